@@ -1,0 +1,77 @@
+# make            module, backend and unit tests into build/
+# make module NGX_SRC=dir    the module against another nginx source tree
+# make lint       clang-tidy, cppcheck, shellcheck; warnings are errors
+# SANITIZE=1      everything with AddressSanitizer and UBSan, into build-sanitize/
+
+SANITIZE ?=
+ifeq ($(SANITIZE),)
+BUILD   := build
+SANFLAGS :=
+else
+BUILD   := build-sanitize
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+endif
+
+NGX_SRC ?= /usr/share/nginx/src
+PKGS    := libevent libcurl jansson hiredis libpq cmocka openssl
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+CPPFLAGS_ALL = -I. -Ingx_module -Ibackend -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
+CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -MMD -MP
+LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl) -lpthread
+
+.PHONY: all module backend unit lint clean
+all: module backend unit
+
+# --- the edge module, by nginx's own build ---------------------------------
+
+MODULE := $(BUILD)/ngx_http_weir_module.so
+MODULE_SRC := config $(shell find common ngx_module -name '*.[ch]')
+
+module: $(MODULE)
+
+$(MODULE): $(MODULE_SRC) scripts/build-module.sh
+	scripts/build-module.sh "$(NGX_SRC)" "$(BUILD)" "$(SANFLAGS)"
+
+# --- the backend ------------------------------------------------------------
+
+COMMON_SRC  := $(wildcard common/*.c)
+BACKEND_SRC := $(filter-out backend/ctl/%,$(shell find backend -name '*.c'))
+CTL_SRC     := $(wildcard backend/ctl/*.c)
+OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+# Each binary is built when its main exists.
+backend: $(if $(wildcard backend/main.c),$(BUILD)/weir-backend) $(if $(CTL_SRC),$(BUILD)/weirctl)
+
+$(BUILD)/weir-backend: $(call OBJ,$(BACKEND_SRC) $(COMMON_SRC))
+	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/weirctl: $(call OBJ,$(CTL_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(COMMON_SRC))
+	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+# --- unit tests: t/unit/NAME_test.c becomes $(BUILD)/unit/NAME_test ----------
+#
+# A test names the sources it needs in its first lines: "// needs: a.c b.c".
+
+UNIT := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
+
+unit: $(UNIT)
+
+.SECONDEXPANSION:
+$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o \
+		$$(patsubst %.c,$(BUILD)/obj/%.o,$$(shell sed -n 's,^// needs: ,,p' t/unit/$$*.c))
+	@mkdir -p $(@D)
+	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
+
+lint:
+	scripts/lint.sh
+
+clean:
+	rm -rf build build-sanitize
+
+.SECONDARY:
+-include $(shell [ -d $(BUILD)/obj ] && find $(BUILD)/obj -name '*.d')

@@ -1,0 +1,141 @@
+/* Problem details, RFC 9457 section 3; strings escaped by RFC 8259 section 7. */
+
+#include "problem.h"
+
+#include <stdio.h>
+
+/* An output that counts everything and keeps what fits. */
+typedef struct {
+    char *buf;
+    size_t cap;
+    size_t len;
+} out_t;
+
+static void put(out_t *o, const char *s, size_t n)
+{
+    if (o->len < o->cap) {
+        size_t room = o->cap - o->len;
+
+        memcpy(o->buf + o->len, s, n < room ? n : room);
+    }
+
+    o->len += n;
+}
+
+static void puts_(out_t *o, const char *s)
+{
+    put(o, s, strlen(s));
+}
+
+/* Length of the well-formed UTF-8 sequence at p (RFC 3629 section 4), 0 if none. */
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+    size_t n;
+    unsigned char low = 0x80, high = 0xbf;
+
+    if (p[0] < 0x80)
+        return 1;
+
+    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+        n = 2;
+    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+        n = 3;
+        if (p[0] == 0xe0)
+            low = 0xa0;
+        if (p[0] == 0xed)
+            high = 0x9f;
+    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+        n = 4;
+        if (p[0] == 0xf0)
+            low = 0x90;
+        if (p[0] == 0xf4)
+            high = 0x8f;
+    } else {
+        return 0;
+    }
+
+    if (left < n || p[1] < low || p[1] > high)
+        return 0;
+
+    for (size_t i = 2; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+
+    return n;
+}
+
+static void put_string(out_t *o, weir_str_t s)
+{
+    const unsigned char *p = (const unsigned char *)s.data;
+
+    put(o, "\"", 1);
+
+    for (size_t i = 0; i < s.len;) {
+        size_t n = utf8_sequence(p + i, s.len - i);
+
+        if (n == 0) {
+            puts_(o, "\xef\xbf\xbd");
+            i++;
+            continue;
+        }
+
+        if (p[i] == '"' || p[i] == '\\') {
+            put(o, "\\", 1);
+            put(o, (const char *)p + i, 1);
+        } else if (p[i] < 0x20) {
+            char esc[7];
+
+            snprintf(esc, sizeof(esc), "\\u%04x", p[i]);
+            puts_(o, esc);
+        } else {
+            put(o, (const char *)p + i, n);
+        }
+
+        i += n;
+    }
+
+    put(o, "\"", 1);
+}
+
+size_t weir_json_string(char *buf, size_t cap, weir_str_t s)
+{
+    out_t o = {buf, cap, 0};
+
+    put_string(&o, s);
+
+    return o.len;
+}
+
+size_t weir_problem_json(char *buf, size_t cap, const weir_problem_t *problem)
+{
+    out_t o = {buf, cap, 0};
+    const char *type = problem->type != NULL ? problem->type : "about:blank";
+    char status[32];
+
+    puts_(&o, "{\"type\":");
+    put_string(&o, (weir_str_t){type, strlen(type)});
+    puts_(&o, ",\"title\":");
+    put_string(&o, (weir_str_t){problem->title, strlen(problem->title)});
+    snprintf(status, sizeof(status), ",\"status\":%d", problem->status);
+    puts_(&o, status);
+
+    if (problem->detail.len != 0) {
+        puts_(&o, ",\"detail\":");
+        put_string(&o, problem->detail);
+    }
+
+    if (problem->instance.len != 0) {
+        puts_(&o, ",\"instance\":");
+        put_string(&o, problem->instance);
+    }
+
+    if (problem->extensions != NULL) {
+        puts_(&o, ",");
+        puts_(&o, problem->extensions);
+    }
+
+    puts_(&o, "}\n");
+
+    return o.len;
+}

@@ -1,0 +1,44 @@
+/*
+ * A length-counted string that does not own its bytes: what both the edge and
+ * the backend pass around.  It is never NUL-terminated by contract.
+ */
+#ifndef WEIR_STR_H
+#define WEIR_STR_H
+
+#include <stddef.h>
+#include <string.h>
+
+typedef struct {
+    const char *data; /* may be NULL when len is 0 */
+    size_t len;       /* bytes */
+} weir_str_t;
+
+#define WEIR_STR(literal) ((weir_str_t){(literal), sizeof(literal) - 1})
+
+static inline int weir_str_eq(weir_str_t a, weir_str_t b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* ASCII case-insensitive comparison, as HTTP field names and tokens need it
+ * (RFC 9110 section 5.1); the locale plays no part. */
+static inline int weir_str_caseeq(weir_str_t a, weir_str_t b)
+{
+    if (a.len != b.len)
+        return 0;
+
+    for (size_t i = 0; i < a.len; i++) {
+        unsigned char x = (unsigned char)a.data[i], y = (unsigned char)b.data[i];
+
+        if (x >= 'A' && x <= 'Z')
+            x |= 0x20;
+        if (y >= 'A' && y <= 'Z')
+            y |= 0x20;
+        if (x != y)
+            return 0;
+    }
+
+    return 1;
+}
+
+#endif

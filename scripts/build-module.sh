@@ -1,0 +1,52 @@
+#!/bin/bash
+# build-module.sh NGX_SRC BUILD [SANFLAGS]
+#
+# Builds the module against an nginx source tree (or Debian's nginx-dev, which
+# ships the configured flags beside it) without writing into that tree.
+set -euo pipefail
+
+src=$1 build=$2 sanflags=${3:-}
+root=$(cd "$(dirname "$0")/.." && pwd)
+mkdir -p "$root/$build"
+work=$root/$build/nginx
+
+[ -f "$src/configure" ] || [ -f "$src/auto/configure" ] || {
+    echo "build-module: $src is no nginx source tree; install nginx-dev or give NGX_SRC=dir" >&2
+    exit 1
+}
+
+conf=(--with-compat)
+if [ -f "$src/conf_flags" ]; then
+    NGX_CONF_FLAGS=()
+    # shellcheck source=/dev/null
+    . "$src/conf_flags"
+    conf=("${NGX_CONF_FLAGS[@]}")
+fi
+
+cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $sanflags"
+
+# nginx's configure finds the sources anew each time, so a new file needs it again.
+stamp=$work/configured
+want="$src $cc_opt $(cd "$root" && find config common ngx_module | sort | tr '\n' ' ')"
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+    rm -rf "$work"
+    mkdir -p "$work"
+    cp -rL "$src" "$work/src"
+    configure=./configure
+    [ -f "$work/src/configure" ] || configure=./auto/configure
+    (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$sanflags" \
+        --add-dynamic-module="$root" --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
+        tail -20 "$work/configure.log" >&2
+        echo "build-module: configuring nginx failed, see $work/configure.log" >&2
+        exit 1
+    }
+    echo "$want" >"$stamp"
+fi
+
+make -s -C "$work/src" -f "$work/objs/Makefile" modules >"$work/make.log" 2>&1 || {
+    grep -E 'error|warning' -A6 "$work/make.log" >&2 || tail -40 "$work/make.log" >&2
+    echo "build-module: see $work/make.log" >&2
+    exit 1
+}
+install -m 755 "$work/objs/ngx_http_weir_module.so" "$root/$build/ngx_http_weir_module.so.new"
+mv "$root/$build/ngx_http_weir_module.so.new" "$root/$build/ngx_http_weir_module.so"
