@@ -1,0 +1,43 @@
+/*
+ * Natural batching of a set-based command.
+ *
+ * A command is one SQL statement over arrays, e.g.
+ *   SELECT * FROM signup($1::uuid[], $2::text[], $3::text[])
+ * that returns one row per request, its first column the request's place in
+ * the arrays (1-based).  While a batch is in flight the next one gathers, so
+ * batching costs no wait when idle and grows with load.
+ *
+ * One request's failure is its own row; an error of the whole statement fails
+ * every request of the batch.
+ */
+#ifndef WEIR_BATCH_H
+#define WEIR_BATCH_H
+
+#include "db/db.h"
+
+typedef struct weir_batch weir_batch_t;
+
+/*
+ * The request's outcome: row `row` of result (valid during the call only), or
+ * result NULL with error and sqlstate as in weir_db_cb.
+ */
+typedef void (*weir_batch_cb)(PGresult *result, int row, const char *error, const char *sqlstate,
+                              void *arg);
+
+/*
+ * width is the number of array parameters, max the most requests in one batch,
+ * limit the most that may wait (a stated limit: past it submit refuses).
+ * in_flight is how many batches may be under way at once (1 is natural).
+ */
+weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
+                             int in_flight);
+void weir_batch_free(weir_batch_t *batch);
+
+/*
+ * Adds one request; the width values are copied, NULL is SQL NULL.  Returns
+ * false, and calls nothing, when the session is not up or too many wait.
+ */
+bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batch_cb cb, void *arg)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * One PostgreSQL session on the event loop, in libpq's pipeline mode.
+ *
+ * Statements are sent as they come and answered in order; each is its own
+ * transaction (a Sync follows it), so an error touches nobody else.  A
+ * statement's text is prepared once per session, on first use, and must
+ * therefore be a constant for the life of the process.
+ *
+ * When the session is lost every statement in flight fails with its callback
+ * (the caller cannot know whether it committed), and the session is opened
+ * again with back-off.  While it is closed, weir_db_query() refuses.
+ *
+ * All callbacks run on the event loop, never from within the call that
+ * registered them.
+ */
+#ifndef WEIR_DB_H
+#define WEIR_DB_H
+
+#include <event2/event.h>
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+typedef struct weir_db weir_db_t;
+
+/*
+ * result is NULL when the session was lost; then error says so and sqlstate is
+ * "08006".  When the server refused the statement, result is NULL, error is
+ * its message and sqlstate its code.  Otherwise error is NULL; result is only
+ * valid during the call.
+ */
+typedef void (*weir_db_cb)(PGresult *result, const char *error, const char *sqlstate, void *arg);
+
+/* Told when the session opens (up) and when it is lost. */
+typedef void (*weir_db_state_cb)(weir_db_t *db, bool up, void *arg);
+
+/*
+ * Starts connecting at once and for ever.  name appears in the log and as
+ * application_name.  state may be NULL.  The strings are copied.
+ */
+weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char *name,
+                       weir_db_state_cb state, void *arg);
+/* Closes; statements in flight get their callback with the session lost. */
+void weir_db_free(weir_db_t *db);
+
+bool weir_db_is_up(const weir_db_t *db);
+/* Statements sent and not yet answered. */
+unsigned weir_db_in_flight(const weir_db_t *db);
+/* Gives up the session and opens a new one (a lock must not be trusted any more). */
+void weir_db_reset(weir_db_t *db);
+
+/*
+ * Runs one prepared statement with text parameters; the values are copied (NULL
+ * is SQL NULL).  cb may be NULL.  Returns false, and calls nothing, when the
+ * session is not up.
+ */
+bool weir_db_query(weir_db_t *db, const char *sql, int n, const char *const *values, weir_db_cb cb,
+                   void *arg) __attribute__((warn_unused_result));
+
+typedef struct {
+    const char *sql; /* as for weir_db_query() */
+    int n;
+    const char *const *values;
+} weir_db_statement_t;
+
+/*
+ * Runs the statements in one transaction (BEGIN, they, COMMIT), pipelined in one
+ * round trip.  The callback comes once: with the result of the last statement
+ * after COMMIT succeeded, or with the first error, when nothing was changed.
+ */
+bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
+                         weir_db_cb cb, void *arg) __attribute__((warn_unused_result));
+
+#endif

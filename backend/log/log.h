@@ -1,0 +1,23 @@
+/*
+ * Structured logging: one JSON object per line on standard error, written with
+ * a single write(2) so that lines of several processes don't mix.
+ *
+ *   {"time":"2026-01-01T00:00:00.000Z","level":"info","role":"relay",
+ *    "trace_id":"4bf9…","msg":"stream fell behind, publishing again","from":17}
+ */
+#ifndef WEIR_LOG_H
+#define WEIR_LOG_H
+
+typedef enum { WEIR_LOG_DEBUG, WEIR_LOG_INFO, WEIR_LOG_WARN, WEIR_LOG_ERROR } weir_log_level_t;
+
+/* Lines below level are dropped.  role ("api", "relay", ...) is kept by reference. */
+void weir_log_init(weir_log_level_t level, const char *role);
+
+/*
+ * trace_id may be NULL.  fields is a json_pack() format of an object ("{s:i,s:s}")
+ * with its arguments, or NULL.  A bad format logs the message without fields.
+ */
+void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *fields,
+              ...);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * What all of Weir's nginx modules share: answering with a problem document
+ * and editing response headers.  Everything here runs in a worker, on the
+ * event loop, and never blocks; memory comes from the request's pool.
+ */
+
+#ifndef _NGX_HTTP_WEIR_H_INCLUDED_
+#define _NGX_HTTP_WEIR_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/problem.h"
+
+
+extern ngx_module_t  ngx_http_weir_module;
+
+
+/*
+ * Ends the request with a problem document (RFC 9457) and is to be used as
+ * "return ngx_http_weir_send_problem(r, &problem);" from a phase handler
+ * or a content handler.
+ *
+ * The request body is discarded.  Headers already put into r->headers_out
+ * (Retry-After, Vary ...) are sent along.  When the location has an error_page
+ * for the status, nothing is sent here and the status is returned instead, so
+ * that the operator's page wins.
+ *
+ * Returns NGX_DONE when the request has been finalized here (the caller must
+ * not touch r afterwards), or an HTTP status for nginx to handle.
+ */
+ngx_int_t ngx_http_weir_send_problem(ngx_http_request_t *r,
+    weir_problem_t *problem);
+
+
+/*
+ * Appends a response header; name and value are not copied and must live as
+ * long as the request.  Returns NULL when memory ran out.
+ */
+ngx_table_elt_t *ngx_http_weir_add_header(ngx_http_request_t *r,
+    ngx_str_t *name, ngx_str_t *value);
+
+
+/*
+ * The first response header of that name whose hash is not 0, or NULL.
+ * Names are compared without regard to case.
+ */
+ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
+    ngx_str_t *name);
+
+
+/*
+ * Makes sure that the response's Vary names the field (RFC 9110 section
+ * 12.5.5): appends it to an existing header, adds the header when there is
+ * none, changes nothing when the field or "*" is there already.
+ *
+ * Returns NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_add_vary(ngx_http_request_t *r, ngx_str_t *field);
+
+
+#endif /* _NGX_HTTP_WEIR_H_INCLUDED_ */

@@ -1,0 +1,22 @@
+/* What other modules may ask of version negotiation. */
+
+#ifndef _NGX_HTTP_WEIR_VERSION_H_INCLUDED_
+#define _NGX_HTTP_WEIR_VERSION_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+
+/*
+ * The version negotiated for the request ("2"), negotiating it now if that has
+ * not happened yet.  Returns NGX_OK, or NGX_DECLINED when the location has no
+ * weir_version or nothing acceptable was asked for (version is then empty).
+ * The bytes live as long as the configuration.
+ */
+ngx_int_t ngx_http_weir_version_get(ngx_http_request_t *r,
+    ngx_str_t *version);
+
+
+#endif /* _NGX_HTTP_WEIR_VERSION_H_INCLUDED_ */
