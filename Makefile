@@ -61,9 +61,10 @@ UNIT := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
 
 unit: $(UNIT)
 
+needs = $(call OBJ,$(shell sed -n 's,^// needs: ,,p' t/unit/$(1).c))
+
 .SECONDEXPANSION:
-$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o \
-		$$(patsubst %.c,$(BUILD)/obj/%.o,$$(shell sed -n 's,^// needs: ,,p' t/unit/$$*.c))
+$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
 

@@ -19,9 +19,8 @@ extern ngx_module_t  ngx_http_weir_module;
 
 
 /*
- * Ends the request with a problem document (RFC 9457) and is to be used as
- * "return ngx_http_weir_send_problem(r, &problem);" from a phase handler
- * or a content handler.
+ * Ends the request with a problem document (RFC 9457).  For phase handlers
+ * (not content handlers), as "return ngx_http_weir_send_problem(r, &problem);".
  *
  * The request body is discarded.  Headers already put into r->headers_out
  * (Retry-After, Vary ...) are sent along.  When the location has an error_page
@@ -37,7 +36,8 @@ ngx_int_t ngx_http_weir_send_problem(ngx_http_request_t *r,
 
 /*
  * Appends a response header; name and value are not copied and must live as
- * long as the request.  Returns NULL when memory ran out.
+ * long as the request.  Returns NULL when memory ran out.  Not for headers to
+ * which r->headers_out has a pointer of its own (Content-Type, ETag ...).
  */
 ngx_table_elt_t *ngx_http_weir_add_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);

@@ -1,0 +1,293 @@
+/*
+ * The ground under Weir's nginx modules: problem documents and response
+ * headers.  It has no directives; the shared object takes its name from it.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "compat/ngx_http_weir_compat_nginx.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_uint_t ngx_http_weir_has_error_page(ngx_http_request_t *r,
+    ngx_uint_t status);
+static ngx_buf_t *ngx_http_weir_problem_buf(ngx_http_request_t *r,
+    weir_problem_t *problem);
+static ngx_uint_t ngx_http_weir_lists_token(ngx_str_t *value,
+    ngx_str_t *token);
+
+
+static ngx_http_module_t  ngx_http_weir_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_weir_module = {
+    NGX_MODULE_V1,
+    &ngx_http_weir_module_ctx,             /* module context */
+    NULL,                                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_str_t  ngx_http_weir_vary = ngx_string("Vary");
+
+
+ngx_int_t
+ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    if (ngx_http_weir_has_error_page(r, problem->status)) {
+        return problem->status;
+    }
+
+    b = ngx_http_weir_problem_buf(r, problem);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_discard_request_body(r) != NGX_OK) {
+        r->keepalive = 0;
+    }
+
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_etag(r);
+
+    r->headers_out.status = problem->status;
+    r->headers_out.status_line.len = 0;
+    r->headers_out.content_length_n = b->last - b->pos;
+    ngx_str_set(&r->headers_out.content_type, WEIR_PROBLEM_MEDIA_TYPE);
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_OK && !r->header_only) {
+        out.buf = b;
+        out.next = NULL;
+        rc = ngx_http_output_filter(r, &out);
+    }
+
+    ngx_http_finalize_request(r, rc);
+
+    return NGX_DONE;
+}
+
+
+/* Whether nginx would answer the status with an error_page of the location. */
+
+static ngx_uint_t
+ngx_http_weir_has_error_page(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *pages;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r->error_page || clcf->error_pages == NULL || r->uri_changes == 0) {
+        return 0;
+    }
+
+    pages = clcf->error_pages->elts;
+
+    for (i = 0; i < clcf->error_pages->nelts; i++) {
+        if (pages[i].status == (ngx_int_t) status) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_buf_t *
+ngx_http_weir_problem_buf(ngx_http_request_t *r, weir_problem_t *problem)
+{
+    size_t      len;
+    ngx_buf_t  *b;
+
+    len = weir_problem_json(NULL, 0, problem);
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    b->last += weir_problem_json((char *) b->pos, len, problem);
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    return b;
+}
+
+
+ngx_table_elt_t *
+ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    h->hash = 1;
+    h->key = *name;
+    h->value = *value;
+    h->lowcase_key = NULL;
+    ngx_http_weir_header_init(h);
+
+    return h;
+}
+
+
+ngx_table_elt_t *
+ngx_http_weir_find_header(ngx_list_t *headers, ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &headers->part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash != 0
+                && h[i].key.len == name->len
+                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            {
+                return &h[i];
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_http_weir_add_vary(ngx_http_request_t *r, ngx_str_t *field)
+{
+    u_char           *p;
+    ngx_str_t         value;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h, *last;
+
+    static ngx_str_t  any = ngx_string("*");
+
+    last = NULL;
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash == 0
+                || h[i].key.len != ngx_http_weir_vary.len
+                || ngx_strncasecmp(h[i].key.data, ngx_http_weir_vary.data,
+                                   ngx_http_weir_vary.len)
+                   != 0)
+            {
+                continue;
+            }
+
+            if (ngx_http_weir_lists_token(&h[i].value, field)
+                || ngx_http_weir_lists_token(&h[i].value, &any))
+            {
+                return NGX_OK;
+            }
+
+            last = &h[i];
+        }
+    }
+
+    if (last == NULL) {
+        return ngx_http_weir_add_header(r, &ngx_http_weir_vary, field)
+               ? NGX_OK : NGX_ERROR;
+    }
+
+    if (last->value.len == 0) {
+        last->value = *field;
+        return NGX_OK;
+    }
+
+    value.len = last->value.len + 2 + field->len;
+    value.data = ngx_pnalloc(r->pool, value.len);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(value.data, last->value.data, last->value.len);
+    *p++ = ',';
+    *p++ = ' ';
+    ngx_memcpy(p, field->data, field->len);
+
+    last->value = value;
+
+    return NGX_OK;
+}
+
+
+/* Whether a comma separated list (RFC 9110 section 5.6.1) has the token. */
+
+static ngx_uint_t
+ngx_http_weir_lists_token(ngx_str_t *value, ngx_str_t *token)
+{
+    u_char  *p, *last, *start, *end;
+
+    p = value->data;
+    last = value->data + value->len;
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        start = p;
+
+        while (p < last && *p != ',') {
+            p++;
+        }
+
+        end = p;
+
+        while (end > start && (end[-1] == ' ' || end[-1] == '\t')) {
+            end--;
+        }
+
+        if ((size_t) (end - start) == token->len
+            && ngx_strncasecmp(start, token->data, token->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
