@@ -1,0 +1,67 @@
+/*
+ * Which version of an API a request asks for: proactive negotiation by RFC
+ * 9110 section 12 over the media types that the API offers.
+ *
+ * An API with the media type application/vnd.shop and the versions 1 and 2
+ * offers, for each version N,
+ *     application/vnd.shop.vN+json    the version by name
+ * and for the version that applies when none is named
+ *     application/vnd.shop+json
+ *     application/json
+ *
+ * A version may also be named by a header of the operator's choice and by the
+ * Content-Type of a request that has a body.  These two pin the version; what
+ * Accept says must then fit.
+ *
+ * Nothing here allocates or keeps state.
+ */
+
+#ifndef WEIR_NEGOTIATE_H
+#define WEIR_NEGOTIATE_H
+
+#include "common/str.h"
+
+/* Media ranges after the first 64 of an Accept are not looked at. */
+#define WEIR_NEGOTIATE_RANGES_MAX 64
+
+typedef struct {
+    weir_str_t media_type;      /* "application/vnd.shop", in lower case */
+    const weir_str_t *versions; /* "1", "2" ... */
+    size_t nversions;           /* at least 1 */
+    size_t default_version;     /* index into versions */
+} weir_negotiate_api_t;
+
+typedef struct {
+    weir_str_t accept;         /* all Accept lines joined by commas; empty when absent */
+    weir_str_t version_header; /* "2" or "v2"; data NULL when absent or not in use */
+    weir_str_t content_type;   /* of a request with a body; data NULL otherwise */
+} weir_negotiate_request_t;
+
+typedef enum {
+    WEIR_NEGOTIATE_OK,
+    WEIR_NEGOTIATE_MALFORMED_ACCEPT, /* 400: not one element could be read */
+    WEIR_NEGOTIATE_CONFLICT,         /* 400: two parts of the request name different versions */
+    WEIR_NEGOTIATE_UNKNOWN_VERSION,  /* 406: the header names a version that isn't offered */
+    WEIR_NEGOTIATE_NOT_ACCEPTABLE,   /* 406: Accept takes nothing that is offered */
+    WEIR_NEGOTIATE_UNSUPPORTED_BODY  /* 415: unknown version or suffix in Content-Type */
+} weir_negotiate_result_t;
+
+typedef struct {
+    size_t version;  /* index into versions */
+    int plain_json;  /* the client takes application/json, but no vendor type that well */
+} weir_negotiated_t;
+
+/*
+ * Negotiates.  On WEIR_NEGOTIATE_OK out is filled in, otherwise it is unspecified.
+ *
+ * Accept: for each offered type the most specific range that matches decides its
+ * quality (section 12.5.1); media type parameters other than q are ignored; an
+ * element that is malformed is skipped.  Among types of the highest quality wins
+ * the one that was asked for most specifically, then the default version, then
+ * the one that stands first.  No Accept, or an empty one, takes everything.
+ */
+weir_negotiate_result_t weir_negotiate(const weir_negotiate_api_t *api,
+                                       const weir_negotiate_request_t *request,
+                                       weir_negotiated_t *out);
+
+#endif
