@@ -1,0 +1,56 @@
+/* A weir_api block as read from the configuration; it never changes after. */
+
+#ifndef _NGX_HTTP_WEIR_VERSION_API_H_INCLUDED_
+#define _NGX_HTTP_WEIR_VERSION_API_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "version/negotiate.h"
+
+
+/* One version with all that its answers need. */
+typedef struct {
+    ngx_str_t              name;           /* "2" */
+    ngx_str_t              media_type;     /* "application/vnd.shop.v2+json" */
+
+    unsigned               deprecated:1;
+    unsigned               gone_after_sunset:1;
+
+    time_t                 sunset;         /* 0: none */
+    ngx_str_t              deprecation;    /* "@1767225600", RFC 9745 */
+    ngx_str_t              sunset_value;   /* an HTTP-date, RFC 8594 */
+    ngx_str_t              link;
+    weir_str_t             gone;           /* detail of the 410 */
+} ngx_http_weir_version_item_t;
+
+
+typedef struct {
+    ngx_str_t                      name;
+    ngx_str_t                      header;     /* empty: Accept only */
+    weir_negotiate_api_t           core;
+    ngx_http_weir_version_item_t  *items;      /* core.nversions of them */
+    const char                    *offered;    /* JSON member "offered" */
+    weir_str_t                     unknown_version;
+} ngx_http_weir_version_api_t;
+
+
+/*
+ * Reads the block that follows in the configuration.  NULL after an error,
+ * which has then been logged.
+ */
+ngx_http_weir_version_api_t *ngx_http_weir_version_parse_api(ngx_conf_t *cf,
+    ngx_str_t *name);
+
+
+/* Whether the version's sunset has come and its answers are to be 410. */
+static ngx_inline ngx_uint_t
+ngx_http_weir_version_is_gone(ngx_http_weir_version_item_t *item)
+{
+    return item->gone_after_sunset && item->sunset <= ngx_time();
+}
+
+
+#endif /* _NGX_HTTP_WEIR_VERSION_API_H_INCLUDED_ */
