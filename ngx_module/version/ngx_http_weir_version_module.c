@@ -341,20 +341,20 @@ ngx_http_weir_version_refuse(ngx_http_request_t *r,
         break;
 
     case WEIR_NEGOTIATE_UNKNOWN_VERSION:
-        problem.status = NGX_HTTP_NOT_ACCEPTABLE;
+        problem.status = 406;
         problem.title = "Version not offered";
         problem.detail = ctx->api->unknown_version;
         break;
 
     case WEIR_NEGOTIATE_NOT_ACCEPTABLE:
-        problem.status = NGX_HTTP_NOT_ACCEPTABLE;
+        problem.status = 406;
         problem.title = "Not acceptable";
         problem.detail = WEIR_STR("None of the media types that are offered"
                                   " satisfies the Accept header.");
         break;
 
     case WEIR_NEGOTIATE_OK:
-        problem.status = NGX_HTTP_GONE;
+        problem.status = 410;
         problem.title = "Version gone";
         problem.detail = ctx->api->items[ctx->what.version].gone;
         break;

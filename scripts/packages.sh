@@ -1,0 +1,90 @@
+#!/bin/bash
+# packages.sh: installs what is missing, with apt, without starting a service.
+#
+#   packages.sh build     to build module and backend
+#   packages.sh test      to run the tests
+#
+# A call that finds nothing missing needs neither network nor root.
+set -euo pipefail
+
+build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libjansson-dev libpq-dev
+    libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
+test=(perl redis-server libtest-nginx-perl)
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "packages: missing: ${missing[*]}" >&2
+        echo "packages: installing needs root; run this as root once, or install sudo" >&2
+        exit 1
+    fi
+}
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Test::Nginx is in Debian's unstable only.  Its priority of 1 keeps every other
+# package on the machine's own release; the mirror is the one apt uses already.
+add_unstable() {
+    local mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
+        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
+    [ -n "$mirror" ] || {
+        echo "packages: no Debian mirror in apt's sources, cannot find libtest-nginx-perl" >&2
+        exit 1
+    }
+    as_root tee /etc/apt/sources.list.d/weir-unstable.list >/dev/null <<EOF
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main
+EOF
+    as_root tee /etc/apt/preferences.d/weir-unstable >/dev/null <<'EOF'
+Package: *
+Pin: release n=sid
+Pin-Priority: 1
+EOF
+    as_root apt-get -q update
+}
+
+case ${1:-} in
+build) wanted=("${build[@]}") ;;
+test) wanted=("${build[@]}" "${test[@]}") ;;
+*)
+    echo "usage: packages.sh build|test" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+for p in "${wanted[@]}"; do
+    installed "$p" || missing+=("$p")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "packages: installing ${missing[*]}"
+
+# Servers of the distribution must not start: policy-rc.d says 101, "not allowed".
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod 755 $policy
+    trap 'as_root rm -f $policy' EXIT
+fi
+
+as_root apt-get -q update
+own=() unstable=()
+for p in "${missing[@]}"; do
+    if apt-cache show --no-all-versions "$p" >/dev/null 2>&1; then
+        own+=("$p")
+    else
+        unstable+=("$p")
+    fi
+done
+install=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends)
+[ ${#own[@]} -eq 0 ] || as_root "${install[@]}" "${own[@]}"
+if [ ${#unstable[@]} -gt 0 ]; then
+    add_unstable
+    as_root "${install[@]}" "${unstable[@]/%//sid}"
+fi

@@ -1,0 +1,63 @@
+#!/bin/bash
+# test.sh [FILE...]: installs, builds and runs the tests (all without FILE).
+#
+# Starts a Redis of its own on a unix socket and a free port; stops it at the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+
+scripts/packages.sh test
+echo "test: building"
+make -s module unit
+
+# nginx's workers are another user than root: they must reach what they serve.
+run=$(mktemp -d /tmp/weir-test.XXXXXX)
+chmod 755 "$run"
+redis=
+stop() {
+    [ -z "$redis" ] || kill "$redis" 2>/dev/null || true
+    rm -rf "$run"
+}
+trap stop EXIT
+
+free_port() {
+    perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1,
+        LocalAddr => "127.0.0.1:0")->sockport'
+}
+
+TEST_NGINX_REDIS_PORT=$(free_port)
+TEST_NGINX_REDIS_SOCK=$run/redis.sock
+redis-server --port "$TEST_NGINX_REDIS_PORT" --bind 127.0.0.1 --unixsocket "$TEST_NGINX_REDIS_SOCK" \
+    --unixsocketperm 777 --dir "$run" --save "" --appendonly no >"$run/redis.log" 2>&1 &
+redis=$!
+for _ in $(seq 100); do
+    redis-cli -s "$TEST_NGINX_REDIS_SOCK" ping >/dev/null 2>&1 && break
+    kill -0 "$redis" 2>/dev/null || {
+        cat "$run/redis.log" >&2
+        echo "test: redis-server did not start" >&2
+        exit 1
+    }
+    sleep 0.1
+done
+
+TEST_NGINX_BINARY=$(PATH=$PATH:/usr/sbin command -v nginx)
+TEST_NGINX_LOAD_MODULES=$root/build/ngx_http_weir_module.so
+TEST_NGINX_SERVROOT=$run/servroot
+TEST_NGINX_PORT=$(free_port)
+WEIR_BUILD=$root/build
+export TEST_NGINX_REDIS_PORT TEST_NGINX_REDIS_SOCK TEST_NGINX_BINARY TEST_NGINX_LOAD_MODULES \
+    TEST_NGINX_SERVROOT TEST_NGINX_PORT WEIR_BUILD
+
+# The module is opened by the master before it drops privileges; a copy beside
+# the tests' files keeps it readable for every user when the clone is private.
+if [ "$(id -u)" = 0 ]; then
+    cp "$TEST_NGINX_LOAD_MODULES" "$run/"
+    TEST_NGINX_LOAD_MODULES=$run/ngx_http_weir_module.so
+fi
+
+if [ $# -eq 0 ]; then
+    mapfile -t files < <(find build/unit -name '*_test' -perm -u+x | sort
+        find t -name '*.t' -not -path 't/servroot*' | sort)
+    set -- "${files[@]}"
+fi
+prove --exec scripts/prove-exec.sh "$@"
