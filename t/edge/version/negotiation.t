@@ -15,8 +15,12 @@ _EOC_
 our $server = <<'_EOC_';
     weir_version shop;
     location /json {
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/echo?version=$weir_version&type=$weir_media_type&status=$weir_version_status;
+    }
+    location /echo {
+        weir_version off;
         default_type application/json;
-        return 200 "$weir_version $weir_media_type $weir_version_status\n";
+        return 200 "$arg_version $arg_type $arg_status\n";
     }
     location /problem {
         default_type application/problem+json;
@@ -35,8 +39,7 @@ our $server = <<'_EOC_';
     }
     location /pages {
         error_page 406 = @page;
-        default_type application/json;
-        return 200 "never\n";
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location @page {
         return 200 "the operator's page\n";
@@ -286,7 +289,7 @@ Accept: text/html
         deprecated 1 since=2020-01-01 sunset=2021-01-01 sunset_action=gone;
     }
 --- config
-    location / {
+    location /api {
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
         weir_version shop;
     }
@@ -294,7 +297,7 @@ Accept: text/html
         return 200 "served\n";
     }
 --- request
-GET /x
+GET /api
 --- more_headers
 Accept: application/vnd.shop.v1+json
 --- error_code: 410
