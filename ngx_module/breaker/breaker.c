@@ -1,0 +1,147 @@
+#include "breaker.h"
+
+#include <string.h>
+
+static uint64_t not_before(uint64_t now, uint64_t since)
+{
+    return now > since ? now : since;
+}
+
+static void change(weir_breaker_t *b, weir_breaker_state_t state, uint64_t now, uint64_t next)
+{
+    b->state = state;
+    b->since = now;
+    b->generation = next;
+    b->probes_out = 0;
+    b->probes_well = 0;
+    memset(b->calls, 0, sizeof(b->calls));
+    memset(b->failed, 0, sizeof(b->failed));
+}
+
+void weir_breaker_init(weir_breaker_t *b, uint64_t now, uint64_t generation)
+{
+    memset(b, 0, sizeof(*b));
+    change(b, WEIR_BREAKER_CLOSED, now, generation);
+}
+
+/* Empties the buckets that the window has left since the last call. */
+static void slide(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now)
+{
+    uint64_t step = now / (settings->window / WEIR_BREAKER_BUCKETS);
+    uint64_t gone = step > b->step ? step - b->step : 0;
+
+    if (gone > WEIR_BREAKER_BUCKETS)
+        gone = WEIR_BREAKER_BUCKETS;
+
+    for (uint64_t i = 0; i < gone; i++) {
+        b->calls[(step - i) % WEIR_BREAKER_BUCKETS] = 0;
+        b->failed[(step - i) % WEIR_BREAKER_BUCKETS] = 0;
+    }
+
+    if (step > b->step)
+        b->step = step;
+}
+
+static uint64_t sum(const uint32_t *buckets)
+{
+    uint64_t total = 0;
+
+    for (int i = 0; i < WEIR_BREAKER_BUCKETS; i++)
+        total += buckets[i];
+
+    return total;
+}
+
+int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                       uint64_t next, uint64_t *generation)
+{
+    now = not_before(now, b->since);
+
+    /* Half-open for as long again without an end: the probes are lost. */
+    if (b->state != WEIR_BREAKER_CLOSED && now - b->since >= settings->open)
+        change(b, WEIR_BREAKER_HALF_OPEN, now, next);
+
+    *generation = b->generation;
+
+    switch (b->state) {
+    case WEIR_BREAKER_CLOSED:
+        return 1;
+    case WEIR_BREAKER_OPEN:
+        return 0;
+    default:
+        if (b->probes_out + b->probes_well >= settings->probes)
+            return 0;
+        b->probes_out++;
+        return 1;
+    }
+}
+
+static int report_closed(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                         uint64_t next, weir_breaker_outcome_t outcome)
+{
+    uint64_t failed;
+
+    if (outcome == WEIR_BREAKER_ABANDONED)
+        return 0;
+
+    slide(b, settings, now);
+    b->calls[b->step % WEIR_BREAKER_BUCKETS]++;
+    if (outcome == WEIR_BREAKER_SUCCESS)
+        return 0;
+
+    b->failed[b->step % WEIR_BREAKER_BUCKETS]++;
+    failed = sum(b->failed);
+    if (failed < settings->failures || failed * 1000 < sum(b->calls) * settings->ratio)
+        return 0;
+
+    change(b, WEIR_BREAKER_OPEN, now, next);
+    return 1;
+}
+
+int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                        uint64_t next, uint64_t generation, weir_breaker_outcome_t outcome)
+{
+    if (generation != b->generation)
+        return 0;
+
+    now = not_before(now, b->since);
+
+    if (b->state == WEIR_BREAKER_CLOSED)
+        return report_closed(b, settings, now, next, outcome);
+
+    if (b->state != WEIR_BREAKER_HALF_OPEN)
+        return 0;
+
+    /* A probe reports once; a body that breaks off after a good header comes as a second word. */
+    if (b->probes_out > 0)
+        b->probes_out--;
+
+    if (outcome == WEIR_BREAKER_FAILURE) {
+        change(b, WEIR_BREAKER_OPEN, now, next);
+        return 1;
+    }
+
+    if (outcome == WEIR_BREAKER_SUCCESS && ++b->probes_well >= settings->probes) {
+        change(b, WEIR_BREAKER_CLOSED, now, next);
+        return 1;
+    }
+
+    return 0;
+}
+
+weir_breaker_state_t weir_breaker_state(const weir_breaker_t *b,
+                                        const weir_breaker_settings_t *settings, uint64_t now)
+{
+    if (b->state == WEIR_BREAKER_OPEN && not_before(now, b->since) - b->since >= settings->open)
+        return WEIR_BREAKER_HALF_OPEN;
+
+    return b->state;
+}
+
+uint64_t weir_breaker_retry_after(const weir_breaker_t *b, const weir_breaker_settings_t *settings,
+                                  uint64_t now)
+{
+    uint64_t passed = not_before(now, b->since) - b->since;
+
+    return passed < settings->open ? settings->open - passed : 1;
+}

@@ -1,0 +1,79 @@
+/*
+ * A circuit breaker for one dependency (Nygard, Release It!, chapter 5).
+ *
+ *   closed     calls pass; `failures` of them failing within `window` opens it
+ *   open       calls are refused for `open`
+ *   half-open  exactly `probes` calls pass; all well: closed, one failure: open
+ *
+ * Each state has a generation.  A result carries the generation in which its
+ * call was admitted and counts in that one only, so that an overdue answer
+ * from before a change decides nothing.  Generations are handed in by the
+ * caller and must never come twice in the life of the shared memory.
+ *
+ * A breaker lives in shared memory; the caller holds its lock during each
+ * call.  Times are milliseconds of one monotonic clock; a clock reading that
+ * lies before the last one (another process's cached time) is taken as equal.
+ */
+
+#ifndef WEIR_BREAKER_H
+#define WEIR_BREAKER_H
+
+#include <stdint.h>
+
+/* The window slides in steps of a tenth. */
+#define WEIR_BREAKER_BUCKETS 10
+
+typedef struct {
+    uint32_t failures; /* within the window that open it, at least 1 */
+    uint32_t ratio;    /* 1/1000 of the window's calls that must have failed too; 0: any */
+    uint32_t probes;   /* at least 1 */
+    uint64_t window;   /* ms, at least WEIR_BREAKER_BUCKETS */
+    uint64_t open;     /* ms, at least 1 */
+} weir_breaker_settings_t;
+
+typedef enum { WEIR_BREAKER_CLOSED, WEIR_BREAKER_OPEN, WEIR_BREAKER_HALF_OPEN } weir_breaker_state_t;
+
+typedef enum {
+    WEIR_BREAKER_SUCCESS,
+    WEIR_BREAKER_FAILURE,
+    WEIR_BREAKER_ABANDONED /* no word on the dependency: the caller gave up */
+} weir_breaker_outcome_t;
+
+typedef struct {
+    weir_breaker_state_t state;
+    uint32_t probes_out;  /* half-open: admitted, no result yet */
+    uint32_t probes_well; /* half-open: succeeded */
+    uint64_t generation;
+    uint64_t since; /* ms, start of the state */
+    uint64_t step;  /* number of the newest bucket: time / bucket width */
+    uint32_t calls[WEIR_BREAKER_BUCKETS];
+    uint32_t failed[WEIR_BREAKER_BUCKETS];
+} weir_breaker_t;
+
+/* Makes a closed breaker. */
+void weir_breaker_init(weir_breaker_t *b, uint64_t now, uint64_t generation);
+
+/*
+ * Asks to make a call.  Returns 1 when it may be made; its result is then owed
+ * to weir_breaker_report() with *generation.  Returns 0 when it is refused.
+ *
+ * next is a fresh generation; whether it was used is seen from b->generation.
+ * Probes whose results don't come within `open` are given up for lost and
+ * others are let through in their place.
+ */
+int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                       uint64_t next, uint64_t *generation);
+
+/* Takes a call's result.  Returns 1 when it changed the state, with next used. */
+int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                        uint64_t next, uint64_t generation, weir_breaker_outcome_t outcome);
+
+/* The state as of now: an open breaker whose time is over is half-open. */
+weir_breaker_state_t weir_breaker_state(const weir_breaker_t *b,
+                                        const weir_breaker_settings_t *settings, uint64_t now);
+
+/* ms until a refused call is worth trying again, at least 1. */
+uint64_t weir_breaker_retry_after(const weir_breaker_t *b, const weir_breaker_settings_t *settings,
+                                  uint64_t now);
+
+#endif

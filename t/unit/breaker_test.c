@@ -1,0 +1,177 @@
+// needs: ngx_module/breaker/breaker.c
+#include "breaker/breaker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const weir_breaker_settings_t defaults = {5, 0, 1, 10000, 5000};
+static uint64_t generations;
+
+static int report(weir_breaker_t *b, const weir_breaker_settings_t *s, uint64_t now,
+                  weir_breaker_outcome_t outcome)
+{
+    uint64_t g;
+
+    if (!weir_breaker_admit(b, s, now, ++generations, &g))
+        return -1;
+    return weir_breaker_report(b, s, now, ++generations, g, outcome);
+}
+
+static weir_breaker_t opened(const weir_breaker_settings_t *s, uint64_t now)
+{
+    weir_breaker_t b;
+
+    weir_breaker_init(&b, now, ++generations);
+    for (uint32_t i = 0; i < s->failures; i++)
+        report(&b, s, now, WEIR_BREAKER_FAILURE);
+    assert_int_equal(b.state, WEIR_BREAKER_OPEN);
+    return b;
+}
+
+static void the_last_failure_opens_it(void **state)
+{
+    weir_breaker_t b;
+
+    (void)state;
+    weir_breaker_init(&b, 1000, ++generations);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_FAILURE), 0);
+    assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_SUCCESS), 0);
+    assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_ABANDONED), 0);
+    assert_int_equal(b.state, WEIR_BREAKER_CLOSED);
+    assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_FAILURE), 1);
+    assert_int_equal(report(&b, &defaults, 5999, WEIR_BREAKER_SUCCESS), -1);
+    assert_int_equal(weir_breaker_retry_after(&b, &defaults, 1000), 5000);
+    assert_int_equal(weir_breaker_retry_after(&b, &defaults, 5999), 1);
+}
+
+static void failures_leave_with_the_window(void **state)
+{
+    weir_breaker_t b;
+
+    (void)state;
+    weir_breaker_init(&b, 0, ++generations);
+    /* one every three seconds: never five in ten */
+    for (uint64_t now = 0; now < 300000; now += 3000)
+        assert_int_equal(report(&b, &defaults, now, WEIR_BREAKER_FAILURE), 0);
+    /* a pause longer than the window forgets all */
+    assert_int_equal(report(&b, &defaults, 400000, WEIR_BREAKER_FAILURE), 0);
+    assert_int_equal(b.failed[b.step % WEIR_BREAKER_BUCKETS], 1);
+}
+
+static void one_probe_decides(void **state)
+{
+    weir_breaker_t b = opened(&defaults, 1000);
+    uint64_t g, other;
+
+    (void)state;
+    assert_int_equal(weir_breaker_state(&b, &defaults, 6000), WEIR_BREAKER_HALF_OPEN);
+    assert_int_equal(weir_breaker_admit(&b, &defaults, 6000, ++generations, &g), 1);
+    assert_int_equal(weir_breaker_admit(&b, &defaults, 6000, ++generations, &other), 0);
+    assert_int_equal(
+        weir_breaker_report(&b, &defaults, 6001, ++generations, g, WEIR_BREAKER_SUCCESS), 1);
+    assert_int_equal(b.state, WEIR_BREAKER_CLOSED);
+
+    b = opened(&defaults, 1000);
+    assert_int_equal(report(&b, &defaults, 6000, WEIR_BREAKER_FAILURE), 1);
+    assert_int_equal(b.state, WEIR_BREAKER_OPEN);
+    assert_int_equal(report(&b, &defaults, 10999, WEIR_BREAKER_SUCCESS), -1);
+}
+
+static void as_many_probes_as_set(void **state)
+{
+    weir_breaker_settings_t s = {2, 0, 3, 1000, 100};
+    weir_breaker_t b = opened(&s, 0);
+    uint64_t g;
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(weir_breaker_admit(&b, &s, 100, ++generations, &g), 1);
+    assert_int_equal(weir_breaker_admit(&b, &s, 100, ++generations, &g), 0);
+    /* one was abandoned by its client: its place is free again, once */
+    weir_breaker_report(&b, &s, 101, ++generations, g, WEIR_BREAKER_ABANDONED);
+    assert_int_equal(weir_breaker_admit(&b, &s, 101, ++generations, &g), 1);
+    assert_int_equal(weir_breaker_admit(&b, &s, 101, ++generations, &g), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            weir_breaker_report(&b, &s, 102, ++generations, g, WEIR_BREAKER_SUCCESS), 0);
+    assert_int_equal(weir_breaker_report(&b, &s, 102, ++generations, g, WEIR_BREAKER_SUCCESS), 1);
+    assert_int_equal(b.state, WEIR_BREAKER_CLOSED);
+}
+
+static void a_lost_probe_is_replaced(void **state)
+{
+    weir_breaker_t b = opened(&defaults, 0);
+    uint64_t lost, g;
+
+    (void)state;
+    assert_int_equal(weir_breaker_admit(&b, &defaults, 5000, ++generations, &lost), 1);
+    assert_int_equal(weir_breaker_admit(&b, &defaults, 9999, ++generations, &g), 0);
+    assert_int_equal(weir_breaker_admit(&b, &defaults, 10000, ++generations, &g), 1);
+    /* the lost one's late word decides nothing */
+    assert_int_equal(
+        weir_breaker_report(&b, &defaults, 10001, ++generations, lost, WEIR_BREAKER_FAILURE), 0);
+    assert_int_equal(b.state, WEIR_BREAKER_HALF_OPEN);
+}
+
+static void overdue_results_do_not_count(void **state)
+{
+    weir_breaker_t b;
+    uint64_t early, g;
+
+    (void)state;
+    weir_breaker_init(&b, 0, ++generations);
+    weir_breaker_admit(&b, &defaults, 0, ++generations, &early);
+    for (int i = 0; i < 5; i++)
+        report(&b, &defaults, 0, WEIR_BREAKER_FAILURE);
+    assert_int_equal(
+        weir_breaker_report(&b, &defaults, 1, ++generations, early, WEIR_BREAKER_SUCCESS), 0);
+    weir_breaker_admit(&b, &defaults, 5000, ++generations, &g);
+    assert_int_equal(
+        weir_breaker_report(&b, &defaults, 5001, ++generations, early, WEIR_BREAKER_SUCCESS), 0);
+    assert_int_equal(b.state, WEIR_BREAKER_HALF_OPEN);
+}
+
+static void with_a_ratio_many_successes_keep_it_closed(void **state)
+{
+    weir_breaker_settings_t s = {5, 500, 1, 10000, 5000};
+    weir_breaker_t b;
+
+    (void)state;
+    weir_breaker_init(&b, 0, ++generations);
+    for (int i = 0; i < 10; i++)
+        report(&b, &s, 0, WEIR_BREAKER_SUCCESS);
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(report(&b, &s, 0, WEIR_BREAKER_FAILURE), 0);
+    assert_int_equal(report(&b, &s, 0, WEIR_BREAKER_FAILURE), 1);
+}
+
+static void a_clock_that_lags_does_no_harm(void **state)
+{
+    weir_breaker_t b = opened(&defaults, 100000);
+
+    (void)state;
+    assert_int_equal(report(&b, &defaults, 90000, WEIR_BREAKER_SUCCESS), -1);
+    assert_int_equal(weir_breaker_retry_after(&b, &defaults, 90000), 5000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_failure_opens_it),
+        cmocka_unit_test(failures_leave_with_the_window),
+        cmocka_unit_test(one_probe_decides),
+        cmocka_unit_test(as_many_probes_as_set),
+        cmocka_unit_test(a_lost_probe_is_replaced),
+        cmocka_unit_test(overdue_results_do_not_count),
+        cmocka_unit_test(with_a_ratio_many_successes_keep_it_closed),
+        cmocka_unit_test(a_clock_that_lags_does_no_harm),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
