@@ -313,9 +313,12 @@ static void
 ngx_http_weir_breaker_log(weir_breaker_state_t was, weir_breaker_state_t is,
     ngx_str_t *key, ngx_log_t *log)
 {
+    ngx_uint_t    level;
+
     static char  *names[] = { "closed", "open", "half-open" };
 
-    ngx_log_error(is == WEIR_BREAKER_OPEN ? NGX_LOG_WARN : NGX_LOG_NOTICE,
-                  log, 0, "weir_breaker \"%V\": %s, was %s", key, names[is],
-                  names[was]);
+    level = (is == WEIR_BREAKER_OPEN) ? NGX_LOG_WARN : NGX_LOG_NOTICE;
+
+    ngx_log_error(level, log, 0, "weir_breaker \"%V\": %s, was %s",
+                  key, names[is], names[was]);
 }
