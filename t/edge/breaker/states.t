@@ -34,7 +34,8 @@ our $config = <<'_EOC_';
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location @other {
-        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/fallback;
+        rewrite ^ /fallback break;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT;
     }
     location /fallback {
         return 200 "fallback\n";
@@ -143,17 +144,12 @@ weir_breaker "127.0.0.1:1": open, was closed
     location /api {
         weir_breaker zone=upstreams failures=2 open=1h;
         proxy_read_timeout 50ms;
-        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/slow;
+        proxy_pass http://127.0.0.1:19481;
     }
-    location /slow {
-        limit_rate 1;
-        limit_rate_after 1;
-        proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/;
-    }
---- tcp_listen: $TEST_NGINX_RAND_PORT_1
+--- tcp_listen: 19481
 --- tcp_no_close
---- tcp_reply_delay: 3000
---- tcp_reply: x
+--- tcp_reply_delay: 2s
+--- tcp_reply: too late
 --- request eval
 [ "GET /api", "GET /api", "GET /api" ]
 --- error_code eval
