@@ -59,8 +59,6 @@ __DATA__
 [ 500, 500, 500, 500, 500, 503, 503 ]
 --- response_body_like eval
 [ map({ ".*" } 1 .. 5), map { 'The circuit breaker \\\\"a\\\\" is open' } 1 .. 2 ]
---- error_log
-weir_breaker "a": open, was closed
 
 
 
@@ -103,8 +101,20 @@ weir_breaker "a": open, was closed
 [ map { "GET /refused" } 1 .. 6 ]
 --- error_code eval
 [ (502) x 5, 503 ]
+
+
+=== TEST 10: a change of state is logged, with the upstream's name
+--- http_config eval: $::http
+--- config
+    location /logged {
+        weir_breaker zone=upstreams open=1h failures=1;
+        proxy_pass http://127.0.0.1:2;
+    }
+--- request
+GET /logged
+--- error_code: 502
 --- error_log
-weir_breaker "127.0.0.1:1": open, was closed
+weir_breaker "127.0.0.1:2": open, was closed
 
 
 
