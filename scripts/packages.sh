@@ -31,6 +31,7 @@ installed() {
 # package on the machine's own release; the mirror is the one apt uses already.
 add_unstable() {
     local mirror
+    # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
         awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
     [ -n "$mirror" ] || {
