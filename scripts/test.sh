@@ -41,19 +41,12 @@ for _ in $(seq 100); do
 done
 
 TEST_NGINX_BINARY=$(PATH=$PATH:/usr/sbin command -v nginx)
-TEST_NGINX_LOAD_MODULES=$root/build/ngx_http_weir_module.so
+TEST_NGINX_LOAD_MODULES="$root/build/ngx_http_weir_module.so $root/build/ngx_http_weir_redis_probe_module.so"
 TEST_NGINX_SERVROOT=$run/servroot
 TEST_NGINX_PORT=$(free_port)
 WEIR_BUILD=$root/build
 export TEST_NGINX_REDIS_PORT TEST_NGINX_REDIS_SOCK TEST_NGINX_BINARY TEST_NGINX_LOAD_MODULES \
     TEST_NGINX_SERVROOT TEST_NGINX_PORT WEIR_BUILD
-
-# The module is opened by the master before it drops privileges; a copy beside
-# the tests' files keeps it readable for every user when the clone is private.
-if [ "$(id -u)" = 0 ]; then
-    cp "$TEST_NGINX_LOAD_MODULES" "$run/"
-    TEST_NGINX_LOAD_MODULES=$run/ngx_http_weir_module.so
-fi
 
 if [ $# -eq 0 ]; then
     mapfile -t files < <(find build/unit -name '*_test' -perm -u+x | sort

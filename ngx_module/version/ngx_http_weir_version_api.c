@@ -97,6 +97,7 @@ ngx_http_weir_version_parse_api(ngx_conf_t *cf, ngx_str_t *name)
 
     save = *cf;
     cf->handler = ngx_http_weir_version_line;
+    /* cppcheck-suppress autoVariables ; *cf is put back below */
     cf->handler_conf = (char *) &block;
 
     rv = ngx_conf_parse(cf, NULL);

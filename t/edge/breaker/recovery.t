@@ -71,7 +71,7 @@ sub upstream_requests {
 }
 
 start_upstream();
-start('edge', "worker_processes 2; load_module $ENV{TEST_NGINX_LOAD_MODULES};", <<"EOF");
+start('edge', "worker_processes 2; load_module @{[(split ' ', $ENV{TEST_NGINX_LOAD_MODULES})[0]]};", <<"EOF");
 weir_breaker_zone upstreams 1m;
 server {
     listen 127.0.0.1:$edge reuseport;

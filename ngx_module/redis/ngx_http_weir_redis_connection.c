@@ -1,0 +1,779 @@
+/*
+ * One pipelined connection: commands go out once per event-loop tick, replies
+ * come back in the same order.
+ *
+ * Invariants:
+ *   - slots stand in the order in which their commands were written to out, the
+ *     handshake's before all others; what was sent has a slot until its reply
+ *     was read, whoever still waits for it.
+ *   - all commands have the same timeout, so deadlines are in the same order.
+ *   - a connection is closed from its own events only, never from within
+ *     ngx_http_weir_redis_command(); handlers may therefore send and cancel.
+ *
+ * After a failure commands are refused until a new connection has answered the
+ * handshake: nobody waits for a server that is known to be gone.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "redis/ngx_http_weir_redis_server.h"
+
+
+static void ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis);
+static void ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis);
+static void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis,
+    char *reason);
+static ngx_int_t ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis,
+    ngx_uint_t argc, ngx_str_t *argv);
+static ngx_http_weir_redis_slot_t *ngx_http_weir_redis_slot(
+    ngx_http_weir_redis_t *redis, ngx_http_weir_redis_command_t *cmd);
+static void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis);
+static void ngx_http_weir_redis_flush_handler(ngx_event_t *ev);
+static void ngx_http_weir_redis_deadline_handler(ngx_event_t *ev);
+static void ngx_http_weir_redis_reconnect_handler(ngx_event_t *ev);
+static void ngx_http_weir_redis_write_handler(ngx_event_t *wev);
+static void ngx_http_weir_redis_read_handler(ngx_event_t *rev);
+static ngx_int_t ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis);
+static ngx_int_t ngx_http_weir_redis_replies(ngx_http_weir_redis_t *redis);
+
+
+void
+ngx_http_weir_redis_init_worker(ngx_http_weir_redis_t *redis, ngx_log_t *log)
+{
+    ngx_queue_init(&redis->slots);
+    ngx_queue_init(&redis->free);
+
+    redis->flush.handler = ngx_http_weir_redis_flush_handler;
+    redis->flush.data = redis;
+    redis->flush.log = log;
+
+    redis->deadline.handler = ngx_http_weir_redis_deadline_handler;
+    redis->deadline.data = redis;
+    redis->deadline.log = log;
+
+    redis->reconnect.handler = ngx_http_weir_redis_reconnect_handler;
+    redis->reconnect.data = redis;
+    redis->reconnect.log = log;
+    redis->reconnect.cancelable = 1;
+}
+
+
+void
+ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis)
+{
+    ngx_queue_t  *q;
+
+    redis->failures = 1;  /* no new commands */
+
+    if (redis->state != NGX_HTTP_WEIR_REDIS_CLOSED) {
+        ngx_http_weir_redis_close(redis, NULL);
+    }
+
+    while (!ngx_queue_empty(&redis->free)) {
+        q = ngx_queue_head(&redis->free);
+        ngx_queue_remove(q);
+        ngx_free(ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue));
+    }
+
+    ngx_free(redis->out);
+    redis->out = NULL;
+}
+
+
+ngx_int_t
+ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
+    ngx_http_weir_redis_command_t *cmd, ngx_uint_t argc, ngx_str_t *argv)
+{
+    size_t                       len;
+    ngx_http_weir_redis_slot_t  *slot;
+
+    cmd->slot = NULL;
+
+    if (redis->state != NGX_HTTP_WEIR_REDIS_UP && redis->failures) {
+        return NGX_DECLINED;
+    }
+
+    if (redis->nslots >= NGX_HTTP_WEIR_REDIS_SLOTS_MAX) {
+        return NGX_DECLINED;
+    }
+
+    len = redis->out_len;
+
+    if (ngx_http_weir_redis_append(redis, argc, argv) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    slot = ngx_http_weir_redis_slot(redis, cmd->handler ? cmd : NULL);
+    if (slot == NULL) {
+        redis->out_len = len;
+        return NGX_DECLINED;
+    }
+
+    ngx_queue_insert_tail(&redis->slots, &slot->queue);
+
+    if (cmd->handler) {
+        cmd->slot = slot;
+    }
+
+    if (!redis->deadline.timer_set) {
+        ngx_add_timer(&redis->deadline, redis->timeout);
+    }
+
+    ngx_post_event(&redis->flush, &ngx_posted_events);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_redis_cancel(ngx_http_weir_redis_command_t *cmd)
+{
+    ngx_http_weir_redis_slot_t  *slot = cmd->slot;
+
+    if (slot) {
+        slot->cmd = NULL;
+        cmd->slot = NULL;
+    }
+}
+
+
+/* Appends the command in Redis' protocol to what waits to be sent. */
+
+static ngx_int_t
+ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis, ngx_uint_t argc,
+    ngx_str_t *argv)
+{
+    int          len;
+    char        *text;
+    u_char      *out;
+    size_t       size, lens[32];
+    ngx_uint_t   i;
+    const char  *args[32];
+
+    if (argc > 32) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < argc; i++) {
+        args[i] = (const char *) argv[i].data;
+        lens[i] = argv[i].len;
+    }
+
+    len = redisFormatCommandArgv(&text, argc, args, lens);
+    if (len < 0) {
+        return NGX_ERROR;
+    }
+
+    if (redis->out_len - redis->out_pos + len > NGX_HTTP_WEIR_REDIS_OUT_MAX) {
+        redisFreeCommand(text);
+        return NGX_ERROR;
+    }
+
+    if (redis->out_pos) {
+        ngx_memmove(redis->out, redis->out + redis->out_pos,
+                    redis->out_len - redis->out_pos);
+        redis->out_len -= redis->out_pos;
+        redis->out_pos = 0;
+    }
+
+    if (redis->out_len + len > redis->out_size) {
+        size = ngx_max(redis->out_size * 2, redis->out_len + len);
+        size = ngx_max(size, 16384);
+
+        out = realloc(redis->out, size);
+        if (out == NULL) {
+            redisFreeCommand(text);
+            return NGX_ERROR;
+        }
+
+        redis->out = out;
+        redis->out_size = size;
+    }
+
+    ngx_memcpy(redis->out + redis->out_len, text, len);
+    redis->out_len += len;
+
+    redisFreeCommand(text);
+
+    return NGX_OK;
+}
+
+
+static ngx_http_weir_redis_slot_t *
+ngx_http_weir_redis_slot(ngx_http_weir_redis_t *redis,
+    ngx_http_weir_redis_command_t *cmd)
+{
+    ngx_queue_t                 *q;
+    ngx_http_weir_redis_slot_t  *slot;
+
+    if (ngx_queue_empty(&redis->free)) {
+        slot = ngx_alloc(sizeof(ngx_http_weir_redis_slot_t), ngx_cycle->log);
+        if (slot == NULL) {
+            return NULL;
+        }
+
+    } else {
+        q = ngx_queue_head(&redis->free);
+        ngx_queue_remove(q);
+        slot = ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue);
+    }
+
+    slot->cmd = cmd;
+    slot->deadline = ngx_current_msec + redis->timeout;
+    slot->handshake = 0;
+    redis->nslots++;
+
+    return slot;
+}
+
+
+static void
+ngx_http_weir_redis_flush_handler(ngx_event_t *ev)
+{
+    ngx_http_weir_redis_t  *redis = ev->data;
+
+    if (redis->state == NGX_HTTP_WEIR_REDIS_UP) {
+        ngx_http_weir_redis_write_handler(redis->peer.connection->write);
+
+    } else if (redis->state == NGX_HTTP_WEIR_REDIS_CLOSED) {
+        ngx_http_weir_redis_connect(redis);
+    }
+}
+
+
+static void
+ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
+
+    ngx_memzero(&redis->peer, sizeof(ngx_peer_connection_t));
+    redis->peer.sockaddr = redis->addr->sockaddr;
+    redis->peer.socklen = redis->addr->socklen;
+    redis->peer.name = &redis->addr->name;
+    redis->peer.get = ngx_event_get_peer;
+    redis->peer.log = ngx_cycle->log;
+    redis->peer.log_error = NGX_ERROR_INFO;
+
+    redis->state = NGX_HTTP_WEIR_REDIS_CONNECTING;
+
+    redis->reader = redisReaderCreateWithFunctions(
+                                             &ngx_http_weir_redis_functions);
+    if (redis->reader == NULL) {
+        ngx_http_weir_redis_close(redis, "no memory for a reader");
+        return;
+    }
+
+    redis->reader->privdata = redis;
+    redis->refusal.len = 0;
+
+    rc = ngx_event_connect_peer(&redis->peer);
+
+    if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
+        ngx_http_weir_redis_close(redis, "cannot connect");
+        return;
+    }
+
+    c = redis->peer.connection;
+    c->data = redis;
+    c->read->handler = ngx_http_weir_redis_read_handler;
+    c->write->handler = ngx_http_weir_redis_write_handler;
+    c->log = ngx_cycle->log;
+    c->read->log = c->log;
+    c->write->log = c->log;
+
+    /* covers the handshake too */
+    ngx_add_timer(c->read, redis->connect_timeout);
+
+    if (rc == NGX_OK) {
+        ngx_http_weir_redis_handshake(redis);
+    }
+}
+
+
+/*
+ * AUTH, SELECT, PING before everything that waits; their slots go to the head
+ * of the line.  The waiting commands follow when the answers are in.
+ */
+
+static void
+ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
+{
+    ssize_t                      n;
+    u_char                      *out;
+    size_t                       pos, len, size;
+    ngx_str_t                    argv[3];
+    ngx_uint_t                   i, commands;
+    ngx_connection_t            *c;
+    ngx_http_weir_redis_slot_t  *slot;
+
+    c = redis->peer.connection;
+    commands = 1;
+
+    /* the waiting commands' bytes stand aside */
+
+    out = redis->out;
+    pos = redis->out_pos;
+    len = redis->out_len;
+    size = redis->out_size;
+
+    redis->out = NULL;
+    redis->out_pos = redis->out_len = redis->out_size = 0;
+    n = NGX_ERROR;
+
+    if (redis->password.len) {
+        ngx_str_set(&argv[0], "AUTH");
+        i = 1;
+
+        if (redis->user.len) {
+            argv[i++] = redis->user;
+        }
+
+        argv[i++] = redis->password;
+        commands++;
+
+        if (ngx_http_weir_redis_append(redis, i, argv) != NGX_OK) {
+            goto done;
+        }
+    }
+
+    if (redis->database.len) {
+        ngx_str_set(&argv[0], "SELECT");
+        argv[1] = redis->database;
+        commands++;
+
+        if (ngx_http_weir_redis_append(redis, 2, argv) != NGX_OK) {
+            goto done;
+        }
+    }
+
+    ngx_str_set(&argv[0], "PING");
+
+    if (ngx_http_weir_redis_append(redis, 1, argv) != NGX_OK) {
+        goto done;
+    }
+
+    for (i = 0; i < commands; i++) {
+        slot = ngx_http_weir_redis_slot(redis, NULL);
+        if (slot == NULL) {
+            goto done;
+        }
+
+        slot->handshake = 1;
+        ngx_queue_insert_head(&redis->slots, &slot->queue);
+    }
+
+    /* some hundred bytes into an empty socket buffer */
+
+    n = c->send(c, redis->out, redis->out_len);
+
+    if (n != (ssize_t) redis->out_len) {
+        n = NGX_ERROR;
+    }
+
+done:
+
+    ngx_free(redis->out);
+    redis->out = out;
+    redis->out_pos = pos;
+    redis->out_len = len;
+    redis->out_size = size;
+
+    if (n == NGX_ERROR || ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        ngx_http_weir_redis_close(redis, "cannot send the handshake");
+        return;
+    }
+
+    redis->state = NGX_HTTP_WEIR_REDIS_HANDSHAKE;
+}
+
+
+static void
+ngx_http_weir_redis_write_handler(ngx_event_t *wev)
+{
+    int                     err;
+    ssize_t                 n;
+    socklen_t               len;
+    ngx_connection_t       *c;
+    ngx_http_weir_redis_t  *redis;
+
+    c = wev->data;
+    redis = c->data;
+
+    if (redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING) {
+        err = 0;
+        len = sizeof(int);
+
+        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1
+            || err)
+        {
+            ngx_http_weir_redis_close(redis, "cannot connect");
+            return;
+        }
+
+        ngx_http_weir_redis_handshake(redis);
+        return;
+    }
+
+    if (redis->state != NGX_HTTP_WEIR_REDIS_UP) {
+        return;
+    }
+
+    while (redis->out_pos < redis->out_len) {
+        n = c->send(c, redis->out + redis->out_pos,
+                    redis->out_len - redis->out_pos);
+
+        if (n == NGX_ERROR) {
+            ngx_http_weir_redis_close(redis, "connection lost");
+            return;
+        }
+
+        if (n == NGX_AGAIN || n == 0) {
+            break;
+        }
+
+        redis->out_pos += n;
+    }
+
+    if (redis->out_pos == redis->out_len) {
+        redis->out_pos = redis->out_len = 0;
+
+        if (redis->out_size > 1024 * 1024) {
+            /* one large value must not hold its memory for ever */
+            ngx_free(redis->out);
+            redis->out = NULL;
+            redis->out_size = 0;
+        }
+    }
+
+    if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+        ngx_http_weir_redis_close(redis, "connection lost");
+    }
+}
+
+
+static void
+ngx_http_weir_redis_read_handler(ngx_event_t *rev)
+{
+    ngx_connection_t       *c;
+    ngx_http_weir_redis_t  *redis;
+
+    c = rev->data;
+    redis = c->data;
+
+    if (rev->timedout) {
+        ngx_http_weir_redis_close(redis, "connect_timeout passed");
+        return;
+    }
+
+    if (redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING) {
+        /* the write event tells more */
+        return;
+    }
+
+    if (ngx_http_weir_redis_read(redis) == NGX_OK
+        && ngx_handle_read_event(rev, 0) != NGX_OK)
+    {
+        ngx_http_weir_redis_close(redis, "connection lost");
+    }
+}
+
+
+/* NGX_OK, or NGX_DONE when the connection has been closed. */
+
+static ngx_int_t
+ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
+{
+    ssize_t            n;
+    ngx_connection_t  *c;
+
+    static u_char      buf[65536];
+
+    c = redis->peer.connection;
+
+    for ( ;; ) {
+        n = c->recv(c, buf, sizeof(buf));
+
+        if (n == NGX_AGAIN) {
+            return NGX_OK;
+        }
+
+        if (n == NGX_ERROR || n == 0) {
+
+            if (n == 0 && redis->state == NGX_HTTP_WEIR_REDIS_UP
+                && redis->nslots == 0)
+            {
+                /* the server's idle timeout: the next command connects anew */
+                ngx_http_weir_redis_close(redis, NULL);
+                return NGX_DONE;
+            }
+
+            ngx_http_weir_redis_close(redis, "connection lost");
+            return NGX_DONE;
+        }
+
+        redis->last_read = ngx_current_msec;
+
+        if (redisReaderFeed(redis->reader, (char *) buf, n) != REDIS_OK) {
+            ngx_http_weir_redis_close(redis, "protocol error");
+            return NGX_DONE;
+        }
+
+        if (ngx_http_weir_redis_replies(redis) != NGX_OK) {
+            return NGX_DONE;
+        }
+
+        if (!c->read->ready) {
+            return NGX_OK;
+        }
+    }
+}
+
+
+/* Hands out every reply that is complete. */
+
+static ngx_int_t
+ngx_http_weir_redis_replies(ngx_http_weir_redis_t *redis)
+{
+    void                           *reply;
+    ngx_uint_t                      handshake;
+    ngx_http_weir_redis_slot_t     *slot;
+    ngx_http_weir_redis_command_t  *cmd;
+
+    for ( ;; ) {
+        reply = NULL;
+
+        if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
+            ngx_http_weir_redis_close(redis, "protocol error");
+            return NGX_ERROR;
+        }
+
+        if (reply == NULL) {
+            ngx_http_weir_redis_arm(redis);
+            return NGX_OK;
+        }
+
+        slot = ngx_http_weir_redis_head(redis);
+
+        if (slot == NULL) {
+            ngx_http_weir_redis_close(redis, "reply without a command");
+            return NGX_ERROR;
+        }
+
+        cmd = slot->cmd;
+        handshake = slot->handshake;
+
+        ngx_queue_remove(&slot->queue);
+        ngx_queue_insert_head(&redis->free, &slot->queue);
+        redis->nslots--;
+
+        if (cmd) {
+            cmd->slot = NULL;
+            cmd->handler(cmd, NGX_OK, reply);
+            continue;
+        }
+
+        if (!handshake) {
+            continue;
+        }
+
+        slot = ngx_http_weir_redis_head(redis);
+
+        if (slot && slot->handshake) {
+            continue;
+        }
+
+        if (redis->refusal.len) {
+            ngx_http_weir_redis_close(redis, "refused the handshake");
+            return NGX_ERROR;
+        }
+
+        redis->state = NGX_HTTP_WEIR_REDIS_UP;
+        ngx_del_timer(redis->peer.connection->read);
+
+        if (redis->failures) {
+            redis->failures = 0;
+            ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                          "weir_redis \"%V\" is up again", &redis->name);
+        }
+
+        ngx_post_event(&redis->flush, &ngx_posted_events);
+    }
+}
+
+
+/* Sets the timer for the oldest live command, or for a silent connection. */
+
+static void
+ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis)
+{
+    ngx_http_weir_redis_slot_t  *slot;
+
+    slot = ngx_http_weir_redis_head(redis);
+
+    if (slot == NULL) {
+        if (redis->deadline.timer_set) {
+            ngx_del_timer(&redis->deadline);
+        }
+
+    } else if (!redis->deadline.timer_set) {
+        ngx_add_timer(&redis->deadline, redis->timeout);
+    }
+}
+
+
+/*
+ * Tells those whose time is over; their slots stay until the replies come.  A
+ * connection that has said nothing for a whole timeout after the first of them
+ * is given up.
+ */
+
+static void
+ngx_http_weir_redis_deadline_handler(ngx_event_t *ev)
+{
+    ngx_http_weir_redis_t *redis = ev->data;
+
+    ngx_msec_t                      next;
+    ngx_queue_t                    *q;
+    ngx_http_weir_redis_slot_t     *slot;
+    ngx_http_weir_redis_command_t  *cmd;
+
+    next = redis->timeout;
+
+    for (q = ngx_queue_head(&redis->slots);
+         q != ngx_queue_sentinel(&redis->slots);
+         q = ngx_queue_next(q))
+    {
+        slot = ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue);
+
+        if ((ngx_msec_int_t) (slot->deadline - ngx_current_msec) > 0) {
+            next = slot->deadline - ngx_current_msec;
+            break;
+        }
+
+        cmd = slot->cmd;
+
+        if (cmd) {
+            slot->cmd = NULL;
+            cmd->slot = NULL;
+            cmd->handler(cmd, NGX_ABORT, NULL);
+        }
+    }
+
+    slot = ngx_http_weir_redis_head(redis);
+
+    if (slot == NULL) {
+        return;
+    }
+
+    if (redis->state == NGX_HTTP_WEIR_REDIS_UP
+        && (ngx_msec_int_t) (ngx_current_msec - slot->deadline)
+           >= (ngx_msec_int_t) redis->timeout
+        && ngx_current_msec - redis->last_read >= redis->timeout)
+    {
+        ngx_http_weir_redis_close(redis, "does not answer");
+        return;
+    }
+
+    if (!redis->deadline.timer_set) {
+        ngx_add_timer(&redis->deadline, next);
+    }
+}
+
+
+/*
+ * Without a reason it is no failure, and nothing is logged.  With one the
+ * first of a row is logged, and a reconnection is due.
+ */
+
+static void
+ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
+{
+    ngx_msec_t                      delay;
+    ngx_queue_t                    *q, slots;
+    ngx_http_weir_redis_slot_t     *slot;
+    ngx_http_weir_redis_command_t  *cmd;
+
+    redis->state = NGX_HTTP_WEIR_REDIS_CLOSED;
+
+    if (redis->peer.connection) {
+        ngx_close_connection(redis->peer.connection);
+        redis->peer.connection = NULL;
+    }
+
+    if (redis->reader) {
+        redisReaderFree(redis->reader);
+        redis->reader = NULL;
+    }
+
+    if (redis->deadline.timer_set) {
+        ngx_del_timer(&redis->deadline);
+    }
+
+    if (redis->flush.posted) {
+        ngx_delete_posted_event(&redis->flush);
+    }
+
+    redis->out_pos = redis->out_len = 0;
+
+    if (reason) {
+
+        if (redis->failures++ == 0) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                          "weir_redis \"%V\" at %V is down: %s%s%V",
+                          &redis->name, &redis->addr->name, reason,
+                          redis->refusal.len ? ": " : "", &redis->refusal);
+        }
+
+        if (!ngx_exiting && !ngx_terminate && !redis->reconnect.timer_set) {
+            delay = NGX_HTTP_WEIR_REDIS_BACKOFF_MIN
+                    << ngx_min(redis->failures - 1, 6);
+            delay = ngx_min(delay, NGX_HTTP_WEIR_REDIS_BACKOFF_MAX);
+
+            /* half of it at random, so that workers don't come all at once */
+            delay = delay / 2 + ngx_random() % (delay / 2 + 1);
+
+            ngx_add_timer(&redis->reconnect, delay);
+        }
+    }
+
+    if (ngx_queue_empty(&redis->slots)) {
+        return;
+    }
+
+    /* handlers see an empty queue and a server that is down */
+
+    slots = redis->slots;
+    slots.next->prev = &slots;
+    slots.prev->next = &slots;
+    ngx_queue_init(&redis->slots);
+    redis->nslots = 0;
+
+    while (!ngx_queue_empty(&slots)) {
+        q = ngx_queue_head(&slots);
+        slot = ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue);
+        cmd = slot->cmd;
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_head(&redis->free, q);
+
+        if (cmd) {
+            cmd->slot = NULL;
+            cmd->handler(cmd, NGX_ERROR, NULL);
+        }
+    }
+}
+
+
+static void
+ngx_http_weir_redis_reconnect_handler(ngx_event_t *ev)
+{
+    ngx_http_weir_redis_t  *redis = ev->data;
+
+    if (redis->state == NGX_HTTP_WEIR_REDIS_CLOSED && !ngx_exiting) {
+        ngx_http_weir_redis_connect(redis);
+    }
+}

@@ -1,0 +1,404 @@
+/*
+ * weir_redis: the servers by name.  Connections are each worker's own and are
+ * made with its first command.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "redis/ngx_http_weir_redis_server.h"
+
+
+#define NGX_HTTP_WEIR_REDIS_PORT  6379
+
+
+typedef struct {
+    ngx_array_t   servers;          /* of ngx_http_weir_redis_t * */
+} ngx_http_weir_redis_main_conf_t;
+
+
+extern ngx_module_t  ngx_http_weir_redis_module;
+
+static char *ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_weir_redis_parse_url(ngx_conf_t *cf,
+    ngx_http_weir_redis_t *redis, ngx_str_t *url);
+static char *ngx_http_weir_redis_parse_credentials(ngx_conf_t *cf,
+    ngx_http_weir_redis_t *redis, u_char *start, u_char *end);
+static ngx_int_t ngx_http_weir_redis_decode(ngx_conf_t *cf, u_char *start,
+    u_char *end, ngx_str_t *value);
+static char *ngx_http_weir_redis_parse_database(ngx_http_weir_redis_t *redis,
+    u_char *start, u_char *end);
+static void *ngx_http_weir_redis_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_weir_redis_init_main_conf(ngx_conf_t *cf, void *conf);
+static ngx_int_t ngx_http_weir_redis_init_process(ngx_cycle_t *cycle);
+static void ngx_http_weir_redis_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_command_t  ngx_http_weir_redis_commands[] = {
+
+    { ngx_string("weir_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23|NGX_CONF_TAKE4,
+      ngx_http_weir_redis_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_weir_redis_module_ctx = {
+    NULL,                                      /* preconfiguration */
+    NULL,                                      /* postconfiguration */
+
+    ngx_http_weir_redis_create_main_conf,      /* create main configuration */
+    ngx_http_weir_redis_init_main_conf,        /* init main configuration */
+
+    NULL,                                      /* create server configuration */
+    NULL,                                      /* merge server configuration */
+
+    NULL,                                      /* create location configuration */
+    NULL                                       /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_weir_redis_module = {
+    NGX_MODULE_V1,
+    &ngx_http_weir_redis_module_ctx,           /* module context */
+    ngx_http_weir_redis_commands,              /* module directives */
+    NGX_HTTP_MODULE,                           /* module type */
+    NULL,                                      /* init master */
+    NULL,                                      /* init module */
+    ngx_http_weir_redis_init_process,          /* init process */
+    NULL,                                      /* init thread */
+    NULL,                                      /* exit thread */
+    ngx_http_weir_redis_exit_process,          /* exit process */
+    NULL,                                      /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+ngx_http_weir_redis_t *
+ngx_http_weir_redis_get(ngx_conf_t *cf, ngx_str_t *name)
+{
+    ngx_uint_t                        i;
+    ngx_http_weir_redis_t            *redis, **servers;
+    ngx_http_weir_redis_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_redis_module);
+    servers = rmcf->servers.elts;
+
+    for (i = 0; i < rmcf->servers.nelts; i++) {
+        if (servers[i]->name.len == name->len
+            && ngx_strncmp(servers[i]->name.data, name->data, name->len) == 0)
+        {
+            return servers[i];
+        }
+    }
+
+    redis = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_t));
+    if (redis == NULL) {
+        return NULL;
+    }
+
+    redis->name = *name;
+    redis->timeout = 100;
+    redis->connect_timeout = 100;
+
+    servers = ngx_array_push(&rmcf->servers);
+    if (servers == NULL) {
+        return NULL;
+    }
+
+    *servers = redis;
+
+    return redis;
+}
+
+
+static char *
+ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                   *rv;
+    ngx_int_t               n;
+    ngx_str_t              *value, s;
+    ngx_uint_t              i;
+    ngx_msec_t             *time;
+    ngx_http_weir_redis_t  *redis;
+
+    value = cf->args->elts;
+
+    redis = ngx_http_weir_redis_get(cf, &value[1]);
+    if (redis == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (redis->addr) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate \"weir_redis\" \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 3; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
+            s.data = value[i].data + 8;
+            time = &redis->timeout;
+
+        } else if (ngx_strncmp(value[i].data, "connect_timeout=", 16) == 0) {
+            s.data = value[i].data + 16;
+            time = &redis->connect_timeout;
+
+        } else {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" in \"weir_redis\"; it"
+                               " takes timeout=time, connect_timeout=time",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        s.len = value[i].data + value[i].len - s.data;
+        n = ngx_parse_time(&s, 0);
+
+        if (n == NGX_ERROR || n < 1) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid time \"%V\" in \"weir_redis\"; it must"
+                               " be like 100ms or 1s", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        *time = n;
+    }
+
+    rv = ngx_http_weir_redis_parse_url(cf, redis, &value[2]);
+
+    if (rv != NGX_CONF_OK && rv != NGX_CONF_ERROR) {
+        /* the URL may hold a password: it is not repeated */
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URL of \"weir_redis\" \"%V\": %s",
+                           &value[1], rv);
+        return NGX_CONF_ERROR;
+    }
+
+    return rv;
+}
+
+
+/* redis://[[user]:password@]host[:port][/database] or unix:/path */
+
+static char *
+ngx_http_weir_redis_parse_url(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
+    ngx_str_t *url)
+{
+    char       *rv;
+    u_char     *p, *end, *at, *slash;
+    ngx_url_t   u;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+    u.default_port = NGX_HTTP_WEIR_REDIS_PORT;
+
+    p = url->data;
+    end = url->data + url->len;
+
+    if (ngx_strncmp(p, "rediss://", 9) == 0) {
+        return "rediss:// (TLS) is not supported yet";
+    }
+
+    if (ngx_strncmp(p, "unix:", 5) == 0) {
+        u.url = *url;
+
+    } else if (ngx_strncmp(p, "redis://", 8) == 0) {
+        p += 8;
+
+        at = ngx_strlchr(p, end, '@');
+        if (at) {
+            rv = ngx_http_weir_redis_parse_credentials(cf, redis, p, at);
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+
+            p = at + 1;
+        }
+
+        slash = ngx_strlchr(p, end, '/');
+        if (slash) {
+            rv = ngx_http_weir_redis_parse_database(redis, slash + 1, end);
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+
+            end = slash;
+        }
+
+        u.url.data = p;
+        u.url.len = end - p;
+
+    } else {
+        return "it must start with redis:// or unix:";
+    }
+
+    if (u.url.len == 0) {
+        return "it has no host";
+    }
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        return u.err ? u.err : "it has no host";
+    }
+
+    redis->addr = &u.addrs[0];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_redis_parse_credentials(ngx_conf_t *cf,
+    ngx_http_weir_redis_t *redis, u_char *start, u_char *end)
+{
+    u_char  *colon;
+
+    colon = ngx_strlchr(start, end, ':');
+
+    if (colon == NULL || colon + 1 == end) {
+        return "it names a user without a password";
+    }
+
+    if (ngx_http_weir_redis_decode(cf, start, colon, &redis->user) != NGX_OK
+        || ngx_http_weir_redis_decode(cf, colon + 1, end, &redis->password)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* Percent-decoding, RFC 3986 section 2.1 */
+
+static ngx_int_t
+ngx_http_weir_redis_decode(ngx_conf_t *cf, u_char *start, u_char *end,
+    ngx_str_t *value)
+{
+    u_char  *dst;
+
+    dst = ngx_pnalloc(cf->pool, end - start + 1);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = dst;
+    ngx_unescape_uri(&dst, &start, end - start, 0);
+    value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_weir_redis_parse_database(ngx_http_weir_redis_t *redis,
+    u_char *start, u_char *end)
+{
+    if (start == end) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_atoi(start, end - start) == NGX_ERROR) {
+        return "the database must be a number";
+    }
+
+    redis->database.data = start;
+    redis->database.len = end - start;
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_weir_redis_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_redis_main_conf_t  *rmcf;
+
+    rmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_main_conf_t));
+    if (rmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&rmcf->servers, cf->pool, 2,
+                       sizeof(ngx_http_weir_redis_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return rmcf;
+}
+
+
+static char *
+ngx_http_weir_redis_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_weir_redis_main_conf_t  *rmcf = conf;
+
+    ngx_uint_t               i;
+    ngx_http_weir_redis_t  **servers;
+
+    servers = rmcf->servers.elts;
+
+    for (i = 0; i < rmcf->servers.nelts; i++) {
+        if (servers[i]->addr == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "no \"weir_redis\" defines the server \"%V\"",
+                          &servers[i]->name);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_redis_init_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                         i;
+    ngx_http_weir_redis_t            **servers;
+    ngx_http_weir_redis_main_conf_t   *rmcf;
+
+    rmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_redis_module);
+    if (rmcf == NULL) {
+        return NGX_OK;
+    }
+
+    servers = rmcf->servers.elts;
+
+    for (i = 0; i < rmcf->servers.nelts; i++) {
+        ngx_http_weir_redis_init_worker(servers[i], cycle->log);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_redis_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                         i;
+    ngx_http_weir_redis_t            **servers;
+    ngx_http_weir_redis_main_conf_t   *rmcf;
+
+    rmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_redis_module);
+    if (rmcf == NULL) {
+        return;
+    }
+
+    servers = rmcf->servers.elts;
+
+    for (i = 0; i < rmcf->servers.nelts; i++) {
+        ngx_http_weir_redis_exit_worker(servers[i]);
+    }
+}

@@ -1,0 +1,110 @@
+/* A server and this worker's connection to it; private to the client. */
+
+#ifndef _NGX_HTTP_WEIR_REDIS_SERVER_H_INCLUDED_
+#define _NGX_HTTP_WEIR_REDIS_SERVER_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "compat/ngx_http_weir_compat_hiredis.h"
+#include "redis/ngx_http_weir_redis.h"
+
+
+/* Bytes that may wait to be sent; a command beyond them is refused. */
+#define NGX_HTTP_WEIR_REDIS_OUT_MAX    (16 * 1024 * 1024)
+
+/* Commands that may wait for their replies. */
+#define NGX_HTTP_WEIR_REDIS_SLOTS_MAX  65536
+
+/* Reconnection: first and longest delay, in milliseconds. */
+#define NGX_HTTP_WEIR_REDIS_BACKOFF_MIN  50
+#define NGX_HTTP_WEIR_REDIS_BACKOFF_MAX  2000
+
+/* An error reply that nobody waits for is logged at most this often, in ms. */
+#define NGX_HTTP_WEIR_REDIS_LOG_INTERVAL  10000
+
+
+typedef enum {
+    NGX_HTTP_WEIR_REDIS_CLOSED = 0,
+    NGX_HTTP_WEIR_REDIS_CONNECTING,
+    NGX_HTTP_WEIR_REDIS_HANDSHAKE,     /* AUTH, SELECT, PING are under way */
+    NGX_HTTP_WEIR_REDIS_UP
+} ngx_http_weir_redis_state_e;
+
+
+/* The place of one command in the order of replies. */
+typedef struct {
+    ngx_queue_t                      queue;
+    ngx_http_weir_redis_command_t   *cmd;       /* NULL: reply is dropped */
+    ngx_msec_t                       deadline;
+    unsigned                         handshake:1;
+} ngx_http_weir_redis_slot_t;
+
+
+struct ngx_http_weir_redis_s {
+    ngx_str_t                        name;
+
+    /* configuration; addr NULL until weir_redis has defined the server */
+
+    ngx_addr_t                      *addr;
+    ngx_str_t                        user;
+    ngx_str_t                        password;
+    ngx_str_t                        database;
+    ngx_msec_t                       timeout;
+    ngx_msec_t                       connect_timeout;
+
+    /* this worker's connection */
+
+    ngx_http_weir_redis_state_e      state;
+    ngx_peer_connection_t            peer;
+    redisReader                     *reader;
+
+    ngx_queue_t                      slots;     /* oldest first */
+    ngx_queue_t                      free;
+    ngx_uint_t                       nslots;
+
+    u_char                          *out;       /* malloc'ed */
+    size_t                           out_pos;
+    size_t                           out_len;
+    size_t                           out_size;
+
+    ngx_event_t                      flush;     /* posted once a tick */
+    ngx_event_t                      deadline;  /* of the oldest live command */
+    ngx_event_t                      reconnect;
+
+    ngx_uint_t                       failures;  /* in a row */
+    ngx_msec_t                       last_read;
+    ngx_msec_t                       last_logged;
+    ngx_str_t                        refusal;   /* error reply to the handshake */
+    u_char                           refusal_buf[128];
+};
+
+
+/* Once in each worker, before the first command. */
+void ngx_http_weir_redis_init_worker(ngx_http_weir_redis_t *redis,
+    ngx_log_t *log);
+
+/* Closes for good; live commands get NGX_ERROR. */
+void ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis);
+
+/* The table of functions that build replies in the waiting command's pool;
+ * the reader's privdata is the server. */
+extern redisReplyObjectFunctions  ngx_http_weir_redis_functions;
+
+/* The oldest slot: the one whose reply is being read; NULL when there is none. */
+static ngx_inline ngx_http_weir_redis_slot_t *
+ngx_http_weir_redis_head(ngx_http_weir_redis_t *redis)
+{
+    if (ngx_queue_empty(&redis->slots)) {
+        return NULL;
+    }
+
+    return ngx_queue_data(ngx_queue_head(&redis->slots),
+                          ngx_http_weir_redis_slot_t, queue);
+}
+
+
+#endif /* _NGX_HTTP_WEIR_REDIS_SERVER_H_INCLUDED_ */

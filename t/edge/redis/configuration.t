@@ -1,0 +1,114 @@
+use Test::Nginx::Socket 'no_plan';
+
+no_shuffle();
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: redis://
+--- http_config
+weir_redis main redis://;
+--- config
+--- must_die
+--- error_log
+invalid URL of "weir_redis" "main": it has no host
+
+
+
+=== TEST 2: http://127.0.0.1
+--- http_config
+weir_redis main http://127.0.0.1;
+--- config
+--- must_die
+--- error_log
+invalid URL of "weir_redis" "main": it must start with redis:// or unix:
+
+
+
+=== TEST 3: rediss://127.0.0.1
+--- http_config
+weir_redis main rediss://127.0.0.1;
+--- config
+--- must_die
+--- error_log
+invalid URL of "weir_redis" "main": rediss:// (TLS) is not supported yet
+
+
+
+=== TEST 4: redis://127.0.0.1/x
+--- http_config
+weir_redis main redis://127.0.0.1/x;
+--- config
+--- must_die
+--- error_log
+invalid URL of "weir_redis" "main": the database must be a number
+
+
+
+=== TEST 5: redis://user@127.0.0.1
+--- http_config
+weir_redis main redis://user@127.0.0.1;
+--- config
+--- must_die
+--- error_log
+invalid URL of "weir_redis" "main": it names a user without a password
+
+
+
+=== TEST 6: redis://127.0.0.1:99999
+--- http_config
+weir_redis main redis://127.0.0.1:99999;
+--- config
+--- must_die
+--- error_log
+invalid URL of "weir_redis" "main": invalid port
+
+
+
+=== TEST 7: a time that is none
+--- http_config
+weir_redis main redis://127.0.0.1 timeout=soon;
+--- config
+--- must_die
+--- error_log
+invalid time "timeout=soon" in "weir_redis"
+
+
+
+=== TEST 8: no time at all
+--- http_config
+weir_redis main redis://127.0.0.1 connect_timeout=0;
+--- config
+--- must_die
+--- error_log
+invalid time "connect_timeout=0" in "weir_redis"
+
+
+
+=== TEST 9: an unknown parameter
+--- http_config
+weir_redis main redis://127.0.0.1 colour=red;
+--- config
+--- must_die
+--- error_log
+invalid parameter "colour=red" in "weir_redis"
+
+
+
+=== TEST 10: a name twice
+--- http_config
+weir_redis main redis://127.0.0.1; weir_redis main redis://127.0.0.1;
+--- config
+--- must_die
+--- error_log
+duplicate "weir_redis" "main"
+
+
+
+=== TEST 11: a server that nobody defines
+--- config
+location /probe { weir_redis_probe absent; }
+--- must_die
+--- error_log
+no "weir_redis" defines the server "absent"
