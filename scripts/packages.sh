@@ -3,6 +3,7 @@
 #
 #   packages.sh build     to build module and backend
 #   packages.sh test      to run the tests
+#   packages.sh sanitize  to run them under sanitizers and Valgrind
 #
 # A call that finds nothing missing needs neither network nor root.
 set -euo pipefail
@@ -10,6 +11,7 @@ set -euo pipefail
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 test=(perl redis-server libtest-nginx-perl)
+sanitize=(valgrind)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -52,8 +54,9 @@ EOF
 case ${1:-} in
 build) wanted=("${build[@]}") ;;
 test) wanted=("${build[@]}" "${test[@]}") ;;
+sanitize) wanted=("${build[@]}" "${test[@]}" "${sanitize[@]}") ;;
 *)
-    echo "usage: packages.sh build|test" >&2
+    echo "usage: packages.sh build|test|sanitize" >&2
     exit 2
     ;;
 esac

@@ -1,19 +1,31 @@
 #!/bin/bash
-# test.sh [FILE...]: installs, builds and runs the tests (all without FILE).
+# test.sh [--sanitize] [FILE...]: installs, builds and runs the tests (all without
+# FILE).  With --sanitize the plain C runs with AddressSanitizer and UBSan, nginx
+# with the module under Valgrind, and any report of theirs is a failure.
 #
 # Starts a Redis of its own on a unix socket and a free port; stops it at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-scripts/packages.sh test
+build=build
+sanitize=
+if [ "${1:-}" = --sanitize ]; then
+    sanitize=1
+    build="build-sanitize"
+    shift
+fi
+
+if [ -n "$sanitize" ]; then scripts/packages.sh sanitize; else scripts/packages.sh test; fi
 echo "test: building"
 make -s module unit
+[ -z "$sanitize" ] || make -s SANITIZE=1 unit
 
 # nginx's workers are another user than root: they must reach what they serve.
 run=$(mktemp -d /tmp/weir-test.XXXXXX)
 chmod 755 "$run"
 redis=
+# shellcheck disable=SC2317  # called by the trap
 stop() {
     [ -z "$redis" ] || kill "$redis" 2>/dev/null || true
     rm -rf "$run"
@@ -44,13 +56,29 @@ TEST_NGINX_BINARY=$(PATH=$PATH:/usr/sbin command -v nginx)
 TEST_NGINX_LOAD_MODULES="$root/build/ngx_http_weir_module.so $root/build/ngx_http_weir_redis_probe_module.so"
 TEST_NGINX_SERVROOT=$run/servroot
 TEST_NGINX_PORT=$(free_port)
-WEIR_BUILD=$root/build
+if [ -n "$sanitize" ]; then
+    WEIR_NGINX=$TEST_NGINX_BINARY
+    WEIR_VALGRIND_LOGS=$run/valgrind
+    WEIR_VALGRIND_SUPPRESSIONS=$root/t/valgrind.supp
+    TEST_NGINX_BINARY=$root/scripts/nginx-valgrind.sh
+    TEST_NGINX_TIMEOUT=20
+    mkdir -m 777 "$WEIR_VALGRIND_LOGS"
+    export WEIR_NGINX WEIR_VALGRIND_LOGS WEIR_VALGRIND_SUPPRESSIONS TEST_NGINX_TIMEOUT
+fi
 export TEST_NGINX_REDIS_PORT TEST_NGINX_REDIS_SOCK TEST_NGINX_BINARY TEST_NGINX_LOAD_MODULES \
-    TEST_NGINX_SERVROOT TEST_NGINX_PORT WEIR_BUILD
+    TEST_NGINX_SERVROOT TEST_NGINX_PORT
 
 if [ $# -eq 0 ]; then
-    mapfile -t files < <(find build/unit -name '*_test' -perm -u+x | sort
+    mapfile -t files < <(find $build/unit -name '*_test' -perm -u+x | sort
         find t -name '*.t' -not -path 't/servroot*' | sort)
     set -- "${files[@]}"
 fi
-prove --exec scripts/prove-exec.sh "$@"
+status=0
+prove --exec scripts/prove-exec.sh "$@" || status=$?
+
+if [ -n "$sanitize" ] && [ -n "$(find "$WEIR_VALGRIND_LOGS" -type f -size +0)" ]; then
+    find "$WEIR_VALGRIND_LOGS" -type f -size +0 -exec cat {} + | head -200
+    echo "test: Valgrind has findings"
+    status=1
+fi
+exit $status

@@ -247,6 +247,7 @@ ngx_http_weir_redis_parse_url(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
         return u.err ? u.err : "it has no host";
     }
 
+    /* cppcheck-suppress autoVariables ; addrs is of the pool */
     redis->addr = &u.addrs[0];
 
     return NGX_CONF_OK;
