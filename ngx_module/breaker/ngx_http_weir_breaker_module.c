@@ -66,7 +66,7 @@ static void ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final);
 static weir_breaker_outcome_t ngx_http_weir_breaker_outcome(
     ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker);
-static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_upstream_t *u);
+static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_request_t *r);
 static void ngx_http_weir_breaker_cleanup(void *data);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -414,7 +414,7 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     } else if (final && !debt->failed && r->upstream
                && r->upstream == debt->upstream
                && (debt->breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
-               && ngx_http_weir_breaker_broke_off(r->upstream))
+               && ngx_http_weir_breaker_broke_off(r))
     {
         outcome = WEIR_BREAKER_FAILURE;
 
@@ -501,15 +501,30 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
 }
 
 
-static ngx_uint_t
-ngx_http_weir_breaker_broke_off(ngx_http_upstream_t *u)
-{
-    ngx_event_pipe_t  *p;
+/*
+ * Whether the upstream left its body unfinished.  A client that went away, or
+ * was too slow, leaves it unfinished too: that is no word on the upstream.
+ */
 
+static ngx_uint_t
+ngx_http_weir_breaker_broke_off(ngx_http_request_t *r)
+{
+    ngx_event_pipe_t     *p;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
     p = u->pipe;
 
-    if (!u->buffering || p == NULL || p->downstream_error) {
-        return u->error;
+    if (r->header_only || r->connection->error || r->connection->timedout) {
+        return 0;
+    }
+
+    if (!u->buffering) {
+        return u->error || u->length > 0;
+    }
+
+    if (p == NULL || p->downstream_error) {
+        return 0;
     }
 
     return p->upstream_error || (p->upstream_eof && p->length > 0);
