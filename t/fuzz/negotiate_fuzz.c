@@ -1,0 +1,50 @@
+/*
+ * The negotiation core on any bytes: the input's lines are Accept, the version
+ * header and Content-Type.  Needs clang:
+ *
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
+ *       t/fuzz/negotiate_fuzz.c ngx_module/version/negotiate.c -o build/negotiate_fuzz
+ *   build/negotiate_fuzz -max_total_time=600 t/fuzz/negotiate
+ */
+#include "version/negotiate.h"
+
+#include <assert.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static weir_str_t line(const char **p, const char *end)
+{
+    const char *start = *p, *newline = start < end ? memchr(start, '\n', end - start) : NULL;
+    weir_str_t s = {start, (size_t)((newline ? newline : end) - start)};
+
+    *p = newline ? newline + 1 : end;
+    if (s.len == 0)
+        s.data = NULL;
+    return s;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const weir_str_t versions[] = {{"1", 1}, {"2", 1}, {"beta", 4}};
+    static const weir_negotiate_api_t api = {{"application/vnd.shop", 20}, versions, 3, 1};
+    const char *p = (const char *)data, *end = p + size;
+    weir_negotiate_request_t request;
+    weir_negotiated_t out = {99, 0}, again = {99, 0};
+    weir_negotiate_result_t result;
+
+    request.accept = line(&p, end);
+    request.version_header = line(&p, end);
+    request.content_type = line(&p, end);
+
+    result = weir_negotiate(&api, &request, &out);
+    assert(result <= WEIR_NEGOTIATE_UNSUPPORTED_BODY);
+    if (result == WEIR_NEGOTIATE_OK)
+        assert(out.version < api.nversions);
+
+    /* the same question has the same answer */
+    assert(weir_negotiate(&api, &request, &again) == result);
+    assert(result != WEIR_NEGOTIATE_OK ||
+           (again.version == out.version && again.plain_json == out.plain_json));
+    return 0;
+}
