@@ -5,7 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static const char magic[8] = {'W', 'E', 'I', 'R', 'C', 'E', 0, 1};
+static const char magic[8] = {'W', 'E', 'I', 'R', 'C', 'E', 0, 2};
 
 enum {
     AT_CHECKSUM = 8,
@@ -17,13 +17,14 @@ enum {
     AT_LIFETIME = 44,
     AT_STALE_WHILE_REVALIDATE = 48,
     AT_STALE_IF_ERROR = 52,
-    AT_POSITION_MS = 56,
-    AT_POSITION_SEQ = 64,
-    AT_KEY_LEN = 72,
-    AT_VARY_LEN = 76,
-    AT_TAGS_LEN = 80,
-    AT_HEADERS_LEN = 84,
-    AT_STRINGS = 88
+    AT_ERA = 56,
+    AT_POSITION_MS = 64,
+    AT_POSITION_SEQ = 72,
+    AT_KEY_LEN = 80,
+    AT_VARY_LEN = 84,
+    AT_TAGS_LEN = 88,
+    AT_HEADERS_LEN = 92,
+    AT_STRINGS = 96
 };
 
 static void put32(char *p, uint32_t v)
@@ -78,6 +79,7 @@ char *weir_entry_begin(char *buf, const weir_entry_t *e)
     put32(buf + AT_LIFETIME, e->lifetime);
     put32(buf + AT_STALE_WHILE_REVALIDATE, e->stale_while_revalidate);
     put32(buf + AT_STALE_IF_ERROR, e->stale_if_error);
+    put64(buf + AT_ERA, e->era);
     put64(buf + AT_POSITION_MS, e->position_ms);
     put64(buf + AT_POSITION_SEQ, e->position_seq);
     put32(buf + AT_KEY_LEN, (uint32_t)e->key.len);
@@ -146,7 +148,7 @@ static bool headers_are_well_formed(weir_str_t headers)
     return pos == headers.len;
 }
 
-const char *weir_entry_decode(weir_str_t data, weir_entry_t *e)
+const char *weir_entry_view(weir_str_t data, weir_entry_t *e)
 {
     const char *p = data.data;
     size_t left;
@@ -161,9 +163,6 @@ const char *weir_entry_decode(weir_str_t data, weir_entry_t *e)
     if (get64(p + AT_SIZE) != data.len)
         return "wrong size";
 
-    if (get64(p + AT_CHECKSUM) != XXH3_64bits(p + AT_SIZE, data.len - AT_SIZE))
-        return "wrong checksum";
-
     e->flags = get32(p + AT_FLAGS);
     e->status = get32(p + AT_STATUS);
     e->stored = (int64_t)get64(p + AT_STORED);
@@ -171,6 +170,7 @@ const char *weir_entry_decode(weir_str_t data, weir_entry_t *e)
     e->lifetime = get32(p + AT_LIFETIME);
     e->stale_while_revalidate = get32(p + AT_STALE_WHILE_REVALIDATE);
     e->stale_if_error = get32(p + AT_STALE_IF_ERROR);
+    e->era = get64(p + AT_ERA);
     e->position_ms = get64(p + AT_POSITION_MS);
     e->position_seq = get64(p + AT_POSITION_SEQ);
 
@@ -193,8 +193,18 @@ const char *weir_entry_decode(weir_str_t data, weir_entry_t *e)
 
     e->body = (weir_str_t){p, left};
 
-    if (!headers_are_well_formed(e->headers))
-        return "malformed headers";
-
     return NULL;
+}
+
+const char *weir_entry_decode(weir_str_t data, weir_entry_t *e)
+{
+    const char *wrong = weir_entry_view(data, e);
+
+    if (wrong != NULL)
+        return wrong;
+
+    if (get64(data.data + AT_CHECKSUM) != XXH3_64bits(data.data + AT_SIZE, data.len - AT_SIZE))
+        return "wrong checksum";
+
+    return headers_are_well_formed(e->headers) ? NULL : "malformed headers";
 }

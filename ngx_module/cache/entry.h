@@ -1,7 +1,7 @@
 /*
  * A cached response as one run of bytes, the same in Redis and in memory:
  *
- *     magic and version   8 bytes "WEIRCE\0\1"
+ *     magic and version   8 bytes "WEIRCE\0\2"
  *     checksum            XXH3 (64 bits) of all that follows
  *     size                of the whole entry
  *     fixed fields        see weir_entry_t, little endian
@@ -42,13 +42,18 @@ typedef struct {
     uint32_t stale_while_revalidate; /* seconds after the lifetime */
     uint32_t stale_if_error;         /* seconds after the lifetime */
 
-    /* invalidation position at the start of the upstream request; 0-0: none */
+    /*
+     * What the edge knew of invalidations when the upstream request started: the
+     * era of the invalidation stream (0: none was followed) and the ID of the
+     * last entry that had been applied.
+     */
+    uint64_t era;
     uint64_t position_ms;
     uint64_t position_seq;
 
     weir_str_t key;
     weir_str_t vary; /* pointer: field names; else "name: value\n" of each of them */
-    weir_str_t tags; /* separated by spaces */
+    weir_str_t tags; /* hashes of 8 bytes each; see tags.h */
     weir_str_t headers;
     weir_str_t body;
 } weir_entry_t;
@@ -70,6 +75,12 @@ void weir_entry_finish(char *buf, size_t size);
  * with it (a constant string), when *entry is unspecified.
  */
 const char *weir_entry_decode(weir_str_t data, weir_entry_t *entry);
+
+/*
+ * The same for bytes that were decoded before and are kept where nobody else
+ * writes: without the checksum, which costs a pass over the body.
+ */
+const char *weir_entry_view(weir_str_t data, weir_entry_t *entry);
 
 /* Bytes of one header line in the headers block. */
 size_t weir_entry_header_size(weir_str_t name, weir_str_t value);

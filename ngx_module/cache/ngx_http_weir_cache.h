@@ -3,6 +3,7 @@
  * request on its way through it.
  *
  *     module   directives, variables
+ *     zone     the first level, in shared memory
  *     fetch    before the content phase: key, look-up, the decision to serve
  *     answer   a stored response sent to the client
  *     store    filters that see the upstream's response and keep it
@@ -21,6 +22,7 @@
 
 #include "cache/cache_control.h"
 #include "cache/entry.h"
+#include "cache/ngx_http_weir_cache_zone.h"
 #include "cache/rules.h"
 #include "redis/ngx_http_weir_redis.h"
 
@@ -30,17 +32,11 @@
 #define NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE     0x0008
 #define NGX_HTTP_WEIR_CACHE_IGNORE_VARY           0x0010
 
-#define NGX_HTTP_WEIR_CACHE_DIGEST_LEN  32   /* hexadecimal digits, 128 bits */
-
-
-typedef struct {
-    ngx_str_t                        name;
-    ngx_http_weir_redis_t           *redis;
-} ngx_http_weir_cache_zone_t;
-
 
 typedef struct {
     ngx_http_weir_cache_zone_t      *zone;        /* NULL: off */
+    ngx_flag_t                       l1;          /* use the first level */
+    ngx_uint_t                       min_uses;    /* before it is stored */
     ngx_http_complex_value_t        *key;
     ngx_array_t                     *valid;       /* ngx_http_cache_valid_t */
     ngx_array_t                     *bypass;      /* predicates */
@@ -70,13 +66,16 @@ typedef struct {
     /* fetch */
 
     ngx_str_t                        key;
-    ngx_str_t                        redis_key;   /* of the key's digest */
-    ngx_str_t                        variant_key; /* len 0: no variant */
     ngx_str_t                        vary;        /* normalized values */
+    u_char                           digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+                                                  /* of the key */
+    u_char                           variant[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+                                                  /* of key and vary */
     weir_cache_control_t             request_cc;
     ngx_http_weir_redis_command_t    command;
     ngx_http_weir_redis_reply_t     *reply;
-    weir_entry_t                     entry;
+    ngx_http_weir_cache_pin_t        pin;
+    weir_entry_t                     entry;       /* in pin or reply */
 
     /* store */
 
@@ -89,6 +88,9 @@ typedef struct {
     ngx_str_t                        vary_fields;
 
     unsigned                         waiting:1;
+    unsigned                         varies:1;      /* variant is known */
+    unsigned                         found_stale:1; /* on the first level */
+    unsigned                         l2:1;          /* entry is of Redis */
     unsigned                         unavailable:1; /* no answer from Redis */
     unsigned                         storing:1;
 } ngx_http_weir_cache_ctx_t;
@@ -101,9 +103,9 @@ extern ngx_module_t  ngx_http_weir_cache_module;
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
 /*
- * fetch: the key in Redis of the variant that the request selects among those
- * that vary by the fields, into ctx->variant_key, with ctx->vary.  Returns
- * NGX_OK or NGX_ERROR (no memory).
+ * fetch: the variant that the request selects among those that vary by the
+ * fields, into ctx->variant and ctx->vary.  Returns NGX_OK or NGX_ERROR (no
+ * memory).
  */
 ngx_int_t ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *fields);
@@ -114,6 +116,10 @@ ngx_int_t ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx,
  */
 ngx_array_t *ngx_http_weir_cache_lines(ngx_http_request_t *r,
     ngx_list_t *headers, ngx_str_t *name);
+
+/* fetch: weir:cache:<zone>:<digest>, of the pool; data NULL: no memory */
+ngx_str_t ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *digest);
 
 /* fetch: the age of an entry now, seconds (RFC 9111 section 4.2.3) */
 time_t ngx_http_weir_cache_age(weir_entry_t *entry);

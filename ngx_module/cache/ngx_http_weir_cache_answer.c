@@ -25,7 +25,7 @@ static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
     time_t age);
-static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx,
     time_t ttl);
 
 
@@ -54,7 +54,7 @@ ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ngx_http_weir_cache_restore(r, entry) != NGX_OK
         || ngx_http_weir_cache_add_age(r, age) != NGX_OK
-        || ngx_http_weir_cache_add_hit(r, (time_t) entry->lifetime - age)
+        || ngx_http_weir_cache_add_hit(ctx, (time_t) entry->lifetime - age)
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -255,17 +255,21 @@ ngx_http_weir_cache_add_age(ngx_http_request_t *r, time_t age)
 
 
 static ngx_int_t
-ngx_http_weir_cache_add_hit(ngx_http_request_t *r, time_t ttl)
+ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx, time_t ttl)
 {
-    ngx_str_t  value;
+    ngx_str_t            value;
+    ngx_http_request_t  *r;
 
-    value.data = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; detail=redis")
+    r = ctx->request;
+
+    value.data = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; detail=memory")
                                       + NGX_TIME_T_LEN);
     if (value.data == NULL) {
         return NGX_ERROR;
     }
 
-    value.len = ngx_sprintf(value.data, "Weir; hit; ttl=%T; detail=redis", ttl)
+    value.len = ngx_sprintf(value.data, "Weir; hit; ttl=%T; detail=%s", ttl,
+                            ctx->l2 ? "redis" : "memory")
                 - value.data;
 
     return ngx_http_weir_add_header(r, &ngx_http_weir_cache_status_name,

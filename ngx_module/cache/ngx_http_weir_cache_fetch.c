@@ -1,7 +1,8 @@
 /*
- * From a request to the decision: the key, one look-up in Redis, a second one
- * when the response varies, and what RFC 9111 section 4 says about what was
- * found.  While Redis is asked the request waits in the precontent phase; the
+ * From a request to the decision: the key, a look-up in shared memory and, when
+ * there is nothing fresh, in Redis, the same again for the variant when the
+ * response varies, and what RFC 9111 section 4 says about what was found.
+ * While Redis is asked the request waits in the precontent phase; the
  * client's time-outs and its leaving are watched as nginx does for a delayed
  * request.
  *
@@ -24,16 +25,19 @@
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
     ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
 static ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_str_t *text, ngx_str_t *key);
+static void ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest);
 static ngx_int_t ngx_http_weir_cache_read_request(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_look_up(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_str_t *key);
+static ngx_int_t ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_redis_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
     ngx_http_weir_redis_reply_t *reply);
-static ngx_int_t ngx_http_weir_cache_decide(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
 static ngx_uint_t ngx_http_weir_cache_read_entry(
@@ -61,7 +65,7 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
         }
 
         return ctx->status == NGX_HTTP_WEIR_CACHE_NONE
-               ? ngx_http_weir_cache_decide(ctx) : NGX_DECLINED;
+               ? ngx_http_weir_cache_decide_l2(ctx) : NGX_DECLINED;
     }
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
@@ -101,7 +105,7 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
         return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
     }
 
-    return ngx_http_weir_cache_look_up(ctx, &ctx->redis_key);
+    return ngx_http_weir_cache_find(ctx);
 }
 
 
@@ -130,7 +134,7 @@ ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
 }
 
 
-/* A request that goes away waits for no reply. */
+/* A request that goes away waits for no reply and sends no entry. */
 
 static void
 ngx_http_weir_cache_cleanup(void *data)
@@ -140,6 +144,8 @@ ngx_http_weir_cache_cleanup(void *data)
     if (ctx->waiting) {
         ngx_http_weir_redis_cancel(&ctx->command);
     }
+
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
 }
 
 
@@ -208,40 +214,45 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
         ctx->key = key;
     }
 
-    return ngx_http_weir_cache_redis_key(ctx, &ctx->key, &ctx->redis_key);
+    ngx_http_weir_cache_digest(&ctx->key, ctx->digest);
+
+    return NGX_OK;
 }
 
 
-/* weir:cache:<zone>:<digest of the text> */
 
-static ngx_int_t
-ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *text,
-    ngx_str_t *key)
+static void
+ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest)
 {
-    u_char               *p;
-    XXH128_hash_t         hash;
-    XXH128_canonical_t    digest;
-    ngx_str_t            *zone;
+    XXH128_canonical_t  canonical;
+
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(text->data, text->len));
+
+    ngx_memcpy(digest, canonical.digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+}
+
+
+ngx_str_t
+ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
+{
+    u_char     *p;
+    ngx_str_t   key, *zone;
 
     zone = &ctx->conf->zone->name;
 
-    key->len = sizeof("weir:cache::") - 1 + zone->len
-               + NGX_HTTP_WEIR_CACHE_DIGEST_LEN;
+    key.len = sizeof("weir:cache::") - 1 + zone->len
+              + NGX_HTTP_WEIR_CACHE_DIGEST_LEN * 2;
 
-    key->data = ngx_pnalloc(ctx->request->pool, key->len);
-    if (key->data == NULL) {
-        return NGX_ERROR;
+    key.data = ngx_pnalloc(ctx->request->pool, key.len);
+
+    if (key.data) {
+        p = ngx_cpymem(key.data, "weir:cache:", sizeof("weir:cache:") - 1);
+        p = ngx_cpymem(p, zone->data, zone->len);
+        *p++ = ':';
+        ngx_hex_dump(p, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     }
 
-    hash = XXH3_128bits(text->data, text->len);
-    XXH128_canonicalFromHash(&digest, hash);
-
-    p = ngx_cpymem(key->data, "weir:cache:", sizeof("weir:cache:") - 1);
-    p = ngx_cpymem(p, zone->data, zone->len);
-    *p++ = ':';
-    ngx_hex_dump(p, digest.digest, sizeof(digest.digest));
-
-    return NGX_OK;
+    return key;
 }
 
 
@@ -324,10 +335,90 @@ ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
+static ngx_int_t
+ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->conf->l1) {
+        rc = ngx_http_weir_cache_find_l1(ctx);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    return ctx->conf->zone->redis ? ngx_http_weir_cache_find_l2(ctx)
+                                  : ngx_http_weir_cache_miss(ctx);
+}
+
+
+/* NGX_DECLINED: there is nothing that may be served. */
+
+static ngx_int_t
+ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t     rc;
+    ngx_str_t     fields;
+    weir_str_t    data;
+    ngx_pool_t   *pool;
+
+    pool = ctx->request->pool;
+
+    for ( ;; ) {
+        rc = ngx_http_weir_cache_zone_get(ctx->conf->zone,
+                                          ctx->varies ? ctx->variant
+                                                      : ctx->digest,
+                                          pool, &ctx->pin);
+        if (rc != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        data.data = (char *) ctx->pin.data;
+        data.len = ctx->pin.len;
+
+        if (weir_entry_view(data, &ctx->entry) != NULL
+            || !ngx_http_weir_cache_matches(ctx))
+        {
+            break;
+        }
+
+        if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
+            rc = ngx_http_weir_cache_use(ctx);
+
+            if (rc != NGX_DECLINED) {
+                return rc;
+            }
+
+            break;
+        }
+
+        if (ctx->varies) {
+            break;
+        }
+
+        fields.data = (u_char *) ctx->entry.vary.data;
+        fields.len = ctx->entry.vary.len;
+
+        rc = ngx_http_weir_cache_variant(ctx, &fields);
+
+        ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
+
+        if (rc != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
+
+    return NGX_DECLINED;
+}
+
+
 /* Asks Redis; NGX_AGAIN: the request waits. */
 
 static ngx_int_t
-ngx_http_weir_cache_look_up(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *key)
+ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_str_t                       argv[2];
     ngx_http_request_t             *r;
@@ -336,19 +427,25 @@ ngx_http_weir_cache_look_up(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *key)
     r = ctx->request;
     cmd = &ctx->command;
 
+    ctx->l2 = 1;
+
     cmd->pool = r->pool;
     cmd->handler = ngx_http_weir_cache_redis_handler;
     cmd->data = ctx;
     cmd->log = r->connection->log;
 
     ngx_str_set(&argv[0], "GET");
-    argv[1] = *key;
+    argv[1] = ngx_http_weir_cache_redis_key(ctx, ctx->varies ? ctx->variant
+                                                             : ctx->digest);
+    if (argv[1].data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     if (ngx_http_weir_redis_command(ctx->conf->zone->redis, cmd, 2, argv)
         != NGX_OK)
     {
         ctx->unavailable = 1;
-        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_MISS);
+        return ngx_http_weir_cache_miss(ctx);
     }
 
     ctx->waiting = 1;
@@ -393,41 +490,61 @@ ngx_http_weir_cache_redis_handler(ngx_http_weir_redis_command_t *cmd,
 }
 
 
-/* What the reply means for the request. */
+/* What Redis' reply means for the request. */
 
 static ngx_int_t
-ngx_http_weir_cache_decide(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_str_t               fields;
-    weir_entry_t           *entry;
-    weir_cache_freshness_t  freshness;
+    ngx_int_t                        rc;
+    ngx_str_t                        fields, *value;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
 
-    entry = &ctx->entry;
+    clcf = ctx->conf;
 
     if (ctx->reply == NULL || !ngx_http_weir_cache_read_entry(ctx)) {
-        return ngx_http_weir_cache_forward(ctx,
-                                           ctx->variant_key.len
-                                           ? NGX_HTTP_WEIR_CACHE_VARY_MISS
-                                           : NGX_HTTP_WEIR_CACHE_MISS);
+        return ngx_http_weir_cache_miss(ctx);
     }
 
-    if (entry->flags & WEIR_ENTRY_VARY_POINTER) {
-        fields.data = (u_char *) entry->vary.data;
-        fields.len = entry->vary.len;
+    value = &ctx->reply->str;
+
+    if (clcf->l1) {
+        (void) ngx_http_weir_cache_zone_put(clcf->zone,
+                                            ctx->varies ? ctx->variant
+                                                        : ctx->digest,
+                                            value->data, value->len);
+    }
+
+    if (ctx->entry.flags & WEIR_ENTRY_VARY_POINTER) {
+        fields.data = (u_char *) ctx->entry.vary.data;
+        fields.len = ctx->entry.vary.len;
 
         if (ngx_http_weir_cache_variant(ctx, &fields) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
         ctx->reply = NULL;
+        ctx->l2 = 0;
 
-        return ngx_http_weir_cache_look_up(ctx, &ctx->variant_key);
+        return ngx_http_weir_cache_find(ctx);
     }
 
-    ngx_memzero(&freshness, sizeof(weir_cache_freshness_t));
-    freshness.lifetime = entry->lifetime;
+    rc = ngx_http_weir_cache_use(ctx);
 
-    switch (weir_cache_use(&freshness, ngx_http_weir_cache_age(entry),
+    return rc == NGX_DECLINED ? ngx_http_weir_cache_miss(ctx) : rc;
+}
+
+
+/* Serves ctx->entry, unless it is stale (NGX_DECLINED) or not wanted. */
+
+static ngx_int_t
+ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_cache_freshness_t  freshness;
+
+    ngx_memzero(&freshness, sizeof(weir_cache_freshness_t));
+    freshness.lifetime = ctx->entry.lifetime;
+
+    switch (weir_cache_use(&freshness, ngx_http_weir_cache_age(&ctx->entry),
                            &ctx->request_cc))
     {
     case WEIR_CACHE_FRESH:
@@ -435,11 +552,23 @@ ngx_http_weir_cache_decide(ngx_http_weir_cache_ctx_t *ctx)
         return ngx_http_weir_cache_answer(ctx);
 
     case WEIR_CACHE_STALE:
-        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_STALE);
+        ctx->found_stale = 1;
+        return NGX_DECLINED;
 
     default:
         return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_REQUEST);
     }
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
+{
+    return ngx_http_weir_cache_forward(ctx, ctx->found_stale
+                                            ? NGX_HTTP_WEIR_CACHE_STALE
+                                            : ctx->varies
+                                            ? NGX_HTTP_WEIR_CACHE_VARY_MISS
+                                            : NGX_HTTP_WEIR_CACHE_MISS);
 }
 
 
@@ -451,56 +580,66 @@ ngx_http_weir_cache_decide(ngx_http_weir_cache_ctx_t *ctx)
 static ngx_uint_t
 ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_str_t                    *key;
+    ngx_str_t                     key;
     weir_str_t                    data;
     const char                   *wrong;
-    weir_entry_t                 *entry;
+
+    static ngx_str_t              none = ngx_null_string;
+
     ngx_http_weir_redis_reply_t  *reply;
 
     reply = ctx->reply;
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
+        return 0;
+    }
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
+        data.data = (char *) reply->str.data;
+        data.len = reply->str.len;
+
+        wrong = weir_entry_decode(data, &ctx->entry);
+
+        if (wrong == NULL && (ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
+            && ctx->varies)
+        {
+            wrong = "a variant that points to variants";
+        }
+
+        if (wrong == NULL) {
+            return ngx_http_weir_cache_matches(ctx);
+        }
+
+    } else {
+        wrong = "of another type";
+        ctx->unavailable = (reply->type == NGX_HTTP_WEIR_REDIS_ERROR);
+    }
+
+    key = ngx_http_weir_cache_redis_key(ctx, ctx->varies ? ctx->variant
+                                                         : ctx->digest);
+
+    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                  "weir_cache \"%V\": \"%V\" holds a foreign or damaged value"
+                  " (%s%s%V), taken as a miss", &ctx->conf->zone->name, &key,
+                  wrong, ctx->unavailable ? ": " : "",
+                  ctx->unavailable ? &reply->str : &none);
+
+    return 0;
+}
+
+
+/* Another text of the same digest is not for this request. */
+
+static ngx_uint_t
+ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_entry_t  *entry;
+
     entry = &ctx->entry;
-    key = ctx->variant_key.len ? &ctx->variant_key : &ctx->redis_key;
-
-    switch (reply->type) {
-
-    case NGX_HTTP_WEIR_REDIS_NIL:
-        return 0;
-
-    case NGX_HTTP_WEIR_REDIS_STRING:
-        break;
-
-    default:
-        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                      "weir_cache \"%V\": reading \"%V\" failed: %V",
-                      &ctx->conf->zone->name, key, &reply->str);
-        ctx->unavailable = 1;
-        return 0;
-    }
-
-    data.data = (char *) reply->str.data;
-    data.len = reply->str.len;
-
-    wrong = weir_entry_decode(data, entry);
-
-    if (wrong == NULL && (entry->flags & WEIR_ENTRY_VARY_POINTER)
-        && ctx->variant_key.len)
-    {
-        wrong = "a variant that points to variants";
-    }
-
-    if (wrong) {
-        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                      "weir_cache \"%V\": \"%V\" holds a foreign or damaged"
-                      " value (%s), taken as a miss",
-                      &ctx->conf->zone->name, key, wrong);
-        return 0;
-    }
-
-    /* another text of the same digest is not for this request */
 
     return entry->key.len == ctx->key.len
            && ngx_memcmp(entry->key.data, ctx->key.data, ctx->key.len) == 0
-           && (ctx->variant_key.len == 0
+           && (!ctx->varies
                || (entry->vary.len == ctx->vary.len
                    && ngx_memcmp(entry->vary.data, ctx->vary.data,
                                  ctx->vary.len)
@@ -616,5 +755,8 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     *p++ = '\n';
     ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
 
-    return ngx_http_weir_cache_redis_key(ctx, &text, &ctx->variant_key);
+    ngx_http_weir_cache_digest(&text, ctx->variant);
+    ctx->varies = 1;
+
+    return NGX_OK;
 }

@@ -1,5 +1,5 @@
 /*
- * weir_cache: responses of the upstream kept in Redis and served to all edges.
+ * weir_cache: responses of the upstream kept in shared memory and in Redis.
  * What a request does here is told in ngx_http_weir_cache.h.
  */
 
@@ -31,6 +31,8 @@ static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
 static char *ngx_http_weir_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_weir_cache_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_cache_init_process(ngx_cycle_t *cycle);
+static void ngx_http_weir_cache_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_conf_bitmask_t  ngx_http_weir_cache_ignore[] = {
@@ -39,6 +41,13 @@ static ngx_conf_bitmask_t  ngx_http_weir_cache_ignore[] = {
     { ngx_string("Set-Cookie"), NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE },
     { ngx_string("Vary"), NGX_HTTP_WEIR_CACHE_IGNORE_VARY },
     { ngx_null_string, 0 }
+};
+
+
+/* more than that are not counted */
+
+static ngx_conf_num_bounds_t  ngx_http_weir_cache_min_uses = {
+    ngx_conf_check_num_bounds, 1, 255
 };
 
 
@@ -52,7 +61,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       NULL },
 
     { ngx_string("weir_cache"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_weir_cache_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -93,6 +102,13 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       offsetof(ngx_http_weir_cache_loc_conf_t, max_size),
       NULL },
 
+    { ngx_string("weir_cache_min_uses"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, min_uses),
+      &ngx_http_weir_cache_min_uses },
+
     { ngx_string("weir_cache_ignore_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_conf_set_bitmask_slot,
@@ -126,10 +142,10 @@ ngx_module_t  ngx_http_weir_cache_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_weir_cache_init_process,      /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_weir_cache_exit_process,      /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -237,6 +253,7 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
     clcf->bypass = NGX_CONF_UNSET_PTR;
     clcf->no_store = NGX_CONF_UNSET_PTR;
     clcf->max_size = NGX_CONF_UNSET_SIZE;
+    clcf->min_uses = NGX_CONF_UNSET_UINT;
 
     return clcf;
 }
@@ -250,7 +267,12 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_compile_complex_value_t  ccv;
 
-    ngx_conf_merge_ptr_value(conf->zone, prev->zone, NULL);
+    if (conf->zone == NGX_CONF_UNSET_PTR) {
+        conf->zone = (prev->zone == NGX_CONF_UNSET_PTR) ? NULL : prev->zone;
+        conf->l1 = prev->l1;
+    }
+
+    ngx_conf_merge_uint_value(conf->min_uses, prev->min_uses, 1);
     ngx_conf_merge_ptr_value(conf->valid, prev->valid, NULL);
     ngx_conf_merge_ptr_value(conf->bypass, prev->bypass, NULL);
     ngx_conf_merge_ptr_value(conf->no_store, prev->no_store, NULL);
@@ -315,8 +337,28 @@ ngx_http_weir_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_zone_t));
+    zones = ngx_array_push(&cmcf->zones);
+
+    if (zone == NULL || zones == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *zones = zone;
+    zone->name = value[1];
+    zone->cycle = cf->cycle;
+
+    zone->shm_zone = ngx_shared_memory_add(cf, &value[1], size,
+                                           &ngx_http_weir_cache_module);
+    if (zone->shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->shm_zone->init = ngx_http_weir_cache_zone_init;
+    zone->shm_zone->data = zone;
+
     if (cf->args->nelts == 3) {
-        return "must have redis=name";
+        return NGX_CONF_OK;
     }
 
     if (ngx_strncmp(value[3].data, "redis=", 6) != 0 || value[3].len == 6) {
@@ -329,15 +371,6 @@ ngx_http_weir_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     redis.data = value[3].data + 6;
     redis.len = value[3].len - 6;
 
-    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_zone_t));
-    zones = ngx_array_push(&cmcf->zones);
-
-    if (zone == NULL || zones == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *zones = zone;
-    zone->name = value[1];
     zone->redis = ngx_http_weir_redis_get(cf, &redis);
 
     return zone->redis ? NGX_CONF_OK : NGX_CONF_ERROR;
@@ -379,9 +412,24 @@ ngx_http_weir_cache_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (ngx_strcmp(value[1].data, "off") == 0) {
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
         clcf->zone = NULL;
         return NGX_CONF_OK;
+    }
+
+    clcf->l1 = 1;
+
+    if (cf->args->nelts == 3) {
+
+        if (ngx_strcmp(value[2].data, "l1=off") == 0) {
+            clcf->l1 = 0;
+
+        } else if (ngx_strcmp(value[2].data, "l1=on") != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" in \"weir_cache\"; it"
+                               " takes l1=on or l1=off", &value[2]);
+            return NGX_CONF_ERROR;
+        }
     }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_cache_module);
@@ -393,6 +441,13 @@ ngx_http_weir_cache_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            "unknown zone \"%V\" in \"weir_cache\": no"
                            " \"weir_cache_zone\" of that name stands before it",
                            &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (!clcf->l1 && clcf->zone->redis == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_cache\" with l1=off needs a zone with"
+                           " redis=, which \"%V\" is not", &value[1]);
         return NGX_CONF_ERROR;
     }
 
@@ -496,4 +551,57 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
     ngx_http_weir_cache_init_filters();
 
     return NGX_OK;
+}
+
+
+/* Also of helper processes, which have no requests and so no pins. */
+
+static ngx_int_t
+ngx_http_weir_cache_init_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                        i;
+    ngx_http_weir_cache_zone_t      **zones;
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_cache_module);
+    if (cmcf == NULL) {
+        return NGX_OK;
+    }
+
+    zones = cmcf->zones.elts;
+
+    for (i = 0; i < cmcf->zones.nelts; i++) {
+        if (ngx_http_weir_cache_zone_init_worker(zones[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_cache_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                        i;
+    ngx_http_weir_cache_zone_t      **zones;
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_cache_module);
+    if (cmcf == NULL) {
+        return;
+    }
+
+    zones = cmcf->zones.elts;
+
+    for (i = 0; i < cmcf->zones.nelts; i++) {
+        ngx_http_weir_cache_zone_exit_worker(zones[i]);
+    }
 }

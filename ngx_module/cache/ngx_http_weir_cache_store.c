@@ -44,7 +44,7 @@ static void ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx,
 static void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_str_t *key, u_char *data, size_t len);
+    u_char *digest, u_char *data, size_t len);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -125,6 +125,13 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     reason = weir_cache_refuses_storing(&response, &freshness);
+
+    if (reason == NULL && ctx->conf->min_uses > 1 && ctx->conf->l1
+        && ngx_http_weir_cache_zone_uses(ctx->conf->zone, ctx->digest)
+           < ctx->conf->min_uses)
+    {
+        reason = "not used often enough";
+    }
 
     if (reason == NULL
         && r->headers_out.content_length_n > (off_t) ctx->conf->max_size)
@@ -592,11 +599,11 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ctx->vary_fields.len) {
         /* in this order, so that a pointer leads to something */
-        ngx_http_weir_cache_set(ctx, &ctx->variant_key, ctx->buf, ctx->len);
+        ngx_http_weir_cache_set(ctx, ctx->variant, ctx->buf, ctx->len);
         ngx_http_weir_cache_store_pointer(ctx);
 
     } else {
-        ngx_http_weir_cache_set(ctx, &ctx->redis_key, ctx->buf, ctx->len);
+        ngx_http_weir_cache_set(ctx, ctx->digest, ctx->buf, ctx->len);
     }
 
     (void) ngx_pfree(ctx->request->pool, ctx->buf);
@@ -631,30 +638,48 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
     (void) weir_entry_begin((char *) p, &entry);
     weir_entry_finish((char *) p, len);
 
-    ngx_http_weir_cache_set(ctx, &ctx->redis_key, p, len);
+    ngx_http_weir_cache_set(ctx, ctx->digest, p, len);
 }
 
 
-/* Nobody waits for the reply; Redis drops the entry when its time is over. */
+/*
+ * Into both levels.  Nobody waits for Redis' reply; Redis drops the entry when
+ * its time is over.
+ */
 
 static void
-ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *key,
+ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, u_char *digest,
     u_char *data, size_t len)
 {
     u_char                         seconds[NGX_TIME_T_LEN];
     ngx_str_t                      argv[5];
+    ngx_http_weir_cache_zone_t    *zone;
     ngx_http_weir_redis_command_t  cmd;
+
+    zone = ctx->conf->zone;
+
+    if (ctx->conf->l1) {
+        (void) ngx_http_weir_cache_zone_put(zone, digest, data, len);
+    }
+
+    if (zone->redis == NULL) {
+        return;
+    }
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = ctx->request->connection->log;
 
     ngx_str_set(&argv[0], "SET");
-    argv[1] = *key;
+    argv[1] = ngx_http_weir_cache_redis_key(ctx, digest);
+    if (argv[1].data == NULL) {
+        return;
+    }
+
     argv[2].data = data;
     argv[2].len = len;
     ngx_str_set(&argv[3], "EX");
     argv[4].data = seconds;
     argv[4].len = ngx_sprintf(seconds, "%T", ctx->ttl) - seconds;
 
-    (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd, 5, argv);
+    (void) ngx_http_weir_redis_command(zone->redis, &cmd, 5, argv);
 }

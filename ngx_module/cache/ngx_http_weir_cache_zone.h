@@ -1,0 +1,139 @@
+/*
+ * The cache's first level: entries in shared memory, seen by all workers and
+ * kept across reloads.
+ *
+ * An entry is pinned while it is sent, so that its bytes are served from where
+ * they are.  A worker has one pin per entry however many of its requests send
+ * it; pins stand in the worker's own table in shared memory, so that those of a
+ * worker that was killed are found and given back.  When its table is full the
+ * bytes are copied instead.
+ *
+ * Which entries stay is decided by S3-FIFO (Yang et al., "FIFO queues are all
+ * you need for cache eviction", SOSP 2023): a new entry goes to a small queue
+ * and leaves it, unless it was asked for again, before it can push out any of
+ * the main queue.  A scan over many keys passes through the small queue only.
+ *
+ * Every change is made under the zone's mutex with a mark that says so.  When a
+ * worker is killed in the middle of a change, whoever comes next sees the mark
+ * and starts over with an empty zone around what living workers have pinned:
+ * the first level loses its entries then, never its senses.
+ */
+
+#ifndef _NGX_HTTP_WEIR_CACHE_ZONE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_CACHE_ZONE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/arena.h"
+#include "redis/ngx_http_weir_redis.h"
+
+
+#define NGX_HTTP_WEIR_CACHE_DIGEST_LEN  16   /* bytes; XXH3, 128 bits */
+
+/* A worker's pins: sets of places, chosen by the entry's address. */
+#define NGX_HTTP_WEIR_CACHE_PIN_SETS    64
+#define NGX_HTTP_WEIR_CACHE_PIN_WAYS    4
+#define NGX_HTTP_WEIR_CACHE_PINS        (NGX_HTTP_WEIR_CACHE_PIN_SETS         \
+                                         * NGX_HTTP_WEIR_CACHE_PIN_WAYS)
+
+
+typedef struct ngx_http_weir_cache_sh_s      ngx_http_weir_cache_sh_t;
+typedef struct ngx_http_weir_cache_worker_s  ngx_http_weir_cache_worker_t;
+typedef struct ngx_http_weir_cache_node_s    ngx_http_weir_cache_node_t;
+
+
+typedef struct {
+    ngx_str_t                      name;
+    ngx_http_weir_redis_t         *redis;      /* NULL: no second level */
+    ngx_shm_zone_t                *shm_zone;
+    ngx_cycle_t                   *cycle;      /* that configured it */
+    ngx_http_weir_cache_sh_t      *sh;
+    ngx_slab_pool_t               *shpool;
+
+    /* this worker's */
+
+    ngx_http_weir_cache_worker_t  *worker;     /* in sh; NULL: none was free */
+    uint32_t                       pins[NGX_HTTP_WEIR_CACHE_PINS];
+                                               /* requests behind each pin */
+    weir_arena_extent_t           *extents;    /* room to recover in */
+} ngx_http_weir_cache_zone_t;
+
+
+/* An entry that may be read until it is released. */
+typedef struct {
+    u_char                        *data;
+    size_t                         len;
+    ngx_http_weir_cache_node_t    *node;       /* NULL: nothing to release */
+    ngx_uint_t                     place;      /* of the pin */
+} ngx_http_weir_cache_pin_t;
+
+
+/* The counters of a zone, since its memory was made. */
+typedef struct {
+    ngx_atomic_t                   hits_l1;
+    ngx_atomic_t                   hits_l2;
+    ngx_atomic_t                   misses;
+    ngx_atomic_t                   stale;
+    ngx_atomic_t                   bypassed;
+    ngx_atomic_t                   stored;
+    ngx_atomic_t                   evicted;    /* to make room */
+    ngx_atomic_t                   refused;    /* for want of room */
+    ngx_atomic_t                   recovered;  /* times begun anew */
+} ngx_http_weir_cache_counters_t;
+
+
+typedef struct {
+    ngx_uint_t                     entries;
+    size_t                         bytes;      /* that entries take */
+    size_t                         size;       /* that entries may take */
+} ngx_http_weir_cache_usage_t;
+
+
+/* The ngx_shm_zone_t's init; its data is the ngx_http_weir_cache_zone_t. */
+ngx_int_t ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/* Once in each worker: takes a table for its pins.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone);
+
+/* When the worker leaves: nothing of it is pinned any more. */
+void ngx_http_weir_cache_zone_exit_worker(ngx_http_weir_cache_zone_t *zone);
+
+/*
+ * Looks an entry up and pins it; when it can't be pinned its bytes are copied
+ * into the pool.  Returns NGX_OK, NGX_DECLINED (not there), or NGX_ERROR (no
+ * memory).  A look-up in vain is remembered as a use of the key.
+ */
+ngx_int_t ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, ngx_pool_t *pool, ngx_http_weir_cache_pin_t *pin);
+
+/* The pin's bytes may be gone afterwards.  Harmless when called again. */
+void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
+    ngx_http_weir_cache_pin_t *pin);
+
+/*
+ * Puts a copy of the bytes into the zone, in place of what stands there under
+ * the digest.  Returns NGX_OK, or NGX_DECLINED when there is no room: an entry
+ * may take an eighth of the zone.
+ */
+ngx_int_t ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, u_char *data, size_t len);
+
+/* Drops the entry; requests that send it are not disturbed. */
+void ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest);
+
+/* How often the key was lately looked up in vain, 255 at most. */
+ngx_uint_t ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest);
+
+ngx_http_weir_cache_counters_t *ngx_http_weir_cache_zone_counters(
+    ngx_http_weir_cache_zone_t *zone);
+
+void ngx_http_weir_cache_zone_usage(ngx_http_weir_cache_zone_t *zone,
+    ngx_http_weir_cache_usage_t *usage);
+
+
+#endif /* _NGX_HTTP_WEIR_CACHE_ZONE_H_INCLUDED_ */
