@@ -146,8 +146,10 @@ my $http = HTTP::Tiny->new(timeout => 20, keep_alive => 0, max_redirect => 0);
 sub request {
     my ($method, $path, $headers, $body) = @_;
     $path = "http://127.0.0.1:$edge$path" if $path !~ /^http:/;
-    return $http->request($method, $path,
+    my $response = $http->request($method, $path,
         { headers => $headers // {}, defined $body ? (content => $body) : () });
+    $response->{content} //= '';
+    return $response;
 }
 
 sub get { request('GET', @_) }
