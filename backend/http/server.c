@@ -190,8 +190,10 @@ static void send_answer(weir_http_request_t *r, int status, const char *media_ty
         evhttp_add_header(headers, "Content-Type", media_type);
         evbuffer_add(out, body, len);
     }
-    snprintf(length, sizeof(length), "%zu", media_type != NULL ? len : 0);
-    evhttp_add_header(headers, "Content-Length", length);
+    if (status != 304) {
+        snprintf(length, sizeof(length), "%zu", media_type != NULL ? len : 0);
+        evhttp_add_header(headers, "Content-Length", length);
+    }
 
     if (evhttp_find_header(headers, "Cache-Control") == NULL)
         evhttp_add_header(headers, "Cache-Control", "no-store");
