@@ -9,7 +9,7 @@
 # A call that finds nothing missing needs neither network nor root.
 set -euo pipefail
 
-build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libjansson-dev libpq-dev
+build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 run=(postgresql redis-server python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl)

@@ -1,0 +1,70 @@
+/*
+ * Cache-Control (RFC 9111 section 5.2), of requests and of responses.
+ *
+ * The grammar is #( token [ "=" ( token / quoted-string ) ] ).  Names are
+ * compared without regard to case; directives that are not known are skipped;
+ * of a directive that stands twice the first counts (section 4.2.1).  A number
+ * that is none (signs, fractions, spaces, single quotes) leaves its directive
+ * in place with 0 seconds: such a response is stale, never fresh by accident
+ * (section 4.2.1); numbers past 2^31 count as 2^31 (section 1.2.2).
+ *
+ * Nothing here allocates; strings point into the input.
+ */
+
+#ifndef WEIR_CACHE_CONTROL_H
+#define WEIR_CACHE_CONTROL_H
+
+#include "common/str.h"
+
+#include <stdint.h>
+
+#define WEIR_CACHE_SECONDS_MAX 2147483648LL
+
+enum {
+    WEIR_CC_NO_CACHE = 1 << 0, /* without field names */
+    WEIR_CC_NO_STORE = 1 << 1,
+    WEIR_CC_NO_TRANSFORM = 1 << 2,
+    WEIR_CC_ONLY_IF_CACHED = 1 << 3,
+    WEIR_CC_MUST_REVALIDATE = 1 << 4,
+    WEIR_CC_PROXY_REVALIDATE = 1 << 5,
+    WEIR_CC_MUST_UNDERSTAND = 1 << 6,
+    WEIR_CC_PRIVATE = 1 << 7, /* without field names */
+    WEIR_CC_PUBLIC = 1 << 8,
+    WEIR_CC_IMMUTABLE = 1 << 9 /* RFC 8246 */
+};
+
+typedef struct {
+    unsigned flags; /* WEIR_CC_* */
+
+    /* seconds; -1 when absent */
+    int64_t max_age;
+    int64_t s_maxage;
+    int64_t min_fresh;
+    int64_t max_stale;              /* WEIR_CACHE_SECONDS_MAX when without a number */
+    int64_t stale_while_revalidate; /* RFC 5861 section 3 */
+    int64_t stale_if_error;         /* RFC 5861 section 4 */
+
+    /* field names of no-cache="..." and private="...", comma separated, or empty */
+    weir_str_t no_cache_fields;
+    weir_str_t private_fields;
+} weir_cache_control_t;
+
+/* Sets everything to absent. */
+void weir_cache_control_init(weir_cache_control_t *cc);
+
+/*
+ * Adds the directives of one header line; call it for each line in their order.
+ * Returns the number of directives read, known or not.
+ */
+size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line);
+
+/*
+ * delta-seconds (RFC 9111 section 1.2.2) with nothing around it; -1 when s is
+ * no such number, WEIR_CACHE_SECONDS_MAX when it is greater.
+ */
+int64_t weir_cache_delta_seconds(weir_str_t s);
+
+/* Whether a comma separated list of field names has the name; any case. */
+int weir_cache_lists_field(weir_str_t list, weir_str_t name);
+
+#endif

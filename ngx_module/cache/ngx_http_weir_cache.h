@@ -1,0 +1,137 @@
+/*
+ * What the files of the cache share: configuration, and what is known about a
+ * request on its way through it.
+ *
+ *     module   directives, variables
+ *     fetch    before the content phase: key, look-up, the decision to serve
+ *     answer   a stored response sent to the client
+ *     store    filters that see the upstream's response and keep it
+ *
+ * Only the request that the client made is cached, and only what an upstream
+ * answered it: not subrequests, not error pages, not static files.
+ */
+
+#ifndef _NGX_HTTP_WEIR_CACHE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_CACHE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/cache_control.h"
+#include "cache/entry.h"
+#include "cache/rules.h"
+#include "redis/ngx_http_weir_redis.h"
+
+
+#define NGX_HTTP_WEIR_CACHE_IGNORE_CACHE_CONTROL  0x0002
+#define NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES        0x0004
+#define NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE     0x0008
+#define NGX_HTTP_WEIR_CACHE_IGNORE_VARY           0x0010
+
+#define NGX_HTTP_WEIR_CACHE_DIGEST_LEN  32   /* hexadecimal digits, 128 bits */
+
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_http_weir_redis_t           *redis;
+} ngx_http_weir_cache_zone_t;
+
+
+typedef struct {
+    ngx_http_weir_cache_zone_t      *zone;        /* NULL: off */
+    ngx_http_complex_value_t        *key;
+    ngx_array_t                     *valid;       /* ngx_http_cache_valid_t */
+    ngx_array_t                     *bypass;      /* predicates */
+    ngx_array_t                     *no_store;
+    size_t                           max_size;    /* of a body, bytes */
+    ngx_uint_t                       ignore;      /* ..._IGNORE_... */
+} ngx_http_weir_cache_loc_conf_t;
+
+
+typedef enum {
+    NGX_HTTP_WEIR_CACHE_NONE = 0,    /* not looked up yet */
+    NGX_HTTP_WEIR_CACHE_HIT,
+    NGX_HTTP_WEIR_CACHE_MISS,        /* nothing stored under the key */
+    NGX_HTTP_WEIR_CACHE_VARY_MISS,   /* something, for other request headers */
+    NGX_HTTP_WEIR_CACHE_STALE,
+    NGX_HTTP_WEIR_CACHE_REQUEST,     /* the request's Cache-Control */
+    NGX_HTTP_WEIR_CACHE_BYPASS,      /* weir_cache_bypass, a GET with a body */
+    NGX_HTTP_WEIR_CACHE_METHOD
+} ngx_http_weir_cache_status_e;
+
+
+typedef struct {
+    ngx_http_request_t              *request;
+    ngx_http_weir_cache_loc_conf_t  *conf;
+    ngx_http_weir_cache_status_e     status;
+
+    /* fetch */
+
+    ngx_str_t                        key;
+    ngx_str_t                        redis_key;   /* of the key's digest */
+    ngx_str_t                        variant_key; /* len 0: no variant */
+    ngx_str_t                        vary;        /* normalized values */
+    weir_cache_control_t             request_cc;
+    ngx_http_weir_redis_command_t    command;
+    ngx_http_weir_redis_reply_t     *reply;
+    weir_entry_t                     entry;
+
+    /* store */
+
+    time_t                           request_time;
+    u_char                          *buf;         /* the entry as it grows */
+    size_t                           head_len;
+    size_t                           len;
+    size_t                           size;
+    time_t                           ttl;         /* in Redis, seconds */
+    ngx_str_t                        vary_fields;
+
+    unsigned                         waiting:1;
+    unsigned                         unavailable:1; /* no answer from Redis */
+    unsigned                         storing:1;
+} ngx_http_weir_cache_ctx_t;
+
+
+extern ngx_module_t  ngx_http_weir_cache_module;
+
+
+/* fetch: the precontent phase */
+ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
+
+/*
+ * fetch: the key in Redis of the variant that the request selects among those
+ * that vary by the fields, into ctx->variant_key, with ctx->vary.  Returns
+ * NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *fields);
+
+/*
+ * fetch: all lines of a header in a list, as weir_str_t; NULL when memory ran
+ * out.  The array is of the request's pool.
+ */
+ngx_array_t *ngx_http_weir_cache_lines(ngx_http_request_t *r,
+    ngx_list_t *headers, ngx_str_t *name);
+
+/* fetch: the age of an entry now, seconds (RFC 9111 section 4.2.3) */
+time_t ngx_http_weir_cache_age(weir_entry_t *entry);
+
+/*
+ * answer: sends ctx->entry and finalizes the request.  Returns what a phase
+ * handler returns: NGX_DONE, or a status when nothing has been sent.
+ */
+ngx_int_t ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * answer: adds the Cache-Status of a forwarded request (RFC 9211); NGX_OK or
+ * NGX_ERROR.
+ */
+ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx);
+
+/* store: installs the filters */
+void ngx_http_weir_cache_init_filters(void);
+
+
+#endif /* _NGX_HTTP_WEIR_CACHE_H_INCLUDED_ */

@@ -1,0 +1,330 @@
+/*
+ * A stored response on its way to the client, and what the cache says about
+ * itself in Cache-Status (RFC 9211).
+ *
+ * The stored header lines go back to where an upstream's would be, so that
+ * nginx's own filters (not_modified, range, gzip, expires, add_header) and the
+ * other modules of Weir treat both alike.  Nothing is copied: values and body
+ * stay where the entry is.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/ngx_http_weir_cache.h"
+#include "compat/ngx_http_weir_compat_nginx.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_int_t ngx_http_weir_cache_restore(ngx_http_request_t *r,
+    weir_entry_t *entry);
+static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
+    ngx_str_t *name, ngx_str_t *value);
+static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
+    ngx_str_t *value);
+static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
+    time_t age);
+static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_request_t *r,
+    time_t ttl);
+
+
+static ngx_str_t  ngx_http_weir_cache_age_name = ngx_string("Age");
+static ngx_str_t  ngx_http_weir_cache_status_name = ngx_string("Cache-Status");
+
+
+ngx_int_t
+ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
+{
+    time_t               age;
+    ngx_int_t            rc;
+    ngx_buf_t           *b;
+    ngx_chain_t          out;
+    weir_entry_t        *entry;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    entry = &ctx->entry;
+    age = ngx_http_weir_cache_age(entry);
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_weir_cache_restore(r, entry) != NGX_OK
+        || ngx_http_weir_cache_add_age(r, age) != NGX_OK
+        || ngx_http_weir_cache_add_hit(r, (time_t) entry->lifetime - age)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        ngx_http_finalize_request(r, rc);
+        return NGX_DONE;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    b->pos = (u_char *) entry->body.data;
+    b->last = b->pos + entry->body.len;
+    b->memory = (entry->body.len != 0);
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
+
+    return NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_restore(ngx_http_request_t *r, weir_entry_t *entry)
+{
+    size_t      pos;
+    ngx_str_t   name, value;
+    weir_str_t  n, v;
+
+    r->headers_out.status = entry->status;
+    r->headers_out.content_length_n = entry->body.len;
+
+    pos = 0;
+
+    while (weir_entry_next_header(entry->headers, &pos, &n, &v)) {
+        name.data = (u_char *) n.data;
+        name.len = n.len;
+        value.data = (u_char *) v.data;
+        value.len = v.len;
+
+        if (ngx_http_weir_cache_restore_header(r, &name, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    r->allow_ranges = (entry->status == NGX_HTTP_OK);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+#define is(text)  (name->len == sizeof(text) - 1                              \
+                   && ngx_strncasecmp(name->data, (u_char *) text,            \
+                                      sizeof(text) - 1)                       \
+                      == 0)
+
+    if (is("Content-Type")) {
+        ngx_http_weir_cache_restore_content_type(r, value);
+        return NGX_OK;
+    }
+
+    h = ngx_http_weir_add_header(r, name, value);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* those that nginx's filters look for by a pointer */
+
+    switch (name->len) {
+
+    case sizeof("ETag") - 1:
+        if (is("ETag")) {
+            r->headers_out.etag = h;
+
+        } else if (is("Date")) {
+            r->headers_out.date = h;
+        }
+
+        break;
+
+    case sizeof("Server") - 1:
+        if (is("Server")) {
+            r->headers_out.server = h;
+        }
+
+        break;
+
+    case sizeof("Expires") - 1:
+        if (is("Expires")) {
+            r->headers_out.expires = h;
+        }
+
+        break;
+
+    case sizeof("Last-Modified") - 1:
+        if (is("Last-Modified")) {
+            r->headers_out.last_modified = h;
+            r->headers_out.last_modified_time =
+                                 ngx_parse_http_time(value->data, value->len);
+
+        } else if (is("Cache-Control")) {
+            return ngx_http_weir_link_cache_control(r, h);
+        }
+
+        break;
+
+    case sizeof("Content-Encoding") - 1:
+        if (is("Content-Encoding")) {
+            r->headers_out.content_encoding = h;
+
+        } else if (is("WWW-Authenticate")) {
+            r->headers_out.www_authenticate = h;
+        }
+
+        break;
+    }
+
+#undef is
+
+    return NGX_OK;
+}
+
+
+/* Splits off the charset as nginx does with an upstream's Content-Type. */
+
+static void
+ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
+    ngx_str_t *value)
+{
+    u_char  *p, *last, *end;
+
+    r->headers_out.content_type = *value;
+    r->headers_out.content_type_len = value->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    last = value->data + value->len;
+
+    for (p = value->data; p < last && *p != ';'; p++) { /* void */ }
+
+    end = p;
+
+    while (p < last && (*p == ';' || *p == ' ')) {
+        p++;
+    }
+
+    if (last - p < 8 || ngx_strncasecmp(p, (u_char *) "charset=", 8) != 0) {
+        return;
+    }
+
+    p += 8;
+
+    if (p < last && *p == '"') {
+        p++;
+    }
+
+    if (p < last && last[-1] == '"') {
+        last--;
+    }
+
+    r->headers_out.content_type_len = end - value->data;
+    r->headers_out.charset.data = p;
+    r->headers_out.charset.len = last - p;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_add_age(ngx_http_request_t *r, time_t age)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%T", age) - value.data;
+
+    return ngx_http_weir_add_header(r, &ngx_http_weir_cache_age_name, &value)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_add_hit(ngx_http_request_t *r, time_t ttl)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; detail=redis")
+                                      + NGX_TIME_T_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "Weir; hit; ttl=%T; detail=redis", ttl)
+                - value.data;
+
+    return ngx_http_weir_add_header(r, &ngx_http_weir_cache_status_name,
+                                    &value)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char              *p;
+    ngx_str_t            value;
+    ngx_http_request_t  *r;
+
+    static ngx_str_t  reasons[] = {
+        ngx_string("miss"),          /* NONE */
+        ngx_string("miss"),          /* HIT */
+        ngx_string("uri-miss"),
+        ngx_string("vary-miss"),
+        ngx_string("stale"),
+        ngx_string("request"),
+        ngx_string("bypass"),
+        ngx_string("method")
+    };
+
+    r = ctx->request;
+
+    p = ngx_pnalloc(r->pool, sizeof("Weir; fwd=vary-miss; fwd-status=;"
+                                    " stored; detail=redis-unavailable")
+                             + NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+
+    /* what Redis didn't tell is not known to be missing */
+
+    p = ngx_sprintf(p, "Weir; fwd=%V",
+                    &reasons[ctx->unavailable ? NGX_HTTP_WEIR_CACHE_NONE
+                                              : ctx->status]);
+
+    if (r->upstream->headers_in.status_n) {
+        p = ngx_sprintf(p, "; fwd-status=%ui",
+                        r->upstream->headers_in.status_n);
+    }
+
+    if (ctx->storing) {
+        p = ngx_sprintf(p, "; stored");
+    }
+
+    if (ctx->unavailable) {
+        p = ngx_sprintf(p, "; detail=redis-unavailable");
+    }
+
+    value.len = p - value.data;
+
+    return ngx_http_weir_add_header(r, &ngx_http_weir_cache_status_name,
+                                    &value)
+           ? NGX_OK : NGX_ERROR;
+}

@@ -1,0 +1,499 @@
+/*
+ * weir_cache: responses of the upstream kept in Redis and served to all edges.
+ * What a request does here is told in ngx_http_weir_cache.h.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/ngx_http_weir_cache.h"
+
+
+typedef struct {
+    ngx_array_t                  zones;  /* ngx_http_weir_cache_zone_t * */
+} ngx_http_weir_cache_main_conf_t;
+
+
+static ngx_int_t ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_weir_cache_add_variables(ngx_conf_t *cf);
+static void *ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_weir_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_weir_cache_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
+    ngx_http_weir_cache_main_conf_t *cmcf, ngx_str_t *name);
+static char *ngx_http_weir_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_weir_cache_init(ngx_conf_t *cf);
+
+
+static ngx_conf_bitmask_t  ngx_http_weir_cache_ignore[] = {
+    { ngx_string("Cache-Control"), NGX_HTTP_WEIR_CACHE_IGNORE_CACHE_CONTROL },
+    { ngx_string("Expires"), NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES },
+    { ngx_string("Set-Cookie"), NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE },
+    { ngx_string("Vary"), NGX_HTTP_WEIR_CACHE_IGNORE_VARY },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_command_t  ngx_http_weir_cache_commands[] = {
+
+    { ngx_string("weir_cache_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23,
+      ngx_http_weir_cache_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_cache_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_cache_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, key),
+      NULL },
+
+    { ngx_string("weir_cache_valid"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_cache_valid,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_cache_bypass"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_set_predicate_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, bypass),
+      NULL },
+
+    { ngx_string("weir_cache_no_store"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_set_predicate_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, no_store),
+      NULL },
+
+    { ngx_string("weir_cache_max_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, max_size),
+      NULL },
+
+    { ngx_string("weir_cache_ignore_headers"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_conf_set_bitmask_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, ignore),
+      &ngx_http_weir_cache_ignore },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_weir_cache_module_ctx = {
+    ngx_http_weir_cache_add_variables,     /* preconfiguration */
+    ngx_http_weir_cache_init,              /* postconfiguration */
+
+    ngx_http_weir_cache_create_main_conf,  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_weir_cache_create_loc_conf,   /* create location configuration */
+    ngx_http_weir_cache_merge_loc_conf     /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_weir_cache_module = {
+    NGX_MODULE_V1,
+    &ngx_http_weir_cache_module_ctx,       /* module context */
+    ngx_http_weir_cache_commands,          /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_str_t  ngx_http_weir_cache_default_key =
+                                     ngx_string("$scheme$host$request_uri");
+
+
+static ngx_int_t
+ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                  *name;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    static ngx_str_t  names[] = {
+        ngx_null_string,             /* NONE */
+        ngx_string("HIT"),
+        ngx_string("MISS"),
+        ngx_string("MISS"),          /* VARY_MISS */
+        ngx_string("EXPIRED"),       /* STALE */
+        ngx_string("BYPASS"),        /* REQUEST */
+        ngx_string("BYPASS"),
+        ngx_string("BYPASS")         /* METHOD */
+    };
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (ctx == NULL || ctx->status == NGX_HTTP_WEIR_CACHE_NONE) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    name = &names[ctx->status];
+
+    v->data = name->data;
+    v->len = name->len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var;
+
+    static ngx_str_t  name = ngx_string("weir_cache_status");
+
+    var = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = ngx_http_weir_cache_status_variable;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_main_conf_t));
+    if (cmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&cmcf->zones, cf->pool, 2,
+                       sizeof(ngx_http_weir_cache_zone_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return cmcf;
+}
+
+
+static void *
+ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    clcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_loc_conf_t));
+    if (clcf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     clcf->key = NULL;
+     *     clcf->ignore = 0;
+     */
+
+    clcf->zone = NGX_CONF_UNSET_PTR;
+    clcf->valid = NGX_CONF_UNSET_PTR;
+    clcf->bypass = NGX_CONF_UNSET_PTR;
+    clcf->no_store = NGX_CONF_UNSET_PTR;
+    clcf->max_size = NGX_CONF_UNSET_SIZE;
+
+    return clcf;
+}
+
+
+static char *
+ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_weir_cache_loc_conf_t  *prev = parent;
+    ngx_http_weir_cache_loc_conf_t  *conf = child;
+
+    ngx_http_compile_complex_value_t  ccv;
+
+    ngx_conf_merge_ptr_value(conf->zone, prev->zone, NULL);
+    ngx_conf_merge_ptr_value(conf->valid, prev->valid, NULL);
+    ngx_conf_merge_ptr_value(conf->bypass, prev->bypass, NULL);
+    ngx_conf_merge_ptr_value(conf->no_store, prev->no_store, NULL);
+    ngx_conf_merge_size_value(conf->max_size, prev->max_size, 1024 * 1024);
+    ngx_conf_merge_bitmask_value(conf->ignore, prev->ignore,
+                                 NGX_CONF_BITMASK_SET);
+
+    if (conf->key == NULL) {
+        conf->key = prev->key;
+    }
+
+    if (conf->zone && conf->key == NULL) {
+        conf->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+        if (conf->key == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+        ccv.cf = cf;
+        ccv.value = &ngx_http_weir_cache_default_key;
+        ccv.complex_value = conf->key;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_cache_main_conf_t  *cmcf = conf;
+
+    ssize_t                       size;
+    ngx_str_t                    *value, redis;
+    ngx_http_weir_cache_zone_t   *zone, **zones;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || ngx_strcmp(value[1].data, "off") == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid name \"%V\" in \"weir_cache_zone\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_weir_cache_find_zone(cmcf, &value[1])) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate \"weir_cache_zone\" \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    size = ngx_parse_size(&value[2]);
+
+    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"weir_cache_zone\"; it must"
+                           " be at least %uz", &value[2], 8 * ngx_pagesize);
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts == 3) {
+        return "must have redis=name";
+    }
+
+    if (ngx_strncmp(value[3].data, "redis=", 6) != 0 || value[3].len == 6) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" in \"weir_cache_zone\"; it"
+                           " takes redis=name", &value[3]);
+        return NGX_CONF_ERROR;
+    }
+
+    redis.data = value[3].data + 6;
+    redis.len = value[3].len - 6;
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_zone_t));
+    zones = ngx_array_push(&cmcf->zones);
+
+    if (zone == NULL || zones == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *zones = zone;
+    zone->name = value[1];
+    zone->redis = ngx_http_weir_redis_get(cf, &redis);
+
+    return zone->redis ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static ngx_http_weir_cache_zone_t *
+ngx_http_weir_cache_find_zone(ngx_http_weir_cache_main_conf_t *cmcf,
+    ngx_str_t *name)
+{
+    ngx_uint_t                    i;
+    ngx_http_weir_cache_zone_t  **zones;
+
+    zones = cmcf->zones.elts;
+
+    for (i = 0; i < cmcf->zones.nelts; i++) {
+        if (zones[i]->name.len == name->len
+            && ngx_strncmp(zones[i]->name.data, name->data, name->len) == 0)
+        {
+            return zones[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static char *
+ngx_http_weir_cache_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_str_t                        *value;
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    if (clcf->zone != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        clcf->zone = NULL;
+        return NGX_CONF_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_cache_module);
+
+    clcf->zone = ngx_http_weir_cache_find_zone(cmcf, &value[1]);
+
+    if (clcf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown zone \"%V\" in \"weir_cache\": no"
+                           " \"weir_cache_zone\" of that name stands before it",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* [code ...] time; without codes those that nginx takes too: 200, 301, 302. */
+
+static char *
+ngx_http_weir_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    time_t                   valid;
+    ngx_int_t                status;
+    ngx_str_t               *value;
+    ngx_uint_t               i, n, last;
+    ngx_http_cache_valid_t  *v;
+
+    static ngx_uint_t  statuses[] = { 200, 301, 302 };
+
+    if (clcf->valid == NGX_CONF_UNSET_PTR) {
+        clcf->valid = ngx_array_create(cf->pool, 3,
+                                       sizeof(ngx_http_cache_valid_t));
+        if (clcf->valid == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+    last = cf->args->nelts - 1;
+
+    valid = ngx_parse_time(&value[last], 1);
+
+    if (valid == (time_t) NGX_ERROR || valid > (time_t) WEIR_CACHE_SECONDS_MAX)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_cache_valid\"; it"
+                           " must be like 10s or 1h", &value[last]);
+        return NGX_CONF_ERROR;
+    }
+
+    n = (last == 1) ? 3 : last - 1;
+
+    for (i = 0; i < n; i++) {
+
+        if (last == 1) {
+            status = statuses[i];
+
+        } else if (ngx_strcmp(value[i + 1].data, "any") == 0) {
+            status = 0;
+
+        } else {
+            status = ngx_atoi(value[i + 1].data, value[i + 1].len);
+
+            if (status < 200 || status > 599) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "invalid status \"%V\" in"
+                                   " \"weir_cache_valid\"; it must be between"
+                                   " 200 and 599, or \"any\"", &value[i + 1]);
+                return NGX_CONF_ERROR;
+            }
+        }
+
+        v = ngx_array_push(clcf->valid);
+        if (v == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        v->status = status;
+        v->valid = valid;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt              *h;
+    ngx_http_core_main_conf_t        *cmcf;
+    ngx_http_weir_cache_main_conf_t  *wmcf;
+
+    wmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_cache_module);
+
+    if (wmcf->zones.nelts == 0) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_weir_cache_handler;
+
+    ngx_http_weir_cache_init_filters();
+
+    return NGX_OK;
+}

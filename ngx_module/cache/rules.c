@@ -1,0 +1,131 @@
+/* Storing and reusing responses in a shared cache, RFC 9111 sections 3 and 4. */
+
+#include "cache/rules.h"
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Final, and neither part of a response nor word about another one. */
+static bool is_storable_status(int status)
+{
+    return status >= 200 && status != 206 && status != 304;
+}
+
+/* Statuses whose caching rules are known here, for must-understand (section 5.2.2.3). */
+static bool is_understood_status(int status)
+{
+    switch (status) {
+    case 200: case 203: case 204:
+    case 300: case 301: case 302: case 303: case 307: case 308:
+    case 400: case 401: case 403: case 404: case 405: case 410: case 414: case 451:
+    case 500: case 501: case 502: case 503: case 504:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* freshness_lifetime, section 4.2.1; -1 when nothing tells. */
+static int64_t freshness_lifetime(const weir_cache_response_t *r)
+{
+    if (r->cc->s_maxage != -1)
+        return r->cc->s_maxage;
+
+    if (r->cc->max_age != -1)
+        return r->cc->max_age;
+
+    if (r->expires == WEIR_DATE_INVALID)
+        return 0; /* section 5.3: already expired */
+
+    if (r->expires != WEIR_DATE_ABSENT)
+        return max64(0, r->expires - (r->date >= 0 ? r->date : r->response_time));
+
+    return r->valid;
+}
+
+/* corrected_initial_age, section 4.2.3 */
+static int64_t initial_age(const weir_cache_response_t *r)
+{
+    int64_t apparent = r->date >= 0 ? max64(0, r->response_time - r->date) : 0;
+    int64_t corrected = max64(0, r->age) + max64(0, r->response_time - r->request_time);
+
+    return max64(apparent, corrected);
+}
+
+const char *weir_cache_refuses_storing(const weir_cache_response_t *r,
+                                       weir_cache_freshness_t *f)
+{
+    const weir_cache_control_t *cc = r->cc;
+
+    if (!is_storable_status(r->status))
+        return "status";
+
+    if (r->request_no_store)
+        return "request no-store";
+
+    if (cc->flags & WEIR_CC_MUST_UNDERSTAND) {
+        /* no-store is there for caches that don't know the status */
+        if (!is_understood_status(r->status))
+            return "status not understood";
+
+    } else if (cc->flags & WEIR_CC_NO_STORE) {
+        return "no-store";
+    }
+
+    if (cc->flags & WEIR_CC_PRIVATE)
+        return "private";
+
+    if (cc->flags & WEIR_CC_NO_CACHE)
+        return "no-cache";
+
+    /* section 3.5 */
+    if (r->authorization && cc->s_maxage == -1 &&
+        (cc->flags & (WEIR_CC_PUBLIC | WEIR_CC_MUST_REVALIDATE)) == 0)
+        return "authorization";
+
+    if (r->set_cookie)
+        return "set-cookie";
+
+    if (r->vary_any)
+        return "vary *";
+
+    f->lifetime = freshness_lifetime(r);
+    if (f->lifetime == -1)
+        return "no lifetime";
+
+    f->initial_age = initial_age(r);
+    f->stale_while_revalidate = max64(0, cc->stale_while_revalidate);
+    f->stale_if_error = max64(0, cc->stale_if_error);
+
+    /* s-maxage has the meaning of proxy-revalidate too, section 5.2.2.10 */
+    f->must_revalidate =
+        (cc->flags & (WEIR_CC_MUST_REVALIDATE | WEIR_CC_PROXY_REVALIDATE)) != 0 ||
+        cc->s_maxage != -1;
+
+    if (f->lifetime <= f->initial_age)
+        return "expired";
+
+    return NULL;
+}
+
+weir_cache_use_t weir_cache_use(const weir_cache_freshness_t *f, int64_t age,
+                                const weir_cache_control_t *request)
+{
+    int64_t left = f->lifetime - age;
+
+    if (request->flags & WEIR_CC_NO_CACHE)
+        return WEIR_CACHE_REFUSED_BY_REQUEST;
+
+    if (left <= 0)
+        return WEIR_CACHE_STALE;
+
+    if (request->max_age != -1 && age > request->max_age)
+        return WEIR_CACHE_REFUSED_BY_REQUEST;
+
+    if (request->min_fresh != -1 && left < request->min_fresh)
+        return WEIR_CACHE_REFUSED_BY_REQUEST;
+
+    return WEIR_CACHE_FRESH;
+}

@@ -1,0 +1,165 @@
+/* Vary, RFC 9111 section 4.1. */
+
+#include "cache/vary.h"
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* token, RFC 9110 section 5.6.2 */
+static bool is_tchar(char c)
+{
+    c = lower(c);
+
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static int compare(weir_str_t a, weir_str_t b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+
+    for (size_t i = 0; i < n; i++) {
+        int d = (unsigned char)lower(a.data[i]) - (unsigned char)lower(b.data[i]);
+
+        if (d != 0)
+            return d;
+    }
+
+    return a.len < b.len ? -1 : a.len > b.len;
+}
+
+/* Inserts the name where it belongs; false when there are too many. */
+static bool insert(weir_str_t *names, size_t *n, weir_str_t name)
+{
+    size_t i = 0;
+
+    while (i < *n && compare(names[i], name) < 0)
+        i++;
+
+    if (i < *n && compare(names[i], name) == 0)
+        return true;
+
+    if (*n == WEIR_VARY_FIELDS_MAX)
+        return false;
+
+    memmove(&names[i + 1], &names[i], (*n - i) * sizeof(names[0]));
+    names[i] = name;
+    (*n)++;
+
+    return true;
+}
+
+static bool insert_line(weir_str_t *names, size_t *n, weir_str_t line)
+{
+    const char *p = line.data, *end = line.data + line.len, *start;
+
+    while (line.len != 0 && p < end) {
+        if (is_space(*p) || *p == ',') {
+            p++;
+            continue;
+        }
+
+        start = p;
+
+        while (p < end && is_tchar(*p))
+            p++;
+
+        if (p - start == 0 || p - start > WEIR_VARY_NAME_MAX || (p - start == 1 && *start == '*'))
+            return false;
+
+        if (!insert(names, n, (weir_str_t){start, (size_t)(p - start)}))
+            return false;
+
+        while (p < end && is_space(*p))
+            p++;
+
+        if (p < end && *p != ',')
+            return false;
+    }
+
+    return true;
+}
+
+bool weir_vary_fields(const weir_str_t *lines, size_t n, char *buf, size_t *len)
+{
+    weir_str_t names[WEIR_VARY_FIELDS_MAX];
+    size_t count = 0;
+    char *p = buf;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!insert_line(names, &count, lines[i]))
+            return false;
+    }
+
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            *p++ = ',';
+
+        for (size_t k = 0; k < names[i].len; k++)
+            *p++ = lower(names[i].data[k]);
+    }
+
+    *len = (size_t)(p - buf);
+
+    return true;
+}
+
+bool weir_vary_next(weir_str_t fields, size_t *pos, weir_str_t *name)
+{
+    const char *start, *comma;
+    size_t left;
+
+    if (*pos >= fields.len)
+        return false;
+
+    start = fields.data + *pos;
+    left = fields.len - *pos;
+    comma = memchr(start, ',', left);
+
+    *name = (weir_str_t){start, comma ? (size_t)(comma - start) : left};
+    *pos += name->len + 1;
+
+    return true;
+}
+
+size_t weir_vary_normalize(weir_str_t value, char *out)
+{
+    size_t n = 0;
+    bool space = false, comma = false;
+
+    if (value.len == 0)
+        return 0;
+
+    /* spaces and commas in a quoted-string mean themselves */
+    if (memchr(value.data, '"', value.len) != NULL) {
+        memcpy(out, value.data, value.len);
+        return value.len;
+    }
+
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.data[i];
+
+        if (is_space(c)) {
+            space = true;
+        } else if (c == ',') {
+            comma = true;
+        } else {
+            if (n > 0 && comma)
+                out[n++] = ',';
+            else if (n > 0 && space)
+                out[n++] = ' ';
+
+            out[n++] = c;
+            space = comma = false;
+        }
+    }
+
+    return n;
+}

@@ -1,0 +1,41 @@
+/*
+ * Vary: which request headers a stored response depends on, and whether a
+ * request has them alike (RFC 9111 section 4.1, RFC 9110 section 12.5.5).
+ *
+ * Nothing here allocates.
+ */
+
+#ifndef WEIR_CACHE_VARY_H
+#define WEIR_CACHE_VARY_H
+
+#include "common/str.h"
+
+#include <stdbool.h>
+
+#define WEIR_VARY_FIELDS_MAX 16 /* a response that names more isn't stored */
+#define WEIR_VARY_NAME_MAX   64 /* nor one that names a longer one; bytes */
+
+/*
+ * The field names of all Vary lines, in lower case, sorted, each once, joined
+ * by commas: two responses that vary by the same fields have the same text.
+ *
+ * lines are the values of the header's lines.  Writes to buf, which has room
+ * for WEIR_VARY_FIELDS_MAX * (WEIR_VARY_NAME_MAX + 1) bytes; *len becomes 0
+ * when there is no name.  Returns false when a line has "*", something that is
+ * no field name, or too many or too long names: no request can be known to
+ * match then.
+ */
+bool weir_vary_fields(const weir_str_t *lines, size_t n, char *buf, size_t *len);
+
+/* The next name of such a list; *pos starts at 0.  False at the end. */
+bool weir_vary_next(weir_str_t fields, size_t *pos, weir_str_t *name);
+
+/*
+ * Writes a header's value in the form in which values are compared: spaces
+ * around commas and at the ends left out, other runs of spaces as one, empty
+ * list elements dropped; a value with a quoted-string stays as it is.  out has
+ * room for value.len bytes; returns the length.
+ */
+size_t weir_vary_normalize(weir_str_t value, char *out);
+
+#endif
