@@ -77,8 +77,12 @@ policy=/usr/sbin/policy-rc.d own_policy=
 cluster=/etc/postgresql-common/createcluster.conf own_cluster=
 # shellcheck disable=SC2317  # called by the trap
 clean_up() {
+    local status=$?
+    [ $status = 0 ] || echo "packages: apt could not install ${missing[*]}: see its message above;" \
+        "when apt reaches its mirror again, the same command goes on" >&2
     [ -z "$own_policy" ] || as_root rm -f $policy
-    [ -z "$own_cluster" ] || as_root cp /usr/share/postgresql-common/createcluster.conf $cluster
+    [ -z "$own_cluster" ] || as_root cp /usr/share/postgresql-common/createcluster.conf $cluster 2>/dev/null ||
+        as_root rm -f $cluster
 }
 trap clean_up EXIT
 
