@@ -182,12 +182,16 @@ leftovers_of() {
     done
 }
 
-# launch SERVICE COMMAND…: in the background, in a session of its own.  $log_start
-# is where its log goes on.
+# mark_log NAME: what its log says from here on belongs to this start.
+mark_log() {
+    log_start=$(stat -c %s "$run/logs/$1.log" 2>/dev/null || echo 0)
+}
+
+# launch SERVICE COMMAND…: in the background, in a session of its own.
 launch() {
     local name=$1
     shift
-    log_start=$(stat -c %s "$run/logs/$name.log" 2>/dev/null || echo 0)
+    mark_log "$name"
     setsid "$@" </dev/null >>"$run/logs/$name.log" 2>&1 9>&- &
     record_process "$name" $!
 }

@@ -106,6 +106,7 @@ fingerprint_of() {
 # --- start -----------------------------------------------------------------------
 
 create_cluster() {
+    mark_log postgres
     mkdir -p "$home/postgres"
     chmod 700 "$home/postgres"
     if [ "$(id -u)" = 0 ]; then chown "$service_user:" "$home/postgres"; fi
@@ -171,7 +172,7 @@ answers_or_died() {
 failed() {
     local log=$run/logs/$1.log
     die "$1: $2; the end of $log:" \
-        "$(tail -c "+$((${log_start:-0} + 1))" "$log" 2>/dev/null | tail -n 12 | cut -c 1-400 | sed '2,$s/^/      /')" \
+        "$(tail -c "+$((log_start + 1))" "$log" 2>/dev/null | tail -n 12 | cut -c 1-400 | sed '2,$s/^/      /')" \
         "when that is mended, ./weir up goes on from here"
 }
 

@@ -61,6 +61,7 @@ prepare_database() {
         as_superuser -c "CREATE ROLE weir LOGIN"
     [ -n "$(as_superuser -c "SELECT 1 FROM pg_database WHERE datname = 'weir'")" ] ||
         as_superuser -c "CREATE DATABASE weir OWNER weir"
+    mark_log migrate
     build/weir-backend -c "$run/weir-backend.conf" migrate >>"$run/logs/migrate.log" 2>&1 ||
         failed migrate "the migration failed"
     step migrate "$(stack_psql -qAtX -c "SELECT count(*) || ' migrations are in place' FROM schema_migrations")"
