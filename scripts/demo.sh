@@ -125,7 +125,7 @@ chapter_cache() {
     wait_until 2 read_is_hit || true
     show_answer "$second"
     claim "the first was a miss" header "$first" 'Cache-Status: .*fwd'
-    claim "the second was a hit" header "$second" 'Cache-Status: .*hit'
+    claim "the second was a hit in Redis" header "$second" 'Cache-Status: .*hit.*detail=redis'
 }
 
 chapter_versions() {
