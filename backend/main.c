@@ -162,6 +162,16 @@ static bool start_worker(app_t *app, char *error, size_t size)
     return app->worker != NULL;
 }
 
+/* The process is up; whether its dependencies are is not said: nobody should restart it for them.
+ */
+static void get_health(weir_http_request_t *request, void *arg)
+{
+    static const char ok[] = "{\"status\":\"ok\"}\n";
+
+    (void)arg;
+    weir_http_reply(request, 200, "application/json", ok, sizeof(ok) - 1);
+}
+
 static bool start(app_t *app, int bits, char *error, size_t size)
 {
     if (bits & RELAY) {
@@ -175,6 +185,7 @@ static bool start(app_t *app, int bits, char *error, size_t size)
 
     if (bits & API) {
         app->http = weir_http_new(app->base, app->config.body_limit);
+        weir_http_route(app->http, "GET", "/health", get_health, NULL);
         weir_shop_serve(app->shop, app->http, app->relay);
         if (!weir_http_listen(app->http, app->config.listen, error, size))
             return false;

@@ -111,12 +111,12 @@ static const char *method_name(enum evhttp_cmd_type type)
     }
 }
 
-/* The path without the query, as it came. */
+/* As it came, without query; of an absolute URI too (RFC 9112 section 3.2.2). */
 static weir_str_t request_path(const struct evhttp_request *ev)
 {
-    const char *uri = evhttp_request_get_uri(ev);
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(ev));
 
-    return (weir_str_t){uri, strcspn(uri, "?#")};
+    return path != NULL ? (weir_str_t){path, strlen(path)} : WEIR_STR("*");
 }
 
 static void log_request(const weir_http_request_t *r)
@@ -179,6 +179,37 @@ static void on_close(struct evhttp_connection *connection, void *arg)
         finish(r); /* evhttp frees its part */
 }
 
+/* Names of RFC 9110 section 15: titles of problems, and reason phrases of those evhttp lacks. */
+static const char *title(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad request";
+    case 404:
+        return "Not found";
+    case 405:
+        return "Method not allowed";
+    case 409:
+        return "Conflict";
+    case 413:
+        return "Content too large";
+    case 415:
+        return "Unsupported media type";
+    case 422:
+        return "Unprocessable content";
+    case 503:
+        return "Service unavailable";
+    default:
+        return status >= 500 ? "Internal server error" : "Error";
+    }
+}
+
+/* evhttp knows RFC 7231's phrases by itself; NULL asks it for them. */
+static const char *reason(int status)
+{
+    return status == 413 || status == 422 ? title(status) : NULL;
+}
+
 static void send_answer(weir_http_request_t *r, int status, const char *media_type,
                         const char *body, size_t len)
 {
@@ -204,13 +235,13 @@ static void send_answer(weir_http_request_t *r, int status, const char *media_ty
     log_request(r);
 
     if (r->connection == NULL) {
-        evhttp_send_reply(r->ev, status, NULL, NULL); /* frees it, the client has left */
+        evhttp_send_reply(r->ev, status, reason(status), NULL); /* frees it, the client has left */
         finish(r);
         return;
     }
 
     evhttp_request_set_on_complete_cb(r->ev, on_sent, r);
-    evhttp_send_reply(r->ev, status, NULL, NULL);
+    evhttp_send_reply(r->ev, status, reason(status), NULL);
 }
 
 void weir_http_reply(weir_http_request_t *r, int status, const char *media_type, const char *body,
@@ -245,30 +276,6 @@ static char *problem_text(const weir_problem_t *problem, char *small, size_t siz
     }
 
     return text;
-}
-
-static const char *title(int status)
-{
-    switch (status) {
-    case 400:
-        return "Bad request";
-    case 404:
-        return "Not found";
-    case 405:
-        return "Method not allowed";
-    case 409:
-        return "Conflict";
-    case 413:
-        return "Content too large";
-    case 415:
-        return "Unsupported media type";
-    case 422:
-        return "Unprocessable content";
-    case 503:
-        return "Service unavailable";
-    default:
-        return status >= 500 ? "Internal server error" : "Error";
-    }
 }
 
 void weir_http_problem(weir_http_request_t *r, const weir_problem_t *problem)

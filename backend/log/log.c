@@ -69,7 +69,7 @@ static size_t put_member(char *line, size_t len, const char *name, const char *v
 static size_t put_fields(char *line, size_t len, json_t *object)
 {
     size_t room = PIPE_BUF - TAIL - len;
-    size_t n = json_dumpb(object, line + len, room, JSON_COMPACT);
+    size_t n = json_dumpb(object, line + len, room, JSON_COMPACT | JSON_REAL_PRECISION(9));
 
     if (n <= 2)
         return len; /* "{}" */

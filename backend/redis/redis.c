@@ -236,6 +236,7 @@ static void drop(weir_redis_t *r)
 static void lost(weir_redis_t *r, const char *why)
 {
     bool was_complained = r->complained;
+    uint32_t jitter;
 
     r->complained = true;
     if (!was_complained)
@@ -243,7 +244,8 @@ static void lost(weir_redis_t *r, const char *why)
                  r->name, "error", why);
     drop(r);
     /* Full jitter, so that a fleet does not come back in step. */
-    arm(r, BACKOFF_MIN + (unsigned)random() % (r->backoff - BACKOFF_MIN + 1));
+    evutil_secure_rng_get_bytes(&jitter, sizeof(jitter));
+    arm(r, BACKOFF_MIN + jitter % (r->backoff - BACKOFF_MIN + 1));
     r->backoff = r->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : r->backoff * 2;
     if (!was_complained && r->state != NULL)
         r->state(r, false, r->arg);

@@ -78,14 +78,35 @@ BEGIN
 END
 $$;
 
--- What a new owner must know: positions that are handled already (wait_ms NULL), and those
--- that failed and must wait.
-CREATE OR REPLACE FUNCTION worker_open(p_group text, p_partition smallint)
-RETURNS TABLE ("position" bigint, wait_ms int)
+-- What a new owner must know: the position up to which all is handled, and of those above it which are
+-- handled already (wait_ms NULL), and which failed and must wait. At least one row while the
+-- lease stands (position NULL: nothing of the kind).
+CREATE OR REPLACE FUNCTION worker_open(p_group text, p_partition smallint, p_epoch bigint)
+RETURNS TABLE (handled bigint, "position" bigint, wait_ms int)
 LANGUAGE sql STABLE AS $$
-    SELECT c.position, NULL::int FROM consumed c
-    WHERE c.group_name = p_group AND c.partition = p_partition
-    UNION ALL
-    SELECT r.position, greatest(0, extract(epoch FROM r.next_at - clock_timestamp()) * 1000)::int FROM retries r
-    WHERE r.group_name = p_group AND r.partition = p_partition
+    SELECT l.handled, s.position, s.wait_ms
+    FROM consumer_partitions l
+    LEFT JOIN (
+        SELECT c.position, NULL::int AS wait_ms FROM consumed c
+        WHERE c.group_name = p_group AND c.partition = p_partition
+        UNION ALL
+        SELECT r.position, greatest(0, extract(epoch FROM r.next_at - clock_timestamp()) * 1000)::int
+        FROM retries r
+        WHERE r.group_name = p_group AND r.partition = p_partition
+    ) s ON true
+    WHERE l.group_name = p_group AND l.partition = p_partition AND l.epoch = p_epoch
+$$;
+
+-- Events of a partition above p_after, of one aggregate or (NULL) of all: what is missing in Redis.
+CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_aggregate text, p_limit int)
+RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
+               data text, traceparent text, "time" text)
+LANGUAGE sql STABLE
+SET enable_seqscan = off AS $$
+    SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
+           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    FROM outbox o
+    WHERE o.partition = p_partition AND o.position > p_after
+      AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)
+    ORDER BY o.position LIMIT p_limit
 $$;
