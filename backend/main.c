@@ -4,7 +4,7 @@
  *
  *   SIGTERM, SIGINT: no new requests, no new events; what was taken is finished;
  *   then the relay, which may have been woken by the last of them; exit 0.  What
- *   is not finished after STOP_LIMIT_S, or at a second signal, is left: exit 1.
+ *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
  */
 #include "config/config.h"
 #include "db/migrate.h"
@@ -141,10 +141,10 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
     app_t *app = arg;
 
-    if (app->stopping)
-        on_limit(fd, what, app);
-    else
+    if (!app->stopping)
         stop(app);
+    else if (fd == SIGINT) /* libevent passes the signal's number here */
+        on_limit(fd, what, app);
 }
 
 /* --- running --------------------------------------------------------------------- */
@@ -201,6 +201,9 @@ static int run(app_t *app, int bits, const char *role)
     bool started;
 
     signal(SIGPIPE, SIG_IGN);
+    /* What they are again after the loop: a signal that comes late must not spoil a clean end. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     app->base = event_base_new();
     if (app->base == NULL)
         return complain("no event loop: out of memory or descriptors");

@@ -247,8 +247,7 @@ sub _psql {
     local $/;
     my $out = <$psql> // '';
     close $psql or die "psql failed: $sql\n";
-    chomp $out;
-    return $out;
+    return $out =~ s/\n\z//r;
 }
 
 # Runs SQL and returns its output, columns with | between them.
@@ -298,8 +297,7 @@ sub redis {
     local $/;
     my $out = <$cli> // '';
     close $cli;
-    chomp $out;
-    return $out;
+    return $out =~ s/\n\z//r;
 }
 
 # --- SMTP ---------------------------------------------------------------------------------
