@@ -4,6 +4,7 @@
 #   packages.sh build     to build module and backend
 #   packages.sh test      to run the tests
 #   packages.sh sanitize  to run them under sanitizers and Valgrind
+#   packages.sh bench     to run the benchmarks
 #
 # A call that finds nothing missing needs neither network nor root.
 set -euo pipefail
@@ -12,6 +13,7 @@ build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjanss
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 test=(perl redis-server libtest-nginx-perl)
 sanitize=(valgrind)
+bench=(wrk curl jq redis-server libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -55,8 +57,9 @@ case ${1:-} in
 build) wanted=("${build[@]}") ;;
 test) wanted=("${build[@]}" "${test[@]}") ;;
 sanitize) wanted=("${build[@]}" "${test[@]}" "${sanitize[@]}") ;;
+bench) wanted=("${build[@]}" "${bench[@]}") ;;
 *)
-    echo "usage: packages.sh build|test|sanitize" >&2
+    echo "usage: packages.sh build|test|sanitize|bench" >&2
     exit 2
     ;;
 esac
