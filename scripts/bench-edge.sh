@@ -48,6 +48,14 @@ fail_usage() {
     exit 2
 }
 
+# no_doubles OPTION WORD...
+no_doubles() {
+    local option=$1 double
+    shift
+    double=$(printf '%s\n' "$@" | sort | uniq -d | head -1)
+    [ -z "$double" ] || fail_usage "$option names \"$double\" twice"
+}
+
 # number OPTION VALUE MIN MAX
 number() {
     [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
@@ -94,8 +102,7 @@ path_of() {
 }
 
 is_hit() {
-    bench_get "$1" "$2"
-    bench_head "${shows[$1]}"
+    bench_get "$1" "$2" && bench_head "${shows[$1]}"
 }
 
 # A store may still be under way when its response has been sent.
@@ -136,7 +143,7 @@ more_stored() {
 verify_weir-api() {
     local i
     for i in 1 2 3 4 5 6; do
-        bench_get weir-api broken
+        bench_get weir-api broken || die "weir-api doesn't answer /broken"
     done
     bench_head '^HTTP/1.1 503 ' || die "weir-api has no breaker: after $i failures it answers $(head -1 "$bench_dir/head.lines")"
 }
@@ -239,7 +246,7 @@ while [ $# -gt 0 ]; do
         ;;
     --rounds | --seconds | --sizes | --only | --connections | --threads)
         [ $# -ge 2 ] || fail_usage "$1 needs a value"
-        declare "${1#--}=$2"
+        printf -v "${1#--}" %s "$2"
         shift 2
         ;;
     *) fail_usage "unknown option \"$1\"" ;;
@@ -255,11 +262,13 @@ read -ra sizes <<<"$sizes"
 for size in "${sizes[@]}"; do
     number --sizes "$size" 1 1000
 done
+no_doubles --sizes "${sizes[@]}"
 if [ -n "$only" ]; then
     read -ra only <<<"$only"
     for name in "${only[@]}"; do
         [ -n "${kind[$name]:-}" ] || fail_usage "--only names \"$name\"; the contestants are: ${names[*]}"
     done
+    no_doubles --only "${only[@]}"
     names=("${only[@]}")
 fi
 

@@ -169,10 +169,11 @@ bench_redis_stored() {
         sed -n 's/^cmdstat_set:calls=\([0-9]*\).*/\1/p' | grep . || echo 0
 }
 
-# bench_get NAME PATH: the response, head in $bench_dir/head, body in $bench_dir/body.
+# bench_get NAME PATH: the response, head in $bench_dir/head.lines, body in
+# $bench_dir/body; fails without one.
 bench_get() {
     curl -s -m 5 -H "Accept: $bench_accept" -D "$bench_dir/head" -o "$bench_dir/body" \
-        "127.0.0.1:${bench_port[$1]}/$2" || die "$1 doesn't answer /$2"
+        "127.0.0.1:${bench_port[$1]}/$2" || return
     tr -d '\r' <"$bench_dir/head" >"$bench_dir/head.lines"
 }
 
@@ -184,7 +185,7 @@ bench_head() {
 # bench_expect NAME PATH REGEX WHAT: the response is a 200 with the right body
 # and a header line like REGEX, or the benchmark ends.
 bench_expect() {
-    bench_get "$1" "$2"
+    bench_get "$1" "$2" || die "$1 doesn't answer /$2"
     bench_head '^HTTP/1.1 200 ' || die "$1 answers /$2 with $(head -1 "$bench_dir/head.lines")"
     cmp -s "$bench_dir/body" "$bench_dir/files/${2%%\?*}" || die "$1 answers /$2 with a wrong body"
     bench_head "$3" || {

@@ -7,6 +7,10 @@ def fixed($n): if . == null then null
     | (if ($t | length) <= $n then "0" * ($n + 1 - ($t | length)) + $t else $t end) as $t
     | $t[:-$n] + "." + $t[-$n:] end;
 
+(.facts
+    | "\(.cpu), \(.cores) cores, \(.kernel), \(.os); nginx \(.nginx), Redis \(.redis), wrk \(.wrk);",
+      "\(.rounds) rounds of \(.seconds) s, \(.wrk_connections) connections, \(.wrk_threads) thread(s)."),
+"",
 "| KiB | contestant    |   req/s | CPU µs/req | busy | Redis µs/req | p99 ms | compared with | req/s × | CPU × |",
 "|----:|---------------|--------:|-----------:|-----:|-------------:|-------:|---------------|--------:|------:|",
 (.results[]
