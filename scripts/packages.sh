@@ -1,17 +1,21 @@
 #!/bin/bash
 # packages.sh: installs what is missing, with apt, without starting a service.
 #
-#   packages.sh build     to build module and backend
-#   packages.sh test      to run the tests
+#   packages.sh build     to build module, backend and unit tests
+#   packages.sh run       to build and run the stack
+#   packages.sh test      to run the tests, which run the stack
 #   packages.sh sanitize  to run them under sanitizers and Valgrind
+#   packages.sh bench     to run the benchmarks
 #
 # A call that finds nothing missing needs neither network nor root.
 set -euo pipefail
 
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
-test=(perl redis-server libtest-nginx-perl)
+run=(postgresql redis-server python3-aiosmtpd curl jq)
+test=(perl libtest-nginx-perl)
 sanitize=(valgrind)
+bench=(wrk curl jq redis-server libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -53,10 +57,12 @@ EOF
 
 case ${1:-} in
 build) wanted=("${build[@]}") ;;
-test) wanted=("${build[@]}" "${test[@]}") ;;
-sanitize) wanted=("${build[@]}" "${test[@]}" "${sanitize[@]}") ;;
+run) wanted=("${build[@]}" "${run[@]}") ;;
+test) wanted=("${build[@]}" "${run[@]}" "${test[@]}") ;;
+sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
+bench) wanted=("${build[@]}" "${bench[@]}") ;;
 *)
-    echo "usage: packages.sh build|test|sanitize" >&2
+    echo "usage: packages.sh build|run|test|sanitize|bench" >&2
     exit 2
     ;;
 esac
@@ -69,12 +75,32 @@ done
 
 echo "packages: installing ${missing[*]}"
 
+# What is changed for the time of the installation is put back at its end.
+policy=/usr/sbin/policy-rc.d own_policy=
+cluster=/etc/postgresql-common/createcluster.conf own_cluster=
+# shellcheck disable=SC2317  # called by the trap
+clean_up() {
+    local status=$?
+    [ $status = 0 ] || echo "packages: apt could not install ${missing[*]}: see its message above;" \
+        "when apt reaches its mirror again, the same command goes on" >&2
+    [ -z "$own_policy" ] || as_root rm -f $policy
+    [ -z "$own_cluster" ] || as_root cp /usr/share/postgresql-common/createcluster.conf $cluster 2>/dev/null ||
+        as_root rm -f $cluster
+}
+trap clean_up EXIT
+
 # Servers of the distribution must not start: policy-rc.d says 101, "not allowed".
-policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
+    own_policy=1
     printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
     as_root chmod 755 $policy
-    trap 'as_root rm -f $policy' EXIT
+fi
+
+# PostgreSQL's package makes a database cluster of its own, which nobody here needs.
+if [ ! -e $cluster ] && [[ " ${missing[*]} " == *" postgresql "* ]]; then
+    own_cluster=1
+    as_root mkdir -p "$(dirname $cluster)"
+    echo "create_main_cluster = false" | as_root tee $cluster >/dev/null
 fi
 
 as_root apt-get -q update
@@ -86,7 +112,8 @@ for p in "${missing[@]}"; do
         unstable+=("$p")
     fi
 done
-install=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends)
+# UCF: the setting above stays during the installation.
+install=(env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get -q -y install --no-install-recommends)
 [ ${#own[@]} -eq 0 ] || as_root "${install[@]}" "${own[@]}"
 if [ ${#unstable[@]} -gt 0 ]; then
     add_unstable

@@ -15,22 +15,27 @@
 
 #include "db/db.h"
 
+#define WEIR_BATCH_WIDTH_MAX 16
+
 typedef struct weir_batch weir_batch_t;
 
 /*
  * The request's outcome: row `row` of result (valid during the call only), or
- * result NULL with error and sqlstate as in weir_db_cb.
+ * result NULL with error and sqlstate as in weir_db_cb; "08003" when it was never
+ * sent.
  */
 typedef void (*weir_batch_cb)(PGresult *result, int row, const char *error, const char *sqlstate,
                               void *arg);
 
 /*
- * width is the number of array parameters, max the most requests in one batch,
- * limit the most that may wait (a stated limit: past it submit refuses).
- * in_flight is how many batches may be under way at once (1 is natural).
+ * sql is a constant as for weir_db_query().  width is the number of array
+ * parameters, max the most requests in one batch, limit the most that may wait
+ * (past it submit refuses).  in_flight is how many batches may be under way at
+ * once (1 is natural).
  */
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight);
+/* After weir_db_free() of its session, which has called whatever was under way. */
 void weir_batch_free(weir_batch_t *batch);
 
 /*

@@ -2,16 +2,27 @@
  * One PostgreSQL session on the event loop, in libpq's pipeline mode.
  *
  * Statements are sent as they come and answered in order; each is its own
- * transaction (a Sync follows it), so an error touches nobody else.  A
- * statement's text is prepared once per session, on first use, and must
- * therefore be a constant for the life of the process.
+ * transaction, so an error touches nobody else.  A statement's text is prepared
+ * once per session, on first use, and known by its address: it must be a
+ * constant for the life of the process.
+ *
+ * A transaction ends at the protocol's Sync message (PostgreSQL manual, 55.2.3
+ * and 34.5.1.2: what is pipelined between two Syncs without BEGIN is one
+ * implicit transaction).  A callback therefore comes when the server has
+ * answered the Sync, never at the statement's own result: that result is
+ * there before the commit is.
  *
  * When the session is lost every statement in flight fails with its callback
  * (the caller cannot know whether it committed), and the session is opened
  * again with back-off.  While it is closed, weir_db_query() refuses.
  *
+ * Unless conninfo has `options` of its own, statements end after 30 s
+ * (statement_timeout); a server that owes an answer and sends nothing for 40 s
+ * counts as lost.  A host name in conninfo is resolved by a blocking call;
+ * sockets and addresses are not.
+ *
  * All callbacks run on the event loop, never from within the call that
- * registered them.
+ * registered them; weir_db_free() alone calls those in flight before it returns.
  */
 #ifndef WEIR_DB_H
 #define WEIR_DB_H
@@ -22,6 +33,11 @@
 
 typedef struct weir_db weir_db_t;
 
+/* Most transactions in flight in a session; past it weir_db_query() refuses. */
+#define WEIR_DB_IN_FLIGHT_MAX 4096
+/* Most different statements prepared in a session; the same. */
+#define WEIR_DB_STATEMENTS_MAX 128
+
 /*
  * result is NULL when the session was lost; then error says so and sqlstate is
  * "08006".  When the server refused the statement, result is NULL, error is
@@ -30,28 +46,34 @@ typedef struct weir_db weir_db_t;
  */
 typedef void (*weir_db_cb)(PGresult *result, const char *error, const char *sqlstate, void *arg);
 
-/* Told when the session opens (up) and when it is lost. */
+/* Told when the session opens (up), and when it was lost and all in flight have failed. */
 typedef void (*weir_db_state_cb)(weir_db_t *db, bool up, void *arg);
 
 /*
- * Starts connecting at once and for ever.  name appears in the log and as
- * application_name.  state may be NULL.  The strings are copied.
+ * Starts connecting at once and for ever.  name appears in the log and, as
+ * "weir-NAME", as application_name.  state may be NULL.  The strings are copied.
  */
 weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char *name,
                        weir_db_state_cb state, void *arg);
-/* Closes; statements in flight get their callback with the session lost. */
+/*
+ * Closes; statements in flight get their callback with the session lost, state
+ * is not told.  May be called from within a callback.  NULL is allowed.
+ */
 void weir_db_free(weir_db_t *db);
 
 bool weir_db_is_up(const weir_db_t *db);
-/* Statements sent and not yet answered. */
+/* Transactions sent and not yet answered. */
 unsigned weir_db_in_flight(const weir_db_t *db);
-/* Gives up the session and opens a new one (a lock must not be trusted any more). */
+/*
+ * Gives up the session and opens a new one (a lock must not be trusted any
+ * more).  It is not up any more when this returns; the callbacks come later.
+ */
 void weir_db_reset(weir_db_t *db);
 
 /*
  * Runs one prepared statement with text parameters; the values are copied (NULL
  * is SQL NULL).  cb may be NULL.  Returns false, and calls nothing, when the
- * session is not up.
+ * session is not up or a limit above is reached.
  */
 bool weir_db_query(weir_db_t *db, const char *sql, int n, const char *const *values, weir_db_cb cb,
                    void *arg) __attribute__((warn_unused_result));
@@ -63,9 +85,9 @@ typedef struct {
 } weir_db_statement_t;
 
 /*
- * Runs the statements in one transaction (BEGIN, they, COMMIT), pipelined in one
- * round trip.  The callback comes once: with the result of the last statement
- * after COMMIT succeeded, or with the first error, when nothing was changed.
+ * Runs the statements in one transaction, pipelined in one round trip.  The
+ * callback comes once: with the result of the last statement after the commit,
+ * or with the first error, when nothing was changed.  count is at least 1.
  */
 bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
                          weir_db_cb cb, void *arg) __attribute__((warn_unused_result));

@@ -13,9 +13,14 @@ typedef enum { WEIR_LOG_DEBUG, WEIR_LOG_INFO, WEIR_LOG_WARN, WEIR_LOG_ERROR } we
 /* Lines below level are dropped.  role ("api", "relay", ...) is kept by reference. */
 void weir_log_init(weir_log_level_t level, const char *role);
 
+/* "debug", "info", "warn", "error".  Returns 0, or -1 when name is none of them. */
+int weir_log_level_by_name(const char *name, weir_log_level_t *level);
+
 /*
  * trace_id may be NULL.  fields is a json_pack() format of an object ("{s:i,s:s}")
- * with its arguments, or NULL.  A bad format logs the message without fields.
+ * with its arguments, or NULL.  A bad format, or a string that is no UTF-8, logs
+ * the message without fields; fields that make the line longer than PIPE_BUF
+ * (4096 bytes) are replaced by "truncated":true.
  */
 void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *fields,
               ...);

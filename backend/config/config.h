@@ -1,0 +1,58 @@
+/*
+ * The backend's configuration: `key = value` lines of one file, each of which the
+ * environment may override as WEIR_KEY in capitals.  The keys, what they allow
+ * and their defaults are one table in config.c; conf/weir-backend.conf shows all.
+ *
+ * A line may be empty or a comment: `#`, at its start or after a blank, begins
+ * one.  A key that is unknown, comes twice or has a wrong value is refused with
+ * the place, the key, the value and what is allowed.
+ */
+#ifndef WEIR_CONFIG_H
+#define WEIR_CONFIG_H
+
+#include "log/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct {
+    char *listen;   /* "HOST:PORT", "[HOST]:PORT" or "unix:/PATH" */
+    char *database; /* libpq connection string */
+    char *redis;
+    char *sql; /* folder with the migrations */
+    char *smtp;
+    unsigned smtp_timeout; /* ms */
+    char *mail_from;
+    weir_log_level_t log_level;
+    size_t body_limit; /* bytes */
+    unsigned retry_attempts;
+    unsigned retry_base; /* ms */
+    unsigned retry_max;  /* ms */
+    char *groups;        /* names with commas between them */
+
+    struct weir_config_origins *origins; /* where each value came from */
+} weir_config_t;
+
+/*
+ * Reads the file and the environment.  Returns false with a message in error, and
+ * nothing to free, when something is wrong.
+ */
+bool weir_config_read(weir_config_t *config, const char *file, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
+
+void weir_config_free(weir_config_t *config);
+
+/*
+ * Writes the message for a value that only its user could find wrong, in the same
+ * form; why goes on after "key "groups", value "x": ".
+ */
+void weir_config_complain(const weir_config_t *config, const char *key, const char *why,
+                          char *error, size_t error_size);
+
+/*
+ * Finds the next name of a list with commas ("a, b"), without the blanks around
+ * it.  Returns what comes after it, NULL when there was none.
+ */
+const char *weir_config_next_name(const char *list, const char **name, size_t *len);
+
+#endif

@@ -1,0 +1,298 @@
+#include "db/migrate.h"
+
+#include "log/log.h"
+
+#include <libpq-fe.h>
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MAX_BYTES 1048576
+
+/* Any constant that nothing else in the database locks: "weir" in ASCII (the relay has 1, workers 2). */
+#define LOCK "(2003134834, 3)"
+
+typedef struct {
+    PGconn *conn;
+    char *error;
+    size_t error_size;
+} job_t;
+
+static bool fail(job_t *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool fail(job_t *job, const char *format, ...)
+{
+    va_list ap;
+    size_t len;
+
+    va_start(ap, format);
+    vsnprintf(job->error, job->error_size, format, ap);
+    va_end(ap);
+
+    len = strlen(job->error);
+    while (len > 0 && job->error[len - 1] == '\n')
+        job->error[--len] = '\0';
+
+    return false;
+}
+
+/* Runs SQL, any number of statements; what it is for goes into the message. */
+static bool run(job_t *job, const char *what, const char *sql)
+{
+    PGresult *result = PQexec(job->conn, sql);
+    ExecStatusType status = PQresultStatus(result);
+    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+
+    if (!ok)
+        fail(job, "%s: %s", what, PQerrorMessage(job->conn));
+    PQclear(result);
+
+    return ok;
+}
+
+/* Runs a query that gives one number. */
+static bool ask(job_t *job, const char *what, const char *sql, long *out)
+{
+    PGresult *result = PQexec(job->conn, sql);
+    bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
+
+    if (ok)
+        *out = strtol(PQgetvalue(result, 0, 0), NULL, 10);
+    else
+        fail(job, "%s: %s", what, PQerrorMessage(job->conn));
+    PQclear(result);
+
+    return ok;
+}
+
+/* --- files ----------------------------------------------------------------------- */
+
+static int is_sql(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+
+    return entry->d_name[0] != '.' && len > 4 && strcmp(entry->d_name + len - 4, ".sql") == 0;
+}
+
+/* Names of the folder's .sql files, sorted; -1 with a message. */
+static int list_files(job_t *job, const char *folder, struct dirent ***files)
+{
+    int n = scandir(folder, files, is_sql, alphasort);
+
+    if (n < 0)
+        fail(job, "%s: %s", folder, strerror(errno));
+
+    return n;
+}
+
+static void free_files(struct dirent **files, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(files[i]);
+    free(files);
+}
+
+/* The file's text, to be freed; NULL with a message. */
+static char *read_text(job_t *job, const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char *text;
+    size_t len;
+
+    if (f == NULL) {
+        fail(job, "%s: %s", path, strerror(errno));
+        return NULL;
+    }
+
+    text = malloc(FILE_MAX_BYTES + 1);
+    if (text == NULL)
+        abort();
+    len = fread(text, 1, FILE_MAX_BYTES + 1, f);
+    if (ferror(f) || len > FILE_MAX_BYTES || memchr(text, '\0', len) != NULL) {
+        fail(job, "%s: it cannot be read, has more than %d bytes, or a NUL byte", path,
+             FILE_MAX_BYTES);
+        free(text);
+        text = NULL;
+    } else {
+        text[len] = '\0';
+    }
+    fclose(f);
+
+    return text;
+}
+
+static bool run_file(job_t *job, const char *folder, const char *name)
+{
+    char path[PATH_MAX];
+    char *text;
+    bool ok;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    text = read_text(job, path);
+    if (text == NULL)
+        return false;
+
+    ok = run(job, path, text);
+    free(text);
+
+    return ok;
+}
+
+/* NNN of NNN_name.sql, -1 if the name is no such. */
+static long number_of(const char *name)
+{
+    for (int i = 0; i < 3; i++) {
+        if (!isdigit((unsigned char)name[i]))
+            return -1;
+    }
+
+    return name[3] == '_' ? strtol(name, NULL, 10) : -1;
+}
+
+/* --- steps ------------------------------------------------------------------------ */
+
+static bool prepare(job_t *job)
+{
+    long taken;
+
+    if (!ask(job, "advisory lock", "SELECT pg_try_advisory_lock" LOCK "::int", &taken))
+        return false;
+
+    if (!taken) {
+        weir_log(WEIR_LOG_INFO, NULL, "another migration is under way, waiting for it", NULL);
+        if (!run(job, "advisory lock", "SELECT pg_advisory_lock" LOCK))
+            return false;
+    }
+
+    return run(job, "schema_migrations",
+               "SET client_min_messages = warning;"
+               "CREATE TABLE IF NOT EXISTS schema_migrations ("
+               " version int PRIMARY KEY,"
+               " name text NOT NULL,"
+               " applied_at timestamptz NOT NULL DEFAULT now())");
+}
+
+static bool apply(job_t *job, const char *folder, const char *name, long version)
+{
+    char record[512];
+    char *quoted = PQescapeLiteral(job->conn, name, strlen(name));
+    bool ok;
+
+    snprintf(record, sizeof(record),
+             "INSERT INTO schema_migrations (version, name) VALUES (%ld, %s)", version,
+             quoted != NULL ? quoted : "''");
+    PQfreemem(quoted);
+
+    ok = run(job, name, "BEGIN") && run_file(job, folder, name) && run(job, name, record) &&
+         run(job, name, "COMMIT");
+    if (ok)
+        weir_log(WEIR_LOG_INFO, NULL, "migration applied", "{s:s}", "file", name);
+
+    return ok;
+}
+
+static bool apply_migrations(job_t *job, const char *folder, struct dirent **files, int n)
+{
+    long newest, known = -1;
+
+    if (!ask(job, "schema_migrations", "SELECT coalesce(max(version), -1) FROM schema_migrations",
+             &newest))
+        return false;
+
+    for (int i = 0; i < n; i++) {
+        long version = number_of(files[i]->d_name);
+
+        if (version < 0)
+            return fail(job, "%s/%s: the name of a migration is NNN_name.sql", folder,
+                        files[i]->d_name);
+        if (version == known)
+            return fail(job, "%s/%s: there are two migrations with the number %03ld", folder,
+                        files[i]->d_name, version);
+        known = version;
+    }
+
+    if (newest > known)
+        return fail(job,
+                    "the database has migration %03ld, %s knows none later than %03ld: the "
+                    "database belongs to a later version of weir-backend",
+                    newest, folder, known);
+
+    for (int i = 0; i < n; i++) {
+        long version = number_of(files[i]->d_name), applied;
+        char query[128];
+
+        snprintf(query, sizeof(query), "SELECT count(*) FROM schema_migrations WHERE version = %ld",
+                 version);
+        if (!ask(job, "schema_migrations", query, &applied))
+            return false;
+        if (!applied && !apply(job, folder, files[i]->d_name, version))
+            return false;
+    }
+
+    return true;
+}
+
+/*
+ * Twice: first without a look at the bodies, because functions may use each other
+ * in any order, then with it, so that a mistake is found here and not at run time.
+ */
+static bool create_functions(job_t *job, const char *folder)
+{
+    struct dirent **files;
+    int n = list_files(job, folder, &files);
+    bool ok;
+
+    if (n < 0)
+        return false;
+
+    ok = run(job, folder, "BEGIN; SET LOCAL check_function_bodies = off");
+    for (int i = 0; ok && i < n; i++)
+        ok = run_file(job, folder, files[i]->d_name);
+    ok = ok && run(job, folder, "SET LOCAL check_function_bodies = on");
+    for (int i = 0; ok && i < n; i++)
+        ok = run_file(job, folder, files[i]->d_name);
+    ok = ok && run(job, folder, "COMMIT");
+    free_files(files, n);
+
+    return ok;
+}
+
+static bool migrate(job_t *job, const char *folder)
+{
+    char functions[PATH_MAX];
+    struct dirent **files;
+    int n;
+    bool ok;
+
+    n = list_files(job, folder, &files);
+    if (n < 0)
+        return false;
+    ok = prepare(job) && apply_migrations(job, folder, files, n);
+    free_files(files, n);
+
+    snprintf(functions, sizeof(functions), "%s/functions", folder);
+
+    return ok && create_functions(job, functions);
+}
+
+bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t error_size)
+{
+    const char *const keys[] = {"dbname", "client_encoding", "application_name", NULL};
+    const char *const values[] = {conninfo, "UTF8", "weir-migrate", NULL};
+    job_t job = {PQconnectdbParams(keys, values, 1), error, error_size};
+    bool ok;
+
+    if (PQstatus(job.conn) == CONNECTION_OK)
+        ok = migrate(&job, folder);
+    else
+        ok = fail(&job, "%s", PQerrorMessage(job.conn));
+    PQfinish(job.conn);
+
+    return ok;
+}

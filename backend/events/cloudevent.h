@@ -1,0 +1,33 @@
+/*
+ * Events on the wire: CloudEvents 1.0 in JSON (cloudevents.io, JSON event format 1.0.2), with the
+ * distributed tracing extension.
+ */
+#ifndef WEIR_CLOUDEVENT_H
+#define WEIR_CLOUDEVENT_H
+
+#include "events/events.h"
+
+#define WEIR_CLOUDEVENT_SOURCE "weir/shop"
+
+/* The strings of an outbox row.  data is JSON text. */
+typedef struct {
+    const char *id;
+    const char *type;
+    const char *aggregate;   /* the attribute "subject" */
+    const char *time;        /* RFC 3339 */
+    const char *traceparent; /* or NULL */
+    const char *data;
+} weir_cloudevent_t;
+
+/* The event as JSON text, to be freed by the caller; its length in *len. */
+char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len);
+
+/*
+ * Reads an event.  On success returns the parsed document, which the caller must json_decref(); the
+ * strings of event point into it, but trace_id, which points to trace_id_buf.  NULL when it is no
+ * CloudEvent of ours (id, type, subject, time and an object as data are required).
+ */
+json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
+                              char trace_id_buf[33]);
+
+#endif

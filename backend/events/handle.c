@@ -1,0 +1,339 @@
+/*
+ * What becomes of an event that may be handled.
+ *
+ *   queue ─take─▶ (handler, several at a time) ─▶ results ─▶ batch ─▶ consume() ─▶ done, dead, or
+ * back
+ *
+ * Groups without a handler take a whole batch at once.  One batch of a partition is in its
+ * transaction at a time; what becomes ready meanwhile makes the next one.
+ */
+#include "events/worker_private.h"
+
+#include "log/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEAD_MAX "10000" /* entries of weir:dead:<group>; PostgreSQL has them all */
+#define COMMIT_RETRY 500 /* ms until effects that could not be committed are tried again */
+
+void weir_delivery_free(void *delivery)
+{
+    weir_delivery_t *d = delivery;
+
+    json_decref(d->root);
+    free(d->json);
+    free(d->error);
+    free(d);
+}
+
+/* --- handlers ---------------------------------------------------------------------- */
+
+/* Readable for people and for PostgreSQL: a peer's words may be anything. */
+static char *printable(const char *s)
+{
+    char *copy = strdup(s != NULL && *s != '\0' ? s : "no reason was given");
+
+    if (copy == NULL)
+        abort();
+    for (char *p = copy; *p != '\0'; p++) {
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
+            *p = ' ';
+    }
+    return copy;
+}
+
+static void put_result(weir_delivery_t *d, weir_delivery_result_t result, const char *error)
+{
+    d->result = result;
+    free(d->error);
+    d->error = result == WEIR_DELIVERY_OK ? NULL : printable(error);
+    TAILQ_INSERT_TAIL(&d->lease->results, d, link);
+}
+
+void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const char *error)
+{
+    weir_lease_t *l = d->lease;
+    weir_group_t *g = l->group;
+    uint64_t now = weir_now_ms();
+    bool blamed;
+
+    g->handling--;
+    l->handling--;
+    blamed = weir_dependency_report(
+        &g->dependency, now, d->call,
+        result == WEIR_DELIVERY_UNAVAILABLE ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS, error);
+    g->refused_until = 0;
+
+    /* While the dependency is known to be away its events burn no attempts. */
+    if (result == WEIR_DELIVERY_UNAVAILABLE && !blamed)
+        weir_queue_retry(l->queue, d->item, now + (uint64_t)random() % COMMIT_RETRY);
+    else
+        put_result(d, result, error);
+    weir_group_wake(g);
+    weir_lease_unref(l);
+}
+
+static void handle(weir_lease_t *l, weir_item_t *item, uint64_t call)
+{
+    weir_group_t *g = l->group;
+    weir_delivery_t *d = item->payload;
+
+    d->item = item;
+    if (!d->wanted || !d->readable) {
+        (void)weir_dependency_report(&g->dependency, weir_now_ms(), call, WEIR_BREAKER_ABANDONED,
+                                     NULL);
+        put_result(d, d->wanted ? WEIR_DELIVERY_PERMANENT : WEIR_DELIVERY_OK,
+                   "the stream's entry is no CloudEvent");
+        return;
+    }
+    d->call = call;
+    l->refs++;
+    l->handling++;
+    g->handling++;
+    g->consumer.handle(g->consumer.self, &d->event, d);
+}
+
+static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
+{
+    weir_group_t *g = l->group;
+
+    while (weir_queue_next(l->queue) <= now && g->handling < g->consumer.concurrency &&
+           now < g->worker->leased_until) {
+        uint64_t call, wait;
+
+        if (g->refused_until > now || !weir_dependency_admit(&g->dependency, now, &call, &wait)) {
+            if (g->refused_until <= now)
+                g->refused_until = now + wait;
+            if (g->refused_until < *next)
+                *next = g->refused_until;
+            return;
+        }
+        handle(l, weir_queue_take(l->queue, now), call);
+    }
+    /* At the limit of handlers their results wake the group. */
+    if (g->handling < g->consumer.concurrency && weir_queue_next(l->queue) < *next)
+        *next = weir_queue_next(l->queue);
+}
+
+/* --- settling ----------------------------------------------------------------------- */
+
+/* The delivery in the batch that has this position; results come in nearly the same order. */
+static weir_delivery_t *find(weir_lease_t *l, int64_t position, size_t *hint)
+{
+    for (size_t i = 0; i < l->batch_count; i++) {
+        size_t n = (*hint + i) % l->batch_count;
+
+        if (l->batch[n] != NULL && l->batch[n]->item->position == position) {
+            weir_delivery_t *d = l->batch[n];
+
+            l->batch[n] = NULL;
+            *hint = n + 1;
+            return d;
+        }
+    }
+    return NULL;
+}
+
+static void send_dead(weir_lease_t *l, weir_delivery_t *d, const char *attempts, const char *error)
+{
+    char key[128], partition[12], position[24];
+
+    weir_log(WEIR_LOG_ERROR, d->event.trace_id, "event is a dead letter", "{s:s,s:i,s:I,s:s,s:s}",
+             "group", l->group->consumer.group, "partition", l->partition, "position",
+             (json_int_t)d->item->position, "attempts", attempts, "error", error);
+    snprintf(key, sizeof(key), "weir:dead:%s", l->group->consumer.group);
+    snprintf(partition, sizeof(partition), "%d", l->partition);
+    snprintf(position, sizeof(position), "%" PRId64, d->item->position);
+    (void)!weir_redis_command(l->group->worker->redis, 16,
+                              (const char *[]){"XADD", key, "MAXLEN", "~", DEAD_MAX, "*", "event",
+                                               d->json, "reason", error, "attempts", attempts,
+                                               "partition", partition, "position", position},
+                              NULL, NULL, NULL);
+}
+
+static void ack(weir_lease_t *l, const char *const *ids, int count)
+{
+    const char *argv[3 + WEIR_BATCH_MAX];
+    char key[32];
+
+    if (count == 0)
+        return;
+    snprintf(key, sizeof(key), "weir:events:%d", l->partition);
+    argv[0] = "XACK";
+    argv[1] = key;
+    argv[2] = l->group->consumer.group;
+    memcpy(argv + 3, ids, (size_t)count * sizeof(*ids));
+    (void)!weir_redis_command(l->group->worker->redis, count + 3, argv, NULL, NULL, NULL);
+}
+
+/* Puts the batch back: nothing is known to have happened. */
+static void put_back(weir_lease_t *l, uint64_t at)
+{
+    l->retry_consume = at;
+    for (size_t i = 0; i < l->batch_count; i++) {
+        weir_delivery_t *d = l->batch[i];
+
+        if (d == NULL)
+            continue;
+        if (l->group->consumer.handle != NULL)
+            TAILQ_INSERT_TAIL(&l->results, d, link);
+        else
+            weir_queue_retry(l->queue, d->item, at);
+    }
+    l->batch_count = 0;
+}
+
+static void outcomes(weir_lease_t *l, PGresult *res)
+{
+    const char *ids[WEIR_BATCH_MAX];
+    uint64_t now = weir_now_ms();
+    size_t hint = 0;
+    int acks = 0;
+    bool unknown = false;
+
+    for (int i = 0; i < PQntuples(res); i++) {
+        const char *position = PQgetvalue(res, i, 0), *outcome = PQgetvalue(res, i, 1);
+        const char *attempts = PQgetvalue(res, i, 2), *error = PQgetvalue(res, i, 4);
+        weir_delivery_t *d;
+
+        if (strcmp(outcome, "handled") == 0) {
+            weir_queue_handled(l->queue, strtoll(PQgetvalue(res, i, 5), NULL, 10));
+            continue;
+        }
+        d = find(l, strtoll(position, NULL, 10), &hint);
+        if (d == NULL)
+            continue;
+        if (strcmp(outcome, "retry") == 0) {
+            weir_log(strcmp(attempts, "1") == 0 ? WEIR_LOG_WARN : WEIR_LOG_DEBUG, d->event.trace_id,
+                     "event failed and will be tried again", "{s:s,s:i,s:s,s:s,s:s}", "group",
+                     l->group->consumer.group, "partition", l->partition, "position", position,
+                     "attempts", attempts, "error", error);
+            weir_queue_retry(l->queue, d->item, now + strtoull(PQgetvalue(res, i, 3), NULL, 10));
+            continue;
+        }
+        if (strcmp(outcome, "unknown") == 0) {
+            unknown = true;
+            weir_queue_retry(l->queue, d->item, now);
+            continue;
+        }
+        if (strcmp(outcome, "dead") == 0)
+            send_dead(l, d, attempts, error);
+        ids[acks++] = position;
+        weir_queue_done(l->queue, d->item);
+    }
+    l->batch_count = 0;
+    ack(l, ids, acks);
+    if (unknown)
+        weir_lease_lost(l, "its stream has events that the database does not know");
+}
+
+static void on_consumed(PGresult *res, const char *error, const char *sqlstate, void *arg)
+{
+    weir_lease_t *l = arg;
+    weir_group_t *g = l->group;
+
+    l->consuming = false;
+    if (error == NULL) {
+        if (g->complained)
+            weir_log(WEIR_LOG_INFO, NULL, "effects are committed again", "{s:s}", "group",
+                     g->consumer.group);
+        g->complained = false;
+        outcomes(l, res);
+    } else {
+        if (!g->complained && strcmp(sqlstate, "WE001") != 0)
+            weir_log(WEIR_LOG_WARN, NULL, "effects cannot be committed, trying again",
+                     "{s:s,s:i,s:s,s:s}", "group", g->consumer.group, "partition", l->partition,
+                     "error", error, "sqlstate", sqlstate);
+        g->complained = g->complained || strcmp(sqlstate, "WE001") != 0;
+        put_back(l, weir_now_ms() + COMMIT_RETRY / 2 + (uint64_t)random() % COMMIT_RETRY);
+        if (strcmp(sqlstate, "WE001") == 0)
+            weir_lease_lost(l, "another worker has it");
+    }
+    weir_group_wake(g);
+    weir_lease_unref(l);
+}
+
+static void consume(weir_lease_t *l)
+{
+    static const char sql[] =
+        "SELECT * FROM consume($1::text, $2::smallint, $3::bigint, $4::text, $5::text[], "
+        "$6::text[], "
+        "$7::bigint[], $8::text[], $9::boolean[], $10::int, $11::int, $12::int)";
+    const weir_group_t *g = l->group;
+    const weir_events_settings_t *s = &g->worker->settings;
+    weir_array_t positions = {0}, errors = {0}, finals = {0};
+    char partition[12], epoch[24], attempts[12], base[12], max[12];
+    char *lists[3];
+
+    for (size_t i = 0; i < l->batch_count; i++) {
+        const weir_delivery_t *d = l->batch[i];
+
+        weir_array_add_int(&positions, d->item->position);
+        weir_array_add(&errors, d->error);
+        weir_array_add(&finals, d->result == WEIR_DELIVERY_PERMANENT ? "t" : "f");
+    }
+    lists[0] = weir_array_close(&positions);
+    lists[1] = weir_array_close(&errors);
+    lists[2] = weir_array_close(&finals);
+    snprintf(partition, sizeof(partition), "%d", l->partition);
+    snprintf(epoch, sizeof(epoch), "%" PRId64, l->epoch);
+    snprintf(attempts, sizeof(attempts), "%u", s->retry_attempts);
+    snprintf(base, sizeof(base), "%u", s->retry_base_ms);
+    snprintf(max, sizeof(max), "%u", s->retry_max_ms);
+    l->consuming = weir_db_query(
+        g->db, sql, 12,
+        (const char *[]){g->consumer.group, partition, epoch, g->consumer.apply, g->types,
+                         g->permanent, lists[0], lists[1], lists[2], attempts, base, max},
+        on_consumed, l);
+    if (l->consuming)
+        l->refs++;
+    else
+        put_back(l, weir_now_ms() + COMMIT_RETRY);
+    for (int i = 0; i < 3; i++)
+        free(lists[i]);
+}
+
+static void fill_batch(weir_lease_t *l, uint64_t now)
+{
+    weir_delivery_t *d;
+    weir_item_t *item;
+
+    if (l->group->consumer.handle != NULL) {
+        while (l->batch_count < WEIR_BATCH_MAX && (d = TAILQ_FIRST(&l->results)) != NULL) {
+            TAILQ_REMOVE(&l->results, d, link);
+            l->batch[l->batch_count++] = d;
+        }
+        return;
+    }
+    while (l->batch_count < WEIR_BATCH_MAX && !l->closing && l->group->worker->stopped == NULL &&
+           (item = weir_queue_take(l->queue, now)) != NULL) {
+        d = item->payload;
+        d->item = item;
+        l->batch[l->batch_count++] = d;
+    }
+}
+
+void weir_handle_run(weir_lease_t *l, uint64_t now, uint64_t *next)
+{
+    if (l->group->consumer.handle != NULL && !l->closing && l->group->worker->stopped == NULL)
+        run_handlers(l, now, next);
+    if (l->consuming)
+        return;
+    if (l->retry_consume > now) {
+        *next = l->retry_consume < *next ? l->retry_consume : *next;
+        return;
+    }
+    fill_batch(l, now);
+    if (l->batch_count > 0)
+        consume(l);
+    else if (l->group->consumer.handle == NULL && weir_queue_next(l->queue) < *next)
+        *next = weir_queue_next(l->queue);
+}
+
+bool weir_handle_idle(const weir_lease_t *l)
+{
+    return l->handling == 0 && !l->consuming && TAILQ_EMPTY(&l->results);
+}

@@ -1,0 +1,418 @@
+#include "events/queue.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define BUCKETS 1024 /* of the table of aggregates; a power of two */
+
+/* EMPTY is parked and waits for its events to be read again. */
+typedef enum { IDLE, READY, WAITING, TAKEN, EMPTY } line_state_t;
+
+/* The events of one aggregate. */
+struct weir_line {
+    struct weir_line *chain; /* in its bucket */
+    TAILQ_ENTRY(weir_line) link;
+    line_state_t state;
+    uint64_t at; /* WAITING until */
+    weir_item_t *first, *last;
+    unsigned count;
+    int64_t parked; /* the first position that was let go, 0: none */
+    char aggregate[];
+};
+
+TAILQ_HEAD(lines, weir_line);
+
+/* A delay for an event that has not come yet. */
+typedef struct delay {
+    struct delay *next;
+    int64_t position;
+    uint64_t at;
+} delay_t;
+
+struct weir_queue {
+    unsigned line_max;
+    void (*release)(void *payload);
+    int64_t low;
+    int64_t unseen;   /* the first position that was never seen */
+    int64_t base;     /* position of the first bit; a multiple of 64 */
+    uint64_t *seen;   /* in memory or handled */
+    uint64_t *parked; /* let go, to be read again */
+    size_t words;
+    weir_line_t *buckets[BUCKETS];
+    struct lines ready;
+    struct lines waiting; /* ascending by at */
+    struct lines empty;
+    delay_t *delays;
+    size_t count, taken;
+};
+
+static void *allocate(size_t size)
+{
+    void *p = calloc(1, size);
+
+    if (p == NULL)
+        abort();
+    return p;
+}
+
+/* --- bits -------------------------------------------------------------------- */
+
+static bool get(const weir_queue_t *q, const uint64_t *bits, int64_t position)
+{
+    uint64_t n = (uint64_t)(position - q->base);
+
+    return position >= q->base && n / 64 < q->words && (bits[n / 64] >> (n % 64) & 1);
+}
+
+static void grow(weir_queue_t *q, int64_t position)
+{
+    size_t need = (size_t)(position - q->base) / 64 + 1;
+    size_t words = q->words;
+
+    while (words < need)
+        words = words > 0 ? words * 2 : 16;
+    if (words == q->words)
+        return;
+    q->seen = realloc(q->seen, words * sizeof(uint64_t));
+    q->parked = realloc(q->parked, words * sizeof(uint64_t));
+    if (q->seen == NULL || q->parked == NULL)
+        abort();
+    memset(q->seen + q->words, 0, (words - q->words) * sizeof(uint64_t));
+    memset(q->parked + q->words, 0, (words - q->words) * sizeof(uint64_t));
+    q->words = words;
+}
+
+static void set(weir_queue_t *q, uint64_t *const *bits, int64_t position, bool value)
+{
+    uint64_t n = (uint64_t)(position - q->base);
+
+    if (position < q->base)
+        return;
+    grow(q, position);
+    if (value)
+        (*bits)[n / 64] |= UINT64_C(1) << (n % 64);
+    else
+        (*bits)[n / 64] &= ~(UINT64_C(1) << (n % 64));
+}
+
+/* Moves on to the first position that was never seen. */
+static void advance(weir_queue_t *q)
+{
+    if (q->unseen <= q->low)
+        q->unseen = q->low + 1;
+    while (get(q, q->seen, q->unseen) || get(q, q->parked, q->unseen))
+        q->unseen++;
+}
+
+int64_t weir_queue_unseen(const weir_queue_t *q)
+{
+    return q->unseen;
+}
+
+void weir_queue_mark(weir_queue_t *q, int64_t position)
+{
+    if (position <= q->low)
+        return;
+    set(q, &q->seen, position, true);
+    advance(q);
+}
+
+void weir_queue_handled(weir_queue_t *q, int64_t handled)
+{
+    size_t gone;
+
+    if (handled <= q->low)
+        return;
+    q->low = handled;
+    advance(q);
+    gone = (size_t)(handled + 1 - q->base) / 64;
+    if (gone == 0)
+        return;
+    if (gone < q->words) {
+        memmove(q->seen, q->seen + gone, (q->words - gone) * sizeof(uint64_t));
+        memmove(q->parked, q->parked + gone, (q->words - gone) * sizeof(uint64_t));
+        memset(q->seen + (q->words - gone), 0, gone * sizeof(uint64_t));
+        memset(q->parked + (q->words - gone), 0, gone * sizeof(uint64_t));
+    } else if (q->words > 0) {
+        memset(q->seen, 0, q->words * sizeof(uint64_t));
+        memset(q->parked, 0, q->words * sizeof(uint64_t));
+    }
+    q->base += (int64_t)gone * 64;
+}
+
+bool weir_queue_wants(const weir_queue_t *q, int64_t position)
+{
+    return position > q->low && !get(q, q->seen, position);
+}
+
+/* --- lines --------------------------------------------------------------------- */
+
+static size_t bucket(const char *aggregate)
+{
+    uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
+
+    for (; *aggregate != '\0'; aggregate++)
+        h = (h ^ (unsigned char)*aggregate) * UINT64_C(1099511628211);
+    return h % BUCKETS;
+}
+
+static weir_line_t *line_of(weir_queue_t *q, const char *aggregate)
+{
+    weir_line_t **head = &q->buckets[bucket(aggregate)], *line = *head;
+    size_t size = strlen(aggregate) + 1;
+
+    while (line != NULL && strcmp(line->aggregate, aggregate) != 0)
+        line = line->chain;
+    if (line == NULL) {
+        line = allocate(sizeof(*line) + size);
+        memcpy(line->aggregate, aggregate, size);
+        line->chain = *head;
+        *head = line;
+    }
+    return line;
+}
+
+static void drop_line(weir_queue_t *q, weir_line_t *line)
+{
+    weir_line_t **p = &q->buckets[bucket(line->aggregate)];
+
+    while (*p != line)
+        p = &(*p)->chain;
+    *p = line->chain;
+    free(line);
+}
+
+static void wait_until(weir_queue_t *q, weir_line_t *line, uint64_t at)
+{
+    weir_line_t *before;
+
+    line->state = WAITING;
+    line->at = at;
+    TAILQ_FOREACH_REVERSE(before, &q->waiting, lines, link)
+    {
+        if (before->at <= at) {
+            TAILQ_INSERT_AFTER(&q->waiting, before, line, link);
+            return;
+        }
+    }
+    TAILQ_INSERT_HEAD(&q->waiting, line, link);
+}
+
+static uint64_t take_delay(weir_queue_t *q, int64_t position)
+{
+    for (delay_t **p = &q->delays; *p != NULL; p = &(*p)->next) {
+        if ((*p)->position == position) {
+            delay_t *d = *p;
+            uint64_t at = d->at;
+
+            *p = d->next;
+            free(d);
+            return at;
+        }
+    }
+    return 0;
+}
+
+/* Lets the first of an idle line go, as soon as it may. */
+static void schedule(weir_queue_t *q, weir_line_t *line)
+{
+    uint64_t at;
+
+    line->state = IDLE;
+    if (line->first == NULL) {
+        if (line->parked != 0) {
+            line->state = EMPTY;
+            TAILQ_INSERT_TAIL(&q->empty, line, link);
+        } else {
+            drop_line(q, line);
+        }
+        return;
+    }
+    at = q->delays != NULL ? take_delay(q, line->first->position) : 0;
+    if (at > 0) {
+        wait_until(q, line, at);
+    } else {
+        line->state = READY;
+        TAILQ_INSERT_TAIL(&q->ready, line, link);
+    }
+}
+
+void weir_queue_delay(weir_queue_t *q, int64_t position, uint64_t at)
+{
+    delay_t *d;
+
+    if (position <= q->low)
+        return;
+    d = allocate(sizeof(*d));
+    *d = (delay_t){q->delays, position, at};
+    q->delays = d;
+}
+
+static void park(weir_queue_t *q, weir_line_t *line, int64_t position)
+{
+    if (line->parked == 0)
+        line->parked = position;
+    set(q, &q->parked, position, true);
+    advance(q);
+}
+
+weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char *aggregate,
+                                   void *payload)
+{
+    weir_line_t *line;
+    weir_item_t *item;
+
+    if (!weir_queue_wants(q, position))
+        return WEIR_QUEUE_KNOWN;
+    if (position > q->unseen || position - q->low >= WEIR_QUEUE_WINDOW)
+        return WEIR_QUEUE_GAP;
+
+    line = line_of(q, aggregate);
+    if (line->count >= q->line_max ||
+        (line->parked != 0 && (line->state != EMPTY || position > line->parked))) {
+        park(q, line, position);
+        return WEIR_QUEUE_PARKED;
+    }
+    if (line->state == EMPTY) {
+        TAILQ_REMOVE(&q->empty, line, link);
+        line->state = IDLE;
+    }
+    line->parked = 0;
+    set(q, &q->parked, position, false);
+    set(q, &q->seen, position, true);
+    advance(q);
+
+    item = allocate(sizeof(*item));
+    *item = (weir_item_t){.position = position, .payload = payload, .line = line};
+    q->count++;
+    line->count++;
+    if (line->last != NULL)
+        line->last->next = item;
+    else
+        line->first = item;
+    line->last = item;
+    if (line->state == IDLE)
+        schedule(q, line);
+    return WEIR_QUEUE_ADDED;
+}
+
+weir_item_t *weir_queue_take(weir_queue_t *q, uint64_t now)
+{
+    weir_line_t *line = TAILQ_FIRST(&q->waiting);
+
+    if (line != NULL && line->at <= now) {
+        TAILQ_REMOVE(&q->waiting, line, link);
+    } else {
+        line = TAILQ_FIRST(&q->ready);
+        if (line == NULL)
+            return NULL;
+        TAILQ_REMOVE(&q->ready, line, link);
+    }
+    line->state = TAKEN;
+    q->taken++;
+    return line->first;
+}
+
+uint64_t weir_queue_next(const weir_queue_t *q)
+{
+    const weir_line_t *line = TAILQ_FIRST(&q->waiting);
+
+    if (!TAILQ_EMPTY(&q->ready))
+        return 0;
+    return line != NULL ? line->at : UINT64_MAX;
+}
+
+void weir_queue_done(weir_queue_t *q, weir_item_t *item)
+{
+    weir_line_t *line = item->line;
+
+    assert(line->state == TAKEN && line->first == item);
+    line->first = item->next;
+    if (line->first == NULL)
+        line->last = NULL;
+    line->count--;
+    q->count--;
+    q->taken--;
+    q->release(item->payload);
+    free(item);
+    schedule(q, line);
+}
+
+void weir_queue_retry(weir_queue_t *q, weir_item_t *item, uint64_t at)
+{
+    assert(item->line->state == TAKEN);
+    q->taken--;
+    wait_until(q, item->line, at);
+}
+
+const char *weir_queue_reread(const weir_queue_t *q, int64_t *from)
+{
+    const weir_line_t *line = TAILQ_FIRST(&q->empty);
+
+    if (line == NULL)
+        return NULL;
+    *from = line->parked;
+    return line->aggregate;
+}
+
+/* --- the rest -------------------------------------------------------------------- */
+
+weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, void (*release)(void *payload))
+{
+    weir_queue_t *q = allocate(sizeof(*q));
+
+    q->low = handled;
+    q->unseen = handled + 1;
+    q->base = (handled + 1) / 64 * 64;
+    q->line_max = line_max;
+    q->release = release;
+    TAILQ_INIT(&q->ready);
+    TAILQ_INIT(&q->waiting);
+    TAILQ_INIT(&q->empty);
+    return q;
+}
+
+void weir_queue_free(weir_queue_t *q)
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (q->buckets[i] != NULL) {
+            weir_line_t *line = q->buckets[i];
+
+            q->buckets[i] = line->chain;
+            while (line->first != NULL) {
+                weir_item_t *item = line->first;
+
+                line->first = item->next;
+                q->release(item->payload);
+                free(item);
+            }
+            free(line);
+        }
+    }
+    while (q->delays != NULL) {
+        delay_t *d = q->delays;
+
+        q->delays = d->next;
+        free(d);
+    }
+    free(q->seen);
+    free(q->parked);
+    free(q);
+}
+
+size_t weir_queue_count(const weir_queue_t *q)
+{
+    return q->count;
+}
+
+size_t weir_queue_taken(const weir_queue_t *q)
+{
+    return q->taken;
+}
+
+int64_t weir_queue_low(const weir_queue_t *q)
+{
+    return q->low;
+}

@@ -1,0 +1,88 @@
+/*
+ * A partition's events in a worker's memory: which may be handled now, in which order.
+ *
+ * Events of one aggregate form a line: only its first may be taken, the others wait behind it, also
+ * while it waits for another attempt.  Lines flow independently of each other.
+ *
+ * The queue remembers by two bits per position what it has seen (in memory, or handled), so that
+ * events may be delivered as often as Redis likes.  An aggregate whose line is too long is parked:
+ * what comes for it is let go, and read again later (weir_queue_reread()), so that one aggregate
+ * that waits does not fill the memory of all.
+ *
+ * Plain C without I/O.  Times are milliseconds of one monotonic clock.
+ */
+#ifndef WEIR_QUEUE_H
+#define WEIR_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct weir_queue weir_queue_t;
+typedef struct weir_line weir_line_t;
+
+typedef struct weir_item {
+    int64_t position;
+    void *payload; /* the user's */
+
+    /* the queue's own */
+    weir_line_t *line;
+    struct weir_item *next; /* in its line */
+} weir_item_t;
+
+/* How far beyond the first unhandled position events are taken. */
+#define WEIR_QUEUE_WINDOW (1 << 20)
+
+/*
+ * A queue for positions above handled, of at most line_max events per aggregate; release is called
+ * with each payload that the queue lets go.
+ */
+weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, void (*release)(void *payload));
+void weir_queue_free(weir_queue_t *queue);
+
+/* A position that was handled before, or whose event must not be taken before `at`. */
+void weir_queue_mark(weir_queue_t *queue, int64_t position);
+void weir_queue_delay(weir_queue_t *queue, int64_t position, uint64_t at);
+
+/* True when an event of this position is to be added; false spares its parsing. */
+bool weir_queue_wants(const weir_queue_t *queue, int64_t position);
+
+typedef enum {
+    WEIR_QUEUE_ADDED,
+    WEIR_QUEUE_KNOWN,  /* in memory, or handled */
+    WEIR_QUEUE_PARKED, /* its aggregate is parked */
+    WEIR_QUEUE_GAP     /* events before it are missing, or the window is full */
+} weir_queue_result_t;
+
+/* Adds an event; the payload becomes the queue's when it is ADDED only. */
+weir_queue_result_t weir_queue_add(weir_queue_t *queue, int64_t position, const char *aggregate,
+                                   void *payload);
+
+/* The next event to handle, which is then taken; NULL when there is none now. */
+weir_item_t *weir_queue_take(weir_queue_t *queue, uint64_t now);
+/* When weir_queue_take() is worth the next try: 0 now, UINT64_MAX when nothing waits. */
+uint64_t weir_queue_next(const weir_queue_t *queue);
+
+/* Ends a taken event: it is handled (or dead), its aggregate goes on. */
+void weir_queue_done(weir_queue_t *queue, weir_item_t *item);
+/* Puts a taken event back; it stays the first of its line. */
+void weir_queue_retry(weir_queue_t *queue, weir_item_t *item, uint64_t at);
+
+/* Every position up to handled is done. */
+void weir_queue_handled(weir_queue_t *queue, int64_t handled);
+
+/* The first position that was never seen: the next one that is expected. */
+int64_t weir_queue_unseen(const weir_queue_t *queue);
+
+/*
+ * An aggregate whose parked events may be added now, from position *from on; up to line_max + 1 of
+ * them must be added at once.  It is named again until they are.  NULL when there is none.
+ */
+const char *weir_queue_reread(const weir_queue_t *queue, int64_t *from);
+
+/* Events in memory; of them, those taken. */
+size_t weir_queue_count(const weir_queue_t *queue);
+size_t weir_queue_taken(const weir_queue_t *queue);
+int64_t weir_queue_low(const weir_queue_t *queue);
+
+#endif

@@ -1,0 +1,378 @@
+/*
+ * Events come from a consumer group of Redis Streams, by one blocking XREADGROUP over all
+ * partitions that the group owns here, on a connection of its own.
+ *
+ * Attaching to a stream makes the group if it is not there and sets it to what PostgreSQL says is
+ * handled, so that whatever an earlier owner read and did not finish is delivered again.  The Redis
+ * consumer's name is the same for all owners; its pending list shows what is under way, and nothing
+ * depends on it.
+ *
+ * Positions have no gaps.  When one is missing (a read of an earlier owner that was still
+ * waiting took it, somebody deleted an entry) it is fetched from the outbox, at once when a later
+ * one comes, else when two heartbeats have passed.
+ */
+#include "events/worker_private.h"
+
+#include "events/cloudevent.h"
+#include "events/log_stream.h"
+#include "log/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONSUMER "weir"
+#define HOLD 3000 /* ms that a stream rests whose events the database does not know */
+
+/*
+ * KEYS[1] stream, ARGV[1] group, ARGV[2] ID of the last handled entry, ARGV[3] consumer.
+ */
+static const char attach_script[] =
+    "local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], ARGV[2], 'MKSTREAM')\n"
+    "if type(made) == 'table' and made.err then\n"
+    "  if string.sub(made.err, 1, 9) ~= 'BUSYGROUP' then return made end\n"
+    "  redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[3])\n"
+    "  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], ARGV[2])\n"
+    "end\n"
+    "return redis.status_reply('OK')\n";
+
+static void fetch(weir_lease_t *l);
+
+static bool has_room(const weir_lease_t *l)
+{
+    return weir_queue_count(l->queue) <= WEIR_EVENTS_MAX - WEIR_READ_MAX &&
+           weir_queue_unseen(l->queue) - weir_queue_low(l->queue) <
+               WEIR_QUEUE_WINDOW - WEIR_READ_MAX;
+}
+
+static bool is_active(const weir_lease_t *l)
+{
+    return l != NULL && !l->gone && l->queue != NULL && !l->closing &&
+           l->group->worker->stopped == NULL;
+}
+
+/* --- into the queue ------------------------------------------------------------ */
+
+static bool wants_type(const weir_consumer_t *consumer, const char *type)
+{
+    for (const char *const *t = consumer->types; *t != NULL; t++) {
+        if (strcmp(*t, type) == 0)
+            return true;
+    }
+    return false;
+}
+
+static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char *json, size_t len)
+{
+    const weir_consumer_t *consumer = &l->group->consumer;
+    weir_delivery_t *d;
+    weir_queue_result_t result;
+    char alone[32];
+
+    if (!weir_queue_wants(l->queue, position))
+        return WEIR_QUEUE_KNOWN;
+    if (position > weir_queue_unseen(l->queue))
+        return WEIR_QUEUE_GAP;
+
+    d = calloc(1, sizeof(*d));
+    if (d == NULL || (d->json = malloc(len + 1)) == NULL)
+        abort();
+    memcpy(d->json, json, len);
+    d->json[len] = '\0';
+    d->len = len;
+    d->lease = l;
+    d->root = weir_cloudevent_parse(json, len, &d->event, d->trace_id);
+    d->readable = d->root != NULL;
+    /* What cannot be read is nobody's next event. */
+    snprintf(alone, sizeof(alone), "%" PRId64, position);
+    d->wanted = !d->readable || wants_type(consumer, d->event.type);
+    result = weir_queue_add(l->queue, position, d->readable ? d->event.aggregate : alone, d);
+    if (result != WEIR_QUEUE_ADDED) {
+        weir_delivery_free(d);
+    } else if (consumer->handle == NULL || !d->wanted) {
+        json_decref(d->root);
+        d->root = NULL;
+        d->event = (weir_event_t){.trace_id = d->event.trace_id};
+    }
+    return result;
+}
+
+/* --- from the outbox ------------------------------------------------------------- */
+
+static void on_fetched(PGresult *res, const char *error, const char *sqlstate, void *arg)
+{
+    weir_lease_t *l = arg;
+
+    (void)sqlstate;
+    l->fetching = false;
+    if (is_active(l) && error != NULL) {
+        l->hold = weir_now_ms() + WEIR_BLOCK;
+    } else if (is_active(l)) {
+        for (int i = 0; i < PQntuples(res); i++) {
+            weir_cloudevent_t e = {
+                .id = PQgetvalue(res, i, 2),
+                .type = PQgetvalue(res, i, 3),
+                .aggregate = PQgetvalue(res, i, 4),
+                .data = PQgetvalue(res, i, 5),
+                .traceparent = PQgetisnull(res, i, 6) ? NULL : PQgetvalue(res, i, 6),
+                .time = PQgetvalue(res, i, 7),
+            };
+            size_t len;
+            char *json = weir_cloudevent_json(&e, &len);
+
+            deliver(l, strtoll(PQgetvalue(res, i, 1), NULL, 10), json, len);
+            free(json);
+        }
+        if (PQntuples(res) == 0) {
+            if (l->gap_to != 0)
+                weir_log(WEIR_LOG_ERROR, NULL, "stream has events that the database does not know",
+                         "{s:s,s:i,s:I}", "group", l->group->consumer.group, "partition",
+                         l->partition, "position", (json_int_t)l->gap_to);
+            l->gap_to = 0;
+            l->attached = false; /* read again from what is handled */
+            l->hold = weir_now_ms() + HOLD;
+        }
+        if (l->gap_to < weir_queue_unseen(l->queue))
+            l->gap_to = 0;
+    }
+    weir_group_wake(l->group);
+    weir_lease_unref(l);
+}
+
+/* Fetches what is missing, or what an aggregate that was parked left behind. */
+static void fetch(weir_lease_t *l)
+{
+    static const char sql[] =
+        "SELECT * FROM worker_read($1::smallint, $2::bigint, $3::text, $4::int)";
+    char partition[12], after[24], limit[12];
+    int64_t from = weir_queue_unseen(l->queue);
+    const char *aggregate = NULL;
+    int n = WEIR_READ_MAX;
+
+    if (l->gap_to == 0) {
+        aggregate = weir_queue_reread(l->queue, &from);
+        n = WEIR_LINE_MAX + 1;
+        if (aggregate == NULL)
+            return;
+    }
+    snprintf(partition, sizeof(partition), "%d", l->partition);
+    snprintf(after, sizeof(after), "%" PRId64, from - 1);
+    snprintf(limit, sizeof(limit), "%d", n);
+    l->fetching = weir_db_query(
+        l->group->db, sql, 4, (const char *[]){partition, after, aggregate, limit}, on_fetched, l);
+    if (l->fetching)
+        l->refs++;
+    else
+        l->hold = weir_now_ms() + WEIR_BLOCK;
+}
+
+void weir_reader_beat(weir_lease_t *l, int64_t newest)
+{
+    int64_t unseen;
+
+    if (!is_active(l))
+        return;
+    unseen = weir_queue_unseen(l->queue);
+    l->stalled = unseen <= newest && unseen == l->stalled_at && has_room(l) ? l->stalled + 1 : 0;
+    l->stalled_at = unseen;
+    if (l->stalled >= 2 && l->gap_to == 0) {
+        l->gap_to = newest;
+        weir_group_wake(l->group);
+    }
+}
+
+/* --- from Redis -------------------------------------------------------------------- */
+
+/* The lease whose stream this is. */
+static weir_lease_t *lease_of(weir_group_t *g, const char *stream)
+{
+    int n = (int)strtol(stream + strlen(WEIR_STREAM_PREFIX), NULL, 10);
+
+    return n >= 0 && n < WEIR_PARTITIONS_MAX ? g->leases[n] : NULL;
+}
+
+static void entry(weir_lease_t *l, const redisReply *e, const char **ack, size_t *acks)
+{
+    int64_t position;
+    const redisReply *fields;
+    weir_queue_result_t result;
+
+    if (e->type != REDIS_REPLY_ARRAY || e->elements != 2)
+        return;
+    position = strtoll(e->element[0]->str, NULL, 10);
+    fields = e->element[1];
+    if (fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2)
+        result = deliver(l, position, fields->element[1]->str, fields->element[1]->len);
+    else
+        result = deliver(l, position, "", 0);
+    if (result == WEIR_QUEUE_KNOWN)
+        ack[(*acks)++] = e->element[0]->str;
+    if (result == WEIR_QUEUE_GAP && position > l->gap_to)
+        l->gap_to = position;
+}
+
+static void stream(weir_group_t *g, const redisReply *s)
+{
+    const char *argv[3 + WEIR_READ_MAX];
+    const redisReply *entries;
+    size_t acks = 0;
+    weir_lease_t *l;
+
+    if (s->type != REDIS_REPLY_ARRAY || s->elements != 2)
+        return;
+    l = lease_of(g, s->element[0]->str);
+    entries = s->element[1];
+    if (!is_active(l))
+        return;
+    for (size_t i = 0; i < entries->elements && i < WEIR_READ_MAX; i++)
+        entry(l, entries->element[i], argv + 3, &acks);
+    if (acks == 0)
+        return;
+    argv[0] = "XACK";
+    argv[1] = s->element[0]->str;
+    argv[2] = g->consumer.group;
+    (void)!weir_redis_command(g->worker->redis, (int)acks + 3, argv, NULL, NULL, NULL);
+}
+
+static void on_read(redisReply *reply, void *arg)
+{
+    weir_group_t *g = arg;
+
+    g->reading = g->kicked = false;
+    for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
+        weir_lease_t *l = g->leases[i];
+
+        if (l == NULL)
+            continue;
+        l->in_read = false;
+        /* A stream or its group has gone (FLUSHALL, DEL): all are looked at again. */
+        if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
+            l->attached = false;
+    }
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+        strncmp(reply->str, "NOGROUP", 7) != 0 && strncmp(reply->str, "UNBLOCKED", 9) != 0)
+        weir_log(WEIR_LOG_WARN, NULL, "Redis refuses to deliver", "{s:s,s:s}", "group",
+                 g->consumer.group, "error", reply->str);
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY) {
+        for (size_t i = 0; i < reply->elements; i++)
+            stream(g, reply->element[i]);
+    }
+    weir_group_wake(g);
+}
+
+static void on_attached(redisReply *reply, void *arg)
+{
+    weir_lease_t *l = arg;
+
+    l->attaching = false;
+    if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
+        l->attached = true;
+    } else if (reply != NULL) {
+        weir_log(WEIR_LOG_WARN, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}", "group",
+                 l->group->consumer.group, "partition", l->partition, "error", reply->str);
+        l->hold = weir_now_ms() + WEIR_BLOCK;
+    }
+    if (!l->gone)
+        weir_group_wake(l->group);
+    weir_lease_unref(l);
+}
+
+static void attach(weir_lease_t *l)
+{
+    char key[32], id[24];
+
+    snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", l->partition);
+    snprintf(id, sizeof(id), "%" PRId64 "-0", weir_queue_low(l->queue));
+    l->attaching = weir_redis_script(l->group->reader, attach_script, 1, 4,
+                                     (const char *[]){key, l->group->consumer.group, id, CONSUMER},
+                                     NULL, on_attached, l);
+    if (l->attaching)
+        l->refs++;
+}
+
+/* One read over all streams that are attached and have room. */
+static void read_streams(weir_group_t *g, uint64_t now)
+{
+    const char *argv[10 + 2 * WEIR_PARTITIONS_MAX] = {"XREADGROUP", "GROUP", g->consumer.group,
+                                                      CONSUMER,     "COUNT", NULL,
+                                                      "BLOCK",      NULL,    "STREAMS"};
+    weir_lease_t *named[WEIR_PARTITIONS_MAX];
+    char keys[WEIR_PARTITIONS_MAX][32], count[12], block[12];
+    int n = 0;
+
+    for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
+        weir_lease_t *l = g->leases[i];
+
+        if (!is_active(l) || !l->attached || l->fetching || l->gap_to != 0 || l->hold > now ||
+            !has_room(l))
+            continue;
+        snprintf(keys[n], sizeof(keys[n]), WEIR_STREAM_PREFIX "%d", i);
+        argv[9 + n] = keys[n];
+        named[n++] = l;
+    }
+    if (n == 0)
+        return;
+    for (int i = 0; i < n; i++)
+        argv[9 + n + i] = ">";
+    snprintf(count, sizeof(count), "%d", WEIR_READ_MAX);
+    argv[5] = count;
+    snprintf(block, sizeof(block), "%d", WEIR_BLOCK);
+    argv[7] = block;
+    g->reading = weir_redis_command(g->reader, 9 + 2 * n, argv, NULL, on_read, g);
+    for (int i = 0; i < n; i++)
+        named[i]->in_read = g->reading;
+}
+
+void weir_reader_run(weir_group_t *g)
+{
+    uint64_t now = weir_now_ms();
+    bool missing = false; /* a stream that could be read is not in the read */
+
+    for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
+        weir_lease_t *l = g->leases[i];
+        int64_t from;
+
+        if (!is_active(l) || l->hold > now || !has_room(l))
+            continue;
+        if (!l->fetching && (l->gap_to != 0 || weir_queue_reread(l->queue, &from) != NULL))
+            fetch(l);
+        if (!l->attached && !l->attaching && weir_redis_is_up(g->reader))
+            missing = true;
+        if (!l->attached && !l->attaching && !g->reading)
+            attach(l);
+        if (l->attached && !l->in_read && !l->fetching && l->gap_to == 0)
+            missing = true;
+    }
+    if (!g->reading)
+        read_streams(g, now);
+    else if (missing)
+        weir_reader_kick(g);
+}
+
+void weir_reader_kick(weir_group_t *g)
+{
+    char id[24];
+
+    if (!g->reading || g->kicked || g->client_id == 0)
+        return;
+    snprintf(id, sizeof(id), "%lld", g->client_id);
+    g->kicked = weir_redis_command(g->worker->redis, 3, (const char *[]){"CLIENT", "UNBLOCK", id},
+                                   NULL, NULL, NULL);
+}
+
+static void on_client_id(redisReply *reply, void *arg)
+{
+    weir_group_t *g = arg;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER)
+        g->client_id = reply->integer;
+}
+
+void weir_reader_up(weir_group_t *g)
+{
+    g->client_id = 0;
+    (void)!weir_redis_command(g->reader, 2, (const char *[]){"CLIENT", "ID"}, NULL, on_client_id,
+                              g);
+    weir_group_wake(g);
+}

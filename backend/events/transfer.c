@@ -1,0 +1,136 @@
+#include "events/transfer.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct weir_transfers {
+    struct event_base *base;
+    CURLM *multi;
+    struct event *timer;
+};
+
+typedef struct {
+    weir_transfer_cb cb;
+    void *arg;
+} transfer_t;
+
+/* Hands over what has ended.  A callback may start new transfers. */
+static void reap(weir_transfers_t *t)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
+        CURL *easy = message->easy_handle;
+        CURLcode code = message->data.result;
+        transfer_t *transfer = NULL, done;
+
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
+        done = *transfer;
+        free(transfer);
+        curl_multi_remove_handle(t->multi, easy);
+        done.cb(easy, code, done.arg);
+    }
+}
+
+static void on_socket_event(evutil_socket_t fd, short what, void *arg)
+{
+    weir_transfers_t *t = arg;
+    int flags = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    int running;
+
+    curl_multi_socket_action(t->multi, fd, flags, &running);
+    reap(t);
+}
+
+static void on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+    weir_transfers_t *t = arg;
+    int running;
+
+    (void)fd;
+    (void)what;
+    curl_multi_socket_action(t->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    reap(t);
+}
+
+/* libcurl says which socket to watch for what; the event is kept as the socket's private pointer.
+ */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
+{
+    weir_transfers_t *t = arg;
+    struct event *event = of_socket;
+    short flags = EV_PERSIST;
+
+    (void)easy;
+    if (event != NULL)
+        event_free(event);
+    if (what == CURL_POLL_REMOVE) {
+        curl_multi_assign(t->multi, fd, NULL);
+        return 0;
+    }
+    if (what & CURL_POLL_IN)
+        flags |= EV_READ;
+    if (what & CURL_POLL_OUT)
+        flags |= EV_WRITE;
+    event = event_new(t->base, fd, flags, on_socket_event, t);
+    if (event == NULL)
+        abort();
+    event_add(event, NULL);
+    curl_multi_assign(t->multi, fd, event);
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long ms, void *arg)
+{
+    weir_transfers_t *t = arg;
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+    (void)multi;
+    if (ms < 0)
+        evtimer_del(t->timer);
+    else
+        evtimer_add(t->timer, &tv);
+    return 0;
+}
+
+weir_transfers_t *weir_transfers_new(struct event_base *base, long connections)
+{
+    weir_transfers_t *t = calloc(1, sizeof(*t));
+
+    if (t == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        abort();
+    t->base = base;
+    t->multi = curl_multi_init();
+    t->timer = evtimer_new(base, on_timeout, t);
+    if (t->multi == NULL || t->timer == NULL)
+        abort();
+    curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
+    curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t);
+    curl_multi_setopt(t->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, connections);
+    return t;
+}
+
+void weir_transfers_free(weir_transfers_t *t)
+{
+    curl_multi_cleanup(t->multi);
+    event_free(t->timer);
+    free(t);
+    curl_global_cleanup();
+}
+
+void weir_transfers_add(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, void *arg)
+{
+    transfer_t *transfer = malloc(sizeof(*transfer));
+
+    if (transfer == NULL)
+        abort();
+    *transfer = (transfer_t){cb, arg};
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    if (curl_multi_add_handle(t->multi, easy) != CURLM_OK)
+        abort();
+}

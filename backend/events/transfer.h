@@ -1,0 +1,24 @@
+/*
+ * Network transfers of libcurl (SMTP, HTTP) on the event loop: its multi interface with
+ * libevent's sockets and timers.  Connections are kept and used again.
+ */
+#ifndef WEIR_TRANSFER_H
+#define WEIR_TRANSFER_H
+
+#include <curl/curl.h>
+#include <event2/event.h>
+
+typedef struct weir_transfers weir_transfers_t;
+
+/* easy is the caller's again, and is cleaned up by it. */
+typedef void (*weir_transfer_cb)(CURL *easy, CURLcode code, void *arg);
+
+/* At most connections at once; what is more waits for one. */
+weir_transfers_t *weir_transfers_new(struct event_base *base, long connections);
+/* There must be no transfer under way. */
+void weir_transfers_free(weir_transfers_t *transfers);
+
+/* Starts a transfer; CURLOPT_PRIVATE of easy is taken.  The callback comes later, once. */
+void weir_transfers_add(weir_transfers_t *transfers, CURL *easy, weir_transfer_cb cb, void *arg);
+
+#endif

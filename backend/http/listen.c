@@ -1,0 +1,92 @@
+#include "http/listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+
+static int fail(int fd, const char *address, const char *why, char *error, size_t error_size)
+{
+    snprintf(error, error_size, "cannot listen on %s: %s", address, why);
+    if (fd >= 0)
+        close(fd);
+
+    return -1;
+}
+
+/* A file whose listener has died refuses connections; only that one may go. */
+static bool is_stale(const struct sockaddr_un *sun)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 &&
+                 errno == ECONNREFUSED;
+
+    if (fd >= 0)
+        close(fd);
+
+    return stale;
+}
+
+static int listen_unix(const char *address, char *error, size_t error_size)
+{
+    const char *path = address + 5;
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof(sun.sun_path))
+        return fail(-1, address, "the path has more than 107 bytes", error, error_size);
+
+    memcpy(sun.sun_path, path, strlen(path) + 1);
+    if (is_stale(&sun))
+        unlink(path);
+
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0 || listen(fd, BACKLOG) != 0)
+        return fail(fd, address, strerror(errno), error, error_size);
+
+    return fd;
+}
+
+int weir_listen(const char *address, char *error, size_t error_size)
+{
+    const char *colon = strrchr(address, ':');
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    char host[64];
+    const int on = 1;
+    int fd, rc, failed;
+
+    if (strncmp(address, "unix:", 5) == 0)
+        return listen_unix(address, error, error_size);
+
+    rc = snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
+    if (rc >= (int)sizeof(host))
+        return fail(-1, address, "the address is too long", error, error_size);
+    if (host[0] == '[') {
+        host[rc - 1] = '\0';
+        memmove(host, host + 1, (size_t)rc - 1);
+    }
+
+    rc = getaddrinfo(host, colon + 1, &hints, &found);
+    if (rc != 0)
+        return fail(-1, address, gai_strerror(rc), error, error_size);
+
+    fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    failed = fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
+             bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0;
+    freeaddrinfo(found);
+    if (failed)
+        return fail(fd, address, strerror(errno), error, error_size);
+
+    return fd;
+}

@@ -1,0 +1,129 @@
+/*
+ * A line is put together in one buffer and written once.  It is never longer
+ * than PIPE_BUF, because up to there a pipe keeps lines of several writers apart.
+ */
+#include "log/log.h"
+
+#include "common/problem.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static const char truncated[] = ",\"truncated\":true";
+
+static weir_log_level_t threshold = WEIR_LOG_INFO;
+static const char *role_name = "weir";
+
+/* What is still to come must fit behind the fields: the mark above, "}\n". */
+#define TAIL (sizeof(truncated) + 2)
+
+void weir_log_init(weir_log_level_t level, const char *role)
+{
+    threshold = level;
+    role_name = role;
+}
+
+int weir_log_level_by_name(const char *name, weir_log_level_t *level)
+{
+    for (int i = 0; i <= WEIR_LOG_ERROR; i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            *level = (weir_log_level_t)i;
+            return 0;
+        }
+    }
+
+    return -1;
+}
+
+static size_t put_raw(char *line, size_t len, const char *s)
+{
+    size_t n = strlen(s);
+
+    if (len + n > PIPE_BUF - TAIL)
+        return len;
+
+    memcpy(line + len, s, n);
+
+    return len + n;
+}
+
+/* Puts ,"name":"value"; leaves it out when there is no room. */
+static size_t put_member(char *line, size_t len, const char *name, const char *value)
+{
+    size_t before = len, room, n;
+
+    len = put_raw(line, len, name);
+    room = PIPE_BUF - TAIL - len;
+    n = weir_json_string(line + len, room, (weir_str_t){value, strlen(value)});
+
+    return n <= room ? len + n : before;
+}
+
+/* The object's members, without its braces.  Returns the new length. */
+static size_t put_fields(char *line, size_t len, json_t *object)
+{
+    size_t room = PIPE_BUF - TAIL - len;
+    size_t n = json_dumpb(object, line + len, room, JSON_COMPACT | JSON_REAL_PRECISION(9));
+
+    if (n <= 2)
+        return len; /* "{}" */
+
+    if (n > room) {
+        memcpy(line + len, truncated, sizeof(truncated) - 1);
+        return len + sizeof(truncated) - 1;
+    }
+
+    line[len] = ',';
+
+    return len + n - 1;
+}
+
+void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *fields,
+              ...)
+{
+    char line[PIPE_BUF], when[64];
+    size_t len;
+    struct timespec now;
+    struct tm tm;
+    int n;
+
+    if (level < threshold)
+        return;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    n = (int)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(when + n, sizeof(when) - (size_t)n, ".%03ldZ", now.tv_nsec / 1000000);
+
+    len = put_member(line, 0, "{\"time\":", when);
+    len = put_member(line, len, ",\"level\":", level_names[level]);
+    len = put_member(line, len, ",\"role\":", role_name);
+    if (trace_id != NULL)
+        len = put_member(line, len, ",\"trace_id\":", trace_id);
+    len = put_member(line, len, ",\"msg\":", msg);
+
+    if (fields != NULL) {
+        va_list ap;
+        json_t *object;
+
+        va_start(ap, fields);
+        object = json_vpack_ex(NULL, 0, fields, ap);
+        va_end(ap);
+        if (object != NULL)
+            len = put_fields(line, len, object);
+        json_decref(object);
+    }
+
+    line[len++] = '}';
+    line[len++] = '\n';
+
+    /* A log that cannot be written is no reason to stop; there is nowhere to say so. */
+    if (write(STDERR_FILENO, line, len) < 0)
+        return;
+}

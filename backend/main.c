@@ -1,0 +1,343 @@
+/*
+ * weir-backend: reads the configuration, starts the parts that its roles need on
+ * one event loop, and stops them in order.
+ *
+ *   SIGTERM, SIGINT: no new requests, no new events; what was taken is finished;
+ *   then the relay, which may have been woken by the last of them; exit 0.  What
+ *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
+ */
+#include "config/config.h"
+#include "db/migrate.h"
+#include "events/events.h"
+#include "http/http.h"
+#include "log/log.h"
+#include "shop/shop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STOP_LIMIT_S 10
+
+enum { API = 1, RELAY = 2, WORKER = 4, ALL = API | RELAY | WORKER, MIGRATE = 8 };
+
+static const struct {
+    const char *name;
+    int bits;
+} roles[] = {
+    {"api", API}, {"relay", RELAY}, {"worker", WORKER}, {"all", ALL}, {"migrate", MIGRATE},
+};
+
+typedef struct {
+    struct event_base *base;
+    weir_config_t config;
+    weir_events_settings_t events;
+    weir_shop_t *shop;
+    weir_http_t *http;
+    weir_relay_t *relay;
+    weir_worker_t *worker;
+    struct event *limit;
+    int taking; /* parts that take from outside and have not stopped */
+    bool stopping;
+    int status; /* to exit with */
+} app_t;
+
+static void usage(FILE *out)
+{
+    fputs("usage: weir-backend -c FILE ROLE...   runs these roles in one process:\n"
+          "         api      answers HTTP requests\n"
+          "         relay    publishes events from the outbox\n"
+          "         worker   runs consumer groups\n"
+          "         all      the three of them\n"
+          "       weir-backend -c FILE migrate   brings the database's schema up to date\n"
+          "       weir-backend -c FILE -t        checks the configuration\n"
+          "Every key of FILE may be overridden by the environment: WEIR_LISTEN=127.0.0.1:80\n",
+          out);
+}
+
+static int complain(const char *message)
+{
+    fprintf(stderr, "weir-backend: %s\n", message);
+
+    return 1;
+}
+
+/* --- stopping -------------------------------------------------------------------- */
+
+static void on_relay_stopped(void *arg)
+{
+    app_t *app = arg;
+
+    app->relay = NULL;
+    event_base_loopexit(app->base, NULL);
+}
+
+/* api and worker are done: nothing needs the relay any more. */
+static void stop_relay(app_t *app)
+{
+    weir_shop_unserve(app->shop);
+    weir_http_free(app->http);
+    app->http = NULL;
+
+    if (app->relay != NULL)
+        weir_relay_stop(app->relay, on_relay_stopped, app);
+    else
+        event_base_loopexit(app->base, NULL);
+}
+
+static void on_http_stopped(void *arg)
+{
+    app_t *app = arg;
+
+    if (--app->taking == 0)
+        stop_relay(app);
+}
+
+static void on_worker_stopped(void *arg)
+{
+    app_t *app = arg;
+
+    app->worker = NULL;
+    if (--app->taking == 0)
+        stop_relay(app);
+}
+
+static void stop(app_t *app)
+{
+    static const struct timeval limit = {STOP_LIMIT_S, 0};
+
+    app->stopping = true;
+    evtimer_add(app->limit, &limit);
+    weir_log(WEIR_LOG_INFO, NULL, "stopping", NULL);
+
+    app->taking = (app->http != NULL) + (app->worker != NULL);
+    if (app->taking == 0) {
+        stop_relay(app);
+        return;
+    }
+
+    if (app->worker != NULL)
+        weir_worker_stop(app->worker, on_worker_stopped, app);
+    if (app->http != NULL)
+        weir_http_stop(app->http, on_http_stopped, app);
+}
+
+static void on_limit(evutil_socket_t fd, short what, void *arg)
+{
+    app_t *app = arg;
+
+    (void)fd;
+    (void)what;
+    weir_log(WEIR_LOG_ERROR, NULL, "stopped before all was finished", "{s:b,s:b,s:b}", "api",
+             app->http != NULL, "relay", app->relay != NULL, "worker", app->worker != NULL);
+    app->status = 1;
+    event_base_loopbreak(app->base);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    app_t *app = arg;
+
+    if (!app->stopping)
+        stop(app);
+    else if (fd == SIGINT) /* libevent passes the signal's number here */
+        on_limit(fd, what, app);
+}
+
+/* --- running --------------------------------------------------------------------- */
+
+static bool start_worker(app_t *app, char *error, size_t size)
+{
+    weir_consumer_t consumers[WEIR_SHOP_CONSUMERS_MAX];
+    int n = weir_shop_consumers(app->shop, consumers, error, size);
+
+    if (n < 0)
+        return false;
+
+    app->worker = weir_worker_start(app->base, &app->events, consumers, (size_t)n, error, size);
+
+    return app->worker != NULL;
+}
+
+/* The process is up; whether its dependencies are is not said: nobody should restart it for them.
+ */
+static void get_health(weir_http_request_t *request, void *arg)
+{
+    static const char ok[] = "{\"status\":\"ok\"}\n";
+
+    (void)arg;
+    weir_http_reply(request, 200, "application/json", ok, sizeof(ok) - 1);
+}
+
+static bool start(app_t *app, int bits, char *error, size_t size)
+{
+    if (bits & RELAY) {
+        app->relay = weir_relay_start(app->base, &app->events, error, size);
+        if (app->relay == NULL)
+            return false;
+    }
+
+    if (bits & WORKER && !start_worker(app, error, size))
+        return false;
+
+    if (bits & API) {
+        app->http = weir_http_new(app->base, app->config.body_limit);
+        weir_http_route(app->http, "GET", "/health", get_health, NULL);
+        weir_shop_serve(app->shop, app->http, app->relay);
+        if (!weir_http_listen(app->http, app->config.listen, error, size))
+            return false;
+    }
+
+    return true;
+}
+
+static int run(app_t *app, int bits, const char *role)
+{
+    struct event *term, *interrupt;
+    char error[1024];
+    bool started;
+
+    signal(SIGPIPE, SIG_IGN);
+    /* What they are again after the loop: a signal that comes late must not spoil a clean end. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    app->base = event_base_new();
+    if (app->base == NULL)
+        return complain("no event loop: out of memory or descriptors");
+
+    app->events = (weir_events_settings_t){
+        .database = app->config.database,
+        .redis = app->config.redis,
+        .retry_attempts = app->config.retry_attempts,
+        .retry_base_ms = app->config.retry_base,
+        .retry_max_ms = app->config.retry_max,
+    };
+    app->shop = weir_shop_new(app->base, &app->config);
+    app->limit = evtimer_new(app->base, on_limit, app);
+    term = evsignal_new(app->base, SIGTERM, on_signal, app);
+    interrupt = evsignal_new(app->base, SIGINT, on_signal, app);
+    event_add(term, NULL);
+    event_add(interrupt, NULL);
+
+    started = start(app, bits, error, sizeof(error));
+    if (!started) {
+        app->status = complain(error);
+    } else {
+        weir_log(WEIR_LOG_INFO, NULL, "started", "{s:s,s:i,s:s*}", "roles", role, "pid",
+                 (int)getpid(), "listen", bits & API ? app->config.listen : NULL);
+        event_base_dispatch(app->base);
+    }
+
+    /* After a clean stop everything is gone already; else the process' end tidies up. */
+    if (started && app->status == 0) {
+        weir_shop_free(app->shop);
+        event_free(term);
+        event_free(interrupt);
+        event_free(app->limit);
+        event_base_free(app->base);
+        weir_log(WEIR_LOG_INFO, NULL, "stopped", NULL);
+    }
+
+    return app->status;
+}
+
+static int migrate(const weir_config_t *config)
+{
+    char error[1024];
+
+    if (!weir_migrate(config->database, config->sql, error, sizeof(error)))
+        return complain(error);
+
+    return 0;
+}
+
+/* The bits of the named roles, 0 with a message when one is none.  names becomes "api,relay". */
+static int parse_roles(char *const *argv, int argc, char *names, size_t size)
+{
+    int bits = 0;
+    size_t len = 0;
+
+    for (int i = 0; i < argc; i++) {
+        int found = 0;
+
+        for (size_t k = 0; k < sizeof(roles) / sizeof(roles[0]); k++) {
+            if (strcmp(argv[i], roles[k].name) == 0)
+                found = roles[k].bits;
+        }
+
+        if (found == 0) {
+            fprintf(stderr,
+                    "weir-backend: there is no role \"%s\"; there are api, relay, worker, all, "
+                    "and migrate\n",
+                    argv[i]);
+            return 0;
+        }
+        if (bits & found) {
+            fprintf(stderr, "weir-backend: the role \"%s\" is given twice\n", argv[i]);
+            return 0;
+        }
+
+        bits |= found;
+        len += (size_t)snprintf(names + len, size - len, "%s%s", len > 0 ? "," : "", argv[i]);
+    }
+
+    if (bits & MIGRATE && bits != MIGRATE) {
+        complain("migrate cannot be run together with a role");
+        return 0;
+    }
+
+    return bits;
+}
+
+int main(int argc, char **argv)
+{
+    static app_t app;
+    static char names[64];
+    char error[2048];
+    const char *file = NULL;
+    bool check = false;
+    int option, bits, status;
+
+    while ((option = getopt(argc, argv, "c:th")) != -1) {
+        switch (option) {
+        case 'c':
+            file = optarg;
+            break;
+        case 't':
+            check = true;
+            break;
+        case 'h':
+            usage(stdout);
+            return 0;
+        default:
+            usage(stderr);
+            return 2;
+        }
+    }
+
+    if (file == NULL || (optind == argc && !check)) {
+        usage(stderr);
+        return 2;
+    }
+
+    bits = parse_roles(argv + optind, argc - optind, names, sizeof(names));
+    if (bits == 0 && !(check && optind == argc))
+        return 2;
+
+    if (!weir_config_read(&app.config, file, error, sizeof(error)))
+        return complain(error);
+
+    weir_log_init(app.config.log_level, names);
+    if (!weir_shop_check(&app.config, error, sizeof(error)))
+        status = complain(error);
+    else if (check)
+        status = printf("weir-backend: the configuration %s is fine\n", file) < 0;
+    else
+        status = bits == MIGRATE ? migrate(&app.config) : run(&app, bits, names);
+    weir_config_free(&app.config);
+
+    return status;
+}

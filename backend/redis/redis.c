@@ -1,0 +1,405 @@
+/*
+ * The life of a connection:
+ *
+ *   waiting ─timer─▶ connecting ─▶ handshake (AUTH, CLIENT SETNAME, SELECT, PING) ─▶ up
+ *      ▲                                                                             │
+ *      └──────────────── lost: error, end of file, no reply in time ◀────────────────┘
+ *
+ * hiredis owns the context and frees it by itself when a connection ends; whenever we give one
+ * up first, `ac` is cleared before redisAsyncFree(), whose pending callbacks then find us down.
+ * A weir_redis_t outlives its pending commands: the last of their callbacks frees it.
+ */
+#include "redis/redis.h"
+
+#include "log/log.h"
+#include "redis/url.h"
+
+#include <hiredis/adapters/libevent.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ms */
+#define CONNECT_TIMEOUT 2000
+#define REPLY_TIMEOUT 5000 /* longer than any BLOCK that we use */
+#define IDLE_PING 5000
+#define BACKOFF_MIN 20
+#define BACKOFF_MAX 1000
+
+#define SCRIPTS_MAX 16
+
+struct weir_redis {
+    struct event_base *base;
+    char *name;
+    weir_redis_state_cb state;
+    void *arg;
+
+    weir_redis_url_t url;
+
+    redisAsyncContext *ac; /* NULL while waiting */
+    bool up;
+    bool freed;      /* by its user; pending commands still refer to it */
+    bool complained; /* about being down, since it was last up */
+    unsigned pending;
+    unsigned backoff;
+    uint64_t progress; /* ms: last reply, or first command after silence */
+    struct event *timer;
+};
+
+typedef struct {
+    weir_redis_t *redis;
+    weir_redis_cb cb;
+    void *arg;
+    char *eval; /* the script in full, for a server that doesn't know it; or NULL */
+    size_t eval_len;
+} command_t;
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void arm(weir_redis_t *r, unsigned ms)
+{
+    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+    event_add(r->timer, &tv);
+}
+
+static void destroy(weir_redis_t *r)
+{
+    if (!r->freed || r->pending > 0)
+        return;
+    free(r->name);
+    weir_redis_url_clear(&r->url);
+    free(r);
+}
+
+/* --- commands ----------------------------------------------------------- */
+
+static void on_reply(redisAsyncContext *ac, void *reply, void *data)
+{
+    command_t *c = data;
+    weir_redis_t *r = c->redis;
+    redisReply *rep = reply;
+
+    r->progress = now_ms();
+    if (rep == NULL && r->ac == ac)
+        r->up = false;
+
+    if (rep != NULL && c->eval != NULL && rep->type == REDIS_REPLY_ERROR &&
+        strncmp(rep->str, "NOSCRIPT", 8) == 0) {
+        char *eval = c->eval;
+        int sent;
+
+        c->eval = NULL;
+        sent = redisAsyncFormattedCommand(ac, on_reply, c, eval, c->eval_len);
+        free(eval);
+        if (sent == REDIS_OK)
+            return;
+        rep = NULL;
+    }
+
+    if (c->cb != NULL)
+        c->cb(rep, c->arg);
+    free(c->eval);
+    free(c);
+    r->pending--;
+    destroy(r);
+}
+
+/* Sends during the handshake, too.  Takes eval over. */
+static bool send_formatted(weir_redis_t *r, const char *cmd, size_t len, weir_redis_cb cb,
+                           void *arg, char *eval, size_t eval_len)
+{
+    command_t *c = malloc(sizeof(*c));
+
+    if (c != NULL && r->ac != NULL) {
+        *c = (command_t){r, cb, arg, eval, eval_len};
+        if (r->pending == 0)
+            r->progress = now_ms();
+        if (redisAsyncFormattedCommand(r->ac, on_reply, c, cmd, len) == REDIS_OK) {
+            r->pending++;
+            return true;
+        }
+    }
+    free(eval);
+    free(c);
+    return false;
+}
+
+static bool send_argv(weir_redis_t *r, int argc, const char *const *argv, const size_t *argvlen,
+                      weir_redis_cb cb, void *arg)
+{
+    char *cmd = NULL;
+    long long len = redisFormatCommandArgv(&cmd, argc, (const char **)(uintptr_t)argv, argvlen);
+    bool sent = len > 0 && send_formatted(r, cmd, (size_t)len, cb, arg, NULL, 0);
+
+    redisFreeCommand(cmd);
+    return sent;
+}
+
+bool weir_redis_command(weir_redis_t *r, int argc, const char *const *argv, const size_t *argvlen,
+                        weir_redis_cb cb, void *arg)
+{
+    return r->up && send_argv(r, argc, argv, argvlen, cb, arg);
+}
+
+/* The SHA1 of a script in hex; scripts are constants, so their address names them. */
+static const char *sha1_of(const char *script)
+{
+    static struct {
+        const char *script;
+        char hex[41];
+    } known[SCRIPTS_MAX];
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    int i = 0;
+
+    for (; i < SCRIPTS_MAX && known[i].script != NULL; i++) {
+        if (known[i].script == script)
+            return known[i].hex;
+    }
+    if (i == SCRIPTS_MAX || !EVP_Digest(script, strlen(script), digest, &len, EVP_sha1(), NULL))
+        return NULL;
+    known[i].script = script;
+    for (unsigned n = 0; n < len; n++)
+        snprintf(known[i].hex + 2 * n, 3, "%02x", digest[n]);
+    return known[i].hex;
+}
+
+bool weir_redis_script(weir_redis_t *r, const char *script, int nkeys, int argc,
+                       const char *const *argv, const size_t *argvlen, weir_redis_cb cb, void *arg)
+{
+    const char *sha1 = sha1_of(script);
+    const char **all;
+    size_t *lens;
+    char keys[16], *eval = NULL, *evalsha = NULL;
+    long long eval_len = -1, evalsha_len = -1;
+    bool sent = false;
+
+    if (!r->up || sha1 == NULL)
+        return false;
+
+    all = calloc((size_t)argc + 3, sizeof(*all));
+    lens = calloc((size_t)argc + 3, sizeof(*lens));
+    if (all != NULL && lens != NULL) {
+        snprintf(keys, sizeof(keys), "%d", nkeys);
+        all[2] = keys;
+        lens[2] = strlen(keys);
+        for (int i = 0; i < argc; i++) {
+            all[i + 3] = argv[i];
+            lens[i + 3] = argvlen != NULL ? argvlen[i] : strlen(argv[i]);
+        }
+        all[0] = "EVAL";
+        lens[0] = 4;
+        all[1] = script;
+        lens[1] = strlen(script);
+        eval_len = redisFormatCommandArgv(&eval, argc + 3, all, lens);
+        all[0] = "EVALSHA";
+        lens[0] = 7;
+        all[1] = sha1;
+        lens[1] = strlen(sha1);
+        evalsha_len = redisFormatCommandArgv(&evalsha, argc + 3, all, lens);
+        if (eval_len > 0 && evalsha_len > 0) {
+            sent = send_formatted(r, evalsha, (size_t)evalsha_len, cb, arg, eval, (size_t)eval_len);
+            eval = NULL;
+        }
+    }
+    redisFreeCommand(eval);
+    redisFreeCommand(evalsha);
+    free(all);
+    free(lens);
+    return sent;
+}
+
+/* --- the connection ------------------------------------------------------ */
+
+/* Gives up the context; its pending commands get their NULL. */
+static void drop(weir_redis_t *r)
+{
+    redisAsyncContext *ac = r->ac;
+
+    r->ac = NULL;
+    r->up = false;
+    if (ac != NULL) {
+        ac->data = NULL;
+        redisAsyncFree(ac);
+    }
+}
+
+static void lost(weir_redis_t *r, const char *why)
+{
+    bool was_complained = r->complained;
+    uint32_t jitter;
+
+    r->complained = true;
+    if (!was_complained)
+        weir_log(WEIR_LOG_WARN, NULL, "Redis is away, connecting again", "{s:s,s:s}", "connection",
+                 r->name, "error", why);
+    drop(r);
+    /* Full jitter, so that a fleet does not come back in step. */
+    evutil_secure_rng_get_bytes(&jitter, sizeof(jitter));
+    arm(r, BACKOFF_MIN + jitter % (r->backoff - BACKOFF_MIN + 1));
+    r->backoff = r->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : r->backoff * 2;
+    if (!was_complained && r->state != NULL)
+        r->state(r, false, r->arg);
+}
+
+static void on_greeted(redisReply *reply, void *arg)
+{
+    weir_redis_t *r = arg;
+
+    if (reply == NULL || r->freed || r->ac == NULL)
+        return; /* the end of the connection is reported by itself */
+    if (reply->type == REDIS_REPLY_ERROR) {
+        char why[200];
+
+        snprintf(why, sizeof(why), "%s", reply->str);
+        lost(r, why); /* reply belongs to the context that goes */
+    }
+}
+
+static void on_pong(redisReply *reply, void *arg)
+{
+    weir_redis_t *r = arg;
+
+    on_greeted(reply, r);
+    if (reply == NULL || reply->type == REDIS_REPLY_ERROR || r->freed || r->ac == NULL || r->up)
+        return;
+
+    r->up = true;
+    r->backoff = BACKOFF_MIN * 2;
+    r->complained = false;
+    arm(r, 1000);
+    weir_log(WEIR_LOG_INFO, NULL, "Redis is there", "{s:s}", "connection", r->name);
+    if (r->state != NULL)
+        r->state(r, true, r->arg);
+}
+
+static void on_connect(const redisAsyncContext *ac, int status)
+{
+    weir_redis_t *r = ac->data;
+    char db[16];
+
+    if (r == NULL)
+        return;
+    if (status != REDIS_OK) {
+        r->ac = NULL; /* hiredis frees it after this call */
+        lost(r, ac->errstr);
+        return;
+    }
+
+    if (r->url.password != NULL) {
+        const char *auth[] = {"AUTH", r->url.user != NULL ? r->url.user : r->url.password,
+                              r->url.password};
+
+        (void)send_argv(r, r->url.user != NULL ? 3 : 2, auth, NULL, on_greeted, r);
+    }
+    snprintf(db, sizeof(db), "%d", r->url.db);
+    (void)send_argv(r, 3, (const char *[]){"CLIENT", "SETNAME", r->name}, NULL, NULL, NULL);
+    (void)send_argv(r, 2, (const char *[]){"SELECT", db}, NULL, on_greeted, r);
+    /* A server that is still loading its data answers SELECT, but not this. */
+    (void)send_argv(r, 1, (const char *[]){"PING"}, NULL, on_pong, r);
+}
+
+static void on_disconnect(const redisAsyncContext *ac, int status)
+{
+    weir_redis_t *r = ac->data;
+
+    (void)status;
+    if (r == NULL || r->ac != ac)
+        return;
+    r->ac = NULL;
+    lost(r, ac->err ? ac->errstr : "closed");
+}
+
+static void start(weir_redis_t *r)
+{
+    redisAsyncContext *ac = r->url.path != NULL ? redisAsyncConnectUnix(r->url.path)
+                                                : redisAsyncConnect(r->url.host, r->url.port);
+
+    if (ac == NULL || ac->err || redisLibeventAttach(ac, r->base) != REDIS_OK) {
+        char why[200];
+
+        snprintf(why, sizeof(why), "%s", ac != NULL && ac->err ? ac->errstr : "out of memory");
+        if (ac != NULL)
+            redisAsyncFree(ac);
+        lost(r, why);
+        return;
+    }
+    ac->data = r;
+    r->ac = ac;
+    r->progress = now_ms();
+    arm(r, CONNECT_TIMEOUT);
+    redisAsyncSetConnectCallback(ac, on_connect);
+    redisAsyncSetDisconnectCallback(ac, on_disconnect);
+}
+
+/* Time to connect, to give up a handshake, or to look whether the server is alive. */
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    weir_redis_t *r = arg;
+    uint64_t silent = now_ms() - r->progress;
+
+    (void)fd;
+    (void)what;
+    if (r->ac == NULL) {
+        start(r);
+    } else if (!r->up) {
+        lost(r, "no connection in time");
+    } else if (r->pending > 0 && silent >= REPLY_TIMEOUT) {
+        lost(r, "no reply in time");
+    } else {
+        if (r->pending == 0 && silent >= IDLE_PING)
+            (void)send_argv(r, 1, (const char *[]){"PING"}, NULL, NULL, NULL);
+        arm(r, 1000);
+    }
+}
+
+/* --- making one ---------------------------------------------------------- */
+
+weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const char *name,
+                             weir_redis_state_cb state, void *arg, char *error, size_t error_size)
+{
+    weir_redis_t *r = calloc(1, sizeof(*r));
+    const char *wrong = "out of memory";
+
+    if (r != NULL) {
+        *r = (weir_redis_t){.base = base, .state = state, .arg = arg, .backoff = BACKOFF_MIN * 2};
+        r->name = strdup(name);
+        r->timer = evtimer_new(base, on_timer, r);
+        if (r->name != NULL && r->timer != NULL)
+            wrong = weir_redis_url_parse(&r->url, url);
+    }
+    if (wrong != NULL) {
+        snprintf(error, error_size, "redis \"%s\": %s", url, wrong);
+        if (r != NULL)
+            weir_redis_free(r);
+        return NULL;
+    }
+    arm(r, 0);
+    return r;
+}
+
+void weir_redis_free(weir_redis_t *r)
+{
+    r->state = NULL;
+    if (r->timer != NULL)
+        event_free(r->timer);
+    r->pending++; /* the callbacks that drop() causes must not free it under us */
+    r->freed = true;
+    drop(r);
+    r->pending--;
+    destroy(r);
+}
+
+bool weir_redis_is_up(const weir_redis_t *r)
+{
+    return r->up;
+}

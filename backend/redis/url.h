@@ -1,0 +1,22 @@
+/* Where a Redis server is: redis://[[user]:password@]host[:port][/db] or unix:/path. */
+#ifndef WEIR_REDIS_URL_H
+#define WEIR_REDIS_URL_H
+
+typedef struct {
+    char *path; /* of a unix socket, or NULL: then host and port */
+    char *host;
+    int port;
+    char *user;     /* or NULL */
+    char *password; /* or NULL */
+    int db;
+} weir_redis_url_t;
+
+/*
+ * Fills r from url; user and password may be percent-encoded (RFC 3986 section 2.1).  Returns
+ * NULL, or what is wrong with it (a constant).  r must be cleared in both cases.
+ */
+const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
+    __attribute__((warn_unused_result));
+void weir_redis_url_clear(weir_redis_url_t *r);
+
+#endif

@@ -1,0 +1,10 @@
+#include "shop/analytics.h"
+
+static const char *const types[] = {"UserCreated", NULL};
+
+const weir_consumer_t weir_analytics_consumer = {
+    .group = "analytics",
+    .types = types,
+    .apply = "analytics_apply",
+    .permanent = "22,23",
+};

@@ -1,0 +1,185 @@
+#include "shop/email.h"
+
+#include "events/transfer.h"
+#include "shop/mail.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP "email"
+#define CONNECTIONS 8 /* to the SMTP server, and mails under way */
+
+static const char *const types[] = {"UserCreated", NULL};
+
+struct weir_email {
+    weir_transfers_t *transfers;
+    char *url;
+    long timeout_ms;
+    char *name; /* of the sender, or NULL */
+    char *address;
+};
+
+/* One mail on its way. */
+typedef struct {
+    weir_delivery_t *delivery;
+    struct curl_slist *to;
+    char *text;
+    size_t len, sent;
+    char error[CURL_ERROR_SIZE];
+} mail_t;
+
+static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
+{
+    mail_t *m = arg;
+    size_t n = m->len - m->sent;
+
+    if (n > size * count)
+        n = size * count;
+    memcpy(buffer, m->text + m->sent, n);
+    m->sent += n;
+    return n;
+}
+
+/*
+ * The server's word on the recipient or the message decides about this event; its words before that
+ * (no service, log in first, sender refused) are about us and all our mails.
+ */
+static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
+{
+    bool about_mail = strncmp(m->error, "RCPT failed", 11) == 0 || m->sent == m->len;
+
+    if (code == CURLE_OK)
+        return WEIR_DELIVERY_OK;
+    if (!about_mail || reply == 421 || code == CURLE_OPERATION_TIMEDOUT)
+        return WEIR_DELIVERY_UNAVAILABLE;
+    if (reply >= 500 && reply <= 599)
+        return WEIR_DELIVERY_PERMANENT;
+    return reply >= 400 ? WEIR_DELIVERY_RETRY : WEIR_DELIVERY_UNAVAILABLE;
+}
+
+static void on_sent(CURL *easy, CURLcode code, void *arg)
+{
+    mail_t *m = arg;
+    weir_delivery_t *delivery = m->delivery;
+    weir_delivery_result_t result;
+    char error[CURL_ERROR_SIZE + 64];
+    long reply = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply);
+    result = judge(m, code, reply);
+    snprintf(error, sizeof(error), "SMTP: %s (last reply %ld)",
+             m->error[0] != '\0' ? m->error : curl_easy_strerror(code), reply);
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(m->to);
+    free(m->text);
+    free(m);
+    weir_delivery_done(delivery, result, error);
+}
+
+static void send_mail(weir_email_t *e, const weir_mail_t *mail, weir_delivery_t *delivery)
+{
+    mail_t *m = calloc(1, sizeof(*m));
+    CURL *easy = curl_easy_init();
+    char from[300];
+
+    if (m == NULL || easy == NULL)
+        abort();
+    m->delivery = delivery;
+    m->text = weir_mail_text(mail, &m->len);
+    m->to = curl_slist_append(NULL, mail->to);
+    snprintf(from, sizeof(from), "<%s>", mail->from);
+    curl_easy_setopt(easy, CURLOPT_URL, e->url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, e->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, e->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_MAIL_FROM, from);
+    curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, m->to);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_text);
+    curl_easy_setopt(easy, CURLOPT_READDATA, m);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, m->error);
+    weir_transfers_add(e->transfers, easy, on_sent, m);
+}
+
+static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
+{
+    weir_email_t *e = self;
+    const char *to = json_string_value(json_object_get(event->data, "email"));
+    const char *name = json_string_value(json_object_get(event->data, "displayName"));
+    char id[300], body[2048];
+    weir_mail_t mail;
+
+    if (to == NULL || !weir_mail_is_address(to)) {
+        weir_delivery_done(delivery, WEIR_DELIVERY_PERMANENT,
+                           to == NULL ? "the event has no e-mail address"
+                                      : "mail cannot be sent to this address");
+        return;
+    }
+    snprintf(id, sizeof(id), "%s." GROUP "%s", event->id, strchr(e->address, '@'));
+    snprintf(body, sizeof(body),
+             "Hello %.500s,\n\nwelcome! Your account has been created and is ready in a moment.\n",
+             name != NULL ? name : "");
+    mail = (weir_mail_t){
+        .from_name = e->name,
+        .from = e->address,
+        .to_name = name,
+        .to = to,
+        .subject = "Welcome",
+        .message_id = id,
+        .time = event->time,
+        .body = body,
+    };
+    send_mail(e, &mail, delivery);
+}
+
+weir_email_t *weir_email_new(struct event_base *base, const char *url, unsigned timeout_ms,
+                             const char *from, char *error, size_t error_size)
+{
+    weir_email_t *e;
+
+    if (strncmp(url, "smtp://", 7) != 0 && strncmp(url, "smtps://", 8) != 0) {
+        snprintf(error, error_size, "smtp \"%s\": it must be smtp://host:port or smtps://host:port",
+                 url);
+        return NULL;
+    }
+    e = calloc(1, sizeof(*e));
+    if (e == NULL)
+        abort();
+    if (!weir_mail_split(from, &e->name, &e->address)) {
+        snprintf(error, error_size,
+                 "mail_from \"%s\": it must be an address, or a name and an address in <>", from);
+        free(e);
+        return NULL;
+    }
+    e->url = strdup(url);
+    if (e->url == NULL)
+        abort();
+    e->timeout_ms = (long)timeout_ms;
+    e->transfers = weir_transfers_new(base, CONNECTIONS);
+    return e;
+}
+
+void weir_email_free(weir_email_t *e)
+{
+    weir_transfers_free(e->transfers);
+    free(e->url);
+    free(e->name);
+    free(e->address);
+    free(e);
+}
+
+weir_consumer_t weir_email_consumer(weir_email_t *email)
+{
+    return (weir_consumer_t){
+        .group = GROUP,
+        .types = types,
+        .apply = "email_apply",
+        .permanent = "22,23",
+        .dependency = "smtp",
+        .concurrency = CONNECTIONS,
+        .handle = handle,
+        .self = email,
+    };
+}

@@ -1,0 +1,10 @@
+#include "shop/flags.h"
+
+static const char *const types[] = {"UserCreated", NULL};
+
+const weir_consumer_t weir_flags_consumer = {
+    .group = "flags",
+    .types = types,
+    .apply = "flags_apply",
+    .permanent = "22,23",
+};

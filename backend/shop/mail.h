@@ -1,0 +1,39 @@
+/*
+ * Internet messages (RFC 5322, with MIME) as text.  Whatever stands in a name or subject cannot
+ * start a header of its own: control characters become blanks, what is not ASCII is encoded (RFC
+ * 2047).
+ */
+#ifndef WEIR_MAIL_H
+#define WEIR_MAIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct {
+    const char *from_name; /* or NULL */
+    const char *from;      /* address */
+    const char *to_name;   /* or NULL */
+    const char *to;        /* address */
+    const char *subject;
+    const char *message_id; /* without <> */
+    const char *time;       /* RFC 3339, becomes Date */
+    const char *body;       /* UTF-8, lines end with \n */
+} weir_mail_t;
+
+/*
+ * True when s can be an address in SMTP and in a header as it is: one @ with something on both
+ * sides, printable ASCII without blanks and <>()[],;:\".  Those that need SMTPUTF8 (RFC 6531) can
+ * not.
+ */
+bool weir_mail_is_address(const char *s);
+
+/*
+ * Splits "Name <address>" or "address" into a name (NULL if there is none) and an address, both to
+ * be freed.  False when there is no valid address.
+ */
+bool weir_mail_split(const char *mailbox, char **name, char **address);
+
+/* The message with CRLF line ends, to be freed; the addresses must be valid. */
+char *weir_mail_text(const weir_mail_t *mail, size_t *len);
+
+#endif

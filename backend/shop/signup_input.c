@@ -1,0 +1,171 @@
+#include "shop/signup_input.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* RFC 5322 section 3.2.3: what a dot-atom is made of, without the dot. */
+static bool is_atext(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+static bool is_ldh(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+}
+
+/* Parts with dots between them, each of the given characters and 1 to 63 bytes long. */
+static bool is_dotted(weir_str_t s, bool (*allowed)(unsigned char), int min_parts)
+{
+    size_t part = 0;
+    int parts = 1;
+
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+
+        if (c == '.' && part > 0) {
+            part = 0;
+            parts++;
+        } else if (c == '.' || !allowed(c)) {
+            return false;
+        } else {
+            part++;
+        }
+    }
+
+    return part > 0 && parts >= min_parts;
+}
+
+static bool is_domain(weir_str_t s)
+{
+    size_t start = 0;
+
+    if (!is_dotted(s, is_ldh, 2))
+        return false;
+
+    /* RFC 1035 section 2.3.1: a label has at most 63 bytes, no dash at its ends */
+    for (size_t i = 0; i <= s.len; i++) {
+        if (i < s.len && s.data[i] != '.')
+            continue;
+        if (i - start > 63 || s.data[start] == '-' || s.data[i - 1] == '-')
+            return false;
+        start = i + 1;
+    }
+
+    return true;
+}
+
+const char *weir_email_check(weir_str_t s)
+{
+    const char *at;
+    weir_str_t local, domain;
+
+    if (s.len == 0)
+        return "must not be empty";
+    if (s.len > WEIR_EMAIL_MAX)
+        return "must have at most 254 bytes";
+
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+
+        if (c >= 0x80)
+            return "must be ASCII (an internationalised domain in its xn-- form)";
+        if (c <= ' ' || c == 0x7f)
+            return "must not contain blanks or control characters";
+    }
+
+    at = memrchr(s.data, '@', s.len);
+    if (at == NULL)
+        return "must be an address of the form name@example.com";
+
+    local = (weir_str_t){s.data, (size_t)(at - s.data)};
+    domain = (weir_str_t){at + 1, s.len - local.len - 1};
+    if (local.len > 64)
+        return "must have at most 64 bytes before the @"; /* RFC 5321 section 4.5.3.1.1 */
+    if (!is_dotted(local, is_atext, 1) || !is_domain(domain))
+        return "must be an address of the form name@example.com";
+
+    return NULL;
+}
+
+const char *weir_display_name_check(weir_str_t s)
+{
+    const unsigned char *p = (const unsigned char *)s.data;
+    size_t characters = 0;
+    bool visible = false;
+
+    for (size_t i = 0; i < s.len; i++) {
+        bool c1 = p[i] == 0xc2 && i + 1 < s.len && p[i + 1] < 0xa0; /* U+0080 to U+009F */
+
+        if (p[i] < ' ' || p[i] == 0x7f || c1)
+            return "must not contain control characters";
+        if ((p[i] & 0xc0) != 0x80)
+            characters++;
+        if (p[i] != ' ')
+            visible = true;
+    }
+
+    if (!visible)
+        return "must not be empty";
+    if (characters > WEIR_DISPLAY_NAME_MAX)
+        return "must have at most 100 characters";
+
+    return NULL;
+}
+
+static const char *check_member(json_t *root, const char *name, const char *(*check)(weir_str_t),
+                                const char **out)
+{
+    json_t *value = json_object_get(root, name);
+
+    if (value == NULL)
+        return "is required";
+    if (!json_is_string(value))
+        return "must be a string";
+
+    *out = json_string_value(value);
+
+    return check((weir_str_t){*out, json_string_length(value)});
+}
+
+int weir_signup_read(weir_str_t body, weir_signup_input_t *input,
+                     weir_input_error_t errors[WEIR_SIGNUP_ERRORS_MAX], char *why, size_t why_size)
+{
+    json_error_t error;
+    const char *wrong;
+    int n = 0;
+
+    if (body.len == 0) {
+        snprintf(why, why_size, "The body is empty; it must be a JSON object.");
+        return -1;
+    }
+
+    /* NUL and other types than objects are let in to be refused by name. */
+    input->root = json_loadb(body.data, body.len,
+                             JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    if (input->root == NULL) {
+        snprintf(why, why_size, "The body is no JSON (line %d, column %d): %s.", error.line,
+                 error.column, error.text);
+        return -1;
+    }
+
+    if (!json_is_object(input->root)) {
+        json_decref(input->root);
+        snprintf(why, why_size, "The body must be a JSON object.");
+        return -1;
+    }
+
+    wrong = check_member(input->root, "email", weir_email_check, &input->email);
+    if (wrong != NULL)
+        errors[n++] = (weir_input_error_t){"/email", wrong};
+
+    wrong = check_member(input->root, "displayName", weir_display_name_check, &input->display_name);
+    if (wrong != NULL)
+        errors[n++] = (weir_input_error_t){"/displayName", wrong};
+
+    if (n > 0)
+        json_decref(input->root);
+
+    return n;
+}

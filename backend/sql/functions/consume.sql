@@ -1,0 +1,165 @@
+-- Settles a batch of events for a group, in one transaction: effects, marks, retries, dead letters.
+--
+-- p_positions lists events of p_partition, at most one of each aggregate. p_errors has NULL for an event
+-- whose effects p_apply shall make, or why it failed outside of the database already; p_final says that
+-- no retry helps. Events of other types than p_types are handled by doing nothing.
+--
+-- Effects of the whole batch come from one call of p_apply. When it fails, nothing of it stays and each
+-- event is applied alone, so that only those that fail wait. An error that says nothing about
+-- the events (deadlock, resources, shutdown) fails the whole call.
+--
+-- Returns per position what became of it: done, retry (after r_wait_ms), dead, or unknown: the log does
+-- not reach as far as that position (a stream that is older than a restored database), which therefore
+-- must not be marked. Then r_handled, the position up to which all is handled now. Raises WE001 when the caller no longer owns the partition.
+CREATE OR REPLACE FUNCTION consume(
+    p_group text, p_partition smallint, p_epoch bigint, p_apply text, p_types text[], p_permanent text[],
+    p_positions bigint[], p_errors text[], p_final boolean[], p_attempts int, p_base_ms int, p_max_ms int)
+RETURNS TABLE (r_position bigint, r_outcome text, r_attempts int, r_wait_ms int, r_error text,
+               r_handled bigint)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    low        bigint;
+    newest     bigint;
+    fresh      bigint[];          -- not handled before
+    events     outbox[];
+    event      outbox;
+    failed     bigint[] := '{}';
+    errors     text[] := '{}';
+    finals     boolean[] := '{}';
+    dead       bigint[];
+    settled    bigint[];
+    advanced   bigint;
+BEGIN
+    -- The fence: waits for an owner that is about to commit, fails when there is a newer one.
+    SELECT c.handled INTO low FROM consumer_partitions c
+    WHERE c.group_name = p_group AND c.partition = p_partition AND c.epoch = p_epoch
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'partition % of group % has another owner', p_partition, p_group
+            USING ERRCODE = 'WE001';
+    END IF;
+
+    SELECT p.position INTO newest FROM partitions p WHERE p.partition = p_partition;
+
+    SELECT coalesce(array_agg(u.position), '{}') INTO fresh
+    FROM unnest(p_positions) u(position)
+    WHERE u.position > low AND u.position <= newest
+      AND NOT EXISTS (SELECT FROM consumed c WHERE c.group_name = p_group
+                      AND c.partition = p_partition AND c.position = u.position);
+
+    SELECT coalesce(array_agg(u.position), '{}'),
+           coalesce(array_agg(coalesce(u.error, 'the outbox has no such event')), '{}'),
+           coalesce(array_agg(u.final OR u.error IS NULL), '{}')
+    INTO failed, errors, finals
+    FROM unnest(p_positions, p_errors, p_final) u(position, error, final)
+    WHERE u.position = ANY (fresh)
+      AND (u.error IS NOT NULL
+           OR NOT EXISTS (SELECT FROM outbox o WHERE o.partition = p_partition AND o.position = u.position));
+
+    -- In the order of aggregates, in which set-based effects lock their rows, too.
+    SELECT coalesce(array_agg(o ORDER BY o.aggregate COLLATE "C"), '{}') INTO events
+    FROM unnest(fresh) u(position)
+    JOIN outbox o ON o.partition = p_partition AND o.position = u.position
+    WHERE u.position <> ALL (failed) AND o.type = ANY (p_types);
+
+    IF cardinality(events) > 0 THEN
+        BEGIN
+            EXECUTE format('SELECT %I($1)', p_apply) USING events;
+        EXCEPTION WHEN OTHERS THEN
+            IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+                RAISE;
+            END IF;
+            FOREACH event IN ARRAY events LOOP
+                BEGIN
+                    EXECUTE format('SELECT %I($1)', p_apply) USING ARRAY[event];
+                EXCEPTION WHEN OTHERS THEN
+                    IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+                        RAISE;
+                    END IF;
+                    failed := failed || event.position;
+                    errors := errors || format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
+                    finals := finals || (SQLSTATE = ANY (p_permanent) OR left(SQLSTATE, 2) = ANY (p_permanent));
+                END;
+            END LOOP;
+        END;
+    END IF;
+
+    IF cardinality(failed) > 0 THEN
+        INSERT INTO retries AS r (group_name, partition, position, attempts, next_at, error)
+        SELECT p_group, p_partition, f.position, 1, clock_timestamp(), left(f.error, 1000)
+        FROM unnest(failed, errors) f(position, error)
+        ON CONFLICT (group_name, partition, position)
+        DO UPDATE SET attempts = r.attempts + 1, error = excluded.error;
+
+        WITH gone AS (
+            DELETE FROM retries r USING unnest(failed, finals) f(position, final)
+            WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = f.position
+              AND (f.final OR r.attempts >= p_attempts)
+            RETURNING r.*
+        ), letters AS (
+            INSERT INTO dead_letters (group_name, partition, position, attempts, error, event_id, type,
+                                      aggregate, data, traceparent, created_at)
+            SELECT p_group, p_partition, g.position, g.attempts, g.error, o.event_id, o.type,
+                   o.aggregate, o.data, o.traceparent, o.created_at
+            FROM gone g LEFT JOIN outbox o ON o.partition = p_partition AND o.position = g.position
+        )
+        SELECT array_agg(g.position) INTO dead FROM gone g;
+
+        RETURN QUERY
+        SELECT d.position, 'dead'::text, d.attempts, NULL::int, d.error, NULL::bigint FROM dead_letters d
+        WHERE d.group_name = p_group AND d.partition = p_partition AND d.position = ANY (dead);
+
+        -- Exponential back-off with full jitter.
+        RETURN QUERY
+        WITH waits AS MATERIALIZED (
+            SELECT r.position, r.attempts, r.error,
+                   (random() * least(p_max_ms, p_base_ms * 2.0::float8 ^ (r.attempts - 1)))::int AS wait_ms
+            FROM retries r
+            WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (failed)
+        ), planned AS (
+            UPDATE retries r SET next_at = clock_timestamp() + make_interval(secs => w.wait_ms / 1000.0)
+            FROM waits w
+            WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = w.position
+        )
+        SELECT w.position, 'retry'::text, w.attempts, w.wait_ms, w.error, NULL::bigint FROM waits w;
+    END IF;
+
+    SELECT coalesce(array_agg(u.position ORDER BY u.position), '{}') INTO settled
+    FROM unnest(fresh) u(position)
+    WHERE u.position <> ALL (failed) OR u.position = ANY (dead);
+
+    -- Marks: the low watermark takes what follows it without a gap; only the rest becomes rows.
+    SELECT low + count(*) INTO advanced
+    FROM unnest(settled) WITH ORDINALITY s(position, n) WHERE s.position = low + s.n;
+
+    INSERT INTO consumed (group_name, partition, position)
+    SELECT p_group, p_partition, s.position FROM unnest(settled) s(position) WHERE s.position > advanced;
+
+    IF advanced > low THEN
+        IF EXISTS (SELECT FROM consumed c WHERE c.group_name = p_group AND c.partition = p_partition
+                   AND c.position = advanced + 1) THEN
+            SELECT c.position INTO advanced FROM consumed c
+            WHERE c.group_name = p_group AND c.partition = p_partition AND c.position > advanced
+              AND NOT EXISTS (SELECT FROM consumed n WHERE n.group_name = p_group
+                              AND n.partition = p_partition AND n.position = c.position + 1)
+            ORDER BY c.position LIMIT 1;
+            DELETE FROM consumed c
+            WHERE c.group_name = p_group AND c.partition = p_partition AND c.position <= advanced;
+        END IF;
+        UPDATE consumer_partitions c SET handled = advanced
+        WHERE c.group_name = p_group AND c.partition = p_partition;
+    END IF;
+
+    DELETE FROM retries r
+    WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (settled);
+
+    RETURN QUERY
+    SELECT u.position, CASE WHEN u.position > newest THEN 'unknown' ELSE 'done' END,
+           NULL::int, NULL::int, NULL::text, NULL::bigint
+    FROM unnest(p_positions) u(position)
+    WHERE u.position <> ALL (failed);
+    RETURN QUERY SELECT NULL::bigint, 'handled'::text, NULL::int, NULL::int, NULL::text, advanced;
+END
+$$;

@@ -1,0 +1,112 @@
+-- Who handles what: leases on (group, partition), shared among the workers that are alive.
+
+-- A worker's heartbeat: renews its leases, takes free ones up to its fair share, and returns what it
+-- owns. surplus are those it should give up, with worker_release(), for workers that have less.
+CREATE OR REPLACE FUNCTION worker_step(p_worker text, p_groups text[], p_ttl_ms int)
+RETURNS TABLE (group_name text, partition smallint, epoch bigint, handled bigint, "position" bigint,
+               surplus boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    expiry timestamptz;
+BEGIN
+    -- One at a time: shares and leases are decided on a settled state. 'weir', 2
+    PERFORM pg_advisory_xact_lock(2003134834, 2);
+    expiry := clock_timestamp() + make_interval(secs => p_ttl_ms / 1000.0);
+
+    INSERT INTO workers VALUES (p_worker, p_groups, expiry)
+    ON CONFLICT (worker) DO UPDATE SET groups = excluded.groups, expires_at = excluded.expires_at;
+    DELETE FROM workers WHERE expires_at < clock_timestamp();
+
+    -- A new group starts where the slowest of the others stands: nothing above is trimmed.
+    INSERT INTO consumer_partitions (group_name, partition, handled)
+    SELECT g, p.partition, coalesce((SELECT min(c.handled) FROM consumer_partitions c
+                                     WHERE c.partition = p.partition), 0)
+    FROM unnest(p_groups) g CROSS JOIN partitions p
+    WHERE NOT EXISTS (SELECT FROM consumer_partitions c WHERE c.group_name = g AND c.partition = p.partition);
+
+    UPDATE consumer_partitions c SET expires_at = expiry
+    WHERE c.owner = p_worker AND c.group_name = ANY (p_groups);
+
+    WITH free AS (
+        SELECT c.group_name, c.partition,
+               row_number() OVER (PARTITION BY c.group_name ORDER BY c.partition) AS n
+        FROM consumer_partitions c
+        WHERE c.group_name = ANY (p_groups) AND (c.owner IS NULL OR c.expires_at < clock_timestamp())
+    )
+    UPDATE consumer_partitions c SET owner = p_worker, epoch = c.epoch + 1, expires_at = expiry
+    FROM free f
+    WHERE c.group_name = f.group_name AND c.partition = f.partition
+      AND f.n <= worker_share(p_worker, f.group_name)
+               - (SELECT count(*) FROM consumer_partitions m
+                  WHERE m.group_name = f.group_name AND m.owner = p_worker AND m.expires_at = expiry);
+
+    RETURN QUERY
+    SELECT c.group_name, c.partition, c.epoch, c.handled, p.position,
+           row_number() OVER (PARTITION BY c.group_name ORDER BY c.partition)
+               > worker_share(p_worker, c.group_name)
+    FROM consumer_partitions c JOIN partitions p USING (partition)
+    WHERE c.owner = p_worker AND c.group_name = ANY (p_groups)
+    ORDER BY 1, 2;
+END
+$$;
+
+-- How many partitions of a group a worker should own: the same for all, the first ones take the rest.
+CREATE OR REPLACE FUNCTION worker_share(p_worker text, p_group text) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT outbox_partitions() / s.workers + (s.rank <= outbox_partitions() % s.workers)::int
+    FROM (SELECT w.worker, row_number() OVER (ORDER BY w.worker) AS rank, count(*) OVER () AS workers
+          FROM workers w WHERE p_group = ANY (w.groups)) s
+    WHERE s.worker = p_worker
+$$;
+
+-- Lets go of one partition, or does nothing when it is another's by now.
+CREATE OR REPLACE FUNCTION worker_release(p_worker text, p_group text, p_partition smallint, p_epoch bigint)
+RETURNS void
+LANGUAGE sql AS $$
+    UPDATE consumer_partitions SET owner = NULL
+    WHERE group_name = p_group AND partition = p_partition AND epoch = p_epoch AND owner = p_worker
+$$;
+
+-- Lets go of everything.
+CREATE OR REPLACE FUNCTION worker_leave(p_worker text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(2003134834, 2);
+    UPDATE consumer_partitions SET owner = NULL WHERE owner = p_worker;
+    DELETE FROM workers WHERE worker = p_worker;
+END
+$$;
+
+-- What a new owner must know: the position up to which all is handled, and of those above it which are
+-- handled already (wait_ms NULL), and which failed and must wait. At least one row while the
+-- lease stands (position NULL: nothing of the kind).
+CREATE OR REPLACE FUNCTION worker_open(p_group text, p_partition smallint, p_epoch bigint)
+RETURNS TABLE (handled bigint, "position" bigint, wait_ms int)
+LANGUAGE sql STABLE AS $$
+    SELECT l.handled, s.position, s.wait_ms
+    FROM consumer_partitions l
+    LEFT JOIN (
+        SELECT c.position, NULL::int AS wait_ms FROM consumed c
+        WHERE c.group_name = p_group AND c.partition = p_partition
+        UNION ALL
+        SELECT r.position, greatest(0, extract(epoch FROM r.next_at - clock_timestamp()) * 1000)::int
+        FROM retries r
+        WHERE r.group_name = p_group AND r.partition = p_partition
+    ) s ON true
+    WHERE l.group_name = p_group AND l.partition = p_partition AND l.epoch = p_epoch
+$$;
+
+-- Events of a partition above p_after, of one aggregate or (NULL) of all: what is missing in Redis.
+CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_aggregate text, p_limit int)
+RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
+               data text, traceparent text, "time" text)
+LANGUAGE sql STABLE
+SET enable_seqscan = off AS $$
+    SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
+           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+    FROM outbox o
+    WHERE o.partition = p_partition AND o.position > p_after
+      AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)
+    ORDER BY o.position LIMIT p_limit
+$$;

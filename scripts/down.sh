@@ -1,0 +1,25 @@
+#!/bin/bash
+# down.sh: stops the stack, from the edge inwards; its data stays.
+set -euo pipefail
+# shellcheck source=scripts/services.sh
+. "$(dirname "$0")/services.sh"
+
+[ -d "$run" ] || {
+    echo "nothing runs: there is no $run"
+    exit 0
+}
+own_run_folder
+choose_places
+
+stopped=
+for name in nginx backend smtp redis postgres; do
+    if stop_service "$name"; then
+        step "$name" "stopped"
+        stopped=1
+    fi
+done
+if [ -n "$stopped" ]; then
+    echo "Weir is down; its data stays in $home (./weir up goes on with it)"
+else
+    echo "nothing was running"
+fi

@@ -1,0 +1,99 @@
+#!/bin/bash
+# fresh-debian.sh SUITE [root|user]: does, in a new Debian of that suite (bookworm,
+# trixie) that has nothing but apt, what a new user does: clones what is committed
+# here, then ./weir up, demo, down and test, as root or as a user with sudo.
+#
+# By hand, as root; needs debootstrap and git.  The new system lives in a folder
+# under /tmp, in mount and process namespaces of its own, so nothing of it stays.
+# It has the host's network, and the mirror and proxy of the host's apt.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+suite=${1:-} who=${2:-root}
+case "$suite $who" in
+"bookworm root" | "bookworm user" | "trixie root" | "trixie user") ;;
+*) die "usage: scripts/fresh-debian.sh bookworm|trixie [root|user]" ;;
+esac
+[ "$(id -u)" = 0 ] || die "fresh-debian.sh makes a system; run it as root"
+for tool in debootstrap git; do
+    command -v $tool >/dev/null || die "$tool is missing" "apt-get install $tool"
+done
+
+root=$(mktemp -d "/tmp/weir-$suite.XXXXXX")
+chmod 755 "$root"
+trap 'rm -rf --one-file-system "$root"' EXIT
+times=()
+
+# timed WHAT COMMAND…: its output is indented by nothing; how long it took comes at the end.
+timed() {
+    local start=$SECONDS status=0
+    printf '\n=== %s: %s\n' "$suite" "$1"
+    "${@:2}" || status=$?
+    times+=("$(printf '%5d s  %s%s' $((SECONDS - start)) "$1" "$([ $status = 0 ] || echo ": FAILED ($status)")")")
+    [ $status = 0 ] || {
+        summary
+        exit 1
+    }
+}
+
+summary() {
+    printf '\n=== %s as %s\n' "$suite" "$who"
+    printf '%s\n' "${times[@]}"
+}
+
+# mirror LABEL: the address that the host's apt has for Debian or Debian-Security.
+mirror() {
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
+        awk -v label="$1" '$2 == "Debian" && $3 == label && !found { found = $1 } END { print found }'
+}
+
+# inside COMMAND…: in the new system, with its own /proc and an end for every process.
+inside() {
+    unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
+        chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb HOME=/root LANG=C.UTF-8 \
+        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$@"
+}
+
+make_system() {
+    local debian security
+    debian=$(mirror Debian) security=$(mirror Debian-Security)
+    [ -n "$debian" ] || die "the host's apt knows no Debian mirror"
+    debootstrap --variant=minbase "$suite" "$root" "$debian" >"$root.log" 2>&1 || {
+        tail -20 "$root.log" >&2
+        return 1
+    }
+    rm -f "$root.log"
+    {
+        echo "deb $debian $suite main"
+        echo "deb $debian $suite-updates main"
+        [ -z "$security" ] || echo "deb $security $suite-security main"
+    } >"$root/etc/apt/sources.list"
+    apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$root/etc/apt/apt.conf.d/90host" || true
+    cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
+}
+
+clone() {
+    folder=/root/weir account=root
+    if [ "$who" = user ]; then
+        inside sh -c 'apt-get -q update && apt-get -q -y install --no-install-recommends sudo &&
+            useradd --create-home --shell /bin/bash ada && echo "ada ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/ada' >/dev/null
+        folder=/home/ada/weir account=ada
+    fi
+    git clone -q --no-hardlinks "$weir_root" "$root$folder"
+    inside chown -R "$account:" "$folder"
+}
+
+# as_new_user COMMAND: in the clone.  One call is one life of the system's processes.
+as_new_user() {
+    inside setpriv --reuid="$account" --regid="$account" --init-groups \
+        env HOME="$(dirname "$folder")" USER="$account" WEIR_PORT="$(free_ports)" bash -c "cd $folder && $1"
+}
+
+timed "a new system" make_system
+timed "clone" clone
+timed "up, demo, down" as_new_user 'time ./weir up && time ./weir demo && ./weir down'
+timed "test" as_new_user './weir test'
+timed "up and down once more" as_new_user './weir up && ./weir down'
+summary

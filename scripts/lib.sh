@@ -1,0 +1,232 @@
+# lib.sh: what the operator's scripts share: where the stack lives, its ports,
+# messages, waiting, and knowing a process again.  Sourced, never run.
+#
+# A stack is one folder (WEIR_RUN, by default .run) and four ports from
+# WEIR_PORT (8080) on: edge, backend, Redis, SMTP sink.  Several stacks can run
+# side by side.  PostgreSQL and Redis' second way in are unix sockets.
+#
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # the variables are used by the scripts that source this
+
+weir_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$weir_root" || exit
+umask 022
+PATH=$PATH:/usr/sbin:/sbin
+# The caller's own database settings must not lead psql somewhere else.
+unset "${!PG@}"
+
+run=${WEIR_RUN:-$weir_root/.run}
+[[ $run = /* ]] || run=$weir_root/$run
+services=(postgres redis smtp backend nginx)
+
+# --- messages ----------------------------------------------------------------
+
+die() {
+    printf 'weir: %s\n' "$1" >&2
+    shift
+    [ $# -eq 0 ] || printf '      %s\n' "$@" >&2
+    exit 1
+}
+
+# step NAME TEXT: a line of progress.
+step() {
+    printf '  %-10s %s\n' "$1" "$2"
+}
+
+# --- ports ---------------------------------------------------------------------
+
+# set_ports PORT: the edge's port and the three after it.
+set_ports() {
+    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65532 ]; then
+        die "WEIR_PORT is \"$1\"; it must be a number from 1 to 65532 (three more ports follow it)"
+    fi
+    edge_port=$1 backend_port=$(($1 + 1)) redis_port=$(($1 + 2)) smtp_port=$(($1 + 3))
+}
+
+# port_of SERVICE: its TCP port; nothing for PostgreSQL.
+port_of() {
+    case $1 in
+    nginx) echo "$edge_port" ;;
+    backend) echo "$backend_port" ;;
+    redis) echo "$redis_port" ;;
+    smtp) echo "$smtp_port" ;;
+    esac
+}
+
+# listener_inodes PORT: the sockets that listen there on 127.0.0.1 or on all addresses.
+listener_inodes() {
+    awk -v port="$(printf ':%04X' "$1")" \
+        '$4 == "0A" && $2 ~ "^(0+|(0000000000000000FFFF0000)?0100007F)" port "$" { print $10 }' \
+        /proc/net/tcp /proc/net/tcp6 2>/dev/null || true
+}
+
+port_free() {
+    [ -z "$(listener_inodes "$1")" ]
+}
+
+# port_holder PORT: "name (pid N)" of who listens there, as far as /proc tells us.
+port_holder() {
+    local inode link pid
+    for inode in $(listener_inodes "$1"); do
+        link=$(find /proc/[0-9]*/fd -lname "socket:\[$inode\]" -print -quit 2>/dev/null || true)
+        [ -n "$link" ] || continue
+        pid=${link#/proc/}
+        pid=${pid%%/*}
+        echo "$(cat "/proc/$pid/comm" 2>/dev/null) (pid $pid)"
+        return
+    done
+    echo "a process of another user"
+}
+
+# free_ports: the first of four free ports in a row, tried from 8180 on.
+free_ports() {
+    local base
+    for ((base = 8180; base < 30000; base += 100)); do
+        if port_free $base && port_free $((base + 1)) && port_free $((base + 2)) && port_free $((base + 3)); then
+            echo $base
+            return
+        fi
+    done
+}
+
+# --- places --------------------------------------------------------------------
+
+# Where PostgreSQL, nginx' workers and sockets live ($home, $sockets): in $run,
+# unless root runs the stack and the services' own users may not go there (a
+# clone in /root), or the path is too long for a unix socket (107 bytes).
+# Also who runs PostgreSQL, which refuses root: $service_user, by $as_service_user.
+choose_places() {
+    local name
+    service_user=$(id -un) as_service_user=()
+    if [ "$(id -u)" = 0 ]; then
+        service_user=postgres
+        id postgres >/dev/null 2>&1 || service_user=nobody
+        # It becomes the command, so that the pid is the command's.
+        as_service_user=(setpriv "--reuid=$service_user" "--regid=$(id -g $service_user)" --init-groups)
+    fi
+    name=weir-$(printf %s "$run" | cksum | cut -d ' ' -f 1)
+    home=$run sockets=$run
+    if ! "${as_service_user[@]}" test -x "$run"; then
+        home=/var/lib/$name sockets=$home
+    elif [ ${#run} -gt 80 ]; then
+        sockets=/tmp/$name
+    fi
+    pg_socket=$sockets/pg
+}
+
+own_run_folder() {
+    local path
+    for path in "$run" "$weir_root"; do
+        [[ $path =~ ^[A-Za-z0-9._/+@-]+$ ]] || die "the path \"$path\" is not for configuration files" \
+            "letters, digits and . _ / + @ - may be in it"
+    done
+    [ -d "$run" ] || mkdir -p "$run" || die "cannot make the folder $run" "choose another one with WEIR_RUN=/folder"
+    [ -O "$run" ] || die "$run belongs to $(stat -c %U "$run")" \
+        "run this as that user, or choose another folder with WEIR_RUN=/folder"
+    mkdir -p "$run/logs" "$run/pids"
+    # One up or down at a time; services don't inherit the descriptor.
+    exec 9>"$run/lock"
+    flock -w 120 9 || die "another ./weir up or down has been at work on $run for two minutes"
+}
+
+# --- processes -----------------------------------------------------------------
+#
+# A pid file holds "PID STARTTIME BOOT" (proc(5), stat's field 22), which no
+# later process can have.  Each service leads a session, so what it leaves
+# behind when it is killed can be told by the session's number.
+
+stat_fields() {
+    local line
+    line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    # The second field is a name in parentheses that may hold anything.
+    echo "${line##*) }"
+}
+
+record_process() {
+    local fields
+    fields=$(stat_fields "$2") || return 0
+    echo "$2 $(cut -d ' ' -f 20 <<<"$fields") $(cat /proc/sys/kernel/random/boot_id)" >"$run/pids/$1"
+}
+
+# pid_of SERVICE: its pid while the very process that was started is alive.
+pid_of() {
+    local pid start boot fields
+    read -r pid start boot 2>/dev/null <"$run/pids/$1" || return 1
+    [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] || return 1
+    fields=$(stat_fields "$pid") || return 1
+    [ "${fields%% *}" != Z ] && [ "$(cut -d ' ' -f 20 <<<"$fields")" = "$start" ] || return 1
+    echo "$pid"
+}
+
+# leftovers_of SERVICE: pids of what it left behind when it was killed, such as
+# nginx' workers, which would keep the port.  They are of its session;
+# PostgreSQL's each have one of their own, but work in the data folder.
+leftovers_of() {
+    local pid start boot stat fields
+    read -r pid start boot 2>/dev/null <"$run/pids/$1" || return 0
+    [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] && [ -z "$(pid_of "$1")" ] || return 0
+    if [ "$1" = postgres ]; then
+        find /proc/[0-9]*/cwd -lname "$home/postgres" 2>/dev/null | cut -d / -f 3 || true
+        return
+    fi
+    # The number of a session is given to nobody else while the session is there.
+    fields=$(stat_fields "$pid" || true)
+    [ -z "$fields" ] || [ "${fields%% *}" = Z ] || return 0
+    for stat in /proc/[0-9]*/stat; do
+        stat=${stat#/proc/}
+        read -r -a fields <<<"$(stat_fields "${stat%/stat}" || true)"
+        # State, parent, group, session …, start time.
+        if [ "${fields[3]:-}" = "$pid" ] && [ "${fields[0]}" != Z ] && [ "${fields[19]}" -ge "$start" ]; then
+            echo "${stat%/stat}"
+        fi
+    done
+}
+
+# mark_log NAME: what its log says from here on belongs to this start.
+mark_log() {
+    log_start=$(stat -c %s "$run/logs/$1.log" 2>/dev/null || echo 0)
+}
+
+# launch SERVICE COMMAND…: in the background, in a session of its own.
+launch() {
+    local name=$1
+    shift
+    mark_log "$name"
+    setsid "$@" </dev/null >>"$run/logs/$name.log" 2>&1 9>&- &
+    record_process "$name" $!
+}
+
+# wait_until SECONDS COMMAND…: polls; false when the time is over.
+wait_until() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.05
+    done
+}
+
+# --- ways into the stack --------------------------------------------------------
+
+# pg_bin: the folder of PostgreSQL's programs that fit the data, or the newest.
+pg_bin() {
+    local version
+    if [ -f "$home/postgres/PG_VERSION" ]; then
+        version=$(cat "$home/postgres/PG_VERSION")
+    else
+        version=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort -n | tail -1)
+    fi
+    echo "/usr/lib/postgresql/$version/bin"
+}
+
+# stack_psql [ARGUMENT…]
+stack_psql() {
+    "$(pg_bin)/psql" -h "$pg_socket" -p 5432 -U weir -d weir "$@"
+}
+
+stack_redis_cli() {
+    redis-cli -s "$sockets/redis.sock" "$@"
+}
+
+# A stack that is there keeps its port until up is told another one.
+set_ports "$(cat "$run/port" 2>/dev/null || echo "${WEIR_PORT:-8080}")"

@@ -1,0 +1,240 @@
+# services.sh: the five services of a stack: how each is configured, started,
+# asked whether it answers, and stopped.  Sourced; brings lib.sh along.
+#
+# shellcheck shell=bash
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# address_of SERVICE: where it answers, for people.
+address_of() {
+    case $1 in
+    postgres) echo "$pg_socket/.s.PGSQL.5432" ;;
+    redis) echo "127.0.0.1:$redis_port, $sockets/redis.sock" ;;
+    nginx) echo "http://127.0.0.1:$edge_port" ;;
+    backend) echo "http://127.0.0.1:$backend_port" ;;
+    smtp) echo "127.0.0.1:$smtp_port, mails in $run/mail" ;;
+    esac
+}
+
+# --- configuration: written anew by each up ------------------------------------
+
+# write_file PATH: from standard input; the old one stays until the new one is whole.
+write_file() {
+    cat >"$1.new"
+    mv "$1.new" "$1"
+}
+
+configure_postgres() {
+    # Who may connect: those who can read the data anyway, by the kernel's word.
+    local conf=$home/postgres map user
+    map="weir $service_user postgres"
+    for user in root "$(id -un)"; do
+        map+=$'\n'"weir $user postgres"$'\n'"weir $user weir"
+    done
+    echo "local all all peer map=weir" | write_file "$conf/pg_hba.conf"
+    sort -u <<<"$map" | write_file "$conf/pg_ident.conf"
+    write_file "$conf/postgresql.conf" <<END
+listen_addresses = ''
+unix_socket_directories = '$pg_socket'
+port = 5432
+max_connections = 50
+shared_buffers = 128MB
+# An acknowledged write is on the disk: these two stay on.
+fsync = on
+synchronous_commit = on
+wal_compression = on
+max_wal_size = 512MB
+checkpoint_timeout = 15min
+jit = off
+random_page_cost = 1.1
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_line_prefix = '%m [%p] '
+lc_messages = 'C'
+END
+    if [ "$(id -u)" = 0 ]; then chown "$service_user:" "$conf"/*.conf; fi
+}
+
+configure_redis() {
+    write_file "$run/redis.conf" <<END
+bind 127.0.0.1
+port $redis_port
+unixsocket $sockets/redis.sock
+unixsocketperm $(if [ "$(id -u)" = 0 ]; then echo 777; else echo 700; fi)
+dir $run/redis
+daemonize no
+appendonly yes
+appendfsync everysec
+save ""
+# Cached responses have a time to live and may go; event streams have none and stay.
+maxmemory 256mb
+maxmemory-policy volatile-lru
+END
+}
+
+configure_backend() {
+    write_file "$run/weir-backend.conf" <<END
+# Written by ./weir up; conf/weir-backend.conf describes every key.
+listen = 127.0.0.1:$backend_port
+database = host=$pg_socket port=5432 dbname=weir user=weir
+redis = unix:$sockets/redis.sock
+sql = $weir_root/backend/sql
+smtp = smtp://127.0.0.1:$smtp_port
+END
+}
+
+configure_nginx() {
+    local user=
+    [ "$(id -u)" != 0 ] || user="user www-data;"
+    sed -e "s|@MODULE@|$weir_root/build/ngx_http_weir_module.so|; s|@RUN@|$run|; s|@HOME@|$home|" \
+        -e "s|@USER@|$user|; s|@REDIS_SOCKET@|$sockets/redis.sock|; s|@PORT@|$edge_port|" \
+        -e "s|@BACKEND@|127.0.0.1:$backend_port|" conf/edge.conf.in | write_file "$run/edge.conf"
+}
+
+# fingerprint_of SERVICE: changes when what it runs from has changed.
+fingerprint_of() {
+    case $1 in
+    postgres) cat "$home/postgres/postgresql.conf" "$home/postgres/pg_hba.conf" "$home/postgres/pg_ident.conf" ;;
+    redis) cat "$run/redis.conf" ;;
+    backend) cat "$run/weir-backend.conf" build/weir-backend ;;
+    nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
+    smtp) echo "$smtp_port" ;;
+    esac | sha256sum | cut -d ' ' -f 1
+}
+
+# --- start -----------------------------------------------------------------------
+
+create_cluster() {
+    mark_log postgres
+    mkdir -p "$home/postgres"
+    chmod 700 "$home/postgres"
+    if [ "$(id -u)" = 0 ]; then chown "$service_user:" "$home/postgres"; fi
+    (cd / && "${as_service_user[@]}" "$(pg_bin)/initdb" -D "$home/postgres" -U postgres --auth=peer --data-checksums \
+        --encoding=UTF8 --locale=C.UTF-8) >>"$run/logs/postgres.log" 2>&1 ||
+        failed postgres "initdb failed"
+}
+
+# Called when the postmaster is gone, and whatever it left behind; yet its pid may
+# be taken, by a zombie that nobody waits for or by another program after a
+# reboot, and PostgreSQL would believe its own lock files.
+start_postgres() {
+    rm -f "$home/postgres/postmaster.pid" "$pg_socket"/.s.PGSQL.*.lock
+    launch postgres "${as_service_user[@]}" "$(pg_bin)/postgres" -D "$home/postgres"
+}
+
+start_redis() {
+    mkdir -p "$run/redis"
+    launch redis redis-server "$run/redis.conf"
+}
+
+start_smtp() {
+    # Debian's own python3 has the package, whatever stands first in PATH.
+    launch smtp /usr/bin/python3 -m aiosmtpd -n -c aiosmtpd.handlers.Mailbox "$run/mail" -l "127.0.0.1:$smtp_port"
+}
+
+start_backend() {
+    launch backend build/weir-backend -c "$run/weir-backend.conf" all
+}
+
+start_nginx() {
+    mkdir -p "$home/nginx"
+    launch nginx nginx -e "$run/logs/nginx.log" -p "$home/nginx" -c "$run/edge.conf"
+}
+
+# --- does it answer? ---------------------------------------------------------------
+
+answers_postgres() { "$(pg_bin)/pg_isready" -q -h "$pg_socket" -p 5432 -U postgres -d postgres; }
+answers_redis() { [ "$(stack_redis_cli ping 2>/dev/null)" = PONG ]; }
+answers_smtp() {
+    local banner=
+    { read -r -t 2 banner <"/dev/tcp/127.0.0.1/$smtp_port"; } 2>/dev/null && [ "${banner%% *}" = 220 ]
+}
+answers_backend() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$backend_port/health"; }
+answers_nginx() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$edge_port/.well-known/weir-edge"; }
+
+# state_of SERVICE: up, silent (runs but doesn't answer) or down.
+state_of() {
+    if ! pid_of "$1" >/dev/null; then
+        echo down
+    elif "answers_$1"; then
+        echo up
+    else
+        echo silent
+    fi
+}
+
+answers_or_died() {
+    "answers_$1" || ! pid_of "$1" >/dev/null
+}
+
+# failed SERVICE WHAT: ends with what its log has said since the start, at most 12 lines.
+failed() {
+    local log=$run/logs/$1.log
+    die "$1: $2; the end of $log:" \
+        "$(tail -c "+$((log_start + 1))" "$log" 2>/dev/null | tail -n 12 | cut -c 1-400 | sed '2,$s/^/      /')" \
+        "when that is mended, ./weir up goes on from here"
+}
+
+# ensure_service SERVICE: starts it unless it runs from what is there now.
+ensure_service() {
+    local name=$1 print verb=started
+    print=$(fingerprint_of "$name")
+    if pid_of "$name" >/dev/null; then
+        if [ "$print" = "$(cat "$run/pids/$name.from" 2>/dev/null)" ] && wait_until 10 "answers_$name"; then
+            step "$name" "running, pid $(pid_of "$name")"
+            return
+        fi
+        stop_service "$name" || true
+        verb=restarted
+    fi
+    stop_leftovers "$name"
+    "start_$name"
+    wait_until 60 answers_or_died "$name" || failed "$name" "does not answer after 60 seconds"
+    pid_of "$name" >/dev/null || failed "$name" "did not start"
+    echo "$print" >"$run/pids/$name.from"
+    step "$name" "$verb, pid $(pid_of "$name")"
+}
+
+# --- stop -------------------------------------------------------------------------
+
+# Signals that let each finish what it has taken, in the order in which they are tried.
+signals_of() {
+    case $1 in
+    nginx) echo QUIT TERM KILL ;;
+    # Fast shutdown, then immediate: never KILL, which leaves shared memory behind.
+    postgres) echo INT QUIT ;;
+    *) echo TERM KILL ;;
+    esac
+}
+
+gone() { ! pid_of "$1" >/dev/null; }
+
+# stop_service SERVICE: false when it was not running.
+stop_service() {
+    local name=$1 signal pid was_running=1
+    if gone "$name"; then was_running=; fi
+    for signal in $(signals_of "$name"); do
+        pid=$(pid_of "$name") || break
+        kill -"$signal" "$pid" 2>/dev/null || true
+        wait_until 15 gone "$name" && break
+        step "$name" "still there 15 seconds after SIG$signal"
+    done
+    gone "$name" || die "$name (pid $(pid_of "$name")) does not stop; see $run/logs/$name.log"
+    stop_leftovers "$name"
+    rm -f "$run/pids/$name" "$run/pids/$name.from"
+    [ -n "$was_running" ]
+}
+
+no_leftovers() { [ -z "$(leftovers_of "$1")" ]; }
+
+stop_leftovers() {
+    local signal pids
+    for signal in TERM KILL; do
+        mapfile -t pids < <(leftovers_of "$1")
+        [ ${#pids[@]} -gt 0 ] || return 0
+        kill -$signal "${pids[@]}" 2>/dev/null || true
+        wait_until 5 no_leftovers "$1" || true
+    done
+    no_leftovers "$1" || die "$1 has left processes that do not end: $(leftovers_of "$1" | tr '\n' ' ')"
+}

@@ -1,0 +1,36 @@
+#!/bin/bash
+# status.sh [--json]: the services of the stack.  Exit code 0 only if all are up.
+set -euo pipefail
+# shellcheck source=scripts/services.sh
+. "$(dirname "$0")/services.sh"
+choose_places
+
+json=
+case ${1:-} in
+--json) json=1 ;;
+'') ;;
+*) die "status: unknown argument \"$1\"; allowed is --json" ;;
+esac
+
+status=0
+rows=()
+for name in "${services[@]}"; do
+    state=$(state_of "$name")
+    [ "$state" = up ] || status=3
+    rows+=("$name" "$(pid_of "$name" || echo -)" "$state" "$(address_of "$name")")
+done
+
+if [ -n "$json" ]; then
+    # The paths hold nothing that JSON would quote (own_run_folder sees to it).
+    comma='['
+    for ((i = 0; i < ${#rows[@]}; i += 4)); do
+        pid=${rows[i + 1]}
+        printf '%s{"service":"%s","pid":%s,"state":"%s","address":"%s"}' "$comma" "${rows[i]}" \
+            "${pid/#-/null}" "${rows[i + 2]}" "${rows[i + 3]}"
+        comma=,
+    done
+    echo ']'
+else
+    printf '%-10s %8s  %-7s %s\n' service pid state address "${rows[@]}"
+fi
+exit $status

@@ -1,0 +1,100 @@
+#!/bin/bash
+# up.sh: brings the stack up: packages, build, five services.  A second call
+# starts what has died, and restarts what was built or configured anew.
+set -euo pipefail
+# shellcheck source=scripts/services.sh
+. "$(dirname "$0")/services.sh"
+
+settle_port() {
+    local wanted=${WEIR_PORT:-$edge_port} name
+    if [ "$wanted" != "$edge_port" ]; then
+        for name in "${services[@]}"; do
+            gone "$name" || die "this stack runs at port $edge_port, not at $wanted" \
+                "to move it: ./weir down, then WEIR_PORT=$wanted ./weir up" \
+                "for a second one beside it: give it a folder too, WEIR_RUN=/tmp/second"
+        done
+        set_ports "$wanted"
+    fi
+    echo "$edge_port" >"$run/port"
+}
+
+# Before the long work: a taken port is told at once.
+check_ports() {
+    local name port
+    for name in "${services[@]}"; do
+        gone "$name" || continue
+        stop_leftovers "$name"
+        port=$(port_of "$name")
+        [ -z "$port" ] || port_free "$port" || die "port $port, for $name, is taken by $(port_holder "$port")" \
+            "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up (four ports from there on are free)"
+    done
+}
+
+build() {
+    local before after
+    before=$(stat -c %Y build/weir-backend build/ngx_http_weir_module.so 2>/dev/null || true)
+    [ -n "$before" ] || step build "building, a minute or so"
+    make -s -j2 module backend || die "the build failed, see above"
+    after=$(stat -c %Y build/weir-backend build/ngx_http_weir_module.so)
+    if [ "$before" = "$after" ]; then step build "nothing has changed"; else step build "done"; fi
+}
+
+make_places() {
+    choose_places # again: a user may have come with the packages
+    mkdir -p "$home" "$sockets"
+    [ -O "$sockets" ] || die "$sockets belongs to $(stat -c %U "$sockets")" "choose a shorter WEIR_RUN"
+    if [ "$sockets" != "$home" ]; then
+        step places "$run is too long for unix sockets; they are in $sockets"
+    elif [ "$home" != "$run" ]; then
+        step places "the services' users may not enter $run; their data is in $home"
+    fi
+    mkdir -p "$pg_socket"
+    if [ "$(id -u)" = 0 ]; then chown "$service_user:" "$pg_socket"; fi
+}
+
+as_superuser() {
+    "$(pg_bin)/psql" -qAtX -v ON_ERROR_STOP=1 -h "$pg_socket" -p 5432 -U postgres -d postgres "$@"
+}
+
+prepare_database() {
+    [ -n "$(as_superuser -c "SELECT 1 FROM pg_roles WHERE rolname = 'weir'")" ] ||
+        as_superuser -c "CREATE ROLE weir LOGIN"
+    [ -n "$(as_superuser -c "SELECT 1 FROM pg_database WHERE datname = 'weir'")" ] ||
+        as_superuser -c "CREATE DATABASE weir OWNER weir"
+    mark_log migrate
+    build/weir-backend -c "$run/weir-backend.conf" migrate >>"$run/logs/migrate.log" 2>&1 ||
+        failed migrate "the migration failed"
+    step migrate "$(stack_psql -qAtX -c "SELECT count(*) || ' migrations are in place' FROM schema_migrations")"
+}
+
+show_ways_in() {
+    cat <<END
+
+Weir is up: http://127.0.0.1:$edge_port
+
+  sign up    curl -si http://127.0.0.1:$edge_port/signup -H 'Content-Type: application/json' \\
+                  -d '{"email":"ada@example.com","displayName":"Ada"}'
+  watch      ./weir status, ./weir logs -f
+  look in    ./weir psql, ./weir redis-cli, mails in $run/mail/new
+  the story  ./weir demo
+  stop       ./weir down
+END
+}
+
+own_run_folder
+choose_places
+settle_port
+check_ports
+scripts/packages.sh run 9>&-
+step packages "all there"
+build 9>&-
+make_places
+[ -x "$(pg_bin)/postgres" ] || die "the data in $home/postgres need PostgreSQL's programs in $(pg_bin)" \
+    "install that version, or remove the data to start anew"
+[ -f "$home/postgres/PG_VERSION" ] || create_cluster
+for name in postgres redis backend nginx; do "configure_$name"; done
+ensure_service postgres
+ensure_service redis
+prepare_database
+for name in smtp backend nginx; do ensure_service "$name"; done
+show_ways_in

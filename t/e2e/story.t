@@ -1,0 +1,275 @@
+# The story from one end to the other, on a stack of its own that ./weir up
+# makes: signups, their events and effects, the cache, versions, a killed
+# backend, a lost Redis; then the operator's side: up, status and down.
+use strict;
+use warnings;
+
+use File::Path 'remove_tree';
+use File::Temp 'tempdir';
+use HTTP::Tiny;
+use IO::Socket::INET;
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# The services' own users must reach what is theirs.
+my $dir = tempdir('/tmp/weir-story.XXXXXX', CLEANUP => 1);
+chmod 0755, $dir;
+
+sub listener { IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$_[0]") }
+
+# Four free ports in a row, below those that clients get.
+sub free_ports {
+    for (1 .. 100) {
+        my $base = 20000 + 10 * int rand 1000;
+        my @held = grep { $_ } map { listener($base + $_) } 0 .. 3;
+        return $base if @held == 4;
+    }
+    BAIL_OUT('no four free ports in a row');
+}
+
+my $run = $ENV{WEIR_RUN} = "$dir/run";
+my $port = $ENV{WEIR_PORT} = free_ports();
+my $edge = "http://127.0.0.1:$port";
+my @services = qw(postgres redis smtp backend nginx);
+
+# weir(ARGUMENT…): exit code and output of ./weir.
+sub weir {
+    open my $out, '-|', 'sh', '-c', 'exec ./weir "$@" 2>&1', 'weir', @_ or die "./weir: $!";
+    my $text = do { local $/; <$out> } // '';
+    close $out;
+    return ($? >> 8, $text);
+}
+
+sub up {
+    my ($code, $text) = weir('up');
+    $code == 0 or do { diag $text; BAIL_OUT("./weir up failed: $code") };
+    return $text;
+}
+
+sub status {
+    my ($code, $text) = weir('status', '--json');
+    return ($code, { map { $_->{service} => $_ } @{ decode_json($text) } });
+}
+
+sub pids { my (undef, $now) = status(); return { map { $_ => $now->{$_}{pid} } @services } }
+
+sub sql {
+    my ($code, $text) = weir('psql', '-qAtX', '-F', ' ', '-c', $_[0]);
+    $code == 0 or BAIL_OUT("psql: $text");
+    chomp $text;
+    return $text;
+}
+
+# Waits for a condition; false after so many seconds, for the test to tell.
+sub until_true {
+    my ($seconds, $condition) = @_;
+    my $end = time + $seconds;
+    until ($condition->()) {
+        return 0 if time > $end;
+        sleep 0.1;
+    }
+    return 1;
+}
+
+sub content {
+    open my $in, '<', $_[0] or return '';
+    local $/;
+    return <$in> // '';
+}
+
+sub alive { content("/proc/$_[0]/stat") =~ /.*\) (\w)/ && $1 ne 'Z' }
+
+sub kill_9 {
+    my ($service) = @_;
+    my $pid = pids()->{$service};
+    kill 'KILL', $pid or BAIL_OUT("cannot kill $service: $!");
+    until_true(10, sub { !alive($pid) }) or BAIL_OUT("$service survives SIGKILL");
+}
+
+my $http = HTTP::Tiny->new(timeout => 20);
+sub get { $http->get($edge . shift, { headers => {@_} }) }
+
+sub sign_up {
+    my ($number) = @_;
+    my $answer = $http->post("$edge/signup", {
+        headers => { 'Content-Type' => 'application/json' },
+        content => encode_json({ email => "story-$number\@example.com", displayName => "Story $number" }),
+    });
+    return $answer->{status};
+}
+
+# Four clients at a time, so that commands meet in batches.
+sub sign_up_all {
+    my ($from, $to) = @_;
+    my @pipes;
+    for my $client (0 .. 3) {
+        my $child = open(my $pipe, '-|') // die "fork: $!";
+        if (!$child) {
+            print sign_up($_), "\n" for grep { $_ % 4 == $client } $from .. $to;
+            require POSIX;
+            close STDOUT;
+            POSIX::_exit(0);
+        }
+        push @pipes, $pipe;
+    }
+    my %codes;
+    for my $pipe (@pipes) {
+        while (<$pipe>) { chomp; $codes{$_}++ }
+        close $pipe;
+    }
+    return \%codes;
+}
+
+# What has come of the signups.  Mails are counted by recipient, all else with SQL.
+sub effects {
+    my %mails;
+    for my $file (glob "$run/mail/new/*") {
+        open my $in, '<', $file or next;
+        while (<$in>) { $mails{$1}++ if /^X-RcptTo: (\S+)/i }
+    }
+    my ($users, $active, $billing, $analytics, $flags, $dead) = split ' ', sql(<<'SQL');
+        SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM users WHERE status = 'ACTIVE'),
+               (SELECT count(*) FROM billing_profiles), (SELECT count(*) FROM analytics_events),
+               (SELECT count(DISTINCT user_id) FROM feature_flags), (SELECT count(*) FROM dead_letters)
+SQL
+    my $sent = 0;
+    $sent += $_ for values %mails;
+    return { users => $users, active => $active, billing => $billing, analytics => $analytics,
+        flags => $flags, dead => $dead, mails => $sent, recipients => scalar keys %mails };
+}
+
+sub happened_once {
+    my ($count, $name) = @_;
+    my %want = ((map { $_ => $count } qw(users active billing analytics flags mails recipients)), dead => 0);
+    until_true(60, sub { my $is = effects(); !grep { $is->{$_} < $want{$_} } keys %want });
+    is_deeply effects(), \%want, $name;
+}
+
+# The edge's own words about the requests of one user agent.
+sub logged {
+    my ($agent) = @_;
+    open my $in, '<', "$run/logs/access.log" or return ();
+    return grep { $_->{agent} eq $agent } map { decode_json($_) } <$in>;
+}
+
+# Requests that no cache answers, for users who don't exist.
+my $unknown = 0;
+sub ask {
+    my ($count, $agent) = @_;
+    return map { get(sprintf('/users/00000000-0000-7000-8000-%012d', ++$unknown), 'User-Agent' => $agent)->{status} }
+        1 .. $count;
+}
+
+sub through_the_edge { get('/health')->{status} == 200 }
+
+END {
+    my $result = $?;
+    weir('down') if $dir && -d $run;
+    $? = $result;
+}
+
+# --- signups and their events ---------------------------------------------------
+
+up();
+my ($code, $now) = status();
+is $code, 0, 'up has started everything';
+is_deeply [map { $now->{$_}{state} } @services], [('up') x 5], 'and status says so';
+
+is_deeply sign_up_all(1, 100), { 201 => 100 }, '100 signups through the edge';
+happened_once(100, 'each user has an e-mail, a profile, an analytics row and flags, once, and is active');
+
+# --- the cache and the versions --------------------------------------------------
+
+my $user = sql(q{SELECT id FROM users WHERE email = 'story-1@example.com'});
+my $first = get("/users/$user");
+is $first->{status}, 200, 'a user is read';
+like $first->{headers}{'cache-status'}, qr/fwd/, 'from the backend';
+my $second;
+until_true(10, sub { ($second = get("/users/$user"))->{headers}{'cache-status'} =~ /hit/ });
+like $second->{headers}{'cache-status'}, qr/hit/, 'then from the cache';
+is $second->{content}, $first->{content}, 'with the same body';
+
+my ($v1, $v2) = map { get("/users/$user", Accept => "application/vnd.shop.v$_+json") } 1, 2;
+my ($body1, $body2) = map { decode_json($_->{content}) } $v1, $v2;
+is $body1->{name}, 'Story 1', 'version 1 has the name';
+ok !exists $body1->{displayName}, 'as name only';
+is $body2->{displayName}, 'Story 1', 'version 2 has it as displayName';
+is $body2->{name}, 'Story 1', 'and still as name';
+like $v1->{headers}{deprecation}, qr/^@\d+$/, 'version 1 is deprecated';
+ok $v1->{headers}{sunset}, 'and will end';
+ok !$v2->{headers}{deprecation}, 'version 2 is not';
+
+# --- the backend is killed ---------------------------------------------------------
+
+kill_9('backend');
+is +(status())[0], 3, 'status fails when a service is down';
+my @opening = ask(20, 'opening');
+cmp_ok scalar(grep { $_ != 503 } @opening), '<=', 5, 'at most five requests fail'
+    or diag "@opening";
+is_deeply [ask(100, 'open')], [(503) x 100], 'then all are refused';
+until_true(10, sub { logged('open') == 100 });
+is scalar(grep { $_->{upstream} eq '' } logged('open')), 100, 'and none of them touches the upstream';
+
+up();
+ok until_true(30, \&through_the_edge), 'the breaker closes by itself when the backend is back';
+is_deeply [ask(20, 'closed')], [(404) x 20], 'for good';
+
+# --- Redis is killed, and comes back empty --------------------------------------------
+
+kill_9('redis');
+is_deeply sign_up_all(101, 120), { 201 => 20 }, 'signups go on without Redis';
+is get("/users/$user")->{status}, 200, 'and so do reads';
+is effects()->{users} - effects()->{active}, 20, 'the events wait in the outbox';
+remove_tree("$run/redis");
+up();
+happened_once(120, 'after Redis came back empty every event arrives, and nothing happens twice');
+
+# --- the operator's side -----------------------------------------------------------------
+
+my $before = pids();
+up();
+is_deeply pids(), $before, 'a second up leaves everything as it is';
+
+for my $service (@services) {
+    kill_9($service);
+    up();
+    my ($code, $now) = status();
+    is $code, 0, "up brings back $service";
+    isnt $now->{$service}{pid}, $before->{$service}, 'as a new process';
+    is_deeply [grep { $_ ne $service && $now->{$_}{pid} ne $before->{$_} } @services], [], 'and touches no other';
+    $before = pids();
+}
+is effects()->{users}, 120, 'the data are still there';
+
+{
+    local $ENV{WEIR_RUN} = "$dir/other";
+    local $ENV{WEIR_PORT} = free_ports();
+    my $listener = listener($ENV{WEIR_PORT} + 1) or BAIL_OUT("cannot listen: $!");
+    my ($code, $text) = weir('up');
+    isnt $code, 0, 'up refuses a port that is taken';
+    like $text, qr/port @{[$ENV{WEIR_PORT} + 1]}, for backend, is taken by \S+ \(pid $$\)/, 'names port and holder';
+    like $text, qr/WEIR_PORT=\d+ \.\/weir up/, 'and how to move';
+}
+
+# Everything that has to do with this stack names its folder, or works in it.
+sub processes {
+    my @pids;
+    for my $proc (glob '/proc/[0-9]*') {
+        my $pid = substr $proc, 6;
+        next if $pid == $$ || !alive($pid);
+        my $cwd = readlink("$proc/cwd") // '';
+        push @pids, $pid if index("$cwd/", "$run/") == 0 || index(content("$proc/cmdline"), "$run/") >= 0;
+    }
+    return @pids;
+}
+cmp_ok scalar(my @all = processes()), '>', 5, 'the stack has processes';
+my @workers = map { split ' ', content("/proc/$_/task/$_/children") } values %{ pids() };
+is +(weir('down'))[0], 0, 'down stops it';
+is_deeply [processes(), grep { alive($_) } @all, @workers], [], 'and leaves no process';
+is_deeply [grep { !listener($port + $_) } 0 .. 3], [], 'and no port';
+my ($again, $text) = weir('down');
+is $again, 0, 'a second down is harmless';
+like $text, qr/nothing was running/, 'and says so';
+
+done_testing;
