@@ -245,3 +245,171 @@ int weir_cache_lists_field(weir_str_t list, weir_str_t name)
 
     return 0;
 }
+
+/* --- Structured Fields, RFC 8941 section 4.2 --- */
+
+static const char *skip_key(const char *p, const char *end)
+{
+    if (p < end && ((*p >= 'a' && *p <= 'z') || *p == '*')) {
+        do {
+            p++;
+        } while (p < end && ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '_' ||
+                             *p == '-' || *p == '.' || *p == '*'));
+    }
+
+    return p;
+}
+
+/*
+ * One bare item; NULL when there is none.  value becomes the text of an
+ * integer; data stays NULL for the Boolean true; anything else is malformed,
+ * as no directive takes it.
+ */
+static const char *read_item(const char *p, const char *end, directive_t *d)
+{
+    const char *start = p;
+
+    if (p == end)
+        return NULL;
+
+    if (*p == '?') {
+        if (end - p < 2 || (p[1] != '0' && p[1] != '1'))
+            return NULL;
+        if (p[1] == '0')
+            d->name.len = 0; /* false: as if it were not there */
+        return p + 2;
+    }
+
+    if (*p == '"') {
+        for (p++; p < end && *p != '"'; p++) {
+            if (*p == '\\' && (++p == end || (*p != '"' && *p != '\\')))
+                return NULL;
+            if (*p < 0x20 || *p > 0x7e)
+                return NULL;
+        }
+        if (p == end)
+            return NULL;
+        d->value = (weir_str_t){start + 1, (size_t)(p - start - 1)};
+        return p + 1;
+    }
+
+    if ((*p >= '0' && *p <= '9') || *p == '-') {
+        int fraction = 0;
+
+        for (p++; p < end && ((*p >= '0' && *p <= '9') || *p == '.'); p++)
+            fraction |= *p == '.';
+
+        if (p - start > 15 || p[-1] == '-' || p[-1] == '.')
+            return NULL;
+
+        d->value = (weir_str_t){start, (size_t)(p - start)};
+        d->malformed = fraction || *start == '-';
+        return p;
+    }
+
+    if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '*') {
+        while (p < end && (is_tchar(*p) || *p == ':' || *p == '/'))
+            p++;
+        d->value = (weir_str_t){start, (size_t)(p - start)};
+        d->malformed = 1;
+        return p;
+    }
+
+    return NULL; /* byte sequences and inner lists are nothing here */
+}
+
+static const char *read_parameters(const char *p, const char *end)
+{
+    while (p < end && *p == ';') {
+        const char *key;
+        directive_t ignored;
+
+        for (p++; p < end && *p == ' '; p++) {
+        }
+
+        key = p;
+        p = skip_key(p, end);
+        if (p == key)
+            return NULL;
+
+        if (p < end && *p == '=') {
+            memset(&ignored, 0, sizeof(ignored));
+            p = read_item(p + 1, end, &ignored);
+            if (p == NULL)
+                return NULL;
+        }
+    }
+
+    return p;
+}
+
+static const char *read_member(const char *p, const char *end, directive_t *d)
+{
+    const char *start = p;
+
+    memset(d, 0, sizeof(*d));
+
+    p = skip_key(p, end);
+    if (p == start)
+        return NULL;
+
+    d->name = (weir_str_t){start, (size_t)(p - start)};
+
+    if (p < end && *p == '=') {
+        p = read_item(p + 1, end, d);
+        if (p == NULL)
+            return NULL;
+    }
+
+    return read_parameters(p, end);
+}
+
+static bool read_dictionary(weir_cache_control_t *cc, weir_str_t line, size_t *members)
+{
+    const char *p = line.data, *end = line.data + line.len;
+    directive_t d;
+
+    while (p < end && *p == ' ')
+        p++;
+
+    while (p < end) {
+        p = read_member(p, end, &d);
+        if (p == NULL)
+            return false;
+
+        if (d.name.len != 0)
+            apply(cc, &d);
+        (*members)++;
+
+        while (p < end && is_space(*p))
+            p++;
+        if (p == end)
+            return true;
+        if (*p++ != ',')
+            return false;
+        while (p < end && is_space(*p))
+            p++;
+        if (p == end)
+            return false; /* nothing may follow the last member's comma */
+    }
+
+    return true;
+}
+
+bool weir_cache_control_parse_targeted(weir_cache_control_t *cc, const weir_str_t *lines, size_t n)
+{
+    size_t members = 0;
+    bool valid = true;
+
+    weir_cache_control_init(cc);
+
+    for (size_t i = 0; i < n && valid; i++)
+        valid = lines[i].len == 0 || read_dictionary(cc, lines[i], &members);
+
+    if (!valid || members == 0) {
+        weir_cache_control_init(cc);
+        return false;
+    }
+
+    return true;
+}

@@ -16,6 +16,7 @@
 
 #include "common/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WEIR_CACHE_SECONDS_MAX 2147483648LL
@@ -57,6 +58,15 @@ void weir_cache_control_init(weir_cache_control_t *cc);
  * Returns the number of directives read, known or not.
  */
 size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line);
+
+/*
+ * Reads a targeted field such as CDN-Cache-Control (RFC 9213), a Dictionary of
+ * Structured Fields (RFC 8941); lines as in the message.  Returns false when it
+ * is empty or no valid Dictionary: it is to be ignored then, and cc is as after
+ * weir_cache_control_init().
+ */
+bool weir_cache_control_parse_targeted(weir_cache_control_t *cc, const weir_str_t *lines,
+                                       size_t n);
 
 /*
  * delta-seconds (RFC 9111 section 1.2.2) with nothing around it; -1 when s is

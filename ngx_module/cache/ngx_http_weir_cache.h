@@ -32,6 +32,15 @@
 #define NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE     0x0008
 #define NGX_HTTP_WEIR_CACHE_IGNORE_VARY           0x0010
 
+#define NGX_HTTP_WEIR_CACHE_STALE_ERROR           0x0002
+#define NGX_HTTP_WEIR_CACHE_STALE_TIMEOUT         0x0004
+#define NGX_HTTP_WEIR_CACHE_STALE_UPDATING        0x0008
+#define NGX_HTTP_WEIR_CACHE_STALE_500             0x0010
+#define NGX_HTTP_WEIR_CACHE_STALE_502             0x0020
+#define NGX_HTTP_WEIR_CACHE_STALE_503             0x0040
+#define NGX_HTTP_WEIR_CACHE_STALE_504             0x0080
+#define NGX_HTTP_WEIR_CACHE_STALE_BREAKER         0x0100
+
 
 typedef struct {
     ngx_http_weir_cache_zone_t      *zone;        /* NULL: off */
@@ -43,6 +52,10 @@ typedef struct {
     ngx_array_t                     *no_store;
     size_t                           max_size;    /* of a body, bytes */
     ngx_uint_t                       ignore;      /* ..._IGNORE_... */
+    ngx_uint_t                       use_stale;   /* ..._STALE_... */
+    time_t                           keep;        /* after its lifetime, s */
+    ngx_msec_t                       lock_timeout;
+    ngx_array_t                     *targeted;    /* ngx_str_t, RFC 9213 */
 } ngx_http_weir_cache_loc_conf_t;
 
 
@@ -51,10 +64,12 @@ typedef enum {
     NGX_HTTP_WEIR_CACHE_HIT,
     NGX_HTTP_WEIR_CACHE_MISS,        /* nothing stored under the key */
     NGX_HTTP_WEIR_CACHE_VARY_MISS,   /* something, for other request headers */
-    NGX_HTTP_WEIR_CACHE_STALE,
+    NGX_HTTP_WEIR_CACHE_EXPIRED,
     NGX_HTTP_WEIR_CACHE_REQUEST,     /* the request's Cache-Control */
     NGX_HTTP_WEIR_CACHE_BYPASS,      /* weir_cache_bypass, a GET with a body */
-    NGX_HTTP_WEIR_CACHE_METHOD
+    NGX_HTTP_WEIR_CACHE_METHOD,
+    NGX_HTTP_WEIR_CACHE_STALE,       /* served stale */
+    NGX_HTTP_WEIR_CACHE_REVALIDATED  /* the upstream said 304 */
 } ngx_http_weir_cache_status_e;
 
 
@@ -76,6 +91,17 @@ typedef struct {
     ngx_http_weir_redis_reply_t     *reply;
     ngx_http_weir_cache_pin_t        pin;
     weir_entry_t                     entry;       /* in pin or reply */
+    ngx_http_weir_cache_pin_t        stale_pin;
+    weir_entry_t                     stale;       /* what may be validated */
+    ngx_list_t                       headers_in;  /* the client's */
+
+    /* single flight */
+
+    ngx_event_t                      wait;
+    ngx_msec_t                       wait_since;
+    ngx_msec_t                       wait_next;
+    u_char                          *flight;      /* digest; NULL: in none */
+    uint64_t                         flight_token;
 
     /* store */
 
@@ -89,10 +115,16 @@ typedef struct {
 
     unsigned                         waiting:1;
     unsigned                         varies:1;      /* variant is known */
-    unsigned                         found_stale:1; /* on the first level */
+    unsigned                         have_stale:1;
+    unsigned                         conditional:1; /* validates ctx->stale */
+    unsigned                         collapsed:1;   /* has waited for another */
+    unsigned                         background:1;  /* refreshes the cache */
+    unsigned                         replacing:1;   /* body comes from entry */
     unsigned                         l2:1;          /* entry is of Redis */
     unsigned                         unavailable:1; /* no answer from Redis */
-    unsigned                         storing:1;
+    unsigned                         storing:1;   /* the body is collected */
+    unsigned                         stored:1;    /* it was begun */
+    unsigned                         validator:1; /* the response has one */
 } ngx_http_weir_cache_ctx_t;
 
 
@@ -131,10 +163,41 @@ time_t ngx_http_weir_cache_age(weir_entry_t *entry);
 ngx_int_t ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * answer: adds the Cache-Status of a forwarded request (RFC 9211); NGX_OK or
- * NGX_ERROR.
+ * answer: adds the Cache-Status of a forwarded request (RFC 9211), with a
+ * detail or NULL; NGX_OK or NGX_ERROR.
  */
-ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx,
+    char *detail);
+
+/* answer: puts the entry's header lines into the response; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx);
+
+/* answer: the entry's body as a chain; NULL: no memory */
+ngx_chain_t *ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx);
+
+/* fetch: the freshness that an entry was stored with */
+void ngx_http_weir_cache_freshness(weir_entry_t *entry,
+    weir_cache_freshness_t *freshness);
+
+/* fetch: ends the request's flight, if it is in one */
+void ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t uncacheable);
+
+/* fetch: the value of a header in an entry; data NULL when there is none */
+weir_str_t ngx_http_weir_cache_entry_header(weir_entry_t *entry,
+    const char *name);
+
+/* validate: makes the request a conditional one; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_weir_cache_make_conditional(ngx_http_weir_cache_ctx_t *ctx);
+
+/* validate: starts a refresh in the background; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * validate: whether ctx->stale may answer instead of an error, and why: a
+ * constant string, or NULL.
+ */
+char *ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx);
 
 /* store: installs the filters */
 void ngx_http_weir_cache_init_filters(void);

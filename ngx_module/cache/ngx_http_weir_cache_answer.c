@@ -17,16 +17,13 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_cache_restore(ngx_http_request_t *r,
-    weir_entry_t *entry);
 static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
     time_t age);
-static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx,
-    time_t ttl);
+static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx);
 
 
 static ngx_str_t  ngx_http_weir_cache_age_name = ngx_string("Age");
@@ -36,64 +33,73 @@ static ngx_str_t  ngx_http_weir_cache_status_name = ngx_string("Cache-Status");
 ngx_int_t
 ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
 {
-    time_t               age;
     ngx_int_t            rc;
-    ngx_buf_t           *b;
-    ngx_chain_t          out;
-    weir_entry_t        *entry;
+    ngx_chain_t         *out;
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    entry = &ctx->entry;
-    age = ngx_http_weir_cache_age(entry);
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    if (ngx_http_weir_cache_restore(r, entry) != NGX_OK
-        || ngx_http_weir_cache_add_age(r, age) != NGX_OK
-        || ngx_http_weir_cache_add_hit(ctx, (time_t) entry->lifetime - age)
-           != NGX_OK)
+    if (ngx_http_weir_cache_restore(ctx) != NGX_OK
+        || ngx_http_weir_cache_add_hit(ctx) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     rc = ngx_http_send_header(r);
 
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        ngx_http_finalize_request(r, rc);
-        return NGX_DONE;
+    if (rc == NGX_OK && !r->header_only) {
+        out = ngx_http_weir_cache_body(ctx);
+        rc = out ? ngx_http_output_filter(r, out) : NGX_ERROR;
     }
 
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        return NGX_DONE;
-    }
-
-    b->pos = (u_char *) entry->body.data;
-    b->last = b->pos + entry->body.len;
-    b->memory = (entry->body.len != 0);
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
+    ngx_http_finalize_request(r, rc);
 
     return NGX_DONE;
 }
 
 
-static ngx_int_t
-ngx_http_weir_cache_restore(ngx_http_request_t *r, weir_entry_t *entry)
+ngx_chain_t *
+ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx)
 {
-    size_t      pos;
-    ngx_str_t   name, value;
-    weir_str_t  n, v;
+    ngx_buf_t    *b;
+    ngx_chain_t  *out;
+
+    b = ngx_calloc_buf(ctx->request->pool);
+    out = ngx_alloc_chain_link(ctx->request->pool);
+
+    if (b == NULL || out == NULL) {
+        return NULL;
+    }
+
+    b->pos = (u_char *) ctx->entry.body.data;
+    b->last = b->pos + ctx->entry.body.len;
+    b->memory = (ctx->entry.body.len != 0);
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out->buf = b;
+    out->next = NULL;
+
+    return out;
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
+{
+    size_t               pos;
+    ngx_str_t            name, value;
+    weir_str_t           n, v;
+    weir_entry_t        *entry;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    entry = &ctx->entry;
 
     r->headers_out.status = entry->status;
     r->headers_out.content_length_n = entry->body.len;
@@ -112,8 +118,9 @@ ngx_http_weir_cache_restore(ngx_http_request_t *r, weir_entry_t *entry)
     }
 
     r->allow_ranges = (entry->status == NGX_HTTP_OK);
+    r->disable_not_modified = 0;
 
-    return NGX_OK;
+    return ngx_http_weir_cache_add_age(r, ngx_http_weir_cache_age(entry));
 }
 
 
@@ -255,22 +262,29 @@ ngx_http_weir_cache_add_age(ngx_http_request_t *r, time_t age)
 
 
 static ngx_int_t
-ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx, time_t ttl)
+ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 {
+    u_char              *p;
     ngx_str_t            value;
     ngx_http_request_t  *r;
 
     r = ctx->request;
 
-    value.data = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; detail=memory")
-                                      + NGX_TIME_T_LEN);
-    if (value.data == NULL) {
+    p = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; collapsed; detail=memory")
+                             + NGX_TIME_T_LEN);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    value.len = ngx_sprintf(value.data, "Weir; hit; ttl=%T; detail=%s", ttl,
-                            ctx->l2 ? "redis" : "memory")
-                - value.data;
+    value.data = p;
+
+    p = ngx_sprintf(p, "Weir; hit; ttl=%T%s; detail=%s",
+                    (time_t) ctx->entry.lifetime
+                    - ngx_http_weir_cache_age(&ctx->entry),
+                    ctx->collapsed ? "; collapsed" : "",
+                    ctx->l2 ? "redis" : "memory");
+
+    value.len = p - value.data;
 
     return ngx_http_weir_add_header(r, &ngx_http_weir_cache_status_name,
                                     &value)
@@ -279,7 +293,7 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx, time_t ttl)
 
 
 ngx_int_t
-ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 {
     u_char              *p;
     ngx_str_t            value;
@@ -290,40 +304,47 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx)
         ngx_string("miss"),          /* HIT */
         ngx_string("uri-miss"),
         ngx_string("vary-miss"),
-        ngx_string("stale"),
+        ngx_string("stale"),         /* EXPIRED */
         ngx_string("request"),
         ngx_string("bypass"),
-        ngx_string("method")
+        ngx_string("method"),
+        ngx_string("stale"),
+        ngx_string("stale")          /* REVALIDATED */
     };
 
     r = ctx->request;
 
-    p = ngx_pnalloc(r->pool, sizeof("Weir; fwd=vary-miss; fwd-status=;"
-                                    " stored; detail=redis-unavailable")
-                             + NGX_INT_T_LEN);
+    /* what Redis didn't tell is not known to be missing */
+
+    if (ctx->unavailable && detail == NULL) {
+        detail = "redis-unavailable";
+    }
+
+    p = ngx_pnalloc(r->pool, sizeof("Weir; fwd=vary-miss; fwd-status=; stored;"
+                                    " detail=") + NGX_INT_T_LEN
+                             + (detail ? ngx_strlen(detail) : 0));
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     value.data = p;
 
-    /* what Redis didn't tell is not known to be missing */
-
     p = ngx_sprintf(p, "Weir; fwd=%V",
-                    &reasons[ctx->unavailable ? NGX_HTTP_WEIR_CACHE_NONE
-                                              : ctx->status]);
+                    &reasons[ctx->unavailable
+                             && ctx->status == NGX_HTTP_WEIR_CACHE_MISS
+                             ? NGX_HTTP_WEIR_CACHE_NONE : ctx->status]);
 
-    if (r->upstream->headers_in.status_n) {
+    if (r->upstream && r->upstream->headers_in.status_n) {
         p = ngx_sprintf(p, "; fwd-status=%ui",
                         r->upstream->headers_in.status_n);
     }
 
-    if (ctx->storing) {
+    if (ctx->stored) {
         p = ngx_sprintf(p, "; stored");
     }
 
-    if (ctx->unavailable) {
-        p = ngx_sprintf(p, "; detail=redis-unavailable");
+    if (detail) {
+        p = ngx_sprintf(p, "; detail=%s", detail);
     }
 
     value.len = p - value.data;

@@ -14,6 +14,7 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
+#include "cache/ngx_http_weir_cache_flight.h"
 #include "cache/vary.h"
 #include "http/ngx_http_weir.h"
 #include "version/ngx_http_weir_version.h"
@@ -37,6 +38,16 @@ static void ngx_http_weir_cache_redis_handler(
 static ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_stale_at_once(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status);
+static ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_wait_handler(ngx_event_t *ev);
+static ngx_int_t ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_resume(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_error_page(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
@@ -60,19 +71,29 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
 
     if (ctx) {
 
-        if (ctx->waiting) {
+        if (ctx->waiting || ctx->wait.timer_set) {
             return NGX_AGAIN;
         }
 
-        return ctx->status == NGX_HTTP_WEIR_CACHE_NONE
-               ? ngx_http_weir_cache_decide_l2(ctx) : NGX_DECLINED;
+        if (ctx->status != NGX_HTTP_WEIR_CACHE_NONE) {
+            return NGX_DECLINED;
+        }
+
+        return ctx->l2 ? ngx_http_weir_cache_decide_l2(ctx)
+                       : ngx_http_weir_cache_find(ctx);
+    }
+
+    if (r != r->main || r->content_handler == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (r->error_page) {
+        return ngx_http_weir_cache_error_page(r);
     }
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
-    if (clcf->zone == NULL || r != r->main || r->error_page
-        || r->content_handler == NULL)
-    {
+    if (clcf->zone == NULL) {
         return NGX_DECLINED;
     }
 
@@ -125,6 +146,7 @@ ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
     ngx_memzero(ctx, sizeof(ngx_http_weir_cache_ctx_t));
     ctx->request = r;
     ctx->conf = clcf;
+    weir_cache_control_init(&ctx->request_cc);
 
     cln->handler = ngx_http_weir_cache_cleanup;
 
@@ -145,7 +167,26 @@ ngx_http_weir_cache_cleanup(void *data)
         ngx_http_weir_redis_cancel(&ctx->command);
     }
 
+    if (ctx->wait.timer_set) {
+        ngx_del_timer(&ctx->wait);
+    }
+
+    ngx_http_weir_cache_end_flight(ctx, 0);
+
     ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
+}
+
+
+void
+ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t uncacheable)
+{
+    if (ctx->flight) {
+        ngx_http_weir_cache_flight_end(ctx->conf->zone, ctx->flight,
+                                       ctx->flight_token, uncacheable);
+        ctx->flight = NULL;
+    }
 }
 
 
@@ -159,6 +200,13 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ctx->request_time = ngx_time();
 
     if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
+
+        if (ctx->have_stale
+            && ngx_http_weir_cache_make_conditional(ctx) != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
         return NGX_DECLINED;
     }
 
@@ -353,7 +401,7 @@ ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx)
     if (ctx->conf->l1) {
         rc = ngx_http_weir_cache_find_l1(ctx);
 
-        if (rc != NGX_DECLINED) {
+        if (rc != NGX_BUSY) {
             return rc;
         }
     }
@@ -363,7 +411,7 @@ ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* NGX_DECLINED: there is nothing that may be served. */
+/* NGX_BUSY: there is nothing that may be served. */
 
 static ngx_int_t
 ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
@@ -381,7 +429,7 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
                                                       : ctx->digest,
                                           pool, &ctx->pin);
         if (rc != NGX_OK) {
-            return NGX_DECLINED;
+            return NGX_BUSY;
         }
 
         data.data = (char *) ctx->pin.data;
@@ -396,10 +444,11 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
             rc = ngx_http_weir_cache_use(ctx);
 
-            if (rc != NGX_DECLINED) {
+            if (rc != NGX_BUSY) {
                 return rc;
             }
 
+            ngx_http_weir_cache_keep_stale(ctx);
             break;
         }
 
@@ -421,7 +470,7 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
 
-    return NGX_DECLINED;
+    return NGX_BUSY;
 }
 
 
@@ -460,6 +509,19 @@ ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->waiting = 1;
 
+    return ngx_http_weir_cache_park(ctx);
+}
+
+
+/* The request waits, and is dropped when its client leaves. */
+
+static ngx_int_t
+ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
     if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -472,23 +534,13 @@ ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
 
 
 static void
-ngx_http_weir_cache_redis_handler(ngx_http_weir_redis_command_t *cmd,
-    ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
+ngx_http_weir_cache_resume(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_connection_t           *c;
-    ngx_http_request_t         *r;
-    ngx_http_weir_cache_ctx_t  *ctx;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
 
-    ctx = cmd->data;
     r = ctx->request;
     c = r->connection;
-
-    ctx->waiting = 0;
-    ctx->reply = reply;
-
-    if (rc != NGX_OK) {
-        ctx->unavailable = 1;
-    }
 
     ngx_http_set_log_request(c->log, r);
 
@@ -497,6 +549,24 @@ ngx_http_weir_cache_redis_handler(ngx_http_weir_redis_command_t *cmd,
 
     ngx_http_core_run_phases(r);
     ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_weir_cache_redis_handler(ngx_http_weir_redis_command_t *cmd,
+    ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
+{
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = cmd->data;
+    ctx->waiting = 0;
+    ctx->reply = reply;
+
+    if (rc != NGX_OK) {
+        ctx->unavailable = 1;
+    }
+
+    ngx_http_weir_cache_resume(ctx);
 }
 
 
@@ -540,19 +610,37 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
 
     rc = ngx_http_weir_cache_use(ctx);
 
-    return rc == NGX_DECLINED ? ngx_http_weir_cache_miss(ctx) : rc;
+    if (rc == NGX_BUSY) {
+        ngx_http_weir_cache_keep_stale(ctx);
+        rc = ngx_http_weir_cache_miss(ctx);
+    }
+
+    return rc;
 }
 
 
-/* Serves ctx->entry, unless it is stale (NGX_DECLINED) or not wanted. */
+void
+ngx_http_weir_cache_freshness(weir_entry_t *entry,
+    weir_cache_freshness_t *freshness)
+{
+    freshness->initial_age = entry->initial_age;
+    freshness->lifetime = entry->lifetime;
+    freshness->stale_while_revalidate = entry->stale_while_revalidate;
+    freshness->stale_if_error = entry->stale_if_error;
+    freshness->must_revalidate = (entry->flags & WEIR_ENTRY_MUST_REVALIDATE)
+                                 != 0;
+    freshness->no_cache = (entry->flags & WEIR_ENTRY_NO_CACHE) != 0;
+}
+
+
+/* Serves ctx->entry, or goes on if it is not wanted; NGX_BUSY: it is stale. */
 
 static ngx_int_t
 ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_cache_freshness_t  freshness;
 
-    ngx_memzero(&freshness, sizeof(weir_cache_freshness_t));
-    freshness.lifetime = ctx->entry.lifetime;
+    ngx_http_weir_cache_freshness(&ctx->entry, &freshness);
 
     switch (weir_cache_use(&freshness, ngx_http_weir_cache_age(&ctx->entry),
                            &ctx->request_cc))
@@ -561,24 +649,245 @@ ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
         ctx->status = NGX_HTTP_WEIR_CACHE_HIT;
         return ngx_http_weir_cache_answer(ctx);
 
+    case WEIR_CACHE_ALLOWED_STALE:
+        ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
+        return ngx_http_weir_cache_answer(ctx);
+
     case WEIR_CACHE_STALE:
-        ctx->found_stale = 1;
-        return NGX_DECLINED;
+        return NGX_BUSY;
 
     default:
+        ngx_http_weir_cache_keep_stale(ctx);
         return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_REQUEST);
     }
 }
 
 
+/* ctx->entry is kept to be validated, or to be served when all else fails. */
+
+static void
+ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->have_stale && ctx->stale.stored >= ctx->entry.stored) {
+        return;
+    }
+
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
+
+    ctx->stale = ctx->entry;
+    ctx->have_stale = 1;
+
+    if (!ctx->l2) {
+        ctx->stale_pin = ctx->pin;
+        ctx->pin.node = NULL;
+    }
+}
+
+
+/* Neither level has anything fresh. */
+
 static ngx_int_t
 ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
 {
-    return ngx_http_weir_cache_forward(ctx, ctx->found_stale
-                                            ? NGX_HTTP_WEIR_CACHE_STALE
-                                            : ctx->varies
-                                            ? NGX_HTTP_WEIR_CACHE_VARY_MISS
-                                            : NGX_HTTP_WEIR_CACHE_MISS);
+    ngx_int_t                      rc;
+    ngx_http_weir_cache_status_e   status;
+
+    if (ctx->have_stale) {
+        rc = ngx_http_weir_cache_stale_at_once(ctx);
+
+        if (rc != NGX_BUSY) {
+            return rc;
+        }
+    }
+
+    status = ctx->have_stale ? NGX_HTTP_WEIR_CACHE_EXPIRED
+             : ctx->varies ? NGX_HTTP_WEIR_CACHE_VARY_MISS
+             : NGX_HTTP_WEIR_CACHE_MISS;
+
+    return ngx_http_weir_cache_fly(ctx, status);
+}
+
+
+/*
+ * stale-while-revalidate (RFC 5861 section 3): the stale response at once, and
+ * one refresh behind it.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t                 window;
+    weir_cache_freshness_t  freshness;
+
+    ngx_http_weir_cache_freshness(&ctx->stale, &freshness);
+
+    window = (ctx->conf->use_stale & NGX_HTTP_WEIR_CACHE_STALE_UPDATING)
+             ? INT64_MAX : freshness.stale_while_revalidate;
+
+    if (!weir_cache_may_be_stale(&freshness,
+                                 ngx_http_weir_cache_age(&ctx->stale), window)
+        || ctx->request_cc.max_age != -1 || ctx->request_cc.min_fresh != -1)
+    {
+        return NGX_BUSY;
+    }
+
+    ctx->flight = ctx->varies ? ctx->variant : ctx->digest;
+
+    if (ngx_http_weir_cache_flight_begin(ctx->conf->zone, ctx->flight,
+                                         ctx->conf->lock_timeout,
+                                         &ctx->flight_token)
+        != NGX_OK)
+    {
+        ctx->flight = NULL;
+
+    } else if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->entry = ctx->stale;
+    ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
+
+    return ngx_http_weir_cache_answer(ctx);
+}
+
+
+/* To the upstream, or behind somebody who is on the way there already. */
+
+static ngx_int_t
+ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    /* those whose answer would not be stored can help nobody */
+
+    if (r->method != NGX_HTTP_GET || r->headers_in.range
+        || r->headers_in.authorization || ctx->conf->lock_timeout == 0
+        || (ctx->request_cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED)))
+    {
+        return ngx_http_weir_cache_forward(ctx, status);
+    }
+
+    ctx->flight = ctx->varies ? ctx->variant : ctx->digest;
+
+    rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, ctx->flight,
+                                          ctx->conf->lock_timeout,
+                                          &ctx->flight_token);
+    if (rc != NGX_OK) {
+        ctx->flight = NULL;
+    }
+
+    if (rc == NGX_BUSY) {
+        return ngx_http_weir_cache_wait(ctx);
+    }
+
+    if (rc == NGX_OK && ctx->conf->l1) {
+
+        /* the last flight may have landed since the look-up */
+
+        rc = ngx_http_weir_cache_find_l1(ctx);
+
+        if (rc != NGX_BUSY) {
+
+            if (ctx->status == NGX_HTTP_WEIR_CACHE_HIT) {
+                ngx_http_weir_cache_end_flight(ctx, 0);
+            }
+
+            return rc;
+        }
+    }
+
+    return ngx_http_weir_cache_forward(ctx, status);
+}
+
+
+/*
+ * Looks again soon, and then less and less often; a flight that takes longer
+ * than weir_cache_lock_timeout is waited for no more.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (!ctx->collapsed) {
+        ctx->collapsed = 1;
+        ctx->wait_since = ngx_current_msec;
+        ctx->wait_next = 1;
+
+    } else if (ngx_current_msec - ctx->wait_since >= ctx->conf->lock_timeout) {
+        ctx->collapsed = 0;
+        return ngx_http_weir_cache_forward(ctx,
+                                           ctx->have_stale
+                                           ? NGX_HTTP_WEIR_CACHE_EXPIRED
+                                           : NGX_HTTP_WEIR_CACHE_MISS);
+    }
+
+    ctx->wait.handler = ngx_http_weir_cache_wait_handler;
+    ctx->wait.data = ctx;
+    ctx->wait.log = ctx->request->connection->log;
+
+    ngx_add_timer(&ctx->wait, ctx->wait_next);
+
+    ctx->wait_next = ngx_min(ctx->wait_next * 2, 50);
+
+    return ngx_http_weir_cache_park(ctx);
+}
+
+
+static void
+ngx_http_weir_cache_wait_handler(ngx_event_t *ev)
+{
+    ngx_http_weir_cache_ctx_t *ctx = ev->data;
+
+    /* from the beginning: the response may vary otherwise than the last one */
+
+    ctx->varies = 0;
+    ctx->l2 = 0;
+    ctx->reply = NULL;
+
+    ngx_http_weir_cache_resume(ctx);
+}
+
+
+/*
+ * An error_page has led away from the location whose cache has something stale
+ * for such a case.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_error_page(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_cache_cleanup) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (!ctx->have_stale || ctx->status == NGX_HTTP_WEIR_CACHE_STALE
+            || ngx_http_weir_cache_instead_of_error(ctx) == NULL)
+        {
+            return NGX_DECLINED;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_weir_cache_module);
+        ngx_http_clean_header(r);
+        r->err_status = 0;
+
+        ctx->entry = ctx->stale;
+        ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
+
+        return ngx_http_weir_cache_answer(ctx);
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -654,6 +963,29 @@ ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx)
                    && ngx_memcmp(entry->vary.data, ctx->vary.data,
                                  ctx->vary.len)
                       == 0));
+}
+
+
+weir_str_t
+ngx_http_weir_cache_entry_header(weir_entry_t *entry, const char *name)
+{
+    size_t      pos;
+    weir_str_t  n, value, wanted, none;
+
+    wanted.data = name;
+    wanted.len = ngx_strlen(name);
+    none.data = NULL;
+    none.len = 0;
+
+    pos = 0;
+
+    while (weir_entry_next_header(entry->headers, &pos, &n, &value)) {
+        if (weir_str_caseeq(n, wanted)) {
+            return value;
+        }
+    }
+
+    return none;
 }
 
 

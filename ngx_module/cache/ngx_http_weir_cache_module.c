@@ -30,6 +30,8 @@ static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
     ngx_http_weir_cache_main_conf_t *cmcf, ngx_str_t *name);
 static char *ngx_http_weir_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_weir_cache_control_headers(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_weir_cache_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_cache_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_cache_exit_process(ngx_cycle_t *cycle);
@@ -40,6 +42,24 @@ static ngx_conf_bitmask_t  ngx_http_weir_cache_ignore[] = {
     { ngx_string("Expires"), NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES },
     { ngx_string("Set-Cookie"), NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE },
     { ngx_string("Vary"), NGX_HTTP_WEIR_CACHE_IGNORE_VARY },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_bitmask_t  ngx_http_weir_cache_use_stale[] = {
+    { ngx_string("off"), NGX_CONF_BITMASK_SET },
+    { ngx_string("error"), NGX_HTTP_WEIR_CACHE_STALE_ERROR },
+    { ngx_string("timeout"), NGX_HTTP_WEIR_CACHE_STALE_TIMEOUT },
+    { ngx_string("updating"), NGX_HTTP_WEIR_CACHE_STALE_UPDATING },
+    { ngx_string("breaker"), NGX_HTTP_WEIR_CACHE_STALE_BREAKER },
+    { ngx_string("http_500"), NGX_HTTP_WEIR_CACHE_STALE_500 },
+    { ngx_string("http_502"), NGX_HTTP_WEIR_CACHE_STALE_502 },
+    { ngx_string("http_503"), NGX_HTTP_WEIR_CACHE_STALE_503 },
+    { ngx_string("http_504"), NGX_HTTP_WEIR_CACHE_STALE_504 },
+    { ngx_string("http_5xx"), NGX_HTTP_WEIR_CACHE_STALE_500
+                              |NGX_HTTP_WEIR_CACHE_STALE_502
+                              |NGX_HTTP_WEIR_CACHE_STALE_503
+                              |NGX_HTTP_WEIR_CACHE_STALE_504 },
     { ngx_null_string, 0 }
 };
 
@@ -109,6 +129,34 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       offsetof(ngx_http_weir_cache_loc_conf_t, min_uses),
       &ngx_http_weir_cache_min_uses },
 
+    { ngx_string("weir_cache_use_stale"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_conf_set_bitmask_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, use_stale),
+      &ngx_http_weir_cache_use_stale },
+
+    { ngx_string("weir_cache_keep"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, keep),
+      NULL },
+
+    { ngx_string("weir_cache_lock_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, lock_timeout),
+      NULL },
+
+    { ngx_string("weir_cache_control_headers"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_cache_control_headers,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("weir_cache_ignore_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_conf_set_bitmask_slot,
@@ -151,6 +199,14 @@ ngx_module_t  ngx_http_weir_cache_module = {
 };
 
 
+static ngx_str_t  ngx_http_weir_cache_cdn_cache_control =
+                                            ngx_string("CDN-Cache-Control");
+
+static ngx_array_t  ngx_http_weir_cache_targeted = {
+    &ngx_http_weir_cache_cdn_cache_control, 1, sizeof(ngx_str_t), 1, NULL
+};
+
+
 static ngx_str_t  ngx_http_weir_cache_default_key =
                                      ngx_string("$scheme$host$request_uri");
 
@@ -167,10 +223,12 @@ ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
         ngx_string("HIT"),
         ngx_string("MISS"),
         ngx_string("MISS"),          /* VARY_MISS */
-        ngx_string("EXPIRED"),       /* STALE */
+        ngx_string("EXPIRED"),
         ngx_string("BYPASS"),        /* REQUEST */
         ngx_string("BYPASS"),
-        ngx_string("BYPASS")         /* METHOD */
+        ngx_string("BYPASS"),        /* METHOD */
+        ngx_string("STALE"),
+        ngx_string("REVALIDATED")
     };
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
@@ -254,6 +312,9 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
     clcf->no_store = NGX_CONF_UNSET_PTR;
     clcf->max_size = NGX_CONF_UNSET_SIZE;
     clcf->min_uses = NGX_CONF_UNSET_UINT;
+    clcf->keep = NGX_CONF_UNSET;
+    clcf->lock_timeout = NGX_CONF_UNSET_MSEC;
+    clcf->targeted = NGX_CONF_UNSET_PTR;
 
     return clcf;
 }
@@ -273,6 +334,12 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_uint_value(conf->min_uses, prev->min_uses, 1);
+    ngx_conf_merge_bitmask_value(conf->use_stale, prev->use_stale,
+                                 NGX_CONF_BITMASK_SET);
+    ngx_conf_merge_value(conf->keep, prev->keep, 600);
+    ngx_conf_merge_msec_value(conf->lock_timeout, prev->lock_timeout, 5000);
+    ngx_conf_merge_ptr_value(conf->targeted, prev->targeted,
+                             &ngx_http_weir_cache_targeted);
     ngx_conf_merge_ptr_value(conf->valid, prev->valid, NULL);
     ngx_conf_merge_ptr_value(conf->bypass, prev->bypass, NULL);
     ngx_conf_merge_ptr_value(conf->no_store, prev->no_store, NULL);
@@ -520,6 +587,45 @@ ngx_http_weir_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         v->status = status;
         v->valid = valid;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_cache_control_headers(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_str_t   *value, *name;
+    ngx_uint_t   i;
+
+    if (clcf->targeted != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        clcf->targeted = NULL;
+        return NGX_CONF_OK;
+    }
+
+    clcf->targeted = ngx_array_create(cf->pool, cf->args->nelts,
+                                      sizeof(ngx_str_t));
+    if (clcf->targeted == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        name = ngx_array_push(clcf->targeted);
+        if (name == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *name = value[i];
     }
 
     return NGX_CONF_OK;

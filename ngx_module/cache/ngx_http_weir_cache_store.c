@@ -19,20 +19,36 @@
 
 #define NGX_HTTP_WEIR_CACHE_BUF_MIN  4096
 
+/* the header lines that are read, and where two of them stand */
+#define NGX_HTTP_WEIR_CACHE_LINES  8
+#define NGX_HTTP_WEIR_CACHE_DATE   2
+#define NGX_HTTP_WEIR_CACHE_AGE    3
+
 /* Seconds, so that a short-lived variant does not hide the others. */
 #define NGX_HTTP_WEIR_CACHE_POINTER_TTL  3600
 
 
 static ngx_int_t ngx_http_weir_cache_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_revalidated(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_array_t *ngx_http_weir_cache_response_lines(
+    ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name);
+static void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_read_response(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_response_t *response,
     weir_cache_control_t *cc);
+static ngx_int_t ngx_http_weir_cache_read_targeted(
+    ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc);
+static time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_freshness_t *freshness);
 static time_t ngx_http_weir_cache_date(ngx_array_t *lines);
 static ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
 static ngx_uint_t ngx_http_weir_cache_keeps(ngx_table_elt_t *h,
     weir_str_t *dropped, ngx_uint_t ndropped);
+static ngx_uint_t ngx_http_weir_cache_describes_body(ngx_table_elt_t *h);
 static ngx_int_t ngx_http_weir_cache_put_headers(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc,
     weir_str_t *headers);
@@ -40,6 +56,9 @@ static ngx_int_t ngx_http_weir_cache_room(ngx_http_weir_cache_ctx_t *ctx,
     size_t len);
 static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_int_t ngx_http_weir_cache_replace_body(
+    ngx_http_weir_cache_ctx_t *ctx, ngx_chain_t *in);
+static ngx_uint_t ngx_http_weir_cache_consume(ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx,
     ngx_buf_t *b);
 static void ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx,
@@ -68,28 +87,64 @@ ngx_http_weir_cache_init_filters(void)
 static ngx_int_t
 ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 {
+    char                       *detail;
+    ngx_int_t                   rc;
+    ngx_uint_t                  genuine;
     ngx_http_weir_cache_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
-    if (ctx == NULL || ctx->status == NGX_HTTP_WEIR_CACHE_HIT
-        || r->upstream == NULL)
+    if (ctx == NULL || ctx->status == NGX_HTTP_WEIR_CACHE_NONE
+        || ctx->status == NGX_HTTP_WEIR_CACHE_HIT
+        || ctx->status == NGX_HTTP_WEIR_CACHE_STALE)
     {
         return ngx_http_next_header_filter(r);
     }
 
-    /* a page of nginx's own, though an upstream was asked, is not kept */
+    /* a page of nginx's own, though an upstream was asked, is not its answer */
 
-    if (r->upstream->headers_in.status_n == r->headers_out.status
-        && r->method == NGX_HTTP_GET
-        && ctx->key.len
-        && ngx_http_weir_cache_prepare(ctx) == NGX_ERROR)
+    genuine = (r->upstream
+               && r->upstream->headers_in.status_n == r->headers_out.status);
+    detail = NULL;
+
+    if (ctx->conditional) {
+        r->headers_in.headers = ctx->headers_in;
+    }
+
+    if (genuine && ctx->conditional
+        && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
+    {
+        rc = ngx_http_weir_cache_revalidated(ctx);
+
+    } else {
+        detail = ctx->have_stale && !ctx->background
+                 ? ngx_http_weir_cache_instead_of_error(ctx) : NULL;
+
+        rc = detail ? ngx_http_weir_cache_replace(ctx)
+                    : genuine && r->method == NGX_HTTP_GET && ctx->key.len
+                    ? ngx_http_weir_cache_prepare(ctx) : NGX_DECLINED;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (!ctx->storing && !ctx->stored) {
+        ngx_http_weir_cache_end_flight(ctx, 1);
+    }
+
+    if (ctx->background) {
+        return NGX_OK;
+    }
+
+    if ((r->upstream || detail)
+        && ngx_http_weir_cache_forwarded(ctx, detail) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (ngx_http_weir_cache_forwarded(ctx) != NGX_OK) {
-        return NGX_ERROR;
+    if (detail) {
+        ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
     }
 
     /* these have no body, and so no last buffer */
@@ -101,6 +156,72 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* The answer becomes ctx->stale; what comes as a body is thrown away. */
+
+static ngx_int_t
+ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ctx->entry = ctx->stale;
+    ctx->replacing = 1;
+
+    ngx_http_clean_header(r);
+    r->err_status = 0;
+
+    return ngx_http_weir_cache_restore(ctx);
+}
+
+
+/*
+ * 304 for the stored response: its header lines are renewed by those of the 304
+ * (RFC 9111 section 3.2), it is stored again as if it had just come, and is the
+ * answer.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    weir_str_t  data;
+    ngx_uint_t  status;
+
+    status = ctx->status;
+
+    ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
+
+    rc = ngx_http_weir_cache_prepare(ctx);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        /* it may be used this once, and not be kept */
+        ngx_http_weir_cache_drop(ctx);
+        ctx->status = status;
+        return ngx_http_weir_cache_replace(ctx);
+    }
+
+    ngx_memcpy(ctx->buf + ctx->len, ctx->stale.body.data,
+               ctx->stale.body.len);
+    ctx->len += ctx->stale.body.len;
+
+    data.data = (char *) ctx->buf;
+    data.len = ctx->len;
+
+    ngx_http_weir_cache_store(ctx);
+
+    if (weir_entry_view(data, &ctx->stale) != NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_cache_replace(ctx);
 }
 
 
@@ -136,6 +257,10 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
         reason = "not used often enough";
     }
 
+    if (reason == NULL && ngx_http_weir_cache_ttl(ctx, &freshness) <= 0) {
+        reason = "no time to keep it";
+    }
+
     if (reason == NULL
         && r->headers_out.content_length_n > (off_t) ctx->conf->max_size)
     {
@@ -152,6 +277,78 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
+/*
+ * How long Redis keeps the entry: while it is fresh, while it may be served
+ * stale, and for weir_cache_keep if it can be validated.
+ */
+
+static time_t
+ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_freshness_t *freshness)
+{
+    int64_t  fresh, after;
+
+    fresh = freshness->lifetime - freshness->initial_age;
+    after = ngx_max(freshness->stale_while_revalidate,
+                    freshness->stale_if_error);
+
+    if ((ctx->validator || ctx->conf->use_stale & ~NGX_CONF_BITMASK_SET)
+        && after < (int64_t) ctx->conf->keep)
+    {
+        after = ctx->conf->keep;
+    }
+
+    return ngx_max(fresh, 0) + after;
+}
+
+
+/*
+ * All lines of a header of the upstream's response; of a 304 that doesn't have
+ * it, what is stored.
+ */
+
+static ngx_array_t *
+ngx_http_weir_cache_response_lines(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *name)
+{
+    size_t               pos;
+    weir_str_t           n, value, wanted, *line;
+    ngx_array_t         *lines;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
+                                      name);
+
+    if (lines == NULL || lines->nelts
+        || ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED)
+    {
+        return lines;
+    }
+
+    wanted.data = (char *) name->data;
+    wanted.len = name->len;
+    pos = 0;
+
+    while (weir_entry_next_header(ctx->stale.headers, &pos, &n, &value)) {
+
+        if (!weir_str_caseeq(n, wanted)) {
+            continue;
+        }
+
+        line = ngx_array_push(lines);
+        if (line == NULL) {
+            return NULL;
+        }
+
+        *line = value;
+    }
+
+    return lines;
+}
+
+
 /* What the upstream's header says to a cache. */
 
 static ngx_int_t
@@ -161,9 +358,9 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     u_char               *buf;
     size_t                len;
     weir_str_t           *line;
+    ngx_int_t             rc;
     ngx_uint_t            i, ignore;
-    ngx_list_t           *headers;
-    ngx_array_t          *lines[6];
+    ngx_array_t          *lines[NGX_HTTP_WEIR_CACHE_LINES];
     ngx_http_request_t   *r;
 
     static ngx_str_t  names[] = {
@@ -172,42 +369,69 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         ngx_string("Date"),
         ngx_string("Age"),
         ngx_string("Set-Cookie"),
-        ngx_string("Vary")
+        ngx_string("Vary"),
+        ngx_string("ETag"),
+        ngx_string("Last-Modified")
     };
 
     r = ctx->request;
     ignore = ctx->conf->ignore;
-    headers = &r->upstream->headers_in.headers;
 
-    for (i = 0; i < 6; i++) {
-        lines[i] = ngx_http_weir_cache_lines(r, headers, &names[i]);
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_LINES; i++) {
+
+        /* how old the stored response was is not news of the 304 */
+
+        lines[i] = (i == NGX_HTTP_WEIR_CACHE_DATE || i == NGX_HTTP_WEIR_CACHE_AGE)
+                   ? ngx_http_weir_cache_lines(r,
+                                      &r->upstream->headers_in.headers,
+                                      &names[i])
+                   : ngx_http_weir_cache_response_lines(ctx, &names[i]);
+
         if (lines[i] == NULL) {
             return NGX_ERROR;
         }
     }
 
     ngx_memzero(response, sizeof(weir_cache_response_t));
-    weir_cache_control_init(cc);
 
-    if (!(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_CACHE_CONTROL)) {
-        line = lines[0]->elts;
+    response->cc = cc;
+    response->status = ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED
+                       ? ctx->stale.status : r->headers_out.status;
+    response->expires = WEIR_DATE_ABSENT;
 
-        for (i = 0; i < lines[0]->nelts; i++) {
-            (void) weir_cache_control_parse(cc, line[i]);
+    rc = ngx_http_weir_cache_read_targeted(ctx, cc);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        weir_cache_control_init(cc);
+
+        if (!(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_CACHE_CONTROL)) {
+            line = lines[0]->elts;
+
+            for (i = 0; i < lines[0]->nelts; i++) {
+                (void) weir_cache_control_parse(cc, line[i]);
+            }
+        }
+
+        if (!(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES)) {
+            response->expires = ngx_http_weir_cache_date(lines[1]);
         }
     }
 
-    response->status = r->headers_out.status;
-    response->cc = cc;
-    response->expires = (ignore & NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES)
-                        ? WEIR_DATE_ABSENT : ngx_http_weir_cache_date(lines[1]);
-    response->date = ngx_http_weir_cache_date(lines[2]);
+    response->date = ngx_http_weir_cache_date(
+                                        lines[NGX_HTTP_WEIR_CACHE_DATE]);
     response->age = -1;
 
-    if (lines[3]->nelts) {
-        line = lines[3]->elts;
+    if (lines[NGX_HTTP_WEIR_CACHE_AGE]->nelts) {
+        line = lines[NGX_HTTP_WEIR_CACHE_AGE]->elts;
         response->age = weir_cache_delta_seconds(line[0]);
     }
+
+    response->validator = lines[6]->nelts || lines[7]->nelts;
+    ctx->validator = response->validator;
 
     response->set_cookie = lines[4]->nelts != 0
                           && !(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE);
@@ -233,7 +457,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
 
     if (ctx->conf->valid) {
         response->valid = ngx_http_file_cache_valid(ctx->conf->valid,
-                                                    r->headers_out.status);
+                                                    response->status);
         if (response->valid == 0) {
             response->valid = -1;
         }
@@ -246,6 +470,43 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     response->response_time = ngx_time();
 
     return NGX_OK;
+}
+
+
+/*
+ * The first targeted field that is there and valid takes the place of
+ * Cache-Control and Expires (RFC 9213 section 2.2).  NGX_DECLINED: none is.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_read_targeted(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_control_t *cc)
+{
+    ngx_str_t    *names;
+    ngx_uint_t    i;
+    ngx_array_t  *lines;
+
+    if (ctx->conf->targeted == NULL
+        || (ctx->conf->ignore & NGX_HTTP_WEIR_CACHE_IGNORE_CACHE_CONTROL))
+    {
+        return NGX_DECLINED;
+    }
+
+    names = ctx->conf->targeted->elts;
+
+    for (i = 0; i < ctx->conf->targeted->nelts; i++) {
+
+        lines = ngx_http_weir_cache_response_lines(ctx, &names[i]);
+        if (lines == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (weir_cache_control_parse_targeted(cc, lines->elts, lines->nelts)) {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -272,6 +533,7 @@ static ngx_int_t
 ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc)
 {
+    size_t               body_len;
     ngx_time_t          *tp;
     weir_entry_t         entry;
     ngx_http_request_t  *r;
@@ -299,7 +561,20 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
         entry.flags |= WEIR_ENTRY_MUST_REVALIDATE;
     }
 
+    if (freshness->no_cache) {
+        entry.flags |= WEIR_ENTRY_NO_CACHE;
+    }
+
     entry.status = r->headers_out.status;
+    body_len = r->headers_out.content_length_n >= 0
+               ? (size_t) r->headers_out.content_length_n
+               : NGX_HTTP_WEIR_CACHE_BUF_MIN;
+
+    if (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED) {
+        entry.status = ctx->stale.status;
+        body_len = ctx->stale.body.len;
+    }
+
     entry.stored = (int64_t) tp->sec * 1000 + tp->msec;
     entry.initial_age = freshness->initial_age;
     entry.lifetime = freshness->lifetime;
@@ -308,12 +583,10 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     entry.key.data = (char *) ctx->key.data;
     entry.key.len = ctx->key.len;
 
-    ctx->ttl = freshness->lifetime - freshness->initial_age;
+    ctx->ttl = ngx_http_weir_cache_ttl(ctx, freshness);
     ctx->head_len = weir_entry_head_size(&entry);
     ctx->len = ctx->head_len;
-    ctx->size = ctx->head_len + (r->headers_out.content_length_n >= 0
-                                 ? (size_t) r->headers_out.content_length_n
-                                 : NGX_HTTP_WEIR_CACHE_BUF_MIN);
+    ctx->size = ctx->head_len + body_len;
 
     ctx->buf = ngx_palloc(r->pool, ctx->size);
     if (ctx->buf == NULL) {
@@ -323,6 +596,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     (void) weir_entry_begin((char *) ctx->buf, &entry);
 
     ctx->storing = 1;
+    ctx->stored = 1;
 
     return NGX_OK;
 }
@@ -382,6 +656,33 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
 }
 
 
+/* What a 304 may not change, as the body stays as it is (section 3.2). */
+
+static ngx_uint_t
+ngx_http_weir_cache_describes_body(ngx_table_elt_t *h)
+{
+    ngx_uint_t  i;
+    weir_str_t  name;
+
+    static weir_str_t  names[] = {
+        { "Content-Encoding", 16 },
+        { "Content-Range", 13 },
+        { "Content-Type", 12 }
+    };
+
+    name.data = (char *) h->key.data;
+    name.len = h->key.len;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (weir_str_caseeq(names[i], name)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /*
  * The header block: Content-Type, the upstream's Date, and the list as the
  * upstream module has prepared it (proxy_hide_header, proxy_redirect).
@@ -392,10 +693,11 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_control_t *cc, weir_str_t *headers)
 {
     char                *p;
-    size_t               len;
+    size_t               len, pos;
     weir_str_t           name[WEIR_ENTRY_HEADERS_MAX];
     weir_str_t           value[WEIR_ENTRY_HEADERS_MAX], *line, *dropped;
-    ngx_uint_t           i, n, ndropped;
+    weir_str_t           stored, line_value;
+    ngx_uint_t           i, n, ndropped, renewed;
     ngx_array_t         *lines, *dates;
     ngx_list_part_t     *part;
     ngx_table_elt_t     *h;
@@ -430,7 +732,9 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     n = 0;
     len = 0;
 
-    if (r->headers_out.content_type.len) {
+    if (r->headers_out.content_type.len
+        && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED)
+    {
         name[n] = WEIR_STR("Content-Type");
         value[n].data = (char *) r->headers_out.content_type.data;
         value[n].len = r->headers_out.content_type.len;
@@ -448,7 +752,10 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (!ngx_http_weir_cache_keeps(&h[i], dropped, ndropped)) {
+            if (!ngx_http_weir_cache_keeps(&h[i], dropped, ndropped)
+                || (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED
+                    && ngx_http_weir_cache_describes_body(&h[i])))
+            {
                 continue;
             }
 
@@ -461,6 +768,35 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
             value[n].data = (char *) h[i].value.data;
             value[n].len = h[i].value.len;
             n++;
+        }
+    }
+
+    if (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED) {
+
+        /* the 304's lines take the place of those of the same name */
+
+        renewed = n;
+        pos = 0;
+
+        while (weir_entry_next_header(ctx->stale.headers, &pos, &stored,
+                                      &line_value))
+        {
+            for (i = 0; i < renewed; i++) {
+                if (weir_str_caseeq(name[i], stored)) {
+                    break;
+                }
+            }
+
+            if (i < renewed) {
+                continue;
+            }
+
+            if (n == WEIR_ENTRY_HEADERS_MAX) {
+                return NGX_DECLINED;
+            }
+
+            name[n] = stored;
+            value[n++] = line_value;
         }
     }
 
@@ -492,8 +828,14 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
-    if (ctx == NULL || !ctx->storing) {
+    if (ctx == NULL
+        || (!ctx->storing && !ctx->replacing && !ctx->background))
+    {
         return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ctx->replacing) {
+        return ngx_http_weir_cache_replace_body(ctx, in);
     }
 
     for (cl = in; cl && ctx->storing; cl = cl->next) {
@@ -502,12 +844,63 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             return NGX_ERROR;
         }
 
-        if (cl->buf->last_buf && ctx->storing) {
+        /* a subrequest's last buffer is none of the response's */
+
+        if ((cl->buf->last_buf
+             || (ctx->background && cl->buf->last_in_chain
+                 && ngx_buf_special(cl->buf)))
+            && ctx->storing)
+        {
             ngx_http_weir_cache_store(ctx);
         }
     }
 
+    if (ctx->background) {
+        ngx_http_weir_cache_consume(in);
+        return NGX_OK;
+    }
+
     return ngx_http_next_body_filter(r, in);
+}
+
+
+/* The upstream's body, or nginx's page, is swallowed; at its end the entry's. */
+
+static ngx_int_t
+ngx_http_weir_cache_replace_body(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_chain_t *in)
+{
+    ngx_chain_t  *out;
+
+    if (!ngx_http_weir_cache_consume(in) || ctx->background) {
+        return NGX_OK;
+    }
+
+    ctx->replacing = 0;
+
+    out = ngx_http_weir_cache_body(ctx);
+
+    return out ? ngx_http_next_body_filter(ctx->request, out) : NGX_ERROR;
+}
+
+
+/* Marks buffers as sent; whether the last one was among them. */
+
+static ngx_uint_t
+ngx_http_weir_cache_consume(ngx_chain_t *in)
+{
+    ngx_uint_t    last;
+    ngx_chain_t  *cl;
+
+    last = 0;
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+        last |= cl->buf->last_buf;
+    }
+
+    return last;
 }
 
 
@@ -587,6 +980,8 @@ ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
 
     ctx->buf = NULL;
     ctx->storing = 0;
+
+    ngx_http_weir_cache_end_flight(ctx, 1);
 }
 
 
@@ -597,7 +992,8 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     length = ctx->request->upstream->headers_in.content_length_n;
 
-    if (length >= 0 && (off_t) (ctx->len - ctx->head_len) != length) {
+    if (length >= 0 && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
+        && (off_t) (ctx->len - ctx->head_len) != length) {
         ngx_http_weir_cache_abandon(ctx, "not as long as its Content-Length");
         return;
     }
@@ -615,10 +1011,44 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
                                 ctx->ttl);
     }
 
-    (void) ngx_pfree(ctx->request->pool, ctx->buf);
-
-    ctx->buf = NULL;
     ctx->storing = 0;
+
+    ngx_http_weir_cache_end_flight(ctx, 0);
+
+    if (ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED) {
+        (void) ngx_pfree(ctx->request->pool, ctx->buf);
+        ctx->buf = NULL;
+    }
+}
+
+
+/* Out of both levels. */
+
+static void
+ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char                         *digest;
+    ngx_str_t                       argv[2];
+    ngx_http_weir_redis_command_t   cmd;
+
+    digest = ctx->varies ? ctx->variant : ctx->digest;
+
+    ngx_http_weir_cache_zone_remove(ctx->conf->zone, digest);
+
+    if (ctx->conf->zone->redis == NULL) {
+        return;
+    }
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = ctx->request->connection->log;
+
+    ngx_str_set(&argv[0], "DEL");
+    argv[1] = ngx_http_weir_cache_redis_key(ctx, digest);
+
+    if (argv[1].data) {
+        (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd, 2,
+                                           argv);
+    }
 }
 
 

@@ -4,6 +4,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/ngx_http_weir_cache_flight.h"
 #include "cache/ngx_http_weir_cache_zone.h"
 
 
@@ -56,17 +57,18 @@ struct ngx_http_weir_cache_sh_s {
     size_t                         small_bytes;
     ngx_uint_t                     entries;
 
+    void                          *flights;
+    ngx_uint_t                     nflights;
+    uint64_t                       token;      /* the last that was given out */
+
     ngx_uint_t                     nworkers;
     ngx_http_weir_cache_worker_t   workers[];
 };
 
 
-static void ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone);
-static void ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
     weir_arena_extent_t *extents, size_t n);
-static ngx_uint_t ngx_http_weir_cache_zone_dead(ngx_pid_t pid);
 static void ngx_http_weir_cache_zone_reap(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_unpin_all(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_worker_t *worker);
@@ -137,7 +139,13 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     sh->buckets = ngx_slab_calloc(shpool, buckets * sizeof(void *));
     sh->misses = ngx_slab_calloc(shpool, buckets * sizeof(uint32_t));
 
-    if (sh->buckets == NULL || sh->misses == NULL) {
+    /* and a flight for every eighth */
+
+    sh->nflights = buckets / 8;
+    sh->flights = ngx_slab_calloc(shpool,
+                              ngx_http_weir_cache_flight_size(sh->nflights));
+
+    if (sh->buckets == NULL || sh->misses == NULL || sh->flights == NULL) {
         goto failed;
     }
 
@@ -241,7 +249,7 @@ ngx_http_weir_cache_zone_exit_worker(ngx_http_weir_cache_zone_t *zone)
 }
 
 
-static void
+void
 ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone)
 {
     ngx_shmtx_lock(&zone->shpool->mutex);
@@ -255,7 +263,7 @@ ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone)
 }
 
 
-static void
+void
 ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone)
 {
     ngx_memory_barrier();
@@ -320,6 +328,7 @@ ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone)
     }
 
     ngx_http_weir_cache_zone_clear(sh, zone->extents, n);
+    ngx_http_weir_cache_flight_reset(sh->flights, sh->nflights);
 
     sh->counters.recovered++;
 
@@ -329,7 +338,7 @@ ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_weir_cache_zone_dead(ngx_pid_t pid)
 {
     return kill(pid, 0) == -1 && ngx_errno == ESRCH;
@@ -789,6 +798,23 @@ ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone, u_char *digest)
     miss = *ngx_http_weir_cache_zone_miss(zone->sh, digest, &mark);
 
     return (miss & 0xffffff00) == mark ? miss & 0xff : 0;
+}
+
+
+void *
+ngx_http_weir_cache_zone_flights(ngx_http_weir_cache_zone_t *zone,
+    ngx_uint_t *n)
+{
+    *n = zone->sh->nflights;
+
+    return zone->sh->flights;
+}
+
+
+uint64_t
+ngx_http_weir_cache_zone_token(ngx_http_weir_cache_zone_t *zone)
+{
+    return ++zone->sh->token;
 }
 
 

@@ -129,6 +129,24 @@ void ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
 ngx_uint_t ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone,
     u_char *digest);
 
+/*
+ * For the other files that keep something in the zone: its mutex, which must be
+ * held for all that follows, and which is never held across a call of theirs.
+ */
+void ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone);
+void ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone);
+
+/* The flights' memory, and how many there are. */
+void *ngx_http_weir_cache_zone_flights(ngx_http_weir_cache_zone_t *zone,
+    ngx_uint_t *n);
+
+/* A number that was never given out before. */
+uint64_t ngx_http_weir_cache_zone_token(ngx_http_weir_cache_zone_t *zone);
+
+/* Whether there is no such process any more; needs no mutex. */
+ngx_uint_t ngx_http_weir_cache_zone_dead(ngx_pid_t pid);
+
+
 ngx_http_weir_cache_counters_t *ngx_http_weir_cache_zone_counters(
     ngx_http_weir_cache_zone_t *zone);
 

@@ -81,9 +81,6 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r,
     if (cc->flags & WEIR_CC_PRIVATE)
         return "private";
 
-    if (cc->flags & WEIR_CC_NO_CACHE)
-        return "no-cache";
-
     /* section 3.5 */
     if (r->authorization && cc->s_maxage == -1 &&
         (cc->flags & (WEIR_CC_PUBLIC | WEIR_CC_MUST_REVALIDATE)) == 0)
@@ -96,8 +93,13 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r,
         return "vary *";
 
     f->lifetime = freshness_lifetime(r);
-    if (f->lifetime == -1)
-        return "no lifetime";
+    f->no_cache = (cc->flags & WEIR_CC_NO_CACHE) != 0;
+
+    if (f->lifetime == -1) {
+        if (!f->no_cache)
+            return "no lifetime";
+        f->lifetime = 0;
+    }
 
     f->initial_age = initial_age(r);
     f->stale_while_revalidate = max64(0, cc->stale_while_revalidate);
@@ -108,7 +110,14 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r,
         (cc->flags & (WEIR_CC_MUST_REVALIDATE | WEIR_CC_PROXY_REVALIDATE)) != 0 ||
         cc->s_maxage != -1;
 
-    if (f->lifetime <= f->initial_age)
+    if (r->validator)
+        return NULL;
+
+    if (f->no_cache)
+        return "no-cache";
+
+    if (f->lifetime <= f->initial_age && (f->must_revalidate || (f->stale_while_revalidate == 0 &&
+                                                                  f->stale_if_error == 0)))
         return "expired";
 
     return NULL;
@@ -120,16 +129,27 @@ weir_cache_use_t weir_cache_use(const weir_cache_freshness_t *f, int64_t age,
     int64_t left = f->lifetime - age;
 
     if (request->flags & WEIR_CC_NO_CACHE)
-        return WEIR_CACHE_REFUSED_BY_REQUEST;
+        return WEIR_CACHE_REFUSED;
 
-    if (left <= 0)
+    if (f->no_cache)
         return WEIR_CACHE_STALE;
 
     if (request->max_age != -1 && age > request->max_age)
-        return WEIR_CACHE_REFUSED_BY_REQUEST;
+        return WEIR_CACHE_REFUSED;
 
     if (request->min_fresh != -1 && left < request->min_fresh)
-        return WEIR_CACHE_REFUSED_BY_REQUEST;
+        return WEIR_CACHE_REFUSED;
 
-    return WEIR_CACHE_FRESH;
+    if (left > 0)
+        return WEIR_CACHE_FRESH;
+
+    if (request->max_stale != -1 && !f->must_revalidate && -left <= request->max_stale)
+        return WEIR_CACHE_ALLOWED_STALE;
+
+    return WEIR_CACHE_STALE;
+}
+
+bool weir_cache_may_be_stale(const weir_cache_freshness_t *f, int64_t age, int64_t window)
+{
+    return !f->no_cache && !f->must_revalidate && age - f->lifetime < window;
 }

@@ -26,6 +26,7 @@ typedef struct {
     int64_t date;                   /* or WEIR_DATE_* */
     int64_t age;                    /* value of Age; -1 when absent or malformed */
     int64_t valid;                  /* weir_cache_valid for the status; -1 when there is none */
+    bool validator;                 /* it has an ETag or a Last-Modified */
     bool set_cookie;                /* Set-Cookie that the operator has not said to ignore */
     bool vary_any;                  /* Vary names "*" */
     bool authorization;             /* the request has Authorization */
@@ -40,20 +41,23 @@ typedef struct {
     int64_t stale_while_revalidate;
     int64_t stale_if_error;
     bool must_revalidate; /* never stale: must-revalidate, proxy-revalidate, s-maxage */
+    bool no_cache;        /* never without validation (section 5.2.2.4) */
 } weir_cache_freshness_t;
 
 /*
  * Decides about storing (section 3).  Returns NULL when the response may be
  * stored, with *freshness filled in; otherwise the reason in a few words, a
- * constant string.  A response that is never fresh is not worth storing.
+ * constant string.  A response that is never fresh is worth storing when it can
+ * be validated or may be served stale.
  */
 const char *weir_cache_refuses_storing(const weir_cache_response_t *response,
                                        weir_cache_freshness_t *freshness);
 
 typedef enum {
     WEIR_CACHE_FRESH = 0,
-    WEIR_CACHE_STALE,             /* its lifetime has passed, or was cut short by the request */
-    WEIR_CACHE_REFUSED_BY_REQUEST /* the request's directives want the origin asked */
+    WEIR_CACHE_STALE,   /* its lifetime has passed, or it says no-cache */
+    WEIR_CACHE_REFUSED, /* the request's directives want the origin asked */
+    WEIR_CACHE_ALLOWED_STALE /* stale, but by no more than the request's max-stale */
 } weir_cache_use_t;
 
 /*
@@ -62,5 +66,13 @@ typedef enum {
  */
 weir_cache_use_t weir_cache_use(const weir_cache_freshness_t *freshness, int64_t age,
                                 const weir_cache_control_t *request);
+
+/*
+ * Whether the response may be served stale for a reason that the response or
+ * the operator allows for window seconds after its lifetime (RFC 9111 section
+ * 4.2.4); what must be validated never is.
+ */
+bool weir_cache_may_be_stale(const weir_cache_freshness_t *freshness, int64_t age,
+                             int64_t window);
 
 #endif

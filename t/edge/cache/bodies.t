@@ -55,7 +55,7 @@ start_upstream(sub {
 });
 
 start_edge('weir_cache_zone bodies 1m redis=main;', <<'SERVER');
-    weir_cache bodies;
+    weir_cache bodies l1=off;
     weir_cache_max_size 30000;
     proxy_http_version 1.1;
     proxy_set_header Connection "";

@@ -17,7 +17,7 @@ start_upstream(sub {
 });
 
 start_edge('weir_cache_zone corrupt 1m redis=main;', <<'SERVER');
-    weir_cache corrupt;
+    weir_cache corrupt l1=off;
     location / { proxy_pass http://UPSTREAM; }
 SERVER
 
@@ -36,15 +36,15 @@ my @damages = (
     ['a foreign value', sub { redis('SET', $_[0], 'hello, this is somebody else') }, 'too short'],
     ['a long foreign value', sub { redis('SET', $_[0], 'x' x 100_000) }, 'no cache entry'],
     ['an empty value', sub { redis('SET', $_[0], '') }, 'too short'],
-    ['an entry of another version', sub { redis('SETRANGE', $_[0], 7, "\x02") }, 'another version'],
+    ['an entry of another version', sub { redis('SETRANGE', $_[0], 7, "\xff") }, 'another version'],
     ['a truncated entry', sub { my $v = redis('GET', $_[0]); redis('SET', $_[0], substr $v, 0, -1) }, 'wrong size'],
     ['the beginning of an entry', sub { my $v = redis('GET', $_[0]); redis('SET', $_[0], substr $v, 0, 100) }, 'wrong size'],
     ['an entry with more behind it', sub { redis('APPEND', $_[0], 'x') }, 'wrong size'],
     ['a hole behind the entry', sub { redis('SETRANGE', $_[0], 1000, 'x') }, 'wrong size'],
     ['a byte of the body flipped', sub { flip($_[0], redis('STRLEN', $_[0]) - 1) }, 'wrong checksum'],
-    ['a byte of the key flipped', sub { flip($_[0], 88) }, 'wrong checksum'],
-    ['a byte of the status flipped', sub { flip($_[0], 28) }, 'wrong checksum'],
-    ['a byte of a length flipped', sub { flip($_[0], 84) }, 'wrong checksum'],
+    ['a byte of the key flipped', sub { flip($_[0], 96) }, 'wrong checksum'],
+    ['a byte of the status flipped', sub { flip($_[0], 28) }, 'wrong status'],
+    ['a byte of a length flipped', sub { flip($_[0], 84) }, 'wrong lengths'],
     ['a byte of the checksum flipped', sub { flip($_[0], 8) }, 'wrong checksum'],
     ['a byte of the size flipped', sub { flip($_[0], 23) }, 'wrong size'],
     ['a list', sub { redis('DEL', $_[0]); redis('LPUSH', $_[0], 'x') }, 'WRONGTYPE'],

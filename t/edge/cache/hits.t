@@ -34,13 +34,13 @@ start_edge(<<'HTTP', <<'SERVER');
     weir_cache_zone others 1m redis=main;
     weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; }
 HTTP
-    weir_cache hits;
+    weir_cache hits l1=off;
     proxy_hide_header X-Hidden;
     add_header X-Status $weir_cache_status always;
     location /        { proxy_pass http://UPSTREAM; }
     location /server  { proxy_pass_header Server; proxy_pass http://UPSTREAM; }
     location /version { weir_version shop; weir_cache_key $uri; proxy_pass http://UPSTREAM; }
-    location /other   { weir_cache others; weir_cache_key same; proxy_pass http://UPSTREAM; }
+    location /other   { weir_cache others l1=off; weir_cache_key same; proxy_pass http://UPSTREAM; }
     location /key     { weir_cache_key same; proxy_pass http://UPSTREAM; }
     location /outer   {
         proxy_pass http://UPSTREAM;

@@ -28,7 +28,7 @@ start_upstream(sub {
 });
 
 start_edge('weir_cache_zone methods 1m redis=main;', <<'SERVER');
-    weir_cache methods;
+    weir_cache methods l1=off;
     location /      { proxy_pass http://UPSTREAM; }
     location /gzip/ { gzip on; gzip_types text/plain; gzip_http_version 1.0; gzip_vary on; proxy_pass http://UPSTREAM; }
 SERVER

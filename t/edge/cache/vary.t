@@ -37,7 +37,7 @@ start_edge(<<'HTTP', <<'SERVER');
     weir_cache_zone vary 1m redis=main;
     weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; }
 HTTP
-    weir_cache vary;
+    weir_cache vary l1=off;
     location / { proxy_pass http://UPSTREAM; }
     location /version { weir_version shop; proxy_pass http://UPSTREAM; }
 SERVER

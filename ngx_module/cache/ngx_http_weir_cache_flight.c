@@ -1,0 +1,155 @@
+/* Single flight in shared memory; see ngx_http_weir_cache_flight.h. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/ngx_http_weir_cache_flight.h"
+
+
+/* A flight may stand in any of so many places, chosen by its digest. */
+#define NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS  8
+
+
+/* Under the zone's mutex. */
+typedef struct {
+    u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    uint64_t    token;
+    uint64_t    until;         /* ms of the clock that processes share; 0: free */
+    ngx_pid_t   pid;           /* 0: uncacheable, nobody fetches */
+} ngx_http_weir_cache_flight_t;
+
+
+static ngx_http_weir_cache_flight_t *ngx_http_weir_cache_flight_find(
+    ngx_http_weir_cache_zone_t *zone, u_char *digest, uint64_t now,
+    ngx_http_weir_cache_flight_t **free);
+static uint64_t ngx_http_weir_cache_flight_now(void);
+
+
+size_t
+ngx_http_weir_cache_flight_size(ngx_uint_t n)
+{
+    return n * sizeof(ngx_http_weir_cache_flight_t);
+}
+
+
+void
+ngx_http_weir_cache_flight_reset(void *flights, ngx_uint_t n)
+{
+    ngx_memzero(flights, n * sizeof(ngx_http_weir_cache_flight_t));
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, ngx_msec_t timeout, uint64_t *token)
+{
+    uint64_t                       now;
+    ngx_int_t                      rc;
+    ngx_http_weir_cache_flight_t  *flight, *free;
+
+    now = ngx_http_weir_cache_flight_now();
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    flight = ngx_http_weir_cache_flight_find(zone, digest, now, &free);
+
+    if (flight && flight->pid == 0) {
+        rc = NGX_DECLINED;
+
+    } else if (flight && !ngx_http_weir_cache_zone_dead(flight->pid)) {
+        rc = NGX_BUSY;
+
+    } else {
+        if (flight == NULL) {
+            flight = free;
+        }
+
+        rc = NGX_DECLINED;
+
+        if (flight) {
+            ngx_memcpy(flight->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+            flight->token = ngx_http_weir_cache_zone_token(zone);
+            flight->until = now + timeout;
+            flight->pid = ngx_pid;
+
+            *token = flight->token;
+            rc = NGX_OK;
+        }
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
+
+    return rc;
+}
+
+
+void
+ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, uint64_t token, ngx_uint_t uncacheable)
+{
+    uint64_t                       now;
+    ngx_http_weir_cache_flight_t  *flight, *free;
+
+    now = ngx_http_weir_cache_flight_now();
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    flight = ngx_http_weir_cache_flight_find(zone, digest, now, &free);
+
+    if (flight && flight->token == token) {
+        flight->pid = 0;
+        flight->until = uncacheable ? now + NGX_HTTP_WEIR_CACHE_FLIGHT_PASS
+                                    : 0;
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
+}
+
+
+/* The flight of the digest that is still believed, and a place for a new one. */
+
+static ngx_http_weir_cache_flight_t *
+ngx_http_weir_cache_flight_find(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, uint64_t now, ngx_http_weir_cache_flight_t **free)
+{
+    uint32_t                       n;
+    ngx_uint_t                     i, nflights;
+    ngx_http_weir_cache_flight_t  *flight;
+
+    *free = NULL;
+
+    flight = ngx_http_weir_cache_zone_flights(zone, &nflights);
+
+    ngx_memcpy(&n, digest + 4, sizeof(uint32_t));
+    flight += n % (nflights / NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS)
+              * NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS;
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS; i++, flight++) {
+
+        if (flight->until <= now) {
+            *free = flight;
+
+        } else if (ngx_memcmp(flight->digest, digest,
+                              NGX_HTTP_WEIR_CACHE_DIGEST_LEN)
+                   == 0)
+        {
+            return flight;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Milliseconds of a clock that is the same in all processes and never set. */
+
+static uint64_t
+ngx_http_weir_cache_flight_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
