@@ -1,5 +1,5 @@
 // needs: backend/shop/signup_input.c backend/shop/representation.c
-// needs: backend/http/server.c backend/http/route.c backend/http/listen.c backend/log/log.c
+// needs: backend/http/server.c backend/http/request.c backend/http/route.c backend/http/listen.c backend/log/log.c
 // needs: common/problem.c common/traceparent.c common/random.c
 #include "shop/representation.h"
 #include "shop/signup_input.h"
