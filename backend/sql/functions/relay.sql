@@ -46,11 +46,15 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
     ORDER BY o.position LIMIT p_limit
 $$;
 
--- Every partition's last position, and the one up to which all groups have handled it.
+-- Every partition's last position, and the one up to which all groups have handled it, with the group
+-- that has handled least.
 CREATE OR REPLACE FUNCTION relay_state()
-RETURNS TABLE (partition smallint, "position" bigint, handled bigint)
+RETURNS TABLE (partition smallint, "position" bigint, handled bigint, slowest text)
 LANGUAGE sql STABLE AS $$
-    SELECT p.partition, p.position,
-           coalesce((SELECT min(c.handled) FROM consumer_partitions c WHERE c.partition = p.partition), 0)
-    FROM partitions p ORDER BY p.partition
+    SELECT p.partition, p.position, coalesce(c.handled, 0), coalesce(c.group_name, '')
+    FROM partitions p
+    LEFT JOIN LATERAL (SELECT c.handled, c.group_name FROM consumer_partitions c
+                       WHERE c.partition = p.partition
+                       ORDER BY c.handled, c.group_name LIMIT 1) c ON true
+    ORDER BY p.partition
 $$;
