@@ -60,6 +60,20 @@ void weir_lease_lost(weir_lease_t *l, const char *why)
     remove_lease(l);
 }
 
+void weir_lease_strange(weir_lease_t *l, int64_t position)
+{
+    weir_group_t *g = l->group;
+
+    if (!g->strange[l->partition])
+        weir_log(WEIR_LOG_ERROR, NULL,
+                 "stream has events that the database, which seems to be restored from a backup, "
+                 "does not know; they are left alone",
+                 "{s:s,s:i,s:I}", "group", g->consumer.group, "partition", l->partition, "position",
+                 (json_int_t)position);
+    g->strange[l->partition] = true;
+    remove_lease(l);
+}
+
 static void on_opened(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
     weir_lease_t *l = arg;

@@ -108,12 +108,13 @@ subtest 'an event that somebody took from the stream is fetched from the outbox'
 };
 
 subtest 'a database that was restored from a backup' => sub {
-    my ($s, $e) = stack(groups => 'analytics');
+    my ($s, $e) = stack(groups => 'analytics,email');
+    $s->start_smtp;
     $s->start_backend('relay worker');
-    $e->create(200);
-    $e->wait_handled('analytics');
+    $e->create(400);
+    $e->wait_handled(qw(analytics email));
     $s->stop_backend('relay worker');
-    # As it was before half of these events.
+    # As it was before most of these events.
     $s->psql(<<'SQL');
 DELETE FROM outbox WHERE position > 10;
 UPDATE partitions SET position = 10;
@@ -124,14 +125,17 @@ SQL
     $s->start_backend('relay worker');
     wait_for('the relay to refuse', sub { said($s, 'relay worker', qr/ahead of the database/) >= 8 });
     $e->create(100);
-    wait_for('what the stream and the database have to be handled', sub {
-        $s->psql("SELECT count(*) FROM consumer_partitions WHERE handled = 10") == 8;
+    wait_for('what both have to be handled', sub {
+        $s->psql("SELECT count(*) FROM consumer_partitions WHERE handled = 10") == 16;
     });
+    wait_for('every group to complain', sub { said($s, 'relay worker', qr/does not know/) >= 16 });
     is($s->psql('SELECT count(*) FROM outbox WHERE position IS NULL'), 100, 'new events wait');
     is($s->psql('SELECT max(handled) FROM consumer_partitions'), 10, 'nothing of the lost time is marked');
+    is($e->repeated_mails, 16, 'nor mailed again');
     $s->redis('DEL', map { "weir:events:$_" } 0 .. 7);
-    $e->wait_handled('analytics');
+    $e->wait_handled(qw(analytics email));
     is($s->psql('SELECT count(*) FROM analytics_events'), 180, 'after DEL all that the database has is handled');
+    is($e->repeated_mails, 16, 'and no other mail was sent twice');
     is($s->stop_backend('relay worker'), 0, 'stops gracefully');
 };
 
