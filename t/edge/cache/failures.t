@@ -41,6 +41,7 @@ HTTP
     location = /status { stub_status; }
 SERVER
 
+# Several requests go out at once, on one connection.
 sub send_get {
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port_of_edge()) or die $!;
     my $last = pop;
@@ -113,12 +114,16 @@ until_hits('/patient/a');
 # --- a client that has sent its next request already ---
 
 stop_redis();
-my $pipelined = send_get('/patient/a', '/patient/b', '/patient/a');
+my $pipelined = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port_of_edge()) or die $!;
+print $pipelined "GET /patient/a HTTP/1.1\r\nHost: x\r\n\r\n";
 until_active(1);
-print $pipelined "GET /too-late HTTP/1.1\r\nHost: x\r\n\r\n";
+print $pipelined map { "GET $_ HTTP/1.1\r\nHost: x\r\n\r\n" } '/patient/b', '/patient/a';
+until_active(1);
 continue_redis();
+print $pipelined "GET /patient/c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 my $all = rest_of($pipelined);
-is_deeply [$all =~ m{answer \d+ of (/patient/[ab])}g], ['/patient/a', '/patient/b', '/patient/a'],
+close $pipelined;
+is_deeply [$all =~ m{answer \d+ of (/patient/[abc])}g], ['/patient/a', '/patient/b', '/patient/a', '/patient/c'],
     'pipelined requests are answered in order when Redis was slow';
 
 # --- clients that leave while Redis is asked ---
