@@ -126,11 +126,15 @@ static void set_seconds(int64_t *field, const directive_t *d)
     *field = n == -1 ? 0 : n;
 }
 
-/* no-cache and private mean the whole response unless they name fields. */
+/*
+ * no-cache and private mean the whole response unless they name fields.  So do
+ * lists with escapes, which no field name needs: kept as they are written they
+ * would name other fields.
+ */
 static void set_fields(weir_cache_control_t *cc, unsigned flag, weir_str_t *fields,
                        const directive_t *d)
 {
-    if (d->value.len == 0 || d->malformed)
+    if (d->value.len == 0 || d->malformed || memchr(d->value.data, '\\', d->value.len) != NULL)
         cc->flags |= flag;
     else if (fields->len == 0)
         *fields = d->value;
