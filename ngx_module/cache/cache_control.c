@@ -205,12 +205,15 @@ void weir_cache_control_init(weir_cache_control_t *cc)
 
 size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line)
 {
-    const char *p = line.data, *end = line.data + line.len;
+    const char *p, *end;
     directive_t d;
     size_t n = 0;
 
     if (line.len == 0)
         return 0;
+
+    p = line.data;
+    end = p + line.len;
 
     while (next_directive(&p, end, &d)) {
         if (d.name.len == 0)
@@ -225,9 +228,15 @@ size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line)
 
 int weir_cache_lists_field(weir_str_t list, weir_str_t name)
 {
-    const char *p = list.data, *end = list.data + list.len;
+    const char *p, *end;
 
-    while (list.len != 0 && p < end) {
+    if (list.len == 0)
+        return 0;
+
+    p = list.data;
+    end = p + list.len;
+
+    while (p < end) {
         const char *start, *stop;
 
         while (p < end && (is_space(*p) || *p == ','))
