@@ -27,7 +27,9 @@ write_file() {
 
 configure_postgres() {
     # Who may connect: those who can read the data anyway, by the kernel's word.
-    local conf=$home/postgres map user
+    local conf=$home/postgres map user memory=posix
+    # A bare chroot has no usable /dev/shm.
+    "${as_service_user[@]}" test -w /dev/shm || memory=sysv
     map="weir $service_user postgres"
     for user in root "$(id -un)"; do
         map+=$'\n'"weir $user postgres"$'\n'"weir $user weir"
@@ -40,6 +42,7 @@ unix_socket_directories = '$pg_socket'
 port = 5432
 max_connections = 50
 shared_buffers = 128MB
+dynamic_shared_memory_type = $memory
 # An acknowledged write is on the disk: these two stay on.
 fsync = on
 synchronous_commit = on

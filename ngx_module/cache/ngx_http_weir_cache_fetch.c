@@ -19,6 +19,9 @@
 #include "http/ngx_http_weir.h"
 #include "version/ngx_http_weir_version.h"
 
+/* A refusal by Redis is logged at most this often, in seconds. */
+#define NGX_HTTP_WEIR_CACHE_LOG_INTERVAL  10
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -53,6 +56,7 @@ static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
 static ngx_uint_t ngx_http_weir_cache_read_entry(
     ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_refusal(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_cleanup(void *data);
 
 
@@ -902,9 +906,6 @@ ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
     ngx_str_t                     key;
     weir_str_t                    data;
     const char                   *wrong;
-
-    static ngx_str_t              none = ngx_null_string;
-
     ngx_http_weir_redis_reply_t  *reply;
 
     reply = ctx->reply;
@@ -930,8 +931,12 @@ ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
         }
 
     } else {
-        wrong = "of another type";
-        ctx->unavailable = (reply->type == NGX_HTTP_WEIR_REDIS_ERROR);
+        wrong = (char *) reply->str.data;
+
+        if (reply->str.len < 9 || ngx_strncmp(wrong, "WRONGTYPE", 9) != 0) {
+            ngx_http_weir_cache_refusal(ctx);
+            return 0;
+        }
     }
 
     key = ngx_http_weir_cache_redis_key(ctx, ctx->varies ? ctx->variant
@@ -939,9 +944,8 @@ ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                   "weir_cache \"%V\": \"%V\" holds a foreign or damaged value"
-                  " (%s%s%V), taken as a miss", &ctx->conf->zone->name, &key,
-                  wrong, ctx->unavailable ? ": " : "",
-                  ctx->unavailable ? &reply->str : &none);
+                  " (%s), taken as a miss", &ctx->conf->zone->name, &key,
+                  wrong);
 
     return 0;
 }
@@ -986,6 +990,27 @@ ngx_http_weir_cache_entry_header(weir_entry_t *entry, const char *name)
     }
 
     return none;
+}
+
+
+/* Redis is in no state to tell. */
+
+static void
+ngx_http_weir_cache_refusal(ngx_http_weir_cache_ctx_t *ctx)
+{
+    static time_t  logged;
+
+    ctx->unavailable = 1;
+
+    if (ngx_time() - logged < NGX_HTTP_WEIR_CACHE_LOG_INTERVAL) {
+        return;
+    }
+
+    logged = ngx_time();
+
+    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                  "weir_cache \"%V\": Redis refuses to read: %V",
+                  &ctx->conf->zone->name, &ctx->reply->str);
 }
 
 

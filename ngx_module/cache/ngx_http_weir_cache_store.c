@@ -49,6 +49,8 @@ static ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
 static ngx_uint_t ngx_http_weir_cache_keeps(ngx_table_elt_t *h,
     weir_str_t *dropped, ngx_uint_t ndropped);
 static ngx_uint_t ngx_http_weir_cache_describes_body(ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_weir_cache_dropped(weir_str_t *name,
+    weir_str_t *dropped, ngx_uint_t ndropped);
 static ngx_int_t ngx_http_weir_cache_put_headers(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc,
     weir_str_t *headers);
@@ -261,6 +263,10 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
         reason = "no time to keep it";
     }
 
+    if (reason == NULL && ctx->unavailable && !ctx->conf->l1) {
+        reason = "redis is unavailable";
+    }
+
     if (reason == NULL
         && r->headers_out.content_length_n > (off_t) ctx->conf->max_size)
     {
@@ -427,7 +433,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
 
     if (lines[NGX_HTTP_WEIR_CACHE_AGE]->nelts) {
         line = lines[NGX_HTTP_WEIR_CACHE_AGE]->elts;
-        response->age = weir_cache_delta_seconds(line[0]);
+        response->age = weir_cache_first_delta_seconds(line[0]);
     }
 
     response->validator = lines[6]->nelts || lines[7]->nelts;
@@ -604,7 +610,8 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
 
 /*
  * Not kept: what belongs to one connection (RFC 9111 section 3.1), what the
- * entry says otherwise, and cookies, which are one client's.
+ * entry says otherwise, cookies, which are one client's, and the empty Server
+ * that nginx adds to a response without one.
  */
 
 static ngx_uint_t
@@ -633,7 +640,10 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
         { "Set-Cookie", 10 }
     };
 
-    if (h->hash == 0 || h->key.len == 0 || h->key.len > 65535) {
+    if (h->hash == 0 || h->key.len == 0 || h->key.len > 65535
+        || (h->value.len == 0 && h->key.len == 6
+            && ngx_strncasecmp(h->key.data, (u_char *) "Server", 6) == 0))
+    {
         return 0;
     }
 
@@ -646,13 +656,23 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
         }
     }
 
+    return !ngx_http_weir_cache_dropped(&name, dropped, ndropped);
+}
+
+
+static ngx_uint_t
+ngx_http_weir_cache_dropped(weir_str_t *name, weir_str_t *dropped,
+    ngx_uint_t ndropped)
+{
+    ngx_uint_t  i;
+
     for (i = 0; i < ndropped; i++) {
-        if (weir_cache_lists_field(dropped[i], name)) {
-            return 0;
+        if (weir_cache_lists_field(dropped[i], *name)) {
+            return 1;
         }
     }
 
-    return 1;
+    return 0;
 }
 
 
@@ -703,8 +723,9 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     ngx_table_elt_t     *h;
     ngx_http_request_t  *r;
 
-    static ngx_str_t  connection = ngx_string("Connection");
-    static ngx_str_t  date = ngx_string("Date");
+    static ngx_str_t   connection = ngx_string("Connection");
+    static ngx_str_t   date = ngx_string("Date");
+    static weir_str_t  content_type = { "Content-Type", 12 };
 
     r = ctx->request;
 
@@ -733,7 +754,8 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     len = 0;
 
     if (r->headers_out.content_type.len
-        && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED)
+        && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
+        && !ngx_http_weir_cache_dropped(&content_type, dropped, ndropped))
     {
         name[n] = WEIR_STR("Content-Type");
         value[n].data = (char *) r->headers_out.content_type.data;
@@ -741,11 +763,20 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
         n++;
     }
 
-    if (dates->nelts) {
-        line = dates->elts;
-        name[n] = WEIR_STR("Date");
-        value[n] = line[0];
-        n++;
+    /*
+     * Without a Date of the upstream's the time of arrival stands for it (RFC
+     * 9110 section 6.6.1); nginx has left an empty line then.
+     */
+
+    line = dates->elts;
+    name[n] = WEIR_STR("Date");
+
+    if (dates->nelts && line[0].len) {
+        value[n++] = line[0];
+
+    } else {
+        value[n].data = (char *) ngx_cached_http_time.data;
+        value[n++].len = ngx_cached_http_time.len;
     }
 
     for (part = &r->headers_out.headers.part; part; part = part->next) {
