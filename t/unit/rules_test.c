@@ -289,7 +289,10 @@ static void requests_decide_about_use(void **state)
         {10, "min-fresh=50", WEIR_CACHE_FRESH},
         {10, "min-fresh=51", WEIR_CACHE_REFUSED},
         {10, "min-fresh=99999999999", WEIR_CACHE_REFUSED},
-        {60, "max-stale", WEIR_CACHE_STALE},
+        {60, "max-stale", WEIR_CACHE_ALLOWED_STALE},
+        {60, "max-stale=0", WEIR_CACHE_ALLOWED_STALE},
+        {62, "max-stale=1", WEIR_CACHE_STALE},
+        {62, "max-stale=2, no-cache", WEIR_CACHE_REFUSED},
         {10, "max-stale=5", WEIR_CACHE_FRESH},
     };
     weir_cache_freshness_t f = {.lifetime = 60};
