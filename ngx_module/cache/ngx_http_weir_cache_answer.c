@@ -299,7 +299,8 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx)
     r = ctx->request;
 
     p = ngx_pnalloc(r->pool, sizeof("Weir; fwd=vary-miss; fwd-status=;"
-                                    " stored; detail=redis-unavailable")
+                                    " stored; detail=redis-unavailable; detail=")
+                             + (ctx->outdated ? ngx_strlen(ctx->outdated) : 0)
                              + NGX_INT_T_LEN);
     if (p == NULL) {
         return NGX_ERROR;
@@ -324,6 +325,9 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ctx->unavailable) {
         p = ngx_sprintf(p, "; detail=redis-unavailable");
+
+    } else if (ctx->outdated) {
+        p = ngx_sprintf(p, "; detail=%s", ctx->outdated);
     }
 
     value.len = p - value.data;

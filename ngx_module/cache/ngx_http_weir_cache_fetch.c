@@ -157,6 +157,7 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->status = status;
     ctx->request_time = ngx_time();
+    ngx_http_weir_cache_stamp(ctx);
 
     if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
         return NGX_DECLINED;
@@ -196,6 +197,8 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
     } else {
         ngx_str_null(&key);
     }
+
+    ctx->key_text = key;
 
     if (ngx_http_weir_version_get(r, &version) == NGX_OK) {
 
@@ -384,6 +387,11 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
         }
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
+
+            if (!ngx_http_weir_cache_outlived(ctx)) {
+                break;
+            }
+
             rc = ngx_http_weir_cache_use(ctx);
 
             if (rc != NGX_DECLINED) {
@@ -505,6 +513,12 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
         return ngx_http_weir_cache_miss(ctx);
     }
 
+    if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
+        && !ngx_http_weir_cache_outlived(ctx))
+    {
+        return ngx_http_weir_cache_miss(ctx);
+    }
+
     value = &ctx->reply->str;
 
     if (clcf->l1) {
@@ -548,6 +562,11 @@ ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
                            &ctx->request_cc))
     {
     case WEIR_CACHE_FRESH:
+        if (ctx->soft) {
+            ctx->found_stale = 1;
+            return NGX_DECLINED;
+        }
+
         ctx->status = NGX_HTTP_WEIR_CACHE_HIT;
         return ngx_http_weir_cache_answer(ctx);
 
@@ -564,7 +583,7 @@ ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
 static ngx_int_t
 ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
 {
-    return ngx_http_weir_cache_forward(ctx, ctx->found_stale
+    return ngx_http_weir_cache_forward(ctx, (ctx->found_stale || ctx->outdated)
                                             ? NGX_HTTP_WEIR_CACHE_STALE
                                             : ctx->varies
                                             ? NGX_HTTP_WEIR_CACHE_VARY_MISS

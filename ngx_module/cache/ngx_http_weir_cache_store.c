@@ -269,6 +269,7 @@ static ngx_int_t
 ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc)
 {
+    ngx_int_t            rc;
     ngx_time_t          *tp;
     weir_entry_t         entry;
     ngx_http_request_t  *r;
@@ -291,6 +292,13 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
+    rc = ngx_http_weir_cache_read_tags(ctx, &entry.tags);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->tags = entry.tags;
+
     entry.flags = freshness->must_revalidate ? WEIR_ENTRY_MUST_REVALIDATE : 0;
     entry.status = r->headers_out.status;
     entry.stored = (int64_t) tp->sec * 1000 + tp->msec;
@@ -298,6 +306,11 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     entry.lifetime = freshness->lifetime;
     entry.stale_while_revalidate = freshness->stale_while_revalidate;
     entry.stale_if_error = freshness->stale_if_error;
+    entry.era = ctx->stamp.era;
+    entry.position_ms = ctx->stamp.position.ms;
+    entry.position_seq = ctx->stamp.position.seq;
+    entry.origin = ctx->stamp.origin;
+    entry.local = ctx->stamp.local;
     entry.key.data = (char *) ctx->key.data;
     entry.key.len = ctx->key.len;
 
@@ -348,6 +361,8 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
         { "Content-Type", 12 },
         { "Accept-Ranges", 13 },  /* nginx cuts ranges out of what is stored */
         { "Age", 3 },
+        { "Weir-Invalidate", 15 },
+        { "Weir-Position", 13 },
         { "Date", 4 },
         { "Set-Cookie", 10 }
     };
@@ -592,6 +607,11 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     if (length >= 0 && (off_t) (ctx->len - ctx->head_len) != length) {
         ngx_http_weir_cache_abandon(ctx, "not as long as its Content-Length");
+        return;
+    }
+
+    if (!ngx_http_weir_cache_worth_storing(ctx)) {
+        ngx_http_weir_cache_abandon(ctx, "invalidated meanwhile");
         return;
     }
 

@@ -43,6 +43,8 @@ struct ngx_http_weir_cache_sh_s {
 
     ngx_http_weir_cache_counters_t counters;
 
+    ngx_http_weir_cache_invalidation_t *invalidation;  /* see there */
+
     u_char                        *memory;     /* of the arena */
     size_t                         size;
     weir_arena_t                   arena;
@@ -61,8 +63,6 @@ struct ngx_http_weir_cache_sh_s {
 };
 
 
-static void ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone);
-static void ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
     weir_arena_extent_t *extents, size_t n);
@@ -105,11 +105,13 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     if (old) {
         zone->sh = old->sh;
+        zone->invalidation = old->sh->invalidation;
         return NGX_OK;
     }
 
     if (shm_zone->shm.exists) {
         zone->sh = shpool->data;
+        zone->invalidation = zone->sh->invalidation;
         return NGX_OK;
     }
 
@@ -126,6 +128,14 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     sh->nworkers = workers;
+
+    sh->invalidation = ngx_http_weir_cache_invalidation_create(shpool,
+                                                          shm_zone->shm.size);
+    if (sh->invalidation == NULL) {
+        goto failed;
+    }
+
+    zone->invalidation = sh->invalidation;
 
     /* as many buckets as there can be entries of 1 KiB */
 
@@ -241,7 +251,7 @@ ngx_http_weir_cache_zone_exit_worker(ngx_http_weir_cache_zone_t *zone)
 }
 
 
-static void
+void
 ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone)
 {
     ngx_shmtx_lock(&zone->shpool->mutex);
@@ -255,7 +265,7 @@ ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone)
 }
 
 
-static void
+void
 ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone)
 {
     ngx_memory_barrier();
