@@ -5,7 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static const char magic[8] = {'W', 'E', 'I', 'R', 'C', 'E', 0, 2};
+static const char magic[8] = {'W', 'E', 'I', 'R', 'C', 'E', 0, 3};
 
 enum {
     AT_CHECKSUM = 8,
@@ -20,11 +20,13 @@ enum {
     AT_ERA = 56,
     AT_POSITION_MS = 64,
     AT_POSITION_SEQ = 72,
-    AT_KEY_LEN = 80,
-    AT_VARY_LEN = 84,
-    AT_TAGS_LEN = 88,
-    AT_HEADERS_LEN = 92,
-    AT_STRINGS = 96
+    AT_ORIGIN = 80,
+    AT_LOCAL = 88,
+    AT_KEY_LEN = 96,
+    AT_VARY_LEN = 100,
+    AT_TAGS_LEN = 104,
+    AT_HEADERS_LEN = 108,
+    AT_STRINGS = 112
 };
 
 static void put32(char *p, uint32_t v)
@@ -82,6 +84,8 @@ char *weir_entry_begin(char *buf, const weir_entry_t *e)
     put64(buf + AT_ERA, e->era);
     put64(buf + AT_POSITION_MS, e->position_ms);
     put64(buf + AT_POSITION_SEQ, e->position_seq);
+    put64(buf + AT_ORIGIN, e->origin);
+    put64(buf + AT_LOCAL, e->local);
     put32(buf + AT_KEY_LEN, (uint32_t)e->key.len);
     put32(buf + AT_VARY_LEN, (uint32_t)e->vary.len);
     put32(buf + AT_TAGS_LEN, (uint32_t)e->tags.len);
@@ -174,6 +178,8 @@ const char *weir_entry_view(weir_str_t data, weir_entry_t *e)
     e->era = get64(p + AT_ERA);
     e->position_ms = get64(p + AT_POSITION_MS);
     e->position_seq = get64(p + AT_POSITION_SEQ);
+    e->origin = get64(p + AT_ORIGIN);
+    e->local = get64(p + AT_LOCAL);
 
     if (e->flags & WEIR_ENTRY_VARY_POINTER ? e->status != 0 : e->status < 200 || e->status > 999)
         return "wrong status";

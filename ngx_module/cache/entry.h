@@ -1,7 +1,7 @@
 /*
  * A cached response as one run of bytes, the same in Redis and in memory:
  *
- *     magic and version   8 bytes "WEIRCE\0\2"
+ *     magic and version   8 bytes "WEIRCE\0\3"
  *     checksum            XXH3 (64 bits) of all that follows
  *     size                of the whole entry
  *     fixed fields        see weir_entry_t, little endian
@@ -46,12 +46,15 @@ typedef struct {
 
     /*
      * What the edge knew of invalidations when the upstream request started: the
-     * era of the invalidation stream (0: none was followed) and the ID of the
-     * last entry that had been applied.
+     * era of the invalidation stream (0: none was known), the ID of the last
+     * entry that had been applied, and the same in the order of that edge.  See
+     * weir_stamp_t in invalidations.h.
      */
     uint64_t era;
     uint64_t position_ms;
     uint64_t position_seq;
+    uint64_t origin;
+    uint64_t local;
 
     weir_str_t key;
     weir_str_t vary; /* pointer: field names; else "name: value\n" of each of them */

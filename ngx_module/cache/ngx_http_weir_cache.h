@@ -8,6 +8,10 @@
  *     answer   a stored response sent to the client
  *     store    filters that see the upstream's response and keep it
  *
+ *     invalidation  what was invalidated, and whether an entry outlived it
+ *     invalidate    invalidations made here: PURGE, Weir-Invalidate
+ *     follow        those of all others, from the stream in Redis
+ *
  * Only the request that the client made is cached, and only what an upstream
  * answered it: not subrequests, not error pages, not static files.
  */
@@ -22,6 +26,7 @@
 
 #include "cache/cache_control.h"
 #include "cache/entry.h"
+#include "cache/invalidations.h"
 #include "cache/ngx_http_weir_cache_zone.h"
 #include "cache/rules.h"
 #include "redis/ngx_http_weir_redis.h"
@@ -56,6 +61,10 @@ typedef struct {
     time_t                           keep;        /* after its lifetime, s */
     ngx_msec_t                       lock_timeout;
     ngx_array_t                     *targeted;    /* ngx_str_t, RFC 9213 */
+    ngx_http_complex_value_t        *tags;        /* NULL: Cache-Tag */
+    ngx_msec_t                       staleness;
+    ngx_flag_t                       invalidate;  /* obey Weir-Invalidate */
+    ngx_flag_t                       purge;
 } ngx_http_weir_cache_loc_conf_t;
 
 
@@ -81,6 +90,7 @@ typedef struct {
     /* fetch */
 
     ngx_str_t                        key;
+    ngx_str_t                        key_text;    /* without the version */
     ngx_str_t                        vary;        /* normalized values */
     u_char                           digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
                                                   /* of the key */
@@ -91,6 +101,7 @@ typedef struct {
     ngx_http_weir_redis_reply_t     *reply;
     ngx_http_weir_cache_pin_t        pin;
     weir_entry_t                     entry;       /* in pin or reply */
+    char                            *outdated;    /* why one wasn't used */
     ngx_http_weir_cache_pin_t        stale_pin;
     weir_entry_t                     stale;       /* what may be validated */
     ngx_list_t                       headers_in;  /* the client's */
@@ -106,6 +117,8 @@ typedef struct {
     /* store */
 
     time_t                           request_time;
+    weir_stamp_t                     stamp;       /* of that moment */
+    weir_str_t                       tags;        /* hashes; see tags.h */
     u_char                          *buf;         /* the entry as it grows */
     size_t                           head_len;
     size_t                           len;
@@ -116,6 +129,7 @@ typedef struct {
     unsigned                         waiting:1;
     unsigned                         varies:1;      /* variant is known */
     unsigned                         have_stale:1;
+    unsigned                         stale_soft:1;  /* only by order */
     unsigned                         conditional:1; /* validates ctx->stale */
     unsigned                         collapsed:1;   /* has waited for another */
     unsigned                         background:1;  /* refreshes the cache */
@@ -125,6 +139,7 @@ typedef struct {
     unsigned                         storing:1;   /* the body is collected */
     unsigned                         stored:1;    /* it was begun */
     unsigned                         validator:1; /* the response has one */
+    unsigned                         soft:1;      /* entry is stale by order */
 } ngx_http_weir_cache_ctx_t;
 
 
@@ -198,6 +213,44 @@ ngx_int_t ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx);
  * constant string, or NULL.
  */
 char *ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx);
+
+/* invalidation: what is known now, into ctx->stamp: the request is forwarded */
+void ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * invalidation: whether ctx->entry may be used by what was invalidated since.
+ * If not ctx->outdated tells why, for Cache-Status; if only as a stale one
+ * ctx->soft is set.
+ */
+ngx_uint_t ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx);
+
+/* invalidation: whether the response, with ctx->tags, would be valid now */
+ngx_uint_t ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * invalidation: the tags of the upstream's response, a block of hashes of the
+ * pool.  NGX_OK, NGX_DECLINED (they can't be kept, and so can't the response),
+ * or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx,
+    weir_str_t *tags);
+
+/* invalidation: the setter of weir_cache_staleness */
+char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* invalidate: the precontent phase, before ngx_http_weir_cache_handler() */
+ngx_int_t ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r);
+
+/* invalidate: installs the filter that sees Weir-Invalidate */
+void ngx_http_weir_cache_init_invalidate_filter(void);
+
+/* follow: once in each worker, for each zone.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_weir_cache_follow_init_worker(
+    ngx_http_weir_cache_zone_t *zone);
+
+/* follow: when the worker leaves */
+void ngx_http_weir_cache_follow_exit_worker(ngx_http_weir_cache_zone_t *zone);
 
 /* store: installs the filters */
 void ngx_http_weir_cache_init_filters(void);

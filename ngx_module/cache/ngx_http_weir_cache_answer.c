@@ -39,6 +39,10 @@ ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
+    /* nobody shall wait for this client, who may be slow */
+
+    ngx_http_weir_cache_end_flight(ctx, 0);
+
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;
@@ -318,6 +322,9 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 
     if (ctx->unavailable && detail == NULL) {
         detail = "redis-unavailable";
+
+    } else if (detail == NULL) {
+        detail = ctx->outdated;
     }
 
     p = ngx_pnalloc(r->pool, sizeof("Weir; fwd=vary-miss; fwd-status=; stored;"

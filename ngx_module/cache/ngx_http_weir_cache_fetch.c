@@ -202,6 +202,7 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->status = status;
     ctx->request_time = ngx_time();
+    ngx_http_weir_cache_stamp(ctx);
 
     if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
 
@@ -248,6 +249,8 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
     } else {
         ngx_str_null(&key);
     }
+
+    ctx->key_text = key;
 
     if (ngx_http_weir_version_get(r, &version) == NGX_OK) {
 
@@ -446,6 +449,11 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
         }
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
+
+            if (!ngx_http_weir_cache_outlived(ctx)) {
+                break;
+            }
+
             rc = ngx_http_weir_cache_use(ctx);
 
             if (rc != NGX_BUSY) {
@@ -589,6 +597,12 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
         return ngx_http_weir_cache_miss(ctx);
     }
 
+    if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
+        && !ngx_http_weir_cache_outlived(ctx))
+    {
+        return ngx_http_weir_cache_miss(ctx);
+    }
+
     value = &ctx->reply->str;
 
     if (clcf->l1) {
@@ -650,6 +664,10 @@ ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
                            &ctx->request_cc))
     {
     case WEIR_CACHE_FRESH:
+        if (ctx->soft) {
+            return NGX_BUSY;
+        }
+
         ctx->status = NGX_HTTP_WEIR_CACHE_HIT;
         return ngx_http_weir_cache_answer(ctx);
 
@@ -680,6 +698,7 @@ ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->stale = ctx->entry;
     ctx->have_stale = 1;
+    ctx->stale_soft = ctx->soft;
 
     if (!ctx->l2) {
         ctx->stale_pin = ctx->pin;
@@ -704,7 +723,7 @@ ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
         }
     }
 
-    status = ctx->have_stale ? NGX_HTTP_WEIR_CACHE_EXPIRED
+    status = (ctx->have_stale || ctx->outdated) ? NGX_HTTP_WEIR_CACHE_EXPIRED
              : ctx->varies ? NGX_HTTP_WEIR_CACHE_VARY_MISS
              : NGX_HTTP_WEIR_CACHE_MISS;
 
@@ -721,12 +740,19 @@ static ngx_int_t
 ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx)
 {
     int64_t                 window;
+    ngx_int_t               rc;
     weir_cache_freshness_t  freshness;
 
     ngx_http_weir_cache_freshness(&ctx->stale, &freshness);
 
     window = (ctx->conf->use_stale & NGX_HTTP_WEIR_CACHE_STALE_UPDATING)
              ? INT64_MAX : freshness.stale_while_revalidate;
+
+    if (ctx->stale_soft) {
+        /* who invalidates softly allows it, while the response lives */
+        freshness.must_revalidate = 0;
+        window = ngx_max(window, 1);
+    }
 
     if (!weir_cache_may_be_stale(&freshness,
                                  ngx_http_weir_cache_age(&ctx->stale), window)
@@ -744,8 +770,19 @@ ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx)
     {
         ctx->flight = NULL;
 
-    } else if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    } else {
+
+        /* the last refresh may have landed since the look-up */
+
+        rc = ctx->conf->l1 ? ngx_http_weir_cache_find_l1(ctx) : NGX_BUSY;
+
+        if (rc != NGX_BUSY) {
+            return rc;
+        }
+
+        if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     ctx->entry = ctx->stale;
@@ -795,11 +832,6 @@ ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
         rc = ngx_http_weir_cache_find_l1(ctx);
 
         if (rc != NGX_BUSY) {
-
-            if (ctx->status == NGX_HTTP_WEIR_CACHE_HIT) {
-                ngx_http_weir_cache_end_flight(ctx, 0);
-            }
-
             return rc;
         }
     }

@@ -164,6 +164,34 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       offsetof(ngx_http_weir_cache_loc_conf_t, ignore),
       &ngx_http_weir_cache_ignore },
 
+    { ngx_string("weir_cache_tags"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, tags),
+      NULL },
+
+    { ngx_string("weir_cache_staleness"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_cache_set_staleness,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_cache_invalidate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, invalidate),
+      NULL },
+
+    { ngx_string("weir_cache_purge"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, purge),
+      NULL },
+
       ngx_null_command
 };
 
@@ -303,6 +331,7 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     clcf->key = NULL;
+     *     clcf->tags = NULL;
      *     clcf->ignore = 0;
      */
 
@@ -315,6 +344,9 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
     clcf->keep = NGX_CONF_UNSET;
     clcf->lock_timeout = NGX_CONF_UNSET_MSEC;
     clcf->targeted = NGX_CONF_UNSET_PTR;
+    clcf->staleness = NGX_CONF_UNSET_MSEC;
+    clcf->invalidate = NGX_CONF_UNSET;
+    clcf->purge = NGX_CONF_UNSET;
 
     return clcf;
 }
@@ -346,6 +378,19 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->max_size, prev->max_size, 1024 * 1024);
     ngx_conf_merge_bitmask_value(conf->ignore, prev->ignore,
                                  NGX_CONF_BITMASK_SET);
+
+    ngx_conf_merge_msec_value(conf->staleness, prev->staleness, 2000);
+    ngx_conf_merge_value(conf->invalidate, prev->invalidate, 1);
+    ngx_conf_merge_value(conf->purge, prev->purge, 0);
+
+    if (conf->tags == NULL) {
+        conf->tags = prev->tags;
+    }
+
+    if (conf->zone) {
+        conf->zone->staleness = ngx_min(conf->zone->staleness,
+                                        conf->staleness);
+    }
 
     if (conf->key == NULL) {
         conf->key = prev->key;
@@ -413,6 +458,7 @@ ngx_http_weir_cache_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     *zones = zone;
     zone->name = value[1];
+    zone->staleness = NGX_MAX_INT_T_VALUE;
     zone->cycle = cf->cycle;
 
     zone->shm_zone = ngx_shared_memory_add(cf, &value[1], size,
@@ -654,6 +700,16 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
 
     *h = ngx_http_weir_cache_handler;
 
+    /* the last one is asked first */
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_weir_cache_invalidate_handler;
+
+    ngx_http_weir_cache_init_invalidate_filter();
     ngx_http_weir_cache_init_filters();
 
     return NGX_OK;
@@ -683,7 +739,9 @@ ngx_http_weir_cache_init_process(ngx_cycle_t *cycle)
     zones = cmcf->zones.elts;
 
     for (i = 0; i < cmcf->zones.nelts; i++) {
-        if (ngx_http_weir_cache_zone_init_worker(zones[i]) != NGX_OK) {
+        if (ngx_http_weir_cache_zone_init_worker(zones[i]) != NGX_OK
+            || ngx_http_weir_cache_follow_init_worker(zones[i]) != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -708,6 +766,7 @@ ngx_http_weir_cache_exit_process(ngx_cycle_t *cycle)
     zones = cmcf->zones.elts;
 
     for (i = 0; i < cmcf->zones.nelts; i++) {
+        ngx_http_weir_cache_follow_exit_worker(zones[i]);
         ngx_http_weir_cache_zone_exit_worker(zones[i]);
     }
 }

@@ -65,6 +65,7 @@ static ngx_int_t ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx,
     ngx_buf_t *b);
 static void ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx,
     char *reason);
+static void ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
@@ -539,6 +540,7 @@ static ngx_int_t
 ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc)
 {
+    ngx_int_t            rc;
     size_t               body_len;
     ngx_time_t          *tp;
     weir_entry_t         entry;
@@ -571,6 +573,20 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
         entry.flags |= WEIR_ENTRY_NO_CACHE;
     }
 
+    rc = ngx_http_weir_cache_read_tags(ctx, &entry.tags);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED
+        && entry.tags.len == 0)
+    {
+        /* the 304 names none: they are as they were */
+        entry.tags = ctx->stale.tags;
+    }
+
+    ctx->tags = entry.tags;
+
     entry.status = r->headers_out.status;
     body_len = r->headers_out.content_length_n >= 0
                ? (size_t) r->headers_out.content_length_n
@@ -586,6 +602,11 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     entry.lifetime = freshness->lifetime;
     entry.stale_while_revalidate = freshness->stale_while_revalidate;
     entry.stale_if_error = freshness->stale_if_error;
+    entry.era = ctx->stamp.era;
+    entry.position_ms = ctx->stamp.position.ms;
+    entry.position_seq = ctx->stamp.position.seq;
+    entry.origin = ctx->stamp.origin;
+    entry.local = ctx->stamp.local;
     entry.key.data = (char *) ctx->key.data;
     entry.key.len = ctx->key.len;
 
@@ -636,6 +657,8 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
         { "Content-Type", 12 },
         { "Accept-Ranges", 13 },  /* nginx cuts ranges out of what is stored */
         { "Age", 3 },
+        { "Weir-Invalidate", 15 },
+        { "Weir-Position", 13 },
         { "Date", 4 },
         { "Set-Cookie", 10 }
     };
@@ -1007,12 +1030,23 @@ ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "weir cache: storing given up: %s", reason);
 
-    (void) ngx_pfree(ctx->request->pool, ctx->buf);
+    ngx_http_weir_cache_free_buf(ctx);
 
-    ctx->buf = NULL;
     ctx->storing = 0;
 
     ngx_http_weir_cache_end_flight(ctx, 1);
+}
+
+
+/* The client may yet be given it. */
+
+static void
+ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED) {
+        (void) ngx_pfree(ctx->request->pool, ctx->buf);
+        ctx->buf = NULL;
+    }
 }
 
 
@@ -1031,6 +1065,11 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     weir_entry_finish((char *) ctx->buf, ctx->len);
 
+    if (!ngx_http_weir_cache_worth_storing(ctx)) {
+        ngx_http_weir_cache_abandon(ctx, "invalidated meanwhile");
+        return;
+    }
+
     if (ctx->vary_fields.len) {
         /* in this order, so that a pointer leads to something */
         ngx_http_weir_cache_set(ctx, ctx->variant, ctx->buf, ctx->len,
@@ -1046,10 +1085,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_end_flight(ctx, 0);
 
-    if (ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED) {
-        (void) ngx_pfree(ctx->request->pool, ctx->buf);
-        ctx->buf = NULL;
-    }
+    ngx_http_weir_cache_free_buf(ctx);
 }
 
 

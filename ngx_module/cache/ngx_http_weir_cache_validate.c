@@ -184,6 +184,7 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
     refresh->request = sr;
     refresh->conf = ctx->conf;
     refresh->key = ctx->key;
+    refresh->key_text = ctx->key_text;
     refresh->vary = ctx->vary;
     ngx_memcpy(refresh->digest, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(refresh->variant, ctx->variant, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
@@ -193,6 +194,7 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
     refresh->background = 1;
     refresh->status = NGX_HTTP_WEIR_CACHE_EXPIRED;
     refresh->request_time = ngx_time();
+    ngx_http_weir_cache_stamp(refresh);
     weir_cache_control_init(&refresh->request_cc);
 
     refresh->flight = (ctx->flight == ctx->variant) ? refresh->variant

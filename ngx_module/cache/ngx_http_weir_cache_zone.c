@@ -44,6 +44,8 @@ struct ngx_http_weir_cache_sh_s {
 
     ngx_http_weir_cache_counters_t counters;
 
+    ngx_http_weir_cache_invalidation_t *invalidation;  /* see there */
+
     u_char                        *memory;     /* of the arena */
     size_t                         size;
     weir_arena_t                   arena;
@@ -107,11 +109,13 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     if (old) {
         zone->sh = old->sh;
+        zone->invalidation = old->sh->invalidation;
         return NGX_OK;
     }
 
     if (shm_zone->shm.exists) {
         zone->sh = shpool->data;
+        zone->invalidation = zone->sh->invalidation;
         return NGX_OK;
     }
 
@@ -128,6 +132,14 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     sh->nworkers = workers;
+
+    sh->invalidation = ngx_http_weir_cache_invalidation_create(shpool,
+                                                          shm_zone->shm.size);
+    if (sh->invalidation == NULL) {
+        goto failed;
+    }
+
+    zone->invalidation = sh->invalidation;
 
     /* as many buckets as there can be entries of 1 KiB */
 

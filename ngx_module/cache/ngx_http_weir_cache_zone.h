@@ -28,6 +28,7 @@
 #include <ngx_http.h>
 
 #include "cache/arena.h"
+#include "cache/ngx_http_weir_cache_invalidation.h"
 #include "redis/ngx_http_weir_redis.h"
 
 
@@ -45,21 +46,25 @@ typedef struct ngx_http_weir_cache_worker_s  ngx_http_weir_cache_worker_t;
 typedef struct ngx_http_weir_cache_node_s    ngx_http_weir_cache_node_t;
 
 
-typedef struct {
+struct ngx_http_weir_cache_zone_s {
     ngx_str_t                      name;
     ngx_http_weir_redis_t         *redis;      /* NULL: no second level */
     ngx_shm_zone_t                *shm_zone;
     ngx_cycle_t                   *cycle;      /* that configured it */
     ngx_http_weir_cache_sh_t      *sh;
     ngx_slab_pool_t               *shpool;
+    ngx_http_weir_cache_invalidation_t *invalidation;
+    ngx_msec_t                     staleness;  /* the least of its locations */
 
     /* this worker's */
+
+    ngx_http_weir_cache_follower_t *follower;  /* NULL: no stream */
 
     ngx_http_weir_cache_worker_t  *worker;     /* in sh; NULL: none was free */
     uint32_t                       pins[NGX_HTTP_WEIR_CACHE_PINS];
                                                /* requests behind each pin */
     weir_arena_extent_t           *extents;    /* room to recover in */
-} ngx_http_weir_cache_zone_t;
+};
 
 
 /* An entry that may be read until it is released. */
@@ -130,8 +135,8 @@ ngx_uint_t ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone,
     u_char *digest);
 
 /*
- * For the other files that keep something in the zone: its mutex, which must be
- * held for all that follows, and which is never held across a call of theirs.
+ * For the other files that keep something in the zone: its mutex with its mark.
+ * What is done in between must be short and must be able to break off anywhere.
  */
 void ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone);
 void ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone);

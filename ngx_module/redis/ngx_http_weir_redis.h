@@ -99,6 +99,29 @@ ngx_int_t ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
     ngx_http_weir_redis_command_t *cmd, ngx_uint_t argc, ngx_str_t *argv);
 
 
+/* Milliseconds that a command may take. */
+ngx_msec_t ngx_http_weir_redis_timeout(ngx_http_weir_redis_t *redis);
+
+
+/*
+ * Another connection of this worker to the same server, for commands that the
+ * server itself may hold up for block milliseconds (XREAD BLOCK): a command's
+ * deadline comes that much later.  name is for the log.  NULL: no memory.
+ */
+ngx_http_weir_redis_t *ngx_http_weir_redis_dedicate(
+    ngx_http_weir_redis_t *redis, ngx_str_t *name, ngx_msec_t block,
+    ngx_pool_t *pool, ngx_log_t *log);
+
+/*
+ * Gives such a connection up as a failure, with its reason in the log; live
+ * commands get NGX_ERROR.  Not from within a command's handler.
+ */
+void ngx_http_weir_redis_drop(ngx_http_weir_redis_t *redis, char *reason);
+
+/* Closes it for good; live commands get NGX_ERROR. */
+void ngx_http_weir_redis_release(ngx_http_weir_redis_t *redis);
+
+
 /*
  * Forgets the caller: the handler won't be called and cmd may be freed.  Does
  * nothing when the handler has been called already.

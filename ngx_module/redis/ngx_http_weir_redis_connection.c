@@ -83,6 +83,58 @@ ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis)
 }
 
 
+ngx_msec_t
+ngx_http_weir_redis_timeout(ngx_http_weir_redis_t *redis)
+{
+    return redis->timeout;
+}
+
+
+ngx_http_weir_redis_t *
+ngx_http_weir_redis_dedicate(ngx_http_weir_redis_t *redis, ngx_str_t *name,
+    ngx_msec_t block, ngx_pool_t *pool, ngx_log_t *log)
+{
+    ngx_http_weir_redis_t  *own;
+
+    own = ngx_pcalloc(pool, sizeof(ngx_http_weir_redis_t));
+    if (own == NULL) {
+        return NULL;
+    }
+
+    own->name = *name;
+    own->addr = redis->addr;
+    own->user = redis->user;
+    own->password = redis->password;
+    own->database = redis->database;
+    own->timeout = redis->timeout + block;
+    own->connect_timeout = redis->connect_timeout;
+
+    ngx_http_weir_redis_init_worker(own, log);
+
+    return own;
+}
+
+
+void
+ngx_http_weir_redis_drop(ngx_http_weir_redis_t *redis, char *reason)
+{
+    if (redis->state != NGX_HTTP_WEIR_REDIS_CLOSED) {
+        ngx_http_weir_redis_close(redis, reason);
+    }
+}
+
+
+void
+ngx_http_weir_redis_release(ngx_http_weir_redis_t *redis)
+{
+    ngx_http_weir_redis_exit_worker(redis);
+
+    if (redis->reconnect.timer_set) {
+        ngx_del_timer(&redis->reconnect);
+    }
+}
+
+
 ngx_int_t
 ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
     ngx_http_weir_redis_command_t *cmd, ngx_uint_t argc, ngx_str_t *argv)

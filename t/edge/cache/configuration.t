@@ -120,7 +120,7 @@ location /here { weir_cache api; return 200 fine; }
 GET /here
 --- response_body: fine
 --- no_error_log
-[error]
+[crit]
 
 
 

@@ -1,0 +1,459 @@
+/*
+ * Invalidations that are made on this box: a response's Weir-Invalidate, and
+ * requests with the method PURGE.
+ *
+ * Both are applied to the zone's table before the response leaves, and are
+ * written to the stream, so that the other edges learn of them; nobody waits for
+ * that.  What Redis didn't take is sent again by the follower.  A response that
+ * has a Weir-Position says that the upstream has written the message itself.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/ngx_http_weir_cache.h"
+#include "cache/tags.h"
+#include "http/ngx_http_weir.h"
+
+
+/* Milliseconds between two looks whether the stream was read. */
+#define NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL  2
+
+
+typedef struct {
+    ngx_http_request_t  *request;
+    ngx_event_t          poll;
+} ngx_http_weir_cache_first_read_t;
+
+
+static ngx_int_t ngx_http_weir_cache_first_read(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone);
+static void ngx_http_weir_cache_first_read_handler(ngx_event_t *ev);
+static void ngx_http_weir_cache_first_read_cleanup(void *data);
+static ngx_int_t ngx_http_weir_cache_purge(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf);
+static ngx_int_t ngx_http_weir_cache_purge_problem(ngx_http_request_t *r,
+    weir_str_t detail);
+static ngx_int_t ngx_http_weir_cache_purged(ngx_http_request_t *r,
+    ngx_uint_t tags, ngx_uint_t soft);
+static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
+    weir_position_t *position);
+static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    char *field, ngx_str_t *text, ngx_uint_t soft, weir_position_t *position);
+
+
+static ngx_str_t  ngx_http_weir_cache_cache_tag = ngx_string("Cache-Tag");
+static ngx_str_t  ngx_http_weir_cache_soft = ngx_string("Weir-Soft");
+static ngx_str_t  ngx_http_weir_cache_invalidate_name =
+                                                ngx_string("Weir-Invalidate");
+static ngx_str_t  ngx_http_weir_cache_position = ngx_string("Weir-Position");
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+ngx_int_t
+ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    if (clcf->zone == NULL || r != r->main || r->error_page) {
+        return NGX_DECLINED;
+    }
+
+    if (clcf->purge && r->method_name.len == 5
+        && ngx_strncmp(r->method_name.data, "PURGE", 5) == 0)
+    {
+        return ngx_http_weir_cache_purge(r, clcf);
+    }
+
+    if (clcf->zone->redis && r->content_handler
+        && !clcf->zone->invalidation->tried)
+    {
+        return ngx_http_weir_cache_first_read(r, clcf->zone);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * Just after the zone was made its stream has not been read yet, and what is
+ * stored now could not be used afterwards.  Requests wait for that, not longer
+ * than for any reply of Redis.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_first_read(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone)
+{
+    uint64_t                           waited;
+    ngx_pool_cleanup_t                *cln;
+    ngx_http_weir_cache_first_read_t  *first;
+
+    waited = ngx_http_weir_cache_ms() - zone->invalidation->created;
+
+    if (waited >= ngx_http_weir_redis_timeout(zone->redis)) {
+        return NGX_DECLINED;
+    }
+
+    for (cln = r->pool->cleanup;
+         cln;
+         cln = cln->next)
+    {
+        if (cln->handler == ngx_http_weir_cache_first_read_cleanup) {
+            break;
+        }
+    }
+
+    if (cln == NULL) {
+        cln = ngx_pool_cleanup_add(r->pool,
+                                   sizeof(ngx_http_weir_cache_first_read_t));
+        if (cln == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_memzero(cln->data, sizeof(ngx_http_weir_cache_first_read_t));
+        cln->handler = ngx_http_weir_cache_first_read_cleanup;
+    }
+
+    first = cln->data;
+
+    first->request = r;
+    first->poll.handler = ngx_http_weir_cache_first_read_handler;
+    first->poll.data = first;
+    first->poll.log = r->connection->log;
+
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_add_timer(&first->poll, NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_weir_cache_first_read_handler(ngx_event_t *ev)
+{
+    ngx_connection_t                  *c;
+    ngx_http_request_t                *r;
+    ngx_http_weir_cache_first_read_t  *first;
+
+    first = ev->data;
+    r = first->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_weir_cache_first_read_cleanup(void *data)
+{
+    ngx_http_weir_cache_first_read_t  *first = data;
+
+    if (first->poll.timer_set) {
+        ngx_del_timer(&first->poll);
+    }
+}
+
+
+/* The key of the request, or the tags of its Cache-Tag. */
+
+static ngx_int_t
+ngx_http_weir_cache_purge(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf)
+{
+    uint64_t          hash;
+    ngx_int_t         rc;
+    ngx_str_t         key, value;
+    weir_str_t        text;
+    ngx_uint_t        soft;
+    ngx_array_t      *tags;
+    ngx_table_elt_t  *h;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    soft = 0;
+    h = ngx_http_weir_find_header(&r->headers_in.headers,
+                                  &ngx_http_weir_cache_soft);
+    if (h) {
+        value = h->value;
+
+        if (value.len != 1 || (value.data[0] != '0' && value.data[0] != '1')) {
+            return ngx_http_weir_cache_purge_problem(r,
+                                         WEIR_STR("Weir-Soft is 0 or 1."));
+        }
+
+        soft = (value.data[0] == '1');
+    }
+
+    tags = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
+                                     &ngx_http_weir_cache_cache_tag);
+    if (tags == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (tags->nelts) {
+        rc = ngx_http_weir_cache_invalidate_tags(r, clcf->zone, tags, soft,
+                                                 NULL);
+        if (rc == NGX_DECLINED) {
+            return ngx_http_weir_cache_purge_problem(r,
+                                         WEIR_STR("Cache-Tag names no tag."));
+        }
+
+        return rc == NGX_OK ? ngx_http_weir_cache_purged(r, 1, soft)
+                            : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_complex_value(r, clcf->key, &key) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    text.data = (char *) key.data;
+    text.len = key.len;
+    hash = weir_key_hash(text);
+
+    ngx_http_weir_cache_invalidate(r, clcf->zone, &hash, 1, "keys", &key, soft,
+                                   NULL);
+
+    return ngx_http_weir_cache_purged(r, 0, soft);
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_purge_problem(ngx_http_request_t *r, weir_str_t detail)
+{
+    weir_problem_t  problem;
+
+    ngx_memzero(&problem, sizeof(weir_problem_t));
+    problem.status = NGX_HTTP_BAD_REQUEST;
+    problem.title = "Malformed PURGE";
+    problem.detail = detail;
+
+    return ngx_http_weir_send_problem(r, &problem);
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_purged(ngx_http_request_t *r, ngx_uint_t tags,
+    ngx_uint_t soft)
+{
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_chain_t  out;
+
+    b = ngx_create_temp_buf(r->pool, 64);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->last = ngx_sprintf(b->last, "{\"invalidated\":\"%s\",\"soft\":%s}\n",
+                          tags ? "tags" : "key", soft ? "true" : "false");
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = b->last - b->pos;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        ngx_http_finalize_request(r, rc);
+        return NGX_DONE;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
+
+    return NGX_DONE;
+}
+
+
+void
+ngx_http_weir_cache_init_invalidate_filter(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_weir_cache_invalidate_filter;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
+{
+    weir_str_t                       value;
+    ngx_array_t                     *lines;
+    weir_position_t                  position;
+    ngx_table_elt_t                 *h;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    if (clcf->zone == NULL || !clcf->invalidate || r != r->main
+        || r->upstream == NULL
+        || ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                     &ngx_http_weir_cache_invalidate_name)
+           == NULL)
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
+                                      &ngx_http_weir_cache_invalidate_name);
+    if (lines == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                  &ngx_http_weir_cache_position);
+    if (h) {
+        value.data = (char *) h->value.data;
+        value.len = h->value.len;
+
+        if (!weir_position_parse(value, &position)) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "upstream sent an invalid Weir-Position \"%V\", taken"
+                          " as none; it must be like 1700000000000-0",
+                          &h->value);
+            h = NULL;
+        }
+    }
+
+    if (ngx_http_weir_cache_invalidate_tags(r, clcf->zone, lines, 0,
+                                            h ? &position : NULL)
+        == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/* NGX_OK, NGX_DECLINED (there is no tag), or NGX_ERROR (no memory). */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
+    weir_position_t *position)
+{
+    size_t       pos, len;
+    u_char      *p;
+    uint64_t    *hash;
+    ngx_str_t    text;
+    weir_str_t  *line, tag;
+    ngx_uint_t   i;
+    ngx_array_t  hashes;
+
+    if (ngx_array_init(&hashes, r->pool, 8, sizeof(uint64_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    line = lines->elts;
+    len = 0;
+
+    for (i = 0; i < lines->nelts; i++) {
+        len += line[i].len + 1;
+
+        for (pos = 0; weir_tags_next(line[i], &pos, &tag); /* void */ ) {
+            hash = ngx_array_push(&hashes);
+            if (hash == NULL) {
+                return NGX_ERROR;
+            }
+
+            *hash = weir_tag_hash(tag);
+        }
+    }
+
+    if (hashes.nelts == 0) {
+        return NGX_DECLINED;
+    }
+
+    text.data = ngx_pnalloc(r->pool, len);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = text.data;
+
+    for (i = 0; i < lines->nelts; i++) {
+        p = ngx_cpymem(p, line[i].data, line[i].len);
+        *p++ = ',';
+    }
+
+    text.len = len - 1;
+
+    ngx_http_weir_cache_invalidate(r, zone, hashes.elts, hashes.nelts, "tags",
+                                   &text, soft, position);
+
+    return NGX_OK;
+}
+
+
+/* Here at once, and by the stream everywhere else. */
+
+static void
+ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    char *field, ngx_str_t *text, ngx_uint_t soft, weir_position_t *position)
+{
+    u_char                         edge[16 + 1 + NGX_INT64_LEN];
+    uint64_t                       local, now;
+    ngx_str_t                      argv[9];
+    weir_invalidations_t          *table;
+    ngx_http_weir_redis_command_t  cmd;
+
+    now = ngx_http_weir_cache_ms();
+
+    table = ngx_http_weir_cache_invalidation_lock(zone);
+
+    local = weir_invalidations_make(table, hashes, n, soft, position,
+                                    zone->redis != NULL, now);
+
+    ngx_http_weir_cache_invalidation_unlock(zone);
+
+    if (zone->redis == NULL || position) {
+        return;
+    }
+
+    ngx_str_set(&argv[0], "XADD");
+    ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
+    ngx_str_set(&argv[2], "*");
+    argv[3].data = (u_char *) field;
+    argv[3].len = ngx_strlen(field);
+    argv[4] = *text;
+    ngx_str_set(&argv[5], "edge");
+    argv[6].data = edge;
+    argv[6].len = ngx_sprintf(edge, "%016xL-%uL", table->origin, local) - edge;
+    ngx_str_set(&argv[7], "soft");
+    ngx_str_set(&argv[8], "1");
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = r->connection->log;
+
+    (void) ngx_http_weir_redis_command(zone->redis, &cmd, soft ? 9 : 7, argv);
+}

@@ -1,0 +1,81 @@
+/*
+ * What a zone's workers share about invalidations: the table (invalidations.h)
+ * and who follows the stream, in the zone's memory.
+ *
+ * A zone with Redis follows the stream weir:invalidate there: one worker of the
+ * box reads it (follow), all workers look into the table with every hit.  While
+ * the stream can't be read, entries that have tags are served for
+ * weir_cache_staleness at most after the last moment up to which it was read.
+ * A zone without Redis knows what is invalidated on its own box.
+ */
+
+#ifndef _NGX_HTTP_WEIR_CACHE_INVALIDATION_H_INCLUDED_
+#define _NGX_HTTP_WEIR_CACHE_INVALIDATION_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "cache/invalidations.h"
+
+
+#define NGX_HTTP_WEIR_CACHE_STREAM  "weir:invalidate"
+
+
+typedef struct ngx_http_weir_cache_zone_s      ngx_http_weir_cache_zone_t;
+typedef struct ngx_http_weir_cache_follower_s  ngx_http_weir_cache_follower_t;
+
+
+/*
+ * Times are ngx_http_weir_cache_ms().  Written by the follower, or by who
+ * becomes it; under the zone's mutex, but for heartbeat and synced.
+ */
+typedef struct {
+    ngx_atomic_t            pid;        /* who follows; 0: nobody */
+    ngx_atomic_t            heartbeat;
+    ngx_atomic_t            synced;     /* read up to here; 0: never */
+    ngx_atomic_t            tried;      /* a first attempt is over */
+    uint64_t                created;
+    uint64_t                read;       /* entries added up to the position */
+    uint64_t                gaps;       /* times that messages were missed */
+    weir_invalidations_t   *table;
+} ngx_http_weir_cache_invalidation_t;
+
+
+/* For weir_status and metrics. */
+typedef struct {
+    uint64_t                era;        /* 0: none is known */
+    weir_position_t         position;
+    weir_position_t         floor;
+    int64_t                 lag;        /* milliseconds; -1: never in step */
+    uint64_t                applied;    /* invalidations */
+    uint64_t                evicted;    /* records that gave way */
+    uint64_t                gaps;
+    ngx_uint_t              pending;    /* made here, not yet in the stream */
+    ngx_pid_t               follower;   /* 0: none */
+} ngx_http_weir_cache_invalidation_info_t;
+
+
+/* Takes its part of a zone's memory of that size; NULL when there is none. */
+ngx_http_weir_cache_invalidation_t *ngx_http_weir_cache_invalidation_create(
+    ngx_slab_pool_t *shpool, size_t size);
+
+/*
+ * The zone's mutex for the table; a table that somebody left in the middle of a
+ * change has been reset when it returns.
+ */
+weir_invalidations_t *ngx_http_weir_cache_invalidation_lock(
+    ngx_http_weir_cache_zone_t *zone);
+void ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone);
+
+void ngx_http_weir_cache_invalidation_info(ngx_http_weir_cache_zone_t *zone,
+    ngx_http_weir_cache_invalidation_info_t *info);
+
+/* Milliseconds of a clock that all processes of the box share. */
+uint64_t ngx_http_weir_cache_ms(void);
+
+/* A random number that is not 0. */
+uint64_t ngx_http_weir_cache_random(void);
+
+
+#endif /* _NGX_HTTP_WEIR_CACHE_INVALIDATION_H_INCLUDED_ */
