@@ -104,6 +104,11 @@ void weir_entry_finish(char *buf, size_t size)
     put64(buf + AT_CHECKSUM, XXH3_64bits(buf + AT_SIZE, size - AT_SIZE));
 }
 
+int64_t weir_entry_stored(const char *data)
+{
+    return (int64_t)get64(data + AT_STORED);
+}
+
 size_t weir_entry_header_size(weir_str_t name, weir_str_t value)
 {
     return 6 + name.len + value.len;

@@ -38,7 +38,7 @@
 typedef struct {
     uint32_t flags;  /* WEIR_ENTRY_* */
     uint32_t status; /* 0 in a pointer */
-    int64_t stored;  /* when the response arrived; milliseconds since the epoch */
+    int64_t stored;  /* when the response, or the pointer's, arrived; milliseconds since the epoch */
     uint32_t initial_age;            /* seconds, at that time */
     uint32_t lifetime;               /* seconds */
     uint32_t stale_while_revalidate; /* seconds after the lifetime */
@@ -86,6 +86,9 @@ const char *weir_entry_decode(weir_str_t data, weir_entry_t *entry);
  * writes: without the checksum, which costs a pass over the body.
  */
 const char *weir_entry_view(weir_str_t data, weir_entry_t *entry);
+
+/* When the entry was stored; data is known to be an entry. */
+int64_t weir_entry_stored(const char *data);
 
 /* Bytes of one header line in the headers block. */
 size_t weir_entry_header_size(weir_str_t name, weir_str_t value);

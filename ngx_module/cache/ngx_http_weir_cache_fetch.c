@@ -605,7 +605,11 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
 
     value = &ctx->reply->str;
 
-    if (clcf->l1) {
+    if (clcf->l1
+        && ((ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
+            || ngx_http_weir_cache_age(&ctx->entry)
+               < (time_t) ctx->entry.lifetime))
+    {
         (void) ngx_http_weir_cache_zone_put(clcf->zone,
                                             ctx->varies ? ctx->variant
                                                         : ctx->digest,

@@ -1124,11 +1124,15 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char        *p;
     size_t         len;
+    ngx_time_t    *tp;
     weir_entry_t   entry;
 
     ngx_memzero(&entry, sizeof(weir_entry_t));
 
+    tp = ngx_timeofday();
+
     entry.flags = WEIR_ENTRY_VARY_POINTER;
+    entry.stored = (int64_t) tp->sec * 1000 + tp->msec;
     entry.key.data = (char *) ctx->key.data;
     entry.key.len = ctx->key.len;
     entry.vary.data = (char *) ctx->vary_fields.data;

@@ -4,6 +4,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/entry.h"
 #include "cache/ngx_http_weir_cache_flight.h"
 #include "cache/ngx_http_weir_cache_zone.h"
 
@@ -653,6 +654,20 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_http_weir_cache_zone_lock(zone);
 
     old = ngx_http_weir_cache_zone_find(sh, digest);
+
+    if (old && weir_entry_stored((char *) old->data)
+               > weir_entry_stored((char *) data))
+    {
+        /* what was on its way from Redis is older than what came meanwhile */
+
+        ngx_http_weir_cache_zone_unlock(zone);
+
+        pin.node = node;
+        pin.place = place;
+        ngx_http_weir_cache_zone_release(zone, &pin);
+
+        return NGX_DECLINED;
+    }
 
     /* who was there, or asked for before, needs no probation */
 

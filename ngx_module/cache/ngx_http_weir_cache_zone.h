@@ -119,9 +119,10 @@ void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_pin_t *pin);
 
 /*
- * Puts a copy of the bytes into the zone, in place of what stands there under
- * the digest.  Returns NGX_OK, or NGX_DECLINED when there is no room: an entry
- * may take an eighth of the zone.
+ * Puts a copy of an entry into the zone, in place of what stands there under
+ * the digest.  Returns NGX_OK, or NGX_DECLINED when what stands there was
+ * stored later, or when there is no room: an entry may take an eighth of the
+ * zone.
  */
 ngx_int_t ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, u_char *data, size_t len);

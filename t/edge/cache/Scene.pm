@@ -17,7 +17,7 @@ use Time::HiRes 'sleep';
 our @EXPORT = qw(answer asked cache_status entries_of
     free_port get http_date keys_of logged port_of_edge redis request slurp spawn start_edge start_upstream stop until_true %pid $dir);
 
-our $dir = tempdir(CLEANUP => 1);
+our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
 our %pid;
 our $redis_address;    # a port, or the path of a socket
 my ($edge, $upstream, $alone);
