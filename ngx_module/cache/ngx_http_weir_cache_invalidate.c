@@ -38,6 +38,11 @@ static ngx_int_t ngx_http_weir_cache_purge_problem(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_cache_purged(ngx_http_request_t *r,
     ngx_uint_t tags, ngx_uint_t soft);
 static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_changes_target(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf);
+static ngx_int_t ngx_http_weir_cache_key_of(ngx_http_request_t *r,
+    ngx_str_t *own, ngx_str_t *reference, ngx_str_t *key);
 static ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
     weir_position_t *position);
@@ -314,10 +319,20 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
     if (clcf->zone == NULL || !clcf->invalidate || r != r->main
-        || r->upstream == NULL
-        || ngx_http_weir_find_header(&r->upstream->headers_in.headers,
-                                     &ngx_http_weir_cache_invalidate_name)
-           == NULL)
+        || r->upstream == NULL)
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ngx_http_weir_cache_changes_target(r)
+        && ngx_http_weir_cache_invalidate_target(r, clcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                  &ngx_http_weir_cache_invalidate_name)
+        == NULL)
     {
         return ngx_http_next_header_filter(r);
     }
@@ -351,6 +366,175 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* A success with a method that is not safe, RFC 9111 section 4.4 */
+
+static ngx_uint_t
+ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
+{
+    return !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS
+                          |NGX_HTTP_PROPFIND|NGX_HTTP_TRACE))
+           && r->upstream->headers_in.status_n >= 200
+           && r->upstream->headers_in.status_n < 400
+           && r->upstream->headers_in.status_n == r->headers_out.status;
+}
+
+
+/* What is stored of the target, of Location and of Content-Location. */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf)
+{
+    uint64_t          hash;
+    ngx_int_t         rc;
+    ngx_str_t         keys[3];
+    weir_str_t        text;
+    ngx_uint_t        i, n;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  names[] = {
+        ngx_string("Location"),
+        ngx_string("Content-Location")
+    };
+
+    if (ngx_http_complex_value(r, clcf->key, &keys[0]) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    n = 1;
+
+    for (i = 0; i < 2; i++) {
+        h = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                      &names[i]);
+        if (h == NULL) {
+            continue;
+        }
+
+        rc = ngx_http_weir_cache_key_of(r, &keys[0], &h->value, &keys[n]);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_OK) {
+            n++;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        text.data = (char *) keys[i].data;
+        text.len = keys[i].len;
+        hash = weir_key_hash(text);
+
+        ngx_http_weir_cache_invalidate(r, clcf->zone, &hash, 1, "keys",
+                                       &keys[i], 0, NULL);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The key that another URI of the same origin would have: that of the request
+ * with the URI in the place of its own.  NGX_DECLINED: of another origin, or
+ * the key doesn't hold the URI as it was requested.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
+    ngx_str_t *reference, ngx_str_t *key)
+{
+    u_char     *p, *at;
+    ngx_str_t   path, *host, scheme;
+
+    path = *reference;
+
+    if (path.len && path.data[0] != '/') {
+        host = &r->headers_in.server;
+
+        ngx_str_set(&scheme, "http://");
+
+#if (NGX_HTTP_SSL)
+        if (r->connection->ssl) {
+            ngx_str_set(&scheme, "https://");
+        }
+#endif
+
+        if (path.len < scheme.len
+            || ngx_strncasecmp(path.data, scheme.data, scheme.len) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        path.data += scheme.len;
+        path.len -= scheme.len;
+
+        /* with or without a port: it is this server's either way */
+
+        if (path.len < host->len
+            || ngx_strncasecmp(path.data, host->data, host->len) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        p = path.data + host->len;
+        path.len -= host->len;
+        path.data = p;
+
+        if (path.len && *p == ':') {
+            do {
+                path.data++;
+                path.len--;
+            } while (path.len && path.data[0] >= '0' && path.data[0] <= '9');
+        }
+    }
+
+    if (path.len == 0 || path.data[0] != '/'
+        || (path.len > 1 && path.data[1] == '/'))
+    {
+        return NGX_DECLINED;
+    }
+
+    /* RFC 3986 section 3.5: the fragment is the client's */
+
+    p = ngx_strlchr(path.data, path.data + path.len, '#');
+    if (p) {
+        path.len = p - path.data;
+    }
+
+    if (r->unparsed_uri.len == 0 || own->len < r->unparsed_uri.len) {
+        return NGX_DECLINED;
+    }
+
+    for (at = own->data;
+         at <= own->data + own->len - r->unparsed_uri.len;
+         at++)
+    {
+        if (ngx_memcmp(at, r->unparsed_uri.data, r->unparsed_uri.len) == 0) {
+            break;
+        }
+    }
+
+    if (at > own->data + own->len - r->unparsed_uri.len) {
+        return NGX_DECLINED;
+    }
+
+    key->len = own->len - r->unparsed_uri.len + path.len;
+
+    key->data = ngx_pnalloc(r->pool, key->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(key->data, own->data, at - own->data);
+    p = ngx_cpymem(p, path.data, path.len);
+    at += r->unparsed_uri.len;
+    ngx_memcpy(p, at, own->data + own->len - at);
+
+    return NGX_OK;
 }
 
 

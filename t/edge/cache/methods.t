@@ -21,6 +21,8 @@ start_upstream(sub {
         if $request =~ /^If-None-Match: "e1"/mi;
     return answer('206 Partial Content', [@fields, 'Content-Range: bytes 0-3/1692'], 'line')
         if $request =~ /^Range:/mi && $path !~ /whole/;
+    return answer('500 Oops', \@fields, 'oops') if $request =~ /^X-Fail:/mi;
+    push @fields, "$1: $2" while $request =~ /^X-((?:Content-)?Location): (.*)\r/mig;
     return answer('404 Not Found', \@fields, $text) if $path =~ /missing/;
     my $response = answer('200 OK', \@fields, $text);
     $response =~ s/\r\n\r\n.*/\r\n\r\n/s if $method eq 'HEAD';
@@ -59,11 +61,30 @@ for my $method ('POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'REPORT') {
     is answer_of(get("/only-$method")), 2, '... and its answer is not stored';
 }
 
-{
-    local our $TODO = 'unsafe methods do not invalidate yet';
-    get('/changed');
-    request('POST', '/changed', {}, 'x=1');
-    is answer_of(get('/changed')), 3, 'a POST that succeeds ends what is stored (RFC 9111 section 4.4)';
+# --- section 4.4: what succeeds with an unsafe method ends what is stored ---
+
+for my $method ('POST', 'PUT', 'DELETE', 'PATCH', 'UNKNOWN') {
+    get("/changed-$method");
+    request($method, "/changed-$method", {}, 'x=1');
+    is answer_of(get("/changed-$method")), 3, "a $method that succeeds ends what is stored";
+}
+for my $method ('OPTIONS', 'HEAD') {
+    get("/safe-$method");
+    request($method, "/safe-$method");
+    like cache_status(get("/safe-$method")), qr/; hit;/, "$method is safe";
+}
+get('/failed');
+request('POST', '/failed', { 'X-Fail' => 1 }, 'x=1');
+like cache_status(get('/failed')), qr/; hit;/, 'a POST that fails changes nothing';
+
+for my $field ('Location', 'Content-Location') {
+    get("/target-$field");
+    request('POST', '/elsewhere', { "X-$field" => "/target-$field" }, 'x=1');
+    is answer_of(get("/target-$field")), 2, "$field of a success is ended too";
+    request('POST', '/elsewhere', { "X-$field" => 'http://127.0.0.1:' . port_of_edge() . "/target-$field#part" }, 'x=1');
+    is answer_of(get("/target-$field")), 3, '... as an absolute URI of this server';
+    request('POST', '/elsewhere', { "X-$field" => "http://other.example/target-$field" }, 'x=1');
+    like cache_status(get("/target-$field")), qr/; hit;/, '... but not of another';
 }
 
 get('/body');
