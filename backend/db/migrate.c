@@ -15,7 +15,8 @@
 
 #define FILE_MAX_BYTES 1048576
 
-/* Any constant that nothing else in the database locks: "weir" in ASCII (the relay has 1, workers 2). */
+/* Any constant that nothing else in the database locks: "weir" in ASCII (the relay has 1, workers
+ * 2). */
 #define LOCK "(2003134834, 3)"
 
 typedef struct {

@@ -96,26 +96,79 @@ static void handle(weir_lease_t *l, weir_item_t *item, uint64_t call)
     g->consumer.handle(g->consumer.self, &d->event, d);
 }
 
+/*
+ * An effect outside of the database cannot be taken back.  So no event gets to a handler before the
+ * database is known to have it: a stream may be older than a database that was restored.  The relay
+ * publishes after the commit, so a question that is asked after the delivery is enough.
+ */
+static void on_confirmed(PGresult *res, const char *error, const char *sqlstate, void *arg)
+{
+    weir_lease_t *l = arg;
+    int64_t asked = l->asked;
+
+    (void)sqlstate;
+    l->asked = 0;
+    if (error == NULL && PQntuples(res) == 1)
+        l->newest = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+    if (!l->gone && error == NULL && l->newest < asked)
+        weir_lease_strange(l, asked);
+    weir_group_wake(l->group);
+    weir_lease_unref(l);
+}
+
+/* False, and the item is put back, while this is not known. */
+static bool is_confirmed(weir_lease_t *l, weir_item_t *item, uint64_t now)
+{
+    static const char sql[] = "SELECT position FROM partitions WHERE partition = $1::smallint";
+    char partition[12];
+
+    if (item->position <= l->newest)
+        return true;
+    snprintf(partition, sizeof(partition), "%d", l->partition);
+    if (weir_db_query(l->group->db, sql, 1, (const char *[]){partition}, on_confirmed, l)) {
+        l->asked = item->position;
+        l->refs++;
+        weir_queue_retry(l->queue, item, now);
+    } else {
+        weir_queue_retry(l->queue, item, now + COMMIT_RETRY);
+    }
+    return false;
+}
+
+static void earliest(uint64_t *next, uint64_t at)
+{
+    if (at < *next)
+        *next = at;
+}
+
 static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
     weir_group_t *g = l->group;
 
-    while (weir_queue_next(l->queue) <= now && g->handling < g->consumer.concurrency &&
+    /* A lease that may have run out waits for the heartbeat. */
+    while (l->asked == 0 && g->handling < g->consumer.concurrency &&
            now < g->worker->leased_until) {
+        weir_item_t *item;
         uint64_t call, wait;
 
-        if (g->refused_until > now || !weir_dependency_admit(&g->dependency, now, &call, &wait)) {
-            if (g->refused_until <= now)
-                g->refused_until = now + wait;
-            if (g->refused_until < *next)
-                *next = g->refused_until;
+        if (g->refused_until > now) {
+            earliest(next, g->refused_until);
             return;
         }
-        handle(l, weir_queue_take(l->queue, now), call);
+        item = weir_queue_take(l->queue, now);
+        if (item == NULL) {
+            earliest(next, weir_queue_next(l->queue));
+            return;
+        }
+        if (!is_confirmed(l, item, now))
+            return;
+        if (!weir_dependency_admit(&g->dependency, now, &call, &wait)) {
+            g->refused_until = now + wait;
+            weir_queue_retry(l->queue, item, now);
+            continue;
+        }
+        handle(l, item, call);
     }
-    /* At the limit of handlers their results wake the group. */
-    if (g->handling < g->consumer.concurrency && weir_queue_next(l->queue) < *next)
-        *next = weir_queue_next(l->queue);
 }
 
 /* --- settling ----------------------------------------------------------------------- */
@@ -192,7 +245,7 @@ static void outcomes(weir_lease_t *l, PGresult *res)
     uint64_t now = weir_now_ms();
     size_t hint = 0;
     int acks = 0;
-    bool unknown = false;
+    int64_t unknown = 0;
 
     for (int i = 0; i < PQntuples(res); i++) {
         const char *position = PQgetvalue(res, i, 0), *outcome = PQgetvalue(res, i, 1);
@@ -215,10 +268,11 @@ static void outcomes(weir_lease_t *l, PGresult *res)
             continue;
         }
         if (strcmp(outcome, "unknown") == 0) {
-            unknown = true;
+            unknown = d->item->position;
             weir_queue_retry(l->queue, d->item, now);
             continue;
         }
+        l->group->strange[l->partition] = false;
         if (strcmp(outcome, "dead") == 0)
             send_dead(l, d, attempts, error);
         ids[acks++] = position;
@@ -226,8 +280,8 @@ static void outcomes(weir_lease_t *l, PGresult *res)
     }
     l->batch_count = 0;
     ack(l, ids, acks);
-    if (unknown)
-        weir_lease_lost(l, "its stream has events that the database does not know");
+    if (unknown != 0)
+        weir_lease_strange(l, unknown);
 }
 
 static void on_consumed(PGresult *res, const char *error, const char *sqlstate, void *arg)
@@ -237,17 +291,17 @@ static void on_consumed(PGresult *res, const char *error, const char *sqlstate, 
 
     l->consuming = false;
     if (error == NULL) {
-        if (g->complained)
+        if (g->uncommitted)
             weir_log(WEIR_LOG_INFO, NULL, "effects are committed again", "{s:s}", "group",
                      g->consumer.group);
-        g->complained = false;
+        g->uncommitted = false;
         outcomes(l, res);
     } else {
-        if (!g->complained && strcmp(sqlstate, "WE001") != 0)
+        if (!g->uncommitted && strcmp(sqlstate, "WE001") != 0)
             weir_log(WEIR_LOG_WARN, NULL, "effects cannot be committed, trying again",
                      "{s:s,s:i,s:s,s:s}", "group", g->consumer.group, "partition", l->partition,
                      "error", error, "sqlstate", sqlstate);
-        g->complained = g->complained || strcmp(sqlstate, "WE001") != 0;
+        g->uncommitted = g->uncommitted || strcmp(sqlstate, "WE001") != 0;
         put_back(l, weir_now_ms() + COMMIT_RETRY / 2 + (uint64_t)random() % COMMIT_RETRY);
         if (strcmp(sqlstate, "WE001") == 0)
             weir_lease_lost(l, "another worker has it");
@@ -291,26 +345,28 @@ static void consume(weir_lease_t *l)
     if (l->consuming)
         l->refs++;
     else
-        put_back(l, weir_now_ms() + COMMIT_RETRY);
+        put_back(l, weir_now_ms() + COMMIT_RETRY); /* or when the session is back */
     for (int i = 0; i < 3; i++)
         free(lists[i]);
 }
 
-static void fill_batch(weir_lease_t *l, uint64_t now)
+static void batch_results(weir_lease_t *l)
 {
     weir_delivery_t *d;
+
+    while (l->batch_count < WEIR_BATCH_MAX && (d = TAILQ_FIRST(&l->results)) != NULL) {
+        TAILQ_REMOVE(&l->results, d, link);
+        l->batch[l->batch_count++] = d;
+    }
+}
+
+static void batch_events(weir_lease_t *l, uint64_t now)
+{
     weir_item_t *item;
 
-    if (l->group->consumer.handle != NULL) {
-        while (l->batch_count < WEIR_BATCH_MAX && (d = TAILQ_FIRST(&l->results)) != NULL) {
-            TAILQ_REMOVE(&l->results, d, link);
-            l->batch[l->batch_count++] = d;
-        }
-        return;
-    }
-    while (l->batch_count < WEIR_BATCH_MAX && !l->closing && l->group->worker->stopped == NULL &&
-           (item = weir_queue_take(l->queue, now)) != NULL) {
-        d = item->payload;
+    while (l->batch_count < WEIR_BATCH_MAX && (item = weir_queue_take(l->queue, now)) != NULL) {
+        weir_delivery_t *d = item->payload;
+
         d->item = item;
         l->batch[l->batch_count++] = d;
     }
@@ -318,22 +374,27 @@ static void fill_batch(weir_lease_t *l, uint64_t now)
 
 void weir_handle_run(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
-    if (l->group->consumer.handle != NULL && !l->closing && l->group->worker->stopped == NULL)
+    bool takes = !l->closing && l->group->worker->stopped == NULL;
+
+    if (takes && l->group->consumer.handle != NULL)
         run_handlers(l, now, next);
     if (l->consuming)
         return;
     if (l->retry_consume > now) {
-        *next = l->retry_consume < *next ? l->retry_consume : *next;
+        earliest(next, l->retry_consume);
         return;
     }
-    fill_batch(l, now);
+    if (l->group->consumer.handle != NULL)
+        batch_results(l);
+    else if (takes)
+        batch_events(l, now);
     if (l->batch_count > 0)
         consume(l);
-    else if (l->group->consumer.handle == NULL && weir_queue_next(l->queue) < *next)
-        *next = weir_queue_next(l->queue);
+    else if (takes && l->group->consumer.handle == NULL)
+        earliest(next, weir_queue_next(l->queue));
 }
 
 bool weir_handle_idle(const weir_lease_t *l)
 {
-    return l->handling == 0 && !l->consuming && TAILQ_EMPTY(&l->results);
+    return l->handling == 0 && l->asked == 0 && !l->consuming && TAILQ_EMPTY(&l->results);
 }

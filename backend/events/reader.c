@@ -23,7 +23,6 @@
 #include <string.h>
 
 #define CONSUMER "weir"
-#define HOLD 3000 /* ms that a stream rests whose events the database does not know */
 
 /*
  * KEYS[1] stream, ARGV[1] group, ARGV[2] ID of the last handled entry, ARGV[3] consumer.
@@ -124,15 +123,8 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
             deliver(l, strtoll(PQgetvalue(res, i, 1), NULL, 10), json, len);
             free(json);
         }
-        if (PQntuples(res) == 0) {
-            if (l->gap_to != 0)
-                weir_log(WEIR_LOG_ERROR, NULL, "stream has events that the database does not know",
-                         "{s:s,s:i,s:I}", "group", l->group->consumer.group, "partition",
-                         l->partition, "position", (json_int_t)l->gap_to);
-            l->gap_to = 0;
-            l->attached = false; /* read again from what is handled */
-            l->hold = weir_now_ms() + HOLD;
-        }
+        if (PQntuples(res) == 0 && l->gap_to != 0)
+            weir_lease_strange(l, l->gap_to);
         if (l->gap_to < weir_queue_unseen(l->queue))
             l->gap_to = 0;
     }
@@ -173,6 +165,8 @@ void weir_reader_beat(weir_lease_t *l, int64_t newest)
 
     if (!is_active(l))
         return;
+    if (newest > l->newest)
+        l->newest = newest;
     unseen = weir_queue_unseen(l->queue);
     l->stalled = unseen <= newest && unseen == l->stalled_at && has_room(l) ? l->stalled + 1 : 0;
     l->stalled_at = unseen;
@@ -238,8 +232,17 @@ static void stream(weir_group_t *g, const redisReply *s)
 static void on_read(redisReply *reply, void *arg)
 {
     weir_group_t *g = arg;
+    uint64_t now = weir_now_ms();
+    bool refused = reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+                   strncmp(reply->str, "NOGROUP", 7) != 0 &&
+                   strncmp(reply->str, "UNBLOCKED", 9) != 0;
 
     g->reading = g->kicked = false;
+    if (refused && !g->undelivered)
+        weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses to deliver", "{s:s,s:s}", "group",
+                 g->consumer.group, "error", reply->str);
+    if (reply != NULL)
+        g->undelivered = refused;
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         weir_lease_t *l = g->leases[i];
 
@@ -249,11 +252,9 @@ static void on_read(redisReply *reply, void *arg)
         /* A stream or its group has gone (FLUSHALL, DEL): all are looked at again. */
         if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
             l->attached = false;
+        if (refused)
+            l->hold = now + WEIR_BLOCK;
     }
-    if (reply != NULL && reply->type == REDIS_REPLY_ERROR &&
-        strncmp(reply->str, "NOGROUP", 7) != 0 && strncmp(reply->str, "UNBLOCKED", 9) != 0)
-        weir_log(WEIR_LOG_WARN, NULL, "Redis refuses to deliver", "{s:s,s:s}", "group",
-                 g->consumer.group, "error", reply->str);
     if (reply != NULL && reply->type == REDIS_REPLY_ARRAY) {
         for (size_t i = 0; i < reply->elements; i++)
             stream(g, reply->element[i]);
@@ -269,8 +270,11 @@ static void on_attached(redisReply *reply, void *arg)
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
         l->attached = true;
     } else if (reply != NULL) {
-        weir_log(WEIR_LOG_WARN, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}", "group",
-                 l->group->consumer.group, "partition", l->partition, "error", reply->str);
+        if (!l->group->undelivered)
+            weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}",
+                     "group", l->group->consumer.group, "partition", l->partition, "error",
+                     reply->str);
+        l->group->undelivered = true;
         l->hold = weir_now_ms() + WEIR_BLOCK;
     }
     if (!l->gone)

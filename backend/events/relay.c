@@ -19,20 +19,17 @@
  *
  *   unknown    what Redis has is not known; it is asked at the next tick
  *   following  all that has a position was sent; new rows may be taken
- *   behind     the stream lacks what the outbox has: FLUSHALL, a lost tail, a pause; it is read
- * from the outbox and published, new rows wait full       it has stream_limit entries because some
- * group does not follow; new rows wait ahead      its last ID is beyond the database's last
- * position: the database was restored from a backup.  Nothing is published or taken until the
- * operator has decided.
+ *   behind     the stream lacks what the outbox has (FLUSHALL, a lost tail, a pause): that is read
+ *              from the outbox and published, new rows wait
+ *   full       it has stream_limit entries because some group does not follow; new rows wait
+ *   ahead      its last ID is beyond the database's last position, because the database was
+ *              restored from a backup: nothing is taken or published until the operator decides
  *
  * A stream that was emptied starts again behind what all groups have handled, not at the beginning
  * of history.  Streams are trimmed behind the same mark.
  */
-#include "events/events.h"
+#include "events/relay_private.h"
 
-#include "db/db.h"
-#include "events/cloudevent.h"
-#include "events/log_stream.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -41,10 +38,8 @@
 #include <string.h>
 
 #define TAKE_MAX 128    /* events of one partition in one step */
-#define READ_MAX 256    /* events read again at once */
 #define IN_FLIGHT_MAX 2 /* batches of one partition on their way to Redis */
 #define STREAM_LIMIT 100000
-#define PARTITIONS_MAX 64
 
 /* ms */
 #define POLL_ACTIVE 20
@@ -53,47 +48,6 @@
 #define TICK 1000       /* look at Redis's streams, trim them */
 #define LOCK_RETRY 300
 
-typedef enum { UNKNOWN, FOLLOWING, BEHIND, FULL, AHEAD } state_t;
-
-typedef struct {
-    weir_relay_t *relay;
-    int number;
-    state_t state;
-    state_t told;    /* the last state that the log knows of; not UNKNOWN */
-    int64_t given;   /* last position in the database */
-    int64_t handled; /* by all groups */
-    int64_t tail;    /* the stream's last ID when all that was sent is in */
-    int64_t trimmed;
-    unsigned in_flight; /* scripts */
-    bool reading;
-} partition_t;
-
-struct weir_relay {
-    struct event_base *base;
-    weir_db_t *db;
-    weir_redis_t *redis;
-    int64_t stream_limit;
-    struct event *poll;
-    struct event *tick;
-    struct event *lock_retry;
-    struct event *gone;
-    bool locked;    /* this session has the lock */
-    bool leads;     /* and knows the positions */
-    bool waits;     /* the log knows that another one leads */
-    bool asking;    /* relay_state() is under way */
-    bool taking;    /* relay_take() is under way */
-    bool woken;     /* while taking */
-    bool congested; /* a partition waits for Redis */
-    unsigned quiet; /* ms without an event */
-    partition_t partitions[PARTITIONS_MAX];
-    int count;
-    weir_stopped_cb stopped;
-    void *stopped_arg;
-};
-
-static void take(weir_relay_t *r);
-static void read_again(partition_t *p);
-
 static void arm(struct event *timer, unsigned ms)
 {
     struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
@@ -101,185 +55,20 @@ static void arm(struct event *timer, unsigned ms)
     evtimer_add(timer, &tv);
 }
 
-/* Returns true when the relay is to stop; ends it when nothing is under way. */
-static bool stopping(weir_relay_t *r)
+bool weir_relay_stopping(weir_relay_t *r)
 {
     bool busy = r->taking;
 
     if (r->stopped == NULL)
         return false;
     for (int i = 0; i < r->count; i++)
-        busy = busy || r->partitions[i].in_flight > 0;
+        busy = busy || r->outlets[i].in_flight > 0;
     if (!busy)
         event_active(r->gone, EV_TIMEOUT, 0);
     return true;
 }
 
-/* --- what Redis has --------------------------------------------------------- */
-
-static void follow(partition_t *p)
-{
-    p->state = FOLLOWING;
-    if (p->told != FOLLOWING)
-        weir_log(WEIR_LOG_INFO, NULL, "stream is followed again", "{s:i,s:I}", "partition",
-                 p->number, "position", (json_int_t)p->given);
-    p->told = FOLLOWING;
-}
-
-static void ahead(partition_t *p, int64_t last)
-{
-    if (p->told != AHEAD)
-        weir_log(WEIR_LOG_ERROR, NULL,
-                 "stream is ahead of the database, which seems to be restored from a backup; "
-                 "nothing is published to it. DEL weir:events:<partition> publishes what the "
-                 "database has and no group has handled",
-                 "{s:i,s:I,s:I}", "partition", p->number, "last", (json_int_t)last, "position",
-                 (json_int_t)p->given);
-    p->state = p->told = AHEAD;
-}
-
-static void full(partition_t *p, int64_t length)
-{
-    if (p->told != FULL)
-        weir_log(WEIR_LOG_WARN, NULL,
-                 "stream is full, events wait in the outbox until the slowest group goes on",
-                 "{s:i,s:I,s:I}", "partition", p->number, "entries", (json_int_t)length, "handled",
-                 (json_int_t)p->handled);
-    p->state = p->told = FULL;
-}
-
-/* Redis's stream ends at last; decides where publication goes on. */
-static void found(partition_t *p, int64_t last, int64_t length)
-{
-    int64_t from = last > p->handled ? last : p->handled;
-
-    if (last > p->given) {
-        ahead(p, last);
-        return;
-    }
-    p->tail = last;
-    if (length >= p->relay->stream_limit) {
-        full(p, length);
-        return;
-    }
-    if (from >= p->given) {
-        follow(p);
-        return;
-    }
-    if (p->told == FOLLOWING)
-        weir_log(WEIR_LOG_WARN, NULL, "stream is behind, publishing again", "{s:i,s:I,s:I,s:I}",
-                 "partition", p->number, "last", (json_int_t)last, "from", (json_int_t)from + 1,
-                 "to", (json_int_t)p->given);
-    p->state = p->told = BEHIND;
-    read_again(p);
-}
-
-static void on_appended(bool ok, int64_t last, int64_t length, const char *error, void *arg)
-{
-    partition_t *p = arg;
-    weir_relay_t *r = p->relay;
-
-    p->in_flight--;
-    if (stopping(r))
-        return;
-    if (error != NULL) {
-        if (weir_redis_is_up(r->redis))
-            weir_log(WEIR_LOG_WARN, NULL, "Redis refuses events", "{s:i,s:s}", "partition",
-                     p->number, "error", error);
-        p->state = UNKNOWN;
-        return;
-    }
-
-    if (p->state == FOLLOWING || p->state == BEHIND) {
-        if (ok && length < r->stream_limit) {
-            if (p->state == BEHIND && p->in_flight == 0)
-                read_again(p);
-            else if (r->congested)
-                take(r);
-            return;
-        }
-        p->state = UNKNOWN;
-    }
-    /* What was sent after a refused batch is refused, too; with the last answer the end is certain.
-     */
-    if (p->in_flight == 0 && r->leads)
-        found(p, last, length);
-}
-
-static void append(partition_t *p, const weir_log_entry_t *entries, size_t count)
-{
-    int64_t expected = p->tail;
-
-    if (count > 0)
-        p->tail = entries[count - 1].position;
-    p->in_flight++;
-    if (!weir_log_stream_append(p->relay->redis, p->number, expected, entries, count, on_appended,
-                                p)) {
-        p->in_flight--;
-        p->state = UNKNOWN;
-    }
-}
-
 /* --- from the outbox -------------------------------------------------------- */
-
-/* Publishes rows [from, to) of relay_take() or relay_read(), all of one partition. */
-static void publish(partition_t *p, PGresult *res, int from, int to)
-{
-    weir_log_entry_t entries[READ_MAX];
-    size_t n = 0;
-
-    for (int i = from; i < to && n < READ_MAX; i++, n++) {
-        weir_cloudevent_t e = {
-            .id = PQgetvalue(res, i, 2),
-            .type = PQgetvalue(res, i, 3),
-            .aggregate = PQgetvalue(res, i, 4),
-            .data = PQgetvalue(res, i, 5),
-            .traceparent = PQgetisnull(res, i, 6) ? NULL : PQgetvalue(res, i, 6),
-            .time = PQgetvalue(res, i, 7),
-        };
-
-        entries[n].position = strtoll(PQgetvalue(res, i, 1), NULL, 10);
-        entries[n].json = weir_cloudevent_json(&e, &entries[n].len);
-    }
-    append(p, entries, n);
-}
-
-static void on_read(PGresult *res, const char *error, const char *sqlstate, void *arg)
-{
-    partition_t *p = arg;
-
-    (void)sqlstate;
-    p->reading = false;
-    if (stopping(p->relay))
-        return;
-    if (error != NULL || p->state != BEHIND)
-        p->state = UNKNOWN;
-    else if (PQntuples(res) == 0)
-        follow(p);
-    else
-        publish(p, res, 0, PQntuples(res));
-}
-
-static void read_again(partition_t *p)
-{
-    static const char sql[] = "SELECT * FROM relay_read($1::smallint, $2::bigint, $3::int)";
-    char number[12], after[24], limit[12];
-    int64_t from = p->tail > p->handled ? p->tail : p->handled;
-
-    if (p->reading)
-        return;
-    if (from >= p->given) {
-        follow(p);
-        return;
-    }
-    snprintf(number, sizeof(number), "%d", p->number);
-    snprintf(after, sizeof(after), "%" PRId64, from);
-    snprintf(limit, sizeof(limit), "%d", READ_MAX);
-    p->reading =
-        weir_db_query(p->relay->db, sql, 3, (const char *[]){number, after, limit}, on_read, p);
-    if (!p->reading)
-        p->state = UNKNOWN;
-}
 
 static void on_taken(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
@@ -298,38 +87,38 @@ static void on_taken(PGresult *res, const char *error, const char *sqlstate, voi
 
     for (int i = 0, next; i < n; i = next) {
         int number = atoi(PQgetvalue(res, i, 0));
-        partition_t *p = &r->partitions[number];
+        weir_outlet_t *p = &r->outlets[number];
 
         for (next = i; next < n && atoi(PQgetvalue(res, next, 0)) == number; next++)
             ;
         more = more || next - i == TAKE_MAX;
         p->given = strtoll(PQgetvalue(res, next - 1, 1), NULL, 10);
-        if (p->state == FOLLOWING)
-            publish(p, res, i, next);
+        if (p->state == WEIR_FOLLOWING)
+            weir_outlet_publish(p, res, i, next);
     }
-    if (stopping(r))
+    if (weir_relay_stopping(r))
         return;
     if (n > 0)
         r->quiet = 0;
     if (more || (error == NULL && r->woken))
-        take(r);
+        weir_relay_take(r);
     else
         arm(r->poll, r->quiet < ACTIVE_FOR ? POLL_ACTIVE : POLL_IDLE);
 }
 
-static void take(weir_relay_t *r)
+void weir_relay_take(weir_relay_t *r)
 {
     static const char sql[] = "SELECT * FROM relay_take($1::int, $2::smallint[])";
-    char list[PARTITIONS_MAX * 4 + 3] = "{", limit[12];
+    char list[WEIR_OUTLETS_MAX * 4 + 3] = "{", limit[12];
     size_t len = 1;
 
     if (r->taking || r->stopped != NULL)
         return;
     r->woken = r->congested = false;
     for (int i = 0; i < r->count && r->leads; i++) {
-        const partition_t *p = &r->partitions[i];
+        const weir_outlet_t *p = &r->outlets[i];
 
-        if (p->state != FOLLOWING)
+        if (p->state != WEIR_FOLLOWING)
             continue;
         if (p->in_flight < IN_FLIGHT_MAX)
             len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%d", len > 1 ? "," : "",
@@ -353,7 +142,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (r->quiet < ACTIVE_FOR)
         r->quiet += POLL_ACTIVE;
-    take(r);
+    weir_relay_take(r);
 }
 
 void weir_relay_wake(weir_relay_t *r)
@@ -368,29 +157,25 @@ void weir_relay_wake(weir_relay_t *r)
 
 /* --- leading ----------------------------------------------------------------- */
 
-/* Takes over what the database says of a partition, and asks Redis for its stream. */
-static void look_at(weir_relay_t *r, int number, int64_t given, int64_t handled)
+/* Takes over a row of relay_state(). */
+static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
 {
-    partition_t *p = &r->partitions[number];
+    weir_outlet_t *p = &r->outlets[number];
 
-    p->handled = handled;
+    p->handled = strtoll(PQgetvalue(res, row, 2), NULL, 10);
+    snprintf(p->slowest, sizeof(p->slowest), "%s", PQgetvalue(res, row, 3));
     if (!r->leads) {
         p->relay = r;
         p->number = number;
-        p->given = given;
-        p->state = UNKNOWN;
-        if (p->told == UNKNOWN)
-            p->told = FOLLOWING;
+        p->given = strtoll(PQgetvalue(res, row, 1), NULL, 10);
+        p->state = WEIR_UNKNOWN;
+        if (p->told == WEIR_UNKNOWN)
+            p->told = WEIR_FOLLOWING;
         if (number >= r->count)
             r->count = number + 1;
     }
-    if (handled > p->trimmed && (p->state == FOLLOWING || p->state == FULL)) {
-        weir_log_stream_trim(r->redis, number, handled);
-        p->trimmed = handled;
-    }
-    /* The answer comes later than this loop, when all positions are known. */
-    if (p->in_flight == 0 && !p->reading)
-        append(p, NULL, 0);
+    /* Redis's answer comes later than this loop, when all positions are known. */
+    weir_outlet_check(p);
 }
 
 static void on_state(PGresult *res, const char *error, const char *sqlstate, void *arg)
@@ -399,14 +184,13 @@ static void on_state(PGresult *res, const char *error, const char *sqlstate, voi
 
     (void)sqlstate;
     r->asking = false;
-    if (stopping(r) || error != NULL || !r->locked)
+    if (weir_relay_stopping(r) || error != NULL || !r->locked)
         return;
     for (int i = 0; i < PQntuples(res); i++) {
         int number = atoi(PQgetvalue(res, i, 0));
 
-        if (number >= 0 && number < PARTITIONS_MAX)
-            look_at(r, number, strtoll(PQgetvalue(res, i, 1), NULL, 10),
-                    strtoll(PQgetvalue(res, i, 2), NULL, 10));
+        if (number >= 0 && number < WEIR_OUTLETS_MAX)
+            look_at(r, number, res, i);
     }
     if (!r->leads)
         arm(r->poll, POLL_ACTIVE);
@@ -438,7 +222,7 @@ static void on_lock(PGresult *res, const char *error, const char *sqlstate, void
     weir_relay_t *r = arg;
 
     (void)sqlstate;
-    if (stopping(r) || error != NULL) {
+    if (weir_relay_stopping(r) || error != NULL) {
         arm(r->lock_retry, LOCK_RETRY);
         return;
     }
@@ -540,5 +324,5 @@ void weir_relay_stop(weir_relay_t *r, weir_stopped_cb cb, void *arg)
 {
     r->stopped = cb;
     r->stopped_arg = arg;
-    stopping(r);
+    weir_relay_stopping(r);
 }

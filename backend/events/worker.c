@@ -60,6 +60,20 @@ void weir_lease_lost(weir_lease_t *l, const char *why)
     remove_lease(l);
 }
 
+void weir_lease_strange(weir_lease_t *l, int64_t position)
+{
+    weir_group_t *g = l->group;
+
+    if (!g->strange[l->partition])
+        weir_log(WEIR_LOG_ERROR, NULL,
+                 "stream has events that the database, which seems to be restored from a backup, "
+                 "does not know; they are left alone",
+                 "{s:s,s:i,s:I}", "group", g->consumer.group, "partition", l->partition, "position",
+                 (json_int_t)position);
+    g->strange[l->partition] = true;
+    remove_lease(l);
+}
+
 static void on_opened(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
     weir_lease_t *l = arg;
@@ -244,6 +258,10 @@ static void step(weir_worker_t *w)
 
     if (w->stepping || w->stopped != NULL)
         return;
+    for (size_t i = 0; i < w->count; i++) {
+        if (!weir_db_is_up(w->groups[i].db))
+            return; /* takes no lease that it could not use */
+    }
     snprintf(ttl, sizeof(ttl), "%d", TTL);
     w->stepping =
         weir_db_query(w->db, sql, 3, (const char *[]){w->id, w->group_names, ttl}, on_stepped, w);
@@ -270,11 +288,16 @@ static void on_worker_db(weir_db_t *db, bool up, void *arg)
         step(arg);
 }
 
+/* Leases that could not be opened without this session are found again. */
 static void on_group_db(weir_db_t *db, bool up, void *arg)
 {
+    weir_group_t *g = arg;
+
     (void)db;
-    if (up)
-        weir_group_wake(arg);
+    if (!up)
+        return;
+    step(g->worker);
+    weir_group_wake(g);
 }
 
 static void on_reader(weir_redis_t *redis, bool up, void *arg)

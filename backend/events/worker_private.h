@@ -70,6 +70,8 @@ struct weir_lease {
     uint64_t hold; /* ms: no reading before */
 
     /* handle.c */
+    int64_t newest; /* last position that the database is known to have given */
+    int64_t asked;  /* the position for which it is asked; 0: it is not */
     unsigned handling;
     struct weir_deliveries results; /* of handlers, to be settled */
     bool consuming;
@@ -91,8 +93,11 @@ struct weir_group {
     unsigned handling;
     weir_dependency_t dependency;
     uint64_t refused_until; /* ms, by the breaker */
-    bool complained;        /* that effects cannot be committed */
-    char *types;            /* PostgreSQL arrays */
+    /* What the log knows of, so that it is told once: */
+    bool uncommitted;                  /* effects cannot be committed */
+    bool undelivered;                  /* Redis refuses to deliver */
+    bool strange[WEIR_PARTITIONS_MAX]; /* the stream has events that the database does not know */
+    char *types;                       /* PostgreSQL arrays */
     char *permanent;
 };
 
@@ -127,6 +132,8 @@ void weir_group_wake(weir_group_t *group);
 void weir_lease_unref(weir_lease_t *lease);
 /* Gives the partition up without a word to the database: it has another owner. */
 void weir_lease_lost(weir_lease_t *lease, const char *why);
+/* Gives it up until the next heartbeat: its stream has events that the database does not know. */
+void weir_lease_strange(weir_lease_t *lease, int64_t position);
 
 /* reader.c: reads as far as there is room. */
 void weir_reader_run(weir_group_t *group);

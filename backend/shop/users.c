@@ -88,10 +88,13 @@ static bool is_transient(const char *sqlstate)
 
 static void database_failed(weir_http_request_t *request, const char *error, const char *sqlstate)
 {
-    weir_log(WEIR_LOG_ERROR, weir_http_trace(request)->trace_id, "database error", "{s:s,s:s}",
-             "error", error, "sqlstate", sqlstate);
+    bool transient = is_transient(sqlstate);
 
-    if (is_transient(sqlstate))
+    /* A session that was lost is in the log already, once. */
+    weir_log(transient ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR, weir_http_trace(request)->trace_id,
+             "database error", "{s:s,s:s}", "error", error, "sqlstate", sqlstate);
+
+    if (transient)
         unavailable(request, "The database is away; what came of the request is unknown.");
     else
         weir_http_error(request, 500, "The database refused the request.");

@@ -1,7 +1,8 @@
 -- What the relay asks. relay.c explains the order of events and why no snapshot's xmin is needed.
 --
 -- The plans must not hang on statistics of a table that is empty now and long a minute later, so
--- these functions allow index scans and nested loops only.
+-- these functions allow index scans in order and nested loops only, and no compilation of what they
+-- seem to cost.
 
 -- Gives positions to the first p_limit waiting events of each listed partition, in one transaction,
 -- and returns these events.
@@ -9,7 +10,8 @@ CREATE OR REPLACE FUNCTION relay_take(p_limit int, p_partitions smallint[])
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text)
 LANGUAGE sql
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET jit = off AS $$
     WITH waiting AS MATERIALIZED (
         SELECT w.id, p.partition,
                p.position + row_number() OVER (PARTITION BY p.partition ORDER BY w.id) AS position
@@ -36,7 +38,7 @@ CREATE OR REPLACE FUNCTION relay_read(p_partition smallint, p_after bigint, p_li
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text)
 LANGUAGE sql STABLE
-SET enable_seqscan = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
     SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
            to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     FROM outbox o
@@ -44,11 +46,15 @@ SET enable_seqscan = off AS $$
     ORDER BY o.position LIMIT p_limit
 $$;
 
--- Every partition's last position, and the one up to which all groups have handled it.
+-- Every partition's last position, and the one up to which all groups have handled it, with the group
+-- that has handled least.
 CREATE OR REPLACE FUNCTION relay_state()
-RETURNS TABLE (partition smallint, "position" bigint, handled bigint)
+RETURNS TABLE (partition smallint, "position" bigint, handled bigint, slowest text)
 LANGUAGE sql STABLE AS $$
-    SELECT p.partition, p.position,
-           coalesce((SELECT min(c.handled) FROM consumer_partitions c WHERE c.partition = p.partition), 0)
-    FROM partitions p ORDER BY p.partition
+    SELECT p.partition, p.position, coalesce(c.handled, 0), coalesce(c.group_name, '')
+    FROM partitions p
+    LEFT JOIN LATERAL (SELECT c.handled, c.group_name FROM consumer_partitions c
+                       WHERE c.partition = p.partition
+                       ORDER BY c.handled, c.group_name LIMIT 1) c ON true
+    ORDER BY p.partition
 $$;

@@ -102,7 +102,7 @@ CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_a
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text)
 LANGUAGE sql STABLE
-SET enable_seqscan = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
     SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
            to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
     FROM outbox o

@@ -24,6 +24,7 @@ use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Select;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use JSON::PP ();
 use POSIX qw(WNOHANG);
 use Socket qw(SHUT_WR);
@@ -305,7 +306,7 @@ sub redis {
 sub start_smtp {
     my ($self) = @_;
     $self->_start('smtp',
-        ['python3', '-m', 'aiosmtpd', '-n', '-c', 'aiosmtpd.handlers.Mailbox',
+        ['/usr/bin/python3', '-m', 'aiosmtpd', '-n', '-c', 'aiosmtpd.handlers.Mailbox',
             "$self->{dir}/mail", '-l', "127.0.0.1:$self->{smtp_port}"]);
     $self->_until('smtp', sub {
         IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{smtp_port}");

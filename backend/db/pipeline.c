@@ -1,0 +1,247 @@
+/*
+ * Each transaction in flight is a segment of the pipeline: Parse messages of
+ * statements not seen before in this session, then the statements, then Sync.
+ * Segments are answered in the order of the list.
+ *
+ * A statement is marked as prepared when its Parse is sent.  If that Parse fails,
+ * or is skipped because something before it failed, the mark is taken back when
+ * the segment's answer tells; segments that were sent in between fail with
+ * SQLSTATE 26000 and change nothing.
+ */
+#include "db/private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- answers ----------------------------------------------------------------- */
+
+static void keep_error(segment_t *s, const PGresult *result)
+{
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    size_t size;
+
+    if (s->error != NULL)
+        return;
+
+    message = message != NULL ? message : "unexpected answer";
+    size = strlen(message) + (detail != NULL ? strlen(detail) : 0) + sizeof(" ()");
+    s->error = malloc(size);
+    if (s->error == NULL)
+        abort();
+    if (detail != NULL)
+        snprintf(s->error, size, "%s (%s)", message, detail);
+    else
+        snprintf(s->error, size, "%s", message);
+    snprintf(s->sqlstate, sizeof(s->sqlstate), "%s", sqlstate != NULL ? sqlstate : "XX000");
+}
+
+/* Takes one result of the segment; it is the segment's from here on. */
+static void take_result(weir_db_t *db, segment_t *s, PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    int place = s->got < s->results ? s->got++ : -1; /* -1: the commit itself failed */
+
+    if (!ok && status != PGRES_PIPELINE_ABORTED)
+        keep_error(s, result);
+
+    if (!ok && place >= 0 && place < s->parses)
+        db->statements[s->parsed[place]].prepared = false;
+
+    if (ok && place == s->results - 1)
+        s->ok = result;
+    else
+        PQclear(result);
+}
+
+static void forget_stale_statement(weir_db_t *db, const segment_t *s)
+{
+    /* 0A000: "cached plan must not change result type", after a migration while we run. */
+    if (s->error != NULL && strcmp(s->sqlstate, "0A000") == 0)
+        for (int i = 0; i < db->n_statements; i++)
+            db->statements[i].prepared = false;
+}
+
+/* Returns false when the session is gone. */
+static bool read_results(weir_db_t *db)
+{
+    int silent = 0; /* NULLs in a row: one ends a statement's results, two are the end of input */
+
+    while (db->state == UP && db->head != NULL && silent < 2 && !PQisBusy(db->conn)) {
+        segment_t *s = db->head;
+        PGresult *result = PQgetResult(db->conn);
+        ExecStatusType status;
+
+        if (result == NULL) {
+            silent++;
+            continue;
+        }
+
+        silent = 0;
+        status = PQresultStatus(result);
+        if (status != PGRES_PIPELINE_SYNC) {
+            take_result(db, s, result);
+            /* libpq would repeat a broken connection's error for ever */
+            if (status == PGRES_FATAL_ERROR && PQstatus(db->conn) == CONNECTION_BAD)
+                break;
+            continue;
+        }
+
+        PQclear(result);
+        assert(s->got == s->results);
+        forget_stale_statement(db, s);
+        db->head = s->next;
+        if (db->head == NULL)
+            db->tail = &db->head;
+        db->in_flight--;
+        weir_db_enter(db);
+        weir_db_finish_segment(s, NULL);
+        if (!weir_db_leave(db))
+            return false;
+    }
+
+    return true;
+}
+
+/* Sends what libpq holds back; what the socket doesn't take now goes when it can. */
+static bool flush(weir_db_t *db)
+{
+    int rc = PQflush(db->conn);
+
+    if (rc == 1)
+        event_add(db->writable, NULL);
+
+    return rc >= 0;
+}
+
+void weir_db_on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    weir_db_t *db = arg;
+    bool ok;
+
+    (void)fd;
+    (void)what;
+
+    if (db->state != UP)
+        return;
+
+    /* Read also when writable: the server may wait for us to read before it reads. */
+    db->checks = 0;
+    ok = PQconsumeInput(db->conn);
+    if (!read_results(db) || db->state != UP)
+        return;
+
+    if (!ok || PQstatus(db->conn) == CONNECTION_BAD || !flush(db))
+        weir_db_lose(db, db->head != NULL && db->head->error != NULL
+                             ? db->head->error /* its last word */
+                             : PQerrorMessage(db->conn));
+}
+
+/* --- statements -------------------------------------------------------------- */
+
+/* The statement's place, or -1 when there are too many. */
+static int find_statement(weir_db_t *db, const char *sql)
+{
+    int i;
+
+    for (i = 0; i < db->n_statements; i++) {
+        if (db->statements[i].sql == sql)
+            return i;
+    }
+
+    if (i == WEIR_DB_STATEMENTS_MAX)
+        return -1;
+
+    db->statements[i] = (statement_t){.sql = sql, .prepared = false};
+    db->n_statements++;
+
+    return i;
+}
+
+static void statement_name(const statement_t *statement, char name[16])
+{
+    snprintf(name, 16, "w%u", statement->serial);
+}
+
+static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
+                         const weir_db_statement_t *statements, int count)
+{
+    char name[16];
+
+    for (int i = 0; i < count; i++) {
+        statement_t *statement = &db->statements[places[i]];
+
+        if (statement->prepared)
+            continue;
+
+        statement->prepared = true;
+        statement->serial = db->serial++;
+        s->parsed[s->parses++] = places[i];
+        statement_name(statement, name);
+        if (!PQsendPrepare(db->conn, name, statement->sql, 0, NULL))
+            return false;
+    }
+
+    s->results = s->parses + count;
+
+    for (int i = 0; i < count; i++) {
+        statement_name(&db->statements[places[i]], name);
+        if (!PQsendQueryPrepared(db->conn, name, statements[i].n, statements[i].values, NULL, NULL,
+                                 0))
+            return false;
+    }
+
+    return PQpipelineSync(db->conn) && flush(db);
+}
+
+bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
+                         weir_db_cb cb, void *arg)
+{
+    int places[WEIR_DB_STATEMENTS_MAX];
+    segment_t *s;
+
+    assert(count > 0 && count <= WEIR_DB_STATEMENTS_MAX);
+
+    if (db->state != UP || db->in_flight == WEIR_DB_IN_FLIGHT_MAX)
+        return false;
+
+    for (int i = 0; i < count; i++) {
+        places[i] = find_statement(db, statements[i].sql);
+        if (places[i] < 0)
+            return false;
+    }
+
+    s = calloc(1, sizeof(*s) + (size_t)count * sizeof(s->parsed[0]));
+    if (s == NULL)
+        return false;
+
+    s->cb = cb;
+    s->arg = arg;
+
+    if (!send_segment(db, s, places, statements, count)) {
+        /* Part of it may be in the pipeline, whose order is lost. */
+        free(s);
+        weir_db_reset(db);
+        return false;
+    }
+
+    if (db->in_flight == 0)
+        db->checks = 0;
+    *db->tail = s;
+    db->tail = &s->next;
+    db->in_flight++;
+
+    return true;
+}
+
+bool weir_db_query(weir_db_t *db, const char *sql, int n, const char *const *values, weir_db_cb cb,
+                   void *arg)
+{
+    weir_db_statement_t statement = {sql, n, values};
+
+    return weir_db_transaction(db, &statement, 1, cb, arg);
+}

@@ -1,0 +1,314 @@
+/*
+ * The session is only given up from the event loop (on_timer, weir_db_on_socket), so
+ * no callback runs within a call of the user's.
+ */
+#include "db/private.h"
+
+#include "common/random.h"
+#include "log/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_MIN_MS 50
+#define BACKOFF_MAX_MS 1000
+#define CONNECT_LIMIT_MS 5000
+/* How often it is looked whether the server owes an answer, and for how many looks it may. */
+#define CHECK_MS 5000
+#define CHECKS_MAX 8
+
+static void on_connect(evutil_socket_t fd, short what, void *arg);
+
+static void set_timer(weir_db_t *db, unsigned ms)
+{
+    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+    evtimer_add(db->timer, &tv);
+}
+
+static void drop_event(struct event **ev)
+{
+    if (*ev != NULL)
+        event_free(*ev);
+    *ev = NULL;
+}
+
+static void destroy(weir_db_t *db)
+{
+    drop_event(&db->timer);
+    free(db->conninfo);
+    free(db->name);
+    free(db);
+}
+
+void weir_db_enter(weir_db_t *db)
+{
+    db->depth++;
+}
+
+bool weir_db_leave(weir_db_t *db)
+{
+    if (--db->depth > 0 || !db->doomed)
+        return !db->doomed;
+
+    destroy(db);
+
+    return false;
+}
+
+void weir_db_finish_segment(segment_t *s, const char *lost)
+{
+    if (s->cb != NULL) {
+        if (lost != NULL)
+            s->cb(NULL, lost, "08006", s->arg);
+        else if (s->error != NULL)
+            s->cb(NULL, s->error, s->sqlstate, s->arg);
+        else
+            s->cb(s->ok, NULL, NULL, s->arg);
+    }
+
+    PQclear(s->ok);
+    free(s->error);
+    free(s);
+}
+
+/* Closes the session and fails all in flight, in their order. */
+static void close_session(weir_db_t *db, const char *why)
+{
+    segment_t *s = db->head;
+
+    drop_event(&db->readable);
+    drop_event(&db->writable);
+    PQfinish(db->conn);
+    db->conn = NULL;
+    db->state = CLOSED;
+    db->n_statements = 0;
+    db->head = NULL;
+    db->tail = &db->head;
+    db->in_flight = 0;
+
+    while (s != NULL) {
+        segment_t *next = s->next;
+
+        weir_db_finish_segment(s, why);
+        s = next;
+    }
+}
+
+void weir_db_lose(weir_db_t *db, const char *why)
+{
+    bool was_up = db->state == UP || db->state == BROKEN;
+    char reason[sizeof(db->logged)];
+    unsigned random;
+
+    /* libpq goes on with advice on lines of their own. */
+    snprintf(reason, sizeof(reason), "%.*s", (int)strcspn(why, "\n"), why);
+
+    /* Once for each kind of failure, not for each attempt. */
+    if (strcmp(reason, db->logged) != 0) {
+        weir_log(WEIR_LOG_WARN, NULL,
+                 was_up ? "database session lost" : "database cannot be reached", "{s:s,s:s}",
+                 "session", db->name, "error", reason);
+        memcpy(db->logged, reason, sizeof(reason));
+    }
+
+    if (was_up)
+        db->backoff_ms = BACKOFF_MIN_MS;
+    else if (db->backoff_ms < BACKOFF_MAX_MS)
+        db->backoff_ms *= 2;
+
+    /* Half of it at random, so that many processes don't come back at the same instant. */
+    weir_random(&random, sizeof(random));
+    set_timer(db, db->backoff_ms / 2 + random % (db->backoff_ms / 2 + 1));
+
+    weir_db_enter(db);
+    close_session(db, reason[0] != '\0' ? reason : "database session lost");
+    if (was_up && !db->doomed && db->state_cb != NULL)
+        db->state_cb(db, false, db->arg);
+    weir_db_leave(db);
+}
+
+/* --- connecting -------------------------------------------------------------- */
+
+static void on_notice(void *arg, const PGresult *result)
+{
+    weir_db_t *db = arg;
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+    weir_log(WEIR_LOG_INFO, NULL, "database notice", "{s:s,s:s}", "session", db->name, "notice",
+             text != NULL ? text : "");
+}
+
+static void opened(weir_db_t *db)
+{
+    if (PQsetnonblocking(db->conn, 1) != 0 || !PQenterPipelineMode(db->conn)) {
+        weir_db_lose(db, PQerrorMessage(db->conn));
+        return;
+    }
+
+    drop_event(&db->readable);
+    db->readable =
+        event_new(db->base, PQsocket(db->conn), EV_READ | EV_PERSIST, weir_db_on_socket, db);
+    db->writable = event_new(db->base, PQsocket(db->conn), EV_WRITE, weir_db_on_socket, db);
+    event_add(db->readable, NULL);
+
+    db->state = UP;
+    db->checks = 0;
+    db->backoff_ms = BACKOFF_MIN_MS;
+    db->logged[0] = '\0';
+    set_timer(db, CHECK_MS);
+    weir_log(WEIR_LOG_INFO, NULL, "database session open", "{s:s}", "session", db->name);
+
+    weir_db_enter(db);
+    if (db->state_cb != NULL)
+        db->state_cb(db, true, db->arg);
+    weir_db_leave(db);
+}
+
+/* PQconnectPoll() may change the socket at each step, so each has an event of its own. */
+static void on_connect(evutil_socket_t fd, short what, void *arg)
+{
+    weir_db_t *db = arg;
+    PostgresPollingStatusType step = PQconnectPoll(db->conn);
+
+    (void)fd;
+    (void)what;
+    drop_event(&db->readable);
+
+    switch (step) {
+    case PGRES_POLLING_OK:
+        opened(db);
+        break;
+    case PGRES_POLLING_READING:
+    case PGRES_POLLING_WRITING:
+        db->readable =
+            event_new(db->base, PQsocket(db->conn),
+                      step == PGRES_POLLING_READING ? EV_READ : EV_WRITE, on_connect, db);
+        event_add(db->readable, NULL);
+        break;
+    default:
+        weir_db_lose(db, PQerrorMessage(db->conn));
+    }
+}
+
+static void open_session(weir_db_t *db)
+{
+    char application[64];
+    /* What stands before dbname gives way to conninfo, what stands after it does not. */
+    const char *const keys[] = {"options",          "keepalives_idle",  "keepalives_interval",
+                                "keepalives_count", "tcp_user_timeout", "dbname",
+                                "client_encoding",  "application_name", NULL};
+    const char *const values[] = {"-c statement_timeout=30s",
+                                  "10",
+                                  "5",
+                                  "3",
+                                  "20000",
+                                  db->conninfo,
+                                  "UTF8",
+                                  application,
+                                  NULL};
+
+    snprintf(application, sizeof(application), "weir-%s", db->name);
+    db->state = CONNECTING;
+    db->conn = PQconnectStartParams(keys, values, 1);
+
+    if (db->conn == NULL || PQstatus(db->conn) == CONNECTION_BAD) {
+        weir_db_lose(db, db->conn != NULL ? PQerrorMessage(db->conn) : "out of memory");
+        return;
+    }
+
+    PQsetNoticeReceiver(db->conn, on_notice, db);
+    /* The manual: wait for writing first, as if PQconnectPoll() had asked for it. */
+    db->readable = event_new(db->base, PQsocket(db->conn), EV_WRITE, on_connect, db);
+    event_add(db->readable, NULL);
+    set_timer(db, CONNECT_LIMIT_MS);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    weir_db_t *db = arg;
+
+    (void)fd;
+    (void)what;
+
+    switch (db->state) {
+    case CLOSED:
+        open_session(db);
+        break;
+    case CONNECTING:
+        weir_db_lose(db, "no connection within 5 s");
+        break;
+    case BROKEN:
+        weir_db_lose(db, PQstatus(db->conn) == CONNECTION_BAD ? PQerrorMessage(db->conn)
+                                                              : "session given up");
+        break;
+    case UP:
+        if (db->in_flight == 0)
+            db->checks = 0;
+        else if (++db->checks > CHECKS_MAX) {
+            weir_db_lose(db, "no answer for 40 s");
+            return;
+        }
+        set_timer(db, CHECK_MS);
+        break;
+    }
+}
+
+/* --- life -------------------------------------------------------------------- */
+
+weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char *name,
+                       weir_db_state_cb state, void *arg)
+{
+    weir_db_t *db = calloc(1, sizeof(*db));
+
+    if (db == NULL)
+        abort();
+
+    db->base = base;
+    db->conninfo = strdup(conninfo);
+    db->name = strdup(name);
+    db->state_cb = state;
+    db->arg = arg;
+    db->state = CLOSED;
+    db->backoff_ms = BACKOFF_MIN_MS;
+    db->tail = &db->head;
+    db->timer = evtimer_new(base, on_timer, db);
+    if (db->conninfo == NULL || db->name == NULL || db->timer == NULL)
+        abort();
+    set_timer(db, 0);
+
+    return db;
+}
+
+void weir_db_free(weir_db_t *db)
+{
+    if (db == NULL || db->doomed)
+        return;
+
+    weir_db_enter(db);
+    db->doomed = true;
+    event_del(db->timer);
+    close_session(db, "session closed");
+    weir_db_leave(db);
+}
+
+bool weir_db_is_up(const weir_db_t *db)
+{
+    return db->state == UP;
+}
+
+unsigned weir_db_in_flight(const weir_db_t *db)
+{
+    return db->in_flight;
+}
+
+void weir_db_reset(weir_db_t *db)
+{
+    if (db->state != UP)
+        return;
+
+    /* Only marked here: the callbacks come from the event loop. */
+    db->state = BROKEN;
+    event_active(db->timer, EV_TIMEOUT, 0);
+}

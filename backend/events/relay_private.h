@@ -1,0 +1,74 @@
+/*
+ * What the relay's files share.
+ *
+ *   relay.c   which process is the relay; rows of the outbox get positions
+ *   outlet.c  one partition's way from there into its stream
+ *
+ * relay.c explains the whole, with the states of an outlet.
+ */
+#ifndef WEIR_RELAY_PRIVATE_H
+#define WEIR_RELAY_PRIVATE_H
+
+#include "db/db.h"
+#include "events/events.h"
+#include "redis/redis.h"
+
+#define WEIR_OUTLETS_MAX 64
+
+typedef enum {
+    WEIR_UNKNOWN,
+    WEIR_FOLLOWING,
+    WEIR_BEHIND,
+    WEIR_FULL,
+    WEIR_AHEAD
+} weir_outlet_state_t;
+
+typedef struct {
+    weir_relay_t *relay;
+    int number;
+    weir_outlet_state_t state;
+    weir_outlet_state_t told; /* the last state that the log knows of; not WEIR_UNKNOWN */
+    int64_t given;            /* last position in the database */
+    int64_t handled;          /* by all groups */
+    char slowest[64];         /* the group that has handled least; empty: there is no group */
+    int64_t tail;             /* the stream's last ID when all that was sent is in */
+    int64_t trimmed;
+    unsigned in_flight; /* scripts */
+    bool reading;
+} weir_outlet_t;
+
+struct weir_relay {
+    struct event_base *base;
+    weir_db_t *db;
+    weir_redis_t *redis;
+    int64_t stream_limit;
+    struct event *poll;
+    struct event *tick;
+    struct event *lock_retry;
+    struct event *gone;
+    bool locked;    /* this session has the lock */
+    bool leads;     /* and knows the positions */
+    bool waits;     /* the log knows that another one leads */
+    bool asking;    /* relay_state() is under way */
+    bool taking;    /* relay_take() is under way */
+    bool woken;     /* while taking */
+    bool congested; /* an outlet waits for Redis */
+    bool refused;   /* the log knows that Redis refuses events */
+    unsigned quiet; /* ms without an event */
+    weir_outlet_t outlets[WEIR_OUTLETS_MAX];
+    int count;
+    weir_stopped_cb stopped;
+    void *stopped_arg;
+};
+
+/* relay.c: true when the relay is to stop; ends it when nothing is under way. */
+bool weir_relay_stopping(weir_relay_t *relay);
+/* Takes rows for all outlets that can have some. */
+void weir_relay_take(weir_relay_t *relay);
+
+/* outlet.c: publishes rows [from, to) of relay_take(), all of this partition. */
+void weir_outlet_publish(weir_outlet_t *outlet, PGresult *rows, int from, int to);
+/* Asks Redis for its stream, and trims it. */
+void weir_outlet_check(weir_outlet_t *outlet);
+
+#endif

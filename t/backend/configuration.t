@@ -1,0 +1,151 @@
+# What is wrong in the configuration is refused by name, from file and environment alike.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use Test::More;
+use Weir::Stack qw(free_port);
+
+my $stack = Weir::Stack->new(postgres => 0, redis => 0);
+my $root  = "$FindBin::Bin/../..";
+
+# Writes the text as a file; returns exit status and output of a run with these arguments.
+sub run_with {
+    my ($text, @arguments) = @_;
+    my $file = $stack->dir . '/test.conf';
+    Weir::Stack::spew($file, $text);
+    return $stack->run_command($stack->{binary}, '-c', $file, @arguments);
+}
+
+sub refused {
+    my ($text, $message, $name) = @_;
+    my ($status, $output) = run_with($text, '-t');
+    is $status, 1, "$name: refused";
+    like $output, $message, 'says why';
+}
+
+my $DB = "database = dbname=weir\n";
+
+subtest 'the sample and the shortest file are fine' => sub {
+    for (['the sample', Weir::Stack::slurp("$root/conf/weir-backend.conf")], ['one key', $DB],
+         ['odd spelling', "# c\n\n\t\r\n  database=dbname=weir   # c\r\nlisten\t=\tunix:/tmp/x#y\n groups = email , flags"],
+         ['IPv6', "${DB}listen = [::1]:80"], ['limits', "${DB}body_limit=16m\nretry_attempts=100\nretry_base=1ms\nretry_max=1440m\nsmtp_timeout=100ms"]) {
+        my ($name, $text) = @$_;
+        my ($status, $output) = run_with($text, '-t');
+        is $status, 0, $name;
+        like $output, qr/ is fine$/, 'says so';
+    }
+};
+
+subtest 'every key refuses what it does not allow' => sub {
+    my $time = qr/must be a time from .* with its unit/;
+    my @wrong = (
+        listen         => qr/must be ADDRESS:PORT/ => ['', '8081', ':8081', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', '127.0.0.1:0',
+                                                       '127.0.0.1:65536', '127.0.0.1:80x', '::1:80', 'unix:', 'unix:x', '127.0.0.1:-1'],
+        database       => qr/must be a libpq connection string/ => ['', 'x' x 1025],
+        redis          => qr{must be redis://} => ['', '127.0.0.1:6379', 'http://x', 'redis://', 'unix:', 'unix:x'],
+        sql            => qr/must be the folder/ => [''],
+        smtp           => qr{must be smtp://} => ['', 'localhost', 'http://x', 'smtp://'],
+        smtp_timeout   => $time => ['', '5', '0s', '99ms', '5m1s', '6m', '-1s', '5 s', '5h', '5S', '1e3ms', '99999999999999999999ms'],
+        mail_from      => qr/must be an address/ => ['', 'x' x 257],
+        log_level      => qr/must be debug, info, warn or error/ => ['', 'INFO', 'trace', '1'],
+        body_limit     => qr/must be a number of bytes from 1k to 16m/ => ['', '0', '1023', '17m', '1g', '1kb', '-1', 'x', '99999999999999999999'],
+        retry_attempts => qr/must be a number from 1 to 100/ => ['', '0', '101', '-1', '1.5', 'x', '8x'],
+        retry_base     => $time => ['', '0ms', '61m', '200'],
+        retry_max      => $time => ['', '0s', '1441m', '30'],
+        groups         => qr/(?:must be "all"|there is no group)/ => ['', ',', 'emails', 'email,x', 'email;flags', 'EMAIL', "a\xff"],
+    );
+    while (my ($key, $message, $values) = splice @wrong, 0, 3) {
+        for my $value (@$values) {
+            my $line = $key eq 'database' ? 1 : 2;
+            my $shown = length $value > 20 ? '' : quotemeta qq(value "$value");
+            refused(($line == 2 ? $DB : '') . "$key = $value\n", qr/test\.conf:$line: key "$key", $shown.*$message/, "$key = '$value'");
+        }
+    }
+    refused("${DB}retry_base = 10s\nretry_max = 5s\n", qr/test\.conf:3: key "retry_max", value "5s": must not be less than retry_base/, 'two that contradict');
+};
+
+subtest 'what is no configuration' => sub {
+    refused('', qr/test\.conf: key "database" is missing/, 'nothing');
+    refused("${DB}colour = red\n", qr/test\.conf:2: key "colour" is unknown; known are listen, database/, 'an unknown key');
+    refused("${DB}Listen = 127.0.0.1:80\n", qr/key "Listen" is unknown/, 'capitals');
+    refused("${DB}\n\nhello\n", qr/test\.conf:4: "hello" is no "key = value"/, 'a word');
+    refused("${DB}$DB", qr/test\.conf:2: key "database" stands in line 1 already/, 'a key twice');
+    refused("${DB}smtp = a\0b\n", qr/test\.conf:2: there is a NUL byte/, 'NUL');
+    refused("${DB}smtp = " . 'x' x 5000 . "\n", qr/test\.conf:2: the line has more than 4095 bytes/, 'a long line');
+    my ($status, $output) = $stack->run_command($stack->{binary}, '-c', '/nowhere/x.conf', '-t');
+    is $status, 1, 'a file that is not there';
+    like $output, qr{/nowhere/x\.conf: No such file}, 'is named';
+    ($status, $output) = $stack->run_command($stack->{binary}, '-c', $stack->dir, '-t');
+    is $status, 1, 'a folder';
+    like $output, qr/Is a directory/, 'is none';
+};
+
+subtest 'the environment overrides, under the same rules' => sub {
+    {
+        local $ENV{WEIR_BODY_LIMIT} = '1x';
+        refused($DB, qr/environment WEIR_BODY_LIMIT: key "body_limit", value "1x": must be a number/, 'a wrong value');
+        local $ENV{WEIR_BODY_LIMIT} = '2k';
+        is((run_with("${DB}body_limit = 1x\n", '-t'))[0], 0, 'a right one in the place of a wrong one');
+    }
+    local $ENV{WEIR_GROUPS} = 'email,nope';
+    refused($DB, qr/environment WEIR_GROUPS: key "groups", value "email,nope": there is no group "nope"; there are/, 'a group');
+    local $ENV{WEIR_GROUPS}   = 'email';
+    local $ENV{WEIR_DATABASE} = 'dbname=x';
+    is((run_with('', '-t'))[0], 0, 'all from the environment');
+};
+
+subtest 'arguments' => sub {
+    for ([[], qr/^usage:/], [['-c', '/dev/null'], qr/^usage:/], [['api'], qr/^usage:/], [['-x'], qr/usage:/]) {
+        my ($arguments, $message) = @$_;
+        my ($status, $output) = $stack->run_command($stack->{binary}, @$arguments);
+        is $status, 2, "weir-backend @$arguments";
+        like $output, $message, 'shows how';
+    }
+    for (['apis'], qr/there is no role "apis"; there are api, relay, worker, all, and migrate/, ['api', 'api'], qr/"api" is given twice/,
+         ['all', 'relay'], qr/"relay" is given twice/, ['migrate', 'api'], qr/migrate cannot be run together/) {
+        our $arguments;
+        if (ref eq 'ARRAY') { $arguments = $_; next }
+        my ($status, $output) = run_with($DB, @$arguments);
+        is $status, 2, "roles @$arguments";
+        like $output, $_, 'says why';
+    }
+    is(($stack->run_command($stack->{binary}, '-h'))[0], 0, '-h');
+};
+
+subtest 'an address that is taken is named' => sub {
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0');
+    my $port = $socket->sockport;
+    my ($status, $output) = run_with("${DB}listen = 127.0.0.1:$port\n", 'api');
+    is $status, 1, 'refused';
+    like $output, qr/cannot listen on 127\.0\.0\.1:$port: Address already in use/, 'says so';
+    ($status, $output) = run_with("${DB}listen = host.example:80\n", 'api');
+    is $status, 1, 'a name is no address';
+    like $output, qr/cannot listen on host\.example:80/, 'says so';
+};
+
+subtest 'a unix socket: left behind, taken, removed' => sub {
+    my $path = $stack->dir . '/api.sock';
+    my $start = sub { $stack->start_backend('api', conf => { listen => "unix:$path", database => 'host=/nowhere' }, @_) };
+    $start->(name => 'first');
+    my $ask = sub {
+        my $socket = IO::Socket::UNIX->new(Peer => $path) or return '';
+        print $socket "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        return $stack->read_raw($socket);
+    };
+    like $ask->(), qr/"ok"/, 'answers there';
+    my ($status, $output) = run_with("database = host=/nowhere\nlisten = unix:$path\n", 'api');
+    is $status, 1, 'a second one';
+    like $output, qr/cannot listen on unix:\Q$path\E: Address already in use/, 'is refused';
+    like $ask->(), qr/"ok"/, 'and the first goes on';
+    $stack->kill_backend('first');
+    ok -S $path, 'a socket is left behind';
+    $start->(name => 'second');
+    like $ask->(), qr/"ok"/, 'the next one replaces it';
+    is $stack->stop_backend('second'), 0, 'stops';
+    ok !-e $path, 'and removes it';
+};
+
+done_testing;

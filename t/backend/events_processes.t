@@ -1,0 +1,130 @@
+# Events while the relay, workers, the mail server and PostgreSQL die.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use Test::More;
+use Weir::Events;
+use Weir::Stack qw(wait_for);
+
+my %CONF = (retry_base => '20ms', retry_max => '500ms');
+
+# Returns a new stack with its events.
+sub stack {
+    my $s = Weir::Stack->new(conf => { %CONF, @_ });
+    my $e = Weir::Events->new($s);
+    $e->count_effects;
+    return ($s, $e);
+}
+
+sub is_all_well {
+    my ($e, $name) = @_;
+    $e->wait_handled;
+    is($e->complaints, '', $name);
+}
+
+sub some_handled {
+    my ($s, $n) = @_;
+    wait_for("$n handled", sub {
+        $s->psql("SELECT coalesce(sum(handled), 0) FROM consumer_partitions WHERE group_name = 'email'") >= $n;
+    });
+}
+
+sub said {
+    my ($s, $name, $msg) = @_;
+    return grep { $_->{msg} =~ $msg } $s->log_lines($name);
+}
+
+subtest 'relay and workers' => sub {
+    my ($s, $e) = stack();
+    $s->start_smtp;
+    $s->start_backend('relay', name => 'relay1');
+    wait_for('the first relay at work', sub { said($s, 'relay1', qr/^relay is at work/) });
+    $s->start_backend('relay', name => 'relay2');
+    wait_for('the second to wait', sub { said($s, 'relay2', qr/another relay/) });
+    $s->start_backend('worker', name => 'worker1');
+    $e->create(400);
+    some_handled($s, 30);
+    $s->kill_backend('relay1');
+    $e->create(100);
+    wait_for('the second relay at work', sub { said($s, 'relay2', qr/^relay is at work/) });
+    is_all_well($e, 'a relay killed, another takes over: every effect once');
+
+    $s->start_backend('worker', name => 'worker2');
+    wait_for('fair shares', sub {
+        $s->psql("SELECT count(*) FROM (SELECT FROM consumer_partitions WHERE owner IS NOT NULL"
+            . " GROUP BY group_name, owner HAVING count(*) = 4) x") == 8;
+    });
+    pass('two workers share each group');
+    $e->create(600);
+    some_handled($s, 550);
+    $s->kill_backend('worker1');
+    is_all_well($e, 'a worker killed, the other takes over: every effect once');
+    cmp_ok($e->repeated_mails, '<=', 8, 'at most the mails under way were sent twice, with the same ID');
+    is($s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions'), 1, 'it owns all');
+
+    $s->start_backend('worker', name => 'worker3');
+    wait_for('fair shares', sub {
+        $s->psql("SELECT count(DISTINCT owner) FROM consumer_partitions") == 2;
+    });
+    $e->create(300);
+    is($s->stop_backend('worker2'), 0, 'a worker stops gracefully in the middle');
+    my $mails = $e->repeated_mails;
+    is_all_well($e, 'the other takes over: every effect once');
+    is($e->repeated_mails, $mails, 'no mail twice');
+
+    # One that was stopped in its tracks, and comes back when another has its partitions.
+    $s->start_backend('worker', name => 'worker4');
+    wait_for('fair shares', sub {
+        $s->psql("SELECT count(*) FROM (SELECT FROM consumer_partitions WHERE owner IS NOT NULL"
+            . " GROUP BY group_name, owner HAVING count(*) = 4) x") == 8;
+    });
+    $s->_signal('worker4', 'STOP');
+    $e->create(200);
+    is_all_well($e, 'a frozen worker: another takes over');
+    $s->_signal('worker4', 'CONT');
+    wait_for('fair shares again', sub {
+        $s->psql("SELECT count(*) FROM (SELECT FROM consumer_partitions WHERE owner IS NOT NULL"
+            . " GROUP BY group_name, owner HAVING count(*) = 4) x") == 8;
+    });
+    $e->create(100);
+    is_all_well($e, 'thawed, it does nothing twice and works again');
+    is($s->stop_backend('worker3'), 0, 'worker stops');
+    is($s->stop_backend('worker4'), 0, 'worker stops');
+    is($s->stop_backend('relay2'), 0, 'relay stops');
+};
+
+subtest 'the mail server' => sub {
+    my ($s, $e) = stack(retry_attempts => 5);
+    $s->start_backend('all');
+    $e->create(40);
+    $e->wait_handled(qw(billing analytics flags));
+    wait_for('the breaker to open', sub { said($s, 'all', qr/its breaker opens/) });
+    is($s->psql("SELECT count(*) FROM users WHERE status = 'ACTIVE'"), 0, 'no user is active without a mail');
+    # More than attempts times five seconds would be long; half-open probes must not burn any.
+    wait_for('a probe', sub {
+        my ($n) = $s->psql('SELECT coalesce(max(attempts), 0) FROM retries');
+        return $n >= 1;
+    });
+    $s->start_smtp;
+    is_all_well($e, 'back again: all mails have arrived');
+    is($e->repeated_mails, 0, 'each once');
+    ok(said($s, 'all', qr/its breaker closes/), 'the breaker has closed');
+    is($s->stop_backend('all'), 0, 'stops gracefully');
+};
+
+subtest 'PostgreSQL' => sub {
+    my ($s, $e) = stack();
+    $s->start_smtp;
+    $s->start_backend('all');
+    $e->create(300);
+    some_handled($s, 30);
+    $s->stop_postgres('immediate');
+    $s->start_postgres;
+    is_all_well($e, 'a crash in the middle: every effect once');
+    is($s->stop_backend('all'), 0, 'stops gracefully');
+};
+
+done_testing;

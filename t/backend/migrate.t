@@ -1,0 +1,97 @@
+# Migrations: in order, once, each whole or not at all.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use Test::More;
+use Weir::Stack qw(wait_for);
+
+my $stack = Weir::Stack->new(redis => 0, migrate => 0);
+my $sql   = $stack->dir . '/sql';
+mkdir $sql;
+mkdir "$sql/functions";
+
+sub file { my ($name, $text) = @_; Weir::Stack::spew("$sql/$name", $text) }
+
+sub migrate { return $stack->run_command($stack->{binary}, '-c', $stack->write_conf(sql => $_[0] // $sql), 'migrate') }
+
+sub refused {
+    my ($message, $name) = @_;
+    my ($status, $output) = migrate();
+    is $status, 1, "$name: refused";
+    like $output, $message, 'says why';
+}
+
+subtest 'files are applied in order and once' => sub {
+    file('001_one.sql', 'CREATE TABLE one (x int); INSERT INTO one VALUES (1);');
+    file('002_two.sql', "-- it's two\nALTER TABLE one ADD y int DEFAULT 2;");
+    file('.hidden.sql', 'nonsense');
+    file('readme.txt', 'nonsense');
+    file('functions/b.sql', 'CREATE OR REPLACE FUNCTION b() RETURNS int LANGUAGE sql AS $$ SELECT c() $$;');
+    file('functions/c.sql', 'CREATE OR REPLACE FUNCTION c() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;');
+    for (1, 2) {
+        my ($status, $output) = migrate();
+        is $status, 0, "run $_" or diag $output;
+        is $stack->psql('SELECT x, y, b() FROM one'), '1|2|1', 'the schema, and functions that use each other';
+    }
+    is $stack->psql('SELECT string_agg(version || name, \' \' ORDER BY version) FROM schema_migrations'),
+        '1001_one.sql 2002_two.sql', 'are recorded';
+    file('functions/c.sql', 'CREATE OR REPLACE FUNCTION c() RETURNS int LANGUAGE sql AS $$ SELECT 3 $$;');
+    is +(migrate())[0], 0, 'a function has changed';
+    is $stack->psql('SELECT b()'), 3, 'and is made anew';
+};
+
+subtest 'a migration that fails leaves nothing' => sub {
+    file('003_three.sql', 'CREATE TABLE three (x int); INSERT INTO nowhere VALUES (1);');
+    file('004_four.sql', 'CREATE TABLE four (x int);');
+    refused(qr/003_three\.sql.*"nowhere" does not exist/, 'a mistake');
+    is $stack->psql("SELECT to_regclass('three') IS NULL AND to_regclass('four') IS NULL, max(version) FROM schema_migrations"), 't|2', 'nothing of it, nothing after it';
+    file('003_three.sql', 'CREATE TABLE three (x int);');
+    is +(migrate())[0], 0, 'mended';
+    is $stack->psql('SELECT max(version) FROM schema_migrations'), 4, 'all are applied';
+};
+
+subtest 'functions are all made, or none' => sub {
+    file('functions/c.sql', 'CREATE OR REPLACE FUNCTION c() RETURNS int LANGUAGE sql AS $$ SELECT 4 $$;');
+    file('functions/d.sql', 'CREATE OR REPLACE FUNCTION d() RETURNS int LANGUAGE sql AS $$ SELECT nowhere() $$;');
+    refused(qr{functions/d\.sql.*nowhere\(\) does not exist}, 'a mistake in a body');
+    is $stack->psql('SELECT b()'), 3, 'the others are as they were';
+    unlink "$sql/functions/d.sql";
+};
+
+subtest 'names and numbers' => sub {
+    file('005.sql', '');
+    refused(qr{sql/005\.sql: the name of a migration is NNN_name\.sql}, 'a name');
+    unlink "$sql/005.sql";
+    file('004_again.sql', '');
+    refused(qr/there are two migrations with the number 004/, 'a number twice');
+    unlink "$sql/004_again.sql";
+    file('005_five.sql', "\0");
+    refused(qr{sql/005_five\.sql: it cannot be read, has more than \d+ bytes, or a NUL byte}, 'NUL');
+    unlink "$sql/005_five.sql";
+    my ($status, $output) = migrate('/nowhere');
+    is $status, 1, 'a folder that is not there';
+    like $output, qr{/nowhere: No such file}, 'is named';
+};
+
+subtest 'a later database is refused' => sub {
+    $stack->psql("INSERT INTO schema_migrations (version, name) VALUES (9, '009_later.sql')");
+    refused(qr/the database has migration 009, .* knows none later than 004: the database belongs to a later version/, 'a later one');
+    $stack->psql('DELETE FROM schema_migrations WHERE version = 9');
+};
+
+subtest 'two at a time wait for each other' => sub {
+    file('005_slow.sql', 'SELECT pg_sleep(0.3); CREATE TABLE five (x int);');
+    $stack->_start($_, [$stack->{binary}, '-c', $stack->write_conf(sql => $sql), 'migrate']) for qw(a b c);
+    is $stack->_stop($_, 'CONT'), 0, "$_ is done" for qw(a b c);
+    is $stack->psql('SELECT count(*) FROM schema_migrations WHERE version = 5'), 1, 'applied once';
+};
+
+subtest 'a database that is away' => sub {
+    $stack->stop_postgres;
+    refused(qr/connection to server .* failed/, 'away');
+};
+
+done_testing;

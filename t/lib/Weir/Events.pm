@@ -1,0 +1,122 @@
+# What tests of events share: events by the hundred, and whether each had its effects once.
+#
+#     my $e = Weir::Events->new($stack);
+#     $e->count_effects;                 # notes every effect, also those that a constraint would hide
+#     my $n = $e->create(100);           # users and their events, committed
+#     $e->wait_handled;                  # until all groups have handled all events
+package Weir::Events;
+
+use strict;
+use warnings;
+
+use Weir::Stack qw(wait_for);
+
+my @GROUPS = qw(email billing analytics flags);
+
+sub new {
+    my ($class, $stack) = @_;
+    return bless { stack => $stack, users => 0 }, $class;
+}
+
+# Every effect leaves a row in `effects` within its transaction. BEFORE triggers fire for rows, too, that
+# ON CONFLICT DO NOTHING then drops.
+sub count_effects {
+    my ($self) = @_;
+    $self->{stack}->psql(<<'SQL');
+CREATE TABLE effects (n bigserial, what text, id text);
+CREATE FUNCTION note_effect() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE r jsonb := to_jsonb(NEW);
+BEGIN
+    INSERT INTO effects (what, id)
+    VALUES (TG_TABLE_NAME, coalesce(r->>'flag', '') || coalesce(r->>'user_id', r->>'event_id'));
+    RETURN NEW;
+END $$;
+CREATE TRIGGER note BEFORE INSERT ON billing_profiles FOR EACH ROW EXECUTE FUNCTION note_effect();
+CREATE TRIGGER note BEFORE INSERT ON analytics_events FOR EACH ROW EXECUTE FUNCTION note_effect();
+CREATE TRIGGER note BEFORE INSERT ON feature_flags FOR EACH ROW EXECUTE FUNCTION note_effect();
+SQL
+}
+
+# Commits users with their events, as the signup does.
+sub create {
+    my ($self, $n, $prefix) = @_;
+    my $from = $self->{users} + 1;
+    $self->{users} += $n;
+    $prefix //= 'user';
+    $self->{stack}->psql(<<"SQL");
+WITH made AS (
+    INSERT INTO users (id, email, display_name)
+    SELECT gen_random_uuid(), '$prefix' || g || '\@example.org', 'User ' || g
+    FROM generate_series($from, $self->{users}) g RETURNING id, email, display_name
+)
+SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', 'user:' || id, jsonb_build_object(
+    'userId', id, 'email', email, 'displayName', display_name), NULL)) FROM made
+SQL
+    return $n;
+}
+
+# An event of an aggregate; more than one of them may belong to it.
+sub put {
+    my ($self, $aggregate, $email) = @_;
+    $self->{stack}->psql("SELECT outbox_put(gen_random_uuid(), 'UserCreated', '$aggregate',"
+        . " jsonb_build_object('userId', gen_random_uuid(), 'email', '$email'), NULL)");
+}
+
+sub groups { return @GROUPS }
+
+sub handled {
+    my ($self, @groups) = @_;
+    @groups = @GROUPS unless @groups;
+    my $list = join ',', map { "'$_'" } @groups;
+    return $self->{stack}->psql("SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)"
+        . " AND (SELECT count(*) FROM consumer_partitions WHERE group_name IN ($list)) = "
+        . scalar(@groups) . ' * (SELECT count(*) FROM partitions)'
+        . " AND NOT EXISTS (SELECT FROM consumer_partitions c JOIN partitions p USING (partition)"
+        . " WHERE c.group_name IN ($list) AND c.handled < p.position)") eq 't';
+}
+
+sub wait_handled {
+    my ($self, @groups) = @_;
+    wait_for('all events to be handled', sub { $self->handled(@groups) });
+}
+
+# Why not every user had every effect exactly once; empty when all is well. Mails that were sent
+# again have the same Message-ID, which repeated_mails() counts.
+sub complaints {
+    my ($self) = @_;
+    my $s = $self->{stack};
+    my $n = $self->{users};
+    my @wrong;
+    my %is = (
+        'active users'        => $s->psql("SELECT count(*) FROM users WHERE status = 'ACTIVE'"),
+        'billing effects'     => $s->psql("SELECT count(*) FROM effects WHERE what = 'billing_profiles'"),
+        'analytics effects'   => $s->psql("SELECT count(*) FROM effects WHERE what = 'analytics_events'"),
+        'flag effects, halved' => $s->psql("SELECT count(*) FROM effects WHERE what = 'feature_flags'") / 2,
+        'users with a mail'   => scalar(keys %{ $self->mail_counts }),
+        'billing profiles'    => $s->psql('SELECT count(*) FROM billing_profiles'),
+        'analytics rows'      => $s->psql('SELECT count(*) FROM analytics_events'),
+    );
+    for my $what (sort keys %is) {
+        push @wrong, "$is{$what} $what instead of $n" if $is{$what} != $n;
+    }
+    my $dead = $s->psql('SELECT count(*) FROM dead_letters');
+    push @wrong, "$dead dead letters" if $dead;
+    return join '; ', @wrong;
+}
+
+# Mails by Message-ID.
+sub mail_counts {
+    my ($self) = @_;
+    my %count;
+    for my $mail ($self->{stack}->mails) {
+        $count{ $mail =~ /^Message-ID: <(.+)>\r?$/m ? $1 : '' }++;
+    }
+    return \%count;
+}
+
+sub repeated_mails {
+    my ($self) = @_;
+    return scalar grep { $_ > 1 } values %{ $self->mail_counts };
+}
+
+1;
