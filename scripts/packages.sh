@@ -5,6 +5,7 @@
 #   packages.sh run       to build and run the stack
 #   packages.sh test      to run the tests, which run the stack
 #   packages.sh sanitize  to run them under sanitizers and Valgrind
+#   packages.sh bench     to run the benchmarks
 #
 # A call that finds nothing missing needs neither network nor root.
 set -euo pipefail
@@ -14,6 +15,7 @@ build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjanss
 run=(postgresql redis-server python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl)
 sanitize=(valgrind)
+bench=(wrk curl jq redis-server libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -58,8 +60,9 @@ build) wanted=("${build[@]}") ;;
 run) wanted=("${build[@]}" "${run[@]}") ;;
 test) wanted=("${build[@]}" "${run[@]}" "${test[@]}") ;;
 sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
+bench) wanted=("${build[@]}" "${bench[@]}") ;;
 *)
-    echo "usage: packages.sh build|run|test|sanitize" >&2
+    echo "usage: packages.sh build|run|test|sanitize|bench" >&2
     exit 2
     ;;
 esac

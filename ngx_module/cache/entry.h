@@ -30,6 +30,7 @@
 
 #define WEIR_ENTRY_VARY_POINTER    1u
 #define WEIR_ENTRY_MUST_REVALIDATE 2u
+#define WEIR_ENTRY_VARIANT         4u /* stands under the digest of key and vary */
 
 #define WEIR_ENTRY_HEADERS_MAX 128 /* fields in one entry */
 

@@ -289,10 +289,11 @@ ngx_http_weir_cache_lines(ngx_http_request_t *r, ngx_list_t *headers,
 static ngx_int_t
 ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
 {
-    weir_str_t           *line;
-    ngx_uint_t            i;
-    ngx_array_t          *lines;
-    ngx_http_request_t   *r;
+    weir_str_t            *line;
+    ngx_uint_t             i;
+    ngx_array_t           *lines, *pragma;
+    weir_cache_control_t   old;
+    ngx_http_request_t    *r;
 
     r = ctx->request;
 
@@ -305,12 +306,10 @@ ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
     lines = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
                                       &ngx_http_weir_cache_cache_control);
 
-    if (lines && lines->nelts == 0) {
-        lines = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
-                                          &ngx_http_weir_cache_pragma);
-    }
+    pragma = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
+                                       &ngx_http_weir_cache_pragma);
 
-    if (lines == NULL) {
+    if (lines == NULL || pragma == NULL) {
         return NGX_ERROR;
     }
 
@@ -318,6 +317,17 @@ ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
 
     for (i = 0; i < lines->nelts; i++) {
         (void) weir_cache_control_parse(&ctx->request_cc, line[i]);
+    }
+
+    if (lines->nelts == 0) {
+        weir_cache_control_init(&old);
+        line = pragma->elts;
+
+        for (i = 0; i < pragma->nelts; i++) {
+            (void) weir_cache_control_parse(&old, line[i]);
+        }
+
+        ctx->request_cc.flags = old.flags & WEIR_CC_NO_CACHE;
     }
 
     return NGX_OK;
@@ -482,10 +492,11 @@ ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
 
     wrong = weir_entry_decode(data, entry);
 
-    if (wrong == NULL && (entry->flags & WEIR_ENTRY_VARY_POINTER)
-        && ctx->variant_key.len)
+    if (wrong == NULL
+        && ((entry->flags & WEIR_ENTRY_VARIANT) != 0)
+           != (ctx->variant_key.len != 0))
     {
-        wrong = "a variant that points to variants";
+        wrong = "in the place of another";
     }
 
     if (wrong) {

@@ -19,6 +19,9 @@
 
 #define NGX_HTTP_WEIR_CACHE_BUF_MIN  4096
 
+/* Seconds, so that a short-lived variant does not hide the others. */
+#define NGX_HTTP_WEIR_CACHE_POINTER_TTL  3600
+
 
 static ngx_int_t ngx_http_weir_cache_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
@@ -44,7 +47,7 @@ static void ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx,
 static void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_str_t *key, u_char *data, size_t len);
+    ngx_str_t *key, u_char *data, size_t len, time_t ttl);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -276,6 +279,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
             return NGX_ERROR;
         }
 
+        entry.flags |= WEIR_ENTRY_VARIANT;
         entry.vary.data = (char *) ctx->vary.data;
         entry.vary.len = ctx->vary.len;
     }
@@ -284,7 +288,10 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    entry.flags = freshness->must_revalidate ? WEIR_ENTRY_MUST_REVALIDATE : 0;
+    if (freshness->must_revalidate) {
+        entry.flags |= WEIR_ENTRY_MUST_REVALIDATE;
+    }
+
     entry.status = r->headers_out.status;
     entry.stored = (int64_t) tp->sec * 1000 + tp->msec;
     entry.initial_age = freshness->initial_age;
@@ -592,11 +599,13 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ctx->vary_fields.len) {
         /* in this order, so that a pointer leads to something */
-        ngx_http_weir_cache_set(ctx, &ctx->variant_key, ctx->buf, ctx->len);
+        ngx_http_weir_cache_set(ctx, &ctx->variant_key, ctx->buf, ctx->len,
+                                ctx->ttl);
         ngx_http_weir_cache_store_pointer(ctx);
 
     } else {
-        ngx_http_weir_cache_set(ctx, &ctx->redis_key, ctx->buf, ctx->len);
+        ngx_http_weir_cache_set(ctx, &ctx->redis_key, ctx->buf, ctx->len,
+                                ctx->ttl);
     }
 
     (void) ngx_pfree(ctx->request->pool, ctx->buf);
@@ -631,7 +640,9 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
     (void) weir_entry_begin((char *) p, &entry);
     weir_entry_finish((char *) p, len);
 
-    ngx_http_weir_cache_set(ctx, &ctx->redis_key, p, len);
+    ngx_http_weir_cache_set(ctx, &ctx->redis_key, p, len,
+                            ngx_max(ctx->ttl,
+                                    NGX_HTTP_WEIR_CACHE_POINTER_TTL));
 }
 
 
@@ -639,7 +650,7 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
 
 static void
 ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *key,
-    u_char *data, size_t len)
+    u_char *data, size_t len, time_t ttl)
 {
     u_char                         seconds[NGX_TIME_T_LEN];
     ngx_str_t                      argv[5];
@@ -654,7 +665,7 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *key,
     argv[2].len = len;
     ngx_str_set(&argv[3], "EX");
     argv[4].data = seconds;
-    argv[4].len = ngx_sprintf(seconds, "%T", ctx->ttl) - seconds;
+    argv[4].len = ngx_sprintf(seconds, "%T", ttl) - seconds;
 
     (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd, 5, argv);
 }

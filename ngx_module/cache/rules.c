@@ -39,8 +39,12 @@ static int64_t freshness_lifetime(const weir_cache_response_t *r)
     if (r->expires == WEIR_DATE_INVALID)
         return 0; /* section 5.3: already expired */
 
-    if (r->expires != WEIR_DATE_ABSENT)
-        return max64(0, r->expires - (r->date >= 0 ? r->date : r->response_time));
+    if (r->expires != WEIR_DATE_ABSENT) {
+        int64_t left = r->expires - (r->date >= 0 ? r->date : r->response_time);
+
+        /* a year such as 9999 must fit where lifetimes of max-age do */
+        return left < WEIR_CACHE_SECONDS_MAX ? max64(0, left) : WEIR_CACHE_SECONDS_MAX;
+    }
 
     return r->valid;
 }

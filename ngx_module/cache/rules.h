@@ -36,7 +36,7 @@ typedef struct {
 
 typedef struct {
     int64_t initial_age; /* corrected_initial_age, section 4.2.3 */
-    int64_t lifetime;    /* freshness lifetime, section 4.2.1 */
+    int64_t lifetime;    /* freshness lifetime, section 4.2.1; at most WEIR_CACHE_SECONDS_MAX */
     int64_t stale_while_revalidate;
     int64_t stale_if_error;
     bool must_revalidate; /* never stale: must-revalidate, proxy-revalidate, s-maxage */

@@ -1,0 +1,195 @@
+# shellcheck shell=bash
+# bench-lib.sh: the processes of a benchmark, and how they are measured.
+#
+# To be sourced.  Everything lives below $bench_dir, a fresh folder in memory,
+# and is stopped and removed when the script ends.  What a contestant is known
+# by is its NAME; its folder is $bench_dir/NAME.
+
+# shellcheck disable=SC2034  # the script that sources this reads some of these
+
+PATH=$PATH:/usr/sbin
+bench_accept='*/*'             # the Accept header of every request
+bench_conf=$PWD/scripts/bench
+declare -A bench_port bench_cpu_pid bench_redis_pid
+bench_pids=()
+bench_next_port=18400
+
+die() {
+    echo "bench: $*" >&2
+    exit 1
+}
+
+# --- the folder -------------------------------------------------------------
+
+bench_begin() {
+    [ "$(stat -f -c %T /dev/shm 2>/dev/null)" = tmpfs ] ||
+        die "/dev/shm is no tmpfs; bodies and caches must be in memory"
+    bench_dir=$(mktemp -d /dev/shm/weir-bench.XXXXXX)
+    chmod 755 "$bench_dir"
+    mkdir "$bench_dir/files"
+    trap bench_end EXIT
+    trap 'exit 130' INT TERM
+}
+
+bench_end() {
+    local pid
+    for pid in "${bench_pids[@]}"; do
+        kill "$pid" 2>/dev/null || true
+    done
+    for pid in "${bench_pids[@]}"; do
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$bench_dir"
+}
+
+# bench_wait WHAT COMMAND...: until the command succeeds, at most 10 s.
+bench_wait() {
+    local what=$1 i
+    shift
+    for ((i = 0; i < 200; i++)); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.05
+    done
+    die "waited 10 s in vain for $what"
+}
+
+# --- processes --------------------------------------------------------------
+
+# bench_take_port NAME: a port of 127.0.0.1 that nobody listens on.
+bench_take_port() {
+    while (: <"/dev/tcp/127.0.0.1/$bench_next_port") 2>/dev/null; do
+        bench_next_port=$((bench_next_port + 1))
+    done
+    bench_port[$1]=$bench_next_port
+    bench_next_port=$((bench_next_port + 1))
+}
+
+# bench_start_redis NAME: its own Redis, on the socket $bench_dir/NAME/redis.sock.
+bench_start_redis() {
+    local dir=$bench_dir/$1
+    redis-server --port 0 --unixsocket "$dir/redis.sock" --unixsocketperm 777 --dir "$dir" \
+        --save '' --appendonly no --maxmemory 512mb --maxmemory-policy allkeys-lru \
+        --logfile "$dir/redis.log" &
+    bench_pids+=($!)
+    bench_redis_pid[$1]=$!
+    bench_wait "Redis of $1, see $dir/redis.log" redis-cli -s "$dir/redis.sock" ping
+}
+
+# The load_module lines that the configuration $1 needs; the Lua module wants
+# the development kit before it.
+bench_modules() {
+    local modules=/usr/lib/nginx/modules
+    if grep -q '^ *weir_' "$1"; then
+        echo "load_module $PWD/build/ngx_http_weir_module.so;"
+    fi
+    if grep -q '_by_lua' "$1"; then
+        echo "load_module $modules/ndk_http_module.so;"
+        echo "load_module $modules/ngx_http_lua_module.so;"
+    fi
+    if grep -q '^ *srcache_' "$1"; then
+        echo "load_module $modules/ngx_http_srcache_filter_module.so;"
+    fi
+}
+
+# bench_fill NAME: the placeholders of a configuration, from stdin to stdout.
+bench_fill() {
+    local user=
+    [ "$(id -u)" != 0 ] || user='user root;'
+    sed -e "s|@user@|$user|" -e "s|@dir@|$bench_dir/$1|g" -e "s|@files@|$bench_dir/files|g" \
+        -e "s|@port@|${bench_port[$1]}|g" -e "s|@upstream@|${bench_port[upstream]}|g" \
+        -e "s|@redis@|$bench_dir/$1/redis.sock|g" -e "s|@contestant@|$bench_dir/$1/contestant.conf|g" \
+        -e "s|@text@|$(cat "$bench_dir/files/1")|g"
+}
+
+# bench_start_nginx NAME [CONF]: nginx with one worker and scripts/bench/CONF.conf.
+bench_start_nginx() {
+    local name=$1 conf=$bench_conf/${2:-$1}.conf dir=$bench_dir/$1 master
+    mkdir -p "$dir/temp"
+    bench_take_port "$name"
+    if grep -q '@redis@' "$conf"; then
+        bench_start_redis "$name"
+    fi
+    bench_fill "$name" <"$conf" >"$dir/contestant.conf"
+    bench_modules "$conf" >"$dir/modules.conf"
+    sed "s|@modules@|include $dir/modules.conf;|" "$bench_conf/nginx.conf" | bench_fill "$name" >"$dir/nginx.conf"
+
+    nginx -t -q -p "$dir" -c "$dir/nginx.conf" || die "nginx refuses the configuration of $name"
+    nginx -p "$dir" -c "$dir/nginx.conf" &
+    master=$!
+    bench_pids+=("$master")
+    bench_wait "the worker of $name" bench_worker "$name" "$master"
+    bench_wait "port ${bench_port[$name]} of $name" curl -s "127.0.0.1:${bench_port[$name]}/1"
+}
+
+# Finds the worker among the children of the master (the cache has others).
+bench_worker() {
+    local pid
+    while read -r pid; do
+        if grep -aq '^nginx: worker process' "/proc/$pid/cmdline" 2>/dev/null; then
+            bench_cpu_pid[$1]=$pid
+            return
+        fi
+    done < <(awk -v master="$2" '$4 == master { print $1 }' /proc/[0-9]*/stat 2>/dev/null)
+    return 1
+}
+
+# --- measuring --------------------------------------------------------------
+
+# CPU time of the process $1 in µs (user and system, all its threads); 0 without one.
+bench_cpu() {
+    [ -n "${1:-}" ] || { echo 0; return; }
+    awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000000 / hz }' "/proc/$1/stat"
+}
+
+# The share of the whole machine that is busy during half a second.
+bench_machine_busy() {
+    {
+        head -1 /proc/stat
+        sleep 0.5
+        head -1 /proc/stat
+    } | awk '{ all = 0; for (i = 2; i <= 9; i++) all += $i; idle = $5 + $6 }
+        NR == 1 { a = all; d = idle }
+        NR == 2 { printf "%.3f\n", (all > a) ? 1 - (idle - d) / (all - a) : 0 }'
+}
+
+# Sets upstream_requests: how many the upstream has had, without those that ask for this.
+bench_asked=0
+bench_upstream_requests() {
+    local counted
+    bench_asked=$((bench_asked + 1))
+    counted=$(curl -sS --unix-socket "$bench_dir/upstream/status.sock" http://upstream/ | awk 'NR == 3 { print $3 }')
+    [[ $counted =~ ^[0-9]+$ ]] || die "the upstream's request counter can't be read"
+    upstream_requests=$((counted - bench_asked))
+}
+
+# How many values the Redis of a contestant has been given; 0 without one.
+bench_redis_stored() {
+    [ -n "${bench_redis_pid[$1]:-}" ] || { echo 0; return; }
+    redis-cli -s "$bench_dir/$1/redis.sock" info commandstats |
+        sed -n 's/^cmdstat_set:calls=\([0-9]*\).*/\1/p' | grep . || echo 0
+}
+
+# bench_get NAME PATH: the response, head in $bench_dir/head.lines, body in
+# $bench_dir/body; fails without one.
+bench_get() {
+    curl -s -m 5 -H "Accept: $bench_accept" -D "$bench_dir/head" -o "$bench_dir/body" \
+        "127.0.0.1:${bench_port[$1]}/$2" || return
+    tr -d '\r' <"$bench_dir/head" >"$bench_dir/head.lines"
+}
+
+# bench_head REGEX: whether a line of the last head matches.
+bench_head() {
+    grep -Eiq "$1" "$bench_dir/head.lines"
+}
+
+# bench_expect NAME PATH REGEX WHAT: the response is a 200 with the right body
+# and a header line like REGEX, or the benchmark ends.
+bench_expect() {
+    bench_get "$1" "$2" || die "$1 doesn't answer /$2"
+    bench_head '^HTTP/1.1 200 ' || die "$1 answers /$2 with $(head -1 "$bench_dir/head.lines")"
+    cmp -s "$bench_dir/body" "$bench_dir/files/${2%%\?*}" || die "$1 answers /$2 with a wrong body"
+    bench_head "$3" || {
+        cat "$bench_dir/head.lines" >&2
+        die "$1 is no $4: its answer to /$2, above, has no header like $3"
+    }
+}

@@ -1,0 +1,37 @@
+-- For wrk: prints what a run counted as one line of JSON.  With UNIQUE in the
+-- environment no URI is asked twice; UNIQUE must differ from run to run.
+
+local threads = 0
+
+function setup(thread)
+    threads = threads + 1
+    thread:set("id", threads)
+end
+
+local unique = os.getenv("UNIQUE")
+
+if unique then
+    local head, tail, n
+
+    -- wrk.format() for each request would cost more than the request.
+    function init(args)
+        local text = wrk.format("GET", wrk.path .. "?u=@@")
+        local at = text:find("@@", 1, true)
+        head = text:sub(1, at - 1) .. unique .. "-" .. id .. "-"
+        tail = text:sub(at + 2)
+        n = 0
+    end
+
+    function request()
+        n = n + 1
+        return head .. n .. tail
+    end
+end
+
+function done(summary, latency, requests)
+    local e = summary.errors
+    io.write(string.format(
+        '{"requests":%d,"duration_us":%d,"socket_errors":%d,"bad_statuses":%d,"p50_us":%d,"p99_us":%d}\n',
+        summary.requests, summary.duration, e.connect + e.read + e.write + e.timeout, e.status,
+        latency:percentile(50), latency:percentile(99)))
+end

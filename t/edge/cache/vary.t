@@ -1,0 +1,120 @@
+# Variants: which request fields a response depends on, and which requests have
+# them alike (RFC 9111 section 4.1).
+use strict;
+use warnings;
+
+use FindBin '$Bin';
+use lib $Bin;
+use Scene;
+use Test::More;
+
+my %vary = (
+    '/language' => ['Vary: Accept-Language'],
+    '/lines' => ['Vary: Accept-Language', 'Vary: X-A, accept-language'],
+    '/empty' => ['Vary:'],
+    '/sixteen' => ['Vary: ' . join ',', map { "F$_" } 1 .. 16],
+    '/seventeen' => ['Vary: ' . join ',', map { "F$_" } 1 .. 17],
+    '/long' => ['Vary: ' . 'N' x 64],
+    '/longer' => ['Vary: ' . 'N' x 65],
+    '/star' => ['Vary: Accept', 'Vary: *'],
+    '/short-lived' => ['Vary: Accept-Language'],
+    '/version' => ['Vary: Accept-Language', 'Content-Type: application/json'],
+);
+
+start_upstream(sub {
+    my ($path, $request, $n) = @_;
+    (my $bare = $path) =~ s{^(/[\w-]+).*}{$1};
+    my @fields = @{ $vary{$bare} // [] };
+    my $age = 600;
+    if ($bare eq '/changing') {
+        @fields = ($request =~ /^Accept-Language: de/mi) ? 'Vary: Accept-Language' : $request =~ /^X-A/mi ? 'Vary: X-A' : ();
+    }
+    $age = 20 if $bare eq '/short-lived' && $request =~ /^Accept-Language: en/mi;
+    return answer('200 OK', ["Cache-Control: max-age=$age", @fields], "answer $n of $path");
+});
+
+start_edge(<<'HTTP', <<'SERVER');
+    weir_cache_zone vary 1m redis=main;
+    weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; }
+HTTP
+    weir_cache vary;
+    location / { proxy_pass http://UPSTREAM; }
+    location /version { weir_version shop; proxy_pass http://UPSTREAM; }
+SERVER
+
+my $serial = 0;
+
+# The number of the answer that each of the requests gets on a path of its own.
+sub answers {
+    my ($path, @requests) = @_;
+    $path .= '/' . ++$serial;
+    return [map { (get($path, $_)->{content} =~ /^answer (\d+)/)[0] } @requests];
+}
+
+sub language { +{ 'Accept-Language' => $_[0] } }
+
+# --- two variants ---
+
+my @statuses = map { cache_status(get('/language', language($_))) } 'de', 'de', 'en', 'en', 'de';
+is $statuses[0], 'Weir; fwd=uri-miss; fwd-status=200; stored', 'the first variant is a miss';
+is $statuses[2], 'Weir; fwd=vary-miss; fwd-status=200; stored', 'a second Accept-Language is a second variant';
+like $statuses[$_], qr/; hit;/, "request $_ is a hit" for 1, 3, 4;
+is asked('/language'), 2, 'the upstream is asked once for each';
+is get('/language', language('de'))->{content}, 'answer 1 of /language', 'de gets what was made for de';
+is get('/language', language('en'))->{content}, 'answer 2 of /language', 'en what was made for en';
+is get('/language', language('en'))->{headers}{vary}, 'Accept-Language', 'a hit has Vary';
+is request('HEAD', '/language', language('en'))->{headers}{'content-length'}, 21, 'HEAD is answered from a variant';
+
+# --- which values are alike ---
+
+for (
+    ['an absent field is a variant', [1, 1, 2, 1], {}, {}, language('de'), {}],
+    ['an empty field is not an absent one', [1, 2, 1, 2], {}, language(''), {}, language('')],
+    ['spaces around commas mean nothing', [1, 1, 1, 1], map { language($_) } 'de, en', 'de,en', "de ,\t en", ',de,, en,'],
+    ['runs of spaces are one', [1, 1, 2], map { language($_) } 'de  en', "de\ten", 'deen'],
+    ['lines are one list', [1, 1], language('de, en'), language(['de', 'en'])],
+    ['order matters', [1, 2], language('de, en'), language('en, de')],
+    ['case matters', [1, 2], language('de'), language('DE')],
+    ['what is quoted is left as it is', [1, 2, 1], map { language($_) } 'x="a, b"', 'x="a,b"', 'x="a, b"'],
+    ['other fields do not matter', [1, 1], { %{ language('de') }, 'X-A' => 1 }, { %{ language('de') }, 'X-A' => 2 }],
+) {
+    my ($name, $want, @requests) = @$_;
+    is_deeply answers('/language', @requests), $want, $name;
+}
+
+# --- several lines of Vary ---
+
+is_deeply answers('/lines', { 'X-A' => 1 }, { 'X-A' => 2 }, { 'X-A' => 1 }, { %{ language('de') }, 'X-A' => 1 }, { 'X-A' => 2 }),
+    [1, 2, 1, 3, 2], 'the fields of all lines of Vary count';
+is_deeply answers('/empty', language('de'), language('en')), [1, 1], 'a Vary without a name is none';
+is_deeply answers('/sixteen', { F16 => 1 }, { F16 => 2 }, { F16 => 1 }), [1, 2, 1], 'sixteen fields are kept';
+is_deeply answers('/seventeen', {}, {}), [1, 2], 'seventeen are not';
+is_deeply answers('/long', { 'N' x 64 => 1 }, { 'N' x 64 => 2 }, { 'N' x 64 => 1 }), [1, 2, 1], 'a name of 64 bytes is kept';
+is_deeply answers('/longer', {}, {}), [1, 2], 'one of 65 is not';
+is_deeply answers('/star', {}, {}), [1, 2], 'nor is anything with a * in any line';
+
+# --- the fields change ---
+
+is_deeply answers('/changing', {}, {}, { 'Cache-Control' => 'no-cache', 'X-A' => 1 }, { 'X-A' => 1 }, { 'X-A' => 2 }),
+    [1, 1, 2, 2, 3], 'a response that begins to vary takes the place of one that did not';
+is_deeply answers('/changing', language('de'), language('de'), language('en'), language('en'), language('de')),
+    [1, 1, 2, 2, 2], 'one that varies no more answers for all';
+
+get('/short-lived', language('de'));
+get('/short-lived', language('en'));
+my ($pointer) = sort { $a->[1] <=> $b->[1] } map { [$_, redis('STRLEN', $_)] }
+    grep { redis('GET', $_) =~ m{/short-lived} } keys_of('vary');
+cmp_ok redis('TTL', $pointer->[0]), '>', 300, 'a short-lived variant does not end the others';
+
+# --- versions ---
+
+sub version { +{ Accept => "application/vnd.shop.v$_[0]+json", %{ language($_[1]) } } }
+is_deeply answers('/version', version(1, 'de'), version(2, 'de'), version(1, 'en'), version(2, 'de'), version(1, 'de')),
+    [1, 2, 3, 2, 1], 'versions and variants cross';
+my $r = get('/version', version(1, 'de'));
+$r = get('/version', version(1, 'de'));
+is_deeply [$r->{headers}{vary}, $r->{headers}{'content-type'}],
+    ['Accept-Language, Accept', 'application/vnd.shop.v1+json'], 'a hit has the type and Vary of its version';
+
+is scalar(logged(qr/\[(alert|emerg|crit|error)\]/)), 0, 'the log has no error';
+done_testing;
