@@ -115,6 +115,19 @@ int64_t weir_cache_delta_seconds(weir_str_t s)
     return n < WEIR_CACHE_SECONDS_MAX ? n : WEIR_CACHE_SECONDS_MAX;
 }
 
+int64_t weir_cache_first_delta_seconds(weir_str_t list)
+{
+    const char *comma = list.len != 0 ? memchr(list.data, ',', list.len) : NULL;
+
+    if (comma != NULL)
+        list.len = (size_t)(comma - list.data);
+
+    while (list.len != 0 && is_space(list.data[list.len - 1]))
+        list.len--;
+
+    return weir_cache_delta_seconds(list);
+}
+
 static void set_seconds(int64_t *field, const directive_t *d)
 {
     int64_t n;
@@ -126,11 +139,15 @@ static void set_seconds(int64_t *field, const directive_t *d)
     *field = n == -1 ? 0 : n;
 }
 
-/* no-cache and private mean the whole response unless they name fields. */
+/*
+ * no-cache and private mean the whole response unless they name fields.  So do
+ * lists with escapes, which no field name needs: kept as they are written they
+ * would name other fields.
+ */
 static void set_fields(weir_cache_control_t *cc, unsigned flag, weir_str_t *fields,
                        const directive_t *d)
 {
-    if (d->value.len == 0 || d->malformed)
+    if (d->value.len == 0 || d->malformed || memchr(d->value.data, '\\', d->value.len) != NULL)
         cc->flags |= flag;
     else if (fields->len == 0)
         *fields = d->value;
@@ -201,12 +218,15 @@ void weir_cache_control_init(weir_cache_control_t *cc)
 
 size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line)
 {
-    const char *p = line.data, *end = line.data + line.len;
+    const char *p, *end;
     directive_t d;
     size_t n = 0;
 
     if (line.len == 0)
         return 0;
+
+    p = line.data;
+    end = p + line.len;
 
     while (next_directive(&p, end, &d)) {
         if (d.name.len == 0)
@@ -221,9 +241,15 @@ size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line)
 
 int weir_cache_lists_field(weir_str_t list, weir_str_t name)
 {
-    const char *p = list.data, *end = list.data + list.len;
+    const char *p, *end;
 
-    while (list.len != 0 && p < end) {
+    if (list.len == 0)
+        return 0;
+
+    p = list.data;
+    end = p + list.len;
+
+    while (p < end) {
         const char *start, *stop;
 
         while (p < end && (is_space(*p) || *p == ','))

@@ -64,6 +64,9 @@ size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line);
  */
 int64_t weir_cache_delta_seconds(weir_str_t s);
 
+/* The same for the first member of a list (RFC 9111 section 5.1, of Age). */
+int64_t weir_cache_first_delta_seconds(weir_str_t list);
+
 /* Whether a comma separated list of field names has the name; any case. */
 int weir_cache_lists_field(weir_str_t list, weir_str_t name);
 

@@ -114,12 +114,13 @@ char *weir_entry_put_header(char *p, weir_str_t name, weir_str_t value)
 
 bool weir_entry_next_header(weir_str_t headers, size_t *pos, weir_str_t *name, weir_str_t *value)
 {
-    const char *p = headers.data + *pos;
+    const char *p;
     size_t left = headers.len - *pos, name_len, value_len;
 
     if (left < 6)
         return false;
 
+    p = headers.data + *pos;
     name_len = (size_t)(unsigned char)p[0] | (size_t)(unsigned char)p[1] << 8;
     value_len = get32(p + 2);
 

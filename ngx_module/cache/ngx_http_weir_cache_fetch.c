@@ -17,6 +17,9 @@
 #include "http/ngx_http_weir.h"
 #include "version/ngx_http_weir_version.h"
 
+/* A refusal by Redis is logged at most this often, in seconds. */
+#define NGX_HTTP_WEIR_CACHE_LOG_INTERVAL  10
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -38,6 +41,8 @@ static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
 static ngx_uint_t ngx_http_weir_cache_read_entry(
     ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_refusal(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *key);
 static void ngx_http_weir_cache_cleanup(void *data);
 
 
@@ -480,10 +485,7 @@ ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
         break;
 
     default:
-        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                      "weir_cache \"%V\": reading \"%V\" failed: %V",
-                      &ctx->conf->zone->name, key, &reply->str);
-        ctx->unavailable = 1;
+        ngx_http_weir_cache_refusal(ctx, key);
         return 0;
     }
 
@@ -516,6 +518,38 @@ ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
                    && ngx_memcmp(entry->vary.data, ctx->vary.data,
                                  ctx->vary.len)
                       == 0));
+}
+
+
+/* A value of another type is damage; else Redis itself is in no state to tell. */
+
+static void
+ngx_http_weir_cache_refusal(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *key)
+{
+    ngx_str_t  *text;
+
+    static time_t  logged;
+
+    text = &ctx->reply->str;
+
+    if (text->len >= 9 && ngx_strncmp(text->data, "WRONGTYPE", 9) == 0) {
+        ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                      "weir_cache \"%V\": \"%V\" holds a foreign value (%V),"
+                      " taken as a miss", &ctx->conf->zone->name, key, text);
+        return;
+    }
+
+    ctx->unavailable = 1;
+
+    if (ngx_time() - logged < NGX_HTTP_WEIR_CACHE_LOG_INTERVAL) {
+        return;
+    }
+
+    logged = ngx_time();
+
+    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
+                  "weir_cache \"%V\": Redis refuses to read: %V",
+                  &ctx->conf->zone->name, text);
 }
 
 

@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
 static ngx_uint_t ngx_http_weir_cache_keeps(ngx_table_elt_t *h,
     weir_str_t *dropped, ngx_uint_t ndropped);
+static ngx_uint_t ngx_http_weir_cache_dropped(weir_str_t *name,
+    weir_str_t *dropped, ngx_uint_t ndropped);
 static ngx_int_t ngx_http_weir_cache_put_headers(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc,
     weir_str_t *headers);
@@ -129,6 +131,10 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
     reason = weir_cache_refuses_storing(&response, &freshness);
 
+    if (reason == NULL && ctx->unavailable) {
+        reason = "redis is unavailable";
+    }
+
     if (reason == NULL
         && r->headers_out.content_length_n > (off_t) ctx->conf->max_size)
     {
@@ -199,7 +205,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
 
     if (lines[3]->nelts) {
         line = lines[3]->elts;
-        response->age = weir_cache_delta_seconds(line[0]);
+        response->age = weir_cache_first_delta_seconds(line[0]);
     }
 
     response->set_cookie = lines[4]->nelts != 0
@@ -323,7 +329,8 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
 
 /*
  * Not kept: what belongs to one connection (RFC 9111 section 3.1), what the
- * entry says otherwise, and cookies, which are one client's.
+ * entry says otherwise, cookies, which are one client's, and the empty Server
+ * that nginx adds to a response without one.
  */
 
 static ngx_uint_t
@@ -352,7 +359,10 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
         { "Set-Cookie", 10 }
     };
 
-    if (h->hash == 0 || h->key.len == 0 || h->key.len > 65535) {
+    if (h->hash == 0 || h->key.len == 0 || h->key.len > 65535
+        || (h->value.len == 0 && h->key.len == 6
+            && ngx_strncasecmp(h->key.data, (u_char *) "Server", 6) == 0))
+    {
         return 0;
     }
 
@@ -365,13 +375,23 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
         }
     }
 
+    return !ngx_http_weir_cache_dropped(&name, dropped, ndropped);
+}
+
+
+static ngx_uint_t
+ngx_http_weir_cache_dropped(weir_str_t *name, weir_str_t *dropped,
+    ngx_uint_t ndropped)
+{
+    ngx_uint_t  i;
+
     for (i = 0; i < ndropped; i++) {
-        if (weir_cache_lists_field(dropped[i], name)) {
-            return 0;
+        if (weir_cache_lists_field(dropped[i], *name)) {
+            return 1;
         }
     }
 
-    return 1;
+    return 0;
 }
 
 
@@ -394,8 +414,9 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     ngx_table_elt_t     *h;
     ngx_http_request_t  *r;
 
-    static ngx_str_t  connection = ngx_string("Connection");
-    static ngx_str_t  date = ngx_string("Date");
+    static ngx_str_t   connection = ngx_string("Connection");
+    static ngx_str_t   date = ngx_string("Date");
+    static weir_str_t  content_type = { "Content-Type", 12 };
 
     r = ctx->request;
 
@@ -423,18 +444,29 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     n = 0;
     len = 0;
 
-    if (r->headers_out.content_type.len) {
+    if (r->headers_out.content_type.len
+        && !ngx_http_weir_cache_dropped(&content_type, dropped, ndropped))
+    {
         name[n] = WEIR_STR("Content-Type");
         value[n].data = (char *) r->headers_out.content_type.data;
         value[n].len = r->headers_out.content_type.len;
         n++;
     }
 
-    if (dates->nelts) {
-        line = dates->elts;
-        name[n] = WEIR_STR("Date");
-        value[n] = line[0];
-        n++;
+    /*
+     * Without a Date of the upstream's the time of arrival stands for it (RFC
+     * 9110 section 6.6.1); nginx has left an empty line then.
+     */
+
+    line = dates->elts;
+    name[n] = WEIR_STR("Date");
+
+    if (dates->nelts && line[0].len) {
+        value[n++] = line[0];
+
+    } else {
+        value[n].data = (char *) ngx_cached_http_time.data;
+        value[n++].len = ngx_cached_http_time.len;
     }
 
     for (part = &r->headers_out.headers.part; part; part = part->next) {

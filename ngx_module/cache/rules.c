@@ -17,10 +17,28 @@ static bool is_storable_status(int status)
 static bool is_understood_status(int status)
 {
     switch (status) {
-    case 200: case 203: case 204:
-    case 300: case 301: case 302: case 303: case 307: case 308:
-    case 400: case 401: case 403: case 404: case 405: case 410: case 414: case 451:
-    case 500: case 501: case 502: case 503: case 504:
+    case 200:
+    case 203:
+    case 204:
+    case 300:
+    case 301:
+    case 302:
+    case 303:
+    case 307:
+    case 308:
+    case 400:
+    case 401:
+    case 403:
+    case 404:
+    case 405:
+    case 410:
+    case 414:
+    case 451:
+    case 500:
+    case 501:
+    case 502:
+    case 503:
+    case 504:
         return true;
     default:
         return false;
@@ -58,8 +76,7 @@ static int64_t initial_age(const weir_cache_response_t *r)
     return max64(apparent, corrected);
 }
 
-const char *weir_cache_refuses_storing(const weir_cache_response_t *r,
-                                       weir_cache_freshness_t *f)
+const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cache_freshness_t *f)
 {
     const weir_cache_control_t *cc = r->cc;
 
@@ -104,9 +121,8 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r,
     f->stale_if_error = max64(0, cc->stale_if_error);
 
     /* s-maxage has the meaning of proxy-revalidate too, section 5.2.2.10 */
-    f->must_revalidate =
-        (cc->flags & (WEIR_CC_MUST_REVALIDATE | WEIR_CC_PROXY_REVALIDATE)) != 0 ||
-        cc->s_maxage != -1;
+    f->must_revalidate = (cc->flags & (WEIR_CC_MUST_REVALIDATE | WEIR_CC_PROXY_REVALIDATE)) != 0 ||
+                         cc->s_maxage != -1;
 
     if (f->lifetime <= f->initial_age)
         return "expired";

@@ -58,9 +58,15 @@ static bool insert(weir_str_t *names, size_t *n, weir_str_t name)
 
 static bool insert_line(weir_str_t *names, size_t *n, weir_str_t line)
 {
-    const char *p = line.data, *end = line.data + line.len, *start;
+    const char *p, *end, *start;
 
-    while (line.len != 0 && p < end) {
+    if (line.len == 0)
+        return true;
+
+    p = line.data;
+    end = p + line.len;
+
+    while (p < end) {
         if (is_space(*p) || *p == ',') {
             p++;
             continue;

@@ -14,7 +14,7 @@ use POSIX ();
 use Test::More;
 use Time::HiRes 'sleep';
 
-our @EXPORT = qw(answer asked cache_status
+our @EXPORT = qw(answer asked cache_status entries_of
     free_port get http_date keys_of logged port_of_edge redis request slurp spawn start_edge start_upstream stop until_true %pid $dir);
 
 our $dir = tempdir(CLEANUP => 1);
@@ -184,5 +184,18 @@ sub cache_status { my $s = $_[0]{headers}{'cache-status'}; ref $s ? $s->[-1] : $
 
 # The keys of a zone.
 sub keys_of { my $zone = shift; @{ redis('KEYS', "weir:cache:$zone:*") } }
+
+# The keys whose value matches, those of small values first; waits until there
+# are as many, for the edge does not wait for Redis when it stores.
+sub entries_of {
+    my ($zone, $pattern, $number) = @_;
+    my %value;
+    until_true("$number entries match $pattern", sub {
+        %value = map { $_ => redis('GET', $_) // '' } keys_of($zone);
+        delete @value{ grep { $value{$_} !~ $pattern } keys %value };
+        keys %value >= $number;
+    });
+    return sort { length $value{$a} <=> length $value{$b} } keys %value;
+}
 
 1;

@@ -128,6 +128,7 @@ my @rows = (
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
+    return answer('200 OK', ['Cache-Control: max-age=60', 'Age: 50, 10'], 'old') if $path eq '/ages';
     my $row = $path =~ m{/(\d+)$} && $rows[$1]
         || { status => '200 OK', fields => ['Cache-Control: max-age=600', 'Age: 100'] };
     return answer($row->{status}, $row->{fields}, "answer $n\n");
@@ -218,6 +219,9 @@ for (['/only', 'only-if-cached'], ['/old', 'only-if-cached, no-cache']) {
 }
 is get('/pragma', { Pragma => 'only-if-cached' })->{status}, 200, 'Pragma knows no-cache only';
 like cache_status(get('/pragma', { Pragma => 'no-store, max-age=1' })), $hit, '... and nothing else';
+
+get('/ages');
+is found(get('/ages')), '60 old 50', 'of several members of Age the first counts (section 5.1)';
 
 my ($ignoring) = grep { $rows[$_]{location} eq '/ignore/cache-control' } 0 .. $#rows;
 like cache_status(get("/ignore/cache-control/$ignoring", { 'Cache-Control' => 'no-cache' })), $hit,

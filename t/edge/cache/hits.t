@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
+use IO::Socket::INET;
 use lib $Bin;
 use Scene;
 use Test::More;
@@ -22,9 +23,14 @@ start_upstream(sub {
         '/server' => ['Cache-Control: max-age=600', 'Server: mine', "Date: $date"],
         '/encoded' => ['Cache-Control: max-age=600', 'Content-Encoding: br', 'Content-Type: text/html'],
         '/moved' => ['Cache-Control: max-age=600', 'Location: http://UPSTREAM.example/there'],
-        '/plain' => ['Content-Type: text/html'],
+        '/many-128' => ['Cache-Control: max-age=600', map { "X-$_: 1" } 1 .. 126],    # and Date
+        '/many-129' => ['Cache-Control: max-age=600', map { "X-$_: 1" } 1 .. 127],
     );
+    $fields{$path} = ["Cache-Control: max-age=600, no-cache=\"$1\"", 'Content-Type: text/html', "Date: $date"]
+        if $path =~ m{^/named/(.*)};
     (my $bare = $path) =~ s/[?].*//;
+    return answer('200 OK', ['Cache-Control: max-age=600', 'Content-Type: text/html'],
+        "$n <!--# include virtual=\"/included\" -->") if $path eq '/ssi';
     return answer($bare eq '/moved' ? '301 Moved Permanently' : '200 OK',
         $fields{$bare} // ['Cache-Control: max-age=600', 'Content-Type: text/html'], "answer $n of $path\n");
 });
@@ -32,6 +38,7 @@ start_upstream(sub {
 start_edge(<<'HTTP', <<'SERVER');
     weir_cache_zone hits 1m redis=main;
     weir_cache_zone others 1m redis=main;
+    weir_breaker_zone breakers 1m;
     weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; }
 HTTP
     weir_cache hits;
@@ -51,11 +58,11 @@ HTTP
         weir_cache_no_store $http_x_no_store $upstream_http_x_private;
         proxy_pass http://UPSTREAM;
     }
-    location /page    {
-        proxy_intercept_errors on;
-        error_page 404 = /page404;
-        proxy_pass http://UPSTREAM;
-    }
+    location /many    { proxy_buffer_size 16k; proxy_buffers 8 16k; proxy_busy_buffers_size 32k; proxy_pass http://UPSTREAM; }
+    location /breaker { weir_breaker zone=breakers failures=1 open=1h; proxy_pass http://UPSTREAM; }
+    location /try     { try_files /no/such/file @tried; }
+    location @tried   { proxy_pass http://UPSTREAM; }
+    location /ssi     { ssi on; proxy_pass http://UPSTREAM; }
     location = /static { return 200 here; }
 SERVER
 
@@ -98,8 +105,18 @@ unlike $hit->{headers}{server}, qr/secret/, 'Server is hidden as by default';
 is_deeply [map { get('/server')->{headers}{server} } 1, 2], ['mine', 'mine'], 'and kept with proxy_pass_header';
 get('/encoded');
 is get('/encoded')->{headers}{'content-encoding'}, 'br', 'Content-Encoding is kept';
-my ($entry) = grep { redis('STRLEN', $_) && redis('GET', $_) =~ m{/fields} } keys_of('hits');
+my ($entry) = entries_of('hits', qr{/fields}, 1);
 unlike redis('GET', $entry), qr/secret|timeout=5/, 'what is not kept is not in the entry either';
+
+my ($undated) = entries_of('hits', qr{/first\?x=1\n\z}, 1);
+like redis('GET', $undated), qr/Date\w{3}, \d\d /,
+    'a response without Date is stored with the time of its arrival (RFC 9110 section 6.6.1)';
+like get('/first?x=1')->{headers}{date}, qr/^\w{3}, \d\d /, '... and served with it';
+for my $name ('Content-Type', 'Cache-Control') {
+    my $first = get("/named/$name");
+    my ($named) = entries_of('hits', qr{/named/$name}, 1);
+    unlike redis('GET', $named), qr/$name.{0,3}(text|Tue|max-age)/s, "$name is not stored when no-cache names it";
+}
 
 get('/moved');
 $r = get('/moved');
@@ -136,12 +153,35 @@ is cache_status($r), 'Weir; fwd=uri-miss; fwd-status=200', 'weir_cache_no_store'
 is cache_status(get('/cond?n=1')), 'Weir; fwd=uri-miss; fwd-status=200; stored', 'was obeyed';
 like cache_status(get('/cond?n=1', { 'X-No-Store' => 1 })), qr/; hit;/, 'and does not forbid a hit';
 
+# --- beside other parts of nginx ---
+
+get('/try/x');
+like cache_status(get('/try/x')), qr/; hit;/, 'a named location that try_files leads to';
+my @included = map { get('/ssi')->{content} =~ /^1 answer (\d) of \/included$/ ? $1 : '' } 1, 2;
+is "@included", '1 2', 'a page is stored before SSI; what it includes is asked for each time';
+
+# HTTP::Tiny takes no more than 64 fields
+sub raw_get {
+    my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die $!;
+    print $socket "GET $_[0] HTTP/1.0\r\n\r\n";
+    local $/;
+    return scalar <$socket>;
+}
+my $many = (map { raw_get('/many-128') } 1, 2)[1];
+like $many, qr/Cache-Status: Weir; hit;/, 'a response of 128 fields is stored';
+like $many, qr/X-126: 1/, '... with the last of them';
+$many = (map { raw_get('/many-129') } 1, 2)[1];
+like $many, qr/Cache-Status: Weir; fwd=uri-miss; fwd-status=200\r/, 'one of more is not';
+like $many, qr/X-127: 1/, '... but sent with all';
+get('/breaker/stored');
+
 # --- an upstream that is not there, and pages of nginx's own ---
 
 stop('upstream', 'TERM');
 $r = get('/nobody');
 is "$r->{status} " . cache_status($r), '502 Weir; fwd=uri-miss', 'a 502 of nginx is not stored';
 like cache_status(get('/first')), qr/; hit;/, 'what is stored is served on';
+is_deeply [map { get("/breaker/$_")->{status} } 'x', 'y', 'stored'], [502, 503, 200], '... also when the breaker is open';
 
 is scalar(logged(qr/\[(alert|emerg|crit|error)\](?!.*connect\(\) failed)/)), 0, 'the log has no error';
 done_testing;

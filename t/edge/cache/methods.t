@@ -59,6 +59,13 @@ for my $method ('POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'REPORT') {
     is answer_of(get("/only-$method")), 2, '... and its answer is not stored';
 }
 
+{
+    local our $TODO = 'unsafe methods do not invalidate yet';
+    get('/changed');
+    request('POST', '/changed', {}, 'x=1');
+    is answer_of(get('/changed')), 3, 'a POST that succeeds ends what is stored (RFC 9111 section 4.4)';
+}
+
 get('/body');
 for my $body ('x=1', do { my $once = 1; sub { $once-- > 0 ? 'x=1' : undef } }) {
     $r = request('GET', '/body', {}, $body);

@@ -1,0 +1,81 @@
+/*
+ * Cache-Control on any bytes, a line for each line of the input, and what the
+ * rules make of it.  Needs clang:
+ *
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
+ *       t/fuzz/cache_control_fuzz.c ngx_module/cache/cache_control.c ngx_module/cache/rules.c \
+ *       -o build/cache_control_fuzz
+ *   build/cache_control_fuzz -max_total_time=600 t/fuzz/cache_control
+ */
+#include "cache/rules.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_seconds(int64_t seconds)
+{
+    assert(seconds >= -1 && seconds <= WEIR_CACHE_SECONDS_MAX);
+}
+
+static void check_fields(weir_str_t fields, const char *start, const char *end)
+{
+    assert(fields.len == 0 || (fields.data >= start && fields.data + fields.len <= end));
+    weir_cache_lists_field(fields, WEIR_STR("Set-Cookie"));
+}
+
+static void check_use(const weir_cache_control_t *cc)
+{
+    weir_cache_freshness_t f;
+    weir_cache_response_t r = {.status = 200,
+                               .cc = cc,
+                               .expires = WEIR_DATE_ABSENT,
+                               .date = 1000,
+                               .age = 7,
+                               .valid = 60,
+                               .authorization = (cc->flags & WEIR_CC_IMMUTABLE) != 0,
+                               .request_time = 1000,
+                               .response_time = 1001};
+
+    if (weir_cache_refuses_storing(&r, &f) != NULL)
+        return;
+
+    /* what is stored is fresh, and nobody has forbidden it */
+    assert(f.lifetime > f.initial_age && f.lifetime <= WEIR_CACHE_SECONDS_MAX);
+    assert(f.stale_while_revalidate >= 0 && f.stale_if_error >= 0);
+    assert((cc->flags & (WEIR_CC_PRIVATE | WEIR_CC_NO_CACHE)) == 0);
+    assert((cc->flags & WEIR_CC_NO_STORE) == 0 || (cc->flags & WEIR_CC_MUST_UNDERSTAND) != 0);
+
+    /* a request's directives only ever restrict */
+    assert(weir_cache_use(&f, f.lifetime, cc) != WEIR_CACHE_FRESH);
+    if (weir_cache_use(&f, f.initial_age, cc) == WEIR_CACHE_FRESH)
+        assert(cc->max_age == -1 || f.initial_age <= cc->max_age);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *p = (const char *)data, *start = p, *end = p + size;
+    weir_cache_control_t cc;
+
+    weir_cache_control_init(&cc);
+
+    while (p < end) {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        size_t len = (size_t)((newline ? newline : end) - p);
+
+        assert(weir_cache_control_parse(&cc, (weir_str_t){p, len}) <= len);
+        weir_cache_delta_seconds((weir_str_t){p, len});
+        p += len + 1;
+    }
+
+    check_seconds(cc.max_age);
+    check_seconds(cc.s_maxage);
+    check_seconds(cc.min_fresh);
+    check_seconds(cc.max_stale);
+    check_seconds(cc.stale_while_revalidate);
+    check_seconds(cc.stale_if_error);
+    check_fields(cc.no_cache_fields, start, end);
+    check_fields(cc.private_fields, start, end);
+    check_use(&cc);
+    return 0;
+}

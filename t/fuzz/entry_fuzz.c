@@ -1,0 +1,64 @@
+/*
+ * Cache entries from any bytes: read as they are, then with size and checksum
+ * put right, so that what lies behind them is reached.  Needs clang:
+ *
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
+ *       t/fuzz/entry_fuzz.c ngx_module/cache/entry.c -o build/entry_fuzz
+ *   build/entry_fuzz -max_total_time=600 t/fuzz/entry
+ */
+#include "cache/entry.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(const char *data, size_t size)
+{
+    weir_entry_t entry;
+    weir_str_t name, value;
+    size_t pos = 0, n = 0, head;
+    char *again;
+
+    if (weir_entry_decode((weir_str_t){data, size}, &entry) != NULL)
+        return;
+
+    while (weir_entry_next_header(entry.headers, &pos, &name, &value)) {
+        assert(name.len > 0);
+        assert(value.len == 0 || value.data + value.len <= data + size);
+        n++;
+    }
+    assert(n <= WEIR_ENTRY_HEADERS_MAX && pos == entry.headers.len);
+
+    /* what was read is written as it was */
+    head = weir_entry_head_size(&entry);
+    assert(head + entry.body.len == size);
+    again = malloc(size);
+    assert(again != NULL);
+    assert(weir_entry_begin(again, &entry) == again + head);
+    if (entry.body.len != 0)
+        memcpy(again + head, entry.body.data, entry.body.len);
+    weir_entry_finish(again, size);
+    assert(memcmp(again, data, size) == 0);
+    free(again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const weir_entry_t none;
+    char *copy;
+
+    check((const char *)data, size);
+
+    if (size < weir_entry_head_size(&none))
+        return 0;
+
+    copy = malloc(size);
+    assert(copy != NULL);
+    memcpy(copy, data, size);
+    memcpy(copy, "WEIRCE\0\1", 8);
+    weir_entry_finish(copy, size);
+    check(copy, size);
+    free(copy);
+    return 0;
+}
