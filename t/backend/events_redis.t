@@ -69,6 +69,17 @@ subtest 'Redis' => sub {
     is_all_well($e, 'away while events were committed: every effect once');
     is($e->repeated_mails, 0, 'no mail twice in all this');
 
+    # It does not answer, and does later what it was told before the connection was given up.
+    $e->create(200);
+    $s->_signal('redis', 'STOP');
+    $e->create(100);
+    wait_for('the relay to give up', sub {
+        grep { $_->{connection} eq 'relay' && $_->{error} eq 'no reply in time' } said($s, 'all', qr/Redis is away/);
+    });
+    $s->_signal('redis', 'CONT');
+    is_all_well($e, 'frozen and thawed: every effect once');
+    is($e->repeated_mails, 0, 'no mail twice');
+
     # One partition's stream only, and one whose group only is gone.
     $s->redis('DEL', 'weir:events:0');
     $s->redis('XGROUP', 'DESTROY', 'weir:events:1', 'billing');
