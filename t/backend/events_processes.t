@@ -144,7 +144,7 @@ Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_
 time.sleep(3600)
 PYTHON
     close $f;
-    $s->_start('smtp', ['python3', $server]);
+    $s->_start('smtp', ['/usr/bin/python3', $server]);
     $s->_until('smtp', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$s->{smtp_port}") });
     $s->start_backend('relay worker');
     $e->create(1, $_) for qw(nobody greylisted spam full);
