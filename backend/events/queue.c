@@ -190,8 +190,8 @@ static void wait_until(weir_queue_t *q, weir_line_t *line, uint64_t at)
 
     line->state = WAITING;
     line->at = at;
-    TAILQ_FOREACH_REVERSE(before, &q->waiting, lines, link)
-    {
+    for (before = TAILQ_LAST(&q->waiting, lines); before != NULL;
+         before = TAILQ_PREV(before, lines, link)) {
         if (before->at <= at) {
             TAILQ_INSERT_AFTER(&q->waiting, before, line, link);
             return;

@@ -78,11 +78,14 @@ static void on_taken(PGresult *res, const char *error, const char *sqlstate, voi
 
     r->taking = false;
     if (error != NULL) {
-        if (strcmp(sqlstate, "08006") != 0)
-            weir_log(WEIR_LOG_ERROR, NULL, "relay cannot take events", "{s:s,s:s}", "error", error,
-                     "sqlstate", sqlstate);
+        if (strcmp(sqlstate, "08006") != 0 && !r->failing)
+            weir_log(WEIR_LOG_ERROR, NULL, "relay cannot take events, trying again", "{s:s,s:s}",
+                     "error", error, "sqlstate", sqlstate);
+        r->failing = true;
         r->leads = false; /* did it commit? the positions are asked for again */
         arm(r->tick, LOCK_RETRY);
+    } else {
+        r->failing = false;
     }
 
     for (int i = 0, next; i < n; i = next) {

@@ -71,7 +71,9 @@ void weir_lease_strange(weir_lease_t *l, int64_t position)
                  "{s:s,s:i,s:I}", "group", g->consumer.group, "partition", l->partition, "position",
                  (json_int_t)position);
     g->strange[l->partition] = true;
-    remove_lease(l);
+    /* What is under way is finished first: its effects are made. */
+    l->closing = true;
+    weir_group_wake(g);
 }
 
 static void on_opened(PGresult *res, const char *error, const char *sqlstate, void *arg)

@@ -132,7 +132,7 @@ void weir_group_wake(weir_group_t *group);
 void weir_lease_unref(weir_lease_t *lease);
 /* Gives the partition up without a word to the database: it has another owner. */
 void weir_lease_lost(weir_lease_t *lease, const char *why);
-/* Gives it up until the next heartbeat: its stream has events that the database does not know. */
+/* Lets go of it for a while: its stream has events that the database does not know. */
 void weir_lease_strange(weir_lease_t *lease, int64_t position);
 
 /* reader.c: reads as far as there is room. */

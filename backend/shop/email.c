@@ -108,7 +108,7 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
     weir_email_t *e = self;
     const char *to = json_string_value(json_object_get(event->data, "email"));
     const char *name = json_string_value(json_object_get(event->data, "displayName"));
-    char id[300], body[2048];
+    char id[300], *body;
     weir_mail_t mail;
 
     if (to == NULL || !weir_mail_is_address(to)) {
@@ -118,9 +118,11 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
         return;
     }
     snprintf(id, sizeof(id), "%s." GROUP "%s", event->id, strchr(e->address, '@'));
-    snprintf(body, sizeof(body),
-             "Hello %.500s,\n\nwelcome! Your account has been created and is ready in a moment.\n",
-             name != NULL ? name : "");
+    if (asprintf(&body,
+                 "Hello %s,\n\n"
+                 "welcome! Your account has been created and is ready in a moment.\n",
+                 name != NULL ? name : "") < 0)
+        abort();
     mail = (weir_mail_t){
         .from_name = e->name,
         .from = e->address,
@@ -132,6 +134,7 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
         .body = body,
     };
     send_mail(e, &mail, delivery);
+    free(body);
 }
 
 weir_email_t *weir_email_new(struct event_base *base, const char *url, unsigned timeout_ms,

@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
+use IO::Socket::INET;
 use Test::More;
 use Weir::Events;
 use Weir::Stack qw(wait_for);
@@ -113,6 +114,49 @@ subtest 'the mail server' => sub {
     is($e->repeated_mails, 0, 'each once');
     ok(said($s, 'all', qr/its breaker closes/), 'the breaker has closed');
     is($s->stop_backend('all'), 0, 'stops gracefully');
+};
+
+subtest 'the words of the mail server decide about a mail' => sub {
+    my ($s, $e) = stack(groups => 'email', retry_attempts => 4);
+    my $server = $s->dir . '/server.py';
+    open my $f, '>', $server or die "$server: $!\n";
+    print $f <<"PYTHON";
+import time
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Mailbox
+
+class Handler(Mailbox):
+    asked = {}
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        n = self.asked[address] = self.asked.get(address, 0) + 1
+        if address.startswith('nobody'):
+            return '550 no such user'
+        if address.startswith('full') or address.startswith('greylisted') and n < 3:
+            return '451 try again'
+        envelope.rcpt_tos.append(address)
+        return '250 OK'
+    async def handle_DATA(self, server, session, envelope):
+        if envelope.rcpt_tos[0].startswith('spam'):
+            return '554 looks like spam'
+        return await super().handle_DATA(server, session, envelope)
+
+Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_port}).start()
+time.sleep(3600)
+PYTHON
+    close $f;
+    $s->_start('smtp', ['/usr/bin/python3', $server]);
+    $s->_until('smtp', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$s->{smtp_port}") });
+    $s->start_backend('relay worker');
+    $e->create(1, $_) for qw(nobody greylisted spam full);
+    $e->create(20);
+    $e->wait_handled('email');
+    my @dead = map { [split /\|/] } split /\n/,
+        $s->psql("SELECT regexp_replace(data->>'email', '\\d.*', ''), attempts, error FROM dead_letters ORDER BY 1");
+    is(join(' ', map { "$_->[0]:$_->[1]" } @dead), 'full:4 nobody:1 spam:1', 'refused ones are dead letters, put off ones are tried again');
+    like($dead[1][2], qr/550/, "with the server's word");
+    is(scalar $s->mails, 21, 'the others have got theirs');
+    ok(!said($s, 'relay worker', qr/breaker/), 'the breaker stays closed: the server answers');
+    is($s->stop_backend('relay worker'), 0, 'stops gracefully');
 };
 
 subtest 'PostgreSQL' => sub {

@@ -69,6 +69,17 @@ subtest 'Redis' => sub {
     is_all_well($e, 'away while events were committed: every effect once');
     is($e->repeated_mails, 0, 'no mail twice in all this');
 
+    # It does not answer, and does later what it was told before the connection was given up.
+    $e->create(200);
+    $s->_signal('redis', 'STOP');
+    $e->create(100);
+    wait_for('the relay to give up', sub {
+        grep { $_->{connection} eq 'relay' && $_->{error} eq 'no reply in time' } said($s, 'all', qr/Redis is away/);
+    });
+    $s->_signal('redis', 'CONT');
+    is_all_well($e, 'frozen and thawed: every effect once');
+    is($e->repeated_mails, 0, 'no mail twice');
+
     # One partition's stream only, and one whose group only is gone.
     $s->redis('DEL', 'weir:events:0');
     $s->redis('XGROUP', 'DESTROY', 'weir:events:1', 'billing');
@@ -110,6 +121,8 @@ subtest 'an event that somebody took from the stream is fetched from the outbox'
 subtest 'a database that was restored from a backup' => sub {
     my ($s, $e) = stack(groups => 'analytics,email');
     $s->start_smtp;
+    # A group that handles nothing keeps the streams from being trimmed.
+    $s->psql("INSERT INTO consumer_partitions SELECT 'observer', partition, 0 FROM partitions");
     $s->start_backend('relay worker');
     $e->create(400);
     $e->wait_handled(qw(analytics email));
@@ -132,11 +145,32 @@ SQL
     is($s->psql('SELECT count(*) FROM outbox WHERE position IS NULL'), 100, 'new events wait');
     is($s->psql('SELECT max(handled) FROM consumer_partitions'), 10, 'nothing of the lost time is marked');
     is($e->repeated_mails, 16, 'nor mailed again');
+    $s->psql("DELETE FROM consumer_partitions WHERE group_name = 'observer'");
     $s->redis('DEL', map { "weir:events:$_" } 0 .. 7);
     $e->wait_handled(qw(analytics email));
     is($s->psql('SELECT count(*) FROM analytics_events'), 180, 'after DEL all that the database has is handled');
     is($e->repeated_mails, 16, 'and no other mail was sent twice');
     is($s->stop_backend('relay worker'), 0, 'stops gracefully');
+};
+
+subtest 'a stream that no group empties is full at a hundred thousand' => sub {
+    my ($s, $e) = stack(groups => 'analytics');
+    $s->psql(<<'SQL');
+INSERT INTO outbox (event_id, partition, type, aggregate, data)
+SELECT gen_random_uuid(), 3, 'UserCreated', 'user:' || g, '{}' FROM generate_series(1, 101000) g
+SQL
+    $s->start_backend('relay');
+    wait_for('the relay to pause', sub { said($s, 'relay', qr/^stream is full/) });
+    cmp_ok($s->redis('XLEN', 'weir:events:3'), '<', 101000, 'the rest waits in the outbox');
+    $e->create(100);
+    wait_for('the other streams to flow', sub {
+        $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL AND partition <> 3') == 0;
+    });
+    $s->start_backend('worker');
+    $e->wait_handled('analytics');
+    is($s->psql('SELECT count(*) FROM analytics_events'), 101100, 'when a group comes, all flows');
+    is($s->stop_backend('worker'), 0, 'stops gracefully');
+    is($s->stop_backend('relay'), 0, 'stops gracefully');
 };
 
 done_testing;

@@ -24,7 +24,8 @@ DECLARE
     low        bigint;
     newest     bigint;
     fresh      bigint[];          -- not handled before
-    events     outbox[];
+    events     outbox[];          -- of them, to be applied: in the order of aggregates, in which
+                                  -- set-based effects lock their rows, too
     event      outbox;
     failed     bigint[] := '{}';
     errors     text[] := '{}';
@@ -44,26 +45,24 @@ BEGIN
 
     SELECT p.position INTO newest FROM partitions p WHERE p.partition = p_partition;
 
-    SELECT coalesce(array_agg(u.position), '{}') INTO fresh
-    FROM unnest(p_positions) u(position)
-    WHERE u.position > low AND u.position <= newest
-      AND NOT EXISTS (SELECT FROM consumed c WHERE c.group_name = p_group
-                      AND c.partition = p_partition AND c.position = u.position);
-
+    -- Rows are looked up one by one, in scalar subqueries: a join's plan would hang on statistics.
     SELECT coalesce(array_agg(u.position), '{}'),
-           coalesce(array_agg(coalesce(u.error, 'the outbox has no such event')), '{}'),
-           coalesce(array_agg(u.final OR u.error IS NULL), '{}')
-    INTO failed, errors, finals
-    FROM unnest(p_positions, p_errors, p_final) u(position, error, final)
-    WHERE u.position = ANY (fresh)
-      AND (u.error IS NOT NULL
-           OR NOT EXISTS (SELECT FROM outbox o WHERE o.partition = p_partition AND o.position = u.position));
-
-    -- In the order of aggregates, in which set-based effects lock their rows, too.
-    SELECT coalesce(array_agg(o ORDER BY o.aggregate COLLATE "C"), '{}') INTO events
-    FROM unnest(fresh) u(position)
-    JOIN outbox o ON o.partition = p_partition AND o.position = u.position
-    WHERE u.position <> ALL (failed) AND o.type = ANY (p_types);
+           coalesce(array_agg(u.event ORDER BY (u.event).aggregate COLLATE "C")
+                    FILTER (WHERE u.error IS NULL AND (u.event).type = ANY (p_types)), '{}'),
+           coalesce(array_agg(u.position) FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}'),
+           coalesce(array_agg(coalesce(u.error, 'the outbox has no such event'))
+                    FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}'),
+           coalesce(array_agg(u.final OR u.error IS NULL)
+                    FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}')
+    INTO fresh, events, failed, errors, finals
+    FROM (SELECT l.position, l.error, l.final,
+                 (SELECT o FROM outbox o WHERE o.partition = p_partition AND o.position = l.position) AS event,
+                 (SELECT true FROM consumed c WHERE c.group_name = p_group AND c.partition = p_partition
+                                                AND c.position = l.position) AS handled
+          FROM unnest(p_positions, p_errors, p_final) l(position, error, final)
+          WHERE l.position > low AND l.position <= newest
+          OFFSET 0) u
+    WHERE u.handled IS NULL;
 
     IF cardinality(events) > 0 THEN
         BEGIN
@@ -95,16 +94,18 @@ BEGIN
         DO UPDATE SET attempts = r.attempts + 1, error = excluded.error;
 
         WITH gone AS (
-            DELETE FROM retries r USING unnest(failed, finals) f(position, final)
-            WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = f.position
-              AND (f.final OR r.attempts >= p_attempts)
+            DELETE FROM retries r
+            WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (failed)
+              AND (r.attempts >= p_attempts OR finals[array_position(failed, r.position)])
             RETURNING r.*
         ), letters AS (
             INSERT INTO dead_letters (group_name, partition, position, attempts, error, event_id, type,
                                       aggregate, data, traceparent, created_at)
-            SELECT p_group, p_partition, g.position, g.attempts, g.error, o.event_id, o.type,
-                   o.aggregate, o.data, o.traceparent, o.created_at
-            FROM gone g LEFT JOIN outbox o ON o.partition = p_partition AND o.position = g.position
+            SELECT p_group, p_partition, g.position, g.attempts, g.error, (g.event).event_id, (g.event).type,
+                   (g.event).aggregate, (g.event).data, (g.event).traceparent, (g.event).created_at
+            FROM (SELECT gone.*, (SELECT o FROM outbox o WHERE o.partition = p_partition
+                                                         AND o.position = gone.position) AS event
+                  FROM gone OFFSET 0) g
         )
         SELECT array_agg(g.position) INTO dead FROM gone g;
 

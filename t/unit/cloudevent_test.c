@@ -1,0 +1,115 @@
+// needs: backend/events/cloudevent.c common/problem.c
+#include "events/cloudevent.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const weir_cloudevent_t full = {
+    .id = "0190b5a2-0000-7000-8000-000000000001",
+    .type = "UserCreated",
+    .aggregate = "user:\"quoted\"\n",
+    .time = "2026-01-01T00:00:00.000001Z",
+    .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    .data = "{\"n\": 1}",
+};
+
+static void what_is_written_can_be_read(void **state)
+{
+    size_t len;
+    char *text = weir_cloudevent_json(&full, &len), trace_id[33];
+    weir_event_t e;
+    json_t *root;
+
+    (void)state;
+    assert_int_equal(strlen(text), len);
+    root = weir_cloudevent_parse(text, len, &e, trace_id);
+    assert_non_null(root);
+    assert_string_equal(e.id, full.id);
+    assert_string_equal(e.type, full.type);
+    assert_string_equal(e.aggregate, full.aggregate);
+    assert_string_equal(e.time, full.time);
+    assert_string_equal(e.traceparent, full.traceparent);
+    assert_string_equal(e.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_int_equal(json_integer_value(json_object_get(e.data, "n")), 1);
+    assert_string_equal(json_string_value(json_object_get(root, "specversion")), "1.0");
+    assert_string_equal(json_string_value(json_object_get(root, "datacontenttype")),
+                        "application/json");
+    json_decref(root);
+    free(text);
+}
+
+static void without_a_trace_there_is_none(void **state)
+{
+    weir_cloudevent_t plain = full;
+    size_t len;
+    char *text, trace_id[33];
+    weir_event_t e;
+    json_t *root;
+
+    (void)state;
+    plain.traceparent = NULL;
+    text = weir_cloudevent_json(&plain, &len);
+    assert_null(strstr(text, "traceparent"));
+    root = weir_cloudevent_parse(text, len, &e, trace_id);
+    assert_non_null(root);
+    assert_null(e.traceparent);
+    assert_null(e.trace_id);
+    json_decref(root);
+    free(text);
+}
+
+static void what_is_no_event_is_refused(void **state)
+{
+    static const char *const wrong[] = {
+        "",
+        "{",
+        "[]",
+        "{}",
+        "{\"id\":1,\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\",\"data\":{}}",
+        "{\"id\":\"1\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\"}",
+        "{\"id\":\"1\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\",\"data\":[]}",
+        "{\"id\":\"1\",\"type\":\"t\",\"time\":\"t\",\"data\":{}}",
+        "{\"id\":\"1\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\",\"data\":{},\"traceparent\":"
+        "1}",
+        "{\"id\":\"1\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\",\"data\":{}} more",
+    };
+    char trace_id[33];
+    weir_event_t e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_null(weir_cloudevent_parse(wrong[i], strlen(wrong[i]), &e, trace_id));
+}
+
+static void a_malformed_trace_is_left_alone(void **state)
+{
+    static const char text[] = "{\"id\":\"1\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\","
+                               "\"data\":{},\"traceparent\":\"00-abc\"}";
+    char trace_id[33];
+    weir_event_t e;
+    json_t *root = weir_cloudevent_parse(text, strlen(text), &e, trace_id);
+
+    (void)state;
+    assert_non_null(root);
+    assert_null(e.trace_id);
+    json_decref(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_written_can_be_read),
+        cmocka_unit_test(without_a_trace_there_is_none),
+        cmocka_unit_test(what_is_no_event_is_refused),
+        cmocka_unit_test(a_malformed_trace_is_left_alone),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
