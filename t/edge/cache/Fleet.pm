@@ -37,7 +37,7 @@ sub listens { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$_[0]") }
 
 sub until_true {
     my ($what, $condition) = @_;
-    for (1 .. 1500) {
+    for my $attempt (1 .. 1500) {
         return 1 if $condition->();
         sleep 0.02;
     }

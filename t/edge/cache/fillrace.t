@@ -78,7 +78,7 @@ for my $i (1 .. $rounds) {
         until_true("$edge serves the new answer of $name ($kind)", sub {
             my $content = get($edge, "/$name?delay=0")->{content};
             $served_old++ if $content eq 'old';
-            return $content eq 'new' || $n++ > 1000 && push @left_behind, "$name on $edge";
+            return $content eq 'new' || $n++ > 300 && push @left_behind, "$name on $edge";
         });
     }
     for (1 .. 3) {
