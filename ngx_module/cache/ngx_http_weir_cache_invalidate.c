@@ -39,8 +39,10 @@ static ngx_int_t ngx_http_weir_cache_purged(ngx_http_request_t *r,
     ngx_uint_t tags, ngx_uint_t soft);
 static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_changes_target(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
+    weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf);
+    ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_key_of(ngx_http_request_t *r,
     ngx_str_t *own, ngx_str_t *reference, ngx_str_t *key);
 static ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
@@ -310,10 +312,9 @@ ngx_http_weir_cache_init_invalidate_filter(void)
 static ngx_int_t
 ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
 {
-    weir_str_t                       value;
+    ngx_uint_t                       changes;
     ngx_array_t                     *lines;
-    weir_position_t                  position;
-    ngx_table_elt_t                 *h;
+    weir_position_t                  position, *written;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
@@ -324,48 +325,66 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_weir_cache_changes_target(r)
-        && ngx_http_weir_cache_invalidate_target(r, clcf) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_weir_find_header(&r->upstream->headers_in.headers,
-                                  &ngx_http_weir_cache_invalidate_name)
-        == NULL)
-    {
-        return ngx_http_next_header_filter(r);
-    }
-
     lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
                                       &ngx_http_weir_cache_invalidate_name);
     if (lines == NULL) {
         return NGX_ERROR;
     }
 
-    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
-                                  &ngx_http_weir_cache_position);
-    if (h) {
-        value.data = (char *) h->value.data;
-        value.len = h->value.len;
+    changes = ngx_http_weir_cache_changes_target(r);
 
-        if (!weir_position_parse(value, &position)) {
-            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                          "upstream sent an invalid Weir-Position \"%V\", taken"
-                          " as none; it must be like 1700000000000-0",
-                          &h->value);
-            h = NULL;
-        }
+    if (!changes && lines->nelts == 0) {
+        return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_weir_cache_invalidate_tags(r, clcf->zone, lines, 0,
-                                            h ? &position : NULL)
+    /* an upstream that knows its position has written the message itself */
+
+    written = (ngx_http_weir_cache_read_position(r, &position) == NGX_OK)
+              ? &position : NULL;
+
+    if (changes
+        && ngx_http_weir_cache_invalidate_target(r, clcf, written) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_weir_cache_invalidate_tags(r, clcf->zone, lines, 0, written)
         == NGX_ERROR)
     {
         return NGX_ERROR;
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* The Weir-Position of the upstream's response; NGX_DECLINED: none. */
+
+static ngx_int_t
+ngx_http_weir_cache_read_position(ngx_http_request_t *r,
+    weir_position_t *position)
+{
+    weir_str_t        value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                  &ngx_http_weir_cache_position);
+    if (h == NULL) {
+        return NGX_DECLINED;
+    }
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    if (weir_position_parse(value, position)) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "upstream sent an invalid Weir-Position \"%V\", taken as none;"
+                  " it must be like 1700000000000-0", &h->value);
+
+    return NGX_DECLINED;
 }
 
 
@@ -386,7 +405,7 @@ ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf)
+    ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position)
 {
     uint64_t          hash;
     ngx_int_t         rc;
@@ -430,7 +449,7 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
         hash = weir_key_hash(text);
 
         ngx_http_weir_cache_invalidate(r, clcf->zone, &hash, 1, "keys",
-                                       &keys[i], 0, NULL);
+                                       &keys[i], 0, position);
     }
 
     return NGX_OK;
