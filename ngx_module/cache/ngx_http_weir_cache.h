@@ -154,6 +154,12 @@ typedef struct {
 
 extern ngx_module_t  ngx_http_weir_cache_module;
 
+/* As Cache-Status names them; the index is that of the zone's counters. */
+extern ngx_str_t  ngx_http_weir_cache_reasons[NGX_HTTP_WEIR_CACHE_REASONS];
+
+/* module: the zones of a configuration, ngx_http_weir_cache_zone_t pointers */
+ngx_array_t *ngx_http_weir_cache_zones(ngx_http_request_t *r);
+
 
 /* fetch: the precontent phase */
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
