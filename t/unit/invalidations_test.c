@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { ORIGIN = 0x1122334455667788, ERA = 77 };
+static const uint64_t ORIGIN = 0x1122334455667788, ERA = 77;
 
 static uint64_t state = 88172645463325252ULL;
 
@@ -41,21 +41,21 @@ static weir_invalidations_t *make_table(size_t size)
     return inv;
 }
 
-/* Applies a message of pairs that end with NULL. */
-static const char *apply(weir_invalidations_t *inv, uint64_t ms, ...)
+static const char *apply_strings(weir_invalidations_t *inv, uint64_t ms, const char *const *strings,
+                                 size_t n)
 {
     weir_str_t fields[16];
-    const char *s;
-    size_t n = 0;
-    va_list ap;
 
-    va_start(ap, ms);
-    while ((s = va_arg(ap, const char *)) != NULL)
-        fields[n++] = str(s);
-    va_end(ap);
+    for (size_t i = 0; i < n; i++)
+        fields[i] = str(strings[i]);
 
     return weir_invalidations_apply(inv, (weir_position_t){ms, 0}, fields, n);
 }
+
+/* Applies a message of pairs of field and value. */
+#define apply(inv, ms, ...)                                                                        \
+    apply_strings(inv, ms, (const char *const[]){__VA_ARGS__},                                     \
+                  sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static weir_stamp_t stamp_of(weir_invalidations_t *inv)
 {
@@ -104,7 +104,7 @@ static void messages_invalidate(void **unused)
 
     (void)unused;
     assert_true(weir_invalidations_untouched(inv, &before));
-    assert_null(apply(inv, 10, "tags", "a, b c", NULL));
+    assert_null(apply(inv, 10, "tags", "a, b c"));
     after = stamp_of(inv);
     assert_false(weir_invalidations_untouched(inv, &before));
     assert_true(weir_invalidations_untouched(inv, &after));
@@ -122,19 +122,19 @@ static void messages_invalidate(void **unused)
     assert_int_equal(check(inv, before, "a", "x"), WEIR_VALID);
     assert_int_equal(check(inv, before, "k", "x, y, b"), WEIR_INVALID);
 
-    assert_null(apply(inv, 11, "keys", "k1\nk2\n", "keys", "k3", NULL));
+    assert_null(apply(inv, 11, "keys", "k1\nk2\n", "keys", "k3"));
     assert_int_equal(check(inv, after, "k1", ""), WEIR_INVALID);
     assert_int_equal(check(inv, after, "k2", ""), WEIR_INVALID);
     assert_int_equal(check(inv, after, "k3", ""), WEIR_INVALID);
     assert_int_equal(check(inv, after, "k", "k1"), WEIR_VALID);
 
-    assert_null(apply(inv, 12, "prefix", "p/", NULL));
+    assert_null(apply(inv, 12, "prefix", "p/"));
     assert_int_equal(check(inv, after, "p/x", ""), WEIR_INVALID);
     assert_int_equal(check(inv, after, "p/", ""), WEIR_INVALID);
     assert_int_equal(check(inv, after, "p", ""), WEIR_VALID);
     assert_int_equal(check(inv, foreign(12), "p/x", ""), WEIR_VALID);
 
-    assert_null(apply(inv, 13, "all", "1", NULL));
+    assert_null(apply(inv, 13, "all", "1"));
     assert_int_equal(check(inv, foreign(12), "q", ""), WEIR_INVALID);
     assert_int_equal(check(inv, foreign(13), "q", ""), WEIR_VALID);
     assert_int_equal(check(inv, after, "q", ""), WEIR_INVALID);
@@ -142,8 +142,8 @@ static void messages_invalidate(void **unused)
 
     /* an older message, or the same again, changes nothing */
     after = stamp_of(inv);
-    assert_null(apply(inv, 13, "all", "1", NULL));
-    assert_null(apply(inv, 1, "all", "1", NULL));
+    assert_null(apply(inv, 13, "all", "1"));
+    assert_null(apply(inv, 1, "all", "1"));
     assert_int_equal(check(inv, after, "q", ""), WEIR_VALID);
     free(inv);
 }
@@ -154,18 +154,18 @@ static void soft_is_stale(void **unused)
     weir_stamp_t before = stamp_of(inv);
 
     (void)unused;
-    assert_null(apply(inv, 10, "tags", "a", "soft", "1", NULL));
+    assert_null(apply(inv, 10, "tags", "a", "soft", "1"));
     assert_int_equal(check(inv, before, "k", "a"), WEIR_INVALID_SOFT);
     assert_int_equal(check(inv, foreign(9), "k", "a"), WEIR_INVALID_SOFT);
     assert_int_equal(check(inv, foreign(10), "k", "a"), WEIR_VALID);
 
-    assert_null(apply(inv, 11, "soft", "1", "prefix", "p", NULL));
+    assert_null(apply(inv, 11, "soft", "1", "prefix", "p"));
     assert_int_equal(check(inv, before, "pp", ""), WEIR_INVALID_SOFT);
-    assert_null(apply(inv, 12, "all", "1", "soft", "1", NULL));
+    assert_null(apply(inv, 12, "all", "1", "soft", "1"));
     assert_int_equal(check(inv, before, "q", ""), WEIR_INVALID_SOFT);
     assert_int_equal(check(inv, foreign(11), "q", ""), WEIR_INVALID_SOFT);
 
-    assert_null(apply(inv, 13, "tags", "a", "soft", "0", NULL));
+    assert_null(apply(inv, 13, "tags", "a", "soft", "0"));
     assert_int_equal(check(inv, before, "k", "a"), WEIR_INVALID);
     free(inv);
 }
@@ -176,21 +176,20 @@ static void malformed_messages_are_named(void **unused)
     weir_stamp_t before = stamp_of(inv);
 
     (void)unused;
-    assert_string_equal(apply(inv, 1, NULL), "nothing to invalidate");
-    assert_string_equal(apply(inv, 2, "tag", "a", NULL), "nothing to invalidate");
-    assert_string_equal(apply(inv, 3, "tags", " , ", NULL), "nothing to invalidate");
-    assert_string_equal(apply(inv, 4, "all", "yes", NULL), "\"all\" that is not 1");
-    assert_string_equal(apply(inv, 5, "prefix", "", NULL),
-                        "an empty prefix; everything is \"all\" 1");
-    assert_string_equal(apply(inv, 6, "hashes", "1234", NULL),
+    assert_string_equal(apply_strings(inv, 1, NULL, 0), "nothing to invalidate");
+    assert_string_equal(apply(inv, 2, "tag", "a"), "nothing to invalidate");
+    assert_string_equal(apply(inv, 3, "tags", " , "), "nothing to invalidate");
+    assert_string_equal(apply(inv, 4, "all", "yes"), "\"all\" that is not 1");
+    assert_string_equal(apply(inv, 5, "prefix", ""), "an empty prefix; everything is \"all\" 1");
+    assert_string_equal(apply(inv, 6, "hashes", "1234"),
                         "hashes that are not 16 hexadecimal digits");
-    assert_string_equal(apply(inv, 7, "hashes", "0000000000000000", NULL),
+    assert_string_equal(apply(inv, 7, "hashes", "0000000000000000"),
                         "hashes that are not 16 hexadecimal digits");
     assert_int_equal(check(inv, before, "k", "a"), WEIR_VALID);
     assert_int_equal(inv->position.ms, 7);
 
     /* what is right in it counts */
-    assert_string_equal(apply(inv, 8, "edge", "me", "tags", "a", "all", "0", NULL),
+    assert_string_equal(apply(inv, 8, "edge", "me", "tags", "a", "all", "0"),
                         "\"all\" that is not 1");
     assert_int_equal(check(inv, before, "k", "a"), WEIR_INVALID);
     free(inv);
@@ -204,7 +203,7 @@ static void made_here_is_good_at_once(void **unused)
     bool soft, all;
 
     (void)unused;
-    assert_null(apply(inv, 10, "tags", "z", NULL));
+    assert_null(apply(inv, 10, "tags", "z"));
     before = stamp_of(inv);
     local = make(inv, "a", false, 100);
     after = stamp_of(inv);
@@ -216,7 +215,7 @@ static void made_here_is_good_at_once(void **unused)
     assert_int_equal(check(inv, foreign(10), "k", "b"), WEIR_VALID);
 
     /* another's message doesn't confirm it */
-    assert_null(apply(inv, 11, "tags", "a", "edge", edge(ORIGIN + 1, local), NULL));
+    assert_null(apply(inv, 11, "tags", "a", "edge", edge(ORIGIN + 1, local)));
     assert_int_equal(check(inv, foreign(11), "k", "a"), WEIR_INVALID);
     assert_int_equal(check(inv, after, "k", "a"), WEIR_INVALID);
     after = stamp_of(inv);
@@ -228,7 +227,7 @@ static void made_here_is_good_at_once(void **unused)
     assert_int_equal(weir_invalidations_unsent(inv, 200, 100, hashes, 4, &soft, &all), 0);
 
     /* its own does, and leaves what was fetched here meanwhile */
-    assert_null(apply(inv, 12, "tags", "a", "edge", edge(ORIGIN, local), NULL));
+    assert_null(apply(inv, 12, "tags", "a", "edge", edge(ORIGIN, local)));
     assert_int_equal(check(inv, foreign(11), "k", "a"), WEIR_INVALID);
     assert_int_equal(check(inv, foreign(12), "k", "a"), WEIR_VALID);
     assert_int_equal(check(inv, after, "k", "a"), WEIR_VALID);
@@ -249,15 +248,15 @@ static void an_older_copy_confirms_no_newer_one(void **unused)
     uint64_t first = make(inv, "a", false, 0), second = make(inv, "a", false, 0);
 
     (void)unused;
-    assert_null(apply(inv, 5, "tags", "a", "edge", edge(ORIGIN, first), NULL));
+    assert_null(apply(inv, 5, "tags", "a", "edge", edge(ORIGIN, first)));
     assert_int_equal(check(inv, foreign(5), "k", "a"), WEIR_INVALID);
-    assert_null(apply(inv, 6, "tags", "a", "edge", edge(ORIGIN, second), NULL));
+    assert_null(apply(inv, 6, "tags", "a", "edge", edge(ORIGIN, second)));
     assert_int_equal(check(inv, foreign(5), "k", "a"), WEIR_INVALID);
     assert_int_equal(check(inv, foreign(6), "k", "a"), WEIR_VALID);
 
     /* nor a soft one a hard one */
     first = make(inv, "a", false, 0);
-    assert_null(apply(inv, 7, "tags", "a", "soft", "1", "edge", edge(ORIGIN, first), NULL));
+    assert_null(apply(inv, 7, "tags", "a", "soft", "1", "edge", edge(ORIGIN, first)));
     assert_int_equal(check(inv, foreign(7), "k", "a"), WEIR_INVALID);
     free(inv);
 }
@@ -278,7 +277,7 @@ static void too_many_pending_are_all(void **unused)
     assert_int_equal(check(inv, foreign(99), "k", "other"), WEIR_INVALID);
     assert_int_equal(weir_invalidations_unsent(inv, 1000, 100, hashes, 4, &soft, &all), 0);
     assert_true(all);
-    assert_null(apply(inv, 100, "all", "1", "edge", edge(ORIGIN, local), NULL));
+    assert_null(apply(inv, 100, "all", "1", "edge", edge(ORIGIN, local)));
     assert_int_equal(check(inv, foreign(100), "k", "other"), WEIR_VALID);
     assert_int_equal(check(inv, foreign(99), "k", "other"), WEIR_INVALID);
     free(inv);
@@ -320,7 +319,7 @@ static void a_broken_table_invalidates_everything(void **unused)
         weir_invalidations_t *inv = make_table(1 << 16);
         weir_stamp_t old;
 
-        assert_null(apply(inv, 10, "tags", "a", NULL));
+        assert_null(apply(inv, 10, "tags", "a"));
         old = stamp_of(inv);
         memset(inv->sets, 0x5a, inv->nsets * sizeof(weir_invalidation_set_t));
         inv->changing = kind;
@@ -333,7 +332,7 @@ static void a_broken_table_invalidates_everything(void **unused)
         /* the same era again, read from its beginning */
         weir_invalidations_begin(inv, ERA, (weir_position_t){0, 0});
         assert_int_equal(check(inv, old, "k", ""), WEIR_INVALID);
-        assert_null(apply(inv, 10, "tags", "a", NULL));
+        assert_null(apply(inv, 10, "tags", "a"));
         assert_int_equal(check(inv, foreign(9), "k", "a"), WEIR_INVALID);
 
         /* one that was made here may have been lost for all others */
@@ -479,8 +478,8 @@ static void histories(size_t size, bool exact, uint64_t seed)
 
                 snprintf(tag, sizeof(tag), "t%d", p->tag);
                 snprintf(own, sizeof(own), "%s", edge(ORIGIN, p->local));
-                assert_null(p->soft ? apply(inv, ms, "tags", tag, "soft", "1", "edge", own, NULL)
-                                    : apply(inv, ms, "tags", tag, "edge", own, NULL));
+                assert_null(p->soft ? apply(inv, ms, "tags", tag, "soft", "1", "edge", own)
+                                    : apply(inv, ms, "tags", tag, "edge", own));
                 break;
             }
         } else if (what < 97 || exact) {
@@ -503,8 +502,8 @@ static void histories(size_t size, bool exact, uint64_t seed)
             }
 
             e->ms = ++ms;
-            assert_null(e->soft ? apply(inv, ms, field, value, "soft", "1", NULL)
-                                : apply(inv, ms, field, value, NULL));
+            assert_null(e->soft ? apply(inv, ms, field, value, "soft", "1")
+                                : apply(inv, ms, field, value));
             e->local = inv->local;
             n++;
         } else if (what == 97) {
