@@ -14,6 +14,7 @@
  *     invalidation  what was invalidated, and whether an entry outlived it
  *     invalidate    invalidations made here: PURGE, Weir-Invalidate
  *     follow        those of all others, from the stream in Redis
+ *     follow_log    what the stream says, and whether all of it was read
  *
  * Only the request that the client made is cached, and only what an upstream
  * answered it: not subrequests, not error pages, not static files.
