@@ -1066,6 +1066,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
     weir_entry_finish((char *) ctx->buf, ctx->len);
 
     if (!ngx_http_weir_cache_worth_storing(ctx)) {
+        ngx_http_weir_cache_end_flight(ctx, 0);
         ngx_http_weir_cache_abandon(ctx, "invalidated meanwhile");
         return;
     }
