@@ -23,9 +23,8 @@ for (['bytes=0-1', '01', '0-1'], ['bytes=1-', '1234567890', '1-10'], ['bytes=-1'
         hit("Range: $range", code => 206, content_is => $content, has => ["Content-Range: bytes $of/11", "Content-Length: " . length $content]);
 }
 optional 'several ranges are served from a complete response', @whole,
-    hit('Range: bytes=0-0,5-5', code => 206, content_is => undef, want => 'hit', has => [qr{^Content-Type: multipart/byteranges}], body => undef);
-must 'a range past the end is a 416', @whole, hit('Range: bytes=90-', code => 416, content_is => undef, body => undef, want => 'any', answer => [],
-    status => '416 Range Not Satisfiable');
+    hit('Range: bytes=0-0,5-5', code => 206, content_is => undef, has => [qr{^Content-Type: multipart/byteranges}]);
+must 'a range past the end is a 416', @whole, hit('Range: bytes=90-', code => 416, content_is => undef);
 must 'an unknown range unit is ignored', @whole, hit('Range: lines=1-2', content_is => $text);
 must 'a malformed Range is ignored, or is a 416', @whole, { want => 'any', send => ['Range: bytes 0-1'], answer => [], body => $text, content_is => $text };
 must 'the part is sent with the fields of the stored response', stored('Cache-Control: max-age=3600', 'A: 1', body => $text),
@@ -50,8 +49,7 @@ must 'If-Range is forwarded when nothing is stored', with(stored('Content-Range:
 must 'a 416 does not answer for the whole', with(stored(status => '416 Range Not Satisfiable', body => ''), send => ['Range: bytes=90-']), forwarded();
 must 'a Range goes not along with a validation', stored('Cache-Control: max-age=1', 'ETag: "x"', body => $text),
     later(with(validated('Cache-Control: max-age=3600'), send => ['Range: bytes=0-1'], code => 206, content_is => '01', asks_not => ['Range']));
-optional 'a whole response to a Range is stored whole', with(stored('Cache-Control: max-age=3600'), send => ['Range: bytes=0-1'], want => 'any', code => 206),
-    hit();
+optional 'a whole response to a Range is stored whole', with(stored('Cache-Control: max-age=3600'), send => ['Range: bytes=0-1'], want => 'any'), hit();
 
 my @lacking = (lacking('parts are not stored'));
 optional 'a part is stored and reused', @lacking, @part, hit('Range: bytes=-5', code => 206, content_is => '45678');

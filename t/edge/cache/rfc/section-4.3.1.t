@@ -25,7 +25,7 @@ must 'without a validator nothing is asked conditionally', stored('Cache-Control
     later(forwarded(asks_not => ['If-None-Match', 'If-Modified-Since']));
 must 'a fresh response is not validated', stored('Cache-Control: max-age=3600', 'ETag: "x"'), later(hit());
 must 'the client\'s own conditions make way for those of the cache', stored('Cache-Control: max-age=1', 'ETag: "x"'),
-    with(conditional('If-None-Match: "x"'), send => ['If-None-Match: "y"', 'If-Match: "z"', @since], code => 200, asks_not => ['If-Match']);
+    with(conditional('If-None-Match: "x"'), send => ['If-None-Match: "y"', @since], code => 200, asks_not => ['If-Modified-Since']);
 must 'the client whose condition is met gets a 304 after it', stored('Cache-Control: max-age=1', 'ETag: "x"'),
     with(conditional('If-None-Match: "x"'), send => ['If-None-Match: "x"'], code => 304, content_is => '');
 optional 'the client whose date is met gets a 304 after it', stored('Cache-Control: max-age=1', @last),

@@ -19,7 +19,7 @@ optional 'If-None-Match: weak comparison, W/ in the response', tagged('W/"abc"')
 for ('"abc", "1234", "5678"', '"1234", "abc", "5678"', '"1234", "5678", "abc"', '"1234","abc"', '"1,2", "abc"', '*') {
     optional "If-None-Match: $_", tagged('"abc"'), not_modified("If-None-Match: $_");
 }
-optional 'If-None-Match in two lines', tagged('"abc"'), not_modified('If-None-Match: "1234"', 'If-None-Match: "abc"');
+optional 'If-None-Match in two lines', lacking('nginx answers a second line with a 400'), tagged('"abc"'), not_modified('If-None-Match: "1234"', 'If-None-Match: "abc"');
 optional 'If-None-Match with a HEAD', tagged('"abc"'), with(not_modified('If-None-Match: "abc"'), method => 'HEAD');
 must 'the 304 has the ETag', tagged('"abc"'), with(not_modified('If-None-Match: "abc"'), has => ['ETag: "abc"']);
 must 'the 304 has Cache-Control, Content-Location, Date, Expires and Vary',

@@ -13,8 +13,8 @@ must 'replacing any present: it grows, with Expires', stored('Expires: {+3600}',
 must 'an Age is there at once', stored('Cache-Control: max-age=3600'), hit(age => 0);
 must 'a HEAD has an Age', stored('Cache-Control: max-age=3600', 'Age: 30'), hit(method => 'HEAD', content_is => '', age => 30);
 must 'a 304 has an Age', stored('Cache-Control: max-age=3600', 'Age: 30', 'ETag: "x"'), hit('If-None-Match: "x"', code => 304, content_is => '', age => 30);
-must 'the Date stays that of the response', stored('Cache-Control: max-age=3600', 'Date: Mon, 23 Nov 2026 10:00:00 GMT', 'Age: 1'),
-    { want => 'any', answer => ['Date: Mon, 23 Nov 2026 10:00:00 GMT'], has => ['Date: Mon, 23 Nov 2026 10:00:00 GMT'] };
+must 'the Date stays that of the response', stored('Cache-Control: max-age=2147483648', 'Date: Mon, 23 Nov 2020 10:00:00 GMT'),
+    hit(has => ['Date: Mon, 23 Nov 2020 10:00:00 GMT']);
 must 'the Date stays that of the response, when it came just now', stored('Cache-Control: max-age=3600', 'Date: {-7}'), hit(age => 7);
 must 'the Expires stays', stored('Expires: Fri, 01 Jan 2038 01:01:01 GMT', 'Date: {+0}'), later(hit(has => ['Expires: Fri, 01 Jan 2038 01:01:01 GMT']));
 must 'A cache MUST write through requests with methods that are unsafe: POST', stored('Cache-Control: max-age=3600'),
