@@ -63,6 +63,7 @@ typedef struct {
     ngx_uint_t                       ignore;      /* ..._IGNORE_... */
     ngx_uint_t                       use_stale;   /* ..._STALE_... */
     time_t                           keep;        /* after its lifetime, s */
+    ngx_uint_t                       heuristic;   /* percent; 0: off */
     ngx_msec_t                       lock_timeout;
     ngx_array_t                     *targeted;    /* ngx_str_t, RFC 9213 */
     ngx_http_complex_value_t        *tags;        /* NULL: Cache-Tag */

@@ -271,8 +271,15 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
         window = INT64_MAX;
     }
 
-    if (!weir_cache_may_be_stale(&freshness,
-                                 ngx_http_weir_cache_age(&ctx->stale), window))
+    /*
+     * What is fresh is here only because the request didn't want it, or because
+     * it was invalidated softly.
+     */
+
+    if ((window == 0 && !ctx->stale_soft)
+        || !weir_cache_may_be_stale(&freshness,
+                                    ngx_http_weir_cache_age(&ctx->stale),
+                                    window))
     {
         return NULL;
     }
