@@ -21,9 +21,12 @@ proxy                |pass  |             |                          |plain prox
 weir-api             |pass  |proxy        |^Content-Type: application/vnd\.shop\.v2\+json$|version and breaker on top of proxy
 proxy-cache          |hit   |proxy        |^X-Cache: HIT$            |proxy_cache in memory
 srcache-redis        |hit   |proxy        |^X-Cache: HIT$            |srcache with Redis through Lua
-weir-redis           |hit   |srcache-redis|^Cache-Status: Weir; hit;.*detail=redis|weir_cache from Redis
+varnish              |hit   |proxy-cache  |^X-Varnish: [0-9]+ [0-9]+$|Varnish in memory
+weir-memory          |hit   |proxy-cache  |^Cache-Status: Weir; hit;.*detail=memory|weir_cache from shared memory, Redis behind it
+weir-alone           |hit   |proxy-cache  |^Cache-Status: Weir; hit;.*detail=memory|the same without Redis
+weir-redis           |hit   |srcache-redis|^Cache-Status: Weir; hit;.*detail=redis|weir_cache from Redis, its first level off
 proxy-unique@proxy   |unique|             |                          |proxy, no URI twice
-weir-miss@weir-redis |miss  |proxy-unique |^Cache-Status: Weir; fwd=uri-miss;.* stored|weir_cache: look-up and store, no URI twice
+weir-miss@weir-memory|miss  |proxy-unique |^Cache-Status: Weir; fwd=uri-miss;.* stored|weir_cache: look-up and store in both levels, no URI twice
 '
 
 usage() {
