@@ -24,6 +24,20 @@ static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
     time_t age);
 static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx,
+    char *detail);
+
+
+ngx_str_t  ngx_http_weir_cache_reasons[NGX_HTTP_WEIR_CACHE_REASONS] = {
+    ngx_string("uri-miss"),
+    ngx_string("miss"),
+    ngx_string("vary-miss"),
+    ngx_string("stale"),
+    ngx_string("request"),
+    ngx_string("bypass"),
+    ngx_string("method")
+};
 
 
 static ngx_str_t  ngx_http_weir_cache_age_name = ngx_string("Age");
@@ -274,6 +288,8 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
+    ngx_http_weir_cache_count(ctx, NULL);
+
     p = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; collapsed; detail=memory")
                              + NGX_TIME_T_LEN);
     if (p == NULL) {
@@ -296,6 +312,71 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
+/* What Redis didn't tell is not known to be missing. */
+
+static ngx_uint_t
+ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx)
+{
+    switch (ctx->status) {
+
+    case NGX_HTTP_WEIR_CACHE_MISS:
+        return ctx->unavailable ? 1 : 0;
+
+    case NGX_HTTP_WEIR_CACHE_VARY_MISS:
+        return 2;
+
+    case NGX_HTTP_WEIR_CACHE_REQUEST:
+        return 4;
+
+    case NGX_HTTP_WEIR_CACHE_BYPASS:
+        return 5;
+
+    case NGX_HTTP_WEIR_CACHE_METHOD:
+        return 6;
+
+    default:
+        return 3;
+    }
+}
+
+
+static void
+ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
+{
+    ngx_http_weir_cache_counters_t  *counters;
+
+    counters = ngx_http_weir_cache_zone_counters(ctx->conf->zone);
+
+    if (ctx->status == NGX_HTTP_WEIR_CACHE_HIT
+        || (ctx->status == NGX_HTTP_WEIR_CACHE_STALE && !detail))
+    {
+        (void) ngx_atomic_fetch_add(ctx->l2 ? &counters->hits_redis
+                                            : &counters->hits_memory, 1);
+
+        if (ctx->status == NGX_HTTP_WEIR_CACHE_STALE) {
+            (void) ngx_atomic_fetch_add(&counters->stale, 1);
+        }
+
+        if (ctx->collapsed) {
+            (void) ngx_atomic_fetch_add(&counters->collapsed, 1);
+        }
+
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(
+                     &counters->forwarded[ngx_http_weir_cache_reason(ctx)], 1);
+
+    if (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED) {
+        (void) ngx_atomic_fetch_add(&counters->revalidated, 1);
+    }
+
+    if (detail) {
+        (void) ngx_atomic_fetch_add(&counters->stale_errors, 1);
+    }
+}
+
+
 ngx_int_t
 ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 {
@@ -303,22 +384,9 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
     ngx_str_t            value;
     ngx_http_request_t  *r;
 
-    static ngx_str_t  reasons[] = {
-        ngx_string("miss"),          /* NONE */
-        ngx_string("miss"),          /* HIT */
-        ngx_string("uri-miss"),
-        ngx_string("vary-miss"),
-        ngx_string("stale"),         /* EXPIRED */
-        ngx_string("request"),
-        ngx_string("bypass"),
-        ngx_string("method"),
-        ngx_string("stale"),
-        ngx_string("stale")          /* REVALIDATED */
-    };
-
     r = ctx->request;
 
-    /* what Redis didn't tell is not known to be missing */
+    ngx_http_weir_cache_count(ctx, detail);
 
     if (ctx->unavailable && detail == NULL) {
         detail = "redis-unavailable";
@@ -337,9 +405,8 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
     value.data = p;
 
     p = ngx_sprintf(p, "Weir; fwd=%V",
-                    &reasons[ctx->unavailable
-                             && ctx->status == NGX_HTTP_WEIR_CACHE_MISS
-                             ? NGX_HTTP_WEIR_CACHE_NONE : ctx->status]);
+                    &ngx_http_weir_cache_reasons[
+                                         ngx_http_weir_cache_reason(ctx)]);
 
     if (r->upstream && r->upstream->headers_in.status_n) {
         p = ngx_sprintf(p, "; fwd-status=%ui",

@@ -249,6 +249,7 @@ ngx_http_weir_cache_follow_step(ngx_http_weir_cache_follower_t *f)
 
     if (f->following && inv->pid != (ngx_atomic_uint_t) ngx_pid) {
         f->following = 0;
+        ngx_http_weir_redis_drop(f->redis, NULL);
     }
 
     if (f->following) {
@@ -580,7 +581,9 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
 
     result = NGX_ERROR;
 
-    if (f->following && !f->failed) {
+    if (f->following && !f->failed
+        && f->zone->invalidation->pid == (ngx_atomic_uint_t) ngx_pid)
+    {
         result = f->known ? ngx_http_weir_cache_follow_was_read(f)
                           : ngx_http_weir_cache_follow_met(f);
     }
@@ -828,7 +831,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_cache_stream_t *stream, ngx_uint_t n)
 {
     int                                  cmp;
-    uint64_t                             missed;
+    uint64_t                             missed, waited;
     weir_invalidations_t                *table;
     ngx_http_weir_cache_invalidation_t  *inv;
 
@@ -861,7 +864,10 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
     }
 
     if (cmp == 0) {
-        inv->synced = (f->blocking && n == 0) ? f->sent + f->block : f->sent;
+        waited = f->sent + f->block;
+        inv->synced = (f->blocking && n == 0
+                       && waited <= ngx_http_weir_cache_ms())
+                      ? waited : f->sent;
         inv->tried = 1;
     }
 
@@ -876,8 +882,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
                       &f->zone->name, NGX_HTTP_WEIR_CACHE_STREAM);
 
         ngx_http_weir_cache_follow_set_era(f, 0);
-        f->known = 0;
-        return NGX_OK;
+        return NGX_ERROR;
     }
 
     if (missed) {

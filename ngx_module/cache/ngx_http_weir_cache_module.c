@@ -239,6 +239,17 @@ static ngx_str_t  ngx_http_weir_cache_default_key =
                                      ngx_string("$scheme$host$request_uri");
 
 
+ngx_array_t *
+ngx_http_weir_cache_zones(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_cache_module);
+
+    return &cmcf->zones;
+}
+
+
 static ngx_int_t
 ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)

@@ -69,7 +69,7 @@ static void ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
-    u_char *digest, u_char *data, size_t len, time_t ttl);
+    ngx_uint_t variant, u_char *data, size_t len, time_t ttl);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -1072,12 +1072,12 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ctx->vary_fields.len) {
         /* in this order, so that a pointer leads to something */
-        ngx_http_weir_cache_set(ctx, ctx->variant, ctx->buf, ctx->len,
+        ngx_http_weir_cache_set(ctx, 1, ctx->buf, ctx->len,
                                 ctx->ttl);
         ngx_http_weir_cache_store_pointer(ctx);
 
     } else {
-        ngx_http_weir_cache_set(ctx, ctx->digest, ctx->buf, ctx->len,
+        ngx_http_weir_cache_set(ctx, 0, ctx->buf, ctx->len,
                                 ctx->ttl);
     }
 
@@ -1094,13 +1094,11 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 static void
 ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
 {
-    u_char                         *digest;
-    ngx_str_t                       argv[2];
-    ngx_http_weir_redis_command_t   cmd;
+    ngx_str_t                      argv[2];
+    ngx_http_weir_redis_command_t  cmd;
 
-    digest = ctx->varies ? ctx->variant : ctx->digest;
-
-    ngx_http_weir_cache_zone_remove(ctx->conf->zone, digest);
+    ngx_http_weir_cache_zone_remove(ctx->conf->zone,
+                                    ctx->varies ? ctx->variant : ctx->digest);
 
     if (ctx->conf->zone->redis == NULL) {
         return;
@@ -1110,7 +1108,7 @@ ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
     cmd.log = ctx->request->connection->log;
 
     ngx_str_set(&argv[0], "DEL");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, digest);
+    argv[1] = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
 
     if (argv[1].data) {
         (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd, 2,
@@ -1148,7 +1146,7 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
     (void) weir_entry_begin((char *) p, &entry);
     weir_entry_finish((char *) p, len);
 
-    ngx_http_weir_cache_set(ctx, ctx->digest, p, len,
+    ngx_http_weir_cache_set(ctx, 0, p, len,
                             ngx_max(ctx->ttl,
                                     NGX_HTTP_WEIR_CACHE_POINTER_TTL));
 }
@@ -1160,38 +1158,65 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static void
-ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, u_char *digest,
+ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     u_char *data, size_t len, time_t ttl)
 {
     u_char                         seconds[NGX_TIME_T_LEN];
-    ngx_str_t                      argv[5];
+    ngx_str_t                      argv[8], key, value, time;
     ngx_http_weir_cache_zone_t    *zone;
     ngx_http_weir_redis_command_t  cmd;
+
+    static ngx_str_t  fenced = ngx_string(
+        "local t=redis.call('GET',KEYS[2])"
+        " if t and t~=ARGV[3] then return 0 end"
+        " redis.call('SET',KEYS[1],ARGV[1],'EX',ARGV[2]) return 1");
 
     zone = ctx->conf->zone;
 
     if (ctx->conf->l1) {
-        (void) ngx_http_weir_cache_zone_put(zone, digest, data, len);
+        (void) ngx_http_weir_cache_zone_put(zone, variant ? ctx->variant
+                                                          : ctx->digest,
+                                            data, len);
     }
 
     if (zone->redis == NULL) {
         return;
     }
 
-    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
-    cmd.log = ctx->request->connection->log;
-
-    ngx_str_set(&argv[0], "SET");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, digest);
-    if (argv[1].data == NULL) {
+    key = ngx_http_weir_cache_redis_key(ctx, "cache", variant);
+    if (key.data == NULL) {
         return;
     }
 
-    argv[2].data = data;
-    argv[2].len = len;
+    value.data = data;
+    value.len = len;
+    time.data = seconds;
+    time.len = ngx_sprintf(seconds, "%T", ttl) - seconds;
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = ctx->request->connection->log;
+
+    if (ctx->lease.len) {
+        /* who held the lease too long must not overwrite */
+
+        ngx_str_set(&argv[0], "EVAL");
+        argv[1] = fenced;
+        ngx_str_set(&argv[2], "2");
+        argv[3] = key;
+        argv[4] = ctx->lease_key;
+        argv[5] = value;
+        argv[6] = time;
+        argv[7] = ctx->lease;
+
+        (void) ngx_http_weir_redis_command(zone->redis, &cmd, 8, argv);
+        return;
+    }
+
+    ngx_str_set(&argv[0], "SET");
+    argv[1] = key;
+    argv[2] = value;
     ngx_str_set(&argv[3], "EX");
-    argv[4].data = seconds;
-    argv[4].len = ngx_sprintf(seconds, "%T", ttl) - seconds;
+    argv[4] = time;
 
     (void) ngx_http_weir_redis_command(zone->redis, &cmd, 5, argv);
 }

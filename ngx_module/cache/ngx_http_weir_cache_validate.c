@@ -197,10 +197,10 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
     ngx_http_weir_cache_stamp(refresh);
     weir_cache_control_init(&refresh->request_cc);
 
-    refresh->flight = (ctx->flight == ctx->variant) ? refresh->variant
-                                                    : refresh->digest;
+    ngx_memcpy(refresh->flight, ctx->flight, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     refresh->flight_token = ctx->flight_token;
-    ctx->flight = NULL;
+    refresh->in_flight = 1;
+    ctx->in_flight = 0;
 
     cln->handler = own->handler;
 

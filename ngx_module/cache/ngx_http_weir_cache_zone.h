@@ -34,6 +34,9 @@
 
 #define NGX_HTTP_WEIR_CACHE_DIGEST_LEN  16   /* bytes; XXH3, 128 bits */
 
+/* Why a request was forwarded, RFC 9211 section 2.2 */
+#define NGX_HTTP_WEIR_CACHE_REASONS     7
+
 /* A worker's pins: sets of places, chosen by the entry's address. */
 #define NGX_HTTP_WEIR_CACHE_PIN_SETS    64
 #define NGX_HTTP_WEIR_CACHE_PIN_WAYS    4
@@ -76,17 +79,19 @@ typedef struct {
 } ngx_http_weir_cache_pin_t;
 
 
-/* The counters of a zone, since its memory was made. */
+/* The counters of a zone, since its memory was made; requests unless named. */
 typedef struct {
-    ngx_atomic_t                   hits_l1;
-    ngx_atomic_t                   hits_l2;
-    ngx_atomic_t                   misses;
-    ngx_atomic_t                   stale;
-    ngx_atomic_t                   bypassed;
-    ngx_atomic_t                   stored;
-    ngx_atomic_t                   evicted;    /* to make room */
-    ngx_atomic_t                   refused;    /* for want of room */
-    ngx_atomic_t                   recovered;  /* times begun anew */
+    ngx_atomic_t                   hits_memory;
+    ngx_atomic_t                   hits_redis;
+    ngx_atomic_t                   stale;        /* of them, served stale */
+    ngx_atomic_t                   collapsed;    /* of them, that had waited */
+    ngx_atomic_t                   forwarded[NGX_HTTP_WEIR_CACHE_REASONS];
+    ngx_atomic_t                   revalidated;  /* of them, answered by 304 */
+    ngx_atomic_t                   stale_errors; /* of them, served stale */
+    ngx_atomic_t                   stored;       /* entries in memory */
+    ngx_atomic_t                   evicted;      /* entries, to make room */
+    ngx_atomic_t                   refused;      /* entries, for want of room */
+    ngx_atomic_t                   recovered;    /* times begun anew */
 } ngx_http_weir_cache_counters_t;
 
 
