@@ -15,7 +15,7 @@ build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjanss
 run=(postgresql redis-server python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl)
 sanitize=(valgrind)
-bench=(wrk curl jq redis-server libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
+bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
