@@ -374,7 +374,7 @@ static void batch_events(weir_lease_t *l, uint64_t now)
 
 void weir_handle_run(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
-    bool takes = !l->closing && l->group->worker->stopped == NULL;
+    bool takes = !l->closing && !l->group->paused && l->group->worker->stopped == NULL;
 
     if (takes && l->group->consumer.handle != NULL)
         run_handlers(l, now, next);

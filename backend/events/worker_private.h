@@ -93,6 +93,7 @@ struct weir_group {
     unsigned handling;
     weir_dependency_t dependency;
     uint64_t refused_until; /* ms, by the breaker */
+    bool paused;            /* by an operator: takes nothing, finishes what it took */
     /* What the log knows of, so that it is told once: */
     bool uncommitted;                  /* effects cannot be committed */
     bool undelivered;                  /* Redis refuses to deliver */

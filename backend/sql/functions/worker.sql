@@ -1,10 +1,11 @@
 -- Who handles what: leases on (group, partition), shared among the workers that are alive.
 
 -- A worker's heartbeat: renews its leases, takes free ones up to its fair share, and returns what it
--- owns. surplus are those it should give up, with worker_release(), for workers that have less.
+-- owns. surplus are those it should give up, with worker_release(), for workers that have less; of a paused
+-- group it keeps what it owns and takes no events.
 CREATE OR REPLACE FUNCTION worker_step(p_worker text, p_groups text[], p_ttl_ms int)
 RETURNS TABLE (group_name text, partition smallint, epoch bigint, handled bigint, "position" bigint,
-               surplus boolean)
+               surplus boolean, paused boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -44,7 +45,8 @@ BEGIN
     RETURN QUERY
     SELECT c.group_name, c.partition, c.epoch, c.handled, p.position,
            row_number() OVER (PARTITION BY c.group_name ORDER BY c.partition)
-               > worker_share(p_worker, c.group_name)
+               > worker_share(p_worker, c.group_name),
+           EXISTS (SELECT FROM paused_groups g WHERE g.group_name = c.group_name)
     FROM consumer_partitions c JOIN partitions p USING (partition)
     WHERE c.owner = p_worker AND c.group_name = ANY (p_groups)
     ORDER BY 1, 2;
@@ -100,11 +102,13 @@ $$;
 -- Events of a partition above p_after, of one aggregate or (NULL) of all: what is missing in Redis.
 CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_aggregate text, p_limit int)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
-               data text, traceparent text, "time" text)
+               data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
+               schema_version smallint, for_group text)
 LANGUAGE sql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
     SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
-           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group
     FROM outbox o
     WHERE o.partition = p_partition AND o.position > p_after
       AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)
