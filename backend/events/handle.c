@@ -146,8 +146,7 @@ static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
     weir_group_t *g = l->group;
 
     /* A lease that may have run out waits for the heartbeat. */
-    while (l->asked == 0 && g->handling < g->consumer.concurrency &&
-           now < g->worker->leased_until) {
+    while (l->asked == 0 && g->handling < g->consumer.concurrency && now < l->until) {
         weir_item_t *item;
         uint64_t call, wait;
 

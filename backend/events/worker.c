@@ -222,8 +222,6 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
         stop_when_idle(w);
         return;
     }
-    if (error == NULL)
-        w->leased_until = w->asked + TTL;
     if (error != NULL) {
         if (strcmp(sqlstate, "08006") != 0)
             weir_log(WEIR_LOG_ERROR, NULL, "worker cannot renew its leases", "{s:s}", "error",
@@ -256,6 +254,9 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
                 l->closing = true;
             else
                 weir_reader_beat(l, strtoll(PQgetvalue(res, row, 4), NULL, 10));
+            l = g->leases[partition];
+            if (l != NULL && *PQgetvalue(res, row, 7) == 't')
+                l->until = w->asked + TTL;
         }
         for (int n = 0; n < WEIR_PARTITIONS_MAX; n++) {
             if (g->leases[n] != NULL && !owned[n])

@@ -13,12 +13,12 @@ LANGUAGE plpgsql AS $$
 DECLARE
     repeated bigint;
 BEGIN
+    -- Batches that are about to commit are waited for, before heartbeats are held up.
+    PERFORM FROM consumer_partitions c WHERE c.group_name = p_group ORDER BY c.partition FOR UPDATE;
+
     -- No worker takes a step, and the relay deletes nothing meanwhile. 'weir', 2 and 4
     PERFORM pg_advisory_xact_lock(2003134834, 2);
     PERFORM pg_advisory_xact_lock(2003134834, 4);
-
-    -- A batch that is about to commit is waited for.
-    PERFORM FROM consumer_partitions c WHERE c.group_name = p_group ORDER BY c.partition FOR UPDATE;
 
     CREATE TEMP TABLE replay ON COMMIT DROP AS
     SELECT p.partition, p.position, c.handled,

@@ -2,10 +2,10 @@
 
 -- A worker's heartbeat: renews its leases, takes free ones up to its fair share, and returns what it
 -- owns. surplus are those it should give up, with worker_release(), for workers that have less; of a paused
--- group it keeps what it owns and takes no events.
+-- group it keeps what it owns and takes no events; what is not renewed is owned until it expires.
 CREATE OR REPLACE FUNCTION worker_step(p_worker text, p_groups text[], p_ttl_ms int)
 RETURNS TABLE (group_name text, partition smallint, epoch bigint, handled bigint, "position" bigint,
-               surplus boolean, paused boolean)
+               surplus boolean, paused boolean, renewed boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -26,27 +26,36 @@ BEGIN
     FROM unnest(p_groups) g CROSS JOIN partitions p
     WHERE NOT EXISTS (SELECT FROM consumer_partitions c WHERE c.group_name = g AND c.partition = p.partition);
 
+    -- A lease that is locked has effects in their transaction (consume()): a long one must not hold up the
+    -- heartbeats of all others. It is not renewed now, and while it is locked nobody takes it either.
     UPDATE consumer_partitions c SET expires_at = expiry
-    WHERE c.owner = p_worker AND c.group_name = ANY (p_groups);
+    FROM (SELECT l.group_name, l.partition FROM consumer_partitions l
+          WHERE l.owner = p_worker AND l.group_name = ANY (p_groups)
+          FOR NO KEY UPDATE SKIP LOCKED) mine
+    WHERE c.group_name = mine.group_name AND c.partition = mine.partition;
 
-    WITH free AS (
-        SELECT c.group_name, c.partition,
-               row_number() OVER (PARTITION BY c.group_name ORDER BY c.partition) AS n
-        FROM consumer_partitions c
+    WITH unlocked AS MATERIALIZED (
+        SELECT c.group_name, c.partition FROM consumer_partitions c
         WHERE c.group_name = ANY (p_groups) AND (c.owner IS NULL OR c.expires_at < clock_timestamp())
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), free AS (
+        SELECT u.group_name, u.partition,
+               row_number() OVER (PARTITION BY u.group_name ORDER BY u.partition) AS n
+        FROM unlocked u
     )
     UPDATE consumer_partitions c SET owner = p_worker, epoch = c.epoch + 1, expires_at = expiry
     FROM free f
     WHERE c.group_name = f.group_name AND c.partition = f.partition
       AND f.n <= worker_share(p_worker, f.group_name)
                - (SELECT count(*) FROM consumer_partitions m
-                  WHERE m.group_name = f.group_name AND m.owner = p_worker AND m.expires_at = expiry);
+                  WHERE m.group_name = f.group_name AND m.owner = p_worker);
 
     RETURN QUERY
     SELECT c.group_name, c.partition, c.epoch, c.handled, p.position,
            row_number() OVER (PARTITION BY c.group_name ORDER BY c.partition)
                > worker_share(p_worker, c.group_name),
-           EXISTS (SELECT FROM paused_groups g WHERE g.group_name = c.group_name)
+           EXISTS (SELECT FROM paused_groups g WHERE g.group_name = c.group_name),
+           c.expires_at = expiry
     FROM consumer_partitions c JOIN partitions p USING (partition)
     WHERE c.owner = p_worker AND c.group_name = ANY (p_groups)
     ORDER BY 1, 2;
