@@ -123,6 +123,13 @@ static const command_t commands[] = {
      "not handled, ahead that it has what the database does not know. Exit code 3 when Redis is\n"
      "away; the rest is printed still.\n\n"
      "  weirctl outbox --json | jq .waiting\n"},
+    {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
+     "can clients of OLD live with NEW? both are OpenAPI documents",
+     "A line for each difference, then the verdict. Exit code 1 when a field, a path or an answer "
+     "is\n"
+     "gone, renamed or retyped; 2 when a document cannot be read.\n\n"
+     "  curl -s 127.0.0.1:8080/openapi.json?version=2 >new.json\n"
+     "  weirctl schema check old.json new.json\n"},
     {"completion bash", "", 0, 0, "", false, weir_ctl_completion, "the completion for bash",
      "  eval \"$(weirctl completion bash)\"\n"},
     {"help", "[COMMAND]", 0, 2, "", false, run_help, "this text, or a command's", ""},

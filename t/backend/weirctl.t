@@ -10,7 +10,8 @@ use Test::More;
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
-my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '100ms', retry_attempts => 3 });
+my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '100ms', retry_attempts => 3,
+    groups => 'email,billing,analytics,flags' });
 my $e = Weir::Events->new($s);
 my $json = JSON::PP->new->utf8;
 
@@ -172,7 +173,7 @@ subtest 'arguments' => sub {
 
 subtest 'help and completion' => sub {
     my (undef, $help) = $s->weirctl('help');
-    for my $command ('events tail', 'events show', 'events replay', 'groups', 'groups pause', 'groups resume', 'dead list', 'dead show', 'dead replay', 'dead drop', 'outbox') {
+    for my $command ('events tail', 'events show', 'events replay', 'groups', 'groups pause', 'groups resume', 'dead list', 'dead show', 'dead replay', 'dead drop', 'outbox', 'schema check') {
         like $help, qr/^  \Q$command\E /m, "help names $command";
         gives(['help', split ' ', $command], 0, qr/^usage: weirctl \Q$command\E.*^  weirctl \Q$command\E/ms, undef, "help for $command has an example");
     }
@@ -188,13 +189,23 @@ subtest 'help and completion' => sub {
         my ($status, $out) = $s->run_command('bash', '-c', "source $completion; COMP_WORDS=($list); COMP_CWORD=" . @words . '; _weirctl; echo "${COMPREPLY[@]}"');
         return $out =~ s/\n\z//r;
     };
-    is $complete->(''), 'events groups dead outbox completion help', 'first words';
+    is $complete->(''), 'events groups dead outbox schema completion help', 'first words';
     is $complete->('e'), 'events', 'one of them';
     is $complete->('dead', ''), 'list show replay drop', 'second words';
     is $complete->('groups', 'p'), 'pause', 'of a command that is one itself';
     is $complete->('events', 'replay', '--'), '--json --yes --group --from --partition', 'its options';
     is $complete->('-c', '/etc/x', 'dead', 'l'), 'list', 'options before it are skipped';
     is $complete->('events', 'replay', '--group', 'x', '--f'), '--from', 'and their values';
+};
+
+subtest 'schemas' => sub {
+    my $document = $s->get('/openapi.json?version=2')->{content};
+    my ($old, $new) = map { $s->dir . "/$_.json" } qw(old new);
+    Weir::Stack::spew($old, $document);
+    gives(['schema', 'check', $old, $old], 0, qr/./, undef, 'the same');
+    Weir::Stack::spew($new, $document =~ s/"displayName"/"fullName"/gr);
+    gives(['schema', 'check', $old, $new], 1, qr/^refused: .*displayName/m, undef, 'a field that was renamed');
+    gives(['schema', 'check', $old, '/nowhere'], 2, qr{/nowhere}, undef, 'a document that is not there');
 };
 
 subtest 'what is away' => sub {
