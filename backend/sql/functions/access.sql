@@ -7,6 +7,7 @@ BEGIN
     -- Locked in the order of ids, as user_step_done() does.
     PERFORM u.id FROM users u WHERE u.id = ANY (leavers) ORDER BY u.id FOR NO KEY UPDATE;
     UPDATE users SET status = 'DELETED' WHERE id = ANY (leavers);
+    PERFORM deletions_lock(leavers);
     UPDATE deletions SET access_revoked_at = coalesce(access_revoked_at, now()) WHERE user_id = ANY (leavers);
 END
 $$;

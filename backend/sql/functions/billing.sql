@@ -15,6 +15,7 @@ BEGIN
 
     UPDATE billing_profiles SET email = '', cancelled_at = coalesce(cancelled_at, now())
     WHERE user_id = ANY (leavers);
+    PERFORM deletions_lock(leavers);
     UPDATE deletions SET subscription_cancelled_at = coalesce(subscription_cancelled_at, now())
     WHERE user_id = ANY (leavers);
 END

@@ -15,6 +15,7 @@ BEGIN
     WHERE e.type = 'UserCreated';
 
     DELETE FROM feature_flags WHERE user_id = ANY (leavers);
+    PERFORM deletions_lock(leavers);
     UPDATE deletions SET flags_deleted_at = coalesce(flags_deleted_at, now()) WHERE user_id = ANY (leavers);
 END
 $$;

@@ -1,7 +1,8 @@
 -- Runs a set-based command for requests that carry an idempotency key: once for each (caller, key).
 --
--- p_statement is the command as it is called without keys: a SELECT over arrays $1 to $8 whose first
--- column, place, is the request's place in them. p_values has a JSON array of a request's values.
+-- p_statements has the command as it is called without keys, the same for each request of a call: a SELECT
+-- over arrays $1 to $8 whose first column, place, is the request's place in them. p_values has a JSON array of
+-- a request's values.
 -- Verdicts:
 --   new      the command ran; outcome is its row, which is kept in this very transaction
 --   replay   it ran before for the same request; outcome is the row of that time
@@ -10,7 +11,7 @@
 --
 -- What tells running from done is a lock that lives as long as its transaction: when it is free, what its
 -- last owner committed is visible to the next statement.
-CREATE OR REPLACE FUNCTION once(p_statement text, p_callers text[], p_keys text[], p_fingerprints text[],
+CREATE OR REPLACE FUNCTION once(p_statements text[], p_callers text[], p_keys text[], p_fingerprints text[],
                                 p_values jsonb[])
 RETURNS TABLE (place bigint, verdict text, outcome json)
 LANGUAGE plpgsql AS $$
@@ -39,7 +40,7 @@ BEGIN
 
     IF cardinality(fresh) > 0 THEN
         EXECUTE format('SELECT array_agg(c.place ORDER BY c.place), array_agg(row_to_json(c) ORDER BY c.place) FROM (%s) c',
-                       p_statement)
+                       p_statements[1])
         INTO places, outcomes
         USING ARRAY(SELECT p_values[f]->>0 FROM unnest(fresh) f), ARRAY(SELECT p_values[f]->>1 FROM unnest(fresh) f),
               ARRAY(SELECT p_values[f]->>2 FROM unnest(fresh) f), ARRAY(SELECT p_values[f]->>3 FROM unnest(fresh) f),
