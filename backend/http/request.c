@@ -319,6 +319,23 @@ weir_str_t weir_http_body(weir_http_request_t *r)
     return (weir_str_t){(const char *)evbuffer_pullup(in, -1), evbuffer_get_length(in)};
 }
 
+weir_str_t weir_http_query(const weir_http_request_t *r, const char *name)
+{
+    const char *p =
+        r->ev != NULL ? evhttp_uri_get_query(evhttp_request_get_evhttp_uri(r->ev)) : NULL;
+    size_t name_len = strlen(name);
+
+    while (p != NULL) {
+        size_t len = strcspn(p, "&");
+
+        if (len > name_len && p[name_len] == '=' && memcmp(p, name, name_len) == 0)
+            return (weir_str_t){p + name_len + 1, len - name_len - 1};
+        p = p[len] == '&' ? p + len + 1 : NULL;
+    }
+
+    return (weir_str_t){NULL, 0};
+}
+
 const weir_traceparent_t *weir_http_trace(const weir_http_request_t *r)
 {
     return &r->trace;
