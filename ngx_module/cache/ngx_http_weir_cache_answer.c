@@ -418,7 +418,9 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
     p = ngx_sprintf(p, "Weir; fwd=%V",
                     &reasons[ctx->unavailable
                              && ctx->status == NGX_HTTP_WEIR_CACHE_MISS
-                             ? NGX_HTTP_WEIR_CACHE_NONE : ctx->status]);
+                             ? NGX_HTTP_WEIR_CACHE_NONE
+                             : ctx->by_request ? NGX_HTTP_WEIR_CACHE_REQUEST
+                                               : ctx->status]);
 
     if (r->upstream && r->upstream->headers_in.status_n) {
         p = ngx_sprintf(p, "; fwd-status=%ui",
