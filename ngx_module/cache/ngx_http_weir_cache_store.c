@@ -207,6 +207,7 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 
     status = ctx->status;
 
+    ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
     ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
 
     rc = ngx_http_weir_cache_prepare(ctx);
