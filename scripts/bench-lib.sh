@@ -20,6 +20,12 @@ die() {
     exit 1
 }
 
+# bench_number OPTION VALUE MIN MAX: the script that sources this has fail_usage.
+bench_number() {
+    [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
+    fail_usage "$1 is \"$2\"; it must be a number between $3 and $4"
+}
+
 # --- the folder -------------------------------------------------------------
 
 bench_begin() {
