@@ -198,6 +198,11 @@ bench_status() {
     curl -sS "127.0.0.1:${bench_port[$1]}/weir-status" | jq ".caches[] | $2"
 }
 
+# Whether a contestant follows the stream of invalidations and is in step with it.
+bench_follows() {
+    [ "$(bench_status "$1" '.invalidations | .follower > 0 and .lag_ms >= 0')" = true ]
+}
+
 # bench_get NAME PATH: the response, head in $bench_dir/head.lines, body in
 # $bench_dir/body; fails without one.
 bench_get() {
