@@ -56,7 +56,7 @@ bench_begin
 echo 1 >"$bench_dir/files/1"
 bench_take_port upstream
 bench_start_nginx edge-1 weir-invalidate
-bench_redis_of[edge-2]=edge-1
+bench_redis_of[edge-2]="edge-1"
 bench_start_nginx edge-2 weir-invalidate
 for edge in edge-1 edge-2; do
     bench_wait "the follower of $edge" bench_follows "$edge"
