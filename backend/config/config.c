@@ -1,5 +1,7 @@
 #include "config/config.h"
 
+#include "http/signature.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -26,10 +28,13 @@ static const char *set_text(void *field, const char *value, const setting_t *key
 static const char *set_listen(void *field, const char *value, const setting_t *key);
 static const char *set_redis(void *field, const char *value, const setting_t *key);
 static const char *set_smtp(void *field, const char *value, const setting_t *key);
+static const char *set_url(void *field, const char *value, const setting_t *key);
+static const char *set_secret(void *field, const char *value, const setting_t *key);
 static const char *set_groups(void *field, const char *value, const setting_t *key);
 static const char *set_level(void *field, const char *value, const setting_t *key);
 static const char *set_count(void *field, const char *value, const setting_t *key);
 static const char *set_time(void *field, const char *value, const setting_t *key);
+static const char *set_seconds(void *field, const char *value, const setting_t *key);
 static const char *set_size(void *field, const char *value, const setting_t *key);
 
 #define FIELD(name) offsetof(weir_config_t, name)
@@ -48,6 +53,14 @@ static const setting_t keys[] = {
      "a time from 100ms to 5m with its unit: ms, s or m"},
     {"mail_from", set_text, FIELD(mail_from), "Weir Shop <shop@weir.example>", 3, 256,
      "an address, or NAME <ADDRESS>"},
+    {"payments_url", set_url, FIELD(payments_url), "http://127.0.0.1:8085", 1, 1024,
+     "http://HOST[:PORT] or https://HOST[:PORT]"},
+    {"payments_timeout", set_time, FIELD(payments_timeout), "5s", 100, 300000,
+     "a time from 100ms to 5m with its unit: ms, s or m"},
+    {"webhook_secret", set_secret, FIELD(webhook_secret), "", 0, 256,
+     "whsec_ and the base64 of 24 to 64 bytes, or empty"},
+    {"webhook_secret_old", set_secret, FIELD(webhook_secret_old), "", 0, 256,
+     "whsec_ and the base64 of 24 to 64 bytes, or empty"},
     {"log_level", set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"body_limit", set_size, FIELD(body_limit), "64k", 1024, 16777216,
      "a number of bytes from 1k to 16m, with k or m after it or nothing"},
@@ -56,6 +69,11 @@ static const setting_t keys[] = {
      "a time from 1ms to 60m with its unit: ms, s or m"},
     {"retry_max", set_time, FIELD(retry_max), "30s", 1, 86400000,
      "a time from 1ms to 1440m with its unit: ms, s or m"},
+    {"batch_max", set_count, FIELD(batch_max), "256", 1, 256, "a number from 1 to 256"},
+    {"stream_limit", set_count, FIELD(stream_limit), "100000", 100, 10000000,
+     "a number from 100 to 10000000"},
+    {"outbox_keep", set_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
+     "a time from 1s to 3650d with its unit: s, m, h or d"},
     {"groups", set_groups, FIELD(groups), "all", 1, 1024,
      "\"all\", or names of consumer groups with commas between them"},
 };
@@ -142,6 +160,21 @@ static const char *set_smtp(void *field, const char *value, const setting_t *key
                : key->allowed;
 }
 
+static const char *set_url(void *field, const char *value, const setting_t *key)
+{
+    return has_prefix(value, "http://") || has_prefix(value, "https://")
+               ? set_text(field, value, key)
+               : key->allowed;
+}
+
+static const char *set_secret(void *field, const char *value, const setting_t *key)
+{
+    weir_secret_t secret;
+
+    return *value == '\0' || weir_secret_parse(value, &secret) ? set_text(field, value, key)
+                                                               : key->allowed;
+}
+
 const char *weir_config_next_name(const char *list, const char **name, size_t *len)
 {
     const char *end;
@@ -185,25 +218,41 @@ static const char *set_count(void *field, const char *value, const setting_t *ke
     return NULL;
 }
 
-static const char *set_time(void *field, const char *value, const setting_t *key)
+typedef struct {
+    const char *name; /* NULL ends a list */
+    unsigned long size;
+} unit_t;
+
+static const char *set_with_unit(void *field, const char *value, const setting_t *key,
+                                 const unit_t *units)
 {
-    static const struct {
-        const char *name;
-        unsigned long ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
     unsigned long n;
     const char *end = read_digits(value, &n);
 
-    for (size_t i = 0; end != NULL && i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcmp(end, units[i].name) != 0)
+    for (; end != NULL && units->name != NULL; units++) {
+        if (strcmp(end, units->name) != 0)
             continue;
-        if (n > key->max / units[i].ms || n * units[i].ms < key->min)
+        if (n > key->max / units->size || n * units->size < key->min)
             return key->allowed;
-        *(unsigned *)field = (unsigned)(n * units[i].ms);
+        *(unsigned *)field = (unsigned)(n * units->size);
         return NULL;
     }
 
     return key->allowed;
+}
+
+static const char *set_time(void *field, const char *value, const setting_t *key)
+{
+    static const unit_t ms[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {NULL, 0}};
+
+    return set_with_unit(field, value, key, ms);
+}
+
+static const char *set_seconds(void *field, const char *value, const setting_t *key)
+{
+    static const unit_t s[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0}};
+
+    return set_with_unit(field, value, key, s);
 }
 
 static const char *set_size(void *field, const char *value, const setting_t *key)
@@ -456,7 +505,7 @@ void weir_config_free(weir_config_t *config)
     for (size_t i = 0; i < N_KEYS; i++) {
         free(config->origins->of[i].value);
         if (keys[i].set != set_level && keys[i].set != set_count && keys[i].set != set_time &&
-            keys[i].set != set_size)
+            keys[i].set != set_seconds && keys[i].set != set_size)
             free(*(char **)((char *)config + keys[i].offset));
     }
 

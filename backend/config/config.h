@@ -23,12 +23,19 @@ typedef struct {
     char *smtp;
     unsigned smtp_timeout; /* ms */
     char *mail_from;
+    char *payments_url;
+    unsigned payments_timeout; /* ms */
+    char *webhook_secret;      /* whsec_…, or empty */
+    char *webhook_secret_old;  /* the same */
     weir_log_level_t log_level;
     size_t body_limit; /* bytes */
     unsigned retry_attempts;
-    unsigned retry_base; /* ms */
-    unsigned retry_max;  /* ms */
-    char *groups;        /* names with commas between them */
+    unsigned retry_base;   /* ms */
+    unsigned retry_max;    /* ms */
+    unsigned batch_max;    /* requests */
+    unsigned stream_limit; /* entries */
+    unsigned outbox_keep;  /* s */
+    char *groups;          /* names with commas between them */
 
     struct weir_config_origins *origins; /* where each value came from */
 } weir_config_t;

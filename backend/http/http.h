@@ -69,6 +69,8 @@ weir_str_t weir_http_param(const weir_http_request_t *request, int n);
 /* The first field of that name, NULL if there is none. */
 const char *weir_http_header(const weir_http_request_t *request, const char *name);
 weir_str_t weir_http_body(weir_http_request_t *request);
+/* The first parameter of that name in the query, as it came; data is NULL if there is none. */
+weir_str_t weir_http_query(const weir_http_request_t *request, const char *name);
 /* The span of this request: of the trace that the client named, or of a new one. */
 const weir_traceparent_t *weir_http_trace(const weir_http_request_t *request);
 

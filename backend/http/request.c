@@ -161,12 +161,16 @@ static const char *title(int status)
     switch (status) {
     case 400:
         return "Bad request";
+    case 401:
+        return "Unauthorized";
     case 404:
         return "Not found";
     case 405:
         return "Method not allowed";
     case 409:
         return "Conflict";
+    case 410:
+        return "Gone";
     case 413:
         return "Content too large";
     case 415:
@@ -317,6 +321,23 @@ weir_str_t weir_http_body(weir_http_request_t *r)
     in = evhttp_request_get_input_buffer(r->ev);
 
     return (weir_str_t){(const char *)evbuffer_pullup(in, -1), evbuffer_get_length(in)};
+}
+
+weir_str_t weir_http_query(const weir_http_request_t *r, const char *name)
+{
+    const char *p =
+        r->ev != NULL ? evhttp_uri_get_query(evhttp_request_get_evhttp_uri(r->ev)) : NULL;
+    size_t name_len = strlen(name);
+
+    while (p != NULL) {
+        size_t len = strcspn(p, "&");
+
+        if (len > name_len && p[name_len] == '=' && memcmp(p, name, name_len) == 0)
+            return (weir_str_t){p + name_len + 1, len - name_len - 1};
+        p = p[len] == '&' ? p + len + 1 : NULL;
+    }
+
+    return (weir_str_t){NULL, 0};
 }
 
 const weir_traceparent_t *weir_http_trace(const weir_http_request_t *r)

@@ -1,10 +1,20 @@
 #include "shop/shop.h"
 
+#include "shop/aggregates.h"
 #include "shop/analytics.h"
 #include "shop/billing.h"
+#include "shop/checkout.h"
+#include "shop/dashboard.h"
+#include "shop/deletion.h"
 #include "shop/email.h"
 #include "shop/flags.h"
+#include "shop/invalidation.h"
+#include "shop/openapi.h"
+#include "shop/orders.h"
+#include "shop/payments.h"
+#include "shop/products.h"
 #include "shop/users.h"
+#include "shop/webhooks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,19 +23,72 @@
 struct weir_shop {
     struct event_base *base;
     const weir_config_t *config;
-    weir_users_t *users; /* while it serves */
-    weir_email_t *email; /* while it has that consumer */
+    /* while it serves */
+    weir_openapi_t *openapi;
+    weir_users_t *users;
+    weir_products_t *products;
+    weir_orders_t *orders;
+    weir_dashboard_t *dashboard;
+    weir_checkout_t *checkout;
+    weir_webhooks_t *webhooks;
+    weir_deletion_t *deletion;
+    /* while it has that consumer */
+    weir_email_t *email;
+    weir_invalidation_t *invalidation;
+    weir_payments_t *payments;
 };
 
-/* The email group has a connection of its own to make, the others are constants. */
+static bool make_email(weir_shop_t *shop, weir_consumer_t *out, char *error, size_t size)
+{
+    const weir_config_t *config = shop->config;
+
+    shop->email = weir_email_new(shop->base, config->database, config->smtp, config->smtp_timeout,
+                                 config->mail_from, error, size);
+    if (shop->email == NULL)
+        return false;
+    *out = weir_email_consumer(shop->email);
+
+    return true;
+}
+
+static bool make_invalidation(weir_shop_t *shop, weir_consumer_t *out, char *error, size_t size)
+{
+    shop->invalidation = weir_invalidation_new(shop->base, shop->config->redis, error, size);
+    if (shop->invalidation == NULL)
+        return false;
+    *out = weir_invalidation_consumer(shop->invalidation);
+
+    return true;
+}
+
+static bool make_payments(weir_shop_t *shop, weir_consumer_t *out, char *error, size_t size)
+{
+    const weir_config_t *config = shop->config;
+
+    shop->payments = weir_payments_new(shop->base, config->database, config->payments_url,
+                                       config->payments_timeout, error, size);
+    if (shop->payments == NULL)
+        return false;
+    *out = weir_payments_consumer(shop->payments);
+
+    return true;
+}
+
+/* Some have a connection of their own to make, the others are constants. */
 static const struct {
     const char *name;
     const weir_consumer_t *consumer;
+    bool (*make)(weir_shop_t *shop, weir_consumer_t *out, char *error, size_t size);
 } groups[] = {
-    {"email", NULL},
-    {"billing", &weir_billing_consumer},
-    {"analytics", &weir_analytics_consumer},
-    {"flags", &weir_flags_consumer},
+    {"email", NULL, make_email},
+    {"billing", &weir_billing_consumer, NULL},
+    {"analytics", &weir_analytics_consumer, NULL},
+    {"flags", &weir_flags_consumer, NULL},
+    {"aggregates", &weir_aggregates_consumer, NULL},
+    {"invalidation", NULL, make_invalidation},
+    {"payments", NULL, make_payments},
+    {"access", &weir_access_consumer, NULL},
+    {"privacy", &weir_privacy_consumer, NULL},
 };
 
 #define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
@@ -57,15 +120,18 @@ static bool is_group(const char *name, size_t len)
 bool weir_shop_check(const weir_config_t *config, char *error, size_t error_size)
 {
     const char *list = config->groups, *name;
-    char why[256];
-    size_t len;
+    char why[512], known[256] = "all";
+    size_t len, known_len = 3;
+
+    for (size_t i = 0; i < N_GROUPS; i++)
+        known_len +=
+            (size_t)snprintf(known + known_len, sizeof(known) - known_len, ", %s", groups[i].name);
 
     while ((list = weir_config_next_name(list, &name, &len)) != NULL) {
         if (is_group(name, len))
             continue;
-        snprintf(why, sizeof(why),
-                 "there is no group \"%.*s\"; there are all, email, billing, analytics, flags",
-                 len < 64 ? (int)len : 64, name);
+        snprintf(why, sizeof(why), "there is no group \"%.*s\"; there are %s",
+                 len < 64 ? (int)len : 64, name, known);
         weir_config_complain(config, "groups", why, error, error_size);
         return false;
     }
@@ -88,35 +154,49 @@ weir_shop_t *weir_shop_new(struct event_base *base, const weir_config_t *config)
 
 void weir_shop_serve(weir_shop_t *shop, weir_http_t *http, weir_relay_t *relay)
 {
-    shop->users = weir_users_new(shop->base, shop->config->database, http, relay);
+    const char *database = shop->config->database;
+
+    shop->openapi = weir_openapi_new(http);
+    shop->users = weir_users_new(shop->base, database, shop->openapi, relay);
+    shop->products = weir_products_new(shop->base, database, shop->openapi, relay);
+    shop->orders = weir_orders_new(shop->base, database, shop->openapi, relay);
+    shop->dashboard = weir_dashboard_new(shop->base, database, shop->openapi);
+    shop->checkout = weir_checkout_new(shop->base, database, shop->openapi, relay);
+    shop->webhooks = weir_webhooks_new(shop->base, shop->config, shop->openapi, relay);
+    shop->deletion = weir_deletion_new(shop->base, database, shop->openapi, relay);
 }
 
 void weir_shop_unserve(weir_shop_t *shop)
 {
     weir_users_free(shop->users);
+    weir_products_free(shop->products);
+    weir_orders_free(shop->orders);
+    weir_dashboard_free(shop->dashboard);
+    weir_checkout_free(shop->checkout);
+    weir_webhooks_free(shop->webhooks);
+    weir_deletion_free(shop->deletion);
     shop->users = NULL;
+    shop->products = NULL;
+    shop->orders = NULL;
+    shop->dashboard = NULL;
+    shop->checkout = NULL;
+    shop->webhooks = NULL;
+    shop->deletion = NULL;
 }
 
 int weir_shop_consumers(weir_shop_t *shop, weir_consumer_t consumers[WEIR_SHOP_CONSUMERS_MAX],
                         char *error, size_t error_size)
 {
-    const weir_config_t *config = shop->config;
     int n = 0;
 
     for (size_t i = 0; i < N_GROUPS; i++) {
-        if (!is_named(config->groups, groups[i].name))
+        if (!is_named(shop->config->groups, groups[i].name))
             continue;
 
-        if (groups[i].consumer != NULL) {
+        if (groups[i].consumer != NULL)
             consumers[n++] = *groups[i].consumer;
-            continue;
-        }
-
-        shop->email = weir_email_new(shop->base, config->smtp, config->smtp_timeout,
-                                     config->mail_from, error, error_size);
-        if (shop->email == NULL)
+        else if (!groups[i].make(shop, &consumers[n++], error, error_size))
             return -1;
-        consumers[n++] = weir_email_consumer(shop->email);
     }
 
     return n;
@@ -130,5 +210,9 @@ void weir_shop_free(weir_shop_t *shop)
     weir_shop_unserve(shop);
     if (shop->email != NULL)
         weir_email_free(shop->email);
+    if (shop->invalidation != NULL)
+        weir_invalidation_free(shop->invalidation);
+    weir_payments_free(shop->payments);
+    weir_openapi_free(shop->openapi);
     free(shop);
 }

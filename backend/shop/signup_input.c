@@ -1,7 +1,6 @@
 #include "shop/signup_input.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 
 /* RFC 5322 section 3.2.3: what a dot-atom is made of, without the dot. */
 static bool is_atext(unsigned char c)
@@ -114,53 +113,22 @@ const char *weir_display_name_check(weir_str_t s)
     return NULL;
 }
 
-static const char *check_member(json_t *root, const char *name, const char *(*check)(weir_str_t),
-                                const char **out)
-{
-    json_t *value = json_object_get(root, name);
-
-    if (value == NULL)
-        return "is required";
-    if (!json_is_string(value))
-        return "must be a string";
-
-    *out = json_string_value(value);
-
-    return check((weir_str_t){*out, json_string_length(value)});
-}
-
 int weir_signup_read(weir_str_t body, weir_signup_input_t *input,
-                     weir_input_error_t errors[WEIR_SIGNUP_ERRORS_MAX], char *why, size_t why_size)
+                     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size)
 {
-    json_error_t error;
     const char *wrong;
     int n = 0;
 
-    if (body.len == 0) {
-        snprintf(why, why_size, "The body is empty; it must be a JSON object.");
+    input->root = weir_input_object(body, why, why_size);
+    if (input->root == NULL)
         return -1;
-    }
 
-    /* NUL and other types than objects are let in to be refused by name. */
-    input->root = json_loadb(body.data, body.len,
-                             JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-    if (input->root == NULL) {
-        snprintf(why, why_size, "The body is no JSON (line %d, column %d): %s.", error.line,
-                 error.column, error.text);
-        return -1;
-    }
-
-    if (!json_is_object(input->root)) {
-        json_decref(input->root);
-        snprintf(why, why_size, "The body must be a JSON object.");
-        return -1;
-    }
-
-    wrong = check_member(input->root, "email", weir_email_check, &input->email);
+    wrong = weir_input_string(input->root, "email", weir_email_check, &input->email);
     if (wrong != NULL)
         errors[n++] = (weir_input_error_t){"/email", wrong};
 
-    wrong = check_member(input->root, "displayName", weir_display_name_check, &input->display_name);
+    wrong = weir_input_string(input->root, "displayName", weir_display_name_check,
+                              &input->display_name);
     if (wrong != NULL)
         errors[n++] = (weir_input_error_t){"/displayName", wrong};
 

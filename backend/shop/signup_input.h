@@ -4,18 +4,10 @@
 #ifndef WEIR_SIGNUP_INPUT_H
 #define WEIR_SIGNUP_INPUT_H
 
-#include "common/str.h"
-
-#include <jansson.h>
+#include "shop/input.h"
 
 #define WEIR_EMAIL_MAX 254        /* bytes; RFC 5321 section 4.5.3.1.3 less the brackets */
 #define WEIR_DISPLAY_NAME_MAX 100 /* characters */
-#define WEIR_SIGNUP_ERRORS_MAX 2
-
-typedef struct {
-    const char *pointer; /* RFC 6901, "/email" */
-    const char *detail;  /* a constant */
-} weir_input_error_t;
 
 typedef struct {
     json_t *root; /* owns the strings */
@@ -29,7 +21,7 @@ typedef struct {
  * caller's to release.  -1 when the body is no JSON object; then why says it.
  */
 int weir_signup_read(weir_str_t body, weir_signup_input_t *input,
-                     weir_input_error_t errors[WEIR_SIGNUP_ERRORS_MAX], char *why, size_t why_size);
+                     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size);
 
 /* NULL if s is an e-mail address that we can send to, else what is wrong. */
 const char *weir_email_check(weir_str_t s);

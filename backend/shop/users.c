@@ -2,15 +2,12 @@
 
 #include "common/uuid7.h"
 #include "db/batch.h"
-#include "log/log.h"
-#include "shop/representation.h"
+#include "http/idempotency.h"
+#include "shop/answer.h"
 #include "shop/signup_input.h"
-
-#include <openssl/sha.h>
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 /* Requests in one batch, and those that may wait for the next ones: past it they get a 503. */
 #define BATCH_MAX 256
@@ -20,7 +17,7 @@
 #define READS_IN_FLIGHT 2
 
 #define SIGNUP                                                                                     \
-    "SELECT place, outcome, created_at "                                                           \
+    "SELECT place, outcome, created_at, ($1::uuid[])[place] AS id "                                \
     "FROM signup($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[])"
 #define READ                                                                                       \
     "SELECT place, id, email, display_name, status, created_at FROM users_by_id($1::uuid[])"
@@ -29,7 +26,7 @@ struct weir_users {
     weir_relay_t *relay;
     weir_db_t *commands_db;
     weir_db_t *reads_db;
-    weir_batch_t *signups;
+    weir_command_t *signups;
     weir_batch_t *reads;
 };
 
@@ -37,18 +34,31 @@ struct weir_users {
 enum { ID, EMAIL, DISPLAY_NAME, STATUS, CREATED_AT, N_VALUES };
 
 static const weir_field_t fields[] = {
-    {"id", ID, 1, 0, 0},
-    {"email", EMAIL, 1, 0, 0},
-    {"name", DISPLAY_NAME, 1, 2, 3},
-    {"displayName", DISPLAY_NAME, 2, 0, 0},
-    {"status", STATUS, 1, 0, 0},
-    {"createdAt", CREATED_AT, 1, 0, 0},
+    {"id", WEIR_UUID, ID, .since = 1},
+    {"email", WEIR_EMAIL, EMAIL, .since = 1},
+    {"name", WEIR_STRING, DISPLAY_NAME, .since = 1, .deprecated = 2, .removed = 3,
+     .replaced_by = "displayName"},
+    {"displayName", WEIR_STRING, DISPLAY_NAME, .since = 2},
+    {"status", WEIR_STRING, STATUS, .since = 1,
+     .about = "PENDING, ACTIVE when all is set up, or DELETING."},
+    {"createdAt", WEIR_TIME, CREATED_AT, .since = 1},
 };
+static const weir_resource_t user = WEIR_RESOURCE("User", fields);
 
-#define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
+static const weir_field_t signup_fields[] = {
+    {"email", WEIR_EMAIL, .since = 1, .min = 1, .max = WEIR_EMAIL_MAX},
+    {"displayName", WEIR_STRING, .since = 1, .min = 1, .max = WEIR_DISPLAY_NAME_MAX},
+};
+static const weir_resource_t signup = WEIR_RESOURCE("Signup", signup_fields);
 
-/* The longest: an e-mail, twice a name of 4-byte characters or escapes, and the rest. */
-#define REPRESENTATION_MAX 4096
+static const weir_operation_t post_operation = {
+    "POST",          "/signup",     "signUp",        "Makes a user.",
+    .body = &signup, .status = 201, .answer = &user, .errors = {409, 413, 415, 422},
+};
+static const weir_operation_t get_operation = {
+    "GET",           "/users/{id}",        "getUser", "Shows a user.", .status = 200,
+    .answer = &user, .errors = {404, 410},
+};
 
 /* A request whose batch is under way. */
 typedef struct {
@@ -65,93 +75,13 @@ static weir_str_t str(const char *s)
     return (weir_str_t){s, strlen(s)};
 }
 
-/* --- what went wrong ------------------------------------------------------------------ */
-
-static void unavailable(weir_http_request_t *request, const char *detail)
-{
-    weir_http_add_header(request, "Retry-After", "1");
-    weir_http_error(request, 503, "%s", detail);
-}
-
-/* Classes of SQLSTATE (manual, appendix A) after which the same may work a moment later. */
-static bool is_transient(const char *sqlstate)
-{
-    static const char *const transient[] = {"08", "40", "53", "57"};
-
-    for (size_t i = 0; i < sizeof(transient) / sizeof(transient[0]); i++) {
-        if (strncmp(sqlstate, transient[i], 2) == 0)
-            return true;
-    }
-
-    return false;
-}
-
-static void database_failed(weir_http_request_t *request, const char *error, const char *sqlstate)
-{
-    bool transient = is_transient(sqlstate);
-
-    /* A session that was lost is in the log already, once. */
-    weir_log(transient ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR, weir_http_trace(request)->trace_id,
-             "database error", "{s:s,s:s}", "error", error, "sqlstate", sqlstate);
-
-    if (transient)
-        unavailable(request, "The database is away; what came of the request is unknown.");
-    else
-        weir_http_error(request, 500, "The database refused the request.");
-}
-
 /* --- POST /signup ------------------------------------------------------------------------ */
 
-/* RFC 9110 section 8.3.1: type/subtype, then parameters. */
-static bool is_json(const char *content_type)
-{
-    size_t len;
-
-    if (content_type == NULL)
-        return false;
-
-    len = strcspn(content_type, "; \t");
-    if (len < sizeof("application/") || strncasecmp(content_type, "application/", 12) != 0)
-        return false;
-
-    return (len == 16 && strncasecmp(content_type + 12, "json", 4) == 0) ||
-           (len > 17 && strncasecmp(content_type + len - 5, "+json", 5) == 0);
-}
-
-static void refuse_fields(weir_http_request_t *request, const weir_input_error_t *errors, int n)
-{
-    weir_problem_t problem = {.status = 422, .detail = WEIR_STR("Fields of the body are wrong.")};
-    char extensions[1024];
-    size_t len = (size_t)snprintf(extensions, sizeof(extensions), "\"errors\":[");
-
-    for (int i = 0; i < n; i++)
-        len += (size_t)snprintf(extensions + len, sizeof(extensions) - len,
-                                "%s{\"pointer\":\"%s\",\"detail\":\"%s\"}", i > 0 ? "," : "",
-                                errors[i].pointer, errors[i].detail);
-    snprintf(extensions + len, sizeof(extensions) - len, "]");
-    problem.extensions = extensions;
-    weir_http_problem(request, &problem);
-}
-
-static void reply_with_user(call_t *call, int status, const weir_str_t *values)
-{
-    char body[REPRESENTATION_MAX];
-    size_t len = weir_represent(body, sizeof(body), fields, N_FIELDS, values, call->version);
-
-    if (len > sizeof(body)) {
-        weir_http_error(call->request, 500, "The user is too large to be shown.");
-        return;
-    }
-
-    weir_describe_version(call->request, fields, N_FIELDS, call->version);
-    weir_http_reply(call->request, status, "application/json", body, len);
-}
-
-static void created(call_t *call, const char *created_at)
+static void created(call_t *call, const char *created_at, const char *id)
 {
     char location[64];
     weir_str_t values[N_VALUES] = {
-        [ID] = str(call->id),
+        [ID] = str(id),
         [EMAIL] = str(call->input.email),
         [DISPLAY_NAME] = str(call->input.display_name),
         [STATUS] = WEIR_STR("PENDING"),
@@ -159,21 +89,21 @@ static void created(call_t *call, const char *created_at)
     };
 
     weir_relay_wake(call->users->relay);
-    snprintf(location, sizeof(location), "/users/%s", call->id);
+    snprintf(location, sizeof(location), "/users/%s", id);
     weir_http_add_header(call->request, "Location", location);
-    reply_with_user(call, 201, values);
+    weir_answer(call->request, 201, &user, values, call->version);
 }
 
 static void on_signup(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
 {
     call_t *call = arg;
 
-    if (result == NULL)
-        database_failed(call->request, error, sqlstate);
-    else if (strcmp(PQgetvalue(result, row, 1), "taken") == 0)
+    if (result == NULL && error != NULL)
+        weir_answer_database_failed(call->request, error, sqlstate);
+    else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "taken") == 0)
         weir_http_error(call->request, 409, "The e-mail address %s is taken.", call->input.email);
-    else
-        created(call, PQgetvalue(result, row, 2));
+    else if (result != NULL)
+        created(call, PQgetvalue(result, row, 2), PQgetvalue(result, row, 3));
 
     json_decref(call->input.root);
     free(call);
@@ -193,8 +123,9 @@ static call_t *new_call(weir_users_t *users, weir_http_request_t *request, int v
     return call;
 }
 
-static void submit_signup(call_t *call)
+static void submit_signup(call_t *call, const weir_idempotency_t *idempotency)
 {
+    weir_command_result_t taken;
     char event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
     const char *values[] = {call->id, call->input.email, call->input.display_name, event_id,
                             traceparent};
@@ -203,11 +134,13 @@ static void submit_signup(call_t *call)
     weir_uuid7(event_id);
     weir_traceparent_format(weir_http_trace(call->request), traceparent);
 
-    if (weir_batch_submit(call->users->signups, values, on_signup, call))
+    taken = weir_command_submit(call->users->signups, call->request, idempotency, values, on_signup,
+                                call);
+    if (taken == WEIR_COMMAND_TAKEN)
         return;
 
-    unavailable(call->request, "The database is away or too many requests wait for it; nothing "
-                               "was done.");
+    if (taken == WEIR_COMMAND_REFUSED)
+        weir_answer_not_taken(call->request);
     json_decref(call->input.root);
     free(call);
 }
@@ -215,83 +148,45 @@ static void submit_signup(call_t *call)
 static void post_signup(weir_http_request_t *request, void *arg)
 {
     weir_signup_input_t input;
-    weir_input_error_t errors[WEIR_SIGNUP_ERRORS_MAX];
+    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
     char why[512];
     call_t *call;
     int version = weir_version_of(request), n;
+    weir_idempotency_t idempotency;
+    weir_str_t body;
 
-    if (version == 0)
+    if (version == 0 || !weir_idempotency_read(request, false, &idempotency))
         return;
 
-    if (!is_json(weir_http_header(request, "Content-Type"))) {
-        weir_http_add_header(request, "Accept", "application/json");
-        weir_http_error(request, 415, "The body must be application/json.");
+    body = weir_json_body(request);
+    if (body.data == NULL)
         return;
-    }
 
-    n = weir_signup_read(weir_http_body(request), &input, errors, why, sizeof(why));
-    if (n < 0) {
-        weir_http_error(request, 400, "%s", why);
-        return;
-    }
-    if (n > 0) {
-        refuse_fields(request, errors, n);
+    n = weir_signup_read(body, &input, errors, why, sizeof(why));
+    if (n != 0) {
+        weir_answer_wrong_body(request, n, errors, why);
         return;
     }
 
     call = new_call(arg, request, version);
     call->input = input;
-    submit_signup(call);
+    submit_signup(call, &idempotency);
 }
 
 /* --- GET /users/{id} ----------------------------------------------------------------------- */
 
-/* A strong validator (RFC 9110 section 8.8.3): a digest of the very bytes. */
-static void make_etag(const char *body, size_t len, char etag[35])
-{
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-
-    SHA256((const unsigned char *)body, len, digest);
-    etag[0] = '"';
-    for (int i = 0; i < 16; i++)
-        snprintf(etag + 1 + 2 * i, 3, "%02x", digest[i]);
-    memcpy(etag + 33, "\"", 2);
-}
-
-/* RFC 9110 section 13.1.2; our tags hold nothing that could be part of another. */
-static bool is_known_to_client(const char *if_none_match, const char *etag)
-{
-    return if_none_match != NULL &&
-           (strcmp(if_none_match, "*") == 0 || strstr(if_none_match, etag) != NULL);
-}
-
 static void show_user(call_t *call, PGresult *result, int row)
 {
-    char body[REPRESENTATION_MAX], etag[35], tag[64];
     weir_str_t values[N_VALUES];
-    size_t len;
+    char tag[64];
 
     for (int i = 0; i < N_VALUES; i++)
         values[i] =
             (weir_str_t){PQgetvalue(result, row, i + 1), (size_t)PQgetlength(result, row, i + 1)};
 
-    len = weir_represent(body, sizeof(body), fields, N_FIELDS, values, call->version);
-    if (len > sizeof(body)) {
-        weir_http_error(call->request, 500, "The user is too large to be shown.");
-        return;
-    }
-
-    make_etag(body, len, etag);
     snprintf(tag, sizeof(tag), "user:%s", call->id);
-    weir_http_add_header(call->request, "ETag", etag);
-    weir_http_add_header(call->request, "Cache-Control", "max-age=5");
-    weir_http_add_header(call->request, "Cache-Tag", tag);
-    weir_describe_version(call->request, fields, N_FIELDS, call->version);
-
-    if (is_known_to_client(call->if_none_match, etag))
-        weir_http_reply(call->request, 304, NULL, NULL, 0);
-    else
-        weir_http_reply(call->request, 200, "application/json", body, len);
+    weir_answer_cached(call->request, &user, values, call->version, "max-age=5", tag,
+                       call->if_none_match);
 }
 
 static void on_user(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
@@ -299,9 +194,11 @@ static void on_user(PGresult *result, int row, const char *error, const char *sq
     call_t *call = arg;
 
     if (result == NULL)
-        database_failed(call->request, error, sqlstate);
+        weir_answer_database_failed(call->request, error, sqlstate);
     else if (PQgetisnull(result, row, 1))
-        weir_http_error(call->request, 404, "There is no user %s.", call->id);
+        weir_answer_no_such(call->request, "user", str(call->id));
+    else if (strcmp(PQgetvalue(result, row, 1 + STATUS), "DELETED") == 0)
+        weir_http_error(call->request, 410, "The user %s was deleted.", call->id);
     else
         show_user(call, result, row);
 
@@ -313,7 +210,6 @@ static void get_user(weir_http_request_t *request, void *arg)
 {
     weir_users_t *users = arg;
     weir_str_t id = weir_http_param(request, 0);
-    const char *if_none_match = weir_http_header(request, "If-None-Match");
     char uuid[WEIR_UUID_LEN + 1];
     const char *values[] = {uuid};
     call_t *call;
@@ -323,25 +219,24 @@ static void get_user(weir_http_request_t *request, void *arg)
         return;
 
     if (weir_uuid_parse(id, uuid) != 0) {
-        weir_http_error(request, 404, "There is no user %.*s.", id.len < 64 ? (int)id.len : 64,
-                        id.data);
+        weir_answer_no_such(request, "user", id);
         return;
     }
 
     call = new_call(users, request, version);
     memcpy(call->id, uuid, sizeof(uuid));
-    call->if_none_match = if_none_match != NULL ? strdup(if_none_match) : NULL;
+    call->if_none_match = weir_if_none_match(request);
     if (weir_batch_submit(users->reads, values, on_user, call))
         return;
 
-    unavailable(request, "The database is away or too many requests wait for it.");
+    weir_answer_not_taken(request);
     free(call->if_none_match);
     free(call);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-weir_users_t *weir_users_new(struct event_base *base, const char *database, weir_http_t *http,
+weir_users_t *weir_users_new(struct event_base *base, const char *database, weir_openapi_t *openapi,
                              weir_relay_t *relay)
 {
     weir_users_t *users = calloc(1, sizeof(*users));
@@ -353,12 +248,12 @@ weir_users_t *weir_users_new(struct event_base *base, const char *database, weir
     users->commands_db = weir_db_new(base, database, "commands", NULL, NULL);
     users->reads_db = weir_db_new(base, database, "reads", NULL, NULL);
     users->signups =
-        weir_batch_new(users->commands_db, SIGNUP, 5, BATCH_MAX, WAITING_MAX, COMMANDS_IN_FLIGHT);
+        weir_command_new(users->commands_db, SIGNUP, 5, BATCH_MAX, WAITING_MAX, COMMANDS_IN_FLIGHT);
     users->reads =
         weir_batch_new(users->reads_db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
 
-    weir_http_route(http, "POST", "/signup", post_signup, users);
-    weir_http_route(http, "GET", "/users/{id}", get_user, users);
+    weir_openapi_route(openapi, &post_operation, post_signup, users);
+    weir_openapi_route(openapi, &get_operation, get_user, users);
 
     return users;
 }
@@ -370,7 +265,7 @@ void weir_users_free(weir_users_t *users)
 
     weir_db_free(users->commands_db);
     weir_db_free(users->reads_db);
-    weir_batch_free(users->signups);
+    weir_command_free(users->signups);
     weir_batch_free(users->reads);
     free(users);
 }

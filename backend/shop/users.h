@@ -7,7 +7,7 @@
 #define WEIR_USERS_H
 
 #include "events/events.h"
-#include "http/http.h"
+#include "shop/openapi.h"
 
 typedef struct weir_users weir_users_t;
 
@@ -15,7 +15,7 @@ typedef struct weir_users weir_users_t;
  * Opens the sessions and adds the routes.  relay, which may be NULL, is woken
  * after each signup; it must live until weir_users_free().
  */
-weir_users_t *weir_users_new(struct event_base *base, const char *database, weir_http_t *http,
+weir_users_t *weir_users_new(struct event_base *base, const char *database, weir_openapi_t *openapi,
                              weir_relay_t *relay);
 /* Requests under way are answered with a 503.  Before weir_http_free(). */
 void weir_users_free(weir_users_t *users);

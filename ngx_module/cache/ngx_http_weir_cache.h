@@ -14,6 +14,7 @@
  *     invalidation  what was invalidated, and whether an entry outlived it
  *     invalidate    invalidations made here: PURGE, Weir-Invalidate
  *     follow        those of all others, from the stream in Redis
+ *     follow_log    what the stream says, and whether all of it was read
  *
  * Only the request that the client made is cached, and only what an upstream
  * answered it: not subrequests, not error pages, not static files.
@@ -62,6 +63,7 @@ typedef struct {
     ngx_uint_t                       ignore;      /* ..._IGNORE_... */
     ngx_uint_t                       use_stale;   /* ..._STALE_... */
     time_t                           keep;        /* after its lifetime, s */
+    ngx_uint_t                       heuristic;   /* percent; 0: off */
     ngx_msec_t                       lock_timeout;
     ngx_array_t                     *targeted;    /* ngx_str_t, RFC 9213 */
     ngx_http_complex_value_t        *tags;        /* NULL: Cache-Tag */

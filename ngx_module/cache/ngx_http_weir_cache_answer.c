@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/http_date.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir.h"
@@ -19,6 +20,7 @@
 
 static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
+static void ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
@@ -138,6 +140,10 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
     r->allow_ranges = (entry->status == NGX_HTTP_OK);
     r->disable_not_modified = 0;
 
+    if (entry->status == NGX_HTTP_OK) {
+        ngx_http_weir_cache_conditions(ctx);
+    }
+
     return ngx_http_weir_cache_add_age(r, ngx_http_weir_cache_age(entry));
 }
 
@@ -217,6 +223,79 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
 #undef is
 
     return NGX_OK;
+}
+
+
+/*
+ * Where nginx's filters differ from RFC 9110 section 13 and RFC 9111 section
+ * 4.3.2: If-None-Match makes If-Modified-Since void, which otherwise is met by
+ * any date that is not before the response's, by default the Date; a weak tag
+ * in If-Range never matches.  The rest is left to the filters.
+ */
+
+static void
+ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t                    since, modified;
+    weir_str_t                 value;
+    ngx_table_elt_t           *h;
+    ngx_http_request_t        *r;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    r = ctx->request;
+
+    h = r->headers_in.if_range;
+
+    if (h && h->value.len > 2 && h->value.data[0] == 'W'
+        && h->value.data[1] == '/')
+    {
+        r->allow_ranges = 0;
+    }
+
+    h = r->headers_in.if_modified_since;
+
+    if (r->headers_in.if_none_match) {
+        r->headers_in.if_modified_since = NULL;
+        return;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (h == NULL || r->headers_in.if_match
+        || r->headers_in.if_unmodified_since
+        || clcf->if_modified_since == NGX_HTTP_IMS_OFF)
+    {
+        return;
+    }
+
+    r->headers_in.if_modified_since = NULL;
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+    since = weir_http_date(value, ngx_time());
+
+    value = ngx_http_weir_cache_entry_header(&ctx->entry, "Last-Modified");
+
+    if (value.len == 0) {
+        value = ngx_http_weir_cache_entry_header(&ctx->entry, "Date");
+    }
+
+    modified = weir_http_date(value, ngx_time());
+
+    if (since == -1 || modified == -1 || modified > since) {
+        return;
+    }
+
+    r->headers_out.status = NGX_HTTP_NOT_MODIFIED;
+    r->headers_out.status_line.len = 0;
+    r->headers_out.content_type.len = 0;
+    r->allow_ranges = 0;
+    ngx_http_clear_content_length(r);
+
+    if (r->headers_out.content_encoding) {
+        r->headers_out.content_encoding->hash = 0;
+        r->headers_out.content_encoding = NULL;
+    }
 }
 
 

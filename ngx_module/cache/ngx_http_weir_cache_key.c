@@ -187,9 +187,10 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
         p = ngx_cpymem(p, field.data, field.len);
         *p++ = ':';
         *p++ = ' ';
-        p += weir_vary_normalize((weir_str_t) { (char *) value,
-                                                (size_t) (v - value - 1) },
-                                 (char *) p);
+        p += weir_vary_normalize_field(field,
+                                       (weir_str_t) { (char *) value,
+                                                  (size_t) (v - value - 1) },
+                                       (char *) p);
         *p++ = '\n';
     }
 

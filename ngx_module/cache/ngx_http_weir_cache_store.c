@@ -13,16 +13,19 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/http_date.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/vary.h"
+#include "http/ngx_http_weir.h"
 
 
 #define NGX_HTTP_WEIR_CACHE_BUF_MIN  4096
 
-/* the header lines that are read, and where two of them stand */
+/* the header lines that are read, and where some of them stand */
 #define NGX_HTTP_WEIR_CACHE_LINES  8
 #define NGX_HTTP_WEIR_CACHE_DATE   2
 #define NGX_HTTP_WEIR_CACHE_AGE    3
+#define NGX_HTTP_WEIR_CACHE_MODIFIED  7
 
 /* Seconds, so that a short-lived variant does not hide the others. */
 #define NGX_HTTP_WEIR_CACHE_POINTER_TTL  3600
@@ -32,6 +35,9 @@ static ngx_int_t ngx_http_weir_cache_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_revalidated(
     ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_array_t *ngx_http_weir_cache_response_lines(
     ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name);
@@ -48,7 +54,6 @@ static ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
 static ngx_uint_t ngx_http_weir_cache_keeps(ngx_table_elt_t *h,
     weir_str_t *dropped, ngx_uint_t ndropped);
-static ngx_uint_t ngx_http_weir_cache_describes_body(ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_weir_cache_dropped(weir_str_t *name,
     weir_str_t *dropped, ngx_uint_t ndropped);
 static ngx_int_t ngx_http_weir_cache_put_headers(
@@ -118,6 +123,12 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
     {
         rc = ngx_http_weir_cache_revalidated(ctx);
+
+    } else if (genuine && ctx->have_stale && r->method == NGX_HTTP_HEAD
+               && r->headers_out.status == NGX_HTTP_OK
+               && ctx->stale.status == NGX_HTTP_OK)
+    {
+        rc = ngx_http_weir_cache_head(ctx);
 
     } else {
         detail = ctx->have_stale && !ctx->background
@@ -225,6 +236,57 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     return ngx_http_weir_cache_replace(ctx);
+}
+
+
+/*
+ * A HEAD's 200 tells what a GET would have brought (section 4.3.5): it renews
+ * the stored response like a 304, or that one has been replaced.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx)
+{
+    off_t  length;
+
+    static ngx_str_t  etag = ngx_string("ETag");
+    static ngx_str_t  modified = ngx_string("Last-Modified");
+
+    length = ctx->request->upstream->headers_in.content_length_n;
+
+    if ((length < 0 || length == (off_t) ctx->stale.body.len)
+        && ngx_http_weir_cache_same(ctx, &etag)
+        && ngx_http_weir_cache_same(ctx, &modified))
+    {
+        return ngx_http_weir_cache_revalidated(ctx);
+    }
+
+    ngx_http_weir_cache_drop(ctx);
+
+    return NGX_DECLINED;
+}
+
+
+/* Whether the response has no such header, or that of the stored one. */
+
+static ngx_uint_t
+ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
+{
+    weir_str_t        stored, value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
+                                  name);
+    if (h == NULL) {
+        return 1;
+    }
+
+    stored = ngx_http_weir_cache_entry_header(&ctx->stale,
+                                              (char *) name->data);
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    return weir_str_eq(stored, value);
 }
 
 
@@ -437,6 +499,10 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         response->age = weir_cache_first_delta_seconds(line[0]);
     }
 
+    response->last_modified = ngx_http_weir_cache_date(
+                                        lines[NGX_HTTP_WEIR_CACHE_MODIFIED]);
+    response->heuristic = (int) ctx->conf->heuristic;
+
     response->validator = lines[6]->nelts || lines[7]->nelts;
     ctx->validator = response->validator;
 
@@ -530,7 +596,7 @@ ngx_http_weir_cache_date(ngx_array_t *lines)
     }
 
     line = lines->elts;
-    date = ngx_parse_http_time((u_char *) line[0].data, line[0].len);
+    date = weir_http_date(line[0], ngx_time());
 
     return date < 0 ? WEIR_DATE_INVALID : date;
 }
@@ -699,33 +765,6 @@ ngx_http_weir_cache_dropped(weir_str_t *name, weir_str_t *dropped,
 }
 
 
-/* What a 304 may not change, as the body stays as it is (section 3.2). */
-
-static ngx_uint_t
-ngx_http_weir_cache_describes_body(ngx_table_elt_t *h)
-{
-    ngx_uint_t  i;
-    weir_str_t  name;
-
-    static weir_str_t  names[] = {
-        { "Content-Encoding", 16 },
-        { "Content-Range", 13 },
-        { "Content-Type", 12 }
-    };
-
-    name.data = (char *) h->key.data;
-    name.len = h->key.len;
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (weir_str_caseeq(names[i], name)) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 /*
  * The header block: Content-Type, the upstream's Date, and the list as the
  * upstream module has prepared it (proxy_hide_header, proxy_redirect).
@@ -777,7 +816,6 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     len = 0;
 
     if (r->headers_out.content_type.len
-        && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
         && !ngx_http_weir_cache_dropped(&content_type, dropped, ndropped))
     {
         name[n] = WEIR_STR("Content-Type");
@@ -806,10 +844,7 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (!ngx_http_weir_cache_keeps(&h[i], dropped, ndropped)
-                || (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED
-                    && ngx_http_weir_cache_describes_body(&h[i])))
-            {
+            if (!ngx_http_weir_cache_keeps(&h[i], dropped, ndropped)) {
                 continue;
             }
 
@@ -1066,6 +1101,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
     weir_entry_finish((char *) ctx->buf, ctx->len);
 
     if (!ngx_http_weir_cache_worth_storing(ctx)) {
+        ngx_http_weir_cache_end_flight(ctx, 0);
         ngx_http_weir_cache_abandon(ctx, "invalidated meanwhile");
         return;
     }

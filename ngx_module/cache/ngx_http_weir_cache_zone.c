@@ -6,7 +6,7 @@
 
 #include "cache/entry.h"
 #include "cache/ngx_http_weir_cache_flight.h"
-#include "cache/ngx_http_weir_cache_zone.h"
+#include "cache/ngx_http_weir_cache_zone_private.h"
 
 
 /* Entries that are looked at before an allocation is given up. */
@@ -14,59 +14,6 @@
 
 /* What part of the memory the small queue may take before it gives way. */
 #define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
-
-
-/* Under the zone's mutex, but for the bytes, which never change. */
-struct ngx_http_weir_cache_node_s {
-    ngx_http_weir_cache_node_t    *next;       /* in its bucket */
-    ngx_queue_t                    queue;      /* in small or main */
-    u_char                         digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
-    uint32_t                       len;        /* bytes of the entry */
-    uint16_t                       refs;       /* workers that have it pinned */
-    unsigned                       linked:1;   /* in bucket and queue */
-    unsigned                       main:1;
-    unsigned                       uses:2;     /* since it was queued, 3 at most */
-    u_char                         data[];
-};
-
-
-/*
- * pins are written by the worker itself, in one store each, under the mutex;
- * a pin's place is of the set that its node's address chooses.
- */
-struct ngx_http_weir_cache_worker_s {
-    ngx_pid_t                      pid;        /* 0: free */
-    ngx_http_weir_cache_node_t    *pins[NGX_HTTP_WEIR_CACHE_PINS];
-};
-
-
-struct ngx_http_weir_cache_sh_s {
-    ngx_atomic_t                   changing;   /* a change is under way */
-
-    ngx_http_weir_cache_counters_t counters;
-
-    ngx_http_weir_cache_invalidation_t *invalidation;  /* see there */
-
-    u_char                        *memory;     /* of the arena */
-    size_t                         size;
-    weir_arena_t                   arena;
-
-    ngx_http_weir_cache_node_t   **buckets;
-    uint32_t                      *misses;     /* 24 bits of a digest, 8 of count */
-    ngx_uint_t                     mask;       /* of buckets and misses */
-
-    ngx_queue_t                    small;      /* newest first */
-    ngx_queue_t                    main;
-    size_t                         small_bytes;
-    ngx_uint_t                     entries;
-
-    void                          *flights;
-    ngx_uint_t                     nflights;
-    uint64_t                       token;      /* the last that was given out */
-
-    ngx_uint_t                     nworkers;
-    ngx_http_weir_cache_worker_t   workers[];
-};
 
 
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);

@@ -169,3 +169,92 @@ size_t weir_vary_normalize(weir_str_t value, char *out)
 
     return n;
 }
+
+/* Members without regard to spaces, and to case when fold. */
+static int compare_members(weir_str_t a, weir_str_t b, bool fold)
+{
+    size_t i = 0, k = 0;
+
+    for (;;) {
+        int x, y;
+
+        while (i < a.len && is_space(a.data[i]))
+            i++;
+        while (k < b.len && is_space(b.data[k]))
+            k++;
+
+        if (i == a.len || k == b.len)
+            return (i < a.len) - (k < b.len);
+
+        x = (unsigned char)(fold ? lower(a.data[i]) : a.data[i]);
+        y = (unsigned char)(fold ? lower(b.data[k]) : b.data[k]);
+        if (x != y)
+            return x - y;
+
+        i++;
+        k++;
+    }
+}
+
+static bool is_blank(weir_str_t s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!is_space(s.data[i]))
+            return false;
+    }
+
+    return true;
+}
+
+size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out)
+{
+    static const struct {
+        weir_str_t name;
+        bool fold;
+    } known[] = {
+        {{"accept", 6}, false},
+        {{"accept-charset", 14}, true},
+        {{"accept-encoding", 15}, true},
+        {{"accept-language", 15}, true},
+    };
+
+    weir_str_t members[WEIR_VARY_MEMBERS_MAX], member;
+    size_t field = 0, count = 0, n = 0;
+
+    while (field < sizeof(known) / sizeof(known[0]) && !weir_str_eq(name, known[field].name))
+        field++;
+
+    if (field == sizeof(known) / sizeof(known[0]) || value.len == 0 ||
+        memchr(value.data, '"', value.len) != NULL)
+        return weir_vary_normalize(value, out);
+
+    for (size_t pos = 0; weir_vary_next(value, &pos, &member);) {
+        size_t i = count;
+
+        if (is_blank(member))
+            continue;
+
+        if (count == WEIR_VARY_MEMBERS_MAX)
+            return weir_vary_normalize(value, out);
+
+        while (i > 0 && compare_members(members[i - 1], member, known[field].fold) > 0) {
+            members[i] = members[i - 1];
+            i--;
+        }
+
+        members[i] = member;
+        count++;
+    }
+
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            out[n++] = ',';
+
+        for (size_t k = 0; k < members[i].len; k++) {
+            if (!is_space(members[i].data[k]))
+                out[n++] = known[field].fold ? lower(members[i].data[k]) : members[i].data[k];
+        }
+    }
+
+    return n;
+}

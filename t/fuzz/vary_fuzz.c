@@ -1,10 +1,7 @@
+// needs: ngx_module/cache/vary.c
 /*
  * Vary on any bytes: the input's lines are those of Vary; each is also a value
- * to normalize.  Needs clang:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/vary_fuzz.c ngx_module/cache/vary.c -o build/vary_fuzz
- *   build/vary_fuzz -max_total_time=600 t/fuzz/vary
+ * to normalize.
  */
 #include "cache/vary.h"
 

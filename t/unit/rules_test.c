@@ -280,7 +280,7 @@ static void requests_decide_about_use(void **state)
         {0, "no-cache", WEIR_CACHE_REFUSED},
         {0, "no-cache=\"A\"", WEIR_CACHE_FRESH}, /* no such thing in a request */
         {90, "no-cache", WEIR_CACHE_REFUSED},
-        {0, "max-age=0", WEIR_CACHE_FRESH},
+        {0, "max-age=0", WEIR_CACHE_REFUSED},
         {1, "max-age=0", WEIR_CACHE_REFUSED},
         {1, "max-age=x", WEIR_CACHE_REFUSED},
         {10, "max-age=10", WEIR_CACHE_FRESH},

@@ -1,7 +1,4 @@
-// needs: backend/shop/signup_input.c backend/shop/representation.c
-// needs: backend/http/server.c backend/http/request.c backend/http/route.c backend/http/listen.c backend/log/log.c
-// needs: common/problem.c common/traceparent.c common/random.c
-#include "shop/representation.h"
+// needs: backend/shop/signup_input.c backend/shop/input.c common/uuid7.c common/random.c
 #include "shop/signup_input.h"
 
 #include <setjmp.h>
@@ -12,42 +9,13 @@
 
 #include <cmocka.h>
 
-static const weir_field_t fields[] = {
-    {"id", 0, 1, 0, 0},
-    {"old", 1, 1, 2, 3},
-    {"new", 1, 2, 0, 0},
-};
-
-static void assert_shown(int version, const char *want)
-{
-    const weir_str_t values[] = {WEIR_STR("7"), WEIR_STR("a\"b")};
-    size_t want_len = strlen(want);
-
-    /* at every size of the buffer: never past it, and always the whole length */
-    for (size_t cap = 0; cap <= want_len; cap++) {
-        char *buf = malloc(cap > 0 ? cap : 1);
-
-        assert_int_equal(weir_represent(buf, cap, fields, 3, values, version), want_len);
-        assert_memory_equal(buf, want, cap);
-        free(buf);
-    }
-}
-
-static void versions_have_their_fields(void **state)
-{
-    (void)state;
-    assert_shown(1, "{\"id\":\"7\",\"old\":\"a\\\"b\"}\n");
-    assert_shown(2, "{\"id\":\"7\",\"old\":\"a\\\"b\",\"new\":\"a\\\"b\"}\n");
-    assert_shown(3, "{\"id\":\"7\",\"new\":\"a\\\"b\"}\n");
-}
-
 /* Every prefix, from memory of exactly its size, so that a sanitizer sees one byte too far. */
 static void prefixes_are_read_to_their_end(void **state)
 {
     const char *body =
         "{\"email\":\"a.b@ex-ample.com\",\"displayName\":\"\xc2\xa0\xf0\x9f\x8c\x8a\"}";
     size_t len = strlen(body);
-    weir_input_error_t errors[WEIR_SIGNUP_ERRORS_MAX];
+    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
     weir_signup_input_t input;
     char why[512];
 
@@ -87,7 +55,6 @@ static void limits_are_exact(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(versions_have_their_fields),
         cmocka_unit_test(prefixes_are_read_to_their_end),
         cmocka_unit_test(limits_are_exact),
     };

@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin '$Bin';
 use lib $Bin;
+use POSIX ();
 use Scene;
 use Test::More;
 
@@ -40,7 +41,13 @@ start_upstream(sub {
         return '' if $n > 1 && $status == 0;
         return answer("$status Oops", ['Content-Type: text/html'], 'an error of the upstream' x 1000) if $n > 1;
         my $cc = 'max-age=10' . ($kind eq 'error' ? ', stale-if-error=600' : '') . ($more eq '/must' ? ', must-revalidate' : '');
-        return answer('200 OK', ['Age: 20', "Cache-Control: $cc", 'ETag: "e1"'], "good $path");
+        return answer('200 OK', ['Age: 20', "Cache-Control: $cc", 'ETag: "e1"', ($more eq '/tagged' ? 'Cache-Tag: tagged' : ())], "good $path");
+    }
+    if ($path eq '/error/slow/tagged2') {
+        return answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10, stale-if-error=600', 'Cache-Tag: tagged2', 'ETag: "1"'], 'good') if $n == 1;
+        open my $out, '>', "$dir/slow";
+        select undef, undef, undef, 1;
+        return answer('503 Oops', [], 'oops');
     }
     return answer('200 OK', [], 'nothing');
 });
@@ -134,6 +141,17 @@ get('/use/502/open');
 is get('/use/502/open')->{status}, 502, 'a failure that is not named passes, and opens the breaker';
 is get('/use/502/open')->{content}, 'good /use/502/open', 'weir_cache_use_stale breaker: served while the breaker is open';
 is asked('/use/502/open'), 2, '... which keeps the upstream in peace';
+
+# --- what was invalidated is never served, however the upstream fails ---
+
+get('/error/503/tagged');
+redis('XADD', 'weir:invalidate', '*', 'tags', 'tagged');
+until_true('the invalidation is applied', sub { get('/error/503/tagged')->{status} == 503 });
+get('/error/slow/tagged2');
+my $pid = open my $late, '-|' or do { my $r = get('/error/slow/tagged2'); print "$r->{status} $r->{content}"; POSIX::_exit(0) };
+until_true('the upstream is asked', sub { -e "$dir/slow" });
+redis('XADD', 'weir:invalidate', '*', 'tags', 'tagged2');
+unlike do { local $/; <$late> }, qr/good/, 'nor what is invalidated while the upstream is asked';
 
 is scalar(logged(qr/\[(?:alert|crit|emerg)\]/)), 0, 'nothing alarming was logged';
 done_testing;

@@ -350,6 +350,23 @@ sub run_command {
     return (delete $self->{status}{$name}, $self->log_of($name));
 }
 
+# Runs weirctl to its end. Returns exit status, standard output and standard error.
+sub weirctl {
+    my ($self, @arguments) = @_;
+    my $out = "$self->{dir}/weirctl." . ++$self->{commands};
+    my ($status) = $self->run_command('/bin/sh', '-c', 'out=$1; shift; exec "$@" >"$out.out" 2>"$out.err"',
+        'sh', $out, dirname($self->{binary}) . '/weirctl', '-c', $self->write_conf, @arguments);
+    return ($status, slurp("$out.out"), slurp("$out.err"));
+}
+
+# The same with --json: returns what it printed, decoded; dies when it failed.
+sub ctl_json {
+    my ($self, @arguments) = @_;
+    my ($status, $out, $err) = $self->weirctl(@arguments, '--json');
+    die "weirctl @arguments failed: $err\n" if $status != 0;
+    return $json->decode($out);
+}
+
 # Starts roles ('api', 'relay', 'worker', 'all', or several with blanks between them) and waits
 # until they run; the api, until it reaches PostgreSQL if that runs. Options: name, under which it
 # is stopped (default: the roles), conf, env.

@@ -1,0 +1,13 @@
+/*
+ * The group aggregates: counts orders by day and currency in daily_order_stats, with
+ * one upsert for each batch (sql/functions/aggregates.sql), which commits together
+ * with the mark that the events are handled.
+ */
+#ifndef WEIR_AGGREGATES_H
+#define WEIR_AGGREGATES_H
+
+#include "events/events.h"
+
+extern const weir_consumer_t weir_aggregates_consumer;
+
+#endif

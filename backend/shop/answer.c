@@ -1,0 +1,227 @@
+#include "shop/answer.h"
+
+#include "log/log.h"
+
+#include <openssl/sha.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#define ETAG_LEN 34
+
+int weir_version_of(weir_http_request_t *request)
+{
+    const char *header = weir_http_header(request, "API-Version");
+
+    if (header == NULL)
+        return WEIR_VERSION_DEFAULT;
+
+    if (header[0] >= '0' + WEIR_VERSION_FIRST && header[0] <= '0' + WEIR_VERSION_LAST &&
+        header[1] == '\0')
+        return header[0] - '0';
+
+    weir_http_error(request, 400, "API-Version is \"%.32s\"; it must be a number from %d to %d.",
+                    header, WEIR_VERSION_FIRST, WEIR_VERSION_LAST);
+
+    return 0;
+}
+
+/* --- what is well ----------------------------------------------------------------------- */
+
+/* Writes the representation into small, or into memory of its own that the caller frees. */
+static char *representation(const weir_resource_t *resource, const weir_str_t *values, int version,
+                            char *small, size_t size, size_t *len)
+{
+    char *text = small;
+
+    *len = weir_represent(small, size, resource, values, version);
+    if (*len > size) {
+        text = malloc(*len);
+        if (text == NULL)
+            abort();
+        weir_represent(text, *len, resource, values, version);
+    }
+
+    return text;
+}
+
+static void describe_version(weir_http_request_t *request, const weir_resource_t *resource,
+                             int version)
+{
+    char names[256];
+
+    weir_deprecated_fields(names, sizeof(names), resource, version);
+    weir_http_add_header(request, "Vary", "API-Version");
+    if (names[0] != '\0')
+        weir_http_add_header(request, "Weir-Deprecated-Fields", names);
+}
+
+void weir_answer(weir_http_request_t *request, int status, const weir_resource_t *resource,
+                 const weir_str_t *values, int version)
+{
+    char small[4096], *body;
+    size_t len;
+
+    body = representation(resource, values, version, small, sizeof(small), &len);
+    describe_version(request, resource, version);
+    weir_http_reply(request, status, "application/json", body, len);
+    if (body != small)
+        free(body);
+}
+
+/* A strong validator (RFC 9110 section 8.8.3): a digest of the very bytes. */
+static void make_etag(const char *body, size_t len, char etag[ETAG_LEN + 1])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+
+    SHA256((const unsigned char *)body, len, digest);
+    etag[0] = '"';
+    for (int i = 0; i < 16; i++)
+        snprintf(etag + 1 + 2 * i, 3, "%02x", digest[i]);
+    memcpy(etag + 33, "\"", 2);
+}
+
+/* RFC 9110 section 13.1.2; our tags hold nothing that could be part of another. */
+static bool is_known_to_client(const char *if_none_match, const char *etag)
+{
+    return if_none_match != NULL &&
+           (strcmp(if_none_match, "*") == 0 || strstr(if_none_match, etag) != NULL);
+}
+
+void weir_answer_cached(weir_http_request_t *request, const weir_resource_t *resource,
+                        const weir_str_t *values, int version, const char *cache_control,
+                        const char *cache_tag, const char *if_none_match)
+{
+    char small[4096], etag[ETAG_LEN + 1], *body;
+    size_t len;
+
+    body = representation(resource, values, version, small, sizeof(small), &len);
+    make_etag(body, len, etag);
+    weir_http_add_header(request, "ETag", etag);
+    weir_http_add_header(request, "Cache-Control", cache_control);
+    weir_http_add_header(request, "Cache-Tag", cache_tag);
+    describe_version(request, resource, version);
+
+    if (is_known_to_client(if_none_match, etag))
+        weir_http_reply(request, 304, NULL, NULL, 0);
+    else
+        weir_http_reply(request, 200, "application/json", body, len);
+    if (body != small)
+        free(body);
+}
+
+char *weir_if_none_match(weir_http_request_t *request)
+{
+    const char *value = weir_http_header(request, "If-None-Match");
+    char *copy = value != NULL ? strdup(value) : NULL;
+
+    if (value != NULL && copy == NULL)
+        abort();
+
+    return copy;
+}
+
+/* --- what is wrong ------------------------------------------------------------------------ */
+
+void weir_answer_unavailable(weir_http_request_t *request, const char *detail)
+{
+    weir_http_add_header(request, "Retry-After", "1");
+    weir_http_error(request, 503, "%s", detail);
+}
+
+void weir_answer_not_taken(weir_http_request_t *request)
+{
+    weir_answer_unavailable(
+        request, "The database is away or too many requests wait for it; nothing was done.");
+}
+
+/* Classes of SQLSTATE (manual, appendix A) after which the same may work a moment later. */
+static bool is_transient(const char *sqlstate)
+{
+    static const char *const transient[] = {"08", "40", "53", "57"};
+
+    for (size_t i = 0; i < sizeof(transient) / sizeof(transient[0]); i++) {
+        if (strncmp(sqlstate, transient[i], 2) == 0)
+            return true;
+    }
+
+    return false;
+}
+
+void weir_answer_database_failed(weir_http_request_t *request, const char *error,
+                                 const char *sqlstate)
+{
+    bool transient = is_transient(sqlstate);
+
+    /* A session that was lost is in the log already, once. */
+    weir_log(transient ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR, weir_http_trace(request)->trace_id,
+             "database error", "{s:s,s:s}", "error", error, "sqlstate", sqlstate);
+
+    if (transient)
+        weir_answer_unavailable(request,
+                                "The database is away; what came of the request is unknown.");
+    else
+        weir_http_error(request, 500, "The database refused the request.");
+}
+
+/* RFC 9110 section 8.3.1: type/subtype, then parameters. */
+static bool is_json(const char *content_type)
+{
+    size_t len;
+
+    if (content_type == NULL)
+        return false;
+
+    len = strcspn(content_type, "; \t");
+    if (len < sizeof("application/") || strncasecmp(content_type, "application/", 12) != 0)
+        return false;
+
+    return (len == 16 && strncasecmp(content_type + 12, "json", 4) == 0) ||
+           (len > 17 && strncasecmp(content_type + len - 5, "+json", 5) == 0);
+}
+
+weir_str_t weir_json_body(weir_http_request_t *request)
+{
+    weir_str_t body;
+
+    if (!is_json(weir_http_header(request, "Content-Type"))) {
+        weir_http_add_header(request, "Accept", "application/json");
+        weir_http_error(request, 415, "The body must be application/json.");
+        return (weir_str_t){NULL, 0};
+    }
+
+    body = weir_http_body(request);
+
+    return body.data != NULL ? body : WEIR_STR("");
+}
+
+void weir_answer_wrong_fields(weir_http_request_t *request, const weir_input_error_t *errors, int n)
+{
+    weir_problem_t problem = {.status = 422, .detail = WEIR_STR("Fields of the body are wrong.")};
+    char extensions[4096];
+    size_t len = (size_t)snprintf(extensions, sizeof(extensions), "\"errors\":[");
+
+    for (int i = 0; i < n && len < sizeof(extensions) - 256; i++)
+        len += (size_t)snprintf(extensions + len, sizeof(extensions) - len,
+                                "%s{\"pointer\":\"%s\",\"detail\":\"%s\"}", i > 0 ? "," : "",
+                                errors[i].pointer, errors[i].detail);
+    snprintf(extensions + len, sizeof(extensions) - len, "]");
+    problem.extensions = extensions;
+    weir_http_problem(request, &problem);
+}
+
+void weir_answer_wrong_body(weir_http_request_t *request, int n, const weir_input_error_t *errors,
+                            const char *why)
+{
+    if (n < 0)
+        weir_http_error(request, 400, "%s", why);
+    else
+        weir_answer_wrong_fields(request, errors, n);
+}
+
+void weir_answer_no_such(weir_http_request_t *request, const char *kind, weir_str_t id)
+{
+    weir_http_error(request, 404, "There is no %s %.*s.", kind, id.len < 64 ? (int)id.len : 64,
+                    id.data);
+}

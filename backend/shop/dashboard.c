@@ -1,0 +1,111 @@
+#include "shop/dashboard.h"
+
+#include "db/db.h"
+#include "shop/answer.h"
+
+#include <stdlib.h>
+
+#define DAYS "90" /* the newest */
+
+struct weir_dashboard {
+    weir_db_t *db;
+};
+
+enum { DAY, CURRENCY, ORDERS, ITEMS, REVENUE };
+
+static const weir_field_t day_fields[] = {
+    {"day", WEIR_DATE, DAY, .since = 1, .about = "In UTC, on which the orders were made."},
+    {"currency", WEIR_CURRENCY, CURRENCY, .since = 1},
+    {"orders", WEIR_INTEGER, ORDERS, .since = 1},
+    {"items", WEIR_INTEGER, ITEMS, .since = 1, .about = "Pieces."},
+    {"revenue", WEIR_INTEGER, REVENUE, .since = 1, .about = "In minor units of the currency."},
+};
+static const weir_resource_t day = WEIR_RESOURCE("DailyOrders", day_fields);
+
+static const weir_field_t fields[] = {
+    {"days", WEIR_LIST, .since = 1, .of = &day, .about = "The newest first."},
+};
+static const weir_resource_t daily_orders = WEIR_RESOURCE("DailyOrdersDashboard", fields);
+
+static const weir_operation_t operation = {
+    "GET",
+    "/dashboard/daily-orders",
+    "showDailyOrders",
+    "Shows what was ordered on each day.",
+    .status = 200,
+    .answer = &daily_orders,
+};
+
+typedef struct {
+    weir_http_request_t *request;
+    int version;
+    char *if_none_match;
+} call_t;
+
+static void free_call(call_t *call)
+{
+    free(call->if_none_match);
+    free(call);
+}
+
+static void on_days(PGresult *result, const char *error, const char *sqlstate, void *arg)
+{
+    call_t *call = arg;
+
+    if (result == NULL) {
+        weir_answer_database_failed(call->request, error, sqlstate);
+    } else {
+        weir_str_t values[] = {{PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0)}};
+
+        weir_answer_cached(call->request, &daily_orders, values, call->version, "max-age=300",
+                           "daily-orders", call->if_none_match);
+    }
+
+    free_call(call);
+}
+
+static void get_daily_orders(weir_http_request_t *request, void *arg)
+{
+    weir_dashboard_t *dashboard = arg;
+    int version = weir_version_of(request);
+    call_t *call;
+
+    if (version == 0)
+        return;
+
+    call = calloc(1, sizeof(*call));
+    if (call == NULL)
+        abort();
+    call->request = request;
+    call->version = version;
+    call->if_none_match = weir_if_none_match(request);
+    if (weir_db_query(dashboard->db, "SELECT daily_orders($1::int)", 1, (const char *[]){DAYS},
+                      on_days, call))
+        return;
+
+    weir_answer_not_taken(request);
+    free_call(call);
+}
+
+weir_dashboard_t *weir_dashboard_new(struct event_base *base, const char *database,
+                                     weir_openapi_t *openapi)
+{
+    weir_dashboard_t *dashboard = calloc(1, sizeof(*dashboard));
+
+    if (dashboard == NULL)
+        abort();
+
+    dashboard->db = weir_db_new(base, database, "dashboard", NULL, NULL);
+    weir_openapi_route(openapi, &operation, get_daily_orders, dashboard);
+
+    return dashboard;
+}
+
+void weir_dashboard_free(weir_dashboard_t *dashboard)
+{
+    if (dashboard == NULL)
+        return;
+
+    weir_db_free(dashboard->db);
+    free(dashboard);
+}

@@ -1,0 +1,348 @@
+#include "shop/openapi.h"
+
+#include "shop/answer.h"
+
+#include <jansson.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define OPERATIONS_MAX 64
+#define MEDIA_TYPE "application/json"
+/* What the edge makes of it (conf/edge.conf.in). */
+#define EDGE_MEDIA_TYPE "application/vnd.shop.v%d+json"
+
+struct weir_openapi {
+    weir_http_t *http;
+    const weir_operation_t *operations[OPERATIONS_MAX];
+    int count;
+    char *texts[WEIR_VERSION_LAST + 1]; /* by version, when they were asked for */
+};
+
+static json_t *checked(json_t *json)
+{
+    if (json == NULL)
+        abort();
+
+    return json;
+}
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, checked(value)) != 0)
+        abort();
+}
+
+/* --- schemas --------------------------------------------------------------------------- */
+
+static json_t *reference(const char *name)
+{
+    return checked(
+        json_pack("{s:o}", "$ref", checked(json_sprintf("#/components/schemas/%s", name))));
+}
+
+static void set_limits(json_t *schema, const char *min_name, const char *max_name,
+                       const weir_field_t *field)
+{
+    if (field->max == 0)
+        return;
+    set(schema, min_name, json_integer(field->min));
+    set(schema, max_name, json_integer(field->max));
+}
+
+static json_t *field_schema(const weir_field_t *field, int version)
+{
+    static const char *const formats[] = {
+        [WEIR_EMAIL] = "email",
+        [WEIR_UUID] = "uuid",
+        [WEIR_TIME] = "date-time",
+        [WEIR_DATE] = "date",
+    };
+    json_t *schema = checked(json_object());
+
+    switch (field->type) {
+    case WEIR_INTEGER:
+        set(schema, "type", json_string("integer"));
+        set_limits(schema, "minimum", "maximum", field);
+        break;
+    case WEIR_LIST:
+        set(schema, "type", json_string("array"));
+        set(schema, "items", reference(field->of->name));
+        set_limits(schema, "minItems", "maxItems", field);
+        break;
+    case WEIR_CURRENCY:
+        set(schema, "type", json_string("string"));
+        set(schema, "pattern", json_string("^[A-Z]{3}$"));
+        break;
+    default:
+        set(schema, "type", json_string("string"));
+        if (formats[field->type < WEIR_CURRENCY ? field->type : WEIR_STRING] != NULL)
+            set(schema, "format", json_string(formats[field->type]));
+        set_limits(schema, "minLength", "maxLength", field);
+        break;
+    }
+
+    if (field->about != NULL)
+        set(schema, "description", json_string(field->about));
+    if (weir_field_is_deprecated(field, version)) {
+        set(schema, "deprecated", json_true());
+        if (field->replaced_by != NULL)
+            set(schema, "x-weir-replaced-by", json_string(field->replaced_by));
+    }
+    set(schema, "x-weir-since", json_integer(field->since));
+
+    return schema;
+}
+
+static json_t *object_schema(const weir_resource_t *resource, int version)
+{
+    json_t *properties = checked(json_object()), *required = checked(json_array());
+
+    for (size_t i = 0; i < resource->count; i++) {
+        const weir_field_t *field = &resource->fields[i];
+
+        if (!weir_field_is_shown(field, version))
+            continue;
+        set(properties, field->name, field_schema(field, version));
+        if (!field->optional)
+            json_array_append_new(required, checked(json_string(field->name)));
+    }
+
+    return checked(json_pack("{s:s,s:o,s:o}", "type", "object", "properties", properties,
+                             "required", required));
+}
+
+/* The resource and those that its lists hold. */
+static void add_schemas(json_t *schemas, const weir_resource_t *resource, int version)
+{
+    if (resource == NULL || json_object_get(schemas, resource->name) != NULL)
+        return;
+
+    set(schemas, resource->name, object_schema(resource, version));
+    for (size_t i = 0; i < resource->count; i++) {
+        if (weir_field_is_shown(&resource->fields[i], version))
+            add_schemas(schemas, resource->fields[i].of, version);
+    }
+}
+
+/* RFC 9457. */
+static json_t *problem_schema(void)
+{
+    return checked(json_pack(
+        "{s:s,s:{s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s,s:{s:s,s:{s:{s:s},s:{s:s}},s:[s,s]}}},s:[s,"
+        "s]}",
+        "type", "object", "properties", "type", "type", "string", "title", "type", "string",
+        "status", "type", "integer", "detail", "type", "string", "errors", "type", "array", "items",
+        "type", "object", "properties", "pointer", "type", "string", "detail", "type", "string",
+        "required", "pointer", "detail", "required", "title", "status"));
+}
+
+/* --- operations -------------------------------------------------------------------------- */
+
+static json_t *content(const weir_resource_t *resource, int version)
+{
+    json_t *media = checked(json_pack("{s:o}", "schema", reference(resource->name)));
+    json_t *all = checked(json_pack("{s:O}", MEDIA_TYPE, media));
+    char name[64];
+
+    snprintf(name, sizeof(name), EDGE_MEDIA_TYPE, version);
+    set(all, name, media);
+
+    return all;
+}
+
+static void add_answer(json_t *answers, int status, const weir_operation_t *operation, int version)
+{
+    json_t *answer;
+    char code[4];
+
+    if (status == 0)
+        return;
+
+    answer = checked(json_pack("{s:s}", "description", status < 300 ? "Done." : "A problem."));
+    if (status >= 400)
+        set(answer, "content",
+            json_pack("{s:{s:o}}", WEIR_PROBLEM_MEDIA_TYPE, "schema", reference("Problem")));
+    else if (operation->answer != NULL)
+        set(answer, "content", content(operation->answer, version));
+    snprintf(code, sizeof(code), "%.3d", status);
+    set(answers, code, answer);
+}
+
+static json_t *parameter(const char *in, const char *name, json_t *schema)
+{
+    return checked(json_pack("{s:s,s:s,s:b,s:o}", "name", name, "in", in, "required",
+                             strcmp(in, "path") == 0, "schema", schema));
+}
+
+static json_t *parameters(const weir_operation_t *operation, int version)
+{
+    json_t *all = checked(json_array());
+    const char *p = operation->pattern;
+
+    while ((p = strchr(p, '{')) != NULL) {
+        size_t len = strcspn(++p, "}");
+        char name[32];
+
+        snprintf(name, sizeof(name), "%.*s", (int)len, p);
+        json_array_append_new(
+            all, parameter("path", name,
+                           checked(json_pack("{s:s,s:s}", "type", "string", "format", "uuid"))));
+    }
+
+    for (size_t i = 0; operation->query != NULL && i < operation->query->count; i++) {
+        const weir_field_t *field = &operation->query->fields[i];
+
+        json_array_append_new(all, parameter("query", field->name, field_schema(field, version)));
+    }
+
+    json_array_append_new(
+        all, parameter("header", "API-Version",
+                       checked(json_pack("{s:s,s:i,s:i}", "type", "integer", "minimum",
+                                         WEIR_VERSION_FIRST, "maximum", WEIR_VERSION_LAST))));
+
+    return all;
+}
+
+static json_t *describe(const weir_operation_t *operation, int version)
+{
+    json_t *answers = checked(json_object());
+    json_t *all = checked(json_pack("{s:s,s:s,s:o,s:o}", "operationId", operation->id, "summary",
+                                    operation->summary, "parameters",
+                                    parameters(operation, version), "responses", answers));
+
+    if (operation->body != NULL)
+        set(all, "requestBody",
+            json_pack("{s:b,s:o}", "required", 1, "content", content(operation->body, version)));
+
+    add_answer(answers, operation->status, operation, version);
+    add_answer(answers, operation->also, operation, version);
+    add_answer(answers, 400, operation, version);
+    for (int i = 0; i < WEIR_OPERATION_ERRORS_MAX; i++)
+        add_answer(answers, operation->errors[i], operation, version);
+    add_answer(answers, 503, operation, version);
+
+    return all;
+}
+
+static const char *lower(const char *method)
+{
+    static const char *const names[][2] = {
+        {"GET", "get"}, {"POST", "post"}, {"PUT", "put"}, {"DELETE", "delete"}, {"PATCH", "patch"},
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(method, names[i][0]) == 0)
+            return names[i][1];
+    }
+    abort();
+}
+
+static char *document(const weir_openapi_t *openapi, int version)
+{
+    json_t *paths = checked(json_object()), *schemas = checked(json_object()), *all;
+    char *text;
+
+    for (int i = 0; i < openapi->count; i++) {
+        const weir_operation_t *operation = openapi->operations[i];
+        json_t *path = json_object_get(paths, operation->pattern);
+
+        if (path == NULL) {
+            path = json_object();
+            set(paths, operation->pattern, path);
+        }
+        set(path, lower(operation->method), describe(operation, version));
+        add_schemas(schemas, operation->body, version);
+        add_schemas(schemas, operation->answer, version);
+    }
+    set(schemas, "Problem", problem_schema());
+
+    all = checked(json_pack("{s:s,s:{s:s,s:o},s:o,s:{s:o}}", "openapi", "3.1.0", "info", "title",
+                            "Weir Shop", "version", checked(json_sprintf("%d", version)), "paths",
+                            paths, "components", "schemas", schemas));
+    text = json_dumps(all, JSON_COMPACT);
+    if (text == NULL)
+        abort();
+    json_decref(all);
+
+    return text;
+}
+
+/* --- GET /openapi.json --------------------------------------------------------------------- */
+
+static const weir_field_t query_fields[] = {
+    {"version", WEIR_INTEGER, .since = 1, .min = WEIR_VERSION_FIRST, .max = WEIR_VERSION_LAST},
+};
+static const weir_resource_t query = WEIR_RESOURCE("Version", query_fields);
+
+static const weir_operation_t own_operation = {
+    "GET",           "/openapi.json", "describe", "This document, of a version.",
+    .query = &query, .status = 200,
+};
+
+/* 0 when the request was answered: there is no such version. */
+static int version_of_query(weir_http_request_t *request)
+{
+    weir_str_t wanted = weir_http_query(request, "version");
+
+    if (wanted.data == NULL)
+        return weir_version_of(request);
+
+    if (wanted.len == 1 && wanted.data[0] >= '0' + WEIR_VERSION_FIRST &&
+        wanted.data[0] <= '0' + WEIR_VERSION_LAST)
+        return wanted.data[0] - '0';
+
+    weir_http_error(request, 400, "version is \"%.*s\"; it must be a number from %d to %d.",
+                    wanted.len < 32 ? (int)wanted.len : 32, wanted.data, WEIR_VERSION_FIRST,
+                    WEIR_VERSION_LAST);
+
+    return 0;
+}
+
+static void get_document(weir_http_request_t *request, void *arg)
+{
+    weir_openapi_t *openapi = arg;
+    int version = version_of_query(request);
+
+    if (version == 0)
+        return;
+
+    if (openapi->texts[version] == NULL)
+        openapi->texts[version] = document(openapi, version);
+    weir_http_add_header(request, "Vary", "API-Version");
+    weir_http_reply(request, 200, MEDIA_TYPE, openapi->texts[version],
+                    strlen(openapi->texts[version]));
+}
+
+void weir_openapi_route(weir_openapi_t *openapi, const weir_operation_t *operation,
+                        weir_http_handler handler, void *arg)
+{
+    if (openapi->count == OPERATIONS_MAX)
+        abort();
+
+    openapi->operations[openapi->count++] = operation;
+    weir_http_route(openapi->http, operation->method, operation->pattern, handler, arg);
+}
+
+weir_openapi_t *weir_openapi_new(weir_http_t *http)
+{
+    weir_openapi_t *openapi = calloc(1, sizeof(*openapi));
+
+    if (openapi == NULL)
+        abort();
+
+    openapi->http = http;
+    weir_openapi_route(openapi, &own_operation, get_document, openapi);
+
+    return openapi;
+}
+
+void weir_openapi_free(weir_openapi_t *openapi)
+{
+    if (openapi == NULL)
+        return;
+
+    for (int i = 0; i <= WEIR_VERSION_LAST; i++)
+        free(openapi->texts[i]);
+    free(openapi);
+}

@@ -1,0 +1,36 @@
+/*
+ * What the body of an order may hold, of POST /orders as of any other call that makes one:
+ *   {"userId": UUID, "items": [{"productId": UUID, "quantity": 1 to 1000}, …]}
+ * Plain C over jansson, no libevent.
+ */
+#ifndef WEIR_ORDER_INPUT_H
+#define WEIR_ORDER_INPUT_H
+
+#include "common/uuid7.h"
+#include "shop/input.h"
+
+#define WEIR_ORDER_ITEMS_MAX 100
+#define WEIR_QUANTITY_MAX 1000
+
+typedef struct {
+    char user[WEIR_UUID_LEN + 1];
+    /* PostgreSQL array literals of the same length, for orders_put(): "{uuid,uuid}", "{1,2}" */
+    char products[WEIR_ORDER_ITEMS_MAX * (WEIR_UUID_LEN + 1) + 3];
+    char quantities[WEIR_ORDER_ITEMS_MAX * 5 + 3];
+} weir_order_input_t;
+
+/*
+ * Reads the body.  Returns the number of fields that are wrong, with what is wrong in
+ * errors; 0 when all is well and input is filled in, without anything to release.  -1 when
+ * the body is no JSON object; then why says it.
+ */
+int weir_order_read(weir_str_t body, weir_order_input_t *input,
+                    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size);
+
+/*
+ * The field that an outcome of orders_put() is about, other than 'created'; item is the
+ * column of that name.
+ */
+weir_input_error_t weir_order_outcome_error(const char *outcome, int item);
+
+#endif

@@ -1,0 +1,290 @@
+#include "shop/orders.h"
+
+#include "common/uuid7.h"
+#include "db/batch.h"
+#include "http/idempotency.h"
+#include "shop/answer.h"
+#include "shop/order_input.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* As those of users.c. */
+#define BATCH_MAX 256
+#define WAITING_MAX 2048
+#define COMMANDS_IN_FLIGHT 1
+#define READS_IN_FLIGHT 2
+
+#define CREATE                                                                                     \
+    "SELECT place, outcome, item, currency, total, items, created_at, ($1::uuid[])[place] AS id "  \
+    "FROM orders_create($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[])"
+#define READ                                                                                       \
+    "SELECT place, id, user_id, status, currency, total, items, created_at "                       \
+    "FROM orders_by_id($1::uuid[])"
+
+struct weir_orders {
+    weir_relay_t *relay;
+    weir_db_t *commands_db;
+    weir_db_t *reads_db;
+    weir_command_t *commands;
+    weir_batch_t *reads;
+};
+
+enum { PRODUCT, QUANTITY, UNIT_PRICE };
+
+static const weir_field_t item_fields[] = {
+    {"productId", WEIR_UUID, PRODUCT, .since = 1},
+    {"quantity", WEIR_INTEGER, QUANTITY, .since = 1},
+    {"price", WEIR_INTEGER, UNIT_PRICE, .since = 1, .deprecated = 2, .removed = 3,
+     .replaced_by = "unitPrice"},
+    {"unitPrice", WEIR_INTEGER, UNIT_PRICE, .since = 2,
+     .about = "Of one piece, when the order was made; in minor units of the order's currency."},
+};
+static const weir_resource_t item = WEIR_RESOURCE("OrderItem", item_fields);
+
+static const weir_field_t fields[] = {
+    {"id", WEIR_UUID, WEIR_ORDER_ID, .since = 1},
+    {"userId", WEIR_UUID, WEIR_ORDER_USER, .since = 1},
+    {"status", WEIR_STRING, WEIR_ORDER_STATUS, .since = 1,
+     .about = "PLACED, or of an order with a checkout: PENDING, PAID, FAILED, REFUNDED."},
+    {"currency", WEIR_CURRENCY, WEIR_ORDER_CURRENCY, .since = 1},
+    {"total", WEIR_INTEGER, WEIR_ORDER_TOTAL, .since = 1,
+     .about = "In minor units of the currency."},
+    {"items", WEIR_LIST, WEIR_ORDER_ITEMS, .since = 1, .of = &item},
+    {"createdAt", WEIR_TIME, WEIR_ORDER_CREATED_AT, .since = 1},
+};
+const weir_resource_t weir_order_resource = WEIR_RESOURCE("Order", fields);
+
+static const weir_field_t body_item_fields[] = {
+    {"productId", WEIR_UUID, .since = 1},
+    {"quantity", WEIR_INTEGER, .since = 1, .min = 1, .max = WEIR_QUANTITY_MAX},
+};
+static const weir_resource_t body_item = WEIR_RESOURCE("NewOrderItem", body_item_fields);
+
+static const weir_field_t body_fields[] = {
+    {"userId", WEIR_UUID, .since = 1},
+    {"items", WEIR_LIST, .since = 1, .of = &body_item, .min = 1, .max = WEIR_ORDER_ITEMS_MAX},
+};
+const weir_resource_t weir_order_body = WEIR_RESOURCE("NewOrder", body_fields);
+
+static const weir_operation_t post_operation = {
+    "POST",
+    "/orders",
+    "placeOrder",
+    "Places an order.",
+    .body = &weir_order_body,
+    .status = 201,
+    .answer = &weir_order_resource,
+    .errors = {413, 415, 422},
+};
+static const weir_operation_t get_operation = {
+    "GET",           "/orders/{id}",
+    "getOrder",      "Shows an order.",
+    .status = 200,   .answer = &weir_order_resource,
+    .errors = {404},
+};
+
+/* A request whose batch is under way. */
+typedef struct {
+    weir_orders_t *orders;
+    weir_http_request_t *request;
+    int version;
+    char id[WEIR_UUID_LEN + 1];
+    char user[WEIR_UUID_LEN + 1]; /* of a new order */
+} call_t;
+
+static weir_str_t str(const char *s)
+{
+    return (weir_str_t){s, strlen(s)};
+}
+
+static weir_str_t column(PGresult *result, int row, int n)
+{
+    return (weir_str_t){PQgetvalue(result, row, n), (size_t)PQgetlength(result, row, n)};
+}
+
+static call_t *new_call(weir_orders_t *orders, weir_http_request_t *request, int version)
+{
+    call_t *call = calloc(1, sizeof(*call));
+
+    if (call == NULL)
+        abort();
+
+    call->orders = orders;
+    call->request = request;
+    call->version = version;
+
+    return call;
+}
+
+/* --- POST /orders -------------------------------------------------------------------------- */
+
+static void created(call_t *call, PGresult *result, int row)
+{
+    const char *id = PQgetvalue(result, row, 7);
+    char location[64];
+    weir_str_t values[WEIR_ORDER_N_VALUES] = {
+        [WEIR_ORDER_ID] = str(id),
+        [WEIR_ORDER_USER] = str(call->user),
+        [WEIR_ORDER_STATUS] = WEIR_STR("PLACED"),
+        [WEIR_ORDER_CURRENCY] = column(result, row, 3),
+        [WEIR_ORDER_TOTAL] = column(result, row, 4),
+        [WEIR_ORDER_ITEMS] = column(result, row, 5),
+        [WEIR_ORDER_CREATED_AT] = column(result, row, 6),
+    };
+
+    weir_relay_wake(call->orders->relay);
+    snprintf(location, sizeof(location), "/orders/%s", id);
+    weir_http_add_header(call->request, "Location", location);
+    weir_answer(call->request, 201, &weir_order_resource, values, call->version);
+}
+
+static void on_order(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
+{
+    call_t *call = arg;
+
+    if (result == NULL && error != NULL) {
+        weir_answer_database_failed(call->request, error, sqlstate);
+    } else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "created") == 0) {
+        created(call, result, row);
+    } else if (result != NULL) {
+        weir_input_error_t wrong =
+            weir_order_outcome_error(PQgetvalue(result, row, 1), atoi(PQgetvalue(result, row, 2)));
+
+        weir_answer_wrong_fields(call->request, &wrong, 1);
+    }
+
+    free(call);
+}
+
+static weir_command_result_t submit_order(call_t *call, const weir_idempotency_t *idempotency,
+                                          const weir_order_input_t *input)
+{
+    char event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
+    const char *values[] = {call->id,          input->user, input->products,
+                            input->quantities, event_id,    traceparent};
+
+    weir_uuid7(call->id);
+    weir_uuid7(event_id);
+    weir_traceparent_format(weir_http_trace(call->request), traceparent);
+
+    return weir_command_submit(call->orders->commands, call->request, idempotency, values, on_order,
+                               call);
+}
+
+static void post_order(weir_http_request_t *request, void *arg)
+{
+    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
+    weir_idempotency_t idempotency;
+    weir_command_result_t taken;
+    weir_order_input_t input;
+    char why[512];
+    weir_str_t body;
+    call_t *call;
+    int version = weir_version_of(request), n;
+
+    if (version == 0 || !weir_idempotency_read(request, false, &idempotency))
+        return;
+
+    body = weir_json_body(request);
+    if (body.data == NULL)
+        return;
+
+    n = weir_order_read(body, &input, errors, why, sizeof(why));
+    if (n != 0) {
+        weir_answer_wrong_body(request, n, errors, why);
+        return;
+    }
+
+    call = new_call(arg, request, version);
+    memcpy(call->user, input.user, sizeof(call->user));
+    taken = submit_order(call, &idempotency, &input);
+    if (taken == WEIR_COMMAND_TAKEN)
+        return;
+
+    if (taken == WEIR_COMMAND_REFUSED)
+        weir_answer_not_taken(request);
+    free(call);
+}
+
+/* --- GET /orders/{id} ------------------------------------------------------------------------ */
+
+static void on_read(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
+{
+    call_t *call = arg;
+    weir_str_t values[WEIR_ORDER_N_VALUES];
+
+    if (result == NULL) {
+        weir_answer_database_failed(call->request, error, sqlstate);
+    } else if (PQgetisnull(result, row, 1)) {
+        weir_answer_no_such(call->request, "order", str(call->id));
+    } else {
+        for (int i = 0; i < WEIR_ORDER_N_VALUES; i++)
+            values[i] = column(result, row, i + 1);
+        weir_answer(call->request, 200, &weir_order_resource, values, call->version);
+    }
+
+    free(call);
+}
+
+static void get_order(weir_http_request_t *request, void *arg)
+{
+    weir_orders_t *orders = arg;
+    weir_str_t id = weir_http_param(request, 0);
+    char uuid[WEIR_UUID_LEN + 1];
+    call_t *call;
+    int version = weir_version_of(request);
+
+    if (version == 0)
+        return;
+
+    if (weir_uuid_parse(id, uuid) != 0) {
+        weir_answer_no_such(request, "order", id);
+        return;
+    }
+
+    call = new_call(orders, request, version);
+    memcpy(call->id, uuid, sizeof(uuid));
+    if (weir_batch_submit(orders->reads, (const char *[]){uuid}, on_read, call))
+        return;
+
+    weir_answer_not_taken(request);
+    free(call);
+}
+
+/* --- life --------------------------------------------------------------------------------------
+ */
+
+weir_orders_t *weir_orders_new(struct event_base *base, const char *database,
+                               weir_openapi_t *openapi, weir_relay_t *relay)
+{
+    weir_orders_t *orders = calloc(1, sizeof(*orders));
+
+    if (orders == NULL)
+        abort();
+
+    orders->relay = relay;
+    orders->commands_db = weir_db_new(base, database, "orders", NULL, NULL);
+    orders->reads_db = weir_db_new(base, database, "order-reads", NULL, NULL);
+    orders->commands = weir_command_new(orders->commands_db, CREATE, 6, BATCH_MAX, WAITING_MAX,
+                                        COMMANDS_IN_FLIGHT);
+    orders->reads =
+        weir_batch_new(orders->reads_db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
+
+    weir_openapi_route(openapi, &post_operation, post_order, orders);
+    weir_openapi_route(openapi, &get_operation, get_order, orders);
+
+    return orders;
+}
+
+void weir_orders_free(weir_orders_t *orders)
+{
+    if (orders == NULL)
+        return;
+
+    weir_db_free(orders->commands_db);
+    weir_db_free(orders->reads_db);
+    weir_command_free(orders->commands);
+    weir_batch_free(orders->reads);
+    free(orders);
+}

@@ -1,0 +1,37 @@
+/*
+ * Orders over HTTP:
+ *   POST /orders       one row of the set-based command orders_create (sql/functions)
+ *   GET /orders/{id}   one row of the set-based query orders_by_id
+ *
+ * Totals are the server's: prices come from the products at the moment of the
+ * order, in whose items they are kept.
+ */
+#ifndef WEIR_ORDERS_H
+#define WEIR_ORDERS_H
+
+#include "events/events.h"
+#include "shop/openapi.h"
+
+/* What shows an order, and the places of its values; for other calls that answer with one. */
+enum {
+    WEIR_ORDER_ID,
+    WEIR_ORDER_USER,
+    WEIR_ORDER_STATUS,
+    WEIR_ORDER_CURRENCY,
+    WEIR_ORDER_TOTAL,
+    WEIR_ORDER_ITEMS, /* as orders_put() returns them */
+    WEIR_ORDER_CREATED_AT,
+    WEIR_ORDER_N_VALUES
+};
+extern const weir_resource_t weir_order_resource;
+/* The body that weir_order_read() reads. */
+extern const weir_resource_t weir_order_body;
+
+typedef struct weir_orders weir_orders_t;
+
+/* As weir_users_new(). */
+weir_orders_t *weir_orders_new(struct event_base *base, const char *database,
+                               weir_openapi_t *openapi, weir_relay_t *relay);
+void weir_orders_free(weir_orders_t *orders);
+
+#endif
