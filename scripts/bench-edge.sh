@@ -59,12 +59,6 @@ no_doubles() {
     [ -z "$double" ] || fail_usage "$option names \"$double\" twice"
 }
 
-# number OPTION VALUE MIN MAX
-number() {
-    [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
-    fail_usage "$1 is \"$2\"; it must be a number between $3 and $4"
-}
-
 # shellcheck source=scripts/bench-lib.sh
 . scripts/bench-lib.sh
 
@@ -269,14 +263,14 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-number --rounds "$rounds" 1 1000
-number --seconds "$seconds" 1 3600
-number --threads "$threads" 1 64
-number --connections "$connections" "$threads" 1000
+bench_number --rounds "$rounds" 1 1000
+bench_number --seconds "$seconds" 1 3600
+bench_number --threads "$threads" 1 64
+bench_number --connections "$connections" "$threads" 1000
 read -ra sizes <<<"$sizes"
 [ ${#sizes[@]} -gt 0 ] || fail_usage "--sizes is empty; it takes sizes in KiB, such as \"1 16\""
 for size in "${sizes[@]}"; do
-    number --sizes "$size" 1 1000
+    bench_number --sizes "$size" 1 1000
 done
 no_doubles --sizes "${sizes[@]}"
 if [ -n "$only" ]; then

@@ -20,6 +20,12 @@ die() {
     exit 1
 }
 
+# bench_number OPTION VALUE MIN MAX: the script that sources this has fail_usage.
+bench_number() {
+    [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
+    fail_usage "$1 is \"$2\"; it must be a number between $3 and $4"
+}
+
 # --- the folder -------------------------------------------------------------
 
 bench_begin() {
@@ -190,6 +196,11 @@ bench_upstream_requests() {
 # bench_status NAME FIELD: a number of the only zone that weir_status shows.
 bench_status() {
     curl -sS "127.0.0.1:${bench_port[$1]}/weir-status" | jq ".caches[] | $2"
+}
+
+# Whether a contestant follows the stream of invalidations and is in step with it.
+bench_follows() {
+    [ "$(bench_status "$1" '.invalidations | .follower > 0 and .lag_ms >= 0')" = true ]
 }
 
 # bench_get NAME PATH: the response, head in $bench_dir/head.lines, body in

@@ -18,7 +18,7 @@ fi
 
 if [ -n "$sanitize" ]; then scripts/packages.sh sanitize; else scripts/packages.sh test; fi
 echo "test: building"
-make -s module backend unit
+make -s module backend unit bench
 [ -z "$sanitize" ] || make -s SANITIZE=1 unit
 
 # nginx's workers are another user than root: they must reach what they serve.

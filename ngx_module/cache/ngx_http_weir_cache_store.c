@@ -75,6 +75,8 @@ static void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t variant, u_char *data, size_t len, time_t ttl);
+static void ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t variant, ngx_str_t *key, ngx_str_t *value, ngx_str_t *time);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -1199,14 +1201,9 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     u_char *data, size_t len, time_t ttl)
 {
     u_char                         seconds[NGX_TIME_T_LEN];
-    ngx_str_t                      argv[8], key, value, time;
+    ngx_str_t                      argv[5], key, value, time;
     ngx_http_weir_cache_zone_t    *zone;
     ngx_http_weir_redis_command_t  cmd;
-
-    static ngx_str_t  fenced = ngx_string(
-        "local t=redis.call('GET',KEYS[2])"
-        " if t and t~=ARGV[3] then return 0 end"
-        " redis.call('SET',KEYS[1],ARGV[1],'EX',ARGV[2]) return 1");
 
     zone = ctx->conf->zone;
 
@@ -1234,18 +1231,7 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     cmd.log = ctx->request->connection->log;
 
     if (ctx->lease.len) {
-        /* who held the lease too long must not overwrite */
-
-        ngx_str_set(&argv[0], "EVAL");
-        argv[1] = fenced;
-        ngx_str_set(&argv[2], "2");
-        argv[3] = key;
-        argv[4] = ctx->lease_key;
-        argv[5] = value;
-        argv[6] = time;
-        argv[7] = ctx->lease;
-
-        (void) ngx_http_weir_redis_command(zone->redis, &cmd, 8, argv);
+        ngx_http_weir_cache_set_fenced(ctx, variant, &key, &value, &time);
         return;
     }
 
@@ -1256,4 +1242,65 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     argv[4] = time;
 
     (void) ngx_http_weir_redis_command(zone->redis, &cmd, 5, argv);
+}
+
+
+/*
+ * Who held the lease too long must not overwrite: the value goes to a key of
+ * its own, and from there into its place if the lease is still held.  As an
+ * argument of the script a large value would cost Redis several times as much.
+ * A value that never gets to its place is soon dropped.
+ */
+
+static void
+ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t variant, ngx_str_t *key, ngx_str_t *value, ngx_str_t *time)
+{
+    u_char                         *p;
+    ngx_str_t                       argv[8], own;
+    ngx_http_weir_redis_t          *redis;
+    ngx_http_weir_redis_command_t   cmd;
+
+    static ngx_str_t  fenced = ngx_string(
+        "local t=redis.call('GET',KEYS[2])"
+        " if t and t~=ARGV[2] then redis.call('UNLINK',KEYS[3]) return 0 end"
+        " if redis.call('EXPIRE',KEYS[3],ARGV[1])==0 then return 0 end"
+        " redis.call('RENAME',KEYS[3],KEYS[1]) return 1");
+
+    redis = ctx->conf->zone->redis;
+
+    own = ngx_http_weir_cache_redis_key(ctx, "fill", variant);
+
+    p = ngx_pnalloc(ctx->request->pool, own.len + 1 + ctx->lease.len);
+
+    if (own.data == NULL || p == NULL) {
+        return;
+    }
+
+    own.len = ngx_sprintf(p, "%V:%V", &own, &ctx->lease) - p;
+    own.data = p;
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = ctx->request->connection->log;
+
+    ngx_str_set(&argv[0], "SET");
+    argv[1] = own;
+    argv[2] = *value;
+    ngx_str_set(&argv[3], "EX");
+    ngx_str_set(&argv[4], "60");
+
+    if (ngx_http_weir_redis_command(redis, &cmd, 5, argv) != NGX_OK) {
+        return;
+    }
+
+    ngx_str_set(&argv[0], "EVAL");
+    argv[1] = fenced;
+    ngx_str_set(&argv[2], "3");
+    argv[3] = *key;
+    argv[4] = ctx->lease_key;
+    argv[5] = own;
+    argv[6] = *time;
+    argv[7] = ctx->lease;
+
+    (void) ngx_http_weir_redis_command(redis, &cmd, 8, argv);
 }

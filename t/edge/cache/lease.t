@@ -82,6 +82,21 @@ kill 'KILL', children('left'), children('right');
 until_true('an edge answers again', sub { (get('left', '/warm')->{status} // 0) == 200 });
 is get('left', '/soon/hang-2')->{content}, 'answer 2 of /soon/hang-2', 'a holder that died delays others by the lease at most';
 
+# A holder whose lease somebody else has got meanwhile.
+my ($address) = url_of('left', '') =~ m{//(.*)};
+my $late = IO::Socket::INET->new(PeerAddr => $address) // die $!;
+my %before = map { $_ => 1 } @{ redis('KEYS', 'weir:lease:*') };
+my $entries = @{ redis('KEYS', 'weir:cache:*') };
+$late->print("GET /slow-late HTTP/1.1\r\nHost: fleet\r\nConnection: close\r\n\r\n");
+until_true('the upstream is asked', sub { asked('/slow-late') == 1 });
+my ($lease) = grep { !$before{$_} } @{ redis('KEYS', 'weir:lease:*') };
+redis('SET', $lease, 'somebody else', 'PX', 60000);
+is((answers($late))[0]{body}, 'answer 1 of /slow-late', 'a holder that is late answers its client');
+until_true('Redis has got what it wanted to store', sub { redis('INFO', 'commandstats') =~ /cmdstat_unlink/ });
+is scalar(@{ redis('KEYS', 'weir:cache:*') }), $entries, '... but does not store it';
+redis('DEL', $lease);
+is scalar(@{ redis('KEYS', 'weir:fill:*') }), 0, 'nothing is left on the way to its place';
+
 # Redis hangs: each box asks for itself, and nobody waits long.
 kill_process('STOP', 'redis');
 @r = answers(clients(5, '/slow-without'));
