@@ -173,6 +173,15 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
 
     ngx_http_weir_cache_zone_lock(zone);
 
+    for (i = 0; i < sh->nworkers; i++) {
+
+        if (sh->workers[i].pid == ngx_pid) {
+            /* of a dead worker that had the same pid */
+            ngx_http_weir_cache_zone_unpin_all(sh, &sh->workers[i]);
+            sh->workers[i].pid = 0;
+        }
+    }
+
     ngx_http_weir_cache_zone_reap(zone);
 
     for (i = 0; i < sh->nworkers; i++) {
@@ -382,7 +391,6 @@ ngx_int_t
 ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_pool_t *pool, ngx_http_weir_cache_pin_t *pin)
 {
-    uint32_t                     mark, *miss;
     ngx_int_t                    place;
     ngx_http_weir_cache_sh_t    *sh;
     ngx_http_weir_cache_node_t  *node;
@@ -394,16 +402,6 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     node = ngx_http_weir_cache_zone_find(sh, digest);
 
     if (node == NULL) {
-        miss = ngx_http_weir_cache_zone_miss(sh, digest, &mark);
-
-        if ((*miss & 0xffffff00) != mark) {
-            *miss = mark;
-        }
-
-        if ((*miss & 0xff) < 255) {
-            (*miss)++;
-        }
-
         ngx_http_weir_cache_zone_unlock(zone);
         return NGX_DECLINED;
     }
@@ -552,7 +550,8 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 
 /*
  * The entry is filled outside of the mutex, pinned and not yet linked: should
- * this worker be killed meanwhile, the block goes the way of its pins.
+ * this worker be killed meanwhile, the block goes the way of its pins.  When it
+ * can't be pinned it is filled under the mutex.
  */
 
 ngx_int_t
@@ -566,7 +565,7 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     sh = zone->sh;
 
-    if (zone->worker == NULL || len > sh->size / 8) {
+    if (len > ngx_http_weir_cache_zone_largest(zone)) {
         return NGX_DECLINED;
     }
 
@@ -585,20 +584,18 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     place = ngx_http_weir_cache_zone_pin(zone, node);
 
-    if (place == NGX_ERROR) {
-        weir_arena_free(&sh->arena, node);
+    if (place != NGX_ERROR) {
         ngx_http_weir_cache_zone_unlock(zone);
-        return NGX_DECLINED;
     }
-
-    ngx_http_weir_cache_zone_unlock(zone);
 
     ngx_memcpy(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(node->data, data, len);
     node->len = len;
     node->uses = 0;
 
-    ngx_http_weir_cache_zone_lock(zone);
+    if (place != NGX_ERROR) {
+        ngx_http_weir_cache_zone_lock(zone);
+    }
 
     old = ngx_http_weir_cache_zone_find(sh, digest);
 
@@ -607,9 +604,13 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     {
         /* what was on its way from Redis is older than what came meanwhile */
 
+        if (place == NGX_ERROR) {
+            weir_arena_free(&sh->arena, node);
+        }
+
         ngx_http_weir_cache_zone_unlock(zone);
 
-        pin.node = node;
+        pin.node = (place != NGX_ERROR) ? node : NULL;
         pin.place = place;
         ngx_http_weir_cache_zone_release(zone, &pin);
 
@@ -643,11 +644,18 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     ngx_http_weir_cache_zone_unlock(zone);
 
-    pin.node = node;
+    pin.node = (place != NGX_ERROR) ? node : NULL;
     pin.place = place;
     ngx_http_weir_cache_zone_release(zone, &pin);
 
     return NGX_OK;
+}
+
+
+size_t
+ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone)
+{
+    return zone->sh->size / 8;
 }
 
 
@@ -761,6 +769,28 @@ ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh, u_char *digest,
     *mark &= 0xffffff00;
 
     return &sh->misses[n & sh->mask];
+}
+
+
+void
+ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest)
+{
+    uint32_t  mark, *miss;
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    miss = ngx_http_weir_cache_zone_miss(zone->sh, digest, &mark);
+
+    if ((*miss & 0xffffff00) != mark) {
+        *miss = mark;
+    }
+
+    if ((*miss & 0xff) < 255) {
+        (*miss)++;
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
 }
 
 

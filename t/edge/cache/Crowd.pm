@@ -150,6 +150,7 @@ CONF
 }
 
 sub edge_pid { $pid{edge} }
+sub port { $edge }
 
 # The pids of the workers, or of those of one master.
 sub workers {
@@ -237,6 +238,12 @@ sub get { request('GET', @_) }
 # One connection for each request [path, headers], all at once; returns them.
 sub clients { map { my $s = connection() // die $!; print $s bytes_of('GET', @$_); $s } @_ }
 
+# nginx closes a connection only when what goes on in the background has ended.
+sub is_whole {
+    my $end = index $_[0], "\r\n\r\n";
+    return $end >= 0 && substr($_[0], 0, $end) =~ /^Content-Length: (\d+)/mi && length $_[0] >= $end + 4 + $1;
+}
+
 # The whole answers to clients(), in their order.
 sub answers {
     my @sockets = @_;
@@ -247,7 +254,7 @@ sub answers {
         BAIL_OUT($select->count . ' clients have waited in vain') if time > $until;
         for my $s ($select->can_read(1)) {
             my $n = sysread $s, $bytes{$s}, 65536, length $bytes{$s};
-            $select->remove($s) if !$n;
+            $select->remove($s) if !$n || is_whole($bytes{$s});
         }
     }
     return map { parse($bytes{$_}) } @sockets;
