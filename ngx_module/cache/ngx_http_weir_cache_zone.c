@@ -15,6 +15,12 @@
 /* What part of the memory the small queue may take before it gives way. */
 #define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
 
+/*
+ * Look-ups of a key in vain are counted in one of so many places, a power of
+ * two; with a single one two keys could make each other forgotten for ever.
+ */
+#define NGX_HTTP_WEIR_CACHE_MISS_WAYS  8
+
 
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
@@ -35,7 +41,7 @@ static void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
     ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
-static uint32_t *ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh,
+static uint32_t *ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh,
     u_char *digest, uint32_t *mark);
 
 
@@ -755,10 +761,10 @@ ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
 }
 
 
-/* The place that counts look-ups in vain of a key, and the key's mark in it. */
+/* The places that may count look-ups of the key in vain, and its mark in them. */
 
 static uint32_t *
-ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh, u_char *digest,
+ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh, u_char *digest,
     uint32_t *mark)
 {
     uint32_t  n;
@@ -768,7 +774,7 @@ ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh, u_char *digest,
 
     *mark &= 0xffffff00;
 
-    return &sh->misses[n & sh->mask];
+    return &sh->misses[n & sh->mask & ~(NGX_HTTP_WEIR_CACHE_MISS_WAYS - 1)];
 }
 
 
@@ -776,19 +782,25 @@ void
 ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,
     u_char *digest)
 {
-    uint32_t  mark, *miss;
+    uint32_t    mark, *miss, count;
+    ngx_uint_t  i;
 
     ngx_http_weir_cache_zone_lock(zone);
 
-    miss = ngx_http_weir_cache_zone_miss(zone->sh, digest, &mark);
+    miss = ngx_http_weir_cache_zone_misses(zone->sh, digest, &mark);
 
-    if ((*miss & 0xffffff00) != mark) {
-        *miss = mark;
+    /* to the front; the one that was missed longest ago gives way */
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_MISS_WAYS - 1; i++) {
+        if ((miss[i] & 0xffffff00) == mark) {
+            break;
+        }
     }
 
-    if ((*miss & 0xff) < 255) {
-        (*miss)++;
-    }
+    count = (miss[i] & 0xffffff00) == mark ? miss[i] & 0xff : 0;
+
+    ngx_memmove(&miss[1], &miss[0], i * sizeof(uint32_t));
+    miss[0] = mark | ngx_min(count + 1, 255);
 
     ngx_http_weir_cache_zone_unlock(zone);
 }
@@ -797,11 +809,18 @@ ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,
 ngx_uint_t
 ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone, u_char *digest)
 {
-    uint32_t  mark, miss;
+    uint32_t    mark, *miss;
+    ngx_uint_t  i;
 
-    miss = *ngx_http_weir_cache_zone_miss(zone->sh, digest, &mark);
+    miss = ngx_http_weir_cache_zone_misses(zone->sh, digest, &mark);
 
-    return (miss & 0xffffff00) == mark ? miss & 0xff : 0;
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_MISS_WAYS; i++) {
+        if ((miss[i] & 0xffffff00) == mark) {
+            return miss[i] & 0xff;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -26,6 +26,7 @@ END {
     my $status = $?;
     if (!$alone) {
         stop($_, 'TERM') for keys %pid;
+        kill 'TERM', slurp($_) for grep { -s } "$dir/pid", "$dir/pid.oldbin";
         $? = $status;
     }
 }
@@ -61,6 +62,7 @@ sub stop {
     my $child = delete $pid{$name} or return;
     kill $signal, $child;
     waitpid $child, 0;
+    for (1 .. 200) { last if !kill 0, $child; sleep 0.05 }    # a daemon is nobody's child
 }
 
 # --- the upstream ---
@@ -128,7 +130,7 @@ sub configure {
     s/UPSTREAM/127.0.0.1:$upstream/g for $http, $server;
     open my $out, '>', "$dir/nginx.conf" or die $!;
     print $out <<"CONF";
-daemon off;
+daemon @{[$more{daemon} ? 'on' : 'off']};
 pid $dir/pid;
 error_log $dir/logs/error.log info;
 worker_processes $workers;
@@ -168,21 +170,30 @@ sub start_edge {
     $edge = free_port();
     configure($http, $server, %more);
     spawn('edge', [$ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf"]);
+    if ($more{daemon}) {
+        waitpid $pid{edge}, 0;
+        BAIL_OUT('the edge has not started') if $?;
+        until_true('the edge runs', sub { $pid{edge} = 0 + slurp("$dir/pid") });
+    }
     until_true('the edge listens', sub {
         BAIL_OUT('the edge has not started') if waitpid($pid{edge}, POSIX::WNOHANG) > 0;
         connection();
     });
 }
 
-# With another configuration when there are arguments; returns when new workers
-# serve.  The old ones may be there yet.
+# What nginx says about a configuration that it refuses; must not run beside it.
+sub refusal {
+    configure(@_);
+    my $said = `$ENV{TEST_NGINX_BINARY} -t -e $dir/logs/refused.log -p $dir -c $dir/nginx.conf 2>&1`;
+    return $? ? $said : "accepted: $said";
+}
+
+# With another configuration; returns when the old workers are gone.
 sub reload {
     my %old = map { $_ => 1 } workers();
-    configure(@_) if @_;
+    configure(@_);
     kill 'HUP', $pid{edge};
-    until_true('new workers are there', sub { grep { !$old{$_} } workers() });
-    until_true('a new worker answers', sub { my $p = get('/stub'); $p->{status} == 200 && !grep { $old{$_} && slurp("/proc/$_/cmdline") !~ /shutting down/ } workers() });
-    return keys %old;
+    until_true('there are none but new workers', sub { my @now = workers(); @now && !grep { $old{$_} } @now });
 }
 
 # What the probe says of a zone; arguments as the probe takes them.
