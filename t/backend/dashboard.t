@@ -120,7 +120,8 @@ subtest 'the day is that of the order, in UTC' => sub {
     my @days = map { $_->{day} } @{ $s->get('/dashboard/daily-orders')->{json}{days} };
     is_deeply \@days, [reverse sort @days], 'the newest first';
 
-    $s->psql("INSERT INTO daily_order_stats SELECT date '2020-01-01' + g, 'CHF', 1, 1, 1 FROM generate_series(1, 100) g");
+    $s->psql("INSERT INTO daily_order_stats SELECT date '2020-01-01' + g, 'CHF', 1, 1, 1 FROM generate_series(1, 100) g;"
+        . ' DELETE FROM upserts WHERE n = (SELECT max(n) FROM upserts)'); # this one
     my %days = map { $_->{day} => 1 } @{ $s->get('/dashboard/daily-orders')->{json}{days} };
     is scalar(keys %days), 90, 'and not more than ninety days';
     $s->psql("DELETE FROM daily_order_stats WHERE currency = 'CHF'");
