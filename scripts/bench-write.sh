@@ -179,6 +179,17 @@ load() {
     [ -n "$loaded" ] || die "wrk printed no result" "$out"
 }
 
+# paced_load KIND PORT SECONDS RATE: load at a rate. A connection's turn is its pause and the answer's time,
+# which a second of the same load tells.
+paced_load() {
+    local pause=$((connections * 1000 / $4)) had
+    [ "$pause" -ge 1 ] || pause=1
+    load "$1" "$2" 1 "$pause"
+    had=$(jq .per_second <<<"$loaded")
+    pause=$((pause + connections * 1000 / $4 - connections * 1000 / (had > 0 ? had : 1)))
+    load "$1" "$2" "$3" $((pause > 1 ? pause : 1))
+}
+
 # measure_api WHO PORT KIND ROUND
 measure_api() {
     local before after
@@ -227,19 +238,17 @@ measure_events() {
 
 # From the begin of the command's transaction to the begin of the effect: more than commit to handler.
 measure_latency() {
-    local pause
+    local begin
     ctl groups resume analytics >/dev/null
-    load signup "$edge_port" 1 $((connections * 1000 / 500))
-    sql "TRUNCATE analytics_events" >/dev/null
-    pause=$((connections * 1000 / 500))
-    load signup "$edge_port" "$seconds" "$pause"
+    begin=$(sql "SELECT clock_timestamp()")
+    paced_load signup "$edge_port" "$seconds" 500
     wait_until 60 analytics_is_through || die "analytics does not get through within 60 s"
     record "$(sql "SELECT json_build_object('kind', 'latency', 'round', $1,
             'per_second', round(count(*) / extract(epoch FROM max(occurred_at) - min(occurred_at))),
             'p50_ms', round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::numeric, 2),
             'p99_ms', round((percentile_cont(0.99) WITHIN GROUP (ORDER BY ms))::numeric, 2))
         FROM (SELECT occurred_at, extract(epoch FROM handled_at - occurred_at) * 1000 AS ms
-              FROM analytics_events) m")"
+              FROM analytics_events WHERE occurred_at >= '$begin') m")"
     ctl groups pause --all >/dev/null
 }
 
@@ -248,8 +257,7 @@ measure_half() {
     local rate wanted
     rate=$(jq -s 'map(select(.kind == "signup" and .who == "api").per_second) | sort | .[length / 2 | floor]' "$bench_run/measured")
     wanted=$((${rate%.*} / 2))
-    # wrk's connections answer within a few ms: that is part of the pause.
-    load signup "$edge_port" "$seconds" $((connections * 1000 / wanted > 3 ? connections * 1000 / wanted - 3 : 1))
+    paced_load signup "$edge_port" "$seconds" "$wanted"
     record "$(jq -c ". + {kind: \"half\", round: $1, wanted: $wanted}" <<<"$loaded")"
 }
 
