@@ -1,13 +1,16 @@
 // needs: backend/db/session.c backend/db/pipeline.c backend/db/batch.c backend/log/log.c common/problem.c common/random.c
+//
+// Needs a PostgreSQL of its own: WEIR_TEST_DATABASE is its connection string. Without it
+// all is skipped; t/backend/session.t starts one and runs this.
 #include "db/batch.h"
 #include "log/log.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
