@@ -238,6 +238,28 @@ sub stop_postgres {
     return $self->_stop('postgres', ($how // 'fast') eq 'immediate' ? 'QUIT' : 'INT');
 }
 
+# Kills the server with all its processes, as when the machine loses it: kill -9 of the postmaster
+# alone leaves its children to finish what they do.
+sub kill_postgres {
+    my ($self) = @_;
+    my $pid = $self->{proc}{postgres};
+    my @children = _children($pid);
+    kill 'KILL', $pid, @children;
+    wait_for('the end of postgres', sub { $self->_ended('postgres') });
+    wait_for('the end of its children', sub { !grep { -d "/proc/$_" } @children });
+    return delete $self->{status}{postgres};
+}
+
+sub _children {
+    my ($parent) = @_;
+    my @children;
+    for my $file (glob '/proc/[0-9]*/stat') {
+        my ($pid, $ppid) = slurp($file) =~ /^(\d+) \(.*\) \S (\d+)/s or next;
+        push @children, $pid if $ppid == $parent;
+    }
+    return @children;
+}
+
 sub database { my ($self) = @_; return "host=$self->{dir}/pg dbname=weir user=weir" }
 
 sub _psql {
@@ -288,6 +310,10 @@ sub start_redis {
 # Nothing is saved: after this Redis starts empty.
 sub stop_redis { my ($self) = @_; return $self->_stop('redis', 'TERM') }
 sub kill_redis { my ($self) = @_; return $self->_stop('redis', 'KILL') }
+
+# Stops a process in its tracks, as a network that stalls does to its peers, and lets it go on.
+sub freeze { my ($self, $name) = @_; return $self->_signal($name, 'STOP') }
+sub thaw   { my ($self, $name) = @_; return $self->_signal($name, 'CONT') }
 
 # Runs redis-cli and returns its output.
 sub redis {
