@@ -1,0 +1,33 @@
+/*
+ * Whether clients of one release's API can live with the next one's: compares
+ * two OpenAPI documents, as GET /openapi.json gives them for the same version.
+ * Representations evolve by addition only:
+ *
+ *   refused   a path, method, answer or schema that is gone; a field that is gone
+ *             (or renamed, which is the same to a client) or has another type,
+ *             format or kind of elements; a field of an answer that may be missing
+ *             now; a field or parameter that a request must have now; a limit of a
+ *             request's value that is tighter
+ *   passes    whatever is new; "deprecated"; texts
+ *
+ * What references lead to is compared, not their names.  Only references into the same
+ * document ("#/…") are followed.  A change within allOf, anyOf, oneOf or not is refused
+ * without looking what it means.  Plain C over jansson.
+ */
+#ifndef WEIR_SCHEMA_H
+#define WEIR_SCHEMA_H
+
+#include <stdio.h>
+
+#define WEIR_SCHEMA_COMPATIBLE 0
+#define WEIR_SCHEMA_REFUSED 1
+#define WEIR_SCHEMA_UNREADABLE 2
+
+/*
+ * Compares the documents of two files, and writes a line for each change that it found
+ * ("refused: …", "added: …") and a last one with the verdict; or, for files that cannot be
+ * compared, why.  Returns one of the above, fit to exit with.
+ */
+int weir_schema_check(const char *old_path, const char *new_path, FILE *out);
+
+#endif
