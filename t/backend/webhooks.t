@@ -57,8 +57,6 @@ subtest 'signatures' => sub {
     is(scalar said_in('api', qr/^a webhook is refused/), 21, 'each is logged') or diag scalar said_in('api', qr/^a webhook is refused/);
 
     is(verdict($p->webhook($m, time => time - 200)), '202 unknown', 'two hundred seconds are within the tolerance');
-    my $right = $p->webhook($m, id => 'several', signature => undef, headers => { 'webhook-signature' => undef });
-    is($right->{status}, 401, 'none at all');
 };
 
 subtest 'a key is changed' => sub {
