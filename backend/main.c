@@ -7,6 +7,7 @@
  *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
  */
 #include "config/config.h"
+#include "db/batch.h"
 #include "db/migrate.h"
 #include "events/events.h"
 #include "http/http.h"
@@ -214,7 +215,10 @@ static int run(app_t *app, int bits, const char *role)
         .retry_attempts = app->config.retry_attempts,
         .retry_base_ms = app->config.retry_base,
         .retry_max_ms = app->config.retry_max,
+        .stream_limit = app->config.stream_limit,
+        .outbox_keep_s = app->config.outbox_keep,
     };
+    weir_batch_ceiling((int)app->config.batch_max);
     app->shop = weir_shop_new(app->base, &app->config);
     app->limit = evtimer_new(app->base, on_limit, app);
     term = evsignal_new(app->base, SIGTERM, on_signal, app);

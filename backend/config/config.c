@@ -34,6 +34,7 @@ static const char *set_groups(void *field, const char *value, const setting_t *k
 static const char *set_level(void *field, const char *value, const setting_t *key);
 static const char *set_count(void *field, const char *value, const setting_t *key);
 static const char *set_time(void *field, const char *value, const setting_t *key);
+static const char *set_seconds(void *field, const char *value, const setting_t *key);
 static const char *set_size(void *field, const char *value, const setting_t *key);
 
 #define FIELD(name) offsetof(weir_config_t, name)
@@ -68,6 +69,11 @@ static const setting_t keys[] = {
      "a time from 1ms to 60m with its unit: ms, s or m"},
     {"retry_max", set_time, FIELD(retry_max), "30s", 1, 86400000,
      "a time from 1ms to 1440m with its unit: ms, s or m"},
+    {"batch_max", set_count, FIELD(batch_max), "256", 1, 256, "a number from 1 to 256"},
+    {"stream_limit", set_count, FIELD(stream_limit), "100000", 100, 10000000,
+     "a number from 100 to 10000000"},
+    {"outbox_keep", set_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
+     "a time from 1s to 3650d with its unit: s, m, h or d"},
     {"groups", set_groups, FIELD(groups), "all", 1, 1024,
      "\"all\", or names of consumer groups with commas between them"},
 };
@@ -212,25 +218,41 @@ static const char *set_count(void *field, const char *value, const setting_t *ke
     return NULL;
 }
 
-static const char *set_time(void *field, const char *value, const setting_t *key)
+typedef struct {
+    const char *name; /* NULL ends a list */
+    unsigned long size;
+} unit_t;
+
+static const char *set_with_unit(void *field, const char *value, const setting_t *key,
+                                 const unit_t *units)
 {
-    static const struct {
-        const char *name;
-        unsigned long ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
     unsigned long n;
     const char *end = read_digits(value, &n);
 
-    for (size_t i = 0; end != NULL && i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcmp(end, units[i].name) != 0)
+    for (; end != NULL && units->name != NULL; units++) {
+        if (strcmp(end, units->name) != 0)
             continue;
-        if (n > key->max / units[i].ms || n * units[i].ms < key->min)
+        if (n > key->max / units->size || n * units->size < key->min)
             return key->allowed;
-        *(unsigned *)field = (unsigned)(n * units[i].ms);
+        *(unsigned *)field = (unsigned)(n * units->size);
         return NULL;
     }
 
     return key->allowed;
+}
+
+static const char *set_time(void *field, const char *value, const setting_t *key)
+{
+    static const unit_t ms[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {NULL, 0}};
+
+    return set_with_unit(field, value, key, ms);
+}
+
+static const char *set_seconds(void *field, const char *value, const setting_t *key)
+{
+    static const unit_t s[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0}};
+
+    return set_with_unit(field, value, key, s);
 }
 
 static const char *set_size(void *field, const char *value, const setting_t *key)
@@ -483,7 +505,7 @@ void weir_config_free(weir_config_t *config)
     for (size_t i = 0; i < N_KEYS; i++) {
         free(config->origins->of[i].value);
         if (keys[i].set != set_level && keys[i].set != set_count && keys[i].set != set_time &&
-            keys[i].set != set_size)
+            keys[i].set != set_seconds && keys[i].set != set_size)
             free(*(char **)((char *)config + keys[i].offset));
     }
 

@@ -30,9 +30,12 @@ typedef struct {
     weir_log_level_t log_level;
     size_t body_limit; /* bytes */
     unsigned retry_attempts;
-    unsigned retry_base; /* ms */
-    unsigned retry_max;  /* ms */
-    char *groups;        /* names with commas between them */
+    unsigned retry_base;   /* ms */
+    unsigned retry_max;    /* ms */
+    unsigned batch_max;    /* requests */
+    unsigned stream_limit; /* entries */
+    unsigned outbox_keep;  /* s */
+    char *groups;          /* names with commas between them */
 
     struct weir_config_origins *origins; /* where each value came from */
 } weir_config_t;

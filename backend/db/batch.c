@@ -9,6 +9,7 @@
 #include "db/batch.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,6 +230,14 @@ static bool send_group(group_t *group)
     return true;
 }
 
+static int ceiling = INT_MAX;
+
+void weir_batch_ceiling(int max)
+{
+    assert(max > 0);
+    ceiling = max;
+}
+
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight)
 {
@@ -238,7 +247,7 @@ weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max,
     batch->db = db;
     batch->sql = sql;
     batch->width = width;
-    batch->max = max;
+    batch->max = max < ceiling ? max : ceiling;
     batch->limit = limit;
     batch->in_flight = in_flight;
     batch->tail = &batch->head;

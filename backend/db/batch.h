@@ -35,6 +35,11 @@ typedef void (*weir_batch_cb)(PGresult *result, int row, const char *error, cons
  */
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight);
+/*
+ * A ceiling of max for the batches that are made after this call, in all the process; without it
+ * there is none.
+ */
+void weir_batch_ceiling(int max);
 /* After weir_db_free() of its session, which has called whatever was under way. */
 void weir_batch_free(weir_batch_t *batch);
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define FILE_MAX_BYTES 1048576
 
@@ -145,6 +146,69 @@ static bool run_file(job_t *job, const char *folder, const char *name)
     return ok;
 }
 
+/*
+ * Drops the function's every form that nothing hangs on.  A trigger's function
+ * and the like stay: CREATE OR REPLACE has to do for them.
+ */
+static bool drop_function(job_t *job, const char *file, const char *name, size_t len)
+{
+    static const char format[] =
+        "DO $drop$ DECLARE f regprocedure; BEGIN "
+        "FOR f IN SELECT p.oid FROM pg_proc p "
+        " WHERE p.proname = %s AND p.pronamespace = current_schema()::regnamespace"
+        " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_proc'::regclass"
+        "                 AND d.refobjid = p.oid) "
+        "LOOP EXECUTE 'DROP FUNCTION ' || f; END LOOP; END $drop$";
+    char sql[sizeof(format) + 160];
+    char *quoted = PQescapeLiteral(job->conn, name, len);
+    bool ok;
+
+    if (quoted == NULL)
+        return fail(job, "%s: %s", file, PQerrorMessage(job->conn));
+
+    snprintf(sql, sizeof(sql), format, quoted);
+    PQfreemem(quoted);
+    ok = run(job, file, sql);
+
+    return ok;
+}
+
+/* Drops what the file is about to define. */
+static bool drop_functions(job_t *job, const char *folder, const char *file)
+{
+    static const char create[] = "CREATE OR REPLACE FUNCTION ";
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+    char path[PATH_MAX + 256];
+    char *text;
+    bool ok = true;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, file);
+    text = read_text(job, path);
+    if (text == NULL)
+        return false;
+
+    for (const char *p = text; ok && p != NULL; p = strchr(p, '\n')) {
+        const char *name;
+        size_t len;
+
+        p += *p == '\n';
+        if (strncasecmp(p, create, sizeof(create) - 1) != 0)
+            continue;
+        name = p + sizeof(create) - 1;
+        len = strspn(name, letters);
+        if (len == 0 || len >= 64 || name[len] != '(')
+            ok = fail(job,
+                      "%s: a function's name must be 1 to 63 of a-z, 0-9 and _, with \"(\" "
+                      "behind it: \"%.40s\"",
+                      path, p);
+        else
+            ok = drop_function(job, path, name, len);
+    }
+    free(text);
+
+    return ok;
+}
+
 /* NNN of NNN_name.sql, -1 if the name is no such. */
 static long number_of(const char *name)
 {
@@ -253,6 +317,8 @@ static bool create_functions(job_t *job, const char *folder)
         return false;
 
     ok = run(job, folder, "BEGIN; SET LOCAL check_function_bodies = off");
+    for (int i = 0; ok && i < n; i++)
+        ok = drop_functions(job, folder, files[i]->d_name);
     for (int i = 0; ok && i < n; i++)
         ok = run_file(job, folder, files[i]->d_name);
     ok = ok && run(job, folder, "SET LOCAL check_function_bodies = on");

@@ -5,6 +5,13 @@
  * transaction and on every call: functions are code, not state, so the files
  * must be fit to be run again (CREATE OR REPLACE, DROP … IF EXISTS).
  *
+ * CREATE OR REPLACE can change neither a result's type nor a parameter's name,
+ * and with other parameters it makes a second function beside the first.  So
+ * the functions that the files define ("CREATE OR REPLACE FUNCTION name(" at a
+ * line's start), with whatever parameters they have in the database, are dropped
+ * first, in the same transaction.  A function that something else hangs on (a
+ * trigger, an index, a default) stays and is replaced; no other one is touched.
+ *
  * An advisory lock keeps two of them apart.  Blocking; not for the event loop.
  */
 #ifndef WEIR_MIGRATE_H

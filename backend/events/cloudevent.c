@@ -40,9 +40,37 @@ static void event_out(out_t *o, const weir_cloudevent_t *e)
     member(o, ",\"time\":", e->time);
     if (e->traceparent != NULL)
         member(o, ",\"traceparent\":", e->traceparent);
+    if (e->causation != NULL)
+        member(o, ",\"causationid\":", e->causation);
+    member(o, ",\"correlationid\":", e->correlation);
+    raw(o, ",\"schemaversion\":");
+    raw(o, e->schema_version);
+    if (e->for_group != NULL)
+        member(o, ",\"forgroup\":", e->for_group);
     raw(o, ",\"datacontenttype\":\"application/json\",\"data\":");
     raw(o, e->data);
     raw(o, "}");
+}
+
+static const char *value_or_null(const PGresult *rows, int row, int column)
+{
+    return PQgetisnull(rows, row, column) ? NULL : PQgetvalue(rows, row, column);
+}
+
+weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row)
+{
+    return (weir_cloudevent_t){
+        .id = PQgetvalue(rows, row, 2),
+        .type = PQgetvalue(rows, row, 3),
+        .aggregate = PQgetvalue(rows, row, 4),
+        .data = PQgetvalue(rows, row, 5),
+        .traceparent = value_or_null(rows, row, 6),
+        .time = PQgetvalue(rows, row, 7),
+        .causation = value_or_null(rows, row, 8),
+        .correlation = PQgetvalue(rows, row, 9),
+        .schema_version = PQgetvalue(rows, row, 10),
+        .for_group = value_or_null(rows, row, 11),
+    };
 }
 
 char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len)
@@ -68,10 +96,13 @@ json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
     json_t *data = NULL;
 
     memset(event, 0, sizeof(*event));
+    event->schema_version = 1;
     if (root == NULL ||
-        json_unpack(root, "{s:s,s:s,s:s,s:s,s:o,s?s}", "id", &event->id, "type", &event->type,
-                    "subject", &event->aggregate, "time", &event->time, "data", &data,
-                    "traceparent", &event->traceparent) != 0 ||
+        json_unpack(root, "{s:s,s:s,s:s,s:s,s:o,s?s,s?s,s?s,s?i,s?s}", "id", &event->id, "type",
+                    &event->type, "subject", &event->aggregate, "time", &event->time, "data", &data,
+                    "traceparent", &event->traceparent, "causationid", &event->causation,
+                    "correlationid", &event->correlation, "schemaversion", &event->schema_version,
+                    "forgroup", &event->for_group) != 0 ||
         !json_is_object(data)) {
         json_decref(root);
         return NULL;

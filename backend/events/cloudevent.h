@@ -1,11 +1,14 @@
 /*
  * Events on the wire: CloudEvents 1.0 in JSON (cloudevents.io, JSON event format 1.0.2), with the
- * distributed tracing extension.
+ * distributed tracing and the correlation extension (causationid, correlationid), and two of our
+ * own: schemaversion, a number, and forgroup, the only group that shall handle the event.
  */
 #ifndef WEIR_CLOUDEVENT_H
 #define WEIR_CLOUDEVENT_H
 
 #include "events/events.h"
+
+#include <libpq-fe.h>
 
 #define WEIR_CLOUDEVENT_SOURCE "weir/shop"
 
@@ -17,7 +20,17 @@ typedef struct {
     const char *time;        /* RFC 3339 */
     const char *traceparent; /* or NULL */
     const char *data;
+    const char *causation;      /* UUID of the event that this one was emitted for, or NULL */
+    const char *correlation;    /* UUID of the chain's first event */
+    const char *schema_version; /* of data: a number */
+    const char *for_group;      /* the only group to handle it, or NULL */
 } weir_cloudevent_t;
+
+/*
+ * A row of relay_take(), relay_read() or worker_read(); the strings live as long as rows.  Its
+ * first columns are partition and position.
+ */
+weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row);
 
 /* The event as JSON text, to be freed by the caller; its length in *len. */
 char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len);

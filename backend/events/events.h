@@ -29,6 +29,7 @@ typedef struct {
     unsigned retry_base_ms;  /* back-off before the second attempt; doubles each time */
     unsigned retry_max_ms;   /* its ceiling; the wait is random below (full jitter) */
     unsigned stream_limit;   /* entries of one stream at which the relay pauses; 0: 100000 */
+    unsigned outbox_keep_s;  /* least age of handled events that the relay forgets; 0: none */
 } weir_events_settings_t;
 
 /* Comes once, from the event loop, when the stopped thing is gone. */
@@ -65,6 +66,10 @@ typedef struct {
     const char *traceparent; /* or NULL */
     const char *trace_id;    /* of traceparent, for the log, or NULL */
     const json_t *data;      /* an object */
+    int schema_version;      /* of data, counted for each type */
+    const char *causation;   /* id of the event for which this one was emitted, or NULL */
+    const char *correlation; /* id of the first event of that chain, or NULL when it is not known */
+    const char *for_group;   /* the only group that handles it, or NULL */
 } weir_event_t;
 
 /* An event in the hands of an external handler. */

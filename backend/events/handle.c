@@ -146,8 +146,7 @@ static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
     weir_group_t *g = l->group;
 
     /* A lease that may have run out waits for the heartbeat. */
-    while (l->asked == 0 && g->handling < g->consumer.concurrency &&
-           now < g->worker->leased_until) {
+    while (l->asked == 0 && g->handling < g->consumer.concurrency && now < l->until) {
         weir_item_t *item;
         uint64_t call, wait;
 
@@ -374,7 +373,7 @@ static void batch_events(weir_lease_t *l, uint64_t now)
 
 void weir_handle_run(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
-    bool takes = !l->closing && l->group->worker->stopped == NULL;
+    bool takes = !l->closing && !l->group->paused && l->group->worker->stopped == NULL;
 
     if (takes && l->group->consumer.handle != NULL)
         run_handlers(l, now, next);

@@ -133,14 +133,7 @@ void weir_outlet_publish(weir_outlet_t *p, PGresult *res, int from, int to)
     size_t n = 0;
 
     for (int i = from; i < to && n < READ_MAX; i++, n++) {
-        weir_cloudevent_t e = {
-            .id = PQgetvalue(res, i, 2),
-            .type = PQgetvalue(res, i, 3),
-            .aggregate = PQgetvalue(res, i, 4),
-            .data = PQgetvalue(res, i, 5),
-            .traceparent = PQgetisnull(res, i, 6) ? NULL : PQgetvalue(res, i, 6),
-            .time = PQgetvalue(res, i, 7),
-        };
+        weir_cloudevent_t e = weir_cloudevent_of_row(res, i);
 
         entries[n].position = strtoll(PQgetvalue(res, i, 1), NULL, 10);
         entries[n].json = weir_cloudevent_json(&e, &entries[n].len);

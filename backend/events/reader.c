@@ -9,7 +9,7 @@
  *
  * Positions have no gaps.  When one is missing (a read of an earlier owner that was still
  * waiting took it, somebody deleted an entry) it is fetched from the outbox, at once when a later
- * one comes, else when two heartbeats have passed.
+ * one comes, else when a few heartbeats have passed.
  */
 #include "events/worker_private.h"
 
@@ -23,6 +23,7 @@
 #include <string.h>
 
 #define CONSUMER "weir"
+#define STALLED_BEATS 4
 
 /*
  * KEYS[1] stream, ARGV[1] group, ARGV[2] ID of the last handled entry, ARGV[3] consumer.
@@ -53,10 +54,13 @@ static bool is_active(const weir_lease_t *l)
 
 /* --- into the queue ------------------------------------------------------------ */
 
-static bool wants_type(const weir_consumer_t *consumer, const char *type)
+/* As consume() sees it, too. */
+static bool wants(const weir_consumer_t *consumer, const weir_event_t *event)
 {
+    if (event->for_group != NULL && strcmp(event->for_group, consumer->group) != 0)
+        return false;
     for (const char *const *t = consumer->types; *t != NULL; t++) {
-        if (strcmp(*t, type) == 0)
+        if (strcmp(*t, event->type) == 0)
             return true;
     }
     return false;
@@ -85,7 +89,7 @@ static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char
     d->readable = d->root != NULL;
     /* What cannot be read is nobody's next event. */
     snprintf(alone, sizeof(alone), "%" PRId64, position);
-    d->wanted = !d->readable || wants_type(consumer, d->event.type);
+    d->wanted = !d->readable || wants(consumer, &d->event);
     result = weir_queue_add(l->queue, position, d->readable ? d->event.aggregate : alone, d);
     if (result != WEIR_QUEUE_ADDED) {
         weir_delivery_free(d);
@@ -109,14 +113,7 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
         l->hold = weir_now_ms() + WEIR_BLOCK;
     } else if (is_active(l)) {
         for (int i = 0; i < PQntuples(res); i++) {
-            weir_cloudevent_t e = {
-                .id = PQgetvalue(res, i, 2),
-                .type = PQgetvalue(res, i, 3),
-                .aggregate = PQgetvalue(res, i, 4),
-                .data = PQgetvalue(res, i, 5),
-                .traceparent = PQgetisnull(res, i, 6) ? NULL : PQgetvalue(res, i, 6),
-                .time = PQgetvalue(res, i, 7),
-            };
+            weir_cloudevent_t e = weir_cloudevent_of_row(res, i);
             size_t len;
             char *json = weir_cloudevent_json(&e, &len);
 
@@ -168,9 +165,11 @@ void weir_reader_beat(weir_lease_t *l, int64_t newest)
     if (newest > l->newest)
         l->newest = newest;
     unseen = weir_queue_unseen(l->queue);
-    l->stalled = unseen <= newest && unseen == l->stalled_at && has_room(l) ? l->stalled + 1 : 0;
+    l->stalled = unseen <= newest && unseen == l->stalled_at && has_room(l) && !l->group->paused
+                     ? l->stalled + 1
+                     : 0;
     l->stalled_at = unseen;
-    if (l->stalled >= 2 && l->gap_to == 0) {
+    if (l->stalled >= STALLED_BEATS && l->gap_to == 0) {
         l->gap_to = newest;
         weir_group_wake(l->group);
     }
@@ -333,6 +332,8 @@ void weir_reader_run(weir_group_t *g)
     uint64_t now = weir_now_ms();
     bool missing = false; /* a stream that could be read is not in the read */
 
+    if (g->paused)
+        return;
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         weir_lease_t *l = g->leases[i];
         int64_t from;

@@ -25,6 +25,9 @@
  *   ahead      its last ID is beyond the database's last position, because the database was
  *              restored from a backup: nothing is taken or published until the operator decides
  *
+ * Events that all groups have handled are history, for replays, until they are outbox_keep_s old;
+ * then the relay deletes them, a few at a time.
+ *
  * A stream that was emptied starts again behind what all groups have handled, not at the beginning
  * of history.  Streams are trimmed behind the same mark.
  */
@@ -47,6 +50,9 @@
 #define ACTIVE_FOR 1000 /* after the last event */
 #define TICK 1000       /* look at Redis's streams, trim them */
 #define LOCK_RETRY 300
+#define HOUSEKEEPING 60000    /* when nothing was old enough; less when little is kept */
+#define HOUSEKEEPING_MORE 100 /* after a batch */
+#define EXPIRE_MAX 250        /* events of one partition in a batch */
 
 static void arm(struct event *timer, unsigned ms)
 {
@@ -57,7 +63,7 @@ static void arm(struct event *timer, unsigned ms)
 
 bool weir_relay_stopping(weir_relay_t *r)
 {
-    bool busy = r->taking;
+    bool busy = r->taking || r->expiring;
 
     if (r->stopped == NULL)
         return false;
@@ -272,6 +278,45 @@ static void on_redis(weir_redis_t *redis, bool up, void *arg)
         ask_state(r);
 }
 
+/* --- history ---------------------------------------------------------------- */
+
+static void plan_housekeeping(weir_relay_t *r, bool more)
+{
+    unsigned idle = r->keep_s < HOUSEKEEPING / 500 ? r->keep_s * 500 : HOUSEKEEPING;
+
+    if (r->keep_s > 0)
+        arm(r->housekeeping, more ? HOUSEKEEPING_MORE : idle);
+}
+
+static void on_expired(PGresult *res, const char *error, const char *sqlstate, void *arg)
+{
+    weir_relay_t *r = arg;
+
+    r->expiring = false;
+    if (error != NULL && strcmp(sqlstate, "08006") != 0)
+        weir_log(WEIR_LOG_ERROR, NULL, "relay cannot delete old events, trying again later",
+                 "{s:s,s:s}", "error", error, "sqlstate", sqlstate);
+    if (weir_relay_stopping(r))
+        return;
+    plan_housekeeping(r, error == NULL && strcmp(PQgetvalue(res, 0, 0), "0") != 0);
+}
+
+static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
+{
+    static const char sql[] = "SELECT outbox_expire($1::int, $2::int)";
+    weir_relay_t *r = arg;
+    char keep[12], limit[12];
+
+    (void)fd;
+    (void)what;
+    snprintf(keep, sizeof(keep), "%u", r->keep_s);
+    snprintf(limit, sizeof(limit), "%d", EXPIRE_MAX);
+    if (r->leads && r->stopped == NULL)
+        r->expiring = weir_db_query(r->db, sql, 2, (const char *[]){keep, limit}, on_expired, r);
+    if (!r->expiring)
+        plan_housekeeping(r, false);
+}
+
 /* --- start and stop ------------------------------------------------------------ */
 
 static void free_relay(weir_relay_t *r)
@@ -283,6 +328,7 @@ static void free_relay(weir_relay_t *r)
     event_free(r->poll);
     event_free(r->tick);
     event_free(r->lock_retry);
+    event_free(r->housekeeping);
     event_free(r->gone);
     free(r);
 }
@@ -312,6 +358,7 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
     r->poll = evtimer_new(base, on_poll, r);
     r->tick = evtimer_new(base, on_tick, r);
     r->lock_retry = evtimer_new(base, on_lock_retry, r);
+    r->housekeeping = evtimer_new(base, on_housekeeping, r);
     r->gone = evtimer_new(base, on_gone, r);
     r->redis = weir_redis_new(base, settings->redis, "relay", on_redis, r, error, error_size);
     if (r->redis == NULL) {
@@ -319,6 +366,8 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
         return NULL;
     }
     r->db = weir_db_new(base, settings->database, "relay", on_db, r);
+    r->keep_s = settings->outbox_keep_s;
+    plan_housekeeping(r, false);
     arm(r->tick, TICK);
     return r;
 }

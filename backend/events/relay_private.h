@@ -42,14 +42,17 @@ struct weir_relay {
     weir_db_t *db;
     weir_redis_t *redis;
     int64_t stream_limit;
+    unsigned keep_s; /* 0: for ever */
     struct event *poll;
     struct event *tick;
     struct event *lock_retry;
+    struct event *housekeeping;
     struct event *gone;
     bool locked;    /* this session has the lock */
     bool leads;     /* and knows the positions */
     bool waits;     /* the log knows that another one leads */
     bool asking;    /* relay_state() is under way */
+    bool expiring;  /* outbox_expire() is under way */
     bool taking;    /* relay_take() is under way */
     bool woken;     /* while taking */
     bool congested; /* an outlet waits for Redis */

@@ -7,6 +7,9 @@
  * locks the lease's row and checks the epoch (a fence): a worker that was stopped in its tracks and
  * comes back late cannot commit.
  *
+ * A group that an operator has paused (paused_groups) keeps its leases: each heartbeat tells, and
+ * nothing more is taken until it goes on.
+ *
  * Whether an event was handled stands in PostgreSQL too, committed together with its effects.
  * Redis's pending lists and acknowledgements are for people to look at.
  *
@@ -26,7 +29,7 @@
 #include <unistd.h>
 
 /* ms */
-#define BEAT 1000
+#define BEAT 500 /* a pause is known within it */
 #define TTL 4000 /* of a lease */
 
 /* --- leases ---------------------------------------------------------------------------- */
@@ -201,6 +204,14 @@ static weir_group_t *group_named(weir_worker_t *w, const char *name)
     return NULL;
 }
 
+static void set_paused(weir_group_t *g, bool paused)
+{
+    if (g->paused != paused)
+        weir_log(WEIR_LOG_INFO, NULL, paused ? "group is paused" : "group goes on", "{s:s}",
+                 "group", g->consumer.group);
+    g->paused = paused;
+}
+
 static void on_stepped(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
     weir_worker_t *w = arg;
@@ -211,8 +222,6 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
         stop_when_idle(w);
         return;
     }
-    if (error == NULL)
-        w->leased_until = w->asked + TTL;
     if (error != NULL) {
         if (strcmp(sqlstate, "08006") != 0)
             weir_log(WEIR_LOG_ERROR, NULL, "worker cannot renew its leases", "{s:s}", "error",
@@ -233,6 +242,7 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
                 partition >= WEIR_PARTITIONS_MAX)
                 continue;
             owned[partition] = true;
+            set_paused(g, *PQgetvalue(res, row, 6) == 't');
             l = g->leases[partition];
             if (l != NULL && l->epoch != epoch) {
                 weir_lease_lost(l, "its lease had expired");
@@ -244,6 +254,9 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
                 l->closing = true;
             else
                 weir_reader_beat(l, strtoll(PQgetvalue(res, row, 4), NULL, 10));
+            l = g->leases[partition];
+            if (l != NULL && *PQgetvalue(res, row, 7) == 't')
+                l->until = w->asked + TTL;
         }
         for (int n = 0; n < WEIR_PARTITIONS_MAX; n++) {
             if (g->leases[n] != NULL && !owned[n])

@@ -57,6 +57,7 @@ struct weir_lease {
     weir_queue_t *queue; /* NULL until the marks are read */
     unsigned refs;       /* callbacks under way that know it */
     bool gone;           /* lost or released: the last of them frees it */
+    uint64_t until;      /* ms: it may have run out from then on */
     bool opening;
     bool closing; /* takes nothing more; is released when nothing is under way */
 
@@ -93,6 +94,7 @@ struct weir_group {
     unsigned handling;
     weir_dependency_t dependency;
     uint64_t refused_until; /* ms, by the breaker */
+    bool paused;            /* by an operator: takes nothing, finishes what it took */
     /* What the log knows of, so that it is told once: */
     bool uncommitted;                  /* effects cannot be committed */
     bool undelivered;                  /* Redis refuses to deliver */
@@ -110,9 +112,8 @@ struct weir_worker {
     struct event *beat;
     struct event *gone;
     bool stepping, leaving;
-    uint64_t asked;        /* ms: when the last heartbeat was sent */
-    uint64_t leased_until; /* ms */
-    char *group_names;     /* a PostgreSQL array */
+    uint64_t asked;    /* ms: when the last heartbeat was sent */
+    char *group_names; /* a PostgreSQL array */
     weir_group_t *groups;
     size_t count;
     weir_stopped_cb stopped;

@@ -31,7 +31,7 @@ my $DB = "database = dbname=weir\n";
 subtest 'the sample and the shortest file are fine' => sub {
     for (['the sample', Weir::Stack::slurp("$root/conf/weir-backend.conf")], ['one key', $DB],
          ['odd spelling', "# c\n\n\t\r\n  database=dbname=weir   # c\r\nlisten\t=\tunix:/tmp/x#y\n groups = email , flags"],
-         ['IPv6', "${DB}listen = [::1]:80"], ['limits', "${DB}body_limit=16m\nretry_attempts=100\nretry_base=1ms\nretry_max=1440m\nsmtp_timeout=100ms"]) {
+         ['IPv6', "${DB}listen = [::1]:80"], ['limits', "${DB}body_limit=16m\nretry_attempts=100\nretry_base=1ms\nretry_max=1440m\nsmtp_timeout=100ms\nbatch_max=1\nstream_limit=100\noutbox_keep=3650d"]) {
         my ($name, $text) = @$_;
         my ($status, $output) = run_with($text, '-t');
         is $status, 0, $name;
@@ -59,6 +59,10 @@ subtest 'every key refuses what it does not allow' => sub {
         retry_attempts => qr/must be a number from 1 to 100/ => ['', '0', '101', '-1', '1.5', 'x', '8x'],
         retry_base     => $time => ['', '0ms', '61m', '200'],
         retry_max      => $time => ['', '0s', '1441m', '30'],
+        batch_max      => qr/must be a number from 1 to 256/ => ['', '0', '257', 'x'],
+        stream_limit   => qr/must be a number from 100 to 10000000/ => ['', '99', '10000001', '1k'],
+        outbox_keep    => qr/must be a time from 1s to 3650d with its unit: s, m, h or d/
+            => ['', '0s', '3651d', '30', '5ms', 'd'],
         groups         => qr/(?:must be "all"|there is no group)/ => ['', ',', 'emails', 'email,x', 'email;flags', 'EMAIL', "a\xff"],
     );
     while (my ($key, $message, $values) = splice @wrong, 0, 3) {

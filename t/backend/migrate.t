@@ -61,6 +61,43 @@ subtest 'functions are all made, or none' => sub {
     unlink "$sql/functions/d.sql";
 };
 
+subtest 'an upgrade changes what CREATE OR REPLACE cannot' => sub {
+    file('functions/typed.sql', <<'SQL');
+CREATE OR REPLACE FUNCTION typed(a int) RETURNS TABLE (x int) LANGUAGE sql AS $$ SELECT a $$;
+CREATE OR REPLACE FUNCTION user_of_typed() RETURNS bigint LANGUAGE sql AS $$ SELECT sum(x) FROM typed(2) $$;
+SQL
+    is +(migrate())[0], 0, 'the old functions';
+    $stack->psql(<<'SQL');
+CREATE FUNCTION of_others(a int) RETURNS int LANGUAGE sql AS 'SELECT 7';
+CREATE FUNCTION c(a text, b text) RETURNS int LANGUAGE sql AS 'SELECT 8';
+CREATE TABLE watched (x int);
+SQL
+    file('functions/typed.sql', <<'SQL');
+CREATE OR REPLACE FUNCTION typed(other int, more int DEFAULT 1) RETURNS TABLE (x int, y text) LANGUAGE sql
+AS $$ SELECT other + more, 'new' $$;
+CREATE OR REPLACE FUNCTION user_of_typed() RETURNS text LANGUAGE sql AS $$ SELECT x || y FROM typed(2) $$;
+SQL
+    my ($status, $output) = migrate();
+    is $status, 0, 'other results, other parameters' or diag $output;
+    is $stack->psql('SELECT user_of_typed()'), '3new', 'they are the new ones';
+    is $stack->psql("SELECT count(*) FROM pg_proc WHERE proname IN ('typed', 'c')"), 2, 'and no old one is beside them';
+    is $stack->psql('SELECT of_others(1)'), 7, 'a function that no file has stays';
+
+    file('functions/watch.sql', 'CREATE OR REPLACE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.x = 1; RETURN NEW; END $$;');
+    is +(migrate())[0], 0, "a trigger's function";
+    $stack->psql('CREATE TRIGGER watch BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION watch()');
+    file('functions/watch.sql', 'CREATE OR REPLACE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.x = 2; RETURN NEW; END $$;');
+    is +(migrate())[0], 0, 'is replaced under it';
+    is $stack->psql('INSERT INTO watched VALUES (0) RETURNING x'), 2, 'and the trigger has the new one';
+
+    file('functions/typed.sql', 'CREATE OR REPLACE FUNCTION typed(a int) RETURNS int LANGUAGE sql AS $$ SELECT nowhere() $$;');
+    refused(qr{functions/typed\.sql.*nowhere\(\) does not exist}, 'a mistake in an upgrade');
+    is $stack->psql('SELECT user_of_typed()'), '3new', 'nothing was dropped';
+    file('functions/typed.sql', 'CREATE OR REPLACE FUNCTION "Typed"(a int) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;');
+    refused(qr{functions/typed\.sql: a function's name must be .*"CREATE OR REPLACE FUNCTION \\?"Typed}, 'a name that would not be found again');
+    unlink "$sql/functions/typed.sql";
+};
+
 subtest 'names and numbers' => sub {
     file('005.sql', '');
     refused(qr{sql/005\.sql: the name of a migration is NNN_name\.sql}, 'a name');

@@ -17,6 +17,10 @@ static const weir_cloudevent_t full = {
     .time = "2026-01-01T00:00:00.000001Z",
     .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     .data = "{\"n\": 1}",
+    .causation = "0190b5a2-0000-7000-8000-000000000002",
+    .correlation = "0190b5a2-0000-7000-8000-000000000003",
+    .schema_version = "7",
+    .for_group = "billing",
 };
 
 static void what_is_written_can_be_read(void **state)
@@ -35,6 +39,10 @@ static void what_is_written_can_be_read(void **state)
     assert_string_equal(e.aggregate, full.aggregate);
     assert_string_equal(e.time, full.time);
     assert_string_equal(e.traceparent, full.traceparent);
+    assert_string_equal(e.causation, full.causation);
+    assert_string_equal(e.correlation, full.correlation);
+    assert_int_equal(e.schema_version, 7);
+    assert_string_equal(e.for_group, "billing");
     assert_string_equal(e.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_int_equal(json_integer_value(json_object_get(e.data, "n")), 1);
     assert_string_equal(json_string_value(json_object_get(root, "specversion")), "1.0");
@@ -53,9 +61,11 @@ static void without_a_trace_there_is_none(void **state)
     json_t *root;
 
     (void)state;
-    plain.traceparent = NULL;
+    plain.traceparent = plain.causation = plain.for_group = NULL;
     text = weir_cloudevent_json(&plain, &len);
     assert_null(strstr(text, "traceparent"));
+    assert_null(strstr(text, "causationid"));
+    assert_null(strstr(text, "forgroup"));
     root = weir_cloudevent_parse(text, len, &e, trace_id);
     assert_non_null(root);
     assert_null(e.traceparent);

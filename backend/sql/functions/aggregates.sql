@@ -23,7 +23,7 @@ BEGIN
     )
     SELECT jsonb_agg(DISTINCT a.day) INTO days FROM added a;
 
-    PERFORM outbox_put(gen_random_uuid(), 'DailyOrdersChanged', 'daily-orders:' || events[1].partition,
-                       jsonb_build_object('days', days), events[1].traceparent);
+    PERFORM outbox_put_because(events[1], gen_random_uuid(), 'DailyOrdersChanged',
+                               'daily-orders:' || events[1].partition, jsonb_build_object('days', days));
 END
 $$;

@@ -2,7 +2,8 @@
 --
 -- p_positions lists events of p_partition, at most one of each aggregate. p_errors has NULL for an event
 -- whose effects p_apply shall make, or why it failed outside of the database already; p_final says that
--- no retry helps. Events of other types than p_types are handled by doing nothing.
+-- no retry helps. Events of other types than p_types, and those for one other group only, are handled by
+-- doing nothing.
 --
 -- Effects of the whole batch come from one call of p_apply. When it fails, nothing of it stays and each
 -- event is applied alone, so that only those that fail wait. An error that says nothing about
@@ -48,7 +49,8 @@ BEGIN
     -- Rows are looked up one by one, in scalar subqueries: a join's plan would hang on statistics.
     SELECT coalesce(array_agg(u.position), '{}'),
            coalesce(array_agg(u.event ORDER BY (u.event).aggregate COLLATE "C")
-                    FILTER (WHERE u.error IS NULL AND (u.event).type = ANY (p_types)), '{}'),
+                    FILTER (WHERE u.error IS NULL AND (u.event).type = ANY (p_types)
+                                    AND coalesce((u.event).for_group = p_group, true)), '{}'),
            coalesce(array_agg(u.position) FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}'),
            coalesce(array_agg(coalesce(u.error, 'the outbox has no such event'))
                     FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}'),
@@ -100,9 +102,11 @@ BEGIN
             RETURNING r.*
         ), letters AS (
             INSERT INTO dead_letters (group_name, partition, position, attempts, error, event_id, type,
-                                      aggregate, data, traceparent, created_at)
+                                      aggregate, data, traceparent, created_at, causation_id,
+                                      correlation_id, schema_version)
             SELECT p_group, p_partition, g.position, g.attempts, g.error, (g.event).event_id, (g.event).type,
-                   (g.event).aggregate, (g.event).data, (g.event).traceparent, (g.event).created_at
+                   (g.event).aggregate, (g.event).data, (g.event).traceparent, (g.event).created_at,
+                   (g.event).causation_id, (g.event).correlation_id, coalesce((g.event).schema_version, 1)
             FROM (SELECT gone.*, (SELECT o FROM outbox o WHERE o.partition = p_partition
                                                          AND o.position = gone.position) AS event
                   FROM gone OFFSET 0) g

@@ -8,9 +8,23 @@ $$;
 
 -- Puts an event into the outbox, in the caller's transaction. The caller must have locked (inserted,
 -- updated) the aggregate's row before: then events of one aggregate are in the order of their changes.
-CREATE OR REPLACE FUNCTION outbox_put(event_id uuid, type text, aggregate text, data jsonb, traceparent text)
+-- schema_version is the data's, counted for each type.
+CREATE OR REPLACE FUNCTION outbox_put(event_id uuid, type text, aggregate text, data jsonb, traceparent text,
+                                      schema_version int DEFAULT 1)
 RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent)
-    VALUES (event_id, outbox_partition(aggregate), type, aggregate, data, traceparent)
+    INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent, schema_version)
+    VALUES (event_id, outbox_partition(aggregate), type, aggregate, data, traceparent, schema_version)
+$$;
+
+-- The same for a consumer that emits an event because of another one (an element of what its apply
+-- function got): the new one goes on with its trace, names it as its cause, and belongs to the same chain.
+CREATE OR REPLACE FUNCTION outbox_put_because(cause outbox, event_id uuid, type text, aggregate text, data jsonb,
+                                              schema_version int DEFAULT 1)
+RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent, causation_id, correlation_id,
+                        schema_version)
+    VALUES (event_id, outbox_partition(aggregate), type, aggregate, data, (cause).traceparent, (cause).event_id,
+            coalesce((cause).correlation_id, (cause).event_id), schema_version)
 $$;

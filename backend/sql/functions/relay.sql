@@ -8,7 +8,8 @@
 -- and returns these events.
 CREATE OR REPLACE FUNCTION relay_take(p_limit int, p_partitions smallint[])
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
-               data text, traceparent text, "time" text)
+               data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
+               schema_version smallint, for_group text)
 LANGUAGE sql
 SET enable_seqscan = off SET enable_bitmapscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET jit = off AS $$
@@ -29,18 +30,21 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET j
         RETURNING o.*
     )
     SELECT g.partition, g.position, g.event_id, g.type, g.aggregate, g.data::text, g.traceparent,
-           to_char(g.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+           to_char(g.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           g.causation_id, coalesce(g.correlation_id, g.event_id), g.schema_version, g.for_group
     FROM given g ORDER BY g.partition, g.position
 $$;
 
 -- Events of a partition that have a position above p_after: to publish them again.
 CREATE OR REPLACE FUNCTION relay_read(p_partition smallint, p_after bigint, p_limit int)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
-               data text, traceparent text, "time" text)
+               data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
+               schema_version smallint, for_group text)
 LANGUAGE sql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
     SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
-           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group
     FROM outbox o
     WHERE o.partition = p_partition AND o.position > p_after
     ORDER BY o.position LIMIT p_limit
@@ -57,4 +61,31 @@ LANGUAGE sql STABLE AS $$
                        WHERE c.partition = p.partition
                        ORDER BY c.handled, c.group_name LIMIT 1) c ON true
     ORDER BY p.partition
+$$;
+
+-- Forgets events that every group has handled and that are older than p_keep_s seconds: at most p_limit of
+-- each partition, and always its first ones, so that what is left has no gap. Returns how many.
+CREATE OR REPLACE FUNCTION outbox_expire(p_keep_s int, p_limit int) RETURNS bigint
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+    gone bigint;
+BEGIN
+    -- Not while a replay looks for the oldest event and sets a group back to it. 'weir', 4
+    PERFORM pg_advisory_xact_lock(2003134834, 4);
+    DELETE FROM outbox o USING (
+        SELECT e.id, bool_and(e.created_at < clock_timestamp() - make_interval(secs => p_keep_s))
+                         OVER (PARTITION BY p.partition ORDER BY e.position) AS old
+        FROM partitions p
+        CROSS JOIN LATERAL (SELECT min(c.handled) AS handled FROM consumer_partitions c
+                            WHERE c.partition = p.partition) h
+        CROSS JOIN LATERAL (SELECT o.id, o.position, o.created_at FROM outbox o
+                            WHERE o.partition = p.partition AND o.position <= h.handled
+                            ORDER BY o.position LIMIT p_limit) e
+    ) f
+    WHERE f.old AND o.id = f.id;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    RETURN gone;
+END
 $$;

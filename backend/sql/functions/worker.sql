@@ -1,10 +1,11 @@
 -- Who handles what: leases on (group, partition), shared among the workers that are alive.
 
 -- A worker's heartbeat: renews its leases, takes free ones up to its fair share, and returns what it
--- owns. surplus are those it should give up, with worker_release(), for workers that have less.
+-- owns. surplus are those it should give up, with worker_release(), for workers that have less; of a paused
+-- group it keeps what it owns and takes no events; what is not renewed is owned until it expires.
 CREATE OR REPLACE FUNCTION worker_step(p_worker text, p_groups text[], p_ttl_ms int)
 RETURNS TABLE (group_name text, partition smallint, epoch bigint, handled bigint, "position" bigint,
-               surplus boolean)
+               surplus boolean, paused boolean, renewed boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -25,26 +26,36 @@ BEGIN
     FROM unnest(p_groups) g CROSS JOIN partitions p
     WHERE NOT EXISTS (SELECT FROM consumer_partitions c WHERE c.group_name = g AND c.partition = p.partition);
 
+    -- A lease that is locked has effects in their transaction (consume()): a long one must not hold up the
+    -- heartbeats of all others. It is not renewed now, and while it is locked nobody takes it either.
     UPDATE consumer_partitions c SET expires_at = expiry
-    WHERE c.owner = p_worker AND c.group_name = ANY (p_groups);
+    FROM (SELECT l.group_name, l.partition FROM consumer_partitions l
+          WHERE l.owner = p_worker AND l.group_name = ANY (p_groups)
+          FOR NO KEY UPDATE SKIP LOCKED) mine
+    WHERE c.group_name = mine.group_name AND c.partition = mine.partition;
 
-    WITH free AS (
-        SELECT c.group_name, c.partition,
-               row_number() OVER (PARTITION BY c.group_name ORDER BY c.partition) AS n
-        FROM consumer_partitions c
+    WITH unlocked AS MATERIALIZED (
+        SELECT c.group_name, c.partition FROM consumer_partitions c
         WHERE c.group_name = ANY (p_groups) AND (c.owner IS NULL OR c.expires_at < clock_timestamp())
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), free AS (
+        SELECT u.group_name, u.partition,
+               row_number() OVER (PARTITION BY u.group_name ORDER BY u.partition) AS n
+        FROM unlocked u
     )
     UPDATE consumer_partitions c SET owner = p_worker, epoch = c.epoch + 1, expires_at = expiry
     FROM free f
     WHERE c.group_name = f.group_name AND c.partition = f.partition
       AND f.n <= worker_share(p_worker, f.group_name)
                - (SELECT count(*) FROM consumer_partitions m
-                  WHERE m.group_name = f.group_name AND m.owner = p_worker AND m.expires_at = expiry);
+                  WHERE m.group_name = f.group_name AND m.owner = p_worker);
 
     RETURN QUERY
     SELECT c.group_name, c.partition, c.epoch, c.handled, p.position,
            row_number() OVER (PARTITION BY c.group_name ORDER BY c.partition)
-               > worker_share(p_worker, c.group_name)
+               > worker_share(p_worker, c.group_name),
+           EXISTS (SELECT FROM paused_groups g WHERE g.group_name = c.group_name),
+           c.expires_at = expiry
     FROM consumer_partitions c JOIN partitions p USING (partition)
     WHERE c.owner = p_worker AND c.group_name = ANY (p_groups)
     ORDER BY 1, 2;
@@ -100,11 +111,13 @@ $$;
 -- Events of a partition above p_after, of one aggregate or (NULL) of all: what is missing in Redis.
 CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_aggregate text, p_limit int)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
-               data text, traceparent text, "time" text)
+               data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
+               schema_version smallint, for_group text)
 LANGUAGE sql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
     SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
-           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+           to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+           o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group
     FROM outbox o
     WHERE o.partition = p_partition AND o.position > p_after
       AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)

@@ -241,6 +241,28 @@ sub stop_postgres {
     return $self->_stop('postgres', ($how // 'fast') eq 'immediate' ? 'QUIT' : 'INT');
 }
 
+# Kills the server with all its processes, as when the machine loses it: kill -9 of the postmaster
+# alone leaves its children to finish what they do.
+sub kill_postgres {
+    my ($self) = @_;
+    my $pid = $self->{proc}{postgres};
+    my @children = _children($pid);
+    kill 'KILL', $pid, @children;
+    wait_for('the end of postgres', sub { $self->_ended('postgres') });
+    wait_for('the end of its children', sub { !grep { -d "/proc/$_" } @children });
+    return delete $self->{status}{postgres};
+}
+
+sub _children {
+    my ($parent) = @_;
+    my @children;
+    for my $file (glob '/proc/[0-9]*/stat') {
+        my ($pid, $ppid) = slurp($file) =~ /^(\d+) \(.*\) \S (\d+)/s or next;
+        push @children, $pid if $ppid == $parent;
+    }
+    return @children;
+}
+
 sub database { my ($self) = @_; return "host=$self->{dir}/pg dbname=weir user=weir" }
 
 sub _psql {
@@ -291,6 +313,10 @@ sub start_redis {
 # Nothing is saved: after this Redis starts empty.
 sub stop_redis { my ($self) = @_; return $self->_stop('redis', 'TERM') }
 sub kill_redis { my ($self) = @_; return $self->_stop('redis', 'KILL') }
+
+# Stops a process in its tracks, as a network that stalls does to its peers, and lets it go on.
+sub freeze { my ($self, $name) = @_; return $self->_signal($name, 'STOP') }
+sub thaw   { my ($self, $name) = @_; return $self->_signal($name, 'CONT') }
 
 # Runs redis-cli and returns its output.
 sub redis {
@@ -351,6 +377,23 @@ sub run_command {
     $self->_start($name, \@command);
     wait_for("the end of @command", sub { $self->_ended($name) });
     return (delete $self->{status}{$name}, $self->log_of($name));
+}
+
+# Runs weirctl to its end. Returns exit status, standard output and standard error.
+sub weirctl {
+    my ($self, @arguments) = @_;
+    my $out = "$self->{dir}/weirctl." . ++$self->{commands};
+    my ($status) = $self->run_command('/bin/sh', '-c', 'out=$1; shift; exec "$@" >"$out.out" 2>"$out.err"',
+        'sh', $out, dirname($self->{binary}) . '/weirctl', '-c', $self->write_conf, @arguments);
+    return ($status, slurp("$out.out"), slurp("$out.err"));
+}
+
+# The same with --json: returns what it printed, decoded; dies when it failed.
+sub ctl_json {
+    my ($self, @arguments) = @_;
+    my ($status, $out, $err) = $self->weirctl(@arguments, '--json');
+    die "weirctl @arguments failed: $err\n" if $status != 0;
+    return $json->decode($out);
 }
 
 # Starts roles ('api', 'relay', 'worker', 'all', or several with blanks between them) and waits

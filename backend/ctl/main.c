@@ -1,0 +1,109 @@
+/*
+ * weirctl: reads the command line, opens the database for commands that need it, runs one.
+ */
+#include "ctl/cli.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- messages ----------------------------------------------------------------- */
+
+weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
+{
+    char text[2048];
+    size_t len;
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+
+    len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n')
+        text[--len] = '\0';
+    fflush(stdout);
+    fprintf(stderr, "weirctl: %s\n", text);
+
+    return code;
+}
+
+bool weir_ctl_place(const char *text, int *partition, int64_t *position)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    *partition = (int)strtol(text, &end, 10);
+    if (*end != '/' || !isdigit((unsigned char)end[1]) || end - text > 4)
+        return false;
+    *position = strtoll(end + 1, &end, 10);
+
+    return *end == '\0' && errno == 0;
+}
+
+/* --- running ------------------------------------------------------------------ */
+
+static void connect_database(weir_ctl_t *ctl)
+{
+    const char *const keys[] = {"dbname",          "client_encoding", "application_name",
+                                "connect_timeout", "options",         NULL};
+    const char *const values[] = {ctl->config.database,
+                                  "UTF8",
+                                  "weirctl",
+                                  "5",
+                                  "-c timezone=UTC -c statement_timeout=60s",
+                                  NULL};
+
+    ctl->db = PQconnectdbParams(keys, values, 1);
+    if (PQstatus(ctl->db) != CONNECTION_OK)
+        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQerrorMessage(ctl->db)));
+}
+
+int main(int argc, char **argv)
+{
+    static weir_ctl_t ctl = {.args = {.partition = -1, .count = 20, .interval = 1000}};
+    static weir_ctl_given_t given;
+    const weir_ctl_command_t *command;
+    weir_ctl_exit_t code;
+    char error[1024];
+    int used;
+
+    weir_ctl_read_arguments(&ctl.args, &given, argc, argv);
+    if (given.n_words == 0) {
+        weir_ctl_usage(given.help ? stdout : stderr);
+        return given.help ? WEIR_CTL_OK : WEIR_CTL_USAGE;
+    }
+
+    command = weir_ctl_find_command(given.words, given.n_words, &used);
+    if (command == NULL)
+        return weir_ctl_no_command(given.words, given.n_words);
+    if (given.help) {
+        weir_ctl_describe(command);
+        return WEIR_CTL_OK;
+    }
+
+    weir_ctl_check_arguments(command, &ctl.args, &given, used);
+    if (command->database) {
+        const char *file = given.conf != NULL ? given.conf : getenv(WEIR_CTL_CONF_ENVIRONMENT);
+
+        if (!weir_config_read(&ctl.config, file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error,
+                              sizeof(error)))
+            return weir_ctl_fail(WEIR_CTL_USAGE, "%s", error);
+        connect_database(&ctl);
+    }
+
+    code = command->run(&ctl);
+    if (fflush(stdout) != 0 && code == WEIR_CTL_OK)
+        code = weir_ctl_fail(WEIR_CTL_AWAY, "standard output: %s", strerror(errno));
+    if (ctl.db != NULL) {
+        PQfinish(ctl.db);
+        weir_config_free(&ctl.config);
+    }
+
+    return code;
+}

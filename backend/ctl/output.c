@@ -1,0 +1,193 @@
+#include "ctl/ctl.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS_MAX 32
+
+/* What people see of a value, to be freed.  Control characters would play with their terminal. */
+static char *text_of(const json_t *value)
+{
+    char *text;
+
+    if (value == NULL || json_is_null(value))
+        text = strdup("-");
+    else if (json_is_string(value))
+        text = strdup(json_string_value(value));
+    else
+        text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+    if (text == NULL)
+        abort();
+
+    for (char *p = text; *p != '\0'; p++) {
+        if (iscntrl((unsigned char)*p))
+            *p = '?';
+    }
+
+    return text;
+}
+
+/* Characters of UTF-8 text; wide and combining ones count as one. */
+static int width_of(const char *text)
+{
+    int n = 0;
+
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+
+    return n;
+}
+
+/* Numbers to the right, all else to the left; nothing after the last column. */
+static void print_cell(const char *text, int width, bool right, bool last)
+{
+    int pad = width > width_of(text) ? width - width_of(text) : 0;
+
+    if (right)
+        printf("%*s", pad, "");
+    fputs(text, stdout);
+    if (!last)
+        printf("%*s", right ? 2 : pad + 2, "");
+}
+
+static void print_head(const char *name, int width, bool right, bool last)
+{
+    char upper[64];
+    size_t n = 0;
+
+    for (; name[n] != '\0' && n < sizeof(upper) - 1; n++)
+        upper[n] = name[n] == '_' ? ' ' : (char)toupper((unsigned char)name[n]);
+    upper[n] = '\0';
+    print_cell(upper, width, right, last);
+}
+
+static void print_table(const json_t *rows)
+{
+    json_t *first = json_array_get(rows, 0), *row, *value;
+    int widths[COLUMNS_MAX], n = 0, i;
+    bool right[COLUMNS_MAX];
+    const char *name;
+    size_t at;
+
+    json_object_foreach(first, name, value)
+    {
+        if (n == COLUMNS_MAX)
+            break;
+        widths[n] = width_of(name);
+        right[n] = true;
+        json_array_foreach(rows, at, row)
+        {
+            char *text = text_of(json_object_get(row, name));
+
+            widths[n] = width_of(text) > widths[n] ? width_of(text) : widths[n];
+            right[n] = right[n] && !json_is_string(json_object_get(row, name));
+            free(text);
+        }
+        n++;
+    }
+
+    i = 0;
+    json_object_foreach(first, name, value)
+    {
+        if (i < n)
+            print_head(name, widths[i], right[i], i == n - 1);
+        i++;
+    }
+    putchar('\n');
+
+    json_array_foreach(rows, at, row)
+    {
+        i = 0;
+        json_object_foreach(first, name, value)
+        {
+            char *text = text_of(json_object_get(row, name));
+
+            if (i < n)
+                print_cell(text, widths[i], right[i], i == n - 1);
+            free(text);
+            i++;
+        }
+        putchar('\n');
+    }
+}
+
+static void print_json(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+
+    if (text == NULL)
+        abort();
+    puts(text);
+    free(text);
+}
+
+void weir_ctl_print_rows(const weir_ctl_t *ctl, const json_t *rows, const char *none)
+{
+    if (ctl->args.json)
+        print_json(rows);
+    else if (json_array_size(rows) == 0)
+        puts(none);
+    else
+        print_table(rows);
+}
+
+void weir_ctl_print_object(const weir_ctl_t *ctl, const json_t *object)
+{
+    const char *name;
+    json_t *value;
+    int width = 0;
+
+    if (ctl->args.json) {
+        print_json(object);
+        return;
+    }
+
+    json_object_foreach((json_t *)object, name, value)
+    {
+        width = width_of(name) > width ? width_of(name) : width;
+    }
+    json_object_foreach((json_t *)object, name, value)
+    {
+        char *text;
+
+        if (json_is_array(value)) {
+            putchar('\n');
+            if (json_array_size(value) > 0)
+                print_table(value);
+            continue;
+        }
+        text = text_of(value);
+        printf("%-*s  %s\n", width, name, text);
+        free(text);
+    }
+}
+
+void weir_ctl_print_line(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+
+    if (text == NULL)
+        abort();
+    puts(text);
+    free(text);
+    fflush(stdout);
+}
+
+void weir_ctl_print_columns(const json_t *row, const int *widths)
+{
+    const char *name;
+    json_t *value;
+    size_t left = json_object_size(row);
+
+    json_object_foreach((json_t *)row, name, value)
+    {
+        char *text = text_of(value);
+
+        print_cell(text, *widths++, false, --left == 0);
+        free(text);
+    }
+    putchar('\n');
+    fflush(stdout);
+}

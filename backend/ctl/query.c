@@ -1,0 +1,85 @@
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static PGresult *execute(weir_ctl_t *ctl, const char *sql, int n, const char *const *values)
+{
+    return PQexecParams(ctl->db, sql, n, NULL, values, NULL, NULL, 0);
+}
+
+static void check(PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+        return;
+    exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQresultErrorMessage(result)));
+}
+
+json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *const *values,
+                       const char *expected, char **message)
+{
+    static const char format[] = "SELECT coalesce(json_agg(q), '[]') FROM (%s) q";
+    size_t size = sizeof(format) + strlen(sql);
+    char *wrapped = malloc(size);
+    PGresult *result;
+    const char *sqlstate;
+    json_t *rows;
+
+    if (wrapped == NULL)
+        abort();
+    snprintf(wrapped, size, format, sql);
+    result = execute(ctl, wrapped, n, values);
+    free(wrapped);
+
+    sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (sqlstate != NULL && expected != NULL && strcmp(sqlstate, expected) == 0) {
+        *message = strdup(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+        PQclear(result);
+        return NULL;
+    }
+
+    check(result);
+    rows = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
+    if (rows == NULL)
+        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL sent what is no JSON"));
+    PQclear(result);
+
+    return rows;
+}
+
+json_t *weir_ctl_rows(weir_ctl_t *ctl, const char *sql, int n, const char *const *values)
+{
+    return weir_ctl_query(ctl, sql, n, values, NULL, NULL);
+}
+
+void weir_ctl_run(weir_ctl_t *ctl, const char *sql, int n, const char *const *values)
+{
+    PGresult *result = execute(ctl, sql, n, values);
+
+    check(result);
+    PQclear(result);
+}
+
+bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group)
+{
+    json_t *rows = weir_ctl_rows(
+        ctl,
+        "SELECT bool_or(g.name = $1) AS is_there, string_agg(g.name, ', ' ORDER BY g.name) AS names"
+        " FROM (SELECT group_name AS name FROM consumer_partitions"
+        "       UNION SELECT group_name FROM dead_letters) g",
+        1, &group);
+    const json_t *row = json_array_get(rows, 0);
+    const char *names = json_string_value(json_object_get(row, "names"));
+    bool is_there = json_is_true(json_object_get(row, "is_there"));
+
+    if (!is_there && names == NULL)
+        weir_ctl_fail(WEIR_CTL_REFUSED, "there is no group \"%s\": no worker has run yet", group);
+    else if (!is_there)
+        weir_ctl_fail(WEIR_CTL_REFUSED, "there is no group \"%s\"; there are %s", group, names);
+    json_decref(rows);
+
+    return is_there;
+}

@@ -1,0 +1,88 @@
+-- What weirctl changes.
+
+-- Sets a group back (or starts a new one) so that its workers handle again what the outbox has from a position
+-- on, or from a time on; of one partition, or (NULL) of all. A group that has not come that far stays where it
+-- is: nothing is skipped. Returns where each partition goes on, and how many events lie before the group.
+--
+-- Effects of what the group has handled before happen again; that needs p_again, else the error is WE003.
+CREATE OR REPLACE FUNCTION group_replay(p_group text, p_partition smallint, p_position bigint, p_time timestamptz,
+                                        p_again boolean)
+RETURNS TABLE (partition smallint, "from" bigint, events bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    repeated bigint;
+BEGIN
+    -- Batches that are about to commit are waited for, before heartbeats are held up.
+    PERFORM FROM consumer_partitions c WHERE c.group_name = p_group ORDER BY c.partition FOR UPDATE;
+
+    -- No worker takes a step, and the relay deletes nothing meanwhile. 'weir', 2 and 4
+    PERFORM pg_advisory_xact_lock(2003134834, 2);
+    PERFORM pg_advisory_xact_lock(2003134834, 4);
+
+    CREATE TEMP TABLE replay ON COMMIT DROP AS
+    SELECT p.partition, p.position, c.handled,
+           least(greatest(s.start, s.oldest) - 1, p.position, c.handled) AS target
+    FROM partitions p
+    LEFT JOIN consumer_partitions c ON c.group_name = p_group AND c.partition = p.partition
+    CROSS JOIN LATERAL (
+        SELECT coalesce((SELECT min(o.position) FROM outbox o
+                         WHERE o.partition = p.partition AND o.position IS NOT NULL), p.position + 1) AS oldest,
+               coalesce(p_position, (SELECT min(o.position) FROM outbox o
+                                     WHERE o.partition = p.partition AND o.position IS NOT NULL
+                                       AND o.created_at >= p_time), p.position + 1) AS start
+    ) s
+    WHERE p_partition IS NULL OR p.partition = p_partition;
+
+    -- Handled before: up to the watermark, and what lies above it.
+    SELECT sum(greatest(r.handled - r.target, 0))
+           + (SELECT count(*) FROM consumed c JOIN replay m USING (partition)
+              WHERE c.group_name = p_group AND c.position > m.target)
+    INTO repeated FROM replay r;
+    IF repeated > 0 AND NOT p_again THEN
+        RAISE EXCEPTION 'group % has handled % of these events', p_group, repeated USING ERRCODE = 'WE003';
+    END IF;
+
+    INSERT INTO consumer_partitions AS c (group_name, partition, handled)
+    SELECT p_group, r.partition, r.target FROM replay r
+    ON CONFLICT (group_name, partition)
+    DO UPDATE SET handled = excluded.handled, owner = NULL, epoch = c.epoch + 1, expires_at = now();
+    DELETE FROM consumed c USING replay r WHERE c.group_name = p_group AND c.partition = r.partition;
+    DELETE FROM retries t USING replay r WHERE t.group_name = p_group AND t.partition = r.partition;
+
+    RETURN QUERY SELECT r.partition, r.target + 1, r.position - r.target FROM replay r ORDER BY 1;
+    DROP TABLE replay;
+END
+$$;
+
+-- Puts dead letters of a group into the outbox again, for this group only: one, or (NULL) all. They keep their
+-- event's id, come after what their aggregates have meanwhile, and are dead letters no more. Letters without
+-- an event stay. Returns what was done.
+CREATE OR REPLACE FUNCTION dead_replay(p_group text, p_partition smallint, p_position bigint)
+RETURNS TABLE ("group" text, at text, type text, aggregate text, id uuid)
+LANGUAGE sql AS $$
+    WITH letter AS (
+        DELETE FROM dead_letters d
+        WHERE d.group_name = p_group AND d.event_id IS NOT NULL
+          AND (p_partition IS NULL OR (d.partition = p_partition AND d.position = p_position))
+        RETURNING d.*
+    ), put AS (
+        INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent, created_at, causation_id,
+                            correlation_id, schema_version, for_group)
+        SELECT l.event_id, l.partition, l.type, l.aggregate, l.data, l.traceparent, l.created_at,
+               l.causation_id, l.correlation_id, l.schema_version, l.group_name
+        FROM letter l ORDER BY l.partition, l.position
+    )
+    SELECT l.group_name, l.partition || '/' || l.position, l.type, l.aggregate, l.event_id
+    FROM letter l ORDER BY l.partition, l.position
+$$;
+
+-- Forgets dead letters of a group: one, or (NULL) all. Returns them.
+CREATE OR REPLACE FUNCTION dead_drop(p_group text, p_partition smallint, p_position bigint)
+RETURNS TABLE ("group" text, at text, type text, aggregate text, id uuid)
+LANGUAGE sql AS $$
+    DELETE FROM dead_letters d
+    WHERE d.group_name = p_group
+      AND (p_partition IS NULL OR (d.partition = p_partition AND d.position = p_position))
+    RETURNING d.group_name, d.partition || '/' || d.position, d.type, d.aggregate, d.event_id
+$$;

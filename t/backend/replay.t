@@ -1,0 +1,188 @@
+# History: replays of it for a group, from PostgreSQL and also under failure; chains of events; and how
+# the outbox forgets.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use Test::More;
+use Weir::Events;
+use Weir::Stack qw(wait_for);
+
+my %CONF = (retry_base => '20ms', retry_max => '200ms');
+my $OLD = 'billing,flags';
+
+sub stack {
+    my $s = Weir::Stack->new(conf => { %CONF, @_ });
+    my $e = Weir::Events->new($s);
+    $e->count_effects;
+    return ($s, $e);
+}
+
+sub analytics { return $_[0]->psql('SELECT count(*), count(DISTINCT id) FROM effects WHERE what = \'analytics_events\'') }
+
+sub trimmed {
+    my ($s) = @_;
+    wait_for('trimmed streams', sub { !grep { $s->redis('XLEN', "weir:events:$_") > 0 } 0 .. 7 });
+}
+
+subtest 'a new group gets history' => sub {
+    my ($s, $e) = stack();
+    $s->start_backend('relay');
+    $s->start_backend('worker', name => 'old', conf => { groups => $OLD });
+    $e->create(400);
+    $e->wait_handled(qw(billing flags));
+    trimmed($s);
+
+    my $replay = $s->ctl_json('events', 'replay', '--group', 'analytics', '--from', 0);
+    is scalar @$replay, 8, 'each partition';
+    my $sum = 0;
+    $sum += $_->{events} for @$replay;
+    is $sum, 400, 'all events lie before it';
+    is join(',', map { $_->{from} } @$replay), join(',', (1) x 8), 'from the first on';
+    is +(grep { $_->{group} eq 'analytics' } @{ $s->ctl_json('groups', '--interval', 0) })[0]{lag}, 400, 'groups shows them';
+
+    $s->start_backend('worker', name => 'new', conf => { groups => 'analytics' });
+    $e->create(100);
+    $e->wait_handled(qw(billing flags analytics));
+    is analytics($s), '500|500', 'history and what is new: every effect once';
+
+    # What it has handled it does again only when it is told so.
+    my ($status, undef, $err) = $s->weirctl(qw(events replay --group analytics --from 0));
+    is $status, 1, 'a replay for a group that has handled all';
+    like $err, qr/group analytics has handled 500 of these events; .* --yes/, 'needs a word';
+    is +(grep { $_->{group} eq 'analytics' } @{ $s->ctl_json('groups', '--interval', 0) })[0]{lag}, 0, 'nothing was changed';
+    $s->psql('TRUNCATE analytics_events');
+    $s->ctl_json(qw(events replay --group analytics --from 0 --yes));
+    $e->wait_handled(qw(billing flags analytics));
+    is $s->psql('SELECT count(*) FROM analytics_events'), 500, 'then the running worker takes all again';
+    is analytics($s), '1000|500', 'each once more';
+
+    # From a position, of one partition; from a time.
+    my ($p, $last) = split /\|/, $s->psql('SELECT partition, position FROM partitions ORDER BY position DESC LIMIT 1');
+    $s->psql('TRUNCATE analytics_events');
+    $replay = $s->ctl_json(qw(events replay --group analytics --yes --partition), $p, '--from', $last - 9);
+    is $replay->[0]{events}, 10, 'the last ten of a partition';
+    $e->wait_handled(qw(billing flags analytics));
+    is $s->psql('SELECT count(*) FROM analytics_events'), 10, 'are handled again';
+
+    $s->psql("UPDATE outbox SET created_at = created_at - interval '1 day' WHERE position <= 20");
+    my $time = $s->psql("SELECT rfc3339(now() - interval '12 hours')");
+    my $young = $s->psql('SELECT count(*) FROM outbox WHERE position > 20');
+    $s->psql('TRUNCATE analytics_events');
+    $s->ctl_json(qw(events replay --group analytics --yes --from), $time);
+    $e->wait_handled(qw(billing flags analytics));
+    is $s->psql('SELECT count(*) FROM analytics_events'), $young, 'all since a time';
+    $replay = $s->ctl_json(qw(events replay --group analytics --from), 1_000_000);
+    is join(',', map { $_->{events} } @$replay), join(',', (0) x 8), 'from beyond the end: nothing, and nothing is skipped later';
+
+    for my $wrong ([qw(--group analytics)], [qw(--from 0)], [qw(--group Analytics --from 0)], [qw(--group a --from yesterday)],
+        [qw(--group a --from 2026-01-31)], [qw(--group a --from 0 --partition 64)]) {
+        is +($s->weirctl(qw(events replay), @$wrong))[0], 2, "@$wrong: refused";
+    }
+    is +($s->weirctl(qw(events replay --group a --from 0 --partition 63)))[0], 1, 'a partition that is not there';
+    is $s->psql("SELECT count(*) FROM consumer_partitions WHERE group_name = 'a'"), 0, 'makes no group';
+};
+
+subtest 'a replay while all dies' => sub {
+    my ($s, $e) = stack();
+    $s->start_backend('relay');
+    $s->start_backend('worker', name => 'old', conf => { groups => $OLD });
+    $e->create(6000);
+    $e->wait_handled(qw(billing flags));
+    trimmed($s);
+    my $some = sub {
+        my ($n) = @_;
+        wait_for("$n handled", sub {
+            $s->psql("SELECT coalesce(sum(handled), 0) FROM consumer_partitions WHERE group_name = 'analytics'") >= $n;
+        });
+    };
+    $s->ctl_json(qw(events replay --group analytics --from 0));
+    $s->start_backend('worker', name => 'new', conf => { groups => 'analytics' });
+    $some->(300);
+    $s->kill_backend('new');
+    $s->start_backend('worker', name => 'new', conf => { groups => 'analytics' });
+    $some->(1200);
+    $s->redis('FLUSHALL');
+    $some->(2000);
+    $s->kill_backend('relay');
+    $s->start_backend('relay');
+    $e->create(200);
+    $some->(3000);
+    $s->stop_postgres('immediate');
+    $s->start_postgres;
+    $e->wait_handled(qw(billing flags analytics));
+    is analytics($s), '6200|6200', 'every effect once';
+};
+
+subtest 'the outbox forgets what all have handled' => sub {
+    my ($s, $e) = stack(outbox_keep => '1h');
+    my $old = sub { $s->psql("UPDATE outbox SET created_at = created_at - interval '2 hours' WHERE " . $_[0]) };
+    $s->start_backend('relay worker', conf => { groups => $OLD });
+    $e->create(300);
+    $e->wait_handled(qw(billing flags));
+    $s->ctl_json(qw(groups pause billing));
+    wait_for('the pause', sub { grep { $_->{msg} eq 'group is paused' } $s->log_lines('relay worker') });
+    my $handled = $s->psql('SELECT sum(position) FROM partitions');
+    $e->create(200);
+    $e->wait_handled('flags');
+    # One young event lies between the old ones of each partition.
+    $old->('position <> 10');
+    is $s->psql('SELECT outbox_expire(3600, 4)'), 32, 'at most so many of each partition';
+    1 while $s->psql('SELECT outbox_expire(3600, 100)') > 0;
+    is $s->psql('SELECT count(*) FROM (SELECT min(position) AS m FROM outbox GROUP BY partition) x WHERE m = 10'), 8,
+        'up to the first young one: what is kept has no gap';
+    $old->('position = 10');
+    1 while $s->psql('SELECT outbox_expire(3600, 100)') > 0;
+    is $s->psql('SELECT count(*) FROM outbox'), 200, 'what the paused group has not handled stays, however old';
+
+    my $replay = $s->ctl_json(qw(events replay --group analytics --from 0));
+    my $sum = 0;
+    $sum += $_->{events} for @$replay;
+    is $sum, 200, 'a replay from the beginning starts with the oldest that is kept';
+    $s->ctl_json(qw(groups resume billing));
+    $s->start_backend('worker', name => 'new', conf => { groups => 'analytics' });
+    $e->wait_handled(qw(billing flags analytics));
+    is analytics($s), '200|200', 'and gets through';
+
+    # The relay does it by itself.
+    $s->stop_backend('relay worker');
+    $old->('true');
+    $e->create(50);
+    $s->start_backend('relay worker', conf => { groups => $OLD, outbox_keep => '2s' });
+    wait_for('all to be forgotten', sub { $s->psql('SELECT count(*) FROM outbox') == 0 });
+    $e->create(50);
+    $e->wait_handled(qw(billing flags analytics));
+    is analytics($s), '300|300', 'events flow on';
+};
+
+subtest 'chains of events' => sub {
+    my ($s, $e) = stack();
+    # A consumer that emits: as its apply function would.
+    $s->psql(<<'SQL');
+CREATE OR REPLACE FUNCTION flags_apply(events outbox[]) RETURNS void LANGUAGE sql AS $$
+    SELECT outbox_put_because(e, gen_random_uuid(), 'FlagsSet', e.aggregate, '{}', 3) FROM unnest(events) e
+$$;
+CREATE OR REPLACE FUNCTION analytics_apply(events outbox[]) RETURNS void LANGUAGE sql AS $$ $$;
+SQL
+    $s->start_backend('relay worker', conf => { groups => 'flags,analytics' });
+    $s->psql("SELECT outbox_put('0192d0a1-7c1e-7d3a-9a55-0f6b3a1f2e11', 'UserCreated', 'user:1', '{}',"
+        . " '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 2)");
+    wait_for('both events', sub { $s->psql('SELECT count(*) FROM outbox WHERE position IS NOT NULL') == 2 });
+    $e->wait_handled(qw(flags analytics));
+    my ($first, $second) = map { $s->ctl_json('events', 'show', $_) }
+        split /\n/, $s->psql("SELECT partition || '/' || position FROM outbox ORDER BY id");
+    is $first->{schema_version}, 2, 'the schema version that was put';
+    is $second->{schema_version}, 3, "and the other's";
+    is $second->{causation_id}, $first->{id}, 'its cause';
+    is $second->{correlation_id}, $first->{id}, 'the first of its chain';
+    is $second->{traceparent}, $first->{traceparent}, 'the trace goes on';
+    $s->psql("SELECT outbox_put_because(o, gen_random_uuid(), 'Third', o.aggregate, '{}') FROM outbox o WHERE type = 'FlagsSet'");
+    wait_for('the third', sub { $s->psql("SELECT count(*) FROM outbox WHERE type = 'Third' AND position IS NOT NULL") });
+    my $third = $s->ctl_json('events', 'show', $s->psql("SELECT partition || '/' || position FROM outbox WHERE type = 'Third'"));
+    is $third->{causation_id}, $second->{id}, "the third's cause is the second";
+    is $third->{correlation_id}, $first->{id}, 'its chain the same';
+};
+
+done_testing;
