@@ -1,6 +1,6 @@
 /*
- * Cache-Control on any bytes, a line for each line of the input, and what the
- * rules make of it.  Needs clang:
+ * Cache-Control, and a targeted field, on any bytes, a line for each line of the
+ * input, and what the rules make of it.  Needs clang:
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
  *       t/fuzz/cache_control_fuzz.c ngx_module/cache/cache_control.c ngx_module/cache/rules.c \
@@ -40,8 +40,9 @@ static void check_use(const weir_cache_control_t *cc)
     if (weir_cache_refuses_storing(&r, &f) != NULL)
         return;
 
-    /* what is stored is fresh, and nobody has forbidden it */
-    assert(f.lifetime > f.initial_age && f.lifetime <= WEIR_CACHE_SECONDS_MAX);
+    /* what is stored is fresh, or may be served stale, and nobody has forbidden it */
+    assert(f.lifetime <= WEIR_CACHE_SECONDS_MAX);
+    assert(f.lifetime > f.initial_age || f.stale_while_revalidate > 0 || f.stale_if_error > 0);
     assert(f.stale_while_revalidate >= 0 && f.stale_if_error >= 0);
     assert((cc->flags & (WEIR_CC_PRIVATE | WEIR_CC_NO_CACHE)) == 0);
     assert((cc->flags & WEIR_CC_NO_STORE) == 0 || (cc->flags & WEIR_CC_MUST_UNDERSTAND) != 0);
@@ -50,6 +51,34 @@ static void check_use(const weir_cache_control_t *cc)
     assert(weir_cache_use(&f, f.lifetime, cc) != WEIR_CACHE_FRESH);
     if (weir_cache_use(&f, f.initial_age, cc) == WEIR_CACHE_FRESH)
         assert(cc->max_age == -1 || f.initial_age <= cc->max_age);
+}
+
+#define LINES_MAX 8
+
+/* The same lines as those of a targeted field. */
+static void check_targeted(const char *p, const char *end)
+{
+    weir_str_t lines[LINES_MAX];
+    weir_cache_control_t cc;
+    const char *start = p;
+    size_t n = 0;
+
+    while (p < end && n < LINES_MAX) {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+
+        lines[n].data = p;
+        lines[n].len = (size_t)((newline ? newline : end) - p);
+        p += lines[n++].len + 1;
+    }
+
+    (void)weir_cache_control_parse_targeted(&cc, lines, n);
+    check_seconds(cc.max_age);
+    check_seconds(cc.s_maxage);
+    check_seconds(cc.stale_while_revalidate);
+    check_seconds(cc.stale_if_error);
+    check_fields(cc.no_cache_fields, start, end);
+    check_fields(cc.private_fields, start, end);
+    check_use(&cc);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -77,5 +106,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_fields(cc.no_cache_fields, start, end);
     check_fields(cc.private_fields, start, end);
     check_use(&cc);
+    check_targeted(start, end);
     return 0;
 }
