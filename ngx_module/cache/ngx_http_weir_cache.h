@@ -142,6 +142,7 @@ typedef struct {
     unsigned                         have_stale:1;
     unsigned                         stale_soft:1;  /* only by order */
     unsigned                         conditional:1; /* validates ctx->stale */
+    unsigned                         by_request:1; /* ... as it was wanted */
     unsigned                         collapsed:1;   /* has waited for another */
     unsigned                         background:1;  /* refreshes the cache */
     unsigned                         replacing:1;   /* body comes from entry */

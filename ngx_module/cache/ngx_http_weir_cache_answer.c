@@ -396,6 +396,10 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 static ngx_uint_t
 ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx)
 {
+    if (ctx->by_request) {
+        return 4;
+    }
+
     switch (ctx->status) {
 
     case NGX_HTTP_WEIR_CACHE_MISS:

@@ -201,6 +201,12 @@ ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx)
         if (rc != NGX_BUSY) {
             return rc;
         }
+
+        if (!ctx->collapsed) {
+            ngx_http_weir_cache_zone_missed(ctx->conf->zone,
+                                            ctx->varies ? ctx->variant
+                                                        : ctx->digest);
+        }
     }
 
     return ctx->conf->zone->redis ? ngx_http_weir_cache_find_l2(ctx)

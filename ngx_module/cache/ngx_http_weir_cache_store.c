@@ -52,6 +52,7 @@ static time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
 static time_t ngx_http_weir_cache_date(ngx_array_t *lines);
 static ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
+static size_t ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_keeps(ngx_table_elt_t *h,
     weir_str_t *dropped, ngx_uint_t ndropped);
 static ngx_uint_t ngx_http_weir_cache_dropped(weir_str_t *name,
@@ -209,6 +210,7 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 
     status = ctx->status;
 
+    ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
     ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
 
     rc = ngx_http_weir_cache_prepare(ctx);
@@ -318,7 +320,9 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
     reason = weir_cache_refuses_storing(&response, &freshness);
 
     if (reason == NULL && ctx->conf->min_uses > 1 && ctx->conf->l1
-        && ngx_http_weir_cache_zone_uses(ctx->conf->zone, ctx->digest)
+        && ngx_http_weir_cache_zone_uses(ctx->conf->zone,
+                                         ctx->varies ? ctx->variant
+                                                     : ctx->digest)
            < ctx->conf->min_uses)
     {
         reason = "not used often enough";
@@ -683,6 +687,12 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     ctx->len = ctx->head_len;
     ctx->size = ctx->head_len + body_len;
 
+    if (r->headers_out.content_length_n
+        > (off_t) ngx_http_weir_cache_body_max(ctx))
+    {
+        return NGX_DECLINED;
+    }
+
     ctx->buf = ngx_palloc(r->pool, ctx->size);
     if (ctx->buf == NULL) {
         return NGX_ERROR;
@@ -694,6 +704,24 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     ctx->stored = 1;
 
     return NGX_OK;
+}
+
+
+/* Bytes; without Redis there is no place for what the zone has no room for. */
+
+static size_t
+ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx)
+{
+    size_t  largest;
+
+    if (ctx->conf->zone->redis) {
+        return ctx->conf->max_size;
+    }
+
+    largest = ngx_http_weir_cache_zone_largest(ctx->conf->zone);
+    largest -= ngx_min(largest, ctx->head_len);
+
+    return ngx_min(largest, ctx->conf->max_size);
 }
 
 
@@ -1008,7 +1036,9 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 
     len = ngx_buf_size(b);
 
-    if (len > (off_t) (ctx->conf->max_size - (ctx->len - ctx->head_len))) {
+    if (len > (off_t) ngx_http_weir_cache_body_max(ctx)
+              - (off_t) (ctx->len - ctx->head_len))
+    {
         ngx_http_weir_cache_abandon(ctx, "too large");
         return NGX_OK;
     }

@@ -15,6 +15,12 @@
 /* What part of the memory the small queue may take before it gives way. */
 #define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
 
+/*
+ * Look-ups of a key in vain are counted in one of so many places, a power of
+ * two; with a single one two keys could make each other forgotten for ever.
+ */
+#define NGX_HTTP_WEIR_CACHE_MISS_WAYS  8
+
 
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
@@ -35,7 +41,7 @@ static void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
     ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
-static uint32_t *ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh,
+static uint32_t *ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh,
     u_char *digest, uint32_t *mark);
 
 
@@ -172,6 +178,15 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
     }
 
     ngx_http_weir_cache_zone_lock(zone);
+
+    for (i = 0; i < sh->nworkers; i++) {
+
+        if (sh->workers[i].pid == ngx_pid) {
+            /* of a dead worker that had the same pid */
+            ngx_http_weir_cache_zone_unpin_all(sh, &sh->workers[i]);
+            sh->workers[i].pid = 0;
+        }
+    }
 
     ngx_http_weir_cache_zone_reap(zone);
 
@@ -382,7 +397,6 @@ ngx_int_t
 ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_pool_t *pool, ngx_http_weir_cache_pin_t *pin)
 {
-    uint32_t                     mark, *miss;
     ngx_int_t                    place;
     ngx_http_weir_cache_sh_t    *sh;
     ngx_http_weir_cache_node_t  *node;
@@ -394,16 +408,6 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     node = ngx_http_weir_cache_zone_find(sh, digest);
 
     if (node == NULL) {
-        miss = ngx_http_weir_cache_zone_miss(sh, digest, &mark);
-
-        if ((*miss & 0xffffff00) != mark) {
-            *miss = mark;
-        }
-
-        if ((*miss & 0xff) < 255) {
-            (*miss)++;
-        }
-
         ngx_http_weir_cache_zone_unlock(zone);
         return NGX_DECLINED;
     }
@@ -552,7 +556,8 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 
 /*
  * The entry is filled outside of the mutex, pinned and not yet linked: should
- * this worker be killed meanwhile, the block goes the way of its pins.
+ * this worker be killed meanwhile, the block goes the way of its pins.  When it
+ * can't be pinned it is filled under the mutex.
  */
 
 ngx_int_t
@@ -566,7 +571,7 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     sh = zone->sh;
 
-    if (zone->worker == NULL || len > sh->size / 8) {
+    if (len > ngx_http_weir_cache_zone_largest(zone)) {
         return NGX_DECLINED;
     }
 
@@ -585,20 +590,18 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     place = ngx_http_weir_cache_zone_pin(zone, node);
 
-    if (place == NGX_ERROR) {
-        weir_arena_free(&sh->arena, node);
+    if (place != NGX_ERROR) {
         ngx_http_weir_cache_zone_unlock(zone);
-        return NGX_DECLINED;
     }
-
-    ngx_http_weir_cache_zone_unlock(zone);
 
     ngx_memcpy(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(node->data, data, len);
     node->len = len;
     node->uses = 0;
 
-    ngx_http_weir_cache_zone_lock(zone);
+    if (place != NGX_ERROR) {
+        ngx_http_weir_cache_zone_lock(zone);
+    }
 
     old = ngx_http_weir_cache_zone_find(sh, digest);
 
@@ -607,9 +610,13 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     {
         /* what was on its way from Redis is older than what came meanwhile */
 
+        if (place == NGX_ERROR) {
+            weir_arena_free(&sh->arena, node);
+        }
+
         ngx_http_weir_cache_zone_unlock(zone);
 
-        pin.node = node;
+        pin.node = (place != NGX_ERROR) ? node : NULL;
         pin.place = place;
         ngx_http_weir_cache_zone_release(zone, &pin);
 
@@ -643,11 +650,18 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     ngx_http_weir_cache_zone_unlock(zone);
 
-    pin.node = node;
+    pin.node = (place != NGX_ERROR) ? node : NULL;
     pin.place = place;
     ngx_http_weir_cache_zone_release(zone, &pin);
 
     return NGX_OK;
+}
+
+
+size_t
+ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone)
+{
+    return zone->sh->size / 8;
 }
 
 
@@ -747,10 +761,10 @@ ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
 }
 
 
-/* The place that counts look-ups in vain of a key, and the key's mark in it. */
+/* The places that may count look-ups of the key in vain, and its mark in them. */
 
 static uint32_t *
-ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh, u_char *digest,
+ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh, u_char *digest,
     uint32_t *mark)
 {
     uint32_t  n;
@@ -760,18 +774,53 @@ ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh, u_char *digest,
 
     *mark &= 0xffffff00;
 
-    return &sh->misses[n & sh->mask];
+    return &sh->misses[n & sh->mask & ~(NGX_HTTP_WEIR_CACHE_MISS_WAYS - 1)];
+}
+
+
+void
+ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest)
+{
+    uint32_t    mark, *miss, count;
+    ngx_uint_t  i;
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    miss = ngx_http_weir_cache_zone_misses(zone->sh, digest, &mark);
+
+    /* to the front; the one that was missed longest ago gives way */
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_MISS_WAYS - 1; i++) {
+        if ((miss[i] & 0xffffff00) == mark) {
+            break;
+        }
+    }
+
+    count = (miss[i] & 0xffffff00) == mark ? miss[i] & 0xff : 0;
+
+    ngx_memmove(&miss[1], &miss[0], i * sizeof(uint32_t));
+    miss[0] = mark | ngx_min(count + 1, 255);
+
+    ngx_http_weir_cache_zone_unlock(zone);
 }
 
 
 ngx_uint_t
 ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone, u_char *digest)
 {
-    uint32_t  mark, miss;
+    uint32_t    mark, *miss;
+    ngx_uint_t  i;
 
-    miss = *ngx_http_weir_cache_zone_miss(zone->sh, digest, &mark);
+    miss = ngx_http_weir_cache_zone_misses(zone->sh, digest, &mark);
 
-    return (miss & 0xffffff00) == mark ? miss & 0xff : 0;
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_MISS_WAYS; i++) {
+        if ((miss[i] & 0xffffff00) == mark) {
+            return miss[i] & 0xff;
+        }
+    }
+
+    return 0;
 }
 
 

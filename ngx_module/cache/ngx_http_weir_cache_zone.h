@@ -114,7 +114,7 @@ void ngx_http_weir_cache_zone_exit_worker(ngx_http_weir_cache_zone_t *zone);
 /*
  * Looks an entry up and pins it; when it can't be pinned its bytes are copied
  * into the pool.  Returns NGX_OK, NGX_DECLINED (not there), or NGX_ERROR (no
- * memory).  A look-up in vain is remembered as a use of the key.
+ * memory).
  */
 ngx_int_t ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, ngx_pool_t *pool, ngx_http_weir_cache_pin_t *pin);
@@ -132,11 +132,18 @@ void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
 ngx_int_t ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, u_char *data, size_t len);
 
+/* The bytes of the largest entry that may have room. */
+size_t ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone);
+
 /* Drops the entry; requests that send it are not disturbed. */
 void ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
     u_char *digest);
 
-/* How often the key was lately looked up in vain, 255 at most. */
+/* Remembers that a request has looked the key up in vain: once for each. */
+void ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest);
+
+/* How often that was so lately, 255 at most. */
 ngx_uint_t ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone,
     u_char *digest);
 

@@ -170,30 +170,42 @@ size_t weir_vary_normalize(weir_str_t value, char *out)
     return n;
 }
 
-/* Members without regard to spaces, and to case when fold. */
+/*
+ * The next character of a list's member, in the form in which members are
+ * compared: without the spaces at its ends and around semicolons, other runs of
+ * spaces as one, in lower case when fold.  *pos starts at 0; -1 at the end.
+ */
+static int next_char(weir_str_t member, size_t *pos, bool fold)
+{
+    size_t start = *pos, i = start;
+
+    while (i < member.len && is_space(member.data[i]))
+        i++;
+
+    if (i == member.len)
+        return -1;
+
+    if (i > start && start > 0 && member.data[start - 1] != ';' && member.data[i] != ';') {
+        *pos = i;
+        return ' ';
+    }
+
+    *pos = i + 1;
+
+    return (unsigned char)(fold ? lower(member.data[i]) : member.data[i]);
+}
+
 static int compare_members(weir_str_t a, weir_str_t b, bool fold)
 {
     size_t i = 0, k = 0;
+    int x, y;
 
-    for (;;) {
-        int x, y;
+    do {
+        x = next_char(a, &i, fold);
+        y = next_char(b, &k, fold);
+    } while (x == y && x != -1);
 
-        while (i < a.len && is_space(a.data[i]))
-            i++;
-        while (k < b.len && is_space(b.data[k]))
-            k++;
-
-        if (i == a.len || k == b.len)
-            return (i < a.len) - (k < b.len);
-
-        x = (unsigned char)(fold ? lower(a.data[i]) : a.data[i]);
-        y = (unsigned char)(fold ? lower(b.data[k]) : b.data[k]);
-        if (x != y)
-            return x - y;
-
-        i++;
-        k++;
-    }
+    return x - y;
 }
 
 static bool is_blank(weir_str_t s)
@@ -220,6 +232,7 @@ size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out)
 
     weir_str_t members[WEIR_VARY_MEMBERS_MAX], member;
     size_t field = 0, count = 0, n = 0;
+    int c;
 
     while (field < sizeof(known) / sizeof(known[0]) && !weir_str_eq(name, known[field].name))
         field++;
@@ -250,10 +263,8 @@ size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out)
         if (i > 0)
             out[n++] = ',';
 
-        for (size_t k = 0; k < members[i].len; k++) {
-            if (!is_space(members[i].data[k]))
-                out[n++] = known[field].fold ? lower(members[i].data[k]) : members[i].data[k];
-        }
+        for (size_t k = 0; (c = next_char(members[i], &k, known[field].fold)) != -1;)
+            out[n++] = (char)c;
     }
 
     return n;

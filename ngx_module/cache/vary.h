@@ -43,7 +43,7 @@ size_t weir_vary_normalize(weir_str_t value, char *out);
  * The same for the value of a known field, in lower case: of Accept,
  * Accept-Charset, Accept-Encoding and Accept-Language the members have no
  * order, as weights tell what is preferred (RFC 9110 section 12.4.2), spaces
- * mean nothing, and but for Accept, whose parameters may, case doesn't count.
+ * around semicolons mean nothing, and but for Accept, whose parameters may, case doesn't count.
  * Of a value with more than WEIR_VARY_MEMBERS_MAX members the order stays.
  */
 size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out);

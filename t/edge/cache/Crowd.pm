@@ -26,6 +26,7 @@ END {
     my $status = $?;
     if (!$alone) {
         stop($_, 'TERM') for keys %pid;
+        kill 'TERM', slurp($_) for grep { -s } "$dir/pid", "$dir/pid.oldbin";
         $? = $status;
     }
 }
@@ -61,6 +62,7 @@ sub stop {
     my $child = delete $pid{$name} or return;
     kill $signal, $child;
     waitpid $child, 0;
+    for (1 .. 200) { last if !kill 0, $child; sleep 0.05 }    # a daemon is nobody's child
 }
 
 # --- the upstream ---
@@ -128,7 +130,7 @@ sub configure {
     s/UPSTREAM/127.0.0.1:$upstream/g for $http, $server;
     open my $out, '>', "$dir/nginx.conf" or die $!;
     print $out <<"CONF";
-daemon off;
+daemon @{[$more{daemon} ? 'on' : 'off']};
 pid $dir/pid;
 error_log $dir/logs/error.log info;
 worker_processes $workers;
@@ -150,6 +152,7 @@ CONF
 }
 
 sub edge_pid { $pid{edge} }
+sub port { $edge }
 
 # The pids of the workers, or of those of one master.
 sub workers {
@@ -167,21 +170,30 @@ sub start_edge {
     $edge = free_port();
     configure($http, $server, %more);
     spawn('edge', [$ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf"]);
+    if ($more{daemon}) {
+        waitpid $pid{edge}, 0;
+        BAIL_OUT('the edge has not started') if $?;
+        until_true('the edge runs', sub { $pid{edge} = 0 + slurp("$dir/pid") });
+    }
     until_true('the edge listens', sub {
         BAIL_OUT('the edge has not started') if waitpid($pid{edge}, POSIX::WNOHANG) > 0;
         connection();
     });
 }
 
-# With another configuration when there are arguments; returns when new workers
-# serve.  The old ones may be there yet.
+# What nginx says about a configuration that it refuses; must not run beside it.
+sub refusal {
+    configure(@_);
+    my $said = `$ENV{TEST_NGINX_BINARY} -t -e $dir/logs/refused.log -p $dir -c $dir/nginx.conf 2>&1`;
+    return $? ? $said : "accepted: $said";
+}
+
+# With another configuration; returns when the old workers are gone.
 sub reload {
     my %old = map { $_ => 1 } workers();
-    configure(@_) if @_;
+    configure(@_);
     kill 'HUP', $pid{edge};
-    until_true('new workers are there', sub { grep { !$old{$_} } workers() });
-    until_true('a new worker answers', sub { my $p = get('/stub'); $p->{status} == 200 && !grep { $old{$_} && slurp("/proc/$_/cmdline") !~ /shutting down/ } workers() });
-    return keys %old;
+    until_true('there are none but new workers', sub { my @now = workers(); @now && !grep { $old{$_} } @now });
 }
 
 # What the probe says of a zone; arguments as the probe takes them.
@@ -237,6 +249,12 @@ sub get { request('GET', @_) }
 # One connection for each request [path, headers], all at once; returns them.
 sub clients { map { my $s = connection() // die $!; print $s bytes_of('GET', @$_); $s } @_ }
 
+# nginx closes a connection only when what goes on in the background has ended.
+sub is_whole {
+    my $end = index $_[0], "\r\n\r\n";
+    return $end >= 0 && substr($_[0], 0, $end) =~ /^Content-Length: (\d+)/mi && length $_[0] >= $end + 4 + $1;
+}
+
 # The whole answers to clients(), in their order.
 sub answers {
     my @sockets = @_;
@@ -247,7 +265,7 @@ sub answers {
         BAIL_OUT($select->count . ' clients have waited in vain') if time > $until;
         for my $s ($select->can_read(1)) {
             my $n = sysread $s, $bytes{$s}, 65536, length $bytes{$s};
-            $select->remove($s) if !$n;
+            $select->remove($s) if !$n || is_whole($bytes{$s});
         }
     }
     return map { parse($bytes{$_}) } @sockets;

@@ -24,7 +24,7 @@ start_upstream(sub {
 
     if ($path eq '/etag') { return $validated->([@old, 'ETag: "e1"', 'X-Kept: 1', 'X-Renewed: 1', 'Content-Type: text/x'],
             ['Cache-Control: max-age=600', 'ETag: "e1"', 'X-Renewed: 2', 'X-New: 3', "X-Conditions: $conditions",
-             'Content-Type: text/wrong', 'Content-Encoding: wrong', 'Connection: X-Hop', 'X-Hop: 1']) }
+             'Content-Type: text/y', 'Connection: X-Hop', 'X-Hop: 1']) }
     if ($path eq '/modified') { return $validated->([@old, 'Last-Modified: Mon, 01 Jan 2024 10:00:00 GMT'],
             ['Cache-Control: max-age=600', "X-Conditions: $conditions"]) }
     if ($path eq '/client') { return $validated->([@old, 'ETag: "e1"'], ['Cache-Control: max-age=600', "X-Conditions: $conditions"]) }
@@ -74,9 +74,8 @@ is $r->{headers}{'x-conditions'}, '"e1"|-', 'the upstream was asked by the store
 is $r->{headers}{'x-kept'}, 1, 'what the 304 does not name is kept';
 is $r->{headers}{'x-renewed'}, 2, 'what it names is renewed';
 is $r->{headers}{'x-new'}, 3, 'and added';
-is $r->{headers}{'content-type'}, 'text/x', 'but not what describes the body';
-ok !exists $r->{headers}{'content-encoding'}, '... which was encoded when it was stored';
-ok !exists $r->{headers}{'x-hop'}, '... nor what is of one connection';
+is $r->{headers}{'content-type'}, 'text/y', 'what describes the body too, which is stored as it came';
+ok !exists $r->{headers}{'x-hop'}, 'but not what is of one connection';
 is cache_status($r), 'Weir; fwd=stale; fwd-status=304; stored', 'Cache-Status tells of it';
 $r = get('/etag');
 like cache_status($r), qr/^Weir; hit; ttl=(600|599);/, 'it is fresh again';

@@ -19,6 +19,8 @@ optional 'fwd=vary-miss', with(stored('Cache-Control: max-age=3600', 'Vary: Foo'
 optional 'fwd=stale', stored('Cache-Control: max-age=1', 'ETag: "x"'), later(says(forwarded('Cache-Control: max-age=3600'), 'fwd=stale; fwd-status=200; stored'));
 optional 'fwd=stale; fwd-status=304', stored('Cache-Control: max-age=1', 'ETag: "x"'), later(says(validated('Cache-Control: max-age=3600'), 'fwd=stale; fwd-status=304; stored'));
 optional 'fwd=request', $hour, says(request_with('Cache-Control: no-cache'), 'fwd=request; fwd-status=200(?:; stored)?');
+optional 'fwd=request; fwd-status=304', stored('Cache-Control: max-age=3600', 'ETag: "x"'),
+    says(with(validated('Cache-Control: max-age=3600'), send => ['Cache-Control: no-cache']), 'fwd=request; fwd-status=304; stored');
 optional 'fwd=method', says(with(forwarded(), method => 'POST', content => 'x'), 'fwd=method; fwd-status=200');
 optional 'fwd=bypass', says(with(forwarded(), content => 'x'), 'fwd=bypass; fwd-status=200');
 optional 'the caches before it stand before it', stored('Cache-Control: max-age=3600', 'Cache-Status: Origin; hit', has => [qr/^Cache-Status: Origin; hit$/, qr/^Cache-Status: Weir; fwd=uri-miss/]),
