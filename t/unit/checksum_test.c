@@ -75,5 +75,6 @@ int main(void)
         cmocka_unit_test(is_xxh3_at_every_alignment),
         cmocka_unit_test(is_known_for_nothing),
     };
-    return cmocka_run_group_tests_name("checksum", tests, fill, empty);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, fill, empty);
 }
