@@ -224,6 +224,10 @@ stack_psql() {
     "$(pg_bin)/psql" -h "$pg_socket" -p 5432 -U weir -d weir "$@"
 }
 
+stack_ctl() {
+    "$weir_root/build/weirctl" -c "$run/weir-backend.conf" "$@"
+}
+
 stack_redis_cli() {
     redis-cli -s "$sockets/redis.sock" "$@"
 }

@@ -5,8 +5,7 @@
  * running weir-backend and talks to none: what it changes there, relay and
  * workers find by themselves.
  *
- * One table in main.c has all commands with their options; help, completion and
- * parsing come from it.  Answers are JSON values inside; output.c prints
+ * cli.h has the command line.  Answers are JSON values inside; output.c prints
  * them as tables for people or as they are for programs.
  */
 #ifndef WEIR_CTL_H
@@ -57,9 +56,6 @@ weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
 
 /* "PARTITION/POSITION" into its numbers; false when it is none. */
 bool weir_ctl_place(const char *text, int *partition, int64_t *position);
-
-/* Prints the completion for bash, made from the table of commands. */
-weir_ctl_exit_t weir_ctl_completion(weir_ctl_t *ctl);
 
 /* --- query.c --------------------------------------------------------------- */
 

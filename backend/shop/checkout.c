@@ -33,6 +33,7 @@ static const weir_operation_t operation = {
     .body = &weir_order_body,
     .status = 202,
     .answer = &weir_order_resource,
+    .needs_key = 1,
     .errors = {409, 413, 415, 422},
 };
 

@@ -75,7 +75,7 @@ static const weir_operation_t post_operation = {
     .body = &weir_order_body,
     .status = 201,
     .answer = &weir_order_resource,
-    .errors = {413, 415, 422},
+    .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t get_operation = {
     "GET",           "/orders/{id}",

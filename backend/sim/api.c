@@ -13,6 +13,7 @@ typedef struct {
     int status;
     char *body;
     bool lose;
+    bool admin; /* never late */
     struct event *timer;
 } answer_t;
 
@@ -71,10 +72,17 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 static void go(void *arg)
 {
     answer_t *a = arg;
-    int ms = a->sim->switches.latency;
+    int ms = a->admin ? 0 : a->sim->switches.latency;
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
 
     evtimer_add(a->timer, &tv);
+}
+
+static bool is_admin(struct evhttp_request *request)
+{
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+
+    return strncmp(path, "/admin/", 7) == 0 || strcmp(path, "/ledger") == 0;
 }
 
 /* Takes the reference to body. */
@@ -87,6 +95,7 @@ static answer_t *prepare(sim_t *sim, struct evhttp_request *request, int status,
     a->sim = sim;
     a->request = request;
     a->status = status;
+    a->admin = is_admin(request);
     a->body = json_dumps(body, JSON_COMPACT);
     a->timer = evtimer_new(sim->base, on_time, a);
     json_decref(body);
@@ -327,9 +336,8 @@ void sim_on_request(struct evhttp_request *request, void *arg)
     sim_t *sim = arg;
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
     bool is_post = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
-    bool admin = strncmp(path, "/admin/", 7) == 0 || strcmp(path, "/ledger") == 0;
 
-    if (!admin && take(&sim->switches.errors))
+    if (!is_admin(request) && take(&sim->switches.errors))
         complain(sim, request, 503, "switched off");
     else if (is_post)
         post(sim, request, path);

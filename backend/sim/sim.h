@@ -30,7 +30,7 @@
 
 /* Those with a number count down with each request that they were for; -1 never ends. */
 typedef struct {
-    int latency;       /* ms until an answer leaves */
+    int latency;       /* ms until an answer of the gateway leaves */
     int errors;        /* requests that get a 503, and nothing is done */
     int lost_answers;  /* POSTs that are done, and whose connection is closed then */
     int declines;      /* new charges that fail */

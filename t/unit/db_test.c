@@ -5,6 +5,7 @@
 #include "db/batch.h"
 #include "log/log.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -335,6 +336,33 @@ static void batches_have_limits(void **state)
     weir_batch_free(batch);
 }
 
+/* In one batch rows come in the opposite order: see echo. */
+static void a_ceiling_makes_batches_smaller(void **state)
+{
+    weir_batch_t *large, *small;
+
+    (void)state;
+    large = weir_batch_new(db, echo, 2, 100, 100, 1);
+    weir_batch_ceiling(1);
+    small = weir_batch_new(db, echo, 2, 100, 100, 1);
+    weir_batch_ceiling(INT_MAX);
+    for (int i = 0; i < 3; i++)
+        assert_true(submit(large, "v", NULL, (const char *[]){"a", "b", "c"}[i]));
+    run_until(3);
+    assert_string_equal(told, "a=v c=v b=v ");
+
+    told[0] = '\0';
+    for (int i = 0; i < 3; i++)
+        assert_true(submit(small, "v", NULL, (const char *[]){"a", "b", "c"}[i]));
+    run_until(3);
+    assert_string_equal(told, "a=v b=v c=v ");
+
+    weir_db_free(db);
+    db = NULL;
+    weir_batch_free(large);
+    weir_batch_free(small);
+}
+
 static void an_error_of_the_statement_fails_the_whole_batch(void **state)
 {
     static const char ints[] =
@@ -370,6 +398,7 @@ int main(void)
         TEST(large_values_flow_both_ways),
         TEST(requests_get_their_own_rows),
         TEST(batches_have_limits),
+        TEST(a_ceiling_makes_batches_smaller),
         TEST(an_error_of_the_statement_fails_the_whole_batch),
     };
 

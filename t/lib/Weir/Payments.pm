@@ -160,17 +160,24 @@ sub complaints {
 
 # --- webhooks ---------------------------------------------------------------------------
 
-# Posts a message. Options: id, time, key, signature, content (text), version.
-sub webhook {
+# The fields that sign a message. Options: id, time, key.
+sub signed {
     my ($self, $content, %option) = @_;
     my $body = ref $content ? $json->encode($content) : $content;
     my $id   = $option{id}   // 'msg_' . ++$self->{messages};
     my $time = $option{time} // time;
     my $mac  = encode_base64(hmac_sha256("$id.$time.$body", $option{key} // $KEY), '');
-    my %headers = ('webhook-id' => $id, 'webhook-timestamp' => $time, 'webhook-signature' => $option{signature} // "v1,$mac",
-        %{ $option{headers} // {} });
+    return ('webhook-id' => $id, 'webhook-timestamp' => $time, 'webhook-signature' => "v1,$mac");
+}
+
+# Posts a message. Options: those of signed(), and what is sent instead of what was signed: signature, headers
+# (undef leaves one out), send (the body).
+sub webhook {
+    my ($self, $content, %option) = @_;
+    my %headers = ($self->signed($content, %option), %{ $option{headers} // {} });
+    $headers{'webhook-signature'} = $option{signature} if defined $option{signature};
     delete @headers{ grep { !defined $headers{$_} } keys %headers };
-    return $self->{stack}->post('/webhooks/payment', $option{send} // $body, \%headers);
+    return $self->{stack}->post('/webhooks/payment', $option{send} // (ref $content ? $json->encode($content) : $content), \%headers);
 }
 
 sub message {

@@ -36,6 +36,9 @@ my $ROOT     = abs_path(dirname(__FILE__) . '/../../..');
 my $DEADLINE = 30;                                          # seconds, for whatever is waited for
 my $json     = JSON::PP->new->utf8;
 
+# Each has a moment in which it is not there yet.
+my @API_SESSIONS = qw(commands reads products orders order-reads dashboard checkout webhooks deletion);
+
 # --- helpers -------------------------------------------------------------------
 
 # Waits until the code returns something true, and returns that; dies at the deadline.
@@ -238,6 +241,28 @@ sub stop_postgres {
     return $self->_stop('postgres', ($how // 'fast') eq 'immediate' ? 'QUIT' : 'INT');
 }
 
+# Kills the server with all its processes, as when the machine loses it: kill -9 of the postmaster
+# alone leaves its children to finish what they do.
+sub kill_postgres {
+    my ($self) = @_;
+    my $pid = $self->{proc}{postgres};
+    my @children = _children($pid);
+    kill 'KILL', $pid, @children;
+    wait_for('the end of postgres', sub { $self->_ended('postgres') });
+    wait_for('the end of its children', sub { !grep { -d "/proc/$_" } @children });
+    return delete $self->{status}{postgres};
+}
+
+sub _children {
+    my ($parent) = @_;
+    my @children;
+    for my $file (glob '/proc/[0-9]*/stat') {
+        my ($pid, $ppid) = slurp($file) =~ /^(\d+) \(.*\) \S (\d+)/s or next;
+        push @children, $pid if $ppid == $parent;
+    }
+    return @children;
+}
+
 sub database { my ($self) = @_; return "host=$self->{dir}/pg dbname=weir user=weir" }
 
 sub _psql {
@@ -288,6 +313,10 @@ sub start_redis {
 # Nothing is saved: after this Redis starts empty.
 sub stop_redis { my ($self) = @_; return $self->_stop('redis', 'TERM') }
 sub kill_redis { my ($self) = @_; return $self->_stop('redis', 'KILL') }
+
+# Stops a process in its tracks, as a network that stalls does to its peers, and lets it go on.
+sub freeze { my ($self, $name) = @_; return $self->_signal($name, 'STOP') }
+sub thaw   { my ($self, $name) = @_; return $self->_signal($name, 'CONT') }
 
 # Runs redis-cli and returns its output.
 sub redis {
@@ -383,6 +412,10 @@ sub start_backend {
     if ($roles =~ /api|all/ && $self->{proc}{postgres} && !$conf{listen}) {
         $self->_until($name, sub {
             $self->get('/users/00000000-0000-7000-8000-000000000000')->{status} == 404;
+        });
+        $self->_until($name, sub {
+            my $said = substr($self->log_of($name), $log);
+            return !grep { $said !~ /"msg":"database session open","session":"\Q$_\E"/ } @API_SESSIONS;
         });
     }
     return $name;

@@ -1,0 +1,136 @@
+#include "ctl/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ARG(field) offsetof(weir_ctl_args_t, field)
+
+const weir_ctl_option_t weir_ctl_options[] = {
+    {"json", 0, WEIR_CTL_FLAG, ARG(json), NULL, "print JSON, for programs", 0, 0},
+    {"all", 0, WEIR_CTL_FLAG, ARG(all), NULL, "all of them", 0, 0},
+    {"follow", 'f', WEIR_CTL_FLAG, ARG(follow), NULL, "go on with what comes, until interrupted", 0,
+     0},
+    {"yes", 0, WEIR_CTL_FLAG, ARG(yes), NULL, "also when effects happen again", 0, 0},
+    {"group", 'g', WEIR_CTL_TEXT, ARG(group), "GROUP", "a consumer group", 0, 0},
+    {"from", 0, WEIR_CTL_TEXT, ARG(from), "POSITION|TIME",
+     "a position in each partition, or a time (2026-01-31T12:00:00Z)", 0, 0},
+    {"partition", 0, WEIR_CTL_NUMBER, ARG(partition), "N", "this partition only", 0, 63},
+    {"type", 0, WEIR_CTL_TEXT, ARG(type), "TYPE", "events of this type only (UserCreated)", 0, 0},
+    {"aggregate", 0, WEIR_CTL_TEXT, ARG(aggregate), "AGGREGATE", "events of this aggregate only", 0,
+     0},
+    {"count", 'n', WEIR_CTL_NUMBER, ARG(count), "N", "how many, from 0 to 100000 (20)", 0, 100000},
+    {"interval", 0, WEIR_CTL_TIME, ARG(interval), "TIME",
+     "how long the rate is measured, 0 to 60s (1s); 0: no rate", 0, 60000},
+};
+
+const size_t weir_ctl_n_options = sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]);
+
+_Static_assert(sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]) <= WEIR_CTL_OPTIONS_MAX,
+               "weir_ctl_given_t has a place for each option");
+
+const weir_ctl_command_t weir_ctl_commands[] = {
+    {"events tail", "", 0, 0, "count follow type aggregate json", true, weir_ctl_events_tail,
+     "the newest events of the outbox",
+     "AT is PARTITION/POSITION; the position is - until the relay has taken the event. --json\n"
+     "prints one object a line, with data.\n\n"
+     "  weirctl events tail -n 5\n"
+     "  weirctl events tail -f --type UserCreated --json | jq .data.email\n"},
+    {"events show", "ID|PARTITION/POSITION", 1, 1, "json", true, weir_ctl_events_show,
+     "an event, and what became of it in each group",
+     "  weirctl events show 3/17\n"
+     "  weirctl events show 0192d0a1-7c1e-7d3a-9a55-0f6b3a1f2e11\n"},
+    {"events replay", "", 0, 0, "group from partition yes json", true, weir_ctl_events_replay,
+     "let a group handle what the outbox has, from there on",
+     "For a new group, before or after its workers have started: they take history from\n"
+     "PostgreSQL and then go on with what comes. Nothing is skipped: where the group has not\n"
+     "come that far it stays. For events that the group has handled already, its effects happen\n"
+     "again, which needs --yes. The outbox keeps events for outbox_keep (configuration).\n\n"
+     "  weirctl events replay --group reports --from 0\n"
+     "  weirctl events replay --group reports --from 2026-01-31T12:00:00Z --yes\n"},
+    {"groups", "", 0, 0, "interval json", true, weir_ctl_groups,
+     "consumer groups: how far they are behind, how fast they go",
+     "LAG: events that the relay has given a position and the group has not handled. PENDING: of\n"
+     "these, failed ones that wait for their next attempt. OLDEST S: the age of the first one in\n"
+     "seconds. DEAD: its dead letters.\n\n"
+     "  weirctl groups\n"
+     "  weirctl groups --interval 10s --json | jq '.[] | select(.lag > 1000)'\n"},
+    {"groups pause", "NAME", 0, 1, "all json", true, weir_ctl_groups_pause,
+     "let a group's workers take no more events",
+     "Within a second; what they have taken they finish. Events wait in the streams, and when a\n"
+     "stream has stream_limit entries, in the outbox: then other groups wait, too.\n\n"
+     "  weirctl groups pause email\n"
+     "  weirctl groups pause --all\n"},
+    {"groups resume", "NAME", 0, 1, "all json", true, weir_ctl_groups_resume, "let it go on",
+     "  weirctl groups resume email\n"},
+    {"dead list", "", 0, 0, "group count json", true, weir_ctl_dead_list,
+     "dead letters, the newest first",
+     "  weirctl dead list --group billing\n"
+     "  weirctl dead list -n 1000 --json\n"},
+    {"dead show", "GROUP PARTITION/POSITION", 2, 2, "json", true, weir_ctl_dead_show,
+     "a dead letter: why, and the event", "  weirctl dead show billing 3/17\n"},
+    {"dead replay", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
+     weir_ctl_dead_replay, "let the group handle them again, after what caused it was mended",
+     "The event goes through the outbox again for this group only, with its id, behind what its\n"
+     "aggregate has meanwhile. If it fails again it is a dead letter again.\n\n"
+     "  weirctl dead replay billing 3/17\n"
+     "  weirctl dead replay billing --all\n"},
+    {"dead drop", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
+     weir_ctl_dead_drop, "forget them",
+     "The outbox keeps the events themselves, as history.\n\n"
+     "  weirctl dead drop billing 3/17\n"},
+    {"outbox", "", 0, 0, "json", true, weir_ctl_outbox,
+     "what waits for the relay, and where Redis' streams are",
+     "WAITING: events without a position. HANDLED: the position up to which all groups have come,\n"
+     "SLOWEST GROUP the one that is last. STATE: behind means that Redis lacks what some group "
+     "has\n"
+     "not handled, ahead that it has what the database does not know. Exit code 3 when Redis is\n"
+     "away; the rest is printed still.\n\n"
+     "  weirctl outbox --json | jq .waiting\n"},
+    {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
+     "can clients of OLD live with NEW? both are OpenAPI documents",
+     "A line for each difference, then the verdict. Exit code 1 when a field, a path or an answer "
+     "is\n"
+     "gone, renamed or retyped; 2 when a document cannot be read.\n\n"
+     "  curl -s 127.0.0.1:8080/openapi.json?version=2 >new.json\n"
+     "  weirctl schema check old.json new.json\n"},
+    {"completion bash", "", 0, 0, "", false, weir_ctl_completion, "the completion for bash",
+     "  eval \"$(weirctl completion bash)\"\n"},
+    {"help", "[COMMAND]", 0, 2, "", false, weir_ctl_help, "this text, or a command's", ""},
+};
+
+const size_t weir_ctl_n_commands = sizeof(weir_ctl_commands) / sizeof(weir_ctl_commands[0]);
+
+bool weir_ctl_takes(const weir_ctl_command_t *command, const weir_ctl_option_t *option)
+{
+    const char *p = command->options;
+    size_t len = strlen(option->name);
+
+    while ((p = strstr(p, option->name)) != NULL) {
+        if ((p == command->options || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
+            return true;
+        p += len;
+    }
+
+    return false;
+}
+
+const weir_ctl_command_t *weir_ctl_find_command(const char *const *words, int n, int *used)
+{
+    const weir_ctl_command_t *best = NULL;
+
+    *used = 0;
+    for (int take = 1; take <= n && take <= 2; take++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s%s%s", words[0], take > 1 ? " " : "",
+                 take > 1 ? words[1] : "");
+        for (size_t i = 0; i < weir_ctl_n_commands; i++) {
+            if (strcmp(weir_ctl_commands[i].name, name) == 0) {
+                best = &weir_ctl_commands[i];
+                *used = take;
+            }
+        }
+    }
+
+    return best;
+}
