@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/entry.c
+// needs: ngx_module/cache/entry.c ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
 /*
  * Cache entries from any bytes: read as they are, then with size and checksum
  * put right, so that what lies behind them is reached.
