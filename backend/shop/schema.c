@@ -5,6 +5,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether two media types differ in the number of a version at most: application/vnd.shop.v2+json.
+ */
+static bool is_same_type(const char *a, const char *b)
+{
+    const char *start = a;
+
+    while (*a != '\0' && *a == *b) {
+        bool version = *a == 'v' && a > start && a[-1] == '.';
+
+        a++;
+        b++;
+        if (version) {
+            a += strspn(a, "0123456789");
+            b += strspn(b, "0123456789");
+        }
+    }
+
+    return *a == '\0' && *b == '\0';
+}
+
+static const json_t *find_type(json_t *content, const char *wanted)
+{
+    const char *type;
+    json_t *media;
+
+    json_object_foreach(content, type, media)
+    {
+        if (is_same_type(wanted, type))
+            return media;
+    }
+
+    return NULL;
+}
+
 /* Of a body: each media type with its schema. */
 static void compare_content(weir_schema_check_t *check, const char *label, weir_schema_use_t use,
                             const json_t *old, const json_t *new)
@@ -16,7 +50,7 @@ static void compare_content(weir_schema_check_t *check, const char *label, weir_
 
     json_object_foreach(had, type, media)
     {
-        const json_t *other = json_object_get(has, type);
+        const json_t *other = find_type(has, type);
         const json_t *schema = json_object_get(media, "schema");
 
         if (other == NULL)

@@ -248,6 +248,20 @@ static void bodies_may_not_come_or_go(void **state)
     assert_non_null(strstr(output, "refused: post /a, body: the media type text/plain is gone\n"));
 }
 
+static void a_version_in_a_media_type_is_none_of_its_name(void **state)
+{
+#define TYPED(type) POST("\"requestBody\":{\"content\":{\"" type "\":{}}}")
+    (void)state;
+    assert_int_equal(check(TYPED("application/vnd.a.v1+json"), TYPED("application/vnd.a.v12+json")),
+                     WEIR_SCHEMA_COMPATIBLE);
+    assert_int_equal(check(TYPED("application/vnd.a.v1+json"), TYPED("application/vnd.b.v1+json")),
+                     WEIR_SCHEMA_REFUSED);
+    assert_int_equal(check(TYPED("application/vnd.a.v1+json"), TYPED("application/vnd.a.v1+xml")),
+                     WEIR_SCHEMA_REFUSED);
+    assert_int_equal(check(TYPED("v1"), TYPED("v2")), WEIR_SCHEMA_REFUSED);
+    assert_int_equal(check(TYPED("a.v1"), TYPED("a.v1x")), WEIR_SCHEMA_REFUSED);
+}
+
 static void schemas_without_an_operation_count(void **state)
 {
     (void)state;
@@ -313,6 +327,7 @@ int main(void)
         cmocka_unit_test(a_request_may_not_need_more),
         cmocka_unit_test(operations_may_not_go),
         cmocka_unit_test(bodies_may_not_come_or_go),
+        cmocka_unit_test(a_version_in_a_media_type_is_none_of_its_name),
         cmocka_unit_test(schemas_without_an_operation_count),
         cmocka_unit_test(schemas_may_hold_each_other),
         cmocka_unit_test(what_cannot_be_compared),
