@@ -1,0 +1,74 @@
+# What tests of the API share: users to order for, many requests at a time, and answers that are problems.
+#
+#     my @users = make_users($stack, 3);                # their ids
+#     my @raw = at_once($stack, map { ... } 1 .. 50);   # raw requests; their raw answers, in order
+#     is_problem($r, 422, 'a name');                    # returns the document
+package Weir::Api;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use IO::Socket::INET;
+use JSON::PP ();
+use Test::More;
+
+our @EXPORT_OK = qw(make_users at_once raw_request is_problem product status_of json_of $UUID $TIME);
+
+our $UUID = qr/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
+our $TIME = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
+
+my $json = JSON::PP->new->utf8;
+my $users = 0;
+
+# The id of the n-th product that the migrations bring.
+sub product { return sprintf '01900000-0000-7000-8000-%012d', $_[0] }
+
+sub make_users {
+    my ($stack, $n) = @_;
+    my $from = $users + 1;
+    $users += $n;
+    return split /\n/, $stack->psql("INSERT INTO users (id, email, display_name)"
+        . " SELECT ('01980000-0000-7000-8000-' || lpad(g::text, 12, '0'))::uuid,"
+        . " 'buyer' || g || '\@example.com', 'Buyer ' || g FROM generate_series($from, $users) g RETURNING id");
+}
+
+# Bytes of a request with "Connection: close"; content is a reference, which becomes JSON, or text.
+sub raw_request {
+    my ($method, $path, $content) = @_;
+    $content = $json->encode($content) if ref $content;
+    return "$method $path HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        . 'Content-Length: ' . length($content) . "\r\n\r\n$content";
+}
+
+# Sends all before it reads the first answer; '' where there was none. A request may be [port, bytes].
+sub at_once {
+    my ($stack, @requests) = @_;
+    my @sockets = map {
+        my ($port, $bytes) = ref $_ ? @$_ : ($stack->{port}, $_);
+        my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
+        local $SIG{PIPE} = 'IGNORE';
+        syswrite $socket, $bytes if $socket;
+        $socket;
+    } @requests;
+    return map { $_ ? $stack->read_raw($_) : '' } @sockets;
+}
+
+sub status_of { return $_[0] =~ m{^HTTP/1\.1 (\d+)} ? $1 : 'none' }
+sub json_of { my ($body) = $_[0] =~ /\r\n\r\n(.*)/s; return eval { $json->decode($body // '') } }
+
+# Checks that the answer is the problem, of the form that RFC 9457 asks for; returns its document.
+sub is_problem {
+    my ($r, $status, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $document = $r->{json} // {};
+    ok($r->{status} == $status
+        && ($r->{headers}{'content-type'} // '') eq 'application/problem+json'
+        && ($r->{headers}{'cache-control'} // '') eq 'no-store'
+        && ($document->{status} // 0) == $status
+        && length($document->{title} // ''), "$name: problem $status")
+        or diag explain $r;
+    return $document;
+}
+
+1;
