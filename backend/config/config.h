@@ -23,6 +23,10 @@ typedef struct {
     char *smtp;
     unsigned smtp_timeout; /* ms */
     char *mail_from;
+    char *payments_url;
+    unsigned payments_timeout; /* ms */
+    char *webhook_secret;      /* whsec_…, or empty */
+    char *webhook_secret_old;  /* the same */
     weir_log_level_t log_level;
     size_t body_limit; /* bytes */
     unsigned retry_attempts;

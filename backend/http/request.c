@@ -161,12 +161,16 @@ static const char *title(int status)
     switch (status) {
     case 400:
         return "Bad request";
+    case 401:
+        return "Unauthorized";
     case 404:
         return "Not found";
     case 405:
         return "Method not allowed";
     case 409:
         return "Conflict";
+    case 410:
+        return "Gone";
     case 413:
         return "Content too large";
     case 415:

@@ -1,6 +1,6 @@
 #include "shop/billing.h"
 
-static const char *const types[] = {"UserCreated", NULL};
+static const char *const types[] = {"UserCreated", "UserDeleted", NULL};
 
 const weir_consumer_t weir_billing_consumer = {
     .group = "billing",

@@ -1,5 +1,7 @@
 #include "shop/email.h"
 
+#include "common/uuid7.h"
+#include "db/ask.h"
 #include "events/transfer.h"
 #include "shop/mail.h"
 
@@ -10,15 +12,26 @@
 #define GROUP "email"
 #define CONNECTIONS 8 /* to the SMTP server, and mails under way */
 
-static const char *const types[] = {"UserCreated", NULL};
+static const char *const types[] = {"UserCreated", "OrderPaid", NULL};
+
+#define RECIPIENTS "SELECT place, email, display_name, has_left FROM mail_recipients($1::uuid[])"
 
 struct weir_email {
+    weir_db_t *db;
+    weir_ask_t *recipients;
     weir_transfers_t *transfers;
     char *url;
     long timeout_ms;
     char *name; /* of the sender, or NULL */
     char *address;
 };
+
+/* An event under way, until its mail is; the strings of event live until it is done. */
+typedef struct {
+    weir_email_t *email;
+    const weir_event_t *event;
+    weir_delivery_t *delivery;
+} job_t;
 
 /* One mail on its way. */
 typedef struct {
@@ -103,42 +116,140 @@ static void send_mail(weir_email_t *e, const weir_mail_t *mail, weir_delivery_t 
     weir_transfers_add(e->transfers, easy, on_sent, m);
 }
 
-static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
+/* --- what to send --------------------------------------------------------------------- */
+
+static void send_text(job_t *job, const char *to, const char *name, const char *subject,
+                      const char *body)
 {
-    weir_email_t *e = self;
-    const char *to = json_string_value(json_object_get(event->data, "email"));
-    const char *name = json_string_value(json_object_get(event->data, "displayName"));
-    char id[300], *body;
+    weir_email_t *e = job->email;
+    weir_delivery_t *delivery = job->delivery;
+    char id[300];
     weir_mail_t mail;
 
-    if (to == NULL || !weir_mail_is_address(to)) {
-        weir_delivery_done(delivery, WEIR_DELIVERY_PERMANENT,
-                           to == NULL ? "the event has no e-mail address"
-                                      : "mail cannot be sent to this address");
-        return;
-    }
-    snprintf(id, sizeof(id), "%s." GROUP "%s", event->id, strchr(e->address, '@'));
-    if (asprintf(&body,
-                 "Hello %s,\n\n"
-                 "welcome! Your account has been created and is ready in a moment.\n",
-                 name != NULL ? name : "") < 0)
-        abort();
+    snprintf(id, sizeof(id), "%s." GROUP "%s", job->event->id, strchr(e->address, '@'));
     mail = (weir_mail_t){
         .from_name = e->name,
         .from = e->address,
         .to_name = name,
         .to = to,
-        .subject = "Welcome",
+        .subject = subject,
         .message_id = id,
-        .time = event->time,
+        .time = job->event->time,
         .body = body,
     };
     send_mail(e, &mail, delivery);
+    free(job);
+}
+
+static void done(job_t *job, weir_delivery_result_t result, const char *error)
+{
+    weir_delivery_t *delivery = job->delivery;
+
+    free(job);
+    weir_delivery_done(delivery, result, error);
+}
+
+static void send_welcome(job_t *job)
+{
+    const char *to = json_string_value(json_object_get(job->event->data, "email"));
+    const char *name = json_string_value(json_object_get(job->event->data, "displayName"));
+    char *body;
+
+    if (to == NULL || !weir_mail_is_address(to)) {
+        done(job, WEIR_DELIVERY_PERMANENT,
+             to == NULL ? "the event has no e-mail address"
+                        : "mail cannot be sent to this address");
+        return;
+    }
+    if (asprintf(&body,
+                 "Hello %s,\n\n"
+                 "welcome! Your account has been created and is ready in a moment.\n",
+                 name != NULL ? name : "") < 0)
+        abort();
+    send_text(job, to, name, "Welcome", body);
     free(body);
 }
 
-weir_email_t *weir_email_new(struct event_base *base, const char *url, unsigned timeout_ms,
-                             const char *from, char *error, size_t error_size)
+/* An amount in minor units as people read it; ISO 4217 says how many digits are behind the point.
+ */
+static void show_amount(char out[48], json_int_t amount, const char *currency)
+{
+    static const char none[] = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF";
+    static const char three[] = "BHD IQD JOD KWD LYD OMR TND";
+    bool known = strlen(currency) == 3;
+
+    if (known && strstr(none, currency) != NULL)
+        snprintf(out, 48, "%" JSON_INTEGER_FORMAT " %s", amount, currency);
+    else if (known && strstr(three, currency) != NULL)
+        snprintf(out, 48, "%" JSON_INTEGER_FORMAT ".%03d %s", amount / 1000, (int)(amount % 1000),
+                 currency);
+    else
+        snprintf(out, 48, "%" JSON_INTEGER_FORMAT ".%02d %.8s", amount / 100, (int)(amount % 100),
+                 currency);
+}
+
+static void send_receipt(job_t *job, const char *to, const char *name)
+{
+    const json_t *data = job->event->data, *total = json_object_get(data, "total");
+    const char *order = json_string_value(json_object_get(data, "orderId"));
+    const char *currency = json_string_value(json_object_get(data, "currency"));
+    char amount[48], *body;
+
+    if (order == NULL || currency == NULL || !json_is_integer(total)) {
+        done(job, WEIR_DELIVERY_PERMANENT, "the event has no order, total or currency");
+        return;
+    }
+    if (!weir_mail_is_address(to)) {
+        done(job, WEIR_DELIVERY_PERMANENT, "mail cannot be sent to this address");
+        return;
+    }
+    show_amount(amount, json_integer_value(total), currency);
+    if (asprintf(&body, "Hello %s,\n\nthank you! We have received %s for your order %s.\n", name,
+                 amount, order) < 0)
+        abort();
+    send_text(job, to, name, "Your receipt", body);
+    free(body);
+}
+
+/* --- the consumer ------------------------------------------------------------------------ */
+
+static void on_recipient(PGresult *result, int row, const char *error, const char *sqlstate,
+                         void *arg)
+{
+    job_t *job = arg;
+
+    (void)sqlstate;
+    if (result == NULL)
+        done(job, WEIR_DELIVERY_RETRY, error);
+    else if (*PQgetvalue(result, row, 3) == 't')
+        done(job, WEIR_DELIVERY_OK, NULL); /* has left: no mail any more */
+    else if (strcmp(job->event->type, "UserCreated") == 0)
+        send_welcome(job);
+    else if (PQgetisnull(result, row, 1))
+        done(job, WEIR_DELIVERY_PERMANENT, "there is no such user");
+    else
+        send_receipt(job, PQgetvalue(result, row, 1), PQgetvalue(result, row, 2));
+}
+
+static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
+{
+    weir_email_t *e = self;
+    const char *user = json_string_value(json_object_get(event->data, "userId"));
+    job_t *job = calloc(1, sizeof(*job));
+    char uuid[WEIR_UUID_LEN + 1];
+
+    if (job == NULL)
+        abort();
+    *job = (job_t){e, event, delivery};
+    if (user == NULL || weir_uuid_parse((weir_str_t){user, strlen(user)}, uuid) != 0) {
+        done(job, WEIR_DELIVERY_PERMANENT, "the event names no user");
+        return;
+    }
+    weir_ask(e->recipients, (const char *[]){uuid}, on_recipient, job);
+}
+
+weir_email_t *weir_email_new(struct event_base *base, const char *database, const char *url,
+                             unsigned timeout_ms, const char *from, char *error, size_t error_size)
 {
     weir_email_t *e;
 
@@ -161,12 +272,16 @@ weir_email_t *weir_email_new(struct event_base *base, const char *url, unsigned 
         abort();
     e->timeout_ms = (long)timeout_ms;
     e->transfers = weir_transfers_new(base, CONNECTIONS);
+    e->db = weir_db_new(base, database, GROUP, NULL, NULL);
+    e->recipients = weir_ask_new(base, e->db, RECIPIENTS, 1);
     return e;
 }
 
 void weir_email_free(weir_email_t *e)
 {
     weir_transfers_free(e->transfers);
+    weir_db_free(e->db);
+    weir_ask_free(e->recipients);
     free(e->url);
     free(e->name);
     free(e->address);

@@ -1,5 +1,6 @@
 #include "shop/openapi.h"
 
+#include "http/idempotency.h"
 #include "shop/answer.h"
 
 #include <jansson.h>
@@ -169,10 +170,10 @@ static void add_answer(json_t *answers, int status, const weir_operation_t *oper
     set(answers, code, answer);
 }
 
-static json_t *parameter(const char *in, const char *name, json_t *schema)
+static json_t *parameter(const char *in, const char *name, int required, json_t *schema)
 {
-    return checked(json_pack("{s:s,s:s,s:b,s:o}", "name", name, "in", in, "required",
-                             strcmp(in, "path") == 0, "schema", schema));
+    return checked(json_pack("{s:s,s:s,s:b,s:o}", "name", name, "in", in, "required", required,
+                             "schema", schema));
 }
 
 static json_t *parameters(const weir_operation_t *operation, int version)
@@ -186,20 +187,27 @@ static json_t *parameters(const weir_operation_t *operation, int version)
 
         snprintf(name, sizeof(name), "%.*s", (int)len, p);
         json_array_append_new(
-            all, parameter("path", name,
+            all, parameter("path", name, 1,
                            checked(json_pack("{s:s,s:s}", "type", "string", "format", "uuid"))));
     }
 
     for (size_t i = 0; operation->query != NULL && i < operation->query->count; i++) {
         const weir_field_t *field = &operation->query->fields[i];
 
-        json_array_append_new(all, parameter("query", field->name, field_schema(field, version)));
+        json_array_append_new(all,
+                              parameter("query", field->name, 0, field_schema(field, version)));
     }
 
     json_array_append_new(
-        all, parameter("header", "API-Version",
+        all, parameter("header", "API-Version", 0,
                        checked(json_pack("{s:s,s:i,s:i}", "type", "integer", "minimum",
                                          WEIR_VERSION_FIRST, "maximum", WEIR_VERSION_LAST))));
+
+    if (operation->body != NULL && strcmp(operation->method, "POST") == 0)
+        json_array_append_new(
+            all, parameter("header", "Idempotency-Key", operation->needs_key,
+                           checked(json_pack("{s:s,s:i}", "type", "string", "maxLength",
+                                             WEIR_IDEMPOTENCY_KEY_MAX + 2))));
 
     return all;
 }

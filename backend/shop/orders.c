@@ -2,6 +2,7 @@
 
 #include "common/uuid7.h"
 #include "db/batch.h"
+#include "http/idempotency.h"
 #include "shop/answer.h"
 #include "shop/order_input.h"
 
@@ -15,7 +16,7 @@
 #define READS_IN_FLIGHT 2
 
 #define CREATE                                                                                     \
-    "SELECT place, outcome, item, currency, total, items, created_at "                             \
+    "SELECT place, outcome, item, currency, total, items, created_at, ($1::uuid[])[place] AS id "  \
     "FROM orders_create($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[])"
 #define READ                                                                                       \
     "SELECT place, id, user_id, status, currency, total, items, created_at "                       \
@@ -25,7 +26,7 @@ struct weir_orders {
     weir_relay_t *relay;
     weir_db_t *commands_db;
     weir_db_t *reads_db;
-    weir_batch_t *commands;
+    weir_command_t *commands;
     weir_batch_t *reads;
 };
 
@@ -74,7 +75,7 @@ static const weir_operation_t post_operation = {
     .body = &weir_order_body,
     .status = 201,
     .answer = &weir_order_resource,
-    .errors = {413, 415, 422},
+    .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t get_operation = {
     "GET",           "/orders/{id}",
@@ -120,9 +121,10 @@ static call_t *new_call(weir_orders_t *orders, weir_http_request_t *request, int
 
 static void created(call_t *call, PGresult *result, int row)
 {
+    const char *id = PQgetvalue(result, row, 7);
     char location[64];
     weir_str_t values[WEIR_ORDER_N_VALUES] = {
-        [WEIR_ORDER_ID] = str(call->id),
+        [WEIR_ORDER_ID] = str(id),
         [WEIR_ORDER_USER] = str(call->user),
         [WEIR_ORDER_STATUS] = WEIR_STR("PLACED"),
         [WEIR_ORDER_CURRENCY] = column(result, row, 3),
@@ -132,7 +134,7 @@ static void created(call_t *call, PGresult *result, int row)
     };
 
     weir_relay_wake(call->orders->relay);
-    snprintf(location, sizeof(location), "/orders/%s", call->id);
+    snprintf(location, sizeof(location), "/orders/%s", id);
     weir_http_add_header(call->request, "Location", location);
     weir_answer(call->request, 201, &weir_order_resource, values, call->version);
 }
@@ -141,11 +143,11 @@ static void on_order(PGresult *result, int row, const char *error, const char *s
 {
     call_t *call = arg;
 
-    if (result == NULL) {
+    if (result == NULL && error != NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
-    } else if (strcmp(PQgetvalue(result, row, 1), "created") == 0) {
+    } else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "created") == 0) {
         created(call, result, row);
-    } else {
+    } else if (result != NULL) {
         weir_input_error_t wrong =
             weir_order_outcome_error(PQgetvalue(result, row, 1), atoi(PQgetvalue(result, row, 2)));
 
@@ -155,7 +157,8 @@ static void on_order(PGresult *result, int row, const char *error, const char *s
     free(call);
 }
 
-static bool submit_order(call_t *call, const weir_order_input_t *input)
+static weir_command_result_t submit_order(call_t *call, const weir_idempotency_t *idempotency,
+                                          const weir_order_input_t *input)
 {
     char event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
     const char *values[] = {call->id,          input->user, input->products,
@@ -165,19 +168,22 @@ static bool submit_order(call_t *call, const weir_order_input_t *input)
     weir_uuid7(event_id);
     weir_traceparent_format(weir_http_trace(call->request), traceparent);
 
-    return weir_batch_submit(call->orders->commands, values, on_order, call);
+    return weir_command_submit(call->orders->commands, call->request, idempotency, values, on_order,
+                               call);
 }
 
 static void post_order(weir_http_request_t *request, void *arg)
 {
     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
+    weir_idempotency_t idempotency;
+    weir_command_result_t taken;
     weir_order_input_t input;
     char why[512];
     weir_str_t body;
     call_t *call;
     int version = weir_version_of(request), n;
 
-    if (version == 0)
+    if (version == 0 || !weir_idempotency_read(request, false, &idempotency))
         return;
 
     body = weir_json_body(request);
@@ -192,10 +198,12 @@ static void post_order(weir_http_request_t *request, void *arg)
 
     call = new_call(arg, request, version);
     memcpy(call->user, input.user, sizeof(call->user));
-    if (submit_order(call, &input))
+    taken = submit_order(call, &idempotency, &input);
+    if (taken == WEIR_COMMAND_TAKEN)
         return;
 
-    weir_answer_not_taken(request);
+    if (taken == WEIR_COMMAND_REFUSED)
+        weir_answer_not_taken(request);
     free(call);
 }
 
@@ -258,8 +266,8 @@ weir_orders_t *weir_orders_new(struct event_base *base, const char *database,
     orders->relay = relay;
     orders->commands_db = weir_db_new(base, database, "orders", NULL, NULL);
     orders->reads_db = weir_db_new(base, database, "order-reads", NULL, NULL);
-    orders->commands =
-        weir_batch_new(orders->commands_db, CREATE, 6, BATCH_MAX, WAITING_MAX, COMMANDS_IN_FLIGHT);
+    orders->commands = weir_command_new(orders->commands_db, CREATE, 6, BATCH_MAX, WAITING_MAX,
+                                        COMMANDS_IN_FLIGHT);
     orders->reads =
         weir_batch_new(orders->reads_db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
 
@@ -276,7 +284,7 @@ void weir_orders_free(weir_orders_t *orders)
 
     weir_db_free(orders->commands_db);
     weir_db_free(orders->reads_db);
-    weir_batch_free(orders->commands);
+    weir_command_free(orders->commands);
     weir_batch_free(orders->reads);
     free(orders);
 }

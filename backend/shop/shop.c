@@ -3,14 +3,18 @@
 #include "shop/aggregates.h"
 #include "shop/analytics.h"
 #include "shop/billing.h"
+#include "shop/checkout.h"
 #include "shop/dashboard.h"
+#include "shop/deletion.h"
 #include "shop/email.h"
 #include "shop/flags.h"
 #include "shop/invalidation.h"
 #include "shop/openapi.h"
 #include "shop/orders.h"
+#include "shop/payments.h"
 #include "shop/products.h"
 #include "shop/users.h"
+#include "shop/webhooks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,17 +29,21 @@ struct weir_shop {
     weir_products_t *products;
     weir_orders_t *orders;
     weir_dashboard_t *dashboard;
+    weir_checkout_t *checkout;
+    weir_webhooks_t *webhooks;
+    weir_deletion_t *deletion;
     /* while it has that consumer */
     weir_email_t *email;
     weir_invalidation_t *invalidation;
+    weir_payments_t *payments;
 };
 
 static bool make_email(weir_shop_t *shop, weir_consumer_t *out, char *error, size_t size)
 {
     const weir_config_t *config = shop->config;
 
-    shop->email = weir_email_new(shop->base, config->smtp, config->smtp_timeout, config->mail_from,
-                                 error, size);
+    shop->email = weir_email_new(shop->base, config->database, config->smtp, config->smtp_timeout,
+                                 config->mail_from, error, size);
     if (shop->email == NULL)
         return false;
     *out = weir_email_consumer(shop->email);
@@ -53,6 +61,19 @@ static bool make_invalidation(weir_shop_t *shop, weir_consumer_t *out, char *err
     return true;
 }
 
+static bool make_payments(weir_shop_t *shop, weir_consumer_t *out, char *error, size_t size)
+{
+    const weir_config_t *config = shop->config;
+
+    shop->payments = weir_payments_new(shop->base, config->database, config->payments_url,
+                                       config->payments_timeout, error, size);
+    if (shop->payments == NULL)
+        return false;
+    *out = weir_payments_consumer(shop->payments);
+
+    return true;
+}
+
 /* Some have a connection of their own to make, the others are constants. */
 static const struct {
     const char *name;
@@ -65,6 +86,9 @@ static const struct {
     {"flags", &weir_flags_consumer, NULL},
     {"aggregates", &weir_aggregates_consumer, NULL},
     {"invalidation", NULL, make_invalidation},
+    {"payments", NULL, make_payments},
+    {"access", &weir_access_consumer, NULL},
+    {"privacy", &weir_privacy_consumer, NULL},
 };
 
 #define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
@@ -137,6 +161,9 @@ void weir_shop_serve(weir_shop_t *shop, weir_http_t *http, weir_relay_t *relay)
     shop->products = weir_products_new(shop->base, database, shop->openapi, relay);
     shop->orders = weir_orders_new(shop->base, database, shop->openapi, relay);
     shop->dashboard = weir_dashboard_new(shop->base, database, shop->openapi);
+    shop->checkout = weir_checkout_new(shop->base, database, shop->openapi, relay);
+    shop->webhooks = weir_webhooks_new(shop->base, shop->config, shop->openapi, relay);
+    shop->deletion = weir_deletion_new(shop->base, database, shop->openapi, relay);
 }
 
 void weir_shop_unserve(weir_shop_t *shop)
@@ -145,10 +172,16 @@ void weir_shop_unserve(weir_shop_t *shop)
     weir_products_free(shop->products);
     weir_orders_free(shop->orders);
     weir_dashboard_free(shop->dashboard);
+    weir_checkout_free(shop->checkout);
+    weir_webhooks_free(shop->webhooks);
+    weir_deletion_free(shop->deletion);
     shop->users = NULL;
     shop->products = NULL;
     shop->orders = NULL;
     shop->dashboard = NULL;
+    shop->checkout = NULL;
+    shop->webhooks = NULL;
+    shop->deletion = NULL;
 }
 
 int weir_shop_consumers(weir_shop_t *shop, weir_consumer_t consumers[WEIR_SHOP_CONSUMERS_MAX],
@@ -179,6 +212,7 @@ void weir_shop_free(weir_shop_t *shop)
         weir_email_free(shop->email);
     if (shop->invalidation != NULL)
         weir_invalidation_free(shop->invalidation);
+    weir_payments_free(shop->payments);
     weir_openapi_free(shop->openapi);
     free(shop);
 }

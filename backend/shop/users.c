@@ -2,6 +2,7 @@
 
 #include "common/uuid7.h"
 #include "db/batch.h"
+#include "http/idempotency.h"
 #include "shop/answer.h"
 #include "shop/signup_input.h"
 
@@ -16,7 +17,7 @@
 #define READS_IN_FLIGHT 2
 
 #define SIGNUP                                                                                     \
-    "SELECT place, outcome, created_at "                                                           \
+    "SELECT place, outcome, created_at, ($1::uuid[])[place] AS id "                                \
     "FROM signup($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[])"
 #define READ                                                                                       \
     "SELECT place, id, email, display_name, status, created_at FROM users_by_id($1::uuid[])"
@@ -25,7 +26,7 @@ struct weir_users {
     weir_relay_t *relay;
     weir_db_t *commands_db;
     weir_db_t *reads_db;
-    weir_batch_t *signups;
+    weir_command_t *signups;
     weir_batch_t *reads;
 };
 
@@ -38,7 +39,8 @@ static const weir_field_t fields[] = {
     {"name", WEIR_STRING, DISPLAY_NAME, .since = 1, .deprecated = 2, .removed = 3,
      .replaced_by = "displayName"},
     {"displayName", WEIR_STRING, DISPLAY_NAME, .since = 2},
-    {"status", WEIR_STRING, STATUS, .since = 1, .about = "PENDING, or ACTIVE when all is set up."},
+    {"status", WEIR_STRING, STATUS, .since = 1,
+     .about = "PENDING, ACTIVE when all is set up, or DELETING."},
     {"createdAt", WEIR_TIME, CREATED_AT, .since = 1},
 };
 static const weir_resource_t user = WEIR_RESOURCE("User", fields);
@@ -54,8 +56,8 @@ static const weir_operation_t post_operation = {
     .body = &signup, .status = 201, .answer = &user, .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t get_operation = {
-    "GET",         "/users/{id}",   "getUser",       "Shows a user.",
-    .status = 200, .answer = &user, .errors = {404},
+    "GET",           "/users/{id}",        "getUser", "Shows a user.", .status = 200,
+    .answer = &user, .errors = {404, 410},
 };
 
 /* A request whose batch is under way. */
@@ -75,11 +77,11 @@ static weir_str_t str(const char *s)
 
 /* --- POST /signup ------------------------------------------------------------------------ */
 
-static void created(call_t *call, const char *created_at)
+static void created(call_t *call, const char *created_at, const char *id)
 {
     char location[64];
     weir_str_t values[N_VALUES] = {
-        [ID] = str(call->id),
+        [ID] = str(id),
         [EMAIL] = str(call->input.email),
         [DISPLAY_NAME] = str(call->input.display_name),
         [STATUS] = WEIR_STR("PENDING"),
@@ -87,7 +89,7 @@ static void created(call_t *call, const char *created_at)
     };
 
     weir_relay_wake(call->users->relay);
-    snprintf(location, sizeof(location), "/users/%s", call->id);
+    snprintf(location, sizeof(location), "/users/%s", id);
     weir_http_add_header(call->request, "Location", location);
     weir_answer(call->request, 201, &user, values, call->version);
 }
@@ -96,12 +98,12 @@ static void on_signup(PGresult *result, int row, const char *error, const char *
 {
     call_t *call = arg;
 
-    if (result == NULL)
+    if (result == NULL && error != NULL)
         weir_answer_database_failed(call->request, error, sqlstate);
-    else if (strcmp(PQgetvalue(result, row, 1), "taken") == 0)
+    else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "taken") == 0)
         weir_http_error(call->request, 409, "The e-mail address %s is taken.", call->input.email);
-    else
-        created(call, PQgetvalue(result, row, 2));
+    else if (result != NULL)
+        created(call, PQgetvalue(result, row, 2), PQgetvalue(result, row, 3));
 
     json_decref(call->input.root);
     free(call);
@@ -121,8 +123,9 @@ static call_t *new_call(weir_users_t *users, weir_http_request_t *request, int v
     return call;
 }
 
-static void submit_signup(call_t *call)
+static void submit_signup(call_t *call, const weir_idempotency_t *idempotency)
 {
+    weir_command_result_t taken;
     char event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
     const char *values[] = {call->id, call->input.email, call->input.display_name, event_id,
                             traceparent};
@@ -131,10 +134,13 @@ static void submit_signup(call_t *call)
     weir_uuid7(event_id);
     weir_traceparent_format(weir_http_trace(call->request), traceparent);
 
-    if (weir_batch_submit(call->users->signups, values, on_signup, call))
+    taken = weir_command_submit(call->users->signups, call->request, idempotency, values, on_signup,
+                                call);
+    if (taken == WEIR_COMMAND_TAKEN)
         return;
 
-    weir_answer_not_taken(call->request);
+    if (taken == WEIR_COMMAND_REFUSED)
+        weir_answer_not_taken(call->request);
     json_decref(call->input.root);
     free(call);
 }
@@ -146,9 +152,10 @@ static void post_signup(weir_http_request_t *request, void *arg)
     char why[512];
     call_t *call;
     int version = weir_version_of(request), n;
+    weir_idempotency_t idempotency;
     weir_str_t body;
 
-    if (version == 0)
+    if (version == 0 || !weir_idempotency_read(request, false, &idempotency))
         return;
 
     body = weir_json_body(request);
@@ -163,7 +170,7 @@ static void post_signup(weir_http_request_t *request, void *arg)
 
     call = new_call(arg, request, version);
     call->input = input;
-    submit_signup(call);
+    submit_signup(call, &idempotency);
 }
 
 /* --- GET /users/{id} ----------------------------------------------------------------------- */
@@ -190,6 +197,8 @@ static void on_user(PGresult *result, int row, const char *error, const char *sq
         weir_answer_database_failed(call->request, error, sqlstate);
     else if (PQgetisnull(result, row, 1))
         weir_answer_no_such(call->request, "user", str(call->id));
+    else if (strcmp(PQgetvalue(result, row, 1 + STATUS), "DELETED") == 0)
+        weir_http_error(call->request, 410, "The user %s was deleted.", call->id);
     else
         show_user(call, result, row);
 
@@ -239,7 +248,7 @@ weir_users_t *weir_users_new(struct event_base *base, const char *database, weir
     users->commands_db = weir_db_new(base, database, "commands", NULL, NULL);
     users->reads_db = weir_db_new(base, database, "reads", NULL, NULL);
     users->signups =
-        weir_batch_new(users->commands_db, SIGNUP, 5, BATCH_MAX, WAITING_MAX, COMMANDS_IN_FLIGHT);
+        weir_command_new(users->commands_db, SIGNUP, 5, BATCH_MAX, WAITING_MAX, COMMANDS_IN_FLIGHT);
     users->reads =
         weir_batch_new(users->reads_db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
 
@@ -256,7 +265,7 @@ void weir_users_free(weir_users_t *users)
 
     weir_db_free(users->commands_db);
     weir_db_free(users->reads_db);
-    weir_batch_free(users->signups);
+    weir_command_free(users->signups);
     weir_batch_free(users->reads);
     free(users);
 }

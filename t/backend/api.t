@@ -108,7 +108,7 @@ subtest 'what is not there' => sub {
     is_problem($stack->get($_), 404, "path $_")
         for '/', '/users', '/users/', '/users/a/b', '/Signup', '/signup/', '//signup', '/nothing?a=/signup';
     for (['PUT', '/signup', 'POST'], ['GET', '/signup', 'POST'], ['DELETE', '/health', 'GET, HEAD'],
-         ['PATCH', '/users/x', 'GET, HEAD'], ['OPTIONS', '/signup', 'POST']) {
+         ['PATCH', '/users/x', 'GET, HEAD, DELETE'], ['OPTIONS', '/signup', 'POST']) {
         my ($method, $path, $allow) = @$_;
         my $r = $stack->request($method, $path);
         is_problem($r, 405, "$method $path");

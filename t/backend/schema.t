@@ -9,9 +9,11 @@ use JSON::PP ();
 use Test::More;
 use Weir::Api qw(is_problem make_users product);
 use Weir::JsonSchema qw(check);
+use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
 my $s = Weir::Stack->new;
+my $p = Weir::Payments->new($s);
 $s->start_backend('api relay worker', conf => { groups => 'aggregates,invalidation' });
 
 my ($ann) = make_users($s, 1);
@@ -35,14 +37,30 @@ my @json_body_errors = ([415 => '{}', 'text/plain'], [413 => $too_large], [422 =
 
 wait_for('numbers to show', sub { @{ $s->get('/dashboard/daily-orders')->{json}{days} } > 0 });
 
-# "METHOD pattern" => sub returning [status => path, content, content type], …
+my ($gone, $leaving) = make_users($s, 2);
+$s->psql("UPDATE users SET status = 'DELETED' WHERE id = '$gone'");
+
+sub key { return { 'Idempotency-Key' => 'schema-' . ++$n } }
+
+# An order, and one whose key is in use: another session has its lock, as once() takes it.
+my @sessions;
+
+sub in_use {
+    my ($path, $status) = @_;
+    my $key = key();
+    push @sessions, $s->session("SELECT pg_advisory_lock(hashtextextended(' $key->{'Idempotency-Key'}', 0));");
+    return [$status => $path, $order->(), undef, key()], [409 => $path, $order->(), undef, $key];
+}
+
+# "METHOD pattern" => sub returning [status => path, content, content type, fields], …
 my %samples = (
     'get /openapi.json' => sub { [200 => '/openapi.json'], [400 => '/openapi.json?version=9'] },
     'post /signup' => sub {
         my $body = { email => 'schema' . ++$n . '@example.com', displayName => 'Schema' };
         [201 => '/signup', $body], [409 => '/signup', $body], map { [$_->[0] => '/signup', @$_[1, 2]] } @json_body_errors;
     },
-    'get /users/{id}' => sub { [200 => "/users/$ann"], [404 => "/users/$unknown"] },
+    'get /users/{id}' => sub { [200 => "/users/$ann"], [404 => "/users/$unknown"], [410 => "/users/$gone"] },
+    'delete /users/{id}' => sub { [202 => "/users/$leaving"], [404 => "/users/$unknown"], [410 => "/users/$gone"] },
     'get /products' => sub { [200 => '/products'], [200 => '/products?after=' . product(8)], [400 => '/products?after=x'] },
     'get /products/{id}' => sub { [200 => '/products/' . product(1)], [404 => "/products/$unknown"] },
     'put /products/{id}' => sub {
@@ -51,14 +69,21 @@ my %samples = (
         [201 => $path, $body], [200 => $path, { %$body, price => 6 }], [404 => '/products/x', $body],
             map { [$_->[0] => $path, @$_[1, 2]] } @json_body_errors;
     },
-    'post /orders' => sub { [201 => '/orders', $order->()], map { [$_->[0] => '/orders', @$_[1, 2]] } @json_body_errors },
+    'post /orders' => sub { in_use('/orders', 201), map { [$_->[0] => '/orders', @$_[1, 2]] } @json_body_errors },
+    'post /checkout' => sub { in_use('/checkout', 202), map { [$_->[0] => '/checkout', @$_[1, 2], key()] } @json_body_errors },
+    'post /webhooks/payment' => sub {
+        my $message = $p->message({ id => 'ch_x', idempotency_key => 'nobody', amount => 1, currency => 'EUR' }, 'failed');
+        my $at = '/webhooks/payment';
+        [202 => $at, $p->text($message), undef, { $p->signed($message) }], [401 => $at, '{}'], [413 => $at, $too_large],
+            [415 => $at, '{}', 'text/plain', { $p->signed('{}') }], [422 => $at, '{}', undef, { $p->signed('{}') }];
+    },
     'get /orders/{id}' => sub { [200 => $placed], [404 => "/orders/$unknown"] },
     'get /dashboard/daily-orders' => sub { [200 => '/dashboard/daily-orders'] },
 );
 
 sub ask {
-    my ($method, $version, $path, $content, $type) = @_;
-    my %headers = ('API-Version' => $version);
+    my ($method, $version, $path, $content, $type, $fields) = @_;
+    my %headers = ('API-Version' => $version, %{ $fields // {} });
     $headers{'Content-Type'} = $type // 'application/json' if defined $content;
     $content = $json->encode($content) if ref $content;
     return $s->request(uc $method, $path, { headers => \%headers, defined $content ? (content => $content) : () });
@@ -81,8 +106,8 @@ for my $version (1 .. 3) {
             my ($method) = split / /, $operation;
             my %asked;
             for my $sample ($samples{$operation} ? $samples{$operation}->() : ()) {
-                my ($status, $path, $content, $type) = @$sample;
-                my $r = ask($method, $version, $path, $content, $type);
+                my ($status, $path, $content, $type, $fields) = @$sample;
+                my $r = ask($method, $version, $path, $content, $type, $fields);
                 my $answer = $operations{$operation}{responses}{$status};
                 $asked{$status} = 1;
                 if ($r->{status} != $status || !$answer) {

@@ -36,6 +36,9 @@ my $ROOT     = abs_path(dirname(__FILE__) . '/../../..');
 my $DEADLINE = 30;                                          # seconds, for whatever is waited for
 my $json     = JSON::PP->new->utf8;
 
+# Each has a moment in which it is not there yet.
+my @API_SESSIONS = qw(commands reads products orders order-reads dashboard checkout webhooks deletion);
+
 # --- helpers -------------------------------------------------------------------
 
 # Waits until the code returns something true, and returns that; dies at the deadline.
@@ -409,6 +412,10 @@ sub start_backend {
     if ($roles =~ /api|all/ && $self->{proc}{postgres} && !$conf{listen}) {
         $self->_until($name, sub {
             $self->get('/users/00000000-0000-7000-8000-000000000000')->{status} == 404;
+        });
+        $self->_until($name, sub {
+            my $said = substr($self->log_of($name), $log);
+            return !grep { $said !~ /"msg":"database session open","session":"\Q$_\E"/ } @API_SESSIONS;
         });
     }
     return $name;

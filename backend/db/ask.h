@@ -1,0 +1,22 @@
+/*
+ * A set-based question of a consumer: as db/batch.h, but patient.  A session that is not up (it
+ * connects, PostgreSQL starts again) is waited for, so that the event asked for burns no attempt.
+ */
+#ifndef WEIR_ASK_H
+#define WEIR_ASK_H
+
+#include "db/batch.h"
+
+#define WEIR_ASK_PATIENCE_S 5 /* then cb comes with "08003" */
+
+typedef struct weir_ask weir_ask_t;
+
+/* sql and width as for weir_batch_new(). */
+weir_ask_t *weir_ask_new(struct event_base *base, weir_db_t *db, const char *sql, int width);
+/* After weir_db_free() of its session; nothing may wait any more. */
+void weir_ask_free(weir_ask_t *ask);
+
+/* Asks; the values are copied.  cb comes once, from the event loop. */
+void weir_ask(weir_ask_t *ask, const char *const *values, weir_batch_cb cb, void *arg);
+
+#endif

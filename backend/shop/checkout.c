@@ -1,0 +1,165 @@
+#include "shop/checkout.h"
+
+#include "common/uuid7.h"
+#include "http/idempotency.h"
+#include "shop/answer.h"
+#include "shop/order_input.h"
+#include "shop/orders.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* As those of users.c. */
+#define BATCH_MAX 256
+#define WAITING_MAX 2048
+#define IN_FLIGHT 1
+
+#define CHECKOUT                                                                                   \
+    "SELECT place, outcome, item, id, currency, total, items, created_at "                         \
+    "FROM checkout($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], "       \
+    "$7::text[])"
+
+struct weir_checkout {
+    weir_relay_t *relay;
+    weir_db_t *db;
+    weir_command_t *commands;
+};
+
+static const weir_operation_t operation = {
+    "POST",
+    "/checkout",
+    "checkOut",
+    "Makes an order and has it paid. Idempotency-Key is required.",
+    .body = &weir_order_body,
+    .status = 202,
+    .answer = &weir_order_resource,
+    .needs_key = 1,
+    .errors = {409, 413, 415, 422},
+};
+
+/* A request whose batch is under way. */
+typedef struct {
+    weir_checkout_t *checkout;
+    weir_http_request_t *request;
+    int version;
+    char user[WEIR_UUID_LEN + 1];
+} call_t;
+
+static weir_str_t column(PGresult *result, int row, int n)
+{
+    return (weir_str_t){PQgetvalue(result, row, n), (size_t)PQgetlength(result, row, n)};
+}
+
+static void accepted(call_t *call, PGresult *result, int row)
+{
+    char location[64];
+    weir_str_t values[WEIR_ORDER_N_VALUES] = {
+        [WEIR_ORDER_ID] = column(result, row, 3),
+        [WEIR_ORDER_USER] = {call->user, strlen(call->user)},
+        [WEIR_ORDER_STATUS] = WEIR_STR("PENDING"),
+        [WEIR_ORDER_CURRENCY] = column(result, row, 4),
+        [WEIR_ORDER_TOTAL] = column(result, row, 5),
+        [WEIR_ORDER_ITEMS] = column(result, row, 6),
+        [WEIR_ORDER_CREATED_AT] = column(result, row, 7),
+    };
+
+    weir_relay_wake(call->checkout->relay);
+    snprintf(location, sizeof(location), "/orders/%s", PQgetvalue(result, row, 3));
+    weir_http_add_header(call->request, "Location", location);
+    weir_answer(call->request, 202, &weir_order_resource, values, call->version);
+}
+
+static void on_outcome(PGresult *result, int row, const char *error, const char *sqlstate,
+                       void *arg)
+{
+    call_t *call = arg;
+
+    if (result == NULL && error != NULL) {
+        weir_answer_database_failed(call->request, error, sqlstate);
+    } else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "created") == 0) {
+        accepted(call, result, row);
+    } else if (result != NULL) {
+        weir_input_error_t wrong =
+            weir_order_outcome_error(PQgetvalue(result, row, 1), atoi(PQgetvalue(result, row, 2)));
+
+        weir_answer_wrong_fields(call->request, &wrong, 1);
+    }
+    free(call);
+}
+
+static weir_command_result_t submit(call_t *call, const weir_idempotency_t *idempotency,
+                                    const weir_order_input_t *input)
+{
+    char order[WEIR_UUID_LEN + 1], payment[WEIR_UUID_LEN + 1], event[WEIR_UUID_LEN + 1];
+    char traceparent[WEIR_TRACEPARENT_LEN + 1];
+    const char *values[] = {order,   input->user, input->products, input->quantities,
+                            payment, event,       traceparent};
+
+    weir_uuid7(order);
+    weir_uuid7(payment);
+    weir_uuid7(event);
+    weir_traceparent_format(weir_http_trace(call->request), traceparent);
+    return weir_command_submit(call->checkout->commands, call->request, idempotency, values,
+                               on_outcome, call);
+}
+
+static void post_checkout(weir_http_request_t *request, void *arg)
+{
+    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
+    weir_idempotency_t idempotency;
+    weir_command_result_t taken;
+    weir_order_input_t input;
+    char why[512];
+    weir_str_t body;
+    call_t *call;
+    int version = weir_version_of(request), n;
+
+    if (version == 0 || !weir_idempotency_read(request, true, &idempotency))
+        return;
+    body = weir_json_body(request);
+    if (body.data == NULL)
+        return;
+    n = weir_order_read(body, &input, errors, why, sizeof(why));
+    if (n != 0) {
+        weir_answer_wrong_body(request, n, errors, why);
+        return;
+    }
+
+    call = calloc(1, sizeof(*call));
+    if (call == NULL)
+        abort();
+    call->checkout = arg;
+    call->request = request;
+    call->version = version;
+    memcpy(call->user, input.user, sizeof(call->user));
+    taken = submit(call, &idempotency, &input);
+    if (taken == WEIR_COMMAND_TAKEN)
+        return;
+    if (taken == WEIR_COMMAND_REFUSED)
+        weir_answer_not_taken(request);
+    free(call);
+}
+
+weir_checkout_t *weir_checkout_new(struct event_base *base, const char *database,
+                                   weir_openapi_t *openapi, weir_relay_t *relay)
+{
+    weir_checkout_t *checkout = calloc(1, sizeof(*checkout));
+
+    if (checkout == NULL)
+        abort();
+    checkout->relay = relay;
+    checkout->db = weir_db_new(base, database, "checkout", NULL, NULL);
+    checkout->commands =
+        weir_command_new(checkout->db, CHECKOUT, 7, BATCH_MAX, WAITING_MAX, IN_FLIGHT);
+    weir_openapi_route(openapi, &operation, post_checkout, checkout);
+    return checkout;
+}
+
+void weir_checkout_free(weir_checkout_t *checkout)
+{
+    if (checkout == NULL)
+        return;
+    weir_db_free(checkout->db);
+    weir_command_free(checkout->commands);
+    free(checkout);
+}

@@ -1,0 +1,28 @@
+/*
+ * DELETE /users/{id}: one row of the set-based command delete_users (sql/functions), and what its
+ * event UserDeleted makes the groups do, each on its own:
+ *
+ *   access    the user is gone for the API (410)
+ *   privacy   what is personal goes out of users, of the events kept as history and of dead letters
+ *   billing   the subscription is cancelled       flags   what the user saw is deleted
+ *
+ * The table deletions is the record of it.  Of what comes later for such a user, no mail goes out
+ * and nothing is charged.  Copies in Redis end with the stream's trimming.
+ */
+#ifndef WEIR_DELETION_H
+#define WEIR_DELETION_H
+
+#include "events/events.h"
+#include "shop/openapi.h"
+
+typedef struct weir_deletion weir_deletion_t;
+
+/* As weir_users_new(). */
+weir_deletion_t *weir_deletion_new(struct event_base *base, const char *database,
+                                   weir_openapi_t *openapi, weir_relay_t *relay);
+void weir_deletion_free(weir_deletion_t *deletion);
+
+extern const weir_consumer_t weir_access_consumer;
+extern const weir_consumer_t weir_privacy_consumer;
+
+#endif

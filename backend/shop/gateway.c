@@ -1,0 +1,224 @@
+#include "shop/gateway.h"
+
+#include "events/transfer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_MAX 65536 /* bytes */
+
+struct weir_gateway {
+    weir_transfers_t *transfers;
+    char *url;
+    long timeout_ms;
+};
+
+/* One question on its way. */
+typedef struct {
+    weir_gateway_cb cb;
+    void *arg;
+    bool may_be_missing; /* a 404 is an answer */
+    struct curl_slist *headers;
+    char *body;
+    char *answer;
+    size_t len;
+    char error[CURL_ERROR_SIZE];
+} question_t;
+
+static void *checked(void *p)
+{
+    if (p == NULL)
+        abort();
+    return p;
+}
+
+static size_t on_data(char *data, size_t size, size_t count, void *arg)
+{
+    question_t *q = arg;
+    size_t n = size * count;
+
+    if (q->len + n > ANSWER_MAX)
+        return 0; /* ends the transfer */
+    q->answer = checked(realloc(q->answer, q->len + n + 1));
+    memcpy(q->answer + q->len, data, n);
+    q->len += n;
+    q->answer[q->len] = '\0';
+    return n;
+}
+
+/*
+ * No answer, an error of the gateway or a word about us (log in first) speak of the gateway, not of
+ * this charge; 409 (it is at work on it) and 429 are an honest "later".
+ */
+static weir_delivery_result_t judge(CURLcode code, long status)
+{
+    if (code != CURLE_OK || status >= 500 || status == 401 || status == 403 || status == 408)
+        return WEIR_DELIVERY_UNAVAILABLE;
+    if (status == 409 || status == 425 || status == 429)
+        return WEIR_DELIVERY_RETRY;
+    return status == 200 || status == 201 ? WEIR_DELIVERY_OK : WEIR_DELIVERY_PERMANENT;
+}
+
+static bool read_charge(const json_t *charge, weir_gateway_answer_t *a)
+{
+    const json_t *amount = json_object_get(charge, "amount");
+
+    a->charge = json_string_value(json_object_get(charge, "id"));
+    a->status = json_string_value(json_object_get(charge, "status"));
+    a->reason = json_string_value(json_object_get(charge, "reason"));
+    a->currency = json_string_value(json_object_get(charge, "currency"));
+    a->amount = json_integer_value(amount);
+    return a->charge != NULL && a->currency != NULL && json_is_integer(amount) &&
+           a->status != NULL &&
+           (strcmp(a->status, "succeeded") == 0 || strcmp(a->status, "failed") == 0 ||
+            strcmp(a->status, "refunded") == 0);
+}
+
+static void on_answer(CURL *easy, CURLcode code, void *arg)
+{
+    question_t *q = arg;
+    weir_gateway_answer_t a = {0};
+    json_t *charge = NULL;
+    char error[CURL_ERROR_SIZE + 300];
+    long status = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    a.result = judge(code, status);
+    if (code != CURLE_OK) {
+        snprintf(error, sizeof(error), "gateway: %s",
+                 q->error[0] != '\0' ? q->error : curl_easy_strerror(code));
+    } else if (status == 404 && q->may_be_missing) {
+        a.result = WEIR_DELIVERY_OK;
+    } else if (a.result != WEIR_DELIVERY_OK) {
+        snprintf(error, sizeof(error), "gateway: status %ld: %.200s", status,
+                 q->answer != NULL ? q->answer : "");
+    } else {
+        charge = json_loadb(q->answer != NULL ? q->answer : "", q->len, 0, NULL);
+        a.found = read_charge(charge, &a);
+        if (!a.found) {
+            a.result = WEIR_DELIVERY_UNAVAILABLE;
+            snprintf(error, sizeof(error), "gateway: this is no charge: %.200s",
+                     q->answer != NULL ? q->answer : "");
+        }
+    }
+    a.error = a.result != WEIR_DELIVERY_OK ? error : NULL;
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(q->headers);
+    q->cb(&a, q->arg);
+    json_decref(charge);
+    free(q->body);
+    free(q->answer);
+    free(q);
+}
+
+static void add_header(question_t *q, const char *name, const char *value)
+{
+    char *line;
+
+    if (asprintf(&line, "%s: %s", name, value) < 0)
+        abort();
+    q->headers = checked(curl_slist_append(q->headers, line));
+    free(line);
+}
+
+/* body is taken; NULL asks with GET. */
+static void ask(weir_gateway_t *g, const char *path, const char *key, char *body,
+                const char *traceparent, weir_gateway_cb cb, void *arg)
+{
+    question_t *q = checked(calloc(1, sizeof(*q)));
+    CURL *easy = checked(curl_easy_init());
+    char *url;
+
+    q->cb = cb;
+    q->arg = arg;
+    q->body = body;
+    q->may_be_missing = body == NULL;
+    if (asprintf(&url, "%s%s", g->url, path) < 0)
+        abort();
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    free(url);
+    if (traceparent != NULL)
+        add_header(q, "traceparent", traceparent);
+    if (body != NULL) {
+        add_header(q, "Content-Type", "application/json");
+        add_header(q, "Idempotency-Key", key);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
+    }
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, q->headers);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* not the environment's */
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, g->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, g->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, q);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, q->error);
+    weir_transfers_add(g->transfers, easy, on_answer, q);
+}
+
+static char *dump(json_t *object)
+{
+    char *text = checked(json_dumps(object, JSON_COMPACT));
+
+    json_decref(object);
+    return text;
+}
+
+void weir_gateway_charge(weir_gateway_t *g, const char *key, int64_t amount, const char *currency,
+                         const char *reference, const char *traceparent, weir_gateway_cb cb,
+                         void *arg)
+{
+    ask(g, "/charges", key,
+        dump(json_pack("{s:I,s:s,s:s}", "amount", (json_int_t)amount, "currency", currency,
+                       "reference", reference)),
+        traceparent, cb, arg);
+}
+
+void weir_gateway_find(weir_gateway_t *g, const char *key, const char *traceparent,
+                       weir_gateway_cb cb, void *arg)
+{
+    char *escaped = checked(curl_easy_escape(NULL, key, 0)), *path;
+
+    if (asprintf(&path, "/charges?idempotency_key=%s", escaped) < 0)
+        abort();
+    ask(g, path, NULL, NULL, traceparent, cb, arg);
+    free(path);
+    curl_free(escaped);
+}
+
+void weir_gateway_refund(weir_gateway_t *g, const char *key, const char *charge,
+                         const char *traceparent, weir_gateway_cb cb, void *arg)
+{
+    ask(g, "/refunds", key, dump(json_pack("{s:s}", "charge", charge)), traceparent, cb, arg);
+}
+
+weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsigned timeout_ms,
+                                 long connections, char *error, size_t error_size)
+{
+    weir_gateway_t *g;
+    size_t len = strlen(url);
+
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        snprintf(error, error_size,
+                 "payments_url \"%s\": it must be http://host:port or https://host:port", url);
+        return NULL;
+    }
+    g = checked(calloc(1, sizeof(*g)));
+    while (len > 0 && url[len - 1] == '/')
+        len--;
+    g->url = checked(strndup(url, len));
+    g->timeout_ms = (long)timeout_ms;
+    g->transfers = weir_transfers_new(base, connections);
+    return g;
+}
+
+void weir_gateway_free(weir_gateway_t *g)
+{
+    if (g == NULL)
+        return;
+    weir_transfers_free(g->transfers);
+    free(g->url);
+    free(g);
+}

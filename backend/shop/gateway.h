@@ -1,0 +1,49 @@
+/*
+ * The payment gateway's HTTP API, over libcurl:
+ *
+ *   POST /charges                      {"amount","currency","reference"}, Idempotency-Key: 201 with
+ * the charge; the same key again: 200 with the charge of that time GET /charges?idempotency_key=KEY
+ * 200 with the charge, 404 when there is none POST /refunds                      {"charge"},
+ * Idempotency-Key: 201 or 200, the charge as it is then
+ *
+ * A charge is {"id","idempotency_key","amount","currency","status","reason"}, its status succeeded,
+ * failed or refunded, its amount in minor units.  Whatever else the gateway says, or does not say
+ * in time, leaves open what it has done; the idempotency key makes it safe to ask again.
+ */
+#ifndef WEIR_GATEWAY_H
+#define WEIR_GATEWAY_H
+
+#include "events/events.h"
+
+typedef struct weir_gateway weir_gateway_t;
+
+/* What was asked, and the charge when there is one; valid during the callback. */
+typedef struct {
+    weir_delivery_result_t result; /* OK when the gateway has spoken */
+    const char *error;             /* why not; NULL when OK */
+    bool found;                    /* OK: there is a charge, as follows */
+    const char *charge;
+    const char *status;
+    const char *reason; /* or NULL */
+    const char *currency;
+    int64_t amount;
+} weir_gateway_answer_t;
+
+typedef void (*weir_gateway_cb)(const weir_gateway_answer_t *answer, void *arg);
+
+/* url is http://… or https://… without a path at its end; copied.  NULL with a message. */
+weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsigned timeout_ms,
+                                 long connections, char *error, size_t error_size);
+/* There must be nothing under way. */
+void weir_gateway_free(weir_gateway_t *gateway);
+
+/* Each calls cb once, from the event loop.  Strings are copied; traceparent may be NULL. */
+void weir_gateway_charge(weir_gateway_t *gateway, const char *key, int64_t amount,
+                         const char *currency, const char *reference, const char *traceparent,
+                         weir_gateway_cb cb, void *arg);
+void weir_gateway_find(weir_gateway_t *gateway, const char *key, const char *traceparent,
+                       weir_gateway_cb cb, void *arg);
+void weir_gateway_refund(weir_gateway_t *gateway, const char *key, const char *charge,
+                         const char *traceparent, weir_gateway_cb cb, void *arg);
+
+#endif

@@ -1,0 +1,279 @@
+#include "shop/payments.h"
+
+#include "common/uuid7.h"
+#include "db/ask.h"
+#include "log/log.h"
+#include "shop/gateway.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP "payments"
+#define CONNECTIONS 8 /* to the gateway, and charges under way */
+
+#define DUE                                                                                        \
+    "SELECT place, status, amount, currency, charge, order_id, withdrawn "                         \
+    "FROM payments_due($1::uuid[])"
+#define SETTLE                                                                                     \
+    "SELECT place, verdict, why FROM payments_settle($1::uuid[], $2::text[], $3::text[], "         \
+    "$4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[])"
+#define SETTLE_STRAY "SELECT place, verdict FROM stray_charges_settle($1::text[], $2::text[])"
+
+enum { REQUESTED, REPORTED, REFUND, STRAY };
+
+static const char *const types[] = {
+    [REQUESTED] = "PaymentRequested",
+    [REPORTED] = "PaymentReported",
+    [REFUND] = "RefundRequested",
+    [STRAY] = "StrayChargeReported",
+    NULL,
+};
+
+struct weir_payments {
+    weir_db_t *db;
+    weir_ask_t *due;
+    weir_ask_t *settle;
+    weir_ask_t *settle_stray;
+    weir_gateway_t *gateway;
+};
+
+/* An event under way; the strings of event live until it is done. */
+typedef struct {
+    weir_payments_t *payments;
+    weir_delivery_t *delivery;
+    const weir_event_t *event;
+    const char *payment; /* its id */
+    bool withdrawn;
+    bool confirmed; /* the gateway's word is how things stand, not a message that may be old */
+} job_t;
+
+static void done(job_t *job, weir_delivery_result_t result, const char *error)
+{
+    weir_delivery_t *delivery = job->delivery;
+
+    free(job);
+    weir_delivery_done(delivery, result, error);
+}
+
+static const char *member(const job_t *job, const char *name)
+{
+    return json_string_value(json_object_get(job->event->data, name));
+}
+
+/* --- writing down what the gateway has said --------------------------------------------- */
+
+static void on_settled(PGresult *result, int row, const char *error, const char *sqlstate,
+                       void *arg)
+{
+    job_t *job = arg;
+    const char *verdict = result != NULL ? PQgetvalue(result, row, 1) : "";
+
+    (void)sqlstate;
+    if (result == NULL)
+        done(job, WEIR_DELIVERY_RETRY, error);
+    else if (strcmp(verdict, "impossible") == 0)
+        done(job, WEIR_DELIVERY_PERMANENT, PQgetvalue(result, row, 2));
+    else if (strcmp(verdict, "unknown") == 0)
+        done(job, WEIR_DELIVERY_PERMANENT, "there is no such payment");
+    else
+        done(job, WEIR_DELIVERY_OK, NULL);
+}
+
+static void settle(job_t *job, const weir_gateway_answer_t *a)
+{
+    char amount[24];
+
+    snprintf(amount, sizeof(amount), "%" PRId64, a->amount);
+    weir_ask(job->payments->settle,
+             (const char *[]){job->payment, a->status, a->charge, amount, a->currency, a->reason,
+                              job->confirmed ? "t" : "f", job->event->traceparent},
+             on_settled, job);
+}
+
+/* Nothing was charged, and nothing will be. */
+static void give_up(job_t *job)
+{
+    weir_ask(job->payments->settle,
+             (const char *[]){job->payment, "failed", NULL, NULL, NULL, "the user has left", "t",
+                              job->event->traceparent},
+             on_settled, job);
+}
+
+static void on_answer(const weir_gateway_answer_t *a, void *arg)
+{
+    job_t *job = arg;
+
+    if (a->result != WEIR_DELIVERY_OK) {
+        done(job, a->result, a->error);
+    } else if (a->found) {
+        settle(job, a);
+    } else if (job->withdrawn) {
+        give_up(job);
+    } else {
+        weir_log(WEIR_LOG_WARN, job->event->trace_id,
+                 "a message told of a charge that the gateway does not have", "{s:s}", "payment",
+                 job->payment);
+        done(job, WEIR_DELIVERY_OK, NULL);
+    }
+}
+
+/* --- payments ----------------------------------------------------------------------------- */
+
+static void refund(job_t *job, const char *name, const char *charge, weir_gateway_cb cb)
+{
+    char key[300];
+
+    job->confirmed = true;
+    snprintf(key, sizeof(key), "refund-%.255s", name);
+    weir_gateway_refund(job->payments->gateway, key, charge, job->event->traceparent, cb, job);
+}
+
+static void act(job_t *job, PGresult *result, int row)
+{
+    const char *status = PQgetvalue(result, row, 1), *type = job->event->type;
+
+    job->withdrawn = *PQgetvalue(result, row, 6) == 't';
+    if (strcmp(type, types[REQUESTED]) == 0 && strcmp(status, "REQUESTED") == 0 &&
+        !job->withdrawn) {
+        weir_gateway_charge(job->payments->gateway, job->payment,
+                            strtoll(PQgetvalue(result, row, 2), NULL, 10),
+                            PQgetvalue(result, row, 3), PQgetvalue(result, row, 5),
+                            job->event->traceparent, on_answer, job);
+    } else if (strcmp(type, types[REPORTED]) == 0 ||
+               (strcmp(type, types[REQUESTED]) == 0 && strcmp(status, "REQUESTED") == 0)) {
+        job->confirmed = true;
+        weir_gateway_find(job->payments->gateway, job->payment, job->event->traceparent, on_answer,
+                          job);
+    } else if (strcmp(type, types[REFUND]) == 0 && strcmp(status, "REFUNDING") == 0) {
+        refund(job, job->payment, PQgetvalue(result, row, 4), on_answer);
+    } else {
+        done(job, WEIR_DELIVERY_OK, NULL); /* a message came first */
+    }
+}
+
+static void on_due(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
+{
+    job_t *job = arg;
+
+    (void)sqlstate;
+    if (result == NULL)
+        done(job, WEIR_DELIVERY_RETRY, error);
+    else if (PQgetisnull(result, row, 1))
+        done(job, WEIR_DELIVERY_PERMANENT, "there is no such payment");
+    else
+        act(job, result, row);
+}
+
+/* --- stray charges -------------------------------------------------------------------------- */
+
+static void settle_stray(job_t *job, const char *status)
+{
+    weir_log(WEIR_LOG_WARN, job->event->trace_id, "a charge belongs to no payment", "{s:s,s:s}",
+             "charge", member(job, "charge"), "status", status);
+    weir_ask(job->payments->settle_stray, (const char *[]){member(job, "charge"), status},
+             on_settled, job);
+}
+
+static void on_stray_refunded(const weir_gateway_answer_t *a, void *arg)
+{
+    job_t *job = arg;
+
+    if (a->result != WEIR_DELIVERY_OK)
+        done(job, a->result, a->error);
+    else
+        settle_stray(job, "REFUNDED");
+}
+
+static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
+{
+    job_t *job = arg;
+    const char *charge = member(job, "charge");
+
+    if (a->result != WEIR_DELIVERY_OK)
+        done(job, a->result, a->error);
+    else if (!a->found || strcmp(a->charge, charge) != 0)
+        settle_stray(job, "UNKNOWN");
+    else if (strcmp(a->status, "succeeded") == 0)
+        refund(job, charge, charge, on_stray_refunded);
+    else
+        settle_stray(job, strcmp(a->status, "refunded") == 0 ? "REFUNDED" : "UNPAID");
+}
+
+/* --- the consumer ----------------------------------------------------------------------------- */
+
+static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
+{
+    weir_payments_t *p = self;
+    job_t *job = calloc(1, sizeof(*job));
+    char uuid[WEIR_UUID_LEN + 1];
+
+    if (job == NULL)
+        abort();
+    job->payments = p;
+    job->delivery = delivery;
+    job->event = event;
+    job->payment = member(job, "paymentId");
+
+    if (strcmp(event->type, types[STRAY]) == 0) {
+        if (member(job, "charge") == NULL || member(job, "key") == NULL)
+            done(job, WEIR_DELIVERY_PERMANENT, "the event names no charge");
+        else
+            weir_gateway_find(p->gateway, member(job, "key"), event->traceparent, on_stray_found,
+                              job);
+        return;
+    }
+    if (job->payment == NULL ||
+        weir_uuid_parse((weir_str_t){job->payment, strlen(job->payment)}, uuid) != 0) {
+        done(job, WEIR_DELIVERY_PERMANENT, "the event names no payment");
+        return;
+    }
+    weir_ask(p->due, (const char *[]){job->payment}, on_due, job);
+}
+
+weir_payments_t *weir_payments_new(struct event_base *base, const char *database, const char *url,
+                                   unsigned timeout_ms, char *error, size_t error_size)
+{
+    weir_gateway_t *gateway =
+        weir_gateway_new(base, url, timeout_ms, CONNECTIONS, error, error_size);
+    weir_payments_t *p;
+
+    if (gateway == NULL)
+        return NULL;
+    p = calloc(1, sizeof(*p));
+    if (p == NULL)
+        abort();
+    p->gateway = gateway;
+    p->db = weir_db_new(base, database, GROUP, NULL, NULL);
+    p->due = weir_ask_new(base, p->db, DUE, 1);
+    p->settle = weir_ask_new(base, p->db, SETTLE, 8);
+    p->settle_stray = weir_ask_new(base, p->db, SETTLE_STRAY, 2);
+    return p;
+}
+
+void weir_payments_free(weir_payments_t *p)
+{
+    if (p == NULL)
+        return;
+    weir_gateway_free(p->gateway);
+    weir_db_free(p->db);
+    weir_ask_free(p->due);
+    weir_ask_free(p->settle);
+    weir_ask_free(p->settle_stray);
+    free(p);
+}
+
+weir_consumer_t weir_payments_consumer(weir_payments_t *payments)
+{
+    return (weir_consumer_t){
+        .group = GROUP,
+        .types = types,
+        .apply = "payments_apply",
+        .permanent = "22,23",
+        .dependency = "gateway",
+        .concurrency = CONNECTIONS,
+        .handle = handle,
+        .self = payments,
+    };
+}

@@ -1,0 +1,28 @@
+/*
+ * The group payments: gets an order's money from the gateway, once.
+ *
+ *   PaymentRequested      charges, with the payment's id as the gateway's idempotency key; for a
+ * user who has left meanwhile it only asks whether that had been done already PaymentReported a
+ * message about a charge does not fit: asks the gateway how it stands RefundRequested       gives
+ * the money of a given up order back StrayChargeReported   the same for a charge that belongs to no
+ * payment
+ *
+ * What the gateway says goes through payment_step() (sql/functions), which alone decides what
+ * follows.
+ */
+#ifndef WEIR_PAYMENTS_H
+#define WEIR_PAYMENTS_H
+
+#include "events/events.h"
+
+typedef struct weir_payments weir_payments_t;
+
+/* url as for weir_gateway_new().  NULL, with a message in error, when it is wrong. */
+weir_payments_t *weir_payments_new(struct event_base *base, const char *database, const char *url,
+                                   unsigned timeout_ms, char *error, size_t error_size);
+/* After the worker has stopped. */
+void weir_payments_free(weir_payments_t *payments);
+
+weir_consumer_t weir_payments_consumer(weir_payments_t *payments);
+
+#endif

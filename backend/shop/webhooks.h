@@ -1,0 +1,26 @@
+/*
+ * POST /webhooks/payment: the gateway's word on a charge, signed as http/signature.h has it:
+ *
+ *   {"type": "charge.succeeded" | "charge.failed" | "charge.refunded", "data": charge as in
+ * gateway.h}
+ *
+ * It may come twice, late, in any order and before the answer to the charge itself: each message is
+ * taken once by its webhook-id, and payment_step() (sql/functions) makes of it what fits the
+ * payment, or has the gateway asked.  202 says that it was taken, with the verdict; types that are
+ * none of ours are taken and left alone.
+ */
+#ifndef WEIR_WEBHOOKS_H
+#define WEIR_WEBHOOKS_H
+
+#include "config/config.h"
+#include "events/events.h"
+#include "shop/openapi.h"
+
+typedef struct weir_webhooks weir_webhooks_t;
+
+/* As weir_users_new(); of config: database, webhook_secret and webhook_secret_old. */
+weir_webhooks_t *weir_webhooks_new(struct event_base *base, const weir_config_t *config,
+                                   weir_openapi_t *openapi, weir_relay_t *relay);
+void weir_webhooks_free(weir_webhooks_t *webhooks);
+
+#endif

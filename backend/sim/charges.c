@@ -1,0 +1,85 @@
+#include "sim/sim.h"
+
+#include "common/uuid7.h"
+
+#include <errno.h>
+#include <string.h>
+
+bool sim_ledger_open(sim_t *sim, const char *file, char *error, size_t error_size)
+{
+    char line[4096];
+
+    sim->charges = json_array();
+    if (file == NULL)
+        return true;
+    sim->ledger = fopen(file, "a+");
+    if (sim->ledger == NULL) {
+        snprintf(error, error_size, "ledger \"%s\": %s", file, strerror(errno));
+        return false;
+    }
+    rewind(sim->ledger);
+    while (fgets(line, sizeof(line), sim->ledger) != NULL) {
+        json_t *charge = json_loads(line, 0, NULL), *old;
+        const char *id = json_string_value(json_object_get(charge, "id"));
+
+        if (id == NULL) { /* the line under way when the process was killed */
+            json_decref(charge);
+            continue;
+        }
+        old = sim_find(sim, "id", id);
+        if (old != NULL)
+            json_object_update(old, charge);
+        else
+            json_array_append(sim->charges, charge);
+        json_decref(charge);
+    }
+    return true;
+}
+
+void sim_write(sim_t *sim, const json_t *charge)
+{
+    if (sim->ledger == NULL)
+        return;
+    json_dumpf(charge, sim->ledger, JSON_COMPACT);
+    fputc('\n', sim->ledger);
+    fflush(sim->ledger);
+}
+
+json_t *sim_find(const sim_t *sim, const char *member, const char *value)
+{
+    json_t *charge;
+    size_t i;
+
+    json_array_foreach(sim->charges, i, charge)
+    {
+        const char *has = json_string_value(json_object_get(charge, member));
+
+        if (has != NULL && strcmp(has, value) == 0)
+            return charge;
+    }
+    return NULL;
+}
+
+json_t *sim_charge(sim_t *sim, const char *key, json_int_t amount, const char *currency,
+                   const char *status, const char *reason)
+{
+    char id[4 + WEIR_UUID_LEN] = "ch_";
+    json_t *charge;
+
+    if (json_array_size(sim->charges) == SIM_CHARGES_MAX)
+        return NULL;
+    weir_uuid7(id + 3);
+    charge =
+        json_pack("{s:s,s:s,s:I,s:s,s:s,s:s?,s:i}", "id", id, "idempotency_key", key, "amount",
+                  amount, "currency", currency, "status", status, "reason", reason, "requests", 0);
+    json_array_append_new(sim->charges, charge);
+    sim_write(sim, charge);
+    return charge;
+}
+
+void sim_set_status(sim_t *sim, json_t *charge, const char *status)
+{
+    json_object_set_new(charge, "status", json_string(status));
+    json_object_set_new(charge, "reason", json_null());
+    sim_write(sim, charge);
+}

@@ -1,0 +1,112 @@
+/* weir-payments-sim: reads the arguments and runs the simulator until SIGTERM or SIGINT. */
+#include "sim/sim.h"
+
+#include "http/listen.h"
+
+#include <event2/listener.h>
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static void usage(FILE *out)
+{
+    fputs("usage: weir-payments-sim -l ADDRESS:PORT [-w URL -s SECRET] [-f FILE]\n"
+          "         -l   where it answers\n"
+          "         -w   where webhooks go: http://HOST:PORT/PATH\n"
+          "         -s   the key that signs them: whsec_ and base64 of 24 to 64 bytes\n"
+          "         -f   keeps the ledger in that file\n",
+          out);
+}
+
+static int complain(const char *message)
+{
+    fprintf(stderr, "weir-payments-sim: %s\n", message);
+    return 1;
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(arg);
+}
+
+static bool listen_at(sim_t *sim, const char *address, char *error, size_t error_size)
+{
+    struct evhttp *http = evhttp_new(sim->base);
+    struct evconnlistener *listener;
+    int fd = weir_listen(address, error, error_size);
+
+    if (fd < 0)
+        return false;
+    listener = evconnlistener_new(sim->base, NULL, NULL,
+                                  LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (http == NULL || listener == NULL || evhttp_bind_listener(http, listener) == NULL) {
+        snprintf(error, error_size, "cannot listen on %s: out of memory", address);
+        return false;
+    }
+    evhttp_set_max_headers_size(http, 16384);
+    evhttp_set_max_body_size(http, 65536);
+    evhttp_set_gencb(http, sim_on_request, sim);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    static sim_t sim;
+    const char *address = NULL, *url = NULL, *key = NULL, *file = NULL;
+    weir_secret_t secret;
+    char error[512];
+    int option;
+
+    while ((option = getopt(argc, argv, "l:w:s:f:h")) != -1) {
+        switch (option) {
+        case 'l':
+            address = optarg;
+            break;
+        case 'w':
+            url = optarg;
+            break;
+        case 's':
+            key = optarg;
+            break;
+        case 'f':
+            file = optarg;
+            break;
+        case 'h':
+            usage(stdout);
+            return 0;
+        default:
+            usage(stderr);
+            return 2;
+        }
+    }
+    if (address == NULL || optind < argc || (url == NULL) != (key == NULL)) {
+        usage(stderr);
+        return 2;
+    }
+    if (key != NULL && !weir_secret_parse(key, &secret))
+        return complain("the secret must be whsec_ and base64 of 24 to 64 bytes");
+
+    signal(SIGPIPE, SIG_IGN);
+    sim.base = event_base_new();
+    if (sim.base == NULL)
+        return complain("no event loop: out of memory or descriptors");
+    if (!sim_ledger_open(&sim, file, error, sizeof(error)))
+        return complain(error);
+    if (url != NULL) {
+        sim.webhooks = sim_webhooks_new(&sim, url, &secret, error, sizeof(error));
+        if (sim.webhooks == NULL)
+            return complain(error);
+    }
+    if (!listen_at(&sim, address, error, sizeof(error)))
+        return complain(error);
+    event_add(evsignal_new(sim.base, SIGTERM, on_signal, sim.base), NULL);
+    event_add(evsignal_new(sim.base, SIGINT, on_signal, sim.base), NULL);
+    fprintf(stderr, "weir-payments-sim: answers on %s\n", address);
+    event_base_dispatch(sim.base);
+    if (sim.ledger != NULL)
+        fclose(sim.ledger);
+    return 0;
+}

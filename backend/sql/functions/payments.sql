@@ -1,0 +1,58 @@
+-- What the group payments asks and writes. Its effects are committed by payments_settle(), as soon as the
+-- gateway has spoken and before the event counts as handled: should the mark get lost, the gateway says the
+-- same under the same idempotency key, and payment_step() knows it already. So payments_apply() has nothing
+-- left to do.
+CREATE OR REPLACE FUNCTION payments_apply(events outbox[]) RETURNS void
+LANGUAGE sql AS ''; -- consume() needs one
+
+-- How payments stand. withdrawn: the user has left, nothing must be charged any more.
+CREATE OR REPLACE FUNCTION payments_due(p_ids uuid[])
+RETURNS TABLE (place bigint, status text, amount text, currency text, charge text, order_id text, withdrawn boolean)
+LANGUAGE sql STABLE AS $$
+    SELECT r.place, p.status, p.amount::text, p.currency, p.charge, p.order_id::text,
+           EXISTS (SELECT FROM deletions d WHERE d.user_id = p.user_id)
+    FROM unnest(p_ids) WITH ORDINALITY AS r(id, place)
+    LEFT JOIN LATERAL (SELECT * FROM payments WHERE payments.id = r.id LIMIT 1) p ON true
+$$;
+
+-- Writes down what the gateway says of charges. verdict as of payment_step(), or impossible with why.
+CREATE OR REPLACE FUNCTION payments_settle(p_ids uuid[], p_news text[], p_charges text[], p_amounts bigint[],
+                                           p_currencies text[], p_reasons text[], p_confirmed boolean[],
+                                           p_traceparents text[])
+RETURNS TABLE (place bigint, verdict text, why text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    r record;
+BEGIN
+    -- In the order of ids: two calls that lock the same payments cannot deadlock.
+    FOR r IN SELECT * FROM unnest(p_ids, p_news, p_charges, p_amounts, p_currencies, p_reasons, p_confirmed,
+                                  p_traceparents)
+                 WITH ORDINALITY AS u(id, news, charge, amount, currency, reason, confirmed, traceparent, place)
+             ORDER BY u.id, u.place
+    LOOP
+        place := r.place;
+        why := NULL;
+        BEGIN
+            verdict := payment_step(r.id, r.news, r.charge, r.amount, r.currency, r.reason, r.confirmed,
+                                    r.traceparent);
+        EXCEPTION WHEN SQLSTATE 'WE002' THEN
+            verdict := 'impossible';
+            why := SQLERRM;
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Writes down what became of charges that belong to no payment.
+CREATE OR REPLACE FUNCTION stray_charges_settle(p_charges text[], p_statuses text[])
+RETURNS TABLE (place bigint, verdict text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE stray_charges s SET status = r.status
+    FROM unnest(p_charges, p_statuses) r(charge, status) WHERE s.charge = r.charge;
+    RETURN QUERY SELECT r.place, 'applied'::text FROM unnest(p_charges) WITH ORDINALITY r(charge, place);
+END
+$$;
