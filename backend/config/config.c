@@ -53,7 +53,7 @@ static const setting_t keys[] = {
      "a time from 100ms to 5m with its unit: ms, s or m"},
     {"mail_from", set_text, FIELD(mail_from), "Weir Shop <shop@weir.example>", 3, 256,
      "an address, or NAME <ADDRESS>"},
-    {"payments_url", set_url, FIELD(payments_url), "http://127.0.0.1:8085", 1, 1024,
+    {"payments_url", set_url, FIELD(payments_url), "http://127.0.0.1:8084", 1, 1024,
      "http://HOST[:PORT] or https://HOST[:PORT]"},
     {"payments_timeout", set_time, FIELD(payments_timeout), "5s", 100, 300000,
      "a time from 100ms to 5m with its unit: ms, s or m"},

@@ -18,20 +18,20 @@ chmod 0755, $dir;
 
 sub listener { IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$_[0]") }
 
-# Four free ports in a row, below those that clients get.
+# Five free ports in a row, below those that clients get.
 sub free_ports {
     for (1 .. 100) {
         my $base = 20000 + 10 * int rand 1000;
-        my @held = grep { $_ } map { listener($base + $_) } 0 .. 3;
-        return $base if @held == 4;
+        my @held = grep { $_ } map { listener($base + $_) } 0 .. 4;
+        return $base if @held == 5;
     }
-    BAIL_OUT('no four free ports in a row');
+    BAIL_OUT('no five free ports in a row');
 }
 
 my $run = $ENV{WEIR_RUN} = "$dir/run";
 my $port = $ENV{WEIR_PORT} = free_ports();
 my $edge = "http://127.0.0.1:$port";
-my @services = qw(postgres redis smtp backend nginx);
+my @services = qw(postgres redis smtp payments backend nginx);
 
 # weir(ARGUMENT…): exit code and output of ./weir.
 sub weir {
