@@ -20,13 +20,13 @@ CPPFLAGS_ALL = -I. -Ingx_module -Ibackend -D_GNU_SOURCE $(shell pkg-config --cfl
 CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -MMD -MP
 LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl) -lpthread
 
-.PHONY: all module backend unit lint clean
-all: module backend unit
+.PHONY: all module backend unit bench lint clean
+all: module backend unit bench
 
 # --- the edge module, by nginx's own build ---------------------------------
 
 MODULE := $(BUILD)/ngx_http_weir_module.so
-MODULE_SRC := config $(shell find common ngx_module t/edge/redis/probe -name '*.[ch]')
+MODULE_SRC := config $(shell find common ngx_module t/edge/redis/probe t/edge/cache/probe -name '*.[ch]')
 
 module: $(MODULE)
 
@@ -72,6 +72,13 @@ needs = $(call OBJ,$(shell sed -n 's,^// needs: ,,p' t/unit/$(1).c))
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
+
+# --- what benchmarks need besides scripts --------------------------------------
+
+bench: $(BUILD)/bench-invalidate
+
+$(BUILD)/bench-invalidate: $(call OBJ,t/bench/invalidate.c)
+	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis) -lpthread
 
 lint:
 	scripts/lint.sh

@@ -11,12 +11,19 @@ PATH=$PATH:/usr/sbin
 bench_accept='*/*'             # the Accept header of every request
 bench_conf=$PWD/scripts/bench
 declare -A bench_port bench_cpu_pid bench_redis_pid
+declare -A bench_redis_of      # NAME → another NAME, whose Redis it uses too
 bench_pids=()
 bench_next_port=18400
 
 die() {
     echo "bench: $*" >&2
     exit 1
+}
+
+# bench_number OPTION VALUE MIN MAX: the script that sources this has fail_usage.
+bench_number() {
+    [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
+    fail_usage "$1 is \"$2\"; it must be a number between $3 and $4"
 }
 
 # --- the folder -------------------------------------------------------------
@@ -97,7 +104,7 @@ bench_fill() {
     [ "$(id -u)" != 0 ] || user='user root;'
     sed -e "s|@user@|$user|" -e "s|@dir@|$bench_dir/$1|g" -e "s|@files@|$bench_dir/files|g" \
         -e "s|@port@|${bench_port[$1]}|g" -e "s|@upstream@|${bench_port[upstream]}|g" \
-        -e "s|@redis@|$bench_dir/$1/redis.sock|g" -e "s|@contestant@|$bench_dir/$1/contestant.conf|g" \
+        -e "s|@redis@|$bench_dir/${bench_redis_of[$1]:-$1}/redis.sock|g" -e "s|@contestant@|$bench_dir/$1/contestant.conf|g" \
         -e "s|@text@|$(cat "$bench_dir/files/1")|g"
 }
 
@@ -106,7 +113,7 @@ bench_start_nginx() {
     local name=$1 conf=$bench_conf/${2:-$1}.conf dir=$bench_dir/$1 master
     mkdir -p "$dir/temp"
     bench_take_port "$name"
-    if grep -q '@redis@' "$conf"; then
+    if grep -q '@redis@' "$conf" && [ -z "${bench_redis_of[$name]:-}" ]; then
         bench_start_redis "$name"
     fi
     bench_fill "$name" <"$conf" >"$dir/contestant.conf"
@@ -119,6 +126,30 @@ bench_start_nginx() {
     bench_pids+=("$master")
     bench_wait "the worker of $name" bench_worker "$name" "$master"
     bench_wait "port ${bench_port[$name]} of $name" curl -s "127.0.0.1:${bench_port[$name]}/1"
+}
+
+# bench_start_varnish NAME: one pool of threads, memory as storage, no log.
+bench_start_varnish() {
+    local name=$1 dir=$bench_dir/$1 manager quiet
+    # what it would write of a hit
+    quiet=-Begin,-ReqStart,-Timestamp,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-VCL_call,-VCL_return
+    quiet+=,-VCL_use,-Hit,-RespProtocol,-RespStatus,-RespReason,-RespHeader,-RespUnset,-Filters,-ReqAcct,-Link,-End
+    mkdir -p "$dir"
+    bench_take_port "$name"
+    bench_fill "$name" <"$bench_conf/varnish.vcl" >"$dir/varnish.vcl"
+    varnishd -F -j none -n "$dir/work" -a "127.0.0.1:${bench_port[$name]}" -T none -S none -f "$dir/varnish.vcl" \
+        -s malloc,512m -p thread_pools=1 -p thread_pool_min=100 -p "vsl_mask=$quiet" >"$dir/varnish.log" 2>&1 &
+    manager=$!
+    bench_pids+=("$manager")
+    bench_wait "the child of $name, see $dir/varnish.log" bench_child "$name" "$manager"
+    bench_wait "port ${bench_port[$name]} of $name" curl -s "127.0.0.1:${bench_port[$name]}/1"
+}
+
+# Finds the one that serves among the manager's children (another compiles the VCL).
+bench_child() {
+    local pid
+    pid=$(awk -v parent="$2" '$2 == "(cache-main)" && $4 == parent { print $1 }' /proc/[0-9]*/stat 2>/dev/null)
+    [[ $pid =~ ^[0-9]+$ ]] && bench_cpu_pid[$1]=$pid
 }
 
 # Finds the worker among the children of the master (the cache has others).
@@ -162,11 +193,14 @@ bench_upstream_requests() {
     upstream_requests=$((counted - bench_asked))
 }
 
-# How many values the Redis of a contestant has been given; 0 without one.
-bench_redis_stored() {
-    [ -n "${bench_redis_pid[$1]:-}" ] || { echo 0; return; }
-    redis-cli -s "$bench_dir/$1/redis.sock" info commandstats |
-        sed -n 's/^cmdstat_set:calls=\([0-9]*\).*/\1/p' | grep . || echo 0
+# bench_status NAME FIELD: a number of the only zone that weir_status shows.
+bench_status() {
+    curl -sS "127.0.0.1:${bench_port[$1]}/weir-status" | jq ".caches[] | $2"
+}
+
+# Whether a contestant follows the stream of invalidations and is in step with it.
+bench_follows() {
+    [ "$(bench_status "$1" '.invalidations | .follower > 0 and .lag_ms >= 0')" = true ]
 }
 
 # bench_get NAME PATH: the response, head in $bench_dir/head.lines, body in

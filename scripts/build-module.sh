@@ -27,7 +27,7 @@ cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $sanflags"
 
 # nginx's configure finds the sources anew each time, so a new file needs it again.
 stamp=$work/configured
-want="$src $cc_opt $(cd "$root" && find config common ngx_module t/edge/redis/probe | sort | tr '\n' ' ')"
+want="$src $cc_opt $(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     rm -rf "$work"
     mkdir -p "$work"
@@ -35,7 +35,8 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     configure=./configure
     [ -f "$work/src/configure" ] || configure=./auto/configure
     (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$sanflags" \
-        --add-dynamic-module="$root" --add-dynamic-module="$root/t/edge/redis/probe" --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
+        --add-dynamic-module="$root" --add-dynamic-module="$root/t/edge/redis/probe" \
+        --add-dynamic-module="$root/t/edge/cache/probe" --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
         tail -20 "$work/configure.log" >&2
         echo "build-module: configuring nginx failed, see $work/configure.log" >&2
         exit 1
@@ -48,8 +49,8 @@ make -s -C "$work/src" -f "$work/objs/Makefile" modules >"$work/make.log" 2>&1 |
     echo "build-module: see $work/make.log" >&2
     exit 1
 }
-# The probe is for tests only; it stands beside the module, never in it.
-for module in ngx_http_weir_module ngx_http_weir_redis_probe_module; do
+# The probes are for tests only; they stand beside the module, never in it.
+for module in ngx_http_weir_module ngx_http_weir_redis_probe_module ngx_http_weir_cache_probe_module; do
     install -m 755 "$work/objs/$module.so" "$root/$build/$module.so.new"
     mv "$root/$build/$module.so.new" "$root/$build/$module.so"
 done

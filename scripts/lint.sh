@@ -13,5 +13,5 @@ done
 shellcheck weir .ci/run scripts/*.sh
 cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability \
     --suppress=missingIncludeSystem --suppress=unknownMacro \
-    -I. -Ingx_module -Ibackend common ngx_module t/unit
+    -I. -Ingx_module -Ibackend common ngx_module backend t/unit t/bench
 echo "lint: clean"

@@ -6,6 +6,7 @@
 #   packages.sh test      to run the tests, which run the stack
 #   packages.sh sanitize  to run them under sanitizers and Valgrind
 #   packages.sh bench     to run the benchmarks
+#   packages.sh fuzz      to run the fuzz targets
 #
 # A call that finds nothing missing needs neither network nor root.
 set -euo pipefail
@@ -15,7 +16,8 @@ build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjanss
 run=(postgresql redis-server python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl)
 sanitize=(valgrind)
-bench=(wrk curl jq redis-server libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
+fuzz=(clang libclang-rt-dev libxxhash-dev)
+bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -61,8 +63,9 @@ run) wanted=("${build[@]}" "${run[@]}") ;;
 test) wanted=("${build[@]}" "${run[@]}" "${test[@]}") ;;
 sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
 bench) wanted=("${build[@]}" "${bench[@]}") ;;
+fuzz) wanted=("${fuzz[@]}") ;;
 *)
-    echo "usage: packages.sh build|run|test|sanitize|bench" >&2
+    echo "usage: packages.sh build|run|test|sanitize|bench|fuzz" >&2
     exit 2
     ;;
 esac

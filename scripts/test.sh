@@ -18,7 +18,7 @@ fi
 
 if [ -n "$sanitize" ]; then scripts/packages.sh sanitize; else scripts/packages.sh test; fi
 echo "test: building"
-make -s module backend unit
+make -s module backend unit bench
 [ -z "$sanitize" ] || make -s SANITIZE=1 unit
 
 # nginx's workers are another user than root: they must reach what they serve.
@@ -53,7 +53,10 @@ for _ in $(seq 100); do
 done
 
 TEST_NGINX_BINARY=$(PATH=$PATH:/usr/sbin command -v nginx)
-TEST_NGINX_LOAD_MODULES="$root/build/ngx_http_weir_module.so $root/build/ngx_http_weir_redis_probe_module.so"
+TEST_NGINX_LOAD_MODULES=
+for module in ngx_http_weir_module ngx_http_weir_redis_probe_module ngx_http_weir_cache_probe_module; do
+    TEST_NGINX_LOAD_MODULES+="${TEST_NGINX_LOAD_MODULES:+ }$root/build/$module.so"
+done
 TEST_NGINX_SERVROOT=$run/servroot
 TEST_NGINX_PORT=$(free_port)
 if [ -n "$sanitize" ]; then

@@ -6,6 +6,8 @@ typedef struct {
     weir_str_t name;
     weir_str_t value; /* without quotes; data NULL when there is no "=" */
     int malformed;    /* something else than one token or quoted-string follows the "=" */
+    int no_number;    /* the value is of a type that is no Integer, whatever its text */
+    int absent;       /* the Boolean false */
 } directive_t;
 
 /* tchar, RFC 9110 section 5.6.2 */
@@ -135,7 +137,7 @@ static void set_seconds(int64_t *field, const directive_t *d)
     if (*field != -1)
         return;
 
-    n = d->malformed ? -1 : weir_cache_delta_seconds(d->value);
+    n = d->malformed || d->no_number ? -1 : weir_cache_delta_seconds(d->value);
     *field = n == -1 ? 0 : n;
 }
 
@@ -302,7 +304,7 @@ static const char *read_item(const char *p, const char *end, directive_t *d)
         if (end - p < 2 || (p[1] != '0' && p[1] != '1'))
             return NULL;
         if (p[1] == '0')
-            d->name.len = 0; /* false: as if it were not there */
+            d->absent = 1; /* false: as if it were not there */
         return p + 2;
     }
 
@@ -316,6 +318,7 @@ static const char *read_item(const char *p, const char *end, directive_t *d)
         if (p == end)
             return NULL;
         d->value = (weir_str_t){start + 1, (size_t)(p - start - 1)};
+        d->no_number = 1;
         return p + 1;
     }
 
@@ -390,6 +393,35 @@ static const char *read_member(const char *p, const char *end, directive_t *d)
     return read_parameters(p, end);
 }
 
+/* Of two members of one name the last one counts, RFC 8941 section 3.2. */
+static void forget(weir_cache_control_t *cc, weir_str_t name)
+{
+    weir_cache_control_t none;
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (weir_str_caseeq(name, flags[i].name))
+            cc->flags &= ~flags[i].flag;
+    }
+
+    weir_cache_control_init(&none);
+
+    if (weir_str_caseeq(name, WEIR_STR("max-age")))
+        cc->max_age = none.max_age;
+    else if (weir_str_caseeq(name, WEIR_STR("s-maxage")))
+        cc->s_maxage = none.s_maxage;
+    else if (weir_str_caseeq(name, WEIR_STR("stale-while-revalidate")))
+        cc->stale_while_revalidate = none.stale_while_revalidate;
+    else if (weir_str_caseeq(name, WEIR_STR("stale-if-error")))
+        cc->stale_if_error = none.stale_if_error;
+    else if (weir_str_caseeq(name, WEIR_STR("no-cache"))) {
+        cc->flags &= ~(unsigned)WEIR_CC_NO_CACHE;
+        cc->no_cache_fields = none.no_cache_fields;
+    } else if (weir_str_caseeq(name, WEIR_STR("private"))) {
+        cc->flags &= ~(unsigned)WEIR_CC_PRIVATE;
+        cc->private_fields = none.private_fields;
+    }
+}
+
 static bool read_dictionary(weir_cache_control_t *cc, weir_str_t line, size_t *members)
 {
     const char *p = line.data, *end = line.data + line.len;
@@ -403,7 +435,8 @@ static bool read_dictionary(weir_cache_control_t *cc, weir_str_t line, size_t *m
         if (p == NULL)
             return false;
 
-        if (d.name.len != 0)
+        forget(cc, d.name);
+        if (!d.absent)
             apply(cc, &d);
         (*members)++;
 

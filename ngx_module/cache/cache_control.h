@@ -65,8 +65,7 @@ size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line);
  * is empty or no valid Dictionary: it is to be ignored then, and cc is as after
  * weir_cache_control_init().
  */
-bool weir_cache_control_parse_targeted(weir_cache_control_t *cc, const weir_str_t *lines,
-                                       size_t n);
+bool weir_cache_control_parse_targeted(weir_cache_control_t *cc, const weir_str_t *lines, size_t n);
 
 /*
  * delta-seconds (RFC 9111 section 1.2.2) with nothing around it; -1 when s is

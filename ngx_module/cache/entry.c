@@ -2,8 +2,7 @@
 
 #include "cache/entry.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "cache/checksum.h"
 
 static const char magic[8] = {'W', 'E', 'I', 'R', 'C', 'E', 0, 3};
 
@@ -101,7 +100,7 @@ char *weir_entry_begin(char *buf, const weir_entry_t *e)
 void weir_entry_finish(char *buf, size_t size)
 {
     put64(buf + AT_SIZE, size);
-    put64(buf + AT_CHECKSUM, XXH3_64bits(buf + AT_SIZE, size - AT_SIZE));
+    put64(buf + AT_CHECKSUM, weir_checksum(buf + AT_SIZE, size - AT_SIZE));
 }
 
 int64_t weir_entry_stored(const char *data)
@@ -215,7 +214,7 @@ const char *weir_entry_decode(weir_str_t data, weir_entry_t *e)
     if (wrong != NULL)
         return wrong;
 
-    if (get64(data.data + AT_CHECKSUM) != XXH3_64bits(data.data + AT_SIZE, data.len - AT_SIZE))
+    if (get64(data.data + AT_CHECKSUM) != weir_checksum(data.data + AT_SIZE, data.len - AT_SIZE))
         return "wrong checksum";
 
     return headers_are_well_formed(e->headers) ? NULL : "malformed headers";

@@ -580,7 +580,11 @@ weir_validity_t weir_invalidations_check(const weir_invalidations_t *inv, const 
 {
     check_t c = {inv, stamp, stamp->origin == inv->origin};
 
-    if (stamp->era != inv->era || is_before(&c, &inv->floor) || (!c.ours && inv->pending_all != 0))
+    if (stamp->era != inv->era || is_before(&c, &inv->floor))
+        return WEIR_INVALID;
+
+    /* without a stream nothing is known of what others have stored */
+    if (!c.ours && (inv->era == 0 || inv->pending_all != 0))
         return WEIR_INVALID;
 
     if (c.ours && stamp->local == inv->local)

@@ -4,13 +4,17 @@
  *
  *     module   directives, variables
  *     zone     the first level, in shared memory
- *     fetch    before the content phase: key, look-up, the decision to serve
+ *     key      what a request is looked up by
+ *     fetch    before the content phase: look-up, the decision to serve
+ *     queue    who asks the upstream, and who waits
  *     answer   a stored response sent to the client
+ *     validate what a stale response is still good for
  *     store    filters that see the upstream's response and keep it
  *
  *     invalidation  what was invalidated, and whether an entry outlived it
  *     invalidate    invalidations made here: PURGE, Weir-Invalidate
  *     follow        those of all others, from the stream in Redis
+ *     follow_log    what the stream says, and whether all of it was read
  *
  * Only the request that the client made is cached, and only what an upstream
  * answered it: not subrequests, not error pages, not static files.
@@ -28,6 +32,7 @@
 #include "cache/entry.h"
 #include "cache/invalidations.h"
 #include "cache/ngx_http_weir_cache_zone.h"
+#include "cache/range.h"
 #include "cache/rules.h"
 #include "redis/ngx_http_weir_redis.h"
 
@@ -59,6 +64,7 @@ typedef struct {
     ngx_uint_t                       ignore;      /* ..._IGNORE_... */
     ngx_uint_t                       use_stale;   /* ..._STALE_... */
     time_t                           keep;        /* after its lifetime, s */
+    ngx_uint_t                       heuristic;   /* percent; 0: off */
     ngx_msec_t                       lock_timeout;
     ngx_array_t                     *targeted;    /* ngx_str_t, RFC 9213 */
     ngx_http_complex_value_t        *tags;        /* NULL: Cache-Tag */
@@ -105,14 +111,19 @@ typedef struct {
     ngx_http_weir_cache_pin_t        stale_pin;
     weir_entry_t                     stale;       /* what may be validated */
     ngx_list_t                       headers_in;  /* the client's */
+    weir_range_t                     range;       /* what entry, a part, holds */
 
     /* single flight */
 
     ngx_event_t                      wait;
     ngx_msec_t                       wait_since;
     ngx_msec_t                       wait_next;
-    u_char                          *flight;      /* digest; NULL: in none */
+    ngx_http_weir_cache_status_e     flying_as;
+    u_char                           flight[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t                         flight_token;
+    ngx_str_t                        lease_key;
+    ngx_str_t                        lease_wanted;
+    ngx_str_t                        lease;       /* token; len 0: none */
 
     /* store */
 
@@ -126,11 +137,14 @@ typedef struct {
     time_t                           ttl;         /* in Redis, seconds */
     ngx_str_t                        vary_fields;
 
-    unsigned                         waiting:1;
+    unsigned                         waiting:1;   /* for Redis */
+    unsigned                         leasing:1;   /* the reply is the lease's */
+    unsigned                         in_flight:1;
     unsigned                         varies:1;      /* variant is known */
     unsigned                         have_stale:1;
     unsigned                         stale_soft:1;  /* only by order */
     unsigned                         conditional:1; /* validates ctx->stale */
+    unsigned                         by_request:1; /* ... as it was wanted */
     unsigned                         collapsed:1;   /* has waited for another */
     unsigned                         background:1;  /* refreshes the cache */
     unsigned                         replacing:1;   /* body comes from entry */
@@ -138,6 +152,7 @@ typedef struct {
     unsigned                         unavailable:1; /* no answer from Redis */
     unsigned                         storing:1;   /* the body is collected */
     unsigned                         stored:1;    /* it was begun */
+    unsigned                         part:1;      /* ... a 206 */
     unsigned                         validator:1; /* the response has one */
     unsigned                         soft:1;      /* entry is stale by order */
 } ngx_http_weir_cache_ctx_t;
@@ -145,12 +160,18 @@ typedef struct {
 
 extern ngx_module_t  ngx_http_weir_cache_module;
 
+/* As Cache-Status names them; the index is that of the zone's counters. */
+extern ngx_str_t  ngx_http_weir_cache_reasons[NGX_HTTP_WEIR_CACHE_REASONS];
+
+/* module: the zones of a configuration, ngx_http_weir_cache_zone_t pointers */
+ngx_array_t *ngx_http_weir_cache_zones(ngx_http_request_t *r);
+
 
 /* fetch: the precontent phase */
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
 /*
- * fetch: the variant that the request selects among those that vary by the
+ * key: the variant that the request selects among those that vary by the
  * fields, into ctx->variant and ctx->vary.  Returns NGX_OK or NGX_ERROR (no
  * memory).
  */
@@ -158,15 +179,19 @@ ngx_int_t ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *fields);
 
 /*
- * fetch: all lines of a header in a list, as weir_str_t; NULL when memory ran
+ * key: all lines of a header in a list, as weir_str_t; NULL when memory ran
  * out.  The array is of the request's pool.
  */
 ngx_array_t *ngx_http_weir_cache_lines(ngx_http_request_t *r,
     ngx_list_t *headers, ngx_str_t *name);
 
-/* fetch: weir:cache:<zone>:<digest>, of the pool; data NULL: no memory */
+/*
+ * key: weir:<kind>:<zone>:{<digest>}, with the digest of the variant behind it,
+ * of the pool; all names of one key share a slot of a cluster.  data NULL: no
+ * memory.
+ */
 ngx_str_t ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx,
-    u_char *digest);
+    char *kind, ngx_uint_t variant);
 
 /* fetch: the age of an entry now, seconds (RFC 9111 section 4.2.3) */
 time_t ngx_http_weir_cache_age(weir_entry_t *entry);
@@ -184,6 +209,13 @@ ngx_int_t ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx,
     char *detail);
 
+/*
+ * answer: whether ctx->entry may be looked at further: it is whole, or a part
+ * that is fresh and holds the range that the request wants, to which ctx->entry
+ * and ctx->range are cut then.
+ */
+ngx_uint_t ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx);
+
 /* answer: puts the entry's header lines into the response; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx);
 
@@ -194,13 +226,39 @@ ngx_chain_t *ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx);
 void ngx_http_weir_cache_freshness(weir_entry_t *entry,
     weir_cache_freshness_t *freshness);
 
-/* fetch: ends the request's flight, if it is in one */
+/* queue: ends the request's flight and lease, if it has them */
 void ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t uncacheable);
 
 /* fetch: the value of a header in an entry; data NULL when there is none */
 weir_str_t ngx_http_weir_cache_entry_header(weir_entry_t *entry,
     const char *name);
+
+/* key: of the request, into ctx; NGX_OK or NGX_ERROR (no memory) */
+ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);
+
+/* key: the request's Cache-Control, into ctx; NGX_OK or NGX_ERROR */
+ngx_int_t ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * fetch, for queue.  These return what a phase handler returns: find_l1 also
+ * NGX_BUSY, when there is nothing that may be served.
+ */
+ngx_int_t ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status);
+
+/* fetch: the request waits, and is dropped when its client leaves */
+ngx_int_t ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_resume(ngx_http_weir_cache_ctx_t *ctx);
+
+/* queue: nothing fresh was found; what a phase handler returns */
+ngx_int_t ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status);
+ngx_int_t ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx);
+
+/* queue: the same, for ctx->stale; NGX_BUSY: it may not be served now */
+ngx_int_t ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx);
 
 /* validate: makes the request a conditional one; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_weir_cache_make_conditional(ngx_http_weir_cache_ctx_t *ctx);

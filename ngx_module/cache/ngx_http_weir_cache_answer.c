@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/http_date.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir.h"
@@ -19,14 +20,31 @@
 
 static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
+static void ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
+static ngx_int_t ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
     time_t age);
 static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx,
+    char *detail);
+
+
+ngx_str_t  ngx_http_weir_cache_reasons[NGX_HTTP_WEIR_CACHE_REASONS] = {
+    ngx_string("uri-miss"),
+    ngx_string("miss"),
+    ngx_string("vary-miss"),
+    ngx_string("stale"),
+    ngx_string("request"),
+    ngx_string("bypass"),
+    ngx_string("method")
+};
 
 
 static ngx_str_t  ngx_http_weir_cache_age_name = ngx_string("Age");
+static ngx_str_t  ngx_http_weir_cache_range_name = ngx_string("Content-Range");
 static ngx_str_t  ngx_http_weir_cache_status_name = ngx_string("Cache-Status");
 
 
@@ -102,6 +120,8 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
     weir_entry_t        *entry;
     ngx_http_request_t  *r;
 
+    static weir_str_t  content_range = { "Content-Range", 13 };
+
     r = ctx->request;
     entry = &ctx->entry;
 
@@ -116,13 +136,29 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
         value.data = (u_char *) v.data;
         value.len = v.len;
 
+        if (entry->status == NGX_HTTP_PARTIAL_CONTENT
+            && weir_str_caseeq(n, content_range))
+        {
+            continue;
+        }
+
         if (ngx_http_weir_cache_restore_header(r, &name, &value) != NGX_OK) {
             return NGX_ERROR;
         }
     }
 
+    if (entry->status == NGX_HTTP_PARTIAL_CONTENT
+        && ngx_http_weir_cache_add_range(ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     r->allow_ranges = (entry->status == NGX_HTTP_OK);
     r->disable_not_modified = 0;
+
+    if (entry->status == NGX_HTTP_OK) {
+        ngx_http_weir_cache_conditions(ctx);
+    }
 
     return ngx_http_weir_cache_add_age(r, ngx_http_weir_cache_age(entry));
 }
@@ -206,6 +242,79 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
 }
 
 
+/*
+ * Where nginx's filters differ from RFC 9110 section 13 and RFC 9111 section
+ * 4.3.2: If-None-Match makes If-Modified-Since void, which otherwise is met by
+ * any date that is not before the response's, by default the Date; a weak tag
+ * in If-Range never matches.  The rest is left to the filters.
+ */
+
+static void
+ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t                    since, modified;
+    weir_str_t                 value;
+    ngx_table_elt_t           *h;
+    ngx_http_request_t        *r;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    r = ctx->request;
+
+    h = r->headers_in.if_range;
+
+    if (h && h->value.len > 2 && h->value.data[0] == 'W'
+        && h->value.data[1] == '/')
+    {
+        r->allow_ranges = 0;
+    }
+
+    h = r->headers_in.if_modified_since;
+
+    if (r->headers_in.if_none_match) {
+        r->headers_in.if_modified_since = NULL;
+        return;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (h == NULL || r->headers_in.if_match
+        || r->headers_in.if_unmodified_since
+        || clcf->if_modified_since == NGX_HTTP_IMS_OFF)
+    {
+        return;
+    }
+
+    r->headers_in.if_modified_since = NULL;
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+    since = weir_http_date(value, ngx_time());
+
+    value = ngx_http_weir_cache_entry_header(&ctx->entry, "Last-Modified");
+
+    if (value.len == 0) {
+        value = ngx_http_weir_cache_entry_header(&ctx->entry, "Date");
+    }
+
+    modified = weir_http_date(value, ngx_time());
+
+    if (since == -1 || modified == -1 || modified > since) {
+        return;
+    }
+
+    r->headers_out.status = NGX_HTTP_NOT_MODIFIED;
+    r->headers_out.status_line.len = 0;
+    r->headers_out.content_type.len = 0;
+    r->allow_ranges = 0;
+    ngx_http_clear_content_length(r);
+
+    if (r->headers_out.content_encoding) {
+        r->headers_out.content_encoding->hash = 0;
+        r->headers_out.content_encoding = NULL;
+    }
+}
+
+
 /* Splits off the charset as nginx does with an upstream's Content-Type. */
 
 static void
@@ -248,6 +357,88 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
 }
 
 
+ngx_uint_t
+ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t               value;
+    weir_range_t             held;
+    weir_entry_t            *entry;
+    ngx_http_request_t      *r;
+    weir_cache_freshness_t   freshness;
+
+    entry = &ctx->entry;
+
+    if (entry->status != NGX_HTTP_PARTIAL_CONTENT) {
+        return 1;
+    }
+
+    r = ctx->request;
+
+    /* conditions, on a part too, are the upstream's business */
+
+    if (r->method != NGX_HTTP_GET || r->headers_in.range == NULL
+        || r->headers_in.if_range || r->headers_in.if_match
+        || r->headers_in.if_none_match || r->headers_in.if_modified_since
+        || r->headers_in.if_unmodified_since)
+    {
+        return 0;
+    }
+
+    ngx_http_weir_cache_freshness(entry, &freshness);
+
+    if (ctx->soft
+        || weir_cache_use(&freshness, ngx_http_weir_cache_age(entry),
+                          &ctx->request_cc)
+           != WEIR_CACHE_FRESH)
+    {
+        return 0;
+    }
+
+    value = ngx_http_weir_cache_entry_header(entry, "Content-Range");
+
+    if (!weir_content_range_parse(value, &held)
+        || held.last - held.first + 1 != (int64_t) entry->body.len)
+    {
+        return 0;
+    }
+
+    value.data = (char *) r->headers_in.range->value.data;
+    value.len = r->headers_in.range->value.len;
+
+    if (!weir_range_parse(value, held.total, &ctx->range)
+        || ctx->range.first < held.first || ctx->range.last > held.last)
+    {
+        return 0;
+    }
+
+    entry->body.data += ctx->range.first - held.first;
+    entry->body.len = ctx->range.last - ctx->range.first + 1;
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(ctx->request->pool,
+                             sizeof("bytes -/") - 1 + 3 * NGX_INT64_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "bytes %L-%L/%L", ctx->range.first,
+                            ctx->range.last, ctx->range.total)
+                - value.data;
+
+    return ngx_http_weir_add_header(ctx->request,
+                                    &ngx_http_weir_cache_range_name, &value)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_http_weir_cache_add_age(ngx_http_request_t *r, time_t age)
 {
@@ -274,6 +465,8 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
+    ngx_http_weir_cache_count(ctx, NULL);
+
     p = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; collapsed; detail=memory")
                              + NGX_TIME_T_LEN);
     if (p == NULL) {
@@ -296,6 +489,75 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
+/* What Redis didn't tell is not known to be missing. */
+
+static ngx_uint_t
+ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->by_request) {
+        return 4;
+    }
+
+    switch (ctx->status) {
+
+    case NGX_HTTP_WEIR_CACHE_MISS:
+        return ctx->unavailable ? 1 : 0;
+
+    case NGX_HTTP_WEIR_CACHE_VARY_MISS:
+        return 2;
+
+    case NGX_HTTP_WEIR_CACHE_REQUEST:
+        return 4;
+
+    case NGX_HTTP_WEIR_CACHE_BYPASS:
+        return 5;
+
+    case NGX_HTTP_WEIR_CACHE_METHOD:
+        return 6;
+
+    default:
+        return 3;
+    }
+}
+
+
+static void
+ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
+{
+    ngx_http_weir_cache_counters_t  *counters;
+
+    counters = ngx_http_weir_cache_zone_counters(ctx->conf->zone);
+
+    if (ctx->status == NGX_HTTP_WEIR_CACHE_HIT
+        || (ctx->status == NGX_HTTP_WEIR_CACHE_STALE && !detail))
+    {
+        (void) ngx_atomic_fetch_add(ctx->l2 ? &counters->hits_redis
+                                            : &counters->hits_memory, 1);
+
+        if (ctx->status == NGX_HTTP_WEIR_CACHE_STALE) {
+            (void) ngx_atomic_fetch_add(&counters->stale, 1);
+        }
+
+        if (ctx->collapsed) {
+            (void) ngx_atomic_fetch_add(&counters->collapsed, 1);
+        }
+
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(
+                     &counters->forwarded[ngx_http_weir_cache_reason(ctx)], 1);
+
+    if (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED) {
+        (void) ngx_atomic_fetch_add(&counters->revalidated, 1);
+    }
+
+    if (detail) {
+        (void) ngx_atomic_fetch_add(&counters->stale_errors, 1);
+    }
+}
+
+
 ngx_int_t
 ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 {
@@ -303,22 +565,9 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
     ngx_str_t            value;
     ngx_http_request_t  *r;
 
-    static ngx_str_t  reasons[] = {
-        ngx_string("miss"),          /* NONE */
-        ngx_string("miss"),          /* HIT */
-        ngx_string("uri-miss"),
-        ngx_string("vary-miss"),
-        ngx_string("stale"),         /* EXPIRED */
-        ngx_string("request"),
-        ngx_string("bypass"),
-        ngx_string("method"),
-        ngx_string("stale"),
-        ngx_string("stale")          /* REVALIDATED */
-    };
-
     r = ctx->request;
 
-    /* what Redis didn't tell is not known to be missing */
+    ngx_http_weir_cache_count(ctx, detail);
 
     if (ctx->unavailable && detail == NULL) {
         detail = "redis-unavailable";
@@ -337,9 +586,8 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
     value.data = p;
 
     p = ngx_sprintf(p, "Weir; fwd=%V",
-                    &reasons[ctx->unavailable
-                             && ctx->status == NGX_HTTP_WEIR_CACHE_MISS
-                             ? NGX_HTTP_WEIR_CACHE_NONE : ctx->status]);
+                    &ngx_http_weir_cache_reasons[
+                                         ngx_http_weir_cache_reason(ctx)]);
 
     if (r->upstream && r->upstream->headers_in.status_n) {
         p = ngx_sprintf(p, "; fwd-status=%ui",

@@ -1,7 +1,7 @@
 /*
- * From a request to the decision: the key, a look-up in shared memory and, when
- * there is nothing fresh, in Redis, the same again for the variant when the
- * response varies, and what RFC 9111 section 4 says about what was found.
+ * From a request to the decision: a look-up in shared memory and, when there is
+ * nothing fresh, in Redis, the same again for the variant when the response
+ * varies, and what RFC 9111 section 4 says about what was found.
  * While Redis is asked the request waits in the precontent phase; the
  * client's time-outs and its leaving are watched as nginx does for a delayed
  * request.
@@ -14,26 +14,15 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
-#include "cache/ngx_http_weir_cache_flight.h"
-#include "cache/vary.h"
 #include "http/ngx_http_weir.h"
-#include "version/ngx_http_weir_version.h"
 
 /* A refusal by Redis is logged at most this often, in seconds. */
 #define NGX_HTTP_WEIR_CACHE_LOG_INTERVAL  10
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
     ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
-static ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest);
-static ngx_int_t ngx_http_weir_cache_read_request(
-    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_redis_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
@@ -42,27 +31,12 @@ static ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_stale_at_once(
-    ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_http_weir_cache_status_e status);
-static ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_wait_handler(ngx_event_t *ev);
-static ngx_int_t ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_resume(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_error_page(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_http_weir_cache_status_e status);
 static ngx_uint_t ngx_http_weir_cache_read_entry(
     ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_refusal(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_cleanup(void *data);
-
-
-static ngx_str_t  ngx_http_weir_cache_cache_control =
-                                                  ngx_string("Cache-Control");
-static ngx_str_t  ngx_http_weir_cache_pragma = ngx_string("Pragma");
 
 
 ngx_int_t
@@ -83,8 +57,9 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
             return NGX_DECLINED;
         }
 
-        return ctx->l2 ? ngx_http_weir_cache_decide_l2(ctx)
-                       : ngx_http_weir_cache_find(ctx);
+        return ctx->leasing ? ngx_http_weir_cache_decide_lease(ctx)
+               : ctx->l2 ? ngx_http_weir_cache_decide_l2(ctx)
+               : ngx_http_weir_cache_find(ctx);
     }
 
     if (r != r->main || r->content_handler == NULL) {
@@ -182,19 +157,7 @@ ngx_http_weir_cache_cleanup(void *data)
 }
 
 
-void
-ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_uint_t uncacheable)
-{
-    if (ctx->flight) {
-        ngx_http_weir_cache_flight_end(ctx->conf->zone, ctx->flight,
-                                       ctx->flight_token, uncacheable);
-        ctx->flight = NULL;
-    }
-}
-
-
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status)
 {
@@ -227,179 +190,6 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/*
- * weir_cache_key, and the negotiated version, so that versions of an API never
- * answer for each other whatever the key.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
-{
-    u_char              *p;
-    ngx_str_t            version, key;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    if (ctx->conf->key) {
-        if (ngx_http_complex_value(r, ctx->conf->key, &key) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-    } else {
-        ngx_str_null(&key);
-    }
-
-    ctx->key_text = key;
-
-    if (ngx_http_weir_version_get(r, &version) == NGX_OK) {
-
-        p = ngx_pnalloc(r->pool, version.len + 1 + key.len);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        ctx->key.data = p;
-        p = ngx_cpymem(p, version.data, version.len);
-        *p++ = ' ';
-        p = ngx_cpymem(p, key.data, key.len);
-        ctx->key.len = p - ctx->key.data;
-
-    } else {
-        ctx->key = key;
-    }
-
-    ngx_http_weir_cache_digest(&ctx->key, ctx->digest);
-
-    return NGX_OK;
-}
-
-
-
-static void
-ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest)
-{
-    XXH128_canonical_t  canonical;
-
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(text->data, text->len));
-
-    ngx_memcpy(digest, canonical.digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-}
-
-
-ngx_str_t
-ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
-{
-    u_char     *p;
-    ngx_str_t   key, *zone;
-
-    zone = &ctx->conf->zone->name;
-
-    key.len = sizeof("weir:cache::") - 1 + zone->len
-              + NGX_HTTP_WEIR_CACHE_DIGEST_LEN * 2;
-
-    key.data = ngx_pnalloc(ctx->request->pool, key.len);
-
-    if (key.data) {
-        p = ngx_cpymem(key.data, "weir:cache:", sizeof("weir:cache:") - 1);
-        p = ngx_cpymem(p, zone->data, zone->len);
-        *p++ = ':';
-        ngx_hex_dump(p, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-    }
-
-    return key;
-}
-
-
-ngx_array_t *
-ngx_http_weir_cache_lines(ngx_http_request_t *r, ngx_list_t *headers,
-    ngx_str_t *name)
-{
-    weir_str_t       *line;
-    ngx_uint_t        i;
-    ngx_array_t      *lines;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    lines = ngx_array_create(r->pool, 2, sizeof(weir_str_t));
-    if (lines == NULL) {
-        return NULL;
-    }
-
-    for (part = &headers->part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].hash == 0 || h[i].key.len != name->len
-                || ngx_strncasecmp(h[i].key.data, name->data, name->len) != 0)
-            {
-                continue;
-            }
-
-            line = ngx_array_push(lines);
-            if (line == NULL) {
-                return NULL;
-            }
-
-            line->data = (char *) h[i].value.data;
-            line->len = h[i].value.len;
-        }
-    }
-
-    return lines;
-}
-
-
-/* Cache-Control, or without one Pragma: no-cache (RFC 9111 section 5.4) */
-
-static ngx_int_t
-ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
-{
-    weir_str_t            *line;
-    ngx_uint_t             i;
-    ngx_array_t           *lines, *pragma;
-    weir_cache_control_t   old;
-    ngx_http_request_t    *r;
-
-    r = ctx->request;
-
-    weir_cache_control_init(&ctx->request_cc);
-
-    if (ctx->conf->ignore & NGX_HTTP_WEIR_CACHE_IGNORE_CACHE_CONTROL) {
-        return NGX_OK;
-    }
-
-    lines = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
-                                      &ngx_http_weir_cache_cache_control);
-
-    pragma = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
-                                       &ngx_http_weir_cache_pragma);
-
-    if (lines == NULL || pragma == NULL) {
-        return NGX_ERROR;
-    }
-
-    line = lines->elts;
-
-    for (i = 0; i < lines->nelts; i++) {
-        (void) weir_cache_control_parse(&ctx->request_cc, line[i]);
-    }
-
-    if (lines->nelts == 0) {
-        weir_cache_control_init(&old);
-        line = pragma->elts;
-
-        for (i = 0; i < pragma->nelts; i++) {
-            (void) weir_cache_control_parse(&old, line[i]);
-        }
-
-        ctx->request_cc.flags = old.flags & WEIR_CC_NO_CACHE;
-    }
-
-    return NGX_OK;
-}
-
-
 static ngx_int_t
 ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx)
 {
@@ -411,6 +201,12 @@ ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx)
         if (rc != NGX_BUSY) {
             return rc;
         }
+
+        if (!ctx->collapsed) {
+            ngx_http_weir_cache_zone_missed(ctx->conf->zone,
+                                            ctx->varies ? ctx->variant
+                                                        : ctx->digest);
+        }
     }
 
     return ctx->conf->zone->redis ? ngx_http_weir_cache_find_l2(ctx)
@@ -420,7 +216,7 @@ ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx)
 
 /* NGX_BUSY: there is nothing that may be served. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t     rc;
@@ -450,7 +246,9 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
 
-            if (!ngx_http_weir_cache_outlived(ctx)) {
+            if (!ngx_http_weir_cache_outlived(ctx)
+                || !ngx_http_weir_cache_part_fits(ctx))
+            {
                 break;
             }
 
@@ -506,8 +304,7 @@ ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
     cmd->log = r->connection->log;
 
     ngx_str_set(&argv[0], "GET");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, ctx->varies ? ctx->variant
-                                                             : ctx->digest);
+    argv[1] = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
     if (argv[1].data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -527,7 +324,7 @@ ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
 
 /* The request waits, and is dropped when its client leaves. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
@@ -545,7 +342,7 @@ ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-static void
+void
 ngx_http_weir_cache_resume(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_connection_t    *c;
@@ -598,7 +395,8 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
-        && !ngx_http_weir_cache_outlived(ctx))
+        && (!ngx_http_weir_cache_outlived(ctx)
+            || !ngx_http_weir_cache_part_fits(ctx)))
     {
         return ngx_http_weir_cache_miss(ctx);
     }
@@ -736,163 +534,6 @@ ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * stale-while-revalidate (RFC 5861 section 3): the stale response at once, and
- * one refresh behind it.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx)
-{
-    int64_t                 window;
-    ngx_int_t               rc;
-    weir_cache_freshness_t  freshness;
-
-    ngx_http_weir_cache_freshness(&ctx->stale, &freshness);
-
-    window = (ctx->conf->use_stale & NGX_HTTP_WEIR_CACHE_STALE_UPDATING)
-             ? INT64_MAX : freshness.stale_while_revalidate;
-
-    if (ctx->stale_soft) {
-        /* who invalidates softly allows it, while the response lives */
-        freshness.must_revalidate = 0;
-        window = ngx_max(window, 1);
-    }
-
-    if (!weir_cache_may_be_stale(&freshness,
-                                 ngx_http_weir_cache_age(&ctx->stale), window)
-        || ctx->request_cc.max_age != -1 || ctx->request_cc.min_fresh != -1)
-    {
-        return NGX_BUSY;
-    }
-
-    ctx->flight = ctx->varies ? ctx->variant : ctx->digest;
-
-    if (ngx_http_weir_cache_flight_begin(ctx->conf->zone, ctx->flight,
-                                         ctx->conf->lock_timeout,
-                                         &ctx->flight_token)
-        != NGX_OK)
-    {
-        ctx->flight = NULL;
-
-    } else {
-
-        /* the last refresh may have landed since the look-up */
-
-        rc = ctx->conf->l1 ? ngx_http_weir_cache_find_l1(ctx) : NGX_BUSY;
-
-        if (rc != NGX_BUSY) {
-            return rc;
-        }
-
-        if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-
-    ctx->entry = ctx->stale;
-    ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
-
-    return ngx_http_weir_cache_answer(ctx);
-}
-
-
-/* To the upstream, or behind somebody who is on the way there already. */
-
-static ngx_int_t
-ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_http_weir_cache_status_e status)
-{
-    ngx_int_t            rc;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    /* those whose answer would not be stored can help nobody */
-
-    if (r->method != NGX_HTTP_GET || r->headers_in.range
-        || r->headers_in.authorization || ctx->conf->lock_timeout == 0
-        || (ctx->request_cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED)))
-    {
-        return ngx_http_weir_cache_forward(ctx, status);
-    }
-
-    ctx->flight = ctx->varies ? ctx->variant : ctx->digest;
-
-    rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, ctx->flight,
-                                          ctx->conf->lock_timeout,
-                                          &ctx->flight_token);
-    if (rc != NGX_OK) {
-        ctx->flight = NULL;
-    }
-
-    if (rc == NGX_BUSY) {
-        return ngx_http_weir_cache_wait(ctx);
-    }
-
-    if (rc == NGX_OK && ctx->conf->l1) {
-
-        /* the last flight may have landed since the look-up */
-
-        rc = ngx_http_weir_cache_find_l1(ctx);
-
-        if (rc != NGX_BUSY) {
-            return rc;
-        }
-    }
-
-    return ngx_http_weir_cache_forward(ctx, status);
-}
-
-
-/*
- * Looks again soon, and then less and less often; a flight that takes longer
- * than weir_cache_lock_timeout is waited for no more.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx)
-{
-    if (!ctx->collapsed) {
-        ctx->collapsed = 1;
-        ctx->wait_since = ngx_current_msec;
-        ctx->wait_next = 1;
-
-    } else if (ngx_current_msec - ctx->wait_since >= ctx->conf->lock_timeout) {
-        ctx->collapsed = 0;
-        return ngx_http_weir_cache_forward(ctx,
-                                           ctx->have_stale
-                                           ? NGX_HTTP_WEIR_CACHE_EXPIRED
-                                           : NGX_HTTP_WEIR_CACHE_MISS);
-    }
-
-    ctx->wait.handler = ngx_http_weir_cache_wait_handler;
-    ctx->wait.data = ctx;
-    ctx->wait.log = ctx->request->connection->log;
-
-    ngx_add_timer(&ctx->wait, ctx->wait_next);
-
-    ctx->wait_next = ngx_min(ctx->wait_next * 2, 50);
-
-    return ngx_http_weir_cache_park(ctx);
-}
-
-
-static void
-ngx_http_weir_cache_wait_handler(ngx_event_t *ev)
-{
-    ngx_http_weir_cache_ctx_t *ctx = ev->data;
-
-    /* from the beginning: the response may vary otherwise than the last one */
-
-    ctx->varies = 0;
-    ctx->l2 = 0;
-    ctx->reply = NULL;
-
-    ngx_http_weir_cache_resume(ctx);
-}
-
-
-/*
  * An error_page has led away from the location whose cache has something stale
  * for such a case.
  */
@@ -975,8 +616,7 @@ ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
         }
     }
 
-    key = ngx_http_weir_cache_redis_key(ctx, ctx->varies ? ctx->variant
-                                                         : ctx->digest);
+    key = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
 
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                   "weir_cache \"%V\": \"%V\" holds a foreign or damaged value"
@@ -1060,106 +700,4 @@ ngx_http_weir_cache_age(weir_entry_t *entry)
     resident = (int64_t) tp->sec * 1000 + tp->msec - entry->stored;
 
     return entry->initial_age + (resident > 0 ? resident / 1000 : 0);
-}
-
-
-/*
- * The variant's text is a line "name: value" for each field, values normalized,
- * lines of one header joined by commas (RFC 9111 section 4.1); a header that is
- * absent has no line, unlike one that is empty.
- */
-
-ngx_int_t
-ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
-{
-    size_t                pos, len;
-    u_char               *p, *value, *v;
-    ngx_str_t             name, text;
-    weir_str_t            list, field, *line;
-    ngx_uint_t            i;
-    ngx_array_t          *lines[WEIR_VARY_FIELDS_MAX];
-    ngx_uint_t            n;
-    ngx_http_request_t   *r;
-
-    r = ctx->request;
-    list.data = (char *) fields->data;
-    list.len = fields->len;
-
-    /* how long it can get */
-
-    len = 0;
-    n = 0;
-
-    for (pos = 0; n < WEIR_VARY_FIELDS_MAX
-                  && weir_vary_next(list, &pos, &field); n++)
-    {
-        name.data = (u_char *) field.data;
-        name.len = field.len;
-
-        lines[n] = ngx_http_weir_cache_lines(r, &r->headers_in.headers, &name);
-        if (lines[n] == NULL) {
-            return NGX_ERROR;
-        }
-
-        len += field.len + sizeof(": \n") - 1;
-        line = lines[n]->elts;
-
-        for (i = 0; i < lines[n]->nelts; i++) {
-            len += line[i].len + 1;
-        }
-    }
-
-    /* the values are put together at the end of the buffer first */
-
-    p = ngx_pnalloc(r->pool, len * 2);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ctx->vary.data = p;
-    value = p + len;
-    n = 0;
-
-    for (pos = 0; n < WEIR_VARY_FIELDS_MAX
-                  && weir_vary_next(list, &pos, &field); n++)
-    {
-        if (lines[n]->nelts == 0) {
-            continue;
-        }
-
-        line = lines[n]->elts;
-        v = value;
-
-        for (i = 0; i < lines[n]->nelts; i++) {
-            v = ngx_cpymem(v, line[i].data, line[i].len);
-            *v++ = ',';
-        }
-
-        p = ngx_cpymem(p, field.data, field.len);
-        *p++ = ':';
-        *p++ = ' ';
-        p += weir_vary_normalize((weir_str_t) { (char *) value,
-                                                (size_t) (v - value - 1) },
-                                 (char *) p);
-        *p++ = '\n';
-    }
-
-    ctx->vary.len = p - ctx->vary.data;
-
-    /* the variant's digest is that of key and text */
-
-    text.len = ctx->key.len + 1 + ctx->vary.len;
-    text.data = ngx_pnalloc(r->pool, text.len);
-    if (text.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(text.data, ctx->key.data, ctx->key.len);
-    *p++ = '\n';
-    ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
-
-    ngx_http_weir_cache_digest(&text, ctx->variant);
-    ctx->varies = 1;
-
-    return NGX_OK;
 }

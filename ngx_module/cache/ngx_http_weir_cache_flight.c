@@ -129,12 +129,20 @@ ngx_http_weir_cache_flight_find(ngx_http_weir_cache_zone_t *zone,
 
         if (flight->until <= now) {
             *free = flight;
+            continue;
+        }
 
-        } else if (ngx_memcmp(flight->digest, digest,
-                              NGX_HTTP_WEIR_CACHE_DIGEST_LEN)
-                   == 0)
+        if (ngx_memcmp(flight->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN)
+            == 0)
         {
             return flight;
+        }
+
+        if (flight->pid == 0
+            && (*free == NULL || (*free)->until > flight->until))
+        {
+            /* who flies goes before what is only remembered */
+            *free = flight;
         }
     }
 

@@ -36,17 +36,12 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
-#include "cache/ngx_http_weir_cache.h"
-#include "cache/tags.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "cache/ngx_http_weir_cache_follow.h"
 
 
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_TICK    100    /* ms */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_LAPSE   1000   /* ms without a heartbeat */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_BLOCK   1000   /* ms at most */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT   1000   /* entries of one XREAD */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM    60000  /* ms between two */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND  1000   /* ms */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES  128    /* in one message */
@@ -54,60 +49,6 @@
 /* XREAD COUNT and XTRIM MAXLEN as text */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT_TEXT   "1000"
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH_TEXT  "100000"
-
-
-typedef enum {
-    NGX_HTTP_WEIR_CACHE_FOLLOW_INFO = 0,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_READ,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_ERA,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS
-} ngx_http_weir_cache_follow_e;
-
-
-/* XINFO STREAM */
-typedef struct {
-    uint64_t                        added;
-    uint64_t                        length;
-    weir_position_t                 last;
-    weir_position_t                 first;       /* 0-0 when it is empty */
-    weir_position_t                 deleted;     /* the greatest by XDEL */
-} ngx_http_weir_cache_stream_t;
-
-
-struct ngx_http_weir_cache_follower_s {
-    ngx_http_weir_cache_zone_t     *zone;
-    ngx_http_weir_redis_t          *redis;       /* a connection of its own */
-    ngx_event_t                     tick;
-    ngx_msec_t                      block;
-
-    /* one cycle */
-
-    ngx_pool_t                     *pool;
-    ngx_uint_t                      waiting;     /* commands without a reply */
-    uint64_t                        sent;        /* ms */
-    weir_position_t                 from;
-    ngx_http_weir_redis_command_t   commands[NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS];
-    ngx_http_weir_redis_reply_t    *replies[NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS];
-
-    /* this connection's */
-
-    ngx_str_t                       run_id;
-    u_char                          run_id_buf[64];
-    uint64_t                        era;
-    weir_position_t                 last;        /* as the last XINFO had it */
-
-    uint64_t                        trimmed;     /* ms */
-
-    unsigned                        following:1;
-    unsigned                        known:1;     /* run_id and era are */
-    unsigned                        blocking:1;  /* this cycle's XREAD */
-    unsigned                        caught_up:1;
-    unsigned                        failed:1;    /* a command of the cycle */
-    unsigned                        overdue:1;   /* its deadline passed */
-    unsigned                        complained:1;
-    unsigned                        malformed:1; /* said so */
-};
 
 
 static void ngx_http_weir_cache_follow_tick(ngx_event_t *ev);
@@ -123,32 +64,10 @@ static void ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv);
 static void ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
     ngx_uint_t argc, ngx_str_t *argv);
-static void ngx_http_weir_cache_follow_set_era(
-    ngx_http_weir_cache_follower_t *f, ngx_uint_t missing);
 static void ngx_http_weir_cache_follow_resend(
     ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
-    ngx_http_weir_redis_reply_t *reply);
-static ngx_int_t ngx_http_weir_cache_follow_met(
-    ngx_http_weir_cache_follower_t *f);
-static ngx_int_t ngx_http_weir_cache_follow_was_read(
-    ngx_http_weir_cache_follower_t *f);
-static ngx_int_t ngx_http_weir_cache_follow_apply(
-    ngx_http_weir_cache_follower_t *f, ngx_uint_t *n);
-static ngx_int_t ngx_http_weir_cache_follow_entry(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *entry);
-static ngx_int_t ngx_http_weir_cache_follow_compare(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream,
-    ngx_uint_t n);
-static weir_invalidations_t *ngx_http_weir_cache_follow_lock(
-    ngx_http_weir_cache_follower_t *f);
-static ngx_int_t ngx_http_weir_cache_follow_read_stream(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream);
-static ngx_int_t ngx_http_weir_cache_follow_read_run_id(
-    ngx_http_weir_cache_follower_t *f);
-static ngx_int_t ngx_http_weir_cache_follow_complain(
-    ngx_http_weir_cache_follower_t *f, char *what,
     ngx_http_weir_redis_reply_t *reply);
 
 
@@ -249,6 +168,7 @@ ngx_http_weir_cache_follow_step(ngx_http_weir_cache_follower_t *f)
 
     if (f->following && inv->pid != (ngx_atomic_uint_t) ngx_pid) {
         f->following = 0;
+        ngx_http_weir_redis_drop(f->redis, NULL);
     }
 
     if (f->following) {
@@ -473,7 +393,7 @@ ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
 }
 
 
-static void
+void
 ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
     ngx_uint_t missing)
 {
@@ -580,7 +500,9 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
 
     result = NGX_ERROR;
 
-    if (f->following && !f->failed) {
+    if (f->following && !f->failed
+        && f->zone->invalidation->pid == (ngx_atomic_uint_t) ngx_pid)
+    {
         result = f->known ? ngx_http_weir_cache_follow_was_read(f)
                           : ngx_http_weir_cache_follow_met(f);
     }
@@ -597,459 +519,4 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
 
     f->known = 0;
     f->zone->invalidation->tried = 1;
-}
-
-
-/* The server has told who it is. */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
-{
-    uint64_t                             era;
-    weir_position_t                      floor;
-    weir_invalidations_t                *table;
-    ngx_http_weir_redis_reply_t         *value;
-    ngx_http_weir_cache_stream_t         stream;
-    ngx_http_weir_cache_invalidation_t  *inv;
-
-    inv = f->zone->invalidation;
-    value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
-
-    if (ngx_http_weir_cache_follow_read_run_id(f) != NGX_OK) {
-        return ngx_http_weir_cache_follow_complain(f, "INFO server",
-                                f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO]);
-    }
-
-    if (value->type != NGX_HTTP_WEIR_REDIS_STRING) {
-        return ngx_http_weir_cache_follow_complain(f, "GET weir:era", value);
-    }
-
-    if (ngx_http_weir_cache_follow_read_stream(f, &stream) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    era = XXH3_64bits_withSeed(value->str.data, value->str.len,
-                               XXH3_64bits(f->run_id.data, f->run_id.len));
-    f->era = era ? era : 1;
-    f->known = 1;
-
-    table = ngx_http_weir_cache_invalidation_lock(f->zone);
-
-    if (inv->pid == (ngx_atomic_uint_t) ngx_pid && table->era != f->era) {
-
-        /* what is no more in the stream can't be known */
-
-        floor = stream.deleted;
-
-        if (stream.added > stream.length) {
-
-            if (stream.length == 0) {
-                floor = stream.last;
-
-            } else if (weir_position_cmp(floor, stream.first) < 0) {
-                floor = stream.first;
-            }
-        }
-
-        weir_invalidations_begin(table, f->era, floor);
-        inv->read = stream.added - stream.length;
-        inv->synced = 0;
-
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\" follows invalidations in a new"
-                      " era, %uL of them", &f->zone->name, stream.length);
-    }
-
-    ngx_http_weir_cache_invalidation_unlock(f->zone);
-
-    return NGX_OK;
-}
-
-
-/* A part of the stream has been read, and what is needed to judge it. */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
-{
-    uint64_t                       era;
-    ngx_uint_t                     n;
-    ngx_http_weir_redis_reply_t   *value;
-    ngx_http_weir_cache_stream_t   stream;
-
-    value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
-
-    if (value->type == NGX_HTTP_WEIR_REDIS_STRING) {
-        era = XXH3_64bits_withSeed(value->str.data, value->str.len,
-                                 XXH3_64bits(f->run_id.data, f->run_id.len));
-
-    } else if (value->type == NGX_HTTP_WEIR_REDIS_NIL) {
-        era = 0;
-
-    } else {
-        return ngx_http_weir_cache_follow_complain(f, "GET weir:era", value);
-    }
-
-    if (era != f->era) {
-        /* what was read is of another one */
-        f->known = 0;
-        return NGX_OK;
-    }
-
-    if (ngx_http_weir_cache_follow_read_stream(f, &stream) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    switch (ngx_http_weir_cache_follow_apply(f, &n)) {
-
-    case NGX_OK:
-        return ngx_http_weir_cache_follow_compare(f, &stream, n);
-
-    case NGX_DECLINED:
-        f->known = 0;
-        return NGX_OK;
-
-    default:
-        return NGX_ERROR;
-    }
-}
-
-
-/*
- * Applies what XREAD brought, n entries.  NGX_DECLINED: the table isn't any more
- * as it was when the command was sent; NGX_ERROR: that is no reply.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_apply(ngx_http_weir_cache_follower_t *f,
-    ngx_uint_t *n)
-{
-    ngx_int_t                     rc;
-    ngx_uint_t                    i;
-    ngx_http_weir_redis_reply_t  *reply, *entries;
-
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_READ];
-    *n = 0;
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
-        return NGX_OK;
-    }
-
-    if (reply->type != NGX_HTTP_WEIR_REDIS_ARRAY || reply->nelements != 1
-        || reply->elements[0]->type != NGX_HTTP_WEIR_REDIS_ARRAY
-        || reply->elements[0]->nelements != 2
-        || reply->elements[0]->elements[1]->type != NGX_HTTP_WEIR_REDIS_ARRAY)
-    {
-        return ngx_http_weir_cache_follow_complain(f, "XREAD", reply);
-    }
-
-    entries = reply->elements[0]->elements[1];
-
-    for (i = 0; i < entries->nelements; i++) {
-        rc = ngx_http_weir_cache_follow_entry(f, entries->elements[i]);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    *n = entries->nelements;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_redis_reply_t *entry)
-{
-    weir_str_t                    id, *fields;
-    ngx_uint_t                    i, n;
-    const char                   *wrong;
-    weir_position_t               position;
-    weir_invalidations_t         *table;
-    ngx_http_weir_redis_reply_t  *values;
-
-    if (entry->type != NGX_HTTP_WEIR_REDIS_ARRAY || entry->nelements != 2) {
-        return ngx_http_weir_cache_follow_complain(f, "XREAD", entry);
-    }
-
-    id.data = (char *) entry->elements[0]->str.data;
-    id.len = entry->elements[0]->str.len;
-
-    if (!weir_position_parse(id, &position)) {
-        return ngx_http_weir_cache_follow_complain(f, "XREAD",
-                                                   entry->elements[0]);
-    }
-
-    values = entry->elements[1];
-    n = values->nelements;
-
-    fields = ngx_palloc(f->pool, (n + 1) * sizeof(weir_str_t));
-    if (fields == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < n; i++) {
-        fields[i].data = (char *) values->elements[i]->str.data;
-        fields[i].len = values->elements[i]->str.len;
-    }
-
-    table = ngx_http_weir_cache_follow_lock(f);
-    if (table == NULL) {
-        return NGX_DECLINED;
-    }
-
-    wrong = weir_invalidations_apply(table, position, fields, n);
-    f->zone->invalidation->read++;
-
-    ngx_http_weir_cache_invalidation_unlock(f->zone);
-
-    f->from = position;
-
-    if (wrong && !f->malformed) {
-        f->malformed = 1;
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "a message in \"%s\", %uL-%uL, is malformed: it has %s;"
-                      " others won't be logged",
-                      NGX_HTTP_WEIR_CACHE_STREAM, position.ms, position.seq,
-                      wrong);
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Compares what was read with what the stream says of itself, n entries after
- * the position at which the cycle began.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_stream_t *stream, ngx_uint_t n)
-{
-    int                                  cmp;
-    uint64_t                             missed;
-    weir_invalidations_t                *table;
-    ngx_http_weir_cache_invalidation_t  *inv;
-
-    inv = f->zone->invalidation;
-    missed = 0;
-
-    table = ngx_http_weir_cache_follow_lock(f);
-
-    if (table == NULL) {
-        f->known = 0;
-        return NGX_OK;
-    }
-
-    cmp = weir_position_cmp(stream->last, table->position);
-
-    if (cmp > 0 && n == 0 && !f->blocking
-        && weir_position_cmp(stream->last, f->last) == 0)
-    {
-        /* it was the last ID before XREAD too, and is not to be had */
-        cmp = 0;
-    }
-
-    if (cmp == 0 && (stream->added != inv->read
-                     || weir_position_cmp(stream->last, table->position) != 0))
-    {
-        missed = stream->added > inv->read ? stream->added - inv->read : 1;
-        weir_invalidations_skip(table, stream->last);
-        inv->read = stream->added;
-        inv->gaps++;
-    }
-
-    if (cmp == 0) {
-        inv->synced = (f->blocking && n == 0) ? f->sent + f->block : f->sent;
-        inv->tried = 1;
-    }
-
-    ngx_http_weir_cache_invalidation_unlock(f->zone);
-
-    f->last = stream->last;
-
-    if (cmp < 0) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": the stream \"%s\" was begun"
-                      " anew; nothing that is stored is used",
-                      &f->zone->name, NGX_HTTP_WEIR_CACHE_STREAM);
-
-        ngx_http_weir_cache_follow_set_era(f, 0);
-        f->known = 0;
-        return NGX_OK;
-    }
-
-    if (missed) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": %uL invalidations were trimmed"
-                      " before they were read; nothing older is used",
-                      &f->zone->name, missed);
-    }
-
-    f->caught_up = (cmp == 0);
-    f->complained = 0;
-
-    return NGX_OK;
-}
-
-
-/* NULL: the role is another's, or the table isn't as it was left. */
-
-static weir_invalidations_t *
-ngx_http_weir_cache_follow_lock(ngx_http_weir_cache_follower_t *f)
-{
-    weir_invalidations_t  *table;
-
-    table = ngx_http_weir_cache_invalidation_lock(f->zone);
-
-    if (f->zone->invalidation->pid == (ngx_atomic_uint_t) ngx_pid
-        && table->era == f->era
-        && weir_position_cmp(table->position, f->from) == 0)
-    {
-        return table;
-    }
-
-    ngx_http_weir_cache_invalidation_unlock(f->zone);
-
-    return NULL;
-}
-
-
-/* A stream that isn't there is an empty one. */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_read_stream(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_stream_t *stream)
-{
-    ngx_uint_t                    i, found;
-    weir_str_t                    s;
-    ngx_str_t                    *name;
-    ngx_http_weir_redis_reply_t  *reply, *value;
-
-    ngx_memzero(stream, sizeof(ngx_http_weir_cache_stream_t));
-
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM];
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR
-        && ngx_strnstr(reply->str.data, "no such key", reply->str.len))
-    {
-        return NGX_OK;
-    }
-
-    if (reply->type != NGX_HTTP_WEIR_REDIS_ARRAY) {
-        return ngx_http_weir_cache_follow_complain(f, "XINFO STREAM", reply);
-    }
-
-    found = 0;
-
-#define is(text)  (name->len == sizeof(text) - 1                              \
-                   && ngx_memcmp(name->data, text, sizeof(text) - 1) == 0)
-
-    for (i = 0; i + 1 < reply->nelements; i += 2) {
-        name = &reply->elements[i]->str;
-        value = reply->elements[i + 1];
-
-        if (is("entries-added")) {
-            stream->added = value->integer;
-            found++;
-            continue;
-        }
-
-        if (is("length")) {
-            stream->length = value->integer;
-            found++;
-            continue;
-        }
-
-        s.data = (char *) value->str.data;
-        s.len = value->str.len;
-
-        if (is("last-generated-id")) {
-            found += weir_position_parse(s, &stream->last);
-
-        } else if (is("max-deleted-entry-id")) {
-            (void) weir_position_parse(s, &stream->deleted);
-
-        } else if (is("first-entry")
-                   && value->type == NGX_HTTP_WEIR_REDIS_ARRAY
-                   && value->nelements == 2)
-        {
-            s.data = (char *) value->elements[0]->str.data;
-            s.len = value->elements[0]->str.len;
-            (void) weir_position_parse(s, &stream->first);
-        }
-    }
-
-#undef is
-
-    if (found != 3 || stream->length > stream->added) {
-        return ngx_http_weir_cache_follow_complain(f, "XINFO STREAM"
-                                                   " (Redis 7 is needed)",
-                                                   reply);
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_follow_read_run_id(ngx_http_weir_cache_follower_t *f)
-{
-    u_char                       *p, *last;
-    ngx_http_weir_redis_reply_t  *reply;
-
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO];
-
-    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING) {
-        return NGX_ERROR;
-    }
-
-    last = reply->str.data + reply->str.len;
-    p = ngx_strnstr(reply->str.data, "run_id:", reply->str.len);
-
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    p += sizeof("run_id:") - 1;
-
-    f->run_id.data = f->run_id_buf;
-    f->run_id.len = 0;
-
-    while (p < last && *p > ' ' && f->run_id.len < sizeof(f->run_id_buf)) {
-        f->run_id_buf[f->run_id.len++] = *p++;
-    }
-
-    return f->run_id.len ? NGX_OK : NGX_ERROR;
-}
-
-
-/* The stream can't be followed; said once until it can.  Returns NGX_ERROR. */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_complain(ngx_http_weir_cache_follower_t *f,
-    char *what, ngx_http_weir_redis_reply_t *reply)
-{
-    ngx_str_t  text;
-
-    if (f->complained) {
-        return NGX_ERROR;
-    }
-
-    f->complained = 1;
-
-    ngx_str_set(&text, "an unexpected reply");
-
-    if (reply->str.len) {
-        text.data = reply->str.data;
-        text.len = ngx_min(reply->str.len, 256);
-    }
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "weir_cache_zone \"%V\" can't follow invalidations: %s was"
-                  " answered with \"%V\"; what has tags is not served",
-                  &f->zone->name, what, &text);
-
-    return NGX_ERROR;
 }

@@ -45,6 +45,9 @@ static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_key_of(ngx_http_request_t *r,
     ngx_str_t *own, ngx_str_t *reference, ngx_str_t *key);
+static ngx_int_t ngx_http_weir_cache_path_of(ngx_http_request_t *r,
+    ngx_str_t *path);
+static void ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port);
 static ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
     weir_position_t *position);
@@ -467,47 +470,15 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
     ngx_str_t *reference, ngx_str_t *key)
 {
     u_char     *p, *at;
-    ngx_str_t   path, *host, scheme;
+    ngx_int_t   rc;
+    ngx_str_t   path;
 
     path = *reference;
 
     if (path.len && path.data[0] != '/') {
-        host = &r->headers_in.server;
-
-        ngx_str_set(&scheme, "http://");
-
-#if (NGX_HTTP_SSL)
-        if (r->connection->ssl) {
-            ngx_str_set(&scheme, "https://");
-        }
-#endif
-
-        if (path.len < scheme.len
-            || ngx_strncasecmp(path.data, scheme.data, scheme.len) != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        path.data += scheme.len;
-        path.len -= scheme.len;
-
-        /* with or without a port: it is this server's either way */
-
-        if (path.len < host->len
-            || ngx_strncasecmp(path.data, host->data, host->len) != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        p = path.data + host->len;
-        path.len -= host->len;
-        path.data = p;
-
-        if (path.len && *p == ':') {
-            do {
-                path.data++;
-                path.len--;
-            } while (path.len && path.data[0] >= '0' && path.data[0] <= '9');
+        rc = ngx_http_weir_cache_path_of(r, &path);
+        if (rc != NGX_OK) {
+            return rc;
         }
     }
 
@@ -554,6 +525,157 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
     ngx_memcpy(p, at, own->data + own->len - at);
 
     return NGX_OK;
+}
+
+
+/*
+ * The path, with the query, that a reference leads to which doesn't begin with
+ * it: an absolute URI of the request's own origin, or one that is relative to
+ * the target URI (RFC 3986 section 5.2).  NGX_DECLINED: of another origin, or
+ * a reference to the target itself.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
+{
+    u_char     *p, *last, *end;
+    ngx_str_t   host, own, port, base;
+
+    end = path->data + path->len;
+
+    for (p = path->data; p < end && *p != ':' && *p != '/' && *p != '?'
+                         && *p != '#'; p++) { /* void */ }
+
+    if (p < end && *p == ':') {
+
+        ngx_str_set(&own, "http");
+        ngx_str_set(&port, ":80");
+
+#if (NGX_HTTP_SSL)
+        if (r->connection->ssl) {
+            ngx_str_set(&own, "https");
+            ngx_str_set(&port, ":443");
+        }
+#endif
+
+        if ((size_t) (p - path->data) != own.len
+            || ngx_strncasecmp(path->data, own.data, own.len) != 0
+            || end - p < 3 || p[1] != '/' || p[2] != '/'
+            || r->headers_in.host == NULL)
+        {
+            return NGX_DECLINED;
+        }
+
+        host.data = p + 3;
+
+        for (p += 3; p < end && *p != '/' && *p != '?' && *p != '#'; p++) {
+            /* void */
+        }
+
+        host.len = p - host.data;
+        own = r->headers_in.host->value;
+
+        ngx_http_weir_cache_trim_port(&host, &port);
+        ngx_http_weir_cache_trim_port(&own, &port);
+
+        if (host.len != own.len
+            || ngx_strncasecmp(host.data, own.data, own.len) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        path->data = p;
+        path->len = end - p;
+
+        return NGX_OK;
+    }
+
+    if (p == path->data && (p == end || *p != '/')) {
+        return NGX_DECLINED;
+    }
+
+    /* the target's path up to its last slash, and the reference behind it */
+
+    base = r->unparsed_uri;
+
+    p = ngx_strlchr(base.data, base.data + base.len, '?');
+    if (p) {
+        base.len = p - base.data;
+    }
+
+    while (base.len && base.data[base.len - 1] != '/') {
+        base.len--;
+    }
+
+    if (base.len == 0 || base.data[0] != '/') {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, base.len + path->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = ngx_cpymem(p, base.data, base.len);
+
+    for (end = path->data; end < path->data + path->len; /* void */ ) {
+        u_char  *segment = end;
+        size_t   left = path->data + path->len - segment;
+
+        if (*segment == '?' || *segment == '#') {
+            last = ngx_cpymem(last, segment, left);
+            break;
+        }
+
+        while (end < path->data + path->len && *end != '/' && *end != '?'
+               && *end != '#')
+        {
+            end++;
+        }
+
+        left = end - segment;
+
+        if (end < path->data + path->len && *end == '/') {
+            end++;
+        }
+
+        if (left == 1 && segment[0] == '.') {
+            continue;
+        }
+
+        if (left == 2 && segment[0] == '.' && segment[1] == '.') {
+
+            if (last - p > 1) {
+                do {
+                    last--;
+                } while (last[-1] != '/');
+            }
+
+            continue;
+        }
+
+        last = ngx_cpymem(last, segment, end - segment);
+    }
+
+    path->data = p;
+    path->len = last - p;
+
+    return NGX_OK;
+}
+
+
+/* The port that a scheme has anyway is not part of an origin's name. */
+
+static void
+ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port)
+{
+    if (host->len > port->len
+        && ngx_memcmp(host->data + host->len - port->len, port->data,
+                      port->len)
+           == 0)
+    {
+        host->len -= port->len;
+    }
 }
 
 

@@ -30,6 +30,8 @@ static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
     ngx_http_weir_cache_main_conf_t *cmcf, ngx_str_t *name);
 static char *ngx_http_weir_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static char *ngx_http_weir_cache_control_headers(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_weir_cache_init(ngx_conf_t *cf);
@@ -136,6 +138,13 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       offsetof(ngx_http_weir_cache_loc_conf_t, use_stale),
       &ngx_http_weir_cache_use_stale },
 
+    { ngx_string("weir_cache_heuristic"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_cache_set_heuristic,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("weir_cache_keep"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
@@ -237,6 +246,17 @@ static ngx_array_t  ngx_http_weir_cache_targeted = {
 
 static ngx_str_t  ngx_http_weir_cache_default_key =
                                      ngx_string("$scheme$host$request_uri");
+
+
+ngx_array_t *
+ngx_http_weir_cache_zones(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_cache_module);
+
+    return &cmcf->zones;
+}
 
 
 static ngx_int_t
@@ -342,6 +362,7 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
     clcf->max_size = NGX_CONF_UNSET_SIZE;
     clcf->min_uses = NGX_CONF_UNSET_UINT;
     clcf->keep = NGX_CONF_UNSET;
+    clcf->heuristic = NGX_CONF_UNSET_UINT;
     clcf->lock_timeout = NGX_CONF_UNSET_MSEC;
     clcf->targeted = NGX_CONF_UNSET_PTR;
     clcf->staleness = NGX_CONF_UNSET_MSEC;
@@ -369,6 +390,7 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_bitmask_value(conf->use_stale, prev->use_stale,
                                  NGX_CONF_BITMASK_SET);
     ngx_conf_merge_value(conf->keep, prev->keep, 600);
+    ngx_conf_merge_uint_value(conf->heuristic, prev->heuristic, 0);
     ngx_conf_merge_msec_value(conf->lock_timeout, prev->lock_timeout, 5000);
     ngx_conf_merge_ptr_value(conf->targeted, prev->targeted,
                              &ngx_http_weir_cache_targeted);
@@ -634,6 +656,45 @@ ngx_http_weir_cache_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         v->status = status;
         v->valid = valid;
     }
+
+    return NGX_CONF_OK;
+}
+
+
+/* off, or a percentage */
+
+static char *
+ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_int_t   percent;
+    ngx_str_t  *value;
+
+    if (clcf->heuristic != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        clcf->heuristic = 0;
+        return NGX_CONF_OK;
+    }
+
+    percent = (value[1].len > 1 && value[1].data[value[1].len - 1] == '%')
+              ? ngx_atoi(value[1].data, value[1].len - 1) : NGX_ERROR;
+
+    if (percent < 1 || percent > 100) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"weir_cache_heuristic\";"
+                           " it must be \"off\" or between 1%% and 100%%",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->heuristic = percent;
 
     return NGX_CONF_OK;
 }

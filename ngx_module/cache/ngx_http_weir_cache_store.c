@@ -13,16 +13,19 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/http_date.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/vary.h"
+#include "http/ngx_http_weir.h"
 
 
 #define NGX_HTTP_WEIR_CACHE_BUF_MIN  4096
 
-/* the header lines that are read, and where two of them stand */
+/* the header lines that are read, and where some of them stand */
 #define NGX_HTTP_WEIR_CACHE_LINES  8
 #define NGX_HTTP_WEIR_CACHE_DATE   2
 #define NGX_HTTP_WEIR_CACHE_AGE    3
+#define NGX_HTTP_WEIR_CACHE_MODIFIED  7
 
 /* Seconds, so that a short-lived variant does not hide the others. */
 #define NGX_HTTP_WEIR_CACHE_POINTER_TTL  3600
@@ -32,6 +35,9 @@ static ngx_int_t ngx_http_weir_cache_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_revalidated(
     ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_array_t *ngx_http_weir_cache_response_lines(
     ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name);
@@ -39,6 +45,9 @@ static void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_read_response(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_response_t *response,
     weir_cache_control_t *cc);
+static ngx_uint_t ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_whole_is_there(
+    ngx_http_weir_cache_ctx_t *ctx, u_char *digest);
 static ngx_int_t ngx_http_weir_cache_read_targeted(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc);
 static time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
@@ -46,9 +55,9 @@ static time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
 static time_t ngx_http_weir_cache_date(ngx_array_t *lines);
 static ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
+static size_t ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_keeps(ngx_table_elt_t *h,
     weir_str_t *dropped, ngx_uint_t ndropped);
-static ngx_uint_t ngx_http_weir_cache_describes_body(ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_weir_cache_dropped(weir_str_t *name,
     weir_str_t *dropped, ngx_uint_t ndropped);
 static ngx_int_t ngx_http_weir_cache_put_headers(
@@ -69,7 +78,9 @@ static void ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
-    u_char *digest, u_char *data, size_t len, time_t ttl);
+    ngx_uint_t variant, u_char *data, size_t len, time_t ttl);
+static void ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t variant, ngx_str_t *key, ngx_str_t *value, ngx_str_t *time);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -118,6 +129,12 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
     {
         rc = ngx_http_weir_cache_revalidated(ctx);
+
+    } else if (genuine && ctx->have_stale && r->method == NGX_HTTP_HEAD
+               && r->headers_out.status == NGX_HTTP_OK
+               && ctx->stale.status == NGX_HTTP_OK)
+    {
+        rc = ngx_http_weir_cache_head(ctx);
 
     } else {
         detail = ctx->have_stale && !ctx->background
@@ -196,6 +213,7 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 
     status = ctx->status;
 
+    ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
     ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
 
     rc = ngx_http_weir_cache_prepare(ctx);
@@ -228,6 +246,57 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
+/*
+ * A HEAD's 200 tells what a GET would have brought (section 4.3.5): it renews
+ * the stored response like a 304, or that one has been replaced.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx)
+{
+    off_t  length;
+
+    static ngx_str_t  etag = ngx_string("ETag");
+    static ngx_str_t  modified = ngx_string("Last-Modified");
+
+    length = ctx->request->upstream->headers_in.content_length_n;
+
+    if ((length < 0 || length == (off_t) ctx->stale.body.len)
+        && ngx_http_weir_cache_same(ctx, &etag)
+        && ngx_http_weir_cache_same(ctx, &modified))
+    {
+        return ngx_http_weir_cache_revalidated(ctx);
+    }
+
+    ngx_http_weir_cache_drop(ctx);
+
+    return NGX_DECLINED;
+}
+
+
+/* Whether the response has no such header, or that of the stored one. */
+
+static ngx_uint_t
+ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
+{
+    weir_str_t        stored, value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
+                                  name);
+    if (h == NULL) {
+        return 1;
+    }
+
+    stored = ngx_http_weir_cache_entry_header(&ctx->stale,
+                                              (char *) name->data);
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    return weir_str_eq(stored, value);
+}
+
+
 /* NGX_OK: the body is collected; NGX_DECLINED: not; NGX_ERROR: no memory. */
 
 static ngx_int_t
@@ -254,7 +323,9 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
     reason = weir_cache_refuses_storing(&response, &freshness);
 
     if (reason == NULL && ctx->conf->min_uses > 1 && ctx->conf->l1
-        && ngx_http_weir_cache_zone_uses(ctx->conf->zone, ctx->digest)
+        && ngx_http_weir_cache_zone_uses(ctx->conf->zone,
+                                         ctx->varies ? ctx->variant
+                                                     : ctx->digest)
            < ctx->conf->min_uses)
     {
         reason = "not used often enough";
@@ -437,6 +508,10 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         response->age = weir_cache_first_delta_seconds(line[0]);
     }
 
+    response->last_modified = ngx_http_weir_cache_date(
+                                        lines[NGX_HTTP_WEIR_CACHE_MODIFIED]);
+    response->heuristic = (int) ctx->conf->heuristic;
+
     response->validator = lines[6]->nelts || lines[7]->nelts;
     ctx->validator = response->validator;
 
@@ -460,6 +535,9 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         }
     }
 
+    response->part = ngx_http_weir_cache_is_part(ctx);
+    ctx->part = response->part;
+
     response->valid = -1;
 
     if (ctx->conf->valid) {
@@ -477,6 +555,45 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     response->response_time = ngx_time();
 
     return NGX_OK;
+}
+
+
+/*
+ * A 206 that may be kept (section 3.3): one range, of which is known where it
+ * belongs.  It stands where the whole would, and never takes its place.  One
+ * that varies isn't kept, so that no part ends the list of a response's fields.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t            value;
+    weir_range_t          range;
+    ngx_table_elt_t      *h;
+    ngx_http_request_t   *r;
+
+    static ngx_str_t  name = ngx_string("Content-Range");
+
+    r = ctx->request;
+
+    if (r->headers_out.status != NGX_HTTP_PARTIAL_CONTENT
+        || r->headers_in.range == NULL || ctx->have_stale
+        || ctx->vary_fields.len)
+    {
+        return 0;
+    }
+
+    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers, &name);
+    if (h == NULL) {
+        return 0;
+    }
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    return weir_content_range_parse(value, &range)
+           && range.last - range.first + 1
+              == (int64_t) r->upstream->headers_in.content_length_n;
 }
 
 
@@ -530,7 +647,7 @@ ngx_http_weir_cache_date(ngx_array_t *lines)
     }
 
     line = lines->elts;
-    date = ngx_parse_http_time((u_char *) line[0].data, line[0].len);
+    date = weir_http_date(line[0], ngx_time());
 
     return date < 0 ? WEIR_DATE_INVALID : date;
 }
@@ -615,6 +732,12 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     ctx->len = ctx->head_len;
     ctx->size = ctx->head_len + body_len;
 
+    if (r->headers_out.content_length_n
+        > (off_t) ngx_http_weir_cache_body_max(ctx))
+    {
+        return NGX_DECLINED;
+    }
+
     ctx->buf = ngx_palloc(r->pool, ctx->size);
     if (ctx->buf == NULL) {
         return NGX_ERROR;
@@ -626,6 +749,24 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     ctx->stored = 1;
 
     return NGX_OK;
+}
+
+
+/* Bytes; without Redis there is no place for what the zone has no room for. */
+
+static size_t
+ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx)
+{
+    size_t  largest;
+
+    if (ctx->conf->zone->redis) {
+        return ctx->conf->max_size;
+    }
+
+    largest = ngx_http_weir_cache_zone_largest(ctx->conf->zone);
+    largest -= ngx_min(largest, ctx->head_len);
+
+    return ngx_min(largest, ctx->conf->max_size);
 }
 
 
@@ -699,33 +840,6 @@ ngx_http_weir_cache_dropped(weir_str_t *name, weir_str_t *dropped,
 }
 
 
-/* What a 304 may not change, as the body stays as it is (section 3.2). */
-
-static ngx_uint_t
-ngx_http_weir_cache_describes_body(ngx_table_elt_t *h)
-{
-    ngx_uint_t  i;
-    weir_str_t  name;
-
-    static weir_str_t  names[] = {
-        { "Content-Encoding", 16 },
-        { "Content-Range", 13 },
-        { "Content-Type", 12 }
-    };
-
-    name.data = (char *) h->key.data;
-    name.len = h->key.len;
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (weir_str_caseeq(names[i], name)) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 /*
  * The header block: Content-Type, the upstream's Date, and the list as the
  * upstream module has prepared it (proxy_hide_header, proxy_redirect).
@@ -777,7 +891,6 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     len = 0;
 
     if (r->headers_out.content_type.len
-        && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
         && !ngx_http_weir_cache_dropped(&content_type, dropped, ndropped))
     {
         name[n] = WEIR_STR("Content-Type");
@@ -806,10 +919,7 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (!ngx_http_weir_cache_keeps(&h[i], dropped, ndropped)
-                || (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED
-                    && ngx_http_weir_cache_describes_body(&h[i])))
-            {
+            if (!ngx_http_weir_cache_keeps(&h[i], dropped, ndropped)) {
                 continue;
             }
 
@@ -971,7 +1081,9 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 
     len = ngx_buf_size(b);
 
-    if (len > (off_t) (ctx->conf->max_size - (ctx->len - ctx->head_len))) {
+    if (len > (off_t) ngx_http_weir_cache_body_max(ctx)
+              - (off_t) (ctx->len - ctx->head_len))
+    {
         ngx_http_weir_cache_abandon(ctx, "too large");
         return NGX_OK;
     }
@@ -1066,18 +1178,19 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
     weir_entry_finish((char *) ctx->buf, ctx->len);
 
     if (!ngx_http_weir_cache_worth_storing(ctx)) {
+        ngx_http_weir_cache_end_flight(ctx, 0);
         ngx_http_weir_cache_abandon(ctx, "invalidated meanwhile");
         return;
     }
 
     if (ctx->vary_fields.len) {
         /* in this order, so that a pointer leads to something */
-        ngx_http_weir_cache_set(ctx, ctx->variant, ctx->buf, ctx->len,
+        ngx_http_weir_cache_set(ctx, 1, ctx->buf, ctx->len,
                                 ctx->ttl);
         ngx_http_weir_cache_store_pointer(ctx);
 
     } else {
-        ngx_http_weir_cache_set(ctx, ctx->digest, ctx->buf, ctx->len,
+        ngx_http_weir_cache_set(ctx, 0, ctx->buf, ctx->len,
                                 ctx->ttl);
     }
 
@@ -1094,13 +1207,11 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 static void
 ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
 {
-    u_char                         *digest;
-    ngx_str_t                       argv[2];
-    ngx_http_weir_redis_command_t   cmd;
+    ngx_str_t                      argv[2];
+    ngx_http_weir_redis_command_t  cmd;
 
-    digest = ctx->varies ? ctx->variant : ctx->digest;
-
-    ngx_http_weir_cache_zone_remove(ctx->conf->zone, digest);
+    ngx_http_weir_cache_zone_remove(ctx->conf->zone,
+                                    ctx->varies ? ctx->variant : ctx->digest);
 
     if (ctx->conf->zone->redis == NULL) {
         return;
@@ -1110,7 +1221,7 @@ ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
     cmd.log = ctx->request->connection->log;
 
     ngx_str_set(&argv[0], "DEL");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, digest);
+    argv[1] = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
 
     if (argv[1].data) {
         (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd, 2,
@@ -1148,7 +1259,7 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
     (void) weir_entry_begin((char *) p, &entry);
     weir_entry_finish((char *) p, len);
 
-    ngx_http_weir_cache_set(ctx, ctx->digest, p, len,
+    ngx_http_weir_cache_set(ctx, 0, p, len,
                             ngx_max(ctx->ttl,
                                     NGX_HTTP_WEIR_CACHE_POINTER_TTL));
 }
@@ -1160,17 +1271,21 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static void
-ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, u_char *digest,
+ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     u_char *data, size_t len, time_t ttl)
 {
     u_char                         seconds[NGX_TIME_T_LEN];
-    ngx_str_t                      argv[5];
+    u_char                        *digest;
+    ngx_str_t                      argv[6], key, value, time;
     ngx_http_weir_cache_zone_t    *zone;
     ngx_http_weir_redis_command_t  cmd;
 
     zone = ctx->conf->zone;
+    digest = variant ? ctx->variant : ctx->digest;
 
-    if (ctx->conf->l1) {
+    if (ctx->conf->l1
+        && !(ctx->part && ngx_http_weir_cache_whole_is_there(ctx, digest)))
+    {
         (void) ngx_http_weir_cache_zone_put(zone, digest, data, len);
     }
 
@@ -1178,20 +1293,124 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, u_char *digest,
         return;
     }
 
+    key = ngx_http_weir_cache_redis_key(ctx, "cache", variant);
+    if (key.data == NULL) {
+        return;
+    }
+
+    value.data = data;
+    value.len = len;
+    time.data = seconds;
+    time.len = ngx_sprintf(seconds, "%T", ttl) - seconds;
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = ctx->request->connection->log;
+
+    if (ctx->lease.len) {
+        ngx_http_weir_cache_set_fenced(ctx, variant, &key, &value, &time);
+        return;
+    }
+
+    ngx_str_set(&argv[0], "SET");
+    argv[1] = key;
+    argv[2] = value;
+    ngx_str_set(&argv[3], "EX");
+    argv[4] = time;
+    ngx_str_set(&argv[5], "NX");
+
+    (void) ngx_http_weir_redis_command(zone->redis, &cmd, ctx->part ? 6 : 5,
+                                       argv);
+}
+
+
+/*
+ * Who held the lease too long must not overwrite: the value goes to a key of
+ * its own, and from there into its place if the lease is still held.  As an
+ * argument of the script a large value would cost Redis several times as much.
+ * A value that never gets to its place is soon dropped.
+ */
+
+static void
+ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t variant, ngx_str_t *key, ngx_str_t *value, ngx_str_t *time)
+{
+    u_char                         *p;
+    ngx_str_t                       argv[8], own;
+    ngx_http_weir_redis_t          *redis;
+    ngx_http_weir_redis_command_t   cmd;
+
+    static ngx_str_t  fenced = ngx_string(
+        "local t=redis.call('GET',KEYS[2])"
+        " if t and t~=ARGV[2] then redis.call('UNLINK',KEYS[3]) return 0 end"
+        " if redis.call('EXPIRE',KEYS[3],ARGV[1])==0 then return 0 end"
+        " redis.call('RENAME',KEYS[3],KEYS[1]) return 1");
+
+    redis = ctx->conf->zone->redis;
+
+    own = ngx_http_weir_cache_redis_key(ctx, "fill", variant);
+
+    p = ngx_pnalloc(ctx->request->pool, own.len + 1 + ctx->lease.len);
+
+    if (own.data == NULL || p == NULL) {
+        return;
+    }
+
+    own.len = ngx_sprintf(p, "%V:%V", &own, &ctx->lease) - p;
+    own.data = p;
+
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = ctx->request->connection->log;
 
     ngx_str_set(&argv[0], "SET");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, digest);
-    if (argv[1].data == NULL) {
+    argv[1] = own;
+    argv[2] = *value;
+    ngx_str_set(&argv[3], "EX");
+    ngx_str_set(&argv[4], "60");
+
+    if (ngx_http_weir_redis_command(redis, &cmd, 5, argv) != NGX_OK) {
         return;
     }
 
-    argv[2].data = data;
-    argv[2].len = len;
-    ngx_str_set(&argv[3], "EX");
-    argv[4].data = seconds;
-    argv[4].len = ngx_sprintf(seconds, "%T", ttl) - seconds;
+    ngx_str_set(&argv[0], "EVAL");
+    argv[1] = fenced;
+    ngx_str_set(&argv[2], "3");
+    argv[3] = *key;
+    argv[4] = ctx->lease_key;
+    argv[5] = own;
+    argv[6] = *time;
+    argv[7] = ctx->lease;
 
-    (void) ngx_http_weir_redis_command(zone->redis, &cmd, 5, argv);
+    (void) ngx_http_weir_redis_command(redis, &cmd, 8, argv);
+}
+
+
+/* Whether shared memory holds anything but a part. */
+
+static ngx_uint_t
+ngx_http_weir_cache_whole_is_there(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *digest)
+{
+    ngx_uint_t                  there;
+    weir_str_t                  data;
+    weir_entry_t                entry;
+    ngx_http_weir_cache_pin_t   pin;
+
+    ngx_memzero(&pin, sizeof(ngx_http_weir_cache_pin_t));
+
+    if (ngx_http_weir_cache_zone_get(ctx->conf->zone, digest,
+                                     ctx->request->pool, &pin)
+        != NGX_OK)
+    {
+        return 0;
+    }
+
+    data.data = (char *) pin.data;
+    data.len = pin.len;
+
+    there = weir_entry_view(data, &entry) == NULL
+            && entry.status != NGX_HTTP_PARTIAL_CONTENT;
+
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &pin);
+
+    return there;
 }

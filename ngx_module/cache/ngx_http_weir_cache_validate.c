@@ -197,10 +197,10 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
     ngx_http_weir_cache_stamp(refresh);
     weir_cache_control_init(&refresh->request_cc);
 
-    refresh->flight = (ctx->flight == ctx->variant) ? refresh->variant
-                                                    : refresh->digest;
+    ngx_memcpy(refresh->flight, ctx->flight, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     refresh->flight_token = ctx->flight_token;
-    ctx->flight = NULL;
+    refresh->in_flight = 1;
+    ctx->in_flight = 0;
 
     cln->handler = own->handler;
 
@@ -271,8 +271,22 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
         window = INT64_MAX;
     }
 
-    return weir_cache_may_be_stale(&freshness,
-                                   ngx_http_weir_cache_age(&ctx->stale),
-                                   window)
-           ? "stale-if-error" : NULL;
+    /*
+     * What is fresh is here only because the request didn't want it, or because
+     * it was invalidated softly.
+     */
+
+    if ((window == 0 && !ctx->stale_soft)
+        || !weir_cache_may_be_stale(&freshness,
+                                    ngx_http_weir_cache_age(&ctx->stale),
+                                    window))
+    {
+        return NULL;
+    }
+
+    /* it may have been invalidated while the upstream was asked */
+
+    ctx->entry = ctx->stale;
+
+    return ngx_http_weir_cache_outlived(ctx) ? "stale-if-error" : NULL;
 }

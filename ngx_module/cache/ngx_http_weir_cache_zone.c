@@ -6,7 +6,7 @@
 
 #include "cache/entry.h"
 #include "cache/ngx_http_weir_cache_flight.h"
-#include "cache/ngx_http_weir_cache_zone.h"
+#include "cache/ngx_http_weir_cache_zone_private.h"
 
 
 /* Entries that are looked at before an allocation is given up. */
@@ -15,60 +15,14 @@
 /* What part of the memory the small queue may take before it gives way. */
 #define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
 
-
-/* Under the zone's mutex, but for the bytes, which never change. */
-struct ngx_http_weir_cache_node_s {
-    ngx_http_weir_cache_node_t    *next;       /* in its bucket */
-    ngx_queue_t                    queue;      /* in small or main */
-    u_char                         digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
-    uint32_t                       len;        /* bytes of the entry */
-    uint16_t                       refs;       /* workers that have it pinned */
-    unsigned                       linked:1;   /* in bucket and queue */
-    unsigned                       main:1;
-    unsigned                       uses:2;     /* since it was queued, 3 at most */
-    u_char                         data[];
-};
-
-
 /*
- * pins are written by the worker itself, in one store each, under the mutex;
- * a pin's place is of the set that its node's address chooses.
+ * Look-ups of a key in vain are counted in one of so many places, a power of
+ * two; with a single one two keys could make each other forgotten for ever.
  */
-struct ngx_http_weir_cache_worker_s {
-    ngx_pid_t                      pid;        /* 0: free */
-    ngx_http_weir_cache_node_t    *pins[NGX_HTTP_WEIR_CACHE_PINS];
-};
+#define NGX_HTTP_WEIR_CACHE_MISS_WAYS  8
 
 
-struct ngx_http_weir_cache_sh_s {
-    ngx_atomic_t                   changing;   /* a change is under way */
-
-    ngx_http_weir_cache_counters_t counters;
-
-    ngx_http_weir_cache_invalidation_t *invalidation;  /* see there */
-
-    u_char                        *memory;     /* of the arena */
-    size_t                         size;
-    weir_arena_t                   arena;
-
-    ngx_http_weir_cache_node_t   **buckets;
-    uint32_t                      *misses;     /* 24 bits of a digest, 8 of count */
-    ngx_uint_t                     mask;       /* of buckets and misses */
-
-    ngx_queue_t                    small;      /* newest first */
-    ngx_queue_t                    main;
-    size_t                         small_bytes;
-    ngx_uint_t                     entries;
-
-    void                          *flights;
-    ngx_uint_t                     nflights;
-    uint64_t                       token;      /* the last that was given out */
-
-    ngx_uint_t                     nworkers;
-    ngx_http_weir_cache_worker_t   workers[];
-};
-
-
+static void ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
     weir_arena_extent_t *extents, size_t n);
@@ -88,7 +42,7 @@ static void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
     ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
-static uint32_t *ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh,
+static uint32_t *ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh,
     u_char *digest, uint32_t *mark);
 
 
@@ -226,7 +180,36 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
 
     ngx_http_weir_cache_zone_lock(zone);
 
+    for (i = 0; i < sh->nworkers; i++) {
+
+        if (sh->workers[i].pid == ngx_pid) {
+            /* of a dead worker that had the same pid */
+            ngx_http_weir_cache_zone_unpin_all(sh, &sh->workers[i]);
+            sh->workers[i].pid = 0;
+        }
+    }
+
     ngx_http_weir_cache_zone_reap(zone);
+    ngx_http_weir_cache_zone_join(zone);
+
+    ngx_http_weir_cache_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Takes a table for pins.  There may be none, when there are more workers than
+ * the zone was made for, or old ones that have not left yet.
+ */
+
+static void
+ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone)
+{
+    ngx_uint_t                 i;
+    ngx_http_weir_cache_sh_t  *sh;
+
+    sh = zone->sh;
 
     for (i = 0; i < sh->nworkers; i++) {
 
@@ -236,10 +219,6 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
             break;
         }
     }
-
-    ngx_http_weir_cache_zone_unlock(zone);
-
-    return NGX_OK;
 }
 
 
@@ -435,7 +414,6 @@ ngx_int_t
 ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_pool_t *pool, ngx_http_weir_cache_pin_t *pin)
 {
-    uint32_t                     mark, *miss;
     ngx_int_t                    place;
     ngx_http_weir_cache_sh_t    *sh;
     ngx_http_weir_cache_node_t  *node;
@@ -447,16 +425,6 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     node = ngx_http_weir_cache_zone_find(sh, digest);
 
     if (node == NULL) {
-        miss = ngx_http_weir_cache_zone_miss(sh, digest, &mark);
-
-        if ((*miss & 0xffffff00) != mark) {
-            *miss = mark;
-        }
-
-        if ((*miss & 0xff) < 255) {
-            (*miss)++;
-        }
-
         ngx_http_weir_cache_zone_unlock(zone);
         return NGX_DECLINED;
     }
@@ -605,7 +573,8 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 
 /*
  * The entry is filled outside of the mutex, pinned and not yet linked: should
- * this worker be killed meanwhile, the block goes the way of its pins.
+ * this worker be killed meanwhile, the block goes the way of its pins.  When it
+ * can't be pinned it is filled under the mutex.
  */
 
 ngx_int_t
@@ -619,11 +588,15 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     sh = zone->sh;
 
-    if (zone->worker == NULL || len > sh->size / 8) {
+    if (len > ngx_http_weir_cache_zone_largest(zone)) {
         return NGX_DECLINED;
     }
 
     ngx_http_weir_cache_zone_lock(zone);
+
+    if (zone->worker == NULL) {
+        ngx_http_weir_cache_zone_join(zone);
+    }
 
     node = ngx_http_weir_cache_zone_alloc(zone, len);
 
@@ -638,20 +611,18 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     place = ngx_http_weir_cache_zone_pin(zone, node);
 
-    if (place == NGX_ERROR) {
-        weir_arena_free(&sh->arena, node);
+    if (place != NGX_ERROR) {
         ngx_http_weir_cache_zone_unlock(zone);
-        return NGX_DECLINED;
     }
-
-    ngx_http_weir_cache_zone_unlock(zone);
 
     ngx_memcpy(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(node->data, data, len);
     node->len = len;
     node->uses = 0;
 
-    ngx_http_weir_cache_zone_lock(zone);
+    if (place != NGX_ERROR) {
+        ngx_http_weir_cache_zone_lock(zone);
+    }
 
     old = ngx_http_weir_cache_zone_find(sh, digest);
 
@@ -660,9 +631,13 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     {
         /* what was on its way from Redis is older than what came meanwhile */
 
+        if (place == NGX_ERROR) {
+            weir_arena_free(&sh->arena, node);
+        }
+
         ngx_http_weir_cache_zone_unlock(zone);
 
-        pin.node = node;
+        pin.node = (place != NGX_ERROR) ? node : NULL;
         pin.place = place;
         ngx_http_weir_cache_zone_release(zone, &pin);
 
@@ -696,11 +671,18 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     ngx_http_weir_cache_zone_unlock(zone);
 
-    pin.node = node;
+    pin.node = (place != NGX_ERROR) ? node : NULL;
     pin.place = place;
     ngx_http_weir_cache_zone_release(zone, &pin);
 
     return NGX_OK;
+}
+
+
+size_t
+ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone)
+{
+    return zone->sh->size / 8;
 }
 
 
@@ -800,10 +782,10 @@ ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
 }
 
 
-/* The place that counts look-ups in vain of a key, and the key's mark in it. */
+/* The places that may count look-ups of the key in vain, and its mark in them. */
 
 static uint32_t *
-ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh, u_char *digest,
+ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh, u_char *digest,
     uint32_t *mark)
 {
     uint32_t  n;
@@ -813,18 +795,53 @@ ngx_http_weir_cache_zone_miss(ngx_http_weir_cache_sh_t *sh, u_char *digest,
 
     *mark &= 0xffffff00;
 
-    return &sh->misses[n & sh->mask];
+    return &sh->misses[n & sh->mask & ~(NGX_HTTP_WEIR_CACHE_MISS_WAYS - 1)];
+}
+
+
+void
+ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest)
+{
+    uint32_t    mark, *miss, count;
+    ngx_uint_t  i;
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    miss = ngx_http_weir_cache_zone_misses(zone->sh, digest, &mark);
+
+    /* to the front; the one that was missed longest ago gives way */
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_MISS_WAYS - 1; i++) {
+        if ((miss[i] & 0xffffff00) == mark) {
+            break;
+        }
+    }
+
+    count = (miss[i] & 0xffffff00) == mark ? miss[i] & 0xff : 0;
+
+    ngx_memmove(&miss[1], &miss[0], i * sizeof(uint32_t));
+    miss[0] = mark | ngx_min(count + 1, 255);
+
+    ngx_http_weir_cache_zone_unlock(zone);
 }
 
 
 ngx_uint_t
 ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone, u_char *digest)
 {
-    uint32_t  mark, miss;
+    uint32_t    mark, *miss;
+    ngx_uint_t  i;
 
-    miss = *ngx_http_weir_cache_zone_miss(zone->sh, digest, &mark);
+    miss = ngx_http_weir_cache_zone_misses(zone->sh, digest, &mark);
 
-    return (miss & 0xffffff00) == mark ? miss & 0xff : 0;
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_MISS_WAYS; i++) {
+        if ((miss[i] & 0xffffff00) == mark) {
+            return miss[i] & 0xff;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -34,6 +34,9 @@
 
 #define NGX_HTTP_WEIR_CACHE_DIGEST_LEN  16   /* bytes; XXH3, 128 bits */
 
+/* Why a request was forwarded, RFC 9211 section 2.2 */
+#define NGX_HTTP_WEIR_CACHE_REASONS     7
+
 /* A worker's pins: sets of places, chosen by the entry's address. */
 #define NGX_HTTP_WEIR_CACHE_PIN_SETS    64
 #define NGX_HTTP_WEIR_CACHE_PIN_WAYS    4
@@ -76,17 +79,19 @@ typedef struct {
 } ngx_http_weir_cache_pin_t;
 
 
-/* The counters of a zone, since its memory was made. */
+/* The counters of a zone, since its memory was made; requests unless named. */
 typedef struct {
-    ngx_atomic_t                   hits_l1;
-    ngx_atomic_t                   hits_l2;
-    ngx_atomic_t                   misses;
-    ngx_atomic_t                   stale;
-    ngx_atomic_t                   bypassed;
-    ngx_atomic_t                   stored;
-    ngx_atomic_t                   evicted;    /* to make room */
-    ngx_atomic_t                   refused;    /* for want of room */
-    ngx_atomic_t                   recovered;  /* times begun anew */
+    ngx_atomic_t                   hits_memory;
+    ngx_atomic_t                   hits_redis;
+    ngx_atomic_t                   stale;        /* of them, served stale */
+    ngx_atomic_t                   collapsed;    /* of them, that had waited */
+    ngx_atomic_t                   forwarded[NGX_HTTP_WEIR_CACHE_REASONS];
+    ngx_atomic_t                   revalidated;  /* of them, answered by 304 */
+    ngx_atomic_t                   stale_errors; /* of them, served stale */
+    ngx_atomic_t                   stored;       /* entries in memory */
+    ngx_atomic_t                   evicted;      /* entries, to make room */
+    ngx_atomic_t                   refused;      /* entries, for want of room */
+    ngx_atomic_t                   recovered;    /* times begun anew */
 } ngx_http_weir_cache_counters_t;
 
 
@@ -100,7 +105,7 @@ typedef struct {
 /* The ngx_shm_zone_t's init; its data is the ngx_http_weir_cache_zone_t. */
 ngx_int_t ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 
-/* Once in each worker: takes a table for its pins.  NGX_OK or NGX_ERROR. */
+/* Once in each worker, before all else.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone);
 
 /* When the worker leaves: nothing of it is pinned any more. */
@@ -109,7 +114,7 @@ void ngx_http_weir_cache_zone_exit_worker(ngx_http_weir_cache_zone_t *zone);
 /*
  * Looks an entry up and pins it; when it can't be pinned its bytes are copied
  * into the pool.  Returns NGX_OK, NGX_DECLINED (not there), or NGX_ERROR (no
- * memory).  A look-up in vain is remembered as a use of the key.
+ * memory).
  */
 ngx_int_t ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, ngx_pool_t *pool, ngx_http_weir_cache_pin_t *pin);
@@ -127,11 +132,18 @@ void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
 ngx_int_t ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, u_char *data, size_t len);
 
+/* The bytes of the largest entry that may have room. */
+size_t ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone);
+
 /* Drops the entry; requests that send it are not disturbed. */
 void ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
     u_char *digest);
 
-/* How often the key was lately looked up in vain, 255 at most. */
+/* Remembers that a request has looked the key up in vain: once for each. */
+void ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest);
+
+/* How often that was so lately, 255 at most. */
 ngx_uint_t ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone,
     u_char *digest);
 

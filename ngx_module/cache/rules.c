@@ -7,7 +7,7 @@ static int64_t max64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Final, and neither part of a response nor word about another one. */
+/* Final, and neither a part of a response (section 3.3) nor word about another one. */
 static bool is_storable_status(int status)
 {
     return status >= 200 && status != 206 && status != 304;
@@ -20,6 +20,7 @@ static bool is_understood_status(int status)
     case 200:
     case 203:
     case 204:
+    case 206:
     case 300:
     case 301:
     case 302:
@@ -45,6 +46,41 @@ static bool is_understood_status(int status)
     }
 }
 
+/* Heuristically cacheable, RFC 9110 section 15.1. */
+static bool is_heuristic_status(int status)
+{
+    switch (status) {
+    case 200:
+    case 203:
+    case 204:
+    case 300:
+    case 301:
+    case 308:
+    case 404:
+    case 405:
+    case 410:
+    case 414:
+    case 501:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Section 4.2.2: a part of the time since it was modified; -1 when that is not known. */
+static int64_t heuristic_lifetime(const weir_cache_response_t *r)
+{
+    int64_t date = r->date >= 0 ? r->date : r->response_time, lifetime;
+
+    if (r->heuristic == 0 || r->last_modified < 0 || r->last_modified > date ||
+        (!is_heuristic_status(r->status) && (r->cc->flags & WEIR_CC_PUBLIC) == 0))
+        return -1;
+
+    lifetime = (date - r->last_modified) * r->heuristic / 100;
+
+    return lifetime < WEIR_HEURISTIC_MAX ? lifetime : WEIR_HEURISTIC_MAX;
+}
+
 /* freshness_lifetime, section 4.2.1; -1 when nothing tells. */
 static int64_t freshness_lifetime(const weir_cache_response_t *r)
 {
@@ -64,7 +100,7 @@ static int64_t freshness_lifetime(const weir_cache_response_t *r)
         return left < WEIR_CACHE_SECONDS_MAX ? max64(0, left) : WEIR_CACHE_SECONDS_MAX;
     }
 
-    return r->valid;
+    return r->valid != -1 ? r->valid : heuristic_lifetime(r);
 }
 
 /* corrected_initial_age, section 4.2.3 */
@@ -80,7 +116,7 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
 {
     const weir_cache_control_t *cc = r->cc;
 
-    if (!is_storable_status(r->status))
+    if (!is_storable_status(r->status) && !(r->status == 206 && r->part))
         return "status";
 
     if (r->request_no_store)
@@ -132,8 +168,8 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
     if (f->no_cache)
         return "no-cache";
 
-    if (f->lifetime <= f->initial_age && (f->must_revalidate || (f->stale_while_revalidate == 0 &&
-                                                                  f->stale_if_error == 0)))
+    if (f->lifetime <= f->initial_age &&
+        (f->must_revalidate || (f->stale_while_revalidate == 0 && f->stale_if_error == 0)))
         return "expired";
 
     return NULL;
@@ -150,7 +186,8 @@ weir_cache_use_t weir_cache_use(const weir_cache_freshness_t *f, int64_t age,
     if (f->no_cache)
         return WEIR_CACHE_STALE;
 
-    if (request->max_age != -1 && age > request->max_age)
+    /* 0 asks for what was made now, and age is without the fraction of a second */
+    if (request->max_age != -1 && (age > request->max_age || request->max_age == 0))
         return WEIR_CACHE_REFUSED;
 
     if (request->min_fresh != -1 && left < request->min_fresh)

@@ -16,8 +16,11 @@
 #include <stdint.h>
 
 /* A date header that isn't there, and one that is no date ("Expires: 0"). */
-#define WEIR_DATE_ABSENT  (-1)
+#define WEIR_DATE_ABSENT (-1)
 #define WEIR_DATE_INVALID (-2)
+
+/* The longest heuristic lifetime. */
+#define WEIR_HEURISTIC_MAX (24 * 60 * 60)
 
 typedef struct {
     int status;
@@ -26,8 +29,11 @@ typedef struct {
     int64_t date;                   /* or WEIR_DATE_* */
     int64_t age;                    /* value of Age; -1 when absent or malformed */
     int64_t valid;                  /* weir_cache_valid for the status; -1 when there is none */
+    int64_t last_modified;          /* or WEIR_DATE_* */
+    int heuristic;                  /* percent of the time since last_modified; 0: off */
     bool validator;                 /* it has an ETag or a Last-Modified */
     bool set_cookie;                /* Set-Cookie that the operator has not said to ignore */
+    bool part;                      /* a 206 of which it is known what it holds */
     bool vary_any;                  /* Vary names "*" */
     bool authorization;             /* the request has Authorization */
     bool request_no_store;
@@ -55,8 +61,8 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *response,
 
 typedef enum {
     WEIR_CACHE_FRESH = 0,
-    WEIR_CACHE_STALE,   /* its lifetime has passed, or it says no-cache */
-    WEIR_CACHE_REFUSED, /* the request's directives want the origin asked */
+    WEIR_CACHE_STALE,        /* its lifetime has passed, or it says no-cache */
+    WEIR_CACHE_REFUSED,      /* the request's directives want the origin asked */
     WEIR_CACHE_ALLOWED_STALE /* stale, but by no more than the request's max-stale */
 } weir_cache_use_t;
 
@@ -72,7 +78,6 @@ weir_cache_use_t weir_cache_use(const weir_cache_freshness_t *freshness, int64_t
  * the operator allows for window seconds after its lifetime (RFC 9111 section
  * 4.2.4); what must be validated never is.
  */
-bool weir_cache_may_be_stale(const weir_cache_freshness_t *freshness, int64_t age,
-                             int64_t window);
+bool weir_cache_may_be_stale(const weir_cache_freshness_t *freshness, int64_t age, int64_t window);
 
 #endif

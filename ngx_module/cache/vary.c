@@ -169,3 +169,103 @@ size_t weir_vary_normalize(weir_str_t value, char *out)
 
     return n;
 }
+
+/*
+ * The next character of a list's member, in the form in which members are
+ * compared: without the spaces at its ends and around semicolons, other runs of
+ * spaces as one, in lower case when fold.  *pos starts at 0; -1 at the end.
+ */
+static int next_char(weir_str_t member, size_t *pos, bool fold)
+{
+    size_t start = *pos, i = start;
+
+    while (i < member.len && is_space(member.data[i]))
+        i++;
+
+    if (i == member.len)
+        return -1;
+
+    if (i > start && start > 0 && member.data[start - 1] != ';' && member.data[i] != ';') {
+        *pos = i;
+        return ' ';
+    }
+
+    *pos = i + 1;
+
+    return (unsigned char)(fold ? lower(member.data[i]) : member.data[i]);
+}
+
+static int compare_members(weir_str_t a, weir_str_t b, bool fold)
+{
+    size_t i = 0, k = 0;
+    int x, y;
+
+    do {
+        x = next_char(a, &i, fold);
+        y = next_char(b, &k, fold);
+    } while (x == y && x != -1);
+
+    return x - y;
+}
+
+static bool is_blank(weir_str_t s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!is_space(s.data[i]))
+            return false;
+    }
+
+    return true;
+}
+
+size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out)
+{
+    static const struct {
+        weir_str_t name;
+        bool fold;
+    } known[] = {
+        {{"accept", 6}, false},
+        {{"accept-charset", 14}, true},
+        {{"accept-encoding", 15}, true},
+        {{"accept-language", 15}, true},
+    };
+
+    weir_str_t members[WEIR_VARY_MEMBERS_MAX], member;
+    size_t field = 0, count = 0, n = 0;
+    int c;
+
+    while (field < sizeof(known) / sizeof(known[0]) && !weir_str_eq(name, known[field].name))
+        field++;
+
+    if (field == sizeof(known) / sizeof(known[0]) || value.len == 0 ||
+        memchr(value.data, '"', value.len) != NULL)
+        return weir_vary_normalize(value, out);
+
+    for (size_t pos = 0; weir_vary_next(value, &pos, &member);) {
+        size_t i = count;
+
+        if (is_blank(member))
+            continue;
+
+        if (count == WEIR_VARY_MEMBERS_MAX)
+            return weir_vary_normalize(value, out);
+
+        while (i > 0 && compare_members(members[i - 1], member, known[field].fold) > 0) {
+            members[i] = members[i - 1];
+            i--;
+        }
+
+        members[i] = member;
+        count++;
+    }
+
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            out[n++] = ',';
+
+        for (size_t k = 0; (c = next_char(members[i], &k, known[field].fold)) != -1;)
+            out[n++] = (char)c;
+    }
+
+    return n;
+}

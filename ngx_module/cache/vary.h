@@ -12,8 +12,9 @@
 
 #include <stdbool.h>
 
-#define WEIR_VARY_FIELDS_MAX 16 /* a response that names more isn't stored */
-#define WEIR_VARY_NAME_MAX   64 /* nor one that names a longer one; bytes */
+#define WEIR_VARY_FIELDS_MAX 16  /* a response that names more isn't stored */
+#define WEIR_VARY_MEMBERS_MAX 32 /* that are sorted */
+#define WEIR_VARY_NAME_MAX 64    /* nor one that names a longer one; bytes */
 
 /*
  * The field names of all Vary lines, in lower case, sorted, each once, joined
@@ -37,5 +38,14 @@ bool weir_vary_next(weir_str_t fields, size_t *pos, weir_str_t *name);
  * room for value.len bytes; returns the length.
  */
 size_t weir_vary_normalize(weir_str_t value, char *out);
+
+/*
+ * The same for the value of a known field, in lower case: of Accept,
+ * Accept-Charset, Accept-Encoding and Accept-Language the members have no
+ * order, as weights tell what is preferred (RFC 9110 section 12.4.2), spaces
+ * around semicolons mean nothing, and but for Accept, whose parameters may, case doesn't count.
+ * Of a value with more than WEIR_VARY_MEMBERS_MAX members the order stays.
+ */
+size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out);
 
 #endif

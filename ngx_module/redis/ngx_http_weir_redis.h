@@ -1,7 +1,9 @@
 /*
  * The edge's Redis client: one pipelined connection per worker and server.
  *
- * nginx does the I/O (ngx_connection_t, timers), hiredis is only the codec.
+ * nginx does the I/O (ngx_connection_t, timers), hiredis decodes replies, all
+ * but the one that matters for speed: a string goes from the socket to where
+ * its command wants it.
  * Commands of one event-loop tick leave in one write.  Replies come back in
  * order, so a connection is a FIFO of slots; each command has a deadline, and
  * a command whose deadline passed leaves its slot behind as an orphan whose

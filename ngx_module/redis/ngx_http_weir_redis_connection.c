@@ -24,20 +24,15 @@
 
 static void ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis);
-static void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis,
-    char *reason);
 static ngx_int_t ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis,
     ngx_uint_t argc, ngx_str_t *argv);
 static ngx_http_weir_redis_slot_t *ngx_http_weir_redis_slot(
     ngx_http_weir_redis_t *redis, ngx_http_weir_redis_command_t *cmd);
-static void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_deadline_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_reconnect_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_write_handler(ngx_event_t *wev);
 static void ngx_http_weir_redis_read_handler(ngx_event_t *rev);
-static ngx_int_t ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis);
-static ngx_int_t ngx_http_weir_redis_replies(ngx_http_weir_redis_t *redis);
 
 
 void
@@ -192,35 +187,27 @@ ngx_http_weir_redis_cancel(ngx_http_weir_redis_command_t *cmd)
 }
 
 
-/* Appends the command in Redis' protocol to what waits to be sent. */
+/*
+ * Appends the command in Redis' protocol to what waits to be sent: an array of
+ * bulk strings.  hiredis' formatter would build it elsewhere first, and values
+ * can be large.
+ */
 
 static ngx_int_t
 ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis, ngx_uint_t argc,
     ngx_str_t *argv)
 {
-    int          len;
-    char        *text;
     u_char      *out;
-    size_t       size, lens[32];
+    size_t       size, len;
     ngx_uint_t   i;
-    const char  *args[32];
 
-    if (argc > 32) {
-        return NGX_ERROR;
-    }
+    len = sizeof("*\r\n") - 1 + NGX_INT_T_LEN;
 
     for (i = 0; i < argc; i++) {
-        args[i] = (const char *) argv[i].data;
-        lens[i] = argv[i].len;
-    }
-
-    len = redisFormatCommandArgv(&text, argc, args, lens);
-    if (len < 0) {
-        return NGX_ERROR;
+        len += sizeof("$\r\n\r\n") - 1 + NGX_SIZE_T_LEN + argv[i].len;
     }
 
     if (redis->out_len - redis->out_pos + len > NGX_HTTP_WEIR_REDIS_OUT_MAX) {
-        redisFreeCommand(text);
         return NGX_ERROR;
     }
 
@@ -237,7 +224,6 @@ ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis, ngx_uint_t argc,
 
         out = realloc(redis->out, size);
         if (out == NULL) {
-            redisFreeCommand(text);
             return NGX_ERROR;
         }
 
@@ -245,10 +231,17 @@ ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis, ngx_uint_t argc,
         redis->out_size = size;
     }
 
-    ngx_memcpy(redis->out + redis->out_len, text, len);
-    redis->out_len += len;
+    out = redis->out + redis->out_len;
+    out = ngx_sprintf(out, "*%ui\r\n", argc);
 
-    redisFreeCommand(text);
+    for (i = 0; i < argc; i++) {
+        out = ngx_sprintf(out, "$%uz\r\n", argv[i].len);
+        out = ngx_cpymem(out, argv[i].data, argv[i].len);
+        *out++ = CR;
+        *out++ = LF;
+    }
+
+    redis->out_len = out - redis->out;
 
     return NGX_OK;
 }
@@ -534,132 +527,7 @@ ngx_http_weir_redis_read_handler(ngx_event_t *rev)
 }
 
 
-/* NGX_OK, or NGX_DONE when the connection has been closed. */
-
-static ngx_int_t
-ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
-{
-    ssize_t            n;
-    ngx_connection_t  *c;
-
-    static u_char      buf[65536];
-
-    c = redis->peer.connection;
-
-    for ( ;; ) {
-        n = c->recv(c, buf, sizeof(buf));
-
-        if (n == NGX_AGAIN) {
-            return NGX_OK;
-        }
-
-        if (n == NGX_ERROR || n == 0) {
-
-            if (n == 0 && redis->state == NGX_HTTP_WEIR_REDIS_UP
-                && redis->nslots == 0)
-            {
-                /* the server's idle timeout: the next command connects anew */
-                ngx_http_weir_redis_close(redis, NULL);
-                return NGX_DONE;
-            }
-
-            ngx_http_weir_redis_close(redis, "connection lost");
-            return NGX_DONE;
-        }
-
-        redis->last_read = ngx_current_msec;
-
-        if (redisReaderFeed(redis->reader, (char *) buf, n) != REDIS_OK) {
-            ngx_http_weir_redis_close(redis, "protocol error");
-            return NGX_DONE;
-        }
-
-        if (ngx_http_weir_redis_replies(redis) != NGX_OK) {
-            return NGX_DONE;
-        }
-
-        if (!c->read->ready) {
-            return NGX_OK;
-        }
-    }
-}
-
-
-/* Hands out every reply that is complete. */
-
-static ngx_int_t
-ngx_http_weir_redis_replies(ngx_http_weir_redis_t *redis)
-{
-    void                           *reply;
-    ngx_uint_t                      handshake;
-    ngx_http_weir_redis_slot_t     *slot;
-    ngx_http_weir_redis_command_t  *cmd;
-
-    for ( ;; ) {
-        reply = NULL;
-
-        if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
-            ngx_http_weir_redis_close(redis, "protocol error");
-            return NGX_ERROR;
-        }
-
-        if (reply == NULL) {
-            ngx_http_weir_redis_arm(redis);
-            return NGX_OK;
-        }
-
-        slot = ngx_http_weir_redis_head(redis);
-
-        if (slot == NULL) {
-            ngx_http_weir_redis_close(redis, "reply without a command");
-            return NGX_ERROR;
-        }
-
-        cmd = slot->cmd;
-        handshake = slot->handshake;
-
-        ngx_queue_remove(&slot->queue);
-        ngx_queue_insert_head(&redis->free, &slot->queue);
-        redis->nslots--;
-
-        if (cmd) {
-            cmd->slot = NULL;
-            cmd->handler(cmd, NGX_OK, reply);
-            continue;
-        }
-
-        if (!handshake) {
-            continue;
-        }
-
-        slot = ngx_http_weir_redis_head(redis);
-
-        if (slot && slot->handshake) {
-            continue;
-        }
-
-        if (redis->refusal.len) {
-            ngx_http_weir_redis_close(redis, "refused the handshake");
-            return NGX_ERROR;
-        }
-
-        redis->state = NGX_HTTP_WEIR_REDIS_UP;
-        ngx_del_timer(redis->peer.connection->read);
-
-        if (redis->failures) {
-            redis->failures = 0;
-            ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                          "weir_redis \"%V\" is up again", &redis->name);
-        }
-
-        ngx_post_event(&redis->flush, &ngx_posted_events);
-    }
-}
-
-
-/* Sets the timer for the oldest live command, or for a silent connection. */
-
-static void
+void
 ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis)
 {
     ngx_http_weir_redis_slot_t  *slot;
@@ -736,12 +604,7 @@ ngx_http_weir_redis_deadline_handler(ngx_event_t *ev)
 }
 
 
-/*
- * Without a reason it is no failure, and nothing is logged.  With one the
- * first of a row is logged, and a reconnection is due.
- */
-
-static void
+void
 ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
 {
     ngx_msec_t                      delay;
@@ -760,6 +623,8 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
         redisReaderFree(redis->reader);
         redis->reader = NULL;
     }
+
+    redis->rest = 0;
 
     if (redis->deadline.timer_set) {
         ngx_del_timer(&redis->deadline);

@@ -62,6 +62,12 @@ struct ngx_http_weir_redis_s {
     ngx_peer_connection_t            peer;
     redisReader                     *reader;
 
+    /* a string that is read past the reader; see redis_read.c */
+
+    size_t                           rest;      /* bytes to come, CRLF too */
+    u_char                          *target;    /* where the next goes */
+    ngx_http_weir_redis_reply_t     *bulk;      /* NULL: nobody waits */
+
     ngx_queue_t                      slots;     /* oldest first */
     ngx_queue_t                      free;
     ngx_uint_t                       nslots;
@@ -89,6 +95,24 @@ void ngx_http_weir_redis_init_worker(ngx_http_weir_redis_t *redis,
 
 /* Closes for good; live commands get NGX_ERROR. */
 void ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis);
+
+/*
+ * read: takes in what the server has sent and calls the handlers.  NGX_OK, or
+ * NGX_DONE when the connection has been closed.
+ */
+ngx_int_t ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis);
+
+/*
+ * connection: without a reason it is no failure, and nothing is logged.  With
+ * one the first of a row is logged, and a reconnection is due.
+ */
+void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason);
+
+/*
+ * connection: sets the timer for the oldest live command, or for a silent
+ * connection.
+ */
+void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis);
 
 /* The table of functions that build replies in the waiting command's pool;
  * the reader's privdata is the server. */

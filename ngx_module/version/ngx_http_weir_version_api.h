@@ -1,4 +1,7 @@
-/* A weir_api block as read from the configuration; it never changes after. */
+/*
+ * A weir_api block as read from the configuration; but for its memory of late
+ * results, which is each worker's own, it never changes after.
+ */
 
 #ifndef _NGX_HTTP_WEIR_VERSION_API_H_INCLUDED_
 #define _NGX_HTTP_WEIR_VERSION_API_H_INCLUDED_
@@ -27,6 +30,22 @@ typedef struct {
 } ngx_http_weir_version_item_t;
 
 
+/*
+ * Clients of an API send few different Accept headers: what came of the last of
+ * them is remembered, by the bytes of the header alone.
+ */
+
+#define NGX_HTTP_WEIR_VERSION_LATE      32    /* a power of two */
+#define NGX_HTTP_WEIR_VERSION_LATE_LEN  120   /* longer ones aren't remembered */
+
+typedef struct {
+    size_t                         len;        /* 0: free */
+    u_char                         accept[NGX_HTTP_WEIR_VERSION_LATE_LEN];
+    weir_negotiate_result_t        result;
+    weir_negotiated_t              what;
+} ngx_http_weir_version_late_t;
+
+
 typedef struct {
     ngx_str_t                      name;
     ngx_str_t                      header;     /* empty: Accept only */
@@ -34,6 +53,7 @@ typedef struct {
     ngx_http_weir_version_item_t  *items;      /* core.nversions of them */
     const char                    *offered;    /* JSON member "offered" */
     weir_str_t                     unknown_version;
+    ngx_http_weir_version_late_t   late[NGX_HTTP_WEIR_VERSION_LATE];
 } ngx_http_weir_version_api_t;
 
 

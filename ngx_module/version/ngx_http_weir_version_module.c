@@ -36,6 +36,8 @@ typedef struct {
 
 static ngx_http_weir_version_ctx_t *ngx_http_weir_version_negotiate(
     ngx_http_request_t *r);
+static void ngx_http_weir_version_by_accept(ngx_http_weir_version_ctx_t *ctx,
+    weir_negotiate_request_t *request);
 static ngx_int_t ngx_http_weir_version_join(ngx_http_request_t *r,
     ngx_str_t *name, weir_str_t *value);
 static ngx_int_t ngx_http_weir_version_handler(ngx_http_request_t *r);
@@ -219,11 +221,56 @@ ngx_http_weir_version_negotiate(ngx_http_request_t *r)
     }
 
     ctx->api = wlcf->api;
-    ctx->result = weir_negotiate(&wlcf->api->core, &request, &ctx->what);
+
+    if (request.version_header.data || request.content_type.data) {
+        ctx->result = weir_negotiate(&wlcf->api->core, &request, &ctx->what);
+
+    } else {
+        ngx_http_weir_version_by_accept(ctx, &request);
+    }
 
     ngx_http_set_ctx(r, ctx, ngx_http_weir_version_module);
 
     return ctx;
+}
+
+
+/* Where Accept alone decides. */
+
+static void
+ngx_http_weir_version_by_accept(ngx_http_weir_version_ctx_t *ctx,
+    weir_negotiate_request_t *request)
+{
+    size_t                         len;
+    weir_str_t                    *accept;
+    ngx_http_weir_version_late_t  *late;
+
+    accept = &request->accept;
+    len = accept->len;
+
+    if (len == 0 || len > NGX_HTTP_WEIR_VERSION_LATE_LEN) {
+        ctx->result = weir_negotiate(&ctx->api->core, request, &ctx->what);
+        return;
+    }
+
+    /* the versions differ near the end, the types near the beginning */
+
+    late = &ctx->api->late[(len * 31 + (u_char) accept->data[len / 2] * 7
+                            + (u_char) accept->data[len - ngx_min(len, 6)])
+                           & (NGX_HTTP_WEIR_VERSION_LATE - 1)];
+
+    if (late->len == len && ngx_memcmp(late->accept, accept->data, len) == 0) {
+        ctx->result = late->result;
+        ctx->what = late->what;
+        return;
+    }
+
+    ctx->result = weir_negotiate(&ctx->api->core, request, &ctx->what);
+
+    late->len = len;
+    ngx_memcpy(late->accept, accept->data, len);
+    late->result = ctx->result;
+    late->what = ctx->what;
 }
 
 

@@ -38,7 +38,7 @@ def cpu: .cpu_us / .requests;
             p99_us: ($good | map(.p99_us) | median),
             ratio_rate: ($ratios | map(.rate) | median | digits(3)),
             ratio_cpu: ($ratios | map(.cpu) | median | digits(3)),
-            stored_share: (if $c.kind == "miss" then $good | map(.redis_stored / .requests) | median | digits(3) else null end),
+            stored_share: (if $c.kind == "miss" then $good | map(.stored / .requests) | median | digits(3) else null end),
             bad_rounds: ($own | length - ($good | length)),
             rounds: $own
         }

@@ -8,7 +8,7 @@ def fixed($n): if . == null then null
     | $t[:-$n] + "." + $t[-$n:] end;
 
 (.facts
-    | "\(.cpu), \(.cores) cores, \(.kernel), \(.os); nginx \(.nginx), Redis \(.redis), wrk \(.wrk);",
+    | "\(.cpu), \(.cores) cores, \(.kernel), \(.os); nginx \(.nginx), Redis \(.redis), Varnish \(.varnish), wrk \(.wrk);",
       "\(.rounds) rounds of \(.seconds) s, \(.wrk_connections) connections, \(.wrk_threads) thread(s)."),
 "",
 "| KiB | contestant    |   req/s | CPU µs/req | busy | Redis µs/req | p99 ms | compared with | req/s × | CPU × |",

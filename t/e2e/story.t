@@ -220,7 +220,8 @@ is_deeply [ask(20, 'closed')], [(404) x 20], 'for good';
 kill_9('redis');
 is_deeply sign_up_all(101, 120), { 201 => 20 }, 'signups go on without Redis';
 is get("/users/$user")->{status}, 200, 'and so do reads';
-is effects()->{users} - effects()->{active}, 20, 'the events wait in the outbox';
+# Those that the relay has given a position already may even be handled: workers fetch what Redis lacks.
+is sql(q{SELECT count(*) FROM outbox WHERE type = 'UserCreated'}), 120, 'the outbox has their events';
 remove_tree("$run/redis");
 up();
 happened_once(120, 'after Redis came back empty every event arrives, and nothing happens twice');

@@ -1,11 +1,7 @@
+// needs: ngx_module/cache/cache_control.c ngx_module/cache/rules.c
 /*
  * Cache-Control on any bytes, a line for each line of the input, and what the
- * rules make of it.  Needs clang:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/cache_control_fuzz.c ngx_module/cache/cache_control.c ngx_module/cache/rules.c \
- *       -o build/cache_control_fuzz
- *   build/cache_control_fuzz -max_total_time=600 t/fuzz/cache_control
+ * rules make of it.
  */
 #include "cache/rules.h"
 
@@ -24,7 +20,7 @@ static void check_fields(weir_str_t fields, const char *start, const char *end)
     weir_cache_lists_field(fields, WEIR_STR("Set-Cookie"));
 }
 
-static void check_use(const weir_cache_control_t *cc)
+static void check_use(const weir_cache_control_t *cc, bool validator)
 {
     weir_cache_freshness_t f;
     weir_cache_response_t r = {.status = 200,
@@ -33,6 +29,7 @@ static void check_use(const weir_cache_control_t *cc)
                                .date = 1000,
                                .age = 7,
                                .valid = 60,
+                               .validator = validator,
                                .authorization = (cc->flags & WEIR_CC_IMMUTABLE) != 0,
                                .request_time = 1000,
                                .response_time = 1001};
@@ -40,16 +37,26 @@ static void check_use(const weir_cache_control_t *cc)
     if (weir_cache_refuses_storing(&r, &f) != NULL)
         return;
 
-    /* what is stored is fresh, and nobody has forbidden it */
-    assert(f.lifetime > f.initial_age && f.lifetime <= WEIR_CACHE_SECONDS_MAX);
-    assert(f.stale_while_revalidate >= 0 && f.stale_if_error >= 0);
-    assert((cc->flags & (WEIR_CC_PRIVATE | WEIR_CC_NO_CACHE)) == 0);
+    /* nobody has forbidden what is stored, and it is good for something */
+    assert((cc->flags & WEIR_CC_PRIVATE) == 0);
     assert((cc->flags & WEIR_CC_NO_STORE) == 0 || (cc->flags & WEIR_CC_MUST_UNDERSTAND) != 0);
+    assert(f.lifetime >= 0 && f.lifetime <= WEIR_CACHE_SECONDS_MAX && f.initial_age >= 7);
+    assert(f.stale_while_revalidate >= 0 && f.stale_if_error >= 0);
+    assert(f.no_cache == ((cc->flags & WEIR_CC_NO_CACHE) != 0));
+    assert(validator || f.lifetime > f.initial_age ||
+           weir_cache_may_be_stale(&f, f.initial_age, INT64_MAX));
+    assert(validator || !f.no_cache);
 
-    /* a request's directives only ever restrict */
+    /* a request's directives only ever restrict, but for max-stale */
     assert(weir_cache_use(&f, f.lifetime, cc) != WEIR_CACHE_FRESH);
-    if (weir_cache_use(&f, f.initial_age, cc) == WEIR_CACHE_FRESH)
+    if (weir_cache_use(&f, f.initial_age, cc) == WEIR_CACHE_FRESH) {
+        assert(!f.no_cache && f.initial_age < f.lifetime);
         assert(cc->max_age == -1 || f.initial_age <= cc->max_age);
+    }
+    if (weir_cache_use(&f, f.lifetime, cc) == WEIR_CACHE_ALLOWED_STALE)
+        assert(!f.must_revalidate && cc->max_stale >= 0);
+    if (f.must_revalidate || f.no_cache)
+        assert(!weir_cache_may_be_stale(&f, f.lifetime, INT64_MAX));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -64,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t len = (size_t)((newline ? newline : end) - p);
 
         assert(weir_cache_control_parse(&cc, (weir_str_t){p, len}) <= len);
-        weir_cache_delta_seconds((weir_str_t){p, len});
+        check_seconds(weir_cache_delta_seconds((weir_str_t){p, len}));
+        check_seconds(weir_cache_first_delta_seconds((weir_str_t){p, len}));
         p += len + 1;
     }
 
@@ -76,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_seconds(cc.stale_if_error);
     check_fields(cc.no_cache_fields, start, end);
     check_fields(cc.private_fields, start, end);
-    check_use(&cc);
+    check_use(&cc, false);
+    check_use(&cc, true);
     return 0;
 }

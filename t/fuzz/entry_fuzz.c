@@ -1,10 +1,7 @@
+// needs: ngx_module/cache/entry.c ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
 /*
  * Cache entries from any bytes: read as they are, then with size and checksum
- * put right, so that what lies behind them is reached.  Needs clang:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/entry_fuzz.c ngx_module/cache/entry.c -o build/entry_fuzz
- *   build/entry_fuzz -max_total_time=600 t/fuzz/entry
+ * put right, so that what lies behind them is reached.
  */
 #include "cache/entry.h"
 
@@ -46,7 +43,7 @@ static void check(const char *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const weir_entry_t none;
-    char *copy;
+    char *copy, magic[8];
 
     check((const char *)data, size);
 
@@ -55,8 +52,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     copy = malloc(size);
     assert(copy != NULL);
+    weir_entry_begin(copy, &none);
+    memcpy(magic, copy, sizeof(magic));
     memcpy(copy, data, size);
-    memcpy(copy, "WEIRCE\0\1", 8);
+    memcpy(copy, magic, sizeof(magic));
     weir_entry_finish(copy, size);
     check(copy, size);
     free(copy);

@@ -1,10 +1,7 @@
+// needs: ngx_module/version/negotiate.c
 /*
  * The negotiation core on any bytes: the input's lines are Accept, the version
- * header and Content-Type.  Needs clang:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/negotiate_fuzz.c ngx_module/version/negotiate.c -o build/negotiate_fuzz
- *   build/negotiate_fuzz -max_total_time=600 t/fuzz/negotiate
+ * header and Content-Type.
  */
 #include "version/negotiate.h"
 

@@ -1,10 +1,7 @@
+// needs: ngx_module/cache/vary.c
 /*
  * Vary on any bytes: the input's lines are those of Vary; each is also a value
- * to normalize.  Needs clang:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/vary_fuzz.c ngx_module/cache/vary.c -o build/vary_fuzz
- *   build/vary_fuzz -max_total_time=600 t/fuzz/vary
+ * to normalize.
  */
 #include "cache/vary.h"
 
@@ -25,14 +22,14 @@ static char *allocate(size_t size)
 }
 
 /* Normalized once is normalized for good. */
-static void check_normalize(weir_str_t value)
+static void check_normalize(weir_str_t name, weir_str_t value)
 {
     char *out = allocate(value.len), *again;
-    size_t n = weir_vary_normalize(value, out);
+    size_t n = weir_vary_normalize_field(name, value, out);
 
     assert(n <= value.len);
     again = allocate(n);
-    assert(weir_vary_normalize((weir_str_t){out, n}, again) == n);
+    assert(weir_vary_normalize_field(name, (weir_str_t){out, n}, again) == n);
     assert(n == 0 || memcmp(out, again, n) == 0);
     free(again);
     free(out);
@@ -78,7 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         lines[n].data = p;
         lines[n].len = (size_t)((newline ? newline : end) - p);
         p += lines[n].len + 1;
-        check_normalize(lines[n]);
+        check_normalize(WEIR_STR("x"), lines[n]);
+        check_normalize(WEIR_STR("accept"), lines[n]);
+        check_normalize(WEIR_STR("accept-language"), lines[n]);
         n++;
     }
 

@@ -236,6 +236,60 @@ static void nul_is_a_byte_like_others(void **state)
     assert_int_equal(cc.flags, WEIR_CC_NO_STORE | WEIR_CC_PRIVATE);
 }
 
+/* RFC 9213; number: max-age, -1 when there is none, -2 when the field is ignored */
+static void targeted_fields_are_dictionaries(void **state)
+{
+    static const struct {
+        const char *line;
+        int64_t number;
+        unsigned flags;
+    } rows[] = {
+        {"max-age=60", 60, 0},
+        {" max-age=60 ,\tno-store;a=\"b\";c", 60, WEIR_CC_NO_STORE},
+        {"max-age=99999999999", MAX, 0},
+        {"no-cache, private, foo=(1", -2, 0},
+        {"no-cache=\"A\"", -1, 0},
+        {"no-store=?0", -1, 0},
+        {"no-store=?1", -1, WEIR_CC_NO_STORE},
+
+        /* of two of one name the last one counts */
+        {"max-age=60, max-age=5", 5, 0},
+        {"no-store, max-age=60, no-store=?0", 60, 0},
+        {"private, private=\"A\"", -1, 0},
+        {"no-cache=\"A\", no-cache", -1, WEIR_CC_NO_CACHE},
+
+        /* another type is no number of seconds */
+        {"max-age=\"60\"", 0, 0},
+        {"max-age=60.5", 0, 0},
+        {"max-age=-60", 0, 0},
+        {"max-age=token", 0, 0},
+        {"max-age", 0, 0},
+
+        /* no Dictionary */
+        {"", -2, 0},
+        {"MAX-AGE=60", -2, 0},
+        {"max-age=60,", -2, 0},
+        {"max-age =60", -2, 0},
+        {"max-age= 60", -2, 0},
+        {"max-age=60, &&", -2, 0},
+        {"max-age=\"60", -2, 0},
+        {"max-age=1234567890123456", -2, 0},
+        {"max-age=60;=1", -2, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        weir_str_t line = {rows[i].line, strlen(rows[i].line)};
+        weir_cache_control_t cc;
+        bool valid = weir_cache_control_parse_targeted(&cc, &line, 1);
+
+        if (valid != (rows[i].number != -2) || cc.flags != rows[i].flags ||
+            (valid && cc.max_age != rows[i].number))
+            fail_msg("\"%s\": %d, max-age %lld, flags %x", rows[i].line, valid,
+                     (long long)cc.max_age, cc.flags);
+    }
+}
+
 static void delta_seconds_are_digits(void **state)
 {
     (void)state;
@@ -272,6 +326,7 @@ int main(void)
         cmocka_unit_test(fields_may_be_named),
         cmocka_unit_test(lines_add_up),
         cmocka_unit_test(nul_is_a_byte_like_others),
+        cmocka_unit_test(targeted_fields_are_dictionaries),
         cmocka_unit_test(delta_seconds_are_digits),
         cmocka_unit_test(lists_name_fields),
     };

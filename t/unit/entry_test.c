@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/entry.c
+// needs: ngx_module/cache/entry.c ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
 #include "cache/entry.h"
 
 #include <setjmp.h>

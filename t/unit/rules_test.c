@@ -132,6 +132,17 @@ static void requests_and_other_fields_decide(void **state)
     r = response("max-age=60, public");
     r.vary_any = true;
     assert_reason("vary *", &r, "vary *");
+
+    r = response("max-age=60");
+    r.part = true;
+    r.status = 206;
+    assert_reason("a part", &r, NULL);
+    r.status = 304;
+    assert_reason("a part of a 304", &r, "status");
+    r = response("max-age=60, no-store, must-understand");
+    r.part = true;
+    r.status = 206;
+    assert_reason("a part, understood", &r, NULL);
 }
 
 /* RFC 9111 section 3.5 */
@@ -280,7 +291,7 @@ static void requests_decide_about_use(void **state)
         {0, "no-cache", WEIR_CACHE_REFUSED},
         {0, "no-cache=\"A\"", WEIR_CACHE_FRESH}, /* no such thing in a request */
         {90, "no-cache", WEIR_CACHE_REFUSED},
-        {0, "max-age=0", WEIR_CACHE_FRESH},
+        {0, "max-age=0", WEIR_CACHE_REFUSED},
         {1, "max-age=0", WEIR_CACHE_REFUSED},
         {1, "max-age=x", WEIR_CACHE_REFUSED},
         {10, "max-age=10", WEIR_CACHE_FRESH},
@@ -307,6 +318,58 @@ static void requests_decide_about_use(void **state)
     }
 }
 
+/* Section 4.2.2; lifetime -1: not stored without a validator, 0: with one. */
+static void lifetime_may_be_guessed(void **state)
+{
+    static const struct {
+        const char *line;
+        int status;
+        int64_t expires, date, modified, valid;
+        int heuristic;
+        int64_t lifetime;
+    } rows[] = {
+        {"", 200, NONE, NOW, NOW - 1000, -1, 10, 100},
+        {"", 200, NONE, NOW, NOW - 1000, -1, 100, 1000},
+        {"", 200, NONE, NOW, NOW - 5, -1, 10, 0},
+        {"", 200, NONE, NONE, NOW - 1000, -1, 10, 100},
+        {"", 200, NONE, NOW, 0, -1, 100, WEIR_HEURISTIC_MAX},
+        {"", 404, NONE, NOW, NOW - 1000, -1, 10, 100},
+        {"public", 599, NONE, NOW, NOW - 1000, -1, 10, 100},
+
+        {"", 200, NONE, NOW, NOW - 1000, -1, 0, -1},
+        {"", 200, NONE, NOW, NONE, -1, 10, -1},
+        {"", 200, NONE, NOW, BAD, -1, 10, -1},
+        {"", 200, NONE, NOW, NOW + 1, -1, 10, -1},
+        {"", 599, NONE, NOW, NOW - 1000, -1, 10, -1},
+        {"", 503, NONE, NOW, NOW - 1000, -1, 10, -1},
+
+        /* where something tells nothing is guessed */
+        {"max-age=7", 200, NONE, NOW, NOW - 1000, -1, 10, 7},
+        {"", 200, NOW + 7, NOW, NOW - 1000, -1, 10, 7},
+        {"", 200, BAD, NOW, NOW - 1000, -1, 10, 0},
+        {"", 200, NONE, NOW, NOW - 1000, 7, 10, 7},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        weir_cache_response_t r = response(rows[i].line);
+        weir_cache_freshness_t f = {.lifetime = -1};
+        const char *reason;
+
+        r.status = rows[i].status;
+        r.expires = rows[i].expires;
+        r.date = rows[i].date;
+        r.last_modified = rows[i].modified;
+        r.valid = rows[i].valid;
+        r.heuristic = rows[i].heuristic;
+        r.validator = true;
+        reason = weir_cache_refuses_storing(&r, &f);
+
+        if (f.lifetime != rows[i].lifetime || (reason != NULL) != (rows[i].lifetime == -1))
+            fail_msg("row %zu: %lld, %s", i, (long long)f.lifetime, reason ? reason : "stored");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +378,7 @@ int main(void)
         cmocka_unit_test(requests_and_other_fields_decide),
         cmocka_unit_test(authorization_needs_leave),
         cmocka_unit_test(lifetime_and_age_are_computed),
+        cmocka_unit_test(lifetime_may_be_guessed),
         cmocka_unit_test(staleness_is_noted),
         cmocka_unit_test(requests_decide_about_use),
     };

@@ -173,6 +173,58 @@ static void values_are_normalized(void **state)
     assert_int_equal(weir_vary_normalize((weir_str_t){NULL, 0}, out), 0);
 }
 
+/* Of fields whose members have no order (RFC 9110 section 12.5). */
+static void known_fields_are_sorted(void **state)
+{
+    static const struct {
+        const char *name, *in, *out;
+    } rows[] = {
+        {"accept-language", "", ""},
+        {"accept-language", " , \t,", ""},
+        {"accept-language", "en, de", "de,en"},
+        {"accept-language", "De , eN;Q=0.5", "de,en;q=0.5"},
+        {"accept-language", "en \t; q=0.5 ,de;q=0.8", "de;q=0.8,en;q=0.5"},
+        {"accept-language", "en,de-AT,de", "de,de-at,en"},
+        {"accept-language", "b  c, b\ta,bb", "b a,b c,bb"},
+        {"accept-encoding", "gzip, BR,gzip", "br,gzip,gzip"},
+        {"accept-charset", "utf-8, iso-8859-1", "iso-8859-1,utf-8"},
+        {"accept", "text/html;Level=1, */*; q=0.1", "*/*;q=0.1,text/html;Level=1"},
+        {"accept", "b/b, A/a", "A/a,b/b"},
+        {"accept", "text/x;a=\"b, a\", a/b", "text/x;a=\"b, a\", a/b"},
+        {"x-other", "b, A", "b,A"},
+        {"cookie", "b=1; a=2", "b=1; a=2"},
+    };
+    char out[64], text[WEIR_VARY_MEMBERS_MAX * 2 + 2], sorted[sizeof(text)];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        weir_str_t in = {rows[i].in, strlen(rows[i].in)};
+        size_t n;
+
+        memset(out, '#', sizeof(out));
+        n = weir_vary_normalize_field((weir_str_t){rows[i].name, strlen(rows[i].name)}, in, out);
+
+        if (n != strlen(rows[i].out) || memcmp(out, rows[i].out, n) != 0)
+            fail_msg("%s \"%s\": \"%.*s\"", rows[i].name, rows[i].in, (int)n, out);
+
+        assert_int_equal(out[in.len], '#');
+    }
+
+    /* as many as are sorted, and one more */
+    for (size_t i = 0; i <= WEIR_VARY_MEMBERS_MAX; i++) {
+        text[i * 2] = i == 0 ? 'z' : 'a';
+        text[i * 2 + 1] = ',';
+    }
+
+    assert_int_equal(weir_vary_normalize_field(
+                         WEIR_STR("accept"), (weir_str_t){text, WEIR_VARY_MEMBERS_MAX * 2}, sorted),
+                     WEIR_VARY_MEMBERS_MAX * 2 - 1);
+    assert_int_equal(sorted[0], 'a');
+    assert_int_equal(sorted[WEIR_VARY_MEMBERS_MAX * 2 - 2], 'z');
+    weir_vary_normalize_field(WEIR_STR("accept"), (weir_str_t){text, sizeof(text)}, sorted);
+    assert_int_equal(sorted[0], 'z');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +233,7 @@ int main(void)
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(names_come_one_by_one),
         cmocka_unit_test(values_are_normalized),
+        cmocka_unit_test(known_fields_are_sorted),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -399,3 +399,64 @@ GET /there
 --- response_body: there
 --- no_error_log
 [error]
+
+
+
+=== TEST 39: weir_cache_heuristic 10
+--- http_config eval: $::zone
+--- config
+    weir_cache_heuristic 10;
+--- must_die
+--- error_log
+invalid value "10" in "weir_cache_heuristic"; it must be "off" or between 1% and 100%
+
+
+
+=== TEST 40: weir_cache_heuristic 0%
+--- http_config eval: $::zone
+--- config
+    weir_cache_heuristic 0%;
+--- must_die
+--- error_log
+invalid value "0%" in "weir_cache_heuristic"; it must be "off" or between 1% and 100%
+
+
+
+=== TEST 41: weir_cache_heuristic 101%
+--- http_config eval: $::zone
+--- config
+    weir_cache_heuristic 101%;
+--- must_die
+--- error_log
+invalid value "101%" in "weir_cache_heuristic"; it must be "off" or between 1% and 100%
+
+
+
+=== TEST 42: weir_cache_heuristic x%
+--- http_config eval: $::zone
+--- config
+    weir_cache_heuristic x%;
+--- must_die
+--- error_log
+invalid value "x%" in "weir_cache_heuristic"; it must be "off" or between 1% and 100%
+
+
+
+=== TEST 43: weir_cache_heuristic %
+--- http_config eval: $::zone
+--- config
+    weir_cache_heuristic %;
+--- must_die
+--- error_log
+invalid value "%" in "weir_cache_heuristic"; it must be "off" or between 1% and 100%
+
+
+
+=== TEST 44: weir_cache_heuristic twice
+--- http_config eval: $::zone
+--- config
+    weir_cache_heuristic off;
+    weir_cache_heuristic 10%;
+--- must_die
+--- error_log
+"weir_cache_heuristic" directive is duplicate

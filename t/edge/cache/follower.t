@@ -108,6 +108,8 @@ sub lost {
 
 lost('a message trimmed before it was read', qr/ 1 invalidations were trimmed/, ['XTRIM', 'weir:invalidate', 'MAXLEN', 0]);
 lost('two of them', qr/ 2 invalidations were trimmed/, ['XADD', 'weir:invalidate', '*', 'tags', 'x'], ['XTRIM', 'weir:invalidate', 'MAXLEN', 0]);
+lost('one trimmed while the connection was cut', qr/ 1 invalidations were trimmed/,
+    ['CLIENT', 'KILL', 'TYPE', 'normal'], ['XTRIM', 'weir:invalidate', 'MAXLEN', 0]);
 lost('a stream that was deleted', qr/in a new era/, ['DEL', 'weir:invalidate']);
 lost('a stream with old IDs', qr/in a new era/, ['DEL', 'weir:invalidate'], ['XADD', 'weir:invalidate', '1-1', 'tags', 'x']);
 lost('an emptied Redis', qr/in a new era/, ['FLUSHALL']);

@@ -94,6 +94,15 @@ my @valid = (
     ['not stored', '/valid', '200 OK', 'Expires: 0'],
     ['not stored', '/valid', '206 Partial Content', 'Content-Range: bytes 0-1/9'],
     ['not stored', '/none', '200 OK'],
+
+    # weir_cache_heuristic 10%
+    [100, '/heuristic', '200 OK', dated('Last-Modified', -1000), dated('Date', 0)],
+    ['300 old 100', '/heuristic', '404 Not Found', dated('Last-Modified', -3100), dated('Date', -100)],
+    [86400, '/heuristic', '200 OK', 'Last-Modified: Wed, 01 Jan 2020 00:00:00 GMT', dated('Date', 0)],
+    [100, '/heuristic', '599 Odd', 'Cache-Control: public', dated('Last-Modified', -1000), dated('Date', 0)],
+    [60, '/heuristic', '200 OK', 'Cache-Control: max-age=60', dated('Last-Modified', -1000), dated('Date', 0)],
+    ['not stored', '/heuristic', '599 Odd', dated('Last-Modified', -1000), dated('Date', 0)],
+    ['not stored', '/heuristic', '200 OK', dated('Date', 0)],
     ['not stored', '/none', '404 Not Found'],
 
     # weir_cache_ignore_headers
@@ -138,6 +147,7 @@ start_edge('weir_cache_zone freshness 1m redis=main;', <<'SERVER');
     weir_cache freshness l1=off;
     location / { proxy_pass http://UPSTREAM; }
     location /none { weir_cache_valid 404 0; weir_cache_valid 0; proxy_pass http://UPSTREAM; }
+    location /heuristic { weir_cache_heuristic 10%; proxy_pass http://UPSTREAM; }
     location /valid {
         weir_cache_valid 1m;
         weir_cache_valid 404 410 30s;

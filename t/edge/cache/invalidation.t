@@ -34,7 +34,7 @@ HTTP
     add_header X-Status $weir_cache_status always;
     location /        { weir_cache_purge on; proxy_pass http://UPSTREAM; }
     location /closed  { proxy_pass http://UPSTREAM; }
-    location /denied  { weir_cache_purge on; deny all; proxy_pass http://UPSTREAM; }
+    location /denied  { weir_cache_purge on; limit_except GET HEAD POST { deny all; } proxy_pass http://UPSTREAM; }
     location /deaf    { weir_cache_invalidate off; proxy_pass http://UPSTREAM; }
     location /other   { weir_cache_tags $upstream_http_x_tags; proxy_pass http://UPSTREAM; }
     location /alone   { weir_cache alone; weir_cache_purge on; proxy_pass http://UPSTREAM; }
@@ -210,7 +210,9 @@ ok fresh($_, '/version', { Accept => 'application/vnd.shop.v2+json' }), "version
 $r = request('left', 'PURGE', '/a', { 'Weir-Soft' => 'yes' });
 is "$r->{status} $r->{headers}{'content-type'}", '400 application/problem+json', 'a malformed Weir-Soft is refused';
 is request('left', 'PURGE', '/a', { 'Cache-Tag' => ' , ' })->{status}, 400, 'so is a Cache-Tag without tags';
+fill('/denied');
 is request('left', 'PURGE', '/denied')->{status}, 403, 'allow and deny guard it';
+ok cached('/denied'), 'and nothing is purged then';
 is request('left', 'PURGE', '/closed')->{content}, 'answer 1 of /closed', 'without weir_cache_purge it is a request like others';
 
 # --- Weir-Invalidate ---

@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin '$Bin';
 use lib $Bin;
+use POSIX ();
 use Scene;
 use Test::More;
 
@@ -23,7 +24,7 @@ start_upstream(sub {
 
     if ($path eq '/etag') { return $validated->([@old, 'ETag: "e1"', 'X-Kept: 1', 'X-Renewed: 1', 'Content-Type: text/x'],
             ['Cache-Control: max-age=600', 'ETag: "e1"', 'X-Renewed: 2', 'X-New: 3', "X-Conditions: $conditions",
-             'Content-Type: text/wrong', 'Content-Encoding: wrong', 'Connection: X-Hop', 'X-Hop: 1']) }
+             'Content-Type: text/y', 'Connection: X-Hop', 'X-Hop: 1']) }
     if ($path eq '/modified') { return $validated->([@old, 'Last-Modified: Mon, 01 Jan 2024 10:00:00 GMT'],
             ['Cache-Control: max-age=600', "X-Conditions: $conditions"]) }
     if ($path eq '/client') { return $validated->([@old, 'ETag: "e1"'], ['Cache-Control: max-age=600', "X-Conditions: $conditions"]) }
@@ -40,7 +41,13 @@ start_upstream(sub {
         return '' if $n > 1 && $status == 0;
         return answer("$status Oops", ['Content-Type: text/html'], 'an error of the upstream' x 1000) if $n > 1;
         my $cc = 'max-age=10' . ($kind eq 'error' ? ', stale-if-error=600' : '') . ($more eq '/must' ? ', must-revalidate' : '');
-        return answer('200 OK', ['Age: 20', "Cache-Control: $cc", 'ETag: "e1"'], "good $path");
+        return answer('200 OK', ['Age: 20', "Cache-Control: $cc", 'ETag: "e1"', ($more eq '/tagged' ? 'Cache-Tag: tagged' : ())], "good $path");
+    }
+    if ($path eq '/error/slow/tagged2') {
+        return answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10, stale-if-error=600', 'Cache-Tag: tagged2', 'ETag: "1"'], 'good') if $n == 1;
+        open my $out, '>', "$dir/slow";
+        select undef, undef, undef, 1;
+        return answer('503 Oops', [], 'oops');
     }
     return answer('200 OK', [], 'nothing');
 });
@@ -67,9 +74,8 @@ is $r->{headers}{'x-conditions'}, '"e1"|-', 'the upstream was asked by the store
 is $r->{headers}{'x-kept'}, 1, 'what the 304 does not name is kept';
 is $r->{headers}{'x-renewed'}, 2, 'what it names is renewed';
 is $r->{headers}{'x-new'}, 3, 'and added';
-is $r->{headers}{'content-type'}, 'text/x', 'but not what describes the body';
-ok !exists $r->{headers}{'content-encoding'}, '... which was encoded when it was stored';
-ok !exists $r->{headers}{'x-hop'}, '... nor what is of one connection';
+is $r->{headers}{'content-type'}, 'text/y', 'what describes the body too, which is stored as it came';
+ok !exists $r->{headers}{'x-hop'}, 'but not what is of one connection';
 is cache_status($r), 'Weir; fwd=stale; fwd-status=304; stored', 'Cache-Status tells of it';
 $r = get('/etag');
 like cache_status($r), qr/^Weir; hit; ttl=(600|599);/, 'it is fresh again';
@@ -134,6 +140,17 @@ get('/use/502/open');
 is get('/use/502/open')->{status}, 502, 'a failure that is not named passes, and opens the breaker';
 is get('/use/502/open')->{content}, 'good /use/502/open', 'weir_cache_use_stale breaker: served while the breaker is open';
 is asked('/use/502/open'), 2, '... which keeps the upstream in peace';
+
+# --- what was invalidated is never served, however the upstream fails ---
+
+get('/error/503/tagged');
+redis('XADD', 'weir:invalidate', '*', 'tags', 'tagged');
+until_true('the invalidation is applied', sub { get('/error/503/tagged')->{status} == 503 });
+get('/error/slow/tagged2');
+my $pid = open my $late, '-|' or do { my $r = get('/error/slow/tagged2'); print "$r->{status} $r->{content}"; POSIX::_exit(0) };
+until_true('the upstream is asked', sub { -e "$dir/slow" });
+redis('XADD', 'weir:invalidate', '*', 'tags', 'tagged2');
+unlike do { local $/; <$late> }, qr/good/, 'nor what is invalidated while the upstream is asked';
 
 is scalar(logged(qr/\[(?:alert|crit|emerg)\]/)), 0, 'nothing alarming was logged';
 done_testing;

@@ -73,8 +73,8 @@ for (
     ['spaces around commas mean nothing', [1, 1, 1, 1], map { language($_) } 'de, en', 'de,en', "de ,\t en", ',de,, en,'],
     ['runs of spaces are one', [1, 1, 2], map { language($_) } 'de  en', "de\ten", 'deen'],
     ['lines are one list', [1, 1], language('de, en'), language(['de', 'en'])],
-    ['order matters', [1, 2], language('de, en'), language('en, de')],
-    ['case matters', [1, 2], language('de'), language('DE')],
+    ['languages have weights, and so no order', [1, 1, 2], map { language($_) } 'de, en;q=0.5', 'en; q=0.5,de', 'en, de;q=0.5'],
+    ['their case means nothing', [1, 1], language('de'), language('DE')],
     ['what is quoted is left as it is', [1, 2, 1], map { language($_) } 'x="a, b"', 'x="a,b"', 'x="a, b"'],
     ['other fields do not matter', [1, 1], { %{ language('de') }, 'X-A' => 1 }, { %{ language('de') }, 'X-A' => 2 }],
 ) {

@@ -1,0 +1,304 @@
+/*
+ * What a request is looked up by: the key and its digest, the variant that its
+ * headers select (RFC 9111 section 4.1), the names of both in Redis, and what
+ * the request itself says about caching.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/ngx_http_weir_cache.h"
+#include "cache/vary.h"
+#include "version/ngx_http_weir_version.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+
+static void ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest);
+
+
+static ngx_str_t  ngx_http_weir_cache_cache_control =
+                                                  ngx_string("Cache-Control");
+static ngx_str_t  ngx_http_weir_cache_pragma = ngx_string("Pragma");
+
+
+/*
+ * weir_cache_key, and the negotiated version, so that versions of an API never
+ * answer for each other whatever the key.
+ */
+
+ngx_int_t
+ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char              *p;
+    ngx_str_t            version, key;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->conf->key) {
+        if (ngx_http_complex_value(r, ctx->conf->key, &key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        ngx_str_null(&key);
+    }
+
+    ctx->key_text = key;
+
+    if (ngx_http_weir_version_get(r, &version) == NGX_OK) {
+
+        p = ngx_pnalloc(r->pool, version.len + 1 + key.len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ctx->key.data = p;
+        p = ngx_cpymem(p, version.data, version.len);
+        *p++ = ' ';
+        p = ngx_cpymem(p, key.data, key.len);
+        ctx->key.len = p - ctx->key.data;
+
+    } else {
+        ctx->key = key;
+    }
+
+    ngx_http_weir_cache_digest(&ctx->key, ctx->digest);
+
+    return NGX_OK;
+}
+
+
+
+static void
+ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest)
+{
+    XXH128_canonical_t  canonical;
+
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(text->data, text->len));
+
+    ngx_memcpy(digest, canonical.digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+}
+
+
+ngx_str_t
+ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
+    ngx_uint_t variant)
+{
+    u_char     *p;
+    ngx_str_t   key, *zone;
+
+    zone = &ctx->conf->zone->name;
+
+    key.len = sizeof("weir:::{}") - 1 + ngx_strlen(kind) + zone->len
+              + NGX_HTTP_WEIR_CACHE_DIGEST_LEN * (variant ? 4 : 2);
+
+    key.data = ngx_pnalloc(ctx->request->pool, key.len);
+
+    if (key.data) {
+        p = ngx_sprintf(key.data, "weir:%s:%V:{", kind, zone);
+        p = ngx_hex_dump(p, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+        *p++ = '}';
+
+        if (variant) {
+            ngx_hex_dump(p, ctx->variant, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+        }
+    }
+
+    return key;
+}
+
+
+/*
+ * The variant's text is a line "name: value" for each field, values normalized,
+ * lines of one header joined by commas (RFC 9111 section 4.1); a header that is
+ * absent has no line, unlike one that is empty.
+ */
+
+ngx_int_t
+ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
+{
+    size_t                pos, len;
+    u_char               *p, *value, *v;
+    ngx_str_t             name, text;
+    weir_str_t            list, field, *line;
+    ngx_uint_t            i;
+    ngx_array_t          *lines[WEIR_VARY_FIELDS_MAX];
+    ngx_uint_t            n;
+    ngx_http_request_t   *r;
+
+    r = ctx->request;
+    list.data = (char *) fields->data;
+    list.len = fields->len;
+
+    /* how long it can get */
+
+    len = 0;
+    n = 0;
+
+    for (pos = 0; n < WEIR_VARY_FIELDS_MAX
+                  && weir_vary_next(list, &pos, &field); n++)
+    {
+        name.data = (u_char *) field.data;
+        name.len = field.len;
+
+        lines[n] = ngx_http_weir_cache_lines(r, &r->headers_in.headers, &name);
+        if (lines[n] == NULL) {
+            return NGX_ERROR;
+        }
+
+        len += field.len + sizeof(": \n") - 1;
+        line = lines[n]->elts;
+
+        for (i = 0; i < lines[n]->nelts; i++) {
+            len += line[i].len + 1;
+        }
+    }
+
+    /* the values are put together at the end of the buffer first */
+
+    p = ngx_pnalloc(r->pool, len * 2);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->vary.data = p;
+    value = p + len;
+    n = 0;
+
+    for (pos = 0; n < WEIR_VARY_FIELDS_MAX
+                  && weir_vary_next(list, &pos, &field); n++)
+    {
+        if (lines[n]->nelts == 0) {
+            continue;
+        }
+
+        line = lines[n]->elts;
+        v = value;
+
+        for (i = 0; i < lines[n]->nelts; i++) {
+            v = ngx_cpymem(v, line[i].data, line[i].len);
+            *v++ = ',';
+        }
+
+        p = ngx_cpymem(p, field.data, field.len);
+        *p++ = ':';
+        *p++ = ' ';
+        p += weir_vary_normalize_field(field,
+                                       (weir_str_t) { (char *) value,
+                                                  (size_t) (v - value - 1) },
+                                       (char *) p);
+        *p++ = '\n';
+    }
+
+    ctx->vary.len = p - ctx->vary.data;
+
+    /* the variant's digest is that of key and text */
+
+    text.len = ctx->key.len + 1 + ctx->vary.len;
+    text.data = ngx_pnalloc(r->pool, text.len);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(text.data, ctx->key.data, ctx->key.len);
+    *p++ = '\n';
+    ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
+
+    ngx_http_weir_cache_digest(&text, ctx->variant);
+    ctx->varies = 1;
+
+    return NGX_OK;
+}
+
+
+ngx_array_t *
+ngx_http_weir_cache_lines(ngx_http_request_t *r, ngx_list_t *headers,
+    ngx_str_t *name)
+{
+    weir_str_t       *line;
+    ngx_uint_t        i;
+    ngx_array_t      *lines;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    lines = ngx_array_create(r->pool, 2, sizeof(weir_str_t));
+    if (lines == NULL) {
+        return NULL;
+    }
+
+    for (part = &headers->part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash == 0 || h[i].key.len != name->len
+                || ngx_strncasecmp(h[i].key.data, name->data, name->len) != 0)
+            {
+                continue;
+            }
+
+            line = ngx_array_push(lines);
+            if (line == NULL) {
+                return NULL;
+            }
+
+            line->data = (char *) h[i].value.data;
+            line->len = h[i].value.len;
+        }
+    }
+
+    return lines;
+}
+
+
+/* Cache-Control, or without one Pragma: no-cache (RFC 9111 section 5.4) */
+
+ngx_int_t
+ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t            *line;
+    ngx_uint_t             i;
+    ngx_array_t           *lines, *pragma;
+    weir_cache_control_t   old;
+    ngx_http_request_t    *r;
+
+    r = ctx->request;
+
+    weir_cache_control_init(&ctx->request_cc);
+
+    if (ctx->conf->ignore & NGX_HTTP_WEIR_CACHE_IGNORE_CACHE_CONTROL) {
+        return NGX_OK;
+    }
+
+    lines = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
+                                      &ngx_http_weir_cache_cache_control);
+
+    pragma = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
+                                       &ngx_http_weir_cache_pragma);
+
+    if (lines == NULL || pragma == NULL) {
+        return NGX_ERROR;
+    }
+
+    line = lines->elts;
+
+    for (i = 0; i < lines->nelts; i++) {
+        (void) weir_cache_control_parse(&ctx->request_cc, line[i]);
+    }
+
+    if (lines->nelts == 0) {
+        weir_cache_control_init(&old);
+        line = pragma->elts;
+
+        for (i = 0; i < pragma->nelts; i++) {
+            (void) weir_cache_control_parse(&old, line[i]);
+        }
+
+        ctx->request_cc.flags = old.flags & WEIR_CC_NO_CACHE;
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,66 @@
+/*
+ * How the first level lies in shared memory: for the zone itself, and for the
+ * probe that tests it.
+ */
+
+#ifndef _NGX_HTTP_WEIR_CACHE_ZONE_PRIVATE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_CACHE_ZONE_PRIVATE_H_INCLUDED_
+
+
+#include "cache/ngx_http_weir_cache_zone.h"
+
+
+/* Under the zone's mutex, but for the bytes, which never change. */
+struct ngx_http_weir_cache_node_s {
+    ngx_http_weir_cache_node_t    *next;       /* in its bucket */
+    ngx_queue_t                    queue;      /* in small or main */
+    u_char                         digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    uint32_t                       len;        /* bytes of the entry */
+    uint16_t                       refs;       /* workers that have it pinned */
+    unsigned                       linked:1;   /* in bucket and queue */
+    unsigned                       main:1;
+    unsigned                       uses:2;     /* since it was queued, 3 at most */
+    u_char                         data[];
+};
+
+
+/*
+ * pins are written by the worker itself, in one store each, under the mutex;
+ * a pin's place is of the set that its node's address chooses.
+ */
+struct ngx_http_weir_cache_worker_s {
+    ngx_pid_t                      pid;        /* 0: free */
+    ngx_http_weir_cache_node_t    *pins[NGX_HTTP_WEIR_CACHE_PINS];
+};
+
+
+struct ngx_http_weir_cache_sh_s {
+    ngx_atomic_t                   changing;   /* a change is under way */
+
+    ngx_http_weir_cache_counters_t counters;
+
+    ngx_http_weir_cache_invalidation_t *invalidation;  /* see there */
+
+    u_char                        *memory;     /* of the arena */
+    size_t                         size;
+    weir_arena_t                   arena;
+
+    ngx_http_weir_cache_node_t   **buckets;
+    uint32_t                      *misses;     /* 24 bits of a digest, 8 of count */
+    ngx_uint_t                     mask;       /* of buckets and misses */
+
+    ngx_queue_t                    small;      /* newest first */
+    ngx_queue_t                    main;
+    size_t                         small_bytes;
+    ngx_uint_t                     entries;
+
+    void                          *flights;
+    ngx_uint_t                     nflights;
+    uint64_t                       token;      /* the last that was given out */
+
+    ngx_uint_t                     nworkers;
+    ngx_http_weir_cache_worker_t   workers[];
+};
+
+
+#endif /* _NGX_HTTP_WEIR_CACHE_ZONE_PRIVATE_H_INCLUDED_ */

@@ -1,0 +1,201 @@
+/*
+ * weir_status: what the caches are doing, as JSON for people and scripts.
+ *
+ * Counters are read without a lock: they are right one by one, and may be of
+ * slightly different moments.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/ngx_http_weir_cache.h"
+#include "cache/ngx_http_weir_cache_invalidation.h"
+#include "common/problem.h"
+
+
+/* Bytes that one zone may take, without its name. */
+#define NGX_HTTP_WEIR_STATUS_ZONE  2048
+
+
+static ngx_int_t ngx_http_weir_status_handler(ngx_http_request_t *r);
+static u_char *ngx_http_weir_status_zone(u_char *p, u_char *last,
+    ngx_http_weir_cache_zone_t *zone);
+static char *ngx_http_weir_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+static ngx_command_t  ngx_http_weir_status_commands[] = {
+
+    { ngx_string("weir_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_weir_status,
+      0,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_weir_status_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_weir_status_module = {
+    NGX_MODULE_V1,
+    &ngx_http_weir_status_module_ctx,      /* module context */
+    ngx_http_weir_status_commands,         /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_weir_status_handler(ngx_http_request_t *r)
+{
+    u_char                       *p, *last;
+    size_t                        size;
+    ngx_int_t                     rc;
+    ngx_buf_t                    *b;
+    ngx_uint_t                    i;
+    ngx_chain_t                   out;
+    ngx_array_t                  *zones;
+    ngx_http_weir_cache_zone_t  **zone;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    zones = ngx_http_weir_cache_zones(r);
+    zone = zones->elts;
+    size = sizeof("{\"caches\":{\n}}\n");
+
+    for (i = 0; i < zones->nelts; i++) {
+        size += NGX_HTTP_WEIR_STATUS_ZONE
+                + weir_json_string(NULL, 0,
+                                   (weir_str_t) { (char *) zone[i]->name.data,
+                                                  zone[i]->name.len });
+    }
+
+    b = ngx_create_temp_buf(r->pool, size);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = b->last;
+    last = b->end;
+
+    p = ngx_slprintf(p, last, "{\"caches\":{");
+
+    for (i = 0; i < zones->nelts; i++) {
+        p = ngx_slprintf(p, last, "%s\n", i ? "," : "");
+        p = ngx_http_weir_status_zone(p, last, zone[i]);
+    }
+
+    b->last = ngx_slprintf(p, last, "\n}}\n");
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = b->last - b->pos;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+static u_char *
+ngx_http_weir_status_zone(u_char *p, u_char *last,
+    ngx_http_weir_cache_zone_t *zone)
+{
+    ngx_uint_t                               i;
+    ngx_http_weir_cache_usage_t              usage;
+    ngx_http_weir_cache_counters_t          *n;
+    ngx_http_weir_cache_invalidation_info_t  info;
+
+    n = ngx_http_weir_cache_zone_counters(zone);
+    ngx_http_weir_cache_zone_usage(zone, &usage);
+    ngx_http_weir_cache_invalidation_info(zone, &info);
+
+    p += weir_json_string((char *) p, last - p,
+                          (weir_str_t) { (char *) zone->name.data,
+                                         zone->name.len });
+
+    p = ngx_slprintf(p, last, ":{\"entries\":%ui,\"bytes\":%uz,\"size\":%uz,"
+                     "\"hits\":{\"memory\":%uA,\"redis\":%uA},"
+                     "\"stale\":%uA,\"collapsed\":%uA,\"forwarded\":{",
+                     usage.entries, usage.bytes, usage.size,
+                     n->hits_memory, n->hits_redis, n->stale, n->collapsed);
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_REASONS; i++) {
+        p = ngx_slprintf(p, last, "%s\"%V\":%uA", i ? "," : "",
+                         &ngx_http_weir_cache_reasons[i], n->forwarded[i]);
+    }
+
+    p = ngx_slprintf(p, last, "},\"revalidated\":%uA,\"stale_if_error\":%uA,"
+                     "\"stored\":%uA,\"evicted\":%uA,\"refused\":%uA,"
+                     "\"recovered\":%uA,",
+                     n->revalidated, n->stale_errors, n->stored, n->evicted,
+                     n->refused, n->recovered);
+
+    return ngx_slprintf(p, last, "\"invalidations\":{\"applied\":%uL,"
+                        "\"position\":\"%uL-%uL\",\"floor\":\"%uL-%uL\","
+                        "\"lag_ms\":%L,\"era\":\"%016xL\",\"forgotten\":%uL,"
+                        "\"gaps\":%uL,\"pending\":%ui,\"follower\":%P}}",
+                        info.applied, info.position.ms, info.position.seq,
+                        info.floor.ms, info.floor.seq, info.lag, info.era,
+                        info.evicted, info.gaps, info.pending,
+                        info.follower);
+}
+
+
+static char *
+ngx_http_weir_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler == ngx_http_weir_status_handler) {
+        return "is duplicate";
+    }
+
+    clcf->handler = ngx_http_weir_status_handler;
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,421 @@
+/*
+ * From the socket to the handlers.
+ *
+ * Nearly all bytes that Redis sends are strings of some size: cached responses.
+ * A string that is a reply of its own is therefore not given to hiredis' reader,
+ * which would collect it in a buffer of its own first: it is read into the pool
+ * of its command, past the reader, and once its first part has been seen the
+ * rest comes there from the socket itself.  All other replies, and strings whose
+ * length is not in one piece, are the reader's.
+ *
+ * Invariants:
+ *   - while rest is not 0 the reader is empty and the head of the slots is the
+ *     string's.
+ *   - target and bulk are of the pool of that slot's command; when the slot has
+ *     lost its command they are not touched any more, and the rest is dropped.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "redis/ngx_http_weir_redis_server.h"
+
+
+/* Digits of the longest string taken past the reader. */
+#define NGX_HTTP_WEIR_REDIS_DIGITS  9
+
+
+static ssize_t ngx_http_weir_redis_recv(ngx_http_weir_redis_t *redis,
+    u_char *buf, size_t size, size_t *direct);
+static ngx_int_t ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis,
+    u_char *p, u_char *last);
+static u_char *ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis,
+    u_char *p, u_char *last);
+static ngx_int_t ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis);
+static ngx_int_t ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis,
+    u_char *p, size_t len);
+static ngx_int_t ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
+    ngx_http_weir_redis_reply_t *reply);
+
+
+ngx_int_t
+ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
+{
+    size_t             direct;
+    ssize_t            n;
+    ngx_connection_t  *c;
+
+    static u_char      buf[65536];
+
+    c = redis->peer.connection;
+
+    for ( ;; ) {
+        n = ngx_http_weir_redis_recv(redis, buf, sizeof(buf), &direct);
+
+        if (n == NGX_AGAIN) {
+            return NGX_OK;
+        }
+
+        if (n == NGX_ERROR || n == 0) {
+
+            if (n == 0 && redis->state == NGX_HTTP_WEIR_REDIS_UP
+                && redis->nslots == 0)
+            {
+                /* the server's idle timeout: the next command connects anew */
+                ngx_http_weir_redis_close(redis, NULL);
+                return NGX_DONE;
+            }
+
+            ngx_http_weir_redis_close(redis, "connection lost");
+            return NGX_DONE;
+        }
+
+        redis->last_read = ngx_current_msec;
+
+        if (direct) {
+            redis->rest -= direct;
+            redis->target += direct;
+
+            if (redis->rest == 0
+                && ngx_http_weir_redis_end_string(redis) != NGX_OK)
+            {
+                return NGX_DONE;
+            }
+        }
+
+        if (ngx_http_weir_redis_take(redis, buf, buf + (n - direct))
+            != NGX_OK)
+        {
+            return NGX_DONE;
+        }
+
+        ngx_http_weir_redis_arm(redis);
+
+        if (!c->read->ready) {
+            return NGX_OK;
+        }
+    }
+}
+
+
+/*
+ * The rest of a string goes where it is wanted, as direct tells, and what
+ * follows it into buf, in one call.
+ */
+
+static ssize_t
+ngx_http_weir_redis_recv(ngx_http_weir_redis_t *redis, u_char *buf,
+    size_t size, size_t *direct)
+{
+    ssize_t            n;
+    ngx_buf_t          b[2];
+    ngx_chain_t        chain[2];
+    ngx_connection_t  *c;
+
+    c = redis->peer.connection;
+    *direct = 0;
+
+    if (redis->rest == 0 || redis->bulk == NULL
+        || ngx_http_weir_redis_head(redis)->cmd == NULL)
+    {
+        return c->recv(c, buf, size);
+    }
+
+    ngx_memzero(b, sizeof(b));
+    b[0].pos = b[0].last = redis->target;
+    b[0].end = redis->target + redis->rest;
+    b[1].pos = b[1].last = buf;
+    b[1].end = buf + size;
+
+    chain[0].buf = &b[0];
+    chain[0].next = &chain[1];
+    chain[1].buf = &b[1];
+    chain[1].next = NULL;
+
+    n = c->recv_chain(c, chain, 0);
+
+    if (n > 0) {
+        *direct = ngx_min((size_t) n, redis->rest);
+    }
+
+    return n;
+}
+
+
+/* NGX_OK, or NGX_ERROR when the connection has been closed. */
+
+static ngx_int_t
+ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
+{
+    size_t        n;
+    u_char       *next;
+    redisReader  *reader;
+
+    reader = redis->reader;
+
+    while (p < last) {
+
+        if (redis->rest) {
+            n = ngx_min(redis->rest, (size_t) (last - p));
+
+            if (redis->bulk && ngx_http_weir_redis_head(redis)->cmd) {
+                redis->target = ngx_cpymem(redis->target, p, n);
+            }
+
+            redis->rest -= n;
+            p += n;
+
+            if (redis->rest == 0
+                && ngx_http_weir_redis_end_string(redis) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
+
+        n = last - p;
+
+        if (reader->ridx == -1 && reader->pos == reader->len) {
+
+            /* between two replies */
+
+            switch (*p) {
+
+            case '$':
+                next = ngx_http_weir_redis_begin_string(redis, p, last);
+
+                if (next == NULL) {
+                    return NGX_ERROR;
+                }
+
+                if (next != p) {
+                    p = next;
+                    continue;
+                }
+
+                /* fall through */
+
+            case '+':
+            case '-':
+            case ':':
+                next = ngx_strlchr(p, last, LF);
+
+                if (next) {
+                    n = next + 1 - p;
+                }
+            }
+        }
+
+        if (ngx_http_weir_redis_feed(redis, p, n) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        p += n;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Reads "$length CRLF".  Returns where the string begins, p if it is one for
+ * the reader, or NULL when the connection has been closed.
+ */
+
+static u_char *
+ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis, u_char *p,
+    u_char *last)
+{
+    size_t                        len;
+    u_char                       *digit;
+    ngx_pool_t                   *pool;
+    ngx_http_weir_redis_slot_t   *slot;
+    ngx_http_weir_redis_reply_t  *reply;
+
+    slot = ngx_http_weir_redis_head(redis);
+
+    if (slot == NULL) {
+        return p;
+    }
+
+    len = 0;
+
+    for (digit = p + 1; digit < last && *digit >= '0' && *digit <= '9'; digit++)
+    {
+        if (digit - p > NGX_HTTP_WEIR_REDIS_DIGITS) {
+            return p;
+        }
+
+        len = len * 10 + (*digit - '0');
+    }
+
+    if (digit == p + 1 || last - digit < 2 || digit[0] != CR || digit[1] != LF)
+    {
+        return p;
+    }
+
+    redis->rest = len + 2;
+    redis->bulk = NULL;
+    redis->target = NULL;
+
+    if (slot->cmd) {
+        pool = slot->cmd->pool;
+
+        reply = ngx_pcalloc(pool, sizeof(ngx_http_weir_redis_reply_t));
+        if (reply == NULL) {
+            goto failed;
+        }
+
+        reply->type = NGX_HTTP_WEIR_REDIS_STRING;
+        reply->str.len = len;
+        reply->str.data = ngx_pnalloc(pool, redis->rest);
+
+        if (reply->str.data == NULL) {
+            goto failed;
+        }
+
+        redis->target = reply->str.data;
+        redis->bulk = reply;
+    }
+
+    return digit + 2;
+
+failed:
+
+    ngx_http_weir_redis_close(redis, "no memory for a reply");
+
+    return NULL;
+}
+
+
+/* NGX_OK, or NGX_ERROR when the connection has been closed. */
+
+static ngx_int_t
+ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
+{
+    u_char                       *end;
+    ngx_http_weir_redis_reply_t  *reply;
+
+    reply = redis->bulk;
+    redis->bulk = NULL;
+
+    if (reply && ngx_http_weir_redis_head(redis)->cmd) {
+        end = reply->str.data + reply->str.len;
+
+        if (end[0] != CR || end[1] != LF) {
+            ngx_http_weir_redis_close(redis, "protocol error");
+            return NGX_ERROR;
+        }
+
+        *end = '\0';
+    }
+
+    return ngx_http_weir_redis_deliver(redis, reply);
+}
+
+
+/*
+ * Gives bytes to the reader and hands out every reply that is complete.
+ * NGX_OK, or NGX_ERROR when the connection has been closed.
+ */
+
+static ngx_int_t
+ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
+{
+    void         *reply;
+    redisReader  *reader;
+
+    reader = redis->reader;
+
+    if (redisReaderFeed(reader, (char *) p, len) != REDIS_OK) {
+        ngx_http_weir_redis_close(redis, "protocol error");
+        return NGX_ERROR;
+    }
+
+    /* asked without need the reader would begin the next reply */
+
+    while (reader->pos < reader->len) {
+        reply = NULL;
+
+        if (redisReaderGetReply(reader, &reply) != REDIS_OK) {
+            ngx_http_weir_redis_close(redis, "protocol error");
+            return NGX_ERROR;
+        }
+
+        if (reply == NULL) {
+            break;
+        }
+
+        if (ngx_http_weir_redis_deliver(redis, reply) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * A reply is complete; it is only looked at when a command waits for it.
+ * NGX_OK, or NGX_ERROR when the connection has been closed.
+ */
+
+static ngx_int_t
+ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
+    ngx_http_weir_redis_reply_t *reply)
+{
+    ngx_uint_t                      handshake;
+    ngx_http_weir_redis_slot_t     *slot;
+    ngx_http_weir_redis_command_t  *cmd;
+
+    slot = ngx_http_weir_redis_head(redis);
+
+    if (slot == NULL) {
+        ngx_http_weir_redis_close(redis, "reply without a command");
+        return NGX_ERROR;
+    }
+
+    cmd = slot->cmd;
+    handshake = slot->handshake;
+
+    ngx_queue_remove(&slot->queue);
+    ngx_queue_insert_head(&redis->free, &slot->queue);
+    redis->nslots--;
+
+    if (cmd) {
+        cmd->slot = NULL;
+        cmd->handler(cmd, NGX_OK, reply);
+        return NGX_OK;
+    }
+
+    if (!handshake) {
+        return NGX_OK;
+    }
+
+    slot = ngx_http_weir_redis_head(redis);
+
+    if (slot && slot->handshake) {
+        return NGX_OK;
+    }
+
+    if (redis->refusal.len) {
+        ngx_http_weir_redis_close(redis, "refused the handshake");
+        return NGX_ERROR;
+    }
+
+    redis->state = NGX_HTTP_WEIR_REDIS_UP;
+    ngx_del_timer(redis->peer.connection->read);
+
+    if (redis->failures) {
+        redis->failures = 0;
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "weir_redis \"%V\" is up again", &redis->name);
+    }
+
+    ngx_post_event(&redis->flush, &ngx_posted_events);
+
+    return NGX_OK;
+}

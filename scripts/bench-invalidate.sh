@@ -1,0 +1,99 @@
+#!/bin/bash
+# bench-invalidate.sh: how long after an invalidation the old answer is still
+# given.  docs/benchmarks.md tells what is measured; t/bench/invalidate.c does it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'END'
+usage: ./weir bench invalidate [OPTION...]
+
+  --seconds S        how long keys are invalidated (60)
+  --rate N           invalidations a second (200)
+  --keys N           different keys (500)
+  --connections N    clients of each of the two edges, asking without a pause (16)
+  --wrk N            connections of wrk to each edge besides (0)
+
+Fails when an answer was stale for longer than weir_cache_staleness, or when an edge has
+an old version at the end.  Writes build/bench-invalidate.json.
+END
+}
+
+# shellcheck source=scripts/bench-lib.sh
+. scripts/bench-lib.sh
+
+fail_usage() {
+    echo "bench: $*" >&2
+    usage >&2
+    exit 2
+}
+
+seconds=60 rate=200 keys=500 connections=16 wrk=0
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    --seconds | --rate | --keys | --connections | --wrk)
+        [ $# -ge 2 ] || fail_usage "$1 needs a value"
+        printf -v "${1#--}" %s "$2"
+        shift 2
+        ;;
+    *) fail_usage "unknown option \"$1\"" ;;
+    esac
+done
+bench_number --seconds "$seconds" 1 3600
+bench_number --rate "$rate" 1 10000
+bench_number --keys "$keys" 1 100000
+bench_number --connections "$connections" 1 256
+[ "$wrk" = 0 ] || bench_number --wrk "$wrk" 1 256
+
+scripts/packages.sh bench
+make -s module bench
+
+bench_begin
+echo 1 >"$bench_dir/files/1"
+bench_take_port upstream
+bench_start_nginx edge-1 weir-invalidate
+bench_redis_of[edge-2]="edge-1"
+bench_start_nginx edge-2 weir-invalidate
+for edge in edge-1 edge-2; do
+    bench_wait "the follower of $edge" bench_follows "$edge"
+done
+
+# bench_start_wrk EDGE: asks for the keys in turn until it is stopped.
+bench_start_wrk() {
+    KEYS=$keys wrk -t 1 -c "$wrk" -d "$((seconds + 30))" -s "$bench_conf/wrk-keys.lua" \
+        "http://127.0.0.1:${bench_port[$1]}/" >/dev/null &
+    bench_pids+=($!)
+}
+others=$(bench_machine_busy)
+if [ "$wrk" != 0 ]; then
+    bench_start_wrk edge-1
+    bench_start_wrk edge-2
+fi
+
+mkdir -p build
+status=0
+build/bench-invalidate --redis "$bench_dir/edge-1/redis.sock" --upstream-port "${bench_port[upstream]}" \
+    --edge-port "${bench_port[edge-1]}" --edge-port "${bench_port[edge-2]}" --staleness 2000 \
+    --seconds "$seconds" --rate "$rate" --keys "$keys" --connections "$connections" >"$bench_dir/result" || status=$?
+[ "$status" -le 1 ] || die "it could not be measured, see above"
+
+jq --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --argjson wrk "$wrk" --argjson others "$others" \
+    '. + {date: $date, wrk_connections: $wrk, others_busy: $others}' "$bench_dir/result" >build/bench-invalidate.json
+jq -r '
+"\(.invalidations) invalidations, \(.per_second) a second, of \(.keys) keys; \(.edges) edges, \(.connections) connections each"
+    + (if .wrk_connections > 0 then " and \(.wrk_connections) of wrk" else "" end)
+    + ": \(.answers) answers read, \(.hits / .answers * 1000 | round / 10)% of them hits.",
+"",
+"| from XADD to the last stale answer | 50% | 90% | 99% | 99.9% | max |",
+"|------------------------------------|----:|----:|----:|------:|----:|",
+"| ms                                 | \(.p50_ms) | \(.p90_ms) | \(.p99_ms) | \(.p999_ms) | \(.max_ms) |",
+"",
+"Answers stale for longer than the \(.staleness_ms) ms of weir_cache_staleness: \(.late_answers).",
+"Keys of which an edge had an old version at the end: \(.old_at_the_end).",
+"Others on this machine used \(.others_busy * 100 | round)% of it before the run."' build/bench-invalidate.json
+echo "bench: wrote build/bench-invalidate.json" >&2
+exit "$status"

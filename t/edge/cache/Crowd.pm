@@ -1,0 +1,276 @@
+# An edge with any number of workers, an upstream that answers many at once and
+# can be held back, many clients at once, and the probe's look into the zone.
+package Crowd;
+use strict;
+use warnings;
+
+use Exporter 'import';
+use File::Temp 'tempdir';
+use IO::Select;
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(answer answers asked at_rest busy cache_status clients connection edge_pid free_port get hold
+    let_go logged probe reload request slurp start_edge start_upstream stop until_true waiting workers $dir);
+
+our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
+my (%pid, $edge, $upstream, $alone, $conf);
+
+chmod 0755, $dir;
+mkdir "$dir/logs";
+mkdir "$dir/asked";
+
+END {
+    my $status = $?;
+    if (!$alone) {
+        stop($_, 'TERM') for keys %pid;
+        kill 'TERM', slurp($_) for grep { -s } "$dir/pid", "$dir/pid.oldbin";
+        $? = $status;
+    }
+}
+
+sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
+sub slurp { open my $in, '<', $_[0] or return ''; local $/; scalar <$in> }
+sub logged { my $pattern = shift; grep { $_ =~ $pattern } split /\n/, slurp("$dir/logs/error.log") }
+
+sub until_true {
+    my ($what, $condition) = @_;
+    for (1 .. 1200) {
+        return 1 if $condition->();
+        sleep 0.05;
+    }
+    diag substr slurp("$dir/logs/error.log"), -4000;
+    BAIL_OUT("waited in vain until $what");
+}
+
+sub spawn {
+    my ($name, $what) = @_;
+    my $child = fork // die $!;
+    if (!$child) {
+        $alone = 1;
+        ref $what eq 'CODE' and $what->();
+        open STDOUT, '>', '/dev/null';
+        exec @$what;
+    }
+    return $pid{$name} = $child;
+}
+
+sub stop {
+    my ($name, $signal) = @_;
+    my $child = delete $pid{$name} or return;
+    kill $signal, $child;
+    waitpid $child, 0;
+    for (1 .. 200) { last if !kill 0, $child; sleep 0.05 }    # a daemon is nobody's child
+}
+
+# --- the upstream ---
+
+# A whole response.
+sub answer {
+    my ($status, $fields, $body) = @_;
+    return "HTTP/1.1 $status\r\nContent-Length: " . length($body) . "\r\n"
+        . join('', map { "$_\r\n" } @$fields) . "\r\n$body";
+}
+
+# script->(path with query, whole request, how often that path was asked) returns
+# the bytes to send; or a sub that returns them, which runs in a process of its
+# own, so that it may wait.  Then the connection is closed.
+sub start_upstream {
+    my $script = shift;
+    my $listener = IO::Socket::INET->new(Listen => 1024, LocalAddr => '127.0.0.1:0') or die $!;
+    $upstream = $listener->sockport;
+    spawn('upstream', sub {
+        my %asked;
+        $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
+        $SIG{TERM} = sub { POSIX::_exit(0) };
+        while (1) {
+            my $client = $listener->accept or next;
+            my $request = '';
+            while (my $line = <$client>) { $request .= $line; last if $line eq "\r\n" }
+            my ($path) = $request =~ /^\S+ (\S+)/ or next;
+            if ($path =~ m{^/asked(/.*)}) {
+                print $client answer('200 OK', [], $asked{$1} // 0);
+                next;
+            }
+            my $bytes = $script->($path, $request, ++$asked{$path});
+            if (ref $bytes) {
+                next if fork;
+                close $listener;
+                print $client $bytes->();
+                close $client;
+                POSIX::_exit(0);
+            }
+            print $client $bytes;
+        }
+    });
+}
+
+# How often the upstream was asked for the path.
+sub asked { (talk($upstream, "GET /asked$_[0] HTTP/1.0\r\n\r\n"))->{content} }
+
+# While the gate of that name is closed, those at the upstream who call
+# waiting(name) stay there.
+sub hold { open my $out, '>', "$dir/gate-$_[0]" or die $! }
+sub let_go { unlink "$dir/gate-$_[0]" }
+sub waiting { my $name = shift; sleep 0.01 while -e "$dir/gate-$name" && getppid != 1 }
+
+# --- the edge ---
+
+# http: directives of that level; server: of the server; UPSTREAM stands for its
+# address.  The socket's buffer is small, so that 300 KB don't fit between the edge
+# and a client who does not read.  The probe is at /probe/ZONE for each zone.
+sub configure {
+    my ($http, $server, %more) = @_;
+    my $temp = join '', map { "    ${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
+    my $modules = join '', map { "load_module $_;\n" } grep { !/redis_probe/ } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
+    my $probes = join '', map { "        location = /probe/$_ { weir_cache $_; weir_cache_probe on; }\n" } $http =~ /weir_cache_zone (\w+)/g;
+    my $workers = $more{workers} // 1;
+    s/UPSTREAM/127.0.0.1:$upstream/g for $http, $server;
+    open my $out, '>', "$dir/nginx.conf" or die $!;
+    print $out <<"CONF";
+daemon @{[$more{daemon} ? 'on' : 'off']};
+pid $dir/pid;
+error_log $dir/logs/error.log info;
+worker_processes $workers;
+$modules
+events { worker_connections 2048; }
+http {
+$temp
+    access_log off;
+    $http
+    server {
+        listen 127.0.0.1:$edge backlog=2048 sndbuf=16k @{[$more{spread} ? 'reuseport' : '']};
+$probes
+        location = /stub { stub_status; }
+        $server
+    }
+}
+CONF
+    close $out;
+}
+
+sub edge_pid { $pid{edge} }
+sub port { $edge }
+
+# The pids of the workers, or of those of one master.
+sub workers {
+    my $master = $_[0] // $pid{edge};
+    my @found;
+    for (glob '/proc/[0-9]*/stat') {
+        my ($pid, $state, $parent) = (slurp($_) // '') =~ /^(\d+) \(.*\) (\S) (\d+)/s or next;
+        push @found, $pid if $parent == $master && $state ne 'Z';
+    }
+    return @found;
+}
+
+sub start_edge {
+    my ($http, $server, %more) = @_;
+    $edge = free_port();
+    configure($http, $server, %more);
+    spawn('edge', [$ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf"]);
+    if ($more{daemon}) {
+        waitpid $pid{edge}, 0;
+        BAIL_OUT('the edge has not started') if $?;
+        until_true('the edge runs', sub { $pid{edge} = 0 + slurp("$dir/pid") });
+    }
+    until_true('the edge listens', sub {
+        BAIL_OUT('the edge has not started') if waitpid($pid{edge}, POSIX::WNOHANG) > 0;
+        connection();
+    });
+}
+
+# What nginx says about a configuration that it refuses; must not run beside it.
+sub refusal {
+    configure(@_);
+    my $said = `$ENV{TEST_NGINX_BINARY} -t -e $dir/logs/refused.log -p $dir -c $dir/nginx.conf 2>&1`;
+    return $? ? $said : "accepted: $said";
+}
+
+# With another configuration; returns when the old workers are gone.
+sub reload {
+    my %old = map { $_ => 1 } workers();
+    configure(@_);
+    kill 'HUP', $pid{edge};
+    until_true('there are none but new workers', sub { my @now = workers(); @now && !grep { $old{$_} } @now });
+}
+
+# What the probe says of a zone; arguments as the probe takes them.
+sub probe {
+    my ($zone, $arguments) = @_;
+    my $r = get("/probe/$zone" . ($arguments ? "?$arguments" : ''));
+    my ($wrong) = $r->{content} =~ /wrong=(.*)\n/;
+    return { $r->{content} =~ /(\w+)=(\S+)/g, wrong => $wrong, status => $r->{status} };
+}
+
+# Waits until nothing is pinned, and returns what the probe says then.
+sub at_rest {
+    my $zone = shift;
+    my $p;
+    until_true("nothing of zone $zone is pinned", sub { $p = probe($zone); $p->{status} == 200 && $p->{pins} == 0 });
+    return $p;
+}
+
+# How many requests the edge has in hand, but for this one.
+sub busy { my ($writing) = get('/stub')->{content} =~ /Writing: (\d+)/; ($writing // 1) - 1 }
+
+# --- clients ---
+
+sub connection { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . ($_[0] // $edge)) }
+
+sub parse {
+    my ($head, $body) = split /\r\n\r\n/, $_[0], 2;
+    my ($status) = ($head // '') =~ m{^HTTP/1\.\d (\d+)};
+    my %headers;
+    push @{ $headers{lc $1} }, $2 while ($head // '') =~ /\r\n([^:\r]+): ?([^\r]*)/g;
+    $headers{$_} = join ', ', @{ $headers{$_} } for keys %headers;
+    return { status => $status // 0, headers => \%headers, content => $body // '', raw => $_[0] };
+}
+
+sub talk {
+    my ($port, $bytes) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    my $socket = connection($port) or return parse('');
+    print $socket $bytes;
+    local $/;
+    return parse(scalar(<$socket>) // '');
+}
+
+sub bytes_of {
+    my ($method, $path, $headers) = @_;
+    return "$method $path HTTP/1.1\r\nHost: crowd\r\nConnection: close\r\n"
+        . join('', map { "$_: $headers->{$_}\r\n" } keys %{ $headers // {} }) . "\r\n";
+}
+
+sub request { talk($edge, bytes_of(@_)) }
+sub get { request('GET', @_) }
+
+# One connection for each request [path, headers], all at once; returns them.
+sub clients { map { my $s = connection() // die $!; print $s bytes_of('GET', @$_); $s } @_ }
+
+# nginx closes a connection only when what goes on in the background has ended.
+sub is_whole {
+    my $end = index $_[0], "\r\n\r\n";
+    return $end >= 0 && substr($_[0], 0, $end) =~ /^Content-Length: (\d+)/mi && length $_[0] >= $end + 4 + $1;
+}
+
+# The whole answers to clients(), in their order.
+sub answers {
+    my @sockets = @_;
+    my %bytes = map { $_ => '' } @sockets;
+    my $select = IO::Select->new(@sockets);
+    my $until = time + 120;
+    while ($select->count) {
+        BAIL_OUT($select->count . ' clients have waited in vain') if time > $until;
+        for my $s ($select->can_read(1)) {
+            my $n = sysread $s, $bytes{$s}, 65536, length $bytes{$s};
+            $select->remove($s) if !$n || is_whole($bytes{$s});
+        }
+    }
+    return map { parse($bytes{$_}) } @sockets;
+}
+
+sub cache_status { $_[0]{headers}{'cache-status'} // '' }
+
+1;
