@@ -9,7 +9,10 @@
  *     queue    who asks the upstream, and who waits
  *     answer   a stored response sent to the client
  *     validate what a stale response is still good for
- *     store    filters that see the upstream's response and keep it
+ *     filter   sees the upstream's response
+ *     response what it says to a cache
+ *     record   the entry as it grows
+ *     store    the entry into both levels
  *
  *     invalidation  what was invalidated, and whether an entry outlived it
  *     invalidate    invalidations made here: PURGE, Weir-Invalidate
@@ -310,7 +313,41 @@ ngx_int_t ngx_http_weir_cache_follow_init_worker(
 /* follow: when the worker leaves */
 void ngx_http_weir_cache_follow_exit_worker(ngx_http_weir_cache_zone_t *zone);
 
-/* store: installs the filters */
+/*
+ * response: begins to store the upstream's response if it may be.  NGX_OK: the
+ * body is collected; NGX_DECLINED: not; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * record: the entry from the response's header, into ctx->buf; as
+ * ngx_http_weir_cache_prepare().
+ */
+ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
+
+/* record: a part of the body; NGX_OK or NGX_ERROR (no memory) */
+ngx_int_t ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_buf_t *b);
+
+/* record: the response is not stored after all */
+void ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx,
+    char *reason);
+
+/* record: gives ctx->buf back, unless the answer comes from it */
+void ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx);
+
+/* store: the entry is complete */
+void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
+
+/* store: the entry of the request's key, or variant, out of both levels */
+void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
+
+/* response: how long Redis keeps the entry, seconds */
+time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_freshness_t *freshness);
+
+/* filter: installs the filters */
 void ngx_http_weir_cache_init_filters(void);
 
 
