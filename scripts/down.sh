@@ -12,7 +12,7 @@ own_run_folder
 choose_places
 
 stopped=
-for name in nginx backend smtp redis postgres; do
+for name in nginx backend payments smtp redis postgres; do
     if stop_service "$name"; then
         step "$name" "stopped"
         stopped=1

@@ -4,8 +4,9 @@
 # the corpus in t/fuzz/NAME.  Fails on the first finding and leaves the input
 # that provokes it in build/fuzz.
 #
-# New inputs are kept in build/fuzz/NAME; WEIR_FUZZ_MERGE=1 takes over into
-# t/fuzz/NAME those that reach something new.
+# New inputs are kept in build/fuzz/NAME; with WEIR_FUZZ_MERGE=1 t/fuzz/NAME
+# becomes, beside the inputs that have a name, a small set of those that reach
+# all that is reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +30,15 @@ for target in "$@"; do
     }
 done
 
+merge() {
+    local new
+    new=$(mktemp -d)
+    "build/fuzz/$1_fuzz" -set_cover_merge=1 -max_len=512 "$new" "t/fuzz/$1" "build/fuzz/$1" >/dev/null 2>&1
+    find "t/fuzz/$1" -regextype egrep -regex '.*/[0-9a-f]{40}' -delete
+    cp "$new"/* "t/fuzz/$1"
+    rm -r "$new"
+}
+
 scripts/packages.sh fuzz
 mkdir -p build/fuzz
 
@@ -49,6 +59,5 @@ for target in "$@"; do
     }
     tail -1 "build/fuzz/$target.log"
 
-    [ -z "${WEIR_FUZZ_MERGE:-}" ] || "build/fuzz/${target}_fuzz" -merge=1 "t/fuzz/$target" \
-        "build/fuzz/$target" >/dev/null 2>&1
+    [ -z "${WEIR_FUZZ_MERGE:-}" ] || merge "$target"
 done

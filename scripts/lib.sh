@@ -1,8 +1,8 @@
 # lib.sh: what the operator's scripts share: where the stack lives, its ports,
 # messages, waiting, and knowing a process again.  Sourced, never run.
 #
-# A stack is one folder (WEIR_RUN, by default .run) and four ports from
-# WEIR_PORT (8080) on: edge, backend, Redis, SMTP sink.  Several stacks can run
+# A stack is one folder (WEIR_RUN, by default .run) and five ports from
+# WEIR_PORT (8080) on: edge, backend, Redis, SMTP sink, payment gateway.  Several stacks can run
 # side by side.  PostgreSQL and Redis' second way in are unix sockets.
 #
 # shellcheck shell=bash
@@ -17,7 +17,7 @@ unset "${!PG@}"
 
 run=${WEIR_RUN:-$weir_root/.run}
 [[ $run = /* ]] || run=$weir_root/$run
-services=(postgres redis smtp backend nginx)
+services=(postgres redis smtp payments backend nginx)
 
 # --- messages ----------------------------------------------------------------
 
@@ -35,12 +35,13 @@ step() {
 
 # --- ports ---------------------------------------------------------------------
 
-# set_ports PORT: the edge's port and the three after it.
+# set_ports PORT: the edge's port and the four after it.
 set_ports() {
-    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65532 ]; then
-        die "WEIR_PORT is \"$1\"; it must be a number from 1 to 65532 (three more ports follow it)"
+    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65531 ]; then
+        die "WEIR_PORT is \"$1\"; it must be a number from 1 to 65531 (four more ports follow it)"
     fi
     edge_port=$1 backend_port=$(($1 + 1)) redis_port=$(($1 + 2)) smtp_port=$(($1 + 3))
+    payments_port=$(($1 + 4))
 }
 
 # port_of SERVICE: its TCP port; nothing for PostgreSQL.
@@ -50,6 +51,7 @@ port_of() {
     backend) echo "$backend_port" ;;
     redis) echo "$redis_port" ;;
     smtp) echo "$smtp_port" ;;
+    payments) echo "$payments_port" ;;
     esac
 }
 
@@ -78,11 +80,12 @@ port_holder() {
     echo "a process of another user"
 }
 
-# free_ports: the first of four free ports in a row, tried from 8180 on.
+# free_ports: the first of five free ports in a row, tried from 8180 on.
 free_ports() {
     local base
     for ((base = 8180; base < 30000; base += 100)); do
-        if port_free $base && port_free $((base + 1)) && port_free $((base + 2)) && port_free $((base + 3)); then
+        if port_free $base && port_free $((base + 1)) && port_free $((base + 2)) && port_free $((base + 3)) &&
+            port_free $((base + 4)); then
             echo $base
             return
         fi

@@ -1,4 +1,4 @@
-# services.sh: the five services of a stack: how each is configured, started,
+# services.sh: the six services of a stack: how each is configured, started,
 # asked whether it answers, and stopped.  Sourced; brings lib.sh along.
 #
 # shellcheck shell=bash
@@ -14,6 +14,7 @@ address_of() {
     nginx) echo "http://127.0.0.1:$edge_port" ;;
     backend) echo "http://127.0.0.1:$backend_port" ;;
     smtp) echo "127.0.0.1:$smtp_port, mails in $run/mail" ;;
+    payments) echo "http://127.0.0.1:$payments_port/ledger" ;;
     esac
 }
 
@@ -76,7 +77,18 @@ maxmemory-policy volatile-lru
 END
 }
 
+# What the gateway signs with: made once, for this stack.
+webhook_secret() {
+    local file=$run/webhook-secret
+    [ -s "$file" ] || (umask 077 && echo "whsec_$(head -c 32 /dev/urandom | base64)" >"$file")
+    cat "$file"
+}
+
 configure_backend() {
+    local secret
+    secret=$(webhook_secret)
+    # It holds a secret: for nobody else to read.
+    (umask 077 && : >"$run/weir-backend.conf.new")
     write_file "$run/weir-backend.conf" <<END
 # Written by ./weir up; conf/weir-backend.conf describes every key.
 listen = 127.0.0.1:$backend_port
@@ -84,6 +96,8 @@ database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = unix:$sockets/redis.sock
 sql = $weir_root/backend/sql
 smtp = smtp://127.0.0.1:$smtp_port
+payments_url = http://127.0.0.1:$payments_port
+webhook_secret = $secret
 END
 }
 
@@ -101,6 +115,7 @@ fingerprint_of() {
     postgres) cat "$home/postgres/postgresql.conf" "$home/postgres/pg_hba.conf" "$home/postgres/pg_ident.conf" ;;
     redis) cat "$run/redis.conf" ;;
     backend) cat "$run/weir-backend.conf" build/weir-backend ;;
+    payments) cat "$run/webhook-secret" build/weir-payments-sim && echo "$payments_port $edge_port" ;;
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
     smtp) echo "$smtp_port" ;;
     esac | sha256sum | cut -d ' ' -f 1
@@ -136,6 +151,12 @@ start_smtp() {
     launch smtp /usr/bin/python3 -m aiosmtpd -n -c aiosmtpd.handlers.Mailbox "$run/mail" -l "127.0.0.1:$smtp_port"
 }
 
+# It sends its webhooks through the edge, as one outside would.
+start_payments() {
+    launch payments build/weir-payments-sim -l "127.0.0.1:$payments_port" -s "$(webhook_secret)" \
+        -w "http://127.0.0.1:$edge_port/webhooks/payment" -f "$run/payments-ledger.json"
+}
+
 start_backend() {
     launch backend build/weir-backend -c "$run/weir-backend.conf" all
 }
@@ -153,6 +174,7 @@ answers_smtp() {
     local banner=
     { read -r -t 2 banner <"/dev/tcp/127.0.0.1/$smtp_port"; } 2>/dev/null && [ "${banner%% *}" = 220 ]
 }
+answers_payments() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$payments_port/ledger"; }
 answers_backend() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$backend_port/health"; }
 answers_nginx() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$edge_port/.well-known/weir-edge"; }
 

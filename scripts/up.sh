@@ -1,5 +1,5 @@
 #!/bin/bash
-# up.sh: brings the stack up: packages, build, five services.  A second call
+# up.sh: brings the stack up: packages, build, six services.  A second call
 # starts what has died, and restarts what was built or configured anew.
 set -euo pipefail
 # shellcheck source=scripts/services.sh
@@ -26,16 +26,16 @@ check_ports() {
         stop_leftovers "$name"
         port=$(port_of "$name")
         [ -z "$port" ] || port_free "$port" || die "port $port, for $name, is taken by $(port_holder "$port")" \
-            "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up (four ports from there on are free)"
+            "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up (five ports from there on are free)"
     done
 }
 
 build() {
     local before after
-    before=$(stat -c %Y build/weir-backend build/ngx_http_weir_module.so 2>/dev/null || true)
+    before=$(stat -c %Y build/weir-backend build/weir-payments-sim build/ngx_http_weir_module.so 2>/dev/null || true)
     [ -n "$before" ] || step build "building, a minute or so"
     make -s -j2 module backend || die "the build failed, see above"
-    after=$(stat -c %Y build/weir-backend build/ngx_http_weir_module.so)
+    after=$(stat -c %Y build/weir-backend build/weir-payments-sim build/ngx_http_weir_module.so)
     if [ "$before" = "$after" ]; then step build "nothing has changed"; else step build "done"; fi
 }
 
@@ -96,5 +96,5 @@ for name in postgres redis backend nginx; do "configure_$name"; done
 ensure_service postgres
 ensure_service redis
 prepare_database
-for name in smtp backend nginx; do ensure_service "$name"; done
+for name in smtp payments backend nginx; do ensure_service "$name"; done
 show_ways_in

@@ -1,7 +1,5 @@
 #include "config/config.h"
 
-#include "http/signature.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -29,7 +27,6 @@ static const char *set_listen(void *field, const char *value, const setting_t *k
 static const char *set_redis(void *field, const char *value, const setting_t *key);
 static const char *set_smtp(void *field, const char *value, const setting_t *key);
 static const char *set_url(void *field, const char *value, const setting_t *key);
-static const char *set_secret(void *field, const char *value, const setting_t *key);
 static const char *set_groups(void *field, const char *value, const setting_t *key);
 static const char *set_level(void *field, const char *value, const setting_t *key);
 static const char *set_count(void *field, const char *value, const setting_t *key);
@@ -53,14 +50,12 @@ static const setting_t keys[] = {
      "a time from 100ms to 5m with its unit: ms, s or m"},
     {"mail_from", set_text, FIELD(mail_from), "Weir Shop <shop@weir.example>", 3, 256,
      "an address, or NAME <ADDRESS>"},
-    {"payments_url", set_url, FIELD(payments_url), "http://127.0.0.1:8085", 1, 1024,
+    {"payments_url", set_url, FIELD(payments_url), "http://127.0.0.1:8084", 1, 1024,
      "http://HOST[:PORT] or https://HOST[:PORT]"},
     {"payments_timeout", set_time, FIELD(payments_timeout), "5s", 100, 300000,
      "a time from 100ms to 5m with its unit: ms, s or m"},
-    {"webhook_secret", set_secret, FIELD(webhook_secret), "", 0, 256,
-     "whsec_ and the base64 of 24 to 64 bytes, or empty"},
-    {"webhook_secret_old", set_secret, FIELD(webhook_secret_old), "", 0, 256,
-     "whsec_ and the base64 of 24 to 64 bytes, or empty"},
+    {"webhook_secret", set_text, FIELD(webhook_secret), "", 0, 256, "at most 256 bytes"},
+    {"webhook_secret_old", set_text, FIELD(webhook_secret_old), "", 0, 256, "at most 256 bytes"},
     {"log_level", set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"body_limit", set_size, FIELD(body_limit), "64k", 1024, 16777216,
      "a number of bytes from 1k to 16m, with k or m after it or nothing"},
@@ -165,14 +160,6 @@ static const char *set_url(void *field, const char *value, const setting_t *key)
     return has_prefix(value, "http://") || has_prefix(value, "https://")
                ? set_text(field, value, key)
                : key->allowed;
-}
-
-static const char *set_secret(void *field, const char *value, const setting_t *key)
-{
-    weir_secret_t secret;
-
-    return *value == '\0' || weir_secret_parse(value, &secret) ? set_text(field, value, key)
-                                                               : key->allowed;
 }
 
 const char *weir_config_next_name(const char *list, const char **name, size_t *len)

@@ -18,7 +18,7 @@
     "FROM payments_due($1::uuid[])"
 #define SETTLE                                                                                     \
     "SELECT place, verdict, why FROM payments_settle($1::uuid[], $2::text[], $3::text[], "         \
-    "$4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[])"
+    "$4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::uuid[], $10::uuid[])"
 #define SETTLE_STRAY "SELECT place, verdict FROM stray_charges_settle($1::text[], $2::text[])"
 
 enum { REQUESTED, REPORTED, REFUND, STRAY };
@@ -81,6 +81,12 @@ static void on_settled(PGresult *result, int row, const char *error, const char 
         done(job, WEIR_DELIVERY_OK, NULL);
 }
 
+/* The first event of the chain: this one, when it names none. */
+static const char *correlation(const job_t *job)
+{
+    return job->event->correlation != NULL ? job->event->correlation : job->event->id;
+}
+
 static void settle(job_t *job, const weir_gateway_answer_t *a)
 {
     char amount[24];
@@ -88,7 +94,8 @@ static void settle(job_t *job, const weir_gateway_answer_t *a)
     snprintf(amount, sizeof(amount), "%" PRId64, a->amount);
     weir_ask(job->payments->settle,
              (const char *[]){job->payment, a->status, a->charge, amount, a->currency, a->reason,
-                              job->confirmed ? "t" : "f", job->event->traceparent},
+                              job->confirmed ? "t" : "f", job->event->traceparent, job->event->id,
+                              correlation(job)},
              on_settled, job);
 }
 
@@ -97,7 +104,7 @@ static void give_up(job_t *job)
 {
     weir_ask(job->payments->settle,
              (const char *[]){job->payment, "failed", NULL, NULL, NULL, "the user has left", "t",
-                              job->event->traceparent},
+                              job->event->traceparent, job->event->id, correlation(job)},
              on_settled, job);
 }
 
@@ -247,7 +254,7 @@ weir_payments_t *weir_payments_new(struct event_base *base, const char *database
     p->gateway = gateway;
     p->db = weir_db_new(base, database, GROUP, NULL, NULL);
     p->due = weir_ask_new(base, p->db, DUE, 1);
-    p->settle = weir_ask_new(base, p->db, SETTLE, 8);
+    p->settle = weir_ask_new(base, p->db, SETTLE, 10);
     p->settle_stray = weir_ask_new(base, p->db, SETTLE_STRAY, 2);
     return p;
 }

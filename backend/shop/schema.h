@@ -1,7 +1,8 @@
 /*
- * Whether clients of one release's API can live with the next one's: compares
- * two OpenAPI documents, as GET /openapi.json gives them for the same version.
- * Representations evolve by addition only:
+ * Whether clients of one API can live with another: compares two OpenAPI documents, as
+ * GET /openapi.json gives them, of one version in two releases or of two versions (whose
+ * numbers in media types, ….v2+json, are not compared).  Representations evolve by
+ * addition only:
  *
  *   refused   a path, method, answer or schema that is gone; a field that is gone
  *             (or renamed, which is the same to a client) or has another type,

@@ -1,5 +1,6 @@
 #include "shop/shop.h"
 
+#include "http/signature.h"
 #include "shop/aggregates.h"
 #include "shop/analytics.h"
 #include "shop/billing.h"
@@ -117,6 +118,19 @@ static bool is_group(const char *name, size_t len)
     return len == 3 && memcmp(name, "all", 3) == 0;
 }
 
+static bool check_secret(const weir_config_t *config, const char *key, const char *value,
+                         char *error, size_t error_size)
+{
+    weir_secret_t secret;
+
+    if (*value == '\0' || weir_secret_parse(value, &secret))
+        return true;
+    weir_config_complain(config, key, "must be whsec_ and the base64 of 24 to 64 bytes, or empty",
+                         error, error_size);
+
+    return false;
+}
+
 bool weir_shop_check(const weir_config_t *config, char *error, size_t error_size)
 {
     const char *list = config->groups, *name;
@@ -136,7 +150,9 @@ bool weir_shop_check(const weir_config_t *config, char *error, size_t error_size
         return false;
     }
 
-    return true;
+    return check_secret(config, "webhook_secret", config->webhook_secret, error, error_size) &&
+           check_secret(config, "webhook_secret_old", config->webhook_secret_old, error,
+                        error_size);
 }
 
 weir_shop_t *weir_shop_new(struct event_base *base, const weir_config_t *config)

@@ -32,6 +32,7 @@
 #include "cache/entry.h"
 #include "cache/invalidations.h"
 #include "cache/ngx_http_weir_cache_zone.h"
+#include "cache/range.h"
 #include "cache/rules.h"
 #include "redis/ngx_http_weir_redis.h"
 
@@ -110,6 +111,7 @@ typedef struct {
     ngx_http_weir_cache_pin_t        stale_pin;
     weir_entry_t                     stale;       /* what may be validated */
     ngx_list_t                       headers_in;  /* the client's */
+    weir_range_t                     range;       /* what entry, a part, holds */
 
     /* single flight */
 
@@ -150,6 +152,7 @@ typedef struct {
     unsigned                         unavailable:1; /* no answer from Redis */
     unsigned                         storing:1;   /* the body is collected */
     unsigned                         stored:1;    /* it was begun */
+    unsigned                         part:1;      /* ... a 206 */
     unsigned                         validator:1; /* the response has one */
     unsigned                         soft:1;      /* entry is stale by order */
 } ngx_http_weir_cache_ctx_t;
@@ -205,6 +208,13 @@ ngx_int_t ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx);
  */
 ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx,
     char *detail);
+
+/*
+ * answer: whether ctx->entry may be looked at further: it is whole, or a part
+ * that is fresh and holds the range that the request wants, to which ctx->entry
+ * and ctx->range are cut then.
+ */
+ngx_uint_t ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx);
 
 /* answer: puts the entry's header lines into the response; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx);

@@ -23,6 +23,7 @@ static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
 static void ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
+static ngx_int_t ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
     time_t age);
 static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx);
@@ -43,6 +44,7 @@ ngx_str_t  ngx_http_weir_cache_reasons[NGX_HTTP_WEIR_CACHE_REASONS] = {
 
 
 static ngx_str_t  ngx_http_weir_cache_age_name = ngx_string("Age");
+static ngx_str_t  ngx_http_weir_cache_range_name = ngx_string("Content-Range");
 static ngx_str_t  ngx_http_weir_cache_status_name = ngx_string("Cache-Status");
 
 
@@ -118,6 +120,8 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
     weir_entry_t        *entry;
     ngx_http_request_t  *r;
 
+    static weir_str_t  content_range = { "Content-Range", 13 };
+
     r = ctx->request;
     entry = &ctx->entry;
 
@@ -132,9 +136,21 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
         value.data = (u_char *) v.data;
         value.len = v.len;
 
+        if (entry->status == NGX_HTTP_PARTIAL_CONTENT
+            && weir_str_caseeq(n, content_range))
+        {
+            continue;
+        }
+
         if (ngx_http_weir_cache_restore_header(r, &name, &value) != NGX_OK) {
             return NGX_ERROR;
         }
+    }
+
+    if (entry->status == NGX_HTTP_PARTIAL_CONTENT
+        && ngx_http_weir_cache_add_range(ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     r->allow_ranges = (entry->status == NGX_HTTP_OK);
@@ -338,6 +354,88 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     r->headers_out.content_type_len = end - value->data;
     r->headers_out.charset.data = p;
     r->headers_out.charset.len = last - p;
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t               value;
+    weir_range_t             held;
+    weir_entry_t            *entry;
+    ngx_http_request_t      *r;
+    weir_cache_freshness_t   freshness;
+
+    entry = &ctx->entry;
+
+    if (entry->status != NGX_HTTP_PARTIAL_CONTENT) {
+        return 1;
+    }
+
+    r = ctx->request;
+
+    /* conditions, on a part too, are the upstream's business */
+
+    if (r->method != NGX_HTTP_GET || r->headers_in.range == NULL
+        || r->headers_in.if_range || r->headers_in.if_match
+        || r->headers_in.if_none_match || r->headers_in.if_modified_since
+        || r->headers_in.if_unmodified_since)
+    {
+        return 0;
+    }
+
+    ngx_http_weir_cache_freshness(entry, &freshness);
+
+    if (ctx->soft
+        || weir_cache_use(&freshness, ngx_http_weir_cache_age(entry),
+                          &ctx->request_cc)
+           != WEIR_CACHE_FRESH)
+    {
+        return 0;
+    }
+
+    value = ngx_http_weir_cache_entry_header(entry, "Content-Range");
+
+    if (!weir_content_range_parse(value, &held)
+        || held.last - held.first + 1 != (int64_t) entry->body.len)
+    {
+        return 0;
+    }
+
+    value.data = (char *) r->headers_in.range->value.data;
+    value.len = r->headers_in.range->value.len;
+
+    if (!weir_range_parse(value, held.total, &ctx->range)
+        || ctx->range.first < held.first || ctx->range.last > held.last)
+    {
+        return 0;
+    }
+
+    entry->body.data += ctx->range.first - held.first;
+    entry->body.len = ctx->range.last - ctx->range.first + 1;
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_str_t  value;
+
+    value.data = ngx_pnalloc(ctx->request->pool,
+                             sizeof("bytes -/") - 1 + 3 * NGX_INT64_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "bytes %L-%L/%L", ctx->range.first,
+                            ctx->range.last, ctx->range.total)
+                - value.data;
+
+    return ngx_http_weir_add_header(ctx->request,
+                                    &ngx_http_weir_cache_range_name, &value)
+           ? NGX_OK : NGX_ERROR;
 }
 
 

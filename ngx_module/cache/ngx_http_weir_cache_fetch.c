@@ -246,7 +246,9 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
 
-            if (!ngx_http_weir_cache_outlived(ctx)) {
+            if (!ngx_http_weir_cache_outlived(ctx)
+                || !ngx_http_weir_cache_part_fits(ctx))
+            {
                 break;
             }
 
@@ -393,7 +395,8 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
-        && !ngx_http_weir_cache_outlived(ctx))
+        && (!ngx_http_weir_cache_outlived(ctx)
+            || !ngx_http_weir_cache_part_fits(ctx)))
     {
         return ngx_http_weir_cache_miss(ctx);
     }

@@ -45,6 +45,9 @@ static void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_read_response(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_response_t *response,
     weir_cache_control_t *cc);
+static ngx_uint_t ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_whole_is_there(
+    ngx_http_weir_cache_ctx_t *ctx, u_char *digest);
 static ngx_int_t ngx_http_weir_cache_read_targeted(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc);
 static time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
@@ -532,6 +535,9 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         }
     }
 
+    response->part = ngx_http_weir_cache_is_part(ctx);
+    ctx->part = response->part;
+
     response->valid = -1;
 
     if (ctx->conf->valid) {
@@ -549,6 +555,45 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     response->response_time = ngx_time();
 
     return NGX_OK;
+}
+
+
+/*
+ * A 206 that may be kept (section 3.3): one range, of which is known where it
+ * belongs.  It stands where the whole would, and never takes its place.  One
+ * that varies isn't kept, so that no part ends the list of a response's fields.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t            value;
+    weir_range_t          range;
+    ngx_table_elt_t      *h;
+    ngx_http_request_t   *r;
+
+    static ngx_str_t  name = ngx_string("Content-Range");
+
+    r = ctx->request;
+
+    if (r->headers_out.status != NGX_HTTP_PARTIAL_CONTENT
+        || r->headers_in.range == NULL || ctx->have_stale
+        || ctx->vary_fields.len)
+    {
+        return 0;
+    }
+
+    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers, &name);
+    if (h == NULL) {
+        return 0;
+    }
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    return weir_content_range_parse(value, &range)
+           && range.last - range.first + 1
+              == (int64_t) r->upstream->headers_in.content_length_n;
 }
 
 
@@ -1230,16 +1275,18 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     u_char *data, size_t len, time_t ttl)
 {
     u_char                         seconds[NGX_TIME_T_LEN];
-    ngx_str_t                      argv[5], key, value, time;
+    u_char                        *digest;
+    ngx_str_t                      argv[6], key, value, time;
     ngx_http_weir_cache_zone_t    *zone;
     ngx_http_weir_redis_command_t  cmd;
 
     zone = ctx->conf->zone;
+    digest = variant ? ctx->variant : ctx->digest;
 
-    if (ctx->conf->l1) {
-        (void) ngx_http_weir_cache_zone_put(zone, variant ? ctx->variant
-                                                          : ctx->digest,
-                                            data, len);
+    if (ctx->conf->l1
+        && !(ctx->part && ngx_http_weir_cache_whole_is_there(ctx, digest)))
+    {
+        (void) ngx_http_weir_cache_zone_put(zone, digest, data, len);
     }
 
     if (zone->redis == NULL) {
@@ -1269,8 +1316,10 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     argv[2] = value;
     ngx_str_set(&argv[3], "EX");
     argv[4] = time;
+    ngx_str_set(&argv[5], "NX");
 
-    (void) ngx_http_weir_redis_command(zone->redis, &cmd, 5, argv);
+    (void) ngx_http_weir_redis_command(zone->redis, &cmd, ctx->part ? 6 : 5,
+                                       argv);
 }
 
 
@@ -1332,4 +1381,36 @@ ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
     argv[7] = ctx->lease;
 
     (void) ngx_http_weir_redis_command(redis, &cmd, 8, argv);
+}
+
+
+/* Whether shared memory holds anything but a part. */
+
+static ngx_uint_t
+ngx_http_weir_cache_whole_is_there(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *digest)
+{
+    ngx_uint_t                  there;
+    weir_str_t                  data;
+    weir_entry_t                entry;
+    ngx_http_weir_cache_pin_t   pin;
+
+    ngx_memzero(&pin, sizeof(ngx_http_weir_cache_pin_t));
+
+    if (ngx_http_weir_cache_zone_get(ctx->conf->zone, digest,
+                                     ctx->request->pool, &pin)
+        != NGX_OK)
+    {
+        return 0;
+    }
+
+    data.data = (char *) pin.data;
+    data.len = pin.len;
+
+    there = weir_entry_view(data, &entry) == NULL
+            && entry.status != NGX_HTTP_PARTIAL_CONTENT;
+
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &pin);
+
+    return there;
 }

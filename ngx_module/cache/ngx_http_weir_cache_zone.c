@@ -22,6 +22,7 @@
 #define NGX_HTTP_WEIR_CACHE_MISS_WAYS  8
 
 
+static void ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
     weir_arena_extent_t *extents, size_t n);
@@ -189,6 +190,26 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
     }
 
     ngx_http_weir_cache_zone_reap(zone);
+    ngx_http_weir_cache_zone_join(zone);
+
+    ngx_http_weir_cache_zone_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Takes a table for pins.  There may be none, when there are more workers than
+ * the zone was made for, or old ones that have not left yet.
+ */
+
+static void
+ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone)
+{
+    ngx_uint_t                 i;
+    ngx_http_weir_cache_sh_t  *sh;
+
+    sh = zone->sh;
 
     for (i = 0; i < sh->nworkers; i++) {
 
@@ -198,10 +219,6 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
             break;
         }
     }
-
-    ngx_http_weir_cache_zone_unlock(zone);
-
-    return NGX_OK;
 }
 
 
@@ -576,6 +593,10 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     }
 
     ngx_http_weir_cache_zone_lock(zone);
+
+    if (zone->worker == NULL) {
+        ngx_http_weir_cache_zone_join(zone);
+    }
 
     node = ngx_http_weir_cache_zone_alloc(zone, len);
 

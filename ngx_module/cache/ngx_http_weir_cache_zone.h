@@ -105,7 +105,7 @@ typedef struct {
 /* The ngx_shm_zone_t's init; its data is the ngx_http_weir_cache_zone_t. */
 ngx_int_t ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 
-/* Once in each worker: takes a table for its pins.  NGX_OK or NGX_ERROR. */
+/* Once in each worker, before all else.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone);
 
 /* When the worker leaves: nothing of it is pinned any more. */

@@ -7,7 +7,7 @@ static int64_t max64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Final, and neither part of a response nor word about another one. */
+/* Final, and neither a part of a response (section 3.3) nor word about another one. */
 static bool is_storable_status(int status)
 {
     return status >= 200 && status != 206 && status != 304;
@@ -20,6 +20,7 @@ static bool is_understood_status(int status)
     case 200:
     case 203:
     case 204:
+    case 206:
     case 300:
     case 301:
     case 302:
@@ -115,7 +116,7 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
 {
     const weir_cache_control_t *cc = r->cc;
 
-    if (!is_storable_status(r->status))
+    if (!is_storable_status(r->status) && !(r->status == 206 && r->part))
         return "status";
 
     if (r->request_no_store)

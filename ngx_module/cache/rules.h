@@ -33,6 +33,7 @@ typedef struct {
     int heuristic;                  /* percent of the time since last_modified; 0: off */
     bool validator;                 /* it has an ETag or a Last-Modified */
     bool set_cookie;                /* Set-Cookie that the operator has not said to ignore */
+    bool part;                      /* a 206 of which it is known what it holds */
     bool vary_any;                  /* Vary names "*" */
     bool authorization;             /* the request has Authorization */
     bool request_no_store;

@@ -75,6 +75,9 @@ subtest 'paid' => sub {
     is($s->psql("SELECT count(*) FROM outbox WHERE traceparent IS NULL AND aggregate = 'order:$order'"), 0, 'each event has its trace');
     is($s->psql("SELECT count(DISTINCT split_part(traceparent, '-', 2)) FROM outbox WHERE aggregate = 'order:$order'
         AND type IN ('OrderCreated', 'PaymentRequested')"), 1, 'that of the request');
+    is($s->psql("SELECT count(*) FROM outbox e JOIN outbox c ON c.event_id = e.causation_id AND c.event_id = e.correlation_id
+        WHERE e.aggregate = 'order:$order' AND e.type IN ('PaymentSucceeded', 'OrderPaid') AND c.type = 'PaymentRequested'"),
+        $s->psql("SELECT 2 * count(*) FROM outbox WHERE aggregate = 'order:$order' AND causation_id IS NOT NULL AND type = 'OrderPaid'"), 'and its cause, unless the gateway spoke first');
 };
 
 subtest 'declined' => sub {

@@ -7,7 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use Test::More;
-use Weir::Api qw(at_once is_problem json_of make_users product raw_request status_of);
+use Weir::Api qw(at_once is_problem json_of make_users product raw_request start_api status_of);
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
@@ -15,7 +15,7 @@ my $s = Weir::Stack->new(conf => {
     groups => 'aggregates,invalidation', retry_base => '20ms', retry_max => '200ms',
 });
 my $e = Weir::Events->new($s);
-$s->start_backend('api');
+start_api($s);
 $s->start_backend('relay');
 
 my ($ann) = make_users($s, 1);

@@ -7,11 +7,11 @@ use lib "$FindBin::Bin/../lib";
 
 use List::Util qw(sum);
 use Test::More;
-use Weir::Api qw(at_once is_problem json_of make_users product raw_request status_of $TIME $UUID);
+use Weir::Api qw(at_once is_problem json_of make_users product raw_request start_api status_of $TIME $UUID);
 use Weir::Stack qw(free_port wait_for);
 
 my $s = Weir::Stack->new(redis => 0);
-$s->start_backend('api');
+start_api($s);
 
 my ($ann, @others) = make_users($s, 20);
 my $nobody = '01980000-0000-7000-8000-999999999999';
@@ -151,11 +151,7 @@ subtest 'a batch: each order has its own outcome' => sub {
 };
 
 my $port2 = free_port();
-$s->start_backend('api', name => 'api2', conf => { listen => "127.0.0.1:$port2" });
-wait_for('the second api to reach PostgreSQL', sub {
-    my ($answer) = at_once($s, [$port2, raw_request('GET', "/orders/$nobody", '')]);
-    status_of($answer) == 404;
-});
+start_api($s, name => 'api2', port => $port2);
 
 subtest 'many at once, through two apis that lock the same rows' => sub {
     my ($orders) = split /\|/, counts();
@@ -212,7 +208,7 @@ subtest 'PostgreSQL goes and comes back, an api dies' => sub {
         cmp_ok scalar @ids, '>', 0, 'some were answered (' . @ids . ')';
         my $list = join ',', map { "'$_'" } @ids;
         is $s->psql("SELECT count(*) FROM orders WHERE id IN ($list)"), scalar @ids, 'and are there';
-        $s->start_backend('api');
+        start_api($s);
     }
     wait_for('no session to be left behind', sub {
         $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name = 'weir-orders'") == 0;

@@ -6,11 +6,11 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use Test::More;
-use Weir::Api qw(at_once is_problem json_of product raw_request status_of $TIME);
+use Weir::Api qw(at_once is_problem json_of product raw_request start_api status_of $TIME);
 use Weir::Stack qw(free_port wait_for);
 
 my $s = Weir::Stack->new(redis => 0);
-$s->start_backend('api');
+start_api($s);
 
 my $MISSING = \'missing';
 
@@ -156,11 +156,7 @@ subtest 'a batch: one product several times' => sub {
 
 # Another api on the same database: two sessions that write the same rows.
 my $port2 = free_port();
-$s->start_backend('api', name => 'api2', conf => { listen => "127.0.0.1:$port2" });
-wait_for('the second api to reach PostgreSQL', sub {
-    my ($answer) = at_once($s, [$port2, raw_request('GET', '/products', '')]);
-    status_of($answer) == 200;
-});
+start_api($s, name => 'api2', port => $port2);
 
 subtest 'changes at the same time come one after the other' => sub {
     my @ids = map { new_id() } 1 .. 5;
@@ -209,7 +205,7 @@ subtest 'PostgreSQL goes and comes back, the api dies' => sub {
     my $known = "SELECT id::text FROM products WHERE name = 'k' ORDER BY 1";
     is $s->psql("SELECT replace(aggregate, 'product:', '') FROM outbox WHERE data->>'name' = 'k' ORDER BY 1"),
         $s->psql($known), 'killed in a batch: products and events agree';
-    $s->start_backend('api');
+    start_api($s);
     wait_for("the same PUT of $_ again", sub { put($_, { name => 'k', price => 1, currency => 'EUR' })->{status} < 300 }) for @ids[0 .. 2];
     is events($_), 'ProductChanged|k|1|EUR', 'is told once' for @ids[0 .. 2];
 };

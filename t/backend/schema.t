@@ -7,14 +7,14 @@ use lib "$FindBin::Bin/../lib";
 
 use JSON::PP ();
 use Test::More;
-use Weir::Api qw(is_problem make_users product);
+use Weir::Api qw(is_problem make_users product start_api);
 use Weir::JsonSchema qw(check);
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
 my $s = Weir::Stack->new;
 my $p = Weir::Payments->new($s);
-$s->start_backend('api relay worker', conf => { groups => 'aggregates,invalidation' });
+start_api($s, roles => 'api relay worker', conf => { groups => 'aggregates,invalidation' });
 
 my ($ann) = make_users($s, 1);
 my $json = JSON::PP->new->utf8;

@@ -132,6 +132,17 @@ static void requests_and_other_fields_decide(void **state)
     r = response("max-age=60, public");
     r.vary_any = true;
     assert_reason("vary *", &r, "vary *");
+
+    r = response("max-age=60");
+    r.part = true;
+    r.status = 206;
+    assert_reason("a part", &r, NULL);
+    r.status = 304;
+    assert_reason("a part of a 304", &r, "status");
+    r = response("max-age=60, no-store, must-understand");
+    r.part = true;
+    r.status = 206;
+    assert_reason("a part, understood", &r, NULL);
 }
 
 /* RFC 9111 section 3.5 */

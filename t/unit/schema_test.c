@@ -1,4 +1,4 @@
-// needs: backend/shop/schema.c
+// needs: backend/shop/schema.c backend/shop/schema_compare.c
 #include "shop/schema.h"
 
 #include <setjmp.h>
@@ -231,6 +231,37 @@ static void operations_may_not_go(void **state)
     assert_non_null(strstr(output, "1 changes that clients cannot live with\n"));
 }
 
+static void bodies_may_not_come_or_go(void **state)
+{
+#define POST(body) "{\"paths\":{\"/a\":{\"post\":{" body "}}}}"
+#define BODY_IS(required)                                                                          \
+    "\"requestBody\":{\"required\":" required ",\"content\":{\"text/plain\":{}}}"
+    (void)state;
+    assert_int_equal(check(POST(BODY_IS("true")), POST("")), WEIR_SCHEMA_REFUSED);
+    assert_non_null(strstr(output, "refused: post /a: the request's body is gone\n"));
+    assert_int_equal(check(POST(""), POST(BODY_IS("true"))), WEIR_SCHEMA_REFUSED);
+    assert_non_null(strstr(output, "refused: post /a: a request must have a body now\n"));
+    assert_int_equal(check(POST(""), POST(BODY_IS("false"))), WEIR_SCHEMA_COMPATIBLE);
+    assert_int_equal(
+        check(POST(BODY_IS("true")), POST("\"requestBody\":{\"content\":{\"text/html\":{}}}")),
+        WEIR_SCHEMA_REFUSED);
+    assert_non_null(strstr(output, "refused: post /a, body: the media type text/plain is gone\n"));
+}
+
+static void a_version_in_a_media_type_is_none_of_its_name(void **state)
+{
+#define TYPED(type) POST("\"requestBody\":{\"content\":{\"" type "\":{}}}")
+    (void)state;
+    assert_int_equal(check(TYPED("application/vnd.a.v1+json"), TYPED("application/vnd.a.v12+json")),
+                     WEIR_SCHEMA_COMPATIBLE);
+    assert_int_equal(check(TYPED("application/vnd.a.v1+json"), TYPED("application/vnd.b.v1+json")),
+                     WEIR_SCHEMA_REFUSED);
+    assert_int_equal(check(TYPED("application/vnd.a.v1+json"), TYPED("application/vnd.a.v1+xml")),
+                     WEIR_SCHEMA_REFUSED);
+    assert_int_equal(check(TYPED("v1"), TYPED("v2")), WEIR_SCHEMA_REFUSED);
+    assert_int_equal(check(TYPED("a.v1"), TYPED("a.v1x")), WEIR_SCHEMA_REFUSED);
+}
+
 static void schemas_without_an_operation_count(void **state)
 {
     (void)state;
@@ -295,6 +326,8 @@ int main(void)
         cmocka_unit_test(an_answer_may_not_lose_what_it_had),
         cmocka_unit_test(a_request_may_not_need_more),
         cmocka_unit_test(operations_may_not_go),
+        cmocka_unit_test(bodies_may_not_come_or_go),
+        cmocka_unit_test(a_version_in_a_media_type_is_none_of_its_name),
         cmocka_unit_test(schemas_without_an_operation_count),
         cmocka_unit_test(schemas_may_hold_each_other),
         cmocka_unit_test(what_cannot_be_compared),

@@ -133,5 +133,7 @@ int main(void)
         cmocka_unit_test(refuses_what_is_no_key),
     };
 
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,9 +6,13 @@
 -- becomes the event PaymentReported, upon which the gateway is asked. Does it not fit even then, it is
 -- refused with WE002.
 --
+-- p_cause is the event upon which the gateway was asked, p_correlation the first one of its chain; NULL when
+-- the gateway spoke by itself.
+--
 -- Returns applied, repeated (known already), unsure (the gateway will be asked), or unknown: no such payment.
 CREATE OR REPLACE FUNCTION payment_step(p_payment uuid, p_news text, p_charge text, p_amount bigint,
-                                        p_currency text, p_reason text, p_confirmed boolean, p_traceparent text)
+                                        p_currency text, p_reason text, p_confirmed boolean, p_traceparent text,
+                                        p_cause uuid DEFAULT NULL, p_correlation uuid DEFAULT NULL)
 RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -39,8 +43,9 @@ BEGIN
     content := jsonb_build_object('orderId', p.order_id, 'userId', p.user_id, 'paymentId', p.id,
                                   'amount', p.amount, 'currency', p.currency);
     IF wrong IS NOT NULL OR (t.confirmed AND NOT p_confirmed) THEN
-        PERFORM outbox_put(uuid7(), 'PaymentReported', subject,
-                           content || jsonb_build_object('news', p_news, 'charge', p_charge), p_traceparent);
+        PERFORM payment_event('PaymentReported', subject,
+                              content || jsonb_build_object('news', p_news, 'charge', p_charge), p_traceparent,
+                              p_cause, p_correlation);
         RETURN 'unsure';
     END IF;
     IF t.next = p.status THEN
@@ -55,18 +60,28 @@ BEGIN
     CASE t.next
     WHEN 'SUCCEEDED' THEN
         UPDATE orders SET status = 'PAID' WHERE id = p.order_id AND status = 'PENDING';
-        PERFORM outbox_put(uuid7(), 'PaymentSucceeded', subject, content, p_traceparent);
-        PERFORM outbox_put(uuid7(), 'OrderPaid', subject,
-                           jsonb_build_object('orderId', p.order_id, 'userId', p.user_id, 'total', p.amount,
-                                              'currency', p.currency, 'paidAt', rfc3339(now())), p_traceparent);
+        PERFORM payment_event('PaymentSucceeded', subject, content, p_traceparent, p_cause, p_correlation);
+        PERFORM payment_event('OrderPaid', subject,
+                              jsonb_build_object('orderId', p.order_id, 'userId', p.user_id, 'total', p.amount,
+                                                 'currency', p.currency, 'paidAt', rfc3339(now())),
+                              p_traceparent, p_cause, p_correlation);
     WHEN 'FAILED' THEN
         UPDATE orders SET status = 'FAILED' WHERE id = p.order_id AND status = 'PENDING';
-        PERFORM outbox_put(uuid7(), 'PaymentFailed', subject, content, p_traceparent);
+        PERFORM payment_event('PaymentFailed', subject, content, p_traceparent, p_cause, p_correlation);
     WHEN 'REFUNDING' THEN
-        PERFORM outbox_put(uuid7(), 'RefundRequested', subject, content, p_traceparent);
+        PERFORM payment_event('RefundRequested', subject, content, p_traceparent, p_cause, p_correlation);
     WHEN 'REFUNDED' THEN
-        PERFORM outbox_put(uuid7(), 'PaymentRefunded', subject, content, p_traceparent);
+        PERFORM payment_event('PaymentRefunded', subject, content, p_traceparent, p_cause, p_correlation);
     END CASE;
     RETURN 'applied';
 END
+$$;
+
+-- An event of a payment's order, as outbox_put_because() puts it, whose cause is known by its id only.
+CREATE OR REPLACE FUNCTION payment_event(type text, aggregate text, data jsonb, traceparent text, cause uuid,
+                                         correlation uuid)
+RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent, causation_id, correlation_id)
+    VALUES (uuid7(), outbox_partition(aggregate), type, aggregate, data, traceparent, cause, correlation)
 $$;

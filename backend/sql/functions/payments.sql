@@ -18,7 +18,7 @@ $$;
 -- Writes down what the gateway says of charges. verdict as of payment_step(), or impossible with why.
 CREATE OR REPLACE FUNCTION payments_settle(p_ids uuid[], p_news text[], p_charges text[], p_amounts bigint[],
                                            p_currencies text[], p_reasons text[], p_confirmed boolean[],
-                                           p_traceparents text[])
+                                           p_traceparents text[], p_causes uuid[], p_correlations uuid[])
 RETURNS TABLE (place bigint, verdict text, why text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -27,15 +27,16 @@ DECLARE
 BEGIN
     -- In the order of ids: two calls that lock the same payments cannot deadlock.
     FOR r IN SELECT * FROM unnest(p_ids, p_news, p_charges, p_amounts, p_currencies, p_reasons, p_confirmed,
-                                  p_traceparents)
-                 WITH ORDINALITY AS u(id, news, charge, amount, currency, reason, confirmed, traceparent, place)
+                                  p_traceparents, p_causes, p_correlations)
+                 WITH ORDINALITY AS u(id, news, charge, amount, currency, reason, confirmed, traceparent, cause,
+                                      correlation, place)
              ORDER BY u.id, u.place
     LOOP
         place := r.place;
         why := NULL;
         BEGIN
             verdict := payment_step(r.id, r.news, r.charge, r.amount, r.currency, r.reason, r.confirmed,
-                                    r.traceparent);
+                                    r.traceparent, r.cause, r.correlation);
         EXCEPTION WHEN SQLSTATE 'WE002' THEN
             verdict := 'impossible';
             why := SQLERRM;

@@ -160,7 +160,7 @@ sub workers {
     my @found;
     for (glob '/proc/[0-9]*/stat') {
         my ($pid, $state, $parent) = (slurp($_) // '') =~ /^(\d+) \(.*\) (\S) (\d+)/s or next;
-        push @found, $pid if $parent == $master && $state ne 'Z' && slurp("/proc/$pid/cmdline") =~ /worker process/;
+        push @found, $pid if $parent == $master && $state ne 'Z';
     }
     return @found;
 }

@@ -29,8 +29,10 @@ start_upstream(sub {
     return $response;
 });
 
-start_edge('weir_cache_zone methods 1m redis=main;', <<'SERVER');
+start_edge('weir_cache_zone methods 1m redis=main; weir_cache_zone memory 1m;', <<'SERVER');
     weir_cache methods l1=off;
+    weir_cache_bypass $http_x_bypass;
+    location /late/memory { weir_cache memory; proxy_pass http://UPSTREAM; }
     location /      { proxy_pass http://UPSTREAM; }
     location /gzip/ { gzip on; gzip_types text/plain; gzip_http_version 1.0; gzip_vary on; proxy_pass http://UPSTREAM; }
 SERVER
@@ -148,8 +150,20 @@ is get('/page', { Range => 'bytes=0-3', 'If-Range' => '"e2"' })->{content}, $tex
 is asked('/page'), 1, 'the upstream is not asked for any of them';
 
 $r = get('/range', { Range => 'bytes=0-3' });
-is "$r->{status} " . cache_status($r), '206 Weir; fwd=uri-miss; fwd-status=206', 'a 206 of the upstream is not stored';
+is "$r->{status} " . cache_status($r), '206 Weir; fwd=uri-miss; fwd-status=206; stored', 'a 206 of the upstream is stored';
+$r = get('/range', { Range => 'bytes=1-2' });
+is "$r->{status} $r->{content} $r->{headers}{'content-range'}", "206 in bytes 1-2/$length", '... as the part that it is';
+like cache_status($r), qr/; hit;/, '... of which ranges are served';
 is get('/range')->{content}, $text, '... and does not answer for the whole';
+
+for my $path ('/late/redis', '/late/memory') {
+    get($path, { Range => 'bytes=0-3' });
+    get($path);
+    like cache_status(get($path)), qr/; hit;/, "$path: a whole takes the place of a part";
+    is answer_of(get($path, { Range => 'bytes=0-3', 'X-Bypass' => 1 })), 3, '... a part may come late';
+    is_deeply [@{ get($path) }{'status', 'content'}], [200, $text], '... and does not take the place of the whole';
+    is asked($path), 3, '... which still answers';
+}
 
 $r = get('/whole', { Range => 'bytes=0-3' });
 is cache_status($r), 'Weir; fwd=uri-miss; fwd-status=200; stored', 'a whole answer to a range is stored';

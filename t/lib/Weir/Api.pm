@@ -1,5 +1,6 @@
 # What tests of the API share: users to order for, many requests at a time, and answers that are problems.
 #
+#     start_api($stack);                                # and wait until all of it answers
 #     my @users = make_users($stack, 3);                # their ids
 #     my @raw = at_once($stack, map { ... } 1 .. 50);   # raw requests; their raw answers, in order
 #     is_problem($r, 422, 'a name');                    # returns the document
@@ -12,14 +13,36 @@ use Exporter qw(import);
 use IO::Socket::INET;
 use JSON::PP ();
 use Test::More;
+use Weir::Stack qw(wait_for);
 
-our @EXPORT_OK = qw(make_users at_once raw_request is_problem product status_of json_of $UUID $TIME);
+our @EXPORT_OK = qw(start_api make_users at_once raw_request is_problem product status_of json_of $UUID $TIME);
 
 our $UUID = qr/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
 our $TIME = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
 
 my $json = JSON::PP->new->utf8;
 my $users = 0;
+
+# start_backend(), for roles with an api, which has several sessions that open on their own. Options as
+# there, and port, of an api that does not listen where the stack's own does.
+sub start_api {
+    my ($stack, %option) = @_;
+    my $port = delete $option{port} // $stack->{port};
+    my $roles = delete $option{roles} // 'api';
+    $option{conf} = { %{ $option{conf} // {} }, listen => "127.0.0.1:$port" } if $port != $stack->{port};
+    $stack->start_backend($roles, %option);
+    my $nobody = '00000000-0000-7000-8000-000000000000';
+    my @asked = ([404, 'GET', "/users/$nobody", ''], [200, 'GET', '/products', ''], [404, 'GET', "/orders/$nobody", ''],
+        [200, 'GET', '/dashboard/daily-orders', ''],
+        [422, 'POST', '/orders', { userId => $nobody, items => [{ productId => product(1), quantity => 1 }] }]);
+    for my $ask (@asked) {
+        my ($status, @request) = @$ask;
+        wait_for("$request[0] $request[1]", sub {
+            my ($answer) = at_once($stack, [$port, raw_request(@request)]);
+            return status_of($answer) eq $status;
+        });
+    }
+}
 
 # The id of the n-th product that the migrations bring.
 sub product { return sprintf '01900000-0000-7000-8000-%012d', $_[0] }

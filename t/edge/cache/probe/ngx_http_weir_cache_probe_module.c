@@ -8,6 +8,7 @@
  *                     the worker kills itself so much later
  *     die=locked      the worker kills itself with the zone's mutex in hand
  *     die=begun       the same, in the middle of a change
+ *     die=recording   the same, in the middle of recording an invalidation
  */
 
 #include <ngx_config.h>
@@ -115,8 +116,11 @@ probe_act(ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone)
         return;
     }
 
-    if (die.len == 6) {
+    if (ngx_strncmp(die.data, "locked", die.len) == 0) {
         ngx_shmtx_lock(&zone->shpool->mutex);
+
+    } else if (ngx_strncmp(die.data, "recording", die.len) == 0) {
+        ngx_http_weir_cache_invalidation_lock(zone)->changing = 2;
 
     } else {
         ngx_http_weir_cache_zone_lock(zone);

@@ -51,12 +51,36 @@ must 'a Range goes not along with a validation', stored('Cache-Control: max-age=
     later(with(validated('Cache-Control: max-age=3600'), send => ['Range: bytes=0-1'], code => 206, content_is => '01', asks_not => ['Range']));
 optional 'a whole response to a Range is stored whole', with(stored('Cache-Control: max-age=3600'), send => ['Range: bytes=0-1'], want => 'any'), hit();
 
-my @lacking = (lacking('parts are not stored'));
-optional 'a part is stored and reused', @lacking, @part, hit('Range: bytes=-5', code => 206, content_is => '45678');
-optional 'a smaller range is served from a part', @lacking, @part, hit('Range: bytes=6-7', code => 206, content_is => '67');
-optional 'an open range is served from a part', @lacking, @part, hit('Range: bytes=6-', code => 206, content_is => '678');
-optional 'a suffix is served from a part', @lacking, @part, hit('Range: bytes=-1', code => 206, content_is => '8');
-optional 'a part is completed', @lacking, @part, with(forwarded('Content-Range: bytes 0-3/9', status => '206 Partial Content', body => '0123'),
-    asks => ['Range: bytes=0-3'], code => 200, want => 'any');
+for (['bytes=-5', '45678', '4-8'], ['bytes=6-7', '67', '6-7'], ['bytes=6-', '678', '6-8'], ['bytes=-1', '8', '8-8'], ['bytes=4-90', '45678', '4-8']) {
+    my ($range, $content, $of) = @$_;
+    optional "a part is stored, and a range of it served: $range", @part,
+        hit("Range: $range", code => 206, content_is => $content, has => ["Content-Range: bytes $of/9", 'Content-Length: ' . length $content, 'ETag: "x"']);
+}
+optional 'a part is completed', lacking('parts are not put together'), @part,
+    with(forwarded('Content-Range: bytes 0-3/9', status => '206 Partial Content', body => '0123'), asks => ['Range: bytes=0-3'], code => 200, want => 'any');
+
+my $other = forwarded('Content-Range: bytes 0-5/9', status => '206 Partial Content', body => '012345');
+for ('bytes=0-5', 'bytes=3-5', 'bytes=-6', 'bytes=4-5,7-8', 'lines=4-5') {
+    must "what a part does not hold it does not answer: $_", @part, with($other, send => ["Range: $_"]);
+}
+must 'a part does not answer a HEAD', @part, { method => 'HEAD', want => 'forwarded', answer => [] };
+must 'a part does not answer a condition', @part, with($other, send => ['Range: bytes=-5', 'If-None-Match: "x"']);
+must 'a part does not answer an If-Range', @part, with($other, send => ['Range: bytes=-5', 'If-Range: "y"']);
+must 'a stale part is not used', with(stored('Cache-Control: max-age=1', 'Content-Range: bytes 4-8/9', 'ETag: "x"', status => '206 Partial Content',
+    body => '45678'), send => ['Range: bytes=-5']), later(with($other, send => ['Range: bytes=-5'], asks_not => ['If-None-Match']));
+must 'a whole takes the place of a part', @part, forwarded('Cache-Control: max-age=3600', body => '012345678'), hit(content_is => '012345678'),
+    hit('Range: bytes=0-1', code => 206, content_is => '01');
+for ('bytes 4-9/9', 'bytes 4-8/*', 'bytes 4-7/9', 'bytes 8-4/9', 'lines 4-8/9', '') {
+    must "a part of which it is not known where it belongs is not used: $_",
+        with(stored('Cache-Control: max-age=3600', "Content-Range: $_", status => '206 Partial Content', body => '45678'), send => ['Range: bytes=-5']),
+        with($other, send => ['Range: bytes=-5']);
+}
+must 'a part without a request for one is not used',
+    stored('Cache-Control: max-age=3600', 'Content-Range: bytes 4-8/9', status => '206 Partial Content', body => '45678'), with($other, send => ['Range: bytes=-5']);
+must 'a part that varies is not used', with(stored('Cache-Control: max-age=3600', 'Vary: Foo', 'Content-Range: bytes 4-8/9', status => '206 Partial Content',
+    body => '45678'), send => ['Range: bytes=-5', 'Foo: 1']), with($other, send => ['Range: bytes=-5', 'Foo: 2']);
+must 'a part with no-store is not used', with(stored('Cache-Control: no-store', 'Content-Range: bytes 4-8/9', status => '206 Partial Content',
+    body => '45678'), send => ['Range: bytes=-5']), with($other, send => ['Range: bytes=-5']);
+must 'an unsafe method ends a part', @part, with(forwarded(), method => 'PUT', content => 'x'), with($other, send => ['Range: bytes=-5']);
 
 run();

@@ -1,0 +1,65 @@
+/*
+ * Dates and ranges on any bytes.  Needs clang:
+ *
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
+ *       t/fuzz/http_date_fuzz.c ngx_module/cache/http_date.c ngx_module/cache/range.c \
+ *       -o build/http_date_fuzz
+ *   build/http_date_fuzz -max_total_time=600 t/fuzz/http_date
+ */
+#include "cache/http_date.h"
+#include "cache/range.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A date written from what was read is read as the same. */
+static void check_date(weir_str_t value)
+{
+    int64_t seconds = weir_http_date(value, 1795564800);
+    time_t t = (time_t)seconds;
+    char text[64];
+    struct tm tm;
+
+    assert(seconds >= -1);
+    if (seconds == -1)
+        return;
+
+    assert(gmtime_r(&t, &tm) != NULL);
+    if (tm.tm_year + 1900 > 9999)
+        return; /* a leap second at the end of time */
+    strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    assert(weir_http_date((weir_str_t){text, strlen(text)}, 0) == seconds);
+}
+
+static void check_ranges(weir_str_t value)
+{
+    weir_range_t r;
+
+    if (weir_content_range_parse(value, &r))
+        assert(r.first >= 0 && r.first <= r.last && r.last < r.total);
+
+    for (int64_t total = 0; total < 300; total += 37) {
+        if (weir_range_parse(value, total, &r))
+            assert(r.first >= 0 && r.first <= r.last && r.last < total && r.total == total);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *exact = malloc(size ? size : 1);
+    weir_str_t value = {exact, size};
+
+    assert(exact != NULL);
+    if (size)
+        memcpy(exact, data, size);
+
+    check_date(value);
+    check_ranges(value);
+    free(exact);
+
+    return 0;
+}
