@@ -475,8 +475,10 @@ ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
         return NGX_ERROR;
     }
 
-    first = (((uintptr_t) node >> 5) % NGX_HTTP_WEIR_CACHE_PIN_SETS)
-            * NGX_HTTP_WEIR_CACHE_PIN_WAYS;
+    /* entries of one size stand at regular distances: these must not meet */
+
+    first = (((uint64_t) (uintptr_t) node * 0x9e3779b97f4a7c15) >> 48)
+            % NGX_HTTP_WEIR_CACHE_PIN_SETS * NGX_HTTP_WEIR_CACHE_PIN_WAYS;
     free = NGX_ERROR;
 
     for (i = first; i < first + NGX_HTTP_WEIR_CACHE_PIN_WAYS; i++) {

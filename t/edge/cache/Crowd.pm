@@ -9,11 +9,12 @@ use File::Temp 'tempdir';
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
+use Socket;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(answer answers asked at_rest busy cache_status clients connection edge_pid free_port get hold
-    let_go logged probe reload request slurp start_edge start_upstream stop until_true waiting workers $dir);
+    let_go logged probe reload request slow_client slurp start_edge start_upstream stop until_true waiting workers $dir);
 
 our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
 my (%pid, $edge, $upstream, $alone, $conf);
@@ -139,6 +140,8 @@ events { worker_connections 2048; }
 http {
 $temp
     access_log off;
+    send_timeout 1h;
+    proxy_read_timeout 1h;
     $http
     server {
         listen 127.0.0.1:$edge backlog=2048 sndbuf=16k @{[$more{spread} ? 'reuseport' : '']};
@@ -253,6 +256,19 @@ sub clients { map { my $s = connection() // die $!; print $s bytes_of('GET', @$_
 sub is_whole {
     my $end = index $_[0], "\r\n\r\n";
     return $end >= 0 && substr($_[0], 0, $end) =~ /^Content-Length: (\d+)/mi && length $_[0] >= $end + 4 + $1;
+}
+
+# A client who has said what it wants and takes in very little: more than some
+# 50 KB don't leave the edge before somebody reads.
+sub slow_client {
+    my $path = shift;
+    socket my $s, PF_INET, SOCK_STREAM, 0 or die $!;
+    setsockopt $s, SOL_SOCKET, SO_RCVBUF, pack('i', 2048) or die $!;
+    connect $s, sockaddr_in($edge, inet_aton('127.0.0.1')) or die $!;
+    bless $s, 'IO::Socket::INET';
+    $s->autoflush(1);
+    print $s bytes_of('GET', $path);
+    return $s;
 }
 
 # The whole answers to clients(), in their order.

@@ -21,13 +21,17 @@ start_edge(<<'HTTP', <<'SERVER');
     weir_cache_zone kib 4m;
     weir_cache_zone mixed 1m;
     weir_cache_zone pinned 4m;
+    weir_cache_zone many 48m;
     keepalive_requests 1000000;
 HTTP
     location /      { weir_cache full; proxy_pass http://UPSTREAM; }
     location /kib   { weir_cache kib; proxy_pass http://UPSTREAM; }
     location /mixed { weir_cache mixed; proxy_pass http://UPSTREAM; }
     location /pinned { weir_cache pinned; proxy_pass http://UPSTREAM; }
+    location /many   { weir_cache many; proxy_pass http://UPSTREAM; }
 SERVER
+
+our $more = '';    # header lines
 
 # Asks for the paths one after the other on one connection; how many were hits,
 # and how many bodies were wrong.
@@ -37,7 +41,7 @@ sub ask {
     my $s = connection() or die $!;
     for my $path (@paths) {
         my ($size) = $path =~ m{/(\d+)/};
-        print $s "GET $path HTTP/1.1\r\nHost: crowd\r\n\r\n";
+        print $s "GET $path HTTP/1.1\r\nHost: crowd\r\n$more\r\n";
         my $head = '';
         while (defined(my $line = readline $s)) { $head .= $line; last if $line eq "\r\n" }
         my ($length) = $head =~ /Content-Length: (\d+)/ or die "no answer for $path";
@@ -115,5 +119,25 @@ is scalar(grep { index($r[$_ - 1]{raw}, substr "/pinned/400000/$_|" x 40_000, 0,
 $p = at_rest('pinned');
 is "$p->{wrong} $p->{orphans}", 'nothing 0', '... which is given back then';
 
-is scalar(logged(qr/\[(?:emerg|crit|alert)\]/)), 0, 'nothing alarming was logged';
+# a worker has 256 places for pins; of more entries it sends copies
+
+my @many = map { "/many/70000/$_" } 1 .. 300;
+ask(@many);
+@clients = map { slow_client($_) } @many;
+until_true('all are being sent', sub { busy() == 300 });
+$p = probe('many');
+cmp_ok $p->{pins}, '>', 150, "of 300 entries that are sent $p->{pins} are pinned";
+cmp_ok $p->{pins}, '<=', 256, '... and others not, as there is no place';
+{
+    local $more = "Cache-Control: no-cache\r\n";
+    ask(@many);
+}
+$p = probe('many');
+is $p->{wrong}, 'nothing', '... and when all have been replaced all agrees';
+cmp_ok $p->{orphans}, '>', 150, "... though $p->{orphans} are under no key any more";
+@r = answers(@clients);
+is scalar(grep { index($r[$_ - 1]{raw}, substr "/many/70000/$_|" x 10_000, 0, 70_000) > 0 } 1 .. 300), 300, '... and each client gets what was its own';
+is at_rest('many')->{wrong}, 'nothing', '... and nothing of it is left';
+
+is_deeply [logged(qr/\[(?:emerg|crit|alert)\]/)], [], 'nothing alarming was logged';
 done_testing;
