@@ -1,8 +1,8 @@
 # The crash matrix: whatever dies or stalls under load, no acknowledged write is lost, every effect happens
 # once, and events of one aggregate stay in order.
 #
-# A round: clients sign up, order and put events; at a random moment one or two faults happen; what died is
-# started again; when all events are handled, everything is counted. WEIR_CRASH_ROUNDS is how many (9: each
+# A round: clients sign up, order, check out and put events; at a random moment one or two faults happen; what died is
+# started again; when all events are handled, everything is counted. WEIR_CRASH_ROUNDS is how many (10: each
 # fault once), WEIR_CRASH_SEED repeats a run's choices.
 use strict;
 use warnings;
@@ -17,9 +17,10 @@ use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 use Weir::Events;
+use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
-my $ROUNDS   = $ENV{WEIR_CRASH_ROUNDS} // 9;
+my $ROUNDS   = $ENV{WEIR_CRASH_ROUNDS} // 10;
 my $SEED     = $ENV{WEIR_CRASH_SEED} // int(rand 2**31);
 my $SETTLE   = 180; # seconds until all must be handled, on a machine that others use, too
 my @PRODUCTS = map { "01900000-0000-7000-8000-00000000000$_" } 1 .. 6;
@@ -31,9 +32,11 @@ srand $SEED;
 
 my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '500ms', stream_limit => 100 });
 my $e = Weir::Events->new($s);
+my $gateway = Weir::Payments->new($s);
 $e->count_effects;
 $s->psql('CREATE TABLE acked (kind text, key text)');
 $s->start_smtp;
+$gateway->start;
 
 my %role = (api => 'api', relay => 'relay', worker1 => 'worker', worker2 => 'worker');
 sub start { $s->start_backend($role{ $_[0] }, name => $_[0]) }
@@ -60,12 +63,12 @@ sub client {
 
 sub http_step {
     my $http = HTTP::Tiny->new(timeout => 10);
-    my $json = JSON::PP->new->utf8;
+    my $json = JSON::PP->new->utf8->canonical;
     my $user;
     my $post = sub {
-        my ($path, $content) = @_;
-        my $r = $http->post($s->url($path), { headers => { 'Content-Type' => 'application/json' }, content => $json->encode($content) });
-        return $r->{status} == 201 ? $json->decode($r->{content}) : undef;
+        my ($path, $content, $headers) = @_;
+        my $r = $http->post($s->url($path), { headers => { 'Content-Type' => 'application/json', %{ $headers // {} } }, content => $json->encode($content) });
+        return $r->{status} =~ /^20[12]$/ ? $json->decode($r->{content}) : undef;
     };
     return sub {
         my ($acked, $unique) = @_;
@@ -78,6 +81,13 @@ sub http_step {
         my $made = $post->('/signup', { email => "crash-$unique\@example.org", displayName => 'Crash' }) or return 0;
         $user = $made->{id};
         print $acked "signup\t$user\n";
+        # One checkout at most for a user, however often it is sent: it is the same key.
+        if (rand() < 0.2) {
+            my $checkout = sub { $post->('/checkout', $gateway->body($user), { 'Idempotency-Key' => "\"$user\"" }) };
+            my $order;
+            for (1 .. 5) { last if $order = $checkout->(); sleep 0.1 }
+            print $acked "order\t$order->{id}\n" if $order;
+        }
         return 1;
     };
 }
@@ -124,6 +134,7 @@ my %fault = (
         $s->start_redis;
         unlink $s->dir . '/redis/dump.rdb';
     },
+    'kill -9 of the payment gateway' => sub { $gateway->kill; while_broken(); $gateway->start },
     'FLUSHALL'                  => sub { $s->redis('FLUSHALL') },
     'a stalled peer'            => sub { stall((qw(redis relay worker2 api))[rand 4], 5)->() },
     'full streams'              => sub {
@@ -189,6 +200,8 @@ UNION ALL SELECT 'users without their one event',
 UNION ALL SELECT 'orders without their one event',
     (SELECT count(*) FROM orders r LEFT JOIN events e ON e.aggregate = 'order:' || r.id AND e.type = 'OrderCreated'
      WHERE e.n IS DISTINCT FROM 1)
+UNION ALL SELECT 'users who were checked out twice',
+    (SELECT count(*) FROM (SELECT FROM payments GROUP BY user_id HAVING count(*) > 1) x)
 UNION ALL SELECT 'users that are not active', (SELECT count(*) FROM users WHERE status <> 'ACTIVE')
 UNION ALL SELECT 'effects that happened twice',
     (SELECT count(*) FROM (SELECT FROM effects GROUP BY what, id HAVING count(*) > 1) x)
@@ -220,19 +233,22 @@ SQL
 sub complaints {
     my @wrong = split /\n/, $s->psql($ACCOUNTS);
     my %sent  = map { $_ => 1 } keys %mails;
-    my @events = split /\n/, $s->psql("SELECT event_id FROM outbox WHERE type = 'UserCreated'");
+    my @events = split /\n/, $s->psql("SELECT event_id FROM outbox WHERE type IN ('UserCreated', 'OrderPaid')");
     my $missing = grep { !delete $sent{"$_.email\@weir.example"} } @events;
     push @wrong, "mails that are missing: $missing" if $missing;
     push @wrong, 'mails that nobody asked for: ' . keys %sent if %sent;
+    my $ledger = $gateway->complaints;
+    push @wrong, $ledger if $ledger;
     return join '; ', @wrong;
 }
 
-# All events of all groups are handled, also those that consumers emitted.
+# All events of all groups are handled, also those that consumers emitted, and every payment has ended.
 sub settled {
     return $s->psql(<<'SQL') eq 't';
 SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
    AND NOT EXISTS (SELECT FROM consumer_partitions c JOIN partitions p USING (partition) WHERE c.handled < p.position)
    AND (SELECT count(*) FROM consumer_partitions) > 0
+   AND NOT EXISTS (SELECT FROM payments WHERE status IN ('REQUESTED', 'REFUNDING'))
 SQL
 }
 
@@ -246,6 +262,7 @@ for my $round (1 .. $ROUNDS) {
     @faults = ($faults[0]) if grep { $alone{$_} } @faults;
     my $name = "round $round: " . join(', ', @faults);
 
+    $gateway->switch(lost_answers => int rand 4);
     my @clients = ((map { client($_, $round, http_step()) } 1 .. 3), client(4, $round, line_step($round)));
     sleep 0.1 + rand 0.6;
     $fault{$_}->() for @faults;
