@@ -9,7 +9,7 @@ use Test::More;
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
-my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', retry_attempts => 3 });
+my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', retry_attempts => 8 });
 my $p = Weir::Payments->new($s);
 $p->start;
 $s->start_smtp;

@@ -50,7 +50,9 @@ subtest 'answers' => sub {
     is($p->left('errors'), 0, 'two errors of the gateway');
     is(requests($p, $order), 1, 'charged at the third attempt');
 
-    $p->switch(latency => 3000); # above payments_timeout
+    $s->stop_backend('relay worker');
+    $s->start_backend('relay worker', conf => { payments_timeout => '1s' });
+    $p->switch(latency => 3000);
     $order = $p->checkout;
     wait_for('the charge to be made', sub { requests($p, $order) > 0 });
     wait_for('the answer to be late', sub { $s->psql('SELECT count(*) FROM retries') > 0 });
@@ -58,6 +60,8 @@ subtest 'answers' => sub {
     $p->switch(latency => 0);
     $p->wait_status($order, 'PAID SUCCEEDED');
     cmp_ok(requests($p, $order), '>=', 2, 'asked for again');
+    $s->stop_backend('relay worker');
+    $s->start_backend('relay worker');
 
     $p->switch(lost_answers => 1, declines => 1);
     $order = $p->checkout;
@@ -102,7 +106,6 @@ subtest 'a gateway that is away' => sub {
 
 subtest 'kill -9 around the charge' => sub {
     my ($s, $p) = stack();
-    $s->{conf}{payments_timeout} = '60s';
     $s->start_backend('relay');
     $p->switch(hold => 1);
 

@@ -11,9 +11,8 @@ use Weir::Stack qw(wait_for);
 
 my $OLD = 'an older key of the gateway, 36 bytes';
 
-my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', groups => 'payments', payments_timeout => '60s' });
+my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', groups => 'payments' });
 my $p = Weir::Payments->new($s);
-$s->{conf}{payments_timeout} = '60s';
 $p->start;
 $s->start_backend('api');
 $s->start_backend('relay');
