@@ -13,7 +13,7 @@ use Socket;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(answer answers asked at_rest busy cache_status clients connection edge_pid free_port get hold
+our @EXPORT = qw(alarms answer answers asked at_rest busy cache_status clients connection edge_pid free_port get hold
     let_go logged probe reload request slow_client slurp start_edge start_upstream stop until_true waiting workers $dir);
 
 our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
@@ -35,6 +35,10 @@ END {
 sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
 sub slurp { open my $in, '<', $_[0] or return ''; local $/; scalar <$in> }
 sub logged { my $pattern = shift; grep { $_ =~ $pattern } split /\n/, slurp("$dir/logs/error.log") }
+
+# The alarms in the log, but for nginx's own words on workers that were killed,
+# and on those that had just left when the master spoke to them.
+sub alarms { logged(qr/\[(?:emerg|crit|alert)\](?!.*(?:exited on signal 9|was locked by|sendmsg\(\) failed))/) }
 
 sub until_true {
     my ($what, $condition) = @_;
