@@ -37,7 +37,7 @@ typedef struct call {
 } call_t;
 
 /* Of all commands of the process: a key is the caller's, not the command's. */
-static LIST_HEAD(, call) running[BUCKETS];
+static LIST_HEAD(calls, call) running[BUCKETS];
 
 /* --- reading ------------------------------------------------------------------------ */
 
@@ -175,15 +175,12 @@ static unsigned bucket(const weir_idempotency_t *i)
 
 static const call_t *find_running(const weir_idempotency_t *i)
 {
-    const call_t *call;
+    const call_t *call = LIST_FIRST(&running[bucket(i)]);
 
-    LIST_FOREACH(call, &running[bucket(i)], link)
-    {
-        if (strcmp(call->idempotency.key, i->key) == 0 &&
-            strcmp(call->idempotency.caller, i->caller) == 0)
-            return call;
-    }
-    return NULL;
+    while (call != NULL && (strcmp(call->idempotency.key, i->key) != 0 ||
+                            strcmp(call->idempotency.caller, i->caller) != 0))
+        call = LIST_NEXT(call, link);
+    return call;
 }
 
 static void answer_running(weir_http_request_t *request, const char *key)

@@ -34,7 +34,7 @@ struct sim_webhooks {
     sim_t *sim;
     struct evhttp_uri *uri;
     weir_secret_t secret;
-    TAILQ_HEAD(, webhook) waiting;
+    TAILQ_HEAD(webhooks, webhook) waiting;
     webhook_t *under_way;
     struct evhttp_connection *connection;
     struct event *timer;
