@@ -57,7 +57,7 @@ static void print_head(const char *name, int width, bool right, bool last)
     char upper[64];
     size_t n = 0;
 
-    for (; name[n] != '\0' && n < sizeof(upper) - 1; n++)
+    for (; n < sizeof(upper) - 1 && name[n] != '\0'; n++)
         upper[n] = name[n] == '_' ? ' ' : (char)toupper((unsigned char)name[n]);
     upper[n] = '\0';
     print_cell(upper, width, right, last);
