@@ -50,7 +50,7 @@ for target in "$@"; do
 
     mkdir -p "build/fuzz/$target" "t/fuzz/$target"
     echo "fuzz: $target for $seconds s"
-    "build/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+    "build/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=300 -rss_limit_mb=1024 \
         -max_len=4096 -artifact_prefix="build/fuzz/$target-" "build/fuzz/$target" "t/fuzz/$target" \
         >"build/fuzz/$target.log" 2>&1 || {
         tail -50 "build/fuzz/$target.log" >&2
