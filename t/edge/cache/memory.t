@@ -164,10 +164,13 @@ my $big = '/big/size/400000';
 get($big);
 my @slow = map { my ($s) = Crowd::clients([$big]); sysread $s, my $start, 1; $s } 1 .. 3;
 until_true('the entry is pinned', sub { probe('memory')->{pins} });
+my %before = map { $_ => 1 } Crowd::workers();
 kill 'HUP', edge_pid();
+until_true('new workers are there', sub { grep { !$before{$_} } Crowd::workers() });
 until_true('the new worker answers', sub { hit(get('/many/60')) });
 is scalar(grep { length $_->{raw} > 390_000 } answers(@slow)), 3, 'clients of old workers are served to the end';
 is at_rest('memory')->{wrong}, 'nothing', '... and leave nothing behind';
+until_true('the old workers are gone', sub { !grep { $before{$_} } Crowd::workers() });
 
 # --- another size is another zone; another binary is another zone ---
 
