@@ -81,11 +81,11 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# Six free ports in a row: four of the stack, two for the second api and its nginx.
+# Seven free ports in a row: five of the stack, two for the second api and its nginx.
 free_ports() {
     local base i
     for ((base = 18600; base < 30000; base += 10)); do
-        for i in 0 1 2 3 4 5; do
+        for i in 0 1 2 3 4 5 6; do
             if (: <"/dev/tcp/127.0.0.1/$((base + i))") 2>/dev/null; then continue 2; fi
         done
         echo "$base"
@@ -112,7 +112,7 @@ choose_places
 scripts/down.sh >/dev/null 2>&1
 up
 conf=$run/weir-backend.conf
-one_api=$((WEIR_PORT + 4)) one_edge=$((WEIR_PORT + 5))
+one_api=$((WEIR_PORT + 5)) one_edge=$((WEIR_PORT + 6))
 
 ctl() { build/weirctl -c "$conf" "$@"; }
 sql() { stack_psql -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
