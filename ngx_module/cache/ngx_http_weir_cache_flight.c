@@ -5,6 +5,7 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache_flight.h"
+#include "cache/ngx_http_weir_cache_invalidation.h"
 
 
 /* A flight may stand in any of so many places, chosen by its digest. */
@@ -15,7 +16,7 @@
 typedef struct {
     u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t    token;
-    uint64_t    until;         /* ms of the clock that processes share; 0: free */
+    uint64_t    until;         /* ngx_http_weir_cache_ms(); 0: free */
     ngx_pid_t   pid;           /* 0: uncacheable, nobody fetches */
 } ngx_http_weir_cache_flight_t;
 
@@ -23,7 +24,6 @@ typedef struct {
 static ngx_http_weir_cache_flight_t *ngx_http_weir_cache_flight_find(
     ngx_http_weir_cache_zone_t *zone, u_char *digest, uint64_t now,
     ngx_http_weir_cache_flight_t **free);
-static uint64_t ngx_http_weir_cache_flight_now(void);
 
 
 size_t
@@ -48,7 +48,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     ngx_int_t                      rc;
     ngx_http_weir_cache_flight_t  *flight, *free;
 
-    now = ngx_http_weir_cache_flight_now();
+    now = ngx_http_weir_cache_ms();
 
     ngx_http_weir_cache_zone_lock(zone);
 
@@ -91,7 +91,7 @@ ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
     uint64_t                       now;
     ngx_http_weir_cache_flight_t  *flight, *free;
 
-    now = ngx_http_weir_cache_flight_now();
+    now = ngx_http_weir_cache_ms();
 
     ngx_http_weir_cache_zone_lock(zone);
 
@@ -147,17 +147,4 @@ ngx_http_weir_cache_flight_find(ngx_http_weir_cache_zone_t *zone,
     }
 
     return NULL;
-}
-
-
-/* Milliseconds of a clock that is the same in all processes and never set. */
-
-static uint64_t
-ngx_http_weir_cache_flight_now(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
