@@ -53,6 +53,24 @@ static void put_result(weir_delivery_t *d, weir_delivery_result_t result, const 
     TAILQ_INSERT_TAIL(&d->lease->results, d, link);
 }
 
+bool weir_delivery_is_owned(const weir_delivery_t *d)
+{
+    return !d->lease->gone && weir_now_ms() < d->lease->until;
+}
+
+/* What a result says of the dependency. */
+static weir_breaker_outcome_t outcome_of(weir_delivery_result_t result)
+{
+    switch (result) {
+    case WEIR_DELIVERY_UNAVAILABLE:
+        return WEIR_BREAKER_FAILURE;
+    case WEIR_DELIVERY_GIVEN_UP:
+        return WEIR_BREAKER_ABANDONED;
+    default:
+        return WEIR_BREAKER_SUCCESS;
+    }
+}
+
 void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const char *error)
 {
     weir_lease_t *l = d->lease;
@@ -62,13 +80,11 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
 
     g->handling--;
     l->handling--;
-    blamed = weir_dependency_report(
-        &g->dependency, now, d->call,
-        result == WEIR_DELIVERY_UNAVAILABLE ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS, error);
+    blamed = weir_dependency_report(&g->dependency, now, d->call, outcome_of(result), error);
     g->refused_until = 0;
 
     /* While the dependency is known to be away its events burn no attempts. */
-    if (result == WEIR_DELIVERY_UNAVAILABLE && !blamed)
+    if (result == WEIR_DELIVERY_GIVEN_UP || (result == WEIR_DELIVERY_UNAVAILABLE && !blamed))
         weir_queue_retry(l->queue, d->item, now + (uint64_t)random() % COMMIT_RETRY);
     else
         put_result(d, result, error);
@@ -314,11 +330,11 @@ static void consume(weir_lease_t *l)
     static const char sql[] =
         "SELECT * FROM consume($1::text, $2::smallint, $3::bigint, $4::text, $5::text[], "
         "$6::text[], "
-        "$7::bigint[], $8::text[], $9::boolean[], $10::int, $11::int, $12::int)";
+        "$7::bigint[], $8::text[], $9::boolean[], $10::int, $11::int, $12::int, $13::int)";
     const weir_group_t *g = l->group;
     const weir_events_settings_t *s = &g->worker->settings;
     weir_array_t positions = {0}, errors = {0}, finals = {0};
-    char partition[12], epoch[24], attempts[12], base[12], max[12];
+    char partition[12], epoch[24], attempts[12], base[12], max[12], ttl[12];
     char *lists[3];
 
     for (size_t i = 0; i < l->batch_count; i++) {
@@ -336,10 +352,11 @@ static void consume(weir_lease_t *l)
     snprintf(attempts, sizeof(attempts), "%u", s->retry_attempts);
     snprintf(base, sizeof(base), "%u", s->retry_base_ms);
     snprintf(max, sizeof(max), "%u", s->retry_max_ms);
+    snprintf(ttl, sizeof(ttl), "%d", WEIR_LEASE_TTL);
     l->consuming = weir_db_query(
-        g->db, sql, 12,
+        g->db, sql, 13,
         (const char *[]){g->consumer.group, partition, epoch, g->consumer.apply, g->types,
-                         g->permanent, lists[0], lists[1], lists[2], attempts, base, max},
+                         g->permanent, lists[0], lists[1], lists[2], attempts, base, max, ttl},
         on_consumed, l);
     if (l->consuming)
         l->refs++;

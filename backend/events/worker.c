@@ -30,7 +30,6 @@
 
 /* ms */
 #define BEAT 500 /* a pause is known within it */
-#define TTL 4000 /* of a lease */
 
 /* --- leases ---------------------------------------------------------------------------- */
 
@@ -256,7 +255,7 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
                 weir_reader_beat(l, strtoll(PQgetvalue(res, row, 4), NULL, 10));
             l = g->leases[partition];
             if (l != NULL && *PQgetvalue(res, row, 7) == 't')
-                l->until = w->asked + TTL;
+                l->until = w->asked + WEIR_LEASE_TTL;
         }
         for (int n = 0; n < WEIR_PARTITIONS_MAX; n++) {
             if (g->leases[n] != NULL && !owned[n])
@@ -277,7 +276,7 @@ static void step(weir_worker_t *w)
         if (!weir_db_is_up(w->groups[i].db))
             return; /* takes no lease that it could not use */
     }
-    snprintf(ttl, sizeof(ttl), "%d", TTL);
+    snprintf(ttl, sizeof(ttl), "%d", WEIR_LEASE_TTL);
     w->stepping =
         weir_db_query(w->db, sql, 3, (const char *[]){w->id, w->group_names, ttl}, on_stepped, w);
     /* The database counts from when it gets this, which is later. */

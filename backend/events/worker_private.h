@@ -25,6 +25,7 @@
 #define WEIR_READ_MAX 256    /* events of one partition in one read */
 #define WEIR_BATCH_MAX 256   /* events in one transaction */
 #define WEIR_BLOCK 1000      /* ms that a read waits in Redis */
+#define WEIR_LEASE_TTL 4000  /* ms, from the last heartbeat or effect */
 
 typedef struct weir_group weir_group_t;
 typedef struct weir_lease weir_lease_t;

@@ -1,0 +1,99 @@
+# Leases on partitions: who may handle an event, and what keeps a second worker from doing it, too.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use IO::Socket::INET;
+use Test::More;
+use Time::HiRes qw(sleep);
+use Weir::Events;
+use Weir::Stack qw(wait_for);
+
+# --- in SQL ------------------------------------------------------------------------------------
+
+subtest 'who may take what' => sub {
+    my $s = Weir::Stack->new(redis => 0);
+    # A heartbeat: the partitions of the group that the worker then owns.
+    my $beat = sub {
+        my ($worker, $ttl) = @_;
+        return $s->psql("SELECT count(*) FROM worker_step('$worker', '{billing}', $ttl)");
+    };
+    my $owned = sub { $s->psql("SELECT count(*) FROM consumer_partitions WHERE owner = '$_[0]'") };
+    my $expired = sub { wait_for('leases to run out', sub { $s->psql('SELECT bool_and(expires_at < clock_timestamp()) FROM consumer_partitions') eq 't' }) };
+
+    is $beat->('a', 100), 8, 'the first worker takes all';
+    $expired->();
+    is $beat->('b', 60000), 0, 'another one that has only just come takes nothing: the database may have been away';
+    is $beat->('a', 60000), 8, 'the owner comes back and still has all';
+    is $s->psql('SELECT max(epoch) FROM consumer_partitions'), 1, 'as before';
+
+    # b has been there for its whole time to live, and a was not.
+    $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s'");
+    $s->psql("DELETE FROM workers WHERE worker = 'a'");
+    wait_for('the takeover', sub { $beat->('b', 1000) == 8 });
+    is $owned->('a'), 0, 'who has been there all the time takes what has run out';
+
+    $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s', epoch = 7 WHERE partition = 0");
+    $s->psql("SELECT consume('billing', 0::smallint, 7, 'billing_apply', '{}', '{}', '{}', '{}', '{}', 1, 1, 1, 60000)");
+    cmp_ok $s->psql('SELECT extract(epoch FROM expires_at - clock_timestamp())::int FROM consumer_partitions WHERE partition = 0'),
+        '>', 30, 'who commits effects lives, which renews the lease';
+};
+
+# --- mails -------------------------------------------------------------------------------------
+
+# A mail server that keeps one worker waiting for the answer to RCPT until a file is there.
+sub start_server {
+    my ($s) = @_;
+    my $server = $s->dir . '/server.py';
+    open my $f, '>', $server or die "$server: $!\n";
+    print $f <<"PYTHON";
+import asyncio, os, time
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Mailbox
+
+class Handler(Mailbox):
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        envelope.rcpt_tos.append(address)
+        if session.host_name == 'held':
+            open('@{[ $s->dir ]}/waiting', 'w').close()
+            while not os.path.exists('@{[ $s->dir ]}/go'):
+                await asyncio.sleep(0.02)
+        return '250 OK'
+
+Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_port}).start()
+time.sleep(3600)
+PYTHON
+    close $f;
+    $s->_start('smtp', ['/usr/bin/python3', $server]);
+    $s->_until('smtp', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$s->{smtp_port}") });
+}
+
+subtest 'a mail whose lease ran out on its way is not sent' => sub {
+    my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
+    my $e = Weir::Events->new($s, groups => ['email']);
+    start_server($s);
+    $s->start_backend('relay');
+    $s->start_backend('worker', name => 'held', conf => { smtp => "smtp://127.0.0.1:$s->{smtp_port}/held" });
+    wait_for('its partitions', sub { $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8 });
+    $e->create(1);
+    wait_for('the mail on its way', sub { -e $s->dir . '/waiting' });
+    $s->freeze('held');
+    $s->start_backend('worker', name => 'other');
+    $e->wait_handled;
+    is scalar $s->mails, 1, 'another worker has sent it';
+
+    open my $go, '>', $s->dir . '/go' or die;
+    close $go;
+    $s->thaw('held');
+    wait_for('fair shares', sub { $s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions') == 2 });
+    $e->create(40);
+    $e->wait_handled;
+    is $e->repeated_mails, 0, 'the one that was stopped does not send it when it goes on';
+    is $e->complaints, '', 'and has its share of the next ones';
+    is $s->psql('SELECT count(*) FROM retries'), 0, 'nothing counts as failed';
+    is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(held other relay);
+};
+
+done_testing;
