@@ -53,6 +53,27 @@ static void put_result(weir_delivery_t *d, weir_delivery_result_t result, const 
     TAILQ_INSERT_TAIL(&d->lease->results, d, link);
 }
 
+/* Its effect is made, and its mark will not be committed by this lease. */
+static void leave(const weir_delivery_t *d)
+{
+    weir_group_t *g = d->lease->group;
+
+    if (g->consumer.handle != NULL && d->wanted && d->readable && d->result == WEIR_DELIVERY_OK)
+        weir_made_note(&g->made, d->event.id, weir_now_ms());
+}
+
+void weir_handle_leave(const weir_lease_t *l)
+{
+    const weir_delivery_t *d;
+
+    TAILQ_FOREACH(d, &l->results, link)
+    leave(d);
+    for (size_t i = 0; i < l->batch_count; i++) {
+        if (l->batch[i] != NULL)
+            leave(l->batch[i]);
+    }
+}
+
 bool weir_delivery_is_owned(const weir_delivery_t *d)
 {
     return !d->lease->gone && weir_now_ms() < d->lease->until;
@@ -88,6 +109,8 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
         weir_queue_retry(l->queue, d->item, now + (uint64_t)random() % COMMIT_RETRY);
     else
         put_result(d, result, error);
+    if (l->gone && result == WEIR_DELIVERY_OK)
+        leave(d);
     weir_group_wake(g);
     weir_lease_unref(l);
 }
@@ -103,6 +126,12 @@ static void handle(weir_lease_t *l, weir_item_t *item, uint64_t call)
                                      NULL);
         put_result(d, d->wanted ? WEIR_DELIVERY_PERMANENT : WEIR_DELIVERY_OK,
                    "the stream's entry is no CloudEvent");
+        return;
+    }
+    if (weir_made_take(&g->made, d->event.id, weir_now_ms())) {
+        (void)weir_dependency_report(&g->dependency, weir_now_ms(), call, WEIR_BREAKER_ABANDONED,
+                                     NULL);
+        put_result(d, WEIR_DELIVERY_OK, NULL);
         return;
     }
     d->call = call;

@@ -49,6 +49,7 @@ static void remove_lease(weir_lease_t *l)
     if (l->gone)
         return;
     l->gone = true;
+    weir_handle_leave(l);
     l->group->leases[l->partition] = NULL;
     weir_lease_unref(l);
 }

@@ -7,8 +7,8 @@ use lib "$FindBin::Bin/../lib";
 
 use IO::Socket::INET;
 use Test::More;
-use Time::HiRes qw(sleep);
 use Weir::Events;
+use Weir::Link;
 use Weir::Stack qw(wait_for);
 
 # --- in SQL ------------------------------------------------------------------------------------
@@ -43,9 +43,9 @@ subtest 'who may take what' => sub {
 
 # --- mails -------------------------------------------------------------------------------------
 
-# A mail server that keeps one worker waiting for the answer to RCPT until a file is there.
+# A mail server that keeps one worker waiting for the answer to a command (RCPT, or DATA's text) until a file is there.
 sub start_server {
-    my ($s) = @_;
+    my ($s, $command) = @_;
     my $server = $s->dir . '/server.py';
     open my $f, '>', $server or die "$server: $!\n";
     print $f <<"PYTHON";
@@ -53,14 +53,23 @@ import asyncio, os, time
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Mailbox
 
+async def hold(session):
+    if session.host_name == 'held':
+        open('@{[ $s->dir ]}/waiting', 'w').close()
+        while not os.path.exists('@{[ $s->dir ]}/go'):
+            await asyncio.sleep(0.02)
+
 class Handler(Mailbox):
     async def handle_RCPT(self, server, session, envelope, address, options):
         envelope.rcpt_tos.append(address)
-        if session.host_name == 'held':
-            open('@{[ $s->dir ]}/waiting', 'w').close()
-            while not os.path.exists('@{[ $s->dir ]}/go'):
-                await asyncio.sleep(0.02)
+        if '$command' == 'RCPT':
+            await hold(session)
         return '250 OK'
+    async def handle_DATA(self, server, session, envelope):
+        answer = await super().handle_DATA(server, session, envelope)
+        if '$command' == 'DATA':
+            await hold(session)
+        return answer
 
 Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_port}).start()
 time.sleep(3600)
@@ -70,10 +79,12 @@ PYTHON
     $s->_until('smtp', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$s->{smtp_port}") });
 }
 
+sub let_go { my ($s) = @_; open my $go, '>', $s->dir . '/go' or die "go: $!\n"; return close $go }
+
 subtest 'a mail whose lease ran out on its way is not sent' => sub {
     my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
     my $e = Weir::Events->new($s, groups => ['email']);
-    start_server($s);
+    start_server($s, 'RCPT');
     $s->start_backend('relay');
     $s->start_backend('worker', name => 'held', conf => { smtp => "smtp://127.0.0.1:$s->{smtp_port}/held" });
     wait_for('its partitions', sub { $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8 });
@@ -84,8 +95,7 @@ subtest 'a mail whose lease ran out on its way is not sent' => sub {
     $e->wait_handled;
     is scalar $s->mails, 1, 'another worker has sent it';
 
-    open my $go, '>', $s->dir . '/go' or die;
-    close $go;
+    let_go($s);
     $s->thaw('held');
     wait_for('fair shares', sub { $s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions') == 2 });
     $e->create(40);
@@ -94,6 +104,33 @@ subtest 'a mail whose lease ran out on its way is not sent' => sub {
     is $e->complaints, '', 'and has its share of the next ones';
     is $s->psql('SELECT count(*) FROM retries'), 0, 'nothing counts as failed';
     is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(held other relay);
+};
+
+subtest 'a mail that was sent when its lease got lost is not sent again by the same worker' => sub {
+    my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
+    my $e = Weir::Events->new($s, groups => ['email']);
+    start_server($s, 'DATA');
+    mkdir $s->dir . '/net' or die "net: $!\n";
+    my $link = Weir::Link->new($s, 'net', from => $s->dir . '/net/.s.PGSQL.5432', to => $s->dir . '/pg/.s.PGSQL.5432');
+    $s->start_backend('relay');
+    $s->start_backend('worker', name => 'held', conf => {
+        smtp => "smtp://127.0.0.1:$s->{smtp_port}/held", database => $s->database =~ s{/pg\b}{/net}r,
+    });
+    wait_for('its partitions', sub { $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8 });
+    $e->create(1);
+    wait_for('the mail to arrive', sub { -e $s->dir . '/waiting' });
+    $link->stall;
+    let_go($s);
+    # Others had its partitions, and let them go before they have done anything.
+    $s->psql('UPDATE consumer_partitions SET epoch = epoch + 1, owner = NULL');
+    $link->go_on;
+    $e->wait_handled;
+    is scalar $s->mails, 1, 'the one mail';
+    $e->create(20);
+    $e->wait_handled;
+    is $e->repeated_mails, 0, 'each once';
+    is $e->complaints, '', 'all is well';
+    is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(held relay);
 };
 
 done_testing;

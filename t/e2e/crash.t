@@ -220,10 +220,10 @@ my %fault = (
     (map {
         my ($name, $to, $what) = @$_;
         ("a network that stalls between $name and $what" => {
-            of => $name, lasts => sub { 0.2 + rand 7 },
+            of => $name, first => 1, lasts => sub { 0.2 + rand 7 },
             break => sub {
                 $accounts->excuse(life($name)) if $role{$name} eq 'worker' && $to eq 'postgres';
-                $link{"$name-$to"}->stall > 0 or die "no connection has stalled\n";
+                wait_for('connections that stall', sub { $link{"$name-$to"}->stall });
             },
             mend => sub { $link{"$name-$to"}->go_on },
         });
@@ -269,8 +269,8 @@ sub schedule {
 sub happen {
     my (@faults) = @_;
     my @under_way;
-    for my $name (@faults) {
-        my $fault = $fault{$name};
+    # A network, before its peers are dead.
+    for my $fault (sort { ($b->{first} // 0) <=> ($a->{first} // 0) } map { $fault{$_} } @faults) {
         $fault->{break}->();
         push @under_way, [$fault, time + $fault->{lasts}->()];
     }

@@ -20,7 +20,7 @@ use Weir::Stack;
 
 sub new {
     my ($class, $stack, $gateway) = @_;
-    my $self = bless { stack => $stack, gateway => $gateway, offset => {} }, $class;
+    my $self = bless { stack => $stack, gateway => $gateway, offset => {}, excused => [] }, $class;
     Weir::Events->new($stack)->count_effects;
     $stack->psql(<<'SQL');
 CREATE INDEX ON effects (what, id);
@@ -110,10 +110,12 @@ sub note_mails {
         [$_->[0], $event, $rest];
     } $self->_news($file);
     $self->_insert('mails (worker, event_id, whose)', @rows);
+    $self->_insert('excused', splice @{ $self->{excused} });
     return;
 }
 
-sub excuse { my ($self, $worker) = @_; return $self->{stack}->psql("INSERT INTO excused VALUES ('$worker')") }
+# Written down later: the database may be broken, too.
+sub excuse { my ($self, $worker) = @_; push @{ $self->{excused} }, [$worker]; return }
 
 # Mails of this round that were sent again, which is nobody's fault unless wrong() says so.
 sub mails_again { my ($self) = @_; return $self->{stack}->psql('SELECT count(*) - count(DISTINCT event_id) FROM mails') }
