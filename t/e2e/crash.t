@@ -74,6 +74,7 @@ start($_) for sort keys %role;
 # A child that works until it gets TERM; what was acknowledged is in its file before it goes on.
 sub client {
     my ($number, $round, $step) = @_;
+    my $parent = $$;
     my $pid = fork // die "fork: $!\n";
     return $pid if $pid;
     my $go = 1;
@@ -81,7 +82,7 @@ sub client {
     srand $SEED + 100 * $round + $number;
     open my $acked, '>>', $s->dir . "/acked.$number" or POSIX::_exit(1);
     $acked->autoflush(1);
-    for (my $n = 1; $go; $n++) {
+    for (my $n = 1; $go && getppid == $parent; $n++) {
         $step->($acked, "$round-$number-$n") or sleep 0.02;
     }
     POSIX::_exit(0);
