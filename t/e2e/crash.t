@@ -27,6 +27,7 @@ my $SEED     = $ENV{WEIR_CRASH_SEED} // int(rand 2**31);
 my $SETTLE   = 180; # seconds until all must be handled, on a machine that others use, too
 my $LEASE    = 4;   # seconds (WEIR_LEASE_TTL)
 my $KILLED   = 256 + 9;
+my $MANY     = 100; # events at once before a fault
 my @PRODUCTS = map { "01900000-0000-7000-8000-00000000000$_" } 1 .. 6;
 
 # What was started is stopped, also when the test is.
@@ -139,6 +140,8 @@ sub line_step {
 # about; two faults of one thing cannot happen at once.
 
 sub for_a_moment { return 0.1 + rand 0.5 }
+# Mostly short; the others are longer than a lease and than anybody waits for Redis.
+sub for_a_while { return rand() < 0.6 ? 0.2 + rand 1.5 : 5.2 + rand 1 }
 
 sub is_stopped { my ($pid) = @_; return Weir::Stack::slurp("/proc/$pid/stat") =~ /\) T / }
 
@@ -208,12 +211,12 @@ my %fault = (
         break => sub { $s->redis('FLUSHALL') eq 'OK' or die "Redis was not emptied\n" },
         mend  => sub { },
     },
-    'a stalled api'        => stall('api', sub { 0.2 + rand 2 }),
-    'a stalled relay'      => stall('relay', sub { 0.2 + rand 5 }),
-    'a stalled Redis'      => stall('redis', sub { 0.2 + rand 6 }),
-    'a stalled worker'     => stall('worker2', sub { $LEASE + rand 2 }),
+    'a stalled api'        => stall('api', \&for_a_while),
+    'a stalled relay'      => stall('relay', \&for_a_while),
+    'a stalled Redis'      => stall('redis', \&for_a_while),
+    'a stalled worker'     => stall('worker2', sub { $LEASE + rand 1.5 }),
     'a stalled PostgreSQL' => {
-        of => 'postgres', lasts => sub { 0.2 + rand 6 },
+        of => 'postgres', lasts => \&for_a_while,
         break => sub { $s->freeze_postgres; wait_for('PostgreSQL to stand still', sub { is_stopped($s->pid('postgres')) }) },
         mend  => sub { $s->thaw_postgres },
     },
@@ -221,7 +224,7 @@ my %fault = (
     (map {
         my ($name, $to, $what) = @$_;
         ("a network that stalls between $name and $what" => {
-            of => $name, first => 1, lasts => sub { 0.2 + rand 7 },
+            of => $name, first => 1, lasts => \&for_a_while,
             break => sub {
                 $accounts->excuse(life($name)) if $role{$name} eq 'worker' && $to eq 'postgres';
                 wait_for('connections that stall', sub { $link{"$name-$to"}->stall });
@@ -310,6 +313,9 @@ sub under_load {
     my ($round, $code) = @_;
     my @clients = ((map { client($_, $round, http_step()) } 1 .. 3), map { client($_, $round, line_step()) } 4, 5);
     sleep 0.1 + rand 0.6;
+    # So that something is under way wherever the fault hits.
+    $s->psql("SELECT put_many($MANY, 'many-$round')");
+    sleep rand 0.3;
     $code->();
     sleep 0.1 + rand 0.2;
     kill 'TERM', @clients;

@@ -74,6 +74,13 @@ BEGIN
         gen_random_uuid(), 'email', p_mail || '-' || g || '@example.org', 'n', last - p_count + g), NULL)
     FROM generate_series(1, p_count) g;
 END $$;
+
+-- Work for all workers at once.
+CREATE FUNCTION put_many(p_count int, p_name text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', p_name || '-' || g, jsonb_build_object('userId',
+        gen_random_uuid(), 'email', p_name || '-' || g || '@example.org'), NULL))
+    FROM generate_series(1, p_count) g;
+$$;
 SQL
     return $self;
 }
