@@ -33,7 +33,6 @@ my @PRODUCTS = map { "01900000-0000-7000-8000-00000000000$_" } 1 .. 6;
 # What was started is stopped, also when the test is.
 $SIG{INT} = $SIG{TERM} = sub { exit 130 };
 diag "seed $SEED, $ROUNDS rounds";
-srand $SEED;
 
 my $s = Weir::Stack->new(conf => {
     retry_base => '20ms', retry_max => '500ms', stream_limit => 100, smtp_timeout => '60s',
@@ -334,6 +333,7 @@ sub account {
 my (%times, %again);
 my $began = time;
 my $round = 0;
+srand $SEED;
 for my $faults (schedule($ROUNDS)) {
     my $names = join ', ', @$faults;
     $round++;
