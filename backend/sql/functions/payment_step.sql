@@ -72,8 +72,12 @@ BEGIN
         PERFORM payment_event('PaymentSucceeded', subject, content, p_traceparent, p_cause, p_correlation);
         PERFORM payment_event('OrderPaid', subject,
                               jsonb_build_object('orderId', p.order_id, 'userId', p.user_id, 'total', p.amount,
-                                                 'currency', p.currency, 'paidAt', rfc3339(now())),
-                              p_traceparent, p_cause, p_correlation);
+                                                 'currency', p.currency, 'pieces', i.pieces,
+                                                 'createdAt', rfc3339(o.created_at), 'paidAt', rfc3339(now())),
+                              p_traceparent, p_cause, p_correlation)
+        FROM orders o
+        CROSS JOIN LATERAL (SELECT sum(i.quantity) AS pieces FROM order_items i WHERE i.order_id = o.id) i
+        WHERE o.id = p.order_id;
     WHEN 'FAILED' THEN
         UPDATE orders SET status = 'FAILED' WHERE id = p.order_id AND status = 'PENDING';
         PERFORM payment_event('PaymentFailed', subject, content, p_traceparent, p_cause, p_correlation);
