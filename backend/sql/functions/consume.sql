@@ -2,9 +2,9 @@
 --
 -- p_positions lists events of p_partition, at most one of each aggregate. p_errors has NULL for an event
 -- whose effects p_apply shall make, or why it failed outside of the database already; p_final says that
--- no retry helps, p_excused that the failure is no attempt (the dependency is known to be away), p_waits for how
--- many ms, at least, it must not be tried again. Events of other types than p_types, and those for one other group only, are handled by
--- doing nothing.
+-- no retry helps, p_excused that the failure is no attempt (the dependency is known to be away), p_waits for
+-- how many ms, at least, it must not be tried again. Events of other types than p_types, and those for one
+-- other group only, are handled by doing nothing.
 --
 -- Effects of the whole batch come from one call of p_apply. When it fails, nothing of it stays and each
 -- event is applied alone, so that only those that fail wait. An error that says nothing about
