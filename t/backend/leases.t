@@ -36,7 +36,7 @@ subtest 'who may take what' => sub {
     is $owned->('a'), 0, 'who has been there all the time takes what has run out';
 
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s', epoch = 7 WHERE partition = 0");
-    $s->psql("SELECT consume('billing', 0::smallint, 7, 'billing_apply', '{}', '{}', '{}', '{}', '{}', 1, 1, 1, 60000)");
+    $s->psql("SELECT consume('billing', 0::smallint, 7, 'billing_apply', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 1, 1, 1, 60000)");
     cmp_ok $s->psql('SELECT extract(epoch FROM expires_at - clock_timestamp())::int FROM consumer_partitions WHERE partition = 0'),
         '>', 30, 'who commits effects lives, which renews the lease';
 };
