@@ -2,7 +2,8 @@
  * What the files of the cache share: configuration, and what is known about a
  * request on its way through it.
  *
- *     module   directives, variables
+ *     module   directives, phases, variables
+ *     conf     what the directives take, and what a location inherits
  *     zone     the first level, in shared memory
  *     key      what a request is looked up by
  *     fetch    before the content phase: look-up, the decision to serve
@@ -53,6 +54,11 @@
 #define NGX_HTTP_WEIR_CACHE_STALE_503             0x0040
 #define NGX_HTTP_WEIR_CACHE_STALE_504             0x0080
 #define NGX_HTTP_WEIR_CACHE_STALE_BREAKER         0x0100
+
+
+typedef struct {
+    ngx_array_t                      zones;  /* ngx_http_weir_cache_zone_t * */
+} ngx_http_weir_cache_main_conf_t;
 
 
 typedef struct {
@@ -168,6 +174,25 @@ extern ngx_str_t  ngx_http_weir_cache_reasons[NGX_HTTP_WEIR_CACHE_REASONS];
 
 /* module: the zones of a configuration, ngx_http_weir_cache_zone_t pointers */
 ngx_array_t *ngx_http_weir_cache_zones(ngx_http_request_t *r);
+
+
+/* conf: for the module's context and its table of directives */
+void *ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+char *ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 
 /* fetch: the precontent phase */
@@ -295,10 +320,6 @@ ngx_uint_t ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx);
  */
 ngx_int_t ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx,
     weir_str_t *tags);
-
-/* invalidation: the setter of weir_cache_staleness */
-char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 
 /* invalidate: the precontent phase, before ngx_http_weir_cache_handler() */
 ngx_int_t ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r);
