@@ -16,7 +16,10 @@
  *     store    the entry into both levels
  *
  *     invalidation  what was invalidated, and whether an entry outlived it
- *     invalidate    invalidations made here: PURGE, Weir-Invalidate
+ *     invalidate    invalidations made here, and sent to all others
+ *     purge         PURGE
+ *     uri           the key of another URI
+ *     first_read    who comes before the stream was read
  *     follow        those of all others, from the stream in Redis
  *     follow_log    what the stream says, and whether all of it was read
  *
@@ -326,6 +329,43 @@ ngx_int_t ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r);
 
 /* invalidate: installs the filter that sees Weir-Invalidate */
 void ngx_http_weir_cache_init_invalidate_filter(void);
+
+/*
+ * invalidate: what is stored under a key (its text) is invalid, with soft stale:
+ * here at once, and by the stream everywhere else.  position is that of the
+ * message, when the upstream has written it; else NULL.
+ */
+void ngx_http_weir_cache_invalidate_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_str_t *key, ngx_uint_t soft,
+    weir_position_t *position);
+
+/*
+ * invalidate: the same for the tags in the lines, of weir_str_t.  NGX_OK,
+ * NGX_DECLINED (there is no tag), or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
+    weir_position_t *position);
+
+/* purge: answers a PURGE; what a phase handler returns */
+ngx_int_t ngx_http_weir_cache_purge(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf);
+
+/*
+ * first_read: the request waits until the zone's stream was read; what a phase
+ * handler returns, NGX_DECLINED when it has waited long enough.
+ */
+ngx_int_t ngx_http_weir_cache_first_read(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone);
+
+/*
+ * uri: the key that another URI, as a header has it, would have: own, that of
+ * the request, with the URI in the place of its own.  Of the request's pool.
+ * NGX_OK, NGX_DECLINED (it is of another origin, or the key doesn't hold the URI
+ * as it was requested), or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
+    ngx_str_t *reference, ngx_str_t *key);
 
 /* follow: once in each worker, for each zone.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_weir_cache_follow_init_worker(
