@@ -8,7 +8,8 @@
  *     key      what a request is looked up by
  *     fetch    before the content phase: look-up, the decision to serve
  *     queue    who asks the upstream, and who waits
- *     answer   a stored response sent to the client
+ *     answer   a stored response sent to the client, and Cache-Status
+ *     restore  its header lines put back
  *     validate what a stale response is still good for
  *     filter   sees the upstream's response
  *     response what it says to a cache
@@ -241,13 +242,15 @@ ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx,
     char *detail);
 
 /*
- * answer: whether ctx->entry may be looked at further: it is whole, or a part
+ * restore: whether ctx->entry may be looked at further: it is whole, or a part
  * that is fresh and holds the range that the request wants, to which ctx->entry
  * and ctx->range are cut then.
  */
 ngx_uint_t ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx);
 
-/* answer: puts the entry's header lines into the response; NGX_OK or NGX_ERROR */
+/*
+ * restore: puts the entry's header lines into the response; NGX_OK or NGX_ERROR
+ */
 ngx_int_t ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx);
 
 /* answer: the entry's body as a chain; NULL: no memory */
