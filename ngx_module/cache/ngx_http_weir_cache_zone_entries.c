@@ -35,6 +35,8 @@ static ngx_int_t ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_node_t *node);
 static void ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node);
+static void ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node);
 static void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node);
 static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
@@ -222,6 +224,31 @@ ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
 }
 
 
+/* Puts the node into its bucket, and into the queue that main tells. */
+
+static void
+ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node)
+{
+    ngx_http_weir_cache_node_t  **bucket;
+
+    bucket = ngx_http_weir_cache_zone_bucket(sh, node->digest);
+    node->next = *bucket;
+    *bucket = node;
+
+    if (node->main) {
+        ngx_queue_insert_head(&sh->main, &node->queue);
+
+    } else {
+        ngx_queue_insert_head(&sh->small, &node->queue);
+        sh->small_bytes += weir_arena_block_size(node);
+    }
+
+    node->linked = 1;
+    sh->entries++;
+}
+
+
 /* Takes the node out of bucket and queue, and frees it unless it is pinned. */
 
 static void
@@ -264,10 +291,10 @@ ngx_int_t
 ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     u_char *data, size_t len)
 {
-    ngx_int_t                     place;
-    ngx_http_weir_cache_sh_t     *sh;
-    ngx_http_weir_cache_pin_t     pin;
-    ngx_http_weir_cache_node_t   *node, *old, **bucket;
+    ngx_int_t                    rc, place;
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_pin_t    pin;
+    ngx_http_weir_cache_node_t  *node, *old;
 
     sh = zone->sh;
 
@@ -314,43 +341,27 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     {
         /* what was on its way from Redis is older than what came meanwhile */
 
+        rc = NGX_DECLINED;
+
         if (place == NGX_ERROR) {
             weir_arena_free(&sh->arena, node);
         }
 
-        ngx_http_weir_cache_zone_unlock(zone);
-
-        pin.node = (place != NGX_ERROR) ? node : NULL;
-        pin.place = place;
-        ngx_http_weir_cache_zone_release(zone, &pin);
-
-        return NGX_DECLINED;
-    }
-
-    /* who was there, or asked for before, needs no probation */
-
-    node->main = (old && old->main)
-                 || ngx_http_weir_cache_zone_uses(zone, digest) > 1;
-
-    if (old) {
-        ngx_http_weir_cache_zone_unlink(sh, old);
-    }
-
-    bucket = ngx_http_weir_cache_zone_bucket(sh, digest);
-    node->next = *bucket;
-    *bucket = node;
-
-    if (node->main) {
-        ngx_queue_insert_head(&sh->main, &node->queue);
-
     } else {
-        ngx_queue_insert_head(&sh->small, &node->queue);
-        sh->small_bytes += weir_arena_block_size(node);
-    }
+        rc = NGX_OK;
 
-    node->linked = 1;
-    sh->entries++;
-    sh->counters.stored++;
+        /* who was there, or asked for before, needs no probation */
+
+        node->main = (old && old->main)
+                     || ngx_http_weir_cache_zone_uses(zone, digest) > 1;
+
+        if (old) {
+            ngx_http_weir_cache_zone_unlink(sh, old);
+        }
+
+        ngx_http_weir_cache_zone_link(sh, node);
+        sh->counters.stored++;
+    }
 
     ngx_http_weir_cache_zone_unlock(zone);
 
@@ -358,7 +369,7 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     pin.place = place;
     ngx_http_weir_cache_zone_release(zone, &pin);
 
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -412,32 +423,29 @@ ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh)
             || sh->small_bytes > sh->size / NGX_HTTP_WEIR_CACHE_SMALL_PART))
     {
         q = ngx_queue_last(&sh->small);
-        node = ngx_queue_data(q, ngx_http_weir_cache_node_t, queue);
-
-        if (node->uses == 0) {
-            ngx_http_weir_cache_zone_unlink(sh, node);
-            sh->counters.evicted++;
-            return 1;
-        }
-
-        sh->small_bytes -= weir_arena_block_size(node);
-        node->main = 1;
-        node->uses = 0;
 
     } else if (!ngx_queue_empty(&sh->main)) {
         q = ngx_queue_last(&sh->main);
-        node = ngx_queue_data(q, ngx_http_weir_cache_node_t, queue);
-
-        if (node->uses == 0) {
-            ngx_http_weir_cache_zone_unlink(sh, node);
-            sh->counters.evicted++;
-            return 1;
-        }
-
-        node->uses--;
 
     } else {
         return 0;
+    }
+
+    node = ngx_queue_data(q, ngx_http_weir_cache_node_t, queue);
+
+    if (node->uses == 0) {
+        ngx_http_weir_cache_zone_unlink(sh, node);
+        sh->counters.evicted++;
+        return 1;
+    }
+
+    if (node->main) {
+        node->uses--;
+
+    } else {
+        sh->small_bytes -= weir_arena_block_size(node);
+        node->main = 1;
+        node->uses = 0;
     }
 
     ngx_queue_remove(q);
