@@ -24,6 +24,7 @@ my $edge;
 mkdir "$dir/logs";
 
 sub port_of_edge { $edge }
+
 # The lines of the error log that match.
 sub logged { log_lines("$dir/logs/error.log", shift) }
 
