@@ -6,6 +6,9 @@ def good: map(select((.errors // 0) == 0));
 def of($kind; $who): map(select(.kind == $kind and .who == $who));
 def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b * 1000 | round / 1000 end;
 
+# Of several percentiles each its median; of the longest times the longest.
+def percentiles: {p50_ms: (map(.p50_ms) | median), p99_ms: (map(.p99_ms) | median), max_ms: (map(.max_ms) | max)};
+
 . as $all
 | def command($kind):
     ($all | of($kind; "pgbench") | group_by(.clients)
@@ -28,5 +31,6 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b
  relay: {events_per_second: ($all | map(select(.kind == "relay").per_second) | median)},
  relay_and_one_group: {events_per_second: ($all | map(select(.kind == "consume").per_second) | median)},
  latency: ($all | map(select(.kind == "latency"))
-    | {per_second: (map(.per_second) | median), p50_ms: (map(.p50_ms) | median), p99_ms: (map(.p99_ms) | median)}),
+    | {per_second: (map(.per_second) | median)} + (map(.whole) | percentiles)
+    + {stages: (map(.stages) | transpose | map({stage: .[0].stage} + percentiles)), fsync: (map(.fsync) | percentiles)}),
  rounds: $all}
