@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 #   floor  answers without the upstream
 #   pass   asks the upstream each time
 #   hit    answers from its cache: the upstream must not notice
+#   keys   the same for 1,000 URIs in turn
 #   unique, miss   like pass, but no URI comes twice; a miss stores each answer
 table='
 floor                |floor |             |                          |nginx alone: return for 1 KiB, else a file in memory
@@ -25,6 +26,8 @@ varnish              |hit   |proxy-cache  |^X-Varnish: [0-9]+ [0-9]+$|Varnish in
 weir-memory          |hit   |proxy-cache  |^Cache-Status: Weir; hit;.*detail=memory|weir_cache from shared memory, Redis behind it
 weir-alone           |hit   |proxy-cache  |^Cache-Status: Weir; hit;.*detail=memory|the same without Redis
 weir-redis           |hit   |srcache-redis|^Cache-Status: Weir; hit;.*detail=redis|weir_cache from Redis, its first level off
+srcache-keys@srcache-redis|keys|         |^X-Cache: HIT$            |srcache-redis, 1,000 URIs in turn
+weir-keys@weir-redis |keys  |srcache-keys |^Cache-Status: Weir; hit;.*detail=redis|weir-redis, 1,000 URIs in turn
 proxy-unique@proxy   |unique|             |                          |proxy, no URI twice
 weir-miss@weir-memory|miss  |proxy-unique |^Cache-Status: Weir; fwd=uri-miss;.* stored|weir_cache: look-up and store in both levels, no URI twice
 '
@@ -94,6 +97,7 @@ path_of() {
     local name=$1 size=$2 word=$3
     case ${kind[$name]} in
     unique | miss) echo "$size?u=$word" ;;
+    keys) echo "$size?k=1" ;;
     *) echo "$size" ;;
     esac
 }
@@ -104,9 +108,26 @@ is_hit() {
 
 # A store may still be under way when its response has been sent.
 prime() {
-    if [ "${kind[$1]}" = hit ]; then
-        bench_wait "a hit of $1 for $2 KiB" is_hit "$1" "$2"
-    fi
+    case ${kind[$1]} in
+    hit) bench_wait "a hit of $1 for $2 KiB" is_hit "$1" "$2" ;;
+    keys) [ -n "${primed[$1-$2]:-}" ] || prime_keys "$1" "$2" ;;
+    esac
+}
+
+declare -A primed
+prime_keys() {
+    bench_wait "hits of $1 for all URIs of $2 KiB" keys_are_hits "$1" "$2"
+    primed[$1-$2]=1
+}
+
+# Whether the upstream is left alone while all of them are asked for.
+keys_are_hits() {
+    local before
+    bench_upstream_requests
+    before=$upstream_requests
+    KEYS=$keys wrk -t 1 -c 16 -d 1 -s "$bench_conf/wrk.lua" "http://127.0.0.1:${bench_port[$1]}/$2"
+    bench_upstream_requests
+    [ "$upstream_requests" = "$before" ]
 }
 
 # verify NAME SIZE
@@ -124,7 +145,7 @@ verify() {
     after=$upstream_requests
 
     case ${kind[$name]} in
-    floor | hit) [ "$after" = "$before" ] || die "$name asked the upstream for $size KiB, as a ${kind[$name]} must not" ;;
+    floor | hit | keys) [ "$after" = "$before" ] || die "$name asked the upstream for $size KiB, as a ${kind[$name]} must not" ;;
     *) [ "$after" = $((before + 1)) ] || die "$name asked the upstream $((after - before)) times for one request" ;;
     esac
     if [ "${kind[$name]}" = miss ]; then
@@ -161,11 +182,12 @@ verify_weir-api() {
 
 # measure NAME SIZE ROUND: appends a line to $bench_dir/rounds.
 measure() {
-    local name=$1 size=$2 round=$3 unique='' line
+    local name=$1 size=$2 round=$3 unique='' wrk_keys='' line
     local upstream_before stored cpu redis_cpu requests asked
     prime "$name" "$size"
     case ${kind[$name]} in
     unique | miss) unique=$name-$round ;;
+    keys) wrk_keys=$keys ;;
     esac
 
     stored=$(stored_by "$name")
@@ -174,7 +196,7 @@ measure() {
     redis_cpu=$(bench_cpu "${bench_redis_pid[$name]:-}")
     cpu=$(bench_cpu "${bench_cpu_pid[$name]}")
 
-    ${unique:+env "UNIQUE=$unique"} wrk -t "$threads" -c "$connections" -d "$seconds" \
+    ${unique:+env "UNIQUE=$unique"} ${wrk_keys:+env "KEYS=$wrk_keys"} wrk -t "$threads" -c "$connections" -d "$seconds" \
         -s "$bench_conf/wrk.lua" -H "Accept: $bench_accept" \
         "http://127.0.0.1:${bench_port[$name]}/$size" >"$bench_dir/wrk.out" ||
         die "wrk failed: $(cat "$bench_dir/wrk.out")"
@@ -194,7 +216,7 @@ measure() {
     [ "$(jq '.socket_errors + .bad_statuses' <<<"$line")" = 0 ] ||
         echo "bench: $size KiB, round $round, $name: errors, the round does not count: $line" >&2
     case ${kind[$name]} in
-    floor | hit)
+    floor | hit | keys)
         [ "$asked" = 0 ] || die "$name asked the upstream $asked times in a round of $requests hits of $size KiB"
         ;;
     *)
@@ -241,6 +263,7 @@ contestants_json() {
 # --- main -------------------------------------------------------------------
 
 read_table
+keys=1000
 rounds=5 seconds=3 sizes='1 16 100' only='' connections=64 threads=1
 while [ $# -gt 0 ]; do
     case $1 in

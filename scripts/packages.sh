@@ -7,6 +7,7 @@
 #   packages.sh sanitize  to run them under sanitizers and Valgrind
 #   packages.sh bench     to run the benchmarks
 #   packages.sh fuzz      to run the fuzz targets
+#   packages.sh conformance  to run the suite of `bench conformance`
 #
 # A call that finds nothing missing needs neither network nor root.
 set -euo pipefail
@@ -18,6 +19,7 @@ test=(perl libtest-nginx-perl)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev libxxhash-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
+conformance=(nodejs npm)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -64,8 +66,9 @@ test) wanted=("${build[@]}" "${run[@]}" "${test[@]}") ;;
 sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
 bench) wanted=("${build[@]}" "${bench[@]}") ;;
 fuzz) wanted=("${fuzz[@]}") ;;
+conformance) wanted=("${conformance[@]}") ;;
 *)
-    echo "usage: packages.sh build|run|test|sanitize|bench|fuzz" >&2
+    echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance" >&2
     exit 2
     ;;
 esac

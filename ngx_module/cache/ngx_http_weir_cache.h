@@ -6,6 +6,7 @@
  *     zone     the first level, in shared memory
  *     key      what a request is looked up by
  *     fetch    before the content phase: look-up, the decision to serve
+ *     lookup   what Redis has, for all who want the same at once
  *     queue    who asks the upstream, and who waits
  *     answer   a stored response sent to the client
  *     validate what a stale response is still good for
@@ -91,6 +92,10 @@ typedef enum {
 } ngx_http_weir_cache_status_e;
 
 
+/* A question to Redis and its answer, shared by requests; see lookup. */
+typedef struct ngx_http_weir_cache_lookup_s  ngx_http_weir_cache_lookup_t;
+
+
 typedef struct {
     ngx_http_request_t              *request;
     ngx_http_weir_cache_loc_conf_t  *conf;
@@ -106,12 +111,13 @@ typedef struct {
     u_char                           variant[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
                                                   /* of key and vary */
     weir_cache_control_t             request_cc;
-    ngx_http_weir_redis_command_t    command;
-    ngx_http_weir_redis_reply_t     *reply;
+    ngx_http_weir_cache_lookup_t    *lookup;
+    ngx_queue_t                      lookup_queue; /* while it waits there */
     ngx_http_weir_cache_pin_t        pin;
-    weir_entry_t                     entry;       /* in pin or reply */
+    weir_entry_t                     entry;       /* in pin or lookup */
     char                            *outdated;    /* why one wasn't used */
     ngx_http_weir_cache_pin_t        stale_pin;
+    ngx_http_weir_cache_lookup_t    *stale_lookup;
     weir_entry_t                     stale;       /* what may be validated */
     ngx_list_t                       headers_in;  /* the client's */
     weir_range_t                     range;       /* what entry, a part, holds */
@@ -122,6 +128,8 @@ typedef struct {
     ngx_msec_t                       wait_since;
     ngx_msec_t                       wait_next;
     ngx_http_weir_cache_status_e     flying_as;
+    ngx_http_weir_redis_command_t    command;     /* for the lease */
+    ngx_http_weir_redis_reply_t     *reply;       /* its */
     u_char                           flight[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t                         flight_token;
     ngx_str_t                        lease_key;
@@ -195,6 +203,31 @@ ngx_array_t *ngx_http_weir_cache_lines(ngx_http_request_t *r,
  */
 ngx_str_t ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx,
     char *kind, ngx_uint_t variant);
+
+/*
+ * lookup: asks Redis for the request's key, or variant, or joins who does.
+ * NGX_OK: the request waits in ctx->lookup and is resumed
+ * (ngx_http_weir_cache_resume()) when the answer is there or none will come;
+ * NGX_DECLINED: Redis can't be asked.  Gives up an earlier ctx->lookup.
+ */
+ngx_int_t ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx);
+
+/* lookup: the request, which waits there, goes away */
+void ngx_http_weir_cache_lookup_leave(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * lookup: the answer.  NGX_OK: ctx->entry is set, and stays in memory as long
+ * as the request's reference; NGX_DECLINED: there is no entry, and if that is
+ * for want of an answer ctx->unavailable is set.
+ */
+ngx_int_t ngx_http_weir_cache_lookup_result(ngx_http_weir_cache_ctx_t *ctx);
+
+/* lookup: puts what came into the first level, once for all who wait */
+void ngx_http_weir_cache_lookup_keep(ngx_http_weir_cache_ctx_t *ctx);
+
+/* lookup: another reference; release takes one back, if *held is not NULL */
+void ngx_http_weir_cache_lookup_hold(ngx_http_weir_cache_lookup_t *lookup);
+void ngx_http_weir_cache_lookup_release(ngx_http_weir_cache_lookup_t **held);
 
 /* fetch: the age of an entry now, seconds (RFC 9111 section 4.2.3) */
 time_t ngx_http_weir_cache_age(weir_entry_t *entry);

@@ -16,26 +16,17 @@
 #include "cache/ngx_http_weir_cache.h"
 #include "http/ngx_http_weir.h"
 
-/* A refusal by Redis is logged at most this often, in seconds. */
-#define NGX_HTTP_WEIR_CACHE_LOG_INTERVAL  10
-
 
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
     ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
 static ngx_int_t ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_redis_handler(
-    ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
-    ngx_http_weir_redis_reply_t *reply);
 static ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_error_page(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_read_entry(
-    ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_refusal(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_cleanup(void *data);
 
 
@@ -142,8 +133,11 @@ ngx_http_weir_cache_cleanup(void *data)
 {
     ngx_http_weir_cache_ctx_t  *ctx = data;
 
-    if (ctx->waiting) {
+    if (ctx->waiting && ctx->leasing) {
         ngx_http_weir_redis_cancel(&ctx->command);
+
+    } else if (ctx->waiting) {
+        ngx_http_weir_cache_lookup_leave(ctx);
     }
 
     if (ctx->wait.timer_set) {
@@ -154,6 +148,9 @@ ngx_http_weir_cache_cleanup(void *data)
 
     ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
     ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
+
+    ngx_http_weir_cache_lookup_release(&ctx->lookup);
+    ngx_http_weir_cache_lookup_release(&ctx->stale_lookup);
 }
 
 
@@ -289,34 +286,12 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
 static ngx_int_t
 ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_str_t                       argv[2];
-    ngx_http_request_t             *r;
-    ngx_http_weir_redis_command_t  *cmd;
-
-    r = ctx->request;
-    cmd = &ctx->command;
-
-    ctx->l2 = 1;
-
-    cmd->pool = r->pool;
-    cmd->handler = ngx_http_weir_cache_redis_handler;
-    cmd->data = ctx;
-    cmd->log = r->connection->log;
-
-    ngx_str_set(&argv[0], "GET");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
-    if (argv[1].data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ngx_http_weir_redis_command(ctx->conf->zone->redis, cmd, 2, argv)
-        != NGX_OK)
-    {
+    if (ngx_http_weir_cache_lookup(ctx) != NGX_OK) {
         ctx->unavailable = 1;
         return ngx_http_weir_cache_miss(ctx);
     }
 
-    ctx->waiting = 1;
+    ctx->l2 = 1;
 
     return ngx_http_weir_cache_park(ctx);
 }
@@ -361,36 +336,17 @@ ngx_http_weir_cache_resume(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-static void
-ngx_http_weir_cache_redis_handler(ngx_http_weir_redis_command_t *cmd,
-    ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
-{
-    ngx_http_weir_cache_ctx_t  *ctx;
-
-    ctx = cmd->data;
-    ctx->waiting = 0;
-    ctx->reply = reply;
-
-    if (rc != NGX_OK) {
-        ctx->unavailable = 1;
-    }
-
-    ngx_http_weir_cache_resume(ctx);
-}
-
-
-/* What Redis' reply means for the request. */
+/* What Redis has answered, and what it means for the request. */
 
 static ngx_int_t
 ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_int_t                        rc;
-    ngx_str_t                        fields, *value;
-    ngx_http_weir_cache_loc_conf_t  *clcf;
+    ngx_int_t  rc;
+    ngx_str_t  fields;
 
-    clcf = ctx->conf;
-
-    if (ctx->reply == NULL || !ngx_http_weir_cache_read_entry(ctx)) {
+    if (ngx_http_weir_cache_lookup_result(ctx) != NGX_OK
+        || !ngx_http_weir_cache_matches(ctx))
+    {
         return ngx_http_weir_cache_miss(ctx);
     }
 
@@ -401,17 +357,12 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
         return ngx_http_weir_cache_miss(ctx);
     }
 
-    value = &ctx->reply->str;
-
-    if (clcf->l1
+    if (ctx->conf->l1
         && ((ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
             || ngx_http_weir_cache_age(&ctx->entry)
                < (time_t) ctx->entry.lifetime))
     {
-        (void) ngx_http_weir_cache_zone_put(clcf->zone,
-                                            ctx->varies ? ctx->variant
-                                                        : ctx->digest,
-                                            value->data, value->len);
+        ngx_http_weir_cache_lookup_keep(ctx);
     }
 
     if (ctx->entry.flags & WEIR_ENTRY_VARY_POINTER) {
@@ -422,7 +373,6 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        ctx->reply = NULL;
         ctx->l2 = 0;
 
         return ngx_http_weir_cache_find(ctx);
@@ -497,12 +447,17 @@ ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
+    ngx_http_weir_cache_lookup_release(&ctx->stale_lookup);
 
     ctx->stale = ctx->entry;
     ctx->have_stale = 1;
     ctx->stale_soft = ctx->soft;
 
-    if (!ctx->l2) {
+    if (ctx->l2) {
+        ctx->stale_lookup = ctx->lookup;
+        ngx_http_weir_cache_lookup_hold(ctx->lookup);
+
+    } else {
         ctx->stale_pin = ctx->pin;
         ctx->pin.node = NULL;
     }
@@ -572,61 +527,6 @@ ngx_http_weir_cache_error_page(ngx_http_request_t *r)
 }
 
 
-/*
- * Whether the reply is an entry for this request.  Anything else under one of
- * Weir's keys is for the operator to know; the next response overwrites it.
- */
-
-static ngx_uint_t
-ngx_http_weir_cache_read_entry(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_str_t                     key;
-    weir_str_t                    data;
-    const char                   *wrong;
-    ngx_http_weir_redis_reply_t  *reply;
-
-    reply = ctx->reply;
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
-        return 0;
-    }
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
-        data.data = (char *) reply->str.data;
-        data.len = reply->str.len;
-
-        wrong = weir_entry_decode(data, &ctx->entry);
-
-        if (wrong == NULL
-            && ((ctx->entry.flags & WEIR_ENTRY_VARIANT) != 0) != ctx->varies)
-        {
-            wrong = "in the place of another";
-        }
-
-        if (wrong == NULL) {
-            return ngx_http_weir_cache_matches(ctx);
-        }
-
-    } else {
-        wrong = (char *) reply->str.data;
-
-        if (reply->str.len < 9 || ngx_strncmp(wrong, "WRONGTYPE", 9) != 0) {
-            ngx_http_weir_cache_refusal(ctx);
-            return 0;
-        }
-    }
-
-    key = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
-
-    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                  "weir_cache \"%V\": \"%V\" holds a foreign or damaged value"
-                  " (%s), taken as a miss", &ctx->conf->zone->name, &key,
-                  wrong);
-
-    return 0;
-}
-
-
 /* Another text of the same digest is not for this request. */
 
 static ngx_uint_t
@@ -666,27 +566,6 @@ ngx_http_weir_cache_entry_header(weir_entry_t *entry, const char *name)
     }
 
     return none;
-}
-
-
-/* Redis is in no state to tell. */
-
-static void
-ngx_http_weir_cache_refusal(ngx_http_weir_cache_ctx_t *ctx)
-{
-    static time_t  logged;
-
-    ctx->unavailable = 1;
-
-    if (ngx_time() - logged < NGX_HTTP_WEIR_CACHE_LOG_INTERVAL) {
-        return;
-    }
-
-    logged = ngx_time();
-
-    ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                  "weir_cache \"%V\": Redis refuses to read: %V",
-                  &ctx->conf->zone->name, &ctx->reply->str);
 }
 
 

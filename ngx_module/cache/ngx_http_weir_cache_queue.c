@@ -355,7 +355,6 @@ ngx_http_weir_cache_wait_handler(ngx_event_t *ev)
 
     ctx->varies = 0;
     ctx->l2 = 0;
-    ctx->reply = NULL;
 
     ngx_http_weir_cache_resume(ctx);
 }

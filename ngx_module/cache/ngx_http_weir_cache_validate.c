@@ -144,6 +144,10 @@ ngx_http_weir_cache_push_condition(ngx_list_t *headers, char *name,
 /*
  * A subrequest that nobody sees: it goes through the same location, and what
  * the upstream says goes to the store only.  It takes over the flight.
+ *
+ * Until it ends nginx reads no other request from an HTTP/1 connection.  So that
+ * the client waits for no upstream with its next one it is told to come on
+ * another connection.
  */
 
 ngx_int_t
@@ -173,6 +177,10 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
         != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    if (r->http_version < NGX_HTTP_VERSION_20) {
+        r->keepalive = 0;
     }
 
     sr->error_page = 1;  /* no page for an error that nobody sees */

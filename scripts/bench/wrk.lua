@@ -1,5 +1,6 @@
 -- For wrk: prints what a run counted as one line of JSON.  With UNIQUE in the
--- environment no URI is asked twice; UNIQUE must differ from run to run.
+-- environment no URI is asked twice; UNIQUE must differ from run to run.  With
+-- KEYS so many URIs are asked in turn.
 
 local threads = 0
 
@@ -9,6 +10,7 @@ function setup(thread)
 end
 
 local unique = os.getenv("UNIQUE")
+local keys = tonumber(os.getenv("KEYS"))
 
 if unique then
     local head, tail, n
@@ -25,6 +27,21 @@ if unique then
     function request()
         n = n + 1
         return head .. n .. tail
+    end
+end
+
+if keys then
+    local requests, n = {}, 0
+
+    function init(args)
+        for key = 1, keys do
+            requests[key] = wrk.format("GET", wrk.path .. "?k=" .. key)
+        end
+    end
+
+    function request()
+        n = n % keys + 1
+        return requests[n]
     end
 end
 

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes 'sleep';
 
 our @EXPORT = qw(answer asked cache_status children free_port get invalidate kill_process logged logged_since
-    mark_log redis request slurp spit start_edge start_redis start_upstream stop until_true url_of %pid $dir);
+    mark_log monitor redis request slurp spit start_edge start_redis start_upstream stop until_true url_of %pid $dir);
 
 our $dir = tempdir(CLEANUP => 1);
 our %pid;
@@ -99,6 +99,14 @@ sub redis {
     }
     print $connection '*' . @_ . "\r\n", map { '$' . length($_) . "\r\n$_\r\n" } @_;
     return read_reply($connection);
+}
+
+# A connection on which Redis says each command that it gets, a line each.
+sub monitor {
+    my $socket = listens($redis) or die "no Redis: $!";
+    print $socket "MONITOR\r\n";
+    (readline($socket) // '') =~ /^\+OK/ or die 'Redis does not monitor';
+    return $socket;
 }
 
 sub read_reply {

@@ -154,7 +154,7 @@ for (my $i = 1; $i < 40; $i += 2) {
 until_hits('/a');
 redis('CONFIG', 'SET', 'maxmemory', '1');
 get('/full') for 1, 2;
-until_true('Redis has refused both leases and both responses', sub { redis('INFO', 'errorstats') =~ /errorstat_OOM:count=4/ });
+until_true('Redis has refused both leases and both responses', sub { (redis('INFO', 'errorstats') =~ /errorstat_OOM:count=(\d+)/ ? $1 : 0) >= 4 });
 redis('CONFIG', 'SET', 'maxmemory', '0');
 is asked('/full'), 2, 'a Redis that is full stores nothing';
 cmp_ok scalar(logged(qr/OOM/)), '>', 0, '... and the log tells why';

@@ -1,0 +1,31 @@
+// What of the suite in the folder SUITE passed: node conformance.mjs SUITE NAME=RESULTS...
+// Prints JSON.  "check" cases only ask what a cache does, so nothing is counted of them.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+const [folder, ...contestants] = process.argv.slice(2)
+const index = await import(pathToFileURL(path.resolve(folder, 'tests/index.mjs')))
+
+// Cases for browsers' own caches are not for one in front of a server.
+const cases = index.default.flatMap(suite => suite.tests.map(test => ({ ...test, suite: suite.id })))
+  .filter(test => !test.browser_only && test.kind !== 'check')
+
+const report = contestants.map(contestant => {
+  const [name, file] = contestant.split('=')
+  const results = JSON.parse(fs.readFileSync(file, 'utf8'))
+  const of = kind => cases.filter(test => (test.kind === 'optimal' ? 'optional' : 'required') === kind)
+  const passed = tests => tests.filter(test => results[test.id] === true).length
+  return {
+    name,
+    required: of('required').length,
+    required_passed: passed(of('required')),
+    optional: of('optional').length,
+    optional_passed: passed(of('optional')),
+    failed: ['required', 'optional'].flatMap(kind => of(kind).filter(test => results[test.id] !== true)
+      .map(test => ({ kind, suite: test.suite, id: test.id, why: results[test.id]?.[1] ?? 'not run' })))
+  }
+})
+
+console.log(JSON.stringify(report, null, 2))
