@@ -20,6 +20,7 @@ usage: ./weir bench write [OPTION...]
   --events N       events of one measurement of relay and consumers (50000)
   --connections N  of wrk (64)
   --clients "N..." of pgbench ("8 16 32 64")
+  --only latency   from commit to commit only, in seconds instead of minutes
 
 Writes build/bench-write.json.
 END
@@ -36,14 +37,14 @@ fail_usage() {
 # shellcheck source=scripts/bench/latency.sh
 . scripts/bench/latency.sh
 
-rounds=5 seconds=3 events=50000 connections=64 clients="8 16 32 64"
+rounds=5 seconds=3 events=50000 connections=64 clients="8 16 32 64" only=
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h)
         usage
         exit 0
         ;;
-    --rounds | --seconds | --events | --connections | --clients)
+    --rounds | --seconds | --events | --connections | --clients | --only)
         [ $# -ge 2 ] || fail_usage "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift 2
@@ -55,6 +56,7 @@ bench_number --rounds "$rounds" 1 1000
 bench_number --seconds "$seconds" 1 3600
 bench_number --events "$events" 1000 5000000
 bench_number --connections "$connections" 1 1000
+[ -z "$only" ] || [ "$only" = latency ] || fail_usage "--only is \"$only\"; it must be \"latency\""
 read -ra clients <<<"$clients"
 [ ${#clients[@]} -gt 0 ] || fail_usage "--clients is empty"
 for n in "${clients[@]}"; do bench_number --clients "$n" 1 64; done
@@ -205,6 +207,10 @@ for ((round = 1; round <= rounds; round++)); do
     echo "bench: round $round of $rounds" >&2
     settle
     bench_busy >>"$bench_run/others"
+    if [ -n "$only" ]; then
+        measure_latency "$round"
+        continue
+    fi
     for kind in signup orders; do
         # Turns: who comes first changes from round to round.
         turns=(api one "${clients[@]}")
@@ -232,12 +238,14 @@ mkdir -p build
 jq -s --argjson facts "$(facts)" -f scripts/bench/write.jq "$bench_run/measured" >build/bench-write.json
 jq -r '
     def n: if . == null then "-" else tostring end;
-    (.commands | to_entries[]
+    (.commands // {} | to_entries[]
         | "\(.key): \(.value.api.per_second | n)/s through the edge (p99 \(.value.api.p99_ms | n) ms); "
         + "pgbench \(.value.pgbench_best.per_second | round)/s at best (\(.value.pgbench_best.clients) clients): ratio \(.value.ratio_to_pgbench | n); "
         + "batches of one \(.value.api_batch_1.per_second | n)/s: ratio \(.value.ratio_to_batch_1 | n)"),
-    "half load: \(.half_load.per_second)/s of \(.half_load.wanted_per_second), p50 \(.half_load.p50_ms) ms, p99 \(.half_load.p99_ms) ms",
-    "relay: \(.relay.events_per_second) events/s; relay and one group: \(.relay_and_one_group.events_per_second) events/s",
+    (if .commands then
+        "half load: \(.half_load.per_second)/s of \(.half_load.wanted_per_second), p50 \(.half_load.p50_ms) ms, p99 \(.half_load.p99_ms) ms",
+        "relay: \(.relay.events_per_second) events/s; relay and one group: \(.relay_and_one_group.events_per_second) events/s"
+    else empty end),
     "from commit to commit at \(.latency.per_second)/s: p50 \(.latency.p50_ms) ms, p99 \(.latency.p99_ms) ms, max \(.latency.max_ms) ms",
     (.latency.stages[] | "    \(.stage): p50 \(.p50_ms) ms, p99 \(.p99_ms) ms, max \(.max_ms) ms"),
     "    an fdatasync of the same disk meanwhile: p50 \(.latency.fsync.p50_ms) ms, p99 \(.latency.fsync.p99_ms) ms, max \(.latency.fsync.max_ms) ms",

@@ -23,7 +23,7 @@ def percentiles: {p50_ms: (map(.p50_ms) | median), p99_ms: (map(.p99_ms) | media
                      bad_rounds: (($one | length) - ($one | good | length))}}
     | . + {ratio_to_pgbench: ratio(.api.per_second; $best.per_second),
            ratio_to_batch_1: ratio(.api.per_second; .api_batch_1.per_second)};
-{facts: $facts,
+({facts: $facts,
  commands: {signup: command("signup"), orders: command("orders")},
  half_load: ($all | map(select(.kind == "half"))
     | {wanted_per_second: (map(.wanted) | median), per_second: (map(.per_second) | median),
@@ -34,3 +34,5 @@ def percentiles: {p50_ms: (map(.p50_ms) | median), p99_ms: (map(.p99_ms) | media
     | {per_second: (map(.per_second) | median)} + (map(.whole) | percentiles)
     + {stages: (map(.stages) | transpose | map({stage: .[0].stage} + percentiles)), fsync: (map(.fsync) | percentiles)}),
  rounds: $all}
+ # With --only latency the others have no figures.
+ | if any($all[]; .kind == "signup") then . else {facts, latency, rounds} end)

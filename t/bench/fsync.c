@@ -75,7 +75,7 @@ int main(int argc, char **argv)
     if (fsync(file) != 0)
         return fail(argv[1]);
 
-    while (!over && n < MAX) {
+    do {
         double begin = now_ms();
 
         memset(page, n, PAGE);
@@ -83,12 +83,10 @@ int main(int argc, char **argv)
             return fail(argv[1]);
         took[n++] = now_ms() - begin;
         nanosleep(&pause, NULL);
-    }
+    } while (!over && n < MAX);
     close(file);
     unlink(argv[1]);
 
-    if (n == 0)
-        return 1;
     qsort(took, (size_t)n, sizeof(*took), compare);
     printf("{\"count\":%d,\"p50_ms\":%.2f,\"p99_ms\":%.2f,\"max_ms\":%.2f}\n", n, took[n / 2],
            took[n - 1 - n / 100], took[n - 1]);
