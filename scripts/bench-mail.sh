@@ -128,7 +128,7 @@ wait_until 300 is_through || die "events wait still after 300 s" "$(ctl groups)"
 # --- what has arrived --------------------------------------------------------------------------
 
 # Every user has one mail; its Message-ID is of the event.
-find "$run/mail/new" -type f -exec sed -n '/^Message-ID:/{p;q}' {} \; >"$bench_run/ids"
+grep -rhm1 '^Message-ID:' "$run/mail/new" >"$bench_run/ids"
 users=$(sql 'SELECT count(*) FROM users')
 mails=$(wc -l <"$bench_run/ids")
 different=$(sort -u "$bench_run/ids" | wc -l)
