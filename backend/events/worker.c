@@ -319,7 +319,7 @@ static bool waits_for_disk(const weir_group_t *g)
     return g->consumer.handle != NULL;
 }
 
-/* Leases that could not be opened without the session, or were forgotten with it, are found again. */
+/* Leases that were not opened without the session, or were forgotten with it, are found again. */
 static void on_group_db(weir_db_t *db, bool up, void *arg)
 {
     weir_group_t *g = arg;
