@@ -212,7 +212,6 @@ static int run(app_t *app, int bits, const char *role)
     app->events = (weir_events_settings_t){
         .database = app->config.database,
         .redis = app->config.redis,
-        .retry_attempts = app->config.retry_attempts,
         .retry_base_ms = app->config.retry_base,
         .retry_max_ms = app->config.retry_max,
         .stream_limit = app->config.stream_limit,

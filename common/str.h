@@ -41,4 +41,14 @@ static inline int weir_str_caseeq(weir_str_t a, weir_str_t b)
     return 1;
 }
 
+/* Turns all but printable ASCII into blanks: a peer's words may be anything, and people,
+ * PostgreSQL and terminals shall read them. */
+static inline void weir_str_make_printable(char *s)
+{
+    for (; *s != '\0'; s++) {
+        if ((unsigned char)*s < 0x20 || (unsigned char)*s > 0x7e)
+            *s = ' ';
+    }
+}
+
 #endif

@@ -15,7 +15,7 @@ set -euo pipefail
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 run=(postgresql redis-server python3-aiosmtpd curl jq)
-test=(perl libtest-nginx-perl)
+test=(perl libtest-nginx-perl openssl)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev libxxhash-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)

@@ -28,6 +28,7 @@ static const char *set_redis(void *field, const char *value, const setting_t *ke
 static const char *set_smtp(void *field, const char *value, const setting_t *key);
 static const char *set_url(void *field, const char *value, const setting_t *key);
 static const char *set_groups(void *field, const char *value, const setting_t *key);
+static const char *set_limits(void *field, const char *value, const setting_t *key);
 static const char *set_level(void *field, const char *value, const setting_t *key);
 static const char *set_count(void *field, const char *value, const setting_t *key);
 static const char *set_time(void *field, const char *value, const setting_t *key);
@@ -59,7 +60,9 @@ static const setting_t keys[] = {
     {"log_level", set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"body_limit", set_size, FIELD(body_limit), "64k", 1024, 16777216,
      "a number of bytes from 1k to 16m, with k or m after it or nothing"},
-    {"retry_attempts", set_count, FIELD(retry_attempts), "8", 1, 100, "a number from 1 to 100"},
+    {"retry_attempts", set_limits, FIELD(retry_attempts), "8, email=20, payments=20", 1,
+     WEIR_CONFIG_LIMIT_MAX,
+     "a number from 1 to 100, and after it GROUP=NUMBER for each group that has another"},
     {"retry_base", set_time, FIELD(retry_base), "200ms", 1, 3600000,
      "a time from 1ms to 60m with its unit: ms, s or m"},
     {"retry_max", set_time, FIELD(retry_max), "30s", 1, 86400000,
@@ -162,22 +165,6 @@ static const char *set_url(void *field, const char *value, const setting_t *key)
                : key->allowed;
 }
 
-const char *weir_config_next_name(const char *list, const char **name, size_t *len)
-{
-    const char *end;
-
-    while (*list == ' ' || *list == ',' || *list == '\t')
-        list++;
-    if (*list == '\0')
-        return NULL;
-
-    end = list + strcspn(list, ", \t");
-    *name = list;
-    *len = (size_t)(end - list);
-
-    return end;
-}
-
 static const char *set_groups(void *field, const char *value, const setting_t *key)
 {
     if (value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-_, ")] != '\0' ||
@@ -185,6 +172,29 @@ static const char *set_groups(void *field, const char *value, const setting_t *k
         return key->allowed;
 
     return set_text(field, value, key);
+}
+
+static const char *set_limits(void *field, const char *value, const setting_t *key)
+{
+    static const setting_t text = {.min = 1, .max = 1024};
+    weir_config_limit_t limit, other;
+    const char *rest = value, *before;
+
+    while ((rest = weir_config_next_limit(rest, &limit)) != NULL) {
+        if (limit.count < key->min)
+            return key->allowed;
+
+        /* The first is the one without a name; no name comes twice. */
+        before = weir_config_next_limit(value, &other);
+        if (other.len != 0)
+            return key->allowed;
+        for (; before != rest; before = weir_config_next_limit(before, &other)) {
+            if (other.len == limit.len && memcmp(other.group, limit.group, limit.len) == 0)
+                return key->allowed;
+        }
+    }
+
+    return value[strspn(value, ", \t")] != '\0' ? set_text(field, value, &text) : key->allowed;
 }
 
 static const char *set_level(void *field, const char *value, const setting_t *key)

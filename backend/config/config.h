@@ -28,8 +28,8 @@ typedef struct {
     char *webhook_secret;      /* whsec_…, or empty */
     char *webhook_secret_old;  /* the same */
     weir_log_level_t log_level;
-    size_t body_limit; /* bytes */
-    unsigned retry_attempts;
+    size_t body_limit;     /* bytes */
+    char *retry_attempts;  /* limits: "8, email=20" */
     unsigned retry_base;   /* ms */
     unsigned retry_max;    /* ms */
     unsigned batch_max;    /* requests */
@@ -61,5 +61,20 @@ void weir_config_complain(const weir_config_t *config, const char *key, const ch
  * it.  Returns what comes after it, NULL when there was none.
  */
 const char *weir_config_next_name(const char *list, const char **name, size_t *len);
+
+#define WEIR_CONFIG_LIMIT_MAX 100
+
+/* An element of a list of limits ("8, email=20"): the number of one group, or of all others. */
+typedef struct {
+    const char *group; /* in the list */
+    size_t len;        /* of the group's name; 0: all others */
+    unsigned count;    /* 0: this is no number up to WEIR_CONFIG_LIMIT_MAX */
+} weir_config_limit_t;
+
+/* Finds the next element.  Returns what comes after it, NULL when there was none. */
+const char *weir_config_next_limit(const char *list, weir_config_limit_t *limit);
+
+/* The limit of the group, by a list that was checked. */
+unsigned weir_config_limit(const char *list, const char *group);
 
 #endif

@@ -23,13 +23,12 @@
 
 /* The strings are borrowed for as long as the relay or worker runs. */
 typedef struct {
-    const char *database;    /* libpq connection string */
-    const char *redis;       /* as in redis.h */
-    unsigned retry_attempts; /* an event's failures until it is a dead letter, at least 1 */
-    unsigned retry_base_ms;  /* back-off before the second attempt; doubles each time */
-    unsigned retry_max_ms;   /* its ceiling; the wait is random below (full jitter) */
-    unsigned stream_limit;   /* entries of one stream at which the relay pauses; 0: 100000 */
-    unsigned outbox_keep_s;  /* least age of handled events that the relay forgets; 0: none */
+    const char *database;   /* libpq connection string */
+    const char *redis;      /* as in redis.h */
+    unsigned retry_base_ms; /* back-off before the second attempt; doubles each time */
+    unsigned retry_max_ms;  /* its ceiling; the wait is random below (full jitter) */
+    unsigned stream_limit;  /* entries of one stream at which the relay pauses; 0: 100000 */
+    unsigned outbox_keep_s; /* least age of handled events that the relay forgets; 0: none */
 } weir_events_settings_t;
 
 /* Comes once, from the event loop, when the stopped thing is gone. */
@@ -79,7 +78,8 @@ typedef enum {
     WEIR_DELIVERY_OK,
     WEIR_DELIVERY_RETRY,      /* the dependency answered: not now */
     WEIR_DELIVERY_PERMANENT,  /* it answered: never; the event is a dead letter at once */
-    WEIR_DELIVERY_UNAVAILABLE /* it did not answer; counts for its circuit breaker */
+    WEIR_DELIVERY_UNAVAILABLE /* it did not answer; counts for its circuit breaker, and as an
+                                 attempt while that is closed */
 } weir_delivery_result_t;
 
 /*
@@ -100,12 +100,23 @@ typedef struct {
     const char *group;
     const char *const *types; /* ends with NULL; other events are skipped */
     const char *apply;        /* name of the SQL function */
+    unsigned retry_attempts;  /* an event's failures until it is a dead letter, at least 1 */
     const char *permanent;    /* SQLSTATEs or their classes that no retry helps, "22,23"; or NULL */
     const char *dependency;   /* what the handler talks to, for the log: "smtp" */
-    unsigned concurrency;     /* of the handler */
+    bool must_arrive;     /* the effect must come, however late: UNAVAILABLE is never an attempt */
+    unsigned concurrency; /* of the handler */
     void (*handle)(void *self, const weir_event_t *event, weir_delivery_t *delivery); /* or NULL */
     void *self;
 } weir_consumer_t;
+
+#define WEIR_NOT_BEFORE_MAX 900000 /* ms */
+
+/*
+ * Said before weir_delivery_done() with a failure: the dependency has named a time (Retry-After,
+ * RFC 9110 section 10.2.3), and the event is not tried again in less than wait_ms.  Its back-off
+ * may be longer; what is above WEIR_NOT_BEFORE_MAX counts as that.  It outlives the worker.
+ */
+void weir_delivery_not_before(weir_delivery_t *delivery, uint64_t wait_ms);
 
 /*
  * Ends a handler's work on an event, once for each call of it, within the call or later.

@@ -9,6 +9,7 @@
  */
 #include "events/worker_private.h"
 
+#include "common/str.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -31,17 +32,13 @@ void weir_delivery_free(void *delivery)
 
 /* --- handlers ---------------------------------------------------------------------- */
 
-/* Readable for people and for PostgreSQL: a peer's words may be anything. */
 static char *printable(const char *s)
 {
     char *copy = strdup(s != NULL && *s != '\0' ? s : "no reason was given");
 
     if (copy == NULL)
         abort();
-    for (char *p = copy; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
-            *p = ' ';
-    }
+    weir_str_make_printable(copy);
     return copy;
 }
 
@@ -51,6 +48,11 @@ static void put_result(weir_delivery_t *d, weir_delivery_result_t result, const 
     free(d->error);
     d->error = result == WEIR_DELIVERY_OK ? NULL : printable(error);
     TAILQ_INSERT_TAIL(&d->lease->results, d, link);
+}
+
+void weir_delivery_not_before(weir_delivery_t *d, uint64_t wait_ms)
+{
+    d->wait_ms = wait_ms < WEIR_NOT_BEFORE_MAX ? (unsigned)wait_ms : WEIR_NOT_BEFORE_MAX;
 }
 
 void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const char *error)
@@ -68,10 +70,8 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
     g->refused_until = 0;
 
     /* While the dependency is known to be away its events burn no attempts. */
-    if (result == WEIR_DELIVERY_UNAVAILABLE && !blamed)
-        weir_queue_retry(l->queue, d->item, now + (uint64_t)random() % COMMIT_RETRY);
-    else
-        put_result(d, result, error);
+    d->excused = result == WEIR_DELIVERY_UNAVAILABLE && (!blamed || g->consumer.must_arrive);
+    put_result(d, result, error);
     weir_group_wake(g);
     weir_lease_unref(l);
 }
@@ -90,6 +90,8 @@ static void handle(weir_lease_t *l, weir_item_t *item, uint64_t call)
         return;
     }
     d->call = call;
+    d->excused = false;
+    d->wait_ms = 0;
     l->refs++;
     l->handling++;
     g->handling++;
@@ -314,12 +316,13 @@ static void consume(weir_lease_t *l)
     static const char sql[] =
         "SELECT * FROM consume($1::text, $2::smallint, $3::bigint, $4::text, $5::text[], "
         "$6::text[], "
-        "$7::bigint[], $8::text[], $9::boolean[], $10::int, $11::int, $12::int)";
+        "$7::bigint[], $8::text[], $9::boolean[], $10::boolean[], $11::int[], $12::int, $13::int, "
+        "$14::int)";
     const weir_group_t *g = l->group;
     const weir_events_settings_t *s = &g->worker->settings;
-    weir_array_t positions = {0}, errors = {0}, finals = {0};
+    weir_array_t positions = {0}, errors = {0}, finals = {0}, excused = {0}, waits = {0};
     char partition[12], epoch[24], attempts[12], base[12], max[12];
-    char *lists[3];
+    char *lists[5];
 
     for (size_t i = 0; i < l->batch_count; i++) {
         const weir_delivery_t *d = l->batch[i];
@@ -327,25 +330,30 @@ static void consume(weir_lease_t *l)
         weir_array_add_int(&positions, d->item->position);
         weir_array_add(&errors, d->error);
         weir_array_add(&finals, d->result == WEIR_DELIVERY_PERMANENT ? "t" : "f");
+        weir_array_add(&excused, d->excused ? "t" : "f");
+        weir_array_add_int(&waits, d->wait_ms);
     }
     lists[0] = weir_array_close(&positions);
     lists[1] = weir_array_close(&errors);
     lists[2] = weir_array_close(&finals);
+    lists[3] = weir_array_close(&excused);
+    lists[4] = weir_array_close(&waits);
     snprintf(partition, sizeof(partition), "%d", l->partition);
     snprintf(epoch, sizeof(epoch), "%" PRId64, l->epoch);
-    snprintf(attempts, sizeof(attempts), "%u", s->retry_attempts);
+    snprintf(attempts, sizeof(attempts), "%u", g->consumer.retry_attempts);
     snprintf(base, sizeof(base), "%u", s->retry_base_ms);
     snprintf(max, sizeof(max), "%u", s->retry_max_ms);
-    l->consuming = weir_db_query(
-        g->db, sql, 12,
-        (const char *[]){g->consumer.group, partition, epoch, g->consumer.apply, g->types,
-                         g->permanent, lists[0], lists[1], lists[2], attempts, base, max},
-        on_consumed, l);
+    l->consuming =
+        weir_db_query(g->db, sql, 14,
+                      (const char *[]){g->consumer.group, partition, epoch, g->consumer.apply,
+                                       g->types, g->permanent, lists[0], lists[1], lists[2],
+                                       lists[3], lists[4], attempts, base, max},
+                      on_consumed, l);
     if (l->consuming)
         l->refs++;
     else
         put_back(l, weir_now_ms() + COMMIT_RETRY); /* or when the session is back */
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 5; i++)
         free(lists[i]);
 }
 

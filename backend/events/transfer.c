@@ -134,3 +134,13 @@ void weir_transfers_add(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, vo
     if (curl_multi_add_handle(t->multi, easy) != CURLM_OK)
         abort();
 }
+
+uint64_t weir_transfer_retry_after(CURL *easy)
+{
+    curl_off_t seconds = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
+    if (seconds <= 0)
+        return 0;
+    return (uint64_t)seconds < UINT64_MAX / 1000 ? (uint64_t)seconds * 1000 : UINT64_MAX;
+}

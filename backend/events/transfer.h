@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 #include <event2/event.h>
+#include <stdint.h>
 
 typedef struct weir_transfers weir_transfers_t;
 
@@ -20,5 +21,12 @@ void weir_transfers_free(weir_transfers_t *transfers);
 
 /* Starts a transfer; CURLOPT_PRIVATE of easy is taken.  The callback comes later, once. */
 void weir_transfers_add(weir_transfers_t *transfers, CURL *easy, weir_transfer_cb cb, void *arg);
+
+/*
+ * What an HTTP answer says in Retry-After (RFC 9110 section 10.2.3: seconds, or a date), for
+ * weir_delivery_not_before(): ms from now; 0 when there is none, when it has passed, or when it is
+ * neither.
+ */
+uint64_t weir_transfer_retry_after(CURL *easy);
 
 #endif

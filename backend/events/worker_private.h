@@ -45,6 +45,8 @@ struct weir_delivery {
     bool with_handler;
     weir_delivery_result_t result;
     char *error;
+    bool excused;                    /* its failure is no attempt */
+    unsigned wait_ms;                /* least time until it is tried again */
     TAILQ_ENTRY(weir_delivery) link; /* in lease->results */
 };
 TAILQ_HEAD(weir_deliveries, weir_delivery);

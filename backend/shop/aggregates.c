@@ -1,6 +1,6 @@
 #include "shop/aggregates.h"
 
-static const char *const types[] = {"OrderCreated", NULL};
+static const char *const types[] = {"OrderCreated", "OrderPaid", NULL};
 
 const weir_consumer_t weir_aggregates_consumer = {
     .group = "aggregates",

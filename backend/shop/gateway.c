@@ -1,5 +1,6 @@
 #include "shop/gateway.h"
 
+#include "common/str.h"
 #include "events/transfer.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ struct weir_gateway {
 typedef struct {
     weir_gateway_cb cb;
     void *arg;
-    bool may_be_missing; /* a 404 is an answer */
+    bool is_lookup;
     struct curl_slist *headers;
     char *body;
     char *answer;
@@ -48,17 +49,40 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     return n;
 }
 
-/*
- * No answer, an error of the gateway or a word about us (log in first) speak of the gateway, not of
- * this charge; 409 (it is at work on it) and 429 are an honest "later".
- */
-static weir_delivery_result_t judge(CURLcode code, long status)
+/* The header says what follows from which status. */
+static weir_delivery_result_t judge(const question_t *q, CURLcode code, long status)
 {
-    if (code != CURLE_OK || status >= 500 || status == 401 || status == 403 || status == 408)
+    if (code != CURLE_OK)
         return WEIR_DELIVERY_UNAVAILABLE;
-    if (status == 409 || status == 425 || status == 429)
+    switch (status) {
+    case 200:
+    case 201:
+        return WEIR_DELIVERY_OK;
+    case 409: /* it is at work on it */
+    case 425:
+    case 429:
         return WEIR_DELIVERY_RETRY;
-    return status == 200 || status == 201 ? WEIR_DELIVERY_OK : WEIR_DELIVERY_PERMANENT;
+    case 400:
+    case 402:
+    case 422:
+        return q->is_lookup ? WEIR_DELIVERY_UNAVAILABLE : WEIR_DELIVERY_PERMANENT;
+    default:
+        return WEIR_DELIVERY_UNAVAILABLE;
+    }
+}
+
+/* A 404 may be any server's; the gateway's own has a JSON object. */
+static bool says_missing(const question_t *q, long status)
+{
+    json_t *body;
+    bool is_object;
+
+    if (!q->is_lookup || status != 404)
+        return false;
+    body = json_loadb(q->answer != NULL ? q->answer : "", q->len, 0, NULL);
+    is_object = json_is_object(body);
+    json_decref(body);
+    return is_object;
 }
 
 static bool read_charge(const json_t *charge, weir_gateway_answer_t *a)
@@ -85,11 +109,11 @@ static void on_answer(CURL *easy, CURLcode code, void *arg)
     long status = 0;
 
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    a.result = judge(code, status);
+    a.result = judge(q, code, status);
     if (code != CURLE_OK) {
         snprintf(error, sizeof(error), "gateway: %s",
                  q->error[0] != '\0' ? q->error : curl_easy_strerror(code));
-    } else if (status == 404 && q->may_be_missing) {
+    } else if (says_missing(q, status)) {
         a.result = WEIR_DELIVERY_OK;
     } else if (a.result != WEIR_DELIVERY_OK) {
         snprintf(error, sizeof(error), "gateway: status %ld: %.200s", status,
@@ -103,7 +127,11 @@ static void on_answer(CURL *easy, CURLcode code, void *arg)
                      q->answer != NULL ? q->answer : "");
         }
     }
-    a.error = a.result != WEIR_DELIVERY_OK ? error : NULL;
+    if (a.result != WEIR_DELIVERY_OK) {
+        weir_str_make_printable(error);
+        a.error = error;
+        a.retry_after = weir_transfer_retry_after(easy);
+    }
     curl_easy_cleanup(easy);
     curl_slist_free_all(q->headers);
     q->cb(&a, q->arg);
@@ -134,7 +162,7 @@ static void ask(weir_gateway_t *g, const char *path, const char *key, char *body
     q->cb = cb;
     q->arg = arg;
     q->body = body;
-    q->may_be_missing = body == NULL;
+    q->is_lookup = body == NULL;
     if (asprintf(&url, "%s%s", g->url, path) < 0)
         abort();
     curl_easy_setopt(easy, CURLOPT_URL, url);

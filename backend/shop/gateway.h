@@ -1,10 +1,11 @@
 /*
  * The payment gateway's HTTP API, over libcurl:
  *
- *   POST /charges                      {"amount","currency","reference"}, Idempotency-Key: 201 with
- * the charge; the same key again: 200 with the charge of that time GET /charges?idempotency_key=KEY
- * 200 with the charge, 404 when there is none POST /refunds                      {"charge"},
- * Idempotency-Key: 201 or 200, the charge as it is then
+ * - POST /charges {"amount","currency","reference"} with an Idempotency-Key: 201 with the charge;
+ *   the same key again: 200 with the charge of that time
+ * - GET /charges?idempotency_key=KEY: 200 with the charge, 404 with a JSON object when there is
+ * none
+ * - POST /refunds {"charge"} with an Idempotency-Key: 201 or 200, the charge as it is then
  *
  * A charge is {"id","idempotency_key","amount","currency","status","reason"}, its status succeeded,
  * failed or refunded, its amount in minor units.  Whatever else the gateway says, or does not say
@@ -17,11 +18,19 @@
 
 typedef struct weir_gateway weir_gateway_t;
 
-/* What was asked, and the charge when there is one; valid during the callback. */
+/*
+ * What was asked, and the charge when there is one; valid during the callback.
+ *
+ * result is OK when the gateway has spoken of the charge; PERMANENT when it refuses this very POST
+ * (400, 402, 422); RETRY when it asks for patience (409, 425, 429).  All else says nothing about
+ * the charge and is UNAVAILABLE: no answer, 5xx, credentials (401, 403), an address that is not the
+ * gateway's.
+ */
 typedef struct {
-    weir_delivery_result_t result; /* OK when the gateway has spoken */
-    const char *error;             /* why not; NULL when OK */
-    bool found;                    /* OK: there is a charge, as follows */
+    weir_delivery_result_t result;
+    const char *error;    /* why not OK, printable ASCII; NULL when OK */
+    uint64_t retry_after; /* ms that it wants us to wait, when it is not OK; or 0 */
+    bool found;           /* OK: there is a charge, as follows */
     const char *charge;
     const char *status;
     const char *reason; /* or NULL */

@@ -100,6 +100,7 @@ weir_consumer_t weir_invalidation_consumer(weir_invalidation_t *invalidation)
         .apply = "invalidation_apply",
         .permanent = "22,23",
         .dependency = "redis",
+        .must_arrive = true,
         .concurrency = CONCURRENCY,
         .handle = handle,
         .self = invalidation,

@@ -4,7 +4,9 @@
  *
  * Its events are put in the transaction that made the answers old, so a message
  * comes after that commit, and at least once: it is handled when Redis has it, and
- * tried again until then.  A repeated message costs the edges a miss and no more.
+ * tried again until then, however long Redis refuses it: an invalidation that never
+ * came would be a stale answer without bound.  A repeated message costs the edges a miss and no
+ * more.
  */
 #ifndef WEIR_INVALIDATION_H
 #define WEIR_INVALIDATION_H

@@ -21,14 +21,12 @@
     "$4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::uuid[], $10::uuid[])"
 #define SETTLE_STRAY "SELECT place, verdict FROM stray_charges_settle($1::text[], $2::text[])"
 
-enum { REQUESTED, REPORTED, REFUND, STRAY };
+enum { REQUESTED, WITHDRAWN, REPORTED, REFUND, STRAY };
 
 static const char *const types[] = {
-    [REQUESTED] = "PaymentRequested",
-    [REPORTED] = "PaymentReported",
-    [REFUND] = "RefundRequested",
-    [STRAY] = "StrayChargeReported",
-    NULL,
+    [REQUESTED] = "PaymentRequested", [WITHDRAWN] = "PaymentWithdrawn",
+    [REPORTED] = "PaymentReported",   [REFUND] = "RefundRequested",
+    [STRAY] = "StrayChargeReported",  NULL,
 };
 
 struct weir_payments {
@@ -45,8 +43,9 @@ typedef struct {
     weir_delivery_t *delivery;
     const weir_event_t *event;
     const char *payment; /* its id */
-    bool withdrawn;
-    bool confirmed; /* the gateway's word is how things stand, not a message that may be old */
+    const char *reason;  /* for which it fails when the gateway has no charge; NULL: it does not */
+    char refusal[300];   /* room for the gateway's */
+    bool confirmed;      /* the gateway's word is how things stand, not a message that may be old */
 } job_t;
 
 static void done(job_t *job, weir_delivery_result_t result, const char *error)
@@ -55,6 +54,13 @@ static void done(job_t *job, weir_delivery_result_t result, const char *error)
 
     free(job);
     weir_delivery_done(delivery, result, error);
+}
+
+/* The gateway has said nothing of the charge. */
+static void failed(job_t *job, const weir_gateway_answer_t *a)
+{
+    weir_delivery_not_before(job->delivery, a->retry_after);
+    done(job, a->result, a->error);
 }
 
 static const char *member(const job_t *job, const char *name)
@@ -103,7 +109,7 @@ static void settle(job_t *job, const weir_gateway_answer_t *a)
 static void give_up(job_t *job)
 {
     weir_ask(job->payments->settle,
-             (const char *[]){job->payment, "failed", NULL, NULL, NULL, "the user has left", "t",
+             (const char *[]){job->payment, "failed", NULL, NULL, NULL, job->reason, "t",
                               job->event->traceparent, job->event->id, correlation(job)},
              on_settled, job);
 }
@@ -113,10 +119,10 @@ static void on_answer(const weir_gateway_answer_t *a, void *arg)
     job_t *job = arg;
 
     if (a->result != WEIR_DELIVERY_OK) {
-        done(job, a->result, a->error);
+        failed(job, a);
     } else if (a->found) {
         settle(job, a);
-    } else if (job->withdrawn) {
+    } else if (job->reason != NULL) {
         give_up(job);
     } else {
         weir_log(WEIR_LOG_WARN, job->event->trace_id,
@@ -137,22 +143,46 @@ static void refund(job_t *job, const char *name, const char *charge, weir_gatewa
     weir_gateway_refund(job->payments->gateway, key, charge, job->event->traceparent, cb, job);
 }
 
+/* How does its charge stand? */
+static void look_up(job_t *job)
+{
+    job->confirmed = true;
+    weir_gateway_find(job->payments->gateway, job->payment, job->event->traceparent, on_answer,
+                      job);
+}
+
+/* A refusal is the end, unless an earlier attempt whose answer was lost has made the charge. */
+static void on_charged(const weir_gateway_answer_t *a, void *arg)
+{
+    job_t *job = arg;
+
+    if (a->result != WEIR_DELIVERY_PERMANENT) {
+        on_answer(a, job);
+        return;
+    }
+    snprintf(job->refusal, sizeof(job->refusal), "%s", a->error);
+    job->reason = job->refusal;
+    look_up(job);
+}
+
 static void act(job_t *job, PGresult *result, int row)
 {
     const char *status = PQgetvalue(result, row, 1), *type = job->event->type;
+    bool is_open = strcmp(status, "REQUESTED") == 0;
 
-    job->withdrawn = *PQgetvalue(result, row, 6) == 't';
-    if (strcmp(type, types[REQUESTED]) == 0 && strcmp(status, "REQUESTED") == 0 &&
-        !job->withdrawn) {
+    if (strcmp(type, types[REQUESTED]) == 0 && is_open && *PQgetvalue(result, row, 6) == 't') {
+        job->reason = "the user has left";
+        look_up(job);
+    } else if (strcmp(type, types[REQUESTED]) == 0 && is_open) {
         weir_gateway_charge(job->payments->gateway, job->payment,
                             strtoll(PQgetvalue(result, row, 2), NULL, 10),
                             PQgetvalue(result, row, 3), PQgetvalue(result, row, 5),
-                            job->event->traceparent, on_answer, job);
-    } else if (strcmp(type, types[REPORTED]) == 0 ||
-               (strcmp(type, types[REQUESTED]) == 0 && strcmp(status, "REQUESTED") == 0)) {
-        job->confirmed = true;
-        weir_gateway_find(job->payments->gateway, job->payment, job->event->traceparent, on_answer,
-                          job);
+                            job->event->traceparent, on_charged, job);
+    } else if (strcmp(type, types[WITHDRAWN]) == 0 && is_open) {
+        job->reason = "given up by an operator";
+        look_up(job);
+    } else if (strcmp(type, types[REPORTED]) == 0) {
+        look_up(job);
     } else if (strcmp(type, types[REFUND]) == 0 && strcmp(status, "REFUNDING") == 0) {
         refund(job, job->payment, PQgetvalue(result, row, 4), on_answer);
     } else {
@@ -188,7 +218,7 @@ static void on_stray_refunded(const weir_gateway_answer_t *a, void *arg)
     job_t *job = arg;
 
     if (a->result != WEIR_DELIVERY_OK)
-        done(job, a->result, a->error);
+        failed(job, a);
     else
         settle_stray(job, "REFUNDED");
 }
@@ -199,7 +229,7 @@ static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
     const char *charge = member(job, "charge");
 
     if (a->result != WEIR_DELIVERY_OK)
-        done(job, a->result, a->error);
+        failed(job, a);
     else if (!a->found || strcmp(a->charge, charge) != 0)
         settle_stray(job, "UNKNOWN");
     else if (strcmp(a->status, "succeeded") == 0)

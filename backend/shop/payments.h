@@ -1,11 +1,14 @@
 /*
  * The group payments: gets an order's money from the gateway, once.
  *
- *   PaymentRequested      charges, with the payment's id as the gateway's idempotency key; for a
- * user who has left meanwhile it only asks whether that had been done already PaymentReported a
- * message about a charge does not fit: asks the gateway how it stands RefundRequested       gives
- * the money of a given up order back StrayChargeReported   the same for a charge that belongs to no
- * payment
+ * - PaymentRequested: charges, with the payment's id as the gateway's idempotency key.  What the
+ *   gateway refuses fails, unless it turns out to have made the charge before.  For a user who has
+ * left meanwhile it only asks whether that is so.
+ * - PaymentWithdrawn: an operator has dropped a PaymentRequested that was a dead letter: asks the
+ * same
+ * - PaymentReported: a message about a charge does not fit: asks the gateway how it stands
+ * - RefundRequested: gives the money of a given up order back
+ * - StrayChargeReported: the same for a charge that belongs to no payment
  *
  * What the gateway says goes through payment_step() (sql/functions), which alone decides what
  * follows.

@@ -94,14 +94,18 @@ static const struct {
 
 #define N_GROUPS (sizeof(groups) / sizeof(groups[0]))
 
+static bool is_all(const char *name, size_t len)
+{
+    return len == 3 && memcmp(name, "all", 3) == 0;
+}
+
 static bool is_named(const char *list, const char *group)
 {
     const char *name;
     size_t len;
 
     while ((list = weir_config_next_name(list, &name, &len)) != NULL) {
-        if ((len == strlen(group) && memcmp(name, group, len) == 0) ||
-            (len == 3 && memcmp(name, "all", 3) == 0))
+        if ((len == strlen(group) && memcmp(name, group, len) == 0) || is_all(name, len))
             return true;
     }
 
@@ -115,7 +119,24 @@ static bool is_group(const char *name, size_t len)
             return true;
     }
 
-    return len == 3 && memcmp(name, "all", 3) == 0;
+    return false;
+}
+
+/* The message for a list that names a group that there is not; false. */
+static bool no_group(const weir_config_t *config, const char *key, const char *name, size_t len,
+                     const char *besides, char *error, size_t error_size)
+{
+    char why[512], known[256];
+    size_t known_len = (size_t)snprintf(known, sizeof(known), "%s", besides);
+
+    for (size_t i = 0; i < N_GROUPS; i++)
+        known_len += (size_t)snprintf(known + known_len, sizeof(known) - known_len, "%s%s",
+                                      i > 0 ? ", " : "", groups[i].name);
+    snprintf(why, sizeof(why), "there is no group \"%.*s\"; there are %s", len < 64 ? (int)len : 64,
+             name, known);
+    weir_config_complain(config, key, why, error, error_size);
+
+    return false;
 }
 
 static bool check_secret(const weir_config_t *config, const char *key, const char *value,
@@ -134,20 +155,19 @@ static bool check_secret(const weir_config_t *config, const char *key, const cha
 bool weir_shop_check(const weir_config_t *config, char *error, size_t error_size)
 {
     const char *list = config->groups, *name;
-    char why[512], known[256] = "all";
-    size_t len, known_len = 3;
-
-    for (size_t i = 0; i < N_GROUPS; i++)
-        known_len +=
-            (size_t)snprintf(known + known_len, sizeof(known) - known_len, ", %s", groups[i].name);
+    weir_config_limit_t limit;
+    size_t len;
 
     while ((list = weir_config_next_name(list, &name, &len)) != NULL) {
-        if (is_group(name, len))
-            continue;
-        snprintf(why, sizeof(why), "there is no group \"%.*s\"; there are %s",
-                 len < 64 ? (int)len : 64, name, known);
-        weir_config_complain(config, "groups", why, error, error_size);
-        return false;
+        if (!is_group(name, len) && !is_all(name, len))
+            return no_group(config, "groups", name, len, "all, ", error, error_size);
+    }
+
+    list = config->retry_attempts;
+    while ((list = weir_config_next_limit(list, &limit)) != NULL) {
+        if (limit.len > 0 && !is_group(limit.group, limit.len))
+            return no_group(config, "retry_attempts", limit.group, limit.len, "", error,
+                            error_size);
     }
 
     return check_secret(config, "webhook_secret", config->webhook_secret, error, error_size) &&
@@ -210,9 +230,11 @@ int weir_shop_consumers(weir_shop_t *shop, weir_consumer_t consumers[WEIR_SHOP_C
             continue;
 
         if (groups[i].consumer != NULL)
-            consumers[n++] = *groups[i].consumer;
-        else if (!groups[i].make(shop, &consumers[n++], error, error_size))
+            consumers[n] = *groups[i].consumer;
+        else if (!groups[i].make(shop, &consumers[n], error, error_size))
             return -1;
+        consumers[n++].retry_attempts =
+            weir_config_limit(shop->config->retry_attempts, groups[i].name);
     }
 
     return n;

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* An answer that waits for its time. */
 typedef struct {
@@ -23,6 +24,9 @@ static const struct {
 } switches[] = {
     {"latency", offsetof(sim_switches_t, latency)},
     {"errors", offsetof(sim_switches_t, errors)},
+    {"error_status", offsetof(sim_switches_t, error_status)},
+    {"retry_after", offsetof(sim_switches_t, retry_after)},
+    {"retry_date", offsetof(sim_switches_t, retry_date)},
     {"lost_answers", offsetof(sim_switches_t, lost_answers)},
     {"declines", offsetof(sim_switches_t, declines)},
     {"duplicates", offsetof(sim_switches_t, duplicates)},
@@ -130,6 +134,21 @@ static json_t *body_of(struct evhttp_request *request)
 static const char *text(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));
+}
+
+static void fail(sim_t *sim, struct evhttp_request *request)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    time_t at = time(NULL) + sim->switches.retry_after;
+    char value[64] = "soon";
+
+    if (sim->switches.retry_after > 0 && sim->switches.retry_date)
+        strftime(value, sizeof(value), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&at));
+    else if (sim->switches.retry_after > 0)
+        snprintf(value, sizeof(value), "%d", sim->switches.retry_after);
+    if (sim->switches.retry_after != 0)
+        evhttp_add_header(headers, "Retry-After", value);
+    complain(sim, request, sim->switches.error_status, "switched off");
 }
 
 /* --- the gateway --------------------------------------------------------------------------- */
@@ -338,7 +357,7 @@ void sim_on_request(struct evhttp_request *request, void *arg)
     bool is_post = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
 
     if (!is_admin(request) && take(&sim->switches.errors))
-        complain(sim, request, 503, "switched off");
+        fail(sim, request);
     else if (is_post)
         post(sim, request, path);
     else if (strcmp(path, "/charges") == 0)

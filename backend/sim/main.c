@@ -54,7 +54,7 @@ static bool listen_at(sim_t *sim, const char *address, char *error, size_t error
 
 int main(int argc, char **argv)
 {
-    static sim_t sim;
+    static sim_t sim = {.switches = {.error_status = 503}};
     const char *address = NULL, *url = NULL, *key = NULL, *file = NULL;
     weir_secret_t secret;
     char error[512];

@@ -2,13 +2,13 @@
  * A payment gateway for tests and demos: real HTTP, an API as shop/gateway.h has it, signed
  * webhooks, and switches for everything that goes wrong with gateways.
  *
- *   POST /charges, GET /charges?idempotency_key=KEY, POST /refunds    the gateway
- *   GET /ledger                 {"charges":[…],"webhooks":{"waiting":N,"delivered":N,"refused":N}}
- *   GET, POST /admin/switches   the switches; members that are left out stay as they are
- *   POST /admin/charges         {"idempotency_key","amount","currency","status"}: a charge that
- * nobody asked for over the API POST /admin/charges/ID      {"status"}: the charge ends otherwise,
- * after all POST /admin/webhooks        {"charge","status"?,"id"?}: a message about the charge,
- * true or not
+ * - POST /charges, GET /charges?idempotency_key=KEY, POST /refunds: the gateway
+ * - GET /ledger: {"charges":[…],"webhooks":{"waiting":N,"delivered":N,"refused":N}}
+ * - GET, POST /admin/switches: the switches; members that are left out stay as they are
+ * - POST /admin/charges {"idempotency_key","amount","currency","status"}: a charge that nobody
+ * asked for over the API
+ * - POST /admin/charges/ID {"status"}: the charge ends otherwise, after all
+ * - POST /admin/webhooks {"charge","status"?,"id"?}: a message about the charge, true or not
  *
  * A charge in the ledger says in "requests" how often it was asked for.  With a ledger file the
  * ledger outlives the process: each line is a charge as it was then, the last one counts.
@@ -28,10 +28,14 @@
 #define SIM_CHARGES_MAX 100000  /* more are refused with a 503 */
 #define SIM_WEBHOOKS_MAX 100000 /* that wait; more are dropped */
 
-/* Those with a number count down with each request that they were for; -1 never ends. */
+/* errors, lost_answers, declines and duplicates count down with each request that they were for; -1
+ * never ends. */
 typedef struct {
-    int latency;       /* ms until an answer of the gateway leaves */
-    int errors;        /* requests that get a 503, and nothing is done */
+    int latency;      /* ms until an answer of the gateway leaves */
+    int errors;       /* requests that get error_status, and nothing is done */
+    int error_status; /* 503 at first */
+    int retry_after; /* s, in Retry-After of these; 0: there is none, -1: one that makes no sense */
+    int retry_date;  /* as a date */
     int lost_answers;  /* POSTs that are done, and whose connection is closed then */
     int declines;      /* new charges that fail */
     int duplicates;    /* times that each webhook is sent once more */

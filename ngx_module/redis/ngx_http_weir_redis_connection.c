@@ -23,6 +23,7 @@
 
 
 static void ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis);
+static void ngx_http_weir_redis_open(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis,
     ngx_uint_t argc, ngx_str_t *argv);
@@ -98,6 +99,7 @@ ngx_http_weir_redis_dedicate(ngx_http_weir_redis_t *redis, ngx_str_t *name,
 
     own->name = *name;
     own->addr = redis->addr;
+    own->tls = redis->tls;
     own->user = redis->user;
     own->password = redis->password;
     own->database = redis->database;
@@ -330,12 +332,39 @@ ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
     c->read->log = c->log;
     c->write->log = c->log;
 
-    /* covers the handshake too */
+    /* covers the handshakes too */
     ngx_add_timer(c->read, redis->connect_timeout);
 
     if (rc == NGX_OK) {
-        ngx_http_weir_redis_handshake(redis);
+        ngx_http_weir_redis_open(redis);
     }
+}
+
+
+/* TCP has connected. */
+
+static void
+ngx_http_weir_redis_open(ngx_http_weir_redis_t *redis)
+{
+    if (redis->tls) {
+        ngx_http_weir_redis_tls_connect(redis);
+        return;
+    }
+
+    ngx_http_weir_redis_handshake(redis);
+}
+
+
+void
+ngx_http_weir_redis_connected(ngx_http_weir_redis_t *redis)
+{
+    ngx_connection_t  *c;
+
+    c = redis->peer.connection;
+    c->read->handler = ngx_http_weir_redis_read_handler;
+    c->write->handler = ngx_http_weir_redis_write_handler;
+
+    ngx_http_weir_redis_handshake(redis);
 }
 
 
@@ -459,7 +488,7 @@ ngx_http_weir_redis_write_handler(ngx_event_t *wev)
             return;
         }
 
-        ngx_http_weir_redis_handshake(redis);
+        ngx_http_weir_redis_open(redis);
         return;
     }
 
@@ -608,14 +637,25 @@ void
 ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
 {
     ngx_msec_t                      delay;
+    ngx_pool_t                     *pool;
     ngx_queue_t                    *q, slots;
+    ngx_connection_t               *c;
     ngx_http_weir_redis_slot_t     *slot;
     ngx_http_weir_redis_command_t  *cmd;
 
     redis->state = NGX_HTTP_WEIR_REDIS_CLOSED;
 
-    if (redis->peer.connection) {
-        ngx_close_connection(redis->peer.connection);
+    c = redis->peer.connection;
+
+    if (c) {
+        ngx_http_weir_redis_tls_close(c);
+        pool = c->pool;
+        ngx_close_connection(c);
+
+        if (pool) {
+            ngx_destroy_pool(pool);
+        }
+
         redis->peer.connection = NULL;
     }
 

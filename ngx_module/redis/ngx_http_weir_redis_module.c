@@ -39,7 +39,7 @@ static void ngx_http_weir_redis_exit_process(ngx_cycle_t *cycle);
 static ngx_command_t  ngx_http_weir_redis_commands[] = {
 
     { ngx_string("weir_redis"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23|NGX_CONF_TAKE4,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
       ngx_http_weir_redis_directive,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -141,7 +141,21 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_strncmp(value[2].data, "rediss://", 9) == 0) {
+        redis->tls = ngx_http_weir_redis_tls_create(cf);
+        if (redis->tls == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
     for (i = 3; i < cf->args->nelts; i++) {
+
+        if (redis->tls
+            && ngx_http_weir_redis_tls_parameter(redis->tls, &value[i])
+               == NGX_OK)
+        {
+            continue;
+        }
 
         if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
             s.data = value[i].data + 8;
@@ -154,8 +168,14 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         } else {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\" in \"weir_redis\"; it"
-                               " takes timeout=time, connect_timeout=time",
-                               &value[i]);
+                               " takes timeout=time, connect_timeout=time%s",
+                               &value[i],
+                               redis->tls
+                               ? ", ssl_trusted_certificate=file,"
+                                 " ssl_name=name, ssl_verify=on|off,"
+                                 " ssl_certificate=file,"
+                                 " ssl_certificate_key=file"
+                               : "");
             return NGX_CONF_ERROR;
         }
 
@@ -186,7 +206,7 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* redis://[[user]:password@]host[:port][/database] or unix:/path */
+/* redis[s]://[[user]:password@]host[:port][/database] or unix:/path */
 
 static char *
 ngx_http_weir_redis_parse_url(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
@@ -202,15 +222,11 @@ ngx_http_weir_redis_parse_url(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
     p = url->data;
     end = url->data + url->len;
 
-    if (ngx_strncmp(p, "rediss://", 9) == 0) {
-        return "rediss:// (TLS) is not supported yet";
-    }
-
     if (ngx_strncmp(p, "unix:", 5) == 0) {
         u.url = *url;
 
-    } else if (ngx_strncmp(p, "redis://", 8) == 0) {
-        p += 8;
+    } else if (redis->tls || ngx_strncmp(p, "redis://", 8) == 0) {
+        p += redis->tls ? 9 : 8;
 
         at = ngx_strlchr(p, end, '@');
         if (at) {
@@ -236,7 +252,7 @@ ngx_http_weir_redis_parse_url(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
         u.url.len = end - p;
 
     } else {
-        return "it must start with redis:// or unix:";
+        return "it must start with redis://, rediss:// or unix:";
     }
 
     if (u.url.len == 0) {
@@ -245,6 +261,13 @@ ngx_http_weir_redis_parse_url(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         return u.err ? u.err : "it has no host";
+    }
+
+    if (redis->tls) {
+        rv = ngx_http_weir_redis_tls_init(cf, redis->tls, &u.host);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
     }
 
     /* cppcheck-suppress autoVariables ; addrs is of the pool */

@@ -368,6 +368,7 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
     ngx_http_weir_redis_reply_t *reply)
 {
     ngx_uint_t                      handshake;
+    ngx_connection_t               *c;
     ngx_http_weir_redis_slot_t     *slot;
     ngx_http_weir_redis_command_t  *cmd;
 
@@ -407,10 +408,15 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
     }
 
     redis->state = NGX_HTTP_WEIR_REDIS_UP;
-    ngx_del_timer(redis->peer.connection->read);
+
+    c = redis->peer.connection;
+    ngx_del_timer(c->read);
 
     if (redis->failures) {
         redis->failures = 0;
+        c->log = ngx_cycle->log;
+        c->read->log = c->log;
+        c->write->log = c->log;
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "weir_redis \"%V\" is up again", &redis->name);
     }

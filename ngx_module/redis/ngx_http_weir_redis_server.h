@@ -35,6 +35,10 @@ typedef enum {
 } ngx_http_weir_redis_state_e;
 
 
+/* What rediss:// needs; see redis_tls.c */
+typedef struct ngx_http_weir_redis_tls_s  ngx_http_weir_redis_tls_t;
+
+
 /* The place of one command in the order of replies. */
 typedef struct {
     ngx_queue_t                      queue;
@@ -50,6 +54,7 @@ struct ngx_http_weir_redis_s {
     /* configuration; addr NULL until weir_redis has defined the server */
 
     ngx_addr_t                      *addr;
+    ngx_http_weir_redis_tls_t       *tls;       /* NULL: without */
     ngx_str_t                        user;
     ngx_str_t                        password;
     ngx_str_t                        database;
@@ -82,6 +87,7 @@ struct ngx_http_weir_redis_s {
     ngx_event_t                      reconnect;
 
     ngx_uint_t                       failures;  /* in a row */
+    ngx_log_t                        quiet;     /* for what was told before */
     ngx_msec_t                       last_read;
     ngx_msec_t                       last_logged;
     ngx_str_t                        refusal;   /* error reply to the handshake */
@@ -113,6 +119,39 @@ void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason);
  * connection.
  */
 void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis);
+
+/*
+ * connection: the way to the server is open (by TCP, or TLS over it): Redis' own
+ * handshake begins.
+ */
+void ngx_http_weir_redis_connected(ngx_http_weir_redis_t *redis);
+
+/* tls: empty, of the configuration's pool; NULL: no memory */
+ngx_http_weir_redis_tls_t *ngx_http_weir_redis_tls_create(ngx_conf_t *cf);
+
+/*
+ * tls: takes a parameter of weir_redis.  NGX_OK, or NGX_DECLINED when it is none
+ * of TLS'.
+ */
+ngx_int_t ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
+    ngx_str_t *arg);
+
+/*
+ * tls: reads the certificates; host is the URL's, whose name or address the
+ * server's certificate must bear unless ssl_name= is another.  NGX_CONF_OK,
+ * what is wrong (a constant string), or NGX_CONF_ERROR when that was logged.
+ */
+char *ngx_http_weir_redis_tls_init(ngx_conf_t *cf,
+    ngx_http_weir_redis_tls_t *tls, ngx_str_t *host);
+
+/*
+ * tls: shakes hands over a new connection and goes on with
+ * ngx_http_weir_redis_connected(), or closes.
+ */
+void ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis);
+
+/* tls: before the connection is closed; does nothing if it has no TLS */
+void ngx_http_weir_redis_tls_close(ngx_connection_t *c);
 
 /* The table of functions that build replies in the waiting command's pool;
  * the reader's privdata is the server. */

@@ -31,7 +31,7 @@ my $DB = "database = dbname=weir\n";
 subtest 'the sample and the shortest file are fine' => sub {
     for (['the sample', Weir::Stack::slurp("$root/conf/weir-backend.conf")], ['one key', $DB],
          ['odd spelling', "# c\n\n\t\r\n  database=dbname=weir   # c\r\nlisten\t=\tunix:/tmp/x#y\n groups = email , flags"],
-         ['IPv6', "${DB}listen = [::1]:80"], ['limits', "${DB}body_limit=16m\nretry_attempts=100\nretry_base=1ms\nretry_max=1440m\nsmtp_timeout=100ms\nbatch_max=1\nstream_limit=100\noutbox_keep=3650d"]) {
+         ['IPv6', "${DB}listen = [::1]:80"], ['limits', "${DB}body_limit=16m\nretry_attempts=100,email=1  billing=100\nretry_base=1ms\nretry_max=1440m\nsmtp_timeout=100ms\nbatch_max=1\nstream_limit=100\noutbox_keep=3650d"]) {
         my ($name, $text) = @$_;
         my ($status, $output) = run_with($text, '-t');
         is $status, 0, $name;
@@ -56,7 +56,9 @@ subtest 'every key refuses what it does not allow' => sub {
         webhook_secret_old => qr/must be whsec_ and the base64/ => ['x', 'whsec_AAAA'],
         log_level      => qr/must be debug, info, warn or error/ => ['', 'INFO', 'trace', '1'],
         body_limit     => qr/must be a number of bytes from 1k to 16m/ => ['', '0', '1023', '17m', '1g', '1kb', '-1', 'x', '99999999999999999999'],
-        retry_attempts => qr/must be a number from 1 to 100/ => ['', '0', '101', '-1', '1.5', 'x', '8x'],
+        retry_attempts => qr/(?:must be a number from 1 to 100|there is no group)/ => ['', ',', '0', '101', '-1', '1.5', 'x', '8x',
+            'email=20', 'email=20, 8', '8 9', '8, email', '8, email=', '8, email=0', '8, email=101', '8, email=1x', '8, =5', '8, email = 5',
+            '8, email=5, email=6', '8, emails=5', '8, all=5', '8, email=99999999999999999999'],
         retry_base     => $time => ['', '0ms', '61m', '200'],
         retry_max      => $time => ['', '0s', '1441m', '30'],
         batch_max      => qr/must be a number from 1 to 256/ => ['', '0', '257', 'x'],
@@ -72,6 +74,7 @@ subtest 'every key refuses what it does not allow' => sub {
             refused(($line == 2 ? $DB : '') . "$key = $value\n", qr/test\.conf:$line: key "$key", $shown.*$message/, "$key = '$value'");
         }
     }
+    refused("${DB}retry_attempts = 8, emails=5\n", qr/value "8, emails=5": there is no group "emails"; there are email, billing, .*privacy$/, 'a limit of no group');
     refused("${DB}retry_base = 10s\nretry_max = 5s\n", qr/test\.conf:3: key "retry_max", value "5s": must not be less than retry_base/, 'two that contradict');
 };
 

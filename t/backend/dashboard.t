@@ -35,6 +35,7 @@ my $STATS = 'SELECT day, currency, orders, items, revenue FROM daily_order_stats
 my $COUNTED = <<'SQL';
 SELECT (created_at AT TIME ZONE 'UTC')::date, currency, count(*), sum(pieces), sum(total)
 FROM orders o, LATERAL (SELECT sum(quantity) AS pieces FROM order_items i WHERE i.order_id = o.id) i
+WHERE o.status IN ('PLACED', 'PAID')
 GROUP BY 1, 2 ORDER BY 1, 2
 SQL
 sub is_counted { my ($name) = @_; is $s->psql($STATS), $s->psql($COUNTED), $name }
@@ -102,6 +103,35 @@ subtest 'each commit is told to the edges, after it' => sub {
     close $lock;
     wait_for('the message', sub { dashboard_messages() > $messages });
     is_counted('when it is there, so are the numbers');
+};
+
+subtest 'a checkout counts when it is paid' => sub {
+    my $check_out = sub {
+        my $r = $s->post('/checkout', { userId => $ann, items => [{ productId => product(2), quantity => $_[0] }] }, { 'Idempotency-Key' => "\"paid-$_[0]\"" });
+        $r->{status} == 202 or die "checkout: $r->{status} $r->{content}\n";
+        return $r->{json}{id};
+    };
+    my $ends = sub {
+        my ($order, $news) = @_;
+        is $s->psql("SELECT payment_step(p.id, '$news', 'ch_' || p.id, p.amount, p.currency, NULL, true, NULL) FROM payments p WHERE order_id = '$order'"), 'applied', $news;
+    };
+    my ($stats, $upserts) = ($s->psql($STATS), $s->psql('SELECT count(*) FROM upserts'));
+    my ($paid, $failed) = ($check_out->(3), $check_out->(5));
+    wait_handled();
+    is $s->psql($STATS), $stats, 'pending ones do not';
+    is $s->psql('SELECT count(*) FROM upserts'), $upserts, 'nothing is written, and nobody told';
+    $s->psql("UPDATE orders SET created_at = created_at - interval '2 days' WHERE id = '$paid'");
+    my $messages = dashboard_messages();
+    $ends->($paid, 'succeeded');
+    $ends->($failed, 'failed');
+    wait_handled();
+    is $s->psql('SELECT orders, items, revenue FROM daily_order_stats ORDER BY day LIMIT 1'),
+        $s->psql("SELECT 1, 3, total FROM orders WHERE id = '$paid'"), 'the paid one does, on the day on which it was made';
+    is_counted('and no other');
+    cmp_ok dashboard_messages(), '>', $messages, 'which is told';
+    $ends->($failed, 'succeeded'); # late: the money goes back
+    wait_handled();
+    is_counted('paid too late is not paid');
 };
 
 subtest 'the day is that of the order, in UTC' => sub {

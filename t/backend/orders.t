@@ -67,7 +67,7 @@ subtest 'an order is answered, stored and told' => sub {
     is_deeply $s->get('/orders/' . uc $id)->{json}, $r->{json}, 'an id in capitals';
 
     my $event = JSON::PP->new->utf8->decode($s->psql("SELECT data FROM outbox WHERE aggregate = 'order:$id'"));
-    is_deeply $event, { orderId => $id, userId => $ann, currency => 'EUR', total => $want{total}, pieces => 3, createdAt => $created,
+    is_deeply $event, { orderId => $id, userId => $ann, currency => 'EUR', total => $want{total}, pieces => 3, createdAt => $created, status => 'PLACED',
         items => [map { $shown{3}->(@$_) } @lines] }, 'the event has all that there is to know';
     like $s->psql("SELECT type || traceparent FROM outbox WHERE aggregate = 'order:$id' AND partition = outbox_partition(aggregate)"),
         qr/^OrderCreated00-4bf92f3577b34da6a3ce929d0e0e4736-/, 'and its trace';

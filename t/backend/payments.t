@@ -68,14 +68,6 @@ subtest 'answers' => sub {
     $p->wait_status($order, 'FAILED FAILED');
     is(requests($p, $order), 2, 'a refusal whose answer was lost is no success later');
 
-    $s->stop_backend('relay worker');
-    $order = $p->checkout;
-    my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    $p->ask('POST', '/admin/charges', { idempotency_key => $payment, amount => 5, currency => 'EUR', status => 'failed' });
-    $s->start_backend('relay worker');
-    wait_for('the dead letter', sub { $s->psql('SELECT count(*) FROM dead_letters') == 1 });
-    like($s->psql('SELECT error FROM dead_letters'), qr/gateway: status 422/, 'what the gateway refuses for good is a dead letter');
-    is($s->psql('SELECT attempts FROM dead_letters'), 1, 'at once');
     is($s->stop_backend('relay worker'), 0, 'worker stops');
     is($s->stop_backend('api'), 0, 'api stops');
 };

@@ -1,18 +1,25 @@
 -- The group aggregates: one upsert adds a batch of orders to their days. It commits together with the mark
--- that these events are handled, so each order is counted once.
+-- that these events are handled, so each order is counted once: with OrderCreated, or, when it has yet to be paid,
+-- with OrderPaid. Both tell when it was made and what is in it. What is paid stays so (payment_transitions).
 --
 -- The event DailyOrdersChanged tells, after the commit, that the dashboard is another. It has one aggregate
 -- for each partition that the orders came from: one worker at a time handles that, and writes them in order.
 CREATE OR REPLACE FUNCTION aggregates_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    days jsonb;
+    counted outbox[] := ARRAY(SELECT e FROM unnest(events) e
+                              WHERE e.type = 'OrderPaid' OR e.data->>'status' IS DISTINCT FROM 'PENDING');
+    days    jsonb;
 BEGIN
+    IF cardinality(counted) = 0 THEN
+        RETURN;
+    END IF;
+
     WITH added AS MATERIALIZED (
         SELECT ((e.data->>'createdAt')::timestamptz AT TIME ZONE 'UTC')::date AS day,
                e.data->>'currency' AS currency, count(*) AS orders,
                sum((e.data->>'pieces')::bigint) AS items, sum((e.data->>'total')::bigint) AS revenue
-        FROM unnest(events) e GROUP BY 1, 2
+        FROM unnest(counted) e GROUP BY 1, 2
     ), kept AS (
         INSERT INTO daily_order_stats AS s (day, currency, orders, items, revenue)
         SELECT a.day, a.currency, a.orders, a.items, a.revenue FROM added a
@@ -23,7 +30,7 @@ BEGIN
     )
     SELECT jsonb_agg(DISTINCT a.day) INTO days FROM added a;
 
-    PERFORM outbox_put_because(events[1], gen_random_uuid(), 'DailyOrdersChanged',
-                               'daily-orders:' || events[1].partition, jsonb_build_object('days', days));
+    PERFORM outbox_put_because(counted[1], gen_random_uuid(), 'DailyOrdersChanged',
+                               'daily-orders:' || counted[1].partition, jsonb_build_object('days', days));
 END
 $$;

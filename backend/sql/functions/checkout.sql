@@ -22,7 +22,7 @@ BEGIN
         CROSS JOIN LATERAL (VALUES
             (1, p_events[o.place], 'OrderCreated',
              order_event_data(p_ids[o.place], p_users[o.place], o.currency, o.total, o.pieces, o.items,
-                              o.created_at)),
+                              o.created_at) || jsonb_build_object('status', 'PENDING')),
             (2, uuid7(), 'PaymentRequested',
              jsonb_build_object('orderId', p_ids[o.place], 'userId', p_users[o.place],
                                 'paymentId', p_payments[o.place], 'amount', o.total,

@@ -2,8 +2,9 @@
 --
 -- p_positions lists events of p_partition, at most one of each aggregate. p_errors has NULL for an event
 -- whose effects p_apply shall make, or why it failed outside of the database already; p_final says that
--- no retry helps. Events of other types than p_types, and those for one other group only, are handled by
--- doing nothing.
+-- no retry helps, p_excused that the failure is no attempt (the dependency is known to be away), p_waits for
+-- how many ms, at least, it must not be tried again. Events of other types than p_types, and those for one
+-- other group only, are handled by doing nothing.
 --
 -- Effects of the whole batch come from one call of p_apply. When it fails, nothing of it stays and each
 -- event is applied alone, so that only those that fail wait. An error that says nothing about
@@ -14,7 +15,8 @@
 -- must not be marked. Then r_handled, the position up to which all is handled now. Raises WE001 when the caller no longer owns the partition.
 CREATE OR REPLACE FUNCTION consume(
     p_group text, p_partition smallint, p_epoch bigint, p_apply text, p_types text[], p_permanent text[],
-    p_positions bigint[], p_errors text[], p_final boolean[], p_attempts int, p_base_ms int, p_max_ms int)
+    p_positions bigint[], p_errors text[], p_final boolean[], p_excused boolean[], p_waits int[],
+    p_attempts int, p_base_ms int, p_max_ms int)
 RETURNS TABLE (r_position bigint, r_outcome text, r_attempts int, r_wait_ms int, r_error text,
                r_handled bigint)
 LANGUAGE plpgsql
@@ -31,6 +33,8 @@ DECLARE
     failed     bigint[] := '{}';
     errors     text[] := '{}';
     finals     boolean[] := '{}';
+    excused    boolean[] := '{}';
+    waits      int[] := '{}';
     dead       bigint[];
     settled    bigint[];
     advanced   bigint;
@@ -55,13 +59,16 @@ BEGIN
            coalesce(array_agg(coalesce(u.error, 'the outbox has no such event'))
                     FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}'),
            coalesce(array_agg(u.final OR u.error IS NULL)
-                    FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}')
-    INTO fresh, events, failed, errors, finals
-    FROM (SELECT l.position, l.error, l.final,
+                    FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}'),
+           coalesce(array_agg(u.excused) FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}'),
+           coalesce(array_agg(u.wait) FILTER (WHERE u.error IS NOT NULL OR (u.event).id IS NULL), '{}')
+    INTO fresh, events, failed, errors, finals, excused, waits
+    FROM (SELECT l.position, l.error, l.final, l.excused, l.wait,
                  (SELECT o FROM outbox o WHERE o.partition = p_partition AND o.position = l.position) AS event,
                  (SELECT true FROM consumed c WHERE c.group_name = p_group AND c.partition = p_partition
                                                 AND c.position = l.position) AS handled
-          FROM unnest(p_positions, p_errors, p_final) l(position, error, final)
+          FROM unnest(p_positions, p_errors, p_final, p_excused, p_waits)
+                   l(position, error, final, excused, wait)
           WHERE l.position > low AND l.position <= newest
           OFFSET 0) u
     WHERE u.handled IS NULL;
@@ -83,6 +90,8 @@ BEGIN
                     failed := failed || event.position;
                     errors := errors || format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
                     finals := finals || (SQLSTATE = ANY (p_permanent) OR left(SQLSTATE, 2) = ANY (p_permanent));
+                    excused := excused || false;
+                    waits := waits || 0;
                 END;
             END LOOP;
         END;
@@ -90,15 +99,16 @@ BEGIN
 
     IF cardinality(failed) > 0 THEN
         INSERT INTO retries AS r (group_name, partition, position, attempts, next_at, error)
-        SELECT p_group, p_partition, f.position, 1, clock_timestamp(), left(f.error, 1000)
-        FROM unnest(failed, errors) f(position, error)
+        SELECT p_group, p_partition, f.position, (NOT f.excused)::int, clock_timestamp(), left(f.error, 1000)
+        FROM unnest(failed, errors, excused) f(position, error, excused)
         ON CONFLICT (group_name, partition, position)
-        DO UPDATE SET attempts = r.attempts + 1, error = excluded.error;
+        DO UPDATE SET attempts = r.attempts + excluded.attempts, error = excluded.error;
 
         WITH gone AS (
             DELETE FROM retries r
             WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (failed)
-              AND (r.attempts >= p_attempts OR finals[array_position(failed, r.position)])
+              AND (finals[array_position(failed, r.position)]
+                   OR (r.attempts >= p_attempts AND NOT excused[array_position(failed, r.position)]))
             RETURNING r.*
         ), letters AS (
             INSERT INTO dead_letters (group_name, partition, position, attempts, error, event_id, type,
@@ -117,19 +127,22 @@ BEGIN
         SELECT d.position, 'dead'::text, d.attempts, NULL::int, d.error, NULL::bigint FROM dead_letters d
         WHERE d.group_name = p_group AND d.partition = p_partition AND d.position = ANY (dead);
 
-        -- Exponential back-off with full jitter.
+        -- Exponential back-off with full jitter; what was no attempt is paced by the dependency's breaker.
         RETURN QUERY
-        WITH waits AS MATERIALIZED (
+        WITH waiting AS MATERIALIZED (
             SELECT r.position, r.attempts, r.error,
-                   (random() * least(p_max_ms, p_base_ms * 2.0::float8 ^ (r.attempts - 1)))::int AS wait_ms
+                   greatest(waits[array_position(failed, r.position)],
+                            random() * CASE WHEN excused[array_position(failed, r.position)] THEN p_base_ms
+                                            ELSE least(p_max_ms, p_base_ms * 2.0::float8 ^ (r.attempts - 1))
+                                       END)::int AS wait_ms
             FROM retries r
             WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (failed)
         ), planned AS (
             UPDATE retries r SET next_at = clock_timestamp() + make_interval(secs => w.wait_ms / 1000.0)
-            FROM waits w
+            FROM waiting w
             WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = w.position
         )
-        SELECT w.position, 'retry'::text, w.attempts, w.wait_ms, w.error, NULL::bigint FROM waits w;
+        SELECT w.position, 'retry'::text, w.attempts, w.wait_ms, w.error, NULL::bigint FROM waiting w;
     END IF;
 
     SELECT coalesce(array_agg(u.position ORDER BY u.position), '{}') INTO settled

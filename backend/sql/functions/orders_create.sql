@@ -13,7 +13,7 @@ BEGIN
         SELECT p_events[o.place], outbox_partition('order:' || p_ids[o.place]), 'OrderCreated',
                'order:' || p_ids[o.place],
                order_event_data(p_ids[o.place], p_users[o.place], o.currency, o.total, o.pieces, o.items,
-                                o.created_at),
+                                o.created_at) || jsonb_build_object('status', 'PLACED'),
                p_traceparents[o.place]
         FROM orders o WHERE o.outcome = 'created'
         ORDER BY o.place

@@ -4,12 +4,14 @@
 -- p_confirmed: the gateway was asked and this is how the charge stands. Otherwise it is a message that may
 -- be old, out of order or about another charge; what does not fit, or would turn a failure round, then
 -- becomes the event PaymentReported, upon which the gateway is asked. Does it not fit even then, it is
--- refused with WE002.
+-- refused with WE002; unless the payment is open and there is a charge of another amount under its key: with that
+-- in the way it can never be paid. It fails, and the charge is a stray one, whose money goes back.
 --
 -- p_cause is the event upon which the gateway was asked, p_correlation the first one of its chain; NULL when
 -- the gateway spoke by itself.
 --
--- Returns applied, repeated (known already), unsure (the gateway will be asked), or unknown: no such payment.
+-- Returns applied, repeated (known already), unsure (the gateway will be asked), stray (about a charge in
+-- stray_charges), or unknown: no such payment.
 CREATE OR REPLACE FUNCTION payment_step(p_payment uuid, p_news text, p_charge text, p_amount bigint,
                                         p_currency text, p_reason text, p_confirmed boolean, p_traceparent text,
                                         p_cause uuid DEFAULT NULL, p_correlation uuid DEFAULT NULL)
@@ -26,6 +28,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'unknown';
     END IF;
+    IF EXISTS (SELECT FROM stray_charges s WHERE s.charge = p_charge) THEN
+        RETURN 'stray';
+    END IF;
     SELECT * INTO t FROM payment_transitions WHERE status = p.status AND news = p_news;
 
     wrong := CASE
@@ -36,7 +41,11 @@ BEGIN
             format('the charge of payment %s is %s, not %s', p.id, p.charge, p_charge)
     END;
     IF wrong IS NOT NULL AND p_confirmed THEN
-        RAISE EXCEPTION '%', wrong USING ERRCODE = 'WE002';
+        IF p.status <> 'REQUESTED' OR t.next IS NULL THEN
+            RAISE EXCEPTION '%', wrong USING ERRCODE = 'WE002';
+        END IF;
+        PERFORM stray_charge_put(p_charge, p.id::text, p_news, p_traceparent, p_cause, p_correlation);
+        RETURN payment_step(p.id, 'failed', NULL, NULL, NULL, wrong, true, p_traceparent, p_cause, p_correlation);
     END IF;
 
     subject := 'order:' || p.order_id;
@@ -63,17 +72,38 @@ BEGIN
         PERFORM payment_event('PaymentSucceeded', subject, content, p_traceparent, p_cause, p_correlation);
         PERFORM payment_event('OrderPaid', subject,
                               jsonb_build_object('orderId', p.order_id, 'userId', p.user_id, 'total', p.amount,
-                                                 'currency', p.currency, 'paidAt', rfc3339(now())),
-                              p_traceparent, p_cause, p_correlation);
+                                                 'currency', p.currency, 'pieces', i.pieces,
+                                                 'createdAt', rfc3339(o.created_at), 'paidAt', rfc3339(now())),
+                              p_traceparent, p_cause, p_correlation)
+        FROM orders o
+        CROSS JOIN LATERAL (SELECT sum(i.quantity) AS pieces FROM order_items i WHERE i.order_id = o.id) i
+        WHERE o.id = p.order_id;
     WHEN 'FAILED' THEN
         UPDATE orders SET status = 'FAILED' WHERE id = p.order_id AND status = 'PENDING';
         PERFORM payment_event('PaymentFailed', subject, content, p_traceparent, p_cause, p_correlation);
     WHEN 'REFUNDING' THEN
         PERFORM payment_event('RefundRequested', subject, content, p_traceparent, p_cause, p_correlation);
     WHEN 'REFUNDED' THEN
+        UPDATE orders SET status = 'FAILED' WHERE id = p.order_id AND status = 'PENDING';
         PERFORM payment_event('PaymentRefunded', subject, content, p_traceparent, p_cause, p_correlation);
     END CASE;
     RETURN 'applied';
+END
+$$;
+
+-- Keeps a charge that pays for nothing; when money was taken for it, the event StrayChargeReported makes the group
+-- payments ask the gateway and give it back.
+CREATE OR REPLACE FUNCTION stray_charge_put(p_charge text, p_key text, p_news text, p_traceparent text,
+                                            p_cause uuid DEFAULT NULL, p_correlation uuid DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO stray_charges (charge, key) VALUES (p_charge, p_key) ON CONFLICT (charge) DO NOTHING;
+    IF p_news = 'succeeded' THEN
+        PERFORM FROM stray_charges s WHERE s.charge = p_charge FOR UPDATE;
+        PERFORM payment_event('StrayChargeReported', 'charge:' || p_charge,
+                              jsonb_build_object('charge', p_charge, 'key', p_key), p_traceparent, p_cause, p_correlation);
+    END IF;
 END
 $$;
 

@@ -1,6 +1,5 @@
 -- Takes messages of the gateway, each once by its id. verdict as of payment_step(); repeated, too, for a
--- message that was taken before; unknown for a charge of no payment: when money was taken for it, the event
--- StrayChargeReported makes the group payments ask and give it back.
+-- message that was taken before; unknown for a charge of no payment, or beside one: stray_charge_put() sees to it.
 CREATE OR REPLACE FUNCTION payment_webhooks_take(p_ids text[], p_keys text[], p_news text[], p_charges text[],
                                                  p_amounts bigint[], p_currencies text[], p_reasons text[],
                                                  p_traceparents text[])
@@ -31,13 +30,9 @@ BEGIN
         END IF;
 
         verdict := payment_step(payment, r.news, r.charge, r.amount, r.currency, r.reason, false, r.traceparent);
-        IF verdict = 'unknown' THEN
-            INSERT INTO stray_charges (charge, key) VALUES (r.charge, r.key) ON CONFLICT (charge) DO NOTHING;
-            IF r.news = 'succeeded' THEN
-                PERFORM s.charge FROM stray_charges s WHERE s.charge = r.charge FOR UPDATE;
-                PERFORM outbox_put(uuid7(), 'StrayChargeReported', 'charge:' || r.charge,
-                                   jsonb_build_object('charge', r.charge, 'key', r.key), r.traceparent);
-            END IF;
+        IF verdict IN ('unknown', 'stray') THEN
+            verdict := 'unknown';
+            PERFORM stray_charge_put(r.charge, r.key, r.news, r.traceparent);
         END IF;
         UPDATE payment_webhooks w SET verdict = payment_webhooks_take.verdict WHERE w.id = r.id;
         RETURN NEXT;

@@ -22,17 +22,17 @@ weir_redis main http://127.0.0.1;
 --- config
 --- must_die
 --- error_log
-invalid URL of "weir_redis" "main": it must start with redis:// or unix:
+invalid URL of "weir_redis" "main": it must start with redis://, rediss:// or unix:
 
 
 
-=== TEST 3: rediss://127.0.0.1
+=== TEST 3: rediss:// with half of a certificate
 --- http_config
-weir_redis main rediss://127.0.0.1;
+weir_redis main rediss://127.0.0.1 ssl_certificate=our.crt;
 --- config
 --- must_die
 --- error_log
-invalid URL of "weir_redis" "main": rediss:// (TLS) is not supported yet
+invalid URL of "weir_redis" "main": ssl_certificate and ssl_certificate_key come together
 
 
 

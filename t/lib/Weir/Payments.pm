@@ -138,6 +138,7 @@ sub wait_handled {
 sub complaints {
     my ($self) = @_;
     my (%charges, @wrong);
+    my %stray = map { $_ => 1 } split /\n/, $self->{stack}->psql('SELECT s.charge FROM stray_charges s JOIN payments p ON p.id::text = s.key');
     for my $c (@{ $self->ledger->{charges} }) {
         push @wrong, "two charges for $c->{idempotency_key}" if $charges{ $c->{idempotency_key} };
         $charges{ $c->{idempotency_key} } = $c;
@@ -145,6 +146,10 @@ sub complaints {
     for my $line (split /\n/, $self->{stack}->psql('SELECT p.id, p.status, p.amount, o.status FROM payments p JOIN orders o ON o.id = p.order_id')) {
         my ($id, $status, $amount, $order) = split /\|/, $line;
         my $c = delete $charges{$id};
+        if ($c && $stray{ $c->{id} }) { # of another amount, under its key
+            push @wrong, "stray charge $c->{id} is $c->{status}" if $c->{status} eq 'succeeded';
+            undef $c;
+        }
         my $is = ($c ? $c->{status} : 'none') . " $status $order";
         push @wrong, "payment $id: $is"
             if $is !~ /^(?:succeeded SUCCEEDED PAID|failed FAILED FAILED|refunded REFUNDED FAILED|none FAILED FAILED|none REQUESTED PENDING)$/;

@@ -1,0 +1,332 @@
+/*
+ * rediss://: the server over TLS, by nginx's own means.  A connection is made as
+ * ever; then TLS shakes hands, the server's certificate is checked, and what
+ * comes after it does not know the difference.
+ *
+ * A certificate is looked at when the handshake is over and before anything is
+ * sent, the password above all: it must lead to a trusted one and bear the name
+ * (RFC 6125) or the address that the URL has.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "redis/ngx_http_weir_redis_server.h"
+
+#if (NGX_SSL)
+
+
+/* Certificates between the server's and a trusted one. */
+#define NGX_HTTP_WEIR_REDIS_TLS_DEPTH  5
+
+
+struct ngx_http_weir_redis_tls_s {
+    ngx_ssl_t    ssl;
+    ngx_str_t    name;              /* the certificate's; ends with a null */
+    ngx_str_t    trusted;           /* file; empty: the system's */
+    ngx_str_t    certificate;       /* ours, file; empty: none */
+    ngx_str_t    key;
+    ngx_uint_t   address;           /* name is one; unsigned:1 */
+    ngx_uint_t   unverified;        /* unsigned:1 */
+};
+
+
+static ngx_int_t ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
+    ngx_connection_t *c);
+static void ngx_http_weir_redis_tls_done(ngx_connection_t *c);
+
+
+ngx_http_weir_redis_tls_t *
+ngx_http_weir_redis_tls_create(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_tls_t));
+}
+
+
+ngx_int_t
+ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
+    ngx_str_t *arg)
+{
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    struct {
+        ngx_str_t   name;
+        ngx_str_t  *value;
+    } parameters[] = {
+        { ngx_string("ssl_trusted_certificate="), &tls->trusted },
+        { ngx_string("ssl_certificate="), &tls->certificate },
+        { ngx_string("ssl_certificate_key="), &tls->key },
+        { ngx_string("ssl_name="), &tls->name }
+    };
+
+    if (ngx_strcmp(arg->data, "ssl_verify=off") == 0) {
+        tls->unverified = 1;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(arg->data, "ssl_verify=on") == 0) {
+        return NGX_OK;
+    }
+
+    for (i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {
+        value = &parameters[i].name;
+
+        if (arg->len > value->len
+            && ngx_strncmp(arg->data, value->data, value->len) == 0)
+        {
+            parameters[i].value->data = arg->data + value->len;
+            parameters[i].value->len = arg->len - value->len;
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+char *
+ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
+    ngx_str_t *host)
+{
+    u_char              *p;
+    ngx_str_t            name;
+    ngx_addr_t           addr;
+    ngx_pool_cleanup_t  *cln;
+
+    if ((tls->certificate.len == 0) != (tls->key.len == 0)) {
+        return "ssl_certificate and ssl_certificate_key come together";
+    }
+
+    name = tls->name.len ? tls->name : *host;
+
+    if (name.len > 2 && name.data[0] == '[') {
+        name.data++;
+        name.len -= 2;
+    }
+
+    p = ngx_pnalloc(cf->pool, name.len + 1);
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+
+    if (p == NULL || cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memcpy(p, name.data, name.len);
+    p[name.len] = '\0';
+
+    tls->name.data = p;
+    tls->name.len = name.len;
+    tls->address = ngx_parse_addr(cf->pool, &addr, p, name.len) == NGX_OK;
+
+    tls->ssl.log = cf->log;
+
+    if (ngx_ssl_create(&tls->ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_ssl_cleanup_ctx;
+    cln->data = &tls->ssl;
+
+    if (ngx_ssl_trusted_certificate(cf, &tls->ssl, &tls->trusted,
+                                    NGX_HTTP_WEIR_REDIS_TLS_DEPTH)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (tls->trusted.len == 0
+        && SSL_CTX_set_default_verify_paths(tls->ssl.ctx) == 0)
+    {
+        return "the system's trusted certificates can't be read";
+    }
+
+    if (tls->certificate.len
+        && ngx_ssl_certificate(cf, &tls->ssl, &tls->certificate, &tls->key,
+                               NULL)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+void
+ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
+
+    c = redis->peer.connection;
+
+    if (redis->failures) {
+        /* nginx would say at each attempt what OpenSSL doesn't like */
+        redis->quiet = *ngx_cycle->log;
+        redis->quiet.log_level = NGX_LOG_EMERG;
+        c->log = &redis->quiet;
+        c->read->log = c->log;
+        c->write->log = c->log;
+    }
+
+    c->pool = ngx_create_pool(256, c->log);
+
+    if (c->pool == NULL
+        || ngx_ssl_create_connection(&redis->tls->ssl, c, NGX_SSL_CLIENT)
+           != NGX_OK
+        || ngx_http_weir_redis_tls_expect(redis->tls, c) != NGX_OK)
+    {
+        ngx_http_weir_redis_close(redis, "no memory for TLS");
+        return;
+    }
+
+    rc = ngx_ssl_handshake(c);
+
+    if (rc == NGX_AGAIN) {
+        /* connect_timeout is running already, on c->read */
+        c->ssl->handler = ngx_http_weir_redis_tls_done;
+        return;
+    }
+
+    ngx_http_weir_redis_tls_done(c);
+}
+
+
+/* Whom the connection is for: asked for by SNI, and looked for when it's made. */
+
+static ngx_int_t
+ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
+    ngx_connection_t *c)
+{
+    char  *name;
+    int    ok;
+
+    name = (char *) tls->name.data;
+
+    if (tls->address) {
+        ok = tls->unverified
+             || X509_VERIFY_PARAM_set1_ip_asc(
+                                  SSL_get0_param(c->ssl->connection), name);
+
+    } else {
+        ok = SSL_set_tlsext_host_name(c->ssl->connection, name)
+             && (tls->unverified
+                 || SSL_set1_host(c->ssl->connection, name));
+    }
+
+    return ok ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_weir_redis_tls_done(ngx_connection_t *c)
+{
+    long                    rc;
+    X509                   *certificate;
+    const char             *wrong;
+    ngx_http_weir_redis_t  *redis;
+
+    redis = c->data;
+
+    if (c->read->timedout) {
+        ngx_http_weir_redis_close(redis, "connect_timeout passed");
+        return;
+    }
+
+    if (!c->ssl->handshaked) {
+        ngx_http_weir_redis_close(redis, "the TLS handshake failed");
+        return;
+    }
+
+    if (!redis->tls->unverified) {
+        wrong = NULL;
+        rc = SSL_get_verify_result(c->ssl->connection);
+
+        if (rc != X509_V_OK) {
+            wrong = X509_verify_cert_error_string(rc);
+
+        } else {
+            certificate = SSL_get_peer_certificate(c->ssl->connection);
+
+            if (certificate == NULL) {
+                wrong = "there is none";
+            }
+
+            X509_free(certificate);
+        }
+
+        if (wrong) {
+            redis->refusal.data = (u_char *) wrong;
+            redis->refusal.len = ngx_strlen(wrong);
+            ngx_http_weir_redis_close(redis,
+                                      "the server's certificate is refused");
+            return;
+        }
+    }
+
+    ngx_http_weir_redis_connected(redis);
+}
+
+
+void
+ngx_http_weir_redis_tls_close(ngx_connection_t *c)
+{
+    if (c->ssl) {
+        /* nothing is left to be said, and nothing to be waited for */
+        c->ssl->no_wait_shutdown = 1;
+        c->ssl->no_send_shutdown = 1;
+
+        (void) ngx_ssl_shutdown(c);
+    }
+}
+
+
+#else  /* an nginx without TLS: configuration goes no further than init() */
+
+
+struct ngx_http_weir_redis_tls_s {
+    ngx_uint_t   unused;
+};
+
+
+ngx_http_weir_redis_tls_t *
+ngx_http_weir_redis_tls_create(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_tls_t));
+}
+
+
+ngx_int_t
+ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
+    ngx_str_t *arg)
+{
+    return ngx_strncmp(arg->data, "ssl_", 4) == 0 ? NGX_OK : NGX_DECLINED;
+}
+
+
+char *
+ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
+    ngx_str_t *host)
+{
+    return "this nginx was built without TLS";
+}
+
+
+void
+ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
+{
+}
+
+
+void
+ngx_http_weir_redis_tls_close(ngx_connection_t *c)
+{
+}
+
+
+#endif

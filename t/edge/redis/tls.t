@@ -1,0 +1,148 @@
+# The Redis client over TLS: who is trusted, who is not, and what happens when the
+# server is killed or hangs in the middle.
+use strict;
+use warnings;
+
+use File::Temp 'tempdir';
+use HTTP::Tiny;
+use IO::Socket::INET;
+use Test::More;
+use Time::HiRes 'sleep';
+
+my $dir = tempdir(CLEANUP => 1);
+chmod 0755, $dir;
+mkdir "$dir/logs";
+my %pid;
+
+sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
+
+sub until_true {
+    my ($what, $condition) = @_;
+    for (1 .. 400) {
+        return 1 if $condition->();
+        sleep 0.05;
+    }
+    diag logged(qr/./);
+    BAIL_OUT("waited in vain until $what");
+}
+
+sub spawn {
+    my ($name, @command) = @_;
+    my $child = fork // die $!;
+    if (!$child) {
+        open STDOUT, '>', '/dev/null';
+        exec @command;
+    }
+    $pid{$name} = $child;
+}
+
+sub stop {
+    my ($name, $signal) = @_;
+    my $child = delete $pid{$name} or return;
+    kill $signal, $child;
+    waitpid $child, 0;
+}
+
+END { my $status = $?; stop($_, 'TERM') for keys %pid; $? = $status }
+
+# --- certificates: an authority, another one, the server's and the client's ---
+
+sub openssl { system("openssl @_ 2>$dir/openssl.log") == 0 or BAIL_OUT("openssl @_") }
+sub spit { open my $out, '>', "$dir/$_[0]" or die $!; print $out $_[1]; close $out }
+
+openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$_ -keyout $dir/$_.key -out $dir/$_.crt") for 'authority', 'stranger';
+spit('names', "subjectAltName=DNS:redis.example,IP:127.0.0.1\n");
+for my $who ('server', 'client') {
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=$who -keyout $dir/$who.key -out $dir/$who.csr");
+    openssl("x509 -req -days 2 -in $dir/$who.csr -CA $dir/authority.crt -CAkey $dir/authority.key -CAcreateserial -extfile $dir/names -out $dir/$who.crt");
+}
+
+# --- Redis, with TLS only, and one that wants the client's certificate ---
+
+my %port = map { $_ => free_port() } 'open', 'strict';
+sub start_redis {
+    my $name = shift;
+    spawn($name, 'redis-server', '--port', 0, '--tls-port', $port{$name}, '--bind', '127.0.0.1', '--dir', $dir, '--save', '',
+        '--tls-cert-file', "$dir/server.crt", '--tls-key-file', "$dir/server.key", '--tls-ca-cert-file', "$dir/authority.crt",
+        '--tls-auth-clients', $name eq 'strict' ? 'yes' : 'no', '--requirepass', 'secret');
+    until_true("Redis $name listens", sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port{$name}") });
+}
+start_redis($_) for 'open', 'strict';
+
+my $silent = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1:0');    # takes connections, says nothing
+
+my $edge = free_port();
+my $trusted = "ssl_trusted_certificate=$dir/authority.crt";
+my %server = (
+    address => "rediss://:secret\@127.0.0.1:$port{open} $trusted",
+    name => "rediss://:secret\@127.0.0.1:$port{open}/1 $trusted ssl_name=redis.example",
+    wrong_name => "rediss://:secret\@127.0.0.1:$port{open} $trusted ssl_name=other.example",
+    stranger => "rediss://:secret\@127.0.0.1:$port{open} ssl_trusted_certificate=$dir/stranger.crt",
+    system => "rediss://:secret\@127.0.0.1:$port{open}",
+    unverified => "rediss://:secret\@127.0.0.1:$port{open} ssl_verify=off",
+    ours => "rediss://:secret\@127.0.0.1:$port{strict} $trusted ssl_certificate=$dir/client.crt ssl_certificate_key=$dir/client.key",
+    none_of_ours => "rediss://:secret\@127.0.0.1:$port{strict} $trusted",
+    silent => 'rediss://127.0.0.1:' . $silent->sockport . " $trusted",
+    plain => "redis://:secret\@127.0.0.1:$port{open}",
+);
+my $servers = join '', map { "weir_redis $_ $server{$_} timeout=3s connect_timeout=1s;\n" } sort keys %server;
+my $places = join '', map { "location = /$_ { weir_redis_probe $_; }\n" } sort keys %server;
+my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
+my $temp = join '', map { "${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
+spit('nginx.conf', <<"EOF");
+daemon off;
+pid $dir/pid;
+error_log $dir/logs/error.log notice;
+worker_processes 1;
+$modules
+events {}
+http {
+    $temp
+    access_log off;
+    large_client_header_buffers 4 256k;
+    $servers
+    server {
+        listen 127.0.0.1:$edge;
+        $places
+    }
+}
+EOF
+spawn('edge', $ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf");
+until_true('the edge listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$edge") });
+
+my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
+sub ask { my $place = shift; my $r = $http->get("http://127.0.0.1:$edge/$place?" . join '&', @_); $r->{status} == 200 ? $r->{content} : $r->{status} }
+sub logged { open my $in, '<', "$dir/logs/error.log" or return (); my $pattern = shift; grep { $_ =~ $pattern } <$in> }
+
+# --- who is trusted ---
+
+is ask($_, 'SET+a+1', 'GET+a'), "+OK\n\$1\n", "commands go over TLS: $_" for 'address', 'name', 'unverified', 'ours';
+my $value = 'x' x 100_000;
+ask('address', "SET+large+$value");
+is ask('address', ('GET+large') x 5), "\$$value\n" x 5, 'large values, many records';
+
+for (['wrong_name', qr/hostname mismatch/i], ['stranger', qr/unable to get local issuer certificate|self.signed/i], ['system', qr/unable to get local issuer certificate|self.signed/i]) {
+    my ($place, $reason) = @$_;
+    unlike ask($place, 'PING'), qr/PONG/, "a certificate is refused: $place";
+    until_true('it is told', sub { logged(qr/weir_redis "$place" at .* is down: the server's certificate is refused: $reason/) });
+}
+unlike ask('none_of_ours', 'PING'), qr/PONG/, 'a server that wants a certificate of ours gets none';
+unlike ask('plain', 'PING'), qr/PONG/, 'without TLS a server that has it only is not understood';
+is ask('silent', 'PING'), "lost\n", 'a server that never shakes hands is given up';
+is scalar(logged(qr/weir_redis "silent" at .* is down: connect_timeout passed/)), 1, '... with its reason';
+
+# --- it dies and comes back ---
+
+stop('open', 'KILL');
+until_true('commands are declined', sub { ask('address', 'PING') eq "declined\n" });
+start_redis('open');
+until_true('the server is found again', sub { ask('address', 'PING') eq "+PONG\n" });
+is scalar(logged(qr/weir_redis "address" is up again/)), 1, 'one line says that it is up';
+
+kill 'HUP', $pid{edge};
+until_true('the old worker is gone', sub { logged(qr/exited with code 0/) });
+is ask('name', 'PING'), "+PONG\n", 'the new worker has its own connection';
+cmp_ok scalar(logged(qr/\[crit\].*certificate required/)), '<=', 2, "nginx tells once in each worker's life that the server wants a certificate";
+is scalar(logged(qr/open socket .* left in connection|\[(?:alert|crit|emerg)\](?!.*certificate required)/)), 0, 'nothing was left behind, nothing else is alarming';
+
+done_testing;
