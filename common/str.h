@@ -15,6 +15,12 @@ typedef struct {
 
 #define WEIR_STR(literal) ((weir_str_t){(literal), sizeof(literal) - 1})
 
+/* Of a NUL-terminated string, whose bytes it shares. */
+static inline weir_str_t weir_str(const char *s)
+{
+    return (weir_str_t){s, strlen(s)};
+}
+
 static inline int weir_str_eq(weir_str_t a, weir_str_t b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);

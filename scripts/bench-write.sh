@@ -20,6 +20,7 @@ usage: ./weir bench write [OPTION...]
   --events N       events of one measurement of relay and consumers (50000)
   --connections N  of wrk (64)
   --clients "N..." of pgbench ("8 16 32 64")
+  --only latency   from commit to commit only, in seconds instead of minutes
 
 Writes build/bench-write.json.
 END
@@ -31,20 +32,19 @@ fail_usage() {
     exit 2
 }
 
-# number OPTION VALUE MIN MAX
-number() {
-    [[ $2 =~ ^[1-9][0-9]{0,6}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
-    fail_usage "$1 is \"$2\"; it must be a number between $3 and $4"
-}
+# shellcheck source=scripts/bench/stack.sh
+. scripts/bench/stack.sh
+# shellcheck source=scripts/bench/latency.sh
+. scripts/bench/latency.sh
 
-rounds=5 seconds=3 events=50000 connections=64 clients="8 16 32 64"
+rounds=5 seconds=3 events=50000 connections=64 clients="8 16 32 64" only=
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h)
         usage
         exit 0
         ;;
-    --rounds | --seconds | --events | --connections | --clients)
+    --rounds | --seconds | --events | --connections | --clients | --only)
         [ $# -ge 2 ] || fail_usage "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift 2
@@ -52,80 +52,39 @@ while [ $# -gt 0 ]; do
     *) fail_usage "unknown option \"$1\"" ;;
     esac
 done
-number --rounds "$rounds" 1 1000
-number --seconds "$seconds" 1 3600
-number --events "$events" 1000 5000000
-number --connections "$connections" 1 1000
+bench_number --rounds "$rounds" 1 1000
+bench_number --seconds "$seconds" 1 3600
+bench_number --events "$events" 1000 5000000
+bench_number --connections "$connections" 1 1000
+[ -z "$only" ] || [ "$only" = latency ] || fail_usage "--only is \"$only\"; it must be \"latency\""
 read -ra clients <<<"$clients"
 [ ${#clients[@]} -gt 0 ] || fail_usage "--clients is empty"
-for n in "${clients[@]}"; do number --clients "$n" 1 64; done
+for n in "${clients[@]}"; do bench_number --clients "$n" 1 64; done
 
 scripts/packages.sh run
 scripts/packages.sh bench
 
 # --- the stack ----------------------------------------------------------------
 
-# Not in memory: commits must reach a disk.  Where the services' users may go, too.
-bench_run=$(mktemp -d /var/tmp/weir-bench.XXXXXX)
-chmod 755 "$bench_run"
-export WEIR_RUN=$bench_run/run
-one_pids=()
-# shellcheck disable=SC2317  # called by the trap
-finish() {
-    local pid
-    for pid in "${one_pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${one_pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-    [ ! -d "$WEIR_RUN" ] || scripts/down.sh >/dev/null 2>&1 || true
-    rm -rf "$bench_run"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-# Seven free ports in a row: five of the stack, two for the second api and its nginx.
-free_ports() {
-    local base i
-    for ((base = 18600; base < 30000; base += 10)); do
-        for i in 0 1 2 3 4 5 6; do
-            if (: <"/dev/tcp/127.0.0.1/$((base + i))") 2>/dev/null; then continue 2; fi
-        done
-        echo "$base"
-        return
-    done
-}
-WEIR_PORT=$(free_ports)
-export WEIR_PORT
 # The slowest group, which is paused, must not stop the relay.
 export WEIR_STREAM_LIMIT=10000000
-up() {
-    scripts/up.sh >"$bench_run/up.log" 2>&1 || {
-        cat "$bench_run/up.log" >&2
-        echo "bench: the stack does not start" >&2
-        exit 1
-    }
-}
-up
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
-choose_places
-# pgbench has more clients than the stack allows.
-"$(pg_bin)/psql" -qAtX -h "$pg_socket" -p 5432 -U postgres -d postgres -c "ALTER SYSTEM SET max_connections = 120"
+bench_begin
+# pgbench has more clients than the stack allows; the latency's stages need the times of commits.
+as_superuser "ALTER SYSTEM SET max_connections = 120"
+as_superuser "ALTER SYSTEM SET track_commit_timestamp = on"
 scripts/down.sh >/dev/null 2>&1
-up
-conf=$run/weir-backend.conf
+bench_up
 one_api=$((WEIR_PORT + 5)) one_edge=$((WEIR_PORT + 6))
-
-ctl() { build/weirctl -c "$conf" "$@"; }
-sql() { stack_psql -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
 
 start_one() {
     local dir=$bench_run/one
     mkdir -p "$dir/nginx"
     WEIR_BATCH_MAX=1 WEIR_LISTEN=127.0.0.1:$one_api build/weir-backend -c "$conf" api >"$dir/api.log" 2>&1 &
-    one_pids+=($!)
+    bench_pids+=($!)
     sed -e "s|127.0.0.1:$backend_port|127.0.0.1:$one_api|; s|listen 127.0.0.1:$edge_port|listen 127.0.0.1:$one_edge|" \
         -e "s|$home/nginx|$dir/nginx|g; s|$run/logs|$dir|g" "$run/edge.conf" >"$dir/nginx.conf"
     nginx -e "$dir/nginx.log" -p "$dir/nginx" -c "$dir/nginx.conf" &
-    one_pids+=($!)
+    bench_pids+=($!)
     wait_until 20 curl -sf -m 2 -o /dev/null "http://127.0.0.1:$one_edge/health" ||
         die "the second api does not answer" "$(tail -n 5 "$dir/api.log" "$dir/nginx.log")"
 }
@@ -169,29 +128,6 @@ measure_pgbench() {
     record "{\"kind\":\"$1\",\"who\":\"pgbench\",\"clients\":$2,\"round\":$3,\"per_second\":$rate}"
 }
 
-unique=0
-# load KIND PORT SECONDS PAUSE_MS: sets loaded to wrk's line, with rate and errors.
-load() {
-    local out
-    unique=$((unique + 1))
-    out=$(KIND=$1 UNIQUE=wrk-$unique USER_ID=$user_id PAUSE_MS=$4 wrk -t 1 -c "$connections" -d "$3" \
-        -s scripts/bench/write.lua "http://127.0.0.1:$2/") || die "wrk failed" "$out"
-    loaded=$(grep '^{' <<<"$out" | jq -c '{per_second: (.requests / .duration_us * 1e6 | round),
-        errors: (.socket_errors + .bad_statuses), p50_ms: (.p50_us / 1000), p99_ms: (.p99_us / 1000)}')
-    [ -n "$loaded" ] || die "wrk printed no result" "$out"
-}
-
-# paced_load KIND PORT SECONDS RATE: load at a rate. A connection's turn is its pause and the answer's time,
-# which a second of the same load tells.
-paced_load() {
-    local pause=$((connections * 1000 / $4)) had
-    [ "$pause" -ge 1 ] || pause=1
-    load "$1" "$2" 1 "$pause"
-    had=$(jq .per_second <<<"$loaded")
-    pause=$((pause + connections * 1000 / $4 - connections * 1000 / (had > 0 ? had : 1)))
-    load "$1" "$2" "$3" $((pause > 1 ? pause : 1))
-}
-
 # measure_api WHO PORT KIND ROUND
 measure_api() {
     local before after
@@ -208,10 +144,10 @@ measure_api() {
 
 # put_events N: commits N signups with their events at once.
 put_events() {
-    unique=$((unique + 1))
+    bench_unique=$((bench_unique + 1))
     sql "SELECT count(*) FROM signup(
         (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, $1)),
-        (SELECT array_agg('put-$unique-' || g || '@example.com') FROM generate_series(1, $1) g),
+        (SELECT array_agg('put-$bench_unique-' || g || '@example.com') FROM generate_series(1, $1) g),
         (SELECT array_agg('Put'::text) FROM generate_series(1, $1)),
         (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, $1)),
         (SELECT array_agg('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'::text) FROM generate_series(1, $1)))" >/dev/null
@@ -238,61 +174,30 @@ measure_events() {
     ctl groups pause --all >/dev/null
 }
 
-# From the begin of the command's transaction to the begin of the effect: more than commit to handler.
-measure_latency() {
-    local begin
-    ctl groups resume analytics >/dev/null
-    begin=$(sql "SELECT clock_timestamp()")
-    paced_load signup "$edge_port" "$seconds" 500
-    wait_until 60 analytics_is_through || die "analytics does not get through within 60 s"
-    record "$(sql "SELECT json_build_object('kind', 'latency', 'round', $1,
-            'per_second', round(count(*) / extract(epoch FROM max(occurred_at) - min(occurred_at))),
-            'p50_ms', round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::numeric, 2),
-            'p99_ms', round((percentile_cont(0.99) WITHIN GROUP (ORDER BY ms))::numeric, 2))
-        FROM (SELECT occurred_at, extract(epoch FROM handled_at - occurred_at) * 1000 AS ms
-              FROM analytics_events WHERE occurred_at >= '$begin') m")"
-    ctl groups pause --all >/dev/null
-}
-
 # measure_half ROUND: the p99 at half of the rate that signups have reached.
 measure_half() {
     local rate wanted
     rate=$(jq -s 'map(select(.kind == "signup" and .who == "api").per_second) | sort | .[length / 2 | floor]' "$bench_run/measured")
     wanted=$((${rate%.*} / 2))
-    paced_load signup "$edge_port" "$seconds" "$wanted"
+    pace signup "$edge_port" "$wanted"
+    load signup "$edge_port" "$seconds" "$pause_ms"
     record "$(jq -c ". + {kind: \"half\", round: $1, wanted: $wanted}" <<<"$loaded")"
 }
 
 # --- main -----------------------------------------------------------------------------------------
 
-busy() {
-    {
-        head -1 /proc/stat
-        sleep 0.5
-        head -1 /proc/stat
-    } | awk '{ all = 0; for (i = 2; i <= 9; i++) all += $i; idle = $5 + $6 }
-        NR == 1 { a = all; d = idle }
-        NR == 2 { printf "%.3f\n", (all > a) ? 1 - (idle - d) / (all - a) : 0 }'
-}
-
 facts() {
-    jq -n --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --argjson cores "$(nproc)" \
-        --arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" \
-        --arg kernel "$(uname -sr)" --arg postgresql "$(sql 'SHOW server_version')" \
-        --arg commit "$(git describe --always --dirty 2>/dev/null || echo unknown)" \
-        --arg synchronous "$(sql 'SHOW synchronous_commit')" --arg fsync "$(sql 'SHOW fsync')" \
-        --argjson rounds "$rounds" --argjson seconds "$seconds" --argjson connections "$connections" \
+    bench_facts | jq --argjson rounds "$rounds" --argjson seconds "$seconds" --argjson connections "$connections" \
         --argjson events "$events" --argjson others "$(jq -s 'sort | .[length / 2 | floor]' "$bench_run/others")" \
-        '{date: $date, cpu: $cpu, cores: $cores, kernel: $kernel, postgresql: $postgresql, weir: $commit,
-          synchronous_commit: $synchronous, fsync: $fsync, rounds: $rounds, seconds: $seconds,
-          wrk_connections: $connections, events: $events, others_busy_median: $others}'
+        '. + {rounds: $rounds, seconds: $seconds, wrk_connections: $connections, events: $events,
+              others_busy_median: $others}'
 }
 
 start_one
 user_id=$(curl -sf "http://127.0.0.1:$edge_port/signup" -H 'Content-Type: application/json' \
     -d '{"email":"bench@example.com","displayName":"Bench"}' | jq -r .id)
 make_orders_sql
-sql "ALTER TABLE analytics_events ADD handled_at timestamptz DEFAULT clock_timestamp()"
+latency_prepare
 ctl_groups_are_there() { [ "$(ctl groups --interval 0 --json | jq length)" -ge 4 ]; }
 wait_until 20 ctl_groups_are_there || die "no consumer group has come up"
 ctl groups pause --all >/dev/null
@@ -301,7 +206,11 @@ ctl groups pause --all >/dev/null
 for ((round = 1; round <= rounds; round++)); do
     echo "bench: round $round of $rounds" >&2
     settle
-    busy >>"$bench_run/others"
+    bench_busy >>"$bench_run/others"
+    if [ -n "$only" ]; then
+        measure_latency "$round"
+        continue
+    fi
     for kind in signup orders; do
         # Turns: who comes first changes from round to round.
         turns=(api one "${clients[@]}")
@@ -329,12 +238,16 @@ mkdir -p build
 jq -s --argjson facts "$(facts)" -f scripts/bench/write.jq "$bench_run/measured" >build/bench-write.json
 jq -r '
     def n: if . == null then "-" else tostring end;
-    (.commands | to_entries[]
+    (.commands // {} | to_entries[]
         | "\(.key): \(.value.api.per_second | n)/s through the edge (p99 \(.value.api.p99_ms | n) ms); "
         + "pgbench \(.value.pgbench_best.per_second | round)/s at best (\(.value.pgbench_best.clients) clients): ratio \(.value.ratio_to_pgbench | n); "
         + "batches of one \(.value.api_batch_1.per_second | n)/s: ratio \(.value.ratio_to_batch_1 | n)"),
-    "half load: \(.half_load.per_second)/s of \(.half_load.wanted_per_second), p50 \(.half_load.p50_ms) ms, p99 \(.half_load.p99_ms) ms",
-    "relay: \(.relay.events_per_second) events/s; relay and one group: \(.relay_and_one_group.events_per_second) events/s",
-    "command to handler at \(.latency.per_second)/s: p50 \(.latency.p50_ms) ms, p99 \(.latency.p99_ms) ms",
+    (if .commands then
+        "half load: \(.half_load.per_second)/s of \(.half_load.wanted_per_second), p50 \(.half_load.p50_ms) ms, p99 \(.half_load.p99_ms) ms",
+        "relay: \(.relay.events_per_second) events/s; relay and one group: \(.relay_and_one_group.events_per_second) events/s"
+    else empty end),
+    "from commit to commit at \(.latency.per_second)/s: p50 \(.latency.p50_ms) ms, p99 \(.latency.p99_ms) ms, max \(.latency.max_ms) ms",
+    (.latency.stages[] | "    \(.stage): p50 \(.p50_ms) ms, p99 \(.p99_ms) ms, max \(.max_ms) ms"),
+    "    an fdatasync of the same disk meanwhile: p50 \(.latency.fsync.p50_ms) ms, p99 \(.latency.fsync.p99_ms) ms, max \(.latency.fsync.max_ms) ms",
     "others used \(.facts.others_busy_median * 100 | round)% of the machine between the rounds"' build/bench-write.json
 echo "bench: wrote build/bench-write.json" >&2

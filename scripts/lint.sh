@@ -10,7 +10,7 @@ for tool in shellcheck cppcheck; do
     }
 done
 
-shellcheck weir .ci/run scripts/*.sh
+shellcheck weir .ci/run scripts/*.sh scripts/bench/*.sh
 cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability \
     --suppress=missingIncludeSystem --suppress=unknownMacro \
     -I. -Ingx_module -Ibackend common ngx_module backend t/unit t/bench

@@ -27,6 +27,8 @@
 #ifndef WEIR_DB_H
 #define WEIR_DB_H
 
+#include "common/str.h"
+
 #include <event2/event.h>
 #include <libpq-fe.h>
 #include <stdbool.h>
@@ -91,5 +93,14 @@ typedef struct {
  */
 bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
                          weir_db_cb cb, void *arg) __attribute__((warn_unused_result));
+
+/* A value of a result, whose bytes it shares; data is NULL for SQL's NULL. */
+static inline weir_str_t weir_column(PGresult *result, int row, int n)
+{
+    if (PQgetisnull(result, row, n))
+        return (weir_str_t){NULL, 0};
+
+    return (weir_str_t){PQgetvalue(result, row, n), (size_t)PQgetlength(result, row, n)};
+}
 
 #endif

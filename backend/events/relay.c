@@ -45,7 +45,7 @@
 #define STREAM_LIMIT 100000
 
 /* ms */
-#define POLL_ACTIVE 20
+#define POLL_ACTIVE 5 /* what an event may wait for when its command is another process's */
 #define POLL_IDLE 200
 #define ACTIVE_FOR 1000 /* after the last event */
 #define TICK 1000       /* look at Redis's streams, trim them */
@@ -59,6 +59,11 @@ static void arm(struct event *timer, unsigned ms)
     struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
     evtimer_add(timer, &tv);
+}
+
+static void poll_later(weir_relay_t *r)
+{
+    arm(r->poll, r->quiet < ACTIVE_FOR ? POLL_ACTIVE : POLL_IDLE);
 }
 
 bool weir_relay_stopping(weir_relay_t *r)
@@ -112,7 +117,7 @@ static void on_taken(PGresult *res, const char *error, const char *sqlstate, voi
     if (more || (error == NULL && r->woken))
         weir_relay_take(r);
     else
-        arm(r->poll, r->quiet < ACTIVE_FOR ? POLL_ACTIVE : POLL_IDLE);
+        poll_later(r);
 }
 
 void weir_relay_take(weir_relay_t *r)
@@ -140,7 +145,7 @@ void weir_relay_take(weir_relay_t *r)
     if (len > 1)
         r->taking = weir_db_query(r->db, sql, 2, (const char *[]){limit, list}, on_taken, r);
     if (!r->taking)
-        arm(r->poll, POLL_ACTIVE);
+        poll_later(r);
 }
 
 static void on_poll(evutil_socket_t fd, short what, void *arg)

@@ -13,6 +13,17 @@
  * Whether an event was handled stands in PostgreSQL too, committed together with its effects.
  * Redis's pending lists and acknowledgements are for people to look at.
  *
+ * Groups without a handler commit without waiting for the disk (synchronous_commit off): such
+ * waits, one for each partition after the other, were most of the time from a command to its
+ * effects.  A crash of PostgreSQL may take back the last half second of effects, always together
+ * with their marks. Then the events are handled again, if only this worker forgets what it knew:
+ * with a group's session it loses its leases in memory, and opens them anew from what the database
+ * still has.  Nothing goes on from an effect that is taken back: the log is written in order, so
+ * what the relay publishes, what a handler's group marks and every acknowledged command is on the
+ * disk only with all effects before it. Who just reads may see an effect, and for a moment after
+ * the crash none.  A handler's effect outlives the crash; so groups with one wait for the disk, and
+ * keep what they know.
+ *
  * A lease is opened (its marks and delays are read), attached to its stream, and then
  * flows: reader.c fills its queue, handle.c empties it.  Each group has a database session and a
  * Redis connection of its own, so that none waits for another.
@@ -303,14 +314,27 @@ static void on_worker_db(weir_db_t *db, bool up, void *arg)
         step(arg);
 }
 
-/* Leases that could not be opened without this session are found again. */
+static bool waits_for_disk(const weir_group_t *g)
+{
+    return g->consumer.handle != NULL;
+}
+
+/* Leases that were not opened without the session, or were forgotten with it, are found again. */
 static void on_group_db(weir_db_t *db, bool up, void *arg)
 {
     weir_group_t *g = arg;
 
-    (void)db;
+    if (!up && !waits_for_disk(g)) {
+        for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
+            if (g->leases[i] != NULL)
+                remove_lease(g->leases[i]);
+        }
+    }
     if (!up)
         return;
+    /* If it is refused, commits wait for the disk: slower, and no worse. */
+    if (!waits_for_disk(g))
+        (void)!weir_db_query(db, "SET synchronous_commit = off", 0, NULL, NULL, NULL);
     step(g->worker);
     weir_group_wake(g);
 }

@@ -1,5 +1,6 @@
 #include "shop/answer.h"
 
+#include "common/uuid7.h"
 #include "log/log.h"
 
 #include <openssl/sha.h>
@@ -218,6 +219,17 @@ void weir_answer_wrong_body(weir_http_request_t *request, int n, const weir_inpu
         weir_http_error(request, 400, "%s", why);
     else
         weir_answer_wrong_fields(request, errors, n);
+}
+
+bool weir_id_of(weir_http_request_t *request, const char *kind, char *uuid)
+{
+    weir_str_t id = weir_http_param(request, 0);
+
+    if (weir_uuid_parse(id, uuid) == 0)
+        return true;
+
+    weir_answer_no_such(request, kind, id);
+    return false;
 }
 
 void weir_answer_no_such(weir_http_request_t *request, const char *kind, weir_str_t id)

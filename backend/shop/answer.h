@@ -57,6 +57,11 @@ void weir_answer_wrong_fields(weir_http_request_t *request, const weir_input_err
 /* What a weir_*_read() found wrong with a body: n < 0 400 with why, n > 0 the above. */
 void weir_answer_wrong_body(weir_http_request_t *request, int n, const weir_input_error_t *errors,
                             const char *why);
+/*
+ * The first of the path's parameters as a UUID (WEIR_UUID_LEN + 1 bytes); otherwise it was answered
+ * as below, and false is returned.
+ */
+bool weir_id_of(weir_http_request_t *request, const char *kind, char *uuid);
 /* 404 for the first of the path's parameters, which nothing of that kind has: "user". */
 void weir_answer_no_such(weir_http_request_t *request, const char *kind, weir_str_t id);
 

@@ -55,7 +55,7 @@ static void on_days(PGresult *result, const char *error, const char *sqlstate, v
     if (result == NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
     } else {
-        weir_str_t values[] = {{PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0)}};
+        weir_str_t values[] = {weir_column(result, 0, 0)};
 
         weir_answer_cached(call->request, &daily_orders, values, call->version, "max-age=300",
                            "daily-orders", call->if_none_match);

@@ -57,11 +57,6 @@ typedef struct {
     char id[WEIR_UUID_LEN + 1];
 } call_t;
 
-static weir_str_t str(const char *s)
-{
-    return (weir_str_t){s, strlen(s)};
-}
-
 static void on_outcome(PGresult *result, int row, const char *error, const char *sqlstate,
                        void *arg)
 {
@@ -72,9 +67,9 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
         weir_answer_database_failed(call->request, error, sqlstate);
     } else if (strcmp(outcome, "accepted") == 0) {
         weir_str_t values[N_VALUES] = {
-            [ID] = str(call->id),
+            [ID] = weir_str(call->id),
             [STATUS] = WEIR_STR("DELETING"),
-            [REQUESTED_AT] = str(PQgetvalue(result, row, 2)),
+            [REQUESTED_AT] = weir_str(PQgetvalue(result, row, 2)),
         };
 
         weir_relay_wake(call->deletion->relay);
@@ -82,7 +77,7 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
     } else if (strcmp(outcome, "gone") == 0) {
         weir_http_error(call->request, 410, "The user %s was deleted.", call->id);
     } else {
-        weir_answer_no_such(call->request, "user", str(call->id));
+        weir_answer_no_such(call->request, "user", weir_str(call->id));
     }
     free(call);
 }
@@ -90,17 +85,12 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
 static void delete_user(weir_http_request_t *request, void *arg)
 {
     weir_deletion_t *deletion = arg;
-    weir_str_t id = weir_http_param(request, 0);
     char uuid[WEIR_UUID_LEN + 1], event[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
     call_t *call;
     int version = weir_version_of(request);
 
-    if (version == 0)
+    if (version == 0 || !weir_id_of(request, "user", uuid))
         return;
-    if (weir_uuid_parse(id, uuid) != 0) {
-        weir_answer_no_such(request, "user", id);
-        return;
-    }
 
     call = calloc(1, sizeof(*call));
     if (call == NULL)

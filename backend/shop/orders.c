@@ -93,16 +93,6 @@ typedef struct {
     char user[WEIR_UUID_LEN + 1]; /* of a new order */
 } call_t;
 
-static weir_str_t str(const char *s)
-{
-    return (weir_str_t){s, strlen(s)};
-}
-
-static weir_str_t column(PGresult *result, int row, int n)
-{
-    return (weir_str_t){PQgetvalue(result, row, n), (size_t)PQgetlength(result, row, n)};
-}
-
 static call_t *new_call(weir_orders_t *orders, weir_http_request_t *request, int version)
 {
     call_t *call = calloc(1, sizeof(*call));
@@ -124,13 +114,13 @@ static void created(call_t *call, PGresult *result, int row)
     const char *id = PQgetvalue(result, row, 7);
     char location[64];
     weir_str_t values[WEIR_ORDER_N_VALUES] = {
-        [WEIR_ORDER_ID] = str(id),
-        [WEIR_ORDER_USER] = str(call->user),
+        [WEIR_ORDER_ID] = weir_str(id),
+        [WEIR_ORDER_USER] = weir_str(call->user),
         [WEIR_ORDER_STATUS] = WEIR_STR("PLACED"),
-        [WEIR_ORDER_CURRENCY] = column(result, row, 3),
-        [WEIR_ORDER_TOTAL] = column(result, row, 4),
-        [WEIR_ORDER_ITEMS] = column(result, row, 5),
-        [WEIR_ORDER_CREATED_AT] = column(result, row, 6),
+        [WEIR_ORDER_CURRENCY] = weir_column(result, row, 3),
+        [WEIR_ORDER_TOTAL] = weir_column(result, row, 4),
+        [WEIR_ORDER_ITEMS] = weir_column(result, row, 5),
+        [WEIR_ORDER_CREATED_AT] = weir_column(result, row, 6),
     };
 
     weir_relay_wake(call->orders->relay);
@@ -217,10 +207,10 @@ static void on_read(PGresult *result, int row, const char *error, const char *sq
     if (result == NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
     } else if (PQgetisnull(result, row, 1)) {
-        weir_answer_no_such(call->request, "order", str(call->id));
+        weir_answer_no_such(call->request, "order", weir_str(call->id));
     } else {
         for (int i = 0; i < WEIR_ORDER_N_VALUES; i++)
-            values[i] = column(result, row, i + 1);
+            values[i] = weir_column(result, row, i + 1);
         weir_answer(call->request, 200, &weir_order_resource, values, call->version);
     }
 
@@ -230,18 +220,12 @@ static void on_read(PGresult *result, int row, const char *error, const char *sq
 static void get_order(weir_http_request_t *request, void *arg)
 {
     weir_orders_t *orders = arg;
-    weir_str_t id = weir_http_param(request, 0);
     char uuid[WEIR_UUID_LEN + 1];
     call_t *call;
     int version = weir_version_of(request);
 
-    if (version == 0)
+    if (version == 0 || !weir_id_of(request, "order", uuid))
         return;
-
-    if (weir_uuid_parse(id, uuid) != 0) {
-        weir_answer_no_such(request, "order", id);
-        return;
-    }
 
     call = new_call(orders, request, version);
     memcpy(call->id, uuid, sizeof(uuid));

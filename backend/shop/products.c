@@ -93,19 +93,6 @@ typedef struct {
     char *if_none_match;        /* of a read, or NULL */
 } call_t;
 
-static weir_str_t str(const char *s)
-{
-    return (weir_str_t){s, strlen(s)};
-}
-
-static weir_str_t column(PGresult *result, int row, int n)
-{
-    if (PQgetisnull(result, row, n))
-        return (weir_str_t){NULL, 0};
-
-    return (weir_str_t){PQgetvalue(result, row, n), (size_t)PQgetlength(result, row, n)};
-}
-
 static call_t *new_call(weir_products_t *products, weir_http_request_t *request, int version)
 {
     call_t *call = calloc(1, sizeof(*call));
@@ -139,10 +126,10 @@ static void on_product(PGresult *result, int row, const char *error, const char 
     if (result == NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
     } else if (PQgetisnull(result, row, 1)) {
-        weir_answer_no_such(call->request, "product", str(call->id));
+        weir_answer_no_such(call->request, "product", weir_str(call->id));
     } else {
         for (int i = 0; i < N_VALUES; i++)
-            values[i] = column(result, row, i + 1);
+            values[i] = weir_column(result, row, i + 1);
         snprintf(tag, sizeof(tag), "product:%s", call->id);
         weir_answer_cached(call->request, &product, values, call->version, MAX_AGE, tag,
                            call->if_none_match);
@@ -154,18 +141,12 @@ static void on_product(PGresult *result, int row, const char *error, const char 
 static void get_product(weir_http_request_t *request, void *arg)
 {
     weir_products_t *products = arg;
-    weir_str_t id = weir_http_param(request, 0);
     char uuid[WEIR_UUID_LEN + 1];
     call_t *call;
     int version = weir_version_of(request);
 
-    if (version == 0)
+    if (version == 0 || !weir_id_of(request, "product", uuid))
         return;
-
-    if (weir_uuid_parse(id, uuid) != 0) {
-        weir_answer_no_such(request, "product", id);
-        return;
-    }
 
     call = new_call(products, request, version);
     memcpy(call->id, uuid, sizeof(uuid));
@@ -185,8 +166,8 @@ static void on_page(PGresult *result, int row, const char *error, const char *sq
         weir_answer_database_failed(call->request, error, sqlstate);
     } else {
         weir_str_t values[N_PAGE_VALUES] = {
-            [PRODUCTS] = column(result, row, 1),
-            [NEXT] = column(result, row, 2),
+            [PRODUCTS] = weir_column(result, row, 1),
+            [NEXT] = weir_column(result, row, 2),
         };
 
         weir_answer_cached(call->request, &page, values, call->version, MAX_AGE, "products",
@@ -228,10 +209,10 @@ static void show_change(call_t *call, const char *outcome, weir_str_t updated_at
 {
     char price[24], tags[64];
     weir_str_t values[N_VALUES] = {
-        [ID] = str(call->id),
-        [NAME] = str(call->input.name),
+        [ID] = weir_str(call->id),
+        [NAME] = weir_str(call->input.name),
         [PRICE] = {price, (size_t)snprintf(price, sizeof(price), "%lld", call->input.price)},
-        [CURRENCY] = str(call->input.currency),
+        [CURRENCY] = weir_str(call->input.currency),
         [UPDATED_AT] = updated_at,
     };
     bool is_new = strcmp(outcome, "created") == 0;
@@ -253,7 +234,7 @@ static void on_put(PGresult *result, int row, const char *error, const char *sql
     if (result == NULL)
         weir_answer_database_failed(call->request, error, sqlstate);
     else
-        show_change(call, PQgetvalue(result, row, 1), column(result, row, 2));
+        show_change(call, PQgetvalue(result, row, 1), weir_column(result, row, 2));
 
     free_call(call);
 }

@@ -70,22 +70,17 @@ typedef struct {
     char *if_none_match;       /* of a read, or NULL */
 } call_t;
 
-static weir_str_t str(const char *s)
-{
-    return (weir_str_t){s, strlen(s)};
-}
-
 /* --- POST /signup ------------------------------------------------------------------------ */
 
 static void created(call_t *call, const char *created_at, const char *id)
 {
     char location[64];
     weir_str_t values[N_VALUES] = {
-        [ID] = str(id),
-        [EMAIL] = str(call->input.email),
-        [DISPLAY_NAME] = str(call->input.display_name),
+        [ID] = weir_str(id),
+        [EMAIL] = weir_str(call->input.email),
+        [DISPLAY_NAME] = weir_str(call->input.display_name),
         [STATUS] = WEIR_STR("PENDING"),
-        [CREATED_AT] = str(created_at),
+        [CREATED_AT] = weir_str(created_at),
     };
 
     weir_relay_wake(call->users->relay);
@@ -181,8 +176,7 @@ static void show_user(call_t *call, PGresult *result, int row)
     char tag[64];
 
     for (int i = 0; i < N_VALUES; i++)
-        values[i] =
-            (weir_str_t){PQgetvalue(result, row, i + 1), (size_t)PQgetlength(result, row, i + 1)};
+        values[i] = weir_column(result, row, i + 1);
 
     snprintf(tag, sizeof(tag), "user:%s", call->id);
     weir_answer_cached(call->request, &user, values, call->version, "max-age=5", tag,
@@ -196,7 +190,7 @@ static void on_user(PGresult *result, int row, const char *error, const char *sq
     if (result == NULL)
         weir_answer_database_failed(call->request, error, sqlstate);
     else if (PQgetisnull(result, row, 1))
-        weir_answer_no_such(call->request, "user", str(call->id));
+        weir_answer_no_such(call->request, "user", weir_str(call->id));
     else if (strcmp(PQgetvalue(result, row, 1 + STATUS), "DELETED") == 0)
         weir_http_error(call->request, 410, "The user %s was deleted.", call->id);
     else
@@ -209,19 +203,13 @@ static void on_user(PGresult *result, int row, const char *error, const char *sq
 static void get_user(weir_http_request_t *request, void *arg)
 {
     weir_users_t *users = arg;
-    weir_str_t id = weir_http_param(request, 0);
     char uuid[WEIR_UUID_LEN + 1];
     const char *values[] = {uuid};
     call_t *call;
     int version = weir_version_of(request);
 
-    if (version == 0)
+    if (version == 0 || !weir_id_of(request, "user", uuid))
         return;
-
-    if (weir_uuid_parse(id, uuid) != 0) {
-        weir_answer_no_such(request, "user", id);
-        return;
-    }
 
     call = new_call(users, request, version);
     memcpy(call->id, uuid, sizeof(uuid));

@@ -2,56 +2,15 @@
  * weir_breaker: a circuit breaker before any *_pass.
  *
  * A precontent handler asks the breaker; a request that may pass owes it a
- * result.  The result is told by the first header filter of all, which sees
- * the upstream's own answer, or nginx's 502 or 504 in its place.  A client
- * that drains the body slowly has no part in it; a body that breaks off in
- * the upstream counts as a failure when the request ends.
- *
- * What a request owes is kept in the data of a cleanup of its pool, because
- * an internal redirect wipes module contexts.
+ * result (see ngx_http_weir_breaker_debt.c), one that may not is answered here.
  */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "breaker/ngx_http_weir_breaker_zone.h"
+#include "breaker/ngx_http_weir_breaker.h"
 #include "http/ngx_http_weir.h"
-
-
-#define NGX_HTTP_WEIR_BREAKER_ON_ERROR    0x0001
-#define NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT  0x0002
-#define NGX_HTTP_WEIR_BREAKER_ON_500      0x0004
-#define NGX_HTTP_WEIR_BREAKER_ON_502      0x0008
-#define NGX_HTTP_WEIR_BREAKER_ON_503      0x0010
-#define NGX_HTTP_WEIR_BREAKER_ON_504      0x0020
-#define NGX_HTTP_WEIR_BREAKER_ON_429      0x0040
-
-
-typedef struct {
-    ngx_shm_zone_t              *zone;
-    ngx_http_complex_value_t    *key;      /* NULL: the upstream's name */
-    weir_breaker_settings_t      settings;
-    ngx_msec_t                   slow;     /* 0: none */
-    ngx_uint_t                   on;
-} ngx_http_weir_breaker_t;
-
-
-typedef struct {
-    ngx_http_weir_breaker_t     *breaker;  /* NULL: off */
-} ngx_http_weir_breaker_loc_conf_t;
-
-
-/* A result that is owed. */
-typedef struct {
-    ngx_http_request_t          *request;
-    ngx_http_weir_breaker_t     *breaker;
-    ngx_str_t                    key;
-    uint64_t                     generation;
-    ngx_http_upstream_t         *upstream; /* whose header was counted */
-    unsigned                     reported:1;
-    unsigned                     failed:1;
-} ngx_http_weir_breaker_debt_t;
 
 
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
@@ -59,41 +18,10 @@ static ngx_int_t ngx_http_weir_breaker_refuse(ngx_http_request_t *r,
     ngx_str_t *key, ngx_msec_t retry_after);
 static ngx_int_t ngx_http_weir_breaker_key(ngx_http_request_t *r,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *key);
-static ngx_http_weir_breaker_debt_t *ngx_http_weir_breaker_debt(
-    ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_breaker_header_filter(ngx_http_request_t *r);
-static void ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
-    ngx_uint_t final);
-static weir_breaker_outcome_t ngx_http_weir_breaker_outcome(
-    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker);
-static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_request_t *r);
-static void ngx_http_weir_breaker_cleanup(void *data);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_breaker_add_variables(ngx_conf_t *cf);
-static void *ngx_http_weir_breaker_create_loc_conf(ngx_conf_t *cf);
-static char *ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf,
-    void *parent, void *child);
-static char *ngx_http_weir_breaker_directive(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-static ngx_int_t ngx_http_weir_breaker_parameter(ngx_conf_t *cf,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *name, ngx_str_t *value);
-static ngx_int_t ngx_http_weir_breaker_parse_ratio(ngx_str_t *value);
-static ngx_int_t ngx_http_weir_breaker_parse_on(
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *value);
 static ngx_int_t ngx_http_weir_breaker_init(ngx_conf_t *cf);
-
-
-static ngx_conf_bitmask_t  ngx_http_weir_breaker_on[] = {
-    { ngx_string("error"), NGX_HTTP_WEIR_BREAKER_ON_ERROR },
-    { ngx_string("timeout"), NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT },
-    { ngx_string("http_429"), NGX_HTTP_WEIR_BREAKER_ON_429 },
-    { ngx_string("http_500"), NGX_HTTP_WEIR_BREAKER_ON_500 },
-    { ngx_string("http_502"), NGX_HTTP_WEIR_BREAKER_ON_502 },
-    { ngx_string("http_503"), NGX_HTTP_WEIR_BREAKER_ON_503 },
-    { ngx_string("http_504"), NGX_HTTP_WEIR_BREAKER_ON_504 },
-    { ngx_null_string, 0 }
-};
 
 
 static ngx_command_t  ngx_http_weir_breaker_commands[] = {
@@ -107,7 +35,7 @@ static ngx_command_t  ngx_http_weir_breaker_commands[] = {
 
     { ngx_string("weir_breaker"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_weir_breaker_directive,
+      ngx_http_weir_breaker_set,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -150,8 +78,6 @@ ngx_module_t  ngx_http_weir_breaker_module = {
 static ngx_str_t  ngx_http_weir_breaker_retry_after =
                                                   ngx_string("Retry-After");
 
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
-
 
 /*
  * Only the request that the client made is counted.  What an earlier pass of
@@ -179,7 +105,7 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
         debt = ngx_http_weir_breaker_debt(r);
 
         if (debt) {
-            ngx_http_weir_breaker_settle(debt, 1);
+            ngx_http_weir_breaker_cleanup(debt);
         }
     }
 
@@ -356,188 +282,6 @@ ngx_http_weir_breaker_key(ngx_http_request_t *r,
 }
 
 
-/* What the request's last pass owes, or NULL; older ones are settled. */
-
-static ngx_http_weir_breaker_debt_t *
-ngx_http_weir_breaker_debt(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t  *cln;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_weir_breaker_cleanup) {
-            return cln->data;
-        }
-    }
-
-    return NULL;
-}
-
-
-static ngx_int_t
-ngx_http_weir_breaker_header_filter(ngx_http_request_t *r)
-{
-    ngx_http_weir_breaker_debt_t  *debt;
-
-    if (r == r->main && r->upstream) {
-        debt = ngx_http_weir_breaker_debt(r);
-
-        if (debt) {
-            ngx_http_weir_breaker_settle(debt, 0);
-        }
-    }
-
-    return ngx_http_next_header_filter(r);
-}
-
-
-/*
- * Reports what is known.  Not final: an upstream that has said nothing yet may
- * still.  Final: it is given up, or its body turns out to have broken off.
- */
-
-static void
-ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
-    ngx_uint_t final)
-{
-    ngx_http_request_t      *r;
-    weir_breaker_outcome_t   outcome;
-
-    r = debt->request;
-
-    if (!debt->reported) {
-        outcome = ngx_http_weir_breaker_outcome(r, debt->breaker);
-
-        if (outcome == WEIR_BREAKER_ABANDONED && !final) {
-            return;
-        }
-
-    } else if (final && !debt->failed && r->upstream
-               && r->upstream == debt->upstream
-               && (debt->breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
-               && ngx_http_weir_breaker_broke_off(r))
-    {
-        outcome = WEIR_BREAKER_FAILURE;
-
-    } else {
-        return;
-    }
-
-    debt->reported = 1;
-    debt->failed = (outcome != WEIR_BREAKER_SUCCESS);
-    debt->upstream = r->upstream;
-
-    ngx_http_weir_breaker_zone_report(debt->breaker->zone, &debt->key,
-                                      &debt->breaker->settings,
-                                      debt->generation, outcome,
-                                      r->connection->log);
-}
-
-
-/*
- * u->state belongs to the last server that was tried.  headers_in.status_n is
- * set once its header was read; otherwise nginx notes why it gave up: 504 for
- * a timeout, 502 or another code for an error, 0 when it did not give up.
- */
-
-static weir_breaker_outcome_t
-ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker)
-{
-    ngx_uint_t            what;
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-
-    if (u == NULL || u->state == NULL) {
-        return WEIR_BREAKER_ABANDONED;
-    }
-
-    if (u->headers_in.status_n == 0) {
-
-        if (u->state->status == 0) {
-            return WEIR_BREAKER_ABANDONED;
-        }
-
-        what = (u->state->status == NGX_HTTP_GATEWAY_TIME_OUT)
-               ? NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT
-               : NGX_HTTP_WEIR_BREAKER_ON_ERROR;
-
-        return (breaker->on & what) ? WEIR_BREAKER_FAILURE
-                                    : WEIR_BREAKER_SUCCESS;
-    }
-
-    switch (u->headers_in.status_n) {
-    case 429:
-        what = NGX_HTTP_WEIR_BREAKER_ON_429;
-        break;
-    case NGX_HTTP_INTERNAL_SERVER_ERROR:
-        what = NGX_HTTP_WEIR_BREAKER_ON_500;
-        break;
-    case NGX_HTTP_BAD_GATEWAY:
-        what = NGX_HTTP_WEIR_BREAKER_ON_502;
-        break;
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-        what = NGX_HTTP_WEIR_BREAKER_ON_503;
-        break;
-    case NGX_HTTP_GATEWAY_TIME_OUT:
-        what = NGX_HTTP_WEIR_BREAKER_ON_504;
-        break;
-    default:
-        what = 0;
-    }
-
-    if (breaker->on & what) {
-        return WEIR_BREAKER_FAILURE;
-    }
-
-    if (breaker->slow
-        && u->state->header_time != (ngx_msec_t) -1
-        && u->state->header_time > breaker->slow)
-    {
-        return WEIR_BREAKER_FAILURE;
-    }
-
-    return WEIR_BREAKER_SUCCESS;
-}
-
-
-/*
- * Whether the upstream left its body unfinished.  A client that went away, or
- * was too slow, leaves it unfinished too: that is no word on the upstream.
- */
-
-static ngx_uint_t
-ngx_http_weir_breaker_broke_off(ngx_http_request_t *r)
-{
-    ngx_event_pipe_t     *p;
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-    p = u->pipe;
-
-    if (r->header_only || r->connection->error || r->connection->timedout) {
-        return 0;
-    }
-
-    if (!u->buffering) {
-        return u->error || u->length > 0;
-    }
-
-    if (p == NULL || p->downstream_error) {
-        return 0;
-    }
-
-    return p->upstream_error || (p->upstream_eof && p->length > 0);
-}
-
-
-static void
-ngx_http_weir_breaker_cleanup(void *data)
-{
-    ngx_http_weir_breaker_settle(data, 1);
-}
-
-
 static ngx_int_t
 ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -594,251 +338,6 @@ ngx_http_weir_breaker_add_variables(ngx_conf_t *cf)
 }
 
 
-static void *
-ngx_http_weir_breaker_create_loc_conf(ngx_conf_t *cf)
-{
-    ngx_http_weir_breaker_loc_conf_t  *blcf;
-
-    blcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_breaker_loc_conf_t));
-    if (blcf == NULL) {
-        return NULL;
-    }
-
-    blcf->breaker = NGX_CONF_UNSET_PTR;
-
-    return blcf;
-}
-
-
-static char *
-ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
-    void *child)
-{
-    ngx_http_weir_breaker_loc_conf_t  *prev = parent;
-    ngx_http_weir_breaker_loc_conf_t  *conf = child;
-
-    ngx_conf_merge_ptr_value(conf->breaker, prev->breaker, NULL);
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_weir_breaker_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_weir_breaker_loc_conf_t  *blcf = conf;
-
-    u_char                   *p;
-    ngx_str_t                *value, name, argument;
-    ngx_uint_t                i;
-    ngx_http_weir_breaker_t  *breaker;
-
-    if (blcf->breaker != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
-        blcf->breaker = NULL;
-        return NGX_CONF_OK;
-    }
-
-    breaker = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_breaker_t));
-    if (breaker == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    breaker->settings.failures = 5;
-    breaker->settings.window = 10000;
-    breaker->settings.open = 5000;
-    breaker->settings.probes = 1;
-    breaker->on = NGX_HTTP_WEIR_BREAKER_ON_ERROR
-                  |NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT
-                  |NGX_HTTP_WEIR_BREAKER_ON_500
-                  |NGX_HTTP_WEIR_BREAKER_ON_502
-                  |NGX_HTTP_WEIR_BREAKER_ON_503
-                  |NGX_HTTP_WEIR_BREAKER_ON_504;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        p = (u_char *) ngx_strchr(value[i].data, '=');
-
-        if (p) {
-            name.data = value[i].data;
-            name.len = p - value[i].data;
-            argument.data = p + 1;
-            argument.len = value[i].data + value[i].len - argument.data;
-
-            switch (ngx_http_weir_breaker_parameter(cf, breaker, &name,
-                                                    &argument))
-            {
-            case NGX_OK:
-                continue;
-            case NGX_ABORT:
-                return NGX_CONF_ERROR;
-            default:
-                break;
-            }
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\" in \"weir_breaker\"; it"
-                           " takes zone=name, key=string, failures=number,"
-                           " window=time, open=time, probes=number,"
-                           " ratio=percent%%, slow=time, on=list", &value[i]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (breaker->zone == NULL) {
-        return "must have zone=name, or be \"off\"";
-    }
-
-    blcf->breaker = breaker;
-
-    return NGX_CONF_OK;
-}
-
-
-/* NGX_ERROR: the value is wrong; NGX_ABORT: an error that has been logged. */
-
-static ngx_int_t
-ngx_http_weir_breaker_parameter(ngx_conf_t *cf,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *name, ngx_str_t *value)
-{
-    ngx_int_t                          n;
-    ngx_http_compile_complex_value_t   ccv;
-
-#define is(text)  (name->len == sizeof(text) - 1                              \
-                   && ngx_strncmp(name->data, text, sizeof(text) - 1) == 0)
-
-    if (value->len == 0) {
-        return NGX_ERROR;
-    }
-
-    if (is("zone")) {
-        breaker->zone = ngx_shared_memory_add(cf, value, 0,
-                                              &ngx_http_weir_breaker_module);
-        return breaker->zone ? NGX_OK : NGX_ABORT;
-    }
-
-    if (is("key")) {
-        breaker->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-        if (breaker->key == NULL) {
-            return NGX_ABORT;
-        }
-
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-        ccv.cf = cf;
-        ccv.value = value;
-        ccv.complex_value = breaker->key;
-
-        return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_OK
-                                                              : NGX_ABORT;
-    }
-
-    if (is("failures") || is("probes")) {
-        n = ngx_atoi(value->data, value->len);
-
-        if (n < 1 || n > 1000000) {
-            return NGX_ERROR;
-        }
-
-        if (is("failures")) {
-            breaker->settings.failures = n;
-        } else {
-            breaker->settings.probes = n;
-        }
-
-        return NGX_OK;
-    }
-
-    if (is("window") || is("open") || is("slow")) {
-        n = ngx_parse_time(value, 0);
-
-        if (n == NGX_ERROR || n < WEIR_BREAKER_BUCKETS) {
-            return NGX_ERROR;
-        }
-
-        if (is("window")) {
-            breaker->settings.window = n;
-        } else if (is("open")) {
-            breaker->settings.open = n;
-        } else {
-            breaker->slow = n;
-        }
-
-        return NGX_OK;
-    }
-
-    if (is("ratio")) {
-        n = ngx_http_weir_breaker_parse_ratio(value);
-        breaker->settings.ratio = n;
-        return n == NGX_ERROR ? NGX_ERROR : NGX_OK;
-    }
-
-    if (is("on")) {
-        return ngx_http_weir_breaker_parse_on(breaker, value);
-    }
-
-#undef is
-
-    return NGX_ERROR;
-}
-
-
-/* "50%" as 500, or NGX_ERROR */
-
-static ngx_int_t
-ngx_http_weir_breaker_parse_ratio(ngx_str_t *value)
-{
-    ngx_int_t  n;
-
-    if (value->data[value->len - 1] != '%') {
-        return NGX_ERROR;
-    }
-
-    n = ngx_atoi(value->data, value->len - 1);
-
-    return (n >= 1 && n <= 100) ? n * 10 : NGX_ERROR;
-}
-
-
-static ngx_int_t
-ngx_http_weir_breaker_parse_on(ngx_http_weir_breaker_t *breaker,
-    ngx_str_t *value)
-{
-    u_char              *p, *last, *comma;
-    ngx_conf_bitmask_t  *on;
-
-    breaker->on = 0;
-    last = value->data + value->len;
-
-    for (p = value->data; p <= last; p = comma + 1) {
-
-        comma = ngx_strlchr(p, last, ',');
-        if (comma == NULL) {
-            comma = last;
-        }
-
-        for (on = ngx_http_weir_breaker_on; on->name.len; on++) {
-            if (on->name.len == (size_t) (comma - p)
-                && ngx_strncmp(on->name.data, p, on->name.len) == 0)
-            {
-                breaker->on |= on->mask;
-                break;
-            }
-        }
-
-        if (on->name.len == 0) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
 static ngx_int_t
 ngx_http_weir_breaker_init(ngx_conf_t *cf)
 {
@@ -854,8 +353,7 @@ ngx_http_weir_breaker_init(ngx_conf_t *cf)
 
     *h = ngx_http_weir_breaker_handler;
 
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_weir_breaker_header_filter;
+    ngx_http_weir_breaker_init_filter();
 
     return NGX_OK;
 }

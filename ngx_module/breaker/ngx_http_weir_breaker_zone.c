@@ -2,7 +2,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "breaker/ngx_http_weir_breaker_zone.h"
+#include "breaker/ngx_http_weir_breaker.h"
 
 
 typedef struct {
@@ -27,8 +27,6 @@ typedef struct {
     ngx_slab_pool_t             *shpool;
 } ngx_http_weir_breaker_zone_t;
 
-
-extern ngx_module_t  ngx_http_weir_breaker_module;
 
 static ngx_int_t ngx_http_weir_breaker_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);

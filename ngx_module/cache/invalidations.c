@@ -1,17 +1,8 @@
 /* The table of invalidations; see invalidations.h for what it guarantees. */
 
-#include "cache/invalidations.h"
+#include "cache/invalidations_private.h"
 
 #include "cache/tags.h"
-
-#define SOFT 1u /* the lowest bit of a hash in the table */
-
-enum { CHANGE_NONE, CHANGE_OF_STREAM, CHANGE_MADE_HERE };
-
-static void change(weir_invalidations_t *inv, uint32_t kind)
-{
-    __atomic_store_n(&inv->changing, kind, __ATOMIC_SEQ_CST);
-}
 
 weir_invalidations_t *weir_invalidations_init(void *memory, size_t size, uint64_t origin)
 {
@@ -37,24 +28,6 @@ weir_invalidations_t *weir_invalidations_init(void *memory, size_t size, uint64_
     return inv;
 }
 
-static weir_position_t later(weir_position_t a, weir_position_t b)
-{
-    return weir_position_cmp(a, b) < 0 ? b : a;
-}
-
-static void raise(weir_mark_t *mark, weir_mark_t to)
-{
-    mark->position = later(mark->position, to.position);
-
-    if (mark->local < to.local)
-        mark->local = to.local;
-}
-
-static void set_local(weir_invalidations_t *inv, uint64_t local)
-{
-    __atomic_store_n(&inv->local, local, __ATOMIC_RELEASE);
-}
-
 static void forget(weir_invalidations_t *inv)
 {
     memset(inv->sets, 0, inv->nsets * sizeof(weir_invalidation_set_t));
@@ -66,25 +39,25 @@ static void forget(weir_invalidations_t *inv)
 
 void weir_invalidations_begin(weir_invalidations_t *inv, uint64_t era, weir_position_t floor)
 {
-    change(inv, CHANGE_OF_STREAM);
+    weir_invalidations_change(inv, WEIR_CHANGE_OF_STREAM);
 
     forget(inv);
     inv->floor = (weir_mark_t){floor, inv->local + 1};
     __atomic_store_n(&inv->era, era, __ATOMIC_RELEASE);
-    set_local(inv, inv->local + 1);
+    weir_invalidations_set_local(inv, inv->local + 1);
 
-    change(inv, CHANGE_NONE);
+    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
 }
 
 void weir_invalidations_skip(weir_invalidations_t *inv, weir_position_t position)
 {
-    change(inv, CHANGE_OF_STREAM);
+    weir_invalidations_change(inv, WEIR_CHANGE_OF_STREAM);
 
-    raise(&inv->floor, (weir_mark_t){position, inv->local + 1});
-    inv->position = later(inv->position, position);
-    set_local(inv, inv->local + 1);
+    weir_mark_raise(&inv->floor, (weir_mark_t){position, inv->local + 1});
+    inv->position = weir_position_later(inv->position, position);
+    weir_invalidations_set_local(inv, inv->local + 1);
 
-    change(inv, CHANGE_NONE);
+    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
 }
 
 void weir_invalidations_distrust(weir_invalidations_t *inv)
@@ -98,20 +71,20 @@ void weir_invalidations_distrust(weir_invalidations_t *inv)
 
     /* what the other edges would have been told may be lost */
 
-    if (kind == CHANGE_MADE_HERE || inv->npending != 0 || inv->pending_all != 0)
+    if (kind == WEIR_CHANGE_MADE_HERE || inv->npending != 0 || inv->pending_all != 0)
         inv->pending_all = local;
 
     inv->npending = 0;
-    set_local(inv, local);
+    weir_invalidations_set_local(inv, local);
 
-    change(inv, CHANGE_NONE);
+    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
 }
 
 /* --- records ------------------------------------------------------------- */
 
 static uint64_t place(uint64_t hash, bool soft)
 {
-    return (hash & ~(uint64_t)SOFT) | (soft ? SOFT : 0);
+    return (hash & ~(uint64_t)WEIR_INVALIDATION_SOFT) | (soft ? WEIR_INVALIDATION_SOFT : 0);
 }
 
 /* Says nothing any more that the floor doesn't. */
@@ -119,13 +92,14 @@ static bool is_sunk(const weir_invalidations_t *inv, uint64_t hash, const weir_m
 {
     const weir_mark_t *floor = &inv->floor;
 
-    if ((hash & SOFT) && inv->soft_floor.local > floor->local)
+    if ((hash & WEIR_INVALIDATION_SOFT) && inv->soft_floor.local > floor->local)
         floor = &inv->soft_floor;
 
     return mark->local <= floor->local && weir_position_cmp(mark->position, floor->position) <= 0;
 }
 
-static void record(weir_invalidations_t *inv, uint64_t hash, bool soft, weir_mark_t mark)
+void weir_invalidations_record(weir_invalidations_t *inv, uint64_t hash, bool soft,
+                               weir_mark_t mark)
 {
     uint64_t h = place(hash, soft);
     weir_invalidation_set_t *set = &inv->sets[(h >> 1) % inv->nsets];
@@ -133,7 +107,7 @@ static void record(weir_invalidations_t *inv, uint64_t hash, bool soft, weir_mar
 
     for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
         if (set->hash[i] == h) {
-            raise(&set->mark[i], mark);
+            weir_mark_raise(&set->mark[i], mark);
             return;
         }
 
@@ -144,7 +118,8 @@ static void record(weir_invalidations_t *inv, uint64_t hash, bool soft, weir_mar
     }
 
     if (unused == -1) {
-        raise(set->hash[oldest] & SOFT ? &inv->soft_floor : &inv->floor, set->mark[oldest]);
+        weir_mark_raise(set->hash[oldest] & WEIR_INVALIDATION_SOFT ? &inv->soft_floor : &inv->floor,
+                        set->mark[oldest]);
         inv->evicted++;
         unused = oldest;
     }
@@ -153,7 +128,8 @@ static void record(weir_invalidations_t *inv, uint64_t hash, bool soft, weir_mar
     set->mark[unused] = mark;
 }
 
-static void record_prefix(weir_invalidations_t *inv, weir_str_t text, bool soft, weir_mark_t mark)
+void weir_invalidations_record_prefix(weir_invalidations_t *inv, weir_str_t text, bool soft,
+                                      weir_mark_t mark)
 {
     weir_invalidation_prefix_t *prefix;
     size_t len = text.len < WEIR_INVALIDATION_PREFIX_MAX ? text.len : WEIR_INVALIDATION_PREFIX_MAX;
@@ -163,7 +139,7 @@ static void record_prefix(weir_invalidations_t *inv, weir_str_t text, bool soft,
 
         if (prefix->soft == soft && prefix->len == len &&
             memcmp(prefix->text, text.data, len) == 0) {
-            raise(&prefix->mark, mark);
+            weir_mark_raise(&prefix->mark, mark);
             return;
         }
     }
@@ -171,7 +147,7 @@ static void record_prefix(weir_invalidations_t *inv, weir_str_t text, bool soft,
     prefix = &inv->prefixes[inv->prefix_next];
 
     if (inv->nprefixes == inv->prefix_max) {
-        raise(prefix->soft ? &inv->soft_floor : &inv->floor, prefix->mark);
+        weir_mark_raise(prefix->soft ? &inv->soft_floor : &inv->floor, prefix->mark);
         inv->evicted++;
     } else {
         inv->nprefixes++;
@@ -207,8 +183,7 @@ static void await(weir_invalidations_t *inv, uint64_t hash, bool soft, uint64_t 
     inv->pending[inv->npending++] = (weir_invalidation_pending_t){h, local, now};
 }
 
-/* The stream has it: this edge's message of that local number and what it covers. */
-static void confirm(weir_invalidations_t *inv, uint64_t hash, bool soft, uint64_t local)
+void weir_invalidations_confirm(weir_invalidations_t *inv, uint64_t hash, bool soft, uint64_t local)
 {
     uint64_t h = place(hash, soft);
 
@@ -241,241 +216,18 @@ size_t weir_invalidations_unsent(weir_invalidations_t *inv, uint64_t now, uint64
             continue;
 
         if (n == 0)
-            *soft = p->hash & SOFT;
-        else if (*soft != (bool)(p->hash & SOFT))
+            *soft = p->hash & WEIR_INVALIDATION_SOFT;
+        else if (*soft != (bool)(p->hash & WEIR_INVALIDATION_SOFT))
             continue;
 
         p->sent = now;
-        hashes[n++] = p->hash & ~(uint64_t)SOFT;
+        hashes[n++] = p->hash & ~(uint64_t)WEIR_INVALIDATION_SOFT;
     }
 
     return n;
 }
 
-/* --- messages ------------------------------------------------------------ */
-
-typedef struct {
-    weir_invalidations_t *inv;
-    weir_mark_t mark;
-    bool soft;
-    bool ours;  /* was applied when it was made */
-    bool named; /* something to invalidate */
-} message_t;
-
-static bool read_number(weir_str_t s, uint64_t *n)
-{
-    *n = 0;
-
-    if (s.len == 0)
-        return false;
-
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)s.data[i] - '0';
-
-        if (digit > 9 || *n > (UINT64_MAX - digit) / 10)
-            return false;
-
-        *n = *n * 10 + digit;
-    }
-
-    return true;
-}
-
-static bool read_hex(weir_str_t s, uint64_t *n)
-{
-    *n = 0;
-
-    if (s.len != 16)
-        return false;
-
-    for (size_t i = 0; i < 16; i++) {
-        char c = s.data[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-
-        if (digit == -1)
-            return false;
-
-        *n = *n << 4 | (uint64_t)digit;
-    }
-
-    return true;
-}
-
-bool weir_position_parse(weir_str_t s, weir_position_t *position)
-{
-    const char *dash = s.len != 0 ? memchr(s.data, '-', s.len) : NULL;
-    size_t len = dash ? (size_t)(dash - s.data) : s.len;
-
-    position->seq = 0;
-
-    if (!read_number((weir_str_t){s.data, len}, &position->ms))
-        return false;
-
-    return !dash || read_number((weir_str_t){dash + 1, s.len - len - 1}, &position->seq);
-}
-
-static bool is_one(weir_str_t value)
-{
-    return weir_str_eq(value, WEIR_STR("1"));
-}
-
-static void invalidate(message_t *m, uint64_t hash)
-{
-    m->named = true;
-    record(m->inv, hash, m->soft, m->mark);
-
-    if (m->ours)
-        confirm(m->inv, hash, m->soft, m->mark.local);
-}
-
-static const char *apply_tags(message_t *m, weir_str_t value)
-{
-    weir_str_t tag;
-    size_t pos = 0;
-
-    while (weir_tags_next(value, &pos, &tag))
-        invalidate(m, weir_tag_hash(tag));
-
-    return NULL;
-}
-
-static const char *apply_keys(message_t *m, weir_str_t value)
-{
-    const char *p = value.data, *end = p + value.len, *line;
-
-    while (p < end) {
-        line = memchr(p, '\n', (size_t)(end - p));
-
-        if (!line)
-            line = end;
-
-        if (line != p)
-            invalidate(m, weir_key_hash((weir_str_t){p, (size_t)(line - p)}));
-
-        p = line + 1;
-    }
-
-    return NULL;
-}
-
-static const char *apply_hashes(message_t *m, weir_str_t value)
-{
-    const char *wrong = NULL;
-    weir_str_t text;
-    uint64_t hash;
-    size_t pos = 0;
-
-    while (weir_tags_next(value, &pos, &text)) {
-        if (read_hex(text, &hash) && hash > SOFT)
-            invalidate(m, hash);
-        else
-            wrong = "hashes that are not 16 hexadecimal digits";
-    }
-
-    return wrong;
-}
-
-static const char *apply_all(message_t *m, weir_str_t value)
-{
-    weir_invalidations_t *inv = m->inv;
-
-    if (!is_one(value))
-        return "\"all\" that is not 1";
-
-    m->named = true;
-    raise(m->soft ? &inv->soft_floor : &inv->floor, m->mark);
-
-    if (m->ours && inv->pending_all <= m->mark.local)
-        inv->pending_all = 0;
-
-    return NULL;
-}
-
-static const char *apply_prefix(message_t *m, weir_str_t value)
-{
-    if (value.len == 0)
-        return "an empty prefix; everything is \"all\" 1";
-
-    m->named = true;
-    record_prefix(m->inv, value, m->soft, m->mark);
-
-    return NULL;
-}
-
-static const struct {
-    weir_str_t name;
-    const char *(*apply)(message_t *m, weir_str_t value);
-} kinds[] = {
-    {{"tags", 4}, apply_tags}, {{"keys", 4}, apply_keys},     {{"prefix", 6}, apply_prefix},
-    {{"all", 3}, apply_all},   {{"hashes", 6}, apply_hashes},
-};
-
-/* origin-local; of another edge it says nothing to this one */
-static const char *read_edge(message_t *m, weir_str_t value)
-{
-    uint64_t origin, local;
-
-    if (value.len < 18 || value.data[16] != '-' ||
-        !read_hex((weir_str_t){value.data, 16}, &origin) ||
-        !read_number((weir_str_t){value.data + 17, value.len - 17}, &local))
-        return "\"edge\" that is not origin-local";
-
-    if (origin == m->inv->origin && local <= m->inv->local) {
-        m->ours = true;
-        m->mark.local = local;
-    }
-
-    return NULL;
-}
-
-const char *weir_invalidations_apply(weir_invalidations_t *inv, weir_position_t position,
-                                     const weir_str_t *fields, size_t n)
-{
-    message_t m = {inv, {position, inv->local + 1}, false, false, false};
-    const char *wrong = NULL, *w;
-
-    if (weir_position_cmp(position, inv->position) <= 0)
-        return NULL;
-
-    change(inv, CHANGE_OF_STREAM);
-
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        w = NULL;
-
-        if (weir_str_eq(fields[i], WEIR_STR("soft")))
-            m.soft = is_one(fields[i + 1]);
-        else if (weir_str_eq(fields[i], WEIR_STR("edge")))
-            w = read_edge(&m, fields[i + 1]);
-
-        if (w)
-            wrong = w;
-    }
-
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
-            if (!weir_str_eq(fields[i], kinds[k].name))
-                continue;
-
-            w = kinds[k].apply(&m, fields[i + 1]);
-
-            if (w)
-                wrong = w;
-        }
-    }
-
-    if (!m.named && !wrong)
-        wrong = "nothing to invalidate";
-
-    inv->position = position;
-    inv->applied++;
-
-    if (m.named && !m.ours)
-        set_local(inv, m.mark.local);
-
-    change(inv, CHANGE_NONE);
-
-    return wrong;
-}
+/* --- made here ----------------------------------------------------------- */
 
 uint64_t weir_invalidations_make(weir_invalidations_t *inv, const uint64_t *hashes, size_t n,
                                  bool soft, const weir_position_t *position, bool pending,
@@ -483,22 +235,22 @@ uint64_t weir_invalidations_make(weir_invalidations_t *inv, const uint64_t *hash
 {
     weir_mark_t mark = {{0, 0}, inv->local + 1};
 
-    change(inv, CHANGE_MADE_HERE);
+    weir_invalidations_change(inv, WEIR_CHANGE_MADE_HERE);
 
     if (position)
         mark.position = *position;
 
     for (size_t i = 0; i < n; i++) {
-        record(inv, hashes[i], soft, mark);
+        weir_invalidations_record(inv, hashes[i], soft, mark);
 
         if (!position && pending)
             await(inv, hashes[i], soft, mark.local, now);
     }
 
     inv->applied++;
-    set_local(inv, mark.local);
+    weir_invalidations_set_local(inv, mark.local);
 
-    change(inv, CHANGE_NONE);
+    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
 
     return mark.local;
 }

@@ -2,13 +2,15 @@
  * What the files of the cache share: configuration, and what is known about a
  * request on its way through it.
  *
- *     module   directives, variables
+ *     module   directives, phases, variables
+ *     conf     what the directives take, and what a location inherits
  *     zone     the first level, in shared memory
  *     key      what a request is looked up by
  *     fetch    before the content phase: look-up, the decision to serve
  *     lookup   what Redis has, for all who want the same at once
  *     queue    who asks the upstream, and who waits
- *     answer   a stored response sent to the client
+ *     answer   a stored response sent to the client, and Cache-Status
+ *     restore  its header lines put back
  *     validate what a stale response is still good for
  *     filter   sees the upstream's response
  *     response what it says to a cache
@@ -16,7 +18,10 @@
  *     store    the entry into both levels
  *
  *     invalidation  what was invalidated, and whether an entry outlived it
- *     invalidate    invalidations made here: PURGE, Weir-Invalidate
+ *     invalidate    invalidations made here, and sent to all others
+ *     purge         PURGE
+ *     uri           the key of another URI
+ *     first_read    who comes before the stream was read
  *     follow        those of all others, from the stream in Redis
  *     follow_log    what the stream says, and whether all of it was read
  *
@@ -54,6 +59,11 @@
 #define NGX_HTTP_WEIR_CACHE_STALE_503             0x0040
 #define NGX_HTTP_WEIR_CACHE_STALE_504             0x0080
 #define NGX_HTTP_WEIR_CACHE_STALE_BREAKER         0x0100
+
+
+typedef struct {
+    ngx_array_t                      zones;  /* ngx_http_weir_cache_zone_t * */
+} ngx_http_weir_cache_main_conf_t;
 
 
 typedef struct {
@@ -178,6 +188,25 @@ extern ngx_str_t  ngx_http_weir_cache_reasons[NGX_HTTP_WEIR_CACHE_REASONS];
 ngx_array_t *ngx_http_weir_cache_zones(ngx_http_request_t *r);
 
 
+/* conf: for the module's context and its table of directives */
+void *ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+char *ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
 /* fetch: the precontent phase */
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
@@ -246,13 +275,15 @@ ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx,
     char *detail);
 
 /*
- * answer: whether ctx->entry may be looked at further: it is whole, or a part
+ * restore: whether ctx->entry may be looked at further: it is whole, or a part
  * that is fresh and holds the range that the request wants, to which ctx->entry
  * and ctx->range are cut then.
  */
 ngx_uint_t ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx);
 
-/* answer: puts the entry's header lines into the response; NGX_OK or NGX_ERROR */
+/*
+ * restore: puts the entry's header lines into the response; NGX_OK or NGX_ERROR
+ */
 ngx_int_t ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx);
 
 /* answer: the entry's body as a chain; NULL: no memory */
@@ -329,15 +360,48 @@ ngx_uint_t ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx,
     weir_str_t *tags);
 
-/* invalidation: the setter of weir_cache_staleness */
-char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-
 /* invalidate: the precontent phase, before ngx_http_weir_cache_handler() */
 ngx_int_t ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r);
 
 /* invalidate: installs the filter that sees Weir-Invalidate */
 void ngx_http_weir_cache_init_invalidate_filter(void);
+
+/*
+ * invalidate: what is stored under a key (its text) is invalid, with soft stale:
+ * here at once, and by the stream everywhere else.  position is that of the
+ * message, when the upstream has written it; else NULL.
+ */
+void ngx_http_weir_cache_invalidate_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_str_t *key, ngx_uint_t soft,
+    weir_position_t *position);
+
+/*
+ * invalidate: the same for the tags in the lines, of weir_str_t.  NGX_OK,
+ * NGX_DECLINED (there is no tag), or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
+    weir_position_t *position);
+
+/* purge: answers a PURGE; what a phase handler returns */
+ngx_int_t ngx_http_weir_cache_purge(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf);
+
+/*
+ * first_read: the request waits until the zone's stream was read; what a phase
+ * handler returns, NGX_DECLINED when it has waited long enough.
+ */
+ngx_int_t ngx_http_weir_cache_first_read(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone);
+
+/*
+ * uri: the key that another URI, as a header has it, would have: own, that of
+ * the request, with the URI in the place of its own.  Of the request's pool.
+ * NGX_OK, NGX_DECLINED (it is of another origin, or the key doesn't hold the URI
+ * as it was requested), or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
+    ngx_str_t *reference, ngx_str_t *key);
 
 /* follow: once in each worker, for each zone.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_weir_cache_follow_init_worker(

@@ -1,8 +1,8 @@
 /*
- * Invalidations that are made on this box: a response's Weir-Invalidate, and
- * requests with the method PURGE.
+ * Invalidations that are made on this box: by a response's Weir-Invalidate, by
+ * the success of a method that is not safe, and by PURGE.
  *
- * Both are applied to the zone's table before the response leaves, and are
+ * All are applied to the zone's table before the response leaves, and are
  * written to the stream, so that the other edges learn of them; nobody waits for
  * that.  What Redis didn't take is sent again by the follower.  A response that
  * has a Weir-Position says that the upstream has written the message itself.
@@ -17,47 +17,17 @@
 #include "http/ngx_http_weir.h"
 
 
-/* Milliseconds between two looks whether the stream was read. */
-#define NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL  2
-
-
-typedef struct {
-    ngx_http_request_t  *request;
-    ngx_event_t          poll;
-} ngx_http_weir_cache_first_read_t;
-
-
-static ngx_int_t ngx_http_weir_cache_first_read(ngx_http_request_t *r,
-    ngx_http_weir_cache_zone_t *zone);
-static void ngx_http_weir_cache_first_read_handler(ngx_event_t *ev);
-static void ngx_http_weir_cache_first_read_cleanup(void *data);
-static ngx_int_t ngx_http_weir_cache_purge(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf);
-static ngx_int_t ngx_http_weir_cache_purge_problem(ngx_http_request_t *r,
-    weir_str_t detail);
-static ngx_int_t ngx_http_weir_cache_purged(ngx_http_request_t *r,
-    ngx_uint_t tags, ngx_uint_t soft);
 static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_changes_target(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
     weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
-static ngx_int_t ngx_http_weir_cache_key_of(ngx_http_request_t *r,
-    ngx_str_t *own, ngx_str_t *reference, ngx_str_t *key);
-static ngx_int_t ngx_http_weir_cache_path_of(ngx_http_request_t *r,
-    ngx_str_t *path);
-static void ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port);
-static ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
-    ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
-    weir_position_t *position);
 static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
     char *field, ngx_str_t *text, ngx_uint_t soft, weir_position_t *position);
 
 
-static ngx_str_t  ngx_http_weir_cache_cache_tag = ngx_string("Cache-Tag");
-static ngx_str_t  ngx_http_weir_cache_soft = ngx_string("Weir-Soft");
 static ngx_str_t  ngx_http_weir_cache_invalidate_name =
                                                 ngx_string("Weir-Invalidate");
 static ngx_str_t  ngx_http_weir_cache_position = ngx_string("Weir-Position");
@@ -90,217 +60,6 @@ ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r)
     }
 
     return NGX_DECLINED;
-}
-
-
-/*
- * Just after the zone was made its stream has not been read yet, and what is
- * stored now could not be used afterwards.  Requests wait for that, not longer
- * than for any reply of Redis.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_first_read(ngx_http_request_t *r,
-    ngx_http_weir_cache_zone_t *zone)
-{
-    uint64_t                           waited;
-    ngx_pool_cleanup_t                *cln;
-    ngx_http_weir_cache_first_read_t  *first;
-
-    waited = ngx_http_weir_cache_ms() - zone->invalidation->created;
-
-    if (waited >= ngx_http_weir_redis_timeout(zone->redis)) {
-        return NGX_DECLINED;
-    }
-
-    for (cln = r->pool->cleanup;
-         cln;
-         cln = cln->next)
-    {
-        if (cln->handler == ngx_http_weir_cache_first_read_cleanup) {
-            break;
-        }
-    }
-
-    if (cln == NULL) {
-        cln = ngx_pool_cleanup_add(r->pool,
-                                   sizeof(ngx_http_weir_cache_first_read_t));
-        if (cln == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        ngx_memzero(cln->data, sizeof(ngx_http_weir_cache_first_read_t));
-        cln->handler = ngx_http_weir_cache_first_read_cleanup;
-    }
-
-    first = cln->data;
-
-    first->request = r;
-    first->poll.handler = ngx_http_weir_cache_first_read_handler;
-    first->poll.data = first;
-    first->poll.log = r->connection->log;
-
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    ngx_add_timer(&first->poll, NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL);
-
-    return NGX_AGAIN;
-}
-
-
-static void
-ngx_http_weir_cache_first_read_handler(ngx_event_t *ev)
-{
-    ngx_connection_t                  *c;
-    ngx_http_request_t                *r;
-    ngx_http_weir_cache_first_read_t  *first;
-
-    first = ev->data;
-    r = first->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-
-    ngx_http_core_run_phases(r);
-    ngx_http_run_posted_requests(c);
-}
-
-
-static void
-ngx_http_weir_cache_first_read_cleanup(void *data)
-{
-    ngx_http_weir_cache_first_read_t  *first = data;
-
-    if (first->poll.timer_set) {
-        ngx_del_timer(&first->poll);
-    }
-}
-
-
-/* The key of the request, or the tags of its Cache-Tag. */
-
-static ngx_int_t
-ngx_http_weir_cache_purge(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf)
-{
-    uint64_t          hash;
-    ngx_int_t         rc;
-    ngx_str_t         key, value;
-    weir_str_t        text;
-    ngx_uint_t        soft;
-    ngx_array_t      *tags;
-    ngx_table_elt_t  *h;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    soft = 0;
-    h = ngx_http_weir_find_header(&r->headers_in.headers,
-                                  &ngx_http_weir_cache_soft);
-    if (h) {
-        value = h->value;
-
-        if (value.len != 1 || (value.data[0] != '0' && value.data[0] != '1')) {
-            return ngx_http_weir_cache_purge_problem(r,
-                                         WEIR_STR("Weir-Soft is 0 or 1."));
-        }
-
-        soft = (value.data[0] == '1');
-    }
-
-    tags = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
-                                     &ngx_http_weir_cache_cache_tag);
-    if (tags == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (tags->nelts) {
-        rc = ngx_http_weir_cache_invalidate_tags(r, clcf->zone, tags, soft,
-                                                 NULL);
-        if (rc == NGX_DECLINED) {
-            return ngx_http_weir_cache_purge_problem(r,
-                                         WEIR_STR("Cache-Tag names no tag."));
-        }
-
-        return rc == NGX_OK ? ngx_http_weir_cache_purged(r, 1, soft)
-                            : NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ngx_http_complex_value(r, clcf->key, &key) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    text.data = (char *) key.data;
-    text.len = key.len;
-    hash = weir_key_hash(text);
-
-    ngx_http_weir_cache_invalidate(r, clcf->zone, &hash, 1, "keys", &key, soft,
-                                   NULL);
-
-    return ngx_http_weir_cache_purged(r, 0, soft);
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_purge_problem(ngx_http_request_t *r, weir_str_t detail)
-{
-    weir_problem_t  problem;
-
-    ngx_memzero(&problem, sizeof(weir_problem_t));
-    problem.status = NGX_HTTP_BAD_REQUEST;
-    problem.title = "Malformed PURGE";
-    problem.detail = detail;
-
-    return ngx_http_weir_send_problem(r, &problem);
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_purged(ngx_http_request_t *r, ngx_uint_t tags,
-    ngx_uint_t soft)
-{
-    ngx_int_t    rc;
-    ngx_buf_t   *b;
-    ngx_chain_t  out;
-
-    b = ngx_create_temp_buf(r->pool, 64);
-    if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    b->last = ngx_sprintf(b->last, "{\"invalidated\":\"%s\",\"soft\":%s}\n",
-                          tags ? "tags" : "key", soft ? "true" : "false");
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = b->last - b->pos;
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        ngx_http_finalize_request(r, rc);
-        return NGX_DONE;
-    }
-
-    out.buf = b;
-    out.next = NULL;
-
-    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
-
-    return NGX_DONE;
 }
 
 
@@ -410,10 +169,8 @@ static ngx_int_t
 ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position)
 {
-    uint64_t          hash;
     ngx_int_t         rc;
     ngx_str_t         keys[3];
-    weir_str_t        text;
     ngx_uint_t        i, n;
     ngx_table_elt_t  *h;
 
@@ -447,241 +204,32 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     }
 
     for (i = 0; i < n; i++) {
-        text.data = (char *) keys[i].data;
-        text.len = keys[i].len;
-        hash = weir_key_hash(text);
-
-        ngx_http_weir_cache_invalidate(r, clcf->zone, &hash, 1, "keys",
-                                       &keys[i], 0, position);
+        ngx_http_weir_cache_invalidate_key(r, clcf->zone, &keys[i], 0,
+                                           position);
     }
 
     return NGX_OK;
 }
 
 
-/*
- * The key that another URI of the same origin would have: that of the request
- * with the URI in the place of its own.  NGX_DECLINED: of another origin, or
- * the key doesn't hold the URI as it was requested.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
-    ngx_str_t *reference, ngx_str_t *key)
+void
+ngx_http_weir_cache_invalidate_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_str_t *key, ngx_uint_t soft,
+    weir_position_t *position)
 {
-    u_char     *p, *at;
-    ngx_int_t   rc;
-    ngx_str_t   path;
+    uint64_t    hash;
+    weir_str_t  text;
 
-    path = *reference;
+    text.data = (char *) key->data;
+    text.len = key->len;
+    hash = weir_key_hash(text);
 
-    if (path.len && path.data[0] != '/') {
-        rc = ngx_http_weir_cache_path_of(r, &path);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    if (path.len == 0 || path.data[0] != '/'
-        || (path.len > 1 && path.data[1] == '/'))
-    {
-        return NGX_DECLINED;
-    }
-
-    /* RFC 3986 section 3.5: the fragment is the client's */
-
-    p = ngx_strlchr(path.data, path.data + path.len, '#');
-    if (p) {
-        path.len = p - path.data;
-    }
-
-    if (r->unparsed_uri.len == 0 || own->len < r->unparsed_uri.len) {
-        return NGX_DECLINED;
-    }
-
-    for (at = own->data;
-         at <= own->data + own->len - r->unparsed_uri.len;
-         at++)
-    {
-        if (ngx_memcmp(at, r->unparsed_uri.data, r->unparsed_uri.len) == 0) {
-            break;
-        }
-    }
-
-    if (at > own->data + own->len - r->unparsed_uri.len) {
-        return NGX_DECLINED;
-    }
-
-    key->len = own->len - r->unparsed_uri.len + path.len;
-
-    key->data = ngx_pnalloc(r->pool, key->len);
-    if (key->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(key->data, own->data, at - own->data);
-    p = ngx_cpymem(p, path.data, path.len);
-    at += r->unparsed_uri.len;
-    ngx_memcpy(p, at, own->data + own->len - at);
-
-    return NGX_OK;
+    ngx_http_weir_cache_invalidate(r, zone, &hash, 1, "keys", key, soft,
+                                   position);
 }
 
 
-/*
- * The path, with the query, that a reference leads to which doesn't begin with
- * it: an absolute URI of the request's own origin, or one that is relative to
- * the target URI (RFC 3986 section 5.2).  NGX_DECLINED: of another origin, or
- * a reference to the target itself.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
-{
-    u_char     *p, *last, *end;
-    ngx_str_t   host, own, port, base;
-
-    end = path->data + path->len;
-
-    for (p = path->data; p < end && *p != ':' && *p != '/' && *p != '?'
-                         && *p != '#'; p++) { /* void */ }
-
-    if (p < end && *p == ':') {
-
-        ngx_str_set(&own, "http");
-        ngx_str_set(&port, ":80");
-
-#if (NGX_HTTP_SSL)
-        if (r->connection->ssl) {
-            ngx_str_set(&own, "https");
-            ngx_str_set(&port, ":443");
-        }
-#endif
-
-        if ((size_t) (p - path->data) != own.len
-            || ngx_strncasecmp(path->data, own.data, own.len) != 0
-            || end - p < 3 || p[1] != '/' || p[2] != '/'
-            || r->headers_in.host == NULL)
-        {
-            return NGX_DECLINED;
-        }
-
-        host.data = p + 3;
-
-        for (p += 3; p < end && *p != '/' && *p != '?' && *p != '#'; p++) {
-            /* void */
-        }
-
-        host.len = p - host.data;
-        own = r->headers_in.host->value;
-
-        ngx_http_weir_cache_trim_port(&host, &port);
-        ngx_http_weir_cache_trim_port(&own, &port);
-
-        if (host.len != own.len
-            || ngx_strncasecmp(host.data, own.data, own.len) != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        path->data = p;
-        path->len = end - p;
-
-        return NGX_OK;
-    }
-
-    if (p == path->data && (p == end || *p != '/')) {
-        return NGX_DECLINED;
-    }
-
-    /* the target's path up to its last slash, and the reference behind it */
-
-    base = r->unparsed_uri;
-
-    p = ngx_strlchr(base.data, base.data + base.len, '?');
-    if (p) {
-        base.len = p - base.data;
-    }
-
-    while (base.len && base.data[base.len - 1] != '/') {
-        base.len--;
-    }
-
-    if (base.len == 0 || base.data[0] != '/') {
-        return NGX_DECLINED;
-    }
-
-    p = ngx_pnalloc(r->pool, base.len + path->len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    last = ngx_cpymem(p, base.data, base.len);
-
-    for (end = path->data; end < path->data + path->len; /* void */ ) {
-        u_char  *segment = end;
-        size_t   left = path->data + path->len - segment;
-
-        if (*segment == '?' || *segment == '#') {
-            last = ngx_cpymem(last, segment, left);
-            break;
-        }
-
-        while (end < path->data + path->len && *end != '/' && *end != '?'
-               && *end != '#')
-        {
-            end++;
-        }
-
-        left = end - segment;
-
-        if (end < path->data + path->len && *end == '/') {
-            end++;
-        }
-
-        if (left == 1 && segment[0] == '.') {
-            continue;
-        }
-
-        if (left == 2 && segment[0] == '.' && segment[1] == '.') {
-
-            if (last - p > 1) {
-                do {
-                    last--;
-                } while (last[-1] != '/');
-            }
-
-            continue;
-        }
-
-        last = ngx_cpymem(last, segment, end - segment);
-    }
-
-    path->data = p;
-    path->len = last - p;
-
-    return NGX_OK;
-}
-
-
-/* The port that a scheme has anyway is not part of an origin's name. */
-
-static void
-ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port)
-{
-    if (host->len > port->len
-        && ngx_memcmp(host->data + host->len - port->len, port->data,
-                      port->len)
-           == 0)
-    {
-        host->len -= port->len;
-    }
-}
-
-
-/* NGX_OK, NGX_DECLINED (there is no tag), or NGX_ERROR (no memory). */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
     weir_position_t *position)

@@ -18,9 +18,6 @@
 /* What part of the zone the table takes. */
 #define NGX_HTTP_WEIR_CACHE_TABLE_PART  64
 
-/* Milliseconds; what can be kept with four reads within it. */
-#define NGX_HTTP_WEIR_CACHE_STALENESS_MIN  100
-
 
 static ngx_uint_t ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_wanted_position(ngx_http_request_t *r,
@@ -344,36 +341,6 @@ ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
     tags->len = n * 8;
 
     return NGX_OK;
-}
-
-
-char *
-ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
-
-    ngx_int_t   ms;
-    ngx_str_t  *value;
-
-    if (clcf->staleness != NGX_CONF_UNSET_MSEC) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-    ms = ngx_parse_time(&value[1], 0);
-
-    if (ms == NGX_ERROR || ms < NGX_HTTP_WEIR_CACHE_STALENESS_MIN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid time \"%V\" in \"weir_cache_staleness\"; it"
-                           " must be at least %dms", &value[1],
-                           NGX_HTTP_WEIR_CACHE_STALENESS_MIN);
-        return NGX_CONF_ERROR;
-    }
-
-    clcf->staleness = ms;
-
-    return NGX_CONF_OK;
 }
 
 

@@ -8,15 +8,9 @@
  * worker that was killed are found and given back.  When its table is full the
  * bytes are copied instead.
  *
- * Which entries stay is decided by S3-FIFO (Yang et al., "FIFO queues are all
- * you need for cache eviction", SOSP 2023): a new entry goes to a small queue
- * and leaves it, unless it was asked for again, before it can push out any of
- * the main queue.  A scan over many keys passes through the small queue only.
- *
- * Every change is made under the zone's mutex with a mark that says so.  When a
- * worker is killed in the middle of a change, whoever comes next sees the mark
- * and starts over with an empty zone around what living workers have pinned:
- * the first level loses its entries then, never its senses.
+ *     zone          the memory, its mutex and its workers
+ *     zone_entries  entries and their pins, and which of them stay
+ *     zone_misses   look-ups in vain
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_ZONE_H_INCLUDED_

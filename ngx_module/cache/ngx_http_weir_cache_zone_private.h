@@ -63,4 +63,20 @@ struct ngx_http_weir_cache_sh_s {
 };
 
 
+/*
+ * The functions below are called under the zone's mutex.
+ *
+ * zone: takes a table for pins.  There may be none, when there are more workers
+ * than the zone was made for, or old ones that have not left yet.
+ */
+void ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone);
+
+/* zone: gives back what workers had pinned that are no more */
+void ngx_http_weir_cache_zone_reap(ngx_http_weir_cache_zone_t *zone);
+
+/* entries: gives back all that the worker has pinned */
+void ngx_http_weir_cache_zone_unpin_all(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_worker_t *worker);
+
+
 #endif /* _NGX_HTTP_WEIR_CACHE_ZONE_PRIVATE_H_INCLUDED_ */

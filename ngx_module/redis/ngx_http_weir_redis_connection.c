@@ -1,14 +1,9 @@
 /*
- * One pipelined connection: commands go out once per event-loop tick, replies
- * come back in the same order.
+ * One pipelined connection: opened, written once per event-loop tick, read,
+ * given up and opened again.
  *
- * Invariants:
- *   - slots stand in the order in which their commands were written to out, the
- *     handshake's before all others; what was sent has a slot until its reply
- *     was read, whoever still waits for it.
- *   - all commands have the same timeout, so deadlines are in the same order.
- *   - a connection is closed from its own events only, never from within
- *     ngx_http_weir_redis_command(); handlers may therefore send and cancel.
+ * A connection is closed from its own events only, never from within
+ * ngx_http_weir_redis_command(); handlers may therefore send and cancel.
  *
  * After a failure commands are refused until a new connection has answered the
  * handshake: nobody waits for a server that is known to be gone.
@@ -24,11 +19,6 @@
 
 static void ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_open(ngx_http_weir_redis_t *redis);
-static void ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis);
-static ngx_int_t ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis,
-    ngx_uint_t argc, ngx_str_t *argv);
-static ngx_http_weir_redis_slot_t *ngx_http_weir_redis_slot(
-    ngx_http_weir_redis_t *redis, ngx_http_weir_redis_command_t *cmd);
 static void ngx_http_weir_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_deadline_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_reconnect_handler(ngx_event_t *ev);
@@ -132,151 +122,6 @@ ngx_http_weir_redis_release(ngx_http_weir_redis_t *redis)
 }
 
 
-ngx_int_t
-ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
-    ngx_http_weir_redis_command_t *cmd, ngx_uint_t argc, ngx_str_t *argv)
-{
-    size_t                       len;
-    ngx_http_weir_redis_slot_t  *slot;
-
-    cmd->slot = NULL;
-
-    if (redis->state != NGX_HTTP_WEIR_REDIS_UP && redis->failures) {
-        return NGX_DECLINED;
-    }
-
-    if (redis->nslots >= NGX_HTTP_WEIR_REDIS_SLOTS_MAX) {
-        return NGX_DECLINED;
-    }
-
-    len = redis->out_len;
-
-    if (ngx_http_weir_redis_append(redis, argc, argv) != NGX_OK) {
-        return NGX_DECLINED;
-    }
-
-    slot = ngx_http_weir_redis_slot(redis, cmd->handler ? cmd : NULL);
-    if (slot == NULL) {
-        redis->out_len = len;
-        return NGX_DECLINED;
-    }
-
-    ngx_queue_insert_tail(&redis->slots, &slot->queue);
-
-    if (cmd->handler) {
-        cmd->slot = slot;
-    }
-
-    if (!redis->deadline.timer_set) {
-        ngx_add_timer(&redis->deadline, redis->timeout);
-    }
-
-    ngx_post_event(&redis->flush, &ngx_posted_events);
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_weir_redis_cancel(ngx_http_weir_redis_command_t *cmd)
-{
-    ngx_http_weir_redis_slot_t  *slot = cmd->slot;
-
-    if (slot) {
-        slot->cmd = NULL;
-        cmd->slot = NULL;
-    }
-}
-
-
-/*
- * Appends the command in Redis' protocol to what waits to be sent: an array of
- * bulk strings.  hiredis' formatter would build it elsewhere first, and values
- * can be large.
- */
-
-static ngx_int_t
-ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis, ngx_uint_t argc,
-    ngx_str_t *argv)
-{
-    u_char      *out;
-    size_t       size, len;
-    ngx_uint_t   i;
-
-    len = sizeof("*\r\n") - 1 + NGX_INT_T_LEN;
-
-    for (i = 0; i < argc; i++) {
-        len += sizeof("$\r\n\r\n") - 1 + NGX_SIZE_T_LEN + argv[i].len;
-    }
-
-    if (redis->out_len - redis->out_pos + len > NGX_HTTP_WEIR_REDIS_OUT_MAX) {
-        return NGX_ERROR;
-    }
-
-    if (redis->out_pos) {
-        ngx_memmove(redis->out, redis->out + redis->out_pos,
-                    redis->out_len - redis->out_pos);
-        redis->out_len -= redis->out_pos;
-        redis->out_pos = 0;
-    }
-
-    if (redis->out_len + len > redis->out_size) {
-        size = ngx_max(redis->out_size * 2, redis->out_len + len);
-        size = ngx_max(size, 16384);
-
-        out = realloc(redis->out, size);
-        if (out == NULL) {
-            return NGX_ERROR;
-        }
-
-        redis->out = out;
-        redis->out_size = size;
-    }
-
-    out = redis->out + redis->out_len;
-    out = ngx_sprintf(out, "*%ui\r\n", argc);
-
-    for (i = 0; i < argc; i++) {
-        out = ngx_sprintf(out, "$%uz\r\n", argv[i].len);
-        out = ngx_cpymem(out, argv[i].data, argv[i].len);
-        *out++ = CR;
-        *out++ = LF;
-    }
-
-    redis->out_len = out - redis->out;
-
-    return NGX_OK;
-}
-
-
-static ngx_http_weir_redis_slot_t *
-ngx_http_weir_redis_slot(ngx_http_weir_redis_t *redis,
-    ngx_http_weir_redis_command_t *cmd)
-{
-    ngx_queue_t                 *q;
-    ngx_http_weir_redis_slot_t  *slot;
-
-    if (ngx_queue_empty(&redis->free)) {
-        slot = ngx_alloc(sizeof(ngx_http_weir_redis_slot_t), ngx_cycle->log);
-        if (slot == NULL) {
-            return NULL;
-        }
-
-    } else {
-        q = ngx_queue_head(&redis->free);
-        ngx_queue_remove(q);
-        slot = ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue);
-    }
-
-    slot->cmd = cmd;
-    slot->deadline = ngx_current_msec + redis->timeout;
-    slot->handshake = 0;
-    redis->nslots++;
-
-    return slot;
-}
-
-
 static void
 ngx_http_weir_redis_flush_handler(ngx_event_t *ev)
 {
@@ -365,103 +210,6 @@ ngx_http_weir_redis_connected(ngx_http_weir_redis_t *redis)
     c->write->handler = ngx_http_weir_redis_write_handler;
 
     ngx_http_weir_redis_handshake(redis);
-}
-
-
-/*
- * AUTH, SELECT, PING before everything that waits; their slots go to the head
- * of the line.  The waiting commands follow when the answers are in.
- */
-
-static void
-ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
-{
-    ssize_t                      n;
-    u_char                      *out;
-    size_t                       pos, len, size;
-    ngx_str_t                    argv[3];
-    ngx_uint_t                   i, commands;
-    ngx_connection_t            *c;
-    ngx_http_weir_redis_slot_t  *slot;
-
-    c = redis->peer.connection;
-    commands = 1;
-
-    /* the waiting commands' bytes stand aside */
-
-    out = redis->out;
-    pos = redis->out_pos;
-    len = redis->out_len;
-    size = redis->out_size;
-
-    redis->out = NULL;
-    redis->out_pos = redis->out_len = redis->out_size = 0;
-    n = NGX_ERROR;
-
-    if (redis->password.len) {
-        ngx_str_set(&argv[0], "AUTH");
-        i = 1;
-
-        if (redis->user.len) {
-            argv[i++] = redis->user;
-        }
-
-        argv[i++] = redis->password;
-        commands++;
-
-        if (ngx_http_weir_redis_append(redis, i, argv) != NGX_OK) {
-            goto done;
-        }
-    }
-
-    if (redis->database.len) {
-        ngx_str_set(&argv[0], "SELECT");
-        argv[1] = redis->database;
-        commands++;
-
-        if (ngx_http_weir_redis_append(redis, 2, argv) != NGX_OK) {
-            goto done;
-        }
-    }
-
-    ngx_str_set(&argv[0], "PING");
-
-    if (ngx_http_weir_redis_append(redis, 1, argv) != NGX_OK) {
-        goto done;
-    }
-
-    for (i = 0; i < commands; i++) {
-        slot = ngx_http_weir_redis_slot(redis, NULL);
-        if (slot == NULL) {
-            goto done;
-        }
-
-        slot->handshake = 1;
-        ngx_queue_insert_head(&redis->slots, &slot->queue);
-    }
-
-    /* some hundred bytes into an empty socket buffer */
-
-    n = c->send(c, redis->out, redis->out_len);
-
-    if (n != (ssize_t) redis->out_len) {
-        n = NGX_ERROR;
-    }
-
-done:
-
-    ngx_free(redis->out);
-    redis->out = out;
-    redis->out_pos = pos;
-    redis->out_len = len;
-    redis->out_size = size;
-
-    if (n == NGX_ERROR || ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_http_weir_redis_close(redis, "cannot send the handshake");
-        return;
-    }
-
-    redis->state = NGX_HTTP_WEIR_REDIS_HANDSHAKE;
 }
 
 

@@ -126,6 +126,12 @@ void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis);
  */
 void ngx_http_weir_redis_connected(ngx_http_weir_redis_t *redis);
 
+/*
+ * commands: AUTH, SELECT, PING before everything that waits; their slots go to
+ * the head of the line.  The waiting commands follow when the answers are in.
+ */
+void ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis);
+
 /* tls: empty, of the configuration's pool; NULL: no memory */
 ngx_http_weir_redis_tls_t *ngx_http_weir_redis_tls_create(ngx_conf_t *cf);
 

@@ -6,6 +6,9 @@ def good: map(select((.errors // 0) == 0));
 def of($kind; $who): map(select(.kind == $kind and .who == $who));
 def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b * 1000 | round / 1000 end;
 
+# Of several percentiles each its median; of the longest times the longest.
+def percentiles: {p50_ms: (map(.p50_ms) | median), p99_ms: (map(.p99_ms) | median), max_ms: (map(.max_ms) | max)};
+
 . as $all
 | def command($kind):
     ($all | of($kind; "pgbench") | group_by(.clients)
@@ -20,7 +23,7 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b
                      bad_rounds: (($one | length) - ($one | good | length))}}
     | . + {ratio_to_pgbench: ratio(.api.per_second; $best.per_second),
            ratio_to_batch_1: ratio(.api.per_second; .api_batch_1.per_second)};
-{facts: $facts,
+({facts: $facts,
  commands: {signup: command("signup"), orders: command("orders")},
  half_load: ($all | map(select(.kind == "half"))
     | {wanted_per_second: (map(.wanted) | median), per_second: (map(.per_second) | median),
@@ -28,5 +31,8 @@ def ratio($a; $b): if $a == null or $b == null or $b == 0 then null else $a / $b
  relay: {events_per_second: ($all | map(select(.kind == "relay").per_second) | median)},
  relay_and_one_group: {events_per_second: ($all | map(select(.kind == "consume").per_second) | median)},
  latency: ($all | map(select(.kind == "latency"))
-    | {per_second: (map(.per_second) | median), p50_ms: (map(.p50_ms) | median), p99_ms: (map(.p99_ms) | median)}),
+    | {per_second: (map(.per_second) | median)} + (map(.whole) | percentiles)
+    + {stages: (map(.stages) | transpose | map({stage: .[0].stage} + percentiles)), fsync: (map(.fsync) | percentiles)}),
  rounds: $all}
+ # With --only latency the others have no figures.
+ | if any($all[]; .kind == "signup") then . else {facts, latency, rounds} end)

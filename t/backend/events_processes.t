@@ -174,4 +174,35 @@ subtest 'PostgreSQL' => sub {
     is($s->stop_backend('all'), 0, 'stops gracefully');
 };
 
+# Groups without a handler do not wait for the disk. The log's writer is made slow, so that what they have
+# committed last is lost with PostgreSQL, unless something else was written to the disk just then.
+subtest 'PostgreSQL, with commits that had not reached the disk' => sub {
+    my ($s, $e) = stack(groups => 'billing, analytics, flags');
+    my $effects = sub { $s->psql('SELECT count(*) FROM effects') };
+    my $lost = 0;
+    $e = Weir::Events->new($s, groups => [qw(billing analytics flags)]);
+    $s->_psql('postgres', 'postgres', $_)
+        for "ALTER SYSTEM SET wal_writer_delay = '10s'", 'SELECT pg_reload_conf()';
+    $s->start_backend('relay worker');
+    for my $round (1 .. 20) {
+        last if $lost;
+        $e->create(40);
+        $e->wait_handled;
+        $s->freeze('relay worker');
+        my $before = $effects->();
+        $s->stop_postgres('immediate');
+        $s->start_postgres;
+        $lost = $before - $effects->();
+        $s->thaw('relay worker');
+    }
+    cmp_ok($lost, '>', 0, 'a crash takes effects back');
+    $e->create(40);
+    my $n = $e->{users};
+    $e->wait_handled;
+    is($s->psql("SELECT what || ' ' || count(*) || ' ' || count(DISTINCT id) FROM effects GROUP BY what ORDER BY what"),
+        "analytics_events $n $n\nbilling_profiles $n $n\nfeature_flags @{[ 2 * $n, 2 * $n ]}",
+        'the same worker makes them again, every effect once');
+    is($s->stop_backend('relay worker'), 0, 'stops gracefully');
+};
+
 done_testing;

@@ -3,7 +3,8 @@
  * fields and values in turn; an empty field ends the message.  Needs clang:
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/invalidations_fuzz.c ngx_module/cache/invalidations.c ngx_module/cache/tags.c \
+ *       t/fuzz/invalidations_fuzz.c ngx_module/cache/invalidations.c \
+ *       ngx_module/cache/invalidation_message.c ngx_module/cache/tags.c \
  *       -o build/invalidations_fuzz
  *   build/invalidations_fuzz -max_total_time=600 t/fuzz/invalidations
  */

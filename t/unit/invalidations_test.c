@@ -1,4 +1,5 @@
-// needs: ngx_module/cache/invalidations.c ngx_module/cache/tags.c
+// needs: ngx_module/cache/invalidations.c ngx_module/cache/invalidation_message.c
+// needs: ngx_module/cache/tags.c
 /*
  * The table of invalidations: cases, and random histories against a model that
  * forgets nothing.

@@ -5,115 +5,39 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use File::Temp 'tempdir';
+use File::Basename 'dirname';
+use lib dirname(__FILE__) . '/../../lib';
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
 use Socket;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use Weir::Processes;
+use Weir::Upstream;
 
 our @EXPORT = qw(alarms answer answers asked at_rest busy cache_status clients connection edge_pid free_port get hold
     let_go logged probe reload request slow_client slurp start_edge start_upstream stop until_true waiting workers $dir);
 
-our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
-my (%pid, $edge, $upstream, $alone, $conf);
+my $edge;
+my $test = $$;
 
-chmod 0755, $dir;
 mkdir "$dir/logs";
-mkdir "$dir/asked";
 
+# A master that was asked to become a daemon, or was upgraded, is nobody's child.
 END {
-    my $status = $?;
-    if (!$alone) {
-        stop($_, 'TERM') for keys %pid;
+    if ($$ == $test) {
         kill 'TERM', slurp($_) for grep { -s } "$dir/pid", "$dir/pid.oldbin";
-        $? = $status;
     }
 }
 
-sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
-sub slurp { open my $in, '<', $_[0] or return ''; local $/; scalar <$in> }
-sub logged { my $pattern = shift; grep { $_ =~ $pattern } split /\n/, slurp("$dir/logs/error.log") }
+sub logged { log_lines("$dir/logs/error.log", shift) }
 
 # The alarms in the log, but for nginx's own words on workers that were killed,
 # and on those that had just left when the master spoke to them.
 sub alarms { logged(qr/\[(?:emerg|crit|alert)\](?!.*(?:exited on signal 9|was locked by|sendmsg\(\) failed))/) }
 
-sub until_true {
-    my ($what, $condition) = @_;
-    for (1 .. 1200) {
-        return 1 if $condition->();
-        sleep 0.05;
-    }
-    diag substr slurp("$dir/logs/error.log"), -4000;
-    BAIL_OUT("waited in vain until $what");
-}
-
-sub spawn {
-    my ($name, $what) = @_;
-    my $child = fork // die $!;
-    if (!$child) {
-        $alone = 1;
-        ref $what eq 'CODE' and $what->();
-        open STDOUT, '>', '/dev/null';
-        exec @$what;
-    }
-    return $pid{$name} = $child;
-}
-
-sub stop {
-    my ($name, $signal) = @_;
-    my $child = delete $pid{$name} or return;
-    kill $signal, $child;
-    waitpid $child, 0;
-    for (1 .. 200) { last if !kill 0, $child; sleep 0.05 }    # a daemon is nobody's child
-}
-
 # --- the upstream ---
-
-# A whole response.
-sub answer {
-    my ($status, $fields, $body) = @_;
-    return "HTTP/1.1 $status\r\nContent-Length: " . length($body) . "\r\n"
-        . join('', map { "$_\r\n" } @$fields) . "\r\n$body";
-}
-
-# script->(path with query, whole request, how often that path was asked) returns
-# the bytes to send; or a sub that returns them, which runs in a process of its
-# own, so that it may wait.  Then the connection is closed.
-sub start_upstream {
-    my $script = shift;
-    my $listener = IO::Socket::INET->new(Listen => 1024, LocalAddr => '127.0.0.1:0') or die $!;
-    $upstream = $listener->sockport;
-    spawn('upstream', sub {
-        my %asked;
-        $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
-        $SIG{TERM} = sub { POSIX::_exit(0) };
-        while (1) {
-            my $client = $listener->accept or next;
-            my $request = '';
-            while (my $line = <$client>) { $request .= $line; last if $line eq "\r\n" }
-            my ($path) = $request =~ /^\S+ (\S+)/ or next;
-            if ($path =~ m{^/asked(/.*)}) {
-                print $client answer('200 OK', [], $asked{$1} // 0);
-                next;
-            }
-            my $bytes = $script->($path, $request, ++$asked{$path});
-            if (ref $bytes) {
-                next if fork;
-                close $listener;
-                print $client $bytes->();
-                close $client;
-                POSIX::_exit(0);
-            }
-            print $client $bytes;
-        }
-    });
-}
-
-# How often the upstream was asked for the path.
-sub asked { (talk($upstream, "GET /asked$_[0] HTTP/1.0\r\n\r\n"))->{content} }
 
 # While the gate of that name is closed, those at the upstream who call
 # waiting(name) stay there.
@@ -128,13 +52,13 @@ sub waiting { my $name = shift; sleep 0.01 while -e "$dir/gate-$name" && getppid
 # and a client who does not read.  The probe is at /probe/ZONE for each zone.
 sub configure {
     my ($http, $server, %more) = @_;
-    my $temp = join '', map { "    ${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
+    my $temp = temp_paths($dir);
+    my $upstream = upstream();
     my $modules = join '', map { "load_module $_;\n" } grep { !/redis_probe/ } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
     my $probes = join '', map { "        location = /probe/$_ { weir_cache $_; weir_cache_probe on; }\n" } $http =~ /weir_cache_zone (\w+)/g;
     my $workers = $more{workers} // 1;
-    s/UPSTREAM/127.0.0.1:$upstream/g for $http, $server;
-    open my $out, '>', "$dir/nginx.conf" or die $!;
-    print $out <<"CONF";
+    s/UPSTREAM/$upstream/g for $http, $server;
+    spit("$dir/nginx.conf", <<"CONF");
 daemon @{[$more{daemon} ? 'on' : 'off']};
 pid $dir/pid;
 error_log $dir/logs/error.log info;
@@ -155,7 +79,6 @@ $probes
     }
 }
 CONF
-    close $out;
 }
 
 sub edge_pid { $pid{edge} }
@@ -176,7 +99,7 @@ sub start_edge {
     my ($http, $server, %more) = @_;
     $edge = free_port();
     configure($http, $server, %more);
-    spawn('edge', [$ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf"]);
+    spawn_nginx('edge', $dir);
     if ($more{daemon}) {
         waitpid $pid{edge}, 0;
         BAIL_OUT('the edge has not started') if $?;

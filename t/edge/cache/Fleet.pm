@@ -5,72 +5,25 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use File::Temp 'tempdir';
+use File::Basename 'dirname';
+use lib dirname(__FILE__) . '/../../lib';
 use HTTP::Tiny;
-use IO::Socket::INET;
-use POSIX ();
-use Test::More;
-use Time::HiRes 'sleep';
+use Weir::Processes;
+use Weir::Redis 'redis_command';
+use Weir::Upstream qw(answer asked upstream);
 
 our @EXPORT = qw(answer asked cache_status children free_port get invalidate kill_process logged logged_since
     mark_log monitor redis request slurp spit start_edge start_redis start_upstream stop until_true url_of %pid $dir);
 
-our $dir = tempdir(CLEANUP => 1);
-our %pid;
-my (%port, $redis, $upstream, $alone);
-
-chmod 0755, $dir;
-
-END {
-    my $status = $?;
-    if (!$alone) {
-        kill 'CONT', values %pid;
-        stop($_, 'TERM') for keys %pid;
-        $? = $status;
-    }
-}
-
-sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
-sub slurp { open my $in, '<', $_[0] or return ''; local $/; scalar <$in> }
-sub spit { open my $out, '>', "$_[0].new" or die $!; print $out $_[1]; close $out; rename "$_[0].new", $_[0] or die $! }
-sub listens { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$_[0]") }
-
-sub until_true {
-    my ($what, $condition) = @_;
-    for my $attempt (1 .. 1500) {
-        return 1 if $condition->();
-        sleep 0.02;
-    }
-    diag join "\n", grep { !/client closed/ } split /\n/, slurp($_) for glob "$dir/*/logs/error.log";
-    BAIL_OUT("waited in vain until $what");
-}
+my (%port, $redis);
 
 # The lines of an edge's error log that match.
-sub logged { my ($edge, $pattern) = @_; grep { $_ =~ $pattern } split /\n/, slurp("$dir/$edge/logs/error.log") }
+sub logged { my ($edge, $pattern) = @_; log_lines("$dir/$edge/logs/error.log", $pattern) }
 
 # The same, of those that came after mark_log().
 my %mark;
 sub mark_log { my $edge = shift; $mark{$edge} = -s "$dir/$edge/logs/error.log" // 0 }
-sub logged_since { my ($edge, $pattern) = @_; grep { $_ =~ $pattern } split /\n/, substr slurp("$dir/$edge/logs/error.log"), $mark{$edge} // 0 }
-
-sub spawn {
-    my ($name, $what) = @_;
-    my $child = fork // die $!;
-    if (!$child) {
-        $alone = 1;
-        ref $what eq 'CODE' and $what->();
-        open STDOUT, '>', '/dev/null';
-        exec @$what;
-    }
-    $pid{$name} = $child;
-}
-
-sub stop {
-    my ($name, $signal) = @_;
-    my $child = delete $pid{$name} or return;
-    kill $signal, $child;
-    waitpid $child, 0;
-}
+sub logged_since { my ($edge, $pattern) = @_; log_lines("$dir/$edge/logs/error.log", $pattern, $mark{$edge}) }
 
 sub kill_process { kill $_[0], $pid{$_[1]} }
 
@@ -97,8 +50,7 @@ sub redis {
         $connected = $pid{redis};
         binmode $connection;
     }
-    print $connection '*' . @_ . "\r\n", map { '$' . length($_) . "\r\n$_\r\n" } @_;
-    return read_reply($connection);
+    return redis_command($connection, @_);
 }
 
 # A connection on which Redis says each command that it gets, a line each.
@@ -109,55 +61,15 @@ sub monitor {
     return $socket;
 }
 
-sub read_reply {
-    my $socket = shift;
-    my ($kind, $rest) = (readline($socket) // '') =~ /^(.)(.*)\r\n/s or die 'Redis said nothing';
-    return [map { read_reply($socket) } 1 .. $rest] if $kind eq '*';
-    die "Redis: $rest" if $kind eq '-';
-    return $rest if $kind ne '$';
-    return undef if $rest < 0;
-    read $socket, my $bytes, $rest + 2;
-    return substr $bytes, 0, -2;
-}
-
 sub invalidate { redis('XADD', 'weir:invalidate', '*', @_) }
 
 # --- the upstream ---
-
-# A whole response as an upstream sends it.
-sub answer {
-    my ($status, $fields, $body) = @_;
-    return "HTTP/1.1 $status\r\nContent-Length: " . length($body) . "\r\nConnection: close\r\n"
-        . join('', map { "$_\r\n" } @$fields) . "\r\n$body";
-}
 
 # script->(path with query, whole request, how often that path was asked) returns
 # the bytes to send; it may take its time, others are answered meanwhile.
 sub start_upstream {
     my $script = shift;
-    my $listener = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1:0') or die $!;
-    $upstream = $listener->sockport;
-    spawn('upstream', sub {
-        my %asked;
-        $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
-        $SIG{TERM} = sub { POSIX::_exit(0) };
-        while (1) {
-            my $client = $listener->accept or next;
-            my $request = '';
-            while (my $line = <$client>) { $request .= $line; last if $line eq "\r\n" }
-            my ($path) = $request =~ /^\S+ (\S+)/ or next;
-            if ($path =~ m{^/asked/(.*)}) {
-                print $client answer('200 OK', [], $asked{"/$1"} // 0);
-                next;
-            }
-            if ($request =~ /^Content-Length: (\d+)/mi) { read $client, my ($body), $1 }
-            $asked{$path}++;
-            next if fork;
-            print $client $script->($path, $request, $asked{$path});
-            close $client;
-            POSIX::_exit(0);
-        }
-    });
+    Weir::Upstream::start_upstream(sub { my @asked = @_; sub { $script->(@asked) } });
 }
 
 # --- edges ---
@@ -168,15 +80,15 @@ sub start_edge {
     my ($name, $http, $server, %more) = @_;
     my $root = "$dir/$name";
     my $timeout = $more{timeout} // '500ms';
-    my $temp = join '', map { "    ${_}_temp_path $root/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
+    my $temp = temp_paths($root);
+    my $upstream = upstream();
     my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 
     mkdir $root;
     mkdir "$root/logs";
     $port{$name} //= free_port();
     $redis //= free_port();
-    $upstream //= free_port();
-    s/UPSTREAM/127.0.0.1:$upstream/g for $http, $server;
+    s/UPSTREAM/$upstream/g for $http, $server;
     my $workers = $more{workers} // 1;
     spit("$root/nginx.conf", <<"CONF");
 daemon off;
@@ -197,7 +109,7 @@ $temp
     }
 }
 CONF
-    spawn($name, [$ENV{TEST_NGINX_BINARY}, '-e', "$root/logs/error.log", '-p', $root, '-c', "$root/nginx.conf"]);
+    spawn_nginx($name, $root);
     until_true("$name listens", sub { listens($port{$name}) });
 }
 
@@ -214,9 +126,6 @@ sub request {
 }
 
 sub get { my $edge = shift; request($edge, 'GET', @_) }
-
-# How often the upstream was asked for the path.
-sub asked { my $path = shift; $http->get("http://127.0.0.1:$upstream/asked$path")->{content} }
 
 # The cache's own word on a response.
 sub cache_status { my $s = $_[0]{headers}{'cache-status'}; ref $s ? $s->[-1] : $s // '' }

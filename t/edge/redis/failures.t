@@ -3,64 +3,30 @@
 use strict;
 use warnings;
 
-use File::Temp 'tempdir';
+use FindBin;
+use lib "$FindBin::Bin/../../lib";
 use HTTP::Tiny;
-use IO::Socket::INET;
 use Test::More;
-use Time::HiRes 'sleep';
+use Weir::Processes;
 
-my $dir = tempdir(CLEANUP => 1);
-chmod 0755, $dir;
-my %pid;
-
-sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
-
-sub until_true {
-    my ($what, $condition) = @_;
-    for (1 .. 400) {
-        return 1 if $condition->();
-        sleep 0.05;
-    }
-    BAIL_OUT("waited in vain until $what");
-}
-
-sub spawn {
-    my ($name, @command) = @_;
-    my $child = fork // die $!;
-    if (!$child) {
-        open STDOUT, '>', '/dev/null';
-        exec @command;
-    }
-    $pid{$name} = $child;
-}
-
-sub stop {
-    my ($name, $signal) = @_;
-    my $child = delete $pid{$name} or return;
-    kill $signal, $child;
-    waitpid $child, 0;
-}
-
-END { my $status = $?; kill('CONT', $pid{redis}) if $pid{redis}; stop($_, 'TERM') for keys %pid; $? = $status }
+mkdir "$dir/logs";
 
 my ($edge, $port) = (free_port(), free_port());
 
 sub start_redis {
-    spawn('redis', 'redis-server', '--port', $port, '--bind', '127.0.0.1', '--dir', $dir,
-        '--save', '', '--appendonly', 'no');
-    until_true('redis listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
+    spawn('redis', ['redis-server', '--port', $port, '--bind', '127.0.0.1', '--dir', $dir,
+        '--save', '', '--appendonly', 'no']);
+    until_true('redis listens', sub { listens($port) });
 }
 
 my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
 sub ask { my $r = $http->get("http://127.0.0.1:$edge/?" . join '&', @_); $r->{status} == 200 ? $r->{content} : $r->{status} }
-sub logged { open my $in, '<', "$dir/logs/error.log" or return (); my $pattern = shift; grep { $_ =~ $pattern } <$in> }
+sub logged { log_lines("$dir/logs/error.log", shift) }
 
 start_redis();
-mkdir "$dir/logs";
-open my $conf, '>', "$dir/nginx.conf" or die $!;
 my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
-my $temp = join '', map { "${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
-print $conf <<"EOF";
+my $temp = temp_paths($dir);
+spit("$dir/nginx.conf", <<"EOF");
 daemon off;
 pid $dir/pid;
 error_log $dir/logs/error.log notice;
@@ -77,9 +43,8 @@ http {
     }
 }
 EOF
-close $conf;
-spawn('edge', $ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf");
-until_true('the edge listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$edge") });
+spawn_nginx('edge', $dir);
+until_true('the edge listens', sub { listens($edge) });
 is ask('SET+a+1', 'GET+a'), "+OK\n\$1\n", 'the server answers';
 
 stop('redis', 'KILL');

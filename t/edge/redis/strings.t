@@ -4,35 +4,21 @@
 use strict;
 use warnings;
 
-use File::Temp 'tempdir';
+use FindBin;
+use lib "$FindBin::Bin/../../lib";
 use IO::Select;
 use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes 'sleep';
-
-my $dir = tempdir(CLEANUP => 1);
-chmod 0755, $dir;
-
-sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
-
-sub until_true {
-    my ($what, $condition) = @_;
-    for (1 .. 400) {
-        my $result = $condition->();
-        return $result if $result;
-        sleep 0.05;
-    }
-    BAIL_OUT("waited in vain until $what");
-}
+use Weir::Processes;
 
 my $server = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1:0') or die $!;
 my ($edge, $port) = (free_port(), $server->sockport);
 mkdir "$dir/logs";
-open my $conf, '>', "$dir/nginx.conf" or die $!;
 my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
-my $temp = join '', map { "${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
-print $conf <<"EOF";
+my $temp = temp_paths($dir);
+spit("$dir/nginx.conf", <<"EOF");
 daemon off;
 pid $dir/pid;
 error_log $dir/logs/error.log notice;
@@ -49,16 +35,9 @@ http {
     }
 }
 EOF
-close $conf;
+spawn_nginx('edge', $dir);
 
-my $child = fork // die $!;
-if (!$child) {
-    open STDOUT, '>', '/dev/null';
-    exec $ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf";
-}
-END { my $status = $?; if ($child) { kill 'TERM', $child; waitpid $child, 0 } $? = $status }
-
-sub connect_edge { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$edge") }
+sub connect_edge { listens($edge) }
 until_true('the edge listens', \&connect_edge);
 
 sub ask {

@@ -3,55 +3,21 @@
 use strict;
 use warnings;
 
-use File::Temp 'tempdir';
+use FindBin;
+use lib "$FindBin::Bin/../../lib";
 use HTTP::Tiny;
 use IO::Socket::INET;
 use Test::More;
-use Time::HiRes 'sleep';
+use Weir::Processes;
 
-my $dir = tempdir(CLEANUP => 1);
-chmod 0755, $dir;
 mkdir "$dir/logs";
-my %pid;
-
-sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
-
-sub until_true {
-    my ($what, $condition) = @_;
-    for (1 .. 400) {
-        return 1 if $condition->();
-        sleep 0.05;
-    }
-    diag logged(qr/./);
-    BAIL_OUT("waited in vain until $what");
-}
-
-sub spawn {
-    my ($name, @command) = @_;
-    my $child = fork // die $!;
-    if (!$child) {
-        open STDOUT, '>', '/dev/null';
-        exec @command;
-    }
-    $pid{$name} = $child;
-}
-
-sub stop {
-    my ($name, $signal) = @_;
-    my $child = delete $pid{$name} or return;
-    kill $signal, $child;
-    waitpid $child, 0;
-}
-
-END { my $status = $?; stop($_, 'TERM') for keys %pid; $? = $status }
 
 # --- certificates: an authority, another one, the server's and the client's ---
 
 sub openssl { system("openssl @_ 2>$dir/openssl.log") == 0 or BAIL_OUT("openssl @_") }
-sub spit { open my $out, '>', "$dir/$_[0]" or die $!; print $out $_[1]; close $out }
 
 openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$_ -keyout $dir/$_.key -out $dir/$_.crt") for 'authority', 'stranger';
-spit('names', "subjectAltName=DNS:redis.example,IP:127.0.0.1\n");
+spit("$dir/names", "subjectAltName=DNS:redis.example,IP:127.0.0.1\n");
 for my $who ('server', 'client') {
     openssl("req -newkey rsa:2048 -nodes -subj /CN=$who -keyout $dir/$who.key -out $dir/$who.csr");
     openssl("x509 -req -days 2 -in $dir/$who.csr -CA $dir/authority.crt -CAkey $dir/authority.key -CAcreateserial -extfile $dir/names -out $dir/$who.crt");
@@ -62,10 +28,10 @@ for my $who ('server', 'client') {
 my %port = map { $_ => free_port() } 'open', 'strict';
 sub start_redis {
     my $name = shift;
-    spawn($name, 'redis-server', '--port', 0, '--tls-port', $port{$name}, '--bind', '127.0.0.1', '--dir', $dir, '--save', '',
+    spawn($name, ['redis-server', '--port', 0, '--tls-port', $port{$name}, '--bind', '127.0.0.1', '--dir', $dir, '--save', '',
         '--tls-cert-file', "$dir/server.crt", '--tls-key-file', "$dir/server.key", '--tls-ca-cert-file', "$dir/authority.crt",
-        '--tls-auth-clients', $name eq 'strict' ? 'yes' : 'no', '--requirepass', 'secret');
-    until_true("Redis $name listens", sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port{$name}") });
+        '--tls-auth-clients', $name eq 'strict' ? 'yes' : 'no', '--requirepass', 'secret']);
+    until_true("Redis $name listens", sub { listens($port{$name}) });
 }
 start_redis($_) for 'open', 'strict';
 
@@ -88,8 +54,8 @@ my %server = (
 my $servers = join '', map { "weir_redis $_ $server{$_} timeout=3s connect_timeout=1s;\n" } sort keys %server;
 my $places = join '', map { "location = /$_ { weir_redis_probe $_; }\n" } sort keys %server;
 my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
-my $temp = join '', map { "${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
-spit('nginx.conf', <<"EOF");
+my $temp = temp_paths($dir);
+spit("$dir/nginx.conf", <<"EOF");
 daemon off;
 pid $dir/pid;
 error_log $dir/logs/error.log notice;
@@ -107,12 +73,12 @@ http {
     }
 }
 EOF
-spawn('edge', $ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf");
-until_true('the edge listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$edge") });
+spawn_nginx('edge', $dir);
+until_true('the edge listens', sub { listens($edge) });
 
 my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
 sub ask { my $place = shift; my $r = $http->get("http://127.0.0.1:$edge/$place?" . join '&', @_); $r->{status} == 200 ? $r->{content} : $r->{status} }
-sub logged { open my $in, '<', "$dir/logs/error.log" or return (); my $pattern = shift; grep { $_ =~ $pattern } <$in> }
+sub logged { log_lines("$dir/logs/error.log", shift) }
 
 # --- who is trusted ---
 

@@ -1,0 +1,202 @@
+/*
+ * The result that a request owes its breaker.
+ *
+ * It is told by the first header filter of all, which sees the upstream's own
+ * answer, or nginx's 502 or 504 in its place.  A client that drains the body
+ * slowly has no part in it; a body that breaks off in the upstream counts as a
+ * failure when the request ends.
+ *
+ * The debt is kept in the data of a cleanup of the request's pool, because an
+ * internal redirect wipes module contexts; so every debt is settled, at the
+ * latest when the request ends.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "breaker/ngx_http_weir_breaker.h"
+
+
+static ngx_int_t ngx_http_weir_breaker_header_filter(ngx_http_request_t *r);
+static void ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
+    ngx_uint_t final);
+static weir_breaker_outcome_t ngx_http_weir_breaker_outcome(
+    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker);
+static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_request_t *r);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+void
+ngx_http_weir_breaker_init_filter(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_weir_breaker_header_filter;
+}
+
+
+static ngx_int_t
+ngx_http_weir_breaker_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_weir_breaker_debt_t  *debt;
+
+    if (r == r->main && r->upstream) {
+        debt = ngx_http_weir_breaker_debt(r);
+
+        if (debt) {
+            ngx_http_weir_breaker_settle(debt, 0);
+        }
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * Reports what is known.  Not final: an upstream that has said nothing yet may
+ * still.  Final: it is given up, or its body turns out to have broken off.
+ */
+
+static void
+ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
+    ngx_uint_t final)
+{
+    ngx_http_request_t      *r;
+    weir_breaker_outcome_t   outcome;
+
+    r = debt->request;
+
+    if (!debt->reported) {
+        outcome = ngx_http_weir_breaker_outcome(r, debt->breaker);
+
+        if (outcome == WEIR_BREAKER_ABANDONED && !final) {
+            return;
+        }
+
+    } else if (final && !debt->failed && r->upstream
+               && r->upstream == debt->upstream
+               && (debt->breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
+               && ngx_http_weir_breaker_broke_off(r))
+    {
+        outcome = WEIR_BREAKER_FAILURE;
+
+    } else {
+        return;
+    }
+
+    debt->reported = 1;
+    debt->failed = (outcome != WEIR_BREAKER_SUCCESS);
+    debt->upstream = r->upstream;
+
+    ngx_http_weir_breaker_zone_report(debt->breaker->zone, &debt->key,
+                                      &debt->breaker->settings,
+                                      debt->generation, outcome,
+                                      r->connection->log);
+}
+
+
+/*
+ * u->state belongs to the last server that was tried.  headers_in.status_n is
+ * set once its header was read; otherwise nginx notes why it gave up: 504 for
+ * a timeout, 502 or another code for an error, 0 when it did not give up.
+ */
+
+static weir_breaker_outcome_t
+ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker)
+{
+    ngx_uint_t            what;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u == NULL || u->state == NULL) {
+        return WEIR_BREAKER_ABANDONED;
+    }
+
+    if (u->headers_in.status_n == 0) {
+
+        if (u->state->status == 0) {
+            return WEIR_BREAKER_ABANDONED;
+        }
+
+        what = (u->state->status == NGX_HTTP_GATEWAY_TIME_OUT)
+               ? NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT
+               : NGX_HTTP_WEIR_BREAKER_ON_ERROR;
+
+        return (breaker->on & what) ? WEIR_BREAKER_FAILURE
+                                    : WEIR_BREAKER_SUCCESS;
+    }
+
+    switch (u->headers_in.status_n) {
+    case 429:
+        what = NGX_HTTP_WEIR_BREAKER_ON_429;
+        break;
+    case NGX_HTTP_INTERNAL_SERVER_ERROR:
+        what = NGX_HTTP_WEIR_BREAKER_ON_500;
+        break;
+    case NGX_HTTP_BAD_GATEWAY:
+        what = NGX_HTTP_WEIR_BREAKER_ON_502;
+        break;
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+        what = NGX_HTTP_WEIR_BREAKER_ON_503;
+        break;
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        what = NGX_HTTP_WEIR_BREAKER_ON_504;
+        break;
+    default:
+        what = 0;
+    }
+
+    if (breaker->on & what) {
+        return WEIR_BREAKER_FAILURE;
+    }
+
+    if (breaker->slow
+        && u->state->header_time != (ngx_msec_t) -1
+        && u->state->header_time > breaker->slow)
+    {
+        return WEIR_BREAKER_FAILURE;
+    }
+
+    return WEIR_BREAKER_SUCCESS;
+}
+
+
+/*
+ * Whether the upstream left its body unfinished.  A client that went away, or
+ * was too slow, leaves it unfinished too: that is no word on the upstream.
+ */
+
+static ngx_uint_t
+ngx_http_weir_breaker_broke_off(ngx_http_request_t *r)
+{
+    ngx_event_pipe_t     *p;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+    p = u->pipe;
+
+    if (r->header_only || r->connection->error || r->connection->timedout) {
+        return 0;
+    }
+
+    if (!u->buffering) {
+        return u->error || u->length > 0;
+    }
+
+    if (p == NULL || p->downstream_error) {
+        return 0;
+    }
+
+    return p->upstream_error || (p->upstream_eof && p->length > 0);
+}
+
+
+void
+ngx_http_weir_breaker_cleanup(void *data)
+{
+    ngx_http_weir_breaker_settle(data, 1);
+}

@@ -1,0 +1,217 @@
+/*
+ * What is said of the version: in refusals, and in the header of every answer of
+ * a negotiated location.
+ *
+ * All that an answer needs was put together when the configuration was read.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "http/ngx_http_weir.h"
+#include "version/ngx_http_weir_version_private.h"
+
+
+static ngx_int_t ngx_http_weir_version_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_version_add_varies(ngx_http_request_t *r,
+    ngx_http_weir_version_api_t *api);
+static ngx_int_t ngx_http_weir_version_add_deprecation(ngx_http_request_t *r,
+    ngx_http_weir_version_item_t *item);
+static ngx_uint_t ngx_http_weir_version_is_json(ngx_http_request_t *r);
+
+
+ngx_str_t  ngx_http_weir_version_json = ngx_string("application/json");
+
+static ngx_str_t  ngx_http_weir_version_deprecation = ngx_string("Deprecation");
+static ngx_str_t  ngx_http_weir_version_sunset = ngx_string("Sunset");
+static ngx_str_t  ngx_http_weir_version_link = ngx_string("Link");
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+ngx_int_t
+ngx_http_weir_version_refuse(ngx_http_request_t *r,
+    ngx_http_weir_version_ctx_t *ctx)
+{
+    weir_problem_t  problem;
+
+    ngx_memzero(&problem, sizeof(weir_problem_t));
+
+    problem.extensions = ctx->api->offered;
+
+    switch (ctx->result) {
+
+    case WEIR_NEGOTIATE_MALFORMED_ACCEPT:
+        problem.status = NGX_HTTP_BAD_REQUEST;
+        problem.title = "Malformed Accept";
+        problem.detail = WEIR_STR("No element of the Accept header is a media"
+                                  " range.");
+        break;
+
+    case WEIR_NEGOTIATE_CONFLICT:
+        problem.status = NGX_HTTP_BAD_REQUEST;
+        problem.title = "Conflicting versions";
+        problem.detail = WEIR_STR("The request names two versions of the API;"
+                                  " name one.");
+        break;
+
+    case WEIR_NEGOTIATE_UNSUPPORTED_BODY:
+        problem.status = NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
+        problem.title = "Unsupported media type";
+        problem.detail = WEIR_STR("The Content-Type names a version or a"
+                                  " format that is not offered.");
+        break;
+
+    case WEIR_NEGOTIATE_UNKNOWN_VERSION:
+        problem.status = 406;
+        problem.title = "Version not offered";
+        problem.detail = ctx->api->unknown_version;
+        break;
+
+    case WEIR_NEGOTIATE_NOT_ACCEPTABLE:
+        problem.status = 406;
+        problem.title = "Not acceptable";
+        problem.detail = WEIR_STR("None of the media types that are offered"
+                                  " satisfies the Accept header.");
+        break;
+
+    case WEIR_NEGOTIATE_OK:
+        problem.status = 410;
+        problem.title = "Version gone";
+        problem.detail = ctx->api->items[ctx->what.version].gone;
+        break;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "weir_version \"%V\" refused the request: %s",
+                  &ctx->api->name, problem.title);
+
+    return ngx_http_weir_send_problem(r, &problem);
+}
+
+
+void
+ngx_http_weir_version_init_filter(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_weir_version_header_filter;
+}
+
+
+static ngx_int_t
+ngx_http_weir_version_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_weir_version_ctx_t   *ctx;
+    ngx_http_weir_version_item_t  *item;
+
+    if (r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = ngx_http_weir_version_negotiate(r);
+    if (ctx == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ngx_http_weir_version_add_varies(r, ctx->api) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->result != WEIR_NEGOTIATE_OK) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    item = &ctx->api->items[ctx->what.version];
+
+    if (!ctx->what.plain_json && ngx_http_weir_version_is_json(r)) {
+        r->headers_out.content_type = item->media_type;
+        r->headers_out.content_type_len = item->media_type.len;
+        r->headers_out.content_type_lowcase = NULL;
+    }
+
+    if (item->deprecated
+        && ngx_http_weir_version_add_deprecation(r, item) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * Every answer of a negotiated location depends on these headers, a refusal
+ * and a 304 too (RFC 9110 section 12.5.5).
+ */
+
+static ngx_int_t
+ngx_http_weir_version_add_varies(ngx_http_request_t *r,
+    ngx_http_weir_version_api_t *api)
+{
+    if (ngx_http_weir_add_vary(r, &ngx_http_weir_version_accept) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (api->header.len == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_add_vary(r, &api->header);
+}
+
+
+/* Deprecation: RFC 9745; Sunset: RFC 8594; Link: RFC 8288. */
+
+static ngx_int_t
+ngx_http_weir_version_add_deprecation(ngx_http_request_t *r,
+    ngx_http_weir_version_item_t *item)
+{
+    if (ngx_http_weir_add_header(r, &ngx_http_weir_version_deprecation,
+                                 &item->deprecation)
+        == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    if (item->sunset_value.len
+        && ngx_http_weir_add_header(r, &ngx_http_weir_version_sunset,
+                                    &item->sunset_value)
+           == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    if (item->link.len
+        && ngx_http_weir_add_header(r, &ngx_http_weir_version_link,
+                                    &item->link)
+           == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Whether the answer is application/json, whatever its parameters. */
+
+static ngx_uint_t
+ngx_http_weir_version_is_json(ngx_http_request_t *r)
+{
+    size_t      len;
+    ngx_str_t  *type;
+
+    type = &r->headers_out.content_type;
+    len = ngx_http_weir_version_json.len;
+
+    if (type->len < len
+        || ngx_strncasecmp(type->data, ngx_http_weir_version_json.data, len)
+           != 0)
+    {
+        return 0;
+    }
+
+    return type->len == len || type->data[len] == ';'
+           || type->data[len] == ' ' || type->data[len] == '\t';
+}

@@ -1,0 +1,87 @@
+/*
+ * What the files of version negotiation share.
+ *
+ *     module   directives, phases, variables
+ *     api      a weir_api as requests need it
+ *     block    the weir_api block as it is read
+ *     request  what is asked for, negotiated once per request
+ *     answer   what is said of the version: in refusals and in headers
+ *
+ * What other modules may ask stands in ngx_http_weir_version.h.
+ */
+
+#ifndef _NGX_HTTP_WEIR_VERSION_PRIVATE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_VERSION_PRIVATE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "version/ngx_http_weir_version_api.h"
+
+
+typedef struct {
+    ngx_array_t                  apis;    /* of ngx_http_weir_version_api_t * */
+} ngx_http_weir_version_main_conf_t;
+
+
+typedef struct {
+    ngx_http_weir_version_api_t  *api;    /* NULL: off */
+} ngx_http_weir_version_loc_conf_t;
+
+
+typedef struct {
+    ngx_http_weir_version_api_t  *api;    /* that the result belongs to */
+    weir_negotiate_result_t       result;
+    weir_negotiated_t             what;
+} ngx_http_weir_version_ctx_t;
+
+
+extern ngx_module_t  ngx_http_weir_version_module;
+
+extern ngx_str_t  ngx_http_weir_version_json;      /* "application/json" */
+extern ngx_str_t  ngx_http_weir_version_accept;    /* "Accept" */
+
+
+/*
+ * request: negotiates and keeps the result in the request's context; ctx is what
+ * another api has left there, or NULL.  NULL: no memory.
+ */
+ngx_http_weir_version_ctx_t *ngx_http_weir_version_ask(ngx_http_request_t *r,
+    ngx_http_weir_version_api_t *api, ngx_http_weir_version_ctx_t *ctx);
+
+/* answer: refuses the request; what a phase handler returns */
+ngx_int_t ngx_http_weir_version_refuse(ngx_http_request_t *r,
+    ngx_http_weir_version_ctx_t *ctx);
+
+/* answer: installs the filter that names the version in the answer */
+void ngx_http_weir_version_init_filter(void);
+
+
+/*
+ * The request's result, however often it is asked for.  NULL when the location
+ * has no weir_version, or when memory ran out.
+ */
+static ngx_inline ngx_http_weir_version_ctx_t *
+ngx_http_weir_version_negotiate(ngx_http_request_t *r)
+{
+    ngx_http_weir_version_ctx_t       *ctx;
+    ngx_http_weir_version_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_version_module);
+    if (wlcf->api == NULL) {
+        return NULL;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_version_module);
+
+    if (ctx && ctx->api == wlcf->api) {
+        return ctx;
+    }
+
+    return ngx_http_weir_version_ask(r, wlcf->api, ctx);
+}
+
+
+#endif /* _NGX_HTTP_WEIR_VERSION_PRIVATE_H_INCLUDED_ */

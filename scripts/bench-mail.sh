@@ -1,0 +1,153 @@
+#!/bin/bash
+# bench-mail.sh: do signups notice that the mail server is away, and do all mails arrive afterwards?
+# docs/benchmarks.md tells what is measured and how to read it.
+#
+# shellcheck disable=SC2154  # lib.sh and stack.sh set them
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'END_OF_USAGE'
+usage: ./weir bench mail [OPTION...]
+
+  --rounds N       rounds; each has signups with the mail server, without it, with it again, and with
+                   one that takes connections and says nothing (3)
+  --seconds S      how long each of these four lasts, at least 12 (20)
+  --rate N         signups a second (100)
+  --connections N  of wrk (16)
+
+Writes build/bench-mail.json. Exit code 1 when the breaker of the mail server did not open and close
+again, an event became a dead letter, or a mail came never or twice.
+END_OF_USAGE
+}
+
+fail_usage() {
+    echo "bench: $*" >&2
+    usage >&2
+    exit 2
+}
+
+# shellcheck source=scripts/bench/stack.sh
+. scripts/bench/stack.sh
+
+rounds=3 seconds=20 rate=100 connections=16
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    --rounds | --seconds | --rate | --connections)
+        [ $# -ge 2 ] || fail_usage "$1 needs a value"
+        printf -v "${1#--}" %s "$2"
+        shift 2
+        ;;
+    *) fail_usage "unknown option \"$1\"" ;;
+    esac
+done
+bench_number --rounds "$rounds" 1 100
+# Within it mails must have failed by time-out (5 s) before the breaker can open.
+bench_number --seconds "$seconds" 12 3600
+bench_number --rate "$rate" 1 10000
+bench_number --connections "$connections" 1 1000
+
+scripts/packages.sh run
+scripts/packages.sh bench
+bench_begin
+
+# --- the mail server's absence -----------------------------------------------------------
+
+# Takes connections, and never says a word.
+deaf=
+start_deaf() {
+    /usr/bin/python3 -c '
+import socket, sys
+held = []
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+while True:
+    held.append(server.accept())' "$smtp_port" &
+    deaf=$!
+    bench_pids+=("$deaf")
+    wait_until 10 deaf_listens || die "nothing listens on port $smtp_port"
+}
+deaf_listens() { ! port_free "$smtp_port"; }
+
+take_away() {
+    stop_service smtp || die "the mail server has not been there"
+    [ "$1" != deaf ] || start_deaf
+}
+
+bring_back() {
+    if [ -n "$deaf" ]; then
+        kill "$deaf"
+        wait "$deaf" 2>/dev/null || true
+        deaf=
+    fi
+    start_smtp
+    wait_until 20 answers_smtp || die "the mail server does not come back"
+}
+
+# How often the backend's log says so.
+said() { grep -c "$1" "$run/logs/backend.log" || true; }
+has_said() { [ "$(said "$1")" -gt "$2" ]; }
+
+is_through() {
+    [ "$(sql "SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL) AND NOT EXISTS (
+        SELECT FROM consumer_partitions c JOIN partitions p USING (partition) WHERE c.handled < p.position)")" = t ]
+}
+
+# --- measuring ------------------------------------------------------------------------------
+
+: >"$bench_run/measured"
+: >"$bench_run/others"
+
+# measure ROUND WHO AGAINST: signups at the rate.
+measure() {
+    load signup "$edge_port" "$seconds" "$pause_ms"
+    jq -c ". + {round: $1, who: \"$2\", against: \"$3\"}" <<<"$loaded" >>"$bench_run/measured"
+}
+
+pace signup "$edge_port" "$rate"
+for ((round = 1; round <= rounds; round++)); do
+    echo "bench: round $round of $rounds" >&2
+    for away in refused deaf; do
+        wait_until 300 is_through || die "events wait still after 300 s" "$(ctl groups)"
+        bench_busy >>"$bench_run/others"
+        measure "$round" with "$away"
+        opened=$(said 'its breaker opens') closed=$(said 'its breaker closes')
+        take_away "$away"
+        measure "$round" "$away" "$away"
+        has_said 'its breaker opens' "$opened" ||
+            die "the breaker did not open in $seconds s without a mail server ($away)" "$(tail -n 5 "$run/logs/backend.log")"
+        bring_back
+        wait_until 60 has_said 'its breaker closes' "$closed" || die "the breaker did not close" "$(tail -n 5 "$run/logs/backend.log")"
+    done
+done
+wait_until 300 is_through || die "events wait still after 300 s" "$(ctl groups)"
+
+# --- what has arrived --------------------------------------------------------------------------
+
+# Every user has one mail; its Message-ID is of the event.
+grep -rhm1 '^Message-ID:' "$run/mail/new" >"$bench_run/ids"
+users=$(sql 'SELECT count(*) FROM users')
+mails=$(wc -l <"$bench_run/ids")
+different=$(sort -u "$bench_run/ids" | wc -l)
+dead=$(sql 'SELECT count(*) FROM dead_letters')
+
+mkdir -p build
+jq -s --argjson facts "$(bench_facts)" --argjson rounds "$rounds" --argjson seconds "$seconds" --argjson rate "$rate" \
+    --argjson users "$users" --argjson mails "$mails" --argjson different "$different" --argjson dead "$dead" \
+    --argjson opened "$(said 'its breaker opens')" \
+    --argjson others "$(jq -s 'sort | .[length / 2 | floor]' "$bench_run/others")" -f scripts/bench/mail.jq \
+    "$bench_run/measured" >build/bench-mail.json
+jq -r '
+    "\(.facts.rate) signups a second wanted, \(.facts.rounds) rounds of \(.facts.seconds) s:",
+    (.away[] | "\(.away): \(.per_second)/s, p50 \(.p50_ms) ms, p99 \(.p99_ms) ms; just before, with the mail server, "
+        + "\(.with.per_second)/s, p50 \(.with.p50_ms) ms, p99 \(.with.p99_ms) ms; ratio of the p99 \(.ratio_p99), of the p50 \(.ratio_p50)"),
+    "the breaker opened \(.breaker_opened) times; \(.users) users, \(.mails) mails, \(.different_mails) different ones, \(.dead_letters) dead letters",
+    "others used \(.facts.others_busy_median * 100 | round)% of the machine in between"' build/bench-mail.json
+echo "bench: wrote build/bench-mail.json" >&2
+
+[ "$dead" = 0 ] || die "$dead events are dead letters"
+[ "$users" = "$different" ] || die "$users users, but $different of them have a mail"
+[ "$mails" = "$different" ] || die "$((mails - different)) mails came twice"

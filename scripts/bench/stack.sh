@@ -1,0 +1,122 @@
+# stack.sh: what the benchmarks of the backend share: a stack of their own, as ./weir up makes it, the
+# load on it, and what else the machine does.
+#
+# To be sourced, from the project's folder.  The stack lives in $bench_run, below /var/tmp and not in
+# memory: commits must reach a disk.  Processes in bench_pids and the stack end with the script.
+#
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # lib.sh sets them
+# shellcheck disable=SC2034  # the script that sources this reads some of these
+
+bench_pids=()
+bench_unique=0
+
+# shellcheck disable=SC2317  # called by the trap
+bench_end() {
+    local pid
+    for pid in "${bench_pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${bench_pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    [ ! -d "$WEIR_RUN" ] || scripts/down.sh >/dev/null 2>&1 || true
+    rm -rf "$bench_run"
+}
+
+# Seven free ports in a row: five of the stack, two for what a benchmark adds.
+# Two benchmarks that start at the same time begin to look at different places.
+bench_free_ports() {
+    local base i
+    for ((base = 18600 + $$ % 100 * 10; base < 30000; base += 10)); do
+        for i in 0 1 2 3 4 5 6; do
+            if (: <"/dev/tcp/127.0.0.1/$((base + i))") 2>/dev/null; then continue 2; fi
+        done
+        echo "$base"
+        return
+    done
+}
+
+bench_up() {
+    scripts/up.sh >"$bench_run/up.log" 2>&1 || {
+        cat "$bench_run/up.log" >&2
+        echo "bench: the stack does not start" >&2
+        exit 1
+    }
+}
+
+# Starts the stack; afterwards all of services.sh and $conf are there.
+bench_begin() {
+    bench_run=$(mktemp -d /var/tmp/weir-bench.XXXXXX)
+    # Where the services' users may go, too.
+    chmod 755 "$bench_run"
+    export WEIR_RUN=$bench_run/run
+    trap bench_end EXIT
+    trap 'exit 130' INT TERM
+    WEIR_PORT=$(bench_free_ports)
+    export WEIR_PORT
+    bench_up
+    # shellcheck source=scripts/services.sh disable=SC1091
+    . scripts/services.sh
+    choose_places
+    conf=$run/weir-backend.conf
+}
+
+ctl() { build/weirctl -c "$conf" "$@"; }
+sql() { stack_psql -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
+as_superuser() { "$(pg_bin)/psql" -qAtX -h "$pg_socket" -p 5432 -U postgres -d postgres -c "$1"; }
+
+# bench_run_wrk CONNECTIONS SECONDS URL [NAME=VALUE...]: sets loaded to the line that wrk's script prints.
+# What it writes is unlike what any other run writes.
+bench_run_wrk() {
+    local connections=$1 seconds=$2 url=$3 out
+    shift 3
+    bench_unique=$((bench_unique + 1))
+    out=$(env UNIQUE=wrk-$bench_unique "$@" wrk -t 1 -c "$connections" -d "$seconds" \
+        -s "${bench_lua:-scripts/bench/write.lua}" "$url") || die "wrk failed" "$out"
+    loaded=$(grep '^{' <<<"$out")
+    [ -n "$loaded" ] || die "wrk printed no result" "$out"
+}
+
+# load KIND PORT SECONDS PAUSE_MS: writes of $connections connections; sets loaded to their rate, times and errors.
+load() {
+    bench_run_wrk "$connections" "$3" "http://127.0.0.1:$2/" KIND="$1" USER_ID="${user_id:-}" PAUSE_MS="$4"
+    loaded=$(jq -c '{per_second: (.requests / .duration_us * 1e6 | round),
+        errors: (.socket_errors + .bad_statuses), p50_ms: (.p50_us / 1000), p99_ms: (.p99_us / 1000)}' <<<"$loaded")
+}
+
+# pace KIND PORT RATE: sets pause_ms for a load of that rate. A connection's turn is its pause and the
+# answer's time, which a second of the same load tells.
+pace() {
+    local had
+    pause_ms=$((connections * 1000 / $3))
+    [ "$pause_ms" -ge 1 ] || pause_ms=1
+    load "$1" "$2" 1 "$pause_ms"
+    had=$(jq .per_second <<<"$loaded")
+    pause_ms=$((pause_ms + connections * 1000 / $3 - connections * 1000 / (had > 0 ? had : 1)))
+    [ "$pause_ms" -ge 1 ] || pause_ms=1
+}
+
+# The share of the whole machine that is busy during half a second.
+bench_busy() {
+    {
+        head -1 /proc/stat
+        sleep 0.5
+        head -1 /proc/stat
+    } | awk '{ all = 0; for (i = 2; i <= 9; i++) all += $i; idle = $5 + $6 }
+        NR == 1 { a = all; d = idle }
+        NR == 2 { printf "%.3f\n", (all > a) ? 1 - (idle - d) / (all - a) : 0 }'
+}
+
+# The facts that every report begins with; the script adds its own.
+bench_facts() {
+    jq -n --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --argjson cores "$(nproc)" \
+        --arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" \
+        --arg kernel "$(uname -sr)" --arg postgresql "$(sql 'SHOW server_version')" \
+        --arg commit "$(git describe --always --dirty 2>/dev/null || echo unknown)" \
+        --arg synchronous "$(sql 'SHOW synchronous_commit')" --arg fsync "$(sql 'SHOW fsync')" \
+        '{date: $date, cpu: $cpu, cores: $cores, kernel: $kernel, postgresql: $postgresql, weir: $commit,
+          synchronous_commit: $synchronous, fsync: $fsync}'
+}
+
+# bench_number OPTION VALUE MIN MAX: the script that sources this has fail_usage.
+bench_number() {
+    [[ $2 =~ ^[1-9][0-9]{0,6}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
+    fail_usage "$1 is \"$2\"; it must be a number between $3 and $4"
+}
