@@ -2,10 +2,12 @@
  * The worker: consumer groups, and which partitions of them this process handles.
  *
  * A (group, partition) is handled by one worker at a time, so that no two handle one aggregate at
- * once.  Who that is stands in PostgreSQL as a lease with an epoch: a heartbeat renews it, takes
- * over what has expired, and shares fairly when workers come or go.  Every transaction with effects
- * locks the lease's row and checks the epoch (a fence): a worker that was stopped in its tracks and
- * comes back late cannot commit.
+ * once.  Who that is stands in PostgreSQL as a lease with an epoch: heartbeats and effects renew
+ * it, a heartbeat takes over what has expired (worker_step() says when), and shares fairly when
+ * workers come or go.  Every transaction with effects locks the lease's row and checks the epoch (a
+ * fence): a worker that was stopped in its tracks and comes back late cannot commit.  An effect
+ * outside is fenced as well as it can be: handlers ask weir_delivery_is_owned() right before it,
+ * and made.h remembers what was made when a lease got lost.
  *
  * A group that an operator has paused (paused_groups) keeps its leases: each heartbeat tells, and
  * nothing more is taken until it goes on.
