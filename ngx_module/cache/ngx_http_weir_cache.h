@@ -158,8 +158,9 @@ typedef struct {
     time_t                           ttl;         /* in Redis, seconds */
     ngx_str_t                        vary_fields;
 
-    unsigned                         waiting:1;   /* for Redis */
-    unsigned                         leasing:1;   /* the reply is the lease's */
+    unsigned                         looking:1;   /* waits for ctx->lookup */
+    unsigned                         waiting:1;   /* ... for ctx->command */
+    unsigned                         leasing:1;   /* the lease is being asked for */
     unsigned                         in_flight:1;
     unsigned                         varies:1;      /* variant is known */
     unsigned                         have_stale:1;
@@ -177,6 +178,15 @@ typedef struct {
     unsigned                         validator:1; /* the response has one */
     unsigned                         soft:1;      /* entry is stale by order */
 } ngx_http_weir_cache_ctx_t;
+
+
+/* What was kept as stale is the entry now. */
+static ngx_inline void
+ngx_http_weir_cache_take_stale(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ctx->entry = ctx->stale;
+    ctx->l2 = (ctx->stale_lookup != NULL);
+}
 
 
 extern ngx_module_t  ngx_http_weir_cache_module;
@@ -234,12 +244,14 @@ ngx_str_t ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx,
     char *kind, ngx_uint_t variant);
 
 /*
- * lookup: asks Redis for the request's key, or variant, or joins who does.
- * NGX_OK: the request waits in ctx->lookup and is resumed
- * (ngx_http_weir_cache_resume()) when the answer is there or none will come;
- * NGX_DECLINED: Redis can't be asked.  Gives up an earlier ctx->lookup.
+ * lookup: asks Redis for the request's key, or variant, or joins who does unless
+ * it is to be asked anew, after the commands that were sent before.  NGX_OK: the
+ * request waits in ctx->lookup and is resumed (ngx_http_weir_cache_resume()) when
+ * the answer is there or none will come; NGX_DECLINED: Redis can't be asked.
+ * Gives up an earlier ctx->lookup.
  */
-ngx_int_t ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t anew);
 
 /* lookup: the request, which waits there, goes away */
 void ngx_http_weir_cache_lookup_leave(ngx_http_weir_cache_ctx_t *ctx);
@@ -314,6 +326,12 @@ ngx_int_t ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
+
+/*
+ * fetch: serves what ctx->lookup has brought, if it may be used as it is; NGX_BUSY
+ * if not, when ctx is as it was before.
+ */
+ngx_int_t ngx_http_weir_cache_use_lookup(ngx_http_weir_cache_ctx_t *ctx);
 
 /* fetch: the request waits, and is dropped when its client leaves */
 ngx_int_t ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx);

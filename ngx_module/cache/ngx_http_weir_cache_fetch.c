@@ -22,6 +22,8 @@ static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
 static ngx_int_t ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_take_lookup(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx);
@@ -40,7 +42,7 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
 
     if (ctx) {
 
-        if (ctx->waiting || ctx->wait.timer_set) {
+        if (ctx->looking || ctx->waiting || ctx->wait.timer_set) {
             return NGX_AGAIN;
         }
 
@@ -133,10 +135,11 @@ ngx_http_weir_cache_cleanup(void *data)
 {
     ngx_http_weir_cache_ctx_t  *ctx = data;
 
-    if (ctx->waiting && ctx->leasing) {
+    if (ctx->waiting) {
         ngx_http_weir_redis_cancel(&ctx->command);
+    }
 
-    } else if (ctx->waiting) {
+    if (ctx->looking) {
         ngx_http_weir_cache_lookup_leave(ctx);
     }
 
@@ -221,6 +224,7 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
     weir_str_t    data;
     ngx_pool_t   *pool;
 
+    ctx->l2 = 0;
     pool = ctx->request->pool;
 
     for ( ;; ) {
@@ -286,7 +290,7 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
 static ngx_int_t
 ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
 {
-    if (ngx_http_weir_cache_lookup(ctx) != NGX_OK) {
+    if (ngx_http_weir_cache_lookup(ctx, 0) != NGX_OK) {
         ctx->unavailable = 1;
         return ngx_http_weir_cache_miss(ctx);
     }
@@ -344,25 +348,8 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
     ngx_int_t  rc;
     ngx_str_t  fields;
 
-    if (ngx_http_weir_cache_lookup_result(ctx) != NGX_OK
-        || !ngx_http_weir_cache_matches(ctx))
-    {
+    if (!ngx_http_weir_cache_take_lookup(ctx)) {
         return ngx_http_weir_cache_miss(ctx);
-    }
-
-    if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
-        && (!ngx_http_weir_cache_outlived(ctx)
-            || !ngx_http_weir_cache_part_fits(ctx)))
-    {
-        return ngx_http_weir_cache_miss(ctx);
-    }
-
-    if (ctx->conf->l1
-        && ((ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)
-            || ngx_http_weir_cache_age(&ctx->entry)
-               < (time_t) ctx->entry.lifetime))
-    {
-        ngx_http_weir_cache_lookup_keep(ctx);
     }
 
     if (ctx->entry.flags & WEIR_ENTRY_VARY_POINTER) {
@@ -386,6 +373,69 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     return rc;
+}
+
+
+/* Whether ctx->entry is now one of Redis that may be looked at further. */
+
+static ngx_uint_t
+ngx_http_weir_cache_take_lookup(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_uint_t  pointer;
+
+    if (ngx_http_weir_cache_lookup_result(ctx) != NGX_OK
+        || !ngx_http_weir_cache_matches(ctx))
+    {
+        return 0;
+    }
+
+    pointer = (ctx->entry.flags & WEIR_ENTRY_VARY_POINTER) != 0;
+
+    if (!pointer
+        && (!ngx_http_weir_cache_outlived(ctx)
+            || !ngx_http_weir_cache_part_fits(ctx)))
+    {
+        return 0;
+    }
+
+    if (ctx->conf->l1
+        && (pointer
+            || ngx_http_weir_cache_age(&ctx->entry)
+               < (time_t) ctx->entry.lifetime))
+    {
+        ngx_http_weir_cache_lookup_keep(ctx);
+    }
+
+    return 1;
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_use_lookup(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t     rc;
+    weir_entry_t  entry;
+
+    if (ctx->lookup == NULL) {
+        return NGX_BUSY;
+    }
+
+    ctx->l2 = 1;
+    entry = ctx->entry;
+
+    if (ngx_http_weir_cache_take_lookup(ctx)
+        && !(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER))
+    {
+        rc = ngx_http_weir_cache_use(ctx);
+
+        if (rc != NGX_BUSY) {
+            return rc;
+        }
+    }
+
+    ctx->entry = entry;
+
+    return NGX_BUSY;
 }
 
 
@@ -517,7 +567,7 @@ ngx_http_weir_cache_error_page(ngx_http_request_t *r)
         ngx_http_clean_header(r);
         r->err_status = 0;
 
-        ctx->entry = ctx->stale;
+        ngx_http_weir_cache_take_stale(ctx);
         ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
 
         return ngx_http_weir_cache_answer(ctx);

@@ -12,7 +12,7 @@
  * Invariants:
  *   - the reply and the entry live in the lookup's pool, which goes with the
  *     last reference; a request has one for each entry that it may still send.
- *   - a request that is in the queue of a lookup waits (ctx->waiting), and has
+ *   - a request that is in the queue of a lookup waits (ctx->looking), and has
  *     a reference.
  */
 
@@ -67,7 +67,7 @@ static ngx_http_weir_cache_lookup_t
 
 
 ngx_int_t
-ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t anew)
 {
     u_char                        *digest;
     ngx_http_weir_cache_lookup_t  *lookup;
@@ -76,7 +76,7 @@ ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx)
 
     digest = ctx->varies ? ctx->variant : ctx->digest;
 
-    for (lookup = *ngx_http_weir_cache_lookup_bucket(digest);
+    for (lookup = anew ? NULL : *ngx_http_weir_cache_lookup_bucket(digest);
          lookup;
          lookup = lookup->next)
     {
@@ -95,12 +95,15 @@ ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx)
         if (lookup == NULL) {
             return NGX_DECLINED;
         }
+
+        /* what was wrong the first time was told then */
+        lookup->told = anew;
     }
 
     ngx_queue_insert_tail(&lookup->waiting, &ctx->lookup_queue);
     ngx_http_weir_cache_lookup_hold(lookup);
     ctx->lookup = lookup;
-    ctx->waiting = 1;
+    ctx->looking = 1;
 
     return NGX_OK;
 }
@@ -188,7 +191,7 @@ void
 ngx_http_weir_cache_lookup_leave(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_queue_remove(&ctx->lookup_queue);
-    ctx->waiting = 0;
+    ctx->looking = 0;
     ngx_http_weir_cache_lookup_release(&ctx->lookup);
 }
 
@@ -249,9 +252,11 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
         ngx_queue_remove(q);
 
         ctx = ngx_queue_data(q, ngx_http_weir_cache_ctx_t, lookup_queue);
-        ctx->waiting = 0;
+        ctx->looking = 0;
 
-        ngx_http_weir_cache_resume(ctx);
+        if (!ctx->waiting) {
+            ngx_http_weir_cache_resume(ctx);
+        }
     }
 
     ngx_http_weir_cache_lookup_release(&lookup);

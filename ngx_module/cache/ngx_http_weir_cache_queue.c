@@ -85,7 +85,7 @@ ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx)
         }
     }
 
-    ctx->entry = ctx->stale;
+    ngx_http_weir_cache_take_stale(ctx);
     ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
 
     return ngx_http_weir_cache_answer(ctx);
@@ -189,7 +189,11 @@ ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* SET NX GET: nothing when it is ours now, else the word of who has it. */
+/*
+ * SET NX GET: nothing when it is ours now, else the word of who has it.  The
+ * entry is asked for once more behind it: whoever had the lease between our
+ * look-up and now has stored it before he let the lease go.
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
@@ -241,6 +245,8 @@ ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
     ctx->waiting = 1;
     ctx->leasing = 1;
 
+    (void) ngx_http_weir_cache_lookup(ctx, 1);
+
     return ngx_http_weir_cache_park(ctx);
 }
 
@@ -255,13 +261,16 @@ ngx_http_weir_cache_lease_handler(ngx_http_weir_redis_command_t *cmd,
     ctx->waiting = 0;
     ctx->reply = reply;
 
-    ngx_http_weir_cache_resume(ctx);
+    if (!ctx->looking) {
+        ngx_http_weir_cache_resume(ctx);
+    }
 }
 
 
 ngx_int_t
 ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
 {
+    ngx_int_t                     rc;
     ngx_http_weir_redis_reply_t  *reply;
 
     reply = ctx->reply;
@@ -270,8 +279,15 @@ ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
 
     if (reply && reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
         ctx->lease = ctx->lease_wanted;
+    }
 
-    } else if (reply && reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
+    rc = ngx_http_weir_cache_use_lookup(ctx);
+
+    if (rc != NGX_BUSY) {
+        return rc;
+    }
+
+    if (reply && reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
 
         if (reply->str.len != 4
             || ngx_strncmp(reply->str.data, "pass", 4) != 0)

@@ -294,7 +294,7 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 
     /* it may have been invalidated while the upstream was asked */
 
-    ctx->entry = ctx->stale;
+    ngx_http_weir_cache_take_stale(ctx);
 
     return ngx_http_weir_cache_outlived(ctx) ? "stale-if-error" : NULL;
 }
