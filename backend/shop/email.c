@@ -44,15 +44,17 @@ typedef struct {
 } mail_t;
 
 /*
- * The server asks for the text, and will deliver what it gets whole: the last moment at which a
- * mail can be held back that another worker may be sending by now.
+ * The server keeps a mail when it has its text and the line after it that ends it, which libcurl
+ * sends once there is no more text.  So the last moment at which a mail can be held back, that
+ * another worker may be sending by now, is the call that says so; a transfer that ends before
+ * leaves nothing.
  */
 static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
 {
     mail_t *m = arg;
     size_t n = m->len - m->sent;
 
-    if (m->sent == 0 && !weir_delivery_is_owned(m->delivery)) {
+    if (!weir_delivery_is_owned(m->delivery)) {
         m->given_up = true;
         return CURL_READFUNC_ABORT;
     }

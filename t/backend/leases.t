@@ -106,6 +106,57 @@ subtest 'a mail whose lease ran out on its way is not sent' => sub {
     is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(held other relay);
 };
 
+# A library for LD_PRELOAD that stops its process when that has sent the text of its first mail. The line that ends it,
+# without which the server keeps nothing, libcurl sends later.
+sub library_that_stops {
+    my ($s) = @_;
+    my $library = $s->dir . '/stops.so';
+    open my $cc, '|-', 'cc', '-shared', '-fPIC', '-x', 'c', '-o', $library, '-' or die "cc: $!\n";
+    print $cc <<'C';
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+ssize_t send(int fd, const void *buffer, size_t length, int flags)
+{
+    static int stopped;
+    ssize_t (*next)(int, const void *, size_t, int) = (ssize_t (*)(int, const void *, size_t, int))dlsym(RTLD_NEXT, "send");
+    ssize_t n = next(fd, buffer, length, flags);
+
+    if (!stopped && memmem(buffer, length, "\nMessage-ID:", 12) != NULL) {
+        stopped = 1;
+        raise(SIGSTOP);
+    }
+    return n;
+}
+C
+    close $cc or die "cc failed\n";
+    return $library;
+}
+
+subtest 'a mail whose text was sent, but not its end, when the lease ran out' => sub {
+    my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
+    my $e = Weir::Events->new($s, groups => ['email']);
+    $s->start_smtp;
+    $s->start_backend('relay');
+    $s->start_backend('worker', name => 'stopped', env => { LD_PRELOAD => library_that_stops($s) });
+    wait_for('its partitions', sub { $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8 });
+    $e->create(1);
+    wait_for('the stop', sub { Weir::Stack::slurp('/proc/' . $s->pid('stopped') . '/stat') =~ /\) T / });
+    $s->start_backend('worker', name => 'other');
+    $e->wait_handled;
+    is scalar $s->mails, 1, 'another worker has sent it';
+    $s->thaw('stopped');
+    wait_for('fair shares', sub { $s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions') == 2 });
+    $e->create(40);
+    $e->wait_handled;
+    is $e->repeated_mails, 0, 'the one that was stopped does not end it';
+    is $e->complaints, '', 'and has its share of the next ones';
+    is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(stopped other relay);
+};
+
 subtest 'a mail that was sent when its lease got lost is not sent again by the same worker' => sub {
     my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
     my $e = Weir::Events->new($s, groups => ['email']);
