@@ -139,6 +139,11 @@ ngx_http_weir_cache_cleanup(void *data)
         ngx_http_weir_redis_cancel(&ctx->command);
     }
 
+    if (ctx->leasing) {
+        /* Redis may have given it, or may yet: it is let go behind that */
+        ctx->lease = ctx->lease_wanted;
+    }
+
     if (ctx->looking) {
         ngx_http_weir_cache_lookup_leave(ctx);
     }
