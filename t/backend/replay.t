@@ -115,6 +115,13 @@ subtest 'a replay over dead letters' => sub {
     is $stats->(), "CHF|1\nEUR|1", 'all counted again: its copy is not counted beside it';
     is $dead->(), 'order:USD|1', 'the other is a dead letter again, and holds up nobody';
 
+    # A forgotten group comes up anew; its letters are still there.
+    $s->stop_backend('relay worker');
+    $s->psql('TRUNCATE daily_order_stats; DELETE FROM consumer_partitions');
+    $s->start_backend('relay worker', conf => { groups => 'aggregates' });
+    $e->wait_handled('aggregates');
+    is $dead->(), 'order:USD|1', 'also when the group was forgotten, and comes up anew';
+
     $refuse->('NULL');
     $again->();
     is $stats->(), "CHF|1\nEUR|1\nUSD|1", 'mended, too, and counted again';
