@@ -76,10 +76,11 @@ typedef struct weir_delivery weir_delivery_t;
 
 typedef enum {
     WEIR_DELIVERY_OK,
-    WEIR_DELIVERY_RETRY,      /* the dependency answered: not now */
-    WEIR_DELIVERY_PERMANENT,  /* it answered: never; the event is a dead letter at once */
-    WEIR_DELIVERY_UNAVAILABLE /* it did not answer; counts for its circuit breaker, and as an
-                                 attempt while that is closed */
+    WEIR_DELIVERY_RETRY,       /* the dependency answered: not now */
+    WEIR_DELIVERY_PERMANENT,   /* it answered: never; the event is a dead letter at once */
+    WEIR_DELIVERY_UNAVAILABLE, /* it did not answer; counts for its circuit breaker, and as an
+                                  attempt while that is closed */
+    WEIR_DELIVERY_GIVEN_UP     /* not owned any more, nothing was done; burns no attempt */
 } weir_delivery_result_t;
 
 /*
@@ -124,6 +125,13 @@ void weir_delivery_not_before(weir_delivery_t *delivery, uint64_t wait_ms);
  */
 void weir_delivery_done(weir_delivery_t *delivery, weir_delivery_result_t result,
                         const char *error);
+
+/*
+ * False when another worker may own the event by now, because this one was stopped in its tracks or
+ * could not reach the database.  A handler whose effect cannot be taken back, and is not
+ * recognised by its receiver, asks right before it, and then ends with WEIR_DELIVERY_GIVEN_UP.
+ */
+bool weir_delivery_is_owned(const weir_delivery_t *delivery);
 
 typedef struct weir_worker weir_worker_t;
 

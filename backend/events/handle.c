@@ -50,6 +50,43 @@ static void put_result(weir_delivery_t *d, weir_delivery_result_t result, const 
     TAILQ_INSERT_TAIL(&d->lease->results, d, link);
 }
 
+/* Its effect is made, and its mark will not be committed by this lease. */
+static void leave(const weir_delivery_t *d)
+{
+    weir_group_t *g = d->lease->group;
+
+    if (g->consumer.handle != NULL && d->wanted && d->readable && d->result == WEIR_DELIVERY_OK)
+        weir_made_note(&g->made, d->event.id, weir_now_ms());
+}
+
+void weir_handle_leave(const weir_lease_t *l)
+{
+    for (const weir_delivery_t *d = TAILQ_FIRST(&l->results); d != NULL; d = TAILQ_NEXT(d, link))
+        leave(d);
+    for (size_t i = 0; i < l->batch_count; i++) {
+        if (l->batch[i] != NULL)
+            leave(l->batch[i]);
+    }
+}
+
+bool weir_delivery_is_owned(const weir_delivery_t *d)
+{
+    return !d->lease->gone && weir_now_ms() < d->lease->until;
+}
+
+/* What a result says of the dependency. */
+static weir_breaker_outcome_t outcome_of(weir_delivery_result_t result)
+{
+    switch (result) {
+    case WEIR_DELIVERY_UNAVAILABLE:
+        return WEIR_BREAKER_FAILURE;
+    case WEIR_DELIVERY_GIVEN_UP:
+        return WEIR_BREAKER_ABANDONED;
+    default:
+        return WEIR_BREAKER_SUCCESS;
+    }
+}
+
 void weir_delivery_not_before(weir_delivery_t *d, uint64_t wait_ms)
 {
     d->wait_ms = wait_ms < WEIR_NOT_BEFORE_MAX ? (unsigned)wait_ms : WEIR_NOT_BEFORE_MAX;
@@ -64,14 +101,17 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
 
     g->handling--;
     l->handling--;
-    blamed = weir_dependency_report(
-        &g->dependency, now, d->call,
-        result == WEIR_DELIVERY_UNAVAILABLE ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS, error);
+    blamed = weir_dependency_report(&g->dependency, now, d->call, outcome_of(result), error);
     g->refused_until = 0;
 
     /* While the dependency is known to be away its events burn no attempts. */
     d->excused = result == WEIR_DELIVERY_UNAVAILABLE && (!blamed || g->consumer.must_arrive);
-    put_result(d, result, error);
+    if (result == WEIR_DELIVERY_GIVEN_UP)
+        weir_queue_retry(l->queue, d->item, now + (uint64_t)random() % COMMIT_RETRY);
+    else
+        put_result(d, result, error);
+    if (l->gone && result == WEIR_DELIVERY_OK)
+        leave(d);
     weir_group_wake(g);
     weir_lease_unref(l);
 }
@@ -87,6 +127,12 @@ static void handle(weir_lease_t *l, weir_item_t *item, uint64_t call)
                                      NULL);
         put_result(d, d->wanted ? WEIR_DELIVERY_PERMANENT : WEIR_DELIVERY_OK,
                    "the stream's entry is no CloudEvent");
+        return;
+    }
+    if (weir_made_take(&g->made, d->event.id, weir_now_ms())) {
+        (void)weir_dependency_report(&g->dependency, weir_now_ms(), call, WEIR_BREAKER_ABANDONED,
+                                     NULL);
+        put_result(d, WEIR_DELIVERY_OK, NULL);
         return;
     }
     d->call = call;
@@ -317,11 +363,11 @@ static void consume(weir_lease_t *l)
         "SELECT * FROM consume($1::text, $2::smallint, $3::bigint, $4::text, $5::text[], "
         "$6::text[], "
         "$7::bigint[], $8::text[], $9::boolean[], $10::boolean[], $11::int[], $12::int, $13::int, "
-        "$14::int)";
+        "$14::int, $15::int)";
     const weir_group_t *g = l->group;
     const weir_events_settings_t *s = &g->worker->settings;
     weir_array_t positions = {0}, errors = {0}, finals = {0}, excused = {0}, waits = {0};
-    char partition[12], epoch[24], attempts[12], base[12], max[12];
+    char partition[12], epoch[24], attempts[12], base[12], max[12], ttl[12];
     char *lists[5];
 
     for (size_t i = 0; i < l->batch_count; i++) {
@@ -343,11 +389,12 @@ static void consume(weir_lease_t *l)
     snprintf(attempts, sizeof(attempts), "%u", g->consumer.retry_attempts);
     snprintf(base, sizeof(base), "%u", s->retry_base_ms);
     snprintf(max, sizeof(max), "%u", s->retry_max_ms);
+    snprintf(ttl, sizeof(ttl), "%d", WEIR_LEASE_TTL);
     l->consuming =
-        weir_db_query(g->db, sql, 14,
+        weir_db_query(g->db, sql, 15,
                       (const char *[]){g->consumer.group, partition, epoch, g->consumer.apply,
                                        g->types, g->permanent, lists[0], lists[1], lists[2],
-                                       lists[3], lists[4], attempts, base, max},
+                                       lists[3], lists[4], attempts, base, max, ttl},
                       on_consumed, l);
     if (l->consuming)
         l->refs++;

@@ -19,6 +19,7 @@ struct weir_line {
     weir_item_t *first, *last;
     unsigned count;
     int64_t parked; /* the first position that was let go, 0: none */
+    int64_t again;  /* the same, of those that were let go while it is EMPTY */
     char aggregate[];
 };
 
@@ -252,8 +253,10 @@ void weir_queue_delay(weir_queue_t *q, int64_t position, uint64_t at)
 
 static void park(weir_queue_t *q, weir_line_t *line, int64_t position)
 {
-    if (line->parked == 0)
+    if (line->parked == 0 || position < line->parked)
         line->parked = position;
+    if (line->state == EMPTY && (line->again == 0 || position < line->again))
+        line->again = position;
     set(q, &q->parked, position, true);
     advance(q);
 }
@@ -263,6 +266,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
 {
     weir_line_t *line;
     weir_item_t *item;
+    int64_t turn;
 
     if (!weir_queue_wants(q, position))
         return WEIR_QUEUE_KNOWN;
@@ -270,16 +274,21 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
         return WEIR_QUEUE_GAP;
 
     line = line_of(q, aggregate);
-    if (line->count >= q->line_max ||
-        (line->parked != 0 && (line->state != EMPTY || position > line->parked))) {
+    /*
+     * A line is read again from its first parked position on.  The answer may lack what was parked
+     * since it was asked for: from there on the line stays parked.
+     */
+    turn = line->state == EMPTY ? line->parked + 1 : line->parked;
+    if (line->count >= q->line_max || (line->parked != 0 && position >= turn)) {
         park(q, line, position);
         return WEIR_QUEUE_PARKED;
     }
     if (line->state == EMPTY) {
         TAILQ_REMOVE(&q->empty, line, link);
         line->state = IDLE;
+        line->parked = line->again;
+        line->again = 0;
     }
-    line->parked = 0;
     set(q, &q->parked, position, false);
     set(q, &q->seen, position, true);
     advance(q);

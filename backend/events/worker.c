@@ -2,10 +2,12 @@
  * The worker: consumer groups, and which partitions of them this process handles.
  *
  * A (group, partition) is handled by one worker at a time, so that no two handle one aggregate at
- * once.  Who that is stands in PostgreSQL as a lease with an epoch: a heartbeat renews it, takes
- * over what has expired, and shares fairly when workers come or go.  Every transaction with effects
- * locks the lease's row and checks the epoch (a fence): a worker that was stopped in its tracks and
- * comes back late cannot commit.
+ * once.  Who that is stands in PostgreSQL as a lease with an epoch: heartbeats and effects renew
+ * it, a heartbeat takes over what has expired (worker_step() says when), and shares fairly when
+ * workers come or go.  Every transaction with effects locks the lease's row and checks the epoch (a
+ * fence): a worker that was stopped in its tracks and comes back late cannot commit.  An effect
+ * outside is fenced as well as it can be: handlers ask weir_delivery_is_owned() right before it,
+ * and made.h remembers what was made when a lease got lost.
  *
  * A group that an operator has paused (paused_groups) keeps its leases: each heartbeat tells, and
  * nothing more is taken until it goes on.
@@ -41,7 +43,6 @@
 
 /* ms */
 #define BEAT 500 /* a pause is known within it */
-#define TTL 4000 /* of a lease */
 
 /* --- leases ---------------------------------------------------------------------------- */
 
@@ -61,6 +62,7 @@ static void remove_lease(weir_lease_t *l)
     if (l->gone)
         return;
     l->gone = true;
+    weir_handle_leave(l);
     l->group->leases[l->partition] = NULL;
     weir_lease_unref(l);
 }
@@ -267,7 +269,7 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
                 weir_reader_beat(l, strtoll(PQgetvalue(res, row, 4), NULL, 10));
             l = g->leases[partition];
             if (l != NULL && *PQgetvalue(res, row, 7) == 't')
-                l->until = w->asked + TTL;
+                l->until = w->asked + WEIR_LEASE_TTL;
         }
         for (int n = 0; n < WEIR_PARTITIONS_MAX; n++) {
             if (g->leases[n] != NULL && !owned[n])
@@ -288,7 +290,7 @@ static void step(weir_worker_t *w)
         if (!weir_db_is_up(w->groups[i].db))
             return; /* takes no lease that it could not use */
     }
-    snprintf(ttl, sizeof(ttl), "%d", TTL);
+    snprintf(ttl, sizeof(ttl), "%d", WEIR_LEASE_TTL);
     w->stepping =
         weir_db_query(w->db, sql, 3, (const char *[]){w->id, w->group_names, ttl}, on_stepped, w);
     /* The database counts from when it gets this, which is later. */

@@ -13,6 +13,7 @@
 #include "db/db.h"
 #include "events/dependency.h"
 #include "events/events.h"
+#include "events/made.h"
 #include "events/queue.h"
 #include "redis/redis.h"
 
@@ -25,6 +26,7 @@
 #define WEIR_READ_MAX 256    /* events of one partition in one read */
 #define WEIR_BATCH_MAX 256   /* events in one transaction */
 #define WEIR_BLOCK 1000      /* ms that a read waits in Redis */
+#define WEIR_LEASE_TTL 4000  /* ms, from the last heartbeat or effect */
 
 typedef struct weir_group weir_group_t;
 typedef struct weir_lease weir_lease_t;
@@ -96,6 +98,7 @@ struct weir_group {
     unsigned handling;
     weir_dependency_t dependency;
     uint64_t refused_until; /* ms, by the breaker */
+    weir_made_t made;       /* by leases that were lost */
     bool paused;            /* by an operator: takes nothing, finishes what it took */
     /* What the log knows of, so that it is told once: */
     bool uncommitted;                  /* effects cannot be committed */
@@ -148,6 +151,8 @@ void weir_reader_beat(weir_lease_t *lease, int64_t newest);
 
 /* handle.c: handles what may be handled; *next becomes no later than when to come again. */
 void weir_handle_run(weir_lease_t *lease, uint64_t now, uint64_t *next);
+/* Told when the lease is given up, with what is under way. */
+void weir_handle_leave(const weir_lease_t *lease);
 bool weir_handle_idle(const weir_lease_t *lease);
 void weir_delivery_free(void *delivery);
 

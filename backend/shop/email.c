@@ -39,14 +39,25 @@ typedef struct {
     struct curl_slist *to;
     char *text;
     size_t len, sent;
+    bool given_up;
     char error[CURL_ERROR_SIZE];
 } mail_t;
 
+/*
+ * The server keeps a mail when it has its text and the line after it that ends it, which libcurl
+ * sends once there is no more text.  So the last moment at which a mail can be held back, that
+ * another worker may be sending by now, is the call that says so; a transfer that ends before
+ * leaves nothing.
+ */
 static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
 {
     mail_t *m = arg;
     size_t n = m->len - m->sent;
 
+    if (!weir_delivery_is_owned(m->delivery)) {
+        m->given_up = true;
+        return CURL_READFUNC_ABORT;
+    }
     if (n > size * count)
         n = size * count;
     memcpy(buffer, m->text + m->sent, n);
@@ -62,6 +73,8 @@ static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
 {
     bool about_mail = strncmp(m->error, "RCPT failed", 11) == 0 || m->sent == m->len;
 
+    if (m->given_up)
+        return WEIR_DELIVERY_GIVEN_UP;
     if (code == CURLE_OK)
         return WEIR_DELIVERY_OK;
     if (!about_mail || reply == 421 || code == CURLE_OPERATION_TIMEDOUT)

@@ -1,9 +1,10 @@
 # The crash matrix: whatever dies or stalls under load, no acknowledged write is lost, every effect happens
 # once, and events of one aggregate stay in order.
 #
-# A round: clients sign up, order, check out and put events; at a random moment one or two faults happen; what died is
-# started again; when all events are handled, everything is counted. WEIR_CRASH_ROUNDS is how many (10: each
-# fault once), WEIR_CRASH_SEED repeats a run's choices.
+# A round: clients sign up, order, check out and put events; at a random moment one fault happens or several at once; what
+# died is started again; when all events are handled, the accounts must agree (Weir::Accounts). Every kind of fault
+# comes in turn, in an order that the seed decides. In the end the accounts are falsified, one by one, and must notice.
+# WEIR_CRASH_ROUNDS is how many (5: each fault once), WEIR_CRASH_SEED repeats a run's choices.
 use strict;
 use warnings;
 
@@ -15,31 +16,57 @@ use IO::Handle;
 use JSON::PP ();
 use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep);
-use Weir::Events;
+use Time::HiRes qw(sleep time);
+use Weir::Accounts;
+use Weir::Link;
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
-my $ROUNDS   = $ENV{WEIR_CRASH_ROUNDS} // 10;
+my $ROUNDS   = $ENV{WEIR_CRASH_ROUNDS} // 5;
 my $SEED     = $ENV{WEIR_CRASH_SEED} // int(rand 2**31);
 my $SETTLE   = 180; # seconds until all must be handled, on a machine that others use, too
+my $LEASE    = 4;   # seconds (WEIR_LEASE_TTL)
+my $KILLED   = 256 + 9;
+my $MANY     = 100; # events at once before a fault
 my @PRODUCTS = map { "01900000-0000-7000-8000-00000000000$_" } 1 .. 6;
 
 # What was started is stopped, also when the test is.
 $SIG{INT} = $SIG{TERM} = sub { exit 130 };
 diag "seed $SEED, $ROUNDS rounds";
-srand $SEED;
 
-my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '500ms', stream_limit => 100 });
-my $e = Weir::Events->new($s);
-my $gateway = Weir::Payments->new($s);
-$e->count_effects;
-$s->psql('CREATE TABLE acked (kind text, key text)');
-$s->start_smtp;
+my $s = Weir::Stack->new(conf => {
+    retry_base => '20ms', retry_max => '500ms', stream_limit => 100, smtp_timeout => '60s',
+});
+my $gateway  = Weir::Payments->new($s);
+my $accounts = Weir::Accounts->new($s, $gateway);
+my $mails    = $s->start_smtp_ledger;
 $gateway->start;
 
+# The relay and one of the workers reach the others over networks that can stall.
+my %link;
+for my $name (qw(relay worker2)) {
+    my $socket = $s->dir . "/$name-postgres";
+    mkdir $socket or die "$socket: $!\n";
+    $link{"$name-redis"}    = Weir::Link->new($s, "$name-redis", to => $s->{redis_port});
+    $link{"$name-postgres"} = Weir::Link->new($s, "$name-postgres", from => "$socket/.s.PGSQL.5432", to => $s->dir . '/pg/.s.PGSQL.5432');
+}
+
 my %role = (api => 'api', relay => 'relay', worker1 => 'worker', worker2 => 'worker');
-sub start { $s->start_backend($role{ $_[0] }, name => $_[0]) }
+my %life; # how often each was started
+
+sub life { my ($name) = @_; return "$name-$life{$name}" }
+
+# The mail server learns which life of which worker sends.
+sub start {
+    my ($name) = @_;
+    $life{$name}++;
+    my %conf = (smtp => "smtp://127.0.0.1:$s->{smtp_port}/" . life($name));
+    if ($link{"$name-redis"}) {
+        $conf{redis}    = 'redis://127.0.0.1:' . $link{"$name-redis"}->from . '/0';
+        $conf{database} = $s->database =~ s{/pg\b}{/$name-postgres}r;
+    }
+    $s->start_backend($role{$name}, name => $name, conf => \%conf);
+}
 start($_) for sort keys %role;
 
 # --- load ------------------------------------------------------------------------------------
@@ -47,15 +74,15 @@ start($_) for sort keys %role;
 # A child that works until it gets TERM; what was acknowledged is in its file before it goes on.
 sub client {
     my ($number, $round, $step) = @_;
-    my $file = $s->dir . "/acked.$number";
-    my $pid  = fork // die "fork: $!\n";
+    my $parent = $$;
+    my $pid = fork // die "fork: $!\n";
     return $pid if $pid;
     my $go = 1;
     local $SIG{TERM} = sub { $go = 0 };
     srand $SEED + 100 * $round + $number;
-    open my $acked, '>>', $file or POSIX::_exit(1);
+    open my $acked, '>>', $s->dir . "/acked.$number" or POSIX::_exit(1);
     $acked->autoflush(1);
-    for (my $n = 1; $go; $n++) {
+    for (my $n = 1; $go && getppid == $parent; $n++) {
         $step->($acked, "$round-$number-$n") or sleep 0.02;
     }
     POSIX::_exit(0);
@@ -73,6 +100,7 @@ sub http_step {
     return sub {
         my ($acked, $unique) = @_;
         if ($user && rand() < 0.3) {
+            print $acked "asked\t$user\n";
             my $order = $post->('/orders', { userId => $user, items => [{ productId => $PRODUCTS[rand @PRODUCTS], quantity => 1 + int rand 3 }] })
                 or return 0;
             print $acked "order\t$order->{id}\n";
@@ -85,6 +113,7 @@ sub http_step {
         if (rand() < 0.2) {
             my $checkout = sub { $post->('/checkout', $gateway->body($user), { 'Idempotency-Key' => "\"$user\"" }) };
             my $order;
+            print $acked "asked\t$user\n";
             for (1 .. 5) { last if $order = $checkout->(); sleep 0.1 }
             print $acked "order\t$order->{id}\n" if $order;
         }
@@ -92,163 +121,171 @@ sub http_step {
     };
 }
 
-# Five aggregates that have many events each, numbered in the order of their commits.
+# Some events of one aggregate at once, in a transaction that lasts; two such clients wait for each other.
 sub line_step {
-    my ($n, $round) = (0, shift);
     return sub {
         my ($acked, $unique) = @_;
-        $n++;
-        my $sql = "SELECT outbox_put(gen_random_uuid(), 'UserCreated', 'line:' || $n % 5, jsonb_build_object('userId',"
-            . " gen_random_uuid(), 'email', 'line-$unique\@example.org', 'n', $round * 1000000 + $n), NULL)";
+        my ($line, $n) = (int rand 5, 1 + int rand 6);
+        my $sql = "SELECT put_line($line, $n, 'line-$unique'), pg_sleep(" . rand(0.05) . ')';
         system("psql -h $s->{dir}/pg -U weir -d weir -v ON_ERROR_STOP=1 -XAtqc \"$sql\" >/dev/null 2>&1") == 0 or return 0;
-        print $acked "line\tline-$unique\@example.org\n";
+        print $acked map { "line\tline-$unique-$_\@example.org\n" } 1 .. $n;
         return 1;
     };
 }
 
 # --- faults ----------------------------------------------------------------------------------
 
-# Each happens, lasts a while under load, and ends with everything running.
-sub while_broken { sleep 0.1 + rand 0.5 }
+# Each breaks something, which is seen to be broken, lasts for some seconds under load, and is mended. of: what it is
+# about; two faults of one thing cannot happen at once.
+
+sub for_a_moment { return 0.1 + rand 0.5 }
+# Mostly short; the others are longer than a lease and than anybody waits for Redis.
+sub for_a_while { return rand() < 0.6 ? 0.2 + rand 1.5 : 5.2 + rand 1 }
+
+sub is_stopped { my ($pid) = @_; return Weir::Stack::slurp("/proc/$pid/stat") =~ /\) T / }
 
 sub kill_role {
-    my ($name) = @_;
-    return sub { $s->kill_backend($name); while_broken(); start($name) };
+    my ($name, %option) = @_;
+    return {
+        of => $name, lasts => \&for_a_moment,
+        break => sub {
+            $accounts->excuse(life($name)) if $role{$name} eq 'worker';
+            $s->kill_backend($name) == $KILLED or die "$name was not killed\n";
+        },
+        mend => sub { start($name) },
+    };
 }
 
 sub stall {
-    my ($name, $longest) = @_;
-    return sub { $s->freeze($name); sleep 0.2 + rand $longest; $s->thaw($name) };
+    my ($name, $lasts) = @_;
+    return {
+        of => $name, lasts => $lasts,
+        break => sub {
+            $accounts->excuse(life($name)) if ($role{$name} // '') eq 'worker';
+            $s->freeze($name);
+            wait_for("$name to stand still", sub { is_stopped($s->pid($name)) });
+        },
+        mend => sub { $s->thaw($name) },
+    };
 }
 
+sub kill_redis { $s->kill_redis == $KILLED or die "Redis was not killed\n" }
+
+my (%half_open, $saved); # names of links; Redis has saved its data
+
 my %fault = (
-    'kill -9 of the api'        => kill_role('api'),
-    'kill -9 of the relay'      => kill_role('relay'),
-    'kill -9 of a worker'       => kill_role('worker1'),
-    'kill -9 of PostgreSQL'     => sub { $s->kill_postgres; while_broken(); $s->start_postgres },
-    'Redis restarts without data' => sub { $s->kill_redis; while_broken(); $s->start_redis },
-    'Redis restarts with old data' => sub {
-        $s->redis('SAVE');
-        while_broken();
-        $s->kill_redis;
-        $s->start_redis;
-        unlink $s->dir . '/redis/dump.rdb';
+    'kill -9 of the api'    => kill_role('api'),
+    'kill -9 of the relay'  => kill_role('relay'),
+    'kill -9 of a worker'   => kill_role('worker1'),
+    'kill -9 of PostgreSQL' => {
+        of => 'postgres', lasts => \&for_a_moment,
+        break => sub { $s->kill_postgres == $KILLED or die "PostgreSQL was not killed\n" },
+        mend  => sub { $s->start_postgres },
     },
-    'kill -9 of the payment gateway' => sub { $gateway->kill; while_broken(); $gateway->start },
-    'FLUSHALL'                  => sub { $s->redis('FLUSHALL') },
-    'a stalled peer'            => sub { stall((qw(redis relay worker2 api))[rand 4], 5)->() },
-    'full streams'              => sub {
-        $s->ctl_json('groups', 'pause', '--all');
-        # What waits in the streams is more than they may hold.
-        $s->psql("SELECT count(outbox_put(gen_random_uuid(), 'UserSneezed', 'bulk:' || g, '{}', NULL)) FROM generate_series(1, 4000) g");
-        wait_for('a full stream', sub {
-            my $outbox = $s->ctl_json('outbox');
-            return $outbox->{waiting} > 0 && grep { ($_->{stream_length} // 0) >= 100 } @{ $outbox->{partitions} };
+    'kill -9 of a PostgreSQL backend' => {
+        of => 'postgres', lasts => \&for_a_moment,
+        break => sub {
+            my $pid = $s->psql("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'weir-%' ORDER BY random() LIMIT 1");
+            kill 'KILL', $pid or die "no backend was killed\n";
+        },
+        mend => sub { wait_for('PostgreSQL to recover', sub { system("psql -h $s->{dir}/pg -U weir -d weir -Atqc 'SELECT 1' >/dev/null 2>&1") == 0 }) },
+    },
+    'kill -9 of Redis, which starts empty' => {
+        of => 'redis', lasts => \&for_a_moment,
+        break => \&kill_redis,
+        mend  => sub { $s->start_redis },
+    },
+    'kill -9 of Redis, which starts with old data' => {
+        of => 'redis', lasts => \&for_a_moment,
+        break => sub { $s->redis('SAVE') eq 'OK' or die "Redis has not saved\n"; sleep for_a_moment(); kill_redis() },
+        mend  => sub { $s->start_redis; unlink $s->dir . '/redis/dump.rdb' or die "there was no old data\n" },
+    },
+    'kill -9 of the payment gateway' => {
+        of => 'gateway', lasts => \&for_a_moment,
+        break => sub { $gateway->kill == $KILLED or die "the gateway was not killed\n" },
+        mend  => sub { $gateway->start },
+    },
+    'FLUSHALL' => {
+        of => 'redis', lasts => sub { 0 },
+        break => sub { $s->redis('FLUSHALL') eq 'OK' or die "Redis was not emptied\n" },
+        mend  => sub { },
+    },
+    'a stalled api'        => stall('api', \&for_a_while),
+    'a stalled relay'      => stall('relay', \&for_a_while),
+    'a stalled Redis'      => stall('redis', \&for_a_while),
+    'a stalled worker'     => stall('worker2', sub { $LEASE + rand 1.5 }),
+    'a stalled PostgreSQL' => {
+        of => 'postgres', lasts => \&for_a_while,
+        break => sub { $s->freeze_postgres; wait_for('PostgreSQL to stand still', sub { is_stopped($s->pid('postgres')) }) },
+        mend  => sub { $s->thaw_postgres },
+    },
+    # Nothing passes, nobody is told, and what was sent arrives late.
+    (map {
+        my ($name, $to, $what) = @$_;
+        ("a network that stalls between $name and $what" => {
+            of => $name, first => 1, lasts => \&for_a_while,
+            break => sub {
+                $accounts->excuse(life($name)) if $role{$name} eq 'worker' && $to eq 'postgres';
+                wait_for('connections that stall', sub { $link{"$name-$to"}->stall });
+            },
+            mend => sub { $link{"$name-$to"}->go_on },
         });
-        $s->ctl_json('groups', 'resume', '--all');
+    } ['relay', 'redis', 'Redis'], ['relay', 'postgres', 'PostgreSQL'], ['worker2', 'redis', 'Redis'], ['worker2', 'postgres', 'PostgreSQL']),
+    'full streams' => {
+        of => 'all', lasts => \&for_a_moment,
+        break => sub {
+            $s->ctl_json('groups', 'pause', '--all');
+            # What waits in the streams is more than they may hold.
+            $s->psql("SELECT count(outbox_put(gen_random_uuid(), 'UserSneezed', 'bulk:' || g, '{}', NULL)) FROM generate_series(1, 4000) g");
+            wait_for('a full stream', sub {
+                my $outbox = $s->ctl_json('outbox');
+                return $outbox->{waiting} > 0 && grep { ($_->{stream_length} // 0) >= 100 } @{ $outbox->{partitions} };
+            });
+        },
+        mend => sub { $s->ctl_json('groups', 'resume', '--all') },
     },
 );
 my @names = sort keys %fault;
-
-# Alone: their own commands need all that others break.
-my %alone = map { $_ => 1 } 'full streams';
-# After these a mail may have been sent that no mark tells of: it is sent again, with the same ID. The same
-# when a machine that is too busy lets a lease run out or a mail server's answer come late, which workers tell.
-my $FORGETS_MAILS = qr/worker|PostgreSQL|stalled/;
-my $told = 0;
-
-sub workers_had_trouble {
-    my $before = $told;
-    $told = grep { $_->{level} =~ /warn|error/ } map { $s->log_lines($_) } qw(worker1 worker2);
-    return $told > $before;
-}
+# What others need to start comes first.
+my %rank = (postgres => 0, redis => 1, gateway => 2);
 
 sub shuffle { my @a = @_; for my $i (reverse 1 .. $#a) { my $j = int rand($i + 1); @a[$i, $j] = @a[$j, $i] } return @a }
 
-# --- counting --------------------------------------------------------------------------------
-
-my %mails; # by Message-ID
-
-sub count_mails {
-    my $again = 0;
-    for my $file (glob $s->dir . '/mail/new/*') {
-        my ($id) = Weir::Stack::slurp($file) =~ /^Message-ID: <(.+?)>\r?$/m;
-        $again++ if $mails{ $id // '' }++;
-        unlink $file;
+# Faults round by round: in turns, in each of which every kind comes once. Turns are of different lengths, so that many
+# faults come at once, or two, or one. Kinds that are about one thing come in different rounds of their turn.
+sub schedule {
+    my ($rounds) = @_;
+    my ($turn, @rounds) = (0);
+    while (@rounds < $rounds) {
+        my $length = (5, 10, 19)[$turn++ % 3];
+        my %by_of;
+        push @{ $by_of{ $fault{$_}{of} } }, $_ for shuffle(@names);
+        my @alone = @{ delete $by_of{all} };
+        my @turn  = map { [] } 1 .. $length - @alone;
+        my $n = 0;
+        push @{ $turn[$n++ % @turn] }, $_ for map { @{ $by_of{$_} } } shuffle(sort keys %by_of);
+        push @rounds, shuffle(@turn, map { [$_] } @alone);
     }
-    return $again;
+    return @rounds[0 .. $rounds - 1];
 }
 
-sub load_acked {
-    for my $file (glob $s->dir . '/acked.*') {
-        my $text = Weir::Stack::slurp($file);
-        unlink $file;
-        my @rows = map { my ($kind, $key) = split /\t/; "('$kind', '$key')" } split /\n/, $text;
-        $s->psql('INSERT INTO acked VALUES ' . join ', ', @rows) if @rows;
+sub happen {
+    my (@faults) = @_;
+    my @under_way;
+    # A network, before its peers are dead.
+    for my $fault (sort { ($b->{first} // 0) <=> ($a->{first} // 0) } map { $fault{$_} } @faults) {
+        $fault->{break}->();
+        push @under_way, [$fault, time + $fault->{lasts}->()];
+    }
+    for (sort { ($rank{ $a->[0]{of} } // 9) <=> ($rank{ $b->[0]{of} } // 9) } @under_way) {
+        my ($fault, $until) = @$_;
+        my $left = $until - time;
+        sleep $left if $left > 0;
+        $fault->{mend}->();
     }
 }
 
-# Everything that must be 0.
-my $ACCOUNTS = <<'SQL';
-WITH created AS (SELECT event_id, data->>'userId' AS user_id FROM outbox WHERE type = 'UserCreated'),
-     events AS (SELECT type, aggregate, count(*) AS n FROM outbox GROUP BY 1, 2),
-     flags AS (SELECT user_id, count(*) AS n FROM feature_flags GROUP BY 1)
-SELECT what || ': ' || n FROM (
-SELECT 'acknowledged signups that are lost' AS what,
-    (SELECT count(*) FROM acked a WHERE kind = 'signup' AND NOT EXISTS (SELECT FROM users u WHERE u.id = a.key::uuid)) AS n
-UNION ALL SELECT 'acknowledged orders that are lost',
-    (SELECT count(*) FROM acked a WHERE kind = 'order' AND NOT EXISTS (SELECT FROM orders o WHERE o.id = a.key::uuid))
-UNION ALL SELECT 'acknowledged events that are lost',
-    (SELECT count(*) FROM acked a WHERE kind = 'line' AND NOT EXISTS (SELECT FROM billing_profiles b WHERE b.email = a.key))
-UNION ALL SELECT 'acknowledged writes that are there more than once',
-    (SELECT count(*) - count(DISTINCT data->>'email') FROM outbox WHERE type = 'UserCreated')
-UNION ALL SELECT 'users without their one event',
-    (SELECT count(*) FROM users u LEFT JOIN events e ON e.aggregate = 'user:' || u.id AND e.type = 'UserCreated'
-     WHERE e.n IS DISTINCT FROM 1)
-UNION ALL SELECT 'orders without their one event',
-    (SELECT count(*) FROM orders r LEFT JOIN events e ON e.aggregate = 'order:' || r.id AND e.type = 'OrderCreated'
-     WHERE e.n IS DISTINCT FROM 1)
-UNION ALL SELECT 'users who were checked out twice',
-    (SELECT count(*) FROM (SELECT FROM payments GROUP BY user_id HAVING count(*) > 1) x)
-UNION ALL SELECT 'users that are not active', (SELECT count(*) FROM users WHERE status <> 'ACTIVE')
-UNION ALL SELECT 'effects that happened twice',
-    (SELECT count(*) FROM (SELECT FROM effects GROUP BY what, id HAVING count(*) > 1) x)
-UNION ALL SELECT 'billing effects that are missing',
-    (SELECT count(*) FROM created c WHERE NOT EXISTS (SELECT FROM billing_profiles b WHERE b.user_id = c.user_id::uuid))
-UNION ALL SELECT 'analytics effects that are missing',
-    (SELECT count(*) FROM created c WHERE NOT EXISTS (SELECT FROM analytics_events b WHERE b.event_id = c.event_id))
-UNION ALL SELECT 'flag effects that are missing',
-    (SELECT count(*) FROM created c LEFT JOIN flags f ON f.user_id = c.user_id::uuid WHERE f.n IS DISTINCT FROM 2)
-UNION ALL SELECT 'days whose statistics differ from their orders',
-    (SELECT count(*) FROM (
-        SELECT (o.created_at AT TIME ZONE 'UTC')::date AS day, o.currency, count(*) AS orders, sum(o.total) AS revenue
-        FROM orders o WHERE o.status IN ('PLACED', 'PAID') GROUP BY 1, 2) a
-     FULL JOIN daily_order_stats s USING (day, currency)
-     WHERE (a.orders, a.revenue) IS DISTINCT FROM (s.orders::bigint, s.revenue::numeric))
-UNION ALL SELECT 'events out of order in the log',
-    (SELECT count(*) FROM (SELECT (data->>'n')::bigint AS n, lag((data->>'n')::bigint) OVER (PARTITION BY aggregate ORDER BY position) AS before
-        FROM outbox WHERE aggregate LIKE 'line:%') x WHERE n < before)
-UNION ALL SELECT 'events handled out of order',
-    (SELECT count(*) FROM (SELECT o.position, lag(o.position) OVER (PARTITION BY o.aggregate ORDER BY e.n) AS before
-        FROM effects e JOIN outbox o ON o.event_id = e.id::uuid
-        WHERE e.what = 'analytics_events' AND o.aggregate LIKE 'line:%') x WHERE position < before)
-UNION ALL SELECT 'dead letters', (SELECT count(*) FROM dead_letters)
-UNION ALL SELECT 'retries that are left', (SELECT count(*) FROM retries)
-UNION ALL SELECT 'marks that are left', (SELECT count(*) FROM consumed)
-) accounts WHERE n > 0
-SQL
-
-sub complaints {
-    my @wrong = split /\n/, $s->psql($ACCOUNTS);
-    my %sent  = map { $_ => 1 } keys %mails;
-    my @events = split /\n/, $s->psql("SELECT event_id FROM outbox WHERE type IN ('UserCreated', 'OrderPaid')");
-    my $missing = grep { !delete $sent{"$_.email\@weir.example"} } @events;
-    push @wrong, "mails that are missing: $missing" if $missing;
-    push @wrong, 'mails that nobody asked for: ' . keys %sent if %sent;
-    my $ledger = $gateway->complaints;
-    push @wrong, $ledger if $ledger;
-    return join '; ', @wrong;
-}
+# --- rounds ----------------------------------------------------------------------------------
 
 # All events of all groups are handled, also those that consumers emitted, and every payment has ended.
 sub settled {
@@ -268,38 +305,75 @@ sub complain_aloud {
     }
 }
 
-# --- rounds ----------------------------------------------------------------------------------
-
 wait_for('all groups', sub { $s->psql('SELECT count(DISTINCT group_name) FROM consumer_partitions WHERE owner IS NOT NULL') >= 6 });
 
-my @first = shuffle(@names);
-for my $round (1 .. $ROUNDS) {
-    my @faults = $round <= @first ? $first[$round - 1] : (shuffle(@names))[0 .. (rand() < 0.5 ? 1 : 0)];
-    @faults = ($faults[0]) if grep { $alone{$_} } @faults;
-    my $name = "round $round: " . join(', ', @faults);
-
-    $gateway->switch(lost_answers => int rand 4);
-    my @clients = ((map { client($_, $round, http_step()) } 1 .. 3), client(4, $round, line_step($round)));
+# Load while the code runs.
+sub under_load {
+    my ($round, $code) = @_;
+    my @clients = ((map { client($_, $round, http_step()) } 1 .. 3), map { client($_, $round, line_step()) } 4, 5);
     sleep 0.1 + rand 0.6;
-    $fault{$_}->() for @faults;
+    # So that something is under way wherever the fault hits.
+    $s->psql("SELECT put_many($MANY, 'many-$round')");
+    sleep rand 0.3;
+    $code->();
     sleep 0.1 + rand 0.2;
     kill 'TERM', @clients;
     waitpid $_, 0 for @clients;
-
-    my $ok = eval { wait_for('all events to be handled', \&settled, $SETTLE); 1 };
-    my $why = $ok ? '' : $@;
-    load_acked();
-    my $again = count_mails();
-    my $excused = workers_had_trouble() || $name =~ $FORGETS_MAILS;
-    my $complaints = $why . complaints();
-    $complaints .= "; $again mails were sent again" if $again && !$excused;
-    my ($writes) = $s->psql('SELECT count(*) FROM acked');
-    is $complaints, '', "$name ($writes writes so far" . ($again ? ", $again mails again" : '') . ')'
-        or do { diag "seed $SEED"; complain_aloud(); last };
 }
 
-my $acked = $s->psql("SELECT string_agg(kind || ' ' || n, ', ') FROM (SELECT kind, count(*) AS n FROM acked GROUP BY 1 ORDER BY 1) x");
-diag "acknowledged: $acked; mails with the same ID more than once: " . grep { $_ > 1 } values %mails;
+# When all is handled: what is wrong, as text.
+sub account {
+    my $ok = eval { wait_for('all events to be handled', \&settled, $SETTLE); 1 };
+    my $why = $ok ? '' : $@;
+    $accounts->note_requests($_) for glob $s->dir . '/acked.*';
+    $accounts->note_mails($mails);
+    return $why . join '; ', $accounts->wrong;
+}
+
+my (%times, %again);
+my $began = time;
+my $round = 0;
+srand $SEED;
+for my $faults (schedule($ROUNDS)) {
+    my $names = join ', ', @$faults;
+    $round++;
+    $gateway->switch(lost_answers => int rand 4);
+    under_load($round, sub { happen(@$faults) });
+    $times{$_}++ for @$faults;
+
+    my $wrong  = account();
+    my $again  = $accounts->mails_again;
+    my $writes = $s->psql("SELECT count(*) FROM acked WHERE kind <> 'asked'");
+    is $wrong, '', "round $round: $names ($writes writes so far" . ($again ? ", $again mails sent again" : '') . ')'
+        or do { diag "seed $SEED"; complain_aloud(); last };
+    $again{$names} += $again if $again;
+    $accounts->close_round;
+}
+
+my $lost = grep { $_->{msg} eq 'partition is given up' } map { $s->log_lines($_) } qw(worker1 worker2);
+diag sprintf '%d s; acknowledged: %s; leases lost by workers that lived: %d', time - $began,
+    $s->psql("SELECT string_agg(kind || ' ' || n, ', ') FROM (SELECT kind, count(*) AS n FROM acked WHERE kind <> 'asked' GROUP BY 1 ORDER BY 1) x"), $lost;
+diag 'mails sent again with the same ID:', map { "\n  $again{$_} after $_" } sort keys %again;
+diag join "\n  ", 'faults:', map { sprintf '%3d %s', $times{$_} // 0, $_ } @names;
+
+subtest 'the accounts notice' => sub {
+    under_load($round + 1, sub { sleep 1 });
+    is account(), '', 'nothing is wrong after a round without a fault';
+    is $accounts->mails_again, 0, 'no mail was sent again';
+    for ($accounts->broken) {
+        my ($name, $sql, $pattern) = @$_;
+        my @wrong = $accounts->wrong_after($sql);
+        ok((grep { $_ =~ $pattern } @wrong), $name) or diag "said: @wrong";
+    }
+    my $ledger = JSON::PP->new->encode($gateway->ledger);
+    for ($accounts->broken_ledger) {
+        my ($name, $falsify, $pattern) = @$_;
+        no warnings 'redefine';
+        local *Weir::Payments::ledger = sub { my $copy = JSON::PP->new->decode($ledger); $falsify->($copy); return $copy };
+        like $gateway->complaints, $pattern, $name;
+    }
+};
+
 is $s->stop_backend($_), 0, "$_ stops gracefully" for sort keys %role;
 
 done_testing;

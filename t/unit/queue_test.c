@@ -140,6 +140,40 @@ static void a_long_line_is_parked_and_read_again_in_order(void **state)
     weir_queue_free(q);
 }
 
+/* What is read again may have been asked for before the last event of the line was there. */
+static void what_comes_while_a_line_is_read_again_stays_behind_it(void **state)
+{
+    weir_queue_t *q = weir_queue_new(0, 3, release);
+    weir_item_t *i;
+    int64_t from;
+
+    (void)state;
+    for (int64_t p = 1; p <= 5; p++)
+        assert_int_equal(weir_queue_add(q, p, "a", NULL),
+                         p <= 3 ? WEIR_QUEUE_ADDED : WEIR_QUEUE_PARKED);
+    for (int64_t p = 1; p <= 3; p++) {
+        assert_int_equal(take(q, 0, &i), p);
+        weir_queue_done(q, i);
+    }
+    assert_string_equal(weir_queue_reread(q, &from), "a");
+    assert_int_equal(from, 4);
+    assert_int_equal(weir_queue_add(q, 6, "a", NULL), WEIR_QUEUE_PARKED);
+    assert_int_equal(weir_queue_add(q, 4, "a", NULL), WEIR_QUEUE_ADDED);
+    assert_int_equal(weir_queue_add(q, 5, "a", NULL), WEIR_QUEUE_ADDED);
+    assert_int_equal(weir_queue_add(q, 7, "a", NULL), WEIR_QUEUE_PARKED);
+    for (int64_t p = 4; p <= 5; p++) {
+        assert_int_equal(take(q, 0, &i), p);
+        weir_queue_done(q, i);
+    }
+    assert_int_equal(take(q, 0, &i), 0);
+    assert_string_equal(weir_queue_reread(q, &from), "a");
+    assert_int_equal(from, 6);
+    for (int64_t p = 6; p <= 7; p++)
+        assert_int_equal(weir_queue_add(q, p, "a", NULL), WEIR_QUEUE_ADDED);
+    assert_null(weir_queue_reread(q, &from));
+    weir_queue_free(q);
+}
+
 static void every_payload_is_released_and_the_window_moves(void **state)
 {
     weir_queue_t *q = weir_queue_new(1000, 10, release);
@@ -183,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_gap_is_refused_until_it_is_filled),
         cmocka_unit_test(a_delay_from_before_holds_up_its_line_only),
         cmocka_unit_test(a_long_line_is_parked_and_read_again_in_order),
+        cmocka_unit_test(what_comes_while_a_line_is_read_again_stays_behind_it),
         cmocka_unit_test(every_payload_is_released_and_the_window_moves),
         cmocka_unit_test(beyond_the_window_nothing_is_taken),
     };

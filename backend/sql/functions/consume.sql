@@ -16,7 +16,7 @@
 CREATE OR REPLACE FUNCTION consume(
     p_group text, p_partition smallint, p_epoch bigint, p_apply text, p_types text[], p_permanent text[],
     p_positions bigint[], p_errors text[], p_final boolean[], p_excused boolean[], p_waits int[],
-    p_attempts int, p_base_ms int, p_max_ms int)
+    p_attempts int, p_base_ms int, p_max_ms int, p_ttl_ms int)
 RETURNS TABLE (r_position bigint, r_outcome text, r_attempts int, r_wait_ms int, r_error text,
                r_handled bigint)
 LANGUAGE plpgsql
@@ -169,9 +169,13 @@ BEGIN
             DELETE FROM consumed c
             WHERE c.group_name = p_group AND c.partition = p_partition AND c.position <= advanced;
         END IF;
-        UPDATE consumer_partitions c SET handled = advanced
-        WHERE c.group_name = p_group AND c.partition = p_partition;
     END IF;
+
+    -- Heartbeats pass a lease by that is locked here, so a partition that is always busy is renewed by its work.
+    UPDATE consumer_partitions c SET handled = advanced, expires_at = greatest(c.expires_at, until)
+    FROM (SELECT clock_timestamp() + make_interval(secs => p_ttl_ms / 1000.0) AS until) u
+    WHERE c.group_name = p_group AND c.partition = p_partition
+      AND (advanced > low OR c.expires_at < until - make_interval(secs => p_ttl_ms / 2000.0));
 
     DELETE FROM retries r
     WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (settled);

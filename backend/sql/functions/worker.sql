@@ -9,14 +9,18 @@ RETURNS TABLE (group_name text, partition smallint, epoch bigint, handled bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    expiry timestamptz;
+    expiry  timestamptz;
+    witness boolean; -- it would have seen an owner's heartbeat
 BEGIN
     -- One at a time: shares and leases are decided on a settled state. 'weir', 2
     PERFORM pg_advisory_xact_lock(2003134834, 2);
     expiry := clock_timestamp() + make_interval(secs => p_ttl_ms / 1000.0);
 
-    INSERT INTO workers VALUES (p_worker, p_groups, expiry)
-    ON CONFLICT (worker) DO UPDATE SET groups = excluded.groups, expires_at = excluded.expires_at;
+    INSERT INTO workers AS w (worker, groups, expires_at) VALUES (p_worker, p_groups, expiry)
+    ON CONFLICT (worker) DO UPDATE SET groups = excluded.groups, expires_at = excluded.expires_at,
+        since = CASE WHEN w.expires_at < expiry - make_interval(secs => p_ttl_ms / 2000.0)
+                     THEN clock_timestamp() ELSE w.since END
+    RETURNING w.since < clock_timestamp() - make_interval(secs => p_ttl_ms / 1000.0) INTO witness;
     DELETE FROM workers WHERE expires_at < clock_timestamp();
 
     -- A new group starts where the slowest of the others stands: nothing above is trimmed.
@@ -34,9 +38,12 @@ BEGIN
           FOR NO KEY UPDATE SKIP LOCKED) mine
     WHERE c.group_name = mine.group_name AND c.partition = mine.partition;
 
+    -- A lease that ran out while nobody's heartbeats came (the database was away, or the machine) says nothing
+    -- about its owner, who may live and have effects under way.
     WITH unlocked AS MATERIALIZED (
         SELECT c.group_name, c.partition FROM consumer_partitions c
-        WHERE c.group_name = ANY (p_groups) AND (c.owner IS NULL OR c.expires_at < clock_timestamp())
+        WHERE c.group_name = ANY (p_groups)
+          AND (c.owner IS NULL OR witness AND c.expires_at < clock_timestamp())
         FOR NO KEY UPDATE SKIP LOCKED
     ), free AS (
         SELECT u.group_name, u.partition,

@@ -105,6 +105,7 @@ sub DESTROY {
     return if $$ != $self->{owner};
     local ($?, $@);
     my @last = qw(redis postgres);
+    $self->thaw_postgres if $self->{frozen};
     for my $name ((grep { my $n = $_; !grep { $_ eq $n } @last } keys %{ $self->{proc} }), @last) {
         next unless $self->{proc}{$name};
         $self->_signal($name, 'CONT');
@@ -318,6 +319,17 @@ sub kill_redis { my ($self) = @_; return $self->_stop('redis', 'KILL') }
 sub freeze { my ($self, $name) = @_; return $self->_signal($name, 'STOP') }
 sub thaw   { my ($self, $name) = @_; return $self->_signal($name, 'CONT') }
 
+# The same for PostgreSQL with all its processes. Its sessions stay open; new ones wait.
+sub freeze_postgres {
+    my ($self) = @_;
+    my $pid = $self->{proc}{postgres};
+    kill 'STOP', $pid; # no new children from here on
+    $self->{frozen} = [_children($pid), $pid];
+    return kill 'STOP', @{ $self->{frozen} };
+}
+
+sub thaw_postgres { my ($self) = @_; return kill 'CONT', @{ delete $self->{frozen} } }
+
 # Runs redis-cli and returns its output.
 sub redis {
     my ($self, @arguments) = @_;
@@ -340,6 +352,17 @@ sub start_smtp {
     $self->_until('smtp', sub {
         IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{smtp_port}");
     });
+}
+
+# One that writes down what it takes, a line for each mail, in the file that this returns.
+sub start_smtp_ledger {
+    my ($self) = @_;
+    my $file = "$self->{dir}/mails.log";
+    $self->_start('smtp', ['/usr/bin/python3', "$ROOT/t/lib/smtp-ledger.py", $self->{smtp_port}, $file]);
+    $self->_until('smtp', sub {
+        IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{smtp_port}");
+    });
+    return $file;
 }
 
 sub stop_smtp { my ($self) = @_; return $self->_stop('smtp', 'TERM') }
