@@ -27,6 +27,7 @@ static ngx_uint_t ngx_http_weir_cache_take_lookup(
 static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_led_away(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_error_page(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_cleanup(void *data);
@@ -55,7 +56,15 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
                : ngx_http_weir_cache_find(ctx);
     }
 
-    if (r != r->main || r->content_handler == NULL) {
+    if (r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    if (r->internal) {
+        ngx_http_weir_cache_led_away(r);
+    }
+
+    if (r->content_handler == NULL) {
         return NGX_DECLINED;
     }
 
@@ -137,6 +146,11 @@ ngx_http_weir_cache_cleanup(void *data)
 
     if (ctx->waiting) {
         ngx_http_weir_redis_cancel(&ctx->command);
+    }
+
+    if (ctx->leasing) {
+        /* Redis may have given it, or may yet: it is let go behind that */
+        ctx->lease = ctx->lease_wanted;
     }
 
     if (ctx->looking) {
@@ -535,6 +549,33 @@ ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
              : NGX_HTTP_WEIR_CACHE_MISS;
 
     return ngx_http_weir_cache_fly(ctx, status);
+}
+
+
+/*
+ * X-Accel-Redirect or an error_page has led to another location: what the first
+ * one asked the upstream for will not be stored, so nobody shall wait for it,
+ * the request itself least of all.
+ */
+
+static void
+ngx_http_weir_cache_led_away(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_cache_cleanup) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (ctx->request == r) {
+            ngx_http_weir_cache_end_flight(ctx, 1);
+        }
+    }
 }
 
 

@@ -97,7 +97,7 @@ ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t anew)
         }
 
         /* what was wrong the first time was told then */
-        lookup->told = anew;
+        lookup->told = anew || ctx->collapsed;
     }
 
     ngx_queue_insert_tail(&lookup->waiting, &ctx->lookup_queue);

@@ -277,7 +277,8 @@ ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
     ctx->reply = NULL;
     ctx->leasing = 0;
 
-    if (reply && reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
+    if (reply == NULL || reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
+        /* without an answer it may be ours all the same */
         ctx->lease = ctx->lease_wanted;
     }
 

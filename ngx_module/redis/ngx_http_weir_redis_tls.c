@@ -132,6 +132,14 @@ ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
     cln->handler = ngx_ssl_cleanup_ctx;
     cln->data = &tls->ssl;
 
+    /*
+     * A write that has to wait is tried again with what has been added since,
+     * from where it is in memory then; what is out meanwhile is told.
+     */
+
+    SSL_CTX_set_mode(tls->ssl.ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
+                                   |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+
     if (ngx_ssl_trusted_certificate(cf, &tls->ssl, &tls->trusted,
                                     NGX_HTTP_WEIR_REDIS_TLS_DEPTH)
         != NGX_OK)

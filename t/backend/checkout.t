@@ -100,7 +100,9 @@ subtest 'the state machine refuses what is impossible' => sub {
         like($is, qr/^payment $payment is SUCCEEDED|cannot begin/, $name);
     };
     $fails->("UPDATE payments SET status = '$_' WHERE id = '$payment'", "SUCCEEDED to $_") for qw(REQUESTED FAILED REFUNDING REFUNDED nonsense);
-    $fails->("PERFORM payment_step('$payment', '$_', NULL, NULL, NULL, NULL, true, NULL)", "the gateway's confirmed word \"$_\"") for qw(failed refunded);
+    $fails->("PERFORM payment_step(id, '$_', charge, amount, currency, NULL, true, NULL) FROM payments WHERE id = '$payment'",
+        "the gateway's confirmed word \"$_\" on the charge") for qw(failed refunded);
+    $s->psql("SELECT payment_step('$payment', 'failed', NULL, NULL, NULL, NULL, true, NULL)");    # no charge: a word on nothing
     $fails->("INSERT INTO payments (id, order_id, user_id, amount, currency, status) VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'EUR', 'SUCCEEDED')", 'to begin at the end');
     is($p->status($order), 'PAID SUCCEEDED', 'nothing has changed');
     # Every state that is left is reached, and no word leads out of what is over.

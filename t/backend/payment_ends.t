@@ -44,6 +44,13 @@ sub given_up {
     return ($order, $at);
 }
 
+# Until the group waits for the lock on a payment, to write down what the gateway has said.
+sub settling {
+    wait_for('the answer to be written', sub {
+        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%payments_settle%'") > 0;
+    });
+}
+
 sub ctl {
     my (@arguments) = @_;
     my ($status, $out, $err) = $s->weirctl('dead', @arguments);
@@ -154,10 +161,69 @@ subtest 'given up after all attempts' => sub {
     is $p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'dropped after the end: nothing happens';
     $p->switch(hold => 1);
 
+    # The group goes over its events again: the letter is an event once more, and nobody has given it up.
+    ($order, $at) = given_up();
+    is +($s->weirctl(qw(events replay --group payments --from 0 --yes)))[0], 0, 'weirctl events replay';
+    $p->wait_status($order, 'PAID SUCCEEDED');
+    $p->wait_handled;
+    is $p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'gone over again: charged, not withdrawn';
+    is dead(), '', 'and no dead letter any more';
+
     $s->psql("SELECT outbox_put(gen_random_uuid(), 'PaymentRequested', 'order:x', '{\"paymentId\": \"none\"}', NULL)");
     $at = wait_for('the dead letter', sub { $s->psql("SELECT partition || '/' || position FROM dead_letters WHERE aggregate = 'order:x'") });
     ctl('drop', 'payments', $at);
     is dead(), '', 'one that names no payment can be dropped, too';
+};
+
+subtest 'the last word on an open payment was given up' => sub {
+    # The gateway answers that the charge was given back; when it is asked whether that is so, it is unwell.
+    my ($order) = charged_before(status => 'refunded');
+    my $lock = $s->session("BEGIN; SELECT FROM payments WHERE order_id = '$order' FOR UPDATE;");
+    $s->start_backend('worker');
+    settling();
+    $p->switch(errors => 3, error_status => 429);
+    close $lock;
+    my $at = wait_for('the dead letter', sub { $s->psql("SELECT partition || '/' || position FROM dead_letters WHERE type = 'PaymentReported'") });
+    is $p->status($order), 'PENDING REQUESTED', 'nobody knows';
+    ctl('drop', 'payments', $at);
+    $p->wait_status($order, 'FAILED REFUNDED');
+    is dead(), '', 'dropped: it ends all the same';
+};
+
+subtest 'charged after it was given up' => sub {
+    my $late = sub {
+        my ($name, %charge) = @_;
+        my ($order, $at) = given_up();
+        ctl('drop', 'payments', $at);
+        $p->wait_status($order, 'FAILED FAILED');
+        my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
+        $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded', %charge });
+        $p->switch(hold => 0);
+        wait_for('the refund', sub { $p->charge_of($order)->{status} eq 'refunded' });
+        $p->wait_delivered;
+        $p->wait_handled;
+        $p->switch(hold => 1);
+        is dead(), '', "$name: no dead letter";
+        return $p->status($order);
+    };
+    is $late->('its amount'), 'FAILED REFUNDED', 'the money goes back';
+    is $late->('another amount', amount => 5), 'FAILED FAILED', 'as a stray charge';
+    is $late->('and given back by somebody', status => 'refunded'), 'FAILED REFUNDED', 'that is known then';
+
+    # It is charged between the gateway's "there is none" and its being written down.
+    my ($order, $at) = given_up();
+    $s->stop_backend('worker');
+    ctl('drop', 'payments', $at);
+    my $lock = $s->session("BEGIN; SELECT FROM payments WHERE order_id = '$order' FOR UPDATE;");
+    $s->start_backend('worker');
+    settling();
+    my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
+    my $charge = $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded' });
+    print $lock "SELECT payment_step('$payment', 'succeeded', '$charge->{id}', amount, currency, NULL, false, NULL) FROM payments WHERE id = '$payment'; COMMIT;\n";
+    close $lock;
+    $p->wait_handled;
+    is $p->status($order), 'PAID SUCCEEDED', 'charged in the moment of giving up: PAID';
+    is dead(), '', 'and nothing is impossible about it';
 };
 
 $p->switch(hold => 0);

@@ -85,6 +85,50 @@ subtest 'a new group gets history' => sub {
     is $s->psql("SELECT count(*) FROM consumer_partitions WHERE group_name = 'a'"), 0, 'makes no group';
 };
 
+# The replayed copy of a dead letter is an event of the outbox, too; what is gone over again counts once.
+subtest 'a replay over dead letters' => sub {
+    my ($s, $e) = stack(retry_attempts => 1);
+    my $refuse = sub {
+        $s->psql("CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN"
+            . " IF NEW.currency IN ($_[0]) THEN RAISE EXCEPTION 'no numbers of %', NEW.currency; END IF; RETURN NEW; END \$\$");
+    };
+    my $dead = sub { $s->psql("SELECT aggregate, attempts FROM dead_letters ORDER BY 1") };
+    my $stats = sub { $s->psql('SELECT currency, orders FROM daily_order_stats ORDER BY 1') };
+    my $again = sub {
+        $s->psql('TRUNCATE daily_order_stats');
+        $s->ctl_json(qw(events replay --group aggregates --from 0 --yes));
+        $e->wait_handled('aggregates');
+    };
+    $refuse->("'CHF', 'USD'");
+    $s->psql('CREATE TRIGGER refuse BEFORE INSERT ON daily_order_stats FOR EACH ROW EXECUTE FUNCTION refuse()');
+    $s->start_backend('relay worker', conf => { groups => 'aggregates' });
+    $s->psql("SELECT outbox_put(gen_random_uuid(), 'OrderCreated', 'order:' || c, order_event_data(gen_random_uuid(),"
+        . " gen_random_uuid(), c, 1, 1, '[]', now()), NULL) FROM unnest('{CHF,EUR,USD}'::text[]) c");
+    $e->wait_handled('aggregates');
+    is $dead->(), "order:CHF|1\norder:USD|1", 'two events cannot be counted';
+
+    $refuse->("'USD'");
+    $s->ctl_json('dead', 'replay', 'aggregates', $s->psql("SELECT partition || '/' || position FROM dead_letters WHERE aggregate = 'order:CHF'"));
+    $e->wait_handled('aggregates');
+    is $stats->(), "CHF|1\nEUR|1", 'one is mended and replayed';
+    $again->();
+    is $stats->(), "CHF|1\nEUR|1", 'all counted again: its copy is not counted beside it';
+    is $dead->(), 'order:USD|1', 'the other is a dead letter again, and holds up nobody';
+
+    # A forgotten group comes up anew; its letters are still there.
+    $s->stop_backend('relay worker');
+    $s->psql('TRUNCATE daily_order_stats; DELETE FROM consumer_partitions');
+    $s->start_backend('relay worker', conf => { groups => 'aggregates' });
+    $e->wait_handled('aggregates');
+    is $dead->(), 'order:USD|1', 'also when the group was forgotten, and comes up anew';
+
+    $refuse->('NULL');
+    $again->();
+    is $stats->(), "CHF|1\nEUR|1\nUSD|1", 'mended, too, and counted again';
+    is $dead->(), '', 'it is no dead letter any more, which could be replayed once more';
+    is $s->stop_backend('relay worker'), 0, 'stops';
+};
+
 subtest 'a replay while all dies' => sub {
     my ($s, $e) = stack();
     $s->start_backend('relay');

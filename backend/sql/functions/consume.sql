@@ -120,6 +120,8 @@ BEGIN
             FROM (SELECT gone.*, (SELECT o FROM outbox o WHERE o.partition = p_partition
                                                          AND o.position = gone.position) AS event
                   FROM gone OFFSET 0) g
+            ON CONFLICT (group_name, partition, position) -- of a group that has come up anew
+            DO UPDATE SET attempts = excluded.attempts, error = excluded.error, dead_at = excluded.dead_at
         )
         SELECT array_agg(g.position) INTO dead FROM gone g;
 

@@ -4,7 +4,9 @@
 -- on, or from a time on; of one partition, or (NULL) of all. A group that has not come that far stays where it
 -- is: nothing is skipped. Returns where each partition goes on, and how many events lie before the group.
 --
--- Effects of what the group has handled before happen again; that needs p_again, else the error is WE003.
+-- Effects of what the group has handled before happen again; that needs p_again, else the error is WE003. Its dead
+-- letters among them are events once more. The copies that dead_replay() made of them count as handled: each event
+-- has its effect once.
 CREATE OR REPLACE FUNCTION group_replay(p_group text, p_partition smallint, p_position bigint, p_time timestamptz,
                                         p_again boolean)
 RETURNS TABLE (partition smallint, "from" bigint, events bigint)
@@ -49,6 +51,16 @@ BEGIN
     DO UPDATE SET handled = excluded.handled, owner = NULL, epoch = c.epoch + 1, expires_at = now();
     DELETE FROM consumed c USING replay r WHERE c.group_name = p_group AND c.partition = r.partition;
     DELETE FROM retries t USING replay r WHERE t.group_name = p_group AND t.partition = r.partition;
+    DELETE FROM dead_letters d USING replay r
+    WHERE d.group_name = p_group AND d.partition = r.partition AND d.position > r.target;
+    INSERT INTO consumed (group_name, partition, position)
+    SELECT p_group, o.partition, o.position
+    FROM replay r JOIN outbox o ON o.partition = r.partition AND o.position > r.target
+    WHERE o.for_group = p_group
+      AND EXISTS (SELECT FROM outbox e
+                  WHERE e.event_id = o.event_id AND e.partition = o.partition
+                    AND e.position > r.target AND e.position < o.position
+                    AND coalesce(e.for_group = p_group, true));
 
     RETURN QUERY SELECT r.partition, r.target + 1, r.position - r.target FROM replay r ORDER BY 1;
     DROP TABLE replay;

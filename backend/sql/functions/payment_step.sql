@@ -4,8 +4,10 @@
 -- p_confirmed: the gateway was asked and this is how the charge stands. Otherwise it is a message that may
 -- be old, out of order or about another charge; what does not fit, or would turn a failure round, then
 -- becomes the event PaymentReported, upon which the gateway is asked. Does it not fit even then, it is
--- refused with WE002; unless the payment is open and there is a charge of another amount under its key: with that
--- in the way it can never be paid. It fails, and the charge is a stray one, whose money goes back.
+-- refused with WE002; unless the payment is open, or has failed, and there is a charge of another amount under its
+-- key: with that in the way it can never be paid. It fails, and the charge is a stray one, whose money goes back.
+--
+-- Without p_charge there is none, which ends an open payment, and tells nothing of one that has ended meanwhile.
 --
 -- p_cause is the event upon which the gateway was asked, p_correlation the first one of its chain; NULL when
 -- the gateway spoke by itself.
@@ -31,6 +33,9 @@ BEGIN
     IF EXISTS (SELECT FROM stray_charges s WHERE s.charge = p_charge) THEN
         RETURN 'stray';
     END IF;
+    IF p_charge IS NULL AND p.status <> 'REQUESTED' THEN
+        RETURN 'repeated';
+    END IF;
     SELECT * INTO t FROM payment_transitions WHERE status = p.status AND news = p_news;
 
     wrong := CASE
@@ -41,7 +46,7 @@ BEGIN
             format('the charge of payment %s is %s, not %s', p.id, p.charge, p_charge)
     END;
     IF wrong IS NOT NULL AND p_confirmed THEN
-        IF p.status <> 'REQUESTED' OR t.next IS NULL THEN
+        IF p.status NOT IN ('REQUESTED', 'FAILED') OR t.next IS NULL THEN
             RAISE EXCEPTION '%', wrong USING ERRCODE = 'WE002';
         END IF;
         PERFORM stray_charge_put(p_charge, p.id::text, p_news, p_traceparent, p_cause, p_correlation);

@@ -22,6 +22,8 @@ start_upstream(sub {
     if ($gate =~ /^private/) { return $held->(answer('200 OK', ['Cache-Control: no-store'], "answer $n")) }
     if ($gate =~ /^error/)   { return $held->($n <= 1 ? '' : answer('200 OK', [@fresh], "answer $n")) }
     if ($gate =~ /^busy/)    { return $held->(answer('503 Busy', [], "answer $n")) }
+    if ($gate =~ /^sent-(\w+)/) { return answer('200 OK', [@fresh, "X-Accel-Redirect: /$1"], '') }
+    if ($gate =~ /^led/)     { return answer('503 Busy', [], 'busy') }
     if ($gate =~ /^large/)   { return $held->(answer('200 OK', [@fresh], "answer $n " . 'x' x 200_000)) }
     if ($gate =~ /^vary/)    { return $held->(answer('200 OK', [@fresh, 'Vary: Accept-Language'], 'answer in ' . ($language // 'none'))) }
     if ($gate =~ /^swr/)     { return $n == 1 ? answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10, stale-while-revalidate=600'], 'old')
@@ -39,6 +41,9 @@ HTTP
     location /       { proxy_pass http://UPSTREAM; }
     location /second { weir_cache_lock_timeout 300ms; proxy_pass http://UPSTREAM; }
     location /none   { weir_cache_lock_timeout 0; proxy_pass http://UPSTREAM; }
+    location /inside { internal; proxy_pass http://UPSTREAM; }
+    location /aside  { internal; weir_cache off; proxy_pass http://UPSTREAM; }
+    location /led    { proxy_intercept_errors on; error_page 503 = /aside; proxy_pass http://UPSTREAM; }
     location /few    { weir_cache few; proxy_pass http://UPSTREAM; }
     location /private-few { weir_cache few; proxy_pass http://UPSTREAM; }
 SERVER
@@ -236,6 +241,20 @@ hold('none');
 until_true('all ask at once', sub { asked('/none') == 10 });
 let_go('none');
 is scalar(grep { $_->{status} == 200 } answers(@c)), 10, 'with 0 nobody waits';
+
+# --- who is led to another place waits neither for itself nor keeps others waiting ---
+
+@c = clients(['/sent-inside']);
+until_true('it is asked for there', sub { asked('/inside') == 1 });
+is +(answers(@c))[0]{content}, 'answer 1', 'X-Accel-Redirect to where the same key is cached';
+for my $path ('/sent-aside', '/led') {
+    my $before = asked('/aside');
+    hold('aside');
+    @c = arrive(5, $path);
+    until_true('all are there', sub { asked('/aside') == $before + 5 });
+    let_go('aside');
+    is scalar(grep { $_->{status} == 200 } answers(@c)), 5, "$path: nobody waits for one who is elsewhere now";
+}
 
 # --- a table that is full of the memories of uncacheable answers ---
 

@@ -106,6 +106,37 @@ my $quick = 200;
 for my $n (1 .. $quick) { answers(clients(2, "/quick-$n")) }
 is eval { my $sum = 0; $sum += asked("/quick-$_") for 1 .. $quick; $sum }, $quick, "$quick keys that both edges miss at once cost as many requests";
 
+# Redis takes the request for a lease when nobody waits for its answer any more: the
+# client has left, or the deadline passed.
+sub leases { grep { (redis('GET', $_) // 'pass') ne 'pass' } @{ redis('KEYS', 'weir:lease:*') } }
+for my $edge (['patient', '20s'], ['hasty', '500ms']) {
+    start_edge($edge->[0], 'weir_cache_zone fleet 1m redis=main;', <<'SERVER', timeout => $edge->[1]);
+        weir_cache fleet;
+        weir_cache_lock_timeout 600s;
+        location /     { proxy_pass http://UPSTREAM; }
+SERVER
+    get($edge->[0], '/warm');
+}
+until_true('nobody holds a lease', sub { !leases() });
+redis('CLIENT', 'PAUSE', 60000, 'WRITE');
+my ($patient) = url_of('patient', '') =~ m{//(.*)};
+my $leaving = IO::Socket::INET->new(PeerAddr => $patient) // die $!;
+$leaving->print("GET /leaves HTTP/1.1\r\nHost: fleet\r\nConnection: close\r\n\r\n");
+until_true('the lease is asked for', sub { redis('CLIENT', 'LIST') =~ /cmd=set / });
+close $leaving;
+until_true('it is gone', sub { logged('patient', qr/client prematurely closed connection/) });
+redis('CLIENT', 'UNPAUSE');
+request('patient', 'HEAD', '/behind');    # behind all of it, and takes no lease
+is scalar(leases()), 0, 'who leaves before the lease is his lets it go';
+is asked('/leaves'), 0, '... and has asked for nothing';
+
+redis('CLIENT', 'PAUSE', 60000, 'WRITE');
+is get('hasty', '/late')->{content}, 'answer 1 of /late', 'a lease whose answer is late is not waited for';
+redis('CLIENT', 'UNPAUSE');
+request('hasty', 'HEAD', '/behind');    # behind all of it
+is scalar(leases()), 0, '... and let go, too';
+stop($_, 'QUIT') for 'patient', 'hasty';
+
 # Redis hangs: each box asks for itself, and nobody waits long.
 kill_process('STOP', 'redis');
 @r = answers(clients(5, '/slow-without'));

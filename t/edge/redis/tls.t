@@ -50,8 +50,9 @@ my %server = (
     none_of_ours => "rediss://:secret\@127.0.0.1:$port{strict} $trusted",
     silent => 'rediss://127.0.0.1:' . $silent->sockport . " $trusted",
     plain => "redis://:secret\@127.0.0.1:$port{open}",
+    patient => "rediss://:secret\@127.0.0.1:$port{open} $trusted",
 );
-my $servers = join '', map { "weir_redis $_ $server{$_} timeout=3s connect_timeout=1s;\n" } sort keys %server;
+my $servers = join '', map { "weir_redis $_ $server{$_} connect_timeout=1s timeout=" . ($_ eq 'patient' ? 30 : 3) . "s;\n" } sort keys %server;
 my $places = join '', map { "location = /$_ { weir_redis_probe $_; }\n" } sort keys %server;
 my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 my $temp = temp_paths($dir);
@@ -70,6 +71,7 @@ http {
     server {
         listen 127.0.0.1:$edge;
         $places
+        location = /stub { stub_status; }
     }
 }
 EOF
@@ -86,6 +88,21 @@ is ask($_, 'SET+a+1', 'GET+a'), "+OK\n\$1\n", "commands go over TLS: $_" for 'ad
 my $value = 'x' x 100_000;
 ask('address', "SET+large+$value");
 is ask('address', ('GET+large') x 5), "\$$value\n" x 5, 'large values, many records';
+
+# More than the sockets hold waits for a server that stands still; what is added to it
+# may move it in memory, which TLS has to bear.
+is ask('patient', 'PING'), "+PONG\n", 'a connection';
+kill 'STOP', $pid{open};
+my $piece = 'y' x 200_000;
+my @clients;
+for my $n (1 .. 60) {
+    push @clients, listens($edge);
+    $clients[-1]->print("GET /patient?SET+piece-$n+$piece HTTP/1.0\r\n\r\n");
+    until_true("$n requests wait", sub { $http->get("http://127.0.0.1:$edge/stub")->{content} =~ /Writing: (\d+)/ && $1 == $n + 1 });
+}
+kill 'CONT', $pid{open};
+is scalar(grep { my $client = $_; local $/; readline($client) =~ /\+OK\n$/ } @clients), 60, 'a server that stands still for a while gets all that waited';
+is scalar(logged(qr/weir_redis "patient" at .* is down/)), 0, '... and its connection stays';
 
 for (['wrong_name', qr/hostname mismatch/i], ['stranger', qr/unable to get local issuer certificate|self.signed/i], ['system', qr/unable to get local issuer certificate|self.signed/i]) {
     my ($place, $reason) = @$_;

@@ -126,6 +126,7 @@ sub script {
             return join '', map { "$_\r\n" } 'HTTP/1.1 304 Not Modified', fixed($step->{not_modified}, $own), '';
         }
         my $response = answer(status_text($step), ["X-Step: $k", fixed($step->{answer} // [], $own)], $step->{body} // body_of($own));
+        $response =~ s/^Content-Length: \d+\r\n(?=.*^Content-Length:)//msi;    # a case's own takes its place; nginx from 1.23 on takes one only
         $response =~ s/\r\n\r\n.*/\r\n\r\n/s if $request =~ /^HEAD /;
         if (status_text($step) =~ /^(?:204|304)/) {
             $response =~ s/\r\n\r\n.*/\r\n\r\n/s;
