@@ -6,7 +6,8 @@
  *     conf     what the directives take, and what a location inherits
  *     zone     the first level, in shared memory
  *     key      what a request is looked up by
- *     fetch    before the content phase: look-up, the decision to serve
+ *     request  a request's way through the precontent phase
+ *     fetch    the look-ups, and the decision to serve
  *     lookup   what Redis has, for all who want the same at once
  *     queue    who asks the upstream, and who waits
  *     answer   a stored response sent to the client, and Cache-Status
@@ -217,7 +218,7 @@ char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 
-/* fetch: the precontent phase */
+/* request: the precontent phase */
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
 /*
@@ -320,12 +321,20 @@ ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * fetch, for queue.  These return what a phase handler returns: find_l1 also
- * NGX_BUSY, when there is nothing that may be served.
+ * request: the upstream is asked, or the request refused that wants to be spared
+ * it; what a phase handler returns
  */
-ngx_int_t ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
+
+/*
+ * fetch: the look-up from its beginning, that in the first level alone, and what
+ * Redis' answer in ctx->lookup means.  All return what a phase handler returns;
+ * find_l1 also NGX_BUSY, when there is nothing that may be served.
+ */
+ngx_int_t ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * fetch: serves what ctx->lookup has brought, if it may be used as it is; NGX_BUSY
@@ -333,9 +342,13 @@ ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
  */
 ngx_int_t ngx_http_weir_cache_use_lookup(ngx_http_weir_cache_ctx_t *ctx);
 
-/* fetch: the request waits, and is dropped when its client leaves */
-ngx_int_t ngx_http_weir_cache_park(ngx_http_weir_cache_ctx_t *ctx);
-void ngx_http_weir_cache_resume(ngx_http_weir_cache_ctx_t *ctx);
+/*
+ * request: it waits in its phase, and is dropped when its client leaves, until it
+ * is resumed.  park returns what the phase handler returns: NGX_AGAIN, or a status
+ * when it can't be.
+ */
+ngx_int_t ngx_http_weir_cache_park(ngx_http_request_t *r);
+void ngx_http_weir_cache_resume(ngx_http_request_t *r);
 
 /* queue: nothing fresh was found; what a phase handler returns */
 ngx_int_t ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,

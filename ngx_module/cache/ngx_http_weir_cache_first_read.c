@@ -30,6 +30,7 @@ ngx_http_weir_cache_first_read(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone)
 {
     uint64_t                           waited;
+    ngx_int_t                          rc;
     ngx_pool_cleanup_t                *cln;
     ngx_http_weir_cache_first_read_t  *first;
 
@@ -39,10 +40,7 @@ ngx_http_weir_cache_first_read(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    for (cln = r->pool->cleanup;
-         cln;
-         cln = cln->next)
-    {
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
         if (cln->handler == ngx_http_weir_cache_first_read_cleanup) {
             break;
         }
@@ -66,37 +64,22 @@ ngx_http_weir_cache_first_read(ngx_http_request_t *r,
     first->poll.data = first;
     first->poll.log = r->connection->log;
 
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    rc = ngx_http_weir_cache_park(r);
+
+    if (rc == NGX_AGAIN) {
+        ngx_add_timer(&first->poll, NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL);
     }
 
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    ngx_add_timer(&first->poll, NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL);
-
-    return NGX_AGAIN;
+    return rc;
 }
 
 
 static void
 ngx_http_weir_cache_first_read_handler(ngx_event_t *ev)
 {
-    ngx_connection_t                  *c;
-    ngx_http_request_t                *r;
-    ngx_http_weir_cache_first_read_t  *first;
+    ngx_http_weir_cache_first_read_t  *first = ev->data;
 
-    first = ev->data;
-    r = first->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-
-    ngx_http_core_run_phases(r);
-    ngx_http_run_posted_requests(c);
+    ngx_http_weir_cache_resume(first->request);
 }
 
 

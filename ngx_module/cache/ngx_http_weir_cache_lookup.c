@@ -255,7 +255,7 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
         ctx->looking = 0;
 
         if (!ctx->waiting) {
-            ngx_http_weir_cache_resume(ctx);
+            ngx_http_weir_cache_resume(ctx->request);
         }
     }
 

@@ -247,7 +247,7 @@ ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
 
     (void) ngx_http_weir_cache_lookup(ctx, 1);
 
-    return ngx_http_weir_cache_park(ctx);
+    return ngx_http_weir_cache_park(ctx->request);
 }
 
 
@@ -262,7 +262,7 @@ ngx_http_weir_cache_lease_handler(ngx_http_weir_redis_command_t *cmd,
     ctx->reply = reply;
 
     if (!ctx->looking) {
-        ngx_http_weir_cache_resume(ctx);
+        ngx_http_weir_cache_resume(ctx->request);
     }
 }
 
@@ -341,6 +341,8 @@ ngx_http_weir_cache_end_lease(ngx_http_weir_cache_ctx_t *ctx,
 static ngx_int_t
 ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx)
 {
+    ngx_int_t  rc;
+
     if (!ctx->collapsed) {
         ctx->collapsed = 1;
         ctx->wait_since = ngx_current_msec;
@@ -355,11 +357,16 @@ ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx)
     ctx->wait.data = ctx;
     ctx->wait.log = ctx->request->connection->log;
 
-    ngx_add_timer(&ctx->wait, ctx->wait_next);
+    rc = ngx_http_weir_cache_park(ctx->request);
 
-    ctx->wait_next = ngx_min(ctx->wait_next * 2, NGX_HTTP_WEIR_CACHE_WAIT_MAX);
+    if (rc == NGX_AGAIN) {
+        ngx_add_timer(&ctx->wait, ctx->wait_next);
 
-    return ngx_http_weir_cache_park(ctx);
+        ctx->wait_next = ngx_min(ctx->wait_next * 2,
+                                 NGX_HTTP_WEIR_CACHE_WAIT_MAX);
+    }
+
+    return rc;
 }
 
 
@@ -373,5 +380,5 @@ ngx_http_weir_cache_wait_handler(ngx_event_t *ev)
     ctx->varies = 0;
     ctx->l2 = 0;
 
-    ngx_http_weir_cache_resume(ctx);
+    ngx_http_weir_cache_resume(ctx->request);
 }

@@ -1,0 +1,293 @@
+/*
+ * A request's way through the precontent phase: what the cache knows of it from
+ * now on, whether it is looked up at all, where it goes on each time that it was
+ * waiting, and what is let go when it leaves.
+ *
+ * A request that waits is parked: the client's time-outs and its leaving are
+ * watched as nginx does for a delayed request.
+ *
+ * Whatever a request holds (a flight, a lease, pins, look-ups) its context
+ * names, and the context's cleanup gives back, at whatever point the request
+ * ends.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/ngx_http_weir_cache.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
+    ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
+static void ngx_http_weir_cache_cleanup(void *data);
+static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_error_page(
+    ngx_http_weir_cache_ctx_t *ctx);
+
+
+ngx_int_t
+ngx_http_weir_cache_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_ctx_t       *ctx, *first;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (ctx) {
+
+        if (ctx->looking || ctx->waiting || ctx->wait.timer_set) {
+            return NGX_AGAIN;
+        }
+
+        if (ctx->status != NGX_HTTP_WEIR_CACHE_NONE) {
+            return NGX_DECLINED;
+        }
+
+        return ctx->leasing ? ngx_http_weir_cache_decide_lease(ctx)
+               : ctx->l2 ? ngx_http_weir_cache_decide_l2(ctx)
+               : ngx_http_weir_cache_find(ctx);
+    }
+
+    if (r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    first = r->internal ? ngx_http_weir_cache_led_away(r) : NULL;
+
+    if (r->content_handler == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (r->error_page) {
+        return first ? ngx_http_weir_cache_error_page(first) : NGX_DECLINED;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    if (clcf->zone == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_weir_cache_create_ctx(r, clcf);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_METHOD);
+    }
+
+    if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
+        /* the key doesn't know the body */
+        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
+    }
+
+    if (ngx_http_weir_cache_key(ctx) != NGX_OK
+        || ngx_http_weir_cache_read_request(ctx) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    switch (ngx_http_test_predicates(r, clcf->bypass)) {
+
+    case NGX_ERROR:
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    case NGX_DECLINED:
+        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
+    }
+
+    return ngx_http_weir_cache_find(ctx);
+}
+
+
+static ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_cache_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_weir_cache_ctx_t));
+    ctx->request = r;
+    ctx->conf = clcf;
+    weir_cache_control_init(&ctx->request_cc);
+
+    cln->handler = ngx_http_weir_cache_cleanup;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_weir_cache_module);
+
+    return ctx;
+}
+
+
+/* A request that goes away waits for no reply and sends no entry. */
+
+static void
+ngx_http_weir_cache_cleanup(void *data)
+{
+    ngx_http_weir_cache_ctx_t  *ctx = data;
+
+    if (ctx->waiting) {
+        ngx_http_weir_redis_cancel(&ctx->command);
+    }
+
+    if (ctx->leasing) {
+        /* Redis may have given it, or may yet: it is let go behind that */
+        ctx->lease = ctx->lease_wanted;
+    }
+
+    if (ctx->looking) {
+        ngx_http_weir_cache_lookup_leave(ctx);
+    }
+
+    if (ctx->wait.timer_set) {
+        ngx_del_timer(&ctx->wait);
+    }
+
+    ngx_http_weir_cache_end_flight(ctx, 0);
+
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
+
+    ngx_http_weir_cache_lookup_release(&ctx->lookup);
+    ngx_http_weir_cache_lookup_release(&ctx->stale_lookup);
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status)
+{
+    weir_problem_t  problem;
+
+    ctx->status = status;
+    ctx->request_time = ngx_time();
+    ngx_http_weir_cache_stamp(ctx);
+
+    if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
+
+        if (ctx->have_stale
+            && ngx_http_weir_cache_make_conditional(ctx) != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return NGX_DECLINED;
+    }
+
+    /* RFC 9111 section 5.2.1.7 */
+
+    ngx_memzero(&problem, sizeof(weir_problem_t));
+    problem.status = NGX_HTTP_GATEWAY_TIME_OUT;
+    problem.title = "Not in the cache";
+    problem.detail = WEIR_STR("The request takes only a stored response, and"
+                              " there is none that may be used.");
+
+    return ngx_http_weir_send_problem(ctx->request, &problem);
+}
+
+
+/*
+ * X-Accel-Redirect or an error_page has led to another location: what the first
+ * one asked the upstream for will not be stored, so nobody shall wait for it,
+ * the request itself least of all.  Returns what is known of the location that
+ * it was led away from last; NULL: nothing.
+ */
+
+static ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_led_away(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_cache_ctx_t  *ctx, *last;
+
+    last = NULL;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_cache_cleanup) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (ctx->request == r) {
+            ngx_http_weir_cache_end_flight(ctx, 1);
+
+            if (last == NULL) {
+                last = ctx;
+            }
+        }
+    }
+
+    return last;
+}
+
+
+/*
+ * An error_page has led away from the location whose cache has something stale
+ * for such a case.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_error_page(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (!ctx->have_stale || ctx->status == NGX_HTTP_WEIR_CACHE_STALE
+        || ngx_http_weir_cache_instead_of_error(ctx) == NULL)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_weir_cache_module);
+    ngx_http_clean_header(r);
+    r->err_status = 0;
+
+    ngx_http_weir_cache_take_stale(ctx);
+    ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
+
+    return ngx_http_weir_cache_answer(ctx);
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_park(ngx_http_request_t *r)
+{
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_http_weir_cache_resume(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
+}
