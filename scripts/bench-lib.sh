@@ -7,6 +7,9 @@
 
 # shellcheck disable=SC2034  # the script that sources this reads some of these
 
+# shellcheck source=scripts/bench/machine.sh
+. scripts/bench/machine.sh
+
 PATH=$PATH:/usr/sbin
 bench_accept='*/*'             # the Accept header of every request
 bench_conf=$PWD/scripts/bench
@@ -100,12 +103,13 @@ bench_modules() {
 
 # bench_fill NAME: the placeholders of a configuration, from stdin to stdout.
 bench_fill() {
-    local user=
+    local user='' text=''
     [ "$(id -u)" != 0 ] || user='user root;'
+    [ ! -e "$bench_dir/files/1" ] || text=$(cat "$bench_dir/files/1")
     sed -e "s|@user@|$user|" -e "s|@dir@|$bench_dir/$1|g" -e "s|@files@|$bench_dir/files|g" \
         -e "s|@port@|${bench_port[$1]}|g" -e "s|@upstream@|${bench_port[upstream]}|g" \
         -e "s|@redis@|$bench_dir/${bench_redis_of[$1]:-$1}/redis.sock|g" -e "s|@contestant@|$bench_dir/$1/contestant.conf|g" \
-        -e "s|@text@|$(cat "$bench_dir/files/1")|g"
+        -e "s|@text@|$text|g"
 }
 
 # bench_start_nginx NAME [CONF]: nginx with one worker and scripts/bench/CONF.conf.
@@ -170,17 +174,6 @@ bench_worker() {
 bench_cpu() {
     [ -n "${1:-}" ] || { echo 0; return; }
     awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000000 / hz }' "/proc/$1/stat"
-}
-
-# The share of the whole machine that is busy during half a second.
-bench_machine_busy() {
-    {
-        head -1 /proc/stat
-        sleep 0.5
-        head -1 /proc/stat
-    } | awk '{ all = 0; for (i = 2; i <= 9; i++) all += $i; idle = $5 + $6 }
-        NR == 1 { a = all; d = idle }
-        NR == 2 { printf "%.3f\n", (all > a) ? 1 - (idle - d) / (all - a) : 0 }'
 }
 
 # Sets upstream_requests: how many the upstream has had, without those that ask for this.

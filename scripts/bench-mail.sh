@@ -112,7 +112,7 @@ for ((round = 1; round <= rounds; round++)); do
     echo "bench: round $round of $rounds" >&2
     for away in refused deaf; do
         wait_until 300 is_through || die "events wait still after 300 s" "$(ctl groups)"
-        bench_busy >>"$bench_run/others"
+        bench_machine_busy >>"$bench_run/others"
         measure "$round" with "$away"
         opened=$(said 'its breaker opens') closed=$(said 'its breaker closes')
         take_away "$away"

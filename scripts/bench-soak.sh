@@ -96,7 +96,7 @@ sample() {
 
 : >"$bench_run/samples"
 connections=16
-bench_busy >"$bench_run/others"
+bench_machine_busy >"$bench_run/others"
 # A turn of a connection is its pause and an answer's time, some milliseconds.
 (
     # shellcheck disable=SC2034  # bench_run_wrk reads it

@@ -206,7 +206,7 @@ ctl groups pause --all >/dev/null
 for ((round = 1; round <= rounds; round++)); do
     echo "bench: round $round of $rounds" >&2
     settle
-    bench_busy >>"$bench_run/others"
+    bench_machine_busy >>"$bench_run/others"
     if [ -n "$only" ]; then
         measure_latency "$round"
         continue

@@ -8,6 +8,9 @@
 # shellcheck disable=SC2154  # lib.sh sets them
 # shellcheck disable=SC2034  # the script that sources this reads some of these
 
+# shellcheck source=scripts/bench/machine.sh
+. scripts/bench/machine.sh
+
 bench_pids=()
 bench_unique=0
 
@@ -91,17 +94,6 @@ pace() {
     had=$(jq .per_second <<<"$loaded")
     pause_ms=$((pause_ms + connections * 1000 / $3 - connections * 1000 / (had > 0 ? had : 1)))
     [ "$pause_ms" -ge 1 ] || pause_ms=1
-}
-
-# The share of the whole machine that is busy during half a second.
-bench_busy() {
-    {
-        head -1 /proc/stat
-        sleep 0.5
-        head -1 /proc/stat
-    } | awk '{ all = 0; for (i = 2; i <= 9; i++) all += $i; idle = $5 + $6 }
-        NR == 1 { a = all; d = idle }
-        NR == 2 { printf "%.3f\n", (all > a) ? 1 - (idle - d) / (all - a) : 0 }'
 }
 
 # The facts that every report begins with; the script adds its own.
