@@ -75,12 +75,15 @@ $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
 
 # --- what benchmarks need besides scripts --------------------------------------
 
-bench: $(BUILD)/bench-invalidate $(BUILD)/bench-fsync
+bench: $(BUILD)/bench-invalidate $(BUILD)/bench-fsync $(BUILD)/bench-socket
 
 $(BUILD)/bench-invalidate: $(call OBJ,t/bench/invalidate.c)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis) -lpthread
 
 $(BUILD)/bench-fsync: $(call OBJ,t/bench/fsync.c)
+	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/bench-socket: $(call OBJ,t/bench/socket.c)
 	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^
 
 lint:

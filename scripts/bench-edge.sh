@@ -17,7 +17,8 @@ cd "$(dirname "$0")/.."
 #   keys   the same for 1,000 URIs in turn
 #   unique, miss   like pass, but no URI comes twice; a miss stores each answer
 table='
-floor                |floor |             |                          |nginx alone: return for 1 KiB, else a file in memory
+socket               |floor |proxy-cache  |                          |no server: a loop that hands ready bytes to the kernel
+floor                |floor |proxy-cache  |                          |nginx alone: return for 1 KiB, else a file in memory
 proxy                |pass  |             |                          |plain proxy_pass, connections to the upstream kept
 weir-api             |pass  |proxy        |^Content-Type: application/vnd\.shop\.v2\+json$|version and breaker on top of proxy
 proxy-cache          |hit   |proxy        |^X-Cache: HIT$            |proxy_cache in memory
@@ -229,6 +230,14 @@ start_varnish() {
     bench_start_varnish varnish
 }
 
+start_socket() {
+    bench_take_port socket
+    build/bench-socket "${bench_port[socket]}" "$bench_dir/files" &
+    bench_pids+=($!)
+    bench_cpu_pid[socket]=$!
+    bench_wait "port ${bench_port[socket]} of socket" curl -s "127.0.0.1:${bench_port[socket]}/1"
+}
+
 # --- the machine ------------------------------------------------------------
 
 facts() {
@@ -306,7 +315,7 @@ if [ -n "$only" ]; then
 fi
 
 scripts/packages.sh bench
-make -s module
+make -s module bench
 
 # One kind of request for all.
 bench_accept=application/vnd.shop.v2+json
