@@ -432,17 +432,21 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
                           &redis->name, &redis->addr->name, reason,
                           redis->refusal.len ? ": " : "", &redis->refusal);
         }
+    }
 
-        if (!ngx_exiting && !ngx_terminate && !redis->reconnect.timer_set) {
-            delay = NGX_HTTP_WEIR_REDIS_BACKOFF_MIN
-                    << ngx_min(redis->failures - 1, 6);
-            delay = ngx_min(delay, NGX_HTTP_WEIR_REDIS_BACKOFF_MAX);
+    /* commands are refused then, so nothing else would connect again */
 
-            /* half of it at random, so that workers don't come all at once */
-            delay = delay / 2 + ngx_random() % (delay / 2 + 1);
+    if (redis->failures && !ngx_exiting && !ngx_terminate
+        && !redis->reconnect.timer_set)
+    {
+        delay = NGX_HTTP_WEIR_REDIS_BACKOFF_MIN
+                << ngx_min(redis->failures - 1, 6);
+        delay = ngx_min(delay, NGX_HTTP_WEIR_REDIS_BACKOFF_MAX);
 
-            ngx_add_timer(&redis->reconnect, delay);
-        }
+        /* half of it at random, so that workers don't come all at once */
+        delay = delay / 2 + ngx_random() % (delay / 2 + 1);
+
+        ngx_add_timer(&redis->reconnect, delay);
     }
 
     if (ngx_queue_empty(&redis->slots)) {

@@ -13,7 +13,7 @@ use Weir::Redis 'redis_command';
 use Weir::Upstream qw(answer asked upstream);
 
 our @EXPORT = qw(answer asked cache_status children free_port get invalidate kill_process logged logged_since
-    mark_log monitor redis request slurp spit start_edge start_redis start_upstream stop until_true url_of %pid $dir);
+    mark_log monitor port_of_redis redis request slurp spit start_edge start_redis start_upstream stop until_true url_of %pid $dir);
 
 my (%port, $redis);
 
@@ -41,6 +41,8 @@ sub start_redis {
         '--appendonly', $more{append} ? 'yes' : 'no', '--appendfsync', 'always']);
     until_true('Redis answers', sub { my $s = listens($redis) or return; print $s "PING\r\n"; (readline($s) // '') =~ /^\+PONG/ });
 }
+
+sub port_of_redis { $redis }
 
 # One command; the reply as string, number, list or undef.
 my ($connection, $connected);
