@@ -87,6 +87,11 @@ static weir_breaker_outcome_t outcome_of(weir_delivery_result_t result)
     }
 }
 
+weir_delivery_result_t weir_delivery_not_asked(const char *sqlstate)
+{
+    return weir_db_is_away(sqlstate) ? WEIR_DELIVERY_GIVEN_UP : WEIR_DELIVERY_RETRY;
+}
+
 void weir_delivery_not_before(weir_delivery_t *d, uint64_t wait_ms)
 {
     d->wait_ms = wait_ms < WEIR_NOT_BEFORE_MAX ? (unsigned)wait_ms : WEIR_NOT_BEFORE_MAX;
