@@ -103,7 +103,7 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
         remove_lease(l); /* the next heartbeat finds it again, if it is ours */
     } else {
         l->queue = weir_queue_new(strtoll(PQgetvalue(res, 0, 0), NULL, 10), WEIR_LINE_MAX,
-                                  weir_delivery_free);
+                                  WEIR_WAITING_MAX, weir_delivery_free);
         for (int i = 0; i < PQntuples(res); i++) {
             int64_t position = strtoll(PQgetvalue(res, i, 1), NULL, 10);
 

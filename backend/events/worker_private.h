@@ -22,6 +22,8 @@
 
 #define WEIR_PARTITIONS_MAX 64
 #define WEIR_EVENTS_MAX 2048 /* in memory, of one group in one partition */
+#define WEIR_WAITING_MAX 512 /* of them, that wait for another attempt; more are set aside */
+#define WEIR_ASIDE_MAX 65536 /* aggregates set aside; at so many nothing new is read */
 #define WEIR_LINE_MAX 32     /* of one aggregate */
 #define WEIR_READ_MAX 256    /* events of one partition in one read */
 #define WEIR_BATCH_MAX 256   /* events in one transaction */
@@ -69,6 +71,7 @@ struct weir_lease {
     bool attached, attaching;
     bool in_read;   /* named in the read that is under way */
     bool fetching;  /* from the outbox */
+    bool filling;   /* the fetch is for a gap */
     int64_t gap_to; /* events up to here came too early: fetch until then; 0: none */
     int64_t stalled_at;
     int stalled;   /* heartbeats for which stalled_at was the first unseen position */
