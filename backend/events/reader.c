@@ -15,6 +15,7 @@
 
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
+#include "events/refusal.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -51,6 +52,18 @@ static bool may_read(const weir_lease_t *l)
     return has_room(l) && weir_queue_aside(l->queue) < WEIR_ASIDE_MAX &&
            weir_queue_unseen(l->queue) - weir_queue_low(l->queue) <
                WEIR_QUEUE_WINDOW - WEIR_READ_MAX;
+}
+
+static void tell_crowded(weir_lease_t *l)
+{
+    bool crowded = weir_queue_aside(l->queue) >= WEIR_ASIDE_MAX;
+
+    if (crowded && !l->crowded)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "too many aggregates wait, nothing new is read until the first may be tried again",
+                 "{s:s,s:i,s:i}", "group", l->group->consumer.group, "partition", l->partition,
+                 "waiting", WEIR_ASIDE_MAX);
+    l->crowded = crowded;
 }
 
 static bool is_active(const weir_lease_t *l)
@@ -114,8 +127,8 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
 {
     weir_lease_t *l = arg;
 
-    (void)sqlstate;
     l->fetching = false;
+    weir_refusal_note(&l->group->refused, l->group->consumer.group, "worker_read", error, sqlstate);
     if (is_active(l) && error != NULL) {
         l->hold = weir_now_ms() + WEIR_BLOCK;
     } else if (is_active(l)) {
@@ -350,6 +363,7 @@ void weir_reader_run(weir_group_t *g)
             continue;
         if (!l->fetching)
             fetch(l);
+        tell_crowded(l);
         if (!may_read(l))
             continue;
         if (!l->attached && !l->attaching && weir_redis_is_up(g->reader))

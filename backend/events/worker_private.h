@@ -76,10 +76,12 @@ struct weir_lease {
     int64_t stalled_at;
     int stalled;   /* heartbeats for which stalled_at was the first unseen position */
     uint64_t hold; /* ms: no reading before */
+    bool crowded;  /* too many aggregates are set aside; so that the log is told once */
 
     /* handle.c */
-    int64_t newest; /* last position that the database is known to have given */
-    int64_t asked;  /* the position for which it is asked; 0: it is not */
+    int64_t newest;     /* last position that the database is known to have given */
+    int64_t asked;      /* the position for which it is asked; 0: it is not */
+    uint64_t retry_ask; /* ms: not before */
     unsigned handling;
     struct weir_deliveries results; /* of handlers, to be settled */
     bool consuming;
@@ -106,6 +108,7 @@ struct weir_group {
     /* What the log knows of, so that it is told once: */
     bool uncommitted;                  /* effects cannot be committed */
     bool undelivered;                  /* Redis refuses to deliver */
+    bool refused;                      /* its questions, see refusal.h */
     bool strange[WEIR_PARTITIONS_MAX]; /* the stream has events that the database does not know */
     char *types;                       /* PostgreSQL arrays */
     char *permanent;
@@ -120,6 +123,7 @@ struct weir_worker {
     struct event *beat;
     struct event *gone;
     bool stepping, leaving;
+    bool refused;      /* its heartbeats, see refusal.h */
     uint64_t asked;    /* ms: when the last heartbeat was sent */
     char *group_names; /* a PostgreSQL array */
     weir_group_t *groups;
