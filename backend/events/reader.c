@@ -56,7 +56,9 @@ static bool may_read(const weir_lease_t *l)
 
 static void tell_crowded(weir_lease_t *l)
 {
-    bool crowded = weir_queue_aside(l->queue) >= WEIR_ASIDE_MAX;
+    /* It is over when there is some room, not with each that goes. */
+    size_t limit = l->crowded ? WEIR_ASIDE_MAX / 4 * 3 : WEIR_ASIDE_MAX;
+    bool crowded = weir_queue_aside(l->queue) >= limit;
 
     if (crowded && !l->crowded)
         weir_log(WEIR_LOG_WARN, NULL,

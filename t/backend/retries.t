@@ -109,6 +109,7 @@ SQL
     $p->switch(errors => $n, retry_after => 2);
     $put->($n + 1);
     $paid->(2 * $n + 3, 'also by the worker that let them wait');
+    $p->wait_handled;
     is $count->('retries'), 0, 'nothing is left';
     is scalar(grep { $_->{requests} != 1 } @{ $p->ledger->{charges} }), 0, 'each was charged once';
     stop($s);
