@@ -1,7 +1,10 @@
 #include "db/ask.h"
 
+#include "log/log.h"
+
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define BATCH_MAX 256
 #define WAITING_MAX 1024
@@ -10,46 +13,84 @@
 struct weir_ask {
     struct event_base *base;
     weir_batch_t *batch;
+    const char *group;
     int width;
+    bool away; /* so that the log is told once */
 };
 
-/* A question that was not taken. */
 typedef struct {
     weir_ask_t *ask;
     weir_batch_cb cb;
     void *arg;
-    struct event *timer;
-    int left; /* tries */
+    struct event *again;
+    time_t until; /* s, of CLOCK_MONOTONIC: it is asked again before */
     char *values[WEIR_BATCH_WIDTH_MAX];
-} waiting_t;
+} question_t;
 
-static void again(waiting_t *w)
+static time_t now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+static void answer(question_t *q, PGresult *result, int row, const char *error,
+                   const char *sqlstate)
+{
+    q->cb(result, row, error, sqlstate, q->arg);
+    for (int i = 0; i < q->ask->width; i++)
+        free(q->values[i]);
+    event_free(q->again);
+    free(q);
+}
+
+static void on_away(question_t *q, const char *error, const char *sqlstate)
 {
     static const struct timeval pause = {0, AGAIN_MS * 1000};
+    weir_ask_t *ask = q->ask;
 
-    evtimer_add(w->timer, &pause);
+    if (now_s() < q->until) {
+        evtimer_add(q->again, &pause);
+        return;
+    }
+    if (!ask->away)
+        weir_log(WEIR_LOG_WARN, NULL, "the database is away, events wait for it", "{s:s,s:s,s:s}",
+                 "group", ask->group, "error", error, "sqlstate", sqlstate);
+    ask->away = true;
+    answer(q, NULL, 0, error, sqlstate);
+}
+
+static void on_answer(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
+{
+    question_t *q = arg;
+
+    if (result == NULL && weir_db_is_away(sqlstate)) {
+        on_away(q, error, sqlstate);
+        return;
+    }
+    if (q->ask->away)
+        weir_log(WEIR_LOG_INFO, NULL, "the database answers again", "{s:s}", "group",
+                 q->ask->group);
+    q->ask->away = false;
+    answer(q, result, row, error, sqlstate);
+}
+
+static void submit(question_t *q)
+{
+    if (!weir_batch_submit(q->ask->batch, (const char *const *)q->values, on_answer, q))
+        on_away(q, "the session is not open", "08003");
 }
 
 static void on_time(evutil_socket_t fd, short what, void *arg)
 {
-    waiting_t *w = arg;
-    bool taken = weir_batch_submit(w->ask->batch, (const char *const *)w->values, w->cb, w->arg);
-
     (void)fd;
     (void)what;
-    if (!taken && --w->left > 0) {
-        again(w);
-        return;
-    }
-    if (!taken)
-        w->cb(NULL, 0, "the database is away", "08003", w->arg);
-    for (int i = 0; i < w->ask->width; i++)
-        free(w->values[i]);
-    event_free(w->timer);
-    free(w);
+    submit(arg);
 }
 
-weir_ask_t *weir_ask_new(struct event_base *base, weir_db_t *db, const char *sql, int width)
+weir_ask_t *weir_ask_new(struct event_base *base, weir_db_t *db, const char *group, const char *sql,
+                         int width)
 {
     weir_ask_t *ask = calloc(1, sizeof(*ask));
 
@@ -57,6 +98,7 @@ weir_ask_t *weir_ask_new(struct event_base *base, weir_db_t *db, const char *sql
         abort();
     ask->base = base;
     ask->batch = weir_batch_new(db, sql, width, BATCH_MAX, WAITING_MAX, 1);
+    ask->group = group;
     ask->width = width;
     return ask;
 }
@@ -71,24 +113,20 @@ void weir_ask_free(weir_ask_t *ask)
 
 void weir_ask(weir_ask_t *ask, const char *const *values, weir_batch_cb cb, void *arg)
 {
-    waiting_t *w;
+    question_t *q = calloc(1, sizeof(*q));
 
-    if (weir_batch_submit(ask->batch, values, cb, arg))
-        return;
-
-    w = calloc(1, sizeof(*w));
-    if (w == NULL)
+    if (q == NULL)
         abort();
-    w->ask = ask;
-    w->cb = cb;
-    w->arg = arg;
-    w->left = WEIR_ASK_PATIENCE_S * 1000 / AGAIN_MS;
+    q->ask = ask;
+    q->cb = cb;
+    q->arg = arg;
+    q->until = now_s() + WEIR_ASK_PATIENCE_S;
+    q->again = evtimer_new(ask->base, on_time, q);
+    if (q->again == NULL)
+        abort();
     for (int i = 0; i < ask->width; i++) {
-        if (values[i] != NULL && (w->values[i] = strdup(values[i])) == NULL)
+        if (values[i] != NULL && (q->values[i] = strdup(values[i])) == NULL)
             abort();
     }
-    w->timer = evtimer_new(ask->base, on_time, w);
-    if (w->timer == NULL)
-        abort();
-    again(w);
+    submit(q);
 }

@@ -48,6 +48,14 @@ typedef struct weir_db weir_db_t;
  */
 typedef void (*weir_db_cb)(PGresult *result, const char *error, const char *sqlstate, void *arg);
 
+/*
+ * True when sqlstate (PostgreSQL manual, appendix A) speaks of the server or the session, not of
+ * the statement: lost, shutting down, out of resources, a standby, a deadlock, a plan that a
+ * migration has made stale.  The same statement may go well a moment later; whether it was done is
+ * unknown.
+ */
+bool weir_db_is_away(const char *sqlstate);
+
 /* Told when the session opens (up), and when it was lost and all in flight have failed. */
 typedef void (*weir_db_state_cb)(weir_db_t *db, bool up, void *arg);
 

@@ -293,6 +293,19 @@ void weir_db_free(weir_db_t *db)
     weir_db_leave(db);
 }
 
+bool weir_db_is_away(const char *sqlstate)
+{
+    /* Codes, or their classes.  consume() (sql/functions) has the same in mind. */
+    static const char *const away[] = {"08", "0A000", "25006", "26000", "40",
+                                       "53", "55P03", "57",    "58"};
+
+    for (size_t i = 0; i < sizeof(away) / sizeof(away[0]); i++) {
+        if (strncmp(sqlstate, away[i], strlen(away[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool weir_db_is_up(const weir_db_t *db)
 {
     return db->state == UP;

@@ -80,7 +80,8 @@ typedef enum {
     WEIR_DELIVERY_PERMANENT,   /* it answered: never; the event is a dead letter at once */
     WEIR_DELIVERY_UNAVAILABLE, /* it did not answer; counts for its circuit breaker, and as an
                                   attempt while that is closed */
-    WEIR_DELIVERY_GIVEN_UP     /* not owned any more, nothing was done; burns no attempt */
+    WEIR_DELIVERY_GIVEN_UP     /* by us, for what says nothing of event and dependency: it is not
+                                  owned any more, our database is away; burns no attempt */
 } weir_delivery_result_t;
 
 /*
@@ -125,6 +126,12 @@ void weir_delivery_not_before(weir_delivery_t *delivery, uint64_t wait_ms);
  */
 void weir_delivery_done(weir_delivery_t *delivery, weir_delivery_result_t result,
                         const char *error);
+
+/*
+ * The result when a question of the handler to our own database has failed: GIVEN_UP while that is
+ * away (weir_db_is_away()), RETRY when it refused this question.
+ */
+weir_delivery_result_t weir_delivery_not_asked(const char *sqlstate);
 
 /*
  * False when another worker may own the event by now, because this one was stopped in its tracks or

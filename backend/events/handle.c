@@ -10,6 +10,7 @@
 #include "events/worker_private.h"
 
 #include "common/str.h"
+#include "events/refusal.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -87,6 +88,11 @@ static weir_breaker_outcome_t outcome_of(weir_delivery_result_t result)
     }
 }
 
+weir_delivery_result_t weir_delivery_not_asked(const char *sqlstate)
+{
+    return weir_db_is_away(sqlstate) ? WEIR_DELIVERY_GIVEN_UP : WEIR_DELIVERY_RETRY;
+}
+
 void weir_delivery_not_before(weir_delivery_t *d, uint64_t wait_ms)
 {
     d->wait_ms = wait_ms < WEIR_NOT_BEFORE_MAX ? (unsigned)wait_ms : WEIR_NOT_BEFORE_MAX;
@@ -154,8 +160,10 @@ static void on_confirmed(PGresult *res, const char *error, const char *sqlstate,
     weir_lease_t *l = arg;
     int64_t asked = l->asked;
 
-    (void)sqlstate;
     l->asked = 0;
+    weir_refusal_note(&l->group->refused, l->group->consumer.group, "position", error, sqlstate);
+    if (error != NULL)
+        l->retry_ask = weir_now_ms() + COMMIT_RETRY;
     if (error == NULL && PQntuples(res) == 1)
         l->newest = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
     if (!l->gone && error == NULL && l->newest < asked)
@@ -193,6 +201,10 @@ static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
     weir_group_t *g = l->group;
 
+    if (l->retry_ask > now) {
+        earliest(next, l->retry_ask);
+        return;
+    }
     /* A lease that may have run out waits for the heartbeat. */
     while (l->asked == 0 && g->handling < g->consumer.concurrency && now < l->until) {
         weir_item_t *item;

@@ -2,6 +2,7 @@
 
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
+#include "events/refusal.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -145,8 +146,8 @@ static void on_read(PGresult *res, const char *error, const char *sqlstate, void
 {
     weir_outlet_t *p = arg;
 
-    (void)sqlstate;
     p->reading = false;
+    weir_refusal_note(&p->relay->read_refused, "relay", "relay_read", error, sqlstate);
     if (weir_relay_stopping(p->relay))
         return;
     if (error != NULL || p->state != WEIR_BEHIND)

@@ -7,19 +7,23 @@
 
 #define BUCKETS 1024 /* of the table of aggregates; a power of two */
 
-/* EMPTY is parked and waits for its events to be read again. */
-typedef enum { IDLE, READY, WAITING, TAKEN, EMPTY } line_state_t;
+/*
+ * Of a line that is ASIDE or EMPTY all events are parked: it waits for a time, or for its events to
+ * be read again.  IDLE is a moment only.
+ */
+typedef enum { IDLE, READY, WAITING, TAKEN, ASIDE, EMPTY } line_state_t;
 
 /* The events of one aggregate. */
 struct weir_line {
     struct weir_line *chain; /* in its bucket */
     TAILQ_ENTRY(weir_line) link;
     line_state_t state;
-    uint64_t at; /* WAITING until */
+    uint64_t at; /* WAITING or ASIDE until */
     weir_item_t *first, *last;
     unsigned count;
-    int64_t parked; /* the first position that was let go, 0: none */
-    int64_t again;  /* the same, of those that were let go while it is EMPTY */
+    int64_t parked;      /* the first position that was let go, 0: none */
+    int64_t last_parked; /* no later one was let go */
+    int64_t again;       /* the first one, of those that were let go while it is EMPTY */
     char aggregate[];
 };
 
@@ -34,6 +38,7 @@ typedef struct delay {
 
 struct weir_queue {
     unsigned line_max;
+    size_t waiting_max;
     void (*release)(void *payload);
     int64_t low;
     int64_t unseen;   /* the first position that was never seen */
@@ -43,10 +48,13 @@ struct weir_queue {
     size_t words;
     weir_line_t *buckets[BUCKETS];
     struct lines ready;
-    struct lines waiting; /* ascending by at */
     struct lines empty;
-    delay_t *delays;
+    weir_line_t **waiting; /* WAITING and ASIDE: a heap, on top whose time comes first */
+    size_t waiting_count, waiting_cap;
+    delay_t *delays, *last_delay; /* ascending by position */
     size_t count, taken;
+    size_t held;  /* events of lines that are WAITING */
+    size_t aside; /* lines that are ASIDE or EMPTY */
 };
 
 static void *allocate(size_t size)
@@ -185,53 +193,127 @@ static void drop_line(weir_queue_t *q, weir_line_t *line)
     free(line);
 }
 
+/* --- waiting -------------------------------------------------------------------- */
+
+static void push(weir_queue_t *q, weir_line_t *line, uint64_t at)
+{
+    size_t n = q->waiting_count++;
+
+    if (n == q->waiting_cap) {
+        q->waiting_cap = n > 0 ? n * 2 : 64;
+        q->waiting = realloc(q->waiting, q->waiting_cap * sizeof(*q->waiting));
+        if (q->waiting == NULL)
+            abort();
+    }
+    line->at = at;
+    for (; n > 0 && q->waiting[(n - 1) / 2]->at > at; n = (n - 1) / 2)
+        q->waiting[n] = q->waiting[(n - 1) / 2];
+    q->waiting[n] = line;
+}
+
+/* The first line whose time has come, taken out; or NULL. */
+static weir_line_t *pop(weir_queue_t *q, uint64_t now)
+{
+    weir_line_t **w = q->waiting, *first, *last;
+    size_t n = 0, child;
+
+    if (q->waiting_count == 0 || w[0]->at > now)
+        return NULL;
+    first = w[0];
+    last = w[--q->waiting_count];
+    while ((child = 2 * n + 1) < q->waiting_count) {
+        if (child + 1 < q->waiting_count && w[child + 1]->at < w[child]->at)
+            child++;
+        if (w[child]->at >= last->at)
+            break;
+        w[n] = w[child];
+        n = child;
+    }
+    w[n] = last;
+    return first;
+}
+
+static void note_parked(weir_queue_t *q, weir_line_t *line, int64_t position)
+{
+    if (line->parked == 0 || position < line->parked)
+        line->parked = position;
+    if (position > line->last_parked)
+        line->last_parked = position;
+    set(q, &q->parked, position, true);
+}
+
+static void park(weir_queue_t *q, weir_line_t *line, int64_t position)
+{
+    note_parked(q, line, position);
+    if (line->state == EMPTY && (line->again == 0 || position < line->again))
+        line->again = position;
+    advance(q);
+}
+
+static weir_item_t *take_first(weir_queue_t *q, weir_line_t *line)
+{
+    weir_item_t *item = line->first;
+
+    line->first = item->next;
+    if (line->first == NULL)
+        line->last = NULL;
+    line->count--;
+    q->count--;
+    return item;
+}
+
+static void free_item(weir_queue_t *q, weir_item_t *item)
+{
+    q->release(item->payload);
+    free(item);
+}
+
+/* Lets the line wait, without its events when too many wait in memory already. */
 static void wait_until(weir_queue_t *q, weir_line_t *line, uint64_t at)
 {
-    weir_line_t *before;
+    if (q->held + line->count <= q->waiting_max) {
+        line->state = WAITING;
+        q->held += line->count;
+    } else {
+        while (line->first != NULL) {
+            weir_item_t *item = take_first(q, line);
 
-    line->state = WAITING;
-    line->at = at;
-    for (before = TAILQ_LAST(&q->waiting, lines); before != NULL;
-         before = TAILQ_PREV(before, lines, link)) {
-        if (before->at <= at) {
-            TAILQ_INSERT_AFTER(&q->waiting, before, line, link);
-            return;
+            set(q, &q->seen, item->position, false);
+            note_parked(q, line, item->position);
+            free_item(q, item);
         }
+        line->state = ASIDE;
+        q->aside++;
     }
-    TAILQ_INSERT_HEAD(&q->waiting, line, link);
+    push(q, line, at);
+}
+
+static void make_empty(weir_queue_t *q, weir_line_t *line)
+{
+    line->state = EMPTY;
+    TAILQ_INSERT_TAIL(&q->empty, line, link);
 }
 
 static uint64_t take_delay(weir_queue_t *q, int64_t position)
 {
-    for (delay_t **p = &q->delays; *p != NULL; p = &(*p)->next) {
-        if ((*p)->position == position) {
-            delay_t *d = *p;
-            uint64_t at = d->at;
-
-            *p = d->next;
-            free(d);
-            return at;
-        }
-    }
-    return 0;
-}
-
-/* Lets the first of an idle line go, as soon as it may. */
-static void schedule(weir_queue_t *q, weir_line_t *line)
-{
+    delay_t *before = NULL, *d = q->delays;
     uint64_t at;
 
-    line->state = IDLE;
-    if (line->first == NULL) {
-        if (line->parked != 0) {
-            line->state = EMPTY;
-            TAILQ_INSERT_TAIL(&q->empty, line, link);
-        } else {
-            drop_line(q, line);
-        }
-        return;
-    }
-    at = q->delays != NULL ? take_delay(q, line->first->position) : 0;
+    for (; d != NULL && d->position < position; d = d->next)
+        before = d;
+    if (d == NULL || d->position != position)
+        return 0;
+    at = d->at;
+    *(before != NULL ? &before->next : &q->delays) = d->next;
+    if (q->last_delay == d)
+        q->last_delay = before;
+    free(d);
+    return at;
+}
+
+/* Lets the first of a line go, at once or then. */
+static void start(weir_queue_t *q, weir_line_t *line, uint64_t at)
+{
     if (at > 0) {
         wait_until(q, line, at);
     } else {
@@ -242,23 +324,19 @@ static void schedule(weir_queue_t *q, weir_line_t *line)
 
 void weir_queue_delay(weir_queue_t *q, int64_t position, uint64_t at)
 {
-    delay_t *d;
+    delay_t *d, **p = &q->delays;
 
     if (position <= q->low)
         return;
     d = allocate(sizeof(*d));
-    *d = (delay_t){q->delays, position, at};
-    q->delays = d;
-}
-
-static void park(weir_queue_t *q, weir_line_t *line, int64_t position)
-{
-    if (line->parked == 0 || position < line->parked)
-        line->parked = position;
-    if (line->state == EMPTY && (line->again == 0 || position < line->again))
-        line->again = position;
-    set(q, &q->parked, position, true);
-    advance(q);
+    if (q->last_delay != NULL && q->last_delay->position < position)
+        p = &q->last_delay->next;
+    while (*p != NULL && (*p)->position < position)
+        p = &(*p)->next;
+    *d = (delay_t){*p, position, at};
+    *p = d;
+    if (d->next == NULL)
+        q->last_delay = d;
 }
 
 weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char *aggregate,
@@ -267,6 +345,8 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     weir_line_t *line;
     weir_item_t *item;
     int64_t turn;
+    bool is_first;
+    uint64_t at;
 
     if (!weir_queue_wants(q, position))
         return WEIR_QUEUE_KNOWN;
@@ -279,20 +359,33 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
      * since it was asked for: from there on the line stays parked.
      */
     turn = line->state == EMPTY ? line->parked + 1 : line->parked;
-    if (line->count >= q->line_max || (line->parked != 0 && position >= turn)) {
+    if (line->count >= q->line_max || line->state == ASIDE ||
+        (line->parked != 0 && position >= turn) ||
+        (line->state == WAITING && q->held >= q->waiting_max)) {
         park(q, line, position);
         return WEIR_QUEUE_PARKED;
     }
     if (line->state == EMPTY) {
         TAILQ_REMOVE(&q->empty, line, link);
+        q->aside--;
         line->state = IDLE;
         line->parked = line->again;
         line->again = 0;
     }
+
+    is_first = line->first == NULL;
+    at = is_first ? take_delay(q, position) : 0;
+    if (at > 0 && q->held >= q->waiting_max) {
+        park(q, line, position);
+        line->state = ASIDE;
+        q->aside++;
+        push(q, line, at);
+        return WEIR_QUEUE_PARKED;
+    }
+
     set(q, &q->parked, position, false);
     set(q, &q->seen, position, true);
     advance(q);
-
     item = allocate(sizeof(*item));
     *item = (weir_item_t){.position = position, .payload = payload, .line = line};
     q->count++;
@@ -302,17 +395,21 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     else
         line->first = item;
     line->last = item;
-    if (line->state == IDLE)
-        schedule(q, line);
+    if (line->state == WAITING)
+        q->held++;
+    if (is_first)
+        start(q, line, at);
     return WEIR_QUEUE_ADDED;
 }
 
 weir_item_t *weir_queue_take(weir_queue_t *q, uint64_t now)
 {
-    weir_line_t *line = TAILQ_FIRST(&q->waiting);
+    weir_line_t *line;
 
-    if (line != NULL && line->at <= now) {
-        TAILQ_REMOVE(&q->waiting, line, link);
+    while ((line = pop(q, now)) != NULL && line->state == ASIDE)
+        make_empty(q, line);
+    if (line != NULL) {
+        q->held -= line->count;
     } else {
         line = TAILQ_FIRST(&q->ready);
         if (line == NULL)
@@ -326,11 +423,9 @@ weir_item_t *weir_queue_take(weir_queue_t *q, uint64_t now)
 
 uint64_t weir_queue_next(const weir_queue_t *q)
 {
-    const weir_line_t *line = TAILQ_FIRST(&q->waiting);
-
     if (!TAILQ_EMPTY(&q->ready))
         return 0;
-    return line != NULL ? line->at : UINT64_MAX;
+    return q->waiting_count > 0 ? q->waiting[0]->at : UINT64_MAX;
 }
 
 void weir_queue_done(weir_queue_t *q, weir_item_t *item)
@@ -338,15 +433,17 @@ void weir_queue_done(weir_queue_t *q, weir_item_t *item)
     weir_line_t *line = item->line;
 
     assert(line->state == TAKEN && line->first == item);
-    line->first = item->next;
-    if (line->first == NULL)
-        line->last = NULL;
-    line->count--;
-    q->count--;
     q->taken--;
-    q->release(item->payload);
-    free(item);
-    schedule(q, line);
+    free_item(q, take_first(q, line));
+    line->state = IDLE;
+    if (line->first != NULL) {
+        start(q, line, q->delays != NULL ? take_delay(q, line->first->position) : 0);
+    } else if (line->parked != 0) {
+        q->aside++;
+        make_empty(q, line);
+    } else {
+        drop_line(q, line);
+    }
 }
 
 void weir_queue_retry(weir_queue_t *q, weir_item_t *item, uint64_t at)
@@ -356,19 +453,21 @@ void weir_queue_retry(weir_queue_t *q, weir_item_t *item, uint64_t at)
     wait_until(q, item->line, at);
 }
 
-const char *weir_queue_reread(const weir_queue_t *q, int64_t *from)
+const char *weir_queue_reread(const weir_queue_t *q, int64_t *from, int64_t *to)
 {
     const weir_line_t *line = TAILQ_FIRST(&q->empty);
 
     if (line == NULL)
         return NULL;
     *from = line->parked;
+    *to = line->last_parked;
     return line->aggregate;
 }
 
 /* --- the rest -------------------------------------------------------------------- */
 
-weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, void (*release)(void *payload))
+weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, size_t waiting_max,
+                             void (*release)(void *payload))
 {
     weir_queue_t *q = allocate(sizeof(*q));
 
@@ -376,9 +475,9 @@ weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, void (*release)
     q->unseen = handled + 1;
     q->base = (handled + 1) / 64 * 64;
     q->line_max = line_max;
+    q->waiting_max = waiting_max;
     q->release = release;
     TAILQ_INIT(&q->ready);
-    TAILQ_INIT(&q->waiting);
     TAILQ_INIT(&q->empty);
     return q;
 }
@@ -390,13 +489,8 @@ void weir_queue_free(weir_queue_t *q)
             weir_line_t *line = q->buckets[i];
 
             q->buckets[i] = line->chain;
-            while (line->first != NULL) {
-                weir_item_t *item = line->first;
-
-                line->first = item->next;
-                q->release(item->payload);
-                free(item);
-            }
+            while (line->first != NULL)
+                free_item(q, take_first(q, line));
             free(line);
         }
     }
@@ -406,6 +500,7 @@ void weir_queue_free(weir_queue_t *q)
         q->delays = d->next;
         free(d);
     }
+    free(q->waiting);
     free(q->seen);
     free(q->parked);
     free(q);
@@ -424,4 +519,9 @@ size_t weir_queue_taken(const weir_queue_t *q)
 int64_t weir_queue_low(const weir_queue_t *q)
 {
     return q->low;
+}
+
+size_t weir_queue_aside(const weir_queue_t *q)
+{
+    return q->aside;
 }

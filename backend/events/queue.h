@@ -6,8 +6,10 @@
  *
  * The queue remembers by two bits per position what it has seen (in memory, or handled), so that
  * events may be delivered as often as Redis likes.  An aggregate whose line is too long is parked:
- * what comes for it is let go, and read again later (weir_queue_reread()), so that one aggregate
- * that waits does not fill the memory of all.
+ * what comes for it is let go, and read again later (weir_queue_reread()).  And when too many
+ * events wait for another attempt, further lines that must wait are set aside: all that stays of
+ * them is the aggregate's name and the time.  So neither one aggregate that waits nor many fill the
+ * memory of all.
  *
  * Plain C without I/O.  Times are milliseconds of one monotonic clock.
  */
@@ -34,13 +36,17 @@ typedef struct weir_item {
 #define WEIR_QUEUE_WINDOW (1 << 20)
 
 /*
- * A queue for positions above handled, of at most line_max events per aggregate; release is called
- * with each payload that the queue lets go.
+ * A queue for positions above handled, of at most line_max events per aggregate, and waiting_max in
+ * all that wait for a time; release is called with each payload that the queue lets go.
  */
-weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, void (*release)(void *payload));
+weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, size_t waiting_max,
+                             void (*release)(void *payload));
 void weir_queue_free(weir_queue_t *queue);
 
-/* A position that was handled before, or whose event must not be taken before `at`. */
+/*
+ * A position that was handled before, or whose event must not be taken before `at`; quick when they
+ * come in ascending order.
+ */
 void weir_queue_mark(weir_queue_t *queue, int64_t position);
 void weir_queue_delay(weir_queue_t *queue, int64_t position, uint64_t at);
 
@@ -50,7 +56,7 @@ bool weir_queue_wants(const weir_queue_t *queue, int64_t position);
 typedef enum {
     WEIR_QUEUE_ADDED,
     WEIR_QUEUE_KNOWN,  /* in memory, or handled */
-    WEIR_QUEUE_PARKED, /* its aggregate is parked */
+    WEIR_QUEUE_PARKED, /* its aggregate is parked, or set aside */
     WEIR_QUEUE_GAP     /* events before it are missing, or the window is full */
 } weir_queue_result_t;
 
@@ -65,7 +71,10 @@ uint64_t weir_queue_next(const weir_queue_t *queue);
 
 /* Ends a taken event: it is handled (or dead), its aggregate goes on. */
 void weir_queue_done(weir_queue_t *queue, weir_item_t *item);
-/* Puts a taken event back; it stays the first of its line. */
+/*
+ * Puts a taken event back; it stays the first of its line.  The line may be set aside by that: the
+ * item and its payload are gone when this returns.
+ */
 void weir_queue_retry(weir_queue_t *queue, weir_item_t *item, uint64_t at);
 
 /* Every position up to handled is done. */
@@ -75,14 +84,16 @@ void weir_queue_handled(weir_queue_t *queue, int64_t handled);
 int64_t weir_queue_unseen(const weir_queue_t *queue);
 
 /*
- * An aggregate whose parked events may be added now, from position *from on; up to line_max + 1 of
- * them must be added at once.  It is named again until they are.  NULL when there is none.
+ * An aggregate whose parked events may be added now, from position *from to *to; up to line_max + 1
+ * of them must be added at once.  It is named again until they are.  NULL when there is none.
  */
-const char *weir_queue_reread(const weir_queue_t *queue, int64_t *from);
+const char *weir_queue_reread(const weir_queue_t *queue, int64_t *from, int64_t *to);
 
 /* Events in memory; of them, those taken. */
 size_t weir_queue_count(const weir_queue_t *queue);
 size_t weir_queue_taken(const weir_queue_t *queue);
 int64_t weir_queue_low(const weir_queue_t *queue);
+/* Aggregates of which no event is in memory: they are set aside, or wait to be read again. */
+size_t weir_queue_aside(const weir_queue_t *queue);
 
 #endif

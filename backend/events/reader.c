@@ -15,6 +15,7 @@
 
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
+#include "events/refusal.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -39,11 +40,32 @@ static const char attach_script[] =
 
 static void fetch(weir_lease_t *l);
 
+/* For what an aggregate left behind. */
 static bool has_room(const weir_lease_t *l)
 {
-    return weir_queue_count(l->queue) <= WEIR_EVENTS_MAX - WEIR_READ_MAX &&
+    return weir_queue_count(l->queue) < WEIR_EVENTS_MAX - WEIR_READ_MAX - WEIR_LINE_MAX;
+}
+
+/* For what was never seen. */
+static bool may_read(const weir_lease_t *l)
+{
+    return has_room(l) && weir_queue_aside(l->queue) < WEIR_ASIDE_MAX &&
            weir_queue_unseen(l->queue) - weir_queue_low(l->queue) <
                WEIR_QUEUE_WINDOW - WEIR_READ_MAX;
+}
+
+static void tell_crowded(weir_lease_t *l)
+{
+    /* It is over when there is some room, not with each that goes. */
+    size_t limit = l->crowded ? WEIR_ASIDE_MAX / 4 * 3 : WEIR_ASIDE_MAX;
+    bool crowded = weir_queue_aside(l->queue) >= limit;
+
+    if (crowded && !l->crowded)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "too many aggregates wait, nothing new is read until the first may be tried again",
+                 "{s:s,s:i,s:i}", "group", l->group->consumer.group, "partition", l->partition,
+                 "waiting", WEIR_ASIDE_MAX);
+    l->crowded = crowded;
 }
 
 static bool is_active(const weir_lease_t *l)
@@ -107,8 +129,8 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
 {
     weir_lease_t *l = arg;
 
-    (void)sqlstate;
     l->fetching = false;
+    weir_refusal_note(&l->group->refused, l->group->consumer.group, "worker_read", error, sqlstate);
     if (is_active(l) && error != NULL) {
         l->hold = weir_now_ms() + WEIR_BLOCK;
     } else if (is_active(l)) {
@@ -120,7 +142,7 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
             deliver(l, strtoll(PQgetvalue(res, i, 1), NULL, 10), json, len);
             free(json);
         }
-        if (PQntuples(res) == 0 && l->gap_to != 0)
+        if (PQntuples(res) == 0 && l->filling)
             weir_lease_strange(l, l->gap_to);
         if (l->gap_to < weir_queue_unseen(l->queue))
             l->gap_to = 0;
@@ -129,18 +151,19 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
     weir_lease_unref(l);
 }
 
-/* Fetches what is missing, or what an aggregate that was parked left behind. */
+/* Fetches what is missing, or what an aggregate left behind. */
 static void fetch(weir_lease_t *l)
 {
     static const char sql[] =
-        "SELECT * FROM worker_read($1::smallint, $2::bigint, $3::text, $4::int)";
-    char partition[12], after[24], limit[12];
-    int64_t from = weir_queue_unseen(l->queue);
+        "SELECT * FROM worker_read($1::smallint, $2::bigint, $3::text, $4::int, $5::bigint)";
+    char partition[12], after[24], limit[12], last[24];
+    int64_t from = weir_queue_unseen(l->queue), to = INT64_MAX;
     const char *aggregate = NULL;
     int n = WEIR_READ_MAX;
 
-    if (l->gap_to == 0) {
-        aggregate = weir_queue_reread(l->queue, &from);
+    l->filling = l->gap_to != 0 && may_read(l);
+    if (!l->filling) {
+        aggregate = weir_queue_reread(l->queue, &from, &to);
         n = WEIR_LINE_MAX + 1;
         if (aggregate == NULL)
             return;
@@ -148,8 +171,10 @@ static void fetch(weir_lease_t *l)
     snprintf(partition, sizeof(partition), "%d", l->partition);
     snprintf(after, sizeof(after), "%" PRId64, from - 1);
     snprintf(limit, sizeof(limit), "%d", n);
-    l->fetching = weir_db_query(
-        l->group->db, sql, 4, (const char *[]){partition, after, aggregate, limit}, on_fetched, l);
+    snprintf(last, sizeof(last), "%" PRId64, to);
+    l->fetching =
+        weir_db_query(l->group->db, sql, 5,
+                      (const char *[]){partition, after, aggregate, limit, last}, on_fetched, l);
     if (l->fetching)
         l->refs++;
     else
@@ -165,7 +190,7 @@ void weir_reader_beat(weir_lease_t *l, int64_t newest)
     if (newest > l->newest)
         l->newest = newest;
     unseen = weir_queue_unseen(l->queue);
-    l->stalled = unseen <= newest && unseen == l->stalled_at && has_room(l) && !l->group->paused
+    l->stalled = unseen <= newest && unseen == l->stalled_at && may_read(l) && !l->group->paused
                      ? l->stalled + 1
                      : 0;
     l->stalled_at = unseen;
@@ -307,8 +332,7 @@ static void read_streams(weir_group_t *g, uint64_t now)
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         weir_lease_t *l = g->leases[i];
 
-        if (!is_active(l) || !l->attached || l->fetching || l->gap_to != 0 || l->hold > now ||
-            !has_room(l))
+        if (!is_active(l) || !l->attached || l->gap_to != 0 || l->hold > now || !may_read(l))
             continue;
         snprintf(keys[n], sizeof(keys[n]), WEIR_STREAM_PREFIX "%d", i);
         argv[9 + n] = keys[n];
@@ -336,17 +360,19 @@ void weir_reader_run(weir_group_t *g)
         return;
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         weir_lease_t *l = g->leases[i];
-        int64_t from;
 
         if (!is_active(l) || l->hold > now || !has_room(l))
             continue;
-        if (!l->fetching && (l->gap_to != 0 || weir_queue_reread(l->queue, &from) != NULL))
+        if (!l->fetching)
             fetch(l);
+        tell_crowded(l);
+        if (!may_read(l))
+            continue;
         if (!l->attached && !l->attaching && weir_redis_is_up(g->reader))
             missing = true;
         if (!l->attached && !l->attaching && !g->reading)
             attach(l);
-        if (l->attached && !l->in_read && !l->fetching && l->gap_to == 0)
+        if (l->attached && !l->in_read && l->gap_to == 0)
             missing = true;
     }
     if (!g->reading)

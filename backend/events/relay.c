@@ -33,6 +33,7 @@
  */
 #include "events/relay_private.h"
 
+#include "events/refusal.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -88,15 +89,10 @@ static void on_taken(PGresult *res, const char *error, const char *sqlstate, voi
     bool more = false;
 
     r->taking = false;
+    weir_refusal_note(&r->take_refused, "relay", "relay_take", error, sqlstate);
     if (error != NULL) {
-        if (strcmp(sqlstate, "08006") != 0 && !r->failing)
-            weir_log(WEIR_LOG_ERROR, NULL, "relay cannot take events, trying again", "{s:s,s:s}",
-                     "error", error, "sqlstate", sqlstate);
-        r->failing = true;
         r->leads = false; /* did it commit? the positions are asked for again */
         arm(r->tick, LOCK_RETRY);
-    } else {
-        r->failing = false;
     }
 
     for (int i = 0, next; i < n; i = next) {
@@ -196,8 +192,8 @@ static void on_state(PGresult *res, const char *error, const char *sqlstate, voi
 {
     weir_relay_t *r = arg;
 
-    (void)sqlstate;
     r->asking = false;
+    weir_refusal_note(&r->state_refused, "relay", "relay_state", error, sqlstate);
     if (weir_relay_stopping(r) || error != NULL || !r->locked)
         return;
     for (int i = 0; i < PQntuples(res); i++) {
@@ -235,7 +231,7 @@ static void on_lock(PGresult *res, const char *error, const char *sqlstate, void
 {
     weir_relay_t *r = arg;
 
-    (void)sqlstate;
+    weir_refusal_note(&r->lock_refused, "relay", "lock", error, sqlstate);
     if (weir_relay_stopping(r) || error != NULL) {
         arm(r->lock_retry, LOCK_RETRY);
         return;
@@ -298,9 +294,7 @@ static void on_expired(PGresult *res, const char *error, const char *sqlstate, v
     weir_relay_t *r = arg;
 
     r->expiring = false;
-    if (error != NULL && strcmp(sqlstate, "08006") != 0)
-        weir_log(WEIR_LOG_ERROR, NULL, "relay cannot delete old events, trying again later",
-                 "{s:s,s:s}", "error", error, "sqlstate", sqlstate);
+    weir_refusal_note(&r->expire_refused, "relay", "outbox_expire", error, sqlstate);
     if (weir_relay_stopping(r))
         return;
     plan_housekeeping(r, error == NULL && strcmp(PQgetvalue(res, 0, 0), "0") != 0);

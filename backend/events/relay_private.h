@@ -57,7 +57,8 @@ struct weir_relay {
     bool woken;     /* while taking */
     bool congested; /* an outlet waits for Redis */
     bool refused;   /* the log knows that Redis refuses events */
-    bool failing;   /* and that the database does */
+    /* See refusal.h: */
+    bool lock_refused, state_refused, take_refused, read_refused, expire_refused;
     unsigned quiet; /* ms without an event */
     weir_outlet_t outlets[WEIR_OUTLETS_MAX];
     int count;

@@ -32,6 +32,7 @@
  */
 #include "events/worker_private.h"
 
+#include "events/refusal.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -97,13 +98,13 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
     weir_lease_t *l = arg;
     uint64_t now = weir_now_ms();
 
-    (void)sqlstate;
     l->opening = false;
+    weir_refusal_note(&l->group->refused, l->group->consumer.group, "worker_open", error, sqlstate);
     if (error != NULL || PQntuples(res) == 0) {
         remove_lease(l); /* the next heartbeat finds it again, if it is ours */
     } else {
         l->queue = weir_queue_new(strtoll(PQgetvalue(res, 0, 0), NULL, 10), WEIR_LINE_MAX,
-                                  weir_delivery_free);
+                                  WEIR_WAITING_MAX, weir_delivery_free);
         for (int i = 0; i < PQntuples(res); i++) {
             int64_t position = strtoll(PQgetvalue(res, i, 1), NULL, 10);
 
@@ -235,12 +236,9 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
         stop_when_idle(w);
         return;
     }
-    if (error != NULL) {
-        if (strcmp(sqlstate, "08006") != 0)
-            weir_log(WEIR_LOG_ERROR, NULL, "worker cannot renew its leases", "{s:s}", "error",
-                     error);
+    weir_refusal_note(&w->refused, w->id, "worker_step", error, sqlstate);
+    if (error != NULL)
         return;
-    }
 
     for (size_t i = 0; i < w->count; i++) {
         weir_group_t *g = &w->groups[i];

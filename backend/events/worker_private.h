@@ -22,6 +22,8 @@
 
 #define WEIR_PARTITIONS_MAX 64
 #define WEIR_EVENTS_MAX 2048 /* in memory, of one group in one partition */
+#define WEIR_WAITING_MAX 512 /* of them, that wait for another attempt; more are set aside */
+#define WEIR_ASIDE_MAX 65536 /* aggregates set aside; at so many nothing new is read */
 #define WEIR_LINE_MAX 32     /* of one aggregate */
 #define WEIR_READ_MAX 256    /* events of one partition in one read */
 #define WEIR_BATCH_MAX 256   /* events in one transaction */
@@ -69,14 +71,17 @@ struct weir_lease {
     bool attached, attaching;
     bool in_read;   /* named in the read that is under way */
     bool fetching;  /* from the outbox */
+    bool filling;   /* the fetch is for a gap */
     int64_t gap_to; /* events up to here came too early: fetch until then; 0: none */
     int64_t stalled_at;
     int stalled;   /* heartbeats for which stalled_at was the first unseen position */
     uint64_t hold; /* ms: no reading before */
+    bool crowded;  /* too many aggregates are set aside; so that the log is told once */
 
     /* handle.c */
-    int64_t newest; /* last position that the database is known to have given */
-    int64_t asked;  /* the position for which it is asked; 0: it is not */
+    int64_t newest;     /* last position that the database is known to have given */
+    int64_t asked;      /* the position for which it is asked; 0: it is not */
+    uint64_t retry_ask; /* ms: not before */
     unsigned handling;
     struct weir_deliveries results; /* of handlers, to be settled */
     bool consuming;
@@ -103,6 +108,7 @@ struct weir_group {
     /* What the log knows of, so that it is told once: */
     bool uncommitted;                  /* effects cannot be committed */
     bool undelivered;                  /* Redis refuses to deliver */
+    bool refused;                      /* its questions, see refusal.h */
     bool strange[WEIR_PARTITIONS_MAX]; /* the stream has events that the database does not know */
     char *types;                       /* PostgreSQL arrays */
     char *permanent;
@@ -117,6 +123,7 @@ struct weir_worker {
     struct event *beat;
     struct event *gone;
     bool stepping, leaving;
+    bool refused;      /* its heartbeats, see refusal.h */
     uint64_t asked;    /* ms: when the last heartbeat was sent */
     char *group_names; /* a PostgreSQL array */
     weir_group_t *groups;

@@ -1,6 +1,7 @@
 #include "shop/answer.h"
 
 #include "common/uuid7.h"
+#include "db/db.h"
 #include "log/log.h"
 
 #include <openssl/sha.h>
@@ -137,29 +138,15 @@ void weir_answer_not_taken(weir_http_request_t *request)
         request, "The database is away or too many requests wait for it; nothing was done.");
 }
 
-/* Classes of SQLSTATE (manual, appendix A) after which the same may work a moment later. */
-static bool is_transient(const char *sqlstate)
-{
-    static const char *const transient[] = {"08", "40", "53", "57"};
-
-    for (size_t i = 0; i < sizeof(transient) / sizeof(transient[0]); i++) {
-        if (strncmp(sqlstate, transient[i], 2) == 0)
-            return true;
-    }
-
-    return false;
-}
-
 void weir_answer_database_failed(weir_http_request_t *request, const char *error,
                                  const char *sqlstate)
 {
-    bool transient = is_transient(sqlstate);
-
     /* A session that was lost is in the log already, once. */
-    weir_log(transient ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR, weir_http_trace(request)->trace_id,
-             "database error", "{s:s,s:s}", "error", error, "sqlstate", sqlstate);
+    weir_log(strncmp(sqlstate, "08", 2) == 0 ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR,
+             weir_http_trace(request)->trace_id, "database error", "{s:s,s:s}", "error", error,
+             "sqlstate", sqlstate);
 
-    if (transient)
+    if (weir_db_is_away(sqlstate))
         weir_answer_unavailable(request,
                                 "The database is away; what came of the request is unknown.");
     else

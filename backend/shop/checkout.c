@@ -105,25 +105,14 @@ static weir_command_result_t submit(call_t *call, const weir_idempotency_t *idem
 
 static void post_checkout(weir_http_request_t *request, void *arg)
 {
-    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
     weir_idempotency_t idempotency;
     weir_command_result_t taken;
     weir_order_input_t input;
-    char why[512];
-    weir_str_t body;
     call_t *call;
-    int version = weir_version_of(request), n;
+    int version = weir_order_request(request, true, &idempotency, &input);
 
-    if (version == 0 || !weir_idempotency_read(request, true, &idempotency))
+    if (version == 0)
         return;
-    body = weir_json_body(request);
-    if (body.data == NULL)
-        return;
-    n = weir_order_read(body, &input, errors, why, sizeof(why));
-    if (n != 0) {
-        weir_answer_wrong_body(request, n, errors, why);
-        return;
-    }
 
     call = calloc(1, sizeof(*call));
     if (call == NULL)

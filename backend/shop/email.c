@@ -231,9 +231,8 @@ static void on_recipient(PGresult *result, int row, const char *error, const cha
 {
     job_t *job = arg;
 
-    (void)sqlstate;
     if (result == NULL)
-        done(job, WEIR_DELIVERY_RETRY, error);
+        done(job, weir_delivery_not_asked(sqlstate), error);
     else if (*PQgetvalue(result, row, 3) == 't')
         done(job, WEIR_DELIVERY_OK, NULL); /* has left: no mail any more */
     else if (strcmp(job->event->type, "UserCreated") == 0)
@@ -286,7 +285,7 @@ weir_email_t *weir_email_new(struct event_base *base, const char *database, cons
     e->timeout_ms = (long)timeout_ms;
     e->transfers = weir_transfers_new(base, CONNECTIONS);
     e->db = weir_db_new(base, database, GROUP, NULL, NULL);
-    e->recipients = weir_ask_new(base, e->db, RECIPIENTS, 1);
+    e->recipients = weir_ask_new(base, e->db, GROUP, RECIPIENTS, 1);
     return e;
 }
 

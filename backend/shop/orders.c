@@ -162,29 +162,40 @@ static weir_command_result_t submit_order(call_t *call, const weir_idempotency_t
                                call);
 }
 
-static void post_order(weir_http_request_t *request, void *arg)
+int weir_order_request(weir_http_request_t *request, bool key_required,
+                       weir_idempotency_t *idempotency, weir_order_input_t *input)
 {
     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
-    weir_idempotency_t idempotency;
-    weir_command_result_t taken;
-    weir_order_input_t input;
     char why[512];
     weir_str_t body;
-    call_t *call;
     int version = weir_version_of(request), n;
 
-    if (version == 0 || !weir_idempotency_read(request, false, &idempotency))
-        return;
+    if (version == 0 || !weir_idempotency_read(request, key_required, idempotency))
+        return 0;
 
     body = weir_json_body(request);
     if (body.data == NULL)
-        return;
+        return 0;
 
-    n = weir_order_read(body, &input, errors, why, sizeof(why));
+    n = weir_order_read(body, input, errors, why, sizeof(why));
     if (n != 0) {
         weir_answer_wrong_body(request, n, errors, why);
-        return;
+        return 0;
     }
+
+    return version;
+}
+
+static void post_order(weir_http_request_t *request, void *arg)
+{
+    weir_idempotency_t idempotency;
+    weir_command_result_t taken;
+    weir_order_input_t input;
+    call_t *call;
+    int version = weir_order_request(request, false, &idempotency, &input);
+
+    if (version == 0)
+        return;
 
     call = new_call(arg, request, version);
     memcpy(call->user, input.user, sizeof(call->user));

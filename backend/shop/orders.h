@@ -10,7 +10,9 @@
 #define WEIR_ORDERS_H
 
 #include "events/events.h"
+#include "http/idempotency.h"
 #include "shop/openapi.h"
+#include "shop/order_input.h"
 
 /* What shows an order, and the places of its values; for other calls that answer with one. */
 enum {
@@ -26,6 +28,14 @@ enum {
 extern const weir_resource_t weir_order_resource;
 /* The body that weir_order_read() reads. */
 extern const weir_resource_t weir_order_body;
+
+/*
+ * Reads a request whose body is an order: its idempotency key, without which it is refused when
+ * key_required, and the body.  Returns the API's version that it asks for, or 0 after it has
+ * answered what is wrong.
+ */
+int weir_order_request(weir_http_request_t *request, bool key_required,
+                       weir_idempotency_t *idempotency, weir_order_input_t *input);
 
 typedef struct weir_orders weir_orders_t;
 

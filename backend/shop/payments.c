@@ -76,9 +76,8 @@ static void on_settled(PGresult *result, int row, const char *error, const char 
     job_t *job = arg;
     const char *verdict = result != NULL ? PQgetvalue(result, row, 1) : "";
 
-    (void)sqlstate;
     if (result == NULL)
-        done(job, WEIR_DELIVERY_RETRY, error);
+        done(job, weir_delivery_not_asked(sqlstate), error);
     else if (strcmp(verdict, "impossible") == 0)
         done(job, WEIR_DELIVERY_PERMANENT, PQgetvalue(result, row, 2));
     else if (strcmp(verdict, "unknown") == 0)
@@ -194,9 +193,8 @@ static void on_due(PGresult *result, int row, const char *error, const char *sql
 {
     job_t *job = arg;
 
-    (void)sqlstate;
     if (result == NULL)
-        done(job, WEIR_DELIVERY_RETRY, error);
+        done(job, weir_delivery_not_asked(sqlstate), error);
     else if (PQgetisnull(result, row, 1))
         done(job, WEIR_DELIVERY_PERMANENT, "there is no such payment");
     else
@@ -283,9 +281,9 @@ weir_payments_t *weir_payments_new(struct event_base *base, const char *database
         abort();
     p->gateway = gateway;
     p->db = weir_db_new(base, database, GROUP, NULL, NULL);
-    p->due = weir_ask_new(base, p->db, DUE, 1);
-    p->settle = weir_ask_new(base, p->db, SETTLE, 10);
-    p->settle_stray = weir_ask_new(base, p->db, SETTLE_STRAY, 2);
+    p->due = weir_ask_new(base, p->db, GROUP, DUE, 1);
+    p->settle = weir_ask_new(base, p->db, GROUP, SETTLE, 10);
+    p->settle_stray = weir_ask_new(base, p->db, GROUP, SETTLE_STRAY, 2);
     return p;
 }
 

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
+use POSIX ();
 use Test::More;
 use Weir::Events;
 use Weir::Stack qw(wait_for);
@@ -127,6 +128,75 @@ subtest 'a replay over dead letters' => sub {
     is $stats->(), "CHF|1\nEUR|1\nUSD|1", 'mended, too, and counted again';
     is $dead->(), '', 'it is no dead letter any more, which could be replayed once more';
     is $s->stop_backend('relay worker'), 0, 'stops';
+};
+
+# The copy lies in the outbox before the relay has given it a position.
+subtest 'a replay over copies that are not in the log yet' => sub {
+    my ($s, $e) = stack(retry_attempts => 1);
+    my $stats = sub { $s->psql('SELECT currency, orders FROM daily_order_stats ORDER BY 1') };
+    my $refuse = sub {
+        $s->psql('TRUNCATE daily_order_stats');
+        $s->psql("CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN"
+            . " IF $_[0] THEN RAISE EXCEPTION 'no numbers'; END IF; RETURN NEW; END \$\$");
+    };
+    my $replay = sub { $s->ctl_json(qw(events replay --group aggregates --from), $_[0], '--yes') };
+    $refuse->('true');
+    $s->psql('CREATE TRIGGER refuse BEFORE INSERT ON daily_order_stats FOR EACH ROW EXECUTE FUNCTION refuse()');
+    $s->start_backend('relay');
+    $s->start_backend('worker', conf => { groups => 'aggregates' });
+    my $put = sub {
+        $s->psql("SELECT outbox_put(gen_random_uuid(), 'OrderCreated', 'order:' || c, order_event_data(gen_random_uuid(),"
+            . " gen_random_uuid(), c, 1, 1, '[]', now()), NULL) FROM unnest('{$_[0]}'::text[]) c");
+        $e->wait_handled('aggregates');
+    };
+    $put->('CHF,EUR,USD');
+    is $s->psql('SELECT count(*) FROM dead_letters'), 3, 'three events cannot be counted';
+    $refuse->('false');
+
+    $s->stop_backend('relay');
+    is scalar @{ $s->ctl_json(qw(dead replay aggregates --all)) }, 3, 'their letters are put again';
+    $replay->(0);
+    wait_for('the letters to be counted', sub { $stats->() eq "CHF|1\nEUR|1\nUSD|1" });
+    $s->start_backend('relay');
+    $put->('GBP');
+    is $stats->(), "CHF|1\nEUR|1\nGBP|1\nUSD|1", 'each event once';
+
+    # The relay is about to commit the position.
+    $refuse->("NEW.currency = 'SEK'");
+    $put->('SEK');
+    $refuse->('false');
+    $s->stop_backend('relay');
+    $s->ctl_json(qw(dead replay aggregates --all));
+    my $relay = $s->session('BEGIN; SELECT relay_take(10, (SELECT array_agg(partition) FROM partitions));');
+    my $child = fork // die "fork: $!\n";
+    if (!$child) {
+        eval { $replay->(0) };
+        POSIX::_exit($@ ? 1 : 0);
+    }
+    wait_for('the replay to wait', sub {
+        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%group_replay%'") > 0;
+    });
+    print $relay "COMMIT;\n";
+    close $relay;
+    waitpid $child, 0;
+    is $?, 0, 'a replay waits for the relay';
+    $s->start_backend('relay');
+    $put->('NOK');
+    is $stats->(), "CHF|1\nEUR|1\nGBP|1\nNOK|1\nSEK|1\nUSD|1", 'each event once, also then';
+
+    # A letter whose event lies before what is replayed.
+    $refuse->("NEW.currency = 'SEK'");
+    $replay->(0);
+    $e->wait_handled('aggregates');
+    my ($partition, $position) = split m{/}, $s->psql("SELECT partition || '/' || position FROM dead_letters");
+    $refuse->('false');
+    $s->stop_backend('relay');
+    $s->ctl_json(qw(dead replay aggregates --all));
+    $replay->($position + 1);
+    $s->start_backend('relay');
+    $put->('DKK');
+    like $stats->(), qr/^SEK\|1$/m, 'is not taken for replayed';
+    is $s->stop_backend($_), 0, "$_ stops" for qw(worker relay);
 };
 
 subtest 'a replay while all dies' => sub {

@@ -73,6 +73,48 @@ subtest 'Retry-After' => sub {
     stop($s);
 };
 
+# More of one partition than a worker holds in memory, so that they can only wait outside of it.
+subtest 'events that wait hold up no other aggregate' => sub {
+    my ($s, $p) = stack(groups => 'payments', payments_timeout => '60s');
+    my $n = 2500;
+    my $put = sub {
+        $s->psql(<<"SQL");
+WITH made AS (
+    INSERT INTO orders (id, user_id, status, currency, total)
+    SELECT uuid7(), uuid7(), 'PENDING', 'CHF', 100 FROM generate_series(1, $_[0]) RETURNING *
+), owed AS (
+    INSERT INTO payments (id, order_id, user_id, amount, currency)
+    SELECT uuid7(), id, user_id, total, currency FROM made RETURNING *
+)
+INSERT INTO outbox (event_id, partition, type, aggregate, data)
+SELECT uuid7(), 0, 'PaymentRequested', 'order:' || order_id, jsonb_build_object('paymentId', id) FROM owed
+SQL
+    };
+    my $count = sub { $s->psql("SELECT count(*) FROM $_[0]") };
+    my $paid = sub { my ($k, $what) = @_; wait_for("$k paid orders", sub { $count->("payments WHERE status = 'SUCCEEDED'") == $k }, 60); pass $what };
+    $p->switch(hold => 1, errors => $n, error_status => 429, retry_after => 600);
+    $put->($n + 1);
+    $paid->(1, "$n wait for the gateway: one behind them does not");
+    wait_for('them to be written down', sub { $count->('retries') == $n });
+
+    # A worker that finds them waiting.
+    $s->kill_backend('worker');
+    $s->start_backend('worker');
+    $put->(1);
+    $paid->(2, 'nor with another worker, which reads that they wait');
+    is $count->('retries'), $n, 'they still wait';
+    try_now($s);
+    $paid->($n + 2, 'when their time has come they are handled');
+
+    $p->switch(errors => $n, retry_after => 2);
+    $put->($n + 1);
+    $paid->(2 * $n + 3, 'also by the worker that let them wait');
+    $p->wait_handled;
+    is $count->('retries'), 0, 'nothing is left';
+    is scalar(grep { $_->{requests} != 1 } @{ $p->ledger->{charges} }), 0, 'each was charged once';
+    stop($s);
+};
+
 subtest 'each group has its limit' => sub {
     my ($s, $p) = stack(groups => 'payments,aggregates', retry_attempts => '2, payments=4');
     $s->psql(<<'SQL');

@@ -5,8 +5,8 @@
 -- is: nothing is skipped. Returns where each partition goes on, and how many events lie before the group.
 --
 -- Effects of what the group has handled before happen again; that needs p_again, else the error is WE003. Its dead
--- letters among them are events once more. The copies that dead_replay() made of them count as handled: each event
--- has its effect once.
+-- letters among them are events once more. The copies that dead_replay() made of them are taken back, or count as
+-- handled when they are in the log already: each event has its effect once.
 CREATE OR REPLACE FUNCTION group_replay(p_group text, p_partition smallint, p_position bigint, p_time timestamptz,
                                         p_again boolean)
 RETURNS TABLE (partition smallint, "from" bigint, events bigint)
@@ -53,6 +53,13 @@ BEGIN
     DELETE FROM retries t USING replay r WHERE t.group_name = p_group AND t.partition = r.partition;
     DELETE FROM dead_letters d USING replay r
     WHERE d.group_name = p_group AND d.partition = r.partition AND d.position > r.target;
+    -- First the copies that have no position yet. The relay may be giving them one: those are waited for, stay, and
+    -- are seen by the next statement.
+    DELETE FROM outbox o USING replay r
+    WHERE o.partition = r.partition AND o.position IS NULL AND o.for_group = p_group
+      AND EXISTS (SELECT FROM outbox e
+                  WHERE e.event_id = o.event_id AND e.partition = o.partition AND e.position > r.target
+                    AND coalesce(e.for_group = p_group, true));
     INSERT INTO consumed (group_name, partition, position)
     SELECT p_group, o.partition, o.position
     FROM replay r JOIN outbox o ON o.partition = r.partition AND o.position > r.target

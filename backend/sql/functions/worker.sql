@@ -98,7 +98,7 @@ $$;
 
 -- What a new owner must know: the position up to which all is handled, and of those above it which are
 -- handled already (wait_ms NULL), and which failed and must wait. At least one row while the
--- lease stands (position NULL: nothing of the kind).
+-- lease stands (position NULL: nothing of the kind). In the order of positions.
 CREATE OR REPLACE FUNCTION worker_open(p_group text, p_partition smallint, p_epoch bigint)
 RETURNS TABLE (handled bigint, "position" bigint, wait_ms int)
 LANGUAGE sql STABLE AS $$
@@ -113,10 +113,13 @@ LANGUAGE sql STABLE AS $$
         WHERE r.group_name = p_group AND r.partition = p_partition
     ) s ON true
     WHERE l.group_name = p_group AND l.partition = p_partition AND l.epoch = p_epoch
+    ORDER BY s.position
 $$;
 
--- Events of a partition above p_after, of one aggregate or (NULL) of all: what is missing in Redis.
-CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_aggregate text, p_limit int)
+-- Events of a partition above p_after and up to p_last, of one aggregate or (NULL) of all: what is missing in Redis,
+-- or was let go. The first p_limit.
+CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_aggregate text, p_limit int,
+                                       p_last bigint DEFAULT 9223372036854775807)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
                schema_version smallint, for_group text)
@@ -126,7 +129,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
            to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
            o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group
     FROM outbox o
-    WHERE o.partition = p_partition AND o.position > p_after
+    WHERE o.partition = p_partition AND o.position > p_after AND o.position <= p_last
       AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)
     ORDER BY o.position LIMIT p_limit
 $$;

@@ -1,0 +1,20 @@
+#include "events/refusal.h"
+
+#include "log/log.h"
+
+#include <string.h>
+
+void weir_refusal_note(bool *refused, const char *asker, const char *question, const char *error,
+                       const char *sqlstate)
+{
+    if (error == NULL && *refused)
+        weir_log(WEIR_LOG_INFO, NULL, "database answers again", "{s:s,s:s}", "asker", asker,
+                 "question", question);
+    if (error != NULL && strcmp(sqlstate, "08006") == 0)
+        return;
+    if (error != NULL && !*refused)
+        weir_log(WEIR_LOG_ERROR, NULL, "database refuses a question, trying again",
+                 "{s:s,s:s,s:s,s:s}", "asker", asker, "question", question, "error", error,
+                 "sqlstate", sqlstate);
+    *refused = error != NULL;
+}
