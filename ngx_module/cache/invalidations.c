@@ -32,7 +32,6 @@ static void forget(weir_invalidations_t *inv)
 {
     memset(inv->sets, 0, inv->nsets * sizeof(weir_invalidation_set_t));
     inv->nprefixes = 0;
-    inv->prefix_next = 0;
     inv->position = (weir_position_t){0, 0};
     inv->soft_floor = (weir_mark_t){{0, 0}, 0};
 }
@@ -88,44 +87,118 @@ static uint64_t place(uint64_t hash, bool soft)
 }
 
 /* Says nothing any more that the floor doesn't. */
-static bool is_sunk(const weir_invalidations_t *inv, uint64_t hash, const weir_mark_t *mark)
+static bool is_sunk(const weir_invalidations_t *inv, bool soft, const weir_mark_t *mark)
 {
     const weir_mark_t *floor = &inv->floor;
 
-    if ((hash & WEIR_INVALIDATION_SOFT) && inv->soft_floor.local > floor->local)
+    if (soft && inv->soft_floor.local > floor->local)
         floor = &inv->soft_floor;
 
     return mark->local <= floor->local && weir_position_cmp(mark->position, floor->position) <= 0;
 }
 
+/*
+ * A record stands in one of two sets that its hash names, in the emptier one.
+ * With one set only, some set would be full when the table is one third full,
+ * and the floor would rise long before it has to.
+ */
+static weir_invalidation_set_t *set_of(const weir_invalidations_t *inv, uint64_t h, int which)
+{
+    size_t first = (h >> 1) % inv->nsets;
+
+    if (which == 0 || inv->nsets == 1)
+        return &inv->sets[first];
+
+    return &inv->sets[(first + 1 + (h >> 33) % (inv->nsets - 1)) % inv->nsets];
+}
+
+/* NULL: there is none. */
+static weir_mark_t *find(const weir_invalidations_t *inv, uint64_t h)
+{
+    for (int which = 0; which < 2; which++) {
+        weir_invalidation_set_t *set = set_of(inv, h, which);
+
+        for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
+            if (set->hash[i] == h)
+                return &set->mark[i];
+        }
+    }
+
+    return NULL;
+}
+
+/* A record of the table that is to be forgotten. */
+static void give_way(weir_invalidations_t *inv, bool soft, weir_mark_t mark)
+{
+    weir_mark_raise(soft ? &inv->soft_floor : &inv->floor, mark);
+    inv->evicted++;
+}
+
 void weir_invalidations_record(weir_invalidations_t *inv, uint64_t hash, bool soft,
                                weir_mark_t mark)
 {
-    uint64_t h = place(hash, soft);
-    weir_invalidation_set_t *set = &inv->sets[(h >> 1) % inv->nsets];
-    int unused = -1, oldest = 0;
+    uint64_t h = place(hash, soft), *unused = NULL, *oldest = NULL;
+    weir_mark_t *known = find(inv, h), *unused_mark = NULL, *oldest_mark = NULL;
+    int most = 0;
 
-    for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
-        if (set->hash[i] == h) {
-            weir_mark_raise(&set->mark[i], mark);
-            return;
+    if (known) {
+        weir_mark_raise(known, mark);
+        return;
+    }
+
+    for (int which = 0; which < 2; which++) {
+        weir_invalidation_set_t *set = set_of(inv, h, which);
+        int n = 0, last = 0;
+
+        for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
+            if (set->hash[i] == 0 ||
+                is_sunk(inv, set->hash[i] & WEIR_INVALIDATION_SOFT, &set->mark[i])) {
+                last = i;
+                n++;
+            } else if (!oldest_mark || set->mark[i].local < oldest_mark->local) {
+                oldest = &set->hash[i];
+                oldest_mark = &set->mark[i];
+            }
         }
 
-        if (set->hash[i] == 0 || is_sunk(inv, set->hash[i], &set->mark[i]))
-            unused = i;
-        else if (set->mark[i].local < set->mark[oldest].local)
-            oldest = i;
+        if (n > most) {
+            most = n;
+            unused = &set->hash[last];
+            unused_mark = &set->mark[last];
+        }
     }
 
-    if (unused == -1) {
-        weir_mark_raise(set->hash[oldest] & WEIR_INVALIDATION_SOFT ? &inv->soft_floor : &inv->floor,
-                        set->mark[oldest]);
-        inv->evicted++;
+    if (!unused) {
+        give_way(inv, *oldest & WEIR_INVALIDATION_SOFT, *oldest_mark);
         unused = oldest;
+        unused_mark = oldest_mark;
     }
 
-    set->hash[unused] = h;
-    set->mark[unused] = mark;
+    *unused = h;
+    *unused_mark = mark;
+}
+
+/* Where a new prefix goes: one that is free, or says nothing any more, or the oldest. */
+static weir_invalidation_prefix_t *place_of_prefix(weir_invalidations_t *inv)
+{
+    weir_invalidation_prefix_t *prefix, *oldest = NULL;
+
+    if (inv->nprefixes < inv->prefix_max)
+        return &inv->prefixes[inv->nprefixes++];
+
+    for (uint32_t i = 0; i < inv->nprefixes; i++) {
+        prefix = &inv->prefixes[i];
+
+        if (is_sunk(inv, prefix->soft, &prefix->mark))
+            return prefix;
+
+        if (!oldest || prefix->mark.local < oldest->mark.local)
+            oldest = prefix;
+    }
+
+    give_way(inv, oldest->soft, oldest->mark);
+
+    return oldest;
 }
 
 void weir_invalidations_record_prefix(weir_invalidations_t *inv, weir_str_t text, bool soft,
@@ -144,16 +217,7 @@ void weir_invalidations_record_prefix(weir_invalidations_t *inv, weir_str_t text
         }
     }
 
-    prefix = &inv->prefixes[inv->prefix_next];
-
-    if (inv->nprefixes == inv->prefix_max) {
-        weir_mark_raise(prefix->soft ? &inv->soft_floor : &inv->floor, prefix->mark);
-        inv->evicted++;
-    } else {
-        inv->nprefixes++;
-    }
-
-    inv->prefix_next = (inv->prefix_next + 1) % inv->prefix_max;
+    prefix = place_of_prefix(inv);
 
     prefix->mark = mark;
     prefix->soft = soft;
@@ -274,16 +338,10 @@ static bool is_touched(const check_t *c, uint64_t hash, bool soft)
 {
     const weir_invalidations_t *inv = c->inv;
     uint64_t h = place(hash, soft);
-    const weir_invalidation_set_t *set = &inv->sets[(h >> 1) % inv->nsets];
+    const weir_mark_t *mark = find(inv, h);
 
-    for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
-        if (set->hash[i] == h) {
-            if (is_before(c, &set->mark[i]))
-                return true;
-
-            break;
-        }
-    }
+    if (mark && is_before(c, mark))
+        return true;
 
     if (c->ours)
         return false;

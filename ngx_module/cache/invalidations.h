@@ -26,9 +26,9 @@
  *     a response of another   with position < s      is never valid,
  *
  * as long as its era is the current one; those of other eras never are.  A place
- * is kept per tag; when a set of places is full the oldest record gives way and
- * the floor rises to it: everything older is invalid then.  Without this
- * invariant an old answer could come back to life.
+ * is kept per tag, in either of two sets of places; when both are full the oldest
+ * record in them gives way and the floor rises to it: everything older is invalid
+ * then.  Without this invariant an old answer could come back to life.
  *
  * An era is the life of one stream on one server.  When the stream is another
  * one, positions of the old say nothing, and nothing stamped with it is used.
@@ -103,7 +103,7 @@ typedef struct {
     uint64_t pending_all;      /* local number; 0: none; an "all" that is pending */
     uint64_t pending_all_sent; /* milliseconds */
     uint32_t npending, pending_max;
-    uint32_t nprefixes, prefix_max, prefix_next;
+    uint32_t nprefixes, prefix_max;
     uint64_t nsets;
 
     weir_invalidation_pending_t *pending;

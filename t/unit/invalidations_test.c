@@ -373,6 +373,94 @@ static void positions_are_read(void **unused)
     assert_int_equal(weir_position_cmp((weir_position_t){1, 3}, (weir_position_t){1, 3}), 0);
 }
 
+/* --- room ---------------------------------------------------------------- */
+
+/* Message n invalidates a tag that no other does. */
+static void apply_nth(weir_invalidations_t *inv, uint64_t seed, uint64_t n)
+{
+    char tag[64];
+
+    snprintf(tag, sizeof(tag), "%llu-%llu", (unsigned long long)seed, (unsigned long long)n);
+    assert_null(apply(inv, n, "tags", tag));
+}
+
+/* Tags that were chosen by nobody: none gives way before most places are taken. */
+static void records_fill_the_table(void **unused)
+{
+    static const size_t sizes[] = {1 << 14, 1 << 16, 1 << 20};
+
+    (void)unused;
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        for (uint64_t seed = 1; seed <= 20; seed++) {
+            weir_invalidations_t *inv = make_table(sizes[s]);
+            size_t places = inv->nsets * WEIR_INVALIDATION_WAYS;
+            weir_stamp_t before = stamp_of(inv);
+
+            for (uint64_t n = 1; n <= places * 3 / 4; n++)
+                apply_nth(inv, seed, n);
+
+            assert_int_equal(inv->evicted, 0);
+            assert_int_equal(check(inv, before, "k", "other"), WEIR_VALID);
+            free(inv);
+        }
+    }
+}
+
+/* However long it goes on, the floor stays well behind the newest message. */
+static void only_the_oldest_give_way(void **unused)
+{
+    static const size_t sizes[] = {1 << 14, 1 << 16, 1 << 20};
+
+    (void)unused;
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        weir_invalidations_t *inv = make_table(sizes[s]);
+        size_t places = inv->nsets * WEIR_INVALIDATION_WAYS;
+
+        for (uint64_t n = 1; n <= places * 10; n++) {
+            apply_nth(inv, 0, n);
+            assert_true(inv->floor.position.ms + places / 2 <= n || n <= places / 2);
+        }
+
+        assert_true(inv->evicted > 0);
+        free(inv);
+    }
+}
+
+/* A prefix that is invalidated again and again is none of the oldest. */
+static void the_oldest_prefix_gives_way(void **unused)
+{
+    weir_invalidations_t *inv = make_table(1 << 16);
+    uint64_t ms = 0;
+    weir_stamp_t before;
+    char prefix[16];
+
+    (void)unused;
+    for (uint32_t i = 0; i < inv->prefix_max; i++) {
+        snprintf(prefix, sizeof(prefix), "p%u.", i);
+        assert_null(apply(inv, ++ms, "prefix", prefix));
+    }
+
+    before = stamp_of(inv);
+    assert_null(apply(inv, ++ms, "prefix", "p0."));
+    assert_null(apply(inv, ++ms, "prefix", "new"));
+    assert_int_equal(check(inv, before, "other", ""), WEIR_VALID);
+    assert_int_equal(check(inv, before, "p0.x", ""), WEIR_INVALID);
+    assert_int_equal(check(inv, before, "newer", ""), WEIR_INVALID);
+    assert_int_equal(inv->evicted, 1);
+
+    /* what everything was invalidated after needs no place */
+    assert_null(apply(inv, ++ms, "all", "1"));
+    before = stamp_of(inv);
+    for (uint32_t i = 0; i < inv->prefix_max; i++) {
+        snprintf(prefix, sizeof(prefix), "q%u.", i);
+        assert_null(apply(inv, ++ms, "prefix", prefix));
+    }
+    assert_int_equal(inv->evicted, 1);
+    assert_int_equal(check(inv, before, "other", ""), WEIR_VALID);
+    assert_int_equal(check(inv, before, "q0.x", ""), WEIR_INVALID);
+    free(inv);
+}
+
 /* --- random histories ---------------------------------------------------- */
 
 /* One invalidation as the model remembers it. */
@@ -580,6 +668,9 @@ int main(void)
         cmocka_unit_test(eras_part),
         cmocka_unit_test(a_broken_table_invalidates_everything),
         cmocka_unit_test(positions_are_read),
+        cmocka_unit_test(records_fill_the_table),
+        cmocka_unit_test(only_the_oldest_give_way),
+        cmocka_unit_test(the_oldest_prefix_gives_way),
         cmocka_unit_test(a_table_with_room_is_exact),
         cmocka_unit_test(a_table_without_room_loses_nothing),
     };

@@ -18,6 +18,18 @@ sub start_redis {
     until_true('redis listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
 }
 
+# Redis is back when the zones follow its stream: it is another one, and what is
+# stored until they know that is lost with what the old one had.
+my @zones = ('failures', 'patient');
+sub eras_of { my $zone = shift; scalar logged(qr/"$zone" follows invalidations in a new era/) }
+sub until_followed { my %eras = @_; for my $zone (@zones) { until_true("$zone follows", sub { eras_of($zone) > $eras{$zone} }) } }
+
+sub restart_redis {
+    my %eras = map { $_ => eras_of($_) } @zones;
+    start_redis();
+    until_followed(%eras);
+}
+
 sub is_stopped { slurp("/proc/$pid{redis}/stat") =~ /\) T / }
 sub stop_redis { kill 'STOP', $pid{redis}; until_true('redis is stopped', \&is_stopped) }
 sub continue_redis { kill 'CONT', $pid{redis} }
@@ -40,6 +52,7 @@ HTTP
     location /patient  { weir_cache patient l1=off; proxy_pass http://UPSTREAM; }
     location = /status { stub_status; }
 SERVER
+until_followed(map { $_ => 0 } @zones);
 
 # Several requests go out at once, on one connection.
 sub send_get {
@@ -74,7 +87,7 @@ is get('/a', { 'Cache-Control' => 'only-if-cached' })->{status}, 504, 'only-if-c
 is request('HEAD', '/a')->{status}, 200, 'HEAD passes';
 is cache_status(request('POST', '/a')), 'Weir; fwd=method; fwd-status=200', 'POST passes as ever';
 
-start_redis();
+restart_redis();
 until_hits('/a');
 pass 'Redis back: hits again';
 
@@ -104,7 +117,7 @@ stop_redis();
 until_active(5);
 stop('redis', 'KILL');
 like rest_of($_), qr/^HTTP.1.1 200 .*detail=redis-unavailable/s, 'Redis killed while it is asked: answered' for @waiting;
-start_redis();
+restart_redis();
 until_hits('/patient/a');
 
 # --- a client that has sent its next request already ---
