@@ -93,11 +93,19 @@ $temp
             set_by_lua_block \$early { return ngx.var.weir_version }
             return 200 \$early;
         }
+        location /read-before {
+            weir_version shop;
+            set \$early \$weir_version;
+            rewrite_by_lua_block { ngx.req.set_header("API-Version", "3") }
+            content_by_lua_block { ngx.print(ngx.var.early, " ", ngx.var.weir_version) }
+        }
         location /content {
             weir_version shop;
+            weir_cache   hits;
             content_by_lua_block {
                 ngx.header.content_type = "application/json"
-                ngx.print(ngx.var.weir_version)
+                ngx.header.cache_control = "max-age=600"
+                ngx.print(ngx.var.weir_version, " ", ngx.shared.count:incr("content", 1, 0))
             }
         }
         location /capture {
@@ -140,6 +148,7 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
     like get("/$name/rewritten?want=3")->{content}, qr{\[3 application/vnd\.shop\.v3\+json current closed\]},
         'and the one that rewrite_by_lua has asked for';
     is get('/set', 'API-Version' => 'v3')->{content}, '3', 'set_by_lua sees it too';
+    is get('/read-before')->{content}, '2 2', 'a version that was read before stays';
 
     my $refused = get("/$name/refused", Accept => 'application/vnd.shop.v9+json');
     is $refused->{status}, 406, 'what is not offered is refused';
@@ -176,10 +185,11 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
     # --- Lua makes the answer ---
 
     my $made = get('/content', Accept => 'application/vnd.shop.v1+json');
-    is $made->{content}, '1', 'content_by_lua sees the version';
+    is $made->{content}, '1 1', 'content_by_lua sees the version';
     is $made->{headers}{'content-type'}, 'application/vnd.shop.v1+json', 'its answer has the type of the version';
     is $made->{headers}{deprecation}, '@1767225600', 'and tells that it is deprecated';
 
+    is get('/content', Accept => 'application/vnd.shop.v1+json')->{content}, '1 2', 'and it is made anew each time';
     is_deeply [map { get("/capture/$name")->{content} } 1 .. 2], [map { "200 $_ [] Lua" } 1 .. 2],
         'what ngx.location.capture asks for passes the cache by, as every subrequest';
 
