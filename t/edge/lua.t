@@ -105,7 +105,7 @@ $temp
             content_by_lua_block {
                 ngx.header.content_type = "application/json"
                 ngx.header.cache_control = "max-age=600"
-                ngx.print(ngx.var.weir_version, " ", ngx.shared.count:incr("content", 1, 0))
+                ngx.print(ngx.var.weir_version, " ", (ngx.shared.count:incr("content", 1, 0)))
             }
         }
         location /capture {
