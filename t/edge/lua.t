@@ -129,10 +129,16 @@ sub get { my ($path, %headers) = @_; $http->get("http://127.0.0.1:$port$path", {
 # How often Lua was asked about a path.
 sub admitted { get("/count?of=$_[0]")->{content} }
 
+# What Lua logged of a path, when it has logged so many requests: it does so after
+# the answer.
 sub at_the_end {
-    my $path = shift;
-    until_true("$path is logged", sub { log_lines("$root/logs/error.log", qr/at the end \Q$path\E /) });
-    return map { /at the end (.*?);/ } log_lines("$root/logs/error.log", qr/at the end \Q$path\E /);
+    my ($path, $number) = @_;
+    my @lines;
+    until_true("$number requests for $path are logged", sub {
+        @lines = map { /at the end (.*?);/ } log_lines("$root/logs/error.log", qr/at the end \Q$path\E /);
+        @lines >= $number;
+    });
+    return @lines;
 }
 
 for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
@@ -171,7 +177,7 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
     is get($path, 'X-Key' => 'wrong')->{status}, 403, 'access_by_lua can refuse what is in the cache';
     is admitted($path), 3, 'for it is asked before each hit';
 
-    my @logged = at_the_end($path);
+    my @logged = at_the_end($path, 3);
     is_deeply [@logged[0, 1]], ["$path 200 2 MISS closed", "$path 200 2 HIT closed"], 'log_by_lua sees all of it';
 
     # --- the breaker ---
@@ -179,7 +185,7 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
     $path = "/$name/failing";
     $path =~ s{^/(.*)/failing}{/failing/$1};
     is_deeply [map { get($path)->{status} } 1 .. 3], [500, 500, 503], 'the breaker opens after two failures';
-    like +(at_the_end($path))[-1], qr/ 503 2 \S* ?open$/, 'log_by_lua sees it open';
+    like +(at_the_end($path, 3))[-1], qr/ 503 2 \S* ?open$/, 'log_by_lua sees it open';
     is asked($path), 2, 'and a refused request has not reached the upstream';
 
     # --- Lua makes the answer ---
