@@ -1,6 +1,6 @@
 #!/bin/bash
 # fresh-debian.sh SUITE [root|user]: does, in a new Debian of that suite (bookworm,
-# trixie) that has nothing but apt, what a new user does: clones what is committed
+# trixie, sid) that has nothing but apt, what a new user does: clones what is committed
 # here, then ./weir up, demo, down and test, as root or as a user with sudo.
 #
 # By hand, as root; needs debootstrap and git.  The new system lives in a folder
@@ -11,10 +11,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 suite=${1:-} who=${2:-root}
-case "$suite $who" in
-"bookworm root" | "bookworm user" | "trixie root" | "trixie user") ;;
-*) die "usage: scripts/fresh-debian.sh bookworm|trixie [root|user]" ;;
-esac
+[[ "$suite $who" =~ ^(bookworm|trixie|sid)\ (root|user)$ ]] ||
+    die "usage: scripts/fresh-debian.sh bookworm|trixie|sid [root|user]"
 [ "$(id -u)" = 0 ] || die "fresh-debian.sh makes a system; run it as root"
 for tool in debootstrap git; do
     command -v $tool >/dev/null || die "$tool is missing" "apt-get install $tool"
@@ -40,6 +38,10 @@ timed() {
 summary() {
     printf '\n=== %s as %s\n' "$suite" "$who"
     printf '%s\n' "${times[@]}"
+    printf '\n'
+    # shellcheck disable=SC2016
+    chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' nginx redis-server libhiredis-dev 'postgresql-1*' \
+        libevent-dev libcmocka-dev libnginx-mod-http-lua gcc 2>/dev/null | grep ' .' || true
 }
 
 # mirror LABEL: the address that the host's apt has for Debian or Debian-Security.
@@ -67,8 +69,10 @@ make_system() {
     rm -f "$root.log"
     {
         echo "deb $debian $suite main"
-        echo "deb $debian $suite-updates main"
-        [ -z "$security" ] || echo "deb $security $suite-security main"
+        if [ "$suite" != sid ]; then # which has no releases to mend
+            echo "deb $debian $suite-updates main"
+            [ -z "$security" ] || echo "deb $security $suite-security main"
+        fi
     } >"$root/etc/apt/sources.list"
     apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$root/etc/apt/apt.conf.d/90host" || true
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true

@@ -8,6 +8,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are used by the scripts that source this
 
+# shellcheck source=scripts/redis.sh
+. "$(dirname "${BASH_SOURCE[0]}")/redis.sh"
+
 weir_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$weir_root" || exit
 umask 022
@@ -232,8 +235,9 @@ stack_ctl() {
 }
 
 stack_redis_cli() {
-    redis-cli -s "$sockets/redis.sock" "$@"
+    "$redis_cli" -s "$sockets/redis.sock" "$@"
 }
 
-# A stack that is there keeps its port until up is told another one.
+# A stack that is there keeps its port and its Redis until up is told another one.
 set_ports "$(cat "$run/port" 2>/dev/null || echo "${WEIR_PORT:-8080}")"
+choose_redis "$run/redis-server"

@@ -14,12 +14,25 @@ set -euo pipefail
 
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
-run=(postgresql redis-server python3-aiosmtpd curl jq)
-test=(perl libtest-nginx-perl openssl)
+run=(postgresql python3-aiosmtpd curl jq)
+test=(perl libtest-nginx-perl libnginx-mod-http-lua openssl)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev libxxhash-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 conformance=(nodejs npm)
+
+# Another server in the place of redis-server is the caller's to install.
+server=${WEIR_REDIS_SERVER:-redis-server}
+if [ "$server" = redis-server ]; then
+    run+=(redis-server)
+elif [[ ${1:-} =~ ^(run|test|sanitize)$ ]]; then
+    for program in "$server" "${server%-server}-cli"; do
+        command -v "$program" >/dev/null || {
+            echo "packages: there is no $program: install it, or leave WEIR_REDIS_SERVER away" >&2
+            exit 1
+        }
+    done
+fi
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then

@@ -113,7 +113,7 @@ configure_nginx() {
 fingerprint_of() {
     case $1 in
     postgres) cat "$home/postgres/postgresql.conf" "$home/postgres/pg_hba.conf" "$home/postgres/pg_ident.conf" ;;
-    redis) cat "$run/redis.conf" ;;
+    redis) cat "$run/redis.conf" && echo "$redis_server" ;;
     backend) cat "$run/weir-backend.conf" build/weir-backend ;;
     payments) cat "$run/webhook-secret" build/weir-payments-sim && echo "$payments_port $edge_port" ;;
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
@@ -143,7 +143,7 @@ start_postgres() {
 
 start_redis() {
     mkdir -p "$run/redis"
-    launch redis redis-server "$run/redis.conf"
+    launch redis "$redis_server" "$run/redis.conf"
 }
 
 start_smtp() {

@@ -7,6 +7,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+# shellcheck source=scripts/redis.sh
+. scripts/redis.sh
+choose_redis /dev/null
 
 build=build
 sanitize=
@@ -39,14 +42,14 @@ free_port() {
 
 TEST_NGINX_REDIS_PORT=$(free_port)
 TEST_NGINX_REDIS_SOCK=$run/redis.sock
-redis-server --port "$TEST_NGINX_REDIS_PORT" --bind 127.0.0.1 --unixsocket "$TEST_NGINX_REDIS_SOCK" \
+"$redis_server" --port "$TEST_NGINX_REDIS_PORT" --bind 127.0.0.1 --unixsocket "$TEST_NGINX_REDIS_SOCK" \
     --unixsocketperm 777 --dir "$run" --save "" --appendonly no >"$run/redis.log" 2>&1 &
 redis=$!
 for _ in $(seq 100); do
-    redis-cli -s "$TEST_NGINX_REDIS_SOCK" ping >/dev/null 2>&1 && break
+    "$redis_cli" -s "$TEST_NGINX_REDIS_SOCK" ping >/dev/null 2>&1 && break
     kill -0 "$redis" 2>/dev/null || {
         cat "$run/redis.log" >&2
-        echo "test: redis-server did not start" >&2
+        echo "test: $redis_server did not start" >&2
         exit 1
     }
     sleep 0.1

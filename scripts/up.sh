@@ -16,6 +16,7 @@ settle_port() {
         set_ports "$wanted"
     fi
     echo "$edge_port" >"$run/port"
+    echo "$redis_server" >"$run/redis-server"
 }
 
 # Before the long work: a taken port is told at once.

@@ -178,7 +178,9 @@ subtest 'kill -9 and many at once' => sub {
     my @users = map { active() } 1 .. 10;
     my @sockets = map { $s->send_raw("DELETE /users/$_ HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n") } @users, @users;
     $s->kill_backend('worker');
-    like($s->read_raw($_), qr{^HTTP/1.1 202 }, 'accepted') for @sockets;
+    my @answers = map { $s->read_raw($_) =~ m{^HTTP/1.1 (\d+) } ? $1 : 0 } @sockets;
+    # The worker may have been done with one before its second request came.
+    like(join(' ', sort @answers[$_, $_ + 10]), qr/^202 (202|410)$/, 'accepted') for 0 .. 9;
     $s->start_backend('worker');
     wait_for('a part of it', sub { $s->psql("SELECT count(*) FROM deletions WHERE anonymised_at IS NOT NULL") >= 5 });
     $s->kill_backend('worker');

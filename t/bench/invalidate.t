@@ -4,11 +4,14 @@ use strict;
 use warnings;
 
 use File::Temp 'tempdir';
+use FindBin '$Bin';
+use lib "$Bin/../lib";
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use JSON::PP;
 use Test::More;
 use Time::HiRes 'sleep';
+use Weir::Redis 'redis_server';
 
 my $dir = tempdir('/tmp/weir-bench.XXXXXX', CLEANUP => 1);
 chmod 0755, $dir;
@@ -36,7 +39,7 @@ sub spawn {
 END { my $status = $?; for (@pids) { kill 'TERM', $_; waitpid $_, 0 } $? = $status }
 
 my $redis = "$dir/redis.sock";
-spawn('redis-server', '--port', '0', '--unixsocket', $redis, '--unixsocketperm', '777', '--dir', $dir,
+spawn(redis_server(), '--port', '0', '--unixsocket', $redis, '--unixsocketperm', '777', '--dir', $dir,
     '--save', '', '--appendonly', 'no');
 until_true('redis listens', sub { IO::Socket::UNIX->new(Peer => $redis) });
 

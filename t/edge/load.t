@@ -49,6 +49,7 @@ http {
     weir_api shop { media_type application/vnd.shop; versions 1 2; }
     weir_breaker_zone upstreams 1m;
     weir_redis main redis://127.0.0.1;
+    weir_cache_zone answers 1m;
     server {
         listen 127.0.0.1:$port;
         default_type application/json;
@@ -57,7 +58,13 @@ http {
             weir_breaker zone=upstreams;
             proxy_pass http://127.0.0.1:$port/upstream;
         }
+        location /cached {
+            weir_version shop;
+            weir_cache answers;
+            proxy_pass http://127.0.0.1:$port/fresh;
+        }
         location /upstream { return 200 fine; }
+        location /fresh { expires 1h; return 200 \$request_id; }
     }
 }
 EOF
@@ -65,13 +72,15 @@ close $conf;
 my @nginx = ($ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf");
 is system(@nginx), 0, 'nginx starts with every module that is enabled';
 my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
-my (%type, $stop);
+my (%type, %cached);
 
 sub request {
     my $answer = $http->get("http://127.0.0.1:$port/");
     my $type = $answer->{headers}{'content-type'} // '';
     $type = $answer->{content} if !$answer->{success};
     $type{"$answer->{status} $type"}++;
+    $answer = $http->get("http://127.0.0.1:$port/cached");
+    $cached{"$answer->{status} $answer->{content}"}++;
 }
 
 until_true('nginx listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
@@ -86,6 +95,8 @@ for (1 .. 3) {
     });
 }
 is_deeply [keys %type], ['200 application/vnd.shop.v2+json'], 'no request noticed three reloads';
+is keys %cached, 1, 'and what is cached outlived them';
+%cached = ();
 
 my $old = master();
 kill 'USR2', $old;
@@ -94,6 +105,8 @@ kill 'QUIT', $old;
 until_true('the old one has left', sub { request(); !kill 0, $old });
 request() for 1 .. 20;
 is_deeply [keys %type], ['200 application/vnd.shop.v2+json'], 'nor the upgrade of the binary';
+is_deeply [grep { !/^200 [0-9a-f]{32}\z/ } keys %cached], [], 'what is cached is whole';
+cmp_ok scalar(keys %cached), '<=', 2, 'and was fetched once more, for the new memory';
 unlike slurp("$dir/logs/error.log"), qr/\[(alert|emerg|crit)\]|signal 11|exited on signal/, 'the log has no alert';
 
 done_testing;

@@ -157,9 +157,9 @@ static void nothing_past_the_end_is_read(void **state)
         memcpy(exact, accept, n);
         weir_negotiate_request_t request = {{exact, n}, {NULL, 0}, {exact, n}};
 
-        assert_in_range(weir_negotiate(&api, &request, &out), OK, BODY);
+        assert_true(weir_negotiate(&api, &request, &out) <= BODY);
         request.content_type.data = NULL;
-        assert_in_range(weir_negotiate(&api, &request, &out), OK, BODY);
+        assert_true(weir_negotiate(&api, &request, &out) <= BODY);
         free(exact);
     }
 }

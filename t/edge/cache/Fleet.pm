@@ -9,7 +9,7 @@ use File::Basename 'dirname';
 use lib dirname(__FILE__) . '/../../lib';
 use HTTP::Tiny;
 use Weir::Processes;
-use Weir::Redis 'redis_command';
+use Weir::Redis qw(redis_command redis_server);
 use Weir::Upstream qw(answer asked upstream);
 
 our @EXPORT = qw(answer asked cache_status children free_port get invalidate kill_process logged logged_since
@@ -37,7 +37,7 @@ sub start_redis {
     my %more = @_;
     $redis //= free_port();
     mkdir "$dir/redis";
-    spawn('redis', ['redis-server', '--port', $redis, '--bind', '127.0.0.1', '--dir', "$dir/redis", '--save', '',
+    spawn('redis', [redis_server(), '--port', $redis, '--bind', '127.0.0.1', '--dir', "$dir/redis", '--save', '',
         '--appendonly', $more{append} ? 'yes' : 'no', '--appendfsync', 'always']);
     until_true('Redis answers', sub { my $s = listens($redis) or return; print $s "PING\r\n"; (readline($s) // '') =~ /^\+PONG/ });
 }

@@ -5,16 +5,17 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib $Bin;
+use lib $Bin, "$Bin/../../lib";
 use IO::Socket::INET;
 use Scene;
 use Test::More;
+use Weir::Redis 'redis_server';
 
 my $port = free_port();
 $Scene::redis_address = $port;
 
 sub start_redis {
-    spawn('redis', ['redis-server', '--port', $port, '--bind', '127.0.0.1', '--dir', $dir, '--save', '', '--appendonly', 'no']);
+    spawn('redis', [redis_server(), '--port', $port, '--bind', '127.0.0.1', '--dir', $dir, '--save', '', '--appendonly', 'no']);
     until_true('redis listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
 }
 

@@ -8,13 +8,14 @@ use lib "$FindBin::Bin/../../lib";
 use HTTP::Tiny;
 use Test::More;
 use Weir::Processes;
+use Weir::Redis qw(redis_cli redis_server);
 
 mkdir "$dir/logs";
 
 my ($edge, $port) = (free_port(), free_port());
 
 sub start_redis {
-    spawn('redis', ['redis-server', '--port', $port, '--bind', '127.0.0.1', '--dir', $dir,
+    spawn('redis', [redis_server(), '--port', $port, '--bind', '127.0.0.1', '--dir', $dir,
         '--save', '', '--appendonly', 'no']);
     until_true('redis listens', sub { listens($port) });
 }
@@ -59,7 +60,7 @@ is scalar(logged(qr/weir_redis "main" is up again/)), 1, 'one line says that it 
 
 # The server's own end of an idle connection is no failure.
 ask('SET+b+2');
-system "redis-cli -p $port client kill type normal >/dev/null";
+system redis_cli() . " -p $port client kill type normal >/dev/null";
 is ask('GET+b'), "\$2\n", 'a connection closed while idle is made again at once';
 is scalar(logged(qr/is down/)), 1, 'and is not called a failure';
 

@@ -9,6 +9,7 @@ use HTTP::Tiny;
 use IO::Socket::INET;
 use Test::More;
 use Weir::Processes;
+use Weir::Redis 'redis_server';
 
 mkdir "$dir/logs";
 
@@ -28,7 +29,7 @@ for my $who ('server', 'client') {
 my %port = map { $_ => free_port() } 'open', 'strict';
 sub start_redis {
     my $name = shift;
-    spawn($name, ['redis-server', '--port', 0, '--tls-port', $port{$name}, '--bind', '127.0.0.1', '--dir', $dir, '--save', '',
+    spawn($name, [redis_server(), '--port', 0, '--tls-port', $port{$name}, '--bind', '127.0.0.1', '--dir', $dir, '--save', '',
         '--tls-cert-file', "$dir/server.crt", '--tls-key-file', "$dir/server.key", '--tls-ca-cert-file', "$dir/authority.crt",
         '--tls-auth-clients', $name eq 'strict' ? 'yes' : 'no', '--requirepass', 'secret']);
     until_true("Redis $name listens", sub { listens($port{$name}) });

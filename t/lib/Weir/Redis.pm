@@ -1,11 +1,16 @@
-# Redis' protocol, as far as tests need it.
+# Redis' programs, and its protocol as far as tests need it.
 package Weir::Redis;
 use strict;
 use warnings;
 
 use Exporter 'import';
 
-our @EXPORT_OK = qw(redis_command);
+our @EXPORT_OK = qw(redis_cli redis_command redis_server);
+
+# The programs: WEIR_REDIS_SERVER names another server, such as valkey-server,
+# and its client is named likewise.
+sub redis_server { $ENV{WEIR_REDIS_SERVER} || 'redis-server' }
+sub redis_cli { redis_server() =~ s/-server\z/-cli/r }
 
 # One command over a connection; the reply as string, number, list or undef.
 sub redis_command {

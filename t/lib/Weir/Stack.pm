@@ -29,6 +29,7 @@ use JSON::PP ();
 use POSIX qw(WNOHANG);
 use Socket qw(SHUT_WR);
 use Time::HiRes qw(sleep time);
+use Weir::Redis qw(redis_cli redis_server);
 
 our @EXPORT_OK = qw(wait_for free_port);
 
@@ -306,7 +307,7 @@ sub start_redis {
     my $dir = "$self->{dir}/redis";
     mkdir $dir;
     $self->_start('redis',
-        ['redis-server', '--port', $self->{redis_port}, '--bind', '127.0.0.1', '--unixsocket',
+        [redis_server(), '--port', $self->{redis_port}, '--bind', '127.0.0.1', '--unixsocket',
             "$dir/redis.sock", '--dir', $dir, '--save', '', '--appendonly', 'no']);
     $self->_until('redis', sub { $self->redis('ping') =~ /PONG/ });
 }
@@ -330,12 +331,12 @@ sub freeze_postgres {
 
 sub thaw_postgres { my ($self) = @_; return kill 'CONT', @{ delete $self->{frozen} } }
 
-# Runs redis-cli and returns its output.
+# Runs Redis' client and returns its output.
 sub redis {
     my ($self, @arguments) = @_;
-    open my $cli, '-|', "exec redis-cli -h 127.0.0.1 -p $self->{redis_port} "
+    open my $cli, '-|', "exec " . redis_cli() . " -h 127.0.0.1 -p $self->{redis_port} "
         . join(' ', map { "'" . s/'/'\\''/gr . "'" } @arguments) . ' 2>&1'
-        or die "redis-cli: $!\n";
+        or die redis_cli() . ": $!\n";
     local $/;
     my $out = <$cli> // '';
     close $cli;
