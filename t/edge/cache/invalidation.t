@@ -6,6 +6,7 @@ use warnings;
 use FindBin '$Bin';
 use lib $Bin;
 use Fleet;
+use JSON::PP;
 use Test::More;
 
 my %tags = ('/a' => 'red, shared', '/b' => 'blue,shared', '/two-lines' => "one\r\nCache-Tag: two", '/none' => undef);
@@ -33,6 +34,7 @@ HTTP
     weir_cache main;
     add_header X-Status $weir_cache_status always;
     location /        { weir_cache_purge on; proxy_pass http://UPSTREAM; }
+    location = /status { weir_cache off; weir_status; }
     location /closed  { proxy_pass http://UPSTREAM; }
     location /denied  { weir_cache_purge on; limit_except GET HEAD POST { deny all; } proxy_pass http://UPSTREAM; }
     location /deaf    { weir_cache_invalidate off; proxy_pass http://UPSTREAM; }
@@ -69,8 +71,12 @@ sub cached {
     return 2 == grep { my $edge = $_; 4 == grep { hit(get($edge, $path, @more)) } 1 .. 4 } 'left', 'right';
 }
 
-# Waits until both edges have read everything in the stream.
+# What an edge has invalidated and not yet read in the stream.
+sub pending { decode_json(get($_[0], '/status')->{content})->{caches}{main}{invalidations}{pending} }
+
+# Waits until everything is in the stream and both edges have read it.
 sub settled {
+    for my $edge ('left', 'right') { until_true("$edge has sent everything", sub { pending($edge) == 0 }) }
     my $position = redis('XINFO', 'STREAM', 'weir:invalidate');
     $position = { @$position }->{'last-generated-id'};
     until_true('a first answer', sub { get('left', '/settled')->{status} == 200 });
@@ -237,6 +243,7 @@ for my $i (1 .. 50) {
 }
 is "@late", '', 'of 50 writes each is seen at once, with an entry of the other edge in Redis';
 
+settled();
 my $length = redis('XLEN', 'weir:invalidate');
 fill('/e?tags=eee');
 $r = request('left', 'POST', '/write?invalidates=eee&position=9999999999999-7', {}, 'x');
