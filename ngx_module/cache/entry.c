@@ -97,6 +97,11 @@ char *weir_entry_begin(char *buf, const weir_entry_t *e)
     return put_str(p, e->headers);
 }
 
+void weir_entry_set_local(char *buf, uint64_t local)
+{
+    put64(buf + AT_LOCAL, local);
+}
+
 void weir_entry_finish(char *buf, size_t size)
 {
     put64(buf + AT_SIZE, size);

@@ -72,6 +72,9 @@ size_t weir_entry_head_size(const weir_entry_t *entry);
  */
 char *weir_entry_begin(char *buf, const weir_entry_t *entry);
 
+/* Changes entry->local of an entry that was begun and not yet finished. */
+void weir_entry_set_local(char *buf, uint64_t local);
+
 /* Completes an entry once its body is in place; size is that of the whole. */
 void weir_entry_finish(char *buf, size_t size);
 

@@ -131,7 +131,8 @@ typedef struct {
     ngx_http_weir_cache_lookup_t    *stale_lookup;
     weir_entry_t                     stale;       /* what may be validated */
     ngx_list_t                       headers_in;  /* the client's */
-    weir_range_t                     range;       /* what entry, a part, holds */
+    weir_range_t                     range;       /* of a part: what is sent, or
+                                                     said to be stored */
 
     /* single flight */
 
@@ -446,6 +447,9 @@ void ngx_http_weir_cache_follow_exit_worker(ngx_http_weir_cache_zone_t *zone);
  * body is collected; NGX_DECLINED: not; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
+
+/* response: the same for a POST, whose response is stored for later GETs */
+ngx_int_t ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * record: the entry from the response's header, into ctx->buf; as

@@ -87,8 +87,12 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
                  ? ngx_http_weir_cache_instead_of_error(ctx) : NULL;
 
         rc = detail ? ngx_http_weir_cache_replace(ctx)
-                    : genuine && r->method == NGX_HTTP_GET && ctx->key.len
-                    ? ngx_http_weir_cache_prepare(ctx) : NGX_DECLINED;
+             : !genuine ? NGX_DECLINED
+             : r->method == NGX_HTTP_GET && ctx->key.len
+             ? ngx_http_weir_cache_prepare(ctx)
+             : r->method == NGX_HTTP_POST
+             ? ngx_http_weir_cache_prepare_post(ctx)
+             : NGX_DECLINED;
     }
 
     if (rc == NGX_ERROR) {

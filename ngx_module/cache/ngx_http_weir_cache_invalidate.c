@@ -23,6 +23,10 @@ static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
     weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
+static ngx_uint_t ngx_http_weir_cache_is_good(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_invalidations_t *table);
+static void ngx_http_weir_cache_outlive(ngx_http_request_t *r,
+    uint64_t local);
 static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
     char *field, ngx_str_t *text, ngx_uint_t soft, weir_position_t *position);
@@ -287,7 +291,15 @@ ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
 }
 
 
-/* Here at once, and by the stream everywhere else. */
+/*
+ * Here at once, and by the stream everywhere else.
+ *
+ * A POST's response that is being stored was made after what it invalidates,
+ * unlike all that was fetched before: in this edge's order it comes right
+ * behind, if nothing of its own was invalidated since the POST went out.  It
+ * keeps its position in the stream, so that other edges, which can't know that,
+ * don't use it.
+ */
 
 static void
 ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
@@ -297,6 +309,7 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     u_char                         edge[16 + 1 + NGX_INT64_LEN];
     uint64_t                       local, now;
     ngx_str_t                      argv[9];
+    ngx_uint_t                     outlives;
     weir_invalidations_t          *table;
     ngx_http_weir_redis_command_t  cmd;
 
@@ -304,10 +317,16 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
 
+    outlives = ngx_http_weir_cache_is_good(r, zone, table);
+
     local = weir_invalidations_make(table, hashes, n, soft, position,
                                     zone->redis != NULL, now);
 
     ngx_http_weir_cache_invalidation_unlock(zone);
+
+    if (outlives) {
+        ngx_http_weir_cache_outlive(r, local);
+    }
 
     if (zone->redis == NULL || position) {
         return;
@@ -329,4 +348,41 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     cmd.log = r->connection->log;
 
     (void) ngx_http_weir_redis_command(zone->redis, &cmd, soft ? 9 : 7, argv);
+}
+
+
+/* Whether it is a POST's response that is being stored, and valid; locked. */
+
+static ngx_uint_t
+ngx_http_weir_cache_is_good(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_invalidations_t *table)
+{
+    weir_str_t                  key;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (ctx == NULL || r->method != NGX_HTTP_POST || !ctx->storing
+        || ctx->conf->zone != zone)
+    {
+        return 0;
+    }
+
+    key.data = (char *) ctx->key_text.data;
+    key.len = ctx->key_text.len;
+
+    return weir_invalidations_check(table, &ctx->stamp, key, ctx->tags)
+           == WEIR_VALID;
+}
+
+
+static void
+ngx_http_weir_cache_outlive(ngx_http_request_t *r, uint64_t local)
+{
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    ctx->stamp.local = local;
+    weir_entry_set_local((char *) ctx->buf, local);
 }

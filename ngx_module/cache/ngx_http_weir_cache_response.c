@@ -91,6 +91,53 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
+ * RFC 9110 section 9.3.3: a POST's response that says how long it is fresh, and
+ * by Content-Location that a GET of the POST's own URI would have brought it,
+ * is stored as if that GET had.  What the POST itself invalidates, it outlives;
+ * see invalidate.
+ */
+
+ngx_int_t
+ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t            rc;
+    ngx_str_t            key;
+    ngx_table_elt_t     *h;
+    ngx_http_request_t  *r;
+
+    static ngx_str_t  name = ngx_string("Content-Location");
+
+    r = ctx->request;
+
+    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers, &name);
+
+    if (h == NULL || r->headers_out.status != NGX_HTTP_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_weir_cache_key(ctx) != NGX_OK
+        || ngx_http_weir_cache_read_request(ctx) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_weir_cache_key_of(r, &ctx->key_text, &h->value, &key);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (key.len != ctx->key_text.len
+        || ngx_memcmp(key.data, ctx->key_text.data, key.len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_weir_cache_prepare(ctx);
+}
+
+
+/*
  * How long Redis keeps the entry: while it is fresh, while it may be served
  * stale, and for weir_cache_keep if it can be validated.
  */
@@ -270,6 +317,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         }
     }
 
+    response->post = (r->method == NGX_HTTP_POST);
     response->part = ngx_http_weir_cache_is_part(ctx);
     ctx->part = response->part;
 
@@ -297,17 +345,23 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
  * A 206 that may be kept (section 3.3): one range, of which is known where it
  * belongs.  It stands where the whole would, and never takes its place.  One
  * that varies isn't kept, so that no part ends the list of a response's fields.
+ *
+ * It holds what comes, even if that is less than Content-Range says.  But of a
+ * coded part that is not as long as it says nobody knows what the positions
+ * count: some servers code a part without telling them anew.
  */
 
 static ngx_uint_t
 ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
 {
+    off_t                 length, told;
     weir_str_t            value;
-    weir_range_t          range;
+    ngx_list_t           *headers;
     ngx_table_elt_t      *h;
     ngx_http_request_t   *r;
 
     static ngx_str_t  name = ngx_string("Content-Range");
+    static ngx_str_t  coding = ngx_string("Content-Encoding");
 
     r = ctx->request;
 
@@ -318,7 +372,9 @@ ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
         return 0;
     }
 
-    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers, &name);
+    headers = &r->upstream->headers_in.headers;
+
+    h = ngx_http_weir_find_header(headers, &name);
     if (h == NULL) {
         return 0;
     }
@@ -326,9 +382,16 @@ ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
     value.data = (char *) h->value.data;
     value.len = h->value.len;
 
-    return weir_content_range_parse(value, &range)
-           && range.last - range.first + 1
-              == (int64_t) r->upstream->headers_in.content_length_n;
+    if (!weir_content_range_parse(value, &ctx->range)) {
+        return 0;
+    }
+
+    told = ctx->range.last - ctx->range.first + 1;
+    length = r->upstream->headers_in.content_length_n;
+
+    return length == told
+           || (length < told
+               && ngx_http_weir_find_header(headers, &coding) == NULL);
 }
 
 

@@ -317,10 +317,14 @@ ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx)
     value = ngx_http_weir_cache_entry_header(entry, "Content-Range");
 
     if (!weir_content_range_parse(value, &held)
-        || held.last - held.first + 1 != (int64_t) entry->body.len)
+        || held.last - held.first + 1 < (int64_t) entry->body.len)
     {
         return 0;
     }
+
+    /* an incomplete one is good for what it holds (RFC 9111 section 3.3) */
+
+    held.last = held.first + entry->body.len - 1;
 
     value.data = (char *) r->headers_in.range->value.data;
     value.len = r->headers_in.range->value.len;

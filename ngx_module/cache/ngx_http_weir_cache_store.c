@@ -26,13 +26,20 @@ static ngx_uint_t ngx_http_weir_cache_whole_is_there(
 void
 ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 {
-    off_t  length;
+    off_t  length, stored;
 
     length = ctx->request->upstream->headers_in.content_length_n;
+    stored = ctx->len - ctx->head_len;
 
     if (length >= 0 && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
-        && (off_t) (ctx->len - ctx->head_len) != length) {
+        && stored != length)
+    {
         ngx_http_weir_cache_abandon(ctx, "not as long as its Content-Length");
+        return;
+    }
+
+    if (ctx->part && stored > ctx->range.last - ctx->range.first + 1) {
+        ngx_http_weir_cache_abandon(ctx, "longer than its Content-Range");
         return;
     }
 

@@ -100,6 +100,10 @@ static int64_t freshness_lifetime(const weir_cache_response_t *r)
         return left < WEIR_CACHE_SECONDS_MAX ? max64(0, left) : WEIR_CACHE_SECONDS_MAX;
     }
 
+    /* RFC 9110 section 9.3.3 */
+    if (r->post)
+        return -1;
+
     return r->valid != -1 ? r->valid : heuristic_lifetime(r);
 }
 
@@ -149,7 +153,7 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
     f->no_cache = (cc->flags & WEIR_CC_NO_CACHE) != 0;
 
     if (f->lifetime == -1) {
-        if (!f->no_cache)
+        if (!f->no_cache || r->post)
             return "no lifetime";
         f->lifetime = 0;
     }

@@ -34,6 +34,7 @@ typedef struct {
     bool validator;                 /* it has an ETag or a Last-Modified */
     bool set_cookie;                /* Set-Cookie that the operator has not said to ignore */
     bool part;                      /* a 206 of which it is known what it holds */
+    bool post;                      /* answers a POST: only what it says itself makes it fresh */
     bool vary_any;                  /* Vary names "*" */
     bool authorization;             /* the request has Authorization */
     bool request_no_store;

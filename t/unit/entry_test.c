@@ -118,6 +118,26 @@ static void the_format_stays(void **state)
     free(buf);
 }
 
+static void local_can_be_changed(void **state)
+{
+    weir_entry_t in = sample(), out;
+    weir_str_t body = WEIR_STR("body");
+    size_t head = weir_entry_head_size(&in), size = head + body.len;
+    char *buf = malloc(size);
+
+    (void)state;
+    assert_non_null(buf);
+    memcpy(weir_entry_begin(buf, &in), body.data, body.len);
+    weir_entry_set_local(buf, 0x0102030405060708);
+    weir_entry_finish(buf, size);
+    assert_null(weir_entry_decode((weir_str_t){buf, size}, &out));
+    assert_true(out.local == 0x0102030405060708);
+    assert_true(out.origin == in.origin);
+    assert_str(out.key, in.key);
+    assert_str(out.body, body);
+    free(buf);
+}
+
 static void headers_come_in_order(void **state)
 {
     weir_entry_t entry = sample();
@@ -341,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_goes_in_comes_out),
         cmocka_unit_test(the_format_stays),
+        cmocka_unit_test(local_can_be_changed),
         cmocka_unit_test(headers_come_in_order),
         cmocka_unit_test(a_long_name_and_value_fit),
         cmocka_unit_test(every_truncation_is_refused),

@@ -134,6 +134,24 @@ static void requests_and_other_fields_decide(void **state)
     assert_reason("vary *", &r, "vary *");
 
     r = response("max-age=60");
+    r.post = true;
+    assert_reason("a POST", &r, NULL);
+    r = response("");
+    r.post = true;
+    r.expires = r.response_time + 60;
+    assert_reason("a POST with Expires", &r, NULL);
+    r.expires = WEIR_DATE_ABSENT;
+    r.valid = 60;
+    r.heuristic = 10;
+    r.last_modified = r.response_time - 1000;
+    r.validator = true;
+    assert_reason("a POST without a word", &r, "no lifetime");
+    r.cc = parse("no-cache");
+    assert_reason("a POST with no-cache", &r, "no lifetime");
+    r.post = false;
+    assert_reason("a GET with no-cache", &r, NULL);
+
+    r = response("max-age=60");
     r.part = true;
     r.status = 206;
     assert_reason("a part", &r, NULL);

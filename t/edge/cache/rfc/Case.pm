@@ -14,6 +14,7 @@
 #                                 status line, header lines, body
 #     not_modified                ... header lines of the 304 that it sends
 #                                 instead when the request has a condition
+#     endless                     ... it does not say how long the body is
 #     close                       ... it closes the connection without a word
 #     interim                     ... responses before the final one, as text
 #     later                       seconds of the lifetimes in the tables pass
@@ -132,6 +133,7 @@ sub script {
             $response =~ s/\r\n\r\n.*/\r\n\r\n/s;
             $response =~ s/^Content-Length:.*\r\n//mi;
         }
+        $response =~ s/^Content-Length:.*\r\n//mi if $step->{endless};
         return ($step->{interim} // '') . $response;
     };
 }

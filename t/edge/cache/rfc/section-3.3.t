@@ -75,6 +75,22 @@ for ('bytes 4-9/9', 'bytes 4-8/*', 'bytes 4-7/9', 'bytes 8-4/9', 'lines 4-8/9', 
         with(stored('Cache-Control: max-age=3600', "Content-Range: $_", status => '206 Partial Content', body => '45678'), send => ['Range: bytes=-5']),
         with($other, send => ['Range: bytes=-5']);
 }
+# what ends before its Content-Range does holds what has come, and no more
+my $cut = sub { with(stored('Cache-Control: max-age=3600', 'Content-Range: bytes 4-9/10', status => '206 Partial Content', body => '45678', @_),
+    send => ['Range: bytes=4-']) };
+for (['bytes=6-8', '678', '6-8'], ['bytes=4-8', '45678', '4-8'], ['bytes=-2', undef], ['bytes=6-', undef], ['bytes=8-9', undef]) {
+    my ($range, $content, $of) = @$_;
+    optional("a cache MAY use an incomplete part for what is wholly within it: $range", $cut->(),
+        hit("Range: $range", code => 206, content_is => $content, has => ["Content-Range: bytes $of/10"])) if defined $content;
+    must("a cache MUST NOT use an incomplete part for more: $range", $cut->(), with($other, send => ["Range: $range"])) if !defined $content;
+}
+must 'a part that is coded, and not as long as it says, is not used', with($cut->(), answer => [@{ $cut->()->{answer} }, 'Content-Encoding: gzip']),
+    with($other, send => ['Range: bytes=6-8']);
+optional 'a part without Content-Length is used', with($cut->(), endless => 1), hit('Range: bytes=6-8', code => 206, content_is => '678');
+must '... but not for more', with($cut->(), endless => 1), with($other, send => ['Range: bytes=6-']);
+must '... nor when it is longer than it says', with($cut->(body => '4567890'), endless => 1), with($other, send => ['Range: bytes=6-8']);
+must 'a part that breaks off is not used', { %{ $cut->() }, code => 206, want => 'any', answer => ['Cache-Control: max-age=3600',
+    'Content-Range: bytes 4-9/10', 'Content-Length: 6'] }, with($other, send => ['Range: bytes=6-8']);
 must 'a part without a request for one is not used',
     stored('Cache-Control: max-age=3600', 'Content-Range: bytes 4-8/9', status => '206 Partial Content', body => '45678'), with($other, send => ['Range: bytes=-5']);
 must 'a part that varies is not used', with(stored('Cache-Control: max-age=3600', 'Vary: Foo', 'Content-Range: bytes 4-8/9', status => '206 Partial Content',

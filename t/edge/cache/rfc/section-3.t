@@ -36,9 +36,34 @@ must 'a POST with the Content-Location of another URI does not answer a GET',
     with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}/other'), method => 'POST', content => 'x'), forwarded();
 must 'a POST without explicit freshness does not answer a GET',
     with(stored('Content-Location: {self}', 'Last-Modified: {-90000}'), method => 'POST', content => 'x'), forwarded();
-optional 'a POST with explicit freshness and its own Content-Location answers a GET (RFC 9110 section 9.3.3)',
-    lacking('answers to POST are not stored'),
-    with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), method => 'POST', content => 'x'), hit();
+my %post = (method => 'POST', content => 'x');
+for ('Cache-Control: max-age=3600', 'Expires: {+3600}', 'CDN-Cache-Control: max-age=3600') {
+    optional "a POST with explicit freshness and its own Content-Location answers a GET (RFC 9110 section 9.3.3): $_",
+        with(stored($_, 'Content-Location: {self}', 'A: 1'), %post), hit(has => ['A: 1']), hit(method => 'HEAD', content_is => '');
+}
+optional '... in the place of what was stored', stored('Cache-Control: max-age=3600'),
+    with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), %post), hit(has => ['X-Step: 1']);
+optional '... with a Content-Location that is absolute',
+    with(stored('Cache-Control: max-age=3600', 'Content-Location: http://127.0.0.1{self}'), %post), hit();
+optional '... as the variant that its own request selects',
+    with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}', 'Vary: Foo'), %post, send => ['Foo: 1']), hit('Foo: 1'), request_with('Foo: 2');
+must 'a POST is not answered from what a POST left', with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), %post), with(forwarded(), %post);
+must 'an unsafe method ends what a POST left', with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), %post),
+    with(forwarded(), method => 'PUT', content => 'x'), forwarded();
+must 'what a POST left is not used when it is stale', with(stored('Cache-Control: max-age=1', 'Content-Location: {self}'), %post), later(forwarded());
+for ('no-store, max-age=3600', 'private, max-age=3600', 'no-cache') {
+    must "a POST with Cache-Control: $_ does not answer a GET",
+        with(stored("Cache-Control: $_", 'Content-Location: {self}', 'ETag: "x"'), %post), { %{ +forwarded() }, asks_not => ['If-None-Match'] };
+}
+must 'a PUT with its own Content-Location does not answer a GET',
+    with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), method => 'PUT', content => 'x'), forwarded();
+for (201, 303, 404, 500) {
+    must "a POST whose status is $_ does not answer a GET",
+        with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}', status => $_), %post), forwarded();
+}
+must 'a POST with Content-Location of another query does not answer a GET',
+    with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}?a=2'), %post, path => '?a=1'), with(forwarded(), path => '?a=1'),
+    with(forwarded(), path => '?a=2');
 must 'a HEAD does not answer a GET', with(stored('Cache-Control: max-age=3600'), method => 'HEAD', code => 200), forwarded();
 optional 'a GET answers a HEAD', stored('Cache-Control: max-age=3600', 'X-Field: 1'),
     hit(method => 'HEAD', content_is => '', has => ['X-Field: 1']);
