@@ -9,9 +9,10 @@ contestants=(proxy-cache weir weir-redis)
 
 usage() {
     cat <<END
-usage: ./weir bench conformance
+usage: ./weir bench conformance [--suite FOLDER]
 
-Fetches the suite $suite with npm, runs it against ${contestants[*]},
+Fetches the suite $suite with npm, or takes a checkout of its source
+in which "npm install" was run, runs it against ${contestants[*]},
 and prints how many cases each passes and which Weir does not.
 Writes build/bench-conformance.json.
 END
@@ -20,18 +21,27 @@ END
 # shellcheck source=scripts/bench-lib.sh
 . scripts/bench-lib.sh
 
-case ${1:-} in
-'') ;;
---help | -h)
-    usage
-    exit 0
-    ;;
-*)
-    echo "bench: unknown option \"$1\"" >&2
+folder=
+fail_usage() {
+    echo "bench: $*" >&2
     usage >&2
     exit 2
-    ;;
-esac
+}
+while [ $# -gt 0 ]; do
+    case $1 in
+    --suite)
+        [ $# -ge 2 ] || fail_usage "--suite needs a folder"
+        [ -e "$2/tests/index.mjs" ] || fail_usage "--suite names \"$2\", where there is no tests/index.mjs"
+        folder=$(cd "$2" && pwd)
+        shift 2
+        ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    *) fail_usage "unknown option \"$1\"" ;;
+    esac
+done
 
 scripts/packages.sh bench
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
@@ -41,7 +51,7 @@ make -s module
 
 # The suite's client needs one library; the rest that its package names is for its pages.
 fetched=$PWD/build/conformance
-if [ ! -e "$fetched/package/cli.mjs" ] || [ ! -d "$fetched/node_modules/node-fetch" ]; then
+if [ -z "$folder" ] && [ ! -e "$fetched/package/cli.mjs" ] || [ ! -d "$fetched/node_modules/node-fetch" ]; then
     rm -rf "$fetched"
     mkdir -p "$fetched"
     (cd "$fetched" && npm pack --silent "$suite" >/dev/null && tar xzf ./*.tgz &&
@@ -49,17 +59,22 @@ if [ ! -e "$fetched/package/cli.mjs" ] || [ ! -d "$fetched/node_modules/node-fet
         die "npm could not fetch $suite"
 fi
 
+# Client and server stand beside the tests in the package, and in a folder of their own in newer source.
+tests=${folder:-$fetched/package}
+engine=$tests
+[ ! -d "$tests/test-engine" ] || engine=$tests/test-engine
+
 # run NAME: the suite's client, which reads its settings as npm would hand them over.
 run() {
     local name=$1
-    (cd "$fetched/package" && npm_config_base="http://127.0.0.1:${bench_port[$name]}" npm_package_config_id='' \
+    (cd "$engine" && npm_config_base="http://127.0.0.1:${bench_port[$name]}" npm_package_config_id='' \
         timeout 300 node --no-warnings cli.mjs >"$bench_dir/$name.json" 2>"$bench_dir/$name.log") ||
         die "the suite failed against $name: $(cat "$bench_dir/$name.log")"
 }
 
 bench_begin
 bench_take_port upstream
-(cd "$fetched/package" && exec env npm_config_protocol=http npm_config_port="${bench_port[upstream]}" \
+(cd "$engine" && exec env npm_config_protocol=http npm_config_port="${bench_port[upstream]}" \
     npm_config_pidfile="$bench_dir/suite.pid" node server/server.mjs >"$bench_dir/suite.log" 2>&1) &
 bench_pids+=($!)
 bench_wait "the suite's server" curl -s "127.0.0.1:${bench_port[upstream]}/"
@@ -75,8 +90,9 @@ for name in "${contestants[@]}"; do
 done
 
 mkdir -p build
-node scripts/bench/conformance.mjs "$fetched/package" "${results[@]}" >build/bench-conformance.json
-jq -r '"| cache | required | optional |", "|---|--:|--:|",
-    (.[] | "| \(.name) | \(.required_passed) of \(.required) | \(.optional_passed) of \(.optional) |"),
+node scripts/bench/conformance.mjs "$tests" "${results[@]}" >build/bench-conformance.json
+jq -r '"| cache | required | optional | required, with dependencies | optional, with dependencies |", "|---|--:|--:|--:|--:|",
+    (.[] | "| \(.name) | \(.required_passed) of \(.required) | \(.optional_passed) of \(.optional)" +
+        " | \(.required_with_dependencies) | \(.optional_with_dependencies) |"),
     "", (.[] | select(.name == "weir") | .failed[] | "weir: \(.kind) \(.suite) \(.id): \(.why)")' build/bench-conformance.json
 echo "bench: wrote build/bench-conformance.json" >&2

@@ -38,11 +38,14 @@ static time_t now_s(void)
 static void answer(question_t *q, PGresult *result, int row, const char *error,
                    const char *sqlstate)
 {
-    q->cb(result, row, error, sqlstate, q->arg);
+    weir_batch_cb cb = q->cb;
+    void *arg = q->arg;
+
     for (int i = 0; i < q->ask->width; i++)
         free(q->values[i]);
     event_free(q->again);
     free(q);
+    cb(result, row, error, sqlstate, arg);
 }
 
 static void on_away(question_t *q, const char *error, const char *sqlstate)

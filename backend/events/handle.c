@@ -161,7 +161,8 @@ static void on_confirmed(PGresult *res, const char *error, const char *sqlstate,
     int64_t asked = l->asked;
 
     l->asked = 0;
-    weir_refusal_note(&l->group->refused, l->group->consumer.group, "position", error, sqlstate);
+    weir_refusal_note(&l->group->position_refused, l->group->consumer.group, "position", error,
+                      sqlstate);
     if (error != NULL)
         l->retry_ask = weir_now_ms() + COMMIT_RETRY;
     if (error == NULL && PQntuples(res) == 1)

@@ -130,7 +130,8 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
     weir_lease_t *l = arg;
 
     l->fetching = false;
-    weir_refusal_note(&l->group->refused, l->group->consumer.group, "worker_read", error, sqlstate);
+    weir_refusal_note(&l->group->read_refused, l->group->consumer.group, "worker_read", error,
+                      sqlstate);
     if (is_active(l) && error != NULL) {
         l->hold = weir_now_ms() + WEIR_BLOCK;
     } else if (is_active(l)) {

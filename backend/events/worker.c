@@ -99,7 +99,8 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
     uint64_t now = weir_now_ms();
 
     l->opening = false;
-    weir_refusal_note(&l->group->refused, l->group->consumer.group, "worker_open", error, sqlstate);
+    weir_refusal_note(&l->group->open_refused, l->group->consumer.group, "worker_open", error,
+                      sqlstate);
     if (error != NULL || PQntuples(res) == 0) {
         remove_lease(l); /* the next heartbeat finds it again, if it is ours */
     } else {

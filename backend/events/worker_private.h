@@ -106,9 +106,9 @@ struct weir_group {
     weir_made_t made;       /* by leases that were lost */
     bool paused;            /* by an operator: takes nothing, finishes what it took */
     /* What the log knows of, so that it is told once: */
-    bool uncommitted;                  /* effects cannot be committed */
-    bool undelivered;                  /* Redis refuses to deliver */
-    bool refused;                      /* its questions, see refusal.h */
+    bool uncommitted;                                  /* effects cannot be committed */
+    bool undelivered;                                  /* Redis refuses to deliver */
+    bool open_refused, read_refused, position_refused; /* its questions, see refusal.h */
     bool strange[WEIR_PARTITIONS_MAX]; /* the stream has events that the database does not know */
     char *types;                       /* PostgreSQL arrays */
     char *permanent;

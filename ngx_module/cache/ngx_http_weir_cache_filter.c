@@ -86,13 +86,18 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         detail = ctx->have_stale && !ctx->background
                  ? ngx_http_weir_cache_instead_of_error(ctx) : NULL;
 
-        rc = detail ? ngx_http_weir_cache_replace(ctx)
-             : !genuine ? NGX_DECLINED
-             : r->method == NGX_HTTP_GET && ctx->key.len
-             ? ngx_http_weir_cache_prepare(ctx)
-             : r->method == NGX_HTTP_POST
-             ? ngx_http_weir_cache_prepare_post(ctx)
-             : NGX_DECLINED;
+        if (detail) {
+            rc = ngx_http_weir_cache_replace(ctx);
+
+        } else if (genuine && r->method == NGX_HTTP_GET && ctx->key.len) {
+            rc = ngx_http_weir_cache_prepare(ctx);
+
+        } else if (genuine && r->method == NGX_HTTP_POST) {
+            rc = ngx_http_weir_cache_prepare_post(ctx);
+
+        } else {
+            rc = NGX_DECLINED;
+        }
     }
 
     if (rc == NGX_ERROR) {

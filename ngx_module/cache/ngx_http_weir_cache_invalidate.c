@@ -23,10 +23,9 @@ static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
     weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
-static ngx_uint_t ngx_http_weir_cache_is_good(ngx_http_request_t *r,
-    ngx_http_weir_cache_zone_t *zone, weir_invalidations_t *table);
-static void ngx_http_weir_cache_outlive(ngx_http_request_t *r,
-    uint64_t local);
+static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_outlives(
+    ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone,
+    weir_invalidations_t *table);
 static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
     char *field, ngx_str_t *text, ngx_uint_t soft, weir_position_t *position);
@@ -309,23 +308,24 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     u_char                         edge[16 + 1 + NGX_INT64_LEN];
     uint64_t                       local, now;
     ngx_str_t                      argv[9];
-    ngx_uint_t                     outlives;
     weir_invalidations_t          *table;
+    ngx_http_weir_cache_ctx_t     *post;
     ngx_http_weir_redis_command_t  cmd;
 
     now = ngx_http_weir_cache_ms();
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
 
-    outlives = ngx_http_weir_cache_is_good(r, zone, table);
+    post = ngx_http_weir_cache_outlives(r, zone, table);
 
     local = weir_invalidations_make(table, hashes, n, soft, position,
                                     zone->redis != NULL, now);
 
     ngx_http_weir_cache_invalidation_unlock(zone);
 
-    if (outlives) {
-        ngx_http_weir_cache_outlive(r, local);
+    if (post) {
+        post->stamp.local = local;
+        weir_entry_set_local((char *) post->buf, local);
     }
 
     if (zone->redis == NULL || position) {
@@ -351,10 +351,10 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
 }
 
 
-/* Whether it is a POST's response that is being stored, and valid; locked. */
+/* The POST whose response is being stored, if that is valid now; or NULL. */
 
-static ngx_uint_t
-ngx_http_weir_cache_is_good(ngx_http_request_t *r,
+static ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_outlives(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, weir_invalidations_t *table)
 {
     weir_str_t                  key;
@@ -365,24 +365,12 @@ ngx_http_weir_cache_is_good(ngx_http_request_t *r,
     if (ctx == NULL || r->method != NGX_HTTP_POST || !ctx->storing
         || ctx->conf->zone != zone)
     {
-        return 0;
+        return NULL;
     }
 
     key.data = (char *) ctx->key_text.data;
     key.len = ctx->key_text.len;
 
     return weir_invalidations_check(table, &ctx->stamp, key, ctx->tags)
-           == WEIR_VALID;
-}
-
-
-static void
-ngx_http_weir_cache_outlive(ngx_http_request_t *r, uint64_t local)
-{
-    ngx_http_weir_cache_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
-
-    ctx->stamp.local = local;
-    weir_entry_set_local((char *) ctx->buf, local);
+           == WEIR_VALID ? ctx : NULL;
 }

@@ -66,4 +66,26 @@ for my $question (qw(relay_take relay_read worker_step worker_read)) {
         "$question: once";
 }
 
+# A group with a handler goes on asking other questions meanwhile, and those are answered.
+{
+    my $mail = Weir::Stack->new(conf => { groups => 'email' });
+    my $events = Weir::Events->new($mail, groups => ['email']);
+    $mail->start_smtp;
+    $mail->start_backend('relay worker');
+    my $refused = sub { my ($msg) = @_; grep { $_->{msg} eq $msg && ($_->{question} // '') eq 'worker_read' } $mail->log_lines('relay worker') };
+    $mail->psql('ALTER FUNCTION worker_read RENAME TO no_worker_read');
+    $mail->psql("SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', 'user:1',"
+        . " jsonb_build_object('userId', gen_random_uuid()), NULL)) FROM generate_series(1, 100)");
+    wait_for('the refusal', sub { $refused->('database refuses a question, trying again') });
+    for my $n (1 .. 5) {
+        $events->create(10);
+        wait_for("mail $n", sub { keys %{ $events->mail_counts } == 10 * $n });
+    }
+    is scalar($refused->('database answers again')), 0, 'a question that is refused still is, whatever else is answered';
+    $mail->psql('ALTER FUNCTION no_worker_read RENAME TO worker_read');
+    wait_for('worker_read to be answered', sub { $refused->('database answers again') });
+    is scalar($refused->('database refuses a question, trying again')), 1, 'and the log is told once';
+    is $mail->stop_backend('relay worker'), 0, 'stops';
+}
+
 done_testing;

@@ -30,10 +30,10 @@ our $config = <<'_EOC_';
     }
     location /upstream {
         limit_req zone=queues burst=100;
-        if ($arg_answer = 404) { return 404; }
         try_files /nothing @answer; # a return of its own would not wait
     }
     location @answer {
+        if ($arg_answer = 404) { return 404; }
         return 200 "fine\n";
     }
     location /body {
@@ -83,9 +83,9 @@ __DATA__
 --- http_config eval: $::http
 --- config eval: $::config
 --- request eval
-[ "GET /api?key=d&queue=d", map({ "GET /api?key=d&queue=d" } 1 .. 2), "GET /api?key=d&answer=404" ]
+[ map { "GET /api?key=d&queue=d&answer=404" } 1 .. 4 ]
 --- error_code eval
-[ 200, 200, 200, 503 ]
+[ 404, 404, 404, 503 ]
 
 
 
