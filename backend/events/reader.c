@@ -133,7 +133,7 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
     weir_refusal_note(&l->group->read_refused, l->group->consumer.group, "worker_read", error,
                       sqlstate);
     if (is_active(l) && error != NULL) {
-        l->hold = weir_now_ms() + WEIR_BLOCK;
+        l->fetch_hold = weir_now_ms() + WEIR_BLOCK;
     } else if (is_active(l)) {
         for (int i = 0; i < PQntuples(res); i++) {
             weir_cloudevent_t e = weir_cloudevent_of_row(res, i);
@@ -179,7 +179,7 @@ static void fetch(weir_lease_t *l)
     if (l->fetching)
         l->refs++;
     else
-        l->hold = weir_now_ms() + WEIR_BLOCK;
+        l->fetch_hold = weir_now_ms() + WEIR_BLOCK;
 }
 
 void weir_reader_beat(weir_lease_t *l, int64_t newest)
@@ -362,12 +362,12 @@ void weir_reader_run(weir_group_t *g)
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         weir_lease_t *l = g->leases[i];
 
-        if (!is_active(l) || l->hold > now || !has_room(l))
+        if (!is_active(l) || !has_room(l))
             continue;
-        if (!l->fetching)
+        if (!l->fetching && l->fetch_hold <= now)
             fetch(l);
         tell_crowded(l);
-        if (!may_read(l))
+        if (l->hold > now || !may_read(l))
             continue;
         if (!l->attached && !l->attaching && weir_redis_is_up(g->reader))
             missing = true;

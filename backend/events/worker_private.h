@@ -74,9 +74,10 @@ struct weir_lease {
     bool filling;   /* the fetch is for a gap */
     int64_t gap_to; /* events up to here came too early: fetch until then; 0: none */
     int64_t stalled_at;
-    int stalled;   /* heartbeats for which stalled_at was the first unseen position */
-    uint64_t hold; /* ms: no reading before */
-    bool crowded;  /* too many aggregates are set aside; so that the log is told once */
+    int stalled;         /* heartbeats for which stalled_at was the first unseen position */
+    uint64_t hold;       /* ms: no reading of the stream before */
+    uint64_t fetch_hold; /* ms: no fetching before */
+    bool crowded;        /* too many aggregates are set aside; so that the log is told once */
 
     /* handle.c */
     int64_t newest;     /* last position that the database is known to have given */
