@@ -2,11 +2,10 @@
 
 #include "log/log.h"
 
-/* The edge's breaker has a core without nginx. */
-#include "breaker/breaker.c"
+#include <stddef.h>
 
 static const weir_breaker_settings_t settings = {
-    .failures = 5, .probes = 1, .window = 10000, .open = 5000};
+    .counting = WEIR_BREAKER_COUNT_WINDOW, .failures = 5, .probes = 1, .window = 10000, .open = 5000};
 
 void weir_dependency_init(weir_dependency_t *d, const char *name, uint64_t now)
 {

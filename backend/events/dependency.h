@@ -5,7 +5,7 @@
 #ifndef WEIR_DEPENDENCY_H
 #define WEIR_DEPENDENCY_H
 
-#include "breaker/breaker.h"
+#include "common/breaker.h"
 
 #include <stdbool.h>
 

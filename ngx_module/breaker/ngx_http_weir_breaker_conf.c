@@ -81,6 +81,7 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    breaker->settings.counting = WEIR_BREAKER_COUNT_WINDOW;
     breaker->settings.failures = 5;
     breaker->settings.window = 10000;
     breaker->settings.open = 5000;

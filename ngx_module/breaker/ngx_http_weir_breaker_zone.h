@@ -18,7 +18,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "breaker/breaker.h"
+#include "common/breaker.h"
 
 
 #define NGX_HTTP_WEIR_BREAKER_KEY_MAX  255     /* bytes; the rest is cut off */

@@ -1,5 +1,5 @@
-// needs: ngx_module/breaker/breaker.c
-#include "breaker/breaker.h"
+// needs: common/breaker.c
+#include "common/breaker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,14 @@
 
 #include <cmocka.h>
 
-static const weir_breaker_settings_t defaults = {5, 0, 1, 10000, 5000};
+/* The edge's defaults, and the way that counts in the window. */
+static const weir_breaker_settings_t defaults = {
+    .failures = 5, .ratio = 500, .min = 20, .probes = 1, .window = 10000, .open = 5000};
+static const weir_breaker_settings_t window = {.counting = WEIR_BREAKER_COUNT_WINDOW,
+                                               .failures = 5,
+                                               .probes = 1,
+                                               .window = 10000,
+                                               .open = 5000};
 static uint64_t generations;
 
 static int report(weir_breaker_t *b, const weir_breaker_settings_t *s, uint64_t now,
@@ -32,7 +39,7 @@ static weir_breaker_t opened(const weir_breaker_settings_t *s, uint64_t now)
     return b;
 }
 
-static void the_last_failure_opens_it(void **state)
+static void failures_in_a_row_open_it(void **state)
 {
     weir_breaker_t b;
 
@@ -40,13 +47,93 @@ static void the_last_failure_opens_it(void **state)
     weir_breaker_init(&b, 1000, ++generations);
     for (int i = 0; i < 4; i++)
         assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_FAILURE), 0);
+    /* a success ends the row; a call without a result does not */
     assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_SUCCESS), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_FAILURE), 0);
     assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_ABANDONED), 0);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 1000).row, 4);
     assert_int_equal(b.state, WEIR_BREAKER_CLOSED);
     assert_int_equal(report(&b, &defaults, 1000, WEIR_BREAKER_FAILURE), 1);
+    assert_int_equal(b.rule, WEIR_BREAKER_BY_ROW);
+    assert_int_equal(b.opened.row, 5);
     assert_int_equal(report(&b, &defaults, 5999, WEIR_BREAKER_SUCCESS), -1);
     assert_int_equal(weir_breaker_retry_after(&b, &defaults, 1000), 5000);
     assert_int_equal(weir_breaker_retry_after(&b, &defaults, 5999), 1);
+}
+
+static void few_failures_among_many_successes_do_not_open_it(void **state)
+{
+    weir_breaker_t b;
+
+    (void)state;
+    weir_breaker_init(&b, 0, ++generations);
+    /* 0.5% of 100,000 calls, 1000 a second: 50 failures in each window */
+    for (int i = 1; i <= 100000; i++)
+        assert_int_equal(report(&b, &defaults, (uint64_t)i,
+                                i % 200 ? WEIR_BREAKER_SUCCESS : WEIR_BREAKER_FAILURE),
+                         0);
+}
+
+static void half_of_enough_calls_opens_it(void **state)
+{
+    weir_breaker_t b;
+
+    (void)state;
+    weir_breaker_init(&b, 0, ++generations);
+    for (int i = 0; i < 19; i++)
+        assert_int_equal(
+            report(&b, &defaults, 0, i % 2 ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS), 0);
+    assert_int_equal(report(&b, &defaults, 0, WEIR_BREAKER_FAILURE), 1);
+    assert_int_equal(b.rule, WEIR_BREAKER_BY_RATIO);
+    assert_int_equal(b.opened.calls, 20);
+    assert_int_equal(b.opened.failed, 10);
+
+    /* less than half never does */
+    weir_breaker_init(&b, 0, ++generations);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(
+            report(&b, &defaults, 0, i % 5 < 2 ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS), 0);
+}
+
+static void without_a_ratio_only_the_row_opens_it(void **state)
+{
+    weir_breaker_settings_t s = defaults;
+    weir_breaker_t b;
+
+    (void)state;
+    s.ratio = 0;
+    weir_breaker_init(&b, 0, ++generations);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(
+            report(&b, &s, 0, i % 5 ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS), 0);
+}
+
+static void a_row_that_takes_longer_than_the_window_does_not_open_it(void **state)
+{
+    weir_breaker_t b;
+
+    (void)state;
+    weir_breaker_init(&b, 0, ++generations);
+    for (uint64_t now = 0; now < 300000; now += 3000)
+        assert_int_equal(report(&b, &defaults, now, WEIR_BREAKER_FAILURE), 0);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 297000).row, 4);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 400000).row, 0);
+}
+
+static void in_the_window_the_last_failure_opens_it(void **state)
+{
+    weir_breaker_t b;
+
+    (void)state;
+    weir_breaker_init(&b, 1000, ++generations);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(report(&b, &window, 1000, WEIR_BREAKER_FAILURE), 0);
+    assert_int_equal(report(&b, &window, 1000, WEIR_BREAKER_SUCCESS), 0);
+    assert_int_equal(report(&b, &window, 1000, WEIR_BREAKER_ABANDONED), 0);
+    assert_int_equal(b.state, WEIR_BREAKER_CLOSED);
+    assert_int_equal(report(&b, &window, 1000, WEIR_BREAKER_FAILURE), 1);
+    assert_int_equal(b.rule, WEIR_BREAKER_BY_WINDOW);
 }
 
 static void failures_leave_with_the_window(void **state)
@@ -57,9 +144,9 @@ static void failures_leave_with_the_window(void **state)
     weir_breaker_init(&b, 0, ++generations);
     /* one every three seconds: never five in ten */
     for (uint64_t now = 0; now < 300000; now += 3000)
-        assert_int_equal(report(&b, &defaults, now, WEIR_BREAKER_FAILURE), 0);
+        assert_int_equal(report(&b, &window, now, WEIR_BREAKER_FAILURE), 0);
     /* a pause longer than the window forgets all */
-    assert_int_equal(report(&b, &defaults, 400000, WEIR_BREAKER_FAILURE), 0);
+    assert_int_equal(report(&b, &window, 400000, WEIR_BREAKER_FAILURE), 0);
     assert_int_equal(b.failed[b.step % WEIR_BREAKER_BUCKETS], 1);
 }
 
@@ -79,12 +166,13 @@ static void one_probe_decides(void **state)
     b = opened(&defaults, 1000);
     assert_int_equal(report(&b, &defaults, 6000, WEIR_BREAKER_FAILURE), 1);
     assert_int_equal(b.state, WEIR_BREAKER_OPEN);
+    assert_int_equal(b.rule, WEIR_BREAKER_BY_PROBE);
     assert_int_equal(report(&b, &defaults, 10999, WEIR_BREAKER_SUCCESS), -1);
 }
 
 static void as_many_probes_as_set(void **state)
 {
-    weir_breaker_settings_t s = {2, 0, 3, 1000, 100};
+    weir_breaker_settings_t s = {.failures = 2, .probes = 3, .window = 1000, .open = 100};
     weir_breaker_t b = opened(&s, 0);
     uint64_t g;
 
@@ -136,12 +224,13 @@ static void overdue_results_do_not_count(void **state)
     assert_int_equal(b.state, WEIR_BREAKER_HALF_OPEN);
 }
 
-static void with_a_ratio_many_successes_keep_it_closed(void **state)
+static void in_the_window_with_a_ratio_many_successes_keep_it_closed(void **state)
 {
-    weir_breaker_settings_t s = {5, 500, 1, 10000, 5000};
+    weir_breaker_settings_t s = window;
     weir_breaker_t b;
 
     (void)state;
+    s.ratio = 500;
     weir_breaker_init(&b, 0, ++generations);
     for (int i = 0; i < 10; i++)
         report(&b, &s, 0, WEIR_BREAKER_SUCCESS);
@@ -162,13 +251,18 @@ static void a_clock_that_lags_does_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_last_failure_opens_it),
+        cmocka_unit_test(failures_in_a_row_open_it),
+        cmocka_unit_test(few_failures_among_many_successes_do_not_open_it),
+        cmocka_unit_test(half_of_enough_calls_opens_it),
+        cmocka_unit_test(without_a_ratio_only_the_row_opens_it),
+        cmocka_unit_test(a_row_that_takes_longer_than_the_window_does_not_open_it),
+        cmocka_unit_test(in_the_window_the_last_failure_opens_it),
         cmocka_unit_test(failures_leave_with_the_window),
         cmocka_unit_test(one_probe_decides),
         cmocka_unit_test(as_many_probes_as_set),
         cmocka_unit_test(a_lost_probe_is_replaced),
         cmocka_unit_test(overdue_results_do_not_count),
-        cmocka_unit_test(with_a_ratio_many_successes_keep_it_closed),
+        cmocka_unit_test(in_the_window_with_a_ratio_many_successes_keep_it_closed),
         cmocka_unit_test(a_clock_that_lags_does_no_harm),
     };
 

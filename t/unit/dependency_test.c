@@ -1,4 +1,4 @@
-// needs: backend/events/dependency.c backend/log/log.c common/problem.c
+// needs: backend/events/dependency.c backend/log/log.c common/problem.c common/breaker.c
 #include "events/dependency.h"
 #include "log/log.h"
 

@@ -1,16 +1,25 @@
 /*
  * A circuit breaker for one dependency (Nygard, Release It!, chapter 5).
  *
- *   closed     calls pass; `failures` of them failing within `window` opens it
+ *   closed     calls pass; see below for the failures that open it
  *   open       calls are refused for `open`
- *   half-open  exactly `probes` calls pass; all well: closed, one failure: open
+ *   half-open  exactly `probes` calls pass; all succeed: closed, one fails: open
+ *
+ * Counting in a row (as Envoy's outlier detection does) opens it when
+ *     - `failures` calls failed in a row, all of them within `window`, or
+ *     - at least `min` calls ended within `window` and `ratio` of them failed.
+ * A dependency that is down opens it with its `failures`-th call, at any load; a
+ * dependency that fails now and then among many successes does not.
+ *
+ * Counting in the window opens it when `failures` calls failed within `window`,
+ * if they are `ratio` of the window's calls and those are at least `min`.
  *
  * Each state has a generation.  A result carries the generation in which its
  * call was admitted and counts in that one only, so that an overdue answer
  * from before a change decides nothing.  Generations are handed in by the
- * caller and must never come twice in the life of the shared memory.
+ * caller and must never come twice in the life of the breaker's memory.
  *
- * A breaker lives in shared memory; the caller holds its lock during each
+ * A breaker may live in shared memory; the caller holds its lock during each
  * call.  Times are milliseconds of one monotonic clock; a clock reading that
  * lies before the last one (another process's cached time) is taken as equal.
  */
@@ -23,9 +32,13 @@
 /* The window slides in steps of a tenth. */
 #define WEIR_BREAKER_BUCKETS 10
 
+typedef enum { WEIR_BREAKER_COUNT_ROW, WEIR_BREAKER_COUNT_WINDOW } weir_breaker_counting_t;
+
 typedef struct {
-    uint32_t failures; /* within the window that open it, at least 1 */
-    uint32_t ratio;    /* 1/1000 of the window's calls that must have failed too; 0: any */
+    weir_breaker_counting_t counting;
+    uint32_t failures; /* that open it, at least 1 */
+    uint32_t ratio;    /* 1/1000 of the window's calls; 0: in a row never, in the window any */
+    uint32_t min;      /* calls of the window below which ratio opens nothing */
     uint32_t probes;   /* at least 1 */
     uint64_t window;   /* ms, at least WEIR_BREAKER_BUCKETS */
     uint64_t open;     /* ms, at least 1 */
@@ -39,15 +52,34 @@ typedef enum {
     WEIR_BREAKER_ABANDONED /* no word on the dependency: the caller gave up */
 } weir_breaker_outcome_t;
 
+/* The rule that opened it last. */
+typedef enum {
+    WEIR_BREAKER_BY_NOTHING, /* it never opened */
+    WEIR_BREAKER_BY_ROW,     /* `failures` in a row */
+    WEIR_BREAKER_BY_RATIO,   /* `ratio` of at least `min` calls */
+    WEIR_BREAKER_BY_WINDOW,  /* `failures` in the window, and `ratio` where it is set */
+    WEIR_BREAKER_BY_PROBE    /* a probe failed */
+} weir_breaker_rule_t;
+
+/* Numbers of calls; a breaker keeps those of its window and those that opened it last. */
+typedef struct {
+    uint32_t calls;  /* that succeeded or failed */
+    uint32_t failed; /* of them */
+    uint32_t row;    /* failures since the last success */
+} weir_breaker_counts_t;
+
 typedef struct {
     weir_breaker_state_t state;
-    uint32_t probes_out;  /* half-open: admitted, no result yet */
-    uint32_t probes_well; /* half-open: succeeded */
+    weir_breaker_rule_t rule;
+    weir_breaker_counts_t opened; /* of the window when it opened last */
+    uint32_t probes_out;          /* half-open: admitted, no result yet */
+    uint32_t probes_well;         /* half-open: succeeded */
     uint64_t generation;
     uint64_t since; /* ms, start of the state */
     uint64_t step;  /* number of the newest bucket: time / bucket width */
     uint32_t calls[WEIR_BREAKER_BUCKETS];
     uint32_t failed[WEIR_BREAKER_BUCKETS];
+    uint32_t row[WEIR_BREAKER_BUCKETS]; /* failures since the last success */
 } weir_breaker_t;
 
 /* Makes a closed breaker. */
@@ -71,6 +103,10 @@ int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settin
 /* The state as of now: an open breaker whose time is over is half-open. */
 weir_breaker_state_t weir_breaker_state(const weir_breaker_t *b,
                                         const weir_breaker_settings_t *settings, uint64_t now);
+
+/* The numbers of the window as of now; zero unless it is closed. */
+weir_breaker_counts_t weir_breaker_counts(const weir_breaker_t *b,
+                                          const weir_breaker_settings_t *settings, uint64_t now);
 
 /* ms until a refused call is worth trying again, at least 1. */
 uint64_t weir_breaker_retry_after(const weir_breaker_t *b, const weir_breaker_settings_t *settings,

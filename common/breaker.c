@@ -16,6 +16,7 @@ static void change(weir_breaker_t *b, weir_breaker_state_t state, uint64_t now, 
     b->probes_well = 0;
     memset(b->calls, 0, sizeof(b->calls));
     memset(b->failed, 0, sizeof(b->failed));
+    memset(b->row, 0, sizeof(b->row));
 }
 
 void weir_breaker_init(weir_breaker_t *b, uint64_t now, uint64_t generation)
@@ -36,20 +37,51 @@ static void slide(weir_breaker_t *b, const weir_breaker_settings_t *settings, ui
     for (uint64_t i = 0; i < gone; i++) {
         b->calls[(step - i) % WEIR_BREAKER_BUCKETS] = 0;
         b->failed[(step - i) % WEIR_BREAKER_BUCKETS] = 0;
+        b->row[(step - i) % WEIR_BREAKER_BUCKETS] = 0;
     }
 
     if (step > b->step)
         b->step = step;
 }
 
-static uint64_t sum(const uint32_t *buckets)
+static uint32_t sum(const uint32_t *buckets)
 {
     uint64_t total = 0;
 
     for (int i = 0; i < WEIR_BREAKER_BUCKETS; i++)
         total += buckets[i];
 
-    return total;
+    return total < UINT32_MAX ? (uint32_t)total : UINT32_MAX;
+}
+
+static weir_breaker_counts_t counts_of(const weir_breaker_t *b)
+{
+    return (weir_breaker_counts_t){sum(b->calls), sum(b->failed), sum(b->row)};
+}
+
+/* The rule by which a closed breaker with these numbers opens. */
+static weir_breaker_rule_t rule_of(const weir_breaker_settings_t *settings,
+                                   const weir_breaker_counts_t *n)
+{
+    int ratio = n->calls >= settings->min &&
+                (uint64_t)n->failed * 1000 >= (uint64_t)n->calls * settings->ratio;
+
+    if (settings->counting == WEIR_BREAKER_COUNT_WINDOW)
+        return n->failed >= settings->failures && ratio ? WEIR_BREAKER_BY_WINDOW
+                                                        : WEIR_BREAKER_BY_NOTHING;
+
+    if (n->row >= settings->failures)
+        return WEIR_BREAKER_BY_ROW;
+
+    return settings->ratio != 0 && ratio ? WEIR_BREAKER_BY_RATIO : WEIR_BREAKER_BY_NOTHING;
+}
+
+static void open_by(weir_breaker_t *b, weir_breaker_rule_t rule, weir_breaker_counts_t counts,
+                    uint64_t now, uint64_t next)
+{
+    b->rule = rule;
+    b->opened = counts;
+    change(b, WEIR_BREAKER_OPEN, now, next);
 }
 
 int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
@@ -79,22 +111,28 @@ int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *setting
 static int report_closed(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
                          uint64_t next, weir_breaker_outcome_t outcome)
 {
-    uint64_t failed;
+    weir_breaker_counts_t counts;
+    weir_breaker_rule_t rule;
 
     if (outcome == WEIR_BREAKER_ABANDONED)
         return 0;
 
     slide(b, settings, now);
     b->calls[b->step % WEIR_BREAKER_BUCKETS]++;
-    if (outcome == WEIR_BREAKER_SUCCESS)
+    if (outcome == WEIR_BREAKER_SUCCESS) {
+        memset(b->row, 0, sizeof(b->row));
         return 0;
+    }
 
     b->failed[b->step % WEIR_BREAKER_BUCKETS]++;
-    failed = sum(b->failed);
-    if (failed < settings->failures || failed * 1000 < sum(b->calls) * settings->ratio)
+    b->row[b->step % WEIR_BREAKER_BUCKETS]++;
+
+    counts = counts_of(b);
+    rule = rule_of(settings, &counts);
+    if (rule == WEIR_BREAKER_BY_NOTHING)
         return 0;
 
-    change(b, WEIR_BREAKER_OPEN, now, next);
+    open_by(b, rule, counts, now, next);
     return 1;
 }
 
@@ -117,7 +155,8 @@ int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settin
         b->probes_out--;
 
     if (outcome == WEIR_BREAKER_FAILURE) {
-        change(b, WEIR_BREAKER_OPEN, now, next);
+        open_by(b, WEIR_BREAKER_BY_PROBE,
+                (weir_breaker_counts_t){b->probes_well + 1, 1, 1}, now, next);
         return 1;
     }
 
@@ -136,6 +175,15 @@ weir_breaker_state_t weir_breaker_state(const weir_breaker_t *b,
         return WEIR_BREAKER_HALF_OPEN;
 
     return b->state;
+}
+
+weir_breaker_counts_t weir_breaker_counts(const weir_breaker_t *b,
+                                          const weir_breaker_settings_t *settings, uint64_t now)
+{
+    weir_breaker_t copy = *b;
+
+    slide(&copy, settings, not_before(now, b->since));
+    return counts_of(&copy);
 }
 
 uint64_t weir_breaker_retry_after(const weir_breaker_t *b, const weir_breaker_settings_t *settings,
