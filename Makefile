@@ -12,12 +12,23 @@ BUILD   := build-sanitize
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 endif
 
+# Debian's hardening flags (dpkg-buildflags, hardening=+all), for the module too. FORTIFY needs an optimizing compiler
+# and replaces functions that AddressSanitizer wants to see.
+MACHINE := $(shell $(CC) -dumpmachine)
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -Wformat -Werror=format-security \
+           $(if $(filter x86_64-%,$(MACHINE)),-fcf-protection) $(if $(filter aarch64-%,$(MACHINE)),-mbranch-protection=standard)
+ifeq ($(SANITIZE)$(findstring -O0,$(CFLAGS)),)
+HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+HARDEN_LD := -Wl,-z,relro -Wl,-z,now -Wl,--build-id=sha1
+
 NGX_SRC ?= /usr/share/nginx/src
 PKGS    := libevent libcurl jansson hiredis libpq cmocka openssl
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CPPFLAGS_ALL = -I. -Ingx_module -Ibackend -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
-CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) -MMD -MP
+CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(HARDEN) -fPIE $(WARN) $(SANFLAGS) -MMD -MP
+LDFLAGS_ALL = -pie $(HARDEN_LD) $(SANFLAGS) $(LDFLAGS)
 LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl) -lpthread
 
 .PHONY: all module backend unit bench lint clean
@@ -30,8 +41,8 @@ MODULE_SRC := config $(shell find common ngx_module t/edge/redis/probe t/edge/ca
 
 module: $(MODULE)
 
-$(MODULE): $(MODULE_SRC) scripts/build-module.sh
-	scripts/build-module.sh "$(NGX_SRC)" "$(BUILD)" "$(SANFLAGS)"
+$(MODULE): $(MODULE_SRC) scripts/build-module.sh Makefile
+	scripts/build-module.sh "$(NGX_SRC)" "$(BUILD)" "$(strip $(HARDEN) $(SANFLAGS))" "$(strip $(HARDEN_LD) $(SANFLAGS))"
 
 # --- the backend ------------------------------------------------------------
 
@@ -46,13 +57,13 @@ backend: $(if $(wildcard backend/main.c),$(BUILD)/weir-backend) $(if $(CTL_SRC),
          $(BUILD)/weir-payments-sim
 
 $(BUILD)/weir-backend: $(call OBJ,$(BACKEND_SRC) $(COMMON_SRC))
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/weirctl: $(call OBJ,$(CTL_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(COMMON_SRC))
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/weir-payments-sim: $(call OBJ,$(SIM_SRC) $(COMMON_SRC))
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -71,20 +82,20 @@ needs = $(call OBJ,$(shell sed -n 's,^// needs: ,,p' t/unit/$(1).c))
 .SECONDEXPANSION:
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
 
 # --- what benchmarks need besides scripts --------------------------------------
 
 bench: $(BUILD)/bench-invalidate $(BUILD)/bench-fsync $(BUILD)/bench-socket
 
 $(BUILD)/bench-invalidate: $(call OBJ,t/bench/invalidate.c)
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs hiredis) -lpthread
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs hiredis) -lpthread
 
 $(BUILD)/bench-fsync: $(call OBJ,t/bench/fsync.c)
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 $(BUILD)/bench-socket: $(call OBJ,t/bench/socket.c)
-	$(CC) $(SANFLAGS) $(LDFLAGS) -o $@ $^
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 lint:
 	scripts/lint.sh

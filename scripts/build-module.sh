@@ -1,11 +1,12 @@
 #!/bin/bash
-# build-module.sh NGX_SRC BUILD [SANFLAGS]
+# build-module.sh NGX_SRC BUILD CFLAGS LDFLAGS
 #
 # Builds the module against an nginx source tree (or Debian's nginx-dev, which
-# ships the configured flags beside it) without writing into that tree.
+# ships the configured flags beside it) without writing into that tree.  CFLAGS and
+# LDFLAGS are what the Makefile adds: hardening, sanitizers.
 set -euo pipefail
 
-src=$1 build=$2 sanflags=${3:-}
+src=$1 build=$2 cflags=$3 ldflags=$4
 root=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p "$root/$build"
 work=$root/$build/nginx
@@ -23,18 +24,18 @@ if [ -f "$src/conf_flags" ]; then
     conf=("${NGX_CONF_FLAGS[@]}")
 fi
 
-cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $sanflags"
+cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $cflags"
 
 # nginx's configure finds the sources anew each time, so a new file needs it again.
 stamp=$work/configured
-want="$src $cc_opt $(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
+want="$src $cc_opt $ldflags $(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     rm -rf "$work"
     mkdir -p "$work"
     cp -rL "$src" "$work/src"
     configure=./configure
     [ -f "$work/src/configure" ] || configure=./auto/configure
-    (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$sanflags" \
+    (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$ldflags" \
         --add-dynamic-module="$root" --add-dynamic-module="$root/t/edge/redis/probe" \
         --add-dynamic-module="$root/t/edge/cache/probe" --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
         tail -20 "$work/configure.log" >&2
