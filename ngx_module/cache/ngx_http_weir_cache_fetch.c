@@ -144,6 +144,12 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (ctx->entry.flags & WEIR_ENTRY_VARY_POINTER) {
+
+        if (ctx->varies) {
+            /* a pointer leads to a response, never to another pointer */
+            return ngx_http_weir_cache_miss(ctx);
+        }
+
         fields.data = (u_char *) ctx->entry.vary.data;
         fields.len = ctx->entry.vary.len;
 

@@ -20,10 +20,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/entry_check.h"
 #include "cache/ngx_http_weir_cache.h"
 
 #define NGX_HTTP_WEIR_CACHE_LOOKUPS      256  /* buckets; a power of 2 */
 #define NGX_HTTP_WEIR_CACHE_LOOKUP_POOL  1024 /* bytes; large replies go past */
+
+/* Bytes that an entry may have beside its body: key, tags, header lines. */
+#define NGX_HTTP_WEIR_CACHE_HEAD_MAX     (1024 * 1024)
 
 /* A refusal by Redis is logged at most this often, in seconds. */
 #define NGX_HTTP_WEIR_CACHE_LOG_INTERVAL  10
@@ -148,6 +152,7 @@ ngx_http_weir_cache_lookup_ask(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
 
     cmd = &lookup->command;
     cmd->pool = pool;
+    cmd->max = ctx->conf->max_size + NGX_HTTP_WEIR_CACHE_HEAD_MAX;
     cmd->handler = ngx_http_weir_cache_lookup_handler;
     cmd->data = lookup;
     cmd->log = ngx_cycle->log;
@@ -228,6 +233,7 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
     ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
 {
     weir_str_t                     data;
+    ngx_time_t                    *tp;
     ngx_queue_t                   *q;
     ngx_http_weir_cache_ctx_t     *ctx;
     ngx_http_weir_cache_lookup_t  *lookup;
@@ -243,6 +249,12 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
         data.len = reply->str.len;
 
         lookup->wrong = weir_entry_decode(data, &lookup->entry);
+
+        if (lookup->wrong == NULL) {
+            tp = ngx_timeofday();
+            lookup->wrong = weir_entry_check(&lookup->entry,
+                                         (int64_t) tp->sec * 1000 + tp->msec);
+        }
     }
 
     ngx_http_weir_cache_lookup_hold(lookup);

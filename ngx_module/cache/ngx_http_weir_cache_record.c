@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/entry_check.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/vary.h"
 
@@ -155,29 +156,7 @@ static ngx_uint_t
 ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
     ngx_uint_t ndropped)
 {
-    ngx_uint_t  i;
     weir_str_t  name;
-
-    static weir_str_t  never[] = {
-        { "Connection", 10 },
-        { "Keep-Alive", 10 },
-        { "Proxy-Connection", 16 },
-        { "TE", 2 },
-        { "Trailer", 7 },
-        { "Transfer-Encoding", 17 },
-        { "Upgrade", 7 },
-        { "Proxy-Authenticate", 18 },
-        { "Proxy-Authentication-Info", 25 },
-        { "Proxy-Authorization", 19 },
-        { "Content-Length", 14 },
-        { "Content-Type", 12 },
-        { "Accept-Ranges", 13 },  /* nginx cuts ranges out of what is stored */
-        { "Age", 3 },
-        { "Weir-Invalidate", 15 },
-        { "Weir-Position", 13 },
-        { "Date", 4 },
-        { "Set-Cookie", 10 }
-    };
 
     if (h->hash == 0 || h->key.len == 0 || h->key.len > 65535
         || (h->value.len == 0 && h->key.len == 6
@@ -189,13 +168,12 @@ ngx_http_weir_cache_keeps(ngx_table_elt_t *h, weir_str_t *dropped,
     name.data = (char *) h->key.data;
     name.len = h->key.len;
 
-    for (i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
-        if (weir_str_caseeq(never[i], name)) {
-            return 0;
-        }
-    }
+    /* Content-Type and Date are put first, by put_headers */
 
-    return !ngx_http_weir_cache_dropped(&name, dropped, ndropped);
+    return !weir_entry_field_is_barred(name)
+           && !weir_str_caseeq(name, WEIR_STR("Content-Type"))
+           && !weir_str_caseeq(name, WEIR_STR("Date"))
+           && !ngx_http_weir_cache_dropped(&name, dropped, ndropped);
 }
 
 
@@ -340,6 +318,13 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     for (i = 0; i < n; i++) {
+
+        /* other edges would not take an entry with such a field */
+
+        if (!weir_entry_field_is_sound(name[i], value[i])) {
+            return NGX_DECLINED;
+        }
+
         len += weir_entry_header_size(name[i], value[i]);
     }
 

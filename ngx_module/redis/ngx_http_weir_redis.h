@@ -46,6 +46,7 @@ struct ngx_http_weir_redis_reply_s {
     int64_t                         integer;
     ngx_uint_t                      nelements;
     ngx_http_weir_redis_reply_t   **elements;
+    ngx_uint_t                      room;       /* private: places in elements */
 };
 
 
@@ -72,6 +73,9 @@ typedef void (*ngx_http_weir_redis_handler_pt)(
  */
 struct ngx_http_weir_redis_command_s {
     ngx_pool_t                      *pool;      /* takes the reply */
+    size_t                           max;       /* bytes of a string that is
+                                                   wanted; a longer one comes
+                                                   as an empty one; 0: any */
     ngx_http_weir_redis_handler_pt   handler;   /* may be NULL */
     void                            *data;      /* the caller's */
     ngx_log_t                       *log;

@@ -13,6 +13,9 @@
  *     string's.
  *   - target and bulk are of the pool of that slot's command; when the slot has
  *     lost its command they are not touched any more, and the rest is dropped.
+ *   - memory is taken for what has come, not for what is announced: the server is
+ *     not trusted.  What it sends that is not RESP2, is too large, too deep or
+ *     unasked for closes the connection.
  */
 
 #include <ngx_config.h>
@@ -33,6 +36,7 @@ static ngx_int_t ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis,
     u_char *p, u_char *last);
 static u_char *ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis,
     u_char *p, u_char *last);
+static ngx_int_t ngx_http_weir_redis_make_room(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis,
     u_char *p, size_t len);
@@ -77,6 +81,7 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
         if (direct) {
             redis->rest -= direct;
             redis->target += direct;
+            redis->room -= direct;
 
             if (redis->rest == 0
                 && ngx_http_weir_redis_end_string(redis) != NGX_OK)
@@ -117,15 +122,26 @@ ngx_http_weir_redis_recv(ngx_http_weir_redis_t *redis, u_char *buf,
     c = redis->peer.connection;
     *direct = 0;
 
-    if (redis->rest == 0 || redis->bulk == NULL
+    if (redis->rest == 0 || redis->target == NULL
         || ngx_http_weir_redis_head(redis)->cmd == NULL)
     {
         return c->recv(c, buf, size);
     }
 
+    if (redis->room == 0 && ngx_http_weir_redis_make_room(redis) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_memzero(b, sizeof(b));
     b[0].pos = b[0].last = redis->target;
-    b[0].end = redis->target + redis->rest;
+    b[0].end = redis->target + redis->room;
+
+    if (redis->room < redis->rest) {
+        n = c->recv(c, redis->target, redis->room);
+        *direct = ngx_max(n, 0);
+        return n;
+    }
+
     b[1].pos = b[1].last = buf;
     b[1].end = buf + size;
 
@@ -160,8 +176,18 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
         if (redis->rest) {
             n = ngx_min(redis->rest, (size_t) (last - p));
 
-            if (redis->bulk && ngx_http_weir_redis_head(redis)->cmd) {
+            if (redis->target && ngx_http_weir_redis_head(redis)->cmd) {
+
+                if (redis->room == 0
+                    && ngx_http_weir_redis_make_room(redis) != NGX_OK)
+                {
+                    ngx_http_weir_redis_close(redis, "no memory for a reply");
+                    return NGX_ERROR;
+                }
+
+                n = ngx_min(n, redis->room);
                 redis->target = ngx_cpymem(redis->target, p, n);
+                redis->room -= n;
             }
 
             redis->rest -= n;
@@ -270,15 +296,24 @@ ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis, u_char *p,
         }
 
         reply->type = NGX_HTTP_WEIR_REDIS_STRING;
+        redis->bulk = reply;
+
+        if (slot->cmd->max && len > slot->cmd->max) {
+            /* the bytes are dropped */
+            reply->str.data = (u_char *) "";
+            return digit + 2;
+        }
+
+        redis->room = ngx_min(redis->rest, NGX_HTTP_WEIR_REDIS_STRING_FIRST);
+
         reply->str.len = len;
-        reply->str.data = ngx_pnalloc(pool, redis->rest);
+        reply->str.data = ngx_pnalloc(pool, redis->room);
 
         if (reply->str.data == NULL) {
             goto failed;
         }
 
         redis->target = reply->str.data;
-        redis->bulk = reply;
     }
 
     return digit + 2;
@@ -288,6 +323,41 @@ failed:
     ngx_http_weir_redis_close(redis, "no memory for a reply");
 
     return NULL;
+}
+
+
+/*
+ * The string's memory is full: four times as much, so that a length which is
+ * only announced costs nothing.  NGX_OK or NGX_ERROR (no memory).
+ */
+
+static ngx_int_t
+ngx_http_weir_redis_make_room(ngx_http_weir_redis_t *redis)
+{
+    u_char      *data;
+    size_t       have, size;
+    ngx_str_t   *str;
+    ngx_pool_t  *pool;
+
+    pool = ngx_http_weir_redis_head(redis)->cmd->pool;
+    str = &redis->bulk->str;
+
+    have = redis->target - str->data;
+    size = ngx_min(have * 4, have + redis->rest);
+
+    data = ngx_pnalloc(pool, size);
+    if (data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(data, str->data, have);
+    (void) ngx_pfree(pool, str->data);
+
+    str->data = data;
+    redis->target = data + have;
+    redis->room = size - have;
+
+    return NGX_OK;
 }
 
 
@@ -302,7 +372,7 @@ ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
     reply = redis->bulk;
     redis->bulk = NULL;
 
-    if (reply && ngx_http_weir_redis_head(redis)->cmd) {
+    if (redis->target && ngx_http_weir_redis_head(redis)->cmd) {
         end = reply->str.data + reply->str.len;
 
         if (end[0] != CR || end[1] != LF) {
@@ -329,6 +399,12 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
     redisReader  *reader;
 
     reader = redis->reader;
+    redis->reply_bytes += len;
+
+    if (redis->reply_bytes > NGX_HTTP_WEIR_REDIS_REPLY_MAX) {
+        ngx_http_weir_redis_close(redis, "sent a reply that is too large");
+        return NGX_ERROR;
+    }
 
     if (redisReaderFeed(reader, (char *) p, len) != REDIS_OK) {
         ngx_http_weir_redis_close(redis, "protocol error");
@@ -348,6 +424,9 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
         if (reply == NULL) {
             break;
         }
+
+        redis->reply_bytes = reader->len - reader->pos;
+        redis->reply_elements = 0;
 
         if (ngx_http_weir_redis_deliver(redis, reply) != NGX_OK) {
             return NGX_ERROR;

@@ -3,6 +3,10 @@
  * pool of the command that waits for it.  For a command that waits no longer
  * nothing is built and nothing of an earlier part is touched, as its pool may
  * be gone; a mark stands in for every object.
+ *
+ * A function that returns NULL makes the reader give up, and the connection is
+ * closed: so it is with what only RESP3 has, which no server may send before
+ * HELLO, with arrays that are too deep, and with too many elements.
  */
 
 #include <ngx_config.h>
@@ -10,6 +14,10 @@
 #include <ngx_http.h>
 
 #include "redis/ngx_http_weir_redis_server.h"
+
+
+static ngx_int_t ngx_http_weir_redis_place(ngx_http_weir_redis_reply_t *array,
+    ngx_uint_t i, ngx_pool_t *pool);
 
 
 static char  ngx_http_weir_redis_dropped;
@@ -30,10 +38,47 @@ ngx_http_weir_redis_object(const redisReadTask *task,
 
     if (task->parent) {
         parent = task->parent->obj;
+
+        if (ngx_http_weir_redis_place(parent, task->idx, pool) != NGX_OK) {
+            return NULL;
+        }
+
         parent->elements[task->idx] = reply;
     }
 
     return reply;
+}
+
+
+/* Room for an array's element of that index. */
+
+static ngx_int_t
+ngx_http_weir_redis_place(ngx_http_weir_redis_reply_t *array, ngx_uint_t i,
+    ngx_pool_t *pool)
+{
+    ngx_uint_t                     room;
+    ngx_http_weir_redis_reply_t  **elements;
+
+    if (i < array->room) {
+        return NGX_OK;
+    }
+
+    room = ngx_min(ngx_max(array->room * 2, 8), array->nelements);
+
+    elements = ngx_pcalloc(pool, room * sizeof(void *));
+    if (elements == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (array->room) {
+        ngx_memcpy(elements, array->elements, array->room * sizeof(void *));
+        (void) ngx_pfree(pool, array->elements);
+    }
+
+    array->elements = elements;
+    array->room = room;
+
+    return NGX_OK;
 }
 
 
@@ -49,12 +94,31 @@ ngx_http_weir_redis_reply_pool(const redisReadTask *task)
 }
 
 
+/*
+ * A text that goes to the log: it comes from the server, and a line break in it
+ * would be a line of the log.
+ */
+
+static void
+ngx_http_weir_redis_make_printable(u_char *text, size_t len)
+{
+    size_t  i;
+
+    for (i = 0; i < len; i++) {
+        if (text[i] < 0x20 || text[i] == 0x7f) {
+            text[i] = ' ';
+        }
+    }
+}
+
+
 /* Error replies that nobody waits for are still news to the operator. */
 
 static void
 ngx_http_weir_redis_unheard_error(ngx_http_weir_redis_t *redis, char *text,
     size_t len)
 {
+    u_char                       buf[256];
     ngx_str_t                    s;
     ngx_http_weir_redis_slot_t  *slot;
 
@@ -65,6 +129,8 @@ ngx_http_weir_redis_unheard_error(ngx_http_weir_redis_t *redis, char *text,
             redis->refusal.data = redis->refusal_buf;
             redis->refusal.len = ngx_min(len, sizeof(redis->refusal_buf));
             ngx_memcpy(redis->refusal.data, text, redis->refusal.len);
+            ngx_http_weir_redis_make_printable(redis->refusal.data,
+                                               redis->refusal.len);
         }
 
         return;
@@ -79,8 +145,10 @@ ngx_http_weir_redis_unheard_error(ngx_http_weir_redis_t *redis, char *text,
 
     redis->last_logged = ngx_current_msec;
 
-    s.data = (u_char *) text;
-    s.len = ngx_min(len, 256);
+    s.data = buf;
+    s.len = ngx_min(len, sizeof(buf));
+    ngx_memcpy(buf, text, s.len);
+    ngx_http_weir_redis_make_printable(buf, s.len);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "weir_redis \"%V\" answered a command with \"%V\"",
@@ -93,6 +161,12 @@ ngx_http_weir_redis_string(const redisReadTask *task, char *text, size_t len)
 {
     ngx_pool_t                   *pool;
     ngx_http_weir_redis_reply_t  *reply;
+
+    if (task->type != REDIS_REPLY_STRING && task->type != REDIS_REPLY_STATUS
+        && task->type != REDIS_REPLY_ERROR)
+    {
+        return NULL;
+    }
 
     pool = ngx_http_weir_redis_reply_pool(task);
 
@@ -122,6 +196,10 @@ ngx_http_weir_redis_string(const redisReadTask *task, char *text, size_t len)
     reply->str.data[len] = '\0';
     reply->str.len = len;
 
+    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING) {
+        ngx_http_weir_redis_make_printable(reply->str.data, len);
+    }
+
     return reply;
 }
 
@@ -130,8 +208,28 @@ static void *
 ngx_http_weir_redis_array(const redisReadTask *task,
     ngx_http_weir_hiredis_count_t n)
 {
+    ngx_uint_t                    depth;
     ngx_pool_t                   *pool;
+    const redisReadTask          *parent;
+    ngx_http_weir_redis_t        *redis;
     ngx_http_weir_redis_reply_t  *reply;
+
+    redis = task->privdata;
+    depth = 1;
+
+    for (parent = task->parent; parent; parent = parent->parent) {
+        depth++;
+    }
+
+    if (task->type != REDIS_REPLY_ARRAY
+        || depth > NGX_HTTP_WEIR_REDIS_DEPTH_MAX
+        || (size_t) n > NGX_HTTP_WEIR_REDIS_ELEMENTS_MAX
+                        - redis->reply_elements)
+    {
+        return NULL;
+    }
+
+    redis->reply_elements += n;
 
     pool = ngx_http_weir_redis_reply_pool(task);
 
@@ -140,14 +238,12 @@ ngx_http_weir_redis_array(const redisReadTask *task,
     }
 
     reply = ngx_http_weir_redis_object(task, NGX_HTTP_WEIR_REDIS_ARRAY, pool);
-    if (reply == NULL) {
-        return NULL;
+
+    if (reply) {
+        reply->nelements = n;
     }
 
-    reply->nelements = n;
-    reply->elements = ngx_pcalloc(pool, (n + 1) * sizeof(void *));
-
-    return reply->elements ? reply : NULL;
+    return reply;
 }
 
 
@@ -200,5 +296,6 @@ redisReplyObjectFunctions  ngx_http_weir_redis_functions = {
     .createArray = ngx_http_weir_redis_array,
     .createInteger = ngx_http_weir_redis_integer,
     .createNil = ngx_http_weir_redis_nil,
-    .freeObject = ngx_http_weir_redis_free
+    .freeObject = ngx_http_weir_redis_free,
+    NGX_HTTP_WEIR_HIREDIS_REFUSE_RESP3
 };

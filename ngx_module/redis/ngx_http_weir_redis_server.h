@@ -19,6 +19,16 @@
 /* Commands that may wait for their replies. */
 #define NGX_HTTP_WEIR_REDIS_SLOTS_MAX  65536
 
+/*
+ * What is taken from a server that may say anything: bytes and elements of one
+ * reply, how deep arrays may be nested, and the bytes of a string for which
+ * memory is taken at once; the rest follows as it comes in.
+ */
+#define NGX_HTTP_WEIR_REDIS_REPLY_MAX     (64 * 1024 * 1024)
+#define NGX_HTTP_WEIR_REDIS_ELEMENTS_MAX  (1024 * 1024)
+#define NGX_HTTP_WEIR_REDIS_DEPTH_MAX     6
+#define NGX_HTTP_WEIR_REDIS_STRING_FIRST  (1024 * 1024)
+
 /* Reconnection: first and longest delay, in milliseconds. */
 #define NGX_HTTP_WEIR_REDIS_BACKOFF_MIN  50
 #define NGX_HTTP_WEIR_REDIS_BACKOFF_MAX  2000
@@ -70,8 +80,15 @@ struct ngx_http_weir_redis_s {
     /* a string that is read past the reader; see redis_read.c */
 
     size_t                           rest;      /* bytes to come, CRLF too */
-    u_char                          *target;    /* where the next goes */
+    u_char                          *target;    /* where the next goes; NULL:
+                                                   nowhere */
+    size_t                           room;      /* bytes that have room there */
     ngx_http_weir_redis_reply_t     *bulk;      /* NULL: nobody waits */
+
+    /* the reply that the reader is reading */
+
+    size_t                           reply_bytes;
+    size_t                           reply_elements;
 
     ngx_queue_t                      slots;     /* oldest first */
     ngx_queue_t                      free;

@@ -1,9 +1,11 @@
 // needs: ngx_module/cache/entry.c ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
+// needs: ngx_module/cache/entry_check.c ngx_module/cache/range.c ngx_module/cache/vary.c
 /*
  * Cache entries from any bytes: read as they are, then with size and checksum
- * put right, so that what lies behind them is reached.
+ * put right, so that what lies behind them is reached.  What passes the checks
+ * for entries of Redis splits no message.
  */
-#include "cache/entry.h"
+#include "cache/entry_check.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -26,6 +28,15 @@ static void check(const char *data, size_t size)
         n++;
     }
     assert(n <= WEIR_ENTRY_HEADERS_MAX && pos == entry.headers.len);
+
+    if (weir_entry_check(&entry, 1700000000000) == NULL) {
+        for (pos = 0; weir_entry_next_header(entry.headers, &pos, &name, &value);) {
+            for (size_t i = 0; i < name.len + value.len; i++)
+                assert(name.data[i] != '\r' && name.data[i] != '\n' && name.data[i] != '\0');
+            assert(!weir_str_caseeq(name, WEIR_STR("Content-Length")));
+        }
+        assert(entry.status == 0 || (entry.status >= 200 && entry.status < 600));
+    }
 
     /* what was read is written as it was */
     head = weir_entry_head_size(&entry);

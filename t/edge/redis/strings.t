@@ -114,6 +114,13 @@ read_until($redis, qr/\r\n6\r\n/);
 send_all(join '', map { '$' . length($_) . "\r\n$_\r\n" } $large, 'a', $large, $large, '', 'z');
 ok body($client) eq "\$$large\n\$a\n\$$large\n\$$large\n\$\n\$z\n", 'large and small strings in one go';
 
+$large = join '', map { sprintf '%08d', $_ } 1 .. 700_000;    # is given memory piece by piece
+$client = ask(map { "ECHO+$_" } 1 .. 2);
+read_until($redis, qr/\r\n2\r\n/);
+send_all('$' . length($large) . "\r\n" . substr $large, 0, 3_000_000);
+send_all(substr($large, 3_000_000) . "\r\n\$1\r\nz\r\n");
+ok body($client) eq "\$$large\n\$z\n", 'a string of several megabytes';
+
 # --- given up in the middle ---------------------------------------------------
 
 $client = ask('ECHO+1', 'ECHO+2');
