@@ -6,6 +6,7 @@
  *   then the relay, which may have been woken by the last of them; exit 0.  What
  *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
  */
+#include "common/version.h"
 #include "config/config.h"
 #include "db/batch.h"
 #include "db/migrate.h"
@@ -15,6 +16,7 @@
 #include "shop/shop.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +57,7 @@ static void usage(FILE *out)
           "         all      the three of them\n"
           "       weir-backend -c FILE migrate   brings the database's schema up to date\n"
           "       weir-backend -c FILE -t        checks the configuration\n"
+          "       weir-backend --version | --help\n"
           "Every key of FILE may be overridden by the environment: WEIR_LISTEN=127.0.0.1:80\n",
           out);
 }
@@ -297,6 +300,8 @@ static int parse_roles(char *const *argv, int argc, char *names, size_t size)
 
 int main(int argc, char **argv)
 {
+    static const struct option long_options[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
     static app_t app;
     static char names[64];
     char error[2048];
@@ -304,7 +309,7 @@ int main(int argc, char **argv)
     bool check = false;
     int option, bits, status;
 
-    while ((option = getopt(argc, argv, "c:th")) != -1) {
+    while ((option = getopt_long(argc, argv, "c:thV", long_options, NULL)) != -1) {
         switch (option) {
         case 'c':
             file = optarg;
@@ -315,6 +320,8 @@ int main(int argc, char **argv)
         case 'h':
             usage(stdout);
             return 0;
+        case 'V':
+            return puts("weir-backend " WEIR_VERSION) < 0;
         default:
             usage(stderr);
             return 2;

@@ -26,16 +26,18 @@ fi
 
 cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $cflags"
 
+# -Bsymbolic: nginx loads modules into one global name space.  Without it, a reload with another build of
+# the module binds the new build's names to the old one, and neither runs as it was compiled.
 # nginx's configure finds the sources anew each time, so a new file needs it again.
 stamp=$work/configured
-want="$src $cc_opt $ldflags $(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
+want="$src $cc_opt $ldflags symbolic $(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     rm -rf "$work"
     mkdir -p "$work"
     cp -rL "$src" "$work/src"
     configure=./configure
     [ -f "$work/src/configure" ] || configure=./auto/configure
-    (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$ldflags" \
+    (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$ldflags -Wl,-Bsymbolic" \
         --add-dynamic-module="$root" --add-dynamic-module="$root/t/edge/redis/probe" \
         --add-dynamic-module="$root/t/edge/cache/probe" --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
         tail -20 "$work/configure.log" >&2

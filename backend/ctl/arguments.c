@@ -79,6 +79,8 @@ static void read_option(weir_ctl_args_t *args, weir_ctl_given_t *given, char **a
         given->help = true;
         return;
     }
+    if (strcmp(word, "--version") == 0)
+        exit(weir_ctl_version(NULL));
 
     n = is_conf ? -1 : find_option(word, equals != NULL ? (size_t)(equals - word) : strlen(word));
     if (!is_conf && weir_ctl_options[n].kind == WEIR_CTL_FLAG && value != NULL)

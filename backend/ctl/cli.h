@@ -81,6 +81,7 @@ void weir_ctl_describe(const weir_ctl_command_t *command);
 /* For words that are no command: tells what there is instead. */
 weir_ctl_exit_t weir_ctl_no_command(const char *const *words, int n);
 weir_ctl_exit_t weir_ctl_help(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_version(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_completion(weir_ctl_t *ctl);
 
 #endif

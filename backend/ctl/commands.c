@@ -95,6 +95,7 @@ const weir_ctl_command_t weir_ctl_commands[] = {
      "  weirctl schema check old.json new.json\n"},
     {"completion bash", "", 0, 0, "", false, weir_ctl_completion, "the completion for bash",
      "  eval \"$(weirctl completion bash)\"\n"},
+    {"version", "", 0, 0, "", false, weir_ctl_version, "weirctl's version; --version is the same", ""},
     {"help", "[COMMAND]", 0, 2, "", false, weir_ctl_help, "this text, or a command's", ""},
 };
 

@@ -1,5 +1,7 @@
 #include "ctl/cli.h"
 
+#include "common/version.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -102,6 +104,13 @@ weir_ctl_exit_t weir_ctl_help(weir_ctl_t *ctl)
     }
 
     return any ? WEIR_CTL_OK : weir_ctl_no_command(words, ctl->args.n_words);
+}
+
+weir_ctl_exit_t weir_ctl_version(weir_ctl_t *ctl)
+{
+    (void)ctl;
+    puts("weirctl " WEIR_VERSION);
+    return WEIR_CTL_OK;
 }
 
 /* --- completion --------------------------------------------------------------- */

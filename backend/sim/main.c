@@ -1,21 +1,25 @@
 /* weir-payments-sim: reads the arguments and runs the simulator until SIGTERM or SIGINT. */
 #include "sim/sim.h"
 
+#include "common/version.h"
 #include "http/listen.h"
 
 #include <event2/listener.h>
 
+#include <getopt.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 static void usage(FILE *out)
 {
-    fputs("usage: weir-payments-sim -l ADDRESS:PORT [-w URL -s SECRET] [-f FILE]\n"
+    fputs("usage: weir-payments-sim -l ADDRESS:PORT [-w URL (-s SECRET | -S FILE)] [-f FILE]\n"
           "         -l   where it answers\n"
           "         -w   where webhooks go: http://HOST:PORT/PATH\n"
           "         -s   the key that signs them: whsec_ and base64 of 24 to 64 bytes\n"
-          "         -f   keeps the ledger in that file\n",
+          "         -S   the same from the first line of a file, where other users' ps does not see it\n"
+          "         -f   keeps the ledger in that file\n"
+          "       weir-payments-sim --help | --version\n",
           out);
 }
 
@@ -52,15 +56,30 @@ static bool listen_at(sim_t *sim, const char *address, char *error, size_t error
     return true;
 }
 
+/* The first line of the file, in static memory; NULL when it cannot be read. */
+static const char *secret_of(const char *file)
+{
+    static char line[256];
+    FILE *in = fopen(file, "r");
+    const char *read = in != NULL ? fgets(line, sizeof(line), in) : NULL;
+
+    if (in != NULL)
+        fclose(in);
+    line[strcspn(line, "\n")] = '\0';
+    return read;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct option long_options[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
     static sim_t sim = {.switches = {.error_status = 503}};
     const char *address = NULL, *url = NULL, *key = NULL, *file = NULL;
     weir_secret_t secret;
     char error[512];
     int option;
 
-    while ((option = getopt(argc, argv, "l:w:s:f:h")) != -1) {
+    while ((option = getopt_long(argc, argv, "l:w:s:S:f:hV", long_options, NULL)) != -1) {
         switch (option) {
         case 'l':
             address = optarg;
@@ -71,12 +90,19 @@ int main(int argc, char **argv)
         case 's':
             key = optarg;
             break;
+        case 'S':
+            key = secret_of(optarg);
+            if (key == NULL)
+                return complain("the secret's file cannot be read");
+            break;
         case 'f':
             file = optarg;
             break;
         case 'h':
             usage(stdout);
             return 0;
+        case 'V':
+            return puts("weir-payments-sim " WEIR_VERSION) < 0;
         default:
             usage(stderr);
             return 2;

@@ -3,6 +3,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "http/ngx_http_weir.h"
 
 
 typedef struct {
@@ -14,6 +15,7 @@ typedef struct {
 
 
 typedef struct {
+    uint64_t                  layout;      /* first: see ngx_http_weir.h */
     ngx_rbtree_t              rbtree;
     ngx_rbtree_node_t         sentinel;
     ngx_queue_t               queue;
@@ -84,23 +86,16 @@ ngx_http_weir_breaker_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static ngx_int_t
 ngx_http_weir_breaker_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 {
-    ngx_http_weir_breaker_zone_t  *ozone = data;
-
     size_t                         len;
     ngx_http_weir_breaker_zone_t  *zone;
 
     zone = shm_zone->data;
 
-    if (ozone) {
-        *zone = *ozone;
-        return NGX_OK;
-    }
-
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
-    if (shm_zone->shm.exists) {
+    if (data || shm_zone->shm.exists) {
         zone->sh = zone->shpool->data;
-        return NGX_OK;
+        return ngx_http_weir_check_layout(shm_zone, zone->sh->layout);
     }
 
     zone->sh = ngx_slab_calloc(zone->shpool,
@@ -110,6 +105,7 @@ ngx_http_weir_breaker_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     zone->shpool->data = zone->sh;
+    zone->sh->layout = ngx_http_weir_layout();
 
     ngx_rbtree_init(&zone->sh->rbtree, &zone->sh->sentinel,
                     ngx_str_rbtree_insert_value);

@@ -14,6 +14,7 @@
 
 #include "cache/ngx_http_weir_cache_flight.h"
 #include "cache/ngx_http_weir_cache_zone_private.h"
+#include "http/ngx_http_weir.h"
 
 
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
@@ -24,8 +25,6 @@ static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
 ngx_int_t
 ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
-    ngx_http_weir_cache_zone_t  *old = data;
-
     size_t                       left;
     ngx_uint_t                   workers, buckets;
     ngx_core_conf_t             *ccf;
@@ -37,15 +36,15 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
     zone->shpool = shpool;
 
-    if (old) {
-        zone->sh = old->sh;
-        zone->invalidation = old->sh->invalidation;
-        return NGX_OK;
-    }
+    if (data || shm_zone->shm.exists) {
+        sh = shpool->data;
 
-    if (shm_zone->shm.exists) {
-        zone->sh = shpool->data;
-        zone->invalidation = zone->sh->invalidation;
+        if (ngx_http_weir_check_layout(shm_zone, sh->layout) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        zone->sh = sh;
+        zone->invalidation = sh->invalidation;
         return NGX_OK;
     }
 
@@ -61,6 +60,7 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         goto failed;
     }
 
+    sh->layout = ngx_http_weir_layout();
     sh->nworkers = workers;
 
     sh->invalidation = ngx_http_weir_cache_invalidation_create(shpool,

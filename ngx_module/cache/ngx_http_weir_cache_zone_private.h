@@ -35,6 +35,7 @@ struct ngx_http_weir_cache_worker_s {
 
 
 struct ngx_http_weir_cache_sh_s {
+    uint64_t                       layout;     /* first: see ngx_http_weir.h */
     ngx_atomic_t                   changing;   /* a change is under way */
 
     ngx_http_weir_cache_counters_t counters;

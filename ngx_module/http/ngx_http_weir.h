@@ -61,4 +61,20 @@ ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
 ngx_int_t ngx_http_weir_add_vary(ngx_http_request_t *r, ngx_str_t *field);
 
 
+/*
+ * The stamp that every structure at the root of a shared memory zone begins
+ * with; never 0.  It is of the build, so it changes with any layout.
+ */
+uint64_t ngx_http_weir_layout(void);
+
+
+/*
+ * For a zone's init function, which is handed memory that was in use before:
+ * whether the stamp found there is ours.  Logs "[emerg]" and returns NGX_ERROR
+ * when it is not; the configuration is refused then, and the old one stays.
+ */
+ngx_int_t ngx_http_weir_check_layout(ngx_shm_zone_t *shm_zone,
+    uint64_t layout);
+
+
 #endif /* _NGX_HTTP_WEIR_H_INCLUDED_ */

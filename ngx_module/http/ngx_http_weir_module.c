@@ -7,10 +7,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "common/version.h"
 #include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir.h"
 
 
+static ngx_int_t ngx_http_weir_init_module(ngx_cycle_t *cycle);
 static ngx_uint_t ngx_http_weir_has_error_page(ngx_http_request_t *r,
     ngx_uint_t status);
 static ngx_buf_t *ngx_http_weir_problem_buf(ngx_http_request_t *r,
@@ -40,7 +42,7 @@ ngx_module_t  ngx_http_weir_module = {
     NULL,                                  /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_weir_init_module,             /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -51,6 +53,17 @@ ngx_module_t  ngx_http_weir_module = {
 
 
 static ngx_str_t  ngx_http_weir_vary = ngx_string("Vary");
+
+
+static ngx_int_t
+ngx_http_weir_init_module(ngx_cycle_t *cycle)
+{
+    if (!ngx_test_config) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0, "Weir " WEIR_VERSION);
+    }
+
+    return NGX_OK;
+}
 
 
 ngx_int_t

@@ -1,5 +1,5 @@
 /*
- * weir_status: what the caches are doing, as JSON for people and scripts.
+ * weir_status: Weir's version and what the caches are doing, as JSON for people and scripts.
  *
  * Counters are read without a lock: they are right one by one, and may be of
  * slightly different moments.
@@ -12,6 +12,7 @@
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/ngx_http_weir_cache_invalidation.h"
 #include "common/problem.h"
+#include "common/version.h"
 
 
 /* Bytes that one zone may take, without its name. */
@@ -92,7 +93,7 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
 
     zones = ngx_http_weir_cache_zones(r);
     zone = zones->elts;
-    size = sizeof("{\"caches\":{\n}}\n");
+    size = sizeof("{\"version\":\"" WEIR_VERSION "\",\"caches\":{\n}}\n");
 
     for (i = 0; i < zones->nelts; i++) {
         size += NGX_HTTP_WEIR_STATUS_ZONE
@@ -109,7 +110,7 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
     p = b->last;
     last = b->end;
 
-    p = ngx_slprintf(p, last, "{\"caches\":{");
+    p = ngx_slprintf(p, last, "{\"version\":\"" WEIR_VERSION "\",\"caches\":{");
 
     for (i = 0; i < zones->nelts; i++) {
         p = ngx_slprintf(p, last, "%s\n", i ? "," : "");

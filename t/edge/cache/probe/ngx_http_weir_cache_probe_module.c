@@ -8,6 +8,8 @@
  *                     the worker kills itself so much later
  *     die=locked      the worker kills itself with the zone's mutex in hand
  *     die=begun       the same, in the middle of a change
+ *     stamp=NAME      changes the layout stamp of the shared memory zone of that
+ *                     name, whatever it is of; a second time puts it back
  *     die=recording   the same, in the middle of recording an invalidation
  */
 
@@ -84,12 +86,43 @@ probe_argument(ngx_http_request_t *r, char *name)
 
 
 static void
+probe_stamp(ngx_str_t *name)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_shm_zone_t   *shm_zone;
+    ngx_slab_pool_t  *shpool;
+
+    for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part; part;
+         part = part->next)
+    {
+        shm_zone = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (shm_zone[i].shm.name.len == name->len
+                && ngx_strncmp(shm_zone[i].shm.name.data, name->data, name->len)
+                   == 0)
+            {
+                shpool = (ngx_slab_pool_t *) shm_zone[i].shm.addr;
+                *(uint64_t *) shpool->data ^= 1;
+            }
+        }
+    }
+}
+
+
+static void
 probe_act(ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone)
 {
-    ngx_str_t          die;
+    ngx_str_t          die, name;
     ngx_uint_t         n;
     const char        *wrong;
     struct itimerval   it;
+
+    if (ngx_http_arg(r, (u_char *) "stamp", 5, &name) == NGX_OK) {
+        probe_stamp(&name);
+    }
 
     n = probe_argument(r, "killed");
 

@@ -1,0 +1,129 @@
+# A reload with another build of the module runs that build, and never reads what the former one left in shared memory.
+use strict;
+use warnings;
+
+use FindBin '$Bin';
+use lib "$Bin/../lib";
+use HTTP::Tiny;
+use Test::More;
+use Weir::Processes;
+
+plan skip_all => 'needs the processes of a plain nginx' if $ENV{WEIR_NGINX};
+
+my $root = "$Bin/../..";
+my ($module, @probes) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
+my $port = free_port();
+my $log = "$dir/logs/error.log";
+my $http = HTTP::Tiny->new(timeout => 30, keep_alive => 0);
+mkdir "$dir/logs";
+
+# Another build: it has another build ID, and says "Caches" where this one says "caches".
+sub other_build {
+    my $name = shift;
+    my $bytes = slurp($module);
+    my ($id) = `LC_ALL=C readelf -n $module` =~ /Build ID: ([0-9a-f]+)/ or die 'no build ID';
+    my $new = pack 'H*', $id;
+    substr $new, 0, 1, $name;
+    $bytes =~ s/\Q${\ pack 'H*', $id}\E/$new/ or die 'the build ID is not in the object';
+    $bytes =~ s/"caches":\{/"Caches":{/ or die 'weir_status has no "caches"';
+    spit("$dir/$name.so", $bytes);
+    return "$dir/$name.so";
+}
+
+sub configure {
+    my ($so, $more) = @_;
+    $more //= '';
+    my $temp = temp_paths($dir);
+    spit("$dir/nginx.conf", <<"CONF");
+daemon off;
+pid $dir/pid;
+error_log $log info;
+worker_processes 1;
+load_module $so;
+$more
+events {}
+http {
+$temp
+    access_log off;
+    weir_breaker_zone upstreams 1m;
+    weir_cache_zone answers 1m;
+    server {
+        listen 127.0.0.1:$port;
+        location /cached/ { weir_cache answers; proxy_pass http://127.0.0.1:$port/fresh/; }
+        location /fresh/ { expires 1h; return 200 \$request_id; }
+        location /broken { weir_breaker zone=upstreams failures=1 open=1h; proxy_pass http://127.0.0.1:$port/fails; }
+        location /fails { return 500; }
+        location /status { weir_status; }
+        @{[$more ? 'location /probe { weir_cache answers; weir_cache_probe on; }' : '']}
+    }
+}
+CONF
+}
+
+sub get { my $response = $http->get("http://127.0.0.1:$port$_[0]"); "$response->{status} $response->{content}" }
+sub workers { my $pid = $pid{nginx}; join ' ', sort split ' ', slurp("/proc/$pid/task/$pid/children") }
+
+# Until the old workers have left, or the configuration was refused.
+sub reload {
+    my ($old, $from) = (workers(), -s $log);
+    kill 'HUP', $pid{nginx};
+    until_true('nginx has read its configuration', sub {
+        return 'refused' if log_lines($log, qr/\[emerg\]/, $from);
+        my $now = workers();
+        return $now && !grep { $now =~ /\b$_\b/ } split ' ', $old;
+    });
+    return join "\n", log_lines($log, qr/\[emerg\]/, $from);
+}
+
+sub broken { get('/broken') =~ /^(\d+)/; $1 }
+
+configure($module);
+spawn_nginx('nginx', $dir);
+until_true('nginx listens', sub { listens($port) });
+like slurp($log), qr/\[notice\].* Weir \d+\.\d+\.\d+$/m, 'the log names the version at the start';
+
+my $first = get('/cached/a');
+broken();
+is get('/cached/a'), $first, 'a response is stored';
+is broken(), 503, 'and a breaker is open';
+like get('/status'), qr/"caches":/, 'this build says "caches"';
+
+is reload(), '', 'a reload with the same build';
+is get('/cached/a'), $first, '... keeps the cache';
+is broken(), 503, '... and the breaker';
+
+for my $name (qw(x y)) {
+    configure(other_build($name));
+    is reload(), '', "a reload with another build, $name";
+    like get('/status'), qr/"Caches":/, '... runs the other build';
+    my $second = get('/cached/a');
+    isnt $second, $first, '... begins with an empty cache';
+    is get('/cached/a'), $second, '... which works';
+    is broken(), 500, '... and with closed breakers';
+    is broken(), 503, '... which work';
+    $first = $second;
+}
+
+# The stamp itself, for memory that nginx hands over although another build made it.
+my ($probe) = grep { /cache_probe/ } @probes;
+stop('nginx', 'QUIT');
+configure($module, "load_module $probe;");
+spawn_nginx('nginx', $dir);
+until_true('nginx listens again', sub { listens($port) });
+$first = get('/cached/a');
+my $zones = () = join('', map { slurp($_) } glob "$root/ngx_module/*/*.c") =~ /ngx_shared_memory_add\(cf, [^;]*, size,/g;
+my @zones = qw(answers upstreams);
+is $zones, scalar @zones, 'every kind of zone is tried';
+for my $zone (@zones) {
+    get("/probe?stamp=$zone");
+    like reload(), qr/\[emerg\].*shared memory zone "$zone" was made by another build of Weir \(layout [0-9a-f]{16}, this one has [0-9a-f]{16}\)/,
+        "$zone: a stamp of another layout is refused";
+    is get('/cached/a'), $first, '... and the old configuration stays';
+    get("/probe?stamp=$zone");
+    is reload(), '', '... and with the right stamp it is taken';
+    is get('/cached/a'), $first, '... with what is in it';
+}
+stop('nginx', 'QUIT');
+unlike slurp($log), qr/\[(alert|crit)\]|exited on signal/, 'no process died';
+
+done_testing;
