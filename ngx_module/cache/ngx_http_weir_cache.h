@@ -6,6 +6,7 @@
  *     conf     what the directives take, and what a location inherits
  *     zone     the first level, in shared memory
  *     key      what a request is looked up by
+ *     key_text the text of its key, by default or as weir_cache_key says
  *     request  a request's way through the precontent phase
  *     fetch    the look-ups, and the decision to serve
  *     lookup   what Redis has, for all who want the same at once
@@ -71,7 +72,9 @@ typedef struct {
     ngx_http_weir_cache_zone_t      *zone;        /* NULL: off */
     ngx_flag_t                       l1;          /* use the first level */
     ngx_uint_t                       min_uses;    /* before it is stored */
-    ngx_http_complex_value_t        *key;
+    ngx_http_complex_value_t        *key;         /* NULL: the default */
+    ngx_str_t                        upstream;    /* that the default names */
+    ngx_flag_t                       warned;      /* this worker's: of that */
     ngx_array_t                     *valid;       /* ngx_http_cache_valid_t */
     ngx_array_t                     *bypass;      /* predicates */
     ngx_array_t                     *no_store;
@@ -114,8 +117,8 @@ typedef struct {
 
     /* fetch */
 
-    ngx_str_t                        key;
-    ngx_str_t                        key_text;    /* without the version */
+    ngx_str_t                        key;         /* len 0: not cached */
+    ngx_str_t                        key_text;    /* what invalidations name */
     ngx_str_t                        vary;        /* normalized values */
     u_char                           digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
                                                   /* of the key */
@@ -314,6 +317,20 @@ void ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
 /* fetch: the value of a header in an entry; data NULL when there is none */
 weir_str_t ngx_http_weir_cache_entry_header(weir_entry_t *entry,
     const char *name);
+
+/*
+ * key_text: of the request, as invalidations name it, of its pool; NGX_OK or
+ * NGX_ERROR (no memory)
+ */
+ngx_int_t ngx_http_weir_cache_key_text(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *text);
+
+/* key_text: for the table of directives, and for a location that is merged */
+char *ngx_http_weir_cache_set_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_cache_set_bypass(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name);
 
 /* key: of the request, into ctx; NGX_OK or NGX_ERROR (no memory) */
 ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);

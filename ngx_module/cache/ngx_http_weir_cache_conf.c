@@ -29,10 +29,6 @@ static ngx_array_t  ngx_http_weir_cache_targeted = {
 };
 
 
-static ngx_str_t  ngx_http_weir_cache_default_key =
-                                     ngx_string("$scheme$host$request_uri");
-
-
 void *
 ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf)
 {
@@ -96,8 +92,6 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_cache_loc_conf_t  *prev = parent;
     ngx_http_weir_cache_loc_conf_t  *conf = child;
 
-    ngx_http_compile_complex_value_t  ccv;
-
     if (conf->zone == NGX_CONF_UNSET_PTR) {
         conf->zone = (prev->zone == NGX_CONF_UNSET_PTR) ? NULL : prev->zone;
         conf->l1 = prev->l1;
@@ -135,20 +129,10 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->key = prev->key;
     }
 
-    if (conf->zone && conf->key == NULL) {
-        conf->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-        if (conf->key == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-        ccv.cf = cf;
-        ccv.value = &ngx_http_weir_cache_default_key;
-        ccv.complex_value = conf->key;
-
-        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
+    if (conf->zone && conf->key == NULL
+        && ngx_http_weir_cache_read_upstream(cf, &conf->upstream) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;

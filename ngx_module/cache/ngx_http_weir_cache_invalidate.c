@@ -182,7 +182,7 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
         ngx_string("Content-Location")
     };
 
-    if (ngx_http_complex_value(r, clcf->key, &keys[0]) != NGX_OK) {
+    if (ngx_http_weir_cache_key_text(r, clcf, &keys[0]) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -25,52 +25,65 @@ static ngx_str_t  ngx_http_weir_cache_pragma = ngx_string("Pragma");
 
 
 /*
- * weir_cache_key, and the negotiated version, so that versions of an API never
- * answer for each other whatever the key.
+ * The key is the negotiated version, which may be empty, a space, and the text
+ * that invalidations name.  So versions of an API never answer for each other
+ * whatever the text.  The default text holds the URI as it was requested; where
+ * nginx has made another of it (rewrite, set $args, an internal redirect) by
+ * something that the text doesn't name, that one follows in a line of its own.
  */
 
 ngx_int_t
 ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char              *p;
-    ngx_str_t            version, key;
+    ngx_str_t            version, *text;
+    ngx_uint_t           rewritten;
     ngx_http_request_t  *r;
 
     r = ctx->request;
+    text = &ctx->key_text;
 
-    if (ctx->conf->key) {
-        if (ngx_http_complex_value(r, ctx->conf->key, &key) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-    } else {
-        ngx_str_null(&key);
+    if (ngx_http_weir_cache_key_text(r, ctx->conf, text) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    ctx->key_text = key;
+    ctx->key.len = 0;
 
-    if (ngx_http_weir_version_get(r, &version) == NGX_OK) {
-
-        p = ngx_pnalloc(r->pool, version.len + 1 + key.len);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        ctx->key.data = p;
-        p = ngx_cpymem(p, version.data, version.len);
-        *p++ = ' ';
-        p = ngx_cpymem(p, key.data, key.len);
-        ctx->key.len = p - ctx->key.data;
-
-    } else {
-        ctx->key = key;
+    if (text->len == 0) {
+        return NGX_OK;
     }
+
+    if (ngx_http_weir_version_get(r, &version) != NGX_OK) {
+        ngx_str_null(&version);
+    }
+
+    rewritten = (ctx->conf->key == NULL && !r->valid_unparsed_uri);
+
+    p = ngx_pnalloc(r->pool, version.len + 1 + text->len
+                             + (rewritten ? 1 + r->uri.len + 1 + r->args.len
+                                          : 0));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->key.data = p;
+    p = ngx_cpymem(p, version.data, version.len);
+    *p++ = ' ';
+    p = ngx_cpymem(p, text->data, text->len);
+
+    if (rewritten) {
+        *p++ = '\n';
+        p = ngx_cpymem(p, r->uri.data, r->uri.len);
+        *p++ = '\0';
+        p = ngx_cpymem(p, r->args.data, r->args.len);
+    }
+
+    ctx->key.len = p - ctx->key.data;
 
     ngx_http_weir_cache_digest(&ctx->key, ctx->digest);
 
     return NGX_OK;
 }
-
 
 
 static void
@@ -196,16 +209,15 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 
     ctx->vary.len = p - ctx->vary.data;
 
-    /* the variant's digest is that of key and text */
+    /* the variant's digest is that of the key's digest and the text */
 
-    text.len = ctx->key.len + 1 + ctx->vary.len;
+    text.len = NGX_HTTP_WEIR_CACHE_DIGEST_LEN + ctx->vary.len;
     text.data = ngx_pnalloc(r->pool, text.len);
     if (text.data == NULL) {
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(text.data, ctx->key.data, ctx->key.len);
-    *p++ = '\n';
+    p = ngx_cpymem(text.data, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
 
     ngx_http_weir_cache_digest(&text, ctx->variant);

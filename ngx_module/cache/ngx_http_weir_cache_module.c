@@ -71,7 +71,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_key"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_http_weir_cache_set_key,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, key),
       NULL },
@@ -85,7 +85,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_bypass"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_set_predicate_slot,
+      ngx_http_weir_cache_set_bypass,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, bypass),
       NULL },

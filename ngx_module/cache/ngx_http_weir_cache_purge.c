@@ -69,7 +69,7 @@ ngx_http_weir_cache_purge(ngx_http_request_t *r,
                             : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_complex_value(r, clcf->key, &key) != NGX_OK) {
+    if (ngx_http_weir_cache_key_text(r, clcf, &key) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -91,6 +91,11 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    if (ctx->key.len == 0) {
+        /* weir_cache_key says nothing about this request */
+        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
+    }
+
     switch (ngx_http_test_predicates(r, clcf->bypass)) {
 
     case NGX_ERROR:

@@ -77,4 +77,13 @@ ngx_int_t ngx_http_weir_check_layout(ngx_shm_zone_t *shm_zone,
     uint64_t layout);
 
 
+/*
+ * variables: whether a text with variables names one that has no value yet
+ * before the content phase ($proxy_host, $upstream_..., $sent_http_...,
+ * $request_body ...), and if so which: name points into the text.  A variable
+ * made of such a one (map, set) is not recognized.
+ */
+ngx_uint_t ngx_http_weir_late_variable(ngx_str_t *text, ngx_str_t *name);
+
+
 #endif /* _NGX_HTTP_WEIR_H_INCLUDED_ */

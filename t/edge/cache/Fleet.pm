@@ -78,6 +78,8 @@ sub start_upstream {
 
 # http: directives of that level; server: of the server; UPSTREAM in them is its
 # address.  Starting one again is a new process with the same name and port.
+# Edges listen on different ports, which the default key tells apart: so they have
+# a weir_cache_key that doesn't.
 sub start_edge {
     my ($name, $http, $server, %more) = @_;
     my $root = "$dir/$name";
@@ -92,6 +94,7 @@ sub start_edge {
     $redis //= free_port();
     s/UPSTREAM/$upstream/g for $http, $server;
     my $workers = $more{workers} // 1;
+    my $key = $http =~ /weir_cache_key/ ? '' : 'weir_cache_key http$host$request_uri;';
     spit("$root/nginx.conf", <<"CONF");
 daemon off;
 pid $root/pid;
@@ -103,6 +106,7 @@ http {
 $temp
     access_log off;
     weir_redis main redis://127.0.0.1:$redis timeout=$timeout connect_timeout=$timeout;
+    $key
     $http
     server {
         listen 127.0.0.1:$port{$name} reuseport;

@@ -1,0 +1,131 @@
+/*
+ * Which of nginx's variables have a value only after a request's upstream was
+ * chosen, asked or has answered.  Directives that are evaluated before the
+ * content phase refuse them: their empty value would make different requests
+ * alike, and nothing would tell.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "http/ngx_http_weir.h"
+
+
+static ngx_uint_t ngx_http_weir_is_late(ngx_str_t *name);
+static ngx_uint_t ngx_http_weir_name_char(u_char c);
+
+
+ngx_uint_t
+ngx_http_weir_late_variable(ngx_str_t *text, ngx_str_t *name)
+{
+    u_char  *p, *last;
+
+    last = text->data + text->len;
+
+    for (p = text->data; p < last; p++) {
+
+        if (*p != '$') {
+            continue;
+        }
+
+        p++;
+
+        if (p < last && *p == '{') {
+            p++;
+        }
+
+        name->data = p;
+
+        while (p < last && ngx_http_weir_name_char(*p)) {
+            p++;
+        }
+
+        name->len = p - name->data;
+
+        if (ngx_http_weir_is_late(name)) {
+            return 1;
+        }
+
+        p--;
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_is_late(ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    static ngx_str_t  late[] = {
+        ngx_string("proxy_host"),
+        ngx_string("proxy_port"),
+        ngx_string("proxy_internal_body_length"),
+        ngx_string("proxy_internal_chunked"),
+        ngx_string("proxy_internal_connection"),
+        ngx_string("grpc_internal_trailers"),
+        ngx_string("request_body"),
+        ngx_string("request_body_file"),
+        ngx_string("request_completion"),
+        ngx_string("status"),
+        ngx_string("bytes_sent"),
+        ngx_string("body_bytes_sent"),
+        ngx_string("gzip_ratio"),
+        ngx_string("upstream_addr"),
+        ngx_string("upstream_last_addr"),
+        ngx_string("upstream_last_server_name"),
+        ngx_string("upstream_status"),
+        ngx_string("upstream_queue_time"),
+        ngx_string("upstream_connect_time"),
+        ngx_string("upstream_header_time"),
+        ngx_string("upstream_response_time"),
+        ngx_string("upstream_response_length"),
+        ngx_string("upstream_bytes_received"),
+        ngx_string("upstream_bytes_sent"),
+        ngx_string("upstream_cache_status"),
+        ngx_string("upstream_cache_key"),
+        ngx_string("upstream_cache_age"),
+        ngx_string("upstream_cache_last_modified"),
+        ngx_string("upstream_cache_etag"),
+        ngx_string("weir_cache_status")
+    };
+
+    /* not all of upstream_: configurations name variables of their own so */
+
+    static ngx_str_t  prefixes[] = {
+        ngx_string("upstream_http_"),
+        ngx_string("upstream_trailer_"),
+        ngx_string("upstream_cookie_"),
+        ngx_string("sent_http_"),
+        ngx_string("sent_trailer_")
+    };
+
+    for (i = 0; i < sizeof(late) / sizeof(late[0]); i++) {
+        if (name->len == late[i].len
+            && ngx_strncasecmp(name->data, late[i].data, late[i].len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        if (name->len > prefixes[i].len
+            && ngx_strncasecmp(name->data, prefixes[i].data, prefixes[i].len)
+               == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_name_char(u_char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9') || c == '_';
+}
