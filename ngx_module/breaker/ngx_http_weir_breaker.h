@@ -48,6 +48,8 @@ typedef struct {
     ngx_str_t                    key;
     uint64_t                     generation;
     ngx_http_upstream_t         *upstream; /* whose header was counted */
+    off_t                        body;     /* bytes of its body that came */
+    unsigned                     counted:1; /* body is known */
     unsigned                     reported:1;
     unsigned                     failed:1;
 } ngx_http_weir_breaker_debt_t;

@@ -19,14 +19,18 @@
 
 
 static ngx_int_t ngx_http_weir_breaker_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_breaker_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
 static void ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final);
 static weir_breaker_outcome_t ngx_http_weir_breaker_outcome(
     ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker);
-static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_request_t *r,
+    ngx_http_weir_breaker_debt_t *debt);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 void
@@ -34,6 +38,9 @@ ngx_http_weir_breaker_init_filter(void)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_weir_breaker_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_weir_breaker_body_filter;
 }
 
 
@@ -51,6 +58,39 @@ ngx_http_weir_breaker_header_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/*
+ * Counts the body where the upstream module doesn't compare it with its
+ * Content-Length: FastCGI has an end of its own.
+ */
+
+static ngx_int_t
+ngx_http_weir_breaker_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chain_t                   *cl;
+    ngx_http_upstream_t           *u;
+    ngx_http_weir_breaker_debt_t  *debt;
+
+    u = r->upstream;
+
+    if (in && u && r == r->main && u->headers_in.content_length_n > 0
+        && (u->buffering ? u->pipe && u->pipe->length == -1 : u->length == -1))
+    {
+        debt = ngx_http_weir_breaker_debt(r);
+
+        if (debt) {
+            debt->counted = 1;
+
+            for (cl = in; cl; cl = cl->next) {
+                debt->body += ngx_buf_special(cl->buf) ? 0
+                                                       : ngx_buf_size(cl->buf);
+            }
+        }
+    }
+
+    return ngx_http_next_body_filter(r, in);
 }
 
 
@@ -78,7 +118,7 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     } else if (final && !debt->failed && r->upstream
                && r->upstream == debt->upstream
                && (debt->breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
-               && ngx_http_weir_breaker_broke_off(r))
+               && ngx_http_weir_breaker_broke_off(r, debt))
     {
         outcome = WEIR_BREAKER_FAILURE;
 
@@ -107,22 +147,29 @@ static weir_breaker_outcome_t
 ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
     ngx_http_weir_breaker_t *breaker)
 {
-    ngx_uint_t            what;
+    ngx_uint_t            what, status;
     ngx_http_upstream_t  *u;
 
     u = r->upstream;
 
-    if (u == NULL || u->state == NULL) {
+    if (u == NULL) {
         return WEIR_BREAKER_ABANDONED;
     }
 
     if (u->headers_in.status_n == 0) {
 
-        if (u->state->status == 0) {
+        status = u->state ? u->state->status : 0;
+
+        if (status == 0 && r->headers_out.status == NGX_HTTP_BAD_GATEWAY) {
+            /* no server was tried: the name could not be resolved, say */
+            status = NGX_HTTP_BAD_GATEWAY;
+        }
+
+        if (status == 0) {
             return WEIR_BREAKER_ABANDONED;
         }
 
-        what = (u->state->status == NGX_HTTP_GATEWAY_TIME_OUT)
+        what = (status == NGX_HTTP_GATEWAY_TIME_OUT)
                ? NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT
                : NGX_HTTP_WEIR_BREAKER_ON_ERROR;
 
@@ -154,7 +201,7 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
         return WEIR_BREAKER_FAILURE;
     }
 
-    if (breaker->slow
+    if (breaker->slow && u->state
         && u->state->header_time != (ngx_msec_t) -1
         && u->state->header_time > breaker->slow)
     {
@@ -171,27 +218,31 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
  */
 
 static ngx_uint_t
-ngx_http_weir_breaker_broke_off(ngx_http_request_t *r)
+ngx_http_weir_breaker_broke_off(ngx_http_request_t *r,
+    ngx_http_weir_breaker_debt_t *debt)
 {
+    ngx_uint_t            missing;
     ngx_event_pipe_t     *p;
     ngx_http_upstream_t  *u;
 
     u = r->upstream;
     p = u->pipe;
+    missing = debt->counted && debt->body < u->headers_in.content_length_n;
 
     if (r->header_only || r->connection->error || r->connection->timedout) {
         return 0;
     }
 
     if (!u->buffering) {
-        return u->error || u->length > 0;
+        return u->error || u->length > 0 || missing;
     }
 
     if (p == NULL || p->downstream_error) {
         return 0;
     }
 
-    return p->upstream_error || (p->upstream_eof && p->length > 0);
+    return p->upstream_error
+           || (p->upstream_eof && (p->length > 0 || missing));
 }
 
 
