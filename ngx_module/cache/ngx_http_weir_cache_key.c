@@ -17,6 +17,10 @@
 
 
 static void ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest);
+static u_char *ngx_http_weir_cache_put_list(u_char *p, weir_str_t field,
+    ngx_array_t *lines, u_char *buf);
+static u_char *ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field,
+    ngx_array_t *lines);
 
 
 static ngx_str_t  ngx_http_weir_cache_cache_control =
@@ -126,16 +130,17 @@ ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
 
 
 /*
- * The variant's text is a line "name: value" for each field, values normalized,
- * lines of one header joined by commas (RFC 9111 section 4.1); a header that is
- * absent has no line, unlike one that is empty.
+ * The variant's text has a line "name: value" for each line of each field as the
+ * request has it.  Lines of a field that is known to be a list are joined by
+ * commas first, and normalized (RFC 9111 section 4.1).  A field that is absent
+ * has no line, unlike one that is empty.
  */
 
 ngx_int_t
 ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 {
     size_t                pos, len;
-    u_char               *p, *value, *v;
+    u_char               *p, *value;
     ngx_str_t             name, text;
     weir_str_t            list, field, *line;
     ngx_uint_t            i;
@@ -163,11 +168,10 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
             return NGX_ERROR;
         }
 
-        len += field.len + sizeof(": \n") - 1;
         line = lines[n]->elts;
 
         for (i = 0; i < lines[n]->nelts; i++) {
-            len += line[i].len + 1;
+            len += field.len + sizeof(": \n") - 1 + line[i].len;
         }
     }
 
@@ -185,26 +189,9 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     for (pos = 0; n < WEIR_VARY_FIELDS_MAX
                   && weir_vary_next(list, &pos, &field); n++)
     {
-        if (lines[n]->nelts == 0) {
-            continue;
-        }
-
-        line = lines[n]->elts;
-        v = value;
-
-        for (i = 0; i < lines[n]->nelts; i++) {
-            v = ngx_cpymem(v, line[i].data, line[i].len);
-            *v++ = ',';
-        }
-
-        p = ngx_cpymem(p, field.data, field.len);
-        *p++ = ':';
-        *p++ = ' ';
-        p += weir_vary_normalize_field(field,
-                                       (weir_str_t) { (char *) value,
-                                                  (size_t) (v - value - 1) },
-                                       (char *) p);
-        *p++ = '\n';
+        p = weir_vary_is_list(field)
+            ? ngx_http_weir_cache_put_list(p, field, lines[n], value)
+            : ngx_http_weir_cache_put_lines(p, field, lines[n]);
     }
 
     ctx->vary.len = p - ctx->vary.data;
@@ -224,6 +211,61 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     ctx->varies = 1;
 
     return NGX_OK;
+}
+
+
+/* buf has room for the joined lines. */
+
+static u_char *
+ngx_http_weir_cache_put_list(u_char *p, weir_str_t field, ngx_array_t *lines,
+    u_char *buf)
+{
+    u_char      *last;
+    weir_str_t  *line, value;
+    ngx_uint_t   i;
+
+    if (lines->nelts == 0) {
+        return p;
+    }
+
+    line = lines->elts;
+    last = buf;
+
+    for (i = 0; i < lines->nelts; i++) {
+        last = ngx_cpymem(last, line[i].data, line[i].len);
+        *last++ = ',';
+    }
+
+    value.data = (char *) buf;
+    value.len = last - buf - 1;
+
+    p = ngx_cpymem(p, field.data, field.len);
+    *p++ = ':';
+    *p++ = ' ';
+    p += weir_vary_normalize_field(field, value, (char *) p);
+    *p++ = '\n';
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field, ngx_array_t *lines)
+{
+    weir_str_t  *line;
+    ngx_uint_t   i;
+
+    line = lines->elts;
+
+    for (i = 0; i < lines->nelts; i++) {
+        p = ngx_cpymem(p, field.data, field.len);
+        *p++ = ':';
+        *p++ = ' ';
+        p = ngx_cpymem(p, line[i].data, line[i].len);
+        *p++ = '\n';
+    }
+
+    return p;
 }
 
 

@@ -218,27 +218,48 @@ static bool is_blank(weir_str_t s)
     return true;
 }
 
-size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out)
-{
-    static const struct {
-        weir_str_t name;
-        bool fold;
-    } known[] = {
-        {{"accept", 6}, false},
-        {{"accept-charset", 14}, true},
-        {{"accept-encoding", 15}, true},
-        {{"accept-language", 15}, true},
-    };
+/* The fields whose grammar is known: lists with weights, RFC 9110 section 12.5. */
+static const struct {
+    weir_str_t name;
+    bool fold;
+} known[] = {
+    {{"accept", 6}, false},
+    {{"accept-charset", 14}, true},
+    {{"accept-encoding", 15}, true},
+    {{"accept-language", 15}, true},
+};
 
-    weir_str_t members[WEIR_VARY_MEMBERS_MAX], member;
-    size_t field = 0, count = 0, n = 0;
-    int c;
+/* The field's place in known, or how many there are. */
+static size_t find_known(weir_str_t name)
+{
+    size_t field = 0;
 
     while (field < sizeof(known) / sizeof(known[0]) && !weir_str_eq(name, known[field].name))
         field++;
 
-    if (field == sizeof(known) / sizeof(known[0]) || value.len == 0 ||
-        memchr(value.data, '"', value.len) != NULL)
+    return field;
+}
+
+bool weir_vary_is_list(weir_str_t name)
+{
+    return find_known(name) < sizeof(known) / sizeof(known[0]);
+}
+
+size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out)
+{
+    weir_str_t members[WEIR_VARY_MEMBERS_MAX], member;
+    size_t field = find_known(name), count = 0, n = 0;
+    int c;
+
+    if (value.len == 0)
+        return 0;
+
+    if (field == sizeof(known) / sizeof(known[0])) {
+        memcpy(out, value.data, value.len);
+        return value.len;
+    }
+
+    if (memchr(value.data, '"', value.len) != NULL)
         return weir_vary_normalize(value, out);
 
     for (size_t pos = 0; weir_vary_next(value, &pos, &member);) {

@@ -40,8 +40,17 @@ bool weir_vary_next(weir_str_t fields, size_t *pos, weir_str_t *name);
 size_t weir_vary_normalize(weir_str_t value, char *out);
 
 /*
- * The same for the value of a known field, in lower case: of Accept,
- * Accept-Charset, Accept-Encoding and Accept-Language the members have no
+ * Whether a field, in lower case, is a list whose grammar is known here: its
+ * lines may be joined by commas, and its value normalized.  Values of all other
+ * fields are compared byte by byte, and line by line: a comma or a space may
+ * mean something there, as in Origin.
+ */
+bool weir_vary_is_list(weir_str_t name);
+
+/*
+ * The value of a field, in lower case, as it is compared: one that is no list as
+ * it is; of Accept, Accept-Charset, Accept-Encoding and Accept-Language
+ * normalized, and the members have no
  * order, as weights tell what is preferred (RFC 9110 section 12.4.2), spaces
  * around semicolons mean nothing, and but for Accept, whose parameters may, case doesn't count.
  * Of a value with more than WEIR_VARY_MEMBERS_MAX members the order stays.

@@ -11,6 +11,7 @@ use Test::More;
 my %vary = (
     '/language' => ['Vary: Accept-Language'],
     '/lines' => ['Vary: Accept-Language', 'Vary: X-A, accept-language'],
+    '/origin' => ['Vary: Origin'],
     '/empty' => ['Vary:'],
     '/sixteen' => ['Vary: ' . join ',', map { "F$_" } 1 .. 16],
     '/seventeen' => ['Vary: ' . join ',', map { "F$_" } 1 .. 17],
@@ -52,6 +53,14 @@ sub answers {
 }
 
 sub language { +{ 'Accept-Language' => $_[0] } }
+
+# --- fields that are no lists ---
+
+my @origins = ('http://a.test, http://b.test', 'http://a.test,http://b.test', 'http://a.test ,http://b.test', 'http://a.test  http://b.test',
+    'http://a.test http://b.test', 'HTTP://a.test http://b.test', '"a"', ['http://a.test', 'http://b.test'], ['http://b.test', 'http://a.test'],
+    ['http://a.test', ''], 'http://a.test');
+is_deeply answers('/origin', (map { +{ Origin => $_ } } @origins) x 2), [(1 .. @origins) x 2],
+    'their values are told apart byte by byte and line by line';
 
 # --- two variants ---
 
