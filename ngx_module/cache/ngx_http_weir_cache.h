@@ -75,6 +75,7 @@ typedef struct {
     ngx_http_complex_value_t        *key;         /* NULL: the default */
     ngx_str_t                        upstream;    /* that the default names */
     ngx_flag_t                       warned;      /* this worker's: of that */
+    ngx_flag_t                       sliced;      /* the key has $slice_range */
     ngx_array_t                     *valid;       /* ngx_http_cache_valid_t */
     ngx_array_t                     *bypass;      /* predicates */
     ngx_array_t                     *no_store;
@@ -84,6 +85,7 @@ typedef struct {
     time_t                           keep;        /* after its lifetime, s */
     ngx_uint_t                       heuristic;   /* percent; 0: off */
     ngx_msec_t                       lock_timeout;
+    ngx_msec_t                       uncacheable; /* remembered */
     ngx_array_t                     *targeted;    /* ngx_str_t, RFC 9213 */
     ngx_http_complex_value_t        *tags;        /* NULL: Cache-Tag */
     ngx_msec_t                       staleness;
@@ -175,10 +177,12 @@ typedef struct {
     unsigned                         collapsed:1;   /* has waited for another */
     unsigned                         background:1;  /* refreshes the cache */
     unsigned                         replacing:1;   /* body comes from entry */
+    unsigned                         swallowing:1;  /* it is only stored */
     unsigned                         l2:1;          /* entry is of Redis */
     unsigned                         unavailable:1; /* no answer from Redis */
     unsigned                         storing:1;   /* the body is collected */
     unsigned                         stored:1;    /* it was begun */
+    unsigned                         uncacheable:1; /* by the upstream's word */
     unsigned                         part:1;      /* ... a 206 */
     unsigned                         validator:1; /* the response has one */
     unsigned                         soft:1;      /* entry is stale by order */
@@ -218,6 +222,8 @@ char *ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+char *ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -310,9 +316,26 @@ ngx_chain_t *ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx);
 void ngx_http_weir_cache_freshness(weir_entry_t *entry,
     weir_cache_freshness_t *freshness);
 
-/* queue: ends the request's flight and lease, if it has them */
+/*
+ * queue: ends the request's flight and lease, if it has them; pass as for
+ * ngx_http_weir_cache_flight_end(), ms
+ */
 void ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_uint_t uncacheable);
+    ngx_msec_t pass);
+
+/*
+ * queue: the upstream's answer is not stored: nobody shall wait for it, and
+ * when ctx->uncacheable tells that it can't be, nobody for
+ * weir_cache_uncacheable
+ */
+void ngx_http_weir_cache_not_stored(ngx_http_weir_cache_ctx_t *ctx);
+
+/* queue: an answer was stored, so the key is not uncacheable any more */
+void ngx_http_weir_cache_storable(ngx_http_weir_cache_ctx_t *ctx);
+
+/* queue: whether responses to such requests are known to be uncacheable */
+ngx_uint_t ngx_http_weir_cache_known_uncacheable(
+    ngx_http_weir_cache_ctx_t *ctx);
 
 /* fetch: the value of a header in an entry; data NULL when there is none */
 weir_str_t ngx_http_weir_cache_entry_header(weir_entry_t *entry,

@@ -77,6 +77,7 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
     clcf->keep = NGX_CONF_UNSET;
     clcf->heuristic = NGX_CONF_UNSET_UINT;
     clcf->lock_timeout = NGX_CONF_UNSET_MSEC;
+    clcf->uncacheable = NGX_CONF_UNSET_MSEC;
     clcf->targeted = NGX_CONF_UNSET_PTR;
     clcf->staleness = NGX_CONF_UNSET_MSEC;
     clcf->invalidate = NGX_CONF_UNSET;
@@ -103,6 +104,7 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->keep, prev->keep, 600);
     ngx_conf_merge_uint_value(conf->heuristic, prev->heuristic, 0);
     ngx_conf_merge_msec_value(conf->lock_timeout, prev->lock_timeout, 5000);
+    ngx_conf_merge_msec_value(conf->uncacheable, prev->uncacheable, 300000);
     ngx_conf_merge_ptr_value(conf->targeted, prev->targeted,
                              &ngx_http_weir_cache_targeted);
     ngx_conf_merge_ptr_value(conf->valid, prev->valid, NULL);
@@ -127,6 +129,7 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->key == NULL) {
         conf->key = prev->key;
+        conf->sliced = prev->sliced;
     }
 
     if (conf->zone && conf->key == NULL
@@ -465,6 +468,37 @@ ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     clcf->staleness = ms;
+
+    return NGX_CONF_OK;
+}
+
+
+/* A time of at least two seconds: a second is what chance is remembered for. */
+
+char *
+ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_int_t   ms;
+    ngx_str_t  *value;
+
+    if (clcf->uncacheable != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    ms = ngx_parse_time(&value[1], 0);
+
+    if (ms == NGX_ERROR || ms < 2000) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_cache_uncacheable\";"
+                           " it must be at least 2s", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->uncacheable = ms;
 
     return NGX_CONF_OK;
 }

@@ -24,9 +24,15 @@ static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_int_t ngx_http_weir_cache_replace_body(
-    ngx_http_weir_cache_ctx_t *ctx, ngx_chain_t *in);
-static ngx_uint_t ngx_http_weir_cache_consume(ngx_chain_t *in);
+static ngx_int_t ngx_http_weir_cache_send_instead(
+    ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t failed);
+static void ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u);
+static ngx_int_t ngx_http_weir_cache_no_body(void *data);
+static ngx_int_t ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes);
+static ngx_uint_t ngx_http_weir_cache_same_etag(
+    ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_consume(ngx_chain_t *in);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -105,7 +111,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     }
 
     if (!ctx->storing && !ctx->stored) {
-        ngx_http_weir_cache_end_flight(ctx, 1);
+        ngx_http_weir_cache_not_stored(ctx);
     }
 
     if (ctx->background) {
@@ -130,7 +136,86 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         ngx_http_weir_cache_store(ctx);
     }
 
-    return ngx_http_next_header_filter(r);
+    rc = ngx_http_next_header_filter(r);
+
+    if (!ctx->replacing || rc == NGX_ERROR || rc > NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_weir_cache_send_instead(ctx, detail != NULL);
+}
+
+
+/*
+ * The stored body, at once: what the upstream still has to say is no part of
+ * the answer, and may be long in coming or never end.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t failed)
+{
+    ngx_int_t            rc;
+    ngx_chain_t         *out;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (failed && r->upstream) {
+        ngx_http_weir_cache_leave_upstream(r->upstream);
+    }
+
+    if (r->header_only) {
+        return NGX_OK;
+    }
+
+    out = ngx_http_weir_cache_body(ctx);
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_next_body_filter(r, out);
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+/*
+ * The connection to the upstream is closed with the next step of the upstream
+ * module.  That takes the client for gone when it buffers, and when it doesn't
+ * the body for complete.
+ */
+
+static void
+ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
+{
+    u->keepalive = 0;
+
+    if (u->pipe) {
+        u->pipe->downstream_error = 1;
+    }
+
+    u->input_filter_init = ngx_http_weir_cache_no_body;
+    u->input_filter = ngx_http_weir_cache_no_bytes;
+    u->input_filter_ctx = u;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_no_body(void *data)
+{
+    ngx_http_upstream_t *u = data;
+
+    u->length = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes)
+{
+    return NGX_OK;
 }
 
 
@@ -171,7 +256,8 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
     ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
     ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
 
-    rc = ngx_http_weir_cache_prepare(ctx);
+    rc = ngx_http_weir_cache_same_etag(ctx) ? ngx_http_weir_cache_prepare(ctx)
+                                            : NGX_DECLINED;
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -198,6 +284,44 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     return ngx_http_weir_cache_replace(ctx);
+}
+
+
+/*
+ * Whether the 304 is about the stored response: an ETag in it is the same, of a
+ * weak one its opaque part (RFC 9111 section 4.3.4).  The header of a 304 about
+ * another representation must not renew what is stored.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_same_etag(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t        stored, etag;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  name = ngx_string("ETag");
+
+    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
+                                  &name);
+    if (h == NULL || h->value.len == 0) {
+        return 1;
+    }
+
+    etag.data = (char *) h->value.data;
+    etag.len = h->value.len;
+    stored = ngx_http_weir_cache_entry_header(&ctx->stale, "ETag");
+
+    if (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') {
+        etag.data += 2;
+        etag.len -= 2;
+
+        if (stored.len > 2 && stored.data[0] == 'W' && stored.data[1] == '/') {
+            stored.data += 2;
+            stored.len -= 2;
+        }
+    }
+
+    return stored.len == 0 || weir_str_eq(stored, etag);
 }
 
 
@@ -255,19 +379,23 @@ ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
 static ngx_int_t
 ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
+    ngx_int_t                   rc;
     ngx_chain_t                *cl;
     ngx_http_weir_cache_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
     if (ctx == NULL
-        || (!ctx->storing && !ctx->replacing && !ctx->background))
+        || (!ctx->storing && !ctx->replacing && !ctx->background
+            && !ctx->swallowing))
     {
         return ngx_http_next_body_filter(r, in);
     }
 
-    if (ctx->replacing) {
-        return ngx_http_weir_cache_replace_body(ctx, in);
+    if (ctx->replacing && in) {
+        /* the answer's body is on its way already */
+        ngx_http_weir_cache_consume(in);
+        return NGX_OK;
     }
 
     for (cl = in; cl && ctx->storing; cl = cl->next) {
@@ -287,50 +415,53 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         }
     }
 
-    if (ctx->background) {
+    if (ctx->background || ctx->swallowing) {
         ngx_http_weir_cache_consume(in);
-        return NGX_OK;
+        return in ? NGX_OK : ngx_http_next_body_filter(r, NULL);
     }
 
-    return ngx_http_next_body_filter(r, in);
+    rc = ngx_http_next_body_filter(r, in);
+
+    if (rc == NGX_AGAIN && ctx->storing && ctx->in_flight) {
+        ngx_http_weir_cache_blocked(ctx);
+    }
+
+    return rc;
 }
 
 
-/* The upstream's body, or nginx's page, is swallowed; at its end the entry's. */
+/*
+ * The client reads slowly.  Where the upstream module doesn't take what comes
+ * meanwhile into files it stops reading from the upstream, and the pace of this
+ * client becomes that of the response: nobody else shall wait for it.
+ */
 
-static ngx_int_t
-ngx_http_weir_cache_replace_body(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_chain_t *in)
+static void
+ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_chain_t  *out;
+    ngx_http_upstream_t  *u;
 
-    if (!ngx_http_weir_cache_consume(in) || ctx->background) {
-        return NGX_OK;
+    u = ctx->request->upstream;
+
+    if (u->buffering && u->pipe
+        && u->pipe->max_temp_file_size >= (off_t) ctx->conf->max_size)
+    {
+        return;
     }
 
-    ctx->replacing = 0;
-
-    out = ngx_http_weir_cache_body(ctx);
-
-    return out ? ngx_http_next_body_filter(ctx->request, out) : NGX_ERROR;
+    ngx_http_weir_cache_end_flight(ctx, 0);
 }
 
 
-/* Marks buffers as sent; whether the last one was among them. */
+/* Marks buffers as sent. */
 
-static ngx_uint_t
+static void
 ngx_http_weir_cache_consume(ngx_chain_t *in)
 {
-    ngx_uint_t    last;
     ngx_chain_t  *cl;
-
-    last = 0;
 
     for (cl = in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
         cl->buf->file_pos = cl->buf->file_last;
-        last |= cl->buf->last_buf;
     }
-
-    return last;
 }

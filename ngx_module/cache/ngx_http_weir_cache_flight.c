@@ -17,7 +17,8 @@ typedef struct {
     u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t    token;
     uint64_t    until;         /* ngx_http_weir_cache_ms(); 0: free */
-    ngx_pid_t   pid;           /* 0: uncacheable, nobody fetches */
+    ngx_pid_t   pid;           /* 0: nobody fetches, and nobody waits */
+    ngx_uint_t  uncacheable;   /* bool: ... because the key is known so */
 } ngx_http_weir_cache_flight_t;
 
 
@@ -55,7 +56,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     flight = ngx_http_weir_cache_flight_find(zone, digest, now, &free);
 
     if (flight && flight->pid == 0) {
-        rc = NGX_DECLINED;
+        rc = flight->uncacheable ? NGX_ABORT : NGX_DECLINED;
 
     } else if (flight && !ngx_http_weir_cache_zone_dead(flight->pid)) {
         rc = NGX_BUSY;
@@ -72,6 +73,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
             flight->token = ngx_http_weir_cache_zone_token(zone);
             flight->until = now + timeout;
             flight->pid = ngx_pid;
+            flight->uncacheable = 0;
 
             *token = flight->token;
             rc = NGX_OK;
@@ -86,7 +88,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
 
 void
 ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, uint64_t token, ngx_uint_t uncacheable)
+    u_char *digest, uint64_t token, ngx_msec_t pass)
 {
     uint64_t                       now;
     ngx_http_weir_cache_flight_t  *flight, *free;
@@ -99,11 +101,60 @@ ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
 
     if (flight && flight->token == token) {
         flight->pid = 0;
-        flight->until = uncacheable ? now + NGX_HTTP_WEIR_CACHE_FLIGHT_PASS
-                                    : 0;
+        flight->uncacheable = (pass > NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
+        flight->until = pass ? now + pass : 0;
     }
 
     ngx_http_weir_cache_zone_unlock(zone);
+}
+
+
+void
+ngx_http_weir_cache_flight_note(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, ngx_msec_t uncacheable)
+{
+    uint64_t                       now;
+    ngx_http_weir_cache_flight_t  *flight, *free;
+
+    now = ngx_http_weir_cache_ms();
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    flight = ngx_http_weir_cache_flight_find(zone, digest, now, &free);
+
+    if (flight == NULL && uncacheable && free) {
+        flight = free;
+        ngx_memcpy(flight->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+        flight->token = 0;
+        flight->pid = 0;
+    }
+
+    if (flight && flight->pid == 0) {
+        flight->uncacheable = (uncacheable != 0);
+        flight->until = uncacheable ? now + uncacheable : 0;
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_flight_uncacheable(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest)
+{
+    ngx_uint_t                     uncacheable;
+    ngx_http_weir_cache_flight_t  *flight, *free;
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    flight = ngx_http_weir_cache_flight_find(zone, digest,
+                                             ngx_http_weir_cache_ms(), &free);
+
+    uncacheable = flight && flight->pid == 0 && flight->uncacheable;
+
+    ngx_http_weir_cache_zone_unlock(zone);
+
+    return uncacheable;
 }
 
 

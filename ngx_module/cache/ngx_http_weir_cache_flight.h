@@ -5,12 +5,17 @@
  * A flight is a record in the zone's shared memory: the key's digest, a token,
  * and how long it is believed.  Whoever finds one that has expired, because its
  * holder hangs, or whose holder's process is gone, takes it over under a new
- * token; the old holder's word counts no more.  A flight that ended with a
- * response that can't be stored stays for a short while, so that the next
- * requests don't queue for nothing.
+ * token; the old holder's word counts no more.
+ *
+ * A flight that ended without a stored response stays as a record that nobody
+ * waits for the key.  It stays for a second when that was chance (an error, a
+ * client's own request headers), and for weir_cache_uncacheable when the
+ * upstream's response itself can't be stored: then the key is known to be
+ * uncacheable, until a response for it is stored after all.
  *
  * When the table has no room for a flight the request goes to the upstream
- * without one.
+ * without one.  Flights come before what is only remembered, of which the
+ * record that would end first gives way.
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_FLIGHT_H_INCLUDED_
@@ -20,24 +25,37 @@
 #include "cache/ngx_http_weir_cache_zone.h"
 
 
-/* How long an uncacheable answer is remembered, ms. */
+/* How long nobody waits after a response that by chance wasn't stored, ms. */
 #define NGX_HTTP_WEIR_CACHE_FLIGHT_PASS  1000
 
 
 /*
  * Asks for the flight of the key, to be believed for timeout ms.  Returns
  * NGX_OK with *token: the caller fetches, and must end the flight; NGX_BUSY:
- * somebody else does; NGX_DECLINED: go without.
+ * somebody else does; NGX_ABORT: the key is known to be uncacheable;
+ * NGX_DECLINED: go without for another reason.
  */
 ngx_int_t ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, ngx_msec_t timeout, uint64_t *token);
 
 /*
- * Ends a flight.  uncacheable: those who wait shall go to the upstream at once,
- * and those who come within NGX_HTTP_WEIR_CACHE_FLIGHT_PASS too.
+ * Ends a flight.  pass: those who wait shall go to the upstream at once, and
+ * those who come within so many ms too; more than
+ * NGX_HTTP_WEIR_CACHE_FLIGHT_PASS: the key is uncacheable.
  */
 void ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, uint64_t token, ngx_uint_t uncacheable);
+    u_char *digest, uint64_t token, ngx_msec_t pass);
+
+/*
+ * For requests without a flight: the key is uncacheable for so many ms, or is
+ * not with 0; a flight of somebody else goes on.
+ */
+void ngx_http_weir_cache_flight_note(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, ngx_msec_t uncacheable);
+
+/* Whether the key is known to be uncacheable. */
+ngx_uint_t ngx_http_weir_cache_flight_uncacheable(
+    ngx_http_weir_cache_zone_t *zone, u_char *digest);
 
 
 /* For the zone: memory of n flights, and how to forget them all. */

@@ -173,14 +173,12 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position)
 {
     ngx_int_t         rc;
-    ngx_str_t         keys[3];
+    ngx_str_t         keys[4];
     ngx_uint_t        i, n;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t  *h[3];
 
-    static ngx_str_t  names[] = {
-        ngx_string("Location"),
-        ngx_string("Content-Location")
-    };
+    static ngx_str_t  location = ngx_string("Location");
+    static ngx_str_t  content_location = ngx_string("Content-Location");
 
     if (ngx_http_weir_cache_key_text(r, clcf, &keys[0]) != NGX_OK) {
         return NGX_ERROR;
@@ -188,14 +186,21 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
 
     n = 1;
 
-    for (i = 0; i < 2; i++) {
-        h = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
-                                      &names[i]);
-        if (h == NULL) {
+    /* Location also as the client sees it, behind proxy_redirect */
+
+    h[0] = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                     &location);
+    h[1] = h[0] ? r->headers_out.location : NULL;
+    h[2] = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                     &content_location);
+
+    for (i = 0; i < 3; i++) {
+
+        if (h[i] == NULL) {
             continue;
         }
 
-        rc = ngx_http_weir_cache_key_of(r, &keys[0], &h->value, &keys[n]);
+        rc = ngx_http_weir_cache_key_of(r, &keys[0], &h[i]->value, &keys[n]);
 
         if (rc == NGX_ERROR) {
             return NGX_ERROR;

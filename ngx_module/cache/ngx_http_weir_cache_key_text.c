@@ -269,7 +269,11 @@ ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
 char *
 ngx_http_weir_cache_set_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
     ngx_str_t  *value, name;
+
+    static ngx_str_t  slice = ngx_string("slice_range");
 
     value = cf->args->elts;
 
@@ -288,6 +292,8 @@ ngx_http_weir_cache_set_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            " the upstream", &name);
         return NGX_CONF_ERROR;
     }
+
+    clcf->sliced = ngx_http_weir_has_variable(&value[1], &slice);
 
     return ngx_http_set_complex_value_slot(cf, cmd, conf);
 }

@@ -139,6 +139,13 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       offsetof(ngx_http_weir_cache_loc_conf_t, lock_timeout),
       NULL },
 
+    { ngx_string("weir_cache_uncacheable"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_cache_set_uncacheable,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("weir_cache_control_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_weir_cache_set_control_headers,

@@ -9,7 +9,8 @@
  * who held it too long finds another's token there and does not store.  A holder
  * that dies delays the others by the lease's time at most, which is
  * weir_cache_lock_timeout.  A response that can't be stored leaves the word
- * "pass" there for a short while, so that nobody queues for it.
+ * "pass" there for a short while, so that nobody queues for it; each box
+ * remembers for itself for weir_cache_uncacheable which keys are so.
  *
  * Redis without an answer means no lease: each box asks for itself.
  */
@@ -36,6 +37,10 @@ static void ngx_http_weir_cache_lease_handler(
     ngx_http_weir_redis_reply_t *reply);
 static void ngx_http_weir_cache_end_lease(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t uncacheable);
+static void ngx_http_weir_cache_note(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_msec_t uncacheable);
+static void ngx_http_weir_cache_flight_digest(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *digest);
 static ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_wait_handler(ngx_event_t *ev);
 
@@ -70,7 +75,13 @@ ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_BUSY;
     }
 
-    if (ngx_http_weir_cache_begin_flight(ctx) == NGX_OK) {
+    switch (ngx_http_weir_cache_begin_flight(ctx)) {
+
+    case NGX_ABORT:
+        /* the newer response can't be stored, so no refresh would end this */
+        return NGX_BUSY;
+
+    case NGX_OK:
 
         /* the last refresh may have landed since the look-up */
 
@@ -83,6 +94,11 @@ ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx)
         if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
+
+        break;
+
+    default:
+        break;
     }
 
     ngx_http_weir_cache_take_stale(ctx);
@@ -115,6 +131,10 @@ ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     rc = ngx_http_weir_cache_begin_flight(ctx);
+
+    if (rc == NGX_ABORT) {
+        return ngx_http_weir_cache_forward(ctx, status);
+    }
 
     if (rc == NGX_BUSY) {
         return ngx_http_weir_cache_wait(ctx);
@@ -174,18 +194,81 @@ ngx_http_weir_cache_begin_flight(ngx_http_weir_cache_ctx_t *ctx)
 
 
 void
-ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_uint_t uncacheable)
+ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx, ngx_msec_t pass)
 {
     if (ctx->lease.len) {
-        ngx_http_weir_cache_end_lease(ctx, uncacheable);
+        ngx_http_weir_cache_end_lease(ctx, pass != 0);
     }
 
     if (ctx->in_flight) {
         ctx->in_flight = 0;
         ngx_http_weir_cache_flight_end(ctx->conf->zone, ctx->flight,
-                                       ctx->flight_token, uncacheable);
+                                       ctx->flight_token, pass);
     }
+}
+
+
+void
+ngx_http_weir_cache_not_stored(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->in_flight || !ctx->uncacheable) {
+        ngx_http_weir_cache_end_flight(ctx, ctx->uncacheable
+                                            ? ctx->conf->uncacheable
+                                            : NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
+        return;
+    }
+
+    ngx_http_weir_cache_note(ctx, ctx->conf->uncacheable);
+}
+
+
+/*
+ * As ngx_http_weir_cache_flight_note().  What is known of requests with
+ * credentials is kept apart: their responses may be private where others are
+ * not (RFC 9111 section 3.5).
+ */
+
+static void
+ngx_http_weir_cache_note(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_msec_t uncacheable)
+{
+    u_char  digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+
+    ngx_http_weir_cache_flight_digest(ctx, digest);
+    ngx_http_weir_cache_flight_note(ctx->conf->zone, digest, uncacheable);
+}
+
+
+static void
+ngx_http_weir_cache_flight_digest(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *digest)
+{
+    ngx_memcpy(digest, ctx->varies ? ctx->variant : ctx->digest,
+               NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+
+    if (ctx->request->headers_in.authorization) {
+        digest[0] = ~digest[0];
+    }
+}
+
+
+void
+ngx_http_weir_cache_storable(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->request->method == NGX_HTTP_GET && !ctx->in_flight) {
+        ngx_http_weir_cache_note(ctx, 0);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_known_uncacheable(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char  digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+
+    ngx_http_weir_cache_flight_digest(ctx, digest);
+
+    return ngx_http_weir_cache_flight_uncacheable(ctx->conf->zone, digest);
 }
 
 
@@ -296,7 +379,7 @@ ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
             return ngx_http_weir_cache_wait(ctx);
         }
 
-        ngx_http_weir_cache_end_flight(ctx, 1);
+        ngx_http_weir_cache_end_flight(ctx, NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
     }
 
     return ngx_http_weir_cache_forward(ctx, ctx->flying_as);

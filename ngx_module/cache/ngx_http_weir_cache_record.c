@@ -111,6 +111,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     if (r->headers_out.content_length_n
         > (off_t) ngx_http_weir_cache_body_max(ctx))
     {
+        ctx->uncacheable = (r->method == NGX_HTTP_GET);
         return NGX_DECLINED;
     }
 
@@ -360,6 +361,7 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
     if (len > (off_t) ngx_http_weir_cache_body_max(ctx)
               - (off_t) (ctx->len - ctx->head_len))
     {
+        ctx->uncacheable = 1;
         ngx_http_weir_cache_abandon(ctx, "too large");
         return NGX_OK;
     }
@@ -422,7 +424,7 @@ ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
 
     ctx->storing = 0;
 
-    ngx_http_weir_cache_end_flight(ctx, 1);
+    ngx_http_weir_cache_not_stored(ctx);
 }
 
 

@@ -226,7 +226,7 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
         ctx = cln->data;
 
         if (ctx->request == r) {
-            ngx_http_weir_cache_end_flight(ctx, 1);
+            ngx_http_weir_cache_not_stored(ctx);
 
             if (last == NULL) {
                 last = ctx;

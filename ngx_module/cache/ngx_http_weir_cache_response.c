@@ -28,6 +28,8 @@ static ngx_array_t *ngx_http_weir_cache_response_lines(
 static ngx_int_t ngx_http_weir_cache_read_response(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_response_t *response,
     weir_cache_control_t *cc);
+static ngx_uint_t ngx_http_weir_cache_is_named(ngx_array_t *valid,
+    ngx_uint_t status);
 static ngx_uint_t ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_read_targeted(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc);
@@ -59,6 +61,22 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
     reason = weir_cache_refuses_storing(&response, &freshness);
 
+    if (reason == NULL && ngx_http_weir_cache_ttl(ctx, &freshness) <= 0) {
+        reason = "no time to keep it";
+    }
+
+    if (reason == NULL
+        && r->headers_out.content_length_n > (off_t) ctx->conf->max_size)
+    {
+        reason = "too large";
+    }
+
+    /* an error, or what this request's own fields brought about, is chance */
+
+    ctx->uncacheable = reason && !response.request_no_store
+                       && r->method == NGX_HTTP_GET && response.status < 500
+                       && !weir_cache_is_about_request(response.status);
+
     if (reason == NULL && ctx->conf->min_uses > 1 && ctx->conf->l1
         && ngx_http_weir_cache_zone_uses(ctx->conf->zone,
                                          ctx->varies ? ctx->variant
@@ -68,18 +86,8 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
         reason = "not used often enough";
     }
 
-    if (reason == NULL && ngx_http_weir_cache_ttl(ctx, &freshness) <= 0) {
-        reason = "no time to keep it";
-    }
-
     if (reason == NULL && ctx->unavailable && !ctx->conf->l1) {
         reason = "redis is unavailable";
-    }
-
-    if (reason == NULL
-        && r->headers_out.content_length_n > (off_t) ctx->conf->max_size)
-    {
-        reason = "too large";
     }
 
     if (reason) {
@@ -353,6 +361,8 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     response->valid = -1;
 
     if (ctx->conf->valid) {
+        response->named = ngx_http_weir_cache_is_named(ctx->conf->valid,
+                                                       response->status);
         response->valid = ngx_http_file_cache_valid(ctx->conf->valid,
                                                     response->status);
         if (response->valid == 0) {
@@ -367,6 +377,24 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     response->response_time = ngx_time();
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_cache_is_named(ngx_array_t *valid, ngx_uint_t status)
+{
+    ngx_uint_t               i;
+    ngx_http_cache_valid_t  *v;
+
+    v = valid->elts;
+
+    for (i = 0; i < valid->nelts; i++) {
+        if (v[i].status == status) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -395,7 +423,8 @@ ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
     r = ctx->request;
 
     if (r->headers_out.status != NGX_HTTP_PARTIAL_CONTENT
-        || r->headers_in.range == NULL || ctx->have_stale
+        || (r->headers_in.range == NULL && !ctx->conf->sliced)
+        || ctx->have_stale
         || ctx->vary_fields.len)
     {
         return 0;

@@ -56,7 +56,7 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
         value.data = (u_char *) v.data;
         value.len = v.len;
 
-        if (entry->status == NGX_HTTP_PARTIAL_CONTENT
+        if (entry->status == NGX_HTTP_PARTIAL_CONTENT && !ctx->conf->sliced
             && weir_str_caseeq(n, content_range))
         {
             continue;
@@ -67,7 +67,7 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
         }
     }
 
-    if (entry->status == NGX_HTTP_PARTIAL_CONTENT
+    if (entry->status == NGX_HTTP_PARTIAL_CONTENT && !ctx->conf->sliced
         && ngx_http_weir_cache_add_range(ctx) != NGX_OK)
     {
         return NGX_ERROR;
@@ -138,6 +138,9 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
             r->headers_out.last_modified = h;
             r->headers_out.last_modified_time =
                                  ngx_parse_http_time(value->data, value->len);
+
+        } else if (is("Content-Range")) {
+            r->headers_out.content_range = h;
 
         } else if (is("Cache-Control")) {
             return ngx_http_weir_link_cache_control(r, h);
@@ -293,6 +296,11 @@ ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     r = ctx->request;
+
+    if (ctx->conf->sliced) {
+        /* the key names the range; nginx's slice filter makes the answer of it */
+        return r->method == NGX_HTTP_GET;
+    }
 
     /* conditions, on a part too, are the upstream's business */
 

@@ -64,6 +64,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->storing = 0;
 
+    ngx_http_weir_cache_storable(ctx);
     ngx_http_weir_cache_end_flight(ctx, 0);
 
     ngx_http_weir_cache_free_buf(ctx);

@@ -239,6 +239,12 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
     } else if (u->headers_in.status_n == 0) {
         /* no header came: nginx notes why */
         status = u->state ? u->state->status : 0;
+
+        if (status == 0) {
+            /* no server was tried: its name has no address, say */
+            status = r->err_status ? r->err_status : r->headers_out.status;
+        }
+
         mask = (status == NGX_HTTP_GATEWAY_TIME_OUT)
                ? NGX_HTTP_WEIR_CACHE_STALE_TIMEOUT
                : (status == NGX_HTTP_BAD_GATEWAY)

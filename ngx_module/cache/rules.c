@@ -7,10 +7,40 @@ static int64_t max64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Final, and neither a part of a response (section 3.3) nor word about another one. */
-static bool is_storable_status(int status)
+bool weir_cache_is_about_request(int status)
 {
-    return status >= 200 && status != 206 && status != 304;
+    switch (status) {
+    case 206: /* Partial Content */
+    case 304: /* Not Modified */
+    case 400: /* Bad Request */
+    case 408: /* Request Timeout */
+    case 411: /* Length Required */
+    case 412: /* Precondition Failed */
+    case 413: /* Content Too Large */
+    case 415: /* Unsupported Media Type */
+    case 416: /* Range Not Satisfiable */
+    case 417: /* Expectation Failed */
+    case 421: /* Misdirected Request */
+    case 422: /* Unprocessable Content */
+    case 425: /* Too Early */
+    case 426: /* Upgrade Required */
+    case 428: /* Precondition Required */
+    case 429: /* Too Many Requests */
+    case 431: /* Request Header Fields Too Large */
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Final, and about the resource, or named by the operator. */
+static bool is_storable_status(const weir_cache_response_t *r)
+{
+    if (r->status == 206)
+        return r->part;
+
+    return r->status >= 200 && r->status != 304 &&
+           (!weir_cache_is_about_request(r->status) || r->named);
 }
 
 /* Statuses whose caching rules are known here, for must-understand (section 5.2.2.3). */
@@ -120,7 +150,7 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
 {
     const weir_cache_control_t *cc = r->cc;
 
-    if (!is_storable_status(r->status) && !(r->status == 206 && r->part))
+    if (!is_storable_status(r))
         return "status";
 
     if (r->request_no_store)

@@ -29,6 +29,7 @@ typedef struct {
     int64_t date;                   /* or WEIR_DATE_* */
     int64_t age;                    /* value of Age; -1 when absent or malformed */
     int64_t valid;                  /* weir_cache_valid for the status; -1 when there is none */
+    bool named;                     /* weir_cache_valid names the status itself */
     int64_t last_modified;          /* or WEIR_DATE_* */
     int heuristic;                  /* percent of the time since last_modified; 0: off */
     bool validator;                 /* it has an ETag or a Last-Modified */
@@ -50,6 +51,14 @@ typedef struct {
     bool must_revalidate; /* never stale: must-revalidate, proxy-revalidate, s-maxage */
     bool no_cache;        /* never without validation (section 5.2.2.4) */
 } weir_cache_freshness_t;
+
+/*
+ * Whether responses of that status speak of the one request that they answer
+ * (its conditions, range, framing, rate; RFC 9110 section 15, RFC 6585), which
+ * no key and no Vary names.  They are stored only when the operator has named
+ * the status; 206 by rules of its own (section 3.3), 304 never.
+ */
+bool weir_cache_is_about_request(int status);
 
 /*
  * Decides about storing (section 3).  Returns NULL when the response may be

@@ -85,5 +85,8 @@ ngx_int_t ngx_http_weir_check_layout(ngx_shm_zone_t *shm_zone,
  */
 ngx_uint_t ngx_http_weir_late_variable(ngx_str_t *text, ngx_str_t *name);
 
+/* variables: whether a text with variables names this one */
+ngx_uint_t ngx_http_weir_has_variable(ngx_str_t *text, ngx_str_t *wanted);
+
 
 #endif /* _NGX_HTTP_WEIR_H_INCLUDED_ */

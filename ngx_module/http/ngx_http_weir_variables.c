@@ -12,6 +12,8 @@
 #include "http/ngx_http_weir.h"
 
 
+static ngx_uint_t ngx_http_weir_next_variable(ngx_str_t *text, u_char **pos,
+    ngx_str_t *name);
 static ngx_uint_t ngx_http_weir_is_late(ngx_str_t *name);
 static ngx_uint_t ngx_http_weir_name_char(u_char c);
 
@@ -19,38 +21,66 @@ static ngx_uint_t ngx_http_weir_name_char(u_char c);
 ngx_uint_t
 ngx_http_weir_late_variable(ngx_str_t *text, ngx_str_t *name)
 {
+    u_char  *p;
+
+    for (p = text->data; ngx_http_weir_next_variable(text, &p, name); ) {
+        if (ngx_http_weir_is_late(name)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_weir_has_variable(ngx_str_t *text, ngx_str_t *wanted)
+{
+    u_char     *p;
+    ngx_str_t   name;
+
+    for (p = text->data; ngx_http_weir_next_variable(text, &p, &name); ) {
+        if (name.len == wanted->len
+            && ngx_strncasecmp(name.data, wanted->data, name.len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* The next "$name" or "${name}" at or behind *pos. */
+
+static ngx_uint_t
+ngx_http_weir_next_variable(ngx_str_t *text, u_char **pos, ngx_str_t *name)
+{
     u_char  *p, *last;
 
     last = text->data + text->len;
 
-    for (p = text->data; p < last; p++) {
-
-        if (*p != '$') {
-            continue;
-        }
-
-        p++;
-
-        if (p < last && *p == '{') {
-            p++;
-        }
-
-        name->data = p;
-
-        while (p < last && ngx_http_weir_name_char(*p)) {
-            p++;
-        }
-
-        name->len = p - name->data;
-
-        if (ngx_http_weir_is_late(name)) {
-            return 1;
-        }
-
-        p--;
+    p = ngx_strlchr(*pos, last, '$');
+    if (p == NULL) {
+        return 0;
     }
 
-    return 0;
+    p++;
+
+    if (p < last && *p == '{') {
+        p++;
+    }
+
+    name->data = p;
+
+    while (p < last && ngx_http_weir_name_char(*p)) {
+        p++;
+    }
+
+    name->len = p - name->data;
+    *pos = p;
+
+    return 1;
 }
 
 

@@ -117,6 +117,28 @@ static void statuses_decide(void **state)
     }
 }
 
+static void statuses_about_one_request_need_a_name(void **state)
+{
+    static const int about[] = {400, 408, 411, 412, 413, 415, 416, 417, 421, 422, 425, 426, 428, 429, 431};
+    static const int others[] = {200, 203, 301, 401, 403, 404, 405, 410, 414, 451, 500, 503};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(about) / sizeof(about[0]); i++) {
+        weir_cache_response_t r = response("max-age=60");
+
+        r.status = about[i];
+        assert_reason("about one request", &r, "status");
+        r.valid = 60;
+        assert_reason("weir_cache_valid any", &r, "status");
+        r.named = true;
+        assert_reason("named", &r, NULL);
+        assert_true(weir_cache_is_about_request(about[i]));
+    }
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_false(weir_cache_is_about_request(others[i]));
+}
+
 static void requests_and_other_fields_decide(void **state)
 {
     weir_cache_response_t r = response("max-age=60");
@@ -393,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cache_control_decides),
         cmocka_unit_test(statuses_decide),
+        cmocka_unit_test(statuses_about_one_request_need_a_name),
         cmocka_unit_test(requests_and_other_fields_decide),
         cmocka_unit_test(authorization_needs_leave),
         cmocka_unit_test(lifetime_and_age_are_computed),

@@ -460,3 +460,24 @@ invalid value "%" in "weir_cache_heuristic"; it must be "off" or between 1% and 
 --- must_die
 --- error_log
 "weir_cache_heuristic" directive is duplicate
+
+
+
+=== TEST 60: weir_cache_uncacheable with a time that is too short
+--- http_config eval: $::zone
+--- config
+    weir_cache_uncacheable 1s;
+--- must_die
+--- error_log
+invalid time "1s" in "weir_cache_uncacheable"; it must be at least 2s
+
+
+
+=== TEST 61: weir_cache_uncacheable twice
+--- http_config eval: $::zone
+--- config
+    weir_cache_uncacheable 10s;
+    weir_cache_uncacheable 1m;
+--- must_die
+--- error_log
+"weir_cache_uncacheable" directive is duplicate
