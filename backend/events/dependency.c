@@ -2,38 +2,126 @@
 
 #include "log/log.h"
 
+#include <assert.h>
 #include <stddef.h>
 
-static const weir_breaker_settings_t settings = {
-    .counting = WEIR_BREAKER_COUNT_WINDOW, .failures = 5, .probes = 1, .window = 10000, .open = 5000};
+#define FAILURES 5 /* in a row that open the breaker */
+#define PROBES 3   /* fresh events that are tried until it rests again */
+#define REST_MIN 500
+#define REST_MAX 5000
 
-void weir_dependency_init(weir_dependency_t *d, const char *name, uint64_t now)
+void weir_dependency_init(weir_dependency_t *d, const char *name)
 {
-    *d = (weir_dependency_t){.name = name};
-    weir_breaker_init(&d->breaker, now, ++d->generations);
+    *d = (weir_dependency_t){.name = name, .state = WEIR_DEPENDENCY_CLOSED};
 }
 
-bool weir_dependency_admit(weir_dependency_t *d, uint64_t now, uint64_t *call, uint64_t *wait)
+static void change(weir_dependency_t *d, weir_dependency_state_t state)
 {
-    if (weir_breaker_admit(&d->breaker, &settings, now, ++d->generations, call))
-        return true;
-    *wait = weir_breaker_retry_after(&d->breaker, &settings, now);
-    return false;
+    d->state = state;
+    d->generation++;
+    d->out[0] = d->out[1] = d->fresh_tried = 0;
 }
 
-bool weir_dependency_report(weir_dependency_t *d, uint64_t now, uint64_t call,
-                            weir_breaker_outcome_t outcome, const char *error)
+static bool is_down(const weir_dependency_t *d)
 {
-    weir_breaker_state_t before = d->breaker.state;
-    bool current = call == d->breaker.generation;
+    return d->fresh >= FAILURES || d->unreached >= FAILURES;
+}
 
-    if (weir_breaker_report(&d->breaker, &settings, now, ++d->generations, call, outcome)) {
-        if (d->breaker.state == WEIR_BREAKER_CLOSED)
-            weir_log(WEIR_LOG_INFO, NULL, "dependency answers again, its breaker closes", "{s:s}",
-                     "dependency", d->name);
-        else if (before == WEIR_BREAKER_CLOSED)
-            weir_log(WEIR_LOG_WARN, NULL, "dependency fails, its breaker opens, its events wait",
-                     "{s:s,s:s}", "dependency", d->name, "error", error != NULL ? error : "");
+static void rest(weir_dependency_t *d, uint64_t now, const char *error)
+{
+    if (d->state == WEIR_DEPENDENCY_CLOSED) {
+        d->rest = REST_MIN;
+        weir_log(WEIR_LOG_WARN, NULL,
+                 is_down(d) ? "dependency fails, its breaker opens, its events wait"
+                            : "dependency fails, its breaker opens, events that failed before wait",
+                 "{s:s,s:i,s:s}", "dependency", d->name, "failures", (int)d->failed, "error",
+                 error != NULL ? error : "");
+    } else if (d->rest < REST_MAX) {
+        d->rest = d->rest * 2 < REST_MAX ? d->rest * 2 : REST_MAX;
     }
-    return current && before == WEIR_BREAKER_CLOSED;
+    d->until = now + d->rest;
+    change(d, WEIR_DEPENDENCY_RESTING);
+}
+
+bool weir_dependency_admits(weir_dependency_t *d, uint64_t now, bool fresh)
+{
+    if (d->state == WEIR_DEPENDENCY_RESTING && now >= d->until)
+        change(d, WEIR_DEPENDENCY_PROBING);
+
+    switch (d->state) {
+    case WEIR_DEPENDENCY_CLOSED:
+        return true;
+    case WEIR_DEPENDENCY_RESTING:
+        return fresh && !is_down(d);
+    default:
+        return fresh ? !is_down(d) || d->out[1] + d->fresh_tried < PROBES
+                     : d->out[0] + d->out[1] == 0;
+    }
+}
+
+bool weir_dependency_probes(const weir_dependency_t *d)
+{
+    return d->state == WEIR_DEPENDENCY_PROBING;
+}
+
+uint64_t weir_dependency_next(const weir_dependency_t *d)
+{
+    return d->state == WEIR_DEPENDENCY_RESTING ? d->until : UINT64_MAX;
+}
+
+weir_call_t weir_dependency_begin(weir_dependency_t *d, bool fresh)
+{
+    d->out[fresh]++;
+    return (weir_call_t){.generation = d->generation, .fresh = fresh};
+}
+
+static void answered(weir_dependency_t *d)
+{
+    d->failed = d->fresh = d->unreached = 0;
+    if (d->state == WEIR_DEPENDENCY_CLOSED)
+        return;
+    weir_log(WEIR_LOG_INFO, NULL, "dependency answers again, its breaker closes", "{s:s}",
+             "dependency", d->name);
+    change(d, WEIR_DEPENDENCY_CLOSED);
+}
+
+/* A call of the present state has failed. */
+static bool failed(weir_dependency_t *d, uint64_t now, const weir_call_t *call,
+                   weir_call_result_t result, const char *error)
+{
+    bool was_down = is_down(d);
+
+    d->failed++;
+    d->fresh += call->fresh && result == WEIR_CALL_FAILED;
+    d->unreached += result == WEIR_CALL_UNREACHED;
+
+    switch (d->state) {
+    case WEIR_DEPENDENCY_CLOSED:
+        if (d->failed >= FAILURES)
+            rest(d, now, error);
+        return result == WEIR_CALL_FAILED;
+    case WEIR_DEPENDENCY_RESTING:
+        if (!was_down && is_down(d))
+            rest(d, now, error);
+        return false;
+    default:
+        d->fresh_tried += call->fresh;
+        if (!call->fresh || (is_down(d) && (d->fresh_tried >= PROBES || d->out[1] == 0)))
+            rest(d, now, error);
+        return false;
+    }
+}
+
+bool weir_dependency_end(weir_dependency_t *d, uint64_t now, const weir_call_t *call,
+                         weir_call_result_t result, const char *error)
+{
+    if (call->generation == d->generation) {
+        assert(d->out[call->fresh] > 0);
+        d->out[call->fresh]--;
+    }
+    if (result == WEIR_CALL_ANSWERED)
+        answered(d);
+    else if (result != WEIR_CALL_ABANDONED && call->generation == d->generation)
+        return failed(d, now, call, result, error);
+    return false;
 }

@@ -78,8 +78,11 @@ typedef enum {
     WEIR_DELIVERY_OK,
     WEIR_DELIVERY_RETRY,       /* the dependency answered: not now */
     WEIR_DELIVERY_PERMANENT,   /* it answered: never; the event is a dead letter at once */
-    WEIR_DELIVERY_UNAVAILABLE, /* it did not answer; counts for its circuit breaker, and as an
-                                  attempt while that is closed */
+    WEIR_DELIVERY_UNAVAILABLE, /* it did not answer, or with an error that may be its own or about
+                                  this event; counts for its circuit breaker, and as an attempt
+                                  while that is closed */
+    WEIR_DELIVERY_AWAY,        /* it did not hear of the event, or refuses all: no connection, no
+                                  service, our credentials; as UNAVAILABLE, and never an attempt */
     WEIR_DELIVERY_GIVEN_UP     /* by us, for what says nothing of event and dependency: it is not
                                   owned any more, our database is away; burns no attempt */
 } weir_delivery_result_t;
@@ -105,8 +108,7 @@ typedef struct {
     unsigned retry_attempts;  /* an event's failures until it is a dead letter, at least 1 */
     const char *permanent;    /* SQLSTATEs or their classes that no retry helps, "22,23"; or NULL */
     const char *dependency;   /* what the handler talks to, for the log: "smtp" */
-    bool must_arrive;     /* the effect must come, however late: UNAVAILABLE is never an attempt */
-    unsigned concurrency; /* of the handler */
+    unsigned concurrency;     /* of the handler; events that failed before get half of it */
     void (*handle)(void *self, const weir_event_t *event, weir_delivery_t *delivery); /* or NULL */
     void *self;
 } weir_consumer_t;

@@ -76,15 +76,17 @@ bool weir_delivery_is_owned(const weir_delivery_t *d)
 }
 
 /* What a result says of the dependency. */
-static weir_breaker_outcome_t outcome_of(weir_delivery_result_t result)
+static weir_call_result_t call_result(weir_delivery_result_t result)
 {
     switch (result) {
     case WEIR_DELIVERY_UNAVAILABLE:
-        return WEIR_BREAKER_FAILURE;
+        return WEIR_CALL_FAILED;
+    case WEIR_DELIVERY_AWAY:
+        return WEIR_CALL_UNREACHED;
     case WEIR_DELIVERY_GIVEN_UP:
-        return WEIR_BREAKER_ABANDONED;
+        return WEIR_CALL_ABANDONED;
     default:
-        return WEIR_BREAKER_SUCCESS;
+        return WEIR_CALL_ANSWERED;
     }
 }
 
@@ -106,12 +108,12 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
     bool blamed;
 
     g->handling--;
+    g->handling_failed -= weir_queue_kind(d->item) == WEIR_QUEUE_FAILED;
     l->handling--;
-    blamed = weir_dependency_report(&g->dependency, now, d->call, outcome_of(result), error);
-    g->refused_until = 0;
+    blamed = weir_dependency_end(&g->dependency, now, &d->call, call_result(result), error);
 
-    /* While the dependency is known to be away its events burn no attempts. */
-    d->excused = result == WEIR_DELIVERY_UNAVAILABLE && (!blamed || g->consumer.must_arrive);
+    d->excused =
+        result == WEIR_DELIVERY_AWAY || (result == WEIR_DELIVERY_UNAVAILABLE && !blamed);
     if (result == WEIR_DELIVERY_GIVEN_UP)
         weir_queue_retry(l->queue, d->item, now + (uint64_t)random() % COMMIT_RETRY);
     else
@@ -122,31 +124,29 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
     weir_lease_unref(l);
 }
 
-static void handle(weir_lease_t *l, weir_item_t *item, uint64_t call)
+static void handle(weir_lease_t *l, weir_item_t *item)
 {
     weir_group_t *g = l->group;
     weir_delivery_t *d = item->payload;
+    bool is_fresh = weir_queue_kind(item) == WEIR_QUEUE_FRESH;
 
     d->item = item;
     if (!d->wanted || !d->readable) {
-        (void)weir_dependency_report(&g->dependency, weir_now_ms(), call, WEIR_BREAKER_ABANDONED,
-                                     NULL);
         put_result(d, d->wanted ? WEIR_DELIVERY_PERMANENT : WEIR_DELIVERY_OK,
                    "the stream's entry is no CloudEvent");
         return;
     }
     if (weir_made_take(&g->made, d->event.id, weir_now_ms())) {
-        (void)weir_dependency_report(&g->dependency, weir_now_ms(), call, WEIR_BREAKER_ABANDONED,
-                                     NULL);
         put_result(d, WEIR_DELIVERY_OK, NULL);
         return;
     }
-    d->call = call;
+    d->call = weir_dependency_begin(&g->dependency, is_fresh);
     d->excused = false;
     d->wait_ms = 0;
     l->refs++;
     l->handling++;
     g->handling++;
+    g->handling_failed += !is_fresh;
     g->consumer.handle(g->consumer.self, &d->event, d);
 }
 
@@ -198,6 +198,48 @@ static void earliest(uint64_t *next, uint64_t at)
         *next = at;
 }
 
+static bool has_fresh(const weir_group_t *g, uint64_t now)
+{
+    for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
+        const weir_lease_t *l = g->leases[i];
+
+        if (l != NULL && l->queue != NULL && !l->closing && now < l->until &&
+            weir_queue_next(l->queue, WEIR_QUEUE_FRESH) <= now)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The event that is handled next, taken; NULL when there is none, with *next at the latest when to
+ * come again.  Fresh events go first; those that failed before get half of the handlers at most, so
+ * that slow failures do not take all, and are probes only while no partition has a fresh one.
+ */
+static weir_item_t *take(weir_lease_t *l, uint64_t now, uint64_t *next)
+{
+    weir_group_t *g = l->group;
+    weir_dependency_t *d = &g->dependency;
+    bool fresh = weir_dependency_admits(d, now, true), probes = weir_dependency_probes(d);
+    bool failed = weir_dependency_admits(d, now, false) &&
+                  g->handling_failed < (g->consumer.concurrency + 1) / 2;
+    weir_item_t *item = NULL;
+
+    if (fresh)
+        item = probes ? weir_queue_take_newest(l->queue, now)
+                      : weir_queue_take(l->queue, now, WEIR_QUEUE_FRESH);
+    failed = failed && !(probes && has_fresh(g, now));
+    if (item == NULL && failed)
+        item = weir_queue_take(l->queue, now, WEIR_QUEUE_FAILED);
+    if (item != NULL)
+        return item;
+    earliest(next, weir_dependency_next(d));
+    if (fresh)
+        earliest(next, weir_queue_next(l->queue, WEIR_QUEUE_FRESH));
+    if (failed)
+        earliest(next, weir_queue_next(l->queue, WEIR_QUEUE_FAILED));
+    return NULL;
+}
+
 static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
     weir_group_t *g = l->group;
@@ -208,26 +250,11 @@ static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
     }
     /* A lease that may have run out waits for the heartbeat. */
     while (l->asked == 0 && g->handling < g->consumer.concurrency && now < l->until) {
-        weir_item_t *item;
-        uint64_t call, wait;
+        weir_item_t *item = take(l, now, next);
 
-        if (g->refused_until > now) {
-            earliest(next, g->refused_until);
+        if (item == NULL || !is_confirmed(l, item, now))
             return;
-        }
-        item = weir_queue_take(l->queue, now);
-        if (item == NULL) {
-            earliest(next, weir_queue_next(l->queue));
-            return;
-        }
-        if (!is_confirmed(l, item, now))
-            return;
-        if (!weir_dependency_admit(&g->dependency, now, &call, &wait)) {
-            g->refused_until = now + wait;
-            weir_queue_retry(l->queue, item, now);
-            continue;
-        }
-        handle(l, item, call);
+        handle(l, item);
     }
 }
 
@@ -299,6 +326,15 @@ static void put_back(weir_lease_t *l, uint64_t at)
     l->batch_count = 0;
 }
 
+/* Only an event that the dependency left without an answer is of the failed ones from now on. */
+static void put_off(weir_delivery_t *d, uint64_t at)
+{
+    if (d->result == WEIR_DELIVERY_UNAVAILABLE)
+        weir_queue_fail(d->lease->queue, d->item, at);
+    else
+        weir_queue_retry(d->lease->queue, d->item, at);
+}
+
 static void outcomes(weir_lease_t *l, PGresult *res)
 {
     const char *ids[WEIR_BATCH_MAX];
@@ -324,7 +360,7 @@ static void outcomes(weir_lease_t *l, PGresult *res)
                      "event failed and will be tried again", "{s:s,s:i,s:s,s:s,s:s}", "group",
                      l->group->consumer.group, "partition", l->partition, "position", position,
                      "attempts", attempts, "error", error);
-            weir_queue_retry(l->queue, d->item, now + strtoull(PQgetvalue(res, i, 3), NULL, 10));
+            put_off(d, now + strtoull(PQgetvalue(res, i, 3), NULL, 10));
             continue;
         }
         if (strcmp(outcome, "unknown") == 0) {
@@ -431,9 +467,15 @@ static void batch_events(weir_lease_t *l, uint64_t now)
 {
     weir_item_t *item;
 
-    while (l->batch_count < WEIR_BATCH_MAX && (item = weir_queue_take(l->queue, now)) != NULL) {
-        weir_delivery_t *d = item->payload;
+    while (l->batch_count < WEIR_BATCH_MAX) {
+        weir_delivery_t *d;
 
+        item = weir_queue_take(l->queue, now, WEIR_QUEUE_FAILED);
+        if (item == NULL)
+            item = weir_queue_take(l->queue, now, WEIR_QUEUE_FRESH);
+        if (item == NULL)
+            return;
+        d = item->payload;
         d->item = item;
         l->batch[l->batch_count++] = d;
     }
@@ -457,8 +499,10 @@ void weir_handle_run(weir_lease_t *l, uint64_t now, uint64_t *next)
         batch_events(l, now);
     if (l->batch_count > 0)
         consume(l);
-    else if (takes && l->group->consumer.handle == NULL)
-        earliest(next, weir_queue_next(l->queue));
+    if (l->batch_count == 0 && takes && l->group->consumer.handle == NULL) {
+        earliest(next, weir_queue_next(l->queue, WEIR_QUEUE_FRESH));
+        earliest(next, weir_queue_next(l->queue, WEIR_QUEUE_FAILED));
+    }
 }
 
 bool weir_handle_idle(const weir_lease_t *l)

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#define BUCKETS 1024 /* of the table of aggregates; a power of two */
+#define BUCKETS 1024  /* of the table of aggregates; a power of two */
+#define KINDS 2       /* of weir_queue_kind_t */
+#define REREAD_MAX 64 /* lines that wait to be read again while others stay aside */
 
 /*
  * Of a line that is ASIDE or EMPTY all events are parked: it waits for a time, or for its events to
@@ -18,6 +20,7 @@ struct weir_line {
     struct weir_line *chain; /* in its bucket */
     TAILQ_ENTRY(weir_line) link;
     line_state_t state;
+    weir_queue_kind_t kind;
     uint64_t at; /* WAITING or ASIDE until */
     weir_item_t *first, *last;
     unsigned count;
@@ -28,6 +31,12 @@ struct weir_line {
 };
 
 TAILQ_HEAD(lines, weir_line);
+
+/* Lines that are WAITING or ASIDE: a heap, on top whose time comes first. */
+typedef struct {
+    weir_line_t **lines;
+    size_t count, cap;
+} heap_t;
 
 /* A delay for an event that has not come yet. */
 typedef struct delay {
@@ -47,14 +56,14 @@ struct weir_queue {
     uint64_t *parked; /* let go, to be read again */
     size_t words;
     weir_line_t *buckets[BUCKETS];
-    struct lines ready;
+    struct lines ready[KINDS];
     struct lines empty;
-    weir_line_t **waiting; /* WAITING and ASIDE: a heap, on top whose time comes first */
-    size_t waiting_count, waiting_cap;
+    heap_t waiting[KINDS];
     delay_t *delays, *last_delay; /* ascending by position */
     size_t count, taken;
     size_t held;  /* events of lines that are WAITING */
     size_t aside; /* lines that are ASIDE or EMPTY */
+    size_t empties; /* of them, those that are EMPTY */
 };
 
 static void *allocate(size_t size)
@@ -197,32 +206,39 @@ static void drop_line(weir_queue_t *q, weir_line_t *line)
 
 static void push(weir_queue_t *q, weir_line_t *line, uint64_t at)
 {
-    size_t n = q->waiting_count++;
+    heap_t *heap = &q->waiting[line->kind];
+    size_t n = heap->count++;
 
-    if (n == q->waiting_cap) {
-        q->waiting_cap = n > 0 ? n * 2 : 64;
-        q->waiting = realloc(q->waiting, q->waiting_cap * sizeof(*q->waiting));
-        if (q->waiting == NULL)
+    if (n == heap->cap) {
+        heap->cap = n > 0 ? n * 2 : 64;
+        heap->lines = realloc(heap->lines, heap->cap * sizeof(weir_line_t *));
+        if (heap->lines == NULL)
             abort();
     }
     line->at = at;
-    for (; n > 0 && q->waiting[(n - 1) / 2]->at > at; n = (n - 1) / 2)
-        q->waiting[n] = q->waiting[(n - 1) / 2];
-    q->waiting[n] = line;
+    for (; n > 0 && heap->lines[(n - 1) / 2]->at > at; n = (n - 1) / 2)
+        heap->lines[n] = heap->lines[(n - 1) / 2];
+    heap->lines[n] = line;
+}
+
+/* True while the first line is set aside, and enough others wait to be read again before it. */
+static bool is_held_back(const weir_queue_t *q, const heap_t *heap)
+{
+    return heap->lines[0]->state == ASIDE && q->empties >= REREAD_MAX;
 }
 
 /* The first line whose time has come, taken out; or NULL. */
-static weir_line_t *pop(weir_queue_t *q, uint64_t now)
+static weir_line_t *pop(weir_queue_t *q, heap_t *heap, uint64_t now)
 {
-    weir_line_t **w = q->waiting, *first, *last;
+    weir_line_t **w = heap->lines, *first, *last;
     size_t n = 0, child;
 
-    if (q->waiting_count == 0 || w[0]->at > now)
+    if (heap->count == 0 || w[0]->at > now || is_held_back(q, heap))
         return NULL;
     first = w[0];
-    last = w[--q->waiting_count];
-    while ((child = 2 * n + 1) < q->waiting_count) {
-        if (child + 1 < q->waiting_count && w[child + 1]->at < w[child]->at)
+    last = w[--heap->count];
+    while ((child = 2 * n + 1) < heap->count) {
+        if (child + 1 < heap->count && w[child + 1]->at < w[child]->at)
             child++;
         if (w[child]->at >= last->at)
             break;
@@ -291,6 +307,7 @@ static void wait_until(weir_queue_t *q, weir_line_t *line, uint64_t at)
 static void make_empty(weir_queue_t *q, weir_line_t *line)
 {
     line->state = EMPTY;
+    q->empties++;
     TAILQ_INSERT_TAIL(&q->empty, line, link);
 }
 
@@ -311,14 +328,15 @@ static uint64_t take_delay(weir_queue_t *q, int64_t position)
     return at;
 }
 
-/* Lets the first of a line go, at once or then. */
+/* Lets the first of a line go, at once or, when it has failed before, then. */
 static void start(weir_queue_t *q, weir_line_t *line, uint64_t at)
 {
     if (at > 0) {
+        line->kind = WEIR_QUEUE_FAILED;
         wait_until(q, line, at);
     } else {
         line->state = READY;
-        TAILQ_INSERT_TAIL(&q->ready, line, link);
+        TAILQ_INSERT_TAIL(&q->ready[line->kind], line, link);
     }
 }
 
@@ -367,6 +385,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     }
     if (line->state == EMPTY) {
         TAILQ_REMOVE(&q->empty, line, link);
+        q->empties--;
         q->aside--;
         line->state = IDLE;
         line->parked = line->again;
@@ -378,6 +397,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     if (at > 0 && q->held >= q->waiting_max) {
         park(q, line, position);
         line->state = ASIDE;
+        line->kind = WEIR_QUEUE_FAILED;
         q->aside++;
         push(q, line, at);
         return WEIR_QUEUE_PARKED;
@@ -402,30 +422,56 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     return WEIR_QUEUE_ADDED;
 }
 
-weir_item_t *weir_queue_take(weir_queue_t *q, uint64_t now)
+static weir_item_t *take(weir_queue_t *q, weir_line_t *line)
 {
-    weir_line_t *line;
-
-    while ((line = pop(q, now)) != NULL && line->state == ASIDE)
-        make_empty(q, line);
-    if (line != NULL) {
+    if (line->state == WAITING)
         q->held -= line->count;
-    } else {
-        line = TAILQ_FIRST(&q->ready);
-        if (line == NULL)
-            return NULL;
-        TAILQ_REMOVE(&q->ready, line, link);
-    }
+    else
+        TAILQ_REMOVE(&q->ready[line->kind], line, link);
     line->state = TAKEN;
     q->taken++;
     return line->first;
 }
 
-uint64_t weir_queue_next(const weir_queue_t *q)
+static weir_line_t *take_due(weir_queue_t *q, uint64_t now, weir_queue_kind_t kind)
 {
-    if (!TAILQ_EMPTY(&q->ready))
+    weir_line_t *line;
+
+    while ((line = pop(q, &q->waiting[kind], now)) != NULL && line->state == ASIDE)
+        make_empty(q, line);
+    return line;
+}
+
+weir_item_t *weir_queue_take(weir_queue_t *q, uint64_t now, weir_queue_kind_t kind)
+{
+    weir_line_t *line = take_due(q, now, kind);
+
+    if (line == NULL)
+        line = TAILQ_FIRST(&q->ready[kind]);
+    return line != NULL ? take(q, line) : NULL;
+}
+
+weir_item_t *weir_queue_take_newest(weir_queue_t *q, uint64_t now)
+{
+    weir_line_t *line = TAILQ_LAST(&q->ready[WEIR_QUEUE_FRESH], lines);
+
+    if (line == NULL)
+        line = take_due(q, now, WEIR_QUEUE_FRESH);
+    return line != NULL ? take(q, line) : NULL;
+}
+
+uint64_t weir_queue_next(const weir_queue_t *q, weir_queue_kind_t kind)
+{
+    const heap_t *heap = &q->waiting[kind];
+
+    if (!TAILQ_EMPTY(&q->ready[kind]))
         return 0;
-    return q->waiting_count > 0 ? q->waiting[0]->at : UINT64_MAX;
+    return heap->count > 0 && !is_held_back(q, heap) ? heap->lines[0]->at : UINT64_MAX;
+}
+
+weir_queue_kind_t weir_queue_kind(const weir_item_t *item)
+{
+    return item->line->kind;
 }
 
 void weir_queue_done(weir_queue_t *q, weir_item_t *item)
@@ -436,6 +482,7 @@ void weir_queue_done(weir_queue_t *q, weir_item_t *item)
     q->taken--;
     free_item(q, take_first(q, line));
     line->state = IDLE;
+    line->kind = WEIR_QUEUE_FRESH;
     if (line->first != NULL) {
         start(q, line, q->delays != NULL ? take_delay(q, line->first->position) : 0);
     } else if (line->parked != 0) {
@@ -451,6 +498,12 @@ void weir_queue_retry(weir_queue_t *q, weir_item_t *item, uint64_t at)
     assert(item->line->state == TAKEN);
     q->taken--;
     wait_until(q, item->line, at);
+}
+
+void weir_queue_fail(weir_queue_t *q, weir_item_t *item, uint64_t at)
+{
+    item->line->kind = WEIR_QUEUE_FAILED;
+    weir_queue_retry(q, item, at);
 }
 
 const char *weir_queue_reread(const weir_queue_t *q, int64_t *from, int64_t *to)
@@ -477,7 +530,8 @@ weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, size_t waiting_
     q->line_max = line_max;
     q->waiting_max = waiting_max;
     q->release = release;
-    TAILQ_INIT(&q->ready);
+    for (size_t i = 0; i < KINDS; i++)
+        TAILQ_INIT(&q->ready[i]);
     TAILQ_INIT(&q->empty);
     return q;
 }
@@ -500,7 +554,8 @@ void weir_queue_free(weir_queue_t *q)
         q->delays = d->next;
         free(d);
     }
-    free(q->waiting);
+    for (size_t i = 0; i < KINDS; i++)
+        free(q->waiting[i].lines);
     free(q->seen);
     free(q->parked);
     free(q);

@@ -11,6 +11,9 @@
  * them is the aggregate's name and the time.  So neither one aggregate that waits nor many fill the
  * memory of all.
  *
+ * A line whose first event has failed before (weir_queue_fail()) is of the kind FAILED until that is
+ * done, all others are FRESH.  Each kind has its own ready lines and waiting lines.
+ *
  * Plain C without I/O.  Times are milliseconds of one monotonic clock.
  */
 #ifndef WEIR_QUEUE_H
@@ -44,8 +47,8 @@ weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, size_t waiting_
 void weir_queue_free(weir_queue_t *queue);
 
 /*
- * A position that was handled before, or whose event must not be taken before `at`; quick when they
- * come in ascending order.
+ * A position that was handled before, or whose event has failed and must not be taken before `at`;
+ * quick when they come in ascending order.
  */
 void weir_queue_mark(weir_queue_t *queue, int64_t position);
 void weir_queue_delay(weir_queue_t *queue, int64_t position, uint64_t at);
@@ -64,18 +67,27 @@ typedef enum {
 weir_queue_result_t weir_queue_add(weir_queue_t *queue, int64_t position, const char *aggregate,
                                    void *payload);
 
-/* The next event to handle, which is then taken; NULL when there is none now. */
-weir_item_t *weir_queue_take(weir_queue_t *queue, uint64_t now);
+/* Events that failed before are taken apart from all others, so that neither holds the other up. */
+typedef enum { WEIR_QUEUE_FRESH, WEIR_QUEUE_FAILED } weir_queue_kind_t;
+
+/* The next event of a kind to handle, which is then taken; NULL when there is none now. */
+weir_item_t *weir_queue_take(weir_queue_t *queue, uint64_t now, weir_queue_kind_t kind);
+/* The same, but of the fresh ones the one that came last. */
+weir_item_t *weir_queue_take_newest(weir_queue_t *queue, uint64_t now);
 /* When weir_queue_take() is worth the next try: 0 now, UINT64_MAX when nothing waits. */
-uint64_t weir_queue_next(const weir_queue_t *queue);
+uint64_t weir_queue_next(const weir_queue_t *queue, weir_queue_kind_t kind);
+/* Of which kind a taken event is. */
+weir_queue_kind_t weir_queue_kind(const weir_item_t *item);
 
 /* Ends a taken event: it is handled (or dead), its aggregate goes on. */
 void weir_queue_done(weir_queue_t *queue, weir_item_t *item);
 /*
- * Puts a taken event back; it stays the first of its line.  The line may be set aside by that: the
- * item and its payload are gone when this returns.
+ * Puts a taken event back, which stays of its kind and the first of its line.  The line may be set
+ * aside by that: the item and its payload are gone when this returns.
  */
 void weir_queue_retry(weir_queue_t *queue, weir_item_t *item, uint64_t at);
+/* The same for one that has failed, and is of that kind from now on. */
+void weir_queue_fail(weir_queue_t *queue, weir_item_t *item, uint64_t at);
 
 /* Every position up to handled is done. */
 void weir_queue_handled(weir_queue_t *queue, int64_t handled);

@@ -472,7 +472,7 @@ static bool start_group(weir_worker_t *w, weir_group_t *g, const weir_consumer_t
     g->types = list(consumer->types);
     g->permanent = permanent_list(consumer->permanent);
     g->wake = evtimer_new(w->base, on_wake, g);
-    weir_dependency_init(&g->dependency, consumer->dependency, weir_now_ms());
+    weir_dependency_init(&g->dependency, consumer->dependency);
     snprintf(name, sizeof(name), "worker-%s", consumer->group);
     g->db = weir_db_new(w->base, w->settings.database, name, on_group_db, g);
     g->reader = weir_redis_new(w->base, w->settings.redis, name, on_reader, g, error, error_size);

@@ -45,7 +45,7 @@ struct weir_delivery {
     bool wanted; /* by the consumer: it is of its types */
     bool readable;
 
-    uint64_t call; /* owed to the dependency's breaker */
+    weir_call_t call; /* owed to the dependency's breaker */
     bool with_handler;
     weir_delivery_result_t result;
     char *error;
@@ -102,10 +102,10 @@ struct weir_group {
     weir_lease_t *leases[WEIR_PARTITIONS_MAX];
     int first; /* where the round over leases starts, so that all get their turn */
     unsigned handling;
+    unsigned handling_failed; /* of them, events that failed before */
     weir_dependency_t dependency;
-    uint64_t refused_until; /* ms, by the breaker */
-    weir_made_t made;       /* by leases that were lost */
-    bool paused;            /* by an operator: takes nothing, finishes what it took */
+    weir_made_t made; /* by leases that were lost */
+    bool paused;      /* by an operator: takes nothing, finishes what it took */
     /* What the log knows of, so that it is told once: */
     bool uncommitted;                                  /* effects cannot be committed */
     bool undelivered;                                  /* Redis refuses to deliver */

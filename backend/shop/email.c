@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define GROUP "email"
 #define CONNECTIONS 8 /* to the SMTP server, and mails under way */
@@ -40,6 +41,8 @@ typedef struct {
     char *text;
     size_t len, sent;
     bool given_up;
+    bool named;          /* the server was told the recipient */
+    char reply[200];     /* the server's last line */
     char error[CURL_ERROR_SIZE];
 } mail_t;
 
@@ -65,19 +68,53 @@ static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
     return n;
 }
 
+/* The recipient's address is left out: errors outlive a user who leaves. */
+static void note_reply(mail_t *m, const char *data, size_t size)
+{
+    char line[512];
+    const char *at;
+
+    snprintf(line, sizeof(line), "%.*s", (int)(size < sizeof(line) ? size : sizeof(line) - 1),
+             data);
+    at = strcasestr(line, m->to->data);
+    if (at == NULL)
+        snprintf(m->reply, sizeof(m->reply), "%.199s", line);
+    else
+        snprintf(m->reply, sizeof(m->reply), "%.*s(recipient)%.60s", (int)(at - line) % 100, line,
+                 at + strlen(m->to->data));
+}
+
+/* Notes the dialogue: what decides a mail's fate, and what an operator should read of it. */
+static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
+{
+    mail_t *m = arg;
+
+    (void)easy;
+    if (type == CURLINFO_HEADER_OUT && size >= 7 && strncasecmp(data, "RCPT TO", 7) == 0) {
+        m->named = true;
+    } else if (type == CURLINFO_HEADER_IN) {
+        while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r'))
+            size--;
+        note_reply(m, data, size);
+    }
+    return 0;
+}
+
 /*
- * The server's word on the recipient or the message decides about this event; its words before that
- * (no service, log in first, sender refused) are about us and all our mails.
+ * Before the server was told the recipient all it says (no service, log in first, sender refused),
+ * and its silence, is about us and all our mails.  After that a plain reply decides about this
+ * mail; 421 (RFC 5321 section 3.8), a time-out and a lost connection may be about this recipient or
+ * about all.
  */
 static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
 {
-    bool about_mail = strncmp(m->error, "RCPT failed", 11) == 0 || m->sent == m->len;
-
     if (m->given_up)
         return WEIR_DELIVERY_GIVEN_UP;
     if (code == CURLE_OK)
         return WEIR_DELIVERY_OK;
-    if (!about_mail || reply == 421 || code == CURLE_OPERATION_TIMEDOUT)
+    if (!m->named)
+        return WEIR_DELIVERY_AWAY;
+    if (reply == 421 || code == CURLE_OPERATION_TIMEDOUT)
         return WEIR_DELIVERY_UNAVAILABLE;
     if (reply >= 500 && reply <= 599)
         return WEIR_DELIVERY_PERMANENT;
@@ -89,13 +126,14 @@ static void on_sent(CURL *easy, CURLcode code, void *arg)
     mail_t *m = arg;
     weir_delivery_t *delivery = m->delivery;
     weir_delivery_result_t result;
-    char error[CURL_ERROR_SIZE + 64];
+    char error[CURL_ERROR_SIZE + 300];
     long reply = 0;
 
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply);
     result = judge(m, code, reply);
-    snprintf(error, sizeof(error), "SMTP: %s (last reply %ld)",
-             m->error[0] != '\0' ? m->error : curl_easy_strerror(code), reply);
+    snprintf(error, sizeof(error), "SMTP: %s (last reply: %s)",
+             m->error[0] != '\0' ? m->error : curl_easy_strerror(code),
+             m->reply[0] != '\0' ? m->reply : "none");
     curl_easy_cleanup(easy);
     curl_slist_free_all(m->to);
     free(m->text);
@@ -126,6 +164,9 @@ static void send_mail(weir_email_t *e, const weir_mail_t *mail, weir_delivery_t 
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_text);
     curl_easy_setopt(easy, CURLOPT_READDATA, m);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, m->error);
+    curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
+    curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_dialogue);
+    curl_easy_setopt(easy, CURLOPT_DEBUGDATA, m);
     weir_transfers_add(e->transfers, easy, on_sent, m);
 }
 

@@ -49,11 +49,30 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     return n;
 }
 
+/* True when the gateway was not even asked: there is no connection to it. */
+static bool is_away(CURL *easy, CURLcode code)
+{
+    curl_off_t asked_us = 0;
+
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return true;
+    case CURLE_OPERATION_TIMEDOUT:
+        curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &asked_us);
+        return asked_us == 0;
+    default:
+        return false;
+    }
+}
+
 /* The header says what follows from which status. */
-static weir_delivery_result_t judge(const question_t *q, CURLcode code, long status)
+static weir_delivery_result_t judge(const question_t *q, CURL *easy, CURLcode code, long status)
 {
     if (code != CURLE_OK)
-        return WEIR_DELIVERY_UNAVAILABLE;
+        return is_away(easy, code) ? WEIR_DELIVERY_AWAY : WEIR_DELIVERY_UNAVAILABLE;
     switch (status) {
     case 200:
     case 201:
@@ -109,7 +128,7 @@ static void on_answer(CURL *easy, CURLcode code, void *arg)
     long status = 0;
 
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    a.result = judge(q, code, status);
+    a.result = judge(q, easy, code, status);
     if (code != CURLE_OK) {
         snprintf(error, sizeof(error), "gateway: %s",
                  q->error[0] != '\0' ? q->error : curl_easy_strerror(code));

@@ -22,9 +22,9 @@ typedef struct weir_gateway weir_gateway_t;
  * What was asked, and the charge when there is one; valid during the callback.
  *
  * result is OK when the gateway has spoken of the charge; PERMANENT when it refuses this very POST
- * (400, 402, 422); RETRY when it asks for patience (409, 425, 429).  All else says nothing about
- * the charge and is UNAVAILABLE: no answer, 5xx, credentials (401, 403), an address that is not the
- * gateway's.
+ * (400, 402, 422); RETRY when it asks for patience (409, 425, 429); AWAY when there is no connection
+ * to it.  All else says nothing about the charge and is UNAVAILABLE: no answer, 5xx, credentials
+ * (401, 403), an address that is not the gateway's.
  */
 typedef struct {
     weir_delivery_result_t result;

@@ -40,11 +40,11 @@ static void on_added(redisReply *reply, void *arg)
     char error[256];
 
     if (reply == NULL) {
-        weir_delivery_done(delivery, WEIR_DELIVERY_UNAVAILABLE, "Redis: no answer");
+        weir_delivery_done(delivery, WEIR_DELIVERY_AWAY, "Redis: no answer");
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        /* Full, read-only, loading: it passes. */
+        /* Full, read-only, loading: it passes, and says nothing of the event. */
         snprintf(error, sizeof(error), "Redis: %s", reply->str);
-        weir_delivery_done(delivery, WEIR_DELIVERY_UNAVAILABLE, error);
+        weir_delivery_done(delivery, WEIR_DELIVERY_AWAY, error);
     } else {
         weir_delivery_done(delivery, WEIR_DELIVERY_OK, NULL);
     }
@@ -65,7 +65,7 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
                             (const char *[]){"XADD", "weir:invalidate", "MAXLEN", "~", STREAM_MAX,
                                              "*", "tags", tags},
                             NULL, on_added, delivery))
-        weir_delivery_done(delivery, WEIR_DELIVERY_UNAVAILABLE, "Redis: no connection");
+        weir_delivery_done(delivery, WEIR_DELIVERY_AWAY, "Redis: no connection");
 }
 
 weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *redis, char *error,
@@ -100,7 +100,6 @@ weir_consumer_t weir_invalidation_consumer(weir_invalidation_t *invalidation)
         .apply = "invalidation_apply",
         .permanent = "22,23",
         .dependency = "redis",
-        .must_arrive = true,
         .concurrency = CONCURRENCY,
         .handle = handle,
         .self = invalidation,

@@ -14,7 +14,7 @@ typedef struct {
     int status;
     char *body;
     bool lose;
-    bool admin; /* never late */
+    bool concerned; /* by the switch latency */
     struct event *timer;
 } answer_t;
 
@@ -22,6 +22,7 @@ static const struct {
     const char *name;
     size_t offset;
 } switches[] = {
+    {"only_amount", offsetof(sim_switches_t, only_amount)},
     {"latency", offsetof(sim_switches_t, latency)},
     {"errors", offsetof(sim_switches_t, errors)},
     {"error_status", offsetof(sim_switches_t, error_status)},
@@ -76,7 +77,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 static void go(void *arg)
 {
     answer_t *a = arg;
-    int ms = a->admin ? 0 : a->sim->switches.latency;
+    int ms = a->concerned ? a->sim->switches.latency : 0;
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
 
     evtimer_add(a->timer, &tv);
@@ -89,6 +90,33 @@ static bool is_admin(struct evhttp_request *request)
     return strncmp(path, "/admin/", 7) == 0 || strcmp(path, "/ledger") == 0;
 }
 
+static json_t *body_of(struct evhttp_request *request)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(request);
+    size_t len = evbuffer_get_length(in);
+    json_t *body = json_loadb((const char *)evbuffer_pullup(in, -1), len, 0, NULL);
+
+    if (!json_is_object(body)) {
+        json_decref(body);
+        return NULL;
+    }
+    return body;
+}
+
+/* Are latency and errors for this request? */
+static bool is_concerned(const sim_t *sim, struct evhttp_request *request)
+{
+    json_t *body;
+    bool is;
+
+    if (is_admin(request) || sim->switches.only_amount == 0)
+        return !is_admin(request);
+    body = body_of(request);
+    is = json_integer_value(json_object_get(body, "amount")) == sim->switches.only_amount;
+    json_decref(body);
+    return is;
+}
+
 /* Takes the reference to body. */
 static answer_t *prepare(sim_t *sim, struct evhttp_request *request, int status, json_t *body)
 {
@@ -99,7 +127,7 @@ static answer_t *prepare(sim_t *sim, struct evhttp_request *request, int status,
     a->sim = sim;
     a->request = request;
     a->status = status;
-    a->admin = is_admin(request);
+    a->concerned = is_concerned(sim, request);
     a->body = json_dumps(body, JSON_COMPACT);
     a->timer = evtimer_new(sim->base, on_time, a);
     json_decref(body);
@@ -116,19 +144,6 @@ static void reply(sim_t *sim, struct evhttp_request *request, int status, json_t
 static void complain(sim_t *sim, struct evhttp_request *request, int status, const char *error)
 {
     reply(sim, request, status, json_pack("{s:s}", "error", error));
-}
-
-static json_t *body_of(struct evhttp_request *request)
-{
-    struct evbuffer *in = evhttp_request_get_input_buffer(request);
-    size_t len = evbuffer_get_length(in);
-    json_t *body = json_loadb((const char *)evbuffer_pullup(in, -1), len, 0, NULL);
-
-    if (!json_is_object(body)) {
-        json_decref(body);
-        return NULL;
-    }
-    return body;
 }
 
 static const char *text(const json_t *object, const char *name)
@@ -356,7 +371,7 @@ void sim_on_request(struct evhttp_request *request, void *arg)
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
     bool is_post = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
 
-    if (!is_admin(request) && take(&sim->switches.errors))
+    if (is_concerned(sim, request) && take(&sim->switches.errors))
         fail(sim, request);
     else if (is_post)
         post(sim, request, path);

@@ -31,6 +31,7 @@
 /* errors, lost_answers, declines and duplicates count down with each request that they were for; -1
  * never ends. */
 typedef struct {
+    int only_amount;  /* latency and errors are for charges of this amount only; 0: for all */
     int latency;      /* ms until an answer of the gateway leaves */
     int errors;       /* requests that get error_status, and nothing is done */
     int error_status; /* 503 at first */

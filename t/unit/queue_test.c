@@ -18,9 +18,24 @@ static void release(void *payload)
     released++;
 }
 
+static weir_item_t *take_any(weir_queue_t *q, uint64_t now)
+{
+    weir_item_t *item = weir_queue_take(q, now, WEIR_QUEUE_FAILED);
+
+    return item != NULL ? item : weir_queue_take(q, now, WEIR_QUEUE_FRESH);
+}
+
+static uint64_t next_any(const weir_queue_t *q)
+{
+    uint64_t fresh = weir_queue_next(q, WEIR_QUEUE_FRESH);
+    uint64_t failed = weir_queue_next(q, WEIR_QUEUE_FAILED);
+
+    return fresh < failed ? fresh : failed;
+}
+
 static int64_t take(weir_queue_t *q, uint64_t now, weir_item_t **item)
 {
-    *item = weir_queue_take(q, now);
+    *item = take_any(q, now);
     return *item != NULL ? (*item)->position : 0;
 }
 
@@ -40,13 +55,50 @@ static void events_of_one_aggregate_stand_in_line(void **state)
     assert_int_equal(take(q, 0, &none), 0);
     weir_queue_retry(q, a, 500);
     assert_int_equal(take(q, 499, &none), 0);
-    assert_int_equal(weir_queue_next(q), 500);
+    assert_int_equal(next_any(q), 500);
     assert_int_equal(take(q, 500, &a), 1);
     weir_queue_done(q, a);
     assert_int_equal(take(q, 500, &a), 2);
     weir_queue_done(q, a);
     assert_int_equal(weir_queue_count(q), 0);
-    assert_int_equal(weir_queue_next(q), UINT64_MAX);
+    assert_int_equal(next_any(q), UINT64_MAX);
+    weir_queue_free(q);
+}
+
+static void what_failed_and_what_is_fresh_are_taken_apart(void **state)
+{
+    weir_queue_t *q = weir_queue_new(0, 10, 100, release);
+    weir_item_t *i;
+
+    (void)state;
+    for (int64_t p = 1; p <= 4; p++) {
+        char aggregate[2] = {(char)('a' + p), '\0'};
+
+        assert_int_equal(weir_queue_add(q, p, aggregate, NULL), WEIR_QUEUE_ADDED);
+    }
+    assert_int_equal(weir_queue_add(q, 5, "b", NULL), WEIR_QUEUE_ADDED); /* behind 1 */
+    i = weir_queue_take(q, 0, WEIR_QUEUE_FRESH);
+    assert_int_equal(i->position, 1);
+    weir_queue_fail(q, i, 10);
+    i = weir_queue_take(q, 0, WEIR_QUEUE_FRESH);
+    assert_int_equal(i->position, 2);
+    weir_queue_retry(q, i, 10); /* put back, not failed */
+    assert_null(weir_queue_take(q, 5, WEIR_QUEUE_FAILED));
+    i = weir_queue_take_newest(q, 10);
+    assert_int_equal(i->position, 4);
+    weir_queue_done(q, i);
+    assert_int_equal(weir_queue_take(q, 10, WEIR_QUEUE_FRESH)->position, 2);
+    assert_int_equal(weir_queue_next(q, WEIR_QUEUE_FAILED), 10);
+    i = weir_queue_take(q, 10, WEIR_QUEUE_FAILED);
+    assert_int_equal(i->position, 1);
+    assert_int_equal(weir_queue_kind(i), WEIR_QUEUE_FAILED);
+    weir_queue_retry(q, i, 20); /* put back, still one that failed */
+    i = weir_queue_take(q, 20, WEIR_QUEUE_FAILED);
+    weir_queue_done(q, i);
+    /* what comes behind it in its line is fresh, and the newest */
+    i = weir_queue_take_newest(q, 20);
+    assert_int_equal(i->position, 5);
+    assert_int_equal(weir_queue_kind(i), WEIR_QUEUE_FRESH);
     weir_queue_free(q);
 }
 
@@ -205,11 +257,11 @@ static void what_waits_beyond_the_limit_is_set_aside(void **state)
     assert_int_equal(take(q, 399, &i), 6);
     weir_queue_done(q, i);
     assert_null(weir_queue_reread(q, &from, &to));
-    assert_int_equal(weir_queue_next(q), 400);
+    assert_int_equal(next_any(q), 400);
 
     /* its time has come: it is read again, in its order */
     assert_int_equal(take(q, 400, &i), 0);
-    assert_int_equal(weir_queue_next(q), 500);
+    assert_int_equal(next_any(q), 500);
     assert_string_equal(weir_queue_reread(q, &from, &to), "b");
     assert_int_equal(from, 2);
     assert_int_equal(to, 5);
@@ -313,13 +365,18 @@ static void at_random_all_is_done_once_and_in_order(void **state)
             added++;
         }
         assert_true(weir_queue_count(q) <= ROOM + LINE);
-        for (unsigned n = rand_r(&seed) % 4; n > 0 && (item = weir_queue_take(q, now)) != NULL;
+        for (unsigned n = rand_r(&seed) % 4; n > 0 && (item = take_any(q, now)) != NULL;
              n--) {
             int64_t p = item->position;
             int a = aggregate[p];
 
             if (rand_r(&seed) % 3 == 0) {
-                weir_queue_retry(q, item, now + rand_r(&seed) % 100);
+                uint64_t at = now + rand_r(&seed) % 100;
+
+                if (rand_r(&seed) % 2 == 0)
+                    weir_queue_fail(q, item, at);
+                else
+                    weir_queue_retry(q, item, at);
                 continue;
             }
             for (int64_t before = next[a] + 1; before < p; before++)
@@ -336,7 +393,7 @@ static void at_random_all_is_done_once_and_in_order(void **state)
     }
     assert_int_equal(weir_queue_count(q), 0);
     assert_int_equal(weir_queue_aside(q), 0);
-    assert_int_equal(weir_queue_next(q), UINT64_MAX);
+    assert_int_equal(next_any(q), UINT64_MAX);
     weir_queue_free(q);
 }
 
@@ -379,6 +436,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_of_one_aggregate_stand_in_line),
+        cmocka_unit_test(what_failed_and_what_is_fresh_are_taken_apart),
         cmocka_unit_test(a_position_counts_once),
         cmocka_unit_test(a_gap_is_refused_until_it_is_filled),
         cmocka_unit_test(a_delay_from_before_holds_up_its_line_only),
