@@ -5,8 +5,11 @@
  *
  * Invariant: something waits only while something is in flight.  Each answer
  * sends the next group, or, when the session does not take it, fails all that wait.
+ *
+ * A group that needs a row which another transaction has locked ends after LOCK_TIMEOUT with
+ * nothing done, and leaves the way: part.c finds out which of its requests need that row.
  */
-#include "db/batch.h"
+#include "db/batch_private.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -16,34 +19,12 @@
 /* A group that has grown larger than this (bytes of a parameter) is not kept for the next. */
 #define KEEP_MAX 262144
 
-typedef struct {
-    char *text;
-    size_t len, cap;
-} array_t;
+/* A transaction that is at work lets go of its rows sooner. */
+#define LOCK_TIMEOUT "SET lock_timeout = '200ms'"
 
-typedef struct {
-    weir_batch_cb cb;
-    void *arg;
-} request_t;
-
-typedef struct group {
-    struct group *next;
-    weir_batch_t *batch;
-    int count;
-    array_t *arrays;     /* width of them */
-    request_t *requests; /* max of them */
-} group_t;
-
-struct weir_batch {
-    weir_db_t *db;
-    const char *sql;
-    int width, max, limit, in_flight;
-    int waiting; /* requests */
-    int running; /* groups */
-    group_t *head, **tail;
-    group_t *last;
-    group_t *spare;
-};
+typedef weir_batch_array_t array_t;
+typedef weir_batch_request_t request_t;
+typedef weir_batch_group_t group_t;
 
 static void *checked(void *p)
 {
@@ -96,6 +77,7 @@ static void free_group(group_t *group)
     for (int i = 0; i < group->batch->width; i++)
         free(group->arrays[i].text);
     free(group->arrays);
+    free(group->ends);
     free(group->requests);
     free(group);
 }
@@ -131,7 +113,10 @@ static group_t *gathering(weir_batch_t *batch)
         group->batch = batch;
         group->arrays = checked(calloc((size_t)batch->width, sizeof(*group->arrays)));
         group->requests = checked(calloc((size_t)batch->max, sizeof(*group->requests)));
+        group->ends =
+            checked(calloc((size_t)batch->max * (size_t)batch->width, sizeof(*group->ends)));
     }
+    group->refs = 1;
 
     group->next = NULL;
     *batch->tail = group;
@@ -141,10 +126,26 @@ static group_t *gathering(weir_batch_t *batch)
     return group;
 }
 
+void weir_batch_unref(group_t *group)
+{
+    if (--group->refs == 0)
+        retire_group(group);
+}
+
+void weir_batch_fail(group_t *group, int from, int to, const char *error, const char *sqlstate)
+{
+    for (int i = from; i < to; i++) {
+        weir_batch_cb cb = group->requests[i].cb;
+
+        group->requests[i].cb = NULL;
+        if (cb != NULL)
+            cb(NULL, 0, error, sqlstate, group->requests[i].arg);
+    }
+}
+
 static void fail_group(group_t *group, const char *error, const char *sqlstate)
 {
-    for (int i = 0; i < group->count; i++)
-        group->requests[i].cb(NULL, 0, error, sqlstate, group->requests[i].arg);
+    weir_batch_fail(group, 0, group->count, error, sqlstate);
 }
 
 static group_t *take_head(weir_batch_t *batch)
@@ -162,24 +163,21 @@ static group_t *take_head(weir_batch_t *batch)
 }
 
 /* Gives each request the row that has its place. */
-static void answer_group(group_t *group, PGresult *result)
+void weir_batch_answer(group_t *group, int from, int to, PGresult *result)
 {
     int rows = PQntuples(result);
 
     for (int row = 0; row < rows; row++) {
-        int place = PQnfields(result) > 0 ? atoi(PQgetvalue(result, row, 0)) - 1 : -1;
+        int place = PQnfields(result) > 0 ? atoi(PQgetvalue(result, row, 0)) - 1 + from : -1;
+        weir_batch_cb cb;
 
-        if (place < 0 || place >= group->count || group->requests[place].cb == NULL)
+        if (place < from || place >= to || group->requests[place].cb == NULL)
             continue;
-        group->requests[place].cb(result, row, NULL, NULL, group->requests[place].arg);
+        cb = group->requests[place].cb;
         group->requests[place].cb = NULL;
+        cb(result, row, NULL, NULL, group->requests[place].arg);
     }
-
-    for (int i = 0; i < group->count; i++) {
-        if (group->requests[i].cb != NULL)
-            group->requests[i].cb(NULL, 0, "the command returned no row for this request", "XX000",
-                                  group->requests[i].arg);
-    }
+    weir_batch_fail(group, from, to, "the command returned no row for this request", "XX000");
 }
 
 static bool send_group(group_t *group);
@@ -192,7 +190,7 @@ static void send_waiting(weir_batch_t *batch)
         if (send_group(group))
             continue;
         fail_group(group, "the database session is not open", "08003");
-        retire_group(group);
+        weir_batch_unref(group);
     }
 }
 
@@ -205,11 +203,15 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     batch->running--;
     send_waiting(batch);
 
+    if (result == NULL && strcmp(sqlstate, WEIR_BATCH_LOCKED) == 0) {
+        weir_parts_take(group);
+        return;
+    }
     if (result != NULL)
-        answer_group(group, result);
+        weir_batch_answer(group, 0, group->count, result);
     else
         fail_group(group, error, sqlstate);
-    retire_group(group);
+    weir_batch_unref(group);
 }
 
 static bool send_group(group_t *group)
@@ -251,6 +253,7 @@ weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max,
     batch->limit = limit;
     batch->in_flight = in_flight;
     batch->tail = &batch->head;
+    weir_db_begin_with(db, LOCK_TIMEOUT);
 
     return batch;
 }
@@ -261,6 +264,7 @@ void weir_batch_free(weir_batch_t *batch)
         return;
 
     assert(batch->running == 0 && batch->head == NULL);
+    weir_parts_free(batch->parts);
     free_group(batch->spare);
     free(batch);
 }
@@ -273,8 +277,10 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
         return false;
 
     group = gathering(batch);
-    for (int i = 0; i < batch->width; i++)
+    for (int i = 0; i < batch->width; i++) {
         append_value(&group->arrays[i], values[i]);
+        group->ends[group->count * batch->width + i] = group->arrays[i].len;
+    }
     group->requests[group->count++] = (request_t){cb, arg};
     batch->waiting++;
 
@@ -285,7 +291,7 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
     take_head(batch);
     if (send_group(group))
         return true;
-    retire_group(group);
+    weir_batch_unref(group);
 
     return false;
 }

@@ -8,7 +8,10 @@
  * batching costs no wait when idle and grows with load.
  *
  * One request's failure is its own row; an error of the whole statement fails
- * every request of the batch.
+ * every request of the batch.  Only a row that another transaction has locked is not waited for by
+ * all: after 200 ms the batch is parted, over a session beside, and those of its requests that need
+ * no such row have their outcome; the others are tried again for three seconds, and fail with
+ * "55P03" then.
  */
 #ifndef WEIR_BATCH_H
 #define WEIR_BATCH_H

@@ -71,6 +71,15 @@ weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char
  */
 void weir_db_free(weir_db_t *db);
 
+/*
+ * A statement, constant as for weir_db_query(), that runs first in each session, before anything
+ * else; before the session has opened.  The one of the last call counts.
+ */
+void weir_db_begin_with(weir_db_t *db, const char *sql);
+/* A session of its own to the same database, as of weir_db_new(). */
+weir_db_t *weir_db_beside(const weir_db_t *db, const char *name, weir_db_state_cb state, void *arg);
+struct event_base *weir_db_base(const weir_db_t *db);
+
 bool weir_db_is_up(const weir_db_t *db);
 /* Transactions sent and not yet answered. */
 unsigned weir_db_in_flight(const weir_db_t *db);

@@ -32,6 +32,7 @@ struct weir_db {
     struct event_base *base;
     char *conninfo;
     char *name;
+    const char *first; /* statement of each new session, or NULL */
     weir_db_state_cb state_cb;
     void *arg;
 

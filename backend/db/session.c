@@ -161,6 +161,8 @@ static void opened(weir_db_t *db)
     weir_log(WEIR_LOG_INFO, NULL, "database session open", "{s:s}", "session", db->name);
 
     weir_db_enter(db);
+    if (db->first != NULL)
+        (void)!weir_db_query(db, db->first, 0, NULL, NULL, NULL);
     if (db->state_cb != NULL)
         db->state_cb(db, true, db->arg);
     weir_db_leave(db);
@@ -279,6 +281,21 @@ weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char
     set_timer(db, 0);
 
     return db;
+}
+
+weir_db_t *weir_db_beside(const weir_db_t *db, const char *name, weir_db_state_cb state, void *arg)
+{
+    return weir_db_new(db->base, db->conninfo, name, state, arg);
+}
+
+struct event_base *weir_db_base(const weir_db_t *db)
+{
+    return db->base;
+}
+
+void weir_db_begin_with(weir_db_t *db, const char *sql)
+{
+    db->first = sql;
 }
 
 void weir_db_free(weir_db_t *db)

@@ -8,6 +8,12 @@
 #include <stdbool.h>
 
 /*
+ * For weir_db_begin_with(): a row that somebody else's transaction has locked must not hold up all
+ * that the session does.  What is refused by it is parted (consume(), relay_take()) or asked again.
+ */
+#define WEIR_LOCK_TIMEOUT "SET lock_timeout = '100ms'"
+
+/*
  * Takes what weir_db_cb was told; error is NULL when it was answered.  *refused is the asker's,
  * false at first.  A session that was lost is no refusal: its loss is in the log already.
  */

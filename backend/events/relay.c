@@ -365,6 +365,7 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
         return NULL;
     }
     r->db = weir_db_new(base, settings->database, "relay", on_db, r);
+    weir_db_begin_with(r->db, WEIR_LOCK_TIMEOUT);
     r->keep_s = settings->outbox_keep_s;
     plan_housekeeping(r, false);
     arm(r->tick, TICK);

@@ -141,6 +141,11 @@ void weir_answer_not_taken(weir_http_request_t *request)
 void weir_answer_database_failed(weir_http_request_t *request, const char *error,
                                  const char *sqlstate)
 {
+    if (strcmp(sqlstate, "55P03") == 0) { /* db/batch.h */
+        weir_answer_unavailable(request, "A record that the request needs is locked by another "
+                                         "transaction; nothing was done. Try again.");
+        return;
+    }
     /* A session that was lost is in the log already, once. */
     weir_log(strncmp(sqlstate, "08", 2) == 0 ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR,
              weir_http_trace(request)->trace_id, "database error", "{s:s,s:s}", "error", error,

@@ -8,7 +8,8 @@
 --
 -- Effects of the whole batch come from one call of p_apply. When it fails, nothing of it stays and each
 -- event is applied alone, so that only those that fail wait. An error that says nothing about
--- the events (deadlock, resources, shutdown) fails the whole call.
+-- the events (deadlock, resources, shutdown) fails the whole call. One that needs a row which another transaction has
+-- locked (the session's lock_timeout) waits, which is no attempt.
 --
 -- Returns per position what became of it: done, retry (after r_wait_ms), dead, or unknown: the log does
 -- not reach as far as that position (a stream that is older than a restored database), which therefore
@@ -38,6 +39,7 @@ DECLARE
     dead       bigint[];
     settled    bigint[];
     advanced   bigint;
+    waited     CONSTANT text := current_setting('lock_timeout');
 BEGIN
     -- The fence: waits for an owner that is about to commit, fails when there is a newer one.
     SELECT c.handled INTO low FROM consumer_partitions c
@@ -77,23 +79,25 @@ BEGIN
         BEGIN
             EXECUTE format('SELECT %I($1)', p_apply) USING events;
         EXCEPTION WHEN OTHERS THEN
-            IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+            IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') THEN
                 RAISE;
             END IF;
+            PERFORM set_config('lock_timeout', '20ms', true); -- one wait was enough
             FOREACH event IN ARRAY events LOOP
                 BEGIN
                     EXECUTE format('SELECT %I($1)', p_apply) USING ARRAY[event];
                 EXCEPTION WHEN OTHERS THEN
-                    IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+                    IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') THEN
                         RAISE;
                     END IF;
                     failed := failed || event.position;
                     errors := errors || format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE);
                     finals := finals || (SQLSTATE = ANY (p_permanent) OR left(SQLSTATE, 2) = ANY (p_permanent));
-                    excused := excused || false;
-                    waits := waits || 0;
+                    excused := excused || (SQLSTATE = '55P03');
+                    waits := waits || CASE WHEN SQLSTATE = '55P03' THEN 1000 ELSE 0 END;
                 END;
             END LOOP;
+            PERFORM set_config('lock_timeout', waited, true);
         END;
     END IF;
 

@@ -6,7 +6,7 @@
 
 -- Gives positions to the first p_limit waiting events of each listed partition, in one transaction,
 -- and returns these events.
-CREATE OR REPLACE FUNCTION relay_take(p_limit int, p_partitions smallint[])
+CREATE OR REPLACE FUNCTION relay_give(p_limit int, p_partitions smallint[])
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
                schema_version smallint, for_group text)
@@ -33,6 +33,32 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET j
            to_char(g.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
            g.causation_id, coalesce(g.correlation_id, g.event_id), g.schema_version, g.for_group
     FROM given g ORDER BY g.partition, g.position
+$$;
+
+-- relay_give(), without the partitions of which another transaction has locked a row: they wait, since their order
+-- must be kept, and no other does.
+CREATE OR REPLACE FUNCTION relay_take(p_limit int, p_partitions smallint[])
+RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
+               data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
+               schema_version smallint, for_group text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    waited CONSTANT text := current_setting('lock_timeout');
+    one    smallint;
+BEGIN
+    RETURN QUERY SELECT * FROM relay_give(p_limit, p_partitions);
+EXCEPTION WHEN lock_not_available THEN
+    PERFORM set_config('lock_timeout', '20ms', true);
+    FOREACH one IN ARRAY p_partitions LOOP
+        BEGIN
+            RETURN QUERY SELECT * FROM relay_give(p_limit, ARRAY[one]);
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END LOOP;
+    PERFORM set_config('lock_timeout', waited, true);
+END
 $$;
 
 -- Events of a partition that have a position above p_after: to publish them again.

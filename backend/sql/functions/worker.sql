@@ -21,7 +21,9 @@ BEGIN
         since = CASE WHEN w.expires_at < expiry - make_interval(secs => p_ttl_ms / 2000.0)
                      THEN clock_timestamp() ELSE w.since END
     RETURNING w.since < clock_timestamp() - make_interval(secs => p_ttl_ms / 1000.0) INTO witness;
-    DELETE FROM workers WHERE expires_at < clock_timestamp();
+    DELETE FROM workers w USING (SELECT l.worker FROM workers l WHERE l.expires_at < clock_timestamp()
+                                 FOR UPDATE SKIP LOCKED) gone
+    WHERE w.worker = gone.worker;
 
     -- A new group starts where the slowest of the others stands: nothing above is trimmed.
     INSERT INTO consumer_partitions (group_name, partition, handled)
