@@ -109,6 +109,7 @@ static bool read_charge(const json_t *charge, weir_gateway_answer_t *a)
     const json_t *amount = json_object_get(charge, "amount");
 
     a->charge = json_string_value(json_object_get(charge, "id"));
+    a->key = json_string_value(json_object_get(charge, "idempotency_key"));
     a->status = json_string_value(json_object_get(charge, "status"));
     a->reason = json_string_value(json_object_get(charge, "reason"));
     a->currency = json_string_value(json_object_get(charge, "currency"));

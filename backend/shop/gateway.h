@@ -32,6 +32,7 @@ typedef struct {
     uint64_t retry_after; /* ms that it wants us to wait, when it is not OK; or 0 */
     bool found;           /* OK: there is a charge, as follows */
     const char *charge;
+    const char *key; /* under which it was made, or NULL when the gateway does not say */
     const char *status;
     const char *reason; /* or NULL */
     const char *currency;

@@ -19,6 +19,7 @@
 #define SETTLE                                                                                     \
     "SELECT place, verdict, why FROM payments_settle($1::uuid[], $2::text[], $3::text[], "         \
     "$4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::uuid[], $10::uuid[])"
+#define STRAY_DUE "SELECT place, payment FROM stray_charges_due($1::text[], $2::text[])"
 #define SETTLE_STRAY "SELECT place, verdict FROM stray_charges_settle($1::text[], $2::text[])"
 
 enum { REQUESTED, WITHDRAWN, REPORTED, REFUND, STRAY };
@@ -33,6 +34,7 @@ struct weir_payments {
     weir_db_t *db;
     weir_ask_t *due;
     weir_ask_t *settle;
+    weir_ask_t *stray_due;
     weir_ask_t *settle_stray;
     weir_gateway_t *gateway;
 };
@@ -42,7 +44,9 @@ typedef struct {
     weir_payments_t *payments;
     weir_delivery_t *delivery;
     const weir_event_t *event;
-    const char *payment; /* its id */
+    char payment[WEIR_UUID_LEN + 1]; /* its id, as PostgreSQL writes it */
+    bool is_open;                    /* it was REQUESTED when the event was taken */
+    char stray[16];                  /* status of a stray charge; empty: the gateway has none */
     const char *reason;  /* for which it fails when the gateway has no charge; NULL: it does not */
     char refusal[300];   /* room for the gateway's */
     bool confirmed;      /* the gateway's word is how things stand, not a message that may be old */
@@ -123,6 +127,9 @@ static void on_answer(const weir_gateway_answer_t *a, void *arg)
         settle(job, a);
     } else if (job->reason != NULL) {
         give_up(job);
+    } else if (job->is_open) {
+        /* Its PaymentRequested came before, and left it open: this event is what ends it. */
+        done(job, WEIR_DELIVERY_RETRY, "a message told of a charge that the gateway does not have");
     } else {
         weir_log(WEIR_LOG_WARN, job->event->trace_id,
                  "a message told of a charge that the gateway does not have", "{s:s}", "payment",
@@ -167,7 +174,7 @@ static void on_charged(const weir_gateway_answer_t *a, void *arg)
 static void act(job_t *job, PGresult *result, int row)
 {
     const char *status = PQgetvalue(result, row, 1), *type = job->event->type;
-    bool is_open = strcmp(status, "REQUESTED") == 0;
+    bool is_open = job->is_open = strcmp(status, "REQUESTED") == 0;
 
     if (strcmp(type, types[REQUESTED]) == 0 && is_open && *PQgetvalue(result, row, 6) == 't') {
         job->reason = "the user has left";
@@ -221,19 +228,67 @@ static void on_stray_refunded(const weir_gateway_answer_t *a, void *arg)
         settle_stray(job, "REFUNDED");
 }
 
-static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
+static void end_stray(job_t *job)
+{
+    const char *charge = member(job, "charge");
+
+    if (job->stray[0] == '\0')
+        settle_stray(job, "UNKNOWN");
+    else if (strcmp(job->stray, "succeeded") == 0)
+        refund(job, charge, charge, on_stray_refunded);
+    else
+        settle_stray(job, strcmp(job->stray, "refunded") == 0 ? "REFUNDED" : "UNPAID");
+}
+
+/* The charge of the payment that it may belong to: is it this one? */
+static void on_owner_found(const weir_gateway_answer_t *a, void *arg)
 {
     job_t *job = arg;
-    const char *charge = member(job, "charge");
 
     if (a->result != WEIR_DELIVERY_OK)
         failed(job, a);
-    else if (!a->found || strcmp(a->charge, charge) != 0)
-        settle_stray(job, "UNKNOWN");
-    else if (strcmp(a->status, "succeeded") == 0)
-        refund(job, charge, charge, on_stray_refunded);
+    else if (a->found && strcmp(a->charge, member(job, "charge")) == 0)
+        settle(job, a);
     else
-        settle_stray(job, strcmp(a->status, "refunded") == 0 ? "REFUNDED" : "UNPAID");
+        end_stray(job);
+}
+
+static void on_stray_due(PGresult *result, int row, const char *error, const char *sqlstate,
+                         void *arg)
+{
+    job_t *job = arg;
+
+    if (result == NULL) {
+        done(job, weir_delivery_not_asked(sqlstate), error);
+    } else if (PQgetisnull(result, row, 1)) {
+        end_stray(job);
+    } else {
+        snprintf(job->payment, sizeof(job->payment), "%s", PQgetvalue(result, row, 1));
+        job->confirmed = true;
+        weir_gateway_find(job->payments->gateway, job->payment, job->event->traceparent,
+                          on_owner_found, job);
+    }
+}
+
+/*
+ * A message alone makes no charge a stray one: its key may be a payment's id in another form.  So
+ * before money goes back it is asked whose the charge is, by the key that the gateway itself names.
+ */
+static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
+{
+    job_t *job = arg;
+    const char *charge = member(job, "charge"), *key = member(job, "key");
+
+    if (a->result != WEIR_DELIVERY_OK) {
+        failed(job, a);
+        return;
+    }
+    if (a->found && strcmp(a->charge, charge) == 0) {
+        snprintf(job->stray, sizeof(job->stray), "%s", a->status);
+        if (a->key != NULL)
+            key = a->key;
+    }
+    weir_ask(job->payments->stray_due, (const char *[]){charge, key}, on_stray_due, job);
 }
 
 /* --- the consumer ----------------------------------------------------------------------------- */
@@ -242,14 +297,13 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
 {
     weir_payments_t *p = self;
     job_t *job = calloc(1, sizeof(*job));
-    char uuid[WEIR_UUID_LEN + 1];
+    const char *payment;
 
     if (job == NULL)
         abort();
     job->payments = p;
     job->delivery = delivery;
     job->event = event;
-    job->payment = member(job, "paymentId");
 
     if (strcmp(event->type, types[STRAY]) == 0) {
         if (member(job, "charge") == NULL || member(job, "key") == NULL)
@@ -259,8 +313,9 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
                               job);
         return;
     }
-    if (job->payment == NULL ||
-        weir_uuid_parse((weir_str_t){job->payment, strlen(job->payment)}, uuid) != 0) {
+    payment = member(job, "paymentId");
+    if (payment == NULL ||
+        weir_uuid_parse((weir_str_t){payment, strlen(payment)}, job->payment) != 0) {
         done(job, WEIR_DELIVERY_PERMANENT, "the event names no payment");
         return;
     }
@@ -283,6 +338,7 @@ weir_payments_t *weir_payments_new(struct event_base *base, const char *database
     p->db = weir_db_new(base, database, GROUP, NULL, NULL);
     p->due = weir_ask_new(base, p->db, GROUP, DUE, 1);
     p->settle = weir_ask_new(base, p->db, GROUP, SETTLE, 10);
+    p->stray_due = weir_ask_new(base, p->db, GROUP, STRAY_DUE, 2);
     p->settle_stray = weir_ask_new(base, p->db, GROUP, SETTLE_STRAY, 2);
     return p;
 }
@@ -295,6 +351,7 @@ void weir_payments_free(weir_payments_t *p)
     weir_db_free(p->db);
     weir_ask_free(p->due);
     weir_ask_free(p->settle);
+    weir_ask_free(p->stray_due);
     weir_ask_free(p->settle_stray);
     free(p);
 }

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 /* An answer that waits for its time. */
@@ -33,6 +34,7 @@ static const struct {
     {"duplicates", offsetof(sim_switches_t, duplicates)},
     {"hold", offsetof(sim_switches_t, hold)},
     {"reverse", offsetof(sim_switches_t, reverse)},
+    {"fold_keys", offsetof(sim_switches_t, fold_keys)},
     {"webhook_first", offsetof(sim_switches_t, webhook_first)},
 };
 
@@ -239,6 +241,19 @@ static void post_refund(sim_t *sim, struct evhttp_request *request, const json_t
     }
 }
 
+static json_t *find_folded(const sim_t *sim, const char *key)
+{
+    json_t *charge;
+    size_t i;
+
+    json_array_foreach(sim->charges, i, charge)
+    {
+        if (strcasecmp(text(charge, "idempotency_key"), key) == 0)
+            return charge;
+    }
+    return NULL;
+}
+
 static void get_charge(sim_t *sim, struct evhttp_request *request)
 {
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request)), *key;
@@ -247,7 +262,10 @@ static void get_charge(sim_t *sim, struct evhttp_request *request)
 
     if (query != NULL && evhttp_parse_query_str(query, &values) == 0) {
         key = evhttp_find_header(&values, "idempotency_key");
-        charge = key != NULL ? sim_find(sim, "idempotency_key", key) : NULL;
+        if (key != NULL && sim->switches.fold_keys)
+            charge = find_folded(sim, key);
+        else if (key != NULL)
+            charge = sim_find(sim, "idempotency_key", key);
         evhttp_clear_headers(&values);
     }
     if (charge != NULL)

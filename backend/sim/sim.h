@@ -42,6 +42,7 @@ typedef struct {
     int duplicates;    /* times that each webhook is sent once more */
     int hold;          /* webhooks wait */
     int reverse;       /* the newest webhook goes first */
+    int fold_keys;     /* questions by an idempotency key are answered in any case of its letters */
     int webhook_first; /* a new charge's answer waits until its webhook was answered */
 } sim_switches_t;
 

@@ -204,6 +204,67 @@ subtest 'an unknown charge' => sub {
     ok(said_in('worker', qr/^a charge belongs to no payment/), 'an operator reads of it');
 };
 
+# The payment's id is the charge's key; the gateway, or what lies between, may write it otherwise.
+my %form = (
+    'in upper case'      => sub { uc $_[0] },
+    'in braces'          => sub { "{$_[0]}" },
+    'without hyphens'    => sub { $_[0] =~ tr/-//dr },
+    'as a URN'           => sub { 'urn:uuid:' . uc $_[0] },
+    'that is no UUID'    => sub { "key of $_[0]" },
+);
+for my $form (sort keys %form) {
+    subtest "a payment's own charge under a key $form" => sub {
+        my $said = sub {
+            my ($charge, $status) = @_;
+            my $r = $p->webhook($p->message({ %$charge, idempotency_key => $form{$form}->($charge->{idempotency_key}) }, $status));
+            is $r->{status}, 202, "$status is taken";
+        };
+        for my $fold (0, 1) {
+            # It comes before anybody else knows of the charge.
+            $p->switch(hold => 1, fold_keys => $fold);
+            $s->stop_backend('worker');
+            my $order = $p->checkout;
+            my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
+            my $charge = $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded' });
+            $said->($charge, 'succeeded');
+            $s->start_backend('worker');
+            $p->wait_status($order, 'PAID SUCCEEDED');
+            $p->wait_handled;
+
+            # And when the order is paid.
+            $said->($charge, $_) for qw(succeeded failed);
+            $p->wait_handled;
+            is $p->status($order), 'PAID SUCCEEDED', 'it stays paid';
+            is $p->charge_of($order)->{status}, 'succeeded', 'no money goes back';
+            is $s->psql("SELECT count(*) FROM stray_charges WHERE charge = '$charge->{id}' AND (proven OR status NOT IN ('REPORTED', 'UNKNOWN'))"), 0,
+                'it is no stray charge';
+            is join(' ', $p->endless), '', 'no order is left open';
+        }
+        $p->switch(hold => 0, fold_keys => 0);
+        $p->wait_delivered;
+    };
+}
+
+subtest 'another charge under another form of the key' => sub {
+    my ($order, $charge) = settled('PAID');
+    my $second = $p->ask('POST', '/admin/charges', { idempotency_key => uc $charge->{idempotency_key}, currency => 'EUR', amount => $p->price, status => 'succeeded' });
+    wait_for('its refund', sub { $s->psql("SELECT status FROM stray_charges WHERE charge = '$second->{id}'") eq 'REFUNDED' });
+    is $p->status($order), 'PAID SUCCEEDED', 'the order stays paid';
+    is $p->charge_of($order)->{status}, 'succeeded', 'by its own charge';
+};
+
+subtest 'the currency in lower case' => sub {
+    $p->switch(hold => 1);
+    $s->stop_backend('worker');
+    my $order = $p->checkout;
+    my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
+    my $charge = $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded' });
+    is(verdict($p->webhook($p->message({ %$charge, currency => 'eur' }, 'succeeded'))), '202 applied', 'is the same one');
+    $s->start_backend('worker');
+    $p->switch(hold => 0);
+    $p->wait_delivered;
+};
+
 subtest 'an api that is away' => sub {
     $s->stop_backend('worker');
     my $order = $p->checkout;

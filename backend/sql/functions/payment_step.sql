@@ -12,8 +12,12 @@
 -- p_cause is the event upon which the gateway was asked, p_correlation the first one of its chain; NULL when
 -- the gateway spoke by itself.
 --
--- Returns applied, repeated (known already), unsure (the gateway will be asked), stray (about a charge in
--- stray_charges), or unknown: no such payment.
+-- What was proved outranks what was said: stray_charges keeps charges that pay for nothing, and only a `proven` row of
+-- it, which was made when the gateway had been asked, keeps its charge from a payment. One that a message made is
+-- dropped when the gateway confirms that the charge is this payment's; until then the gateway is asked.
+--
+-- Returns applied, repeated (known already), unsure (the gateway will be asked), stray (about a charge that was proved
+-- to be none of this payment's), or unknown: no such payment.
 CREATE OR REPLACE FUNCTION payment_step(p_payment uuid, p_news text, p_charge text, p_amount bigint,
                                         p_currency text, p_reason text, p_confirmed boolean, p_traceparent text,
                                         p_cause uuid DEFAULT NULL, p_correlation uuid DEFAULT NULL)
@@ -23,6 +27,7 @@ DECLARE
     p        payments;
     t        payment_transitions;
     wrong    text;
+    is_stray boolean; -- NULL: no; false: somebody said so; true: proven
     subject  text;
     content  jsonb;
 BEGIN
@@ -30,7 +35,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'unknown';
     END IF;
-    IF EXISTS (SELECT FROM stray_charges s WHERE s.charge = p_charge) THEN
+    SELECT s.proven INTO is_stray FROM stray_charges s WHERE s.charge = p_charge;
+    IF is_stray AND p.status <> 'REQUESTED' THEN
         RETURN 'stray';
     END IF;
     IF p_charge IS NULL AND p.status <> 'REQUESTED' THEN
@@ -40,17 +46,24 @@ BEGIN
 
     wrong := CASE
         WHEN t.next IS NULL THEN format('payment %s is %s; its charge cannot be "%s"', p.id, p.status, p_news)
-        WHEN p_amount <> p.amount OR p_currency <> p.currency THEN
+        WHEN p_amount <> p.amount OR upper(p_currency) <> upper(p.currency) THEN
             format('payment %s is of %s %s; its charge is of %s %s', p.id, p.amount, p.currency, p_amount, p_currency)
         WHEN p.charge <> p_charge THEN
             format('the charge of payment %s is %s, not %s', p.id, p.charge, p_charge)
+        WHEN is_stray THEN format('the charge %s pays for nothing, so not for payment %s', p_charge, p.id)
+        WHEN NOT is_stray AND NOT p_confirmed AND p.charge IS NULL THEN
+            format('the charge %s is said to be none of payment %s', p_charge, p.id)
     END;
     IF wrong IS NOT NULL AND p_confirmed THEN
-        IF p.status NOT IN ('REQUESTED', 'FAILED') OR t.next IS NULL THEN
+        IF p.status NOT IN ('REQUESTED', 'FAILED') OR t.next IS NULL OR is_stray THEN
             RAISE EXCEPTION '%', wrong USING ERRCODE = 'WE002';
         END IF;
-        PERFORM stray_charge_put(p_charge, p.id::text, p_news, p_traceparent, p_cause, p_correlation);
+        PERFORM stray_charge_put(p_charge, p.id::text, p_news, true, p_traceparent, p_cause, p_correlation);
         RETURN payment_step(p.id, 'failed', NULL, NULL, NULL, wrong, true, p_traceparent, p_cause, p_correlation);
+    END IF;
+
+    IF p_confirmed AND NOT is_stray THEN
+        DELETE FROM stray_charges s WHERE s.charge = p_charge;
     END IF;
 
     subject := 'order:' || p.order_id;
@@ -96,15 +109,18 @@ BEGIN
 END
 $$;
 
--- Keeps a charge that pays for nothing; when money was taken for it, the event StrayChargeReported makes the group
--- payments ask the gateway and give it back.
-CREATE OR REPLACE FUNCTION stray_charge_put(p_charge text, p_key text, p_news text, p_traceparent text,
-                                            p_cause uuid DEFAULT NULL, p_correlation uuid DEFAULT NULL)
+-- Keeps a charge that pays for nothing, by a message or (p_proven) because the gateway was asked; when money was taken
+-- for it, or it may be a payment's, the event StrayChargeReported makes the group payments ask the gateway and give it back.
+DROP FUNCTION IF EXISTS stray_charge_put(text, text, text, text, uuid, uuid);
+CREATE OR REPLACE FUNCTION stray_charge_put(p_charge text, p_key text, p_news text, p_proven boolean,
+                                            p_traceparent text, p_cause uuid DEFAULT NULL,
+                                            p_correlation uuid DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO stray_charges (charge, key) VALUES (p_charge, p_key) ON CONFLICT (charge) DO NOTHING;
-    IF p_news = 'succeeded' THEN
+    INSERT INTO stray_charges AS s (charge, key, proven) VALUES (p_charge, p_key, p_proven)
+    ON CONFLICT (charge) DO UPDATE SET proven = true, key = excluded.key WHERE excluded.proven AND NOT s.proven;
+    IF p_news = 'succeeded' OR payment_of_charge(p_charge, p_key) IS NOT NULL AND NOT p_proven THEN
         PERFORM FROM stray_charges s WHERE s.charge = p_charge FOR UPDATE;
         PERFORM payment_event('StrayChargeReported', 'charge:' || p_charge,
                               jsonb_build_object('charge', p_charge, 'key', p_key), p_traceparent, p_cause, p_correlation);

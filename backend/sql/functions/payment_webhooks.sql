@@ -1,5 +1,15 @@
+-- The payment that a charge under this key is about: the one whose id is the key, else the one that is known to have
+-- the charge; NULL when there is none.
+CREATE OR REPLACE FUNCTION payment_of_charge(p_charge text, p_key text) RETURNS uuid
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT p.id FROM payments p WHERE p.id = uuid_value(p_key)),
+                    (SELECT p.id FROM payments p WHERE p.charge = p_charge ORDER BY p.id LIMIT 1))
+$$;
+
 -- Takes messages of the gateway, each once by its id. verdict as of payment_step(); repeated, too, for a
 -- message that was taken before; unknown for a charge of no payment, or beside one: stray_charge_put() sees to it.
+-- A payment's id is the key of its charge. A message with another key that names the charge of a payment all the same
+-- (the id in another form) is unsure: the gateway will be asked by both keys.
 CREATE OR REPLACE FUNCTION payment_webhooks_take(p_ids text[], p_keys text[], p_news text[], p_charges text[],
                                                  p_amounts bigint[], p_currencies text[], p_reasons text[],
                                                  p_traceparents text[])
@@ -20,7 +30,7 @@ BEGIN
              ORDER BY u.key, u.id, u.place
     LOOP
         place := r.place;
-        payment := CASE WHEN r.key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN r.key::uuid END;
+        payment := uuid_value(r.key);
         INSERT INTO payment_webhooks AS w (id, payment_id, news, verdict) VALUES (r.id, payment, r.news, 'taken')
         ON CONFLICT (id) DO NOTHING;
         IF NOT FOUND THEN
@@ -29,10 +39,14 @@ BEGIN
             CONTINUE;
         END IF;
 
-        verdict := payment_step(payment, r.news, r.charge, r.amount, r.currency, r.reason, false, r.traceparent);
+        verdict := CASE WHEN payment::text = r.key
+                        THEN payment_step(payment, r.news, r.charge, r.amount, r.currency, r.reason, false,
+                                          r.traceparent)
+                        ELSE 'unknown' END;
         IF verdict IN ('unknown', 'stray') THEN
-            verdict := 'unknown';
-            PERFORM stray_charge_put(r.charge, r.key, r.news, r.traceparent);
+            verdict := CASE WHEN payment_of_charge(r.charge, r.key) IS NULL OR verdict = 'stray' THEN 'unknown'
+                            ELSE 'unsure' END;
+            PERFORM stray_charge_put(r.charge, r.key, r.news, false, r.traceparent);
         END IF;
         UPDATE payment_webhooks w SET verdict = payment_webhooks_take.verdict WHERE w.id = r.id;
         RETURN NEXT;

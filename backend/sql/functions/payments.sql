@@ -46,13 +46,24 @@ BEGIN
 END
 $$;
 
+-- To which payments charges belong that were said to belong to none: NULL when that is true. keys are the gateway's
+-- own, as it gives them when it is asked.
+CREATE OR REPLACE FUNCTION stray_charges_due(p_charges text[], p_keys text[])
+RETURNS TABLE (place bigint, payment text)
+LANGUAGE sql STABLE AS $$
+    SELECT r.place, CASE WHEN s.proven THEN NULL ELSE payment_of_charge(r.charge, r.key)::text END
+    FROM unnest(p_charges, p_keys) WITH ORDINALITY AS r(charge, key, place)
+    LEFT JOIN stray_charges s ON s.charge = r.charge
+$$;
+
 -- Writes down what became of charges that belong to no payment.
 CREATE OR REPLACE FUNCTION stray_charges_settle(p_charges text[], p_statuses text[])
 RETURNS TABLE (place bigint, verdict text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
-    UPDATE stray_charges s SET status = r.status
+    -- What the gateway knows nothing of was not proved.
+    UPDATE stray_charges s SET status = r.status, proven = s.proven OR r.status <> 'UNKNOWN'
     FROM unnest(p_charges, p_statuses) r(charge, status) WHERE s.charge = r.charge;
     RETURN QUERY SELECT r.place, 'applied'::text FROM unnest(p_charges) WITH ORDINALITY r(charge, place);
 END

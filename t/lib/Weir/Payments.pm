@@ -160,7 +160,27 @@ sub complaints {
     }
     my $dead = $self->{stack}->psql('SELECT count(*) FROM dead_letters');
     push @wrong, "$dead dead letters" if $dead;
+    push @wrong, $self->endless;
     return join '; ', @wrong;
+}
+
+# Orders that wait for a payment which nothing will end: no event of theirs that the group payments has not handled, and
+# no dead letter.
+sub endless {
+    my ($self) = @_;
+    return map { "order $_ is PENDING, and nothing ends it" } split /\n/, $self->{stack}->psql(<<'SQL');
+SELECT o.id FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+WHERE o.status = 'PENDING'
+  AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.group_name = 'payments'
+                  AND d.type IN ('PaymentRequested', 'PaymentReported', 'PaymentWithdrawn')
+                  AND uuid_value(d.data->>'paymentId') = p.id)
+  AND NOT EXISTS (SELECT FROM outbox e LEFT JOIN consumer_partitions c ON c.group_name = 'payments' AND c.partition = e.partition
+                  WHERE e.type IN ('PaymentRequested', 'PaymentReported', 'PaymentWithdrawn', 'StrayChargeReported')
+                    AND (uuid_value(e.data->>'paymentId') = p.id OR uuid_value(e.data->>'key') = p.id)
+                    AND (e.position IS NULL OR c.handled IS NULL OR e.position > c.handled)
+                    AND NOT EXISTS (SELECT FROM consumed h WHERE h.group_name = 'payments' AND h.partition = e.partition
+                                    AND h.position = e.position))
+SQL
 }
 
 # --- webhooks ---------------------------------------------------------------------------
