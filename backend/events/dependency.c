@@ -72,11 +72,12 @@ uint64_t weir_dependency_next(const weir_dependency_t *d)
 weir_call_t weir_dependency_begin(weir_dependency_t *d, bool fresh)
 {
     d->out[fresh]++;
-    return (weir_call_t){.generation = d->generation, .fresh = fresh};
+    return (weir_call_t){.generation = d->generation, .answers = d->answers, .fresh = fresh};
 }
 
 static void answered(weir_dependency_t *d)
 {
+    d->answers++;
     d->failed = d->fresh = d->unreached = 0;
     if (d->state == WEIR_DEPENDENCY_CLOSED)
         return;
@@ -119,9 +120,11 @@ bool weir_dependency_end(weir_dependency_t *d, uint64_t now, const weir_call_t *
         assert(d->out[call->fresh] > 0);
         d->out[call->fresh]--;
     }
-    if (result == WEIR_CALL_ANSWERED)
+    if (result == WEIR_CALL_ANSWERED) {
         answered(d);
-    else if (result != WEIR_CALL_ABANDONED && call->generation == d->generation)
+        return false;
+    }
+    if (result != WEIR_CALL_ABANDONED && call->generation == d->generation)
         return failed(d, now, call, result, error);
-    return false;
+    return result == WEIR_CALL_FAILED && call->answers != d->answers;
 }

@@ -18,7 +18,8 @@
  *
  * The invariant: as long as the dependency answers some events, those that it does not answer hold
  * up nobody but themselves, however many they are and however often they are tried.  A failure is
- * an attempt of its event only while the breaker is closed, when neighbours do not share it.
+ * an attempt of its event only when neighbours do not share it: the breaker is closed, or another
+ * event was answered since the call began.
  *
  * Plain C without I/O.  Times are milliseconds of one monotonic clock.
  */
@@ -38,6 +39,7 @@ typedef struct {
     const char *name; /* for the log; borrowed */
     weir_dependency_state_t state;
     uint64_t generation; /* counts changes of the state */
+    uint64_t answers;    /* counts them */
     uint64_t until;
     unsigned rest; /* ms, of the last one */
     /* since the last answer: */
@@ -50,7 +52,7 @@ typedef struct {
 
 /* A call under way. */
 typedef struct {
-    uint64_t generation; /* in which it began */
+    uint64_t generation, answers; /* when it began */
     bool fresh;
 } weir_call_t;
 
@@ -76,7 +78,8 @@ weir_call_t weir_dependency_begin(weir_dependency_t *dependency, bool fresh);
 
 /*
  * Takes a call's result; error is for the log.  Returns true when a failure counts against the event
- * itself: the breaker is closed, or opens by this, and the dependency was reached.
+ * itself: the dependency was reached, and the breaker is closed, or opens by this, or others were
+ * answered meanwhile.
  */
 bool weir_dependency_end(weir_dependency_t *dependency, uint64_t now, const weir_call_t *call,
                          weir_call_result_t result, const char *error);

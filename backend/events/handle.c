@@ -185,7 +185,7 @@ static bool is_confirmed(weir_lease_t *l, weir_item_t *item, uint64_t now)
     if (weir_db_query(l->group->db, sql, 1, (const char *[]){partition}, on_confirmed, l)) {
         l->asked = item->position;
         l->refs++;
-        weir_queue_retry(l->queue, item, now);
+        weir_queue_return(l->queue, item);
     } else {
         weir_queue_retry(l->queue, item, now + COMMIT_RETRY);
     }
@@ -198,36 +198,65 @@ static void earliest(uint64_t *next, uint64_t at)
         *next = at;
 }
 
-static bool has_fresh(const weir_group_t *g, uint64_t now)
+/* The partition that has the newest of the fresh events; NULL when there is none. */
+static const weir_lease_t *newest(const weir_group_t *g, uint64_t now)
 {
+    const weir_lease_t *found = NULL;
+    uint64_t last = 0;
+
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         const weir_lease_t *l = g->leases[i];
+        uint64_t order;
 
-        if (l != NULL && l->queue != NULL && !l->closing && now < l->until &&
-            weir_queue_next(l->queue, WEIR_QUEUE_FRESH) <= now)
-            return true;
+        if (l == NULL || l->queue == NULL || l->closing || now >= l->until || l->retry_ask > now)
+            continue;
+        order = weir_queue_newest(l->queue, now);
+        if (order > last) {
+            last = order;
+            found = l;
+        }
     }
-    return false;
+    return found;
+}
+
+/* A probe: the newest fresh event, or, while there is none, one that failed before. */
+static weir_item_t *take_probe(weir_lease_t *l, uint64_t now, uint64_t *next)
+{
+    weir_dependency_t *d = &l->group->dependency;
+    const weir_lease_t *its = newest(l->group, now);
+    weir_item_t *item = NULL;
+
+    if (its == l && weir_dependency_admits(d, now, true))
+        item = weir_queue_take_newest(l->queue, now);
+    else if (its == NULL && weir_dependency_admits(d, now, false))
+        item = weir_queue_take(l->queue, now, WEIR_QUEUE_FAILED);
+    if (item != NULL)
+        weir_group_wake(l->group); /* the next one may be another partition's */
+    else if (its == NULL && weir_dependency_admits(d, now, false))
+        earliest(next, weir_queue_next(l->queue, WEIR_QUEUE_FAILED));
+    if (its == NULL)
+        earliest(next, weir_queue_next(l->queue, WEIR_QUEUE_FRESH));
+    return item;
 }
 
 /*
  * The event that is handled next, taken; NULL when there is none, with *next at the latest when to
  * come again.  Fresh events go first; those that failed before get half of the handlers at most, so
- * that slow failures do not take all, and are probes only while no partition has a fresh one.
+ * that slow failures do not take all.
  */
 static weir_item_t *take(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
     weir_group_t *g = l->group;
     weir_dependency_t *d = &g->dependency;
-    bool fresh = weir_dependency_admits(d, now, true), probes = weir_dependency_probes(d);
+    bool fresh = weir_dependency_admits(d, now, true);
     bool failed = weir_dependency_admits(d, now, false) &&
                   g->handling_failed < (g->consumer.concurrency + 1) / 2;
     weir_item_t *item = NULL;
 
+    if (weir_dependency_probes(d))
+        return take_probe(l, now, next);
     if (fresh)
-        item = probes ? weir_queue_take_newest(l->queue, now)
-                      : weir_queue_take(l->queue, now, WEIR_QUEUE_FRESH);
-    failed = failed && !(probes && has_fresh(g, now));
+        item = weir_queue_take(l->queue, now, WEIR_QUEUE_FRESH);
     if (item == NULL && failed)
         item = weir_queue_take(l->queue, now, WEIR_QUEUE_FAILED);
     if (item != NULL)
@@ -326,10 +355,15 @@ static void put_back(weir_lease_t *l, uint64_t at)
     l->batch_count = 0;
 }
 
-/* Only an event that the dependency left without an answer is of the failed ones from now on. */
+/*
+ * Of the failed ones from now on is an event that the dependency left without an answer, or whose
+ * effects in the database failed where there is no handler.
+ */
 static void put_off(weir_delivery_t *d, uint64_t at)
 {
-    if (d->result == WEIR_DELIVERY_UNAVAILABLE)
+    const weir_group_t *g = d->lease->group;
+
+    if (d->result == WEIR_DELIVERY_UNAVAILABLE || g->consumer.handle == NULL)
         weir_queue_fail(d->lease->queue, d->item, at);
     else
         weir_queue_retry(d->lease->queue, d->item, at);
@@ -360,6 +394,7 @@ static void outcomes(weir_lease_t *l, PGresult *res)
                      "event failed and will be tried again", "{s:s,s:i,s:s,s:s,s:s}", "group",
                      l->group->consumer.group, "partition", l->partition, "position", position,
                      "attempts", attempts, "error", error);
+            leave(d); /* what the handler has made is not made again */
             put_off(d, now + strtoull(PQgetvalue(res, i, 3), NULL, 10));
             continue;
         }
@@ -463,22 +498,26 @@ static void batch_results(weir_lease_t *l)
     }
 }
 
-static void batch_events(weir_lease_t *l, uint64_t now)
+static void batch_kind(weir_lease_t *l, uint64_t now, weir_queue_kind_t kind)
 {
     weir_item_t *item;
 
-    while (l->batch_count < WEIR_BATCH_MAX) {
-        weir_delivery_t *d;
+    while (l->batch_count < WEIR_BATCH_MAX &&
+           (item = weir_queue_take(l->queue, now, kind)) != NULL) {
+        weir_delivery_t *d = item->payload;
 
-        item = weir_queue_take(l->queue, now, WEIR_QUEUE_FAILED);
-        if (item == NULL)
-            item = weir_queue_take(l->queue, now, WEIR_QUEUE_FRESH);
-        if (item == NULL)
-            return;
-        d = item->payload;
         d->item = item;
         l->batch[l->batch_count++] = d;
     }
+}
+
+/* Events that failed before have batches of their own, in turn: the others' do not fail by them. */
+static void batch_events(weir_lease_t *l, uint64_t now)
+{
+    l->failed_next = !l->failed_next;
+    batch_kind(l, now, l->failed_next ? WEIR_QUEUE_FAILED : WEIR_QUEUE_FRESH);
+    if (l->batch_count == 0)
+        batch_kind(l, now, l->failed_next ? WEIR_QUEUE_FRESH : WEIR_QUEUE_FAILED);
 }
 
 void weir_handle_run(weir_lease_t *l, uint64_t now, uint64_t *next)

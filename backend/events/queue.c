@@ -61,10 +61,12 @@ struct weir_queue {
     heap_t waiting[KINDS];
     delay_t *delays, *last_delay; /* ascending by position */
     size_t count, taken;
-    size_t held;  /* events of lines that are WAITING */
-    size_t aside; /* lines that are ASIDE or EMPTY */
+    size_t held;    /* events of lines that are WAITING */
+    size_t aside;   /* lines that are ASIDE or EMPTY */
     size_t empties; /* of them, those that are EMPTY */
 };
+
+static uint64_t arrivals;
 
 static void *allocate(size_t size)
 {
@@ -407,7 +409,8 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     set(q, &q->seen, position, true);
     advance(q);
     item = allocate(sizeof(*item));
-    *item = (weir_item_t){.position = position, .payload = payload, .line = line};
+    *item = (weir_item_t){
+        .position = position, .payload = payload, .order = ++arrivals, .line = line};
     q->count++;
     line->count++;
     if (line->last != NULL)
@@ -458,6 +461,29 @@ weir_item_t *weir_queue_take_newest(weir_queue_t *q, uint64_t now)
     if (line == NULL)
         line = take_due(q, now, WEIR_QUEUE_FRESH);
     return line != NULL ? take(q, line) : NULL;
+}
+
+uint64_t weir_queue_newest(const weir_queue_t *q, uint64_t now)
+{
+    const weir_line_t *line = TAILQ_LAST(&q->ready[WEIR_QUEUE_FRESH], lines);
+
+    if (line == NULL)
+        return weir_queue_next(q, WEIR_QUEUE_FRESH) <= now;
+    return line->first->order;
+}
+
+void weir_queue_return(weir_queue_t *q, weir_item_t *item)
+{
+    weir_line_t *line = item->line;
+    const weir_line_t *last = TAILQ_LAST(&q->ready[line->kind], lines);
+
+    assert(line->state == TAKEN);
+    q->taken--;
+    line->state = READY;
+    if (last != NULL && last->first->order < item->order)
+        TAILQ_INSERT_TAIL(&q->ready[line->kind], line, link);
+    else
+        TAILQ_INSERT_HEAD(&q->ready[line->kind], line, link);
 }
 
 uint64_t weir_queue_next(const weir_queue_t *q, weir_queue_kind_t kind)

@@ -31,6 +31,7 @@ typedef struct weir_item {
     void *payload; /* the user's */
 
     /* the queue's own */
+    uint64_t order; /* in which it came, among the events of all queues */
     weir_line_t *line;
     struct weir_item *next; /* in its line */
 } weir_item_t;
@@ -74,6 +75,8 @@ typedef enum { WEIR_QUEUE_FRESH, WEIR_QUEUE_FAILED } weir_queue_kind_t;
 weir_item_t *weir_queue_take(weir_queue_t *queue, uint64_t now, weir_queue_kind_t kind);
 /* The same, but of the fresh ones the one that came last. */
 weir_item_t *weir_queue_take_newest(weir_queue_t *queue, uint64_t now);
+/* Grows with the time at which the newest fresh one came; 0 when there is none now. */
+uint64_t weir_queue_newest(const weir_queue_t *queue, uint64_t now);
 /* When weir_queue_take() is worth the next try: 0 now, UINT64_MAX when nothing waits. */
 uint64_t weir_queue_next(const weir_queue_t *queue, weir_queue_kind_t kind);
 /* Of which kind a taken event is. */
@@ -81,6 +84,8 @@ weir_queue_kind_t weir_queue_kind(const weir_item_t *item);
 
 /* Ends a taken event: it is handled (or dead), its aggregate goes on. */
 void weir_queue_done(weir_queue_t *queue, weir_item_t *item);
+/* Undoes the taking of an event: it may be taken again at once. */
+void weir_queue_return(weir_queue_t *queue, weir_item_t *item);
 /*
  * Puts a taken event back, which stays of its kind and the first of its line.  The line may be set
  * aside by that: the item and its payload are gone when this returns.

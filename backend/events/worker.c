@@ -475,6 +475,7 @@ static bool start_group(weir_worker_t *w, weir_group_t *g, const weir_consumer_t
     weir_dependency_init(&g->dependency, consumer->dependency);
     snprintf(name, sizeof(name), "worker-%s", consumer->group);
     g->db = weir_db_new(w->base, w->settings.database, name, on_group_db, g);
+    weir_db_begin_with(g->db, WEIR_LOCK_TIMEOUT);
     g->reader = weir_redis_new(w->base, w->settings.redis, name, on_reader, g, error, error_size);
     return g->reader != NULL;
 }
@@ -517,6 +518,7 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
     }
     w->group_names = weir_array_close(&names);
     w->db = weir_db_new(base, settings->database, "worker", on_worker_db, w);
+    weir_db_begin_with(w->db, "SET lock_timeout = '1s'"); /* heartbeats wait for each other */
     evtimer_add(w->beat, &now);
     return w;
 }

@@ -86,6 +86,7 @@ struct weir_lease {
     unsigned handling;
     struct weir_deliveries results; /* of handlers, to be settled */
     bool consuming;
+    bool failed_next; /* without a handler: the next batch is of events that failed before */
     struct weir_delivery *batch[WEIR_BATCH_MAX];
     size_t batch_count;
     uint64_t retry_consume; /* ms: not before */

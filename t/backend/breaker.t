@@ -72,8 +72,10 @@ for my $case (['a few recipients that are answered 421', poison => 8], ['many of
             wait_for('the greylisted to have theirs', sub { taken($s, 'grey') == $n });
             pass 'so do the greylisted';
         } else {
-            $e->create(1, 'good');
-            wait_for('their failures to count', sub { grep { $_ > 0 } attempts($s, $prefix) });
+            wait_for('their failures to count', sub {
+                $e->create(1, 'good');
+                return grep { $_ > 0 } attempts($s, $prefix);
+            });
             pass 'what others do not share is their own attempt';
         }
         is $s->psql("SELECT count(*) FROM retries WHERE error LIKE '%$prefix%\@%'"), 0, 'errors name no address';

@@ -83,6 +83,9 @@ static void what_failed_and_what_is_fresh_are_taken_apart(void **state)
     i = weir_queue_take(q, 0, WEIR_QUEUE_FRESH);
     assert_int_equal(i->position, 2);
     weir_queue_retry(q, i, 10); /* put back, not failed */
+    i = weir_queue_take_newest(q, 0);
+    weir_queue_return(q, i);
+    assert_true(weir_queue_newest(q, 0) > 0);
     assert_null(weir_queue_take(q, 5, WEIR_QUEUE_FAILED));
     i = weir_queue_take_newest(q, 10);
     assert_int_equal(i->position, 4);
