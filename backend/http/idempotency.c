@@ -1,7 +1,6 @@
 #include "http/idempotency.h"
 
 #include "common/hex.h"
-#include "http/private.h"
 
 #include <jansson.h>
 #include <openssl/evp.h>
@@ -96,8 +95,8 @@ static void describe(weir_http_request_t *request, weir_idempotency_t *out)
 {
     const char *caller = weir_http_header(request, "Authorization");
     const char *version = weir_http_header(request, "API-Version");
-    const char *method = weir_http_method(request->ev);
-    weir_str_t path = weir_http_path(request->ev), body = weir_http_body(request);
+    const char *method = weir_http_method(request);
+    weir_str_t path = weir_http_path(request), body = weir_http_body(request);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 
     if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)

@@ -1,25 +1,28 @@
 /*
- * What server.c (connections, routes, limits) and request.c (a request's life and
- * answer) share; nobody else includes it.
+ * What connection.c (bytes, framing, deadlines), server.c (listening, routes, limits) and
+ * request.c (a request's life and answer) share; nobody else includes it.
  *
- * Every request is in the list of those in flight, in order of arrival, so that the
- * oldest, whose answer may be overdue, is always the first.
+ * A connection has at most one request at a time: requests that a client sends without waiting
+ * stay unread until the answer before them has been sent, so answers have the order of requests.
  *
- * Its life: waiting (the handler has it) -> answered (evhttp has the answer, which
- * is sent or lost with the connection) -> gone.  evhttp gives a request's memory
- * back to us when the client leaves while it waits: answering frees it then.
+ * A request is in the list of those in flight from the end of its body, in order of arrival, so
+ * that the oldest, whose answer may be overdue, is always the first.  Its life: waiting (the
+ * handler has it) -> answered (the connection sends the answer) -> gone, when the answer was sent
+ * or the connection has failed.
  *
- * The deadline answers in the handler's place; the handler still has its pointer,
- * so the request stays as abandoned until the handler comes with its answer.
+ * The deadline answers in the handler's place; the handler still has its pointer, so the request
+ * stays as abandoned until the handler comes with its answer.
  */
 #ifndef WEIR_HTTP_PRIVATE_H
 #define WEIR_HTTP_PRIVATE_H
 
+#include "http/chunked.h"
+#include "http/head.h"
 #include "http/http.h"
 #include "http/route.h"
 
-#include <event2/http.h>
 #include <sys/queue.h>
+#include <sys/uio.h>
 #include <time.h>
 
 typedef struct {
@@ -27,56 +30,126 @@ typedef struct {
     void *arg;
 } target_t;
 
+typedef enum {
+    CONNECTION_IDLE,      /* no byte of a request has come; the first one ends it */
+    CONNECTION_HEAD,      /* a head has begun; its empty line ends it */
+    CONNECTION_BODY,      /* a body has begun; its last byte ends it */
+    CONNECTION_WAITING,   /* the handler has the request; its answer ends it */
+    CONNECTION_SENDING,   /* the socket takes no more bytes of the answer for now */
+    CONNECTION_LINGERING, /* all is sent; what the client still sends is dropped until it closes */
+    CONNECTION_CLOSED     /* to be freed */
+} connection_state_t;
+
+typedef struct connection {
+    TAILQ_ENTRY(connection) link; /* in one of the server's three lists, by state */
+    weir_http_t *http;
+    int fd;
+    connection_state_t state;
+    int64_t deadline_ms; /* of this state, in ms of the monotonic clock; WAITING has none */
+    struct event *readable, *writable;
+    bool watching;  /* readable is added */
+    bool eof;       /* the client sends nothing more; it may still read */
+    bool close;     /* after this request */
+    bool advancing; /* a loop further up goes on, or frees the connection */
+
+    char *in; /* head, then body as content, then bytes of the next request */
+    size_t in_len, in_size;
+    bool skipped_line; /* an empty line before the request (RFC 9112 section 2.2) */
+    weir_head_t head;
+    weir_chunked_t chunked;
+    size_t body_len; /* of content received */
+
+    char *out; /* what the socket did not take yet */
+    size_t out_len, out_sent;
+
+    weir_http_request_t *request; /* of WAITING and SENDING */
+} connection_t;
+
+TAILQ_HEAD(connections, connection);
+
 struct weir_http_request {
     TAILQ_ENTRY(weir_http_request) link;
     weir_http_t *http;
-    struct evhttp_request *ev;            /* NULL when answered and the connection is gone */
-    struct evhttp_connection *connection; /* NULL when the client has left */
+    connection_t *connection; /* NULL when it is gone, or serves another request already */
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
     weir_traceparent_t trace;
     struct timespec since;
     int status; /* of the answer; 0 while waiting */
     bool abandoned;
+    bool has_cache_control;
+    char *fields; /* of the answer, as lines */
+    size_t fields_len, fields_size;
 };
 
 TAILQ_HEAD(requests, weir_http_request);
 
 struct weir_http {
     struct event_base *base;
-    struct evhttp *ev;
-    struct evhttp_bound_socket *bound;
     char *socket_file; /* to be removed at the end */
     size_t body_limit;
     weir_routes_t routes;
     target_t targets[WEIR_ROUTES_MAX];
 
+    int listener; /* descriptor, -1 without one */
+    struct event *acceptable, *accept_again;
+    unsigned connections_max;
+    bool full;    /* accepting is suspended until a connection closes */
+    bool failing; /* the last accept() failed */
+
+    struct connections idle, lingering; /* of these states, oldest first */
+    struct connections busy;            /* of all others */
+    unsigned n_connections;
+
     struct requests in_flight; /* waiting and answered */
     struct requests abandoned;
     unsigned n_in_flight;
 
-    struct event *deadline;
-    struct event *accept_again;
+    time_t date_at; /* the second that date shows */
+    char date[32];
+
+    struct event *tick;
     struct event *stopped;
     void (*stop_cb)(void *arg);
     void *stop_arg;
     bool stopping;
 };
 
-/* Takes the request from evhttp, into the list of those in flight. */
-weir_http_request_t *weir_http_request_new(weir_http_t *http, struct evhttp_request *ev);
+/* --- connection.c ------------------------------------------------------------------------- */
 
-/* Answers with a 503 in the place of the handler, which has not answered in time. */
-void weir_http_abandon(weir_http_request_t *request);
+/* Takes the descriptor, also when it fails for want of memory or of the kernel's. */
+bool weir_connection_new(weir_http_t *http, int fd);
+/* Sends the answer to the connection's request, which is gone when the answer was sent. */
+void weir_connection_answer(connection_t *c, const struct iovec parts[2]);
+/* Closes at once.  Its request, when it has one, is gone. */
+void weir_connection_close(connection_t *c);
+/* Closes what has not gone on in time. */
+void weir_connections_check(weir_http_t *http, int64_t now_ms);
+/* Closes idle connections, and sets a limit to those whose request is not complete. */
+void weir_connections_stop(weir_http_t *http);
+int64_t weir_http_now_ms(void);
 
-/* Frees all requests of the list, whatever their state. */
-void weir_http_free_requests(struct requests *list);
+/* --- server.c ----------------------------------------------------------------------------- */
 
+/* Finds the route of a request and calls its handler, or answers it. */
+void weir_http_dispatch(weir_http_request_t *request);
+/* Whether the head names a route; otherwise the request is refused whatever its body is. */
+bool weir_http_has_route(weir_http_t *http, const weir_head_t *head);
+/* A connection has closed: another one may be accepted. */
+void weir_http_on_closed(weir_http_t *http);
 /* Calls the server's stop callback, from the event loop, when it stops and nothing is in flight. */
 void weir_http_check_stopped(weir_http_t *http);
 
+/* --- request.c ---------------------------------------------------------------------------- */
+
+/* A request of the connection, in the list of those in flight. */
+weir_http_request_t *weir_http_request_new(connection_t *connection);
+/* Its answer was sent, or is lost with its connection. */
+void weir_http_request_finish(weir_http_request_t *request);
+/* Answers with a 503 in the place of the handler, which has not answered in time. */
+void weir_http_abandon(weir_http_request_t *request);
+/* Frees all requests of the list, whatever their state. */
+void weir_http_free_requests(struct requests *list);
+
 double weir_http_ms_since(const struct timespec *then);
-const char *weir_http_method(const struct evhttp_request *ev);
-/* As it came, without query; of an absolute URI too (RFC 9112 section 3.2.2). */
-weir_str_t weir_http_path(const struct evhttp_request *ev);
 
 #endif

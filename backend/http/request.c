@@ -2,15 +2,14 @@
 
 #include "log/log.h"
 
-#include <event2/buffer.h>
-#include <event2/keyvalq_struct.h>
-
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define LOGGED_PATH_MAX 256
+#define FIELDS_FIRST 512
 #define OVERDUE "There was no answer in time; what came of the request is unknown."
 
 double weir_http_ms_since(const struct timespec *then)
@@ -22,42 +21,9 @@ double weir_http_ms_since(const struct timespec *then)
     return (double)(now.tv_sec - then->tv_sec) * 1e3 + (double)(now.tv_nsec - then->tv_nsec) / 1e6;
 }
 
-const char *weir_http_method(const struct evhttp_request *ev)
-{
-    switch (evhttp_request_get_command(ev)) {
-    case EVHTTP_REQ_GET:
-        return "GET";
-    case EVHTTP_REQ_POST:
-        return "POST";
-    case EVHTTP_REQ_HEAD:
-        return "HEAD";
-    case EVHTTP_REQ_PUT:
-        return "PUT";
-    case EVHTTP_REQ_DELETE:
-        return "DELETE";
-    case EVHTTP_REQ_OPTIONS:
-        return "OPTIONS";
-    case EVHTTP_REQ_TRACE:
-        return "TRACE";
-    case EVHTTP_REQ_CONNECT:
-        return "CONNECT";
-    case EVHTTP_REQ_PATCH:
-        return "PATCH";
-    default:
-        return "?";
-    }
-}
-
-weir_str_t weir_http_path(const struct evhttp_request *ev)
-{
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(ev));
-
-    return path != NULL ? (weir_str_t){path, strlen(path)} : WEIR_STR("*");
-}
-
 static void log_request(const weir_http_request_t *r)
 {
-    weir_str_t path = weir_http_path(r->ev);
+    weir_str_t path = weir_http_path(r);
     char shown[LOGGED_PATH_MAX + 1];
     size_t n = path.len < LOGGED_PATH_MAX ? path.len : LOGGED_PATH_MAX;
 
@@ -66,47 +32,28 @@ static void log_request(const weir_http_request_t *r)
     shown[n] = '\0';
 
     weir_log(WEIR_LOG_INFO, r->trace.trace_id, "request", "{s:s,s:s,s:i,s:f}", "method",
-             weir_http_method(r->ev), "path", shown, "status", r->status, "ms",
+             weir_http_method(r), "path", shown, "status", r->status, "ms",
              (double)(int64_t)(weir_http_ms_since(&r->since) * 1000) / 1000);
 }
 
 /* --- the life of a request --------------------------------------------------------- */
 
-/* Answered, and sent or lost. */
-static void finish(weir_http_request_t *r)
+void weir_http_request_finish(weir_http_request_t *r)
 {
     weir_http_t *http = r->http;
 
     TAILQ_REMOVE(&http->in_flight, r, link);
     http->n_in_flight--;
+    r->connection = NULL;
+    free(r->fields);
+    r->fields = NULL;
 
-    if (r->abandoned) {
-        r->ev = NULL;
-        r->connection = NULL;
+    if (r->abandoned)
         TAILQ_INSERT_TAIL(&http->abandoned, r, link);
-    } else {
+    else
         free(r);
-    }
 
     weir_http_check_stopped(http);
-}
-
-static void on_sent(struct evhttp_request *ev, void *arg)
-{
-    weir_http_request_t *r = arg;
-
-    evhttp_connection_set_closecb(evhttp_request_get_connection(ev), NULL, NULL);
-    finish(r);
-}
-
-static void on_close(struct evhttp_connection *connection, void *arg)
-{
-    weir_http_request_t *r = arg;
-
-    (void)connection;
-    r->connection = NULL;
-    if (r->status != 0)
-        finish(r); /* evhttp frees its part */
 }
 
 static void take_trace(weir_http_request_t *r)
@@ -120,19 +67,18 @@ static void take_trace(weir_http_request_t *r)
         weir_traceparent_new(&r->trace);
 }
 
-weir_http_request_t *weir_http_request_new(weir_http_t *http, struct evhttp_request *ev)
+weir_http_request_t *weir_http_request_new(connection_t *connection)
 {
+    weir_http_t *http = connection->http;
     weir_http_request_t *r = calloc(1, sizeof(*r));
 
     if (r == NULL)
         abort();
 
     r->http = http;
-    r->ev = ev;
-    r->connection = evhttp_request_get_connection(ev);
+    r->connection = connection;
     clock_gettime(CLOCK_MONOTONIC, &r->since);
     take_trace(r);
-    evhttp_connection_set_closecb(r->connection, on_close, r);
     TAILQ_INSERT_TAIL(&http->in_flight, r, link);
     http->n_in_flight++;
 
@@ -144,10 +90,6 @@ void weir_http_free_requests(struct requests *list)
     weir_http_request_t *r;
 
     while ((r = TAILQ_FIRST(list)) != NULL) {
-        if (r->connection != NULL)
-            evhttp_connection_set_closecb(r->connection, NULL, NULL);
-        else if (r->ev != NULL)
-            evhttp_request_free(r->ev);
         TAILQ_REMOVE(list, r, link);
         free(r);
     }
@@ -155,73 +97,139 @@ void weir_http_free_requests(struct requests *list)
 
 /* --- its answer ------------------------------------------------------------------- */
 
-/* Names of RFC 9110 section 15: titles of problems, and reason phrases of those evhttp lacks. */
+/* Names of RFC 9110 section 15 and RFC 6585: titles of problems, and reason phrases. */
 static const char *title(int status)
 {
-    switch (status) {
-    case 400:
-        return "Bad request";
-    case 401:
-        return "Unauthorized";
-    case 404:
-        return "Not found";
-    case 405:
-        return "Method not allowed";
-    case 409:
-        return "Conflict";
-    case 410:
-        return "Gone";
-    case 413:
-        return "Content too large";
-    case 415:
-        return "Unsupported media type";
-    case 422:
-        return "Unprocessable content";
-    case 503:
-        return "Service unavailable";
-    default:
-        return status >= 500 ? "Internal server error" : "Error";
+    static const struct {
+        int status;
+        const char *title;
+    } titles[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No content"},
+        {304, "Not modified"},
+        {400, "Bad request"},
+        {401, "Unauthorized"},
+        {402, "Payment required"},
+        {403, "Forbidden"},
+        {404, "Not found"},
+        {405, "Method not allowed"},
+        {408, "Request timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length required"},
+        {412, "Precondition failed"},
+        {413, "Content too large"},
+        {414, "URI too long"},
+        {415, "Unsupported media type"},
+        {417, "Expectation failed"},
+        {422, "Unprocessable content"},
+        {428, "Precondition required"},
+        {429, "Too many requests"},
+        {431, "Request header fields too large"},
+        {501, "Not implemented"},
+        {503, "Service unavailable"},
+        {505, "HTTP version not supported"},
+    };
+
+    for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++) {
+        if (titles[i].status == status)
+            return titles[i].title;
     }
+
+    return status >= 500 ? "Internal server error" : status >= 400 ? "Error" : "Other";
 }
 
-/* evhttp knows RFC 7231's phrases by itself; NULL asks it for them. */
-static const char *reason(int status)
+/* len bytes at the end of the answer's fields. */
+static char *field_room(weir_http_request_t *r, size_t len)
 {
-    return status == 413 || status == 422 ? title(status) : NULL;
+    size_t size = r->fields_size > 0 ? r->fields_size : FIELDS_FIRST;
+
+    while (size < r->fields_len + len)
+        size *= 2;
+    if (size != r->fields_size) {
+        r->fields = realloc(r->fields, size);
+        if (r->fields == NULL)
+            abort();
+        r->fields_size = size;
+    }
+
+    return r->fields + r->fields_len;
+}
+
+static void add_field(weir_http_request_t *r, const char *name, const char *value)
+{
+    size_t name_len = strlen(name), value_len = strlen(value);
+    char *p = field_room(r, name_len + value_len + 4);
+
+    memcpy(p, name, name_len);
+    memcpy(p + name_len, ": ", 2);
+    memcpy(p + name_len + 2, value, value_len);
+    memcpy(p + name_len + 2 + value_len, "\r\n", 2);
+    r->fields_len += name_len + value_len + 4;
+}
+
+/* RFC 9110 section 5.6.7, made once a second. */
+static const char *date(weir_http_t *http)
+{
+    struct tm tm;
+    time_t now = time(NULL);
+
+    if (now != http->date_at) {
+        http->date_at = now;
+        strftime(http->date, sizeof(http->date), "%a, %d %b %Y %H:%M:%S GMT",
+                 gmtime_r(&now, &tm));
+    }
+
+    return http->date;
+}
+
+/* Fields that every answer has, and those that speak of its framing. */
+static void add_own_fields(weir_http_request_t *r, int status, const char *media_type, size_t len)
+{
+    connection_t *c = r->connection;
+    char length[32];
+
+    add_field(r, "Date", date(r->http));
+    if (media_type != NULL)
+        add_field(r, "Content-Type", media_type);
+    if (status != 304 && status != 204) {
+        snprintf(length, sizeof(length), "%zu", len);
+        add_field(r, "Content-Length", length);
+    }
+    if (!r->has_cache_control)
+        add_field(r, "Cache-Control", "no-store");
+    if (r->http->stopping)
+        c->close = true;
+    if (c->close)
+        add_field(r, "Connection", "close");
+    else if (c->head.minor == 0)
+        add_field(r, "Connection", "keep-alive");
 }
 
 static void send_answer(weir_http_request_t *r, int status, const char *media_type,
                         const char *body, size_t len)
 {
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(r->ev);
-    struct evbuffer *out = evhttp_request_get_output_buffer(r->ev);
-    char length[32];
+    bool has_body = media_type != NULL && status != 304 && status != 204 &&
+                    strcmp(weir_http_method(r), "HEAD") != 0;
+    char line[64];
+    struct iovec parts[2] = {{NULL, 0}, {(void *)body, has_body ? len : 0}};
+    size_t line_len;
 
-    if (media_type != NULL) {
-        evhttp_add_header(headers, "Content-Type", media_type);
-        evbuffer_add(out, body, len);
-    }
-    if (status != 304) {
-        snprintf(length, sizeof(length), "%zu", media_type != NULL ? len : 0);
-        evhttp_add_header(headers, "Content-Length", length);
-    }
+    add_own_fields(r, status, media_type, media_type != NULL ? len : 0);
+    memcpy(field_room(r, 2), "\r\n", 2);
+    r->fields_len += 2;
 
-    if (evhttp_find_header(headers, "Cache-Control") == NULL)
-        evhttp_add_header(headers, "Cache-Control", "no-store");
-    if (r->http->stopping)
-        evhttp_add_header(headers, "Connection", "close");
+    line_len = (size_t)snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", status, title(status));
+    field_room(r, line_len);
+    memmove(r->fields + line_len, r->fields, r->fields_len);
+    memcpy(r->fields, line, line_len);
+    parts[0] = (struct iovec){r->fields, r->fields_len + line_len};
 
     r->status = status;
     log_request(r);
-
-    if (r->connection == NULL) {
-        evhttp_send_reply(r->ev, status, reason(status), NULL); /* frees it, the client has left */
-        finish(r);
-        return;
-    }
-
-    evhttp_request_set_on_complete_cb(r->ev, on_sent, r);
-    evhttp_send_reply(r->ev, status, reason(status), NULL);
+    weir_connection_answer(r->connection, parts);
 }
 
 void weir_http_reply(weir_http_request_t *r, int status, const char *media_type, const char *body,
@@ -233,13 +241,21 @@ void weir_http_reply(weir_http_request_t *r, int status, const char *media_type,
         return;
     }
 
-    if (r->ev != NULL) {
+    if (r->connection != NULL) {
         r->abandoned = false; /* the deadline's answer is still on its way out */
         return;
     }
 
     TAILQ_REMOVE(&r->http->abandoned, r, link);
     free(r);
+}
+
+void weir_http_drop(weir_http_request_t *r)
+{
+    if (r->abandoned)
+        weir_http_reply(r, 503, NULL, NULL, 0);
+    else
+        weir_connection_close(r->connection);
 }
 
 /* Writes the problem into small, or into memory of its own that the caller frees. */
@@ -308,25 +324,34 @@ weir_str_t weir_http_param(const weir_http_request_t *r, int n)
 
 const char *weir_http_header(const weir_http_request_t *r, const char *name)
 {
-    return r->ev != NULL ? evhttp_find_header(evhttp_request_get_input_headers(r->ev), name) : NULL;
+    return r->connection != NULL ? weir_head_field(&r->connection->head, name) : NULL;
+}
+
+unsigned weir_http_header_count(const weir_http_request_t *r, const char *name)
+{
+    return r->connection != NULL ? weir_head_count(&r->connection->head, name) : 0;
+}
+
+const char *weir_http_method(const weir_http_request_t *r)
+{
+    return r->connection != NULL ? weir_head_method(&r->connection->head) : "?";
+}
+
+weir_str_t weir_http_path(const weir_http_request_t *r)
+{
+    return weir_str(r->connection != NULL ? weir_head_path(&r->connection->head) : "?");
 }
 
 weir_str_t weir_http_body(weir_http_request_t *r)
 {
-    struct evbuffer *in;
+    const connection_t *c = r->connection;
 
-    if (r->ev == NULL)
-        return (weir_str_t){NULL, 0};
-
-    in = evhttp_request_get_input_buffer(r->ev);
-
-    return (weir_str_t){(const char *)evbuffer_pullup(in, -1), evbuffer_get_length(in)};
+    return c != NULL ? (weir_str_t){c->in + c->head.len, c->body_len} : (weir_str_t){NULL, 0};
 }
 
 weir_str_t weir_http_query(const weir_http_request_t *r, const char *name)
 {
-    const char *p =
-        r->ev != NULL ? evhttp_uri_get_query(evhttp_request_get_evhttp_uri(r->ev)) : NULL;
+    const char *p = r->connection != NULL ? weir_head_query(&r->connection->head) : NULL;
     size_t name_len = strlen(name);
 
     while (p != NULL) {
@@ -347,6 +372,18 @@ const weir_traceparent_t *weir_http_trace(const weir_http_request_t *r)
 
 void weir_http_add_header(weir_http_request_t *r, const char *name, const char *value)
 {
-    if (r->ev != NULL && r->status == 0)
-        evhttp_add_header(evhttp_request_get_output_headers(r->ev), name, value);
+    if (r->connection == NULL || r->status != 0)
+        return;
+
+    for (const char *p = value; *p != '\0'; p++) {
+        if (!weir_is_value((unsigned char)*p)) {
+            weir_log(WEIR_LOG_ERROR, r->trace.trace_id,
+                     "a response field is not sent, its value has a control character", "{s:s}",
+                     "field", name);
+            return;
+        }
+    }
+    add_field(r, name, value);
+    if (strcasecmp(name, "Cache-Control") == 0)
+        r->has_cache_control = true;
 }

@@ -3,31 +3,61 @@
 #include "http/listen.h"
 #include "log/log.h"
 
-#include <event2/buffer.h>
-#include <event2/listener.h>
-
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#define BODY_MARGIN 1048576 /* evhttp's limit lies that much above ours, see http.h */
-#define ACCEPT_PAUSE_MS 100 /* after accept() failed for want of descriptors */
+#define ACCEPT_AT_ONCE 64    /* connections, before what else waits in the event loop */
+#define ACCEPT_PAUSE_MS 100  /* after accept() failed for want of descriptors or memory */
+#define DESCRIPTORS_KEPT 64  /* at most, for what else the process opens */
+#define CONNECTIONS_LEAST 4
 
 void weir_http_check_stopped(weir_http_t *http)
 {
-    if (http->stopping && http->n_in_flight == 0)
+    if (http->stopping && http->n_in_flight == 0 && TAILQ_EMPTY(&http->busy))
         event_active(http->stopped, EV_TIMEOUT, 0);
 }
 
-/* --- from evhttp ------------------------------------------------------------------- */
+/* --- routes ------------------------------------------------------------------------------- */
 
-static void route(weir_http_request_t *r)
+static bool is_known_method(const char *method)
+{
+    static const char *const known[] = {"GET",     "HEAD",  "POST",  "PUT", "DELETE",
+                                        "OPTIONS", "TRACE", "PATCH"};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(known[i], method) == 0)
+            return true;
+    }
+
+    return false;
+}
+
+bool weir_http_has_route(weir_http_t *http, const weir_head_t *head)
+{
+    weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
+    char allow[128];
+
+    return weir_route_find(&http->routes, weir_head_method(head), weir_str(weir_head_path(head)),
+                           params, allow, sizeof(allow)) != NULL;
+}
+
+void weir_http_dispatch(weir_http_request_t *r)
 {
     weir_http_t *http = r->http;
-    weir_str_t path = weir_http_path(r->ev);
-    const char *method = weir_http_method(r->ev);
+    const char *method = weir_http_method(r);
     char allow[128];
     const weir_route_t *found =
-        weir_route_find(&http->routes, method, path, r->params, allow, sizeof(allow));
+        weir_route_find(&http->routes, method, weir_http_path(r), r->params, allow, sizeof(allow));
+
+    if (found == NULL && !is_known_method(method)) {
+        r->connection->close = true; /* such a method may have rules of its own */
+        weir_http_error(r, 501, "The method %s is unknown.", method);
+        return;
+    }
 
     if (found == NULL && allow[0] == '\0') {
         weir_http_error(r, 404, "There is nothing at this path.");
@@ -41,11 +71,6 @@ static void route(weir_http_request_t *r)
         return;
     }
 
-    if (evbuffer_get_length(evhttp_request_get_input_buffer(r->ev)) > http->body_limit) {
-        weir_http_error(r, 413, "The body has more than %zu bytes.", http->body_limit);
-        return;
-    }
-
     if (http->n_in_flight > WEIR_HTTP_IN_FLIGHT_MAX) {
         weir_http_add_header(r, "Retry-After", "1");
         weir_http_error(r, 503, "Too many requests are waiting.");
@@ -55,13 +80,8 @@ static void route(weir_http_request_t *r)
     ((target_t *)found->target)->handler(r, ((target_t *)found->target)->arg);
 }
 
-static void on_request(struct evhttp_request *ev, void *arg)
-{
-    route(weir_http_request_new(arg, ev));
-}
-
 /* Once a second. */
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
+static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     weir_http_t *http = arg;
     weir_http_request_t *r = TAILQ_FIRST(&http->in_flight);
@@ -76,18 +96,128 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
             weir_http_abandon(r);
         r = next;
     }
+    weir_connections_check(http, weir_http_now_ms());
 }
 
-static void on_accept_error(struct evconnlistener *listener, void *arg)
+/* --- accepting ---------------------------------------------------------------------------- */
+
+/*
+ * The process needs descriptors for its database, Redis and files also when clients take all that
+ * they can get.
+ */
+static unsigned connections_max(void)
+{
+    struct rlimit limit;
+    rlim_t max = WEIR_HTTP_CONNECTIONS_MAX;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        rlim_t half = limit.rlim_cur / 2;
+        rlim_t rest = limit.rlim_cur > DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT : 0;
+
+        if (half < max || rest < max)
+            max = half > rest ? half : rest;
+        if (max > WEIR_HTTP_CONNECTIONS_MAX)
+            max = WEIR_HTTP_CONNECTIONS_MAX;
+    }
+
+    return max > CONNECTIONS_LEAST ? (unsigned)max : CONNECTIONS_LEAST;
+}
+
+/* Makes room for a new connection.  False when all are in use. */
+static bool close_oldest_idle(weir_http_t *http)
+{
+    connection_t *c = TAILQ_FIRST(&http->idle);
+
+    if (c == NULL)
+        c = TAILQ_FIRST(&http->lingering);
+    if (c != NULL)
+        weir_connection_close(c);
+
+    return c != NULL;
+}
+
+static void suspend(weir_http_t *http, bool again)
+{
+    static const struct timeval pause = {0, ACCEPT_PAUSE_MS * 1000};
+
+    event_del(http->acceptable);
+    if (again)
+        evtimer_add(http->accept_again, &pause);
+}
+
+/* Errors of one connection, which is lost, and of nothing else (accept(2)). */
+static bool is_of_connection(int error)
+{
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void on_accept_failed(weir_http_t *http, int error)
+{
+    if (!http->failing)
+        weir_log(WEIR_LOG_ERROR, NULL, "cannot accept connections, trying again", "{s:s,s:i}",
+                 "error", strerror(error), "connections", (int)http->n_connections);
+    http->failing = true;
+    /* Still readable, so trying again at once would be a busy loop. */
+    suspend(http, true);
+}
+
+static void on_accepted(weir_http_t *http, int fd)
+{
+    if (!weir_connection_new(http, fd)) {
+        on_accept_failed(http, ENOMEM);
+        return;
+    }
+    if (http->failing)
+        weir_log(WEIR_LOG_INFO, NULL, "accepts connections again", NULL);
+    http->failing = false;
+}
+
+static void on_acceptable(evutil_socket_t listener, short what, void *arg)
 {
     weir_http_t *http = arg;
-    struct timeval tv = {0, ACCEPT_PAUSE_MS * 1000};
 
-    /* Still readable, so trying again at once would be a busy loop. */
-    weir_log(WEIR_LOG_ERROR, NULL, "cannot accept a connection", "{s:s}", "error",
-             evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
-    evconnlistener_disable(listener);
-    evtimer_add(http->accept_again, &tv);
+    (void)what;
+    for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+        int fd;
+
+        if (http->n_connections >= http->connections_max && !close_oldest_idle(http)) {
+            weir_log(WEIR_LOG_WARN, NULL, "all connections are in use, new ones wait", "{s:i}",
+                     "connections", (int)http->n_connections);
+            http->full = true;
+            suspend(http, false);
+            return;
+        }
+        fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            on_accepted(http, fd);
+        } else if (errno == EAGAIN) {
+            return;
+        } else if (!is_of_connection(errno)) {
+            int error = errno;
+
+            if (!close_oldest_idle(http)) {
+                on_accept_failed(http, error);
+                return;
+            }
+        }
+        if (http->failing)
+            return;
+    }
 }
 
 static void on_accept_again(evutil_socket_t fd, short what, void *arg)
@@ -96,9 +226,20 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (http->bound != NULL)
-        evconnlistener_enable(evhttp_bound_socket_get_listener(http->bound));
+    if (http->listener >= 0 && event_add(http->acceptable, NULL) != 0)
+        on_accept_failed(http, errno);
 }
+
+void weir_http_on_closed(weir_http_t *http)
+{
+    weir_http_check_stopped(http);
+    if (!http->full)
+        return;
+    http->full = false;
+    on_accept_again(-1, 0, http);
+}
+
+/* --- its life ----------------------------------------------------------------------------- */
 
 static void on_stopped(evutil_socket_t fd, short what, void *arg)
 {
@@ -107,47 +248,36 @@ static void on_stopped(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (http->n_in_flight > 0)
-        return; /* a kept connection has sent one more meanwhile; its end comes here again */
+    if (cb == NULL || http->n_in_flight > 0 || !TAILQ_EMPTY(&http->busy))
+        return; /* already called, or a request has come since */
 
     http->stop_cb = NULL;
-    if (cb != NULL)
-        cb(http->stop_arg);
+    cb(http->stop_arg); /* may free http */
 }
-
-/* --- the server -------------------------------------------------------------------- */
 
 weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
 {
-    static const struct timeval second = {1, 0};
     weir_http_t *http = calloc(1, sizeof(*http));
+    static const struct timeval second = {1, 0};
 
     if (http == NULL)
         abort();
 
     http->base = base;
     http->body_limit = body_limit;
+    http->listener = -1;
+    http->connections_max = connections_max();
+    TAILQ_INIT(&http->idle);
+    TAILQ_INIT(&http->lingering);
+    TAILQ_INIT(&http->busy);
     TAILQ_INIT(&http->in_flight);
     TAILQ_INIT(&http->abandoned);
-    http->ev = evhttp_new(base);
-    http->deadline = event_new(base, -1, EV_PERSIST, on_deadline, http);
+    http->tick = event_new(base, -1, EV_PERSIST, on_tick, http);
     http->accept_again = evtimer_new(base, on_accept_again, http);
-    http->stopped = evtimer_new(base, on_stopped, http);
-    if (http->ev == NULL || http->deadline == NULL || http->accept_again == NULL ||
-        http->stopped == NULL)
+    http->stopped = event_new(base, -1, 0, on_stopped, http);
+    if (http->tick == NULL || http->accept_again == NULL || http->stopped == NULL)
         abort();
-
-    evhttp_set_allowed_methods(http->ev, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
-                                             EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                             EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
-                                             EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-    evhttp_set_max_headers_size(http->ev, WEIR_HTTP_HEADERS_MAX);
-    evhttp_set_max_body_size(http->ev, (ev_ssize_t)(body_limit + BODY_MARGIN));
-    evhttp_set_timeout(http->ev, WEIR_HTTP_CONNECTION_LIMIT_S);
-    evhttp_set_default_content_type(http->ev, NULL);
-    evhttp_set_flags(http->ev, EVHTTP_SERVER_LINGERING_CLOSE);
-    evhttp_set_gencb(http->ev, on_request, http);
-    evtimer_add(http->deadline, &second);
+    evtimer_add(http->tick, &second);
 
     return http;
 }
@@ -163,21 +293,17 @@ void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
 
 bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_t error_size)
 {
-    struct evconnlistener *listener;
-    int fd = weir_listen(address, error, error_size);
-
-    if (fd < 0)
+    http->listener = weir_listen(address, error, error_size);
+    if (http->listener < 0)
         return false;
 
-    listener = evconnlistener_new(http->base, NULL, NULL,
-                                  LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    http->bound = listener != NULL ? evhttp_bind_listener(http->ev, listener) : NULL;
-    if (http->bound == NULL) {
-        snprintf(error, error_size, "cannot listen on %s: out of memory", address);
+    http->acceptable =
+        event_new(http->base, http->listener, EV_READ | EV_PERSIST, on_acceptable, http);
+    if (http->acceptable == NULL || event_add(http->acceptable, NULL) != 0) {
+        snprintf(error, error_size, "cannot listen on %s: the event loop refuses it: %s", address,
+                 strerror(errno));
         return false;
     }
-
-    evconnlistener_set_error_cb(listener, on_accept_error);
     if (strncmp(address, "unix:", 5) == 0)
         http->socket_file = strdup(address + 5);
 
@@ -186,9 +312,14 @@ bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_
 
 static void close_listener(weir_http_t *http)
 {
-    if (http->bound != NULL)
-        evhttp_del_accept_socket(http->ev, http->bound);
-    http->bound = NULL;
+    if (http->acceptable != NULL)
+        event_free(http->acceptable);
+    http->acceptable = NULL;
+    if (http->listener >= 0)
+        close(http->listener);
+    http->listener = -1;
+    http->full = false;
+    event_del(http->accept_again);
     if (http->socket_file != NULL)
         remove(http->socket_file);
     free(http->socket_file);
@@ -197,23 +328,31 @@ static void close_listener(weir_http_t *http)
 
 void weir_http_stop(weir_http_t *http, void (*cb)(void *arg), void *arg)
 {
+    /* The kernel has accepted what waits here, and would reset it. */
+    if (http->listener >= 0 && !http->full)
+        on_acceptable(http->listener, EV_READ, http);
     http->stopping = true;
     http->stop_cb = cb;
     http->stop_arg = arg;
     close_listener(http);
+    weir_connections_stop(http);
     weir_http_check_stopped(http);
 }
 
 void weir_http_free(weir_http_t *http)
 {
+    connection_t *c;
+
     if (http == NULL)
         return;
 
     close_listener(http);
-    weir_http_free_requests(&http->in_flight);
+    http->stopping = false; /* nothing is to be told any more */
+    while ((c = TAILQ_FIRST(&http->idle)) != NULL ||
+           (c = TAILQ_FIRST(&http->lingering)) != NULL || (c = TAILQ_FIRST(&http->busy)) != NULL)
+        weir_connection_close(c);
     weir_http_free_requests(&http->abandoned);
-    evhttp_free(http->ev);
-    event_free(http->deadline);
+    event_free(http->tick);
     event_free(http->accept_again);
     event_free(http->stopped);
     free(http);
