@@ -7,23 +7,23 @@
 #define SIZE_DIGITS_MAX 16
 
 enum {
-    SIZE,           /* a digit of the size, or what ends it */
-    EXT_NAME,       /* BWS before an extension's name, then the name */
-    EXT_IN_NAME,    /* within the name, or what ends it */
-    EXT_EQUALS,     /* BWS behind a name, then "=" or ";" */
-    EXT_VALUE,      /* BWS before a value, then the value */
-    EXT_IN_TOKEN,   /* within a value that is a token, or what ends it */
-    EXT_IN_QUOTES,  /* within a quoted value */
-    EXT_ESCAPED,    /* behind its backslash */
-    EXT_NEXT,       /* BWS, then ";" */
-    EXT_END,        /* directly behind a quoted value */
-    SIZE_LF,        /* LF of the line with the size */
-    DATA,           /* content */
-    DATA_CR,        /* the CR and LF behind it */
+    SIZE,          /* a digit of the size, or what ends it */
+    EXT_NAME,      /* BWS before an extension's name, then the name */
+    EXT_IN_NAME,   /* within the name, or what ends it */
+    EXT_EQUALS,    /* BWS behind a name, then "=" or ";" */
+    EXT_VALUE,     /* BWS before a value, then the value */
+    EXT_IN_TOKEN,  /* within a value that is a token, or what ends it */
+    EXT_IN_QUOTES, /* within a quoted value */
+    EXT_ESCAPED,   /* behind its backslash */
+    EXT_NEXT,      /* BWS, then ";" */
+    EXT_END,       /* directly behind a quoted value */
+    SIZE_LF,       /* LF of the line with the size */
+    DATA,          /* content */
+    DATA_CR,       /* the CR and LF behind it */
     DATA_LF,
-    TRAILER,        /* first character of a trailer field or of the last line */
-    TRAILER_NAME,   /* within a name, or its colon */
-    TRAILER_VALUE,  /* within a value, or its CR */
+    TRAILER,       /* first character of a trailer field or of the last line */
+    TRAILER_NAME,  /* within a name, or its colon */
+    TRAILER_VALUE, /* within a value, or its CR */
     TRAILER_LF,
     LAST_LF
 };
@@ -107,7 +107,10 @@ static int in_extension(weir_chunked_t *c, unsigned char ch)
         next = blank ? EXT_EQUALS : ch == '=' ? EXT_VALUE : ch == ';' ? EXT_NAME : -1;
         break;
     case EXT_VALUE:
-        next = blank ? EXT_VALUE : ch == '"' ? EXT_IN_QUOTES : weir_is_token(ch) ? EXT_IN_TOKEN : -1;
+        next = blank               ? EXT_VALUE
+               : ch == '"'         ? EXT_IN_QUOTES
+               : weir_is_token(ch) ? EXT_IN_TOKEN
+                                   : -1;
         break;
     case EXT_IN_TOKEN:
         next = weir_is_token(ch) ? EXT_IN_TOKEN : behind_extension(ch);

@@ -302,9 +302,8 @@ static bool read_field(weir_head_t *h, char *text, char *start, char *end)
     }
     *end = '\0';
 
-    h->fields[h->n_fields++] =
-        (weir_field_t){(uint16_t)(start - text), (uint16_t)(p - start), (uint16_t)(value - text),
-                       (uint16_t)(end - value)};
+    h->fields[h->n_fields++] = (weir_field_t){(uint16_t)(start - text), (uint16_t)(p - start),
+                                              (uint16_t)(value - text), (uint16_t)(end - value)};
 
     return read_known_field(h, start, value, (size_t)(end - value));
 }

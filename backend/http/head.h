@@ -20,8 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WEIR_HEAD_MAX 16384    /* bytes of a head, the empty line included; more is a 431 */
-#define WEIR_HEAD_LINE_MAX 8192 /* bytes of a request line; more is a 414 */
+#define WEIR_HEAD_MAX 16384      /* bytes of a head, the empty line included; more is a 431 */
+#define WEIR_HEAD_LINE_MAX 8192  /* bytes of a request line; more is a 414 */
 #define WEIR_HEAD_FIELDS_MAX 100 /* fields; more is a 431 */
 
 /* Offsets into the head's text. */

@@ -178,8 +178,7 @@ static const char *date(weir_http_t *http)
 
     if (now != http->date_at) {
         http->date_at = now;
-        strftime(http->date, sizeof(http->date), "%a, %d %b %Y %H:%M:%S GMT",
-                 gmtime_r(&now, &tm));
+        strftime(http->date, sizeof(http->date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
     }
 
     return http->date;

@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_AT_ONCE 64    /* connections, before what else waits in the event loop */
-#define ACCEPT_PAUSE_MS 100  /* after accept() failed for want of descriptors or memory */
-#define DESCRIPTORS_KEPT 64  /* at most, for what else the process opens */
+#define ACCEPT_AT_ONCE 64   /* connections, before what else waits in the event loop */
+#define ACCEPT_PAUSE_MS 100 /* after accept() failed for want of descriptors or memory */
+#define DESCRIPTORS_KEPT 64 /* at most, for what else the process opens */
 #define CONNECTIONS_LEAST 4
 
 void weir_http_check_stopped(weir_http_t *http)
@@ -25,8 +25,8 @@ void weir_http_check_stopped(weir_http_t *http)
 
 static bool is_known_method(const char *method)
 {
-    static const char *const known[] = {"GET",     "HEAD",  "POST",  "PUT", "DELETE",
-                                        "OPTIONS", "TRACE", "PATCH"};
+    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",
+                                        "DELETE", "OPTIONS", "TRACE", "PATCH"};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(known[i], method) == 0)
@@ -348,8 +348,8 @@ void weir_http_free(weir_http_t *http)
 
     close_listener(http);
     http->stopping = false; /* nothing is to be told any more */
-    while ((c = TAILQ_FIRST(&http->idle)) != NULL ||
-           (c = TAILQ_FIRST(&http->lingering)) != NULL || (c = TAILQ_FIRST(&http->busy)) != NULL)
+    while ((c = TAILQ_FIRST(&http->idle)) != NULL || (c = TAILQ_FIRST(&http->lingering)) != NULL ||
+           (c = TAILQ_FIRST(&http->busy)) != NULL)
         weir_connection_close(c);
     weir_http_free_requests(&http->abandoned);
     event_free(http->tick);

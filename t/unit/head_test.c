@@ -44,7 +44,10 @@ typedef struct {
     uint64_t length;
 } row_t;
 
-#define ROW(t, s, ...) {.text = (t), .status = (s), ##__VA_ARGS__}
+#define ROW(t, s, ...)                                                                             \
+    {                                                                                              \
+        .text = (t), .status = (s), ##__VA_ARGS__                                                  \
+    }
 #define GET(fields) "GET /a HTTP/1.1\r\n" HOST fields END
 #define POST(fields) "POST /a HTTP/1.1\r\n" HOST fields END
 
@@ -145,7 +148,9 @@ static const row_t rows[] = {
     ROW(POST("Transfer-Encoding:\r\n"), 400),
     ROW(POST("Transfer-Encoding: gzip, chunked\r\n"), 501),
     ROW(POST("Transfer-Encoding : chunked\r\n"), 400),
-    ROW(POST("Transfer-Encoding: \x0b" "chunked\r\n"), 400),
+    ROW(POST("Transfer-Encoding: \x0b"
+             "chunked\r\n"),
+        400),
     ROW("POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     /* Expect */
     ROW(POST("Expect: 100-Continue\r\n"), 0),
@@ -218,8 +223,8 @@ static void parts_of_a_head(void **state)
     assert_string_equal(weir_head_path(&head), "/");
     assert_null(weir_head_query(&head));
     assert_false(weir_head_keeps_connection(&head));
-    assert_int_equal(parse("OPTIONS * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 46, 99, &head,
-                           copy), 0);
+    assert_int_equal(
+        parse("OPTIONS * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 46, 99, &head, copy), 0);
     assert_string_equal(weir_head_path(&head), "*");
     assert_true(weir_head_keeps_connection(&head));
 }
