@@ -7,6 +7,7 @@
  *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
  */
 #include "common/version.h"
+#include "common/output.h"
 #include "config/config.h"
 #include "db/batch.h"
 #include "db/migrate.h"
@@ -309,6 +310,7 @@ int main(int argc, char **argv)
     bool check = false;
     int option, bits, status;
 
+    weir_output_check_at_exit("weir-backend", 1);
     while ((option = getopt_long(argc, argv, "c:thV", long_options, NULL)) != -1) {
         switch (option) {
         case 'c':

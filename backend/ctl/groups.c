@@ -116,8 +116,8 @@ weir_ctl_exit_t weir_ctl_groups_resume(weir_ctl_t *ctl)
     if (!chosen(ctl, &group))
         return WEIR_CTL_REFUSED;
     rows = weir_ctl_rows(ctl,
-                         "SELECT g.group_name AS \"group\", rfc3339(g.paused_at) AS paused_since"
-                         " FROM paused_groups g"
+                         "SELECT g.group_name AS \"group\", rfc3339(now()) AS resumed_at,"
+                         " rfc3339(g.paused_at) AS was_paused_at FROM paused_groups g"
                          " WHERE g.group_name = coalesce($1::text, g.group_name) ORDER BY 1",
                          1, &group);
     weir_ctl_run(

@@ -1,6 +1,7 @@
 /*
  * weirctl: reads the command line, opens the database for commands that need it, runs one.
  */
+#include "common/output.h"
 #include "ctl/cli.h"
 
 #include <ctype.h>
@@ -73,6 +74,7 @@ int main(int argc, char **argv)
     char error[1024];
     int used;
 
+    weir_output_check_at_exit("weirctl", WEIR_CTL_AWAY);
     weir_ctl_read_arguments(&ctl.args, &given, argc, argv);
     if (given.n_words == 0) {
         weir_ctl_usage(given.help ? stdout : stderr);
@@ -98,8 +100,6 @@ int main(int argc, char **argv)
     }
 
     code = command->run(&ctl);
-    if (fflush(stdout) != 0 && code == WEIR_CTL_OK)
-        code = weir_ctl_fail(WEIR_CTL_AWAY, "standard output: %s", strerror(errno));
     if (ctl.db != NULL) {
         PQfinish(ctl.db);
         weir_config_free(&ctl.config);

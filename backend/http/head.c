@@ -260,8 +260,34 @@ static bool read_expect(weir_head_t *h, const char *value)
     return true;
 }
 
+/*
+ * Fields of which a request has one at most: with two, what a handler reads may not be what
+ * somebody before it has checked.
+ */
+static bool read_singleton(weir_head_t *h, const char *name, size_t len)
+{
+    static const weir_str_t singletons[] = {
+        WEIR_STR("Idempotency-Key"), WEIR_STR("Authorization"), WEIR_STR("Content-Type"),
+        WEIR_STR("API-Version"),     WEIR_STR("webhook-id"),    WEIR_STR("webhook-timestamp"),
+    };
+
+    for (unsigned i = 0; i < sizeof(singletons) / sizeof(singletons[0]); i++) {
+        if (!weir_str_caseeq((weir_str_t){name, len}, singletons[i]))
+            continue;
+        if (h->singletons & 1u << i)
+            return wrong(h, 400,
+                         "A field of which a request has only one is given twice: one of "
+                         "Idempotency-Key, Authorization, Content-Type, API-Version, webhook-id, "
+                         "webhook-timestamp.");
+        h->singletons |= 1u << i;
+    }
+
+    return true;
+}
+
 /* Fields that say where the message ends, or what becomes of its connection. */
-static bool read_known_field(weir_head_t *h, const char *name, const char *value, size_t len)
+static bool read_known_field(weir_head_t *h, const char *name, size_t name_len, const char *value,
+                             size_t len)
 {
     if (strcasecmp(name, "Content-Length") == 0)
         return read_length(h, value);
@@ -274,7 +300,7 @@ static bool read_known_field(weir_head_t *h, const char *name, const char *value
     if (strcasecmp(name, "Expect") == 0)
         return read_expect(h, value);
 
-    return true;
+    return read_singleton(h, name, name_len);
 }
 
 static bool read_field(weir_head_t *h, char *text, char *start, char *end)
@@ -305,7 +331,7 @@ static bool read_field(weir_head_t *h, char *text, char *start, char *end)
     h->fields[h->n_fields++] = (weir_field_t){(uint16_t)(start - text), (uint16_t)(p - start),
                                               (uint16_t)(value - text), (uint16_t)(end - value)};
 
-    return read_known_field(h, start, value, (size_t)(end - value));
+    return read_known_field(h, start, (size_t)(p - start), value, (size_t)(end - value));
 }
 
 /* --- the whole ---------------------------------------------------------------------------- */

@@ -46,6 +46,7 @@ typedef struct {
     weir_field_t fields[WEIR_HEAD_FIELDS_MAX];
     unsigned n_fields;
     bool has_host;
+    unsigned singletons; /* bits of those fields that were given */
 
     weir_framing_t framing;
     uint64_t length; /* bytes, of WEIR_BODY_LENGTH */

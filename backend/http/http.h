@@ -31,9 +31,10 @@
 #define WEIR_HTTP_HEAD_LIMIT_S 10      /* from a head's first byte to its last */
 #define WEIR_HTTP_BODY_LIMIT_S 60      /* from the end of the head to the body's last byte */
 #define WEIR_HTTP_SEND_LIMIT_S 60      /* in which the client takes no byte of the answer */
-#define WEIR_HTTP_LINGER_LIMIT_S 2 /* in which the client may still send, behind the last answer   \
-                                    */
-#define WEIR_HTTP_STOP_LIMIT_S 3   /* for what has not arrived, or is not taken, at a stop */
+#define WEIR_HTTP_LINGER_LIMIT_S                                                                   \
+    2                            /* in which the client may still send, behind the last answer     \
+                                  */
+#define WEIR_HTTP_STOP_LIMIT_S 3 /* for what has not arrived, or is not taken, at a stop */
 
 typedef struct weir_http weir_http_t;
 typedef struct weir_http_request weir_http_request_t;

@@ -1,6 +1,7 @@
 #include "http/idempotency.h"
 
 #include "common/hex.h"
+#include "log/log.h"
 
 #include <jansson.h>
 #include <openssl/evp.h>
@@ -116,6 +117,20 @@ static void describe(weir_http_request_t *request, weir_idempotency_t *out)
     EVP_MD_CTX_free(ctx);
 }
 
+/* Callers without Authorization share their keys, which they should know. */
+static void tell_scope(weir_http_request_t *request)
+{
+    static bool logged;
+
+    weir_http_add_header(request, "Idempotency-Scope", "anonymous");
+    if (!logged)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "a request has Idempotency-Key and no Authorization: callers without it share one "
+                 "scope of keys (logged once)",
+                 NULL);
+    logged = true;
+}
+
 bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_idempotency_t *out)
 {
     const char *value = weir_http_header(request, "Idempotency-Key"), *wrong;
@@ -134,6 +149,8 @@ bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_ide
         return false;
     }
     describe(request, out);
+    if (out->caller[0] == '\0')
+        tell_scope(request);
     return true;
 }
 

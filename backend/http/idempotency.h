@@ -12,10 +12,13 @@
  *   same key, another request  422
  *   still under way            409 with Retry-After
  *
- * A key belongs to its caller, told by the request's Authorization (no Authorization: one nameless
- * caller), and is forgotten after 24 hours.  A request is the same when method, path, API-Version
- * and every byte of the body are.  A request that is refused before its command begins (a body
- * that cannot be read, a database that is away) leaves no record and may be mended and sent again.
+ * A key belongs to its caller, told by the request's Authorization, and is forgotten after 24
+ * hours. Callers without Authorization cannot be told apart and share one scope: whoever sends
+ * another's key with the same request gets that request's answer.  Each answer to them says so in
+ * Idempotency-Scope: anonymous, and the log once per process.  A request is the same when method,
+ * path, API-Version and every byte of the body are.  A request that is refused before its command
+ * begins (a body that cannot be read, a database that is away) leaves no record and may be mended
+ * and sent again.
  *
  * A command is a set-based one, as in db/batch.h; requests without a key cost nothing more.
  */

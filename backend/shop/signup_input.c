@@ -1,6 +1,7 @@
 #include "shop/signup_input.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* RFC 5322 section 3.2.3: what a dot-atom is made of, without the dot. */
 static bool is_atext(unsigned char c)
@@ -88,25 +89,71 @@ const char *weir_email_check(weir_str_t s)
     return NULL;
 }
 
+/* Reads one character of valid UTF-8 at s[*i], and goes behind it. */
+static uint32_t next_character(weir_str_t s, size_t *i)
+{
+    unsigned char first = (unsigned char)s.data[(*i)++];
+    uint32_t c = first < 0x80   ? first
+                 : first < 0xe0 ? first & 0x1fu
+                 : first < 0xf0 ? first & 0x0fu
+                                : first & 0x07u;
+
+    while (*i < s.len && ((unsigned char)s.data[*i] & 0xc0) == 0x80)
+        c = c << 6 | ((unsigned char)s.data[(*i)++] & 0x3fu);
+
+    return c;
+}
+
+static bool is_control(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c <= 0x9f);
+}
+
+/*
+ * Characters that show nothing by themselves: Unicode 15's White_Space and
+ * Default_Ignorable_Code_Point, the blank of Braille, combining marks, and what is no character.
+ */
+static bool is_invisible(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x20, 0x20},     {0xa0, 0xa0},       {0xad, 0xad},       {0x300, 0x36f},
+        {0x61c, 0x61c},   {0x115f, 0x1160},   {0x1680, 0x1680},   {0x17b4, 0x17b5},
+        {0x180b, 0x180f}, {0x1ab0, 0x1aff},   {0x1dc0, 0x1dff},   {0x2000, 0x200f},
+        {0x2028, 0x202f}, {0x205f, 0x206f},   {0x20d0, 0x20ff},   {0x2800, 0x2800},
+        {0x3000, 0x3000}, {0x3164, 0x3164},   {0xe000, 0xf8ff},   {0xfe00, 0xfe0f},
+        {0xfe20, 0xfe2f}, {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff0, 0xfffb},
+        {0xfffe, 0xffff}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0x10ffff},
+    };
+
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        if (c >= ranges[i].first && c <= ranges[i].last)
+            return true;
+    }
+
+    return false;
+}
+
 const char *weir_display_name_check(weir_str_t s)
 {
-    const unsigned char *p = (const unsigned char *)s.data;
-    size_t characters = 0;
+    size_t characters = 0, spaces = 0, i = 0;
     bool visible = false;
 
-    for (size_t i = 0; i < s.len; i++) {
-        bool c1 = p[i] == 0xc2 && i + 1 < s.len && p[i + 1] < 0xa0; /* U+0080 to U+009F */
+    if (s.len == 0)
+        return "must not be empty";
+    while (i < s.len) {
+        uint32_t c = next_character(s, &i);
 
-        if (p[i] < ' ' || p[i] == 0x7f || c1)
+        if (is_control(c))
             return "must not contain control characters";
-        if ((p[i] & 0xc0) != 0x80)
-            characters++;
-        if (p[i] != ' ')
-            visible = true;
+        characters++;
+        spaces += c == ' ';
+        visible = visible || !is_invisible(c);
     }
 
     if (!visible)
-        return "must not be empty";
+        return characters == spaces ? "must not be empty" : "must have a visible character";
     if (characters > WEIR_DISPLAY_NAME_MAX)
         return "must have at most 100 characters";
 

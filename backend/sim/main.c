@@ -2,6 +2,7 @@
 #include "sim/sim.h"
 
 #include "common/version.h"
+#include "common/output.h"
 #include "http/listen.h"
 
 #include <event2/listener.h>
@@ -17,7 +18,8 @@ static void usage(FILE *out)
           "         -l   where it answers\n"
           "         -w   where webhooks go: http://HOST:PORT/PATH\n"
           "         -s   the key that signs them: whsec_ and base64 of 24 to 64 bytes\n"
-          "         -S   the same from the first line of a file, where other users' ps does not see it\n"
+          "         -S   the same from the first line of a file, where other users' ps does not "
+          "see it\n"
           "         -f   keeps the ledger in that file\n"
           "       weir-payments-sim --help | --version\n",
           out);
@@ -36,6 +38,27 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     event_base_loopbreak(arg);
 }
 
+/*
+ * Without descriptors the listener stays readable: trying again at once would be a busy loop.  The
+ * argument is libevent's evhttp, which has bound the listener, and nothing of ours.
+ */
+static void on_accept_again(evutil_socket_t fd, short what, void *listener)
+{
+    (void)fd;
+    (void)what;
+    evconnlistener_enable(listener);
+}
+
+static void on_accept_error(struct evconnlistener *listener, void *of_evhttp)
+{
+    static const struct timeval pause = {0, 100000};
+
+    (void)of_evhttp;
+    if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_accept_again,
+                        listener, &pause) == 0)
+        evconnlistener_disable(listener);
+}
+
 static bool listen_at(sim_t *sim, const char *address, char *error, size_t error_size)
 {
     struct evhttp *http = evhttp_new(sim->base);
@@ -50,6 +73,7 @@ static bool listen_at(sim_t *sim, const char *address, char *error, size_t error
         snprintf(error, error_size, "cannot listen on %s: out of memory", address);
         return false;
     }
+    evconnlistener_set_error_cb(listener, on_accept_error);
     evhttp_set_max_headers_size(http, 16384);
     evhttp_set_max_body_size(http, 65536);
     evhttp_set_gencb(http, sim_on_request, sim);
@@ -79,6 +103,7 @@ int main(int argc, char **argv)
     char error[512];
     int option;
 
+    weir_output_check_at_exit("weir-payments-sim", 1);
     while ((option = getopt_long(argc, argv, "l:w:s:S:f:hV", long_options, NULL)) != -1) {
         switch (option) {
         case 'l':

@@ -153,6 +153,8 @@ subtest 'every wrong field is named' => sub {
 
     for ([$MISSING, 'is required'], [7, 'must be a string'], [undef, 'must be a string'], ['', 'must not be empty'],
          ['   ', 'must not be empty'], ["a\0b", 'must not contain control characters'],
+         (map { [$_, 'must have a visible character'] } "\x{200b}", "\x{a0}", " \x{2003}\x{feff}", "\x{3164}", "\x{2800}\x{2800}", "\x{301}",
+             "\x{202e}", "\x{e0041}", "\x{ad}", "\x{115f}\x{1160}", "\x{2028}", "\x{fffe}"),
          ["a\n", 'must not contain control characters'], ["a\x7f", 'must not contain control characters'],
          ["a\x{85}", 'must not contain control characters'], ["\x{c4}" x 101, 'must have at most 100 characters']) {
         my ($value, $detail) = @$_;

@@ -70,8 +70,8 @@ subtest 'the call' => sub {
     is($again->{status}, 202, 'asked again');
     is($again->{content}, $r->{content}, 'the same answer');
     is($s->psql("SELECT type || ' ' || aggregate FROM outbox WHERE type = 'UserDeleted'"), "UserDeleted user:$user", 'one event');
-    is($s->psql("SELECT string_agg(k, ' ' ORDER BY k) FROM outbox, jsonb_object_keys(data) k WHERE type = 'UserDeleted'"), 'timestamp user_id', 'its members');
-    is($s->psql("SELECT data->>'user_id' FROM outbox WHERE type = 'UserDeleted'"), $user, 'the user');
+    is($s->psql("SELECT string_agg(k, ' ' ORDER BY k) FROM outbox, jsonb_object_keys(data) k WHERE type = 'UserDeleted'"), 'timestamp userId user_id', 'its members');
+    is($s->psql("SELECT data->>'userId', data->>'user_id' FROM outbox WHERE type = 'UserDeleted'"), "$user|$user", 'the user');
     is($p->post($p->body($user), 'leaving')->{status}, 422, 'no checkout any more');
     is($s->post('/orders', $p->body($user))->{status}, 422, 'no order either');
 };

@@ -52,6 +52,11 @@ subtest 'the field' => sub {
         is($r->{status}, 400, "refused: $_->[0]");
         like($r->{json}{detail}, $_->[1], 'says why');
     }
+    for ('"b"', '"a"') {
+        my $r = $p->post($body, ['"a"', $_]);
+        is($r->{status}, 400, "refused: a second field with $_");
+        like($r->{json}{detail}, qr/given twice.*Idempotency-Key/, 'says why');
+    }
     is(signup('bad', 'a b')->{status}, 400, 'optional, but not wrong: signup');
     is($s->psql('SELECT count(*) FROM idempotency_keys'), 0, 'no record of what was refused');
     is(orders(), 0, 'nothing was done');
@@ -71,6 +76,7 @@ subtest 'same key, same request' => sub {
     is($again->{content}, $first->{content}, 'the same body');
     is($again->{headers}{$_}, $first->{headers}{$_}, "the same $_") for qw(location content-type vary weir-deprecated-fields cache-control);
     is($again->{headers}{'idempotency-replayed'}, 'true', 'called a replay');
+    is($_->{headers}{'idempotency-scope'}, 'anonymous', 'without Authorization the answer says that keys are shared') for $first, $again;
     is($p->post($body, 'same')->{content}, $first->{content}, 'quotes or not: the same key');
     is(orders(), $n + 1, 'one order');
 

@@ -67,7 +67,9 @@ subtest 'a pause outlives workers, and a Redis that lost all' => sub {
     heartbeats(3);
     is handled('billing'), $before, 'a new worker takes nothing of it';
     $s->ctl_json('groups', 'pause', 'billing');
-    is +(@{ $s->ctl_json('groups', 'resume', 'billing') })[0]{group}, 'billing', 'paused twice, resumed once';
+    my ($resumed) = @{ $s->ctl_json('groups', 'resume', 'billing') };
+    is_deeply [sort keys %$resumed], [qw(group resumed_at was_paused_at)], 'it says that it is resumed, not that it is paused';
+    is $resumed->{group}, 'billing', 'paused twice, resumed once';
     $e->wait_handled;
     is $e->complaints, '', 'then every effect is there, once';
     is +($s->weirctl('groups', 'resume', 'billing'))[1], "Nothing was paused.\n", 'it is not paused any more';

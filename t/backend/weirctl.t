@@ -173,6 +173,13 @@ subtest 'arguments' => sub {
 
 subtest 'help and completion' => sub {
     my (undef, $help) = $s->weirctl('help');
+    for my $arguments (['--help'], ['version'], ['groups'], ['groups', '--json'], ['events', 'tail', '--help']) {
+        my ($status, $said) = $s->run_command('/bin/sh', '-c', 'exec "$@" >/dev/full', 'sh', $s->{binary} =~ s{[^/]*$}{weirctl}r,
+            '-c', $s->write_conf, @$arguments);
+        isnt $status, 0, "@$arguments: fails when standard output is full";
+        like $said, qr/standard output/, 'and says so';
+    }
+
     for my $command ('events tail', 'events show', 'events replay', 'groups', 'groups pause', 'groups resume', 'dead list', 'dead show', 'dead replay', 'dead drop', 'outbox', 'schema check') {
         like $help, qr/^  \Q$command\E /m, "help names $command";
         gives(['help', split ' ', $command], 0, qr/^usage: weirctl \Q$command\E.*^  weirctl \Q$command\E/ms, undef, "help for $command has an example");

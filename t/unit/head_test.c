@@ -152,6 +152,14 @@ static const row_t rows[] = {
              "chunked\r\n"),
         400),
     ROW("POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    /* fields of which there is one */
+    ROW(POST("Idempotency-Key: a\r\nIdempotency-Key: b\r\n"), 400),
+    ROW(POST("idempotency-key: a\r\nIdempotency-Key: a\r\n"), 400),
+    ROW(POST("Authorization: a\r\nAuthorization: b\r\n"), 400),
+    ROW(POST("Content-Type: a/b\r\nContent-Type: c/d\r\n"), 400),
+    ROW(POST("API-Version: 1\r\nAPI-Version: 2\r\n"), 400),
+    ROW(POST("webhook-id: 1\r\nWebhook-Id: 2\r\n"), 400),
+    ROW(POST("Accept: a/b\r\nAccept: c/d\r\nContent-Type: a/b\r\n"), 0),
     /* Expect */
     ROW(POST("Expect: 100-Continue\r\n"), 0),
     ROW(POST("Expect: 200-ok\r\n"), 417),

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION access_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    leavers uuid[] := ARRAY(SELECT (e.data->>'user_id')::uuid FROM unnest(events) e);
+    leavers uuid[] := ARRAY(SELECT coalesce(e.data->>'userId', e.data->>'user_id')::uuid FROM unnest(events) e);
 BEGIN
     -- Locked in the order of ids, as user_step_done() does.
     PERFORM u.id FROM users u WHERE u.id = ANY (leavers) ORDER BY u.id FOR NO KEY UPDATE;

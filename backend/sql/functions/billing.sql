@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION billing_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    leavers uuid[] := ARRAY(SELECT (e.data->>'user_id')::uuid FROM unnest(events) e WHERE e.type = 'UserDeleted');
+    leavers uuid[] := ARRAY(SELECT coalesce(e.data->>'userId', e.data->>'user_id')::uuid FROM unnest(events) e WHERE e.type = 'UserDeleted');
 BEGIN
     INSERT INTO billing_profiles (user_id, email, event_id)
     SELECT (e.data->>'userId')::uuid, e.data->>'email', e.event_id FROM unnest(events) e

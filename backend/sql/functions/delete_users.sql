@@ -21,7 +21,7 @@ BEGIN
     -- The names of its members are the published contract's.
     INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent)
     SELECT l.event_id, outbox_partition('user:' || l.id), 'UserDeleted', 'user:' || l.id,
-           jsonb_build_object('user_id', l.id, 'timestamp', rfc3339(now())), l.traceparent
+           jsonb_build_object('userId', l.id, 'user_id', l.id, 'timestamp', rfc3339(now())), l.traceparent
     FROM leaving l;
 
     RETURN QUERY

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION flags_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    leavers uuid[] := ARRAY(SELECT (e.data->>'user_id')::uuid FROM unnest(events) e WHERE e.type = 'UserDeleted');
+    leavers uuid[] := ARRAY(SELECT coalesce(e.data->>'userId', e.data->>'user_id')::uuid FROM unnest(events) e WHERE e.type = 'UserDeleted');
 BEGIN
     INSERT INTO feature_flags (user_id, flag, enabled)
     SELECT (e.data->>'userId')::uuid, f.flag, f.enabled

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION privacy_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_bitmapscan = on AS $$ -- consume() has it off; the index on the outbox' age needs it
 DECLARE
-    leavers uuid[] := ARRAY(SELECT (e.data->>'user_id')::uuid FROM unnest(events) e);
+    leavers uuid[] := ARRAY(SELECT coalesce(e.data->>'userId', e.data->>'user_id')::uuid FROM unnest(events) e);
 BEGIN
     PERFORM u.id FROM users u WHERE u.id = ANY (leavers) ORDER BY u.id FOR NO KEY UPDATE;
     UPDATE outbox o SET data = o.data - '{email,displayName}'::text[]

@@ -1,0 +1,33 @@
+#include "output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *program_name;
+static int failed_status;
+
+static void check(void)
+{
+    int earlier = ferror(stdout);
+
+    errno = 0;
+    if (fflush(stdout) == 0 && !earlier)
+        return;
+
+    if (errno != 0)
+        fprintf(stderr, "%s: cannot write standard output: %s\n", program_name, strerror(errno));
+    else
+        fprintf(stderr, "%s: cannot write standard output\n", program_name);
+    _exit(failed_status); /* exit() must not be called again by what it calls */
+}
+
+void weir_output_check_at_exit(const char *program, int status)
+{
+    program_name = program;
+    failed_status = status;
+    if (atexit(check) != 0)
+        abort();
+}
