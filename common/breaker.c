@@ -108,31 +108,42 @@ int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *setting
     }
 }
 
+/* Opens a closed breaker that has come to a rule. */
+static int judge(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                 uint64_t next)
+{
+    weir_breaker_counts_t counts = counts_of(b);
+    weir_breaker_rule_t rule = rule_of(settings, &counts);
+
+    if (rule == WEIR_BREAKER_BY_NOTHING)
+        return 0;
+
+    open_by(b, rule, counts, now, next);
+    return 1;
+}
+
 static int report_closed(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
                          uint64_t next, weir_breaker_outcome_t outcome)
 {
-    weir_breaker_counts_t counts;
-    weir_breaker_rule_t rule;
-
     if (outcome == WEIR_BREAKER_ABANDONED)
         return 0;
 
     slide(b, settings, now);
     b->calls[b->step % WEIR_BREAKER_BUCKETS]++;
     if (outcome == WEIR_BREAKER_SUCCESS) {
+        b->row_before = sum(b->row);
         memset(b->row, 0, sizeof(b->row));
         return 0;
     }
 
     b->failed[b->step % WEIR_BREAKER_BUCKETS]++;
     b->row[b->step % WEIR_BREAKER_BUCKETS]++;
+    return judge(b, settings, now, next);
+}
 
-    counts = counts_of(b);
-    rule = rule_of(settings, &counts);
-    if (rule == WEIR_BREAKER_BY_NOTHING)
-        return 0;
-
-    open_by(b, rule, counts, now, next);
+static int probe_failed(weir_breaker_t *b, uint64_t now, uint64_t next)
+{
+    open_by(b, WEIR_BREAKER_BY_PROBE, (weir_breaker_counts_t){b->probes_well + 1, 1, 1}, now, next);
     return 1;
 }
 
@@ -143,6 +154,7 @@ int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settin
         return 0;
 
     now = not_before(now, b->since);
+    b->successes += outcome == WEIR_BREAKER_SUCCESS;
 
     if (b->state == WEIR_BREAKER_CLOSED)
         return report_closed(b, settings, now, next, outcome);
@@ -150,15 +162,11 @@ int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settin
     if (b->state != WEIR_BREAKER_HALF_OPEN)
         return 0;
 
-    /* A probe reports once; a body that breaks off after a good header comes as a second word. */
     if (b->probes_out > 0)
         b->probes_out--;
 
-    if (outcome == WEIR_BREAKER_FAILURE) {
-        open_by(b, WEIR_BREAKER_BY_PROBE,
-                (weir_breaker_counts_t){b->probes_well + 1, 1, 1}, now, next);
-        return 1;
-    }
+    if (outcome == WEIR_BREAKER_FAILURE)
+        return probe_failed(b, now, next);
 
     if (outcome == WEIR_BREAKER_SUCCESS && ++b->probes_well >= settings->probes) {
         change(b, WEIR_BREAKER_CLOSED, now, next);
@@ -166,6 +174,40 @@ int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settin
     }
 
     return 0;
+}
+
+int weir_breaker_take_back(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                           uint64_t next, uint64_t generation, uint64_t success)
+{
+    uint32_t *calls, *failed, *row;
+
+    if (generation != b->generation)
+        return 0;
+
+    now = not_before(now, b->since);
+
+    if (b->state == WEIR_BREAKER_HALF_OPEN)
+        return probe_failed(b, now, next);
+
+    if (b->state != WEIR_BREAKER_CLOSED)
+        return 0;
+
+    slide(b, settings, now);
+    calls = &b->calls[b->step % WEIR_BREAKER_BUCKETS];
+    failed = &b->failed[b->step % WEIR_BREAKER_BUCKETS];
+    row = &b->row[b->step % WEIR_BREAKER_BUCKETS];
+
+    ++*failed;
+    if (sum(b->failed) > sum(b->calls))
+        ++*calls; /* the window has left the success behind */
+
+    ++*row;
+    if (success == b->successes) {
+        *row += b->row_before;
+        b->row_before = 0;
+    }
+
+    return judge(b, settings, now, next);
 }
 
 weir_breaker_state_t weir_breaker_state(const weir_breaker_t *b,

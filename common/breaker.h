@@ -80,6 +80,8 @@ typedef struct {
     uint32_t calls[WEIR_BREAKER_BUCKETS];
     uint32_t failed[WEIR_BREAKER_BUCKETS];
     uint32_t row[WEIR_BREAKER_BUCKETS]; /* failures since the last success */
+    uint64_t successes;                 /* in all states; the last one's number */
+    uint32_t row_before;                /* failures in a row that the last one ended */
 } weir_breaker_t;
 
 /* Makes a closed breaker. */
@@ -99,6 +101,15 @@ int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *setting
 /* Takes a call's result.  Returns 1 when it changed the state, with next used. */
 int weir_breaker_report(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
                         uint64_t next, uint64_t generation, weir_breaker_outcome_t outcome);
+
+/*
+ * Takes back a success that was reported, because the call failed after all: a
+ * body that breaks off behind a good header.  success is b->successes right
+ * after it was reported; the row that it ended goes on, unless another call has
+ * succeeded since.  Returns 1 when it changed the state, with next used.
+ */
+int weir_breaker_take_back(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
+                           uint64_t next, uint64_t generation, uint64_t success);
 
 /* The state as of now: an open breaker whose time is over is half-open. */
 weir_breaker_state_t weir_breaker_state(const weir_breaker_t *b,

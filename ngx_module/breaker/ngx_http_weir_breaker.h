@@ -3,8 +3,10 @@
  *
  *     module  directives, the question before an upstream is asked, variables
  *     conf    what weir_breaker takes
+ *     key     which breaker a location's requests ask
  *     debt    the result that a request owes once it was let pass
  *     zone    the breakers in shared memory
+ *     log     what log and status say of a breaker
  */
 
 #ifndef _NGX_HTTP_WEIR_BREAKER_H_INCLUDED_
@@ -25,11 +27,13 @@
 #define NGX_HTTP_WEIR_BREAKER_ON_503      0x0010
 #define NGX_HTTP_WEIR_BREAKER_ON_504      0x0020
 #define NGX_HTTP_WEIR_BREAKER_ON_429      0x0040
+#define NGX_HTTP_WEIR_BREAKER_ON_5XX      0x0080    /* any other 5xx */
 
 
 typedef struct {
     ngx_shm_zone_t              *zone;
     ngx_http_complex_value_t    *key;      /* NULL: the upstream's name */
+    ngx_str_t                    place;    /* "file:line" of the directive */
     weir_breaker_settings_t      settings;
     ngx_msec_t                   slow;     /* 0: none */
     ngx_uint_t                   on;
@@ -38,7 +42,24 @@ typedef struct {
 
 typedef struct {
     ngx_http_weir_breaker_t     *breaker;  /* NULL: off */
+    ngx_str_t                    name;     /* key, unless key= has a value;
+                                              empty: nothing to protect */
 } ngx_http_weir_breaker_loc_conf_t;
+
+
+typedef struct {
+    ngx_array_t                  breakers; /* of ngx_http_weir_breaker_t * */
+    ngx_array_t                  keys;     /* of ngx_http_weir_breaker_use_t */
+    ngx_uint_t                   unnamed;  /* locations without an upstream */
+} ngx_http_weir_breaker_main_conf_t;
+
+
+/* The first weir_breaker that uses a key. */
+typedef struct {
+    ngx_http_weir_breaker_t     *breaker;
+    ngx_str_t                    key;      /* with its variables, if any */
+    ngx_uint_t                   variable; /* unsigned  variable:1; */
+} ngx_http_weir_breaker_use_t;
 
 
 /* A result that is owed; the data of a cleanup of the request's pool. */
@@ -49,6 +70,7 @@ typedef struct {
     uint64_t                     generation;
     ngx_http_upstream_t         *upstream; /* whose header was counted */
     off_t                        body;     /* bytes of its body that came */
+    uint64_t                     success;  /* its number, if that was one */
     unsigned                     counted:1; /* body is known */
     unsigned                     reported:1;
     unsigned                     failed:1;
@@ -63,6 +85,26 @@ void *ngx_http_weir_breaker_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 char *ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+void *ngx_http_weir_breaker_create_main_conf(ngx_conf_t *cf);
+
+/* conf: whether each weir_breaker has a zone, once all zones are known */
+ngx_int_t ngx_http_weir_breaker_check_zones(ngx_conf_t *cf);
+
+/*
+ * key: finds the location's key, as far as the configuration tells; conf has
+ * the location's weir_breaker already.  NGX_CONF_ERROR after an error, which
+ * has then been logged.
+ */
+char *ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
+    ngx_http_weir_breaker_loc_conf_t *prev,
+    ngx_http_weir_breaker_loc_conf_t *conf);
+
+/*
+ * key: the request's key.  NGX_DECLINED when there is nothing to protect,
+ * NGX_ERROR when memory ran out.
+ */
+ngx_int_t ngx_http_weir_breaker_key(ngx_http_request_t *r,
+    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_str_t *key);
 
 /* debt: installs the filter that sees the upstream's answer */
 void ngx_http_weir_breaker_init_filter(void);

@@ -7,11 +7,34 @@
 #include "breaker/ngx_http_weir_breaker.h"
 
 
+typedef struct {
+    ngx_str_t     name;
+    ngx_int_t   (*set)(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
+                       ngx_str_t *value, uintptr_t offset);
+    uintptr_t     offset;
+    char         *allowed;
+} ngx_http_weir_breaker_parameter_t;
+
+
 static ngx_int_t ngx_http_weir_breaker_parameter(ngx_conf_t *cf,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *name, ngx_str_t *value);
-static ngx_int_t ngx_http_weir_breaker_parse_ratio(ngx_str_t *value);
-static ngx_int_t ngx_http_weir_breaker_parse_on(
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *value);
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *parameter,
+    ngx_uint_t *given);
+static ngx_int_t ngx_http_weir_breaker_set_zone(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_set_key(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_set_number(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_set_time(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_set_slow(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_set_counting(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_set_ratio(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
+static ngx_int_t ngx_http_weir_breaker_set_on(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset);
 
 
 static ngx_conf_bitmask_t  ngx_http_weir_breaker_on[] = {
@@ -22,8 +45,70 @@ static ngx_conf_bitmask_t  ngx_http_weir_breaker_on[] = {
     { ngx_string("http_502"), NGX_HTTP_WEIR_BREAKER_ON_502 },
     { ngx_string("http_503"), NGX_HTTP_WEIR_BREAKER_ON_503 },
     { ngx_string("http_504"), NGX_HTTP_WEIR_BREAKER_ON_504 },
+    { ngx_string("http_5xx"), NGX_HTTP_WEIR_BREAKER_ON_500
+                              |NGX_HTTP_WEIR_BREAKER_ON_502
+                              |NGX_HTTP_WEIR_BREAKER_ON_503
+                              |NGX_HTTP_WEIR_BREAKER_ON_504
+                              |NGX_HTTP_WEIR_BREAKER_ON_5XX },
     { ngx_null_string, 0 }
 };
+
+
+#define setting(field)  offsetof(weir_breaker_settings_t, field)
+
+#define NGX_HTTP_WEIR_BREAKER_NUMBER  "a number from 1 to 1000000"
+#define NGX_HTTP_WEIR_BREAKER_TIME    "a time of at least 10ms, such as 10s"
+
+static ngx_http_weir_breaker_parameter_t  ngx_http_weir_breaker_parameters[] = {
+    { ngx_string("zone"), ngx_http_weir_breaker_set_zone, 0,
+      "the name of a weir_breaker_zone" },
+    { ngx_string("key"), ngx_http_weir_breaker_set_key, 0,
+      "a string that is not empty" },
+    { ngx_string("failures"), ngx_http_weir_breaker_set_number,
+      setting(failures), NGX_HTTP_WEIR_BREAKER_NUMBER },
+    { ngx_string("window"), ngx_http_weir_breaker_set_time,
+      setting(window), NGX_HTTP_WEIR_BREAKER_TIME },
+    { ngx_string("counting"), ngx_http_weir_breaker_set_counting, 0,
+      "row or window" },
+    { ngx_string("ratio"), ngx_http_weir_breaker_set_ratio, 0,
+      "off or a share from 1% to 100%, such as 50%" },
+    { ngx_string("min"), ngx_http_weir_breaker_set_number,
+      setting(min), NGX_HTTP_WEIR_BREAKER_NUMBER },
+    { ngx_string("open"), ngx_http_weir_breaker_set_time,
+      setting(open), NGX_HTTP_WEIR_BREAKER_TIME },
+    { ngx_string("probes"), ngx_http_weir_breaker_set_number,
+      setting(probes), NGX_HTTP_WEIR_BREAKER_NUMBER },
+    { ngx_string("slow"), ngx_http_weir_breaker_set_slow, 0,
+      NGX_HTTP_WEIR_BREAKER_TIME },
+    { ngx_string("on"), ngx_http_weir_breaker_set_on, 0,
+      "a list with commas of error, timeout, http_429, http_500, http_502,"
+      " http_503, http_504, http_5xx" },
+    { ngx_null_string, NULL, 0, NULL }
+};
+
+
+void *
+ngx_http_weir_breaker_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_breaker_main_conf_t  *bmcf;
+
+    bmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_breaker_main_conf_t));
+    if (bmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&bmcf->breakers, cf->pool, 4,
+                       sizeof(ngx_http_weir_breaker_t *))
+        != NGX_OK
+        || ngx_array_init(&bmcf->keys, cf->pool, 4,
+                          sizeof(ngx_http_weir_breaker_use_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return bmcf;
+}
 
 
 void *
@@ -51,7 +136,11 @@ ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
     ngx_conf_merge_ptr_value(conf->breaker, prev->breaker, NULL);
 
-    return NGX_CONF_OK;
+    if (conf->breaker == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_weir_breaker_merge_key(cf, prev, conf);
 }
 
 
@@ -60,10 +149,10 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_breaker_loc_conf_t  *blcf = conf;
 
-    u_char                   *p;
-    ngx_str_t                *value, name, argument;
-    ngx_uint_t                i;
-    ngx_http_weir_breaker_t  *breaker;
+    ngx_str_t                          *value;
+    ngx_uint_t                          i, given;
+    ngx_http_weir_breaker_t            *breaker, **list;
+    ngx_http_weir_breaker_main_conf_t  *bmcf;
 
     if (blcf->breaker != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -76,14 +165,32 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
+    bmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_breaker_module);
     breaker = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_breaker_t));
-    if (breaker == NULL) {
+    list = ngx_array_push(&bmcf->breakers);
+
+    if (breaker == NULL || list == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    breaker->settings.counting = WEIR_BREAKER_COUNT_WINDOW;
+    *list = breaker;
+
+    breaker->place.data = ngx_pnalloc(cf->pool, cf->conf_file->file.name.len
+                                                + 1 + NGX_INT_T_LEN);
+    if (breaker->place.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    breaker->place.len = ngx_sprintf(breaker->place.data, "%V:%ui",
+                                     &cf->conf_file->file.name,
+                                     cf->conf_file->line)
+                         - breaker->place.data;
+
+    breaker->settings.counting = WEIR_BREAKER_COUNT_ROW;
     breaker->settings.failures = 5;
     breaker->settings.window = 10000;
+    breaker->settings.ratio = UINT32_MAX;
+    breaker->settings.min = UINT32_MAX;
     breaker->settings.open = 5000;
     breaker->settings.probes = 1;
     breaker->on = NGX_HTTP_WEIR_BREAKER_ON_ERROR
@@ -93,38 +200,30 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                   |NGX_HTTP_WEIR_BREAKER_ON_503
                   |NGX_HTTP_WEIR_BREAKER_ON_504;
 
+    given = 0;
+
     for (i = 1; i < cf->args->nelts; i++) {
-
-        p = (u_char *) ngx_strchr(value[i].data, '=');
-
-        if (p) {
-            name.data = value[i].data;
-            name.len = p - value[i].data;
-            argument.data = p + 1;
-            argument.len = value[i].data + value[i].len - argument.data;
-
-            switch (ngx_http_weir_breaker_parameter(cf, breaker, &name,
-                                                    &argument))
-            {
-            case NGX_OK:
-                continue;
-            case NGX_ABORT:
-                return NGX_CONF_ERROR;
-            default:
-                break;
-            }
+        if (ngx_http_weir_breaker_parameter(cf, breaker, &value[i], &given)
+            != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
         }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\" in \"weir_breaker\"; it"
-                           " takes zone=name, key=string, failures=number,"
-                           " window=time, open=time, probes=number,"
-                           " ratio=percent%%, slow=time, on=list", &value[i]);
-        return NGX_CONF_ERROR;
     }
 
     if (breaker->zone == NULL) {
         return "must have zone=name, or be \"off\"";
+    }
+
+    /* in the window failures alone open it, unless a ratio is asked for */
+
+    if (breaker->settings.ratio == UINT32_MAX) {
+        breaker->settings.ratio =
+               (breaker->settings.counting == WEIR_BREAKER_COUNT_ROW) ? 500 : 0;
+    }
+
+    if (breaker->settings.min == UINT32_MAX) {
+        breaker->settings.min =
+                (breaker->settings.counting == WEIR_BREAKER_COUNT_ROW) ? 20 : 0;
     }
 
     blcf->breaker = breaker;
@@ -133,99 +232,186 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* NGX_ERROR: the value is wrong; NGX_ABORT: an error that has been logged. */
+/* Takes "name=value"; *given has a bit for each parameter that came already. */
 
 static ngx_int_t
 ngx_http_weir_breaker_parameter(ngx_conf_t *cf,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *name, ngx_str_t *value)
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *parameter, ngx_uint_t *given)
 {
-    ngx_int_t                          n;
-    ngx_http_compile_complex_value_t   ccv;
+    size_t                              len;
+    ngx_str_t                           value;
+    ngx_uint_t                          bit;
+    ngx_http_weir_breaker_parameter_t  *p;
 
-#define is(text)  (name->len == sizeof(text) - 1                              \
-                   && ngx_strncmp(name->data, text, sizeof(text) - 1) == 0)
+    for (p = ngx_http_weir_breaker_parameters; p->name.len; p++) {
 
-    if (value->len == 0) {
+        len = p->name.len;
+
+        if (parameter->len <= len || parameter->data[len] != '='
+            || ngx_strncmp(parameter->data, p->name.data, len) != 0)
+        {
+            continue;
+        }
+
+        bit = (ngx_uint_t) 1 << (p - ngx_http_weir_breaker_parameters);
+
+        if (*given & bit) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate parameter \"%V\" in"
+                               " \"weir_breaker\"", parameter);
+            return NGX_ERROR;
+        }
+
+        *given |= bit;
+
+        value.data = parameter->data + len + 1;
+        value.len = parameter->len - len - 1;
+
+        switch (value.len ? p->set(cf, breaker, &value, p->offset) : NGX_ERROR)
+        {
+        case NGX_OK:
+            return NGX_OK;
+
+        case NGX_ABORT:
+            return NGX_ERROR;
+
+        default:
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" in \"weir_breaker\";"
+                               " %V must be %s", parameter, &p->name,
+                               p->allowed);
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\" in \"weir_breaker\"; it takes"
+                       " zone=name, key=string, failures=number, window=time,"
+                       " counting=row|window, ratio=percent%%|off, min=number,"
+                       " open=time, probes=number, slow=time, on=list",
+                       parameter);
+    return NGX_ERROR;
+}
+
+
+/*
+ * What sets a parameter.  NGX_ERROR: the value is wrong; NGX_ABORT: an error
+ * that has been logged.
+ */
+
+static ngx_int_t
+ngx_http_weir_breaker_set_zone(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
+{
+    breaker->zone = ngx_shared_memory_add(cf, value, 0,
+                                          &ngx_http_weir_breaker_module);
+
+    return breaker->zone ? NGX_OK : NGX_ABORT;
+}
+
+
+static ngx_int_t
+ngx_http_weir_breaker_set_key(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
+{
+    ngx_http_compile_complex_value_t  ccv;
+
+    breaker->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (breaker->key == NULL) {
+        return NGX_ABORT;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+    ccv.cf = cf;
+    ccv.value = value;
+    ccv.complex_value = breaker->key;
+
+    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_OK : NGX_ABORT;
+}
+
+
+static ngx_int_t
+ngx_http_weir_breaker_set_number(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n < 1 || n > 1000000) {
         return NGX_ERROR;
     }
 
-    if (is("zone")) {
-        breaker->zone = ngx_shared_memory_add(cf, value, 0,
-                                              &ngx_http_weir_breaker_module);
-        return breaker->zone ? NGX_OK : NGX_ABORT;
+    *(uint32_t *) ((char *) &breaker->settings + offset) = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_breaker_set_time(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(value, 0);
+
+    if (n == NGX_ERROR || n < WEIR_BREAKER_BUCKETS) {
+        return NGX_ERROR;
     }
 
-    if (is("key")) {
-        breaker->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-        if (breaker->key == NULL) {
-            return NGX_ABORT;
-        }
+    *(uint64_t *) ((char *) &breaker->settings + offset) = n;
 
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-        ccv.cf = cf;
-        ccv.value = value;
-        ccv.complex_value = breaker->key;
+    return NGX_OK;
+}
 
-        return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_OK
-                                                              : NGX_ABORT;
+
+static ngx_int_t
+ngx_http_weir_breaker_set_slow(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(value, 0);
+
+    if (n == NGX_ERROR || n < WEIR_BREAKER_BUCKETS) {
+        return NGX_ERROR;
     }
 
-    if (is("failures") || is("probes")) {
-        n = ngx_atoi(value->data, value->len);
+    breaker->slow = n;
 
-        if (n < 1 || n > 1000000) {
-            return NGX_ERROR;
-        }
+    return NGX_OK;
+}
 
-        if (is("failures")) {
-            breaker->settings.failures = n;
-        } else {
-            breaker->settings.probes = n;
-        }
 
+static ngx_int_t
+ngx_http_weir_breaker_set_counting(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
+{
+    if (ngx_strcmp(value->data, "row") == 0) {
+        breaker->settings.counting = WEIR_BREAKER_COUNT_ROW;
         return NGX_OK;
     }
 
-    if (is("window") || is("open") || is("slow")) {
-        n = ngx_parse_time(value, 0);
-
-        if (n == NGX_ERROR || n < WEIR_BREAKER_BUCKETS) {
-            return NGX_ERROR;
-        }
-
-        if (is("window")) {
-            breaker->settings.window = n;
-        } else if (is("open")) {
-            breaker->settings.open = n;
-        } else {
-            breaker->slow = n;
-        }
-
+    if (ngx_strcmp(value->data, "window") == 0) {
+        breaker->settings.counting = WEIR_BREAKER_COUNT_WINDOW;
         return NGX_OK;
     }
-
-    if (is("ratio")) {
-        n = ngx_http_weir_breaker_parse_ratio(value);
-        breaker->settings.ratio = n;
-        return n == NGX_ERROR ? NGX_ERROR : NGX_OK;
-    }
-
-    if (is("on")) {
-        return ngx_http_weir_breaker_parse_on(breaker, value);
-    }
-
-#undef is
 
     return NGX_ERROR;
 }
 
 
-/* "50%" as 500, or NGX_ERROR */
-
 static ngx_int_t
-ngx_http_weir_breaker_parse_ratio(ngx_str_t *value)
+ngx_http_weir_breaker_set_ratio(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
 {
     ngx_int_t  n;
+
+    if (ngx_strcmp(value->data, "off") == 0) {
+        breaker->settings.ratio = 0;
+        return NGX_OK;
+    }
 
     if (value->data[value->len - 1] != '%') {
         return NGX_ERROR;
@@ -233,13 +419,19 @@ ngx_http_weir_breaker_parse_ratio(ngx_str_t *value)
 
     n = ngx_atoi(value->data, value->len - 1);
 
-    return (n >= 1 && n <= 100) ? n * 10 : NGX_ERROR;
+    if (n < 1 || n > 100) {
+        return NGX_ERROR;
+    }
+
+    breaker->settings.ratio = n * 10;
+
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_weir_breaker_parse_on(ngx_http_weir_breaker_t *breaker,
-    ngx_str_t *value)
+ngx_http_weir_breaker_set_on(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
 {
     u_char              *p, *last, *comma;
     ngx_conf_bitmask_t  *on;
@@ -264,6 +456,30 @@ ngx_http_weir_breaker_parse_on(ngx_http_weir_breaker_t *breaker,
         }
 
         if (on->name.len == 0) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_breaker_check_zones(ngx_conf_t *cf)
+{
+    ngx_uint_t                          i;
+    ngx_http_weir_breaker_t           **breaker;
+    ngx_http_weir_breaker_main_conf_t  *bmcf;
+
+    bmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_breaker_module);
+    breaker = bmcf->breakers.elts;
+
+    for (i = 0; i < bmcf->breakers.nelts; i++) {
+        if (breaker[i]->zone && breaker[i]->zone->data == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown zone \"%V\" in \"weir_breaker\": no"
+                          " \"weir_breaker_zone\" of that name in %V",
+                          &breaker[i]->zone->shm.name, &breaker[i]->place);
             return NGX_ERROR;
         }
     }

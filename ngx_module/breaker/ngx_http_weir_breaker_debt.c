@@ -24,7 +24,11 @@ static ngx_int_t ngx_http_weir_breaker_body_filter(ngx_http_request_t *r,
 static void ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final);
 static weir_breaker_outcome_t ngx_http_weir_breaker_outcome(
-    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker);
+    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker,
+    ngx_uint_t *cause);
+static ngx_uint_t ngx_http_weir_breaker_on_status(ngx_uint_t status);
+static ngx_uint_t ngx_http_weir_breaker_was_slow(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker);
 static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_request_t *r,
     ngx_http_weir_breaker_debt_t *debt);
 
@@ -104,12 +108,21 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final)
 {
     ngx_http_request_t      *r;
+    ngx_uint_t               cause;
     weir_breaker_outcome_t   outcome;
 
     r = debt->request;
+    cause = NGX_HTTP_WEIR_BREAKER_CUT;
 
     if (!debt->reported) {
-        outcome = ngx_http_weir_breaker_outcome(r, debt->breaker);
+        outcome = ngx_http_weir_breaker_outcome(r, debt->breaker, &cause);
+
+        if (outcome == WEIR_BREAKER_ABANDONED && final
+            && ngx_http_weir_breaker_was_slow(r, debt->breaker))
+        {
+            outcome = WEIR_BREAKER_FAILURE;
+            cause = NGX_HTTP_WEIR_BREAKER_LEFT;
+        }
 
         if (outcome == WEIR_BREAKER_ABANDONED && !final) {
             return;
@@ -131,9 +144,8 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     debt->upstream = r->upstream;
 
     ngx_http_weir_breaker_zone_report(debt->breaker->zone, &debt->key,
-                                      &debt->breaker->settings,
-                                      debt->generation, outcome,
-                                      r->connection->log);
+                                      debt->generation, outcome, cause,
+                                      &debt->success, r->connection->log);
 }
 
 
@@ -145,7 +157,7 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
 
 static weir_breaker_outcome_t
 ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker)
+    ngx_http_weir_breaker_t *breaker, ngx_uint_t *cause)
 {
     ngx_uint_t            what, status;
     ngx_http_upstream_t  *u;
@@ -156,7 +168,9 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
         return WEIR_BREAKER_ABANDONED;
     }
 
-    if (u->headers_in.status_n == 0) {
+    status = u->headers_in.status_n;
+
+    if (status == 0) {
 
         status = u->state ? u->state->status : 0;
 
@@ -169,46 +183,85 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
             return WEIR_BREAKER_ABANDONED;
         }
 
-        what = (status == NGX_HTTP_GATEWAY_TIME_OUT)
-               ? NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT
-               : NGX_HTTP_WEIR_BREAKER_ON_ERROR;
+        if (status == NGX_HTTP_GATEWAY_TIME_OUT) {
+            what = NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT;
+            *cause = NGX_HTTP_WEIR_BREAKER_TIMEOUT;
+
+        } else {
+            what = NGX_HTTP_WEIR_BREAKER_ON_ERROR;
+            *cause = NGX_HTTP_WEIR_BREAKER_ERROR;
+        }
 
         return (breaker->on & what) ? WEIR_BREAKER_FAILURE
                                     : WEIR_BREAKER_SUCCESS;
     }
 
-    switch (u->headers_in.status_n) {
-    case 429:
-        what = NGX_HTTP_WEIR_BREAKER_ON_429;
-        break;
-    case NGX_HTTP_INTERNAL_SERVER_ERROR:
-        what = NGX_HTTP_WEIR_BREAKER_ON_500;
-        break;
-    case NGX_HTTP_BAD_GATEWAY:
-        what = NGX_HTTP_WEIR_BREAKER_ON_502;
-        break;
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-        what = NGX_HTTP_WEIR_BREAKER_ON_503;
-        break;
-    case NGX_HTTP_GATEWAY_TIME_OUT:
-        what = NGX_HTTP_WEIR_BREAKER_ON_504;
-        break;
-    default:
-        what = 0;
-    }
-
-    if (breaker->on & what) {
+    if (breaker->on & ngx_http_weir_breaker_on_status(status)) {
+        *cause = status;
         return WEIR_BREAKER_FAILURE;
     }
 
-    if (breaker->slow && u->state
-        && u->state->header_time != (ngx_msec_t) -1
-        && u->state->header_time > breaker->slow)
-    {
+    if (ngx_http_weir_breaker_was_slow(r, breaker)) {
+        *cause = NGX_HTTP_WEIR_BREAKER_SLOW;
         return WEIR_BREAKER_FAILURE;
     }
 
     return WEIR_BREAKER_SUCCESS;
+}
+
+
+/* The bit of on= that the status belongs to, or 0. */
+
+static ngx_uint_t
+ngx_http_weir_breaker_on_status(ngx_uint_t status)
+{
+    switch (status) {
+    case 429:
+        return NGX_HTTP_WEIR_BREAKER_ON_429;
+    case NGX_HTTP_INTERNAL_SERVER_ERROR:
+        return NGX_HTTP_WEIR_BREAKER_ON_500;
+    case NGX_HTTP_BAD_GATEWAY:
+        return NGX_HTTP_WEIR_BREAKER_ON_502;
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+        return NGX_HTTP_WEIR_BREAKER_ON_503;
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        return NGX_HTTP_WEIR_BREAKER_ON_504;
+    default:
+        return (status >= 500 && status <= 599)
+               ? NGX_HTTP_WEIR_BREAKER_ON_5XX : 0;
+    }
+}
+
+
+/*
+ * Whether the upstream's header took longer than slow=, also when the client
+ * has left before it came.  The time runs from the connection on; where the
+ * client's body is passed on as it comes, it is the client's time, not the
+ * upstream's.
+ */
+
+static ngx_uint_t
+ngx_http_weir_breaker_was_slow(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker)
+{
+    ngx_msec_t            took;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (breaker->slow == 0 || u == NULL || u->state == NULL
+        || r->request_body_no_buffering)
+    {
+        return 0;
+    }
+
+    took = u->state->header_time;
+
+    if (took == (ngx_msec_t) -1) {
+        took = u->state->response_time;
+    }
+
+    return took != (ngx_msec_t) -1 && took > breaker->slow;
 }
 
 

@@ -15,9 +15,7 @@
 
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_refuse(ngx_http_request_t *r,
-    ngx_str_t *key, ngx_msec_t retry_after);
-static ngx_int_t ngx_http_weir_breaker_key(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *key);
+    ngx_msec_t retry_after);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_breaker_add_variables(ngx_conf_t *cf);
@@ -48,7 +46,7 @@ static ngx_http_module_t  ngx_http_weir_breaker_module_ctx = {
     ngx_http_weir_breaker_add_variables,       /* preconfiguration */
     ngx_http_weir_breaker_init,                /* postconfiguration */
 
-    NULL,                                      /* create main configuration */
+    ngx_http_weir_breaker_create_main_conf,    /* create main configuration */
     NULL,                                      /* init main configuration */
 
     NULL,                                      /* create server configuration */
@@ -116,8 +114,11 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    if (ngx_http_weir_breaker_key(r, breaker, &key) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    rc = ngx_http_weir_breaker_key(r, blcf, &key);
+
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED ? NGX_DECLINED
+                                  : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     /* before the breaker is asked: what it lets pass must be able to report */
@@ -135,7 +136,7 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
                                           &retry_after, r->connection->log);
 
     if (rc == NGX_BUSY) {
-        return ngx_http_weir_breaker_refuse(r, &key, retry_after);
+        return ngx_http_weir_breaker_refuse(r, retry_after);
     }
 
     if (rc == NGX_OK) {
@@ -153,25 +154,27 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 }
 
 
+/*
+ * The answer names no key: that is an address inside, or what another client
+ * made of it.
+ */
+
 static ngx_int_t
-ngx_http_weir_breaker_refuse(ngx_http_request_t *r, ngx_str_t *key,
-    ngx_msec_t retry_after)
+ngx_http_weir_breaker_refuse(ngx_http_request_t *r, ngx_msec_t retry_after)
 {
-    u_char          *p;
     ngx_str_t        value;
     weir_problem_t   problem;
 
-    p = ngx_pnalloc(r->pool, NGX_TIME_T_LEN + key->len
-                             + sizeof("The circuit breaker \"\" is open."));
-    if (p == NULL) {
+    value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
+    if (value.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     /* RFC 9110 section 10.2.3: whole seconds */
 
-    value.data = p;
-    p = ngx_sprintf(p, "%T", (time_t) ((retry_after + 999) / 1000));
-    value.len = p - value.data;
+    value.len = ngx_sprintf(value.data, "%T",
+                            (time_t) ((retry_after + 999) / 1000))
+                - value.data;
 
     if (ngx_http_weir_add_header(r, &ngx_http_weir_breaker_retry_after, &value)
         == NULL)
@@ -182,103 +185,10 @@ ngx_http_weir_breaker_refuse(ngx_http_request_t *r, ngx_str_t *key,
     ngx_memzero(&problem, sizeof(weir_problem_t));
     problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
     problem.title = "Service unavailable";
-    problem.detail.data = (char *) p;
-    problem.detail.len = ngx_sprintf(p, "The circuit breaker \"%V\" is open.",
-                                     key) - p;
+    problem.detail = WEIR_STR("The service has failed repeatedly and is given"
+                              " a rest; Retry-After says for how long.");
 
     return ngx_http_weir_send_problem(r, &problem);
-}
-
-
-/*
- * Without key= the breaker is the upstream's: its name and port as *_pass has
- * them.  That is read where every *_pass module keeps it, at the start of its
- * location configuration: $proxy_host itself is not known before the content
- * phase.  Where *_pass has variables, server and location name the breaker.
- */
-
-static ngx_int_t
-ngx_http_weir_breaker_key(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *key)
-{
-    ngx_uint_t                     i, m;
-    ngx_http_upstream_conf_t      *ucf;
-    ngx_http_core_loc_conf_t      *clcf;
-    ngx_http_core_srv_conf_t      *cscf;
-    ngx_http_upstream_srv_conf_t  *us;
-
-    static char  *passes[] = { "ngx_http_proxy_module",
-                               "ngx_http_fastcgi_module",
-                               "ngx_http_grpc_module",
-                               "ngx_http_uwsgi_module",
-                               "ngx_http_scgi_module" };
-    static ngx_int_t   indexes[5] = { -2, -2, -2, -2, -2 };
-
-    if (breaker->key) {
-        if (ngx_http_complex_value(r, breaker->key, key) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (key->len) {
-            key->len = ngx_min(key->len, NGX_HTTP_WEIR_BREAKER_KEY_MAX);
-            return NGX_OK;
-        }
-    }
-
-    for (i = 0; i < 5; i++) {
-
-        if (indexes[i] == -2) {
-            indexes[i] = -1;
-
-            for (m = 0; ngx_cycle->modules[m]; m++) {
-                if (ngx_strcmp(ngx_cycle->modules[m]->name, passes[i]) == 0) {
-                    indexes[i] = ngx_cycle->modules[m]->ctx_index;
-                }
-            }
-        }
-
-        if (indexes[i] == -1) {
-            continue;
-        }
-
-        ucf = r->loc_conf[indexes[i]];
-        us = ucf->upstream;
-
-        if (us == NULL || us == NGX_CONF_UNSET_PTR) {
-            continue;
-        }
-
-        if (us->port == 0) {
-            *key = us->host;
-            key->len = ngx_min(key->len, NGX_HTTP_WEIR_BREAKER_KEY_MAX);
-            return NGX_OK;
-        }
-
-        key->data = ngx_pnalloc(r->pool, us->host.len + sizeof(":65535") - 1);
-        if (key->data == NULL) {
-            return NGX_ERROR;
-        }
-
-        key->len = ngx_sprintf(key->data, "%V:%ui", &us->host,
-                               (ngx_uint_t) us->port) - key->data;
-        key->len = ngx_min(key->len, NGX_HTTP_WEIR_BREAKER_KEY_MAX);
-
-        return NGX_OK;
-    }
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-
-    key->data = ngx_pnalloc(r->pool, cscf->server_name.len + clcf->name.len);
-    if (key->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    key->len = ngx_sprintf(key->data, "%V%V", &cscf->server_name, &clcf->name)
-               - key->data;
-    key->len = ngx_min(key->len, NGX_HTTP_WEIR_BREAKER_KEY_MAX);
-
-    return NGX_OK;
 }
 
 
@@ -302,12 +212,20 @@ ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_weir_breaker_key(r, breaker, &key) != NGX_OK) {
+    switch (ngx_http_weir_breaker_key(r, blcf, &key)) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_DECLINED:
+        v->not_found = 1;
+        return NGX_OK;
+
+    default:
         return NGX_ERROR;
     }
 
-    state = ngx_http_weir_breaker_zone_state(breaker->zone, &key,
-                                             &breaker->settings);
+    state = ngx_http_weir_breaker_zone_state(breaker->zone, &key);
     name = &names[state];
 
     v->data = name->data;
@@ -343,6 +261,10 @@ ngx_http_weir_breaker_init(ngx_conf_t *cf)
 {
     ngx_http_handler_pt        *h;
     ngx_http_core_main_conf_t  *cmcf;
+
+    if (ngx_http_weir_breaker_check_zones(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 

@@ -1,5 +1,6 @@
 /*
- * weir_status: Weir's version and what the caches are doing, as JSON for people and scripts.
+ * weir_status: Weir's version and what caches and breakers are doing, as JSON for
+ * people and scripts.
  *
  * Counters are read without a lock: they are right one by one, and may be of
  * slightly different moments.
@@ -13,6 +14,7 @@
 #include "cache/ngx_http_weir_cache_invalidation.h"
 #include "common/problem.h"
 #include "common/version.h"
+#include "metrics/ngx_http_weir_status.h"
 
 
 /* Bytes that one zone may take, without its name. */
@@ -76,10 +78,10 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
     u_char                       *p, *last;
     size_t                        size;
     ngx_int_t                     rc;
-    ngx_buf_t                    *b;
+    ngx_buf_t                    *b, **breakers;
     ngx_uint_t                    i;
     ngx_chain_t                   out;
-    ngx_array_t                  *zones;
+    ngx_array_t                  *zones, bufs;
     ngx_http_weir_cache_zone_t  **zone;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -91,9 +93,20 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
         return rc;
     }
 
+    if (ngx_array_init(&bufs, r->pool, 4, sizeof(ngx_buf_t *)) != NGX_OK
+        || ngx_http_weir_status_breakers(r, &bufs) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    breakers = bufs.elts;
     zones = ngx_http_weir_cache_zones(r);
     zone = zones->elts;
-    size = sizeof("{\"version\":\"" WEIR_VERSION "\",\"caches\":{\n}}\n");
+    size = sizeof("{\"version\":\"" WEIR_VERSION "\",\"caches\":{\n},\n\"breakers\":{\n}}\n");
+
+    for (i = 0; i < bufs.nelts; i++) {
+        size += sizeof(",\n") - 1 + (breakers[i]->last - breakers[i]->pos);
+    }
 
     for (i = 0; i < zones->nelts; i++) {
         size += NGX_HTTP_WEIR_STATUS_ZONE
@@ -115,6 +128,14 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
     for (i = 0; i < zones->nelts; i++) {
         p = ngx_slprintf(p, last, "%s\n", i ? "," : "");
         p = ngx_http_weir_status_zone(p, last, zone[i]);
+    }
+
+    p = ngx_slprintf(p, last, "\n},\n\"breakers\":{");
+
+    for (i = 0; i < bufs.nelts; i++) {
+        p = ngx_slprintf(p, last, "%s\n%*s", i ? "," : "",
+                         (size_t) (breakers[i]->last - breakers[i]->pos),
+                         breakers[i]->pos);
     }
 
     b->last = ngx_slprintf(p, last, "\n}}\n");

@@ -121,6 +121,50 @@ static void a_row_that_takes_longer_than_the_window_does_not_open_it(void **stat
     assert_int_equal(weir_breaker_counts(&b, &defaults, 400000).row, 0);
 }
 
+/* A call whose header was good and whose body broke off. */
+static int cut(weir_breaker_t *b, uint64_t now)
+{
+    uint64_t g;
+
+    weir_breaker_admit(b, &defaults, now, ++generations, &g);
+    weir_breaker_report(b, &defaults, now, ++generations, g, WEIR_BREAKER_SUCCESS);
+    return weir_breaker_take_back(b, &defaults, now, ++generations, g, b->successes);
+}
+
+static void a_success_that_is_taken_back_ended_no_row(void **state)
+{
+    weir_breaker_t b;
+    uint64_t g, success;
+
+    (void)state;
+    weir_breaker_init(&b, 0, ++generations);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(cut(&b, 0), 0);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 0).calls, 4);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 0).row, 4);
+    assert_int_equal(cut(&b, 0), 1);
+    assert_int_equal(b.rule, WEIR_BREAKER_BY_ROW);
+
+    /* another success in between does end it */
+    weir_breaker_init(&b, 0, ++generations);
+    for (int i = 0; i < 4; i++)
+        report(&b, &defaults, 0, WEIR_BREAKER_FAILURE);
+    weir_breaker_admit(&b, &defaults, 0, ++generations, &g);
+    weir_breaker_report(&b, &defaults, 0, ++generations, g, WEIR_BREAKER_SUCCESS);
+    success = b.successes;
+    report(&b, &defaults, 0, WEIR_BREAKER_SUCCESS);
+    assert_int_equal(weir_breaker_take_back(&b, &defaults, 0, ++generations, g, success), 0);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 0).row, 1);
+
+    /* what was in the window when it succeeded need not be when it fails */
+    weir_breaker_init(&b, 0, ++generations);
+    weir_breaker_admit(&b, &defaults, 0, ++generations, &g);
+    weir_breaker_report(&b, &defaults, 0, ++generations, g, WEIR_BREAKER_SUCCESS);
+    weir_breaker_take_back(&b, &defaults, 100000, ++generations, g, b.successes);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 100000).calls, 1);
+    assert_int_equal(weir_breaker_counts(&b, &defaults, 100000).failed, 1);
+}
+
 static void in_the_window_the_last_failure_opens_it(void **state)
 {
     weir_breaker_t b;
@@ -256,6 +300,7 @@ int main(void)
         cmocka_unit_test(half_of_enough_calls_opens_it),
         cmocka_unit_test(without_a_ratio_only_the_row_opens_it),
         cmocka_unit_test(a_row_that_takes_longer_than_the_window_does_not_open_it),
+        cmocka_unit_test(a_success_that_is_taken_back_ended_no_row),
         cmocka_unit_test(in_the_window_the_last_failure_opens_it),
         cmocka_unit_test(failures_leave_with_the_window),
         cmocka_unit_test(one_probe_decides),

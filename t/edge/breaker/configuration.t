@@ -14,7 +14,7 @@ weir_breaker_zone small 4k;
 --- config
 --- must_die
 --- error_log
-invalid size "4k" in "weir_breaker_zone"; it must be at least
+invalid size "4k" in "weir_breaker_zone"; it must be like 1m or 512k, and at least
 
 
 
@@ -43,7 +43,7 @@ duplicate "weir_breaker_zone" "upstreams"
 weir_breaker zone=upstreams failures=0;
 --- must_die
 --- error_log
-invalid parameter "failures=0" in "weir_breaker"
+invalid parameter "failures=0" in "weir_breaker"; failures must be a number from 1 to 1000000 in
 
 
 
@@ -63,7 +63,7 @@ invalid parameter "failures=x" in "weir_breaker"
 weir_breaker zone=upstreams window=1ms;
 --- must_die
 --- error_log
-invalid parameter "window=1ms" in "weir_breaker"
+invalid parameter "window=1ms" in "weir_breaker"; window must be a time of at least 10ms, such as 10s in
 
 
 
@@ -93,7 +93,7 @@ invalid parameter "probes=0" in "weir_breaker"
 weir_breaker zone=upstreams ratio=0.5;
 --- must_die
 --- error_log
-invalid parameter "ratio=0.5" in "weir_breaker"
+invalid parameter "ratio=0.5" in "weir_breaker"; ratio must be off or a share from 1% to 100%, such as 50% in
 
 
 
@@ -123,7 +123,7 @@ invalid parameter "slow=" in "weir_breaker"
 weir_breaker zone=upstreams on=http_418;
 --- must_die
 --- error_log
-invalid parameter "on=http_418" in "weir_breaker"
+invalid parameter "on=http_418" in "weir_breaker"; on must be a list with commas of error,
 
 
 
@@ -183,4 +183,161 @@ weir_breaker off; weir_breaker off;
 weir_breaker zone=elsewhere;
 --- must_die
 --- error_log
-zero size shared memory zone "elsewhere"
+unknown zone "elsewhere" in "weir_breaker": no "weir_breaker_zone" of that name in
+
+
+
+=== TEST 19: weir_breaker zone=upstreams counting=rows
+--- http_config eval: $::zone
+--- config
+weir_breaker zone=upstreams counting=rows;
+--- must_die
+--- error_log
+invalid parameter "counting=rows" in "weir_breaker"; counting must be row or window in
+
+
+
+=== TEST 20: weir_breaker zone=upstreams min=0
+--- http_config eval: $::zone
+--- config
+weir_breaker zone=upstreams min=0;
+--- must_die
+--- error_log
+invalid parameter "min=0" in "weir_breaker"; min must be a number from 1
+
+
+
+=== TEST 21: a parameter twice
+--- http_config eval: $::zone
+--- config
+weir_breaker zone=upstreams failures=1 failures=2;
+--- must_die
+--- error_log
+duplicate parameter "failures=2" in "weir_breaker"
+
+
+
+=== TEST 22: an empty key
+--- http_config eval: $::zone
+--- config
+weir_breaker zone=upstreams key=;
+--- must_die
+--- error_log
+invalid parameter "key=" in "weir_breaker"; key must be a string that is not empty
+
+
+
+=== TEST 23: proxy_pass with variables has no name
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams; proxy_pass http://$host; }
+--- must_die
+--- error_log
+"weir_breaker" must have key=string for location "/x", whose upstream has variables, in
+
+
+
+=== TEST 24: fastcgi_pass with variables has no name
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams; fastcgi_pass $host; }
+--- must_die
+--- error_log
+"weir_breaker" must have key=string for location "/x", whose upstream has variables, in
+
+
+
+=== TEST 25: grpc_pass with variables has no name
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams; grpc_pass grpc://$host; }
+--- must_die
+--- error_log
+"weir_breaker" must have key=string for location "/x", whose upstream has variables, in
+
+
+
+=== TEST 26: uwsgi_pass with variables has no name
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams; uwsgi_pass $host; }
+--- must_die
+--- error_log
+"weir_breaker" must have key=string for location "/x", whose upstream has variables, in
+
+
+
+=== TEST 27: scgi_pass with variables has no name
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams; scgi_pass $host; }
+--- must_die
+--- error_log
+"weir_breaker" must have key=string for location "/x", whose upstream has variables, in
+
+
+
+=== TEST 28: nor has it when weir_breaker is inherited
+--- http_config eval: $::zone
+--- config
+weir_breaker zone=upstreams;
+location /x { proxy_pass http://$host; }
+--- must_die
+--- error_log
+"weir_breaker" must have key=string for location "/x", whose upstream has variables, in
+
+
+
+=== TEST 29: a location without an upstream needs no key
+--- http_config eval: $::zone
+--- config
+weir_breaker zone=upstreams;
+location /x { empty_gif; }
+location /y { if ($arg_a) { return 404; } proxy_pass http://127.0.0.1:1; }
+--- request
+GET /nothing
+--- error_code: 404
+
+
+
+=== TEST 30: one upstream with two thresholds
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams failures=3; proxy_pass http://127.0.0.1:1; }
+location /y { weir_breaker zone=upstreams; proxy_pass http://127.0.0.1:1; }
+--- must_die
+--- error_log
+"weir_breaker" gives the breaker "127.0.0.1:1" of zone "upstreams" other thresholds than in
+
+
+
+=== TEST 31: one key with two thresholds
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams key=a open=3s; proxy_pass http://127.0.0.1:1; }
+location /y { weir_breaker zone=upstreams key=a; proxy_pass http://127.0.0.1:2; }
+--- must_die
+--- error_log
+"weir_breaker" gives the breaker "a" of zone "upstreams" other thresholds than in
+
+
+
+=== TEST 32: one key with variables and two thresholds
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams key=a$host min=3; proxy_pass http://127.0.0.1:1; }
+location /y { weir_breaker zone=upstreams key=a$host; proxy_pass http://127.0.0.1:2; }
+--- must_die
+--- error_log
+"weir_breaker" gives the breaker "a$host" of zone "upstreams" other thresholds than in
+
+
+
+=== TEST 33: the same thresholds, and other ways to fail
+--- http_config eval: $::zone
+--- config
+location /x { weir_breaker zone=upstreams slow=3s; proxy_pass http://127.0.0.1:1; }
+location /y { weir_breaker zone=upstreams on=timeout; proxy_pass http://127.0.0.1:1; }
+--- request
+GET /nothing
+--- error_code: 404

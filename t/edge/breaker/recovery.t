@@ -76,7 +76,7 @@ until_true('the breaker has closed by itself', sub { get()->{status} == 200 });
 my @after = map { get()->{status} } 1 .. 20;
 is_deeply \@after, [(200) x 20], 'closed for good';
 
-my @states = map { /weir_breaker "[^"]+": (\S+), was/ } log_lines("$dir/edge/logs/error.log", qr/weir_breaker/);
+my @states = map { /weir_breaker "[^"]+" of zone "upstreams" is ([^,]+), was/ } log_lines("$dir/edge/logs/error.log", qr/weir_breaker/);
 is_deeply \@states, ['open', 'half-open', 'closed'], 'one line in the log for each change of state';
 
 # kill -9 of a worker under way: the others go on, the zone is not locked.

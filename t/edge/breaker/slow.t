@@ -17,15 +17,15 @@ our $config = <<'_EOC_';
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /patient {
-        weir_breaker zone=upstreams key=$arg_key failures=1 window=1h open=1h slow=1h;
+        weir_breaker zone=upstreams key=patient-$arg_key failures=1 window=1h open=1h slow=1h;
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /share {
-        weir_breaker zone=upstreams key=$arg_key failures=1 ratio=50% window=1h open=1h slow=1s;
+        weir_breaker zone=upstreams key=share-$arg_key failures=1 counting=window ratio=50% window=1h open=1h slow=1s;
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /trickle {
-        weir_breaker zone=upstreams key=$arg_key failures=1 window=1h open=1h slow=1500ms;
+        weir_breaker zone=upstreams key=trickle-$arg_key failures=1 window=1h open=1h slow=1500ms;
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/body;
     }
     location /upstream {

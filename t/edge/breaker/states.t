@@ -58,7 +58,7 @@ __DATA__
 --- error_code eval
 [ 500, 500, 500, 500, 500, 503, 503 ]
 --- response_body_like eval
-[ map({ ".*" } 1 .. 5), map { 'The circuit breaker \\\\"a\\\\" is open' } 1 .. 2 ]
+[ map({ ".*" } 1 .. 5), map { '"detail":"The service has failed repeatedly' } 1 .. 2 ]
 
 
 
@@ -114,7 +114,7 @@ __DATA__
 GET /logged
 --- error_code: 502
 --- error_log
-weir_breaker "127.0.0.1:2": open, was closed
+weir_breaker "127.0.0.1:2" of zone "upstreams" is open, was closed
 
 
 

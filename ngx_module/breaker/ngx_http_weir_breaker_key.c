@@ -1,0 +1,424 @@
+/*
+ * Which breaker a location's requests ask.
+ *
+ * Without key= the breaker is the upstream's: its name and port as *_pass has
+ * them.  They are read where every *_pass module keeps them, at the start of
+ * its location configuration: $proxy_host is not known before the content
+ * phase.  Where *_pass has variables there is no such name, and key= must say
+ * which requests share a breaker.
+ *
+ * The thresholds belong to the breaker.  Directives that name one key, in one
+ * zone, with different thresholds are refused where the configuration tells:
+ * keys without variables, and keys of the same text.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_md5.h>
+
+#include "breaker/ngx_http_weir_breaker.h"
+
+
+typedef struct {
+    char         *module;
+    char         *directive;
+    ngx_str_t     url;                     /* with a variable; empty: not tried */
+} ngx_http_weir_breaker_pass_t;
+
+
+static ngx_int_t ngx_http_weir_breaker_upstream(ngx_conf_t *cf,
+    ngx_str_t *name);
+static ngx_module_t *ngx_http_weir_breaker_find_module(ngx_conf_t *cf,
+    char *name);
+static ngx_uint_t ngx_http_weir_breaker_is_pass(ngx_conf_t *cf,
+    ngx_http_handler_pt handler);
+static ngx_http_handler_pt ngx_http_weir_breaker_pass_handler(ngx_conf_t *cf,
+    ngx_module_t *module, ngx_http_weir_breaker_pass_t *pass);
+static ngx_int_t ngx_http_weir_breaker_unnamed(ngx_conf_t *cf,
+    ngx_str_t *name);
+static char *ngx_http_weir_breaker_use(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *key, ngx_uint_t variable);
+static ngx_uint_t ngx_http_weir_breaker_same(weir_breaker_settings_t *a,
+    weir_breaker_settings_t *b);
+static ngx_int_t ngx_http_weir_breaker_shorten(ngx_pool_t *pool,
+    ngx_str_t *key);
+
+
+static ngx_http_weir_breaker_pass_t  ngx_http_weir_breaker_passes[] = {
+    { "ngx_http_proxy_module", "proxy_pass", ngx_string("http://$host") },
+    { "ngx_http_fastcgi_module", "fastcgi_pass", ngx_string("$host") },
+    { "ngx_http_grpc_module", "grpc_pass", ngx_string("$host") },
+    { "ngx_http_uwsgi_module", "uwsgi_pass", ngx_string("$host") },
+    { "ngx_http_scgi_module", "scgi_pass", ngx_string("$host") },
+    { "ngx_http_memcached_module", "memcached_pass", ngx_null_string },
+    { NULL, NULL, ngx_null_string }
+};
+
+
+char *
+ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
+    ngx_http_weir_breaker_loc_conf_t *prev,
+    ngx_http_weir_breaker_loc_conf_t *conf)
+{
+    ngx_int_t                  rc;
+    ngx_str_t                  key;
+    ngx_http_weir_breaker_t   *breaker;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    breaker = conf->breaker;
+
+    if (breaker->key) {
+        key = breaker->key->value;
+
+        if (ngx_http_weir_breaker_use(cf, breaker, &key,
+                                      breaker->key->lengths != NULL)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (breaker->key && breaker->key->lengths == NULL) {
+        conf->name = key;
+        return ngx_http_weir_breaker_shorten(cf->pool, &conf->name) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    /* an if block has the handler, and the upstream, of what is around it */
+
+    if (clcf->handler == NULL) {
+        if (clcf->noname) {
+            conf->name = prev->name;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    rc = ngx_http_weir_breaker_upstream(cf, &conf->name);
+
+    if (rc == NGX_OK) {
+        return breaker->key ? NGX_CONF_OK
+                            : ngx_http_weir_breaker_use(cf, breaker,
+                                                        &conf->name, 0);
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (breaker->key == NULL
+        && ngx_http_weir_breaker_is_pass(cf, clcf->handler))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"weir_breaker\" must have key=string for location"
+                      " \"%V\", whose upstream has variables, in %V",
+                      &clcf->name, &breaker->place);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_weir_breaker_unnamed(cf, &conf->name) == NGX_OK
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* The upstream of the location's *_pass; NGX_DECLINED when it has no name. */
+
+static ngx_int_t
+ngx_http_weir_breaker_upstream(ngx_conf_t *cf, ngx_str_t *name)
+{
+    ngx_module_t                  *module;
+    ngx_http_conf_ctx_t           *ctx;
+    ngx_http_upstream_conf_t      *ucf;
+    ngx_http_upstream_srv_conf_t  *us;
+    ngx_http_weir_breaker_pass_t  *pass;
+
+    ctx = cf->ctx;
+
+    for (pass = ngx_http_weir_breaker_passes; pass->module; pass++) {
+
+        module = ngx_http_weir_breaker_find_module(cf, pass->module);
+        if (module == NULL) {
+            continue;
+        }
+
+        ucf = ctx->loc_conf[module->ctx_index];
+        us = ucf->upstream;
+
+        if (us == NULL || us == NGX_CONF_UNSET_PTR) {
+            continue;
+        }
+
+        *name = us->host;
+
+        if (us->port) {
+            name->data = ngx_pnalloc(cf->pool,
+                                     us->host.len + sizeof(":65535") - 1);
+            if (name->data == NULL) {
+                return NGX_ERROR;
+            }
+
+            name->len = ngx_sprintf(name->data, "%V:%ui", &us->host,
+                                    (ngx_uint_t) us->port)
+                        - name->data;
+        }
+
+        return ngx_http_weir_breaker_shorten(cf->pool, name);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_module_t *
+ngx_http_weir_breaker_find_module(ngx_conf_t *cf, char *name)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        if (ngx_strcmp(cf->cycle->modules[i]->name, name) == 0) {
+            return cf->cycle->modules[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Whether the handler is one of a *_pass.  Those functions are private to their
+ * modules, so they are learnt from what each directive makes of a location that
+ * is thrown away.
+ */
+
+static ngx_uint_t
+ngx_http_weir_breaker_is_pass(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_module_t                  *module;
+    ngx_http_weir_breaker_pass_t  *pass;
+
+    for (pass = ngx_http_weir_breaker_passes; pass->module; pass++) {
+
+        module = ngx_http_weir_breaker_find_module(cf, pass->module);
+
+        if (module && pass->url.len
+            && ngx_http_weir_breaker_pass_handler(cf, module, pass) == handler)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_http_handler_pt
+ngx_http_weir_breaker_pass_handler(ngx_conf_t *cf, ngx_module_t *module,
+    ngx_http_weir_breaker_pass_t *pass)
+{
+    char                      *rv;
+    ngx_str_t                  value[2];
+    ngx_conf_t                 scratch;
+    ngx_array_t                args;
+    ngx_command_t             *cmd;
+    ngx_http_module_t         *m;
+    ngx_http_conf_ctx_t        ctx;
+    ngx_http_core_loc_conf_t   clcf;
+
+    for (cmd = module->commands; cmd->name.len; cmd++) {
+        if (ngx_strcmp(cmd->name.data, pass->directive) == 0) {
+            break;
+        }
+    }
+
+    m = module->ctx;
+
+    if (cmd->name.len == 0 || m->create_loc_conf == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(&clcf, sizeof(ngx_http_core_loc_conf_t));
+
+    ctx = *(ngx_http_conf_ctx_t *) cf->ctx;
+    ctx.loc_conf = ngx_pcalloc(cf->temp_pool,
+                               sizeof(void *) * ngx_http_max_module);
+    if (ctx.loc_conf == NULL) {
+        return NULL;
+    }
+
+    ctx.loc_conf[ngx_http_core_module.ctx_index] = &clcf;
+    ctx.loc_conf[module->ctx_index] = m->create_loc_conf(cf);
+    if (ctx.loc_conf[module->ctx_index] == NULL) {
+        return NULL;
+    }
+
+    value[0] = cmd->name;
+    value[1] = pass->url;
+
+    ngx_memzero(&args, sizeof(ngx_array_t));
+    args.elts = value;
+    args.nelts = 2;
+    args.size = sizeof(ngx_str_t);
+    args.nalloc = 2;
+
+    scratch = *cf;
+    scratch.ctx = &ctx;
+    scratch.args = &args;
+
+    rv = cmd->set(&scratch, cmd, ctx.loc_conf[module->ctx_index]);
+
+    return rv == NGX_CONF_OK ? clcf.handler : NULL;
+}
+
+
+/*
+ * A name for a location without an upstream that has one: unlike any other,
+ * also in servers without names.
+ */
+
+static ngx_int_t
+ngx_http_weir_breaker_unnamed(ngx_conf_t *cf, ngx_str_t *name)
+{
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_core_srv_conf_t           *cscf;
+    ngx_http_weir_breaker_main_conf_t  *bmcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    bmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_breaker_module);
+
+    name->data = ngx_pnalloc(cf->pool, cscf->server_name.len + clcf->name.len
+                                       + sizeof(" #") - 1 + NGX_INT_T_LEN);
+    if (name->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->len = ngx_sprintf(name->data, "%V%V #%ui", &cscf->server_name,
+                            &clcf->name, ++bmcf->unnamed)
+                - name->data;
+
+    return ngx_http_weir_breaker_shorten(cf->pool, name);
+}
+
+
+/* Remembers the use of a key, and refuses one with other thresholds. */
+
+static char *
+ngx_http_weir_breaker_use(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
+    ngx_str_t *key, ngx_uint_t variable)
+{
+    ngx_uint_t                          i;
+    ngx_http_weir_breaker_use_t        *use;
+    ngx_http_weir_breaker_main_conf_t  *bmcf;
+
+    bmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_breaker_module);
+    use = bmcf->keys.elts;
+
+    for (i = 0; i < bmcf->keys.nelts; i++) {
+
+        if (use[i].breaker->zone != breaker->zone
+            || use[i].variable != variable
+            || use[i].key.len != key->len
+            || ngx_strncmp(use[i].key.data, key->data, key->len) != 0)
+        {
+            continue;
+        }
+
+        if (ngx_http_weir_breaker_same(&use[i].breaker->settings,
+                                       &breaker->settings))
+        {
+            return NGX_CONF_OK;
+        }
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"weir_breaker\" gives the breaker \"%V\" of zone"
+                      " \"%V\" other thresholds than in %V: failures, window,"
+                      " counting, ratio, min, open and probes must be the same,"
+                      " or key=string another, in %V", key,
+                      &breaker->zone->shm.name, &use[i].breaker->place,
+                      &breaker->place);
+        return NGX_CONF_ERROR;
+    }
+
+    use = ngx_array_push(&bmcf->keys);
+    if (use == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    use->breaker = breaker;
+    use->key = *key;
+    use->variable = variable;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_breaker_same(weir_breaker_settings_t *a,
+    weir_breaker_settings_t *b)
+{
+    return a->counting == b->counting
+           && a->failures == b->failures
+           && a->ratio == b->ratio
+           && a->min == b->min
+           && a->probes == b->probes
+           && a->window == b->window
+           && a->open == b->open;
+}
+
+
+ngx_int_t
+ngx_http_weir_breaker_key(ngx_http_request_t *r,
+    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_str_t *key)
+{
+    if (blcf->breaker->key && blcf->breaker->key->lengths) {
+
+        if (ngx_http_complex_value(r, blcf->breaker->key, key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (key->len) {
+            return ngx_http_weir_breaker_shorten(r->pool, key);
+        }
+    }
+
+    *key = blcf->name;
+
+    return key->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* A key that is too long keeps its beginning, and all of it as a digest. */
+
+static ngx_int_t
+ngx_http_weir_breaker_shorten(ngx_pool_t *pool, ngx_str_t *key)
+{
+    u_char     *p, digest[16];
+    size_t      len;
+    ngx_md5_t   md5;
+
+    if (key->len <= NGX_HTTP_WEIR_BREAKER_KEY_MAX) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, NGX_HTTP_WEIR_BREAKER_KEY_MAX);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_md5_init(&md5);
+    ngx_md5_update(&md5, key->data, key->len);
+    ngx_md5_final(digest, &md5);
+
+    len = NGX_HTTP_WEIR_BREAKER_KEY_MAX - 1 - 2 * sizeof(digest);
+
+    ngx_memcpy(p, key->data, len);
+    p[len] = '#';
+    ngx_hex_dump(p + len + 1, digest, sizeof(digest));
+
+    key->data = p;
+    key->len = NGX_HTTP_WEIR_BREAKER_KEY_MAX;
+
+    return NGX_OK;
+}

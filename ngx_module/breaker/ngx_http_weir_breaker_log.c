@@ -1,0 +1,84 @@
+/* What log and status say of a breaker. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "breaker/ngx_http_weir_breaker.h"
+#include "common/problem.h"
+
+
+/* The key may be what a client sent, so it is logged as a JSON string. */
+
+void
+ngx_http_weir_breaker_log(ngx_http_weir_breaker_change_t *change,
+    ngx_shm_zone_t *shm_zone, ngx_str_t *key, ngx_log_t *log)
+{
+    u_char        *p, *last;
+    ngx_uint_t     level;
+    u_char         name[6 * NGX_HTTP_WEIR_BREAKER_KEY_MAX + 2];
+    u_char         reason[NGX_HTTP_WEIR_BREAKER_REASON_MAX + 2];
+
+    static char   *names[] = { "closed", "open", "half-open" };
+
+    if (change->was == change->is) {
+        return;
+    }
+
+    level = NGX_LOG_NOTICE;
+    p = reason;
+    last = reason + sizeof(reason);
+
+    if (change->is == WEIR_BREAKER_OPEN) {
+        level = (change->was == WEIR_BREAKER_CLOSED) ? NGX_LOG_ERR
+                                                     : NGX_LOG_WARN;
+        *p++ = ':';
+        *p++ = ' ';
+        p = ngx_http_weir_breaker_reason(p, last, change->rule,
+                                         &change->counts, change->cause);
+    }
+
+    ngx_log_error(level, log, 0,
+                  "weir_breaker %*s of zone \"%V\" is %s, was %s%*s",
+                  weir_json_string((char *) name, sizeof(name),
+                                   (weir_str_t) { (char *) key->data,
+                                                  key->len }),
+                  name, &shm_zone->shm.name, names[change->is],
+                  names[change->was], (size_t) (p - reason), reason);
+}
+
+
+u_char *
+ngx_http_weir_breaker_reason(u_char *p, u_char *last, weir_breaker_rule_t rule,
+    weir_breaker_counts_t *counts, ngx_uint_t cause)
+{
+    static char  *causes[] = {
+        "an unknown failure", "an error of the connection", "a timeout",
+        "a slow answer", "a client that left after waiting too long",
+        "a body that broke off"
+    };
+
+    switch (rule) {
+
+    case WEIR_BREAKER_BY_NOTHING:
+        return p;
+
+    case WEIR_BREAKER_BY_ROW:
+        p = ngx_slprintf(p, last, "%uD calls in a row failed", counts->row);
+        break;
+
+    case WEIR_BREAKER_BY_PROBE:
+        p = ngx_slprintf(p, last, "a probe failed");
+        break;
+
+    default:
+        p = ngx_slprintf(p, last, "%uD of %uD calls failed", counts->failed,
+                         counts->calls);
+    }
+
+    if (cause < sizeof(causes) / sizeof(causes[0])) {
+        return ngx_slprintf(p, last, "; last: %s", causes[cause]);
+    }
+
+    return ngx_slprintf(p, last, "; last: status %ui", cause);
+}
