@@ -10,6 +10,8 @@ set -euo pipefail
 # shellcheck source=scripts/services.sh
 . "$(dirname "$0")/services.sh"
 
+no_arguments demo "plays the story on the running stack: it kills the backend and Redis (kill -9) and deletes Redis' files" "$@"
+
 edge=http://127.0.0.1:$edge_port
 name=demo-$(date +%s)-$$
 broken=0
@@ -59,7 +61,7 @@ SELECT (SELECT count(*) FROM mine),
        (SELECT count(*) FROM analytics_events WHERE subject IN (SELECT 'user:' || id FROM mine)),
        (SELECT count(DISTINCT user_id) FROM feature_flags WHERE user_id IN (SELECT id FROM mine))
 END
-    mails=$(find "$run/mail/new" -type f -newer "$work/start" -exec grep -ih "^X-RcptTo: $name-" {} + || true)
+    mails=$(find "$home/mail/new" -type f -newer "$work/start" -exec grep -ih "^X-RcptTo: $name-" {} + || true)
     echo "$(grep -c . <<<"$mails" || true) $(sort -u <<<"$mails" | grep -c . || true)"
 }
 
@@ -185,7 +187,7 @@ chapter_redis() {
         WHERE email LIKE '$name-%' AND status = 'PENDING'") users wait to become ACTIVE"
 
     chapter "It is started again, and empty: its files are gone"
-    rm -rf "$run/redis"
+    rm -rf "$home/redis"
     ensure_service redis
     wait_until 45 everything_happened 120 || true
     show_effects

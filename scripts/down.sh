@@ -4,6 +4,7 @@ set -euo pipefail
 # shellcheck source=scripts/services.sh
 . "$(dirname "$0")/services.sh"
 
+no_arguments down "stops the stack; its data stays in the folder" "$@"
 [ -d "$run" ] || {
     echo "nothing runs: there is no $run"
     exit 0

@@ -31,6 +31,21 @@ die() {
     exit 1
 }
 
+# no_arguments NAME TEXT [ARGUMENT…]: for a command that takes none: --help prints the text, anything else is refused.
+no_arguments() {
+    local name=$1 text=$2
+    shift 2
+    [ $# -gt 0 ] || return 0
+    case $1 in
+    -h | --help)
+        printf 'usage: ./weir %s\n\n%s\n' "$name" "$text"
+        exit 0
+        ;;
+    esac
+    printf 'weir: %s takes no argument; it was given "%s"\n' "$name" "$1" >&2
+    exit 2
+}
+
 # step NAME TEXT: a line of progress.
 step() {
     printf '  %-10s %s\n' "$1" "$2"
@@ -100,15 +115,19 @@ free_ports() {
 # Where PostgreSQL, nginx' workers and sockets live ($home, $sockets): in $run,
 # unless root runs the stack and the services' own users may not go there (a
 # clone in /root), or the path is too long for a unix socket (107 bytes).
-# Also who runs PostgreSQL, which refuses root: $service_user, by $as_service_user.
+# Also who runs PostgreSQL, which refuses root: $service_user, by $as_service_user; and who runs Redis, the backend, the
+# SMTP sink and the gateway, which do not need root: $stack_user, by $as_stack_user.
 choose_places() {
     local name
-    service_user=$(id -un) as_service_user=()
+    service_user=$(id -un) as_service_user=() stack_user=$(id -un) as_stack_user=()
     if [ "$(id -u)" = 0 ]; then
         service_user=postgres
         id postgres >/dev/null 2>&1 || service_user=nobody
         # It becomes the command, so that the pid is the command's.
         as_service_user=(setpriv "--reuid=$service_user" "--regid=$(id -g $service_user)" --init-groups)
+        stack_user=weir
+        id weir >/dev/null 2>&1 || stack_user=nobody
+        as_stack_user=(setpriv "--reuid=$stack_user" "--regid=$(id -g $stack_user)" --init-groups)
     fi
     name=weir-$(printf %s "$run" | cksum | cut -d ' ' -f 1)
     home=$run sockets=$run
@@ -130,6 +149,7 @@ own_run_folder() {
     [ -O "$run" ] || die "$run belongs to $(stat -c %U "$run")" \
         "run this as that user, or choose another folder with WEIR_RUN=/folder"
     mkdir -p "$run/logs" "$run/pids"
+    chmod 700 "$run/logs"
     # One up or down at a time; services don't inherit the descriptor.
     exec 9>"$run/lock"
     flock -w 120 9 || die "another ./weir up or down has been at work on $run for two minutes"
@@ -231,11 +251,18 @@ stack_psql() {
 }
 
 stack_ctl() {
-    "$weir_root/build/weirctl" -c "$run/weir-backend.conf" "$@"
+    "$weir_root/build/weirctl" -c "$home/weir-backend.conf" "$@"
+}
+
+# Made once for this stack, for its user only.
+redis_password() {
+    local file=$run/redis-password
+    [ -s "$file" ] || (umask 077 && head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$file")
+    cat "$file"
 }
 
 stack_redis_cli() {
-    "$redis_cli" -s "$sockets/redis.sock" "$@"
+    REDISCLI_AUTH=$(redis_password) "$redis_cli" -s "$sockets/redis-socket/redis.sock" "$@"
 }
 
 # A stack that is there keeps its port and its Redis until up is told another one.

@@ -3,12 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for tool in shellcheck cppcheck; do
-    command -v $tool >/dev/null || {
-        echo "lint: $tool is missing; install it with: apt-get install $tool" >&2
-        exit 1
-    }
-done
+scripts/packages.sh lint
 
 shellcheck weir .ci/run scripts/*.sh scripts/bench/*.sh
 cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability \

@@ -7,6 +7,7 @@
 #   packages.sh sanitize  to run them under sanitizers and Valgrind
 #   packages.sh bench     to run the benchmarks
 #   packages.sh fuzz      to run the fuzz targets
+#   packages.sh lint      to check the sources
 #   packages.sh conformance  to run the suite of `bench conformance`
 #
 # A call that finds nothing missing needs neither network nor root.
@@ -15,11 +16,12 @@ set -euo pipefail
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 run=(postgresql python3-aiosmtpd curl jq)
-test=(perl libtest-nginx-perl libnginx-mod-http-lua openssl)
+test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter python3-h2 openssl)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev libxxhash-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 conformance=(nodejs npm)
+lint=(shellcheck cppcheck)
 
 # Another server in the place of redis-server is the caller's to install.
 server=${WEIR_REDIS_SERVER:-redis-server}
@@ -62,7 +64,8 @@ add_unstable() {
         exit 1
     }
     as_root tee /etc/apt/sources.list.d/weir-unstable.list >/dev/null <<EOF
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main
+# A mirror or snapshot may be older than sid's Release file is valid; what is in it is signed all the same.
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg check-valid-until=no] $mirror sid main
 EOF
     as_root tee /etc/apt/preferences.d/weir-unstable >/dev/null <<'EOF'
 Package: *
@@ -80,8 +83,9 @@ sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
 bench) wanted=("${build[@]}" "${bench[@]}") ;;
 fuzz) wanted=("${fuzz[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
+lint) wanted=("${lint[@]}") ;;
 *)
-    echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance" >&2
+    echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance|lint" >&2
     exit 2
     ;;
 esac

@@ -10,10 +10,10 @@
 address_of() {
     case $1 in
     postgres) echo "$pg_socket/.s.PGSQL.5432" ;;
-    redis) echo "127.0.0.1:$redis_port, $sockets/redis.sock" ;;
+    redis) echo "127.0.0.1:$redis_port, $sockets/redis-socket/redis.sock (with a password)" ;;
     nginx) echo "http://127.0.0.1:$edge_port" ;;
     backend) echo "http://127.0.0.1:$backend_port" ;;
-    smtp) echo "127.0.0.1:$smtp_port, mails in $run/mail" ;;
+    smtp) echo "127.0.0.1:$smtp_port, mails in $home/mail" ;;
     payments) echo "http://127.0.0.1:$payments_port/ledger" ;;
     esac
 }
@@ -26,13 +26,28 @@ write_file() {
     mv "$1.new" "$1"
 }
 
+# write_secret PATH [OWNER]: the same, for nobody else to read; OWNER counts when root runs this.
+write_secret() {
+    (umask 077 && : >"$1.new")
+    cat >"$1.new"
+    if [ "$(id -u)" = 0 ]; then chown "${2:-root}:" "$1.new"; fi
+    mv "$1.new" "$1"
+}
+
+# own_folder PATH: a folder of our own services' user, and of nobody else.
+own_folder() {
+    mkdir -p "$1"
+    chmod 700 "$1"
+    if [ "$(id -u)" = 0 ]; then chown "$stack_user:" "$1"; fi
+}
+
 configure_postgres() {
     # Who may connect: those who can read the data anyway, by the kernel's word.
     local conf=$home/postgres map user memory=posix
     # A bare chroot has no usable /dev/shm.
     "${as_service_user[@]}" test -w /dev/shm || memory=sysv
     map="weir $service_user postgres"
-    for user in root "$(id -un)"; do
+    for user in root "$stack_user" "$(id -un)"; do
         map+=$'\n'"weir $user postgres"$'\n'"weir $user weir"
     done
     echo "local all all peer map=weir" | write_file "$conf/pg_hba.conf"
@@ -61,12 +76,13 @@ END
 }
 
 configure_redis() {
-    write_file "$run/redis.conf" <<END
+    write_secret "$home/redis.conf" "$stack_user" <<END
+requirepass $(redis_password)
 bind 127.0.0.1
 port $redis_port
-unixsocket $sockets/redis.sock
-unixsocketperm $(if [ "$(id -u)" = 0 ]; then echo 777; else echo 700; fi)
-dir $run/redis
+unixsocket $sockets/redis-socket/redis.sock
+unixsocketperm 700
+dir $home/redis
 daemonize no
 appendonly yes
 appendfsync everysec
@@ -79,21 +95,19 @@ END
 
 # What the gateway signs with: made once, for this stack.
 webhook_secret() {
-    local file=$run/webhook-secret
-    [ -s "$file" ] || (umask 077 && echo "whsec_$(head -c 32 /dev/urandom | base64)" >"$file")
+    local file=$home/webhook-secret
+    [ -s "$file" ] || write_secret "$file" "$stack_user" <<<"whsec_$(head -c 32 /dev/urandom | base64)"
     cat "$file"
 }
 
 configure_backend() {
     local secret
     secret=$(webhook_secret)
-    # It holds a secret: for nobody else to read.
-    (umask 077 && : >"$run/weir-backend.conf.new")
-    write_file "$run/weir-backend.conf" <<END
+    write_secret "$home/weir-backend.conf" "$stack_user" <<END
 # Written by ./weir up; conf/weir-backend.conf describes every key.
 listen = 127.0.0.1:$backend_port
 database = host=$pg_socket port=5432 dbname=weir user=weir
-redis = unix:$sockets/redis.sock
+redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
 sql = $weir_root/backend/sql
 smtp = smtp://127.0.0.1:$smtp_port
 payments_url = http://127.0.0.1:$payments_port
@@ -105,20 +119,30 @@ configure_nginx() {
     local user=
     [ "$(id -u)" != 0 ] || user="user www-data;"
     sed -e "s|@MODULE@|$weir_root/build/ngx_http_weir_module.so|; s|@RUN@|$run|; s|@HOME@|$home|" \
-        -e "s|@USER@|$user|; s|@REDIS_SOCKET@|$sockets/redis.sock|; s|@PORT@|$edge_port|" \
-        -e "s|@BACKEND@|127.0.0.1:$backend_port|" conf/edge.conf.in | write_file "$run/edge.conf"
+        -e "s|@USER@|$user|; s|@REDIS@|redis://default:$(redis_password)@127.0.0.1:$redis_port|; s|@PORT@|$edge_port|" \
+        -e "s|@BACKEND@|127.0.0.1:$backend_port|" conf/edge.conf.in | write_secret "$run/edge.conf"
 }
 
 # fingerprint_of SERVICE: changes when what it runs from has changed.
 fingerprint_of() {
     case $1 in
     postgres) cat "$home/postgres/postgresql.conf" "$home/postgres/pg_hba.conf" "$home/postgres/pg_ident.conf" ;;
-    redis) cat "$run/redis.conf" && echo "$redis_server" ;;
-    backend) cat "$run/weir-backend.conf" build/weir-backend ;;
-    payments) cat "$run/webhook-secret" build/weir-payments-sim && echo "$payments_port $edge_port" ;;
+    redis) cat "$home/redis.conf" && echo "$redis_server" ;;
+    backend) cat "$home/weir-backend.conf" build/weir-backend && echo "$stack_user" ;;
+    payments) webhook_secret && cat build/weir-payments-sim && echo "$payments_port $edge_port $stack_user" ;;
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
-    smtp) echo "$smtp_port" ;;
+    smtp) echo "$smtp_port $stack_user" ;;
     esac | sha256sum | cut -d ' ' -f 1
+}
+
+# program NAME: the built program, where the stack's user may run it (a clone in /root lets nobody in).
+program() {
+    local file=$weir_root/build/$1
+    if ! "${as_stack_user[@]}" test -x "$file"; then
+        install -D -m 755 "$file" "$home/bin/$1"
+        file=$home/bin/$1
+    fi
+    echo "$file"
 }
 
 # --- start -----------------------------------------------------------------------
@@ -142,23 +166,30 @@ start_postgres() {
 }
 
 start_redis() {
-    mkdir -p "$run/redis"
-    launch redis "$redis_server" "$run/redis.conf"
+    own_folder "$home/redis"
+    if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/redis"; fi
+    launch redis "${as_stack_user[@]}" "$redis_server" "$home/redis.conf"
 }
 
 start_smtp() {
     # Debian's own python3 has the package, whatever stands first in PATH.
-    launch smtp /usr/bin/python3 -m aiosmtpd -n -c aiosmtpd.handlers.Mailbox "$run/mail" -l "127.0.0.1:$smtp_port"
+    own_folder "$home/mail"
+    mkdir -p "$home/mail/tmp" "$home/mail/new" "$home/mail/cur"
+    if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/mail"; fi
+    launch smtp "${as_stack_user[@]}" /usr/bin/python3 -m aiosmtpd -n -c aiosmtpd.handlers.Mailbox "$home/mail" -l "127.0.0.1:$smtp_port"
 }
 
 # It sends its webhooks through the edge, as one outside would.
 start_payments() {
-    launch payments build/weir-payments-sim -l "127.0.0.1:$payments_port" -s "$(webhook_secret)" \
-        -w "http://127.0.0.1:$edge_port/webhooks/payment" -f "$run/payments-ledger.json"
+    webhook_secret >/dev/null
+    (umask 077 && : >>"$home/payments-ledger.json" && chmod 600 "$home/payments-ledger.json")
+    if [ "$(id -u)" = 0 ]; then chown "$stack_user:" "$home/payments-ledger.json" "$home/webhook-secret"; fi
+    launch payments "${as_stack_user[@]}" "$(program weir-payments-sim)" -l "127.0.0.1:$payments_port" \
+        -S "$home/webhook-secret" -w "http://127.0.0.1:$edge_port/webhooks/payment" -f "$home/payments-ledger.json"
 }
 
 start_backend() {
-    launch backend build/weir-backend -c "$run/weir-backend.conf" all
+    launch backend "${as_stack_user[@]}" "$(program weir-backend)" -c "$home/weir-backend.conf" all
 }
 
 start_nginx() {

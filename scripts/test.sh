@@ -1,7 +1,9 @@
 #!/bin/bash
-# test.sh [--sanitize] [FILE...]: installs, builds and runs the tests (all without
-# FILE).  With --sanitize the plain C runs with AddressSanitizer and UBSan, nginx
-# with the module under Valgrind, and any report of theirs is a failure.
+# test.sh [--sanitize | --world NAME | --worlds [NAME,...]] [FILE...]: installs, builds
+# and runs the tests (all without FILE).  With --sanitize the plain C runs with
+# AddressSanitizer and UBSan, nginx with the module under Valgrind, and any report of
+# theirs is a failure.  With --world the edge's tests run in another world
+# (t/worlds/README.md), with --worlds in each of those named, or in all.
 #
 # Starts a Redis of its own on a unix socket and a free port; stops it at the end.
 set -euo pipefail
@@ -13,11 +15,30 @@ choose_redis /dev/null
 
 build=build
 sanitize=
-if [ "${1:-}" = --sanitize ]; then
+world=
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "scripts/test.sh"
+    exit 0
+    ;;
+--sanitize)
     sanitize=1
     build="build-sanitize"
     shift
-fi
+    ;;
+--world)
+    world=${2:?test: --world needs a name}
+    shift 2
+    ;;
+--worlds)
+    shift
+    exec scripts/worlds.sh "$@"
+    ;;
+-*)
+    echo "test: there is no option \"$1\"; there are --sanitize, --world NAME and --worlds [NAME,...]" >&2
+    exit 2
+    ;;
+esac
 
 if [ -n "$sanitize" ]; then scripts/packages.sh sanitize; else scripts/packages.sh test; fi
 echo "test: building"
@@ -71,6 +92,13 @@ if [ -n "$sanitize" ]; then
     mkdir -m 777 "$WEIR_VALGRIND_LOGS"
     export WEIR_NGINX WEIR_VALGRIND_LOGS WEIR_VALGRIND_SUPPRESSIONS TEST_NGINX_TIMEOUT
 fi
+if [ -n "$world" ]; then
+    # shellcheck source=scripts/world.sh
+    . scripts/world.sh
+    enter_world "$world"
+    [ $# -gt 0 ] || mapfile -t files < <(tests_of "$world")
+    [ $# -gt 0 ] || set -- "${files[@]}"
+fi
 export TEST_NGINX_REDIS_PORT TEST_NGINX_REDIS_SOCK TEST_NGINX_BINARY TEST_NGINX_LOAD_MODULES \
     TEST_NGINX_SERVROOT TEST_NGINX_PORT
 
@@ -87,4 +115,5 @@ if [ -n "$sanitize" ] && [ -n "$(find "$WEIR_VALGRIND_LOGS" -type f -size +0)" ]
     echo "test: Valgrind has findings"
     status=1
 fi
+[ "$world" != asan ] || asan_is_silent || status=1
 exit $status

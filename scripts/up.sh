@@ -5,6 +5,8 @@ set -euo pipefail
 # shellcheck source=scripts/services.sh
 . "$(dirname "$0")/services.sh"
 
+no_arguments up "installs what is missing, builds, and starts the stack" "$@"
+
 settle_port() {
     local wanted=${WEIR_PORT:-$edge_port} name
     if [ "$wanted" != "$edge_port" ]; then
@@ -40,7 +42,14 @@ build() {
     if [ "$before" = "$after" ]; then step build "nothing has changed"; else step build "done"; fi
 }
 
+# Who runs what needs no root, when root runs the stack: a system user without a shell.
+make_user() {
+    [ "$(id -u)" = 0 ] || return 0
+    id weir >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin weir || true
+}
+
 make_places() {
+    make_user
     choose_places # again: a user may have come with the packages
     mkdir -p "$home" "$sockets"
     [ -O "$sockets" ] || die "$sockets belongs to $(stat -c %U "$sockets")" "choose a shorter WEIR_RUN"
@@ -51,6 +60,7 @@ make_places() {
     fi
     mkdir -p "$pg_socket"
     if [ "$(id -u)" = 0 ]; then chown "$service_user:" "$pg_socket"; fi
+    own_folder "$sockets/redis-socket"
 }
 
 as_superuser() {
@@ -63,7 +73,7 @@ prepare_database() {
     [ -n "$(as_superuser -c "SELECT 1 FROM pg_database WHERE datname = 'weir'")" ] ||
         as_superuser -c "CREATE DATABASE weir OWNER weir"
     mark_log migrate
-    build/weir-backend -c "$run/weir-backend.conf" migrate >>"$run/logs/migrate.log" 2>&1 ||
+    build/weir-backend -c "$home/weir-backend.conf" migrate >>"$run/logs/migrate.log" 2>&1 ||
         failed migrate "the migration failed"
     step migrate "$(stack_psql -qAtX -c "SELECT count(*) || ' migrations are in place' FROM schema_migrations")"
 }
@@ -76,7 +86,7 @@ Weir is up: http://127.0.0.1:$edge_port
   sign up    curl -si http://127.0.0.1:$edge_port/signup -H 'Content-Type: application/json' \\
                   -d '{"email":"ada@example.com","displayName":"Ada"}'
   watch      ./weir status, ./weir logs -f
-  look in    ./weir psql, ./weir redis-cli, mails in $run/mail/new
+  look in    ./weir psql, ./weir redis-cli, mails in $home/mail/new
   the story  ./weir demo
   stop       ./weir down
 END

@@ -284,6 +284,40 @@ sub processes {
 }
 cmp_ok scalar(my @all = processes()), '>', 5, 'the stack has processes';
 my @workers = map { split ' ', content("/proc/$_/task/$_/children") } values %{ pids() };
+# --- what others on this machine see ------------------------------------------------------
+
+for my $service (qw(postgres redis smtp payments backend)) {
+    my $pid = pids()->{$service};
+    isnt +(stat "/proc/$pid")[4], 0, "$service does not run as root";
+}
+sub content_of { open my $in, '<', $_[0] or return ''; local $/; <$in> // '' }
+my @secrets = map { s/\s+\z//r } map { content_of("$run/$_") } qw(webhook-secret redis-password);
+is scalar(grep { length >= 24 } @secrets), 2, 'the stack has two secrets';
+my $arguments = join "\n", map { content_of($_) } glob '/proc/[0-9]*/cmdline';
+is scalar(grep { index($arguments, $_) >= 0 } @secrets), 0, 'which no process has among its arguments';
+
+# A file is open to others when it and every folder above it, up to the stack's, are.
+sub open_to_others {
+    my ($path) = @_;
+    return 0 if !((stat $path)[2] & (-d $path ? 001 : 004));
+    return $path eq $run || open_to_others($path =~ s{/[^/]+\z}{}r);
+}
+my @open = grep { -e && open_to_others($_) } map { glob "$run/$_" }
+    qw(logs/* mail/new/* payments-ledger.json redis/* redis.conf weir-backend.conf edge.conf webhook-secret redis-password);
+is "@open", '', 'logs, mails, the ledger, data and secrets are not for other users';
+my $stranger = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . ($port + 2)) or die "Redis: $!";
+print $stranger "KEYS *\r\n";
+like scalar(readline $stranger), qr/^-NOAUTH/, 'Redis answers nobody without a password';
+
+my $data = pids();
+for my $command (qw(up down demo status logs test fuzz bench build version)) {
+    my ($code, $text) = weir($command, '--help');
+    is $code, 0, "$command --help";
+    like $text, qr/usage: .*\b$command\b/, '... says how it is used';
+    isnt +(weir($command, '--no-such-option'))[0], 0, "$command refuses an option that it does not know";
+}
+is_deeply pids(), $data, 'none of which has touched the stack';
+
 is +(weir('down'))[0], 0, 'down stops it';
 is_deeply [processes(), grep { alive($_) } @all, @workers], [], 'and leaves no process';
 is_deeply [grep { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . ($port + $_)) } 0 .. 4], [], 'and no port';

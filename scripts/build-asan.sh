@@ -1,0 +1,67 @@
+#!/bin/bash
+# build-asan.sh: nginx itself with the module and the probes, from the sources of the
+# distribution's nginx package (or NGX_SRC), into build-asan/: with --with-debug, AddressSanitizer, and
+# NGX_DEBUG_PALLOC, which makes every allocation of a pool one of malloc, so that
+# AddressSanitizer sees its bounds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+src=${NGX_SRC:-$root/build-asan/nginx-source}
+work=$root/build-asan/work
+
+# The release's sources, by apt's own configuration, with lists of their own: the machine's apt stays as it is.
+fetch_source() {
+    local apt=$root/build-asan/apt version options
+    version=$(dpkg-query -W -f '${source:Upstream-Version}' nginx)
+    [ ! -f "$src/version" ] || [ "$(cat "$src/version")" != "$version" ] || return 0
+    rm -rf "$src" "$apt"
+    mkdir -p "$src" "$apt/lists/partial"
+    chmod 755 "$apt" "$apt/lists" "$apt/lists/partial"
+    # shellcheck disable=SC2016  # these are apt's
+    apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(ORIGIN)' | sort -u |
+        awk -v here="$(cat /etc/debian_version)" '$3 == "Debian" && ($2 != "sid" || here ~ /sid/) {
+            print "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] " $1 " " $2 " main" }' | sort -u >"$apt/sources.list"
+    options=(-q -o "Dir::Etc::SourceList=$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$apt/lists" -o APT::Sandbox::User=root -o "Dir::Cache::pkgcache=$apt/pkgcache"
+        -o "Dir::Cache::srcpkgcache=$apt/srcpkgcache")
+    echo "build-asan: fetching the source of nginx $version"
+    if ! (cd "$apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" --download-only --tar-only source nginx) \
+        >"$apt/log" 2>&1; then
+        tail -20 "$apt/log" >&2
+        echo "build-asan: no source of nginx $version by apt; NGX_SRC=FOLDER names another" >&2
+        exit 1
+    fi
+    tar -xf "$apt"/nginx_*.orig.tar.gz -C "$src" --strip-components=1
+    echo "$version" >"$src/version"
+}
+[ -n "${NGX_SRC:-}" ] || fetch_source
+
+want="$src $(cksum <scripts/build-asan.sh) $(find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
+if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; then
+    rm -rf "$work"
+    mkdir -p "$work"
+    cp -rL "$src" "$work/src"
+    configure=./configure
+    [ -f "$work/src/configure" ] || configure=./auto/configure
+    echo "build-asan: configuring nginx with AddressSanitizer"
+    # Variables that gcc warns of only with -fsanitize are nginx' own affair: no -Werror.
+    (cd "$work/src" && $configure --with-compat --with-debug --with-threads --with-http_ssl_module --with-http_v2_module \
+        --with-http_slice_module --with-http_realip_module --with-http_sub_module --with-http_gunzip_module \
+        --with-http_auth_request_module --with-http_addition_module --prefix=/usr/share/nginx \
+        --with-cc-opt="-O1 -g -fsanitize=address -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -DNGX_DEBUG_MALLOC=1 -Wno-error" \
+        --with-ld-opt="-fsanitize=address" --add-dynamic-module="$root" \
+        --add-dynamic-module="$root/t/edge/redis/probe" --add-dynamic-module="$root/t/edge/cache/probe" \
+        --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
+        tail -20 "$work/configure.log" >&2
+        exit 1
+    }
+    echo "$want" >"$work/configured"
+fi
+make -s -j2 -C "$work/src" -f "$work/objs/Makefile" binary modules >"$work/make.log" 2>&1 || {
+    grep -E 'error' -A6 "$work/make.log" >&2 || tail -40 "$work/make.log" >&2
+    exit 1
+}
+for file in nginx ngx_http_weir_module.so ngx_http_weir_redis_probe_module.so ngx_http_weir_cache_probe_module.so; do
+    install -m 755 "$work/objs/$file" "build-asan/$file.new"
+    mv "build-asan/$file.new" "build-asan/$file"
+done

@@ -1,0 +1,45 @@
+# world.sh: the worlds in which the edge's tests run unchanged: t/worlds/README.md.
+# Sourced by test.sh and worlds.sh.
+#
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # $run and $root are test.sh's
+
+worlds=(tls http2 pipelined slow tiny lua error_page accel asan)
+
+# enter_world NAME: the environment of its tests.
+enter_world() {
+    [[ " ${worlds[*]} " == *" $1 "* ]] || {
+        echo "test: no world \"$1\"; there are ${worlds[*]}" >&2
+        exit 2
+    }
+    WEIR_WORLD=$1 WEIR_WORLD_NGINX=$TEST_NGINX_BINARY
+    if [ "$1" = asan ]; then
+        scripts/build-asan.sh
+        WEIR_WORLD_NGINX=$root/build-asan/nginx
+        TEST_NGINX_LOAD_MODULES=${TEST_NGINX_LOAD_MODULES//$root\/build\//$root/build-asan/}
+        mkdir -m 777 "$run/asan"
+        export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:log_path=$run/asan/report"
+    fi
+    TEST_NGINX_BINARY=$root/t/worlds/nginx
+    # Several processes stand between test and nginx.
+    TEST_NGINX_TIMEOUT=${TEST_NGINX_TIMEOUT:-20}
+    export WEIR_WORLD WEIR_WORLD_NGINX TEST_NGINX_TIMEOUT
+}
+
+# tests_of NAME: a line each, without those that t/worlds/except names for it.
+tests_of() {
+    local except
+    except=$(awk -v world="$1" '!/^#/ && NF && ($1 == world || $1 == "*") { print "^" $2 "$" }' t/worlds/except)
+    find t/edge -name '*.t' | grep -vE -f <(echo "$except") | sort
+}
+
+# asan_is_silent: false, with what it said, when AddressSanitizer has found something.
+asan_is_silent() {
+    local reports
+    reports=$(find "$run/asan" -type f)
+    [ -z "$reports" ] || {
+        xargs cat <<<"$reports" | head -100
+        echo "test: AddressSanitizer has findings"
+        return 1
+    }
+}
