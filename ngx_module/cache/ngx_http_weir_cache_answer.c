@@ -58,14 +58,12 @@ ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_OK && !r->header_only) {
-        out = ngx_http_weir_cache_body(ctx);
-        rc = out ? ngx_http_output_filter(r, out) : NGX_ERROR;
+    out = ngx_http_weir_cache_body(ctx);
+    if (out == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_finalize_request(r, rc);
+    ngx_http_finalize_request(r, ngx_http_weir_send_response(r, out));
 
     return NGX_DONE;
 }

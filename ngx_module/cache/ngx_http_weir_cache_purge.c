@@ -97,7 +97,6 @@ static ngx_int_t
 ngx_http_weir_cache_purged(ngx_http_request_t *r, ngx_uint_t tags,
     ngx_uint_t soft)
 {
-    ngx_int_t    rc;
     ngx_buf_t   *b;
     ngx_chain_t  out;
 
@@ -116,17 +115,10 @@ ngx_http_weir_cache_purged(ngx_http_request_t *r, ngx_uint_t tags,
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
 
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        ngx_http_finalize_request(r, rc);
-        return NGX_DONE;
-    }
-
     out.buf = b;
     out.next = NULL;
 
-    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
+    ngx_http_finalize_request(r, ngx_http_weir_send_response(r, &out));
 
     return NGX_DONE;
 }

@@ -35,6 +35,21 @@ ngx_int_t ngx_http_weir_send_problem(ngx_http_request_t *r,
 
 
 /*
+ * Sends the header and then the body, which ends the response.  Whatever the
+ * caller gets it gives to ngx_http_finalize_request(), or returns it from a
+ * content handler.
+ *
+ * nginx's senders say NGX_AGAIN when they took everything and the client has
+ * not yet: over TLS, behind other pipelined responses, over HTTP/2, with
+ * limit_rate.  Only NGX_ERROR and a status end the response early.  A filter
+ * that has answered with an error of its own in the response's place
+ * (r->filter_finalize) has sent a body already.
+ */
+ngx_int_t ngx_http_weir_send_response(ngx_http_request_t *r,
+    ngx_chain_t *body);
+
+
+/*
  * Appends a response header; name and value are not copied and must live as
  * long as the request.  Returns NULL when memory ran out.  Not for headers to
  * which r->headers_out has a pointer of its own (Content-Type, ETag ...).

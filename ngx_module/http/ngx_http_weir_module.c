@@ -69,7 +69,6 @@ ngx_http_weir_init_module(ngx_cycle_t *cycle)
 ngx_int_t
 ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
 {
-    ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
 
@@ -97,17 +96,32 @@ ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
 
-    rc = ngx_http_send_header(r);
+    out.buf = b;
+    out.next = NULL;
 
-    if (rc == NGX_OK && !r->header_only) {
-        out.buf = b;
-        out.next = NULL;
-        rc = ngx_http_output_filter(r, &out);
-    }
-
-    ngx_http_finalize_request(r, rc);
+    ngx_http_finalize_request(r, ngx_http_weir_send_response(r, &out));
 
     return NGX_DONE;
+}
+
+
+ngx_int_t
+ngx_http_weir_send_response(ngx_http_request_t *r, ngx_chain_t *body)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  finalized;
+
+    finalized = r->filter_finalize;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only
+        || r->filter_finalize != finalized)
+    {
+        return rc;
+    }
+
+    return ngx_http_output_filter(r, body);
 }
 
 

@@ -14,6 +14,7 @@
 #include "cache/ngx_http_weir_cache_invalidation.h"
 #include "common/problem.h"
 #include "common/version.h"
+#include "http/ngx_http_weir.h"
 #include "metrics/ngx_http_weir_status.h"
 
 
@@ -148,16 +149,10 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
 
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
     out.buf = b;
     out.next = NULL;
 
-    return ngx_http_output_filter(r, &out);
+    return ngx_http_weir_send_response(r, &out);
 }
 
 

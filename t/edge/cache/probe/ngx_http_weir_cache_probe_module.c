@@ -217,7 +217,7 @@ probe_handler(ngx_http_request_t *r)
 
     rc = ngx_http_send_header(r);
 
-    if (rc == NGX_OK && !r->header_only) {
+    if (rc != NGX_ERROR && rc <= NGX_OK && !r->header_only) {
         out.buf = b;
         out.next = NULL;
         rc = ngx_http_output_filter(r, &out);
