@@ -14,6 +14,7 @@
  *     answer   a stored response sent to the client, and Cache-Status
  *     restore  its header lines put back
  *     validate what a stale response is still good for
+ *     condition  the conditions that the upstream gets
  *     filter   sees the upstream's response
  *     response what it says to a cache
  *     record   the entry as it grows
@@ -135,7 +136,11 @@ typedef struct {
     ngx_http_weir_cache_pin_t        stale_pin;
     ngx_http_weir_cache_lookup_t    *stale_lookup;
     weir_entry_t                     stale;       /* what may be validated */
-    ngx_list_t                       headers_in;  /* the client's */
+
+    /* what the request had before; see condition */
+    ngx_http_handler_pt              content_handler;
+    ngx_int_t                      (*create_request)(ngx_http_request_t *r);
+
     weir_range_t                     range;       /* of a part: what is sent, or
                                                      said to be stored */
 
@@ -399,8 +404,12 @@ ngx_int_t ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx);
 /* queue: the same, for ctx->stale; NGX_BUSY: it may not be served now */
 ngx_int_t ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx);
 
-/* validate: makes the request a conditional one; NGX_OK or NGX_ERROR */
-ngx_int_t ngx_http_weir_cache_make_conditional(ngx_http_weir_cache_ctx_t *ctx);
+/*
+ * condition: the upstream gets the conditions of ctx->stale, or none without
+ * one, in the place of the client's conditions and Range.  For a request whose
+ * body is known to be empty, before its content phase.
+ */
+void ngx_http_weir_cache_own_conditions(ngx_http_weir_cache_ctx_t *ctx);
 
 /* validate: starts a refresh in the background; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx);

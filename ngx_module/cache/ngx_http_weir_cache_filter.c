@@ -73,10 +73,6 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
                && r->upstream->headers_in.status_n == r->headers_out.status);
     detail = NULL;
 
-    if (ctx->conditional) {
-        r->headers_in.headers = ctx->headers_in;
-    }
-
     if (genuine && ctx->conditional
         && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
     {

@@ -182,9 +182,11 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
 
         if (ctx->have_stale
-            && ngx_http_weir_cache_make_conditional(ctx) != NGX_OK)
+            && (ngx_http_weir_cache_entry_header(&ctx->stale, "ETag").len
+                || ngx_http_weir_cache_entry_header(&ctx->stale,
+                                                    "Last-Modified").len))
         {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+            ngx_http_weir_cache_own_conditions(ctx);
         }
 
         return NGX_DECLINED;

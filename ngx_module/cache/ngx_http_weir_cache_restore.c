@@ -22,6 +22,10 @@ static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
 static void ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_is_modified(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_matches_none(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
     time_t age);
@@ -212,13 +216,14 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
  * 4.3.2: If-None-Match makes If-Modified-Since void, which otherwise is met by
  * any date that is not before the response's, by default the Date; a weak tag
  * in If-Range never matches.  The rest is left to the filters.
+ *
+ * What is decided here is noted in the response.  The request keeps its
+ * conditions: an error_page may lead to a location that needs them.
  */
 
 static void
 ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
 {
-    int64_t                    since, modified;
-    weir_str_t                 value;
     ngx_table_elt_t           *h;
     ngx_http_request_t        *r;
     ngx_http_core_loc_conf_t  *clcf;
@@ -233,37 +238,25 @@ ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
         r->allow_ranges = 0;
     }
 
-    h = r->headers_in.if_modified_since;
-
-    if (r->headers_in.if_none_match) {
-        r->headers_in.if_modified_since = NULL;
-        return;
-    }
-
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    if (h == NULL || r->headers_in.if_match
-        || r->headers_in.if_unmodified_since
-        || clcf->if_modified_since == NGX_HTTP_IMS_OFF)
+    if (r->headers_in.if_modified_since == NULL || r->headers_in.if_match
+        || r->headers_in.if_unmodified_since)
     {
         return;
     }
 
-    r->headers_in.if_modified_since = NULL;
+    if (r->headers_in.if_none_match) {
+        if (!ngx_http_weir_cache_matches_none(ctx)) {
+            r->disable_not_modified = 1;
+            return;
+        }
 
-    value.data = (char *) h->value.data;
-    value.len = h->value.len;
-    since = weir_http_date(value, ngx_time());
+    } else if (clcf->if_modified_since == NGX_HTTP_IMS_OFF) {
+        return;
 
-    value = ngx_http_weir_cache_entry_header(&ctx->entry, "Last-Modified");
-
-    if (value.len == 0) {
-        value = ngx_http_weir_cache_entry_header(&ctx->entry, "Date");
-    }
-
-    modified = weir_http_date(value, ngx_time());
-
-    if (since == -1 || modified == -1 || modified > since) {
+    } else if (ngx_http_weir_cache_is_modified(ctx)) {
+        r->disable_not_modified = 1;
         return;
     }
 
@@ -277,6 +270,84 @@ ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
         r->headers_out.content_encoding->hash = 0;
         r->headers_out.content_encoding = NULL;
     }
+}
+
+
+/* Whether the response is newer than the request's If-Modified-Since. */
+
+static ngx_uint_t
+ngx_http_weir_cache_is_modified(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t           since, modified;
+    weir_str_t        value;
+    ngx_table_elt_t  *h;
+
+    h = ctx->request->headers_in.if_modified_since;
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+    since = weir_http_date(value, ngx_time());
+
+    value = ngx_http_weir_cache_entry_header(&ctx->entry, "Last-Modified");
+
+    if (value.len == 0) {
+        value = ngx_http_weir_cache_entry_header(&ctx->entry, "Date");
+    }
+
+    modified = weir_http_date(value, ngx_time());
+
+    return since == -1 || modified == -1 || modified > since;
+}
+
+
+/*
+ * Whether If-None-Match lists the response's ETag, by weak comparison (RFC 9110
+ * section 13.1.2).
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_matches_none(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char      *p, *last, *start;
+    ngx_str_t   *list;
+    weir_str_t   etag;
+
+    list = &ctx->request->headers_in.if_none_match->value;
+
+    if (list->len == 1 && list->data[0] == '*') {
+        return 1;
+    }
+
+    etag = ngx_http_weir_cache_entry_header(&ctx->entry, "ETag");
+
+    if (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') {
+        etag.data += 2;
+        etag.len -= 2;
+    }
+
+    p = list->data;
+    last = p + list->len;
+
+    while (etag.len && p < last) {
+
+        while (p < last && *p != '"') {
+            p++;
+        }
+
+        start = p++;
+
+        while (p < last && *p != '"') {
+            p++;
+        }
+
+        if (p < last && (size_t) (++p - start) == etag.len
+            && ngx_memcmp(start, etag.data, etag.len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -10,135 +10,6 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
-#include "compat/ngx_http_weir_compat_nginx.h"
-
-
-static ngx_uint_t ngx_http_weir_cache_is_condition(ngx_table_elt_t *h);
-static ngx_int_t ngx_http_weir_cache_push_condition(ngx_list_t *headers,
-    char *name, char *lowcase, weir_str_t *value);
-
-
-/*
- * The client's conditions and ranges make way for those of the stored response
- * (section 4.3.1): it is the whole response that is validated.  The client's
- * are looked at again when its answer is known.  The list is a copy, as nginx
- * holds pointers into the client's own.
- */
-
-ngx_int_t
-ngx_http_weir_cache_make_conditional(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_uint_t           i;
-    ngx_list_t           headers;
-    weir_str_t           etag, modified;
-    ngx_list_part_t     *part;
-    ngx_table_elt_t     *h, *copy;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    etag = ngx_http_weir_cache_entry_header(&ctx->stale, "ETag");
-    modified = ngx_http_weir_cache_entry_header(&ctx->stale, "Last-Modified");
-
-    if (etag.len == 0 && modified.len == 0) {
-        return NGX_OK;
-    }
-
-    if (ngx_list_init(&headers, r->pool, 16, sizeof(ngx_table_elt_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (ngx_http_weir_cache_is_condition(&h[i])) {
-                continue;
-            }
-
-            copy = ngx_list_push(&headers);
-            if (copy == NULL) {
-                return NGX_ERROR;
-            }
-
-            *copy = h[i];
-        }
-    }
-
-    if (etag.len
-        && ngx_http_weir_cache_push_condition(&headers, "If-None-Match",
-                                              "if-none-match", &etag)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (modified.len
-        && ngx_http_weir_cache_push_condition(&headers, "If-Modified-Since",
-                                              "if-modified-since", &modified)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    ctx->headers_in = r->headers_in.headers;
-    ctx->conditional = 1;
-
-    r->headers_in.headers = headers;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_weir_cache_is_condition(ngx_table_elt_t *h)
-{
-    ngx_uint_t  i;
-
-    static ngx_str_t  names[] = {
-        ngx_string("If-None-Match"),
-        ngx_string("If-Modified-Since"),
-        ngx_string("If-Match"),
-        ngx_string("If-Unmodified-Since"),
-        ngx_string("If-Range"),
-        ngx_string("Range")
-    };
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (h->key.len == names[i].len
-            && ngx_strncasecmp(h->key.data, names[i].data, names[i].len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_push_condition(ngx_list_t *headers, char *name,
-    char *lowcase, weir_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->lowcase_key = (u_char *) lowcase;
-    h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
-    h->value.data = (u_char *) value->data;
-    h->value.len = value->len;
-    ngx_http_weir_header_init(h);
-
-    return NGX_OK;
-}
 
 
 /*
@@ -214,7 +85,9 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_set_ctx(sr, refresh, ngx_http_weir_cache_module);
 
-    return ngx_http_weir_cache_make_conditional(refresh);
+    ngx_http_weir_cache_own_conditions(refresh);
+
+    return NGX_OK;
 }
 
 
