@@ -3,6 +3,7 @@
  */
 #include "common/output.h"
 #include "ctl/cli.h"
+#include "db/settings.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -53,16 +54,15 @@ static void connect_database(weir_ctl_t *ctl)
 {
     const char *const keys[] = {"dbname",          "client_encoding", "application_name",
                                 "connect_timeout", "options",         NULL};
-    const char *const values[] = {ctl->config.database,
-                                  "UTF8",
-                                  "weirctl",
-                                  "5",
-                                  "-c timezone=UTC -c statement_timeout=60s",
-                                  NULL};
+    const char *const values[] = {ctl->config.database,       "UTF8", "weirctl", "5",
+                                  "-c statement_timeout=60s", NULL};
+    char error[512];
 
     ctl->db = PQconnectdbParams(keys, values, 1);
     if (PQstatus(ctl->db) != CONNECTION_OK)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQerrorMessage(ctl->db)));
+    if (!weir_db_settings_apply(ctl->db, error, sizeof(error)))
+        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", error));
 }
 
 int main(int argc, char **argv)

@@ -16,8 +16,8 @@
  * (the caller cannot know whether it committed), and the session is opened
  * again with back-off.  While it is closed, weir_db_query() refuses.
  *
- * Unless conninfo has `options` of its own, statements end after 30 s
- * (statement_timeout); a server that owes an answer and sends nothing for 40 s
+ * A session begins with the settings of settings.h.  Statements end after 30 s
+ * (statement_timeout) unless conninfo's `options` set another time; a server that owes an answer and sends nothing for 40 s
  * counts as lost.  A host name in conninfo is resolved by a blocking call;
  * sockets and addresses are not.
  *

@@ -1,5 +1,6 @@
 #include "db/migrate.h"
 
+#include "db/settings.h"
 #include "log/log.h"
 
 #include <libpq-fe.h>
@@ -350,15 +351,18 @@ static bool migrate(job_t *job, const char *folder)
 
 bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t error_size)
 {
-    const char *const keys[] = {"dbname", "client_encoding", "application_name", NULL};
-    const char *const values[] = {conninfo, "UTF8", "weir-migrate", NULL};
+    const char *const keys[] = {"options", "dbname", "client_encoding", "application_name", NULL};
+    const char *const values[] = {"-c statement_timeout=0 -c lock_timeout=0", conninfo, "UTF8",
+                                  "weir-migrate", NULL};
     job_t job = {PQconnectdbParams(keys, values, 1), error, error_size};
     bool ok;
 
-    if (PQstatus(job.conn) == CONNECTION_OK)
-        ok = migrate(&job, folder);
-    else
+    if (PQstatus(job.conn) != CONNECTION_OK)
         ok = fail(&job, "%s", PQerrorMessage(job.conn));
+    else /* a migration takes as long as it takes */
+        ok = weir_db_settings_apply(job.conn, error, error_size) &&
+             run(&job, "settings", "SET statement_timeout = 0; SET lock_timeout = 0") &&
+             migrate(&job, folder);
     PQfinish(job.conn);
 
     return ok;

@@ -5,6 +5,7 @@
 #include "db/private.h"
 
 #include "common/random.h"
+#include "db/settings.h"
 #include "log/log.h"
 
 #include <stdio.h>
@@ -168,6 +169,46 @@ static void opened(weir_db_t *db)
     weir_db_leave(db);
 }
 
+/* Answers to weir_db_settings_sql; the session opens with the last. */
+static void on_settings(evutil_socket_t fd, short what, void *arg)
+{
+    weir_db_t *db = arg;
+    char error[sizeof(db->logged)];
+    PGresult *result;
+    bool ok;
+
+    (void)fd;
+    (void)what;
+    if (!PQconsumeInput(db->conn)) {
+        weir_db_lose(db, PQerrorMessage(db->conn));
+        return;
+    }
+    while (!PQisBusy(db->conn)) {
+        result = PQgetResult(db->conn);
+        if (result == NULL) {
+            opened(db);
+            return;
+        }
+        ok = weir_db_settings_check(result, error, sizeof(error));
+        PQclear(result);
+        if (!ok) {
+            weir_db_lose(db, error);
+            return;
+        }
+    }
+}
+
+/* Small enough for a new connection's buffers: it does not block. */
+static void send_settings(weir_db_t *db)
+{
+    if (!PQsendQuery(db->conn, weir_db_settings_sql)) {
+        weir_db_lose(db, PQerrorMessage(db->conn));
+        return;
+    }
+    db->readable = event_new(db->base, PQsocket(db->conn), EV_READ | EV_PERSIST, on_settings, db);
+    event_add(db->readable, NULL);
+}
+
 /* PQconnectPoll() may change the socket at each step, so each has an event of its own. */
 static void on_connect(evutil_socket_t fd, short what, void *arg)
 {
@@ -180,7 +221,7 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
 
     switch (step) {
     case PGRES_POLLING_OK:
-        opened(db);
+        send_settings(db);
         break;
     case PGRES_POLLING_READING:
     case PGRES_POLLING_WRITING:

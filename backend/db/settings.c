@@ -1,0 +1,103 @@
+#include "db/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Every name is qualified, because search_path is not yet what it should be.  Only what differs is
+ * set: some of these need a superuser, and names that this version of PostgreSQL does not have are
+ * passed over (current_setting() is NULL for them).
+ *
+ * The schema is the one with Weir's tables: the first one in the search path as it is, or the only
+ * one there is.  A role that the session was given (SET role) and that may not use these tables is
+ * given back.
+ */
+const char weir_db_settings_sql[] =
+    "SELECT pg_catalog.set_config(w.name, w.value, false) FROM (VALUES"
+    /* what literals and values look like */
+    " ('array_nulls', 'on'), ('backslash_quote', 'safe_encoding'), ('bytea_output', 'hex'),"
+    " ('client_encoding', 'UTF8'), ('DateStyle', 'ISO, YMD'), ('extra_float_digits', '1'),"
+    " ('IntervalStyle', 'postgres'), ('lc_monetary', 'C'), ('lc_numeric', 'C'), ('lc_time', 'C'),"
+    " ('standard_conforming_strings', 'on'), ('TimeZone', 'UTC'), ('transform_null_equals', 'off'),"
+    " ('xmlbinary', 'base64'), ('xmloption', 'content'), ('default_text_search_config',"
+    "  'pg_catalog.simple'), ('quote_all_identifiers', 'off'),"
+    /* transactions, and the session's life */
+    " ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),"
+    " ('default_transaction_deferrable', 'off'), ('idle_in_transaction_session_timeout', '0'),"
+    " ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('exit_on_error', 'off'),"
+    " ('session_replication_role', 'origin'), ('row_security', 'on'),"
+    " ('restrict_nonsystem_relation_kind', ''),"
+    /* functions */
+    " ('plpgsql.extra_errors', 'none'), ('plpgsql.extra_warnings', 'none'),"
+    " ('client_min_messages', 'notice'), ('check_function_bodies', 'on'),"
+    /* plans: short statements */
+    " ('jit', 'off'), ('plan_cache_mode', 'auto'), ('force_parallel_mode', 'off'),"
+    " ('debug_parallel_query', 'off'), ('default_table_access_method', 'heap')"
+    ") w(name, value) WHERE pg_catalog.current_setting(w.name, true) <> w.value"
+    " UNION ALL "
+    "SELECT pg_catalog.set_config(s.name, s.boot_val, false) FROM pg_catalog.pg_settings s"
+    " WHERE pg_catalog.starts_with(s.name, 'enable_') AND s.setting <> s.boot_val"
+    "  AND s.source IN ('database', 'user', 'database user', 'global')"
+    " UNION ALL "
+    "SELECT pg_catalog.set_config(w.name, w.value, false)"
+    " FROM (VALUES ('statement_timeout', '30s'), ('lock_timeout', '0')) w(name, value)"
+    " JOIN pg_catalog.pg_settings s ON s.name = w.name"
+    " WHERE s.source <> 'client' AND pg_catalog.current_setting(w.name) <> w.value"
+    " UNION ALL "
+    /* A position that is published must not be forgotten by a crash of the server. */
+    "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
+    " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';"
+
+    "WITH ours AS ("
+    " SELECT pg_catalog.quote_ident(n.nspname) AS name, pg_catalog.pg_table_is_visible(c.oid) AS seen,"
+    "  pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+    "   AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AS may"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relname = 'outbox' AND c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_class m"
+    "  WHERE m.relname = 'schema_migrations' AND m.relnamespace = n.oid)"
+    "), chosen AS ("
+    " SELECT o.name, o.may FROM ours o"
+    " WHERE o.seen OR 1 = (SELECT count(*) FROM ours) ORDER BY o.seen DESC LIMIT 1"
+    ") SELECT (SELECT count(*) FROM ours) AS schemas, (SELECT count(*) FROM chosen) AS chosen,"
+    " (SELECT pg_catalog.string_agg(o.name, ', ') FROM ours o) AS names,"
+    " (SELECT pg_catalog.set_config('search_path', c.name, false) FROM chosen c),"
+    " (SELECT pg_catalog.set_config('role', 'none', false) FROM chosen c"
+    "  WHERE NOT c.may AND pg_catalog.current_setting('role') <> 'none')";
+
+bool weir_db_settings_check(const PGresult *result, char *error, size_t size)
+{
+    const char *message;
+    int n;
+
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+        snprintf(error, size,
+                 "a setting of the role or the database does not suit and cannot be changed: %s",
+                 message != NULL ? message : PQresultErrorMessage(result));
+        return false;
+    }
+    n = PQfnumber(result, "chosen");
+    if (n >= 0 && strcmp(PQgetvalue(result, 0, n), "0") == 0 &&
+        strcmp(PQgetvalue(result, 0, 0), "0") != 0) {
+        snprintf(error, size,
+                 "Weir's tables are in more than one schema: %s; search_path must name one of them",
+                 PQgetvalue(result, 0, PQfnumber(result, "names")));
+        return false;
+    }
+    return true;
+}
+
+bool weir_db_settings_apply(PGconn *conn, char *error, size_t size)
+{
+    PGresult *result;
+    bool ok = PQsendQuery(conn, weir_db_settings_sql) == 1;
+
+    if (!ok)
+        snprintf(error, size, "%s", PQerrorMessage(conn));
+    while ((result = PQgetResult(conn)) != NULL) {
+        ok = ok && weir_db_settings_check(result, error, size);
+        PQclear(result);
+    }
+    return ok;
+}

@@ -1,0 +1,26 @@
+/*
+ * The settings under which Weir's SQL means what it should, whatever the server's configuration,
+ * the database (ALTER DATABASE … SET) or the role (ALTER ROLE … SET) says.  A session sets them
+ * before anything else; what cannot be set makes it unusable, with a message.
+ *
+ * Left alone is what an operator tunes (work_mem, cost parameters, logging), synchronous_commit
+ * unless it is off, and statement_timeout and lock_timeout where the connection string sets them.
+ */
+#ifndef WEIR_DB_SETTINGS_H
+#define WEIR_DB_SETTINGS_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Statements for the simple query protocol, with more than one result. */
+extern const char weir_db_settings_sql[];
+
+/* Looks at one of its results; false with a message when the session must not be used. */
+bool weir_db_settings_check(const PGresult *result, char *error, size_t size);
+
+/* Blocking: runs them. */
+bool weir_db_settings_apply(PGconn *conn, char *error, size_t size)
+    __attribute__((warn_unused_result));
+
+#endif
