@@ -6,6 +6,7 @@
  *   then the relay, which may have been woken by the last of them; exit 0.  What
  *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
  */
+#include "check.h"
 #include "common/version.h"
 #include "common/output.h"
 #include "config/config.h"
@@ -343,7 +344,8 @@ int main(int argc, char **argv)
         return complain(error);
 
     weir_log_init(app.config.log_level, names);
-    if (!weir_shop_check(&app.config, error, sizeof(error)))
+    if (!weir_check_addresses(&app.config, error, sizeof(error)) ||
+        !weir_shop_check(&app.config, error, sizeof(error)))
         status = complain(error);
     else if (check)
         status = printf("weir-backend: the configuration %s is fine\n", file) < 0;

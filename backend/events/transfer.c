@@ -144,3 +144,21 @@ uint64_t weir_transfer_retry_after(CURL *easy)
         return 0;
     return (uint64_t)seconds < UINT64_MAX / 1000 ? (uint64_t)seconds * 1000 : UINT64_MAX;
 }
+
+const char *weir_transfer_check_url(const char *url)
+{
+    CURLU *parts = curl_url();
+    char *value = NULL;
+    const char *why = NULL;
+
+    if (parts == NULL)
+        abort();
+    if (curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK)
+        why = "is no URL: host or port is malformed";
+    else if (curl_url_get(parts, CURLUPART_QUERY, &value, 0) == CURLUE_OK ||
+             curl_url_get(parts, CURLUPART_FRAGMENT, &value, 0) == CURLUE_OK)
+        why = "must have nothing with ? or # in it";
+    curl_free(value);
+    curl_url_cleanup(parts);
+    return why;
+}

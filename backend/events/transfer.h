@@ -29,4 +29,7 @@ void weir_transfers_add(weir_transfers_t *transfers, CURL *easy, weir_transfer_c
  */
 uint64_t weir_transfer_retry_after(CURL *easy);
 
+/* What libcurl finds wrong with a URL, or NULL. */
+const char *weir_transfer_check_url(const char *url);
+
 #endif

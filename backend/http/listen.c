@@ -55,30 +55,67 @@ static int listen_unix(const char *address, char *error, size_t error_size)
     return fd;
 }
 
-int weir_listen(const char *address, char *error, size_t error_size)
+/* The address, for freeaddrinfo(); NULL with the reason. */
+static struct addrinfo *parse(const char *address, char *why, size_t size)
 {
     const char *colon = strrchr(address, ':');
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
                              .ai_socktype = SOCK_STREAM};
     struct addrinfo *found;
     char host[64];
-    const int on = 1;
-    int fd, rc, failed;
-
-    if (strncmp(address, "unix:", 5) == 0)
-        return listen_unix(address, error, error_size);
+    int rc;
 
     rc = snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
-    if (rc >= (int)sizeof(host))
-        return fail(-1, address, "the address is too long", error, error_size);
+    if (rc >= (int)sizeof(host)) {
+        snprintf(why, size, "the address is too long");
+        return NULL;
+    }
     if (host[0] == '[') {
         host[rc - 1] = '\0';
         memmove(host, host + 1, (size_t)rc - 1);
     }
 
     rc = getaddrinfo(host, colon + 1, &hints, &found);
-    if (rc != 0)
-        return fail(-1, address, gai_strerror(rc), error, error_size);
+    if (rc != 0) {
+        snprintf(why, size, "%s; it must be ADDRESS:PORT with a numeric address", gai_strerror(rc));
+        return NULL;
+    }
+
+    return found;
+}
+
+bool weir_listen_check(const char *address, char *error, size_t error_size)
+{
+    struct addrinfo *found;
+
+    if (strncmp(address, "unix:", 5) == 0) {
+        if (strlen(address + 5) < sizeof(((struct sockaddr_un *)0)->sun_path))
+            return true;
+        snprintf(error, error_size, "the path has more than 107 bytes");
+        return false;
+    }
+
+    found = parse(address, error, error_size);
+    if (found != NULL)
+        freeaddrinfo(found);
+
+    return found != NULL;
+}
+
+int weir_listen(const char *address, char *error, size_t error_size)
+{
+    struct addrinfo *found;
+    char why[128];
+    const int on = 1;
+    int fd;
+    bool failed;
+
+    if (strncmp(address, "unix:", 5) == 0)
+        return listen_unix(address, error, error_size);
+
+    found = parse(address, why, sizeof(why));
+    if (found == NULL)
+        return fail(-1, address, why, error, error_size);
 
     fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     failed = fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||

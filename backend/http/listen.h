@@ -2,6 +2,7 @@
 #ifndef WEIR_LISTEN_H
 #define WEIR_LISTEN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -11,5 +12,8 @@
  * descriptor, or -1 with a message that names the address.
  */
 int weir_listen(const char *address, char *error, size_t error_size);
+
+/* Whether it could, as far as the address alone tells; false with the reason. */
+bool weir_listen_check(const char *address, char *error, size_t error_size);
 
 #endif

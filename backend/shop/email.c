@@ -301,6 +301,17 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
     weir_ask(e->recipients, (const char *[]){uuid}, on_recipient, job);
 }
 
+const char *weir_email_check_from(const char *from)
+{
+    char *name, *address;
+
+    if (!weir_mail_split(from, &name, &address))
+        return "must be an address, or a name and an address in <>";
+    free(name);
+    free(address);
+    return NULL;
+}
+
 weir_email_t *weir_email_new(struct event_base *base, const char *database, const char *url,
                              unsigned timeout_ms, const char *from, char *error, size_t error_size)
 {

@@ -19,6 +19,8 @@ typedef struct weir_email weir_email_t;
  */
 weir_email_t *weir_email_new(struct event_base *base, const char *database, const char *url,
                              unsigned timeout_ms, const char *from, char *error, size_t error_size);
+/* What is wrong with a sender, or NULL. */
+const char *weir_email_check_from(const char *from);
 /* After the worker has stopped. */
 void weir_email_free(weir_email_t *email);
 

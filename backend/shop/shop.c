@@ -1,5 +1,6 @@
 #include "shop/shop.h"
 
+#include "events/transfer.h"
 #include "http/signature.h"
 #include "shop/aggregates.h"
 #include "shop/analytics.h"
@@ -152,6 +153,15 @@ static bool check_secret(const weir_config_t *config, const char *key, const cha
     return false;
 }
 
+static bool check_text(const weir_config_t *config, const char *key, const char *why, char *error,
+                       size_t size)
+{
+    if (why != NULL)
+        weir_config_complain(config, key, why, error, size);
+
+    return why == NULL;
+}
+
 bool weir_shop_check(const weir_config_t *config, char *error, size_t error_size)
 {
     const char *list = config->groups, *name;
@@ -170,7 +180,12 @@ bool weir_shop_check(const weir_config_t *config, char *error, size_t error_size
                             error_size);
     }
 
-    return check_secret(config, "webhook_secret", config->webhook_secret, error, error_size) &&
+    return check_text(config, "smtp", weir_transfer_check_url(config->smtp), error, error_size) &&
+           check_text(config, "mail_from", weir_email_check_from(config->mail_from), error,
+                      error_size) &&
+           check_text(config, "payments_url", weir_transfer_check_url(config->payments_url), error,
+                      error_size) &&
+           check_secret(config, "webhook_secret", config->webhook_secret, error, error_size) &&
            check_secret(config, "webhook_secret_old", config->webhook_secret_old, error,
                         error_size);
 }
