@@ -86,6 +86,20 @@ const weir_ctl_command_t weir_ctl_commands[] = {
      "not handled, ahead that it has what the database does not know. Exit code 3 when Redis is\n"
      "away; the rest is printed still.\n\n"
      "  weirctl outbox --json | jq .waiting\n"},
+    {"relay", "", 0, 0, "json", true, weir_ctl_relay,
+     "who may publish, and which partitions stand still",
+     "HALTED: ahead when the stream had events that the database does not know, superseded when\n"
+     "Redis knows a later term than the database. UNKNOWN: how many such events the stream has.\n"
+     "Exit code 1 when a partition stands still.\n\n"
+     "  weirctl relay\n"},
+    {"relay rebase", "", 0, 0, "json", true, weir_ctl_relay_rebase,
+     "let events flow again after a standby was promoted or a backup was restored",
+     "Make sure first that nothing uses the other database any more. The streams of the partitions\n"
+     "that stand still are deleted, and the relay fills them again from the outbox with what some\n"
+     "group has not handled. What is in the database is not changed, so each event that it has\n"
+     "keeps its effects; events that only the streams had are gone, as their transactions are.\n"
+     "Relays of before are refused for ever.\n\n"
+     "  weirctl relay rebase\n"},
     {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
      "can clients of OLD live with NEW? both are OpenAPI documents",
      "A line for each difference, then the verdict. Exit code 1 when a field, a path or an answer "

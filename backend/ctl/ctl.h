@@ -13,6 +13,7 @@
 
 #include "config/config.h"
 
+#include <hiredis/hiredis.h>
 #include <jansson.h>
 #include <libpq-fe.h>
 #include <stdbool.h>
@@ -76,6 +77,21 @@ void weir_ctl_run(weir_ctl_t *ctl, const char *sql, int n, const char *const *va
 /* False, after a message that names the groups there are, when there is no such group. */
 bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group);
 
+/* --- redis.c ---------------------------------------------------------------- */
+
+/* A connection, for redisFree(), or NULL with what went wrong in error. */
+redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size);
+/*
+ * The position of the stream's last entry and its length; without a stream 0 and 0.  False when
+ * Redis does not answer.
+ */
+bool weir_ctl_stream(redisContext *redis, int partition, int64_t *last, int64_t *length);
+
+/* --- relay.c ---------------------------------------------------------------- */
+
+/* A line on standard error when partitions are halted: which, and the command to run. */
+void weir_ctl_warn_halted(weir_ctl_t *ctl);
+
 /* --- output.c -------------------------------------------------------------- */
 
 /*
@@ -95,6 +111,8 @@ void weir_ctl_print_columns(const json_t *row, const int *widths);
 weir_ctl_exit_t weir_ctl_events_tail(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_events_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_events_replay(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_relay(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_relay_rebase(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_groups_pause(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_groups_resume(weir_ctl_t *ctl);

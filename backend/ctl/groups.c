@@ -59,6 +59,7 @@ weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
     weir_ctl_print_rows(ctl, rows, "No group has run yet.");
     json_decref(rows);
     free(earlier);
+    weir_ctl_warn_halted(ctl);
 
     return WEIR_CTL_OK;
 }

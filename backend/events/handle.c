@@ -131,9 +131,10 @@ static void handle(weir_lease_t *l, weir_item_t *item)
     bool is_fresh = weir_queue_kind(item) == WEIR_QUEUE_FRESH;
 
     d->item = item;
-    if (!d->wanted || !d->readable) {
+    if (!d->wanted || !d->readable || d->missing) {
         put_result(d, d->wanted ? WEIR_DELIVERY_PERMANENT : WEIR_DELIVERY_OK,
-                   "the stream's entry is no CloudEvent");
+                   d->readable ? "the outbox has no such event"
+                               : "the stream's entry is no CloudEvent");
         return;
     }
     if (weir_made_take(&g->made, d->event.id, weir_now_ms())) {
@@ -152,8 +153,9 @@ static void handle(weir_lease_t *l, weir_item_t *item)
 
 /*
  * An effect outside of the database cannot be taken back.  So no event gets to a handler before the
- * database is known to have it: a stream may be older than a database that was restored.  The relay
- * publishes after the commit, so a question that is asked after the delivery is enough.
+ * outbox is known to have it at its position: a stream may have events of a history that was rolled
+ * back.  The relay publishes after the commit, so a question that is asked after the delivery is
+ * enough.  It is asked for many events at once; what another session has answered does not count.
  */
 static void on_confirmed(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
@@ -161,35 +163,84 @@ static void on_confirmed(PGresult *res, const char *error, const char *sqlstate,
     int64_t asked = l->asked;
 
     l->asked = 0;
-    weir_refusal_note(&l->group->position_refused, l->group->consumer.group, "position", error,
+    weir_refusal_note(&l->group->position_refused, l->group->consumer.group, "worker_ids", error,
                       sqlstate);
-    if (error != NULL)
+    if (error != NULL || PQntuples(res) == 0) {
         l->retry_ask = weir_now_ms() + COMMIT_RETRY;
-    if (error == NULL && PQntuples(res) == 1)
-        l->newest = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
-    if (!l->gone && error == NULL && l->newest < asked)
-        weir_lease_strange(l, asked);
+    } else {
+        memset(l->ids, 0, WEIR_IDS_MAX * sizeof(*l->ids));
+        l->ids_from = asked;
+        l->ids_session = l->group->session;
+        l->ids_to = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+        if (l->ids_to > l->newest)
+            l->newest = l->ids_to;
+        for (int i = 0; i < PQntuples(res); i++) {
+            int64_t n = strtoll(PQgetvalue(res, i, 1), NULL, 10) - asked;
+
+            if (n >= 0 && n < WEIR_IDS_MAX)
+                snprintf(l->ids[n], sizeof(l->ids[n]), "%s", PQgetvalue(res, i, 2));
+        }
+    }
     weir_group_wake(l->group);
     weir_lease_unref(l);
 }
 
-/* False, and the item is put back, while this is not known. */
-static bool is_confirmed(weir_lease_t *l, weir_item_t *item, uint64_t now)
+/* Asks for the outbox's ids from the item's position on; the item is put back. */
+static void ask_ids(weir_lease_t *l, weir_item_t *item, uint64_t now)
 {
-    static const char sql[] = "SELECT position FROM partitions WHERE partition = $1::smallint";
-    char partition[12];
+    static const char sql[] = "SELECT * FROM worker_ids($1::smallint, $2::bigint, $3::int)";
+    char partition[12], from[24], limit[12];
 
-    if (item->position <= l->newest)
-        return true;
+    if (l->ids == NULL && (l->ids = calloc(WEIR_IDS_MAX, sizeof(*l->ids))) == NULL)
+        abort();
     snprintf(partition, sizeof(partition), "%d", l->partition);
-    if (weir_db_query(l->group->db, sql, 1, (const char *[]){partition}, on_confirmed, l)) {
+    snprintf(from, sizeof(from), "%" PRId64, item->position);
+    snprintf(limit, sizeof(limit), "%d", WEIR_IDS_MAX);
+    l->ids_from = 0;
+    if (weir_db_query(l->group->db, sql, 3, (const char *[]){partition, from, limit}, on_confirmed,
+                      l)) {
         l->asked = item->position;
         l->refs++;
         weir_queue_return(l->queue, item);
     } else {
         weir_queue_retry(l->queue, item, now + COMMIT_RETRY);
     }
-    return false;
+}
+
+/*
+ * False, and the item is put back, while this is not known, or when it is not so.  An entry that
+ * cannot be read, and one whose event the outbox has no more, have no effect anyway.
+ */
+static bool is_confirmed(weir_lease_t *l, weir_item_t *item, uint64_t now)
+{
+    weir_delivery_t *d = item->payload;
+    unsigned session = l->group->session;
+    int64_t n = item->position - l->ids_from;
+    const char *id;
+
+    if (d->proved == session)
+        return true;
+    if (l->ids_from == 0 || l->ids_session != session || n < 0 || n >= WEIR_IDS_MAX ||
+        item->position > l->ids_to) {
+        bool answered = l->ids_from != 0 && l->ids_session == session && n == 0;
+
+        if (answered) { /* for this very event: it has no such position */
+            weir_lease_strange(l, item->position, true);
+            weir_queue_retry(l->queue, item, now);
+        } else {
+            ask_ids(l, item, now);
+        }
+        return false;
+    }
+    id = l->ids[n];
+    if (id[0] != '\0' && d->readable && strcmp(id, d->id) != 0) {
+        weir_lease_strange(l, item->position, false);
+        weir_queue_retry(l->queue, item, now);
+        return false;
+    }
+    d->proved = session;
+    d->missing = id[0] == '\0';
+    return true;
 }
 
 static void earliest(uint64_t *next, uint64_t at)
@@ -375,7 +426,8 @@ static void outcomes(weir_lease_t *l, PGresult *res)
     uint64_t now = weir_now_ms();
     size_t hint = 0;
     int acks = 0;
-    int64_t unknown = 0;
+    int64_t strange = 0;
+    bool ahead = false;
 
     for (int i = 0; i < PQntuples(res); i++) {
         const char *position = PQgetvalue(res, i, 0), *outcome = PQgetvalue(res, i, 1);
@@ -398,12 +450,14 @@ static void outcomes(weir_lease_t *l, PGresult *res)
             put_off(d, now + strtoull(PQgetvalue(res, i, 3), NULL, 10));
             continue;
         }
-        if (strcmp(outcome, "unknown") == 0) {
-            unknown = d->item->position;
+        if (strcmp(outcome, "unknown") == 0 || strcmp(outcome, "other") == 0) {
+            ahead = ahead || *outcome == 'u';
+            if (d->item->position > strange)
+                strange = d->item->position;
+            leave(d);
             weir_queue_retry(l->queue, d->item, now);
             continue;
         }
-        l->group->strange[l->partition] = false;
         if (strcmp(outcome, "dead") == 0)
             send_dead(l, d, attempts, error);
         ids[acks++] = position;
@@ -411,8 +465,8 @@ static void outcomes(weir_lease_t *l, PGresult *res)
     }
     l->batch_count = 0;
     ack(l, ids, acks);
-    if (unknown != 0)
-        weir_lease_strange(l, unknown);
+    if (strange != 0)
+        weir_lease_strange(l, strange, ahead);
 }
 
 static void on_consumed(PGresult *res, const char *error, const char *sqlstate, void *arg)
@@ -447,12 +501,13 @@ static void consume(weir_lease_t *l)
         "SELECT * FROM consume($1::text, $2::smallint, $3::bigint, $4::text, $5::text[], "
         "$6::text[], "
         "$7::bigint[], $8::text[], $9::boolean[], $10::boolean[], $11::int[], $12::int, $13::int, "
-        "$14::int, $15::int)";
+        "$14::int, $15::int, $16::uuid[])";
     const weir_group_t *g = l->group;
     const weir_events_settings_t *s = &g->worker->settings;
     weir_array_t positions = {0}, errors = {0}, finals = {0}, excused = {0}, waits = {0};
+    weir_array_t ids = {0};
     char partition[12], epoch[24], attempts[12], base[12], max[12], ttl[12];
-    char *lists[5];
+    char *lists[6];
 
     for (size_t i = 0; i < l->batch_count; i++) {
         const weir_delivery_t *d = l->batch[i];
@@ -462,12 +517,14 @@ static void consume(weir_lease_t *l)
         weir_array_add(&finals, d->result == WEIR_DELIVERY_PERMANENT ? "t" : "f");
         weir_array_add(&excused, d->excused ? "t" : "f");
         weir_array_add_int(&waits, d->wait_ms);
+        weir_array_add(&ids, d->id[0] != '\0' ? d->id : NULL);
     }
     lists[0] = weir_array_close(&positions);
     lists[1] = weir_array_close(&errors);
     lists[2] = weir_array_close(&finals);
     lists[3] = weir_array_close(&excused);
     lists[4] = weir_array_close(&waits);
+    lists[5] = weir_array_close(&ids);
     snprintf(partition, sizeof(partition), "%d", l->partition);
     snprintf(epoch, sizeof(epoch), "%" PRId64, l->epoch);
     snprintf(attempts, sizeof(attempts), "%u", g->consumer.retry_attempts);
@@ -475,16 +532,16 @@ static void consume(weir_lease_t *l)
     snprintf(max, sizeof(max), "%u", s->retry_max_ms);
     snprintf(ttl, sizeof(ttl), "%d", WEIR_LEASE_TTL);
     l->consuming =
-        weir_db_query(g->db, sql, 15,
+        weir_db_query(g->db, sql, 16,
                       (const char *[]){g->consumer.group, partition, epoch, g->consumer.apply,
                                        g->types, g->permanent, lists[0], lists[1], lists[2],
-                                       lists[3], lists[4], attempts, base, max, ttl},
+                                       lists[3], lists[4], attempts, base, max, ttl, lists[5]},
                       on_consumed, l);
     if (l->consuming)
         l->refs++;
     else
         put_back(l, weir_now_ms() + COMMIT_RETRY); /* or when the session is back */
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         free(lists[i]);
 }
 

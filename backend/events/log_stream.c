@@ -6,11 +6,18 @@
 #include <string.h>
 
 /*
- * KEYS[1] stream, ARGV[1] expected last ID, then ID and event of each entry.
- * Returns {1 or 0, last ID, length}.
+ * KEYS[1] stream, KEYS[2] its fence: the greatest token that was ever shown here.  ARGV[1] token,
+ * ARGV[2] expected last ID, then ID and event of each entry.
+ *
+ * Returns {1 when the entries are in, 0 when the stream ends elsewhere, 2 when the token is not the
+ * greatest; last ID, length, fence}.  Two tokens with the same digits and another tail are two
+ * relays that the database could not tell apart: the first one stays.
  */
 static const char append_script[] =
     "local last, length = '0-0', 0\n"
+    "local token, digits = ARGV[1], 40\n"
+    "local fence = redis.call('GET', KEYS[2])\n"
+    "if not fence or #fence ~= #token then fence = '' end\n"
     "if redis.call('EXISTS', KEYS[1]) == 1 then\n"
     "  local info = redis.call('XINFO', 'STREAM', KEYS[1])\n"
     "  for i = 1, #info, 2 do\n"
@@ -18,12 +25,20 @@ static const char append_script[] =
     "    elseif info[i] == 'length' then length = info[i + 1] end\n"
     "  end\n"
     "end\n"
-    "if last ~= ARGV[1] then return {0, last, length} end\n"
-    "for i = 2, #ARGV, 2 do\n"
+    "if fence ~= token then\n"
+    "  if string.sub(fence, 1, digits) >= string.sub(token, 1, digits) then\n"
+    "    return {2, last, length, fence}\n"
+    "  end\n"
+    "  redis.call('SET', KEYS[2], token)\n"
+    "end\n"
+    "if last ~= ARGV[2] then return {0, last, length, token} end\n"
+    "for i = 3, #ARGV, 2 do\n"
     "  last = redis.call('XADD', KEYS[1], ARGV[i], 'event', ARGV[i + 1])\n"
     "  length = length + 1\n"
     "end\n"
-    "return {1, last, length}\n";
+    "return {1, last, length, token}\n";
+
+_Static_assert(WEIR_TOKEN_DIGITS == 40, "the script has the number, too");
 
 typedef struct {
     weir_log_stream_cb cb;
@@ -32,31 +47,40 @@ typedef struct {
 
 static void on_reply(redisReply *reply, void *arg)
 {
+    static const weir_log_verdict_t verdicts[] = {WEIR_LOG_ELSEWHERE, WEIR_LOG_APPENDED,
+                                                  WEIR_LOG_FENCED};
     call_t c = *(call_t *)arg;
+    weir_log_answer_t answer = {.verdict = WEIR_LOG_FAILED};
 
     free(arg);
-    if (reply == NULL)
-        c.cb(false, 0, 0, "the connection was lost", c.arg);
-    else if (reply->type == REDIS_REPLY_ERROR)
-        c.cb(false, 0, 0, reply->str, c.arg);
-    else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
-             reply->element[1]->type != REDIS_REPLY_STRING)
-        c.cb(false, 0, 0, "an unexpected reply", c.arg);
-    else
-        c.cb(reply->element[0]->integer == 1, strtoll(reply->element[1]->str, NULL, 10),
-             reply->element[2]->integer, NULL, c.arg);
+    if (reply == NULL) {
+        answer.error = "the connection was lost";
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        answer.error = reply->str;
+    } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4 ||
+               reply->element[0]->integer < 0 || reply->element[0]->integer > 2 ||
+               reply->element[1]->type != REDIS_REPLY_STRING ||
+               reply->element[3]->type != REDIS_REPLY_STRING) {
+        answer.error = "an unexpected reply";
+    } else {
+        answer.verdict = verdicts[reply->element[0]->integer];
+        answer.last = strtoll(reply->element[1]->str, NULL, 10);
+        answer.length = reply->element[2]->integer;
+        answer.fence = reply->element[3]->str;
+    }
+    c.cb(&answer, c.arg);
 }
 
-bool weir_log_stream_append(weir_redis_t *redis, int partition, int64_t expected,
+bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *token, int64_t expected,
                             const weir_log_entry_t *entries, size_t count, weir_log_stream_cb cb,
                             void *arg)
 {
-    size_t n = 2 + 2 * count;
+    size_t n = 4 + 2 * count;
     const char **argv = calloc(n, sizeof(*argv));
     size_t *lens = calloc(n, sizeof(*lens));
     char(*ids)[24] = calloc(count + 1, sizeof(*ids));
     call_t *call = malloc(sizeof(*call));
-    char key[32];
+    char key[32], fence[64];
     bool sent;
 
     if (argv == NULL || lens == NULL || ids == NULL || call == NULL)
@@ -64,16 +88,20 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, int64_t expected
     *call = (call_t){cb, arg};
     lens[0] = (size_t)snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", partition);
     argv[0] = key;
-    lens[1] = (size_t)snprintf(ids[count], sizeof(ids[0]), "%" PRId64 "-0", expected);
-    argv[1] = ids[count];
+    lens[1] = (size_t)snprintf(fence, sizeof(fence), WEIR_FENCE_FORMAT, partition);
+    argv[1] = fence;
+    lens[2] = strlen(token);
+    argv[2] = token;
+    lens[3] = (size_t)snprintf(ids[count], sizeof(ids[0]), "%" PRId64 "-0", expected);
+    argv[3] = ids[count];
     for (size_t i = 0; i < count; i++) {
-        lens[2 + 2 * i] =
+        lens[4 + 2 * i] =
             (size_t)snprintf(ids[i], sizeof(ids[0]), "%" PRId64 "-0", entries[i].position);
-        argv[2 + 2 * i] = ids[i];
-        argv[3 + 2 * i] = entries[i].json;
-        lens[3 + 2 * i] = entries[i].len;
+        argv[4 + 2 * i] = ids[i];
+        argv[5 + 2 * i] = entries[i].json;
+        lens[5 + 2 * i] = entries[i].len;
     }
-    sent = weir_redis_script(redis, append_script, 1, (int)n, argv, lens, on_reply, call);
+    sent = weir_redis_script(redis, append_script, 2, (int)n, argv, lens, on_reply, call);
     if (!sent)
         free(call);
     for (size_t i = 0; i < count; i++)

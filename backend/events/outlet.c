@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define READ_MAX 256 /* events published at once */
 
@@ -24,16 +25,41 @@ static void follow(weir_outlet_t *p)
     p->told = WEIR_FOLLOWING;
 }
 
-static void ahead(weir_outlet_t *p, int64_t last)
+static void on_marked(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
-    if (p->told != WEIR_AHEAD)
-        weir_log(WEIR_LOG_ERROR, NULL,
-                 "stream is ahead of the database, which seems to be restored from a backup; "
-                 "nothing is published to it. DEL weir:events:<partition> publishes what the "
-                 "database has and no group has handled",
-                 "{s:i,s:I,s:I}", "partition", p->number, "last", (json_int_t)last, "position",
-                 (json_int_t)p->given);
-    p->state = p->told = WEIR_AHEAD;
+    weir_outlet_t *p = arg;
+
+    (void)res;
+    p->marking--;
+    weir_refusal_note(&p->relay->halt_refused, "relay", "relay_halt", error, sqlstate);
+    weir_relay_stopping(p->relay);
+}
+
+/* Writes down, for later relays and for operators, that the partition is halted, or (NULL) not. */
+static void mark(weir_outlet_t *p, const char *why)
+{
+    weir_relay_t *r = p->relay;
+    char number[12];
+    bool sent;
+
+    snprintf(number, sizeof(number), "%d", p->number);
+    if (why != NULL)
+        sent = weir_db_query(r->db, "SELECT relay_halt($1::smallint, $2::text, $3::bigint)", 3,
+                             (const char *[]){number, why, r->era}, on_marked, p);
+    else
+        sent = weir_db_query(r->db, "SELECT relay_resume($1::smallint)", 1,
+                             (const char *[]){number}, on_marked, p);
+    p->marking += sent;
+    p->halted = why != NULL;
+}
+
+/* The stream must not be believed: nothing is taken or published until an operator has decided. */
+static void halt(weir_outlet_t *p, const char *why)
+{
+    if (!p->halted)
+        mark(p, why);
+    p->state = p->told = WEIR_HALTED;
+    weir_relay_tell_halted(p->relay);
 }
 
 static void full(weir_outlet_t *p, int64_t length)
@@ -53,8 +79,14 @@ static void found(weir_outlet_t *p, int64_t last, int64_t length)
 {
     int64_t from = last > p->handled ? last : p->handled;
 
-    if (last > p->given) {
-        ahead(p, last);
+    if (p->halted && last == 0) {
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "the halted partition's stream was deleted: it is filled again", "{s:i,s:I}",
+                 "partition", p->number, "from", (json_int_t)p->handled + 1);
+        mark(p, NULL);
+    }
+    if (p->halted || last > p->given) {
+        halt(p, "ahead");
         return;
     }
     p->tail = last;
@@ -74,7 +106,29 @@ static void found(weir_outlet_t *p, int64_t last, int64_t length)
     read_again(p);
 }
 
-static void on_appended(bool ok, int64_t last, int64_t length, const char *error, void *arg)
+static void on_failed(weir_outlet_t *p, const char *error)
+{
+    weir_relay_t *r = p->relay;
+
+    if (weir_redis_is_up(r->redis) && !r->refused) {
+        weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses events, they wait in the outbox", "{s:i,s:s}",
+                 "partition", p->number, "error", error);
+        r->refused = true;
+    }
+    p->state = WEIR_UNKNOWN;
+}
+
+/* The answer may be to an append of an earlier term: then the next look tells. */
+static void on_fenced(weir_outlet_t *p, const char *fence)
+{
+    const weir_relay_t *r = p->relay;
+
+    p->state = WEIR_UNKNOWN;
+    if (r->leads && strcmp(fence, r->token) != 0 && memcmp(fence, r->token, WEIR_TOKEN_DIGITS) >= 0)
+        halt(p, "superseded");
+}
+
+static void on_appended(const weir_log_answer_t *answer, void *arg)
 {
     weir_outlet_t *p = arg;
     weir_relay_t *r = p->relay;
@@ -82,21 +136,20 @@ static void on_appended(bool ok, int64_t last, int64_t length, const char *error
     p->in_flight--;
     if (weir_relay_stopping(r))
         return;
-    if (error != NULL) {
-        if (weir_redis_is_up(r->redis) && !r->refused) {
-            weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses events, they wait in the outbox",
-                     "{s:i,s:s}", "partition", p->number, "error", error);
-            r->refused = true;
-        }
-        p->state = WEIR_UNKNOWN;
+    if (answer->verdict == WEIR_LOG_FAILED) {
+        on_failed(p, answer->error);
         return;
     }
     if (r->refused)
         weir_log(WEIR_LOG_INFO, NULL, "Redis takes events again", NULL);
     r->refused = false;
+    if (answer->verdict == WEIR_LOG_FENCED) {
+        on_fenced(p, answer->fence);
+        return;
+    }
 
     if (p->state == WEIR_FOLLOWING || p->state == WEIR_BEHIND) {
-        if (ok && length < r->stream_limit) {
+        if (answer->verdict == WEIR_LOG_APPENDED && answer->length < r->stream_limit) {
             if (p->state == WEIR_BEHIND && p->in_flight == 0)
                 read_again(p);
             else if (r->congested)
@@ -108,18 +161,24 @@ static void on_appended(bool ok, int64_t last, int64_t length, const char *error
     /* What was sent after a refused batch is refused, too; with the last answer the end is certain.
      */
     if (p->in_flight == 0 && r->leads)
-        found(p, last, length);
+        found(p, answer->last, answer->length);
 }
 
 static void append(weir_outlet_t *p, const weir_log_entry_t *entries, size_t count)
 {
     int64_t expected = p->tail;
 
+    if (p->relay->token[0] == '\0') { /* the term has ended: all is looked at again */
+        for (size_t i = 0; i < count; i++)
+            free(entries[i].json);
+        p->state = WEIR_UNKNOWN;
+        return;
+    }
     if (count > 0)
         p->tail = entries[count - 1].position;
     p->in_flight++;
-    if (!weir_log_stream_append(p->relay->redis, p->number, expected, entries, count, on_appended,
-                                p)) {
+    if (!weir_log_stream_append(p->relay->redis, p->number, p->relay->token, expected, entries,
+                                count, on_appended, p)) {
         p->in_flight--;
         p->state = WEIR_UNKNOWN;
     }

@@ -18,6 +18,7 @@
 #include "events/refusal.h"
 #include "log/log.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,27 @@ static bool wants(const weir_consumer_t *consumer, const weir_event_t *event)
     return false;
 }
 
-static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char *json, size_t len)
+/* In the form in which PostgreSQL prints it; none when it is no UUID, which no outbox has. */
+static void copy_id(weir_delivery_t *d)
+{
+    const char *id = d->event.id;
+
+    if (strlen(id) != sizeof(d->id) - 1)
+        return;
+    for (size_t i = 0; i < sizeof(d->id) - 1; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (dash ? id[i] != '-' : !isxdigit((unsigned char)id[i]))
+            return;
+    }
+    memcpy(d->id, id, sizeof(d->id));
+    for (char *p = d->id; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+}
+
+/* proved: it comes from the outbox, in the group's session. */
+static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char *json, size_t len,
+                                   bool proved)
 {
     const weir_consumer_t *consumer = &l->group->consumer;
     weir_delivery_t *d;
@@ -109,6 +130,9 @@ static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char
     d->lease = l;
     d->root = weir_cloudevent_parse(json, len, &d->event, d->trace_id);
     d->readable = d->root != NULL;
+    if (d->readable)
+        copy_id(d);
+    d->proved = proved ? l->group->session : 0;
     /* What cannot be read is nobody's next event. */
     snprintf(alone, sizeof(alone), "%" PRId64, position);
     d->wanted = !d->readable || wants(consumer, &d->event);
@@ -140,11 +164,11 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
             size_t len;
             char *json = weir_cloudevent_json(&e, &len);
 
-            deliver(l, strtoll(PQgetvalue(res, i, 1), NULL, 10), json, len);
+            deliver(l, strtoll(PQgetvalue(res, i, 1), NULL, 10), json, len, true);
             free(json);
         }
         if (PQntuples(res) == 0 && l->filling)
-            weir_lease_strange(l, l->gap_to);
+            weir_lease_strange(l, l->gap_to, true);
         if (l->gap_to < weir_queue_unseen(l->queue))
             l->gap_to = 0;
     }
@@ -222,9 +246,9 @@ static void entry(weir_lease_t *l, const redisReply *e, const char **ack, size_t
     position = strtoll(e->element[0]->str, NULL, 10);
     fields = e->element[1];
     if (fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2)
-        result = deliver(l, position, fields->element[1]->str, fields->element[1]->len);
+        result = deliver(l, position, fields->element[1]->str, fields->element[1]->len, false);
     else
-        result = deliver(l, position, "", 0);
+        result = deliver(l, position, "", 0, false);
     if (result == WEIR_QUEUE_KNOWN)
         ack[(*acks)++] = e->element[0]->str;
     if (result == WEIR_QUEUE_GAP && position > l->gap_to)

@@ -22,9 +22,16 @@
  *   behind     the stream lacks what the outbox has (FLUSHALL, a lost tail, a pause): that is read
  *              from the outbox and published, new rows wait
  *   full       it has stream_limit entries because some group does not follow; new rows wait
- *   ahead      its last ID is beyond the database's last position, because the database was
- *              restored from a backup: nothing is taken or published until the operator decides
+ *   halted     its last ID is beyond the database's last position, because a standby was promoted
+ *              that lacks the last transactions, or a backup was restored; or Redis knows a later
+ *              term.  Nothing is taken or published until an operator has run "weirctl relay
+ *              rebase", also when the positions would agree again meanwhile: the mark is in
+ *              PostgreSQL.  A stream that is gone has nothing strange in it: it goes on
  *
+ * Terms.  With the lock a relay begins a term, relay_lead(), and gets the token that its appends
+ * show to Redis (log_stream.h).  It gives positions when it has looked at the streams, and its look
+ * has raised their fences: what an earlier relay sent is there and seen, or refused for ever.
+
  * Events that all groups have handled are history, for replays, until they are outbox_keep_s old;
  * then the relay deletes them, a few at a time.
  *
@@ -69,12 +76,12 @@ static void poll_later(weir_relay_t *r)
 
 bool weir_relay_stopping(weir_relay_t *r)
 {
-    bool busy = r->taking || r->expiring;
+    bool busy = r->taking || r->expiring || r->beginning;
 
     if (r->stopped == NULL)
         return false;
     for (int i = 0; i < r->count; i++)
-        busy = busy || r->outlets[i].in_flight > 0;
+        busy = busy || r->outlets[i].in_flight > 0 || r->outlets[i].marking > 0;
     if (!busy)
         event_active(r->gone, EV_TIMEOUT, 0);
     return true;
@@ -167,6 +174,36 @@ void weir_relay_wake(weir_relay_t *r)
 
 /* --- leading ----------------------------------------------------------------- */
 
+static void begin_term(weir_relay_t *r);
+
+void weir_relay_tell_halted(weir_relay_t *r)
+{
+    char list[4 * WEIR_OUTLETS_MAX] = "";
+    size_t len = 0;
+    bool news = false;
+
+    for (int i = 0; i < r->count; i++) {
+        const weir_outlet_t *p = &r->outlets[i];
+
+        if (p->state == WEIR_UNKNOWN)
+            return;
+        if (p->state != WEIR_HALTED)
+            continue;
+        news = news || !p->said;
+        len +=
+            (size_t)snprintf(list + len, sizeof(list) - len, "%s%d", len > 0 ? "," : "", p->number);
+    }
+    if (news)
+        weir_log(WEIR_LOG_ERROR, NULL,
+                 "streams are ahead of the database: a standby was promoted that lacks the last "
+                 "transactions, or a backup was restored. Events of these partitions wait. Make "
+                 "sure that nothing uses the other database any more, then run: weirctl relay "
+                 "rebase",
+                 "{s:s}", "partitions", list);
+    for (int i = 0; i < r->count; i++)
+        r->outlets[i].said = r->outlets[i].state == WEIR_HALTED;
+}
+
 /* Takes over a row of relay_state(). */
 static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
 {
@@ -174,6 +211,8 @@ static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
 
     p->handled = strtoll(PQgetvalue(res, row, 2), NULL, 10);
     snprintf(p->slowest, sizeof(p->slowest), "%s", PQgetvalue(res, row, 3));
+    if (p->marking == 0)
+        p->halted = *PQgetvalue(res, row, 4) != '\0';
     if (!r->leads) {
         p->relay = r;
         p->number = number;
@@ -194,8 +233,12 @@ static void on_state(PGresult *res, const char *error, const char *sqlstate, voi
 
     r->asking = false;
     weir_refusal_note(&r->state_refused, "relay", "relay_state", error, sqlstate);
-    if (weir_relay_stopping(r) || error != NULL || !r->locked)
+    if (weir_relay_stopping(r) || error != NULL || !r->locked || r->token[0] == '\0')
         return;
+    if (PQntuples(res) > 0 && strcmp(PQgetvalue(res, 0, 5), r->era) != 0) {
+        begin_term(r); /* an operator has begun another era */
+        return;
+    }
     for (int i = 0; i < PQntuples(res); i++) {
         int number = atoi(PQgetvalue(res, i, 0));
 
@@ -213,8 +256,35 @@ static void on_state(PGresult *res, const char *error, const char *sqlstate, voi
  */
 static void ask_state(weir_relay_t *r)
 {
-    if (r->locked && !r->asking && r->stopped == NULL && weir_redis_is_up(r->redis))
+    if (r->locked && r->token[0] == '\0')
+        begin_term(r);
+    else if (r->locked && !r->asking && r->stopped == NULL && weir_redis_is_up(r->redis))
         r->asking = weir_db_query(r->db, "SELECT * FROM relay_state()", 0, NULL, on_state, r);
+}
+
+static void on_begun(PGresult *res, const char *error, const char *sqlstate, void *arg)
+{
+    weir_relay_t *r = arg;
+    uint32_t own;
+
+    r->beginning = false;
+    weir_refusal_note(&r->lead_refused, "relay", "relay_lead", error, sqlstate);
+    if (weir_relay_stopping(r) || error != NULL || !r->locked || PQntuples(res) != 1 ||
+        PQgetlength(res, 0, 0) != WEIR_TOKEN_DIGITS)
+        return; /* the next tick tries again */
+    evutil_secure_rng_get_bytes(&own, sizeof(own));
+    snprintf(r->token, sizeof(r->token), "%s%08" PRIx32, PQgetvalue(res, 0, 0), own);
+    snprintf(r->era, sizeof(r->era), "%s", PQgetvalue(res, 0, 1));
+    weir_log(WEIR_LOG_INFO, NULL, "relay is at work", "{s:s}", "term", r->token);
+    ask_state(r);
+}
+
+static void begin_term(weir_relay_t *r)
+{
+    r->leads = false;
+    r->token[0] = '\0';
+    if (!r->beginning && r->stopped == NULL)
+        r->beginning = weir_db_query(r->db, "SELECT * FROM relay_lead()", 0, NULL, on_begun, r);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -238,8 +308,7 @@ static void on_lock(PGresult *res, const char *error, const char *sqlstate, void
     }
     r->locked = *PQgetvalue(res, 0, 0) == 't';
     if (r->locked) {
-        weir_log(WEIR_LOG_INFO, NULL, "relay is at work", NULL);
-        ask_state(r);
+        begin_term(r);
     } else {
         if (!r->waits)
             weir_log(WEIR_LOG_INFO, NULL, "another relay is at work, waiting for its end", NULL);
@@ -266,6 +335,7 @@ static void on_db(weir_db_t *db, bool up, void *arg)
 
     (void)db;
     r->locked = r->leads = false;
+    r->token[0] = '\0';
     if (up)
         arm(r->lock_retry, 0);
 }

@@ -11,6 +11,7 @@
 
 #include "db/db.h"
 #include "events/events.h"
+#include "events/log_stream.h"
 #include "redis/redis.h"
 
 #define WEIR_OUTLETS_MAX 64
@@ -20,7 +21,7 @@ typedef enum {
     WEIR_FOLLOWING,
     WEIR_BEHIND,
     WEIR_FULL,
-    WEIR_AHEAD
+    WEIR_HALTED
 } weir_outlet_state_t;
 
 typedef struct {
@@ -35,6 +36,9 @@ typedef struct {
     int64_t trimmed;
     unsigned in_flight; /* scripts */
     bool reading;
+    bool halted;      /* as the database has it, or will have it when `marking` is 0 */
+    unsigned marking; /* relay_halt() and relay_resume() under way */
+    bool said;        /* the log knows that it is halted */
 } weir_outlet_t;
 
 struct weir_relay {
@@ -48,17 +52,21 @@ struct weir_relay {
     struct event *lock_retry;
     struct event *housekeeping;
     struct event *gone;
-    bool locked;    /* this session has the lock */
-    bool leads;     /* and knows the positions */
-    bool waits;     /* the log knows that another one leads */
-    bool asking;    /* relay_state() is under way */
-    bool expiring;  /* outbox_expire() is under way */
-    bool taking;    /* relay_take() is under way */
-    bool woken;     /* while taking */
-    bool congested; /* an outlet waits for Redis */
-    bool refused;   /* the log knows that Redis refuses events */
+    bool locked;                    /* this session has the lock */
+    bool beginning;                 /* relay_lead() is under way */
+    char token[WEIR_TOKEN_LEN + 1]; /* of this term; empty: it has not begun */
+    char era[24];                   /* of the token */
+    bool leads;                     /* it has a token, and knows the positions */
+    bool waits;                     /* the log knows that another one leads */
+    bool asking;                    /* relay_state() is under way */
+    bool expiring;                  /* outbox_expire() is under way */
+    bool taking;                    /* relay_take() is under way */
+    bool woken;                     /* while taking */
+    bool congested;                 /* an outlet waits for Redis */
+    bool refused;                   /* the log knows that Redis refuses events */
     /* See refusal.h: */
-    bool lock_refused, state_refused, take_refused, read_refused, expire_refused;
+    bool lock_refused, lead_refused, state_refused, take_refused, read_refused, expire_refused,
+        halt_refused;
     unsigned quiet; /* ms without an event */
     weir_outlet_t outlets[WEIR_OUTLETS_MAX];
     int count;
@@ -68,12 +76,14 @@ struct weir_relay {
 
 /* relay.c: true when the relay is to stop; ends it when nothing is under way. */
 bool weir_relay_stopping(weir_relay_t *relay);
+/* Says in one line which partitions are halted, when all are known and it is news. */
+void weir_relay_tell_halted(weir_relay_t *relay);
 /* Takes rows for all outlets that can have some. */
 void weir_relay_take(weir_relay_t *relay);
 
 /* outlet.c: publishes rows [from, to) of relay_take(), all of this partition. */
 void weir_outlet_publish(weir_outlet_t *outlet, PGresult *rows, int from, int to);
-/* Asks Redis for its stream, and trims it. */
+/* Asks Redis for its stream, which raises the fence, and trims it. */
 void weir_outlet_check(weir_outlet_t *outlet);
 
 #endif

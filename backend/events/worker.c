@@ -43,7 +43,9 @@
 #include <unistd.h>
 
 /* ms */
-#define BEAT 500 /* a pause is known within it */
+#define BEAT 500              /* a pause is known within it */
+#define STRANGE_HOLD 2000     /* until a stream that is ahead is looked at again */
+#define STRANGE_SILENCE 60000 /* without a strange stream, until the log is told again */
 
 /* --- leases ---------------------------------------------------------------------------- */
 
@@ -54,6 +56,7 @@ void weir_lease_unref(weir_lease_t *l)
         return;
     if (l->queue != NULL)
         weir_queue_free(l->queue);
+    free(l->ids);
     free(l);
 }
 
@@ -77,17 +80,23 @@ void weir_lease_lost(weir_lease_t *l, const char *why)
     remove_lease(l);
 }
 
-void weir_lease_strange(weir_lease_t *l, int64_t position)
+void weir_lease_strange(weir_lease_t *l, int64_t position, bool ahead)
 {
     weir_group_t *g = l->group;
+    weir_worker_t *w = g->worker;
+    uint64_t now = weir_now_ms();
 
-    if (!g->strange[l->partition])
+    if (w->strange_at == 0 || now - w->strange_at > STRANGE_SILENCE)
         weir_log(WEIR_LOG_ERROR, NULL,
-                 "stream has events that the database, which seems to be restored from a backup, "
-                 "does not know; they are left alone",
+                 "a stream has events that the database does not have: a standby was promoted that "
+                 "lacks the last transactions, or a backup was restored. They are left alone; "
+                 "where the relay says so, too, run: weirctl relay rebase",
                  "{s:s,s:i,s:I}", "group", g->consumer.group, "partition", l->partition, "position",
                  (json_int_t)position);
-    g->strange[l->partition] = true;
+    w->strange_at = now;
+    g->outbox_to[l->partition] = ahead || position < l->newest ? l->newest : position;
+    if (ahead)
+        g->stream_hold[l->partition] = now + STRANGE_HOLD;
     /* What is under way is finished first: its effects are made. */
     l->closing = true;
     weir_group_wake(g);
@@ -117,6 +126,9 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
                 weir_queue_delay(l->queue, position,
                                  now + strtoull(PQgetvalue(res, i, 2), NULL, 10));
         }
+        l->hold = l->group->stream_hold[l->partition];
+        if (l->group->outbox_to[l->partition] >= weir_queue_unseen(l->queue))
+            l->gap_to = l->group->outbox_to[l->partition];
         if (!l->gone)
             weir_group_wake(l->group);
     }
@@ -325,6 +337,12 @@ static void on_group_db(weir_db_t *db, bool up, void *arg)
 {
     weir_group_t *g = arg;
 
+    /* The next session may be another server's, with another history: see is_confirmed(). */
+    g->session++;
+    for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
+        if (g->leases[i] != NULL)
+            g->leases[i]->newest = 0;
+    }
     if (!up && !waits_for_disk(g)) {
         for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
             if (g->leases[i] != NULL)

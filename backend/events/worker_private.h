@@ -27,6 +27,7 @@
 #define WEIR_LINE_MAX 32     /* of one aggregate */
 #define WEIR_READ_MAX 256    /* events of one partition in one read */
 #define WEIR_BATCH_MAX 256   /* events in one transaction */
+#define WEIR_IDS_MAX 256     /* events whose ids are asked for at once */
 #define WEIR_BLOCK 1000      /* ms that a read waits in Redis */
 #define WEIR_LEASE_TTL 4000  /* ms, from the last heartbeat or effect */
 
@@ -41,8 +42,11 @@ struct weir_delivery {
     size_t len;
     json_t *root; /* of event; NULL when no handler needs it */
     weir_event_t event;
+    char id[37]; /* of the event, as it was delivered; empty: it is no UUID */
     char trace_id[33];
-    bool wanted; /* by the consumer: it is of its types */
+    unsigned proved; /* the session in which the outbox had this id here; 0: none */
+    bool missing;    /* proved is about a position whose event the outbox has no more */
+    bool wanted;     /* by the consumer: it is of its types */
     bool readable;
 
     weir_call_t call; /* owed to the dependency's breaker */
@@ -80,9 +84,13 @@ struct weir_lease {
     bool crowded;        /* too many aggregates are set aside; so that the log is told once */
 
     /* handle.c */
-    int64_t newest;     /* last position that the database is known to have given */
-    int64_t asked;      /* the position for which it is asked; 0: it is not */
-    uint64_t retry_ask; /* ms: not before */
+    int64_t newest;       /* last position that the database is known to have given */
+    int64_t asked;        /* the position for which the outbox is asked; 0: it is not */
+    uint64_t retry_ask;   /* ms: not before */
+    int64_t ids_from;     /* the outbox's ids are known from here on; 0: of none */
+    int64_t ids_to;       /* the log's last position when they were asked for */
+    char (*ids)[37];      /* WEIR_IDS_MAX of them; empty: the outbox has no such event */
+    unsigned ids_session; /* in which they were asked for */
     unsigned handling;
     struct weir_deliveries results; /* of handlers, to be settled */
     bool consuming;
@@ -96,6 +104,7 @@ struct weir_group {
     weir_worker_t *worker;
     weir_consumer_t consumer;
     weir_db_t *db;
+    unsigned session;     /* counts those of db; another one may be another server */
     weir_redis_t *reader; /* for blocking reads */
     long long client_id;  /* of reader */
     bool reading, kicked;
@@ -111,8 +120,10 @@ struct weir_group {
     bool uncommitted;                                  /* effects cannot be committed */
     bool undelivered;                                  /* Redis refuses to deliver */
     bool open_refused, read_refused, position_refused; /* its questions, see refusal.h */
-    bool strange[WEIR_PARTITIONS_MAX]; /* the stream has events that the database does not know */
-    char *types;                       /* PostgreSQL arrays */
+    /* Where a stream had what the outbox has not: */
+    int64_t outbox_to[WEIR_PARTITIONS_MAX];    /* up to here events are read from the outbox */
+    uint64_t stream_hold[WEIR_PARTITIONS_MAX]; /* ms: the stream is not read before */
+    char *types;                               /* PostgreSQL arrays */
     char *permanent;
 };
 
@@ -125,9 +136,10 @@ struct weir_worker {
     struct event *beat;
     struct event *gone;
     bool stepping, leaving;
-    bool refused;      /* its heartbeats, see refusal.h */
-    uint64_t asked;    /* ms: when the last heartbeat was sent */
-    char *group_names; /* a PostgreSQL array */
+    bool refused;        /* its heartbeats, see refusal.h */
+    uint64_t strange_at; /* ms: when a stream was last strange; 0: never. So that it is said once */
+    uint64_t asked;      /* ms: when the last heartbeat was sent */
+    char *group_names;   /* a PostgreSQL array */
     weir_group_t *groups;
     size_t count;
     weir_stopped_cb stopped;
@@ -147,8 +159,12 @@ void weir_group_wake(weir_group_t *group);
 void weir_lease_unref(weir_lease_t *lease);
 /* Gives the partition up without a word to the database: it has another owner. */
 void weir_lease_lost(weir_lease_t *lease, const char *why);
-/* Lets go of it for a while: its stream has events that the database does not know. */
-void weir_lease_strange(weir_lease_t *lease, int64_t position);
+/*
+ * Lets go of it: at position its stream has an event that the database does not have there (ahead:
+ * the database has no such position).  Its next owner in this process reads from the outbox what
+ * that has, and, when the stream is ahead, not from the stream for a while.
+ */
+void weir_lease_strange(weir_lease_t *lease, int64_t position, bool ahead);
 
 /* reader.c: reads as far as there is room. */
 void weir_reader_run(weir_group_t *group);

@@ -8,16 +8,20 @@
 --
 -- Effects of the whole batch come from one call of p_apply. When it fails, nothing of it stays and each
 -- event is applied alone, so that only those that fail wait. An error that says nothing about
--- the events (deadlock, resources, shutdown) fails the whole call. One that needs a row which another transaction has
--- locked (the session's lock_timeout) waits, which is no attempt.
+-- the events (deadlock, resources, shutdown, a right or a schema that is missing) fails the whole call. One that needs
+-- a row which another transaction has locked (the session's lock_timeout) waits, which is no attempt.
 --
--- Returns per position what became of it: done, retry (after r_wait_ms), dead, or unknown: the log does
--- not reach as far as that position (a stream that is older than a restored database), which therefore
+-- p_ids are the ids of the events as they were delivered (NULL: could not be read). From the first one on that is not
+-- the outbox's event at its position nothing is settled: it belongs to a history that was rolled back, and what comes
+-- behind it may belong to an aggregate whose event it hides.
+--
+-- Returns per position what became of it: done, retry (after r_wait_ms), dead; other: see p_ids; or unknown: the log
+-- does not reach as far as that position (a stream that is ahead of the database), which therefore
 -- must not be marked. Then r_handled, the position up to which all is handled now. Raises WE001 when the caller no longer owns the partition.
 CREATE OR REPLACE FUNCTION consume(
     p_group text, p_partition smallint, p_epoch bigint, p_apply text, p_types text[], p_permanent text[],
     p_positions bigint[], p_errors text[], p_final boolean[], p_excused boolean[], p_waits int[],
-    p_attempts int, p_base_ms int, p_max_ms int, p_ttl_ms int)
+    p_attempts int, p_base_ms int, p_max_ms int, p_ttl_ms int, p_ids uuid[] DEFAULT NULL)
 RETURNS TABLE (r_position bigint, r_outcome text, r_attempts int, r_wait_ms int, r_error text,
                r_handled bigint)
 LANGUAGE plpgsql
@@ -27,6 +31,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
     low        bigint;
     newest     bigint;
+    cut        bigint := 9223372036854775807; -- the first position whose event is not the outbox's
     fresh      bigint[];          -- not handled before
     events     outbox[];          -- of them, to be applied: in the order of aggregates, in which
                                   -- set-based effects lock their rows, too
@@ -52,6 +57,11 @@ BEGIN
 
     SELECT p.position INTO newest FROM partitions p WHERE p.partition = p_partition;
 
+    SELECT coalesce(min(l.position), cut) INTO cut
+    FROM unnest(p_positions, p_ids) l(position, id)
+    WHERE l.position > low AND l.position <= newest
+      AND l.id <> (SELECT o.event_id FROM outbox o WHERE o.partition = p_partition AND o.position = l.position);
+
     -- Rows are looked up one by one, in scalar subqueries: a join's plan would hang on statistics.
     SELECT coalesce(array_agg(u.position), '{}'),
            coalesce(array_agg(u.event ORDER BY (u.event).aggregate COLLATE "C")
@@ -71,7 +81,7 @@ BEGIN
                                                 AND c.position = l.position) AS handled
           FROM unnest(p_positions, p_errors, p_final, p_excused, p_waits)
                    l(position, error, final, excused, wait)
-          WHERE l.position > low AND l.position <= newest
+          WHERE l.position > low AND l.position <= newest AND l.position < cut
           OFFSET 0) u
     WHERE u.handled IS NULL;
 
@@ -79,7 +89,7 @@ BEGIN
         BEGIN
             EXECUTE format('SELECT %I($1)', p_apply) USING events;
         EXCEPTION WHEN OTHERS THEN
-            IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') THEN
+            IF left(SQLSTATE, 2) IN ('25', '28', '3D', '3F', '40', '53', '57', '58') OR SQLSTATE = '42501' THEN
                 RAISE;
             END IF;
             PERFORM set_config('lock_timeout', '20ms', true); -- one wait was enough
@@ -87,7 +97,7 @@ BEGIN
                 BEGIN
                     EXECUTE format('SELECT %I($1)', p_apply) USING ARRAY[event];
                 EXCEPTION WHEN OTHERS THEN
-                    IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') THEN
+                    IF left(SQLSTATE, 2) IN ('25', '28', '3D', '3F', '40', '53', '57', '58') OR SQLSTATE = '42501' THEN
                         RAISE;
                     END IF;
                     failed := failed || event.position;
@@ -185,7 +195,7 @@ BEGIN
     WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (settled);
 
     RETURN QUERY
-    SELECT u.position, CASE WHEN u.position > newest THEN 'unknown' ELSE 'done' END,
+    SELECT u.position, CASE WHEN u.position > newest THEN 'unknown' WHEN u.position >= cut THEN 'other' ELSE 'done' END,
            NULL::int, NULL::int, NULL::text, NULL::bigint
     FROM unnest(p_positions) u(position)
     WHERE u.position <> ALL (failed);

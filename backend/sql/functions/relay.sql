@@ -4,6 +4,41 @@
 -- these functions allow index scans in order and nested loops only, and no compilation of what they
 -- seem to cost.
 
+-- Begins a relay's term, in the session that holds the lock. Returns the token of its appends: era, PostgreSQL's
+-- timeline and term in digits of fixed width, so that a later token is the greater text; and the era alone.
+-- A promoted standby has a higher timeline, also when it has lost the last terms of the old primary. Where the server
+-- has no such functions (a cloud's own storage) the timeline is 0.
+CREATE OR REPLACE FUNCTION relay_lead() RETURNS TABLE (token text, era bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    timeline bigint := 0;
+BEGIN
+    BEGIN
+        timeline := ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint;
+    EXCEPTION WHEN feature_not_supported OR insufficient_privilege OR undefined_function THEN
+        NULL;
+    END;
+    RETURN QUERY
+    UPDATE relay_term t SET term = t.term + 1
+    RETURNING lpad(t.era::text, 10, '0') || lpad(timeline::text, 10, '0') || lpad(t.term::text, 20, '0'), t.era;
+END
+$$;
+
+-- A partition stands still from now on, unless an operator has begun another era meanwhile.
+CREATE OR REPLACE FUNCTION relay_halt(p_partition smallint, p_why text, p_era bigint) RETURNS void
+LANGUAGE sql AS $$
+    UPDATE partitions p SET halted = p_why
+    WHERE p.partition = p_partition AND p.halted IS DISTINCT FROM p_why
+      AND EXISTS (SELECT FROM relay_term t WHERE t.era = p_era)
+$$;
+
+-- Its stream is gone, and with it whatever was strange in it.
+CREATE OR REPLACE FUNCTION relay_resume(p_partition smallint) RETURNS void
+LANGUAGE sql AS $$
+    UPDATE partitions p SET halted = NULL WHERE p.partition = p_partition
+$$;
+
 -- Gives positions to the first p_limit waiting events of each listed partition, in one transaction,
 -- and returns these events.
 CREATE OR REPLACE FUNCTION relay_give(p_limit int, p_partitions smallint[])
@@ -20,7 +55,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET j
         CROSS JOIN LATERAL (SELECT o.id FROM outbox o
                             WHERE o.partition = p.partition AND o.position IS NULL
                             ORDER BY o.id LIMIT p_limit) w
-        WHERE p.partition = ANY (p_partitions)
+        WHERE p.partition = ANY (p_partitions) AND p.halted IS NULL
     ), advanced AS (
         UPDATE partitions p SET position = w.position
         FROM (SELECT partition, max(position) AS position FROM waiting GROUP BY partition) w
@@ -77,11 +112,12 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
 $$;
 
 -- Every partition's last position, and the one up to which all groups have handled it, with the group
--- that has handled least.
+-- that has handled least; whether it is halted, and the era.
 CREATE OR REPLACE FUNCTION relay_state()
-RETURNS TABLE (partition smallint, "position" bigint, handled bigint, slowest text)
+RETURNS TABLE (partition smallint, "position" bigint, handled bigint, slowest text, halted text, era bigint)
 LANGUAGE sql STABLE AS $$
-    SELECT p.partition, p.position, coalesce(c.handled, 0), coalesce(c.group_name, '')
+    SELECT p.partition, p.position, coalesce(c.handled, 0), coalesce(c.group_name, ''), coalesce(p.halted, ''),
+           (SELECT t.era FROM relay_term t)
     FROM partitions p
     LEFT JOIN LATERAL (SELECT c.handled, c.group_name FROM consumer_partitions c
                        WHERE c.partition = p.partition

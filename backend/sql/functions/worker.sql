@@ -135,3 +135,18 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
       AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)
     ORDER BY o.position LIMIT p_limit
 $$;
+
+-- The ids of the outbox's events from position p_from on, p_limit positions, and the partition's last position: what a
+-- stream delivers must agree with them. At least one row.
+CREATE OR REPLACE FUNCTION worker_ids(p_partition smallint, p_from bigint, p_limit int)
+RETURNS TABLE (newest bigint, "position" bigint, event_id uuid)
+LANGUAGE sql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+    SELECT p.position, o.position, o.event_id
+    FROM partitions p
+    LEFT JOIN LATERAL (SELECT o.position, o.event_id FROM outbox o
+                       WHERE o.partition = p_partition AND o.position >= p_from AND o.position < p_from + p_limit
+                       ORDER BY o.position OFFSET 0) o ON true
+    WHERE p.partition = p_partition
+$$;

@@ -265,11 +265,14 @@ sub _children {
     return @children;
 }
 
-sub database { my ($self) = @_; return "host=$self->{dir}/pg dbname=weir user=weir" }
+# The folder of the server that the stack works with: Weir::Standby's promote() changes it.
+sub pg { my ($self) = @_; return $self->{pg} // "$self->{dir}/pg" }
+
+sub database { my ($self) = @_; return 'host=' . $self->pg . ' dbname=weir user=weir' }
 
 sub _psql {
     my ($self, $user, $database, $sql) = @_;
-    open my $psql, '-|', 'psql', '-h', "$self->{dir}/pg", '-U', $user, '-d', $database,
+    open my $psql, '-|', 'psql', '-h', $self->pg, '-U', $user, '-d', $database,
         '-v', 'ON_ERROR_STOP=1', '-XAtqc', $sql
         or die "psql: $!\n";
     local $/;
@@ -286,7 +289,7 @@ sub psql { my ($self, $sql) = @_; return $self->_psql('weir', 'weir', $sql) }
 sub session {
     my ($self, $sql) = @_;
     my $mark = "$self->{dir}/session." . ++$self->{sessions};
-    open my $psql, '|-', "exec psql -h $self->{dir}/pg -U weir -d weir -v ON_ERROR_STOP=1 -XAtq"
+    open my $psql, '|-', "exec psql -h " . $self->pg . " -U weir -d weir -v ON_ERROR_STOP=1 -XAtq"
         . " >>$self->{dir}/session.log 2>&1" or die "psql: $!\n";
     $psql->autoflush(1);
     print $psql "$sql\n\\! touch $mark\n";

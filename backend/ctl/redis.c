@@ -1,0 +1,73 @@
+/* weirctl's connection to Redis, and what it asks of streams. */
+#include "ctl/ctl.h"
+#include "events/log_stream.h"
+#include "redis/url.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REDIS_TIMEOUT_S 2
+
+redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size)
+{
+    const struct timeval timeout = {REDIS_TIMEOUT_S, 0};
+    weir_redis_url_t at;
+    const char *wrong = weir_redis_url_parse(&at, ctl->config.redis);
+    redisContext *redis = NULL;
+    redisReply *reply = NULL;
+
+    if (wrong != NULL) {
+        snprintf(error, size, "%s", wrong);
+        weir_redis_url_clear(&at);
+        return NULL;
+    }
+
+    redis = at.path != NULL ? redisConnectUnixWithTimeout(at.path, timeout)
+                            : redisConnectWithTimeout(at.host, at.port, timeout);
+    if (redis == NULL)
+        abort();
+    if (redis->err == 0)
+        redisSetTimeout(redis, timeout);
+    if (redis->err == 0 && at.password != NULL)
+        reply = at.user != NULL ? redisCommand(redis, "AUTH %s %s", at.user, at.password)
+                                : redisCommand(redis, "AUTH %s", at.password);
+    if (redis->err == 0 && (reply == NULL || reply->type != REDIS_REPLY_ERROR)) {
+        if (reply != NULL)
+            freeReplyObject(reply);
+        reply = redisCommand(redis, "SELECT %d", at.db);
+    }
+    weir_redis_url_clear(&at);
+
+    if (redis->err != 0 || (reply != NULL && reply->type == REDIS_REPLY_ERROR)) {
+        snprintf(error, size, "%s", redis->err != 0 ? redis->errstr : reply->str);
+        if (reply != NULL)
+            freeReplyObject(reply);
+        redisFree(redis);
+        return NULL;
+    }
+    if (reply != NULL)
+        freeReplyObject(reply);
+
+    return redis;
+}
+
+bool weir_ctl_stream(redisContext *redis, int partition, int64_t *last, int64_t *length)
+{
+    redisReply *reply = redisCommand(redis, "XINFO STREAM " WEIR_STREAM_PREFIX "%d", partition);
+    bool ok = reply != NULL;
+
+    *last = *length = 0;
+    for (size_t i = 0; ok && reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
+        const redisReply *name = reply->element[i], *value = reply->element[i + 1];
+
+        if (strcmp(name->str, "length") == 0)
+            *length = value->integer;
+        else if (strcmp(name->str, "last-generated-id") == 0)
+            *last = strtoll(value->str, NULL, 10);
+    }
+    if (reply != NULL)
+        freeReplyObject(reply);
+
+    return ok;
+}

@@ -1,0 +1,171 @@
+/*
+ * Partitions that stand still, because their stream has events of another history than the
+ * database's, and the way on from there.  events/relay.c explains when that is.
+ */
+#include "ctl/ctl.h"
+#include "events/log_stream.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char partitions_sql[] =
+    "SELECT p.partition, p.position, coalesce(p.halted, '') AS halted,"
+    " (SELECT count(*) FROM outbox o WHERE o.partition = p.partition AND o.position IS NULL)"
+    "  AS waiting"
+    " FROM partitions p ORDER BY p.partition";
+
+void weir_ctl_warn_halted(weir_ctl_t *ctl)
+{
+    json_t *rows =
+        weir_ctl_rows(ctl,
+                      "SELECT string_agg(p.partition::text, ', ' ORDER BY p.partition) AS halted,"
+                      " (SELECT count(*) FROM outbox o JOIN partitions h USING (partition)"
+                      "  WHERE o.position IS NULL AND h.halted IS NOT NULL) AS waiting"
+                      " FROM partitions p WHERE p.halted IS NOT NULL",
+                      0, NULL);
+    const json_t *row = json_array_get(rows, 0);
+    const char *halted = json_string_value(json_object_get(row, "halted"));
+
+    if (halted != NULL)
+        weir_ctl_fail(WEIR_CTL_REFUSED,
+                      "events of partitions %s stand still, %" JSON_INTEGER_FORMAT
+                      " wait in the outbox: their streams are of another history than the "
+                      "database, see \"weirctl help relay rebase\"",
+                      halted, json_integer_value(json_object_get(row, "waiting")));
+    json_decref(rows);
+}
+
+/* The stream's fence (log_stream.h), or "". */
+static void read_fence(redisContext *redis, int partition, char fence[WEIR_TOKEN_LEN + 1])
+{
+    char key[64];
+    redisReply *reply;
+
+    snprintf(key, sizeof(key), WEIR_FENCE_FORMAT, partition);
+    reply = redisCommand(redis, "GET %s", key);
+    fence[0] = '\0';
+    if (reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len == WEIR_TOKEN_LEN)
+        memcpy(fence, reply->str, WEIR_TOKEN_LEN + 1);
+    if (reply != NULL)
+        freeReplyObject(reply);
+}
+
+/*
+ * The partitions as objects, with what Redis has of them.  Ends the program when Redis is away.
+ * *era is the greatest one of the fences.
+ */
+static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
+{
+    json_t *rows = weir_ctl_rows(ctl, partitions_sql, 0, NULL), *row;
+    size_t i;
+
+    *era = 0;
+    json_array_foreach(rows, i, row)
+    {
+        int partition = (int)json_integer_value(json_object_get(row, "partition"));
+        json_int_t position = json_integer_value(json_object_get(row, "position"));
+        char fence[WEIR_TOKEN_LEN + 1], digits[WEIR_TOKEN_ERA_DIGITS + 1];
+        int64_t last, length;
+
+        if (!weir_ctl_stream(redis, partition, &last, &length))
+            exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", redis->errstr));
+        read_fence(redis, partition, fence);
+        snprintf(digits, sizeof(digits), "%s", fence);
+        if (strtoll(digits, NULL, 10) > *era)
+            *era = strtoll(digits, NULL, 10);
+        if (last > position && *json_string_value(json_object_get(row, "halted")) == '\0')
+            json_object_set_new(row, "halted", json_string("ahead"));
+        json_object_set_new(row, "stream_last", json_integer(last));
+        json_object_set_new(row, "unknown", json_integer(last > position ? last - position : 0));
+    }
+    return rows;
+}
+
+static bool is_halted(const json_t *row)
+{
+    return *json_string_value(json_object_get(row, "halted")) != '\0';
+}
+
+static redisContext *open_redis(const weir_ctl_t *ctl)
+{
+    char error[256];
+    redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
+
+    if (redis == NULL)
+        exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error));
+    return redis;
+}
+
+weir_ctl_exit_t weir_ctl_relay(weir_ctl_t *ctl)
+{
+    redisContext *redis = open_redis(ctl);
+    bool halted = false;
+    int64_t era;
+    json_t *rows = look(ctl, redis, &era), *row;
+    json_t *terms = weir_ctl_rows(ctl, "SELECT t.era, t.term FROM relay_term t", 0, NULL);
+    json_t *object = json_array_get(terms, 0);
+    size_t i;
+
+    json_array_foreach(rows, i, row) halted = halted || is_halted(row);
+    json_object_set_new(object, "partitions", rows);
+    weir_ctl_print_object(ctl, object);
+    json_decref(terms);
+    redisFree(redis);
+
+    return halted ? WEIR_CTL_REFUSED : WEIR_CTL_OK;
+}
+
+/*
+ * The era is raised first: from then on no token of before can be shown in time, and the relay
+ * marks nothing on the word of an earlier look.  Then the stream goes, and the mark last: where the
+ * mark is, the relay leaves everything alone unless the stream is gone.
+ */
+static json_t *rebase(weir_ctl_t *ctl, redisContext *redis, json_t *rows, int64_t era)
+{
+    json_t *done = json_array(), *row;
+    char text[24];
+    size_t i;
+
+    snprintf(text, sizeof(text), "%" PRId64, era);
+    weir_ctl_run(ctl, "UPDATE relay_term SET era = greatest(era, $1::bigint) + 1", 1,
+                 (const char *[]){text});
+    json_array_foreach(rows, i, row)
+    {
+        int partition = (int)json_integer_value(json_object_get(row, "partition"));
+        redisReply *reply;
+
+        if (!is_halted(row))
+            continue;
+        reply = redisCommand(redis, "DEL " WEIR_STREAM_PREFIX "%d", partition);
+        if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
+            exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s",
+                               reply != NULL ? reply->str : redis->errstr));
+        freeReplyObject(reply);
+        snprintf(text, sizeof(text), "%d", partition);
+        weir_ctl_run(ctl, "UPDATE partitions SET halted = NULL WHERE partition = $1::smallint", 1,
+                     (const char *[]){text});
+        json_array_append(done, row);
+    }
+    return done;
+}
+
+weir_ctl_exit_t weir_ctl_relay_rebase(weir_ctl_t *ctl)
+{
+    redisContext *redis = open_redis(ctl);
+    int64_t era;
+    json_t *rows = look(ctl, redis, &era), *done;
+    bool halted = false;
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row) halted = halted || is_halted(row);
+    done = halted ? rebase(ctl, redis, rows, era) : json_array();
+    weir_ctl_print_rows(ctl, done, "No partition stands still.");
+    json_decref(done);
+    json_decref(rows);
+    redisFree(redis);
+
+    return WEIR_CTL_OK;
+}
