@@ -93,8 +93,9 @@ struct weir_http {
     int listener; /* descriptor, -1 without one */
     struct event *acceptable, *accept_again;
     unsigned connections_max;
-    bool full;    /* accepting is suspended until a connection closes */
-    bool failing; /* the last accept() failed */
+    bool full;      /* accepting is suspended until a connection closes, or the next second */
+    bool told_full; /* in the log, since fewer than half of them were in use */
+    bool failing;   /* the last accept() failed */
 
     struct connections idle, lingering; /* of these states, oldest first */
     struct connections busy;            /* of all others */

@@ -14,6 +14,7 @@
 #define ACCEPT_PAUSE_MS 100 /* after accept() failed for want of descriptors or memory */
 #define DESCRIPTORS_KEPT 64 /* at most, for what else the process opens */
 #define CONNECTIONS_LEAST 4
+#define IDLE_LEAST_MS 1000 /* that a connection keeps its place when others want it */
 
 void weir_http_check_stopped(weir_http_t *http)
 {
@@ -80,6 +81,8 @@ void weir_http_dispatch(weir_http_request_t *r)
     ((target_t *)found->target)->handler(r, ((target_t *)found->target)->arg);
 }
 
+static void accept_if_room(weir_http_t *http);
+
 /* Once a second. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -97,6 +100,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         r = next;
     }
     weir_connections_check(http, weir_http_now_ms());
+    accept_if_room(http); /* a connection may be idle for long enough now */
 }
 
 /* --- accepting ---------------------------------------------------------------------------- */
@@ -123,11 +127,17 @@ static unsigned connections_max(void)
     return max > CONNECTIONS_LEAST ? (unsigned)max : CONNECTIONS_LEAST;
 }
 
-/* Makes room for a new connection.  False when all are in use. */
+/*
+ * Makes room for a new connection.  False when all are in use, or so new that their request may
+ * just not have been read yet.
+ */
 static bool close_oldest_idle(weir_http_t *http)
 {
     connection_t *c = TAILQ_FIRST(&http->idle);
+    int64_t idle_since = c != NULL ? c->deadline_ms - WEIR_HTTP_IDLE_LIMIT_S * 1000 : 0;
 
+    if (c != NULL && weir_http_now_ms() - idle_since < IDLE_LEAST_MS)
+        c = NULL;
     if (c == NULL)
         c = TAILQ_FIRST(&http->lingering);
     if (c != NULL)
@@ -185,6 +195,8 @@ static void on_accepted(weir_http_t *http, int fd)
     if (http->failing)
         weir_log(WEIR_LOG_INFO, NULL, "accepts connections again", NULL);
     http->failing = false;
+    if (http->n_connections < http->connections_max / 2)
+        http->told_full = false;
 }
 
 static void on_acceptable(evutil_socket_t listener, short what, void *arg)
@@ -196,9 +208,10 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
         int fd;
 
         if (http->n_connections >= http->connections_max && !close_oldest_idle(http)) {
-            weir_log(WEIR_LOG_WARN, NULL, "all connections are in use, new ones wait", "{s:i}",
-                     "connections", (int)http->n_connections);
-            http->full = true;
+            if (!http->told_full)
+                weir_log(WEIR_LOG_WARN, NULL, "all connections are in use, new ones wait", "{s:i}",
+                         "connections", (int)http->n_connections);
+            http->full = http->told_full = true;
             suspend(http, false);
             return;
         }
@@ -230,13 +243,18 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
         on_accept_failed(http, errno);
 }
 
-void weir_http_on_closed(weir_http_t *http)
+static void accept_if_room(weir_http_t *http)
 {
-    weir_http_check_stopped(http);
     if (!http->full)
         return;
     http->full = false;
     on_accept_again(-1, 0, http);
+}
+
+void weir_http_on_closed(weir_http_t *http)
+{
+    weir_http_check_stopped(http);
+    accept_if_room(http);
 }
 
 /* --- its life ----------------------------------------------------------------------------- */
