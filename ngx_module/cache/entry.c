@@ -113,6 +113,11 @@ int64_t weir_entry_stored(const char *data)
     return (int64_t)get64(data + AT_STORED);
 }
 
+bool weir_entry_is_pointer(const char *data)
+{
+    return get32(data + AT_FLAGS) & WEIR_ENTRY_VARY_POINTER;
+}
+
 size_t weir_entry_header_size(weir_str_t name, weir_str_t value)
 {
     return 6 + name.len + value.len;

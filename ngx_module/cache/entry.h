@@ -93,6 +93,9 @@ const char *weir_entry_view(weir_str_t data, weir_entry_t *entry);
 /* When the entry was stored; data is known to be an entry. */
 int64_t weir_entry_stored(const char *data);
 
+/* Whether it is a pointer; data is known to be an entry. */
+bool weir_entry_is_pointer(const char *data);
+
 /* Bytes of one header line in the headers block. */
 size_t weir_entry_header_size(weir_str_t name, weir_str_t value);
 

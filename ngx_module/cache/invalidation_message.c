@@ -17,6 +17,7 @@ typedef struct {
     bool soft;
     bool ours;  /* was applied when it was made */
     bool named; /* something to invalidate */
+    bool client;
 } message_t;
 
 static bool read_number(weir_str_t s, uint64_t *n)
@@ -79,6 +80,11 @@ static bool is_one(weir_str_t value)
 static void invalidate(message_t *m, uint64_t hash)
 {
     m->named = true;
+
+    if (m->client && !m->soft &&
+        weir_invalidations_record_client(m->inv, hash, m->mark, m->ours))
+        return;
+
     weir_invalidations_record(m->inv, hash, m->soft, m->mark);
 
     if (m->ours)
@@ -188,7 +194,7 @@ static const char *read_edge(message_t *m, weir_str_t value)
 const char *weir_invalidations_apply(weir_invalidations_t *inv, weir_position_t position,
                                      const weir_str_t *fields, size_t n)
 {
-    message_t m = {inv, {position, inv->local + 1}, false, false, false};
+    message_t m = {inv, {position, inv->local + 1}, false, false, false, false};
     const char *wrong = NULL, *w;
 
     if (weir_position_cmp(position, inv->position) <= 0)
@@ -201,6 +207,8 @@ const char *weir_invalidations_apply(weir_invalidations_t *inv, weir_position_t 
 
         if (weir_str_eq(fields[i], WEIR_STR("soft")))
             m.soft = is_one(fields[i + 1]);
+        else if (weir_str_eq(fields[i], WEIR_STR("client")))
+            m.client = is_one(fields[i + 1]);
         else if (weir_str_eq(fields[i], WEIR_STR("edge")))
             w = read_edge(&m, fields[i + 1]);
 

@@ -20,8 +20,13 @@ weir_invalidations_t *weir_invalidations_init(void *memory, size_t size, uint64_
     inv->prefixes = (weir_invalidation_prefix_t *)p;
     p += inv->prefix_max * sizeof(weir_invalidation_prefix_t);
 
+    n = (size - (size_t)(p - (char *)memory)) / sizeof(weir_invalidation_set_t);
+
     inv->sets = (weir_invalidation_set_t *)p;
-    inv->nsets = (size - (size_t)(p - (char *)memory)) / sizeof(weir_invalidation_set_t);
+    inv->nsets = n - n / 2;
+    inv->client_sets = inv->sets + inv->nsets;
+    inv->client_nsets = n / 2;
+    inv->client_cursor = inv->client_nsets;
 
     inv->origin = origin;
 
@@ -34,6 +39,8 @@ static void forget(weir_invalidations_t *inv)
     inv->nprefixes = 0;
     inv->position = (weir_position_t){0, 0};
     inv->soft_floor = (weir_mark_t){{0, 0}, 0};
+    inv->client_floor = (weir_mark_t){{0, 0}, 0};
+    weir_invalidations_forget_clients(inv, false);
 }
 
 void weir_invalidations_begin(weir_invalidations_t *inv, uint64_t era, weir_position_t floor)
@@ -70,9 +77,11 @@ void weir_invalidations_distrust(weir_invalidations_t *inv)
 
     /* what the other edges would have been told may be lost */
 
-    if (kind == WEIR_CHANGE_MADE_HERE || inv->npending != 0 || inv->pending_all != 0)
+    if (kind == WEIR_CHANGE_MADE_HERE || inv->npending != 0 || inv->pending_all != 0 ||
+        inv->client_pending != 0)
         inv->pending_all = local;
 
+    weir_invalidations_forget_clients(inv, true);
     inv->npending = 0;
     weir_invalidations_set_local(inv, local);
 
@@ -100,16 +109,12 @@ static bool is_sunk(const weir_invalidations_t *inv, bool soft, const weir_mark_
 /*
  * A record stands in one of two sets that its hash names, in the emptier one.
  * With one set only, some set would be full when the table is one third full,
- * and the floor would rise long before it has to.
+ * and the floor would rise long before it has to.  Which sets those are nobody
+ * can tell who does not know the secret.
  */
 static weir_invalidation_set_t *set_of(const weir_invalidations_t *inv, uint64_t h, int which)
 {
-    size_t first = (h >> 1) % inv->nsets;
-
-    if (which == 0 || inv->nsets == 1)
-        return &inv->sets[first];
-
-    return &inv->sets[(first + 1 + (h >> 33) % (inv->nsets - 1)) % inv->nsets];
+    return &inv->sets[weir_invalidations_place(inv, h, inv->nsets, which)];
 }
 
 /* NULL: there is none. */
@@ -354,11 +359,23 @@ static bool is_touched(const check_t *c, uint64_t hash, bool soft)
     return false;
 }
 
+/* Whether a client has caused the key to be invalidated after the stamp. */
+static bool is_touched_by_client(const check_t *c, uint64_t hash)
+{
+    const weir_mark_t *mark = weir_invalidations_find_client(c->inv, hash);
+
+    if (!mark)
+        return false;
+
+    return is_before(c, mark) || (!c->ours && weir_mark_is_pending(mark));
+}
+
 static bool is_any_touched(const check_t *c, weir_str_t key, weir_str_t tags, bool soft)
 {
     const weir_invalidations_t *inv = c->inv;
+    uint64_t hash = weir_key_hash(key);
 
-    if (is_touched(c, weir_key_hash(key), soft))
+    if (is_touched(c, hash, soft) || (!soft && is_touched_by_client(c, hash)))
         return true;
 
     for (size_t i = 0; i < tags.len / 8; i++) {
@@ -385,12 +402,26 @@ void weir_invalidations_stamp(const weir_invalidations_t *inv, weir_stamp_t *sta
     stamp->local = inv->local;
 }
 
-weir_validity_t weir_invalidations_check(const weir_invalidations_t *inv, const weir_stamp_t *stamp,
-                                         weir_str_t key, weir_str_t tags)
+bool weir_invalidations_may_be_held(const weir_invalidations_t *inv, const weir_stamp_t *stamp)
+{
+    check_t c = {inv, stamp, stamp->origin == inv->origin};
+
+    return !is_before(&c, &inv->client_floor);
+}
+
+static weir_validity_t check(const weir_invalidations_t *inv, const weir_stamp_t *stamp,
+                             weir_str_t key, weir_str_t tags, bool held)
 {
     check_t c = {inv, stamp, stamp->origin == inv->origin};
 
     if (stamp->era != inv->era || is_before(&c, &inv->floor))
+        return WEIR_INVALID;
+
+    /* of this edge, and of a time that has not come: nobody has stored that */
+    if (c.ours && stamp->local > inv->local)
+        return WEIR_INVALID;
+
+    if (!held && !weir_invalidations_may_be_held(inv, stamp))
         return WEIR_INVALID;
 
     /* without a stream nothing is known of what others have stored */
@@ -406,4 +437,17 @@ weir_validity_t weir_invalidations_check(const weir_invalidations_t *inv, const 
     return is_before(&c, &inv->soft_floor) || is_any_touched(&c, key, tags, true)
                ? WEIR_INVALID_SOFT
                : WEIR_VALID;
+}
+
+weir_validity_t weir_invalidations_check(const weir_invalidations_t *inv, const weir_stamp_t *stamp,
+                                         weir_str_t key, weir_str_t tags)
+{
+    return check(inv, stamp, key, tags, false);
+}
+
+weir_validity_t weir_invalidations_check_held(const weir_invalidations_t *inv,
+                                              const weir_stamp_t *stamp, weir_str_t key,
+                                              weir_str_t tags)
+{
+    return check(inv, stamp, key, tags, true);
 }

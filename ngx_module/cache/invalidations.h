@@ -30,6 +30,15 @@
  * record in them gives way and the floor rises to it: everything older is invalid
  * then.  Without this invariant an old answer could come back to life.
  *
+ * What clients cause (a POST to a URI, the Location of its answer) is recorded in
+ * sets of its own, so that no number of requests touches the records of tags and
+ * messages, or the floor.  When those sets are full the oldest gives way there
+ * too; what is in memory under its key is removed then (forgotten), and
+ * client_floor rises to it: what was stored elsewhere before, or is still on its
+ * way from the upstream, is not taken (weir_invalidations_check()), and what is
+ * in memory already stays good (weir_invalidations_check_held()).  A place in
+ * either kind of sets is chosen by a hash with a secret key.
+ *
  * An era is the life of one stream on one server.  When the stream is another
  * one, positions of the old say nothing, and nothing stamped with it is used.
  */
@@ -37,6 +46,7 @@
 #ifndef WEIR_CACHE_INVALIDATIONS_H
 #define WEIR_CACHE_INVALIDATIONS_H
 
+#include "common/siphash.h"
 #include "common/str.h"
 
 #include <stdbool.h>
@@ -45,6 +55,7 @@
 #define WEIR_INVALIDATION_WAYS 16        /* records in one set */
 #define WEIR_INVALIDATION_PREFIX_MAX 256 /* bytes; of a longer one the start is taken */
 #define WEIR_INVALIDATION_MEMORY_MIN 4096
+#define WEIR_INVALIDATION_FORGOTTEN 32 /* by clients, in one message */
 
 /* A stream ID. */
 typedef struct {
@@ -85,6 +96,12 @@ typedef struct {
     uint64_t sent;  /* milliseconds of the caller's clock */
 } weir_invalidation_pending_t;
 
+/* A client's record that gave way. */
+typedef struct {
+    uint64_t hash;  /* of the key */
+    uint64_t local; /* of its last invalidation */
+} weir_invalidation_forgotten_t;
+
 typedef struct {
     /* read by weir_invalidations_untouched() without a lock; see there */
     uint64_t origin;
@@ -106,9 +123,26 @@ typedef struct {
     uint32_t nprefixes, prefix_max;
     uint64_t nsets;
 
+    weir_siphash_key_t secret; /* random; the caller sets it after init */
+
+    /* what clients cause; a record without a position (0-0) is pending */
+
+    uint64_t client_nsets;
+    weir_mark_t client_floor;
+    uint32_t client_pending; /* records */
+    uint32_t nforgotten;
+    uint64_t client_evicted;
+    uint64_t client_unsent;    /* evicted while pending: other edges never hear */
+    uint64_t client_cursor;    /* of the sweep for what is pending; a set */
+    uint64_t client_due;       /* local number up to which it sends */
+    uint64_t client_due_later; /* the same for the next sweep */
+    uint64_t client_swept;     /* milliseconds */
+    weir_invalidation_forgotten_t forgotten[WEIR_INVALIDATION_FORGOTTEN];
+
     weir_invalidation_pending_t *pending;
     weir_invalidation_prefix_t *prefixes;
     weir_invalidation_set_t *sets;
+    weir_invalidation_set_t *client_sets;
 } weir_invalidations_t;
 
 typedef enum {
@@ -148,6 +182,7 @@ void weir_invalidations_distrust(weir_invalidations_t *inv);
  *     soft    1: what is named becomes stale, not invalid
  *     hashes  16 hexadecimal digits each: what an edge sends again
  *     edge    origin-local of the edge that has applied it already
+ *     client  1: a client has caused it
  *
  * Other fields are ignored.  Entries at or before inv->position are ignored.
  * Returns NULL, or what is malformed (a constant string); the rest of the
@@ -167,6 +202,33 @@ uint64_t weir_invalidations_make(weir_invalidations_t *inv, const uint64_t *hash
                                  uint64_t now);
 
 /*
+ * The same for keys that a client has caused to be invalidated, at most
+ * WEIR_INVALIDATION_FORGOTTEN of them.  Without a stream (pending false) nobody
+ * else hears of them.
+ */
+uint64_t weir_invalidations_make_client(weir_invalidations_t *inv, const uint64_t *hashes, size_t n,
+                                        const weir_position_t *position, bool pending);
+
+/*
+ * What clients have caused and is pending for that long, up to max (at least
+ * WEIR_INVALIDATION_WAYS) hashes; returns their number.
+ */
+size_t weir_invalidations_unsent_clients(weir_invalidations_t *inv, uint64_t now, uint64_t age,
+                                         uint64_t *hashes, size_t max);
+
+/*
+ * Whether a response with that stamp that was found valid may still be put into
+ * memory: no record that concerns it can have given way since.
+ */
+bool weir_invalidations_may_be_held(const weir_invalidations_t *inv, const weir_stamp_t *stamp);
+
+/*
+ * A client's record that gave way since the last call: what is in memory under
+ * its key and older must be removed before the lock is released.  False: none.
+ */
+bool weir_invalidations_forgotten(weir_invalidations_t *inv, weir_invalidation_forgotten_t *record);
+
+/*
  * What is pending since before now - age and has to be sent again: either all
  * (*all), or up to max hashes of one kind (*soft), whose number is returned.
  * They count as sent now.
@@ -183,6 +245,11 @@ void weir_invalidations_stamp(const weir_invalidations_t *inv, weir_stamp_t *sta
  */
 weir_validity_t weir_invalidations_check(const weir_invalidations_t *inv, const weir_stamp_t *stamp,
                                          weir_str_t key, weir_str_t tags);
+
+/* The same for one that this edge has had in memory since it was found valid. */
+weir_validity_t weir_invalidations_check_held(const weir_invalidations_t *inv,
+                                              const weir_stamp_t *stamp, weir_str_t key,
+                                              weir_str_t tags);
 
 /*
  * Whether nothing at all was invalidated since the stamp: the answer for most

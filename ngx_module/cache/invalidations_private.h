@@ -41,6 +41,25 @@ static inline void weir_mark_raise(weir_mark_t *mark, weir_mark_t to)
         mark->local = to.local;
 }
 
+/* The message is not known to be in the stream yet; of a client's record. */
+static inline bool weir_mark_is_pending(const weir_mark_t *mark)
+{
+    return mark->position.ms == 0 && mark->position.seq == 0;
+}
+
+/* Which of so many sets a hash is in, the first or the second. */
+static inline size_t weir_invalidations_place(const weir_invalidations_t *inv, uint64_t hash,
+                                              size_t nsets, int which)
+{
+    uint64_t h = weir_siphash_word(inv->secret, hash);
+    size_t first = (h & 0xffffffff) % nsets;
+
+    if (which == 0 || nsets == 1)
+        return first;
+
+    return (first + 1 + (h >> 32) % (nsets - 1)) % nsets;
+}
+
 #pragma GCC visibility push(hidden)
 
 /* Invalidates (soft: makes stale) what carries the tag or key of the hash. */
@@ -54,6 +73,20 @@ void weir_invalidations_record_prefix(weir_invalidations_t *inv, weir_str_t text
 /* The stream has it: this edge's message of that local number and what it covers. */
 void weir_invalidations_confirm(weir_invalidations_t *inv, uint64_t hash, bool soft,
                                 uint64_t local);
+
+/* The mark of a client's record; NULL: there is none. */
+const weir_mark_t *weir_invalidations_find_client(const weir_invalidations_t *inv, uint64_t hash);
+
+/* All of them, or but for those that are pending. */
+void weir_invalidations_forget_clients(weir_invalidations_t *inv, bool all);
+
+/*
+ * Invalidates a key because of a client.  confirms: what is pending for it is no
+ * longer, as the stream has this edge's own message.  False: no more of them in
+ * this message; it is to be recorded as anything else.
+ */
+bool weir_invalidations_record_client(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark,
+                                      bool confirms);
 
 #pragma GCC visibility pop
 

@@ -260,6 +260,13 @@ ngx_str_t ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx,
     char *kind, ngx_uint_t variant);
 
 /*
+ * key: the hash of the key's text (tags.h) for an entry of the request, 0 for a
+ * pointer
+ */
+uint64_t ngx_http_weir_cache_key_hash(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *entry);
+
+/*
  * lookup: asks Redis for the request's key, or variant, or joins who does unless
  * it is to be asked anew, after the commands that were sent before.  NGX_OK: the
  * request waits in ctx->lookup and is resumed (ngx_http_weir_cache_resume()) when

@@ -46,9 +46,12 @@
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND  1000   /* ms */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES  128    /* in one message */
 
-/* XREAD COUNT and XTRIM MAXLEN as text */
+/* The stream: messages at most, and bytes by their average size */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH       100000
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_BYTES        (32 * 1024 * 1024)
+
+/* XREAD COUNT as text */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT_TEXT   "1000"
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH_TEXT  "100000"
 
 
 static void ngx_http_weir_cache_follow_tick(ngx_event_t *ev);
@@ -62,6 +65,7 @@ static void ngx_http_weir_cache_follow_cycle(
     ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv);
+static void ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
     ngx_uint_t argc, ngx_str_t *argv);
 static void ngx_http_weir_cache_follow_resend(
@@ -291,16 +295,7 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
     } else {
         ngx_http_weir_cache_follow_resend(f);
 
-        if (f->sent - f->trimmed >= NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM) {
-            f->trimmed = f->sent;
-
-            ngx_str_set(&argv[0], "XTRIM");
-            ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
-            ngx_str_set(&argv[2], "MAXLEN");
-            ngx_str_set(&argv[3], "~");
-            ngx_str_set(&argv[4], NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH_TEXT);
-            ngx_http_weir_cache_follow_tell(f, 5, argv);
-        }
+        ngx_http_weir_cache_follow_trim(f);
 
         table = ngx_http_weir_cache_invalidation_lock(f->zone);
         f->from = table->position;
@@ -349,6 +344,40 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
         ngx_destroy_pool(f->pool);
         f->pool = NULL;
     }
+}
+
+
+/* Once a minute, and at once when the stream is a tenth longer than it may be. */
+
+static void
+ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f)
+{
+    u_char     text[NGX_INT64_LEN];
+    uint64_t   most;
+    ngx_str_t  argv[5];
+
+    most = NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH;
+
+    if (f->message) {
+        most = ngx_min(most, NGX_HTTP_WEIR_CACHE_FOLLOW_BYTES / f->message + 1);
+    }
+
+    if (f->length <= most + most / 10
+        && f->sent - f->trimmed < NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM)
+    {
+        return;
+    }
+
+    f->trimmed = f->sent;
+
+    ngx_str_set(&argv[0], "XTRIM");
+    ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
+    ngx_str_set(&argv[2], "MAXLEN");
+    ngx_str_set(&argv[3], "~");
+    argv[4].data = text;
+    argv[4].len = ngx_sprintf(text, "%uL", most) - text;
+
+    ngx_http_weir_cache_follow_tell(f, 5, argv);
 }
 
 
@@ -421,17 +450,25 @@ ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
     u_char                *p, edge[16 + 1 + NGX_INT64_LEN];
     uint64_t               hashes[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES];
     ngx_str_t              argv[9];
-    ngx_uint_t             argc;
+    ngx_uint_t             argc, client;
     weir_invalidations_t  *table;
 
     static u_char          text[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES * 17];
 
     table = ngx_http_weir_cache_invalidation_lock(f->zone);
 
+    client = 0;
     n = weir_invalidations_unsent(table, f->sent,
                                   NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND, hashes,
                                   NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES, &soft,
                                   &all);
+
+    if (n == 0 && !all) {
+        client = 1;
+        n = weir_invalidations_unsent_clients(table, f->sent,
+                                        NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND,
+                                        hashes, WEIR_INVALIDATION_FORGOTTEN);
+    }
 
     p = ngx_sprintf(edge, "%016xL-%uL", table->origin, table->local);
 
@@ -466,6 +503,12 @@ ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
 
         if (soft) {
             ngx_str_set(&argv[7], "soft");
+            ngx_str_set(&argv[8], "1");
+            argc = 9;
+        }
+
+        if (client) {
+            ngx_str_set(&argv[7], "client");
             ngx_str_set(&argv[8], "1");
             argc = 9;
         }

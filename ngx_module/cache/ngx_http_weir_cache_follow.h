@@ -44,6 +44,8 @@ struct ngx_http_weir_cache_follower_s {
     weir_position_t                 last;        /* as the last XINFO had it */
 
     uint64_t                        trimmed;     /* ms */
+    uint64_t                        length;      /* messages, by the last XINFO */
+    uint64_t                        message;     /* bytes of one on average */
 
     unsigned                        following:1;
     unsigned                        known:1;     /* run_id and era are */

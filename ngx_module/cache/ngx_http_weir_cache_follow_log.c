@@ -14,6 +14,10 @@
 #include <xxhash.h>
 
 
+/* Bytes that a message takes in the stream beside its texts, about. */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_MESSAGE  64
+
+
 /* XINFO STREAM */
 typedef struct {
     uint64_t                        added;
@@ -216,6 +220,7 @@ static ngx_int_t
 ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_redis_reply_t *entry)
 {
+    uint64_t                      size;
     weir_str_t                    id, *fields;
     ngx_uint_t                    i, n;
     const char                   *wrong;
@@ -243,9 +248,12 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
         return NGX_ERROR;
     }
 
+    size = NGX_HTTP_WEIR_CACHE_FOLLOW_MESSAGE;
+
     for (i = 0; i < n; i++) {
         fields[i].data = (char *) values->elements[i]->str.data;
         fields[i].len = values->elements[i]->str.len;
+        size += fields[i].len;
     }
 
     table = ngx_http_weir_cache_follow_lock(f);
@@ -259,6 +267,8 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_cache_invalidation_unlock(f->zone);
 
     f->from = position;
+    f->message = f->message ? f->message + size / 64 - f->message / 64
+                            : size;
 
     if (wrong && !f->malformed) {
         f->malformed = 1;
@@ -326,6 +336,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_cache_invalidation_unlock(f->zone);
 
     f->last = stream->last;
+    f->length = stream->length;
 
     if (cmp < 0) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,

@@ -17,6 +17,15 @@
 #include "http/ngx_http_weir.h"
 
 
+/* Bytes of a text that is in a message as it is. */
+#define NGX_HTTP_WEIR_CACHE_TEXT_MAX   128
+
+/* how */
+#define NGX_HTTP_WEIR_CACHE_TAGS       1  /* not keys */
+#define NGX_HTTP_WEIR_CACHE_SOFT       2
+#define NGX_HTTP_WEIR_CACHE_OF_CLIENT  4
+
+
 static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_changes_target(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
@@ -28,7 +37,10 @@ static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_outlives(
     weir_invalidations_t *table);
 static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
-    char *field, ngx_str_t *text, ngx_uint_t soft, weir_position_t *position);
+    ngx_str_t *text, ngx_uint_t how, weir_position_t *position);
+static void ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    ngx_str_t *text, ngx_uint_t how, uint64_t local);
 
 
 static ngx_str_t  ngx_http_weir_cache_invalidate_name =
@@ -173,6 +185,7 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position)
 {
     ngx_int_t         rc;
+    uint64_t          hashes[4];
     ngx_str_t         keys[4];
     ngx_uint_t        i, n;
     ngx_table_elt_t  *h[3];
@@ -212,9 +225,13 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     }
 
     for (i = 0; i < n; i++) {
-        ngx_http_weir_cache_invalidate_key(r, clcf->zone, &keys[i], 0,
-                                           position);
+        hashes[i] = weir_key_hash((weir_str_t) { (char *) keys[i].data,
+                                                 keys[i].len });
     }
+
+    ngx_http_weir_cache_invalidate(r, clcf->zone, hashes, n,
+                                   n == 1 ? &keys[0] : NULL,
+                                   NGX_HTTP_WEIR_CACHE_OF_CLIENT, position);
 
     return NGX_OK;
 }
@@ -232,7 +249,8 @@ ngx_http_weir_cache_invalidate_key(ngx_http_request_t *r,
     text.len = key->len;
     hash = weir_key_hash(text);
 
-    ngx_http_weir_cache_invalidate(r, zone, &hash, 1, "keys", key, soft,
+    ngx_http_weir_cache_invalidate(r, zone, &hash, 1, key,
+                                   soft ? NGX_HTTP_WEIR_CACHE_SOFT : 0,
                                    position);
 }
 
@@ -288,8 +306,10 @@ ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
 
     text.len = len - 1;
 
-    ngx_http_weir_cache_invalidate(r, zone, hashes.elts, hashes.nelts, "tags",
-                                   &text, soft, position);
+    ngx_http_weir_cache_invalidate(r, zone, hashes.elts, hashes.nelts, &text,
+                                   NGX_HTTP_WEIR_CACHE_TAGS
+                                   | (soft ? NGX_HTTP_WEIR_CACHE_SOFT : 0),
+                                   position);
 
     return NGX_OK;
 }
@@ -308,23 +328,25 @@ ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
 static void
 ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
-    char *field, ngx_str_t *text, ngx_uint_t soft, weir_position_t *position)
+    ngx_str_t *text, ngx_uint_t how, weir_position_t *position)
 {
-    u_char                         edge[16 + 1 + NGX_INT64_LEN];
-    uint64_t                       local, now;
-    ngx_str_t                      argv[9];
-    weir_invalidations_t          *table;
-    ngx_http_weir_cache_ctx_t     *post;
-    ngx_http_weir_redis_command_t  cmd;
-
-    now = ngx_http_weir_cache_ms();
+    uint64_t                    local;
+    weir_invalidations_t       *table;
+    ngx_http_weir_cache_ctx_t  *post;
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
 
     post = ngx_http_weir_cache_outlives(r, zone, table);
 
-    local = weir_invalidations_make(table, hashes, n, soft, position,
-                                    zone->redis != NULL, now);
+    if (how & NGX_HTTP_WEIR_CACHE_OF_CLIENT) {
+        local = weir_invalidations_make_client(table, hashes, n, position,
+                                               zone->redis != NULL);
+    } else {
+        local = weir_invalidations_make(table, hashes, n,
+                                        (how & NGX_HTTP_WEIR_CACHE_SOFT) != 0,
+                                        position, zone->redis != NULL,
+                                        ngx_http_weir_cache_ms());
+    }
 
     ngx_http_weir_cache_invalidation_unlock(zone);
 
@@ -333,26 +355,84 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
         weir_entry_set_local((char *) post->buf, local);
     }
 
-    if (zone->redis == NULL || position) {
-        return;
+    if (zone->redis && position == NULL) {
+        ngx_http_weir_cache_invalidate_tell(r, zone, hashes, n, text, how,
+                                            local);
     }
+}
+
+
+/*
+ * The message for the other edges.  A text that is short is in it as it is, for
+ * people to read; of a longer one, and of several, the hashes are, so that
+ * nobody fills the stream by long URIs.
+ */
+
+static void
+ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    ngx_str_t *text, ngx_uint_t how, uint64_t local)
+{
+    u_char                         edge[16 + 1 + NGX_INT64_LEN], *p;
+    ngx_str_t                      argv[11];
+    ngx_uint_t                     i, argc;
+    ngx_http_weir_redis_command_t  cmd;
 
     ngx_str_set(&argv[0], "XADD");
     ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
     ngx_str_set(&argv[2], "*");
-    argv[3].data = (u_char *) field;
-    argv[3].len = ngx_strlen(field);
-    argv[4] = *text;
+
+    if (text && text->len <= ngx_max(NGX_HTTP_WEIR_CACHE_TEXT_MAX, n * 17)) {
+
+        if (how & NGX_HTTP_WEIR_CACHE_TAGS) {
+            ngx_str_set(&argv[3], "tags");
+
+        } else {
+            ngx_str_set(&argv[3], "keys");
+        }
+
+        argv[4] = *text;
+
+    } else {
+        p = ngx_pnalloc(r->pool, n * 17);
+        if (p == NULL) {
+            /* it is pending, and the follower sends it */
+            return;
+        }
+
+        ngx_str_set(&argv[3], "hashes");
+        argv[4].data = p;
+
+        for (i = 0; i < n; i++) {
+            p = ngx_sprintf(p, "%016xL ", hashes[i]);
+        }
+
+        argv[4].len = p - argv[4].data - 1;
+    }
+
     ngx_str_set(&argv[5], "edge");
     argv[6].data = edge;
-    argv[6].len = ngx_sprintf(edge, "%016xL-%uL", table->origin, local) - edge;
-    ngx_str_set(&argv[7], "soft");
-    ngx_str_set(&argv[8], "1");
+    argv[6].len = ngx_sprintf(edge, "%016xL-%uL",
+                              zone->invalidation->table->origin, local)
+                  - edge;
+    argc = 7;
+
+    if (how & NGX_HTTP_WEIR_CACHE_SOFT) {
+        ngx_str_set(&argv[argc], "soft");
+        ngx_str_set(&argv[argc + 1], "1");
+        argc += 2;
+    }
+
+    if (how & NGX_HTTP_WEIR_CACHE_OF_CLIENT) {
+        ngx_str_set(&argv[argc], "client");
+        ngx_str_set(&argv[argc + 1], "1");
+        argc += 2;
+    }
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = r->connection->log;
 
-    (void) ngx_http_weir_redis_command(zone->redis, &cmd, soft ? 9 : 7, argv);
+    (void) ngx_http_weir_redis_command(zone->redis, &cmd, argc, argv);
 }
 
 

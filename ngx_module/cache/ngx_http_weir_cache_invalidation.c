@@ -16,7 +16,7 @@
 
 
 /* What part of the zone the table takes. */
-#define NGX_HTTP_WEIR_CACHE_TABLE_PART  64
+#define NGX_HTTP_WEIR_CACHE_TABLE_PART  32
 
 
 static ngx_uint_t ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx);
@@ -43,6 +43,8 @@ ngx_http_weir_cache_invalidation_create(ngx_slab_pool_t *shpool, size_t size)
     inv->created = ngx_http_weir_cache_ms();
     inv->table = weir_invalidations_init(memory, size,
                                          ngx_http_weir_cache_random());
+    inv->table->secret.k0 = ngx_http_weir_cache_random();
+    inv->table->secret.k1 = ngx_http_weir_cache_random();
 
     return inv;
 }
@@ -98,6 +100,7 @@ ngx_http_weir_cache_invalidation_lock(ngx_http_weir_cache_zone_t *zone)
 void
 ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone)
 {
+    ngx_http_weir_cache_zone_forget(zone);
     ngx_http_weir_cache_zone_unlock(zone);
 }
 
@@ -159,7 +162,10 @@ ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx)
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
 
-    validity = weir_invalidations_check(table, &stamp, key, entry->tags);
+    validity = ctx->l2
+               ? weir_invalidations_check(table, &stamp, key, entry->tags)
+               : weir_invalidations_check_held(table, &stamp, key,
+                                               entry->tags);
     behind = behind && weir_position_cmp(table->position, wanted) < 0;
 
     ngx_http_weir_cache_invalidation_unlock(zone);

@@ -9,14 +9,17 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
+#include "cache/tags.h"
 #include "cache/vary.h"
 #include "version/ngx_http_weir_version.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "common/blake2b.h"
 
 
-static void ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest);
+static void ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone,
+    ngx_str_t *text, u_char *digest);
+static u_char *ngx_http_weir_cache_name(u_char *p, ngx_str_t *key,
+    ngx_str_t *vary);
 static u_char *ngx_http_weir_cache_put_list(u_char *p, weir_str_t field,
     ngx_array_t *lines, u_char *buf);
 static u_char *ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field,
@@ -84,20 +87,69 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->key.len = p - ctx->key.data;
 
-    ngx_http_weir_cache_digest(&ctx->key, ctx->digest);
+    ngx_http_weir_cache_digest(ctx->conf->zone, &ctx->key, ctx->digest);
 
     return NGX_OK;
 }
 
 
+
+/*
+ * What the text is known by on this box: entries, flights and misses are found
+ * by it, so that nobody can choose texts that meet there.
+ */
+
 static void
-ngx_http_weir_cache_digest(ngx_str_t *text, u_char *digest)
+ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone, ngx_str_t *text,
+    u_char *digest)
 {
-    XXH128_canonical_t  canonical;
+    uint64_t    hash[2];
+    weir_str_t  s;
 
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits(text->data, text->len));
+    s.data = (char *) text->data;
+    s.len = text->len;
 
-    ngx_memcpy(digest, canonical.digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+    weir_siphash128(zone->invalidation->table->secret, s, hash);
+    ngx_memcpy(digest, hash, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+}
+
+
+/* What it is known by on all of them, in hexadecimal digits. */
+
+static u_char *
+ngx_http_weir_cache_name(u_char *p, ngx_str_t *key, ngx_str_t *vary)
+{
+    uint8_t         hash[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    weir_blake2b_t  b;
+
+    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR("weir name"));
+    weir_blake2b_add(&b, (weir_str_t) { (char *) key->data, key->len });
+
+    if (vary) {
+        /* a key and a variant are told apart whatever is in them */
+        weir_blake2b_add(&b, (weir_str_t) { (char *) &key->len, 8 });
+        weir_blake2b_add(&b, (weir_str_t) { (char *) vary->data, vary->len });
+    }
+
+    weir_blake2b_end(&b, hash);
+
+    return ngx_hex_dump(p, hash, sizeof(hash));
+}
+
+
+uint64_t
+ngx_http_weir_cache_key_hash(ngx_http_weir_cache_ctx_t *ctx, u_char *entry)
+{
+    weir_str_t  text;
+
+    if (weir_entry_is_pointer((char *) entry)) {
+        return 0;
+    }
+
+    text.data = (char *) ctx->key_text.data;
+    text.len = ctx->key_text.len;
+
+    return weir_key_hash(text);
 }
 
 
@@ -117,11 +169,11 @@ ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
 
     if (key.data) {
         p = ngx_sprintf(key.data, "weir:%s:%V:{", kind, zone);
-        p = ngx_hex_dump(p, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+        p = ngx_http_weir_cache_name(p, &ctx->key, NULL);
         *p++ = '}';
 
         if (variant) {
-            ngx_hex_dump(p, ctx->variant, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+            (void) ngx_http_weir_cache_name(p, &ctx->key, &ctx->vary);
         }
     }
 
@@ -207,7 +259,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     p = ngx_cpymem(text.data, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
 
-    ngx_http_weir_cache_digest(&text, ctx->variant);
+    ngx_http_weir_cache_digest(ctx->conf->zone, &text, ctx->variant);
     ctx->varies = 1;
 
     return NGX_OK;

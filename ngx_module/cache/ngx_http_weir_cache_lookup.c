@@ -341,6 +341,7 @@ ngx_http_weir_cache_lookup_keep(ngx_http_weir_cache_ctx_t *ctx)
         lookup->kept = 1;
 
         (void) ngx_http_weir_cache_zone_put(lookup->zone, lookup->digest,
+                 ngx_http_weir_cache_key_hash(ctx, lookup->reply->str.data),
                                             lookup->reply->str.data,
                                             lookup->reply->str.len);
     }

@@ -155,7 +155,9 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     if (ctx->conf->l1
         && !(ctx->part && ngx_http_weir_cache_whole_is_there(ctx, digest)))
     {
-        (void) ngx_http_weir_cache_zone_put(zone, digest, data, len);
+        (void) ngx_http_weir_cache_zone_put(zone, digest,
+                                       ngx_http_weir_cache_key_hash(ctx, data),
+                                            data, len);
     }
 
     if (zone->redis == NULL) {

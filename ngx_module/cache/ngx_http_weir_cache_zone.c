@@ -79,6 +79,7 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     sh->mask = buckets - 1;
     sh->buckets = ngx_slab_calloc(shpool, buckets * sizeof(void *));
+    sh->keys = ngx_slab_calloc(shpool, buckets * sizeof(void *));
     sh->misses = ngx_slab_calloc(shpool, buckets * sizeof(uint32_t));
 
     /* and a flight for every eighth */
@@ -87,7 +88,9 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     sh->flights = ngx_slab_calloc(shpool,
                               ngx_http_weir_cache_flight_size(sh->nflights));
 
-    if (sh->buckets == NULL || sh->misses == NULL || sh->flights == NULL) {
+    if (sh->buckets == NULL || sh->keys == NULL || sh->misses == NULL
+        || sh->flights == NULL)
+    {
         goto failed;
     }
 
@@ -129,6 +132,7 @@ ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
     weir_arena_extent_t *extents, size_t n)
 {
     ngx_memzero(sh->buckets, (sh->mask + 1) * sizeof(void *));
+    ngx_memzero(sh->keys, (sh->mask + 1) * sizeof(void *));
 
     ngx_queue_init(&sh->small);
     ngx_queue_init(&sh->main);

@@ -10,6 +10,7 @@
  *
  *     zone          the memory, its mutex and its workers
  *     zone_entries  entries and their pins, and which of them stay
+ *     zone_keys     entries by their key, for what clients invalidate
  *     zone_misses   look-ups in vain
  */
 
@@ -26,7 +27,8 @@
 #include "redis/ngx_http_weir_redis.h"
 
 
-#define NGX_HTTP_WEIR_CACHE_DIGEST_LEN  16   /* bytes; XXH3, 128 bits */
+#define NGX_HTTP_WEIR_CACHE_DIGEST_LEN  16   /* bytes; SipHash with the
+                                                zone's secret */
 
 /* Why a request was forwarded, RFC 9211 section 2.2 */
 #define NGX_HTTP_WEIR_CACHE_REASONS     7
@@ -119,12 +121,13 @@ void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
 
 /*
  * Puts a copy of an entry into the zone, in place of what stands there under
- * the digest.  Returns NGX_OK, or NGX_DECLINED when what stands there was
+ * the digest.  key is the hash of the key's text (tags.h), 0 in a pointer.
+ * Returns NGX_OK, or NGX_DECLINED when what stands there was
  * stored later, or when there is no room: an entry may take an eighth of the
  * zone.
  */
 ngx_int_t ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, u_char *data, size_t len);
+    u_char *digest, uint64_t key, u_char *data, size_t len);
 
 /* The bytes of the largest entry that may have room. */
 size_t ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone);
@@ -132,6 +135,12 @@ size_t ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone);
 /* Drops the entry; requests that send it are not disturbed. */
 void ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
     u_char *digest);
+
+/*
+ * Under the zone's mutex: removes what is stored under keys that clients have
+ * invalidated and whose records gave way (invalidations.h).
+ */
+void ngx_http_weir_cache_zone_forget(ngx_http_weir_cache_zone_t *zone);
 
 /* Remembers that a request has looked the key up in vain: once for each. */
 void ngx_http_weir_cache_zone_missed(ngx_http_weir_cache_zone_t *zone,

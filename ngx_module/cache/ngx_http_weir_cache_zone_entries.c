@@ -37,10 +37,10 @@ static void ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node);
 static void ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node);
-static void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_node_t *node);
 static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
     ngx_http_weir_cache_zone_t *zone, size_t len);
+static ngx_uint_t ngx_http_weir_cache_zone_is_late(
+    ngx_http_weir_cache_zone_t *zone, u_char *data, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
 
 
@@ -236,6 +236,8 @@ ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
     node->next = *bucket;
     *bucket = node;
 
+    ngx_http_weir_cache_zone_link_key(sh, node);
+
     if (node->main) {
         ngx_queue_insert_head(&sh->main, &node->queue);
 
@@ -251,7 +253,7 @@ ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
 
 /* Takes the node out of bucket and queue, and frees it unless it is pinned. */
 
-static void
+void
 ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node)
 {
@@ -266,6 +268,7 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 
     *p = node->next;
 
+    ngx_http_weir_cache_zone_unlink_key(node);
     ngx_queue_remove(&node->queue);
 
     if (!node->main) {
@@ -289,7 +292,7 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 
 ngx_int_t
 ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
-    u_char *data, size_t len)
+    uint64_t key, u_char *data, size_t len)
 {
     ngx_int_t                    rc, place;
     ngx_http_weir_cache_sh_t    *sh;
@@ -327,6 +330,7 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     ngx_memcpy(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(node->data, data, len);
+    node->key = key;
     node->len = len;
     node->uses = 0;
 
@@ -336,8 +340,9 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     old = ngx_http_weir_cache_zone_find(sh, digest);
 
-    if (old && weir_entry_stored((char *) old->data)
-               > weir_entry_stored((char *) data))
+    if ((old && weir_entry_stored((char *) old->data)
+                > weir_entry_stored((char *) data))
+        || ngx_http_weir_cache_zone_is_late(zone, data, len))
     {
         /* what was on its way from Redis is older than what came meanwhile */
 
@@ -370,6 +375,35 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_http_weir_cache_zone_release(zone, &pin);
 
     return rc;
+}
+
+
+/* Whether a record that concerns the entry may be forgotten already. */
+
+static ngx_uint_t
+ngx_http_weir_cache_zone_is_late(ngx_http_weir_cache_zone_t *zone,
+    u_char *data, size_t len)
+{
+    weir_str_t    text;
+    weir_stamp_t  stamp;
+    weir_entry_t  entry;
+
+    text.data = (char *) data;
+    text.len = len;
+
+    if (weir_entry_view(text, &entry) != NULL
+        || (entry.flags & WEIR_ENTRY_VARY_POINTER))
+    {
+        return 0;
+    }
+
+    stamp.era = entry.era;
+    stamp.position.ms = entry.position_ms;
+    stamp.position.seq = entry.position_seq;
+    stamp.origin = entry.origin;
+    stamp.local = entry.local;
+
+    return !weir_invalidations_may_be_held(zone->invalidation->table, &stamp);
 }
 
 

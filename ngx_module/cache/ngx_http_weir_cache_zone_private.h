@@ -13,6 +13,9 @@
 /* Under the zone's mutex, but for the bytes, which never change. */
 struct ngx_http_weir_cache_node_s {
     ngx_http_weir_cache_node_t    *next;       /* in its bucket */
+    ngx_http_weir_cache_node_t    *key_next;   /* in the bucket of its key */
+    ngx_http_weir_cache_node_t   **key_prev;   /* what points to it there */
+    uint64_t                       key;        /* hash of the key's text */
     ngx_queue_t                    queue;      /* in small or main */
     u_char                         digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint32_t                       len;        /* bytes of the entry */
@@ -47,8 +50,9 @@ struct ngx_http_weir_cache_sh_s {
     weir_arena_t                   arena;
 
     ngx_http_weir_cache_node_t   **buckets;
+    ngx_http_weir_cache_node_t   **keys;       /* buckets by node->key */
     uint32_t                      *misses;     /* 24 bits of a digest, 8 of count */
-    ngx_uint_t                     mask;       /* of buckets and misses */
+    ngx_uint_t                     mask;       /* of buckets, keys, misses */
 
     ngx_queue_t                    small;      /* newest first */
     ngx_queue_t                    main;
@@ -78,6 +82,16 @@ void ngx_http_weir_cache_zone_reap(ngx_http_weir_cache_zone_t *zone);
 /* entries: gives back all that the worker has pinned */
 void ngx_http_weir_cache_zone_unpin_all(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_worker_t *worker);
+
+
+/* keys: puts the node into the bucket of its key; takes it out */
+void ngx_http_weir_cache_zone_link_key(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node);
+void ngx_http_weir_cache_zone_unlink_key(ngx_http_weir_cache_node_t *node);
+
+/* entries: takes the node out, and frees it unless it is pinned */
+void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node);
 
 
 #endif /* _NGX_HTTP_WEIR_CACHE_ZONE_PRIVATE_H_INCLUDED_ */

@@ -2,10 +2,7 @@
 
 #include "cache/tags.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-static const uint64_t key_seed = 0x6b65793a6b65793aULL;
+#include "common/blake2b.h"
 
 static bool separates(char c)
 {
@@ -34,14 +31,28 @@ static uint64_t usable(uint64_t hash)
     return hash > 1 ? hash : 2;
 }
 
+/* The purpose is the hash's key: the same text has another hash for another. */
+static uint64_t hash_of(weir_str_t purpose, weir_str_t text)
+{
+    uint8_t hash[8];
+    uint64_t n = 0;
+
+    weir_blake2b(hash, sizeof(hash), purpose, text);
+
+    for (int i = 7; i >= 0; i--)
+        n = n << 8 | hash[i];
+
+    return usable(n);
+}
+
 uint64_t weir_tag_hash(weir_str_t tag)
 {
-    return usable(XXH3_64bits(tag.data, tag.len));
+    return hash_of(WEIR_STR("weir tag"), tag);
 }
 
 uint64_t weir_key_hash(weir_str_t key)
 {
-    return usable(XXH3_64bits_withSeed(key.data, key.len, key_seed));
+    return hash_of(WEIR_STR("weir key"), key);
 }
 
 const char *weir_tags_read(weir_str_t list, char *block, size_t *n)

@@ -5,9 +5,9 @@
  * the Cache-Tag of a response as in the messages that name tags: a tag that
  * can be stored can be named.  Case matters.
  *
- * What is kept of a tag is a hash of 8 bytes (XXH3).  Two tags of one hash are
- * invalidated together, which costs a miss and no more.  Keys are hashed with
- * another seed: no tag can stand for a key.
+ * What is kept of a tag is a hash of 8 bytes (BLAKE2b), the same on all edges.
+ * Clients choose keys, and what they invalidate must be their own: nobody can
+ * find a key with the hash of another key or of a tag.
  *
  * Nothing here allocates.
  */

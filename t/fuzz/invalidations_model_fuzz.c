@@ -1,5 +1,5 @@
 // needs: ngx_module/cache/invalidations.c ngx_module/cache/invalidation_message.c
-// needs: ngx_module/cache/tags.c
+// needs: ngx_module/cache/tags.c ngx_module/cache/invalidations_client.c common/blake2b.c
 /*
  * The table of invalidations against a model that forgets nothing: whatever the
  * order of messages, invalidations made here, skipped positions, eras and deaths

@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/tags.c
+// needs: ngx_module/cache/tags.c common/blake2b.c
 /* Lists of tags and their hashes. */
 
 #include "cache/tags.h"

@@ -62,7 +62,7 @@ hammer_put(ngx_http_weir_cache_zone_t *zone, ngx_uint_t key, u_char *buf,
     weir_entry_finish((char *) buf, len);
 
     hammer_digest(key, digest);
-    (void) ngx_http_weir_cache_zone_put(zone, digest, buf, len);
+    (void) ngx_http_weir_cache_zone_put(zone, digest, key % 50 + 2, buf, len);
 }
 
 
