@@ -195,14 +195,14 @@ static void histories(size_t size, bool exact, uint64_t seed)
 static void a_table_with_room_is_exact(void **unused)
 {
     (void)unused;
-    for (uint64_t seed = 1; seed <= 10; seed++)
+    for (uint64_t seed = 1; seed <= 3; seed++)
         histories(1 << 20, true, seed * 7919);
 }
 
 static void a_table_without_room_loses_nothing(void **unused)
 {
     (void)unused;
-    for (uint64_t seed = 1; seed <= 20; seed++)
+    for (uint64_t seed = 1; seed <= 6; seed++)
         histories(WEIR_INVALIDATION_MEMORY_MIN + seed * 400, false, seed * 104729);
 }
 
