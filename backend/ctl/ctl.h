@@ -32,7 +32,7 @@ typedef enum {
 /* The arguments of one command; absent ones are NULL, false or the default. */
 typedef struct {
     bool json;
-    bool all, follow, yes;
+    bool all, follow, yes, new_group;
     const char *group, *from, *type, *aggregate;
     int partition;    /* -1: none was given */
     int count;        /* of lines */
@@ -65,7 +65,7 @@ bool weir_ctl_place(const char *text, int *partition, int64_t *position);
  * objects with the columns in their order, to be json_decref()'d by the caller.
  * Ends the program with WEIR_CTL_AWAY and the server's words when it fails, but for
  * the SQLSTATE expected (may be NULL), at which it returns NULL and *message has
- * the server's words, to be freed.  sql must be one SELECT.
+ * the server's words, to be freed.  sql must be one SELECT; its column data, of events, as text.
  */
 json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *const *values,
                        const char *expected, char **message);
@@ -116,6 +116,7 @@ weir_ctl_exit_t weir_ctl_relay_rebase(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_groups_pause(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_groups_resume(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_groups_delete(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_list(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);

@@ -18,6 +18,25 @@ static void check(PGresult *result)
     exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQresultErrorMessage(result)));
 }
 
+/*
+ * Event data may hold what jansson does not: numbers beyond 2^63 or a double, and nesting beyond its
+ * depth.  So data comes as text and is read by itself; what cannot be read stays text.
+ */
+static void read_data(json_t *rows)
+{
+    json_t *row, *data;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        const char *text = json_string_value(json_object_get(row, "data"));
+
+        data = text != NULL ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+        if (data != NULL)
+            json_object_set_new(row, "data", data);
+    }
+}
+
 json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *const *values,
                        const char *expected, char **message)
 {
@@ -46,6 +65,7 @@ json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *cons
     if (rows == NULL)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL sent what is no JSON"));
     PQclear(result);
+    read_data(rows);
 
     return rows;
 }

@@ -89,10 +89,99 @@ char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len)
     return o.p;
 }
 
+/* --- reading ------------------------------------------------------------------------ */
+
+#define DEPTH_MAX 256  /* of what is read; jansson's own limit is 2048 */
+#define NUMBER_MAX 300 /* characters; with more than 308 digits it is no double */
+
+static size_t string_length(const char *s, const char *end)
+{
+    const char *p = s + 1;
+
+    while (p < end && *p != '"')
+        p += *p == '\\' && p + 1 < end ? 2 : 1;
+    return (size_t)(p < end ? p + 1 - s : end - s);
+}
+
+/* JSON text with null in the place of what is nested too deep and of numbers that are too long. */
+static char *prune(const char *json, size_t len)
+{
+    const char *end = json + len;
+    char *text = malloc(len + 1), *out = text;
+    size_t depth = 0, n;
+
+    if (text == NULL)
+        abort();
+    for (const char *p = json; p < end; p += n) {
+        bool opens = *p == '{' || *p == '[', closes = *p == '}' || *p == ']';
+
+        n = 1;
+        if (*p == '"')
+            n = string_length(p, end);
+        else if (*p == '-' || (*p >= '0' && *p <= '9'))
+            for (; p + n < end && strchr("0123456789+-.eE", p[n]) != NULL && p[n] != '\0'; n++)
+                ;
+        if (opens && depth++ == DEPTH_MAX) {
+            memcpy(out, "0", 1); /* in place of the whole value */
+            out++;
+        } else if (depth <= DEPTH_MAX && *p != '"' && n > NUMBER_MAX) {
+            memcpy(out, "null", 4);
+            out += 4;
+        } else if (depth <= DEPTH_MAX) {
+            memcpy(out, p, n);
+            out += n;
+        }
+        if (closes && depth > 0)
+            depth--;
+    }
+    *out = '\0';
+    return text;
+}
+
+/* Integers that were read as reals, where a double tells them from their neighbours. */
+static json_t *restore(json_t *value)
+{
+    const char *name;
+    json_t *member;
+    size_t i;
+
+    json_object_foreach(value, name, member) {
+        double d = json_real_value(member);
+
+        if (json_is_real(member) && d > -9e15 && d < 9e15 && d == (double)(json_int_t)d)
+            json_object_set_new(value, name, json_integer((json_int_t)d));
+        else
+            restore(member);
+    }
+    json_array_foreach(value, i, member)
+        restore(member);
+    return value;
+}
+
+/*
+ * PostgreSQL's jsonb holds numbers beyond 2^63 or a double, and deeper nesting than jansson reads.
+ * Such a number is read as the nearest double; what has no double, or is nested too deep, is left
+ * out: no consumer of ours looks at it, and what else the event says counts.
+ */
+static json_t *load(const char *json, size_t len)
+{
+    json_t *root = json_loadb(json, len, 0, NULL);
+    char *text;
+
+    if (root != NULL)
+        return root;
+    text = prune(json, len);
+    root = json_loads(text, 0, NULL);
+    if (root == NULL)
+        root = restore(json_loads(text, JSON_DECODE_INT_AS_REAL, NULL));
+    free(text);
+    return root;
+}
+
 json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
                               char trace_id_buf[33])
 {
-    json_t *root = json_loadb(json, len, 0, NULL);
+    json_t *root = load(json, len);
     json_t *data = NULL;
 
     memset(event, 0, sizeof(*event));

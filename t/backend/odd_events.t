@@ -73,6 +73,35 @@ subtest 'events' => sub {
     is $s->stop_backend('relay worker'), 0, 'stops';
 };
 
+subtest 'data that no C type holds' => sub {
+    my ($s) = stack(groups => 'email,billing,flags,analytics');
+    $s->start_smtp;
+    my %odd = (
+        'a number beyond 2^63'      => '9223372036854775808',
+        'a number beyond a double'  => '1' x 400,
+        'many digits'               => '0.' . '12345678' x 100,
+        'deep nesting'              => '[' x 3000 . ']' x 3000,
+    );
+    my $n = 0;
+    for my $name (sort keys %odd) {
+        $n++;
+        $s->psql(<<"SQL");
+WITH u AS (INSERT INTO users (id, email, display_name) VALUES (uuid7(), 'odd$n\@example.org', 'Odd $n') RETURNING *)
+SELECT outbox_put(uuid7(), 'UserCreated', 'user:' || id, ('{"userId":"' || id || '","email":"' || email || '","displayName":"Odd $n","x":$odd{$name}}')::jsonb, NULL) FROM u
+SQL
+    }
+    $s->start_backend('relay worker');
+    wait_for('all groups to have handled them', sub { $s->psql("SELECT count(*) FROM users WHERE status = 'ACTIVE'") == $n });
+    is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';
+    is scalar(my @mails = $s->mails), $n, 'each has its mail';
+    my $shown = $s->ctl_json(qw(events show), $s->psql('SELECT event_id FROM outbox ORDER BY id LIMIT 1'));
+    is $shown->{type}, 'UserCreated', 'weirctl shows one';
+    my ($status, $out) = $s->weirctl(qw(events tail --json));
+    is $status, 0, 'and all of them';
+    is scalar(my @lines = $out =~ /^\{.*"type": ?"UserCreated".*\}$/mg), $n, 'a line for each';
+    is $s->stop_backend('relay worker'), 0, 'stops';
+};
+
 subtest 'answers of the gateway' => sub {
     my @answers = (
         answer('200 OK', [], '[]'),

@@ -97,6 +97,51 @@ static void what_is_no_event_is_refused(void **state)
         assert_null(weir_cloudevent_parse(wrong[i], strlen(wrong[i]), &e, trace_id));
 }
 
+static char *event_with(const char *data)
+{
+    char *json;
+
+    if (asprintf(&json,
+                 "{\"id\":\"i\",\"type\":\"T\",\"subject\":\"a:1\",\"time\":\"t\",\"schemaversion\":3,"
+                 "\"data\":%s}",
+                 data) < 0)
+        abort();
+    return json;
+}
+
+/* jsonb takes all of these. */
+static void data_that_no_c_type_holds_is_read_as_far_as_it_goes(void **state)
+{
+    char *deep = calloc(1, 20100), *digits = calloc(1, 500), *data[4];
+
+    (void)state;
+    memset(digits, '9', 400);
+    strcpy(deep, "{\"n\":7,\"x\":");
+    memset(deep + strlen(deep), '[', 10000);
+    memset(deep + strlen(deep), ']', 10000);
+    strcat(deep, ",\"s\":\"]}\\\"[\"}");
+    data[0] = strdup("{\"n\":7,\"x\":9223372036854775808,\"s\":\"]}\\\"[\"}");
+    data[1] = strdup("{\"n\":7,\"x\":{\"y\":[-99999999999999999999.5e3,18446744073709551616]},\"s\":\"]}\\\"[\"}");
+    if (asprintf(&data[2], "{\"n\":7,\"x\":%s,\"s\":\"]}\\\"[\"}", digits) < 0)
+        abort();
+    data[3] = deep;
+    for (int i = 0; i < 4; i++) {
+        char *json = event_with(data[i]), trace[33];
+        weir_event_t event;
+        json_t *root = weir_cloudevent_parse(json, strlen(json), &event, trace);
+
+        assert_non_null(root);
+        assert_int_equal(event.schema_version, 3);
+        assert_true(json_is_integer(json_object_get(event.data, "n")));
+        assert_int_equal(json_integer_value(json_object_get(event.data, "n")), 7);
+        assert_string_equal(json_string_value(json_object_get(event.data, "s")), "]}\"[");
+        json_decref(root);
+        free(json);
+        free(data[i]);
+    }
+    free(digits);
+}
+
 static void a_malformed_trace_is_left_alone(void **state)
 {
     static const char text[] = "{\"id\":\"1\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\","
@@ -117,6 +162,7 @@ int main(void)
         cmocka_unit_test(what_is_written_can_be_read),
         cmocka_unit_test(without_a_trace_there_is_none),
         cmocka_unit_test(what_is_no_event_is_refused),
+        cmocka_unit_test(data_that_no_c_type_holds_is_read_as_far_as_it_goes),
         cmocka_unit_test(a_malformed_trace_is_left_alone),
     };
 
