@@ -11,6 +11,8 @@ const weir_ctl_option_t weir_ctl_options[] = {
     {"follow", 'f', WEIR_CTL_FLAG, ARG(follow), NULL, "go on with what comes, until interrupted", 0,
      0},
     {"yes", 0, WEIR_CTL_FLAG, ARG(yes), NULL, "also when effects happen again", 0, 0},
+    {"new", 0, WEIR_CTL_FLAG, ARG(new_group), NULL, "make the group when there is none of that name", 0,
+     0},
     {"group", 'g', WEIR_CTL_TEXT, ARG(group), "GROUP", "a consumer group", 0, 0},
     {"from", 0, WEIR_CTL_TEXT, ARG(from), "POSITION|TIME",
      "a position in each partition, or a time (2026-01-31T12:00:00Z)", 0, 0},
@@ -39,19 +41,22 @@ const weir_ctl_command_t weir_ctl_commands[] = {
      "an event, and what became of it in each group",
      "  weirctl events show 3/17\n"
      "  weirctl events show 0192d0a1-7c1e-7d3a-9a55-0f6b3a1f2e11\n"},
-    {"events replay", "", 0, 0, "group from partition yes json", true, weir_ctl_events_replay,
+    {"events replay", "", 0, 0, "group new from partition yes json", true, weir_ctl_events_replay,
      "let a group handle what the outbox has, from there on",
-     "For a new group, before or after its workers have started: they take history from\n"
-     "PostgreSQL and then go on with what comes. Nothing is skipped: where the group has not\n"
+     "For a new group, after its workers have started, or before them with --new: they take history\n"
+     "from PostgreSQL and then go on with what comes. A group that nobody runs holds up trimming and\n"
+     "retention: without --new an unknown name is refused. Nothing is skipped: where the group has not\n"
      "come that far it stays. For events that the group has handled already, its effects happen\n"
      "again, which needs --yes. The outbox keeps events for outbox_keep (configuration).\n\n"
-     "  weirctl events replay --group reports --from 0\n"
+     "  weirctl events replay --group reports --new --from 0\n"
      "  weirctl events replay --group reports --from 2026-01-31T12:00:00Z --yes\n"},
     {"groups", "", 0, 0, "interval json", true, weir_ctl_groups,
      "consumer groups: how far they are behind, how fast they go",
      "LAG: events that the relay has given a position and the group has not handled. PENDING: of\n"
      "these, failed ones that wait for their next attempt. OLDEST S: the age of the first one in\n"
-     "seconds. DEAD: its dead letters.\n\n"
+     "seconds. DEAD: its dead letters. FULL: partitions whose stream this group keeps full, because\n"
+     "stream_limit events lie before it. Events without a position, which no LAG counts, are told\n"
+     "below. Exit code 1 when a stream is full, or events have waited for the relay for 10 seconds.\n\n"
      "  weirctl groups\n"
      "  weirctl groups --interval 10s --json | jq '.[] | select(.lag > 1000)'\n"},
     {"groups pause", "NAME", 0, 1, "all json", true, weir_ctl_groups_pause,
@@ -62,6 +67,12 @@ const weir_ctl_command_t weir_ctl_commands[] = {
      "  weirctl groups pause --all\n"},
     {"groups resume", "NAME", 0, 1, "all json", true, weir_ctl_groups_resume, "let it go on",
      "  weirctl groups resume email\n"},
+    {"groups delete", "NAME", 1, 1, "yes json", true, weir_ctl_groups_delete,
+     "forget a group that is gone for good",
+     "Its place in the log, its failed events and its dead letters; from then on nothing waits for it.\n"
+     "A group that a worker runs is refused. With events that it has not handled, or dead letters, it\n"
+     "needs --yes. A worker that runs it later begins where the slowest of the others stands.\n\n"
+     "  weirctl groups delete reports\n"},
     {"dead list", "", 0, 0, "group count json", true, weir_ctl_dead_list,
      "dead letters, the newest first",
      "  weirctl dead list --group billing\n"

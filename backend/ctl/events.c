@@ -16,7 +16,7 @@
     " o.type, o.aggregate, o.event_id AS id"
 #define MORE                                                                                       \
     ", o.schema_version, o.causation_id, coalesce(o.correlation_id, o.event_id) AS "               \
-    "correlation_id, o.traceparent, o.for_group, o.data"
+    "correlation_id, o.traceparent, o.for_group, o.data::text AS data"
 
 /* The longest names that the shop has fit; longer ones just shift what follows. */
 static const int widths[] = {10, 24, 20, 44, 36};
@@ -55,17 +55,21 @@ static char *positions_of(weir_ctl_t *ctl)
     return list;
 }
 
-/* Runs format, whose %s is what is shown of each event, with type, aggregate and two values. */
-static void print_found(weir_ctl_t *ctl, const char *format, const char *third, const char *fourth)
+/* Runs format, whose %s is what is shown of each event, with type, aggregate and two values; returns
+ * how many there were. */
+static size_t print_found(weir_ctl_t *ctl, const char *format, const char *third, const char *fourth)
 {
     char sql[SQL_MAX];
     json_t *rows;
+    size_t n;
 
     snprintf(sql, sizeof(sql), format, ctl->args.json ? SHORT MORE : SHORT);
     rows = weir_ctl_rows(ctl, sql, 4,
                          (const char *[]){ctl->args.type, ctl->args.aggregate, third, fourth});
+    n = json_array_size(rows);
     print(ctl, rows);
     json_decref(rows);
+    return n;
 }
 
 /* By positions, because ids are not committed in their order: none is missed, none comes twice. */
@@ -89,21 +93,41 @@ static void follow(weir_ctl_t *ctl, char *seen)
     }
 }
 
+/* A type or aggregate that no event has may be misspelt; one that is followed may come yet. */
+static void tell_absent(weir_ctl_t *ctl)
+{
+    const weir_ctl_args_t *args = &ctl->args;
+    json_t *rows = weir_ctl_rows(
+        ctl, "SELECT string_agg(DISTINCT o.type, ', ' ORDER BY o.type) AS types FROM outbox o", 0, NULL);
+    const char *types = json_string_value(json_object_get(json_array_get(rows, 0), "types"));
+
+    weir_ctl_fail(WEIR_CTL_REFUSED, "the outbox has no event%s%s%s%s; there are %s",
+                  args->type != NULL ? " of type " : "", args->type != NULL ? args->type : "",
+                  args->aggregate != NULL ? " of " : "",
+                  args->aggregate != NULL ? args->aggregate : "", types != NULL ? types : "none");
+    json_decref(rows);
+}
+
 weir_ctl_exit_t weir_ctl_events_tail(weir_ctl_t *ctl)
 {
     char *seen = ctl->args.follow ? positions_of(ctl) : NULL;
     char limit[12];
+    size_t n;
 
     snprintf(limit, sizeof(limit), "%d", ctl->args.count);
-    print_found(ctl,
+    n = print_found(ctl,
                 "SELECT %s FROM (SELECT o.* FROM outbox o WHERE " WANTED
                 " AND ($4::bigint[] IS NULL OR o.position <= ($4::bigint[])[o.partition + 1])"
                 " ORDER BY o.id DESC LIMIT $3::int) o ORDER BY o.id",
                 limit, seen);
+    if (n == 0 && ctl->args.count > 0 && (ctl->args.type != NULL || ctl->args.aggregate != NULL))
+        tell_absent(ctl);
     if (seen != NULL)
         follow(ctl, seen);
 
-    return WEIR_CTL_OK;
+    return n > 0 || ctl->args.count == 0 || (ctl->args.type == NULL && ctl->args.aggregate == NULL)
+               ? WEIR_CTL_OK
+               : WEIR_CTL_REFUSED;
 }
 
 /* --- show -------------------------------------------------------------------- */
@@ -212,6 +236,22 @@ static bool looks_like_time(const char *text)
     return text[i] != '\0' && strspn(text + i, "0123456789.:+-Z") == strlen(text + i);
 }
 
+/* False, after a message, when no worker has ever run the group: a name that is misspelt. */
+static bool is_group(weir_ctl_t *ctl, const char *group)
+{
+    json_t *rows = weir_ctl_rows(
+        ctl, "SELECT FROM consumer_partitions c WHERE c.group_name = $1 LIMIT 1", 1, &group);
+    bool is = json_array_size(rows) > 0;
+
+    json_decref(rows);
+    if (!is && weir_ctl_group_exists(ctl, group))
+        weir_ctl_fail(WEIR_CTL_REFUSED, "group %s has dead letters only; --new makes it again",
+                      group);
+    else if (!is)
+        fputs("weirctl: --new makes a group before its workers have started\n", stderr);
+    return is;
+}
+
 weir_ctl_exit_t weir_ctl_events_replay(weir_ctl_t *ctl)
 {
     const weir_ctl_args_t *args = &ctl->args;
@@ -239,6 +279,8 @@ weir_ctl_exit_t weir_ctl_events_replay(weir_ctl_t *ctl)
         values[1] = partition;
     }
 
+    if (!args->new_group && !is_group(ctl, args->group))
+        return WEIR_CTL_REFUSED;
     rows = weir_ctl_query(
         ctl,
         "SELECT * FROM group_replay($1, $2::smallint, $3::bigint, $4::timestamptz, $5::boolean)", 5,

@@ -12,12 +12,61 @@
     "    AND m.partition = c.partition AND m.position > c.handled)) AS handled,"                   \
     " extract(epoch FROM clock_timestamp()) AS at FROM consumer_partitions c GROUP BY 1"
 
+#define WAITING_MAX_S 10 /* that events may wait for the relay; a poll takes a second at most */
+
 static void wait_ms(int64_t ms)
 {
     struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
 
     while (nanosleep(&t, &t) != 0)
         ;
+}
+
+/* Events without a position, which are before no group: true when they are few seconds old. */
+static bool tell_waiting(weir_ctl_t *ctl)
+{
+    json_t *rows = weir_ctl_rows(
+        ctl,
+        "SELECT count(*) AS n, round(extract(epoch FROM clock_timestamp() - min(o.created_at)))::int"
+        " AS oldest_s FROM outbox o WHERE o.position IS NULL",
+        0, NULL);
+    const json_t *row = json_array_get(rows, 0);
+    json_int_t n = json_integer_value(json_object_get(row, "n"));
+    json_int_t oldest = json_integer_value(json_object_get(row, "oldest_s"));
+
+    if (n > 0) {
+        fflush(stdout);
+        fprintf(stderr,
+                "weirctl: %" JSON_INTEGER_FORMAT " events wait for the relay, the oldest for %"
+                JSON_INTEGER_FORMAT " s%s\n",
+                n, oldest, oldest >= WAITING_MAX_S ? "; \"weirctl outbox\" tells where" : "");
+    }
+    json_decref(rows);
+    return n == 0 || oldest < WAITING_MAX_S;
+}
+
+/* Groups for which streams are full: true when there is none. */
+static bool tell_full(const json_t *rows)
+{
+    const json_t *row;
+    size_t i;
+    bool is_well = true;
+
+    json_array_foreach(rows, i, row)
+    {
+        const char *group = json_string_value(json_object_get(row, "group"));
+        json_int_t n = json_integer_value(json_object_get(row, "full"));
+
+        if (n == 0)
+            continue;
+        is_well = false;
+        weir_ctl_fail(WEIR_CTL_REFUSED,
+                      "%" JSON_INTEGER_FORMAT
+                      " streams are full because of group %s; new events of these partitions wait "
+                      "for all groups. Let it run, or \"weirctl groups delete %s\"",
+                      n, group, group);
+    }
+    return is_well;
 }
 
 /* The rate comes from two looks; without a first one there is none. */
@@ -39,12 +88,14 @@ weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
         "   WHERE o.partition = c.partition AND o.position = c.handled + 1))), 1) AS oldest_s,"
         " round((min(n.handled) - min(e.handled)) / nullif(min(n.at) - min(e.at), 0)) AS "
         "rate_per_s,"
-        " (SELECT count(*) FROM dead_letters d WHERE d.group_name = c.group_name) AS dead"
+        " (SELECT count(*) FROM dead_letters d WHERE d.group_name = c.group_name) AS dead,"
+        " count(*) FILTER (WHERE p.position - c.handled >= $2::bigint) AS \"full\""
         " FROM consumer_partitions c JOIN partitions p USING (partition)"
         " JOIN now n USING (group_name) LEFT JOIN earlier e USING (group_name)"
         " GROUP BY c.group_name ORDER BY c.group_name";
-    char *earlier = NULL;
-    const char *values[1];
+    char *earlier = NULL, limit[12];
+    const char *values[2] = {NULL, limit};
+    bool is_well;
     json_t *rows;
 
     if (ctl->args.interval > 0) {
@@ -55,13 +106,16 @@ weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
     }
 
     values[0] = earlier != NULL ? earlier : "[]";
-    rows = weir_ctl_rows(ctl, sql, 1, values);
+    snprintf(limit, sizeof(limit), "%u", ctl->config.stream_limit);
+    rows = weir_ctl_rows(ctl, sql, 2, values);
     weir_ctl_print_rows(ctl, rows, "No group has run yet.");
+    is_well = tell_full(rows);
     json_decref(rows);
     free(earlier);
     weir_ctl_warn_halted(ctl);
+    is_well = tell_waiting(ctl) && is_well;
 
-    return WEIR_CTL_OK;
+    return is_well ? WEIR_CTL_OK : WEIR_CTL_REFUSED;
 }
 
 /* The group that is named, or with --all NULL; false after a message. */
@@ -125,6 +179,27 @@ weir_ctl_exit_t weir_ctl_groups_resume(weir_ctl_t *ctl)
         ctl, "DELETE FROM paused_groups g WHERE g.group_name = coalesce($1::text, g.group_name)", 1,
         &group);
     weir_ctl_print_rows(ctl, rows, "Nothing was paused.");
+    json_decref(rows);
+
+    return WEIR_CTL_OK;
+}
+
+weir_ctl_exit_t weir_ctl_groups_delete(weir_ctl_t *ctl)
+{
+    const char *values[] = {ctl->args.words[0], ctl->args.yes ? "t" : "f"};
+    char *message = NULL;
+    json_t *rows;
+
+    if (!weir_ctl_group_exists(ctl, values[0]))
+        return WEIR_CTL_REFUSED;
+    rows = weir_ctl_query(ctl, "SELECT * FROM group_delete($1, $2::boolean)", 2, values, "WE003",
+                          &message);
+    if (rows == NULL) {
+        weir_ctl_fail(WEIR_CTL_REFUSED, "%s", message);
+        free(message);
+        return WEIR_CTL_REFUSED;
+    }
+    weir_ctl_print_rows(ctl, rows, "");
     json_decref(rows);
 
     return WEIR_CTL_OK;

@@ -68,7 +68,7 @@ static void full(weir_outlet_t *p, int64_t length)
         weir_log(
             WEIR_LOG_WARN, NULL,
             "stream is full, events wait in the outbox until the slowest group goes on; a group "
-            "that is gone for good must be deleted from consumer_partitions",
+            "that is gone for good must be deleted: weirctl groups delete GROUP",
             "{s:i,s:I,s:s,s:I}", "partition", p->number, "entries", (json_int_t)length, "group",
             p->slowest, "handled", (json_int_t)p->handled);
     p->state = p->told = WEIR_FULL;

@@ -36,7 +36,7 @@ subtest 'a new group gets history' => sub {
     $e->wait_handled(qw(billing flags));
     trimmed($s);
 
-    my $replay = $s->ctl_json('events', 'replay', '--group', 'analytics', '--from', 0);
+    my $replay = $s->ctl_json('events', 'replay', '--group', 'analytics', '--new', '--from', 0);
     is scalar @$replay, 8, 'each partition';
     my $sum = 0;
     $sum += $_->{events} for @$replay;
@@ -50,7 +50,7 @@ subtest 'a new group gets history' => sub {
     is analytics($s), '500|500', 'history and what is new: every effect once';
 
     # What it has handled it does again only when it is told so.
-    my ($status, undef, $err) = $s->weirctl(qw(events replay --group analytics --from 0));
+    my ($status, undef, $err) = $s->weirctl(qw(events replay --group analytics --new --from 0));
     is $status, 1, 'a replay for a group that has handled all';
     like $err, qr/group analytics has handled 500 of these events; .* --yes/, 'needs a word';
     is +(grep { $_->{group} eq 'analytics' } @{ $s->ctl_json('groups', '--interval', 0) })[0]{lag}, 0, 'nothing was changed';
@@ -82,8 +82,50 @@ subtest 'a new group gets history' => sub {
         [qw(--group a --from 2026-01-31)], [qw(--group a --from 0 --partition 64)]) {
         is +($s->weirctl(qw(events replay), @$wrong))[0], 2, "@$wrong: refused";
     }
-    is +($s->weirctl(qw(events replay --group a --from 0 --partition 63)))[0], 1, 'a partition that is not there';
+    is +($s->weirctl(qw(events replay --group a --new --from 0 --partition 63)))[0], 1, 'a partition that is not there';
     is $s->psql("SELECT count(*) FROM consumer_partitions WHERE group_name = 'a'"), 0, 'makes no group';
+
+    # A name that is misspelt.
+    for my $wrong ([qw(events replay --group anlytics --from 0)], [qw(events replay --group anlytics --from 2026-01-31T12:00:00Z --yes)],
+        [qw(groups pause anlytics)], [qw(groups resume anlytics)], [qw(groups delete anlytics)], [qw(groups delete anlytics --yes)],
+        [qw(dead list --group anlytics)], [qw(dead replay anlytics --all)], [qw(dead drop anlytics --all)], [qw(dead show anlytics 0/1)])
+    {
+        ($status, undef, $err) = $s->weirctl(@$wrong);
+        is $status, 1, "weirctl @$wrong: refused";
+        like $err, qr/there is no group "anlytics"; there are analytics, /, 'with the names there are';
+    }
+    is $s->psql("SELECT count(*) FROM consumer_partitions WHERE group_name NOT IN ('analytics', 'billing', 'flags', 'email')"), 0, 'nothing was made';
+    for my $wrong ([qw(events tail --type UserCraeted)], [qw(events tail --aggregate user:nobody)]) {
+        ($status, undef, $err) = $s->weirctl(@$wrong);
+        is $status, 1, "weirctl @$wrong: refused";
+        like $err, qr/the outbox has no event .*; there are UserCreated/, 'with the types there are';
+    }
+};
+
+subtest 'a group that is gone for good' => sub {
+    my $s = Weir::Stack->new(conf => { groups => 'billing', stream_limit => 100 });
+    my $e = Weir::Events->new($s, groups => ['billing']);
+    $e->create(40);
+    $s->ctl_json(qw(events replay --group reports --new --from 0));
+    $s->start_backend('relay worker');
+    $e->create(2000);
+    wait_for('full streams', sub { $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL') && grep { $_->{msg} =~ /^stream is full/ } $s->log_lines('relay worker') });
+    wait_for('the group that runs to have all', sub { $s->psql("SELECT bool_and(c.handled = p.position) FROM consumer_partitions c JOIN partitions p USING (partition) WHERE c.group_name = 'billing'") eq 't' });
+    my ($status, $out, $err) = $s->weirctl('groups', '--interval', 0);
+    is $status, 1, 'groups says no';
+    like $err, qr/\d+ streams are full because of group reports; .*weirctl groups delete reports/, 'which group holds streams full';
+    like $err, qr/\d+ events wait for the relay, the oldest for \d+ s/, 'and that events wait';
+    ($status, undef, $err) = $s->weirctl(qw(groups delete billing --yes));
+    is $status, 1, 'a group that runs is not deleted';
+    like $err, qr/workers run group billing/, 'and says why';
+    ($status, undef, $err) = $s->weirctl(qw(groups delete reports));
+    is $status, 1, 'nor one with events, without a word';
+    like $err, qr/group reports has \d+ events that it has not handled and 0 dead letters; --yes/, 'which it names';
+    $s->ctl_json(qw(groups delete reports --yes));
+    $e->wait_handled;
+    pass 'then all others go on';
+    is +($s->weirctl('groups', '--interval', 0))[0], 0, 'and all is well';
+    is $s->stop_backend('relay worker'), 0, 'stops';
 };
 
 # The replayed copy of a dead letter is an event of the outbox, too; what is gone over again counts once.
@@ -212,7 +254,7 @@ subtest 'a replay while all dies' => sub {
             $s->psql("SELECT coalesce(sum(handled), 0) FROM consumer_partitions WHERE group_name = 'analytics'") >= $n;
         });
     };
-    $s->ctl_json(qw(events replay --group analytics --from 0));
+    $s->ctl_json(qw(events replay --group analytics --new --from 0));
     $s->start_backend('worker', name => 'new', conf => { groups => 'analytics' });
     $some->(300);
     $s->kill_backend('new');
@@ -251,7 +293,7 @@ subtest 'the outbox forgets what all have handled' => sub {
     1 while $s->psql('SELECT outbox_expire(3600, 100)') > 0;
     is $s->psql('SELECT count(*) FROM outbox'), 200, 'what the paused group has not handled stays, however old';
 
-    my $replay = $s->ctl_json(qw(events replay --group analytics --from 0));
+    my $replay = $s->ctl_json(qw(events replay --group analytics --new --from 0));
     my $sum = 0;
     $sum += $_->{events} for @$replay;
     is $sum, 200, 'a replay from the beginning starts with the oldest that is kept';

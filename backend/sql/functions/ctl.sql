@@ -105,3 +105,35 @@ LANGUAGE sql AS $$
       AND (p_partition IS NULL OR (d.partition = p_partition AND d.position = p_position))
     RETURNING d.group_name, d.partition || '/' || d.position, d.type, d.aggregate, d.event_id
 $$;
+
+-- Forgets a group: its place in the log, its failed events and its dead letters. WE003 when a worker runs it, or, without
+-- p_yes, when it has events that it has not handled, or dead letters. Returns what was forgotten.
+CREATE OR REPLACE FUNCTION group_delete(p_group text, p_yes boolean)
+RETURNS TABLE ("group" text, unhandled bigint, pending bigint, dead bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    -- No worker takes a step meanwhile. 'weir', 2
+    PERFORM pg_advisory_xact_lock(2003134834, 2);
+    IF EXISTS (SELECT FROM workers w WHERE p_group = ANY (w.groups) AND w.expires_at > clock_timestamp()) THEN
+        RAISE EXCEPTION 'workers run group %: stop them, or take it out of their groups, first', p_group
+            USING ERRCODE = 'WE003';
+    END IF;
+    "group" := p_group;
+    SELECT coalesce(sum(p.position - c.handled), 0) - (SELECT count(*) FROM consumed m WHERE m.group_name = p_group)
+    INTO unhandled
+    FROM consumer_partitions c JOIN partitions p USING (partition) WHERE c.group_name = p_group;
+    SELECT count(*) INTO pending FROM retries r WHERE r.group_name = p_group;
+    SELECT count(*) INTO dead FROM dead_letters d WHERE d.group_name = p_group;
+    IF unhandled + dead > 0 AND NOT p_yes THEN
+        RAISE EXCEPTION 'group % has % events that it has not handled and % dead letters; --yes forgets them', p_group,
+            unhandled, dead USING ERRCODE = 'WE003';
+    END IF;
+    DELETE FROM consumer_partitions c WHERE c.group_name = p_group;
+    DELETE FROM consumed m WHERE m.group_name = p_group;
+    DELETE FROM retries r WHERE r.group_name = p_group;
+    DELETE FROM dead_letters d WHERE d.group_name = p_group;
+    DELETE FROM paused_groups g WHERE g.group_name = p_group;
+    RETURN NEXT;
+END
+$$;
