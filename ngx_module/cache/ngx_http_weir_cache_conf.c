@@ -11,6 +11,7 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
+#include "http/ngx_http_weir.h"
 
 
 /* Milliseconds; what can be kept with four reads within it. */
@@ -93,6 +94,8 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_cache_loc_conf_t  *prev = parent;
     ngx_http_weir_cache_loc_conf_t  *conf = child;
 
+    ngx_http_weir_loc_conf_t  *wlcf;
+
     if (conf->zone == NGX_CONF_UNSET_PTR) {
         conf->zone = (prev->zone == NGX_CONF_UNSET_PTR) ? NULL : prev->zone;
         conf->l1 = prev->l1;
@@ -117,6 +120,10 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->staleness, prev->staleness, 2000);
     ngx_conf_merge_value(conf->invalidate, prev->invalidate, 1);
     ngx_conf_merge_value(conf->purge, prev->purge, 0);
+
+    wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
+    wlcf->purges = conf->purge && conf->zone;
+
 
     if (conf->tags == NULL) {
         conf->tags = prev->tags;

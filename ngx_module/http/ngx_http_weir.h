@@ -18,6 +18,30 @@
 extern ngx_module_t  ngx_http_weir_module;
 
 
+/* What other modules have made known of a location; nothing is inherited. */
+typedef struct {
+    unsigned     status:1;                 /* weir_status answers here */
+    unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
+} ngx_http_weir_loc_conf_t;
+
+
+/*
+ * Whether Weir answers the request itself, in no version of the API that the
+ * location may have.  Problem documents are not meant.
+ */
+static ngx_inline ngx_uint_t
+ngx_http_weir_answers_itself(ngx_http_request_t *r)
+{
+    ngx_http_weir_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    return wlcf->status
+           || (wlcf->purges && r->method_name.len == 5
+               && ngx_strncmp(r->method_name.data, "PURGE", 5) == 0);
+}
+
+
 /*
  * Ends the request with a problem document (RFC 9457).  For phase handlers
  * (not content handlers), as "return ngx_http_weir_send_problem(r, &problem);".

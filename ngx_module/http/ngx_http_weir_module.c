@@ -13,6 +13,7 @@
 
 
 static ngx_int_t ngx_http_weir_init_module(ngx_cycle_t *cycle);
+static void *ngx_http_weir_create_loc_conf(ngx_conf_t *cf);
 static ngx_uint_t ngx_http_weir_has_error_page(ngx_http_request_t *r,
     ngx_uint_t status);
 static ngx_buf_t *ngx_http_weir_problem_buf(ngx_http_request_t *r,
@@ -31,7 +32,7 @@ static ngx_http_module_t  ngx_http_weir_module_ctx = {
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
 
-    NULL,                                  /* create location configuration */
+    ngx_http_weir_create_loc_conf,         /* create location configuration */
     NULL                                   /* merge location configuration */
 };
 
@@ -53,6 +54,13 @@ ngx_module_t  ngx_http_weir_module = {
 
 
 static ngx_str_t  ngx_http_weir_vary = ngx_string("Vary");
+
+
+static void *
+ngx_http_weir_create_loc_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_loc_conf_t));
+}
 
 
 static ngx_int_t

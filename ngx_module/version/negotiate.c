@@ -2,6 +2,8 @@
 
 #include "negotiate.h"
 
+#include "common/work.h"
+
 /* How precisely a range names what is offered; the order is the precedence of
  * section 12.5.1, with the version by name above the types without one. */
 enum { MATCH_NONE, MATCH_ANY, MATCH_TYPE, MATCH_UNVERSIONED, MATCH_VERSION };
@@ -15,6 +17,7 @@ typedef struct {
 typedef struct {
     const char *p;
     const char *end;
+    const char *unquotable; /* no quoted string that begins before this ends, see below */
 } cursor_t;
 
 static int is_tchar(unsigned char c)
@@ -25,8 +28,10 @@ static int is_tchar(unsigned char c)
 
 static void skip_ows(cursor_t *c)
 {
-    while (c->p < c->end && (*c->p == ' ' || *c->p == '\t'))
+    while (c->p < c->end && (*c->p == ' ' || *c->p == '\t')) {
+        WEIR_WORK(1);
         c->p++;
+    }
 }
 
 static int take(cursor_t *c, char want)
@@ -42,42 +47,66 @@ static weir_str_t take_token(cursor_t *c)
 {
     const char *start = c->p;
 
-    while (c->p < c->end && is_tchar((unsigned char)*c->p))
+    while (c->p < c->end && is_tchar((unsigned char)*c->p)) {
+        WEIR_WORK(1);
         c->p++;
+    }
 
     return (weir_str_t){start, (size_t)(c->p - start)};
 }
 
-/* The content of a quoted string with its escapes in place; 0 when unterminated
- * or when it has a byte that may not stand there (section 5.6.4). */
+/*
+ * The content of a quoted string with its escapes in place; 0 when unterminated
+ * or when it has a byte that may not stand there (section 5.6.4).
+ *
+ * Where one fails, every other that begins in between fails at the same place:
+ * the quotes that were passed were escaped, so both read the same characters
+ * from there on.  The place is kept, or a header full of such quotes would be
+ * read from each of them again.
+ */
 static int skip_quoted_string(cursor_t *c)
 {
-    if (!take(c, '"'))
+    if (c->p < c->unquotable || !take(c, '"'))
         return 0;
 
     while (c->p < c->end) {
         unsigned char ch = (unsigned char)*c->p++;
 
+        WEIR_WORK(1);
         if (ch == '"')
             return 1;
 
         if (ch == '\\') {
             if (c->p == c->end)
-                return 0;
+                break;
             ch = (unsigned char)*c->p++;
         }
 
         if ((ch < 0x20 && ch != '\t') || ch == 0x7f)
-            return 0;
+            break;
     }
 
+    c->unquotable = c->p;
     return 0;
 }
 
-/* "0.5" as 500, or -1 (section 12.4.2: at most three digits, at most 1). */
+/*
+ * "0.5" as 500, or -1 (section 12.4.2: at most three digits, at most 1).  ".5",
+ * as Java's HttpURLConnection sends it, is read as "0.5".
+ */
 static int parse_q(weir_str_t s)
 {
     int q, scale = 100;
+
+    if (s.len >= 2 && s.len <= 4 && s.data[0] == '.') {
+        q = 0;
+        for (size_t i = 1; i < s.len; i++, scale /= 10) {
+            if (s.data[i] < '0' || s.data[i] > '9')
+                return -1;
+            q += (s.data[i] - '0') * scale;
+        }
+        return q;
+    }
 
     if (s.len == 0 || s.len > 5 || (s.data[0] != '0' && s.data[0] != '1'))
         return -1;
@@ -96,16 +125,26 @@ static int parse_q(weir_str_t s)
     return q <= 1000 ? q : -1;
 }
 
-/* type "/" subtype with its parameters, up to the next comma or the end. */
+/* type "/" subtype; "*" alone, as Java's HttpURLConnection sends it, is all types. */
+static int parse_type(cursor_t *c, range_t *range)
+{
+    range->type = take_token(c);
+
+    if (c->p < c->end && *c->p == '/') {
+        c->p++;
+        range->subtype = take_token(c);
+        return range->type.len != 0 && range->subtype.len != 0;
+    }
+
+    range->subtype = range->type;
+    return weir_str_eq(range->type, WEIR_STR("*"));
+}
+
+/* A media range with its parameters, up to the next comma or the end. */
 static int parse_range(cursor_t *c, range_t *range)
 {
     range->q = 1000;
-    range->type = take_token(c);
-    if (range->type.len == 0 || !take(c, '/'))
-        return 0;
-
-    range->subtype = take_token(c);
-    if (range->subtype.len == 0)
+    if (!parse_type(c, range))
         return 0;
 
     for (;;) {
@@ -149,22 +188,19 @@ static int parse_range(cursor_t *c, range_t *range)
 static void skip_element(cursor_t *c)
 {
     while (c->p < c->end && *c->p != ',') {
-        if (*c->p == '"') {
-            cursor_t quoted = *c;
+        const char *start = c->p;
 
-            if (skip_quoted_string(&quoted)) {
-                *c = quoted;
-                continue;
-            }
-        }
-        c->p++;
+        WEIR_WORK(1);
+        if (*start == '"' && skip_quoted_string(c))
+            continue;
+        c->p = start + 1;
     }
 }
 
 /* The ranges of an Accept; *elements counts those that were not empty. */
 static size_t parse_accept(weir_str_t accept, range_t *ranges, size_t *elements)
 {
-    cursor_t c = {accept.data, accept.data + accept.len};
+    cursor_t c = {accept.data, accept.data + accept.len, accept.data};
     size_t n = 0;
 
     *elements = 0;
@@ -286,29 +322,27 @@ static int better(const candidate_t *a, const candidate_t *b)
     return a->place < b->place;
 }
 
-/* The forms a version is offered in. */
-enum { FORM_VERSION, FORM_UNVERSIONED, FORM_JSON };
-
-static int match(const meaning_t *m, int form, size_t version)
+static int match(const meaning_t *m, weir_negotiated_form_t form, size_t version)
 {
     if (m->wildcard != MATCH_NONE)
         return m->wildcard;
 
     switch (form) {
-    case FORM_VERSION:
+    case WEIR_NEGOTIATED_VERSION:
         return m->vendor == VENDOR_VERSION && m->version == version ? MATCH_VERSION : MATCH_NONE;
-    case FORM_UNVERSIONED:
+    case WEIR_NEGOTIATED_UNVERSIONED:
         return m->vendor == VENDOR_UNVERSIONED ? MATCH_UNVERSIONED : MATCH_NONE;
     default:
         return m->json ? MATCH_UNVERSIONED : MATCH_NONE;
     }
 }
 
-static void consider(const range_t *ranges, const meaning_t *meanings, size_t n, int form,
-                     candidate_t *candidate, candidate_t *best)
+static void consider(const range_t *ranges, const meaning_t *meanings, size_t n,
+                     weir_negotiated_form_t form, candidate_t *candidate, candidate_t *best)
 {
     candidate->match = MATCH_NONE;
 
+    WEIR_WORK(n);
     for (size_t i = 0; i < n; i++) {
         int how = match(&meanings[i], form, candidate->what.version);
 
@@ -320,7 +354,7 @@ static void consider(const range_t *ranges, const meaning_t *meanings, size_t n,
     }
 
     if (candidate->match != MATCH_NONE && candidate->q > 0 && better(candidate, best)) {
-        candidate->what.plain_json = (form == FORM_JSON && candidate->match == MATCH_UNVERSIONED);
+        candidate->what.form = form;
         *best = *candidate;
     }
 }
@@ -345,7 +379,8 @@ static weir_negotiate_result_t find_pin(const weir_negotiate_api_t *api,
 
     if (request->content_type.data != NULL) {
         cursor_t c = {request->content_type.data,
-                      request->content_type.data + request->content_type.len};
+                      request->content_type.data + request->content_type.len,
+                      request->content_type.data};
         weir_str_t type = take_token(&c), subtype = {NULL, 0};
         size_t of_body = 0;
 
@@ -383,7 +418,7 @@ weir_negotiate_result_t weir_negotiate(const weir_negotiate_api_t *api,
     if (result != WEIR_NEGOTIATE_OK)
         return result;
 
-    *out = (weir_negotiated_t){pin, 0};
+    *out = (weir_negotiated_t){pin, WEIR_NEGOTIATED_VERSION};
 
     if (request->accept.len == 0 || weir_str_eq(request->accept, WEIR_STR("*/*")))
         return WEIR_NEGOTIATE_OK;
@@ -407,10 +442,10 @@ weir_negotiate_result_t weir_negotiate(const weir_negotiate_api_t *api,
 
         candidate.what.version = v;
         candidate.is_default = (v == pin);
-        consider(ranges, meanings, n, FORM_VERSION, &candidate, &best);
+        consider(ranges, meanings, n, WEIR_NEGOTIATED_VERSION, &candidate, &best);
         if (v == pin) {
-            consider(ranges, meanings, n, FORM_UNVERSIONED, &candidate, &best);
-            consider(ranges, meanings, n, FORM_JSON, &candidate, &best);
+            consider(ranges, meanings, n, WEIR_NEGOTIATED_UNVERSIONED, &candidate, &best);
+            consider(ranges, meanings, n, WEIR_NEGOTIATED_JSON, &candidate, &best);
         }
     }
 

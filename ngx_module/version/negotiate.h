@@ -13,7 +13,8 @@
  * Content-Type of a request that has a body.  These two pin the version; what
  * Accept says must then fit.
  *
- * Nothing here allocates or keeps state.
+ * Nothing here allocates or keeps state; the time is linear in the length of
+ * Accept, plus ranges times versions.
  */
 
 #ifndef WEIR_NEGOTIATE_H
@@ -46,9 +47,16 @@ typedef enum {
     WEIR_NEGOTIATE_UNSUPPORTED_BODY  /* 415: unknown version or suffix in Content-Type */
 } weir_negotiate_result_t;
 
+/* The form of a version's type that the client takes best: what the answer is labelled with. */
+typedef enum {
+    WEIR_NEGOTIATED_VERSION,     /* application/vnd.shop.v2+json */
+    WEIR_NEGOTIATED_UNVERSIONED, /* application/vnd.shop+json */
+    WEIR_NEGOTIATED_JSON         /* application/json */
+} weir_negotiated_form_t;
+
 typedef struct {
-    size_t version;  /* index into versions */
-    int plain_json;  /* the client takes application/json, but no vendor type that well */
+    size_t version; /* index into versions */
+    weir_negotiated_form_t form;
 } weir_negotiated_t;
 
 /*
@@ -56,7 +64,8 @@ typedef struct {
  *
  * Accept: for each offered type the most specific range that matches decides its
  * quality (section 12.5.1); media type parameters other than q are ignored; an
- * element that is malformed is skipped.  Among types of the highest quality wins
+ * element that is malformed is skipped.  "*" and "q=.5" are read as all
+ * types and "q=0.5".  Among types of the highest quality wins
  * the one that was asked for most specifically, then the default version, then
  * the one that stands first.  No Accept, or an empty one, takes everything.
  */

@@ -19,6 +19,8 @@ static ngx_int_t ngx_http_weir_version_add_varies(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_version_add_deprecation(ngx_http_request_t *r,
     ngx_http_weir_version_item_t *item);
 static ngx_uint_t ngx_http_weir_version_is_json(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_version_is_file(ngx_http_request_t *r);
+static void ngx_http_weir_version_refused_mark(void *data);
 
 
 ngx_str_t  ngx_http_weir_version_json = ngx_string("application/json");
@@ -34,11 +36,24 @@ ngx_int_t
 ngx_http_weir_version_refuse(ngx_http_request_t *r,
     ngx_http_weir_version_ctx_t *ctx)
 {
-    weir_problem_t  problem;
+    weir_problem_t       problem;
+    ngx_pool_cleanup_t  *cln;
 
     ngx_memzero(&problem, sizeof(weir_problem_t));
 
-    problem.extensions = ctx->api->offered;
+    problem.extensions = ngx_http_weir_version_offered(r, ctx->api);
+    if (problem.extensions == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* the redirect of an error_page wipes module contexts, not cleanups */
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_version_refused_mark;
 
     switch (ctx->result) {
 
@@ -91,6 +106,30 @@ ngx_http_weir_version_refuse(ngx_http_request_t *r,
 }
 
 
+/* Does nothing: that it is there says that the request was refused. */
+
+static void
+ngx_http_weir_version_refused_mark(void *data)
+{
+    /* void */
+}
+
+
+ngx_uint_t
+ngx_http_weir_version_was_refused(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_weir_version_refused_mark) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 ngx_http_weir_version_init_filter(void)
 {
@@ -102,10 +141,13 @@ ngx_http_weir_version_init_filter(void)
 static ngx_int_t
 ngx_http_weir_version_header_filter(ngx_http_request_t *r)
 {
+    ngx_str_t                     *type;
     ngx_http_weir_version_ctx_t   *ctx;
     ngx_http_weir_version_item_t  *item;
 
-    if (r != r->main) {
+    if (r != r->main || ngx_http_weir_answers_itself(r)
+        || ngx_http_weir_version_is_file(r))
+    {
         return ngx_http_next_header_filter(r);
     }
 
@@ -124,9 +166,12 @@ ngx_http_weir_version_header_filter(ngx_http_request_t *r)
 
     item = &ctx->api->items[ctx->what.version];
 
-    if (!ctx->what.plain_json && ngx_http_weir_version_is_json(r)) {
-        r->headers_out.content_type = item->media_type;
-        r->headers_out.content_type_len = item->media_type.len;
+    if (ctx->what.form != WEIR_NEGOTIATED_JSON
+        && ngx_http_weir_version_is_json(r))
+    {
+        type = ngx_http_weir_version_type(ctx);
+        r->headers_out.content_type = *type;
+        r->headers_out.content_type_len = type->len;
         r->headers_out.content_type_lowcase = NULL;
     }
 
@@ -214,4 +259,26 @@ ngx_http_weir_version_is_json(ngx_http_request_t *r)
 
     return type->len == len || type->data[len] == ';'
            || type->data[len] == ' ' || type->data[len] == '\t';
+}
+
+
+/*
+ * Whether the answer is a file's: nobody handles the content of the location,
+ * and its phase has come.  "return" answers before.
+ */
+
+static ngx_uint_t
+ngx_http_weir_version_is_file(ngx_http_request_t *r)
+{
+    ngx_http_core_main_conf_t  *cmcf;
+
+    if (r->content_handler) {
+        return 0;
+    }
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    return cmcf->phase_engine.handlers
+           && cmcf->phase_engine.handlers[r->phase_handler].checker
+              == ngx_http_core_content_phase;
 }

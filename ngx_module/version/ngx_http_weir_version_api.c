@@ -14,8 +14,8 @@ static ngx_http_weir_version_api_t *ngx_http_weir_version_finish(
 static ngx_int_t ngx_http_weir_version_finish_deprecated(ngx_conf_t *cf,
     ngx_http_weir_version_item_t *item,
     ngx_http_weir_version_deprecated_t *deprecated);
-static const char *ngx_http_weir_version_offered(ngx_conf_t *cf,
-    ngx_http_weir_version_api_t *api);
+static ngx_int_t ngx_http_weir_version_finish_types(ngx_conf_t *cf,
+    ngx_http_weir_version_api_t *api, ngx_str_t *media_type);
 
 
 ngx_http_weir_version_api_t *
@@ -43,7 +43,7 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
     ngx_http_weir_version_block_t *block)
 {
     u_char                              *p;
-    ngx_str_t                           *versions, *s;
+    ngx_str_t                           *versions;
     ngx_int_t                            n;
     ngx_uint_t                           i;
     weir_str_t                          *names;
@@ -94,16 +94,13 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
     for (i = 0; i < block->versions.nelts; i++) {
         names[i].data = (char *) versions[i].data;
         names[i].len = versions[i].len;
-
-        s = &item[i].media_type;
-        s->len = block->media_type.len + 2 + versions[i].len + 5;
-        s->data = ngx_pnalloc(cf->pool, s->len);
-        if (s->data == NULL) {
-            return NULL;
-        }
-
-        ngx_sprintf(s->data, "%V.v%V+json", &block->media_type, &versions[i]);
         item[i].name = versions[i];
+    }
+
+    if (ngx_http_weir_version_finish_types(cf, api, &block->media_type)
+        != NGX_OK)
+    {
+        return NULL;
     }
 
     deprecated = block->deprecated.elts;
@@ -128,11 +125,6 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
         {
             return NULL;
         }
-    }
-
-    api->offered = ngx_http_weir_version_offered(cf, api);
-    if (api->offered == NULL) {
-        return NULL;
     }
 
     if (api->header.len) {
@@ -205,24 +197,66 @@ ngx_http_weir_version_finish_deprecated(ngx_conf_t *cf,
 }
 
 
+/* The types that answers are labelled with; a token needs no escapes in JSON. */
+
+static ngx_int_t
+ngx_http_weir_version_finish_types(ngx_conf_t *cf,
+    ngx_http_weir_version_api_t *api, ngx_str_t *media_type)
+{
+    u_char                        *p;
+    ngx_str_t                     *type;
+    ngx_uint_t                     i;
+    ngx_http_weir_version_item_t  *item;
+
+    type = &api->unversioned;
+    type->len = media_type->len + sizeof("+json") - 1;
+    type->data = ngx_pnalloc(cf->pool, type->len);
+    if (type->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(type->data, "%V+json", media_type);
+
+    for (i = 0; i < api->core.nversions; i++) {
+        item = &api->items[i];
+
+        item->offered.len = media_type->len + item->name.len
+                            + sizeof("\".v+json\"") - 1;
+        p = ngx_pnalloc(cf->pool, item->offered.len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        item->offered.data = p;
+        ngx_sprintf(p, "\"%V.v%V+json\"", media_type, &item->name);
+
+        item->media_type.data = p + 1;
+        item->media_type.len = item->offered.len - 2;
+    }
+
+    return NGX_OK;
+}
+
+
 /* "offered":["application/vnd.shop.v1+json", ...] */
 
-static const char *
-ngx_http_weir_version_offered(ngx_conf_t *cf, ngx_http_weir_version_api_t *api)
+const char *
+ngx_http_weir_version_offered(ngx_http_request_t *r,
+    ngx_http_weir_version_api_t *api)
 {
-    size_t       len;
-    u_char      *data, *p;
-    weir_str_t   s;
-    ngx_uint_t   i;
+    size_t                         len;
+    u_char                        *data, *p;
+    ngx_uint_t                     i;
+    ngx_http_weir_version_item_t  *item;
 
+    item = api->items;
     len = sizeof("\"offered\":[]");
 
     for (i = 0; i < api->core.nversions; i++) {
-        /* a token needs no escapes */
-        len += api->items[i].media_type.len + sizeof("\"\",") - 1;
+        len += item[i].offered.len + 1;
     }
 
-    data = ngx_pnalloc(cf->pool, len);
+    data = ngx_pnalloc(r->pool, len);
     if (data == NULL) {
         return NULL;
     }
@@ -230,13 +264,16 @@ ngx_http_weir_version_offered(ngx_conf_t *cf, ngx_http_weir_version_api_t *api)
     p = ngx_cpymem(data, "\"offered\":[", sizeof("\"offered\":[") - 1);
 
     for (i = 0; i < api->core.nversions; i++) {
-        if (i) {
+
+        if (ngx_http_weir_version_is_gone(&item[i])) {
+            continue;
+        }
+
+        if (p[-1] != '[') {
             *p++ = ',';
         }
 
-        s.data = (char *) api->items[i].media_type.data;
-        s.len = api->items[i].media_type.len;
-        p += weir_json_string((char *) p, data + len - p, s);
+        p = ngx_cpymem(p, item[i].offered.data, item[i].offered.len);
     }
 
     *p++ = ']';

@@ -18,6 +18,7 @@
 typedef struct {
     ngx_str_t              name;           /* "2" */
     ngx_str_t              media_type;     /* "application/vnd.shop.v2+json" */
+    ngx_str_t              offered;        /* that as a JSON string */
 
     unsigned               deprecated:1;
     unsigned               gone_after_sunset:1;
@@ -51,7 +52,7 @@ typedef struct {
     ngx_str_t                      header;     /* empty: Accept only */
     weir_negotiate_api_t           core;
     ngx_http_weir_version_item_t  *items;      /* core.nversions of them */
-    const char                    *offered;    /* JSON member "offered" */
+    ngx_str_t                      unversioned;  /* "application/vnd.shop+json" */
     weir_str_t                     unknown_version;
     ngx_http_weir_version_late_t   late[NGX_HTTP_WEIR_VERSION_LATE];
 } ngx_http_weir_version_api_t;
@@ -63,6 +64,14 @@ typedef struct {
  */
 ngx_http_weir_version_api_t *ngx_http_weir_version_parse_api(ngx_conf_t *cf,
     ngx_str_t *name);
+
+
+/*
+ * The JSON member "offered": the types of the versions that are not gone.  Of
+ * the request's pool; NULL: no memory.
+ */
+const char *ngx_http_weir_version_offered(ngx_http_request_t *r,
+    ngx_http_weir_version_api_t *api);
 
 
 /* Whether the version's sunset has come and its answers are to be 410. */

@@ -27,6 +27,7 @@ static char *ngx_http_weir_version_default(ngx_conf_t *cf,
 static char *ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block);
 static ngx_uint_t ngx_http_weir_version_is_token(ngx_str_t *s);
+static ngx_uint_t ngx_http_weir_version_has_tree(ngx_str_t *subtype);
 
 
 typedef struct {
@@ -150,7 +151,8 @@ ngx_http_weir_version_media_type(ngx_conf_t *cf,
             && ngx_strlchr(subtype.data, subtype.data + subtype.len, '+')
                == NULL
             && ngx_strlchr(subtype.data, subtype.data + subtype.len, '*')
-               == NULL)
+               == NULL
+            && ngx_http_weir_version_has_tree(&subtype))
         {
             ngx_strlow(value[1].data, value[1].data, value[1].len);
             block->media_type = value[1];
@@ -160,8 +162,8 @@ ngx_http_weir_version_media_type(ngx_conf_t *cf,
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid media_type \"%V\" of \"weir_api\"; it must be"
-                       " application/ and a name without a suffix, such as"
-                       " application/vnd.shop", &value[1]);
+                       " application/ and a name with a tree and without a"
+                       " suffix, such as application/vnd.shop", &value[1]);
 
     return NGX_CONF_ERROR;
 }
@@ -215,6 +217,18 @@ ngx_http_weir_version_versions(ngx_conf_t *cf,
                                "invalid version \"%V\" in \"versions\" of"
                                " \"weir_api\"; it must be a number or a name"
                                " without a plus sign", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        /* the type has a "v" of its own: application/vnd.shop.v1+json */
+
+        if (value[i].len > 1 && (value[i].data[0] | 0x20) == 'v'
+            && value[i].data[1] >= '0' && value[i].data[1] <= '9')
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid version \"%V\" in \"versions\" of"
+                               " \"weir_api\"; it must be without the \"v\", as"
+                               " \"%s\"", &value[i], value[i].data + 1);
             return NGX_CONF_ERROR;
         }
 
@@ -382,4 +396,21 @@ ngx_http_weir_version_is_token(ngx_str_t *s)
     }
 
     return s->len != 0;
+}
+
+
+/*
+ * RFC 6838 section 3: a name with a dot is of the vendor tree, the personal one
+ * or another; names without, such as json, are for registered standards.
+ */
+
+static ngx_uint_t
+ngx_http_weir_version_has_tree(ngx_str_t *subtype)
+{
+    u_char  *dot;
+
+    dot = ngx_strlchr(subtype->data, subtype->data + subtype->len, '.');
+
+    return dot && dot != subtype->data
+           && dot != subtype->data + subtype->len - 1;
 }

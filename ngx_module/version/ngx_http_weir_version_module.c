@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir.h"
 #include "version/ngx_http_weir_version_private.h"
 
 
@@ -107,8 +108,8 @@ static ngx_http_variable_t  ngx_http_weir_version_vars[] = {
 
 /*
  * Runs in the preaccess phase: before anything is spent on the request, after
- * rewrite has chosen the location.  A request that is being turned into an
- * error page is never refused again.
+ * rewrite has chosen the location.  A request that was refused, and now shows an
+ * error_page, is not refused again; files and Weir's own answers never are.
  */
 
 static ngx_int_t
@@ -116,7 +117,10 @@ ngx_http_weir_version_handler(ngx_http_request_t *r)
 {
     ngx_http_weir_version_ctx_t  *ctx;
 
-    if (r != r->main || r->error_page) {
+    if (r != r->main || r->content_handler == NULL
+        || ngx_http_weir_answers_itself(r)
+        || (r->error_page && ngx_http_weir_version_was_refused(r)))
+    {
         return NGX_DECLINED;
     }
 
@@ -161,8 +165,7 @@ ngx_http_weir_version_variable(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_WEIR_VERSION_MEDIA_TYPE:
-        value = ctx->what.plain_json ? ngx_http_weir_version_json
-                                     : item->media_type;
+        value = *ngx_http_weir_version_type(ctx);
         break;
 
     default: /* NGX_HTTP_WEIR_VERSION_STATUS */

@@ -55,8 +55,26 @@ ngx_http_weir_version_ctx_t *ngx_http_weir_version_ask(ngx_http_request_t *r,
 ngx_int_t ngx_http_weir_version_refuse(ngx_http_request_t *r,
     ngx_http_weir_version_ctx_t *ctx);
 
+/* answer: whether the request was refused before, and shows an error_page now */
+ngx_uint_t ngx_http_weir_version_was_refused(ngx_http_request_t *r);
+
 /* answer: installs the filter that names the version in the answer */
 void ngx_http_weir_version_init_filter(void);
+
+
+/* The type that an application/json answer is labelled with; result is OK. */
+static ngx_inline ngx_str_t *
+ngx_http_weir_version_type(ngx_http_weir_version_ctx_t *ctx)
+{
+    switch (ctx->what.form) {
+    case WEIR_NEGOTIATED_JSON:
+        return &ngx_http_weir_version_json;
+    case WEIR_NEGOTIATED_UNVERSIONED:
+        return &ctx->api->unversioned;
+    default:
+        return &ctx->api->items[ctx->what.version].media_type;
+    }
+}
 
 
 /*

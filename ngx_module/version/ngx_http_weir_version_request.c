@@ -19,6 +19,8 @@ static void ngx_http_weir_version_by_accept(ngx_http_weir_version_ctx_t *ctx,
     weir_negotiate_request_t *request);
 static ngx_int_t ngx_http_weir_version_join(ngx_http_request_t *r,
     ngx_str_t *name, weir_str_t *value);
+static ngx_uint_t ngx_http_weir_version_is_named(ngx_table_elt_t *h,
+    ngx_str_t *name);
 
 
 ngx_str_t  ngx_http_weir_version_accept = ngx_string("Accept");
@@ -145,39 +147,63 @@ ngx_http_weir_version_join(ngx_http_request_t *r, ngx_str_t *name,
     weir_str_t *value)
 {
     u_char           *p;
-    ngx_uint_t        i;
+    size_t            len;
+    ngx_uint_t        i, lines;
     ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t  *h, *line;
+
+    len = 0;
+    lines = 0;
+    line = NULL;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (h[i].key.len != name->len
-                || ngx_strncasecmp(h[i].key.data, name->data, name->len) != 0)
-            {
-                continue;
+            if (ngx_http_weir_version_is_named(&h[i], name)) {
+                line = &h[i];
+                len += h[i].value.len + 1;
+                lines++;
             }
+        }
+    }
 
-            if (value->data == NULL) {
-                value->data = (char *) h[i].value.data;
-                value->len = h[i].value.len;
-                continue;
+    if (lines == 0) {
+        return NGX_OK;
+    }
+
+    if (lines == 1) {
+        value->data = (char *) line->value.data;
+        value->len = line->value.len;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = (char *) p;
+    value->len = len - 1;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (ngx_http_weir_version_is_named(&h[i], name)) {
+                p = ngx_cpymem(p, h[i].value.data, h[i].value.len);
+                *p++ = ',';
             }
-
-            p = ngx_pnalloc(r->pool, value->len + 1 + h[i].value.len);
-            if (p == NULL) {
-                return NGX_ERROR;
-            }
-
-            ngx_memcpy(p, value->data, value->len);
-            p[value->len] = ',';
-            ngx_memcpy(p + value->len + 1, h[i].value.data, h[i].value.len);
-
-            value->data = (char *) p;
-            value->len += 1 + h[i].value.len;
         }
     }
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_version_is_named(ngx_table_elt_t *h, ngx_str_t *name)
+{
+    return h->hash != 0 && h->key.len == name->len
+           && ngx_strncasecmp(h->key.data, name->data, name->len) == 0;
 }

@@ -42,6 +42,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* the same question has the same answer */
     assert(weir_negotiate(&api, &request, &again) == result);
     assert(result != WEIR_NEGOTIATE_OK ||
-           (again.version == out.version && again.plain_json == out.plain_json));
+           (again.version == out.version && again.form == out.form));
     return 0;
 }

@@ -1,4 +1,6 @@
-// needs: ngx_module/version/negotiate.c ngx_module/version/rfc3339.c
+// needs: ngx_module/version/rfc3339.c
+#define WEIR_COUNT_WORK
+#include "version/negotiate.c"
 #include "version/negotiate.h"
 #include "version/rfc3339.h"
 
@@ -27,7 +29,7 @@ typedef struct {
     const char *content_type;
     weir_negotiate_result_t result;
     int version; /* as clients see it */
-    int plain_json;
+    int form; /* weir_negotiated_form_t */
 } row_t;
 
 static const row_t rows[] = {
@@ -37,9 +39,9 @@ static const row_t rows[] = {
     {" , ,", NULL, NULL, OK, 2, 0},
     {"*/*", NULL, NULL, OK, 2, 0},
     {"application/*", NULL, NULL, OK, 2, 0},
-    {"application/json", NULL, NULL, OK, 2, 1},
-    {"application/json; charset=utf-8", NULL, NULL, OK, 2, 1},
-    {"application/vnd.shop+json", NULL, NULL, OK, 2, 0},
+    {"application/json", NULL, NULL, OK, 2, 2},
+    {"application/json; charset=utf-8", NULL, NULL, OK, 2, 2},
+    {"application/vnd.shop+json", NULL, NULL, OK, 2, 1},
     /* a version by name */
     {V(1), NULL, NULL, OK, 1, 0},
     {"APPLICATION/VND.SHOP.V3+JSON", NULL, NULL, OK, 3, 0},
@@ -53,7 +55,19 @@ static const row_t rows[] = {
     {V(1) ", " V(3), NULL, NULL, OK, 1, 0},
     {V(3) ", " V(1), NULL, NULL, OK, 3, 0},
     {V(3) ", " V(2), NULL, NULL, OK, 2, 0},
-    {V(2) ";q=0, */*", NULL, NULL, OK, 2, 0}, /* the other forms of version 2 still fit */
+    {V(2) ";q=0, */*", NULL, NULL, OK, 2, 1}, /* the other forms of version 2 still fit */
+    {V(2) ";q=0, application/vnd.shop+json;q=0, */*", NULL, NULL, OK, 2, 2},
+    {V(2) ";q=0, application/vnd.shop+json;q=0, application/json;q=0, */*", NULL, NULL, OK, 1, 0},
+    {"application/json;q=0, */*", NULL, NULL, OK, 2, 0},
+    /* what Java's HttpURLConnection sends by itself */
+    {"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", NULL, NULL, OK, 2, 0},
+    {"*", NULL, NULL, OK, 2, 0},
+    {"*;q=.25", NULL, NULL, OK, 2, 0},
+    {V(1) ";q=.5, " V(3) ";q=.75", NULL, NULL, OK, 3, 0},
+    {"*;q=.0", NULL, NULL, REFUSED, 0, 0},
+    {"*/*;q=.", NULL, NULL, MALFORMED, 0, 0},
+    {"*/*;q=.1234", NULL, NULL, MALFORMED, 0, 0},
+    {"x", NULL, NULL, MALFORMED, 0, 0},
     {"application/vnd.shop.v1+json;Q=1.000", NULL, NULL, OK, 1, 0},
     {"*/*;q=0", NULL, NULL, REFUSED, 0, 0},
     {"application/json;q=0, text/html", NULL, NULL, REFUSED, 0, 0},
@@ -75,9 +89,9 @@ static const row_t rows[] = {
     {NULL, "3", NULL, OK, 3, 0},
     {NULL, "v1", NULL, OK, 1, 0},
     {"*/*", "3", NULL, OK, 3, 0},
-    {"application/json", "3", NULL, OK, 3, 1},
+    {"application/json", "3", NULL, OK, 3, 2},
     {V(3), "3", NULL, OK, 3, 0},
-    {V(1) ", application/json", "3", NULL, OK, 3, 1},
+    {V(1) ", application/json", "3", NULL, OK, 3, 2},
     {V(1), "3", NULL, CONFLICT, 0, 0},
     {V(1) ", */*;q=0.1", "3", NULL, CONFLICT, 0, 0},
     {"text/html", "3", NULL, REFUSED, 0, 0},
@@ -116,10 +130,10 @@ static void the_table_of_negotiation(void **state)
 
         if (result != row->result ||
             (result == OK && ((int)out.version + 1 != row->version ||
-                              out.plain_json != row->plain_json)))
-            fail_msg("Accept: %s, header: %s, Content-Type: %s: result %d version %d plain %d",
+                              (int)out.form != row->form)))
+            fail_msg("Accept: %s, header: %s, Content-Type: %s: result %d version %d form %d",
                      row->accept, row->header, row->content_type, (int)result,
-                     (int)out.version + 1, out.plain_json);
+                     (int)out.version + 1, (int)out.form);
     }
 }
 
@@ -141,6 +155,38 @@ static void ranges_past_the_limit_are_not_looked_at(void **state)
     request.accept = str(accept + strlen("text/plain, "));
     assert_int_equal(weir_negotiate(&api, &request, &out), OK);
     assert_int_equal(out.version, 0);
+}
+
+unsigned long weir_work;
+
+/* Headers that look the longest for the end of something, in steps per byte. */
+static void the_work_is_linear_in_the_header(void **state)
+{
+    static const char *const units[] = {
+        "\\\"",          "\"",           "a/b;c=\"\\\",", "a/b;c=\"x,", ",",
+        " ",             "a",            "a/b,",           "a/b;q=1;",   "*;q=.2,",
+        "\"\\\"\x01,",    "\\\"\x01\"",   V(1) ",",         "\\",        "a/b;c=\"\\\\\",",
+        "x\"\\\"\x7f\"",   "a/b;c=\"\x01,", "x\",\"",          ";\"\t,",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        char accept[32768];
+        size_t len = 0, n = strlen(units[i]);
+        weir_negotiate_request_t request = {{accept, 0}, {NULL, 0}, {NULL, 0}};
+        weir_negotiated_t out;
+
+        while (len + n <= sizeof(accept)) {
+            memcpy(accept + len, units[i], n);
+            len += n;
+        }
+        request.accept.len = len;
+        weir_work = 0;
+        weir_negotiate(&api, &request, &out);
+        /* ranges times versions once, and a few looks at each byte */
+        if (weir_work > 64 * 8 + 6 * len)
+            fail_msg("%zu bytes of %s: %lu steps", len, units[i], weir_work);
+    }
 }
 
 /* Every prefix, from memory of exactly its size, so that a sanitizer sees one byte too far. */
@@ -197,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_of_negotiation),
+        cmocka_unit_test(the_work_is_linear_in_the_header),
         cmocka_unit_test(ranges_past_the_limit_are_not_looked_at),
         cmocka_unit_test(nothing_past_the_end_is_read),
         cmocka_unit_test(dates_and_times_are_read),
