@@ -218,3 +218,23 @@ weir_version off;
 --- must_die
 --- error_log
 "weir_version" directive is duplicate
+
+
+
+=== TEST 22: a version with the v that the type has anyway
+--- http_config eval
+"weir_api a { $::media versions 1 v2; }"
+--- config
+--- must_die
+--- error_log
+invalid version "v2" in "versions" of "weir_api"; it must be without the "v", as "2" in
+
+
+
+=== TEST 23: a media type that is registered for something else
+--- http_config
+weir_api a { media_type application/json; versions 1; }
+--- config
+--- must_die
+--- error_log
+invalid media_type "application/json" of "weir_api"; it must be application/ and a name with a tree and without a suffix, such as application/vnd.shop in

@@ -302,3 +302,109 @@ GET /api
 Accept: application/vnd.shop.v1+json
 --- error_code: 410
 --- response_body_like: Version 1 was retired on Fri, 01 Jan 2021 00:00:00 GMT
+
+
+
+=== TEST 19: a version that is gone is not offered
+--- http_config
+    weir_api shop {
+        media_type application/vnd.shop;
+        versions   1 2;
+        deprecated 1 since=2020-01-01 sunset=2021-01-01 sunset_action=gone;
+    }
+--- config
+    location /api {
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
+        weir_version shop;
+    }
+    location /upstream {
+        return 200 "served\n";
+    }
+--- request
+GET /api
+--- more_headers
+Accept: application/vnd.shop.v9+json
+--- error_code: 406
+--- response_body_like: "offered":\["application/vnd.shop.v2\+json"\]
+
+
+
+=== TEST 20: what is sent is labelled with what the client accepts
+--- http_config eval: $::api
+--- config eval: $::server
+--- request eval
+[ map { "GET /json" } 1 .. 4 ]
+--- more_headers eval
+[ map { "Accept: $_" } 'text/html, image/gif, *; q=.2, */*; q=.2', 'application/vnd.shop.v2+json;q=0, */*',
+    'application/vnd.shop+json', 'application/vnd.shop.v2+json;q=0, application/vnd.shop+json;q=0, application/json' ]
+--- response_headers eval
+[ map { "Content-Type: application/$_" } 'vnd.shop.v2+json', 'vnd.shop+json', 'vnd.shop+json', 'json' ]
+
+
+
+=== TEST 21: weir_status is in no version
+--- http_config eval: $::api
+--- config
+    weir_version shop;
+    location = /status { weir_status; }
+--- request
+GET /status
+--- more_headers
+Accept: application/vnd.shop.v1+json
+API-Version: 9
+--- response_headers
+Content-Type: application/json
+! Vary
+! Deprecation
+
+
+
+=== TEST 22: nor is a file
+--- http_config eval: $::api
+--- config
+    weir_version shop;
+    location /files/ { default_type application/json; }
+--- user_files
+>>> files/a.unknown
+{}
+--- request
+GET /files/a.unknown
+--- more_headers
+Accept: text/html
+--- response_headers
+Content-Type: application/json
+! Vary
+
+
+
+=== TEST 23: a location that an error_page leads to refuses, too
+--- http_config eval: $::api
+--- config
+    location /switch { error_page 418 = @api; return 418; }
+    location @api {
+        weir_version shop;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT;
+    }
+--- request
+GET /switch
+--- more_headers
+API-Version: 9
+--- error_code: 406
+
+
+
+=== TEST 24: but not the page for its own refusal
+--- http_config eval: $::api
+--- config
+    weir_version shop;
+    error_page 406 = @page;
+    location /api { proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream; }
+    location @page { rewrite ^ /page break; proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+    location /upstream { weir_version off; return 200 "served\n"; }
+    location /page { weir_version off; return 200 "the page\n"; }
+--- request
+GET /api
+--- more_headers
+API-Version: 9
+--- response_body
+the page
