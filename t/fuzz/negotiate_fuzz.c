@@ -1,7 +1,8 @@
 // needs: ngx_module/version/negotiate.c
 /*
  * The negotiation core on any bytes: the input's lines are Accept, the version
- * header and Content-Type.
+ * header and Content-Type.  The steps that are taken stay within a budget per byte;
+ * nothing is allocated.
  */
 #include "version/negotiate.h"
 
@@ -9,6 +10,8 @@
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+unsigned long weir_work;
 
 static weir_str_t line(const char **p, const char *end)
 {
@@ -34,7 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.version_header = line(&p, end);
     request.content_type = line(&p, end);
 
+    weir_work = 0;
     result = weir_negotiate(&api, &request, &out);
+    assert(weir_work <= 64 * 8 + 6 * size);
     assert(result <= WEIR_NEGOTIATE_UNSUPPORTED_BODY);
     if (result == WEIR_NEGOTIATE_OK)
         assert(out.version < api.nversions);
