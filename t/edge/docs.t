@@ -4,7 +4,9 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
+use lib "$Bin/../lib";
 use Test::More;
+use Weir::Processes qw(free_port listens spit until_true $dir);
 
 my $root = "$Bin/../..";
 sub slurp { open my $in, '<', $_[0] or die "$_[0]: $!"; local $/; scalar <$in> }
@@ -34,5 +36,36 @@ is_deeply \%documented, \%context, 'docs/directives.md has each directive, in it
 
 my %named = map { $_ => 1 } $docs =~ /^\| `\$(weir_\w+)` \|/mg;
 is_deeply \%named, \%variable, 'and each variable';
+
+
+# --- the README's "Try it" works to the letter, but for the ports ----------------------------
+
+my ($try) = slurp("$root/README.md") =~ /^## Try it\n(.*?)^## /ms;
+my %port = map { $_ => free_port() } 18079 .. 18081;
+my $ports = sub { my $text = shift; $text =~ s/\b(18079|1808[01])\b/$port{$1}/g; $text };
+spit("$dir/conf/try.conf", $ports->(slurp("$root/conf/try.conf"))) if mkdir "$dir/conf";
+symlink "$root/build", "$dir/module";
+mkdir "$dir/build";
+symlink "$root/build/ngx_http_weir_module.so", "$dir/build/ngx_http_weir_module.so";
+
+my @steps;    # [command, output]
+for (split /\n/, $try) {
+    if (/^    \$ (.*)/) { push @steps, [$1, ''] }
+    elsif (/^    (.*)/ && @steps) { $steps[-1][1] .= "$1\n" }
+}
+cmp_ok scalar(@steps), '>=', 8, 'README: "Try it" has its commands';
+for my $step (@steps) {
+    my ($command, $expected) = @$step;
+    $command =~ s{\./weir build && }{};    # has been built
+    open my $out, '-|', 'sh', '-c', "cd $dir && { " . $ports->($command) . "\n} 2>$dir/errors" or die $!;
+    my $said = do { local $/; <$out> } // '';
+    close $out;
+    $said =~ s/\r//g;
+    s/\bttl=(?:59\d|600)\b/ttl=N/, s/ +$//mg for $said, $expected;
+    is $said, $expected, "README: $step->[0]" or diag slurp("$dir/errors");
+    if ($command =~ /^redis-server|^nginx/) {
+        until_true('it listens', sub { listens($port{$command =~ /^nginx/ ? 18080 : 18079}) });
+    }
+}
 
 done_testing;
