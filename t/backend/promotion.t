@@ -166,4 +166,59 @@ subtest 'a relay that looks after them refuses, until it is told to go on' => su
     $s->stop_backend('new-relay');
 };
 
+# Positions that were given away: an event in the stream is not the outbox's at its position, and both are known.
+subtest 'an event that is not the one of the outbox has no effect' => sub {
+    my $s = Weir::Stack->new(conf => {%CONF});
+    my $e = Weir::Events->new($s);
+    $e->count_effects;
+    $s->start_smtp;
+    $e->create(24);
+    # As the relay does, but for the streams: there somebody else's users stand.
+    my @rows = split /\n/, $s->psql(q{SELECT partition, position, aggregate FROM relay_take(100, '{0,1,2,3,4,5,6,7}')});
+    for my $row (@rows) {
+        my ($partition, $position) = split /\|/, $row;
+        my $id = sprintf '%08x-0000-4000-8000-%012x', $partition, $position;
+        $s->redis('XADD', "weir:events:$partition", "$position-0", 'event', JSON::PP->new->encode({
+            specversion => '1.0', id => $id, source => 'weir/shop', type => 'UserCreated', subject => "user:$id",
+            time => '2026-01-01T00:00:00Z', datacontenttype => 'application/json', schemaversion => 1,
+            data => { userId => $id, email => "ghost$partition-$position\@example.org", displayName => 'G' } }));
+    }
+    $s->start_backend('relay worker');
+    $e->wait_handled;
+    is $e->complaints, '', 'the events of the outbox have had theirs';
+    mails_are_right($s, 'with strangers in the streams');
+    is scalar(grep { $_->{msg} =~ /^a stream has events that the database does not have/ } errors($s, 'relay worker')), 1,
+        'the log has one line of it';
+    $s->stop_backend('relay worker');
+};
+
+subtest 'a backup that is restored, of the same timeline' => sub {
+    my $s = Weir::Stack->new(conf => {%CONF});
+    my $e = Weir::Events->new($s);
+    $e->count_effects;
+    $s->psql("INSERT INTO consumer_partitions SELECT 'observer', partition, 0 FROM partitions");
+    $s->start_smtp;
+    $s->start_backend('relay worker', name => 'before');
+    $e->create(40);
+    $e->wait_handled;
+    my $backup = Weir::Standby->new($s, 'backup', follow => 0);
+    $e->create(60, 'ghost');
+    $e->wait_handled;
+    $s->stop_backend('before');
+    $s->stop_postgres;
+    $backup->start;
+    $e->{users} -= 60;
+    $s->start_backend('relay worker', name => 'after');
+    wait_for('the marks', sub { $s->psql('SELECT count(*) FROM partitions WHERE halted IS NOT NULL') == 8 });
+    $e->create(30);
+    my ($status) = $s->weirctl('relay', 'rebase');
+    is $status, 0, 'rebase';
+    $e->wait_handled;
+    is join(' ', strangers($s)), '', 'the streams have what the database has';
+    is $s->psql("SELECT count(*) FROM users WHERE status = 'ACTIVE'"), 70, 'all whom it knows are served';
+    is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';
+    is $e->repeated_mails, 0, 'no mail came twice';
+    $s->stop_backend('after');
+};
+
 done_testing;
