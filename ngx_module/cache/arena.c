@@ -243,6 +243,27 @@ size_t weir_arena_block_size(const void *payload)
     return size_of(of_payload(payload));
 }
 
+bool weir_arena_could_fit(const weir_arena_t *a, size_t size, bool (*stays)(const void *payload))
+{
+    size_t wanted = weir_arena_cost(size), run = 0;
+    const weir_arena_block_t *b;
+
+    /* alloc() looks for a block that any of its list would be large enough for */
+    wanted += ((size_t)1 << (log2_of(wanted) - 4)) - 1;
+
+    for (b = (const weir_arena_block_t *)a->start; (const char *)b < a->end; b = after(b)) {
+        if ((b->size & FREE) == 0 && stays((const char *)b + HEADER))
+            run = 0;
+        else
+            run += size_of(b);
+
+        if (run >= wanted)
+            return true;
+    }
+
+    return false;
+}
+
 bool weir_arena_check(const weir_arena_t *a)
 {
     const weir_arena_block_t *b = (const weir_arena_block_t *)a->start, *f;

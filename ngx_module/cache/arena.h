@@ -62,6 +62,14 @@ size_t weir_arena_block_size(const void *payload);
 size_t weir_arena_cost(size_t size);
 
 /*
+ * Whether an allocation of size would find room if all allocated blocks were
+ * freed but those for which stays() says true.  Takes time proportional to the
+ * number of blocks.
+ */
+bool weir_arena_could_fit(const weir_arena_t *arena, size_t size,
+                          bool (*stays)(const void *payload));
+
+/*
  * Whether blocks, flags, lists and count agree; for tests.  Takes time
  * proportional to the number of blocks.
  */

@@ -131,6 +131,14 @@ static void
 ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
     weir_arena_extent_t *extents, size_t n)
 {
+    size_t  i;
+
+    sh->pinned = 0;
+
+    for (i = 0; i < n; i++) {
+        sh->pinned += extents[i].size;
+    }
+
     ngx_memzero(sh->buckets, (sh->mask + 1) * sizeof(void *));
     ngx_memzero(sh->keys, (sh->mask + 1) * sizeof(void *));
 

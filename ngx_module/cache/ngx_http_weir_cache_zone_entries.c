@@ -23,6 +23,12 @@
 /* Entries that are looked at before an allocation is given up. */
 #define NGX_HTTP_WEIR_CACHE_EVICT_MAX  1000
 
+/* After so many it is made sure that the allocation can succeed at all. */
+#define NGX_HTTP_WEIR_CACHE_EVICT_CHECK  64
+
+/* What part of the memory pinned entries may take. */
+#define NGX_HTTP_WEIR_CACHE_PINNED_PART  4
+
 /* What part of the memory the small queue may take before it gives way. */
 #define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
 
@@ -41,6 +47,7 @@ static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
     ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_is_late(
     ngx_http_weir_cache_zone_t *zone, u_char *data, size_t len);
+static bool ngx_http_weir_cache_zone_stays(const void *payload);
 static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
 
 
@@ -99,7 +106,16 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     }
 
     pin->len = node->len;
-    place = ngx_http_weir_cache_zone_pin(zone, node);
+
+    /*
+     * clients that read slowly must not hold the memory: beyond the limit a
+     * client's bytes are its own
+     */
+
+    place = (node->refs == 0
+             && sh->pinned + weir_arena_block_size(node)
+                > sh->size / NGX_HTTP_WEIR_CACHE_PINNED_PART)
+            ? NGX_ERROR : ngx_http_weir_cache_zone_pin(zone, node);
 
     if (place != NGX_ERROR) {
         ngx_http_weir_cache_zone_unlock(zone);
@@ -161,7 +177,10 @@ ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
     if (free != NGX_ERROR) {
         worker->pins[free] = node;
         zone->pins[free] = 1;
-        node->refs++;
+
+        if (node->refs++ == 0) {
+            zone->sh->pinned += weir_arena_block_size(node);
+        }
     }
 
     return free;
@@ -218,7 +237,13 @@ static void
 ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node)
 {
-    if (--node->refs == 0 && !node->linked) {
+    if (--node->refs) {
+        return;
+    }
+
+    sh->pinned -= weir_arena_block_size(node);
+
+    if (!node->linked) {
         weir_arena_free(&sh->arena, node);
     }
 }
@@ -431,6 +456,17 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
             return node;
         }
 
+        /* nothing is evicted for what finds no room between pinned entries */
+
+        if (sh->pinned
+            && i == (len < sh->size / NGX_HTTP_WEIR_CACHE_EVICT_CHECK
+                     ? NGX_HTTP_WEIR_CACHE_EVICT_CHECK : 0)
+            && !weir_arena_could_fit(&sh->arena, len,
+                                     ngx_http_weir_cache_zone_stays))
+        {
+            break;
+        }
+
         if (!ngx_http_weir_cache_zone_evict(sh)) {
             break;
         }
@@ -441,6 +477,15 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
     ngx_http_weir_cache_zone_reap(zone);
 
     return weir_arena_alloc(&sh->arena, len);
+}
+
+
+static bool
+ngx_http_weir_cache_zone_stays(const void *payload)
+{
+    const ngx_http_weir_cache_node_t *node = payload;
+
+    return node->refs != 0;
 }
 
 

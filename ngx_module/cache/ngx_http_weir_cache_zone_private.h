@@ -47,6 +47,7 @@ struct ngx_http_weir_cache_sh_s {
 
     u_char                        *memory;     /* of the arena */
     size_t                         size;
+    size_t                         pinned;     /* bytes of pinned blocks */
     weir_arena_t                   arena;
 
     ngx_http_weir_cache_node_t   **buckets;
