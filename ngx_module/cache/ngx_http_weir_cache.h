@@ -183,6 +183,7 @@ typedef struct {
     unsigned                         background:1;  /* refreshes the cache */
     unsigned                         replacing:1;   /* body comes from entry */
     unsigned                         swallowing:1;  /* it is only stored */
+    unsigned                         edge_conditions:1; /* are decided here */
     unsigned                         l2:1;          /* entry is of Redis */
     unsigned                         unavailable:1; /* no answer from Redis */
     unsigned                         storing:1;   /* the body is collected */
@@ -320,6 +321,12 @@ ngx_uint_t ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx);
  * restore: puts the entry's header lines into the response; NGX_OK or NGX_ERROR
  */
 ngx_int_t ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * restore: decides on the client's conditions and Range, by ctx->entry, where
+ * nginx's filters, which do the rest, would do wrong
+ */
+void ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx);
 
 /* answer: the entry's body as a chain; NULL: no memory */
 ngx_chain_t *ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx);

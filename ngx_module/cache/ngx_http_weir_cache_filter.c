@@ -24,6 +24,8 @@ static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static void ngx_http_weir_cache_decide_conditions(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_send_instead(
     ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t failed);
 static void ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u);
@@ -72,6 +74,13 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     genuine = (r->upstream
                && r->upstream->headers_in.status_n == r->headers_out.status);
     detail = NULL;
+
+    if (ctx->storing && !genuine) {
+        /* a filter behind this one has refused the answer, by 412 say */
+        ngx_http_weir_cache_end_flight(ctx, 0);
+        ngx_http_weir_cache_abandon(ctx, "another answer took its place");
+        return ngx_http_next_header_filter(r);
+    }
 
     if (genuine && ctx->conditional
         && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
@@ -132,13 +141,49 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         ngx_http_weir_cache_store(ctx);
     }
 
+    if (genuine && detail == NULL && ctx->edge_conditions
+        && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
+        && r->headers_out.status == NGX_HTTP_OK)
+    {
+        ngx_http_weir_cache_decide_conditions(ctx);
+    }
+
     rc = ngx_http_next_header_filter(r);
+
+    if (ctx->storing && ctx->edge_conditions && r->header_only) {
+        /* a 304 for this client; the body is read on, for the others */
+        r->header_only = 0;
+        ctx->swallowing = 1;
+    }
 
     if (!ctx->replacing || rc == NGX_ERROR || rc > NGX_OK) {
         return rc;
     }
 
     return ngx_http_weir_cache_send_instead(ctx, detail != NULL);
+}
+
+
+/*
+ * The upstream was asked for the whole response without conditions: the
+ * client's are decided here, as on a hit.  Of several ranges the first is sent,
+ * as nginx can't cut more out of a response that still comes in.
+ */
+
+static void
+ngx_http_weir_cache_decide_conditions(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    r->allow_ranges = 1;
+    r->single_range = 1;
+    r->disable_not_modified = 0;
+
+    if (ctx->storing) {
+        ngx_http_weir_cache_conditions(ctx);
+    }
 }
 
 

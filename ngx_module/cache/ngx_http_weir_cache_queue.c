@@ -123,8 +123,8 @@ ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
 
     /* those whose answer would not be stored can help nobody */
 
-    if (r->method != NGX_HTTP_GET || r->headers_in.range
-        || r->headers_in.authorization || ctx->conf->lock_timeout == 0
+    if (r->method != NGX_HTTP_GET || r->headers_in.authorization
+        || ctx->conf->lock_timeout == 0
         || (ctx->request_cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED)))
     {
         return ngx_http_weir_cache_forward(ctx, status);
@@ -255,7 +255,8 @@ ngx_http_weir_cache_flight_digest(ngx_http_weir_cache_ctx_t *ctx,
 void
 ngx_http_weir_cache_storable(ngx_http_weir_cache_ctx_t *ctx)
 {
-    if (ctx->request->method == NGX_HTTP_GET && !ctx->in_flight) {
+    if (ctx->request->method == NGX_HTTP_GET && !ctx->in_flight && !ctx->part)
+    {
         ngx_http_weir_cache_note(ctx, 0);
     }
 }

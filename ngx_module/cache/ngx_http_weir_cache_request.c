@@ -22,6 +22,8 @@
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
     ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
 static void ngx_http_weir_cache_cleanup(void *data);
+static ngx_uint_t ngx_http_weir_cache_keeps_conditions(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_error_page(
@@ -181,11 +183,8 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
 
     if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
 
-        if (ctx->have_stale
-            && (ngx_http_weir_cache_entry_header(&ctx->stale, "ETag").len
-                || ngx_http_weir_cache_entry_header(&ctx->stale,
-                                                    "Last-Modified").len))
-        {
+        if (ngx_http_weir_cache_keeps_conditions(ctx)) {
+            ctx->edge_conditions = (ctx->request->method == NGX_HTTP_GET);
             ngx_http_weir_cache_own_conditions(ctx);
         }
 
@@ -201,6 +200,44 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
                               " there is none that may be used.");
 
     return ngx_http_weir_send_problem(ctx->request, &problem);
+}
+
+
+/*
+ * Whether the upstream gets the cache's conditions, or none, instead of the
+ * client's: when something stored can be validated, and when the answer may be
+ * stored, for it must be one that others can use too.  Where it is known that
+ * it can't be, the client's own save the upstream work.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->have_stale
+        && (ngx_http_weir_cache_entry_header(&ctx->stale, "ETag").len
+            || ngx_http_weir_cache_entry_header(&ctx->stale,
+                                                "Last-Modified").len))
+    {
+        return 1;
+    }
+
+    if (r->headers_in.range == NULL && r->headers_in.if_range == NULL
+        && r->headers_in.if_match == NULL
+        && r->headers_in.if_none_match == NULL
+        && r->headers_in.if_modified_since == NULL
+        && r->headers_in.if_unmodified_since == NULL)
+    {
+        return 0;
+    }
+
+    return r->method == NGX_HTTP_GET && ctx->key.len
+           && !(ctx->request_cc.flags & WEIR_CC_NO_STORE)
+           && (ctx->conf->l1 || !ctx->unavailable)
+           && !ngx_http_weir_cache_known_uncacheable(ctx);
 }
 
 

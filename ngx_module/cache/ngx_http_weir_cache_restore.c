@@ -21,7 +21,6 @@ static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
-static void ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_is_modified(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_matches_none(
@@ -221,7 +220,7 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
  * conditions: an error_page may lead to a location that needs them.
  */
 
-static void
+void
 ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_table_elt_t           *h;
