@@ -8,6 +8,7 @@
  *     key      what a request is looked up by
  *     key_text the text of its key, by default or as weir_cache_key says
  *     request  a request's way through the precontent phase
+ *     redirect what holds after an internal redirect
  *     fetch    the look-ups, and the decision to serve
  *     lookup   what Redis has, for all who want the same at once
  *     queue    who asks the upstream, and who waits
@@ -161,6 +162,9 @@ typedef struct {
     /* store */
 
     time_t                           request_time;
+    ngx_uint_t                       lines;       /* that were in headers_out
+                                                     before the upstream's */
+    u_char                          *content_type; /* that was there before */
     weir_stamp_t                     stamp;       /* of that moment */
     weir_str_t                       tags;        /* hashes; see tags.h */
     u_char                          *buf;         /* the entry as it grows */
@@ -191,6 +195,8 @@ typedef struct {
     unsigned                         uncacheable:1; /* by the upstream's word */
     unsigned                         part:1;      /* ... a 206 */
     unsigned                         validator:1; /* the response has one */
+    unsigned                         forbidden:1; /* an earlier answer of this
+                                                     request is not for all */
     unsigned                         soft:1;      /* entry is stale by order */
 } ngx_http_weir_cache_ctx_t;
 
@@ -424,6 +430,23 @@ ngx_int_t ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx);
  * body is known to be empty, before its content phase.
  */
 void ngx_http_weir_cache_own_conditions(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * redirect: the place that an internal redirect has led to, of the pool; it is
+ * part of the key.  len 0: the request is where its client sent it.  NGX_OK or
+ * NGX_ERROR.
+ */
+ngx_int_t ngx_http_weir_cache_place(ngx_http_request_t *r, ngx_str_t *place);
+
+/*
+ * redirect: whether an upstream's answer that has led here by an internal
+ * redirect forbids a shared cache to keep what comes: 1, 0 or NGX_ERROR.  Called
+ * before the content phase of each location, for each answer on the way.
+ */
+ngx_int_t ngx_http_weir_cache_forbidden(ngx_http_request_t *r);
+
+/* redirect: before the upstream is asked: header lines that are not its own */
+void ngx_http_weir_cache_note_lines(ngx_http_weir_cache_ctx_t *ctx);
 
 /* validate: starts a refresh in the background; NGX_OK or NGX_ERROR */
 ngx_int_t ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx);

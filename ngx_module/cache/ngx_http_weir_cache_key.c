@@ -37,13 +37,14 @@ static ngx_str_t  ngx_http_weir_cache_pragma = ngx_string("Pragma");
  * whatever the text.  The default text holds the URI as it was requested; where
  * nginx has made another of it (rewrite, set $args, an internal redirect) by
  * something that the text doesn't name, that one follows in a line of its own.
+ * The place that an internal redirect led to comes first, whatever the text.
  */
 
 ngx_int_t
 ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char              *p;
-    ngx_str_t            version, *text;
+    ngx_str_t            version, place, *text;
     ngx_uint_t           rewritten;
     ngx_http_request_t  *r;
 
@@ -64,9 +65,13 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
         ngx_str_null(&version);
     }
 
+    if (ngx_http_weir_cache_place(r, &place) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     rewritten = (ctx->conf->key == NULL && !r->valid_unparsed_uri);
 
-    p = ngx_pnalloc(r->pool, version.len + 1 + text->len
+    p = ngx_pnalloc(r->pool, place.len + version.len + 1 + text->len
                              + (rewritten ? 1 + r->uri.len + 1 + r->args.len
                                           : 0));
     if (p == NULL) {
@@ -74,6 +79,7 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     ctx->key.data = p;
+    p = ngx_cpymem(p, place.data, place.len);
     p = ngx_cpymem(p, version.data, version.len);
     *p++ = ' ';
     p = ngx_cpymem(p, text->data, text->len);

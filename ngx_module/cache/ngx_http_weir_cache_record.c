@@ -213,7 +213,7 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     weir_str_t           name[WEIR_ENTRY_HEADERS_MAX];
     weir_str_t           value[WEIR_ENTRY_HEADERS_MAX], *line, *dropped;
     weir_str_t           stored, line_value;
-    ngx_uint_t           i, n, ndropped, renewed;
+    ngx_uint_t           i, n, ndropped, renewed, before;
     ngx_array_t         *lines, *dates;
     ngx_list_part_t     *part;
     ngx_table_elt_t     *h;
@@ -250,6 +250,7 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     len = 0;
 
     if (r->headers_out.content_type.len
+        && r->headers_out.content_type.data != ctx->content_type
         && !ngx_http_weir_cache_dropped(&content_type, dropped, ndropped))
     {
         name[n] = WEIR_STR("Content-Type");
@@ -274,10 +275,20 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
         value[n++].len = ngx_cached_http_time.len;
     }
 
+    before = ctx->lines;
+
     for (part = &r->headers_out.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
+
+            /* those of an earlier answer, or of a module, are one client's */
+
+            if (before) {
+                before--;
+                continue;
+            }
+
             if (!ngx_http_weir_cache_keeps(&h[i], dropped, ndropped)) {
                 continue;
             }

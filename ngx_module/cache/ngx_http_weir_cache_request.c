@@ -26,6 +26,7 @@ static ngx_uint_t ngx_http_weir_cache_keeps_conditions(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
     ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_end_refresh(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_error_page(
     ngx_http_weir_cache_ctx_t *ctx);
 
@@ -54,10 +55,19 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
     }
 
     if (r != r->main) {
-        return NGX_DECLINED;
+        return r->background ? ngx_http_weir_cache_end_refresh(r)
+                             : NGX_DECLINED;
     }
 
-    first = r->internal ? ngx_http_weir_cache_led_away(r) : NULL;
+    first = NULL;
+
+    if (r->internal) {
+        first = ngx_http_weir_cache_led_away(r);
+
+        if (ngx_http_weir_cache_forbidden(r) == NGX_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
 
     if (r->content_handler == NULL) {
         return NGX_DECLINED;
@@ -115,11 +125,15 @@ static ngx_http_weir_cache_ctx_t *
 ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf)
 {
+    ngx_int_t                   forbidden;
     ngx_pool_cleanup_t         *cln;
     ngx_http_weir_cache_ctx_t  *ctx;
 
+    forbidden = r->internal ? ngx_http_weir_cache_forbidden(r) : 0;
+
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_cache_ctx_t));
-    if (cln == NULL) {
+
+    if (cln == NULL || forbidden == NGX_ERROR) {
         return NULL;
     }
 
@@ -127,6 +141,7 @@ ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
     ngx_memzero(ctx, sizeof(ngx_http_weir_cache_ctx_t));
     ctx->request = r;
     ctx->conf = clcf;
+    ctx->forbidden = forbidden;
     weir_cache_control_init(&ctx->request_cc);
 
     cln->handler = ngx_http_weir_cache_cleanup;
@@ -179,6 +194,7 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->status = status;
     ctx->request_time = ngx_time();
+    ngx_http_weir_cache_note_lines(ctx);
     ngx_http_weir_cache_stamp(ctx);
 
     if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
@@ -274,6 +290,25 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
     }
 
     return last;
+}
+
+
+/*
+ * A background refresh was led to another location: what is there belongs to
+ * another key, and there is no client to get it.  The subrequest ends here;
+ * NGX_DECLINED: it is none of the cache's.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_end_refresh(ngx_http_request_t *r)
+{
+    if (ngx_http_weir_cache_led_away(r) == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_finalize_request(r, NGX_OK);
+
+    return NGX_DONE;
 }
 
 

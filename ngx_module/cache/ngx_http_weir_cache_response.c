@@ -50,6 +50,10 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
+    if (ctx->forbidden) {
+        return NGX_DECLINED;
+    }
+
     rc = ngx_http_test_predicates(r, ctx->conf->no_store);
     if (rc != NGX_OK) {
         return rc;
