@@ -5,6 +5,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "http/ngx_http_weir.h"
 
 
 typedef struct {
@@ -314,7 +315,16 @@ static ngx_int_t
 ngx_http_weir_breaker_set_key(ngx_conf_t *cf,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
 {
+    ngx_str_t                         name;
     ngx_http_compile_complex_value_t  ccv;
+
+    if (ngx_http_weir_late_variable(value, &name)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "variable \"$%V\" in \"key=\" of \"weir_breaker\" has"
+                           " no value yet when the breaker is asked, before the"
+                           " upstream is", &name);
+        return NGX_ABORT;
+    }
 
     breaker->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
     if (breaker->key == NULL) {

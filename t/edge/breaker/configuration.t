@@ -341,3 +341,13 @@ location /y { weir_breaker zone=upstreams on=timeout; proxy_pass http://127.0.0.
 --- request
 GET /nothing
 --- error_code: 404
+
+
+
+=== TEST 34: a key of a variable that has no value yet
+--- http_config eval: $::zone
+--- config
+weir_breaker zone=upstreams key=$proxy_host;
+--- must_die
+--- error_log
+variable "$proxy_host" in "key=" of "weir_breaker" has no value yet when the breaker is asked
