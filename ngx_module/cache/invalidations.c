@@ -88,6 +88,16 @@ void weir_invalidations_distrust(weir_invalidations_t *inv)
     weir_invalidations_change(inv, WEIR_CHANGE_NONE);
 }
 
+void weir_invalidations_doubt(weir_invalidations_t *inv)
+{
+    weir_invalidations_change(inv, WEIR_CHANGE_MADE_HERE);
+
+    inv->pending_all = inv->local + 1;
+    weir_invalidations_set_local(inv, inv->local + 1);
+
+    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
+}
+
 /* --- records ------------------------------------------------------------- */
 
 static uint64_t place(uint64_t hash, bool soft)

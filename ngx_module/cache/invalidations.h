@@ -173,6 +173,12 @@ void weir_invalidations_skip(weir_invalidations_t *inv, weir_position_t position
 void weir_invalidations_distrust(weir_invalidations_t *inv);
 
 /*
+ * What an earlier table of this edge had pending may be lost: everything is
+ * invalidated, here and by the message that is pending then.
+ */
+void weir_invalidations_doubt(weir_invalidations_t *inv);
+
+/*
  * Applies an entry of the stream: n/2 pairs of field and value.
  *
  *     tags    tags, as tags.h reads them

@@ -7,11 +7,16 @@
  * to catch up with; then the era's key and XINFO STREAM, which tell whether what
  * was read is all there was:
  *
- *   - The era is the hash of the server's run_id, read with each connection, and
- *     of the key weir:era, which whoever finds it missing sets to a random value.
- *     All edges agree on it, and it changes when the server was restarted or
- *     emptied or another took its place.  Invalidations may have been lost then:
- *     what was stored in another era is not used.
+ *   - The era is the hash of the server's run_id and master_replid, read with each
+ *     connection, and of the key weir:era, which whoever finds it missing sets to
+ *     a random value.  All edges agree on it, and it changes when the server was
+ *     restarted or emptied or another took its place.  Invalidations may have been
+ *     lost then: what was stored in another era is not used.
+ *   - No era comes twice.  An edge that meets another server than the last one
+ *     gives weir:era a new value there: when it comes back to the first one, as
+ *     after a failback, what was stored there before is not of that era.  Where
+ *     the value can't be written the edge adds a random number of its own (salt),
+ *     and uses what it has stored itself.
  *   - read is how many entries had been added to the stream up to the position.
  *     When the position is the last ID of the stream and more were added than
  *     read, some were trimmed or deleted before they were read: everything older
@@ -44,6 +49,7 @@
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_BLOCK   1000   /* ms at most */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM    60000  /* ms between two */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND  1000   /* ms */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE   250    /* ms */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES  128    /* in one message */
 
 /* The stream: messages at most, and bytes by their average size */
@@ -68,6 +74,10 @@ static void ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
 static void ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
     ngx_uint_t argc, ngx_str_t *argv);
+static void ngx_http_weir_cache_follow_missed(
+    ngx_http_weir_cache_follower_t *f);
+static void ngx_http_weir_cache_follow_probe(
+    ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_resend(
     ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_handler(
@@ -290,9 +300,11 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
 
         ngx_str_set(&argv[0], "INFO");
         ngx_str_set(&argv[1], "server");
-        ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_INFO, 2,
+        ngx_str_set(&argv[2], "replication");
+        ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_INFO, 3,
                                         argv);
     } else {
+        ngx_http_weir_cache_follow_probe(f);
         ngx_http_weir_cache_follow_resend(f);
 
         ngx_http_weir_cache_follow_trim(f);
@@ -338,8 +350,7 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
 
     if (f->waiting == 0) {
         /* Redis is known to be down; the next tick tries again */
-        f->known = 0;
-        f->zone->invalidation->tried = 1;
+        ngx_http_weir_cache_follow_missed(f);
 
         ngx_destroy_pool(f->pool);
         f->pool = NULL;
@@ -550,6 +561,10 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
                           : ngx_http_weir_cache_follow_met(f);
     }
 
+    if (f->following && !f->failed) {
+        ngx_http_weir_cache_follow_was_written(f);
+    }
+
     ngx_destroy_pool(f->pool);
     f->pool = NULL;
 
@@ -558,8 +573,74 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
         return;
     }
 
-    /* the next tick begins from the start */
+    ngx_http_weir_cache_follow_missed(f);
+}
 
+
+/*
+ * The next tick begins from the start.  A zone whose Redis is away when it is
+ * made may have taken the place of another, of an nginx that was restarted or
+ * reloaded with another size, that had something to send: so everything is
+ * invalid when Redis is back.
+ */
+
+static void
+ngx_http_weir_cache_follow_missed(ngx_http_weir_cache_follower_t *f)
+{
+    ngx_uint_t                           doubt;
+    weir_invalidations_t                *table;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
     f->known = 0;
-    f->zone->invalidation->tried = 1;
+    inv->tried = 1;
+
+    if (inv->met || !f->following || !f->failed) {
+        return;
+    }
+
+    table = ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    doubt = !inv->met;
+    inv->met = 1;
+
+    if (doubt) {
+        weir_invalidations_doubt(table);
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    if (doubt) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis is away while the zone is"
+                      " new; what was invalidated here before may not have"
+                      " reached other edges, so all responses become invalid"
+                      " when Redis is back", &f->zone->name);
+    }
+}
+
+
+/* Whether Redis takes writes: one that changes nothing while the era is there. */
+
+static void
+ngx_http_weir_cache_follow_probe(ngx_http_weir_cache_follower_t *f)
+{
+    u_char     text[16];
+    ngx_str_t  argv[4];
+
+    if (f->sent - f->probed < NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE) {
+        return;
+    }
+
+    f->probed = f->sent;
+
+    ngx_str_set(&argv[0], "SET");
+    ngx_str_set(&argv[1], "weir:era");
+    argv[2].data = text;
+    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_cache_random())
+                  - text;
+    ngx_str_set(&argv[3], "NX");
+
+    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE, 4,
+                                    argv);
 }

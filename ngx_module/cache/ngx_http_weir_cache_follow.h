@@ -14,6 +14,7 @@
 
 typedef enum {
     NGX_HTTP_WEIR_CACHE_FOLLOW_INFO = 0,
+    NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE,
     NGX_HTTP_WEIR_CACHE_FOLLOW_READ,
     NGX_HTTP_WEIR_CACHE_FOLLOW_ERA,
     NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM,
@@ -38,12 +39,12 @@ struct ngx_http_weir_cache_follower_s {
 
     /* this connection's */
 
-    ngx_str_t                       run_id;
-    u_char                          run_id_buf[64];
+    uint64_t                        server;      /* hash of its identity */
     uint64_t                        era;
     weir_position_t                 last;        /* as the last XINFO had it */
 
     uint64_t                        trimmed;     /* ms */
+    uint64_t                        probed;      /* whether it takes writes; ms */
     uint64_t                        length;      /* messages, by the last XINFO */
     uint64_t                        message;     /* bytes of one on average */
 
@@ -65,6 +66,10 @@ struct ngx_http_weir_cache_follower_s {
  */
 ngx_int_t ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f);
 ngx_int_t ngx_http_weir_cache_follow_was_read(
+    ngx_http_weir_cache_follower_t *f);
+
+/* follow_log: the reply to a write that changes nothing, if there is one */
+void ngx_http_weir_cache_follow_was_written(
     ngx_http_weir_cache_follower_t *f);
 
 /* follow: sends a new era, if one is missing or in place of the one there is */

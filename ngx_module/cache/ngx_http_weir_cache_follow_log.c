@@ -10,8 +10,7 @@
 
 #include "cache/ngx_http_weir_cache_follow.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "common/blake2b.h"
 
 
 /* Bytes that a message takes in the stream beside its texts, about. */
@@ -28,6 +27,10 @@ typedef struct {
 } ngx_http_weir_cache_stream_t;
 
 
+static uint64_t ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text,
+    size_t len);
+static ngx_int_t ngx_http_weir_cache_follow_compare_server(
+    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
 static uint64_t ngx_http_weir_cache_follow_era(
     ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
 static ngx_int_t ngx_http_weir_cache_follow_apply(
@@ -41,11 +44,30 @@ static weir_invalidations_t *ngx_http_weir_cache_follow_lock(
     ngx_http_weir_cache_follower_t *f);
 static ngx_int_t ngx_http_weir_cache_follow_read_stream(
     ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream);
-static ngx_int_t ngx_http_weir_cache_follow_read_run_id(
+static ngx_int_t ngx_http_weir_cache_follow_read_server(
     ngx_http_weir_cache_follower_t *f);
+static ngx_int_t ngx_http_weir_cache_follow_read_line(ngx_str_t *info,
+    char *name, uint64_t *hash);
 static ngx_int_t ngx_http_weir_cache_follow_complain(
     ngx_http_weir_cache_follower_t *f, char *what,
     ngx_http_weir_redis_reply_t *reply);
+
+
+/* Of a text and what came before; never 0. */
+
+static uint64_t
+ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text, size_t len)
+{
+    uint64_t        hash;
+    weir_blake2b_t  b;
+
+    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR("weir era"));
+    weir_blake2b_add(&b, (weir_str_t) { (char *) &before, sizeof(before) });
+    weir_blake2b_add(&b, (weir_str_t) { (char *) text, len });
+    weir_blake2b_end(&b, (uint8_t *) &hash);
+
+    return hash ? hash : 1;
+}
 
 
 /* The server and what is in it; never 0. */
@@ -54,12 +76,91 @@ static uint64_t
 ngx_http_weir_cache_follow_era(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_redis_reply_t *value)
 {
-    uint64_t  era;
+    return ngx_http_weir_cache_follow_hash(f->server
+                                           ^ f->zone->invalidation->salt,
+                                           value->str.data, value->str.len);
+}
 
-    era = XXH3_64bits_withSeed(value->str.data, value->str.len,
-                               XXH3_64bits(f->run_id.data, f->run_id.len));
 
-    return era ? era : 1;
+/*
+ * Compares the server with the last one.  NGX_OK, or NGX_AGAIN when it is another
+ * one, whose era is being renewed.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_compare_server(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_redis_reply_t *value)
+{
+    uint64_t                             word;
+    ngx_uint_t                           renew;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    word = ngx_http_weir_cache_follow_hash(0, value->str.data, value->str.len);
+    renew = 0;
+
+    (void) ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    if (inv->pid == (ngx_atomic_uint_t) ngx_pid) {
+
+        if (inv->server && inv->server != f->server) {
+            inv->salt = ngx_http_weir_cache_random();
+            inv->salt_word = word;
+            renew = 1;
+
+        } else if (inv->salt && inv->salt_word != word) {
+            inv->salt = 0;
+        }
+
+        inv->server = f->server;
+        inv->met = 1;
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    if (renew) {
+        ngx_http_weir_cache_follow_set_era(f, 0);
+        return NGX_AGAIN;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Redis may answer questions and take no writes (READONLY, NOREPLICAS, OOM …). */
+
+void
+ngx_http_weir_cache_follow_was_written(ngx_http_weir_cache_follower_t *f)
+{
+    ngx_uint_t                           refusing;
+    ngx_http_weir_redis_reply_t         *reply;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE];
+
+    if (reply == NULL) {
+        return;
+    }
+
+    refusing = (reply->type == NGX_HTTP_WEIR_REDIS_ERROR);
+
+    if (refusing == inv->refusing) {
+        return;
+    }
+
+    inv->refusing = refusing;
+
+    if (refusing) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis takes no writes (%V);"
+                      " what is invalidated here does not reach other edges"
+                      " until it does", &f->zone->name, &reply->str);
+    } else {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis takes writes again",
+                      &f->zone->name);
+    }
 }
 
 
@@ -68,6 +169,7 @@ ngx_http_weir_cache_follow_era(ngx_http_weir_cache_follower_t *f,
 ngx_int_t
 ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 {
+    uint64_t                             former;
     weir_position_t                      floor;
     weir_invalidations_t                *table;
     ngx_http_weir_redis_reply_t         *value;
@@ -77,8 +179,8 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
     inv = f->zone->invalidation;
     value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
 
-    if (ngx_http_weir_cache_follow_read_run_id(f) != NGX_OK) {
-        return ngx_http_weir_cache_follow_complain(f, "INFO server",
+    if (ngx_http_weir_cache_follow_read_server(f) != NGX_OK) {
+        return ngx_http_weir_cache_follow_complain(f, "INFO server replication",
                                 f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO]);
     }
 
@@ -90,8 +192,13 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
         return NGX_ERROR;
     }
 
+    if (ngx_http_weir_cache_follow_compare_server(f, value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     f->era = ngx_http_weir_cache_follow_era(f, value);
     f->known = 1;
+    former = 0;
 
     table = ngx_http_weir_cache_invalidation_lock(f->zone);
 
@@ -111,6 +218,7 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
             }
         }
 
+        former = table->era;
         weir_invalidations_begin(table, f->era, floor);
         inv->read = stream.added - stream.length;
         inv->synced = 0;
@@ -121,6 +229,13 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
     }
 
     ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    if (former) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis was restarted or emptied;"
+                      " all responses stored before now are invalid",
+                      &f->zone->name);
+    }
 
     return NGX_OK;
 }
@@ -270,11 +385,15 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
     f->message = f->message ? f->message + size / 64 - f->message / 64
                             : size;
 
+    if (wrong) {
+        (void) ngx_atomic_fetch_add(&f->zone->invalidation->malformed, 1);
+    }
+
     if (wrong && !f->malformed) {
         f->malformed = 1;
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "a message in \"%s\", %uL-%uL, is malformed: it has %s;"
-                      " others won't be logged",
+                      " others are counted in weir_status only",
                       NGX_HTTP_WEIR_CACHE_STREAM, position.ms, position.seq,
                       wrong);
     }
@@ -461,35 +580,55 @@ ngx_http_weir_cache_follow_read_stream(ngx_http_weir_cache_follower_t *f,
 }
 
 
+/* Who the server is: a process, and a history of what was written. */
+
 static ngx_int_t
-ngx_http_weir_cache_follow_read_run_id(ngx_http_weir_cache_follower_t *f)
+ngx_http_weir_cache_follow_read_server(ngx_http_weir_cache_follower_t *f)
 {
-    u_char                       *p, *last;
     ngx_http_weir_redis_reply_t  *reply;
 
     reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO];
+    f->server = 0;
 
-    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING) {
+    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING
+        || ngx_http_weir_cache_follow_read_line(&reply->str, "run_id:",
+                                                &f->server)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    last = reply->str.data + reply->str.len;
-    p = ngx_strnstr(reply->str.data, "run_id:", reply->str.len);
+    return ngx_http_weir_cache_follow_read_line(&reply->str, "master_replid:",
+                                                &f->server);
+}
+
+
+/* Adds the value of the line to the hash. */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_read_line(ngx_str_t *info, char *name,
+    uint64_t *hash)
+{
+    u_char  *p, *value, *last;
+
+    last = info->data + info->len;
+    p = ngx_strnstr(info->data, name, info->len);
 
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    p += sizeof("run_id:") - 1;
+    value = p + ngx_strlen(name);
 
-    f->run_id.data = f->run_id_buf;
-    f->run_id.len = 0;
+    for (p = value; p < last && *p > ' '; p++) { /* void */ }
 
-    while (p < last && *p > ' ' && f->run_id.len < sizeof(f->run_id_buf)) {
-        f->run_id_buf[f->run_id.len++] = *p++;
+    if (p == value) {
+        return NGX_ERROR;
     }
 
-    return f->run_id.len ? NGX_OK : NGX_ERROR;
+    *hash = ngx_http_weir_cache_follow_hash(*hash, value, p - value);
+
+    return NGX_OK;
 }
 
 

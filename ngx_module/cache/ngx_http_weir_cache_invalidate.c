@@ -38,6 +38,8 @@ static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_outlives(
 static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
     ngx_str_t *text, ngx_uint_t how, weir_position_t *position);
+static ngx_int_t ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
     ngx_str_t *text, ngx_uint_t how, uint64_t local);
@@ -131,7 +133,30 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
+    if (written == NULL
+        && ngx_http_weir_cache_invalidate_mark(r, clcf->zone) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_next_header_filter(r);
+}
+
+
+/* Other edges don't hear of it for now, and the client is told so. */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone)
+{
+    static ngx_str_t  name = ngx_string("Weir-Invalidation");
+    static ngx_str_t  value = ngx_string("pending");
+
+    if (ngx_http_weir_cache_invalidation_is_heard(zone)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_add_header(r, &name, &value) ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -432,7 +457,11 @@ ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = r->connection->log;
 
-    (void) ngx_http_weir_redis_command(zone->redis, &cmd, argc, argv);
+    if (ngx_http_weir_redis_command(zone->redis, &cmd, argc, argv) != NGX_OK
+        || zone->invalidation->refusing)
+    {
+        (void) ngx_atomic_fetch_add(&zone->invalidation->unsent, 1);
+    }
 }
 
 

@@ -105,6 +105,15 @@ ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone)
 }
 
 
+ngx_uint_t
+ngx_http_weir_cache_invalidation_is_heard(ngx_http_weir_cache_zone_t *zone)
+{
+    return zone->redis == NULL
+           || (ngx_http_weir_redis_is_up(zone->redis)
+               && !zone->invalidation->refusing);
+}
+
+
 void
 ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx)
 {
@@ -368,6 +377,12 @@ ngx_http_weir_cache_invalidation_info(ngx_http_weir_cache_zone_t *zone,
     info->evicted = table->evicted;
     info->pending = table->npending + (table->pending_all ? 1 : 0);
     info->gaps = inv->gaps;
+    info->clients_pending = zone->redis ? table->client_pending : 0;
+    info->clients_forgotten = table->client_evicted;
+    info->clients_unsent = table->client_unsent;
+    info->unsent = inv->unsent;
+    info->malformed = inv->malformed;
+    info->refusing = inv->refusing;
     info->follower = inv->pid;
     synced = inv->synced;
 

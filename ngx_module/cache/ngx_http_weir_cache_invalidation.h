@@ -35,6 +35,13 @@ typedef struct {
     ngx_atomic_t            heartbeat;
     ngx_atomic_t            synced;     /* read up to here; 0: never */
     ngx_atomic_t            tried;      /* a first attempt is over */
+    ngx_atomic_t            refusing;   /* Redis answers and takes no writes */
+    ngx_atomic_t            unsent;     /* messages not taken when made */
+    ngx_atomic_t            malformed;  /* messages */
+    uint64_t                server;     /* hash of the last one's identity; 0 */
+    uint64_t                salt;       /* of the era; 0: none */
+    uint64_t                salt_word;  /* hash of weir:era when it was made */
+    ngx_uint_t              met;        /* Redis was reached, or missed, once */
     uint64_t                created;
     uint64_t                read;       /* entries added up to the position */
     uint64_t                gaps;       /* times that messages were missed */
@@ -52,6 +59,12 @@ typedef struct {
     uint64_t                evicted;    /* records that gave way */
     uint64_t                gaps;
     ngx_uint_t              pending;    /* made here, not yet in the stream */
+    ngx_uint_t              clients_pending;
+    uint64_t                clients_forgotten;  /* records that gave way */
+    uint64_t                clients_unsent;     /* of them, while pending */
+    uint64_t                unsent;
+    uint64_t                malformed;
+    ngx_uint_t              refusing;
     ngx_pid_t               follower;   /* 0: none */
 } ngx_http_weir_cache_invalidation_info_t;
 
@@ -67,6 +80,13 @@ ngx_http_weir_cache_invalidation_t *ngx_http_weir_cache_invalidation_create(
 weir_invalidations_t *ngx_http_weir_cache_invalidation_lock(
     ngx_http_weir_cache_zone_t *zone);
 void ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone);
+
+/*
+ * Whether what is invalidated here reaches other edges now, as far as is known;
+ * there is nobody to reach without Redis.
+ */
+ngx_uint_t ngx_http_weir_cache_invalidation_is_heard(
+    ngx_http_weir_cache_zone_t *zone);
 
 void ngx_http_weir_cache_invalidation_info(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_invalidation_info_t *info);

@@ -15,7 +15,7 @@
 static ngx_int_t ngx_http_weir_cache_purge_problem(ngx_http_request_t *r,
     weir_str_t detail);
 static ngx_int_t ngx_http_weir_cache_purged(ngx_http_request_t *r,
-    ngx_uint_t tags, ngx_uint_t soft);
+    ngx_http_weir_cache_zone_t *zone, ngx_uint_t tags, ngx_uint_t soft);
 
 
 static ngx_str_t  ngx_http_weir_cache_cache_tag = ngx_string("Cache-Tag");
@@ -65,7 +65,7 @@ ngx_http_weir_cache_purge(ngx_http_request_t *r,
                                          WEIR_STR("Cache-Tag names no tag."));
         }
 
-        return rc == NGX_OK ? ngx_http_weir_cache_purged(r, 1, soft)
+        return rc == NGX_OK ? ngx_http_weir_cache_purged(r, clcf->zone, 1, soft)
                             : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -75,7 +75,7 @@ ngx_http_weir_cache_purge(ngx_http_request_t *r,
 
     ngx_http_weir_cache_invalidate_key(r, clcf->zone, &key, soft, NULL);
 
-    return ngx_http_weir_cache_purged(r, 0, soft);
+    return ngx_http_weir_cache_purged(r, clcf->zone, 0, soft);
 }
 
 
@@ -94,11 +94,30 @@ ngx_http_weir_cache_purge_problem(ngx_http_request_t *r, weir_str_t detail)
 
 
 static ngx_int_t
-ngx_http_weir_cache_purged(ngx_http_request_t *r, ngx_uint_t tags,
-    ngx_uint_t soft)
+ngx_http_weir_cache_purged(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_uint_t tags, ngx_uint_t soft)
 {
-    ngx_buf_t   *b;
-    ngx_chain_t  out;
+    ngx_buf_t       *b;
+    ngx_chain_t      out;
+    weir_problem_t   problem;
+
+    static ngx_str_t  name = ngx_string("Weir-Invalidation");
+    static ngx_str_t  value = ngx_string("pending");
+
+    if (!ngx_http_weir_cache_invalidation_is_heard(zone)) {
+
+        if (ngx_http_weir_add_header(r, &name, &value) == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        ngx_memzero(&problem, sizeof(weir_problem_t));
+        problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
+        problem.title = "Invalidation Pending";
+        problem.detail = WEIR_STR("It is done on this edge; the others will"
+                                  " be told when Redis takes messages again.");
+
+        return ngx_http_weir_send_problem(r, &problem);
+    }
 
     b = ngx_create_temp_buf(r->pool, 64);
     if (b == NULL) {

@@ -193,11 +193,17 @@ ngx_http_weir_status_zone(u_char *p, u_char *last,
     return ngx_slprintf(p, last, "\"invalidations\":{\"applied\":%uL,"
                         "\"position\":\"%uL-%uL\",\"floor\":\"%uL-%uL\","
                         "\"lag_ms\":%L,\"era\":\"%016xL\",\"forgotten\":%uL,"
-                        "\"gaps\":%uL,\"pending\":%ui,\"follower\":%P}}",
+                        "\"gaps\":%uL,\"pending\":%ui,\"malformed\":%uL,"
+                        "\"unsent\":%uL,\"writes_refused\":%s,\"clients\":{"
+                        "\"pending\":%ui,\"forgotten\":%uL,\"unsent\":%uL},"
+                        "\"follower\":%P}}",
                         info.applied, info.position.ms, info.position.seq,
                         info.floor.ms, info.floor.seq, info.lag, info.era,
                         info.evicted, info.gaps, info.pending,
-                        info.follower);
+                        info.malformed, info.unsent,
+                        info.refusing ? "true" : "false",
+                        info.clients_pending, info.clients_forgotten,
+                        info.clients_unsent, info.follower);
 }
 
 

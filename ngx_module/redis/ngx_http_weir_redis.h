@@ -105,6 +105,9 @@ ngx_int_t ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
     ngx_http_weir_redis_command_t *cmd, ngx_uint_t argc, ngx_str_t *argv);
 
 
+/* Whether a command would be taken now: the server is not known to be down. */
+ngx_uint_t ngx_http_weir_redis_is_up(ngx_http_weir_redis_t *redis);
+
 /* Milliseconds that a command may take. */
 ngx_msec_t ngx_http_weir_redis_timeout(ngx_http_weir_redis_t *redis);
 
@@ -112,10 +115,10 @@ ngx_msec_t ngx_http_weir_redis_timeout(ngx_http_weir_redis_t *redis);
 /*
  * Another connection of this worker to the same server, for commands that the
  * server itself may hold up for block milliseconds (XREAD BLOCK): a command's
- * deadline comes that much later.  name is for the log.  NULL: no memory.
+ * deadline comes that much later.  purpose is for the log.  NULL: no memory.
  */
 ngx_http_weir_redis_t *ngx_http_weir_redis_dedicate(
-    ngx_http_weir_redis_t *redis, ngx_str_t *name, ngx_msec_t block,
+    ngx_http_weir_redis_t *redis, ngx_str_t *purpose, ngx_msec_t block,
     ngx_pool_t *pool, ngx_log_t *log);
 
 /*

@@ -76,8 +76,15 @@ ngx_http_weir_redis_timeout(ngx_http_weir_redis_t *redis)
 }
 
 
+ngx_uint_t
+ngx_http_weir_redis_is_up(ngx_http_weir_redis_t *redis)
+{
+    return redis->state == NGX_HTTP_WEIR_REDIS_UP || redis->failures == 0;
+}
+
+
 ngx_http_weir_redis_t *
-ngx_http_weir_redis_dedicate(ngx_http_weir_redis_t *redis, ngx_str_t *name,
+ngx_http_weir_redis_dedicate(ngx_http_weir_redis_t *redis, ngx_str_t *purpose,
     ngx_msec_t block, ngx_pool_t *pool, ngx_log_t *log)
 {
     ngx_http_weir_redis_t  *own;
@@ -87,7 +94,8 @@ ngx_http_weir_redis_dedicate(ngx_http_weir_redis_t *redis, ngx_str_t *name,
         return NULL;
     }
 
-    own->name = *name;
+    own->name = redis->name;
+    own->purpose = *purpose;
     own->addr = redis->addr;
     own->tls = redis->tls;
     own->user = redis->user;
@@ -165,6 +173,7 @@ ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
     rc = ngx_event_connect_peer(&redis->peer);
 
     if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
+        redis->err = ngx_socket_errno;
         ngx_http_weir_redis_close(redis, "cannot connect");
         return;
     }
@@ -232,6 +241,7 @@ ngx_http_weir_redis_write_handler(ngx_event_t *wev)
         if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1
             || err)
         {
+            redis->err = err ? err : ngx_socket_errno;
             ngx_http_weir_redis_close(redis, "cannot connect");
             return;
         }
@@ -249,6 +259,7 @@ ngx_http_weir_redis_write_handler(ngx_event_t *wev)
                     redis->out_len - redis->out_pos);
 
         if (n == NGX_ERROR) {
+            redis->err = ngx_socket_errno;
             ngx_http_weir_redis_close(redis, "connection lost");
             return;
         }
@@ -427,12 +438,16 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
     if (reason) {
 
         if (redis->failures++ == 0) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "weir_redis \"%V\" at %V is down: %s%s%V",
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, redis->err,
+                          "weir_redis \"%V\" at %V is down: %s%s%V%s%V",
                           &redis->name, &redis->addr->name, reason,
-                          redis->refusal.len ? ": " : "", &redis->refusal);
+                          redis->refusal.len ? ": " : "", &redis->refusal,
+                          redis->purpose.len ? "; connection for " : "",
+                          &redis->purpose);
         }
     }
+
+    redis->err = 0;
 
     /* commands are refused then, so nothing else would connect again */
 

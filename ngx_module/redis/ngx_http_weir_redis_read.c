@@ -72,6 +72,7 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
                 return NGX_DONE;
             }
 
+            redis->err = (n == NGX_ERROR) ? ngx_socket_errno : 0;
             ngx_http_weir_redis_close(redis, "connection lost");
             return NGX_DONE;
         }
@@ -497,7 +498,9 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
         c->read->log = c->log;
         c->write->log = c->log;
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "weir_redis \"%V\" is up again", &redis->name);
+                      "weir_redis \"%V\" is up again%s%V", &redis->name,
+                      redis->purpose.len ? "; connection for " : "",
+                      &redis->purpose);
     }
 
     ngx_post_event(&redis->flush, &ngx_posted_events);

@@ -59,7 +59,8 @@ typedef struct {
 
 
 struct ngx_http_weir_redis_s {
-    ngx_str_t                        name;
+    ngx_str_t                        name;      /* of weir_redis */
+    ngx_str_t                        purpose;   /* for the log; may be empty */
 
     /* configuration; addr NULL until weir_redis has defined the server */
 
@@ -104,6 +105,7 @@ struct ngx_http_weir_redis_s {
     ngx_event_t                      reconnect;
 
     ngx_uint_t                       failures;  /* in a row */
+    ngx_err_t                        err;       /* of the failure; 0: none */
     ngx_log_t                        quiet;     /* for what was told before */
     ngx_msec_t                       last_read;
     ngx_msec_t                       last_logged;
