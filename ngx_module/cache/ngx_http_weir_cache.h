@@ -8,6 +8,7 @@
  *     key      what a request is looked up by
  *     key_text the text of its key, by default or as weir_cache_key says
  *     request  a request's way through the precontent phase
+ *     body     GET and HEAD with a request body
  *     redirect what holds after an internal redirect
  *     fetch    the look-ups, and the decision to serve
  *     lookup   what Redis has, for all who want the same at once
@@ -55,6 +56,9 @@
 #define NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE     0x0008
 #define NGX_HTTP_WEIR_CACHE_IGNORE_VARY           0x0010
 
+#define NGX_HTTP_WEIR_CACHE_BODY_REFUSE           0
+#define NGX_HTTP_WEIR_CACHE_BODY_BYPASS           1
+
 #define NGX_HTTP_WEIR_CACHE_STALE_ERROR           0x0002
 #define NGX_HTTP_WEIR_CACHE_STALE_TIMEOUT         0x0004
 #define NGX_HTTP_WEIR_CACHE_STALE_UPDATING        0x0008
@@ -93,6 +97,7 @@ typedef struct {
     ngx_msec_t                       staleness;
     ngx_flag_t                       invalidate;  /* obey Weir-Invalidate */
     ngx_flag_t                       purge;
+    ngx_uint_t                       get_body;    /* ..._BODY_... */
 } ngx_http_weir_cache_loc_conf_t;
 
 
@@ -174,6 +179,9 @@ typedef struct {
     time_t                           ttl;         /* in Redis, seconds */
     ngx_str_t                        vary_fields;
 
+    unsigned                         reading:1;   /* waits for its body */
+    unsigned                         body_read:1;
+    unsigned                         started:1;   /* it is looked up */
     unsigned                         looking:1;   /* waits for ctx->lookup */
     unsigned                         waiting:1;   /* ... for ctx->command */
     unsigned                         leasing:1;   /* the lease is being asked for */
@@ -242,6 +250,13 @@ char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* request: the precontent phase */
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
+
+/*
+ * body: of a GET or HEAD.  NGX_OK: it has no body; NGX_DECLINED: it has one, and
+ * is not cached; else what a phase handler returns: the request was refused, or
+ * waits for its body, after which the phases go on.
+ */
+ngx_int_t ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * key: the variant that the request selects among those that vary by the

@@ -83,6 +83,7 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
     clcf->staleness = NGX_CONF_UNSET_MSEC;
     clcf->invalidate = NGX_CONF_UNSET;
     clcf->purge = NGX_CONF_UNSET;
+    clcf->get_body = NGX_CONF_UNSET_UINT;
 
     return clcf;
 }
@@ -120,6 +121,8 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->staleness, prev->staleness, 2000);
     ngx_conf_merge_value(conf->invalidate, prev->invalidate, 1);
     ngx_conf_merge_value(conf->purge, prev->purge, 0);
+    ngx_conf_merge_uint_value(conf->get_body, prev->get_body,
+                              NGX_HTTP_WEIR_CACHE_BODY_REFUSE);
 
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
     wlcf->purges = conf->purge && conf->zone;

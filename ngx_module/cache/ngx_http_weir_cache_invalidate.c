@@ -60,7 +60,10 @@ ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r)
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
-    if (clcf->zone == NULL || r != r->main || r->error_page) {
+    if (clcf->zone == NULL || r != r->main || r->error_page
+        || r->method == NGX_HTTP_CONNECT)
+    {
+        /* a tunnel is none of the cache's */
         return NGX_DECLINED;
     }
 
@@ -99,7 +102,7 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
     if (clcf->zone == NULL || !clcf->invalidate || r != r->main
-        || r->upstream == NULL)
+        || r->upstream == NULL || r->method == NGX_HTTP_CONNECT)
     {
         return ngx_http_next_header_filter(r);
     }

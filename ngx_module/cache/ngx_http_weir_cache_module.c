@@ -46,6 +46,13 @@ static ngx_conf_bitmask_t  ngx_http_weir_cache_use_stale[] = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_weir_cache_get_body[] = {
+    { ngx_string("refuse"), NGX_HTTP_WEIR_CACHE_BODY_REFUSE },
+    { ngx_string("bypass"), NGX_HTTP_WEIR_CACHE_BODY_BYPASS },
+    { ngx_null_string, 0 }
+};
+
+
 /* more than that are not counted */
 
 static ngx_conf_num_bounds_t  ngx_http_weir_cache_min_uses = {
@@ -89,6 +96,13 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, bypass),
       NULL },
+
+    { ngx_string("weir_cache_get_body"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, get_body),
+      &ngx_http_weir_cache_get_body },
 
     { ngx_string("weir_cache_no_store"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,

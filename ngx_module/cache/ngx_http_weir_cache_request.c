@@ -19,6 +19,7 @@
 #include "http/ngx_http_weir.h"
 
 
+static ngx_int_t ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
     ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
 static void ngx_http_weir_cache_cleanup(void *data);
@@ -41,12 +42,18 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
 
     if (ctx) {
 
-        if (ctx->looking || ctx->waiting || ctx->wait.timer_set) {
+        if (ctx->reading || ctx->looking || ctx->waiting
+            || ctx->wait.timer_set)
+        {
             return NGX_AGAIN;
         }
 
         if (ctx->status != NGX_HTTP_WEIR_CACHE_NONE) {
             return NGX_DECLINED;
+        }
+
+        if (!ctx->started) {
+            return ngx_http_weir_cache_start(ctx);
         }
 
         return ctx->leasing ? ngx_http_weir_cache_decide_lease(ctx)
@@ -79,7 +86,7 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
-    if (clcf->zone == NULL) {
+    if (clcf->zone == NULL || r->method == NGX_HTTP_CONNECT) {
         return NGX_DECLINED;
     }
 
@@ -88,14 +95,35 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    return ngx_http_weir_cache_start(ctx);
+}
+
+
+/* Whether the request is looked up at all, once its body is known. */
+
+static ngx_int_t
+ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_METHOD);
     }
 
-    if (r->headers_in.content_length_n > 0 || r->headers_in.chunked) {
-        /* the key doesn't know the body */
+    rc = ngx_http_weir_cache_check_body(ctx);
+
+    if (rc == NGX_DECLINED) {
         return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
     }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->started = 1;
 
     if (ngx_http_weir_cache_key(ctx) != NGX_OK
         || ngx_http_weir_cache_read_request(ctx) != NGX_OK)
@@ -108,7 +136,7 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
         return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
     }
 
-    switch (ngx_http_test_predicates(r, clcf->bypass)) {
+    switch (ngx_http_test_predicates(r, ctx->conf->bypass)) {
 
     case NGX_ERROR:
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

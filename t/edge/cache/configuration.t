@@ -481,3 +481,23 @@ invalid time "1s" in "weir_cache_uncacheable"; it must be at least 2s
 --- must_die
 --- error_log
 "weir_cache_uncacheable" directive is duplicate
+
+
+
+=== TEST 62: weir_cache_get_body of an unknown value
+--- http_config eval: $::zone
+--- config
+    location / { weir_cache api; weir_cache_get_body allow; proxy_pass http://127.0.0.1:1; }
+--- must_die
+--- error_log eval
+qr/invalid value "allow" in .*nginx\.conf:\d+/
+
+
+
+=== TEST 63: weir_cache_get_body twice
+--- http_config eval: $::zone
+--- config
+    location / { weir_cache api; weir_cache_get_body bypass; weir_cache_get_body refuse; proxy_pass http://127.0.0.1:1; }
+--- must_die
+--- error_log
+"weir_cache_get_body" directive is duplicate

@@ -32,6 +32,7 @@ start_upstream(sub {
 start_edge('weir_cache_zone methods 1m redis=main; weir_cache_zone memory 1m;', <<'SERVER');
     weir_cache methods l1=off;
     weir_cache_bypass $http_x_bypass;
+    weir_cache_get_body bypass;
     location /late/memory { weir_cache memory; proxy_pass http://UPSTREAM; }
     location /      { proxy_pass http://UPSTREAM; }
     location /gzip/ { gzip on; gzip_types text/plain; gzip_http_version 1.0; gzip_vary on; proxy_pass http://UPSTREAM; }
