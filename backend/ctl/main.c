@@ -54,8 +54,12 @@ static void connect_database(weir_ctl_t *ctl)
 {
     const char *const keys[] = {"dbname",          "client_encoding", "application_name",
                                 "connect_timeout", "options",         NULL};
-    const char *const values[] = {ctl->config.database,       "UTF8", "weirctl", "5",
-                                  "-c statement_timeout=60s", NULL};
+    const char *const values[] = {ctl->config.database,
+                                  "UTF8",
+                                  "weirctl",
+                                  "5",
+                                  WEIR_DB_OPTIONS " -c statement_timeout=60s",
+                                  NULL};
     char error[512];
 
     ctl->db = PQconnectdbParams(keys, values, 1);

@@ -352,8 +352,8 @@ static bool migrate(job_t *job, const char *folder)
 bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t error_size)
 {
     const char *const keys[] = {"options", "dbname", "client_encoding", "application_name", NULL};
-    const char *const values[] = {"-c statement_timeout=0 -c lock_timeout=0", conninfo, "UTF8",
-                                  "weir-migrate", NULL};
+    const char *const values[] = {WEIR_DB_OPTIONS " -c statement_timeout=0 -c lock_timeout=0",
+                                  conninfo, "UTF8", "weir-migrate", NULL};
     job_t job = {PQconnectdbParams(keys, values, 1), error, error_size};
     bool ok;
 

@@ -242,7 +242,7 @@ static void open_session(weir_db_t *db)
     const char *const keys[] = {"options",          "keepalives_idle",  "keepalives_interval",
                                 "keepalives_count", "tcp_user_timeout", "dbname",
                                 "client_encoding",  "application_name", NULL};
-    const char *const values[] = {"-c statement_timeout=30s",
+    const char *const values[] = {WEIR_DB_OPTIONS " -c statement_timeout=30s",
                                   "10",
                                   "5",
                                   "3",

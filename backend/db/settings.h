@@ -13,6 +13,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/*
+ * For libpq's "options".  libpq judges a server's read-only state (target_session_attrs) before the
+ * statements below can run, by what the role's settings say.
+ */
+#define WEIR_DB_OPTIONS "-c default_transaction_read_only=off"
+
 /* Statements for the simple query protocol, with more than one result. */
 extern const char weir_db_settings_sql[];
 

@@ -88,6 +88,8 @@ subtest 'settings of role and database' => sub {
         my $whose = $name =~ /^(?:array_nulls|DateStyle|search_path|TimeZone)$/ ? 'DATABASE weir' : 'ROLE weir';
         $super->("ALTER $whose SET $name = $HOSTILE{$name}");
     }
+    # libpq compares default_transaction_read_only with it while it connects.
+    $ENV{PGTARGETSESSIONATTRS} = 'read-write';
     my ($status, $said) = $s->run_backend('migrate');
     is $status, 0, 'migrate' or diag $said;
     is $super->('SELECT count(*) FROM pg_class WHERE relnamespace = $$elsewhere$$::regnamespace'), 1,
