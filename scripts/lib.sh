@@ -188,7 +188,7 @@ pid_of() {
 # nginx' workers, which would keep the port.  They are of its session;
 # PostgreSQL's each have one of their own, but work in the data folder.
 leftovers_of() {
-    local pid start boot stat fields
+    local pid start boot fields
     read -r pid start boot 2>/dev/null <"$run/pids/$1" || return 0
     [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] && [ -z "$(pid_of "$1")" ] || return 0
     if [ "$1" = postgres ]; then
@@ -198,14 +198,10 @@ leftovers_of() {
     # The number of a session is given to nobody else while the session is there.
     fields=$(stat_fields "$pid" || true)
     [ -z "$fields" ] || [ "${fields%% *}" = Z ] || return 0
-    for stat in /proc/[0-9]*/stat; do
-        stat=${stat#/proc/}
-        read -r -a fields <<<"$(stat_fields "${stat%/stat}" || true)"
-        # State, parent, group, session …, start time.
-        if [ "${fields[3]:-}" = "$pid" ] && [ "${fields[0]}" != Z ] && [ "${fields[19]}" -ge "$start" ]; then
-            echo "${stat%/stat}"
-        fi
-    done
+    # pid (name) state parent group session …, the 20th after the name is the start time; the name may hold anything.
+    cat /proc/[0-9]*/stat 2>/dev/null | awk -v session="$pid" -v start="$start" '
+        { pid = $1; sub(/.*\) /, "") }
+        pid ~ /^[0-9]+$/ && $4 == session && $1 != "Z" && $20 >= start { print pid }' || true
 }
 
 # mark_log NAME: what its log says from here on belongs to this start.
