@@ -12,9 +12,10 @@
  * u->create_request is set by the content handler, which calls
  * ngx_http_upstream_init() at its end.  That function does nothing while r->aio
  * is set; so the content handler is called with r->aio, then u->create_request
- * is replaced, then ngx_http_upstream_init() is called again.  This needs a
- * content handler that does not wait for a body: the cache handles no request
- * with a body here.
+ * is replaced, then ngx_http_upstream_init() is called again.  A content handler
+ * that waits for the end of the body has not called it yet and does so itself:
+ * over HTTP/2 and HTTP/3 nginx waits for the end of a request whose header says
+ * that the body is empty.
  */
 
 #include <ngx_config.h>
@@ -26,6 +27,7 @@
 
 
 static ngx_int_t ngx_http_weir_cache_content_handler(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_waits_for_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_create_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_make_headers(
     ngx_http_weir_cache_ctx_t *ctx, ngx_list_t *client);
@@ -82,9 +84,29 @@ ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
     ctx->create_request = u->create_request;
     u->create_request = ngx_http_weir_cache_create_request;
 
-    ngx_http_upstream_init(r);
+    if (!ngx_http_weir_cache_waits_for_body(r)) {
+        ngx_http_upstream_init(r);
+    }
 
     return NGX_DONE;
+}
+
+
+/*
+ * Whether ngx_http_read_client_request_body() has left the call of its handler
+ * to a later event.  It reads a body only where the header tells of one, which
+ * sets rest.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_waits_for_body(ngx_http_request_t *r)
+{
+    ngx_http_request_body_t  *rb;
+
+    rb = r->request_body;
+
+    return r == r->main && rb && rb->rest >= 0 && !r->reading_body
+           && !(rb->rest == 0 && rb->last_saved);
 }
 
 
