@@ -50,8 +50,9 @@ must 'the stored fields are in a validation', with(stored('Cache-Control: max-ag
 must 'a variant is not validated for another request', with(stored('Cache-Control: max-age=3600', 'ETag: "x"', 'Vary: Foo'), send => ['Foo: 1']),
     with(forwarded(), send => ['Foo: 2']);
 
-optional 'normalized: whitespace', vary('Foo', 'Foo: 1,2'), hit('Foo:   1 ,  2  ');
-optional 'normalized: lines of one name are combined', vary('Foo', 'Foo: 1, 2'), hit('Foo: 1', 'Foo: 2');
+my $bytes = 'only fields whose grammar is a list are normalized, others are compared byte by byte';
+optional 'normalized: whitespace', lacking($bytes), vary('Foo', 'Foo: 1,2'), hit('Foo:   1 ,  2  ');
+optional 'normalized: lines of one name are combined', lacking($bytes), vary('Foo', 'Foo: 1, 2'), hit('Foo: 1', 'Foo: 2');
 optional 'normalized: the case of Accept-Language', vary('Accept-Language', 'Accept-Language: en, de'), hit('Accept-Language: eN, De');
 optional 'normalized: whitespace of Accept-Language', vary('Accept-Language', 'Accept-Language: en, de;q=0.5'), hit('Accept-Language:  en ,   de ; q=0.5');
 optional 'normalized: the order of Accept-Language', vary('Accept-Language', 'Accept-Language: en, de'), hit('Accept-Language: de, en');
