@@ -27,7 +27,7 @@ static char *ngx_http_weir_version_default(ngx_conf_t *cf,
 static char *ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block);
 static ngx_uint_t ngx_http_weir_version_is_token(ngx_str_t *s);
-static ngx_uint_t ngx_http_weir_version_has_tree(ngx_str_t *subtype);
+static ngx_uint_t ngx_http_weir_version_is_standard(ngx_str_t *subtype);
 
 
 typedef struct {
@@ -152,7 +152,7 @@ ngx_http_weir_version_media_type(ngx_conf_t *cf,
                == NULL
             && ngx_strlchr(subtype.data, subtype.data + subtype.len, '*')
                == NULL
-            && ngx_http_weir_version_has_tree(&subtype))
+            && !ngx_http_weir_version_is_standard(&subtype))
         {
             ngx_strlow(value[1].data, value[1].data, value[1].len);
             block->media_type = value[1];
@@ -162,8 +162,8 @@ ngx_http_weir_version_media_type(ngx_conf_t *cf,
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid media_type \"%V\" of \"weir_api\"; it must be"
-                       " application/ and a name with a tree and without a"
-                       " suffix, such as application/vnd.shop", &value[1]);
+                       " application/ and a name of your own without a suffix,"
+                       " such as application/vnd.shop", &value[1]);
 
     return NGX_CONF_ERROR;
 }
@@ -400,17 +400,32 @@ ngx_http_weir_version_is_token(ngx_str_t *s)
 
 
 /*
- * RFC 6838 section 3: a name with a dot is of the vendor tree, the personal one
- * or another; names without, such as json, are for registered standards.
+ * Whether the name is of a format in general use: answers would be labelled with
+ * versions of json itself.  Names of one's own are in the vendor tree of RFC 6838
+ * section 3 (vnd.shop), but those without a tree are in use, too.
  */
 
 static ngx_uint_t
-ngx_http_weir_version_has_tree(ngx_str_t *subtype)
+ngx_http_weir_version_is_standard(ngx_str_t *subtype)
 {
-    u_char  *dot;
+    char  **name;
 
-    dot = ngx_strlchr(subtype->data, subtype->data + subtype->len, '.');
+    static char  *names[] = {
+        "json", "xml", "octet-stream", "x-www-form-urlencoded", "json-seq",
+        "x-ndjson", "ndjson", "javascript", "x-javascript", "ecmascript",
+        "yaml", "x-yaml", "cbor", "msgpack", "x-msgpack", "protobuf",
+        "x-protobuf", "grpc", "graphql", "sql", "wasm", "pdf", "rtf", "zip",
+        "gzip", "x-tar", "jwt", "jose", "http", NULL
+    };
 
-    return dot && dot != subtype->data
-           && dot != subtype->data + subtype->len - 1;
+    for (name = names; *name; name++) {
+        if (subtype->len == ngx_strlen(*name)
+            && ngx_strncasecmp(subtype->data, (u_char *) *name, subtype->len)
+               == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }

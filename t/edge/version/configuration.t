@@ -237,4 +237,29 @@ weir_api a { media_type application/json; versions 1; }
 --- config
 --- must_die
 --- error_log
-invalid media_type "application/json" of "weir_api"; it must be application/ and a name with a tree and without a suffix, such as application/vnd.shop in
+invalid media_type "application/json" of "weir_api"; it must be application/ and a name of your own without a suffix, such as application/vnd.shop in
+
+
+
+=== TEST 24: a form's type
+--- http_config
+weir_api a { media_type application/X-WWW-Form-Urlencoded; versions 1; }
+--- config
+--- must_die
+--- error_log
+invalid media_type "application/X-WWW-Form-Urlencoded" of "weir_api"
+
+
+
+=== TEST 25: a name of one's own without a tree
+--- http_config
+weir_api a { media_type application/shop; versions 1; }
+--- config
+    location /x { weir_version a; proxy_pass http://127.0.0.1:1; }
+    location = /t { return 200 ok; }
+--- request
+GET /t
+--- response_body chomp
+ok
+--- no_error_log
+[emerg]
