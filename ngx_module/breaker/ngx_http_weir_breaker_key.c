@@ -18,23 +18,11 @@
 #include <ngx_md5.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
-
-
-typedef struct {
-    char         *module;
-    char         *directive;
-    ngx_str_t     url;                     /* with a variable; empty: not tried */
-} ngx_http_weir_breaker_pass_t;
+#include "http/ngx_http_weir_pass.h"
 
 
 static ngx_int_t ngx_http_weir_breaker_upstream(ngx_conf_t *cf,
     ngx_str_t *name);
-static ngx_module_t *ngx_http_weir_breaker_find_module(ngx_conf_t *cf,
-    char *name);
-static ngx_uint_t ngx_http_weir_breaker_is_pass(ngx_conf_t *cf,
-    ngx_http_handler_pt handler);
-static ngx_http_handler_pt ngx_http_weir_breaker_pass_handler(ngx_conf_t *cf,
-    ngx_module_t *module, ngx_http_weir_breaker_pass_t *pass);
 static ngx_int_t ngx_http_weir_breaker_unnamed(ngx_conf_t *cf,
     ngx_str_t *name);
 static char *ngx_http_weir_breaker_use(ngx_conf_t *cf,
@@ -43,17 +31,6 @@ static ngx_uint_t ngx_http_weir_breaker_same(weir_breaker_settings_t *a,
     weir_breaker_settings_t *b);
 static ngx_int_t ngx_http_weir_breaker_shorten(ngx_pool_t *pool,
     ngx_str_t *key);
-
-
-static ngx_http_weir_breaker_pass_t  ngx_http_weir_breaker_passes[] = {
-    { "ngx_http_proxy_module", "proxy_pass", ngx_string("http://$host") },
-    { "ngx_http_fastcgi_module", "fastcgi_pass", ngx_string("$host") },
-    { "ngx_http_grpc_module", "grpc_pass", ngx_string("$host") },
-    { "ngx_http_uwsgi_module", "uwsgi_pass", ngx_string("$host") },
-    { "ngx_http_scgi_module", "scgi_pass", ngx_string("$host") },
-    { "ngx_http_memcached_module", "memcached_pass", ngx_null_string },
-    { NULL, NULL, ngx_null_string }
-};
 
 
 char *
@@ -109,7 +86,7 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
     }
 
     if (breaker->key == NULL
-        && ngx_http_weir_breaker_is_pass(cf, clcf->handler))
+        && ngx_http_weir_find_pass(cf, clcf->handler))
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"weir_breaker\" must have key=string for location"
@@ -132,13 +109,13 @@ ngx_http_weir_breaker_upstream(ngx_conf_t *cf, ngx_str_t *name)
     ngx_http_conf_ctx_t           *ctx;
     ngx_http_upstream_conf_t      *ucf;
     ngx_http_upstream_srv_conf_t  *us;
-    ngx_http_weir_breaker_pass_t  *pass;
+    ngx_http_weir_pass_t          *pass;
 
     ctx = cf->ctx;
 
-    for (pass = ngx_http_weir_breaker_passes; pass->module; pass++) {
+    for (pass = ngx_http_weir_passes; pass->module; pass++) {
 
-        module = ngx_http_weir_breaker_find_module(cf, pass->module);
+        module = ngx_http_weir_find_module(cf, pass->module);
         if (module == NULL) {
             continue;
         }
@@ -168,107 +145,6 @@ ngx_http_weir_breaker_upstream(ngx_conf_t *cf, ngx_str_t *name)
     }
 
     return NGX_DECLINED;
-}
-
-
-static ngx_module_t *
-ngx_http_weir_breaker_find_module(ngx_conf_t *cf, char *name)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; cf->cycle->modules[i]; i++) {
-        if (ngx_strcmp(cf->cycle->modules[i]->name, name) == 0) {
-            return cf->cycle->modules[i];
-        }
-    }
-
-    return NULL;
-}
-
-
-/*
- * Whether the handler is one of a *_pass.  Those functions are private to their
- * modules, so they are learnt from what each directive makes of a location that
- * is thrown away.
- */
-
-static ngx_uint_t
-ngx_http_weir_breaker_is_pass(ngx_conf_t *cf, ngx_http_handler_pt handler)
-{
-    ngx_module_t                  *module;
-    ngx_http_weir_breaker_pass_t  *pass;
-
-    for (pass = ngx_http_weir_breaker_passes; pass->module; pass++) {
-
-        module = ngx_http_weir_breaker_find_module(cf, pass->module);
-
-        if (module && pass->url.len
-            && ngx_http_weir_breaker_pass_handler(cf, module, pass) == handler)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static ngx_http_handler_pt
-ngx_http_weir_breaker_pass_handler(ngx_conf_t *cf, ngx_module_t *module,
-    ngx_http_weir_breaker_pass_t *pass)
-{
-    char                      *rv;
-    ngx_str_t                  value[2];
-    ngx_conf_t                 scratch;
-    ngx_array_t                args;
-    ngx_command_t             *cmd;
-    ngx_http_module_t         *m;
-    ngx_http_conf_ctx_t        ctx;
-    ngx_http_core_loc_conf_t   clcf;
-
-    for (cmd = module->commands; cmd->name.len; cmd++) {
-        if (ngx_strcmp(cmd->name.data, pass->directive) == 0) {
-            break;
-        }
-    }
-
-    m = module->ctx;
-
-    if (cmd->name.len == 0 || m->create_loc_conf == NULL) {
-        return NULL;
-    }
-
-    ngx_memzero(&clcf, sizeof(ngx_http_core_loc_conf_t));
-
-    ctx = *(ngx_http_conf_ctx_t *) cf->ctx;
-    ctx.loc_conf = ngx_pcalloc(cf->temp_pool,
-                               sizeof(void *) * ngx_http_max_module);
-    if (ctx.loc_conf == NULL) {
-        return NULL;
-    }
-
-    ctx.loc_conf[ngx_http_core_module.ctx_index] = &clcf;
-    ctx.loc_conf[module->ctx_index] = m->create_loc_conf(cf);
-    if (ctx.loc_conf[module->ctx_index] == NULL) {
-        return NULL;
-    }
-
-    value[0] = cmd->name;
-    value[1] = pass->url;
-
-    ngx_memzero(&args, sizeof(ngx_array_t));
-    args.elts = value;
-    args.nelts = 2;
-    args.size = sizeof(ngx_str_t);
-    args.nalloc = 2;
-
-    scratch = *cf;
-    scratch.ctx = &ctx;
-    scratch.args = &args;
-
-    rv = cmd->set(&scratch, cmd, ctx.loc_conf[module->ctx_index]);
-
-    return rv == NGX_CONF_OK ? clcf.handler : NULL;
 }
 
 

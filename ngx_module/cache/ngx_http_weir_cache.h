@@ -80,6 +80,8 @@ typedef struct {
     ngx_uint_t                       min_uses;    /* before it is stored */
     ngx_http_complex_value_t        *key;         /* NULL: the default */
     ngx_str_t                        upstream;    /* that the default names */
+    ngx_str_t                        sent_version; /* field, set to $weir_version */
+    ngx_uint_t                       sent_type;   /* Accept is $weir_media_type */
     ngx_flag_t                       warned;      /* this worker's: of that */
     ngx_flag_t                       sliced;      /* the key has $slice_range */
     ngx_array_t                     *valid;       /* ngx_http_cache_valid_t */
@@ -265,6 +267,17 @@ ngx_int_t ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx);
  */
 ngx_int_t ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *fields);
+
+/*
+ * sent: whether the location is configured to give the upstream a request field
+ * that its version negotiation has read, as negotiated: then answers depend on
+ * what is negotiated, not on how the client said it.  configure is for a
+ * location that is merged.  field is in lower case; value is what is sent.
+ */
+void ngx_http_weir_cache_sent_configure(ngx_conf_t *cf,
+    ngx_http_weir_cache_loc_conf_t *clcf);
+ngx_uint_t ngx_http_weir_cache_sent(ngx_http_weir_cache_ctx_t *ctx,
+    weir_str_t *field, ngx_str_t *value);
 
 /*
  * key: all lines of a header in a list, as weir_str_t; NULL when memory ran

@@ -148,6 +148,8 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
+    ngx_http_weir_cache_sent_configure(cf, conf);
+
     return NGX_CONF_OK;
 }
 

@@ -191,7 +191,8 @@ ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
  * The variant's text has a line "name: value" for each line of each field as the
  * request has it.  Lines of a field that is known to be a list are joined by
  * commas first, and normalized (RFC 9111 section 4.1).  A field that is absent
- * has no line, unlike one that is empty.
+ * has no line, unlike one that is empty.  A field that the upstream gets as
+ * negotiated has a line "name=value", which no request's own can be.
  */
 
 ngx_int_t
@@ -199,7 +200,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 {
     size_t                pos, len;
     u_char               *p, *value;
-    ngx_str_t             name, text;
+    ngx_str_t             name, text, sent;
     weir_str_t            list, field, *line;
     ngx_uint_t            i;
     ngx_array_t          *lines[WEIR_VARY_FIELDS_MAX];
@@ -218,6 +219,12 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     for (pos = 0; n < WEIR_VARY_FIELDS_MAX
                   && weir_vary_next(list, &pos, &field); n++)
     {
+        if (ngx_http_weir_cache_sent(ctx, &field, &sent)) {
+            lines[n] = NULL;
+            len += field.len + sizeof("=\n") - 1 + sent.len;
+            continue;
+        }
+
         name.data = (u_char *) field.data;
         name.len = field.len;
 
@@ -247,6 +254,15 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     for (pos = 0; n < WEIR_VARY_FIELDS_MAX
                   && weir_vary_next(list, &pos, &field); n++)
     {
+        if (lines[n] == NULL) {
+            (void) ngx_http_weir_cache_sent(ctx, &field, &sent);
+            p = ngx_cpymem(p, field.data, field.len);
+            *p++ = '=';
+            p = ngx_cpymem(p, sent.data, sent.len);
+            *p++ = '\n';
+            continue;
+        }
+
         p = weir_vary_is_list(field)
             ? ngx_http_weir_cache_put_list(p, field, lines[n], value)
             : ngx_http_weir_cache_put_lines(p, field, lines[n]);

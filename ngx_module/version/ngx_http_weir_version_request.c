@@ -44,6 +44,41 @@ ngx_http_weir_version_get(ngx_http_request_t *r, ngx_str_t *version)
 }
 
 
+ngx_int_t
+ngx_http_weir_version_get_type(ngx_http_request_t *r, ngx_str_t *type)
+{
+    ngx_http_weir_version_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_version_negotiate(r);
+
+    if (ctx == NULL || ctx->result != WEIR_NEGOTIATE_OK) {
+        ngx_str_null(type);
+        return NGX_DECLINED;
+    }
+
+    *type = *ngx_http_weir_version_type(ctx);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_version_field(ngx_conf_t *cf, ngx_str_t *field)
+{
+    ngx_http_weir_version_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_version_module);
+
+    if (wlcf->api == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *field = wlcf->api->header;
+
+    return NGX_OK;
+}
+
+
 ngx_http_weir_version_ctx_t *
 ngx_http_weir_version_ask(ngx_http_request_t *r,
     ngx_http_weir_version_api_t *api, ngx_http_weir_version_ctx_t *ctx)

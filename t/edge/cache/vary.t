@@ -19,6 +19,9 @@ my %vary = (
     '/longer' => ['Vary: ' . 'N' x 65],
     '/star' => ['Vary: Accept', 'Vary: *'],
     '/short-lived' => ['Vary: Accept-Language'],
+    '/set' => ['Vary: API-Version, Accept', 'Content-Type: application/json'],
+    '/raw' => ['Vary: API-Version', 'Content-Type: application/json'],
+    '/other' => ['Vary: API-Version', 'Content-Type: application/json'],
     '/version' => ['Vary: Accept-Language', 'Content-Type: application/json'],
 );
 
@@ -36,11 +39,19 @@ start_upstream(sub {
 
 start_edge(<<'HTTP', <<'SERVER');
     weir_cache_zone vary 1m redis=main;
-    weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; }
+    weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; header API-Version; }
 HTTP
     weir_cache vary l1=off;
     location / { proxy_pass http://UPSTREAM; }
     location /version { weir_version shop; proxy_pass http://UPSTREAM; }
+    location /set {
+        weir_version shop;
+        proxy_set_header api-version $weir_version;
+        proxy_set_header Accept $weir_media_type;
+        proxy_pass http://UPSTREAM;
+    }
+    location /raw { weir_version shop; proxy_pass http://UPSTREAM; }
+    location /other { weir_version shop; proxy_set_header API-Version "x$http_api_version"; proxy_pass http://UPSTREAM; }
 SERVER
 
 my $serial = 0;
@@ -122,7 +133,22 @@ is_deeply answers('/version', version(1, 'de'), version(2, 'de'), version(1, 'en
 my $r = get('/version', version(1, 'de'));
 $r = get('/version', version(1, 'de'));
 is_deeply [$r->{headers}{vary}, $r->{headers}{'content-type'}],
-    ['Accept-Language, Accept', 'application/vnd.shop.v1+json'], 'a hit has the type and Vary of its version';
+    ['Accept-Language, Accept, API-Version', 'application/vnd.shop.v1+json'], 'a hit has the type and Vary of its version';
+
+
+# --- fields that the upstream gets as negotiated ---
+
+my @ways = ({}, { 'API-Version' => 2 }, { 'API-Version' => 'v2' }, { Accept => '*/*' }, { Accept => '*/*;q=0.5' },
+    { Accept => 'application/vnd.shop.v2+json' });
+is_deeply answers('/set', @ways), [(1) x @ways], 'one answer for all ways to ask for the default version';
+is_deeply answers('/set', {}, { 'API-Version' => 1 }, { 'API-Version' => 2 }, { Accept => 'application/vnd.shop.v1+json' }),
+    [1, 2, 1, 2], 'and one for each version';
+is_deeply answers('/set', {}, { Accept => 'application/json' }, {}, { Accept => 'application/json;q=0.3' }),
+    [1, 2, 1, 2], 'other forms of the type are other requests to the upstream';
+is_deeply answers('/raw', {}, { 'API-Version' => 2 }, {}, { 'API-Version' => 2 }),
+    [1, 2, 1, 2], 'a field that reaches the upstream as it came is compared as it came';
+is_deeply answers('/other', {}, { 'API-Version' => 2 }, {}, { 'API-Version' => 2 }),
+    [1, 2, 1, 2], 'so is one that is set to something else';
 
 is scalar(logged(qr/\[(alert|emerg|crit|error)\]/)), 0, 'the log has no error';
 done_testing;

@@ -1,0 +1,195 @@
+/*
+ * The *_pass modules of nginx.  Their location configurations and handlers are
+ * private to them: upstreams are read where each keeps them, at the start of its
+ * location configuration; handlers are learnt from what the directive makes of a
+ * location that is thrown away; request fields are found by the offset in the
+ * table of commands.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "http/ngx_http_weir_pass.h"
+
+
+static ngx_http_handler_pt ngx_http_weir_pass_handler(ngx_conf_t *cf,
+    ngx_module_t *module, ngx_http_weir_pass_t *pass);
+static ngx_command_t *ngx_http_weir_pass_command(ngx_module_t *module,
+    char *name);
+
+
+ngx_http_weir_pass_t  ngx_http_weir_passes[] = {
+    { "ngx_http_proxy_module", "proxy_pass", "proxy_set_header",
+      ngx_string("http://$host") },
+    { "ngx_http_fastcgi_module", "fastcgi_pass", NULL, ngx_string("$host") },
+    { "ngx_http_grpc_module", "grpc_pass", "grpc_set_header",
+      ngx_string("$host") },
+    { "ngx_http_uwsgi_module", "uwsgi_pass", NULL, ngx_string("$host") },
+    { "ngx_http_scgi_module", "scgi_pass", NULL, ngx_string("$host") },
+    { "ngx_http_memcached_module", "memcached_pass", NULL, ngx_null_string },
+    { NULL, NULL, NULL, ngx_null_string }
+};
+
+
+ngx_module_t *
+ngx_http_weir_find_module(ngx_conf_t *cf, char *name)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        if (ngx_strcmp(cf->cycle->modules[i]->name, name) == 0) {
+            return cf->cycle->modules[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_weir_pass_t *
+ngx_http_weir_find_pass(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_module_t          *module;
+    ngx_http_weir_pass_t  *pass;
+
+    for (pass = ngx_http_weir_passes; pass->module; pass++) {
+
+        module = ngx_http_weir_find_module(cf, pass->module);
+
+        if (module && pass->url.len
+            && ngx_http_weir_pass_handler(cf, module, pass) == handler)
+        {
+            return pass;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_handler_pt
+ngx_http_weir_pass_handler(ngx_conf_t *cf, ngx_module_t *module,
+    ngx_http_weir_pass_t *pass)
+{
+    char                      *rv;
+    ngx_str_t                  value[2];
+    ngx_conf_t                 scratch;
+    ngx_array_t                args;
+    ngx_command_t             *cmd;
+    ngx_http_module_t         *m;
+    ngx_http_conf_ctx_t        ctx;
+    ngx_http_core_loc_conf_t   clcf;
+
+    cmd = ngx_http_weir_pass_command(module, pass->directive);
+    m = module->ctx;
+
+    if (cmd == NULL || m->create_loc_conf == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(&clcf, sizeof(ngx_http_core_loc_conf_t));
+
+    ctx = *(ngx_http_conf_ctx_t *) cf->ctx;
+    ctx.loc_conf = ngx_pcalloc(cf->temp_pool,
+                               sizeof(void *) * ngx_http_max_module);
+    if (ctx.loc_conf == NULL) {
+        return NULL;
+    }
+
+    ctx.loc_conf[ngx_http_core_module.ctx_index] = &clcf;
+    ctx.loc_conf[module->ctx_index] = m->create_loc_conf(cf);
+    if (ctx.loc_conf[module->ctx_index] == NULL) {
+        return NULL;
+    }
+
+    value[0] = cmd->name;
+    value[1] = pass->url;
+
+    ngx_memzero(&args, sizeof(ngx_array_t));
+    args.elts = value;
+    args.nelts = 2;
+    args.size = sizeof(ngx_str_t);
+    args.nalloc = 2;
+
+    scratch = *cf;
+    scratch.ctx = &ctx;
+    scratch.args = &args;
+
+    rv = cmd->set(&scratch, cmd, ctx.loc_conf[module->ctx_index]);
+
+    return rv == NGX_CONF_OK ? clcf.handler : NULL;
+}
+
+
+static ngx_command_t *
+ngx_http_weir_pass_command(ngx_module_t *module, char *name)
+{
+    ngx_command_t  *cmd;
+
+    for (cmd = module->commands; cmd->name.len; cmd++) {
+        if (ngx_strcmp(cmd->name.data, name) == 0) {
+            return cmd;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field, char *value)
+{
+    char                      *conf;
+    ngx_uint_t                 i, lines;
+    ngx_array_t               *fields;
+    ngx_keyval_t              *kv;
+    ngx_module_t              *module;
+    ngx_command_t             *cmd;
+    ngx_http_conf_ctx_t       *ctx;
+    ngx_http_weir_pass_t      *pass;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    ctx = cf->ctx;
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    pass = clcf->handler ? ngx_http_weir_find_pass(cf, clcf->handler) : NULL;
+
+    if (pass == NULL || pass->set_header == NULL) {
+        return 0;
+    }
+
+    module = ngx_http_weir_find_module(cf, pass->module);
+    cmd = ngx_http_weir_pass_command(module, pass->set_header);
+
+    if (cmd == NULL || cmd->set != ngx_conf_set_keyval_slot) {
+        return 0;
+    }
+
+    conf = ctx->loc_conf[module->ctx_index];
+    fields = *(ngx_array_t **) (conf + cmd->offset);
+
+    if (fields == NULL || fields == NGX_CONF_UNSET_PTR) {
+        return 0;
+    }
+
+    kv = fields->elts;
+    lines = 0;
+
+    for (i = 0; i < fields->nelts; i++) {
+
+        if (kv[i].key.len != field->len
+            || ngx_strncasecmp(kv[i].key.data, field->data, field->len) != 0)
+        {
+            continue;
+        }
+
+        if (ngx_strcmp(kv[i].value.data, value) != 0) {
+            return 0;
+        }
+
+        lines++;
+    }
+
+    return lines == 1;
+}

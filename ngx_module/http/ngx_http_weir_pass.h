@@ -1,0 +1,46 @@
+/*
+ * The *_pass modules of nginx: which of them answers for a location.  All of it
+ * is for the time when the configuration is read.
+ */
+
+#ifndef _NGX_HTTP_WEIR_PASS_H_INCLUDED_
+#define _NGX_HTTP_WEIR_PASS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+
+typedef struct {
+    char         *module;
+    char         *directive;
+    char         *set_header;              /* NULL: fields travel otherwise */
+    ngx_str_t     url;                     /* with a variable; empty: not tried */
+} ngx_http_weir_pass_t;
+
+
+/* All of them; the last one has no module. */
+extern ngx_http_weir_pass_t  ngx_http_weir_passes[];
+
+
+/* The module of that name, or NULL when nginx was built without it. */
+ngx_module_t *ngx_http_weir_find_module(ngx_conf_t *cf, char *name);
+
+
+/* The *_pass whose content handler this is, or NULL; handler is not NULL. */
+ngx_http_weir_pass_t *ngx_http_weir_find_pass(ngx_conf_t *cf,
+    ngx_http_handler_pt handler);
+
+
+/*
+ * Whether the location that is being merged gives the upstream the request field
+ * with this value, whatever the client sent: proxy_set_header, grpc_set_header.
+ * Names are compared without regard to case.  To be called after the *_pass
+ * module was merged, as modules loaded at run time are.
+ */
+ngx_uint_t ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field,
+    char *value);
+
+
+#endif /* _NGX_HTTP_WEIR_PASS_H_INCLUDED_ */
