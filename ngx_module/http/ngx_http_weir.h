@@ -18,8 +18,10 @@
 extern ngx_module_t  ngx_http_weir_module;
 
 
-/* What other modules have made known of a location; nothing is inherited. */
 typedef struct {
+    ngx_flag_t   problem_pages;
+
+    /* what other modules have made known of the location; not inherited */
     unsigned     status:1;                 /* weir_status answers here */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
 } ngx_http_weir_loc_conf_t;
@@ -55,6 +57,14 @@ ngx_http_weir_answers_itself(ngx_http_request_t *r)
  * not touch r afterwards), or an HTTP status for nginx to handle.
  */
 ngx_int_t ngx_http_weir_send_problem(ngx_http_request_t *r,
+    weir_problem_t *problem);
+
+
+/*
+ * The body of a response that is a problem document, of the request's pool, and
+ * into r->headers_out what describes it.  NULL: no memory.
+ */
+ngx_chain_t *ngx_http_weir_problem_body(ngx_http_request_t *r,
     weir_problem_t *problem);
 
 
@@ -98,6 +108,13 @@ ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
  * Returns NGX_OK or NGX_ERROR (no memory).
  */
 ngx_int_t ngx_http_weir_add_vary(ngx_http_request_t *r, ngx_str_t *field);
+
+
+/*
+ * problem_pages: makes nginx's own error pages problem documents, in locations
+ * with weir_problem_pages.  init installs its filters.
+ */
+void ngx_http_weir_problem_pages_init(void);
 
 
 /*

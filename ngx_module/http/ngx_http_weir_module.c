@@ -1,6 +1,6 @@
 /*
- * The ground under Weir's nginx modules: problem documents and response
- * headers.  It has no directives; the shared object takes its name from it.
+ * What all of Weir's nginx modules need: problem documents and response headers.
+ * The shared object takes its name from this module.
  */
 
 #include <ngx_config.h>
@@ -13,18 +13,32 @@
 
 
 static ngx_int_t ngx_http_weir_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_weir_init(ngx_conf_t *cf);
 static void *ngx_http_weir_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
 static ngx_uint_t ngx_http_weir_has_error_page(ngx_http_request_t *r,
     ngx_uint_t status);
-static ngx_buf_t *ngx_http_weir_problem_buf(ngx_http_request_t *r,
-    weir_problem_t *problem);
 static ngx_uint_t ngx_http_weir_lists_token(ngx_str_t *value,
     ngx_str_t *token);
 
 
+static ngx_command_t  ngx_http_weir_commands[] = {
+
+    { ngx_string("weir_problem_pages"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_loc_conf_t, problem_pages),
+      NULL },
+
+      ngx_null_command
+};
+
+
 static ngx_http_module_t  ngx_http_weir_module_ctx = {
     NULL,                                  /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_http_weir_init,                    /* postconfiguration */
 
     NULL,                                  /* create main configuration */
     NULL,                                  /* init main configuration */
@@ -33,14 +47,14 @@ static ngx_http_module_t  ngx_http_weir_module_ctx = {
     NULL,                                  /* merge server configuration */
 
     ngx_http_weir_create_loc_conf,         /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_weir_merge_loc_conf           /* merge location configuration */
 };
 
 
 ngx_module_t  ngx_http_weir_module = {
     NGX_MODULE_V1,
     &ngx_http_weir_module_ctx,             /* module context */
-    NULL,                                  /* module directives */
+    ngx_http_weir_commands,                /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     ngx_http_weir_init_module,             /* init module */
@@ -59,7 +73,37 @@ static ngx_str_t  ngx_http_weir_vary = ngx_string("Vary");
 static void *
 ngx_http_weir_create_loc_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_loc_conf_t));
+    ngx_http_weir_loc_conf_t  *wlcf;
+
+    wlcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_loc_conf_t));
+    if (wlcf == NULL) {
+        return NULL;
+    }
+
+    wlcf->problem_pages = NGX_CONF_UNSET;
+
+    return wlcf;
+}
+
+
+static char *
+ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_weir_loc_conf_t  *prev = parent;
+    ngx_http_weir_loc_conf_t  *conf = child;
+
+    ngx_conf_merge_value(conf->problem_pages, prev->problem_pages, 0);
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_init(ngx_conf_t *cf)
+{
+    ngx_http_weir_problem_pages_init();
+
+    return NGX_OK;
 }
 
 
@@ -77,15 +121,14 @@ ngx_http_weir_init_module(ngx_cycle_t *cycle)
 ngx_int_t
 ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
 {
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
+    ngx_chain_t  *body;
 
     if (ngx_http_weir_has_error_page(r, problem->status)) {
         return problem->status;
     }
 
-    b = ngx_http_weir_problem_buf(r, problem);
-    if (b == NULL) {
+    body = ngx_http_weir_problem_body(r, problem);
+    if (body == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -93,21 +136,10 @@ ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
         r->keepalive = 0;
     }
 
-    ngx_http_clear_accept_ranges(r);
-    ngx_http_clear_last_modified(r);
-    ngx_http_clear_etag(r);
-
     r->headers_out.status = problem->status;
     r->headers_out.status_line.len = 0;
-    r->headers_out.content_length_n = b->last - b->pos;
-    ngx_str_set(&r->headers_out.content_type, WEIR_PROBLEM_MEDIA_TYPE);
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
 
-    out.buf = b;
-    out.next = NULL;
-
-    ngx_http_finalize_request(r, ngx_http_weir_send_response(r, &out));
+    ngx_http_finalize_request(r, ngx_http_weir_send_response(r, body));
 
     return NGX_DONE;
 }
@@ -160,16 +192,19 @@ ngx_http_weir_has_error_page(ngx_http_request_t *r, ngx_uint_t status)
 }
 
 
-static ngx_buf_t *
-ngx_http_weir_problem_buf(ngx_http_request_t *r, weir_problem_t *problem)
+ngx_chain_t *
+ngx_http_weir_problem_body(ngx_http_request_t *r, weir_problem_t *problem)
 {
-    size_t      len;
-    ngx_buf_t  *b;
+    size_t        len;
+    ngx_buf_t    *b;
+    ngx_chain_t  *out;
 
     len = weir_problem_json(NULL, 0, problem);
 
     b = ngx_create_temp_buf(r->pool, len);
-    if (b == NULL) {
+    out = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || out == NULL) {
         return NULL;
     }
 
@@ -177,7 +212,20 @@ ngx_http_weir_problem_buf(ngx_http_request_t *r, weir_problem_t *problem)
     b->last_buf = (r == r->main);
     b->last_in_chain = 1;
 
-    return b;
+    out->buf = b;
+    out->next = NULL;
+
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_clear_last_modified(r);
+    ngx_http_clear_etag(r);
+
+    r->headers_out.content_length_n = len;
+    ngx_str_set(&r->headers_out.content_type, WEIR_PROBLEM_MEDIA_TYPE);
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    ngx_str_null(&r->headers_out.charset);
+
+    return out;
 }
 
 
