@@ -162,8 +162,10 @@ own_run_folder() {
 # behind when it is killed can be told by the session's number.
 
 stat_fields() {
-    local line
-    line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    local line=
+    # The name may have line feeds; read fails at the end of the file.
+    { read -r -d '' line <"/proc/$1/stat" || true; } 2>/dev/null
+    [ -n "$line" ] || return 1
     # The second field is a name in parentheses that may hold anything.
     echo "${line##*) }"
 }
@@ -176,11 +178,12 @@ record_process() {
 
 # pid_of SERVICE: its pid while the very process that was started is alive.
 pid_of() {
-    local pid start boot fields
-    read -r pid start boot 2>/dev/null <"$run/pids/$1" || return 1
-    [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] || return 1
-    fields=$(stat_fields "$pid") || return 1
-    [ "${fields%% *}" != Z ] && [ "$(cut -d ' ' -f 20 <<<"$fields")" = "$start" ] || return 1
+    local pid start boot now fields
+    { read -r pid start boot <"$run/pids/$1"; } 2>/dev/null || return 1
+    read -r now </proc/sys/kernel/random/boot_id
+    [ "$boot" = "$now" ] || return 1
+    read -r -a fields <<<"$(stat_fields "$pid" || true)"
+    [ "${fields[0]:-Z}" != Z ] && [ "${fields[19]}" = "$start" ] || return 1
     echo "$pid"
 }
 
