@@ -20,15 +20,16 @@ sub said {
     return grep { $_->{msg} eq $msg && $_->{question} eq $question } $s->log_lines('relay worker');
 }
 
-# Refuses the question until the log tells of it. Before: what makes it be asked.
+# Refuses the question until the log tells of it. Before: what makes it be asked; after: what ends that.
 sub refuses {
-    my ($question, $before) = @_;
+    my ($question, $before, $after) = @_;
     rename_function($question, "no_$question");
     $before->();
     my ($line) = wait_for("the log to tell of $question", sub { said('database refuses a question, trying again', $question) });
     is((said('database refuses a question, trying again', $question))[0]{sqlstate}, '42883', "$question: the log tells why it is refused");
     rename_function("no_$question", $question);
     wait_for("$question to be answered", sub { said('database answers again', $question) });
+    $after->() if $after;
     $e->wait_handled;
     is($e->complaints, '', 'all events have their effects, once');
 }
@@ -48,10 +49,8 @@ $s->ctl_json(qw(groups pause analytics));
 wait_for('the pause', sub { grep { $_->{msg} eq 'group is paused' } $s->log_lines('relay worker') });
 $e->create(20);
 wait_for('the events in their streams', sub { $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL') == 0 });
-refuses('relay_read', sub {
-    $s->redis('FLUSHALL');
-    $s->ctl_json(qw(groups resume analytics));
-});
+# Paused until then: a worker reads what Redis lacks, and then the relay need not.
+refuses('relay_read', sub { $s->redis('FLUSHALL') }, sub { $s->ctl_json(qw(groups resume analytics)) });
 refuses('worker_read', sub {
     # More than a worker keeps of one aggregate: the rest is read again.
     $s->psql("SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', 'user:1',"
