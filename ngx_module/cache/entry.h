@@ -17,7 +17,8 @@
  * Whatever is not exactly such an entry is refused when it is read: nothing of
  * it has been trusted before the checksum and all lengths were found right.
  * The checksum finds accidents and foreign values; it is no signature: a writer
- * of Redis can write entries, which weir_entry_check() is for (entry_check.h).
+ * of Redis can write entries, which weir_entry_check() is for (entry_check.h),
+ * and against which weir_cache_zone has secret_file (entry_mac.h).
  */
 
 #ifndef WEIR_CACHE_ENTRY_H

@@ -4,6 +4,7 @@
  *
  *     module   directives, phases, variables
  *     conf     what the directives take, and what a location inherits
+ *     secret   the secret that signs what a zone has in Redis
  *     zone     the first level, in shared memory
  *     key      what a request is looked up by
  *     key_text the text of its key, by default or as weir_cache_key says
@@ -248,6 +249,13 @@ char *ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/*
+ * secret: reads the file's secrets into zone->mac.  NGX_CONF_OK, or
+ * NGX_CONF_ERROR after an error was logged.
+ */
+char *ngx_http_weir_cache_read_secret(ngx_conf_t *cf,
+    ngx_http_weir_cache_zone_t *zone, ngx_str_t *file);
 
 
 /* request: the precontent phase */

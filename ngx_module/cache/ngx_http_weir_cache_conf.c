@@ -18,6 +18,8 @@
 #define NGX_HTTP_WEIR_CACHE_STALENESS_MIN  100
 
 
+static char *ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
+    ngx_http_weir_cache_zone_t *zone);
 static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
     ngx_http_weir_cache_main_conf_t *cmcf, ngx_str_t *name);
 
@@ -160,7 +162,7 @@ ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_weir_cache_main_conf_t  *cmcf = conf;
 
     ssize_t                       size;
-    ngx_str_t                    *value, redis;
+    ngx_str_t                    *value;
     ngx_http_weir_cache_zone_t   *zone, **zones;
 
     value = cf->args->elts;
@@ -208,23 +210,68 @@ ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     zone->shm_zone->init = ngx_http_weir_cache_zone_init;
     zone->shm_zone->data = zone;
 
-    if (cf->args->nelts == 3) {
-        return NGX_CONF_OK;
-    }
+    return ngx_http_weir_cache_set_zone_level2(cf, zone);
+}
 
-    if (ngx_strncmp(value[3].data, "redis=", 6) != 0 || value[3].len == 6) {
+
+/* redis=name and secret_file=path, in any order */
+
+static char *
+ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
+    ngx_http_weir_cache_zone_t *zone)
+{
+    ngx_str_t   *value, redis, file;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+    ngx_str_null(&redis);
+    ngx_str_null(&file);
+
+    for (i = 3; i < cf->args->nelts; i++) {
+
+        if (redis.len == 0 && value[i].len > 6
+            && ngx_strncmp(value[i].data, "redis=", 6) == 0)
+        {
+            redis.data = value[i].data + 6;
+            redis.len = value[i].len - 6;
+            continue;
+        }
+
+        if (file.len == 0 && value[i].len > 12
+            && ngx_strncmp(value[i].data, "secret_file=", 12) == 0)
+        {
+            file.data = value[i].data + 12;
+            file.len = value[i].len - 12;
+            continue;
+        }
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\" in \"weir_cache_zone\"; it"
-                           " takes redis=name", &value[3]);
+                           " takes redis=name and secret_file=path, each once",
+                           &value[i]);
         return NGX_CONF_ERROR;
     }
 
-    redis.data = value[3].data + 6;
-    redis.len = value[3].len - 6;
+    if (redis.len) {
+        zone->redis = ngx_http_weir_redis_get(cf, &redis);
 
-    zone->redis = ngx_http_weir_redis_get(cf, &redis);
+        if (zone->redis == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
 
-    return zone->redis ? NGX_CONF_OK : NGX_CONF_ERROR;
+    if (file.len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (zone->redis == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_cache_zone\" with secret_file= needs"
+                           " redis=, which \"%V\" has not", &zone->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_weir_cache_read_secret(cf, zone, &file);
 }
 
 

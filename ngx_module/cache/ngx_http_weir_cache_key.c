@@ -20,6 +20,7 @@ static void ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone,
     ngx_str_t *text, u_char *digest);
 static u_char *ngx_http_weir_cache_name(u_char *p, ngx_str_t *key,
     ngx_str_t *vary);
+static ngx_int_t ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx);
 static u_char *ngx_http_weir_cache_put_list(u_char *p, weir_str_t field,
     ngx_array_t *lines, u_char *buf);
 static u_char *ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field,
@@ -102,20 +103,30 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
 
 /*
  * What the text is known by on this box: entries, flights and misses are found
- * by it, so that nobody can choose texts that meet there.
+ * by it, so that nobody can choose texts that meet there.  Memory is kept when
+ * the configuration is read again; what came in under another weir_cache_zone
+ * secret is not found any more then.
  */
 
 static void
 ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone, ngx_str_t *text,
     u_char *digest)
 {
-    uint64_t    hash[2];
-    weir_str_t  s;
+    uint64_t            hash[2];
+    weir_str_t          s;
+    weir_siphash_key_t  secret;
 
     s.data = (char *) text->data;
     s.len = text->len;
 
-    weir_siphash128(zone->invalidation->table->secret, s, hash);
+    secret = zone->invalidation->table->secret;
+
+    if (zone->mac) {
+        secret.k0 ^= zone->mac->id.k0;
+        secret.k1 ^= zone->mac->id.k1;
+    }
+
+    weir_siphash128(secret, s, hash);
     ngx_memcpy(digest, hash, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
 }
 
@@ -270,6 +281,10 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 
     ctx->vary.len = p - ctx->vary.data;
 
+    if (ngx_http_weir_cache_hide_vary(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     /* the variant's digest is that of the key's digest and the text */
 
     text.len = NGX_HTTP_WEIR_CACHE_DIGEST_LEN + ctx->vary.len;
@@ -283,6 +298,37 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 
     ngx_http_weir_cache_digest(ctx->conf->zone, &text, ctx->variant);
     ctx->varies = 1;
+
+    return NGX_OK;
+}
+
+
+/* With a secret a digest stands for what clients have sent: no cookie in Redis. */
+
+static ngx_int_t
+ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char      *p;
+    weir_str_t   key, vary;
+
+    if (ctx->conf->zone->mac == NULL) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, WEIR_ENTRY_MAC_VARY_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    key.data = (char *) ctx->key.data;
+    key.len = ctx->key.len;
+    vary.data = (char *) ctx->vary.data;
+    vary.len = ctx->vary.len;
+
+    weir_entry_mac_vary(ctx->conf->zone->mac, key, vary, (char *) p);
+
+    ctx->vary.data = p;
+    ctx->vary.len = WEIR_ENTRY_MAC_VARY_LEN;
 
     return NGX_OK;
 }

@@ -41,12 +41,15 @@ struct ngx_http_weir_cache_lookup_s {
     ngx_queue_t                      waiting;   /* ctx->lookup_queue */
     ngx_pool_t                      *pool;      /* this is of it, too */
     ngx_http_weir_redis_command_t    command;
+    ngx_str_t                        key;       /* its name in Redis */
     ngx_http_weir_redis_reply_t     *reply;     /* NULL: none came */
+    weir_str_t                       value;     /* of a string, the entry */
     weir_entry_t                     entry;     /* if wrong is NULL */
     const char                      *wrong;     /* with a string: its fault */
     unsigned                         asked:1;   /* in its bucket */
     unsigned                         kept:1;    /* the first level has it */
     unsigned                         told:1;    /* its fault was logged */
+    unsigned                         forged:1;  /* has no right signature */
 };
 
 
@@ -59,6 +62,8 @@ static void ngx_http_weir_cache_lookup_forget(
 static void ngx_http_weir_cache_lookup_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
     ngx_http_weir_redis_reply_t *reply);
+static void ngx_http_weir_cache_lookup_read(
+    ngx_http_weir_cache_lookup_t *lookup);
 static void ngx_http_weir_cache_lookup_wrong(ngx_http_weir_cache_ctx_t *ctx,
     const char *wrong);
 static void ngx_http_weir_cache_lookup_refused(ngx_http_weir_cache_ctx_t *ctx,
@@ -141,6 +146,14 @@ ngx_http_weir_cache_lookup_ask(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
     argv[1] = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
 
     if (lookup == NULL || argv[1].data == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    lookup->key.len = argv[1].len;
+    lookup->key.data = ngx_pstrdup(pool, &argv[1]);
+
+    if (lookup->key.data == NULL) {
         ngx_destroy_pool(pool);
         return NULL;
     }
@@ -232,8 +245,6 @@ static void
 ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
     ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
 {
-    weir_str_t                     data;
-    ngx_time_t                    *tp;
     ngx_queue_t                   *q;
     ngx_http_weir_cache_ctx_t     *ctx;
     ngx_http_weir_cache_lookup_t  *lookup;
@@ -245,16 +256,7 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
     lookup->reply = reply;
 
     if (reply && reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
-        data.data = (char *) reply->str.data;
-        data.len = reply->str.len;
-
-        lookup->wrong = weir_entry_decode(data, &lookup->entry);
-
-        if (lookup->wrong == NULL) {
-            tp = ngx_timeofday();
-            lookup->wrong = weir_entry_check(&lookup->entry,
-                                         (int64_t) tp->sec * 1000 + tp->msec);
-        }
+        ngx_http_weir_cache_lookup_read(lookup);
     }
 
     ngx_http_weir_cache_lookup_hold(lookup);
@@ -272,6 +274,43 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
     }
 
     ngx_http_weir_cache_lookup_release(&lookup);
+}
+
+
+/* The value is looked at only when its signature, if there must be one, is right. */
+
+static void
+ngx_http_weir_cache_lookup_read(ngx_http_weir_cache_lookup_t *lookup)
+{
+    weir_str_t                       name;
+    ngx_time_t                      *tp;
+    ngx_http_weir_cache_counters_t  *counters;
+
+    lookup->value.data = (char *) lookup->reply->str.data;
+    lookup->value.len = lookup->reply->str.len;
+
+    name.data = (char *) lookup->key.data;
+    name.len = lookup->key.len;
+
+    if (lookup->zone->mac
+        && !weir_entry_mac_verify(lookup->zone->mac, name, &lookup->value))
+    {
+        lookup->wrong = "not signed with this edge's secret";
+        lookup->forged = 1;
+
+        counters = ngx_http_weir_cache_zone_counters(lookup->zone);
+        (void) ngx_atomic_fetch_add(&counters->forged, 1);
+
+        return;
+    }
+
+    lookup->wrong = weir_entry_decode(lookup->value, &lookup->entry);
+
+    if (lookup->wrong == NULL) {
+        tp = ngx_timeofday();
+        lookup->wrong = weir_entry_check(&lookup->entry,
+                                         (int64_t) tp->sec * 1000 + tp->msec);
+    }
 }
 
 
@@ -341,9 +380,10 @@ ngx_http_weir_cache_lookup_keep(ngx_http_weir_cache_ctx_t *ctx)
         lookup->kept = 1;
 
         (void) ngx_http_weir_cache_zone_put(lookup->zone, lookup->digest,
-                 ngx_http_weir_cache_key_hash(ctx, lookup->reply->str.data),
-                                            lookup->reply->str.data,
-                                            lookup->reply->str.len);
+                                            ngx_http_weir_cache_key_hash(ctx,
+                                               (u_char *) lookup->value.data),
+                                            (u_char *) lookup->value.data,
+                                            lookup->value.len);
     }
 }
 
@@ -352,7 +392,7 @@ static void
 ngx_http_weir_cache_lookup_wrong(ngx_http_weir_cache_ctx_t *ctx,
     const char *wrong)
 {
-    ngx_str_t  key;
+    static time_t  logged;
 
     if (ctx->lookup->told) {
         return;
@@ -360,12 +400,21 @@ ngx_http_weir_cache_lookup_wrong(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->lookup->told = 1;
 
-    key = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
+    /* with another secret than before this is each of them */
+
+    if (ctx->lookup->forged) {
+
+        if (ngx_time() - logged < NGX_HTTP_WEIR_CACHE_LOG_INTERVAL) {
+            return;
+        }
+
+        logged = ngx_time();
+    }
 
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
                   "weir_cache \"%V\": \"%V\" holds a foreign or damaged value"
-                  " (%s), taken as a miss", &ctx->conf->zone->name, &key,
-                  wrong);
+                  " (%s), taken as a miss", &ctx->conf->zone->name,
+                  &ctx->lookup->key, wrong);
 }
 
 

@@ -63,7 +63,7 @@ static ngx_conf_num_bounds_t  ngx_http_weir_cache_min_uses = {
 static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_zone"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23|NGX_CONF_TAKE4,
       ngx_http_weir_cache_set_zone,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,

@@ -115,7 +115,9 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    ctx->buf = ngx_palloc(r->pool, ctx->size);
+    /* the signature gets its place behind */
+
+    ctx->buf = ngx_palloc(r->pool, ctx->size + WEIR_ENTRY_MAC_LEN);
     if (ctx->buf == NULL) {
         return NGX_ERROR;
     }
@@ -415,7 +417,7 @@ ngx_http_weir_cache_room(ngx_http_weir_cache_ctx_t *ctx, size_t len)
     size = ngx_max(ctx->size * 2, ctx->len + len);
     size = ngx_min(size, ctx->head_len + ctx->conf->max_size);
 
-    buf = ngx_palloc(ctx->request->pool, size);
+    buf = ngx_palloc(ctx->request->pool, size + WEIR_ENTRY_MAC_LEN);
     if (buf == NULL) {
         return NGX_ERROR;
     }

@@ -17,6 +17,8 @@
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t variant, u_char *data, size_t len, time_t ttl);
+static ngx_str_t ngx_http_weir_cache_sign(ngx_http_weir_cache_zone_t *zone,
+    ngx_str_t *key, u_char *data, size_t len);
 static void ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t variant, ngx_str_t *key, ngx_str_t *value, ngx_str_t *time);
 static ngx_uint_t ngx_http_weir_cache_whole_is_there(
@@ -120,7 +122,7 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
 
     len = weir_entry_head_size(&entry);
 
-    p = ngx_pnalloc(ctx->request->pool, len);
+    p = ngx_pnalloc(ctx->request->pool, len + WEIR_ENTRY_MAC_LEN);
     if (p == NULL) {
         return;
     }
@@ -136,7 +138,7 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
 
 /*
  * Into both levels.  Nobody waits for Redis' reply; Redis drops the entry when
- * its time is over.
+ * its time is over.  Behind data there is room for a signature.
  */
 
 static void
@@ -169,8 +171,8 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
         return;
     }
 
-    value.data = data;
-    value.len = len;
+    value = ngx_http_weir_cache_sign(zone, &key, data, len);
+
     time.data = seconds;
     time.len = ngx_sprintf(seconds, "%T", ttl) - seconds;
 
@@ -191,6 +193,33 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
 
     (void) ngx_http_weir_redis_command(zone->redis, &cmd, ctx->part ? 6 : 5,
                                        argv);
+}
+
+
+/* What Redis gets: with a secret the signature follows, for that key alone. */
+
+static ngx_str_t
+ngx_http_weir_cache_sign(ngx_http_weir_cache_zone_t *zone, ngx_str_t *key,
+    u_char *data, size_t len)
+{
+    ngx_str_t   value;
+    weir_str_t  name, entry;
+
+    value.data = data;
+    value.len = len;
+
+    if (zone->mac) {
+        name.data = (char *) key->data;
+        name.len = key->len;
+        entry.data = (char *) data;
+        entry.len = len;
+
+        weir_entry_mac_sign(zone->mac, name, entry, (char *) data + len);
+
+        value.len += WEIR_ENTRY_MAC_LEN;
+    }
+
+    return value;
 }
 
 

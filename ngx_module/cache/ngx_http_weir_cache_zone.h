@@ -23,6 +23,7 @@
 #include <ngx_http.h>
 
 #include "cache/arena.h"
+#include "cache/entry_mac.h"
 #include "cache/ngx_http_weir_cache_invalidation.h"
 #include "redis/ngx_http_weir_redis.h"
 
@@ -48,6 +49,8 @@ typedef struct ngx_http_weir_cache_node_s    ngx_http_weir_cache_node_t;
 struct ngx_http_weir_cache_zone_s {
     ngx_str_t                      name;
     ngx_http_weir_redis_t         *redis;      /* NULL: no second level */
+    weir_entry_mac_t              *mac;        /* NULL: entries in Redis are
+                                                  not signed */
     ngx_shm_zone_t                *shm_zone;
     ngx_cycle_t                   *cycle;      /* that configured it */
     ngx_http_weir_cache_sh_t      *sh;
@@ -88,6 +91,8 @@ typedef struct {
     ngx_atomic_t                   evicted;      /* entries, to make room */
     ngx_atomic_t                   refused;      /* entries, for want of room */
     ngx_atomic_t                   recovered;    /* times begun anew */
+    ngx_atomic_t                   forged;       /* values in Redis without a
+                                                    right signature */
 } ngx_http_weir_cache_counters_t;
 
 

@@ -186,9 +186,9 @@ ngx_http_weir_status_zone(u_char *p, u_char *last,
 
     p = ngx_slprintf(p, last, "},\"revalidated\":%uA,\"stale_if_error\":%uA,"
                      "\"stored\":%uA,\"evicted\":%uA,\"refused\":%uA,"
-                     "\"recovered\":%uA,",
+                     "\"recovered\":%uA,\"forged\":%uA,",
                      n->revalidated, n->stale_errors, n->stored, n->evicted,
-                     n->refused, n->recovered);
+                     n->refused, n->recovered, n->forged);
 
     return ngx_slprintf(p, last, "\"invalidations\":{\"applied\":%uL,"
                         "\"position\":\"%uL-%uL\",\"floor\":\"%uL-%uL\","
