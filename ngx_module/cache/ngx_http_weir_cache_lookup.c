@@ -48,7 +48,8 @@ struct ngx_http_weir_cache_lookup_s {
     const char                      *wrong;     /* with a string: its fault */
     unsigned                         asked:1;   /* in its bucket */
     unsigned                         kept:1;    /* the first level has it */
-    unsigned                         told:1;    /* its fault was logged */
+    unsigned                         told:1;    /* its fault was logged, and
+                                                   counted */
     unsigned                         forged:1;  /* has no right signature */
 };
 
@@ -298,8 +299,10 @@ ngx_http_weir_cache_lookup_read(ngx_http_weir_cache_lookup_t *lookup)
         lookup->wrong = "not signed with this edge's secret";
         lookup->forged = 1;
 
-        counters = ngx_http_weir_cache_zone_counters(lookup->zone);
-        (void) ngx_atomic_fetch_add(&counters->forged, 1);
+        if (!lookup->told) {
+            counters = ngx_http_weir_cache_zone_counters(lookup->zone);
+            (void) ngx_atomic_fetch_add(&counters->forged, 1);
+        }
 
         return;
     }
