@@ -118,9 +118,12 @@ END
 configure_nginx() {
     local user=
     [ "$(id -u)" != 0 ] || user="user www-data;"
-    sed -e "s|@MODULE@|$weir_root/build/ngx_http_weir_module.so|; s|@RUN@|$run|; s|@HOME@|$home|" \
-        -e "s|@USER@|$user|; s|@REDIS@|redis://default:$(redis_password)@127.0.0.1:$redis_port|; s|@PORT@|$edge_port|" \
-        -e "s|@BACKEND@|127.0.0.1:$backend_port|" conf/edge.conf.in | write_secret "$run/edge.conf"
+    # By a file: arguments are for everybody on the machine to read.
+    sed -f <(
+        printf 's|@%s@|%s|\n' MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
+            REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
+            BACKEND "127.0.0.1:$backend_port"
+    ) conf/edge.conf.in | write_secret "$run/edge.conf"
 }
 
 # fingerprint_of SERVICE: changes when what it runs from has changed.

@@ -82,10 +82,14 @@ bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group);
 /* A connection, for redisFree(), or NULL with what went wrong in error. */
 redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size);
 /*
- * The position of the stream's last entry and its length; without a stream 0 and 0.  False when
- * Redis does not answer.
+ * Of each partition, in their order, an object with partition, stream_last (the position of the
+ * stream's last entry) and stream_length; both are 0 without a stream, and null when Redis does not
+ * answer or redis is NULL.  To be json_decref()'d.
+ *
+ * The database is to be asked for the positions afterwards: an event has its position before it
+ * gets into its stream, so no stream seems to be ahead because events came between the two looks.
  */
-bool weir_ctl_stream(redisContext *redis, int partition, int64_t *last, int64_t *length);
+json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis);
 
 /* --- relay.c ---------------------------------------------------------------- */
 

@@ -35,7 +35,7 @@ static const char *state_of(json_int_t last, json_int_t position, json_int_t han
     return last < position && handled < position ? "behind" : "following";
 }
 
-static void add_streams(redisContext *redis, json_t *partitions)
+static void add_streams(const json_t *streams, json_t *partitions)
 {
     json_t *row;
     size_t i;
@@ -45,18 +45,17 @@ static void add_streams(redisContext *redis, json_t *partitions)
         json_int_t position = json_integer_value(json_object_get(row, "position"));
         json_int_t handled = json_integer_value(json_object_get(row, "handled"));
         bool halted = json_is_true(json_object_get(row, "halted"));
-        int64_t last, length;
+        json_t *last = json_object_get(json_array_get(streams, i), "stream_last");
 
         json_object_del(row, "halted");
-        if (redis == NULL || !weir_ctl_stream(redis, (int)i, &last, &length)) {
-            json_object_set_new(row, "stream_last", json_null());
-            json_object_set_new(row, "stream_length", json_null());
-            json_object_set_new(row, "state", json_string("unknown"));
-            continue;
-        }
-        json_object_set_new(row, "stream_last", json_integer(last));
-        json_object_set_new(row, "stream_length", json_integer(length));
-        json_object_set_new(row, "state", json_string(state_of(last, position, handled, halted)));
+        json_object_set(row, "stream_last", last);
+        json_object_set(row, "stream_length",
+                        json_object_get(json_array_get(streams, i), "stream_length"));
+        json_object_set_new(row, "state",
+                            json_string(json_is_integer(last)
+                                            ? state_of(json_integer_value(last), position, handled,
+                                                       halted)
+                                            : "unknown"));
     }
 }
 
@@ -64,11 +63,13 @@ weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl)
 {
     char error[256];
     redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
+    json_t *streams = weir_ctl_streams(ctl, redis); /* before the positions */
     json_t *summary = weir_ctl_rows(ctl, summary_sql, 0, NULL);
     json_t *partitions = weir_ctl_rows(ctl, partitions_sql, 0, NULL);
     json_t *object = json_array_get(summary, 0);
 
-    add_streams(redis, partitions);
+    add_streams(streams, partitions);
+    json_decref(streams);
     json_object_set_new(object, "partitions", partitions);
     weir_ctl_print_object(ctl, object);
     json_decref(summary);

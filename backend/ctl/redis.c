@@ -52,7 +52,8 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size)
     return redis;
 }
 
-bool weir_ctl_stream(redisContext *redis, int partition, int64_t *last, int64_t *length)
+/* False when Redis does not answer; 0 and 0 without a stream. */
+static bool look_at(redisContext *redis, int partition, int64_t *last, int64_t *length)
 {
     redisReply *reply = redisCommand(redis, "XINFO STREAM " WEIR_STREAM_PREFIX "%d", partition);
     bool ok = reply != NULL;
@@ -70,4 +71,23 @@ bool weir_ctl_stream(redisContext *redis, int partition, int64_t *last, int64_t 
         freeReplyObject(reply);
 
     return ok;
+}
+
+json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis)
+{
+    json_t *rows = weir_ctl_rows(
+        ctl, "SELECT p.partition FROM partitions p ORDER BY p.partition", 0, NULL);
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        int partition = (int)json_integer_value(json_object_get(row, "partition"));
+        int64_t last, length;
+        bool known = redis != NULL && look_at(redis, partition, &last, &length);
+
+        json_object_set_new(row, "stream_last", known ? json_integer(last) : json_null());
+        json_object_set_new(row, "stream_length", known ? json_integer(length) : json_null());
+    }
+    return rows;
 }

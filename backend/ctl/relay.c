@@ -58,6 +58,7 @@ static void read_fence(redisContext *redis, int partition, char fence[WEIR_TOKEN
  */
 static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
 {
+    json_t *streams = weir_ctl_streams(ctl, redis); /* before the positions */
     json_t *rows = weir_ctl_rows(ctl, partitions_sql, 0, NULL), *row;
     size_t i;
 
@@ -66,10 +67,11 @@ static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
     {
         int partition = (int)json_integer_value(json_object_get(row, "partition"));
         json_int_t position = json_integer_value(json_object_get(row, "position"));
+        json_t *stream_last = json_object_get(json_array_get(streams, i), "stream_last");
+        json_int_t last = json_integer_value(stream_last);
         char fence[WEIR_TOKEN_LEN + 1], digits[WEIR_TOKEN_ERA_DIGITS + 1];
-        int64_t last, length;
 
-        if (!weir_ctl_stream(redis, partition, &last, &length))
+        if (!json_is_integer(stream_last))
             exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", redis->errstr));
         read_fence(redis, partition, fence);
         snprintf(digits, sizeof(digits), "%s", fence);
@@ -77,9 +79,10 @@ static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
             *era = strtoll(digits, NULL, 10);
         if (last > position && *json_string_value(json_object_get(row, "halted")) == '\0')
             json_object_set_new(row, "halted", json_string("ahead"));
-        json_object_set_new(row, "stream_last", json_integer(last));
+        json_object_set(row, "stream_last", stream_last);
         json_object_set_new(row, "unknown", json_integer(last > position ? last - position : 0));
     }
+    json_decref(streams);
     return rows;
 }
 

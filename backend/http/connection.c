@@ -50,13 +50,29 @@ static struct connections *list_of(connection_t *c)
     }
 }
 
+/*
+ * When the state must have ended; limit_s: 0 for no limit.  At a stop no state but WAITING lasts
+ * longer than WEIR_HTTP_STOP_LIMIT_S, also when bytes of it come or go meanwhile.
+ */
+static int64_t deadline(const connection_t *c, connection_state_t state, int limit_s)
+{
+    bool stopping = c->http->stopping && limit_s > 0;
+    int64_t at;
+
+    if (stopping && limit_s > WEIR_HTTP_STOP_LIMIT_S)
+        limit_s = WEIR_HTTP_STOP_LIMIT_S;
+    at = limit_s > 0 ? weir_http_now_ms() + limit_s * 1000 : INT64_MAX;
+
+    return stopping && state == c->state && c->deadline_ms < at ? c->deadline_ms : at;
+}
+
 /* limit_s: 0 for none. */
 static void enter(connection_t *c, connection_state_t state, int limit_s)
 {
     struct connections *old = list_of(c);
 
+    c->deadline_ms = deadline(c, state, limit_s);
     c->state = state;
-    c->deadline_ms = limit_s > 0 ? weir_http_now_ms() + limit_s * 1000 : INT64_MAX;
     if (list_of(c) != old) {
         TAILQ_REMOVE(old, c, link);
         TAILQ_INSERT_TAIL(list_of(c), c, link);

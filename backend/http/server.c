@@ -346,9 +346,14 @@ static void close_listener(weir_http_t *http)
 
 void weir_http_stop(weir_http_t *http, void (*cb)(void *arg), void *arg)
 {
+    unsigned before;
+
     /* The kernel has accepted what waits here, and would reset it. */
-    if (http->listener >= 0 && !http->full)
-        on_acceptable(http->listener, EV_READ, http);
+    do {
+        before = http->n_connections;
+        if (http->listener >= 0 && !http->full)
+            on_acceptable(http->listener, EV_READ, http);
+    } while (http->n_connections > before);
     http->stopping = true;
     http->stop_cb = cb;
     http->stop_arg = arg;

@@ -245,5 +245,30 @@ for (@refused) {
     ok $r->{close}, 'and its connection closed';
     is $stack->stop_backend('api'), 0, 'stops';
 }
+{
+    # what never arrives holds up no stop, whichever part of it is missing then
+    $stack->start_backend('api');
+    my $c = { socket => connect_to($stack->{port}), buffer => '' };
+    $c->{socket}->autoflush(1);
+    print { $c->{socket} } "POST /signup HTTP/1.1\r\nHost: a\r\n";
+    my $stops = sub { scalar grep { $_->{msg} eq 'stopping' } $stack->log_lines('api') };
+    my $before = $stops->();
+    kill 'TERM', $stack->pid('api');
+    wait_for('the stop', sub { $stops->() > $before });
+    print { $c->{socket} } "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+    is_problem(answer($c, 'POST'), 408, 'a body that does not arrive');
+    is $stack->stop_backend('api'), 0, 'a clean end';
+}
+{
+    # the kernel has accepted connections of which the process knows nothing yet
+    $stack->start_backend('api');
+    kill 'STOP', $stack->pid('api');
+    my @c = map { { socket => connect_to($stack->{port}), buffer => '' } } 1 .. 300;
+    for (@c) { $_->{socket}->autoflush(1); print { $_->{socket} } "GET /health HTTP/1.1\r\nHost: a\r\n\r\n" }
+    kill 'TERM', $stack->pid('api');
+    kill 'CONT', $stack->pid('api');
+    is scalar(grep { my $r = eval { answer($_, 'GET') }; $r && $r->{status} == 200 } @c), 300, 'who has connected before a stop is answered';
+    is $stack->stop_backend('api'), 0, 'a clean end';
+}
 
 done_testing;

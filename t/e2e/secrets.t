@@ -1,0 +1,67 @@
+# ./weir up writes secrets into files that their user alone may read, and gives none to a program as an argument, which everybody on the
+# machine may read.
+use strict;
+use warnings;
+
+use Cwd 'abs_path';
+use File::Basename 'dirname';
+use File::Temp 'tempdir';
+use Test::More;
+
+my $root = abs_path(dirname(__FILE__) . '/../..');
+my $dir = tempdir('/tmp/weir-secrets.XXXXXX', CLEANUP => 1);
+chmod 0755, $dir;
+mkdir "$dir/$_" or die $! for qw(bin run);
+
+# Every program that the scripts may call with a text of theirs notes its arguments first.
+my @programs = qw(awk base64 cat chmod chown cksum cut dirname grep head install mkdir mv od printf redis-cli sed sha256sum sort tee tr);
+symlink "$dir/note", "$dir/bin/$_" or die "$_: $!" for @programs;
+open my $note, '>', "$dir/note" or die $!;
+print $note <<"END";
+#!/bin/bash
+name=\${0##*/}
+printf '%s' "\$name" >>$dir/arguments
+printf ' %q' "\$@" >>$dir/arguments
+echo >>$dir/arguments
+[ -x "/usr/bin/\$name" ] && exec "/usr/bin/\$name" "\$@"
+exec "/bin/\$name" "\$@"
+END
+close $note or die $!;
+chmod 0755, "$dir/note";
+
+# PATH is set behind the scripts' own choice of programs. redis-cli finds no server; its arguments are what counts.
+my $script = <<'END';
+. scripts/services.sh
+choose_places
+mkdir -p "$home" "$run/logs"
+PATH=$0/bin:$PATH
+configure_redis
+configure_backend
+configure_nginx
+for service in redis backend payments nginx; do fingerprint_of "$service"; done
+redis_cli=redis-cli stack_redis_cli PING
+true
+END
+my $said = do {
+    local $ENV{WEIR_RUN} = "$dir/run";
+    open my $sh, '-|', "cd '$root' && exec bash -c '$script' '$dir' 2>&1" or die $!;
+    local $/;
+    <$sh>;
+};
+
+sub slurp { my ($file) = @_; open my $f, '<', $file or return ''; local $/; return scalar <$f> }
+
+my ($password) = slurp("$dir/run/redis-password") =~ /^(\w{20,})$/;
+my ($webhook) = slurp("$dir/run/webhook-secret") =~ /^whsec_(\S{20,})$/;
+my $arguments = slurp("$dir/arguments");
+ok $password && $webhook, 'there are secrets' or diag $said;
+like $arguments, qr/^sed /m, 'programs were called';
+unlike $arguments, qr/\Q$_->[1]\E/, "no argument has $_->[0]" for ["Redis' password", $password], ['what webhooks are signed with', $webhook];
+
+my %has = map { $_ => 1 } grep { -f && slurp($_) =~ /\Q$password\E|\Q$webhook\E/ } glob "$dir/run/* $dir/run/*/*";
+cmp_ok scalar(keys %has), '>=', 5, 'files have them';
+is join(' ', grep { (stat)[2] & 077 } sort keys %has), '', 'their users alone may read these files';
+like slurp("$dir/run/edge.conf"), qr/^\s*weir_redis main redis:\/\/default:\Q$password\E\@127\.0\.0\.1:\d+;$/m, 'nginx gets the password';
+unlike slurp("$dir/run/edge.conf"), qr/\@[A-Z]+\@/, 'and all else that it needs';
+
+done_testing;
