@@ -199,6 +199,7 @@ typedef struct {
     unsigned                         replacing:1;   /* body comes from entry */
     unsigned                         swallowing:1;  /* it is only stored */
     unsigned                         edge_conditions:1; /* are decided here */
+    unsigned                         holding:1;     /* r->aio is set by condition */
     unsigned                         l2:1;          /* entry is of Redis */
     unsigned                         unavailable:1; /* no answer from Redis */
     unsigned                         storing:1;   /* the body is collected */

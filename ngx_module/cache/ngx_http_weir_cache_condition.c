@@ -65,13 +65,24 @@ ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
     r->content_handler = ctx->content_handler;
     earlier = r->upstream;
 
+    ctx->holding = 1;
     r->aio = 1;
+
     rc = r->content_handler(r);
+
+    if (!ctx->holding) {
+        /* it has led to another location, whose upstream is asked as usual */
+        return rc;
+    }
+
+    ctx->holding = 0;
     r->aio = 0;
 
     u = r->upstream;
 
-    if (u == NULL || u == earlier) {
+    if (u == NULL || u == earlier
+        || ngx_http_get_module_ctx(r, ngx_http_weir_cache_module) != ctx)
+    {
         /* no upstream is asked; r->aio may have held up what was sent */
         ngx_post_event(r->connection->write, &ngx_posted_events);
         return rc;

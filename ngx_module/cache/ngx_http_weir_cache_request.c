@@ -311,6 +311,11 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
         if (ctx->request == r) {
             ngx_http_weir_cache_not_stored(ctx);
 
+            if (ctx->holding) {
+                ctx->holding = 0;
+                r->aio = 0;
+            }
+
             if (last == NULL) {
                 last = ctx;
             }
