@@ -32,7 +32,7 @@ static bool is_printable(weir_str_t s)
 
 const char *weir_entry_mac_read(weir_entry_mac_t *mac, weir_str_t text)
 {
-    const char *p = text.data, *end;
+    const char *p = text.data;
 
     mac->n = 0;
 
@@ -40,10 +40,9 @@ const char *weir_entry_mac_read(weir_entry_mac_t *mac, weir_str_t text)
         return "it has more than 4096 bytes";
 
     for (size_t left = text.len; left != 0;) {
-        weir_str_t line;
+        const char *end = memchr(p, '\n', left);
+        weir_str_t line = {p, end != NULL ? (size_t)(end - p) : left};
 
-        end = memchr(p, '\n', left);
-        line = (weir_str_t){p, end != NULL ? (size_t)(end - p) : left};
         left -= line.len + (end != NULL);
         p += line.len + (end != NULL);
 
