@@ -13,6 +13,10 @@
 
 static ngx_int_t ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static char *ngx_http_weir_cache_set_bitmask(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_weir_cache_set_min_uses(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_weir_cache_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_cache_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_cache_init_process(ngx_cycle_t *cycle);
@@ -53,11 +57,8 @@ static ngx_conf_enum_t  ngx_http_weir_cache_get_body[] = {
 };
 
 
-/* more than that are not counted */
-
-static ngx_conf_num_bounds_t  ngx_http_weir_cache_min_uses = {
-    ngx_conf_check_num_bounds, 1, 255
-};
+/* more are not counted */
+#define NGX_HTTP_WEIR_CACHE_MIN_USES_MAX  255
 
 
 static ngx_command_t  ngx_http_weir_cache_commands[] = {
@@ -120,14 +121,14 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_min_uses"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_num_slot,
+      ngx_http_weir_cache_set_min_uses,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, min_uses),
-      &ngx_http_weir_cache_min_uses },
+      NULL },
 
     { ngx_string("weir_cache_use_stale"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_conf_set_bitmask_slot,
+      ngx_http_weir_cache_set_bitmask,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, use_stale),
       &ngx_http_weir_cache_use_stale },
@@ -169,7 +170,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_ignore_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_conf_set_bitmask_slot,
+      ngx_http_weir_cache_set_bitmask,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, ignore),
       &ngx_http_weir_cache_ignore },
@@ -235,6 +236,73 @@ ngx_module_t  ngx_http_weir_cache_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+/* nginx's own setter does not name the directive, nor what it takes. */
+
+static char *
+ngx_http_weir_cache_set_bitmask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    u_char              *p, *last, names[256];
+    ngx_str_t           *value;
+    ngx_uint_t           i;
+    ngx_conf_bitmask_t  *mask;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        for (mask = cmd->post; mask->name.len; mask++) {
+            if (mask->name.len == value[i].len
+                && ngx_strcasecmp(mask->name.data, value[i].data) == 0)
+            {
+                break;
+            }
+        }
+
+        if (mask->name.len) {
+            continue;
+        }
+
+        p = names;
+        last = names + sizeof(names) - 1;
+
+        for (mask = cmd->post; mask->name.len; mask++) {
+            p = ngx_slprintf(p, last, "%s%V", p == names ? "" : ", ",
+                             &mask->name);
+        }
+
+        *p = '\0';
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"%V\"; it takes %s",
+                           &value[i], &cmd->name, names);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_bitmask_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_http_weir_cache_set_min_uses(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n < 1 || n > NGX_HTTP_WEIR_CACHE_MIN_USES_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number \"%V\" in \"weir_cache_min_uses\";"
+                           " it must be from 1 to %d", &value[1],
+                           NGX_HTTP_WEIR_CACHE_MIN_USES_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_num_slot(cf, cmd, conf);
+}
 
 
 ngx_array_t *

@@ -103,6 +103,16 @@ ngx_http_weir_redis_get(ngx_conf_t *cf, ngx_str_t *name)
         return NULL;
     }
 
+    redis->place.data = ngx_pnalloc(cf->pool, cf->conf_file->file.name.len
+                                              + 1 + NGX_INT_T_LEN);
+    if (redis->place.data == NULL) {
+        return NULL;
+    }
+
+    redis->place.len = ngx_sprintf(redis->place.data, "%V:%ui",
+                                   &cf->conf_file->file.name,
+                                   cf->conf_file->line)
+                       - redis->place.data;
     redis->name = *name;
     redis->timeout = 100;
     redis->connect_timeout = 100;
@@ -165,6 +175,13 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             s.data = value[i].data + 16;
             time = &redis->connect_timeout;
 
+        } else if (ngx_strncmp(value[i].data, "ssl_", 4) == 0 && !redis->tls) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" in \"weir_redis\":"
+                               " ssl_ parameters need a URL with rediss://",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+
         } else {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\" in \"weir_redis\"; it"
@@ -202,6 +219,13 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (rv == NGX_CONF_ERROR && redis->tls) {
+        /* OpenSSL's line before this one tells the file and the reason */
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_redis\" \"%V\" cannot use TLS with these"
+                           " parameters", &value[1]);
+    }
+
     return rv;
 }
 
@@ -236,6 +260,11 @@ ngx_http_weir_redis_parse_url(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
             }
 
             p = at + 1;
+
+            if (ngx_strlchr(p, end, '@')) {
+                return "\"@\" and \"/\" in a user or password must be"
+                       " percent-encoded, as %40 and %2F";
+            }
         }
 
         slash = ngx_strlchr(p, end, '/');
@@ -366,18 +395,51 @@ ngx_http_weir_redis_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_weir_redis_main_conf_t  *rmcf = conf;
 
-    ngx_uint_t               i;
+    u_char                  *p;
+    size_t                   len;
+    ngx_str_t                names;
+    ngx_uint_t               i, k;
     ngx_http_weir_redis_t  **servers;
 
     servers = rmcf->servers.elts;
 
     for (i = 0; i < rmcf->servers.nelts; i++) {
-        if (servers[i]->addr == NULL) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "no \"weir_redis\" defines the server \"%V\"",
-                          &servers[i]->name);
+
+        if (servers[i]->addr) {
+            continue;
+        }
+
+        len = sizeof("none");
+
+        for (k = 0; k < rmcf->servers.nelts; k++) {
+            len += servers[k]->name.len + 2;
+        }
+
+        p = ngx_pnalloc(cf->pool, len);
+        if (p == NULL) {
             return NGX_CONF_ERROR;
         }
+
+        names.data = p;
+
+        for (k = 0; k < rmcf->servers.nelts; k++) {
+            if (servers[k]->addr) {
+                p = ngx_sprintf(p, "%s%V", p == names.data ? "" : ", ",
+                                &servers[k]->name);
+            }
+        }
+
+        if (p == names.data) {
+            p = ngx_cpymem(p, "none", 4);
+        }
+
+        names.len = p - names.data;
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "no \"weir_redis\" defines the server \"%V\" that is"
+                      " used in %V; there are: %V",
+                      &servers[i]->name, &servers[i]->place, &names);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;

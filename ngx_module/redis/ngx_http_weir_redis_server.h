@@ -65,6 +65,7 @@ struct ngx_http_weir_redis_s {
     /* configuration; addr NULL until weir_redis has defined the server */
 
     ngx_addr_t                      *addr;
+    ngx_str_t                        place;     /* file:line of its first use */
     ngx_http_weir_redis_tls_t       *tls;       /* NULL: without */
     ngx_str_t                        user;
     ngx_str_t                        password;

@@ -14,7 +14,7 @@ __DATA__
 --- config
 --- must_die
 --- error_log
-invalid size "4k" in "weir_cache_zone"; it must be at least 32768
+invalid size "4k" in "weir_cache_zone"; it must be like 64m or 512k, and at least 32k
 
 
 
@@ -69,7 +69,8 @@ weir_cache_zone api 1m redis=absent;
 --- config
 --- must_die
 --- error_log
-no "weir_redis" defines the server "absent"
+no "weir_redis" defines the server "absent" that is used in
+; there are: none
 
 
 
@@ -501,3 +502,60 @@ qr/invalid value "allow" in .*nginx\.conf:\d+/
 --- must_die
 --- error_log
 "weir_cache_get_body" directive is duplicate
+
+
+
+=== TEST 64: a size with a unit that is none
+--- http_config
+weir_cache_zone api 64mb;
+--- config
+
+--- must_die
+--- error_log
+invalid size "64mb" in "weir_cache_zone"; it must be like 64m or 512k, and at least 32k in
+
+
+
+=== TEST 65: a server by another name
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_cache_zone api 1m redis=mian;
+--- config
+
+--- must_die
+--- error_log
+no "weir_redis" defines the server "mian" that is used in
+; there are: main
+
+
+
+=== TEST 66: use_stale of a status that it does not take
+--- http_config
+weir_cache_zone api 1m;
+--- config
+weir_cache_use_stale http_404;
+--- must_die
+--- error_log
+invalid value "http_404" in "weir_cache_use_stale"; it takes off, error, timeout, updating, breaker, http_500, http_502, http_503, http_504, http_5xx in
+
+
+
+=== TEST 67: an ignored header that it does not take
+--- http_config
+weir_cache_zone api 1m;
+--- config
+weir_cache_ignore_headers X-Accel-Expires;
+--- must_die
+--- error_log
+invalid value "X-Accel-Expires" in "weir_cache_ignore_headers"; it takes Cache-Control, Expires, Set-Cookie, Vary in
+
+
+
+=== TEST 68: too many uses
+--- http_config
+weir_cache_zone api 1m;
+--- config
+weir_cache_min_uses 1000;
+--- must_die
+--- error_log
+invalid number "1000" in "weir_cache_min_uses"; it must be from 1 to 255 in

@@ -112,3 +112,36 @@ location /probe { weir_redis_probe absent; }
 --- must_die
 --- error_log
 no "weir_redis" defines the server "absent"
+
+
+
+=== TEST 12: a password with an at sign and a slash
+--- http_config
+weir_redis main redis://:p@ss/w@127.0.0.1;
+--- config
+
+--- must_die
+--- error_log
+invalid URL of "weir_redis" "main": "@" and "/" in a user or password must be percent-encoded, as %40 and %2F in
+
+
+
+=== TEST 13: TLS parameters without TLS
+--- http_config
+weir_redis main redis://127.0.0.1 ssl_verify=off;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "ssl_verify=off" in "weir_redis": ssl_ parameters need a URL with rediss:// in
+
+
+
+=== TEST 14: a file of certificates that is not there
+--- http_config
+weir_redis main rediss://127.0.0.1 ssl_trusted_certificate=/nowhere.pem;
+--- config
+
+--- must_die
+--- error_log
+"weir_redis" "main" cannot use TLS with these parameters in
