@@ -31,6 +31,10 @@ static void slide(weir_breaker_t *b, const weir_breaker_settings_t *settings, ui
     uint64_t step = now / (settings->window / WEIR_BREAKER_BUCKETS);
     uint64_t gone = step > b->step ? step - b->step : 0;
 
+    /* A reload with a longer window numbers the same moment lower: the buckets begin again. */
+    if (step + WEIR_BREAKER_BUCKETS <= b->step)
+        gone = WEIR_BREAKER_BUCKETS;
+
     if (gone > WEIR_BREAKER_BUCKETS)
         gone = WEIR_BREAKER_BUCKETS;
 
@@ -40,7 +44,7 @@ static void slide(weir_breaker_t *b, const weir_breaker_settings_t *settings, ui
         b->row[(step - i) % WEIR_BREAKER_BUCKETS] = 0;
     }
 
-    if (step > b->step)
+    if (gone > 0)
         b->step = step;
 }
 

@@ -292,6 +292,24 @@ static void a_clock_that_lags_does_no_harm(void **state)
     assert_int_equal(weir_breaker_retry_after(&b, &defaults, 90000), 5000);
 }
 
+static void a_longer_window_counts_from_its_own_beginning(void **state)
+{
+    weir_breaker_settings_t longer = window;
+    weir_breaker_t b;
+
+    (void)state;
+    longer.window = 600000;
+    weir_breaker_init(&b, 86400000, ++generations);
+    for (int i = 0; i < 4; i++)
+        report(&b, &window, 86400000, WEIR_BREAKER_FAILURE);
+    report(&b, &longer, 86400001, WEIR_BREAKER_SUCCESS);
+    assert_int_equal(weir_breaker_counts(&b, &longer, 86400001).failed, 0);
+    report(&b, &longer, 86400001, WEIR_BREAKER_FAILURE);
+    /* ... and what was counted leaves the window as ever */
+    assert_int_equal(weir_breaker_counts(&b, &longer, 86400001).failed, 1);
+    assert_int_equal(weir_breaker_counts(&b, &longer, 87100000).failed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +327,7 @@ int main(void)
         cmocka_unit_test(overdue_results_do_not_count),
         cmocka_unit_test(in_the_window_with_a_ratio_many_successes_keep_it_closed),
         cmocka_unit_test(a_clock_that_lags_does_no_harm),
+        cmocka_unit_test(a_longer_window_counts_from_its_own_beginning),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
