@@ -337,10 +337,7 @@ subtest 'SIGTERM lets requests finish' => sub {
         (map { $stack->raw_post('/signup', { email => "stop$_\@example.com", displayName => 'S' }) } 1 .. 3),
         "GET $path HTTP/1.1\r\nHost: test\r\n\r\n";
     my $idle = $stack->send_raw('');
-    wait_for('both sessions to wait for the lock', sub {
-        $stack->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity
-            WHERE wait_event_type = 'Lock' AND application_name LIKE 'weir-%'") == 2;
-    });
+    $stack->wait_locked(map { "query LIKE '%$_(%'" } qw(users_by_id signup));
 
     $stack->_signal('api', 'TERM');
     wait_for('the api to listen no more', sub { !$stack->send_raw('') });

@@ -94,9 +94,7 @@ subtest 'each commit is told to the edges, after it' => sub {
     my $lock = $s->session('BEGIN; LOCK TABLE daily_order_stats IN EXCLUSIVE MODE;');
     my $shown = $s->get('/dashboard/daily-orders')->{content};
     order([3, 1]);
-    wait_for('the aggregates to wait for the lock', sub {
-        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%consume%'") > 0;
-    });
+    $s->wait_locked(q{query LIKE '%consume%'});
     is dashboard_messages(), $messages, 'no message while the numbers are not committed';
     is $s->get('/dashboard/daily-orders')->{content}, $shown, 'which nobody can read';
     print $lock "COMMIT;\n";

@@ -26,13 +26,6 @@ sub stack {
     return ($s, $p, @orders);
 }
 
-sub waits_for_lock {
-    my ($s, $name) = @_;
-    wait_for("$name to ask", sub {
-        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = '$name' AND wait_event_type = 'Lock'") > 0;
-    });
-}
-
 sub said {
     my ($s, $msg, $group) = @_;
     return grep { $_->{msg} eq $msg && $_->{group} eq $group } $s->log_lines('worker');
@@ -61,7 +54,7 @@ subtest 'it crashes while it is asked what to do' => sub {
     my ($s, $p, @orders) = stack();
     my $lock = $s->session('BEGIN; LOCK TABLE users, payments IN ACCESS EXCLUSIVE MODE;');
     $s->start_backend('worker');
-    waits_for_lock($s, $_) for qw(weir-payments weir-email);
+    $s->wait_locked("application_name = '$_'") for qw(weir-payments weir-email);
     $s->stop_postgres('immediate');
     close $lock;
     wait_away($s, qw(payments email));
@@ -75,7 +68,7 @@ subtest 'it is stopped while the answers of the gateway are written down' => sub
     my $lock = $s->session('BEGIN; LOCK TABLE payments IN EXCLUSIVE MODE;');
     $p->switch(hold => 1);
     $s->start_backend('worker');
-    waits_for_lock($s, 'weir-payments');
+    $s->wait_locked(q{application_name = 'weir-payments'});
     $s->stop_postgres;
     close $lock;
     wait_away($s, 'payments');

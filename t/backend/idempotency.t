@@ -26,11 +26,7 @@ sub orders { return $s->psql('SELECT count(*) FROM orders') }
 # Commands wait for this session, whose end lets them go on.
 sub hold { return $s->session("BEGIN; SELECT FROM products WHERE id = '$PRODUCT' FOR UPDATE;") }
 
-sub wait_blocked {
-    wait_for('a command to wait', sub {
-        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") > 0;
-    });
-}
+sub wait_blocked { $s->wait_locked('true') }
 
 sub raw_checkout {
     my ($user, $key) = @_;

@@ -175,9 +175,7 @@ subtest 'a user who goes meanwhile' => sub {
     my ($gone) = make_users($s, 1);
     my $session = $s->session("BEGIN; DELETE FROM users WHERE id = '$gone';");
     my @sockets = map { $s->send_raw(raw_request('POST', '/orders', { userId => $_, items => items([1, 1]) })) } $gone;
-    wait_for('the order to wait for the user', sub {
-        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'weir-orders'") > 0;
-    });
+    $s->wait_locked(q{application_name IN ('weir-orders', 'weir-parts')});
     print $session "COMMIT;\n";
     close $session;
     my $answer = $s->read_raw($sockets[0]);
@@ -211,7 +209,7 @@ subtest 'PostgreSQL goes and comes back, an api dies' => sub {
         start_api($s);
     }
     wait_for('no session to be left behind', sub {
-        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name = 'weir-orders'") == 0;
+        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name IN ('weir-orders', 'weir-parts')") == 0;
     });
     is broken_orders(), 0, 'no order is half there';
 };
@@ -219,9 +217,7 @@ subtest 'PostgreSQL goes and comes back, an api dies' => sub {
 subtest 'SIGTERM lets orders finish' => sub {
     my $lock = $s->session('BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE;');
     my @sockets = map { $s->send_raw(raw_request('POST', '/orders', { userId => $ann, items => items([4, 1]) })) } 1 .. 5;
-    wait_for('an order to wait for the lock', sub {
-        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'weir-orders'") > 0;
-    });
+    $s->wait_locked(q{application_name IN ('weir-orders', 'weir-parts')});
     $s->_signal('api', 'TERM');
     wait_for('the api to listen no more', sub { !$s->send_raw('') });
     print $lock "COMMIT;\n";

@@ -45,11 +45,7 @@ sub given_up {
 }
 
 # Until the group waits for the lock on a payment, to write down what the gateway has said.
-sub settling {
-    wait_for('the answer to be written', sub {
-        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%payments_settle%'") > 0;
-    });
-}
+sub settling { $s->wait_locked(q{query LIKE '%payments_settle%'}) }
 
 sub ctl {
     my (@arguments) = @_;

@@ -118,9 +118,7 @@ subtest 'kill -9 around the charge' => sub {
     $order = $p->checkout;
     my $session = $s->session("BEGIN; SELECT FROM payments WHERE order_id = '$order' FOR UPDATE;");
     $s->start_backend('worker');
-    wait_for('the answer to be written', sub {
-        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%payments_settle%'") > 0;
-    });
+    $s->wait_locked(q{query LIKE '%payments_settle%'}); # to write the answer down
     $s->kill_backend('worker');
     close $session;
     $s->start_backend('worker');

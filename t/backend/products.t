@@ -193,14 +193,11 @@ subtest 'PostgreSQL goes and comes back, the api dies' => sub {
     my @ids = map { new_id() } 1 .. 100;
     my $lock = $s->session('BEGIN; LOCK TABLE outbox IN SHARE MODE;');
     my @sockets = map { $s->send_raw(raw_request('PUT', "/products/$_", { name => 'k', price => 1, currency => 'EUR' })) } @ids;
-    wait_for('a batch to wait for the lock', sub {
-        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            . " AND application_name = 'weir-products'") > 0;
-    });
+    $s->wait_locked(q{application_name IN ('weir-products', 'weir-parts')});
     $s->kill_backend('api');
     close $lock;
     wait_for('its session to end', sub {
-        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name = 'weir-products'") == 0;
+        $s->_psql('postgres', 'postgres', "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name IN ('weir-products', 'weir-parts')") == 0;
     });
     my $known = "SELECT id::text FROM products WHERE name = 'k' ORDER BY 1";
     is $s->psql("SELECT replace(aggregate, 'product:', '') FROM outbox WHERE data->>'name' = 'k' ORDER BY 1"),

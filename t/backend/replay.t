@@ -215,9 +215,7 @@ subtest 'a replay over copies that are not in the log yet' => sub {
         eval { $replay->(0) };
         POSIX::_exit($@ ? 1 : 0);
     }
-    wait_for('the replay to wait', sub {
-        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%group_replay%'") > 0;
-    });
+    $s->wait_locked(q{query LIKE '%group_replay%'});
     print $relay "COMMIT;\n";
     close $relay;
     waitpid $child, 0;

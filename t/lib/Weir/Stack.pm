@@ -46,11 +46,12 @@ my @API_SESSIONS = qw(commands reads products orders order-reads dashboard check
 sub wait_for {
     my ($what, $code, $deadline) = @_;
     my $until = time + ($deadline // $DEADLINE);
-    while (1) {
+    # Ever slower: many checks start a process.
+    for (my $pause = 0.02;; $pause = $pause < 0.08 ? 1.2 * $pause : 0.1) {
         my $result = $code->();
         return $result if $result;
         die "waited in vain for $what\n" if time > $until;
-        sleep 0.02;
+        sleep $pause;
     }
 }
 
@@ -295,6 +296,30 @@ sub session {
     print $psql "$sql\n\\! touch $mark\n";
     wait_for("the session to do: $sql", sub { -e $mark });
     return $psql;
+}
+
+# Waits until sessions have waited for a lock, one for each condition on pg_stat_activity. PostgreSQL looks itself, every
+# 5 ms: sessions with a lock_timeout wait for moments only.
+sub wait_locked {
+    my ($self, @which) = @_;
+    my $look = join "\n", map {
+        "seen[$_] := seen[$_] OR EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND $which[$_ - 1]);"
+    } 1 .. @which;
+    $self->_psql('postgres', 'postgres', <<"SQL");
+DO \$\$
+DECLARE
+    seen boolean[] := array_fill(false, ARRAY[${\ scalar @which}]);
+BEGIN
+    FOR i IN 1 .. 200 * $DEADLINE LOOP
+        PERFORM pg_stat_clear_snapshot();
+        $look
+        IF true = ALL (seen) THEN RETURN; END IF;
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+    RAISE EXCEPTION 'waited in vain for sessions to wait for a lock';
+END \$\$
+SQL
+    return;
 }
 
 sub migrate {
