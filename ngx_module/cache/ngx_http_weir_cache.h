@@ -56,6 +56,11 @@
 #define NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES        0x0004
 #define NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE     0x0008
 #define NGX_HTTP_WEIR_CACHE_IGNORE_VARY           0x0010
+#define NGX_HTTP_WEIR_CACHE_IGNORE_X_ACCEL_EXPIRES  0x0020
+
+/* weir_cache_request_control; else milliseconds */
+#define NGX_HTTP_WEIR_CACHE_CONTROL_OBEY          0
+#define NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE        NGX_MAX_INT_T_VALUE
 
 #define NGX_HTTP_WEIR_CACHE_BODY_REFUSE           0
 #define NGX_HTTP_WEIR_CACHE_BODY_BYPASS           1
@@ -101,6 +106,9 @@ typedef struct {
     ngx_flag_t                       invalidate;  /* obey Weir-Invalidate */
     ngx_flag_t                       purge;
     ngx_uint_t                       get_body;    /* ..._BODY_... */
+    ngx_flag_t                       expose_tags;
+    ngx_msec_t                       request_control; /* obeyed when what is
+                                                     stored is older, ms */
 } ngx_http_weir_cache_loc_conf_t;
 
 
@@ -155,6 +163,10 @@ typedef struct {
 
     /* single flight */
 
+    uint64_t                         arrived;     /* ngx_http_weir_cache_ms() */
+    uint64_t                         accepts;     /* a refused request: what was
+                                                     stored since, ms of the
+                                                     epoch; 0: nothing */
     ngx_event_t                      wait;
     ngx_msec_t                       wait_since;
     ngx_msec_t                       wait_next;
@@ -190,6 +202,7 @@ typedef struct {
     unsigned                         leasing:1;   /* the lease is being asked for */
     unsigned                         in_flight:1;
     unsigned                         varies:1;      /* variant is known */
+    unsigned                         refused:1;     /* by its Cache-Control */
     unsigned                         have_stale:1;
     unsigned                         stale_soft:1;  /* only by order */
     unsigned                         conditional:1; /* validates ctx->stale */
@@ -248,6 +261,8 @@ char *ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 char *ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_weir_cache_set_request_control(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -481,6 +496,13 @@ ngx_int_t ngx_http_weir_cache_place(ngx_http_request_t *r, ngx_str_t *place);
  * before the content phase of each location, for each answer on the way.
  */
 ngx_int_t ngx_http_weir_cache_forbidden(ngx_http_request_t *r);
+
+/*
+ * response: the X-Accel-Expires of the upstream's response, as seconds from now;
+ * 0: it must not be stored.  NGX_OK, or NGX_DECLINED: there is none that is valid.
+ */
+ngx_int_t ngx_http_weir_cache_accel_expires(ngx_http_request_t *r,
+    int64_t *seconds);
 
 /* redirect: before the upstream is asked: header lines that are not its own */
 void ngx_http_weir_cache_note_lines(ngx_http_weir_cache_ctx_t *ctx);

@@ -106,7 +106,8 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_count(ctx, NULL);
 
-    p = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; collapsed; detail=memory")
+    p = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; collapsed;"
+                                    " detail=soft-invalidated")
                              + NGX_TIME_T_LEN);
     if (p == NULL) {
         return NGX_ERROR;
@@ -118,7 +119,8 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
                     (time_t) ctx->entry.lifetime
                     - ngx_http_weir_cache_age(&ctx->entry),
                     ctx->collapsed ? "; collapsed" : "",
-                    ctx->l2 ? "redis" : "memory");
+                    ctx->status == NGX_HTTP_WEIR_CACHE_STALE && ctx->stale_soft
+                    ? "soft-invalidated" : ctx->l2 ? "redis" : "memory");
 
     value.len = p - value.data;
 
@@ -212,7 +214,8 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
         detail = "redis-unavailable";
 
     } else if (detail == NULL) {
-        detail = ctx->outdated;
+        detail = (ctx->outdated == NULL && ctx->have_stale && ctx->stale_soft)
+                 ? "soft-invalidated" : ctx->outdated;
     }
 
     p = ngx_pnalloc(r->pool, sizeof("Weir; fwd=vary-miss; fwd-status=; stored;"
@@ -233,7 +236,11 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
                         r->upstream->headers_in.status_n);
     }
 
-    if (ctx->stored) {
+    /* what was invalidated since the request went out is not taken */
+
+    if (ctx->stored
+        && (!ctx->storing || ngx_http_weir_cache_worth_storing(ctx)))
+    {
         p = ngx_sprintf(p, "; stored");
     }
 

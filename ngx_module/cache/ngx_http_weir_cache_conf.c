@@ -86,6 +86,8 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
     clcf->invalidate = NGX_CONF_UNSET;
     clcf->purge = NGX_CONF_UNSET;
     clcf->get_body = NGX_CONF_UNSET_UINT;
+    clcf->expose_tags = NGX_CONF_UNSET;
+    clcf->request_control = NGX_CONF_UNSET_MSEC;
 
     return clcf;
 }
@@ -125,6 +127,9 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->purge, prev->purge, 0);
     ngx_conf_merge_uint_value(conf->get_body, prev->get_body,
                               NGX_HTTP_WEIR_CACHE_BODY_REFUSE);
+    ngx_conf_merge_value(conf->expose_tags, prev->expose_tags, 0);
+    ngx_conf_merge_msec_value(conf->request_control, prev->request_control,
+                              NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE);
 
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
     wlcf->purges = conf->purge && conf->zone;
@@ -559,6 +564,60 @@ ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     clcf->uncacheable = ms;
+
+    return NGX_CONF_OK;
+}
+
+
+/* obey, ignore, or refresh=time */
+
+char *
+ngx_http_weir_cache_set_request_control(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_int_t   ms;
+    ngx_str_t  *value, time;
+
+    if (clcf->request_control != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "obey") == 0) {
+        clcf->request_control = NGX_HTTP_WEIR_CACHE_CONTROL_OBEY;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value[1].data, "ignore") == 0) {
+        clcf->request_control = NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value[1].data, "refresh=", 8) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in"
+                           " \"weir_cache_request_control\"; it must be"
+                           " \"obey\", \"ignore\" or refresh=time", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    time.data = value[1].data + 8;
+    time.len = value[1].len - 8;
+
+    ms = ngx_parse_time(&time, 0);
+
+    if (ms == NGX_ERROR || ms == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in"
+                           " \"weir_cache_request_control\"; it must be like"
+                           " refresh=5s", &time);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->request_control = ms;
 
     return NGX_CONF_OK;
 }

@@ -18,6 +18,8 @@ static ngx_uint_t ngx_http_weir_cache_take_lookup(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_wishes(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_control_t *cc);
 static void ngx_http_weir_cache_keep_stale(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_matches(ngx_http_weir_cache_ctx_t *ctx);
 
@@ -250,17 +252,19 @@ ngx_http_weir_cache_freshness(weir_entry_t *entry,
 }
 
 
-/* Serves ctx->entry, or goes on if it is not wanted; NGX_BUSY: it is stale. */
+/* Serves ctx->entry; NGX_BUSY: it is stale, or not wanted. */
 
 static ngx_int_t
 ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
 {
+    weir_cache_control_t    wishes;
     weir_cache_freshness_t  freshness;
 
     ngx_http_weir_cache_freshness(&ctx->entry, &freshness);
+    ngx_http_weir_cache_wishes(ctx, &wishes);
 
     switch (weir_cache_use(&freshness, ngx_http_weir_cache_age(&ctx->entry),
-                           &ctx->request_cc))
+                           &wishes))
     {
     case WEIR_CACHE_FRESH:
         if (ctx->soft) {
@@ -278,8 +282,36 @@ ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_BUSY;
 
     default:
-        ngx_http_weir_cache_keep_stale(ctx);
-        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_REQUEST);
+        ctx->refused = 1;
+        return NGX_BUSY;
+    }
+}
+
+
+/*
+ * What the request asks of ctx->entry.  A client that wants the origin asked is
+ * not heard while the response is younger than weir_cache_request_control says,
+ * nor when the origin was asked for another one after this request came.
+ */
+
+static void
+ngx_http_weir_cache_wishes(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_control_t *cc)
+{
+    int64_t      age;
+    ngx_time_t  *tp;
+
+    *cc = ctx->request_cc;
+
+    tp = ngx_timeofday();
+    age = (int64_t) tp->sec * 1000 + tp->msec - ctx->entry.stored;
+
+    if ((ctx->accepts && ctx->entry.stored >= (int64_t) ctx->accepts)
+        || age < (int64_t) ctx->conf->request_control)
+    {
+        cc->flags &= ~WEIR_CC_NO_CACHE;
+        cc->max_age = -1;
+        cc->min_fresh = -1;
     }
 }
 
@@ -319,7 +351,7 @@ ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
     ngx_int_t                      rc;
     ngx_http_weir_cache_status_e   status;
 
-    if (ctx->have_stale) {
+    if (ctx->have_stale && !ctx->refused) {
         rc = ngx_http_weir_cache_stale_at_once(ctx);
 
         if (rc != NGX_BUSY) {
@@ -327,7 +359,8 @@ ngx_http_weir_cache_miss(ngx_http_weir_cache_ctx_t *ctx)
         }
     }
 
-    status = (ctx->have_stale || ctx->outdated) ? NGX_HTTP_WEIR_CACHE_EXPIRED
+    status = ctx->refused ? NGX_HTTP_WEIR_CACHE_REQUEST
+             : (ctx->have_stale || ctx->outdated) ? NGX_HTTP_WEIR_CACHE_EXPIRED
              : ctx->varies ? NGX_HTTP_WEIR_CACHE_VARY_MISS
              : NGX_HTTP_WEIR_CACHE_MISS;
 

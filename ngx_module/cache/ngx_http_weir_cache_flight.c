@@ -16,7 +16,8 @@
 typedef struct {
     u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t    token;
-    uint64_t    until;         /* ngx_http_weir_cache_ms(); 0: free */
+    uint64_t    since;         /* ngx_http_weir_cache_ms(): it began */
+    uint64_t    until;         /* the same; 0: free */
     ngx_pid_t   pid;           /* 0: nobody fetches, and nobody waits */
     ngx_uint_t  uncacheable;   /* bool: ... because the key is known so */
 } ngx_http_weir_cache_flight_t;
@@ -43,7 +44,7 @@ ngx_http_weir_cache_flight_reset(void *flights, ngx_uint_t n)
 
 ngx_int_t
 ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, ngx_msec_t timeout, uint64_t *token)
+    u_char *digest, ngx_msec_t timeout, uint64_t *token, uint64_t *since)
 {
     uint64_t                       now;
     ngx_int_t                      rc;
@@ -59,6 +60,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
         rc = flight->uncacheable ? NGX_ABORT : NGX_DECLINED;
 
     } else if (flight && !ngx_http_weir_cache_zone_dead(flight->pid)) {
+        *since = flight->since;
         rc = NGX_BUSY;
 
     } else {
@@ -71,6 +73,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
         if (flight) {
             ngx_memcpy(flight->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
             flight->token = ngx_http_weir_cache_zone_token(zone);
+            flight->since = now;
             flight->until = now + timeout;
             flight->pid = ngx_pid;
             flight->uncacheable = 0;

@@ -27,6 +27,7 @@
 
 
 static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
+static void ngx_http_weir_cache_hide_tags(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_cache_changes_target(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
     weir_position_t *position);
@@ -101,6 +102,10 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
+    if (clcf->zone && !clcf->expose_tags && r == r->main) {
+        ngx_http_weir_cache_hide_tags(r);
+    }
+
     if (clcf->zone == NULL || !clcf->invalidate || r != r->main
         || r->upstream == NULL || r->method == NGX_HTTP_CONNECT)
     {
@@ -160,6 +165,33 @@ ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
     }
 
     return ngx_http_weir_add_header(r, &name, &value) ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * Tags are between upstream and edge.  The filter comes behind those that store
+ * the response, in which they stay.
+ */
+
+static void
+ngx_http_weir_cache_hide_tags(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  names[] = {
+        ngx_string("Cache-Tag"),
+        ngx_string("Weir-Invalidate")
+    };
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        while ((h = ngx_http_weir_find_header(&r->headers_out.headers,
+                                              &names[i]))
+               != NULL)
+        {
+            h->hash = 0;
+        }
+    }
 }
 
 

@@ -474,5 +474,15 @@ ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
         ctx->request_cc.flags = old.flags & WEIR_CC_NO_CACHE;
     }
 
+    if (ctx->conf->request_control == NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE) {
+
+        /* these two spare the upstream, or ask for privacy */
+
+        old = ctx->request_cc;
+        weir_cache_control_init(&ctx->request_cc);
+        ctx->request_cc.flags = old.flags
+                                & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED);
+    }
+
     return NGX_OK;
 }

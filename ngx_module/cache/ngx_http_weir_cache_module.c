@@ -28,6 +28,8 @@ static ngx_conf_bitmask_t  ngx_http_weir_cache_ignore[] = {
     { ngx_string("Expires"), NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES },
     { ngx_string("Set-Cookie"), NGX_HTTP_WEIR_CACHE_IGNORE_SET_COOKIE },
     { ngx_string("Vary"), NGX_HTTP_WEIR_CACHE_IGNORE_VARY },
+    { ngx_string("X-Accel-Expires"),
+      NGX_HTTP_WEIR_CACHE_IGNORE_X_ACCEL_EXPIRES },
     { ngx_null_string, 0 }
 };
 
@@ -104,6 +106,20 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, get_body),
       &ngx_http_weir_cache_get_body },
+
+    { ngx_string("weir_cache_request_control"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_cache_set_request_control,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_cache_expose_tags"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_cache_loc_conf_t, expose_tags),
+      NULL },
 
     { ngx_string("weir_cache_no_store"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,

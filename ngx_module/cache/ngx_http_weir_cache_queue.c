@@ -164,8 +164,10 @@ ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
 static ngx_int_t
 ngx_http_weir_cache_begin_flight(ngx_http_weir_cache_ctx_t *ctx)
 {
-    u_char     *digest;
-    ngx_int_t   rc;
+    u_char           *digest;
+    uint64_t          since;
+    ngx_int_t         rc;
+    struct timespec   now;
 
     digest = ctx->varies ? ctx->variant : ctx->digest;
 
@@ -182,11 +184,24 @@ ngx_http_weir_cache_begin_flight(ngx_http_weir_cache_ctx_t *ctx)
 
     rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, digest,
                                           ctx->conf->lock_timeout,
-                                          &ctx->flight_token);
+                                          &ctx->flight_token, &since);
 
     if (rc == NGX_OK) {
         ngx_memcpy(ctx->flight, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
         ctx->in_flight = 1;
+
+    } else if (rc == NGX_BUSY && ctx->refused && since > ctx->arrived
+               && ctx->accepts == 0)
+    {
+        /*
+         * This one asks the origin for a response that is new enough: what is
+         * stored, by the clock of entries, since the flight began.
+         */
+
+        (void) clock_gettime(CLOCK_REALTIME, &now);
+
+        ctx->accepts = (uint64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000
+                       - (ngx_http_weir_cache_ms() - since);
     }
 
     return rc;

@@ -111,7 +111,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     if (r->headers_out.content_length_n
         > (off_t) ngx_http_weir_cache_body_max(ctx))
     {
-        ctx->uncacheable = (r->method == NGX_HTTP_GET);
+        ctx->uncacheable = (r->method == NGX_HTTP_GET && !ctx->unavailable);
         return NGX_DECLINED;
     }
 
@@ -143,7 +143,7 @@ ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx)
 {
     size_t  largest;
 
-    if (ctx->conf->zone->redis) {
+    if (ctx->conf->zone->redis && !ctx->unavailable) {
         return ctx->conf->max_size;
     }
 
@@ -379,7 +379,7 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
     if (len > (off_t) ngx_http_weir_cache_body_max(ctx)
               - (off_t) (ctx->len - ctx->head_len))
     {
-        ctx->uncacheable = 1;
+        ctx->uncacheable = !ctx->unavailable;
         ngx_http_weir_cache_abandon(ctx, "too large");
         return NGX_OK;
     }

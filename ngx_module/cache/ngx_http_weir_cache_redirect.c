@@ -114,6 +114,7 @@ ngx_http_weir_cache_forbidden(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_cache_forbids(ngx_http_request_t *r)
 {
+    int64_t                seconds;
     weir_str_t            *line;
     ngx_uint_t             i, j;
     ngx_array_t           *lines;
@@ -123,6 +124,12 @@ ngx_http_weir_cache_forbids(ngx_http_request_t *r)
         ngx_string("Cache-Control"),
         ngx_string("CDN-Cache-Control")
     };
+
+    if (ngx_http_weir_cache_accel_expires(r, &seconds) == NGX_OK
+        && seconds == 0)
+    {
+        return 1;
+    }
 
     weir_cache_control_init(&cc);
 

@@ -169,6 +169,7 @@ ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
     ngx_memzero(ctx, sizeof(ngx_http_weir_cache_ctx_t));
     ctx->request = r;
     ctx->conf = clcf;
+    ctx->arrived = ngx_http_weir_cache_ms();
     ctx->forbidden = forbidden;
     weir_cache_control_init(&ctx->request_cc);
 

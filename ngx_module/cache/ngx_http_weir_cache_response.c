@@ -258,7 +258,8 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
 {
     u_char               *buf;
     size_t                len;
-    weir_str_t           *line;
+    int64_t               seconds;
+    weir_str_t           *line, fields[2];
     ngx_int_t             rc;
     ngx_uint_t            i, ignore;
     ngx_array_t          *lines[NGX_HTTP_WEIR_CACHE_LINES];
@@ -320,6 +321,21 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         if (!(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES)) {
             response->expires = ngx_http_weir_cache_date(lines[1]);
         }
+    }
+
+    if (!(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_X_ACCEL_EXPIRES)
+        && ngx_http_weir_cache_accel_expires(r, &seconds) == NGX_OK)
+    {
+        /* as in nginx's own caches it takes the place of all others */
+
+        fields[0] = cc->no_cache_fields;
+        fields[1] = cc->private_fields;
+        weir_cache_control_init(cc);
+        cc->no_cache_fields = fields[0];
+        cc->private_fields = fields[1];
+        cc->max_age = seconds;
+        cc->flags = seconds ? 0 : WEIR_CC_NO_STORE;
+        response->expires = WEIR_DATE_ABSENT;
     }
 
     response->date = ngx_http_weir_cache_date(
@@ -491,6 +507,55 @@ ngx_http_weir_cache_read_targeted(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     return NGX_DECLINED;
+}
+
+
+/*
+ * Seconds, or "@" and seconds since the epoch, as nginx's own caches read it.
+ * Of several lines the first counts.
+ */
+
+ngx_int_t
+ngx_http_weir_cache_accel_expires(ngx_http_request_t *r, int64_t *seconds)
+{
+    weir_str_t        value;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  name = ngx_string("X-Accel-Expires");
+
+    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers, &name);
+    if (h == NULL) {
+        return NGX_DECLINED;
+    }
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    if (value.len == 0 || value.data[0] != '@') {
+        *seconds = weir_cache_delta_seconds(value);
+        return *seconds < 0 ? NGX_DECLINED : NGX_OK;
+    }
+
+    value.data++;
+    value.len--;
+
+    if (weir_cache_delta_seconds(value) < 0) {
+        return NGX_DECLINED;
+    }
+
+    /* a time may be past 2^31 */
+
+    *seconds = ngx_atotm((u_char *) value.data, value.len);
+
+    if (*seconds < 0) {
+        *seconds = WEIR_CACHE_SECONDS_MAX;
+        return NGX_OK;
+    }
+
+    *seconds = ngx_max(*seconds - (int64_t) ngx_time(), 0);
+    *seconds = ngx_min(*seconds, WEIR_CACHE_SECONDS_MAX);
+
+    return NGX_OK;
 }
 
 

@@ -94,6 +94,7 @@ sub start_edge {
     $redis //= free_port();
     s/UPSTREAM/$upstream/g for $http, $server;
     my $workers = $more{workers} // 1;
+    my $user = $more{user} ? "$more{user}@" : '';    # name:password in Redis
     my $key = $http =~ /weir_cache_key/ ? '' : 'weir_cache_key http$host$request_uri;';
     spit("$root/nginx.conf", <<"CONF");
 daemon off;
@@ -105,7 +106,7 @@ events {}
 http {
 $temp
     access_log off;
-    weir_redis main redis://127.0.0.1:$redis timeout=$timeout connect_timeout=$timeout;
+    weir_redis main redis://${user}127.0.0.1:$redis timeout=$timeout connect_timeout=$timeout;
     $key
     $http
     server {

@@ -544,10 +544,10 @@ invalid value "http_404" in "weir_cache_use_stale"; it takes off, error, timeout
 --- http_config
 weir_cache_zone api 1m;
 --- config
-weir_cache_ignore_headers X-Accel-Expires;
+weir_cache_ignore_headers Pragma;
 --- must_die
 --- error_log
-invalid value "X-Accel-Expires" in "weir_cache_ignore_headers"; it takes Cache-Control, Expires, Set-Cookie, Vary in
+invalid value "Pragma" in "weir_cache_ignore_headers"; it takes Cache-Control, Expires, Set-Cookie, Vary, X-Accel-Expires in
 
 
 
@@ -559,3 +559,64 @@ weir_cache_min_uses 1000;
 --- must_die
 --- error_log
 invalid number "1000" in "weir_cache_min_uses"; it must be from 1 to 255 in
+
+
+
+=== TEST 69: weir_cache_request_control allow
+--- http_config eval: $::zone
+--- config
+    weir_cache_request_control allow;
+--- must_die
+--- error_log
+invalid value "allow" in "weir_cache_request_control"; it must be "obey", "ignore" or refresh=time in
+
+
+
+=== TEST 70: weir_cache_request_control refresh=soon
+--- http_config eval: $::zone
+--- config
+    weir_cache_request_control refresh=soon;
+--- must_die
+--- error_log
+invalid time "soon" in "weir_cache_request_control"; it must be like refresh=5s in
+
+
+
+=== TEST 71: weir_cache_request_control refresh=0
+--- http_config eval: $::zone
+--- config
+    weir_cache_request_control refresh=0;
+--- must_die
+--- error_log
+invalid time "0" in "weir_cache_request_control"
+
+
+
+=== TEST 72: weir_cache_request_control refresh=
+--- http_config eval: $::zone
+--- config
+    weir_cache_request_control refresh=;
+--- must_die
+--- error_log
+invalid time "" in "weir_cache_request_control"
+
+
+
+=== TEST 73: weir_cache_request_control twice
+--- http_config eval: $::zone
+--- config
+    weir_cache_request_control obey;
+    weir_cache_request_control ignore;
+--- must_die
+--- error_log
+"weir_cache_request_control" directive is duplicate
+
+
+
+=== TEST 74: weir_cache_expose_tags of another value
+--- http_config eval: $::zone
+--- config
+    weir_cache_expose_tags some;
+--- must_die
+--- error_log
+invalid value "some" in "weir_cache_expose_tags" directive, it must be "on" or "off"

@@ -17,6 +17,7 @@ start_upstream(sub {
 });
 
 start_edge(<<'HTTP', <<'SERVER');
+    weir_cache_request_control obey;
     weir_cache_zone full 1m;
     weir_cache_zone kib 4m;
     weir_cache_zone mixed 1m;

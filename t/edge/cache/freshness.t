@@ -145,6 +145,7 @@ start_upstream(sub {
 
 start_edge('weir_cache_zone freshness 1m redis=main;', <<'SERVER');
     weir_cache freshness l1=off;
+    weir_cache_request_control obey;
     location / { proxy_pass http://UPSTREAM; }
     location /none { weir_cache_valid 404 0; weir_cache_valid 0; proxy_pass http://UPSTREAM; }
     location /heuristic { weir_cache_heuristic 10%; proxy_pass http://UPSTREAM; }

@@ -53,6 +53,7 @@ start_upstream(sub {
 });
 
 start_edge(<<'HTTP', <<'SERVER');
+    weir_cache_request_control obey;
     weir_cache_zone stale 1m redis=main;
     weir_cache_zone alone 1m;
     weir_breaker_zone breakers 1m;

@@ -18,6 +18,7 @@ start_upstream(sub {
 });
 
 start_edge(<<'HTTP', <<'SERVER');
+    weir_cache_request_control obey;
     weir_cache_zone "a zone" 1m redis=main;
     weir_cache_zone alone 1m;
 HTTP

@@ -38,6 +38,7 @@ start_upstream(sub {
 });
 
 start_edge(<<'HTTP', <<'SERVER');
+    weir_cache_request_control obey;
     weir_cache_zone vary 1m redis=main;
     weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; header API-Version; }
 HTTP

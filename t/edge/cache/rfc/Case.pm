@@ -31,7 +31,8 @@
 #     asks asks_not               header lines of the upstream's request; names
 #
 # Every case has a key of its own and is played in each of the modes, in one
-# nginx with nothing configured but the cache and proxy_pass.  All cases of a file
+# nginx with nothing configured but the cache, proxy_pass and, as clients' directives are
+# advisory and ignored by default, weir_cache_request_control obey.  All cases of a file
 # go on side by side: the first request of each, the second, ... so that time
 # passes for all of them at once.
 #
@@ -240,7 +241,7 @@ sub wrong {
 my %peers = (
     weir => {
         modes => ['l1', 'both', 'redis'],
-        http => 'weir_cache_zone l1 4m; weir_cache_zone both 4m redis=main; weir_cache_zone redis 1m redis=main;',
+        http => 'weir_cache_request_control obey; weir_cache_zone l1 4m; weir_cache_zone both 4m redis=main; weir_cache_zone redis 1m redis=main;',
         locations => { l1 => 'weir_cache l1;', both => 'weir_cache both;', redis => 'weir_cache redis l1=off;' },
     },
     proxy_cache => {
