@@ -211,8 +211,8 @@ until_true('the new master is gone', sub { !kill 0, $new });
 for (
     ['weir_cache memory l1=off;', qr/"weir_cache" with l1=off needs a zone with redis=, which "memory" is not/, 'l1=off without Redis is refused'],
     ['weir_cache memory l1=maybe;', qr/invalid parameter "l1=maybe" in "weir_cache"; it takes l1=on or l1=off/, 'l1= takes on or off'],
-    ['weir_cache memory; weir_cache_min_uses 0;', qr/value must be between 1 and 255/, 'weir_cache_min_uses is at least 1'],
-    ['weir_cache memory; weir_cache_min_uses 256;', qr/value must be between 1 and 255/, '... and at most 255'],
+    ['weir_cache memory; weir_cache_min_uses 0;', qr/in "weir_cache_min_uses"; it must be from 1 to 255/, 'weir_cache_min_uses is at least 1'],
+    ['weir_cache memory; weir_cache_min_uses 256;', qr/in "weir_cache_min_uses"; it must be from 1 to 255/, '... and at most 255'],
 ) {
     my ($directives, $message, $name) = @$_;
     like Crowd::refusal($http, "location / { $directives proxy_pass http://UPSTREAM; }"), $message, $name;

@@ -241,7 +241,7 @@ sub wrong {
 my %peers = (
     weir => {
         modes => ['l1', 'both', 'redis'],
-        http => 'weir_cache_request_control obey; weir_cache_zone l1 4m; weir_cache_zone both 4m redis=main; weir_cache_zone redis 1m redis=main;',
+        http => 'weir_cache_request_control obey; weir_cache_get_body bypass; weir_cache_zone l1 4m; weir_cache_zone both 4m redis=main; weir_cache_zone redis 1m redis=main;',
         locations => { l1 => 'weir_cache l1;', both => 'weir_cache both;', redis => 'weir_cache redis l1=off;' },
     },
     proxy_cache => {
