@@ -5,6 +5,8 @@
 # theirs is a failure.  With --world the edge's tests run in another world
 # (t/worlds/README.md), with --worlds in each of those named, or in all.
 #
+# WEIR_TEST_AGAIN=1 runs up to six files that failed once more, alone.
+#
 # Starts a Redis of its own on a unix socket and a free port; stops it at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -108,7 +110,17 @@ if [ $# -eq 0 ]; then
     set -- "${files[@]}"
 fi
 status=0
-prove --exec scripts/prove-exec.sh "$@" || status=$?
+prove --exec scripts/prove-exec.sh "$@" 2>&1 | tee "$run/prove.log" || status=$?
+
+# WEIR_TEST_AGAIN=1: what failed runs once more, alone. The first failure stays in the output.
+if [ $status != 0 ] && [ "${WEIR_TEST_AGAIN:-}" = 1 ]; then
+    mapfile -t failed < <(sed -nE 's/^(\S+) +\(Wstat: .*/\1/p' "$run/prove.log")
+    if [ ${#failed[@]} -gt 0 ] && [ ${#failed[@]} -le 6 ]; then
+        echo "test: once more: ${failed[*]}"
+        status=0
+        prove --exec scripts/prove-exec.sh "${failed[@]}" || status=$?
+    fi
+fi
 
 if [ -n "$sanitize" ] && [ -n "$(find "$WEIR_VALGRIND_LOGS" -type f -size +0)" ]; then
     find "$WEIR_VALGRIND_LOGS" -type f -size +0 -exec cat {} + | head -200
