@@ -94,7 +94,7 @@ subtest 'mail: a mixture' => sub {
 };
 is $s->stop_backend('relay worker'), 0, 'worker stops';
 
-# Until six more transactions have written failures down.
+# Until four more transactions have written failures down: more than an event has attempts.
 sub wait_for_failures {
     my ($s) = @_;
     my ($last, $changes) = ('', 0);
@@ -102,13 +102,13 @@ sub wait_for_failures {
         my $now = $s->psql('SELECT max(xmin::text::bigint) FROM retries');
         $changes += $now ne $last;
         $last = $now;
-        return $changes > 6;
+        return $changes > 4;
     }, 60);
 }
 
 sub log_count { my ($s, $what) = @_; return scalar(my @lines = said($s, $what)) }
 
-($s, $e) = mail_stack(retry_attempts => 6);
+($s, $e) = mail_stack(retry_attempts => 3);
 $e->create(3, 'good');
 wait_for('the first mails', sub { taken($s, 'good') == 3 });
 for my $down (['the server is not there', sub { $s->stop_smtp }, sub { start_smtp($s) }, 0],
