@@ -13,8 +13,6 @@ my $s = Weir::Stack->new(redis => 0);
 my $p = Weir::Payments->new($s);
 $s->start_backend('api');
 
-my $PRODUCT = $p->body('')->{items}[0]{productId};
-
 sub signup {
     my ($name, $key, %headers) = @_;
     return $s->post('/signup', qq({"email":"$name\@example.org","displayName":"$name"}),
@@ -23,10 +21,24 @@ sub signup {
 
 sub orders { return $s->psql('SELECT count(*) FROM orders') }
 
-# Commands wait for this session, whose end lets them go on.
-sub hold { return $s->session("BEGIN; SELECT FROM products WHERE id = '$PRODUCT' FOR UPDATE;") }
+# Orders wait for this session, whose end lets them go on: not for a lock, of which they lose patience, but as a slow
+# transaction does.
+$s->psql(<<'SQL');
+CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE NOT pg_try_advisory_xact_lock_shared(1) LOOP PERFORM pg_sleep(0.01); END LOOP;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER be_slow BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION be_slow();
+SQL
 
-sub wait_blocked { $s->wait_locked('true') }
+sub hold { return $s->session('SELECT pg_advisory_lock(1);') }
+
+sub wait_blocked {
+    wait_for('a command to wait', sub {
+        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name = 'weir-checkout'") > 0;
+    });
+}
 
 sub raw_checkout {
     my ($user, $key) = @_;
