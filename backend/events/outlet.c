@@ -106,7 +106,7 @@ static void found(weir_outlet_t *p, int64_t last, int64_t length)
     read_again(p);
 }
 
-static void on_failed(weir_outlet_t *p, const char *error)
+static void on_failed(weir_outlet_t *p, const char *error, bool entries)
 {
     weir_relay_t *r = p->relay;
 
@@ -115,6 +115,7 @@ static void on_failed(weir_outlet_t *p, const char *error)
                  "partition", p->number, "error", error);
         r->refused = true;
     }
+    r->refused_entries = r->refused && (r->refused_entries || entries);
     p->state = WEIR_UNKNOWN;
 }
 
@@ -128,21 +129,27 @@ static void on_fenced(weir_outlet_t *p, const char *fence)
         halt(p, "superseded");
 }
 
-static void on_appended(const weir_log_answer_t *answer, void *arg)
+/* What follows a refused batch is refused for its place, which says nothing of Redis. */
+static void tell_accepted(weir_relay_t *r, const weir_log_answer_t *answer, bool entries)
 {
-    weir_outlet_t *p = arg;
+    if (!r->refused || (r->refused_entries && !(entries && answer->verdict == WEIR_LOG_APPENDED)))
+        return;
+    weir_log(WEIR_LOG_INFO, NULL, "Redis takes events again", NULL);
+    r->refused = r->refused_entries = false;
+}
+
+static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool entries)
+{
     weir_relay_t *r = p->relay;
 
     p->in_flight--;
     if (weir_relay_stopping(r))
         return;
     if (answer->verdict == WEIR_LOG_FAILED) {
-        on_failed(p, answer->error);
+        on_failed(p, answer->error, entries);
         return;
     }
-    if (r->refused)
-        weir_log(WEIR_LOG_INFO, NULL, "Redis takes events again", NULL);
-    r->refused = false;
+    tell_accepted(r, answer, entries);
     if (answer->verdict == WEIR_LOG_FENCED) {
         on_fenced(p, answer->fence);
         return;
@@ -164,6 +171,16 @@ static void on_appended(const weir_log_answer_t *answer, void *arg)
         found(p, answer->last, answer->length);
 }
 
+static void on_appended(const weir_log_answer_t *answer, void *arg)
+{
+    answered(arg, answer, true);
+}
+
+static void on_looked(const weir_log_answer_t *answer, void *arg)
+{
+    answered(arg, answer, false);
+}
+
 static void append(weir_outlet_t *p, const weir_log_entry_t *entries, size_t count)
 {
     int64_t expected = p->tail;
@@ -178,7 +195,7 @@ static void append(weir_outlet_t *p, const weir_log_entry_t *entries, size_t cou
         p->tail = entries[count - 1].position;
     p->in_flight++;
     if (!weir_log_stream_append(p->relay->redis, p->number, p->relay->token, expected, entries,
-                                count, on_appended, p)) {
+                                count, count > 0 ? on_appended : on_looked, p)) {
         p->in_flight--;
         p->state = WEIR_UNKNOWN;
     }

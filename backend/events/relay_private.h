@@ -64,6 +64,7 @@ struct weir_relay {
     bool woken;                     /* while taking */
     bool congested;                 /* an outlet waits for Redis */
     bool refused;                   /* the log knows that Redis refuses events */
+    bool refused_entries;           /* it did so when there were some: a mere look proves nothing */
     /* See refusal.h: */
     bool lock_refused, lead_refused, state_refused, take_refused, read_refused, expire_refused,
         halt_refused;
