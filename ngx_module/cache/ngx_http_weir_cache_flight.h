@@ -33,8 +33,7 @@
  * Asks for the flight of the key, to be believed for timeout ms.  Returns
  * NGX_OK with *token: the caller fetches, and must end the flight; NGX_BUSY:
  * somebody else does, since *since (ngx_http_weir_cache_ms()); NGX_ABORT: the
- * key is known to be uncacheable;
- * NGX_DECLINED: go without for another reason.
+ * key is known to be uncacheable; NGX_DECLINED: go without for another reason.
  */
 ngx_int_t ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, ngx_msec_t timeout, uint64_t *token, uint64_t *since);
