@@ -381,10 +381,11 @@ ngx_uint_t ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * restore: decides on the client's conditions and Range, by ctx->entry, where
- * nginx's filters, which do the rest, would do wrong
+ * restore: of a whole 200, before its header is sent: the client's conditions
+ * and Range are decided at the edge, by the response's own ETag, Last-Modified
+ * and Date; here where nginx's filters, which do the rest, would do wrong
  */
-void ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_conditions(ngx_http_request_t *r);
 
 /* answer: the entry's body as a chain; NULL: no memory */
 ngx_chain_t *ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx);

@@ -24,8 +24,6 @@ static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static void ngx_http_weir_cache_decide_conditions(
-    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_send_instead(
     ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t failed);
 static void ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u);
@@ -142,10 +140,17 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     }
 
     if (genuine && detail == NULL && ctx->edge_conditions
-        && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
-        && r->headers_out.status == NGX_HTTP_OK)
+        && !ctx->replacing && r->headers_out.status == NGX_HTTP_OK)
     {
-        ngx_http_weir_cache_decide_conditions(ctx);
+        /*
+         * The upstream was asked for the whole response without the client's
+         * conditions: they are decided here, as on a hit.  Of several ranges
+         * the first is sent, as nginx can't cut more out of a response that
+         * still comes in.
+         */
+
+        r->single_range = 1;
+        ngx_http_weir_cache_conditions(r);
     }
 
     rc = ngx_http_next_header_filter(r);
@@ -161,29 +166,6 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_weir_cache_send_instead(ctx, detail != NULL);
-}
-
-
-/*
- * The upstream was asked for the whole response without conditions: the
- * client's are decided here, as on a hit.  Of several ranges the first is sent,
- * as nginx can't cut more out of a response that still comes in.
- */
-
-static void
-ngx_http_weir_cache_decide_conditions(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    r->allow_ranges = 1;
-    r->single_range = 1;
-    r->disable_not_modified = 0;
-
-    if (ctx->storing) {
-        ngx_http_weir_cache_conditions(ctx);
-    }
 }
 
 

@@ -124,11 +124,6 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
 
     (void) weir_entry_begin((char *) ctx->buf, &entry);
 
-    if (ctx->edge_conditions) {
-        /* its header lines are what conditions are compared with */
-        ctx->entry = entry;
-    }
-
     ctx->storing = 1;
     ctx->stored = 1;
 

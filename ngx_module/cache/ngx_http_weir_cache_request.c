@@ -229,7 +229,7 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
     if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
 
         if (ngx_http_weir_cache_keeps_conditions(ctx)) {
-            ctx->edge_conditions = (ctx->request->method == NGX_HTTP_GET);
+            ctx->edge_conditions = 1;
             ngx_http_weir_cache_own_conditions(ctx);
         }
 

@@ -21,10 +21,8 @@ static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
-static ngx_uint_t ngx_http_weir_cache_is_modified(
-    ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_matches_none(
-    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_is_modified(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_matches_none(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
     time_t age);
@@ -76,11 +74,11 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    r->allow_ranges = (entry->status == NGX_HTTP_OK);
+    r->allow_ranges = 0;
     r->disable_not_modified = 0;
 
     if (entry->status == NGX_HTTP_OK) {
-        ngx_http_weir_cache_conditions(ctx);
+        ngx_http_weir_cache_conditions(r);
     }
 
     return ngx_http_weir_cache_add_age(r, ngx_http_weir_cache_age(entry));
@@ -221,13 +219,13 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
  */
 
 void
-ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_conditions(ngx_http_request_t *r)
 {
     ngx_table_elt_t           *h;
-    ngx_http_request_t        *r;
     ngx_http_core_loc_conf_t  *clcf;
 
-    r = ctx->request;
+    r->allow_ranges = 1;
+    r->disable_not_modified = 0;
 
     h = r->headers_in.if_range;
 
@@ -246,7 +244,7 @@ ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (r->headers_in.if_none_match) {
-        if (!ngx_http_weir_cache_matches_none(ctx)) {
+        if (!ngx_http_weir_cache_matches_none(r)) {
             r->disable_not_modified = 1;
             return;
         }
@@ -254,7 +252,7 @@ ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
     } else if (clcf->if_modified_since == NGX_HTTP_IMS_OFF) {
         return;
 
-    } else if (ngx_http_weir_cache_is_modified(ctx)) {
+    } else if (ngx_http_weir_cache_is_modified(r)) {
         r->disable_not_modified = 1;
         return;
     }
@@ -275,24 +273,30 @@ ngx_http_weir_cache_conditions(ngx_http_weir_cache_ctx_t *ctx)
 /* Whether the response is newer than the request's If-Modified-Since. */
 
 static ngx_uint_t
-ngx_http_weir_cache_is_modified(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_is_modified(ngx_http_request_t *r)
 {
     int64_t           since, modified;
     weir_str_t        value;
     ngx_table_elt_t  *h;
 
-    h = ctx->request->headers_in.if_modified_since;
+    h = r->headers_in.if_modified_since;
 
     value.data = (char *) h->value.data;
     value.len = h->value.len;
     since = weir_http_date(value, ngx_time());
 
-    value = ngx_http_weir_cache_entry_header(&ctx->entry, "Last-Modified");
+    h = r->headers_out.last_modified;
 
-    if (value.len == 0) {
-        value = ngx_http_weir_cache_entry_header(&ctx->entry, "Date");
+    if (h == NULL || h->value.len == 0) {
+        h = r->headers_out.date;
     }
 
+    if (h == NULL) {
+        return 1;
+    }
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
     modified = weir_http_date(value, ngx_time());
 
     return since == -1 || modified == -1 || modified > since;
@@ -305,19 +309,22 @@ ngx_http_weir_cache_is_modified(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_matches_none(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_matches_none(ngx_http_request_t *r)
 {
-    u_char      *p, *last, *start;
-    ngx_str_t   *list;
-    weir_str_t   etag;
+    u_char     *p, *last, *start;
+    ngx_str_t  *list, etag;
 
-    list = &ctx->request->headers_in.if_none_match->value;
+    list = &r->headers_in.if_none_match->value;
 
     if (list->len == 1 && list->data[0] == '*') {
         return 1;
     }
 
-    etag = ngx_http_weir_cache_entry_header(&ctx->entry, "ETag");
+    ngx_str_null(&etag);
+
+    if (r->headers_out.etag) {
+        etag = r->headers_out.etag->value;
+    }
 
     if (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') {
         etag.data += 2;
