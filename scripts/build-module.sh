@@ -40,7 +40,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$ldflags -Wl,-Bsymbolic" \
         --add-dynamic-module="$root" --add-dynamic-module="$root/t/edge/redis/probe" \
         --add-dynamic-module="$root/t/edge/cache/probe" --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
-        tail -20 "$work/configure.log" >&2
+        grep -A3 'error:' "$work/configure.log" >&2 || tail -20 "$work/configure.log" >&2
         echo "build-module: configuring nginx failed, see $work/configure.log" >&2
         exit 1
     }
