@@ -190,8 +190,9 @@ ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid size \"%V\" in \"weir_cache_zone\"; it must"
-                           " be like 64m or 512k, and at least %uzk", &value[2],
-                           8 * ngx_pagesize / 1024);
+                           " be like 64m or 512k, and at least %uzk with one"
+                           " worker process", &value[2],
+                           ngx_http_weir_cache_zone_least(1) / 1024);
         return NGX_CONF_ERROR;
     }
 

@@ -17,6 +17,8 @@
 #include "http/ngx_http_weir.h"
 
 
+static ngx_http_weir_cache_sh_t *ngx_http_weir_cache_zone_lay_out(
+    ngx_slab_pool_t *shpool, size_t size, ngx_uint_t workers);
 static void ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone);
 static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
     weir_arena_extent_t *extents, size_t n);
@@ -25,8 +27,7 @@ static void ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
 ngx_int_t
 ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
-    size_t                       left;
-    ngx_uint_t                   workers, buckets;
+    ngx_uint_t                   workers;
     ngx_core_conf_t             *ccf;
     ngx_slab_pool_t             *shpool;
     ngx_http_weir_cache_sh_t    *sh;
@@ -48,28 +49,61 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_OK;
     }
 
-    /* workers of several configurations may be there at once */
-
     ccf = (ngx_core_conf_t *) ngx_get_conf(zone->cycle->conf_ctx,
                                            ngx_core_module);
-    workers = ngx_max(ccf->worker_processes, 1) * 4;
+    workers = ngx_max(ccf->worker_processes, 1);
+
+    sh = ngx_http_weir_cache_zone_lay_out(shpool, shm_zone->shm.size, workers);
+
+    if (sh == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "\"weir_cache_zone\" \"%V\" of %uzk is too small: with"
+                      " \"worker_processes\" %ui it must be at least %uzk",
+                      &zone->name, shm_zone->shm.size / 1024, workers,
+                      ngx_http_weir_cache_zone_least(workers) / 1024);
+        return NGX_ERROR;
+    }
+
+    zone->sh = sh;
+    zone->invalidation = sh->invalidation;
+    shpool->data = sh;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Makes all parts of a zone in its fresh memory.  NULL: they don't fit; the pool
+ * is of no use then.
+ */
+
+static ngx_http_weir_cache_sh_t *
+ngx_http_weir_cache_zone_lay_out(ngx_slab_pool_t *shpool, size_t size,
+    ngx_uint_t workers)
+{
+    size_t                     left;
+    ngx_uint_t                 buckets;
+    ngx_http_weir_cache_sh_t  *sh;
+
+    shpool->log_nomem = 0;
+
+    /* workers of several configurations may be there at once */
+
+    workers *= 4;
 
     sh = ngx_slab_calloc(shpool, sizeof(ngx_http_weir_cache_sh_t)
                             + workers * sizeof(ngx_http_weir_cache_worker_t));
     if (sh == NULL) {
-        goto failed;
+        return NULL;
     }
 
     sh->layout = ngx_http_weir_layout();
     sh->nworkers = workers;
 
-    sh->invalidation = ngx_http_weir_cache_invalidation_create(shpool,
-                                                          shm_zone->shm.size);
+    sh->invalidation = ngx_http_weir_cache_invalidation_create(shpool, size);
     if (sh->invalidation == NULL) {
-        goto failed;
+        return NULL;
     }
-
-    zone->invalidation = sh->invalidation;
 
     /* as many buckets as there can be entries of 1 KiB */
 
@@ -91,7 +125,7 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     if (sh->buckets == NULL || sh->keys == NULL || sh->misses == NULL
         || sh->flights == NULL)
     {
-        goto failed;
+        return NULL;
     }
 
     /* and all that is left, in one piece */
@@ -99,29 +133,56 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     sh->size = shpool->pfree * ngx_pagesize;
 
     if (sh->size < 4 * ngx_pagesize) {
-        goto failed;
+        return NULL;
     }
 
     sh->memory = ngx_slab_alloc(shpool, sh->size);
     if (sh->memory == NULL) {
-        goto failed;
+        return NULL;
     }
 
     ngx_http_weir_cache_zone_clear(sh, NULL, 0);
 
-    zone->sh = sh;
-    shpool->data = sh;
-    shpool->log_nomem = 0;
+    return sh;
+}
 
-    return NGX_OK;
 
-failed:
+/* Found by trial: the least number of pages in which all parts have room. */
 
-    ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                  "\"weir_cache_zone\" \"%V\" is too small for %ui workers",
-                  &zone->name, workers);
+size_t
+ngx_http_weir_cache_zone_least(ngx_uint_t workers)
+{
+    size_t            size;
+    ngx_uint_t        fits;
+    ngx_slab_pool_t  *shpool;
 
-    return NGX_ERROR;
+    fits = 0;
+
+    for (size = 8 * ngx_pagesize; !fits; size += ngx_pagesize) {
+
+        shpool = ngx_memalign(ngx_pagesize, size, ngx_cycle->log);
+        if (shpool == NULL) {
+            break;
+        }
+
+        /* as ngx_init_zone_pool() does */
+
+        ngx_memzero(shpool, sizeof(ngx_slab_pool_t));
+        shpool->end = (u_char *) shpool + size;
+        shpool->min_shift = 3;
+        shpool->addr = shpool;
+
+        if (ngx_shmtx_create(&shpool->mutex, &shpool->lock, NULL) == NGX_OK) {
+            ngx_slab_init(shpool);
+            fits = ngx_http_weir_cache_zone_lay_out(shpool, size, workers)
+                   != NULL;
+            ngx_shmtx_destroy(&shpool->mutex);
+        }
+
+        ngx_free(shpool);
+    }
+
+    return size - ngx_pagesize;
 }
 
 

@@ -106,6 +106,13 @@ typedef struct {
 /* The ngx_shm_zone_t's init; its data is the ngx_http_weir_cache_zone_t. */
 ngx_int_t ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 
+/*
+ * The least size, in bytes and whole pages, with which a zone starts in a
+ * configuration of that many worker processes.  For messages: it lays out zones
+ * until one has room for all parts.
+ */
+size_t ngx_http_weir_cache_zone_least(ngx_uint_t workers);
+
 /* Once in each worker, before all else.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone);
 

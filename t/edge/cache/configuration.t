@@ -14,7 +14,7 @@ __DATA__
 --- config
 --- must_die
 --- error_log
-invalid size "4k" in "weir_cache_zone"; it must be like 64m or 512k, and at least 32k
+invalid size "4k" in "weir_cache_zone"; it must be like 64m or 512k, and at least 52k with one worker process
 
 
 
@@ -512,7 +512,7 @@ weir_cache_zone api 64mb;
 
 --- must_die
 --- error_log
-invalid size "64mb" in "weir_cache_zone"; it must be like 64m or 512k, and at least 32k in
+invalid size "64mb" in "weir_cache_zone"; it must be like 64m or 512k, and at least 52k with one worker process in
 
 
 
