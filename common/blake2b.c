@@ -2,6 +2,8 @@
 
 #include "common/blake2b.h"
 
+#include "common/bytes.h"
+
 static const uint64_t iv[8] = {
     0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
     0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
@@ -27,16 +29,6 @@ static inline uint64_t rotate(uint64_t x, int n)
     return x >> n | x << (64 - n);
 }
 
-static inline uint64_t load(const uint8_t *p)
-{
-    uint64_t x = 0;
-
-    for (int i = 7; i >= 0; i--)
-        x = x << 8 | p[i];
-
-    return x;
-}
-
 #define MIX(a, b, c, d, x, y)                                                                      \
     do {                                                                                           \
         v[a] += v[b] + (x);                                                                        \
@@ -55,7 +47,7 @@ static void compress(weir_blake2b_t *b, const uint8_t *block, uint64_t last)
     uint64_t v[16], m[16];
 
     for (int i = 0; i < 16; i++)
-        m[i] = load(block + 8 * i);
+        m[i] = weir_get64(block + 8 * i);
 
     for (int i = 0; i < 8; i++) {
         v[i] = b->h[i];
@@ -83,10 +75,17 @@ static void compress(weir_blake2b_t *b, const uint8_t *block, uint64_t last)
         b->h[i] ^= v[i] ^ v[i + 8];
 }
 
-void weir_blake2b_begin(weir_blake2b_t *b, size_t len, weir_str_t key)
+void weir_blake2b_begin(weir_blake2b_t *b, size_t len, weir_str_t key, weir_str_t purpose)
 {
+    uint8_t person[WEIR_BLAKE2B_PURPOSE] = {0};
+
+    if (purpose.len != 0)
+        memcpy(person, purpose.data, purpose.len);
+
     memcpy(b->h, iv, sizeof(iv));
     b->h[0] ^= 0x01010000 ^ (uint64_t)key.len << 8 ^ len;
+    b->h[6] ^= weir_get64(person);
+    b->h[7] ^= weir_get64(person + 8);
     b->count = 0;
     b->filled = 0;
     b->len = len;
@@ -137,11 +136,11 @@ void weir_blake2b_end(weir_blake2b_t *b, uint8_t *hash)
         hash[i] = (uint8_t)(b->h[i / 8] >> (8 * (i % 8)));
 }
 
-void weir_blake2b(uint8_t *hash, size_t len, weir_str_t key, weir_str_t text)
+void weir_blake2b(uint8_t *hash, size_t len, weir_str_t key, weir_str_t purpose, weir_str_t text)
 {
     weir_blake2b_t b;
 
-    weir_blake2b_begin(&b, len, key);
+    weir_blake2b_begin(&b, len, key, purpose);
     weir_blake2b_add(&b, text);
     weir_blake2b_end(&b, hash);
 }

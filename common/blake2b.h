@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-#define WEIR_BLAKE2B_MAX 64 /* bytes of a hash, and of a key */
+#define WEIR_BLAKE2B_MAX 64     /* bytes of a hash, and of a key */
+#define WEIR_BLAKE2B_PURPOSE 16 /* bytes of a purpose */
 
 typedef struct {
     uint64_t h[8];
@@ -22,12 +23,16 @@ typedef struct {
     size_t len; /* of the hash */
 } weir_blake2b_t;
 
-/* A hash of len bytes (1 to 64); key may be empty, and has 64 bytes at most. */
-void weir_blake2b_begin(weir_blake2b_t *b, size_t len, weir_str_t key);
+/*
+ * A hash of len bytes (1 to 64); key may be empty, and has 64 bytes at most.
+ * The same text has another hash for another purpose (section 2.8 of the BLAKE2
+ * paper: personalization), which costs nothing and has 16 bytes at most.
+ */
+void weir_blake2b_begin(weir_blake2b_t *b, size_t len, weir_str_t key, weir_str_t purpose);
 void weir_blake2b_add(weir_blake2b_t *b, weir_str_t text);
 void weir_blake2b_end(weir_blake2b_t *b, uint8_t *hash);
 
 /* All in one. */
-void weir_blake2b(uint8_t *hash, size_t len, weir_str_t key, weir_str_t text);
+void weir_blake2b(uint8_t *hash, size_t len, weir_str_t key, weir_str_t purpose, weir_str_t text);
 
 #endif

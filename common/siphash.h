@@ -1,11 +1,12 @@
 /*
- * SipHash-2-4 (Aumasson and Bernstein, 2012): a fast hash with a secret key, for
- * places in tables whose keys clients choose.  Without the key nobody can make
- * texts that share a place.
+ * SipHash-1-3 (Aumasson and Bernstein, 2012), with which Rust and Python keep
+ * their tables as well: a fast hash with a secret key, for places in tables whose
+ * keys clients choose.  Without the key nobody can make texts that share a place.
  */
 #ifndef WEIR_SIPHASH_H
 #define WEIR_SIPHASH_H
 
+#include "common/bytes.h"
 #include "common/str.h"
 
 #include <stdint.h>
@@ -39,30 +40,27 @@ static inline void weir_siphash128(weir_siphash_key_t key, weir_str_t text, uint
     uint64_t v[4] = {key.k0 ^ 0x736f6d6570736575, key.k1 ^ 0x646f72616e646f6d ^ 0xee,
                      key.k0 ^ 0x6c7967656e657261, key.k1 ^ 0x7465646279746573};
     const unsigned char *p = (const unsigned char *)text.data;
-    uint64_t m;
+    uint64_t m, last = (uint64_t)text.len << 56;
     size_t i;
 
     for (i = 0; i + 8 <= text.len; i += 8) {
-        m = 0;
-        for (int k = 7; k >= 0; k--)
-            m = m << 8 | p[i + (size_t)k];
+        m = weir_get64(p + i);
         v[3] ^= m;
-        weir_siphash_rounds(v, 2);
+        weir_siphash_rounds(v, 1);
         v[0] ^= m;
     }
 
-    m = (uint64_t)text.len << 56;
     for (int k = 0; i < text.len; i++, k += 8)
-        m |= (uint64_t)p[i] << k;
-    v[3] ^= m;
-    weir_siphash_rounds(v, 2);
-    v[0] ^= m;
+        last |= (uint64_t)p[i] << k;
+    v[3] ^= last;
+    weir_siphash_rounds(v, 1);
+    v[0] ^= last;
 
     v[2] ^= 0xee;
-    weir_siphash_rounds(v, 4);
+    weir_siphash_rounds(v, 3);
     hash[0] = v[0] ^ v[1] ^ v[2] ^ v[3];
     v[1] ^= 0xdd;
-    weir_siphash_rounds(v, 4);
+    weir_siphash_rounds(v, 3);
     hash[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
@@ -72,9 +70,7 @@ static inline uint64_t weir_siphash_word(weir_siphash_key_t key, uint64_t word)
     uint64_t hash[2];
     char text[8];
 
-    for (int i = 0; i < 8; i++)
-        text[i] = (char)(word >> (8 * i));
-
+    weir_put64(text, word);
     weir_siphash128(key, (weir_str_t){text, sizeof(text)}, hash);
 
     return hash[0];

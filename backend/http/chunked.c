@@ -2,6 +2,8 @@
 
 #include "http/head.h"
 
+#include "common/token.h"
+
 #include <string.h>
 
 #define SIZE_DIGITS_MAX 16
@@ -95,10 +97,10 @@ static int in_extension(weir_chunked_t *c, unsigned char ch)
 
     switch (c->state) {
     case EXT_NAME:
-        next = blank ? EXT_NAME : weir_is_token(ch) ? EXT_IN_NAME : -1;
+        next = blank ? EXT_NAME : weir_is_tchar(ch) ? EXT_IN_NAME : -1;
         break;
     case EXT_IN_NAME:
-        next = weir_is_token(ch) ? EXT_IN_NAME
+        next = weir_is_tchar(ch) ? EXT_IN_NAME
                : ch == '='       ? EXT_VALUE
                : blank           ? EXT_EQUALS
                                  : behind_extension(ch);
@@ -109,11 +111,11 @@ static int in_extension(weir_chunked_t *c, unsigned char ch)
     case EXT_VALUE:
         next = blank               ? EXT_VALUE
                : ch == '"'         ? EXT_IN_QUOTES
-               : weir_is_token(ch) ? EXT_IN_TOKEN
+               : weir_is_tchar(ch) ? EXT_IN_TOKEN
                                    : -1;
         break;
     case EXT_IN_TOKEN:
-        next = weir_is_token(ch) ? EXT_IN_TOKEN : behind_extension(ch);
+        next = weir_is_tchar(ch) ? EXT_IN_TOKEN : behind_extension(ch);
         break;
     case EXT_IN_QUOTES:
         next = ch == '"'           ? EXT_END
@@ -141,10 +143,10 @@ static int in_trailer(weir_chunked_t *c, unsigned char ch)
 
     switch (c->state) {
     case TRAILER:
-        next = ch == '\r' ? LAST_LF : weir_is_token(ch) ? TRAILER_NAME : -1;
+        next = ch == '\r' ? LAST_LF : weir_is_tchar(ch) ? TRAILER_NAME : -1;
         break;
     case TRAILER_NAME:
-        next = weir_is_token(ch) ? TRAILER_NAME : ch == ':' ? TRAILER_VALUE : -1;
+        next = weir_is_tchar(ch) ? TRAILER_NAME : ch == ':' ? TRAILER_VALUE : -1;
         break;
     case TRAILER_VALUE:
         next = weir_is_value(ch) ? TRAILER_VALUE : ch == '\r' ? TRAILER_LF : -1;

@@ -1,23 +1,12 @@
 #include "http/head.h"
 
+#include "common/token.h"
+
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
 #define METHOD_MAX 32
-
-bool weir_is_token(unsigned char c)
-{
-    static const bool token[256] = {
-        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
-        ['#'] = true,         ['$'] = true,         ['%'] = true,         ['&'] = true,
-        ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true,
-        ['.'] = true,         ['^'] = true,         ['_'] = true,         ['`'] = true,
-        ['|'] = true,         ['~'] = true,
-    };
-
-    return token[c];
-}
 
 bool weir_is_value(unsigned char c)
 {
@@ -59,7 +48,7 @@ static bool is_authority(const char *p, const char *end)
         if (p == end || p == start + 1 || *p++ != ']')
             return false;
     } else {
-        while (p < end && (weir_is_token((unsigned char)*p) || strchr("(),;=", *p) != NULL))
+        while (p < end && (weir_is_tchar(*p) || strchr("(),;=", *p) != NULL))
             p++;
         if (p == start)
             return false;
@@ -147,7 +136,7 @@ static bool read_request_line(weir_head_t *h, char *text, char *start, char *end
 {
     char *p = start, *target, *blank;
 
-    while (p < end && weir_is_token((unsigned char)*p))
+    while (p < end && weir_is_tchar(*p))
         p++;
     if (p == start || p == end || *p != ' ')
         return wrong(h, 400, "The request line does not begin with a method and one blank.");
@@ -309,7 +298,7 @@ static bool read_field(weir_head_t *h, char *text, char *start, char *end)
 
     if (*p == ' ' || *p == '\t')
         return wrong(h, 400, "A field's value goes on in a second line.");
-    while (p < end && weir_is_token((unsigned char)*p))
+    while (p < end && weir_is_tchar(*p))
         p++;
     if (p == end || *p != ':' || p == start)
         return wrong(h, 400, "A field is not a name, directly followed by a colon, and a value.");
@@ -349,7 +338,7 @@ static bool check_whole(weir_head_t *h)
 /* The line that has begun cannot become a right one. */
 static bool is_hopeless(weir_head_t *h, const char *text, size_t len)
 {
-    if (!h->has_line && len > 0 && !weir_is_token((unsigned char)text[0]))
+    if (!h->has_line && len > 0 && !weir_is_tchar(text[0]))
         return !wrong(h, 400, "The request does not begin with a method.");
     if (!h->has_line && len > WEIR_HEAD_LINE_MAX)
         return !wrong(h, 414, "The request line is too long.");

@@ -87,8 +87,7 @@ const char *weir_head_query(const weir_head_t *head);
 /* Whether the connection may be used again after this request (RFC 9112 section 9.3). */
 bool weir_head_keeps_connection(const weir_head_t *head);
 
-/* Characters of a token, and of a field value (RFC 9110 sections 5.6.2 and 5.5). */
-bool weir_is_token(unsigned char c);
+/* Whether the character may stand in a field value (RFC 9110 section 5.5). */
 bool weir_is_value(unsigned char c);
 
 #endif

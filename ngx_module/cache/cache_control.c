@@ -2,6 +2,8 @@
 
 #include "cache/cache_control.h"
 
+#include "common/token.h"
+
 typedef struct {
     weir_str_t name;
     weir_str_t value; /* without quotes; data NULL when there is no "=" */
@@ -10,15 +12,6 @@ typedef struct {
     int absent;       /* the Boolean false */
 } directive_t;
 
-/* tchar, RFC 9110 section 5.6.2 */
-static int is_tchar(char c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-        return 1;
-
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
 static int is_space(char c)
 {
     return c == ' ' || c == '\t';
@@ -26,7 +19,7 @@ static int is_space(char c)
 
 static const char *skip_token(const char *p, const char *end)
 {
-    while (p < end && is_tchar(*p))
+    while (p < end && weir_is_tchar(*p))
         p++;
 
     return p;
@@ -337,7 +330,7 @@ static const char *read_item(const char *p, const char *end, directive_t *d)
     }
 
     if ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '*') {
-        while (p < end && (is_tchar(*p) || *p == ':' || *p == '/'))
+        while (p < end && (weir_is_tchar(*p) || *p == ':' || *p == '/'))
             p++;
         d->value = (weir_str_t){start, (size_t)(p - start)};
         d->malformed = 1;

@@ -4,6 +4,8 @@
 
 #include "cache/checksum.h"
 
+#include "common/bytes.h"
+
 static const char magic[8] = {'W', 'E', 'I', 'R', 'C', 'E', 0, 3};
 
 enum {
@@ -28,33 +30,6 @@ enum {
     AT_STRINGS = 112
 };
 
-static void put32(char *p, uint32_t v)
-{
-    for (int i = 0; i < 4; i++)
-        p[i] = (char)(v >> (8 * i));
-}
-
-static void put64(char *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        p[i] = (char)(v >> (8 * i));
-}
-
-static uint32_t get32(const char *p)
-{
-    uint32_t v = 0;
-
-    for (int i = 0; i < 4; i++)
-        v |= (uint32_t)(unsigned char)p[i] << (8 * i);
-
-    return v;
-}
-
-static uint64_t get64(const char *p)
-{
-    return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
-
 static char *put_str(char *p, weir_str_t s)
 {
     if (s.len != 0)
@@ -73,22 +48,22 @@ char *weir_entry_begin(char *buf, const weir_entry_t *e)
     char *p;
 
     memcpy(buf, magic, sizeof(magic));
-    put32(buf + AT_FLAGS, e->flags);
-    put32(buf + AT_STATUS, e->status);
-    put64(buf + AT_STORED, (uint64_t)e->stored);
-    put32(buf + AT_INITIAL_AGE, e->initial_age);
-    put32(buf + AT_LIFETIME, e->lifetime);
-    put32(buf + AT_STALE_WHILE_REVALIDATE, e->stale_while_revalidate);
-    put32(buf + AT_STALE_IF_ERROR, e->stale_if_error);
-    put64(buf + AT_ERA, e->era);
-    put64(buf + AT_POSITION_MS, e->position_ms);
-    put64(buf + AT_POSITION_SEQ, e->position_seq);
-    put64(buf + AT_ORIGIN, e->origin);
-    put64(buf + AT_LOCAL, e->local);
-    put32(buf + AT_KEY_LEN, (uint32_t)e->key.len);
-    put32(buf + AT_VARY_LEN, (uint32_t)e->vary.len);
-    put32(buf + AT_TAGS_LEN, (uint32_t)e->tags.len);
-    put32(buf + AT_HEADERS_LEN, (uint32_t)e->headers.len);
+    weir_put32(buf + AT_FLAGS, e->flags);
+    weir_put32(buf + AT_STATUS, e->status);
+    weir_put64(buf + AT_STORED, (uint64_t)e->stored);
+    weir_put32(buf + AT_INITIAL_AGE, e->initial_age);
+    weir_put32(buf + AT_LIFETIME, e->lifetime);
+    weir_put32(buf + AT_STALE_WHILE_REVALIDATE, e->stale_while_revalidate);
+    weir_put32(buf + AT_STALE_IF_ERROR, e->stale_if_error);
+    weir_put64(buf + AT_ERA, e->era);
+    weir_put64(buf + AT_POSITION_MS, e->position_ms);
+    weir_put64(buf + AT_POSITION_SEQ, e->position_seq);
+    weir_put64(buf + AT_ORIGIN, e->origin);
+    weir_put64(buf + AT_LOCAL, e->local);
+    weir_put32(buf + AT_KEY_LEN, (uint32_t)e->key.len);
+    weir_put32(buf + AT_VARY_LEN, (uint32_t)e->vary.len);
+    weir_put32(buf + AT_TAGS_LEN, (uint32_t)e->tags.len);
+    weir_put32(buf + AT_HEADERS_LEN, (uint32_t)e->headers.len);
 
     p = put_str(buf + AT_STRINGS, e->key);
     p = put_str(p, e->vary);
@@ -99,23 +74,23 @@ char *weir_entry_begin(char *buf, const weir_entry_t *e)
 
 void weir_entry_set_local(char *buf, uint64_t local)
 {
-    put64(buf + AT_LOCAL, local);
+    weir_put64(buf + AT_LOCAL, local);
 }
 
 void weir_entry_finish(char *buf, size_t size)
 {
-    put64(buf + AT_SIZE, size);
-    put64(buf + AT_CHECKSUM, weir_checksum(buf + AT_SIZE, size - AT_SIZE));
+    weir_put64(buf + AT_SIZE, size);
+    weir_put64(buf + AT_CHECKSUM, weir_checksum(buf + AT_SIZE, size - AT_SIZE));
 }
 
 int64_t weir_entry_stored(const char *data)
 {
-    return (int64_t)get64(data + AT_STORED);
+    return (int64_t)weir_get64(data + AT_STORED);
 }
 
 bool weir_entry_is_pointer(const char *data)
 {
-    return get32(data + AT_FLAGS) & WEIR_ENTRY_VARY_POINTER;
+    return weir_get32(data + AT_FLAGS) & WEIR_ENTRY_VARY_POINTER;
 }
 
 size_t weir_entry_header_size(weir_str_t name, weir_str_t value)
@@ -127,7 +102,7 @@ char *weir_entry_put_header(char *p, weir_str_t name, weir_str_t value)
 {
     p[0] = (char)name.len;
     p[1] = (char)(name.len >> 8);
-    put32(p + 2, (uint32_t)value.len);
+    weir_put32(p + 2, (uint32_t)value.len);
 
     return put_str(put_str(p + 6, name), value);
 }
@@ -142,7 +117,7 @@ bool weir_entry_next_header(weir_str_t headers, size_t *pos, weir_str_t *name, w
 
     p = headers.data + *pos;
     name_len = (size_t)(unsigned char)p[0] | (size_t)(unsigned char)p[1] << 8;
-    value_len = get32(p + 2);
+    value_len = weir_get32(p + 2);
 
     if (name_len > left - 6 || value_len > left - 6 - name_len)
         return false;
@@ -179,21 +154,21 @@ const char *weir_entry_view(weir_str_t data, weir_entry_t *e)
     if (memcmp(p, magic, sizeof(magic)) != 0)
         return memcmp(p, magic, sizeof(magic) - 1) == 0 ? "another version" : "no cache entry";
 
-    if (get64(p + AT_SIZE) != data.len)
+    if (weir_get64(p + AT_SIZE) != data.len)
         return "wrong size";
 
-    e->flags = get32(p + AT_FLAGS);
-    e->status = get32(p + AT_STATUS);
-    e->stored = (int64_t)get64(p + AT_STORED);
-    e->initial_age = get32(p + AT_INITIAL_AGE);
-    e->lifetime = get32(p + AT_LIFETIME);
-    e->stale_while_revalidate = get32(p + AT_STALE_WHILE_REVALIDATE);
-    e->stale_if_error = get32(p + AT_STALE_IF_ERROR);
-    e->era = get64(p + AT_ERA);
-    e->position_ms = get64(p + AT_POSITION_MS);
-    e->position_seq = get64(p + AT_POSITION_SEQ);
-    e->origin = get64(p + AT_ORIGIN);
-    e->local = get64(p + AT_LOCAL);
+    e->flags = weir_get32(p + AT_FLAGS);
+    e->status = weir_get32(p + AT_STATUS);
+    e->stored = (int64_t)weir_get64(p + AT_STORED);
+    e->initial_age = weir_get32(p + AT_INITIAL_AGE);
+    e->lifetime = weir_get32(p + AT_LIFETIME);
+    e->stale_while_revalidate = weir_get32(p + AT_STALE_WHILE_REVALIDATE);
+    e->stale_if_error = weir_get32(p + AT_STALE_IF_ERROR);
+    e->era = weir_get64(p + AT_ERA);
+    e->position_ms = weir_get64(p + AT_POSITION_MS);
+    e->position_seq = weir_get64(p + AT_POSITION_SEQ);
+    e->origin = weir_get64(p + AT_ORIGIN);
+    e->local = weir_get64(p + AT_LOCAL);
 
     if (e->flags & WEIR_ENTRY_VARY_POINTER ? e->status != 0 : e->status < 200 || e->status > 999)
         return "wrong status";
@@ -202,7 +177,7 @@ const char *weir_entry_view(weir_str_t data, weir_entry_t *e)
     p += AT_STRINGS;
 
     for (int i = 0; i < 4; i++) {
-        size_t len = get32(data.data + AT_KEY_LEN + 4 * i);
+        size_t len = weir_get32(data.data + AT_KEY_LEN + 4 * i);
 
         if (len > left)
             return "wrong lengths";
@@ -224,7 +199,8 @@ const char *weir_entry_decode(weir_str_t data, weir_entry_t *e)
     if (wrong != NULL)
         return wrong;
 
-    if (get64(data.data + AT_CHECKSUM) != weir_checksum(data.data + AT_SIZE, data.len - AT_SIZE))
+    if (weir_get64(data.data + AT_CHECKSUM) !=
+        weir_checksum(data.data + AT_SIZE, data.len - AT_SIZE))
         return "wrong checksum";
 
     return headers_are_well_formed(e->headers) ? NULL : "malformed headers";

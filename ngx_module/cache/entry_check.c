@@ -7,12 +7,7 @@
 #include "cache/tags.h"
 #include "cache/vary.h"
 
-/* token, RFC 9110 section 5.6.2 */
-static bool is_tchar(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
+#include "common/token.h"
 
 bool weir_entry_field_is_sound(weir_str_t name, weir_str_t value)
 {
@@ -20,7 +15,7 @@ bool weir_entry_field_is_sound(weir_str_t name, weir_str_t value)
         return false;
 
     for (size_t i = 0; i < name.len; i++) {
-        if (!is_tchar((unsigned char)name.data[i]))
+        if (!weir_is_tchar(name.data[i]))
             return false;
     }
 
@@ -109,7 +104,8 @@ static const char *check_headers(const weir_entry_t *e)
 
     part = ranges == 1 && weir_content_range_parse(content_range, &range);
 
-    /* Elsewhere than in a 206 the field means nothing (RFC 9110 section 14.4), unless it names a part. */
+    /* Elsewhere than in a 206 the field means nothing (RFC 9110 section 14.4), unless it names a
+     * part. */
     if (types > 1 || part != (e->status == 206))
         return "headers that contradict the response";
 

@@ -2,9 +2,11 @@
 
 #include "cache/entry_mac.h"
 
+#include "common/bytes.h"
+
 static void derive(char *key, weir_str_t purpose, weir_str_t secret)
 {
-    weir_blake2b((uint8_t *)key, WEIR_BLAKE2B_MAX, purpose, secret);
+    weir_blake2b((uint8_t *)key, WEIR_BLAKE2B_MAX, WEIR_STR(""), purpose, secret);
 }
 
 static void add_secret(weir_entry_mac_t *mac, weir_str_t secret)
@@ -15,7 +17,8 @@ static void add_secret(weir_entry_mac_t *mac, weir_str_t secret)
     derive(keys->vary, WEIR_STR("weir vary"), secret);
 
     if (mac->n == 1)
-        weir_blake2b((uint8_t *)&mac->id, sizeof(mac->id), WEIR_STR("weir id"), secret);
+        weir_blake2b((uint8_t *)&mac->id, sizeof(mac->id), WEIR_STR(""), WEIR_STR("weir id"),
+                     secret);
 }
 
 static bool is_printable(weir_str_t s)
@@ -71,10 +74,8 @@ static void hash_two(uint8_t *hash, size_t len, const char *key, weir_str_t firs
     weir_blake2b_t b;
     char prefix[8];
 
-    for (int i = 0; i < 8; i++)
-        prefix[i] = (char)((uint64_t)first.len >> (8 * i));
-
-    weir_blake2b_begin(&b, len, (weir_str_t){key, WEIR_BLAKE2B_MAX});
+    weir_put64(prefix, first.len);
+    weir_blake2b_begin(&b, len, (weir_str_t){key, WEIR_BLAKE2B_MAX}, WEIR_STR(""));
     weir_blake2b_add(&b, (weir_str_t){prefix, sizeof(prefix)});
     weir_blake2b_add(&b, first);
     weir_blake2b_add(&b, second);

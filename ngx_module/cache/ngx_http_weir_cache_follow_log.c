@@ -61,7 +61,8 @@ ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text, size_t len)
     uint64_t        hash;
     weir_blake2b_t  b;
 
-    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR("weir era"));
+    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR(""),
+                       WEIR_STR("weir era"));
     weir_blake2b_add(&b, (weir_str_t) { (char *) &before, sizeof(before) });
     weir_blake2b_add(&b, (weir_str_t) { (char *) text, len });
     weir_blake2b_end(&b, (uint8_t *) &hash);

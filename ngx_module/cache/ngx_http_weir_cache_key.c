@@ -139,7 +139,8 @@ ngx_http_weir_cache_name(u_char *p, ngx_str_t *key, ngx_str_t *vary)
     uint8_t         hash[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     weir_blake2b_t  b;
 
-    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR("weir name"));
+    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR(""),
+                       WEIR_STR("weir name"));
     weir_blake2b_add(&b, (weir_str_t) { (char *) key->data, key->len });
 
     if (vary) {

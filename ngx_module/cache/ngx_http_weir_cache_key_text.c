@@ -139,7 +139,8 @@ ngx_http_weir_cache_host_part(ngx_http_request_t *r, ngx_str_t *default_port,
     value = r->headers_in.host->value;
 
     if (value.len >= host->len
-        && ngx_strncasecmp(value.data, host->data, host->len) == 0)
+        && (ngx_memcmp(value.data, host->data, host->len) == 0
+            || ngx_strncasecmp(value.data, host->data, host->len) == 0))
     {
         rest.data = value.data + host->len;
         rest.len = value.len - host->len;

@@ -3,6 +3,7 @@
 #include "cache/tags.h"
 
 #include "common/blake2b.h"
+#include "common/bytes.h"
 
 static bool separates(char c)
 {
@@ -31,18 +32,13 @@ static uint64_t usable(uint64_t hash)
     return hash > 1 ? hash : 2;
 }
 
-/* The purpose is the hash's key: the same text has another hash for another. */
 static uint64_t hash_of(weir_str_t purpose, weir_str_t text)
 {
     uint8_t hash[8];
-    uint64_t n = 0;
 
-    weir_blake2b(hash, sizeof(hash), purpose, text);
+    weir_blake2b(hash, sizeof(hash), WEIR_STR(""), purpose, text);
 
-    for (int i = 7; i >= 0; i--)
-        n = n << 8 | hash[i];
-
-    return usable(n);
+    return usable(weir_get64(hash));
 }
 
 uint64_t weir_tag_hash(weir_str_t tag)
@@ -61,19 +57,13 @@ const char *weir_tags_read(weir_str_t list, char *block, size_t *n)
     size_t pos = 0;
 
     while (weir_tags_next(list, &pos, &tag)) {
-        uint64_t hash;
-
         if (tag.len > WEIR_TAG_MAX)
             return "a tag of more than 128 bytes";
 
         if (*n == WEIR_TAGS_MAX)
             return "more than 64 tags";
 
-        hash = weir_tag_hash(tag);
-
-        for (int i = 0; i < 8; i++)
-            block[*n * 8 + i] = (char)(hash >> (8 * i));
-
+        weir_put64(block + *n * 8, weir_tag_hash(tag));
         (*n)++;
     }
 
@@ -82,10 +72,5 @@ const char *weir_tags_read(weir_str_t list, char *block, size_t *n)
 
 uint64_t weir_tags_at(weir_str_t block, size_t i)
 {
-    uint64_t hash = 0;
-
-    for (int k = 7; k >= 0; k--)
-        hash = hash << 8 | (unsigned char)block.data[i * 8 + (size_t)k];
-
-    return hash;
+    return weir_get64(block.data + i * 8);
 }

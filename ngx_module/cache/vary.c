@@ -2,6 +2,8 @@
 
 #include "cache/vary.h"
 
+#include "common/token.h"
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t';
@@ -10,15 +12,6 @@ static bool is_space(char c)
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
-/* token, RFC 9110 section 5.6.2 */
-static bool is_tchar(char c)
-{
-    c = lower(c);
-
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 static int compare(weir_str_t a, weir_str_t b)
@@ -74,7 +67,7 @@ static bool insert_line(weir_str_t *names, size_t *n, weir_str_t line)
 
         start = p;
 
-        while (p < end && is_tchar(*p))
+        while (p < end && weir_is_tchar(*p))
             p++;
 
         if (p - start == 0 || p - start > WEIR_VARY_NAME_MAX || (p - start == 1 && *start == '*'))

@@ -2,6 +2,7 @@
 
 #include "negotiate.h"
 
+#include "common/token.h"
 #include "common/work.h"
 
 /* How precisely a range names what is offered; the order is the precedence of
@@ -19,12 +20,6 @@ typedef struct {
     const char *end;
     const char *unquotable; /* no quoted string that begins before this ends, see below */
 } cursor_t;
-
-static int is_tchar(unsigned char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
 
 static void skip_ows(cursor_t *c)
 {
@@ -47,7 +42,7 @@ static weir_str_t take_token(cursor_t *c)
 {
     const char *start = c->p;
 
-    while (c->p < c->end && is_tchar((unsigned char)*c->p)) {
+    while (c->p < c->end && weir_is_tchar(*c->p)) {
         WEIR_WORK(1);
         c->p++;
     }
@@ -247,8 +242,7 @@ static int vendor_type(const weir_negotiate_api_t *api, weir_str_t type, weir_st
     weir_str_t rest, vendor = api->media_type;
     weir_str_t json = WEIR_STR("+json");
 
-    if (vendor.len <= type.len + 1 ||
-        !weir_str_caseeq((weir_str_t){vendor.data, type.len}, type) ||
+    if (vendor.len <= type.len + 1 || !weir_str_caseeq((weir_str_t){vendor.data, type.len}, type) ||
         vendor.data[type.len] != '/')
         return VENDOR_NOT;
 

@@ -10,6 +10,8 @@
 #include "version/ngx_http_weir_version_block.h"
 #include "version/rfc3339.h"
 
+#include "common/token.h"
+
 
 #define NGX_HTTP_WEIR_VERSIONS_MAX  64
 
@@ -381,18 +383,11 @@ static ngx_uint_t
 ngx_http_weir_version_is_token(ngx_str_t *s)
 {
     size_t  i;
-    u_char  c;
 
     for (i = 0; i < s->len; i++) {
-        c = s->data[i];
-
-        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
-            || ngx_strchr("!#$%&'*+-.^_`|~", c) != NULL)
-        {
-            continue;
+        if (!weir_is_tchar(s->data[i])) {
+            return 0;
         }
-
-        return 0;
     }
 
     return s->len != 0;

@@ -1,0 +1,21 @@
+/* Characters of HTTP's tokens (RFC 9110 section 5.6.2). */
+#ifndef WEIR_TOKEN_H
+#define WEIR_TOKEN_H
+
+#include <stdbool.h>
+
+/* Whether the character, of any charset, may stand in a token. */
+static inline bool weir_is_tchar(char c)
+{
+    static const bool tchar[256] = {
+        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
+        ['#'] = true,         ['$'] = true,         ['%'] = true,         ['&'] = true,
+        ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true,
+        ['.'] = true,         ['^'] = true,         ['_'] = true,         ['`'] = true,
+        ['|'] = true,         ['~'] = true,
+    };
+
+    return tchar[(unsigned char)c];
+}
+
+#endif
