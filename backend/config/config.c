@@ -55,6 +55,8 @@ static const setting_t keys[] = {
      "http://HOST[:PORT] or https://HOST[:PORT]"},
     {"payments_timeout", set_time, FIELD(payments_timeout), "5s", 100, 300000,
      "a time from 100ms to 5m with its unit: ms, s or m"},
+    {"payments_check", set_seconds, FIELD(payments_check), "1h", 0, 2592000,
+     "a time up to 30d with its unit: s, m, h or d; 0s: never"},
     {"webhook_secret", set_text, FIELD(webhook_secret), "", 0, 256, "at most 256 bytes"},
     {"webhook_secret_old", set_text, FIELD(webhook_secret_old), "", 0, 256, "at most 256 bytes"},
     {"log_level", set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},

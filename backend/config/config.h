@@ -25,6 +25,7 @@ typedef struct {
     char *mail_from;
     char *payments_url;
     unsigned payments_timeout; /* ms */
+    unsigned payments_check;   /* s; 0: never */
     char *webhook_secret;      /* whsec_…, or empty */
     char *webhook_secret_old;  /* the same */
     weir_log_level_t log_level;

@@ -16,6 +16,10 @@ const weir_ctl_option_t weir_ctl_options[] = {
     {"group", 'g', WEIR_CTL_TEXT, ARG(group), "GROUP", "a consumer group", 0, 0},
     {"from", 0, WEIR_CTL_TEXT, ARG(from), "POSITION|TIME",
      "a position in each partition, or a time (2026-01-31T12:00:00Z)", 0, 0},
+    {"since", 0, WEIR_CTL_TEXT, ARG(since), "TIME", "what was made from then on (7 days ago)", 0, 0},
+    {"until", 0, WEIR_CTL_TEXT, ARG(until), "TIME",
+     "what was made before then (5 minutes ago: what is younger may be under way)", 0, 0},
+    {"mend", 0, WEIR_CTL_FLAG, ARG(mend), NULL, "mend what can be mended", 0, 0},
     {"partition", 0, WEIR_CTL_NUMBER, ARG(partition), "N", "this partition only", 0, 63},
     {"type", 0, WEIR_CTL_TEXT, ARG(type), "TYPE", "events of this type only (UserCreated)", 0, 0},
     {"aggregate", 0, WEIR_CTL_TEXT, ARG(aggregate), "AGGREGATE", "events of this aggregate only", 0,
@@ -109,8 +113,21 @@ const weir_ctl_command_t weir_ctl_commands[] = {
      "that stand still are deleted, and the relay fills them again from the outbox with what some\n"
      "group has not handled. What is in the database is not changed, so each event that it has\n"
      "keeps its effects; events that only the streams had are gone, as their transactions are.\n"
-     "Relays of before are refused for ever.\n\n"
-     "  weirctl relay rebase\n"},
+     "Relays of before are refused for ever. Charges of payments that are gone: payments reconcile.\n\n"
+     "  weirctl relay rebase\n"
+     "  weirctl payments reconcile\n"},
+    {"payments reconcile", "", 0, 0, "since until mend yes json", true, weir_ctl_payments_reconcile,
+     "compare the gateway's list of charges with the payments",
+     "After a standby was promoted without the last transactions, or a backup was restored, there may\n"
+     "be charges whose payments are lost. DIFFERENCE: no payment (money was taken, the database knows\n"
+     "no payment), not given back, other charge, other amount, other state, and no charge (a payment\n"
+     "that says it was paid, and the gateway has nothing). MEND: the event that ends it; - where a\n"
+     "person must decide. --mend puts these events: the group payments asks the gateway once more for\n"
+     "each charge, and gives money back that pays for nothing, under an idempotency key. More than 20\n"
+     "charges without a payment need --yes: they may be another shop's. Exit code 1 when something\n"
+     "differs, with --mend when something is left to a person.\n\n"
+     "  weirctl payments reconcile\n"
+     "  weirctl payments reconcile --since 2026-01-31T12:00:00Z --mend\n"},
     {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
      "can clients of OLD live with NEW? both are OpenAPI documents",
      "A line for each difference, then the verdict. Exit code 1 when a field, a path or an answer "

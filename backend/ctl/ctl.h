@@ -32,8 +32,8 @@ typedef enum {
 /* The arguments of one command; absent ones are NULL, false or the default. */
 typedef struct {
     bool json;
-    bool all, follow, yes, new_group;
-    const char *group, *from, *type, *aggregate;
+    bool all, follow, yes, new_group, mend;
+    const char *group, *from, *type, *aggregate, *since, *until;
     int partition;    /* -1: none was given */
     int count;        /* of lines */
     int64_t interval; /* ms */
@@ -126,6 +126,7 @@ weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_payments_reconcile(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
 
 #endif

@@ -2,17 +2,31 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/queue.h>
+
+typedef struct transfer {
+    LIST_ENTRY(transfer) link;
+    CURL *easy;
+    weir_transfer_cb cb;
+    void *arg;
+} transfer_t;
 
 struct weir_transfers {
     struct event_base *base;
     CURLM *multi;
     struct event *timer;
+    LIST_HEAD(transfers, transfer) running;
 };
 
-typedef struct {
-    weir_transfer_cb cb;
-    void *arg;
-} transfer_t;
+static void end(weir_transfers_t *t, transfer_t *transfer, CURLcode code)
+{
+    transfer_t done = *transfer;
+
+    LIST_REMOVE(transfer, link);
+    free(transfer);
+    curl_multi_remove_handle(t->multi, done.easy);
+    done.cb(done.easy, code, done.arg);
+}
 
 /* Hands over what has ended.  A callback may start new transfers. */
 static void reap(weir_transfers_t *t)
@@ -21,17 +35,13 @@ static void reap(weir_transfers_t *t)
     int left;
 
     while ((message = curl_multi_info_read(t->multi, &left)) != NULL) {
-        CURL *easy = message->easy_handle;
         CURLcode code = message->data.result;
-        transfer_t *transfer = NULL, done;
+        transfer_t *transfer = NULL;
 
         if (message->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&transfer);
-        done = *transfer;
-        free(transfer);
-        curl_multi_remove_handle(t->multi, easy);
-        done.cb(easy, code, done.arg);
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        end(t, transfer, code);
     }
 }
 
@@ -117,6 +127,10 @@ weir_transfers_t *weir_transfers_new(struct event_base *base, long connections)
 
 void weir_transfers_free(weir_transfers_t *t)
 {
+    transfer_t *transfer;
+
+    while ((transfer = LIST_FIRST(&t->running)) != NULL)
+        end(t, transfer, CURLE_ABORTED_BY_CALLBACK);
     curl_multi_cleanup(t->multi);
     event_free(t->timer);
     free(t);
@@ -129,7 +143,8 @@ void weir_transfers_add(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, vo
 
     if (transfer == NULL)
         abort();
-    *transfer = (transfer_t){cb, arg};
+    *transfer = (transfer_t){.easy = easy, .cb = cb, .arg = arg};
+    LIST_INSERT_HEAD(&t->running, transfer, link);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     if (curl_multi_add_handle(t->multi, easy) != CURLM_OK)
         abort();

@@ -16,7 +16,7 @@ typedef void (*weir_transfer_cb)(CURL *easy, CURLcode code, void *arg);
 
 /* At most connections at once; what is more waits for one. */
 weir_transfers_t *weir_transfers_new(struct event_base *base, long connections);
-/* There must be no transfer under way. */
+/* Transfers under way end with CURLE_ABORTED_BY_CALLBACK; no new ones may be added by then. */
 void weir_transfers_free(weir_transfers_t *transfers);
 
 /* Starts a transfer; CURLOPT_PRIVATE of easy is taken.  The callback comes later, once. */

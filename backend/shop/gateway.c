@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX 65536 /* bytes */
+#define ANSWER_MAX 65536 /* bytes of an answer about one charge */
 
 struct weir_gateway {
     weir_transfers_t *transfers;
@@ -19,8 +19,10 @@ struct weir_gateway {
 /* One question on its way. */
 typedef struct {
     weir_gateway_cb cb;
+    weir_gateway_page_cb page_cb; /* of a list; cb is NULL then */
     void *arg;
     bool is_lookup;
+    size_t max; /* bytes of the answer */
     struct curl_slist *headers;
     char *body;
     char *answer;
@@ -40,7 +42,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     question_t *q = arg;
     size_t n = size * count;
 
-    if (q->len + n > ANSWER_MAX)
+    if (q->len + n > q->max)
         return 0; /* ends the transfer */
     q->answer = checked(realloc(q->answer, q->len + n + 1));
     memcpy(q->answer + q->len, data, n);
@@ -90,13 +92,13 @@ static weir_delivery_result_t judge(const question_t *q, CURL *easy, CURLcode co
     }
 }
 
-/* A 404 may be any server's; the gateway's own has a JSON object. */
+/* A 404 may be any server's; the gateway's own has a JSON object.  There is always a list. */
 static bool says_missing(const question_t *q, long status)
 {
     json_t *body;
     bool is_object;
 
-    if (!q->is_lookup || status != 404)
+    if (!q->is_lookup || q->page_cb != NULL || status != 404)
         return false;
     body = json_loadb(q->answer != NULL ? q->answer : "", q->len, 0, NULL);
     is_object = json_is_object(body);
@@ -120,11 +122,43 @@ static bool read_charge(const json_t *charge, weir_gateway_answer_t *a)
             strcmp(a->status, "refunded") == 0);
 }
 
+/* The page in body; borrows from it.  False when it is none. */
+static bool read_page(const json_t *body, weir_gateway_page_t *page)
+{
+    const json_t *next = json_object_get(body, "next"), *charge;
+    size_t i;
+
+    page->charges = json_object_get(body, "charges");
+    page->next = json_string_value(next);
+    if (!json_is_array(page->charges) || (page->next == NULL && !json_is_null(next)))
+        return false;
+    json_array_foreach(page->charges, i, charge)
+    {
+        weir_gateway_answer_t a = {0};
+
+        if (!read_charge(charge, &a) || a.key == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Reads what is expected of an answer with a status that fits: into a or page, borrowed from body. */
+static bool read_body(const question_t *q, const json_t *body, weir_gateway_answer_t *a,
+                      weir_gateway_page_t *page)
+{
+    if (q->page_cb != NULL)
+        return read_page(body, page);
+    a->found = read_charge(body, a);
+    return a->found;
+}
+
 static void on_answer(CURL *easy, CURLcode code, void *arg)
 {
     question_t *q = arg;
     weir_gateway_answer_t a = {0};
-    json_t *charge = NULL;
+    weir_gateway_page_t page = {0};
+    const char *text = q->answer != NULL ? q->answer : "";
+    json_t *body = NULL;
     char error[CURL_ERROR_SIZE + 300];
     long status = 0;
 
@@ -136,26 +170,30 @@ static void on_answer(CURL *easy, CURLcode code, void *arg)
     } else if (says_missing(q, status)) {
         a.result = WEIR_DELIVERY_OK;
     } else if (a.result != WEIR_DELIVERY_OK) {
-        snprintf(error, sizeof(error), "gateway: status %ld: %.200s", status,
-                 q->answer != NULL ? q->answer : "");
+        snprintf(error, sizeof(error), "gateway: status %ld: %.200s", status, text);
     } else {
-        charge = json_loadb(q->answer != NULL ? q->answer : "", q->len, 0, NULL);
-        a.found = read_charge(charge, &a);
-        if (!a.found) {
+        body = json_loadb(text, q->len, 0, NULL);
+        if (!read_body(q, body, &a, &page)) {
             a.result = WEIR_DELIVERY_UNAVAILABLE;
-            snprintf(error, sizeof(error), "gateway: this is no charge: %.200s",
-                     q->answer != NULL ? q->answer : "");
+            snprintf(error, sizeof(error), "gateway: this is no %s: %.200s",
+                     q->page_cb != NULL ? "list of charges" : "charge", text);
         }
     }
     if (a.result != WEIR_DELIVERY_OK) {
         weir_str_make_printable(error);
         a.error = error;
         a.retry_after = weir_transfer_retry_after(easy);
+        page = (weir_gateway_page_t){0};
     }
+    page.result = a.result;
+    page.error = a.error;
     curl_easy_cleanup(easy);
     curl_slist_free_all(q->headers);
-    q->cb(&a, q->arg);
-    json_decref(charge);
+    if (q->page_cb != NULL)
+        q->page_cb(&page, q->arg);
+    else
+        q->cb(&a, q->arg);
+    json_decref(body);
     free(q->body);
     free(q->answer);
     free(q);
@@ -171,16 +209,23 @@ static void add_header(question_t *q, const char *name, const char *value)
     free(line);
 }
 
-/* body is taken; NULL asks with GET. */
-static void ask(weir_gateway_t *g, const char *path, const char *key, char *body,
-                const char *traceparent, weir_gateway_cb cb, void *arg)
+static question_t *make_question(weir_gateway_cb cb, void *arg)
 {
     question_t *q = checked(calloc(1, sizeof(*q)));
-    CURL *easy = checked(curl_easy_init());
-    char *url;
 
     q->cb = cb;
     q->arg = arg;
+    q->max = ANSWER_MAX;
+    return q;
+}
+
+/* body is taken; NULL asks with GET. */
+static void ask(weir_gateway_t *g, const char *path, const char *key, char *body,
+                const char *traceparent, question_t *q)
+{
+    CURL *easy = checked(curl_easy_init());
+    char *url;
+
     q->body = body;
     q->is_lookup = body == NULL;
     if (asprintf(&url, "%s%s", g->url, path) < 0)
@@ -221,7 +266,7 @@ void weir_gateway_charge(weir_gateway_t *g, const char *key, int64_t amount, con
     ask(g, "/charges", key,
         dump(json_pack("{s:I,s:s,s:s}", "amount", (json_int_t)amount, "currency", currency,
                        "reference", reference)),
-        traceparent, cb, arg);
+        traceparent, make_question(cb, arg));
 }
 
 void weir_gateway_find(weir_gateway_t *g, const char *key, const char *traceparent,
@@ -231,7 +276,7 @@ void weir_gateway_find(weir_gateway_t *g, const char *key, const char *tracepare
 
     if (asprintf(&path, "/charges?idempotency_key=%s", escaped) < 0)
         abort();
-    ask(g, path, NULL, NULL, traceparent, cb, arg);
+    ask(g, path, NULL, NULL, traceparent, make_question(cb, arg));
     free(path);
     curl_free(escaped);
 }
@@ -239,7 +284,24 @@ void weir_gateway_find(weir_gateway_t *g, const char *key, const char *tracepare
 void weir_gateway_refund(weir_gateway_t *g, const char *key, const char *charge,
                          const char *traceparent, weir_gateway_cb cb, void *arg)
 {
-    ask(g, "/refunds", key, dump(json_pack("{s:s}", "charge", charge)), traceparent, cb, arg);
+    ask(g, "/refunds", key, dump(json_pack("{s:s}", "charge", charge)), traceparent,
+        make_question(cb, arg));
+}
+
+void weir_gateway_list(weir_gateway_t *g, const char *from, const char *before, const char *after,
+                       weir_gateway_page_cb cb, void *arg)
+{
+    char *escaped = checked(curl_easy_escape(NULL, after != NULL ? after : "", 0)), *path;
+    question_t *q = make_question(NULL, arg);
+
+    q->page_cb = cb;
+    q->max = WEIR_GATEWAY_PAGE * ANSWER_MAX;
+    if (asprintf(&path, "/charges?created_from=%s&created_before=%s&limit=%d%s%s", from, before,
+                 WEIR_GATEWAY_PAGE, after != NULL ? "&after=" : "", escaped) < 0)
+        abort();
+    ask(g, path, NULL, NULL, NULL, q);
+    free(path);
+    curl_free(escaped);
 }
 
 weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsigned timeout_ms,

@@ -5,6 +5,8 @@
  *   the same key again: 200 with the charge of that time
  * - GET /charges?idempotency_key=KEY: 200 with the charge, 404 with a JSON object when there is
  * none
+ * - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: 200 with {"charges":[…],"next":ID}, the
+ *   oldest first; "next" is what to name in `after` for the charges that follow, null at the end
  * - POST /refunds {"charge"} with an Idempotency-Key: 201 or 200, the charge as it is then
  *
  * A charge is {"id","idempotency_key","amount","currency","status","reason"}, its status succeeded,
@@ -41,10 +43,25 @@ typedef struct {
 
 typedef void (*weir_gateway_cb)(const weir_gateway_answer_t *answer, void *arg);
 
+/*
+ * A page of the gateway's list, valid during the callback.  charges is an array of objects as above,
+ * each with all that weir_gateway_answer_t has of a charge; NULL when result is not OK.
+ */
+typedef struct {
+    weir_delivery_result_t result; /* OK, or as above */
+    const char *error;
+    const json_t *charges;
+    const char *next; /* for the next page, or NULL: this was the last one */
+} weir_gateway_page_t;
+
+typedef void (*weir_gateway_page_cb)(const weir_gateway_page_t *page, void *arg);
+
+#define WEIR_GATEWAY_PAGE 100 /* charges of a page, at most */
+
 /* url is http://… or https://… without a path at its end; copied.  NULL with a message. */
 weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsigned timeout_ms,
                                  long connections, char *error, size_t error_size);
-/* There must be nothing under way. */
+/* What is under way ends as UNAVAILABLE within the call; nothing may be asked by then. */
 void weir_gateway_free(weir_gateway_t *gateway);
 
 /* Each calls cb once, from the event loop.  Strings are copied; traceparent may be NULL. */
@@ -55,5 +72,8 @@ void weir_gateway_find(weir_gateway_t *gateway, const char *key, const char *tra
                        weir_gateway_cb cb, void *arg);
 void weir_gateway_refund(weir_gateway_t *gateway, const char *key, const char *charge,
                          const char *traceparent, weir_gateway_cb cb, void *arg);
+/* Charges that were made in that time (RFC 3339, by the gateway's clock) behind `after`, which is NULL at first. */
+void weir_gateway_list(weir_gateway_t *gateway, const char *from, const char *before,
+                       const char *after, weir_gateway_page_cb cb, void *arg);
 
 #endif

@@ -4,6 +4,7 @@
 #include "db/ask.h"
 #include "log/log.h"
 #include "shop/gateway.h"
+#include "shop/payments_check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ struct weir_payments {
     weir_ask_t *stray_due;
     weir_ask_t *settle_stray;
     weir_gateway_t *gateway;
+    weir_payments_check_t *check; /* NULL: nothing is compared */
 };
 
 /* An event under way; the strings of event live until it is done. */
@@ -323,7 +325,8 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
 }
 
 weir_payments_t *weir_payments_new(struct event_base *base, const char *database, const char *url,
-                                   unsigned timeout_ms, char *error, size_t error_size)
+                                   unsigned timeout_ms, unsigned check_s, char *error,
+                                   size_t error_size)
 {
     weir_gateway_t *gateway =
         weir_gateway_new(base, url, timeout_ms, CONNECTIONS, error, error_size);
@@ -340,6 +343,8 @@ weir_payments_t *weir_payments_new(struct event_base *base, const char *database
     p->settle = weir_ask_new(base, p->db, GROUP, SETTLE, 10);
     p->stray_due = weir_ask_new(base, p->db, GROUP, STRAY_DUE, 2);
     p->settle_stray = weir_ask_new(base, p->db, GROUP, SETTLE_STRAY, 2);
+    if (check_s > 0)
+        p->check = weir_payments_check_new(base, p->db, gateway, check_s);
     return p;
 }
 
@@ -353,6 +358,7 @@ void weir_payments_free(weir_payments_t *p)
     weir_ask_free(p->settle);
     weir_ask_free(p->stray_due);
     weir_ask_free(p->settle_stray);
+    weir_payments_check_free(p->check);
     free(p);
 }
 

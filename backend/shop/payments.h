@@ -20,9 +20,10 @@
 
 typedef struct weir_payments weir_payments_t;
 
-/* url as for weir_gateway_new().  NULL, with a message in error, when it is wrong. */
+/* url as for weir_gateway_new(); check_s: as every_s of payments_check.h, 0: never.  NULL, with a message in error, when it is wrong. */
 weir_payments_t *weir_payments_new(struct event_base *base, const char *database, const char *url,
-                                   unsigned timeout_ms, char *error, size_t error_size);
+                                   unsigned timeout_ms, unsigned check_s, char *error,
+                                   size_t error_size);
 /* After the worker has stopped. */
 void weir_payments_free(weir_payments_t *payments);
 

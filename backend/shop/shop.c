@@ -68,7 +68,7 @@ static bool make_payments(weir_shop_t *shop, weir_consumer_t *out, char *error, 
     const weir_config_t *config = shop->config;
 
     shop->payments = weir_payments_new(shop->base, config->database, config->payments_url,
-                                       config->payments_timeout, error, size);
+                                       config->payments_timeout, config->payments_check, error, size);
     if (shop->payments == NULL)
         return false;
     *out = weir_payments_consumer(shop->payments);

@@ -201,7 +201,7 @@ static void post_charge(sim_t *sim, struct evhttp_request *request, const json_t
     if (is_new) {
         declined = take(&sim->switches.declines);
         charge = sim_charge(sim, key, amount, currency, declined ? "failed" : "succeeded",
-                            declined ? "card_declined" : NULL);
+                            declined ? "card_declined" : NULL, NULL);
         if (charge == NULL) {
             complain(sim, request, 503, "the ledger is full");
             return;
@@ -254,24 +254,42 @@ static json_t *find_folded(const sim_t *sim, const char *key)
     return NULL;
 }
 
-static void get_charge(sim_t *sim, struct evhttp_request *request)
+/* The list of the time that is asked for; NULL when the question is none. */
+static json_t *list(const sim_t *sim, const struct evkeyvalq *values)
+{
+    const char *from = evhttp_find_header(values, "created_from");
+    const char *before = evhttp_find_header(values, "created_before");
+    const char *limit = evhttp_find_header(values, "limit");
+    long n = limit != NULL ? strtol(limit, NULL, 10) : SIM_PAGE_MAX;
+
+    if (from == NULL || before == NULL || n < 1 || n > SIM_PAGE_MAX)
+        return NULL;
+    return sim_list(sim, from, before, evhttp_find_header(values, "after"), (size_t)n);
+}
+
+static void get_charges(sim_t *sim, struct evhttp_request *request)
 {
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request)), *key;
     struct evkeyvalq values;
-    json_t *charge = NULL;
+    json_t *found = NULL;
 
-    if (query != NULL && evhttp_parse_query_str(query, &values) == 0) {
-        key = evhttp_find_header(&values, "idempotency_key");
-        if (key != NULL && sim->switches.fold_keys)
-            charge = find_folded(sim, key);
-        else if (key != NULL)
-            charge = sim_find(sim, "idempotency_key", key);
-        evhttp_clear_headers(&values);
+    if (query == NULL || evhttp_parse_query_str(query, &values) != 0) {
+        complain(sim, request, 400, "idempotency_key, or created_from and created_before are needed");
+        return;
     }
-    if (charge != NULL)
-        reply(sim, request, 200, json_incref(charge));
+    key = evhttp_find_header(&values, "idempotency_key");
+    if (key == NULL)
+        found = list(sim, &values);
     else
+        found = json_incref(sim->switches.fold_keys ? find_folded(sim, key)
+                                                    : sim_find(sim, "idempotency_key", key));
+    if (found != NULL)
+        reply(sim, request, 200, found);
+    else if (key != NULL)
         complain(sim, request, 404, "there is no such charge");
+    else
+        complain(sim, request, 400, "created_from and created_before, and a limit up to 100");
+    evhttp_clear_headers(&values);
 }
 
 /* --- the admin's side ------------------------------------------------------------------------ */
@@ -319,7 +337,7 @@ static void admin_charge(sim_t *sim, struct evhttp_request *request, const json_
     if (key != NULL && currency != NULL && is_status(status) &&
         sim_find(sim, "idempotency_key", key) == NULL)
         charge = sim_charge(sim, key, json_integer_value(json_object_get(body, "amount")), currency,
-                            status, NULL);
+                            status, NULL, text(body, "created"));
     if (charge == NULL) {
         complain(sim, request, 422,
                  "a new idempotency_key, amount, currency and status are needed");
@@ -394,7 +412,7 @@ void sim_on_request(struct evhttp_request *request, void *arg)
     else if (is_post)
         post(sim, request, path);
     else if (strcmp(path, "/charges") == 0)
-        get_charge(sim, request);
+        get_charges(sim, request);
     else if (strcmp(path, "/ledger") == 0)
         reply(
             sim, request, 200,

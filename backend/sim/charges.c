@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 bool sim_ledger_open(sim_t *sim, const char *file, char *error, size_t error_size)
 {
@@ -45,6 +46,53 @@ void sim_write(sim_t *sim, const json_t *charge)
     fflush(sim->ledger);
 }
 
+/* RFC 3339 in UTC with milliseconds: as text, times are in their order. */
+static void sim_now(char out[SIM_TIME_LEN + 1])
+{
+    struct timespec now;
+    struct tm tm;
+    size_t n;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    n = strftime(out, SIM_TIME_LEN + 1, "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
+    snprintf(out + n, SIM_TIME_LEN + 1 - n, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+/* Of a ledger from before charges had a time: long ago. */
+static const char *created(const json_t *charge)
+{
+    const char *time = json_string_value(json_object_get(charge, "created"));
+
+    return time != NULL ? time : "";
+}
+
+json_t *sim_list(const sim_t *sim, const char *from, const char *before, const char *after,
+                 size_t limit)
+{
+    json_t *page = json_array(), *charge;
+    const char *next = NULL;
+    bool is_after = after == NULL;
+    size_t i;
+
+    json_array_foreach(sim->charges, i, charge)
+    {
+        if (!is_after) { /* the order is that of the array */
+            is_after = strcmp(json_string_value(json_object_get(charge, "id")), after) == 0;
+            continue;
+        }
+        if (strcmp(created(charge), from) < 0 || strcmp(created(charge), before) >= 0)
+            continue;
+        if (json_array_size(page) == limit) {
+            const json_t *last = json_array_get(page, limit - 1);
+
+            next = json_string_value(json_object_get(last, "id"));
+            break;
+        }
+        json_array_append(page, charge);
+    }
+    return json_pack("{s:o,s:s?}", "charges", page, "next", next);
+}
+
 json_t *sim_find(const sim_t *sim, const char *member, const char *value)
 {
     json_t *charge;
@@ -61,17 +109,18 @@ json_t *sim_find(const sim_t *sim, const char *member, const char *value)
 }
 
 json_t *sim_charge(sim_t *sim, const char *key, json_int_t amount, const char *currency,
-                   const char *status, const char *reason)
+                   const char *status, const char *reason, const char *created)
 {
-    char id[4 + WEIR_UUID_LEN] = "ch_";
+    char id[4 + WEIR_UUID_LEN] = "ch_", now[SIM_TIME_LEN + 1];
     json_t *charge;
 
     if (json_array_size(sim->charges) == SIM_CHARGES_MAX)
         return NULL;
     weir_uuid7(id + 3);
-    charge =
-        json_pack("{s:s,s:s,s:I,s:s,s:s,s:s?,s:i}", "id", id, "idempotency_key", key, "amount",
-                  amount, "currency", currency, "status", status, "reason", reason, "requests", 0);
+    sim_now(now);
+    charge = json_pack("{s:s,s:s,s:I,s:s,s:s,s:s?,s:s,s:i}", "id", id, "idempotency_key", key,
+                       "amount", amount, "currency", currency, "status", status, "reason", reason,
+                       "created", created != NULL ? created : now, "requests", 0);
     json_array_append_new(sim->charges, charge);
     sim_write(sim, charge);
     return charge;

@@ -3,10 +3,11 @@
  * webhooks, and switches for everything that goes wrong with gateways.
  *
  * - POST /charges, GET /charges?idempotency_key=KEY, POST /refunds: the gateway
+ * - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: its list, by pages
  * - GET /ledger: {"charges":[…],"webhooks":{"waiting":N,"delivered":N,"refused":N}}
  * - GET, POST /admin/switches: the switches; members that are left out stay as they are
- * - POST /admin/charges {"idempotency_key","amount","currency","status"}: a charge that nobody
- * asked for over the API
+ * - POST /admin/charges {"idempotency_key","amount","currency","status","created"?}: a charge that
+ *   nobody asked for over the API
  * - POST /admin/charges/ID {"status"}: the charge ends otherwise, after all
  * - POST /admin/webhooks {"charge","status"?,"id"?}: a message about the charge, true or not
  *
@@ -26,6 +27,8 @@
 #include <stdio.h>
 
 #define SIM_CHARGES_MAX 100000  /* more are refused with a 503 */
+#define SIM_PAGE_MAX 100        /* of the list */
+#define SIM_TIME_LEN 24         /* 2026-01-31T12:00:00.000Z */
 #define SIM_WEBHOOKS_MAX 100000 /* that wait; more are dropped */
 
 /* errors, lost_answers, declines and duplicates count down with each request that they were for; -1
@@ -64,9 +67,15 @@ typedef void (*sim_sent_cb)(void *arg);
 /* Reads the ledger file, if there is one.  False with a message. */
 bool sim_ledger_open(sim_t *sim, const char *file, char *error, size_t error_size);
 json_t *sim_find(const sim_t *sim, const char *member, const char *value); /* borrowed or NULL */
-/* A new charge; borrowed.  NULL when the ledger is full. */
+/* A new charge; borrowed.  NULL when the ledger is full.  created is NULL for now. */
 json_t *sim_charge(sim_t *sim, const char *key, json_int_t amount, const char *currency,
-                   const char *status, const char *reason);
+                   const char *status, const char *reason, const char *created);
+/*
+ * {"charges":[…],"next":ID}, to be json_decref()'d: charges that were made in that time, at most
+ * limit (1 or more) of them, behind the one whose id is `after` (NULL: from the first one on).
+ */
+json_t *sim_list(const sim_t *sim, const char *from, const char *before, const char *after,
+                 size_t limit);
 void sim_set_status(sim_t *sim, json_t *charge, const char *status);
 void sim_write(sim_t *sim, const json_t *charge);
 
