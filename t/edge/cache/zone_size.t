@@ -9,7 +9,7 @@ use Test::More;
 use Weir::Processes;
 
 mkdir "$dir/logs";
-my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
+my $modules = load_modules();
 my $temp = temp_paths($dir);
 my $page = POSIX::sysconf(POSIX::_SC_PAGESIZE()) / 1024;
 

@@ -25,7 +25,7 @@ sub ask { my $r = $http->get("http://127.0.0.1:$edge/?" . join '&', @_); $r->{st
 sub logged { log_lines("$dir/logs/error.log", shift) }
 
 start_redis();
-my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
+my $modules = load_modules();
 my $temp = temp_paths($dir);
 spit("$dir/nginx.conf", <<"EOF");
 daemon off;

@@ -1,113 +1,20 @@
 # A server that is no Redis, or one that somebody else speaks for: whatever it
 # says costs the edge a connection, and memory in proportion to what it sent.
-# This test is the Redis server itself.
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../../lib";
-use IO::Select;
-use IO::Socket::INET;
-use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
-use Time::HiRes 'sleep';
+use Weir::PlayedRedis;
 use Weir::Processes;
 
-my $server = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1:0') or die $!;
-my ($edge, $port) = (free_port(), $server->sockport);
-mkdir "$dir/logs";
-my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
-my $temp = temp_paths($dir);
-spit("$dir/nginx.conf", <<"EOF");
-daemon off;
-pid $dir/pid;
-error_log $dir/logs/error.log notice;
-worker_processes 1;
-$modules
-events {}
-http {
-    $temp
-    access_log off;
-    weir_redis main redis://127.0.0.1:$port timeout=1s connect_timeout=1s;
-    server {
-        listen 127.0.0.1:$edge;
-        location / { weir_redis_probe main; }
-    }
-}
-EOF
-spawn_nginx('edge', $dir);
-
-sub connect_edge { listens($edge) }
-until_true('the edge listens', \&connect_edge);
-
-sub ask {
-    my $client = until_true('the edge accepts', \&connect_edge);
-    print {$client} 'GET /?' . join('&', @_) . " HTTP/1.0\r\n\r\n";
-    $client->flush;
-    return $client;
-}
-
-# Reads from a socket until the text matches, at most 20 seconds; '' at the end.
-sub read_until {
-    my ($socket, $pattern) = @_;
-    my ($text, $select) = ('', IO::Select->new($socket));
-    while ($text !~ $pattern) {
-        $select->can_read(20) or BAIL_OUT("nothing comes; so far: $text");
-        sysread($socket, $text, 65536, length $text) or last;
-    }
-    return $text;
-}
-
-sub body { (split /\r\n\r\n/, read_until($_[0], qr/(?!)/), 2)[1] }
-
-my $redis;
-
-sub meet {
-    IO::Select->new($server)->can_read(20) or BAIL_OUT('the edge does not connect');
-    $redis = $server->accept;
-    setsockopt $redis, IPPROTO_TCP, TCP_NODELAY, 1;
-    read_until($redis, qr/PING\r\n/);
-    syswrite $redis, "+PONG\r\n";
-}
-
-# As the socket takes it in; the edge may have given the connection up.
-sub send_all {
-    my ($text) = @_;
-    local $SIG{PIPE} = 'IGNORE';
-    while (length $text) {
-        my $n = syswrite($redis, $text) or last;
-        substr($text, 0, $n, '');
-    }
-}
+play_redis('1s');
 
 # The resident memory of the worker, and its most so far, KiB.
 my ($master) = slurp("$dir/pid") =~ /(\d+)/;
 chomp(my $worker = `pgrep -P $master`);
 sub most_memory { (slurp("/proc/$worker/status") =~ /VmHWM:\s*(\d+)/)[0] }
-
-# Asks with one command, answers with the text.
-sub answered_with {
-    my ($text) = @_;
-    my $client = ask('ECHO+1');
-    meet() if !$redis;
-    read_until($redis, qr/\r\n1\r\n/);
-    send_all($text);
-    return $client;
-}
-
-# The edge connects again, and its commands are answered.
-sub in_step_again {
-    meet();
-    until_true('the edge is in step again', sub {
-        my $again = ask('PING');
-        for (IO::Select->new($redis, $again)->can_read(20)) {
-            return body($again) eq "declined\n" ? 0 : BAIL_OUT('neither') if $_ == $again;
-        }
-        read_until($redis, qr/PING\r\n/);
-        syswrite $redis, "+PONG\r\n";
-        return body($again) eq "+PONG\n";
-    });
-}
 
 is body(answered_with("+OK\r\n")), "+OK\n", 'the edge asks this server';
 my $before = most_memory();

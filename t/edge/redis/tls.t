@@ -55,7 +55,7 @@ my %server = (
 );
 my $servers = join '', map { "weir_redis $_ $server{$_} connect_timeout=1s timeout=" . ($_ eq 'patient' ? 30 : 3) . "s;\n" } sort keys %server;
 my $places = join '', map { "location = /$_ { weir_redis_probe $_; }\n" } sort keys %server;
-my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
+my $modules = load_modules();
 my $temp = temp_paths($dir);
 spit("$dir/nginx.conf", <<"EOF");
 daemon off;

@@ -10,7 +10,7 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes 'sleep';
 
-our @EXPORT = qw(free_port listens log_lines slurp spawn spawn_nginx spit stop temp_paths until_true %pid $dir);
+our @EXPORT = qw(free_port listens load_modules log_lines slurp spawn spawn_nginx spit stop temp_paths until_true %pid $dir);
 
 our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
 our %pid;
@@ -75,6 +75,8 @@ sub spawn_nginx {
 }
 
 # Directives for http {} that let nginx write nowhere else than in its folder.
+# Lines of a configuration.
+sub load_modules { join '', map { "load_module $_;\n" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES} }
 sub temp_paths { my $root = shift; join '', map { "    ${_}_temp_path $root/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi) }
 
 1;
