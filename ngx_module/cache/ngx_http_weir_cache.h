@@ -14,6 +14,7 @@
  *     fetch    the look-ups, and the decision to serve
  *     lookup   what Redis has, for all who want the same at once
  *     queue    who asks the upstream, and who waits
+ *     lease    the same between the boxes that share Redis
  *     answer   a stored response sent to the client, and Cache-Status
  *     restore  its header lines put back
  *     validate what a stale response is still good for
@@ -403,12 +404,12 @@ void ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
 
 /*
  * queue: the upstream's answer is not stored: nobody shall wait for it, and
- * when ctx->uncacheable tells that it can't be, nobody for
- * weir_cache_uncacheable
+ * when ctx->uncacheable tells that it can't be, nobody who sends the same kinds
+ * of credentials for weir_cache_uncacheable
  */
 void ngx_http_weir_cache_not_stored(ngx_http_weir_cache_ctx_t *ctx);
 
-/* queue: an answer was stored, so the key is not uncacheable any more */
+/* queue: an answer was stored: those to such requests can be */
 void ngx_http_weir_cache_storable(ngx_http_weir_cache_ctx_t *ctx);
 
 /* queue: whether responses to such requests are known to be uncacheable */
@@ -472,7 +473,37 @@ void ngx_http_weir_cache_resume(ngx_http_request_t *r);
 /* queue: nothing fresh was found; what a phase handler returns */
 ngx_int_t ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
+
+/*
+ * queue: looks again soon, and then less and less often; who takes longer than
+ * weir_cache_lock_timeout is waited for no more.  What a phase handler returns.
+ */
+ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * queue: which credentials the request has: 1 for Authorization, 2 for Cookie,
+ * added up
+ */
+ngx_uint_t ngx_http_weir_cache_credentials(ngx_http_weir_cache_ctx_t *ctx);
+
+/* queue: as ngx_http_weir_cache_flight_note(), for requests with the same ones */
+void ngx_http_weir_cache_note(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_msec_t uncacheable);
+
+/*
+ * lease: asks for it, or goes without where there is no Redis, and decides what
+ * the answer means; what a phase handler returns
+ */
+ngx_int_t ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * lease: lets it go, if it is still the request's.  pass: nobody on other boxes
+ * shall wait for the next second, of those who send the same credentials (see
+ * above), or nobody at all with 0.
+ */
+void ngx_http_weir_cache_end_lease(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t pass, ngx_uint_t credentials);
 
 /* queue: the same, for ctx->stale; NGX_BUSY: it may not be served now */
 ngx_int_t ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx);

@@ -19,7 +19,6 @@ typedef struct {
     uint64_t    since;         /* ngx_http_weir_cache_ms(): it began */
     uint64_t    until;         /* the same; 0: free */
     ngx_pid_t   pid;           /* 0: nobody fetches, and nobody waits */
-    ngx_uint_t  uncacheable;   /* bool: ... because the key is known so */
 } ngx_http_weir_cache_flight_t;
 
 
@@ -44,7 +43,8 @@ ngx_http_weir_cache_flight_reset(void *flights, ngx_uint_t n)
 
 ngx_int_t
 ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, ngx_msec_t timeout, uint64_t *token, uint64_t *since)
+    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token,
+    uint64_t *since)
 {
     uint64_t                       now;
     ngx_int_t                      rc;
@@ -54,10 +54,15 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
 
     ngx_http_weir_cache_zone_lock(zone);
 
+    if (ngx_http_weir_cache_flight_find(zone, known, now, &free)) {
+        ngx_http_weir_cache_zone_unlock(zone);
+        return NGX_ABORT;
+    }
+
     flight = ngx_http_weir_cache_flight_find(zone, digest, now, &free);
 
     if (flight && flight->pid == 0) {
-        rc = flight->uncacheable ? NGX_ABORT : NGX_DECLINED;
+        rc = NGX_DECLINED;
 
     } else if (flight && !ngx_http_weir_cache_zone_dead(flight->pid)) {
         *since = flight->since;
@@ -76,7 +81,6 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
             flight->since = now;
             flight->until = now + timeout;
             flight->pid = ngx_pid;
-            flight->uncacheable = 0;
 
             *token = flight->token;
             rc = NGX_OK;
@@ -104,7 +108,6 @@ ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
 
     if (flight && flight->token == token) {
         flight->pid = 0;
-        flight->uncacheable = (pass > NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
         flight->until = pass ? now + pass : 0;
     }
 
@@ -114,27 +117,26 @@ ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
 
 void
 ngx_http_weir_cache_flight_note(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, ngx_msec_t uncacheable)
+    u_char *known, ngx_msec_t uncacheable)
 {
     uint64_t                       now;
-    ngx_http_weir_cache_flight_t  *flight, *free;
+    ngx_http_weir_cache_flight_t  *record, *free;
 
     now = ngx_http_weir_cache_ms();
 
     ngx_http_weir_cache_zone_lock(zone);
 
-    flight = ngx_http_weir_cache_flight_find(zone, digest, now, &free);
+    record = ngx_http_weir_cache_flight_find(zone, known, now, &free);
 
-    if (flight == NULL && uncacheable && free) {
-        flight = free;
-        ngx_memcpy(flight->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-        flight->token = 0;
-        flight->pid = 0;
+    if (record == NULL && uncacheable && free) {
+        record = free;
+        ngx_memcpy(record->digest, known, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+        record->token = 0;
+        record->pid = 0;
     }
 
-    if (flight && flight->pid == 0) {
-        flight->uncacheable = (uncacheable != 0);
-        flight->until = uncacheable ? now + uncacheable : 0;
+    if (record) {
+        record->until = uncacheable ? now + uncacheable : 0;
     }
 
     ngx_http_weir_cache_zone_unlock(zone);
@@ -143,21 +145,18 @@ ngx_http_weir_cache_flight_note(ngx_http_weir_cache_zone_t *zone,
 
 ngx_uint_t
 ngx_http_weir_cache_flight_uncacheable(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest)
+    u_char *known)
 {
-    ngx_uint_t                     uncacheable;
-    ngx_http_weir_cache_flight_t  *flight, *free;
+    ngx_http_weir_cache_flight_t  *record, *free;
 
     ngx_http_weir_cache_zone_lock(zone);
 
-    flight = ngx_http_weir_cache_flight_find(zone, digest,
+    record = ngx_http_weir_cache_flight_find(zone, known,
                                              ngx_http_weir_cache_ms(), &free);
-
-    uncacheable = flight && flight->pid == 0 && flight->uncacheable;
 
     ngx_http_weir_cache_zone_unlock(zone);
 
-    return uncacheable;
+    return record != NULL;
 }
 
 

@@ -7,11 +7,12 @@
  * holder hangs, or whose holder's process is gone, takes it over under a new
  * token; the old holder's word counts no more.
  *
- * A flight that ended without a stored response stays as a record that nobody
- * waits for the key.  It stays for a second when that was chance (an error, a
- * client's own request headers), and for weir_cache_uncacheable when the
- * upstream's response itself can't be stored: then the key is known to be
- * uncacheable, until a response for it is stored after all.
+ * A flight that ended by chance without a stored response (an error, a client's
+ * own request headers) stays for a second as a record that nobody waits for the
+ * key.  When the upstream's response itself can't be stored that is remembered
+ * for weir_cache_uncacheable, until a response for the key is stored after all.
+ * Such a record stands beside the flight, under a name of its own ("known"), of
+ * which a key has several; see ngx_http_weir_cache_queue.c.
  *
  * When the table has no room for a flight the request goes to the upstream
  * without one.  Flights come before what is only remembered, of which the
@@ -30,32 +31,31 @@
 
 
 /*
- * Asks for the flight of the key, to be believed for timeout ms.  Returns
- * NGX_OK with *token: the caller fetches, and must end the flight; NGX_BUSY:
- * somebody else does, since *since (ngx_http_weir_cache_ms()); NGX_ABORT: the
- * key is known to be uncacheable; NGX_DECLINED: go without for another reason.
+ * Asks for the flight of the key, to be believed for timeout ms; known is what
+ * the request's own record of uncacheable responses would be named, and like
+ * digest but for its first byte.  Returns NGX_OK with *token: the caller fetches,
+ * and must end the flight; NGX_BUSY: somebody else does, since *since
+ * (ngx_http_weir_cache_ms()); NGX_ABORT: responses to such requests are known to
+ * be uncacheable; NGX_DECLINED: go without for another reason.
  */
 ngx_int_t ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, ngx_msec_t timeout, uint64_t *token, uint64_t *since);
+    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token,
+    uint64_t *since);
 
 /*
  * Ends a flight.  pass: those who wait shall go to the upstream at once, and
- * those who come within so many ms too; more than
- * NGX_HTTP_WEIR_CACHE_FLIGHT_PASS: the key is uncacheable.
+ * those who come within so many ms too.
  */
 void ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, uint64_t token, ngx_msec_t pass);
 
-/*
- * For requests without a flight: the key is uncacheable for so many ms, or is
- * not with 0; a flight of somebody else goes on.
- */
+/* Responses to such requests are uncacheable for so many ms, or are not with 0. */
 void ngx_http_weir_cache_flight_note(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, ngx_msec_t uncacheable);
+    u_char *known, ngx_msec_t uncacheable);
 
-/* Whether the key is known to be uncacheable. */
+/* Whether responses to such requests are known to be uncacheable. */
 ngx_uint_t ngx_http_weir_cache_flight_uncacheable(
-    ngx_http_weir_cache_zone_t *zone, u_char *digest);
+    ngx_http_weir_cache_zone_t *zone, u_char *known);
 
 
 /* For the zone: memory of n flights, and how to forget them all. */

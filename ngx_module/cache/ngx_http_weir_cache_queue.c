@@ -1,18 +1,15 @@
 /*
  * Whose turn it is to ask the upstream.  Of the requests that miss one key, one
  * per box gets the flight (ngx_http_weir_cache_flight.h), and of the boxes that
- * share Redis, one gets the lease; all others wait, look again, and find what
- * was stored.
+ * share Redis, one gets the lease (ngx_http_weir_cache_lease.c); all others wait,
+ * look again, and find what was stored.
  *
- * The lease is a key in Redis beside the entry: SET NX with a time to live and a
- * random token, the fencing token.  Who holds it stores and then deletes it;
- * who held it too long finds another's token there and does not store.  A holder
- * that dies delays the others by the lease's time at most, which is
- * weir_cache_lock_timeout.  A response that can't be stored leaves the word
- * "pass" there for a short while, so that nobody queues for it; each box
- * remembers for itself for weir_cache_uncacheable which keys are so.
- *
- * Redis without an answer means no lease: each box asks for itself.
+ * Each box remembers for weir_cache_uncacheable for which keys responses can't be
+ * stored, and nobody waits for those.  A response may be uncacheable for the
+ * credentials that its request has: those of others may be stored all the same
+ * (RFC 9111 section 3.5), and what one client sends must not switch the cache off
+ * for all.  So what is remembered of requests with Cookie, with Authorization,
+ * with both and with none is kept apart, here and between boxes.
  */
 
 #include <ngx_config.h>
@@ -21,6 +18,7 @@
 
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/ngx_http_weir_cache_flight.h"
+#include "compat/ngx_http_weir_compat_nginx.h"
 
 
 /* Milliseconds between two looks of one that waits: the first, the longest. */
@@ -30,18 +28,8 @@
 
 static ngx_int_t ngx_http_weir_cache_begin_flight(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_take_lease(
-    ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_lease_handler(
-    ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
-    ngx_http_weir_redis_reply_t *reply);
-static void ngx_http_weir_cache_end_lease(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_uint_t uncacheable);
-static void ngx_http_weir_cache_note(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_msec_t uncacheable);
-static void ngx_http_weir_cache_flight_digest(ngx_http_weir_cache_ctx_t *ctx,
-    u_char *digest);
-static ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_known(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *known);
 static void ngx_http_weir_cache_wait_handler(ngx_event_t *ev);
 
 
@@ -165,6 +153,7 @@ static ngx_int_t
 ngx_http_weir_cache_begin_flight(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char           *digest;
+    u_char            known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t          since;
     ngx_int_t         rc;
     struct timespec   now;
@@ -182,7 +171,9 @@ ngx_http_weir_cache_begin_flight(ngx_http_weir_cache_ctx_t *ctx)
         ngx_http_weir_cache_end_flight(ctx, 0);
     }
 
-    rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, digest,
+    ngx_http_weir_cache_known(ctx, known);
+
+    rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, digest, known,
                                           ctx->conf->lock_timeout,
                                           &ctx->flight_token, &since);
 
@@ -212,7 +203,7 @@ void
 ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx, ngx_msec_t pass)
 {
     if (ctx->lease.len) {
-        ngx_http_weir_cache_end_lease(ctx, pass != 0);
+        ngx_http_weir_cache_end_lease(ctx, pass != 0, 0);
     }
 
     if (ctx->in_flight) {
@@ -226,52 +217,61 @@ ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx, ngx_msec_t pass)
 void
 ngx_http_weir_cache_not_stored(ngx_http_weir_cache_ctx_t *ctx)
 {
-    if (ctx->in_flight || !ctx->uncacheable) {
-        ngx_http_weir_cache_end_flight(ctx, ctx->uncacheable
-                                            ? ctx->conf->uncacheable
-                                            : NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
+    if (!ctx->uncacheable) {
+        ngx_http_weir_cache_end_flight(ctx, NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
         return;
     }
 
+    /* in this order, so that those who wait find it */
+
     ngx_http_weir_cache_note(ctx, ctx->conf->uncacheable);
+
+    if (ctx->lease.len) {
+        ngx_http_weir_cache_end_lease(ctx, 1,
+                                      ngx_http_weir_cache_credentials(ctx));
+    }
+
+    ngx_http_weir_cache_end_flight(ctx, 0);
 }
 
 
-/*
- * As ngx_http_weir_cache_flight_note().  What is known of requests with
- * credentials is kept apart: their responses may be private where others are
- * not (RFC 9111 section 3.5).
- */
-
-static void
+void
 ngx_http_weir_cache_note(ngx_http_weir_cache_ctx_t *ctx,
     ngx_msec_t uncacheable)
 {
-    u_char  digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    u_char  known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
 
-    ngx_http_weir_cache_flight_digest(ctx, digest);
-    ngx_http_weir_cache_flight_note(ctx->conf->zone, digest, uncacheable);
+    ngx_http_weir_cache_known(ctx, known);
+    ngx_http_weir_cache_flight_note(ctx->conf->zone, known, uncacheable);
 }
 
 
 static void
-ngx_http_weir_cache_flight_digest(ngx_http_weir_cache_ctx_t *ctx,
-    u_char *digest)
+ngx_http_weir_cache_known(ngx_http_weir_cache_ctx_t *ctx, u_char *known)
 {
-    ngx_memcpy(digest, ctx->varies ? ctx->variant : ctx->digest,
+    ngx_memcpy(known, ctx->varies ? ctx->variant : ctx->digest,
                NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
 
-    if (ctx->request->headers_in.authorization) {
-        digest[0] = ~digest[0];
-    }
+    known[0] ^= 1 + ngx_http_weir_cache_credentials(ctx);
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_credentials(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    return (r->headers_in.authorization ? 1 : 0)
+           + (ngx_http_weir_has_cookie(r) ? 2 : 0);
 }
 
 
 void
 ngx_http_weir_cache_storable(ngx_http_weir_cache_ctx_t *ctx)
 {
-    if (ctx->request->method == NGX_HTTP_GET && !ctx->in_flight && !ctx->part)
-    {
+    if (ctx->request->method == NGX_HTTP_GET && !ctx->part) {
         ngx_http_weir_cache_note(ctx, 0);
     }
 }
@@ -280,164 +280,15 @@ ngx_http_weir_cache_storable(ngx_http_weir_cache_ctx_t *ctx)
 ngx_uint_t
 ngx_http_weir_cache_known_uncacheable(ngx_http_weir_cache_ctx_t *ctx)
 {
-    u_char  digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    u_char  known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
 
-    ngx_http_weir_cache_flight_digest(ctx, digest);
+    ngx_http_weir_cache_known(ctx, known);
 
-    return ngx_http_weir_cache_flight_uncacheable(ctx->conf->zone, digest);
-}
-
-
-/*
- * SET NX GET: nothing when it is ours now, else the word of who has it.  The
- * entry is asked for once more behind it: whoever had the lease between our
- * look-up and now has stored it before he let the lease go.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
-{
-    u_char                          timeout[NGX_INT64_LEN];
-    ngx_str_t                       argv[7], token;
-    ngx_http_request_t             *r;
-    ngx_http_weir_redis_command_t  *cmd;
-
-    r = ctx->request;
-    cmd = &ctx->command;
-
-    if (ctx->conf->zone->redis == NULL || ctx->unavailable) {
-        return ngx_http_weir_cache_forward(ctx, ctx->flying_as);
-    }
-
-    token.data = ngx_pnalloc(r->pool, 16);
-    ctx->lease_key = ngx_http_weir_cache_redis_key(ctx, "lease", ctx->varies);
-
-    if (token.data == NULL || ctx->lease_key.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    token.len = 16;
-    ngx_sprintf(token.data, "%016xL", ngx_http_weir_cache_random());
-    ctx->lease_wanted = token;
-
-    cmd->pool = r->pool;
-    cmd->handler = ngx_http_weir_cache_lease_handler;
-    cmd->data = ctx;
-    cmd->log = r->connection->log;
-
-    ngx_str_set(&argv[0], "SET");
-    argv[1] = ctx->lease_key;
-    argv[2] = token;
-    ngx_str_set(&argv[3], "NX");
-    ngx_str_set(&argv[4], "GET");
-    ngx_str_set(&argv[5], "PX");
-    argv[6].data = timeout;
-    argv[6].len = ngx_sprintf(timeout, "%M", ctx->conf->lock_timeout)
-                  - timeout;
-
-    if (ngx_http_weir_redis_command(ctx->conf->zone->redis, cmd, 7, argv)
-        != NGX_OK)
-    {
-        return ngx_http_weir_cache_forward(ctx, ctx->flying_as);
-    }
-
-    ctx->waiting = 1;
-    ctx->leasing = 1;
-
-    (void) ngx_http_weir_cache_lookup(ctx, 1);
-
-    return ngx_http_weir_cache_park(ctx->request);
-}
-
-
-static void
-ngx_http_weir_cache_lease_handler(ngx_http_weir_redis_command_t *cmd,
-    ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
-{
-    ngx_http_weir_cache_ctx_t  *ctx;
-
-    ctx = cmd->data;
-    ctx->waiting = 0;
-    ctx->reply = reply;
-
-    if (!ctx->looking) {
-        ngx_http_weir_cache_resume(ctx->request);
-    }
+    return ngx_http_weir_cache_flight_uncacheable(ctx->conf->zone, known);
 }
 
 
 ngx_int_t
-ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_int_t                     rc;
-    ngx_http_weir_redis_reply_t  *reply;
-
-    reply = ctx->reply;
-    ctx->reply = NULL;
-    ctx->leasing = 0;
-
-    if (reply == NULL || reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
-        /* without an answer it may be ours all the same */
-        ctx->lease = ctx->lease_wanted;
-    }
-
-    rc = ngx_http_weir_cache_use_lookup(ctx);
-
-    if (rc != NGX_BUSY) {
-        return rc;
-    }
-
-    if (reply && reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
-
-        if (reply->str.len != 4
-            || ngx_strncmp(reply->str.data, "pass", 4) != 0)
-        {
-            return ngx_http_weir_cache_wait(ctx);
-        }
-
-        ngx_http_weir_cache_end_flight(ctx, NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
-    }
-
-    return ngx_http_weir_cache_forward(ctx, ctx->flying_as);
-}
-
-
-static void
-ngx_http_weir_cache_end_lease(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_uint_t uncacheable)
-{
-    ngx_str_t                      argv[5];
-    ngx_http_weir_redis_command_t  cmd;
-
-    static ngx_str_t  release = ngx_string(
-        "if redis.call('GET',KEYS[1])==ARGV[1] then"
-        " return redis.call('DEL',KEYS[1]) end return 0");
-
-    static ngx_str_t  pass = ngx_string(
-        "if redis.call('GET',KEYS[1])==ARGV[1] then"
-        " redis.call('SET',KEYS[1],'pass','PX',1000) return 1 end return 0");
-
-    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
-    cmd.log = ctx->request->connection->log;
-
-    ngx_str_set(&argv[0], "EVAL");
-    argv[1] = uncacheable ? pass : release;
-    ngx_str_set(&argv[2], "1");
-    argv[3] = ctx->lease_key;
-    argv[4] = ctx->lease;
-
-    ctx->lease.len = 0;
-
-    (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd, 5, argv);
-}
-
-
-/*
- * Looks again soon, and then less and less often; who takes longer than
- * weir_cache_lock_timeout is waited for no more.
- */
-
-static ngx_int_t
 ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t  rc;

@@ -374,7 +374,8 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
     if (len > (off_t) ngx_http_weir_cache_body_max(ctx)
               - (off_t) (ctx->len - ctx->head_len))
     {
-        ctx->uncacheable = !ctx->unavailable;
+        ctx->uncacheable = (ctx->request->method == NGX_HTTP_GET
+                            && !ctx->unavailable);
         ngx_http_weir_cache_abandon(ctx, "too large");
         return NGX_OK;
     }

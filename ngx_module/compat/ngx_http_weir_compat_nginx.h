@@ -22,6 +22,14 @@
 #endif
 
 
+/* Whether the request has a Cookie. */
+#if (nginx_version >= 1023000)
+#define ngx_http_weir_has_cookie(r)  ((r)->headers_in.cookie != NULL)
+#else
+#define ngx_http_weir_has_cookie(r)  ((r)->headers_in.cookies.nelts != 0)
+#endif
+
+
 /*
  * Makes a Cache-Control line of the list known to nginx's own filters, after
  * those that are known already.  NGX_OK or NGX_ERROR (no memory).

@@ -1,5 +1,6 @@
 # That responses for a key can't be stored is remembered, and nobody waits for
 # them; it is forgotten when one can be, and no request's own fields bring it about.
+# What credentials bring about holds for those who send such credentials.
 use strict;
 use warnings;
 
@@ -13,8 +14,9 @@ use Time::HiRes qw(sleep time);
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     my ($gate) = $path =~ m{^/([\w-]+)};
-    my $fresh = $gate =~ /^open|^shared|^asked/ || -e "$dir/storable-$gate";
-    my @fields = $fresh ? 'Cache-Control: max-age=600' : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b') : ();
+    return sub { Crowd::waiting($gate); answer('200 OK', ['Cache-Control: private, max-age=600'], "answer $n for you") } if $gate =~ /^mixed/ && $request =~ /^(?:Cookie|Authorization):/mi;
+    my $fresh = $gate =~ /^open|^shared|^asked|^mixed/ || -e "$dir/storable-$gate";
+    my @fields = $fresh ? ('Cache-Control: max-age=600', 'X-Conditions: ' . join ' ', $request =~ /^(If-[\w-]+):/mgi) : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b') : ();
     return sub { Crowd::waiting($gate); answer($gate =~ /^error/ ? '503 Busy' : '200 OK', \@fields, "answer $n") };
 });
 start_edge('weir_cache_zone main 1m;', <<'SERVER');
@@ -68,6 +70,36 @@ for (['shared', { Authorization => 'Basic eDp5' }], ['asked', { 'Cache-Control' 
     is together(8, $name), 1, "what a request's own fields bring about ($name) changes nothing for others";
 }
 is together(8, 'shared2', { Authorization => 'Basic eDp5' }), 8, 'requests with credentials wait for none';
+
+my %cookie = (Cookie => 'session=1');
+my %both = (%cookie, Authorization => 'Basic eDp5');
+
+# They must not be stored for all, nor be remembered for all.
+for (['cookie', \%cookie], ['Authorization', { Authorization => 'Basic eDp5' }], ['both', \%both]) {
+    my ($name, $headers) = @$_;
+    my $path = "/mixed-$name";
+    get($path, $headers) for 1 .. 3;
+    is get($path, { 'If-None-Match' => '"x"' })->{headers}{'x-conditions'}, '', "after answers for one client's $name others' are asked for without their conditions";
+    like cache_status(get($path)), qr/; hit;/, '... and stored';
+    get("$path-crowd", $headers) for 1 .. 3;
+    is together(8, "mixed-$name-crowd"), 1, '... and others wait for one of them';
+}
+get('/mixed-many', \%cookie);
+two_seconds();
+is together(8, 'mixed-many', \%cookie), 8, 'those who send cookies wait for nobody when their answers can\'t be stored';
+is together(1, 'mixed-many', \%both), 1, '... and of those who send Authorization, too, nothing is known';
+
+# One with a cookie is first; others of both kinds come while it is at the upstream.
+hold('mixed-first');
+my @first = clients(['/mixed-first', \%cookie]);
+until_true('the first is at the upstream', sub { asked('/mixed-first') });
+my @later = clients(map { (['/mixed-first', \%cookie], ['/mixed-first', {}]) } 1 .. 4);
+until_true('all are in hand', sub { busy() >= 9 });
+let_go('mixed-first');
+my @r = answers(@first, @later);
+is scalar(grep { $_->{status} == 200 } @r), 9, 'all are answered';
+is scalar(grep { $_->{content} =~ /for you/ } @r), scalar(grep { $_->{headers}{'cache-status'} !~ /hit|stored/ } @r), '... what is private goes to its own client';
+cmp_ok asked('/mixed-first'), '<=', 6, '... those without a cookie by one request';
 
 is scalar(alarms()), 0, 'no alarm';
 done_testing;
