@@ -274,6 +274,12 @@ ngx_http_weir_redis_nil(const redisReadTask *task)
 {
     ngx_pool_t  *pool;
 
+    /* "_" of RESP3; a string or an array that is nil has its own type here */
+
+    if (task->type == REDIS_REPLY_NIL) {
+        return NULL;
+    }
+
     pool = ngx_http_weir_redis_reply_pool(task);
 
     if (pool == NULL) {
