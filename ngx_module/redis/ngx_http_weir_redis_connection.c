@@ -423,7 +423,11 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
         redis->reader = NULL;
     }
 
+    /* what was read in part is nothing of the next connection's */
+
     redis->rest = 0;
+    redis->reply_bytes = 0;
+    redis->reply_elements = 0;
 
     if (redis->deadline.timer_set) {
         ngx_del_timer(&redis->deadline);

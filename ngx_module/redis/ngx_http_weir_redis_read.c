@@ -5,8 +5,9 @@
  * A string that is a reply of its own is therefore not given to hiredis' reader,
  * which would collect it in a buffer of its own first: it is read into the pool
  * of its command, past the reader, and once its first part has been seen the
- * rest comes there from the socket itself.  All other replies, and strings whose
- * length is not in one piece, are the reader's.
+ * rest comes there from the socket itself.  All other replies are the reader's,
+ * and so are strings whose length is not in one piece, or that come behind such
+ * a reply.
  *
  * Invariants:
  *   - while rest is not 0 the reader is empty and the head of the slots is the
@@ -303,6 +304,11 @@ ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis, u_char *p,
             /* the bytes are dropped */
             reply->str.data = (u_char *) "";
             return digit + 2;
+        }
+
+        if (len > NGX_HTTP_WEIR_REDIS_REPLY_MAX) {
+            ngx_http_weir_redis_close(redis, "sent a reply that is too large");
+            return NULL;
         }
 
         redis->room = ngx_min(redis->rest, NGX_HTTP_WEIR_REDIS_STRING_FIRST);

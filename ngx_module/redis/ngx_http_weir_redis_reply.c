@@ -82,15 +82,27 @@ ngx_http_weir_redis_place(ngx_http_weir_redis_reply_t *array, ngx_uint_t i,
 }
 
 
+/* The command that waits for the reply; NULL: none does. */
+
+static ngx_http_weir_redis_command_t *
+ngx_http_weir_redis_reply_command(const redisReadTask *task)
+{
+    ngx_http_weir_redis_slot_t  *slot;
+
+    slot = ngx_http_weir_redis_head(task->privdata);
+
+    return slot ? slot->cmd : NULL;
+}
+
+
 static ngx_pool_t *
 ngx_http_weir_redis_reply_pool(const redisReadTask *task)
 {
-    ngx_http_weir_redis_t       *redis = task->privdata;
-    ngx_http_weir_redis_slot_t  *slot;
+    ngx_http_weir_redis_command_t  *cmd;
 
-    slot = ngx_http_weir_redis_head(redis);
+    cmd = ngx_http_weir_redis_reply_command(task);
 
-    return (slot && slot->cmd) ? slot->cmd->pool : NULL;
+    return cmd ? cmd->pool : NULL;
 }
 
 
@@ -159,6 +171,7 @@ ngx_http_weir_redis_unheard_error(ngx_http_weir_redis_t *redis, char *text,
 static void *
 ngx_http_weir_redis_string(const redisReadTask *task, char *text, size_t len)
 {
+    size_t                        max;
     ngx_pool_t                   *pool;
     ngx_http_weir_redis_reply_t  *reply;
 
@@ -185,6 +198,12 @@ ngx_http_weir_redis_string(const redisReadTask *task, char *text, size_t len)
                 pool);
     if (reply == NULL) {
         return NULL;
+    }
+
+    max = ngx_http_weir_redis_reply_command(task)->max;
+
+    if (max && len > max && reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
+        len = 0;
     }
 
     reply->str.data = ngx_pnalloc(pool, len + 1);

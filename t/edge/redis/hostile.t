@@ -35,6 +35,8 @@ is body(answered_with($$_[0])), "lost\n", "$$_[1] end the connection" and in_ste
     for ["*50000000\r\n", 'fifty million elements'], ["*1\r\n" x 7 . ":1\r\n", 'seven levels'],
     ["*1000000\r\n*1000000\r\n", 'two million elements in all'];
 
+# The limit is 64 MB.
+is body(answered_with("\$67108865\r\n")), "lost\n", 'the announcement of a string of more than 64 MB ends the connection' and in_step_again();
 # --- what is announced and does not come ---------------------------------------
 
 # Each waits for what was announced, until its deadline.
@@ -46,6 +48,12 @@ for my $announced ("\$400000000\r\n", "*1000000\r\n", "*1\r\n\$400000000\r\n", '
 }
 
 cmp_ok most_memory() - $before, '<', 8192, 'none of it made the worker take the memory that was announced';
+
+# --- more than the limit does come ----------------------------------------------
+
+like body(answered_with("*70\r\n" . ("\$1000000\r\n" . 'x' x 1_000_000 . "\r\n") x 70)), qr/^(?:timeout|lost)$/,
+    'an array of 70 MB ends the connection';
+in_step_again();
 
 # --- texts ----------------------------------------------------------------------
 

@@ -35,6 +35,21 @@ for (split //, $replies) {
 }
 is body($client), $answer, 'and byte by byte';
 
+# --- longer than the command wants ----------------------------------------------
+
+my $long = "*1\r\n+a\r\n\$9\r\nninebytes\r\n\$8\r\n8 bytes.\r\n";
+@wrong = ();
+for my $cut (0 .. length($long) - 1) {
+    $client = ask('ECHO+1', '=ECHO+2', '=ECHO+3');
+    read_until($redis, qr/\r\n3\r\n/);
+    send_all(substr $long, 0, $cut);
+    sleep 0.003;
+    send_all(substr $long, $cut);
+    my $got = body($client);
+    push @wrong, "after byte $cut: $got" if $got ne "*+a \n\$\n\$8 bytes.\n";
+}
+is_deeply \@wrong, [], 'a string that is longer than its command wants comes as an empty one, wherever it is cut';
+
 # --- larger than any buffer, and followed at once -----------------------------
 
 my $large = join '', map { sprintf '%08d', $_ } 1 .. 60_000;

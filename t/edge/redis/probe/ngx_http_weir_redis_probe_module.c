@@ -1,7 +1,8 @@
 /*
  * weir_redis_probe NAME; answers with the replies to the commands of the query
  * string, one a line: ?GET+a&SET+b+1 sends both at once.  "-GET+a" sends and
- * cancels at once, "!SET+a+1" sends without waiting.  For tests only.
+ * cancels at once, "!SET+a+1" sends without waiting, "=GET+a" wants strings of
+ * eight bytes at most.  For tests only.
  */
 
 #include <ngx_config.h>
@@ -188,7 +189,7 @@ probe_command(probe_t *probe, probe_conf_t *conf, u_char *p, u_char *end)
     ngx_http_weir_redis_command_t  *cmd;
 
     mode = *p;
-    if (mode == '-' || mode == '!') {
+    if (mode == '-' || mode == '!' || mode == '=') {
         p++;
     }
 
@@ -211,6 +212,7 @@ probe_command(probe_t *probe, probe_conf_t *conf, u_char *p, u_char *end)
 
     cmd = &probe->commands[probe->n];
     cmd->pool = probe->r->pool;
+    cmd->max = (mode == '=') ? 8 : 0;
     cmd->handler = (mode == '!') ? NULL : probe_reply;
     cmd->data = probe;
     cmd->log = probe->r->connection->log;
