@@ -30,6 +30,33 @@ for target in "$@"; do
     }
 done
 
+# A target names the sources it needs in its first lines, "// needs: a.c b.c", and the packages, "// uses: libcurl".
+# "// uses: nginx" is nginx as the module is built with it: its headers, and its sources, which the target includes.
+compile() {
+    local needs uses nginx flags=() libs=() source objects=() object
+    mapfile -t needs < <(sed 12q "t/fuzz/$1_fuzz.c" | sed -n 's,^// needs: ,,p' | tr ' ' '\n')
+    mapfile -t uses < <(sed 12q "t/fuzz/$1_fuzz.c" | sed -n 's,^// uses: ,,p' | tr ' ' '\n')
+    for use in "${uses[@]}"; do
+        if [ "$use" = nginx ]; then
+            make -s module
+            nginx=build/nginx
+            for dir in src/src/{core,event,event/modules,os/unix,http,http/modules,http/v2} src/objs objs; do flags+=(-isystem "$nginx/$dir"); done
+        else
+            mapfile -t -O "${#flags[@]}" flags < <(pkg-config --cflags-only-I "$use" | tr ' ' '\n' | grep .)
+            mapfile -t -O "${#libs[@]}" libs < <(pkg-config --libs "$use" | tr ' ' '\n' | grep .)
+        fi
+    done
+    for source in "t/fuzz/$1_fuzz.c" "${needs[@]}"; do
+        object=build/fuzz/$1.${source//\//_}.o
+        clang -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fsanitize-coverage=trace-pc \
+            -fno-sanitize-recover=undefined -ffunction-sections -D_GNU_SOURCE \
+            -I. -Ingx_module -Ibackend -It/fuzz "${flags[@]}" -c "$source" -o "$object"
+        objects+=("$object")
+    done
+    clang -fsanitize=fuzzer,address,undefined -Wl,--gc-sections "${wrapped[@]/#/-Wl,--wrap=}" \
+        "${objects[@]}" build/fuzz/budget.o "${libs[@]}" -o "build/fuzz/$1_fuzz"
+}
+
 merge() {
     local new
     new=$(mktemp -d)
@@ -39,14 +66,16 @@ merge() {
     rm -r "$new"
 }
 
+# What t/fuzz/budget.c counts besides the edges of instrumented code.
+wrapped=(__sanitizer_cov_trace_pc __asan_memcpy __asan_memmove __asan_memset)
+mapfile -t -O 4 wrapped < <(sed -nE 's/^WRAP\([^,]*, ([a-z]+),.*/\1/p' t/fuzz/budget.c)
+
 scripts/packages.sh fuzz
 mkdir -p build/fuzz
+clang -g -O2 -Wall -Wextra -Werror -fno-builtin -c t/fuzz/budget.c -o build/fuzz/budget.o
 
 for target in "$@"; do
-    # A target names the sources it needs in its first lines: "// needs: a.c b.c".
-    mapfile -t needs < <(sed 12q "t/fuzz/${target}_fuzz.c" | grep -oE '(ngx_module|common|backend)/[a-z0-9_/]*\.c')
-    clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DWEIR_COUNT_WORK \
-        -I. -Ingx_module -Ibackend "t/fuzz/${target}_fuzz.c" "${needs[@]}" -o "build/fuzz/${target}_fuzz"
+    compile "$target"
 
     mkdir -p "build/fuzz/$target" "t/fuzz/$target"
     echo "fuzz: $target for $seconds s"

@@ -4,10 +4,13 @@
  * rules make of it.
  */
 #include "cache/rules.h"
+#include "budget.h"
 
 #include <assert.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {2000, 100, 0, 0};
 
 static void check_seconds(int64_t seconds)
 {
@@ -59,7 +62,7 @@ static void check_use(const weir_cache_control_t *cc, bool validator)
         assert(!weir_cache_may_be_stale(&f, f.lifetime, INT64_MAX));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     const char *p = (const char *)data, *start = p, *end = p + size;
     weir_cache_control_t cc;
@@ -86,5 +89,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_fields(cc.private_fields, start, end);
     check_use(&cc, false);
     check_use(&cc, true);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }

@@ -6,11 +6,14 @@
  * for entries of Redis splits no message.
  */
 #include "cache/entry_check.h"
+#include "budget.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {2000, 50, 1024, 8};
 
 static void check(const char *data, size_t size)
 {
@@ -51,7 +54,7 @@ static void check(const char *data, size_t size)
     free(again);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     static const weir_entry_t none;
     char *copy, magic[8];
@@ -59,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check((const char *)data, size);
 
     if (size < weir_entry_head_size(&none))
-        return 0;
+        return;
 
     copy = malloc(size);
     assert(copy != NULL);
@@ -70,5 +73,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     weir_entry_finish(copy, size);
     check(copy, size);
     free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }

@@ -7,11 +7,14 @@
  */
 #include "cache/entry_check.h"
 #include "cache/entry_mac.h"
+#include "budget.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {40000, 60, 1024, 8};
 
 static void read_file(weir_str_t text)
 {
@@ -42,7 +45,7 @@ static bool take(const weir_entry_mac_t *mac, weir_str_t name, weir_str_t value)
     return true;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     weir_entry_mac_t mac;
     weir_str_t name = WEIR_STR("weir:cache:z:{1}"), other = WEIR_STR("weir:cache:y:{1}"), value;
@@ -68,5 +71,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }

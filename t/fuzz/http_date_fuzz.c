@@ -1,13 +1,8 @@
-/*
- * Dates and ranges on any bytes.  Needs clang:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/http_date_fuzz.c ngx_module/cache/http_date.c ngx_module/cache/range.c \
- *       -o build/http_date_fuzz
- *   build/http_date_fuzz -max_total_time=600 t/fuzz/http_date
- */
+// needs: ngx_module/cache/http_date.c ngx_module/cache/range.c
+/* Dates and ranges on any bytes. */
 #include "cache/http_date.h"
 #include "cache/range.h"
+#include "budget.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -15,6 +10,8 @@
 #include <time.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {4000, 20, 16384, 4};
 
 /* A date written from what was read is read as the same. */
 static void check_date(weir_str_t value)
@@ -48,7 +45,7 @@ static void check_ranges(weir_str_t value)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     char *exact = malloc(size ? size : 1);
     weir_str_t value = {exact, size};
@@ -60,6 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_date(value);
     check_ranges(value);
     free(exact);
+}
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }

@@ -1,20 +1,19 @@
+// needs: ngx_module/cache/invalidations.c ngx_module/cache/invalidation_message.c
+// needs: ngx_module/cache/tags.c ngx_module/cache/invalidations_client.c common/blake2b.c
 /*
  * Messages of the invalidation stream with any bytes: the input's lines are
- * fields and values in turn; an empty field ends the message.  Needs clang:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -Ingx_module \
- *       t/fuzz/invalidations_fuzz.c ngx_module/cache/invalidations.c \
- *       ngx_module/cache/invalidation_message.c ngx_module/cache/tags.c \
- *       -o build/invalidations_fuzz
- *   build/invalidations_fuzz -max_total_time=600 t/fuzz/invalidations
+ * fields and values in turn; an empty field ends the message.
  */
 #include "cache/invalidations.h"
 #include "cache/tags.h"
+#include "budget.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {60000, 600, 0, 0};
 
 static weir_str_t line(const char **p, const char *end)
 {
@@ -25,7 +24,7 @@ static weir_str_t line(const char **p, const char *end)
     return s;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     static char memory[8192];
     const char *p = (const char *)data, *end = p + size;
@@ -65,6 +64,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                WEIR_VALID);
         n = 0;
     }
+}
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }

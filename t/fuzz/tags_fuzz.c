@@ -4,11 +4,14 @@
  * response must be what a message with the same text names.
  */
 #include "cache/tags.h"
+#include "budget.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {20000, 2500, 1024, 1};
 
 /* The list as it is read for a message: each tag once more, by its own. */
 static size_t check_walk(weir_str_t list)
@@ -39,7 +42,7 @@ static size_t check_walk(weir_str_t list)
     return n;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     const char *p = (const char *)data, *end = p + size;
     char *block = malloc(WEIR_TAGS_MAX * 8);
@@ -68,5 +71,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     free(block);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }

@@ -4,12 +4,15 @@
  * input.
  */
 #include "cache/cache_control.h"
+#include "budget.h"
 
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {2000, 120, 16, 2};
 
 #define LINES_MAX 32
 
@@ -23,7 +26,7 @@ static void check_fields(weir_str_t fields, const char *start, const char *end)
     assert(fields.len == 0 || (fields.data >= start && fields.data + fields.len <= end));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     /* of its own: a read past the end of a line, or of the last, must be seen */
     char *copy = malloc(size ? size : 1);
@@ -59,5 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_fields(cc.private_fields, copy, copy + size);
 
     free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }

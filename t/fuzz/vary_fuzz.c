@@ -4,12 +4,15 @@
  * to normalize.
  */
 #include "cache/vary.h"
+#include "budget.h"
 
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const budget_t budget = {4000, 1000, 4096, 16};
 
 #define LINES_MAX 32
 
@@ -63,7 +66,7 @@ static void check_fields(const weir_str_t *lines, size_t n)
     free(buf);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     const char *p = (const char *)data, *end = p + size;
     weir_str_t lines[LINES_MAX];
@@ -82,5 +85,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     check_fields(lines, n);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
     return 0;
 }
