@@ -165,9 +165,6 @@ typedef struct {
     /* single flight */
 
     uint64_t                         arrived;     /* ngx_http_weir_cache_ms() */
-    uint64_t                         accepts;     /* a refused request: what was
-                                                     stored since, ms of the
-                                                     epoch; 0: nothing */
     ngx_event_t                      wait;
     ngx_msec_t                       wait_since;
     ngx_msec_t                       wait_next;
@@ -183,6 +180,8 @@ typedef struct {
     /* store */
 
     time_t                           request_time;
+    uint64_t                         began;       /* ngx_http_weir_cache_ms():
+                                                     the same moment */
     ngx_uint_t                       lines;       /* that were in headers_out
                                                      before the upstream's */
     u_char                          *content_type; /* that was there before */
@@ -649,7 +648,7 @@ void ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx);
 /* store: the entry is complete */
 void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 
-/* store: the entry of the request's key, or variant, out of both levels */
+/* store: what ctx->stale is a copy of, out of both levels */
 void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
 
 /* response: how long Redis keeps the entry, seconds */

@@ -291,7 +291,8 @@ ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx)
 /*
  * What the request asks of ctx->entry.  A client that wants the origin asked is
  * not heard while the response is younger than weir_cache_request_control says,
- * nor when the origin was asked for another one after this request came.
+ * nor when the origin was asked for it after this request came; that is known of
+ * responses that this box has in memory.
  */
 
 static void
@@ -306,7 +307,7 @@ ngx_http_weir_cache_wishes(ngx_http_weir_cache_ctx_t *ctx,
     tp = ngx_timeofday();
     age = (int64_t) tp->sec * 1000 + tp->msec - ctx->entry.stored;
 
-    if ((ctx->accepts && ctx->entry.stored >= (int64_t) ctx->accepts)
+    if ((!ctx->l2 && ctx->pin.began > ctx->arrived)
         || age < (int64_t) ctx->conf->request_control)
     {
         cc->flags &= ~WEIR_CC_NO_CACHE;

@@ -16,8 +16,7 @@
 typedef struct {
     u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t    token;
-    uint64_t    since;         /* ngx_http_weir_cache_ms(): it began */
-    uint64_t    until;         /* the same; 0: free */
+    uint64_t    until;         /* ngx_http_weir_cache_ms(); 0: free */
     ngx_pid_t   pid;           /* 0: nobody fetches, and nobody waits */
 } ngx_http_weir_cache_flight_t;
 
@@ -43,8 +42,7 @@ ngx_http_weir_cache_flight_reset(void *flights, ngx_uint_t n)
 
 ngx_int_t
 ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token,
-    uint64_t *since)
+    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token)
 {
     uint64_t                       now;
     ngx_int_t                      rc;
@@ -65,7 +63,6 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
         rc = NGX_DECLINED;
 
     } else if (flight && !ngx_http_weir_cache_zone_dead(flight->pid)) {
-        *since = flight->since;
         rc = NGX_BUSY;
 
     } else {
@@ -78,7 +75,6 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
         if (flight) {
             ngx_memcpy(flight->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
             flight->token = ngx_http_weir_cache_zone_token(zone);
-            flight->since = now;
             flight->until = now + timeout;
             flight->pid = ngx_pid;
 

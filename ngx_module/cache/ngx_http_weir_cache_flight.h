@@ -34,13 +34,12 @@
  * Asks for the flight of the key, to be believed for timeout ms; known is what
  * the request's own record of uncacheable responses would be named, and like
  * digest but for its first byte.  Returns NGX_OK with *token: the caller fetches,
- * and must end the flight; NGX_BUSY: somebody else does, since *since
- * (ngx_http_weir_cache_ms()); NGX_ABORT: responses to such requests are known to
- * be uncacheable; NGX_DECLINED: go without for another reason.
+ * and must end the flight; NGX_BUSY: somebody else does; NGX_ABORT: responses to
+ * such requests are known to be uncacheable; NGX_DECLINED: go without for another
+ * reason.
  */
 ngx_int_t ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token,
-    uint64_t *since);
+    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token);
 
 /*
  * Ends a flight.  pass: those who wait shall go to the upstream at once, and

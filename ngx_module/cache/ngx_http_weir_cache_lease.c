@@ -143,10 +143,15 @@ ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
         if (reply->str.len < 4
             || ngx_strncmp(reply->str.data, "pass", 4) != 0)
         {
-            return ngx_http_weir_cache_wait(ctx);
-        }
+            if (!ctx->refused) {
+                return ngx_http_weir_cache_wait(ctx);
+            }
 
-        ngx_http_weir_cache_passed(ctx, &reply->str);
+            /* what another box has asked for is not what it waits for */
+
+        } else {
+            ngx_http_weir_cache_passed(ctx, &reply->str);
+        }
     }
 
     return ngx_http_weir_cache_forward(ctx, ctx->flying_as);

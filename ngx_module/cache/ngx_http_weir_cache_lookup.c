@@ -385,7 +385,7 @@ ngx_http_weir_cache_lookup_keep(ngx_http_weir_cache_ctx_t *ctx)
         (void) ngx_http_weir_cache_zone_put(lookup->zone, lookup->digest,
                                             ngx_http_weir_cache_key_hash(ctx,
                                                (u_char *) lookup->value.data),
-                                            (u_char *) lookup->value.data,
+                                            0, (u_char *) lookup->value.data,
                                             lookup->value.len);
     }
 }

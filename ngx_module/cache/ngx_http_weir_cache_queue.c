@@ -109,10 +109,14 @@ ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->flying_as = status;
 
-    /* those whose answer would not be stored can help nobody */
+    /*
+     * Those whose answer would not be stored can help nobody, and nobody can
+     * help those who refuse whatever Redis has.
+     */
 
     if (r->method != NGX_HTTP_GET || r->headers_in.authorization
         || ctx->conf->lock_timeout == 0
+        || (ctx->refused && !ctx->conf->l1)
         || (ctx->request_cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED)))
     {
         return ngx_http_weir_cache_forward(ctx, status);
@@ -152,11 +156,8 @@ ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
 static ngx_int_t
 ngx_http_weir_cache_begin_flight(ngx_http_weir_cache_ctx_t *ctx)
 {
-    u_char           *digest;
-    u_char            known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
-    uint64_t          since;
-    ngx_int_t         rc;
-    struct timespec   now;
+    u_char     *digest, known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    ngx_int_t   rc;
 
     digest = ctx->varies ? ctx->variant : ctx->digest;
 
@@ -175,24 +176,12 @@ ngx_http_weir_cache_begin_flight(ngx_http_weir_cache_ctx_t *ctx)
 
     rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, digest, known,
                                           ctx->conf->lock_timeout,
-                                          &ctx->flight_token, &since);
+                                          &ctx->flight_token);
 
     if (rc == NGX_OK) {
         ngx_memcpy(ctx->flight, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
         ctx->in_flight = 1;
 
-    } else if (rc == NGX_BUSY && ctx->refused && since > ctx->arrived
-               && ctx->accepts == 0)
-    {
-        /*
-         * This one asks the origin for a response that is new enough: what is
-         * stored, by the clock of entries, since the flight began.
-         */
-
-        (void) clock_gettime(CLOCK_REALTIME, &now);
-
-        ctx->accepts = (uint64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000
-                       - (ngx_http_weir_cache_ms() - since);
     }
 
     return rc;

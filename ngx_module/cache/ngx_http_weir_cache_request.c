@@ -223,6 +223,7 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->status = status;
     ctx->request_time = ngx_time();
+    ctx->began = ngx_http_weir_cache_ms();
     ngx_http_weir_cache_note_lines(ctx);
     ngx_http_weir_cache_stamp(ctx);
 

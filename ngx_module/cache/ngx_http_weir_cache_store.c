@@ -73,7 +73,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Out of both levels. */
+/* What ctx->stale is a copy of, out of both levels. */
 
 void
 ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
@@ -82,7 +82,8 @@ ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
     ngx_http_weir_redis_command_t  cmd;
 
     ngx_http_weir_cache_zone_remove(ctx->conf->zone,
-                                    ctx->varies ? ctx->variant : ctx->digest);
+                                    ctx->varies ? ctx->variant : ctx->digest,
+                                    ctx->stale.stored);
 
     if (ctx->conf->zone->redis == NULL) {
         return;
@@ -159,7 +160,7 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     {
         (void) ngx_http_weir_cache_zone_put(zone, digest,
                                        ngx_http_weir_cache_key_hash(ctx, data),
-                                            data, len);
+                                            ctx->began, data, len);
     }
 
     if (zone->redis == NULL) {

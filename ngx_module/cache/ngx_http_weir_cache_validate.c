@@ -73,6 +73,7 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
     refresh->background = 1;
     refresh->status = NGX_HTTP_WEIR_CACHE_EXPIRED;
     refresh->request_time = ngx_time();
+    refresh->began = ngx_http_weir_cache_ms();
     refresh->forbidden = ctx->forbidden;
     ngx_http_weir_cache_note_lines(refresh);
     ngx_http_weir_cache_stamp(refresh);

@@ -75,6 +75,7 @@ typedef struct {
     size_t                         len;
     ngx_http_weir_cache_node_t    *node;       /* NULL: nothing to release */
     ngx_uint_t                     place;      /* of the pin */
+    uint64_t                       began;      /* as it was put in */
 } ngx_http_weir_cache_pin_t;
 
 
@@ -133,20 +134,24 @@ void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
 
 /*
  * Puts a copy of an entry into the zone, in place of what stands there under
- * the digest.  key is the hash of the key's text (tags.h), 0 in a pointer.
- * Returns NGX_OK, or NGX_DECLINED when what stands there was
- * stored later, or when there is no room: an entry may take an eighth of the
- * zone.
+ * the digest.  key is the hash of the key's text (tags.h), 0 in a pointer; began
+ * is when the upstream was asked for it, ngx_http_weir_cache_ms(), 0 when another
+ * box has done so.
+ * Returns NGX_OK, or NGX_DECLINED when what stands there was stored or asked for
+ * later, or when there is no room: an entry may take an eighth of the zone.
  */
 ngx_int_t ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, uint64_t key, u_char *data, size_t len);
+    u_char *digest, uint64_t key, uint64_t began, u_char *data, size_t len);
 
 /* The bytes of the largest entry that may have room. */
 size_t ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone);
 
-/* Drops the entry; requests that send it are not disturbed. */
+/*
+ * Drops the entry unless it was stored later than that (ms of the epoch); requests
+ * that send it are not disturbed.
+ */
 void ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest);
+    u_char *digest, int64_t stored);
 
 /*
  * Under the zone's mutex: removes what is stored under keys that clients have

@@ -106,6 +106,7 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     }
 
     pin->len = node->len;
+    pin->began = node->began;
 
     /*
      * clients that read slowly must not hold the memory: beyond the limit a
@@ -317,7 +318,7 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 
 ngx_int_t
 ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
-    uint64_t key, u_char *data, size_t len)
+    uint64_t key, uint64_t began, u_char *data, size_t len)
 {
     ngx_int_t                    rc, place;
     ngx_http_weir_cache_sh_t    *sh;
@@ -356,6 +357,7 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_memcpy(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(node->data, data, len);
     node->key = key;
+    node->began = began;
     node->len = len;
     node->uses = 0;
 
@@ -365,11 +367,15 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
     old = ngx_http_weir_cache_zone_find(sh, digest);
 
-    if ((old && weir_entry_stored((char *) old->data)
-                > weir_entry_stored((char *) data))
+    if ((old && (weir_entry_stored((char *) old->data)
+                 > weir_entry_stored((char *) data)
+                 || (began && old->began > began)))
         || ngx_http_weir_cache_zone_is_late(zone, data, len))
     {
-        /* what was on its way from Redis is older than what came meanwhile */
+        /*
+         * what was on its way from Redis is older than what came meanwhile, or
+         * the upstream was asked again while this was on its way
+         */
 
         rc = NGX_DECLINED;
 
@@ -536,7 +542,7 @@ ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh)
 
 void
 ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest)
+    u_char *digest, int64_t stored)
 {
     ngx_http_weir_cache_node_t  *node;
 
@@ -544,7 +550,7 @@ ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
 
     node = ngx_http_weir_cache_zone_find(zone->sh, digest);
 
-    if (node) {
+    if (node && weir_entry_stored((char *) node->data) <= stored) {
         ngx_http_weir_cache_zone_unlink(zone->sh, node);
     }
 

@@ -16,6 +16,9 @@ struct ngx_http_weir_cache_node_s {
     ngx_http_weir_cache_node_t    *key_next;   /* in the bucket of its key */
     ngx_http_weir_cache_node_t   **key_prev;   /* what points to it there */
     uint64_t                       key;        /* hash of the key's text */
+    uint64_t                       began;      /* ngx_http_weir_cache_ms(): its
+                                                  upstream was asked; 0: by
+                                                  another box */
     ngx_queue_t                    queue;      /* in small or main */
     u_char                         digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint32_t                       len;        /* bytes of the entry */

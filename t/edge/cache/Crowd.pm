@@ -176,12 +176,22 @@ sub bytes_of {
 sub request { talk($edge, bytes_of(@_)) }
 sub get { request('GET', @_) }
 
-# One connection for each request [path, headers], all at once; returns them.
-sub clients { map { my $s = connection() // die $!; print $s bytes_of('GET', @$_); $s } @_ }
+# One connection for each request [path, headers, method], all at once; returns them.
+my %head;
+sub clients {
+    map {
+        my ($path, $headers, $method) = @$_;
+        my $s = connection() // die $!;
+        $head{$s} = 1 if ($method // 'GET') eq 'HEAD';
+        print $s bytes_of($method // 'GET', $path, $headers);
+        $s;
+    } @_;
+}
 
 # nginx closes a connection only when what goes on in the background has ended.
 sub is_whole {
     my $end = index $_[0], "\r\n\r\n";
+    return $end >= 0 if $_[1];    # to a HEAD
     return $end >= 0 && substr($_[0], 0, $end) =~ /^Content-Length: (\d+)/mi && length $_[0] >= $end + 4 + $1;
 }
 
@@ -208,9 +218,10 @@ sub answers {
         BAIL_OUT($select->count . ' clients have waited in vain') if time > $until;
         for my $s ($select->can_read(1)) {
             my $n = sysread $s, $bytes{$s}, 65536, length $bytes{$s};
-            $select->remove($s) if !$n || is_whole($bytes{$s});
+            $select->remove($s) if !$n || is_whole($bytes{$s}, $head{$s});
         }
     }
+    delete @head{@sockets};
     return map { parse($bytes{$_}) } @sockets;
 }
 

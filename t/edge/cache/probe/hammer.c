@@ -62,7 +62,7 @@ hammer_put(ngx_http_weir_cache_zone_t *zone, ngx_uint_t key, u_char *buf,
     weir_entry_finish((char *) buf, len);
 
     hammer_digest(key, digest);
-    (void) ngx_http_weir_cache_zone_put(zone, digest, key % 50 + 2, buf, len);
+    (void) ngx_http_weir_cache_zone_put(zone, digest, key % 50 + 2, 0, buf, len);
 }
 
 
@@ -135,7 +135,7 @@ probe_hammer(ngx_http_weir_cache_zone_t *zone, ngx_uint_t seed,
         switch (hammer_random(&state) % 8) {
 
         case 0:
-            ngx_http_weir_cache_zone_remove(zone, digest);
+            ngx_http_weir_cache_zone_remove(zone, digest, INT64_MAX);
             break;
 
         case 1:
