@@ -14,6 +14,7 @@
 #include "db/migrate.h"
 #include "events/events.h"
 #include "http/http.h"
+#include "log/clock.h"
 #include "log/log.h"
 #include "shop/shop.h"
 
@@ -202,7 +203,7 @@ static bool start(app_t *app, int bits, char *error, size_t size)
 
 static int run(app_t *app, int bits, const char *role)
 {
-    struct event *term, *interrupt;
+    struct event *term, *interrupt, *clock;
     char error[1024];
     bool started;
 
@@ -229,6 +230,7 @@ static int run(app_t *app, int bits, const char *role)
     interrupt = evsignal_new(app->base, SIGINT, on_signal, app);
     event_add(term, NULL);
     event_add(interrupt, NULL);
+    clock = weir_clock_watch(app->base);
 
     started = start(app, bits, error, sizeof(error));
     if (!started) {
@@ -244,6 +246,7 @@ static int run(app_t *app, int bits, const char *role)
         weir_shop_free(app->shop);
         event_free(term);
         event_free(interrupt);
+        event_free(clock);
         event_free(app->limit);
         event_base_free(app->base);
         weir_log(WEIR_LOG_INFO, NULL, "stopped", NULL);

@@ -16,7 +16,7 @@ set -euo pipefail
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 run=(postgresql python3-aiosmtpd curl jq)
-test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter python3-h2 openssl curl)
+test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter python3-h2 openssl curl libfaketime)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev libxxhash-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)

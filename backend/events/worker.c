@@ -105,6 +105,10 @@ void weir_lease_strange(weir_lease_t *l, int64_t position, bool ahead)
 static void on_opened(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
     weir_lease_t *l = arg;
+    const weir_events_settings_t *settings = &l->group->worker->settings;
+    /* A database whose clock was set back may name any time. */
+    uint64_t longest = settings->retry_max_ms > WEIR_NOT_BEFORE_MAX ? settings->retry_max_ms
+                                                                    : WEIR_NOT_BEFORE_MAX;
     uint64_t now = weir_now_ms();
 
     l->opening = false;
@@ -117,14 +121,14 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
                                   WEIR_WAITING_MAX, weir_delivery_free);
         for (int i = 0; i < PQntuples(res); i++) {
             int64_t position = strtoll(PQgetvalue(res, i, 1), NULL, 10);
+            uint64_t wait = strtoull(PQgetvalue(res, i, 2), NULL, 10);
 
             if (PQgetisnull(res, i, 1))
                 continue;
             if (PQgetisnull(res, i, 2))
                 weir_queue_mark(l->queue, position);
             else
-                weir_queue_delay(l->queue, position,
-                                 now + strtoull(PQgetvalue(res, i, 2), NULL, 10));
+                weir_queue_delay(l->queue, position, now + (wait < longest ? wait : longest));
         }
         l->hold = l->group->stream_hold[l->partition];
         if (l->group->outbox_to[l->partition] >= weir_queue_unseen(l->queue))

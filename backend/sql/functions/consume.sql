@@ -186,10 +186,10 @@ BEGIN
     END IF;
 
     -- Heartbeats pass a lease by that is locked here, so a partition that is always busy is renewed by its work.
-    UPDATE consumer_partitions c SET handled = advanced, expires_at = greatest(c.expires_at, until)
+    UPDATE consumer_partitions c SET handled = advanced, expires_at = until
     FROM (SELECT clock_timestamp() + make_interval(secs => p_ttl_ms / 1000.0) AS until) u
     WHERE c.group_name = p_group AND c.partition = p_partition
-      AND (advanced > low OR c.expires_at < until - make_interval(secs => p_ttl_ms / 2000.0));
+      AND (advanced > low OR c.expires_at NOT BETWEEN until - make_interval(secs => p_ttl_ms / 2000.0) AND until);
 
     DELETE FROM retries r
     WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (settled);

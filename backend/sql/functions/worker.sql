@@ -9,19 +9,29 @@ RETURNS TABLE (group_name text, partition smallint, epoch bigint, handled bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    ttl     CONSTANT interval := make_interval(secs => p_ttl_ms / 1000.0);
     expiry  timestamptz;
+    -- A lease that ends later was given by a clock that has been set back since: nobody renews it, or it would end
+    -- earlier, and it counts as one that has run out.
+    latest  timestamptz;
     witness boolean; -- it would have seen an owner's heartbeat
+    ahead   interval;
 BEGIN
     -- One at a time: shares and leases are decided on a settled state. 'weir', 2
     PERFORM pg_advisory_xact_lock(2003134834, 2);
-    expiry := clock_timestamp() + make_interval(secs => p_ttl_ms / 1000.0);
+    expiry := clock_timestamp() + ttl;
+    latest := expiry + ttl;
 
+    SELECT w.expires_at - expiry INTO ahead FROM workers w WHERE w.worker = p_worker AND w.expires_at > expiry;
+    IF ahead > interval '1 second' THEN
+        RAISE NOTICE 'the clock of PostgreSQL was set back by % s', round(extract(epoch FROM ahead));
+    END IF;
     INSERT INTO workers AS w (worker, groups, expires_at) VALUES (p_worker, p_groups, expiry)
     ON CONFLICT (worker) DO UPDATE SET groups = excluded.groups, expires_at = excluded.expires_at,
-        since = CASE WHEN w.expires_at < expiry - make_interval(secs => p_ttl_ms / 2000.0)
-                     THEN clock_timestamp() ELSE w.since END
-    RETURNING w.since < clock_timestamp() - make_interval(secs => p_ttl_ms / 1000.0) INTO witness;
-    DELETE FROM workers w USING (SELECT l.worker FROM workers l WHERE l.expires_at < clock_timestamp()
+        since = CASE WHEN w.expires_at BETWEEN expiry - ttl / 2 AND expiry THEN w.since ELSE clock_timestamp() END
+    RETURNING w.since < clock_timestamp() - ttl INTO witness;
+    DELETE FROM workers w USING (SELECT l.worker FROM workers l
+                                 WHERE l.expires_at < clock_timestamp() OR l.expires_at > latest
                                  FOR UPDATE SKIP LOCKED) gone
     WHERE w.worker = gone.worker;
 
@@ -45,7 +55,7 @@ BEGIN
     WITH unlocked AS MATERIALIZED (
         SELECT c.group_name, c.partition FROM consumer_partitions c
         WHERE c.group_name = ANY (p_groups)
-          AND (c.owner IS NULL OR witness AND c.expires_at < clock_timestamp())
+          AND (c.owner IS NULL OR witness AND (c.expires_at < clock_timestamp() OR c.expires_at > latest))
         FOR NO KEY UPDATE SKIP LOCKED
     ), free AS (
         SELECT u.group_name, u.partition,
@@ -110,7 +120,8 @@ LANGUAGE sql STABLE AS $$
         SELECT c.position, NULL::int AS wait_ms FROM consumed c
         WHERE c.group_name = p_group AND c.partition = p_partition
         UNION ALL
-        SELECT r.position, greatest(0, extract(epoch FROM r.next_at - clock_timestamp()) * 1000)::int
+        -- A clock that was set back may make it any time; the worker knows how long it can be.
+        SELECT r.position, least(2147483647, greatest(0, extract(epoch FROM r.next_at - clock_timestamp()) * 1000))::int
         FROM retries r
         WHERE r.group_name = p_group AND r.partition = p_partition
     ) s ON true

@@ -77,7 +77,8 @@ sub spew {
 
 # --- life -------------------------------------------------------------------------
 
-# Options: postgres => 0, redis => 0 leave one out; migrate => 0 leaves the schema out;
+# Options: postgres => 0, redis => 0 leave one out; migrate => 0 leaves the schema out; postgres_env => { } is what
+# PostgreSQL's environment has besides;
 # conf => { key => value } goes into the configuration file.
 sub new {
     my ($class, %option) = @_;
@@ -86,6 +87,7 @@ sub new {
         owner => $$,
         proc  => {},
         conf  => $option{conf} // {},
+        postgres_env => $option{postgres_env},
     }, $class;
 
     chmod 0755, $self->{dir};
@@ -228,7 +230,7 @@ sub start_postgres {
         ["$bin/postgres", '-D', "$dir/data", '-k', $dir,
             map { ('-c', $_) } 'listen_addresses=', 'fsync=off', 'max_connections=50',
             'shared_buffers=32MB', 'log_min_messages=fatal'],
-        user => _pg_user());
+        user => _pg_user(), env => $self->{postgres_env});
     $self->_until('postgres', sub {
         system("psql -h $dir -U postgres -d postgres -Atqc 'SELECT 1' >/dev/null 2>&1") == 0;
     });

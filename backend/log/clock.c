@@ -1,0 +1,54 @@
+#include "log/clock.h"
+
+#include "log/log.h"
+
+#include <jansson.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define LOOK_S 1
+#define JUMP_MS 2000 /* NTP slews what is less */
+
+static int64_t ms_of(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ms from the monotonic clock's zero to the real one's; only a clock that is set changes it by much. */
+static int64_t offset(void)
+{
+    return ms_of(CLOCK_REALTIME) - ms_of(CLOCK_MONOTONIC);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    static int64_t last;
+    int64_t now = offset(), jump = now - last;
+
+    (void)fd;
+    (void)what;
+    (void)arg;
+    if (last != 0 && (jump > JUMP_MS || jump < -JUMP_MS))
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "the machine's clock was set; webhooks are refused while it is wrong by more than "
+                 "five minutes",
+                 "{s:I}", "by_ms", (json_int_t)jump);
+    last = now;
+}
+
+struct event *weir_clock_watch(struct event_base *base)
+{
+    static const struct timeval every = {LOOK_S, 0};
+    struct event *timer = event_new(base, -1, EV_PERSIST, on_look, NULL);
+
+    if (timer == NULL)
+        abort();
+    on_look(-1, 0, NULL);
+    event_add(timer, &every);
+    return timer;
+}
