@@ -42,8 +42,8 @@ typedef struct {
 
 typedef struct {
     ngx_http_weir_breaker_t     *breaker;  /* NULL: off */
-    ngx_str_t                    name;     /* key, unless key= has a value;
-                                              empty: nothing to protect */
+    ngx_str_t                    name;     /* key, unless key= has a value */
+    ngx_uint_t                   pass;     /* whether a *_pass answers here */
 } ngx_http_weir_breaker_loc_conf_t;
 
 

@@ -7,6 +7,10 @@
  * phase.  Where *_pass has variables there is no such name, and key= must say
  * which requests share a breaker.
  *
+ * What answers without a *_pass (weir_status, return, content_by_lua ...) has no
+ * result to report: it asks no breaker, also where it inherits one or key=
+ * names one.  It would be refused with the upstream, and use up its probes.
+ *
  * The thresholds belong to the breaker.  Directives that name one key, in one
  * zone, with different thresholds are refused where the configuration tells:
  * keys without variables, and keys of the same text.
@@ -57,16 +61,11 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
         }
     }
 
-    if (breaker->key && breaker->key->lengths == NULL) {
-        conf->name = key;
-        return ngx_http_weir_breaker_shorten(cf->pool, &conf->name) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
-    }
-
     /* an if block has the handler, and the upstream, of what is around it */
 
     if (clcf->handler == NULL) {
         if (clcf->noname) {
+            conf->pass = prev->pass;
             conf->name = prev->name;
         }
 
@@ -75,19 +74,30 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
 
     rc = ngx_http_weir_breaker_upstream(cf, &conf->name);
 
+    if (rc == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
+    conf->pass = rc == NGX_OK
+                 || ngx_http_weir_find_pass(cf, clcf->handler) != NULL;
+
+    if (!conf->pass) {
+        return NGX_CONF_OK;
+    }
+
+    if (breaker->key && breaker->key->lengths == NULL) {
+        conf->name = key;
+        return ngx_http_weir_breaker_shorten(cf->pool, &conf->name) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
     if (rc == NGX_OK) {
         return breaker->key ? NGX_CONF_OK
                             : ngx_http_weir_breaker_use(cf, breaker,
                                                         &conf->name, 0);
     }
 
-    if (rc == NGX_ERROR) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (breaker->key == NULL
-        && ngx_http_weir_find_pass(cf, clcf->handler))
-    {
+    if (breaker->key == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"weir_breaker\" must have key=string for location"
                       " \"%V\", whose upstream has variables, in %V",
@@ -248,6 +258,10 @@ ngx_int_t
 ngx_http_weir_breaker_key(ngx_http_request_t *r,
     ngx_http_weir_breaker_loc_conf_t *blcf, ngx_str_t *key)
 {
+    if (!blcf->pass) {
+        return NGX_DECLINED;
+    }
+
     if (blcf->breaker->key && blcf->breaker->key->lengths) {
 
         if (ngx_http_complex_value(r, blcf->breaker->key, key) != NGX_OK) {

@@ -20,7 +20,7 @@ start_upstream(sub {
     return answer('200 OK', [], 'ok');
 });
 
-my $edge = free_port();
+my ($edge, $inherits) = (free_port(), free_port());
 mkdir "$dir/edge";
 mkdir "$dir/edge/logs";
 my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
@@ -38,6 +38,7 @@ http {
     access_log off;
     weir_breaker_zone upstreams 1m;
     weir_breaker_zone small 32k;
+    weir_breaker_zone inherited 1m;
     server {
         listen 127.0.0.1:$edge;
         location = /status { weir_status; }
@@ -53,6 +54,14 @@ http {
         }
         location /small/ { weir_breaker zone=small key=\$uri open=1h failures=1; $pass }
         location /any/ { weir_breaker zone=upstreams key=\$arg_key open=1h failures=1; $pass }
+    }
+    server {
+        listen 127.0.0.1:$inherits;
+        weir_breaker zone=inherited key=all open=1h failures=1;
+        location /api/   { $pass }
+        location /if/    { if (\$arg_x) { set \$x 1; } $pass }
+        location = /status { weir_status; }
+        location = /gif    { empty_gif; }
     }
 }
 EOF
@@ -134,5 +143,13 @@ like $now->{upstreams}{keys}{half}{reason}, qr/^10 of 20 calls failed; last: sta
 like $now->{upstreams}{keys}{cut}{reason}, qr/last: a body that broke off/, 'a body that broke off';
 like $now->{upstreams}{keys}{patience}{reason}, qr/last: a client that left/, 'and a client that left';
 is $now->{upstreams}{keys}{few}{state}, 'closed', 'closed ones are there, too';
+
+# --- what has no upstream ----------------------------------------------------------------------
+sub inherits { $http->get("http://127.0.0.1:$inherits$_[0]")->{status} }
+is_deeply [map { inherits($_) } '/status', '/gif'], [200, 200], 'locations that inherit a breaker and have no *_pass';
+is_deeply status()->{inherited}{keys}, {}, 'make no breaker';
+is_deeply [map { inherits($_) } '/api/fail', '/api/ok', '/if/ok', '/if/ok?x=1'], [500, 503, 503, 503],
+    'those with one share it, also inside if';
+is_deeply [map { inherits($_) } '/status', '/gif'], [200, 200], 'the others are not refused with them';
 
 done_testing;
