@@ -1,6 +1,7 @@
 #include "output.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +25,23 @@ static void check(void)
     _exit(failed_status); /* exit() must not be called again by what it calls */
 }
 
+/* Only what is allowed in a handler of signals. */
+static void on_abort(int signal_number)
+{
+    static const char why[] = ": aborted, most likely because memory is exhausted; the reason may be in "
+                              "the line before\n";
+
+    (void)signal_number;
+    if (write(STDERR_FILENO, program_name, strlen(program_name)) < 0 ||
+        write(STDERR_FILENO, why, sizeof(why) - 1) < 0)
+        return;
+}
+
 void weir_output_check_at_exit(const char *program, int status)
 {
     program_name = program;
     failed_status = status;
+    signal(SIGABRT, on_abort); /* abort() ends the process all the same */
     if (atexit(check) != 0)
         abort();
 }

@@ -1,6 +1,7 @@
 /*
- * Standard output of a program for people and scripts: what could not be written (a full disk, a
- * closed pipe) makes the program fail, whichever way it ends.
+ * The end of a program for people and scripts.  Standard output that could not be written (a full
+ * disk, a closed pipe) makes it fail, whichever way it ends; abort(), by which programs end when there
+ * is no memory, is told on standard error.
  */
 #ifndef WEIR_OUTPUT_H
 #define WEIR_OUTPUT_H

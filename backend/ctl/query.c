@@ -1,4 +1,5 @@
 #include "ctl/ctl.h"
+#include "db/db.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,15 @@ static PGresult *execute(weir_ctl_t *ctl, const char *sql, int n, const char *co
 static void check(PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
+    const char *sqlstate, *advice;
 
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return;
+    sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    advice = sqlstate != NULL ? weir_db_advice(sqlstate) : NULL;
+    if (advice != NULL)
+        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s: %s",
+                           PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), advice));
     exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQresultErrorMessage(result)));
 }
 

@@ -51,10 +51,16 @@ typedef void (*weir_db_cb)(PGresult *result, const char *error, const char *sqls
 /*
  * True when sqlstate (PostgreSQL manual, appendix A) speaks of the server or the session, not of
  * the statement: lost, shutting down, out of resources, a standby, a deadlock, a plan that a
- * migration has made stale.  The same statement may go well a moment later; whether it was done is
+ * migration has made stale, a right that is missing, a schema of another version.  The same statement may go well a moment later; whether it was done is
  * unknown.
  */
 bool weir_db_is_away(const char *sqlstate);
+
+/*
+ * What an operator can do about an error of that code, for the log; NULL when there is nothing
+ * particular.  A table, column or function that is missing: the schema is of another version.
+ */
+const char *weir_db_advice(const char *sqlstate);
 
 /* Told when the session opens (up), and when it was lost and all in flight have failed. */
 typedef void (*weir_db_state_cb)(weir_db_t *db, bool up, void *arg);

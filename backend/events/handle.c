@@ -484,8 +484,9 @@ static void on_consumed(PGresult *res, const char *error, const char *sqlstate, 
     } else {
         if (!g->uncommitted && strcmp(sqlstate, "WE001") != 0)
             weir_log(WEIR_LOG_WARN, NULL, "effects cannot be committed, trying again",
-                     "{s:s,s:i,s:s,s:s}", "group", g->consumer.group, "partition", l->partition,
-                     "error", error, "sqlstate", sqlstate);
+                     "{s:s,s:i,s:s,s:s,s:s*}", "group", g->consumer.group, "partition",
+                     l->partition, "error", error, "sqlstate", sqlstate, "advice",
+                     weir_db_advice(sqlstate));
         g->uncommitted = g->uncommitted || strcmp(sqlstate, "WE001") != 0;
         put_back(l, weir_now_ms() + COMMIT_RETRY / 2 + (uint64_t)random() % COMMIT_RETRY);
         if (strcmp(sqlstate, "WE001") == 0)

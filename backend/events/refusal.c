@@ -1,5 +1,6 @@
 #include "events/refusal.h"
 
+#include "db/db.h"
 #include "log/log.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@ void weir_refusal_note(bool *refused, const char *asker, const char *question, c
         return;
     if (error != NULL && !*refused)
         weir_log(WEIR_LOG_ERROR, NULL, "database refuses a question, trying again",
-                 "{s:s,s:s,s:s,s:s}", "asker", asker, "question", question, "error", error,
-                 "sqlstate", sqlstate);
+                 "{s:s,s:s,s:s,s:s,s:s*}", "asker", asker, "question", question, "error", error,
+                 "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
     *refused = error != NULL;
 }
