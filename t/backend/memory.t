@@ -60,21 +60,21 @@ sub fill {
 }
 
 my %told;
-for my $round (1 .. 3) {
+for my $extra (500, 6000, 12000) { # kB
     $s->start_backend('all');
     my $pid = $s->pid('all');
-    system('prlimit', "--pid=$pid", '--as=' . 1024 * (size_of($pid) + 1000 * $round)) == 0 or BAIL_OUT('prlimit');
+    system('prlimit', "--pid=$pid", '--as=' . 1024 * (size_of($pid) + $extra)) == 0 or BAIL_OUT('prlimit');
     my @held = fill(40);
     for my $n (1 .. 40) {
-        my $r = eval { $s->post('/signup', { email => "m$round-$n\@example.org", displayName => 'M' }) } // {};
-        $told{"m$round-$n\@example.org"} = 1 if ($r->{status} // 0) == 201;
+        my $r = eval { $s->post('/signup', { email => "m$extra-$n\@example.org", displayName => 'M' }) } // {};
+        $told{"m$extra-$n\@example.org"} = 1 if ($r->{status} // 0) == 201;
     }
     my $ended = $s->_ended('all');
     if ($ended) {
-        isnt delete $s->{status}{all}, 256 + 11, "round $round: it has ended, not by an invalid address";
+        isnt delete $s->{status}{all}, 256 + 11, "$extra kB more: it has ended, not by an invalid address";
         like $s->log_of('all'), qr/aborted, most likely because memory is exhausted/, 'and says why';
     } else {
-        is $s->stop_backend('all'), 0, "round $round: it has lived";
+        is $s->stop_backend('all'), 0, "$extra kB more: it has lived";
     }
     @held = ();
 }

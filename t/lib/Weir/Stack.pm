@@ -217,10 +217,10 @@ sub start_postgres {
     my ($self) = @_;
     my $dir = "$self->{dir}/pg";
     my $bin = _pg_bin();
-    my $new = !-d $dir;
+    my $new = !-d "$dir/data";
 
     if ($new) {
-        mkdir $dir or die "$dir: $!\n";
+        -d $dir or mkdir $dir or die "$dir: $!\n";
         chown((getpwnam _pg_user())[2, 3], $dir) if _pg_user();
         $self->_as_pg_user("$bin/initdb", '-D', "$dir/data", '-U', 'postgres', '-A', 'trust',
             '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync');
