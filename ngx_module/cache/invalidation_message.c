@@ -205,12 +205,16 @@ const char *weir_invalidations_apply(weir_invalidations_t *inv, weir_position_t 
     for (size_t i = 0; i + 1 < n; i += 2) {
         w = NULL;
 
-        if (weir_str_eq(fields[i], WEIR_STR("soft")))
+        if (weir_str_eq(fields[i], WEIR_STR("soft"))) {
             m.soft = is_one(fields[i + 1]);
-        else if (weir_str_eq(fields[i], WEIR_STR("client")))
+
+            if (!m.soft && !weir_str_eq(fields[i + 1], WEIR_STR("0")))
+                w = "\"soft\" that is neither 0 nor 1";
+        } else if (weir_str_eq(fields[i], WEIR_STR("client"))) {
             m.client = is_one(fields[i + 1]);
-        else if (weir_str_eq(fields[i], WEIR_STR("edge")))
+        } else if (weir_str_eq(fields[i], WEIR_STR("edge"))) {
             w = read_edge(&m, fields[i + 1]);
+        }
 
         if (w)
             wrong = w;
@@ -229,7 +233,7 @@ const char *weir_invalidations_apply(weir_invalidations_t *inv, weir_position_t 
     }
 
     if (!m.named && !wrong)
-        wrong = "nothing to invalidate";
+        wrong = "nothing to invalidate: no tags, keys, prefix or \"all\" 1";
 
     inv->position = position;
     inv->applied++;

@@ -225,8 +225,9 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
         inv->synced = 0;
 
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\" follows invalidations in a new"
-                      " era, %uL of them", &f->zone->name, stream.length);
+                      "weir_cache_zone \"%V\" reads the invalidations of era"
+                      " %016xL from their beginning; the stream has %uL"
+                      " messages", &f->zone->name, f->era, stream.length);
     }
 
     ngx_http_weir_cache_invalidation_unlock(f->zone);

@@ -112,7 +112,7 @@ ngx_http_weir_cache_purged(ngx_http_request_t *r,
 
         ngx_memzero(&problem, sizeof(weir_problem_t));
         problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
-        problem.title = "Invalidation Pending";
+        problem.title = "Invalidation pending";
         problem.detail = WEIR_STR("It is done on this edge; the others will"
                                   " be told when Redis takes messages again.");
 

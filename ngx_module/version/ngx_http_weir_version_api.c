@@ -127,6 +127,14 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
         }
     }
 
+    if (item[api->core.default_version].gone_after_sunset) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "the default version \"%V\" of \"weir_api\" \"%V\""
+                           " has sunset_action=gone: after its sunset requests"
+                           " that name no version are answered with 410",
+                           &item[api->core.default_version].name, name);
+    }
+
     if (api->header.len) {
         p = ngx_pnalloc(cf->pool, api->header.len + 64);
         if (p == NULL) {

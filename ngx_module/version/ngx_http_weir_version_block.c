@@ -28,6 +28,8 @@ static char *ngx_http_weir_version_default(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block);
 static char *ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block);
+static ngx_int_t ngx_http_weir_version_read_link(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_str_t *link);
 static ngx_uint_t ngx_http_weir_version_is_token(ngx_str_t *s);
 static ngx_uint_t ngx_http_weir_version_is_standard(ngx_str_t *subtype);
 
@@ -315,12 +317,15 @@ ngx_http_weir_version_deprecated(ngx_conf_t *cf,
             continue;
         }
 
-        if (ngx_strncmp(value[i].data, "link=", 5) == 0
-            && value[i].len > 5
-            && strpbrk((char *) value[i].data + 5, "<>\" ") == NULL)
-        {
-            deprecated->link.data = value[i].data + 5;
-            deprecated->link.len = value[i].len - 5;
+        if (ngx_strncmp(value[i].data, "link=", 5) == 0) {
+
+            if (ngx_http_weir_version_read_link(cf, &value[i],
+                                                &deprecated->link)
+                != NGX_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
+
             continue;
         }
 
@@ -354,6 +359,36 @@ ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* An address that clients can open: of a page, or a path on this host. */
+
+static ngx_int_t
+ngx_http_weir_version_read_link(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *link)
+{
+    u_char  *p;
+
+    p = value->data + 5;
+
+    if (strpbrk((char *) p, "<>\" ") != NULL
+        || (ngx_strncasecmp(p, (u_char *) "https://", 8) != 0
+            && ngx_strncasecmp(p, (u_char *) "http://", 7) != 0
+            && *p != '/'))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid link \"%V\" in \"deprecated\" of"
+                           " \"weir_api\"; it must be like"
+                           " https://api.example.com/v1-sunset or /v1-sunset",
+                           value);
+        return NGX_ERROR;
+    }
+
+    link->data = p;
+    link->len = value->len - 5;
+
+    return NGX_OK;
 }
 
 

@@ -76,15 +76,17 @@ static void soft_is_stale(void **unused)
     free(inv);
 }
 
+#define NOTHING "nothing to invalidate: no tags, keys, prefix or \"all\" 1"
+
 static void malformed_messages_are_named(void **unused)
 {
     weir_invalidations_t *inv = make_table(1 << 16);
     weir_stamp_t before = stamp_of(inv);
 
     (void)unused;
-    assert_string_equal(apply_strings(inv, 1, NULL, 0), "nothing to invalidate");
-    assert_string_equal(apply(inv, 2, "tag", "a"), "nothing to invalidate");
-    assert_string_equal(apply(inv, 3, "tags", " , "), "nothing to invalidate");
+    assert_string_equal(apply_strings(inv, 1, NULL, 0), NOTHING);
+    assert_string_equal(apply(inv, 2, "tag", "a"), NOTHING);
+    assert_string_equal(apply(inv, 3, "tags", " , "), NOTHING);
     assert_string_equal(apply(inv, 4, "all", "yes"), "\"all\" that is not 1");
     assert_string_equal(apply(inv, 5, "prefix", ""), "an empty prefix; everything is \"all\" 1");
     assert_string_equal(apply(inv, 6, "hashes", "1234"),
@@ -93,9 +95,12 @@ static void malformed_messages_are_named(void **unused)
                         "hashes that are not 16 hexadecimal digits");
     assert_int_equal(check(inv, before, "k", "a"), WEIR_VALID);
     assert_int_equal(inv->position.ms, 7);
+    assert_string_equal(apply(inv, 8, "soft", "yes", "prefix", "x"),
+                        "\"soft\" that is neither 0 nor 1");
+    assert_int_equal(check(inv, before, "xy", ""), WEIR_INVALID);
 
     /* what is right in it counts */
-    assert_string_equal(apply(inv, 8, "edge", "me", "tags", "a", "all", "0"),
+    assert_string_equal(apply(inv, 9, "edge", "me", "tags", "a", "all", "0"),
                         "\"all\" that is not 1");
     assert_int_equal(check(inv, before, "k", "a"), WEIR_INVALID);
     free(inv);

@@ -263,3 +263,36 @@ GET /t
 ok
 --- no_error_log
 [emerg]
+
+
+
+=== TEST 26: a link that clients cannot open
+--- http_config eval
+"weir_api a { $::media versions 1 2; deprecated 1 since=2026-01-01 link=v1-sunset.html; }"
+--- config
+--- must_die
+--- error_log
+invalid link "link=v1-sunset.html" in "deprecated" of "weir_api"; it must be like https://api.example.com/v1-sunset or /v1-sunset in
+
+
+
+=== TEST 27: an empty link
+--- http_config eval
+"weir_api a { $::media versions 1 2; deprecated 1 since=2026-01-01 link=; }"
+--- config
+--- must_die
+--- error_log
+invalid link "link=" in "deprecated"
+
+
+
+=== TEST 28: a default version that will be gone
+--- http_config eval
+"weir_api a { $::media versions 1 2; default 1; deprecated 1 since=2026-01-01 sunset=2999-01-01 sunset_action=gone; }"
+--- config
+    location = /t { return 200 ok; }
+--- request
+GET /t
+--- error_code: 200
+--- error_log
+the default version "1" of "weir_api" "a" has sunset_action=gone: after its sunset requests that name no version are answered with 410
