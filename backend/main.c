@@ -14,6 +14,7 @@
 #include "db/migrate.h"
 #include "events/events.h"
 #include "http/http.h"
+#include "http/idempotency.h"
 #include "log/clock.h"
 #include "log/log.h"
 #include "shop/shop.h"
@@ -224,6 +225,7 @@ static int run(app_t *app, int bits, const char *role)
         .outbox_keep_s = app->config.outbox_keep,
     };
     weir_batch_ceiling((int)app->config.batch_max);
+    weir_idempotency_anonymous(app->config.anonymous_keys);
     app->shop = weir_shop_new(app->base, &app->config);
     app->limit = evtimer_new(app->base, on_limit, app);
     term = evsignal_new(app->base, SIGTERM, on_signal, app);

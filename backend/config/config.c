@@ -30,6 +30,7 @@ static const char *set_url(void *field, const char *value, const setting_t *key)
 static const char *set_groups(void *field, const char *value, const setting_t *key);
 static const char *set_limits(void *field, const char *value, const setting_t *key);
 static const char *set_level(void *field, const char *value, const setting_t *key);
+static const char *set_keys(void *field, const char *value, const setting_t *key);
 static const char *set_count(void *field, const char *value, const setting_t *key);
 static const char *set_time(void *field, const char *value, const setting_t *key);
 static const char *set_seconds(void *field, const char *value, const setting_t *key);
@@ -62,6 +63,8 @@ static const setting_t keys[] = {
     {"log_level", set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"body_limit", set_size, FIELD(body_limit), "64k", 1024, 16777216,
      "a number of bytes from 1k to 16m, with k or m after it or nothing"},
+    {"anonymous_keys", set_keys, FIELD(anonymous_keys), "unguessable", 0, 0,
+     "unguessable, any or refused"},
     {"retry_attempts", set_limits, FIELD(retry_attempts), "8, email=20, payments=20", 1,
      WEIR_CONFIG_LIMIT_MAX,
      "a number from 1 to 100, and after it GROUP=NUMBER for each group that has another"},
@@ -202,6 +205,22 @@ static const char *set_limits(void *field, const char *value, const setting_t *k
 static const char *set_level(void *field, const char *value, const setting_t *key)
 {
     return weir_log_level_by_name(value, field) == 0 ? NULL : key->allowed;
+}
+
+static const char *set_keys(void *field, const char *value, const setting_t *key)
+{
+    static const char *const names[] = {[WEIR_KEYS_UNGUESSABLE] = "unguessable",
+                                        [WEIR_KEYS_ANY] = "any",
+                                        [WEIR_KEYS_REFUSED] = "refused"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(value, names[i]) != 0)
+            continue;
+        *(weir_anonymous_keys_t *)field = (weir_anonymous_keys_t)i;
+        return NULL;
+    }
+
+    return key->allowed;
 }
 
 static const char *set_count(void *field, const char *value, const setting_t *key)
@@ -503,8 +522,8 @@ void weir_config_free(weir_config_t *config)
 {
     for (size_t i = 0; i < N_KEYS; i++) {
         free(config->origins->of[i].value);
-        if (keys[i].set != set_level && keys[i].set != set_count && keys[i].set != set_time &&
-            keys[i].set != set_seconds && keys[i].set != set_size)
+        if (keys[i].set != set_level && keys[i].set != set_keys && keys[i].set != set_count &&
+            keys[i].set != set_time && keys[i].set != set_seconds && keys[i].set != set_size)
             free(*(char **)((char *)config + keys[i].offset));
     }
 

@@ -39,6 +39,8 @@ typedef struct call {
 /* Of all commands of the process: a key is the caller's, not the command's. */
 static LIST_HEAD(calls, call) running[BUCKETS];
 
+static weir_anonymous_keys_t anonymous_keys;
+
 /* --- reading ------------------------------------------------------------------------ */
 
 const char *weir_idempotency_parse(const char *value, char key[WEIR_IDEMPOTENCY_KEY_MAX + 1])
@@ -117,18 +119,42 @@ static void describe(weir_http_request_t *request, weir_idempotency_t *out)
     EVP_MD_CTX_free(ctx);
 }
 
-/* Callers without Authorization share their keys, which they should know. */
-static void tell_scope(weir_http_request_t *request)
+/* Random text of some length; a short one, a word or a number may be another caller's, too. */
+static bool is_unguessable(const char *key)
 {
-    static bool logged;
+    bool seen[128] = {false};
+    int different = 0;
 
+    for (const char *p = key; *p != '\0'; p++) {
+        different += !seen[(unsigned char)*p & 127];
+        seen[(unsigned char)*p & 127] = true;
+    }
+    return strlen(key) >= WEIR_IDEMPOTENCY_KEY_MIN && different >= WEIR_IDEMPOTENCY_KEY_VARIETY;
+}
+
+/* A key of a caller without Authorization.  False: the request has been answered. */
+static bool take_anonymous(weir_http_request_t *request, const char *key)
+{
+    if (anonymous_keys == WEIR_KEYS_REFUSED) {
+        weir_http_error(request, 400,
+                        "An Idempotency-Key is taken with Authorization only: without it callers "
+                        "cannot be told apart.");
+        return false;
+    }
+    if (anonymous_keys == WEIR_KEYS_UNGUESSABLE && !is_unguessable(key)) {
+        weir_http_error(request, 400,
+                        "Without Authorization an Idempotency-Key must be one that nobody guesses, "
+                        "such as a random UUID: at least %d characters, %d different ones.",
+                        WEIR_IDEMPOTENCY_KEY_MIN, WEIR_IDEMPOTENCY_KEY_VARIETY);
+        return false;
+    }
     weir_http_add_header(request, "Idempotency-Scope", "anonymous");
-    if (!logged)
-        weir_log(WEIR_LOG_WARN, NULL,
-                 "a request has Idempotency-Key and no Authorization: callers without it share one "
-                 "scope of keys (logged once)",
-                 NULL);
-    logged = true;
+    return true;
+}
+
+void weir_idempotency_anonymous(weir_anonymous_keys_t keys)
+{
+    anonymous_keys = keys;
 }
 
 bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_idempotency_t *out)
@@ -149,9 +175,7 @@ bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_ide
         return false;
     }
     describe(request, out);
-    if (out->caller[0] == '\0')
-        tell_scope(request);
-    return true;
+    return out->caller[0] != '\0' || take_anonymous(request, out->key);
 }
 
 /* --- commands ------------------------------------------------------------------------- */

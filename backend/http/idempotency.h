@@ -14,8 +14,10 @@
  *
  * A key belongs to its caller, told by the request's Authorization, and is forgotten after 24
  * hours. Callers without Authorization cannot be told apart and share one scope: whoever sends
- * another's key with the same request gets that request's answer.  Each answer to them says so in
- * Idempotency-Scope: anonymous, and the log once per process.  A request is the same when method,
+ * another's key with the same request gets that request's answer, and with another request is in its
+ * way.  So a key of theirs must be one that nobody guesses, which makes it the proof of who asks;
+ * the configuration may take all, or none.  Each answer to them says Idempotency-Scope: anonymous.  A
+ * request is the same when method,
  * path, API-Version and every byte of the body are.  A request that is refused before its command
  * begins (a body that cannot be read, a database that is away) leaves no record and may be mended
  * and sent again.
@@ -25,10 +27,14 @@
 #ifndef WEIR_IDEMPOTENCY_H
 #define WEIR_IDEMPOTENCY_H
 
+#include "config/config.h"
 #include "db/batch.h"
 #include "http/http.h"
 
 #define WEIR_IDEMPOTENCY_KEY_MAX 255
+/* An unguessable key has as many characters, and as many different ones. */
+#define WEIR_IDEMPOTENCY_KEY_MIN 16
+#define WEIR_IDEMPOTENCY_KEY_VARIETY 8
 /* Values of a command; as many as once() passes on. */
 #define WEIR_COMMAND_WIDTH_MAX 8
 
@@ -38,6 +44,9 @@ typedef struct {
     char caller[65];                        /* empty: nobody in particular */
     char fingerprint[65];
 } weir_idempotency_t;
+
+/* What is taken from callers without Authorization from now on; at first WEIR_KEYS_UNGUESSABLE. */
+void weir_idempotency_anonymous(weir_anonymous_keys_t keys);
 
 /*
  * Reads the request's key.  False when it is wrong, or missing though required; then the request

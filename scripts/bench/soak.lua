@@ -51,7 +51,7 @@ end
 local kinds = {
     {20, function() return signup() end},
     {15, function() return send("POST", "/orders", order_body()) end},
-    {10, function() return send("POST", "/checkout", order_body(), 'Idempotency-Key: "' .. unique .. "-" .. n .. '"\r\n') end},
+    {10, function() return send("POST", "/checkout", order_body(), 'Idempotency-Key: "soak-checkout-' .. unique .. "-" .. n .. '"\r\n') end},
     {5, function() return send("DELETE", "/users/" .. table.remove(users, math.random(#users))) end},
     {1, function()
         local i = math.random(6)

@@ -73,6 +73,35 @@ subtest 'the field' => sub {
     is(orders(), 2, 'each is another');
 };
 
+subtest 'callers without Authorization' => sub {
+    my ($mine, $theirs) = map { $p->body($p->user) } 1 .. 2;
+    my $as = sub { my ($keys) = @_; $s->stop_backend('api'); $s->start_backend('api', conf => { anonymous_keys => $keys }) };
+    my $uuid = '"01890000-1234-7abc-8def-0123456789ab"';
+    my %auth = (Authorization => 'Bearer a');
+    $as->(undef); # the default
+    my $n = orders();
+    for ('"1"', '"checkout"', '"order-1"', '"aaaaaaaaaaaaaaaaaaaaaaaaaaaa"', '"123456789012345"') {
+        my $r = $p->post($mine, $_);
+        is "$r->{status} $r->{headers}{'content-type'}", '400 application/problem+json', "refused: $_";
+        like $r->{json}{detail}, qr/Without Authorization an Idempotency-Key must be one that nobody guesses, such as a random UUID: at least 16/, 'says why';
+        is $p->post($mine, $_, \%auth)->{status}, 202, 'with Authorization it is taken';
+    }
+    is orders(), $n + 5, 'nothing else was done';
+    is signup('nobody', '"1"')->{status}, 400, 'also where a key is optional';
+    is $p->post($mine, $_)->{status}, 202, "taken: $_" for $uuid, '"0123456789abcdef0123456789abcdef"', '"AbCdEfGhIjKlMnOp"';
+    my $again = $p->post($mine, $uuid);
+    is "$again->{status} $again->{headers}{'idempotency-replayed'} $again->{headers}{'idempotency-scope'}", '202 true anonymous', 'again: the same answer';
+    is $p->post($theirs, $uuid)->{status}, 422, 'another request under it';
+    $as->('refused');
+    my $r = $p->post($mine, $uuid);
+    is $r->{status}, 400, 'refused: all';
+    like $r->{json}{detail}, qr/with Authorization only/, 'says why';
+    is $p->post($mine, $uuid, \%auth)->{status}, 202, 'but with Authorization';
+    $s->stop_backend('api');
+    $s->start_backend('api');
+    is $p->post($mine, '"1"')->{status}, 202, 'any: all are taken';
+};
+
 subtest 'same key, same request' => sub {
     my $n = orders();
     my $body = $p->body($p->user);

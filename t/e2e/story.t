@@ -246,7 +246,7 @@ is effects()->{users}, 120, 'the data are still there';
 # --- a checkout: asked for until it is answered, paid once --------------------------------------
 
 my %checkout = (
-    headers => { 'Content-Type' => 'application/json', 'Idempotency-Key' => '"story"' },
+    headers => { 'Content-Type' => 'application/json', 'Idempotency-Key' => '"the story of a checkout"' },
     content => qq({"userId":"$user","items":[{"productId":"01900000-0000-7000-8000-000000000001","quantity":1}]}),
 );
 my $accepted;
