@@ -16,6 +16,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "http/ngx_http_weir.h"
 
 
 static ngx_int_t ngx_http_weir_breaker_header_filter(ngx_http_request_t *r);
@@ -150,9 +151,9 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
 
 
 /*
- * u->state belongs to the last server that was tried.  headers_in.status_n is
- * set once its header was read; otherwise nginx notes why it gave up: 504 for
- * a timeout, 502 or another code for an error, 0 when it did not give up.
+ * u->state belongs to the last server that was tried.  Where no whole header
+ * of it came nginx notes there why it gave up: 504 for a timeout, 502 or
+ * another code for an error, 0 when it did not give up.
  */
 
 static weir_breaker_outcome_t
@@ -168,7 +169,7 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
         return WEIR_BREAKER_ABANDONED;
     }
 
-    status = u->headers_in.status_n;
+    status = ngx_http_weir_upstream_status(r);
 
     if (status == 0) {
 

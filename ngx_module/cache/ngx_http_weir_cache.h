@@ -278,6 +278,23 @@ char *ngx_http_weir_cache_read_secret(ngx_conf_t *cf,
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
 /*
+ * request: the upstream's answer does not reach the client as it is: nginx
+ * answers with a page in its place, or it leads to another location.  Where that
+ * follows from the answer alone responses for the key are remembered to be
+ * uncacheable.
+ */
+void ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * request: X-Accel-Redirect or an error_page has led to another location: what
+ * the first one asked the upstream for will not be stored, so nobody shall wait
+ * for it, the request itself least of all.  Returns what is known of the
+ * location that it was led away from last; NULL: nothing.
+ */
+ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
+    ngx_http_request_t *r);
+
+/*
  * body: of a GET or HEAD.  NGX_OK: it has no body; NGX_DECLINED: it has one, and
  * is not cached; else what a phase handler returns: the request was refused, or
  * waits for its body, after which the phases go on.
@@ -546,6 +563,15 @@ ngx_int_t ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx);
  * constant string, or NULL.
  */
 char *ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx);
+
+/* validate: whether the 304 that has come is about ctx->stale, and renews it */
+ngx_uint_t ngx_http_weir_cache_is_about_stale(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * validate: a HEAD's 200 against ctx->stale (RFC 9111 section 4.3.5).  NGX_OK:
+ * the same representation; NGX_ABORT: another one; NGX_DECLINED: it doesn't say.
+ */
+ngx_int_t ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx);
 
 /* invalidation: what is known now, into ctx->stamp: the request is forwarded */
 void ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx);

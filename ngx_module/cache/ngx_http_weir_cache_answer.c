@@ -204,6 +204,7 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 {
     u_char              *p;
     ngx_str_t            value;
+    ngx_uint_t           status;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -231,9 +232,10 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
                     &ngx_http_weir_cache_reasons[
                                          ngx_http_weir_cache_reason(ctx)]);
 
-    if (r->upstream && r->upstream->headers_in.status_n) {
-        p = ngx_sprintf(p, "; fwd-status=%ui",
-                        r->upstream->headers_in.status_n);
+    status = ngx_http_weir_upstream_status(r);
+
+    if (status) {
+        p = ngx_sprintf(p, "; fwd-status=%ui", status);
     }
 
     /* what was invalidated since the request went out is not taken */

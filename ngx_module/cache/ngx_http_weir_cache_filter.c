@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_revalidated(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_cache_send_instead(
@@ -29,8 +27,8 @@ static ngx_int_t ngx_http_weir_cache_send_instead(
 static void ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u);
 static ngx_int_t ngx_http_weir_cache_no_body(void *data);
 static ngx_int_t ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes);
-static ngx_uint_t ngx_http_weir_cache_same_etag(
-    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_buf_t *b);
 static void ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_consume(ngx_chain_t *in);
 
@@ -64,13 +62,18 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         || ctx->status == NGX_HTTP_WEIR_CACHE_HIT
         || ctx->status == NGX_HTTP_WEIR_CACHE_STALE)
     {
+        if (ctx == NULL && r->internal && r == r->main) {
+            /* a "return" answers before the phase that would have seen it */
+            (void) ngx_http_weir_cache_led_away(r);
+        }
+
         return ngx_http_next_header_filter(r);
     }
 
     /* a page of nginx's own, though an upstream was asked, is not its answer */
 
     genuine = (r->upstream
-               && r->upstream->headers_in.status_n == r->headers_out.status);
+               && ngx_http_weir_upstream_status(r) == r->headers_out.status);
     detail = NULL;
 
     if (ctx->storing && !genuine) {
@@ -105,6 +108,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
             rc = ngx_http_weir_cache_prepare_post(ctx);
 
         } else {
+            ngx_http_weir_cache_not_passed_on(ctx);
             rc = NGX_DECLINED;
         }
     }
@@ -279,8 +283,8 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
     ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
     ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
 
-    rc = ngx_http_weir_cache_same_etag(ctx) ? ngx_http_weir_cache_prepare(ctx)
-                                            : NGX_DECLINED;
+    rc = ngx_http_weir_cache_is_about_stale(ctx)
+         ? ngx_http_weir_cache_prepare(ctx) : NGX_DECLINED;
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -311,91 +315,26 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * Whether the 304 is about the stored response: an ETag in it is the same, of a
- * weak one its opaque part (RFC 9111 section 4.3.4).  The header of a 304 about
- * another representation must not renew what is stored.
- */
-
-static ngx_uint_t
-ngx_http_weir_cache_same_etag(ngx_http_weir_cache_ctx_t *ctx)
-{
-    weir_str_t        stored, etag;
-    ngx_table_elt_t  *h;
-
-    static ngx_str_t  name = ngx_string("ETag");
-
-    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
-                                  &name);
-    if (h == NULL || h->value.len == 0) {
-        return 1;
-    }
-
-    etag.data = (char *) h->value.data;
-    etag.len = h->value.len;
-    stored = ngx_http_weir_cache_entry_header(&ctx->stale, "ETag");
-
-    if (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') {
-        etag.data += 2;
-        etag.len -= 2;
-
-        if (stored.len > 2 && stored.data[0] == 'W' && stored.data[1] == '/') {
-            stored.data += 2;
-            stored.len -= 2;
-        }
-    }
-
-    return stored.len == 0 || weir_str_eq(stored, etag);
-}
-
-
-/*
- * A HEAD's 200 tells what a GET would have brought (section 4.3.5): it renews
- * the stored response like a 304, or that one has been replaced.
+ * A HEAD's 200 tells what a GET would have brought: it renews the stored
+ * response like a 304, or that one has been replaced.
  */
 
 static ngx_int_t
 ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx)
 {
-    off_t  length;
+    ngx_int_t  rc;
 
-    static ngx_str_t  etag = ngx_string("ETag");
-    static ngx_str_t  modified = ngx_string("Last-Modified");
+    rc = ngx_http_weir_cache_compare_head(ctx);
 
-    length = ctx->request->upstream->headers_in.content_length_n;
-
-    if ((length < 0 || length == (off_t) ctx->stale.body.len)
-        && ngx_http_weir_cache_same(ctx, &etag)
-        && ngx_http_weir_cache_same(ctx, &modified))
-    {
+    if (rc == NGX_OK) {
         return ngx_http_weir_cache_revalidated(ctx);
     }
 
-    ngx_http_weir_cache_drop(ctx);
-
-    return NGX_DECLINED;
-}
-
-
-/* Whether the response has no such header, or that of the stored one. */
-
-static ngx_uint_t
-ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
-{
-    weir_str_t        stored, value;
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
-                                  name);
-    if (h == NULL) {
-        return 1;
+    if (rc == NGX_ABORT) {
+        ngx_http_weir_cache_drop(ctx);
     }
 
-    stored = ngx_http_weir_cache_entry_header(&ctx->stale,
-                                              (char *) name->data);
-    value.data = (char *) h->value.data;
-    value.len = h->value.len;
-
-    return weir_str_eq(stored, value);
+    return NGX_DECLINED;
 }
 
 
@@ -427,13 +366,7 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             return NGX_ERROR;
         }
 
-        /* a subrequest's last buffer is none of the response's */
-
-        if ((cl->buf->last_buf
-             || (ctx->background && cl->buf->last_in_chain
-                 && ngx_buf_special(cl->buf)))
-            && ctx->storing)
-        {
+        if (ctx->storing && ngx_http_weir_cache_is_end(ctx, cl->buf)) {
             ngx_http_weir_cache_store(ctx);
         }
     }
@@ -450,6 +383,29 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     return rc;
+}
+
+
+/*
+ * Whether the upstream's response ends with this buffer, which has been
+ * collected.  A subrequest's last buffer is none of the response's.  Where the
+ * upstream module doesn't buffer it uses a buffer again, with the last_buf that
+ * nginx's range filter has set at the end of the client's range.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
+{
+    off_t  length;
+
+    if (ngx_buf_special(b)) {
+        return b->last_buf || (ctx->background && b->last_in_chain);
+    }
+
+    length = ctx->request->upstream->headers_in.content_length_n;
+
+    return b->last_buf
+           && (length < 0 || (off_t) (ctx->len - ctx->head_len) >= length);
 }
 
 

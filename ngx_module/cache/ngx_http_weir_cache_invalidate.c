@@ -232,9 +232,8 @@ ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
 {
     return !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS
                           |NGX_HTTP_PROPFIND|NGX_HTTP_TRACE))
-           && r->upstream->headers_in.status_n >= 200
-           && r->upstream->headers_in.status_n < 400
-           && r->upstream->headers_in.status_n == r->headers_out.status;
+           && r->headers_out.status >= 200 && r->headers_out.status < 400
+           && ngx_http_weir_upstream_status(r) == r->headers_out.status;
 }
 
 

@@ -272,6 +272,13 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
         value[n++].len = ngx_cached_http_time.len;
     }
 
+    if (r->headers_out.override_charset) {
+        /* hidden from clients, and obeyed by nginx's charset filter */
+        name[n] = WEIR_STR("X-Accel-Charset");
+        value[n].data = (char *) r->headers_out.override_charset->data;
+        value[n++].len = r->headers_out.override_charset->len;
+    }
+
     before = ctx->lines;
 
     for (part = &r->headers_out.headers.part; part; part = part->next) {

@@ -25,8 +25,6 @@ static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
 static void ngx_http_weir_cache_cleanup(void *data);
 static ngx_uint_t ngx_http_weir_cache_keeps_conditions(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
-    ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_end_refresh(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_cache_error_page(
     ngx_http_weir_cache_ctx_t *ctx);
@@ -287,14 +285,27 @@ ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/*
- * X-Accel-Redirect or an error_page has led to another location: what the first
- * one asked the upstream for will not be stored, so nobody shall wait for it,
- * the request itself least of all.  Returns what is known of the location that
- * it was led away from last; NULL: nothing.
- */
+void
+ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_uint_t           status;
+    ngx_http_request_t  *r;
 
-static ngx_http_weir_cache_ctx_t *
+    r = ctx->request;
+    status = ngx_http_weir_upstream_status(r);
+
+    if (!ctx->stored && ctx->key.len && r->method == NGX_HTTP_GET
+        && ctx->status != NGX_HTTP_WEIR_CACHE_HIT
+        && ctx->status != NGX_HTTP_WEIR_CACHE_STALE
+        && status != 0 && status < 500
+        && !weir_cache_is_about_request(status))
+    {
+        ctx->uncacheable = 1;
+    }
+}
+
+
+ngx_http_weir_cache_ctx_t *
 ngx_http_weir_cache_led_away(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t         *cln;
@@ -311,6 +322,7 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
         ctx = cln->data;
 
         if (ctx->request == r) {
+            ngx_http_weir_cache_not_passed_on(ctx);
             ngx_http_weir_cache_not_stored(ctx);
 
             if (ctx->holding) {

@@ -48,6 +48,7 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
 
     r->headers_out.status = entry->status;
     r->headers_out.content_length_n = entry->body.len;
+    r->headers_out.override_charset = NULL;
 
     pos = 0;
 
@@ -89,6 +90,7 @@ static ngx_int_t
 ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value)
 {
+    ngx_str_t        *charset;
     ngx_table_elt_t  *h;
 
 #define is(text)  (name->len == sizeof(text) - 1                              \
@@ -98,6 +100,19 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
 
     if (is("Content-Type")) {
         ngx_http_weir_cache_restore_content_type(r, value);
+        return NGX_OK;
+    }
+
+    if (is("X-Accel-Charset")) {
+
+        charset = ngx_palloc(r->pool, sizeof(ngx_str_t));
+        if (charset == NULL) {
+            return NGX_ERROR;
+        }
+
+        *charset = *value;
+        r->headers_out.override_charset = charset;
+
         return NGX_OK;
     }
 
@@ -178,19 +193,26 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     r->headers_out.content_type_len = value->len;
     r->headers_out.content_type_lowcase = NULL;
 
-    last = value->data + value->len;
+    p = value->data;
+    last = p + value->len;
 
-    for (p = value->data; p < last && *p != ';'; p++) { /* void */ }
+    do {
+        while (p < last && *p != ';') {
+            p++;
+        }
 
-    end = p;
+        end = p;
 
-    while (p < last && (*p == ';' || *p == ' ')) {
-        p++;
-    }
+        while (p < last && (*p == ';' || *p == ' ')) {
+            p++;
+        }
 
-    if (last - p < 8 || ngx_strncasecmp(p, (u_char *) "charset=", 8) != 0) {
-        return;
-    }
+        if (p == last) {
+            return;
+        }
+
+    } while (last - p < 8
+             || ngx_strncasecmp(p, (u_char *) "charset=", 8) != 0);
 
     p += 8;
 

@@ -10,6 +10,13 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_uint_t ngx_http_weir_cache_same_etag(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *name);
 
 
 /*
@@ -94,6 +101,108 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
+/*
+ * An ETag in the 304 is the stored one, of a weak one its opaque part (RFC 9111
+ * section 4.3.4): the header of a 304 about another representation must not
+ * renew what is stored.  Neither must one of another coding, or of a part,
+ * whatever its ETag: nobody can read a body in clear that says
+ * "Content-Encoding: gzip" (section 3.2).
+ */
+
+ngx_uint_t
+ngx_http_weir_cache_is_about_stale(ngx_http_weir_cache_ctx_t *ctx)
+{
+    static ngx_str_t  encoding = ngx_string("Content-Encoding");
+    static ngx_str_t  range = ngx_string("Content-Range");
+
+    return ngx_http_weir_cache_same_etag(ctx)
+           && ngx_http_weir_cache_same(ctx, &encoding)
+           && ngx_http_weir_cache_same(ctx, &range);
+}
+
+
+static ngx_uint_t
+ngx_http_weir_cache_same_etag(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t        stored, etag;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  name = ngx_string("ETag");
+
+    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
+                                  &name);
+    if (h == NULL || h->value.len == 0) {
+        return 1;
+    }
+
+    etag.data = (char *) h->value.data;
+    etag.len = h->value.len;
+    stored = ngx_http_weir_cache_entry_header(&ctx->stale, "ETag");
+
+    if (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') {
+        etag.data += 2;
+        etag.len -= 2;
+
+        if (stored.len > 2 && stored.data[0] == 'W' && stored.data[1] == '/') {
+            stored.data += 2;
+            stored.len -= 2;
+        }
+    }
+
+    return stored.len == 0 || weir_str_eq(stored, etag);
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx)
+{
+    off_t        length;
+    ngx_list_t  *headers;
+
+    static ngx_str_t  etag = ngx_string("ETag");
+    static ngx_str_t  modified = ngx_string("Last-Modified");
+
+    headers = &ctx->request->upstream->headers_in.headers;
+    length = ctx->request->upstream->headers_in.content_length_n;
+
+    if ((length >= 0 && length != (off_t) ctx->stale.body.len)
+        || !ngx_http_weir_cache_same(ctx, &etag)
+        || !ngx_http_weir_cache_same(ctx, &modified))
+    {
+        return NGX_ABORT;
+    }
+
+    /* without a validator it proves nothing */
+
+    return ngx_http_weir_find_header(headers, &etag)
+           || ngx_http_weir_find_header(headers, &modified)
+           ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* Whether the response has no such header, or that of the stored one. */
+
+static ngx_uint_t
+ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
+{
+    weir_str_t        stored, value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
+                                  name);
+    if (h == NULL) {
+        return 1;
+    }
+
+    stored = ngx_http_weir_cache_entry_header(&ctx->stale,
+                                              (char *) name->data);
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    return weir_str_eq(stored, value);
+}
+
+
 char *
 ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 {
@@ -112,8 +221,8 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
         mask = (status == NGX_HTTP_SERVICE_UNAVAILABLE)
                ? NGX_HTTP_WEIR_CACHE_STALE_BREAKER : 0;
 
-    } else if (u->headers_in.status_n == 0) {
-        /* no header came: nginx notes why */
+    } else if (ngx_http_weir_upstream_status(r) == 0) {
+        /* no header came, or no whole one: nginx notes why */
         status = u->state ? u->state->status : 0;
 
         if (status == 0) {

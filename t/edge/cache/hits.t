@@ -21,6 +21,8 @@ start_upstream(sub {
             'Keep-Alive: timeout=5', 'Proxy-Authenticate: Basic', 'Trailer: X-T', 'Upgrade: h2c',
             'Proxy-Connection: close', 'Cache-Status: Origin; hit'],
         '/server' => ['Cache-Control: max-age=600', 'Server: mine', "Date: $date"],
+        '/charset' => ['Cache-Control: max-age=600', 'Content-Type: text/html; level=1; charset=utf-8'],
+        '/charset/accel' => ['Cache-Control: max-age=600', 'Content-Type: text/html', 'X-Accel-Charset: koi8-r'],
         '/encoded' => ['Cache-Control: max-age=600', 'Content-Encoding: br', 'Content-Type: text/html'],
         '/moved' => ['Cache-Control: max-age=600', 'Location: http://UPSTREAM.example/there'],
         '/many-128' => ['Cache-Control: max-age=600', map { "X-$_: 1" } 1 .. 126],    # and Date
@@ -36,6 +38,7 @@ start_upstream(sub {
 });
 
 start_edge(<<'HTTP', <<'SERVER');
+    charset_map koi8-r windows-1251 { C0 FE; }
     weir_cache_zone hits 1m redis=main;
     weir_cache_zone others 1m redis=main;
     weir_breaker_zone breakers 1m;
@@ -46,6 +49,7 @@ HTTP
     add_header X-Status $weir_cache_status always;
     location /        { proxy_pass http://UPSTREAM; }
     location /server  { proxy_pass_header Server; proxy_pass http://UPSTREAM; }
+    location /charset { charset windows-1251; charset_types *; proxy_pass http://UPSTREAM; }
     location /version { weir_version shop; weir_cache_key $uri; proxy_pass http://UPSTREAM; }
     location /other   { weir_cache others l1=off; weir_cache_key same; proxy_pass http://UPSTREAM; }
     location /key     { weir_cache_key same; proxy_pass http://UPSTREAM; }
@@ -154,6 +158,11 @@ is cache_status(get('/cond?n=1')), 'Weir; fwd=uri-miss; fwd-status=200; stored',
 like cache_status(get('/cond?n=1', { 'X-No-Store' => 1 })), qr/; hit;/, 'and does not forbid a hit';
 
 # --- beside other parts of nginx ---
+
+for (['/charset', 'text/html; level=1; charset=utf-8'], ['/charset/accel', 'text/html; charset=koi8-r']) {
+    my ($path, $type) = @$_;
+    is_deeply [map { get($path)->{headers}{'content-type'} } 1, 2], [$type, $type], "a hit has the charset of the first answer: $type";
+}
 
 get('/try/x');
 like cache_status(get('/try/x')), qr/; hit;/, 'a named location that try_files leads to';

@@ -18,7 +18,7 @@ start_upstream(sub {
     my @fields = ($gate =~ /^private/ ? 'Cache-Control: no-store' : 'Cache-Control: max-age=600', 'ETag: "e"', "X-Conditions: $conditions");
     return answer("$1 Status", ['Cache-Control: max-age=600'], "status $1") if $gate =~ /^status(\d+)/ && $n == 1;
     return "HTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\n\r\n" if $request =~ /^If-None-Match: "e"/mi;
-    return sub { Crowd::waiting($gate); answer('200 OK', \@fields, $body) };
+    return sub { Crowd::waiting($gate); answer('200 OK', \@fields, $path =~ /large/ ? $body x 100 : $body) };
 });
 start_edge('weir_cache_zone main 4m;', <<'SERVER');
     weir_cache main;
@@ -45,6 +45,12 @@ for (['none-match', { 'If-None-Match' => '"e"' }, 304, ''], ['unbuffered', { 'If
     my $r = get("/$name");
     is $r->{content}, $body, '... whose whole answer is stored';
     is $r->{headers}{'x-conditions'} // '', '', '... and which had no condition';
+}
+
+for my $path ('/large', '/unbuffered/large') {
+    is get($path, { Range => 'bytes=10-19' })->{content}, substr($body, 10, 10), "$path: a range that ends long before the response does";
+    my $r = get($path);
+    is cache_status($r) =~ s/ttl=\d+/ttl/r . ' ' . ($r->{content} eq $body x 100 ? 'whole' : 'cut'), 'Weir; hit; ttl; detail=memory whole', '... which is stored whole';
 }
 
 isnt get('/refused', { 'If-Match' => '"x"' })->{status}, 200, 'a condition that fails is obeyed';

@@ -15,15 +15,23 @@ start_upstream(sub {
     my ($path, $request, $n) = @_;
     my ($gate) = $path =~ m{^/([\w-]+)};
     return sub { Crowd::waiting($gate); answer('200 OK', ['Cache-Control: private, max-age=600'], "answer $n for you") } if $gate =~ /^mixed/ && $request =~ /^(?:Cookie|Authorization):/mi;
-    my $fresh = $gate =~ /^open|^shared|^asked|^mixed/ || -e "$dir/storable-$gate";
+    my $fresh = $gate =~ /^open|^shared|^asked|^mixed|^page|^led/ || -e "$dir/storable-$gate";
     my @fields = $fresh ? ('Cache-Control: max-age=600', 'X-Conditions: ' . join ' ', $request =~ /^(If-[\w-]+):/mgi) : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b') : ();
-    return sub { Crowd::waiting($gate); answer($gate =~ /^error/ ? '503 Busy' : '200 OK', \@fields, "answer $n") };
+    push @fields, 'X-Accel-Redirect: /elsewhere' if $gate eq 'led';
+    my $status = $gate =~ /^error/ ? '503 Busy' : $gate =~ /^page/ ? '404 Not Found' : '200 OK';
+    return sub { Crowd::waiting($gate); answer($status, \@fields, "answer $n") };
 });
 start_edge('weir_cache_zone main 1m;', <<'SERVER');
     weir_cache main;
     weir_cache_lock_timeout 1h;
     weir_cache_purge on;
     location / { proxy_pass http://UPSTREAM; }
+    location /page { proxy_intercept_errors on; proxy_pass http://UPSTREAM; }
+    location /page-named { proxy_intercept_errors on; error_page 404 @named; proxy_pass http://UPSTREAM; }
+    location /page-location { proxy_intercept_errors on; error_page 404 /elsewhere; proxy_pass http://UPSTREAM; }
+    location /page-url { proxy_intercept_errors on; error_page 404 http://elsewhere.example/; proxy_pass http://UPSTREAM; }
+    location @named { return 404 "not here\n"; }
+    location /elsewhere { return 200 "elsewhere\n"; }
 SERVER
 
 sub storable { open my $out, '>', "$dir/storable-$_[0]" or die $! }
@@ -59,6 +67,14 @@ for my $name ('nothing', 'cookie') {
 like cache_status(get('/nothing')), qr/; hit;/, 'a response that can be stored is';
 request('PURGE', '/nothing');
 is together(8, 'nothing'), 1, '... and then requests wait for one again';
+
+for my $name ('page-named', 'page-location', 'page-url', 'led') {
+    get("/$name");
+    two_seconds();
+    is together(8, $name), 8, "nobody waits for an answer in whose place nginx sends another ($name)";
+}
+get('/page');
+like cache_status(get('/page')), qr/; hit;/, '... without an error_page it is sent, and stored';
 
 get('/error');
 two_seconds();

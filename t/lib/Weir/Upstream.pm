@@ -24,8 +24,8 @@ sub answer {
 }
 
 # script->(path with query, whole request, how often that path was asked) returns
-# the bytes to send; or a sub that returns them, which runs in a process of its
-# own, so that it may wait.  Then the connection is closed.
+# the bytes to send; or a sub that is given the connection and returns them, which
+# runs in a process of its own, so that it may wait.  Then the connection is closed.
 sub start_upstream {
     my $script = shift;
     my $listener = IO::Socket::INET->new(Listen => 1024, LocalAddr => '127.0.0.1:0') or die $!;
@@ -48,7 +48,7 @@ sub start_upstream {
             if (ref $bytes) {
                 next if fork;
                 close $listener;
-                print $client $bytes->();
+                print $client $bytes->($client);
                 close $client;
                 POSIX::_exit(0);
             }

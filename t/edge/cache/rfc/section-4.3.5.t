@@ -27,6 +27,8 @@ optional 'otherwise the cache SHOULD consider the stored response to be stale: a
 optional 'otherwise the cache SHOULD consider the stored response to be stale: another Content-Length',
     stored('Cache-Control: max-age=3600', 'ETag: "x"', body => '0123456789'),
     head(['Cache-Control: max-age=3600', 'ETag: "x"'], body => '01234'), forwarded();
+must 'a HEAD without a validator makes nothing fresh', stored('Cache-Control: max-age=1', 'A: 1'),
+    later({ method => 'HEAD', want => 'forwarded', answer => ['Cache-Control: max-age=3600', 'A: 2'] }), forwarded('A: 3');
 must 'a HEAD with another status changes nothing of what is stored', stored('Cache-Control: max-age=3600', 'ETag: "x"', 'A: 1'),
     head(['A: 2'], status => 500), { want => 'any', answer => ['A: 1'], has => ['A: 1'] };
 must 'a HEAD leaves no empty response behind', stored('Cache-Control: max-age=1'), head(['Cache-Control: max-age=3600']), { want => 'any', answer => [], code => 200 };
