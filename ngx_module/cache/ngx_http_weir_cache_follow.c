@@ -78,7 +78,7 @@ static void ngx_http_weir_cache_follow_missed(
     ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_probe(
     ngx_http_weir_cache_follower_t *f);
-static void ngx_http_weir_cache_follow_resend(
+static ngx_uint_t ngx_http_weir_cache_follow_resend(
     ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
@@ -304,8 +304,9 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
         ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_INFO, 3,
                                         argv);
     } else {
-        ngx_http_weir_cache_follow_probe(f);
-        ngx_http_weir_cache_follow_resend(f);
+        if (!ngx_http_weir_cache_follow_resend(f)) {
+            ngx_http_weir_cache_follow_probe(f);
+        }
 
         ngx_http_weir_cache_follow_trim(f);
 
@@ -451,9 +452,9 @@ ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/* What this edge has invalidated and nobody else has heard of. */
+/* What this edge has invalidated and nobody else has heard of, if there is any. */
 
-static void
+static ngx_uint_t
 ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
 {
     bool                   soft, all;
@@ -486,7 +487,7 @@ ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
     ngx_http_weir_cache_invalidation_unlock(f->zone);
 
     if (n == 0 && !all) {
-        return;
+        return 0;
     }
 
     ngx_str_set(&argv[0], "XADD");
@@ -525,7 +526,11 @@ ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
         }
     }
 
-    ngx_http_weir_cache_follow_tell(f, argc, argv);
+    f->told = 1;
+    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE, argc,
+                                    argv);
+
+    return 1;
 }
 
 
@@ -633,6 +638,7 @@ ngx_http_weir_cache_follow_probe(ngx_http_weir_cache_follower_t *f)
     }
 
     f->probed = f->sent;
+    f->told = 0;
 
     ngx_str_set(&argv[0], "SET");
     ngx_str_set(&argv[1], "weir:era");

@@ -54,6 +54,7 @@ struct ngx_http_weir_cache_follower_s {
     unsigned                        caught_up:1;
     unsigned                        failed:1;    /* a command of the cycle */
     unsigned                        overdue:1;   /* its deadline passed */
+    unsigned                        told:1;      /* this cycle's write is a message */
     unsigned                        complained:1;
     unsigned                        malformed:1; /* said so */
 };
@@ -68,7 +69,10 @@ ngx_int_t ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f);
 ngx_int_t ngx_http_weir_cache_follow_was_read(
     ngx_http_weir_cache_follower_t *f);
 
-/* follow_log: the reply to a write that changes nothing, if there is one */
+/*
+ * follow_log: the reply to the cycle's write, if there is one: a message that was
+ * sent again, or what changes nothing
+ */
 void ngx_http_weir_cache_follow_was_written(
     ngx_http_weir_cache_follower_t *f);
 

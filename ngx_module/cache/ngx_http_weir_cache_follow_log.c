@@ -128,12 +128,17 @@ ngx_http_weir_cache_follow_compare_server(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/* Redis may answer questions and take no writes (READONLY, NOREPLICAS, OOM …). */
+/*
+ * Redis may answer questions and take no writes (READONLY, NOREPLICAS, OOM …), or
+ * take others and no message (no right to XADD, IDs that are used up).  So a
+ * write that is none lifts that only when nothing waits to be sent.
+ */
 
 void
 ngx_http_weir_cache_follow_was_written(ngx_http_weir_cache_follower_t *f)
 {
     ngx_uint_t                           refusing;
+    weir_invalidations_t                *table;
     ngx_http_weir_redis_reply_t         *reply;
     ngx_http_weir_cache_invalidation_t  *inv;
 
@@ -144,9 +149,27 @@ ngx_http_weir_cache_follow_was_written(ngx_http_weir_cache_follower_t *f)
         return;
     }
 
-    refusing = (reply->type == NGX_HTTP_WEIR_REDIS_ERROR);
+    table = inv->table;
+    refusing = 0;
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR) {
+        refusing = f->told ? NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES
+                           : NGX_HTTP_WEIR_CACHE_REFUSES_ALL;
+
+    } else if (inv->refusing == NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES
+               && !f->told
+               && (table->npending || table->pending_all
+                   || table->client_pending))
+    {
+        return;
+    }
 
     if (refusing == inv->refusing) {
+        return;
+    }
+
+    if (refusing && inv->refusing) {
+        inv->refusing = refusing;
         return;
     }
 
@@ -154,12 +177,13 @@ ngx_http_weir_cache_follow_was_written(ngx_http_weir_cache_follower_t *f)
 
     if (refusing) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": Redis takes no writes (%V);"
-                      " what is invalidated here does not reach other edges"
-                      " until it does", &f->zone->name, &reply->str);
+                      "weir_cache_zone \"%V\": Redis takes no %s (%V); what is"
+                      " invalidated here does not reach other edges until it"
+                      " does", &f->zone->name,
+                      f->told ? "messages" : "writes", &reply->str);
     } else {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": Redis takes writes again",
+                      "weir_cache_zone \"%V\": Redis takes messages again",
                       &f->zone->name);
     }
 }
@@ -641,6 +665,11 @@ ngx_http_weir_cache_follow_complain(ngx_http_weir_cache_follower_t *f,
     char *what, ngx_http_weir_redis_reply_t *reply)
 {
     ngx_str_t  text;
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR) {
+        /* nobody can tell whether it takes messages */
+        f->zone->invalidation->refusing = NGX_HTTP_WEIR_CACHE_REFUSES_ALL;
+    }
 
     if (f->complained) {
         return NGX_ERROR;

@@ -35,7 +35,9 @@ typedef struct {
     ngx_atomic_t            heartbeat;
     ngx_atomic_t            synced;     /* read up to here; 0: never */
     ngx_atomic_t            tried;      /* a first attempt is over */
-    ngx_atomic_t            refusing;   /* Redis answers and takes no writes */
+    ngx_atomic_t            refusing;   /* Redis answers and takes no writes: */
+#define NGX_HTTP_WEIR_CACHE_REFUSES_ALL       1
+#define NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES  2
     ngx_atomic_t            unsent;     /* messages not taken when made */
     ngx_atomic_t            malformed;  /* messages */
     uint64_t                server;     /* hash of the last one's identity; 0 */
