@@ -337,6 +337,7 @@ int main(int argc, char **argv)
     }
 
     if (file == NULL || (optind == argc && !check)) {
+        fprintf(stderr, "weir-backend: %s is missing\n", file == NULL ? "-c FILE" : "ROLE");
         usage(stderr);
         return 2;
     }

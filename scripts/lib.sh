@@ -24,6 +24,12 @@ services=(postgres redis smtp payments backend nginx)
 
 # --- messages ----------------------------------------------------------------
 
+# A wrong argument: exit code 2, as those of weirctl.
+wrong() {
+    printf 'weir: %s\n' "$1" >&2
+    exit 2
+}
+
 die() {
     printf 'weir: %s\n' "$1" >&2
     shift

@@ -11,7 +11,7 @@ for argument in "$@"; do
     nginx) files+=(nginx.log access.log) ;;
     *)
         known=" ${services[*]} migrate "
-        [[ $known == *" $argument "* ]] || die "logs: no service \"$argument\"; there are:$known"
+        [[ $known == *" $argument "* ]] || wrong "logs: no service \"$argument\"; there are:$known"
         files+=("$argument.log")
         ;;
     esac

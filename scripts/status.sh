@@ -9,7 +9,7 @@ json=
 case ${1:-} in
 --json) json=1 ;;
 '') ;;
-*) die "status: unknown argument \"$1\"; allowed is --json" ;;
+*) wrong "status: unknown argument \"$1\"; allowed is --json" ;;
 esac
 
 status=0

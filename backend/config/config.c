@@ -329,15 +329,29 @@ static void describe_origin(const struct weir_config_origins *origins, int i, ch
         snprintf(out, size, "%s", origins->file);
 }
 
+/* Messages go to logs and terminals: secrets, and values that hold a password, stay out of them. */
+static bool has_secret(const char *key, const char *value)
+{
+    if (has_prefix(key, "webhook_secret") || strcmp(key, "webhook_secret") == 0)
+        return *value != '\0';
+
+    return strcmp(key, "mail_from") != 0 &&
+           (strchr(value, '@') != NULL || strcasestr(value, "password") != NULL);
+}
+
 void weir_config_complain(const weir_config_t *config, const char *key, const char *why,
                           char *error, size_t error_size)
 {
     char origin[512];
     int i = find_key(key);
+    const char *value = config->origins->of[i].value;
 
     describe_origin(config->origins, i, origin, sizeof(origin));
-    complain(error, error_size, "%s: key \"%s\", value \"%s\": %s", origin, key,
-             config->origins->of[i].value, why);
+    if (has_secret(key, value))
+        complain(error, error_size, "%s: key \"%s\", whose value is not shown: %s", origin, key,
+                 why);
+    else
+        complain(error, error_size, "%s: key \"%s\", value \"%s\": %s", origin, key, value, why);
 }
 
 static char *strip(char *s)
@@ -383,8 +397,8 @@ static bool read_line(weir_config_t *config, char *text, int line, char *error, 
 
     equals = strchr(name, '=');
     if (equals == NULL)
-        return complain(error, error_size, "%s:%d: \"%s\" is no \"key = value\"", origins->file,
-                        line, name);
+        return complain(error, error_size, "%s:%d: there is no \"=\" after \"%.*s\"", origins->file,
+                        line, (int)strcspn(name, " \t"), name);
     *equals = '\0';
     name = strip(name);
 

@@ -99,7 +99,10 @@ int main(int argc, char **argv)
 
         if (!weir_config_read(&ctl.config, file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error,
                               sizeof(error)))
-            return weir_ctl_fail(WEIR_CTL_USAGE, "%s", error);
+            return weir_ctl_fail(WEIR_CTL_USAGE, "%s%s", error,
+                                 file == NULL ? "; -c FILE or " WEIR_CTL_CONF_ENVIRONMENT
+                                                " names another configuration"
+                                              : "");
         connect_database(&ctl);
     }
 

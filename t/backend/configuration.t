@@ -72,7 +72,7 @@ subtest 'every key refuses what it does not allow' => sub {
     while (my ($key, $message, $values) = splice @wrong, 0, 3) {
         for my $value (@$values) {
             my $line = $key eq 'database' ? 1 : 2;
-            my $shown = length $value > 20 ? '' : quotemeta qq(value "$value");
+            my $shown = length $value > 20 || $key =~ /secret/ ? '' : quotemeta qq(value "$value");
             refused(($line == 2 ? $DB : '') . "$key = $value\n", qr/test\.conf:$line: key "$key", $shown.*$message/, "$key = '$value'");
         }
     }
@@ -95,16 +95,32 @@ subtest 'addresses that can never work' => sub {
     while (my ($key, $message, $values) = splice @wrong, 0, 3) {
         for my $value (@$values) {
             my $line = $key eq 'database' ? 1 : 2;
-            refused(($line == 2 ? $DB : '') . "$key = $value\n", qr/test\.conf:$line: key "$key", value "\Q$value\E": .*(?:$message)/, "$key = '$value'");
+            refused(($line == 2 ? $DB : '') . "$key = $value\n", qr/test\.conf:$line: key "$key", @{[$value =~ '@' && $key ne 'mail_from' ? 'whose value is not shown' : qq(value "\Q$value\E")]}: .*(?:$message)/, "$key = '$value'");
         }
     }
+};
+
+subtest 'no secret in a message' => sub {
+    my %wrong = (
+        database       => ['port=x password=hush', 'postgresql://u:hush@h:99999/d'],
+        redis          => ['redis://:hush@h:0', 'redis://u:hush@h:1/x'],
+        smtp           => ['smtp://u:hush@h:x'],
+        payments_url   => ['http://u:hush@h:abc'],
+        webhook_secret => ['whsec_hush', 'hush'],
+    );
+    for my $key (sort keys %wrong) {
+        for my $value (@{ $wrong{$key} }) {
+            refused(($key eq 'database' ? '' : $DB) . "$key = $value\n", qr/\A(?!.*hush).*key "$key", whose value is not shown: ./s, "$key = $value");
+        }
+    }
+    refused("${DB}webhook_secret whsec_hush\n", qr/\A(?!.*hush).*test\.conf:2: there is no "=" after "webhook_secret"/s, 'a line without =');
 };
 
 subtest 'what is no configuration' => sub {
     refused('', qr/test\.conf: key "database" is missing/, 'nothing');
     refused("${DB}colour = red\n", qr/test\.conf:2: key "colour" is unknown; known are listen, database/, 'an unknown key');
     refused("${DB}Listen = 127.0.0.1:80\n", qr/key "Listen" is unknown/, 'capitals');
-    refused("${DB}\n\nhello\n", qr/test\.conf:4: "hello" is no "key = value"/, 'a word');
+    refused("${DB}\n\nhello\n", qr/test\.conf:4: there is no "=" after "hello"/, 'a word');
     refused("${DB}$DB", qr/test\.conf:2: key "database" stands in line 1 already/, 'a key twice');
     refused("${DB}smtp = a\0b\n", qr/test\.conf:2: there is a NUL byte/, 'NUL');
     refused("${DB}smtp = " . 'x' x 5000 . "\n", qr/test\.conf:2: the line has more than 4095 bytes/, 'a long line');
@@ -131,7 +147,7 @@ subtest 'the environment overrides, under the same rules' => sub {
 };
 
 subtest 'arguments' => sub {
-    for ([[], qr/^usage:/], [['-c', '/dev/null'], qr/^usage:/], [['api'], qr/^usage:/], [['-x'], qr/usage:/]) {
+    for ([[], qr/-c FILE is missing\nusage:/], [['-c', '/dev/null'], qr/ROLE is missing\nusage:/], [['api'], qr/-c FILE is missing\nusage:/], [['-x'], qr/usage:/]) {
         my ($arguments, $message) = @$_;
         my ($status, $output) = $stack->run_command($stack->{binary}, @$arguments);
         is $status, 2, "weir-backend @$arguments";

@@ -49,6 +49,8 @@ subtest 'Retry-After' => sub {
         $p->switch(errors => 1, error_status => $status, retry_after => $seconds, retry_date => $date);
         my $order = $p->checkout;
         is failed($s, $order, "r.next_at BETWEEN o.created_at + interval '298 s' AND now() + interval '300 s'"), 't', "$status, $form";
+        my ($at, $next) = split / /, $s->psql("SELECT partition || '/' || position || ' ' || rfc3339(next_at) FROM retries ORDER BY next_at DESC LIMIT 1");
+        is $s->ctl_json('events', 'show', $at)->{groups}[0]{next_attempt}, $next, 'weirctl events show tells when';
         $s->kill_backend('worker');
         $s->start_backend('worker');
         $p->wait_status($p->checkout, 'PAID SUCCEEDED');

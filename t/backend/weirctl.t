@@ -83,7 +83,7 @@ subtest 'an event' => sub {
         is join(' ', map { "$_->{group}:$_->{state}" } @{ $event->{groups} }),
             'analytics:handled billing:handled email:handled flags:handled', 'and what became of it';
     }
-    gives(['events', 'show', $line->{at}], 0, qr/^aggregate +user:.*\n.*^GROUP +STATE +ATTEMPTS +ERROR\nanalytics +handled/ms, undef, 'for people');
+    gives(['events', 'show', $line->{at}], 0, qr/^aggregate +user:.*\n.*^GROUP +STATE +ATTEMPTS +NEXT ATTEMPT +ERROR\nanalytics +handled/ms, undef, 'for people');
     my $count = () = ($s->weirctl('events', 'tail', '--aggregate', $line->{aggregate}))[1] =~ /\n/g;
     is $count, 1, 'events of one aggregate';
     gives(['events', 'tail', '--type', 'UserSneezed'], 1, qr/^$/, qr/no event of type UserSneezed; there are /, 'a type that there is not');
@@ -119,6 +119,7 @@ subtest 'dead letters' => sub {
     my $letter = $s->ctl_json('dead', 'show', 'billing', $first);
     like $letter->{data}{email}, qr/^poison/, 'its event';
     is $s->ctl_json('events', 'show', $first)->{groups}[1]{state}, 'dead', 'the event tells, too';
+    is $s->ctl_json('events', 'show', $first)->{groups}[1]{next_attempt}, undef, 'and that nothing will be tried';
 
     # Not mended yet: it is dead again, at another place.
     is $s->ctl_json('dead', 'replay', 'billing', $first)->[0]{id}, $letter->{id}, 'replayed';
