@@ -41,6 +41,11 @@ MODULE_SRC := config $(shell find common ngx_module t/edge/redis/probe t/edge/ca
 
 module: $(MODULE)
 
+# build-module.sh notes which tree it configured: another one makes it again.
+ifneq ($(NGX_SRC),$(firstword $(shell cat $(BUILD)/nginx/configured 2>/dev/null)))
+.PHONY: $(MODULE)
+endif
+
 $(MODULE): $(MODULE_SRC) scripts/build-module.sh Makefile
 	scripts/build-module.sh "$(NGX_SRC)" "$(BUILD)" "$(strip $(HARDEN) $(SANFLAGS))" "$(strip $(HARDEN_LD) $(SANFLAGS))"
 

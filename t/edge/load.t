@@ -4,10 +4,13 @@ use strict;
 use warnings;
 
 use File::Temp 'tempdir';
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use HTTP::Tiny;
 use IO::Socket::INET;
 use Test::More;
 use Time::HiRes 'sleep';
+use Weir::Processes 'distribution_nginx';
 
 plan skip_all => 'takes the binary as the distribution has it' if $ENV{WEIR_NGINX};
 
@@ -33,7 +36,7 @@ END { my $status = $?; kill 'TERM', grep { $_ } master(), slurp("$dir/pid.oldbin
 my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport;
 my $temp = join '', map { "${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
 my @own = grep { !/probe/ } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
-my $others = -d '/etc/nginx/modules-enabled' ? 'include /etc/nginx/modules-enabled/*.conf;' : '';
+my $others = distribution_nginx() && -d '/etc/nginx/modules-enabled' ? 'include /etc/nginx/modules-enabled/*.conf;' : '';
 
 open my $conf, '>', "$dir/nginx.conf" or die $!;
 print $conf <<"EOF";

@@ -13,7 +13,7 @@ use Weir::Upstream;
 my $modules = '/usr/lib/nginx/modules';
 my @lua = map { "$modules/$_.so" } qw(ndk_http_module ngx_http_lua_module);
 plan skip_all => "there is no $lua[1]: install libnginx-mod-http-lua" if !-e $lua[1];
-plan skip_all => 'takes the binary as the distribution has it' if $ENV{WEIR_NGINX};
+plan skip_all => 'takes the binary as the distribution has it' if !distribution_nginx();
 
 my ($weir) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 my $http = HTTP::Tiny->new(timeout => 20, keep_alive => 0);

@@ -12,7 +12,7 @@ use Weir::Upstream;
 
 my @lua = map { "/usr/lib/nginx/modules/$_.so" } qw(ndk_http_module ngx_http_lua_module);
 plan skip_all => "there is no $lua[1]: install libnginx-mod-http-lua" if !-e $lua[1];
-plan skip_all => 'takes the binary as the distribution has it' if $ENV{WEIR_NGINX};
+plan skip_all => 'takes the binary as the distribution has it' if !distribution_nginx();
 
 start_upstream(sub { answer('200 OK', ['Cache-Control: max-age=600', 'ETag: "1"'], "body of $_[0]") });
 

@@ -10,7 +10,7 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes 'sleep';
 
-our @EXPORT = qw(free_port listens load_modules log_lines slurp spawn spawn_nginx spit stop temp_paths until_true %pid $dir);
+our @EXPORT = qw(distribution_nginx free_port listens load_modules log_lines slurp spawn spawn_nginx spit stop temp_paths until_true %pid $dir);
 
 our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
 our %pid;
@@ -73,6 +73,9 @@ sub spawn_nginx {
     my ($name, $root) = @_;
     spawn($name, [$ENV{TEST_NGINX_BINARY}, '-e', "$root/logs/error.log", '-p', $root, '-c', "$root/nginx.conf"]);
 }
+
+# Whether the nginx under test takes the modules of the distribution as they are: it is not another one, nor under Valgrind.
+sub distribution_nginx { !$ENV{WEIR_NGINX} && `'$ENV{TEST_NGINX_BINARY}' -v 2>&1` eq `/usr/sbin/nginx -v 2>&1` }
 
 # Directives for http {} that let nginx write nowhere else than in its folder.
 # Lines of a configuration.

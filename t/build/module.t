@@ -1,4 +1,5 @@
-# nginx's configure says which library the module lacks, before anything is compiled.
+# How the module is built: for another nginx it is built again, and nginx's configure says which library it lacks before
+# anything is compiled.
 use strict;
 use warnings;
 
@@ -11,6 +12,9 @@ use Test::More;
 my $root = "$Bin/../..";
 my $src = $ENV{NGX_SRC} || '/usr/share/nginx/src';
 my $build = "build/without-library-$$";
+
+is system("make -s -q -C '$root' module NGX_SRC='$src'"), 0, 'what is built for this nginx is not built again';
+isnt system("make -s -q -C '$root' module NGX_SRC=/another/nginx"), 0, 'for another nginx it is';
 
 # A header that is found first and can't be compiled is like one that is not there.
 sub configured_without {
