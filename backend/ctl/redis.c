@@ -62,9 +62,11 @@ static bool look_at(redisContext *redis, int partition, int64_t *last, int64_t *
     for (size_t i = 0; ok && reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
         const redisReply *name = reply->element[i], *value = reply->element[i + 1];
 
-        if (strcmp(name->str, "length") == 0)
+        if (name->type != REDIS_REPLY_STRING)
+            ok = false;
+        else if (strcmp(name->str, "length") == 0)
             *length = value->integer;
-        else if (strcmp(name->str, "last-generated-id") == 0)
+        else if (strcmp(name->str, "last-generated-id") == 0 && value->type == REDIS_REPLY_STRING)
             *last = strtoll(value->str, NULL, 10);
     }
     if (reply != NULL)

@@ -1,6 +1,7 @@
 #include "events/cloudevent.h"
 
 #include "common/problem.h"
+#include "common/traceparent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +179,23 @@ static json_t *load(const char *json, size_t len)
     return root;
 }
 
+/* It goes on to others as it is: what is none of ours is taken for none. */
+static void read_trace(weir_event_t *event, char trace_id_buf[33])
+{
+    const char *text = event->traceparent;
+    weir_traceparent_t trace;
+
+    if (text == NULL)
+        return;
+    if (strlen(text) == WEIR_TRACEPARENT_LEN &&
+        weir_traceparent_parse((weir_str_t){text, WEIR_TRACEPARENT_LEN}, &trace) == 0) {
+        memcpy(trace_id_buf, trace.trace_id, 33);
+        event->trace_id = trace_id_buf;
+    } else {
+        event->traceparent = NULL;
+    }
+}
+
 json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
                               char trace_id_buf[33])
 {
@@ -197,12 +215,6 @@ json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
         return NULL;
     }
     event->data = data;
-    /* version "-" trace-id "-" parent-id "-" flags (W3C Trace Context section 3.2) */
-    if (event->traceparent != NULL && strlen(event->traceparent) >= 55 &&
-        event->traceparent[2] == '-' && event->traceparent[35] == '-') {
-        memcpy(trace_id_buf, event->traceparent + 3, 32);
-        trace_id_buf[32] = '\0';
-        event->trace_id = trace_id_buf;
-    }
+    read_trace(event, trace_id_buf);
     return root;
 }

@@ -37,8 +37,9 @@ char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len);
 
 /*
  * Reads an event.  On success returns the parsed document, which the caller must json_decref(); the
- * strings of event point into it, but trace_id, which points to trace_id_buf.  NULL when it is no
- * CloudEvent of ours (id, type, subject, time and an object as data are required).
+ * strings of event point into it, but trace_id, which points to trace_id_buf.  A traceparent that is
+ * none of version 00 is left out.  NULL when it is no CloudEvent of ours (id, type, subject, time
+ * and an object as data are required).
  */
 json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
                               char trace_id_buf[33]);

@@ -227,10 +227,17 @@ void weir_reader_beat(weir_lease_t *l, int64_t newest)
 
 /* --- from Redis -------------------------------------------------------------------- */
 
+static bool is_string(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING;
+}
+
 /* The lease whose stream this is. */
 static weir_lease_t *lease_of(weir_group_t *g, const char *stream)
 {
-    int n = (int)strtol(stream + strlen(WEIR_STREAM_PREFIX), NULL, 10);
+    size_t prefix = strlen(WEIR_STREAM_PREFIX);
+    long n = strncmp(stream, WEIR_STREAM_PREFIX, prefix) == 0 ? strtol(stream + prefix, NULL, 10)
+                                                              : -1;
 
     return n >= 0 && n < WEIR_PARTITIONS_MAX ? g->leases[n] : NULL;
 }
@@ -241,11 +248,11 @@ static void entry(weir_lease_t *l, const redisReply *e, const char **ack, size_t
     const redisReply *fields;
     weir_queue_result_t result;
 
-    if (e->type != REDIS_REPLY_ARRAY || e->elements != 2)
+    if (e->type != REDIS_REPLY_ARRAY || e->elements != 2 || !is_string(e->element[0]))
         return;
     position = strtoll(e->element[0]->str, NULL, 10);
     fields = e->element[1];
-    if (fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2)
+    if (fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 && is_string(fields->element[1]))
         result = deliver(l, position, fields->element[1]->str, fields->element[1]->len, false);
     else
         result = deliver(l, position, "", 0, false);
@@ -262,7 +269,8 @@ static void stream(weir_group_t *g, const redisReply *s)
     size_t acks = 0;
     weir_lease_t *l;
 
-    if (s->type != REDIS_REPLY_ARRAY || s->elements != 2)
+    if (s->type != REDIS_REPLY_ARRAY || s->elements != 2 || !is_string(s->element[0]) ||
+        s->element[1]->type != REDIS_REPLY_ARRAY)
         return;
     l = lease_of(g, s->element[0]->str);
     entries = s->element[1];

@@ -12,6 +12,7 @@
 #include "redis/redis.h"
 
 #include "log/log.h"
+#include "redis/reader.h"
 #include "redis/url.h"
 
 #include <hiredis/adapters/libevent.h>
@@ -333,6 +334,7 @@ static void start(weir_redis_t *r)
         lost(r, why);
         return;
     }
+    weir_redis_reader_limit(ac->c.reader, &r->pending);
     ac->data = r;
     r->ac = ac;
     r->progress = now_ms();
