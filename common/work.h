@@ -1,6 +1,6 @@
 /*
- * Counts the steps that a parser takes, so that tests and fuzz targets can hold
- * it to a budget per byte of its input, on any machine alike.
+ * Counts the steps that a parser takes, so that tests can hold it to a budget per
+ * byte of its input, on any machine alike.
  *
  * A parser says WEIR_WORK(n) in its inner loops.  Without WEIR_COUNT_WORK, which
  * tests define, that is nothing.

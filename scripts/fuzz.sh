@@ -2,7 +2,8 @@
 # fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/NAME_fuzz.c) with
 # libFuzzer, AddressSanitizer and UBSan for so many seconds (60), starting from
 # the corpus in t/fuzz/NAME.  Fails on the first finding and leaves the input
-# that provokes it in build/fuzz.
+# that provokes it in build/fuzz.  The last line of each log is what was spent of
+# the target's budget; with WEIR_FUZZ_MEASURE=1 spending more is no finding.
 #
 # New inputs are kept in build/fuzz/NAME; with WEIR_FUZZ_MERGE=1 t/fuzz/NAME
 # becomes, beside the inputs that have a name, a small set of those that reach
@@ -31,9 +32,9 @@ for target in "$@"; do
 done
 
 # A target names the sources it needs in its first lines, "// needs: a.c b.c", and the packages, "// uses: libcurl".
-# "// uses: nginx" is nginx as the module is built with it: its headers, and its sources, which the target includes.
+# "// uses: nginx" is nginx as the module is built with it: its headers; t/fuzz/nginx.c has the little that is needed of its core.
 compile() {
-    local needs uses nginx flags=() libs=() source objects=() object
+    local needs uses use dir nginx flags=() libs=() source objects=() object
     mapfile -t needs < <(sed 12q "t/fuzz/$1_fuzz.c" | sed -n 's,^// needs: ,,p' | tr ' ' '\n')
     mapfile -t uses < <(sed 12q "t/fuzz/$1_fuzz.c" | sed -n 's,^// uses: ,,p' | tr ' ' '\n')
     for use in "${uses[@]}"; do
@@ -53,8 +54,13 @@ compile() {
             -I. -Ingx_module -Ibackend -It/fuzz "${flags[@]}" -c "$source" -o "$object"
         objects+=("$object")
     done
-    clang -fsanitize=fuzzer,address,undefined -Wl,--gc-sections "${wrapped[@]/#/-Wl,--wrap=}" \
-        "${objects[@]}" build/fuzz/budget.o "${libs[@]}" -o "build/fuzz/$1_fuzz"
+    local link=(clang "-fsanitize=fuzzer,address,undefined" "${wrapped[@]/#/-Wl,--wrap=}" "${objects[@]}" build/fuzz/budget.o "${libs[@]}"
+        -o "build/fuzz/$1_fuzz")
+    # Functions that the target does not reach are missing: each that is called after all ends the process.
+    "${link[@]}" 2>&1 | sed -nE "s/.*undefined reference to \`(ngx_|weir_)([a-z0-9_]+)'.*/void \1\2(void); void \1\2(void) { __builtin_trap(); }/p" |
+        sort -u >"build/fuzz/$1.missing.c" || true
+    clang -c "build/fuzz/$1.missing.c" -o "build/fuzz/$1.missing.o"
+    "${link[@]}" "build/fuzz/$1.missing.o"
 }
 
 merge() {

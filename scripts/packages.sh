@@ -18,7 +18,7 @@ build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjanss
 run=(postgresql python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter python3-h2 openssl curl libfaketime)
 sanitize=(valgrind)
-fuzz=(clang libclang-rt-dev libxxhash-dev)
+fuzz=(clang libclang-rt-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 conformance=(nodejs npm)
 lint=(shellcheck cppcheck)
@@ -81,7 +81,7 @@ run) wanted=("${build[@]}" "${run[@]}") ;;
 test) wanted=("${build[@]}" "${run[@]}" "${test[@]}") ;;
 sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
 bench) wanted=("${build[@]}" "${bench[@]}") ;;
-fuzz) wanted=("${fuzz[@]}") ;;
+fuzz) wanted=("${build[@]}" "${fuzz[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
 lint) wanted=("${lint[@]}") ;;
 *)

@@ -7,7 +7,7 @@
 #include <hiredis/hiredis.h>
 
 /* Elements of one array. */
-#define WEIR_REDIS_ELEMENTS_MAX (1024 * 1024)
+#define WEIR_REDIS_ELEMENTS_MAX 65536
 
 /*
  * Makes the reader refuse, as an error that ends the connection, a reply that begins while

@@ -11,6 +11,8 @@ volatile ngx_msec_t ngx_current_msec = 1000000;
 ngx_queue_t ngx_posted_events;
 ngx_rbtree_t ngx_event_timer_rbtree;
 ngx_pid_t ngx_pid = 1;
+static ngx_time_t now = {1700000000, 0, 0};
+volatile ngx_time_t *ngx_cached_time = &now;
 
 void ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err, const char *fmt, ...)
 {
@@ -102,4 +104,37 @@ ngx_int_t ngx_atoi(u_char *line, size_t n)
             return NGX_ERROR;
     }
     return value;
+}
+
+ngx_int_t ngx_strncasecmp(u_char *s1, u_char *s2, size_t n)
+{
+    return strncasecmp((char *)s1, (char *)s2, n);
+}
+
+time_t ngx_atotm(u_char *line, size_t n)
+{
+    return ngx_atoi(line, n);
+}
+
+/* --- arrays ---------------------------------------------------------------------------- */
+
+ngx_array_t *ngx_array_create(ngx_pool_t *p, ngx_uint_t n, size_t size)
+{
+    ngx_array_t *a = ngx_palloc(p, sizeof(*a));
+
+    *a = (ngx_array_t){ngx_palloc(p, n * size), 0, size, n, p};
+    return a;
+}
+
+void *ngx_array_push(ngx_array_t *a)
+{
+    if (a->nelts == a->nalloc) {
+        void *elts = ngx_palloc(a->pool, 2 * a->nalloc * a->size);
+
+        memcpy(elts, a->elts, a->nelts * a->size);
+        (void)ngx_pfree(a->pool, a->elts);
+        a->elts = elts;
+        a->nalloc *= 2;
+    }
+    return (u_char *)a->elts + a->size * a->nelts++;
 }

@@ -50,8 +50,8 @@ static void replies_are_read_as_long_as_one_is_expected(void **state)
 static void an_array_is_believed_up_to_its_limit(void **state)
 {
     (void)state;
-    assert_int_equal(read_all("*1048576\r\n:1\r\n", 1), 0);
-    assert_int_equal(read_all("*1048577\r\n:1\r\n", 1), -1);
+    assert_int_equal(read_all("*65536\r\n:1\r\n", 1), 0);
+    assert_int_equal(read_all("*65537\r\n:1\r\n", 1), -1);
     assert_int_equal(read_all("*1\r\n*2147483647\r\n", 1), -1);
 }
 

@@ -1,0 +1,98 @@
+// uses: libevent libpq jansson hiredis
+// needs: backend/events/queue.c backend/events/cloudevent.c backend/redis/reader.c common/problem.c
+// needs: common/traceparent.c common/random.c
+/*
+ * What a worker reads from Redis, on any bytes: hiredis' reader with our limits, and the streams that
+ * an XREADGROUP delivers, up to the queue.  The relay's and the followers' replies are checked by
+ * their types where they are read.
+ */
+#include "backend/events/reader.c"
+
+#include "redis/reader.h"
+
+#include "budget.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Once: the queue, and an array of as many elements as are believed, in each of some levels. */
+static const budget_t budget = {100000, 1000, 6000000, 2000};
+
+static unsigned acked;
+
+void weir_group_wake(weir_group_t *group)
+{
+    (void)group;
+}
+
+void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *format, ...)
+{
+    (void)level, (void)trace_id, (void)msg, (void)format;
+}
+
+void weir_delivery_free(void *delivery)
+{
+    weir_delivery_t *d = delivery;
+
+    json_decref(d->root);
+    free(d->json);
+    free(d->error);
+    free(d);
+}
+
+bool weir_redis_command(weir_redis_t *redis, int argc, const char *const *argv, const size_t *argvlen,
+                        weir_redis_cb cb, void *arg)
+{
+    (void)redis, (void)argvlen, (void)cb, (void)arg;
+    assert(argc > 3 && argc <= 3 + WEIR_READ_MAX && strcmp(argv[0], "XACK") == 0);
+    for (int i = 0; i < argc; i++)
+        acked += (unsigned)strlen(argv[i]);
+    return true;
+}
+
+static void take(redisReply *reply)
+{
+    static weir_group_t g;
+    static weir_lease_t leases[2];
+    static weir_worker_t worker;
+    static const char *const types[] = {"UserCreated", NULL};
+
+    memset(&g, 0, sizeof(g));
+    memset(leases, 0, sizeof(leases));
+    g.worker = &worker;
+    g.consumer = (weir_consumer_t){.group = "email", .types = types};
+    for (int i = 0; i < 2; i++) {
+        leases[i] = (weir_lease_t){.group = &g, .partition = i};
+        leases[i].queue = weir_queue_new(i * 10, WEIR_LINE_MAX, WEIR_WAITING_MAX, weir_delivery_free);
+        g.leases[i] = &leases[i];
+    }
+    on_read(reply, &g);
+    for (int i = 0; i < 2; i++) {
+        assert(weir_queue_count(leases[i].queue) <= WEIR_READ_MAX * 2);
+        weir_queue_free(leases[i].queue);
+    }
+}
+
+static void run(const uint8_t *data, size_t size)
+{
+    redisReader *reader = redisReaderCreate();
+    void *reply = NULL;
+    unsigned expected = 2;
+
+    weir_redis_reader_limit(reader, &expected);
+    (void)redisReaderFeed(reader, (const char *)data, size);
+    while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply != NULL) {
+        assert(expected > 0);
+        expected--;
+        take(reply);
+        freeReplyObject(reply);
+    }
+    redisReaderFree(reader);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    budget_check(run, data, size, &budget);
+    return 0;
+}
