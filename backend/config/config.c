@@ -63,8 +63,7 @@ static const setting_t keys[] = {
     {"log_level", set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"body_limit", set_size, FIELD(body_limit), "64k", 1024, 16777216,
      "a number of bytes from 1k to 16m, with k or m after it or nothing"},
-    {"anonymous_keys", set_keys, FIELD(anonymous_keys), "unguessable", 0, 0,
-     "unguessable, any or refused"},
+    {"anonymous_keys", set_keys, FIELD(anonymous_keys), "any", 0, 0, "any, unguessable or refused"},
     {"retry_attempts", set_limits, FIELD(retry_attempts), "8, email=20, payments=20", 1,
      WEIR_CONFIG_LIMIT_MAX,
      "a number from 1 to 100, and after it GROUP=NUMBER for each group that has another"},
@@ -209,8 +208,8 @@ static const char *set_level(void *field, const char *value, const setting_t *ke
 
 static const char *set_keys(void *field, const char *value, const setting_t *key)
 {
-    static const char *const names[] = {[WEIR_KEYS_UNGUESSABLE] = "unguessable",
-                                        [WEIR_KEYS_ANY] = "any",
+    static const char *const names[] = {[WEIR_KEYS_ANY] = "any",
+                                        [WEIR_KEYS_UNGUESSABLE] = "unguessable",
                                         [WEIR_KEYS_REFUSED] = "refused"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 /* Which idempotency keys are taken from callers without Authorization, who share one scope. */
-typedef enum { WEIR_KEYS_UNGUESSABLE, WEIR_KEYS_ANY, WEIR_KEYS_REFUSED } weir_anonymous_keys_t;
+typedef enum { WEIR_KEYS_ANY, WEIR_KEYS_UNGUESSABLE, WEIR_KEYS_REFUSED } weir_anonymous_keys_t;
 
 typedef struct {
     char *listen;   /* "HOST:PORT", "[HOST]:PORT" or "unix:/PATH" */
@@ -32,7 +32,7 @@ typedef struct {
     char *webhook_secret;      /* whsec_…, or empty */
     char *webhook_secret_old;  /* the same */
     weir_log_level_t log_level;
-    size_t body_limit;     /* bytes */
+    size_t body_limit; /* bytes */
     weir_anonymous_keys_t anonymous_keys;
     char *retry_attempts;  /* limits: "8, email=20" */
     unsigned retry_base;   /* ms */

@@ -40,6 +40,7 @@ typedef struct call {
 static LIST_HEAD(calls, call) running[BUCKETS];
 
 static weir_anonymous_keys_t anonymous_keys;
+static bool told_anonymous; /* in the log */
 
 /* --- reading ------------------------------------------------------------------------ */
 
@@ -148,6 +149,13 @@ static bool take_anonymous(weir_http_request_t *request, const char *key)
                         WEIR_IDEMPOTENCY_KEY_MIN, WEIR_IDEMPOTENCY_KEY_VARIETY);
         return false;
     }
+    if (anonymous_keys == WEIR_KEYS_ANY && !told_anonymous)
+        weir_log(
+            WEIR_LOG_WARN, NULL,
+            "callers without Authorization share one scope of idempotency keys: one who guesses "
+            "another's key gets its answer (anonymous_keys)",
+            NULL);
+    told_anonymous = true;
     weir_http_add_header(request, "Idempotency-Scope", "anonymous");
     return true;
 }

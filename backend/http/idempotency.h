@@ -15,12 +15,12 @@
  * A key belongs to its caller, told by the request's Authorization, and is forgotten after 24
  * hours. Callers without Authorization cannot be told apart and share one scope: whoever sends
  * another's key with the same request gets that request's answer, and with another request is in its
- * way.  So a key of theirs must be one that nobody guesses, which makes it the proof of who asks;
- * the configuration may take all, or none.  Each answer to them says Idempotency-Scope: anonymous.  A
- * request is the same when method,
- * path, API-Version and every byte of the body are.  A request that is refused before its command
- * begins (a body that cannot be read, a database that is away) leaves no record and may be mended
- * and sent again.
+ * way.  Each answer to them says Idempotency-Scope: anonymous, and the first one is logged; the
+ * configuration may take from them only keys that nobody guesses, or none.
+ *
+ * A request is the same when method, path, API-Version and every byte of the body are.  A request
+ * that is refused before its command begins (a body that cannot be read, a database that is away)
+ * leaves no record and may be mended and sent again.
  *
  * A command is a set-based one, as in db/batch.h; requests without a key cost nothing more.
  */
@@ -45,7 +45,7 @@ typedef struct {
     char fingerprint[65];
 } weir_idempotency_t;
 
-/* What is taken from callers without Authorization from now on; at first WEIR_KEYS_UNGUESSABLE. */
+/* What is taken from callers without Authorization from now on; at first WEIR_KEYS_ANY. */
 void weir_idempotency_anonymous(weir_anonymous_keys_t keys);
 
 /*

@@ -52,7 +52,7 @@ subtest 'every key refuses what it does not allow' => sub {
         mail_from      => qr/must be an address/ => ['', 'x' x 257],
         payments_url   => qr{must be http://HOST} => ['', 'localhost', 'ftp://x', 'http://', 'https://'],
         payments_timeout => $time => ['', '5', '99ms', '6m'],
-        anonymous_keys => qr/must be unguessable, any or refused/ => ['', 'none', 'ANY'],
+        anonymous_keys => qr/must be any, unguessable or refused/ => ['', 'none', 'ANY'],
         payments_check => qr/a time up to 30d with its unit/ => ['', '0', '5', '31d', '1ms', '-1s'],
         webhook_secret => qr/must be whsec_ and the base64/ => ['x', 'whsec_', 'whsec_AAAA', 'whsec_' . 'A' x 31, 'whsec_' . 'A' x 92, 'whsec_' . '*' x 32, 'A' x 32],
         webhook_secret_old => qr/must be whsec_ and the base64/ => ['x', 'whsec_AAAA'],

@@ -78,7 +78,9 @@ subtest 'callers without Authorization' => sub {
     my $as = sub { my ($keys) = @_; $s->stop_backend('api'); $s->start_backend('api', conf => { anonymous_keys => $keys }) };
     my $uuid = '"01890000-1234-7abc-8def-0123456789ab"';
     my %auth = (Authorization => 'Bearer a');
-    $as->(undef); # the default
+    is $p->post($mine, '"1"')->{status}, 202, 'any key is taken by default';
+    is scalar(grep { $_->{msg} =~ /share one scope of idempotency keys/ } $s->log_lines('api')), 1, 'and the log says it, once';
+    $as->('unguessable');
     my $n = orders();
     for ('"1"', '"checkout"', '"order-1"', '"aaaaaaaaaaaaaaaaaaaaaaaaaaaa"', '"123456789012345"') {
         my $r = $p->post($mine, $_);
@@ -97,9 +99,7 @@ subtest 'callers without Authorization' => sub {
     is $r->{status}, 400, 'refused: all';
     like $r->{json}{detail}, qr/with Authorization only/, 'says why';
     is $p->post($mine, $uuid, \%auth)->{status}, 202, 'but with Authorization';
-    $s->stop_backend('api');
-    $s->start_backend('api');
-    is $p->post($mine, '"1"')->{status}, 202, 'any: all are taken';
+    $as->('any');
 };
 
 subtest 'same key, same request' => sub {

@@ -67,7 +67,7 @@ subtest 'processes of a later version than the schema' => sub {
 
 subtest 'another version beside this one' => sub {
     my $tree = $ENV{WEIR_OLD_TREE} or plan skip_all => 'WEIR_OLD_TREE names no other checkout';
-    my $s = Weir::Stack->new(migrate => 0, conf => { %CONF, anonymous_keys => undef, groups => 'email,billing,analytics,flags' });
+    my $s = Weir::Stack->new(migrate => 0, conf => { %CONF, groups => 'email,billing,analytics,flags' });
     my $old = sub {
         my ($roles, $name) = @_;
         local $s->{binary} = "$tree/build/weir-backend";

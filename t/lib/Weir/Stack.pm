@@ -412,7 +412,6 @@ sub write_conf {
         redis    => "redis://127.0.0.1:$self->{redis_port}/0",
         sql      => "$ROOT/backend/sql",
         smtp     => "smtp://127.0.0.1:$self->{smtp_port}",
-        anonymous_keys => 'any', # tests call theirs by short names
         %{ $self->{conf} }, %conf
     );
     my $file = "$self->{dir}/weir-backend." . ++$self->{confs} . '.conf';
