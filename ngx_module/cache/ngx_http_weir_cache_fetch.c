@@ -10,10 +10,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/entry_check.h"
 #include "cache/ngx_http_weir_cache.h"
 
 
 static ngx_int_t ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_is_overdue(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_take_lookup(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_use(ngx_http_weir_cache_ctx_t *ctx);
@@ -175,6 +178,28 @@ ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
+/*
+ * Redis drops an entry when weir_cache_keep is over; one that is older was put
+ * back.  It would be served while a stale one may be, however old it is.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_is_overdue(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t        fresh, after;
+    weir_entry_t  *entry;
+
+    entry = &ctx->entry;
+
+    fresh = ngx_max(entry->lifetime, entry->initial_age);
+    after = ngx_max(entry->stale_while_revalidate, entry->stale_if_error);
+    after = ngx_max(after, (int64_t) ctx->conf->keep);
+
+    return ngx_http_weir_cache_age(entry)
+           > fresh + after + WEIR_ENTRY_CLOCK_SKEW / 1000;
+}
+
+
 /* Whether ctx->entry is now one of Redis that may be looked at further. */
 
 static ngx_uint_t
@@ -191,7 +216,8 @@ ngx_http_weir_cache_take_lookup(ngx_http_weir_cache_ctx_t *ctx)
     pointer = (ctx->entry.flags & WEIR_ENTRY_VARY_POINTER) != 0;
 
     if (!pointer
-        && (!ngx_http_weir_cache_outlived(ctx)
+        && (ngx_http_weir_cache_is_overdue(ctx)
+            || !ngx_http_weir_cache_outlived(ctx)
             || !ngx_http_weir_cache_part_fits(ctx)))
     {
         return 0;

@@ -24,6 +24,7 @@ start_upstream(sub {
 start_edge('weir_cache_zone forged 1m redis=main;', <<'SERVER');
     weir_cache forged l1=off;
     location / { proxy_pass http://UPSTREAM; }
+    location /stale/ { weir_cache_use_stale updating; weir_cache_keep 60s; proxy_pass http://UPSTREAM; }
 SERVER
 
 sub forge {
@@ -46,8 +47,8 @@ sub raw {
 
 my $n = 0;
 sub forged {
-    my ($fault) = @_;
-    my $path = '/forged-' . ++$n;
+    my ($fault, $folder) = @_;
+    my $path = ($folder // '') . '/forged-' . ++$n;
     raw($path);
     forge((entries_of('forged', qr/\Q$path\E(?!\d)/, 1))[0], $fault);
     return raw($path);
@@ -62,6 +63,12 @@ for my $fault (qw(value name etag nul framing length cookie range status-100 sta
     like $got, qr{^HTTP/1\.1 200 OK\r\n(?!.*X-Forged)(?!.*X-Split).*\r\n\r\nanswer 2 of}s, "$fault: the upstream is asked";
 }
 is scalar(grep { /X-Split/ } @heads), 0, 'no upstream has seen any of it';
+
+# --- one that was put back when Redis had dropped it -----------------------------
+
+# Its lifetime is 600 s, weir_cache_keep 60 s, and clocks may differ by 60 s.
+like forged('stored--640000', '/stale'), qr/X-Forged: yes/, 'a stale response is served while weir_cache_keep is not over';
+unlike forged('stored--730000', '/stale'), qr/X-Forged/, 'one that Redis had dropped long ago is not, whoever has put it back';
 
 # --- a pointer that leads to itself -------------------------------------------
 
