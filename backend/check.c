@@ -99,6 +99,19 @@ static const char *check_options(const PQconninfoOption *options, char *why, siz
     return NULL;
 }
 
+/* What libpq quotes in a message may be a piece of a password that was not quoted itself. */
+static void hide_quoted(char *line)
+{
+    char *from = strchr(line, '"'), *to;
+
+    while (from != NULL && (to = strchr(from + 1, '"')) != NULL) {
+        if (to - from > 2) { /* more than "=" */
+            memset(from + 1, '.', (size_t)(to - from - 1));
+        }
+        from = strchr(to + 1, '"');
+    }
+}
+
 static bool check_database(const weir_config_t *config, char *error, size_t size)
 {
     const char *text = config->database, *why = NULL;
@@ -119,6 +132,8 @@ static bool check_database(const weir_config_t *config, char *error, size_t size
         char line[256];
 
         snprintf(line, sizeof(line), "%.*s", (int)strcspn(why, "\n"), why);
+        if (weir_config_has_secret("database", text))
+            hide_quoted(line);
         weir_config_complain(config, "database", line, error, size);
     }
     PQconninfoFree(options);

@@ -16,6 +16,12 @@ status=0
 rows=()
 for name in "${services[@]}"; do
     state=$(state_of "$name")
+    if [ "$name:$state" = backend:up ]; then
+        # Events of some partition stand still; other codes are not about that.
+        code=0
+        stack_ctl relay >/dev/null 2>&1 || code=$?
+        [ $code != 1 ] || state=halted
+    fi
     [ "$state" = up ] || status=3
     rows+=("$name" "$(pid_of "$name" || echo -)" "$state" "$(address_of "$name")")
 done
@@ -32,5 +38,6 @@ if [ -n "$json" ]; then
     echo ']'
 else
     printf '%-10s %8s  %-7s %s\n' service pid state address "${rows[@]}"
+    [[ " ${rows[*]} " != *" halted "* ]] || echo "status: events of some partitions stand still: ./weir ctl relay" >&2
 fi
 exit $status

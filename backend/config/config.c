@@ -329,7 +329,7 @@ static void describe_origin(const struct weir_config_origins *origins, int i, ch
 }
 
 /* Messages go to logs and terminals: secrets, and values that hold a password, stay out of them. */
-static bool has_secret(const char *key, const char *value)
+bool weir_config_has_secret(const char *key, const char *value)
 {
     if (has_prefix(key, "webhook_secret") || strcmp(key, "webhook_secret") == 0)
         return *value != '\0';
@@ -346,7 +346,7 @@ void weir_config_complain(const weir_config_t *config, const char *key, const ch
     const char *value = config->origins->of[i].value;
 
     describe_origin(config->origins, i, origin, sizeof(origin));
-    if (has_secret(key, value))
+    if (weir_config_has_secret(key, value))
         complain(error, error_size, "%s: key \"%s\", whose value is not shown: %s", origin, key,
                  why);
     else

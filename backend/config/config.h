@@ -54,6 +54,9 @@ bool weir_config_read(weir_config_t *config, const char *file, char *error, size
 
 void weir_config_free(weir_config_t *config);
 
+/* True when the value of that key holds, or may hold, a password or a secret: it must not be shown. */
+bool weir_config_has_secret(const char *key, const char *value);
+
 /*
  * Writes the message for a value that only its user could find wrong, in the same
  * form; why goes on after "key "groups", value "x": ".

@@ -56,11 +56,12 @@ const weir_ctl_command_t weir_ctl_commands[] = {
      "  weirctl events replay --group reports --from 2026-01-31T12:00:00Z --yes\n"},
     {"groups", "", 0, 0, "interval json", true, weir_ctl_groups,
      "consumer groups: how far they are behind, how fast they go",
-     "LAG: events that the relay has given a position and the group has not handled. PENDING: of\n"
-     "these, failed ones that wait for their next attempt. OLDEST S: the age of the first one in\n"
-     "seconds. DEAD: its dead letters. FULL: partitions whose stream this group keeps full, because\n"
-     "stream_limit events lie before it. Events without a position, which no LAG counts, are told\n"
-     "below. Exit code 1 when a stream is full, or events have waited for the relay for 10 seconds.\n\n"
+     "LAG: events that the relay has given a position and the group has not handled, and those that\n"
+     "wait in partitions that stand still (weirctl relay). PENDING: failed ones that wait for their\n"
+     "next attempt. OLDEST S: the age of the first one that is not handled, in seconds. DEAD: its dead\n"
+     "letters. FULL: partitions whose stream this group keeps full, because stream_limit events lie\n"
+     "before it. Other events without a position, which no LAG counts, are told below. Exit code 1 when a stream is full, a partition stands still, or events have waited for\n"
+     "the relay for 10 seconds.\n\n"
      "  weirctl groups\n"
      "  weirctl groups --interval 10s --json | jq '.[] | select(.lag > 1000)'\n"},
     {"groups pause", "NAME", 0, 1, "all json", true, weir_ctl_groups_pause,
@@ -75,7 +76,8 @@ const weir_ctl_command_t weir_ctl_commands[] = {
      "forget a group that is gone for good",
      "Its place in the log, its failed events and its dead letters; from then on nothing waits for it.\n"
      "A group that a worker runs is refused. With events that it has not handled, or dead letters, it\n"
-     "needs --yes. A worker that runs it later begins where the slowest of the others stands.\n\n"
+     "needs --yes. What it has handled is forgotten, too: a worker that runs it later begins where the\n"
+     "slowest of the others stands, and handles again what the group had handled from there on.\n\n"
      "  weirctl groups delete reports\n"},
     {"dead list", "", 0, 0, "group count json", true, weir_ctl_dead_list,
      "dead letters, the newest first",

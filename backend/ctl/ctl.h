@@ -93,8 +93,8 @@ json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis);
 
 /* --- relay.c ---------------------------------------------------------------- */
 
-/* A line on standard error when partitions are halted: which, and the command to run. */
-void weir_ctl_warn_halted(weir_ctl_t *ctl);
+/* False, and a line on standard error, when partitions are halted: which, and the command to run. */
+bool weir_ctl_none_halted(weir_ctl_t *ctl);
 
 /* --- output.c -------------------------------------------------------------- */
 

@@ -82,7 +82,10 @@ weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
         "      WHEN count(c.owner) FILTER (WHERE c.expires_at > now()) = 0 THEN 'no worker'"
         "      ELSE 'running' END AS state,"
         " count(DISTINCT c.owner) FILTER (WHERE c.expires_at > now()) AS workers,"
-        " sum(p.position) - min(n.handled) AS lag,"
+        " sum(p.position) - min(n.handled)"
+        " + (SELECT count(*) FROM outbox o JOIN partitions h USING (partition)"
+        "    WHERE o.position IS NULL AND h.halted IS NOT NULL"
+        "    AND (o.for_group IS NULL OR o.for_group = c.group_name)) AS lag,"
         " (SELECT count(*) FROM retries r WHERE r.group_name = c.group_name) AS pending,"
         " round(extract(epoch FROM clock_timestamp() - min((SELECT o.created_at FROM outbox o"
         "   WHERE o.partition = c.partition AND o.position = c.handled + 1))), 1) AS oldest_s,"
@@ -112,7 +115,7 @@ weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
     is_well = tell_full(rows);
     json_decref(rows);
     free(earlier);
-    weir_ctl_warn_halted(ctl);
+    is_well = weir_ctl_none_halted(ctl) && is_well;
     is_well = tell_waiting(ctl) && is_well;
 
     return is_well ? WEIR_CTL_OK : WEIR_CTL_REFUSED;

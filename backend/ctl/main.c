@@ -54,15 +54,12 @@ static void connect_database(weir_ctl_t *ctl)
 {
     const char *const keys[] = {"dbname",          "client_encoding", "application_name",
                                 "connect_timeout", "options",         NULL};
-    const char *const values[] = {ctl->config.database,
-                                  "UTF8",
-                                  "weirctl",
-                                  "5",
-                                  WEIR_DB_OPTIONS " -c statement_timeout=60s",
-                                  NULL};
+    char *options = weir_db_options(ctl->config.database, "-c statement_timeout=60s");
+    const char *const values[] = {ctl->config.database, "UTF8", "weirctl", "5", options, NULL};
     char error[512];
 
     ctl->db = PQconnectdbParams(keys, values, 1);
+    free(options);
     if (PQstatus(ctl->db) != CONNECTION_OK)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQerrorMessage(ctl->db)));
     if (!weir_db_settings_apply(ctl->db, error, sizeof(error)))

@@ -73,7 +73,7 @@ weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl)
     json_object_set_new(object, "partitions", partitions);
     weir_ctl_print_object(ctl, object);
     json_decref(summary);
-    weir_ctl_warn_halted(ctl);
+    (void)weir_ctl_none_halted(ctl);
 
     if (redis == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);

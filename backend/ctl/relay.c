@@ -16,7 +16,7 @@ static const char partitions_sql[] =
     "  AS waiting"
     " FROM partitions p ORDER BY p.partition";
 
-void weir_ctl_warn_halted(weir_ctl_t *ctl)
+bool weir_ctl_none_halted(weir_ctl_t *ctl)
 {
     json_t *rows =
         weir_ctl_rows(ctl,
@@ -27,14 +27,17 @@ void weir_ctl_warn_halted(weir_ctl_t *ctl)
                       0, NULL);
     const json_t *row = json_array_get(rows, 0);
     const char *halted = json_string_value(json_object_get(row, "halted"));
+    bool none = halted == NULL;
 
-    if (halted != NULL)
+    if (!none)
         weir_ctl_fail(WEIR_CTL_REFUSED,
                       "events of partitions %s stand still, %" JSON_INTEGER_FORMAT
                       " wait in the outbox: their streams are of another history than the "
                       "database, see \"weirctl help relay rebase\"",
                       halted, json_integer_value(json_object_get(row, "waiting")));
     json_decref(rows);
+
+    return none;
 }
 
 /* The stream's fence (log_stream.h), or "". */

@@ -351,9 +351,9 @@ static bool migrate(job_t *job, const char *folder)
 
 bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t error_size)
 {
-    const char *const keys[] = {"options", "dbname", "client_encoding", "application_name", NULL};
-    const char *const values[] = {WEIR_DB_OPTIONS " -c statement_timeout=0 -c lock_timeout=0",
-                                  conninfo, "UTF8", "weir-migrate", NULL};
+    char *options = weir_db_options(conninfo, "-c statement_timeout=0 -c lock_timeout=0");
+    const char *const keys[] = {"dbname", "options", "client_encoding", "application_name", NULL};
+    const char *const values[] = {conninfo, options, "UTF8", "weir-migrate", NULL};
     job_t job = {PQconnectdbParams(keys, values, 1), error, error_size};
     bool ok;
 
@@ -364,6 +364,7 @@ bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t 
              run(&job, "settings", "SET statement_timeout = 0; SET lock_timeout = 0") &&
              migrate(&job, folder);
     PQfinish(job.conn);
+    free(options);
 
     return ok;
 }

@@ -84,12 +84,21 @@ static void fail(part_t *part, const char *error, const char *sqlstate)
     drop(part);
 }
 
+/* Halves and retries are behind younger parts: the list is not in the order of `until`. */
 static void expire(struct part_list *list, uint64_t now)
 {
-    part_t *part;
+    struct part_list over = TAILQ_HEAD_INITIALIZER(over);
+    part_t *part, *next;
 
-    while ((part = TAILQ_FIRST(list)) != NULL && part->until <= now) {
+    for (part = TAILQ_FIRST(list); part != NULL; part = next) {
+        next = TAILQ_NEXT(part, link);
+        if (part->until > now)
+            continue;
         TAILQ_REMOVE(list, part, link);
+        TAILQ_INSERT_TAIL(&over, part, link);
+    }
+    while ((part = TAILQ_FIRST(&over)) != NULL) {
+        TAILQ_REMOVE(&over, part, link);
         fail(part, "a row that the request needs is locked by another transaction",
              WEIR_BATCH_LOCKED);
     }

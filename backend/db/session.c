@@ -238,23 +238,18 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
 static void open_session(weir_db_t *db)
 {
     char application[64];
+    char *options = weir_db_options(db->conninfo, "-c statement_timeout=30s");
     /* What stands before dbname gives way to conninfo, what stands after it does not. */
-    const char *const keys[] = {"options",          "keepalives_idle",  "keepalives_interval",
-                                "keepalives_count", "tcp_user_timeout", "dbname",
-                                "client_encoding",  "application_name", NULL};
-    const char *const values[] = {WEIR_DB_OPTIONS " -c statement_timeout=30s",
-                                  "10",
-                                  "5",
-                                  "3",
-                                  "20000",
-                                  db->conninfo,
-                                  "UTF8",
-                                  application,
-                                  NULL};
+    const char *const keys[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
+                                "tcp_user_timeout", "dbname",              "options",
+                                "client_encoding",  "application_name",    NULL};
+    const char *const values[] = {"10",    "5",    "3",         "20000", db->conninfo,
+                                  options, "UTF8", application, NULL};
 
     snprintf(application, sizeof(application), "weir-%s", db->name);
     db->state = CONNECTING;
     db->conn = PQconnectStartParams(keys, values, 1);
+    free(options);
 
     if (db->conn == NULL || PQstatus(db->conn) == CONNECTION_BAD) {
         weir_db_lose(db, db->conn != NULL ? PQerrorMessage(db->conn) : "out of memory");

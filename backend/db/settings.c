@@ -65,6 +65,22 @@ const char weir_db_settings_sql[] =
     " (SELECT pg_catalog.set_config('role', 'none', false) FROM chosen c"
     "  WHERE NOT c.may AND pg_catalog.current_setting('role') <> 'none')";
 
+char *weir_db_options(const char *conninfo, const char *ours)
+{
+    PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL), *o;
+    const char *theirs = "";
+    char *options;
+
+    for (o = parsed; o != NULL && o->keyword != NULL; o++) {
+        if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
+            theirs = o->val;
+    }
+    if (asprintf(&options, "%s %s " WEIR_DB_OPTIONS, ours, theirs) < 0)
+        abort();
+    PQconninfoFree(parsed);
+    return options;
+}
+
 bool weir_db_settings_check(const PGresult *result, char *error, size_t size)
 {
     const char *message;

@@ -19,6 +19,12 @@
  */
 #define WEIR_DB_OPTIONS "-c default_transaction_read_only=off"
 
+/*
+ * The value of libpq's "options" for a session: ours (defaults), those of conninfo, which win over
+ * ours, and WEIR_DB_OPTIONS, which win over all; to be freed.  It is to stand behind conninfo's place.
+ */
+char *weir_db_options(const char *conninfo, const char *ours);
+
 /* Statements for the simple query protocol, with more than one result. */
 extern const char weir_db_settings_sql[];
 

@@ -23,6 +23,14 @@ static void follow(weir_outlet_t *p)
         weir_log(WEIR_LOG_INFO, NULL, "stream is followed again", "{s:i,s:I}", "partition",
                  p->number, "position", (json_int_t)p->given);
     p->told = WEIR_FOLLOWING;
+    /* The groups may have read from the database what this stream lacked. */
+    for (int i = 0; i < p->relay->count; i++) {
+        const weir_outlet_t *other = &p->relay->outlets[i];
+
+        if (other->state == WEIR_BEHIND || other->state == WEIR_UNKNOWN)
+            return;
+    }
+    weir_refusal_drop(&p->relay->read_refused, "relay", "relay_read");
 }
 
 static void on_marked(PGresult *res, const char *error, const char *sqlstate, void *arg)

@@ -19,3 +19,11 @@ void weir_refusal_note(bool *refused, const char *asker, const char *question, c
                  "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
     *refused = error != NULL;
 }
+
+void weir_refusal_drop(bool *refused, const char *asker, const char *question)
+{
+    if (*refused)
+        weir_log(WEIR_LOG_INFO, NULL, "what the database refused is not asked any more",
+                 "{s:s,s:s}", "asker", asker, "question", question);
+    *refused = false;
+}

@@ -19,5 +19,7 @@
  */
 void weir_refusal_note(bool *refused, const char *asker, const char *question, const char *error,
                        const char *sqlstate);
+/* The question that was refused need not be asked any more. */
+void weir_refusal_drop(bool *refused, const char *asker, const char *question);
 
 #endif

@@ -102,7 +102,8 @@ subtest 'addresses that can never work' => sub {
 
 subtest 'no secret in a message' => sub {
     my %wrong = (
-        database       => ['port=x password=hush', 'postgresql://u:hush@h:99999/d'],
+        database       => ['port=x password=hush', 'postgresql://u:hush@h:99999/d', 'password=a hush', 'password = a hush=b',
+                           'postgresql://u:%zzhush@h/d', "password='hush", 'PASSWORD=hush port=x'],
         redis          => ['redis://:hush@h:0', 'redis://u:hush@h:1/x'],
         smtp           => ['smtp://u:hush@h:x'],
         payments_url   => ['http://u:hush@h:abc'],

@@ -128,7 +128,9 @@ subtest 'a relay that looks after them refuses, until it is told to go on' => su
     $e->create(50);
     wait_for('the marks', sub { $s->psql('SELECT count(*) FROM partitions WHERE halted = $$ahead$$') == 8 });
 
-    my ($status, $out, $err) = $s->weirctl('groups', '--interval', '0');
+    my ($status, $out, $err) = $s->weirctl('groups', '--interval', '0', '--json');
+    is $status, 1, 'weirctl groups has an exit code for it';
+    is join(' ', map { "$_->{group}:$_->{lag}" } grep { $_->{group} eq 'billing' } @{ JSON::PP->new->decode($out) }), 'billing:50', 'and a lag';
     like $err, qr/partitions 0, 1, 2, 3, 4, 5, 6, 7 stand still, 50 wait.*relay rebase/, 'weirctl groups tells it';
     ($status, $out) = $s->weirctl('relay');
     is $status, 1, 'weirctl relay has an exit code for it';

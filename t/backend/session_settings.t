@@ -90,6 +90,8 @@ subtest 'settings of role and database' => sub {
     }
     # libpq compares default_transaction_read_only with it while it connects.
     $ENV{PGTARGETSESSIONATTRS} = 'read-write';
+    # Options of the connection string come to Weir's own, not in their place.
+    $s->{conf}{database} = $s->database . " options='-c geqo=off -c statement_timeout=29s'";
     my ($status, $said) = $s->run_backend('migrate');
     is $status, 0, 'migrate' or diag $said;
     is $super->('SELECT count(*) FROM pg_class WHERE relnamespace = $$elsewhere$$::regnamespace'), 1,
