@@ -7,13 +7,21 @@
  * or is skipped because something before it failed, the mark is taken back when
  * the segment's answer tells; segments that were sent in between fail with
  * SQLSTATE 26000 and change nothing.
+ *
+ * A statement's name has a random number of the session: behind a pooler that
+ * shares a session of the server between clients (which the settings forbid and
+ * nothing can tell at once) it is not there, or ours, but never another client's
+ * statement.
  */
 #include "db/private.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define NAME_SIZE 32
 
 /* --- answers ----------------------------------------------------------------- */
 
@@ -23,6 +31,10 @@ static void keep_error(segment_t *s, const PGresult *result)
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     size_t size;
+
+    if (sqlstate != NULL && strcmp(sqlstate, "26000") == 0)
+        detail = "a pooler between must keep a session for each client, as PgBouncer does with"
+                 " pool_mode = session";
 
     if (s->error != NULL)
         return;
@@ -162,15 +174,15 @@ static int find_statement(weir_db_t *db, const char *sql)
     return i;
 }
 
-static void statement_name(const statement_t *statement, char name[16])
+static void statement_name(const weir_db_t *db, const statement_t *statement, char name[NAME_SIZE])
 {
-    snprintf(name, 16, "w%u", statement->serial);
+    snprintf(name, NAME_SIZE, "w%016" PRIx64 "_%u", db->nonce, statement->serial);
 }
 
 static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
                          const weir_db_statement_t *statements, int count)
 {
-    char name[16];
+    char name[NAME_SIZE];
 
     for (int i = 0; i < count; i++) {
         statement_t *statement = &db->statements[places[i]];
@@ -181,7 +193,7 @@ static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
         statement->prepared = true;
         statement->serial = db->serial++;
         s->parsed[s->parses++] = places[i];
-        statement_name(statement, name);
+        statement_name(db, statement, name);
         if (!PQsendPrepare(db->conn, name, statement->sql, 0, NULL))
             return false;
     }
@@ -189,7 +201,7 @@ static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
     s->results = s->parses + count;
 
     for (int i = 0; i < count; i++) {
-        statement_name(&db->statements[places[i]], name);
+        statement_name(db, &db->statements[places[i]], name);
         if (!PQsendQueryPrepared(db->conn, name, statements[i].n, statements[i].values, NULL, NULL,
                                  0))
             return false;

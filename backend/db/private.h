@@ -52,6 +52,7 @@ struct weir_db {
     statement_t statements[WEIR_DB_STATEMENTS_MAX];
     int n_statements;
     unsigned serial;
+    uint64_t nonce; /* of the open session, in the names of its statements */
 
     int depth;   /* callbacks that are running */
     bool doomed; /* freed from within one of them */

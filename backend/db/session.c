@@ -154,6 +154,7 @@ static void opened(weir_db_t *db)
     db->writable = event_new(db->base, PQsocket(db->conn), EV_WRITE, weir_db_on_socket, db);
     event_add(db->readable, NULL);
 
+    weir_random(&db->nonce, sizeof(db->nonce));
     db->state = UP;
     db->checks = 0;
     db->backoff_ms = BACKOFF_MIN_MS;
