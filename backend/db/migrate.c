@@ -14,17 +14,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #define FILE_MAX_BYTES 1048576
+#define LOCK_TIMEOUT "1000" /* ms */
+#define LOCK_RETRY 500      /* ms */
 
 /* Any constant that nothing else in the database locks: "weir" in ASCII (the relay has 1, workers
  * 2). */
 #define LOCK "(2003134834, 3)"
 
+/* A file that begins with this line has statements that PostgreSQL refuses in a transaction. */
+#define OUTSIDE "-- outside a transaction\n"
+
 typedef struct {
     PGconn *conn;
     char *error;
     size_t error_size;
+    bool locked; /* the last statement that failed did so because it got no lock in time */
 } job_t;
 
 static bool fail(job_t *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -51,9 +58,11 @@ static bool run(job_t *job, const char *what, const char *sql)
     PGresult *result = PQexec(job->conn, sql);
     ExecStatusType status = PQresultStatus(result);
     bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
     if (!ok)
         fail(job, "%s: %s", what, PQerrorMessage(job->conn));
+    job->locked = sqlstate != NULL && strcmp(sqlstate, "55P03") == 0;
     PQclear(result);
 
     return ok;
@@ -223,17 +232,28 @@ static long number_of(const char *name)
 
 /* --- steps ------------------------------------------------------------------------ */
 
+static void pause_ms(long ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+    nanosleep(&t, NULL);
+}
+
+/*
+ * Tries, rather than waits in the server: CREATE INDEX CONCURRENTLY waits for all statements that
+ * run, so also for one that waits for this lock.
+ */
 static bool prepare(job_t *job)
 {
-    long taken;
+    long taken = 0;
 
-    if (!ask(job, "advisory lock", "SELECT pg_try_advisory_lock" LOCK "::int", &taken))
-        return false;
-
-    if (!taken) {
-        weir_log(WEIR_LOG_INFO, NULL, "another migration is under way, waiting for it", NULL);
-        if (!run(job, "advisory lock", "SELECT pg_advisory_lock" LOCK))
+    for (bool said = false; !taken; said = true) {
+        if (!ask(job, "advisory lock", "SELECT pg_try_advisory_lock" LOCK "::int", &taken))
             return false;
+        if (!taken && !said)
+            weir_log(WEIR_LOG_INFO, NULL, "another migration is under way, waiting for it", NULL);
+        if (!taken)
+            pause_ms(LOCK_RETRY);
     }
 
     return run(job, "schema_migrations",
@@ -244,19 +264,65 @@ static bool prepare(job_t *job)
                " applied_at timestamptz NOT NULL DEFAULT now())");
 }
 
+/*
+ * Statements of a file, with blank lines between them, each by itself.  Those that may not be in a
+ * transaction lock no table against reading and writing, and may wait for long transactions.
+ */
+static bool run_outside(job_t *job, const char *name, char *text)
+{
+    bool ok = run(job, name, "SET lock_timeout = 0");
+
+    for (char *next; ok && text != NULL; text = next) {
+        next = strstr(text, "\n\n");
+        if (next != NULL) {
+            *next = '\0';
+            next += 2;
+        }
+        ok = run(job, name, text);
+    }
+
+    return ok && run(job, name, "SET lock_timeout = " LOCK_TIMEOUT);
+}
+
+static bool apply_text(job_t *job, const char *name, char *text, const char *record)
+{
+    if (strncmp(text, OUTSIDE, sizeof(OUTSIDE) - 1) == 0)
+        return run_outside(job, name, text) && run(job, name, record);
+
+    return run(job, name, "BEGIN") && run(job, name, text) && run(job, name, record) &&
+           run(job, name, "COMMIT");
+}
+
+/*
+ * A statement that waits for a table's lock makes all later ones of the table wait behind it.  So it
+ * gives up after LOCK_TIMEOUT, which lets these pass, and is tried again.
+ */
 static bool apply(job_t *job, const char *folder, const char *name, long version)
 {
-    char record[512];
-    char *quoted = PQescapeLiteral(job->conn, name, strlen(name));
-    bool ok;
+    char record[512], path[PATH_MAX];
+    char *quoted = PQescapeLiteral(job->conn, name, strlen(name)), *text;
+    bool ok = false;
 
     snprintf(record, sizeof(record),
              "INSERT INTO schema_migrations (version, name) VALUES (%ld, %s)", version,
              quoted != NULL ? quoted : "''");
     PQfreemem(quoted);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
 
-    ok = run(job, name, "BEGIN") && run_file(job, folder, name) && run(job, name, record) &&
-         run(job, name, "COMMIT");
+    for (bool said = false; (text = read_text(job, path)) != NULL; said = true) {
+        ok = apply_text(job, path, text, record);
+        free(text);
+        if (ok || !job->locked)
+            break;
+        if (!said)
+            weir_log(WEIR_LOG_WARN, NULL,
+                     "a transaction holds a lock that the migration needs; it is tried again until "
+                     "that ends",
+                     "{s:s}", "file", name);
+        if (!run(job, name, "ROLLBACK"))
+            return false;
+        pause_ms(LOCK_RETRY);
+    }
     if (ok)
         weir_log(WEIR_LOG_INFO, NULL, "migration applied", "{s:s}", "file", name);
 
@@ -317,7 +383,7 @@ static bool create_functions(job_t *job, const char *folder)
     if (n < 0)
         return false;
 
-    ok = run(job, folder, "BEGIN; SET LOCAL check_function_bodies = off");
+    ok = run(job, folder, "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL check_function_bodies = off");
     for (int i = 0; ok && i < n; i++)
         ok = drop_functions(job, folder, files[i]->d_name);
     for (int i = 0; ok && i < n; i++)
@@ -354,14 +420,14 @@ bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t 
     char *options = weir_db_options(conninfo, "-c statement_timeout=0 -c lock_timeout=0");
     const char *const keys[] = {"dbname", "options", "client_encoding", "application_name", NULL};
     const char *const values[] = {conninfo, options, "UTF8", "weir-migrate", NULL};
-    job_t job = {PQconnectdbParams(keys, values, 1), error, error_size};
+    job_t job = {.conn = PQconnectdbParams(keys, values, 1), .error = error, .error_size = error_size};
     bool ok;
 
     if (PQstatus(job.conn) != CONNECTION_OK)
         ok = fail(&job, "%s", PQerrorMessage(job.conn));
     else /* a migration takes as long as it takes */
         ok = weir_db_settings_apply(job.conn, error, error_size) &&
-             run(&job, "settings", "SET statement_timeout = 0; SET lock_timeout = 0") &&
+             run(&job, "settings", "SET statement_timeout = 0; SET lock_timeout = " LOCK_TIMEOUT) &&
              migrate(&job, folder);
     PQfinish(job.conn);
     free(options);

@@ -1,7 +1,9 @@
 /*
  * Migrations: the numbered files of a folder, NNN_name.sql, bring the schema up
  * step by step, each in a transaction of its own that also records it in the
- * table schema_migrations.  Then all of functions/NAME.sql is run, in one
+ * table schema_migrations.  One that begins with the line "-- outside a transaction"
+ * has statements, with blank lines between them, that are not in one (CREATE INDEX
+ * CONCURRENTLY); it must be fit to be begun again after it was broken off.  Then all of functions/NAME.sql is run, in one
  * transaction and on every call: functions are code, not state, so the files
  * must be fit to be run again (CREATE OR REPLACE, DROP … IF EXISTS).
  *

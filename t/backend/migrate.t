@@ -126,6 +126,28 @@ subtest 'two at a time wait for each other' => sub {
     is $stack->psql('SELECT count(*) FROM schema_migrations WHERE version = 5'), 1, 'applied once';
 };
 
+subtest 'statements that are not in a transaction' => sub {
+    file('006_index.sql', "-- outside a transaction\n-- of one\nDROP INDEX CONCURRENTLY IF EXISTS by_x;\n\nCREATE INDEX CONCURRENTLY by_x ON one (x);\n\nCREATE INDEX CONCURRENTLY by_z ON one (z);\n");
+    refused(qr/006_index\.sql.*"z" does not exist/, 'a mistake in the last one');
+    is $stack->psql("SELECT to_regclass('by_x') IS NOT NULL, count(*) FROM schema_migrations WHERE version = 6"), 't|0', 'what was done stays, and is not recorded';
+    file('006_index.sql', Weir::Stack::slurp("$sql/006_index.sql") =~ s/\(z\)/(y)/r);
+    $stack->_start($_, [$stack->{binary}, '-c', $stack->write_conf(sql => $sql), 'migrate']) for qw(a b c);
+    is $stack->_stop($_, 'CONT'), 0, "$_ is done, beside others" for qw(a b c);
+    is $stack->psql("SELECT bool_and(indisvalid), count(*) FROM pg_index WHERE indexrelid IN ('by_x'::regclass, 'by_z'::regclass)"), 't|2', 'mended, all is done';
+};
+
+subtest 'a migration that waits for a lock holds up nobody else' => sub {
+    file('007_seven.sql', 'ALTER TABLE one ADD seven int;');
+    my $reader = $stack->session('BEGIN; SELECT FROM one;');
+    $stack->_start('waits', [$stack->{binary}, '-c', $stack->write_conf(sql => $sql), 'migrate']);
+    wait_for('it to say so', sub { $stack->log_of('waits') =~ /a transaction holds a lock that the migration needs/ });
+    is $stack->psql("SET lock_timeout = '20s'; SELECT count(*) FROM one"), 1, 'others read the table' for 1 .. 3;
+    close $reader;
+    is $stack->_stop('waits', 'CONT'), 0, 'it goes on when the lock is free';
+    is scalar(() = $stack->log_of('waits') =~ /holds a lock/g), 1, 'and has said it once';
+    is $stack->psql('SELECT count(*) FROM one WHERE seven IS NULL'), 1, 'done';
+};
+
 subtest 'a database that is away' => sub {
     $stack->stop_postgres;
     refused(qr/connection to server .* failed/, 'away');
