@@ -18,7 +18,8 @@ enter_world() {
         WEIR_WORLD_NGINX=$root/build-asan/nginx
         TEST_NGINX_LOAD_MODULES=${TEST_NGINX_LOAD_MODULES//$root\/build\//$root/build-asan/}
         mkdir -m 777 "$run/asan"
-        export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:log_path=$run/asan/report"
+        # Each module of nginx has its own list of the modules in it, by the same name.
+        export ASAN_OPTIONS="detect_leaks=0:detect_odr_violation=0:log_path=$run/asan/report"
     fi
     TEST_NGINX_BINARY=$root/t/worlds/nginx
     # Several processes stand between test and nginx.
@@ -30,7 +31,7 @@ enter_world() {
 tests_of() {
     local except
     except=$(awk -v world="$1" '!/^#/ && NF && ($1 == world || $1 == "*") { print "^" $2 "$" }' t/worlds/except)
-    find t/edge -name '*.t' | grep -vE -f <(echo "$except") | sort
+    find t/edge t/worlds -name '*.t' | grep -vE -f <(echo "$except") | sort
 }
 
 # asan_is_silent: false, with what it said, when AddressSanitizer has found something.

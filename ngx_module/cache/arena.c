@@ -5,14 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER    sizeof(size_t)
-#define BLOCK_MIN ((size_t)1 << WEIR_ARENA_FIRST)
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define FORBID(start, size) ASAN_POISON_MEMORY_REGION(start, size)
+#define ALLOW(start, size)  ASAN_UNPOISON_MEMORY_REGION(start, size)
+#define GUARD               ((size_t)16)
+#else
+#define FORBID(start, size)
+#define ALLOW(start, size)
+#define GUARD ((size_t)0)
+#endif
+
+#define HEADER    (sizeof(size_t) + GUARD)
+#define FOOTER    sizeof(size_t)
+#define BLOCK_MIN (((size_t)1 << WEIR_ARENA_FIRST) + 2 * GUARD)
 
 /* Flags in the low bits of a block's size. */
 #define FREE      ((size_t)1)
 #define PREV_FREE ((size_t)2)
 #define FLAGS     ((size_t)15)
 
+/*
+ * Under AddressSanitizer nothing may be touched but what was asked for and what
+ * stands in the blocks themselves: GUARD bytes before and behind a payload, and
+ * all of a free block but its struct and its last 8 bytes, are forbidden.
+ */
 struct weir_arena_block {
     size_t size; /* with the header; flags in the low bits */
 
@@ -67,8 +84,9 @@ static void insert(weir_arena_t *a, weir_arena_block_t *b, size_t size)
     a->steps[level] |= 1u << step;
     a->levels |= (uint64_t)1 << level;
 
-    memcpy((char *)b + size - HEADER, &size, HEADER);
+    memcpy((char *)b + size - FOOTER, &size, FOOTER);
     after(b)->size |= PREV_FREE;
+    FORBID(b + 1, size - sizeof(*b) - FOOTER);
 }
 
 static void take_out(weir_arena_t *a, weir_arena_block_t *b)
@@ -93,6 +111,7 @@ static void take_out(weir_arena_t *a, weir_arena_block_t *b)
         }
     }
 
+    ALLOW(b, size_of(b));
     b->size &= ~FREE;
     after(b)->size &= ~PREV_FREE;
 }
@@ -155,8 +174,9 @@ void weir_arena_init(weir_arena_t *a, void *memory, size_t size, weir_arena_exte
     memset(a, 0, sizeof(*a));
 
     /* headers stand 8 bytes before a multiple of 16, payloads on one */
-    a->start = (char *)start + 16 - HEADER;
-    a->end = (char *)end - HEADER;
+    a->start = (char *)start + 16 - sizeof(size_t);
+    a->end = (char *)end - sizeof(size_t);
+    ALLOW(memory, size);
     ((weir_arena_block_t *)a->end)->size = 0;
 
     if (n > 1)
@@ -180,20 +200,20 @@ void weir_arena_init(weir_arena_t *a, void *memory, size_t size, weir_arena_exte
 
 size_t weir_arena_cost(size_t size)
 {
-    size_t cost = (size + HEADER + 15) & ~(size_t)15;
+    size_t cost = (size + HEADER + GUARD + 15) & ~(size_t)15;
 
     return cost < BLOCK_MIN ? BLOCK_MIN : cost;
 }
 
-void *weir_arena_alloc(weir_arena_t *a, size_t size)
+void *weir_arena_alloc(weir_arena_t *a, size_t payload)
 {
     weir_arena_block_t *b, *rest;
-    size_t left;
+    size_t size, left;
 
-    if (size > (size_t)(a->end - a->start))
+    if (payload > (size_t)(a->end - a->start))
         return NULL;
 
-    size = weir_arena_cost(size);
+    size = weir_arena_cost(payload);
 
     b = find(a, size);
     if (b == NULL)
@@ -211,6 +231,9 @@ void *weir_arena_alloc(weir_arena_t *a, size_t size)
 
     a->used += size_of(b);
 
+    FORBID((char *)b + sizeof(size_t), size_of(b) - sizeof(size_t));
+    ALLOW((char *)b + HEADER, payload);
+
     return (char *)b + HEADER;
 }
 
@@ -220,6 +243,7 @@ void weir_arena_free(weir_arena_t *a, void *payload)
     size_t size = size_of(b), prev_size;
 
     a->used -= size;
+    ALLOW(b, size);
 
     neighbour = after(b);
 
@@ -229,7 +253,7 @@ void weir_arena_free(weir_arena_t *a, void *payload)
     }
 
     if (b->size & PREV_FREE) {
-        memcpy(&prev_size, (char *)b - HEADER, HEADER);
+        memcpy(&prev_size, (char *)b - FOOTER, FOOTER);
         b = (weir_arena_block_t *)((char *)b - prev_size);
         take_out(a, b);
         size += prev_size;

@@ -94,7 +94,7 @@ int open(const char *path, int flags, ...)
 }
 C
     close $c;
-    system('gcc', '-shared', '-fPIC', '-O1', '-o', $fault, "$dir/fault.c", '-ldl') == 0 or BAIL_OUT('the fault injector does not build');
+    system('gcc', '-shared', '-fPIC', '-O1', '-o', $fault, "$dir/fault.c", '-ldl') == 0 or die('the fault injector does not build');
 }
 
 sub begin_fault { my ($text) = @_; open my $f, '>', "$dir/fault.new" or die $!; print $f "$text\n"; close $f; rename "$dir/fault.new", "$dir/fault" or die $! }

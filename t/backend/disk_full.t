@@ -33,7 +33,7 @@ sub small {
     my ($place, $size) = @_;
     my $dir = $s->dir . "/$place";
     mkdir $dir;
-    system('mount', '-t', 'tmpfs', '-o', "size=$size", 'none', $dir) == 0 or BAIL_OUT("mount $dir");
+    system('mount', '-t', 'tmpfs', '-o', "size=$size", 'none', $dir) == 0 or die("mount $dir");
     push @mounted, $dir;
     return $dir;
 }
@@ -47,7 +47,7 @@ my ($data, $wal, $logs) = (small('pg', '140m'), small('wal', '48m'), small('logs
 chown((getpwnam Weir::Stack::_pg_user())[2, 3], $data, $wal);
 $s->start_postgres;
 $s->stop_postgres;
-system("cp -a $data/data/pg_wal $wal/ && rm -rf $data/data/pg_wal && ln -s $wal/pg_wal $data/data/pg_wal") == 0 or BAIL_OUT('pg_wal');
+system("cp -a $data/data/pg_wal $wal/ && rm -rf $data/data/pg_wal && ln -s $wal/pg_wal $data/data/pg_wal") == 0 or die('pg_wal');
 $s->start_postgres;
 $s->_psql('postgres', 'postgres', $_) for "ALTER SYSTEM SET max_wal_size = '32MB'", "ALTER SYSTEM SET min_wal_size = '32MB'", 'SELECT pg_reload_conf()';
 $s->migrate;

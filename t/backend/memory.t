@@ -63,7 +63,7 @@ my %told;
 for my $extra (500, 6000, 12000) { # kB
     $s->start_backend('all');
     my $pid = $s->pid('all');
-    system('prlimit', "--pid=$pid", '--as=' . 1024 * (size_of($pid) + $extra)) == 0 or BAIL_OUT('prlimit');
+    system('prlimit', "--pid=$pid", '--as=' . 1024 * (size_of($pid) + $extra)) == 0 or die('prlimit');
     my @held = fill(40);
     for my $n (1 .. 40) {
         my $r = eval { $s->post('/signup', { email => "m$extra-$n\@example.org", displayName => 'M' }) } // {};

@@ -21,7 +21,7 @@ sub free_ports {
         my @held = grep { $_ } map { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:' . ($base + $_)) } 0 .. 3;
         return $base if @held == 4;
     }
-    BAIL_OUT('no four free ports in a row');
+    die('no four free ports in a row');
 }
 
 my $run = $ENV{WEIR_RUN} = "$dir/run";
@@ -36,7 +36,7 @@ sub weir {
 
 sub up {
     my ($code, $text) = weir('up');
-    $code == 0 or do { diag $text; BAIL_OUT("./weir up failed: $code") };
+    $code == 0 or do { diag $text; die("./weir up failed: $code") };
 }
 
 sub until_true {
@@ -123,7 +123,7 @@ subtest 'an order as two versions' => sub {
 subtest 'the backend is killed' => sub {
     my $kept = cached("/products/$product");
     my ($pid) = map { $_->{pid} } grep { $_->{service} eq 'backend' } @{ decode_json((weir('status', '--json'))[1]) };
-    kill 'KILL', $pid or BAIL_OUT("cannot kill the backend: $!");
+    kill 'KILL', $pid or die("cannot kill the backend: $!");
     is get("/products/$product")->{content}, $kept->{content}, 'products are still shown' for 1 .. 3;
     up();
     ok until_true(30, sub { ask('PUT', "/products/$product", { name => 'Winch', price => 77, currency => 'EUR' })->{status} == 200 }), 'it is back';

@@ -25,7 +25,7 @@ sub free_ports {
         my @held = grep { $_ } map { listener($base + $_) } 0 .. 4;
         return $base if @held == 5;
     }
-    BAIL_OUT('no five free ports in a row');
+    die('no five free ports in a row');
 }
 
 my $run = $ENV{WEIR_RUN} = "$dir/run";
@@ -43,7 +43,7 @@ sub weir {
 
 sub up {
     my ($code, $text) = weir('up');
-    $code == 0 or do { diag $text; BAIL_OUT("./weir up failed: $code") };
+    $code == 0 or do { diag $text; die("./weir up failed: $code") };
     return $text;
 }
 
@@ -56,7 +56,7 @@ sub pids { my (undef, $now) = status(); return { map { $_ => $now->{$_}{pid} } @
 
 sub sql {
     my ($code, $text) = weir('psql', '-qAtX', '-F', ' ', '-c', $_[0]);
-    $code == 0 or BAIL_OUT("psql: $text");
+    $code == 0 or die("psql: $text");
     chomp $text;
     return $text;
 }
@@ -83,8 +83,8 @@ sub alive { content("/proc/$_[0]/stat") =~ /.*\) (\w)/ && $1 ne 'Z' }
 sub kill_9 {
     my ($service) = @_;
     my $pid = pids()->{$service};
-    kill 'KILL', $pid or BAIL_OUT("cannot kill $service: $!");
-    until_true(10, sub { !alive($pid) }) or BAIL_OUT("$service survives SIGKILL");
+    kill 'KILL', $pid or die("cannot kill $service: $!");
+    until_true(10, sub { !alive($pid) }) or die("$service survives SIGKILL");
 }
 
 my $http = HTTP::Tiny->new(timeout => 20);
@@ -264,7 +264,7 @@ is scalar @{ $ledger->()->{charges} }, 1, 'one charge';
 {
     local $ENV{WEIR_RUN} = "$dir/other";
     local $ENV{WEIR_PORT} = free_ports();
-    my $listener = listener($ENV{WEIR_PORT} + 1) or BAIL_OUT("cannot listen: $!");
+    my $listener = listener($ENV{WEIR_PORT} + 1) or die("cannot listen: $!");
     my ($code, $text) = weir('up');
     isnt $code, 0, 'up refuses a port that is taken';
     like $text, qr/port @{[$ENV{WEIR_PORT} + 1]}, for backend, is taken by \S+ \(pid $$\)/, 'names port and holder';

@@ -25,7 +25,7 @@ sub until_true {
         return 1 if $condition->();
         sleep 0.05;
     }
-    BAIL_OUT("waited in vain until $what");
+    die("waited in vain until $what");
 }
 
 sub slurp { open my $in, '<', $_[0] or return ''; local $/; scalar <$in> }

@@ -151,8 +151,8 @@ static void rebuilding_keeps_what_is_pinned(void **unused)
 
 static void what_cannot_fit_is_refused(void **unused)
 {
+    static char memory[4096];
     weir_arena_t arena;
-    char memory[4096];
 
     (void)unused;
     weir_arena_init(&arena, memory, sizeof(memory), NULL, 0);
@@ -163,12 +163,50 @@ static void what_cannot_fit_is_refused(void **unused)
     assert_true(weir_arena_check(&arena));
 }
 
+#ifdef __SANITIZE_ADDRESS__
+
+#include <sanitizer/asan_interface.h>
+
+static void sanitizer_sees_bytes_that_nobody_asked_for(void **unused)
+{
+    static char memory[4096];
+    weir_arena_t arena;
+    char *p, *q;
+
+    (void)unused;
+    weir_arena_init(&arena, memory, sizeof(memory), NULL, 0);
+
+    for (size_t size = 1; size < 100; size++) {
+        p = weir_arena_alloc(&arena, size);
+        q = weir_arena_alloc(&arena, size);
+
+        assert_null(__asan_region_is_poisoned(p, size));
+        assert_null(__asan_region_is_poisoned(q, size));
+        assert_true(__asan_address_is_poisoned(p - 1));
+        assert_true(__asan_address_is_poisoned(p + size));
+        assert_true(__asan_address_is_poisoned(q - 1));
+        assert_true(__asan_address_is_poisoned(q + size));
+
+        weir_arena_free(&arena, p);
+        assert_null(__asan_region_is_poisoned(q, size));
+        assert_true(__asan_address_is_poisoned(p));
+        weir_arena_free(&arena, q);
+        assert_true(__asan_address_is_poisoned(q));
+        assert_true(weir_arena_check(&arena));
+    }
+}
+
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_keep_apart),
         cmocka_unit_test(rebuilding_keeps_what_is_pinned),
         cmocka_unit_test(what_cannot_fit_is_refused),
+#ifdef __SANITIZE_ADDRESS__
+        cmocka_unit_test(sanitizer_sees_bytes_that_nobody_asked_for),
+#endif
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,14 +1,14 @@
 #!/usr/bin/python3
-"""A client's world: translate.py WORLD PORT TARGET PIDFILE
+"""A client's world: translate.py WORLD PORT ADDRESS PROCESS PIDFILE
 
-Takes what a test says in plain HTTP/1.1 on PORT of loopback to TARGET, the port where nginx is, in another way:
+Takes what a test says in plain HTTP/1.1 on PORT of loopback to the same port of ADDRESS, where nginx is, in another way:
 
     tls        over TLS, byte for byte
     slow       through small socket buffers, a few hundred bytes at a time, with turns for other connections between
     pipelined  behind another request that was sent in the same segment
     http2      as HTTP/2 over TLS, with two other streams open on the same connection
 
-Ends when the nginx whose master is named in PIDFILE has ended.
+Ends when nginx has ended: the PROCESS, or where that becomes a daemon the one that PIDFILE names.
 """
 import asyncio
 import http.client
@@ -17,7 +17,7 @@ import socket
 import ssl
 import sys
 
-world, port, target, pid_file = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+world, port, address, process, pid_file = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 NOISE = b'GET /world-noise HTTP/1.1\r\nHost: noise\r\n\r\n'
 
 
@@ -48,14 +48,16 @@ async def connect_once():
     if world == 'slow':
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ('127.0.0.1', target))
+    await asyncio.get_running_loop().sock_connect(sock, (address, port))
     context = {'tls': TLS, 'http2': TLS_HTTP2}.get(world)
-    return await asyncio.open_connection(sock=sock, ssl=context, server_hostname='localhost' if context else None,
-                                         limit=2048 if world == 'slow' else 65536)
+    reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname='localhost' if context else None,
+                                                   limit=2048 if world == 'slow' else 65536)
+    writer.transport.set_write_buffer_limits(0)  # drain() waits until all is sent
+    return reader, writer
 
 
 async def copy(reader, writer, size=65536):
-    """Until the end of reader, which becomes that of writer (where TLS can say so: else both are closed)."""
+    """Until the end of reader, which becomes that of writer where there is such a thing."""
     try:
         while data := await reader.read(size):
             writer.write(data)
@@ -70,10 +72,17 @@ async def copy(reader, writer, size=65536):
 
 async def relay(reader, writer):
     out_reader, out_writer = await connect()
-    up = asyncio.ensure_future(copy(reader, out_writer))
+    up = asyncio.ensure_future(send_on(reader, out_writer))
     await copy(out_reader, writer, 300 if world == 'slow' else 65536)
     up.cancel()
     out_writer.transport.abort()
+
+
+async def send_on(reader, writer):
+    """What the client sends, until it leaves: TLS knows no half-closed connection."""
+    await copy(reader, writer)
+    if not writer.can_write_eof():
+        writer.transport.abort()
 
 
 async def head_of(reader):
@@ -264,16 +273,24 @@ async def serve(reader, writer):
 
 
 async def until_nginx_ends():
-    seen = None
+    """Process is nginx' master, or has made it and ended: then it is named in the file."""
+    master = process
     while True:
-        await asyncio.sleep(0.1)
+        try:
+            ended, descriptor = asyncio.Event(), os.pidfd_open(master)
+        except OSError:
+            return
+        asyncio.get_running_loop().add_reader(descriptor, ended.set)
+        await ended.wait()
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
         try:
             with open(pid_file) as f:
-                seen = int(f.read())
-            os.kill(seen, 0)
+                former, master = master, int(f.read())
         except (OSError, ValueError):
-            if seen:
-                return
+            return
+        if master == former:
+            return  # it was killed
 
 
 async def main():

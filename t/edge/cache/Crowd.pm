@@ -102,11 +102,11 @@ sub start_edge {
     spawn_nginx('edge', $dir);
     if ($more{daemon}) {
         waitpid $pid{edge}, 0;
-        BAIL_OUT('the edge has not started') if $?;
+        die('the edge has not started') if $?;
         until_true('the edge runs', sub { $pid{edge} = 0 + slurp("$dir/pid") });
     }
     until_true('the edge listens', sub {
-        BAIL_OUT('the edge has not started') if waitpid($pid{edge}, POSIX::WNOHANG) > 0;
+        die('the edge has not started') if waitpid($pid{edge}, POSIX::WNOHANG) > 0;
         connection();
     });
 }
@@ -215,7 +215,7 @@ sub answers {
     my $select = IO::Select->new(@sockets);
     my $until = time + 120;
     while ($select->count) {
-        BAIL_OUT($select->count . ' clients have waited in vain') if time > $until;
+        die($select->count . ' clients have waited in vain') if time > $until;
         for my $s ($select->can_read(1)) {
             my $n = sysread $s, $bytes{$s}, 65536, length $bytes{$s};
             $select->remove($s) if !$n || is_whole($bytes{$s}, $head{$s});

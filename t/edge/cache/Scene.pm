@@ -16,7 +16,7 @@ use Weir::Redis 'redis_command';
 use Weir::Upstream;
 
 our @EXPORT = qw(answer asked cache_status entries_of
-    free_port get http_date keys_of logged port_of_edge redis request slurp spawn start_edge start_upstream stop until_true %pid $dir);
+    free_port get http_date in_world keys_of logged port_of_edge redis request scheme slurp spawn start_edge start_upstream stop until_true %pid $dir);
 
 our $redis_address;    # a port, or the path of a socket
 my $edge;

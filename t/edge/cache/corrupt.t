@@ -22,7 +22,7 @@ start_edge('weir_cache_zone corrupt 1m redis=main;', <<'SERVER');
 SERVER
 
 # The key of the only entry of that path.
-sub key_of { my $path = shift; (entries_of('corrupt', qr/\Q$path\E(?!\d)/, 1))[0] }
+sub key_of { my $path = shift; (entries_of('corrupt', qr/of \Q$path\E(?!\d)/, 1))[0] }
 
 sub flip { my ($key, $at) = @_; my $byte = redis('GETRANGE', $key, $at, $at); redis('SETRANGE', $key, $at, $byte ^ "\x40") }
 

@@ -12,7 +12,7 @@ use Test::More;
 my $root = "$Bin/../../..";
 my @sources = map { "$root/ngx_module/cache/$_" } qw(entry.c checksum.c checksum_avx2.c);
 system('cc', '-D_GNU_SOURCE', "-I$root", "-I$root/ngx_module", "$Bin/forge.c", @sources, '-o', "$dir/forge") == 0
-    or BAIL_OUT('forge.c does not compile');
+    or die('forge.c does not compile');
 
 my @heads;
 start_upstream(sub {
@@ -33,7 +33,7 @@ sub forge {
     print {$in} redis('GET', $key);
     close $in;
     my $forged = `'$dir/forge' '$fault' <'$dir/in'`;
-    $? == 0 or BAIL_OUT("forge $fault: no entry");
+    $? == 0 or die("forge $fault: no entry");
     redis('SET', $key, $forged);
 }
 

@@ -84,7 +84,7 @@ for my $field ('Location', 'Content-Location') {
     get("/target-$field");
     request('POST', '/elsewhere', { "X-$field" => "/target-$field" }, 'x=1');
     is answer_of(get("/target-$field")), 2, "$field of a success is ended too";
-    request('POST', '/elsewhere', { "X-$field" => 'http://127.0.0.1:' . port_of_edge() . "/target-$field#part" }, 'x=1');
+    request('POST', '/elsewhere', { "X-$field" => scheme() . '://127.0.0.1:' . port_of_edge() . "/target-$field#part" }, 'x=1');
     is answer_of(get("/target-$field")), 3, '... as an absolute URI of this server';
     request('POST', '/elsewhere', { "X-$field" => "http://other.example/target-$field" }, 'x=1');
     like cache_status(get("/target-$field")), qr/; hit;/, '... but not of another';

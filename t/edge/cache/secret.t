@@ -12,7 +12,7 @@ use Test::More;
 my $root = "$Bin/../../..";
 my @sources = map { "$root/ngx_module/cache/$_" } qw(entry.c checksum.c checksum_avx2.c);
 system('cc', '-D_GNU_SOURCE', "-I$root", "-I$root/ngx_module", "$Bin/forge.c", @sources, '-o', "$dir/forge") == 0
-    or BAIL_OUT('forge.c does not compile');
+    or die('forge.c does not compile');
 
 my ($one, $two) = ('the first secret of this test', 'the second secret of this test');
 
@@ -117,7 +117,7 @@ sub made {
     print {$in} $value;
     close $in;
     my $made = `'$dir/forge' '$fault' <'$dir/in'`;
-    $? == 0 or BAIL_OUT("forge $fault: no entry");
+    $? == 0 or die("forge $fault: no entry");
     return $made;
 }
 

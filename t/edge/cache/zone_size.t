@@ -33,7 +33,7 @@ EOF
     return $? ? $said : '';
 }
 
-sub least { my ($kib) = $_[0] =~ /at least (\d+)k/ or BAIL_OUT("no least size in: $_[0]"); return $kib }
+sub least { my ($kib) = $_[0] =~ /at least (\d+)k/ or die("no least size in: $_[0]"); return $kib }
 
 for my $workers (1, 3, 16) {
     my $said = refusal($workers, 8 * $page . 'k');

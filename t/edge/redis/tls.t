@@ -15,7 +15,7 @@ mkdir "$dir/logs";
 
 # --- certificates: an authority, another one, the server's and the client's ---
 
-sub openssl { system("openssl @_ 2>$dir/openssl.log") == 0 or BAIL_OUT("openssl @_") }
+sub openssl { system("openssl @_ 2>$dir/openssl.log") == 0 or die "openssl @_" }
 
 openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$_ -keyout $dir/$_.key -out $dir/$_.crt") for 'authority', 'stranger';
 spit("$dir/names", "subjectAltName=DNS:redis.example,IP:127.0.0.1\n");

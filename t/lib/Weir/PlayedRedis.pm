@@ -58,7 +58,7 @@ sub read_from {
     my ($socket, $pattern) = @_;
     my ($text, $select) = ('', IO::Select->new($socket));
     while ($text !~ $pattern) {
-        $select->can_read(20) or BAIL_OUT("nothing comes; so far: $text");
+        $select->can_read(20) or die("nothing comes; so far: $text");
         sysread($socket, $text, 65536, length $text) or last;
     }
     return $text;
@@ -68,7 +68,7 @@ sub read_from {
 sub body { (split /\r\n\r\n/, read_from($_[0], qr/(?!)/), 2)[1] }
 
 sub meet {
-    IO::Select->new($server)->can_read(20) or BAIL_OUT('the edge does not connect');
+    IO::Select->new($server)->can_read(20) or die('the edge does not connect');
     $redis = $server->accept;
     setsockopt $redis, IPPROTO_TCP, TCP_NODELAY, 1;
     pong();
@@ -110,7 +110,7 @@ sub in_step_again {
     until_true('the edge is in step again', sub {
         my $again = ask('PING');
         for (IO::Select->new($redis, $again)->can_read(20)) {
-            return body($again) eq "declined\n" ? 0 : BAIL_OUT('neither') if $_ == $again;
+            return body($again) eq "declined\n" ? 0 : die('neither') if $_ == $again;
         }
         pong();
         return body($again) eq "+PONG\n";

@@ -10,7 +10,7 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes 'sleep';
 
-our @EXPORT = qw(distribution_nginx free_port listens load_modules log_lines slurp spawn spawn_nginx spit stop temp_paths until_true %pid $dir);
+our @EXPORT = qw(distribution_nginx free_port in_world listens load_modules log_lines scheme slurp spawn spawn_nginx spit stop temp_paths until_true %pid $dir);
 
 our $dir = tempdir(CLEANUP => $ENV{KEEP} ? 0 : 1);
 our %pid;
@@ -32,6 +32,10 @@ sub listens { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$_[0]") }
 sub slurp { open my $in, '<', $_[0] or return ''; local $/; scalar <$in> }
 sub spit { open my $out, '>', "$_[0].new" or die $!; print $out $_[1]; close $out; rename "$_[0].new", $_[0] or die $! }
 
+# Whether the test runs in one of those worlds (t/worlds/README.md), and the scheme that nginx is asked by there.
+sub in_world { my $world = $ENV{WEIR_WORLD} // ''; scalar grep { $_ eq $world } @_ }
+sub scheme { in_world('tls', 'http2') ? 'https' : 'http' }
+
 # The lines of a log that match, from a position on.
 sub log_lines { my ($log, $pattern, $from) = @_; grep { $_ =~ $pattern } split /\n/, substr slurp($log), $from // 0 }
 
@@ -45,7 +49,7 @@ sub until_true {
         sleep 0.02;
     }
     diag join "\n", grep { !/client closed/ } split /\n/, substr slurp($_), -4000 for glob "$dir/logs/error.log $dir/*/logs/error.log";
-    BAIL_OUT("waited in vain until $what");
+    die("waited in vain until $what");
 }
 
 # A command, or a sub that does not return.

@@ -31,9 +31,9 @@ sub start_upstream {
     my $listener = IO::Socket::INET->new(Listen => 1024, LocalAddr => '127.0.0.1:0') or die $!;
     $port = $listener->sockport;
     spawn('upstream', sub {
-        my %asked;
+        my (%asked, @own);
         $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
-        $SIG{TERM} = sub { POSIX::_exit(0) };
+        $SIG{TERM} = sub { kill 'KILL', @own; POSIX::_exit(0) };
         while (1) {
             my $client = $listener->accept or next;
             my $request = '';
@@ -46,7 +46,11 @@ sub start_upstream {
             if ($request =~ /^Content-Length: (\d+)/mi) { read $client, my ($body), $1 }
             my $bytes = $script->($path, $request, ++$asked{$path});
             if (ref $bytes) {
-                next if fork;
+                my $own = fork // die $!;
+                if ($own) {
+                    @own = ((grep { kill 0, $_ } @own), $own);
+                    next;
+                }
                 close $listener;
                 print $client $bytes->($client);
                 close $client;

@@ -11,6 +11,9 @@
  *     stamp=NAME      changes the layout stamp of the shared memory zone of that
  *                     name, whatever it is of; a second time puts it back
  *     die=recording   the same, in the middle of recording an invalidation
+ *     alloc=BYTES     of the zone's arena; the answer's "at" says where
+ *     touch=ADDRESS   writes a byte there; touch=pool: behind an allocation of
+ *                     the request's pool
  */
 
 #include <ngx_config.h>
@@ -112,6 +115,43 @@ probe_stamp(ngx_str_t *name)
 }
 
 
+/* In the arena. */
+
+static void *
+probe_alloc(ngx_http_weir_cache_zone_t *zone, size_t size)
+{
+    void  *p;
+
+    ngx_http_weir_cache_zone_lock(zone);
+    p = weir_arena_alloc(&zone->sh->arena, size);
+    ngx_http_weir_cache_zone_unlock(zone);
+
+    return p;
+}
+
+
+static void
+probe_touch(ngx_http_request_t *r)
+{
+    u_char     *p;
+    ngx_str_t   place;
+
+    if (ngx_http_arg(r, (u_char *) "touch", 5, &place) != NGX_OK) {
+        return;
+    }
+
+    if (ngx_strncmp(place.data, "pool", place.len) == 0) {
+        p = ngx_pnalloc(r->pool, 13);
+        p += 13;
+
+    } else {
+        p = (u_char *) ngx_hextoi(place.data, place.len);
+    }
+
+    *(volatile u_char *) p = 0;
+}
+
+
 static void
 probe_act(ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone)
 {
@@ -176,8 +216,10 @@ probe_act(ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone)
 static ngx_int_t
 probe_handler(ngx_http_request_t *r)
 {
+    void                            *at;
     ngx_int_t                        rc;
     ngx_buf_t                       *b;
+    ngx_uint_t                       n;
     ngx_chain_t                      out;
     probe_conf_t                    *conf;
     probe_report_t                   report;
@@ -195,6 +237,10 @@ probe_handler(ngx_http_request_t *r)
         return NGX_HTTP_NOT_FOUND;
     }
 
+    n = probe_argument(r, "alloc");
+    at = n ? probe_alloc(clcf->zone, n) : NULL;
+
+    probe_touch(r);
     probe_act(r, clcf->zone);
     probe_check(clcf->zone, &report);
 
@@ -205,10 +251,12 @@ probe_handler(ngx_http_request_t *r)
 
     b->last = ngx_slprintf(b->last, b->end,
                            "entries=%ui bytes=%uz size=%uz pins=%ui orphans=%ui"
-                           " tables=%ui recovered=%ui pid=%P wrong=%s\n",
+                           " tables=%ui recovered=%ui pid=%P at=%p slab=%p"
+                           " wrong=%s\n",
                            report.entries, report.bytes, report.size,
                            report.pins, report.orphans, report.tables,
-                           report.recovered, ngx_pid,
+                           report.recovered, ngx_pid, at,
+                           clcf->zone->sh->misses + clcf->zone->sh->mask + 1,
                            report.wrong ? report.wrong : "nothing");
     b->last_buf = 1;
 
