@@ -34,16 +34,6 @@ TLS_HTTP2 = client_tls(['h2'])
 
 
 async def connect():
-    """Waits for an nginx that is starting: the translator listens before it does."""
-    for _ in range(500):
-        try:
-            return await connect_once()
-        except ConnectionRefusedError:
-            await asyncio.sleep(0.02)
-    raise ConnectionError('nginx does not listen')
-
-
-async def connect_once():
     sock = socket.socket()
     if world == 'slow':
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -120,13 +110,21 @@ class Http2:
     def __init__(self, reader, writer):
         from h2.config import H2Configuration
         from h2.connection import H2Connection
+        from hyperframe.frame import GoAwayFrame
         self.reader, self.writer = reader, writer
         self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding='latin-1',
                                                validate_outbound_headers=False,
                                                validate_inbound_headers=False, normalize_outbound_headers=False))
         self.h2.decoder.max_header_list_size = 1 << 20
+        # after a GOAWAY nginx still answers what it has, which the library does not take
+        self.last = None
+        self.h2._frame_dispatch_table[GoAwayFrame] = self.go_away
         self.h2.initiate_connection()
         self.flush()
+
+    def go_away(self, frame):
+        self.last = frame.last_stream_id
+        return [], []
 
     def flush(self):
         self.writer.write(self.h2.data_to_send())
@@ -155,10 +153,17 @@ class Http2:
         self.flush()
 
     async def events(self):
+        from h2.exceptions import ProtocolError
         while data := await self.reader.read(65536):
-            for event in self.h2.receive_data(data):
+            try:
+                events = self.h2.receive_data(data)
+            except ProtocolError as e:  # such as an upstream's 103 that nginx takes for its answer
+                raise ConnectionError(str(e)) from e
+            for event in events:
                 yield event
             self.flush()
+            if self.last is not None and self.last < self.h2.highest_outbound_stream_id:
+                return
 
 
 async def body_chunks(reader, fields):
@@ -219,15 +224,21 @@ async def answer_of(link, stream, writer, method, version, close):
             if framing == 'chunked':
                 writer.write(b'0\r\n\r\n')
             link.flush()
-            return not close and framing != 'close'
-        elif isinstance(event, (events.StreamReset, events.ConnectionTerminated)):
+            return not close and framing != 'close' and link.last is None
+        elif isinstance(event, events.StreamReset):
             return False
     return False
 
 
 async def http2(reader, writer):
     out_reader, out_writer = await connect()
-    link = Http2(out_reader, out_writer)
+    try:
+        await http2_requests(Http2(out_reader, out_writer), reader, writer)
+    finally:
+        out_writer.transport.abort()
+
+
+async def http2_requests(link, reader, writer):
     dropped = ('host', 'connection', 'keep-alive', 'transfer-encoding', 'proxy-connection', 'upgrade', 'te')
     going_on = True
     while going_on and (head := await head_of(reader)):
@@ -248,7 +259,6 @@ async def http2(reader, writer):
         gone.cancel()
         if sending:
             await sending
-    out_writer.transport.abort()
 
 
 async def client_left(reader, writer, answer, sending):
@@ -293,16 +303,23 @@ async def until_nginx_ends():
             return  # it was killed
 
 
+def nginx_listens():
+    with socket.socket() as sock:
+        return sock.connect_ex((address, port)) == 0
+
+
 async def main():
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if world == 'slow':
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
     sock.bind(('127.0.0.1', port))
-    server = await asyncio.start_server(serve, sock=sock, backlog=1024)
     print('ready', flush=True)
     os.close(1)
-    async with server:
-        await until_nginx_ends()
+    ended = asyncio.ensure_future(until_nginx_ends())
+    while not ended.done() and not nginx_listens():
+        await asyncio.sleep(0.01)
+    async with await asyncio.start_server(serve, sock=sock, backlog=1024):
+        await ended
 
 asyncio.run(main())
