@@ -69,7 +69,8 @@ sub stop {
     my $child = delete $pid{$name} or return;
     kill $signal, $child;
     waitpid $child, 0;
-    for (1 .. 200) { last if !kill 0, $child; sleep 0.05 }    # a daemon is nobody's child
+    my @translators = map { split ' ', slurp($_) } glob "$dir/{,*/}nginx.conf.translators.$child";    # of a world
+    for (1 .. 200) { last if !kill 0, $child, @translators; sleep 0.05 }    # a daemon is nobody's child
 }
 
 # nginx with its folder: nginx.conf and logs/ in it.
