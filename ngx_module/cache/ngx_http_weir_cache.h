@@ -278,14 +278,6 @@ char *ngx_http_weir_cache_read_secret(ngx_conf_t *cf,
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
 /*
- * request: the upstream's answer does not reach the client as it is: nginx
- * answers with a page in its place, or it leads to another location.  Where that
- * follows from the answer alone responses for the key are remembered to be
- * uncacheable.
- */
-void ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
-
-/*
  * request: X-Accel-Redirect or an error_page has led to another location: what
  * the first one asked the upstream for will not be stored, so nobody shall wait
  * for it, the request itself least of all.  Returns what is known of the
@@ -652,6 +644,14 @@ ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
 
 /* response: the same for a POST, whose response is stored for later GETs */
 ngx_int_t ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * response: the upstream's answer does not reach the client as it is: nginx
+ * answers with a page in its place, or it leads to another location.  Where that
+ * follows from the answer alone responses for the key are remembered to be
+ * uncacheable.
+ */
+void ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * record: the entry from the response's header, into ctx->buf; as

@@ -148,9 +148,9 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     {
         /*
          * The upstream was asked for the whole response without the client's
-         * conditions: they are decided here, as on a hit.  Of several ranges
-         * the first is sent, as nginx can't cut more out of a response that
-         * still comes in.
+         * conditions: they are decided here, as on a hit.  Who asks for several
+         * ranges gets the whole, as nginx can't cut more than one out of a
+         * response that still comes in.
          */
 
         r->single_range = 1;

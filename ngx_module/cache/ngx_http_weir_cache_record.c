@@ -35,6 +35,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
 {
     ngx_int_t            rc;
     size_t               body_len;
+    const char          *wrong;
     ngx_time_t          *tp;
     weir_entry_t         entry;
     ngx_http_request_t  *r;
@@ -103,6 +104,16 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     entry.key.data = (char *) ctx->key.data;
     entry.key.len = ctx->key.len;
 
+    /* a field, or a status, for which other edges would not take the entry */
+
+    wrong = weir_entry_check(&entry, entry.stored);
+
+    if (wrong) {
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                       "weir cache: not stored: %s", wrong);
+        return NGX_DECLINED;
+    }
+
     ctx->ttl = ngx_http_weir_cache_ttl(ctx, freshness);
     ctx->head_len = weir_entry_head_size(&entry);
     ctx->len = ctx->head_len;
@@ -111,7 +122,6 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     if (r->headers_out.content_length_n
         > (off_t) ngx_http_weir_cache_body_max(ctx))
     {
-        ctx->uncacheable = (r->method == NGX_HTTP_GET && !ctx->unavailable);
         return NGX_DECLINED;
     }
 
@@ -339,13 +349,6 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     for (i = 0; i < n; i++) {
-
-        /* other edges would not take an entry with such a field */
-
-        if (!weir_entry_field_is_sound(name[i], value[i])) {
-            return NGX_DECLINED;
-        }
-
         len += weir_entry_header_size(name[i], value[i]);
     }
 

@@ -285,26 +285,6 @@ ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-void
-ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_uint_t           status;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-    status = ngx_http_weir_upstream_status(r);
-
-    if (!ctx->stored && ctx->key.len && r->method == NGX_HTTP_GET
-        && ctx->status != NGX_HTTP_WEIR_CACHE_HIT
-        && ctx->status != NGX_HTTP_WEIR_CACHE_STALE
-        && status != 0 && status < 500
-        && !weir_cache_is_about_request(status))
-    {
-        ctx->uncacheable = 1;
-    }
-}
-
-
 ngx_http_weir_cache_ctx_t *
 ngx_http_weir_cache_led_away(ngx_http_request_t *r)
 {

@@ -21,6 +21,8 @@
 #define NGX_HTTP_WEIR_CACHE_MODIFIED  7
 
 
+static ngx_uint_t ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t status);
 static void ngx_http_weir_cache_warn_of_upstream(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_array_t *ngx_http_weir_cache_response_lines(
@@ -75,11 +77,8 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
         reason = "too large";
     }
 
-    /* an error, or what this request's own fields brought about, is chance */
-
     ctx->uncacheable = reason && !response.request_no_store
-                       && r->method == NGX_HTTP_GET && response.status < 500
-                       && !weir_cache_is_about_request(response.status);
+                       && ngx_http_weir_cache_lasts(ctx, response.status);
 
     if (reason == NULL && ctx->conf->min_uses > 1 && ctx->conf->l1
         && ngx_http_weir_cache_zone_uses(ctx->conf->zone,
@@ -102,7 +101,40 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_warn_of_upstream(ctx);
 
-    return ngx_http_weir_cache_begin(ctx, &freshness, &cc);
+    rc = ngx_http_weir_cache_begin(ctx, &freshness, &cc);
+
+    if (rc == NGX_DECLINED && !ctx->unavailable) {
+        ctx->uncacheable = ngx_http_weir_cache_lasts(ctx, response.status);
+    }
+
+    return rc;
+}
+
+
+/*
+ * Whether the next response will be as little storable as this one.  An error,
+ * and what this request's own fields brought about, is chance.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t status)
+{
+    return ctx->request->method == NGX_HTTP_GET && status != 0 && status < 500
+           && !weir_cache_is_about_request(status);
+}
+
+
+void
+ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (!ctx->stored && ctx->key.len
+        && ctx->status != NGX_HTTP_WEIR_CACHE_HIT
+        && ctx->status != NGX_HTTP_WEIR_CACHE_STALE
+        && ngx_http_weir_cache_lasts(ctx,
+                                  ngx_http_weir_upstream_status(ctx->request)))
+    {
+        ctx->uncacheable = 1;
+    }
 }
 
 

@@ -28,13 +28,18 @@ static ngx_uint_t ngx_http_weir_cache_whole_is_there(
 void
 ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 {
-    off_t  length, stored;
+    off_t       length, stored;
+    ngx_uint_t  status;
 
+    status = ctx->request->headers_out.status;
     length = ctx->request->upstream->headers_in.content_length_n;
     stored = ctx->len - ctx->head_len;
 
+    /* a 204 and a 205 have no body, whatever their fields say */
+
     if (length >= 0 && ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED
-        && stored != length)
+        && stored != length
+        && status != NGX_HTTP_NO_CONTENT && status != 205)
     {
         ngx_http_weir_cache_abandon(ctx, "not as long as its Content-Length");
         return;

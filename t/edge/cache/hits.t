@@ -31,6 +31,9 @@ start_upstream(sub {
     $fields{$path} = ["Cache-Control: max-age=600, no-cache=\"$1\"", 'Content-Type: text/html', "Date: $date"]
         if $path =~ m{^/named/(.*)};
     (my $bare = $path) =~ s/[?].*//;
+    return answer('999 Odd', ['Cache-Control: max-age=600'], 'odd') if $path eq '/odd/status';
+    return answer('200 OK', ['Cache-Control: max-age=600', 'Content-Range: bytes 0-1/3'], 'odd') if $path eq '/odd/range';
+    return answer('204 No Content', ['Cache-Control: max-age=600'], 'odd') if $path eq '/odd/204';
     return answer('200 OK', ['Cache-Control: max-age=600', 'Content-Type: text/html'],
         "$n <!--# include virtual=\"/included\" -->") if $path eq '/ssi';
     return answer($bare eq '/moved' ? '301 Moved Permanently' : '200 OK',
@@ -156,6 +159,15 @@ $r = get('/cond?n=1', { 'X-No-Store' => 1 });
 is cache_status($r), 'Weir; fwd=uri-miss; fwd-status=200', 'weir_cache_no_store';
 is cache_status(get('/cond?n=1')), 'Weir; fwd=uri-miss; fwd-status=200; stored', 'was obeyed';
 like cache_status(get('/cond?n=1', { 'X-No-Store' => 1 })), qr/; hit;/, 'and does not forbid a hit';
+
+# --- odd upstreams ---
+
+for my $path ('/odd/status', '/odd/range') {
+    my $status = $path =~ /range/ ? 200 : 999;
+    is cache_status((map { get($path) } 1, 2)[1]), "Weir; fwd=uri-miss; fwd-status=$status", "what no edge would take from Redis is not stored: $path";
+}
+get('/odd/204');
+like cache_status(get('/odd/204')), qr/; hit;/, 'a 204 is stored, whatever its Content-Length';
 
 # --- beside other parts of nginx ---
 

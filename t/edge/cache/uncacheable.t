@@ -15,8 +15,9 @@ start_upstream(sub {
     my ($path, $request, $n) = @_;
     my ($gate) = $path =~ m{^/([\w-]+)};
     return sub { Crowd::waiting($gate); answer('200 OK', ['Cache-Control: private, max-age=600'], "answer $n for you") } if $gate =~ /^mixed/ && $request =~ /^(?:Cookie|Authorization):/mi;
-    my $fresh = $gate =~ /^open|^shared|^asked|^mixed|^page|^led/ || -e "$dir/storable-$gate";
+    my $fresh = $gate =~ /^open|^shared|^asked|^mixed|^page|^led|^many/ || -e "$dir/storable-$gate";
     my @fields = $fresh ? ('Cache-Control: max-age=600', 'X-Conditions: ' . join ' ', $request =~ /^(If-[\w-]+):/mgi) : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b') : ();
+    push @fields, map { "X-$_: 1" } 1 .. 130 if $gate eq 'many';
     push @fields, 'X-Accel-Redirect: /elsewhere' if $gate eq 'led';
     my $status = $gate =~ /^error/ ? '503 Busy' : $gate =~ /^page/ ? '404 Not Found' : '200 OK';
     return sub { Crowd::waiting($gate); answer($status, \@fields, "answer $n") };
@@ -67,6 +68,10 @@ for my $name ('nothing', 'cookie') {
 like cache_status(get('/nothing')), qr/; hit;/, 'a response that can be stored is';
 request('PURGE', '/nothing');
 is together(8, 'nothing'), 1, '... and then requests wait for one again';
+
+get('/many');
+two_seconds();
+is together(8, 'many'), 8, 'nobody waits for a response with too many fields';
 
 for my $name ('page-named', 'page-location', 'page-url', 'led') {
     get("/$name");
