@@ -185,6 +185,10 @@ subtest 'payments: a gateway that answers 500 to all' => sub {
     $p->switch(errors => 0);
     $p->wait_status($_, 'PAID SUCCEEDED') for @orders;
     pass 'all are paid in the end';
+    $p->switch(hold => 0);
+    $p->wait_delivered;
+    $p->wait_handled;
+    is $p->complaints, '', 'ledger and database say the same';
 };
 is $s->stop_backend('relay worker'), 0, 'worker stops';
 

@@ -263,6 +263,7 @@ subtest 'after 24 hours' => sub {
     is($s->psql('SELECT count(*) FROM idempotency_keys'), 1, 'old ones are deleted');
 };
 
+is(join('; ', $p->endless), '', 'no order is PENDING without an event that will end it');
 is($s->stop_backend('api'), 0, 'stops gracefully');
 
 done_testing;

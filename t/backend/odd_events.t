@@ -111,7 +111,7 @@ subtest 'answers of the gateway' => sub {
         answer('201 Created', [], '{"id":"ch_1","status":"succeeded","amount":100,"currency":"CHF"}'),
     );
     start_upstream(sub { my (undef, undef, $n) = @_; $answers[$n - 1] });
-    my ($s) = stack(groups => 'payments', log_level => 'debug');
+    my ($s, $p) = stack(groups => 'payments', log_level => 'debug');
     $s->{conf}{payments_url} = 'http://' . upstream() . '/';
     my $order = $s->psql("INSERT INTO orders (id, user_id, status, currency, total) VALUES (uuid7(), uuid7(), 'PENDING', 'CHF', 100) RETURNING id");
     my $payment = $s->psql("INSERT INTO payments (id, order_id, user_id, amount, currency) VALUES (uuid7(), '$order', uuid7(), 100, 'CHF') RETURNING id");
@@ -125,6 +125,7 @@ subtest 'answers of the gateway' => sub {
     like $errors[2], qr/^gateway: \S/, 'too long';
     like $errors[3], qr/^gateway: \S/, 'broken off';
     is scalar @errors, 4, 'nothing else';
+    is join('; ', $p->endless), '', 'no order is PENDING for ever';
     is $s->stop_backend('relay worker'), 0, 'stops';
 };
 

@@ -67,6 +67,8 @@ subtest 'answers' => sub {
     $order = $p->checkout;
     $p->wait_status($order, 'FAILED FAILED');
     is(requests($p, $order), 2, 'a refusal whose answer was lost is no success later');
+    $p->switch(hold => 0);
+    is_all_well($p, 'ledger and database say the same, also after all webhooks');
 
     is($s->stop_backend('relay worker'), 0, 'worker stops');
     is($s->stop_backend('api'), 0, 'api stops');

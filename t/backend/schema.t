@@ -176,4 +176,6 @@ subtest 'the check is one' => sub {
     is_deeply [check($document, $schema, \%less)], ['/: lacks total'], 'what is missing';
 };
 
+is join('; ', $p->endless), '', 'no order is PENDING without an event that will end it';
+
 done_testing;
