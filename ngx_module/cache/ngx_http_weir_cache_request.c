@@ -33,6 +33,7 @@ static ngx_int_t ngx_http_weir_cache_error_page(
 ngx_int_t
 ngx_http_weir_cache_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                        rc;
     ngx_http_weir_cache_ctx_t       *ctx, *first;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
@@ -78,8 +79,16 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    if (first) {
+        /* nginx sets r->error_page only without recursive_error_pages */
+        rc = ngx_http_weir_cache_error_page(first);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
     if (r->error_page) {
-        return first ? ngx_http_weir_cache_error_page(first) : NGX_DECLINED;
+        return NGX_DECLINED;
     }
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
@@ -340,8 +349,9 @@ ngx_http_weir_cache_end_refresh(ngx_http_request_t *r)
 
 
 /*
- * An error_page has led away from the location whose cache has something stale
- * for such a case.
+ * The request was led away from the location of that context: where that was by an
+ * error_page, and its cache has something stale for such a case, this is the
+ * answer.  NGX_DECLINED: it is not.
  */
 
 static ngx_int_t

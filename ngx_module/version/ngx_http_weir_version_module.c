@@ -119,7 +119,7 @@ ngx_http_weir_version_handler(ngx_http_request_t *r)
 
     if (r != r->main || r->content_handler == NULL
         || ngx_http_weir_answers_itself(r)
-        || (r->error_page && ngx_http_weir_version_was_refused(r)))
+        || ngx_http_weir_version_was_refused(r))
     {
         return NGX_DECLINED;
     }

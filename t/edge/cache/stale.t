@@ -62,6 +62,13 @@ HTTP
     location /             { proxy_pass http://UPSTREAM; }
     location /use          { weir_cache_use_stale error http_5xx; proxy_pass http://UPSTREAM; }
     location /use/503/page { weir_cache_use_stale error http_5xx; error_page 503 = /page; proxy_intercept_errors on; proxy_pass http://UPSTREAM; }
+    location /use/503/recursive {
+        recursive_error_pages on;
+        weir_cache_use_stale error http_5xx;
+        error_page 503 = /page;
+        proxy_intercept_errors on;
+        proxy_pass http://UPSTREAM;
+    }
     location /use/502/open { weir_cache_use_stale breaker; weir_breaker zone=breakers failures=1 open=1h; proxy_pass http://UPSTREAM; }
     location = /page       { empty_gif; }
 SERVER
@@ -149,8 +156,10 @@ get('/error/503/must');
 is get('/error/503/must')->{status}, 503, 'must-revalidate forbids it';
 get('/use/404');
 is get('/use/404')->{status}, 404, 'other errors are answers';
-get('/use/503/page');
-is get('/use/503/page')->{content}, 'good /use/503/page', 'an error_page comes after what is stale';
+for my $path ('/use/503/page', '/use/503/recursive') {
+    get($path);
+    is get($path)->{content}, "good $path", "$path: an error_page comes after what is stale";
+}
 get('/use/502/open');
 is get('/use/502/open')->{status}, 502, 'a failure that is not named passes, and opens the breaker';
 is get('/use/502/open')->{content}, 'good /use/502/open', 'weir_cache_use_stale breaker: served while the breaker is open';

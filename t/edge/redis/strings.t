@@ -41,7 +41,7 @@ my $long = "*1\r\n+a\r\n\$9\r\nninebytes\r\n\$8\r\n8 bytes.\r\n";
 @wrong = ();
 for my $cut (0 .. length($long) - 1) {
     $client = ask('ECHO+1', '=ECHO+2', '=ECHO+3');
-    read_until($redis, qr/\r\n3\r\n/);
+    read_until(qr/\r\n3\r\n/);
     send_all(substr $long, 0, $cut);
     sleep 0.003;
     send_all(substr $long, $cut);

@@ -408,3 +408,22 @@ GET /api
 API-Version: 9
 --- response_body
 the page
+
+
+
+=== TEST 25: nor with recursive_error_pages
+--- http_config eval: $::api
+--- config
+    weir_version shop;
+    recursive_error_pages on;
+    error_page 406 = @page;
+    location /api { proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream; }
+    location @page { rewrite ^ /page break; proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT; }
+    location /upstream { weir_version off; return 200 "served\n"; }
+    location /page { weir_version off; return 200 "the page\n"; }
+--- request
+GET /api
+--- more_headers
+API-Version: 9
+--- response_body
+the page
