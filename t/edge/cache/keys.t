@@ -131,8 +131,8 @@ sub refused {
     my ($directive) = @_;
     my $temp = temp_paths($dir);
     spit("$dir/test.conf", "load_module $module; pid $dir/test.pid; error_log $dir/test.log; events {}\n"
-        . "http {\n$temp weir_cache_zone z 1m;\nserver { listen 127.0.0.1:$other; location / {\n$directive\nproxy_pass http://127.0.0.1:1; } } }\n");
-    return scalar `nginx -t -c $dir/test.conf -e $dir/test.log 2>&1`;
+        . "http {\n$temp access_log off; weir_cache_zone z 1m;\nserver { listen 127.0.0.1:$other; location / {\n$directive\nproxy_pass http://127.0.0.1:1; } } }\n");
+    return scalar `'$ENV{TEST_NGINX_BINARY}' -t -c $dir/test.conf -e $dir/test.log 2>&1`;
 }
 for my $name (qw(proxy_host proxy_port upstream_addr upstream_http_x sent_http_x status request_body)) {
     like refused("weir_cache_key a\$$name;"), qr/emerg.*variable "\$$name" in "weir_cache_key" has no value.*test.conf:\d+/, "\$$name in weir_cache_key is refused";
