@@ -1,5 +1,6 @@
 # nginx and the API agree where messages end: what nginx forwards over a kept connection is understood as nginx meant it, request for
-# request, and what nginx refuses the API refuses. The messages are well-formed ones with seeded changes to their framing.
+# request, and what nginx refuses the API refuses. The messages are well-formed ones with seeded changes to their framing;
+# WEIR_FRAMING_ROUNDS=5000 WEIR_FRAMING_SEED=1 plays more of them, and others.
 use strict;
 use warnings;
 
@@ -13,7 +14,8 @@ use Socket qw(SHUT_WR);
 use Test::More;
 use Weir::Stack qw(wait_for free_port);
 
-my $ROUNDS = 400;
+my $ROUNDS = $ENV{WEIR_FRAMING_ROUNDS} // 2000;
+my $SEED = $ENV{WEIR_FRAMING_SEED} // 20261128;
 
 my $stack = Weir::Stack->new(redis => 0);
 $stack->start_backend('api');
@@ -80,7 +82,7 @@ my @odd = (
 # A tab before Host's value is whitespace (RFC 9110 section 5.6.3) that nginx 1.22 takes for a part of the name, and refuses: none is put in.
 my @cut = ("\r", "\n", ' ', "\0", ';', ':', '0', '5', 'a', "\r\n", "\r\n\r\n", "0\r\n\r\n", "5\r\n");
 
-srand 20261128;
+srand $SEED;
 sub pick { return $_[rand @_] }
 
 sub message {
@@ -104,6 +106,9 @@ for my $round (1 .. $ROUNDS) {
     my $text  = message() . (rand() < 0.5 ? message() : '');
     my $there = exchange($port, $text);
 
+    # Here nginx is stricter than RFC 9110: a tab before a value is whitespace (section 5.6.3), Expect is a list (section 10.1.1).
+    next if $text =~ /^Transfer-Encoding:\t/m || (() = $text =~ /^Expect:/mg) > 1;
+
     # nginx refuses the first message; a request that broke off gets no answer of it.
     if ($there =~ m{\AHTTP/1\.1 (4\d\d|5\d\d)(?!.*^Content-Type: application/problem\+json)}s && $there =~ /<center>nginx/ && $there !~ /problem\+json/) {
         my $direct = exchange($stack->{port}, $text);
@@ -125,7 +130,7 @@ wait_for('the logs', sub {
 # A second pass, over nginx alone: the API's log has nothing else in it then.
 my $lines = () = $stack->log_lines('api');
 my $first = @sent;
-srand 20261128;
+srand $SEED;
 for (1 .. $ROUNDS) { exchange($port, message() . (rand() < 0.5 ? message() : '')) }
 exchange($port, "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
 wait_for('the logs', sub {

@@ -17,6 +17,8 @@
 int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
                                               void (*on_free)(const volatile void *));
 
+/* libFuzzer has threads of its own, which allocate when they like. */
+static _Thread_local bool measuring;
 static unsigned long steps, memory;
 static uint64_t began_ns;
 static struct {
@@ -82,7 +84,8 @@ WRAP(size_t, strcspn, (TWO), (a, b), r)
 static void on_malloc(const volatile void *p, size_t n)
 {
     (void)p;
-    memory += n;
+    if (measuring)
+        memory += n;
 }
 
 static void on_free(const volatile void *p)
@@ -124,6 +127,7 @@ static void set_up(void)
 void budget_begin(void)
 {
     set_up();
+    measuring = true;
     memory = 0;
     began_ns = cpu_ns();
     steps = 0;
@@ -152,6 +156,7 @@ void budget_end(size_t size, const budget_t *budget)
     unsigned long steps_max = budget->steps_once + budget->steps_per_byte * size;
     unsigned long memory_max = budget->memory_once + budget->memory_per_byte * size;
 
+    measuring = false;
     NOTE(seen_steps, did, steps_max, size);
     NOTE(seen_memory, took, memory_max, size);
     spent("steps", did, steps_max, size);
