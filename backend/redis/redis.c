@@ -29,6 +29,8 @@
 #define BACKOFF_MIN 20
 #define BACKOFF_MAX 1000
 
+#define REPLY_MAX (256 * 1024 * 1024) /* bytes; the largest that we ask for has some ten MB */
+
 #define SCRIPTS_MAX 16
 
 struct weir_redis {
@@ -355,6 +357,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         start(r);
     } else if (!r->up) {
         lost(r, "no connection in time");
+    } else if (r->ac->c.reader->len > REPLY_MAX) {
+        lost(r, "a reply without an end");
     } else if (r->pending > 0 && silent >= REPLY_TIMEOUT) {
         lost(r, "no reply in time");
     } else {

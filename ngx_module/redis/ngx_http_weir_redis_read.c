@@ -41,6 +41,7 @@ static ngx_int_t ngx_http_weir_redis_make_room(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis,
     u_char *p, size_t len);
+static ngx_uint_t ngx_http_weir_redis_is_endless(redisReader *reader);
 static ngx_int_t ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
     ngx_http_weir_redis_reply_t *reply);
 
@@ -429,6 +430,12 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
         }
 
         if (reply == NULL) {
+
+            if (ngx_http_weir_redis_is_endless(reader)) {
+                ngx_http_weir_redis_close(redis, "sent a line without an end");
+                return NGX_ERROR;
+            }
+
             break;
         }
 
@@ -441,6 +448,21 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
     }
 
     return NGX_OK;
+}
+
+
+/* The reader looks for the end of a line from its start each time it is fed. */
+
+static ngx_uint_t
+ngx_http_weir_redis_is_endless(redisReader *reader)
+{
+    u_char  *line;
+
+    line = (u_char *) reader->buf + reader->pos;
+
+    return reader->len - reader->pos > NGX_HTTP_WEIR_REDIS_LINE_MAX
+           && ngx_strlchr(line, line + NGX_HTTP_WEIR_REDIS_LINE_MAX, LF)
+              == NULL;
 }
 
 

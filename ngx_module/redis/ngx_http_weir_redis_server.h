@@ -29,6 +29,9 @@
 #define NGX_HTTP_WEIR_REDIS_DEPTH_MAX     6
 #define NGX_HTTP_WEIR_REDIS_STRING_FIRST  (1024 * 1024)
 
+/* Bytes of a line: a status, an error, a number, a length. */
+#define NGX_HTTP_WEIR_REDIS_LINE_MAX      16384
+
 /* Reconnection: first and longest delay, in milliseconds. */
 #define NGX_HTTP_WEIR_REDIS_BACKOFF_MIN  50
 #define NGX_HTTP_WEIR_REDIS_BACKOFF_MAX  2000

@@ -35,8 +35,12 @@ is body(answered_with($$_[0])), "lost\n", "$$_[1] end the connection" and in_ste
     for ["*50000000\r\n", 'fifty million elements'], ["*1\r\n" x 7 . ":1\r\n", 'seven levels'],
     ["*1000000\r\n*1000000\r\n", 'two million elements in all'];
 
+is body(answered_with('+' . 'x' x 16_000 . "\r\n")), '+' . 'x' x 16_000 . "\n", 'a long line is taken';
+is body(answered_with("$_" . 'x' x 17_000)), "lost\n", 'a line that does not end ends the connection' and in_step_again() for '+', "*2\r\n:1\r\n-", '$1';
+
 # The limit is 64 MB.
 is body(answered_with("\$67108865\r\n")), "lost\n", 'the announcement of a string of more than 64 MB ends the connection' and in_step_again();
+
 # --- what is announced and does not come ---------------------------------------
 
 # Each waits for what was announced, until its deadline.
