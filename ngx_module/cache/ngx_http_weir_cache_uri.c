@@ -2,9 +2,9 @@
  * The key of another URI: what Location and Content-Location of a response lead
  * to (RFC 9111 section 4.4), as far as it is of the request's own origin.
  *
- * A key is whatever weir_cache_key makes of a request.  So only a key that holds
- * the URI as it was requested can be turned into another's, by putting the other
- * URI in its place.
+ * The default key ends with the URI as it was requested.  One of weir_cache_key is
+ * whatever that makes of a request: only one that holds that URI can be turned
+ * into another's, by putting the other URI in the place where it is first.
  */
 
 #include <ngx_config.h>
@@ -23,9 +23,10 @@ ngx_int_t
 ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
     ngx_str_t *reference, ngx_str_t *key)
 {
-    u_char     *p, *at;
-    ngx_int_t   rc;
-    ngx_str_t   path;
+    u_char                          *p, *at, *last;
+    ngx_int_t                        rc;
+    ngx_str_t                        path;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
 
     path = *reference;
 
@@ -53,16 +54,19 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
         return NGX_DECLINED;
     }
 
-    for (at = own->data;
-         at <= own->data + own->len - r->unparsed_uri.len;
-         at++)
-    {
+    last = own->data + own->len - r->unparsed_uri.len;
+
+    /* what stands before it may have slashes too: the path of a socket */
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    for (at = clcf->key ? own->data : last; at <= last; at++) {
         if (ngx_memcmp(at, r->unparsed_uri.data, r->unparsed_uri.len) == 0) {
             break;
         }
     }
 
-    if (at > own->data + own->len - r->unparsed_uri.len) {
+    if (at > last) {
         return NGX_DECLINED;
     }
 

@@ -21,6 +21,8 @@ static const budget_t budget = {60000, 400, 100000, 300};
 
 #define LINES_MAX 100
 
+ngx_module_t ngx_http_weir_cache_module;
+
 ngx_uint_t ngx_http_weir_cache_sent(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *name,
                                     ngx_str_t *value)
 {
@@ -45,6 +47,7 @@ typedef struct {
     ngx_table_elt_t headers[LINES_MAX], etag;
     ngx_http_weir_cache_ctx_t ctx;
     ngx_http_weir_cache_loc_conf_t conf;
+    void *loc_conf[1];
     ngx_http_weir_cache_zone_t zone;
     ngx_http_weir_cache_invalidation_t invalidation;
     weir_invalidations_t table;
@@ -121,6 +124,8 @@ static void run(const uint8_t *data, size_t size)
     w.r.pool = ngx_create_pool(1024, NULL);
     w.r.connection = &w.connection;
     w.r.upstream = &w.upstream;
+    w.r.loc_conf = w.loc_conf;
+    w.loc_conf[0] = &w.conf;
     w.ctx.request = &w.r;
     w.ctx.conf = &w.conf;
     w.conf.zone = &w.zone;

@@ -124,6 +124,13 @@ for (['keys', sub { redis('XADD', 'weir:invalidate', '*', 'keys', $text) }],
     pass "... and ended by its key \"$text\"";
 }
 
+# Over this socket the key has slashes before the URI.
+sub over_socket { raw("$dir/edge.sock", "$_[0] HTTP/1.1\nHost: one\nContent-Length: 0\n") }
+my $kept = over_socket('GET /items/7');
+is scalar over_socket('GET /items/7'), $kept, 'stored';
+over_socket('POST /');
+isnt scalar over_socket('GET /items/7'), $kept, 'the Location of an answer to "/" is found where the path of a socket is a part of the key';
+
 # --- what is refused ---
 
 my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
