@@ -60,8 +60,9 @@ if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; th
     echo "$work/objs/src/core/ngx_slab.o: CFLAGS += -fno-sanitize=address" >>"$work/objs/Makefile"
     echo "$want" >"$work/configured"
 fi
-cp -u t/worlds/asan/ngx_slab.c "$work/src/src/core/"
-cp -u t/worlds/asan/ngx_shmem.c "$work/src/src/os/unix/"
+for file in core/ngx_slab.c os/unix/ngx_shmem.c; do
+    cmp -s "t/worlds/asan/${file##*/}" "$work/src/src/$file" || cp "t/worlds/asan/${file##*/}" "$work/src/src/$file"
+done
 make -s -j2 -C "$work/src" -f "$work/objs/Makefile" binary modules >"$work/make.log" 2>&1 || {
     grep -E 'error' -A6 "$work/make.log" >&2 || tail -40 "$work/make.log" >&2
     exit 1

@@ -22,7 +22,7 @@ sub start_redis {
 # Redis is back when the zones follow its stream: it is another one, and what is
 # stored until they know that is lost with what the old one had.
 my @zones = ('failures', 'patient');
-sub eras_of { my $zone = shift; scalar logged(qr/"$zone" follows invalidations in a new era/) }
+sub eras_of { my $zone = shift; scalar logged(qr/"$zone" reads the invalidations of era/) }
 sub until_followed { my %eras = @_; for my $zone (@zones) { until_true("$zone follows", sub { eras_of($zone) > $eras{$zone} }) } }
 
 sub restart_redis {

@@ -58,7 +58,7 @@ start_redis(append => 1);
 ok all_follow(), 'it comes: all edges follow';
 my $old = fill('/t-early');
 ok cached('/t-early'), 'what has tags is served';
-is scalar(logged($_, qr/in a new era/)), 1, "$_ began one era" for @edges;
+is scalar(logged($_, qr/reads the invalidations of era/)), 1, "$_ began one era" for @edges;
 
 # --- cut off for longer than the bound ---
 
@@ -72,7 +72,7 @@ like cache_status($r), qr/^Weir; fwd=(stale|miss); fwd-status=200; stored; detai
 ok cached('/u-cut'), 'what has none is';
 kill_process('CONT', 'redis');
 for my $edge (@edges) { until_true("$edge is in step again", sub { hit(get($edge, '/t-cut')) }) }
-is scalar(logged($_, qr/in a new era/)), 1, "$_ goes on in the same era" for @edges;
+is scalar(logged($_, qr/reads the invalidations of era/)), 1, "$_ goes on in the same era" for @edges;
 ok all_follow(), 'and follows';
 
 # --- connections killed ---
@@ -84,7 +84,7 @@ redis('CLIENT', 'KILL', 'TYPE', 'normal');
 invalidate(tags => 't-conn');
 redis('EXEC');
 ok renewed('/t-conn', $old), 'a message that came while no connection was there is read';
-is scalar(logged($_, qr/in a new era/)), 1, "$_ is in the same era" for @edges;
+is scalar(logged($_, qr/reads the invalidations of era/)), 1, "$_ is in the same era" for @edges;
 ok cached('/t-other'), 'other tags are not touched';
 
 # --- trimmed, deleted, begun anew ---
@@ -110,11 +110,11 @@ lost('a message trimmed before it was read', qr/ 1 invalidations were trimmed/, 
 lost('two of them', qr/ 2 invalidations were trimmed/, ['XADD', 'weir:invalidate', '*', 'tags', 'x'], ['XTRIM', 'weir:invalidate', 'MAXLEN', 0]);
 lost('one trimmed while the connection was cut', qr/ 1 invalidations were trimmed/,
     ['CLIENT', 'KILL', 'TYPE', 'normal'], ['XTRIM', 'weir:invalidate', 'MAXLEN', 0]);
-lost('a stream that was deleted', qr/in a new era/, ['DEL', 'weir:invalidate']);
-lost('a stream with old IDs', qr/in a new era/, ['DEL', 'weir:invalidate'], ['XADD', 'weir:invalidate', '1-1', 'tags', 'x']);
-lost('an emptied Redis', qr/in a new era/, ['FLUSHALL']);
-lost('an emptied Redis with a new stream', qr/in a new era/, ['FLUSHALL'], ['XADD', 'weir:invalidate', '*', 'tags', 'x']);
-lost('a lost era', qr/in a new era/, ['DEL', 'weir:era']);
+lost('a stream that was deleted', qr/reads the invalidations of era/, ['DEL', 'weir:invalidate']);
+lost('a stream with old IDs', qr/reads the invalidations of era/, ['DEL', 'weir:invalidate'], ['XADD', 'weir:invalidate', '1-1', 'tags', 'x']);
+lost('an emptied Redis', qr/reads the invalidations of era/, ['FLUSHALL']);
+lost('an emptied Redis with a new stream', qr/reads the invalidations of era/, ['FLUSHALL'], ['XADD', 'weir:invalidate', '*', 'tags', 'x']);
+lost('a lost era', qr/reads the invalidations of era/, ['DEL', 'weir:era']);
 
 my $position;
 {
@@ -172,9 +172,9 @@ pass 'what was invalidated here meanwhile is sent to the stream';
 
 # --- a worker killed ---
 
-sub follower { my $edge = shift; (logged($edge, qr/in a new era/))[-1] =~ /\] (\d+)#/ ? $1 : 0 }
+sub follower { my $edge = shift; (logged($edge, qr/reads the invalidations of era/))[-1] =~ /\] (\d+)#/ ? $1 : 0 }
 
-my $eras = logged('left', qr/in a new era/);
+my $eras = logged('left', qr/reads the invalidations of era/);
 my $killed = follower('left');
 ok scalar(grep { $_ == $killed } children('left')), 'a worker of the edge follows';
 my $keep = fill('/t-keep');
@@ -184,7 +184,7 @@ invalidate(tags => 't-worker');
 ok renewed('/t-worker', $old), 'it was killed: another follows';
 until_true('there are two workers again', sub { my @now = children('left'); @now == 2 && !grep { $_ == $killed } @now });
 ok cached('/t-keep'), 'what is not touched stays';
-is scalar(logged('left', qr/in a new era/)), $eras, 'in the same era';
+is scalar(logged('left', qr/reads the invalidations of era/)), $eras, 'in the same era';
 
 # A worker that hangs is replaced too; when it wakes up it does no harm.
 my @workers = children('left');
@@ -210,7 +210,7 @@ until_true('the old workers are gone', sub { logged_since('left', qr/worker proc
 ok cached('/u-keep'), 'a reload forgets nothing';
 until_true('left is in step again', sub { cached('/t-keep') });
 ok all_follow(), 'and the new workers follow';
-is scalar(logged_since('left', qr/in a new era/)), 0, 'in the same era';
+is scalar(logged_since('left', qr/reads the invalidations of era/)), 0, 'in the same era';
 
 # --- an edge that comes later ---
 
