@@ -6,7 +6,7 @@ use warnings;
 use FindBin '$Bin';
 use lib "$Bin/../lib";
 use Test::More;
-use Weir::Processes qw(free_port listens spit until_true $dir);
+use Weir::Processes qw(free_port listens spit temp_paths until_true $dir);
 
 my $root = "$Bin/../..";
 sub slurp { open my $in, '<', $_[0] or die "$_[0]: $!"; local $/; scalar <$in> }
@@ -67,5 +67,22 @@ for my $step (@steps) {
         until_true('it listens', sub { listens($port{$command =~ /^nginx/ ? 18080 : 18079}) });
     }
 }
+
+
+# --- the configuration of docs/own-api.md is accepted ----------------------------------------
+
+my ($own) = slurp("$root/docs/own-api.md") =~ /^```nginx\n(.*?)^```$/ms;
+my %file = (crt => "$dir/own.crt", key => "$dir/own.key", secret => "$dir/own.secret");
+system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $file{key} -out $file{crt} -subj /CN=api.example 2>/dev/null") == 0
+    or die 'openssl failed';
+spit($file{secret}, 'x' x 32 . "\n");
+chmod 0600, $file{secret};
+$own =~ s{/etc/nginx/[\w.-]+\.(crt|key|secret)}{$file{$1}}g;
+$own =~ s{redis\.internal}{127.0.0.1};
+$own =~ s{listen 443 }{'listen 127.0.0.1:' . free_port() . ' '}e;
+spit("$dir/own.conf", "load_module $root/build/ngx_http_weir_module.so;\npid $dir/own.pid;\nevents {}\nhttp {\n" . temp_paths($dir) . "$own}\n");
+my $said = `"$ENV{TEST_NGINX_BINARY}" -t -p $dir -e /dev/null -c $dir/own.conf 2>&1`;
+is $?, 0, 'docs/own-api.md: nginx takes the configuration' or diag $said;
+unlike $said, qr/\[(?:warn|error|emerg)\](?!.*"listen \.\.\. http2" directive is deprecated)/, 'without a warning';
 
 done_testing;
