@@ -412,7 +412,12 @@ static bool migrate(job_t *job, const char *folder)
 
     snprintf(functions, sizeof(functions), "%s/functions", folder);
 
-    return ok && create_functions(job, functions);
+    ok = ok && create_functions(job, functions);
+    if (ok)
+        weir_log(WEIR_LOG_INFO, NULL, "the schema is up to date", "{s:s,s:i}", "sql", folder,
+                 "migrations", n);
+
+    return ok;
 }
 
 bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t error_size)

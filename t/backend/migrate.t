@@ -35,6 +35,7 @@ subtest 'files are applied in order and once' => sub {
         my ($status, $output) = migrate();
         is $status, 0, "run $_" or diag $output;
         is $stack->psql('SELECT x, y, b() FROM one'), '1|2|1', 'the schema, and functions that use each other';
+        like $output, qr/"the schema is up to date".*"migrations":2/, 'says so, also when there was nothing to do';
     }
     is $stack->psql('SELECT string_agg(version || name, \' \' ORDER BY version) FROM schema_migrations'),
         '1001_one.sql 2002_two.sql', 'are recorded';
