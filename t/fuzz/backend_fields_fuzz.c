@@ -24,7 +24,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Per byte: a line of one byte is read as all of them. */
-static const budget_t budget = {30000, 8000, 60000, 4000};
+static const budget_t budget = {10000, 800, 60000, 4000};
 
 static weir_secret_t secret;
 static weir_routes_t routes;

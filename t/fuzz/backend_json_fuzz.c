@@ -20,7 +20,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* jansson is not compiled here: its memory counts, its steps don't. */
-static const budget_t budget = {60000, 600, 60000, 1500};
+static const budget_t budget = {5000, 60, 60000, 1500};
 
 static void check_errors(const weir_input_error_t *errors, int n, const char *why)
 {

@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const budget_t budget = {60000, 400, 100000, 300};
+static const budget_t budget = {30000, 100, 100000, 300};
 
 #define LINES_MAX 100
 

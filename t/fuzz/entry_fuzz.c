@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const budget_t budget = {2000, 50, 1024, 8};
+static const budget_t budget = {1000, 10, 1024, 8};
 
 static void check(const char *data, size_t size)
 {

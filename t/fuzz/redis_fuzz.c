@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  * Once: the first part of an announced string and its pool.  Per byte: an integer of four bytes is
  * a reply, and a place in an array that doubles.  The stream is read five times.
  */
-static const budget_t budget = {200000, 1500, 5 * 1200000, 5 * 80};
+static const budget_t budget = {50000, 1500, 5 * 1200000, 5 * 80};
 
 #define SLOTS 12
 
