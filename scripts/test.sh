@@ -5,6 +5,9 @@
 # theirs is a failure.  With --world the edge's tests run in another world
 # (t/worlds/README.md), with --worlds in each of those named, or in all.
 #
+# Two files run at once (WEIR_TEST_JOBS), as most of them wait most of the time; but those of the
+# edge, which share a folder and a port, one after the other, and so with sanitizers and in worlds.
+#
 # WEIR_TEST_AGAIN=1 runs up to six files that failed once more, alone.
 #
 # Starts a Redis of its own on a unix socket and a free port; stops it at the end.
@@ -110,7 +113,9 @@ if [ $# -eq 0 ]; then
     set -- "${files[@]}"
 fi
 status=0
-prove --exec scripts/prove-exec.sh "$@" 2>&1 | tee "$run/prove.log" || status=$?
+jobs=${WEIR_TEST_JOBS:-2}
+[ -z "$sanitize$world" ] || jobs=1
+prove -j "$jobs" --rules 'seq=t/edge/**' --rules 'seq=t/e2e/**' --rules 'par=**' --exec scripts/prove-exec.sh "$@" 2>&1 | tee "$run/prove.log" || status=$?
 
 # WEIR_TEST_AGAIN=1: what failed runs once more, alone. The first failure stays in the output.
 if [ $status != 0 ] && [ "${WEIR_TEST_AGAIN:-}" = 1 ]; then

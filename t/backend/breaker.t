@@ -53,7 +53,8 @@ sub attempts {
         . " WHERE o.data->>'email' LIKE '$prefix%' AND r.group_name = 'email' ORDER BY 1");
 }
 
-my ($s, $e) = mail_stack(smtp_timeout => '2s');
+my %QUICK = (retry_max => '2s', retry_attempts => 100);
+my ($s, $e) = mail_stack(%QUICK, smtp_timeout => '2s');
 for my $case (['a few recipients that are answered 421', poison => 8], ['many of them', poison => 60],
     ['a few that the server never answers', slow => 8], ['greylisting', grey => 40])
 {
@@ -94,21 +95,21 @@ subtest 'mail: a mixture' => sub {
 };
 is $s->stop_backend('relay worker'), 0, 'worker stops';
 
-# Until four more transactions have written failures down: more than an event has attempts.
+# Until more transactions have written failures down than an event has attempts.
 sub wait_for_failures {
-    my ($s) = @_;
+    my ($s, $attempts) = @_;
     my ($last, $changes) = ('', 0);
     wait_for('failures', sub {
         my $now = $s->psql('SELECT max(xmin::text::bigint) FROM retries');
         $changes += $now ne $last;
         $last = $now;
-        return $changes > 4;
+        return $changes > $attempts;
     }, 60);
 }
 
 sub log_count { my ($s, $what) = @_; return scalar(my @lines = said($s, $what)) }
 
-($s, $e) = mail_stack(retry_attempts => 3);
+($s, $e) = mail_stack(retry_attempts => 2);
 $e->create(3, 'good');
 wait_for('the first mails', sub { taken($s, 'good') == 3 });
 for my $down (['the server is not there', sub { $s->stop_smtp }, sub { start_smtp($s) }, 0],
@@ -120,7 +121,7 @@ for my $down (['the server is not there', sub { $s->stop_smtp }, sub { start_smt
         $break->();
         $e->create(40, 'good');
         wait_for('the breaker to open', sub { log_count($s, qr/its breaker opens/) > $opened });
-        wait_for_failures($s);
+        wait_for_failures($s, 2);
         cmp_ok $s->psql('SELECT sum(attempts) FROM retries'), '<=', $most, "no more than $most attempts were counted";
         is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'none is a dead letter';
         $mend->();
@@ -133,7 +134,7 @@ is $s->stop_backend('relay worker'), 0, 'worker stops';
 # --- payments -------------------------------------------------------------------------------
 
 sub pay_stack {
-    my $s = Weir::Stack->new(conf => { groups => 'payments', @_ });
+    my $s = Weir::Stack->new(conf => { groups => 'payments', %QUICK, @_ });
     my $p = Weir::Payments->new($s);
     $s->{conf}{payments_timeout} = '2s';
     $p->start;
@@ -179,7 +180,7 @@ subtest 'payments: a gateway that answers 500 to all' => sub {
     $p->switch(errors => -1, error_status => 500, only_amount => 0);
     my @orders = map { $p->checkout } 1 .. 12;
     wait_for('the breaker to open', sub { log_count($s, qr/its breaker opens/) > $opened });
-    wait_for_failures($s);
+    wait_for_failures($s, 2);
     cmp_ok $s->psql('SELECT sum(attempts) FROM retries'), '<=', 5, 'no attempts are counted but the five that opened it';
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'none is a dead letter';
     $p->switch(errors => 0);
