@@ -53,7 +53,7 @@ until_true('the first one has it again', sub { follower() == $first });
 close $line;
 close $silent;
 start_redis();
-until_true('the one who has the role follows the new stream', sub { logged('edge', qr/ $first#.* in a new era/) == 2 });
+until_true('the one who has the role follows the new stream', sub { logged('edge', qr/ $first#.* reads the invalidations of era/) == 2 });
 pass 'the one who has the role follows the stream as soon as it is there';
 
 kill 'CONT', $second;
