@@ -42,7 +42,8 @@ typedef struct {
     size_t len, sent;
     bool given_up;
     bool named;          /* the server was told the recipient */
-    char reply[200];     /* the server's last line */
+    bool parted;         /* ... and QUIT */
+    char reply[200];     /* the server's last line before that */
     char error[CURL_ERROR_SIZE];
 } mail_t;
 
@@ -92,7 +93,9 @@ static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, 
     (void)easy;
     if (type == CURLINFO_HEADER_OUT && size >= 7 && strncasecmp(data, "RCPT TO", 7) == 0) {
         m->named = true;
-    } else if (type == CURLINFO_HEADER_IN) {
+    } else if (type == CURLINFO_HEADER_OUT && size >= 4 && strncasecmp(data, "QUIT", 4) == 0) {
+        m->parted = true;
+    } else if (type == CURLINFO_HEADER_IN && !m->parted) {
         while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r'))
             size--;
         note_reply(m, data, size);
@@ -101,10 +104,21 @@ static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, 
 }
 
 /*
+ * Whether a refusal of the recipient may be about us: servers that put off their restrictions until
+ * they know the recipient (Postfix does) say then that we must log in (RFC 4954 section 6), or may
+ * not send (security and policy, X.7.x of RFC 3463).
+ */
+static bool may_be_about_us(const mail_t *m, long reply)
+{
+    return reply == 530 || reply == 534 || reply == 535 || reply == 538 ||
+           (strlen(m->reply) > 7 && strncmp(m->reply + 4, "5.7.", 4) == 0);
+}
+
+/*
  * Before the server was told the recipient all it says (no service, log in first, sender refused),
  * and its silence, is about us and all our mails.  After that a plain reply decides about this
- * mail; 421 (RFC 5321 section 3.8), a time-out and a lost connection may be about this recipient or
- * about all.
+ * mail; 421 (RFC 5321 section 3.8), a word on who may send, a time-out and a lost connection may be
+ * about this recipient or about all.
  */
 static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
 {
@@ -114,7 +128,7 @@ static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
         return WEIR_DELIVERY_OK;
     if (!m->named)
         return WEIR_DELIVERY_AWAY;
-    if (reply == 421 || code == CURLE_OPERATION_TIMEDOUT)
+    if (reply == 421 || code == CURLE_OPERATION_TIMEDOUT || may_be_about_us(m, reply))
         return WEIR_DELIVERY_UNAVAILABLE;
     if (reply >= 500 && reply <= 599)
         return WEIR_DELIVERY_PERMANENT;

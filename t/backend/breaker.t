@@ -92,6 +92,8 @@ subtest 'mail: a mixture' => sub {
     wait_for('all greylisted mail', sub { taken($s, 'grey') == $grey + 20 });
     wait_for('the refused to be dead letters', sub { $s->psql("SELECT count(*) FROM dead_letters WHERE data->>'email' LIKE 'refused%'") == 20 });
     pass 'each has what its own recipient is answered';
+    is $s->psql("SELECT string_agg(DISTINCT error, '; ') FROM dead_letters WHERE data->>'email' LIKE 'refused%'"),
+        'SMTP: RCPT failed: 550 (last reply: 550 5.1.1 no such user)', 'a dead letter tells what the server said';
 };
 is $s->stop_backend('relay worker'), 0, 'worker stops';
 
@@ -113,7 +115,9 @@ sub log_count { my ($s, $what) = @_; return scalar(my @lines = said($s, $what)) 
 $e->create(3, 'good');
 wait_for('the first mails', sub { taken($s, 'good') == 3 });
 for my $down (['the server is not there', sub { $s->stop_smtp }, sub { start_smtp($s) }, 0],
-    ['it says 421 to all', sub { mood($s, '421 4.3.2 shutting down') }, sub { mood($s) }, 5])
+    ['it says 421 to all', sub { mood($s, '421 4.3.2 shutting down') }, sub { mood($s) }, 5],
+    ['it relays for us no more', sub { mood($s, '554 5.7.1 relay access denied') }, sub { mood($s) }, 5],
+    ['it wants us to log in', sub { mood($s, '530 authentication required') }, sub { mood($s) }, 5])
 {
     my ($name, $break, $mend, $most) = @$down;
     subtest "mail: $name" => sub {
