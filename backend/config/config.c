@@ -1,82 +1,55 @@
-#include "config/config.h"
+#include "config/private.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LINE_MAX_BYTES 4096
 
-typedef struct setting setting_t;
-
-struct setting {
-    const char *name;
-    /* Returns NULL, or what is allowed. */
-    const char *(*set)(void *field, const char *value, const setting_t *key);
-    size_t offset;
-    const char *fallback; /* NULL: must be given */
-    unsigned long min, max;
-    const char *allowed;
-};
-
-static const char *set_text(void *field, const char *value, const setting_t *key);
-static const char *set_listen(void *field, const char *value, const setting_t *key);
-static const char *set_redis(void *field, const char *value, const setting_t *key);
-static const char *set_smtp(void *field, const char *value, const setting_t *key);
-static const char *set_url(void *field, const char *value, const setting_t *key);
-static const char *set_groups(void *field, const char *value, const setting_t *key);
-static const char *set_limits(void *field, const char *value, const setting_t *key);
-static const char *set_level(void *field, const char *value, const setting_t *key);
-static const char *set_keys(void *field, const char *value, const setting_t *key);
-static const char *set_count(void *field, const char *value, const setting_t *key);
-static const char *set_time(void *field, const char *value, const setting_t *key);
-static const char *set_seconds(void *field, const char *value, const setting_t *key);
-static const char *set_size(void *field, const char *value, const setting_t *key);
-
 #define FIELD(name) offsetof(weir_config_t, name)
 
 static const setting_t keys[] = {
-    {"listen", set_listen, FIELD(listen), "127.0.0.1:8081", 1, 65535,
+    {"listen", weir_config_set_listen, FIELD(listen), "127.0.0.1:8081", 1, 65535,
      "ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH"},
-    {"database", set_text, FIELD(database), NULL, 1, 1024,
+    {"database", weir_config_set_text, FIELD(database), NULL, 1, 1024,
      "a libpq connection string, such as host=/run/postgresql dbname=weir"},
-    {"redis", set_redis, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
+    {"redis", weir_config_set_redis, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
      "redis://[USER:PASSWORD@]HOST:PORT[/DB] or unix:/PATH"},
-    {"sql", set_text, FIELD(sql), "backend/sql", 1, 1024, "the folder with the migrations"},
-    {"smtp", set_smtp, FIELD(smtp), "smtp://127.0.0.1:25", 1, 1024,
+    {"sql", weir_config_set_text, FIELD(sql), "backend/sql", 1, 1024, "the folder with the migrations"},
+    {"smtp", weir_config_set_smtp, FIELD(smtp), "smtp://127.0.0.1:25", 1, 1024,
      "smtp://HOST[:PORT] or smtps://HOST[:PORT]"},
-    {"smtp_timeout", set_time, FIELD(smtp_timeout), "5s", 100, 300000,
+    {"smtp_timeout", weir_config_set_time, FIELD(smtp_timeout), "5s", 100, 300000,
      "a time from 100ms to 5m with its unit: ms, s or m"},
-    {"mail_from", set_text, FIELD(mail_from), "Weir Shop <shop@weir.example>", 3, 256,
+    {"mail_from", weir_config_set_text, FIELD(mail_from), "Weir Shop <shop@weir.example>", 3, 256,
      "an address, or NAME <ADDRESS>"},
-    {"payments_url", set_url, FIELD(payments_url), "http://127.0.0.1:8084", 1, 1024,
+    {"payments_url", weir_config_set_url, FIELD(payments_url), "http://127.0.0.1:8084", 1, 1024,
      "http://HOST[:PORT] or https://HOST[:PORT]"},
-    {"payments_timeout", set_time, FIELD(payments_timeout), "5s", 100, 300000,
+    {"payments_timeout", weir_config_set_time, FIELD(payments_timeout), "5s", 100, 300000,
      "a time from 100ms to 5m with its unit: ms, s or m"},
-    {"payments_check", set_seconds, FIELD(payments_check), "1h", 0, 2592000,
+    {"payments_check", weir_config_set_seconds, FIELD(payments_check), "1h", 0, 2592000,
      "a time up to 30d with its unit: s, m, h or d; 0s: never"},
-    {"webhook_secret", set_text, FIELD(webhook_secret), "", 0, 256, "at most 256 bytes"},
-    {"webhook_secret_old", set_text, FIELD(webhook_secret_old), "", 0, 256, "at most 256 bytes"},
-    {"log_level", set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
-    {"body_limit", set_size, FIELD(body_limit), "64k", 1024, 16777216,
+    {"webhook_secret", weir_config_set_text, FIELD(webhook_secret), "", 0, 256, "at most 256 bytes"},
+    {"webhook_secret_old", weir_config_set_text, FIELD(webhook_secret_old), "", 0, 256, "at most 256 bytes"},
+    {"log_level", weir_config_set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
+    {"body_limit", weir_config_set_size, FIELD(body_limit), "64k", 1024, 16777216,
      "a number of bytes from 1k to 16m, with k or m after it or nothing"},
-    {"anonymous_keys", set_keys, FIELD(anonymous_keys), "any", 0, 0, "any, unguessable or refused"},
-    {"retry_attempts", set_limits, FIELD(retry_attempts), "8, email=20, payments=20", 1,
+    {"anonymous_keys", weir_config_set_keys, FIELD(anonymous_keys), "any", 0, 0, "any, unguessable or refused"},
+    {"retry_attempts", weir_config_set_limits, FIELD(retry_attempts), "8, email=20, payments=20", 1,
      WEIR_CONFIG_LIMIT_MAX,
      "a number from 1 to 100, and after it GROUP=NUMBER for each group that has another"},
-    {"retry_base", set_time, FIELD(retry_base), "200ms", 1, 3600000,
+    {"retry_base", weir_config_set_time, FIELD(retry_base), "200ms", 1, 3600000,
      "a time from 1ms to 60m with its unit: ms, s or m"},
-    {"retry_max", set_time, FIELD(retry_max), "30s", 1, 86400000,
+    {"retry_max", weir_config_set_time, FIELD(retry_max), "30s", 1, 86400000,
      "a time from 1ms to 1440m with its unit: ms, s or m"},
-    {"batch_max", set_count, FIELD(batch_max), "256", 1, 256, "a number from 1 to 256"},
-    {"stream_limit", set_count, FIELD(stream_limit), "100000", 100, 10000000,
+    {"batch_max", weir_config_set_count, FIELD(batch_max), "256", 1, 256, "a number from 1 to 256"},
+    {"stream_limit", weir_config_set_count, FIELD(stream_limit), "100000", 100, 10000000,
      "a number from 100 to 10000000"},
-    {"outbox_keep", set_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
+    {"outbox_keep", weir_config_set_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
      "a time from 1s to 3650d with its unit: s, m, h or d"},
-    {"groups", set_groups, FIELD(groups), "all", 1, 1024,
+    {"groups", weir_config_set_groups, FIELD(groups), "all", 1, 1024,
      "\"all\", or names of consumer groups with commas between them"},
 };
 
@@ -90,206 +63,6 @@ struct weir_config_origins {
         char *value;
     } of[N_KEYS];
 };
-
-/* --- values ------------------------------------------------------------------ */
-
-static const char *set_text(void *field, const char *value, const setting_t *key)
-{
-    size_t len = strlen(value);
-
-    if (len < key->min || len > key->max)
-        return key->allowed;
-
-    *(char **)field = strdup(value);
-
-    return *(char **)field != NULL ? NULL : "less text: out of memory";
-}
-
-static bool has_prefix(const char *s, const char *prefix)
-{
-    return strncmp(s, prefix, strlen(prefix)) == 0 && s[strlen(prefix)] != '\0';
-}
-
-/* Reads digits only; returns what stands behind them, NULL if there are none or too many. */
-static const char *read_digits(const char *s, unsigned long *out)
-{
-    char *end;
-
-    if (!isdigit((unsigned char)*s))
-        return NULL;
-
-    errno = 0;
-    *out = strtoul(s, &end, 10);
-
-    return errno == 0 ? end : NULL;
-}
-
-static const char *set_listen(void *field, const char *value, const setting_t *key)
-{
-    static const setting_t text = {.min = 1, .max = 1024};
-    const char *colon = strrchr(value, ':'), *end;
-    unsigned long port;
-
-    if (has_prefix(value, "unix:"))
-        return value[5] == '/' ? set_text(field, value, &text) : key->allowed;
-
-    if (colon == NULL || colon == value)
-        return key->allowed;
-
-    /* A colon more belongs to an IPv6 address, which needs its brackets. */
-    if (memchr(value, ':', (size_t)(colon - value)) != NULL &&
-        (value[0] != '[' || colon[-1] != ']'))
-        return key->allowed;
-
-    end = read_digits(colon + 1, &port);
-    if (end == NULL || *end != '\0' || port < key->min || port > key->max)
-        return key->allowed;
-
-    return set_text(field, value, &text);
-}
-
-static const char *set_redis(void *field, const char *value, const setting_t *key)
-{
-    return has_prefix(value, "redis://") || has_prefix(value, "unix:/")
-               ? set_text(field, value, key)
-               : key->allowed;
-}
-
-static const char *set_smtp(void *field, const char *value, const setting_t *key)
-{
-    return has_prefix(value, "smtp://") || has_prefix(value, "smtps://")
-               ? set_text(field, value, key)
-               : key->allowed;
-}
-
-static const char *set_url(void *field, const char *value, const setting_t *key)
-{
-    return has_prefix(value, "http://") || has_prefix(value, "https://")
-               ? set_text(field, value, key)
-               : key->allowed;
-}
-
-static const char *set_groups(void *field, const char *value, const setting_t *key)
-{
-    if (value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-_, ")] != '\0' ||
-        value[strspn(value, ", ")] == '\0')
-        return key->allowed;
-
-    return set_text(field, value, key);
-}
-
-static const char *set_limits(void *field, const char *value, const setting_t *key)
-{
-    static const setting_t text = {.min = 1, .max = 1024};
-    weir_config_limit_t limit, other;
-    const char *rest = value, *before;
-
-    while ((rest = weir_config_next_limit(rest, &limit)) != NULL) {
-        if (limit.count < key->min)
-            return key->allowed;
-
-        /* The first is the one without a name; no name comes twice. */
-        before = weir_config_next_limit(value, &other);
-        if (other.len != 0)
-            return key->allowed;
-        for (; before != rest; before = weir_config_next_limit(before, &other)) {
-            if (other.len == limit.len && memcmp(other.group, limit.group, limit.len) == 0)
-                return key->allowed;
-        }
-    }
-
-    return value[strspn(value, ", \t")] != '\0' ? set_text(field, value, &text) : key->allowed;
-}
-
-static const char *set_level(void *field, const char *value, const setting_t *key)
-{
-    return weir_log_level_by_name(value, field) == 0 ? NULL : key->allowed;
-}
-
-static const char *set_keys(void *field, const char *value, const setting_t *key)
-{
-    static const char *const names[] = {[WEIR_KEYS_ANY] = "any",
-                                        [WEIR_KEYS_UNGUESSABLE] = "unguessable",
-                                        [WEIR_KEYS_REFUSED] = "refused"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(value, names[i]) != 0)
-            continue;
-        *(weir_anonymous_keys_t *)field = (weir_anonymous_keys_t)i;
-        return NULL;
-    }
-
-    return key->allowed;
-}
-
-static const char *set_count(void *field, const char *value, const setting_t *key)
-{
-    unsigned long n;
-    const char *end = read_digits(value, &n);
-
-    if (end == NULL || *end != '\0' || n < key->min || n > key->max)
-        return key->allowed;
-
-    *(unsigned *)field = (unsigned)n;
-
-    return NULL;
-}
-
-typedef struct {
-    const char *name; /* NULL ends a list */
-    unsigned long size;
-} unit_t;
-
-static const char *set_with_unit(void *field, const char *value, const setting_t *key,
-                                 const unit_t *units)
-{
-    unsigned long n;
-    const char *end = read_digits(value, &n);
-
-    for (; end != NULL && units->name != NULL; units++) {
-        if (strcmp(end, units->name) != 0)
-            continue;
-        if (n > key->max / units->size || n * units->size < key->min)
-            return key->allowed;
-        *(unsigned *)field = (unsigned)(n * units->size);
-        return NULL;
-    }
-
-    return key->allowed;
-}
-
-static const char *set_time(void *field, const char *value, const setting_t *key)
-{
-    static const unit_t ms[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {NULL, 0}};
-
-    return set_with_unit(field, value, key, ms);
-}
-
-static const char *set_seconds(void *field, const char *value, const setting_t *key)
-{
-    static const unit_t s[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0}};
-
-    return set_with_unit(field, value, key, s);
-}
-
-static const char *set_size(void *field, const char *value, const setting_t *key)
-{
-    unsigned long n, unit;
-    const char *end = read_digits(value, &n);
-
-    if (end == NULL)
-        return key->allowed;
-
-    unit = *end == 'k' || *end == 'K' ? 1024 : *end == 'm' || *end == 'M' ? 1048576 : 1;
-    if (unit > 1)
-        end++;
-    if (*end != '\0' || n > key->max / unit || n * unit < key->min)
-        return key->allowed;
-
-    *(size_t *)field = n * unit;
-
-    return NULL;
-}
 
 /* --- where they come from ------------------------------------------------------ */
 
@@ -331,7 +104,7 @@ static void describe_origin(const struct weir_config_origins *origins, int i, ch
 /* Messages go to logs and terminals: secrets, and values that hold a password, stay out of them. */
 bool weir_config_has_secret(const char *key, const char *value)
 {
-    if (has_prefix(key, "webhook_secret") || strcmp(key, "webhook_secret") == 0)
+    if (strncmp(key, "webhook_secret", 14) == 0)
         return *value != '\0';
 
     return strcmp(key, "mail_from") != 0 &&
@@ -535,8 +308,8 @@ void weir_config_free(weir_config_t *config)
 {
     for (size_t i = 0; i < N_KEYS; i++) {
         free(config->origins->of[i].value);
-        if (keys[i].set != set_level && keys[i].set != set_keys && keys[i].set != set_count &&
-            keys[i].set != set_time && keys[i].set != set_seconds && keys[i].set != set_size)
+        if (keys[i].set != weir_config_set_level && keys[i].set != weir_config_set_keys && keys[i].set != weir_config_set_count &&
+            keys[i].set != weir_config_set_time && keys[i].set != weir_config_set_seconds && keys[i].set != weir_config_set_size)
             free(*(char **)((char *)config + keys[i].offset));
     }
 
