@@ -208,9 +208,10 @@ ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * The connection to the upstream is closed with the next step of the upstream
- * module.  That takes the client for gone when it buffers, and when it doesn't
- * the body for complete.
+ * What the upstream still has to say counts as said: with its next step the
+ * upstream module closes that connection and finalizes the request without an
+ * error.  The client's connection stays, and a client that reads slowly gets the
+ * whole answer.
  */
 
 static void
@@ -219,7 +220,8 @@ ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
     u->keepalive = 0;
 
     if (u->pipe) {
-        u->pipe->downstream_error = 1;
+        u->pipe->upstream_done = 1;
+        u->pipe->input_ctx = u;
     }
 
     u->input_filter_init = ngx_http_weir_cache_no_body;

@@ -13,6 +13,7 @@ use Weir::Processes;
 
 my @stale = ('Age: 20', 'Cache-Control: max-age=10, stale-if-error=600');
 my $body = join '', map { chr } (0 .. 255) x 1000;
+my $long = $body x 12;    # more than nginx hands to a socket at once, 2 MiB
 
 # An upstream that begins an error, and goes on when its gate opens.
 my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1:0') or die $!;
@@ -61,12 +62,13 @@ start_upstream(sub {
         return answer('206 Partial Content', ['ETag: "s"', 'Cache-Control: max-age=600', "Content-Range: bytes $1-$last/" . length $body],
             substr $body, $1, $last - $1 + 1);
     }
+    return answer('200 OK', \@stale, $long) if $path =~ /long/;
     return answer('200 OK', \@stale, "good $path");
 });
 my $port = (split /:/, Weir::Upstream::upstream())[1];
 
 start_edge(<<"HTTP", <<"SERVER");
-    weir_cache_zone main 4m;
+    weir_cache_zone main 64m;
     weir_breaker_zone breakers 1m;
     resolver 127.0.0.1:$dns valid=1s ipv6=off;
     resolver_timeout 200ms;
@@ -74,6 +76,7 @@ start_edge(<<"HTTP", <<"SERVER");
 HTTP
     proxy_http_version 1.1;
     weir_cache main;
+    weir_cache_max_size 8m;
     weir_cache_key \$request_uri;
     location / { proxy_pass http://\$up; }
     location /unbuffered { proxy_buffering off; proxy_pass http://\$up; }
@@ -94,6 +97,21 @@ for my $path (map { ("/$_", "/unbuffered/$_", "/page/$_") } 'length', 'chunked')
         my $r = request($method, $path, { 'X-Fail' => 1 });
         is "$r->{status} $r->{content}", $method eq 'HEAD' ? '200 ' : "200 good $path", "$method $path: the stale response, before the error has ended";
         like cache_status($r), qr/fwd-status=503; detail=stale-if-error/, '... as Cache-Status says';
+    }
+}
+# The client has its answer to the end, however slowly it reads, and its connection.
+for my $path ('/long', '/unbuffered/long') {
+    get($path);
+    my $client = connection() or die $!;
+    for my $time ('first', 'second') {
+        print $client "GET $path HTTP/1.1\r\nHost: x\r\nX-Fail: 1\r\n\r\n";
+        my ($head, $read, $left) = ('', '');
+        while (defined(my $line = <$client>)) { $head .= $line; last if $line eq "\r\n" }
+        like $head, qr/fwd-status=503; detail=stale-if-error/, "$path, the $time time on one connection: the stale response";
+        like $head, qr/^Connection: keep-alive\r$/m, '... which keeps the connection';
+        $left = length $long;
+        while ($left && (my $n = read $client, my $bytes, $left)) { $read .= $bytes; $left -= $n }
+        ok $read eq $long, '... and is whole for a client that reads late' or diag length($read), ' of ', length $long;
     }
 }
 let_go('hang');
