@@ -176,8 +176,15 @@ static bool is_json(const char *content_type)
 
 weir_str_t weir_json_body(weir_http_request_t *request)
 {
+    const char *coding = weir_http_header(request, "Content-Encoding");
     weir_str_t body;
 
+    /* RFC 9110 section 12.5.3: the field in a 415 tells this one from that of another type */
+    if (coding != NULL && coding[0] != '\0' && strcasecmp(coding, "identity") != 0) {
+        weir_http_add_header(request, "Accept-Encoding", "identity");
+        weir_http_error(request, 415, "The body must not have a Content-Encoding.");
+        return (weir_str_t){NULL, 0};
+    }
     if (!is_json(weir_http_header(request, "Content-Type"))) {
         weir_http_add_header(request, "Accept", "application/json");
         weir_http_error(request, 415, "The body must be application/json.");

@@ -47,8 +47,8 @@ void weir_answer_database_failed(weir_http_request_t *request, const char *error
                                  const char *sqlstate);
 
 /*
- * The request's body, if its Content-Type says that it is JSON; otherwise it was answered
- * with a 415, and data is NULL.
+ * The request's body, if its Content-Type says that it is JSON and it has no Content-Encoding;
+ * otherwise it was answered with a 415, and data is NULL.
  */
 weir_str_t weir_json_body(weir_http_request_t *request);
 /* 422, with all fields that are wrong. */

@@ -194,6 +194,12 @@ subtest 'what looks odd and is right' => sub {
         is_problem($r, 415, "type '$_'");
         is $r->{headers}{accept}, 'application/json', 'says what is taken';
     }
+    for ('gzip', 'gzip, identity', 'aws-chunked') {
+        my $r = $stack->post('/signup', $body, { 'Content-Encoding' => $_ });
+        is_problem($r, 415, "coding '$_'");
+        is $r->{headers}{'accept-encoding'}, 'identity', 'says that none is taken';
+    }
+    is $stack->post('/signup', $body, { 'Content-Encoding' => 'Identity' })->{status}, 409, 'identity is none';
 };
 
 subtest 'what is no JSON object' => sub {
