@@ -68,11 +68,13 @@ sub slurp {
     return scalar(<$f>) // '';
 }
 
+# Whoever reads the file meanwhile sees the old text or the new one.
 sub spew {
     my ($file, $text) = @_;
-    open my $f, '>:raw', $file or die "$file: $!\n";
+    open my $f, '>:raw', "$file.new" or die "$file: $!\n";
     print $f $text;
     close $f or die "$file: $!\n";
+    rename "$file.new", $file or die "$file: $!\n";
 }
 
 # --- life -------------------------------------------------------------------------
