@@ -79,16 +79,18 @@ prepare_database() {
 }
 
 show_ways_in() {
+    # another folder must be named to every command
+    local weir=${WEIR_RUN:+WEIR_RUN=${WEIR_RUN@Q} }./weir
     cat <<END
 
 Weir is up: http://127.0.0.1:$edge_port
 
   sign up    curl -si http://127.0.0.1:$edge_port/signup -H 'Content-Type: application/json' \\
                   -d '{"email":"ada@example.com","displayName":"Ada"}'
-  watch      ./weir status, ./weir logs -f
-  look in    ./weir psql, ./weir redis-cli, mails in $home/mail/new
-  the story  ./weir demo
-  stop       ./weir down
+  watch      $weir status, $weir logs -f
+  look in    $weir psql, $weir redis-cli, mails in $home/mail/new
+  the story  $weir demo
+  stop       $weir down
 END
 }
 
