@@ -135,10 +135,28 @@ ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
     ngx_http_weir_breaker_loc_conf_t  *prev = parent;
     ngx_http_weir_breaker_loc_conf_t  *conf = child;
 
+    ngx_uint_t                 own;
+    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_weir_loc_conf_t  *wlcf;
+
+    own = (conf->breaker != NGX_CONF_UNSET_PTR);
+
     ngx_conf_merge_ptr_value(conf->breaker, prev->breaker, NULL);
 
     if (conf->breaker == NULL) {
         return NGX_CONF_OK;
+    }
+
+    wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
+    wlcf->breaker = 1;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (own && ngx_http_weir_is_idle(clcf)) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"weir_breaker\" has no effect in location \"%V\","
+                      " which asks no upstream, in %V", &clcf->name,
+                      &conf->breaker->place);
     }
 
     return ngx_http_weir_breaker_merge_key(cf, prev, conf);
@@ -176,16 +194,9 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     *list = breaker;
 
-    breaker->place.data = ngx_pnalloc(cf->pool, cf->conf_file->file.name.len
-                                                + 1 + NGX_INT_T_LEN);
-    if (breaker->place.data == NULL) {
+    if (ngx_http_weir_place(cf, &breaker->place) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
-
-    breaker->place.len = ngx_sprintf(breaker->place.data, "%V:%ui",
-                                     &cf->conf_file->file.name,
-                                     cf->conf_file->line)
-                         - breaker->place.data;
 
     breaker->settings.counting = WEIR_BREAKER_COUNT_ROW;
     breaker->settings.failures = 5;

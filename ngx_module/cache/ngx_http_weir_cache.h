@@ -4,10 +4,12 @@
  *
  *     module   directives, phases, variables
  *     conf     what the directives take, and what a location inherits
+ *     check    whether they mean something together
  *     secret   the secret that signs what a zone has in Redis
  *     zone     the first level, in shared memory
  *     key      what a request is looked up by
  *     key_text the text of its key, by default or as weir_cache_key says
+ *     port     what that says of the port
  *     request  a request's way through the precontent phase
  *     body     GET and HEAD with a request body
  *     redirect what holds after an internal redirect
@@ -63,6 +65,9 @@
 #define NGX_HTTP_WEIR_CACHE_CONTROL_OBEY          0
 #define NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE        NGX_MAX_INT_T_VALUE
 
+/* weir_cache_max_size by default, bytes */
+#define NGX_HTTP_WEIR_CACHE_MAX_SIZE              (1024 * 1024)
+
 #define NGX_HTTP_WEIR_CACHE_BODY_REFUSE           0
 #define NGX_HTTP_WEIR_CACHE_BODY_BYPASS           1
 
@@ -78,10 +83,16 @@
 
 typedef struct {
     ngx_array_t                      zones;  /* ngx_http_weir_cache_zone_t * */
+    ngx_array_t                     *ports;  /* in_port_t; see port */
+    ngx_str_t                        stale_breaker; /* where a location has
+                                                weir_cache_use_stale breaker;
+                                                len 0: nowhere */
+    ngx_uint_t                       breaker; /* bool: so has weir_breaker */
 } ngx_http_weir_cache_main_conf_t;
 
 
 typedef struct {
+    ngx_str_t                        place;       /* "file:line" of its block */
     ngx_http_weir_cache_zone_t      *zone;        /* NULL: off */
     ngx_flag_t                       l1;          /* use the first level */
     ngx_uint_t                       min_uses;    /* before it is stored */
@@ -89,7 +100,6 @@ typedef struct {
     ngx_str_t                        upstream;    /* that the default names */
     ngx_str_t                        sent_version; /* field, set to $weir_version */
     ngx_uint_t                       sent_type;   /* Accept is $weir_media_type */
-    ngx_flag_t                       warned;      /* this worker's: of that */
     ngx_flag_t                       sliced;      /* the key has $slice_range */
     ngx_array_t                     *valid;       /* ngx_http_cache_valid_t */
     ngx_array_t                     *bypass;      /* predicates */
@@ -441,6 +451,39 @@ char *ngx_http_weir_cache_set_key(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_weir_cache_set_bypass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_int_t ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name);
+
+/*
+ * port: of the connection, as the default key has it, into buf, which must hold
+ * NGX_HTTP_WEIR_CACHE_PORT_LEN bytes, or elsewhere; NGX_OK or NGX_ERROR.
+ */
+#define NGX_HTTP_WEIR_CACHE_PORT_LEN  (NGX_INET6_ADDRSTRLEN + sizeof("[]:65535"))
+
+ngx_int_t ngx_http_weir_cache_port(ngx_http_request_t *r, u_char *buf,
+    ngx_str_t *port);
+
+/*
+ * port: finds the ports on which not all addresses have the same servers, when
+ * the whole configuration was read; NGX_OK or NGX_ERROR (no memory)
+ */
+ngx_int_t ngx_http_weir_cache_find_ports(ngx_conf_t *cf);
+
+/*
+ * check: the directive of the cache that the block itself has, before it is
+ * merged, or NULL; weir_cache is not meant
+ */
+char *ngx_http_weir_cache_own_directive(ngx_http_weir_cache_loc_conf_t *conf);
+
+/*
+ * check: of a location that was merged; own is of ngx_http_weir_cache_own_..(),
+ * and has_zone tells of weir_cache in the block itself.  NGX_CONF_OK, also after
+ * a warning, or NGX_CONF_ERROR after an error was logged.
+ */
+char *ngx_http_weir_cache_check(ngx_conf_t *cf,
+    ngx_http_weir_cache_loc_conf_t *conf, char *own, ngx_uint_t has_zone,
+    ngx_uint_t has_stale);
+
+/* check: of all locations together */
+void ngx_http_weir_cache_check_all(ngx_conf_t *cf);
 
 /* key: of the request, into ctx; NGX_OK or NGX_ERROR (no memory) */
 ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);

@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/entry_check.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "http/ngx_http_weir.h"
 
@@ -71,6 +72,10 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
      *     clcf->ignore = 0;
      */
 
+    if (ngx_http_weir_place(cf, &clcf->place) != NGX_OK) {
+        return NULL;
+    }
+
     clcf->zone = NGX_CONF_UNSET_PTR;
     clcf->valid = NGX_CONF_UNSET_PTR;
     clcf->bypass = NGX_CONF_UNSET_PTR;
@@ -99,7 +104,13 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_cache_loc_conf_t  *prev = parent;
     ngx_http_weir_cache_loc_conf_t  *conf = child;
 
+    char                      *own;
+    ngx_uint_t                 has_zone, has_stale;
     ngx_http_weir_loc_conf_t  *wlcf;
+
+    own = ngx_http_weir_cache_own_directive(conf);
+    has_zone = (conf->zone != NGX_CONF_UNSET_PTR && conf->zone);
+    has_stale = (conf->use_stale != 0);
 
     if (conf->zone == NGX_CONF_UNSET_PTR) {
         conf->zone = (prev->zone == NGX_CONF_UNSET_PTR) ? NULL : prev->zone;
@@ -118,7 +129,7 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->valid, prev->valid, NULL);
     ngx_conf_merge_ptr_value(conf->bypass, prev->bypass, NULL);
     ngx_conf_merge_ptr_value(conf->no_store, prev->no_store, NULL);
-    ngx_conf_merge_size_value(conf->max_size, prev->max_size, 1024 * 1024);
+    ngx_conf_merge_size_value(conf->max_size, prev->max_size, NGX_HTTP_WEIR_CACHE_MAX_SIZE);
     ngx_conf_merge_bitmask_value(conf->ignore, prev->ignore,
                                  NGX_CONF_BITMASK_SET);
 
@@ -134,7 +145,6 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
     wlcf->purges = conf->purge && conf->zone;
 
-
     if (conf->tags == NULL) {
         conf->tags = prev->tags;
     }
@@ -149,15 +159,9 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->sliced = prev->sliced;
     }
 
-    if (conf->zone && conf->key == NULL
-        && ngx_http_weir_cache_read_upstream(cf, &conf->upstream) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
     ngx_http_weir_cache_sent_configure(cf, conf);
 
-    return NGX_CONF_OK;
+    return ngx_http_weir_cache_check(cf, conf, own, has_zone, has_stale);
 }
 
 
@@ -386,6 +390,17 @@ ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     last = cf->args->nelts - 1;
 
+    status = ngx_atoi(value[last].data, value[last].len);
+
+    if (status >= 100 && status <= 599) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_cache_valid\"; it"
+                           " looks like a status, so it must have a unit, like"
+                           " %Vs, or a time must follow it", &value[last],
+                           &value[last]);
+        return NGX_CONF_ERROR;
+    }
+
     valid = ngx_parse_time(&value[last], 1);
 
     if (valid == (time_t) NGX_ERROR || valid > (time_t) WEIR_CACHE_SECONDS_MAX)
@@ -503,6 +518,18 @@ ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf, ngx_command_t *cmd,
         }
 
         *name = value[i];
+
+        if (!weir_entry_field_is_sound((weir_str_t) { (char *) name->data,
+                                                      name->len },
+                                       WEIR_STR("")))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid name \"%V\" in"
+                               " \"weir_cache_control_headers\"; it must be"
+                               " that of a response header field, like"
+                               " CDN-Cache-Control", name);
+            return NGX_CONF_ERROR;
+        }
     }
 
     return NGX_CONF_OK;

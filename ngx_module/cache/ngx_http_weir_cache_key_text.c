@@ -12,8 +12,8 @@
  *               A Host field that names another host than the target does
  *               (RFC 9112 section 3.2.2), or that is absent, follows behind a
  *               slash, which no host contains: an upstream may be given it.
- *     port      that the connection came to; of a UNIX-domain socket its path
- *     upstream  as *_pass has it, "-" where it has variables
+ *     port      that the connection came to; see port
+ *     upstream  as *_pass has it; with variables there is no default key
  *     uri       as it was requested
  */
 
@@ -23,21 +23,20 @@
 
 #include "cache/ngx_http_weir_cache.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_pass.h"
 
 
 static ngx_str_t ngx_http_weir_cache_scheme(ngx_http_request_t *r,
     ngx_str_t *port);
 static ngx_int_t ngx_http_weir_cache_host_part(ngx_http_request_t *r,
     ngx_str_t *default_port, ngx_str_t *host, ngx_str_t *field);
-static ngx_int_t ngx_http_weir_cache_port_part(ngx_http_request_t *r,
-    u_char *buf, ngx_str_t *port);
 
 
 ngx_int_t
 ngx_http_weir_cache_key_text(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *text)
 {
-    u_char     *p, buf[NGX_INT_T_LEN];
+    u_char     *p, buf[NGX_HTTP_WEIR_CACHE_PORT_LEN];
     size_t      len;
     ngx_str_t   scheme, default_port, host, field, port;
 
@@ -49,7 +48,7 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
 
     if (ngx_http_weir_cache_host_part(r, &default_port, &host, &field)
         != NGX_OK
-        || ngx_http_weir_cache_port_part(r, buf, &port) != NGX_OK)
+        || ngx_http_weir_cache_port(r, buf, &port) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -174,71 +173,53 @@ ngx_http_weir_cache_host_part(ngx_http_request_t *r, ngx_str_t *default_port,
 }
 
 
-static ngx_int_t
-ngx_http_weir_cache_port_part(ngx_http_request_t *r, u_char *buf,
-    ngx_str_t *port)
-{
-    if (ngx_connection_local_sockaddr(r->connection, NULL, 0) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (r->connection->local_sockaddr->sa_family == AF_UNIX) {
-        *port = r->connection->listening->addr_text;
-        return NGX_OK;
-    }
-
-    port->data = buf;
-    port->len = ngx_sprintf(buf, "%ui",
-                            (ngx_uint_t) ngx_inet_get_port(
-                                          r->connection->local_sockaddr))
-                - buf;
-
-    return NGX_OK;
-}
-
-
 /*
  * The upstream of a location as its *_pass directives name it, of the
  * configuration's pool; an `if` has those around it too.  It is read where
  * every *_pass module keeps it, at the start of its location configuration;
- * those modules are merged before this one.
+ * those modules are merged before this one.  NGX_DECLINED: variables say what is
+ * asked for.
  */
 
 ngx_int_t
 ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
 {
     u_char                        *p;
-    ngx_uint_t                     i, m;
+    ngx_module_t                  *module;
     ngx_http_conf_ctx_t           *ctx;
+    ngx_http_weir_pass_t          *pass, *asked;
+    ngx_http_core_loc_conf_t      *clcf;
     ngx_http_upstream_conf_t      *ucf;
     ngx_http_upstream_srv_conf_t  *us;
 
-    static char  *passes[] = { "ngx_http_proxy_module",
-                               "ngx_http_fastcgi_module",
-                               "ngx_http_grpc_module",
-                               "ngx_http_uwsgi_module",
-                               "ngx_http_scgi_module" };
-
     ctx = cf->ctx;
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    asked = clcf->handler ? ngx_http_weir_find_pass(cf, clcf->handler) : NULL;
+
     ngx_str_null(name);
 
-    for (m = 0; cf->cycle->modules[m]; m++) {
+    for (pass = ngx_http_weir_passes; pass->module; pass++) {
 
-        for (i = 0; i < sizeof(passes) / sizeof(passes[0]); i++) {
-            if (ngx_strcmp(cf->cycle->modules[m]->name, passes[i]) == 0) {
-                break;
-            }
-        }
-
-        if (i == sizeof(passes) / sizeof(passes[0])) {
+        module = ngx_http_weir_find_module(cf, pass->module);
+        if (module == NULL) {
             continue;
         }
 
-        ucf = ctx->loc_conf[cf->cycle->modules[m]->ctx_index];
+        ucf = ctx->loc_conf[module->ctx_index];
         us = ucf->upstream;
 
         if (us == NULL || us == NGX_CONF_UNSET_PTR) {
+
+            if (pass == asked) {
+                return NGX_DECLINED;
+            }
+
             continue;
+        }
+
+        if (pass->url.len == 0 && clcf->handler && asked == NULL) {
+            /* memcached is asked for $memcached_key */
+            return NGX_DECLINED;
         }
 
         p = ngx_pnalloc(cf->pool, name->len + us->host.len
@@ -319,6 +300,15 @@ ngx_http_weir_cache_set_bypass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                " \"weir_cache_no_store\" is evaluated later",
                                &name);
             return NGX_CONF_ERROR;
+        }
+
+        if (ngx_strlchr(value[i].data, value[i].data + value[i].len, '$')
+            == NULL && value[i].len && ngx_strcmp(value[i].data, "0") != 0)
+        {
+            ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                               "\"%V\" in \"weir_cache_bypass\" has no"
+                               " variable: it holds for every request, and"
+                               " none is answered from the cache", &value[i]);
         }
     }
 

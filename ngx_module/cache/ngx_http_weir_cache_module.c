@@ -15,6 +15,10 @@ static ngx_int_t ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static char *ngx_http_weir_cache_set_bitmask(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+static char *ngx_http_weir_cache_set_enum(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_weir_cache_check_words(ngx_conf_t *cf,
+    ngx_command_t *cmd);
 static char *ngx_http_weir_cache_set_min_uses(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_weir_cache_add_variables(ngx_conf_t *cf);
@@ -102,7 +106,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_get_body"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_weir_cache_set_enum,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, get_body),
       &ngx_http_weir_cache_get_body },
@@ -254,10 +258,28 @@ ngx_module_t  ngx_http_weir_cache_module = {
 };
 
 
-/* nginx's own setter does not name the directive, nor what it takes. */
+/* nginx's own setters do not name the directive, nor what it takes. */
 
 static char *
 ngx_http_weir_cache_set_bitmask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_weir_cache_check_words(cf, cmd) == NGX_OK
+           ? ngx_conf_set_bitmask_slot(cf, cmd, conf) : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_weir_cache_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_weir_cache_check_words(cf, cmd) == NGX_OK
+           ? ngx_conf_set_enum_slot(cf, cmd, conf) : NGX_CONF_ERROR;
+}
+
+
+/* A table of ngx_conf_enum_t is laid out as one of ngx_conf_bitmask_t. */
+
+static ngx_int_t
+ngx_http_weir_cache_check_words(ngx_conf_t *cf, ngx_command_t *cmd)
 {
     u_char              *p, *last, names[256];
     ngx_str_t           *value;
@@ -293,10 +315,10 @@ ngx_http_weir_cache_set_bitmask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid value \"%V\" in \"%V\"; it takes %s",
                            &value[i], &cmd->name, names);
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
-    return ngx_conf_set_bitmask_slot(cf, cmd, conf);
+    return NGX_OK;
 }
 
 
@@ -419,6 +441,12 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_weir_cache_invalidate_handler;
+
+    if (ngx_http_weir_cache_find_ports(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_weir_cache_check_all(cf);
 
     ngx_http_weir_cache_init_invalidate_filter();
     ngx_http_weir_cache_init_filters();

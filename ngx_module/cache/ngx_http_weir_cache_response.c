@@ -23,8 +23,6 @@
 
 static ngx_uint_t ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t status);
-static void ngx_http_weir_cache_warn_of_upstream(
-    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_array_t *ngx_http_weir_cache_response_lines(
     ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_read_response(
@@ -99,8 +97,6 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    ngx_http_weir_cache_warn_of_upstream(ctx);
-
     rc = ngx_http_weir_cache_begin(ctx, &freshness, &cc);
 
     if (rc == NGX_DECLINED && !ctx->unavailable) {
@@ -135,31 +131,6 @@ ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
     {
         ctx->uncacheable = 1;
     }
-}
-
-
-/* Once per location and worker: the default key can't name the upstream. */
-
-static void
-ngx_http_weir_cache_warn_of_upstream(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_http_request_t        *r;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    r = ctx->request;
-
-    if (ctx->conf->key || ctx->conf->warned || r->upstream->resolved == NULL) {
-        return;
-    }
-
-    ctx->conf->warned = 1;
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                  "the upstream of location \"%V\" is named by variables, which"
-                  " the default \"weir_cache_key\" doesn't hold; unless they"
-                  " follow from scheme, host, port and URI, give it a"
-                  " \"weir_cache_key\" with them", &clcf->name);
 }
 
 

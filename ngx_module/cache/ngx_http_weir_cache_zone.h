@@ -57,6 +57,7 @@ struct ngx_http_weir_cache_zone_s {
     ngx_slab_pool_t               *shpool;
     ngx_http_weir_cache_invalidation_t *invalidation;
     ngx_msec_t                     staleness;  /* the least of its locations */
+    ngx_uint_t                     warned;     /* bool: of weir_cache_max_size */
 
     /* this worker's */
 

@@ -24,6 +24,7 @@ typedef struct {
     /* what other modules have made known of the location; not inherited */
     unsigned     status:1;                 /* weir_status answers here */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
+    unsigned     breaker:1;                /* weir_breaker is asked here */
 } ngx_http_weir_loc_conf_t;
 
 
@@ -149,6 +150,25 @@ uint64_t ngx_http_weir_layout(void);
  */
 ngx_int_t ngx_http_weir_check_layout(ngx_shm_zone_t *shm_zone,
     uint64_t layout);
+
+
+/*
+ * Whether a location that is being merged answers nothing but files: it has no
+ * content handler, nor any location, "if" or "limit_except" within it.
+ */
+static ngx_inline ngx_uint_t
+ngx_http_weir_is_idle(ngx_http_core_loc_conf_t *clcf)
+{
+    return clcf->name.len && !clcf->noname && clcf->handler == NULL
+           && clcf->locations == NULL;
+}
+
+
+/*
+ * Where the configuration is being read, as "file:line" of its pool; NGX_OK or
+ * NGX_ERROR (no memory).  For messages when it has been read on.
+ */
+ngx_int_t ngx_http_weir_place(ngx_conf_t *cf, ngx_str_t *place);
 
 
 /*

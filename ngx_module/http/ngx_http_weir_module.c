@@ -119,6 +119,23 @@ ngx_http_weir_init_module(ngx_cycle_t *cycle)
 
 
 ngx_int_t
+ngx_http_weir_place(ngx_conf_t *cf, ngx_str_t *place)
+{
+    place->data = ngx_pnalloc(cf->pool, cf->conf_file->file.name.len + 1
+                                        + NGX_INT_T_LEN);
+    if (place->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    place->len = ngx_sprintf(place->data, "%V:%ui", &cf->conf_file->file.name,
+                             cf->conf_file->line)
+                 - place->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
 {
     ngx_chain_t  *body;

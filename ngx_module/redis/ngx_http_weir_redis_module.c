@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir.h"
 #include "redis/ngx_http_weir_redis_server.h"
 
 
@@ -103,16 +104,10 @@ ngx_http_weir_redis_get(ngx_conf_t *cf, ngx_str_t *name)
         return NULL;
     }
 
-    redis->place.data = ngx_pnalloc(cf->pool, cf->conf_file->file.name.len
-                                              + 1 + NGX_INT_T_LEN);
-    if (redis->place.data == NULL) {
+    if (ngx_http_weir_place(cf, &redis->place) != NGX_OK) {
         return NULL;
     }
 
-    redis->place.len = ngx_sprintf(redis->place.data, "%V:%ui",
-                                   &cf->conf_file->file.name,
-                                   cf->conf_file->line)
-                       - redis->place.data;
     redis->name = *name;
     redis->timeout = 100;
     redis->connect_timeout = 100;

@@ -6,7 +6,7 @@ use warnings;
 
 use FindBin '$Bin';
 use lib $Bin;
-use IO::Socket::INET;
+use IO::Socket::IP;
 use Scene;
 use Test::More;
 use Weir::Processes;
@@ -22,19 +22,26 @@ start_upstream(sub {
 my $upstream = Weir::Upstream::upstream();
 
 # One application that learns only by a header which server asks.
-my ($other, $tls) = (free_port(), free_port());
+my ($other, $tls, $split, $same, $both) = map { free_port() } 1 .. 5;
+my $has_six = IO::Socket::IP->new(Listen => 1, LocalAddr => '::1');
 my $pass = 'proxy_set_header Host $http_host; proxy_pass http://UPSTREAM';
 system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $dir/k.pem -out $dir/c.pem -days 2 -subj /CN=x 2>/dev/null") == 0
     or die 'no certificate';
+my $six = $has_six ? "server { listen [::1]:$both; server_name a.test; location / { proxy_set_header X-App six; $pass/app?; } }" : '';
 start_edge(<<"HTTP", <<"SERVER");
     weir_cache_zone keys 4m;
     weir_cache_zone shared 4m redis=main;
     upstream named { server UPSTREAM; }
-    map \$http_x_tenant \$pool { default UPSTREAM; b named; }
     weir_cache keys;
     server { listen 127.0.0.1:$other; location / { proxy_set_header X-App internal; $pass/app?; } }
     server { listen 127.0.0.1:$tls ssl; ssl_certificate $dir/c.pem; ssl_certificate_key $dir/k.pem;
         location / { proxy_set_header X-App tls; $pass/app?; } }
+    server { listen 127.0.0.1:$split; server_name a.test; location / { proxy_set_header X-App first; $pass/app?; } }
+    server { listen 127.0.0.2:$split; server_name a.test; location / { proxy_set_header X-App second; $pass/app?; } }
+    server { listen *:$split; server_name a.test; location / { proxy_set_header X-App any; $pass/app?; } }
+    server { listen 127.0.0.1:$same; listen 127.0.0.2:$same; server_name a.test; location / { $pass/app?; } }
+    server { listen 127.0.0.1:$both; server_name a.test; location / { proxy_set_header X-App four; $pass/app?; } }
+    $six
     server { listen unix:$dir/edge.sock; location / { proxy_set_header X-App unix; $pass/app?; } }
 HTTP
     location / { proxy_set_header X-App public; $pass/app?; }
@@ -49,7 +56,6 @@ HTTP
         set \$args "\$args&t=\$http_x_theme";
         $pass;
     }
-    location /variable { proxy_set_header Host \$http_host; proxy_pass http://\$pool; }
     location /empty { weir_cache_key \$http_x_key; $pass; }
     location /own { weir_cache_key \$http_x_key\$uri; $pass; }
 SERVER
@@ -59,7 +65,7 @@ my $edge = port_of_edge();
 sub raw {
     my ($where, $request) = @_;
     my $socket = $where =~ m{^/} ? IO::Socket::UNIX->new(Peer => $where)
-        : IO::Socket::INET->new(PeerAddr => "127.0.0.1:$where");
+        : IO::Socket::IP->new(PeerAddr => $where =~ /:/ ? $where : "127.0.0.1:$where");
     print { $socket // die $! } $request =~ s/\n/\r\n/gr, "Connection: close\r\n\r\n";
     local $/;
     my ($head, $body) = split /\r\n\r\n/, scalar <$socket>, 2;
@@ -74,6 +80,18 @@ like of($other, 'a.test', '/p'), qr/^internal/, '... another port of the same ho
 like of("$dir/edge.sock", 'a.test', '/p'), qr/^unix/, '... and a UNIX-domain socket';
 chomp(my $secure = `curl -sk -H 'Host: a.test' https://127.0.0.1:$tls/p`);
 like $secure, qr/^tls/, '... and TLS';
+
+# servers that differ only in the address they listen on
+for my $host ('a.test', 'unknown.test') {
+    for (['127.0.0.1', 'first'], ['127.0.0.2', 'second'], ['127.0.0.3', 'any']) {
+        my ($address, $app) = @$_;
+        like of("$address:$split", $host, '/p'), qr/^$app/, "... and $address of one port, for $host";
+    }
+    like of("127.0.0.1:$both", $host, '/p'), qr/^four/, '... and IPv4';
+    like of("[::1]:$both", $host, '/p'), qr/^six/, '... and IPv6' if $has_six;
+}
+is of("127.0.0.2:$same", 'a.test', '/p'), of("127.0.0.1:$same", 'a.test', '/p'), 'two addresses of the same servers share what is stored';
+
 like of($edge, 'shttp.test', '/x') . of($edge, 's', '/http.test/x'), qr/^public shttp.test .*public s /, 'parts do not run together';
 
 my ($default, $foreign) = scheme() eq 'http' ? (80, 443) : (443, 80);
@@ -97,8 +115,6 @@ my @r = map { get('/rewritten/1', $_)->{content} } {}, { 'X-Mobile' => 1 }, { 'X
 like $r[1], qr{ /m/rewritten/1}, 'a URI that was rewritten by something else is another key';
 like $r[2], qr{ /rewritten/1\?&t=dark}, '... also when only its arguments were';
 is_deeply [@r[3, 4]], [@r[0, 1]], '... and each is a hit';
-get('/variable') for 1, 2;
-is scalar(logged(qr/the upstream of location "\/variable" is named by variables/)), 1, 'an upstream that variables name is logged, once';
 
 # --- keys of the operator ---
 
