@@ -72,7 +72,7 @@ ngx_http_weir_cache_check(ngx_conf_t *cf, ngx_http_weir_cache_loc_conf_t *conf,
         return NGX_CONF_OK;
     }
 
-    if (has_zone && ngx_http_weir_is_idle(clcf)) {
+    if (has_zone && !conf->purge && ngx_http_weir_is_idle(clcf)) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"weir_cache\" has no effect in location \"%V\", which"
                       " asks no upstream, in %V", &clcf->name, &conf->place);

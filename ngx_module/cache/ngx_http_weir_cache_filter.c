@@ -25,6 +25,7 @@ static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_cache_send_instead(
     ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t failed);
 static void ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u);
+static void ngx_http_weir_cache_take_body(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_no_body(void *data);
 static ngx_int_t ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes);
 static ngx_uint_t ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx,
@@ -122,6 +123,11 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     }
 
     if (ctx->background) {
+
+        if (genuine) {
+            ngx_http_weir_cache_take_body(ctx);
+        }
+
         return NGX_OK;
     }
 
@@ -208,10 +214,10 @@ ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * What the upstream still has to say counts as said: with its next step the
- * upstream module closes that connection and finalizes the request without an
- * error.  The client's connection stays, and a client that reads slowly gets the
- * whole answer.
+ * Nobody wants more of the upstream's body, which may never end: the upstream
+ * module takes it for complete, and closes the connection with its next step.
+ * Called from the header filter, before the input filters are set up, or from the
+ * body filter.
  */
 
 static void
@@ -219,24 +225,42 @@ ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
 {
     u->keepalive = 0;
 
-    if (u->pipe) {
+    if (u->buffering) {
         u->pipe->upstream_done = 1;
-        u->pipe->input_ctx = u;
     }
 
+    u->length = 0;
     u->input_filter_init = ngx_http_weir_cache_no_body;
     u->input_filter = ngx_http_weir_cache_no_bytes;
-    u->input_filter_ctx = u;
+}
+
+
+/*
+ * The body of a refresh.  A buffered one would come here at its end only, as that
+ * of any subrequest while the main request has the connection: the whole of it,
+ * however large, would be in a file by then, and one without an end would never
+ * come.
+ */
+
+static void
+ngx_http_weir_cache_take_body(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = ctx->request->upstream;
+
+    if (ctx->storing) {
+        u->buffering = 0;
+
+    } else {
+        ngx_http_weir_cache_leave_upstream(u);
+    }
 }
 
 
 static ngx_int_t
 ngx_http_weir_cache_no_body(void *data)
 {
-    ngx_http_upstream_t *u = data;
-
-    u->length = 0;
-
     return NGX_OK;
 }
 
@@ -344,6 +368,7 @@ static ngx_int_t
 ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_int_t                   rc;
+    ngx_uint_t                  storing;
     ngx_chain_t                *cl;
     ngx_http_weir_cache_ctx_t  *ctx;
 
@@ -362,6 +387,8 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return NGX_OK;
     }
 
+    storing = ctx->storing;
+
     for (cl = in; cl && ctx->storing; cl = cl->next) {
 
         if (ngx_http_weir_cache_append(ctx, cl->buf) != NGX_OK) {
@@ -374,6 +401,12 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     if (ctx->background || ctx->swallowing) {
+
+        if (storing && !ctx->storing) {
+            /* complete, or given up */
+            ngx_http_weir_cache_leave_upstream(r->upstream);
+        }
+
         ngx_http_weir_cache_consume(in);
         return in ? NGX_OK : ngx_http_next_body_filter(r, NULL);
     }

@@ -198,13 +198,13 @@ sub is_whole {
 # A client who has said what it wants and takes in very little: more than some
 # 50 KB don't leave the edge before somebody reads.
 sub slow_client {
-    my $path = shift;
+    my ($path, $headers) = @_;
     socket my $s, PF_INET, SOCK_STREAM, 0 or die $!;
     setsockopt $s, SOL_SOCKET, SO_RCVBUF, pack('i', 2048) or die $!;
     connect $s, sockaddr_in($edge, inet_aton('127.0.0.1')) or die $!;
     bless $s, 'IO::Socket::INET';
     $s->autoflush(1);
-    print $s bytes_of('GET', $path);
+    print $s bytes_of('GET', $path, $headers);
     return $s;
 }
 

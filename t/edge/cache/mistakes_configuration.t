@@ -67,6 +67,7 @@ silent('proxy_cache off', 'proxy_cache own;', '', "weir_cache z; proxy_cache off
 
 warned('no *_pass', '"weir_cache" has no effect in location "/x", which asks no upstream', '', '', 'weir_cache z; root /;');
 silent('*_pass within', '', '', "weir_cache z; if (\$arg_a) { $pass }");
+silent('PURGE alone', '', '', 'weir_cache z; weir_cache_purge on; return 405;');
 silent('inherited by files', 'weir_cache z;', '', 'root /;');
 for my $d ('weir_cache_purge on', 'weir_cache_key $uri', 'weir_cache_valid 10m', 'weir_cache_use_stale error', 'weir_cache_bypass $arg_a', 'weir_cache_no_store $arg_a',
     'weir_cache_tags $uri', 'weir_cache_ignore_headers Vary', 'weir_cache_max_size 1k', 'weir_cache_min_uses 2', 'weir_cache_keep 1m', 'weir_cache_heuristic 10%',
