@@ -614,9 +614,11 @@ void ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx);
 /*
  * invalidation: whether ctx->entry may be used by what was invalidated since.
  * If not ctx->outdated tells why, for Cache-Status; if only as a stale one
- * ctx->soft is set.
+ * ctx->soft is set.  pin is that of the entry, when it was found in memory; NULL
+ * for one that is in memory no more, or was not.
  */
-ngx_uint_t ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_pin_t *pin);
 
 /* invalidation: whether the response, with ctx->tags, would be valid now */
 ngx_uint_t ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx);

@@ -84,7 +84,7 @@ ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx)
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
 
-            if (!ngx_http_weir_cache_outlived(ctx)
+            if (!ngx_http_weir_cache_outlived(ctx, &ctx->pin)
                 || !ngx_http_weir_cache_part_fits(ctx))
             {
                 break;
@@ -217,7 +217,7 @@ ngx_http_weir_cache_take_lookup(ngx_http_weir_cache_ctx_t *ctx)
 
     if (!pointer
         && (ngx_http_weir_cache_is_overdue(ctx)
-            || !ngx_http_weir_cache_outlived(ctx)
+            || !ngx_http_weir_cache_outlived(ctx, NULL)
             || !ngx_http_weir_cache_part_fits(ctx)))
     {
         return 0;

@@ -129,7 +129,8 @@ ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_uint_t
-ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_pin_t *pin)
 {
     ngx_uint_t                   behind;
     weir_str_t                   key;
@@ -171,10 +172,10 @@ ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx)
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
 
-    validity = ctx->l2
-               ? weir_invalidations_check(table, &stamp, key, entry->tags)
-               : weir_invalidations_check_held(table, &stamp, key,
-                                               entry->tags);
+    validity = pin && ngx_http_weir_cache_zone_holds(pin)
+               ? weir_invalidations_check_held(table, &stamp, key,
+                                               entry->tags)
+               : weir_invalidations_check(table, &stamp, key, entry->tags);
     behind = behind && weir_position_cmp(table->position, wanted) < 0;
 
     ngx_http_weir_cache_invalidation_unlock(zone);

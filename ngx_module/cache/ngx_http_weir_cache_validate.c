@@ -283,9 +283,14 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
         return NULL;
     }
 
-    /* it may have been invalidated while the upstream was asked */
+    /*
+     * it may have been invalidated while the upstream was asked; of what is not
+     * in memory any more the record of that may be forgotten
+     */
 
     ngx_http_weir_cache_take_stale(ctx);
 
-    return ngx_http_weir_cache_outlived(ctx) ? "stale-if-error" : NULL;
+    return ngx_http_weir_cache_outlived(ctx, ctx->stale_pin.node
+                                             ? &ctx->stale_pin : NULL)
+           ? "stale-if-error" : NULL;
 }

@@ -144,6 +144,12 @@ void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
 ngx_int_t ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, uint64_t key, uint64_t began, u_char *data, size_t len);
 
+/*
+ * Whether an entry that was found is in the zone still; of one whose bytes were
+ * copied the look-up is believed.  Under the zone's mutex.
+ */
+ngx_uint_t ngx_http_weir_cache_zone_holds(ngx_http_weir_cache_pin_t *pin);
+
 /* The bytes of the largest entry that may have room. */
 size_t ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone);
 

@@ -438,6 +438,13 @@ ngx_http_weir_cache_zone_is_late(ngx_http_weir_cache_zone_t *zone,
 }
 
 
+ngx_uint_t
+ngx_http_weir_cache_zone_holds(ngx_http_weir_cache_pin_t *pin)
+{
+    return pin->node == NULL || pin->node->linked;
+}
+
+
 size_t
 ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone)
 {
