@@ -16,6 +16,12 @@
 
 #define NGX_HTTP_WEIR_CACHE_BUF_MIN  4096
 
+/*
+ * Bytes of the lists of fields that are not kept; a response with more is not
+ * stored, as each of its fields is looked for in them.
+ */
+#define NGX_HTTP_WEIR_CACHE_DROPPED_MAX  4096
+
 
 static size_t ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_keeps(ngx_table_elt_t *h,
@@ -252,6 +258,15 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
 
     dropped = lines->elts;
     ndropped = lines->nelts;
+    len = 0;
+
+    for (i = 0; i < ndropped; i++) {
+        len += dropped[i].len;
+    }
+
+    if (len > NGX_HTTP_WEIR_CACHE_DROPPED_MAX) {
+        return NGX_DECLINED;
+    }
 
     n = 0;
     len = 0;

@@ -252,7 +252,7 @@ size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out)
         return value.len;
     }
 
-    if (memchr(value.data, '"', value.len) != NULL)
+    if (value.len > WEIR_VARY_SORTED_MAX || memchr(value.data, '"', value.len) != NULL)
         return weir_vary_normalize(value, out);
 
     for (size_t pos = 0; weir_vary_next(value, &pos, &member);) {

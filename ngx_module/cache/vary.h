@@ -14,6 +14,7 @@
 
 #define WEIR_VARY_FIELDS_MAX 16  /* a response that names more isn't stored */
 #define WEIR_VARY_MEMBERS_MAX 32 /* that are sorted */
+#define WEIR_VARY_SORTED_MAX 2048 /* bytes of a value that is sorted */
 #define WEIR_VARY_NAME_MAX 64    /* nor one that names a longer one; bytes */
 
 /*
@@ -53,7 +54,9 @@ bool weir_vary_is_list(weir_str_t name);
  * normalized, and the members have no
  * order, as weights tell what is preferred (RFC 9110 section 12.4.2), spaces
  * around semicolons mean nothing, and but for Accept, whose parameters may, case doesn't count.
- * Of a value with more than WEIR_VARY_MEMBERS_MAX members the order stays.
+ * Of a value with more than WEIR_VARY_MEMBERS_MAX members, or of more than
+ * WEIR_VARY_SORTED_MAX bytes, the order stays: comparing long members that are
+ * alike costs their length each time.
  */
 size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out);
 

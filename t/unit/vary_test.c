@@ -195,6 +195,7 @@ static void known_fields_are_sorted(void **state)
         {"cookie", "b=1; a=2", "b=1; a=2"},
     };
     char out[64], text[WEIR_VARY_MEMBERS_MAX * 2 + 2], sorted[sizeof(text)];
+    char longer[WEIR_VARY_SORTED_MAX + 1], shown[sizeof(longer)];
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -223,6 +224,14 @@ static void known_fields_are_sorted(void **state)
     assert_int_equal(sorted[WEIR_VARY_MEMBERS_MAX * 2 - 2], 'z');
     weir_vary_normalize_field(WEIR_STR("accept"), (weir_str_t){text, sizeof(text)}, sorted);
     assert_int_equal(sorted[0], 'z');
+
+    /* as many bytes as are sorted, and one more */
+    memset(longer, 'a', sizeof(longer));
+    memcpy(longer, "z,", 2);
+    weir_vary_normalize_field(WEIR_STR("accept"), (weir_str_t){longer, WEIR_VARY_SORTED_MAX}, shown);
+    assert_int_equal(shown[0], 'a');
+    weir_vary_normalize_field(WEIR_STR("accept"), (weir_str_t){longer, sizeof(longer)}, shown);
+    assert_int_equal(shown[0], 'z');
 }
 
 int main(void)
