@@ -267,25 +267,29 @@ size_t weir_arena_block_size(const void *payload)
     return size_of(of_payload(payload));
 }
 
-bool weir_arena_could_fit(const weir_arena_t *a, size_t size, bool (*stays)(const void *payload))
+bool weir_arena_could_fit(const weir_arena_t *a, size_t size, weir_arena_extent_t *extents,
+                          size_t n)
 {
-    size_t wanted = weir_arena_cost(size), run = 0;
-    const weir_arena_block_t *b;
+    size_t wanted = weir_arena_cost(size);
+    const char *at = a->start, *start;
 
     /* alloc() looks for a block that any of its list would be large enough for */
     wanted += ((size_t)1 << (log2_of(wanted) - 4)) - 1;
 
-    for (b = (const weir_arena_block_t *)a->start; (const char *)b < a->end; b = after(b)) {
-        if ((b->size & FREE) == 0 && stays((const char *)b + HEADER))
-            run = 0;
-        else
-            run += size_of(b);
+    if (n > 1)
+        qsort(extents, n, sizeof(extents[0]), by_address);
 
-        if (run >= wanted)
+    for (size_t i = 0; i < n; i++) {
+        start = (const char *)of_payload(extents[i].payload);
+
+        /* the same block again is not behind itself */
+        if (start >= at && (size_t)(start - at) >= wanted)
             return true;
+
+        at = start + extents[i].size;
     }
 
-    return false;
+    return (size_t)(a->end - at) >= wanted;
 }
 
 bool weir_arena_check(const weir_arena_t *a)

@@ -63,11 +63,11 @@ size_t weir_arena_cost(size_t size);
 
 /*
  * Whether an allocation of size would find room if all allocated blocks were
- * freed but those for which stays() says true.  Takes time proportional to the
- * number of blocks.
+ * freed but the n extents, which may have some more than once and are put into
+ * order.  Takes time proportional to n * log(n), however many blocks there are.
  */
-bool weir_arena_could_fit(const weir_arena_t *arena, size_t size,
-                          bool (*stays)(const void *payload));
+bool weir_arena_could_fit(const weir_arena_t *arena, size_t size, weir_arena_extent_t *extents,
+                          size_t n);
 
 /*
  * Whether blocks, flags, lists and count agree; for tests.  Takes time

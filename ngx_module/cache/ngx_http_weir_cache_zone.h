@@ -66,7 +66,7 @@ struct ngx_http_weir_cache_zone_s {
     ngx_http_weir_cache_worker_t  *worker;     /* in sh; NULL: none was free */
     uint32_t                       pins[NGX_HTTP_WEIR_CACHE_PINS];
                                                /* requests behind each pin */
-    weir_arena_extent_t           *extents;    /* room to recover in */
+    weir_arena_extent_t           *extents;    /* room for all pins */
 };
 
 

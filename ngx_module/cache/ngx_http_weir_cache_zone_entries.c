@@ -47,7 +47,8 @@ static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
     ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_is_late(
     ngx_http_weir_cache_zone_t *zone, u_char *data, size_t len);
-static bool ngx_http_weir_cache_zone_stays(const void *payload);
+static ngx_uint_t ngx_http_weir_cache_zone_could_fit(
+    ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
 
 
@@ -474,8 +475,7 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
         if (sh->pinned
             && i == (len < sh->size / NGX_HTTP_WEIR_CACHE_EVICT_CHECK
                      ? NGX_HTTP_WEIR_CACHE_EVICT_CHECK : 0)
-            && !weir_arena_could_fit(&sh->arena, len,
-                                     ngx_http_weir_cache_zone_stays))
+            && !ngx_http_weir_cache_zone_could_fit(zone, len))
         {
             break;
         }
@@ -493,12 +493,40 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
 }
 
 
-static bool
-ngx_http_weir_cache_zone_stays(const void *payload)
-{
-    const ngx_http_weir_cache_node_t *node = payload;
+/* Whether there is room for so many bytes between the entries that are pinned. */
 
-    return node->refs != 0;
+static ngx_uint_t
+ngx_http_weir_cache_zone_could_fit(ngx_http_weir_cache_zone_t *zone,
+    size_t len)
+{
+    size_t                       n;
+    ngx_uint_t                   i, k;
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_node_t  *node;
+
+    sh = zone->sh;
+    n = 0;
+
+    for (i = 0; i < sh->nworkers; i++) {
+
+        for (k = 0; k < NGX_HTTP_WEIR_CACHE_PINS; k++) {
+            node = sh->workers[i].pins[k];
+
+            if (node) {
+                zone->extents[n].payload = node;
+                zone->extents[n].size = weir_arena_block_size(node);
+                n++;
+            }
+        }
+    }
+
+    /* so large a gap there is in any case */
+
+    if ((sh->size - sh->pinned) / (n + 1) >= 2 * weir_arena_cost(len)) {
+        return 1;
+    }
+
+    return weir_arena_could_fit(&sh->arena, len, zone->extents, n);
 }
 
 

@@ -21,11 +21,20 @@ system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $dir/key -out $dir/cer
 mkdir "$dir/html";
 spit("$dir/page.html", "<html>\r\n<head><title>404 a file</title></head>");
 spit("$dir/users", 'u:x');
+# Takes connections and says nothing.
+my $silent = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1:0') or die $!;
+my $hanging = $silent->sockport;
+
 my $page = '<html><h1>ours</h1></html>';
 my $server = <<"SERVER";
         root $dir/html; client_max_body_size 10; large_client_header_buffers 2 1k;
         add_header X-Always yes always;
         location /off { weir_problem_pages off; }
+        location /file { alias $dir/page.html; }
+        location /allow { add_header Allow "GET, HEAD" always; return 405; }
+        location /late { proxy_read_timeout 100ms; proxy_pass http://127.0.0.1:$hanging; }
+        location /nothing { return 444; }
+        location /leaves { access_log $dir/leaves.log; proxy_pass http://127.0.0.1:$hanging; }
         location /down { proxy_pass http://127.0.0.1:1; }
         location /theirs { proxy_pass http://UPSTREAM; }
         location /auth { auth_basic realm; auth_basic_user_file $dir/users; }
@@ -75,6 +84,12 @@ for (['HTTP/1.1', "http://127.0.0.1:$plain", '--http1.1'], ['TLS', "https://127.
     is_problem($ask->('/none', '-X', 'POST', '-d', 'x'), 404, 'Not Found', "$world: 404 of a POST");
     is_problem($ask->('/none', '-d', 'x' x 100), 413, 'Request Entity Too Large', "$world: 413");
     is_problem($ask->('/down'), 502, 'Bad Gateway', "$world: 502");
+    is_problem($ask->('/late'), 504, 'Gateway Time-out', "$world: 504");
+    is_problem($ask->('/file', '-d', 'x'), 405, 'Not Allowed', "$world: 405 of a file");
+    $r = $ask->('/allow', '-X', 'DELETE');
+    is_problem($r, 405, 'Not Allowed', "$world: 405");
+    is $r->{field}{allow}, 'GET, HEAD', "$world: with Allow";
+    is $ask->('/nothing')->{status}, undef, "$world: 444 has no answer at all";
     is_problem($ask->('/deny'), 403, 'Forbidden', "$world: 403");
     $r = $ask->('/auth');
     is_problem($r, 401, 'Authorization Required', "$world: 401");
@@ -110,6 +125,10 @@ like raw("\x01\x02\r\n\r\n"), qr{^HTTP/1.1 400 .*problem\+json.*\r\n\r\n\{"type"
 like raw('GET /' . 'x' x 3000 . " HTTP/1.1\r\n\r\n"), qr{^HTTP/1.1 414 .*problem\+json.*"status":414}s, '414 for a long URI';
 my @answers = raw("GET /none HTTP/1.1\r\nHost: a\r\n\r\n" x 2 . "GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") =~ /("status":404\})/g;
 is scalar(@answers), 3, 'pipelined requests get one each, and the connection is kept';
+my $leaving = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$plain") or die $!;
+print $leaving "GET /leaves HTTP/1.1\r\nHost: a\r\n\r\n";
+close $leaving;
+until_true('a client that left is logged', sub { (slurp("$dir/leaves.log") // '') =~ m{"GET /leaves HTTP/1.1" 499 0 } });
 curl("http://127.0.0.1:$plain/limit");
 is_problem(curl("http://127.0.0.1:$plain/limit"), 503, 'Service Temporarily Unavailable', 'limit_req');
 

@@ -149,6 +149,50 @@ static void rebuilding_keeps_what_is_pinned(void **unused)
     free(memory);
 }
 
+static void what_fits_between_blocks_that_stay_is_known(void **unused)
+{
+    weir_arena_t arena;
+    char *memory = malloc(SIZE);
+    void *blocks[SLOTS];
+    weir_arena_extent_t stay[SLOTS * 2];
+
+    (void)unused;
+
+    for (int round = 0; round < 300; round++) {
+        size_t n = 0, wanted = next_random() % (SIZE / 4), every = 1 + next_random() % 40;
+        bool fits;
+
+        weir_arena_init(&arena, memory, SIZE, NULL, 0);
+
+        for (int i = 0; i < SLOTS; i++)
+            blocks[i] = weir_arena_alloc(&arena, next_random() % 2500);
+
+        for (int i = SLOTS - 1; i >= 0; i--) {
+            if (blocks[i] == NULL || next_random() % every != 0)
+                continue;
+
+            /* as two workers have it */
+            for (int k = 0; k < 1 + i % 2; k++) {
+                stay[n].payload = blocks[i];
+                stay[n++].size = weir_arena_block_size(blocks[i]);
+            }
+
+            blocks[i] = NULL;
+        }
+
+        fits = weir_arena_could_fit(&arena, wanted, stay, n);
+
+        for (int i = 0; i < SLOTS; i++) {
+            if (blocks[i] != NULL)
+                weir_arena_free(&arena, blocks[i]);
+        }
+
+        assert_int_equal(fits, weir_arena_alloc(&arena, wanted) != NULL);
+    }
+
+    free(memory);
+}
+
 static void what_cannot_fit_is_refused(void **unused)
 {
     static char memory[4096];
@@ -203,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_keep_apart),
         cmocka_unit_test(rebuilding_keeps_what_is_pinned),
+        cmocka_unit_test(what_fits_between_blocks_that_stay_is_known),
         cmocka_unit_test(what_cannot_fit_is_refused),
 #ifdef __SANITIZE_ADDRESS__
         cmocka_unit_test(sanitizer_sees_bytes_that_nobody_asked_for),
