@@ -217,12 +217,18 @@ ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
  * Nobody wants more of the upstream's body, which may never end: the upstream
  * module takes it for complete, and closes the connection with its next step.
  * Called from the header filter, before the input filters are set up, or from the
- * body filter.
+ * body filter.  Where nginx stores the body itself (proxy_cache, proxy_store) it is
+ * read on, and the client gets nothing of it.
  */
 
 static void
 ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
 {
+    if (u->cacheable || u->store) {
+        u->pipe->downstream_error = 1;
+        return;
+    }
+
     u->keepalive = 0;
 
     if (u->buffering) {

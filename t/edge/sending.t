@@ -124,6 +124,7 @@ sub pipelined {
 }
 
 pipelined('a hit', 200, '/hit', '', 200, qr{^body of /hit$});
+pipelined('stale-if-error', 100, '/if-error', '', 200, qr{^body of /if-error$});
 pipelined('406', 200, '/version', "Accept: application/vnd.shop.v9+json\r\n", 406, qr{^\{"type".*\}\s*$}s);
 pipelined('503', 100, '/breaker', '', 503, qr{^\{"type".*\}\s*$}s);
 pipelined('weir_status', 100, '/status', '', 200, qr{^\{.*"caches".*\}\s*$}s);
