@@ -42,7 +42,7 @@ sub start_redis {
     until_true('Redis answers', sub { my $s = listens($redis) or return; print $s "PING\r\n"; (readline($s) // '') =~ /^\+PONG/ });
 }
 
-sub port_of_redis { $redis }
+sub port_of_redis { $redis //= free_port() }
 
 # One command; the reply as string, number, list or undef.
 my ($connection, $connected);
