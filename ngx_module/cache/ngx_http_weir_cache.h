@@ -98,6 +98,7 @@ typedef struct {
     ngx_uint_t                       min_uses;    /* before it is stored */
     ngx_http_complex_value_t        *key;         /* NULL: the default */
     ngx_str_t                        upstream;    /* that the default names */
+    ngx_http_complex_value_t        *pass;        /* the same, of variables */
     ngx_str_t                        sent_version; /* field, set to $weir_version */
     ngx_uint_t                       sent_type;   /* Accept is $weir_media_type */
     ngx_flag_t                       sliced;      /* the key has $slice_range */

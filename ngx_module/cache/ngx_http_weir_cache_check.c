@@ -88,43 +88,51 @@ ngx_http_weir_cache_check(ngx_conf_t *cf, ngx_http_weir_cache_loc_conf_t *conf,
 
 /*
  * The default key names the upstream.  Where variables name it, or the URI it is
- * asked for, they may hold whatever a client sends, so only the operator knows
- * which requests are alike.
+ * asked for, it has what they make of the text of *_pass.
  */
 
 static char *
 ngx_http_weir_cache_check_key(ngx_conf_t *cf,
     ngx_http_weir_cache_loc_conf_t *conf)
 {
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_str_t                           name;
+    ngx_http_core_loc_conf_t           *clcf;
+    ngx_http_weir_loc_conf_t           *wlcf;
+    ngx_http_compile_complex_value_t    ccv;
 
     if (conf->key) {
         return NGX_CONF_OK;
     }
 
-    switch (ngx_http_weir_cache_read_upstream(cf, &conf->upstream)) {
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
 
-    case NGX_OK:
-        return NGX_CONF_OK;
+    if (ngx_http_script_variables_count(&wlcf->pass) == 0) {
+        return ngx_http_weir_cache_read_upstream(cf, &conf->upstream) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
 
-    case NGX_DECLINED:
-        break;
-
-    default:
+    if (ngx_http_weir_late_variable(&wlcf->pass, &name)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"weir_cache\" needs a \"weir_cache_key\" for location"
+                      " \"%V\": variable \"$%V\" of its *_pass has no value"
+                      " yet when the key is made, in %V",
+                      &clcf->name, &name, &conf->place);
         return NGX_CONF_ERROR;
     }
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    conf->pass = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (conf->pass == NULL) {
+        return NGX_CONF_ERROR;
+    }
 
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"weir_cache\" needs a \"weir_cache_key\" for location"
-                  " \"%V\", whose *_pass has variables: they must be in the"
-                  " key unless they follow from its other parts, as in"
-                  " \"$scheme $host $server_port $backend $request_uri\"; in"
-                  " %V",
-                  &clcf->name, &conf->place);
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+    ccv.cf = cf;
+    ccv.value = &wlcf->pass;
+    ccv.complex_value = conf->pass;
 
-    return NGX_CONF_ERROR;
+    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
+                                                          : NGX_CONF_ERROR;
 }
 
 

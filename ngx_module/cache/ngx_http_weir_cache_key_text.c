@@ -13,7 +13,8 @@
  *               (RFC 9112 section 3.2.2), or that is absent, follows behind a
  *               slash, which no host contains: an upstream may be given it.
  *     port      that the connection came to; see port
- *     upstream  as *_pass has it; with variables there is no default key
+ *     upstream  as *_pass has it; with variables "$", the length of what they
+ *               make of *_pass, ":", and that
  *     uri       as it was requested
  */
 
@@ -28,6 +29,8 @@
 
 static ngx_str_t ngx_http_weir_cache_scheme(ngx_http_request_t *r,
     ngx_str_t *port);
+static ngx_int_t ngx_http_weir_cache_upstream_part(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *upstream);
 static ngx_int_t ngx_http_weir_cache_host_part(ngx_http_request_t *r,
     ngx_str_t *default_port, ngx_str_t *host, ngx_str_t *field);
 
@@ -38,7 +41,7 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
 {
     u_char     *p, buf[NGX_HTTP_WEIR_CACHE_PORT_LEN];
     size_t      len;
-    ngx_str_t   scheme, default_port, host, field, port;
+    ngx_str_t   scheme, default_port, host, field, port, upstream;
 
     if (clcf->key) {
         return ngx_http_complex_value(r, clcf->key, text);
@@ -48,13 +51,14 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
 
     if (ngx_http_weir_cache_host_part(r, &default_port, &host, &field)
         != NGX_OK
-        || ngx_http_weir_cache_port(r, buf, &port) != NGX_OK)
+        || ngx_http_weir_cache_port(r, buf, &port) != NGX_OK
+        || ngx_http_weir_cache_upstream_part(r, clcf, &upstream) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     len = scheme.len + 1 + host.len + 1 + field.len + 1 + port.len + 1
-          + clcf->upstream.len + 1 + r->unparsed_uri.len;
+          + upstream.len + 1 + r->unparsed_uri.len;
 
     p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
@@ -70,7 +74,7 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
     *p++ = ' ';
     p = ngx_cpymem(p, port.data, port.len);
     *p++ = ' ';
-    p = ngx_cpymem(p, clcf->upstream.data, clcf->upstream.len);
+    p = ngx_cpymem(p, upstream.data, upstream.len);
     *p++ = ' ';
     p = ngx_cpymem(p, r->unparsed_uri.data, r->unparsed_uri.len);
 
@@ -173,12 +177,40 @@ ngx_http_weir_cache_host_part(ngx_http_request_t *r, ngx_str_t *default_port,
 }
 
 
+static ngx_int_t
+ngx_http_weir_cache_upstream_part(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *upstream)
+{
+    ngx_str_t  value;
+
+    *upstream = clcf->upstream;
+
+    if (clcf->pass == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, clcf->pass, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    upstream->data = ngx_pnalloc(r->pool, sizeof("$:") - 1 + NGX_SIZE_T_LEN
+                                          + value.len);
+    if (upstream->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    upstream->len = ngx_sprintf(upstream->data, "$%uz:%V", value.len, &value)
+                    - upstream->data;
+
+    return NGX_OK;
+}
+
+
 /*
  * The upstream of a location as its *_pass directives name it, of the
  * configuration's pool; an `if` has those around it too.  It is read where
  * every *_pass module keeps it, at the start of its location configuration;
- * those modules are merged before this one.  NGX_DECLINED: variables say what is
- * asked for.
+ * those modules are merged before this one.
  */
 
 ngx_int_t
@@ -187,15 +219,11 @@ ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
     u_char                        *p;
     ngx_module_t                  *module;
     ngx_http_conf_ctx_t           *ctx;
-    ngx_http_weir_pass_t          *pass, *asked;
-    ngx_http_core_loc_conf_t      *clcf;
+    ngx_http_weir_pass_t          *pass;
     ngx_http_upstream_conf_t      *ucf;
     ngx_http_upstream_srv_conf_t  *us;
 
     ctx = cf->ctx;
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    asked = clcf->handler ? ngx_http_weir_find_pass(cf, clcf->handler) : NULL;
-
     ngx_str_null(name);
 
     for (pass = ngx_http_weir_passes; pass->module; pass++) {
@@ -209,17 +237,7 @@ ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
         us = ucf->upstream;
 
         if (us == NULL || us == NGX_CONF_UNSET_PTR) {
-
-            if (pass == asked) {
-                return NGX_DECLINED;
-            }
-
             continue;
-        }
-
-        if (pass->url.len == 0 && clcf->handler && asked == NULL) {
-            /* memcached is asked for $memcached_key */
-            return NGX_DECLINED;
         }
 
         p = ngx_pnalloc(cf->pool, name->len + us->host.len

@@ -20,6 +20,7 @@ extern ngx_module_t  ngx_http_weir_module;
 
 typedef struct {
     ngx_flag_t   problem_pages;
+    ngx_str_t    pass;                     /* what *_pass says; len 0: none */
 
     /* what other modules have made known of the location; not inherited */
     unsigned     status:1;                 /* weir_status answers here */

@@ -10,6 +10,7 @@
 #include "common/version.h"
 #include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_pass.h"
 
 
 static ngx_int_t ngx_http_weir_init_module(ngx_cycle_t *cycle);
@@ -37,7 +38,7 @@ static ngx_command_t  ngx_http_weir_commands[] = {
 
 
 static ngx_http_module_t  ngx_http_weir_module_ctx = {
-    NULL,                                  /* preconfiguration */
+    ngx_http_weir_watch_passes,            /* preconfiguration */
     ngx_http_weir_init,                    /* postconfiguration */
 
     NULL,                                  /* create main configuration */
@@ -92,7 +93,16 @@ ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_loc_conf_t  *prev = parent;
     ngx_http_weir_loc_conf_t  *conf = child;
 
+    ngx_http_core_loc_conf_t  *clcf;
+
     ngx_conf_merge_value(conf->problem_pages, prev->problem_pages, 0);
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->pass.len == 0 && clcf->noname) {
+        /* `if` and limit_except have the *_pass around them */
+        conf->pass = prev->pass;
+    }
 
     return NGX_CONF_OK;
 }
@@ -101,6 +111,7 @@ ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static ngx_int_t
 ngx_http_weir_init(ngx_conf_t *cf)
 {
+    ngx_http_weir_leave_passes(NULL);
     ngx_http_weir_problem_pages_init();
 
     return NGX_OK;

@@ -3,16 +3,23 @@
  * private to them: upstreams are read where each keeps them, at the start of its
  * location configuration; handlers are learnt from what the directive makes of a
  * location that is thrown away; request fields are found by the offset in the
- * table of commands.
+ * table of commands.  What a directive said is not kept by all of them: while the
+ * configuration is read, a function of Weir stands in the directive's place in
+ * that table, keeps the text, and calls the module's own.
  */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_pass.h"
 
 
+static char *ngx_http_weir_pass_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_weir_pass_keep(ngx_conf_t *cf,
+    ngx_http_weir_pass_t *pass);
 static ngx_http_handler_pt ngx_http_weir_pass_handler(ngx_conf_t *cf,
     ngx_module_t *module, ngx_http_weir_pass_t *pass);
 static ngx_command_t *ngx_http_weir_pass_command(ngx_module_t *module,
@@ -21,15 +28,125 @@ static ngx_command_t *ngx_http_weir_pass_command(ngx_module_t *module,
 
 ngx_http_weir_pass_t  ngx_http_weir_passes[] = {
     { "ngx_http_proxy_module", "proxy_pass", "proxy_set_header",
-      ngx_string("http://$host") },
-    { "ngx_http_fastcgi_module", "fastcgi_pass", NULL, ngx_string("$host") },
+      ngx_string("http://$host"), NULL, NULL },
+    { "ngx_http_fastcgi_module", "fastcgi_pass", NULL, ngx_string("$host"),
+      NULL, NULL },
     { "ngx_http_grpc_module", "grpc_pass", "grpc_set_header",
-      ngx_string("$host") },
-    { "ngx_http_uwsgi_module", "uwsgi_pass", NULL, ngx_string("$host") },
-    { "ngx_http_scgi_module", "scgi_pass", NULL, ngx_string("$host") },
-    { "ngx_http_memcached_module", "memcached_pass", NULL, ngx_null_string },
-    { NULL, NULL, NULL, ngx_null_string }
+      ngx_string("$host"), NULL, NULL },
+    { "ngx_http_uwsgi_module", "uwsgi_pass", NULL, ngx_string("$host"), NULL,
+      NULL },
+    { "ngx_http_scgi_module", "scgi_pass", NULL, ngx_string("$host"), NULL,
+      NULL },
+    { "ngx_http_memcached_module", "memcached_pass", NULL, ngx_null_string,
+      NULL, NULL },
+    { NULL, NULL, NULL, ngx_null_string, NULL, NULL }
 };
+
+
+ngx_int_t
+ngx_http_weir_watch_passes(ngx_conf_t *cf)
+{
+    ngx_module_t          *module;
+    ngx_pool_cleanup_t    *cln;
+    ngx_http_weir_pass_t  *pass;
+
+    /* of a configuration that is refused; Weir may be unloaded after that */
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_leave_passes;
+
+    for (pass = ngx_http_weir_passes; pass->module; pass++) {
+
+        module = ngx_http_weir_find_module(cf, pass->module);
+        pass->command = module ? ngx_http_weir_pass_command(module,
+                                                            pass->directive)
+                               : NULL;
+
+        if (pass->command && pass->command->set != ngx_http_weir_pass_set) {
+            pass->set = pass->command->set;
+            pass->command->set = ngx_http_weir_pass_set;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_leave_passes(void *data)
+{
+    ngx_http_weir_pass_t  *pass;
+
+    for (pass = ngx_http_weir_passes; pass->module; pass++) {
+
+        if (pass->command && pass->command->set == ngx_http_weir_pass_set) {
+            pass->command->set = pass->set;
+        }
+    }
+}
+
+
+static char *
+ngx_http_weir_pass_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                  *rv;
+    ngx_http_weir_pass_t  *pass;
+
+    for (pass = ngx_http_weir_passes; pass->command != cmd; pass++) {
+        /* the command is of one of them */
+    }
+
+    rv = pass->set(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK && ngx_http_weir_pass_keep(cf, pass) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return rv;
+}
+
+
+static ngx_int_t
+ngx_http_weir_pass_keep(ngx_conf_t *cf, ngx_http_weir_pass_t *pass)
+{
+    ngx_str_t                 *value;
+    ngx_http_conf_ctx_t       *ctx;
+    ngx_http_weir_loc_conf_t  *wlcf;
+
+    static u_char  key[] = " $memcached_key";
+
+    ctx = cf->ctx;
+    wlcf = ctx->loc_conf[ngx_http_weir_module.ctx_index];
+
+    if (wlcf == NULL) {
+        /* a location that is thrown away */
+        return NGX_OK;
+    }
+
+    value = cf->args->elts;
+
+    if (pass->url.len) {
+        wlcf->pass = value[1];
+        return NGX_OK;
+    }
+
+    /* memcached is asked for the value of a variable */
+
+    wlcf->pass.len = value[1].len + sizeof(key) - 1;
+    wlcf->pass.data = ngx_pnalloc(cf->pool, wlcf->pass.len);
+    if (wlcf->pass.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ngx_cpymem(wlcf->pass.data, value[1].data, value[1].len), key,
+               sizeof(key) - 1);
+
+    return NGX_OK;
+}
 
 
 ngx_module_t *

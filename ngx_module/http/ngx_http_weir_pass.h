@@ -17,11 +17,24 @@ typedef struct {
     char         *directive;
     char         *set_header;              /* NULL: fields travel otherwise */
     ngx_str_t     url;                     /* with a variable; empty: not tried */
+
+    /* while the configuration is read */
+    ngx_command_t  *command;
+    char         *(*set)(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 } ngx_http_weir_pass_t;
 
 
 /* All of them; the last one has no module. */
 extern ngx_http_weir_pass_t  ngx_http_weir_passes[];
+
+
+/*
+ * Keep what each *_pass of the configuration says in the pass of
+ * ngx_http_weir_loc_conf_t, from the start of http {} to its end, or to the end
+ * of a configuration that is refused; NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_watch_passes(ngx_conf_t *cf);
+void ngx_http_weir_leave_passes(void *data);
 
 
 /* The module of that name, or NULL when nginx was built without it. */

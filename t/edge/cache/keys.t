@@ -56,6 +56,12 @@ HTTP
         set \$args "\$args&t=\$http_x_theme";
         $pass;
     }
+    location /chosen {
+        set \$where http://UPSTREAM;
+        proxy_pass \$where/\$http_x_place\$uri;
+        if (\$http_x_again) { set \$again 1; }
+        limit_except GET { allow all; }
+    }
     location /empty { weir_cache_key \$http_x_key; $pass; }
     location /own { weir_cache_key \$http_x_key\$uri; $pass; }
 SERVER
@@ -115,6 +121,12 @@ my @r = map { get('/rewritten/1', $_)->{content} } {}, { 'X-Mobile' => 1 }, { 'X
 like $r[1], qr{ /m/rewritten/1}, 'a URI that was rewritten by something else is another key';
 like $r[2], qr{ /rewritten/1\?&t=dark}, '... also when only its arguments were';
 is_deeply [@r[3, 4]], [@r[0, 1]], '... and each is a hit';
+
+my @chosen = map { get('/chosen', { 'X-Place' => $_ })->{content} } 'a', 'b', 'a';
+like "@chosen", qr{ /a/chosen .* /b/chosen }, 'what variables of *_pass choose is part of the key';
+is $chosen[2], $chosen[0], '... and is a hit';
+is get('/chosen', { 'X-Place' => 'a', 'X-Again' => 1 })->{content}, $chosen[0], '... also through an "if" without a *_pass of its own';
+is get('/chosen', { 'X-Place' => 'b', 'X-Again' => 1 })->{content}, $chosen[1], '... where it is part of the key, too';
 
 # --- keys of the operator ---
 

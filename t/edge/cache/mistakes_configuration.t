@@ -45,15 +45,15 @@ sub silent { my ($name, @conf) = @_; is say_of(@conf), '', "right: $name" }
 
 # --- what is asked of the upstream depends on more than the key ---
 
-my $needs = '"weir_cache" needs a "weir_cache_key" for location "/x", whose *_pass has variables';
 for my $p ('proxy_pass http://$host', 'proxy_pass http://127.0.0.1:1/$arg_a', 'fastcgi_pass $host', 'grpc_pass grpc://$host', 'uwsgi_pass $host', 'scgi_pass $host') {
-    refused($p, $needs, '', '', "weir_cache z; $p;");
+    silent("$p, whose value is part of the key", '', '', "weir_cache z; $p;");
     silent("$p with a key", '', '', "weir_cache z; weir_cache_key \"\$host \$request_uri\"; $p;");
 }
-refused('... inherited', $needs, 'weir_cache z;', '', 'proxy_pass http://$host;');
-refused('... by an if', $needs, '', '', "weir_cache z; $pass if (\$arg_a) { proxy_pass http://\$host; }");
-refused('memcached_pass', $needs, '', 'set $memcached_key $uri;', 'weir_cache z; memcached_pass 127.0.0.1:1;');
-silent('variables where nothing is cached', 'weir_cache z;', '', 'weir_cache off; proxy_pass http://$host;');
+silent('... inherited', 'weir_cache z;', '', 'proxy_pass http://$host;');
+silent('memcached_pass', '', 'set $memcached_key $uri;', 'weir_cache z; memcached_pass 127.0.0.1:1;');
+refused('a *_pass that has no value yet', '"weir_cache" needs a "weir_cache_key" for location "/x": variable "$upstream_addr" of its *_pass has no value yet', '', '',
+    'weir_cache z; proxy_pass http://127.0.0.1:1/$upstream_addr;');
+refused('... by an if', '"weir_cache" needs a "weir_cache_key"', '', '', "weir_cache z; $pass if (\$arg_a) { proxy_pass http://\$upstream_addr; }");
 
 # --- two caches ---
 
