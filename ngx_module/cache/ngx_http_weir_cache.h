@@ -144,6 +144,8 @@ typedef struct ngx_http_weir_cache_lookup_s  ngx_http_weir_cache_lookup_t;
 
 typedef struct {
     ngx_http_request_t              *request;
+    ngx_http_upstream_t             *earlier;    /* of what led to this location;
+                                                   NULL: none was asked */
     ngx_http_weir_cache_loc_conf_t  *conf;
     ngx_http_weir_cache_status_e     status;
 

@@ -73,7 +73,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 
     /* a page of nginx's own, though an upstream was asked, is not its answer */
 
-    genuine = (r->upstream
+    genuine = (r->upstream != ctx->earlier
                && ngx_http_weir_upstream_status(r) == r->headers_out.status);
     detail = NULL;
 
@@ -194,7 +194,7 @@ ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
 
     r = ctx->request;
 
-    if (failed && r->upstream) {
+    if (failed && r->upstream != ctx->earlier) {
         ngx_http_weir_cache_leave_upstream(r->upstream);
     }
 

@@ -175,6 +175,7 @@ ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
     ctx = cln->data;
     ngx_memzero(ctx, sizeof(ngx_http_weir_cache_ctx_t));
     ctx->request = r;
+    ctx->earlier = r->upstream;
     ctx->conf = clcf;
     ctx->arrived = ngx_http_weir_cache_ms();
     ctx->forbidden = forbidden;

@@ -215,7 +215,7 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
     r = ctx->request;
     u = r->upstream;
 
-    if (u == NULL) {
+    if (u == ctx->earlier) {
         /* refused before the upstream was asked */
         status = r->err_status ? r->err_status : r->headers_out.status;
         mask = (status == NGX_HTTP_SERVICE_UNAVAILABLE)

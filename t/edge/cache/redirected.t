@@ -19,6 +19,8 @@ start_upstream(sub {
             $path =~ /private/ ? 'Cache-Control: private' : ()], '');
     }
     return answer('200 OK', ['Cache-Control: max-age=600'], "$n of $path") if $path =~ m{^/protected/};
+    return answer('200 OK', ['X-Accel-Redirect: /weak/a'], '') if $path eq '/leads';
+    return answer('502 Bad Gateway', [], 'bad') if $path eq '/weak/a' && $n > 1;
     return answer('304 Not Modified', [], '') if $path =~ m{^/second} && $request =~ /^If-(None-Match|Modified-Since)/mi;
     return answer('200 OK', [], join ' ', sort map { lc } $request =~ /^(Range|If-[\w-]+|X-Seen: \S*)/mig) if $path =~ m{^/second};
     if ($n == 1) {
@@ -31,10 +33,12 @@ start_upstream(sub {
 
 start_edge(<<'HTTP', <<'SERVER');
     weir_cache_zone z 2m redis=main;
+    weir_breaker_zone breakers 1m;
 HTTP
     weir_cache z;
     location /           { proxy_pass http://UPSTREAM; }
     location /error      { proxy_pass http://UPSTREAM; proxy_intercept_errors on; error_page 404 = @second; }
+    location /weak/      { internal; weir_cache_use_stale breaker; weir_breaker zone=breakers failures=1 open=1h; proxy_pass http://UPSTREAM; }
     location /protected/ { internal; proxy_pass http://UPSTREAM; }
     location /second/    { internal; weir_cache off; proxy_set_header X-Seen $http_if_none_match; proxy_pass http://UPSTREAM; }
     location @second     { rewrite ^ /second break; proxy_set_header X-Seen $http_if_none_match; proxy_pass http://UPSTREAM; }
@@ -57,6 +61,12 @@ is $bob->{content}, '1 of /protected/a', 'bob, whom the application has led ther
 is $bob->{headers}{'content-disposition'}, 'attachment; filename=bob', 'with the header of his own answer';
 get('/app/private', $alice);
 is get('/app/private', $alice)->{content}, '2 of /protected/private', 'an answer that is private holds for what it leads to';
+
+# --- a breaker behind a redirect: the upstream that led there says nothing of the one that is not asked ---
+
+is get('/leads')->{content}, 'first of /weak/a', 'an answer behind a redirect';
+is get('/leads')->{status}, 502, '... whose upstream fails, and opens the breaker';
+is get('/leads')->{content}, 'first of /weak/a', 'weir_cache_use_stale breaker: served while it is open';
 
 # --- a refresh in the background that is led away ---
 
