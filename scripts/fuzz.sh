@@ -4,6 +4,7 @@
 # the corpus in t/fuzz/NAME.  Fails on the first finding and leaves the input
 # that provokes it in build/fuzz.  The last line of each log is what was spent of
 # the target's budget; with WEIR_FUZZ_MEASURE=1 spending more is no finding.
+# WEIR_FUZZ_SEED=N makes the same inputs in the same order each time.
 #
 # New inputs are kept in build/fuzz/NAME; with WEIR_FUZZ_MERGE=1 t/fuzz/NAME
 # becomes, beside the inputs that have a name, a small set of those that reach
@@ -85,7 +86,7 @@ for target in "$@"; do
 
     mkdir -p "build/fuzz/$target" "t/fuzz/$target"
     echo "fuzz: $target for $seconds s"
-    "build/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=300 -rss_limit_mb=1024 \
+    "build/fuzz/${target}_fuzz" -seed="${WEIR_FUZZ_SEED:-0}" -max_total_time="$seconds" -timeout=300 -rss_limit_mb=1024 \
         -max_len=4096 -artifact_prefix="build/fuzz/$target-" "build/fuzz/$target" "t/fuzz/$target" \
         >"build/fuzz/$target.log" 2>&1 || {
         tail -50 "build/fuzz/$target.log" >&2
