@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-conformance.sh: how much of HTTP's rules a cache keeps, by a suite that
-# is not ours.  docs/benchmarks.md tells more.
+# is not ours.  docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-edge.sh: what the edge costs, beside what a user would take instead.
-# docs/benchmarks.md tells what is measured and how to read it.
+# docs/internals/benchmarks.md tells what is measured and how to read it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-invalidate.sh: how long after an invalidation the old answer is still
-# given.  docs/benchmarks.md tells what is measured; t/bench/invalidate.c does it.
+# given.  docs/internals/benchmarks.md tells what is measured; t/bench/invalidate.c does it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-mail.sh: do signups notice that the mail server is away, and do all mails arrive afterwards?
-# docs/benchmarks.md tells what is measured and how to read it.
+# docs/internals/benchmarks.md tells what is measured and how to read it.
 #
 # shellcheck disable=SC2154  # lib.sh and stack.sh set them
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-memory.sh: what an entry of 1 KiB takes in the first level's memory.
-# docs/benchmarks.md tells more.
+# docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-soak.sh: does the memory of Weir's processes stay what it is while the whole stack works?
-# docs/benchmarks.md tells what is measured and how to read it.
+# docs/internals/benchmarks.md tells what is measured and how to read it.
 #
 # shellcheck disable=SC2154  # lib.sh and stack.sh set them
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-storm.sh: how often a cache asks the upstream when many clients want the
-# same thing that it doesn't have.  docs/benchmarks.md tells more.
+# same thing that it doesn't have.  docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench-write.sh: what durable writes through the edge cost, beside PostgreSQL alone.
-# docs/benchmarks.md tells what is measured and how to read it.
+# docs/internals/benchmarks.md tells what is measured and how to read it.
 #
 # Runs a stack of its own, as ./weir up makes it: PostgreSQL on the disk with
 # synchronous_commit, Redis, the backend (api, relay and worker in one process),

@@ -1,4 +1,4 @@
-# Edges under the Redis user that docs/directives.md describes: all that they do
+# Edges under the Redis user that docs/reference/directives.md describes: all that they do
 # works, and Redis refuses them nothing.
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use IO::Socket::INET;
 use Test::More;
 
 start_redis();
-my ($rules) = slurp("$Bin/../../../docs/directives.md") =~ /^ +ACL SETUSER weir-edge (.+)$/m or die 'docs/directives.md has no ACL of an edge';
+my ($rules) = slurp("$Bin/../../../docs/reference/directives.md") =~ /^ +ACL SETUSER weir-edge (.+)$/m or die 'docs/reference/directives.md has no ACL of an edge';
 redis('ACL', 'SETUSER', 'weir-edge', split ' ', $rules);
 redis('ACL', 'SETUSER', 'default', 'resetpass', '>other');    # this connection goes on; edges have no other user
 

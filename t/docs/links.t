@@ -1,0 +1,53 @@
+# Every link within the documents, and every document that a source names, is there.
+use strict;
+use warnings;
+
+use FindBin '$Bin';
+use lib "$Bin/../lib";
+use File::Basename 'dirname';
+use File::Spec;
+use Test::More;
+use Weir::Docs qw($root anchors files markdown slurp without_code);
+
+# target(PATH, LINK): the path below the root that LINK leads to from the document PATH.
+sub target {
+    my ($path, $link) = @_;
+    my @parts;
+    for my $part (File::Spec->splitdir($link eq '' ? $path : dirname($path) . "/$link")) {
+        if    ($part eq '..') { pop @parts }
+        elsif ($part ne '.' && $part ne '') { push @parts, $part }
+    }
+    return join '/', @parts;
+}
+
+my @documents = markdown();
+cmp_ok scalar(@documents), '>=', 12, 'the documents are found';
+is target('docs/a/b.md', '../c.md'), 'docs/c.md', 'a link is followed to the folder above';
+is target('README.md',   ''),        'README.md', 'and one without a file to the document itself';
+
+my $links = 0;
+for my $path (@documents) {
+    my @broken;
+    for my $link (without_code(slurp($path)) =~ /\]\(\s*([^)\s]+)\s*\)/g) {
+        next if $link =~ /^\w+:/;
+        $links++;
+        my ($file, $anchor) = split /#/, $link, 2;
+        my $to = target($path, $file);
+        if (!-e "$root/$to") { push @broken, $link }
+        elsif (defined $anchor && !grep { $_ eq $anchor } anchors(slurp($to))) { push @broken, "$link: no such heading" }
+    }
+    is_deeply \@broken, [], "$path: its links lead somewhere";
+}
+cmp_ok $links, '>=', 50, 'the links are found';
+
+# Sources and scripts that name a document of the project.
+my @lost;
+for my $path (files(qr/\.(?:[ch]|pm|t|sh|in|conf|py)$|^(?:weir|Makefile|config|except|nginx)$/, '.')) {
+    my $text = slurp($path);
+    for my $named ($text =~ m{\b((?:docs|t)/[\w./-]+\.md|[A-Z]{4,}\.md)\b}g) {
+        push @lost, "$path names $named" unless -e "$root/$named" || $path eq 't/docs/links.t';
+    }
+}
+is_deeply \@lost, [], 'sources name documents that are there';
+
+done_testing;
