@@ -1,9 +1,44 @@
 #include "ctl/cli.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* --- options ------------------------------------------------------------------ */
+
+#define ARG(field) offsetof(weir_ctl_args_t, field)
+
+const weir_ctl_option_t weir_ctl_options[] = {
+    {"json", 0, WEIR_CTL_FLAG, ARG(json), NULL, "print JSON, for programs", 0, 0},
+    {"all", 0, WEIR_CTL_FLAG, ARG(all), NULL, "all of them", 0, 0},
+    {"follow", 'f', WEIR_CTL_FLAG, ARG(follow), NULL, "go on with what comes, until interrupted", 0,
+     0},
+    {"yes", 0, WEIR_CTL_FLAG, ARG(yes), NULL, "also when effects happen again", 0, 0},
+    {"new", 0, WEIR_CTL_FLAG, ARG(new_group), NULL,
+     "make the group when there is none of that name", 0, 0},
+    {"group", 'g', WEIR_CTL_TEXT, ARG(group), "GROUP", "a consumer group", 0, 0},
+    {"from", 0, WEIR_CTL_TEXT, ARG(from), "POSITION|TIME",
+     "a position in each partition, or a time (2026-01-31T12:00:00Z)", 0, 0},
+    {"since", 0, WEIR_CTL_TEXT, ARG(since), "TIME", "what was made from then on (7 days ago)", 0,
+     0},
+    {"until", 0, WEIR_CTL_TEXT, ARG(until), "TIME",
+     "what was made before then (5 minutes ago: what is younger may be under way)", 0, 0},
+    {"mend", 0, WEIR_CTL_FLAG, ARG(mend), NULL, "mend what can be mended", 0, 0},
+    {"partition", 0, WEIR_CTL_NUMBER, ARG(partition), "N", "this partition only", 0, 63},
+    {"type", 0, WEIR_CTL_TEXT, ARG(type), "TYPE", "events of this type only (UserCreated)", 0, 0},
+    {"aggregate", 0, WEIR_CTL_TEXT, ARG(aggregate), "AGGREGATE", "events of this aggregate only", 0,
+     0},
+    {"count", 'n', WEIR_CTL_NUMBER, ARG(count), "N", "how many, from 0 to 100000 (20)", 0, 100000},
+    {"interval", 0, WEIR_CTL_TIME, ARG(interval), "TIME",
+     "how long the rate is measured, 0 to 60s (1s); 0: no rate", 0, 60000},
+};
+
+const size_t weir_ctl_n_options = sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]);
+
+_Static_assert(sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]) <= WEIR_CTL_OPTIONS_MAX,
+               "weir_ctl_given_t has a place for each option");
 
 static void set_number(void *field, const weir_ctl_option_t *option, const char *text)
 {
@@ -53,6 +88,20 @@ static void set_option(weir_ctl_args_t *args, const weir_ctl_option_t *option, c
     }
 }
 
+bool weir_ctl_takes(const weir_ctl_command_t *command, const weir_ctl_option_t *option)
+{
+    const char *p = command->options;
+    size_t len = strlen(option->name);
+
+    while ((p = strstr(p, option->name)) != NULL) {
+        if ((p == command->options || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
+            return true;
+        p += len;
+    }
+
+    return false;
+}
+
 static int find_option(const char *word, size_t len)
 {
     for (size_t i = 0; i < weir_ctl_n_options; i++) {
@@ -79,8 +128,10 @@ static void read_option(weir_ctl_args_t *args, weir_ctl_given_t *given, char **a
         given->help = true;
         return;
     }
-    if (strcmp(word, "--version") == 0)
-        exit(weir_ctl_version(NULL));
+    if (strcmp(word, "--version") == 0) {
+        given->version = true;
+        return;
+    }
 
     n = is_conf ? -1 : find_option(word, equals != NULL ? (size_t)(equals - word) : strlen(word));
     if (!is_conf && weir_ctl_options[n].kind == WEIR_CTL_FLAG && value != NULL)
@@ -106,7 +157,7 @@ void weir_ctl_read_arguments(weir_ctl_args_t *args, weir_ctl_given_t *given, int
     const int most = (int)(sizeof(given->words) / sizeof(given->words[0]));
     bool only_words = false;
 
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && !given->version; i++) {
         if (!only_words && strcmp(argv[i], "--") == 0)
             only_words = true;
         else if (!only_words && argv[i][0] == '-' && argv[i][1] != '\0')
@@ -134,4 +185,43 @@ void weir_ctl_check_arguments(const weir_ctl_command_t *command, weir_ctl_args_t
         exit(weir_ctl_fail(WEIR_CTL_USAGE, "usage: weirctl %s %s", command->name, command->words));
     for (int i = 0; i < args->n_words; i++)
         args->words[i] = given->words[used + i];
+}
+
+/* --- words -------------------------------------------------------------------- */
+
+const weir_ctl_command_t *weir_ctl_find_command(const weir_ctl_commands_t *commands,
+                                                const char *const *words, int n, int *used)
+{
+    const weir_ctl_command_t *best = NULL;
+
+    *used = 0;
+    for (int take = 1; take <= n && take <= 2; take++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s%s%s", words[0], take > 1 ? " " : "",
+                 take > 1 ? words[1] : "");
+        for (size_t i = 0; i < commands->count; i++) {
+            if (strcmp(commands->all[i].name, name) == 0) {
+                best = &commands->all[i];
+                *used = take;
+            }
+        }
+    }
+
+    return best;
+}
+
+bool weir_ctl_place(const char *text, int *partition, int64_t *position)
+{
+    char *end;
+
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    errno = 0;
+    *partition = (int)strtol(text, &end, 10);
+    if (*end != '/' || !isdigit((unsigned char)end[1]) || end - text > 4)
+        return false;
+    *position = strtoll(end + 1, &end, 10);
+
+    return *end == '\0' && errno == 0;
 }

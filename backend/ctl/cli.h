@@ -2,9 +2,9 @@
  * The command line of weirctl: one table of commands, one of options.  Parsing, help and completion
  * come from them.
  *
- *   commands.c    the tables
- *   arguments.c   reads a command line
+ *   arguments.c   the table of options; reads a command line
  *   help.c        help and completion
+ *   commands.c    the table of commands, which main.c hands to the two above
  *
  * Options may stand anywhere and mean the same for every command that takes them.  The command is
  * the longest name in the table that the first words make.
@@ -33,9 +33,6 @@ typedef struct {
     long min, max; /* of a WEIR_CTL_NUMBER; of a WEIR_CTL_TIME in ms */
 } weir_ctl_option_t;
 
-extern const weir_ctl_option_t weir_ctl_options[];
-extern const size_t weir_ctl_n_options;
-
 typedef struct {
     const char *name;  /* "events tail" */
     const char *words; /* what stands behind it, for the help */
@@ -47,22 +44,33 @@ typedef struct {
     const char *more; /* what else the help says */
 } weir_ctl_command_t;
 
-extern const weir_ctl_command_t weir_ctl_commands[];
-extern const size_t weir_ctl_n_commands;
+/* --- commands.c ------------------------------------------------------------ */
 
-/* True when the command takes the option. */
-bool weir_ctl_takes(const weir_ctl_command_t *command, const weir_ctl_option_t *option);
-/* The command that the words begin with, NULL if there is none; *used of them name it. */
-const weir_ctl_command_t *weir_ctl_find_command(const char *const *words, int n, int *used);
+typedef struct weir_ctl_commands {
+    const weir_ctl_command_t *all;
+    size_t count;
+} weir_ctl_commands_t;
+
+extern const weir_ctl_commands_t weir_ctl_commands;
 
 /* --- arguments.c ----------------------------------------------------------- */
 
 #define WEIR_CTL_OPTIONS_MAX 32
 
+extern const weir_ctl_option_t weir_ctl_options[];
+extern const size_t weir_ctl_n_options;
+
+/* True when the command takes the option. */
+bool weir_ctl_takes(const weir_ctl_command_t *command, const weir_ctl_option_t *option);
+/* The command that the words begin with, NULL if there is none; *used of them name it. */
+const weir_ctl_command_t *weir_ctl_find_command(const weir_ctl_commands_t *commands,
+                                                const char *const *words, int n, int *used);
+
 /* What was given on the command line, before it is known for which command. */
 typedef struct {
     const char *conf;
     bool help;
+    bool version;                    /* what stands behind it was not read */
     bool used[WEIR_CTL_OPTIONS_MAX]; /* by place in the table */
     const char *words[2 + WEIR_CTL_WORDS_MAX + 1];
     int n_words;
@@ -76,10 +84,10 @@ void weir_ctl_check_arguments(const weir_ctl_command_t *command, weir_ctl_args_t
 
 /* --- help.c ---------------------------------------------------------------- */
 
-void weir_ctl_usage(FILE *out);
+void weir_ctl_usage(const weir_ctl_t *ctl, FILE *out);
 void weir_ctl_describe(const weir_ctl_command_t *command);
 /* For words that are no command: tells what there is instead. */
-weir_ctl_exit_t weir_ctl_no_command(const char *const *words, int n);
+weir_ctl_exit_t weir_ctl_no_command(const weir_ctl_t *ctl, const char *const *words, int n);
 weir_ctl_exit_t weir_ctl_help(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_version(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_completion(weir_ctl_t *ctl);

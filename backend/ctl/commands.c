@@ -1,40 +1,6 @@
 #include "ctl/cli.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#define ARG(field) offsetof(weir_ctl_args_t, field)
-
-const weir_ctl_option_t weir_ctl_options[] = {
-    {"json", 0, WEIR_CTL_FLAG, ARG(json), NULL, "print JSON, for programs", 0, 0},
-    {"all", 0, WEIR_CTL_FLAG, ARG(all), NULL, "all of them", 0, 0},
-    {"follow", 'f', WEIR_CTL_FLAG, ARG(follow), NULL, "go on with what comes, until interrupted", 0,
-     0},
-    {"yes", 0, WEIR_CTL_FLAG, ARG(yes), NULL, "also when effects happen again", 0, 0},
-    {"new", 0, WEIR_CTL_FLAG, ARG(new_group), NULL, "make the group when there is none of that name", 0,
-     0},
-    {"group", 'g', WEIR_CTL_TEXT, ARG(group), "GROUP", "a consumer group", 0, 0},
-    {"from", 0, WEIR_CTL_TEXT, ARG(from), "POSITION|TIME",
-     "a position in each partition, or a time (2026-01-31T12:00:00Z)", 0, 0},
-    {"since", 0, WEIR_CTL_TEXT, ARG(since), "TIME", "what was made from then on (7 days ago)", 0, 0},
-    {"until", 0, WEIR_CTL_TEXT, ARG(until), "TIME",
-     "what was made before then (5 minutes ago: what is younger may be under way)", 0, 0},
-    {"mend", 0, WEIR_CTL_FLAG, ARG(mend), NULL, "mend what can be mended", 0, 0},
-    {"partition", 0, WEIR_CTL_NUMBER, ARG(partition), "N", "this partition only", 0, 63},
-    {"type", 0, WEIR_CTL_TEXT, ARG(type), "TYPE", "events of this type only (UserCreated)", 0, 0},
-    {"aggregate", 0, WEIR_CTL_TEXT, ARG(aggregate), "AGGREGATE", "events of this aggregate only", 0,
-     0},
-    {"count", 'n', WEIR_CTL_NUMBER, ARG(count), "N", "how many, from 0 to 100000 (20)", 0, 100000},
-    {"interval", 0, WEIR_CTL_TIME, ARG(interval), "TIME",
-     "how long the rate is measured, 0 to 60s (1s); 0: no rate", 0, 60000},
-};
-
-const size_t weir_ctl_n_options = sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]);
-
-_Static_assert(sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]) <= WEIR_CTL_OPTIONS_MAX,
-               "weir_ctl_given_t has a place for each option");
-
-const weir_ctl_command_t weir_ctl_commands[] = {
+static const weir_ctl_command_t commands[] = {
     {"events tail", "", 0, 0, "count follow type aggregate json", true, weir_ctl_events_tail,
      "the newest events of the outbox",
      "AT is PARTITION/POSITION; the position is - until the relay has taken the event. --json\n"
@@ -143,39 +109,4 @@ const weir_ctl_command_t weir_ctl_commands[] = {
     {"help", "[COMMAND]", 0, 2, "", false, weir_ctl_help, "this text, or a command's", ""},
 };
 
-const size_t weir_ctl_n_commands = sizeof(weir_ctl_commands) / sizeof(weir_ctl_commands[0]);
-
-bool weir_ctl_takes(const weir_ctl_command_t *command, const weir_ctl_option_t *option)
-{
-    const char *p = command->options;
-    size_t len = strlen(option->name);
-
-    while ((p = strstr(p, option->name)) != NULL) {
-        if ((p == command->options || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0'))
-            return true;
-        p += len;
-    }
-
-    return false;
-}
-
-const weir_ctl_command_t *weir_ctl_find_command(const char *const *words, int n, int *used)
-{
-    const weir_ctl_command_t *best = NULL;
-
-    *used = 0;
-    for (int take = 1; take <= n && take <= 2; take++) {
-        char name[64];
-
-        snprintf(name, sizeof(name), "%s%s%s", words[0], take > 1 ? " " : "",
-                 take > 1 ? words[1] : "");
-        for (size_t i = 0; i < weir_ctl_n_commands; i++) {
-            if (strcmp(weir_ctl_commands[i].name, name) == 0) {
-                best = &weir_ctl_commands[i];
-                *used = take;
-            }
-        }
-    }
-
-    return best;
-}
+const weir_ctl_commands_t weir_ctl_commands = {commands, sizeof(commands) / sizeof(commands[0])};

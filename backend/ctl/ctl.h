@@ -41,7 +41,10 @@ typedef struct {
     int n_words;
 } weir_ctl_args_t;
 
+struct weir_ctl_commands;
+
 typedef struct {
+    const struct weir_ctl_commands *commands; /* all there are, for the help; see cli.h */
     weir_config_t config;
     PGconn *db; /* NULL for commands that need none */
     weir_ctl_args_t args;
@@ -49,11 +52,7 @@ typedef struct {
 
 typedef weir_ctl_exit_t (*weir_ctl_run_t)(weir_ctl_t *ctl);
 
-/* Writes "weirctl: …" to standard error and returns the code. */
-weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-/* --- main.c ---------------------------------------------------------------- */
+/* --- arguments.c ----------------------------------------------------------- */
 
 /* "PARTITION/POSITION" into its numbers; false when it is none. */
 bool weir_ctl_place(const char *text, int *partition, int64_t *position);
@@ -93,10 +92,15 @@ json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis);
 
 /* --- relay.c ---------------------------------------------------------------- */
 
-/* False, and a line on standard error, when partitions are halted: which, and the command to run. */
+/* False, and a line on standard error, when partitions are halted: which, and the command to run.
+ */
 bool weir_ctl_none_halted(weir_ctl_t *ctl);
 
 /* --- output.c -------------------------------------------------------------- */
+
+/* Writes "weirctl: …" to standard error and returns the code. */
+weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /*
  * Prints rows: with --json the array, else a table with the keys of the first row

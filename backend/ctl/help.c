@@ -7,15 +7,17 @@
 
 /* --- help --------------------------------------------------------------------- */
 
-void weir_ctl_usage(FILE *out)
+void weir_ctl_usage(const weir_ctl_t *ctl, FILE *out)
 {
+    const weir_ctl_commands_t *commands = ctl->commands;
+
     fputs("usage: weirctl [-c FILE] COMMAND [ARGUMENT...]\n\n", out);
-    for (size_t i = 0; i < weir_ctl_n_commands; i++) {
-        int n = fprintf(out, "  %s %s", weir_ctl_commands[i].name, weir_ctl_commands[i].words);
+    for (size_t i = 0; i < commands->count; i++) {
+        int n = fprintf(out, "  %s %s", commands->all[i].name, commands->all[i].words);
 
         if (n > 28)
             fprintf(out, "\n%28s", "");
-        fprintf(out, "%*s%s\n", n > 28 ? 2 : 30 - n, "", weir_ctl_commands[i].about);
+        fprintf(out, "%*s%s\n", n > 28 ? 2 : 30 - n, "", commands->all[i].about);
     }
     fputs(
         "\n"
@@ -53,16 +55,17 @@ void weir_ctl_describe(const weir_ctl_command_t *command)
 }
 
 /* For a word that begins commands but is none, such as "events". */
-weir_ctl_exit_t weir_ctl_no_command(const char *const *words, int n)
+weir_ctl_exit_t weir_ctl_no_command(const weir_ctl_t *ctl, const char *const *words, int n)
 {
+    const weir_ctl_commands_t *commands = ctl->commands;
     char list[512];
     size_t len = 0, first = strlen(words[0]);
 
-    for (size_t i = 0; i < weir_ctl_n_commands; i++) {
-        if (strncmp(weir_ctl_commands[i].name, words[0], first) == 0 &&
-            weir_ctl_commands[i].name[first] == ' ')
+    for (size_t i = 0; i < commands->count; i++) {
+        if (strncmp(commands->all[i].name, words[0], first) == 0 &&
+            commands->all[i].name[first] == ' ')
             len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", len > 0 ? ", " : "",
-                                    weir_ctl_commands[i].name);
+                                    commands->all[i].name);
     }
 
     if (len == 0)
@@ -75,35 +78,35 @@ weir_ctl_exit_t weir_ctl_no_command(const char *const *words, int n)
 
 weir_ctl_exit_t weir_ctl_help(weir_ctl_t *ctl)
 {
+    const weir_ctl_commands_t *commands = ctl->commands;
     const char *const *words = ctl->args.words;
     const weir_ctl_command_t *command;
     bool any = false;
     int used;
 
     if (ctl->args.n_words == 0) {
-        weir_ctl_usage(stdout);
+        weir_ctl_usage(ctl, stdout);
         return WEIR_CTL_OK;
     }
 
-    command = weir_ctl_find_command(words, ctl->args.n_words, &used);
+    command = weir_ctl_find_command(commands, words, ctl->args.n_words, &used);
     if (command != NULL && used == ctl->args.n_words) {
         weir_ctl_describe(command);
         any = true;
     }
     /* "help dead" tells of all that begin so. */
-    for (size_t i = 0; ctl->args.n_words == 1 && i < weir_ctl_n_commands; i++) {
+    for (size_t i = 0; ctl->args.n_words == 1 && i < commands->count; i++) {
         size_t len = strlen(words[0]);
 
-        if (strncmp(weir_ctl_commands[i].name, words[0], len) != 0 ||
-            weir_ctl_commands[i].name[len] != ' ')
+        if (strncmp(commands->all[i].name, words[0], len) != 0 || commands->all[i].name[len] != ' ')
             continue;
         if (any)
             puts("\n");
-        weir_ctl_describe(&weir_ctl_commands[i]);
+        weir_ctl_describe(&commands->all[i]);
         any = true;
     }
 
-    return any ? WEIR_CTL_OK : weir_ctl_no_command(words, ctl->args.n_words);
+    return any ? WEIR_CTL_OK : weir_ctl_no_command(ctl, words, ctl->args.n_words);
 }
 
 weir_ctl_exit_t weir_ctl_version(weir_ctl_t *ctl)
@@ -116,13 +119,13 @@ weir_ctl_exit_t weir_ctl_version(weir_ctl_t *ctl)
 /* --- completion --------------------------------------------------------------- */
 
 /* Prints the words that may follow those of prefix ("", "events"). */
-static void print_following(const char *prefix)
+static void print_following(const weir_ctl_commands_t *commands, const char *prefix)
 {
     size_t len = strlen(prefix);
     char before[32] = "";
 
-    for (size_t i = 0; i < weir_ctl_n_commands; i++) {
-        const char *name = weir_ctl_commands[i].name;
+    for (size_t i = 0; i < commands->count; i++) {
+        const char *name = commands->all[i].name;
         char word[32];
 
         if (len > 0 && (strncmp(name, prefix, len) != 0 || name[len] != ' '))
@@ -143,19 +146,20 @@ static void print_options(const weir_ctl_command_t *command)
     }
 }
 
-static void print_case(const char *name, const weir_ctl_command_t *command)
+static void print_case(const weir_ctl_commands_t *commands, const char *name,
+                       const weir_ctl_command_t *command)
 {
     printf("    \"%s\") words='", name);
-    print_following(name);
+    print_following(commands, name);
     print_options(command);
     puts("' ;;");
 }
 
 weir_ctl_exit_t weir_ctl_completion(weir_ctl_t *ctl)
 {
+    const weir_ctl_commands_t *commands = ctl->commands;
     char before[32] = "";
 
-    (void)ctl;
     puts("# Made by \"weirctl completion bash\".\n"
          "_weirctl() {\n"
          "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}\n"
@@ -183,16 +187,16 @@ weir_ctl_exit_t weir_ctl_completion(weir_ctl_t *ctl)
          "    fi\n"
          "    [ -z \"$skip\" ] || return\n"
          "    case $command in");
-    print_case("", NULL);
-    for (size_t i = 0; i < weir_ctl_n_commands; i++) {
+    print_case(commands, "", NULL);
+    for (size_t i = 0; i < commands->count; i++) {
         char first[32];
 
-        snprintf(first, sizeof(first), "%s", weir_ctl_commands[i].name);
+        snprintf(first, sizeof(first), "%s", commands->all[i].name);
         first[strcspn(first, " ")] = '\0';
-        if (strchr(weir_ctl_commands[i].name, ' ') != NULL && strcmp(first, before) != 0)
-            print_case(first, NULL);
+        if (strchr(commands->all[i].name, ' ') != NULL && strcmp(first, before) != 0)
+            print_case(commands, first, NULL);
         memcpy(before, first, sizeof(before));
-        print_case(weir_ctl_commands[i].name, &weir_ctl_commands[i]);
+        print_case(commands, commands->all[i].name, &commands->all[i]);
     }
     puts("    esac\n"
          "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"

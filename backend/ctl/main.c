@@ -5,50 +5,8 @@
 #include "ctl/cli.h"
 #include "db/settings.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* --- messages ----------------------------------------------------------------- */
-
-weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
-{
-    char text[2048];
-    size_t len;
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(text, sizeof(text), format, ap);
-    va_end(ap);
-
-    len = strlen(text);
-    while (len > 0 && text[len - 1] == '\n')
-        text[--len] = '\0';
-    fflush(stdout);
-    fprintf(stderr, "weirctl: %s\n", text);
-
-    return code;
-}
-
-bool weir_ctl_place(const char *text, int *partition, int64_t *position)
-{
-    char *end;
-
-    if (!isdigit((unsigned char)text[0]))
-        return false;
-    errno = 0;
-    *partition = (int)strtol(text, &end, 10);
-    if (*end != '/' || !isdigit((unsigned char)end[1]) || end - text > 4)
-        return false;
-    *position = strtoll(end + 1, &end, 10);
-
-    return *end == '\0' && errno == 0;
-}
-
-/* --- running ------------------------------------------------------------------ */
 
 static void connect_database(weir_ctl_t *ctl)
 {
@@ -68,7 +26,8 @@ static void connect_database(weir_ctl_t *ctl)
 
 int main(int argc, char **argv)
 {
-    static weir_ctl_t ctl = {.args = {.partition = -1, .count = 20, .interval = 1000}};
+    static weir_ctl_t ctl = {.commands = &weir_ctl_commands,
+                             .args = {.partition = -1, .count = 20, .interval = 1000}};
     static weir_ctl_given_t given;
     const weir_ctl_command_t *command;
     weir_ctl_exit_t code;
@@ -77,14 +36,16 @@ int main(int argc, char **argv)
 
     weir_output_check_at_exit("weirctl", WEIR_CTL_AWAY);
     weir_ctl_read_arguments(&ctl.args, &given, argc, argv);
+    if (given.version)
+        return (int)weir_ctl_version(&ctl);
     if (given.n_words == 0) {
-        weir_ctl_usage(given.help ? stdout : stderr);
+        weir_ctl_usage(&ctl, given.help ? stdout : stderr);
         return given.help ? WEIR_CTL_OK : WEIR_CTL_USAGE;
     }
 
-    command = weir_ctl_find_command(given.words, given.n_words, &used);
+    command = weir_ctl_find_command(ctl.commands, given.words, given.n_words, &used);
     if (command == NULL)
-        return weir_ctl_no_command(given.words, given.n_words);
+        return weir_ctl_no_command(&ctl, given.words, given.n_words);
     if (given.help) {
         weir_ctl_describe(command);
         return WEIR_CTL_OK;

@@ -1,11 +1,31 @@
 #include "ctl/ctl.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define COLUMNS_MAX 32
+
+weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
+{
+    char text[2048];
+    size_t len;
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+
+    len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n')
+        text[--len] = '\0';
+    fflush(stdout);
+    fprintf(stderr, "weirctl: %s\n", text);
+
+    return code;
+}
 
 /* What people see of a value, to be freed.  Control characters would play with their terminal. */
 static char *text_of(const json_t *value)
