@@ -93,13 +93,13 @@ $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
 
 bench: $(BUILD)/bench-invalidate $(BUILD)/bench-fsync $(BUILD)/bench-socket
 
-$(BUILD)/bench-invalidate: $(call OBJ,t/bench/invalidate.c)
+$(BUILD)/bench-invalidate: $(call OBJ,bench/tools/invalidate.c)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs hiredis) -lpthread
 
-$(BUILD)/bench-fsync: $(call OBJ,t/bench/fsync.c)
+$(BUILD)/bench-fsync: $(call OBJ,bench/tools/fsync.c)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
-$(BUILD)/bench-socket: $(call OBJ,t/bench/socket.c)
+$(BUILD)/bench-socket: $(call OBJ,bench/tools/socket.c)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 lint:

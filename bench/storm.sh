@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-storm.sh: how often a cache asks the upstream when many clients want the
+# storm.sh: how often a cache asks the upstream when many clients want the
 # same thing that it doesn't have.  docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,8 +29,8 @@ Writes build/bench-storm.json.
 END
 }
 
-# shellcheck source=scripts/bench-lib.sh
-. scripts/bench-lib.sh
+# shellcheck source=bench/lib/processes.sh
+. bench/lib/processes.sh
 
 fail_usage() {
     echo "bench: $*" >&2
@@ -65,7 +65,7 @@ bench_start_nginx upstream upstream-slow
 
 # wrk_storm NAME PATH CLIENTS: one thread; each client asks for two seconds.
 wrk_storm() {
-    wrk -t 1 -c "$3" -d 2 --timeout 10 -s "$bench_conf/wrk.lua" \
+    wrk -t 1 -c "$3" -d 2 --timeout 10 -s "bench/load/wrk.lua" \
         "http://127.0.0.1:${bench_port[$1]}/$2" >"$bench_dir/wrk.$1" || die "wrk failed: $(cat "$bench_dir/wrk.$1")"
 }
 
@@ -123,6 +123,6 @@ done <<<"$table"
 mkdir -p build
 jq -s --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --argjson clients "$clients" \
     '{date: $date, clients: $clients, storms: .}' "$bench_dir/storms" >build/bench-storm.json
-jq -r -f scripts/bench/storm.jq build/bench-storm.json
+jq -r -f bench/report/storm.jq build/bench-storm.json
 echo "bench: wrote build/bench-storm.json" >&2
 [ -z "$failed" ] || die "the upstream was asked more than once for a key by:$failed"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-edge.sh: what the edge costs, beside what a user would take instead.
+# edge.sh: what the edge costs, beside what a user would take instead.
 # docs/internals/benchmarks.md tells what is measured and how to read it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 #
 # name | kind | compared with | what an answer must show | about
 #
-# A contestant is scripts/bench/NAME.conf, or that of another name after a "@"
+# A contestant is bench/conf/NAME.conf, or that of another name after a "@"
 # (weir-miss@weir-redis).  Something else than nginx has a function start_NAME
 # that sets bench_port and bench_cpu_pid.  Kinds:
 #   floor  answers without the upstream
@@ -63,8 +63,8 @@ no_doubles() {
     [ -z "$double" ] || fail_usage "$option names \"$double\" twice"
 }
 
-# shellcheck source=scripts/bench-lib.sh
-. scripts/bench-lib.sh
+# shellcheck source=bench/lib/processes.sh
+. bench/lib/processes.sh
 
 # --- the table --------------------------------------------------------------
 
@@ -126,7 +126,7 @@ keys_are_hits() {
     local before
     bench_upstream_requests
     before=$upstream_requests
-    KEYS=$keys wrk -t 1 -c 16 -d 1 -s "$bench_conf/wrk.lua" "http://127.0.0.1:${bench_port[$1]}/$2"
+    KEYS=$keys wrk -t 1 -c 16 -d 1 -s "bench/load/wrk.lua" "http://127.0.0.1:${bench_port[$1]}/$2"
     bench_upstream_requests
     [ "$upstream_requests" = "$before" ]
 }
@@ -198,7 +198,7 @@ measure() {
     cpu=$(bench_cpu "${bench_cpu_pid[$name]}")
 
     ${unique:+env "UNIQUE=$unique"} ${wrk_keys:+env "KEYS=$wrk_keys"} wrk -t "$threads" -c "$connections" -d "$seconds" \
-        -s "$bench_conf/wrk.lua" -H "Accept: $bench_accept" \
+        -s "bench/load/wrk.lua" -H "Accept: $bench_accept" \
         "http://127.0.0.1:${bench_port[$name]}/$size" >"$bench_dir/wrk.out" ||
         die "wrk failed: $(cat "$bench_dir/wrk.out")"
 
@@ -348,7 +348,7 @@ for size in "${sizes[@]}"; do
 done
 
 mkdir -p build
-jq -s --argjson contestants "$(contestants_json)" --argjson facts "$(facts)" -f scripts/bench/report.jq \
+jq -s --argjson contestants "$(contestants_json)" --argjson facts "$(facts)" -f bench/report/report.jq \
     "$bench_dir/rounds" >build/bench-edge.json
-jq -r -f scripts/bench/table.jq build/bench-edge.json
+jq -r -f bench/report/table.jq build/bench-edge.json
 echo "bench: wrote build/bench-edge.json" >&2

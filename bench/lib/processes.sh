@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# bench-lib.sh: the processes of a benchmark, and how they are measured.
+# processes.sh: the processes of a benchmark, and how they are measured.
 #
 # To be sourced.  Everything lives below $bench_dir, a fresh folder in memory,
 # and is stopped and removed when the script ends.  What a contestant is known
@@ -7,12 +7,12 @@
 
 # shellcheck disable=SC2034  # the script that sources this reads some of these
 
-# shellcheck source=scripts/bench/machine.sh
-. scripts/bench/machine.sh
+# shellcheck source=bench/lib/machine.sh
+. bench/lib/machine.sh
 
 PATH=$PATH:/usr/sbin
 bench_accept='*/*'             # the Accept header of every request
-bench_conf=$PWD/scripts/bench
+bench_conf=$PWD/bench/conf
 declare -A bench_port bench_cpu_pid bench_redis_pid
 declare -A bench_redis_of      # NAME → another NAME, whose Redis it uses too
 bench_pids=()
@@ -112,7 +112,7 @@ bench_fill() {
         -e "s|@text@|$text|g"
 }
 
-# bench_start_nginx NAME [CONF]: nginx with one worker and scripts/bench/CONF.conf.
+# bench_start_nginx NAME [CONF]: nginx with one worker and bench/conf/CONF.conf.
 bench_start_nginx() {
     local name=$1 conf=$bench_conf/${2:-$1}.conf dir=$bench_dir/$1 master
     mkdir -p "$dir/temp"

@@ -8,8 +8,8 @@
 # shellcheck disable=SC2154  # lib.sh sets them
 # shellcheck disable=SC2034  # the script that sources this reads some of these
 
-# shellcheck source=scripts/bench/machine.sh
-. scripts/bench/machine.sh
+# shellcheck source=bench/lib/machine.sh
+. bench/lib/machine.sh
 
 bench_pids=()
 bench_unique=0
@@ -72,7 +72,7 @@ bench_run_wrk() {
     shift 3
     bench_unique=$((bench_unique + 1))
     out=$(env UNIQUE=wrk-$bench_unique "$@" wrk -t 1 -c "$connections" -d "$seconds" \
-        -s "${bench_lua:-scripts/bench/write.lua}" "$url") || die "wrk failed" "$out"
+        -s "${bench_lua:-bench/load/write.lua}" "$url") || die "wrk failed" "$out"
     loaded=$(grep '^{' <<<"$out")
     [ -n "$loaded" ] || die "wrk printed no result" "$out"
 }

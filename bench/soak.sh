@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-soak.sh: does the memory of Weir's processes stay what it is while the whole stack works?
+# soak.sh: does the memory of Weir's processes stay what it is while the whole stack works?
 # docs/internals/benchmarks.md tells what is measured and how to read it.
 #
 # shellcheck disable=SC2154  # lib.sh and stack.sh set them
@@ -24,8 +24,8 @@ fail_usage() {
     exit 2
 }
 
-# shellcheck source=scripts/bench/stack.sh
-. scripts/bench/stack.sh
+# shellcheck source=bench/lib/stack.sh
+. bench/lib/stack.sh
 
 minutes=10 rate=300
 while [ $# -gt 0 ]; do
@@ -100,7 +100,7 @@ bench_machine_busy >"$bench_run/others"
 # A turn of a connection is its pause and an answer's time, some milliseconds.
 (
     # shellcheck disable=SC2034  # bench_run_wrk reads it
-    bench_lua=scripts/bench/soak.lua
+    bench_lua=bench/load/soak.lua
     bench_run_wrk $connections $((minutes * 60)) "http://127.0.0.1:$edge_port/" PAUSE_MS=$((connections * 1000 / rate))
     echo "$loaded" >"$bench_run/loaded"
 ) &
@@ -125,7 +125,7 @@ wait_until 120 is_through || die "events wait still 120 s after the load's end" 
 mkdir -p build
 jq -s --argjson facts "$(bench_facts)" --argjson loaded "$(cat "$bench_run/loaded")" --argjson minutes "$minutes" \
     --argjson others "$(cat "$bench_run/others")" --argjson dead "$(sql 'SELECT count(*) FROM dead_letters')" \
-    --argjson events "$(sql 'SELECT sum(position) FROM partitions')" -f scripts/bench/soak.jq \
+    --argjson events "$(sql 'SELECT sum(position) FROM partitions')" -f bench/report/soak.jq \
     "$bench_run/samples" >build/bench-soak.json
 jq -r '
     def pad($n): tostring | . + " " * ([$n - length, 0] | max);

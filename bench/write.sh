@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-write.sh: what durable writes through the edge cost, beside PostgreSQL alone.
+# write.sh: what durable writes through the edge cost, beside PostgreSQL alone.
 # docs/internals/benchmarks.md tells what is measured and how to read it.
 #
 # Runs a stack of its own, as ./weir up makes it: PostgreSQL on the disk with
@@ -32,10 +32,10 @@ fail_usage() {
     exit 2
 }
 
-# shellcheck source=scripts/bench/stack.sh
-. scripts/bench/stack.sh
-# shellcheck source=scripts/bench/latency.sh
-. scripts/bench/latency.sh
+# shellcheck source=bench/lib/stack.sh
+. bench/lib/stack.sh
+# shellcheck source=bench/lib/latency.sh
+. bench/lib/latency.sh
 
 rounds=5 seconds=3 events=50000 connections=64 clients="8 16 32 64" only=
 while [ $# -gt 0 ]; do
@@ -235,7 +235,7 @@ for ((round = 1; round <= rounds; round++)); do
 done
 
 mkdir -p build
-jq -s --argjson facts "$(facts)" -f scripts/bench/write.jq "$bench_run/measured" >build/bench-write.json
+jq -s --argjson facts "$(facts)" -f bench/report/write.jq "$bench_run/measured" >build/bench-write.json
 jq -r '
     def n: if . == null then "-" else tostring end;
     (.commands // {} | to_entries[]

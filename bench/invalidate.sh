@@ -1,6 +1,6 @@
 #!/bin/bash
-# bench-invalidate.sh: how long after an invalidation the old answer is still
-# given.  docs/internals/benchmarks.md tells what is measured; t/bench/invalidate.c does it.
+# invalidate.sh: how long after an invalidation the old answer is still
+# given.  docs/internals/benchmarks.md tells what is measured; bench/tools/invalidate.c does it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,8 +19,8 @@ an old version at the end.  Writes build/bench-invalidate.json.
 END
 }
 
-# shellcheck source=scripts/bench-lib.sh
-. scripts/bench-lib.sh
+# shellcheck source=bench/lib/processes.sh
+. bench/lib/processes.sh
 
 fail_usage() {
     echo "bench: $*" >&2
@@ -64,7 +64,7 @@ done
 
 # bench_start_wrk EDGE: asks for the keys in turn until it is stopped.
 bench_start_wrk() {
-    KEYS=$keys wrk -t 1 -c "$wrk" -d "$((seconds + 30))" -s "$bench_conf/wrk-keys.lua" \
+    KEYS=$keys wrk -t 1 -c "$wrk" -d "$((seconds + 30))" -s "bench/load/wrk-keys.lua" \
         "http://127.0.0.1:${bench_port[$1]}/" >/dev/null &
     bench_pids+=($!)
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-conformance.sh: how much of HTTP's rules a cache keeps, by a suite that
+# conformance.sh: how much of HTTP's rules a cache keeps, by a suite that
 # is not ours.  docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,8 +18,8 @@ Writes build/bench-conformance.json.
 END
 }
 
-# shellcheck source=scripts/bench-lib.sh
-. scripts/bench-lib.sh
+# shellcheck source=bench/lib/processes.sh
+. bench/lib/processes.sh
 
 folder=
 fail_usage() {
@@ -81,7 +81,7 @@ bench_wait "the suite's server" curl -s "127.0.0.1:${bench_port[upstream]}/"
 
 results=()
 for name in "${contestants[@]}"; do
-    bench_start_nginx "$name" "conformance-$name"
+    bench_start_nginx "$name" "conformance/$name"
     results+=("$name=$bench_dir/$name.json")
 done
 for name in "${contestants[@]}"; do
@@ -90,7 +90,7 @@ for name in "${contestants[@]}"; do
 done
 
 mkdir -p build
-node scripts/bench/conformance.mjs "$tests" "${results[@]}" >build/bench-conformance.json
+node bench/report/conformance.mjs "$tests" "${results[@]}" >build/bench-conformance.json
 jq -r '"| cache | required | optional | required, with dependencies | optional, with dependencies |", "|---|--:|--:|--:|--:|",
     (.[] | "| \(.name) | \(.required_passed) of \(.required) | \(.optional_passed) of \(.optional)" +
         " | \(.required_with_dependencies) | \(.optional_with_dependencies) |"),

@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-memory.sh: what an entry of 1 KiB takes in the first level's memory.
+# memory.sh: what an entry of 1 KiB takes in the first level's memory.
 # docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,11 +14,11 @@ Writes build/bench-memory.json.
 END
 }
 
-# shellcheck source=scripts/bench-lib.sh
-. scripts/bench-lib.sh
+# shellcheck source=bench/lib/processes.sh
+. bench/lib/processes.sh
 
 most=1536        # bytes that an entry may take
-zone=67108864    # as scripts/bench/weir-alone.conf has it
+zone=67108864    # as bench/conf/weir-alone.conf has it
 
 case ${1:-} in
 '') ;;
@@ -45,7 +45,7 @@ turn=0
 while [ "$(bench_status weir-alone .evicted)" = 0 ]; do
     turn=$((turn + 1))
     [ $turn -le 100 ] || die "the zone has evicted nothing after $turn seconds of different URIs"
-    UNIQUE=$turn wrk -t 1 -c 64 -d 1 -s "$bench_conf/wrk.lua" "http://127.0.0.1:${bench_port[weir-alone]}/1" \
+    UNIQUE=$turn wrk -t 1 -c 64 -d 1 -s "bench/load/wrk.lua" "http://127.0.0.1:${bench_port[weir-alone]}/1" \
         >"$bench_dir/wrk.out" || die "wrk failed: $(cat "$bench_dir/wrk.out")"
 done
 [ "$(bench_status weir-alone .refused)" = 0 ] || die "the zone has refused entries; it is not full of them alone"

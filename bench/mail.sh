@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-mail.sh: do signups notice that the mail server is away, and do all mails arrive afterwards?
+# mail.sh: do signups notice that the mail server is away, and do all mails arrive afterwards?
 # docs/internals/benchmarks.md tells what is measured and how to read it.
 #
 # shellcheck disable=SC2154  # lib.sh and stack.sh set them
@@ -27,8 +27,8 @@ fail_usage() {
     exit 2
 }
 
-# shellcheck source=scripts/bench/stack.sh
-. scripts/bench/stack.sh
+# shellcheck source=bench/lib/stack.sh
+. bench/lib/stack.sh
 
 rounds=3 seconds=20 rate=100 connections=16
 while [ $# -gt 0 ]; do
@@ -138,7 +138,7 @@ mkdir -p build
 jq -s --argjson facts "$(bench_facts)" --argjson rounds "$rounds" --argjson seconds "$seconds" --argjson rate "$rate" \
     --argjson users "$users" --argjson mails "$mails" --argjson different "$different" --argjson dead "$dead" \
     --argjson opened "$(said 'its breaker opens')" \
-    --argjson others "$(jq -s 'sort | .[length / 2 | floor]' "$bench_run/others")" -f scripts/bench/mail.jq \
+    --argjson others "$(jq -s 'sort | .[length / 2 | floor]' "$bench_run/others")" -f bench/report/mail.jq \
     "$bench_run/measured" >build/bench-mail.json
 jq -r '
     "\(.facts.rate) signups a second wanted, \(.facts.rounds) rounds of \(.facts.seconds) s:",
