@@ -177,7 +177,7 @@ typedef struct {
 
     /* single flight */
 
-    uint64_t                         arrived;     /* ngx_http_weir_cache_ms() */
+    uint64_t                         arrived;     /* ngx_http_weir_ms() */
     ngx_event_t                      wait;
     ngx_msec_t                       wait_since;
     ngx_msec_t                       wait_next;
@@ -193,7 +193,7 @@ typedef struct {
     /* store */
 
     time_t                           request_time;
-    uint64_t                         began;       /* ngx_http_weir_cache_ms():
+    uint64_t                         began;       /* ngx_http_weir_ms():
                                                      the same moment */
     ngx_uint_t                       lines;       /* that were in headers_out
                                                      before the upstream's */
@@ -326,13 +326,6 @@ ngx_uint_t ngx_http_weir_cache_sent(ngx_http_weir_cache_ctx_t *ctx,
     weir_str_t *field, ngx_str_t *value);
 
 /*
- * key: all lines of a header in a list, as weir_str_t; NULL when memory ran
- * out.  The array is of the request's pool.
- */
-ngx_array_t *ngx_http_weir_cache_lines(ngx_http_request_t *r,
-    ngx_list_t *headers, ngx_str_t *name);
-
-/*
  * key: weir:<kind>:<zone>:{<digest>}, with the digest of the variant behind it,
  * of the pool; all names of one key share a slot of a cluster.  data NULL: no
  * memory.
@@ -350,7 +343,7 @@ uint64_t ngx_http_weir_cache_key_hash(ngx_http_weir_cache_ctx_t *ctx,
 /*
  * lookup: asks Redis for the request's key, or variant, or joins who does unless
  * it is to be asked anew, after the commands that were sent before.  NGX_OK: the
- * request waits in ctx->lookup and is resumed (ngx_http_weir_cache_resume()) when
+ * request waits in ctx->lookup and is resumed (ngx_http_weir_resume()) when
  * the answer is there or none will come; NGX_DECLINED: Redis can't be asked.
  * Gives up an earlier ctx->lookup.
  */
@@ -515,14 +508,6 @@ ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
  * if not, when ctx is as it was before.
  */
 ngx_int_t ngx_http_weir_cache_use_lookup(ngx_http_weir_cache_ctx_t *ctx);
-
-/*
- * request: it waits in its phase, and is dropped when its client leaves, until it
- * is resumed.  park returns what the phase handler returns: NGX_AGAIN, or a status
- * when it can't be.
- */
-ngx_int_t ngx_http_weir_cache_park(ngx_http_request_t *r);
-void ngx_http_weir_cache_resume(ngx_http_request_t *r);
 
 /* queue: nothing fresh was found; what a phase handler returns */
 ngx_int_t ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,

@@ -12,6 +12,7 @@
 
 #include "cache/entry_check.h"
 #include "cache/ngx_http_weir_cache.h"
+#include "http/ngx_http_weir_park.h"
 
 
 static ngx_int_t ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx);
@@ -134,7 +135,7 @@ ngx_http_weir_cache_find_l2(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->l2 = 1;
 
-    return ngx_http_weir_cache_park(ctx->request);
+    return ngx_http_weir_park(ctx->request);
 }
 
 

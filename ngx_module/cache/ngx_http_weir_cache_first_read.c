@@ -9,6 +9,8 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
+#include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_park.h"
 
 
 /* Milliseconds between two looks whether the stream was read. */
@@ -34,7 +36,7 @@ ngx_http_weir_cache_first_read(ngx_http_request_t *r,
     ngx_pool_cleanup_t                *cln;
     ngx_http_weir_cache_first_read_t  *first;
 
-    waited = ngx_http_weir_cache_ms() - zone->invalidation->created;
+    waited = ngx_http_weir_ms() - zone->invalidation->created;
 
     if (waited >= ngx_http_weir_redis_timeout(zone->redis)) {
         return NGX_DECLINED;
@@ -64,7 +66,7 @@ ngx_http_weir_cache_first_read(ngx_http_request_t *r,
     first->poll.data = first;
     first->poll.log = r->connection->log;
 
-    rc = ngx_http_weir_cache_park(r);
+    rc = ngx_http_weir_park(r);
 
     if (rc == NGX_AGAIN) {
         ngx_add_timer(&first->poll, NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL);
@@ -79,7 +81,7 @@ ngx_http_weir_cache_first_read_handler(ngx_event_t *ev)
 {
     ngx_http_weir_cache_first_read_t  *first = ev->data;
 
-    ngx_http_weir_cache_resume(first->request);
+    ngx_http_weir_resume(first->request);
 }
 
 

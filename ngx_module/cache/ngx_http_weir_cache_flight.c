@@ -6,6 +6,7 @@
 
 #include "cache/ngx_http_weir_cache_flight.h"
 #include "cache/ngx_http_weir_cache_invalidation.h"
+#include "http/ngx_http_weir_clock.h"
 
 
 /* A flight may stand in any of so many places, chosen by its digest. */
@@ -16,7 +17,7 @@
 typedef struct {
     u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t    token;
-    uint64_t    until;         /* ngx_http_weir_cache_ms(); 0: free */
+    uint64_t    until;         /* ngx_http_weir_ms(); 0: free */
     ngx_pid_t   pid;           /* 0: nobody fetches, and nobody waits */
 } ngx_http_weir_cache_flight_t;
 
@@ -48,7 +49,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     ngx_int_t                      rc;
     ngx_http_weir_cache_flight_t  *flight, *free;
 
-    now = ngx_http_weir_cache_ms();
+    now = ngx_http_weir_ms();
 
     ngx_http_weir_cache_zone_lock(zone);
 
@@ -96,7 +97,7 @@ ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
     uint64_t                       now;
     ngx_http_weir_cache_flight_t  *flight, *free;
 
-    now = ngx_http_weir_cache_ms();
+    now = ngx_http_weir_ms();
 
     ngx_http_weir_cache_zone_lock(zone);
 
@@ -118,7 +119,7 @@ ngx_http_weir_cache_flight_note(ngx_http_weir_cache_zone_t *zone,
     uint64_t                       now;
     ngx_http_weir_cache_flight_t  *record, *free;
 
-    now = ngx_http_weir_cache_ms();
+    now = ngx_http_weir_ms();
 
     ngx_http_weir_cache_zone_lock(zone);
 
@@ -148,7 +149,7 @@ ngx_http_weir_cache_flight_uncacheable(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_zone_lock(zone);
 
     record = ngx_http_weir_cache_flight_find(zone, known,
-                                             ngx_http_weir_cache_ms(), &free);
+                                             ngx_http_weir_ms(), &free);
 
     ngx_http_weir_cache_zone_unlock(zone);
 

@@ -42,6 +42,7 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache_follow.h"
+#include "http/ngx_http_weir_clock.h"
 
 
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_TICK    100    /* ms */
@@ -178,7 +179,7 @@ ngx_http_weir_cache_follow_step(ngx_http_weir_cache_follower_t *f)
     ngx_http_weir_cache_invalidation_t  *inv;
 
     inv = f->zone->invalidation;
-    now = ngx_http_weir_cache_ms();
+    now = ngx_http_weir_ms();
 
     if (f->following && inv->pid != (ngx_atomic_uint_t) ngx_pid) {
         f->following = 0;
@@ -289,7 +290,7 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
 
     ngx_memzero(f->replies, sizeof(f->replies));
     f->failed = 0;
-    f->sent = ngx_http_weir_cache_ms();
+    f->sent = ngx_http_weir_ms();
 
     if (!f->known) {
         f->caught_up = 0;
@@ -444,7 +445,7 @@ ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
     ngx_str_set(&argv[0], "SET");
     ngx_str_set(&argv[1], "weir:era");
     argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_cache_random())
+    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_random())
                   - text;
     ngx_str_set(&argv[3], "NX");
 
@@ -643,7 +644,7 @@ ngx_http_weir_cache_follow_probe(ngx_http_weir_cache_follower_t *f)
     ngx_str_set(&argv[0], "SET");
     ngx_str_set(&argv[1], "weir:era");
     argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_cache_random())
+    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_random())
                   - text;
     ngx_str_set(&argv[3], "NX");
 

@@ -11,6 +11,7 @@
 #include "cache/ngx_http_weir_cache_follow.h"
 
 #include "common/blake2b.h"
+#include "http/ngx_http_weir_clock.h"
 
 
 /* Bytes that a message takes in the stream beside its texts, about. */
@@ -105,7 +106,7 @@ ngx_http_weir_cache_follow_compare_server(ngx_http_weir_cache_follower_t *f,
     if (inv->pid == (ngx_atomic_uint_t) ngx_pid) {
 
         if (inv->server && inv->server != f->server) {
-            inv->salt = ngx_http_weir_cache_random();
+            inv->salt = ngx_http_weir_random();
             inv->salt_word = word;
             renew = 1;
 
@@ -473,7 +474,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
     if (cmp == 0) {
         waited = f->sent + f->block;
         inv->synced = (f->blocking && n == 0
-                       && waited <= ngx_http_weir_cache_ms())
+                       && waited <= ngx_http_weir_ms())
                       ? waited : f->sent;
         inv->tried = 1;
     }

@@ -15,6 +15,7 @@
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/tags.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_clock.h"
 
 
 /* Bytes of a text that is in a message as it is. */
@@ -112,8 +113,8 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
-                                      &ngx_http_weir_cache_invalidate_name);
+    lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                       &ngx_http_weir_cache_invalidate_name);
     if (lines == NULL) {
         return NGX_ERROR;
     }
@@ -404,7 +405,7 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
         local = weir_invalidations_make(table, hashes, n,
                                         (how & NGX_HTTP_WEIR_CACHE_SOFT) != 0,
                                         position, zone->redis != NULL,
-                                        ngx_http_weir_cache_ms());
+                                        ngx_http_weir_ms());
     }
 
     ngx_http_weir_cache_invalidation_unlock(zone);

@@ -10,9 +10,8 @@
 
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/tags.h"
-
-#include <sys/random.h>
-#include <time.h>
+#include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_headers.h"
 
 
 /* What part of the zone the table takes. */
@@ -40,38 +39,13 @@ ngx_http_weir_cache_invalidation_create(ngx_slab_pool_t *shpool, size_t size)
         return NULL;
     }
 
-    inv->created = ngx_http_weir_cache_ms();
+    inv->created = ngx_http_weir_ms();
     inv->table = weir_invalidations_init(memory, size,
-                                         ngx_http_weir_cache_random());
-    inv->table->secret.k0 = ngx_http_weir_cache_random();
-    inv->table->secret.k1 = ngx_http_weir_cache_random();
+                                         ngx_http_weir_random());
+    inv->table->secret.k0 = ngx_http_weir_random();
+    inv->table->secret.k1 = ngx_http_weir_random();
 
     return inv;
-}
-
-
-uint64_t
-ngx_http_weir_cache_ms(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-
-uint64_t
-ngx_http_weir_cache_random(void)
-{
-    uint64_t  n;
-
-    if (getrandom(&n, sizeof(n), 0) != sizeof(n)) {
-        n = (uint64_t) ngx_random() << 32 ^ (uint64_t) ngx_random() << 8
-            ^ ngx_http_weir_cache_ms() ^ ngx_pid;
-    }
-
-    return n ? n : 1;
 }
 
 
@@ -211,7 +185,7 @@ ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     synced = zone->invalidation->synced;
-    now = ngx_http_weir_cache_ms();
+    now = ngx_http_weir_ms();
 
     return synced && (now <= synced || now - synced <= ctx->conf->staleness);
 }
@@ -313,8 +287,8 @@ ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
         nlines = 1;
 
     } else {
-        lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
-                                          &cache_tag);
+        lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                           &cache_tag);
         if (lines == NULL) {
             return NGX_ERROR;
         }
@@ -389,6 +363,6 @@ ngx_http_weir_cache_invalidation_info(ngx_http_weir_cache_zone_t *zone,
 
     ngx_http_weir_cache_invalidation_unlock(zone);
 
-    now = ngx_http_weir_cache_ms();
+    now = ngx_http_weir_ms();
     info->lag = synced == 0 ? -1 : now > synced ? (int64_t) (now - synced) : 0;
 }

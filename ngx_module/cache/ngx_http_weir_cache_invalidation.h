@@ -27,7 +27,7 @@ typedef struct ngx_http_weir_cache_follower_s  ngx_http_weir_cache_follower_t;
 
 
 /*
- * Times are ngx_http_weir_cache_ms().  Written by the follower, or by who
+ * Times are ngx_http_weir_ms().  Written by the follower, or by who
  * becomes it; under the zone's mutex, but for heartbeat and synced.
  */
 typedef struct {
@@ -92,12 +92,6 @@ ngx_uint_t ngx_http_weir_cache_invalidation_is_heard(
 
 void ngx_http_weir_cache_invalidation_info(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_invalidation_info_t *info);
-
-/* Milliseconds of a clock that all processes of the box share. */
-uint64_t ngx_http_weir_cache_ms(void);
-
-/* A random number that is not 0. */
-uint64_t ngx_http_weir_cache_random(void);
 
 
 #endif /* _NGX_HTTP_WEIR_CACHE_INVALIDATION_H_INCLUDED_ */

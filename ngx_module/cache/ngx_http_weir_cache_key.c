@@ -11,6 +11,7 @@
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/tags.h"
 #include "cache/vary.h"
+#include "http/ngx_http_weir_headers.h"
 #include "version/ngx_http_weir_version.h"
 
 #include "common/blake2b.h"
@@ -240,7 +241,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
         name.data = (u_char *) field.data;
         name.len = field.len;
 
-        lines[n] = ngx_http_weir_cache_lines(r, &r->headers_in.headers, &name);
+        lines[n] = ngx_http_weir_header_lines(r, &r->headers_in.headers, &name);
         if (lines[n] == NULL) {
             return NGX_ERROR;
         }
@@ -390,45 +391,6 @@ ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field, ngx_array_t *lines)
 }
 
 
-ngx_array_t *
-ngx_http_weir_cache_lines(ngx_http_request_t *r, ngx_list_t *headers,
-    ngx_str_t *name)
-{
-    weir_str_t       *line;
-    ngx_uint_t        i;
-    ngx_array_t      *lines;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    lines = ngx_array_create(r->pool, 2, sizeof(weir_str_t));
-    if (lines == NULL) {
-        return NULL;
-    }
-
-    for (part = &headers->part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].hash == 0 || h[i].key.len != name->len
-                || ngx_strncasecmp(h[i].key.data, name->data, name->len) != 0)
-            {
-                continue;
-            }
-
-            line = ngx_array_push(lines);
-            if (line == NULL) {
-                return NULL;
-            }
-
-            line->data = (char *) h[i].value.data;
-            line->len = h[i].value.len;
-        }
-    }
-
-    return lines;
-}
-
-
 /* Cache-Control, or without one Pragma: no-cache (RFC 9111 section 5.4) */
 
 ngx_int_t
@@ -448,11 +410,11 @@ ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_OK;
     }
 
-    lines = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
-                                      &ngx_http_weir_cache_cache_control);
+    lines = ngx_http_weir_header_lines(r, &r->headers_in.headers,
+                                       &ngx_http_weir_cache_cache_control);
 
-    pragma = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
-                                       &ngx_http_weir_cache_pragma);
+    pragma = ngx_http_weir_header_lines(r, &r->headers_in.headers,
+                                        &ngx_http_weir_cache_pragma);
 
     if (lines == NULL || pragma == NULL) {
         return NGX_ERROR;

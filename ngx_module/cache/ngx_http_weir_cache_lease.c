@@ -17,6 +17,8 @@
 
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/ngx_http_weir_cache_flight.h"
+#include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_park.h"
 
 
 static void ngx_http_weir_cache_lease_handler(
@@ -68,7 +70,7 @@ ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     token.len = 16;
-    ngx_sprintf(token.data, "%016xL", ngx_http_weir_cache_random());
+    ngx_sprintf(token.data, "%016xL", ngx_http_weir_random());
     ctx->lease_wanted = token;
 
     cmd->pool = r->pool;
@@ -97,7 +99,7 @@ ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
 
     (void) ngx_http_weir_cache_lookup(ctx, 1);
 
-    return ngx_http_weir_cache_park(ctx->request);
+    return ngx_http_weir_park(ctx->request);
 }
 
 
@@ -112,7 +114,7 @@ ngx_http_weir_cache_lease_handler(ngx_http_weir_redis_command_t *cmd,
     ctx->reply = reply;
 
     if (!ctx->looking) {
-        ngx_http_weir_cache_resume(ctx->request);
+        ngx_http_weir_resume(ctx->request);
     }
 }
 

@@ -22,6 +22,7 @@
 
 #include "cache/entry_check.h"
 #include "cache/ngx_http_weir_cache.h"
+#include "http/ngx_http_weir_park.h"
 
 #define NGX_HTTP_WEIR_CACHE_LOOKUPS      256  /* buckets; a power of 2 */
 #define NGX_HTTP_WEIR_CACHE_LOOKUP_POOL  1024 /* bytes; large replies go past */
@@ -270,7 +271,7 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
         ctx->looking = 0;
 
         if (!ctx->waiting) {
-            ngx_http_weir_cache_resume(ctx->request);
+            ngx_http_weir_resume(ctx->request);
         }
     }
 

@@ -51,8 +51,8 @@ ngx_http_weir_cache_purge(ngx_http_request_t *r,
         soft = (value.data[0] == '1');
     }
 
-    tags = ngx_http_weir_cache_lines(r, &r->headers_in.headers,
-                                     &ngx_http_weir_cache_cache_tag);
+    tags = ngx_http_weir_header_lines(r, &r->headers_in.headers,
+                                      &ngx_http_weir_cache_cache_tag);
     if (tags == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

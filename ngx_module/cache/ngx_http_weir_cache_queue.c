@@ -19,6 +19,7 @@
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/ngx_http_weir_cache_flight.h"
 #include "compat/ngx_http_weir_compat_nginx.h"
+#include "http/ngx_http_weir_park.h"
 
 
 /* Milliseconds between two looks of one that waits: the first, the longest. */
@@ -296,7 +297,7 @@ ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx)
     ctx->wait.data = ctx;
     ctx->wait.log = ctx->request->connection->log;
 
-    rc = ngx_http_weir_cache_park(ctx->request);
+    rc = ngx_http_weir_park(ctx->request);
 
     if (rc == NGX_AGAIN) {
         ngx_add_timer(&ctx->wait, ctx->wait_next);
@@ -319,5 +320,5 @@ ngx_http_weir_cache_wait_handler(ngx_event_t *ev)
     ctx->varies = 0;
     ctx->l2 = 0;
 
-    ngx_http_weir_cache_resume(ctx->request);
+    ngx_http_weir_resume(ctx->request);
 }

@@ -12,6 +12,7 @@
 #include "cache/entry_check.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "cache/vary.h"
+#include "http/ngx_http_weir_headers.h"
 
 
 #define NGX_HTTP_WEIR_CACHE_BUF_MIN  4096
@@ -238,10 +239,10 @@ ngx_http_weir_cache_put_headers(ngx_http_weir_cache_ctx_t *ctx,
 
     r = ctx->request;
 
-    lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
-                                      &connection);
-    dates = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
-                                      &date);
+    lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                       &connection);
+    dates = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                       &date);
 
     if (lines == NULL || dates == NULL) {
         return NGX_ERROR;

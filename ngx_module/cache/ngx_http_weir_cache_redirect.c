@@ -14,6 +14,7 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache.h"
+#include "http/ngx_http_weir_headers.h"
 
 
 /* Data of a cleanup of the pool: an internal redirect wipes module contexts. */
@@ -135,8 +136,8 @@ ngx_http_weir_cache_forbids(ngx_http_request_t *r)
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 
-        lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
-                                          &names[i]);
+        lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                           &names[i]);
         if (lines == NULL) {
             return NGX_ERROR;
         }

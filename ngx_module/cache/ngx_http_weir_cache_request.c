@@ -17,6 +17,7 @@
 
 #include "cache/ngx_http_weir_cache.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_clock.h"
 
 
 static ngx_int_t ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx);
@@ -177,7 +178,7 @@ ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
     ctx->request = r;
     ctx->earlier = r->upstream;
     ctx->conf = clcf;
-    ctx->arrived = ngx_http_weir_cache_ms();
+    ctx->arrived = ngx_http_weir_ms();
     ctx->forbidden = forbidden;
     weir_cache_control_init(&ctx->request_cc);
 
@@ -231,7 +232,7 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->status = status;
     ctx->request_time = ngx_time();
-    ctx->began = ngx_http_weir_cache_ms();
+    ctx->began = ngx_http_weir_ms();
     ngx_http_weir_cache_note_lines(ctx);
     ngx_http_weir_cache_stamp(ctx);
 
@@ -376,35 +377,4 @@ ngx_http_weir_cache_error_page(ngx_http_weir_cache_ctx_t *ctx)
     ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
 
     return ngx_http_weir_cache_answer(ctx);
-}
-
-
-ngx_int_t
-ngx_http_weir_cache_park(ngx_http_request_t *r)
-{
-    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    return NGX_AGAIN;
-}
-
-
-void
-ngx_http_weir_cache_resume(ngx_http_request_t *r)
-{
-    ngx_connection_t  *c;
-
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-
-    ngx_http_core_run_phases(r);
-    ngx_http_run_posted_requests(c);
 }

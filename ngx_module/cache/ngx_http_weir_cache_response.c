@@ -222,8 +222,8 @@ ngx_http_weir_cache_response_lines(ngx_http_weir_cache_ctx_t *ctx,
 
     r = ctx->request;
 
-    lines = ngx_http_weir_cache_lines(r, &r->upstream->headers_in.headers,
-                                      name);
+    lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                       name);
 
     if (lines == NULL || lines->nelts
         || ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED)
@@ -287,7 +287,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         /* how old the stored response was is not news of the 304 */
 
         lines[i] = (i == NGX_HTTP_WEIR_CACHE_DATE || i == NGX_HTTP_WEIR_CACHE_AGE)
-                   ? ngx_http_weir_cache_lines(r,
+                   ? ngx_http_weir_header_lines(r,
                                       &r->upstream->headers_in.headers,
                                       &names[i])
                    : ngx_http_weir_cache_response_lines(ctx, &names[i]);

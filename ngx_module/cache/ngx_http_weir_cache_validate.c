@@ -11,6 +11,7 @@
 
 #include "cache/ngx_http_weir_cache.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_clock.h"
 
 
 static ngx_uint_t ngx_http_weir_cache_same_etag(
@@ -80,7 +81,7 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
     refresh->background = 1;
     refresh->status = NGX_HTTP_WEIR_CACHE_EXPIRED;
     refresh->request_time = ngx_time();
-    refresh->began = ngx_http_weir_cache_ms();
+    refresh->began = ngx_http_weir_ms();
     refresh->forbidden = ctx->forbidden;
     ngx_http_weir_cache_note_lines(refresh);
     ngx_http_weir_cache_stamp(refresh);

@@ -136,7 +136,7 @@ void ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
 /*
  * Puts a copy of an entry into the zone, in place of what stands there under
  * the digest.  key is the hash of the key's text (tags.h), 0 in a pointer; began
- * is when the upstream was asked for it, ngx_http_weir_cache_ms(), 0 when another
+ * is when the upstream was asked for it, ngx_http_weir_ms(), 0 when another
  * box has done so.
  * Returns NGX_OK, or NGX_DECLINED when what stands there was stored or asked for
  * later, or when there is no room: an entry may take an eighth of the zone.

@@ -16,7 +16,7 @@ struct ngx_http_weir_cache_node_s {
     ngx_http_weir_cache_node_t    *key_next;   /* in the bucket of its key */
     ngx_http_weir_cache_node_t   **key_prev;   /* what points to it there */
     uint64_t                       key;        /* hash of the key's text */
-    uint64_t                       began;      /* ngx_http_weir_cache_ms(): its
+    uint64_t                       began;      /* ngx_http_weir_ms(): its
                                                   upstream was asked; 0: by
                                                   another box */
     ngx_queue_t                    queue;      /* in small or main */

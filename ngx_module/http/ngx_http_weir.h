@@ -1,6 +1,6 @@
 /*
- * What all of Weir's nginx modules share: answering with a problem document
- * and editing response headers.  Everything here runs in a worker, on the
+ * What all of Weir's nginx modules share: answering with a problem
+ * document, and the configuration of a location.  Everything here runs in a worker, on the
  * event loop, and never blocks; memory comes from the request's pool.
  */
 
@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "common/problem.h"
+#include "http/ngx_http_weir_headers.h"
 
 
 extern ngx_module_t  ngx_http_weir_module;
@@ -101,33 +102,6 @@ ngx_chain_t *ngx_http_weir_problem_body(ngx_http_request_t *r,
  */
 ngx_int_t ngx_http_weir_send_response(ngx_http_request_t *r,
     ngx_chain_t *body);
-
-
-/*
- * Appends a response header; name and value are not copied and must live as
- * long as the request.  Returns NULL when memory ran out.  Not for headers to
- * which r->headers_out has a pointer of its own (Content-Type, ETag ...).
- */
-ngx_table_elt_t *ngx_http_weir_add_header(ngx_http_request_t *r,
-    ngx_str_t *name, ngx_str_t *value);
-
-
-/*
- * The first response header of that name whose hash is not 0, or NULL.
- * Names are compared without regard to case.
- */
-ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
-    ngx_str_t *name);
-
-
-/*
- * Makes sure that the response's Vary names the field (RFC 9110 section
- * 12.5.5): appends it to an existing header, adds the header when there is
- * none, changes nothing when the field or "*" is there already.
- *
- * Returns NGX_OK or NGX_ERROR (no memory).
- */
-ngx_int_t ngx_http_weir_add_vary(ngx_http_request_t *r, ngx_str_t *field);
 
 
 /*

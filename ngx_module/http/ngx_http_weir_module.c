@@ -20,8 +20,6 @@ static char *ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static ngx_uint_t ngx_http_weir_has_error_page(ngx_http_request_t *r,
     ngx_uint_t status);
-static ngx_uint_t ngx_http_weir_lists_token(ngx_str_t *value,
-    ngx_str_t *token);
 
 
 static ngx_command_t  ngx_http_weir_commands[] = {
@@ -66,9 +64,6 @@ ngx_module_t  ngx_http_weir_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
-
-
-static ngx_str_t  ngx_http_weir_vary = ngx_string("Vary");
 
 
 static void *
@@ -254,151 +249,4 @@ ngx_http_weir_problem_body(ngx_http_request_t *r, weir_problem_t *problem)
     ngx_str_null(&r->headers_out.charset);
 
     return out;
-}
-
-
-ngx_table_elt_t *
-ngx_http_weir_add_header(ngx_http_request_t *r, ngx_str_t *name,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NULL;
-    }
-
-    h->hash = 1;
-    h->key = *name;
-    h->value = *value;
-    h->lowcase_key = NULL;
-    ngx_http_weir_header_init(h);
-
-    return h;
-}
-
-
-ngx_table_elt_t *
-ngx_http_weir_find_header(ngx_list_t *headers, ngx_str_t *name)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    for (part = &headers->part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].hash != 0
-                && h[i].key.len == name->len
-                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
-            {
-                return &h[i];
-            }
-        }
-    }
-
-    return NULL;
-}
-
-
-ngx_int_t
-ngx_http_weir_add_vary(ngx_http_request_t *r, ngx_str_t *field)
-{
-    u_char           *p;
-    ngx_str_t         value;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h, *last;
-
-    static ngx_str_t  any = ngx_string("*");
-
-    last = NULL;
-
-    for (part = &r->headers_out.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].hash == 0
-                || h[i].key.len != ngx_http_weir_vary.len
-                || ngx_strncasecmp(h[i].key.data, ngx_http_weir_vary.data,
-                                   ngx_http_weir_vary.len)
-                   != 0)
-            {
-                continue;
-            }
-
-            if (ngx_http_weir_lists_token(&h[i].value, field)
-                || ngx_http_weir_lists_token(&h[i].value, &any))
-            {
-                return NGX_OK;
-            }
-
-            last = &h[i];
-        }
-    }
-
-    if (last == NULL) {
-        return ngx_http_weir_add_header(r, &ngx_http_weir_vary, field)
-               ? NGX_OK : NGX_ERROR;
-    }
-
-    if (last->value.len == 0) {
-        last->value = *field;
-        return NGX_OK;
-    }
-
-    value.len = last->value.len + 2 + field->len;
-    value.data = ngx_pnalloc(r->pool, value.len);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(value.data, last->value.data, last->value.len);
-    *p++ = ',';
-    *p++ = ' ';
-    ngx_memcpy(p, field->data, field->len);
-
-    last->value = value;
-
-    return NGX_OK;
-}
-
-
-/* Whether a comma separated list (RFC 9110 section 5.6.1) has the token. */
-
-static ngx_uint_t
-ngx_http_weir_lists_token(ngx_str_t *value, ngx_str_t *token)
-{
-    u_char  *p, *last, *start, *end;
-
-    p = value->data;
-    last = value->data + value->len;
-
-    while (p < last) {
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
-        }
-
-        start = p;
-
-        while (p < last && *p != ',') {
-            p++;
-        }
-
-        end = p;
-
-        while (end > start && (end[-1] == ' ' || end[-1] == '\t')) {
-            end--;
-        }
-
-        if ((size_t) (end - start) == token->len
-            && ngx_strncasecmp(start, token->data, token->len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }

@@ -92,12 +92,12 @@ void ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone)
     (void)zone;
 }
 
-uint64_t ngx_http_weir_cache_ms(void)
+uint64_t ngx_http_weir_ms(void)
 {
     return 1000000;
 }
 
-uint64_t ngx_http_weir_cache_random(void)
+uint64_t ngx_http_weir_random(void)
 {
     return 4;
 }
