@@ -25,6 +25,23 @@
 
 /* --- answers ----------------------------------------------------------------- */
 
+/* Calls back with what the segment has, or with lost when that is not NULL, and frees it. */
+static void finish_segment(segment_t *s, const char *lost)
+{
+    if (s->cb != NULL) {
+        if (lost != NULL)
+            s->cb(NULL, lost, "08006", s->arg);
+        else if (s->error != NULL)
+            s->cb(NULL, s->error, s->sqlstate, s->arg);
+        else
+            s->cb(s->ok, NULL, NULL, s->arg);
+    }
+
+    PQclear(s->ok);
+    free(s->error);
+    free(s);
+}
+
 static void keep_error(segment_t *s, const PGresult *result)
 {
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -78,15 +95,29 @@ static void forget_stale_statement(weir_db_t *db, const segment_t *s)
             db->statements[i].prepared = false;
 }
 
-/* Returns false when the session is gone. */
-static bool read_results(weir_db_t *db)
+/* The segment that was answered first is the list's no more. */
+static segment_t *take_head(weir_db_t *db)
+{
+    segment_t *s = db->head;
+
+    assert(db->in_flight > 0 && s->got == s->results);
+    db->head = s->next;
+    if (db->head == NULL)
+        db->tail = &db->head;
+    db->in_flight--;
+
+    return s;
+}
+
+/* A callback may close the session. */
+static void read_results(weir_db_t *db)
 {
     int silent = 0; /* NULLs in a row: one ends a statement's results, two are the end of input */
 
     while (db->state == UP && db->head != NULL && silent < 2 && !PQisBusy(db->conn)) {
-        segment_t *s = db->head;
         PGresult *result = PQgetResult(db->conn);
         ExecStatusType status;
+        segment_t *s;
 
         if (result == NULL) {
             silent++;
@@ -96,7 +127,7 @@ static bool read_results(weir_db_t *db)
         silent = 0;
         status = PQresultStatus(result);
         if (status != PGRES_PIPELINE_SYNC) {
-            take_result(db, s, result);
+            take_result(db, db->head, result);
             /* libpq would repeat a broken connection's error for ever */
             if (status == PGRES_FATAL_ERROR && PQstatus(db->conn) == CONNECTION_BAD)
                 break;
@@ -104,19 +135,10 @@ static bool read_results(weir_db_t *db)
         }
 
         PQclear(result);
-        assert(s->got == s->results);
+        s = take_head(db);
         forget_stale_statement(db, s);
-        db->head = s->next;
-        if (db->head == NULL)
-            db->tail = &db->head;
-        db->in_flight--;
-        weir_db_enter(db);
-        weir_db_finish_segment(s, NULL);
-        if (!weir_db_leave(db))
-            return false;
+        finish_segment(s, NULL);
     }
-
-    return true;
 }
 
 /* Sends what libpq holds back; what the socket doesn't take now goes when it can. */
@@ -130,27 +152,49 @@ static bool flush(weir_db_t *db)
     return rc >= 0;
 }
 
-void weir_db_on_socket(evutil_socket_t fd, short what, void *arg)
+const char *weir_pipeline_turn(weir_db_t *db)
 {
-    weir_db_t *db = arg;
     bool ok;
 
-    (void)fd;
-    (void)what;
+    assert(db->state == UP && db->depth > 0);
+    /* Read also when writable: the server may wait for us to read before it reads. */
+    ok = PQconsumeInput(db->conn);
+    read_results(db);
+    if (db->state != UP)
+        return NULL; /* a callback has closed it */
+    if (ok && PQstatus(db->conn) != CONNECTION_BAD && flush(db))
+        return NULL;
 
+    return db->head != NULL && db->head->error != NULL ? db->head->error /* its last word */
+                                                       : PQerrorMessage(db->conn);
+}
+
+void weir_pipeline_clear(weir_db_t *db, const char *why)
+{
+    segment_t *s = db->head;
+
+    assert(db->state == CLOSED && db->conn == NULL);
+    db->n_statements = 0;
+    db->head = NULL;
+    db->tail = &db->head;
+    db->in_flight = 0;
+
+    while (s != NULL) {
+        segment_t *next = s->next;
+
+        finish_segment(s, why);
+        s = next;
+    }
+}
+
+void weir_db_reset(weir_db_t *db)
+{
     if (db->state != UP)
         return;
 
-    /* Read also when writable: the server may wait for us to read before it reads. */
-    db->checks = 0;
-    ok = PQconsumeInput(db->conn);
-    if (!read_results(db) || db->state != UP)
-        return;
-
-    if (!ok || PQstatus(db->conn) == CONNECTION_BAD || !flush(db))
-        weir_db_lose(db, db->head != NULL && db->head->error != NULL
-                             ? db->head->error /* its last word */
-                             : PQerrorMessage(db->conn));
+    /* Only marked here: the callbacks come from the event loop. */
+    db->state = BROKEN;
+    event_active(db->timer, EV_TIMEOUT, 0);
 }
 
 /* --- statements -------------------------------------------------------------- */

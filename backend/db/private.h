@@ -1,6 +1,7 @@
 /*
  * What session.c (connecting, losing, back-off) and pipeline.c (statements and
- * their answers) share; nobody else includes it.
+ * their answers) share; nobody else includes it.  session.c calls pipeline.c, never the other way
+ * round.
  */
 #ifndef WEIR_DB_PRIVATE_H
 #define WEIR_DB_PRIVATE_H
@@ -26,7 +27,12 @@ typedef struct segment {
     int parsed[]; /* places in statements, one for each Parse */
 } segment_t;
 
-typedef enum { CLOSED, CONNECTING, UP, BROKEN } state_t;
+typedef enum {
+    CLOSED,     /* from the start, and when it was lost; the timer connects again */
+    CONNECTING, /* libpq is at it, then the settings are asked for; both have a time limit */
+    UP,         /* statements are taken; an error of the socket, or silence, ends it */
+    BROKEN      /* given up by weir_db_reset(); the event loop closes it at once */
+} state_t;
 
 struct weir_db {
     struct event_base *base;
@@ -58,20 +64,15 @@ struct weir_db {
     bool doomed; /* freed from within one of them */
 };
 
+/* --- pipeline.c: all of it is called by session.c, which holds the session meanwhile --------- */
+
 /*
- * Bracket every callback, because the user may free the session from within.
- * leave returns false when the session is gone.
+ * Reads and writes what the open session's socket has and takes, and calls back for what is
+ * answered.  Returns NULL, or why the session is lost (borrowed from it).
  */
-void weir_db_enter(weir_db_t *db);
-bool weir_db_leave(weir_db_t *db);
+const char *weir_pipeline_turn(weir_db_t *db);
 
-/* Closes the session, fails what is in flight, tries again later.  From the event loop only. */
-void weir_db_lose(weir_db_t *db, const char *why);
-
-/* Calls back with what the segment has, or with lost when that is not NULL, and frees it. */
-void weir_db_finish_segment(segment_t *segment, const char *lost);
-
-/* The open session's socket is readable or writable. */
-void weir_db_on_socket(evutil_socket_t fd, short what, void *arg);
+/* The session was closed: fails what is in flight, in its order, and forgets what was prepared. */
+void weir_pipeline_clear(weir_db_t *db, const char *why);
 
 #endif

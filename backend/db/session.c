@@ -1,5 +1,5 @@
 /*
- * The session is only given up from the event loop (on_timer, weir_db_on_socket), so
+ * The session is only given up from the event loop (on_timer, on_socket), so
  * no callback runs within a call of the user's.
  */
 #include "db/private.h"
@@ -8,6 +8,7 @@
 #include "db/settings.h"
 #include "log/log.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,61 +44,32 @@ static void destroy(weir_db_t *db)
     free(db);
 }
 
-void weir_db_enter(weir_db_t *db)
+/* Bracket every callback, because the user may free the session from within. */
+static void enter(weir_db_t *db)
 {
     db->depth++;
 }
 
-bool weir_db_leave(weir_db_t *db)
+static void leave(weir_db_t *db)
 {
-    if (--db->depth > 0 || !db->doomed)
-        return !db->doomed;
-
-    destroy(db);
-
-    return false;
-}
-
-void weir_db_finish_segment(segment_t *s, const char *lost)
-{
-    if (s->cb != NULL) {
-        if (lost != NULL)
-            s->cb(NULL, lost, "08006", s->arg);
-        else if (s->error != NULL)
-            s->cb(NULL, s->error, s->sqlstate, s->arg);
-        else
-            s->cb(s->ok, NULL, NULL, s->arg);
-    }
-
-    PQclear(s->ok);
-    free(s->error);
-    free(s);
+    assert(db->depth > 0);
+    if (--db->depth == 0 && db->doomed)
+        destroy(db);
 }
 
 /* Closes the session and fails all in flight, in their order. */
 static void close_session(weir_db_t *db, const char *why)
 {
-    segment_t *s = db->head;
-
     drop_event(&db->readable);
     drop_event(&db->writable);
     PQfinish(db->conn);
     db->conn = NULL;
     db->state = CLOSED;
-    db->n_statements = 0;
-    db->head = NULL;
-    db->tail = &db->head;
-    db->in_flight = 0;
-
-    while (s != NULL) {
-        segment_t *next = s->next;
-
-        weir_db_finish_segment(s, why);
-        s = next;
-    }
+    weir_pipeline_clear(db, why);
 }
 
-void weir_db_lose(weir_db_t *db, const char *why)
+/* Tries again later.  From the event loop only. */
+static void lose(weir_db_t *db, const char *why)
 {
     bool was_up = db->state == UP || db->state == BROKEN;
     char reason[sizeof(db->logged)];
@@ -123,11 +95,11 @@ void weir_db_lose(weir_db_t *db, const char *why)
     weir_random(&random, sizeof(random));
     set_timer(db, db->backoff_ms / 2 + random % (db->backoff_ms / 2 + 1));
 
-    weir_db_enter(db);
+    enter(db);
     close_session(db, reason[0] != '\0' ? reason : "database session lost");
     if (was_up && !db->doomed && db->state_cb != NULL)
         db->state_cb(db, false, db->arg);
-    weir_db_leave(db);
+    leave(db);
 }
 
 /* --- connecting -------------------------------------------------------------- */
@@ -141,17 +113,35 @@ static void on_notice(void *arg, const PGresult *result)
              text != NULL ? text : "");
 }
 
+/* The open session's socket is readable or writable. */
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    weir_db_t *db = arg;
+    const char *why;
+
+    (void)fd;
+    (void)what;
+    if (db->state != UP)
+        return;
+
+    enter(db);
+    db->checks = 0;
+    why = weir_pipeline_turn(db);
+    if (why != NULL)
+        lose(db, why);
+    leave(db);
+}
+
 static void opened(weir_db_t *db)
 {
     if (PQsetnonblocking(db->conn, 1) != 0 || !PQenterPipelineMode(db->conn)) {
-        weir_db_lose(db, PQerrorMessage(db->conn));
+        lose(db, PQerrorMessage(db->conn));
         return;
     }
 
     drop_event(&db->readable);
-    db->readable =
-        event_new(db->base, PQsocket(db->conn), EV_READ | EV_PERSIST, weir_db_on_socket, db);
-    db->writable = event_new(db->base, PQsocket(db->conn), EV_WRITE, weir_db_on_socket, db);
+    db->readable = event_new(db->base, PQsocket(db->conn), EV_READ | EV_PERSIST, on_socket, db);
+    db->writable = event_new(db->base, PQsocket(db->conn), EV_WRITE, on_socket, db);
     event_add(db->readable, NULL);
 
     weir_random(&db->nonce, sizeof(db->nonce));
@@ -162,12 +152,12 @@ static void opened(weir_db_t *db)
     set_timer(db, CHECK_MS);
     weir_log(WEIR_LOG_INFO, NULL, "database session open", "{s:s}", "session", db->name);
 
-    weir_db_enter(db);
+    enter(db);
     if (db->first != NULL)
         (void)!weir_db_query(db, db->first, 0, NULL, NULL, NULL);
     if (db->state_cb != NULL)
         db->state_cb(db, true, db->arg);
-    weir_db_leave(db);
+    leave(db);
 }
 
 /* Answers to weir_db_settings_sql; the session opens with the last. */
@@ -181,7 +171,7 @@ static void on_settings(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (!PQconsumeInput(db->conn)) {
-        weir_db_lose(db, PQerrorMessage(db->conn));
+        lose(db, PQerrorMessage(db->conn));
         return;
     }
     while (!PQisBusy(db->conn)) {
@@ -193,7 +183,7 @@ static void on_settings(evutil_socket_t fd, short what, void *arg)
         ok = weir_db_settings_check(result, error, sizeof(error));
         PQclear(result);
         if (!ok) {
-            weir_db_lose(db, error);
+            lose(db, error);
             return;
         }
     }
@@ -203,7 +193,7 @@ static void on_settings(evutil_socket_t fd, short what, void *arg)
 static void send_settings(weir_db_t *db)
 {
     if (!PQsendQuery(db->conn, weir_db_settings_sql)) {
-        weir_db_lose(db, PQerrorMessage(db->conn));
+        lose(db, PQerrorMessage(db->conn));
         return;
     }
     db->readable = event_new(db->base, PQsocket(db->conn), EV_READ | EV_PERSIST, on_settings, db);
@@ -232,7 +222,7 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
         event_add(db->readable, NULL);
         break;
     default:
-        weir_db_lose(db, PQerrorMessage(db->conn));
+        lose(db, PQerrorMessage(db->conn));
     }
 }
 
@@ -241,9 +231,15 @@ static void open_session(weir_db_t *db)
     char application[64];
     char *options = weir_db_options(db->conninfo, "-c statement_timeout=30s");
     /* What stands before dbname gives way to conninfo, what stands after it does not. */
-    const char *const keys[] = {"keepalives_idle",  "keepalives_interval", "keepalives_count",
-                                "tcp_user_timeout", "dbname",              "options",
-                                "client_encoding",  "application_name",    NULL};
+    const char *const keys[] = {"keepalives_idle",
+                                "keepalives_interval",
+                                "keepalives_count",
+                                "tcp_user_timeout",
+                                "dbname",
+                                "options",
+                                "client_encoding",
+                                "application_name",
+                                NULL};
     const char *const values[] = {"10",    "5",    "3",         "20000", db->conninfo,
                                   options, "UTF8", application, NULL};
 
@@ -253,7 +249,7 @@ static void open_session(weir_db_t *db)
     free(options);
 
     if (db->conn == NULL || PQstatus(db->conn) == CONNECTION_BAD) {
-        weir_db_lose(db, db->conn != NULL ? PQerrorMessage(db->conn) : "out of memory");
+        lose(db, db->conn != NULL ? PQerrorMessage(db->conn) : "out of memory");
         return;
     }
 
@@ -276,17 +272,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         open_session(db);
         break;
     case CONNECTING:
-        weir_db_lose(db, "no connection within 5 s");
+        lose(db, "no connection within 5 s");
         break;
     case BROKEN:
-        weir_db_lose(db, PQstatus(db->conn) == CONNECTION_BAD ? PQerrorMessage(db->conn)
-                                                              : "session given up");
+        lose(db,
+             PQstatus(db->conn) == CONNECTION_BAD ? PQerrorMessage(db->conn) : "session given up");
         break;
     case UP:
         if (db->in_flight == 0)
             db->checks = 0;
         else if (++db->checks > CHECKS_MAX) {
-            weir_db_lose(db, "no answer for 40 s");
+            lose(db, "no answer for 40 s");
             return;
         }
         set_timer(db, CHECK_MS);
@@ -340,19 +336,19 @@ void weir_db_free(weir_db_t *db)
     if (db == NULL || db->doomed)
         return;
 
-    weir_db_enter(db);
+    enter(db);
     db->doomed = true;
     event_del(db->timer);
     close_session(db, "session closed");
-    weir_db_leave(db);
+    leave(db);
 }
 
 bool weir_db_is_away(const char *sqlstate)
 {
     /* Codes, or their classes.  consume() (sql/functions) has the same in mind. */
-    static const char *const away[] = {"08",    "0A000", "25006", "26000", "28",    "3D", "3F",
-                                       "40",    "42501", "42703", "42883", "42P01", "53", "55P03",
-                                       "57",    "58"};
+    static const char *const away[] = {"08", "0A000", "25006", "26000", "28",    "3D",
+                                       "3F", "40",    "42501", "42703", "42883", "42P01",
+                                       "53", "55P03", "57",    "58"};
 
     for (size_t i = 0; i < sizeof(away) / sizeof(away[0]); i++) {
         if (strncmp(sqlstate, away[i], strlen(away[i])) == 0)
@@ -377,14 +373,4 @@ bool weir_db_is_up(const weir_db_t *db)
 unsigned weir_db_in_flight(const weir_db_t *db)
 {
     return db->in_flight;
-}
-
-void weir_db_reset(weir_db_t *db)
-{
-    if (db->state != UP)
-        return;
-
-    /* Only marked here: the callbacks come from the event loop. */
-    db->state = BROKEN;
-    event_active(db->timer, EV_TIMEOUT, 0);
 }
