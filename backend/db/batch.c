@@ -1,7 +1,6 @@
 /*
- * Requests gather in groups of at most `max`, already as PostgreSQL array
- * literals, one per parameter (manual, 8.15.6): {"a","b",NULL}.  The first group
- * is sent when a place in flight is free, so it never waits when idle.
+ * Requests gather in groups of at most `max` (batch_group.c).  The first group is sent when a
+ * place in flight is free, so it never waits when idle.
  *
  * Invariant: something waits only while something is in flight.  Each answer
  * sends the next group, or, when the session does not take it, fails all that wait.
@@ -16,87 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A group that has grown larger than this (bytes of a parameter) is not kept for the next. */
-#define KEEP_MAX 262144
-
 /* A transaction that is at work lets go of its rows sooner. */
 #define LOCK_TIMEOUT "SET lock_timeout = '200ms'"
 
-typedef weir_batch_array_t array_t;
-typedef weir_batch_request_t request_t;
 typedef weir_batch_group_t group_t;
-
-static void *checked(void *p)
-{
-    if (p == NULL)
-        abort();
-
-    return p;
-}
-
-static void make_room(array_t *a, size_t more)
-{
-    if (a->len + more <= a->cap)
-        return;
-
-    while (a->len + more > a->cap)
-        a->cap = a->cap > 0 ? a->cap * 2 : 1024;
-    a->text = checked(realloc(a->text, a->cap));
-}
-
-static void append_value(array_t *a, const char *value)
-{
-    char *p;
-
-    /* twice the text, quotes, separator, and the end that send_group() puts */
-    make_room(a, (value != NULL ? 2 * strlen(value) : 4) + 5);
-    p = a->text + a->len;
-    *p++ = a->len == 0 ? '{' : ',';
-
-    if (value == NULL) {
-        memcpy(p, "NULL", 4);
-        p += 4;
-    } else {
-        *p++ = '"';
-        for (; *value != '\0'; value++) {
-            if (*value == '"' || *value == '\\')
-                *p++ = '\\';
-            *p++ = *value;
-        }
-        *p++ = '"';
-    }
-
-    a->len = (size_t)(p - a->text);
-}
-
-static void free_group(group_t *group)
-{
-    if (group == NULL)
-        return;
-
-    for (int i = 0; i < group->batch->width; i++)
-        free(group->arrays[i].text);
-    free(group->arrays);
-    free(group->ends);
-    free(group->requests);
-    free(group);
-}
-
-static void retire_group(group_t *group)
-{
-    weir_batch_t *batch = group->batch;
-
-    for (int i = 0; i < batch->width; i++) {
-        if (batch->spare != NULL || group->arrays[i].cap > KEEP_MAX) {
-            free_group(group);
-            return;
-        }
-        group->arrays[i].len = 0;
-    }
-
-    group->count = 0;
-    batch->spare = group;
-}
 
 /* The group that gathers; a new one when the last is full. */
 static group_t *gathering(weir_batch_t *batch)
@@ -106,19 +28,7 @@ static group_t *gathering(weir_batch_t *batch)
     if (group != NULL && group->count < batch->max)
         return group;
 
-    group = batch->spare;
-    batch->spare = NULL;
-    if (group == NULL) {
-        group = checked(calloc(1, sizeof(*group)));
-        group->batch = batch;
-        group->arrays = checked(calloc((size_t)batch->width, sizeof(*group->arrays)));
-        group->requests = checked(calloc((size_t)batch->max, sizeof(*group->requests)));
-        group->ends =
-            checked(calloc((size_t)batch->max * (size_t)batch->width, sizeof(*group->ends)));
-    }
-    group->refs = 1;
-
-    group->next = NULL;
+    group = weir_batch_group_new(batch);
     *batch->tail = group;
     batch->tail = &group->next;
     batch->last = group;
@@ -126,32 +36,16 @@ static group_t *gathering(weir_batch_t *batch)
     return group;
 }
 
-void weir_batch_unref(group_t *group)
-{
-    if (--group->refs == 0)
-        retire_group(group);
-}
-
-void weir_batch_fail(group_t *group, int from, int to, const char *error, const char *sqlstate)
-{
-    for (int i = from; i < to; i++) {
-        weir_batch_cb cb = group->requests[i].cb;
-
-        group->requests[i].cb = NULL;
-        if (cb != NULL)
-            cb(NULL, 0, error, sqlstate, group->requests[i].arg);
-    }
-}
-
 static void fail_group(group_t *group, const char *error, const char *sqlstate)
 {
-    weir_batch_fail(group, 0, group->count, error, sqlstate);
+    weir_batch_group_fail(group, 0, group->count, error, sqlstate);
 }
 
 static group_t *take_head(weir_batch_t *batch)
 {
     group_t *group = batch->head;
 
+    assert(group != NULL);
     batch->head = group->next;
     if (batch->head == NULL) {
         batch->tail = &batch->head;
@@ -160,24 +54,6 @@ static group_t *take_head(weir_batch_t *batch)
     batch->waiting -= group->count;
 
     return group;
-}
-
-/* Gives each request the row that has its place. */
-void weir_batch_answer(group_t *group, int from, int to, PGresult *result)
-{
-    int rows = PQntuples(result);
-
-    for (int row = 0; row < rows; row++) {
-        int place = PQnfields(result) > 0 ? atoi(PQgetvalue(result, row, 0)) - 1 + from : -1;
-        weir_batch_cb cb;
-
-        if (place < from || place >= to || group->requests[place].cb == NULL)
-            continue;
-        cb = group->requests[place].cb;
-        group->requests[place].cb = NULL;
-        cb(result, row, NULL, NULL, group->requests[place].arg);
-    }
-    weir_batch_fail(group, from, to, "the command returned no row for this request", "XX000");
 }
 
 static bool send_group(group_t *group);
@@ -190,7 +66,7 @@ static void send_waiting(weir_batch_t *batch)
         if (send_group(group))
             continue;
         fail_group(group, "the database session is not open", "08003");
-        weir_batch_unref(group);
+        weir_batch_group_unref(group);
     }
 }
 
@@ -208,10 +84,10 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
         return;
     }
     if (result != NULL)
-        weir_batch_answer(group, 0, group->count, result);
+        weir_batch_group_answer(group, 0, group->count, result);
     else
         fail_group(group, error, sqlstate);
-    weir_batch_unref(group);
+    weir_batch_group_unref(group);
 }
 
 static bool send_group(group_t *group)
@@ -243,8 +119,10 @@ void weir_batch_ceiling(int max)
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight)
 {
-    weir_batch_t *batch = checked(calloc(1, sizeof(*batch)));
+    weir_batch_t *batch = calloc(1, sizeof(*batch));
 
+    if (batch == NULL)
+        abort();
     assert(width > 0 && width <= WEIR_BATCH_WIDTH_MAX && max > 0 && limit > 0 && in_flight > 0);
     batch->db = db;
     batch->sql = sql;
@@ -265,7 +143,7 @@ void weir_batch_free(weir_batch_t *batch)
 
     assert(batch->running == 0 && batch->head == NULL);
     weir_parts_free(batch->parts);
-    free_group(batch->spare);
+    weir_batch_group_free(batch->spare);
     free(batch);
 }
 
@@ -277,11 +155,7 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
         return false;
 
     group = gathering(batch);
-    for (int i = 0; i < batch->width; i++) {
-        append_value(&group->arrays[i], values[i]);
-        group->ends[group->count * batch->width + i] = group->arrays[i].len;
-    }
-    group->requests[group->count++] = (request_t){cb, arg};
+    weir_batch_group_add(group, values, cb, arg);
     batch->waiting++;
 
     if (batch->running == batch->in_flight)
@@ -291,7 +165,7 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
     take_head(batch);
     if (send_group(group))
         return true;
-    weir_batch_unref(group);
+    weir_batch_group_unref(group);
 
     return false;
 }

@@ -1,5 +1,7 @@
 /*
- * What batch.c (gathering, sending) and part.c (what a lock holds up) share; nobody else includes it.
+ * What batch.c (gathering, sending), part.c (what a lock holds up) and batch_group.c (the requests,
+ * and their outcomes) share; nobody else includes it.  batch.c calls part.c, both call
+ * batch_group.c.
  */
 #ifndef WEIR_BATCH_PRIVATE_H
 #define WEIR_BATCH_PRIVATE_H
@@ -42,12 +44,22 @@ struct weir_batch {
     weir_parts_t *parts; /* made when a lock holds a group up for the first time */
 };
 
-/* --- batch.c: outcomes for the requests [from, to) of a group that have none yet ---------- */
+/* --- batch_group.c ---------------------------------------------------------------------------- */
 
-void weir_batch_answer(weir_batch_group_t *group, int from, int to, PGresult *result);
-void weir_batch_fail(weir_batch_group_t *group, int from, int to, const char *error,
-                     const char *sqlstate);
-void weir_batch_unref(weir_batch_group_t *group);
+/* An empty group, with one reference; the caller puts it into the list. */
+weir_batch_group_t *weir_batch_group_new(weir_batch_t *batch);
+/* Adds a request to one that is not full; the values are copied. */
+void weir_batch_group_add(weir_batch_group_t *group, const char *const *values, weir_batch_cb cb,
+                          void *arg);
+/* Without the last reference the batch keeps it for the next requests, or frees it. */
+void weir_batch_group_unref(weir_batch_group_t *group);
+/* NULL is allowed. */
+void weir_batch_group_free(weir_batch_group_t *group);
+
+/* Outcomes for the requests [from, to) that have none yet: each gets the row that has its place. */
+void weir_batch_group_answer(weir_batch_group_t *group, int from, int to, PGresult *result);
+void weir_batch_group_fail(weir_batch_group_t *group, int from, int to, const char *error,
+                           const char *sqlstate);
 
 /* --- part.c ---------------------------------------------------------------------------------- */
 

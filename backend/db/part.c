@@ -25,9 +25,9 @@ typedef struct part {
     TAILQ_ENTRY(part) link;
     weir_parts_t *parts;
     weir_batch_group_t *group;
-    int from, to;         /* its requests */
-    uint64_t until;       /* ms: it fails from then on */
-    uint64_t not_before;  /* ms */
+    int from, to;        /* its requests */
+    uint64_t until;      /* ms: it fails from then on */
+    uint64_t not_before; /* ms */
 } part_t;
 
 TAILQ_HEAD(part_list, part);
@@ -52,8 +52,8 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static void add(weir_parts_t *p, struct part_list *list, weir_batch_group_t *group, int from, int to,
-                uint64_t until, uint64_t not_before)
+static void add(weir_parts_t *p, struct part_list *list, weir_batch_group_t *group, int from,
+                int to, uint64_t until, uint64_t not_before)
 {
     part_t *part = malloc(sizeof(*part));
 
@@ -74,13 +74,13 @@ static void add(weir_parts_t *p, struct part_list *list, weir_batch_group_t *gro
 static void drop(part_t *part)
 {
     part->parts->requests -= part->to - part->from;
-    weir_batch_unref(part->group);
+    weir_batch_group_unref(part->group);
     free(part);
 }
 
 static void fail(part_t *part, const char *error, const char *sqlstate)
 {
-    weir_batch_fail(part->group, part->from, part->to, error, sqlstate);
+    weir_batch_group_fail(part->group, part->from, part->to, error, sqlstate);
     drop(part);
 }
 
@@ -113,9 +113,9 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
 
     p->in_flight = false;
     if (result != NULL) {
-        weir_batch_answer(part->group, part->from, part->to, result);
+        weir_batch_group_answer(part->group, part->from, part->to, result);
     } else if (strcmp(sqlstate, WEIR_BATCH_LOCKED) != 0) {
-        weir_batch_fail(part->group, part->from, part->to, error, sqlstate);
+        weir_batch_group_fail(part->group, part->from, part->to, error, sqlstate);
     } else if (part->to - part->from == 1) {
         add(p, &p->locked, part->group, part->from, part->to, part->until, now_ms() + RETRY);
     } else {
@@ -151,8 +151,8 @@ static bool send_part(weir_parts_t *p, part_t *part)
 
     for (int i = 0; i < width; i++)
         values[i] = literal(part->group, i, part->from, part->to);
-    p->in_flight = weir_db_query(p->db, p->batch->sql, width, (const char *const *)values,
-                                 on_answer, part);
+    p->in_flight =
+        weir_db_query(p->db, p->batch->sql, width, (const char *const *)values, on_answer, part);
     for (int i = 0; i < width; i++)
         free(values[i]);
     return p->in_flight;
@@ -222,15 +222,15 @@ void weir_parts_take(weir_batch_group_t *group)
     uint64_t now = now_ms();
 
     if (p->requests + group->count > batch->limit) {
-        weir_batch_fail(group, 0, group->count, "too many requests wait for locked rows",
-                        WEIR_BATCH_LOCKED);
+        weir_batch_group_fail(group, 0, group->count, "too many requests wait for locked rows",
+                              WEIR_BATCH_LOCKED);
     } else if (group->count == 1) {
         add(p, &p->locked, group, 0, 1, now + PATIENCE, now);
     } else {
         add(p, &p->waiting, group, 0, middle, now + PATIENCE, 0);
         add(p, &p->waiting, group, middle, group->count, now + PATIENCE, 0);
     }
-    weir_batch_unref(group);
+    weir_batch_group_unref(group);
     run(p);
 }
 

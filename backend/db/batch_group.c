@@ -1,0 +1,161 @@
+/*
+ * A group of requests that go to the database together, as PostgreSQL array literals, one per
+ * parameter (manual, 8.15.6): {"a","b",NULL}.
+ */
+#include "db/batch_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A group that has grown larger than this (bytes of a parameter) is not kept for the next. */
+#define KEEP_MAX 262144
+
+typedef weir_batch_array_t array_t;
+typedef weir_batch_request_t request_t;
+typedef weir_batch_group_t group_t;
+
+static void *checked(void *p)
+{
+    if (p == NULL)
+        abort();
+
+    return p;
+}
+
+static void make_room(array_t *a, size_t more)
+{
+    if (a->len + more <= a->cap)
+        return;
+
+    while (a->len + more > a->cap)
+        a->cap = a->cap > 0 ? a->cap * 2 : 1024;
+    a->text = checked(realloc(a->text, a->cap));
+}
+
+static void append_value(array_t *a, const char *value)
+{
+    char *p;
+
+    /* twice the text, quotes, separator, and the end that send_group() puts */
+    make_room(a, (value != NULL ? 2 * strlen(value) : 4) + 5);
+    p = a->text + a->len;
+    *p++ = a->len == 0 ? '{' : ',';
+
+    if (value == NULL) {
+        memcpy(p, "NULL", 4);
+        p += 4;
+    } else {
+        *p++ = '"';
+        for (; *value != '\0'; value++) {
+            if (*value == '"' || *value == '\\')
+                *p++ = '\\';
+            *p++ = *value;
+        }
+        *p++ = '"';
+    }
+
+    a->len = (size_t)(p - a->text);
+}
+
+group_t *weir_batch_group_new(weir_batch_t *batch)
+{
+    group_t *group = batch->spare;
+
+    batch->spare = NULL;
+    if (group == NULL) {
+        group = checked(calloc(1, sizeof(*group)));
+        group->batch = batch;
+        group->arrays = checked(calloc((size_t)batch->width, sizeof(*group->arrays)));
+        group->requests = checked(calloc((size_t)batch->max, sizeof(*group->requests)));
+        group->ends =
+            checked(calloc((size_t)batch->max * (size_t)batch->width, sizeof(*group->ends)));
+    }
+    assert(group->count == 0 && group->refs == 0);
+    group->refs = 1;
+    group->next = NULL;
+
+    return group;
+}
+
+void weir_batch_group_add(group_t *group, const char *const *values, weir_batch_cb cb, void *arg)
+{
+    int width = group->batch->width;
+
+    assert(group->count < group->batch->max && cb != NULL);
+    for (int i = 0; i < width; i++) {
+        append_value(&group->arrays[i], values[i]);
+        group->ends[group->count * width + i] = group->arrays[i].len;
+    }
+    group->requests[group->count++] = (request_t){cb, arg};
+}
+
+void weir_batch_group_free(group_t *group)
+{
+    if (group == NULL)
+        return;
+
+    for (int i = 0; i < group->batch->width; i++)
+        free(group->arrays[i].text);
+    free(group->arrays);
+    free(group->ends);
+    free(group->requests);
+    free(group);
+}
+
+static void retire_group(group_t *group)
+{
+    weir_batch_t *batch = group->batch;
+
+    for (int i = 0; i < batch->width; i++) {
+        if (batch->spare != NULL || group->arrays[i].cap > KEEP_MAX) {
+            weir_batch_group_free(group);
+            return;
+        }
+        group->arrays[i].len = 0;
+    }
+
+    group->count = 0;
+    batch->spare = group;
+}
+
+void weir_batch_group_unref(group_t *group)
+{
+    assert(group->refs > 0);
+    if (--group->refs == 0)
+        retire_group(group);
+}
+
+/* --- outcomes ------------------------------------------------------------------------------- */
+
+void weir_batch_group_fail(group_t *group, int from, int to, const char *error,
+                           const char *sqlstate)
+{
+    assert(from >= 0 && to <= group->count);
+    for (int i = from; i < to; i++) {
+        weir_batch_cb cb = group->requests[i].cb;
+
+        group->requests[i].cb = NULL;
+        if (cb != NULL)
+            cb(NULL, 0, error, sqlstate, group->requests[i].arg);
+    }
+}
+
+/* Gives each request the row that has its place. */
+void weir_batch_group_answer(group_t *group, int from, int to, PGresult *result)
+{
+    int rows = PQntuples(result);
+
+    assert(from >= 0 && from < to && to <= group->count);
+    for (int row = 0; row < rows; row++) {
+        int place = PQnfields(result) > 0 ? atoi(PQgetvalue(result, row, 0)) - 1 + from : -1;
+        weir_batch_cb cb;
+
+        if (place < from || place >= to || group->requests[place].cb == NULL)
+            continue;
+        cb = group->requests[place].cb;
+        group->requests[place].cb = NULL;
+        cb(result, row, NULL, NULL, group->requests[place].arg);
+    }
+    weir_batch_group_fail(group, from, to, "the command returned no row for this request", "XX000");
+}
