@@ -1,5 +1,5 @@
+#include "api/schema.h"
 #include "ctl/ctl.h"
-#include "shop/schema.h"
 
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl)
 {

@@ -1,8 +1,8 @@
 #include "shop/checkout.h"
 
+#include "api/answer.h"
 #include "common/uuid7.h"
 #include "http/idempotency.h"
-#include "shop/answer.h"
 #include "shop/order_input.h"
 #include "shop/orders.h"
 

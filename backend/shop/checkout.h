@@ -8,8 +8,8 @@
 #ifndef WEIR_CHECKOUT_H
 #define WEIR_CHECKOUT_H
 
+#include "api/openapi.h"
 #include "events/events.h"
-#include "shop/openapi.h"
 
 typedef struct weir_checkout weir_checkout_t;
 

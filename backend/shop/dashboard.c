@@ -1,7 +1,8 @@
 #include "shop/dashboard.h"
 
+#include "api/answer.h"
 #include "db/db.h"
-#include "shop/answer.h"
+#include "shop/shop_api.h"
 
 #include <stdlib.h>
 
@@ -67,7 +68,7 @@ static void on_days(PGresult *result, const char *error, const char *sqlstate, v
 static void get_daily_orders(weir_http_request_t *request, void *arg)
 {
     weir_dashboard_t *dashboard = arg;
-    int version = weir_version_of(request);
+    int version = weir_version_of(request, &weir_shop_api);
     call_t *call;
 
     if (version == 0)

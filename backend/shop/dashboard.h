@@ -6,7 +6,7 @@
 #ifndef WEIR_DASHBOARD_H
 #define WEIR_DASHBOARD_H
 
-#include "shop/openapi.h"
+#include "api/openapi.h"
 
 typedef struct weir_dashboard weir_dashboard_t;
 

@@ -1,8 +1,9 @@
 #include "shop/deletion.h"
 
+#include "api/answer.h"
 #include "common/uuid7.h"
 #include "db/batch.h"
-#include "shop/answer.h"
+#include "shop/shop_api.h"
 
 #include <stdlib.h>
 
@@ -87,7 +88,7 @@ static void delete_user(weir_http_request_t *request, void *arg)
     weir_deletion_t *deletion = arg;
     char uuid[WEIR_UUID_LEN + 1], event[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
     call_t *call;
-    int version = weir_version_of(request);
+    int version = weir_version_of(request, &weir_shop_api);
 
     if (version == 0 || !weir_id_of(request, "user", uuid))
         return;

@@ -12,8 +12,8 @@
 #ifndef WEIR_DELETION_H
 #define WEIR_DELETION_H
 
+#include "api/openapi.h"
 #include "events/events.h"
-#include "shop/openapi.h"
 
 typedef struct weir_deletion weir_deletion_t;
 

@@ -6,8 +6,8 @@
 #ifndef WEIR_ORDER_INPUT_H
 #define WEIR_ORDER_INPUT_H
 
+#include "api/input.h"
 #include "common/uuid7.h"
-#include "shop/input.h"
 
 #define WEIR_ORDER_ITEMS_MAX 100
 #define WEIR_QUANTITY_MAX 1000

@@ -1,10 +1,11 @@
 #include "shop/orders.h"
 
+#include "api/answer.h"
 #include "common/uuid7.h"
 #include "db/batch.h"
 #include "http/idempotency.h"
-#include "shop/answer.h"
 #include "shop/order_input.h"
+#include "shop/shop_api.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,7 +169,7 @@ int weir_order_request(weir_http_request_t *request, bool key_required,
     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
     char why[512];
     weir_str_t body;
-    int version = weir_version_of(request), n;
+    int version = weir_version_of(request, &weir_shop_api), n;
 
     if (version == 0 || !weir_idempotency_read(request, key_required, idempotency))
         return 0;
@@ -233,7 +234,7 @@ static void get_order(weir_http_request_t *request, void *arg)
     weir_orders_t *orders = arg;
     char uuid[WEIR_UUID_LEN + 1];
     call_t *call;
-    int version = weir_version_of(request);
+    int version = weir_version_of(request, &weir_shop_api);
 
     if (version == 0 || !weir_id_of(request, "order", uuid))
         return;

@@ -9,9 +9,9 @@
 #ifndef WEIR_ORDERS_H
 #define WEIR_ORDERS_H
 
+#include "api/openapi.h"
 #include "events/events.h"
 #include "http/idempotency.h"
-#include "shop/openapi.h"
 #include "shop/order_input.h"
 
 /* What shows an order, and the places of its values; for other calls that answer with one. */

@@ -4,7 +4,7 @@
 #ifndef WEIR_PRODUCT_INPUT_H
 #define WEIR_PRODUCT_INPUT_H
 
-#include "shop/input.h"
+#include "api/input.h"
 
 /* Minor units. The total of the largest order stays below 2^53, which every JSON reader can count.
  */

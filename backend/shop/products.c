@@ -1,9 +1,10 @@
 #include "shop/products.h"
 
+#include "api/answer.h"
 #include "common/uuid7.h"
 #include "db/batch.h"
-#include "shop/answer.h"
 #include "shop/product_input.h"
+#include "shop/shop_api.h"
 #include "shop/signup_input.h"
 
 #include <stdio.h>
@@ -143,7 +144,7 @@ static void get_product(weir_http_request_t *request, void *arg)
     weir_products_t *products = arg;
     char uuid[WEIR_UUID_LEN + 1];
     call_t *call;
-    int version = weir_version_of(request);
+    int version = weir_version_of(request, &weir_shop_api);
 
     if (version == 0 || !weir_id_of(request, "product", uuid))
         return;
@@ -183,7 +184,7 @@ static void get_products(weir_http_request_t *request, void *arg)
     weir_str_t after = weir_http_query(request, "after");
     char uuid[WEIR_UUID_LEN + 1] = "00000000-0000-0000-0000-000000000000";
     call_t *call;
-    int version = weir_version_of(request);
+    int version = weir_version_of(request, &weir_shop_api);
 
     if (version == 0)
         return;
@@ -259,7 +260,7 @@ static void put_product(weir_http_request_t *request, void *arg)
     weir_product_input_t input;
     char uuid[WEIR_UUID_LEN + 1], why[512];
     call_t *call;
-    int version = weir_version_of(request), n;
+    int version = weir_version_of(request, &weir_shop_api), n;
 
     if (version == 0)
         return;

@@ -11,8 +11,8 @@
 #ifndef WEIR_PRODUCTS_H
 #define WEIR_PRODUCTS_H
 
+#include "api/openapi.h"
 #include "events/events.h"
-#include "shop/openapi.h"
 
 typedef struct weir_products weir_products_t;
 

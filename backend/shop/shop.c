@@ -1,7 +1,9 @@
 #include "shop/shop.h"
 
-#include "events/transfer.h"
+#include "api/openapi.h"
 #include "http/signature.h"
+#include "outbound/invalidation.h"
+#include "outbound/transfer.h"
 #include "shop/aggregates.h"
 #include "shop/analytics.h"
 #include "shop/billing.h"
@@ -10,11 +12,11 @@
 #include "shop/deletion.h"
 #include "shop/email.h"
 #include "shop/flags.h"
-#include "shop/invalidation.h"
-#include "shop/openapi.h"
 #include "shop/orders.h"
 #include "shop/payments.h"
 #include "shop/products.h"
+#include "shop/shop_api.h"
+#include "shop/tags.h"
 #include "shop/users.h"
 #include "shop/webhooks.h"
 
@@ -55,7 +57,8 @@ static bool make_email(weir_shop_t *shop, weir_consumer_t *out, char *error, siz
 
 static bool make_invalidation(weir_shop_t *shop, weir_consumer_t *out, char *error, size_t size)
 {
-    shop->invalidation = weir_invalidation_new(shop->base, shop->config->redis, error, size);
+    shop->invalidation = weir_invalidation_new(shop->base, shop->config->redis, weir_tags_types,
+                                               weir_tags_of_event, error, size);
     if (shop->invalidation == NULL)
         return false;
     *out = weir_invalidation_consumer(shop->invalidation);
@@ -207,7 +210,7 @@ void weir_shop_serve(weir_shop_t *shop, weir_http_t *http, weir_relay_t *relay)
 {
     const char *database = shop->config->database;
 
-    shop->openapi = weir_openapi_new(http);
+    shop->openapi = weir_openapi_new(http, &weir_shop_api);
     shop->users = weir_users_new(shop->base, database, shop->openapi, relay);
     shop->products = weir_products_new(shop->base, database, shop->openapi, relay);
     shop->orders = weir_orders_new(shop->base, database, shop->openapi, relay);

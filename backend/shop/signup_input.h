@@ -4,7 +4,7 @@
 #ifndef WEIR_SIGNUP_INPUT_H
 #define WEIR_SIGNUP_INPUT_H
 
-#include "shop/input.h"
+#include "api/input.h"
 
 #define WEIR_EMAIL_MAX 254        /* bytes; RFC 5321 section 4.5.3.1.3 less the brackets */
 #define WEIR_DISPLAY_NAME_MAX 100 /* characters */

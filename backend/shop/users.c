@@ -1,9 +1,10 @@
 #include "shop/users.h"
 
+#include "api/answer.h"
 #include "common/uuid7.h"
 #include "db/batch.h"
 #include "http/idempotency.h"
-#include "shop/answer.h"
+#include "shop/shop_api.h"
 #include "shop/signup_input.h"
 
 #include <stdio.h>
@@ -146,7 +147,7 @@ static void post_signup(weir_http_request_t *request, void *arg)
     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
     char why[512];
     call_t *call;
-    int version = weir_version_of(request), n;
+    int version = weir_version_of(request, &weir_shop_api), n;
     weir_idempotency_t idempotency;
     weir_str_t body;
 
@@ -206,7 +207,7 @@ static void get_user(weir_http_request_t *request, void *arg)
     char uuid[WEIR_UUID_LEN + 1];
     const char *values[] = {uuid};
     call_t *call;
-    int version = weir_version_of(request);
+    int version = weir_version_of(request, &weir_shop_api);
 
     if (version == 0 || !weir_id_of(request, "user", uuid))
         return;

@@ -6,8 +6,8 @@
 #ifndef WEIR_USERS_H
 #define WEIR_USERS_H
 
+#include "api/openapi.h"
 #include "events/events.h"
-#include "shop/openapi.h"
 
 typedef struct weir_users weir_users_t;
 

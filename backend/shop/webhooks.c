@@ -1,9 +1,9 @@
 #include "shop/webhooks.h"
 
+#include "api/answer.h"
 #include "db/batch.h"
 #include "http/signature.h"
 #include "log/log.h"
-#include "shop/answer.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -12,9 +12,9 @@
 #ifndef WEIR_WEBHOOKS_H
 #define WEIR_WEBHOOKS_H
 
+#include "api/openapi.h"
 #include "config/config.h"
 #include "events/events.h"
-#include "shop/openapi.h"
 
 typedef struct weir_webhooks weir_webhooks_t;
 

@@ -1,5 +1,5 @@
 // uses: libevent libpq libcurl jansson hiredis
-// needs: backend/shop/input.c backend/shop/order_input.c backend/shop/product_input.c
+// needs: backend/api/input.c backend/shop/order_input.c backend/shop/product_input.c
 // needs: backend/shop/signup_input.c backend/events/cloudevent.c common/uuid7.c common/problem.c
 // needs: common/traceparent.c common/random.c
 /*

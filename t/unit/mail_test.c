@@ -1,5 +1,5 @@
-// needs: backend/shop/mail.c
-#include "shop/mail.h"
+// needs: backend/outbound/mail.c
+#include "outbound/mail.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// needs: backend/shop/representation.c common/problem.c
-#include "shop/representation.h"
+// needs: backend/api/representation.c common/problem.c
+#include "api/representation.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

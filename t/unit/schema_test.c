@@ -1,5 +1,5 @@
-// needs: backend/shop/schema.c backend/shop/schema_compare.c
-#include "shop/schema.h"
+// needs: backend/api/schema.c backend/api/schema_compare.c
+#include "api/schema.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 // needs: backend/shop/order_input.c backend/shop/product_input.c backend/shop/signup_input.c
-// needs: backend/shop/input.c common/uuid7.c common/random.c
+// needs: backend/api/input.c common/uuid7.c common/random.c
 #include "shop/order_input.h"
 #include "shop/product_input.h"
 

@@ -1,4 +1,4 @@
-// needs: backend/shop/signup_input.c backend/shop/input.c common/uuid7.c common/random.c
+// needs: backend/shop/signup_input.c backend/api/input.c common/uuid7.c common/random.c
 #include "shop/signup_input.h"
 
 #include <setjmp.h>

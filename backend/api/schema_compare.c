@@ -1,4 +1,4 @@
-#include "shop/schema_private.h"
+#include "api/schema_private.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

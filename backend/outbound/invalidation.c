@@ -1,38 +1,19 @@
-#include "shop/invalidation.h"
+#include "outbound/invalidation.h"
 
 #include "redis/redis.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define CONCURRENCY 32 /* messages on their way, of different aggregates */
 /* The edges trim the stream themselves; this is for when there is none. */
 #define STREAM_MAX "100000"
-#define TAGS_MAX 256
 
 struct weir_invalidation {
     weir_redis_t *redis;
+    const char *const *types;
+    weir_invalidation_tags_fn tags_of;
 };
-
-static const char *const types[] = {"DailyOrdersChanged", "ProductChanged", NULL};
-
-/* The tags of the answers that the event makes old; false when it doesn't say. */
-static bool tags_of(const weir_event_t *event, char tags[TAGS_MAX])
-{
-    const char *product;
-
-    if (strcmp(event->type, "DailyOrdersChanged") == 0) {
-        snprintf(tags, TAGS_MAX, "daily-orders");
-        return true;
-    }
-
-    product = json_string_value(json_object_get(event->data, "productId"));
-    if (product == NULL)
-        return false;
-
-    return snprintf(tags, TAGS_MAX, "products product:%s", product) < TAGS_MAX;
-}
 
 static void on_added(redisReply *reply, void *arg)
 {
@@ -53,11 +34,11 @@ static void on_added(redisReply *reply, void *arg)
 static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
 {
     weir_invalidation_t *invalidation = self;
-    char tags[TAGS_MAX];
+    char tags[WEIR_INVALIDATION_TAGS_MAX];
+    const char *wrong = invalidation->tags_of(event, tags);
 
-    if (!tags_of(event, tags)) {
-        weir_delivery_done(delivery, WEIR_DELIVERY_PERMANENT,
-                           "the event does not name its product");
+    if (wrong != NULL) {
+        weir_delivery_done(delivery, WEIR_DELIVERY_PERMANENT, wrong);
         return;
     }
 
@@ -68,7 +49,9 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
         weir_delivery_done(delivery, WEIR_DELIVERY_AWAY, "Redis: no connection");
 }
 
-weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *redis, char *error,
+weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *redis,
+                                           const char *const *types,
+                                           weir_invalidation_tags_fn tags_of, char *error,
                                            size_t error_size)
 {
     weir_invalidation_t *invalidation = calloc(1, sizeof(*invalidation));
@@ -76,6 +59,8 @@ weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *
     if (invalidation == NULL)
         abort();
 
+    invalidation->types = types;
+    invalidation->tags_of = tags_of;
     invalidation->redis =
         weir_redis_new(base, redis, "weir-invalidation", NULL, NULL, error, error_size);
     if (invalidation->redis == NULL) {
@@ -96,7 +81,7 @@ weir_consumer_t weir_invalidation_consumer(weir_invalidation_t *invalidation)
 {
     return (weir_consumer_t){
         .group = "invalidation",
-        .types = types,
+        .types = invalidation->types,
         .apply = "invalidation_apply",
         .permanent = "22,23",
         .dependency = "redis",

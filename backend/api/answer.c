@@ -1,4 +1,4 @@
-#include "shop/answer.h"
+#include "api/answer.h"
 
 #include "common/uuid7.h"
 #include "db/db.h"
@@ -12,19 +12,18 @@
 
 #define ETAG_LEN 34
 
-int weir_version_of(weir_http_request_t *request)
+int weir_version_of(weir_http_request_t *request, const weir_api_t *api)
 {
     const char *header = weir_http_header(request, "API-Version");
 
     if (header == NULL)
-        return WEIR_VERSION_DEFAULT;
+        return api->standard;
 
-    if (header[0] >= '0' + WEIR_VERSION_FIRST && header[0] <= '0' + WEIR_VERSION_LAST &&
-        header[1] == '\0')
+    if (header[0] >= '0' + api->first && header[0] <= '0' + api->last && header[1] == '\0')
         return header[0] - '0';
 
     weir_http_error(request, 400, "API-Version is \"%.32s\"; it must be a number from %d to %d.",
-                    header, WEIR_VERSION_FIRST, WEIR_VERSION_LAST);
+                    header, api->first, api->last);
 
     return 0;
 }

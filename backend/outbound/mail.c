@@ -1,4 +1,4 @@
-#include "shop/mail.h"
+#include "outbound/mail.h"
 
 #include <stdio.h>
 #include <stdlib.h>

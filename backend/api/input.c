@@ -1,4 +1,4 @@
-#include "shop/input.h"
+#include "api/input.h"
 
 #include "common/uuid7.h"
 

@@ -1,7 +1,7 @@
 /*
  * The API's own description: GET /openapi.json?version=N, OpenAPI 3.1 for one
  * version of the API, made of the operations that were added here (each with its
- * route, so that no route of the domain is missing) and of the tables of
+ * route, so that no route of a domain is missing) and of the tables of
  * representation.h.
  *
  * Deprecated fields say "deprecated": true, and in x-weir-replaced-by what takes
@@ -10,8 +10,9 @@
 #ifndef WEIR_OPENAPI_H
 #define WEIR_OPENAPI_H
 
+#include "api/api.h"
+#include "api/representation.h"
 #include "http/http.h"
-#include "shop/representation.h"
 
 #define WEIR_OPERATION_ERRORS_MAX 6
 
@@ -31,8 +32,8 @@ typedef struct {
 
 typedef struct weir_openapi weir_openapi_t;
 
-/* Adds its own route.  To be freed after http. */
-weir_openapi_t *weir_openapi_new(weir_http_t *http);
+/* Adds its own route.  api is kept by reference.  To be freed after http. */
+weir_openapi_t *weir_openapi_new(weir_http_t *http, const weir_api_t *api);
 void weir_openapi_free(weir_openapi_t *openapi);
 
 /* Adds an operation, kept by reference, and its route as weir_http_route() does. */

@@ -1,23 +1,27 @@
-#include "shop/openapi.h"
+#include "api/openapi.h"
 
+#include "api/answer.h"
 #include "http/idempotency.h"
-#include "shop/answer.h"
 
 #include <jansson.h>
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define OPERATIONS_MAX 64
 #define MEDIA_TYPE "application/json"
-/* What the edge makes of it (conf/edge.conf.in). */
-#define EDGE_MEDIA_TYPE "application/vnd.shop.v%d+json"
 
 struct weir_openapi {
     weir_http_t *http;
+    const weir_api_t *api;
+    /* GET /openapi.json itself; its query's limits are the versions of api */
+    weir_field_t query_field;
+    weir_resource_t query;
+    weir_operation_t own;
     const weir_operation_t *operations[OPERATIONS_MAX];
     int count;
-    char *texts[WEIR_VERSION_LAST + 1]; /* by version, when they were asked for */
+    char *texts[WEIR_API_VERSION_MAX + 1]; /* by version, when they were asked for */
 };
 
 static json_t *checked(json_t *json)
@@ -140,19 +144,20 @@ static json_t *problem_schema(void)
 
 /* --- operations -------------------------------------------------------------------------- */
 
-static json_t *content(const weir_resource_t *resource, int version)
+static json_t *content(const weir_api_t *api, const weir_resource_t *resource, int version)
 {
     json_t *media = checked(json_pack("{s:o}", "schema", reference(resource->name)));
     json_t *all = checked(json_pack("{s:O}", MEDIA_TYPE, media));
-    char name[64];
+    char name[128];
 
-    snprintf(name, sizeof(name), EDGE_MEDIA_TYPE, version);
+    snprintf(name, sizeof(name), "%s.v%d+json", api->media_type, version);
     set(all, name, media);
 
     return all;
 }
 
-static void add_answer(json_t *answers, int status, const weir_operation_t *operation, int version)
+static void add_answer(json_t *answers, int status, const weir_api_t *api,
+                       const weir_operation_t *operation, int version)
 {
     json_t *answer;
     char code[4];
@@ -165,7 +170,7 @@ static void add_answer(json_t *answers, int status, const weir_operation_t *oper
         set(answer, "content",
             json_pack("{s:{s:o}}", WEIR_PROBLEM_MEDIA_TYPE, "schema", reference("Problem")));
     else if (operation->answer != NULL)
-        set(answer, "content", content(operation->answer, version));
+        set(answer, "content", content(api, operation->answer, version));
     snprintf(code, sizeof(code), "%.3d", status);
     set(answers, code, answer);
 }
@@ -176,7 +181,7 @@ static json_t *parameter(const char *in, const char *name, int required, json_t 
                              "schema", schema));
 }
 
-static json_t *parameters(const weir_operation_t *operation, int version)
+static json_t *parameters(const weir_api_t *api, const weir_operation_t *operation, int version)
 {
     json_t *all = checked(json_array());
     const char *p = operation->pattern;
@@ -201,7 +206,7 @@ static json_t *parameters(const weir_operation_t *operation, int version)
     json_array_append_new(
         all, parameter("header", "API-Version", 0,
                        checked(json_pack("{s:s,s:i,s:i}", "type", "integer", "minimum",
-                                         WEIR_VERSION_FIRST, "maximum", WEIR_VERSION_LAST))));
+                                         api->first, "maximum", api->last))));
 
     if (operation->body != NULL && strcmp(operation->method, "POST") == 0)
         json_array_append_new(
@@ -212,23 +217,23 @@ static json_t *parameters(const weir_operation_t *operation, int version)
     return all;
 }
 
-static json_t *describe(const weir_operation_t *operation, int version)
+static json_t *describe(const weir_api_t *api, const weir_operation_t *operation, int version)
 {
     json_t *answers = checked(json_object());
     json_t *all = checked(json_pack("{s:s,s:s,s:o,s:o}", "operationId", operation->id, "summary",
                                     operation->summary, "parameters",
-                                    parameters(operation, version), "responses", answers));
+                                    parameters(api, operation, version), "responses", answers));
 
     if (operation->body != NULL)
         set(all, "requestBody",
-            json_pack("{s:b,s:o}", "required", 1, "content", content(operation->body, version)));
+            json_pack("{s:b,s:o}", "required", 1, "content", content(api, operation->body, version)));
 
-    add_answer(answers, operation->status, operation, version);
-    add_answer(answers, operation->also, operation, version);
-    add_answer(answers, 400, operation, version);
+    add_answer(answers, operation->status, api, operation, version);
+    add_answer(answers, operation->also, api, operation, version);
+    add_answer(answers, 400, api, operation, version);
     for (int i = 0; i < WEIR_OPERATION_ERRORS_MAX; i++)
-        add_answer(answers, operation->errors[i], operation, version);
-    add_answer(answers, 503, operation, version);
+        add_answer(answers, operation->errors[i], api, operation, version);
+    add_answer(answers, 503, api, operation, version);
 
     return all;
 }
@@ -259,14 +264,14 @@ static char *document(const weir_openapi_t *openapi, int version)
             path = json_object();
             set(paths, operation->pattern, path);
         }
-        set(path, lower(operation->method), describe(operation, version));
+        set(path, lower(operation->method), describe(openapi->api, operation, version));
         add_schemas(schemas, operation->body, version);
         add_schemas(schemas, operation->answer, version);
     }
     set(schemas, "Problem", problem_schema());
 
     all = checked(json_pack("{s:s,s:{s:s,s:o},s:o,s:{s:o}}", "openapi", "3.1.0", "info", "title",
-                            "Weir Shop", "version", checked(json_sprintf("%d", version)), "paths",
+                            openapi->api->title, "version", checked(json_sprintf("%d", version)), "paths",
                             paths, "components", "schemas", schemas));
     text = json_dumps(all, JSON_COMPACT);
     if (text == NULL)
@@ -278,31 +283,20 @@ static char *document(const weir_openapi_t *openapi, int version)
 
 /* --- GET /openapi.json --------------------------------------------------------------------- */
 
-static const weir_field_t query_fields[] = {
-    {"version", WEIR_INTEGER, .since = 1, .min = WEIR_VERSION_FIRST, .max = WEIR_VERSION_LAST},
-};
-static const weir_resource_t query = WEIR_RESOURCE("Version", query_fields);
-
-static const weir_operation_t own_operation = {
-    "GET",           "/openapi.json", "describe", "This document, of a version.",
-    .query = &query, .status = 200,
-};
-
 /* 0 when the request was answered: there is no such version. */
-static int version_of_query(weir_http_request_t *request)
+static int version_of_query(weir_http_request_t *request, const weir_api_t *api)
 {
     weir_str_t wanted = weir_http_query(request, "version");
 
     if (wanted.data == NULL)
-        return weir_version_of(request);
+        return weir_version_of(request, api);
 
-    if (wanted.len == 1 && wanted.data[0] >= '0' + WEIR_VERSION_FIRST &&
-        wanted.data[0] <= '0' + WEIR_VERSION_LAST)
+    if (wanted.len == 1 && wanted.data[0] >= '0' + api->first &&
+        wanted.data[0] <= '0' + api->last)
         return wanted.data[0] - '0';
 
     weir_http_error(request, 400, "version is \"%.*s\"; it must be a number from %d to %d.",
-                    wanted.len < 32 ? (int)wanted.len : 32, wanted.data, WEIR_VERSION_FIRST,
-                    WEIR_VERSION_LAST);
+                    wanted.len < 32 ? (int)wanted.len : 32, wanted.data, api->first, api->last);
 
     return 0;
 }
@@ -310,7 +304,7 @@ static int version_of_query(weir_http_request_t *request)
 static void get_document(weir_http_request_t *request, void *arg)
 {
     weir_openapi_t *openapi = arg;
-    int version = version_of_query(request);
+    int version = version_of_query(request, openapi->api);
 
     if (version == 0)
         return;
@@ -332,15 +326,31 @@ void weir_openapi_route(weir_openapi_t *openapi, const weir_operation_t *operati
     weir_http_route(openapi->http, operation->method, operation->pattern, handler, arg);
 }
 
-weir_openapi_t *weir_openapi_new(weir_http_t *http)
+static void describe_itself(weir_openapi_t *openapi)
+{
+    openapi->query_field = (weir_field_t){
+        "version", WEIR_INTEGER, .since = 1, .min = openapi->api->first, .max = openapi->api->last};
+    openapi->query =
+        (weir_resource_t){.name = "Version", .fields = &openapi->query_field, .count = 1};
+    openapi->own = (weir_operation_t){
+        "GET",  "/openapi.json", "describe", "This document, of a version.", .query = &openapi->query,
+        .status = 200,
+    };
+    weir_openapi_route(openapi, &openapi->own, get_document, openapi);
+}
+
+weir_openapi_t *weir_openapi_new(weir_http_t *http, const weir_api_t *api)
 {
     weir_openapi_t *openapi = calloc(1, sizeof(*openapi));
 
     if (openapi == NULL)
         abort();
 
+    assert(api->first > 0 && api->first <= api->standard && api->standard <= api->last &&
+           api->last <= WEIR_API_VERSION_MAX);
     openapi->http = http;
-    weir_openapi_route(openapi, &own_operation, get_document, openapi);
+    openapi->api = api;
+    describe_itself(openapi);
 
     return openapi;
 }
@@ -350,7 +360,7 @@ void weir_openapi_free(weir_openapi_t *openapi)
     if (openapi == NULL)
         return;
 
-    for (int i = 0; i <= WEIR_VERSION_LAST; i++)
+    for (int i = 0; i <= WEIR_API_VERSION_MAX; i++)
         free(openapi->texts[i]);
     free(openapi);
 }

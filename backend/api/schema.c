@@ -1,6 +1,6 @@
-#include "shop/schema.h"
+#include "api/schema.h"
 
-#include "shop/schema_private.h"
+#include "api/schema_private.h"
 
 #include <stdlib.h>
 #include <string.h>

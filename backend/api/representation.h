@@ -15,10 +15,6 @@
 
 #include "common/str.h"
 
-#define WEIR_VERSION_FIRST 1
-#define WEIR_VERSION_DEFAULT 2
-#define WEIR_VERSION_LAST 3
-
 #define WEIR_VALUES_MAX 16 /* of one resource */
 
 typedef enum {

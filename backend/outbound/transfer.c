@@ -1,4 +1,4 @@
-#include "events/transfer.h"
+#include "outbound/transfer.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

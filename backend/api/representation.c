@@ -1,4 +1,4 @@
-#include "shop/representation.h"
+#include "api/representation.h"
 
 #include "common/problem.h"
 

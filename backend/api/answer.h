@@ -1,20 +1,21 @@
 /*
- * What the handlers of the domain share: the version that is asked for, answers
+ * What the handlers of a domain share: the version that is asked for, answers
  * that show a resource in it, and answers that say what went wrong.
  */
 #ifndef WEIR_ANSWER_H
 #define WEIR_ANSWER_H
 
+#include "api/api.h"
+#include "api/input.h"
+#include "api/representation.h"
 #include "http/http.h"
-#include "shop/input.h"
-#include "shop/representation.h"
 
 /*
- * The version that the request asks for in API-Version (the edge sets it), the
- * default without that header.  0 when it is none of ours, and then the request has
+ * The version of the API that the request asks for in API-Version (the edge sets it), the
+ * standard one without that header.  0 when it is none of ours, and then the request has
  * been answered with a 400.
  */
-int weir_version_of(weir_http_request_t *request);
+int weir_version_of(weir_http_request_t *request, const weir_api_t *api);
 
 /* --- what is well --------------------------------------------------------------------- */
 

@@ -1,0 +1,159 @@
+#include "outbound/client.h"
+
+#include "outbound/transfer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct weir_client {
+    weir_transfers_t *transfers;
+    char *url;
+    long timeout_ms;
+};
+
+/* One request on its way. */
+typedef struct {
+    weir_client_cb cb;
+    void *arg;
+    size_t max; /* bytes of the answer */
+    struct curl_slist *headers;
+    char *body;
+    char *answer;
+    size_t len;
+    char error[CURL_ERROR_SIZE];
+} call_t;
+
+static void *checked(void *p)
+{
+    if (p == NULL)
+        abort();
+    return p;
+}
+
+static size_t on_data(char *data, size_t size, size_t count, void *arg)
+{
+    call_t *c = arg;
+    size_t n = size * count;
+
+    if (c->len + n > c->max)
+        return 0; /* ends the transfer */
+    c->answer = checked(realloc(c->answer, c->len + n + 1));
+    memcpy(c->answer + c->len, data, n);
+    c->len += n;
+    c->answer[c->len] = '\0';
+    return n;
+}
+
+/* True when the server was not even asked: there is no connection to it. */
+static bool is_unreached(CURL *easy, CURLcode code)
+{
+    curl_off_t asked_us = 0;
+
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return true;
+    case CURLE_OPERATION_TIMEDOUT:
+        curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &asked_us);
+        return asked_us == 0;
+    default:
+        return false;
+    }
+}
+
+static void on_answer(CURL *easy, CURLcode code, void *arg)
+{
+    call_t *c = arg;
+    weir_client_answer_t answer = {.body = c->answer != NULL ? c->answer : "", .len = c->len};
+
+    if (code == CURLE_OK) {
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer.status);
+    } else {
+        answer.unreached = is_unreached(easy, code);
+        answer.error = c->error[0] != '\0' ? c->error : curl_easy_strerror(code);
+    }
+    answer.retry_after = weir_transfer_retry_after(easy);
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(c->headers);
+    c->cb(&answer, c->arg);
+    free(c->body);
+    free(c->answer);
+    free(c);
+}
+
+static void add_header(call_t *c, const char *name, const char *value)
+{
+    char *line;
+
+    if (value == NULL)
+        return;
+    if (asprintf(&line, "%s: %s", name, value) < 0)
+        abort();
+    c->headers = checked(curl_slist_append(c->headers, line));
+    free(line);
+}
+
+void weir_client_send(weir_client_t *client, const weir_client_request_t *request,
+                      weir_client_cb cb, void *arg)
+{
+    CURL *easy = checked(curl_easy_init());
+    call_t *c = checked(calloc(1, sizeof(*c)));
+    char *url;
+
+    c->cb = cb;
+    c->arg = arg;
+    c->max = request->answer_max;
+    if (asprintf(&url, "%s%s", client->url, request->path) < 0)
+        abort();
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    free(url);
+    add_header(c, "traceparent", request->traceparent);
+    if (request->body != NULL) {
+        c->body = checked(strdup(request->body));
+        add_header(c, "Content-Type", "application/json");
+        add_header(c, "Idempotency-Key", request->idempotency_key);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, c->body);
+    }
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->headers);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* not the environment's */
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, client->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, client->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, c->error);
+    weir_transfers_add(client->transfers, easy, on_answer, c);
+}
+
+char *weir_client_escape(const char *text)
+{
+    char *escaped = checked(curl_easy_escape(NULL, text, 0)), *copy = checked(strdup(escaped));
+
+    curl_free(escaped);
+    return copy;
+}
+
+weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigned timeout_ms,
+                               long connections)
+{
+    weir_client_t *client = checked(calloc(1, sizeof(*client)));
+    size_t len = strlen(url);
+
+    while (len > 0 && url[len - 1] == '/')
+        len--;
+    client->url = checked(strndup(url, len));
+    client->timeout_ms = (long)timeout_ms;
+    client->transfers = weir_transfers_new(base, connections);
+    return client;
+}
+
+void weir_client_free(weir_client_t *client)
+{
+    weir_transfers_free(client->transfers);
+    free(client->url);
+    free(client);
+}

@@ -1,0 +1,41 @@
+/*
+ * The group invalidation: tells every edge which tags are of the past, by
+ *   XADD weir:invalidate * tags "products product:{id}"
+ * The domain says which events there are, and which tags each of them makes old.
+ *
+ * Its events are put in the transaction that made the answers old, so a message
+ * comes after that commit, and at least once: it is handled when Redis has it, and
+ * tried again until then, however long Redis refuses it: an invalidation that never
+ * came would be a stale answer without bound.  A repeated message costs the edges a miss and no
+ * more.
+ */
+#ifndef WEIR_INVALIDATION_H
+#define WEIR_INVALIDATION_H
+
+#include "events/events.h"
+
+typedef struct weir_invalidation weir_invalidation_t;
+
+#define WEIR_INVALIDATION_TAGS_MAX 256 /* bytes, with the NUL */
+
+/*
+ * Writes the tags of the answers that the event makes old, with blanks between them.  NULL, or why
+ * the event does not tell them: a constant.
+ */
+typedef const char *(*weir_invalidation_tags_fn)(const weir_event_t *event,
+                                                 char tags[WEIR_INVALIDATION_TAGS_MAX]);
+
+/*
+ * types, which ends with NULL and is kept by reference, are the events that make answers old; redis
+ * as in redis/redis.h.  NULL, with a message in error, when it is wrong.
+ */
+weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *redis,
+                                           const char *const *types,
+                                           weir_invalidation_tags_fn tags_of, char *error,
+                                           size_t error_size);
+/* After the worker has stopped. */
+void weir_invalidation_free(weir_invalidation_t *invalidation);
+
+weir_consumer_t weir_invalidation_consumer(weir_invalidation_t *invalidation);
+
+#endif

@@ -1,0 +1,183 @@
+#include "outbound/smtp.h"
+
+#include "outbound/transfer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct weir_smtp {
+    weir_transfers_t *transfers;
+    char *url;
+    long timeout_ms;
+};
+
+/* One mail on its way. */
+typedef struct {
+    weir_delivery_t *delivery;
+    struct curl_slist *to;
+    char *text;
+    size_t len, sent;
+    bool given_up;
+    bool named;          /* the server was told the recipient */
+    bool parted;         /* ... and QUIT */
+    char reply[200];     /* the server's last line before that */
+    char error[CURL_ERROR_SIZE];
+} mail_t;
+
+/*
+ * The server keeps a mail when it has its text and the line after it that ends it, which libcurl
+ * sends once there is no more text.  So the last moment at which a mail can be held back, that
+ * another worker may be sending by now, is the call that says so; a transfer that ends before
+ * leaves nothing.
+ */
+static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
+{
+    mail_t *m = arg;
+    size_t n = m->len - m->sent;
+
+    if (!weir_delivery_is_owned(m->delivery)) {
+        m->given_up = true;
+        return CURL_READFUNC_ABORT;
+    }
+    if (n > size * count)
+        n = size * count;
+    memcpy(buffer, m->text + m->sent, n);
+    m->sent += n;
+    return n;
+}
+
+/* The recipient's address is left out: errors outlive a user who leaves. */
+static void note_reply(mail_t *m, const char *data, size_t size)
+{
+    char line[512];
+    const char *at;
+
+    snprintf(line, sizeof(line), "%.*s", (int)(size < sizeof(line) ? size : sizeof(line) - 1),
+             data);
+    at = strcasestr(line, m->to->data);
+    if (at == NULL)
+        snprintf(m->reply, sizeof(m->reply), "%.199s", line);
+    else
+        snprintf(m->reply, sizeof(m->reply), "%.*s(recipient)%.60s", (int)(at - line) % 100, line,
+                 at + strlen(m->to->data));
+}
+
+/* Notes the dialogue: what decides a mail's fate, and what an operator should read of it. */
+static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
+{
+    mail_t *m = arg;
+
+    (void)easy;
+    if (type == CURLINFO_HEADER_OUT && size >= 7 && strncasecmp(data, "RCPT TO", 7) == 0) {
+        m->named = true;
+    } else if (type == CURLINFO_HEADER_OUT && size >= 4 && strncasecmp(data, "QUIT", 4) == 0) {
+        m->parted = true;
+    } else if (type == CURLINFO_HEADER_IN && !m->parted) {
+        while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r'))
+            size--;
+        note_reply(m, data, size);
+    }
+    return 0;
+}
+
+/*
+ * Whether a refusal of the recipient may be about us: servers that put off their restrictions until
+ * they know the recipient (Postfix does) say then that we must log in (RFC 4954 section 6), or may
+ * not send (security and policy, X.7.x of RFC 3463).
+ */
+static bool may_be_about_us(const mail_t *m, long reply)
+{
+    return reply == 530 || reply == 534 || reply == 535 || reply == 538 ||
+           (strlen(m->reply) > 7 && strncmp(m->reply + 4, "5.7.", 4) == 0);
+}
+
+/*
+ * Before the server was told the recipient all it says (no service, log in first, sender refused),
+ * and its silence, is about us and all our mails.  After that a plain reply decides about this
+ * mail; 421 (RFC 5321 section 3.8), a word on who may send, a time-out and a lost connection may be
+ * about this recipient or about all.
+ */
+static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
+{
+    if (m->given_up)
+        return WEIR_DELIVERY_GIVEN_UP;
+    if (code == CURLE_OK)
+        return WEIR_DELIVERY_OK;
+    if (!m->named)
+        return WEIR_DELIVERY_AWAY;
+    if (reply == 421 || code == CURLE_OPERATION_TIMEDOUT || may_be_about_us(m, reply))
+        return WEIR_DELIVERY_UNAVAILABLE;
+    if (reply >= 500 && reply <= 599)
+        return WEIR_DELIVERY_PERMANENT;
+    return reply >= 400 ? WEIR_DELIVERY_RETRY : WEIR_DELIVERY_UNAVAILABLE;
+}
+
+static void on_sent(CURL *easy, CURLcode code, void *arg)
+{
+    mail_t *m = arg;
+    weir_delivery_t *delivery = m->delivery;
+    weir_delivery_result_t result;
+    char error[CURL_ERROR_SIZE + 300];
+    long reply = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply);
+    result = judge(m, code, reply);
+    snprintf(error, sizeof(error), "SMTP: %s (last reply: %s)",
+             m->error[0] != '\0' ? m->error : curl_easy_strerror(code),
+             m->reply[0] != '\0' ? m->reply : "none");
+    curl_easy_cleanup(easy);
+    curl_slist_free_all(m->to);
+    free(m->text);
+    free(m);
+    weir_delivery_done(delivery, result, error);
+}
+
+void weir_smtp_send(weir_smtp_t *smtp, const weir_mail_t *mail, weir_delivery_t *delivery)
+{
+    mail_t *m = calloc(1, sizeof(*m));
+    CURL *easy = curl_easy_init();
+    char from[300];
+
+    if (m == NULL || easy == NULL)
+        abort();
+    m->delivery = delivery;
+    m->text = weir_mail_text(mail, &m->len);
+    m->to = curl_slist_append(NULL, mail->to);
+    snprintf(from, sizeof(from), "<%s>", mail->from);
+    curl_easy_setopt(easy, CURLOPT_URL, smtp->url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, smtp->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, smtp->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_MAIL_FROM, from);
+    curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, m->to);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_text);
+    curl_easy_setopt(easy, CURLOPT_READDATA, m);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, m->error);
+    curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
+    curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_dialogue);
+    curl_easy_setopt(easy, CURLOPT_DEBUGDATA, m);
+    weir_transfers_add(smtp->transfers, easy, on_sent, m);
+}
+
+weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned timeout_ms,
+                           long connections)
+{
+    weir_smtp_t *smtp = calloc(1, sizeof(*smtp));
+
+    if (smtp == NULL || (smtp->url = strdup(url)) == NULL)
+        abort();
+    smtp->timeout_ms = (long)timeout_ms;
+    smtp->transfers = weir_transfers_new(base, connections);
+    return smtp;
+}
+
+void weir_smtp_free(weir_smtp_t *smtp)
+{
+    weir_transfers_free(smtp->transfers);
+    free(smtp->url);
+    free(smtp);
+}
