@@ -57,14 +57,24 @@ CTL_SRC     := $(wildcard backend/ctl/*.c)
 SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/signature.c
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
+# Migrations and functions are compiled in: each folder becomes $(BUILD)/FOLDER.c. Folders change when a file comes or goes.
+SQL     := backend/db/sql backend/events/sql backend/http/sql backend/outbound/sql backend/shop/sql
+SQL_SRC := $(SQL:%=$(BUILD)/%.c)
+
+.SECONDEXPANSION:
+$(SQL_SRC): $(BUILD)/%.c: scripts/embed-sql.sh $$(shell find $$*)
+	@mkdir -p $(@D)
+	scripts/embed-sql.sh $* >$@.new
+	mv $@.new $@
+
 # Each binary is built when its main exists.
 backend: $(if $(wildcard backend/main.c),$(BUILD)/weir-backend) $(if $(CTL_SRC),$(BUILD)/weirctl) \
          $(BUILD)/weir-payments-sim
 
-$(BUILD)/weir-backend: $(call OBJ,$(BACKEND_SRC) $(COMMON_SRC))
+$(BUILD)/weir-backend: $(call OBJ,$(BACKEND_SRC) $(SQL_SRC) $(COMMON_SRC))
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-$(BUILD)/weirctl: $(call OBJ,$(CTL_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(COMMON_SRC))
+$(BUILD)/weirctl: $(call OBJ,$(CTL_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(SQL_SRC) $(COMMON_SRC))
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/weir-payments-sim: $(call OBJ,$(SIM_SRC) $(COMMON_SRC))
@@ -80,14 +90,18 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 UNIT := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
 
-unit: $(UNIT)
+unit: $(UNIT) $(BUILD)/migrate-folders
 
 needs = $(call OBJ,$(shell sed -n 's,^// needs: ,,p' t/unit/$(1).c))
 
-.SECONDEXPANSION:
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
+
+# What t/backend/migrat*.t need: weir-backend migrate with folders in the place of what is compiled in.
+$(BUILD)/migrate-folders: $(call OBJ,t/lib/migrate-folders.c backend/db/migrate.c backend/db/settings.c \
+                            backend/log/clock.c backend/log/log.c $(COMMON_SRC))
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 # --- what benchmarks need besides scripts --------------------------------------
 

@@ -17,6 +17,7 @@
 #include "http/idempotency.h"
 #include "log/clock.h"
 #include "log/log.h"
+#include "outbound/invalidation.h"
 #include "shop/shop.h"
 
 #include <errno.h>
@@ -259,9 +260,16 @@ static int run(app_t *app, int bits, const char *role)
 
 static int migrate(const weir_config_t *config)
 {
+    static const weir_sql_line_t *const lines[] = {
+        &weir_sql_db, &weir_sql_events, &weir_sql_http, &weir_sql_outbound, &weir_sql_shop, NULL};
     char error[1024];
 
-    if (!weir_migrate(config->database, config->sql, error, sizeof(error)))
+    if (*config->sql != '\0')
+        weir_log(
+            WEIR_LOG_INFO, NULL,
+            "the key \"sql\" has no effect, it can be removed: the migrations are in the program",
+            "{s:s}", "sql", config->sql);
+    if (!weir_migrate(config->database, lines, error, sizeof(error)))
         return complain(error);
 
     return 0;

@@ -108,7 +108,6 @@ configure_backend() {
 listen = 127.0.0.1:$backend_port
 database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
-sql = $weir_root/backend/sql
 smtp = smtp://127.0.0.1:$smtp_port
 payments_url = http://127.0.0.1:$payments_port
 webhook_secret = $secret

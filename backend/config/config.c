@@ -18,7 +18,7 @@ static const setting_t keys[] = {
      "a libpq connection string, such as host=/run/postgresql dbname=weir"},
     {"redis", weir_config_set_redis, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
      "redis://[USER:PASSWORD@]HOST:PORT[/DB] or unix:/PATH"},
-    {"sql", weir_config_set_text, FIELD(sql), "backend/sql", 1, 1024, "the folder with the migrations"},
+    {"sql", weir_config_set_text, FIELD(sql), "", 0, 1024, "at most 1024 bytes"},
     {"smtp", weir_config_set_smtp, FIELD(smtp), "smtp://127.0.0.1:25", 1, 1024,
      "smtp://HOST[:PORT] or smtps://HOST[:PORT]"},
     {"smtp_timeout", weir_config_set_time, FIELD(smtp_timeout), "5s", 100, 300000,

@@ -22,7 +22,7 @@ typedef struct {
     char *listen;   /* "HOST:PORT", "[HOST]:PORT" or "unix:/PATH" */
     char *database; /* libpq connection string */
     char *redis;
-    char *sql; /* folder with the migrations */
+    char *sql; /* no effect; it was the folder with the migrations */
     char *smtp;
     unsigned smtp_timeout; /* ms */
     char *mail_from;

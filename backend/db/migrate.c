@@ -5,10 +5,8 @@
 
 #include <libpq-fe.h>
 
+#include <assert.h>
 #include <ctype.h>
-#include <dirent.h>
-#include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +14,6 @@
 #include <strings.h>
 #include <time.h>
 
-#define FILE_MAX_BYTES 1048576
 #define LOCK_TIMEOUT "1000" /* ms */
 #define LOCK_RETRY 500      /* ms */
 
@@ -83,93 +80,27 @@ static bool ask(job_t *job, const char *what, const char *sql, long *out)
     return ok;
 }
 
-/* --- files ----------------------------------------------------------------------- */
-
-static int is_sql(const struct dirent *entry)
-{
-    size_t len = strlen(entry->d_name);
-
-    return entry->d_name[0] != '.' && len > 4 && strcmp(entry->d_name + len - 4, ".sql") == 0;
-}
-
-/* Names of the folder's .sql files, sorted; -1 with a message. */
-static int list_files(job_t *job, const char *folder, struct dirent ***files)
-{
-    int n = scandir(folder, files, is_sql, alphasort);
-
-    if (n < 0)
-        fail(job, "%s: %s", folder, strerror(errno));
-
-    return n;
-}
-
-static void free_files(struct dirent **files, int n)
-{
-    for (int i = 0; i < n; i++)
-        free(files[i]);
-    free(files);
-}
-
-/* The file's text, to be freed; NULL with a message. */
-static char *read_text(job_t *job, const char *path)
-{
-    FILE *f = fopen(path, "r");
-    char *text;
-    size_t len;
-
-    if (f == NULL) {
-        fail(job, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-
-    text = malloc(FILE_MAX_BYTES + 1);
-    if (text == NULL)
-        abort();
-    len = fread(text, 1, FILE_MAX_BYTES + 1, f);
-    if (ferror(f) || len > FILE_MAX_BYTES || memchr(text, '\0', len) != NULL) {
-        fail(job, "%s: it cannot be read, has more than %d bytes, or a NUL byte", path,
-             FILE_MAX_BYTES);
-        free(text);
-        text = NULL;
-    } else {
-        text[len] = '\0';
-    }
-    fclose(f);
-
-    return text;
-}
-
-static bool run_file(job_t *job, const char *folder, const char *name)
-{
-    char path[PATH_MAX];
-    char *text;
-    bool ok;
-
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    text = read_text(job, path);
-    if (text == NULL)
-        return false;
-
-    ok = run(job, path, text);
-    free(text);
-
-    return ok;
-}
+/* --- functions ------------------------------------------------------------------- */
 
 /*
  * Drops the function's every form that nothing hangs on.  A trigger's function
- * and the like stay: CREATE OR REPLACE has to do for them.
+ * and the like stay: CREATE OR REPLACE has to do for them.  Refuses a function that an earlier line
+ * has made in this transaction: a domain must not replace what the engine uses.
  */
 static bool drop_function(job_t *job, const char *file, const char *name, size_t len)
 {
     static const char format[] =
         "DO $drop$ DECLARE f regprocedure; BEGIN "
+        "IF EXISTS (SELECT FROM pg_proc p WHERE p.proname = %1$s"
+        " AND p.pronamespace = current_schema()::regnamespace"
+        " AND p.xmin = pg_current_xact_id()::xid) THEN"
+        " RAISE EXCEPTION 'a folder before this one has a function %%() already', %1$s; END IF; "
         "FOR f IN SELECT p.oid FROM pg_proc p "
-        " WHERE p.proname = %s AND p.pronamespace = current_schema()::regnamespace"
+        " WHERE p.proname = %1$s AND p.pronamespace = current_schema()::regnamespace"
         " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_proc'::regclass"
         "                 AND d.refobjid = p.oid) "
         "LOOP EXECUTE 'DROP FUNCTION ' || f; END LOOP; END $drop$";
-    char sql[sizeof(format) + 160];
+    char sql[sizeof(format) + 480];
     char *quoted = PQescapeLiteral(job->conn, name, len);
     bool ok;
 
@@ -184,18 +115,11 @@ static bool drop_function(job_t *job, const char *file, const char *name, size_t
 }
 
 /* Drops what the file is about to define. */
-static bool drop_functions(job_t *job, const char *folder, const char *file)
+static bool drop_functions(job_t *job, const char *path, const char *text)
 {
     static const char create[] = "CREATE OR REPLACE FUNCTION ";
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
-    char path[PATH_MAX + 256];
-    char *text;
     bool ok = true;
-
-    snprintf(path, sizeof(path), "%s/%s", folder, file);
-    text = read_text(job, path);
-    if (text == NULL)
-        return false;
 
     for (const char *p = text; ok && p != NULL; p = strchr(p, '\n')) {
         const char *name;
@@ -214,20 +138,195 @@ static bool drop_functions(job_t *job, const char *folder, const char *file)
         else
             ok = drop_function(job, path, name, len);
     }
-    free(text);
 
     return ok;
 }
 
-/* NNN of NNN_name.sql, -1 if the name is no such. */
-static long number_of(const char *name)
+/* Runs, or drops, all functions of the line. */
+static bool each_function(job_t *job, const weir_sql_line_t *line,
+                          bool (*act)(job_t *, const char *path, const char *text))
 {
+    for (const weir_sql_file_t *f = line->functions; f->path != NULL; f++) {
+        if (!act(job, f->path, f->text))
+            return false;
+    }
+
+    return true;
+}
+
+/*
+ * All lines in one transaction: to running processes, the functions of two versions are never
+ * mixed.  Twice: first without a look at the bodies, because functions may use each other in any
+ * order, then with it, so that a mistake is found here and not at run time.
+ */
+static bool create_functions(job_t *job, const weir_sql_line_t *const *lines)
+{
+    bool ok = run(job, "functions",
+                  "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL check_function_bodies = off");
+
+    for (size_t i = 0; ok && lines[i] != NULL; i++)
+        ok = each_function(job, lines[i], drop_functions) && each_function(job, lines[i], run);
+    ok = ok && run(job, "functions", "SET LOCAL check_function_bodies = on");
+    for (size_t i = 0; ok && lines[i] != NULL; i++)
+        ok = each_function(job, lines[i], run);
+
+    return ok && run(job, "functions", "COMMIT");
+}
+
+/* --- what the database has ---------------------------------------------------------- */
+
+static const char *name_of(const weir_sql_file_t *file)
+{
+    const char *slash = strrchr(file->path, '/');
+
+    return slash != NULL ? slash + 1 : file->path;
+}
+
+/* NNN of NNN_name.sql, -1 if the name is no such. */
+static long number_of(const weir_sql_file_t *file)
+{
+    const char *name = name_of(file);
+
     for (int i = 0; i < 3; i++) {
         if (!isdigit((unsigned char)name[i]))
             return -1;
     }
 
     return name[3] == '_' ? strtol(name, NULL, 10) : -1;
+}
+
+/* Refuses names and numbers that are wrong.  The generator has sorted the files by their names. */
+static bool check_numbers(job_t *job, const weir_sql_line_t *line)
+{
+    long known = -1;
+
+    for (const weir_sql_file_t *f = line->migrations; f->path != NULL; f++) {
+        long version = number_of(f);
+
+        if (version < 0)
+            return fail(job, "%s: the name of a migration is NNN_name.sql", f->path);
+        if (version == known)
+            return fail(job, "%s: there are two migrations with the number %03ld", f->path,
+                        version);
+        assert(version > known);
+        known = version;
+    }
+
+    return true;
+}
+
+static long newest_of(const weir_sql_line_t *line)
+{
+    long newest = -1;
+
+    for (const weir_sql_file_t *f = line->migrations; f->path != NULL; f++)
+        newest = number_of(f);
+
+    return newest;
+}
+
+/* Formats a statement, to be freed.  Names of lines and of files have no quote: see migrate.h. */
+static char *statement(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static char *statement(const char *format, ...)
+{
+    va_list ap;
+    char *sql;
+
+    va_start(ap, format);
+    if (vasprintf(&sql, format, ap) < 0)
+        abort();
+    va_end(ap);
+
+    return sql;
+}
+
+/*
+ * At first all migrations were one line, in a table without the column "line".  Each of
+ * these records gets the line that has the file of this number and name.
+ */
+static bool adopt(job_t *job, const weir_sql_line_t *line)
+{
+    bool ok = true;
+
+    for (const weir_sql_file_t *f = line->migrations; ok && f->path != NULL; f++) {
+        char *sql = statement("UPDATE schema_migrations SET line = '%s'"
+                              " WHERE line = '' AND version = %ld AND name = '%s'",
+                              line->name, number_of(f), name_of(f));
+
+        ok = run(job, "schema_migrations", sql);
+        free(sql);
+    }
+
+    return ok;
+}
+
+/* Refuses one line's newest migration in the database when this program does not have the line, or
+ * the migration. */
+static bool check_known(job_t *job, const weir_sql_line_t *const *lines, const char *name,
+                        long newest, const char *newest_name)
+{
+    while (*lines != NULL && strcmp((*lines)->name, name) != 0)
+        lines++;
+
+    if (*lines == NULL)
+        return fail(job,
+                    "the database has migration %s%s%s, which this weir-backend does not know: the "
+                    "database belongs to another domain, or to another version of weir-backend",
+                    name, *name != '\0' ? "/" : "", newest_name);
+    if (newest > newest_of(*lines))
+        return fail(job,
+                    "the database has migration %03ld, %s knows none later than %03ld: the "
+                    "database belongs to a later version of weir-backend",
+                    newest, (*lines)->folder, newest_of(*lines));
+
+    return true;
+}
+
+static bool check_all_known(job_t *job, const weir_sql_line_t *const *lines)
+{
+    PGresult *result =
+        PQexec(job->conn, "SELECT DISTINCT ON (line) line, version, name FROM schema_migrations"
+                          " ORDER BY line, version DESC");
+    bool ok = PQresultStatus(result) == PGRES_TUPLES_OK;
+    int line = PQfnumber(result, "line"), version = PQfnumber(result, "version"),
+        name = PQfnumber(result, "name");
+
+    if (!ok)
+        fail(job, "schema_migrations: %s", PQerrorMessage(job->conn));
+    for (int i = 0; ok && i < PQntuples(result); i++)
+        ok = check_known(job, lines, PQgetvalue(result, i, line),
+                         strtol(PQgetvalue(result, i, version), NULL, 10),
+                         PQgetvalue(result, i, name));
+    PQclear(result);
+
+    return ok;
+}
+
+/* One transaction: a database that is refused stays as it was. */
+static bool open_records(job_t *job, const weir_sql_line_t *const *lines)
+{
+    static const char table[] =
+        "BEGIN;"
+        "CREATE TABLE IF NOT EXISTS schema_migrations ("
+        " version int NOT NULL,"
+        " name text NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT now(),"
+        " line text NOT NULL DEFAULT '',"
+        " PRIMARY KEY (line, version));"
+        "DO $$ BEGIN"
+        " IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'schema_migrations'::regclass"
+        "                AND attname = 'line' AND NOT attisdropped) THEN"
+        "  ALTER TABLE schema_migrations ADD line text NOT NULL DEFAULT '',"
+        "   DROP CONSTRAINT schema_migrations_pkey, ADD PRIMARY KEY (line, version);"
+        " END IF; "
+        "END $$";
+    bool ok = run(job, "schema_migrations", table);
+
+    for (size_t i = 0; ok && lines[i] != NULL; i++)
+        ok = adopt(job, lines[i]);
+
+    return ok && check_all_known(job, lines) && run(job, "schema_migrations", "COMMIT");
 }
 
 /* --- steps ------------------------------------------------------------------------ */
@@ -243,7 +342,7 @@ static void pause_ms(long ms)
  * Tries, rather than waits in the server: CREATE INDEX CONCURRENTLY waits for all statements that
  * run, so also for one that waits for this lock.
  */
-static bool prepare(job_t *job)
+static bool lock_out_others(job_t *job)
 {
     long taken = 0;
 
@@ -256,35 +355,72 @@ static bool prepare(job_t *job)
             pause_ms(LOCK_RETRY);
     }
 
-    return run(job, "schema_migrations",
-               "SET client_min_messages = warning;"
-               "CREATE TABLE IF NOT EXISTS schema_migrations ("
-               " version int PRIMARY KEY,"
-               " name text NOT NULL,"
-               " applied_at timestamptz NOT NULL DEFAULT now())");
+    return true;
+}
+
+/*
+ * A statement that waits for a table's lock makes all later ones of the table wait behind it.  So
+ * it gives up after LOCK_TIMEOUT, which lets these pass.  Returns true when it is to be tried
+ * again.
+ */
+static bool lock_is_awaited(job_t *job, const char *name, bool *said)
+{
+    if (!job->locked)
+        return false;
+    if (!*said)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "a transaction holds a lock that the migration needs; it is tried again until "
+                 "that ends",
+                 "{s:s}", "file", name);
+    *said = true;
+    if (!run(job, name, "ROLLBACK"))
+        return false;
+    pause_ms(LOCK_RETRY);
+
+    return true;
+}
+
+static bool prepare(job_t *job, const weir_sql_line_t *const *lines)
+{
+    bool ok, said = false;
+
+    for (size_t i = 0; lines[i] != NULL; i++) {
+        if (!check_numbers(job, lines[i]))
+            return false;
+    }
+
+    ok = lock_out_others(job) && run(job, "settings", "SET client_min_messages = warning");
+    if (!ok)
+        return false;
+    while (!(ok = open_records(job, lines)) && lock_is_awaited(job, "schema_migrations", &said))
+        ;
+
+    return ok;
 }
 
 /*
  * Statements of a file, with blank lines between them, each by itself.  Those that may not be in a
  * transaction lock no table against reading and writing, and may wait for long transactions.
  */
-static bool run_outside(job_t *job, const char *name, char *text)
+static bool run_outside(job_t *job, const char *name, const char *text)
 {
     bool ok = run(job, name, "SET lock_timeout = 0");
 
-    for (char *next; ok && text != NULL; text = next) {
-        next = strstr(text, "\n\n");
-        if (next != NULL) {
-            *next = '\0';
-            next += 2;
-        }
-        ok = run(job, name, text);
+    while (ok && text != NULL) {
+        const char *end = strstr(text, "\n\n");
+        char *sql = end != NULL ? strndup(text, (size_t)(end - text)) : strdup(text);
+
+        if (sql == NULL)
+            abort();
+        ok = run(job, name, sql);
+        free(sql);
+        text = end != NULL ? end + 2 : NULL;
     }
 
     return ok && run(job, name, "SET lock_timeout = " LOCK_TIMEOUT);
 }
 
-static bool apply_text(job_t *job, const char *name, char *text, const char *record)
+static bool apply_text(job_t *job, const char *name, const char *text, const char *record)
 {
     if (strncmp(text, OUTSIDE, sizeof(OUTSIDE) - 1) == 0)
         return run_outside(job, name, text) && run(job, name, record);
@@ -293,139 +429,68 @@ static bool apply_text(job_t *job, const char *name, char *text, const char *rec
            run(job, name, "COMMIT");
 }
 
-/*
- * A statement that waits for a table's lock makes all later ones of the table wait behind it.  So it
- * gives up after LOCK_TIMEOUT, which lets these pass, and is tried again.
- */
-static bool apply(job_t *job, const char *folder, const char *name, long version)
+static bool apply(job_t *job, const weir_sql_line_t *line, const weir_sql_file_t *file)
 {
-    char record[512], path[PATH_MAX];
-    char *quoted = PQescapeLiteral(job->conn, name, strlen(name)), *text;
-    bool ok = false;
+    char *record = statement("INSERT INTO schema_migrations (line, version, name)"
+                             " VALUES ('%s', %ld, '%s')",
+                             line->name, number_of(file), name_of(file));
+    bool ok, said = false;
 
-    snprintf(record, sizeof(record),
-             "INSERT INTO schema_migrations (version, name) VALUES (%ld, %s)", version,
-             quoted != NULL ? quoted : "''");
-    PQfreemem(quoted);
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-
-    for (bool said = false; (text = read_text(job, path)) != NULL; said = true) {
-        ok = apply_text(job, path, text, record);
-        free(text);
-        if (ok || !job->locked)
-            break;
-        if (!said)
-            weir_log(WEIR_LOG_WARN, NULL,
-                     "a transaction holds a lock that the migration needs; it is tried again until "
-                     "that ends",
-                     "{s:s}", "file", name);
-        if (!run(job, name, "ROLLBACK"))
-            return false;
-        pause_ms(LOCK_RETRY);
-    }
+    while (!(ok = apply_text(job, file->path, file->text, record)) &&
+           lock_is_awaited(job, file->path, &said))
+        ;
+    free(record);
     if (ok)
-        weir_log(WEIR_LOG_INFO, NULL, "migration applied", "{s:s}", "file", name);
+        weir_log(WEIR_LOG_INFO, NULL, "migration applied", "{s:s}", "file", file->path);
 
     return ok;
 }
 
-static bool apply_migrations(job_t *job, const char *folder, struct dirent **files, int n)
+static bool apply_line(job_t *job, const weir_sql_line_t *line)
 {
-    long newest, known = -1;
+    for (const weir_sql_file_t *f = line->migrations; f->path != NULL; f++) {
+        char *query = statement("SELECT count(*) FROM schema_migrations"
+                                " WHERE line = '%s' AND version = %ld",
+                                line->name, number_of(f));
+        long applied;
+        bool ok = ask(job, "schema_migrations", query, &applied);
 
-    if (!ask(job, "schema_migrations", "SELECT coalesce(max(version), -1) FROM schema_migrations",
-             &newest))
-        return false;
-
-    for (int i = 0; i < n; i++) {
-        long version = number_of(files[i]->d_name);
-
-        if (version < 0)
-            return fail(job, "%s/%s: the name of a migration is NNN_name.sql", folder,
-                        files[i]->d_name);
-        if (version == known)
-            return fail(job, "%s/%s: there are two migrations with the number %03ld", folder,
-                        files[i]->d_name, version);
-        known = version;
-    }
-
-    if (newest > known)
-        return fail(job,
-                    "the database has migration %03ld, %s knows none later than %03ld: the "
-                    "database belongs to a later version of weir-backend",
-                    newest, folder, known);
-
-    for (int i = 0; i < n; i++) {
-        long version = number_of(files[i]->d_name), applied;
-        char query[128];
-
-        snprintf(query, sizeof(query), "SELECT count(*) FROM schema_migrations WHERE version = %ld",
-                 version);
-        if (!ask(job, "schema_migrations", query, &applied))
-            return false;
-        if (!applied && !apply(job, folder, files[i]->d_name, version))
+        free(query);
+        if (!ok || (!applied && !apply(job, line, f)))
             return false;
     }
 
     return true;
 }
 
-/*
- * Twice: first without a look at the bodies, because functions may use each other
- * in any order, then with it, so that a mistake is found here and not at run time.
- */
-static bool create_functions(job_t *job, const char *folder)
+static bool migrate(job_t *job, const weir_sql_line_t *const *lines)
 {
-    struct dirent **files;
-    int n = list_files(job, folder, &files);
-    bool ok;
+    int n = 0;
 
-    if (n < 0)
+    if (!prepare(job, lines))
+        return false;
+    for (size_t i = 0; lines[i] != NULL; i++) {
+        if (!apply_line(job, lines[i]))
+            return false;
+        for (const weir_sql_file_t *f = lines[i]->migrations; f->path != NULL; f++)
+            n++;
+    }
+    if (!create_functions(job, lines))
         return false;
 
-    ok = run(job, folder, "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL check_function_bodies = off");
-    for (int i = 0; ok && i < n; i++)
-        ok = drop_functions(job, folder, files[i]->d_name);
-    for (int i = 0; ok && i < n; i++)
-        ok = run_file(job, folder, files[i]->d_name);
-    ok = ok && run(job, folder, "SET LOCAL check_function_bodies = on");
-    for (int i = 0; ok && i < n; i++)
-        ok = run_file(job, folder, files[i]->d_name);
-    ok = ok && run(job, folder, "COMMIT");
-    free_files(files, n);
+    weir_log(WEIR_LOG_INFO, NULL, "the schema is up to date", "{s:i}", "migrations", n);
 
-    return ok;
+    return true;
 }
 
-static bool migrate(job_t *job, const char *folder)
-{
-    char functions[PATH_MAX];
-    struct dirent **files;
-    int n;
-    bool ok;
-
-    n = list_files(job, folder, &files);
-    if (n < 0)
-        return false;
-    ok = prepare(job) && apply_migrations(job, folder, files, n);
-    free_files(files, n);
-
-    snprintf(functions, sizeof(functions), "%s/functions", folder);
-
-    ok = ok && create_functions(job, functions);
-    if (ok)
-        weir_log(WEIR_LOG_INFO, NULL, "the schema is up to date", "{s:s,s:i}", "sql", folder,
-                 "migrations", n);
-
-    return ok;
-}
-
-bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t error_size)
+bool weir_migrate(const char *conninfo, const weir_sql_line_t *const *lines, char *error,
+                  size_t error_size)
 {
     char *options = weir_db_options(conninfo, "-c statement_timeout=0 -c lock_timeout=0");
     const char *const keys[] = {"dbname", "options", "client_encoding", "application_name", NULL};
     const char *const values[] = {conninfo, options, "UTF8", "weir-migrate", NULL};
-    job_t job = {.conn = PQconnectdbParams(keys, values, 1), .error = error, .error_size = error_size};
+    job_t job = {
+        .conn = PQconnectdbParams(keys, values, 1), .error = error, .error_size = error_size};
     bool ok;
 
     if (PQstatus(job.conn) != CONNECTION_OK)
@@ -433,7 +498,7 @@ bool weir_migrate(const char *conninfo, const char *folder, char *error, size_t 
     else /* a migration takes as long as it takes */
         ok = weir_db_settings_apply(job.conn, error, error_size) &&
              run(&job, "settings", "SET statement_timeout = 0; SET lock_timeout = " LOCK_TIMEOUT) &&
-             migrate(&job, folder);
+             migrate(&job, lines);
     PQfinish(job.conn);
     free(options);
 

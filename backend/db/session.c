@@ -345,7 +345,7 @@ void weir_db_free(weir_db_t *db)
 
 bool weir_db_is_away(const char *sqlstate)
 {
-    /* Codes, or their classes.  consume() (sql/functions) has the same in mind. */
+    /* Codes, or their classes.  consume() (events/sql) has the same in mind. */
     static const char *const away[] = {"08", "0A000", "25006", "26000", "28",    "3D",
                                        "3F", "40",    "42501", "42703", "42883", "42P01",
                                        "53", "55P03", "57",    "58"};

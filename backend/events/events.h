@@ -15,11 +15,16 @@
 #ifndef WEIR_EVENTS_H
 #define WEIR_EVENTS_H
 
+#include "db/migrate.h"
+
 #include <event2/event.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* backend/events/sql: the tables of outbox, relay and consumer groups, and their functions. */
+extern const weir_sql_line_t weir_sql_events;
 
 /* The strings are borrowed for as long as the relay or worker runs. */
 typedef struct {

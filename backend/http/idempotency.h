@@ -3,7 +3,7 @@
  * again with the same key, and the command is not done twice.
  *
  * What a command has come to is written down in the command's own transaction
- * (sql/functions/once.sql): its outcome, the row from which the handler makes the whole answer,
+ * (http/sql/functions/once.sql): its outcome, the row from which the handler makes the whole answer,
  * status and fields included.  So nothing can come between the effect and the record, whatever
  * dies, and a replay is the same handler's answer to the same row; it has the field
  * Idempotency-Replayed: true besides.
@@ -29,7 +29,11 @@
 
 #include "config/config.h"
 #include "db/batch.h"
+#include "db/migrate.h"
 #include "http/http.h"
+
+/* backend/http/sql: the table of keys and outcomes, and its function. */
+extern const weir_sql_line_t weir_sql_http;
 
 #define WEIR_IDEMPOTENCY_KEY_MAX 255
 /* An unguessable key has as many characters, and as many different ones. */

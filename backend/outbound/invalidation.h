@@ -12,7 +12,11 @@
 #ifndef WEIR_INVALIDATION_H
 #define WEIR_INVALIDATION_H
 
+#include "db/migrate.h"
 #include "events/events.h"
+
+/* backend/outbound/sql: the group's function; it has no tables. */
+extern const weir_sql_line_t weir_sql_outbound;
 
 typedef struct weir_invalidation weir_invalidation_t;
 

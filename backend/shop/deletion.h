@@ -1,5 +1,5 @@
 /*
- * DELETE /users/{id}: one row of the set-based command delete_users (sql/functions), and what its
+ * DELETE /users/{id}: one row of the set-based command delete_users (shop/sql), and what its
  * event UserDeleted makes the groups do, each on its own:
  *
  *   access    the user is gone for the API (410)

@@ -1,6 +1,6 @@
 /*
  * Orders over HTTP:
- *   POST /orders       one row of the set-based command orders_create (sql/functions)
+ *   POST /orders       one row of the set-based command orders_create (shop/sql)
  *   GET /orders/{id}   one row of the set-based query orders_by_id
  *
  * Totals are the server's: prices come from the products at the moment of the

@@ -10,7 +10,7 @@
  * - RefundRequested: gives the money of a given up order back
  * - StrayChargeReported: the same for a charge that belongs to no payment
  *
- * What the gateway says goes through payment_step() (sql/functions), which alone decides what
+ * What the gateway says goes through payment_step() (shop/sql), which alone decides what
  * follows.
  */
 #ifndef WEIR_PAYMENTS_H

@@ -9,7 +9,7 @@
  *
  * A difference is an object: difference, charge, key, charged ("succeeded 4990 EUR"), payment,
  * order_id, paid, mend, the event that ends it (null: a person must), and listed, the charge as the
- * gateway has it.  The functions (sql/functions/payments_compare.sql) say which there are.
+ * gateway has it.  The functions (shop/sql/functions/payments/payments_compare.sql) say which there are.
  *
  * Nothing is changed here; weir_reconcile_mend() puts the events of differences that were found,
  * and the group payments asks the gateway again before it does anything.

@@ -7,10 +7,14 @@
 #define WEIR_SHOP_H
 
 #include "config/config.h"
+#include "db/migrate.h"
 #include "events/events.h"
 #include "http/http.h"
 
 #define WEIR_SHOP_CONSUMERS_MAX 16
+
+/* backend/shop/sql: the shop's tables and functions. */
+extern const weir_sql_line_t weir_sql_shop;
 
 typedef struct weir_shop weir_shop_t;
 

@@ -1,6 +1,6 @@
 /*
  * Users over HTTP:
- *   POST /signup      one row of the set-based command signup (sql/functions/signup.sql)
+ *   POST /signup      one row of the set-based command signup (shop/sql/functions/users/signup.sql)
  *   GET /users/{id}   one row of the set-based query users_by_id
  */
 #ifndef WEIR_USERS_H

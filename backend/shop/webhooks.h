@@ -5,7 +5,7 @@
  * gateway.h}
  *
  * It may come twice, late, in any order and before the answer to the charge itself: each message is
- * taken once by its webhook-id, and payment_step() (sql/functions) makes of it what fits the
+ * taken once by its webhook-id, and payment_step() (shop/sql) makes of it what fits the
  * payment, or has the gateway asked.  202 says that it was taken, with the verdict; types that are
  * none of ours are taken and left alone.
  */

@@ -46,7 +46,7 @@ subtest 'every key refuses what it does not allow' => sub {
                                                        '127.0.0.1:65536', '127.0.0.1:80x', '::1:80', 'unix:', 'unix:x', '127.0.0.1:-1'],
         database       => qr/must be a libpq connection string/ => ['', 'x' x 1025],
         redis          => qr{must be redis://} => ['', '127.0.0.1:6379', 'http://x', 'redis://', 'unix:', 'unix:x'],
-        sql            => qr/must be the folder/ => [''],
+        sql            => qr/must be at most 1024 bytes/ => ['x' x 1025],
         smtp           => qr{must be smtp://} => ['', 'localhost', 'http://x', 'smtp://'],
         smtp_timeout   => $time => ['', '5', '0s', '99ms', '5m1s', '6m', '-1s', '5 s', '5h', '5S', '1e3ms', '99999999999999999999ms'],
         mail_from      => qr/must be an address/ => ['', 'x' x 257],

@@ -412,7 +412,6 @@ sub write_conf {
         listen   => "127.0.0.1:$self->{port}",
         database => $self->database,
         redis    => "redis://127.0.0.1:$self->{redis_port}/0",
-        sql      => "$ROOT/backend/sql",
         smtp     => "smtp://127.0.0.1:$self->{smtp_port}",
         %{ $self->{conf} }, %conf
     );

@@ -15,7 +15,3 @@ CREATE TABLE deletions (
 );
 
 ALTER TABLE billing_profiles ADD COLUMN cancelled_at timestamptz;
-
--- Finds the events of a user's signup, made in the transaction that made the user. A block range index
--- costs an insert next to nothing.
-CREATE INDEX outbox_age ON outbox USING brin (created_at) WITH (pages_per_range = 16, autosummarize = on);
