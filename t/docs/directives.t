@@ -1,5 +1,5 @@
-# docs/reference/directives.md tells of every directive and variable that the module has, in
-# the contexts that it has them in, and of no other.
+# docs/reference/directives.md describes every directive that the module has, in the contexts that
+# it has them in, and no other.
 use strict;
 use warnings;
 
@@ -8,7 +8,7 @@ use lib "$Bin/../lib";
 use Test::More;
 use Weir::Docs qw(files slurp);
 
-my (%context, %variable);
+my %context;
 for my $file (files(qr/\.c$/, 'ngx_module')) {
     my $text = slurp($file);
     while ($text =~ /ngx_string\("(weir_\w+)"\),\s*((?:NGX_HTTP_\w+_CONF\s*\|\s*)*)(?:NGX_CONF|NGX_HTTP)/g) {
@@ -16,12 +16,8 @@ for my $file (files(qr/\.c$/, 'ngx_module')) {
         $context{$name} = join ', ', grep { defined } map { $flags =~ /NGX_HTTP_$_->[0]_CONF/ ? $_->[1] : undef }
             ['MAIN', 'http'], ['SRV', 'server'], ['LOC', 'location'];
     }
-    while ($text =~ /\{ ngx_string\("(weir_\w+)"\), NULL,|static ngx_str_t  name = ngx_string\("(weir_\w+)"\)/g) {
-        $variable{$1 // $2} = 1;
-    }
 }
 cmp_ok scalar(keys %context), '>=', 20, 'directives are found in the sources';
-cmp_ok scalar(keys %variable), '>=', 5, 'variables too';
 
 my $docs = slurp('docs/reference/directives.md');
 my %documented;
@@ -30,8 +26,5 @@ while ($docs =~ /^## (weir_\w+)\n\n    Syntax:   (.*?)\n    Default:  [^\n]*\n  
     like $2, qr/^\Q$1\E\b.*[;}]\z/s, "$1: its syntax begins with its name and is complete";
 }
 is_deeply \%documented, \%context, 'docs/reference/directives.md has each directive, in its contexts';
-
-my %named = map { $_ => 1 } $docs =~ /^\| `\$(weir_\w+)` \|/mg;
-is_deeply \%named, \%variable, 'and each variable';
 
 done_testing;

@@ -1,11 +1,12 @@
-# The commands and configurations in README.md and docs/getting-started.md do what is said of them.
+# The commands of README.md do what it says, and nginx takes each configuration of the documents
+# (in a block marked as nginx).
 use strict;
 use warnings;
 
 use FindBin '$Bin';
 use lib "$Bin/../lib";
 use Test::More;
-use Weir::Docs qw($root slurp);
+use Weir::Docs qw($root markdown slurp);
 use Weir::Processes qw(free_port listens spit temp_paths until_true $dir);
 
 # --- the README's "Try it" works to the letter, but for the ports ----------------------------
@@ -21,6 +22,7 @@ symlink "$root/build/ngx_http_weir_module.so", "$dir/build/ngx_http_weir_module.
 my @steps;    # [command, output]
 for (split /\n/, $try) {
     if (/^    \$ (.*)/) { push @steps, [$1, ''] }
+    elsif (/^     +(.*)/ && @steps && $steps[-1][1] eq '') { $steps[-1][0] .= "\n$1" }    # the command goes on
     elsif (/^    (.*)/ && @steps) { $steps[-1][1] .= "$1\n" }
 }
 cmp_ok scalar(@steps), '>=', 8, 'README: "Try it" has its commands';
@@ -39,20 +41,40 @@ for my $step (@steps) {
 }
 
 
-# --- the configuration of docs/getting-started.md is accepted ----------------------------------------
+# --- the configurations of the documents are accepted ----------------------------------------
 
-my ($own) = slurp('docs/getting-started.md') =~ /^```nginx\n(.*?)^```$/ms;
 my %file = (crt => "$dir/own.crt", key => "$dir/own.key", secret => "$dir/own.secret");
 system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $file{key} -out $file{crt} -subj /CN=api.example 2>/dev/null") == 0
     or die 'openssl failed';
 spit($file{secret}, 'x' x 32 . "\n");
 chmod 0600, $file{secret};
-$own =~ s{/etc/nginx/[\w.-]+\.(crt|key|secret)}{$file{$1}}g;
-$own =~ s{redis\.internal}{127.0.0.1};
-$own =~ s{listen 443 }{'listen 127.0.0.1:' . free_port() . ' '}e;
-spit("$dir/own.conf", "load_module $root/build/ngx_http_weir_module.so;\npid $dir/own.pid;\nevents {}\nhttp {\n" . temp_paths($dir) . "$own}\n");
-my $said = `"$ENV{TEST_NGINX_BINARY}" -t -p $dir -e /dev/null -c $dir/own.conf 2>&1`;
-is $?, 0, 'docs/getting-started.md: nginx takes the configuration' or diag $said;
-unlike $said, qr/\[(?:warn|error|emerg)\](?!.*"listen \.\.\. http2" directive is deprecated)/, 'without a warning';
+
+# tested(NAME, TEXT): what nginx -t says of TEXT in http {}, with files and addresses of this machine.
+sub tested {
+    my ($name, $text) = @_;
+    $text =~ s{/etc/nginx/[\w.-]+\.(crt|key|secret)}{$file{$1}}g;
+    $text =~ s{\bredis\.internal\b}{127.0.0.1}g;
+    $text =~ s{\blisten (?:80|443)\b}{'listen 127.0.0.1:' . free_port()}ge;
+    spit("$dir/own.conf", "load_module $root/build/ngx_http_weir_module.so;\npid $dir/own.pid;\nevents {}\nhttp {\n"
+        . temp_paths($dir) . "$text}\n");
+    my $said = `"$ENV{TEST_NGINX_BINARY}" -t -p $dir -e /dev/null -c $dir/own.conf 2>&1`;
+    is $?, 0, "$name: nginx takes the configuration" or diag $said;
+    unlike $said, qr/\[(?:warn|error|emerg)\](?!.*"listen \.\.\. http2" directive is deprecated)/, '... without a warning';
+}
+
+my $configurations = 0;
+for my $path (markdown()) {
+    my $n = 0;
+    for my $text (slurp($path) =~ /^```nginx\n(.*?)^```$/msg) { tested("$path, configuration " . ++$n, $text) }
+    $configurations += $n;
+}
+cmp_ok $configurations, '>=', 2, 'the configurations are found';
+
+
+# --- the users of Redis are the same in both documents -----------------------------------------
+
+my @rules = map { [slurp($_) =~ /^ +ACL SETUSER weir-edge (.*?)\n\n/ms] } 'docs/reference/directives.md', 'docs/getting-started.md';
+ok $rules[0][0], 'docs/reference/directives.md has the ACL of an edge';
+is $rules[1][0], $rules[0][0], 'and docs/getting-started.md has the same';
 
 done_testing;

@@ -1,4 +1,5 @@
-# Every link within the documents, and every document that a source names, is there.
+# Every link within the documents, and every document that a source names, is there. No line of a
+# document has more than 100 columns.
 use strict;
 use warnings;
 
@@ -28,7 +29,11 @@ is target('README.md',   ''),        'README.md', 'and one without a file to the
 my $links = 0;
 for my $path (@documents) {
     my @broken;
-    for my $link (without_code(slurp($path)) =~ /\]\(\s*([^)\s]+)\s*\)/g) {
+    my $text = without_code(slurp($path));
+    my %defined = $text =~ /^\[([^\]]+)\]: (\S+)$/mg;
+    my %used = map { s/\s+/ /gr => 1 } $text =~ /\]\[([^\]]+)\]/g, $text =~ /\[(weir_\w+)\](?![(:])/g;
+    push @broken, map { "[$_] is not defined" } grep { !$defined{$_} } sort keys %used;
+    for my $link ($text =~ /\]\(\s*([^)\s]+)\s*\)/g, values %defined) {
         next if $link =~ /^\w+:/;
         $links++;
         my ($file, $anchor) = split /#/, $link, 2;
@@ -39,6 +44,15 @@ for my $path (@documents) {
     is_deeply \@broken, [], "$path: its links lead somewhere";
 }
 cmp_ok $links, '>=', 50, 'the links are found';
+
+# A link's address alone may be longer. Documents that are not wrapped yet are named here.
+my %later = map { $_ => 1 } qw(ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/guides/events.md
+    docs/internals/benchmarks.md t/fuzz/README.md t/worlds/README.md);
+for my $path (grep { !$later{$_} } @documents) {
+    my @lines = split /\n/, slurp($path);
+    my @long = map { $_ + 1 } grep { length $lines[$_] > 100 && $lines[$_] !~ /^\[[^\]]+\]: \S+$/ } 0 .. $#lines;
+    is_deeply \@long, [], "$path: no line has more than 100 columns";
+}
 
 # Sources and scripts that name a document of the project.
 my @lost;

@@ -10,8 +10,9 @@ use IO::Socket::INET;
 use Test::More;
 
 start_redis();
-my ($rules) = slurp("$Bin/../../../docs/reference/directives.md") =~ /^ +ACL SETUSER weir-edge (.+)$/m or die 'docs/reference/directives.md has no ACL of an edge';
-redis('ACL', 'SETUSER', 'weir-edge', split ' ', $rules);
+my ($rules) = slurp("$Bin/../../../docs/reference/directives.md") =~ /^ +ACL SETUSER weir-edge (.+?)\n\n/ms
+    or die 'docs/reference/directives.md has no ACL of an edge';
+redis('ACL', 'SETUSER', 'weir-edge', grep { $_ ne '\\' } split ' ', $rules);
 redis('ACL', 'SETUSER', 'default', 'resetpass', '>other');    # this connection goes on; edges have no other user
 
 start_upstream(sub {

@@ -2,13 +2,14 @@
 package Weir::Docs;
 use strict;
 use warnings;
+use utf8;
 
 use Cwd 'abs_path';
 use Exporter 'import';
 use File::Basename 'dirname';
 use File::Find ();
 
-our @EXPORT_OK = qw($root anchors files markdown slurp without_code);
+our @EXPORT_OK = qw($root anchors calls files literals markdown pattern slurp without_code);
 our $root = abs_path(dirname(__FILE__) . '/../../..');
 
 # slurp(PATH): the file's text, decoded. PATH is below the root.
@@ -57,6 +58,52 @@ sub anchors {
         push @anchors, $again ? "$anchor-$again" : $anchor;
     }
     return @anchors;
+}
+
+# calls(TEXT, FUNCTION): for each call of FUNCTION in the C of TEXT the list of its arguments.
+# A prototype or a definition has a semicolon or a brace elsewhere, and is left out.
+sub calls {
+    my ($text, $function) = @_;
+    my @calls;
+    $text =~ s{/\*.*?\*/}{}sg;
+    while ($text =~ /\b\Q$function\E(?=\()/g) {
+        my @arguments = ('');
+        my $depth = 0;
+        while ($text =~ /\G("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)'|.)/sgc) {
+            my $token = $1;
+            my $inner = $depth;
+            $depth++ if $token eq '(' || $token eq '{';
+            $depth-- if $token eq ')' || $token eq '}';
+            last if $depth == 0;
+            if ($inner == 0) { next }
+            if ($token eq ',' && $depth == 1) { push @arguments, '' }
+            else                              { $arguments[-1] .= $token }
+        }
+        push @calls, [map { s/^\s+|\s+$//gr } @arguments] if $text =~ /\G\s*;/gc;
+    }
+    return @calls;
+}
+
+# literals(ARGUMENT): the strings that it may be: one, or two of a condition "a ? b : c".
+sub literals {
+    my $argument = shift;
+    my @parts = ('');
+    while ($argument =~ /\G("((?:[^"\\]|\\.)*)"|.)/sg) {
+        if (defined $2) { $parts[-1] .= $2 =~ s/\\(.)/$1/gr }
+        elsif ($1 eq ':' || $1 eq '?') { push @parts, '' }
+    }
+    shift @parts if @parts == 3;    # the condition
+    return grep { length } @parts;
+}
+
+# pattern(TEXT): TEXT as the documents write it, with "…" for what a format fills in.
+sub pattern {
+    my $text = shift;
+    $text =~ s/%(?:\*s|\d*u?[xX]?[VLzisdDATPcp]+)/…/g;
+    $text =~ s/%%/%/g;
+    $text =~ s/…+/…/g;
+    $text =~ s/\s+/ /g;
+    return $text;
 }
 
 1;

@@ -1,0 +1,181 @@
+# The lists of docs/reference/ have all that the sources have, and nothing else.
+use strict;
+use warnings;
+use utf8;
+
+use FindBin '$Bin';
+use lib "$Bin/../lib";
+use Test::More;
+use Weir::Docs qw(calls files literals markdown pattern slurp);
+
+binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_output);
+
+# same(DOCUMENTED, FOUND, NAME): both are hashes; what only one of them has is said.
+sub same {
+    my ($documented, $found, $name) = @_;
+    my @missing = grep { !$documented->{$_} } sort keys %$found;
+    my @extra   = grep { !$found->{$_} } sort keys %$documented;
+    ok !@missing && !@extra, $name
+        or diag join "\n", (map { "not documented: $_" } @missing), (map { "not in the sources: $_" } @extra);
+}
+
+# The first cells of the table rows in the section HEADING of TEXT, without `.
+sub cells {
+    my ($text, $heading) = @_;
+    my ($section) = $text =~ /^## \Q$heading\E\n(.*?)(?=^## |\z)/ms or die "no section $heading";
+    return map { s/`//gr } $section =~ /^\| (`[^|]*?) \|/mg;
+}
+
+my @edge    = files(qr/\.[ch]$/, 'ngx_module');
+my @backend = files(qr/\.[ch]$/, 'backend');
+
+
+# --- log messages at warn and above ----------------------------------------------------------
+
+my (%logged, %described);
+for my $file (@edge, @backend) {
+    my $text = slurp($file);
+    for my $how (['ngx_log_error', 3], ['ngx_conf_log_error', 3], ['weir_log', 2]) {
+        my ($function, $message) = @$how;
+        for my $call (calls($text, $function)) {
+            my $level = $call->[0];
+            next if $level !~ /_(?:WARN|ERR|ERROR|CRIT|ALERT|EMERG)\b|^level$/;
+            ok my @texts = literals($call->[$message]), "$file: $function has a message" or next;
+            $logged{pattern($_)} = $level =~ /ERR/ ? 'error' : $level =~ /WARN/ ? 'warn' : $level =~ /EMERG/ ? 'emerg' : '' for @texts;
+        }
+    }
+}
+my $log = slurp('docs/reference/log-messages.md');
+while ($log =~ /^- \*\*(\w+)\*\* `([^`]+)`/mg) {
+    my ($level, $text) = ($1, pattern($2));
+    ok !$described{$text}, "described once: $text" if $described{$text};
+    $described{$text} = $level;
+}
+cmp_ok scalar(keys %logged), '>=', 100, 'log messages are found in the sources';
+same(\%described, { map { $_ => 1 } keys %logged }, 'docs/reference/log-messages.md has each message at warn and above');
+for my $text (sort grep { $logged{$_} && $described{$_} } keys %logged) {
+    is $described{$text}, $logged{$text}, "its level: $text" if $described{$text} ne $logged{$text};
+}
+
+my %reason;
+for my $file (files(qr/\.c$/, 'ngx_module/redis')) {
+    $reason{$_} = 1 for map { literals($_->[1]) } calls(slurp($file), 'ngx_http_weir_redis_close');
+}
+my ($reasons) = $log =~ /(^  \| reason \|.*?)\n\n/ms;
+cmp_ok scalar(keys %reason), '>=', 10, 'reasons for a lost Redis are found';
+same({ map { $_ => 1 } grep { !/…/ } map { /`([^`]+)`/g } $reasons =~ /^  \| (`[^|]*) \|/mg }, \%reason, '... and why a Redis is down');
+
+
+# --- weir_status -------------------------------------------------------------------------------
+
+my $status = slurp('docs/reference/status.md');
+my %found;
+for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
+    my $text = slurp($file);
+    $text =~ s/sizeof\("[^;]*;//g;
+    $found{$_} = 1 for $text =~ /\\"(\w+)\\":/g;
+}
+my ($names) = slurp('ngx_module/cache/ngx_http_weir_cache_answer.c') =~ /ngx_http_weir_cache_reasons\[\w+\] = \{(.*?)\};/s;
+my @why = $names =~ /ngx_string\("([\w-]+)"\)/g;
+is scalar(@why), 7, 'the reasons for asking the upstream are found';
+$found{$_} = 1 for @why;
+my %field = map { s/.*\.//r => 1 } map { split /, / } map { cells($status, $_) } 'Top level', 'A cache zone', 'A breaker zone';
+cmp_ok scalar(keys %found), '>=', 40, 'fields of weir_status are found in the sources';
+same(\%field, \%found, 'docs/reference/status.md has each field');
+
+
+# --- variables -----------------------------------------------------------------------------------
+
+my $variables = slurp('docs/reference/variables.md');
+my %variable;
+for my $file (@edge) {
+    my $text = slurp($file);
+    $variable{$1 // $2} = 1 while $text =~ /\{ ngx_string\("(weir_\w+)"\), NULL,|static ngx_str_t  name = ngx_string\("(weir_\w+)"\)/g;
+}
+cmp_ok scalar(keys %variable), '>=', 5, 'variables are found in the sources';
+same({ map { $_ => 1 } $variables =~ /^\| `\$(weir_\w+)` \| [^|]*(?:;|\w)[^|]* \|$/mg }, { %variable }, 'docs/reference/variables.md has each variable');
+
+my ($values) = slurp('ngx_module/cache/ngx_http_weir_cache_module.c') =~ /ngx_http_weir_cache_status_variable\(ngx_http_request_t \*r,\s+ngx_http_variable_value_t \*v, uintptr_t data\)\s*\{(.*?)^\}/ms;
+same({ map { $_ => 1 } $variables =~ /^\| `([A-Z]+)` \|/mg }, { map { $_ => 1 } $values =~ /ngx_string\("([A-Z]+)"\)/g }, '... and each value of $weir_cache_status');
+
+my ($late) = slurp('ngx_module/http/ngx_http_weir_variables.c') =~ /^ngx_http_weir_is_late\(.*?\)\n\{(.*?)^\}/ms;
+my ($section) = $variables =~ /^## Variables that have no value yet\n(.*?)(?=^## |\z)/ms;
+my @patterns = map { my $p = quotemeta; $p =~ s/\\…/\\w*/gr } $section =~ /`\$([\w…]+)`/g;
+push @patterns, 'upstream_\w+';    # "and others that nginx has for the upstream"
+my @unsaid = grep { my $name = $_; !grep { $name =~ /^$_$/ } @patterns } $late =~ /ngx_string\("(\w+)"\)/g;
+is_deeply \@unsaid, [], '... and each that has no value before the upstream is asked';
+
+
+# --- headers ---------------------------------------------------------------------------------------
+
+my $headers = slurp('docs/reference/headers.md');
+my %header;
+for my $file (@edge) {
+    my $text = slurp($file);
+    $text =~ s{/\*.*?\*/}{}sg;
+    $header{$_} = 1 for grep { /^[A-Z][\w-]*[a-z]/ } $text =~ /ngx_string\("((?:[A-Z][A-Za-z]*)(?:-[A-Z][A-Za-z]*)*)"\)/g;
+}
+cmp_ok scalar(keys %header), '>=', 30, 'header fields are found in the sources';
+my %row = map { $_ => 1 } map { split /, / } map { cells($headers, $_) }
+    'Requests, from the client', 'Responses, from the upstream', 'Responses, to the client';
+my @unknown = grep { !$row{$_} } sort keys %header;
+is_deeply \@unknown, [], 'docs/reference/headers.md has each field that the edge reads or adds';
+
+# Fields that the edge adds; two are made without ngx_http_weir_add_header().
+my %added = ('Vary' => 1, 'Weir-Position' => 1);
+for my $file (@edge) {
+    my $text = slurp($file);
+    my %name = $text =~ /ngx_str_t\s+(\w+)\s*=\s*ngx_string\("([^"]+)"\)/g;
+    $added{$_} = 1 for grep { defined } map { $name{ $_->[1] =~ s/^&//r } } calls("$text;", 'ngx_http_weir_add_header');
+    while ($text =~ /ngx_http_weir_add_header\(r,\s*&(\w+),/g) { $added{ $name{$1} } = 1 if $name{$1} }
+}
+cmp_ok scalar(keys %added), '>=', 7, 'fields that the edge adds are found';
+same({ map { $_ => 1 } map { split /, / } cells($headers, 'Responses, to the client') }, \%added, '... each field that it adds');
+
+my %part = map { $_ => 1 } cells($headers, 'Cache-Status');
+same({ map { /^fwd=(.*)/ ? ($1 => 1) : () } map { split /, / } keys %part }, { map { $_ => 1 } @why }, '... each reason of Cache-Status');
+my %detail = (memory => 1, redis => 1);
+for my $file (@edge) {
+    my $text = slurp($file);
+    $detail{$_} = 1 for $text =~ /\b(?:outdated|detail) = "([\w-]+)"/g, $text =~ /\? "(soft-invalidated|stale-if-error)"/g;
+}
+cmp_ok scalar(keys %detail), '>=', 7, 'details of Cache-Status are found';
+same({ map { /^detail=(.*)/ ? ($1 => 1) : () } keys %part }, \%detail, '... and each of its details');
+
+my %title;
+for my $file (@edge) { $title{$_} = 1 for slurp($file) =~ /problem\.title = "([^"]+)"/g }
+my ($problems) = $headers =~ /^## Problem documents\n(.*?)(?=^## |\z)/ms;
+same({ map { $_ => 1 } $problems =~ /^\| \d+ \| `([^`]+)` \|/mg }, \%title, '... and each problem document');
+
+
+# --- keys in Redis -----------------------------------------------------------------------------------
+
+my %key;
+for my $file (@edge, @backend) {
+    my $text = slurp($file);
+    $text =~ s{/\*.*?\*/}{}sg;
+    $text =~ s/"weir:%s:%V:\{"//g;
+    $key{$_} = 1 for map { s/[:{].*//r } $text =~ /"weir:([a-z][^"]*)"/g;
+    $key{$_} = 1 for map { literals($_->[1]) } calls("$text;", 'ngx_http_weir_cache_redis_key');
+    $key{$_} = 1 for $text =~ /ngx_http_weir_cache_redis_key\(ctx, "(\w+)"/g;
+}
+my $keys = slurp('docs/reference/redis-keys.md');
+cmp_ok scalar(keys %key), '>=', 8, 'keys in Redis are found in the sources';
+same({ map { s/[:{].*//r => 1 } $keys =~ /^### `weir:([^`]+)`/mg }, \%key, 'docs/reference/redis-keys.md has each key');
+
+# Both rules of ACL name each key that their side uses.
+my ($edge_rule) = slurp('docs/reference/directives.md') =~ /ACL SETUSER weir-edge (.*?)\n\n/s or die 'no ACL of an edge';
+for my $name (qw(cache lease fill invalidate era)) { like $edge_rule, qr/~weir:$name\b/, "the edge's ACL has weir:$name" }
+
+
+# --- exit codes -----------------------------------------------------------------------------------------
+
+my $exits = slurp('docs/reference/exit-codes.md');
+my ($enum) = slurp('backend/ctl/ctl.h') =~ /(WEIR_CTL_OK = 0.*?)\}/s;
+my %code = map { $_ => 1 } $enum =~ /= (\d)/g;
+my ($ctl) = $exits =~ /^## weirctl\n(.*?)^## /ms;
+is scalar(keys %code), 4, 'exit codes of weirctl are found';
+same({ map { $_ => 1 } $ctl =~ /^\| (\d) \|/mg }, \%code, 'docs/reference/exit-codes.md has those of weirctl');
+
+
+done_testing;
