@@ -64,4 +64,13 @@ for my $path (files(qr/\.(?:[ch]|pm|t|sh|in|conf|py)$|^(?:weir|Makefile|config|e
 }
 is_deeply \@lost, [], 'sources name documents that are there';
 
+# Documents that name a source; the changelog names what was there in its time.
+my @gone;
+for my $path (grep { $_ ne 'CHANGELOG.md' } @documents) {
+    for my $named (slurp($path) =~ m{`((?:backend|bench|common|conf|ngx_module|scripts|t)/[\w./-]*\w/?)`}g) {
+        push @gone, "$path names $named" unless -e "$root/$named" || $named =~ /NAME/;
+    }
+}
+is_deeply \@gone, [], 'documents name sources that are there';
+
 done_testing;
