@@ -52,8 +52,8 @@ $(MODULE): $(MODULE_SRC) scripts/build-module.sh Makefile
 # --- the backend ------------------------------------------------------------
 
 COMMON_SRC  := $(wildcard common/*.c)
-BACKEND_SRC := $(filter-out backend/ctl/% backend/sim/%,$(shell find backend -name '*.c'))
-CTL_SRC     := $(wildcard backend/ctl/*.c)
+BACKEND_SRC := $(filter-out backend/ctl/% backend/sim/% %/ctl.c,$(shell find backend -name '*.c'))
+CTL_SRC     := $(wildcard backend/ctl/*.c) backend/shop/ctl.c
 SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/signature.c
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 

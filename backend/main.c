@@ -6,20 +6,21 @@
  *   then the relay, which may have been woken by the last of them; exit 0.  What
  *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
  */
-#include "check.h"
 #include "common/version.h"
 #include "common/output.h"
-#include "config/config.h"
 #include "db/batch.h"
 #include "db/migrate.h"
+#include "domain.h"
 #include "events/events.h"
+#include "groups.h"
 #include "http/http.h"
 #include "http/idempotency.h"
 #include "log/clock.h"
 #include "log/log.h"
 #include "outbound/invalidation.h"
-#include "shop/shop.h"
+#include "settings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -41,9 +42,11 @@ static const struct {
 
 typedef struct {
     struct event_base *base;
-    weir_config_t config;
+    weir_settings_t settings;
     weir_events_settings_t events;
-    weir_shop_t *shop;
+    weir_runtime_t runtime;
+    void *parts[WEIR_ENDPOINTS_MAX]; /* of the domain's API, in the order of its endpoints */
+    weir_groups_t *groups;
     weir_http_t *http;
     weir_relay_t *relay;
     weir_worker_t *worker;
@@ -84,10 +87,19 @@ static void on_relay_stopped(void *arg)
     event_base_loopexit(app->base, NULL);
 }
 
+static void close_endpoints(app_t *app)
+{
+    for (size_t i = 0; app->http != NULL && weir_domain.endpoints[i] != NULL; i++) {
+        if (app->parts[i] != NULL)
+            weir_domain.endpoints[i]->close(app->parts[i]);
+        app->parts[i] = NULL;
+    }
+}
+
 /* api and worker are done: nothing needs the relay any more. */
 static void stop_relay(app_t *app)
 {
-    weir_shop_unserve(app->shop);
+    close_endpoints(app);
     weir_http_free(app->http);
     app->http = NULL;
 
@@ -160,15 +172,28 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
 static bool start_worker(app_t *app, char *error, size_t size)
 {
-    weir_consumer_t consumers[WEIR_SHOP_CONSUMERS_MAX];
-    int n = weir_shop_consumers(app->shop, consumers, error, size);
+    const weir_consumer_t *consumers;
+    size_t n;
 
-    if (n < 0)
+    app->groups = weir_groups_open(&weir_domain, &app->runtime, app->settings.groups,
+                                   app->settings.retry_attempts, error, size);
+    if (app->groups == NULL)
         return false;
 
-    app->worker = weir_worker_start(app->base, &app->events, consumers, (size_t)n, error, size);
+    consumers = weir_groups_consumers(app->groups, &n);
+    app->worker = weir_worker_start(app->base, &app->events, consumers, n, error, size);
 
     return app->worker != NULL;
+}
+
+static void open_endpoints(app_t *app)
+{
+    app->runtime.openapi = weir_openapi_new(app->http, weir_domain.api);
+    app->runtime.relay = app->relay;
+    for (size_t i = 0; weir_domain.endpoints[i] != NULL; i++) {
+        assert(i < WEIR_ENDPOINTS_MAX);
+        app->parts[i] = weir_domain.endpoints[i]->open(&app->runtime);
+    }
 }
 
 /* The process is up; whether its dependencies are is not said: nobody should restart it for them.
@@ -193,10 +218,10 @@ static bool start(app_t *app, int bits, char *error, size_t size)
         return false;
 
     if (bits & API) {
-        app->http = weir_http_new(app->base, app->config.body_limit);
+        app->http = weir_http_new(app->base, app->settings.body_limit);
         weir_http_route(app->http, "GET", "/health", get_health, NULL);
-        weir_shop_serve(app->shop, app->http, app->relay);
-        if (!weir_http_listen(app->http, app->config.listen, error, size))
+        open_endpoints(app);
+        if (!weir_http_listen(app->http, app->settings.listen, error, size))
             return false;
     }
 
@@ -218,16 +243,22 @@ static int run(app_t *app, int bits, const char *role)
         return complain("no event loop: out of memory or descriptors");
 
     app->events = (weir_events_settings_t){
-        .database = app->config.database,
-        .redis = app->config.redis,
-        .retry_base_ms = app->config.retry_base,
-        .retry_max_ms = app->config.retry_max,
-        .stream_limit = app->config.stream_limit,
-        .outbox_keep_s = app->config.outbox_keep,
+        .database = app->settings.database,
+        .redis = app->settings.redis,
+        .retry_base_ms = app->settings.retry_base,
+        .retry_max_ms = app->settings.retry_max,
+        .stream_limit = app->settings.stream_limit,
+        .outbox_keep_s = app->settings.outbox_keep,
+        .source = weir_domain.event_source,
     };
-    weir_batch_ceiling((int)app->config.batch_max);
-    weir_idempotency_anonymous(app->config.anonymous_keys);
-    app->shop = weir_shop_new(app->base, &app->config);
+    app->runtime = (weir_runtime_t){
+        .base = app->base,
+        .database = app->settings.database,
+        .redis = app->settings.redis,
+        .settings = app->settings.domain,
+    };
+    weir_batch_ceiling((int)app->settings.batch_max);
+    weir_idempotency_anonymous(app->settings.anonymous_keys);
     app->limit = evtimer_new(app->base, on_limit, app);
     term = evsignal_new(app->base, SIGTERM, on_signal, app);
     interrupt = evsignal_new(app->base, SIGINT, on_signal, app);
@@ -240,13 +271,14 @@ static int run(app_t *app, int bits, const char *role)
         app->status = complain(error);
     } else {
         weir_log(WEIR_LOG_INFO, NULL, "started", "{s:s,s:i,s:s*}", "roles", role, "pid",
-                 (int)getpid(), "listen", bits & API ? app->config.listen : NULL);
+                 (int)getpid(), "listen", bits & API ? app->settings.listen : NULL);
         event_base_dispatch(app->base);
     }
 
     /* After a clean stop everything is gone already; else the process' end tidies up. */
     if (started && app->status == 0) {
-        weir_shop_free(app->shop);
+        weir_groups_close(app->groups);
+        weir_openapi_free(app->runtime.openapi);
         event_free(term);
         event_free(interrupt);
         event_free(clock);
@@ -258,18 +290,19 @@ static int run(app_t *app, int bits, const char *role)
     return app->status;
 }
 
-static int migrate(const weir_config_t *config)
+static int migrate(const weir_settings_t *settings)
 {
-    static const weir_sql_line_t *const lines[] = {
-        &weir_sql_db, &weir_sql_events, &weir_sql_http, &weir_sql_outbound, &weir_sql_shop, NULL};
+    const weir_sql_line_t *const lines[] = {&weir_sql_db,       &weir_sql_events,
+                                            &weir_sql_http,     &weir_sql_outbound,
+                                            weir_domain.sql, NULL};
     char error[1024];
 
-    if (*config->sql != '\0')
+    if (*settings->sql != '\0')
         weir_log(
             WEIR_LOG_INFO, NULL,
             "the key \"sql\" has no effect, it can be removed: the migrations are in the program",
-            "{s:s}", "sql", config->sql);
-    if (!weir_migrate(config->database, lines, error, sizeof(error)))
+            "{s:s}", "sql", settings->sql);
+    if (!weir_migrate(settings->database, lines, error, sizeof(error)))
         return complain(error);
 
     return 0;
@@ -354,18 +387,17 @@ int main(int argc, char **argv)
     if (bits == 0 && !(check && optind == argc))
         return 2;
 
-    if (!weir_config_read(&app.config, file, error, sizeof(error)))
+    if (!weir_settings_read(&app.settings, &weir_domain, file, error, sizeof(error)))
         return complain(error);
 
-    weir_log_init(app.config.log_level, names);
-    if (!weir_check_addresses(&app.config, error, sizeof(error)) ||
-        !weir_shop_check(&app.config, error, sizeof(error)))
+    weir_log_init(app.settings.log_level, names);
+    if (!weir_settings_check(&app.settings, &weir_domain, error, sizeof(error)))
         status = complain(error);
     else if (check)
         status = printf("weir-backend: the configuration %s is fine\n", file) < 0;
     else
-        status = bits == MIGRATE ? migrate(&app.config) : run(&app, bits, names);
-    weir_config_free(&app.config);
+        status = bits == MIGRATE ? migrate(&app.settings) : run(&app, bits, names);
+    weir_settings_free(&app.settings);
 
     return status;
 }

@@ -63,7 +63,7 @@ void weir_answer_wrong_body(weir_http_request_t *request, int n, const weir_inpu
  * as below, and false is returned.
  */
 bool weir_id_of(weir_http_request_t *request, const char *kind, char *uuid);
-/* 404 for the first of the path's parameters, which nothing of that kind has: "user". */
+/* 404 for the first of the path's parameters, which nothing of that kind has: "thing". */
 void weir_answer_no_such(weir_http_request_t *request, const char *kind, weir_str_t id);
 
 #endif

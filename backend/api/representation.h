@@ -46,7 +46,7 @@ typedef struct {
 } weir_field_t;
 
 struct weir_resource {
-    const char *name; /* in the OpenAPI document: "User" */
+    const char *name; /* in the OpenAPI document: "Thing" */
     const weir_field_t *fields;
     size_t count;
 };

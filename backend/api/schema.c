@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether two media types differ in the number of a version at most: application/vnd.shop.v2+json.
- */
+/* Whether two media types differ in a version's number at most: application/vnd.name.v2+json. */
 static bool is_same_type(const char *a, const char *b)
 {
     const char *start = a;

@@ -1,5 +1,6 @@
-#include "config/private.h"
+#include "config/config.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -9,59 +10,22 @@
 
 #define LINE_MAX_BYTES 4096
 
-#define FIELD(name) offsetof(weir_config_t, name)
+#define ENVIRONMENT_MAX 64 /* bytes of a variable's name, with its NUL */
 
-static const setting_t keys[] = {
-    {"listen", weir_config_set_listen, FIELD(listen), "127.0.0.1:8081", 1, 65535,
-     "ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH"},
-    {"database", weir_config_set_text, FIELD(database), NULL, 1, 1024,
-     "a libpq connection string, such as host=/run/postgresql dbname=weir"},
-    {"redis", weir_config_set_redis, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
-     "redis://[USER:PASSWORD@]HOST:PORT[/DB] or unix:/PATH"},
-    {"sql", weir_config_set_text, FIELD(sql), "", 0, 1024, "at most 1024 bytes"},
-    {"smtp", weir_config_set_smtp, FIELD(smtp), "smtp://127.0.0.1:25", 1, 1024,
-     "smtp://HOST[:PORT] or smtps://HOST[:PORT]"},
-    {"smtp_timeout", weir_config_set_time, FIELD(smtp_timeout), "5s", 100, 300000,
-     "a time from 100ms to 5m with its unit: ms, s or m"},
-    {"mail_from", weir_config_set_text, FIELD(mail_from), "Weir Shop <shop@weir.example>", 3, 256,
-     "an address, or NAME <ADDRESS>"},
-    {"payments_url", weir_config_set_url, FIELD(payments_url), "http://127.0.0.1:8084", 1, 1024,
-     "http://HOST[:PORT] or https://HOST[:PORT]"},
-    {"payments_timeout", weir_config_set_time, FIELD(payments_timeout), "5s", 100, 300000,
-     "a time from 100ms to 5m with its unit: ms, s or m"},
-    {"payments_check", weir_config_set_seconds, FIELD(payments_check), "1h", 0, 2592000,
-     "a time up to 30d with its unit: s, m, h or d; 0s: never"},
-    {"webhook_secret", weir_config_set_text, FIELD(webhook_secret), "", 0, 256, "at most 256 bytes"},
-    {"webhook_secret_old", weir_config_set_text, FIELD(webhook_secret_old), "", 0, 256, "at most 256 bytes"},
-    {"log_level", weir_config_set_level, FIELD(log_level), "info", 0, 0, "debug, info, warn or error"},
-    {"body_limit", weir_config_set_size, FIELD(body_limit), "64k", 1024, 16777216,
-     "a number of bytes from 1k to 16m, with k or m after it or nothing"},
-    {"anonymous_keys", weir_config_set_keys, FIELD(anonymous_keys), "any", 0, 0, "any, unguessable or refused"},
-    {"retry_attempts", weir_config_set_limits, FIELD(retry_attempts), "8, email=20, payments=20", 1,
-     WEIR_CONFIG_LIMIT_MAX,
-     "a number from 1 to 100, and after it GROUP=NUMBER for each group that has another"},
-    {"retry_base", weir_config_set_time, FIELD(retry_base), "200ms", 1, 3600000,
-     "a time from 1ms to 60m with its unit: ms, s or m"},
-    {"retry_max", weir_config_set_time, FIELD(retry_max), "30s", 1, 86400000,
-     "a time from 1ms to 1440m with its unit: ms, s or m"},
-    {"batch_max", weir_config_set_count, FIELD(batch_max), "256", 1, 256, "a number from 1 to 256"},
-    {"stream_limit", weir_config_set_count, FIELD(stream_limit), "100000", 100, 10000000,
-     "a number from 100 to 10000000"},
-    {"outbox_keep", weir_config_set_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
-     "a time from 1s to 3650d with its unit: s, m, h or d"},
-    {"groups", weir_config_set_groups, FIELD(groups), "all", 1, 1024,
-     "\"all\", or names of consumer groups with commas between them"},
-};
+/* A key, and where its value came from. */
+typedef struct {
+    const weir_config_key_t *key;
+    void *field;
+    int line; /* of the file; 0 when it is not from there */
+    char environment[ENVIRONMENT_MAX];
+    char *value;
+    bool is_set; /* the field is filled in */
+} origin_t;
 
-#define N_KEYS (sizeof(keys) / sizeof(keys[0]))
-
-struct weir_config_origins {
+struct weir_config {
     char *file;
-    struct {
-        int line; /* of the file; 0 when it is not from there */
-        char environment[64];
-        char *value;
-    } of[N_KEYS];
+    origin_t *of;
+    size_t count;
 };
 
 /* --- where they come from ------------------------------------------------------ */
@@ -80,50 +44,64 @@ static bool complain(char *error, size_t size, const char *format, ...)
     return false;
 }
 
-static int find_key(const char *name)
+static origin_t *find_key(const weir_config_t *config, const char *name)
 {
-    for (size_t i = 0; i < N_KEYS; i++) {
-        if (strcmp(keys[i].name, name) == 0)
-            return (int)i;
+    for (size_t i = 0; i < config->count; i++) {
+        if (strcmp(config->of[i].key->name, name) == 0)
+            return &config->of[i];
     }
 
-    return -1;
+    return NULL;
 }
 
-static void describe_origin(const struct weir_config_origins *origins, int i, char *out,
+static void describe_origin(const weir_config_t *config, const origin_t *origin, char *out,
                             size_t size)
 {
-    if (origins->of[i].environment[0] != '\0')
-        snprintf(out, size, "environment %s", origins->of[i].environment);
-    else if (origins->of[i].line > 0)
-        snprintf(out, size, "%s:%d", origins->file, origins->of[i].line);
+    if (origin->environment[0] != '\0')
+        snprintf(out, size, "environment %s", origin->environment);
+    else if (origin->line > 0)
+        snprintf(out, size, "%s:%d", config->file, origin->line);
     else
-        snprintf(out, size, "%s", origins->file);
+        snprintf(out, size, "%s", config->file);
 }
 
-/* Messages go to logs and terminals: secrets, and values that hold a password, stay out of them. */
-bool weir_config_has_secret(const char *key, const char *value)
+static bool has_secret(const origin_t *origin)
 {
-    if (strncmp(key, "webhook_secret", 14) == 0)
-        return *value != '\0';
+    const char *value = origin->value;
 
-    return strcmp(key, "mail_from") != 0 &&
-           (strchr(value, '@') != NULL || strcasestr(value, "password") != NULL);
+    switch (origin->key->privacy) {
+    case WEIR_CONFIG_SECRET:
+        return *value != '\0';
+    case WEIR_CONFIG_SHOWN:
+        return false;
+    default:
+        return strchr(value, '@') != NULL || strcasestr(value, "password") != NULL;
+    }
+}
+
+bool weir_config_has_secret(const weir_config_t *config, const char *key)
+{
+    const origin_t *origin = find_key(config, key);
+
+    assert(origin != NULL);
+
+    return has_secret(origin);
 }
 
 void weir_config_complain(const weir_config_t *config, const char *key, const char *why,
                           char *error, size_t error_size)
 {
-    char origin[512];
-    int i = find_key(key);
-    const char *value = config->origins->of[i].value;
+    char place[512];
+    const origin_t *origin = find_key(config, key);
 
-    describe_origin(config->origins, i, origin, sizeof(origin));
-    if (weir_config_has_secret(key, value))
-        complain(error, error_size, "%s: key \"%s\", whose value is not shown: %s", origin, key,
+    assert(origin != NULL);
+    describe_origin(config, origin, place, sizeof(place));
+    if (has_secret(origin))
+        complain(error, error_size, "%s: key \"%s\", whose value is not shown: %s", place, key,
                  why);
     else
-        complain(error, error_size, "%s: key \"%s\", value \"%s\": %s", origin, key, value, why);
+        complain(error, error_size, "%s: key \"%s\", value \"%s\": %s", place, key,
+                 origin->value, why);
 }
 
 static char *strip(char *s)
@@ -148,19 +126,31 @@ static void cut_comment(char *s)
     }
 }
 
-static void keep_value(struct weir_config_origins *origins, int i, const char *value)
+static void keep_value(origin_t *origin, const char *value)
 {
-    free(origins->of[i].value);
-    origins->of[i].value = strdup(value);
-    if (origins->of[i].value == NULL)
+    free(origin->value);
+    origin->value = strdup(value);
+    if (origin->value == NULL)
         abort();
+}
+
+static bool is_unknown(const weir_config_t *config, const char *name, int line, char *error,
+                       size_t error_size)
+{
+    int n = snprintf(error, error_size, "%s:%d: key \"%s\" is unknown; known are", config->file,
+                     line, name);
+
+    for (size_t i = 0; i < config->count && n > 0 && (size_t)n < error_size; i++)
+        n += snprintf(error + n, error_size - (size_t)n, "%s %s", i > 0 ? "," : "",
+                      config->of[i].key->name);
+
+    return false;
 }
 
 static bool read_line(weir_config_t *config, char *text, int line, char *error, size_t error_size)
 {
-    struct weir_config_origins *origins = config->origins;
     char *name, *equals;
-    int i;
+    origin_t *origin;
 
     cut_comment(text);
     name = strip(text);
@@ -169,35 +159,27 @@ static bool read_line(weir_config_t *config, char *text, int line, char *error, 
 
     equals = strchr(name, '=');
     if (equals == NULL)
-        return complain(error, error_size, "%s:%d: there is no \"=\" after \"%.*s\"", origins->file,
-                        line, (int)strcspn(name, " \t"), name);
+        return complain(error, error_size, "%s:%d: there is no \"=\" after \"%.*s\"",
+                        config->file, line, (int)strcspn(name, " \t"), name);
     *equals = '\0';
     name = strip(name);
 
-    i = find_key(name);
-    if (i < 0) {
-        int n = snprintf(error, error_size, "%s:%d: key \"%s\" is unknown; known are",
-                         origins->file, line, name);
-
-        for (size_t k = 0; k < N_KEYS && n > 0 && (size_t)n < error_size; k++)
-            n += snprintf(error + n, error_size - (size_t)n, "%s %s", k > 0 ? "," : "",
-                          keys[k].name);
-        return false;
-    }
-
-    if (origins->of[i].line > 0)
+    origin = find_key(config, name);
+    if (origin == NULL)
+        return is_unknown(config, name, line, error, error_size);
+    if (origin->line > 0)
         return complain(error, error_size, "%s:%d: key \"%s\" stands in line %d already",
-                        origins->file, line, name, origins->of[i].line);
+                        config->file, line, name, origin->line);
 
-    origins->of[i].line = line;
-    keep_value(origins, i, strip(equals + 1));
+    origin->line = line;
+    keep_value(origin, strip(equals + 1));
 
     return true;
 }
 
 static bool read_file(weir_config_t *config, FILE *f, char *error, size_t error_size)
 {
-    const char *file = config->origins->file;
+    const char *file = config->file;
     char text[LINE_MAX_BYTES];
     bool more = true;
 
@@ -226,13 +208,15 @@ static bool read_file(weir_config_t *config, FILE *f, char *error, size_t error_
     return true;
 }
 
-static void read_environment(struct weir_config_origins *origins)
+static void read_environment(weir_config_t *config)
 {
-    for (size_t i = 0; i < N_KEYS; i++) {
-        char name[sizeof(origins->of[i].environment)];
+    for (size_t i = 0; i < config->count; i++) {
+        origin_t *origin = &config->of[i];
+        char name[ENVIRONMENT_MAX];
         const char *value;
-        size_t n = (size_t)snprintf(name, sizeof(name), "WEIR_%s", keys[i].name);
+        size_t n = (size_t)snprintf(name, sizeof(name), "WEIR_%s", origin->key->name);
 
+        assert(n < sizeof(name));
         for (size_t k = 0; k < n; k++)
             name[k] = (char)toupper((unsigned char)name[k]);
 
@@ -240,80 +224,113 @@ static void read_environment(struct weir_config_origins *origins)
         if (value == NULL)
             continue;
 
-        memcpy(origins->of[i].environment, name, n + 1);
-        keep_value(origins, (int)i, value);
+        memcpy(origin->environment, name, n + 1);
+        keep_value(origin, value);
     }
+}
+
+static bool set(weir_config_t *config, origin_t *origin, char *error, size_t error_size)
+{
+    const weir_config_key_t *key = origin->key;
+    const char *allowed;
+    char why[512];
+
+    if (origin->value == NULL && key->fallback == NULL)
+        return complain(error, error_size, "%s: key \"%s\" is missing; it must be %s",
+                        config->file, key->name, key->allowed);
+    if (origin->value == NULL)
+        keep_value(origin, key->fallback);
+
+    allowed = key->kind->set(origin->field, origin->value, key);
+    if (allowed == NULL) {
+        origin->is_set = true;
+        return true;
+    }
+
+    snprintf(why, sizeof(why), "must be %s", allowed);
+    weir_config_complain(config, key->name, why, error, error_size);
+
+    return false;
 }
 
 static bool set_all(weir_config_t *config, char *error, size_t error_size)
 {
-    struct weir_config_origins *origins = config->origins;
-
-    for (size_t i = 0; i < N_KEYS; i++) {
-        const char *allowed;
-
-        if (origins->of[i].value == NULL) {
-            if (keys[i].fallback == NULL)
-                return complain(error, error_size, "%s: key \"%s\" is missing; it must be %s",
-                                origins->file, keys[i].name, keys[i].allowed);
-            keep_value(origins, (int)i, keys[i].fallback);
-        }
-
-        allowed = keys[i].set((char *)config + keys[i].offset, origins->of[i].value, &keys[i]);
-        if (allowed != NULL) {
-            char why[512];
-
-            snprintf(why, sizeof(why), "must be %s", allowed);
-            weir_config_complain(config, keys[i].name, why, error, error_size);
+    for (size_t i = 0; i < config->count; i++) {
+        if (!set(config, &config->of[i], error, error_size))
             return false;
-        }
-    }
-
-    if (config->retry_max < config->retry_base) {
-        weir_config_complain(config, "retry_max", "must not be less than retry_base", error,
-                             error_size);
-        return false;
     }
 
     return true;
 }
 
-bool weir_config_read(weir_config_t *config, const char *file, char *error, size_t error_size)
+static weir_config_t *make(const weir_config_table_t *tables, size_t n_tables, const char *file)
 {
-    FILE *f = fopen(file, "r");
-    bool ok;
+    weir_config_t *config = calloc(1, sizeof(*config));
+    size_t count = 0;
 
-    if (f == NULL)
-        return complain(error, error_size, "%s: %s", file, strerror(errno));
-
-    memset(config, 0, sizeof(*config));
-    config->origins = calloc(1, sizeof(*config->origins));
-    if (config->origins == NULL || (config->origins->file = strdup(file)) == NULL)
+    for (size_t t = 0; t < n_tables; t++)
+        count += tables[t].count;
+    if (config == NULL || (config->file = strdup(file)) == NULL ||
+        (config->of = calloc(count, sizeof(*config->of))) == NULL)
         abort();
 
+    for (size_t t = 0; t < n_tables; t++) {
+        for (size_t i = 0; i < tables[t].count; i++) {
+            const weir_config_key_t *key = &tables[t].keys[i];
+
+            assert(find_key(config, key->name) == NULL);
+            config->of[config->count++] = (origin_t){
+                .key = key, .field = (char *)tables[t].values + key->offset};
+        }
+    }
+
+    return config;
+}
+
+weir_config_t *weir_config_read(const weir_config_table_t *tables, size_t n_tables,
+                                const char *file, char *error, size_t error_size)
+{
+    FILE *f = fopen(file, "r");
+    weir_config_t *config;
+    bool ok;
+
+    if (f == NULL) {
+        complain(error, error_size, "%s: %s", file, strerror(errno));
+        return NULL;
+    }
+
+    config = make(tables, n_tables, file);
     ok = read_file(config, f, error, error_size);
     fclose(f);
 
     if (ok) {
-        read_environment(config->origins);
+        read_environment(config);
         ok = set_all(config, error, error_size);
     }
-    if (!ok)
-        weir_config_free(config);
+    if (ok)
+        return config;
 
-    return ok;
+    weir_config_free(config);
+
+    return NULL;
 }
 
 void weir_config_free(weir_config_t *config)
 {
-    for (size_t i = 0; i < N_KEYS; i++) {
-        free(config->origins->of[i].value);
-        if (keys[i].set != weir_config_set_level && keys[i].set != weir_config_set_keys && keys[i].set != weir_config_set_count &&
-            keys[i].set != weir_config_set_time && keys[i].set != weir_config_set_seconds && keys[i].set != weir_config_set_size)
-            free(*(char **)((char *)config + keys[i].offset));
+    if (config == NULL)
+        return;
+
+    for (size_t i = 0; i < config->count; i++) {
+        origin_t *origin = &config->of[i];
+
+        free(origin->value);
+        if (origin->is_set && origin->key->kind->is_text) {
+            free(*(char **)origin->field);
+            *(char **)origin->field = NULL;
+        }
     }
 
-    free(config->origins->file);
-    free(config->origins);
-    memset(config, 0, sizeof(*config));
+    free(config->of);
+    free(config->file);
+    free(config);
 }

@@ -1,4 +1,4 @@
-#include "config/config.h"
+#include "config/list.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -27,7 +27,7 @@ const weir_ctl_option_t weir_ctl_options[] = {
      "what was made before then (5 minutes ago: what is younger may be under way)", 0, 0},
     {"mend", 0, WEIR_CTL_FLAG, ARG(mend), NULL, "mend what can be mended", 0, 0},
     {"partition", 0, WEIR_CTL_NUMBER, ARG(partition), "N", "this partition only", 0, 63},
-    {"type", 0, WEIR_CTL_TEXT, ARG(type), "TYPE", "events of this type only (UserCreated)", 0, 0},
+    {"type", 0, WEIR_CTL_TEXT, ARG(type), "TYPE", "events of this type only", 0, 0},
     {"aggregate", 0, WEIR_CTL_TEXT, ARG(aggregate), "AGGREGATE", "events of this aggregate only", 0,
      0},
     {"count", 'n', WEIR_CTL_NUMBER, ARG(count), "N", "how many, from 0 to 100000 (20)", 0, 100000},

@@ -51,7 +51,14 @@ typedef struct weir_ctl_commands {
     size_t count;
 } weir_ctl_commands_t;
 
-extern const weir_ctl_commands_t weir_ctl_commands;
+/*
+ * The commands that the domain adds, in its file ctl.c, which is linked into weirctl alone.  They
+ * take the options that there are (arguments.c).
+ */
+extern const weir_ctl_commands_t weir_domain_commands;
+
+/* All commands, those of the domain between events and help; never freed. */
+weir_ctl_commands_t weir_ctl_commands(const weir_ctl_commands_t *of_domain);
 
 /* --- arguments.c ----------------------------------------------------------- */
 

@@ -1,12 +1,15 @@
 #include "ctl/cli.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static const weir_ctl_command_t commands[] = {
     {"events tail", "", 0, 0, "count follow type aggregate json", true, weir_ctl_events_tail,
      "the newest events of the outbox",
      "AT is PARTITION/POSITION; the position is - until the relay has taken the event. --json\n"
      "prints one object a line, with data.\n\n"
      "  weirctl events tail -n 5\n"
-     "  weirctl events tail -f --type UserCreated --json | jq .data.email\n"},
+     "  weirctl events tail -f --type TYPE --json | jq .data\n"},
     {"events show", "ID|PARTITION/POSITION", 1, 1, "json", true, weir_ctl_events_show,
      "an event, and what became of it in each group",
      "  weirctl events show 3/17\n"
@@ -34,10 +37,10 @@ static const weir_ctl_command_t commands[] = {
      "let a group's workers take no more events",
      "Within a second; what they have taken they finish. Events wait in the streams, and when a\n"
      "stream has stream_limit entries, in the outbox: then other groups wait, too.\n\n"
-     "  weirctl groups pause email\n"
+     "  weirctl groups pause reports\n"
      "  weirctl groups pause --all\n"},
     {"groups resume", "NAME", 0, 1, "all json", true, weir_ctl_groups_resume, "let it go on",
-     "  weirctl groups resume email\n"},
+     "  weirctl groups resume reports\n"},
     {"groups delete", "NAME", 1, 1, "yes json", true, weir_ctl_groups_delete,
      "forget a group that is gone for good",
      "Its place in the log, its failed events and its dead letters; from then on nothing waits for it.\n"
@@ -47,20 +50,20 @@ static const weir_ctl_command_t commands[] = {
      "  weirctl groups delete reports\n"},
     {"dead list", "", 0, 0, "group count json", true, weir_ctl_dead_list,
      "dead letters, the newest first",
-     "  weirctl dead list --group billing\n"
+     "  weirctl dead list --group reports\n"
      "  weirctl dead list -n 1000 --json\n"},
     {"dead show", "GROUP PARTITION/POSITION", 2, 2, "json", true, weir_ctl_dead_show,
-     "a dead letter: why, and the event", "  weirctl dead show billing 3/17\n"},
+     "a dead letter: why, and the event", "  weirctl dead show reports 3/17\n"},
     {"dead replay", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
      weir_ctl_dead_replay, "let the group handle them again, after what caused it was mended",
      "The event goes through the outbox again for this group only, with its id, behind what its\n"
      "aggregate has meanwhile. If it fails again it is a dead letter again.\n\n"
-     "  weirctl dead replay billing 3/17\n"
-     "  weirctl dead replay billing --all\n"},
+     "  weirctl dead replay reports 3/17\n"
+     "  weirctl dead replay reports --all\n"},
     {"dead drop", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
      weir_ctl_dead_drop, "forget them",
      "The outbox keeps the events themselves, as history.\n\n"
-     "  weirctl dead drop billing 3/17\n"},
+     "  weirctl dead drop reports 3/17\n"},
     {"outbox", "", 0, 0, "json", true, weir_ctl_outbox,
      "what waits for the relay, and where Redis' streams are",
      "WAITING: events without a position. HANDLED: the position up to which all groups have come,\n"
@@ -81,21 +84,12 @@ static const weir_ctl_command_t commands[] = {
      "that stand still are deleted, and the relay fills them again from the outbox with what some\n"
      "group has not handled. What is in the database is not changed, so each event that it has\n"
      "keeps its effects; events that only the streams had are gone, as their transactions are.\n"
-     "Relays of before are refused for ever. Charges of payments that are gone: payments reconcile.\n\n"
-     "  weirctl relay rebase\n"
-     "  weirctl payments reconcile\n"},
-    {"payments reconcile", "", 0, 0, "since until mend yes json", true, weir_ctl_payments_reconcile,
-     "compare the gateway's list of charges with the payments",
-     "After a standby was promoted without the last transactions, or a backup was restored, there may\n"
-     "be charges whose payments are lost. DIFFERENCE: no payment (money was taken, the database knows\n"
-     "no payment), not given back, other charge, other amount, other state, and no charge (a payment\n"
-     "that says it was paid, and the gateway has nothing). MEND: the event that ends it; - where a\n"
-     "person must decide. --mend puts these events: the group payments asks the gateway once more for\n"
-     "each charge, and gives money back that pays for nothing, under an idempotency key. More than 20\n"
-     "charges without a payment need --yes: they may be another shop's. Exit code 1 when something\n"
-     "differs, with --mend when something is left to a person.\n\n"
-     "  weirctl payments reconcile\n"
-     "  weirctl payments reconcile --since 2026-01-31T12:00:00Z --mend\n"},
+     "Relays of before are refused for ever. What handlers did elsewhere for events that are gone is\n"
+     "not known any more: see what commands the domain has.\n\n"
+     "  weirctl relay rebase\n"},
+};
+
+static const weir_ctl_command_t about_itself[] = {
     {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
      "can clients of OLD live with NEW? both are OpenAPI documents",
      "A line for each difference, then the verdict. Exit code 1 when a field, a path or an answer "
@@ -109,4 +103,19 @@ static const weir_ctl_command_t commands[] = {
     {"help", "[COMMAND]", 0, 2, "", false, weir_ctl_help, "this text, or a command's", ""},
 };
 
-const weir_ctl_commands_t weir_ctl_commands = {commands, sizeof(commands) / sizeof(commands[0])};
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+weir_ctl_commands_t weir_ctl_commands(const weir_ctl_commands_t *of_domain)
+{
+    size_t count = COUNT(commands) + of_domain->count + COUNT(about_itself);
+    weir_ctl_command_t *all = malloc(count * sizeof(*all));
+
+    if (all == NULL)
+        abort();
+    memcpy(all, commands, sizeof(commands));
+    if (of_domain->count > 0)
+        memcpy(all + COUNT(commands), of_domain->all, of_domain->count * sizeof(*all));
+    memcpy(all + COUNT(commands) + of_domain->count, about_itself, sizeof(about_itself));
+
+    return (weir_ctl_commands_t){all, count};
+}

@@ -11,7 +11,7 @@
 #ifndef WEIR_CTL_H
 #define WEIR_CTL_H
 
-#include "config/config.h"
+#include "settings.h"
 
 #include <hiredis/hiredis.h>
 #include <jansson.h>
@@ -45,7 +45,7 @@ struct weir_ctl_commands;
 
 typedef struct {
     const struct weir_ctl_commands *commands; /* all there are, for the help; see cli.h */
-    weir_config_t config;
+    weir_settings_t settings;
     PGconn *db; /* NULL for commands that need none */
     weir_ctl_args_t args;
 } weir_ctl_t;
@@ -130,7 +130,6 @@ weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_payments_reconcile(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
 
 #endif

@@ -18,7 +18,7 @@
     ", o.schema_version, o.causation_id, coalesce(o.correlation_id, o.event_id) AS "               \
     "correlation_id, o.traceparent, o.for_group, o.data::text AS data"
 
-/* The longest names that the shop has fit; longer ones just shift what follows. */
+/* Longer types and aggregates just shift what follows. */
 static const int widths[] = {10, 24, 20, 44, 36};
 
 #define WANTED                                                                                     \

@@ -109,7 +109,7 @@ weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
     }
 
     values[0] = earlier != NULL ? earlier : "[]";
-    snprintf(limit, sizeof(limit), "%u", ctl->config.stream_limit);
+    snprintf(limit, sizeof(limit), "%u", ctl->settings.stream_limit);
     rows = weir_ctl_rows(ctl, sql, 2, values);
     weir_ctl_print_rows(ctl, rows, "No group has run yet.");
     is_well = tell_full(rows);

@@ -12,8 +12,8 @@ static void connect_database(weir_ctl_t *ctl)
 {
     const char *const keys[] = {"dbname",          "client_encoding", "application_name",
                                 "connect_timeout", "options",         NULL};
-    char *options = weir_db_options(ctl->config.database, "-c statement_timeout=60s");
-    const char *const values[] = {ctl->config.database, "UTF8", "weirctl", "5", options, NULL};
+    char *options = weir_db_options(ctl->settings.database, "-c statement_timeout=60s");
+    const char *const values[] = {ctl->settings.database, "UTF8", "weirctl", "5", options, NULL};
     char error[512];
 
     ctl->db = PQconnectdbParams(keys, values, 1);
@@ -26,8 +26,8 @@ static void connect_database(weir_ctl_t *ctl)
 
 int main(int argc, char **argv)
 {
-    static weir_ctl_t ctl = {.commands = &weir_ctl_commands,
-                             .args = {.partition = -1, .count = 20, .interval = 1000}};
+    static weir_ctl_t ctl = {.args = {.partition = -1, .count = 20, .interval = 1000}};
+    static weir_ctl_commands_t commands;
     static weir_ctl_given_t given;
     const weir_ctl_command_t *command;
     weir_ctl_exit_t code;
@@ -35,6 +35,8 @@ int main(int argc, char **argv)
     int used;
 
     weir_output_check_at_exit("weirctl", WEIR_CTL_AWAY);
+    commands = weir_ctl_commands(&weir_domain_commands);
+    ctl.commands = &commands;
     weir_ctl_read_arguments(&ctl.args, &given, argc, argv);
     if (given.version)
         return (int)weir_ctl_version(&ctl);
@@ -55,7 +57,7 @@ int main(int argc, char **argv)
     if (command->database) {
         const char *file = given.conf != NULL ? given.conf : getenv(WEIR_CTL_CONF_ENVIRONMENT);
 
-        if (!weir_config_read(&ctl.config, file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error,
+        if (!weir_settings_read(&ctl.settings, &weir_domain, file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error,
                               sizeof(error)))
             return weir_ctl_fail(WEIR_CTL_USAGE, "%s%s", error,
                                  file == NULL ? "; -c FILE or " WEIR_CTL_CONF_ENVIRONMENT
@@ -67,7 +69,7 @@ int main(int argc, char **argv)
     code = command->run(&ctl);
     if (ctl.db != NULL) {
         PQfinish(ctl.db);
-        weir_config_free(&ctl.config);
+        weir_settings_free(&ctl.settings);
     }
 
     return code;

@@ -13,7 +13,7 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size)
 {
     const struct timeval timeout = {REDIS_TIMEOUT_S, 0};
     weir_redis_url_t at;
-    const char *wrong = weir_redis_url_parse(&at, ctl->config.redis);
+    const char *wrong = weir_redis_url_parse(&at, ctl->settings.redis);
     redisContext *redis = NULL;
     redisReply *reply = NULL;
 

@@ -2,7 +2,7 @@
  * Natural batching of a set-based command.
  *
  * A command is one SQL statement over arrays, e.g.
- *   SELECT * FROM signup($1::uuid[], $2::text[], $3::text[])
+ *   SELECT * FROM things_make($1::uuid[], $2::text[], $3::text[])
  * that returns one row per request, its first column the request's place in
  * the arrays (1-based).  While a batch is in flight the next one gathers, so
  * batching costs no wait when idle and grows with load.

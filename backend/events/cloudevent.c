@@ -35,7 +35,7 @@ static void event_out(out_t *o, const weir_cloudevent_t *e)
 {
     raw(o, "{\"specversion\":\"1.0\"");
     member(o, ",\"id\":", e->id);
-    member(o, ",\"source\":", WEIR_CLOUDEVENT_SOURCE);
+    member(o, ",\"source\":", e->source);
     member(o, ",\"type\":", e->type);
     member(o, ",\"subject\":", e->aggregate);
     member(o, ",\"time\":", e->time);
@@ -58,10 +58,11 @@ static const char *value_or_null(const PGresult *rows, int row, int column)
     return PQgetisnull(rows, row, column) ? NULL : PQgetvalue(rows, row, column);
 }
 
-weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row)
+weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row, const char *source)
 {
     return (weir_cloudevent_t){
         .id = PQgetvalue(rows, row, 2),
+        .source = source,
         .type = PQgetvalue(rows, row, 3),
         .aggregate = PQgetvalue(rows, row, 4),
         .data = PQgetvalue(rows, row, 5),

@@ -10,11 +10,10 @@
 
 #include <libpq-fe.h>
 
-#define WEIR_CLOUDEVENT_SOURCE "weir/shop"
-
 /* The strings of an outbox row.  data is JSON text. */
 typedef struct {
     const char *id;
+    const char *source; /* who emits events: the same for all of a domain */
     const char *type;
     const char *aggregate;   /* the attribute "subject" */
     const char *time;        /* RFC 3339 */
@@ -27,10 +26,10 @@ typedef struct {
 } weir_cloudevent_t;
 
 /*
- * A row of relay_take(), relay_read() or worker_read(); the strings live as long as rows.  Its
+ * A row of relay_take(), relay_read() or worker_read(); the strings live as long as rows and source.  Its
  * first columns are partition and position.
  */
-weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row);
+weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row, const char *source);
 
 /* The event as JSON text, to be freed by the caller; its length in *len. */
 char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len);

@@ -1,5 +1,5 @@
 /*
- * What a handler depends on (an SMTP server, a payment gateway), behind a circuit breaker that tells
+ * What a handler depends on (an SMTP server, somebody's HTTP API), behind a circuit breaker that tells
  * a dependency that is down from events that it refuses.
  *
  * An event is fresh until the dependency has heard of it and left it without an answer.  ("Come

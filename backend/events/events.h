@@ -30,6 +30,7 @@ extern const weir_sql_line_t weir_sql_events;
 typedef struct {
     const char *database;   /* libpq connection string */
     const char *redis;      /* as in redis.h */
+    const char *source;     /* of events: their attribute "source" (CloudEvents) */
     unsigned retry_base_ms; /* back-off before the second attempt; doubles each time */
     unsigned retry_max_ms;  /* its ceiling; the wait is random below (full jitter) */
     unsigned stream_limit;  /* entries of one stream at which the relay pauses; 0: 100000 */
@@ -64,8 +65,8 @@ void weir_relay_stop(weir_relay_t *relay, weir_stopped_cb cb, void *arg);
 /* One event as a handler sees it; valid until its delivery is done. */
 typedef struct {
     const char *id;          /* UUID, the same on every delivery */
-    const char *type;        /* "UserCreated" */
-    const char *aggregate;   /* "user:<uuid>" */
+    const char *type;        /* "ThingMade" */
+    const char *aggregate;   /* "thing:<uuid>" */
     const char *time;        /* RFC 3339 */
     const char *traceparent; /* or NULL */
     const char *trace_id;    /* of traceparent, for the log, or NULL */

@@ -218,7 +218,7 @@ void weir_outlet_publish(weir_outlet_t *p, PGresult *res, int from, int to)
     size_t n = 0;
 
     for (int i = from; i < to && n < READ_MAX; i++, n++) {
-        weir_cloudevent_t e = weir_cloudevent_of_row(res, i);
+        weir_cloudevent_t e = weir_cloudevent_of_row(res, i, p->relay->source);
 
         entries[n].position = strtoll(PQgetvalue(res, i, 1), NULL, 10);
         entries[n].json = weir_cloudevent_json(&e, &entries[n].len);

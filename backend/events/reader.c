@@ -160,7 +160,7 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
         l->fetch_hold = weir_now_ms() + WEIR_BLOCK;
     } else if (is_active(l)) {
         for (int i = 0; i < PQntuples(res); i++) {
-            weir_cloudevent_t e = weir_cloudevent_of_row(res, i);
+            weir_cloudevent_t e = weir_cloudevent_of_row(res, i, l->group->worker->settings.source);
             size_t len;
             char *json = weir_cloudevent_json(&e, &len);
 

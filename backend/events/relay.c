@@ -423,6 +423,7 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
     if (r == NULL)
         abort();
     r->base = base;
+    r->source = settings->source;
     r->stream_limit = settings->stream_limit != 0 ? settings->stream_limit : STREAM_LIMIT;
     r->poll = evtimer_new(base, on_poll, r);
     r->tick = evtimer_new(base, on_tick, r);

@@ -45,6 +45,7 @@ struct weir_relay {
     struct event_base *base;
     weir_db_t *db;
     weir_redis_t *redis;
+    const char *source; /* of events */
     int64_t stream_limit;
     unsigned keep_s; /* 0: for ever */
     struct event *poll;

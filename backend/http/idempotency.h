@@ -27,7 +27,6 @@
 #ifndef WEIR_IDEMPOTENCY_H
 #define WEIR_IDEMPOTENCY_H
 
-#include "config/config.h"
 #include "db/batch.h"
 #include "db/migrate.h"
 #include "http/http.h"
@@ -41,6 +40,9 @@ extern const weir_sql_line_t weir_sql_http;
 #define WEIR_IDEMPOTENCY_KEY_VARIETY 8
 /* Values of a command; as many as once() passes on. */
 #define WEIR_COMMAND_WIDTH_MAX 8
+
+/* Which keys are taken from callers without Authorization, who share one scope. */
+typedef enum { WEIR_KEYS_ANY, WEIR_KEYS_UNGUESSABLE, WEIR_KEYS_REFUSED } weir_anonymous_keys_t;
 
 /* What a request says of itself; hexadecimal digests, each with a NUL. */
 typedef struct {

@@ -2,7 +2,7 @@
  * The table of routes: which handler answers which method on which path.
  *
  * A pattern is a path whose segments are either literal or "{name}", which
- * stands for any one segment that is not empty: "/users/{id}".  Segments are
+ * stands for any one segment that is not empty: "/things/{id}".  Segments are
  * compared byte for byte, without percent-decoding.  Plain C, no libevent.
  */
 #ifndef WEIR_ROUTE_H

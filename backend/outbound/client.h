@@ -13,7 +13,7 @@
 typedef struct weir_client weir_client_t;
 
 typedef struct {
-    const char *path;            /* behind the client's URL: "/charges?limit=1" */
+    const char *path;            /* behind the client's URL: "/things?limit=1" */
     const char *body;            /* JSON for a POST; NULL: GET */
     const char *idempotency_key; /* of a POST, or NULL */
     const char *traceparent;     /* or NULL */

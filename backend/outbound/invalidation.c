@@ -5,15 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONCURRENCY 32 /* messages on their way, of different aggregates */
 /* The edges trim the stream themselves; this is for when there is none. */
 #define STREAM_MAX "100000"
 
-struct weir_invalidation {
+typedef struct {
     weir_redis_t *redis;
-    const char *const *types;
     weir_invalidation_tags_fn tags_of;
-};
+} invalidation_t;
 
 static void on_added(redisReply *reply, void *arg)
 {
@@ -31,9 +29,9 @@ static void on_added(redisReply *reply, void *arg)
     }
 }
 
-static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
+void weir_invalidation_handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
 {
-    weir_invalidation_t *invalidation = self;
+    invalidation_t *invalidation = self;
     char tags[WEIR_INVALIDATION_TAGS_MAX];
     const char *wrong = invalidation->tags_of(event, tags);
 
@@ -49,17 +47,14 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
         weir_delivery_done(delivery, WEIR_DELIVERY_AWAY, "Redis: no connection");
 }
 
-weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *redis,
-                                           const char *const *types,
-                                           weir_invalidation_tags_fn tags_of, char *error,
-                                           size_t error_size)
+void *weir_invalidation_new(struct event_base *base, const char *redis,
+                            weir_invalidation_tags_fn tags_of, char *error, size_t error_size)
 {
-    weir_invalidation_t *invalidation = calloc(1, sizeof(*invalidation));
+    invalidation_t *invalidation = calloc(1, sizeof(*invalidation));
 
     if (invalidation == NULL)
         abort();
 
-    invalidation->types = types;
     invalidation->tags_of = tags_of;
     invalidation->redis =
         weir_redis_new(base, redis, "weir-invalidation", NULL, NULL, error, error_size);
@@ -71,22 +66,10 @@ weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *
     return invalidation;
 }
 
-void weir_invalidation_free(weir_invalidation_t *invalidation)
+void weir_invalidation_free(void *self)
 {
+    invalidation_t *invalidation = self;
+
     weir_redis_free(invalidation->redis);
     free(invalidation);
-}
-
-weir_consumer_t weir_invalidation_consumer(weir_invalidation_t *invalidation)
-{
-    return (weir_consumer_t){
-        .group = "invalidation",
-        .types = invalidation->types,
-        .apply = "invalidation_apply",
-        .permanent = "22,23",
-        .dependency = "redis",
-        .concurrency = CONCURRENCY,
-        .handle = handle,
-        .self = invalidation,
-    };
 }

@@ -1,6 +1,6 @@
 /*
- * The group invalidation: tells every edge which tags are of the past, by
- *   XADD weir:invalidate * tags "products product:{id}"
+ * Handler of a consumer group: tells every edge which tags are of the past, by
+ *   XADD weir:invalidate * tags "TAG TAG"
  * The domain says which events there are, and which tags each of them makes old.
  *
  * Its events are put in the transaction that made the answers old, so a message
@@ -15,10 +15,8 @@
 #include "db/migrate.h"
 #include "events/events.h"
 
-/* backend/outbound/sql: the group's function; it has no tables. */
+/* backend/outbound/sql: the function of such a group; it has no tables. */
 extern const weir_sql_line_t weir_sql_outbound;
-
-typedef struct weir_invalidation weir_invalidation_t;
 
 #define WEIR_INVALIDATION_TAGS_MAX 256 /* bytes, with the NUL */
 
@@ -29,17 +27,18 @@ typedef struct weir_invalidation weir_invalidation_t;
 typedef const char *(*weir_invalidation_tags_fn)(const weir_event_t *event,
                                                  char tags[WEIR_INVALIDATION_TAGS_MAX]);
 
-/*
- * types, which ends with NULL and is kept by reference, are the events that make answers old; redis
- * as in redis/redis.h.  NULL, with a message in error, when it is wrong.
- */
-weir_invalidation_t *weir_invalidation_new(struct event_base *base, const char *redis,
-                                           const char *const *types,
-                                           weir_invalidation_tags_fn tags_of, char *error,
-                                           size_t error_size);
-/* After the worker has stopped. */
-void weir_invalidation_free(weir_invalidation_t *invalidation);
+#define WEIR_INVALIDATION_CONCURRENCY 32 /* messages on their way, of different aggregates */
 
-weir_consumer_t weir_invalidation_consumer(weir_invalidation_t *invalidation);
+/*
+ * What the handler works with, its self; redis as in redis/redis.h.  NULL, with a message in error,
+ * when that is wrong.
+ */
+void *weir_invalidation_new(struct event_base *base, const char *redis,
+                            weir_invalidation_tags_fn tags_of, char *error, size_t error_size);
+/* After the worker has stopped. */
+void weir_invalidation_free(void *self);
+
+/* The handler of weir_consumer_t, for the dependency "redis". */
+void weir_invalidation_handle(void *self, const weir_event_t *event, weir_delivery_t *delivery);
 
 #endif

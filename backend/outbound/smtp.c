@@ -48,7 +48,7 @@ static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
     return n;
 }
 
-/* The recipient's address is left out: errors outlive a user who leaves. */
+/* The recipient's address is left out: errors outlive somebody who leaves. */
 static void note_reply(mail_t *m, const char *data, size_t size)
 {
     char line[512];

@@ -6,8 +6,8 @@
 #ifndef WEIR_AGGREGATES_H
 #define WEIR_AGGREGATES_H
 
-#include "events/events.h"
+#include "domain.h"
 
-extern const weir_consumer_t weir_aggregates_consumer;
+extern const weir_group_t weir_aggregates_group;
 
 #endif

@@ -2,9 +2,9 @@
 
 static const char *const types[] = {"UserCreated", NULL};
 
-const weir_consumer_t weir_analytics_consumer = {
+const weir_group_t weir_analytics_group = {.consumer = {
     .group = "analytics",
     .types = types,
     .apply = "analytics_apply",
     .permanent = "22,23",
-};
+}};

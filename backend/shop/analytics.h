@@ -2,8 +2,8 @@
 #ifndef WEIR_ANALYTICS_H
 #define WEIR_ANALYTICS_H
 
-#include "events/events.h"
+#include "domain.h"
 
-extern const weir_consumer_t weir_analytics_consumer;
+extern const weir_group_t weir_analytics_group;
 
 #endif

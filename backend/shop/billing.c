@@ -2,9 +2,9 @@
 
 static const char *const types[] = {"UserCreated", "UserDeleted", NULL};
 
-const weir_consumer_t weir_billing_consumer = {
+const weir_group_t weir_billing_group = {.consumer = {
     .group = "billing",
     .types = types,
     .apply = "billing_apply",
     .permanent = "22,23",
-};
+}};

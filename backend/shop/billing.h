@@ -2,8 +2,8 @@
 #ifndef WEIR_BILLING_H
 #define WEIR_BILLING_H
 
-#include "events/events.h"
+#include "domain.h"
 
-extern const weir_consumer_t weir_billing_consumer;
+extern const weir_group_t weir_billing_group;
 
 #endif

@@ -19,11 +19,11 @@
     "FROM checkout($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], "       \
     "$7::text[])"
 
-struct weir_checkout {
+typedef struct {
     weir_relay_t *relay;
     weir_db_t *db;
     weir_command_t *commands;
-};
+} checkout_t;
 
 static const weir_operation_t operation = {
     "POST",
@@ -39,7 +39,7 @@ static const weir_operation_t operation = {
 
 /* A request whose batch is under way. */
 typedef struct {
-    weir_checkout_t *checkout;
+    checkout_t *checkout;
     weir_http_request_t *request;
     int version;
     char user[WEIR_UUID_LEN + 1];
@@ -129,26 +129,27 @@ static void post_checkout(weir_http_request_t *request, void *arg)
     free(call);
 }
 
-weir_checkout_t *weir_checkout_new(struct event_base *base, const char *database,
-                                   weir_openapi_t *openapi, weir_relay_t *relay)
+static void *open_checkout(const weir_runtime_t *runtime)
 {
-    weir_checkout_t *checkout = calloc(1, sizeof(*checkout));
+    checkout_t *checkout = calloc(1, sizeof(*checkout));
 
     if (checkout == NULL)
         abort();
-    checkout->relay = relay;
-    checkout->db = weir_db_new(base, database, "checkout", NULL, NULL);
+    checkout->relay = runtime->relay;
+    checkout->db = weir_db_new(runtime->base, runtime->database, "checkout", NULL, NULL);
     checkout->commands =
         weir_command_new(checkout->db, CHECKOUT, 7, BATCH_MAX, WAITING_MAX, IN_FLIGHT);
-    weir_openapi_route(openapi, &operation, post_checkout, checkout);
+    weir_openapi_route(runtime->openapi, &operation, post_checkout, checkout);
     return checkout;
 }
 
-void weir_checkout_free(weir_checkout_t *checkout)
+static void close_checkout(void *part)
 {
-    if (checkout == NULL)
-        return;
+    checkout_t *checkout = part;
+
     weir_db_free(checkout->db);
     weir_command_free(checkout->commands);
     free(checkout);
 }
+
+const weir_endpoints_t weir_checkout_endpoints = {open_checkout, close_checkout};

@@ -8,14 +8,8 @@
 #ifndef WEIR_CHECKOUT_H
 #define WEIR_CHECKOUT_H
 
-#include "api/openapi.h"
-#include "events/events.h"
+#include "domain.h"
 
-typedef struct weir_checkout weir_checkout_t;
-
-/* As weir_users_new(). */
-weir_checkout_t *weir_checkout_new(struct event_base *base, const char *database,
-                                   weir_openapi_t *openapi, weir_relay_t *relay);
-void weir_checkout_free(weir_checkout_t *checkout);
+extern const weir_endpoints_t weir_checkout_endpoints;
 
 #endif

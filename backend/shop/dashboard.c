@@ -8,9 +8,9 @@
 
 #define DAYS "90" /* the newest */
 
-struct weir_dashboard {
+typedef struct {
     weir_db_t *db;
-};
+} dashboard_t;
 
 enum { DAY, CURRENCY, ORDERS, ITEMS, REVENUE };
 
@@ -67,7 +67,7 @@ static void on_days(PGresult *result, const char *error, const char *sqlstate, v
 
 static void get_daily_orders(weir_http_request_t *request, void *arg)
 {
-    weir_dashboard_t *dashboard = arg;
+    dashboard_t *dashboard = arg;
     int version = weir_version_of(request, &weir_shop_api);
     call_t *call;
 
@@ -88,25 +88,25 @@ static void get_daily_orders(weir_http_request_t *request, void *arg)
     free_call(call);
 }
 
-weir_dashboard_t *weir_dashboard_new(struct event_base *base, const char *database,
-                                     weir_openapi_t *openapi)
+static void *open_dashboard(const weir_runtime_t *runtime)
 {
-    weir_dashboard_t *dashboard = calloc(1, sizeof(*dashboard));
+    dashboard_t *dashboard = calloc(1, sizeof(*dashboard));
 
     if (dashboard == NULL)
         abort();
 
-    dashboard->db = weir_db_new(base, database, "dashboard", NULL, NULL);
-    weir_openapi_route(openapi, &operation, get_daily_orders, dashboard);
+    dashboard->db = weir_db_new(runtime->base, runtime->database, "dashboard", NULL, NULL);
+    weir_openapi_route(runtime->openapi, &operation, get_daily_orders, dashboard);
 
     return dashboard;
 }
 
-void weir_dashboard_free(weir_dashboard_t *dashboard)
+static void close_dashboard(void *part)
 {
-    if (dashboard == NULL)
-        return;
+    dashboard_t *dashboard = part;
 
     weir_db_free(dashboard->db);
     free(dashboard);
 }
+
+const weir_endpoints_t weir_dashboard_endpoints = {open_dashboard, close_dashboard};

@@ -6,14 +6,8 @@
 #ifndef WEIR_DASHBOARD_H
 #define WEIR_DASHBOARD_H
 
-#include "api/openapi.h"
+#include "domain.h"
 
-typedef struct weir_dashboard weir_dashboard_t;
-
-/* Opens a session and adds the route. */
-weir_dashboard_t *weir_dashboard_new(struct event_base *base, const char *database,
-                                     weir_openapi_t *openapi);
-/* Requests under way are answered with a 503.  Before weir_http_free(). */
-void weir_dashboard_free(weir_dashboard_t *dashboard);
+extern const weir_endpoints_t weir_dashboard_endpoints;
 
 #endif

@@ -14,27 +14,27 @@
 #define DELETE                                                                                     \
     "SELECT place, outcome, requested_at FROM delete_users($1::uuid[], $2::uuid[], $3::text[])"
 
-struct weir_deletion {
+typedef struct {
     weir_relay_t *relay;
     weir_db_t *db;
     weir_batch_t *batch;
-};
+} deletion_t;
 
 static const char *const types[] = {"UserDeleted", NULL};
 
-const weir_consumer_t weir_access_consumer = {
+const weir_group_t weir_access_group = {.consumer = {
     .group = "access",
     .types = types,
     .apply = "access_apply",
     .permanent = "22,23",
-};
+}};
 
-const weir_consumer_t weir_privacy_consumer = {
+const weir_group_t weir_privacy_group = {.consumer = {
     .group = "privacy",
     .types = types,
     .apply = "privacy_apply",
     .permanent = "22,23",
-};
+}};
 
 enum { ID, STATUS, REQUESTED_AT, N_VALUES };
 
@@ -52,7 +52,7 @@ static const weir_operation_t operation = {
 
 /* A request whose batch is under way. */
 typedef struct {
-    weir_deletion_t *deletion;
+    deletion_t *deletion;
     weir_http_request_t *request;
     int version;
     char id[WEIR_UUID_LEN + 1];
@@ -85,7 +85,7 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
 
 static void delete_user(weir_http_request_t *request, void *arg)
 {
-    weir_deletion_t *deletion = arg;
+    deletion_t *deletion = arg;
     char uuid[WEIR_UUID_LEN + 1], event[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
     call_t *call;
     int version = weir_version_of(request, &weir_shop_api);
@@ -109,25 +109,26 @@ static void delete_user(weir_http_request_t *request, void *arg)
     free(call);
 }
 
-weir_deletion_t *weir_deletion_new(struct event_base *base, const char *database,
-                                   weir_openapi_t *openapi, weir_relay_t *relay)
+static void *open_deletion(const weir_runtime_t *runtime)
 {
-    weir_deletion_t *deletion = calloc(1, sizeof(*deletion));
+    deletion_t *deletion = calloc(1, sizeof(*deletion));
 
     if (deletion == NULL)
         abort();
-    deletion->relay = relay;
-    deletion->db = weir_db_new(base, database, "deletion", NULL, NULL);
+    deletion->relay = runtime->relay;
+    deletion->db = weir_db_new(runtime->base, runtime->database, "deletion", NULL, NULL);
     deletion->batch = weir_batch_new(deletion->db, DELETE, 3, BATCH_MAX, WAITING_MAX, IN_FLIGHT);
-    weir_openapi_route(openapi, &operation, delete_user, deletion);
+    weir_openapi_route(runtime->openapi, &operation, delete_user, deletion);
     return deletion;
 }
 
-void weir_deletion_free(weir_deletion_t *deletion)
+static void close_deletion(void *part)
 {
-    if (deletion == NULL)
-        return;
+    deletion_t *deletion = part;
+
     weir_db_free(deletion->db);
     weir_batch_free(deletion->batch);
     free(deletion);
 }
+
+const weir_endpoints_t weir_deletion_endpoints = {open_deletion, close_deletion};

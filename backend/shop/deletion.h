@@ -12,17 +12,11 @@
 #ifndef WEIR_DELETION_H
 #define WEIR_DELETION_H
 
-#include "api/openapi.h"
-#include "events/events.h"
+#include "domain.h"
 
-typedef struct weir_deletion weir_deletion_t;
+extern const weir_endpoints_t weir_deletion_endpoints;
 
-/* As weir_users_new(). */
-weir_deletion_t *weir_deletion_new(struct event_base *base, const char *database,
-                                   weir_openapi_t *openapi, weir_relay_t *relay);
-void weir_deletion_free(weir_deletion_t *deletion);
-
-extern const weir_consumer_t weir_access_consumer;
-extern const weir_consumer_t weir_privacy_consumer;
+extern const weir_group_t weir_access_group;
+extern const weir_group_t weir_privacy_group;
 
 #endif

@@ -4,6 +4,7 @@
 #include "db/ask.h"
 #include "outbound/mail.h"
 #include "outbound/smtp.h"
+#include "shop/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,17 +17,17 @@ static const char *const types[] = {"UserCreated", "OrderPaid", NULL};
 
 #define RECIPIENTS "SELECT place, email, display_name, has_left FROM mail_recipients($1::uuid[])"
 
-struct weir_email {
+typedef struct {
     weir_db_t *db;
     weir_ask_t *recipients;
     weir_smtp_t *smtp;
     char *name; /* of the sender, or NULL */
     char *address;
-};
+} email_t;
 
 /* An event under way, until its mail is; the strings of event live until it is done. */
 typedef struct {
-    weir_email_t *email;
+    email_t *email;
     const weir_event_t *event;
     weir_delivery_t *delivery;
 } job_t;
@@ -36,7 +37,7 @@ typedef struct {
 static void send_text(job_t *job, const char *to, const char *name, const char *subject,
                       const char *body)
 {
-    weir_email_t *e = job->email;
+    email_t *e = job->email;
     weir_delivery_t *delivery = job->delivery;
     char id[300];
     weir_mail_t mail;
@@ -147,7 +148,7 @@ static void on_recipient(PGresult *result, int row, const char *error, const cha
 
 static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
 {
-    weir_email_t *e = self;
+    email_t *e = self;
     const char *user = json_string_value(json_object_get(event->data, "userId"));
     job_t *job = calloc(1, sizeof(*job));
     char uuid[WEIR_UUID_LEN + 1];
@@ -162,44 +163,30 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
     weir_ask(e->recipients, (const char *[]){uuid}, on_recipient, job);
 }
 
-const char *weir_email_check_from(const char *from)
+static void *open_email(const weir_runtime_t *runtime, char *error, size_t error_size)
 {
-    char *name, *address;
+    const weir_shop_settings_t *settings = runtime->settings;
+    email_t *e = calloc(1, sizeof(*e));
 
-    if (!weir_mail_split(from, &name, &address))
-        return "must be an address, or a name and an address in <>";
-    free(name);
-    free(address);
-    return NULL;
-}
-
-weir_email_t *weir_email_new(struct event_base *base, const char *database, const char *url,
-                             unsigned timeout_ms, const char *from, char *error, size_t error_size)
-{
-    weir_email_t *e;
-
-    if (strncmp(url, "smtp://", 7) != 0 && strncmp(url, "smtps://", 8) != 0) {
-        snprintf(error, error_size, "smtp \"%s\": it must be smtp://host:port or smtps://host:port",
-                 url);
-        return NULL;
-    }
-    e = calloc(1, sizeof(*e));
     if (e == NULL)
         abort();
-    if (!weir_mail_split(from, &e->name, &e->address)) {
+    if (!weir_mail_split(settings->mail_from, &e->name, &e->address)) {
         snprintf(error, error_size,
-                 "mail_from \"%s\": it must be an address, or a name and an address in <>", from);
+                 "mail_from \"%s\": it must be an address, or a name and an address in <>",
+                 settings->mail_from);
         free(e);
         return NULL;
     }
-    e->smtp = weir_smtp_new(base, url, timeout_ms, CONNECTIONS);
-    e->db = weir_db_new(base, database, GROUP, NULL, NULL);
-    e->recipients = weir_ask_new(base, e->db, GROUP, RECIPIENTS, 1);
+    e->smtp = weir_smtp_new(runtime->base, settings->smtp, settings->smtp_timeout, CONNECTIONS);
+    e->db = weir_db_new(runtime->base, runtime->database, GROUP, NULL, NULL);
+    e->recipients = weir_ask_new(runtime->base, e->db, GROUP, RECIPIENTS, 1);
     return e;
 }
 
-void weir_email_free(weir_email_t *e)
+static void close_email(void *self)
 {
+    email_t *e = self;
+
     weir_smtp_free(e->smtp);
     weir_db_free(e->db);
     weir_ask_free(e->recipients);
@@ -208,9 +195,8 @@ void weir_email_free(weir_email_t *e)
     free(e);
 }
 
-weir_consumer_t weir_email_consumer(weir_email_t *email)
-{
-    return (weir_consumer_t){
+const weir_group_t weir_email_group = {
+    .consumer = {
         .group = GROUP,
         .types = types,
         .apply = "email_apply",
@@ -218,6 +204,7 @@ weir_consumer_t weir_email_consumer(weir_email_t *email)
         .dependency = "smtp",
         .concurrency = CONNECTIONS,
         .handle = handle,
-        .self = email,
-    };
-}
+    },
+    .open = open_email,
+    .close = close_email,
+};

@@ -2,9 +2,9 @@
 
 static const char *const types[] = {"UserCreated", "UserDeleted", NULL};
 
-const weir_consumer_t weir_flags_consumer = {
+const weir_group_t weir_flags_group = {.consumer = {
     .group = "flags",
     .types = types,
     .apply = "flags_apply",
     .permanent = "22,23",
-};
+}};

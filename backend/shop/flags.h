@@ -2,8 +2,8 @@
 #ifndef WEIR_FLAGS_H
 #define WEIR_FLAGS_H
 
-#include "events/events.h"
+#include "domain.h"
 
-extern const weir_consumer_t weir_flags_consumer;
+extern const weir_group_t weir_flags_group;
 
 #endif

@@ -23,13 +23,13 @@
     "SELECT place, id, user_id, status, currency, total, items, created_at "                       \
     "FROM orders_by_id($1::uuid[])"
 
-struct weir_orders {
+typedef struct {
     weir_relay_t *relay;
     weir_db_t *commands_db;
     weir_db_t *reads_db;
     weir_command_t *commands;
     weir_batch_t *reads;
-};
+} orders_t;
 
 enum { PRODUCT, QUANTITY, UNIT_PRICE };
 
@@ -87,14 +87,14 @@ static const weir_operation_t get_operation = {
 
 /* A request whose batch is under way. */
 typedef struct {
-    weir_orders_t *orders;
+    orders_t *orders;
     weir_http_request_t *request;
     int version;
     char id[WEIR_UUID_LEN + 1];
     char user[WEIR_UUID_LEN + 1]; /* of a new order */
 } call_t;
 
-static call_t *new_call(weir_orders_t *orders, weir_http_request_t *request, int version)
+static call_t *new_call(orders_t *orders, weir_http_request_t *request, int version)
 {
     call_t *call = calloc(1, sizeof(*call));
 
@@ -231,7 +231,7 @@ static void on_read(PGresult *result, int row, const char *error, const char *sq
 
 static void get_order(weir_http_request_t *request, void *arg)
 {
-    weir_orders_t *orders = arg;
+    orders_t *orders = arg;
     char uuid[WEIR_UUID_LEN + 1];
     call_t *call;
     int version = weir_version_of(request, &weir_shop_api);
@@ -251,32 +251,30 @@ static void get_order(weir_http_request_t *request, void *arg)
 /* --- life --------------------------------------------------------------------------------------
  */
 
-weir_orders_t *weir_orders_new(struct event_base *base, const char *database,
-                               weir_openapi_t *openapi, weir_relay_t *relay)
+static void *open_orders(const weir_runtime_t *runtime)
 {
-    weir_orders_t *orders = calloc(1, sizeof(*orders));
+    orders_t *orders = calloc(1, sizeof(*orders));
 
     if (orders == NULL)
         abort();
 
-    orders->relay = relay;
-    orders->commands_db = weir_db_new(base, database, "orders", NULL, NULL);
-    orders->reads_db = weir_db_new(base, database, "order-reads", NULL, NULL);
+    orders->relay = runtime->relay;
+    orders->commands_db = weir_db_new(runtime->base, runtime->database, "orders", NULL, NULL);
+    orders->reads_db = weir_db_new(runtime->base, runtime->database, "order-reads", NULL, NULL);
     orders->commands = weir_command_new(orders->commands_db, CREATE, 6, BATCH_MAX, WAITING_MAX,
                                         COMMANDS_IN_FLIGHT);
     orders->reads =
         weir_batch_new(orders->reads_db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
 
-    weir_openapi_route(openapi, &post_operation, post_order, orders);
-    weir_openapi_route(openapi, &get_operation, get_order, orders);
+    weir_openapi_route(runtime->openapi, &post_operation, post_order, orders);
+    weir_openapi_route(runtime->openapi, &get_operation, get_order, orders);
 
     return orders;
 }
 
-void weir_orders_free(weir_orders_t *orders)
+static void close_orders(void *part)
 {
-    if (orders == NULL)
-        return;
+    orders_t *orders = part;
 
     weir_db_free(orders->commands_db);
     weir_db_free(orders->reads_db);
@@ -284,3 +282,5 @@ void weir_orders_free(weir_orders_t *orders)
     weir_batch_free(orders->reads);
     free(orders);
 }
+
+const weir_endpoints_t weir_orders_endpoints = {open_orders, close_orders};

@@ -9,8 +9,7 @@
 #ifndef WEIR_ORDERS_H
 #define WEIR_ORDERS_H
 
-#include "api/openapi.h"
-#include "events/events.h"
+#include "domain.h"
 #include "http/idempotency.h"
 #include "shop/order_input.h"
 
@@ -37,11 +36,6 @@ extern const weir_resource_t weir_order_body;
 int weir_order_request(weir_http_request_t *request, bool key_required,
                        weir_idempotency_t *idempotency, weir_order_input_t *input);
 
-typedef struct weir_orders weir_orders_t;
-
-/* As weir_users_new(). */
-weir_orders_t *weir_orders_new(struct event_base *base, const char *database,
-                               weir_openapi_t *openapi, weir_relay_t *relay);
-void weir_orders_free(weir_orders_t *orders);
+extern const weir_endpoints_t weir_orders_endpoints;
 
 #endif

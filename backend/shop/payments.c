@@ -5,6 +5,7 @@
 #include "log/log.h"
 #include "shop/gateway.h"
 #include "shop/payments_check.h"
+#include "shop/settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static const char *const types[] = {
     [STRAY] = "StrayChargeReported",  NULL,
 };
 
-struct weir_payments {
+typedef struct {
     weir_db_t *db;
     weir_ask_t *due;
     weir_ask_t *settle;
@@ -39,11 +40,11 @@ struct weir_payments {
     weir_ask_t *settle_stray;
     weir_gateway_t *gateway;
     weir_payments_check_t *check; /* NULL: nothing is compared */
-};
+} payments_t;
 
 /* An event under way; the strings of event live until it is done. */
 typedef struct {
-    weir_payments_t *payments;
+    payments_t *payments;
     weir_delivery_t *delivery;
     const weir_event_t *event;
     char payment[WEIR_UUID_LEN + 1]; /* its id, as PostgreSQL writes it */
@@ -297,7 +298,7 @@ static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
 
 static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
 {
-    weir_payments_t *p = self;
+    payments_t *p = self;
     job_t *job = calloc(1, sizeof(*job));
     const char *payment;
 
@@ -324,13 +325,13 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
     weir_ask(p->due, (const char *[]){job->payment}, on_due, job);
 }
 
-weir_payments_t *weir_payments_new(struct event_base *base, const char *database, const char *url,
-                                   unsigned timeout_ms, unsigned check_s, char *error,
-                                   size_t error_size)
+static void *open_payments(const weir_runtime_t *runtime, char *error, size_t error_size)
 {
+    const weir_shop_settings_t *settings = runtime->settings;
     weir_gateway_t *gateway =
-        weir_gateway_new(base, url, timeout_ms, CONNECTIONS, error, error_size);
-    weir_payments_t *p;
+        weir_gateway_new(runtime->base, settings->payments_url, settings->payments_timeout,
+                         CONNECTIONS, error, error_size);
+    payments_t *p;
 
     if (gateway == NULL)
         return NULL;
@@ -338,20 +339,21 @@ weir_payments_t *weir_payments_new(struct event_base *base, const char *database
     if (p == NULL)
         abort();
     p->gateway = gateway;
-    p->db = weir_db_new(base, database, GROUP, NULL, NULL);
-    p->due = weir_ask_new(base, p->db, GROUP, DUE, 1);
-    p->settle = weir_ask_new(base, p->db, GROUP, SETTLE, 10);
-    p->stray_due = weir_ask_new(base, p->db, GROUP, STRAY_DUE, 2);
-    p->settle_stray = weir_ask_new(base, p->db, GROUP, SETTLE_STRAY, 2);
-    if (check_s > 0)
-        p->check = weir_payments_check_new(base, p->db, gateway, check_s);
+    p->db = weir_db_new(runtime->base, runtime->database, GROUP, NULL, NULL);
+    p->due = weir_ask_new(runtime->base, p->db, GROUP, DUE, 1);
+    p->settle = weir_ask_new(runtime->base, p->db, GROUP, SETTLE, 10);
+    p->stray_due = weir_ask_new(runtime->base, p->db, GROUP, STRAY_DUE, 2);
+    p->settle_stray = weir_ask_new(runtime->base, p->db, GROUP, SETTLE_STRAY, 2);
+    if (settings->payments_check > 0)
+        p->check =
+            weir_payments_check_new(runtime->base, p->db, gateway, settings->payments_check);
     return p;
 }
 
-void weir_payments_free(weir_payments_t *p)
+static void close_payments(void *self)
 {
-    if (p == NULL)
-        return;
+    payments_t *p = self;
+
     weir_gateway_free(p->gateway);
     weir_db_free(p->db);
     weir_ask_free(p->due);
@@ -362,9 +364,8 @@ void weir_payments_free(weir_payments_t *p)
     free(p);
 }
 
-weir_consumer_t weir_payments_consumer(weir_payments_t *payments)
-{
-    return (weir_consumer_t){
+const weir_group_t weir_payments_group = {
+    .consumer = {
         .group = GROUP,
         .types = types,
         .apply = "payments_apply",
@@ -372,6 +373,7 @@ weir_consumer_t weir_payments_consumer(weir_payments_t *payments)
         .dependency = "gateway",
         .concurrency = CONNECTIONS,
         .handle = handle,
-        .self = payments,
-    };
-}
+    },
+    .open = open_payments,
+    .close = close_payments,
+};

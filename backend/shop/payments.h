@@ -16,17 +16,8 @@
 #ifndef WEIR_PAYMENTS_H
 #define WEIR_PAYMENTS_H
 
-#include "events/events.h"
+#include "domain.h"
 
-typedef struct weir_payments weir_payments_t;
-
-/* url as for weir_gateway_new(); check_s: as every_s of payments_check.h, 0: never.  NULL, with a message in error, when it is wrong. */
-weir_payments_t *weir_payments_new(struct event_base *base, const char *database, const char *url,
-                                   unsigned timeout_ms, unsigned check_s, char *error,
-                                   size_t error_size);
-/* After the worker has stopped. */
-void weir_payments_free(weir_payments_t *payments);
-
-weir_consumer_t weir_payments_consumer(weir_payments_t *payments);
+extern const weir_group_t weir_payments_group;
 
 #endif

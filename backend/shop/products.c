@@ -24,13 +24,13 @@
 #define READ "SELECT place, id, name, price, currency, updated_at FROM products_by_id($1::uuid[])"
 #define LIST "SELECT place, products, next FROM products_page($1::uuid[], $2::int[])"
 
-struct weir_products {
+typedef struct {
     weir_relay_t *relay;
     weir_db_t *db;
     weir_batch_t *puts;
     weir_batch_t *reads;
     weir_batch_t *lists;
-};
+} products_t;
 
 enum { ID, NAME, PRICE, CURRENCY, UPDATED_AT, N_VALUES };
 
@@ -86,7 +86,7 @@ static const weir_operation_t put_operation = {
 
 /* A request whose batch is under way. */
 typedef struct {
-    weir_products_t *products;
+    products_t *products;
     weir_http_request_t *request;
     int version;
     char id[WEIR_UUID_LEN + 1];
@@ -94,7 +94,7 @@ typedef struct {
     char *if_none_match;        /* of a read, or NULL */
 } call_t;
 
-static call_t *new_call(weir_products_t *products, weir_http_request_t *request, int version)
+static call_t *new_call(products_t *products, weir_http_request_t *request, int version)
 {
     call_t *call = calloc(1, sizeof(*call));
 
@@ -141,7 +141,7 @@ static void on_product(PGresult *result, int row, const char *error, const char 
 
 static void get_product(weir_http_request_t *request, void *arg)
 {
-    weir_products_t *products = arg;
+    products_t *products = arg;
     char uuid[WEIR_UUID_LEN + 1];
     call_t *call;
     int version = weir_version_of(request, &weir_shop_api);
@@ -180,7 +180,7 @@ static void on_page(PGresult *result, int row, const char *error, const char *sq
 
 static void get_products(weir_http_request_t *request, void *arg)
 {
-    weir_products_t *products = arg;
+    products_t *products = arg;
     weir_str_t after = weir_http_query(request, "after");
     char uuid[WEIR_UUID_LEN + 1] = "00000000-0000-0000-0000-000000000000";
     call_t *call;
@@ -293,16 +293,15 @@ static void put_product(weir_http_request_t *request, void *arg)
 
 /* --- life -------------------------------------------------------------------------------- */
 
-weir_products_t *weir_products_new(struct event_base *base, const char *database,
-                                   weir_openapi_t *openapi, weir_relay_t *relay)
+static void *open_products(const weir_runtime_t *runtime)
 {
-    weir_products_t *products = calloc(1, sizeof(*products));
+    products_t *products = calloc(1, sizeof(*products));
 
     if (products == NULL)
         abort();
 
-    products->relay = relay;
-    products->db = weir_db_new(base, database, "products", NULL, NULL);
+    products->relay = runtime->relay;
+    products->db = weir_db_new(runtime->base, runtime->database, "products", NULL, NULL);
     products->puts =
         weir_batch_new(products->db, PUT, 6, BATCH_MAX, WAITING_MAX, CHANGES_IN_FLIGHT);
     products->reads =
@@ -310,17 +309,16 @@ weir_products_t *weir_products_new(struct event_base *base, const char *database
     products->lists =
         weir_batch_new(products->db, LIST, 2, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
 
-    weir_openapi_route(openapi, &list_operation, get_products, products);
-    weir_openapi_route(openapi, &get_operation, get_product, products);
-    weir_openapi_route(openapi, &put_operation, put_product, products);
+    weir_openapi_route(runtime->openapi, &list_operation, get_products, products);
+    weir_openapi_route(runtime->openapi, &get_operation, get_product, products);
+    weir_openapi_route(runtime->openapi, &put_operation, put_product, products);
 
     return products;
 }
 
-void weir_products_free(weir_products_t *products)
+static void close_products(void *part)
 {
-    if (products == NULL)
-        return;
+    products_t *products = part;
 
     weir_db_free(products->db);
     weir_batch_free(products->puts);
@@ -328,3 +326,5 @@ void weir_products_free(weir_products_t *products)
     weir_batch_free(products->lists);
     free(products);
 }
+
+const weir_endpoints_t weir_products_endpoints = {open_products, close_products};

@@ -11,14 +11,8 @@
 #ifndef WEIR_PRODUCTS_H
 #define WEIR_PRODUCTS_H
 
-#include "api/openapi.h"
-#include "events/events.h"
+#include "domain.h"
 
-typedef struct weir_products weir_products_t;
-
-/* As weir_users_new(). */
-weir_products_t *weir_products_new(struct event_base *base, const char *database,
-                                   weir_openapi_t *openapi, weir_relay_t *relay);
-void weir_products_free(weir_products_t *products);
+extern const weir_endpoints_t weir_products_endpoints;
 
 #endif

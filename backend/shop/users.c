@@ -23,13 +23,13 @@
 #define READ                                                                                       \
     "SELECT place, id, email, display_name, status, created_at FROM users_by_id($1::uuid[])"
 
-struct weir_users {
+typedef struct {
     weir_relay_t *relay;
     weir_db_t *commands_db;
     weir_db_t *reads_db;
     weir_command_t *signups;
     weir_batch_t *reads;
-};
+} users_t;
 
 /* A user's values, and the fields that show them. */
 enum { ID, EMAIL, DISPLAY_NAME, STATUS, CREATED_AT, N_VALUES };
@@ -63,7 +63,7 @@ static const weir_operation_t get_operation = {
 
 /* A request whose batch is under way. */
 typedef struct {
-    weir_users_t *users;
+    users_t *users;
     weir_http_request_t *request;
     int version;
     char id[WEIR_UUID_LEN + 1];
@@ -105,7 +105,7 @@ static void on_signup(PGresult *result, int row, const char *error, const char *
     free(call);
 }
 
-static call_t *new_call(weir_users_t *users, weir_http_request_t *request, int version)
+static call_t *new_call(users_t *users, weir_http_request_t *request, int version)
 {
     call_t *call = calloc(1, sizeof(*call));
 
@@ -203,7 +203,7 @@ static void on_user(PGresult *result, int row, const char *error, const char *sq
 
 static void get_user(weir_http_request_t *request, void *arg)
 {
-    weir_users_t *users = arg;
+    users_t *users = arg;
     char uuid[WEIR_UUID_LEN + 1];
     const char *values[] = {uuid};
     call_t *call;
@@ -225,32 +225,30 @@ static void get_user(weir_http_request_t *request, void *arg)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-weir_users_t *weir_users_new(struct event_base *base, const char *database, weir_openapi_t *openapi,
-                             weir_relay_t *relay)
+static void *open_users(const weir_runtime_t *runtime)
 {
-    weir_users_t *users = calloc(1, sizeof(*users));
+    users_t *users = calloc(1, sizeof(*users));
 
     if (users == NULL)
         abort();
 
-    users->relay = relay;
-    users->commands_db = weir_db_new(base, database, "commands", NULL, NULL);
-    users->reads_db = weir_db_new(base, database, "reads", NULL, NULL);
+    users->relay = runtime->relay;
+    users->commands_db = weir_db_new(runtime->base, runtime->database, "commands", NULL, NULL);
+    users->reads_db = weir_db_new(runtime->base, runtime->database, "reads", NULL, NULL);
     users->signups =
         weir_command_new(users->commands_db, SIGNUP, 5, BATCH_MAX, WAITING_MAX, COMMANDS_IN_FLIGHT);
     users->reads =
         weir_batch_new(users->reads_db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
 
-    weir_openapi_route(openapi, &post_operation, post_signup, users);
-    weir_openapi_route(openapi, &get_operation, get_user, users);
+    weir_openapi_route(runtime->openapi, &post_operation, post_signup, users);
+    weir_openapi_route(runtime->openapi, &get_operation, get_user, users);
 
     return users;
 }
 
-void weir_users_free(weir_users_t *users)
+static void close_users(void *part)
 {
-    if (users == NULL)
-        return;
+    users_t *users = part;
 
     weir_db_free(users->commands_db);
     weir_db_free(users->reads_db);
@@ -258,3 +256,5 @@ void weir_users_free(weir_users_t *users)
     weir_batch_free(users->reads);
     free(users);
 }
+
+const weir_endpoints_t weir_users_endpoints = {open_users, close_users};

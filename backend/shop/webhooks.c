@@ -4,6 +4,7 @@
 #include "db/batch.h"
 #include "http/signature.h"
 #include "log/log.h"
+#include "shop/settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,12 +21,12 @@
     "SELECT place, verdict FROM payment_webhooks_take($1::text[], $2::text[], $3::text[], "        \
     "$4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[])"
 
-struct weir_webhooks {
+typedef struct {
     weir_relay_t *relay;
     weir_secret_t secrets[2]; /* this one and, while it is changed, the old one */
     weir_db_t *db;
     weir_batch_t *batch;
-};
+} webhooks_t;
 
 static const weir_operation_t operation = {
     "POST",
@@ -38,7 +39,7 @@ static const weir_operation_t operation = {
 
 /* A message whose batch is under way. */
 typedef struct {
-    weir_webhooks_t *webhooks;
+    webhooks_t *webhooks;
     weir_http_request_t *request;
 } call_t;
 
@@ -72,7 +73,7 @@ static const char *text(const json_t *object, const char *name)
                : NULL;
 }
 
-static void submit(weir_webhooks_t *webhooks, weir_http_request_t *request, const char *news,
+static void submit(webhooks_t *webhooks, weir_http_request_t *request, const char *news,
                    const json_t *charge)
 {
     const json_t *amount_value = json_object_get(charge, "amount");
@@ -113,7 +114,7 @@ static const char *news_of(const char *type)
     return NULL;
 }
 
-static bool is_signed(const weir_webhooks_t *webhooks, weir_http_request_t *request)
+static bool is_signed(const webhooks_t *webhooks, weir_http_request_t *request)
 {
     const char *wrong =
         weir_signature_check(webhooks->secrets, 2, weir_http_header(request, "webhook-id"),
@@ -158,28 +159,30 @@ static void post_webhook(weir_http_request_t *request, void *arg)
     json_decref(root);
 }
 
-weir_webhooks_t *weir_webhooks_new(struct event_base *base, const weir_config_t *config,
-                                   weir_openapi_t *openapi, weir_relay_t *relay)
+static void *open_webhooks(const weir_runtime_t *runtime)
 {
-    weir_webhooks_t *webhooks = calloc(1, sizeof(*webhooks));
+    const weir_shop_settings_t *settings = runtime->settings;
+    webhooks_t *webhooks = calloc(1, sizeof(*webhooks));
 
     if (webhooks == NULL)
         abort();
-    webhooks->relay = relay;
+    webhooks->relay = runtime->relay;
     /* Without a key, which fits no signature, every message is refused. */
-    (void)!weir_secret_parse(config->webhook_secret, &webhooks->secrets[0]);
-    (void)!weir_secret_parse(config->webhook_secret_old, &webhooks->secrets[1]);
-    webhooks->db = weir_db_new(base, config->database, "webhooks", NULL, NULL);
+    (void)!weir_secret_parse(settings->webhook_secret, &webhooks->secrets[0]);
+    (void)!weir_secret_parse(settings->webhook_secret_old, &webhooks->secrets[1]);
+    webhooks->db = weir_db_new(runtime->base, runtime->database, "webhooks", NULL, NULL);
     webhooks->batch = weir_batch_new(webhooks->db, TAKE, 8, BATCH_MAX, WAITING_MAX, IN_FLIGHT);
-    weir_openapi_route(openapi, &operation, post_webhook, webhooks);
+    weir_openapi_route(runtime->openapi, &operation, post_webhook, webhooks);
     return webhooks;
 }
 
-void weir_webhooks_free(weir_webhooks_t *webhooks)
+static void close_webhooks(void *part)
 {
-    if (webhooks == NULL)
-        return;
+    webhooks_t *webhooks = part;
+
     weir_db_free(webhooks->db);
     weir_batch_free(webhooks->batch);
     free(webhooks);
 }
+
+const weir_endpoints_t weir_webhooks_endpoints = {open_webhooks, close_webhooks};

@@ -12,15 +12,8 @@
 #ifndef WEIR_WEBHOOKS_H
 #define WEIR_WEBHOOKS_H
 
-#include "api/openapi.h"
-#include "config/config.h"
-#include "events/events.h"
+#include "domain.h"
 
-typedef struct weir_webhooks weir_webhooks_t;
-
-/* As weir_users_new(); of config: database, webhook_secret and webhook_secret_old. */
-weir_webhooks_t *weir_webhooks_new(struct event_base *base, const weir_config_t *config,
-                                   weir_openapi_t *openapi, weir_relay_t *relay);
-void weir_webhooks_free(weir_webhooks_t *webhooks);
+extern const weir_endpoints_t weir_webhooks_endpoints;
 
 #endif

@@ -13,6 +13,7 @@
 
 static const weir_cloudevent_t full = {
     .id = "0190b5a2-0000-7000-8000-000000000001",
+    .source = "weir/test",
     .type = "UserCreated",
     .aggregate = "user:\"quoted\"\n",
     .time = "2026-01-01T00:00:00.000001Z",
@@ -47,6 +48,7 @@ static void what_is_written_can_be_read(void **state)
     assert_string_equal(e.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_int_equal(json_integer_value(json_object_get(e.data, "n")), 1);
     assert_string_equal(json_string_value(json_object_get(root, "specversion")), "1.0");
+    assert_string_equal(json_string_value(json_object_get(root, "source")), full.source);
     assert_string_equal(json_string_value(json_object_get(root, "datacontenttype")),
                         "application/json");
     json_decref(root);

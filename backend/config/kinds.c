@@ -1,11 +1,13 @@
-#include "config/private.h"
+#include "config/kinds.h"
+
+#include "config/list.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *weir_config_set_text(void *field, const char *value, const setting_t *key)
+static const char *set_text(void *field, const char *value, const weir_config_key_t *key)
 {
     size_t len = strlen(value);
 
@@ -36,14 +38,14 @@ static const char *read_digits(const char *s, unsigned long *out)
     return errno == 0 ? end : NULL;
 }
 
-const char *weir_config_set_listen(void *field, const char *value, const setting_t *key)
+static const char *set_listen(void *field, const char *value, const weir_config_key_t *key)
 {
-    static const setting_t text = {.min = 1, .max = 1024};
+    static const weir_config_key_t text = {.min = 1, .max = 1024};
     const char *colon = strrchr(value, ':'), *end;
     unsigned long port;
 
     if (has_prefix(value, "unix:"))
-        return value[5] == '/' ? weir_config_set_text(field, value, &text) : key->allowed;
+        return value[5] == '/' ? set_text(field, value, &text) : key->allowed;
 
     if (colon == NULL || colon == value)
         return key->allowed;
@@ -57,42 +59,31 @@ const char *weir_config_set_listen(void *field, const char *value, const setting
     if (end == NULL || *end != '\0' || port < key->min || port > key->max)
         return key->allowed;
 
-    return weir_config_set_text(field, value, &text);
+    return set_text(field, value, &text);
 }
 
-const char *weir_config_set_redis(void *field, const char *value, const setting_t *key)
+static const char *set_url(void *field, const char *value, const weir_config_key_t *key)
 {
-    return has_prefix(value, "redis://") || has_prefix(value, "unix:/")
-               ? weir_config_set_text(field, value, key)
-               : key->allowed;
+    for (const char *const *beginning = key->choices; *beginning != NULL; beginning++) {
+        if (has_prefix(value, *beginning))
+            return set_text(field, value, key);
+    }
+
+    return key->allowed;
 }
 
-const char *weir_config_set_smtp(void *field, const char *value, const setting_t *key)
-{
-    return has_prefix(value, "smtp://") || has_prefix(value, "smtps://")
-               ? weir_config_set_text(field, value, key)
-               : key->allowed;
-}
-
-const char *weir_config_set_url(void *field, const char *value, const setting_t *key)
-{
-    return has_prefix(value, "http://") || has_prefix(value, "https://")
-               ? weir_config_set_text(field, value, key)
-               : key->allowed;
-}
-
-const char *weir_config_set_groups(void *field, const char *value, const setting_t *key)
+static const char *set_groups(void *field, const char *value, const weir_config_key_t *key)
 {
     if (value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-_, ")] != '\0' ||
         value[strspn(value, ", ")] == '\0')
         return key->allowed;
 
-    return weir_config_set_text(field, value, key);
+    return set_text(field, value, key);
 }
 
-const char *weir_config_set_limits(void *field, const char *value, const setting_t *key)
+static const char *set_limits(void *field, const char *value, const weir_config_key_t *key)
 {
-    static const setting_t text = {.min = 1, .max = 1024};
+    static const weir_config_key_t text = {.min = 1, .max = 1024};
     weir_config_limit_t limit, other;
     const char *rest = value, *before;
 
@@ -110,31 +101,22 @@ const char *weir_config_set_limits(void *field, const char *value, const setting
         }
     }
 
-    return value[strspn(value, ", \t")] != '\0' ? weir_config_set_text(field, value, &text) : key->allowed;
+    return value[strspn(value, ", \t")] != '\0' ? set_text(field, value, &text) : key->allowed;
 }
 
-const char *weir_config_set_level(void *field, const char *value, const setting_t *key)
+static const char *set_choice(void *field, const char *value, const weir_config_key_t *key)
 {
-    return weir_log_level_by_name(value, field) == 0 ? NULL : key->allowed;
-}
-
-const char *weir_config_set_keys(void *field, const char *value, const setting_t *key)
-{
-    static const char *const names[] = {[WEIR_KEYS_ANY] = "any",
-                                        [WEIR_KEYS_UNGUESSABLE] = "unguessable",
-                                        [WEIR_KEYS_REFUSED] = "refused"};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(value, names[i]) != 0)
+    for (unsigned i = 0; key->choices[i] != NULL; i++) {
+        if (strcmp(value, key->choices[i]) != 0)
             continue;
-        *(weir_anonymous_keys_t *)field = (weir_anonymous_keys_t)i;
+        *(unsigned *)field = i; /* what gcc and clang make an enum of */
         return NULL;
     }
 
     return key->allowed;
 }
 
-const char *weir_config_set_count(void *field, const char *value, const setting_t *key)
+static const char *set_count(void *field, const char *value, const weir_config_key_t *key)
 {
     unsigned long n;
     const char *end = read_digits(value, &n);
@@ -152,7 +134,7 @@ typedef struct {
     unsigned long size;
 } unit_t;
 
-static const char *set_with_unit(void *field, const char *value, const setting_t *key,
+static const char *set_with_unit(void *field, const char *value, const weir_config_key_t *key,
                                  const unit_t *units)
 {
     unsigned long n;
@@ -170,21 +152,21 @@ static const char *set_with_unit(void *field, const char *value, const setting_t
     return key->allowed;
 }
 
-const char *weir_config_set_time(void *field, const char *value, const setting_t *key)
+static const char *set_time(void *field, const char *value, const weir_config_key_t *key)
 {
     static const unit_t ms[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {NULL, 0}};
 
     return set_with_unit(field, value, key, ms);
 }
 
-const char *weir_config_set_seconds(void *field, const char *value, const setting_t *key)
+static const char *set_seconds(void *field, const char *value, const weir_config_key_t *key)
 {
     static const unit_t s[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0}};
 
     return set_with_unit(field, value, key, s);
 }
 
-const char *weir_config_set_size(void *field, const char *value, const setting_t *key)
+static const char *set_size(void *field, const char *value, const weir_config_key_t *key)
 {
     unsigned long n, unit;
     const char *end = read_digits(value, &n);
@@ -202,3 +184,16 @@ const char *weir_config_set_size(void *field, const char *value, const setting_t
 
     return NULL;
 }
+
+/* --- the kinds --------------------------------------------------------------------- */
+
+const weir_config_kind_t weir_config_text = {set_text, true};
+const weir_config_kind_t weir_config_listen = {set_listen, true};
+const weir_config_kind_t weir_config_url = {set_url, true};
+const weir_config_kind_t weir_config_groups = {set_groups, true};
+const weir_config_kind_t weir_config_limits = {set_limits, true};
+const weir_config_kind_t weir_config_choice = {set_choice, false};
+const weir_config_kind_t weir_config_count = {set_count, false};
+const weir_config_kind_t weir_config_time = {set_time, false};
+const weir_config_kind_t weir_config_seconds = {set_seconds, false};
+const weir_config_kind_t weir_config_size = {set_size, false};

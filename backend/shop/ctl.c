@@ -1,10 +1,12 @@
 /*
- * Are the gateway's charges those of the database?  shop/reconcile.h compares; this is what an
- * operator sees of it, and the care that is taken before money is given back.
+ * The shop's commands of weirctl.  payments reconcile: are the gateway's charges those of the
+ * database?  reconcile.h compares; this is what an operator sees of it, and the care that is taken
+ * before money is given back.
  */
-#include "ctl/ctl.h"
+#include "ctl/cli.h"
 #include "log/log.h"
 #include "shop/reconcile.h"
+#include "shop/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,8 +159,9 @@ static void print(weir_ctl_t *ctl, json_t *differences)
     weir_ctl_print_rows(ctl, differences, "Charges and payments agree.");
 }
 
-weir_ctl_exit_t weir_ctl_payments_reconcile(weir_ctl_t *ctl)
+static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
 {
+    const weir_shop_settings_t *settings = ctl->settings.domain;
     json_t *times = read_times(ctl), *differences;
     work_t w = {.ctl = ctl,
                 .base = event_base_new(),
@@ -171,11 +174,11 @@ weir_ctl_exit_t weir_ctl_payments_reconcile(weir_ctl_t *ctl)
     if (w.base == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "no event loop: out of memory or descriptors");
     weir_log_init(WEIR_LOG_ERROR, "weirctl"); /* sessions are of no interest */
-    w.gateway = weir_gateway_new(w.base, ctl->config.payments_url, ctl->config.payments_timeout,
-                                 CONNECTIONS, w.error, sizeof(w.error));
+    w.gateway = weir_gateway_new(w.base, settings->payments_url, settings->payments_timeout, CONNECTIONS,
+                                 w.error, sizeof(w.error));
     if (w.gateway == NULL)
         return weir_ctl_fail(WEIR_CTL_USAGE, "%s", w.error);
-    db = weir_db_new(w.base, ctl->config.database, "reconcile", on_session, &w);
+    db = weir_db_new(w.base, ctl->settings.database, "reconcile", on_session, &w);
     event_base_once(w.base, -1, EV_TIMEOUT, on_time, &w, &limit);
     differences = result_of(&w);
 
@@ -192,3 +195,20 @@ weir_ctl_exit_t weir_ctl_payments_reconcile(weir_ctl_t *ctl)
     json_decref(times);
     return code;
 }
+
+static const weir_ctl_command_t commands[] = {
+    {"payments reconcile", "", 0, 0, "since until mend yes json", true, reconcile,
+     "compare the gateway's list of charges with the payments",
+     "After a standby was promoted without the last transactions, or a backup was restored, there may\n"
+     "be charges whose payments are lost. DIFFERENCE: no payment (money was taken, the database knows\n"
+     "no payment), not given back, other charge, other amount, other state, and no charge (a payment\n"
+     "that says it was paid, and the gateway has nothing). MEND: the event that ends it; - where a\n"
+     "person must decide. --mend puts these events: the group payments asks the gateway once more for\n"
+     "each charge, and gives money back that pays for nothing, under an idempotency key. More than 20\n"
+     "charges without a payment need --yes: they may be another shop's. Exit code 1 when something\n"
+     "differs, with --mend when something is left to a person.\n\n"
+     "  weirctl payments reconcile\n"
+     "  weirctl payments reconcile --since 2026-01-31T12:00:00Z --mend\n"},
+};
+
+const weir_ctl_commands_t weir_domain_commands = {commands, sizeof(commands) / sizeof(commands[0])};

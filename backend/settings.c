@@ -1,0 +1,268 @@
+#include "settings.h"
+
+#include "config/kinds.h"
+#include "config/list.h"
+#include "groups.h"
+#include "http/listen.h"
+#include "redis/url.h"
+
+#include <libpq-fe.h>
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- keys -------------------------------------------------------------------------- */
+
+#define FIELD(name) offsetof(weir_settings_t, name)
+
+static const char *const redis_urls[] = {"redis://", "unix:/", NULL};
+static const char *const levels[] = {[WEIR_LOG_DEBUG] = "debug",
+                                     [WEIR_LOG_INFO] = "info",
+                                     [WEIR_LOG_WARN] = "warn",
+                                     [WEIR_LOG_ERROR] = "error",
+                                     NULL};
+static const char *const anonymous_keys[] = {[WEIR_KEYS_ANY] = "any",
+                                             [WEIR_KEYS_UNGUESSABLE] = "unguessable",
+                                             [WEIR_KEYS_REFUSED] = "refused",
+                                             NULL};
+
+static const weir_config_key_t keys[] = {
+    {"listen", &weir_config_listen, FIELD(listen), "127.0.0.1:8081", 1, 65535,
+     .allowed = "ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH"},
+    {"database", &weir_config_text, FIELD(database), NULL, 1, 1024,
+     .allowed = "a libpq connection string, such as host=/run/postgresql dbname=weir"},
+    {"redis", &weir_config_url, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
+     .allowed = "redis://[USER:PASSWORD@]HOST:PORT[/DB] or unix:/PATH", .choices = redis_urls},
+    {"sql", &weir_config_text, FIELD(sql), "", 0, 1024, .allowed = "at most 1024 bytes"},
+    {"log_level", &weir_config_choice, FIELD(log_level), "info", 0, 0,
+     .allowed = "debug, info, warn or error", .choices = levels},
+    {"body_limit", &weir_config_size, FIELD(body_limit), "64k", 1024, 16777216,
+     .allowed = "a number of bytes from 1k to 16m, with k or m after it or nothing"},
+    {"anonymous_keys", &weir_config_choice, FIELD(anonymous_keys), "any", 0, 0,
+     .allowed = "any, unguessable or refused", .choices = anonymous_keys},
+    {"retry_base", &weir_config_time, FIELD(retry_base), "200ms", 1, 3600000,
+     .allowed = "a time from 1ms to 60m with its unit: ms, s or m"},
+    {"retry_max", &weir_config_time, FIELD(retry_max), "30s", 1, 86400000,
+     .allowed = "a time from 1ms to 1440m with its unit: ms, s or m"},
+    {"batch_max", &weir_config_count, FIELD(batch_max), "256", 1, 256, .allowed = "a number from 1 to 256"},
+    {"stream_limit", &weir_config_count, FIELD(stream_limit), "100000", 100, 10000000,
+     .allowed = "a number from 100 to 10000000"},
+    {"outbox_keep", &weir_config_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
+     .allowed = "a time from 1s to 3650d with its unit: s, m, h or d"},
+    {"groups", &weir_config_groups, FIELD(groups), "all", 1, 1024,
+     .allowed = "\"all\", or names of consumer groups with commas between them"},
+};
+
+/* --- checks ------------------------------------------------------------------------- */
+
+static bool check_listen(const weir_settings_t *settings, char *error, size_t size)
+{
+    char why[256];
+
+    if (weir_listen_check(settings->listen, why, sizeof(why)))
+        return true;
+    weir_config_complain(settings->config, "listen", why, error, size);
+    return false;
+}
+
+static bool check_redis(const weir_settings_t *settings, char *error, size_t size)
+{
+    weir_redis_url_t url;
+    const char *why = weir_redis_url_parse(&url, settings->redis);
+
+    weir_redis_url_clear(&url);
+    if (why != NULL)
+        weir_config_complain(settings->config, "redis", why, error, size);
+    return why == NULL;
+}
+
+/* What libpq looks at only when it connects (libpq manual, 34.1.2); lists end with NULL. */
+static const struct {
+    const char *keyword;
+    const char *allowed[8];
+} enums[] = {
+    {"sslmode", {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}},
+    {"gssencmode", {"disable", "prefer", "require"}},
+    {"channel_binding", {"disable", "prefer", "require"}},
+    {"target_session_attrs",
+     {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}},
+};
+
+static size_t count(const char *list)
+{
+    size_t n = 1;
+
+    for (; *list != '\0'; list++)
+        n += *list == ',';
+    return n;
+}
+
+/* A list of port numbers; an empty one is the default port. */
+static bool are_ports(const char *list)
+{
+    for (const char *p = list; *p != '\0';) {
+        char *end = (char *)p;
+        long n = *p == ',' ? 1 : strtol(p, &end, 10);
+
+        if (n < 1 || n > 65535 || (*end != '\0' && *end != ',') || (end == p && *p != ','))
+            return false;
+        p = *end == ',' ? end + 1 : end;
+    }
+    return true;
+}
+
+/* NULL, or in why what is wrong. */
+static const char *check_options(const PQconninfoOption *options, char *why, size_t size)
+{
+    const char *host = "", *port = "";
+
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        if (o->val == NULL || *o->val == '\0')
+            continue;
+        if (strcmp(o->keyword, "host") == 0)
+            host = o->val;
+        if (strcmp(o->keyword, "port") == 0)
+            port = o->val;
+        for (size_t i = 0; i < sizeof(enums) / sizeof(enums[0]); i++) {
+            bool found = strcmp(o->keyword, enums[i].keyword) != 0;
+
+            for (const char *const *a = enums[i].allowed; *a != NULL; a++)
+                found = found || strcmp(o->val, *a) == 0;
+            if (!found) {
+                snprintf(why, size, "%s \"%s\" is none that libpq knows", o->keyword, o->val);
+                return why;
+            }
+        }
+    }
+    if (!are_ports(port)) {
+        snprintf(why, size, "port \"%s\" must be a number from 1 to 65535", port);
+        return why;
+    }
+    if (count(port) > 1 && count(port) != count(host)) {
+        snprintf(why, size, "%zu ports do not fit %zu hosts", count(port), count(host));
+        return why;
+    }
+    return NULL;
+}
+
+/* What libpq quotes in a message may be a piece of a password that was not quoted itself. */
+static void hide_quoted(char *line)
+{
+    char *from = strchr(line, '"'), *to;
+
+    while (from != NULL && (to = strchr(from + 1, '"')) != NULL) {
+        if (to - from > 2) { /* more than "=" */
+            memset(from + 1, '.', (size_t)(to - from - 1));
+        }
+        from = strchr(to + 1, '"');
+    }
+}
+
+static bool check_database(const weir_settings_t *settings, char *error, size_t size)
+{
+    const char *text = settings->database, *why = NULL;
+    PQconninfoOption *options;
+    char *message = NULL, wrong[256];
+
+    /* Anything else is the name of a database: as PQconnectdbParams() with expand_dbname. */
+    if (strchr(text, '=') == NULL && strncmp(text, "postgresql://", 13) != 0 &&
+        strncmp(text, "postgres://", 11) != 0)
+        return true;
+
+    options = PQconninfoParse(text, &message);
+    if (options != NULL)
+        why = check_options(options, wrong, sizeof(wrong));
+    else
+        why = message != NULL ? message : "out of memory";
+    if (why != NULL) {
+        char line[256];
+
+        snprintf(line, sizeof(line), "%.*s", (int)strcspn(why, "\n"), why);
+        if (weir_config_has_secret(settings->config, "database"))
+            hide_quoted(line);
+        weir_config_complain(settings->config, "database", line, error, size);
+    }
+    PQconninfoFree(options);
+    PQfreemem(message);
+    return why == NULL;
+}
+
+static bool check_groups(const weir_settings_t *settings, const weir_domain_t *domain, char *error,
+                         size_t size)
+{
+    const char *key = NULL;
+    char why[512];
+
+    if (!weir_groups_check(domain, settings->groups, why, sizeof(why)))
+        key = "groups";
+    else if (!weir_groups_check_limits(domain, settings->retry_attempts, why, sizeof(why)))
+        key = "retry_attempts";
+    if (key != NULL)
+        weir_config_complain(settings->config, key, why, error, size);
+
+    return key == NULL;
+}
+
+bool weir_settings_check(const weir_settings_t *settings, const weir_domain_t *domain, char *error,
+                         size_t size)
+{
+    return check_listen(settings, error, size) && check_redis(settings, error, size) &&
+           check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
+           (domain->check == NULL ||
+            domain->check(settings->domain, settings->config, error, size));
+}
+
+/* --- reading -------------------------------------------------------------------------- */
+
+static size_t count_keys(const weir_config_key_t *of)
+{
+    size_t n = 0;
+
+    while (of != NULL && of[n].name != NULL)
+        n++;
+
+    return n;
+}
+
+bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, const char *file,
+                        char *error, size_t error_size)
+{
+    weir_config_table_t tables[] = {
+        {keys, sizeof(keys) / sizeof(keys[0]), settings},
+        {&settings->retry_attempts_key, 1, settings},
+        {domain->keys, count_keys(domain->keys), NULL},
+    };
+
+    *settings = (weir_settings_t){
+        .domain = calloc(1, domain->settings_size + 1),
+        .retry_attempts_key = {"retry_attempts", &weir_config_limits, FIELD(retry_attempts),
+                               domain->retry_attempts, 1, WEIR_CONFIG_LIMIT_MAX,
+                               .allowed = "a number from 1 to 100, and after it GROUP=NUMBER for each group "
+                               "that has another"},
+    };
+    if (settings->domain == NULL)
+        abort();
+    assert(domain->retry_attempts != NULL);
+    tables[2].values = settings->domain;
+
+    settings->config =
+        weir_config_read(tables, sizeof(tables) / sizeof(tables[0]), file, error, error_size);
+    if (settings->config != NULL && settings->retry_max >= settings->retry_base)
+        return true;
+
+    if (settings->config != NULL)
+        weir_config_complain(settings->config, "retry_max", "must not be less than retry_base",
+                             error, error_size);
+    weir_settings_free(settings);
+
+    return false;
+}
+
+void weir_settings_free(weir_settings_t *settings)
+{
+    weir_config_free(settings->config);
+    free(settings->domain);
+    *settings = (weir_settings_t){0};
+}

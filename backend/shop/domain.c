@@ -1,0 +1,47 @@
+/*
+ * The shop, as the engine sees it: the parts of its API, its consumer groups, its keys.
+ */
+#include "domain.h"
+
+#include "shop/aggregates.h"
+#include "shop/analytics.h"
+#include "shop/billing.h"
+#include "shop/checkout.h"
+#include "shop/dashboard.h"
+#include "shop/deletion.h"
+#include "shop/email.h"
+#include "shop/flags.h"
+#include "shop/orders.h"
+#include "shop/payments.h"
+#include "shop/products.h"
+#include "shop/settings.h"
+#include "shop/shop_api.h"
+#include "shop/tags.h"
+#include "shop/users.h"
+#include "shop/webhooks.h"
+
+static const weir_endpoints_t *const endpoints[] = {
+    &weir_users_endpoints,     &weir_products_endpoints, &weir_orders_endpoints,
+    &weir_dashboard_endpoints, &weir_checkout_endpoints, &weir_webhooks_endpoints,
+    &weir_deletion_endpoints,  NULL,
+};
+
+static const weir_group_t *const groups[] = {
+    &weir_email_group,      &weir_billing_group,      &weir_analytics_group, &weir_flags_group,
+    &weir_aggregates_group, &weir_invalidation_group, &weir_payments_group,  &weir_access_group,
+    &weir_privacy_group,    NULL,
+};
+
+extern const weir_sql_line_t weir_sql_shop; /* scripts/embed-sql.sh makes it of sql/ */
+
+const weir_domain_t weir_domain = {
+    .api = &weir_shop_api,
+    .event_source = "weir/shop",
+    .sql = &weir_sql_shop,
+    .endpoints = endpoints,
+    .groups = groups,
+    .keys = weir_shop_keys,
+    .settings_size = sizeof(weir_shop_settings_t),
+    .retry_attempts = "8, email=20, payments=20",
+    .check = weir_shop_check,
+};

@@ -1,0 +1,79 @@
+#include "shop/settings.h"
+
+#include "config/kinds.h"
+#include "http/signature.h"
+#include "outbound/mail.h"
+#include "outbound/transfer.h"
+
+#include <stdlib.h>
+
+#define FIELD(name) offsetof(weir_shop_settings_t, name)
+
+static const char *const smtp_urls[] = {"smtp://", "smtps://", NULL};
+static const char *const http_urls[] = {"http://", "https://", NULL};
+
+const weir_config_key_t weir_shop_keys[] = {
+    {"smtp", &weir_config_url, FIELD(smtp), "smtp://127.0.0.1:25", 1, 1024,
+     .allowed = "smtp://HOST[:PORT] or smtps://HOST[:PORT]", .choices = smtp_urls},
+    {"smtp_timeout", &weir_config_time, FIELD(smtp_timeout), "5s", 100, 300000,
+     .allowed = "a time from 100ms to 5m with its unit: ms, s or m"},
+    {"mail_from", &weir_config_text, FIELD(mail_from), "Weir Shop <shop@weir.example>", 3, 256,
+     .allowed = "an address, or NAME <ADDRESS>", .privacy = WEIR_CONFIG_SHOWN},
+    {"payments_url", &weir_config_url, FIELD(payments_url), "http://127.0.0.1:8084", 1, 1024,
+     .allowed = "http://HOST[:PORT] or https://HOST[:PORT]", .choices = http_urls},
+    {"payments_timeout", &weir_config_time, FIELD(payments_timeout), "5s", 100, 300000,
+     .allowed = "a time from 100ms to 5m with its unit: ms, s or m"},
+    {"payments_check", &weir_config_seconds, FIELD(payments_check), "1h", 0, 2592000,
+     .allowed = "a time up to 30d with its unit: s, m, h or d; 0s: never"},
+    {"webhook_secret", &weir_config_text, FIELD(webhook_secret), "", 0, 256, .allowed = "at most 256 bytes",
+     .privacy = WEIR_CONFIG_SECRET},
+    {"webhook_secret_old", &weir_config_text, FIELD(webhook_secret_old), "", 0, 256,
+     .allowed = "at most 256 bytes", .privacy = WEIR_CONFIG_SECRET},
+    {0},
+};
+
+/* NULL, or what is wrong with a sender. */
+static const char *check_mailbox(const char *mailbox)
+{
+    char *name, *address;
+
+    if (!weir_mail_split(mailbox, &name, &address))
+        return "must be an address, or a name and an address in <>";
+    free(name);
+    free(address);
+
+    return NULL;
+}
+
+static const char *check_secret(const char *value)
+{
+    weir_secret_t secret;
+
+    return *value == '\0' || weir_secret_parse(value, &secret)
+               ? NULL
+               : "must be whsec_ and the base64 of 24 to 64 bytes, or empty";
+}
+
+bool weir_shop_check(const void *settings, const weir_config_t *config, char *error,
+                     size_t error_size)
+{
+    const weir_shop_settings_t *shop = settings;
+    const struct {
+        const char *key, *wrong;
+    } checks[] = {
+        {"smtp", weir_transfer_check_url(shop->smtp)},
+        {"mail_from", check_mailbox(shop->mail_from)},
+        {"payments_url", weir_transfer_check_url(shop->payments_url)},
+        {"webhook_secret", check_secret(shop->webhook_secret)},
+        {"webhook_secret_old", check_secret(shop->webhook_secret_old)},
+    };
+
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+        if (checks[i].wrong != NULL) {
+            weir_config_complain(config, checks[i].key, checks[i].wrong, error, error_size);
+            return false;
+        }
+    }
+
+    return true;
+}
