@@ -54,7 +54,8 @@ $(MODULE): $(MODULE_SRC) scripts/build-module.sh Makefile
 COMMON_SRC  := $(wildcard common/*.c)
 BACKEND_SRC := $(filter-out backend/ctl/% backend/sim/% %/ctl.c,$(shell find backend -name '*.c'))
 CTL_SRC     := $(wildcard backend/ctl/*.c) backend/shop/ctl.c
-SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/signature.c
+SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/signature.c \
+               backend/log/alloc.c backend/log/log.c
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 # Migrations and functions are compiled in: each folder becomes $(BUILD)/FOLDER.c. Folders change when a file comes or goes.
@@ -100,7 +101,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
 
 # What t/backend/migrat*.t need: weir-backend migrate with folders in the place of what is compiled in.
 $(BUILD)/migrate-folders: $(call OBJ,t/lib/migrate-folders.c backend/db/migrate.c backend/db/settings.c \
-                            backend/log/clock.c backend/log/log.c $(COMMON_SRC))
+                            backend/log/alloc.c backend/log/clock.c backend/log/log.c $(COMMON_SRC))
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 # --- what benchmarks need besides scripts --------------------------------------

@@ -1,6 +1,7 @@
 #include "groups.h"
 
 #include "config/list.h"
+#include "log/alloc.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -83,10 +84,7 @@ bool weir_groups_check_limits(const weir_domain_t *domain, const char *limits, c
 weir_groups_t *weir_groups_open(const weir_domain_t *domain, const weir_runtime_t *runtime,
                                 const char *names, const char *limits, char *error, size_t size)
 {
-    weir_groups_t *groups = calloc(1, sizeof(*groups));
-
-    if (groups == NULL)
-        abort();
+    weir_groups_t *groups = weir_alloc(sizeof(*groups));
 
     for (const weir_group_t *const *g = domain->groups; *g != NULL; g++) {
         weir_consumer_t consumer = (*g)->consumer;

@@ -15,6 +15,7 @@
 #include "groups.h"
 #include "http/http.h"
 #include "http/idempotency.h"
+#include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
 #include "outbound/invalidation.h"
@@ -357,6 +358,7 @@ int main(int argc, char **argv)
     bool check = false;
     int option, bits, status;
 
+    weir_alloc_libraries();
     weir_output_check_at_exit("weir-backend", 1);
     while ((option = getopt_long(argc, argv, "c:thV", long_options, NULL)) != -1) {
         switch (option) {

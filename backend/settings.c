@@ -4,6 +4,7 @@
 #include "config/list.h"
 #include "groups.h"
 #include "http/listen.h"
+#include "log/alloc.h"
 #include "redis/url.h"
 
 #include <libpq-fe.h>
@@ -236,14 +237,13 @@ bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, 
     };
 
     *settings = (weir_settings_t){
-        .domain = calloc(1, domain->settings_size + 1),
-        .retry_attempts_key = {"retry_attempts", &weir_config_limits, FIELD(retry_attempts),
-                               domain->retry_attempts, 1, WEIR_CONFIG_LIMIT_MAX,
-                               .allowed = "a number from 1 to 100, and after it GROUP=NUMBER for each group "
-                               "that has another"},
+        .domain = weir_alloc(domain->settings_size + 1),
+        .retry_attempts_key =
+            {"retry_attempts", &weir_config_limits, FIELD(retry_attempts), domain->retry_attempts,
+             1, WEIR_CONFIG_LIMIT_MAX,
+             .allowed = "a number from 1 to 100, and after it GROUP=NUMBER for each group "
+                        "that has another"},
     };
-    if (settings->domain == NULL)
-        abort();
     assert(domain->retry_attempts != NULL);
     tables[2].values = settings->domain;
 

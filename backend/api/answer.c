@@ -2,6 +2,7 @@
 
 #include "common/uuid7.h"
 #include "db/db.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <openssl/sha.h>
@@ -38,9 +39,7 @@ static char *representation(const weir_resource_t *resource, const weir_str_t *v
 
     *len = weir_represent(small, size, resource, values, version);
     if (*len > size) {
-        text = malloc(*len);
-        if (text == NULL)
-            abort();
+        text = weir_alloc(*len);
         weir_represent(text, *len, resource, values, version);
     }
 
@@ -115,10 +114,7 @@ void weir_answer_cached(weir_http_request_t *request, const weir_resource_t *res
 char *weir_if_none_match(weir_http_request_t *request)
 {
     const char *value = weir_http_header(request, "If-None-Match");
-    char *copy = value != NULL ? strdup(value) : NULL;
-
-    if (value != NULL && copy == NULL)
-        abort();
+    char *copy = value != NULL ? weir_alloc_text(value) : NULL;
 
     return copy;
 }

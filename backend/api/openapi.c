@@ -2,6 +2,7 @@
 
 #include "api/answer.h"
 #include "http/idempotency.h"
+#include "log/alloc.h"
 
 #include <jansson.h>
 
@@ -24,26 +25,20 @@ struct weir_openapi {
     char *texts[WEIR_API_VERSION_MAX + 1]; /* by version, when they were asked for */
 };
 
-static json_t *checked(json_t *json)
-{
-    if (json == NULL)
-        abort();
-
-    return json;
-}
-
 static void set(json_t *object, const char *key, json_t *value)
 {
-    if (json_object_set_new(object, key, checked(value)) != 0)
-        abort();
+    int rc = json_object_set_new(object, key, value);
+
+    assert(rc == 0);
+    (void)rc;
 }
 
 /* --- schemas --------------------------------------------------------------------------- */
 
 static json_t *reference(const char *name)
 {
-    return checked(
-        json_pack("{s:o}", "$ref", checked(json_sprintf("#/components/schemas/%s", name))));
+    return weir_alloc_check(json_pack(
+        "{s:o}", "$ref", weir_alloc_check(json_sprintf("#/components/schemas/%s", name))));
 }
 
 static void set_limits(json_t *schema, const char *min_name, const char *max_name,
@@ -63,7 +58,7 @@ static json_t *field_schema(const weir_field_t *field, int version)
         [WEIR_TIME] = "date-time",
         [WEIR_DATE] = "date",
     };
-    json_t *schema = checked(json_object());
+    json_t *schema = weir_alloc_check(json_object());
 
     switch (field->type) {
     case WEIR_INTEGER:
@@ -101,7 +96,8 @@ static json_t *field_schema(const weir_field_t *field, int version)
 
 static json_t *object_schema(const weir_resource_t *resource, int version)
 {
-    json_t *properties = checked(json_object()), *required = checked(json_array());
+    json_t *properties = weir_alloc_check(json_object()),
+           *required = weir_alloc_check(json_array());
 
     for (size_t i = 0; i < resource->count; i++) {
         const weir_field_t *field = &resource->fields[i];
@@ -110,11 +106,11 @@ static json_t *object_schema(const weir_resource_t *resource, int version)
             continue;
         set(properties, field->name, field_schema(field, version));
         if (!field->optional)
-            json_array_append_new(required, checked(json_string(field->name)));
+            json_array_append_new(required, weir_alloc_check(json_string(field->name)));
     }
 
-    return checked(json_pack("{s:s,s:o,s:o}", "type", "object", "properties", properties,
-                             "required", required));
+    return weir_alloc_check(json_pack("{s:s,s:o,s:o}", "type", "object", "properties", properties,
+                                      "required", required));
 }
 
 /* The resource and those that its lists hold. */
@@ -133,7 +129,7 @@ static void add_schemas(json_t *schemas, const weir_resource_t *resource, int ve
 /* RFC 9457. */
 static json_t *problem_schema(void)
 {
-    return checked(json_pack(
+    return weir_alloc_check(json_pack(
         "{s:s,s:{s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s,s:{s:s,s:{s:{s:s},s:{s:s}},s:[s,s]}}},s:[s,"
         "s]}",
         "type", "object", "properties", "type", "type", "string", "title", "type", "string",
@@ -146,8 +142,8 @@ static json_t *problem_schema(void)
 
 static json_t *content(const weir_api_t *api, const weir_resource_t *resource, int version)
 {
-    json_t *media = checked(json_pack("{s:o}", "schema", reference(resource->name)));
-    json_t *all = checked(json_pack("{s:O}", MEDIA_TYPE, media));
+    json_t *media = weir_alloc_check(json_pack("{s:o}", "schema", reference(resource->name)));
+    json_t *all = weir_alloc_check(json_pack("{s:O}", MEDIA_TYPE, media));
     char name[128];
 
     snprintf(name, sizeof(name), "%s.v%d+json", api->media_type, version);
@@ -165,7 +161,8 @@ static void add_answer(json_t *answers, int status, const weir_api_t *api,
     if (status == 0)
         return;
 
-    answer = checked(json_pack("{s:s}", "description", status < 300 ? "Done." : "A problem."));
+    answer =
+        weir_alloc_check(json_pack("{s:s}", "description", status < 300 ? "Done." : "A problem."));
     if (status >= 400)
         set(answer, "content",
             json_pack("{s:{s:o}}", WEIR_PROBLEM_MEDIA_TYPE, "schema", reference("Problem")));
@@ -177,13 +174,13 @@ static void add_answer(json_t *answers, int status, const weir_api_t *api,
 
 static json_t *parameter(const char *in, const char *name, int required, json_t *schema)
 {
-    return checked(json_pack("{s:s,s:s,s:b,s:o}", "name", name, "in", in, "required", required,
-                             "schema", schema));
+    return weir_alloc_check(json_pack("{s:s,s:s,s:b,s:o}", "name", name, "in", in, "required",
+                                      required, "schema", schema));
 }
 
 static json_t *parameters(const weir_api_t *api, const weir_operation_t *operation, int version)
 {
-    json_t *all = checked(json_array());
+    json_t *all = weir_alloc_check(json_array());
     const char *p = operation->pattern;
 
     while ((p = strchr(p, '{')) != NULL) {
@@ -192,8 +189,9 @@ static json_t *parameters(const weir_api_t *api, const weir_operation_t *operati
 
         snprintf(name, sizeof(name), "%.*s", (int)len, p);
         json_array_append_new(
-            all, parameter("path", name, 1,
-                           checked(json_pack("{s:s,s:s}", "type", "string", "format", "uuid"))));
+            all, parameter(
+                     "path", name, 1,
+                     weir_alloc_check(json_pack("{s:s,s:s}", "type", "string", "format", "uuid"))));
     }
 
     for (size_t i = 0; operation->query != NULL && i < operation->query->count; i++) {
@@ -205,24 +203,24 @@ static json_t *parameters(const weir_api_t *api, const weir_operation_t *operati
 
     json_array_append_new(
         all, parameter("header", "API-Version", 0,
-                       checked(json_pack("{s:s,s:i,s:i}", "type", "integer", "minimum",
-                                         api->first, "maximum", api->last))));
+                       weir_alloc_check(json_pack("{s:s,s:i,s:i}", "type", "integer", "minimum",
+                                                  api->first, "maximum", api->last))));
 
     if (operation->body != NULL && strcmp(operation->method, "POST") == 0)
         json_array_append_new(
             all, parameter("header", "Idempotency-Key", operation->needs_key,
-                           checked(json_pack("{s:s,s:i}", "type", "string", "maxLength",
-                                             WEIR_IDEMPOTENCY_KEY_MAX + 2))));
+                           weir_alloc_check(json_pack("{s:s,s:i}", "type", "string", "maxLength",
+                                                      WEIR_IDEMPOTENCY_KEY_MAX + 2))));
 
     return all;
 }
 
 static json_t *describe(const weir_api_t *api, const weir_operation_t *operation, int version)
 {
-    json_t *answers = checked(json_object());
-    json_t *all = checked(json_pack("{s:s,s:s,s:o,s:o}", "operationId", operation->id, "summary",
-                                    operation->summary, "parameters",
-                                    parameters(api, operation, version), "responses", answers));
+    json_t *answers = weir_alloc_check(json_object());
+    json_t *all = weir_alloc_check(
+        json_pack("{s:s,s:s,s:o,s:o}", "operationId", operation->id, "summary", operation->summary,
+                  "parameters", parameters(api, operation, version), "responses", answers));
 
     if (operation->body != NULL)
         set(all, "requestBody",
@@ -248,12 +246,14 @@ static const char *lower(const char *method)
         if (strcmp(method, names[i][0]) == 0)
             return names[i][1];
     }
-    abort();
+    assert(!"a method that no route has");
+    return NULL;
 }
 
 static char *document(const weir_openapi_t *openapi, int version)
 {
-    json_t *paths = checked(json_object()), *schemas = checked(json_object()), *all;
+    json_t *paths = weir_alloc_check(json_object()), *schemas = weir_alloc_check(json_object()),
+           *all;
     char *text;
 
     for (int i = 0; i < openapi->count; i++) {
@@ -270,12 +270,11 @@ static char *document(const weir_openapi_t *openapi, int version)
     }
     set(schemas, "Problem", problem_schema());
 
-    all = checked(json_pack("{s:s,s:{s:s,s:o},s:o,s:{s:o}}", "openapi", "3.1.0", "info", "title",
-                            openapi->api->title, "version", checked(json_sprintf("%d", version)), "paths",
-                            paths, "components", "schemas", schemas));
-    text = json_dumps(all, JSON_COMPACT);
-    if (text == NULL)
-        abort();
+    all = weir_alloc_check(json_pack("{s:s,s:{s:s,s:o},s:o,s:{s:o}}", "openapi", "3.1.0", "info",
+                                     "title", openapi->api->title, "version",
+                                     weir_alloc_check(json_sprintf("%d", version)), "paths", paths,
+                                     "components", "schemas", schemas));
+    text = weir_alloc_check(json_dumps(all, JSON_COMPACT));
     json_decref(all);
 
     return text;
@@ -319,8 +318,7 @@ static void get_document(weir_http_request_t *request, void *arg)
 void weir_openapi_route(weir_openapi_t *openapi, const weir_operation_t *operation,
                         weir_http_handler handler, void *arg)
 {
-    if (openapi->count == OPERATIONS_MAX)
-        abort();
+    assert(openapi->count < OPERATIONS_MAX);
 
     openapi->operations[openapi->count++] = operation;
     weir_http_route(openapi->http, operation->method, operation->pattern, handler, arg);
@@ -341,10 +339,7 @@ static void describe_itself(weir_openapi_t *openapi)
 
 weir_openapi_t *weir_openapi_new(weir_http_t *http, const weir_api_t *api)
 {
-    weir_openapi_t *openapi = calloc(1, sizeof(*openapi));
-
-    if (openapi == NULL)
-        abort();
+    weir_openapi_t *openapi = weir_alloc(sizeof(*openapi));
 
     assert(api->first > 0 && api->first <= api->standard && api->standard <= api->last &&
            api->last <= WEIR_API_VERSION_MAX);

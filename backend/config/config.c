@@ -1,5 +1,7 @@
 #include "config/config.h"
 
+#include "log/alloc.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -129,9 +131,7 @@ static void cut_comment(char *s)
 static void keep_value(origin_t *origin, const char *value)
 {
     free(origin->value);
-    origin->value = strdup(value);
-    if (origin->value == NULL)
-        abort();
+    origin->value = weir_alloc_text(value);
 }
 
 static bool is_unknown(const weir_config_t *config, const char *name, int line, char *error,
@@ -265,14 +265,13 @@ static bool set_all(weir_config_t *config, char *error, size_t error_size)
 
 static weir_config_t *make(const weir_config_table_t *tables, size_t n_tables, const char *file)
 {
-    weir_config_t *config = calloc(1, sizeof(*config));
+    weir_config_t *config = weir_alloc(sizeof(*config));
     size_t count = 0;
 
     for (size_t t = 0; t < n_tables; t++)
         count += tables[t].count;
-    if (config == NULL || (config->file = strdup(file)) == NULL ||
-        (config->of = calloc(count, sizeof(*config->of))) == NULL)
-        abort();
+    config->file = weir_alloc_text(file);
+    config->of = weir_alloc_array(count, sizeof(*config->of));
 
     for (size_t t = 0; t < n_tables; t++) {
         for (size_t i = 0; i < tables[t].count; i++) {

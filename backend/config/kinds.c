@@ -2,6 +2,8 @@
 
 #include "config/list.h"
 
+#include "log/alloc.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -14,7 +16,7 @@ static const char *set_text(void *field, const char *value, const weir_config_ke
     if (len < key->min || len > key->max)
         return key->allowed;
 
-    *(char **)field = strdup(value);
+    *(char **)field = weir_alloc_text(value);
 
     return *(char **)field != NULL ? NULL : "less text: out of memory";
 }

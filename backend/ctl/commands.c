@@ -1,5 +1,7 @@
 #include "ctl/cli.h"
 
+#include "log/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,10 +110,8 @@ static const weir_ctl_command_t about_itself[] = {
 weir_ctl_commands_t weir_ctl_commands(const weir_ctl_commands_t *of_domain)
 {
     size_t count = COUNT(commands) + of_domain->count + COUNT(about_itself);
-    weir_ctl_command_t *all = malloc(count * sizeof(*all));
+    weir_ctl_command_t *all = weir_alloc_array(count, sizeof(*all));
 
-    if (all == NULL)
-        abort();
     memcpy(all, commands, sizeof(commands));
     if (of_domain->count > 0)
         memcpy(all + COUNT(commands), of_domain->all, of_domain->count * sizeof(*all));

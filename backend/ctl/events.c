@@ -1,5 +1,7 @@
 #include "ctl/ctl.h"
 
+#include "log/alloc.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,10 +48,9 @@ static char *positions_of(weir_ctl_t *ctl)
     json_t *rows = weir_ctl_rows(
         ctl, "SELECT array_agg(p.position ORDER BY p.partition)::text AS list FROM partitions p", 0,
         NULL);
-    char *list = strdup(json_string_value(json_object_get(json_array_get(rows, 0), "list")));
+    char *list =
+        weir_alloc_text(json_string_value(json_object_get(json_array_get(rows, 0), "list")));
 
-    if (list == NULL)
-        abort();
     json_decref(rows);
 
     return list;

@@ -4,6 +4,8 @@
 #include "common/output.h"
 #include "ctl/cli.h"
 #include "db/settings.h"
+#include "log/alloc.h"
+#include "log/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,8 @@ int main(int argc, char **argv)
     char error[1024];
     int used;
 
+    weir_alloc_libraries();
+    weir_log_init(WEIR_LOG_FATAL, "weirctl");
     weir_output_check_at_exit("weirctl", WEIR_CTL_AWAY);
     commands = weir_ctl_commands(&weir_domain_commands);
     ctl.commands = &commands;

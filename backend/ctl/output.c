@@ -1,5 +1,7 @@
 #include "ctl/ctl.h"
 
+#include "log/alloc.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,13 +35,11 @@ static char *text_of(const json_t *value)
     char *text;
 
     if (value == NULL || json_is_null(value))
-        text = strdup("-");
+        text = weir_alloc_text("-");
     else if (json_is_string(value))
-        text = strdup(json_string_value(value));
+        text = weir_alloc_text(json_string_value(value));
     else
         text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-    if (text == NULL)
-        abort();
 
     for (char *p = text; *p != '\0'; p++) {
         if (iscntrl((unsigned char)*p))
@@ -135,10 +135,8 @@ static void print_table(const json_t *rows)
 
 static void print_json(const json_t *value)
 {
-    char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    char *text = weir_alloc_check(json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(6)));
 
-    if (text == NULL)
-        abort();
     puts(text);
     free(text);
 }
@@ -186,10 +184,8 @@ void weir_ctl_print_object(const weir_ctl_t *ctl, const json_t *object)
 
 void weir_ctl_print_line(const json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT);
+    char *text = weir_alloc_check(json_dumps(value, JSON_COMPACT));
 
-    if (text == NULL)
-        abort();
     puts(text);
     free(text);
     fflush(stdout);

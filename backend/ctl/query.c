@@ -1,5 +1,6 @@
 #include "ctl/ctl.h"
 #include "db/db.h"
+#include "log/alloc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,20 +50,18 @@ json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *cons
 {
     static const char format[] = "SELECT coalesce(json_agg(q), '[]') FROM (%s) q";
     size_t size = sizeof(format) + strlen(sql);
-    char *wrapped = malloc(size);
+    char *wrapped = weir_alloc(size);
     PGresult *result;
     const char *sqlstate;
     json_t *rows;
 
-    if (wrapped == NULL)
-        abort();
     snprintf(wrapped, size, format, sql);
     result = execute(ctl, wrapped, n, values);
     free(wrapped);
 
     sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     if (sqlstate != NULL && expected != NULL && strcmp(sqlstate, expected) == 0) {
-        *message = strdup(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+        *message = weir_alloc_text(PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
         PQclear(result);
         return NULL;
     }

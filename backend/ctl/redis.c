@@ -1,6 +1,7 @@
 /* weirctl's connection to Redis, and what it asks of streams. */
 #include "ctl/ctl.h"
 #include "events/log_stream.h"
+#include "log/alloc.h"
 #include "redis/url.h"
 
 #include <stdio.h>
@@ -25,8 +26,7 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size)
 
     redis = at.path != NULL ? redisConnectUnixWithTimeout(at.path, timeout)
                             : redisConnectWithTimeout(at.host, at.port, timeout);
-    if (redis == NULL)
-        abort();
+    weir_alloc_check(redis);
     if (redis->err == 0)
         redisSetTimeout(redis, timeout);
     if (redis->err == 0 && at.password != NULL)

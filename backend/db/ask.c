@@ -1,5 +1,6 @@
 #include "db/ask.h"
 
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <stdlib.h>
@@ -96,10 +97,8 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 weir_ask_t *weir_ask_new(struct event_base *base, weir_db_t *db, const char *group, const char *sql,
                          int width)
 {
-    weir_ask_t *ask = calloc(1, sizeof(*ask));
+    weir_ask_t *ask = weir_alloc(sizeof(*ask));
 
-    if (ask == NULL)
-        abort();
     ask->base = base;
     ask->batch = weir_batch_new(db, sql, width, BATCH_MAX, WAITING_MAX, 1);
     ask->group = group;
@@ -117,20 +116,16 @@ void weir_ask_free(weir_ask_t *ask)
 
 void weir_ask(weir_ask_t *ask, const char *const *values, weir_batch_cb cb, void *arg)
 {
-    question_t *q = calloc(1, sizeof(*q));
+    question_t *q = weir_alloc(sizeof(*q));
 
-    if (q == NULL)
-        abort();
     q->ask = ask;
     q->cb = cb;
     q->arg = arg;
     q->until = now_s() + WEIR_ASK_PATIENCE_S;
     q->again = evtimer_new(ask->base, on_time, q);
-    if (q->again == NULL)
-        abort();
     for (int i = 0; i < ask->width; i++) {
-        if (values[i] != NULL && (q->values[i] = strdup(values[i])) == NULL)
-            abort();
+        if (values[i] != NULL)
+            q->values[i] = weir_alloc_text(values[i]);
     }
     submit(q);
 }

@@ -10,6 +10,8 @@
  */
 #include "db/batch_private.h"
 
+#include "log/alloc.h"
+
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -119,10 +121,8 @@ void weir_batch_ceiling(int max)
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight)
 {
-    weir_batch_t *batch = calloc(1, sizeof(*batch));
+    weir_batch_t *batch = weir_alloc(sizeof(*batch));
 
-    if (batch == NULL)
-        abort();
     assert(width > 0 && width <= WEIR_BATCH_WIDTH_MAX && max > 0 && limit > 0 && in_flight > 0);
     batch->db = db;
     batch->sql = sql;

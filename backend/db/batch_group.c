@@ -4,6 +4,8 @@
  */
 #include "db/batch_private.h"
 
+#include "log/alloc.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +17,6 @@ typedef weir_batch_array_t array_t;
 typedef weir_batch_request_t request_t;
 typedef weir_batch_group_t group_t;
 
-static void *checked(void *p)
-{
-    if (p == NULL)
-        abort();
-
-    return p;
-}
-
 static void make_room(array_t *a, size_t more)
 {
     if (a->len + more <= a->cap)
@@ -30,7 +24,7 @@ static void make_room(array_t *a, size_t more)
 
     while (a->len + more > a->cap)
         a->cap = a->cap > 0 ? a->cap * 2 : 1024;
-    a->text = checked(realloc(a->text, a->cap));
+    a->text = weir_alloc_resize(a->text, a->cap, 1);
 }
 
 static void append_value(array_t *a, const char *value)
@@ -64,12 +58,12 @@ group_t *weir_batch_group_new(weir_batch_t *batch)
 
     batch->spare = NULL;
     if (group == NULL) {
-        group = checked(calloc(1, sizeof(*group)));
+        group = weir_alloc(sizeof(*group));
         group->batch = batch;
-        group->arrays = checked(calloc((size_t)batch->width, sizeof(*group->arrays)));
-        group->requests = checked(calloc((size_t)batch->max, sizeof(*group->requests)));
+        group->arrays = weir_alloc_array((size_t)batch->width, sizeof(*group->arrays));
+        group->requests = weir_alloc_array((size_t)batch->max, sizeof(*group->requests));
         group->ends =
-            checked(calloc((size_t)batch->max * (size_t)batch->width, sizeof(*group->ends)));
+            weir_alloc_array((size_t)batch->max * (size_t)batch->width, sizeof(*group->ends));
     }
     assert(group->count == 0 && group->refs == 0);
     group->refs = 1;

@@ -1,6 +1,7 @@
 #include "db/migrate.h"
 
 #include "db/settings.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <libpq-fe.h>
@@ -225,22 +226,6 @@ static long newest_of(const weir_sql_line_t *line)
     return newest;
 }
 
-/* Formats a statement, to be freed.  Names of lines and of files have no quote: see migrate.h. */
-static char *statement(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static char *statement(const char *format, ...)
-{
-    va_list ap;
-    char *sql;
-
-    va_start(ap, format);
-    if (vasprintf(&sql, format, ap) < 0)
-        abort();
-    va_end(ap);
-
-    return sql;
-}
-
 /*
  * At first all migrations were one line, in a table without the column "line".  Each of
  * these records gets the line that has the file of this number and name.
@@ -250,9 +235,10 @@ static bool adopt(job_t *job, const weir_sql_line_t *line)
     bool ok = true;
 
     for (const weir_sql_file_t *f = line->migrations; ok && f->path != NULL; f++) {
-        char *sql = statement("UPDATE schema_migrations SET line = '%s'"
-                              " WHERE line = '' AND version = %ld AND name = '%s'",
-                              line->name, number_of(f), name_of(f));
+        /* Names of lines and of files have no quote: see migrate.h. */
+        char *sql = weir_alloc_format("UPDATE schema_migrations SET line = '%s'"
+                                      " WHERE line = '' AND version = %ld AND name = '%s'",
+                                      line->name, number_of(f), name_of(f));
 
         ok = run(job, "schema_migrations", sql);
         free(sql);
@@ -408,10 +394,9 @@ static bool run_outside(job_t *job, const char *name, const char *text)
 
     while (ok && text != NULL) {
         const char *end = strstr(text, "\n\n");
-        char *sql = end != NULL ? strndup(text, (size_t)(end - text)) : strdup(text);
+        char *sql =
+            end != NULL ? weir_alloc_bytes(text, (size_t)(end - text)) : weir_alloc_text(text);
 
-        if (sql == NULL)
-            abort();
         ok = run(job, name, sql);
         free(sql);
         text = end != NULL ? end + 2 : NULL;
@@ -431,9 +416,9 @@ static bool apply_text(job_t *job, const char *name, const char *text, const cha
 
 static bool apply(job_t *job, const weir_sql_line_t *line, const weir_sql_file_t *file)
 {
-    char *record = statement("INSERT INTO schema_migrations (line, version, name)"
-                             " VALUES ('%s', %ld, '%s')",
-                             line->name, number_of(file), name_of(file));
+    char *record = weir_alloc_format("INSERT INTO schema_migrations (line, version, name)"
+                                     " VALUES ('%s', %ld, '%s')",
+                                     line->name, number_of(file), name_of(file));
     bool ok, said = false;
 
     while (!(ok = apply_text(job, file->path, file->text, record)) &&
@@ -449,9 +434,9 @@ static bool apply(job_t *job, const weir_sql_line_t *line, const weir_sql_file_t
 static bool apply_line(job_t *job, const weir_sql_line_t *line)
 {
     for (const weir_sql_file_t *f = line->migrations; f->path != NULL; f++) {
-        char *query = statement("SELECT count(*) FROM schema_migrations"
-                                " WHERE line = '%s' AND version = %ld",
-                                line->name, number_of(f));
+        char *query = weir_alloc_format("SELECT count(*) FROM schema_migrations"
+                                        " WHERE line = '%s' AND version = %ld",
+                                        line->name, number_of(f));
         long applied;
         bool ok = ask(job, "schema_migrations", query, &applied);
 

@@ -10,6 +10,8 @@
  */
 #include "db/batch_private.h"
 
+#include "log/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -55,10 +57,8 @@ static uint64_t now_ms(void)
 static void add(weir_parts_t *p, struct part_list *list, weir_batch_group_t *group, int from,
                 int to, uint64_t until, uint64_t not_before)
 {
-    part_t *part = malloc(sizeof(*part));
+    part_t *part = weir_alloc(sizeof(*part));
 
-    if (part == NULL)
-        abort();
     *part = (part_t){.parts = p,
                      .group = group,
                      .from = from,
@@ -134,10 +134,8 @@ static char *literal(const weir_batch_group_t *g, int array, int from, int to)
     int width = g->batch->width;
     size_t start = from > 0 ? g->ends[(from - 1) * width + array] : 0;
     size_t len = g->ends[(to - 1) * width + array] - start;
-    char *text = malloc(len + 2);
+    char *text = weir_alloc(len + 2);
 
-    if (text == NULL)
-        abort();
     memcpy(text, g->arrays[array].text + start, len);
     text[0] = '{';
     memcpy(text + len, "}", 2);
@@ -199,16 +197,12 @@ static void on_db(weir_db_t *db, bool up, void *arg)
 
 static weir_parts_t *make(weir_batch_t *batch)
 {
-    weir_parts_t *p = calloc(1, sizeof(*p));
+    weir_parts_t *p = weir_alloc(sizeof(*p));
 
-    if (p == NULL)
-        abort();
     p->batch = batch;
     TAILQ_INIT(&p->waiting);
     TAILQ_INIT(&p->locked);
     p->tick = evtimer_new(weir_db_base(batch->db), on_tick, p);
-    if (p->tick == NULL)
-        abort();
     p->db = weir_db_beside(batch->db, "parts", on_db, p);
     weir_db_begin_with(p->db, LOCK_TIMEOUT);
     return p;

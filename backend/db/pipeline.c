@@ -15,6 +15,8 @@
  */
 #include "db/private.h"
 
+#include "log/alloc.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -58,9 +60,7 @@ static void keep_error(segment_t *s, const PGresult *result)
 
     message = message != NULL ? message : "unexpected answer";
     size = strlen(message) + (detail != NULL ? strlen(detail) : 0) + sizeof(" ()");
-    s->error = malloc(size);
-    if (s->error == NULL)
-        abort();
+    s->error = weir_alloc(size);
     if (detail != NULL)
         snprintf(s->error, size, "%s (%s)", message, detail);
     else
@@ -271,10 +271,7 @@ bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, i
             return false;
     }
 
-    s = calloc(1, sizeof(*s) + (size_t)count * sizeof(s->parsed[0]));
-    if (s == NULL)
-        return false;
-
+    s = weir_alloc(sizeof(*s) + (size_t)count * sizeof(s->parsed[0]));
     s->cb = cb;
     s->arg = arg;
 

@@ -6,6 +6,7 @@
 
 #include "common/random.h"
 #include "db/settings.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -295,22 +296,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char *name,
                        weir_db_state_cb state, void *arg)
 {
-    weir_db_t *db = calloc(1, sizeof(*db));
-
-    if (db == NULL)
-        abort();
+    weir_db_t *db = weir_alloc(sizeof(*db));
 
     db->base = base;
-    db->conninfo = strdup(conninfo);
-    db->name = strdup(name);
+    db->conninfo = weir_alloc_text(conninfo);
+    db->name = weir_alloc_text(name);
     db->state_cb = state;
     db->arg = arg;
     db->state = CLOSED;
     db->backoff_ms = BACKOFF_MIN_MS;
     db->tail = &db->head;
     db->timer = evtimer_new(base, on_timer, db);
-    if (db->conninfo == NULL || db->name == NULL || db->timer == NULL)
-        abort();
     set_timer(db, 0);
 
     return db;

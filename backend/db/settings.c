@@ -1,5 +1,7 @@
 #include "db/settings.h"
 
+#include "log/alloc.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,8 +77,7 @@ char *weir_db_options(const char *conninfo, const char *ours)
         if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
             theirs = o->val;
     }
-    if (asprintf(&options, "%s %s " WEIR_DB_OPTIONS, ours, theirs) < 0)
-        abort();
+    options = weir_alloc_format("%s %s " WEIR_DB_OPTIONS, ours, theirs);
     PQconninfoFree(parsed);
     return options;
 }

@@ -1,5 +1,7 @@
 #include "events/worker_private.h"
 
+#include "log/alloc.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +11,7 @@ static void put(weir_array_t *a, char c)
 {
     if (a->len + 2 > a->cap) {
         a->cap = a->cap > 0 ? a->cap * 2 : 256;
-        a->text = realloc(a->text, a->cap);
-        if (a->text == NULL)
-            abort();
+        a->text = weir_alloc_resize(a->text, a->cap, 1);
     }
     a->text[a->len++] = c;
     a->text[a->len] = '\0';

@@ -2,6 +2,7 @@
 
 #include "common/problem.h"
 #include "common/traceparent.h"
+#include "log/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,9 +83,7 @@ char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len)
     event_out(&o, event);
     o.cap = o.len;
     o.len = 0;
-    o.p = malloc(o.cap + 1);
-    if (o.p == NULL)
-        abort();
+    o.p = weir_alloc(o.cap + 1);
     event_out(&o, event);
     o.p[o.cap] = '\0';
     *len = o.cap;
@@ -109,11 +108,9 @@ static size_t string_length(const char *s, const char *end)
 static char *prune(const char *json, size_t len)
 {
     const char *end = json + len;
-    char *text = malloc(len + 1), *out = text;
+    char *text = weir_alloc(len + 1), *out = text;
     size_t depth = 0, n;
 
-    if (text == NULL)
-        abort();
     for (const char *p = json; p < end; p += n) {
         bool opens = *p == '{' || *p == '[', closes = *p == '}' || *p == ']';
 

@@ -11,6 +11,7 @@
 
 #include "common/str.h"
 #include "events/refusal.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -35,10 +36,8 @@ void weir_delivery_free(void *delivery)
 
 static char *printable(const char *s)
 {
-    char *copy = strdup(s != NULL && *s != '\0' ? s : "no reason was given");
+    char *copy = weir_alloc_text(s != NULL && *s != '\0' ? s : "no reason was given");
 
-    if (copy == NULL)
-        abort();
     weir_str_make_printable(copy);
     return copy;
 }
@@ -191,8 +190,8 @@ static void ask_ids(weir_lease_t *l, weir_item_t *item, uint64_t now)
     static const char sql[] = "SELECT * FROM worker_ids($1::smallint, $2::bigint, $3::int)";
     char partition[12], from[24], limit[12];
 
-    if (l->ids == NULL && (l->ids = calloc(WEIR_IDS_MAX, sizeof(*l->ids))) == NULL)
-        abort();
+    if (l->ids == NULL)
+        l->ids = weir_alloc_array(WEIR_IDS_MAX, sizeof(*l->ids));
     snprintf(partition, sizeof(partition), "%d", l->partition);
     snprintf(from, sizeof(from), "%" PRId64, item->position);
     snprintf(limit, sizeof(limit), "%d", WEIR_IDS_MAX);

@@ -1,5 +1,7 @@
 #include "events/log_stream.h"
 
+#include "log/alloc.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,15 +78,13 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *toke
                             void *arg)
 {
     size_t n = 4 + 2 * count;
-    const char **argv = calloc(n, sizeof(*argv));
-    size_t *lens = calloc(n, sizeof(*lens));
-    char(*ids)[24] = calloc(count + 1, sizeof(*ids));
-    call_t *call = malloc(sizeof(*call));
+    const char **argv = weir_alloc_array(n, sizeof(*argv));
+    size_t *lens = weir_alloc_array(n, sizeof(*lens));
+    char(*ids)[24] = weir_alloc_array(count + 1, sizeof(*ids));
+    call_t *call = weir_alloc(sizeof(*call));
     char key[32], fence[64];
     bool sent;
 
-    if (argv == NULL || lens == NULL || ids == NULL || call == NULL)
-        abort();
     *call = (call_t){cb, arg};
     lens[0] = (size_t)snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", partition);
     argv[0] = key;

@@ -1,5 +1,7 @@
 #include "events/queue.h"
 
+#include "log/alloc.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,15 +70,6 @@ struct weir_queue {
 
 static uint64_t arrivals;
 
-static void *allocate(size_t size)
-{
-    void *p = calloc(1, size);
-
-    if (p == NULL)
-        abort();
-    return p;
-}
-
 /* --- bits -------------------------------------------------------------------- */
 
 static bool get(const weir_queue_t *q, const uint64_t *bits, int64_t position)
@@ -95,10 +88,8 @@ static void grow(weir_queue_t *q, int64_t position)
         words = words > 0 ? words * 2 : 16;
     if (words == q->words)
         return;
-    q->seen = realloc(q->seen, words * sizeof(uint64_t));
-    q->parked = realloc(q->parked, words * sizeof(uint64_t));
-    if (q->seen == NULL || q->parked == NULL)
-        abort();
+    q->seen = weir_alloc_resize(q->seen, words, sizeof(uint64_t));
+    q->parked = weir_alloc_resize(q->parked, words, sizeof(uint64_t));
     memset(q->seen + q->words, 0, (words - q->words) * sizeof(uint64_t));
     memset(q->parked + q->words, 0, (words - q->words) * sizeof(uint64_t));
     q->words = words;
@@ -186,7 +177,7 @@ static weir_line_t *line_of(weir_queue_t *q, const char *aggregate)
     while (line != NULL && strcmp(line->aggregate, aggregate) != 0)
         line = line->chain;
     if (line == NULL) {
-        line = allocate(sizeof(*line) + size);
+        line = weir_alloc(sizeof(*line) + size);
         memcpy(line->aggregate, aggregate, size);
         line->chain = *head;
         *head = line;
@@ -213,9 +204,7 @@ static void push(weir_queue_t *q, weir_line_t *line, uint64_t at)
 
     if (n == heap->cap) {
         heap->cap = n > 0 ? n * 2 : 64;
-        heap->lines = realloc(heap->lines, heap->cap * sizeof(weir_line_t *));
-        if (heap->lines == NULL)
-            abort();
+        heap->lines = weir_alloc_resize(heap->lines, heap->cap, sizeof(weir_line_t *));
     }
     line->at = at;
     for (; n > 0 && heap->lines[(n - 1) / 2]->at > at; n = (n - 1) / 2)
@@ -348,7 +337,7 @@ void weir_queue_delay(weir_queue_t *q, int64_t position, uint64_t at)
 
     if (position <= q->low)
         return;
-    d = allocate(sizeof(*d));
+    d = weir_alloc(sizeof(*d));
     if (q->last_delay != NULL && q->last_delay->position < position)
         p = &q->last_delay->next;
     while (*p != NULL && (*p)->position < position)
@@ -408,7 +397,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     set(q, &q->parked, position, false);
     set(q, &q->seen, position, true);
     advance(q);
-    item = allocate(sizeof(*item));
+    item = weir_alloc(sizeof(*item));
     *item = (weir_item_t){
         .position = position, .payload = payload, .order = ++arrivals, .line = line};
     q->count++;
@@ -548,7 +537,7 @@ const char *weir_queue_reread(const weir_queue_t *q, int64_t *from, int64_t *to)
 weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, size_t waiting_max,
                              void (*release)(void *payload))
 {
-    weir_queue_t *q = allocate(sizeof(*q));
+    weir_queue_t *q = weir_alloc(sizeof(*q));
 
     q->low = handled;
     q->unseen = handled + 1;

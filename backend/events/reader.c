@@ -16,6 +16,7 @@
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
 #include "events/refusal.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <ctype.h>
@@ -121,9 +122,8 @@ static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char
     if (position > weir_queue_unseen(l->queue))
         return WEIR_QUEUE_GAP;
 
-    d = calloc(1, sizeof(*d));
-    if (d == NULL || (d->json = malloc(len + 1)) == NULL)
-        abort();
+    d = weir_alloc(sizeof(*d));
+    d->json = weir_alloc(len + 1);
     memcpy(d->json, json, len);
     d->json[len] = '\0';
     d->len = len;

@@ -41,6 +41,7 @@
 #include "events/relay_private.h"
 
 #include "events/refusal.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <inttypes.h>
@@ -418,10 +419,8 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
 weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settings_t *settings,
                                char *error, size_t error_size)
 {
-    weir_relay_t *r = calloc(1, sizeof(*r));
+    weir_relay_t *r = weir_alloc(sizeof(*r));
 
-    if (r == NULL)
-        abort();
     r->base = base;
     r->source = settings->source;
     r->stream_limit = settings->stream_limit != 0 ? settings->stream_limit : STREAM_LIMIT;

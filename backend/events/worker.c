@@ -33,6 +33,7 @@
 #include "events/worker_private.h"
 
 #include "events/refusal.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -142,11 +143,9 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
 static void open_lease(weir_group_t *g, int partition, int64_t epoch)
 {
     static const char sql[] = "SELECT * FROM worker_open($1::text, $2::smallint, $3::bigint)";
-    weir_lease_t *l = calloc(1, sizeof(*l));
+    weir_lease_t *l = weir_alloc(sizeof(*l));
     char number[12], text[24];
 
-    if (l == NULL)
-        abort();
     *l = (weir_lease_t){.group = g, .partition = partition, .epoch = epoch, .refs = 1};
     TAILQ_INIT(&l->results);
     g->leases[partition] = l;
@@ -472,10 +471,8 @@ static char *list(const char *const *names)
 static char *permanent_list(const char *text)
 {
     weir_array_t a = {0};
-    char *copy = strdup(text != NULL ? text : ""), *rest = copy, *part;
+    char *copy = weir_alloc_text(text != NULL ? text : ""), *rest = copy, *part;
 
-    if (copy == NULL)
-        abort();
     while ((part = strsep(&rest, ",")) != NULL) {
         if (*part != '\0')
             weir_array_add(&a, part);
@@ -506,14 +503,12 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
                                  const weir_consumer_t *consumers, size_t count, char *error,
                                  size_t error_size)
 {
-    weir_worker_t *w = calloc(1, sizeof(*w));
+    weir_worker_t *w = weir_alloc(sizeof(*w));
     weir_array_t names = {0};
     char host[64] = "";
     uint32_t unique;
     struct timeval now = {0, 0};
 
-    if (w == NULL)
-        abort();
     w->base = base;
     w->settings = *settings;
     gethostname(host, sizeof(host) - 1);
@@ -521,9 +516,7 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
     snprintf(w->id, sizeof(w->id), "%s-%d-%08x", host, (int)getpid(), unique);
     w->beat = evtimer_new(base, on_beat, w);
     w->gone = evtimer_new(base, on_gone, w);
-    w->groups = calloc(count + 1, sizeof(*w->groups));
-    if (w->groups == NULL)
-        abort();
+    w->groups = weir_alloc_array(count + 1, sizeof(*w->groups));
     w->redis = weir_redis_new(base, settings->redis, "worker", NULL, NULL, error, error_size);
     for (size_t i = 0; w->redis != NULL && i < count; i++) {
         weir_array_add(&names, consumers[i].group);

@@ -1,6 +1,7 @@
 #include "http/idempotency.h"
 
 #include "common/hex.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <jansson.h>
@@ -101,10 +102,11 @@ static void describe(weir_http_request_t *request, weir_idempotency_t *out)
     const char *version = weir_http_header(request, "API-Version");
     const char *method = weir_http_method(request);
     weir_str_t path = weir_http_path(request), body = weir_http_body(request);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_MD_CTX *ctx = weir_alloc_check(EVP_MD_CTX_new());
+    int begun = EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
 
-    if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1)
-        abort();
+    assert(begun == 1);
+    (void)begun;
     add(ctx, method, strlen(method));
     add(ctx, path.data, path.len);
     add(ctx, version != NULL ? version : "", version != NULL ? strlen(version) : 0);
@@ -191,11 +193,9 @@ bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_ide
 weir_command_t *weir_command_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                                  int in_flight)
 {
-    weir_command_t *command = calloc(1, sizeof(*command));
+    weir_command_t *command = weir_alloc(sizeof(*command));
 
     assert(width <= WEIR_COMMAND_WIDTH_MAX);
-    if (command == NULL)
-        abort();
     command->plain = weir_batch_new(db, sql, width, max, limit, in_flight);
     command->keyed = weir_batch_new(db, ONCE, 5, max, limit, in_flight);
     command->sql = sql;
@@ -265,9 +265,9 @@ static PGresult *make_row(const char *text)
         if (n < (int)(sizeof(columns) / sizeof(columns[0])))
             columns[n++].name = (char *)name; /* copied by libpq */
     }
-    result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-    if (result == NULL || !PQsetResultAttrs(result, n, columns))
-        abort();
+    result = weir_alloc_check(PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK));
+    if (!PQsetResultAttrs(result, n, columns))
+        weir_alloc_check(NULL);
 
     n = 0;
     json_object_foreach(root, name, value)
@@ -281,7 +281,7 @@ static PGresult *make_row(const char *text)
         if (n == PQnfields(result))
             break;
         if (!PQsetvalue(result, 0, n++, (char *)shown, shown != NULL ? (int)strlen(shown) : -1))
-            abort();
+            weir_alloc_check(NULL);
         free(other);
     }
     json_decref(root);
@@ -326,10 +326,8 @@ static char *values_json(const weir_command_t *command, const char *const *value
 
     for (int i = 0; i < command->width; i++)
         json_array_append_new(list, values[i] != NULL ? json_string(values[i]) : json_null());
-    text = json_dumps(list, JSON_COMPACT);
+    text = weir_alloc_check(json_dumps(list, JSON_COMPACT));
     json_decref(list);
-    if (text == NULL)
-        abort();
     return text;
 }
 
@@ -349,9 +347,7 @@ static weir_command_result_t submit_keyed(weir_command_t *command, weir_http_req
         return WEIR_COMMAND_ANSWERED;
     }
 
-    call = calloc(1, sizeof(*call));
-    if (call == NULL)
-        abort();
+    call = weir_alloc(sizeof(*call));
     *call = (call_t){
         .request = request,
         .idempotency = *idempotency,

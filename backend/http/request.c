@@ -1,5 +1,6 @@
 #include "http/private.h"
 
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -70,10 +71,7 @@ static void take_trace(weir_http_request_t *r)
 weir_http_request_t *weir_http_request_new(connection_t *connection)
 {
     weir_http_t *http = connection->http;
-    weir_http_request_t *r = calloc(1, sizeof(*r));
-
-    if (r == NULL)
-        abort();
+    weir_http_request_t *r = weir_alloc(sizeof(*r));
 
     r->http = http;
     r->connection = connection;
@@ -149,9 +147,7 @@ static char *field_room(weir_http_request_t *r, size_t len)
     while (size < r->fields_len + len)
         size *= 2;
     if (size != r->fields_size) {
-        r->fields = realloc(r->fields, size);
-        if (r->fields == NULL)
-            abort();
+        r->fields = weir_alloc_resize(r->fields, size, 1);
         r->fields_size = size;
     }
 
@@ -264,9 +260,7 @@ static char *problem_text(const weir_problem_t *problem, char *small, size_t siz
 
     *len = weir_problem_json(small, size, problem);
     if (*len > size) {
-        text = malloc(*len);
-        if (text == NULL)
-            abort();
+        text = weir_alloc(*len);
         weir_problem_json(text, *len, problem);
     }
 

@@ -1,12 +1,12 @@
 #include "http/route.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 void weir_route_add(weir_routes_t *routes, const char *method, const char *pattern, void *target)
 {
-    if (routes->count == WEIR_ROUTES_MAX)
-        abort();
+    assert(routes->count < WEIR_ROUTES_MAX);
 
     routes->routes[routes->count++] = (weir_route_t){method, pattern, target};
 }

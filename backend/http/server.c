@@ -1,6 +1,7 @@
 #include "http/private.h"
 
 #include "http/listen.h"
+#include "log/alloc.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -275,11 +276,8 @@ static void on_stopped(evutil_socket_t fd, short what, void *arg)
 
 weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
 {
-    weir_http_t *http = calloc(1, sizeof(*http));
+    weir_http_t *http = weir_alloc(sizeof(*http));
     static const struct timeval second = {1, 0};
-
-    if (http == NULL)
-        abort();
 
     http->base = base;
     http->body_limit = body_limit;
@@ -293,8 +291,6 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
     http->tick = event_new(base, -1, EV_PERSIST, on_tick, http);
     http->accept_again = evtimer_new(base, on_accept_again, http);
     http->stopped = event_new(base, -1, 0, on_stopped, http);
-    if (http->tick == NULL || http->accept_again == NULL || http->stopped == NULL)
-        abort();
     evtimer_add(http->tick, &second);
 
     return http;
@@ -323,7 +319,7 @@ bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_
         return false;
     }
     if (strncmp(address, "unix:", 5) == 0)
-        http->socket_file = strdup(address + 5);
+        http->socket_file = weir_alloc_text(address + 5);
 
     return true;
 }

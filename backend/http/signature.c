@@ -1,9 +1,12 @@
 #include "http/signature.h"
 
+#include "log/alloc.h"
+
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -39,20 +42,17 @@ void weir_signature_make(const weir_secret_t *secret, const char *id, const char
 {
     size_t id_len = strlen(id), time_len = strlen(timestamp),
            len = id_len + time_len + body.len + 2;
-    unsigned char mac[MAC_LEN], *text = malloc(len);
+    unsigned char mac[MAC_LEN], *text = weir_alloc(len);
     unsigned mac_len = 0;
 
-    if (text == NULL)
-        abort();
     memcpy(text, id, id_len);
     text[id_len] = '.';
     memcpy(text + id_len + 1, timestamp, time_len);
     text[id_len + 1 + time_len] = '.';
     if (body.len > 0)
         memcpy(text + id_len + time_len + 2, body.data, body.len);
-    if (HMAC(EVP_sha256(), secret->bytes, (int)secret->len, text, len, mac, &mac_len) == NULL ||
-        mac_len != MAC_LEN)
-        abort();
+    weir_alloc_check(HMAC(EVP_sha256(), secret->bytes, (int)secret->len, text, len, mac, &mac_len));
+    assert(mac_len == MAC_LEN);
     free(text);
     memcpy(out, "v1,", 3);
     EVP_EncodeBlock((unsigned char *)out + 3, mac, MAC_LEN); /* writes the NUL, too */

@@ -46,8 +46,6 @@ struct event *weir_clock_watch(struct event_base *base)
     static const struct timeval every = {LOOK_S, 0};
     struct event *timer = event_new(base, -1, EV_PERSIST, on_look, NULL);
 
-    if (timer == NULL)
-        abort();
     on_look(-1, 0, NULL);
     event_add(timer, &every);
     return timer;

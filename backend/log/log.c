@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static const char *const level_names[] = {"debug", "info", "warn", "error", "fatal"};
 static const char truncated[] = ",\"truncated\":true";
 
 static weir_log_level_t threshold = WEIR_LOG_INFO;

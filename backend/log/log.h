@@ -8,7 +8,13 @@
 #ifndef WEIR_LOG_H
 #define WEIR_LOG_H
 
-typedef enum { WEIR_LOG_DEBUG, WEIR_LOG_INFO, WEIR_LOG_WARN, WEIR_LOG_ERROR } weir_log_level_t;
+typedef enum {
+    WEIR_LOG_DEBUG,
+    WEIR_LOG_INFO,
+    WEIR_LOG_WARN,
+    WEIR_LOG_ERROR,
+    WEIR_LOG_FATAL /* the last line of a process that aborts; no threshold to choose */
+} weir_log_level_t;
 
 /* Lines below level are dropped.  role ("api", "relay", ...) is kept by reference. */
 void weir_log_init(weir_log_level_t level, const char *role);

@@ -1,5 +1,6 @@
 #include "outbound/client.h"
 
+#include "log/alloc.h"
 #include "outbound/transfer.h"
 
 #include <stdio.h>
@@ -24,13 +25,6 @@ typedef struct {
     char error[CURL_ERROR_SIZE];
 } call_t;
 
-static void *checked(void *p)
-{
-    if (p == NULL)
-        abort();
-    return p;
-}
-
 static size_t on_data(char *data, size_t size, size_t count, void *arg)
 {
     call_t *c = arg;
@@ -38,7 +32,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
 
     if (c->len + n > c->max)
         return 0; /* ends the transfer */
-    c->answer = checked(realloc(c->answer, c->len + n + 1));
+    c->answer = weir_alloc_resize(c->answer, c->len + n + 1, 1);
     memcpy(c->answer + c->len, data, n);
     c->len += n;
     c->answer[c->len] = '\0';
@@ -90,29 +84,27 @@ static void add_header(call_t *c, const char *name, const char *value)
 
     if (value == NULL)
         return;
-    if (asprintf(&line, "%s: %s", name, value) < 0)
-        abort();
-    c->headers = checked(curl_slist_append(c->headers, line));
+    line = weir_alloc_format("%s: %s", name, value);
+    c->headers = weir_alloc_check(curl_slist_append(c->headers, line));
     free(line);
 }
 
 void weir_client_send(weir_client_t *client, const weir_client_request_t *request,
                       weir_client_cb cb, void *arg)
 {
-    CURL *easy = checked(curl_easy_init());
-    call_t *c = checked(calloc(1, sizeof(*c)));
+    CURL *easy = weir_alloc_check(curl_easy_init());
+    call_t *c = weir_alloc(sizeof(*c));
     char *url;
 
     c->cb = cb;
     c->arg = arg;
     c->max = request->answer_max;
-    if (asprintf(&url, "%s%s", client->url, request->path) < 0)
-        abort();
+    url = weir_alloc_format("%s%s", client->url, request->path);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     free(url);
     add_header(c, "traceparent", request->traceparent);
     if (request->body != NULL) {
-        c->body = checked(strdup(request->body));
+        c->body = weir_alloc_text(request->body);
         add_header(c, "Content-Type", "application/json");
         add_header(c, "Idempotency-Key", request->idempotency_key);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, c->body);
@@ -131,7 +123,8 @@ void weir_client_send(weir_client_t *client, const weir_client_request_t *reques
 
 char *weir_client_escape(const char *text)
 {
-    char *escaped = checked(curl_easy_escape(NULL, text, 0)), *copy = checked(strdup(escaped));
+    char *escaped = weir_alloc_check(curl_easy_escape(NULL, text, 0)),
+         *copy = weir_alloc_text(escaped);
 
     curl_free(escaped);
     return copy;
@@ -140,12 +133,12 @@ char *weir_client_escape(const char *text)
 weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigned timeout_ms,
                                long connections)
 {
-    weir_client_t *client = checked(calloc(1, sizeof(*client)));
+    weir_client_t *client = weir_alloc(sizeof(*client));
     size_t len = strlen(url);
 
     while (len > 0 && url[len - 1] == '/')
         len--;
-    client->url = checked(strndup(url, len));
+    client->url = weir_alloc_bytes(url, len);
     client->timeout_ms = (long)timeout_ms;
     client->transfers = weir_transfers_new(base, connections);
     return client;

@@ -1,5 +1,6 @@
 #include "outbound/invalidation.h"
 
+#include "log/alloc.h"
 #include "redis/redis.h"
 
 #include <stdio.h>
@@ -50,10 +51,7 @@ void weir_invalidation_handle(void *self, const weir_event_t *event, weir_delive
 void *weir_invalidation_new(struct event_base *base, const char *redis,
                             weir_invalidation_tags_fn tags_of, char *error, size_t error_size)
 {
-    invalidation_t *invalidation = calloc(1, sizeof(*invalidation));
-
-    if (invalidation == NULL)
-        abort();
+    invalidation_t *invalidation = weir_alloc(sizeof(*invalidation));
 
     invalidation->tags_of = tags_of;
     invalidation->redis =

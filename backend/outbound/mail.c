@@ -1,5 +1,7 @@
 #include "outbound/mail.h"
 
+#include "log/alloc.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +24,8 @@ bool weir_mail_is_address(const char *s)
 
 static char *copy(const char *s, size_t len)
 {
-    char *p = strndup(s, len);
+    char *p = weir_alloc_bytes(s, len);
 
-    if (p == NULL)
-        abort();
     return p;
 }
 
@@ -72,9 +72,7 @@ static void put_char(out_t *o, char c)
 {
     if (o->len + 2 > o->cap) {
         o->cap = o->cap > 0 ? o->cap * 2 : 1024;
-        o->text = realloc(o->text, o->cap);
-        if (o->text == NULL)
-            abort();
+        o->text = weir_alloc_resize(o->text, o->cap, 1);
     }
     o->text[o->len++] = c;
     o->text[o->len] = '\0';

@@ -1,5 +1,6 @@
 #include "outbound/smtp.h"
 
+#include "log/alloc.h"
 #include "outbound/transfer.h"
 
 #include <stdio.h>
@@ -136,12 +137,10 @@ static void on_sent(CURL *easy, CURLcode code, void *arg)
 
 void weir_smtp_send(weir_smtp_t *smtp, const weir_mail_t *mail, weir_delivery_t *delivery)
 {
-    mail_t *m = calloc(1, sizeof(*m));
-    CURL *easy = curl_easy_init();
+    mail_t *m = weir_alloc(sizeof(*m));
+    CURL *easy = weir_alloc_check(curl_easy_init());
     char from[300];
 
-    if (m == NULL || easy == NULL)
-        abort();
     m->delivery = delivery;
     m->text = weir_mail_text(mail, &m->len);
     m->to = curl_slist_append(NULL, mail->to);
@@ -166,10 +165,9 @@ void weir_smtp_send(weir_smtp_t *smtp, const weir_mail_t *mail, weir_delivery_t 
 weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned timeout_ms,
                            long connections)
 {
-    weir_smtp_t *smtp = calloc(1, sizeof(*smtp));
+    weir_smtp_t *smtp = weir_alloc(sizeof(*smtp));
 
-    if (smtp == NULL || (smtp->url = strdup(url)) == NULL)
-        abort();
+    smtp->url = weir_alloc_text(url);
     smtp->timeout_ms = (long)timeout_ms;
     smtp->transfers = weir_transfers_new(base, connections);
     return smtp;

@@ -1,5 +1,7 @@
 #include "outbound/transfer.h"
 
+#include "log/alloc.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -86,8 +88,6 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of
     if (what & CURL_POLL_OUT)
         flags |= EV_WRITE;
     event = event_new(t->base, fd, flags, on_socket_event, t);
-    if (event == NULL)
-        abort();
     event_add(event, NULL);
     curl_multi_assign(t->multi, fd, event);
     return 0;
@@ -108,15 +108,13 @@ static int on_timer(CURLM *multi, long ms, void *arg)
 
 weir_transfers_t *weir_transfers_new(struct event_base *base, long connections)
 {
-    weir_transfers_t *t = calloc(1, sizeof(*t));
+    weir_transfers_t *t = weir_alloc(sizeof(*t));
 
-    if (t == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        abort();
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        weir_alloc_check(NULL);
     t->base = base;
-    t->multi = curl_multi_init();
+    t->multi = weir_alloc_check(curl_multi_init());
     t->timer = evtimer_new(base, on_timeout, t);
-    if (t->multi == NULL || t->timer == NULL)
-        abort();
     curl_multi_setopt(t->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(t->multi, CURLMOPT_SOCKETDATA, t);
     curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -139,15 +137,13 @@ void weir_transfers_free(weir_transfers_t *t)
 
 void weir_transfers_add(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, void *arg)
 {
-    transfer_t *transfer = malloc(sizeof(*transfer));
+    transfer_t *transfer = weir_alloc(sizeof(*transfer));
 
-    if (transfer == NULL)
-        abort();
     *transfer = (transfer_t){.easy = easy, .cb = cb, .arg = arg};
     LIST_INSERT_HEAD(&t->running, transfer, link);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     if (curl_multi_add_handle(t->multi, easy) != CURLM_OK)
-        abort();
+        weir_alloc_check(NULL);
 }
 
 uint64_t weir_transfer_retry_after(CURL *easy)
@@ -162,12 +158,10 @@ uint64_t weir_transfer_retry_after(CURL *easy)
 
 const char *weir_transfer_check_url(const char *url)
 {
-    CURLU *parts = curl_url();
+    CURLU *parts = weir_alloc_check(curl_url());
     char *value = NULL;
     const char *why = NULL;
 
-    if (parts == NULL)
-        abort();
     if (curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK)
         why = "is no URL: host or port is malformed";
     else if (curl_url_get(parts, CURLUPART_QUERY, &value, 0) == CURLUE_OK ||

@@ -11,6 +11,7 @@
  */
 #include "redis/redis.h"
 
+#include "log/alloc.h"
 #include "log/log.h"
 #include "redis/reader.h"
 #include "redis/url.h"
@@ -120,9 +121,10 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *data)
 static bool send_formatted(weir_redis_t *r, const char *cmd, size_t len, weir_redis_cb cb,
                            void *arg, char *eval, size_t eval_len)
 {
-    command_t *c = malloc(sizeof(*c));
+    command_t *c;
 
-    if (c != NULL && r->ac != NULL) {
+    if (r->ac != NULL) {
+        c = weir_alloc(sizeof(*c));
         *c = (command_t){r, cb, arg, eval, eval_len};
         if (r->pending == 0)
             r->progress = now_ms();
@@ -130,9 +132,9 @@ static bool send_formatted(weir_redis_t *r, const char *cmd, size_t len, weir_re
             r->pending++;
             return true;
         }
+        free(c);
     }
     free(eval);
-    free(c);
     return false;
 }
 
@@ -189,30 +191,28 @@ bool weir_redis_script(weir_redis_t *r, const char *script, int nkeys, int argc,
     if (!r->up || sha1 == NULL)
         return false;
 
-    all = calloc((size_t)argc + 3, sizeof(*all));
-    lens = calloc((size_t)argc + 3, sizeof(*lens));
-    if (all != NULL && lens != NULL) {
-        snprintf(keys, sizeof(keys), "%d", nkeys);
-        all[2] = keys;
-        lens[2] = strlen(keys);
-        for (int i = 0; i < argc; i++) {
-            all[i + 3] = argv[i];
-            lens[i + 3] = argvlen != NULL ? argvlen[i] : strlen(argv[i]);
-        }
-        all[0] = "EVAL";
-        lens[0] = 4;
-        all[1] = script;
-        lens[1] = strlen(script);
-        eval_len = redisFormatCommandArgv(&eval, argc + 3, all, lens);
-        all[0] = "EVALSHA";
-        lens[0] = 7;
-        all[1] = sha1;
-        lens[1] = strlen(sha1);
-        evalsha_len = redisFormatCommandArgv(&evalsha, argc + 3, all, lens);
-        if (eval_len > 0 && evalsha_len > 0) {
-            sent = send_formatted(r, evalsha, (size_t)evalsha_len, cb, arg, eval, (size_t)eval_len);
-            eval = NULL;
-        }
+    all = weir_alloc_array((size_t)argc + 3, sizeof(*all));
+    lens = weir_alloc_array((size_t)argc + 3, sizeof(*lens));
+    snprintf(keys, sizeof(keys), "%d", nkeys);
+    all[2] = keys;
+    lens[2] = strlen(keys);
+    for (int i = 0; i < argc; i++) {
+        all[i + 3] = argv[i];
+        lens[i + 3] = argvlen != NULL ? argvlen[i] : strlen(argv[i]);
+    }
+    all[0] = "EVAL";
+    lens[0] = 4;
+    all[1] = script;
+    lens[1] = strlen(script);
+    eval_len = redisFormatCommandArgv(&eval, argc + 3, all, lens);
+    all[0] = "EVALSHA";
+    lens[0] = 7;
+    all[1] = sha1;
+    lens[1] = strlen(sha1);
+    evalsha_len = redisFormatCommandArgv(&evalsha, argc + 3, all, lens);
+    if (eval_len > 0 && evalsha_len > 0) {
+        sent = send_formatted(r, evalsha, (size_t)evalsha_len, cb, arg, eval, (size_t)eval_len);
+        eval = NULL;
     }
     redisFreeCommand(eval);
     redisFreeCommand(evalsha);
@@ -373,20 +373,16 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const char *name,
                              weir_redis_state_cb state, void *arg, char *error, size_t error_size)
 {
-    weir_redis_t *r = calloc(1, sizeof(*r));
-    const char *wrong = "out of memory";
+    weir_redis_t *r = weir_alloc(sizeof(*r));
+    const char *wrong;
 
-    if (r != NULL) {
-        *r = (weir_redis_t){.base = base, .state = state, .arg = arg, .backoff = BACKOFF_MIN * 2};
-        r->name = strdup(name);
-        r->timer = evtimer_new(base, on_timer, r);
-        if (r->name != NULL && r->timer != NULL)
-            wrong = weir_redis_url_parse(&r->url, url);
-    }
+    *r = (weir_redis_t){.base = base, .state = state, .arg = arg, .backoff = BACKOFF_MIN * 2};
+    r->name = weir_alloc_text(name);
+    r->timer = evtimer_new(base, on_timer, r);
+    wrong = weir_redis_url_parse(&r->url, url);
     if (wrong != NULL) {
         snprintf(error, error_size, "redis \"%s\": %s", url, wrong);
-        if (r != NULL)
-            weir_redis_free(r);
+        weir_redis_free(r);
         return NULL;
     }
     arm(r, 0);
@@ -396,8 +392,7 @@ weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const cha
 void weir_redis_free(weir_redis_t *r)
 {
     r->state = NULL;
-    if (r->timer != NULL)
-        event_free(r->timer);
+    event_free(r->timer);
     r->pending++; /* the callbacks that drop() causes must not free it under us */
     r->freed = true;
     drop(r);

@@ -1,5 +1,7 @@
 #include "redis/url.h"
 
+#include "log/alloc.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +17,9 @@ static int hex(char c)
 /* Percent-decodes (RFC 3986 section 2.1) a copy; NULL when it is malformed. */
 static char *decode(const char *s, size_t len)
 {
-    char *out = malloc(len + 1), *p = out;
+    char *out = weir_alloc(len + 1), *p = out;
 
-    for (size_t i = 0; out != NULL && i < len; i++) {
+    for (size_t i = 0; i < len; i++) {
         if (s[i] != '%') {
             *p++ = s[i];
         } else if (i + 2 < len && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0) {
@@ -28,8 +30,7 @@ static char *decode(const char *s, size_t len)
             return NULL;
         }
     }
-    if (out != NULL)
-        *p = '\0';
+    *p = '\0';
     return out;
 }
 
@@ -54,7 +55,7 @@ const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
 
     *r = (weir_redis_url_t){.port = 6379};
     if (strncmp(url, "unix:", 5) == 0) {
-        r->path = strdup(url + 5);
+        r->path = weir_alloc_text(url + 5);
         return url[5] == '/' ? NULL : "the path after unix: must start with /";
     }
     if (strncmp(url, "redis://", 8) != 0)
@@ -79,15 +80,15 @@ const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
         close = memchr(url, ']', (size_t)(end - url));
         if (close == NULL)
             return "the ] after the address is missing";
-        r->host = strndup(url + 1, (size_t)(close - url - 1));
+        r->host = weir_alloc_bytes(url + 1, (size_t)(close - url - 1));
         colon = close + 1 < end && close[1] == ':' ? close + 1 : NULL;
         if (colon == NULL && close + 1 != end)
             return "only :port may follow the ]";
     } else {
         colon = memchr(url, ':', (size_t)(end - url));
-        r->host = strndup(url, (size_t)((colon != NULL ? colon : end) - url));
+        r->host = weir_alloc_bytes(url, (size_t)((colon != NULL ? colon : end) - url));
     }
-    if (r->host == NULL || *r->host == '\0')
+    if (*r->host == '\0')
         return "the host is missing";
     if (colon != NULL && (!number(colon + 1, end, 65535, &r->port) || r->port == 0))
         return "the port must be a number from 1 to 65535";

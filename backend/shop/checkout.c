@@ -3,6 +3,7 @@
 #include "api/answer.h"
 #include "common/uuid7.h"
 #include "http/idempotency.h"
+#include "log/alloc.h"
 #include "shop/order_input.h"
 #include "shop/orders.h"
 
@@ -114,9 +115,7 @@ static void post_checkout(weir_http_request_t *request, void *arg)
     if (version == 0)
         return;
 
-    call = calloc(1, sizeof(*call));
-    if (call == NULL)
-        abort();
+    call = weir_alloc(sizeof(*call));
     call->checkout = arg;
     call->request = request;
     call->version = version;
@@ -131,10 +130,8 @@ static void post_checkout(weir_http_request_t *request, void *arg)
 
 static void *open_checkout(const weir_runtime_t *runtime)
 {
-    checkout_t *checkout = calloc(1, sizeof(*checkout));
+    checkout_t *checkout = weir_alloc(sizeof(*checkout));
 
-    if (checkout == NULL)
-        abort();
     checkout->relay = runtime->relay;
     checkout->db = weir_db_new(runtime->base, runtime->database, "checkout", NULL, NULL);
     checkout->commands =

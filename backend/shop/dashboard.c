@@ -2,6 +2,7 @@
 
 #include "api/answer.h"
 #include "db/db.h"
+#include "log/alloc.h"
 #include "shop/shop_api.h"
 
 #include <stdlib.h>
@@ -74,9 +75,7 @@ static void get_daily_orders(weir_http_request_t *request, void *arg)
     if (version == 0)
         return;
 
-    call = calloc(1, sizeof(*call));
-    if (call == NULL)
-        abort();
+    call = weir_alloc(sizeof(*call));
     call->request = request;
     call->version = version;
     call->if_none_match = weir_if_none_match(request);
@@ -90,10 +89,7 @@ static void get_daily_orders(weir_http_request_t *request, void *arg)
 
 static void *open_dashboard(const weir_runtime_t *runtime)
 {
-    dashboard_t *dashboard = calloc(1, sizeof(*dashboard));
-
-    if (dashboard == NULL)
-        abort();
+    dashboard_t *dashboard = weir_alloc(sizeof(*dashboard));
 
     dashboard->db = weir_db_new(runtime->base, runtime->database, "dashboard", NULL, NULL);
     weir_openapi_route(runtime->openapi, &operation, get_daily_orders, dashboard);

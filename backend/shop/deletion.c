@@ -3,6 +3,7 @@
 #include "api/answer.h"
 #include "common/uuid7.h"
 #include "db/batch.h"
+#include "log/alloc.h"
 #include "shop/shop_api.h"
 
 #include <stdlib.h>
@@ -93,9 +94,7 @@ static void delete_user(weir_http_request_t *request, void *arg)
     if (version == 0 || !weir_id_of(request, "user", uuid))
         return;
 
-    call = calloc(1, sizeof(*call));
-    if (call == NULL)
-        abort();
+    call = weir_alloc(sizeof(*call));
     call->deletion = deletion;
     call->request = request;
     call->version = version;
@@ -111,10 +110,8 @@ static void delete_user(weir_http_request_t *request, void *arg)
 
 static void *open_deletion(const weir_runtime_t *runtime)
 {
-    deletion_t *deletion = calloc(1, sizeof(*deletion));
+    deletion_t *deletion = weir_alloc(sizeof(*deletion));
 
-    if (deletion == NULL)
-        abort();
     deletion->relay = runtime->relay;
     deletion->db = weir_db_new(runtime->base, runtime->database, "deletion", NULL, NULL);
     deletion->batch = weir_batch_new(deletion->db, DELETE, 3, BATCH_MAX, WAITING_MAX, IN_FLIGHT);

@@ -2,6 +2,7 @@
 
 #include "common/uuid7.h"
 #include "db/ask.h"
+#include "log/alloc.h"
 #include "outbound/mail.h"
 #include "outbound/smtp.h"
 #include "shop/settings.h"
@@ -77,11 +78,9 @@ static void send_welcome(job_t *job)
                         : "mail cannot be sent to this address");
         return;
     }
-    if (asprintf(&body,
-                 "Hello %s,\n\n"
-                 "welcome! Your account has been created and is ready in a moment.\n",
-                 name != NULL ? name : "") < 0)
-        abort();
+    body = weir_alloc_format("Hello %s,\n\n"
+                             "welcome! Your account has been created and is ready in a moment.\n",
+                             name != NULL ? name : "");
     send_text(job, to, name, "Welcome", body);
     free(body);
 }
@@ -120,9 +119,8 @@ static void send_receipt(job_t *job, const char *to, const char *name)
         return;
     }
     show_amount(amount, json_integer_value(total), currency);
-    if (asprintf(&body, "Hello %s,\n\nthank you! We have received %s for your order %s.\n", name,
-                 amount, order) < 0)
-        abort();
+    body = weir_alloc_format("Hello %s,\n\nthank you! We have received %s for your order %s.\n",
+                             name, amount, order);
     send_text(job, to, name, "Your receipt", body);
     free(body);
 }
@@ -150,11 +148,9 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
 {
     email_t *e = self;
     const char *user = json_string_value(json_object_get(event->data, "userId"));
-    job_t *job = calloc(1, sizeof(*job));
+    job_t *job = weir_alloc(sizeof(*job));
     char uuid[WEIR_UUID_LEN + 1];
 
-    if (job == NULL)
-        abort();
     *job = (job_t){e, event, delivery};
     if (user == NULL || weir_uuid_parse((weir_str_t){user, strlen(user)}, uuid) != 0) {
         done(job, WEIR_DELIVERY_PERMANENT, "the event names no user");
@@ -166,10 +162,8 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
 static void *open_email(const weir_runtime_t *runtime, char *error, size_t error_size)
 {
     const weir_shop_settings_t *settings = runtime->settings;
-    email_t *e = calloc(1, sizeof(*e));
+    email_t *e = weir_alloc(sizeof(*e));
 
-    if (e == NULL)
-        abort();
     if (!weir_mail_split(settings->mail_from, &e->name, &e->address)) {
         snprintf(error, error_size,
                  "mail_from \"%s\": it must be an address, or a name and an address in <>",

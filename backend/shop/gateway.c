@@ -1,6 +1,7 @@
 #include "shop/gateway.h"
 
 #include "common/str.h"
+#include "log/alloc.h"
 #include "outbound/client.h"
 
 #include <inttypes.h>
@@ -21,13 +22,6 @@ typedef struct {
     void *arg;
     bool is_lookup;
 } question_t;
-
-static void *checked(void *p)
-{
-    if (p == NULL)
-        abort();
-    return p;
-}
 
 /* The header says what follows from which status. */
 static weir_delivery_result_t judge(const question_t *q, const weir_client_answer_t *answer)
@@ -151,7 +145,7 @@ static void on_answer(const weir_client_answer_t *answer, void *arg)
 
 static question_t *make_question(weir_gateway_cb cb, void *arg)
 {
-    question_t *q = checked(calloc(1, sizeof(*q)));
+    question_t *q = weir_alloc(sizeof(*q));
 
     q->cb = cb;
     q->arg = arg;
@@ -177,7 +171,7 @@ static void ask(weir_gateway_t *g, const char *path, const char *key, char *body
 
 static char *dump(json_t *object)
 {
-    char *text = checked(json_dumps(object, JSON_COMPACT));
+    char *text = weir_alloc_check(json_dumps(object, JSON_COMPACT));
 
     json_decref(object);
     return text;
@@ -198,8 +192,7 @@ void weir_gateway_find(weir_gateway_t *g, const char *key, const char *tracepare
 {
     char *escaped = weir_client_escape(key), *path;
 
-    if (asprintf(&path, "/charges?idempotency_key=%s", escaped) < 0)
-        abort();
+    path = weir_alloc_format("/charges?idempotency_key=%s", escaped);
     ask(g, path, NULL, NULL, traceparent, make_question(cb, arg));
     free(path);
     free(escaped);
@@ -219,9 +212,8 @@ void weir_gateway_list(weir_gateway_t *g, const char *from, const char *before, 
     question_t *q = make_question(NULL, arg);
 
     q->page_cb = cb;
-    if (asprintf(&path, "/charges?created_from=%s&created_before=%s&limit=%d%s%s", from, before,
-                 WEIR_GATEWAY_PAGE, after != NULL ? "&after=" : "", escaped) < 0)
-        abort();
+    path = weir_alloc_format("/charges?created_from=%s&created_before=%s&limit=%d%s%s", from,
+                             before, WEIR_GATEWAY_PAGE, after != NULL ? "&after=" : "", escaped);
     ask(g, path, NULL, NULL, NULL, q);
     free(path);
     free(escaped);
@@ -237,7 +229,7 @@ weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsig
                  "payments_url \"%s\": it must be http://host:port or https://host:port", url);
         return NULL;
     }
-    g = checked(calloc(1, sizeof(*g)));
+    g = weir_alloc(sizeof(*g));
     g->client = weir_client_new(base, url, timeout_ms, connections);
     return g;
 }

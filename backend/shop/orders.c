@@ -4,6 +4,7 @@
 #include "common/uuid7.h"
 #include "db/batch.h"
 #include "http/idempotency.h"
+#include "log/alloc.h"
 #include "shop/order_input.h"
 #include "shop/shop_api.h"
 
@@ -96,10 +97,7 @@ typedef struct {
 
 static call_t *new_call(orders_t *orders, weir_http_request_t *request, int version)
 {
-    call_t *call = calloc(1, sizeof(*call));
-
-    if (call == NULL)
-        abort();
+    call_t *call = weir_alloc(sizeof(*call));
 
     call->orders = orders;
     call->request = request;
@@ -253,10 +251,7 @@ static void get_order(weir_http_request_t *request, void *arg)
 
 static void *open_orders(const weir_runtime_t *runtime)
 {
-    orders_t *orders = calloc(1, sizeof(*orders));
-
-    if (orders == NULL)
-        abort();
+    orders_t *orders = weir_alloc(sizeof(*orders));
 
     orders->relay = runtime->relay;
     orders->commands_db = weir_db_new(runtime->base, runtime->database, "orders", NULL, NULL);

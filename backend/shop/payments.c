@@ -2,6 +2,7 @@
 
 #include "common/uuid7.h"
 #include "db/ask.h"
+#include "log/alloc.h"
 #include "log/log.h"
 #include "shop/gateway.h"
 #include "shop/payments_check.h"
@@ -299,11 +300,9 @@ static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
 static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)
 {
     payments_t *p = self;
-    job_t *job = calloc(1, sizeof(*job));
+    job_t *job = weir_alloc(sizeof(*job));
     const char *payment;
 
-    if (job == NULL)
-        abort();
     job->payments = p;
     job->delivery = delivery;
     job->event = event;
@@ -335,9 +334,7 @@ static void *open_payments(const weir_runtime_t *runtime, char *error, size_t er
 
     if (gateway == NULL)
         return NULL;
-    p = calloc(1, sizeof(*p));
-    if (p == NULL)
-        abort();
+    p = weir_alloc(sizeof(*p));
     p->gateway = gateway;
     p->db = weir_db_new(runtime->base, runtime->database, GROUP, NULL, NULL);
     p->due = weir_ask_new(runtime->base, p->db, GROUP, DUE, 1);

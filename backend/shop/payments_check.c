@@ -1,5 +1,6 @@
 #include "shop/payments_check.h"
 
+#include "log/alloc.h"
 #include "log/log.h"
 #include "shop/reconcile.h"
 
@@ -79,14 +80,10 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 weir_payments_check_t *weir_payments_check_new(struct event_base *base, weir_db_t *db,
                                                weir_gateway_t *gateway, unsigned every_s)
 {
-    weir_payments_check_t *check = calloc(1, sizeof(*check));
+    weir_payments_check_t *check = weir_alloc(sizeof(*check));
 
-    if (check == NULL)
-        abort();
     *check = (weir_payments_check_t){.db = db, .gateway = gateway, .every_s = every_s};
     check->timer = evtimer_new(base, on_time, check);
-    if (check->timer == NULL)
-        abort();
     wait_for_next(check);
     return check;
 }

@@ -3,6 +3,7 @@
 #include "api/answer.h"
 #include "common/uuid7.h"
 #include "db/batch.h"
+#include "log/alloc.h"
 #include "shop/product_input.h"
 #include "shop/shop_api.h"
 #include "shop/signup_input.h"
@@ -96,10 +97,7 @@ typedef struct {
 
 static call_t *new_call(products_t *products, weir_http_request_t *request, int version)
 {
-    call_t *call = calloc(1, sizeof(*call));
-
-    if (call == NULL)
-        abort();
+    call_t *call = weir_alloc(sizeof(*call));
 
     call->products = products;
     call->request = request;
@@ -295,10 +293,7 @@ static void put_product(weir_http_request_t *request, void *arg)
 
 static void *open_products(const weir_runtime_t *runtime)
 {
-    products_t *products = calloc(1, sizeof(*products));
-
-    if (products == NULL)
-        abort();
+    products_t *products = weir_alloc(sizeof(*products));
 
     products->relay = runtime->relay;
     products->db = weir_db_new(runtime->base, runtime->database, "products", NULL, NULL);

@@ -1,5 +1,7 @@
 #include "shop/reconcile.h"
 
+#include "log/alloc.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,10 +65,8 @@ static void query(run_t *run, const char *sql, int n, const char *const *values,
 /* charges: an array of the gateway's, or of objects with the same members. */
 static void compare(run_t *run, const json_t *charges, bool mend, weir_db_cb cb)
 {
-    char *text = json_dumps(charges, JSON_COMPACT);
+    char *text = weir_alloc_check(json_dumps(charges, JSON_COMPACT));
 
-    if (text == NULL)
-        abort();
     query(run, COMPARE, 3, (const char *[]){text, run->until, mend ? "t" : "f"}, cb);
     free(text);
 }
@@ -150,9 +150,7 @@ static void on_compared(PGresult *result, const char *error, const char *sqlstat
         ask_page(run);
         return;
     }
-    keys = json_dumps(run->keys, JSON_COMPACT);
-    if (keys == NULL)
-        abort();
+    keys = weir_alloc_check(json_dumps(run->keys, JSON_COMPACT));
     query(run, UNCHARGED, 4,
           (const char *[]){keys, run->since, run->until, LIMIT_TEXT(WEIR_RECONCILE_UNCHARGED_MAX)},
           on_uncharged);
@@ -178,7 +176,7 @@ static void on_page(const weir_gateway_page_t *page, void *arg)
         json_array_append(run->keys, json_object_get(charge, "idempotency_key"));
     }
     free(run->after);
-    run->after = page->next != NULL ? strdup(page->next) : NULL;
+    run->after = page->next != NULL ? weir_alloc_text(page->next) : NULL;
     compare(run, page->charges, false, on_compared);
 }
 
@@ -190,20 +188,16 @@ static void ask_page(run_t *run)
 static run_t *make(weir_db_t *db, weir_gateway_t *gateway, const char *since, const char *until,
                    weir_reconcile_cb cb, void *arg)
 {
-    run_t *run = calloc(1, sizeof(*run));
+    run_t *run = weir_alloc(sizeof(*run));
 
-    if (run == NULL)
-        abort();
     *run = (run_t){.db = db,
                    .gateway = gateway,
-                   .since = strdup(since),
-                   .until = strdup(until),
+                   .since = weir_alloc_text(since),
+                   .until = weir_alloc_text(until),
                    .cb = cb,
                    .arg = arg,
                    .differences = json_array(),
                    .keys = json_array()};
-    if (run->since == NULL || run->until == NULL)
-        abort();
     return run;
 }
 

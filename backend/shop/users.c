@@ -4,6 +4,7 @@
 #include "common/uuid7.h"
 #include "db/batch.h"
 #include "http/idempotency.h"
+#include "log/alloc.h"
 #include "shop/shop_api.h"
 #include "shop/signup_input.h"
 
@@ -107,10 +108,7 @@ static void on_signup(PGresult *result, int row, const char *error, const char *
 
 static call_t *new_call(users_t *users, weir_http_request_t *request, int version)
 {
-    call_t *call = calloc(1, sizeof(*call));
-
-    if (call == NULL)
-        abort();
+    call_t *call = weir_alloc(sizeof(*call));
 
     call->users = users;
     call->request = request;
@@ -227,10 +225,7 @@ static void get_user(weir_http_request_t *request, void *arg)
 
 static void *open_users(const weir_runtime_t *runtime)
 {
-    users_t *users = calloc(1, sizeof(*users));
-
-    if (users == NULL)
-        abort();
+    users_t *users = weir_alloc(sizeof(*users));
 
     users->relay = runtime->relay;
     users->commands_db = weir_db_new(runtime->base, runtime->database, "commands", NULL, NULL);

@@ -3,6 +3,7 @@
 #include "api/answer.h"
 #include "db/batch.h"
 #include "http/signature.h"
+#include "log/alloc.h"
 #include "log/log.h"
 #include "shop/settings.h"
 
@@ -87,9 +88,7 @@ static void submit(webhooks_t *webhooks, weir_http_request_t *request, const cha
                         "/data must be a charge with id, idempotency_key, amount and currency.");
         return;
     }
-    call = calloc(1, sizeof(*call));
-    if (call == NULL)
-        abort();
+    call = weir_alloc(sizeof(*call));
     *call = (call_t){webhooks, request};
     snprintf(amount, sizeof(amount), "%" JSON_INTEGER_FORMAT, json_integer_value(amount_value));
     weir_traceparent_format(weir_http_trace(request), traceparent);
@@ -162,10 +161,8 @@ static void post_webhook(weir_http_request_t *request, void *arg)
 static void *open_webhooks(const weir_runtime_t *runtime)
 {
     const weir_shop_settings_t *settings = runtime->settings;
-    webhooks_t *webhooks = calloc(1, sizeof(*webhooks));
+    webhooks_t *webhooks = weir_alloc(sizeof(*webhooks));
 
-    if (webhooks == NULL)
-        abort();
     webhooks->relay = runtime->relay;
     /* Without a key, which fits no signature, every message is refused. */
     (void)!weir_secret_parse(settings->webhook_secret, &webhooks->secrets[0]);

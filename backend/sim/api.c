@@ -1,5 +1,7 @@
 #include "sim/sim.h"
 
+#include "log/alloc.h"
+
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 
@@ -122,19 +124,15 @@ static bool is_concerned(const sim_t *sim, struct evhttp_request *request)
 /* Takes the reference to body. */
 static answer_t *prepare(sim_t *sim, struct evhttp_request *request, int status, json_t *body)
 {
-    answer_t *a = calloc(1, sizeof(*a));
+    answer_t *a = weir_alloc(sizeof(*a));
 
-    if (a == NULL)
-        abort();
     a->sim = sim;
     a->request = request;
     a->status = status;
     a->concerned = is_concerned(sim, request);
-    a->body = json_dumps(body, JSON_COMPACT);
+    a->body = weir_alloc_check(json_dumps(body, JSON_COMPACT));
     a->timer = evtimer_new(sim->base, on_time, a);
     json_decref(body);
-    if (a->body == NULL || a->timer == NULL)
-        abort();
     return a;
 }
 

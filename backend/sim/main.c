@@ -1,4 +1,5 @@
 /* weir-payments-sim: reads the arguments and runs the simulator until SIGTERM or SIGINT. */
+#include "log/alloc.h"
 #include "sim/sim.h"
 
 #include "common/version.h"
@@ -103,6 +104,7 @@ int main(int argc, char **argv)
     char error[512];
     int option;
 
+    weir_alloc_libraries();
     weir_output_check_at_exit("weir-payments-sim", 1);
     while ((option = getopt_long(argc, argv, "l:w:s:S:f:hV", long_options, NULL)) != -1) {
         switch (option) {

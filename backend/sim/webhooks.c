@@ -5,6 +5,7 @@
 #include "sim/sim.h"
 
 #include "common/uuid7.h"
+#include "log/alloc.h"
 
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
@@ -113,8 +114,8 @@ static void send_hook(sim_webhooks_t *w, webhook_t *hook)
     w->under_way = hook;
     w->connection =
         evhttp_connection_base_new(w->sim->base, NULL, host, (uint16_t)(port > 0 ? port : 80));
-    if (request == NULL || w->connection == NULL)
-        abort();
+    weir_alloc_check(request);
+    weir_alloc_check(w->connection);
     evhttp_connection_set_timeout(w->connection, TIMEOUT_S);
     snprintf(timestamp, sizeof(timestamp), "%lld", (long long)time(NULL));
     weir_signature_make(&w->secret, hook->id, timestamp,
@@ -175,9 +176,7 @@ void sim_webhook(sim_t *sim, const json_t *charge, const char *status, const cha
             cb(arg);
         return;
     }
-    hook = calloc(1, sizeof(*hook));
-    if (hook == NULL)
-        abort();
+    hook = weir_alloc(sizeof(*hook));
     if (id != NULL) {
         snprintf(hook->id, sizeof(hook->id), "%s", id);
     } else {
@@ -225,15 +224,11 @@ sim_webhooks_t *sim_webhooks_new(sim_t *sim, const char *url, const weir_secret_
         snprintf(error, error_size, "webhook URL \"%s\": it must be http://HOST:PORT/PATH", url);
         return NULL;
     }
-    w = calloc(1, sizeof(*w));
-    if (w == NULL)
-        abort();
+    w = weir_alloc(sizeof(*w));
     w->sim = sim;
     w->uri = uri;
     w->secret = *secret;
     TAILQ_INIT(&w->waiting);
     w->timer = evtimer_new(sim->base, on_timer, w);
-    if (w->timer == NULL)
-        abort();
     return w;
 }

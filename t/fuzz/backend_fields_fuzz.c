@@ -1,6 +1,6 @@
 // uses: libevent libpq jansson openssl
 // needs: backend/http/signature.c backend/http/idempotency.c backend/http/route.c backend/redis/url.c
-// needs: common/traceparent.c common/random.c common/uuid7.c common/problem.c
+// needs: common/traceparent.c common/random.c common/uuid7.c common/problem.c backend/log/alloc.c
 /*
  * The short texts that the backend reads, on any bytes, each line of the input as each of them: the
  * fields of a signed webhook, Idempotency-Key, the path of a request, traceparent, a UUID, the URL

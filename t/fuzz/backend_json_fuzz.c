@@ -1,7 +1,7 @@
 // uses: libevent libpq libcurl jansson hiredis
 // needs: backend/api/input.c backend/shop/order_input.c backend/shop/product_input.c
 // needs: backend/shop/signup_input.c backend/events/cloudevent.c common/uuid7.c common/problem.c
-// needs: common/traceparent.c common/random.c
+// needs: common/traceparent.c common/random.c backend/log/alloc.c
 /*
  * JSON that the backend reads, on any bytes: bodies of requests, the payment gateway's answers, and
  * events; text that was taken is what the database takes, too.

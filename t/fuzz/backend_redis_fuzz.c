@@ -1,6 +1,6 @@
 // uses: libevent libpq jansson hiredis
 // needs: backend/events/queue.c backend/events/cloudevent.c backend/redis/reader.c common/problem.c
-// needs: common/traceparent.c common/random.c
+// needs: common/traceparent.c common/random.c backend/log/alloc.c
 /*
  * What a worker reads from Redis, on any bytes: hiredis' reader with our limits, and the streams that
  * an XREADGROUP delivers, up to the queue.  The relay's and the followers' replies are checked by

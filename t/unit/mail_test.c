@@ -1,4 +1,4 @@
-// needs: backend/outbound/mail.c
+// needs: backend/outbound/mail.c backend/log/alloc.c backend/log/log.c common/problem.c
 #include "outbound/mail.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-// needs: backend/events/queue.c
+// needs: backend/events/queue.c backend/log/alloc.c backend/log/log.c common/problem.c
 #include "events/queue.h"
 
 #include <setjmp.h>

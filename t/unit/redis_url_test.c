@@ -1,4 +1,4 @@
-// needs: backend/redis/url.c
+// needs: backend/redis/url.c backend/log/alloc.c backend/log/log.c common/problem.c
 #include "redis/url.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-// needs: backend/http/signature.c
+// needs: backend/http/signature.c backend/log/alloc.c backend/log/log.c common/problem.c
 /* Keys and signatures of webhooks; the first vector is the specification's own. */
 #include "http/signature.h"
 

@@ -1,0 +1,108 @@
+#include "log/alloc.h"
+
+#include "log/log.h"
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A line without fields needs no memory itself. */
+static _Noreturn void fail(size_t size)
+{
+    char text[80] = "out of memory";
+
+    if (size > 0)
+        snprintf(text, sizeof(text), "out of memory: there are no %zu bytes", size);
+    weir_log(WEIR_LOG_FATAL, NULL, text, NULL);
+    abort();
+}
+
+static size_t product(size_t count, size_t size)
+{
+    size_t total;
+
+    if (__builtin_mul_overflow(count, size, &total))
+        fail(SIZE_MAX);
+    return total;
+}
+
+/* NULL and 0 are what some libraries ask for. */
+static void *resize(void *memory, size_t size)
+{
+    void *p = realloc(memory, size > 0 ? size : 1);
+
+    if (p == NULL)
+        fail(size);
+    return p;
+}
+
+static void *take(size_t size)
+{
+    return resize(NULL, size);
+}
+
+void *weir_alloc(size_t size)
+{
+    return weir_alloc_array(1, size);
+}
+
+void *weir_alloc_array(size_t count, size_t size)
+{
+    size_t total = product(count, size);
+    void *p = calloc(1, total > 0 ? total : 1);
+
+    if (p == NULL)
+        fail(total);
+    return p;
+}
+
+void *weir_alloc_resize(void *memory, size_t count, size_t size)
+{
+    return resize(memory, product(count, size));
+}
+
+char *weir_alloc_text(const char *text)
+{
+    return weir_alloc_bytes(text, strlen(text));
+}
+
+char *weir_alloc_bytes(const void *data, size_t len)
+{
+    char *copy = take(len + 1);
+
+    if (len > 0)
+        memcpy(copy, data, len);
+    copy[len] = '\0';
+    return copy;
+}
+
+char *weir_alloc_format(const char *format, ...)
+{
+    char *text;
+    va_list ap;
+    int n;
+
+    va_start(ap, format);
+    n = vasprintf(&text, format, ap);
+    va_end(ap);
+    if (n < 0)
+        fail(0);
+    return text;
+}
+
+void *weir_alloc_check(void *made)
+{
+    if (made == NULL)
+        fail(0);
+    return made;
+}
+
+void weir_alloc_libraries(void)
+{
+    json_set_alloc_funcs(take, free);
+    event_set_mem_functions(take, resize, free);
+}
