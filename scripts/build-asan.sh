@@ -50,7 +50,7 @@ if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; th
     (cd "$work/src" && $configure --with-compat --with-debug --with-threads --with-http_ssl_module --with-http_v2_module \
         --with-http_slice_module --with-http_stub_status_module --with-http_realip_module --with-http_sub_module --with-http_gunzip_module \
         --with-http_auth_request_module --with-http_addition_module --prefix=/usr/share/nginx \
-        --with-cc-opt="-O1 -g -fsanitize=address -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -Wno-error" \
+        --with-cc-opt="-O1 -g -fsanitize=address -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 -DNGX_HTTP_WEIR_ASSERT=1 -Wno-error" \
         --with-ld-opt="-fsanitize=address" --add-dynamic-module="$root" \
         --add-dynamic-module="$root/t/edge/redis/probe" --add-dynamic-module="$root/t/edge/cache/probe" \
         --builddir="$work/objs") >"$work/configure.log" 2>&1 || {

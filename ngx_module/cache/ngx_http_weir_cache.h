@@ -10,12 +10,15 @@
  *     key      what a request is looked up by
  *     key_text the text of its key, by default or as weir_cache_key says
  *     port     what that says of the port
- *     request  a request's way through the precontent phase
+ *     ctx      what is known of a request, and its states
+ *     request  its way through the precontent phase: acts on verdicts
+ *     decide   the look-ups in their order, and the verdict
  *     body     GET and HEAD with a request body
  *     redirect what holds after an internal redirect
- *     fetch    the look-ups, and the decision to serve
+ *     find     what is stored for the request, and whether it may be served
+ *     entry    what is asked of an entry while it is used
  *     lookup   what Redis has, for all who want the same at once
- *     queue    who asks the upstream, and who waits
+ *     turn     who asks the upstream, and who waits
  *     lease    the same between the boxes that share Redis
  *     answer   a stored response sent to the client, and Cache-Status
  *     restore  its header lines put back
@@ -138,6 +141,73 @@ typedef enum {
 } ngx_http_weir_cache_status_e;
 
 
+/*
+ * What is found out about a request, for the one place that acts on it
+ * (ngx_http_weir_cache_act()).
+ */
+typedef enum {
+    NGX_HTTP_WEIR_CACHE_NOTHING = 0, /* not decided: the next step is taken */
+    NGX_HTTP_WEIR_CACHE_LOOK_AGAIN,  /* the same, for the variant now known */
+    NGX_HTTP_WEIR_CACHE_SERVE,       /* ctx->entry is the answer, and fresh */
+    NGX_HTTP_WEIR_CACHE_SERVE_STALE,
+    NGX_HTTP_WEIR_CACHE_SERVE_STALE_AND_REFRESH,
+    NGX_HTTP_WEIR_CACHE_FORWARD,     /* the upstream is asked, for ctx->reason */
+    NGX_HTTP_WEIR_CACHE_REFUSE,      /* ... if the client had allowed it */
+    NGX_HTTP_WEIR_CACHE_READ_BODY,   /* whether there is one must be known */
+    NGX_HTTP_WEIR_CACHE_REFUSE_BODY,
+    NGX_HTTP_WEIR_CACHE_WAIT_REDIS,  /* for ctx->lookup */
+    NGX_HTTP_WEIR_CACHE_WAIT_LEASE,  /* for the lease, and ctx->lookup */
+    NGX_HTTP_WEIR_CACHE_WAIT_TURN,   /* for what another request fetches */
+    NGX_HTTP_WEIR_CACHE_FAIL         /* no memory: 500 */
+} ngx_http_weir_cache_verdict_e;
+
+
+/*
+ * Where a request is on its way.  Changed by ngx_http_weir_cache_ctx_enter()
+ * alone, which has the table of transitions.
+ */
+typedef enum {
+    /* made; ends when it is known whether it is looked up at all */
+    NGX_HTTP_WEIR_CACHE_STATE_NEW = 0,
+
+    /* waits for its body, whose handler runs the phases again: then NEW */
+    NGX_HTTP_WEIR_CACHE_STATE_BODY,
+
+    /* is being looked up; ends within the call that entered it */
+    NGX_HTTP_WEIR_CACHE_STATE_LOOKUP,
+
+    /* waits in ctx->lookup (ctx->looking) */
+    NGX_HTTP_WEIR_CACHE_STATE_REDIS,
+
+    /* has asked for the lease (ctx->lease_asked), and waits in ctx->lookup */
+    NGX_HTTP_WEIR_CACHE_STATE_LEASE,
+
+    /* waits for ctx->wait; then LOOKUP */
+    NGX_HTTP_WEIR_CACHE_STATE_TURN,
+
+    /* its upstream is asked; a stale response may take the answer's place */
+    NGX_HTTP_WEIR_CACHE_STATE_FORWARDED,
+
+    /* ctx->entry is its answer */
+    NGX_HTTP_WEIR_CACHE_STATE_SERVED,
+
+    /* a problem document is */
+    NGX_HTTP_WEIR_CACHE_STATE_REFUSED
+} ngx_http_weir_cache_state_e;
+
+
+/* What Redis says to the wish for a lease. */
+typedef enum {
+    NGX_HTTP_WEIR_CACHE_LEASE_NONE,   /* go without: it was no answer */
+    NGX_HTTP_WEIR_CACHE_LEASE_OURS,
+    NGX_HTTP_WEIR_CACHE_LEASE_TAKEN,  /* by another box, which fetches */
+    NGX_HTTP_WEIR_CACHE_LEASE_PASSED, /* another box's response was not stored,
+                                         by chance: nobody waits for a second */
+    NGX_HTTP_WEIR_CACHE_LEASE_UNCACHEABLE /* ... can't be, for credentials like
+                                             this request's */
+} ngx_http_weir_cache_lease_e;
+
+
 /* A question to Redis and its answer, shared by requests; see lookup. */
 typedef struct ngx_http_weir_cache_lookup_s  ngx_http_weir_cache_lookup_t;
 
@@ -147,9 +217,11 @@ typedef struct {
     ngx_http_upstream_t             *earlier;    /* of what led to this location;
                                                    NULL: none was asked */
     ngx_http_weir_cache_loc_conf_t  *conf;
-    ngx_http_weir_cache_status_e     status;
+    ngx_http_weir_cache_state_e      state;
+    ngx_http_weir_cache_status_e     status;      /* as it is reported */
+    ngx_http_weir_cache_status_e     reason;      /* why it is forwarded */
 
-    /* fetch */
+    /* what is looked up, and what was found */
 
     ngx_str_t                        key;         /* len 0: not cached */
     ngx_str_t                        key_text;    /* what invalidations name */
@@ -181,9 +253,8 @@ typedef struct {
     ngx_event_t                      wait;
     ngx_msec_t                       wait_since;
     ngx_msec_t                       wait_next;
-    ngx_http_weir_cache_status_e     flying_as;
-    ngx_http_weir_redis_command_t    command;     /* for the lease */
-    ngx_http_weir_redis_reply_t     *reply;       /* its */
+    ngx_http_weir_redis_command_t    lease_command;
+    ngx_http_weir_redis_reply_t     *lease_reply; /* NULL: none came */
     u_char                           flight[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t                         flight_token;
     ngx_str_t                        lease_key;
@@ -207,12 +278,9 @@ typedef struct {
     time_t                           ttl;         /* in Redis, seconds */
     ngx_str_t                        vary_fields;
 
-    unsigned                         reading:1;   /* waits for its body */
     unsigned                         body_read:1;
-    unsigned                         started:1;   /* it is looked up */
-    unsigned                         looking:1;   /* waits for ctx->lookup */
-    unsigned                         waiting:1;   /* ... for ctx->command */
-    unsigned                         leasing:1;   /* the lease is being asked for */
+    unsigned                         looking:1;     /* in ctx->lookup's queue */
+    unsigned                         lease_asked:1; /* reply is still to come */
     unsigned                         in_flight:1;
     unsigned                         varies:1;      /* variant is known */
     unsigned                         refused:1;     /* by its Cache-Control */
@@ -226,7 +294,8 @@ typedef struct {
     unsigned                         swallowing:1;  /* it is only stored */
     unsigned                         edge_conditions:1; /* are decided here */
     unsigned                         holding:1;     /* r->aio is set by condition */
-    unsigned                         l2:1;          /* entry is of Redis */
+    unsigned                         from_redis:1;  /* entry is of ctx->lookup,
+                                                       or ctx->stale_lookup */
     unsigned                         unavailable:1; /* no answer from Redis */
     unsigned                         storing:1;   /* the body is collected */
     unsigned                         stored:1;    /* it was begun */
@@ -237,15 +306,6 @@ typedef struct {
                                                      request is not for all */
     unsigned                         soft:1;      /* entry is stale by order */
 } ngx_http_weir_cache_ctx_t;
-
-
-/* What was kept as stale is the entry now. */
-static ngx_inline void
-ngx_http_weir_cache_take_stale(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ctx->entry = ctx->stale;
-    ctx->l2 = (ctx->stale_lookup != NULL);
-}
 
 
 extern ngx_module_t  ngx_http_weir_cache_module;
@@ -291,7 +351,7 @@ char *ngx_http_weir_cache_read_secret(ngx_conf_t *cf,
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
 /*
- * request: X-Accel-Redirect or an error_page has led to another location: what
+ * response: X-Accel-Redirect or an error_page has led to another location: what
  * the first one asked the upstream for will not be stored, so nobody shall wait
  * for it, the request itself least of all.  Returns what is known of the
  * location that it was led away from last; NULL: nothing.
@@ -300,11 +360,84 @@ ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
     ngx_http_request_t *r);
 
 /*
- * body: of a GET or HEAD.  NGX_OK: it has no body; NGX_DECLINED: it has one, and
- * is not cached; else what a phase handler returns: the request was refused, or
- * waits for its body, after which the phases go on.
+ * body: of a GET or HEAD.  NOTHING: it has no body, as far as the cache is
+ * concerned; else READ_BODY (call it again when the body was read), FORWARD, or
+ * REFUSE_BODY.
  */
-ngx_int_t ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx);
+ngx_http_weir_cache_verdict_e ngx_http_weir_cache_check_body(
+    ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * body: reads it, and then runs the phases again.  Returns what a phase handler
+ * returns.
+ */
+ngx_int_t ngx_http_weir_cache_read_body(ngx_http_weir_cache_ctx_t *ctx);
+
+/* body: answers 400; returns what a phase handler returns */
+ngx_int_t ngx_http_weir_cache_refuse_body(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * ctx: that of a request in a location that is cached, in the state NEW; NULL: no
+ * memory.  It ends with the request's pool.
+ */
+ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_ctx_create(
+    ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
+
+/*
+ * ctx: a copy for a background refresh of ctx->stale, which has no request yet;
+ * NULL: no memory.  hand_over gives it to the subrequest, with the flight.
+ */
+ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_ctx_copy(
+    ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_ctx_hand_over(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_ctx_t *refresh, ngx_http_request_t *sr);
+
+/*
+ * ctx: the contexts that a request has had, the last one first: *cln begins with
+ * r->pool->cleanup.  NULL: there are no more.
+ */
+ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_ctx_next(
+    ngx_http_request_t *r, ngx_pool_cleanup_t **cln);
+
+/* ctx: the request comes into another state */
+void ngx_http_weir_cache_ctx_enter(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_state_e state);
+
+/* ctx: into FORWARDED, with what must be known of that moment */
+void ngx_http_weir_cache_ctx_forward(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e reason);
+
+/* ctx: whether what the request waits for is still to come */
+ngx_uint_t ngx_http_weir_cache_ctx_waits(ngx_http_weir_cache_ctx_t *ctx);
+
+/* ctx: nothing shall wake the request any more */
+void ngx_http_weir_cache_ctx_stop_waiting(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * decide: what becomes of a request that is new, or that has waited.  Sets
+ * ctx->entry, or ctx->reason.
+ */
+ngx_http_weir_cache_verdict_e ngx_http_weir_cache_decide(
+    ngx_http_weir_cache_ctx_t *ctx);
+
+/* decide: FORWARD, or REFUSE when the client takes only what is stored */
+ngx_http_weir_cache_verdict_e ngx_http_weir_cache_decide_forward(
+    ngx_http_weir_cache_ctx_t *ctx, ngx_http_weir_cache_status_e reason);
+
+/*
+ * find: what memory has, what Redis' answer in ctx->lookup means, and the same
+ * of the look-up behind a lease, after which ctx is as it was before if that is
+ * nothing.  SERVE, SERVE_STALE, NOTHING, or FAIL; in_redis also LOOK_AGAIN.
+ */
+ngx_http_weir_cache_verdict_e ngx_http_weir_cache_find_in_memory(
+    ngx_http_weir_cache_ctx_t *ctx);
+ngx_http_weir_cache_verdict_e ngx_http_weir_cache_find_in_redis(
+    ngx_http_weir_cache_ctx_t *ctx);
+ngx_http_weir_cache_verdict_e ngx_http_weir_cache_find_behind_lease(
+    ngx_http_weir_cache_ctx_t *ctx);
+
+/* find: what was kept as stale is the entry now */
+void ngx_http_weir_cache_find_take_stale(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * key: the variant that the request selects among those that vary by the
@@ -367,7 +500,7 @@ void ngx_http_weir_cache_lookup_keep(ngx_http_weir_cache_ctx_t *ctx);
 void ngx_http_weir_cache_lookup_hold(ngx_http_weir_cache_lookup_t *lookup);
 void ngx_http_weir_cache_lookup_release(ngx_http_weir_cache_lookup_t **held);
 
-/* fetch: the age of an entry now, seconds (RFC 9111 section 4.2.3) */
+/* entry: the age of an entry now, seconds (RFC 9111 section 4.2.3) */
 time_t ngx_http_weir_cache_age(weir_entry_t *entry);
 
 /*
@@ -405,32 +538,32 @@ void ngx_http_weir_cache_conditions(ngx_http_request_t *r);
 /* answer: the entry's body as a chain; NULL: no memory */
 ngx_chain_t *ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx);
 
-/* fetch: the freshness that an entry was stored with */
+/* entry: the freshness that an entry was stored with */
 void ngx_http_weir_cache_freshness(weir_entry_t *entry,
     weir_cache_freshness_t *freshness);
 
 /*
- * queue: ends the request's flight and lease, if it has them; pass as for
+ * turn: ends the request's flight and lease, if it has them; pass as for
  * ngx_http_weir_cache_flight_end(), ms
  */
-void ngx_http_weir_cache_end_flight(ngx_http_weir_cache_ctx_t *ctx,
+void ngx_http_weir_cache_turn_end(ngx_http_weir_cache_ctx_t *ctx,
     ngx_msec_t pass);
 
 /*
- * queue: the upstream's answer is not stored: nobody shall wait for it, and
+ * turn: the upstream's answer is not stored: nobody shall wait for it, and
  * when ctx->uncacheable tells that it can't be, nobody who sends the same kinds
  * of credentials for weir_cache_uncacheable
  */
-void ngx_http_weir_cache_not_stored(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_turn_not_stored(ngx_http_weir_cache_ctx_t *ctx);
 
-/* queue: an answer was stored: those to such requests can be */
-void ngx_http_weir_cache_storable(ngx_http_weir_cache_ctx_t *ctx);
+/* turn: an answer was stored: those to such requests can be */
+void ngx_http_weir_cache_turn_storable(ngx_http_weir_cache_ctx_t *ctx);
 
-/* queue: whether responses to such requests are known to be uncacheable */
-ngx_uint_t ngx_http_weir_cache_known_uncacheable(
+/* turn: whether responses to such requests are known to be uncacheable */
+ngx_uint_t ngx_http_weir_cache_turn_uncacheable(
     ngx_http_weir_cache_ctx_t *ctx);
 
-/* fetch: the value of a header in an entry; data NULL when there is none */
+/* entry: the value of a header in an entry; data NULL when there is none */
 weir_str_t ngx_http_weir_cache_entry_header(weir_entry_t *entry,
     const char *name);
 
@@ -488,64 +621,46 @@ ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * request: the upstream is asked, or the request refused that wants to be spared
- * it; what a phase handler returns
+ * turn: as ngx_http_weir_cache_flight_begin(); a flight of another key, which
+ * the request had, is ended.
  */
-ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_http_weir_cache_status_e status);
+ngx_int_t ngx_http_weir_cache_turn_begin(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * fetch: the look-up from its beginning, that in the first level alone, and what
- * Redis' answer in ctx->lookup means.  All return what a phase handler returns;
- * find_l1 also NGX_BUSY, when there is nothing that may be served.
+ * turn: NGX_OK: the request may wait for another's fetch, and sleep starts the
+ * timer once it is parked, each time for longer; NGX_DECLINED: it has waited for
+ * weir_cache_lock_timeout.
  */
-ngx_int_t ngx_http_weir_cache_find(ngx_http_weir_cache_ctx_t *ctx);
-ngx_int_t ngx_http_weir_cache_find_l1(ngx_http_weir_cache_ctx_t *ctx);
-ngx_int_t ngx_http_weir_cache_decide_l2(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_turn_wait(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_turn_sleep(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * fetch: serves what ctx->lookup has brought, if it may be used as it is; NGX_BUSY
- * if not, when ctx is as it was before.
- */
-ngx_int_t ngx_http_weir_cache_use_lookup(ngx_http_weir_cache_ctx_t *ctx);
-
-/* queue: nothing fresh was found; what a phase handler returns */
-ngx_int_t ngx_http_weir_cache_fly(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_http_weir_cache_status_e status);
-
-/*
- * queue: looks again soon, and then less and less often; who takes longer than
- * weir_cache_lock_timeout is waited for no more.  What a phase handler returns.
- */
-ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx);
-
-/*
- * queue: which credentials the request has: 1 for Authorization, 2 for Cookie,
+ * turn: which credentials the request has: 1 for Authorization, 2 for Cookie,
  * added up
  */
-ngx_uint_t ngx_http_weir_cache_credentials(ngx_http_weir_cache_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_cache_turn_credentials(ngx_http_weir_cache_ctx_t *ctx);
 
-/* queue: as ngx_http_weir_cache_flight_note(), for requests with the same ones */
-void ngx_http_weir_cache_note(ngx_http_weir_cache_ctx_t *ctx,
+/* turn: as ngx_http_weir_cache_flight_note(), for requests with the same ones */
+void ngx_http_weir_cache_turn_note(ngx_http_weir_cache_ctx_t *ctx,
     ngx_msec_t uncacheable);
 
 /*
- * lease: asks for it, or goes without where there is no Redis, and decides what
- * the answer means; what a phase handler returns
+ * lease: asks for it, and for the entry behind it.  NGX_OK: the request waits;
+ * NGX_DECLINED: there is none to be had; NGX_ERROR: no memory.
  */
-ngx_int_t ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx);
-ngx_int_t ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx);
+
+/* lease: what the reply means; when it is OURS it is in ctx->lease */
+ngx_http_weir_cache_lease_e ngx_http_weir_cache_lease_read(
+    ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * lease: lets it go, if it is still the request's.  pass: nobody on other boxes
  * shall wait for the next second, of those who send the same credentials (see
  * above), or nobody at all with 0.
  */
-void ngx_http_weir_cache_end_lease(ngx_http_weir_cache_ctx_t *ctx,
+void ngx_http_weir_cache_lease_end(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t pass, ngx_uint_t credentials);
-
-/* queue: the same, for ctx->stale; NGX_BUSY: it may not be served now */
-ngx_int_t ngx_http_weir_cache_stale_at_once(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * condition: the upstream gets the conditions of ctx->stale, or none without

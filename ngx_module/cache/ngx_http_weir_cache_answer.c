@@ -45,7 +45,7 @@ ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
 
     /* nobody shall wait for this client, who may be slow */
 
-    ngx_http_weir_cache_end_flight(ctx, 0);
+    ngx_http_weir_cache_turn_end(ctx, 0);
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
@@ -120,7 +120,7 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
                     - ngx_http_weir_cache_age(&ctx->entry),
                     ctx->collapsed ? "; collapsed" : "",
                     ctx->status == NGX_HTTP_WEIR_CACHE_STALE && ctx->stale_soft
-                    ? "soft-invalidated" : ctx->l2 ? "redis" : "memory");
+                    ? "soft-invalidated" : ctx->from_redis ? "redis" : "memory");
 
     value.len = p - value.data;
 
@@ -172,7 +172,7 @@ ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
     if (ctx->status == NGX_HTTP_WEIR_CACHE_HIT
         || (ctx->status == NGX_HTTP_WEIR_CACHE_STALE && !detail))
     {
-        (void) ngx_atomic_fetch_add(ctx->l2 ? &counters->hits_redis
+        (void) ngx_atomic_fetch_add(ctx->from_redis ? &counters->hits_redis
                                             : &counters->hits_memory, 1);
 
         if (ctx->status == NGX_HTTP_WEIR_CACHE_STALE) {

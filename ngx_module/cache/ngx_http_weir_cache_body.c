@@ -17,14 +17,13 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_cache_read_body(ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_cache_body_found(
+static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_body_found(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_own_body(ngx_http_request_t *r);
 
 
-ngx_int_t
+ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
@@ -36,7 +35,7 @@ ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (!r->headers_in.chunked) {
-        return NGX_OK;
+        return NGX_HTTP_WEIR_CACHE_NOTHING;
     }
 
     if (r->http_version < NGX_HTTP_VERSION_20) {
@@ -44,7 +43,7 @@ ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     return ctx->body_read ? ngx_http_weir_cache_body_found(ctx)
-                          : ngx_http_weir_cache_read_body(ctx);
+                          : NGX_HTTP_WEIR_CACHE_READ_BODY;
 }
 
 
@@ -53,20 +52,18 @@ ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx)
  * is there already.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_cache_read_body(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t            rc;
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    ctx->reading = 1;
 
     rc = ngx_http_read_client_request_body(r,
                                            ngx_http_weir_cache_body_handler);
 
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-        ctx->reading = 0;
         return rc;
     }
 
@@ -85,7 +82,6 @@ ngx_http_weir_cache_body_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
-    ctx->reading = 0;
     ctx->body_read = 1;
 
     size = 0;
@@ -107,20 +103,27 @@ ngx_http_weir_cache_body_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
+static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_body_found(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->conf->get_body == NGX_HTTP_WEIR_CACHE_BODY_BYPASS
+        || !ngx_http_weir_cache_own_body(ctx->request))
+    {
+        return ngx_http_weir_cache_decide_forward(ctx,
+                                                  NGX_HTTP_WEIR_CACHE_BYPASS);
+    }
+
+    return NGX_HTTP_WEIR_CACHE_REFUSE_BODY;
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_refuse_body(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_problem_t       problem;
     ngx_http_request_t  *r;
 
     r = ctx->request;
-
-    if (ctx->conf->get_body == NGX_HTTP_WEIR_CACHE_BODY_BYPASS
-        || !ngx_http_weir_cache_own_body(r))
-    {
-        return NGX_DECLINED;
-    }
-
     r->keepalive = 0;
 
     ngx_memzero(&problem, sizeof(weir_problem_t));

@@ -59,10 +59,8 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
-    if (ctx == NULL || ctx->status == NGX_HTTP_WEIR_CACHE_NONE
-        || ctx->status == NGX_HTTP_WEIR_CACHE_HIT
-        || ctx->status == NGX_HTTP_WEIR_CACHE_STALE)
-    {
+    if (ctx == NULL || ctx->state != NGX_HTTP_WEIR_CACHE_STATE_FORWARDED) {
+
         if (ctx == NULL && r->internal && r == r->main) {
             /* a "return" answers before the phase that would have seen it */
             (void) ngx_http_weir_cache_led_away(r);
@@ -79,7 +77,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 
     if (ctx->storing && !genuine) {
         /* a filter behind this one has refused the answer, by 412 say */
-        ngx_http_weir_cache_end_flight(ctx, 0);
+        ngx_http_weir_cache_turn_end(ctx, 0);
         ngx_http_weir_cache_abandon(ctx, "another answer took its place");
         return ngx_http_next_header_filter(r);
     }
@@ -119,7 +117,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     }
 
     if (!ctx->storing && !ctx->stored) {
-        ngx_http_weir_cache_not_stored(ctx);
+        ngx_http_weir_cache_turn_not_stored(ctx);
     }
 
     if (ctx->background) {
@@ -138,6 +136,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     }
 
     if (detail) {
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
         ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
     }
 
@@ -469,7 +468,7 @@ ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx)
         return;
     }
 
-    ngx_http_weir_cache_end_flight(ctx, 0);
+    ngx_http_weir_cache_turn_end(ctx, 0);
 }
 
 

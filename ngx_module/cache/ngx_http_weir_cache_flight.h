@@ -12,7 +12,7 @@
  * key.  When the upstream's response itself can't be stored that is remembered
  * for weir_cache_uncacheable, until a response for the key is stored after all.
  * Such a record stands beside the flight, under a name of its own ("known"), of
- * which a key has several; see ngx_http_weir_cache_queue.c.
+ * which a key has several; see ngx_http_weir_cache_turn.c.
  *
  * When the table has no room for a flight the request goes to the upstream
  * without one.  Flights come before what is only remembered, of which the

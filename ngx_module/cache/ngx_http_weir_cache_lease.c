@@ -24,8 +24,6 @@
 static void ngx_http_weir_cache_lease_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
     ngx_http_weir_redis_reply_t *reply);
-static void ngx_http_weir_cache_passed(ngx_http_weir_cache_ctx_t *ctx,
-    ngx_str_t *word);
 
 
 /*
@@ -48,7 +46,7 @@ static ngx_str_t  ngx_http_weir_cache_pass[] = {
  */
 
 ngx_int_t
-ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char                          timeout[NGX_INT64_LEN];
     ngx_str_t                       argv[7], token;
@@ -56,17 +54,17 @@ ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
     ngx_http_weir_redis_command_t  *cmd;
 
     r = ctx->request;
-    cmd = &ctx->command;
+    cmd = &ctx->lease_command;
 
     if (ctx->conf->zone->redis == NULL || ctx->unavailable) {
-        return ngx_http_weir_cache_forward(ctx, ctx->flying_as);
+        return NGX_DECLINED;
     }
 
     token.data = ngx_pnalloc(r->pool, 16);
     ctx->lease_key = ngx_http_weir_cache_redis_key(ctx, "lease", ctx->varies);
 
     if (token.data == NULL || ctx->lease_key.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     token.len = 16;
@@ -91,15 +89,14 @@ ngx_http_weir_cache_take_lease(ngx_http_weir_cache_ctx_t *ctx)
     if (ngx_http_weir_redis_command(ctx->conf->zone->redis, cmd, 7, argv)
         != NGX_OK)
     {
-        return ngx_http_weir_cache_forward(ctx, ctx->flying_as);
+        return NGX_DECLINED;
     }
 
-    ctx->waiting = 1;
-    ctx->leasing = 1;
+    ctx->lease_asked = 1;
 
     (void) ngx_http_weir_cache_lookup(ctx, 1);
 
-    return ngx_http_weir_park(ctx->request);
+    return NGX_OK;
 }
 
 
@@ -110,85 +107,55 @@ ngx_http_weir_cache_lease_handler(ngx_http_weir_redis_command_t *cmd,
     ngx_http_weir_cache_ctx_t  *ctx;
 
     ctx = cmd->data;
-    ctx->waiting = 0;
-    ctx->reply = reply;
+    ctx->lease_asked = 0;
+    ctx->lease_reply = reply;
 
-    if (!ctx->looking) {
+    if (!ngx_http_weir_cache_ctx_waits(ctx)) {
         ngx_http_weir_resume(ctx->request);
     }
 }
 
 
-ngx_int_t
-ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_lease_e
+ngx_http_weir_cache_lease_read(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_int_t                     rc;
+    ngx_str_t                    *own, *word;
     ngx_http_weir_redis_reply_t  *reply;
 
-    reply = ctx->reply;
-    ctx->reply = NULL;
-    ctx->leasing = 0;
+    reply = ctx->lease_reply;
+    ctx->lease_reply = NULL;
 
     if (reply == NULL || reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
         /* without an answer it may be ours all the same */
         ctx->lease = ctx->lease_wanted;
+        return NGX_HTTP_WEIR_CACHE_LEASE_OURS;
     }
 
-    rc = ngx_http_weir_cache_use_lookup(ctx);
-
-    if (rc != NGX_BUSY) {
-        return rc;
+    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING) {
+        return NGX_HTTP_WEIR_CACHE_LEASE_NONE;
     }
 
-    if (reply && reply->type == NGX_HTTP_WEIR_REDIS_STRING) {
+    word = &reply->str;
 
-        if (reply->str.len < 4
-            || ngx_strncmp(reply->str.data, "pass", 4) != 0)
-        {
-            if (!ctx->refused) {
-                return ngx_http_weir_cache_wait(ctx);
-            }
-
-            /* what another box has asked for is not what it waits for */
-
-        } else {
-            ngx_http_weir_cache_passed(ctx, &reply->str);
-        }
+    if (word->len < 4 || ngx_strncmp(word->data, "pass", 4) != 0) {
+        return NGX_HTTP_WEIR_CACHE_LEASE_TAKEN;
     }
-
-    return ngx_http_weir_cache_forward(ctx, ctx->flying_as);
-}
-
-
-/*
- * Nobody has the lease, nor can it be had: the response of another box couldn't
- * be stored.  Unless its request was of another kind those who wait here go to
- * the upstream, too.
- */
-
-static void
-ngx_http_weir_cache_passed(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *word)
-{
-    ngx_str_t  *own;
 
     if (word->len == ngx_http_weir_cache_pass[0].len) {
-        ngx_http_weir_cache_end_flight(ctx, NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
-        return;
+        return NGX_HTTP_WEIR_CACHE_LEASE_PASSED;
     }
 
-    own = &ngx_http_weir_cache_pass[ngx_http_weir_cache_credentials(ctx)];
+    own = &ngx_http_weir_cache_pass[ngx_http_weir_cache_turn_credentials(ctx)];
 
-    if (word->len == own->len
-        && ngx_memcmp(word->data, own->data, own->len) == 0)
-    {
-        ngx_http_weir_cache_note(ctx, NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
-        ngx_http_weir_cache_end_flight(ctx, 0);
-    }
+    return (word->len == own->len
+            && ngx_memcmp(word->data, own->data, own->len) == 0)
+           ? NGX_HTTP_WEIR_CACHE_LEASE_UNCACHEABLE
+           : NGX_HTTP_WEIR_CACHE_LEASE_NONE;
 }
 
 
 void
-ngx_http_weir_cache_end_lease(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t pass,
+ngx_http_weir_cache_lease_end(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t pass,
     ngx_uint_t credentials)
 {
     ngx_str_t                      argv[6];

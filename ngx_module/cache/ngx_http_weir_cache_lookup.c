@@ -270,7 +270,7 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
         ctx = ngx_queue_data(q, ngx_http_weir_cache_ctx_t, lookup_queue);
         ctx->looking = 0;
 
-        if (!ctx->waiting) {
+        if (!ngx_http_weir_cache_ctx_waits(ctx)) {
             ngx_http_weir_resume(ctx->request);
         }
     }

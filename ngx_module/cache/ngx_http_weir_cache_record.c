@@ -464,7 +464,7 @@ ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
 
     ctx->storing = 0;
 
-    ngx_http_weir_cache_not_stored(ctx);
+    ngx_http_weir_cache_turn_not_stored(ctx);
 }
 
 

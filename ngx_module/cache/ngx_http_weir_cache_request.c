@@ -1,14 +1,8 @@
 /*
- * A request's way through the precontent phase: what the cache knows of it from
- * now on, whether it is looked up at all, where it goes on each time that it was
- * waiting, and what is let go when it leaves.
- *
- * A request that waits is parked: the client's time-outs and its leaving are
- * watched as nginx does for a delayed request.
- *
- * Whatever a request holds (a flight, a lease, pins, look-ups) its context
- * names, and the context's cleanup gives back, at whatever point the request
- * ends.
+ * A request's way through the precontent phase.  The look-up decides
+ * (ngx_http_weir_cache_decide.c), and here is the one place that acts on its
+ * verdict: the stored response is sent, the upstream is asked, or the request is
+ * parked until what it waits for has come.
  */
 
 #include <ngx_config.h>
@@ -18,12 +12,20 @@
 #include "cache/ngx_http_weir_cache.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_park.h"
 
 
-static ngx_int_t ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_create_ctx(
-    ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
-static void ngx_http_weir_cache_cleanup(void *data);
+static ngx_int_t ngx_http_weir_cache_first_run(ngx_http_request_t *r);
+static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_start(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_verdict_e verdict);
+static ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_state_e state);
+static ngx_int_t ngx_http_weir_cache_serve(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status);
+static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_keeps_conditions(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_end_refresh(ngx_http_request_t *r);
@@ -34,32 +36,43 @@ static ngx_int_t ngx_http_weir_cache_error_page(
 ngx_int_t
 ngx_http_weir_cache_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                        rc;
-    ngx_http_weir_cache_ctx_t       *ctx, *first;
-    ngx_http_weir_cache_loc_conf_t  *clcf;
+    ngx_http_weir_cache_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
-    if (ctx) {
-
-        if (ctx->reading || ctx->looking || ctx->waiting
-            || ctx->wait.timer_set)
-        {
-            return NGX_AGAIN;
-        }
-
-        if (ctx->status != NGX_HTTP_WEIR_CACHE_NONE) {
-            return NGX_DECLINED;
-        }
-
-        if (!ctx->started) {
-            return ngx_http_weir_cache_start(ctx);
-        }
-
-        return ctx->leasing ? ngx_http_weir_cache_decide_lease(ctx)
-               : ctx->l2 ? ngx_http_weir_cache_decide_l2(ctx)
-               : ngx_http_weir_cache_find(ctx);
+    if (ctx == NULL) {
+        return ngx_http_weir_cache_first_run(r);
     }
+
+    if (ngx_http_weir_cache_ctx_waits(ctx)) {
+        return NGX_AGAIN;
+    }
+
+    switch (ctx->state) {
+
+    case NGX_HTTP_WEIR_CACHE_STATE_FORWARDED:
+    case NGX_HTTP_WEIR_CACHE_STATE_SERVED:
+    case NGX_HTTP_WEIR_CACHE_STATE_REFUSED:
+        return NGX_DECLINED;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_BODY:
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_NEW);
+        return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_start(ctx));
+
+    default:
+        return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_decide(ctx));
+    }
+}
+
+
+/* The location is new to the request, and may be none that is cached. */
+
+static ngx_int_t
+ngx_http_weir_cache_first_run(ngx_http_request_t *r)
+{
+    ngx_int_t                        rc;
+    ngx_http_weir_cache_ctx_t       *ctx, *first;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
 
     if (r != r->main) {
         return r->background ? ngx_http_weir_cache_end_refresh(r)
@@ -98,155 +111,173 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_weir_cache_create_ctx(r, clcf);
+    ctx = ngx_http_weir_cache_ctx_create(r, clcf);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_weir_cache_start(ctx);
+    return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_start(ctx));
 }
 
 
 /* Whether the request is looked up at all, once its body is known. */
 
-static ngx_int_t
+static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_int_t            rc;
-    ngx_http_request_t  *r;
+    ngx_http_request_t             *r;
+    ngx_http_weir_cache_verdict_e   verdict;
 
     r = ctx->request;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_METHOD);
+        return ngx_http_weir_cache_decide_forward(ctx,
+                                                  NGX_HTTP_WEIR_CACHE_METHOD);
     }
 
-    rc = ngx_http_weir_cache_check_body(ctx);
+    verdict = ngx_http_weir_cache_check_body(ctx);
 
-    if (rc == NGX_DECLINED) {
-        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
+    if (verdict != NGX_HTTP_WEIR_CACHE_NOTHING) {
+        return verdict;
     }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ctx->started = 1;
 
     if (ngx_http_weir_cache_key(ctx) != NGX_OK
         || ngx_http_weir_cache_read_request(ctx) != NGX_OK)
     {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_HTTP_WEIR_CACHE_FAIL;
     }
 
     if (ctx->key.len == 0) {
         /* weir_cache_key says nothing about this request */
-        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
+        return ngx_http_weir_cache_decide_forward(ctx,
+                                                  NGX_HTTP_WEIR_CACHE_BYPASS);
     }
 
     switch (ngx_http_test_predicates(r, ctx->conf->bypass)) {
 
     case NGX_ERROR:
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_HTTP_WEIR_CACHE_FAIL;
 
     case NGX_DECLINED:
-        return ngx_http_weir_cache_forward(ctx, NGX_HTTP_WEIR_CACHE_BYPASS);
+        return ngx_http_weir_cache_decide_forward(ctx,
+                                                  NGX_HTTP_WEIR_CACHE_BYPASS);
     }
 
-    return ngx_http_weir_cache_find(ctx);
+    return ngx_http_weir_cache_decide(ctx);
 }
 
 
-static ngx_http_weir_cache_ctx_t *
-ngx_http_weir_cache_create_ctx(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf)
+/* Returns what a phase handler returns. */
+
+static ngx_int_t
+ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_verdict_e verdict)
 {
-    ngx_int_t                   forbidden;
-    ngx_pool_cleanup_t         *cln;
-    ngx_http_weir_cache_ctx_t  *ctx;
+    switch (verdict) {
 
-    forbidden = r->internal ? ngx_http_weir_cache_forbidden(r) : 0;
+    case NGX_HTTP_WEIR_CACHE_SERVE:
+        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_HIT);
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_cache_ctx_t));
+    case NGX_HTTP_WEIR_CACHE_SERVE_STALE_AND_REFRESH:
 
-    if (cln == NULL || forbidden == NGX_ERROR) {
-        return NULL;
+        if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_STALE);
+
+    case NGX_HTTP_WEIR_CACHE_SERVE_STALE:
+        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_STALE);
+
+    case NGX_HTTP_WEIR_CACHE_FORWARD:
+        return ngx_http_weir_cache_forward(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_REFUSE:
+        return ngx_http_weir_cache_refuse(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_READ_BODY:
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_BODY);
+        return ngx_http_weir_cache_read_body(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_REFUSE_BODY:
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_REFUSED);
+        return ngx_http_weir_cache_refuse_body(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_WAIT_REDIS:
+        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_REDIS);
+
+    case NGX_HTTP_WEIR_CACHE_WAIT_LEASE:
+        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_LEASE);
+
+    case NGX_HTTP_WEIR_CACHE_WAIT_TURN:
+        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_TURN);
+
+    default: /* NGX_HTTP_WEIR_CACHE_FAIL */
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    ctx = cln->data;
-    ngx_memzero(ctx, sizeof(ngx_http_weir_cache_ctx_t));
-    ctx->request = r;
-    ctx->earlier = r->upstream;
-    ctx->conf = clcf;
-    ctx->arrived = ngx_http_weir_ms();
-    ctx->forbidden = forbidden;
-    weir_cache_control_init(&ctx->request_cc);
-
-    cln->handler = ngx_http_weir_cache_cleanup;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_weir_cache_module);
-
-    return ctx;
 }
 
 
-/* A request that goes away waits for no reply and sends no entry. */
+/*
+ * A request that cannot be parked is ended by an error: what it would have
+ * waited for must not wake it.
+ */
 
-static void
-ngx_http_weir_cache_cleanup(void *data)
+static ngx_int_t
+ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_state_e state)
 {
-    ngx_http_weir_cache_ctx_t  *ctx = data;
+    ngx_int_t  rc;
 
-    if (ctx->waiting) {
-        ngx_http_weir_redis_cancel(&ctx->command);
+    ngx_http_weir_cache_ctx_enter(ctx, state);
+
+    rc = ngx_http_weir_park(ctx->request);
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_weir_cache_ctx_stop_waiting(ctx);
+
+    } else if (state == NGX_HTTP_WEIR_CACHE_STATE_TURN) {
+        ngx_http_weir_cache_turn_sleep(ctx);
     }
 
-    if (ctx->leasing) {
-        /* Redis may have given it, or may yet: it is let go behind that */
-        ctx->lease = ctx->lease_wanted;
-    }
-
-    if (ctx->looking) {
-        ngx_http_weir_cache_lookup_leave(ctx);
-    }
-
-    if (ctx->wait.timer_set) {
-        ngx_del_timer(&ctx->wait);
-    }
-
-    ngx_http_weir_cache_end_flight(ctx, 0);
-
-    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
-    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
-
-    ngx_http_weir_cache_lookup_release(&ctx->lookup);
-    ngx_http_weir_cache_lookup_release(&ctx->stale_lookup);
+    return rc;
 }
 
 
-ngx_int_t
-ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx,
+static ngx_int_t
+ngx_http_weir_cache_serve(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status)
+{
+    ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
+    ctx->status = status;
+
+    return ngx_http_weir_cache_answer(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_weir_cache_ctx_forward(ctx, ctx->reason);
+
+    if (ngx_http_weir_cache_keeps_conditions(ctx)) {
+        ctx->edge_conditions = 1;
+        ngx_http_weir_cache_own_conditions(ctx);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* Only-if-cached (RFC 9111 section 5.2.1.7). */
+
+static ngx_int_t
+ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_problem_t  problem;
 
-    ctx->status = status;
-    ctx->request_time = ngx_time();
-    ctx->began = ngx_http_weir_ms();
-    ngx_http_weir_cache_note_lines(ctx);
-    ngx_http_weir_cache_stamp(ctx);
-
-    if (!(ctx->request_cc.flags & WEIR_CC_ONLY_IF_CACHED)) {
-
-        if (ngx_http_weir_cache_keeps_conditions(ctx)) {
-            ctx->edge_conditions = 1;
-            ngx_http_weir_cache_own_conditions(ctx);
-        }
-
-        return NGX_DECLINED;
-    }
-
-    /* RFC 9111 section 5.2.1.7 */
+    ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_REFUSED);
+    ctx->status = ctx->reason;
 
     ngx_memzero(&problem, sizeof(weir_problem_t));
     problem.status = NGX_HTTP_GATEWAY_TIME_OUT;
@@ -292,42 +323,7 @@ ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
     return r->method == NGX_HTTP_GET && ctx->key.len
            && !(ctx->request_cc.flags & WEIR_CC_NO_STORE)
            && (ctx->conf->l1 || !ctx->unavailable)
-           && !ngx_http_weir_cache_known_uncacheable(ctx);
-}
-
-
-ngx_http_weir_cache_ctx_t *
-ngx_http_weir_cache_led_away(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t         *cln;
-    ngx_http_weir_cache_ctx_t  *ctx, *last;
-
-    last = NULL;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler != ngx_http_weir_cache_cleanup) {
-            continue;
-        }
-
-        ctx = cln->data;
-
-        if (ctx->request == r) {
-            ngx_http_weir_cache_not_passed_on(ctx);
-            ngx_http_weir_cache_not_stored(ctx);
-
-            if (ctx->holding) {
-                ctx->holding = 0;
-                r->aio = 0;
-            }
-
-            if (last == NULL) {
-                last = ctx;
-            }
-        }
-    }
-
-    return last;
+           && !ngx_http_weir_cache_turn_uncacheable(ctx);
 }
 
 
@@ -363,7 +359,7 @@ ngx_http_weir_cache_error_page(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
-    if (!ctx->have_stale || ctx->status == NGX_HTTP_WEIR_CACHE_STALE
+    if (!ctx->have_stale || ctx->state != NGX_HTTP_WEIR_CACHE_STATE_FORWARDED
         || ngx_http_weir_cache_instead_of_error(ctx) == NULL)
     {
         return NGX_DECLINED;
@@ -373,8 +369,7 @@ ngx_http_weir_cache_error_page(ngx_http_weir_cache_ctx_t *ctx)
     ngx_http_clean_header(r);
     r->err_status = 0;
 
-    ngx_http_weir_cache_take_stale(ctx);
-    ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
+    ngx_http_weir_cache_find_take_stale(ctx);
 
-    return ngx_http_weir_cache_answer(ctx);
+    return ngx_http_weir_cache_act(ctx, NGX_HTTP_WEIR_CACHE_SERVE_STALE);
 }

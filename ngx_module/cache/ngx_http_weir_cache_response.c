@@ -124,13 +124,39 @@ void
 ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
 {
     if (!ctx->stored && ctx->key.len
-        && ctx->status != NGX_HTTP_WEIR_CACHE_HIT
-        && ctx->status != NGX_HTTP_WEIR_CACHE_STALE
+        && ctx->state == NGX_HTTP_WEIR_CACHE_STATE_FORWARDED
         && ngx_http_weir_cache_lasts(ctx,
                                   ngx_http_weir_upstream_status(ctx->request)))
     {
         ctx->uncacheable = 1;
     }
+}
+
+
+ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_led_away(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_cache_ctx_t  *ctx, *last;
+
+    last = NULL;
+    cln = r->pool->cleanup;
+
+    while ((ctx = ngx_http_weir_cache_ctx_next(r, &cln)) != NULL) {
+        ngx_http_weir_cache_not_passed_on(ctx);
+        ngx_http_weir_cache_turn_not_stored(ctx);
+
+        if (ctx->holding) {
+            ctx->holding = 0;
+            r->aio = 0;
+        }
+
+        if (last == NULL) {
+            last = ctx;
+        }
+    }
+
+    return last;
 }
 
 

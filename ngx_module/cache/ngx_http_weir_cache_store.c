@@ -53,7 +53,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
     weir_entry_finish((char *) ctx->buf, ctx->len);
 
     if (!ngx_http_weir_cache_worth_storing(ctx)) {
-        ngx_http_weir_cache_end_flight(ctx, 0);
+        ngx_http_weir_cache_turn_end(ctx, 0);
         ngx_http_weir_cache_abandon(ctx, "invalidated meanwhile");
         return;
     }
@@ -71,8 +71,8 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->storing = 0;
 
-    ngx_http_weir_cache_storable(ctx);
-    ngx_http_weir_cache_end_flight(ctx, 0);
+    ngx_http_weir_cache_turn_storable(ctx);
+    ngx_http_weir_cache_turn_end(ctx, 0);
 
     ngx_http_weir_cache_free_buf(ctx);
 }

@@ -11,7 +11,6 @@
 
 #include "cache/ngx_http_weir_cache.h"
 #include "http/ngx_http_weir.h"
-#include "http/ngx_http_weir_clock.h"
 
 
 static ngx_uint_t ngx_http_weir_cache_same_etag(
@@ -33,22 +32,14 @@ ngx_int_t
 ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t         *r, *sr;
-    ngx_pool_cleanup_t         *cln, *own;
     ngx_http_weir_cache_ctx_t  *refresh;
 
     r = ctx->request;
 
-    for (own = r->pool->cleanup; own->data != ctx; own = own->next) {
-        /* void */
-    }
-
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_cache_ctx_t));
-    if (cln == NULL) {
+    refresh = ngx_http_weir_cache_ctx_copy(ctx);
+    if (refresh == NULL) {
         return NGX_ERROR;
     }
-
-    refresh = cln->data;
-    ngx_memzero(refresh, sizeof(ngx_http_weir_cache_ctx_t));
 
     if (ngx_http_subrequest(r, &r->uri, &r->args, &sr, NULL,
                             NGX_HTTP_SUBREQUEST_CLONE
@@ -66,36 +57,8 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
     sr->method = NGX_HTTP_GET;
     ngx_str_set(&sr->method_name, "GET");
 
-    /* the stale entry stays pinned by the main request, which ends later */
-
-    refresh->request = sr;
-    refresh->conf = ctx->conf;
-    refresh->key = ctx->key;
-    refresh->key_text = ctx->key_text;
-    refresh->vary = ctx->vary;
-    ngx_memcpy(refresh->digest, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-    ngx_memcpy(refresh->variant, ctx->variant, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-    refresh->varies = ctx->varies;
-    refresh->stale = ctx->stale;
-    refresh->have_stale = 1;
-    refresh->background = 1;
-    refresh->status = NGX_HTTP_WEIR_CACHE_EXPIRED;
-    refresh->request_time = ngx_time();
-    refresh->began = ngx_http_weir_ms();
-    refresh->forbidden = ctx->forbidden;
-    ngx_http_weir_cache_note_lines(refresh);
-    ngx_http_weir_cache_stamp(refresh);
-    weir_cache_control_init(&refresh->request_cc);
-
-    ngx_memcpy(refresh->flight, ctx->flight, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-    refresh->flight_token = ctx->flight_token;
-    refresh->in_flight = 1;
-    ctx->in_flight = 0;
-
-    cln->handler = own->handler;
-
-    ngx_http_set_ctx(sr, refresh, ngx_http_weir_cache_module);
-
+    ngx_http_weir_cache_ctx_hand_over(ctx, refresh, sr);
+    ngx_http_weir_cache_ctx_forward(refresh, NGX_HTTP_WEIR_CACHE_EXPIRED);
     ngx_http_weir_cache_own_conditions(refresh);
 
     return NGX_OK;
@@ -289,7 +252,7 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
      * in memory any more the record of that may be forgotten
      */
 
-    ngx_http_weir_cache_take_stale(ctx);
+    ngx_http_weir_cache_find_take_stale(ctx);
 
     return ngx_http_weir_cache_outlived(ctx, ctx->stale_pin.node
                                              ? &ctx->stale_pin : NULL)

@@ -1,0 +1,34 @@
+/*
+ * Assertions: what the code relies on, and no input can break.  A build with
+ * -DNGX_HTTP_WEIR_ASSERT=1 (that of the tests with AddressSanitizer) ends the
+ * process where one does not hold; other builds don't evaluate them.
+ */
+
+#ifndef _NGX_HTTP_WEIR_ASSERT_H_INCLUDED_
+#define _NGX_HTTP_WEIR_ASSERT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#if (NGX_HTTP_WEIR_ASSERT)
+
+#define ngx_http_weir_assert(condition)                                       \
+    do {                                                                      \
+        if (!(condition)) {                                                   \
+            ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,                   \
+                          "assertion failed: %s, %s:%d", #condition,          \
+                          __FILE__, __LINE__);                                \
+            ngx_abort();                                                      \
+        }                                                                     \
+    } while (0)
+
+#else
+
+#define ngx_http_weir_assert(condition)  ((void) sizeof((condition) ? 1 : 0))
+
+#endif
+
+
+#endif /* _NGX_HTTP_WEIR_ASSERT_H_INCLUDED_ */
