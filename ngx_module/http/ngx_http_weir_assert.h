@@ -17,9 +17,8 @@
 #define ngx_http_weir_assert(condition)                                       \
     do {                                                                      \
         if (!(condition)) {                                                   \
-            ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,                   \
-                          "assertion failed: %s, %s:%d", #condition,          \
-                          __FILE__, __LINE__);                                \
+            ngx_log_stderr(0, "assertion failed: %s, %s:%d", #condition,      \
+                           __FILE__, __LINE__);                               \
             ngx_abort();                                                      \
         }                                                                     \
     } while (0)

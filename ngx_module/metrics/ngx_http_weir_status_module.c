@@ -10,8 +10,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/ngx_http_weir_cache.h"
-#include "cache/ngx_http_weir_cache_invalidation.h"
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "cache/request/ngx_http_weir_cache_request.h"
+#include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "common/problem.h"
 #include "common/version.h"
 #include "http/ngx_http_weir.h"

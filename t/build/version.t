@@ -18,7 +18,7 @@ is output("$root/weir", 'version'), "0 weir $version\n", './weir version';
 like slurp("$root/build/ngx_http_weir_module.so"), qr/Weir \Q$version\E\0/, 'the module';
 like slurp("$root/CHANGELOG.md"), qr/^## \Q$version\E\b/m, 'CHANGELOG.md';
 my @written = grep { slurp($_) =~ /WEIR_VERSION "/ && !m{common/version\.h\z} && slurp($_) =~ /#define WEIR_VERSION/ }
-    glob "$root/{common,ngx_module/*,backend,backend/*}/*.[ch]";
+    glob "$root/{common,ngx_module/*,ngx_module/*/*,backend,backend/*,backend/*/*}/*.[ch]";
 is "@written", '', 'it is written in one place';
 
 done_testing;

@@ -75,7 +75,7 @@ for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
     $text =~ s/sizeof\("[^;]*;//g;
     $found{$_} = 1 for $text =~ /\\"(\w+)\\":/g;
 }
-my ($names) = slurp('ngx_module/cache/ngx_http_weir_cache_answer.c') =~ /ngx_http_weir_cache_reasons\[\w+\] = \{(.*?)\};/s;
+my ($names) = slurp('ngx_module/cache/serve/ngx_http_weir_cache_answer.c') =~ /ngx_http_weir_cache_reasons\[\w+\] = \{(.*?)\};/s;
 my @why = $names =~ /ngx_string\("([\w-]+)"\)/g;
 is scalar(@why), 7, 'the reasons for asking the upstream are found';
 $found{$_} = 1 for @why;
@@ -95,7 +95,7 @@ for my $file (@edge) {
 cmp_ok scalar(keys %variable), '>=', 5, 'variables are found in the sources';
 same({ map { $_ => 1 } $variables =~ /^\| `\$(weir_\w+)` \| [^|]*(?:;|\w)[^|]* \|$/mg }, { %variable }, 'docs/reference/variables.md has each variable');
 
-my ($values) = slurp('ngx_module/cache/ngx_http_weir_cache_module.c') =~ /ngx_http_weir_cache_status_variable\(ngx_http_request_t \*r,\s+ngx_http_variable_value_t \*v, uintptr_t data\)\s*\{(.*?)^\}/ms;
+my ($values) = slurp('ngx_module/cache/request/ngx_http_weir_cache_module.c') =~ /ngx_http_weir_cache_status_variable\(ngx_http_request_t \*r,\s+ngx_http_variable_value_t \*v, uintptr_t data\)\s*\{(.*?)^\}/ms;
 same({ map { $_ => 1 } $variables =~ /^\| `([A-Z]+)` \|/mg }, { map { $_ => 1 } $values =~ /ngx_string\("([A-Z]+)"\)/g }, '... and each value of $weir_cache_status');
 
 my ($late) = slurp('ngx_module/http/ngx_http_weir_variables.c') =~ /^ngx_http_weir_is_late\(.*?\)\n\{(.*?)^\}/ms;

@@ -111,7 +111,7 @@ configure($module, "load_module $probe;");
 spawn_nginx('nginx', $dir);
 until_true('nginx listens again', sub { listens($port) });
 $first = get('/cached/a');
-my $zones = () = join('', map { slurp($_) } glob "$root/ngx_module/*/*.c") =~ /ngx_shared_memory_add\(cf, [^;]*, size,/g;
+my $zones = () = join('', map { slurp($_) } glob "$root/ngx_module/*/*.c $root/ngx_module/*/*/*.c") =~ /ngx_shared_memory_add\(cf, [^;]*, size,/g;
 my @zones = qw(answers upstreams);
 is $zones, scalar @zones, 'every kind of zone is tried';
 for my $zone (@zones) {

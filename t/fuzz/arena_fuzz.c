@@ -1,10 +1,10 @@
-// needs: ngx_module/cache/arena.c
+// needs: ngx_module/cache/memory/arena.c
 /*
  * The arena under any order of allocations, releases and recoveries: blocks
  * don't overlap, keep their bytes and sizes, and everything agrees after each
  * step.
  */
-#include "cache/arena.h"
+#include "cache/memory/arena.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-// needs: ngx_module/cache/cache_control.c ngx_module/cache/rules.c
+// needs: ngx_module/cache/policy/cache_control.c ngx_module/cache/policy/rules.c
 /*
  * Cache-Control on any bytes, a line for each line of the input, and what the
  * rules make of it.
  */
-#include "cache/rules.h"
+#include "cache/policy/rules.h"
 #include "budget.h"
 
 #include <assert.h>

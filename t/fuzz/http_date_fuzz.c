@@ -1,7 +1,7 @@
-// needs: ngx_module/cache/http_date.c ngx_module/cache/range.c
+// needs: ngx_module/cache/policy/http_date.c ngx_module/cache/policy/range.c
 /* Dates and ranges on any bytes. */
-#include "cache/http_date.h"
-#include "cache/range.h"
+#include "cache/policy/http_date.h"
+#include "cache/policy/range.h"
 #include "budget.h"
 
 #include <assert.h>

@@ -1,11 +1,11 @@
-// needs: ngx_module/cache/invalidations.c ngx_module/cache/invalidation_message.c
-// needs: ngx_module/cache/tags.c ngx_module/cache/invalidations_client.c common/blake2b.c
+// needs: ngx_module/cache/invalidation/invalidations.c ngx_module/cache/invalidation/invalidation_message.c
+// needs: ngx_module/cache/policy/tags.c ngx_module/cache/invalidation/invalidations_client.c common/blake2b.c
 /*
  * Messages of the invalidation stream with any bytes: the input's lines are
  * fields and values in turn; an empty field ends the message.
  */
-#include "cache/invalidations.h"
-#include "cache/tags.h"
+#include "cache/invalidation/invalidations.h"
+#include "cache/policy/tags.h"
 #include "budget.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/invalidations.c ngx_module/cache/invalidation_message.c
-// needs: ngx_module/cache/tags.c ngx_module/cache/invalidations_client.c common/blake2b.c
+// needs: ngx_module/cache/invalidation/invalidations.c ngx_module/cache/invalidation/invalidation_message.c
+// needs: ngx_module/cache/policy/tags.c ngx_module/cache/invalidation/invalidations_client.c common/blake2b.c
 /*
  * The table of invalidations against a model that forgets nothing: whatever the
  * order of messages, invalidations made here, skipped positions, eras and deaths
@@ -10,9 +10,9 @@
  *
  * The input is a program: a byte for the operation, then its operands.
  */
-#include "cache/invalidations.h"
+#include "cache/invalidation/invalidations.h"
 
-#include "cache/tags.h"
+#include "cache/policy/tags.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
-// needs: ngx_module/cache/cache_control.c
+// needs: ngx_module/cache/policy/cache_control.c
 /*
  * Targeted Cache-Control (RFC 9213) from any bytes, a line for each line of the
  * input.
  */
-#include "cache/cache_control.h"
+#include "cache/policy/cache_control.h"
 #include "budget.h"
 
 #include <assert.h>

@@ -1,9 +1,9 @@
-// needs: ngx_module/cache/vary.c
+// needs: ngx_module/cache/policy/vary.c
 /*
  * Vary on any bytes: the input's lines are those of Vary; each is also a value
  * to normalize.
  */
-#include "cache/vary.h"
+#include "cache/policy/vary.h"
 #include "budget.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
-// needs: ngx_module/cache/arena.c
+// needs: ngx_module/cache/memory/arena.c
 /* The allocator of the cache's shared memory, against a model. */
 
-#include "cache/arena.h"
+#include "cache/memory/arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/cache_control.c
-#include "cache/cache_control.h"
+// needs: ngx_module/cache/policy/cache_control.c
+#include "cache/policy/cache_control.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/http_date.c
-#include "cache/http_date.h"
+// needs: ngx_module/cache/policy/http_date.c
+#include "cache/policy/http_date.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,9 +2,9 @@
 #ifndef WEIR_INVALIDATIONS_FIXTURE_H
 #define WEIR_INVALIDATIONS_FIXTURE_H
 
-#include "cache/invalidations.h"
+#include "cache/invalidation/invalidations.h"
 
-#include "cache/tags.h"
+#include "cache/policy/tags.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/invalidations.c ngx_module/cache/invalidation_message.c
-// needs: ngx_module/cache/tags.c ngx_module/cache/invalidations_client.c common/blake2b.c
+// needs: ngx_module/cache/invalidation/invalidations.c ngx_module/cache/invalidation/invalidation_message.c
+// needs: ngx_module/cache/policy/tags.c ngx_module/cache/invalidation/invalidations_client.c common/blake2b.c
 /* The table of invalidations, case by case. */
 #include "invalidations_fixture.h"
 

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/range.c
-#include "cache/range.h"
+// needs: ngx_module/cache/policy/range.c
+#include "cache/policy/range.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

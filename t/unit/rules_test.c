@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/rules.c ngx_module/cache/cache_control.c
-#include "cache/rules.h"
+// needs: ngx_module/cache/policy/rules.c ngx_module/cache/policy/cache_control.c
+#include "cache/policy/rules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
-// needs: ngx_module/cache/tags.c common/blake2b.c
+// needs: ngx_module/cache/policy/tags.c common/blake2b.c
 /* Lists of tags and their hashes. */
 
-#include "cache/tags.h"
+#include "cache/policy/tags.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/vary.c
-#include "cache/vary.h"
+// needs: ngx_module/cache/policy/vary.c
+#include "cache/policy/vary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

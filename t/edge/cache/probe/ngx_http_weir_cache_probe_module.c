@@ -20,6 +20,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "cache/ngx_http_weir_cache.h"
 #include "probe.h"
 

@@ -4,7 +4,7 @@
 #define _WEIR_CACHE_PROBE_H_INCLUDED_
 
 
-#include "cache/ngx_http_weir_cache_zone_private.h"
+#include "cache/memory/ngx_http_weir_cache_zone_private.h"
 
 
 typedef struct {

@@ -1,0 +1,212 @@
+/*
+ * What clients cause to be invalidated: sets of records beside those of tags and
+ * messages, with places of their own, pending messages of their own, and a floor
+ * that is only asked about what is not in memory yet.  See invalidations.h.
+ */
+
+#include "cache/invalidation/invalidations_private.h"
+
+/* Where there is no stream nothing is pending. */
+static const weir_position_t no_stream = {0, 1};
+
+static bool is_pending(const weir_invalidation_set_t *set, int i)
+{
+    return set->hash[i] != 0 && weir_mark_is_pending(&set->mark[i]);
+}
+
+static weir_mark_t *find(const weir_invalidations_t *inv, uint64_t hash)
+{
+    for (int which = 0; which < 2 && inv->client_nsets != 0; which++) {
+        weir_invalidation_set_t *set =
+            &inv->client_sets[weir_invalidations_place(inv, hash, inv->client_nsets, which)];
+
+        for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
+            if (set->hash[i] == hash)
+                return &set->mark[i];
+        }
+    }
+
+    return NULL;
+}
+
+const weir_mark_t *weir_invalidations_find_client(const weir_invalidations_t *inv, uint64_t hash)
+{
+    return find(inv, hash);
+}
+
+void weir_invalidations_forget_clients(weir_invalidations_t *inv, bool all)
+{
+    for (size_t s = 0; s < inv->client_nsets; s++) {
+        weir_invalidation_set_t *set = &inv->client_sets[s];
+
+        for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
+            if (all || !is_pending(set, i))
+                set->hash[i] = 0;
+        }
+    }
+
+    if (all)
+        inv->client_pending = 0;
+}
+
+/* Says nothing any more that the floor doesn't. */
+static bool is_free(const weir_invalidations_t *inv, const weir_invalidation_set_t *set, int i)
+{
+    const weir_mark_t *mark = &set->mark[i], *floor = &inv->floor;
+
+    return set->hash[i] == 0 ||
+           (!weir_mark_is_pending(mark) && mark->local <= floor->local &&
+            weir_position_cmp(mark->position, floor->position) <= 0);
+}
+
+/* The oldest of two sets; what it says is the client floor's from now on. */
+static void give_way(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark)
+{
+    if (weir_mark_is_pending(&mark)) {
+        /* its message comes after all that is known of the stream, if it comes */
+        mark.position = inv->position;
+        inv->client_pending--;
+        inv->client_unsent++;
+    }
+
+    weir_mark_raise(&inv->client_floor, mark);
+    inv->client_evicted++;
+    inv->forgotten[inv->nforgotten++] = (weir_invalidation_forgotten_t){hash, mark.local};
+}
+
+/* A place for a new record, in the emptier set, or in the place of the oldest. */
+static void insert(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark)
+{
+    weir_invalidation_set_t *chosen = NULL, *oldest = NULL;
+    int place = 0, oldest_place = 0, most = 0;
+
+    for (int which = 0; which < 2; which++) {
+        weir_invalidation_set_t *set =
+            &inv->client_sets[weir_invalidations_place(inv, hash, inv->client_nsets, which)];
+        int n = 0, last = 0;
+
+        for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
+            if (is_free(inv, set, i)) {
+                last = i;
+                n++;
+            } else if (!oldest || set->mark[i].local < oldest->mark[oldest_place].local) {
+                oldest = set;
+                oldest_place = i;
+            }
+        }
+
+        if (n > most) {
+            most = n;
+            chosen = set;
+            place = last;
+        }
+    }
+
+    if (!chosen) {
+        chosen = oldest;
+        place = oldest_place;
+        give_way(inv, chosen->hash[place], chosen->mark[place]);
+    }
+
+    chosen->hash[place] = hash;
+    chosen->mark[place] = mark;
+}
+
+bool weir_invalidations_record_client(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark,
+                                      bool confirms)
+{
+    weir_mark_t *known;
+
+    if (inv->client_nsets == 0 || inv->nforgotten == WEIR_INVALIDATION_FORGOTTEN)
+        return false;
+
+    known = find(inv, hash);
+
+    if (!known) {
+        insert(inv, hash, mark);
+        inv->client_pending += weir_mark_is_pending(&mark);
+        return true;
+    }
+
+    if (weir_mark_is_pending(known)) {
+        /* not that message, or it was made again since that was written */
+        if (!confirms || mark.local < known->local) {
+            known->local = known->local < mark.local ? mark.local : known->local;
+            return true;
+        }
+
+        inv->client_pending--;
+    }
+
+    if (weir_mark_is_pending(&mark)) {
+        known->position = mark.position;
+        inv->client_pending++;
+    }
+
+    weir_mark_raise(known, mark);
+
+    return true;
+}
+
+uint64_t weir_invalidations_make_client(weir_invalidations_t *inv, const uint64_t *hashes, size_t n,
+                                        const weir_position_t *position, bool pending)
+{
+    weir_mark_t mark = {{0, 0}, inv->local + 1};
+
+    weir_invalidations_change(inv, WEIR_CHANGE_MADE_HERE);
+
+    if (position)
+        mark.position = *position;
+    else if (!pending)
+        mark.position = no_stream;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!weir_invalidations_record_client(inv, hashes[i], mark, !weir_mark_is_pending(&mark)))
+            weir_invalidations_record(inv, hashes[i], false, mark);
+    }
+
+    inv->applied++;
+    weir_invalidations_set_local(inv, mark.local);
+
+    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
+
+    return mark.local;
+}
+
+size_t weir_invalidations_unsent_clients(weir_invalidations_t *inv, uint64_t now, uint64_t age,
+                                         uint64_t *hashes, size_t max)
+{
+    size_t n = 0;
+
+    if (inv->client_cursor == inv->client_nsets) {
+        if (inv->client_pending == 0 || now - inv->client_swept < age)
+            return 0;
+
+        /* what was made since the last sweep began may be on its way */
+        inv->client_swept = now;
+        inv->client_due = inv->client_due_later;
+        inv->client_due_later = inv->local;
+        inv->client_cursor = 0;
+    }
+
+    while (inv->client_cursor < inv->client_nsets && n + WEIR_INVALIDATION_WAYS <= max) {
+        const weir_invalidation_set_t *set = &inv->client_sets[inv->client_cursor++];
+
+        for (int i = 0; i < WEIR_INVALIDATION_WAYS; i++) {
+            if (is_pending(set, i) && set->mark[i].local <= inv->client_due)
+                hashes[n++] = set->hash[i];
+        }
+    }
+
+    return n;
+}
+
+bool weir_invalidations_forgotten(weir_invalidations_t *inv, weir_invalidation_forgotten_t *record)
+{
+    if (inv->nforgotten == 0)
+        return false;
+
+    *record = inv->forgotten[--inv->nforgotten];
+
+    return true;
+}

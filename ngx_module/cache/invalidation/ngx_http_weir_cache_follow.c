@@ -1,0 +1,655 @@
+/*
+ * The follower: one worker of the box reads the stream weir:invalidate of a
+ * zone's Redis, on a connection of its own, and applies what it says to the
+ * table that all workers look into.
+ *
+ * A cycle is three commands in one write: XREAD, blocking when there is nothing
+ * to catch up with; then the era's key and XINFO STREAM, which tell whether what
+ * was read is all there was:
+ *
+ *   - The era is the hash of the server's run_id and master_replid, read with each
+ *     connection, and of the key weir:era, which whoever finds it missing sets to
+ *     a random value.  All edges agree on it, and it changes when the server was
+ *     restarted or emptied or another took its place.  Invalidations may have been
+ *     lost then: what was stored in another era is not used.
+ *   - No era comes twice.  An edge that meets another server than the last one
+ *     gives weir:era a new value there: when it comes back to the first one, as
+ *     after a failback, what was stored there before is not of that era.  Where
+ *     the value can't be written the edge adds a random number of its own (salt),
+ *     and uses what it has stored itself.
+ *   - read is how many entries had been added to the stream up to the position.
+ *     When the position is the last ID of the stream and more were added than
+ *     read, some were trimmed or deleted before they were read: everything older
+ *     is invalid.  When the last ID lies before the position, the stream was
+ *     deleted and begun anew, perhaps with IDs that were given before: a new era
+ *     is made.
+ *   - Only a cycle that ends with position and number in agreement moves synced,
+ *     and to the moment at which its XREAD was sent (one that waited in vain: at
+ *     which its wait was over).
+ *
+ * In a new era the stream is read from its beginning; what was trimmed before
+ * raises the floor.
+ *
+ * The role: a worker takes it when its holder is dead, has left or hasn't moved
+ * for a second.  Each entry is applied only by who has the role and sees the
+ * table as it was when it asked; so two that both think they have it do no harm,
+ * and a successor goes on at the position, which is in shared memory.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "cache/invalidation/ngx_http_weir_cache_follow.h"
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "http/ngx_http_weir_clock.h"
+
+
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_TICK    100    /* ms */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_LAPSE   1000   /* ms without a heartbeat */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_BLOCK   1000   /* ms at most */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM    60000  /* ms between two */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND  1000   /* ms */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE   250    /* ms */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES  128    /* in one message */
+
+/* The stream: messages at most, and bytes by their average size */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH       100000
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_BYTES        (32 * 1024 * 1024)
+
+/* XREAD COUNT as text */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT_TEXT   "1000"
+
+
+static void ngx_http_weir_cache_follow_tick(ngx_event_t *ev);
+static void ngx_http_weir_cache_follow_step(
+    ngx_http_weir_cache_follower_t *f);
+static ngx_uint_t ngx_http_weir_cache_follow_claim(
+    ngx_http_weir_cache_follower_t *f, uint64_t now);
+static void ngx_http_weir_cache_follow_leave(
+    ngx_http_weir_cache_follower_t *f);
+static void ngx_http_weir_cache_follow_cycle(
+    ngx_http_weir_cache_follower_t *f);
+static void ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv);
+static void ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f);
+static void ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
+    ngx_uint_t argc, ngx_str_t *argv);
+static void ngx_http_weir_cache_follow_missed(
+    ngx_http_weir_cache_follower_t *f);
+static void ngx_http_weir_cache_follow_probe(
+    ngx_http_weir_cache_follower_t *f);
+static ngx_uint_t ngx_http_weir_cache_follow_resend(
+    ngx_http_weir_cache_follower_t *f);
+static void ngx_http_weir_cache_follow_handler(
+    ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
+    ngx_http_weir_redis_reply_t *reply);
+
+
+ngx_int_t
+ngx_http_weir_cache_follow_init_worker(ngx_http_weir_cache_zone_t *zone)
+{
+    u_char                          *p;
+    ngx_str_t                        name;
+    ngx_http_weir_cache_follower_t  *f;
+
+    if (zone->redis == NULL) {
+        return NGX_OK;
+    }
+
+    f = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_http_weir_cache_follower_t));
+    if (f == NULL) {
+        return NGX_ERROR;
+    }
+
+    f->zone = zone;
+    f->block = ngx_min(zone->staleness / 4, NGX_HTTP_WEIR_CACHE_FOLLOW_BLOCK);
+
+    name.len = sizeof("invalidations of ") - 1 + zone->name.len;
+    name.data = ngx_pnalloc(ngx_cycle->pool, name.len);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(name.data, "invalidations of ",
+                   sizeof("invalidations of ") - 1);
+    ngx_memcpy(p, zone->name.data, zone->name.len);
+
+    f->redis = ngx_http_weir_redis_dedicate(zone->redis, &name, f->block,
+                                            ngx_cycle->pool, ngx_cycle->log);
+    if (f->redis == NULL) {
+        return NGX_ERROR;
+    }
+
+    f->tick.handler = ngx_http_weir_cache_follow_tick;
+    f->tick.data = f;
+    f->tick.log = ngx_cycle->log;
+    f->tick.cancelable = 1;
+
+    zone->follower = f;
+
+    ngx_http_weir_cache_follow_tick(&f->tick);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_cache_follow_exit_worker(ngx_http_weir_cache_zone_t *zone)
+{
+    ngx_http_weir_cache_follower_t  *f;
+
+    f = zone->follower;
+
+    if (f == NULL) {
+        return;
+    }
+
+    ngx_http_weir_cache_follow_leave(f);
+    ngx_http_weir_redis_release(f->redis);
+
+    if (f->tick.timer_set) {
+        ngx_del_timer(&f->tick);
+    }
+
+    zone->follower = NULL;
+}
+
+
+static void
+ngx_http_weir_cache_follow_tick(ngx_event_t *ev)
+{
+    ngx_http_weir_cache_follower_t  *f = ev->data;
+
+    if (ngx_exiting) {
+        ngx_http_weir_cache_follow_leave(f);
+        return;
+    }
+
+    ngx_http_weir_cache_follow_step(f);
+
+    ngx_add_timer(&f->tick, NGX_HTTP_WEIR_CACHE_FOLLOW_TICK);
+}
+
+
+static void
+ngx_http_weir_cache_follow_step(ngx_http_weir_cache_follower_t *f)
+{
+    uint64_t                             now;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    now = ngx_http_weir_ms();
+
+    if (f->following && inv->pid != (ngx_atomic_uint_t) ngx_pid) {
+        f->following = 0;
+        ngx_http_weir_redis_drop(f->redis, NULL);
+    }
+
+    if (f->following) {
+        inv->heartbeat = now;
+
+    } else if (!ngx_http_weir_cache_follow_claim(f, now)) {
+        return;
+    }
+
+    if (f->overdue) {
+        f->overdue = 0;
+        ngx_http_weir_redis_drop(f->redis, "does not answer");
+    }
+
+    if (f->waiting == 0) {
+        ngx_http_weir_cache_follow_cycle(f);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_weir_cache_follow_is_free(ngx_http_weir_cache_invalidation_t *inv,
+    uint64_t now)
+{
+    ngx_pid_t  pid;
+
+    pid = inv->pid;
+
+    return pid == 0 || pid == ngx_pid
+           || (kill(pid, 0) == -1 && ngx_errno == ESRCH)
+           || (now > inv->heartbeat
+               && now - inv->heartbeat > NGX_HTTP_WEIR_CACHE_FOLLOW_LAPSE);
+}
+
+
+static ngx_uint_t
+ngx_http_weir_cache_follow_claim(ngx_http_weir_cache_follower_t *f,
+    uint64_t now)
+{
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+
+    if (!ngx_http_weir_cache_follow_is_free(inv, now)) {
+        return 0;
+    }
+
+    (void) ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    if (ngx_http_weir_cache_follow_is_free(inv, now)) {
+        inv->pid = ngx_pid;
+        inv->heartbeat = now;
+        f->following = 1;
+        f->known = 0;
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    return f->following;
+}
+
+
+/* Another worker may take over at once. */
+
+static void
+ngx_http_weir_cache_follow_leave(ngx_http_weir_cache_follower_t *f)
+{
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+
+    if (!f->following) {
+        return;
+    }
+
+    f->following = 0;
+
+    (void) ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    if (inv->pid == (ngx_atomic_uint_t) ngx_pid) {
+        inv->pid = 0;
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    ngx_http_weir_redis_drop(f->redis, NULL);
+}
+
+
+/* Sends what there is to ask now. */
+
+static void
+ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
+{
+    ngx_uint_t             n;
+    ngx_str_t              argv[8];
+    weir_invalidations_t  *table;
+    u_char                 block[NGX_INT_T_LEN], from[NGX_INT64_LEN * 2 + 1];
+
+    f->pool = ngx_create_pool(4096, ngx_cycle->log);
+    if (f->pool == NULL) {
+        return;
+    }
+
+    ngx_memzero(f->replies, sizeof(f->replies));
+    f->failed = 0;
+    f->sent = ngx_http_weir_ms();
+
+    if (!f->known) {
+        f->caught_up = 0;
+        f->last.ms = 0;
+        f->last.seq = 0;
+
+        ngx_http_weir_cache_follow_set_era(f, 1);
+
+        ngx_str_set(&argv[0], "INFO");
+        ngx_str_set(&argv[1], "server");
+        ngx_str_set(&argv[2], "replication");
+        ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_INFO, 3,
+                                        argv);
+    } else {
+        if (!ngx_http_weir_cache_follow_resend(f)) {
+            ngx_http_weir_cache_follow_probe(f);
+        }
+
+        ngx_http_weir_cache_follow_trim(f);
+
+        table = ngx_http_weir_cache_invalidation_lock(f->zone);
+        f->from = table->position;
+        ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+        f->blocking = f->caught_up;
+
+        ngx_str_set(&argv[0], "XREAD");
+        ngx_str_set(&argv[1], "COUNT");
+        ngx_str_set(&argv[2], NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT_TEXT);
+        n = 3;
+
+        if (f->blocking) {
+            ngx_str_set(&argv[3], "BLOCK");
+            argv[4].data = block;
+            argv[4].len = ngx_sprintf(block, "%M", f->block) - block;
+            n = 5;
+        }
+
+        ngx_str_set(&argv[n], "STREAMS");
+        ngx_str_set(&argv[n + 1], NGX_HTTP_WEIR_CACHE_STREAM);
+        argv[n + 2].data = from;
+        argv[n + 2].len = ngx_sprintf(from, "%uL-%uL", f->from.ms, f->from.seq)
+                          - from;
+
+        ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_READ,
+                                        n + 3, argv);
+    }
+
+    ngx_str_set(&argv[0], "GET");
+    ngx_str_set(&argv[1], "weir:era");
+    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_ERA, 2,
+                                    argv);
+
+    ngx_str_set(&argv[0], "XINFO");
+    ngx_str_set(&argv[1], "STREAM");
+    ngx_str_set(&argv[2], NGX_HTTP_WEIR_CACHE_STREAM);
+    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM, 3,
+                                    argv);
+
+    if (f->waiting == 0) {
+        /* Redis is known to be down; the next tick tries again */
+        ngx_http_weir_cache_follow_missed(f);
+
+        ngx_destroy_pool(f->pool);
+        f->pool = NULL;
+    }
+}
+
+
+/* Once a minute, and at once when the stream is a tenth longer than it may be. */
+
+static void
+ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f)
+{
+    u_char     text[NGX_INT64_LEN];
+    uint64_t   most;
+    ngx_str_t  argv[5];
+
+    most = NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH;
+
+    if (f->message) {
+        most = ngx_min(most, NGX_HTTP_WEIR_CACHE_FOLLOW_BYTES / f->message + 1);
+    }
+
+    if (f->length <= most + most / 10
+        && f->sent - f->trimmed < NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM)
+    {
+        return;
+    }
+
+    f->trimmed = f->sent;
+
+    ngx_str_set(&argv[0], "XTRIM");
+    ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
+    ngx_str_set(&argv[2], "MAXLEN");
+    ngx_str_set(&argv[3], "~");
+    argv[4].data = text;
+    argv[4].len = ngx_sprintf(text, "%uL", most) - text;
+
+    ngx_http_weir_cache_follow_tell(f, 5, argv);
+}
+
+
+static void
+ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv)
+{
+    ngx_http_weir_redis_command_t  *cmd;
+
+    if (f->failed) {
+        return;
+    }
+
+    cmd = &f->commands[which];
+
+    cmd->pool = f->pool;
+    cmd->handler = ngx_http_weir_cache_follow_handler;
+    cmd->data = f;
+    cmd->log = ngx_cycle->log;
+
+    if (ngx_http_weir_redis_command(f->redis, cmd, argc, argv) == NGX_OK) {
+        f->waiting++;
+
+    } else {
+        f->failed = 1;
+    }
+}
+
+
+/* Nobody waits for the reply. */
+
+static void
+ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
+    ngx_uint_t argc, ngx_str_t *argv)
+{
+    ngx_http_weir_redis_command_t  cmd;
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = ngx_cycle->log;
+
+    (void) ngx_http_weir_redis_command(f->redis, &cmd, argc, argv);
+}
+
+
+void
+ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
+    ngx_uint_t missing)
+{
+    u_char     text[16];
+    ngx_str_t  argv[4];
+
+    ngx_str_set(&argv[0], "SET");
+    ngx_str_set(&argv[1], "weir:era");
+    argv[2].data = text;
+    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_random())
+                  - text;
+    ngx_str_set(&argv[3], "NX");
+
+    ngx_http_weir_cache_follow_tell(f, missing ? 4 : 3, argv);
+}
+
+
+/* What this edge has invalidated and nobody else has heard of, if there is any. */
+
+static ngx_uint_t
+ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
+{
+    bool                   soft, all;
+    size_t                 i, n;
+    u_char                *p, edge[16 + 1 + NGX_INT64_LEN];
+    uint64_t               hashes[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES];
+    ngx_str_t              argv[9];
+    ngx_uint_t             argc, client;
+    weir_invalidations_t  *table;
+
+    static u_char          text[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES * 17];
+
+    table = ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    client = 0;
+    n = weir_invalidations_unsent(table, f->sent,
+                                  NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND, hashes,
+                                  NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES, &soft,
+                                  &all);
+
+    if (n == 0 && !all) {
+        client = 1;
+        n = weir_invalidations_unsent_clients(table, f->sent,
+                                        NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND,
+                                        hashes, WEIR_INVALIDATION_FORGOTTEN);
+    }
+
+    p = ngx_sprintf(edge, "%016xL-%uL", table->origin, table->local);
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    if (n == 0 && !all) {
+        return 0;
+    }
+
+    ngx_str_set(&argv[0], "XADD");
+    ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
+    ngx_str_set(&argv[2], "*");
+    ngx_str_set(&argv[3], "edge");
+    argv[4].data = edge;
+    argv[4].len = p - edge;
+    argc = 7;
+
+    if (all) {
+        ngx_str_set(&argv[5], "all");
+        ngx_str_set(&argv[6], "1");
+
+    } else {
+        p = text;
+
+        for (i = 0; i < n; i++) {
+            p = ngx_sprintf(p, "%016xL ", hashes[i]);
+        }
+
+        ngx_str_set(&argv[5], "hashes");
+        argv[6].data = text;
+        argv[6].len = p - text - 1;
+
+        if (soft) {
+            ngx_str_set(&argv[7], "soft");
+            ngx_str_set(&argv[8], "1");
+            argc = 9;
+        }
+
+        if (client) {
+            ngx_str_set(&argv[7], "client");
+            ngx_str_set(&argv[8], "1");
+            argc = 9;
+        }
+    }
+
+    f->told = 1;
+    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE, argc,
+                                    argv);
+
+    return 1;
+}
+
+
+static void
+ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
+    ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
+{
+    ngx_int_t                        result;
+    ngx_http_weir_cache_follower_t  *f;
+
+    f = cmd->data;
+
+    if (rc != NGX_OK) {
+        f->failed = 1;
+
+        if (rc == NGX_ABORT) {
+            f->overdue = 1;
+        }
+    }
+
+    f->replies[cmd - f->commands] = reply;
+
+    if (--f->waiting) {
+        return;
+    }
+
+    result = NGX_ERROR;
+
+    if (f->following && !f->failed
+        && f->zone->invalidation->pid == (ngx_atomic_uint_t) ngx_pid)
+    {
+        result = f->known ? ngx_http_weir_cache_follow_was_read(f)
+                          : ngx_http_weir_cache_follow_met(f);
+    }
+
+    if (f->following && !f->failed) {
+        ngx_http_weir_cache_follow_was_written(f);
+    }
+
+    ngx_destroy_pool(f->pool);
+    f->pool = NULL;
+
+    if (result == NGX_OK) {
+        ngx_http_weir_cache_follow_cycle(f);
+        return;
+    }
+
+    ngx_http_weir_cache_follow_missed(f);
+}
+
+
+/*
+ * The next tick begins from the start.  A zone whose Redis is away when it is
+ * made may have taken the place of another, of an nginx that was restarted or
+ * reloaded with another size, that had something to send: so everything is
+ * invalid when Redis is back.
+ */
+
+static void
+ngx_http_weir_cache_follow_missed(ngx_http_weir_cache_follower_t *f)
+{
+    ngx_uint_t                           doubt;
+    weir_invalidations_t                *table;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    f->known = 0;
+    inv->tried = 1;
+
+    if (inv->met || !f->following || !f->failed) {
+        return;
+    }
+
+    table = ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    doubt = !inv->met;
+    inv->met = 1;
+
+    if (doubt) {
+        weir_invalidations_doubt(table);
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    if (doubt) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis is away while the zone is"
+                      " new; what was invalidated here before may not have"
+                      " reached other edges, so all responses become invalid"
+                      " when Redis is back", &f->zone->name);
+    }
+}
+
+
+/* Whether Redis takes writes: one that changes nothing while the era is there. */
+
+static void
+ngx_http_weir_cache_follow_probe(ngx_http_weir_cache_follower_t *f)
+{
+    u_char     text[16];
+    ngx_str_t  argv[4];
+
+    if (f->sent - f->probed < NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE) {
+        return;
+    }
+
+    f->probed = f->sent;
+    f->told = 0;
+
+    ngx_str_set(&argv[0], "SET");
+    ngx_str_set(&argv[1], "weir:era");
+    argv[2].data = text;
+    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_random())
+                  - text;
+    ngx_str_set(&argv[3], "NX");
+
+    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE, 4,
+                                    argv);
+}

@@ -1,0 +1,695 @@
+/*
+ * What the follower makes of the replies: the era, the messages, and whether what
+ * was read is all there was.  See ngx_http_weir_cache_follow.c.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include "cache/invalidation/ngx_http_weir_cache_follow.h"
+
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "common/blake2b.h"
+#include "http/ngx_http_weir_clock.h"
+
+
+/* Bytes that a message takes in the stream beside its texts, about. */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_MESSAGE  64
+
+
+/* XINFO STREAM */
+typedef struct {
+    uint64_t                        added;
+    uint64_t                        length;
+    weir_position_t                 last;
+    weir_position_t                 first;       /* 0-0 when it is empty */
+    weir_position_t                 deleted;     /* the greatest by XDEL */
+} ngx_http_weir_cache_stream_t;
+
+
+static uint64_t ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text,
+    size_t len);
+static ngx_int_t ngx_http_weir_cache_follow_compare_server(
+    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
+static uint64_t ngx_http_weir_cache_follow_era(
+    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
+static ngx_int_t ngx_http_weir_cache_follow_apply(
+    ngx_http_weir_cache_follower_t *f, ngx_uint_t *n);
+static ngx_int_t ngx_http_weir_cache_follow_entry(
+    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *entry);
+static ngx_int_t ngx_http_weir_cache_follow_compare(
+    ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream,
+    ngx_uint_t n);
+static weir_invalidations_t *ngx_http_weir_cache_follow_lock(
+    ngx_http_weir_cache_follower_t *f);
+static ngx_int_t ngx_http_weir_cache_follow_read_stream(
+    ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream);
+static ngx_int_t ngx_http_weir_cache_follow_read_server(
+    ngx_http_weir_cache_follower_t *f);
+static ngx_int_t ngx_http_weir_cache_follow_read_line(ngx_str_t *info,
+    char *name, uint64_t *hash);
+static ngx_int_t ngx_http_weir_cache_follow_complain(
+    ngx_http_weir_cache_follower_t *f, char *what,
+    ngx_http_weir_redis_reply_t *reply);
+
+
+/* Of a text and what came before; never 0. */
+
+static uint64_t
+ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text, size_t len)
+{
+    uint64_t        hash;
+    weir_blake2b_t  b;
+
+    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR(""),
+                       WEIR_STR("weir era"));
+    weir_blake2b_add(&b, (weir_str_t) { (char *) &before, sizeof(before) });
+    weir_blake2b_add(&b, (weir_str_t) { (char *) text, len });
+    weir_blake2b_end(&b, (uint8_t *) &hash);
+
+    return hash ? hash : 1;
+}
+
+
+/* The server and what is in it; never 0. */
+
+static uint64_t
+ngx_http_weir_cache_follow_era(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_redis_reply_t *value)
+{
+    return ngx_http_weir_cache_follow_hash(f->server
+                                           ^ f->zone->invalidation->salt,
+                                           value->str.data, value->str.len);
+}
+
+
+/*
+ * Compares the server with the last one.  NGX_OK, or NGX_AGAIN when it is another
+ * one, whose era is being renewed.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_compare_server(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_redis_reply_t *value)
+{
+    uint64_t                             word;
+    ngx_uint_t                           renew;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    word = ngx_http_weir_cache_follow_hash(0, value->str.data, value->str.len);
+    renew = 0;
+
+    (void) ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    if (inv->pid == (ngx_atomic_uint_t) ngx_pid) {
+
+        if (inv->server && inv->server != f->server) {
+            inv->salt = ngx_http_weir_random();
+            inv->salt_word = word;
+            renew = 1;
+
+        } else if (inv->salt && inv->salt_word != word) {
+            inv->salt = 0;
+        }
+
+        inv->server = f->server;
+        inv->met = 1;
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    if (renew) {
+        ngx_http_weir_cache_follow_set_era(f, 0);
+        return NGX_AGAIN;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Redis may answer questions and take no writes (READONLY, NOREPLICAS, OOM …), or
+ * take others and no message (no right to XADD, IDs that are used up).  So a
+ * write that is none lifts that only when nothing waits to be sent.
+ */
+
+void
+ngx_http_weir_cache_follow_was_written(ngx_http_weir_cache_follower_t *f)
+{
+    ngx_uint_t                           refusing;
+    weir_invalidations_t                *table;
+    ngx_http_weir_redis_reply_t         *reply;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE];
+
+    if (reply == NULL) {
+        return;
+    }
+
+    table = inv->table;
+    refusing = 0;
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR) {
+        refusing = f->told ? NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES
+                           : NGX_HTTP_WEIR_CACHE_REFUSES_ALL;
+
+    } else if (inv->refusing == NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES
+               && !f->told
+               && (table->npending || table->pending_all
+                   || table->client_pending))
+    {
+        return;
+    }
+
+    if (refusing == inv->refusing) {
+        return;
+    }
+
+    if (refusing && inv->refusing) {
+        inv->refusing = refusing;
+        return;
+    }
+
+    inv->refusing = refusing;
+
+    if (refusing) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis takes no %s (%V); what is"
+                      " invalidated here does not reach other edges until it"
+                      " does", &f->zone->name,
+                      f->told ? "messages" : "writes", &reply->str);
+    } else {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis takes messages again",
+                      &f->zone->name);
+    }
+}
+
+
+/* The server has told who it is. */
+
+ngx_int_t
+ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
+{
+    uint64_t                             former;
+    weir_position_t                      floor;
+    weir_invalidations_t                *table;
+    ngx_http_weir_redis_reply_t         *value;
+    ngx_http_weir_cache_stream_t         stream;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
+
+    if (ngx_http_weir_cache_follow_read_server(f) != NGX_OK) {
+        return ngx_http_weir_cache_follow_complain(f, "INFO server replication",
+                                f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO]);
+    }
+
+    if (value->type != NGX_HTTP_WEIR_REDIS_STRING) {
+        return ngx_http_weir_cache_follow_complain(f, "GET weir:era", value);
+    }
+
+    if (ngx_http_weir_cache_follow_read_stream(f, &stream) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_weir_cache_follow_compare_server(f, value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    f->era = ngx_http_weir_cache_follow_era(f, value);
+    f->known = 1;
+    former = 0;
+
+    table = ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    if (inv->pid == (ngx_atomic_uint_t) ngx_pid && table->era != f->era) {
+
+        /* what is no more in the stream can't be known */
+
+        floor = stream.deleted;
+
+        if (stream.added > stream.length) {
+
+            if (stream.length == 0) {
+                floor = stream.last;
+
+            } else if (weir_position_cmp(floor, stream.first) < 0) {
+                floor = stream.first;
+            }
+        }
+
+        former = table->era;
+        weir_invalidations_begin(table, f->era, floor);
+        inv->read = stream.added - stream.length;
+        inv->synced = 0;
+
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\" reads the invalidations of era"
+                      " %016xL from their beginning; the stream has %uL"
+                      " messages", &f->zone->name, f->era, stream.length);
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    if (former) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": Redis was restarted or emptied;"
+                      " all responses stored before now are invalid",
+                      &f->zone->name);
+    }
+
+    return NGX_OK;
+}
+
+
+/* A part of the stream has been read, and what is needed to judge it. */
+
+ngx_int_t
+ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
+{
+    uint64_t                       era;
+    ngx_uint_t                     n;
+    ngx_http_weir_redis_reply_t   *value;
+    ngx_http_weir_cache_stream_t   stream;
+
+    value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
+
+    if (value->type == NGX_HTTP_WEIR_REDIS_STRING) {
+        era = ngx_http_weir_cache_follow_era(f, value);
+
+    } else if (value->type == NGX_HTTP_WEIR_REDIS_NIL) {
+        era = 0;
+
+    } else {
+        return ngx_http_weir_cache_follow_complain(f, "GET weir:era", value);
+    }
+
+    if (era != f->era) {
+        /* what was read is of another one */
+        f->known = 0;
+        return NGX_OK;
+    }
+
+    if (ngx_http_weir_cache_follow_read_stream(f, &stream) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    switch (ngx_http_weir_cache_follow_apply(f, &n)) {
+
+    case NGX_OK:
+        return ngx_http_weir_cache_follow_compare(f, &stream, n);
+
+    case NGX_DECLINED:
+        f->known = 0;
+        return NGX_OK;
+
+    default:
+        return NGX_ERROR;
+    }
+}
+
+
+/*
+ * Applies what XREAD brought, n entries.  NGX_DECLINED: the table isn't any more
+ * as it was when the command was sent; NGX_ERROR: that is no reply.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_apply(ngx_http_weir_cache_follower_t *f,
+    ngx_uint_t *n)
+{
+    ngx_int_t                     rc;
+    ngx_uint_t                    i;
+    ngx_http_weir_redis_reply_t  *reply, *entries;
+
+    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_READ];
+    *n = 0;
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
+        return NGX_OK;
+    }
+
+    if (reply->type != NGX_HTTP_WEIR_REDIS_ARRAY || reply->nelements != 1
+        || reply->elements[0]->type != NGX_HTTP_WEIR_REDIS_ARRAY
+        || reply->elements[0]->nelements != 2
+        || reply->elements[0]->elements[1]->type != NGX_HTTP_WEIR_REDIS_ARRAY)
+    {
+        return ngx_http_weir_cache_follow_complain(f, "XREAD", reply);
+    }
+
+    entries = reply->elements[0]->elements[1];
+
+    for (i = 0; i < entries->nelements; i++) {
+        rc = ngx_http_weir_cache_follow_entry(f, entries->elements[i]);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    *n = entries->nelements;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_redis_reply_t *entry)
+{
+    uint64_t                      size;
+    weir_str_t                    id, *fields;
+    ngx_uint_t                    i, n;
+    const char                   *wrong;
+    weir_position_t               position;
+    weir_invalidations_t         *table;
+    ngx_http_weir_redis_reply_t  *values;
+
+    if (entry->type != NGX_HTTP_WEIR_REDIS_ARRAY || entry->nelements != 2) {
+        return ngx_http_weir_cache_follow_complain(f, "XREAD", entry);
+    }
+
+    id.data = (char *) entry->elements[0]->str.data;
+    id.len = entry->elements[0]->str.len;
+
+    if (!weir_position_parse(id, &position)) {
+        return ngx_http_weir_cache_follow_complain(f, "XREAD",
+                                                   entry->elements[0]);
+    }
+
+    values = entry->elements[1];
+    n = values->nelements;
+
+    fields = ngx_palloc(f->pool, (n + 1) * sizeof(weir_str_t));
+    if (fields == NULL) {
+        return NGX_ERROR;
+    }
+
+    size = NGX_HTTP_WEIR_CACHE_FOLLOW_MESSAGE;
+
+    for (i = 0; i < n; i++) {
+        fields[i].data = (char *) values->elements[i]->str.data;
+        fields[i].len = values->elements[i]->str.len;
+        size += fields[i].len;
+    }
+
+    table = ngx_http_weir_cache_follow_lock(f);
+    if (table == NULL) {
+        return NGX_DECLINED;
+    }
+
+    wrong = weir_invalidations_apply(table, position, fields, n);
+    f->zone->invalidation->read++;
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    f->from = position;
+    f->message = f->message ? f->message + size / 64 - f->message / 64
+                            : size;
+
+    if (wrong) {
+        (void) ngx_atomic_fetch_add(&f->zone->invalidation->malformed, 1);
+    }
+
+    if (wrong && !f->malformed) {
+        f->malformed = 1;
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "a message in \"%s\", %uL-%uL, is malformed: it has %s;"
+                      " others are counted in weir_status only",
+                      NGX_HTTP_WEIR_CACHE_STREAM, position.ms, position.seq,
+                      wrong);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Compares what was read with what the stream says of itself, n entries after
+ * the position at which the cycle began.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_cache_stream_t *stream, ngx_uint_t n)
+{
+    int                                  cmp;
+    uint64_t                             missed, waited;
+    weir_invalidations_t                *table;
+    ngx_http_weir_cache_invalidation_t  *inv;
+
+    inv = f->zone->invalidation;
+    missed = 0;
+
+    table = ngx_http_weir_cache_follow_lock(f);
+
+    if (table == NULL) {
+        f->known = 0;
+        return NGX_OK;
+    }
+
+    cmp = weir_position_cmp(stream->last, table->position);
+
+    if (cmp > 0 && n == 0 && !f->blocking
+        && weir_position_cmp(stream->last, f->last) == 0)
+    {
+        /* it was the last ID before XREAD too, and is not to be had */
+        cmp = 0;
+    }
+
+    if (cmp == 0 && (stream->added != inv->read
+                     || weir_position_cmp(stream->last, table->position) != 0))
+    {
+        missed = stream->added > inv->read ? stream->added - inv->read : 1;
+        weir_invalidations_skip(table, stream->last);
+        inv->read = stream->added;
+        inv->gaps++;
+    }
+
+    if (cmp == 0) {
+        waited = f->sent + f->block;
+        inv->synced = (f->blocking && n == 0
+                       && waited <= ngx_http_weir_ms())
+                      ? waited : f->sent;
+        inv->tried = 1;
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    f->last = stream->last;
+    f->length = stream->length;
+
+    if (cmp < 0) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": the stream \"%s\" was begun"
+                      " anew; nothing that is stored is used",
+                      &f->zone->name, NGX_HTTP_WEIR_CACHE_STREAM);
+
+        ngx_http_weir_cache_follow_set_era(f, 0);
+        return NGX_ERROR;
+    }
+
+    if (missed) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "weir_cache_zone \"%V\": %uL invalidations were trimmed"
+                      " before they were read; nothing older is used",
+                      &f->zone->name, missed);
+    }
+
+    f->caught_up = (cmp == 0);
+    f->complained = 0;
+
+    return NGX_OK;
+}
+
+
+/* NULL: the role is another's, or the table isn't as it was left. */
+
+static weir_invalidations_t *
+ngx_http_weir_cache_follow_lock(ngx_http_weir_cache_follower_t *f)
+{
+    weir_invalidations_t  *table;
+
+    table = ngx_http_weir_cache_invalidation_lock(f->zone);
+
+    if (f->zone->invalidation->pid == (ngx_atomic_uint_t) ngx_pid
+        && table->era == f->era
+        && weir_position_cmp(table->position, f->from) == 0)
+    {
+        return table;
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    return NULL;
+}
+
+
+/* A stream that isn't there is an empty one. */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_read_stream(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_cache_stream_t *stream)
+{
+    ngx_uint_t                    i, found;
+    weir_str_t                    s;
+    ngx_str_t                    *name;
+    ngx_http_weir_redis_reply_t  *reply, *value;
+
+    ngx_memzero(stream, sizeof(ngx_http_weir_cache_stream_t));
+
+    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM];
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR
+        && ngx_strnstr(reply->str.data, "no such key", reply->str.len))
+    {
+        return NGX_OK;
+    }
+
+    if (reply->type != NGX_HTTP_WEIR_REDIS_ARRAY) {
+        return ngx_http_weir_cache_follow_complain(f, "XINFO STREAM", reply);
+    }
+
+    found = 0;
+
+#define is(text)  (name->len == sizeof(text) - 1                              \
+                   && ngx_memcmp(name->data, text, sizeof(text) - 1) == 0)
+
+    for (i = 0; i + 1 < reply->nelements; i += 2) {
+        name = &reply->elements[i]->str;
+        value = reply->elements[i + 1];
+
+        if (is("entries-added")) {
+            stream->added = value->integer;
+            found++;
+            continue;
+        }
+
+        if (is("length")) {
+            stream->length = value->integer;
+            found++;
+            continue;
+        }
+
+        s.data = (char *) value->str.data;
+        s.len = value->str.len;
+
+        if (is("last-generated-id")) {
+            found += weir_position_parse(s, &stream->last);
+
+        } else if (is("max-deleted-entry-id")) {
+            (void) weir_position_parse(s, &stream->deleted);
+
+        } else if (is("first-entry")
+                   && value->type == NGX_HTTP_WEIR_REDIS_ARRAY
+                   && value->nelements == 2)
+        {
+            s.data = (char *) value->elements[0]->str.data;
+            s.len = value->elements[0]->str.len;
+            (void) weir_position_parse(s, &stream->first);
+        }
+    }
+
+#undef is
+
+    if (found != 3 || stream->length > stream->added) {
+        return ngx_http_weir_cache_follow_complain(f, "XINFO STREAM"
+                                                   " (Redis 7 is needed)",
+                                                   reply);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Who the server is: a process, and a history of what was written. */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_read_server(ngx_http_weir_cache_follower_t *f)
+{
+    ngx_http_weir_redis_reply_t  *reply;
+
+    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO];
+    f->server = 0;
+
+    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING
+        || ngx_http_weir_cache_follow_read_line(&reply->str, "run_id:",
+                                                &f->server)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_cache_follow_read_line(&reply->str, "master_replid:",
+                                                &f->server);
+}
+
+
+/* Adds the value of the line to the hash. */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_read_line(ngx_str_t *info, char *name,
+    uint64_t *hash)
+{
+    u_char  *p, *value, *last;
+
+    last = info->data + info->len;
+    p = ngx_strnstr(info->data, name, info->len);
+
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value = p + ngx_strlen(name);
+
+    for (p = value; p < last && *p > ' '; p++) { /* void */ }
+
+    if (p == value) {
+        return NGX_ERROR;
+    }
+
+    *hash = ngx_http_weir_cache_follow_hash(*hash, value, p - value);
+
+    return NGX_OK;
+}
+
+
+/* The stream can't be followed; said once until it can.  Returns NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_weir_cache_follow_complain(ngx_http_weir_cache_follower_t *f,
+    char *what, ngx_http_weir_redis_reply_t *reply)
+{
+    ngx_str_t  text;
+
+    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR) {
+        /* nobody can tell whether it takes messages */
+        f->zone->invalidation->refusing = NGX_HTTP_WEIR_CACHE_REFUSES_ALL;
+    }
+
+    if (f->complained) {
+        return NGX_ERROR;
+    }
+
+    f->complained = 1;
+
+    ngx_str_set(&text, "an unexpected reply");
+
+    if (reply->str.len) {
+        text.data = reply->str.data;
+        text.len = ngx_min(reply->str.len, 256);
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "weir_cache_zone \"%V\" can't follow invalidations: %s was"
+                  " answered with \"%V\"; what has tags is not served",
+                  &f->zone->name, what, &text);
+
+    return NGX_ERROR;
+}

@@ -1,0 +1,248 @@
+/*
+ * What the cache knows of a request: how its context is made, how it changes
+ * from one state to the next, and what is given back when the request ends.
+ *
+ * Whatever a request holds (a flight, a lease, pins, look-ups) its context
+ * names, and the context's cleanup gives back, at whatever point the request
+ * ends.  An internal redirect wipes the contexts of modules; the cleanups of the
+ * pool stay, so they are where all contexts of a request are found.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "http/ngx_http_weir_assert.h"
+#include "http/ngx_http_weir_clock.h"
+
+
+static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_ctx_alloc(
+    ngx_pool_t *pool, ngx_http_weir_cache_loc_conf_t *clcf);
+static void ngx_http_weir_cache_ctx_cleanup(void *data);
+
+
+ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_ctx_create(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf)
+{
+    ngx_int_t                   forbidden;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    forbidden = r->internal ? ngx_http_weir_cache_forbidden(r) : 0;
+
+    if (forbidden == NGX_ERROR) {
+        return NULL;
+    }
+
+    ctx = ngx_http_weir_cache_ctx_alloc(r->pool, clcf);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->request = r;
+    ctx->earlier = r->upstream;
+    ctx->arrived = ngx_http_weir_ms();
+    ctx->forbidden = forbidden;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_weir_cache_module);
+
+    return ctx;
+}
+
+
+ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_ctx_copy(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_weir_cache_ctx_t  *refresh;
+
+    refresh = ngx_http_weir_cache_ctx_alloc(ctx->request->pool, ctx->conf);
+    if (refresh == NULL) {
+        return NULL;
+    }
+
+    refresh->key = ctx->key;
+    refresh->key_text = ctx->key_text;
+    refresh->vary = ctx->vary;
+    ngx_memcpy(refresh->digest, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+    ngx_memcpy(refresh->variant, ctx->variant, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+    refresh->varies = ctx->varies;
+    refresh->forbidden = ctx->forbidden;
+
+    /* the stale entry stays pinned by the main request, which ends later */
+
+    refresh->stale = ctx->stale;
+    refresh->have_stale = 1;
+    refresh->background = 1;
+
+    return refresh;
+}
+
+
+void
+ngx_http_weir_cache_ctx_hand_over(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_ctx_t *refresh, ngx_http_request_t *sr)
+{
+    refresh->request = sr;
+    ngx_http_set_ctx(sr, refresh, ngx_http_weir_cache_module);
+
+    ngx_memcpy(refresh->flight, ctx->flight, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+    refresh->flight_token = ctx->flight_token;
+    refresh->in_flight = ctx->in_flight;
+    ctx->in_flight = 0;
+}
+
+
+static ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_ctx_alloc(ngx_pool_t *pool,
+    ngx_http_weir_cache_loc_conf_t *clcf)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    cln = ngx_pool_cleanup_add(pool, sizeof(ngx_http_weir_cache_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_weir_cache_ctx_t));
+    ctx->conf = clcf;
+    weir_cache_control_init(&ctx->request_cc);
+
+    cln->handler = ngx_http_weir_cache_ctx_cleanup;
+
+    return ctx;
+}
+
+
+ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_ctx_next(ngx_http_request_t *r, ngx_pool_cleanup_t **cln)
+{
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    while (*cln) {
+        ctx = (*cln)->handler == ngx_http_weir_cache_ctx_cleanup
+              ? (*cln)->data : NULL;
+        *cln = (*cln)->next;
+
+        if (ctx && ctx->request == r) {
+            return ctx;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* From which states each state is entered, as bits. */
+
+#define FROM(state)  (1u << NGX_HTTP_WEIR_CACHE_STATE_##state)
+
+static const unsigned  ngx_http_weir_cache_transitions[] = {
+    FROM(BODY),                                            /* NEW */
+    FROM(NEW),                                             /* BODY */
+    FROM(NEW)|FROM(REDIS)|FROM(TURN),                      /* LOOKUP */
+    FROM(LOOKUP),                                          /* REDIS */
+    FROM(LOOKUP)|FROM(REDIS),                              /* LEASE */
+    FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE),                  /* TURN */
+    FROM(NEW)|FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE),        /* FORWARDED */
+    FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE)|FROM(FORWARDED),  /* SERVED */
+    FROM(NEW)|FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE)         /* REFUSED */
+};
+
+#undef FROM
+
+
+void
+ngx_http_weir_cache_ctx_enter(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_state_e state)
+{
+    ngx_http_weir_assert(ngx_http_weir_cache_transitions[state]
+                         & (1u << ctx->state));
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
+                   "weir cache: state %d, was %d", state, ctx->state);
+
+    ctx->state = state;
+}
+
+
+void
+ngx_http_weir_cache_ctx_forward(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e reason)
+{
+    ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_FORWARDED);
+
+    ctx->status = reason;
+    ctx->request_time = ngx_time();
+    ctx->began = ngx_http_weir_ms();
+
+    ngx_http_weir_cache_note_lines(ctx);
+    ngx_http_weir_cache_stamp(ctx);
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_ctx_waits(ngx_http_weir_cache_ctx_t *ctx)
+{
+    switch (ctx->state) {
+
+    case NGX_HTTP_WEIR_CACHE_STATE_BODY:
+        return !ctx->body_read;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_REDIS:
+        return ctx->looking;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_LEASE:
+        return ctx->looking || ctx->lease_asked;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_TURN:
+        return ctx->wait.timer_set;
+
+    default:
+        return 0;
+    }
+}
+
+
+void
+ngx_http_weir_cache_ctx_stop_waiting(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->lease_asked) {
+        ctx->lease_asked = 0;
+        ngx_http_weir_redis_cancel(&ctx->lease_command);
+    }
+
+    if (ctx->state == NGX_HTTP_WEIR_CACHE_STATE_LEASE) {
+        /* Redis may have given it, or may yet: it is let go behind that */
+        ctx->lease = ctx->lease_wanted;
+    }
+
+    if (ctx->looking) {
+        ngx_http_weir_cache_lookup_leave(ctx);
+    }
+
+    if (ctx->wait.timer_set) {
+        ngx_del_timer(&ctx->wait);
+    }
+}
+
+
+/* A request that goes away waits for no reply and sends no entry. */
+
+static void
+ngx_http_weir_cache_ctx_cleanup(void *data)
+{
+    ngx_http_weir_cache_ctx_t  *ctx = data;
+
+    ngx_http_weir_cache_ctx_stop_waiting(ctx);
+    ngx_http_weir_cache_turn_end(ctx, 0);
+
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->pin);
+    ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
+
+    ngx_http_weir_cache_lookup_release(&ctx->lookup);
+    ngx_http_weir_cache_lookup_release(&ctx->stale_lookup);
+}

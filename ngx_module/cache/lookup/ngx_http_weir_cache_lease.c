@@ -1,0 +1,189 @@
+/*
+ * The lease: of the boxes that share Redis, one at a time fetches a key.
+ *
+ * The lease is a key in Redis beside the entry: SET NX with a time to live and a
+ * random token, the fencing token.  Who holds it stores and then deletes it;
+ * who held it too long finds another's token there and does not store.  A holder
+ * that dies delays the others by the lease's time at most, which is
+ * weir_cache_lock_timeout.  A response that can't be stored leaves a word there
+ * for a short while, so that nobody queues for it.
+ *
+ * Redis without an answer means no lease: each box asks for itself.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/memory/ngx_http_weir_cache_flight.h"
+#include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_park.h"
+
+
+static void ngx_http_weir_cache_lease_handler(
+    ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
+    ngx_http_weir_redis_reply_t *reply);
+
+
+/*
+ * What stands in the place of a lease after a response that can't be stored: by
+ * chance or to a request without credentials, or to one with such credentials.
+ */
+
+static ngx_str_t  ngx_http_weir_cache_pass[] = {
+    ngx_string("pass"),
+    ngx_string("pass1"),    /* Authorization */
+    ngx_string("pass2"),    /* Cookie */
+    ngx_string("pass3")     /* both */
+};
+
+
+/*
+ * SET NX GET: nothing when it is ours now, else the word of who has it.  The
+ * entry is asked for once more behind it: whoever had the lease between our
+ * look-up and now has stored it before he let the lease go.
+ */
+
+ngx_int_t
+ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char                          timeout[NGX_INT64_LEN];
+    ngx_str_t                       argv[7], token;
+    ngx_http_request_t             *r;
+    ngx_http_weir_redis_command_t  *cmd;
+
+    r = ctx->request;
+    cmd = &ctx->lease_command;
+
+    if (ctx->conf->zone->redis == NULL || ctx->unavailable) {
+        return NGX_DECLINED;
+    }
+
+    token.data = ngx_pnalloc(r->pool, 16);
+    ctx->lease_key = ngx_http_weir_cache_redis_key(ctx, "lease", ctx->varies);
+
+    if (token.data == NULL || ctx->lease_key.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    token.len = 16;
+    ngx_sprintf(token.data, "%016xL", ngx_http_weir_random());
+    ctx->lease_wanted = token;
+
+    cmd->pool = r->pool;
+    cmd->handler = ngx_http_weir_cache_lease_handler;
+    cmd->data = ctx;
+    cmd->log = r->connection->log;
+
+    ngx_str_set(&argv[0], "SET");
+    argv[1] = ctx->lease_key;
+    argv[2] = token;
+    ngx_str_set(&argv[3], "NX");
+    ngx_str_set(&argv[4], "GET");
+    ngx_str_set(&argv[5], "PX");
+    argv[6].data = timeout;
+    argv[6].len = ngx_sprintf(timeout, "%M", ctx->conf->lock_timeout)
+                  - timeout;
+
+    if (ngx_http_weir_redis_command(ctx->conf->zone->redis, cmd, 7, argv)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ctx->lease_asked = 1;
+
+    (void) ngx_http_weir_cache_lookup(ctx, 1);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_cache_lease_handler(ngx_http_weir_redis_command_t *cmd,
+    ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
+{
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = cmd->data;
+    ctx->lease_asked = 0;
+    ctx->lease_reply = reply;
+
+    if (!ngx_http_weir_cache_ctx_waits(ctx)) {
+        ngx_http_weir_resume(ctx->request);
+    }
+}
+
+
+ngx_http_weir_cache_lease_e
+ngx_http_weir_cache_lease_read(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_str_t                    *own, *word;
+    ngx_http_weir_redis_reply_t  *reply;
+
+    reply = ctx->lease_reply;
+    ctx->lease_reply = NULL;
+
+    if (reply == NULL || reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
+        /* without an answer it may be ours all the same */
+        ctx->lease = ctx->lease_wanted;
+        return NGX_HTTP_WEIR_CACHE_LEASE_OURS;
+    }
+
+    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING) {
+        return NGX_HTTP_WEIR_CACHE_LEASE_NONE;
+    }
+
+    word = &reply->str;
+
+    if (word->len < 4 || ngx_strncmp(word->data, "pass", 4) != 0) {
+        return NGX_HTTP_WEIR_CACHE_LEASE_TAKEN;
+    }
+
+    if (word->len == ngx_http_weir_cache_pass[0].len) {
+        return NGX_HTTP_WEIR_CACHE_LEASE_PASSED;
+    }
+
+    own = &ngx_http_weir_cache_pass[ngx_http_weir_cache_turn_credentials(ctx)];
+
+    return (word->len == own->len
+            && ngx_memcmp(word->data, own->data, own->len) == 0)
+           ? NGX_HTTP_WEIR_CACHE_LEASE_UNCACHEABLE
+           : NGX_HTTP_WEIR_CACHE_LEASE_NONE;
+}
+
+
+void
+ngx_http_weir_cache_lease_end(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t pass,
+    ngx_uint_t credentials)
+{
+    ngx_str_t                      argv[6];
+    ngx_http_weir_redis_command_t  cmd;
+
+    static ngx_str_t  release = ngx_string(
+        "if redis.call('GET',KEYS[1])==ARGV[1] then"
+        " return redis.call('DEL',KEYS[1]) end return 0");
+
+    static ngx_str_t  replace = ngx_string(
+        "if redis.call('GET',KEYS[1])==ARGV[1] then"
+        " redis.call('SET',KEYS[1],ARGV[2],'PX',1000) return 1 end return 0");
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = ctx->request->connection->log;
+
+    ngx_str_set(&argv[0], "EVAL");
+    argv[1] = pass ? replace : release;
+    ngx_str_set(&argv[2], "1");
+    argv[3] = ctx->lease_key;
+    argv[4] = ctx->lease;
+
+    if (pass) {
+        argv[5] = ngx_http_weir_cache_pass[credentials];
+    }
+
+    ctx->lease.len = 0;
+
+    (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd,
+                                       pass ? 6 : 5, argv);
+}

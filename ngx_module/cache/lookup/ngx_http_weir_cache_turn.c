@@ -1,0 +1,194 @@
+/*
+ * Whose turn it is to ask the upstream.  Of the requests that miss one key, one
+ * per box gets the flight (ngx_http_weir_cache_flight.h), and of the boxes that
+ * share Redis, one gets the lease (ngx_http_weir_cache_lease.c); all others wait,
+ * look again, and find what was stored.
+ *
+ * Each box remembers for weir_cache_uncacheable for which keys responses can't be
+ * stored, and nobody waits for those.  A response may be uncacheable for the
+ * credentials that its request has: those of others may be stored all the same
+ * (RFC 9111 section 3.5), and what one client sends must not switch the cache off
+ * for all.  So what is remembered of requests with Cookie, with Authorization,
+ * with both and with none is kept apart, here and between boxes.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/memory/ngx_http_weir_cache_flight.h"
+#include "compat/ngx_http_weir_compat_nginx.h"
+#include "http/ngx_http_weir_park.h"
+
+
+/* Milliseconds between two looks of one that waits: the first, the longest. */
+#define NGX_HTTP_WEIR_CACHE_WAIT_FIRST  1
+#define NGX_HTTP_WEIR_CACHE_WAIT_MAX    50
+
+
+static void ngx_http_weir_cache_turn_known(ngx_http_weir_cache_ctx_t *ctx,
+    u_char *known);
+static void ngx_http_weir_cache_turn_wake(ngx_event_t *ev);
+
+
+ngx_int_t
+ngx_http_weir_cache_turn_begin(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char     *digest, known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    ngx_int_t   rc;
+
+    digest = ctx->varies ? ctx->variant : ctx->digest;
+
+    if (ctx->in_flight) {
+
+        if (ngx_memcmp(ctx->flight, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN)
+            == 0)
+        {
+            return NGX_OK;
+        }
+
+        ngx_http_weir_cache_turn_end(ctx, 0);
+    }
+
+    ngx_http_weir_cache_turn_known(ctx, known);
+
+    rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, digest, known,
+                                          ctx->conf->lock_timeout,
+                                          &ctx->flight_token);
+
+    if (rc == NGX_OK) {
+        ngx_memcpy(ctx->flight, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+        ctx->in_flight = 1;
+    }
+
+    return rc;
+}
+
+
+void
+ngx_http_weir_cache_turn_end(ngx_http_weir_cache_ctx_t *ctx, ngx_msec_t pass)
+{
+    if (ctx->lease.len) {
+        ngx_http_weir_cache_lease_end(ctx, pass != 0, 0);
+    }
+
+    if (ctx->in_flight) {
+        ctx->in_flight = 0;
+        ngx_http_weir_cache_flight_end(ctx->conf->zone, ctx->flight,
+                                       ctx->flight_token, pass);
+    }
+}
+
+
+void
+ngx_http_weir_cache_turn_not_stored(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (!ctx->uncacheable) {
+        ngx_http_weir_cache_turn_end(ctx, NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
+        return;
+    }
+
+    /* in this order, so that those who wait find it */
+
+    ngx_http_weir_cache_turn_note(ctx, ctx->conf->uncacheable);
+
+    if (ctx->lease.len) {
+        ngx_http_weir_cache_lease_end(ctx, 1,
+                                      ngx_http_weir_cache_turn_credentials(ctx));
+    }
+
+    ngx_http_weir_cache_turn_end(ctx, 0);
+}
+
+
+void
+ngx_http_weir_cache_turn_note(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_msec_t uncacheable)
+{
+    u_char  known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+
+    ngx_http_weir_cache_turn_known(ctx, known);
+    ngx_http_weir_cache_flight_note(ctx->conf->zone, known, uncacheable);
+}
+
+
+static void
+ngx_http_weir_cache_turn_known(ngx_http_weir_cache_ctx_t *ctx, u_char *known)
+{
+    ngx_memcpy(known, ctx->varies ? ctx->variant : ctx->digest,
+               NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+
+    known[0] ^= 1 + ngx_http_weir_cache_turn_credentials(ctx);
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_turn_credentials(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    return (r->headers_in.authorization ? 1 : 0)
+           + (ngx_http_weir_has_cookie(r) ? 2 : 0);
+}
+
+
+void
+ngx_http_weir_cache_turn_storable(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->request->method == NGX_HTTP_GET && !ctx->part) {
+        ngx_http_weir_cache_turn_note(ctx, 0);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_turn_uncacheable(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char  known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+
+    ngx_http_weir_cache_turn_known(ctx, known);
+
+    return ngx_http_weir_cache_flight_uncacheable(ctx->conf->zone, known);
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_turn_wait(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (!ctx->collapsed) {
+        ctx->collapsed = 1;
+        ctx->wait_since = ngx_current_msec;
+        ctx->wait_next = NGX_HTTP_WEIR_CACHE_WAIT_FIRST;
+
+    } else if (ngx_current_msec - ctx->wait_since >= ctx->conf->lock_timeout) {
+        ctx->collapsed = 0;
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_cache_turn_sleep(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ctx->wait.handler = ngx_http_weir_cache_turn_wake;
+    ctx->wait.data = ctx;
+    ctx->wait.log = ctx->request->connection->log;
+
+    ngx_add_timer(&ctx->wait, ctx->wait_next);
+
+    ctx->wait_next = ngx_min(ctx->wait_next * 2, NGX_HTTP_WEIR_CACHE_WAIT_MAX);
+}
+
+
+static void
+ngx_http_weir_cache_turn_wake(ngx_event_t *ev)
+{
+    ngx_http_weir_cache_ctx_t *ctx = ev->data;
+
+    ngx_http_weir_resume(ctx->request);
+}

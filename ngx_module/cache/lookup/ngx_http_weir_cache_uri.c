@@ -1,0 +1,237 @@
+/*
+ * The key of another URI: what Location and Content-Location of a response lead
+ * to (RFC 9111 section 4.4), as far as it is of the request's own origin.
+ *
+ * The default key ends with the URI as it was requested.  One of weir_cache_key is
+ * whatever that makes of a request: only one that holds that URI can be turned
+ * into another's, by putting the other URI in the place where it is first.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+
+
+static ngx_int_t ngx_http_weir_cache_path_of(ngx_http_request_t *r,
+    ngx_str_t *path);
+static void ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port);
+
+
+ngx_int_t
+ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
+    ngx_str_t *reference, ngx_str_t *key)
+{
+    u_char                          *p, *at, *last;
+    ngx_int_t                        rc;
+    ngx_str_t                        path;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    path = *reference;
+
+    if (path.len && path.data[0] != '/') {
+        rc = ngx_http_weir_cache_path_of(r, &path);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (path.len == 0 || path.data[0] != '/'
+        || (path.len > 1 && path.data[1] == '/'))
+    {
+        return NGX_DECLINED;
+    }
+
+    /* RFC 3986 section 3.5: the fragment is the client's */
+
+    p = ngx_strlchr(path.data, path.data + path.len, '#');
+    if (p) {
+        path.len = p - path.data;
+    }
+
+    if (r->unparsed_uri.len == 0 || own->len < r->unparsed_uri.len) {
+        return NGX_DECLINED;
+    }
+
+    last = own->data + own->len - r->unparsed_uri.len;
+
+    /* what stands before it may have slashes too: the path of a socket */
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    for (at = clcf->key ? own->data : last; at <= last; at++) {
+        if (ngx_memcmp(at, r->unparsed_uri.data, r->unparsed_uri.len) == 0) {
+            break;
+        }
+    }
+
+    if (at > last) {
+        return NGX_DECLINED;
+    }
+
+    key->len = own->len - r->unparsed_uri.len + path.len;
+
+    key->data = ngx_pnalloc(r->pool, key->len);
+    if (key->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(key->data, own->data, at - own->data);
+    p = ngx_cpymem(p, path.data, path.len);
+    at += r->unparsed_uri.len;
+    ngx_memcpy(p, at, own->data + own->len - at);
+
+    return NGX_OK;
+}
+
+
+/*
+ * The path, with the query, that a reference leads to which doesn't begin with
+ * it: an absolute URI of the request's own origin, or one that is relative to
+ * the target URI (RFC 3986 section 5.2).  NGX_DECLINED: of another origin, or
+ * a reference to the target itself.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
+{
+    u_char     *p, *last, *end;
+    ngx_str_t   host, own, port, base;
+
+    end = path->data + path->len;
+
+    for (p = path->data; p < end && *p != ':' && *p != '/' && *p != '?'
+                         && *p != '#'; p++) { /* void */ }
+
+    if (p < end && *p == ':') {
+
+        ngx_str_set(&own, "http");
+        ngx_str_set(&port, ":80");
+
+#if (NGX_HTTP_SSL)
+        if (r->connection->ssl) {
+            ngx_str_set(&own, "https");
+            ngx_str_set(&port, ":443");
+        }
+#endif
+
+        if ((size_t) (p - path->data) != own.len
+            || ngx_strncasecmp(path->data, own.data, own.len) != 0
+            || end - p < 3 || p[1] != '/' || p[2] != '/'
+            || r->headers_in.host == NULL)
+        {
+            return NGX_DECLINED;
+        }
+
+        host.data = p + 3;
+
+        for (p += 3; p < end && *p != '/' && *p != '?' && *p != '#'; p++) {
+            /* void */
+        }
+
+        host.len = p - host.data;
+        own = r->headers_in.host->value;
+
+        ngx_http_weir_cache_trim_port(&host, &port);
+        ngx_http_weir_cache_trim_port(&own, &port);
+
+        if (host.len != own.len
+            || ngx_strncasecmp(host.data, own.data, own.len) != 0)
+        {
+            return NGX_DECLINED;
+        }
+
+        path->data = p;
+        path->len = end - p;
+
+        return NGX_OK;
+    }
+
+    if (p == path->data && (p == end || *p != '/')) {
+        return NGX_DECLINED;
+    }
+
+    /* the target's path up to its last slash, and the reference behind it */
+
+    base = r->unparsed_uri;
+
+    p = ngx_strlchr(base.data, base.data + base.len, '?');
+    if (p) {
+        base.len = p - base.data;
+    }
+
+    while (base.len && base.data[base.len - 1] != '/') {
+        base.len--;
+    }
+
+    if (base.len == 0 || base.data[0] != '/') {
+        return NGX_DECLINED;
+    }
+
+    p = ngx_pnalloc(r->pool, base.len + path->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = ngx_cpymem(p, base.data, base.len);
+
+    for (end = path->data; end < path->data + path->len; /* void */ ) {
+        u_char  *segment = end;
+        size_t   left = path->data + path->len - segment;
+
+        if (*segment == '?' || *segment == '#') {
+            last = ngx_cpymem(last, segment, left);
+            break;
+        }
+
+        while (end < path->data + path->len && *end != '/' && *end != '?'
+               && *end != '#')
+        {
+            end++;
+        }
+
+        left = end - segment;
+
+        if (end < path->data + path->len && *end == '/') {
+            end++;
+        }
+
+        if (left == 1 && segment[0] == '.') {
+            continue;
+        }
+
+        if (left == 2 && segment[0] == '.' && segment[1] == '.') {
+
+            if (last - p > 1) {
+                do {
+                    last--;
+                } while (last[-1] != '/');
+            }
+
+            continue;
+        }
+
+        last = ngx_cpymem(last, segment, end - segment);
+    }
+
+    path->data = p;
+    path->len = last - p;
+
+    return NGX_OK;
+}
+
+
+/* The port that a scheme has anyway is not part of an origin's name. */
+
+static void
+ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port)
+{
+    if (host->len > port->len
+        && ngx_memcmp(host->data + host->len - port->len, port->data,
+                      port->len)
+           == 0)
+    {
+        host->len -= port->len;
+    }
+}

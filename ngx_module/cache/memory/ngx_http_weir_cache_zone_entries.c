@@ -1,0 +1,594 @@
+/*
+ * The zone's entries: found, pinned while they are sent, put in, and which of
+ * them stay.
+ *
+ * Between two calls an entry is in a bucket and in a queue (linked), or pinned,
+ * or both; when neither holds any more its block is free.  Its bytes do not
+ * change, so whoever has pinned it reads them without the mutex.
+ *
+ * Which entries stay is decided by S3-FIFO (Yang et al., "FIFO queues are all
+ * you need for cache eviction", SOSP 2023): a new entry goes to a small queue
+ * and leaves it, unless it was asked for again, before it can push out any of
+ * the main queue.  A scan over many keys passes through the small queue only.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/entry/entry.h"
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "cache/memory/ngx_http_weir_cache_zone_private.h"
+
+
+/* Entries that are looked at before an allocation is given up. */
+#define NGX_HTTP_WEIR_CACHE_EVICT_MAX  1000
+
+/* After so many it is made sure that the allocation can succeed at all. */
+#define NGX_HTTP_WEIR_CACHE_EVICT_CHECK  64
+
+/* What part of the memory pinned entries may take. */
+#define NGX_HTTP_WEIR_CACHE_PINNED_PART  4
+
+/* What part of the memory the small queue may take before it gives way. */
+#define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
+
+
+static ngx_http_weir_cache_node_t **ngx_http_weir_cache_zone_bucket(
+    ngx_http_weir_cache_sh_t *sh, u_char *digest);
+static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_find(
+    ngx_http_weir_cache_sh_t *sh, u_char *digest);
+static ngx_int_t ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
+    ngx_http_weir_cache_node_t *node);
+static void ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node);
+static void ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node);
+static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
+    ngx_http_weir_cache_zone_t *zone, size_t len);
+static ngx_uint_t ngx_http_weir_cache_zone_is_late(
+    ngx_http_weir_cache_zone_t *zone, u_char *data, size_t len);
+static ngx_uint_t ngx_http_weir_cache_zone_could_fit(
+    ngx_http_weir_cache_zone_t *zone, size_t len);
+static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
+
+
+static ngx_http_weir_cache_node_t **
+ngx_http_weir_cache_zone_bucket(ngx_http_weir_cache_sh_t *sh, u_char *digest)
+{
+    uint32_t  n;
+
+    ngx_memcpy(&n, digest, sizeof(uint32_t));
+
+    return &sh->buckets[n & sh->mask];
+}
+
+
+static ngx_http_weir_cache_node_t *
+ngx_http_weir_cache_zone_find(ngx_http_weir_cache_sh_t *sh, u_char *digest)
+{
+    ngx_http_weir_cache_node_t  *node;
+
+    for (node = *ngx_http_weir_cache_zone_bucket(sh, digest);
+         node;
+         node = node->next)
+    {
+        if (ngx_memcmp(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN)
+            == 0)
+        {
+            return node;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
+    ngx_pool_t *pool, ngx_http_weir_cache_pin_t *pin)
+{
+    ngx_int_t                    place;
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_node_t  *node;
+
+    sh = zone->sh;
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    node = ngx_http_weir_cache_zone_find(sh, digest);
+
+    if (node == NULL) {
+        ngx_http_weir_cache_zone_unlock(zone);
+        return NGX_DECLINED;
+    }
+
+    if (node->uses < 3) {
+        node->uses++;
+    }
+
+    pin->len = node->len;
+    pin->began = node->began;
+
+    /*
+     * clients that read slowly must not hold the memory: beyond the limit a
+     * client's bytes are its own
+     */
+
+    place = (node->refs == 0
+             && sh->pinned + weir_arena_block_size(node)
+                > sh->size / NGX_HTTP_WEIR_CACHE_PINNED_PART)
+            ? NGX_ERROR : ngx_http_weir_cache_zone_pin(zone, node);
+
+    if (place != NGX_ERROR) {
+        ngx_http_weir_cache_zone_unlock(zone);
+
+        pin->data = node->data;
+        pin->node = node;
+        pin->place = place;
+
+        return NGX_OK;
+    }
+
+    pin->node = NULL;
+    pin->data = ngx_pnalloc(pool, node->len);
+
+    if (pin->data) {
+        ngx_memcpy(pin->data, node->data, node->len);
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
+
+    return pin->data ? NGX_OK : NGX_ERROR;
+}
+
+
+/* The pin's place, or NGX_ERROR when all of the node's set are taken. */
+
+static ngx_int_t
+ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
+    ngx_http_weir_cache_node_t *node)
+{
+    ngx_int_t                      free;
+    ngx_uint_t                     i, first;
+    ngx_http_weir_cache_worker_t  *worker;
+
+    worker = zone->worker;
+
+    if (worker == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* entries of one size stand at regular distances: these must not meet */
+
+    first = (((uint64_t) (uintptr_t) node * 0x9e3779b97f4a7c15) >> 48)
+            % NGX_HTTP_WEIR_CACHE_PIN_SETS * NGX_HTTP_WEIR_CACHE_PIN_WAYS;
+    free = NGX_ERROR;
+
+    for (i = first; i < first + NGX_HTTP_WEIR_CACHE_PIN_WAYS; i++) {
+
+        if (worker->pins[i] == node) {
+            zone->pins[i]++;
+            return i;
+        }
+
+        if (worker->pins[i] == NULL) {
+            free = i;
+        }
+    }
+
+    if (free != NGX_ERROR) {
+        worker->pins[free] = node;
+        zone->pins[free] = 1;
+
+        if (node->refs++ == 0) {
+            zone->sh->pinned += weir_arena_block_size(node);
+        }
+    }
+
+    return free;
+}
+
+
+void
+ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
+    ngx_http_weir_cache_pin_t *pin)
+{
+    ngx_http_weir_cache_node_t  *node;
+
+    node = pin->node;
+
+    if (node == NULL) {
+        return;
+    }
+
+    pin->node = NULL;
+
+    if (--zone->pins[pin->place]) {
+        /* other requests of this worker send it */
+        return;
+    }
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    zone->worker->pins[pin->place] = NULL;
+    ngx_http_weir_cache_zone_unref(zone->sh, node);
+
+    ngx_http_weir_cache_zone_unlock(zone);
+}
+
+
+void
+ngx_http_weir_cache_zone_unpin_all(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_worker_t *worker)
+{
+    ngx_uint_t                   i;
+    ngx_http_weir_cache_node_t  *node;
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_PINS; i++) {
+        node = worker->pins[i];
+
+        if (node) {
+            worker->pins[i] = NULL;
+            ngx_http_weir_cache_zone_unref(sh, node);
+        }
+    }
+}
+
+
+static void
+ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node)
+{
+    if (--node->refs) {
+        return;
+    }
+
+    sh->pinned -= weir_arena_block_size(node);
+
+    if (!node->linked) {
+        weir_arena_free(&sh->arena, node);
+    }
+}
+
+
+/* Puts the node into its bucket, and into the queue that main tells. */
+
+static void
+ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node)
+{
+    ngx_http_weir_cache_node_t  **bucket;
+
+    bucket = ngx_http_weir_cache_zone_bucket(sh, node->digest);
+    node->next = *bucket;
+    *bucket = node;
+
+    ngx_http_weir_cache_zone_link_key(sh, node);
+
+    if (node->main) {
+        ngx_queue_insert_head(&sh->main, &node->queue);
+
+    } else {
+        ngx_queue_insert_head(&sh->small, &node->queue);
+        sh->small_bytes += weir_arena_block_size(node);
+    }
+
+    node->linked = 1;
+    sh->entries++;
+}
+
+
+/* Takes the node out of bucket and queue, and frees it unless it is pinned. */
+
+void
+ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node)
+{
+    ngx_http_weir_cache_node_t  **p;
+
+    for (p = ngx_http_weir_cache_zone_bucket(sh, node->digest);
+         *p != node;
+         p = &(*p)->next)
+    {
+        /* void */
+    }
+
+    *p = node->next;
+
+    ngx_http_weir_cache_zone_unlink_key(node);
+    ngx_queue_remove(&node->queue);
+
+    if (!node->main) {
+        sh->small_bytes -= weir_arena_block_size(node);
+    }
+
+    node->linked = 0;
+    sh->entries--;
+
+    if (node->refs == 0) {
+        weir_arena_free(&sh->arena, node);
+    }
+}
+
+
+/*
+ * The entry is filled outside of the mutex, pinned and not yet linked: should
+ * this worker be killed meanwhile, the block goes the way of its pins.  When it
+ * can't be pinned it is filled under the mutex.
+ */
+
+ngx_int_t
+ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
+    uint64_t key, uint64_t began, u_char *data, size_t len)
+{
+    ngx_int_t                    rc, place;
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_pin_t    pin;
+    ngx_http_weir_cache_node_t  *node, *old;
+
+    sh = zone->sh;
+
+    if (len > ngx_http_weir_cache_zone_largest(zone)) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    if (zone->worker == NULL) {
+        ngx_http_weir_cache_zone_join(zone);
+    }
+
+    node = ngx_http_weir_cache_zone_alloc(zone, len);
+
+    if (node == NULL) {
+        sh->counters.refused++;
+        ngx_http_weir_cache_zone_unlock(zone);
+        return NGX_DECLINED;
+    }
+
+    node->refs = 0;
+    node->linked = 0;
+
+    place = ngx_http_weir_cache_zone_pin(zone, node);
+
+    if (place != NGX_ERROR) {
+        ngx_http_weir_cache_zone_unlock(zone);
+    }
+
+    ngx_memcpy(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+    ngx_memcpy(node->data, data, len);
+    node->key = key;
+    node->began = began;
+    node->len = len;
+    node->uses = 0;
+
+    if (place != NGX_ERROR) {
+        ngx_http_weir_cache_zone_lock(zone);
+    }
+
+    old = ngx_http_weir_cache_zone_find(sh, digest);
+
+    if ((old && (weir_entry_stored((char *) old->data)
+                 > weir_entry_stored((char *) data)
+                 || (began && old->began > began)))
+        || ngx_http_weir_cache_zone_is_late(zone, data, len))
+    {
+        /*
+         * what was on its way from Redis is older than what came meanwhile, or
+         * the upstream was asked again while this was on its way
+         */
+
+        rc = NGX_DECLINED;
+
+        if (place == NGX_ERROR) {
+            weir_arena_free(&sh->arena, node);
+        }
+
+    } else {
+        rc = NGX_OK;
+
+        /* who was there, or asked for before, needs no probation */
+
+        node->main = (old && old->main)
+                     || ngx_http_weir_cache_zone_uses(zone, digest) > 1;
+
+        if (old) {
+            ngx_http_weir_cache_zone_unlink(sh, old);
+        }
+
+        ngx_http_weir_cache_zone_link(sh, node);
+        sh->counters.stored++;
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
+
+    pin.node = (place != NGX_ERROR) ? node : NULL;
+    pin.place = place;
+    ngx_http_weir_cache_zone_release(zone, &pin);
+
+    return rc;
+}
+
+
+/* Whether a record that concerns the entry may be forgotten already. */
+
+static ngx_uint_t
+ngx_http_weir_cache_zone_is_late(ngx_http_weir_cache_zone_t *zone,
+    u_char *data, size_t len)
+{
+    weir_str_t    text;
+    weir_stamp_t  stamp;
+    weir_entry_t  entry;
+
+    text.data = (char *) data;
+    text.len = len;
+
+    if (weir_entry_view(text, &entry) != NULL
+        || (entry.flags & WEIR_ENTRY_VARY_POINTER))
+    {
+        return 0;
+    }
+
+    stamp.era = entry.era;
+    stamp.position.ms = entry.position_ms;
+    stamp.position.seq = entry.position_seq;
+    stamp.origin = entry.origin;
+    stamp.local = entry.local;
+
+    return !weir_invalidations_may_be_held(zone->invalidation->table, &stamp);
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_zone_holds(ngx_http_weir_cache_pin_t *pin)
+{
+    return pin->node == NULL || pin->node->linked;
+}
+
+
+size_t
+ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone)
+{
+    return zone->sh->size / 8;
+}
+
+
+static ngx_http_weir_cache_node_t *
+ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
+{
+    ngx_uint_t                   i;
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_node_t  *node;
+
+    sh = zone->sh;
+    len += offsetof(ngx_http_weir_cache_node_t, data);
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_EVICT_MAX; i++) {
+
+        node = weir_arena_alloc(&sh->arena, len);
+        if (node) {
+            return node;
+        }
+
+        /* nothing is evicted for what finds no room between pinned entries */
+
+        if (sh->pinned
+            && i == (len < sh->size / NGX_HTTP_WEIR_CACHE_EVICT_CHECK
+                     ? NGX_HTTP_WEIR_CACHE_EVICT_CHECK : 0)
+            && !ngx_http_weir_cache_zone_could_fit(zone, len))
+        {
+            break;
+        }
+
+        if (!ngx_http_weir_cache_zone_evict(sh)) {
+            break;
+        }
+    }
+
+    /* perhaps the dead hold it */
+
+    ngx_http_weir_cache_zone_reap(zone);
+
+    return weir_arena_alloc(&sh->arena, len);
+}
+
+
+/* Whether there is room for so many bytes between the entries that are pinned. */
+
+static ngx_uint_t
+ngx_http_weir_cache_zone_could_fit(ngx_http_weir_cache_zone_t *zone,
+    size_t len)
+{
+    size_t                       n;
+    ngx_uint_t                   i, k;
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_node_t  *node;
+
+    sh = zone->sh;
+    n = 0;
+
+    for (i = 0; i < sh->nworkers; i++) {
+
+        for (k = 0; k < NGX_HTTP_WEIR_CACHE_PINS; k++) {
+            node = sh->workers[i].pins[k];
+
+            if (node) {
+                zone->extents[n].payload = node;
+                zone->extents[n].size = weir_arena_block_size(node);
+                n++;
+            }
+        }
+    }
+
+    /* so large a gap there is in any case */
+
+    if ((sh->size - sh->pinned) / (n + 1) >= 2 * weir_arena_cost(len)) {
+        return 1;
+    }
+
+    return weir_arena_could_fit(&sh->arena, len, zone->extents, n);
+}
+
+
+/* One step of S3-FIFO; 0 when there is no entry. */
+
+static ngx_uint_t
+ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh)
+{
+    ngx_queue_t                 *q;
+    ngx_http_weir_cache_node_t  *node;
+
+    if (!ngx_queue_empty(&sh->small)
+        && (ngx_queue_empty(&sh->main)
+            || sh->small_bytes > sh->size / NGX_HTTP_WEIR_CACHE_SMALL_PART))
+    {
+        q = ngx_queue_last(&sh->small);
+
+    } else if (!ngx_queue_empty(&sh->main)) {
+        q = ngx_queue_last(&sh->main);
+
+    } else {
+        return 0;
+    }
+
+    node = ngx_queue_data(q, ngx_http_weir_cache_node_t, queue);
+
+    if (node->uses == 0) {
+        ngx_http_weir_cache_zone_unlink(sh, node);
+        sh->counters.evicted++;
+        return 1;
+    }
+
+    if (node->main) {
+        node->uses--;
+
+    } else {
+        sh->small_bytes -= weir_arena_block_size(node);
+        node->main = 1;
+        node->uses = 0;
+    }
+
+    ngx_queue_remove(q);
+    ngx_queue_insert_head(&sh->main, q);
+
+    return 1;
+}
+
+
+void
+ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, int64_t stored)
+{
+    ngx_http_weir_cache_node_t  *node;
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    node = ngx_http_weir_cache_zone_find(zone->sh, digest);
+
+    if (node && weir_entry_stored((char *) node->data) <= stored) {
+        ngx_http_weir_cache_zone_unlink(zone->sh, node);
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
+}

@@ -1,0 +1,108 @@
+/*
+ * Entries by the key that a request made of them: all versions and variants of
+ * one URI are in one chain, beside the chains by digest in which they are looked
+ * up.  The chain is only walked when an invalidation that a client has caused is
+ * forgotten: what it concerns goes out of memory then, and the record is needed
+ * no longer for that.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/entry/entry.h"
+#include "cache/memory/ngx_http_weir_cache_zone_private.h"
+
+
+static ngx_http_weir_cache_node_t **ngx_http_weir_cache_zone_chain(
+    ngx_http_weir_cache_sh_t *sh, uint64_t key);
+static ngx_uint_t ngx_http_weir_cache_zone_is_newer(
+    ngx_http_weir_cache_node_t *node, uint64_t origin, uint64_t local);
+
+
+static ngx_http_weir_cache_node_t **
+ngx_http_weir_cache_zone_chain(ngx_http_weir_cache_sh_t *sh, uint64_t key)
+{
+    return &sh->keys[weir_siphash_word(sh->secret, key)
+                     & sh->mask];
+}
+
+
+void
+ngx_http_weir_cache_zone_link_key(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node)
+{
+    ngx_http_weir_cache_node_t  **chain;
+
+    node->key_prev = NULL;
+
+    if (node->key == 0) {
+        return;
+    }
+
+    chain = ngx_http_weir_cache_zone_chain(sh, node->key);
+
+    node->key_next = *chain;
+    node->key_prev = chain;
+
+    if (*chain) {
+        (*chain)->key_prev = &node->key_next;
+    }
+
+    *chain = node;
+}
+
+
+void
+ngx_http_weir_cache_zone_unlink_key(ngx_http_weir_cache_node_t *node)
+{
+    if (node->key_prev == NULL) {
+        return;
+    }
+
+    *node->key_prev = node->key_next;
+
+    if (node->key_next) {
+        node->key_next->key_prev = node->key_prev;
+    }
+
+    node->key_prev = NULL;
+}
+
+
+void
+ngx_http_weir_cache_zone_remove_key(ngx_http_weir_cache_zone_t *zone,
+    uint64_t key, uint64_t origin, uint64_t local)
+{
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_node_t  *node, *next;
+
+    sh = zone->sh;
+
+    for (node = *ngx_http_weir_cache_zone_chain(sh, key); node; node = next) {
+        next = node->key_next;
+
+        if (node->key == key
+            && !ngx_http_weir_cache_zone_is_newer(node, origin, local))
+        {
+            ngx_http_weir_cache_zone_unlink(sh, node);
+        }
+    }
+}
+
+
+/* Of that origin, and asked for then or later. */
+
+static ngx_uint_t
+ngx_http_weir_cache_zone_is_newer(ngx_http_weir_cache_node_t *node,
+    uint64_t origin, uint64_t local)
+{
+    weir_str_t    data;
+    weir_entry_t  entry;
+
+    data.data = (char *) node->data;
+    data.len = node->len;
+
+    return weir_entry_view(data, &entry) == NULL
+           && entry.origin == origin && entry.local >= local;
+}

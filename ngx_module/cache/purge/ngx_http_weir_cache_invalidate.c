@@ -1,0 +1,528 @@
+/*
+ * Invalidations that are made on this box: by a response's Weir-Invalidate, by
+ * the success of a method that is not safe, and by PURGE.
+ *
+ * All are applied to the zone's table before the response leaves, and are
+ * written to the stream, so that the other edges learn of them; nobody waits for
+ * that.  What Redis didn't take is sent again by the follower.  A response that
+ * has a Weir-Position says that the upstream has written the message itself.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/policy/tags.h"
+#include "cache/purge/ngx_http_weir_cache_purge.h"
+#include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_clock.h"
+
+
+/* Bytes of a text that is in a message as it is. */
+#define NGX_HTTP_WEIR_CACHE_TEXT_MAX   128
+
+/* how */
+#define NGX_HTTP_WEIR_CACHE_TAGS       1  /* not keys */
+#define NGX_HTTP_WEIR_CACHE_SOFT       2
+#define NGX_HTTP_WEIR_CACHE_OF_CLIENT  4
+
+
+static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
+static void ngx_http_weir_cache_hide_tags(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_changes_target(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
+    weir_position_t *position);
+static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
+static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_outlives(
+    ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone,
+    weir_invalidations_t *table);
+static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    ngx_str_t *text, ngx_uint_t how, weir_position_t *position);
+static ngx_int_t ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone);
+static void ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    ngx_str_t *text, ngx_uint_t how, uint64_t local);
+
+
+static ngx_str_t  ngx_http_weir_cache_invalidate_name =
+                                                ngx_string("Weir-Invalidate");
+static ngx_str_t  ngx_http_weir_cache_position = ngx_string("Weir-Position");
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+ngx_int_t
+ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    if (clcf->zone == NULL || r != r->main || r->error_page
+        || r->method == NGX_HTTP_CONNECT)
+    {
+        /* a tunnel is none of the cache's */
+        return NGX_DECLINED;
+    }
+
+    if (clcf->purge && r->method_name.len == 5
+        && ngx_strncmp(r->method_name.data, "PURGE", 5) == 0)
+    {
+        return ngx_http_weir_cache_purge(r, clcf);
+    }
+
+    if (clcf->zone->redis && r->content_handler
+        && !clcf->zone->invalidation->tried)
+    {
+        return ngx_http_weir_cache_first_read(r, clcf->zone);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_http_weir_cache_init_invalidate_filter(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_weir_cache_invalidate_filter;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
+{
+    ngx_uint_t                       changes;
+    ngx_array_t                     *lines;
+    weir_position_t                  position, *written;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    if (clcf->zone && !clcf->expose_tags && r == r->main) {
+        ngx_http_weir_cache_hide_tags(r);
+    }
+
+    if (clcf->zone == NULL || !clcf->invalidate || r != r->main
+        || r->upstream == NULL || r->method == NGX_HTTP_CONNECT)
+    {
+        return ngx_http_next_header_filter(r);
+    }
+
+    lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                       &ngx_http_weir_cache_invalidate_name);
+    if (lines == NULL) {
+        return NGX_ERROR;
+    }
+
+    changes = ngx_http_weir_cache_changes_target(r);
+
+    if (!changes && lines->nelts == 0) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    /* an upstream that knows its position has written the message itself */
+
+    written = (ngx_http_weir_cache_read_position(r, &position) == NGX_OK)
+              ? &position : NULL;
+
+    if (changes
+        && ngx_http_weir_cache_invalidate_target(r, clcf, written) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_weir_cache_invalidate_tags(r, clcf->zone, lines, 0, written)
+        == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    if (written == NULL
+        && ngx_http_weir_cache_invalidate_mark(r, clcf->zone) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/* Other edges don't hear of it for now, and the client is told so. */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone)
+{
+    static ngx_str_t  name = ngx_string("Weir-Invalidation");
+    static ngx_str_t  value = ngx_string("pending");
+
+    if (ngx_http_weir_cache_invalidation_is_heard(zone)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_weir_add_header(r, &name, &value) ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * Tags are between upstream and edge.  The filter comes behind those that store
+ * the response, in which they stay.
+ */
+
+static void
+ngx_http_weir_cache_hide_tags(ngx_http_request_t *r)
+{
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  names[] = {
+        ngx_string("Cache-Tag"),
+        ngx_string("Weir-Invalidate")
+    };
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        while ((h = ngx_http_weir_find_header(&r->headers_out.headers,
+                                              &names[i]))
+               != NULL)
+        {
+            h->hash = 0;
+        }
+    }
+}
+
+
+/* The Weir-Position of the upstream's response; NGX_DECLINED: none. */
+
+static ngx_int_t
+ngx_http_weir_cache_read_position(ngx_http_request_t *r,
+    weir_position_t *position)
+{
+    weir_str_t        value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                  &ngx_http_weir_cache_position);
+    if (h == NULL) {
+        return NGX_DECLINED;
+    }
+
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    if (weir_position_parse(value, position)) {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "upstream sent an invalid Weir-Position \"%V\", taken as none;"
+                  " it must be like 1700000000000-0", &h->value);
+
+    return NGX_DECLINED;
+}
+
+
+/* A success with a method that is not safe, RFC 9111 section 4.4 */
+
+static ngx_uint_t
+ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
+{
+    return !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS
+                          |NGX_HTTP_PROPFIND|NGX_HTTP_TRACE))
+           && r->headers_out.status >= 200 && r->headers_out.status < 400
+           && ngx_http_weir_upstream_status(r) == r->headers_out.status;
+}
+
+
+/* What is stored of the target, of Location and of Content-Location. */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position)
+{
+    ngx_int_t         rc;
+    uint64_t          hashes[4];
+    ngx_str_t         keys[4];
+    ngx_uint_t        i, n;
+    ngx_table_elt_t  *h[3];
+
+    static ngx_str_t  location = ngx_string("Location");
+    static ngx_str_t  content_location = ngx_string("Content-Location");
+
+    if (ngx_http_weir_cache_key_text(r, clcf, &keys[0]) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    n = 1;
+
+    /* Location also as the client sees it, behind proxy_redirect */
+
+    h[0] = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                     &location);
+    h[1] = h[0] ? r->headers_out.location : NULL;
+    h[2] = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                     &content_location);
+
+    for (i = 0; i < 3; i++) {
+
+        if (h[i] == NULL) {
+            continue;
+        }
+
+        rc = ngx_http_weir_cache_key_of(r, &keys[0], &h[i]->value, &keys[n]);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_OK) {
+            n++;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        hashes[i] = weir_key_hash((weir_str_t) { (char *) keys[i].data,
+                                                 keys[i].len });
+    }
+
+    ngx_http_weir_cache_invalidate(r, clcf->zone, hashes, n,
+                                   n == 1 ? &keys[0] : NULL,
+                                   NGX_HTTP_WEIR_CACHE_OF_CLIENT, position);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_cache_invalidate_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_str_t *key, ngx_uint_t soft,
+    weir_position_t *position)
+{
+    uint64_t    hash;
+    weir_str_t  text;
+
+    text.data = (char *) key->data;
+    text.len = key->len;
+    hash = weir_key_hash(text);
+
+    ngx_http_weir_cache_invalidate(r, zone, &hash, 1, key,
+                                   soft ? NGX_HTTP_WEIR_CACHE_SOFT : 0,
+                                   position);
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
+    weir_position_t *position)
+{
+    size_t       pos, len;
+    u_char      *p;
+    uint64_t    *hash;
+    ngx_str_t    text;
+    weir_str_t  *line, tag;
+    ngx_uint_t   i;
+    ngx_array_t  hashes;
+
+    if (ngx_array_init(&hashes, r->pool, 8, sizeof(uint64_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    line = lines->elts;
+    len = 0;
+
+    for (i = 0; i < lines->nelts; i++) {
+        len += line[i].len + 1;
+
+        for (pos = 0; weir_tags_next(line[i], &pos, &tag); /* void */ ) {
+            hash = ngx_array_push(&hashes);
+            if (hash == NULL) {
+                return NGX_ERROR;
+            }
+
+            *hash = weir_tag_hash(tag);
+        }
+    }
+
+    if (hashes.nelts == 0) {
+        return NGX_DECLINED;
+    }
+
+    text.data = ngx_pnalloc(r->pool, len);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = text.data;
+
+    for (i = 0; i < lines->nelts; i++) {
+        p = ngx_cpymem(p, line[i].data, line[i].len);
+        *p++ = ',';
+    }
+
+    text.len = len - 1;
+
+    ngx_http_weir_cache_invalidate(r, zone, hashes.elts, hashes.nelts, &text,
+                                   NGX_HTTP_WEIR_CACHE_TAGS
+                                   | (soft ? NGX_HTTP_WEIR_CACHE_SOFT : 0),
+                                   position);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Here at once, and by the stream everywhere else.
+ *
+ * A POST's response that is being stored was made after what it invalidates,
+ * unlike all that was fetched before: in this edge's order it comes right
+ * behind, if nothing of its own was invalidated since the POST went out.  It
+ * keeps its position in the stream, so that other edges, which can't know that,
+ * don't use it.
+ */
+
+static void
+ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    ngx_str_t *text, ngx_uint_t how, weir_position_t *position)
+{
+    uint64_t                    local;
+    weir_invalidations_t       *table;
+    ngx_http_weir_cache_ctx_t  *post;
+
+    table = ngx_http_weir_cache_invalidation_lock(zone);
+
+    post = ngx_http_weir_cache_outlives(r, zone, table);
+
+    if (how & NGX_HTTP_WEIR_CACHE_OF_CLIENT) {
+        local = weir_invalidations_make_client(table, hashes, n, position,
+                                               zone->redis != NULL);
+    } else {
+        local = weir_invalidations_make(table, hashes, n,
+                                        (how & NGX_HTTP_WEIR_CACHE_SOFT) != 0,
+                                        position, zone->redis != NULL,
+                                        ngx_http_weir_ms());
+    }
+
+    ngx_http_weir_cache_invalidation_unlock(zone);
+
+    if (post) {
+        post->stamp.local = local;
+        weir_entry_set_local((char *) post->buf, local);
+    }
+
+    if (zone->redis && position == NULL) {
+        ngx_http_weir_cache_invalidate_tell(r, zone, hashes, n, text, how,
+                                            local);
+    }
+}
+
+
+/*
+ * The message for the other edges.  A text that is short is in it as it is, for
+ * people to read; of a longer one, and of several, the hashes are, so that
+ * nobody fills the stream by long URIs.
+ */
+
+static void
+ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    ngx_str_t *text, ngx_uint_t how, uint64_t local)
+{
+    u_char                         edge[16 + 1 + NGX_INT64_LEN], *p;
+    ngx_str_t                      argv[11];
+    ngx_uint_t                     i, argc;
+    ngx_http_weir_redis_command_t  cmd;
+
+    ngx_str_set(&argv[0], "XADD");
+    ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
+    ngx_str_set(&argv[2], "*");
+
+    if (text && text->len <= ngx_max(NGX_HTTP_WEIR_CACHE_TEXT_MAX, n * 17)) {
+
+        if (how & NGX_HTTP_WEIR_CACHE_TAGS) {
+            ngx_str_set(&argv[3], "tags");
+
+        } else {
+            ngx_str_set(&argv[3], "keys");
+        }
+
+        argv[4] = *text;
+
+    } else {
+        p = ngx_pnalloc(r->pool, n * 17);
+        if (p == NULL) {
+            /* it is pending, and the follower sends it */
+            return;
+        }
+
+        ngx_str_set(&argv[3], "hashes");
+        argv[4].data = p;
+
+        for (i = 0; i < n; i++) {
+            p = ngx_sprintf(p, "%016xL ", hashes[i]);
+        }
+
+        argv[4].len = p - argv[4].data - 1;
+    }
+
+    ngx_str_set(&argv[5], "edge");
+    argv[6].data = edge;
+    argv[6].len = ngx_sprintf(edge, "%016xL-%uL",
+                              zone->invalidation->table->origin, local)
+                  - edge;
+    argc = 7;
+
+    if (how & NGX_HTTP_WEIR_CACHE_SOFT) {
+        ngx_str_set(&argv[argc], "soft");
+        ngx_str_set(&argv[argc + 1], "1");
+        argc += 2;
+    }
+
+    if (how & NGX_HTTP_WEIR_CACHE_OF_CLIENT) {
+        ngx_str_set(&argv[argc], "client");
+        ngx_str_set(&argv[argc + 1], "1");
+        argc += 2;
+    }
+
+    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
+    cmd.log = r->connection->log;
+
+    if (ngx_http_weir_redis_command(zone->redis, &cmd, argc, argv) != NGX_OK
+        || zone->invalidation->refusing)
+    {
+        (void) ngx_atomic_fetch_add(&zone->invalidation->unsent, 1);
+    }
+}
+
+
+/* The POST whose response is being stored, if that is valid now; or NULL. */
+
+static ngx_http_weir_cache_ctx_t *
+ngx_http_weir_cache_outlives(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_invalidations_t *table)
+{
+    weir_str_t                  key;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (ctx == NULL || r->method != NGX_HTTP_POST || !ctx->storing
+        || ctx->conf->zone != zone)
+    {
+        return NULL;
+    }
+
+    key.data = (char *) ctx->key_text.data;
+    key.len = ctx->key_text.len;
+
+    return weir_invalidations_check(table, &ctx->stamp, key, ctx->tags)
+           == WEIR_VALID ? ctx : NULL;
+}

@@ -1,0 +1,41 @@
+/*
+ * What is made invalid here: by an upstream's Weir-Invalidate or an unsafe method
+ * (invalidate), and by PURGE (purge).
+ */
+
+#ifndef _NGX_HTTP_WEIR_CACHE_PURGE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_CACHE_PURGE_H_INCLUDED_
+
+
+#include "cache/ngx_http_weir_cache.h"
+
+
+/* invalidate: the precontent phase, before ngx_http_weir_cache_handler() */
+ngx_int_t ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r);
+
+/* invalidate: installs the filter that sees Weir-Invalidate */
+void ngx_http_weir_cache_init_invalidate_filter(void);
+
+/*
+ * invalidate: what is stored under a key (its text) is invalid, with soft stale:
+ * here at once, and by the stream everywhere else.  position is that of the
+ * message, when the upstream has written it; else NULL.
+ */
+void ngx_http_weir_cache_invalidate_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_str_t *key, ngx_uint_t soft,
+    weir_position_t *position);
+
+/*
+ * invalidate: the same for the tags in the lines, of weir_str_t.  NGX_OK,
+ * NGX_DECLINED (there is no tag), or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
+    weir_position_t *position);
+
+/* purge: answers a PURGE; what a phase handler returns */
+ngx_int_t ngx_http_weir_cache_purge(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf);
+
+
+#endif /* _NGX_HTTP_WEIR_CACHE_PURGE_H_INCLUDED_ */

@@ -1,0 +1,656 @@
+/*
+ * The cache's configuration: its defaults, what a location inherits, and the
+ * directives that nginx has no setter for.
+ *
+ * A location's zone is known when it is merged, so all that is asked of a zone
+ * by its locations (the shortest weir_cache_staleness) is gathered there.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/entry/entry_check.h"
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/request/ngx_http_weir_cache_request.h"
+#include "http/ngx_http_weir.h"
+
+
+/* Milliseconds; what can be kept with four reads within it. */
+#define NGX_HTTP_WEIR_CACHE_STALENESS_MIN  100
+
+
+static char *ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
+    ngx_http_weir_cache_zone_t *zone);
+static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
+    ngx_http_weir_cache_main_conf_t *cmcf, ngx_str_t *name);
+
+
+static ngx_str_t  ngx_http_weir_cache_cdn_cache_control =
+                                            ngx_string("CDN-Cache-Control");
+
+static ngx_array_t  ngx_http_weir_cache_targeted = {
+    &ngx_http_weir_cache_cdn_cache_control, 1, sizeof(ngx_str_t), 1, NULL
+};
+
+
+void *
+ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    cmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_main_conf_t));
+    if (cmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&cmcf->zones, cf->pool, 2,
+                       sizeof(ngx_http_weir_cache_zone_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return cmcf;
+}
+
+
+void *
+ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    clcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_loc_conf_t));
+    if (clcf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     clcf->key = NULL;
+     *     clcf->tags = NULL;
+     *     clcf->ignore = 0;
+     */
+
+    if (ngx_http_weir_place(cf, &clcf->place) != NGX_OK) {
+        return NULL;
+    }
+
+    clcf->zone = NGX_CONF_UNSET_PTR;
+    clcf->valid = NGX_CONF_UNSET_PTR;
+    clcf->bypass = NGX_CONF_UNSET_PTR;
+    clcf->no_store = NGX_CONF_UNSET_PTR;
+    clcf->max_size = NGX_CONF_UNSET_SIZE;
+    clcf->min_uses = NGX_CONF_UNSET_UINT;
+    clcf->keep = NGX_CONF_UNSET;
+    clcf->heuristic = NGX_CONF_UNSET_UINT;
+    clcf->lock_timeout = NGX_CONF_UNSET_MSEC;
+    clcf->uncacheable = NGX_CONF_UNSET_MSEC;
+    clcf->targeted = NGX_CONF_UNSET_PTR;
+    clcf->staleness = NGX_CONF_UNSET_MSEC;
+    clcf->invalidate = NGX_CONF_UNSET;
+    clcf->purge = NGX_CONF_UNSET;
+    clcf->get_body = NGX_CONF_UNSET_UINT;
+    clcf->expose_tags = NGX_CONF_UNSET;
+    clcf->request_control = NGX_CONF_UNSET_MSEC;
+
+    return clcf;
+}
+
+
+char *
+ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_weir_cache_loc_conf_t  *prev = parent;
+    ngx_http_weir_cache_loc_conf_t  *conf = child;
+
+    char                      *own;
+    ngx_uint_t                 has_zone, has_stale;
+    ngx_http_weir_loc_conf_t  *wlcf;
+
+    own = ngx_http_weir_cache_own_directive(conf);
+    has_zone = (conf->zone != NGX_CONF_UNSET_PTR && conf->zone);
+    has_stale = (conf->use_stale != 0);
+
+    if (conf->zone == NGX_CONF_UNSET_PTR) {
+        conf->zone = (prev->zone == NGX_CONF_UNSET_PTR) ? NULL : prev->zone;
+        conf->l1 = prev->l1;
+    }
+
+    ngx_conf_merge_uint_value(conf->min_uses, prev->min_uses, 1);
+    ngx_conf_merge_bitmask_value(conf->use_stale, prev->use_stale,
+                                 NGX_CONF_BITMASK_SET);
+    ngx_conf_merge_value(conf->keep, prev->keep, 600);
+    ngx_conf_merge_uint_value(conf->heuristic, prev->heuristic, 0);
+    ngx_conf_merge_msec_value(conf->lock_timeout, prev->lock_timeout, 5000);
+    ngx_conf_merge_msec_value(conf->uncacheable, prev->uncacheable, 300000);
+    ngx_conf_merge_ptr_value(conf->targeted, prev->targeted,
+                             &ngx_http_weir_cache_targeted);
+    ngx_conf_merge_ptr_value(conf->valid, prev->valid, NULL);
+    ngx_conf_merge_ptr_value(conf->bypass, prev->bypass, NULL);
+    ngx_conf_merge_ptr_value(conf->no_store, prev->no_store, NULL);
+    ngx_conf_merge_size_value(conf->max_size, prev->max_size, NGX_HTTP_WEIR_CACHE_MAX_SIZE);
+    ngx_conf_merge_bitmask_value(conf->ignore, prev->ignore,
+                                 NGX_CONF_BITMASK_SET);
+
+    ngx_conf_merge_msec_value(conf->staleness, prev->staleness, 2000);
+    ngx_conf_merge_value(conf->invalidate, prev->invalidate, 1);
+    ngx_conf_merge_value(conf->purge, prev->purge, 0);
+    ngx_conf_merge_uint_value(conf->get_body, prev->get_body,
+                              NGX_HTTP_WEIR_CACHE_BODY_REFUSE);
+    ngx_conf_merge_value(conf->expose_tags, prev->expose_tags, 0);
+    ngx_conf_merge_msec_value(conf->request_control, prev->request_control,
+                              NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE);
+
+    wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
+    wlcf->purges = conf->purge && conf->zone;
+
+    if (conf->tags == NULL) {
+        conf->tags = prev->tags;
+    }
+
+    if (conf->zone) {
+        conf->zone->staleness = ngx_min(conf->zone->staleness,
+                                        conf->staleness);
+    }
+
+    if (conf->key == NULL) {
+        conf->key = prev->key;
+        conf->sliced = prev->sliced;
+    }
+
+    ngx_http_weir_cache_sent_configure(cf, conf);
+
+    return ngx_http_weir_cache_check(cf, conf, own, has_zone, has_stale);
+}
+
+
+char *
+ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_cache_main_conf_t  *cmcf = conf;
+
+    ssize_t                       size;
+    ngx_str_t                    *value;
+    ngx_http_weir_cache_zone_t   *zone, **zones;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || ngx_strcmp(value[1].data, "off") == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid name \"%V\" in \"weir_cache_zone\"",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_weir_cache_find_zone(cmcf, &value[1])) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate \"weir_cache_zone\" \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    size = ngx_parse_size(&value[2]);
+
+    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"weir_cache_zone\"; it must"
+                           " be like 64m or 512k, and at least %uzk with one"
+                           " worker process", &value[2],
+                           ngx_http_weir_cache_zone_least(1,
+                                &ngx_http_weir_cache_invalidation_tenant)
+                           / 1024);
+        return NGX_CONF_ERROR;
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_cache_zone_t));
+    zones = ngx_array_push(&cmcf->zones);
+
+    if (zone == NULL || zones == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *zones = zone;
+    zone->name = value[1];
+    zone->staleness = NGX_MAX_INT_T_VALUE;
+    zone->cycle = cf->cycle;
+    zone->tenant = &ngx_http_weir_cache_invalidation_tenant;
+
+    zone->shm_zone = ngx_shared_memory_add(cf, &value[1], size,
+                                           &ngx_http_weir_cache_module);
+    if (zone->shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->shm_zone->init = ngx_http_weir_cache_zone_init;
+    zone->shm_zone->data = zone;
+
+    return ngx_http_weir_cache_set_zone_level2(cf, zone);
+}
+
+
+/* redis=name and secret_file=path, in any order */
+
+static char *
+ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
+    ngx_http_weir_cache_zone_t *zone)
+{
+    ngx_str_t   *value, redis, file;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+    ngx_str_null(&redis);
+    ngx_str_null(&file);
+
+    for (i = 3; i < cf->args->nelts; i++) {
+
+        if (redis.len == 0 && value[i].len > 6
+            && ngx_strncmp(value[i].data, "redis=", 6) == 0)
+        {
+            redis.data = value[i].data + 6;
+            redis.len = value[i].len - 6;
+            continue;
+        }
+
+        if (file.len == 0 && value[i].len > 12
+            && ngx_strncmp(value[i].data, "secret_file=", 12) == 0)
+        {
+            file.data = value[i].data + 12;
+            file.len = value[i].len - 12;
+            continue;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" in \"weir_cache_zone\"; it"
+                           " takes redis=name and secret_file=path, each once",
+                           &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (redis.len) {
+        zone->redis = ngx_http_weir_redis_get(cf, &redis);
+
+        if (zone->redis == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (file.len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (zone->redis == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_cache_zone\" with secret_file= needs"
+                           " redis=, which \"%V\" has not", &zone->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_weir_cache_read_secret(cf, zone, &file);
+}
+
+
+static ngx_http_weir_cache_zone_t *
+ngx_http_weir_cache_find_zone(ngx_http_weir_cache_main_conf_t *cmcf,
+    ngx_str_t *name)
+{
+    ngx_uint_t                    i;
+    ngx_http_weir_cache_zone_t  **zones;
+
+    zones = cmcf->zones.elts;
+
+    for (i = 0; i < cmcf->zones.nelts; i++) {
+        if (zones[i]->name.len == name->len
+            && ngx_strncmp(zones[i]->name.data, name->data, name->len) == 0)
+        {
+            return zones[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+char *
+ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_str_t                        *value;
+    ngx_http_weir_cache_main_conf_t  *cmcf;
+
+    if (clcf->zone != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        clcf->zone = NULL;
+        return NGX_CONF_OK;
+    }
+
+    clcf->l1 = 1;
+
+    if (cf->args->nelts == 3) {
+
+        if (ngx_strcmp(value[2].data, "l1=off") == 0) {
+            clcf->l1 = 0;
+
+        } else if (ngx_strcmp(value[2].data, "l1=on") != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" in \"weir_cache\"; it"
+                               " takes l1=on or l1=off", &value[2]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_cache_module);
+
+    clcf->zone = ngx_http_weir_cache_find_zone(cmcf, &value[1]);
+
+    if (clcf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown zone \"%V\" in \"weir_cache\": no"
+                           " \"weir_cache_zone\" of that name stands before it",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (!clcf->l1 && clcf->zone->redis == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"weir_cache\" with l1=off needs a zone with"
+                           " redis=, which \"%V\" is not", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* [code ...] time; without codes those that nginx takes too: 200, 301, 302. */
+
+char *
+ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    time_t                   valid;
+    ngx_int_t                status;
+    ngx_str_t               *value;
+    ngx_uint_t               i, n, last;
+    ngx_http_cache_valid_t  *v;
+
+    static ngx_uint_t  statuses[] = { 200, 301, 302 };
+
+    if (clcf->valid == NGX_CONF_UNSET_PTR) {
+        clcf->valid = ngx_array_create(cf->pool, 3,
+                                       sizeof(ngx_http_cache_valid_t));
+        if (clcf->valid == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+    last = cf->args->nelts - 1;
+
+    status = ngx_atoi(value[last].data, value[last].len);
+
+    if (status >= 100 && status <= 599) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_cache_valid\"; it"
+                           " looks like a status, so it must have a unit, like"
+                           " %Vs, or a time must follow it", &value[last],
+                           &value[last]);
+        return NGX_CONF_ERROR;
+    }
+
+    valid = ngx_parse_time(&value[last], 1);
+
+    if (valid == (time_t) NGX_ERROR || valid > (time_t) WEIR_CACHE_SECONDS_MAX)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_cache_valid\"; it"
+                           " must be like 10s or 1h", &value[last]);
+        return NGX_CONF_ERROR;
+    }
+
+    n = (last == 1) ? 3 : last - 1;
+
+    for (i = 0; i < n; i++) {
+
+        if (last == 1) {
+            status = statuses[i];
+
+        } else if (ngx_strcmp(value[i + 1].data, "any") == 0) {
+            status = 0;
+
+        } else {
+            status = ngx_atoi(value[i + 1].data, value[i + 1].len);
+
+            if (status < 200 || status > 599) {
+                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                                   "invalid status \"%V\" in"
+                                   " \"weir_cache_valid\"; it must be between"
+                                   " 200 and 599, or \"any\"", &value[i + 1]);
+                return NGX_CONF_ERROR;
+            }
+        }
+
+        v = ngx_array_push(clcf->valid);
+        if (v == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        v->status = status;
+        v->valid = valid;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* off, or a percentage */
+
+char *
+ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_int_t   percent;
+    ngx_str_t  *value;
+
+    if (clcf->heuristic != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        clcf->heuristic = 0;
+        return NGX_CONF_OK;
+    }
+
+    percent = (value[1].len > 1 && value[1].data[value[1].len - 1] == '%')
+              ? ngx_atoi(value[1].data, value[1].len - 1) : NGX_ERROR;
+
+    if (percent < 1 || percent > 100) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"weir_cache_heuristic\";"
+                           " it must be \"off\" or between 1%% and 100%%",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->heuristic = percent;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_str_t   *value, *name;
+    ngx_uint_t   i;
+
+    if (clcf->targeted != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        clcf->targeted = NULL;
+        return NGX_CONF_OK;
+    }
+
+    clcf->targeted = ngx_array_create(cf->pool, cf->args->nelts,
+                                      sizeof(ngx_str_t));
+    if (clcf->targeted == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        name = ngx_array_push(clcf->targeted);
+        if (name == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *name = value[i];
+
+        if (!weir_entry_field_is_sound((weir_str_t) { (char *) name->data,
+                                                      name->len },
+                                       WEIR_STR("")))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid name \"%V\" in"
+                               " \"weir_cache_control_headers\"; it must be"
+                               " that of a response header field, like"
+                               " CDN-Cache-Control", name);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_int_t   ms;
+    ngx_str_t  *value;
+
+    if (clcf->staleness != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    ms = ngx_parse_time(&value[1], 0);
+
+    if (ms == NGX_ERROR || ms < NGX_HTTP_WEIR_CACHE_STALENESS_MIN) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_cache_staleness\"; it"
+                           " must be at least %dms", &value[1],
+                           NGX_HTTP_WEIR_CACHE_STALENESS_MIN);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->staleness = ms;
+
+    return NGX_CONF_OK;
+}
+
+
+/* A time of at least two seconds: a second is what chance is remembered for. */
+
+char *
+ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_int_t   ms;
+    ngx_str_t  *value;
+
+    if (clcf->uncacheable != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    ms = ngx_parse_time(&value[1], 0);
+
+    if (ms == NGX_ERROR || ms < 2000) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_cache_uncacheable\";"
+                           " it must be at least 2s", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->uncacheable = ms;
+
+    return NGX_CONF_OK;
+}
+
+
+/* obey, ignore, or refresh=time */
+
+char *
+ngx_http_weir_cache_set_request_control(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf = conf;
+
+    ngx_int_t   ms;
+    ngx_str_t  *value, time;
+
+    if (clcf->request_control != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "obey") == 0) {
+        clcf->request_control = NGX_HTTP_WEIR_CACHE_CONTROL_OBEY;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value[1].data, "ignore") == 0) {
+        clcf->request_control = NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value[1].data, "refresh=", 8) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in"
+                           " \"weir_cache_request_control\"; it must be"
+                           " \"obey\", \"ignore\" or refresh=time", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    time.data = value[1].data + 8;
+    time.len = value[1].len - 8;
+
+    ms = ngx_parse_time(&time, 0);
+
+    if (ms == NGX_ERROR || ms == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in"
+                           " \"weir_cache_request_control\"; it must be like"
+                           " refresh=5s", &time);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->request_control = ms;
+
+    return NGX_CONF_OK;
+}

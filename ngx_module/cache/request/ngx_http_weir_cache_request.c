@@ -1,0 +1,379 @@
+/*
+ * A request's way through the precontent phase.  The look-up decides
+ * (ngx_http_weir_cache_decide.c), and here is the one place that acts on its
+ * verdict: the stored response is sent, the upstream is asked, or the request is
+ * parked until what it waits for has come.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/entry/ngx_http_weir_cache_entry.h"
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/request/ngx_http_weir_cache_request.h"
+#include "cache/serve/ngx_http_weir_cache_serve.h"
+#include "cache/store/ngx_http_weir_cache_store.h"
+#include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_park.h"
+
+
+static ngx_int_t ngx_http_weir_cache_first_run(ngx_http_request_t *r);
+static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_start(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_verdict_e verdict);
+static ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_state_e state);
+static ngx_int_t ngx_http_weir_cache_serve(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status);
+static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_keeps_conditions(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_end_refresh(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_error_page(
+    ngx_http_weir_cache_ctx_t *ctx);
+
+
+ngx_int_t
+ngx_http_weir_cache_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (ctx == NULL) {
+        return ngx_http_weir_cache_first_run(r);
+    }
+
+    if (ngx_http_weir_cache_ctx_waits(ctx)) {
+        return NGX_AGAIN;
+    }
+
+    switch (ctx->state) {
+
+    case NGX_HTTP_WEIR_CACHE_STATE_FORWARDED:
+    case NGX_HTTP_WEIR_CACHE_STATE_SERVED:
+    case NGX_HTTP_WEIR_CACHE_STATE_REFUSED:
+        return NGX_DECLINED;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_BODY:
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_NEW);
+        return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_start(ctx));
+
+    default:
+        return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_decide(ctx));
+    }
+}
+
+
+/* The location is new to the request, and may be none that is cached. */
+
+static ngx_int_t
+ngx_http_weir_cache_first_run(ngx_http_request_t *r)
+{
+    ngx_int_t                        rc;
+    ngx_http_weir_cache_ctx_t       *ctx, *first;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    if (r != r->main) {
+        return r->background ? ngx_http_weir_cache_end_refresh(r)
+                             : NGX_DECLINED;
+    }
+
+    first = NULL;
+
+    if (r->internal) {
+        first = ngx_http_weir_cache_led_away(r);
+
+        if (ngx_http_weir_cache_forbidden(r) == NGX_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (r->content_handler == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (first) {
+        /* nginx sets r->error_page only without recursive_error_pages */
+        rc = ngx_http_weir_cache_error_page(first);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    if (r->error_page) {
+        return NGX_DECLINED;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    if (clcf->zone == NULL || r->method == NGX_HTTP_CONNECT) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_weir_cache_ctx_create(r, clcf);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_start(ctx));
+}
+
+
+/* Whether the request is looked up at all, once its body is known. */
+
+static ngx_http_weir_cache_verdict_e
+ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t             *r;
+    ngx_http_weir_cache_verdict_e   verdict;
+
+    r = ctx->request;
+
+    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_http_weir_cache_decide_forward(ctx,
+                                                  NGX_HTTP_WEIR_CACHE_METHOD);
+    }
+
+    verdict = ngx_http_weir_cache_check_body(ctx);
+
+    if (verdict != NGX_HTTP_WEIR_CACHE_NOTHING) {
+        return verdict;
+    }
+
+    if (ngx_http_weir_cache_key(ctx) != NGX_OK
+        || ngx_http_weir_cache_read_request(ctx) != NGX_OK)
+    {
+        return NGX_HTTP_WEIR_CACHE_FAIL;
+    }
+
+    if (ctx->key.len == 0) {
+        /* weir_cache_key says nothing about this request */
+        return ngx_http_weir_cache_decide_forward(ctx,
+                                                  NGX_HTTP_WEIR_CACHE_BYPASS);
+    }
+
+    switch (ngx_http_test_predicates(r, ctx->conf->bypass)) {
+
+    case NGX_ERROR:
+        return NGX_HTTP_WEIR_CACHE_FAIL;
+
+    case NGX_DECLINED:
+        return ngx_http_weir_cache_decide_forward(ctx,
+                                                  NGX_HTTP_WEIR_CACHE_BYPASS);
+    }
+
+    return ngx_http_weir_cache_decide(ctx);
+}
+
+
+/* Returns what a phase handler returns. */
+
+static ngx_int_t
+ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_verdict_e verdict)
+{
+    switch (verdict) {
+
+    case NGX_HTTP_WEIR_CACHE_SERVE:
+        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_HIT);
+
+    case NGX_HTTP_WEIR_CACHE_SERVE_STALE_AND_REFRESH:
+
+        if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_STALE);
+
+    case NGX_HTTP_WEIR_CACHE_SERVE_STALE:
+        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_STALE);
+
+    case NGX_HTTP_WEIR_CACHE_FORWARD:
+        return ngx_http_weir_cache_forward(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_REFUSE:
+        return ngx_http_weir_cache_refuse(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_READ_BODY:
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_BODY);
+        return ngx_http_weir_cache_read_body(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_REFUSE_BODY:
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_REFUSED);
+        return ngx_http_weir_cache_refuse_body(ctx);
+
+    case NGX_HTTP_WEIR_CACHE_WAIT_REDIS:
+        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_REDIS);
+
+    case NGX_HTTP_WEIR_CACHE_WAIT_LEASE:
+        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_LEASE);
+
+    case NGX_HTTP_WEIR_CACHE_WAIT_TURN:
+        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_TURN);
+
+    default: /* NGX_HTTP_WEIR_CACHE_FAIL */
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+
+/*
+ * A request that cannot be parked is ended by an error: what it would have
+ * waited for must not wake it.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_state_e state)
+{
+    ngx_int_t  rc;
+
+    ngx_http_weir_cache_ctx_enter(ctx, state);
+
+    rc = ngx_http_weir_park(ctx->request);
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_weir_cache_ctx_stop_waiting(ctx);
+
+    } else if (state == NGX_HTTP_WEIR_CACHE_STATE_TURN) {
+        ngx_http_weir_cache_turn_sleep(ctx);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_serve(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_http_weir_cache_status_e status)
+{
+    ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
+    ctx->status = status;
+
+    return ngx_http_weir_cache_answer(ctx);
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_weir_cache_ctx_forward(ctx, ctx->reason);
+
+    if (ngx_http_weir_cache_keeps_conditions(ctx)) {
+        ctx->edge_conditions = 1;
+        ngx_http_weir_cache_own_conditions(ctx);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* Only-if-cached (RFC 9111 section 5.2.1.7). */
+
+static ngx_int_t
+ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_problem_t  problem;
+
+    ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_REFUSED);
+    ctx->status = ctx->reason;
+
+    ngx_memzero(&problem, sizeof(weir_problem_t));
+    problem.status = NGX_HTTP_GATEWAY_TIME_OUT;
+    problem.title = "Not in the cache";
+    problem.detail = WEIR_STR("The request takes only a stored response, and"
+                              " there is none that may be used.");
+
+    return ngx_http_weir_send_problem(ctx->request, &problem);
+}
+
+
+/*
+ * Whether the upstream gets the cache's conditions, or none, instead of the
+ * client's: when something stored can be validated, and when the answer may be
+ * stored, for it must be one that others can use too.  Where it is known that
+ * it can't be, the client's own save the upstream work.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->have_stale
+        && (ngx_http_weir_cache_entry_header(&ctx->stale, "ETag").len
+            || ngx_http_weir_cache_entry_header(&ctx->stale,
+                                                "Last-Modified").len))
+    {
+        return 1;
+    }
+
+    if (r->headers_in.range == NULL && r->headers_in.if_range == NULL
+        && r->headers_in.if_match == NULL
+        && r->headers_in.if_none_match == NULL
+        && r->headers_in.if_modified_since == NULL
+        && r->headers_in.if_unmodified_since == NULL)
+    {
+        return 0;
+    }
+
+    return r->method == NGX_HTTP_GET && ctx->key.len
+           && !(ctx->request_cc.flags & WEIR_CC_NO_STORE)
+           && (ctx->conf->l1 || !ctx->unavailable)
+           && !ngx_http_weir_cache_turn_uncacheable(ctx);
+}
+
+
+/*
+ * A background refresh was led to another location: what is there belongs to
+ * another key, and there is no client to get it.  The subrequest ends here;
+ * NGX_DECLINED: it is none of the cache's.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_end_refresh(ngx_http_request_t *r)
+{
+    if (ngx_http_weir_cache_led_away(r) == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_finalize_request(r, NGX_OK);
+
+    return NGX_DONE;
+}
+
+
+/*
+ * The request was led away from the location of that context: where that was by an
+ * error_page, and its cache has something stale for such a case, this is the
+ * answer.  NGX_DECLINED: it is not.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_error_page(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (!ctx->have_stale || ctx->state != NGX_HTTP_WEIR_CACHE_STATE_FORWARDED
+        || ngx_http_weir_cache_instead_of_error(ctx) == NULL)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_weir_cache_module);
+    ngx_http_clean_header(r);
+    r->err_status = 0;
+
+    ngx_http_weir_cache_find_take_stale(ctx);
+
+    return ngx_http_weir_cache_act(ctx, NGX_HTTP_WEIR_CACHE_SERVE_STALE);
+}

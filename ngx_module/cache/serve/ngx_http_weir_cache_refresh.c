@@ -1,0 +1,56 @@
+/*
+ * The refresh of a stale response that is served at once (RFC 5861 section 3).
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/serve/ngx_http_weir_cache_serve.h"
+
+
+/*
+ * A subrequest that nobody sees: it goes through the same location, and what
+ * the upstream says goes to the store only.  It takes over the flight.
+ *
+ * Until it ends nginx reads no other request from an HTTP/1 connection.  So that
+ * the client waits for no upstream with its next one it is told to come on
+ * another connection.
+ */
+
+ngx_int_t
+ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t         *r, *sr;
+    ngx_http_weir_cache_ctx_t  *refresh;
+
+    r = ctx->request;
+
+    refresh = ngx_http_weir_cache_ctx_copy(ctx);
+    if (refresh == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_subrequest(r, &r->uri, &r->args, &sr, NULL,
+                            NGX_HTTP_SUBREQUEST_CLONE
+                            |NGX_HTTP_SUBREQUEST_BACKGROUND)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (r->http_version < NGX_HTTP_VERSION_20) {
+        r->keepalive = 0;
+    }
+
+    sr->error_page = 1;  /* no page for an error that nobody sees */
+    sr->method = NGX_HTTP_GET;
+    ngx_str_set(&sr->method_name, "GET");
+
+    ngx_http_weir_cache_ctx_hand_over(ctx, refresh, sr);
+    ngx_http_weir_cache_ctx_forward(refresh, NGX_HTTP_WEIR_CACHE_EXPIRED);
+    ngx_http_weir_cache_own_conditions(refresh);
+
+    return NGX_OK;
+}

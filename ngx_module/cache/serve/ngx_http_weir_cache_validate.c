@@ -1,0 +1,216 @@
+/*
+ * What a stale response is still good for: to be validated with the upstream
+ * (RFC 9111 section 4.3), or to be served when the upstream fails (RFC 5861
+ * section 4).
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/entry/ngx_http_weir_cache_entry.h"
+#include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/serve/ngx_http_weir_cache_serve.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_uint_t ngx_http_weir_cache_same_etag(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *name);
+
+
+/*
+ * An ETag in the 304 is the stored one, of a weak one its opaque part (RFC 9111
+ * section 4.3.4): the header of a 304 about another representation must not
+ * renew what is stored.  Neither must one of another coding, or of a part,
+ * whatever its ETag: nobody can read a body in clear that says
+ * "Content-Encoding: gzip" (section 3.2).
+ */
+
+ngx_uint_t
+ngx_http_weir_cache_is_about_stale(ngx_http_weir_cache_ctx_t *ctx)
+{
+    static ngx_str_t  encoding = ngx_string("Content-Encoding");
+    static ngx_str_t  range = ngx_string("Content-Range");
+
+    return ngx_http_weir_cache_same_etag(ctx)
+           && ngx_http_weir_cache_same(ctx, &encoding)
+           && ngx_http_weir_cache_same(ctx, &range);
+}
+
+
+static ngx_uint_t
+ngx_http_weir_cache_same_etag(ngx_http_weir_cache_ctx_t *ctx)
+{
+    weir_str_t        stored, etag;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  name = ngx_string("ETag");
+
+    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
+                                  &name);
+    if (h == NULL || h->value.len == 0) {
+        return 1;
+    }
+
+    etag.data = (char *) h->value.data;
+    etag.len = h->value.len;
+    stored = ngx_http_weir_cache_entry_header(&ctx->stale, "ETag");
+
+    if (etag.len > 2 && etag.data[0] == 'W' && etag.data[1] == '/') {
+        etag.data += 2;
+        etag.len -= 2;
+
+        if (stored.len > 2 && stored.data[0] == 'W' && stored.data[1] == '/') {
+            stored.data += 2;
+            stored.len -= 2;
+        }
+    }
+
+    return stored.len == 0 || weir_str_eq(stored, etag);
+}
+
+
+ngx_int_t
+ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx)
+{
+    off_t        length;
+    ngx_list_t  *headers;
+
+    static ngx_str_t  etag = ngx_string("ETag");
+    static ngx_str_t  modified = ngx_string("Last-Modified");
+
+    headers = &ctx->request->upstream->headers_in.headers;
+    length = ctx->request->upstream->headers_in.content_length_n;
+
+    if ((length >= 0 && length != (off_t) ctx->stale.body.len)
+        || !ngx_http_weir_cache_same(ctx, &etag)
+        || !ngx_http_weir_cache_same(ctx, &modified))
+    {
+        return NGX_ABORT;
+    }
+
+    /* without a validator it proves nothing */
+
+    return ngx_http_weir_find_header(headers, &etag)
+           || ngx_http_weir_find_header(headers, &modified)
+           ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* Whether the response has no such header, or that of the stored one. */
+
+static ngx_uint_t
+ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
+{
+    weir_str_t        stored, value;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_weir_find_header(&ctx->request->upstream->headers_in.headers,
+                                  name);
+    if (h == NULL) {
+        return 1;
+    }
+
+    stored = ngx_http_weir_cache_entry_header(&ctx->stale,
+                                              (char *) name->data);
+    value.data = (char *) h->value.data;
+    value.len = h->value.len;
+
+    return weir_str_eq(stored, value);
+}
+
+
+char *
+ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t                 window;
+    ngx_uint_t              status, mask;
+    ngx_http_request_t     *r;
+    ngx_http_upstream_t    *u;
+    weir_cache_freshness_t  freshness;
+
+    r = ctx->request;
+    u = r->upstream;
+
+    if (u == ctx->earlier) {
+        /* refused before the upstream was asked */
+        status = r->err_status ? r->err_status : r->headers_out.status;
+        mask = (status == NGX_HTTP_SERVICE_UNAVAILABLE)
+               ? NGX_HTTP_WEIR_CACHE_STALE_BREAKER : 0;
+
+    } else if (ngx_http_weir_upstream_status(r) == 0) {
+        /* no header came, or no whole one: nginx notes why */
+        status = u->state ? u->state->status : 0;
+
+        if (status == 0) {
+            /* no server was tried: its name has no address, say */
+            status = r->err_status ? r->err_status : r->headers_out.status;
+        }
+
+        mask = (status == NGX_HTTP_GATEWAY_TIME_OUT)
+               ? NGX_HTTP_WEIR_CACHE_STALE_TIMEOUT
+               : (status == NGX_HTTP_BAD_GATEWAY)
+               ? NGX_HTTP_WEIR_CACHE_STALE_ERROR : 0;
+
+    } else {
+        switch (u->headers_in.status_n) {
+        case NGX_HTTP_INTERNAL_SERVER_ERROR:
+            mask = NGX_HTTP_WEIR_CACHE_STALE_500;
+            break;
+        case NGX_HTTP_BAD_GATEWAY:
+            mask = NGX_HTTP_WEIR_CACHE_STALE_502;
+            break;
+        case NGX_HTTP_SERVICE_UNAVAILABLE:
+            mask = NGX_HTTP_WEIR_CACHE_STALE_503;
+            break;
+        case NGX_HTTP_GATEWAY_TIME_OUT:
+            mask = NGX_HTTP_WEIR_CACHE_STALE_504;
+            break;
+        default:
+            mask = 0;
+        }
+    }
+
+    if (mask == 0) {
+        return NULL;
+    }
+
+    ngx_http_weir_cache_freshness(&ctx->stale, &freshness);
+
+    window = freshness.stale_if_error;
+
+    if (ctx->request_cc.stale_if_error > window) {
+        window = ctx->request_cc.stale_if_error;
+    }
+
+    if (ctx->conf->use_stale & mask) {
+        window = INT64_MAX;
+    }
+
+    /*
+     * What is fresh is here only because the request didn't want it, or because
+     * it was invalidated softly.
+     */
+
+    if ((window == 0 && !ctx->stale_soft)
+        || !weir_cache_may_be_stale(&freshness,
+                                    ngx_http_weir_cache_age(&ctx->stale),
+                                    window))
+    {
+        return NULL;
+    }
+
+    /*
+     * it may have been invalidated while the upstream was asked; of what is not
+     * in memory any more the record of that may be forgotten
+     */
+
+    ngx_http_weir_cache_find_take_stale(ctx);
+
+    return ngx_http_weir_cache_outlived(ctx, ctx->stale_pin.node
+                                             ? &ctx->stale_pin : NULL)
+           ? "stale-if-error" : NULL;
+}

@@ -1,0 +1,488 @@
+/*
+ * The filters: the upstream's response on its way to the client.
+ *
+ * They are the first of all: they see what the upstream said, before any other
+ * filter has changed headers or body.  What they do with it: begin to store it
+ * (response), let a 304 or an error be answered by what is stored (replace), or
+ * swallow it, when only the cache wanted it.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/serve/ngx_http_weir_cache_serve.h"
+#include "cache/store/ngx_http_weir_cache_store.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_int_t ngx_http_weir_cache_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_revalidated(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_weir_cache_send_instead(
+    ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t failed);
+static void ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u);
+static void ngx_http_weir_cache_take_body(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_no_body(void *data);
+static ngx_int_t ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes);
+static ngx_uint_t ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_buf_t *b);
+static void ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_consume(ngx_chain_t *in);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+void
+ngx_http_weir_cache_init_filters(void)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_weir_cache_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_weir_cache_body_filter;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
+{
+    char                       *detail;
+    ngx_int_t                   rc;
+    ngx_uint_t                  genuine;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (ctx == NULL || ctx->state != NGX_HTTP_WEIR_CACHE_STATE_FORWARDED) {
+
+        if (ctx == NULL && r->internal && r == r->main) {
+            /* a "return" answers before the phase that would have seen it */
+            (void) ngx_http_weir_cache_led_away(r);
+        }
+
+        return ngx_http_next_header_filter(r);
+    }
+
+    /* a page of nginx's own, though an upstream was asked, is not its answer */
+
+    genuine = (r->upstream != ctx->earlier
+               && ngx_http_weir_upstream_status(r) == r->headers_out.status);
+    detail = NULL;
+
+    if (ctx->storing && !genuine) {
+        /* a filter behind this one has refused the answer, by 412 say */
+        ngx_http_weir_cache_turn_end(ctx, 0);
+        ngx_http_weir_cache_abandon(ctx, "another answer took its place");
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (genuine && ctx->conditional
+        && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
+    {
+        rc = ngx_http_weir_cache_revalidated(ctx);
+
+    } else if (genuine && ctx->have_stale && r->method == NGX_HTTP_HEAD
+               && r->headers_out.status == NGX_HTTP_OK
+               && ctx->stale.status == NGX_HTTP_OK)
+    {
+        rc = ngx_http_weir_cache_head(ctx);
+
+    } else {
+        detail = ctx->have_stale && !ctx->background
+                 ? ngx_http_weir_cache_instead_of_error(ctx) : NULL;
+
+        if (detail) {
+            rc = ngx_http_weir_cache_replace(ctx);
+
+        } else if (genuine && r->method == NGX_HTTP_GET && ctx->key.len) {
+            rc = ngx_http_weir_cache_prepare(ctx);
+
+        } else if (genuine && r->method == NGX_HTTP_POST) {
+            rc = ngx_http_weir_cache_prepare_post(ctx);
+
+        } else {
+            ngx_http_weir_cache_not_passed_on(ctx);
+            rc = NGX_DECLINED;
+        }
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (!ctx->storing && !ctx->stored) {
+        ngx_http_weir_cache_turn_not_stored(ctx);
+    }
+
+    if (ctx->background) {
+
+        if (genuine) {
+            ngx_http_weir_cache_take_body(ctx);
+        }
+
+        return NGX_OK;
+    }
+
+    if ((r->upstream || detail)
+        && ngx_http_weir_cache_forwarded(ctx, detail) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (detail) {
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
+        ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
+    }
+
+    /* these have no body, and so no last buffer */
+
+    if (ctx->storing && (r->headers_out.status == NGX_HTTP_NO_CONTENT
+                         || r->headers_out.status == 205))
+    {
+        ngx_http_weir_cache_store(ctx);
+    }
+
+    if (genuine && detail == NULL && ctx->edge_conditions
+        && !ctx->replacing && r->headers_out.status == NGX_HTTP_OK)
+    {
+        /*
+         * The upstream was asked for the whole response without the client's
+         * conditions: they are decided here, as on a hit.  Who asks for several
+         * ranges gets the whole, as nginx can't cut more than one out of a
+         * response that still comes in.
+         */
+
+        r->single_range = 1;
+        ngx_http_weir_cache_conditions(r);
+    }
+
+    rc = ngx_http_next_header_filter(r);
+
+    if (ctx->storing && ctx->edge_conditions && r->header_only) {
+        /* a 304 for this client; the body is read on, for the others */
+        r->header_only = 0;
+        ctx->swallowing = 1;
+    }
+
+    if (!ctx->replacing || rc == NGX_ERROR || rc > NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_weir_cache_send_instead(ctx, detail != NULL);
+}
+
+
+/*
+ * The stored body, at once: what the upstream still has to say is no part of
+ * the answer, and may be long in coming or never end.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t failed)
+{
+    ngx_int_t            rc;
+    ngx_chain_t         *out;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (failed && r->upstream != ctx->earlier) {
+        ngx_http_weir_cache_leave_upstream(r->upstream);
+    }
+
+    if (r->header_only) {
+        return NGX_OK;
+    }
+
+    out = ngx_http_weir_cache_body(ctx);
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_next_body_filter(r, out);
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+/*
+ * Nobody wants more of the upstream's body, which may never end: the upstream
+ * module takes it for complete, and closes the connection with its next step.
+ * Called from the header filter, before the input filters are set up, or from the
+ * body filter.  Where nginx stores the body itself (proxy_cache, proxy_store) it is
+ * read on, and the client gets nothing of it.
+ */
+
+static void
+ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
+{
+    if (u->cacheable || u->store) {
+        u->pipe->downstream_error = 1;
+        return;
+    }
+
+    u->keepalive = 0;
+
+    if (u->buffering) {
+        u->pipe->upstream_done = 1;
+    }
+
+    u->length = 0;
+    u->input_filter_init = ngx_http_weir_cache_no_body;
+    u->input_filter = ngx_http_weir_cache_no_bytes;
+}
+
+
+/*
+ * The body of a refresh.  A buffered one would come here at its end only, as that
+ * of any subrequest while the main request has the connection: the whole of it,
+ * however large, would be in a file by then, and one without an end would never
+ * come.
+ */
+
+static void
+ngx_http_weir_cache_take_body(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = ctx->request->upstream;
+
+    if (ctx->storing) {
+        u->buffering = 0;
+
+    } else {
+        ngx_http_weir_cache_leave_upstream(u);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_no_body(void *data)
+{
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes)
+{
+    return NGX_OK;
+}
+
+
+/* The answer becomes ctx->stale; what comes as a body is thrown away. */
+
+static ngx_int_t
+ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ctx->entry = ctx->stale;
+    ctx->replacing = 1;
+
+    ngx_http_clean_header(r);
+    r->err_status = 0;
+
+    return ngx_http_weir_cache_restore(ctx);
+}
+
+
+/*
+ * 304 for the stored response: its header lines are renewed by those of the 304
+ * (RFC 9111 section 3.2), it is stored again as if it had just come, and is the
+ * answer.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    weir_str_t  data;
+    ngx_uint_t  status;
+
+    status = ctx->status;
+
+    ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
+    ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
+
+    rc = ngx_http_weir_cache_is_about_stale(ctx)
+         ? ngx_http_weir_cache_prepare(ctx) : NGX_DECLINED;
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        /* it may be used this once, and not be kept */
+        ngx_http_weir_cache_drop(ctx);
+        ctx->status = status;
+        return ngx_http_weir_cache_replace(ctx);
+    }
+
+    ngx_memcpy(ctx->buf + ctx->len, ctx->stale.body.data,
+               ctx->stale.body.len);
+    ctx->len += ctx->stale.body.len;
+
+    data.data = (char *) ctx->buf;
+    data.len = ctx->len;
+
+    ngx_http_weir_cache_store(ctx);
+
+    if (weir_entry_view(data, &ctx->stale) != NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_cache_replace(ctx);
+}
+
+
+/*
+ * A HEAD's 200 tells what a GET would have brought: it renews the stored
+ * response like a 304, or that one has been replaced.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_weir_cache_compare_head(ctx);
+
+    if (rc == NGX_OK) {
+        return ngx_http_weir_cache_revalidated(ctx);
+    }
+
+    if (rc == NGX_ABORT) {
+        ngx_http_weir_cache_drop(ctx);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  storing;
+    ngx_chain_t                *cl;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (ctx == NULL
+        || (!ctx->storing && !ctx->replacing && !ctx->background
+            && !ctx->swallowing))
+    {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ctx->replacing && in) {
+        /* the answer's body is on its way already */
+        ngx_http_weir_cache_consume(in);
+        return NGX_OK;
+    }
+
+    storing = ctx->storing;
+
+    for (cl = in; cl && ctx->storing; cl = cl->next) {
+
+        if (ngx_http_weir_cache_append(ctx, cl->buf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (ctx->storing && ngx_http_weir_cache_is_end(ctx, cl->buf)) {
+            ngx_http_weir_cache_store(ctx);
+        }
+    }
+
+    if (ctx->background || ctx->swallowing) {
+
+        if (storing && !ctx->storing) {
+            /* complete, or given up */
+            ngx_http_weir_cache_leave_upstream(r->upstream);
+        }
+
+        ngx_http_weir_cache_consume(in);
+        return in ? NGX_OK : ngx_http_next_body_filter(r, NULL);
+    }
+
+    rc = ngx_http_next_body_filter(r, in);
+
+    if (rc == NGX_AGAIN && ctx->storing && ctx->in_flight) {
+        ngx_http_weir_cache_blocked(ctx);
+    }
+
+    return rc;
+}
+
+
+/*
+ * Whether the upstream's response ends with this buffer, which has been
+ * collected.  A subrequest's last buffer is none of the response's.  Where the
+ * upstream module doesn't buffer it uses a buffer again, with the last_buf that
+ * nginx's range filter has set at the end of the client's range.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
+{
+    off_t  length;
+
+    if (ngx_buf_special(b)) {
+        return b->last_buf || (ctx->background && b->last_in_chain);
+    }
+
+    length = ctx->request->upstream->headers_in.content_length_n;
+
+    return b->last_buf
+           && (length < 0 || (off_t) (ctx->len - ctx->head_len) >= length);
+}
+
+
+/*
+ * The client reads slowly.  Where the upstream module doesn't take what comes
+ * meanwhile into files it stops reading from the upstream, and the pace of this
+ * client becomes that of the response: nobody else shall wait for it.
+ */
+
+static void
+ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_upstream_t  *u;
+
+    u = ctx->request->upstream;
+
+    if (u->buffering && u->pipe
+        && u->pipe->max_temp_file_size >= (off_t) ctx->conf->max_size)
+    {
+        return;
+    }
+
+    ngx_http_weir_cache_turn_end(ctx, 0);
+}
+
+
+/* Marks buffers as sent. */
+
+static void
+ngx_http_weir_cache_consume(ngx_chain_t *in)
+{
+    ngx_chain_t  *cl;
+
+    for (cl = in; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+    }
+}

@@ -1,0 +1,71 @@
+/*
+ * The upstream's response: what it says to a cache (filter, response), and its way
+ * into both levels (record, store).
+ */
+
+#ifndef _NGX_HTTP_WEIR_CACHE_STORE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_CACHE_STORE_H_INCLUDED_
+
+
+#include "cache/ngx_http_weir_cache.h"
+
+
+/*
+ * response: X-Accel-Redirect or an error_page has led to another location: what
+ * the first one asked the upstream for will not be stored, so nobody shall wait
+ * for it, the request itself least of all.  Returns what is known of the
+ * location that it was led away from last; NULL: nothing.
+ */
+ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
+    ngx_http_request_t *r);
+
+/*
+ * response: begins to store the upstream's response if it may be.  NGX_OK: the
+ * body is collected; NGX_DECLINED: not; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
+
+/* response: the same for a POST, whose response is stored for later GETs */
+ngx_int_t ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * response: the upstream's answer does not reach the client as it is: nginx
+ * answers with a page in its place, or it leads to another location.  Where that
+ * follows from the answer alone responses for the key are remembered to be
+ * uncacheable.
+ */
+void ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
+ * record: the entry from the response's header, into ctx->buf; as
+ * ngx_http_weir_cache_prepare().
+ */
+ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
+
+/* record: a part of the body; NGX_OK or NGX_ERROR (no memory) */
+ngx_int_t ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_buf_t *b);
+
+/* record: the response is not stored after all */
+void ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx,
+    char *reason);
+
+/* record: gives ctx->buf back, unless the answer comes from it */
+void ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx);
+
+/* store: the entry is complete */
+void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
+
+/* store: what ctx->stale is a copy of, out of both levels */
+void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
+
+/* response: how long Redis keeps the entry, seconds */
+time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_freshness_t *freshness);
+
+/* filter: installs the filters */
+void ngx_http_weir_cache_init_filters(void);
+
+
+#endif /* _NGX_HTTP_WEIR_CACHE_STORE_H_INCLUDED_ */
