@@ -6,7 +6,7 @@ use utf8;
 use FindBin '$Bin';
 use lib "$Bin/../lib";
 use Test::More;
-use Weir::Docs qw(calls files literals markdown pattern slurp);
+use Weir::Docs qw($root calls files literals pattern slurp);
 
 binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_output);
 
@@ -177,5 +177,24 @@ my ($ctl) = $exits =~ /^## weirctl\n(.*?)^## /ms;
 is scalar(keys %code), 4, 'exit codes of weirctl are found';
 same({ map { $_ => 1 } $ctl =~ /^\| (\d) \|/mg }, \%code, 'docs/reference/exit-codes.md has those of weirctl');
 
+
+# What the programs do with wrong arguments, a wrong file, and a stack that is not up.
+# ended(COMMAND...): the exit code.
+sub ended { my $code = system("cd $root && @_ >/dev/null 2>&1"); return $code >> 8 }
+
+my %exit = (
+    'weir-backend'      => { 2 => 'build/weir-backend', 1 => 'build/weir-backend -c /nonexistent -t', 0 => 'build/weir-backend --version' },
+    'weirctl'           => { 2 => 'build/weirctl nonsense', 0 => 'build/weirctl version' },
+    'weir-payments-sim' => { 2 => 'build/weir-payments-sim', 0 => 'build/weir-payments-sim --version' },
+    './weir'            => { 2 => './weir nonsense', 3 => 'WEIR_RUN=/nonexistent ./weir status', 0 => './weir version' },
+);
+for my $program (sort keys %exit) {
+    my ($table) = $exits =~ /^## \Q$program\E\n(.*?)(?=^## |\z)/ms or die "no exit codes of $program";
+    my %said = map { $_ => 1 } $table =~ /^\| (\d) \|/mg;
+    for my $code (sort keys %{ $exit{$program} }) {
+        ok $said{$code}, "docs/reference/exit-codes.md: $program has $code";
+        is ended($exit{$program}{$code}), $code, "... $exit{$program}{$code}";
+    }
+}
 
 done_testing;
