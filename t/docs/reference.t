@@ -39,9 +39,15 @@ for my $file (@edge, @backend) {
         my ($function, $message) = @$how;
         for my $call (calls($text, $function)) {
             my $level = $call->[0];
-            next if $level !~ /_(?:WARN|ERR|ERROR|CRIT|ALERT|EMERG)\b|^level$/;
-            ok my @texts = literals($call->[$message]), "$file: $function has a message" or next;
-            $logged{pattern($_)} = $level =~ /ERR/ ? 'error' : $level =~ /WARN/ ? 'warn' : $level =~ /EMERG/ ? 'emerg' : '' for @texts;
+            next if $level !~ /_(WARN|ERR|ERROR|CRIT|ALERT|EMERG|FATAL)\b|^level$/;
+            my $name = { WARN => 'warn', ERR => 'error', ERROR => 'error', EMERG => 'emerg', FATAL => 'fatal' }->{ $1 // '' };
+            my @texts = literals($call->[$message]);
+            if (my ($variable) = $call->[$message] =~ /^(\w+)$/) {    # what is put into it
+                @texts = $text =~ /\b$variable(?:\[\w*\])? = "([^"]+)"|snprintf\($variable,[^"]*"([^"]+)"/g;
+                @texts = grep { defined } @texts;
+            }
+            ok scalar(@texts), "$file: $function has a message";
+            $logged{pattern($_)} = $name // '' for @texts;
         }
     }
 }

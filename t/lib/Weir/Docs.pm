@@ -99,7 +99,7 @@ sub literals {
 # pattern(TEXT): TEXT as the documents write it, with "…" for what a format fills in.
 sub pattern {
     my $text = shift;
-    $text =~ s/%(?:\*s|\d*u?[xX]?[VLzisdDATPcp]+)/…/g;
+    $text =~ s/%(?:\*s|\d*u?[xX]?[VLzisdDATPcpu]+)/…/g;
     $text =~ s/%%/%/g;
     $text =~ s/…+/…/g;
     $text =~ s/\s+/ /g;
