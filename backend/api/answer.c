@@ -1,5 +1,6 @@
 #include "api/answer.h"
 
+#include "api/representation.h"
 #include "common/uuid7.h"
 #include "db/db.h"
 #include "log/alloc.h"
@@ -194,16 +195,39 @@ weir_str_t weir_json_body(weir_http_request_t *request)
 void weir_answer_wrong_fields(weir_http_request_t *request, const weir_input_error_t *errors, int n)
 {
     weir_problem_t problem = {.status = 422, .detail = WEIR_STR("Fields of the body are wrong.")};
-    char extensions[4096];
-    size_t len = (size_t)snprintf(extensions, sizeof(extensions), "\"errors\":[");
+    json_t *list = json_array(), *object = json_pack("{s:o}", "errors", list);
+    char *text;
 
-    for (int i = 0; i < n && len < sizeof(extensions) - 256; i++)
-        len += (size_t)snprintf(extensions + len, sizeof(extensions) - len,
-                                "%s{\"pointer\":\"%s\",\"detail\":\"%s\"}", i > 0 ? "," : "",
-                                errors[i].pointer, errors[i].detail);
-    snprintf(extensions + len, sizeof(extensions) - len, "]");
-    problem.extensions = extensions;
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s}", "pointer", errors[i].pointer, "detail",
+                                              errors[i].detail));
+    text = weir_alloc_check(json_dumps(object, JSON_COMPACT));
+    json_decref(object);
+
+    /* The members alone: they become some of the problem's. */
+    text[strlen(text) - 1] = '\0';
+    problem.extensions = text + 1;
     weir_http_problem(request, &problem);
+    free(text);
+}
+
+json_t *weir_body_of(weir_http_request_t *request, const weir_resource_t *resource, int version)
+{
+    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
+    weir_str_t body = weir_json_body(request);
+    char why[512];
+    json_t *object;
+    int n;
+
+    if (body.data == NULL)
+        return NULL;
+    n = weir_input_read(body, resource, version, &object, errors, why, sizeof(why));
+    if (n == 0)
+        return object;
+
+    weir_answer_wrong_body(request, n, errors, why);
+
+    return NULL;
 }
 
 void weir_answer_wrong_body(weir_http_request_t *request, int n, const weir_input_error_t *errors,

@@ -7,7 +7,7 @@
 
 #include "api/api.h"
 #include "api/input.h"
-#include "api/representation.h"
+#include "api/fields.h"
 #include "http/http.h"
 
 /*
@@ -52,10 +52,15 @@ void weir_answer_database_failed(weir_http_request_t *request, const char *error
  * otherwise it was answered with a 415, and data is NULL.
  */
 weir_str_t weir_json_body(weir_http_request_t *request);
+/*
+ * The request's body, an object with the fields that the resource has in that version, to be
+ * json_decref()'d; otherwise it was answered with what is wrong, and this is NULL.
+ */
+json_t *weir_body_of(weir_http_request_t *request, const weir_resource_t *resource, int version);
 /* 422, with all fields that are wrong. */
 void weir_answer_wrong_fields(weir_http_request_t *request, const weir_input_error_t *errors,
                               int n);
-/* What a weir_*_read() found wrong with a body: n < 0 400 with why, n > 0 the above. */
+/* What weir_input_read() found wrong with a body: n < 0 400 with why, n > 0 the above. */
 void weir_answer_wrong_body(weir_http_request_t *request, int n, const weir_input_error_t *errors,
                             const char *why);
 /*

@@ -1,8 +1,10 @@
 #include "api/input.h"
 
-#include "common/uuid7.h"
+#include "api/formats.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 json_t *weir_input_object(weir_str_t body, char *why, size_t why_size)
 {
@@ -32,39 +34,242 @@ json_t *weir_input_object(weir_str_t body, char *why, size_t why_size)
     return root;
 }
 
-const char *weir_input_string(const json_t *object, const char *name,
-                              const char *(*check)(weir_str_t), const char **out)
+weir_input_error_t weir_input_error(const char *pointer, const char *detail)
 {
-    json_t *value = json_object_get(object, name);
+    weir_input_error_t error;
 
-    if (value == NULL)
-        return "is required";
-    if (!json_is_string(value))
-        return "must be a string";
+    snprintf(error.pointer, sizeof(error.pointer), "%s", pointer);
+    snprintf(error.detail, sizeof(error.detail), "%s", detail);
 
-    *out = json_string_value(value);
-
-    return check((weir_str_t){*out, json_string_length(value)});
+    return error;
 }
 
-const char *weir_input_integer(const json_t *object, const char *name, long long min, long long max,
-                               const char *wrong, long long *out)
+/* --- one value ------------------------------------------------------------------------- */
+
+/* What is wrong with a value; empty: nothing. */
+typedef struct {
+    char text[sizeof(((weir_input_error_t *)0)->detail)];
+} wrong_t;
+
+static void say(wrong_t *wrong, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(wrong_t *wrong, const char *format, ...)
 {
-    json_t *value = json_object_get(object, name);
+    va_list ap;
 
-    if (value == NULL)
-        return "is required";
-    if (!json_is_integer(value))
-        return wrong;
-
-    *out = json_integer_value(value);
-
-    return *out >= min && *out <= max ? NULL : wrong;
+    va_start(ap, format);
+    vsnprintf(wrong->text, sizeof(wrong->text), format, ap);
+    va_end(ap);
 }
 
-const char *weir_uuid_check(weir_str_t s)
+static const char *check_format(const weir_field_t *field, weir_str_t s)
 {
-    char uuid[WEIR_UUID_LEN + 1];
+    switch (field->type) {
+    case WEIR_LINE:
+        return weir_format_line(s);
+    case WEIR_EMAIL:
+        return weir_format_email(s);
+    case WEIR_UUID:
+        return weir_format_uuid(s);
+    case WEIR_TIME:
+        return weir_format_time(s);
+    case WEIR_DATE:
+        return weir_format_date(s);
+    case WEIR_CURRENCY:
+        return weir_format_currency(s);
+    default:
+        return memchr(s.data, '\0', s.len) == NULL ? NULL : "must not contain U+0000";
+    }
+}
 
-    return weir_uuid_parse(s, uuid) == 0 ? NULL : "must be a UUID";
+static void check_string(const weir_field_t *field, weir_str_t s, wrong_t *wrong)
+{
+    const char *detail = check_format(field, s);
+    long long characters;
+
+    if (detail != NULL) {
+        say(wrong, "%s", detail);
+        return;
+    }
+    if (field->type > WEIR_EMAIL || field->max == 0)
+        return;
+
+    characters = (long long)weir_format_characters(s);
+    if (characters == 0 && field->min > 0)
+        say(wrong, "must not be empty");
+    else if (characters < field->min)
+        say(wrong, "must have at least %lld characters", field->min);
+    else if (characters > field->max)
+        say(wrong, "must have at most %lld characters", field->max);
+}
+
+static void check_choice(const weir_field_t *field, weir_str_t s, wrong_t *wrong)
+{
+    size_t len = (size_t)snprintf(wrong->text, sizeof(wrong->text), "must be ");
+
+    for (size_t i = 0; field->choices[i] != NULL; i++) {
+        const char *choice = field->choices[i];
+
+        if (strlen(choice) == s.len && memcmp(choice, s.data, s.len) == 0) {
+            wrong->text[0] = '\0';
+            return;
+        }
+        if (len < sizeof(wrong->text))
+            len += (size_t)snprintf(wrong->text + len, sizeof(wrong->text) - len, "%s%s",
+                                    i == 0                            ? ""
+                                    : field->choices[i + 1] == NULL ? " or "
+                                                                      : ", ",
+                                    choice);
+    }
+}
+
+static void check_number(const weir_field_t *field, const json_t *value, wrong_t *wrong)
+{
+    const char *kind = field->type == WEIR_INTEGER ? "an integer" : "a number";
+    bool is_one = field->type == WEIR_INTEGER ? json_is_integer(value) : json_is_number(value);
+
+    if (field->max == 0) {
+        if (!is_one)
+            say(wrong, "must be %s", kind);
+        return;
+    }
+    /* Integers are compared as such: a double has not all of them. */
+    if (is_one && json_is_integer(value))
+        is_one = json_integer_value(value) >= field->min && json_integer_value(value) <= field->max;
+    else if (is_one)
+        is_one = json_real_value(value) >= (double)field->min &&
+                 json_real_value(value) <= (double)field->max;
+    if (!is_one)
+        say(wrong, "must be %s from %lld to %lld%s%s", kind, field->min, field->max,
+            field->unit != NULL ? ", " : "", field->unit != NULL ? field->unit : "");
+}
+
+/* All but what is within an object or a list. */
+static void check_value(const weir_field_t *field, const json_t *value, wrong_t *wrong)
+{
+    weir_str_t s = {json_string_value(value), json_string_length(value)};
+    long long size;
+
+    switch (field->type) {
+    case WEIR_INTEGER:
+    case WEIR_NUMBER:
+        check_number(field, value, wrong);
+        break;
+    case WEIR_BOOLEAN:
+        if (!json_is_boolean(value))
+            say(wrong, "must be true or false");
+        break;
+    case WEIR_OBJECT:
+        if (!json_is_object(value))
+            say(wrong, "must be an object");
+        break;
+    case WEIR_LIST:
+        size = (long long)json_array_size(value);
+        if (!json_is_array(value))
+            say(wrong, "must be an array");
+        else if (field->max > 0 && (size < field->min || size > field->max))
+            say(wrong, "must have %lld to %lld items", field->min, field->max);
+        break;
+    default:
+        if (!json_is_string(value))
+            say(wrong, "must be a string");
+        else if (field->type == WEIR_ENUM)
+            check_choice(field, s, wrong);
+        else
+            check_string(field, s, wrong);
+        break;
+    }
+}
+
+/* --- a body ------------------------------------------------------------------------------ */
+
+typedef struct {
+    weir_input_error_t *errors;
+    int n;
+    int version;
+} check_t;
+
+typedef struct {
+    char text[sizeof(((weir_input_error_t *)0)->pointer)];
+} pointer_t;
+
+/* The pointer to what is within; name of a member, or NULL for element i. */
+static pointer_t within(const pointer_t *at, const char *name, size_t i)
+{
+    pointer_t inner = *at;
+    size_t len = strlen(inner.text);
+
+    if (name != NULL)
+        snprintf(inner.text + len, sizeof(inner.text) - len, "/%s", name);
+    else
+        snprintf(inner.text + len, sizeof(inner.text) - len, "/%zu", i);
+
+    return inner;
+}
+
+static void add(check_t *check, const pointer_t *at, const char *detail)
+{
+    if (check->n < WEIR_INPUT_ERRORS_MAX)
+        check->errors[check->n++] = weir_input_error(at->text, detail);
+}
+
+static void check_object(check_t *check, const pointer_t *at, const weir_resource_t *resource,
+                         const json_t *object);
+
+/* How deep this goes is up to the tables, not to the body. */
+static void check_field(check_t *check, const pointer_t *at, const weir_field_t *field,
+                        const json_t *value)
+{
+    /* A list of objects is one of values, each of which is such an object. */
+    const weir_field_t object = {.type = WEIR_OBJECT, .of = field->of};
+    wrong_t wrong = {""};
+
+    check_value(field, value, &wrong);
+    if (wrong.text[0] != '\0') {
+        add(check, at, wrong.text);
+        return;
+    }
+    if (field->type == WEIR_OBJECT)
+        check_object(check, at, field->of, value);
+    for (size_t i = 0; field->type == WEIR_LIST && i < json_array_size(value); i++) {
+        pointer_t inner = within(at, NULL, i);
+
+        check_field(check, &inner, field->of != NULL ? &object : field->each,
+                    json_array_get(value, i));
+    }
+}
+
+static void check_object(check_t *check, const pointer_t *at, const weir_resource_t *resource,
+                         const json_t *object)
+{
+    for (size_t i = 0; i < resource->count; i++) {
+        const weir_field_t *field = &resource->fields[i];
+        const json_t *value = json_object_get(object, field->name);
+        pointer_t inner = within(at, field->name, 0);
+
+        if (!weir_field_is_shown(field, check->version))
+            continue;
+        if (value != NULL)
+            check_field(check, &inner, field, value);
+        else if (!field->optional)
+            add(check, &inner, "is required");
+    }
+}
+
+int weir_input_read(weir_str_t body, const weir_resource_t *resource, int version, json_t **object,
+                    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size)
+{
+    check_t check = {.errors = errors, .version = version};
+    json_t *root = weir_input_object(body, why, why_size);
+
+    if (root == NULL)
+        return -1;
+
+    check_object(&check, &(pointer_t){""}, resource, root);
+    if (check.n > 0)
+        json_decref(root);
+    else
+        *object = root;
+
+    return check.n;
 }

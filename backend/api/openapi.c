@@ -50,7 +50,10 @@ static void set_limits(json_t *schema, const char *min_name, const char *max_nam
     set(schema, max_name, json_integer(field->max));
 }
 
-static json_t *field_schema(const weir_field_t *field, int version)
+/* Of a list's elements: type and limits alone. */
+static json_t *value_schema(const weir_field_t *field);
+
+static void describe_string(json_t *schema, const weir_field_t *field)
 {
     static const char *const formats[] = {
         [WEIR_EMAIL] = "email",
@@ -58,29 +61,64 @@ static json_t *field_schema(const weir_field_t *field, int version)
         [WEIR_TIME] = "date-time",
         [WEIR_DATE] = "date",
     };
+    const char *format = field->type <= WEIR_DATE ? formats[field->type] : NULL;
+
+    set(schema, "type", json_string("string"));
+    if (format != NULL)
+        set(schema, "format", json_string(format));
+    if (field->type == WEIR_CURRENCY)
+        set(schema, "pattern", json_string("^[A-Z]{3}$"));
+    else
+        set_limits(schema, "minLength", "maxLength", field);
+}
+
+static void describe_choices(json_t *schema, const weir_field_t *field)
+{
+    json_t *choices = weir_alloc_check(json_array());
+
+    for (const char *const *choice = field->choices; *choice != NULL; choice++)
+        json_array_append_new(choices, weir_alloc_check(json_string(*choice)));
+    set(schema, "type", json_string("string"));
+    set(schema, "enum", choices);
+}
+
+static json_t *value_schema(const weir_field_t *field)
+{
     json_t *schema = weir_alloc_check(json_object());
 
     switch (field->type) {
     case WEIR_INTEGER:
-        set(schema, "type", json_string("integer"));
+    case WEIR_NUMBER:
+        set(schema, "type", json_string(field->type == WEIR_INTEGER ? "integer" : "number"));
         set_limits(schema, "minimum", "maximum", field);
+        break;
+    case WEIR_BOOLEAN:
+        set(schema, "type", json_string("boolean"));
+        break;
+    case WEIR_ENUM:
+        describe_choices(schema, field);
+        break;
+    case WEIR_OBJECT:
+        json_decref(schema);
+        schema = reference(field->of->name); /* which may have other members beside it in 3.1 */
         break;
     case WEIR_LIST:
         set(schema, "type", json_string("array"));
-        set(schema, "items", reference(field->of->name));
+        set(schema, "items",
+            field->of != NULL ? reference(field->of->name) : value_schema(field->each));
         set_limits(schema, "minItems", "maxItems", field);
         break;
-    case WEIR_CURRENCY:
-        set(schema, "type", json_string("string"));
-        set(schema, "pattern", json_string("^[A-Z]{3}$"));
-        break;
     default:
-        set(schema, "type", json_string("string"));
-        if (formats[field->type < WEIR_CURRENCY ? field->type : WEIR_STRING] != NULL)
-            set(schema, "format", json_string(formats[field->type]));
-        set_limits(schema, "minLength", "maxLength", field);
+        describe_string(schema, field);
         break;
     }
+
+    return schema;
+}
+
+static json_t *field_schema(const weir_field_t *field, int version)
+{
+    json_t *schema = value_schema(field);
 
     if (field->about != NULL)
         set(schema, "description", json_string(field->about));
@@ -113,7 +151,7 @@ static json_t *object_schema(const weir_resource_t *resource, int version)
                                       "required", required));
 }
 
-/* The resource and those that its lists hold. */
+/* The resource and those that its fields hold. */
 static void add_schemas(json_t *schemas, const weir_resource_t *resource, int version)
 {
     if (resource == NULL || json_object_get(schemas, resource->name) != NULL)

@@ -2,7 +2,7 @@
  * The API's own description: GET /openapi.json?version=N, OpenAPI 3.1 for one
  * version of the API, made of the operations that were added here (each with its
  * route, so that no route of a domain is missing) and of the tables of
- * representation.h.
+ * fields.h.
  *
  * Deprecated fields say "deprecated": true, and in x-weir-replaced-by what takes
  * their place.
@@ -11,7 +11,7 @@
 #define WEIR_OPENAPI_H
 
 #include "api/api.h"
-#include "api/representation.h"
+#include "api/fields.h"
 #include "http/http.h"
 
 #define WEIR_OPERATION_ERRORS_MAX 6

@@ -8,17 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-int weir_field_is_shown(const weir_field_t *field, int version)
-{
-    return version >= field->since && (field->removed == 0 || version < field->removed);
-}
-
-int weir_field_is_deprecated(const weir_field_t *field, int version)
-{
-    return weir_field_is_shown(field, version) && field->deprecated != 0 &&
-           version >= field->deprecated;
-}
-
 /* Text that grows past its room only in length. */
 typedef struct {
     char *buf;
@@ -49,42 +38,98 @@ static void put_string(text_t *t, weir_str_t s)
 static void put_object(text_t *t, const weir_resource_t *resource, const weir_str_t *values,
                        int version);
 
-/* An element's values from its row of JSON; numbers is where digits are written. */
-static void read_row(json_t *row, weir_str_t values[WEIR_VALUES_MAX],
-                     char numbers[WEIR_VALUES_MAX][24])
+#define DIGITS_MAX 32 /* of a number, with its NUL */
+
+/* A value of JSON as weir_represent() takes it; digits is where a number's are written. */
+static weir_str_t value_of(const json_t *value, char digits[DIGITS_MAX])
 {
-    memset(values, 0, WEIR_VALUES_MAX * sizeof(*values));
+    int len = 0;
 
-    for (size_t i = 0; i < json_array_size(row) && i < WEIR_VALUES_MAX; i++) {
-        json_t *value = json_array_get(row, i);
+    if (json_is_string(value))
+        return (weir_str_t){json_string_value(value), json_string_length(value)};
+    if (json_is_boolean(value))
+        return json_is_true(value) ? WEIR_STR("true") : WEIR_STR("false");
+    if (json_is_integer(value))
+        len = snprintf(digits, DIGITS_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        len = snprintf(digits, DIGITS_MAX, "%.17g", json_real_value(value));
 
-        if (json_is_string(value)) {
-            values[i] = (weir_str_t){json_string_value(value), json_string_length(value)};
-        } else if (json_is_integer(value)) {
-            int len = snprintf(numbers[i], sizeof(numbers[i]), "%" JSON_INTEGER_FORMAT,
-                               json_integer_value(value));
+    return (weir_str_t){len > 0 ? digits : NULL, (size_t)len};
+}
 
-            values[i] = (weir_str_t){numbers[i], (size_t)len};
-        }
+static json_t *array_of(weir_str_t text)
+{
+    json_t *array = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
+
+    assert(json_is_array(array)); /* the database made it */
+
+    return array;
+}
+
+/* An object from the row of its values. */
+static void put_row(text_t *t, const weir_resource_t *of, const json_t *row, int version)
+{
+    weir_str_t values[WEIR_VALUES_MAX] = {{NULL, 0}};
+    char digits[WEIR_VALUES_MAX][DIGITS_MAX];
+
+    for (size_t i = 0; i < json_array_size(row) && i < WEIR_VALUES_MAX; i++)
+        values[i] = value_of(json_array_get(row, i), digits[i]);
+    put_object(t, of, values, version);
+}
+
+static void put_scalar(text_t *t, const weir_field_t *field, weir_str_t value)
+{
+    switch (field->type) {
+    case WEIR_INTEGER:
+    case WEIR_NUMBER:
+        put(t, value.data, value.len);
+        break;
+    case WEIR_BOOLEAN:
+        put(t, value.data[0] == 't' ? "true" : "false", value.data[0] == 't' ? 4 : 5);
+        break;
+    default:
+        put_string(t, value);
+        break;
     }
 }
 
-static void put_list(text_t *t, const weir_resource_t *of, weir_str_t list, int version)
+static void put_list(text_t *t, const weir_field_t *field, weir_str_t list, int version)
 {
-    json_t *rows = json_loadb(list.data, list.len, JSON_ALLOW_NUL, NULL);
-    weir_str_t values[WEIR_VALUES_MAX];
-    char numbers[WEIR_VALUES_MAX][24];
+    json_t *elements = array_of(list);
+    char digits[DIGITS_MAX];
 
-    assert(json_is_array(rows)); /* the database made it */
     put(t, "[", 1);
-    for (size_t i = 0; i < json_array_size(rows); i++) {
+    for (size_t i = 0; i < json_array_size(elements); i++) {
+        const json_t *element = json_array_get(elements, i);
+
         if (i > 0)
             put(t, ",", 1);
-        read_row(json_array_get(rows, i), values, numbers);
-        put_object(t, of, values, version);
+        if (field->of != NULL)
+            put_row(t, field->of, element, version);
+        else
+            put_scalar(t, field->each, value_of(element, digits));
     }
     put(t, "]", 1);
-    json_decref(rows);
+    json_decref(elements);
+}
+
+static void put_value(text_t *t, const weir_field_t *field, weir_str_t value, int version)
+{
+    json_t *row;
+
+    switch (field->type) {
+    case WEIR_LIST:
+        put_list(t, field, value, version);
+        break;
+    case WEIR_OBJECT:
+        row = array_of(value);
+        put_row(t, field->of, row, version);
+        json_decref(row);
+        break;
+    default:
+        put_scalar(t, field, value);
+        break;
+    }
 }
 
 static void put_object(text_t *t, const weir_resource_t *resource, const weir_str_t *values,
@@ -103,12 +148,7 @@ static void put_object(text_t *t, const weir_resource_t *resource, const weir_st
         separator = ",";
         put_string(t, (weir_str_t){field->name, strlen(field->name)});
         put(t, ":", 1);
-        if (field->type == WEIR_INTEGER)
-            put(t, value.data, value.len);
-        else if (field->type == WEIR_LIST)
-            put_list(t, field->of, value, version);
-        else
-            put_string(t, value);
+        put_value(t, field, value, version);
     }
 
     put(t, separator[0] == '{' ? "{}" : "}", separator[0] == '{' ? 2 : 1);
@@ -139,7 +179,7 @@ static size_t add_deprecated(char *buf, size_t cap, size_t len, const char *pref
         snprintf(name, sizeof(name), "%s%s", prefix, field->name);
         if (weir_field_is_deprecated(field, version) && len + strlen(name) + 2 < cap)
             len += (size_t)snprintf(buf + len, cap - len, "%s%s", len > 0 ? ", " : "", name);
-        if (field->type == WEIR_LIST) {
+        if (field->of != NULL) {
             char inner[66];
 
             snprintf(inner, sizeof(inner), "%s.", name);

@@ -1,109 +1,69 @@
 #include "shop/order_input.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
-typedef struct {
-    weir_input_error_t *list;
-    int n;
-} errors_t;
+static const weir_field_t item_fields[] = {
+    {"productId", WEIR_UUID, .since = 1},
+    {"quantity", WEIR_INTEGER, .since = 1, .min = 1, .max = WEIR_QUANTITY_MAX},
+};
+static const weir_resource_t item_body = WEIR_RESOURCE("NewOrderItem", item_fields);
 
-static void add(errors_t *errors, const char *detail, const char *pointer, ...)
-    __attribute__((format(printf, 3, 4)));
+static const weir_field_t fields[] = {
+    {"userId", WEIR_UUID, .since = 1},
+    {"items", WEIR_LIST, .since = 1, .of = &item_body, .min = 1, .max = WEIR_ORDER_ITEMS_MAX},
+};
+const weir_resource_t weir_order_body = WEIR_RESOURCE("NewOrder", fields);
 
-/* Adds an error unless detail is NULL or there is no room. */
-static void add(errors_t *errors, const char *detail, const char *pointer, ...)
+/* A member that is known to be a UUID, in lower case. */
+static void read_uuid(const json_t *object, const char *name, char uuid[WEIR_UUID_LEN + 1])
 {
-    weir_input_error_t *error = &errors->list[errors->n];
-    va_list ap;
+    const json_t *value = json_object_get(object, name);
 
-    if (detail == NULL || errors->n == WEIR_INPUT_ERRORS_MAX)
-        return;
-
-    va_start(ap, pointer);
-    vsnprintf(error->pointer, sizeof(error->pointer), pointer, ap);
-    va_end(ap);
-    error->detail = detail;
-    errors->n++;
+    (void)weir_uuid_parse((weir_str_t){json_string_value(value), json_string_length(value)}, uuid);
 }
 
-/* The product among those that the items before have, which `products` ends with. */
-static bool is_repeated(const char *products, const char *uuid)
-{
-    return strstr(products, uuid) != NULL;
-}
-
-static void read_item(const json_t *item, int i, weir_order_input_t *input, errors_t *errors)
+/* Adds the item to both arrays, unless its product is among those of the items before; false then. */
+static bool add_item(const json_t *item, weir_order_input_t *input)
 {
     size_t products_len = strlen(input->products), quantities_len = strlen(input->quantities);
-    char uuid[WEIR_UUID_LEN + 1] = "";
-    const char *product, *wrong_product, *wrong_quantity;
-    long long quantity;
+    char uuid[WEIR_UUID_LEN + 1];
 
-    if (!json_is_object(item)) {
-        add(errors, "must be an object", "/items/%d", i);
-        return;
-    }
-
-    wrong_product = weir_input_string(item, "productId", weir_uuid_check, &product);
-    if (wrong_product == NULL) {
-        weir_uuid_parse((weir_str_t){product, strlen(product)}, uuid);
-        if (is_repeated(input->products, uuid))
-            wrong_product = "is the product of an earlier item already";
-    }
-    add(errors, wrong_product, "/items/%d/productId", i);
-
-    wrong_quantity = weir_input_integer(item, "quantity", 1, WEIR_QUANTITY_MAX,
-                                        "must be an integer from 1 to 1000", &quantity);
-    add(errors, wrong_quantity, "/items/%d/quantity", i);
-
-    if (wrong_product != NULL || wrong_quantity != NULL)
-        return;
+    read_uuid(item, "productId", uuid);
+    if (strstr(input->products, uuid) != NULL)
+        return false;
 
     snprintf(input->products + products_len, sizeof(input->products) - products_len, "%s%s",
              products_len > 1 ? "," : "", uuid);
     snprintf(input->quantities + quantities_len, sizeof(input->quantities) - quantities_len,
-             "%s%lld", quantities_len > 1 ? "," : "", quantity);
+             "%s%" JSON_INTEGER_FORMAT, quantities_len > 1 ? "," : "",
+             json_integer_value(json_object_get(item, "quantity")));
+
+    return true;
 }
 
-static void read_items(const json_t *items, weir_order_input_t *input, errors_t *errors)
-{
-    if (items == NULL) {
-        add(errors, "is required", "/items");
-    } else if (!json_is_array(items)) {
-        add(errors, "must be an array", "/items");
-    } else if (json_array_size(items) < 1 || json_array_size(items) > WEIR_ORDER_ITEMS_MAX) {
-        add(errors, "must have 1 to 100 items", "/items");
-    } else {
-        for (size_t i = 0; i < json_array_size(items); i++)
-            read_item(json_array_get(items, i), (int)i, input, errors);
-    }
-}
-
-int weir_order_read(weir_str_t body, weir_order_input_t *input,
+int weir_order_read(weir_str_t body, int version, weir_order_input_t *input,
                     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size)
 {
-    json_t *root = weir_input_object(body, why, why_size);
-    errors_t found = {errors, 0};
-    const char *user, *wrong;
+    const json_t *items;
+    json_t *root;
+    int n = weir_input_read(body, &weir_order_body, version, &root, errors, why, why_size);
 
-    if (root == NULL)
-        return -1;
+    if (n != 0)
+        return n;
 
     strcpy(input->products, "{");
     strcpy(input->quantities, "{");
-
-    wrong = weir_input_string(root, "userId", weir_uuid_check, &user);
-    add(&found, wrong, "/userId");
-    if (wrong == NULL)
-        weir_uuid_parse((weir_str_t){user, strlen(user)}, input->user);
-    read_items(json_object_get(root, "items"), input, &found);
-
+    read_uuid(root, "userId", input->user);
+    items = json_object_get(root, "items");
+    for (size_t i = 0; i < json_array_size(items) && n < WEIR_INPUT_ERRORS_MAX; i++) {
+        if (!add_item(json_array_get(items, i), input))
+            errors[n++] = weir_order_outcome_error("repeated_product", (int)i);
+    }
     strcat(input->products, "}");
     strcat(input->quantities, "}");
     json_decref(root);
 
-    return found.n;
+    return n;
 }
 
 weir_input_error_t weir_order_outcome_error(const char *outcome, int item)
@@ -117,17 +77,17 @@ weir_input_error_t weir_order_outcome_error(const char *outcome, int item)
         {"other_currency", "productId",
          "must have a price in the currency of the first item's; an order has one currency"},
     };
-    weir_input_error_t error = {"/items", "must have 1 to 100 items"};
+    char pointer[64];
 
     if (strcmp(outcome, "unknown_user") == 0)
-        return (weir_input_error_t){"/userId", "is no user"};
+        return weir_input_error("/userId", "is no user");
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(outcome, known[i].outcome) == 0) {
-            snprintf(error.pointer, sizeof(error.pointer), "/items/%d/%s", item, known[i].field);
-            error.detail = known[i].detail;
+            snprintf(pointer, sizeof(pointer), "/items/%d/%s", item, known[i].field);
+            return weir_input_error(pointer, known[i].detail);
         }
     }
 
-    return error;
+    return weir_input_error("/items", "must have 1 to 100 items");
 }

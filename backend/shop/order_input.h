@@ -12,6 +12,9 @@
 #define WEIR_ORDER_ITEMS_MAX 100
 #define WEIR_QUANTITY_MAX 1000
 
+/* The body that weir_order_read() reads. */
+extern const weir_resource_t weir_order_body;
+
 typedef struct {
     char user[WEIR_UUID_LEN + 1];
     /* PostgreSQL array literals of the same length, for orders_put(): "{uuid,uuid}", "{1,2}" */
@@ -20,11 +23,10 @@ typedef struct {
 } weir_order_input_t;
 
 /*
- * Reads the body.  Returns the number of fields that are wrong, with what is wrong in
- * errors; 0 when all is well and input is filled in, without anything to release.  -1 when
- * the body is no JSON object; then why says it.
+ * Reads the body as weir_input_read() does; no product may be in two items.  With 0 input is filled
+ * in, without anything to release.
  */
-int weir_order_read(weir_str_t body, weir_order_input_t *input,
+int weir_order_read(weir_str_t body, int version, weir_order_input_t *input,
                     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size);
 
 /*

@@ -57,18 +57,6 @@ static const weir_field_t fields[] = {
 };
 const weir_resource_t weir_order_resource = WEIR_RESOURCE("Order", fields);
 
-static const weir_field_t body_item_fields[] = {
-    {"productId", WEIR_UUID, .since = 1},
-    {"quantity", WEIR_INTEGER, .since = 1, .min = 1, .max = WEIR_QUANTITY_MAX},
-};
-static const weir_resource_t body_item = WEIR_RESOURCE("NewOrderItem", body_item_fields);
-
-static const weir_field_t body_fields[] = {
-    {"userId", WEIR_UUID, .since = 1},
-    {"items", WEIR_LIST, .since = 1, .of = &body_item, .min = 1, .max = WEIR_ORDER_ITEMS_MAX},
-};
-const weir_resource_t weir_order_body = WEIR_RESOURCE("NewOrder", body_fields);
-
 static const weir_operation_t post_operation = {
     "POST",
     "/orders",
@@ -176,7 +164,7 @@ int weir_order_request(weir_http_request_t *request, bool key_required,
     if (body.data == NULL)
         return 0;
 
-    n = weir_order_read(body, input, errors, why, sizeof(why));
+    n = weir_order_read(body, version, input, errors, why, sizeof(why));
     if (n != 0) {
         weir_answer_wrong_body(request, n, errors, why);
         return 0;

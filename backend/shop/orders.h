@@ -25,8 +25,6 @@ enum {
     WEIR_ORDER_N_VALUES
 };
 extern const weir_resource_t weir_order_resource;
-/* The body that weir_order_read() reads. */
-extern const weir_resource_t weir_order_body;
 
 /*
  * Reads a request whose body is an order: its idempotency key, without which it is refused when

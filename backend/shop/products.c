@@ -4,9 +4,7 @@
 #include "common/uuid7.h"
 #include "db/batch.h"
 #include "log/alloc.h"
-#include "shop/product_input.h"
 #include "shop/shop_api.h"
-#include "shop/signup_input.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +16,11 @@
 
 #define PAGE "100" /* products */
 #define MAX_AGE "max-age=60"
+
+#define PRODUCT_NAME_MAX 100 /* characters */
+/* Minor units. The total of the largest order stays below 2^53, which every JSON reader can count.
+ */
+#define PRODUCT_PRICE_MAX 1000000000
 
 #define PUT                                                                                        \
     "SELECT place, outcome, updated_at "                                                           \
@@ -54,8 +57,9 @@ static const weir_field_t page_fields[] = {
 static const weir_resource_t page = WEIR_RESOURCE("Products", page_fields);
 
 static const weir_field_t put_fields[] = {
-    {"name", WEIR_STRING, .since = 1, .min = 1, .max = WEIR_DISPLAY_NAME_MAX},
-    {"price", WEIR_INTEGER, .since = 1, .min = 0, .max = WEIR_PRICE_MAX},
+    {"name", WEIR_LINE, .since = 1, .min = 1, .max = PRODUCT_NAME_MAX},
+    {"price", WEIR_INTEGER, .since = 1, .min = 0, .max = PRODUCT_PRICE_MAX,
+     .unit = "in minor units of the currency"},
     {"currency", WEIR_CURRENCY, .since = 1},
 };
 static const weir_resource_t put_body = WEIR_RESOURCE("ProductChange", put_fields);
@@ -91,8 +95,10 @@ typedef struct {
     weir_http_request_t *request;
     int version;
     char id[WEIR_UUID_LEN + 1];
-    weir_product_input_t input; /* of a PUT */
-    char *if_none_match;        /* of a read, or NULL */
+    json_t *body; /* of a PUT; owns the next two */
+    const char *name, *currency;
+    long long price;
+    char *if_none_match; /* of a read, or NULL */
 } call_t;
 
 static call_t *new_call(products_t *products, weir_http_request_t *request, int version)
@@ -108,7 +114,7 @@ static call_t *new_call(products_t *products, weir_http_request_t *request, int 
 
 static void free_call(call_t *call)
 {
-    json_decref(call->input.root);
+    json_decref(call->body);
     free(call->if_none_match);
     free(call);
 }
@@ -209,9 +215,9 @@ static void show_change(call_t *call, const char *outcome, weir_str_t updated_at
     char price[24], tags[64];
     weir_str_t values[N_VALUES] = {
         [ID] = weir_str(call->id),
-        [NAME] = weir_str(call->input.name),
-        [PRICE] = {price, (size_t)snprintf(price, sizeof(price), "%lld", call->input.price)},
-        [CURRENCY] = weir_str(call->input.currency),
+        [NAME] = weir_str(call->name),
+        [PRICE] = {price, (size_t)snprintf(price, sizeof(price), "%lld", call->price)},
+        [CURRENCY] = weir_str(call->currency),
         [UPDATED_AT] = updated_at,
     };
     bool is_new = strcmp(outcome, "created") == 0;
@@ -241,10 +247,10 @@ static void on_put(PGresult *result, int row, const char *error, const char *sql
 static bool submit_put(call_t *call)
 {
     char price[24], event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
-    const char *values[] = {call->id, call->input.name, price, call->input.currency,
+    const char *values[] = {call->id, call->name, price, call->currency,
                             event_id, traceparent};
 
-    snprintf(price, sizeof(price), "%lld", call->input.price);
+    snprintf(price, sizeof(price), "%lld", call->price);
     weir_uuid7(event_id);
     weir_traceparent_format(weir_http_trace(call->request), traceparent);
 
@@ -253,12 +259,11 @@ static bool submit_put(call_t *call)
 
 static void put_product(weir_http_request_t *request, void *arg)
 {
-    weir_str_t id = weir_http_param(request, 0), body;
-    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
-    weir_product_input_t input;
-    char uuid[WEIR_UUID_LEN + 1], why[512];
+    weir_str_t id = weir_http_param(request, 0);
+    int version = weir_version_of(request, &weir_shop_api);
+    char uuid[WEIR_UUID_LEN + 1];
+    json_t *body;
     call_t *call;
-    int version = weir_version_of(request, &weir_shop_api), n;
 
     if (version == 0)
         return;
@@ -269,19 +274,16 @@ static void put_product(weir_http_request_t *request, void *arg)
         return;
     }
 
-    body = weir_json_body(request);
-    if (body.data == NULL)
+    body = weir_body_of(request, &put_body, version);
+    if (body == NULL)
         return;
-
-    n = weir_product_read(body, &input, errors, why, sizeof(why));
-    if (n != 0) {
-        weir_answer_wrong_body(request, n, errors, why);
-        return;
-    }
 
     call = new_call(arg, request, version);
     memcpy(call->id, uuid, sizeof(uuid));
-    call->input = input;
+    call->body = body;
+    call->name = json_string_value(json_object_get(body, "name"));
+    call->currency = json_string_value(json_object_get(body, "currency"));
+    call->price = json_integer_value(json_object_get(body, "price"));
     if (submit_put(call))
         return;
 

@@ -1,12 +1,12 @@
 #include "shop/users.h"
 
 #include "api/answer.h"
+#include "api/formats.h"
 #include "common/uuid7.h"
 #include "db/batch.h"
 #include "http/idempotency.h"
 #include "log/alloc.h"
 #include "shop/shop_api.h"
-#include "shop/signup_input.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,8 @@
 /* Commands one after the other, so that batches grow; reads don't wait for a disk. */
 #define COMMANDS_IN_FLIGHT 1
 #define READS_IN_FLIGHT 2
+
+#define DISPLAY_NAME_MAX 100 /* characters */
 
 #define SIGNUP                                                                                     \
     "SELECT place, outcome, created_at, ($1::uuid[])[place] AS id "                                \
@@ -49,7 +51,7 @@ static const weir_resource_t user = WEIR_RESOURCE("User", fields);
 
 static const weir_field_t signup_fields[] = {
     {"email", WEIR_EMAIL, .since = 1, .min = 1, .max = WEIR_EMAIL_MAX},
-    {"displayName", WEIR_STRING, .since = 1, .min = 1, .max = WEIR_DISPLAY_NAME_MAX},
+    {"displayName", WEIR_LINE, .since = 1, .min = 1, .max = DISPLAY_NAME_MAX},
 };
 static const weir_resource_t signup = WEIR_RESOURCE("Signup", signup_fields);
 
@@ -68,8 +70,9 @@ typedef struct {
     weir_http_request_t *request;
     int version;
     char id[WEIR_UUID_LEN + 1];
-    weir_signup_input_t input; /* of a signup */
-    char *if_none_match;       /* of a read, or NULL */
+    json_t *body;        /* of a signup; owns the next two */
+    const char *email, *display_name;
+    char *if_none_match; /* of a read, or NULL */
 } call_t;
 
 /* --- POST /signup ------------------------------------------------------------------------ */
@@ -79,8 +82,8 @@ static void created(call_t *call, const char *created_at, const char *id)
     char location[64];
     weir_str_t values[N_VALUES] = {
         [ID] = weir_str(id),
-        [EMAIL] = weir_str(call->input.email),
-        [DISPLAY_NAME] = weir_str(call->input.display_name),
+        [EMAIL] = weir_str(call->email),
+        [DISPLAY_NAME] = weir_str(call->display_name),
         [STATUS] = WEIR_STR("PENDING"),
         [CREATED_AT] = weir_str(created_at),
     };
@@ -98,11 +101,11 @@ static void on_signup(PGresult *result, int row, const char *error, const char *
     if (result == NULL && error != NULL)
         weir_answer_database_failed(call->request, error, sqlstate);
     else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "taken") == 0)
-        weir_http_error(call->request, 409, "The e-mail address %s is taken.", call->input.email);
+        weir_http_error(call->request, 409, "The e-mail address %s is taken.", call->email);
     else if (result != NULL)
         created(call, PQgetvalue(result, row, 2), PQgetvalue(result, row, 3));
 
-    json_decref(call->input.root);
+    json_decref(call->body);
     free(call);
 }
 
@@ -121,7 +124,7 @@ static void submit_signup(call_t *call, const weir_idempotency_t *idempotency)
 {
     weir_command_result_t taken;
     char event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
-    const char *values[] = {call->id, call->input.email, call->input.display_name, event_id,
+    const char *values[] = {call->id, call->email, call->display_name, event_id,
                             traceparent};
 
     weir_uuid7(call->id);
@@ -135,35 +138,28 @@ static void submit_signup(call_t *call, const weir_idempotency_t *idempotency)
 
     if (taken == WEIR_COMMAND_REFUSED)
         weir_answer_not_taken(call->request);
-    json_decref(call->input.root);
+    json_decref(call->body);
     free(call);
 }
 
 static void post_signup(weir_http_request_t *request, void *arg)
 {
-    weir_signup_input_t input;
-    weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
-    char why[512];
-    call_t *call;
-    int version = weir_version_of(request, &weir_shop_api), n;
+    int version = weir_version_of(request, &weir_shop_api);
     weir_idempotency_t idempotency;
-    weir_str_t body;
+    json_t *body;
+    call_t *call;
 
     if (version == 0 || !weir_idempotency_read(request, false, &idempotency))
         return;
 
-    body = weir_json_body(request);
-    if (body.data == NULL)
+    body = weir_body_of(request, &signup, version);
+    if (body == NULL)
         return;
-
-    n = weir_signup_read(body, &input, errors, why, sizeof(why));
-    if (n != 0) {
-        weir_answer_wrong_body(request, n, errors, why);
-        return;
-    }
 
     call = new_call(arg, request, version);
-    call->input = input;
+    call->body = body;
+    call->email = json_string_value(json_object_get(body, "email"));
+    call->display_name = json_string_value(json_object_get(body, "displayName"));
     submit_signup(call, &idempotency);
 }
 

@@ -103,12 +103,44 @@ static void deprecated_fields_are_named(void **state)
     }
 }
 
+static const weir_field_t label = {.type = WEIR_STRING}, number = {.type = WEIR_NUMBER};
+static const weir_field_t other_fields[] = {
+    {"yes", WEIR_BOOLEAN, 0, .since = 1},
+    {"no", WEIR_BOOLEAN, 1, .since = 1},
+    {"ratio", WEIR_NUMBER, 2, .since = 1},
+    {"size", WEIR_ENUM, 3, .since = 1},
+    {"item", WEIR_OBJECT, 4, .since = 1, .of = &item},
+    {"labels", WEIR_LIST, 5, .since = 1, .each = &label},
+    {"numbers", WEIR_LIST, 6, .since = 1, .each = &number},
+};
+static const weir_resource_t other = WEIR_RESOURCE("Other", other_fields);
+
+static void each_type_is_written_as_json_has_it(void **state)
+{
+    weir_str_t values[] = {WEIR_STR("t"),         WEIR_STR("f"),
+                           WEIR_STR("0.50"),      WEIR_STR("S\"M"),
+                           WEIR_STR("[\"x\",5]"), WEIR_STR("[\"a\",\"b\\n\"]"),
+                           WEIR_STR("[1,-2.5]")};
+
+    (void)state;
+    assert_shown(&other, values, 2,
+                 "{\"yes\":true,\"no\":false,\"ratio\":0.50,\"size\":\"S\\\"M\","
+                 "\"item\":{\"n\":5,\"count\":5,\"text\":\"x\"},\"labels\":[\"a\",\"b\\u000a\"],"
+                 "\"numbers\":[1,-2.5]}\n");
+    values[5] = values[6] = WEIR_STR("[]");
+    values[4] = (weir_str_t){NULL, 0};
+    assert_shown(&other, values, 2,
+                 "{\"yes\":true,\"no\":false,\"ratio\":0.50,\"size\":\"S\\\"M\",\"labels\":[],"
+                 "\"numbers\":[]}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(versions_have_their_fields),
         cmocka_unit_test(what_is_not_there_is_left_out),
         cmocka_unit_test(deprecated_fields_are_named),
+        cmocka_unit_test(each_type_is_written_as_json_has_it),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
