@@ -30,8 +30,6 @@ static weir_breaker_outcome_t ngx_http_weir_breaker_outcome(
 static ngx_uint_t ngx_http_weir_breaker_on_status(ngx_uint_t status);
 static ngx_uint_t ngx_http_weir_breaker_was_slow(ngx_http_request_t *r,
     ngx_http_weir_breaker_t *breaker);
-static ngx_uint_t ngx_http_weir_breaker_broke_off(ngx_http_request_t *r,
-    ngx_http_weir_breaker_debt_t *debt);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -109,11 +107,16 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final)
 {
     ngx_http_request_t      *r;
-    ngx_uint_t               cause;
+    ngx_uint_t               cause, missing;
     weir_breaker_outcome_t   outcome;
 
     r = debt->request;
     cause = NGX_HTTP_WEIR_BREAKER_CUT;
+    missing = 0;
+
+    if (debt->counted && r->upstream) {
+        missing = debt->body < r->upstream->headers_in.content_length_n;
+    }
 
     if (!debt->reported) {
         outcome = ngx_http_weir_breaker_outcome(r, debt->breaker, &cause);
@@ -132,7 +135,7 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     } else if (final && !debt->failed && r->upstream
                && r->upstream == debt->upstream
                && (debt->breaker->on & NGX_HTTP_WEIR_BREAKER_ON_ERROR)
-               && ngx_http_weir_breaker_broke_off(r, debt))
+               && ngx_http_weir_outcome_broke_off(r, missing))
     {
         outcome = WEIR_BREAKER_FAILURE;
 
@@ -150,64 +153,42 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
 }
 
 
-/*
- * u->state belongs to the last server that was tried.  Where no whole header
- * of it came nginx notes there why it gave up: 504 for a timeout, 502 or
- * another code for an error, 0 when it did not give up.
- */
-
 static weir_breaker_outcome_t
 ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
     ngx_http_weir_breaker_t *breaker, ngx_uint_t *cause)
 {
-    ngx_uint_t            what, status;
-    ngx_http_upstream_t  *u;
+    ngx_uint_t  what, status;
 
-    u = r->upstream;
+    switch (ngx_http_weir_outcome(r, NULL, &status)) {
 
-    if (u == NULL) {
+    case NGX_HTTP_WEIR_OUTCOME_ERROR:
+        what = NGX_HTTP_WEIR_BREAKER_ON_ERROR;
+        *cause = NGX_HTTP_WEIR_BREAKER_ERROR;
+        break;
+
+    case NGX_HTTP_WEIR_OUTCOME_TIMEOUT:
+        what = NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT;
+        *cause = NGX_HTTP_WEIR_BREAKER_TIMEOUT;
+        break;
+
+    case NGX_HTTP_WEIR_OUTCOME_ANSWERED:
+        what = ngx_http_weir_breaker_on_status(status);
+        *cause = status;
+
+        if (!(breaker->on & what)
+            && ngx_http_weir_breaker_was_slow(r, breaker))
+        {
+            *cause = NGX_HTTP_WEIR_BREAKER_SLOW;
+            return WEIR_BREAKER_FAILURE;
+        }
+
+        break;
+
+    default:
         return WEIR_BREAKER_ABANDONED;
     }
 
-    status = ngx_http_weir_upstream_status(r);
-
-    if (status == 0) {
-
-        status = u->state ? u->state->status : 0;
-
-        if (status == 0 && r->headers_out.status == NGX_HTTP_BAD_GATEWAY) {
-            /* no server was tried: the name could not be resolved, say */
-            status = NGX_HTTP_BAD_GATEWAY;
-        }
-
-        if (status == 0) {
-            return WEIR_BREAKER_ABANDONED;
-        }
-
-        if (status == NGX_HTTP_GATEWAY_TIME_OUT) {
-            what = NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT;
-            *cause = NGX_HTTP_WEIR_BREAKER_TIMEOUT;
-
-        } else {
-            what = NGX_HTTP_WEIR_BREAKER_ON_ERROR;
-            *cause = NGX_HTTP_WEIR_BREAKER_ERROR;
-        }
-
-        return (breaker->on & what) ? WEIR_BREAKER_FAILURE
-                                    : WEIR_BREAKER_SUCCESS;
-    }
-
-    if (breaker->on & ngx_http_weir_breaker_on_status(status)) {
-        *cause = status;
-        return WEIR_BREAKER_FAILURE;
-    }
-
-    if (ngx_http_weir_breaker_was_slow(r, breaker)) {
-        *cause = NGX_HTTP_WEIR_BREAKER_SLOW;
-        return WEIR_BREAKER_FAILURE;
-    }
-
-    return WEIR_BREAKER_SUCCESS;
+    return (breaker->on & what) ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS;
 }
 
 
@@ -245,58 +226,15 @@ static ngx_uint_t
 ngx_http_weir_breaker_was_slow(ngx_http_request_t *r,
     ngx_http_weir_breaker_t *breaker)
 {
-    ngx_msec_t            took;
-    ngx_http_upstream_t  *u;
+    ngx_msec_t  took;
 
-    u = r->upstream;
-
-    if (breaker->slow == 0 || u == NULL || u->state == NULL
-        || r->request_body_no_buffering)
-    {
+    if (breaker->slow == 0 || r->request_body_no_buffering) {
         return 0;
     }
 
-    took = u->state->header_time;
-
-    if (took == (ngx_msec_t) -1) {
-        took = u->state->response_time;
-    }
+    took = ngx_http_weir_outcome_took(r);
 
     return took != (ngx_msec_t) -1 && took > breaker->slow;
-}
-
-
-/*
- * Whether the upstream left its body unfinished.  A client that went away, or
- * was too slow, leaves it unfinished too: that is no word on the upstream.
- */
-
-static ngx_uint_t
-ngx_http_weir_breaker_broke_off(ngx_http_request_t *r,
-    ngx_http_weir_breaker_debt_t *debt)
-{
-    ngx_uint_t            missing;
-    ngx_event_pipe_t     *p;
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-    p = u->pipe;
-    missing = debt->counted && debt->body < u->headers_in.content_length_n;
-
-    if (r->header_only || r->connection->error || r->connection->timedout) {
-        return 0;
-    }
-
-    if (!u->buffering) {
-        return u->error || u->length > 0 || missing;
-    }
-
-    if (p == NULL || p->downstream_error) {
-        return 0;
-    }
-
-    return p->upstream_error
-           || (p->upstream_eof && (p->length > 0 || missing));
 }
 
 

@@ -11,6 +11,7 @@
 
 #include "breaker/ngx_http_weir_breaker.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_record.h"
 
 
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
@@ -114,6 +115,8 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_BREAKER);
+
     rc = ngx_http_weir_breaker_key(r, blcf, &key);
 
     if (rc != NGX_OK) {
@@ -149,6 +152,8 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 
         cln->handler = ngx_http_weir_breaker_cleanup;
     }
+
+    ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_UPSTREAM);
 
     return NGX_DECLINED;
 }

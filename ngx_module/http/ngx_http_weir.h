@@ -14,6 +14,7 @@
 
 #include "common/problem.h"
 #include "http/ngx_http_weir_headers.h"
+#include "http/ngx_http_weir_outcome.h"
 
 
 extern ngx_module_t  ngx_http_weir_module;
@@ -44,24 +45,6 @@ ngx_http_weir_answers_itself(ngx_http_request_t *r)
     return wlcf->status
            || (wlcf->purges && r->method_name.len == 5
                && ngx_strncmp(r->method_name.data, "PURGE", 5) == 0);
-}
-
-
-/*
- * The status of the upstream's response, or 0 while its header has not come
- * whole.  headers_in.status_n alone does not tell: it is set with the status
- * line, and a header may break off, be too long, or be none behind that.  Of a
- * response of nginx's own cache there is no state.
- */
-static ngx_inline ngx_uint_t
-ngx_http_weir_upstream_status(ngx_http_request_t *r)
-{
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-
-    return u && (u->state == NULL || u->state->header_time != (ngx_msec_t) -1)
-           ? u->headers_in.status_n : 0;
 }
 
 

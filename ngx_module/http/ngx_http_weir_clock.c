@@ -12,11 +12,18 @@
 uint64_t
 ngx_http_weir_ms(void)
 {
+    return ngx_http_weir_ns() / 1000000;
+}
+
+
+uint64_t
+ngx_http_weir_ns(void)
+{
     struct timespec  ts;
 
     (void) clock_gettime(CLOCK_MONOTONIC, &ts);
 
-    return (uint64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return (uint64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 

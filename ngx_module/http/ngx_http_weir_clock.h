@@ -16,6 +16,9 @@
  */
 uint64_t ngx_http_weir_ms(void);
 
+/* The same in nanoseconds. */
+uint64_t ngx_http_weir_ns(void);
+
 /* A random number that is not 0, of the kernel's generator. */
 uint64_t ngx_http_weir_random(void);
 

@@ -11,6 +11,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_record.h"
 #include "version/ngx_http_weir_version_private.h"
 
 
@@ -124,7 +125,9 @@ ngx_http_weir_version_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_VERSION);
     ctx = ngx_http_weir_version_negotiate(r);
+    ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_NGINX);
 
     if (ctx == NULL) {
         return NGX_DECLINED;

@@ -96,7 +96,7 @@ my $variables = slurp('docs/reference/variables.md');
 my %variable;
 for my $file (@edge) {
     my $text = slurp($file);
-    $variable{$1 // $2} = 1 while $text =~ /\{ ngx_string\("(weir_\w+)"\), NULL,|static ngx_str_t  name = ngx_string\("(weir_\w+)"\)/g;
+    $variable{$1 // $2} = 1 while $text =~ /\{ ngx_string\("(weir_\w+)"\), NULL,|static ngx_str_t  (?:\w+_)?name = ngx_string\("(weir_\w+)"\)/g;
 }
 cmp_ok scalar(keys %variable), '>=', 5, 'variables are found in the sources';
 same({ map { $_ => 1 } $variables =~ /^\| `\$(weir_\w+)` \| [^|]*(?:;|\w)[^|]* \|$/mg }, { %variable }, 'docs/reference/variables.md has each variable');

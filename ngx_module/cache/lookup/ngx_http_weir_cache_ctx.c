@@ -16,6 +16,7 @@
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_record.h"
 
 
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_ctx_alloc(
@@ -47,6 +48,8 @@ ngx_http_weir_cache_ctx_create(ngx_http_request_t *r,
     ctx->forbidden = forbidden;
 
     ngx_http_set_ctx(r, ctx, ngx_http_weir_cache_module);
+
+    ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_LOOKUP);
 
     return ctx;
 }
@@ -155,6 +158,21 @@ static const unsigned  ngx_http_weir_cache_transitions[] = {
 #undef FROM
 
 
+/* What a request spends its time on in each state. */
+
+static const ngx_http_weir_phase_e  ngx_http_weir_cache_phases[] = {
+    NGX_HTTP_WEIR_PHASE_LOOKUP,    /* NEW */
+    NGX_HTTP_WEIR_PHASE_NGINX,     /* BODY */
+    NGX_HTTP_WEIR_PHASE_LOOKUP,    /* LOOKUP */
+    NGX_HTTP_WEIR_PHASE_REDIS,     /* REDIS */
+    NGX_HTTP_WEIR_PHASE_REDIS,     /* LEASE */
+    NGX_HTTP_WEIR_PHASE_TURN,      /* TURN */
+    NGX_HTTP_WEIR_PHASE_UPSTREAM,  /* FORWARDED */
+    NGX_HTTP_WEIR_PHASE_RESPONSE,  /* SERVED */
+    NGX_HTTP_WEIR_PHASE_RESPONSE   /* REFUSED */
+};
+
+
 void
 ngx_http_weir_cache_ctx_enter(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_state_e state)
@@ -166,6 +184,8 @@ ngx_http_weir_cache_ctx_enter(ngx_http_weir_cache_ctx_t *ctx,
                    "weir cache: state %d, was %d", state, ctx->state);
 
     ctx->state = state;
+
+    ngx_http_weir_record_enter(ctx->request, ngx_http_weir_cache_phases[state]);
 }
 
 

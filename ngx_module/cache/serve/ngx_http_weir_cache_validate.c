@@ -19,6 +19,7 @@ static ngx_uint_t ngx_http_weir_cache_same_etag(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *name);
+static ngx_uint_t ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx);
 
 
 /*
@@ -123,56 +124,60 @@ ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
 }
 
 
+/* The bit of weir_cache_use_stale that what has come is; 0: it is no error. */
+
+static ngx_uint_t
+ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_uint_t           status;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    switch (ngx_http_weir_outcome(r, ctx->earlier, &status)) {
+
+    case NGX_HTTP_WEIR_OUTCOME_NONE:
+        /* refused before the upstream was asked */
+        status = r->err_status ? r->err_status : r->headers_out.status;
+        return (status == NGX_HTTP_SERVICE_UNAVAILABLE)
+               ? NGX_HTTP_WEIR_CACHE_STALE_BREAKER : 0;
+
+    case NGX_HTTP_WEIR_OUTCOME_ERROR:
+        return NGX_HTTP_WEIR_CACHE_STALE_ERROR;
+
+    case NGX_HTTP_WEIR_OUTCOME_TIMEOUT:
+        return NGX_HTTP_WEIR_CACHE_STALE_TIMEOUT;
+
+    case NGX_HTTP_WEIR_OUTCOME_ANSWERED:
+        break;
+
+    default:
+        return 0;
+    }
+
+    switch (status) {
+    case NGX_HTTP_INTERNAL_SERVER_ERROR:
+        return NGX_HTTP_WEIR_CACHE_STALE_500;
+    case NGX_HTTP_BAD_GATEWAY:
+        return NGX_HTTP_WEIR_CACHE_STALE_502;
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
+        return NGX_HTTP_WEIR_CACHE_STALE_503;
+    case NGX_HTTP_GATEWAY_TIME_OUT:
+        return NGX_HTTP_WEIR_CACHE_STALE_504;
+    default:
+        return 0;
+    }
+}
+
+
 char *
 ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 {
     int64_t                 window;
-    ngx_uint_t              status, mask;
-    ngx_http_request_t     *r;
-    ngx_http_upstream_t    *u;
+    ngx_uint_t              mask;
     weir_cache_freshness_t  freshness;
 
-    r = ctx->request;
-    u = r->upstream;
-
-    if (u == ctx->earlier) {
-        /* refused before the upstream was asked */
-        status = r->err_status ? r->err_status : r->headers_out.status;
-        mask = (status == NGX_HTTP_SERVICE_UNAVAILABLE)
-               ? NGX_HTTP_WEIR_CACHE_STALE_BREAKER : 0;
-
-    } else if (ngx_http_weir_upstream_status(r) == 0) {
-        /* no header came, or no whole one: nginx notes why */
-        status = u->state ? u->state->status : 0;
-
-        if (status == 0) {
-            /* no server was tried: its name has no address, say */
-            status = r->err_status ? r->err_status : r->headers_out.status;
-        }
-
-        mask = (status == NGX_HTTP_GATEWAY_TIME_OUT)
-               ? NGX_HTTP_WEIR_CACHE_STALE_TIMEOUT
-               : (status == NGX_HTTP_BAD_GATEWAY)
-               ? NGX_HTTP_WEIR_CACHE_STALE_ERROR : 0;
-
-    } else {
-        switch (u->headers_in.status_n) {
-        case NGX_HTTP_INTERNAL_SERVER_ERROR:
-            mask = NGX_HTTP_WEIR_CACHE_STALE_500;
-            break;
-        case NGX_HTTP_BAD_GATEWAY:
-            mask = NGX_HTTP_WEIR_CACHE_STALE_502;
-            break;
-        case NGX_HTTP_SERVICE_UNAVAILABLE:
-            mask = NGX_HTTP_WEIR_CACHE_STALE_503;
-            break;
-        case NGX_HTTP_GATEWAY_TIME_OUT:
-            mask = NGX_HTTP_WEIR_CACHE_STALE_504;
-            break;
-        default:
-            mask = 0;
-        }
-    }
+    mask = ngx_http_weir_cache_error(ctx);
 
     if (mask == 0) {
         return NULL;

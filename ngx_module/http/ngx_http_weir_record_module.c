@@ -1,0 +1,391 @@
+/*
+ * The record of a request (ngx_http_weir_record.h): made as soon as its header
+ * was read, and shown by $weir_times.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "http/ngx_http_weir_clock.h"
+#include "http/ngx_http_weir_record.h"
+
+
+/* Digits of a time in milliseconds, with the point and three behind it. */
+#define NGX_HTTP_WEIR_RECORD_TIME_LEN  (NGX_INT64_LEN + sizeof(".000") - 1)
+
+
+static ngx_int_t ngx_http_weir_record_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_content_handler(ngx_http_request_t *r);
+static void ngx_http_weir_record_cleanup(void *data);
+static ngx_int_t ngx_http_weir_record_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_weir_record_times(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_msec_t ngx_http_weir_record_connect(ngx_http_request_t *r,
+    ngx_uint_t *tries);
+static u_char *ngx_http_weir_record_print(u_char *p, ngx_str_t *name,
+    uint64_t ns);
+static ngx_int_t ngx_http_weir_record_add_variables(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_record_init(ngx_conf_t *cf);
+
+
+static ngx_http_module_t  ngx_http_weir_record_module_ctx = {
+    ngx_http_weir_record_add_variables,    /* preconfiguration */
+    ngx_http_weir_record_init,             /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_weir_record_module = {
+    NGX_MODULE_V1,
+    &ngx_http_weir_record_module_ctx,      /* module context */
+    NULL,                                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_str_t  ngx_http_weir_record_name = ngx_string("weir_times");
+
+static ngx_str_t  ngx_http_weir_record_phases[NGX_HTTP_WEIR_PHASES] = {
+    ngx_string("nginx"),
+    ngx_string("version"),
+    ngx_string("lookup"),
+    ngx_string("redis"),
+    ngx_string("turn"),
+    ngx_string("breaker"),
+    ngx_string("upstream"),
+    ngx_string("response"),
+    ngx_string("send")
+};
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+/* The first phase of all: a request that ends before it has no record. */
+
+static ngx_int_t
+ngx_http_weir_record_handler(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_weir_record_t  *record;
+
+    if (r != r->main || r->internal) {
+        return NGX_DECLINED;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_record_t));
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_record_cleanup;
+
+    record = cln->data;
+    ngx_memzero(record, sizeof(ngx_http_weir_record_t));
+    record->request = r;
+    record->since = ngx_http_weir_ns();
+
+    ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * The last before the content phase, where neither cache nor breaker has said so:
+ * what answers the request is asked.
+ */
+
+static ngx_int_t
+ngx_http_weir_record_content_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
+
+    if (r == r->main && r->content_handler) {
+        record = ngx_http_weir_record_find(r);
+
+        if (record && record->phase == NGX_HTTP_WEIR_PHASE_NGINX) {
+            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_UPSTREAM);
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* The record needs no cleaning up; the function is its mark in the pool. */
+
+static void
+ngx_http_weir_record_cleanup(void *data)
+{
+}
+
+
+ngx_http_weir_record_t *
+ngx_http_weir_record_find(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_weir_record_t  *record;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_record_cleanup) {
+            continue;
+        }
+
+        record = cln->data;
+
+        if (record->request == r) {
+            ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+            return record;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_http_weir_record_change(ngx_http_weir_record_t *record,
+    ngx_http_weir_phase_e phase)
+{
+    uint64_t  now;
+
+    now = ngx_http_weir_ns();
+
+    record->spent[record->phase] += now - record->since;
+    record->since = now;
+    record->phase = phase;
+}
+
+
+static ngx_int_t
+ngx_http_weir_record_header_filter(ngx_http_request_t *r)
+{
+    if (r == r->main) {
+        ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_RESPONSE);
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_weir_record_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_chain_t  *cl;
+
+    if (r == r->main) {
+        for (cl = in; cl; cl = cl->next) {
+            if (cl->buf->last_buf) {
+                ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_SEND);
+                break;
+            }
+        }
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+/*
+ * "name=milliseconds" of each phase that took time, in their order, then that of
+ * connecting, which is a part of upstream, when it took a millisecond of nginx's
+ * time, how many servers were tried when it was more than one, and the sum.
+ */
+
+static ngx_int_t
+ngx_http_weir_record_times(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                  *p;
+    uint64_t                 total;
+    ngx_uint_t               i, tries;
+    ngx_msec_t               connect;
+    ngx_http_weir_record_t  *record;
+
+    static ngx_str_t  connecting = ngx_string("connect");
+    static ngx_str_t  sum = ngx_string("total");
+
+    record = ngx_http_weir_record_find(r->main);
+
+    if (record == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, (NGX_HTTP_WEIR_PHASES + 2)
+                             * (sizeof("response= ")
+                                + NGX_HTTP_WEIR_RECORD_TIME_LEN)
+                             + sizeof("tries= ") + NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->data = p;
+
+    ngx_http_weir_record_change(record, record->phase);
+
+    total = 0;
+
+    for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
+        total += record->spent[i];
+
+        if (record->spent[i]) {
+            p = ngx_http_weir_record_print(p, &ngx_http_weir_record_phases[i],
+                                           record->spent[i]);
+        }
+    }
+
+    connect = ngx_http_weir_record_connect(r->main, &tries);
+
+    if (connect) {
+        p = ngx_http_weir_record_print(p, &connecting,
+                                       (uint64_t) connect * 1000000);
+    }
+
+    if (tries > 1) {
+        p = ngx_sprintf(p, "tries=%ui ", tries);
+    }
+
+    p = ngx_http_weir_record_print(p, &sum, total);
+
+    v->len = p - 1 - v->data;
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+/* Of all servers that were tried, in nginx's own time. */
+
+static ngx_msec_t
+ngx_http_weir_record_connect(ngx_http_request_t *r, ngx_uint_t *tries)
+{
+    ngx_msec_t                  connect;
+    ngx_uint_t                  i;
+    ngx_http_upstream_state_t  *state;
+
+    connect = 0;
+    *tries = 0;
+
+    if (r->upstream_states == NULL) {
+        return 0;
+    }
+
+    state = r->upstream_states->elts;
+
+    for (i = 0; i < r->upstream_states->nelts; i++) {
+
+        if (state[i].peer == NULL) {
+            /* between the upstreams of two locations */
+            continue;
+        }
+
+        (*tries)++;
+
+        if (state[i].connect_time != (ngx_msec_t) -1) {
+            connect += state[i].connect_time;
+        }
+    }
+
+    return connect;
+}
+
+
+static u_char *
+ngx_http_weir_record_print(u_char *p, ngx_str_t *name, uint64_t ns)
+{
+    return ngx_sprintf(p, "%V=%uL.%03uL ", name, ns / 1000000,
+                       ns / 1000 % 1000);
+}
+
+
+static ngx_int_t
+ngx_http_weir_record_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var;
+
+    var = ngx_http_add_variable(cf, &ngx_http_weir_record_name,
+                                NGX_HTTP_VAR_NOCACHEABLE);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = ngx_http_weir_record_times;
+
+    return NGX_OK;
+}
+
+
+/* Nothing is installed where nothing in the configuration names the variable. */
+
+static ngx_int_t
+ngx_http_weir_record_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                  i;
+    ngx_http_handler_pt        *h;
+    ngx_http_variable_t        *v;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    v = cmcf->variables.elts;
+
+    for (i = 0; i < cmcf->variables.nelts; i++) {
+        if (v[i].name.len == ngx_http_weir_record_name.len
+            && ngx_strncmp(v[i].name.data, ngx_http_weir_record_name.data,
+                           v[i].name.len)
+               == 0)
+        {
+            break;
+        }
+    }
+
+    if (i == cmcf->variables.nelts) {
+        return NGX_OK;
+    }
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_POST_READ_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_weir_record_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_weir_record_content_handler;
+
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_weir_record_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_weir_record_body_filter;
+
+    return NGX_OK;
+}
