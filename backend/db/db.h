@@ -17,9 +17,9 @@
  * again with back-off.  While it is closed, weir_db_query() refuses.
  *
  * A session begins with the settings of settings.h.  Statements end after 30 s
- * (statement_timeout) unless conninfo's `options` set another time; a server that owes an answer and sends nothing for 40 s
- * counts as lost.  A host name in conninfo is resolved by a blocking call;
- * sockets and addresses are not.
+ * (statement_timeout) unless conninfo's `options` set another time; a server that owes an answer
+ * and sends nothing for 40 s counts as lost.  A host name in conninfo is resolved by a blocking
+ * call; sockets and addresses are not.
  *
  * All callbacks run on the event loop, never from within the call that
  * registered them; weir_db_free() alone calls those in flight before it returns.
@@ -30,8 +30,12 @@
 #include "common/str.h"
 
 #include <event2/event.h>
+#include <inttypes.h>
 #include <libpq-fe.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 typedef struct weir_db weir_db_t;
 
@@ -51,8 +55,8 @@ typedef void (*weir_db_cb)(PGresult *result, const char *error, const char *sqls
 /*
  * True when sqlstate (PostgreSQL manual, appendix A) speaks of the server or the session, not of
  * the statement: lost, shutting down, out of resources, a standby, a deadlock, a plan that a
- * migration has made stale, a right that is missing, a schema of another version.  The same statement may go well a moment later; whether it was done is
- * unknown.
+ * migration has made stale, a right that is missing, a schema of another version.  The same
+ * statement may go well a moment later; whether it was done is unknown.
  */
 bool weir_db_is_away(const char *sqlstate);
 
@@ -117,13 +121,51 @@ typedef struct {
 bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
                          weir_db_cb cb, void *arg) __attribute__((warn_unused_result));
 
+/* --- columns and parameters -------------------------------------------------- */
+
+/*
+ * Columns are named by an enum beside the statement, which lists them in that order; so are the
+ * parameters of a statement that has many.
+ */
+
 /* A value of a result, whose bytes it shares; data is NULL for SQL's NULL. */
-static inline weir_str_t weir_column(PGresult *result, int row, int n)
+static inline weir_str_t weir_column(const PGresult *result, int row, int column)
 {
-    if (PQgetisnull(result, row, n))
+    if (PQgetisnull(result, row, column))
         return (weir_str_t){NULL, 0};
 
-    return (weir_str_t){PQgetvalue(result, row, n), (size_t)PQgetlength(result, row, n)};
+    return (weir_str_t){PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column)};
 }
+
+/* The same as a C string; NULL for SQL's NULL. */
+static inline const char *weir_column_text(const PGresult *result, int row, int column)
+{
+    return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
+}
+
+/* Of a column that is an integer, and one that is a boolean; SQL's NULL is 0 and false. */
+static inline int64_t weir_column_int(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static inline bool weir_column_bool(const PGresult *result, int row, int column)
+{
+    return *PQgetvalue(result, row, column) == 't';
+}
+
+/* An integer as a parameter; the text lives until the end of the block that encloses the macro. */
+typedef struct {
+    char text[24];
+} weir_number_t;
+
+static inline const char *weir_number_print(weir_number_t *number, int64_t value)
+{
+    snprintf(number->text, sizeof(number->text), "%" PRId64, value);
+
+    return number->text;
+}
+
+#define WEIR_NUMBER(value) weir_number_print(&(weir_number_t){{0}}, value)
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "common/problem.h"
 #include "common/traceparent.h"
+#include "db/db.h"
 #include "log/alloc.h"
 
 #include <stdlib.h>
@@ -54,25 +55,20 @@ static void event_out(out_t *o, const weir_cloudevent_t *e)
     raw(o, "}");
 }
 
-static const char *value_or_null(const PGresult *rows, int row, int column)
-{
-    return PQgetisnull(rows, row, column) ? NULL : PQgetvalue(rows, row, column);
-}
-
 weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row, const char *source)
 {
     return (weir_cloudevent_t){
-        .id = PQgetvalue(rows, row, 2),
+        .id = PQgetvalue(rows, row, WEIR_CLOUDEVENT_ID),
         .source = source,
-        .type = PQgetvalue(rows, row, 3),
-        .aggregate = PQgetvalue(rows, row, 4),
-        .data = PQgetvalue(rows, row, 5),
-        .traceparent = value_or_null(rows, row, 6),
-        .time = PQgetvalue(rows, row, 7),
-        .causation = value_or_null(rows, row, 8),
-        .correlation = PQgetvalue(rows, row, 9),
-        .schema_version = PQgetvalue(rows, row, 10),
-        .for_group = value_or_null(rows, row, 11),
+        .type = PQgetvalue(rows, row, WEIR_CLOUDEVENT_TYPE),
+        .aggregate = PQgetvalue(rows, row, WEIR_CLOUDEVENT_AGGREGATE),
+        .data = PQgetvalue(rows, row, WEIR_CLOUDEVENT_DATA),
+        .traceparent = weir_column_text(rows, row, WEIR_CLOUDEVENT_TRACEPARENT),
+        .time = PQgetvalue(rows, row, WEIR_CLOUDEVENT_TIME),
+        .causation = weir_column_text(rows, row, WEIR_CLOUDEVENT_CAUSATION),
+        .correlation = PQgetvalue(rows, row, WEIR_CLOUDEVENT_CORRELATION),
+        .schema_version = PQgetvalue(rows, row, WEIR_CLOUDEVENT_SCHEMA_VERSION),
+        .for_group = weir_column_text(rows, row, WEIR_CLOUDEVENT_FOR_GROUP),
     };
 }
 
@@ -144,7 +140,8 @@ static json_t *restore(json_t *value)
     json_t *member;
     size_t i;
 
-    json_object_foreach(value, name, member) {
+    json_object_foreach(value, name, member)
+    {
         double d = json_real_value(member);
 
         if (json_is_real(member) && d > -9e15 && d < 9e15 && d == (double)(json_int_t)d)
@@ -152,8 +149,7 @@ static json_t *restore(json_t *value)
         else
             restore(member);
     }
-    json_array_foreach(value, i, member)
-        restore(member);
+    json_array_foreach(value, i, member) restore(member);
     return value;
 }
 

@@ -25,10 +25,27 @@ typedef struct {
     const char *for_group;      /* the only group to handle it, or NULL */
 } weir_cloudevent_t;
 
-/*
- * A row of relay_take(), relay_read() or worker_read(); the strings live as long as rows and source.  Its
- * first columns are partition and position.
- */
+/* The columns of relay_take(), relay_read() and worker_read(), and their places. */
+#define WEIR_CLOUDEVENT_COLUMNS                                                                    \
+    "partition, \"position\", event_id, type, aggregate, data, traceparent, \"time\", "            \
+    "causation_id, correlation_id, schema_version, for_group"
+
+enum {
+    WEIR_CLOUDEVENT_PARTITION,
+    WEIR_CLOUDEVENT_POSITION,
+    WEIR_CLOUDEVENT_ID,
+    WEIR_CLOUDEVENT_TYPE,
+    WEIR_CLOUDEVENT_AGGREGATE,
+    WEIR_CLOUDEVENT_DATA,
+    WEIR_CLOUDEVENT_TRACEPARENT,
+    WEIR_CLOUDEVENT_TIME,
+    WEIR_CLOUDEVENT_CAUSATION,
+    WEIR_CLOUDEVENT_CORRELATION,
+    WEIR_CLOUDEVENT_SCHEMA_VERSION,
+    WEIR_CLOUDEVENT_FOR_GROUP
+};
+
+/* A row with these columns; the strings live as long as rows and source. */
 weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row, const char *source);
 
 /* The event as JSON text, to be freed by the caller; its length in *len. */
@@ -36,9 +53,9 @@ char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len);
 
 /*
  * Reads an event.  On success returns the parsed document, which the caller must json_decref(); the
- * strings of event point into it, but trace_id, which points to trace_id_buf.  A traceparent that is
- * none of version 00 is left out.  NULL when it is no CloudEvent of ours (id, type, subject, time
- * and an object as data are required).
+ * strings of event point into it, but trace_id, which points to trace_id_buf.  A traceparent that
+ * is none of version 00 is left out.  NULL when it is no CloudEvent of ours (id, type, subject,
+ * time and an object as data are required).
  */
 json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
                               char trace_id_buf[33]);

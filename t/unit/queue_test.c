@@ -1,5 +1,5 @@
-// needs: backend/events/queue.c backend/log/alloc.c backend/log/log.c common/problem.c
-#include "events/queue.h"
+// needs: backend/events/worker/queue.c backend/log/alloc.c backend/log/log.c common/problem.c
+#include "events/worker/queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

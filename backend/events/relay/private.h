@@ -4,7 +4,7 @@
  *   relay.c   which process is the relay; rows of the outbox get positions
  *   outlet.c  one partition's way from there into its stream
  *
- * relay.c explains the whole, with the states of an outlet.
+ * relay.c explains the whole, and calls outlet.c, which tells it by the functions that it hands in.
  */
 #ifndef WEIR_RELAY_PRIVATE_H
 #define WEIR_RELAY_PRIVATE_H
@@ -17,11 +17,17 @@
 #define WEIR_OUTLETS_MAX 64
 
 typedef enum {
-    WEIR_UNKNOWN,
-    WEIR_FOLLOWING,
-    WEIR_BEHIND,
-    WEIR_FULL,
-    WEIR_HALTED
+    WEIR_UNKNOWN,   /* what Redis has is not known; it is asked at the next tick */
+    WEIR_FOLLOWING, /* all that has a position was sent; new rows may be taken */
+    WEIR_BEHIND, /* the stream lacks what the outbox has (FLUSHALL, a lost tail, a pause): that is
+                    read from the outbox and published, new rows wait */
+    WEIR_FULL,   /* it has stream_limit entries because some group does not follow; new rows wait */
+    WEIR_HALTED  /* its last ID is beyond the database's last position, because a standby was
+                    promoted that lacks the last transactions, or a backup was restored; or Redis
+                    knows a later term.  Nothing is taken or published until an operator has run
+                    "weirctl relay rebase", also when the positions would agree again meanwhile:
+                    the mark is in PostgreSQL.  A stream that is gone has nothing strange in it:
+                    it goes on */
 } weir_outlet_state_t;
 
 typedef struct {
@@ -42,6 +48,11 @@ typedef struct {
 } weir_outlet_t;
 
 struct weir_relay {
+    /* What relay.c does when an outlet says so: something of it has ended, true when the relay is
+       to stop; and, it has room for rows again. */
+    bool (*stopping)(weir_relay_t *relay);
+    void (*take)(weir_relay_t *relay);
+
     struct event_base *base;
     weir_db_t *db;
     weir_redis_t *redis;
@@ -75,13 +86,6 @@ struct weir_relay {
     weir_stopped_cb stopped;
     void *stopped_arg;
 };
-
-/* relay.c: true when the relay is to stop; ends it when nothing is under way. */
-bool weir_relay_stopping(weir_relay_t *relay);
-/* Says in one line which partitions are halted, when all are known and it is news. */
-void weir_relay_tell_halted(weir_relay_t *relay);
-/* Takes rows for all outlets that can have some. */
-void weir_relay_take(weir_relay_t *relay);
 
 /* outlet.c: publishes rows [from, to) of relay_take(), all of this partition. */
 void weir_outlet_publish(weir_outlet_t *outlet, PGresult *rows, int from, int to);

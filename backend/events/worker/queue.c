@@ -1,4 +1,4 @@
-#include "events/queue.h"
+#include "events/worker/queue.h"
 
 #include "log/alloc.h"
 

@@ -15,18 +15,7 @@
  * transaction id, and would be taken while the first still waits.  It would also let any long
  * transaction hold up all events.)
  *
- * Each partition is in one of these states:
- *
- *   unknown    what Redis has is not known; it is asked at the next tick
- *   following  all that has a position was sent; new rows may be taken
- *   behind     the stream lacks what the outbox has (FLUSHALL, a lost tail, a pause): that is read
- *              from the outbox and published, new rows wait
- *   full       it has stream_limit entries because some group does not follow; new rows wait
- *   halted     its last ID is beyond the database's last position, because a standby was promoted
- *              that lacks the last transactions, or a backup was restored; or Redis knows a later
- *              term.  Nothing is taken or published until an operator has run "weirctl relay
- *              rebase", also when the positions would agree again meanwhile: the mark is in
- *              PostgreSQL.  A stream that is gone has nothing strange in it: it goes on
+ * Each partition is in one of the states of weir_outlet_state_t (private.h).
  *
  * Terms.  With the lock a relay begins a term, relay_lead(), and gets the token that its appends
  * show to Redis (log_stream.h).  It gives positions when it has looked at the streams, and its look
@@ -38,8 +27,9 @@
  * A stream that was emptied starts again behind what all groups have handled, not at the beginning
  * of history.  Streams are trimmed behind the same mark.
  */
-#include "events/relay_private.h"
+#include "events/relay/private.h"
 
+#include "events/cloudevent.h"
 #include "events/refusal.h"
 #include "log/alloc.h"
 #include "log/log.h"
@@ -52,6 +42,10 @@
 #define TAKE_MAX 128    /* events of one partition in one step */
 #define IN_FLIGHT_MAX 2 /* batches of one partition on their way to Redis */
 #define STREAM_LIMIT 100000
+
+/* Columns of relay_state(), and of relay_lead(). */
+enum { STATE_PARTITION, STATE_POSITION, STATE_HANDLED, STATE_SLOWEST, STATE_HALTED, STATE_ERA };
+enum { LEAD_TOKEN, LEAD_ERA };
 
 /* ms */
 #define POLL_ACTIVE 5 /* what an event may wait for when its command is another process's */
@@ -75,7 +69,8 @@ static void poll_later(weir_relay_t *r)
     arm(r->poll, r->quiet < ACTIVE_FOR ? POLL_ACTIVE : POLL_IDLE);
 }
 
-bool weir_relay_stopping(weir_relay_t *r)
+/* True when the relay is to stop; ends it when nothing is under way. */
+static bool is_stopping(weir_relay_t *r)
 {
     bool busy = r->taking || r->expiring || r->beginning;
 
@@ -89,6 +84,13 @@ bool weir_relay_stopping(weir_relay_t *r)
 }
 
 /* --- from the outbox -------------------------------------------------------- */
+
+static void take(weir_relay_t *r);
+
+static int partition_of(const PGresult *rows, int row)
+{
+    return (int)weir_column_int(rows, row, WEIR_CLOUDEVENT_PARTITION);
+}
 
 static void on_taken(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
@@ -104,30 +106,32 @@ static void on_taken(PGresult *res, const char *error, const char *sqlstate, voi
     }
 
     for (int i = 0, next; i < n; i = next) {
-        int number = atoi(PQgetvalue(res, i, 0));
+        int number = partition_of(res, i);
         weir_outlet_t *p = &r->outlets[number];
 
-        for (next = i; next < n && atoi(PQgetvalue(res, next, 0)) == number; next++)
+        for (next = i; next < n && partition_of(res, next) == number; next++)
             ;
         more = more || next - i == TAKE_MAX;
-        p->given = strtoll(PQgetvalue(res, next - 1, 1), NULL, 10);
+        p->given = weir_column_int(res, next - 1, WEIR_CLOUDEVENT_POSITION);
         if (p->state == WEIR_FOLLOWING)
             weir_outlet_publish(p, res, i, next);
     }
-    if (weir_relay_stopping(r))
+    if (is_stopping(r))
         return;
     if (n > 0)
         r->quiet = 0;
     if (more || (error == NULL && r->woken))
-        weir_relay_take(r);
+        take(r);
     else
         poll_later(r);
 }
 
-void weir_relay_take(weir_relay_t *r)
+/* Takes rows for all outlets that can have some. */
+static void take(weir_relay_t *r)
 {
-    static const char sql[] = "SELECT * FROM relay_take($1::int, $2::smallint[])";
-    char list[WEIR_OUTLETS_MAX * 4 + 3] = "{", limit[12];
+    static const char sql[] =
+        "SELECT " WEIR_CLOUDEVENT_COLUMNS " FROM relay_take($1::int, $2::smallint[])";
+    char list[WEIR_OUTLETS_MAX * 4 + 3] = "{";
     size_t len = 1;
 
     if (r->taking || r->stopped != NULL)
@@ -145,9 +149,9 @@ void weir_relay_take(weir_relay_t *r)
             r->congested = true;
     }
     snprintf(list + len, sizeof(list) - len, "}");
-    snprintf(limit, sizeof(limit), "%d", TAKE_MAX);
     if (len > 1)
-        r->taking = weir_db_query(r->db, sql, 2, (const char *[]){limit, list}, on_taken, r);
+        r->taking = weir_db_query(r->db, sql, 2, (const char *[]){WEIR_NUMBER(TAKE_MAX), list},
+                                  on_taken, r);
     if (!r->taking)
         poll_later(r);
 }
@@ -160,7 +164,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (r->quiet < ACTIVE_FOR)
         r->quiet += POLL_ACTIVE;
-    weir_relay_take(r);
+    take(r);
 }
 
 void weir_relay_wake(weir_relay_t *r)
@@ -177,47 +181,19 @@ void weir_relay_wake(weir_relay_t *r)
 
 static void begin_term(weir_relay_t *r);
 
-void weir_relay_tell_halted(weir_relay_t *r)
-{
-    char list[4 * WEIR_OUTLETS_MAX] = "";
-    size_t len = 0;
-    bool news = false;
-
-    for (int i = 0; i < r->count; i++) {
-        const weir_outlet_t *p = &r->outlets[i];
-
-        if (p->state == WEIR_UNKNOWN)
-            return;
-        if (p->state != WEIR_HALTED)
-            continue;
-        news = news || !p->said;
-        len +=
-            (size_t)snprintf(list + len, sizeof(list) - len, "%s%d", len > 0 ? "," : "", p->number);
-    }
-    if (news)
-        weir_log(WEIR_LOG_ERROR, NULL,
-                 "streams are ahead of the database: a standby was promoted that lacks the last "
-                 "transactions, or a backup was restored. Events of these partitions wait. Make "
-                 "sure that nothing uses the other database any more, then run: weirctl relay "
-                 "rebase",
-                 "{s:s}", "partitions", list);
-    for (int i = 0; i < r->count; i++)
-        r->outlets[i].said = r->outlets[i].state == WEIR_HALTED;
-}
-
 /* Takes over a row of relay_state(). */
 static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
 {
     weir_outlet_t *p = &r->outlets[number];
 
-    p->handled = strtoll(PQgetvalue(res, row, 2), NULL, 10);
-    snprintf(p->slowest, sizeof(p->slowest), "%s", PQgetvalue(res, row, 3));
+    p->handled = weir_column_int(res, row, STATE_HANDLED);
+    snprintf(p->slowest, sizeof(p->slowest), "%s", PQgetvalue(res, row, STATE_SLOWEST));
     if (p->marking == 0)
-        p->halted = *PQgetvalue(res, row, 4) != '\0';
+        p->halted = *PQgetvalue(res, row, STATE_HALTED) != '\0';
     if (!r->leads) {
         p->relay = r;
         p->number = number;
-        p->given = strtoll(PQgetvalue(res, row, 1), NULL, 10);
+        p->given = weir_column_int(res, row, STATE_POSITION);
         p->state = WEIR_UNKNOWN;
         if (p->told == WEIR_UNKNOWN)
             p->told = WEIR_FOLLOWING;
@@ -234,14 +210,14 @@ static void on_state(PGresult *res, const char *error, const char *sqlstate, voi
 
     r->asking = false;
     weir_refusal_note(&r->state_refused, "relay", "relay_state", error, sqlstate);
-    if (weir_relay_stopping(r) || error != NULL || !r->locked || r->token[0] == '\0')
+    if (is_stopping(r) || error != NULL || !r->locked || r->token[0] == '\0')
         return;
-    if (PQntuples(res) > 0 && strcmp(PQgetvalue(res, 0, 5), r->era) != 0) {
+    if (PQntuples(res) > 0 && strcmp(PQgetvalue(res, 0, STATE_ERA), r->era) != 0) {
         begin_term(r); /* an operator has begun another era */
         return;
     }
     for (int i = 0; i < PQntuples(res); i++) {
-        int number = atoi(PQgetvalue(res, i, 0));
+        int number = (int)weir_column_int(res, i, STATE_PARTITION);
 
         if (number >= 0 && number < WEIR_OUTLETS_MAX)
             look_at(r, number, res, i);
@@ -260,7 +236,10 @@ static void ask_state(weir_relay_t *r)
     if (r->locked && r->token[0] == '\0')
         begin_term(r);
     else if (r->locked && !r->asking && r->stopped == NULL && weir_redis_is_up(r->redis))
-        r->asking = weir_db_query(r->db, "SELECT * FROM relay_state()", 0, NULL, on_state, r);
+        r->asking = weir_db_query(
+            r->db,
+            "SELECT partition, \"position\", handled, slowest, halted, era FROM relay_state()", 0,
+            NULL, on_state, r);
 }
 
 static void on_begun(PGresult *res, const char *error, const char *sqlstate, void *arg)
@@ -270,12 +249,12 @@ static void on_begun(PGresult *res, const char *error, const char *sqlstate, voi
 
     r->beginning = false;
     weir_refusal_note(&r->lead_refused, "relay", "relay_lead", error, sqlstate);
-    if (weir_relay_stopping(r) || error != NULL || !r->locked || PQntuples(res) != 1 ||
-        PQgetlength(res, 0, 0) != WEIR_TOKEN_DIGITS)
+    if (is_stopping(r) || error != NULL || !r->locked || PQntuples(res) != 1 ||
+        PQgetlength(res, 0, LEAD_TOKEN) != WEIR_TOKEN_DIGITS)
         return; /* the next tick tries again */
     evutil_secure_rng_get_bytes(&own, sizeof(own));
-    snprintf(r->token, sizeof(r->token), "%s%08" PRIx32, PQgetvalue(res, 0, 0), own);
-    snprintf(r->era, sizeof(r->era), "%s", PQgetvalue(res, 0, 1));
+    snprintf(r->token, sizeof(r->token), "%s%08" PRIx32, PQgetvalue(res, 0, LEAD_TOKEN), own);
+    snprintf(r->era, sizeof(r->era), "%s", PQgetvalue(res, 0, LEAD_ERA));
     weir_log(WEIR_LOG_INFO, NULL, "relay is at work", "{s:s}", "term", r->token);
     ask_state(r);
 }
@@ -285,7 +264,8 @@ static void begin_term(weir_relay_t *r)
     r->leads = false;
     r->token[0] = '\0';
     if (!r->beginning && r->stopped == NULL)
-        r->beginning = weir_db_query(r->db, "SELECT * FROM relay_lead()", 0, NULL, on_begun, r);
+        r->beginning =
+            weir_db_query(r->db, "SELECT token, era FROM relay_lead()", 0, NULL, on_begun, r);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -303,11 +283,11 @@ static void on_lock(PGresult *res, const char *error, const char *sqlstate, void
     weir_relay_t *r = arg;
 
     weir_refusal_note(&r->lock_refused, "relay", "lock", error, sqlstate);
-    if (weir_relay_stopping(r) || error != NULL) {
+    if (is_stopping(r) || error != NULL) {
         arm(r->lock_retry, LOCK_RETRY);
         return;
     }
-    r->locked = *PQgetvalue(res, 0, 0) == 't';
+    r->locked = weir_column_bool(res, 0, 0); /* the only column */
     if (r->locked) {
         begin_term(r);
     } else {
@@ -366,7 +346,7 @@ static void on_expired(PGresult *res, const char *error, const char *sqlstate, v
 
     r->expiring = false;
     weir_refusal_note(&r->expire_refused, "relay", "outbox_expire", error, sqlstate);
-    if (weir_relay_stopping(r))
+    if (is_stopping(r))
         return;
     plan_housekeeping(r, error == NULL && strcmp(PQgetvalue(res, 0, 0), "0") != 0);
 }
@@ -375,14 +355,13 @@ static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
 {
     static const char sql[] = "SELECT outbox_expire($1::int, $2::int)";
     weir_relay_t *r = arg;
-    char keep[12], limit[12];
 
     (void)fd;
     (void)what;
-    snprintf(keep, sizeof(keep), "%u", r->keep_s);
-    snprintf(limit, sizeof(limit), "%d", EXPIRE_MAX);
     if (r->leads && r->stopped == NULL)
-        r->expiring = weir_db_query(r->db, sql, 2, (const char *[]){keep, limit}, on_expired, r);
+        r->expiring = weir_db_query(
+            r->db, sql, 2, (const char *[]){WEIR_NUMBER(r->keep_s), WEIR_NUMBER(EXPIRE_MAX)},
+            on_expired, r);
     if (!r->expiring)
         plan_housekeeping(r, false);
 }
@@ -422,6 +401,8 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
     weir_relay_t *r = weir_alloc(sizeof(*r));
 
     r->base = base;
+    r->stopping = is_stopping;
+    r->take = take;
     r->source = settings->source;
     r->stream_limit = settings->stream_limit != 0 ? settings->stream_limit : STREAM_LIMIT;
     r->poll = evtimer_new(base, on_poll, r);
@@ -446,5 +427,5 @@ void weir_relay_stop(weir_relay_t *r, weir_stopped_cb cb, void *arg)
 {
     r->stopped = cb;
     r->stopped_arg = arg;
-    weir_relay_stopping(r);
+    is_stopping(r);
 }

@@ -1,4 +1,4 @@
-#include "events/relay_private.h"
+#include "events/relay/private.h"
 
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
@@ -40,17 +40,16 @@ static void on_marked(PGresult *res, const char *error, const char *sqlstate, vo
     (void)res;
     p->marking--;
     weir_refusal_note(&p->relay->halt_refused, "relay", "relay_halt", error, sqlstate);
-    weir_relay_stopping(p->relay);
+    p->relay->stopping(p->relay);
 }
 
 /* Writes down, for later relays and for operators, that the partition is halted, or (NULL) not. */
 static void mark(weir_outlet_t *p, const char *why)
 {
     weir_relay_t *r = p->relay;
-    char number[12];
+    const char *number = WEIR_NUMBER(p->number);
     bool sent;
 
-    snprintf(number, sizeof(number), "%d", p->number);
     if (why != NULL)
         sent = weir_db_query(r->db, "SELECT relay_halt($1::smallint, $2::text, $3::bigint)", 3,
                              (const char *[]){number, why, r->era}, on_marked, p);
@@ -61,13 +60,42 @@ static void mark(weir_outlet_t *p, const char *why)
     p->halted = why != NULL;
 }
 
+/* Says in one line which partitions are halted, when all are known and it is news. */
+static void tell_halted(weir_relay_t *r)
+{
+    char list[4 * WEIR_OUTLETS_MAX] = "";
+    size_t len = 0;
+    bool news = false;
+
+    for (int i = 0; i < r->count; i++) {
+        const weir_outlet_t *p = &r->outlets[i];
+
+        if (p->state == WEIR_UNKNOWN)
+            return;
+        if (p->state != WEIR_HALTED)
+            continue;
+        news = news || !p->said;
+        len +=
+            (size_t)snprintf(list + len, sizeof(list) - len, "%s%d", len > 0 ? "," : "", p->number);
+    }
+    if (news)
+        weir_log(WEIR_LOG_ERROR, NULL,
+                 "streams are ahead of the database: a standby was promoted that lacks the last "
+                 "transactions, or a backup was restored. Events of these partitions wait. Make "
+                 "sure that nothing uses the other database any more, then run: weirctl relay "
+                 "rebase",
+                 "{s:s}", "partitions", list);
+    for (int i = 0; i < r->count; i++)
+        r->outlets[i].said = r->outlets[i].state == WEIR_HALTED;
+}
+
 /* The stream must not be believed: nothing is taken or published until an operator has decided. */
 static void halt(weir_outlet_t *p, const char *why)
 {
     if (!p->halted)
         mark(p, why);
     p->state = p->told = WEIR_HALTED;
-    weir_relay_tell_halted(p->relay);
+    tell_halted(p->relay);
 }
 
 static void full(weir_outlet_t *p, int64_t length)
@@ -151,7 +179,7 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
     weir_relay_t *r = p->relay;
 
     p->in_flight--;
-    if (weir_relay_stopping(r))
+    if (r->stopping(r))
         return;
     if (answer->verdict == WEIR_LOG_FAILED) {
         on_failed(p, answer->error, entries);
@@ -168,7 +196,7 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
             if (p->state == WEIR_BEHIND && p->in_flight == 0)
                 read_again(p);
             else if (r->congested)
-                weir_relay_take(r);
+                r->take(r);
             return;
         }
         p->state = WEIR_UNKNOWN;
@@ -220,7 +248,7 @@ void weir_outlet_publish(weir_outlet_t *p, PGresult *res, int from, int to)
     for (int i = from; i < to && n < READ_MAX; i++, n++) {
         weir_cloudevent_t e = weir_cloudevent_of_row(res, i, p->relay->source);
 
-        entries[n].position = strtoll(PQgetvalue(res, i, 1), NULL, 10);
+        entries[n].position = weir_column_int(res, i, WEIR_CLOUDEVENT_POSITION);
         entries[n].json = weir_cloudevent_json(&e, &entries[n].len);
     }
     append(p, entries, n);
@@ -232,7 +260,7 @@ static void on_read(PGresult *res, const char *error, const char *sqlstate, void
 
     p->reading = false;
     weir_refusal_note(&p->relay->read_refused, "relay", "relay_read", error, sqlstate);
-    if (weir_relay_stopping(p->relay))
+    if (p->relay->stopping(p->relay))
         return;
     if (error != NULL || p->state != WEIR_BEHIND)
         p->state = WEIR_UNKNOWN;
@@ -244,8 +272,8 @@ static void on_read(PGresult *res, const char *error, const char *sqlstate, void
 
 static void read_again(weir_outlet_t *p)
 {
-    static const char sql[] = "SELECT * FROM relay_read($1::smallint, $2::bigint, $3::int)";
-    char number[12], after[24], limit[12];
+    static const char sql[] =
+        "SELECT " WEIR_CLOUDEVENT_COLUMNS " FROM relay_read($1::smallint, $2::bigint, $3::int)";
     int64_t from = p->tail > p->handled ? p->tail : p->handled;
 
     if (p->reading)
@@ -254,11 +282,10 @@ static void read_again(weir_outlet_t *p)
         follow(p);
         return;
     }
-    snprintf(number, sizeof(number), "%d", p->number);
-    snprintf(after, sizeof(after), "%" PRId64, from);
-    snprintf(limit, sizeof(limit), "%d", READ_MAX);
-    p->reading =
-        weir_db_query(p->relay->db, sql, 3, (const char *[]){number, after, limit}, on_read, p);
+    p->reading = weir_db_query(
+        p->relay->db, sql, 3,
+        (const char *[]){WEIR_NUMBER(p->number), WEIR_NUMBER(from), WEIR_NUMBER(READ_MAX)}, on_read,
+        p);
     if (!p->reading)
         p->state = WEIR_UNKNOWN;
 }

@@ -1,4 +1,4 @@
-#include "events/worker_private.h"
+#include "db/array.h"
 
 #include "log/alloc.h"
 

@@ -1,4 +1,4 @@
-#include "events/made.h"
+#include "events/worker/made.h"
 
 #include <stdio.h>
 #include <string.h>
