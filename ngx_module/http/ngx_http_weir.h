@@ -102,6 +102,13 @@ uint64_t ngx_http_weir_layout(void);
 
 
 /*
+ * build: with each configuration that is taken: warns when the module's file was
+ * replaced since it was loaded.
+ */
+void ngx_http_weir_check_build(ngx_log_t *log);
+
+
+/*
  * For a zone's init function, which is handed memory that was in use before:
  * whether the stamp found there is ours.  Logs "[emerg]" and returns NGX_ERROR
  * when it is not; the configuration is refused then, and the old one stays.

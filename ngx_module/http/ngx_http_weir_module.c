@@ -118,6 +118,7 @@ ngx_http_weir_init_module(ngx_cycle_t *cycle)
 {
     if (!ngx_test_config) {
         ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0, "Weir " WEIR_VERSION);
+        ngx_http_weir_check_build(cycle->log);
     }
 
     return NGX_OK;

@@ -104,6 +104,14 @@ for my $name (qw(x y)) {
     $first = $second;
 }
 
+# The linker does not look into a file that it has an object of.
+is scalar(log_lines($log, qr/was replaced/)), 0, 'no file was replaced so far';
+spit("$dir/y.so", slurp($module));
+my $before = get('/cached/a');
+is reload(), '', 'a reload with another build at the same path';
+is get('/cached/a'), $before, '... goes on with the old one';
+like slurp($log), qr/\[warn\].* the file "\Q$dir\E\/y\.so" was replaced/, '... and says so';
+
 # The stamp itself, for memory that nginx hands over although another build made it.
 my ($probe) = grep { /cache_probe/ } @probes;
 stop('nginx', 'QUIT');

@@ -1,0 +1,52 @@
+/*
+ * Whether the module's file is still the one that runs.  The dynamic linker takes
+ * an object that it has for one of the same path, whatever is in the file by now:
+ * a reload after an upgrade of the package goes on with the old code, and says
+ * nothing of its own.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <dlfcn.h>
+
+#include "http/ngx_http_weir.h"
+
+
+void
+ngx_http_weir_check_build(ngx_log_t *log)
+{
+    Dl_info          object;
+    ngx_file_info_t  now;
+
+    static ngx_file_info_t  loaded;
+    static ngx_uint_t       known;
+
+    if (dladdr(&ngx_http_weir_module, &object) == 0
+        || object.dli_fname == NULL
+        || ngx_strstr(object.dli_fname, ".so") == NULL
+        || ngx_file_info(object.dli_fname, &now) == NGX_FILE_ERROR)
+    {
+        /* linked into nginx; or the file is gone, and so is no other one */
+        return;
+    }
+
+    if (!known) {
+        known = 1;
+        loaded = now;
+        return;
+    }
+
+    if (now.st_ino == loaded.st_ino && now.st_dev == loaded.st_dev
+        && ngx_file_size(&now) == ngx_file_size(&loaded)
+        && ngx_file_mtime(&now) == ngx_file_mtime(&loaded))
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "the file \"%s\" was replaced, and the module that was loaded"
+                  " from it before goes on: restart nginx, or upgrade its"
+                  " binary, to run the new one", object.dli_fname);
+}
