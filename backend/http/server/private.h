@@ -1,6 +1,13 @@
 /*
- * What connection.c (bytes, framing, deadlines), server.c (listening, routes, limits) and
- * request.c (a request's life and answer) share; nobody else includes it.
+ * What the server's files share; nobody else includes it.
+ *
+ *   server.c       listening, limits, start and stop
+ *   exchange.c     from bytes to requests, and from an answer to the next request
+ *   dispatch.c     routes
+ *   request.c      a request's life and answer
+ *   connection.c   bytes, states, deadlines
+ *
+ * Calls go downwards in this list; what connection.c has to tell goes by connection_calls_t.
  *
  * A connection has at most one request at a time: requests that a client sends without waiting
  * stay unread until the answer before them has been sent, so answers have the order of requests.
@@ -40,17 +47,27 @@ typedef enum {
     CONNECTION_CLOSED     /* to be freed */
 } connection_state_t;
 
-typedef struct connection {
+typedef struct connection connection_t;
+
+/* What a connection tells; handed in by server.c. */
+typedef struct {
+    void (*received)(connection_t *c); /* bytes of a request, or their end, in IDLE, HEAD or BODY */
+    void (*sent)(connection_t *c);     /* the socket has taken the whole answer */
+    void (*closed)(connection_t *c);   /* its request, when it has one, gets no answer */
+    void (*freed)(weir_http_t *http);
+} connection_calls_t;
+
+struct connection {
     TAILQ_ENTRY(connection) link; /* in one of the server's three lists, by state */
     weir_http_t *http;
     int fd;
     connection_state_t state;
     int64_t deadline_ms; /* of this state, in ms of the monotonic clock; WAITING has none */
     struct event *readable, *writable;
-    bool watching;  /* readable is added */
-    bool eof;       /* the client sends nothing more; it may still read */
-    bool close;     /* after this request */
-    bool advancing; /* a loop further up goes on, or frees the connection */
+    bool watching; /* readable is added */
+    bool eof;      /* the client sends nothing more; it may still read */
+    bool close;    /* after this request */
+    bool held;     /* by exchange.c: it is freed when it is let go */
 
     char *in; /* head, then body as content, then bytes of the next request */
     size_t in_len, in_size;
@@ -63,7 +80,7 @@ typedef struct connection {
     size_t out_len, out_sent;
 
     weir_http_request_t *request; /* of WAITING and SENDING */
-} connection_t;
+};
 
 TAILQ_HEAD(connections, connection);
 
@@ -85,6 +102,7 @@ TAILQ_HEAD(requests, weir_http_request);
 
 struct weir_http {
     struct event_base *base;
+    connection_calls_t calls;
     char *socket_file; /* to be removed at the end */
     size_t body_limit;
     weir_routes_t routes;
@@ -117,28 +135,25 @@ struct weir_http {
 
 /* --- connection.c ------------------------------------------------------------------------- */
 
-/* Takes the descriptor, also when it fails for want of memory or of the kernel's. */
-bool weir_connection_new(weir_http_t *http, int fd);
-/* Sends the answer to the connection's request, which is gone when the answer was sent. */
-void weir_connection_answer(connection_t *c, const struct iovec parts[2]);
-/* Closes at once.  Its request, when it has one, is gone. */
-void weir_connection_close(connection_t *c);
-/* Closes what has not gone on in time. */
-void weir_connections_check(weir_http_t *http, int64_t now_ms);
-/* Closes idle connections, and sets a limit to those whose request is not complete. */
-void weir_connections_stop(weir_http_t *http);
 int64_t weir_http_now_ms(void);
 
-/* --- server.c ----------------------------------------------------------------------------- */
-
-/* Finds the route of a request and calls its handler, or answers it. */
-void weir_http_dispatch(weir_http_request_t *request);
-/* Whether the head names a route; otherwise the request is refused whatever its body is. */
-bool weir_http_has_route(weir_http_t *http, const weir_head_t *head);
-/* A connection has closed: another one may be accepted. */
-void weir_http_on_closed(weir_http_t *http);
-/* Calls the server's stop callback, from the event loop, when it stops and nothing is in flight. */
-void weir_http_check_stopped(weir_http_t *http);
+/* Takes the descriptor, also when it fails for want of memory or of the kernel's. */
+bool weir_connection_new(weir_http_t *http, int fd);
+/* Changes the state, for limit_s at most; 0: without a limit. */
+void weir_connection_enter(connection_t *c, connection_state_t state, int limit_s);
+/* Reads what has come, as its state wants. */
+void weir_connection_read(connection_t *c);
+/* Lets what comes be read; closes the connection when the event loop refuses. */
+void weir_connection_watch(connection_t *c);
+/* Sends the answer to the connection's request. */
+void weir_connection_answer(connection_t *c, const struct iovec parts[2]);
+/* Closes when the client has closed, or after a while. */
+void weir_connection_linger(connection_t *c);
+/* Closes at once. */
+void weir_connection_close(connection_t *c);
+/* Bracket what goes on with a connection after it may have been closed. */
+void weir_connection_hold(connection_t *c);
+void weir_connection_let_go(connection_t *c);
 
 /* --- request.c ---------------------------------------------------------------------------- */
 
@@ -151,6 +166,28 @@ void weir_http_abandon(weir_http_request_t *request);
 /* Frees all requests of the list, whatever their state. */
 void weir_http_free_requests(struct requests *list);
 
+/* Calls the server's stop callback, from the event loop, when it stops and nothing is in flight. */
+void weir_http_check_stopped(weir_http_t *http);
+
 double weir_http_ms_since(const struct timespec *then);
+
+/* --- dispatch.c --------------------------------------------------------------------------- */
+
+/* Finds the route of a request and calls its handler, or answers it. */
+void weir_http_dispatch(weir_http_request_t *request);
+/* Whether the head names a route; otherwise the request is refused whatever its body is. */
+bool weir_http_has_route(weir_http_t *http, const weir_head_t *head);
+
+/* --- exchange.c --------------------------------------------------------------------------- */
+
+/* For connection_calls_t. */
+void weir_exchange_received(connection_t *c);
+void weir_exchange_sent(connection_t *c);
+void weir_exchange_closed(connection_t *c);
+
+/* Closes what has not gone on in time. */
+void weir_exchange_check(weir_http_t *http, int64_t now_ms);
+/* Closes idle connections, and sets a limit to those whose request is not complete. */
+void weir_exchange_stop(weir_http_t *http);
 
 #endif

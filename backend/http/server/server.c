@@ -1,4 +1,4 @@
-#include "http/private.h"
+#include "http/server/private.h"
 
 #include "http/listen.h"
 #include "log/alloc.h"
@@ -16,71 +16,6 @@
 #define DESCRIPTORS_KEPT 64 /* at most, for what else the process opens */
 #define CONNECTIONS_LEAST 4
 #define IDLE_LEAST_MS 1000 /* that a connection keeps its place when others want it */
-
-void weir_http_check_stopped(weir_http_t *http)
-{
-    if (http->stopping && http->n_in_flight == 0 && TAILQ_EMPTY(&http->busy))
-        event_active(http->stopped, EV_TIMEOUT, 0);
-}
-
-/* --- routes ------------------------------------------------------------------------------- */
-
-static bool is_known_method(const char *method)
-{
-    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",
-                                        "DELETE", "OPTIONS", "TRACE", "PATCH"};
-
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(known[i], method) == 0)
-            return true;
-    }
-
-    return false;
-}
-
-bool weir_http_has_route(weir_http_t *http, const weir_head_t *head)
-{
-    weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
-    char allow[128];
-
-    return weir_route_find(&http->routes, weir_head_method(head), weir_str(weir_head_path(head)),
-                           params, allow, sizeof(allow)) != NULL;
-}
-
-void weir_http_dispatch(weir_http_request_t *r)
-{
-    weir_http_t *http = r->http;
-    const char *method = weir_http_method(r);
-    char allow[128];
-    const weir_route_t *found =
-        weir_route_find(&http->routes, method, weir_http_path(r), r->params, allow, sizeof(allow));
-
-    if (found == NULL && !is_known_method(method)) {
-        r->connection->close = true; /* such a method may have rules of its own */
-        weir_http_error(r, 501, "The method %s is unknown.", method);
-        return;
-    }
-
-    if (found == NULL && allow[0] == '\0') {
-        weir_http_error(r, 404, "There is nothing at this path.");
-        return;
-    }
-
-    if (found == NULL) {
-        weir_http_add_header(r, "Allow", allow);
-        weir_http_error(r, 405, "The method %s is not allowed here; allowed are %s.", method,
-                        allow);
-        return;
-    }
-
-    if (http->n_in_flight > WEIR_HTTP_IN_FLIGHT_MAX) {
-        weir_http_add_header(r, "Retry-After", "1");
-        weir_http_error(r, 503, "Too many requests are waiting.");
-        return;
-    }
-
-    ((target_t *)found->target)->handler(r, ((target_t *)found->target)->arg);
-}
 
 static void accept_if_room(weir_http_t *http);
 
@@ -100,7 +35,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             weir_http_abandon(r);
         r = next;
     }
-    weir_connections_check(http, weir_http_now_ms());
+    weir_exchange_check(http, weir_http_now_ms());
     accept_if_room(http); /* a connection may be idle for long enough now */
 }
 
@@ -252,7 +187,8 @@ static void accept_if_room(weir_http_t *http)
     on_accept_again(-1, 0, http);
 }
 
-void weir_http_on_closed(weir_http_t *http)
+/* A connection is freed: another one may be accepted. */
+static void on_freed(weir_http_t *http)
 {
     weir_http_check_stopped(http);
     accept_if_room(http);
@@ -280,6 +216,10 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
     static const struct timeval second = {1, 0};
 
     http->base = base;
+    http->calls = (connection_calls_t){.received = weir_exchange_received,
+                                       .sent = weir_exchange_sent,
+                                       .closed = weir_exchange_closed,
+                                       .freed = on_freed};
     http->body_limit = body_limit;
     http->listener = -1;
     http->connections_max = connections_max();
@@ -294,15 +234,6 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
     evtimer_add(http->tick, &second);
 
     return http;
-}
-
-void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
-                     weir_http_handler handler, void *arg)
-{
-    target_t *target = &http->targets[http->routes.count];
-
-    weir_route_add(&http->routes, method, pattern, target);
-    *target = (target_t){handler, arg};
 }
 
 bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_t error_size)
@@ -354,7 +285,7 @@ void weir_http_stop(weir_http_t *http, void (*cb)(void *arg), void *arg)
     http->stop_cb = cb;
     http->stop_arg = arg;
     close_listener(http);
-    weir_connections_stop(http);
+    weir_exchange_stop(http);
     weir_http_check_stopped(http);
 }
 

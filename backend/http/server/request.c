@@ -1,4 +1,4 @@
-#include "http/private.h"
+#include "http/server/private.h"
 
 #include "log/alloc.h"
 #include "log/log.h"
@@ -39,10 +39,17 @@ static void log_request(const weir_http_request_t *r)
 
 /* --- the life of a request --------------------------------------------------------- */
 
+void weir_http_check_stopped(weir_http_t *http)
+{
+    if (http->stopping && http->n_in_flight == 0 && TAILQ_EMPTY(&http->busy))
+        event_active(http->stopped, EV_TIMEOUT, 0);
+}
+
 void weir_http_request_finish(weir_http_request_t *r)
 {
     weir_http_t *http = r->http;
 
+    assert(http->n_in_flight > 0);
     TAILQ_REMOVE(&http->in_flight, r, link);
     http->n_in_flight--;
     r->connection = NULL;

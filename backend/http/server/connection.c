@@ -1,0 +1,341 @@
+/*
+ * A connection: its bytes in and out, its states and deadlines.  What the bytes mean is
+ * exchange.c's, which server.c hands in as connection_calls_t.
+ *
+ * Answers may be given within a call of exchange.c, so it holds the connection meanwhile: one that
+ * is closed is freed when it is let go.
+ */
+#include "http/server/private.h"
+
+#include "log/log.h"
+
+#include <event2/event.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER_FIRST 4096
+
+int64_t weir_http_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* --- its life ----------------------------------------------------------------------------- */
+
+static struct connections *list_of(connection_t *c)
+{
+    switch (c->state) {
+    case CONNECTION_IDLE:
+        return &c->http->idle;
+    case CONNECTION_LINGERING:
+        return &c->http->lingering;
+    default:
+        return &c->http->busy;
+    }
+}
+
+/*
+ * When the state must have ended; limit_s: 0 for no limit.  At a stop no state but WAITING lasts
+ * longer than WEIR_HTTP_STOP_LIMIT_S, also when bytes of it come or go meanwhile.
+ */
+static int64_t deadline(const connection_t *c, connection_state_t state, int limit_s)
+{
+    bool stopping = c->http->stopping && limit_s > 0;
+    int64_t at;
+
+    if (stopping && limit_s > WEIR_HTTP_STOP_LIMIT_S)
+        limit_s = WEIR_HTTP_STOP_LIMIT_S;
+    at = limit_s > 0 ? weir_http_now_ms() + limit_s * 1000 : INT64_MAX;
+
+    return stopping && state == c->state && c->deadline_ms < at ? c->deadline_ms : at;
+}
+
+void weir_connection_enter(connection_t *c, connection_state_t state, int limit_s)
+{
+    /* The place where a connection's state changes, and all the ways in which it may. */
+    static const bool allowed[CONNECTION_CLOSED + 1][CONNECTION_CLOSED + 1] = {
+        [CONNECTION_IDLE] = {[CONNECTION_HEAD] = true, [CONNECTION_CLOSED] = true},
+        [CONNECTION_HEAD] =
+            {[CONNECTION_BODY] = true, [CONNECTION_WAITING] = true, [CONNECTION_CLOSED] = true},
+        [CONNECTION_BODY] = {[CONNECTION_WAITING] = true, [CONNECTION_CLOSED] = true},
+        [CONNECTION_WAITING] = {[CONNECTION_SENDING] = true, [CONNECTION_CLOSED] = true},
+        [CONNECTION_SENDING] = {[CONNECTION_SENDING] = true, /* some bytes were taken */
+                                [CONNECTION_IDLE] = true,
+                                [CONNECTION_LINGERING] = true,
+                                [CONNECTION_CLOSED] = true},
+        [CONNECTION_LINGERING] = {[CONNECTION_CLOSED] = true},
+    };
+    struct connections *old = list_of(c);
+
+    assert(allowed[c->state][state]);
+    c->deadline_ms = deadline(c, state, limit_s);
+    c->state = state;
+    if (list_of(c) != old) {
+        TAILQ_REMOVE(old, c, link);
+        TAILQ_INSERT_TAIL(list_of(c), c, link);
+    }
+}
+
+void weir_connection_watch(connection_t *c)
+{
+    if (c->watching)
+        return;
+    if (event_add(c->readable, NULL) != 0) {
+        weir_log(WEIR_LOG_ERROR, NULL, "cannot watch a connection", "{s:s}", "error",
+                 strerror(errno));
+        weir_connection_close(c);
+        return;
+    }
+    c->watching = true;
+}
+
+static void unwatch(connection_t *c)
+{
+    if (c->watching)
+        event_del(c->readable);
+    c->watching = false;
+}
+
+static void free_connection(connection_t *c)
+{
+    weir_http_t *http = c->http;
+
+    TAILQ_REMOVE(list_of(c), c, link);
+    free(c->in);
+    free(c->out);
+    free(c);
+    http->n_connections--;
+    http->calls.freed(http);
+}
+
+void weir_connection_close(connection_t *c)
+{
+    if (c->state == CONNECTION_CLOSED)
+        return;
+
+    weir_connection_enter(c, CONNECTION_CLOSED, 0);
+    event_free(c->readable);
+    event_free(c->writable);
+    close(c->fd);
+    c->http->calls.closed(c);
+    if (!c->held)
+        free_connection(c);
+}
+
+void weir_connection_hold(connection_t *c)
+{
+    assert(!c->held && c->state != CONNECTION_CLOSED);
+    c->held = true;
+}
+
+void weir_connection_let_go(connection_t *c)
+{
+    assert(c->held);
+    c->held = false;
+    if (c->state == CONNECTION_CLOSED)
+        free_connection(c);
+}
+
+/* Closing with unread bytes would reset the connection, and the client might lose the answer. */
+void weir_connection_linger(connection_t *c)
+{
+    if (c->eof || shutdown(c->fd, SHUT_WR) != 0) {
+        weir_connection_close(c);
+        return;
+    }
+    weir_connection_enter(c, CONNECTION_LINGERING, WEIR_HTTP_LINGER_LIMIT_S);
+    weir_connection_watch(c);
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+static void discard(connection_t *c)
+{
+    char dropped[4096];
+    ssize_t n = recv(c->fd, dropped, sizeof(dropped), 0);
+
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        weir_connection_close(c);
+}
+
+static bool grow(connection_t *c)
+{
+    size_t size = c->in_size > 0 ? c->in_size * 2 : BUFFER_FIRST;
+    char *in = realloc(c->in, size);
+
+    if (in == NULL)
+        return false;
+    c->in = in;
+    c->in_size = size;
+    c->head.text = in;
+
+    return true;
+}
+
+/* Bytes to ask for: of a body whose length is known no more than that. */
+static size_t wanted(const connection_t *c)
+{
+    size_t room = c->in_size - c->in_len;
+
+    if (c->state == CONNECTION_BODY && c->head.framing == WEIR_BODY_LENGTH) {
+        size_t missing = (size_t)c->head.length - c->body_len;
+
+        return missing < room ? missing : room;
+    }
+
+    return room;
+}
+
+/* False when nothing has come, or the connection was closed. */
+static bool receive(connection_t *c)
+{
+    ssize_t n;
+
+    if (c->in_len == c->in_size && !grow(c)) {
+        weir_log(WEIR_LOG_ERROR, NULL, "no memory for a request", NULL);
+        weir_connection_close(c);
+        return false;
+    }
+
+    n = recv(c->fd, c->in + c->in_len, wanted(c), 0);
+    if (n > 0) {
+        c->in_len += (size_t)n;
+        return true;
+    }
+    if (n == 0) {
+        c->eof = true;
+        return true;
+    }
+    if (errno != EAGAIN && errno != EINTR)
+        weir_connection_close(c);
+
+    return false;
+}
+
+void weir_connection_read(connection_t *c)
+{
+    switch (c->state) {
+    case CONNECTION_IDLE:
+    case CONNECTION_HEAD:
+    case CONNECTION_BODY:
+        if (receive(c))
+            c->http->calls.received(c);
+        break;
+    case CONNECTION_LINGERING:
+        discard(c);
+        break;
+    default:
+        unwatch(c);
+        break;
+    }
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    weir_connection_read(arg);
+}
+
+/* --- sending ------------------------------------------------------------------------------ */
+
+static void on_sent(connection_t *c)
+{
+    free(c->out);
+    c->out = NULL;
+    c->http->calls.sent(c);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    connection_t *c = arg;
+    ssize_t n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
+
+    (void)fd;
+    (void)what;
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            weir_connection_close(c);
+        return;
+    }
+    c->out_sent += (size_t)n;
+    weir_connection_enter(c, CONNECTION_SENDING, WEIR_HTTP_SEND_LIMIT_S);
+    if (c->out_sent == c->out_len) {
+        event_del(c->writable);
+        on_sent(c);
+    }
+}
+
+/* Keeps what the socket did not take. */
+static bool keep(connection_t *c, const struct iovec parts[2], size_t sent)
+{
+    size_t total = parts[0].iov_len + parts[1].iov_len;
+
+    c->out = malloc(total);
+    if (c->out == NULL)
+        return false;
+    memcpy(c->out, parts[0].iov_base, parts[0].iov_len);
+    if (parts[1].iov_len > 0)
+        memcpy(c->out + parts[0].iov_len, parts[1].iov_base, parts[1].iov_len);
+    c->out_len = total;
+    c->out_sent = sent;
+
+    return event_add(c->writable, NULL) == 0;
+}
+
+void weir_connection_answer(connection_t *c, const struct iovec parts[2])
+{
+    struct iovec copy[2] = {parts[0], parts[1]};
+    struct msghdr message = {.msg_iov = copy, .msg_iovlen = parts[1].iov_len > 0 ? 2 : 1};
+    ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
+        n = 0;
+    weir_connection_enter(c, CONNECTION_SENDING, WEIR_HTTP_SEND_LIMIT_S);
+    if (n < 0)
+        weir_connection_close(c);
+    else if ((size_t)n == parts[0].iov_len + parts[1].iov_len)
+        on_sent(c);
+    else if (!keep(c, parts, (size_t)n))
+        weir_connection_close(c);
+}
+
+/* --- a new one ---------------------------------------------------------------------------- */
+
+bool weir_connection_new(weir_http_t *http, int fd)
+{
+    connection_t *c = calloc(1, sizeof(*c));
+
+    if (c == NULL) {
+        close(fd);
+        return false;
+    }
+    c->http = http;
+    c->fd = fd;
+    c->deadline_ms = weir_http_now_ms() + WEIR_HTTP_IDLE_LIMIT_S * 1000;
+    c->readable = event_new(http->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    c->writable = event_new(http->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
+    if (c->readable == NULL || c->writable == NULL || event_add(c->readable, NULL) != 0) {
+        if (c->readable != NULL)
+            event_free(c->readable);
+        if (c->writable != NULL)
+            event_free(c->writable);
+        close(fd);
+        free(c);
+        return false;
+    }
+    c->watching = true;
+    TAILQ_INSERT_TAIL(&http->idle, c, link);
+    http->n_connections++;
+
+    return true;
+}

@@ -1,0 +1,70 @@
+#include "http/server/private.h"
+
+#include <assert.h>
+#include <string.h>
+
+void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
+                     weir_http_handler handler, void *arg)
+{
+    target_t *target = &http->targets[http->routes.count];
+
+    weir_route_add(&http->routes, method, pattern, target);
+    *target = (target_t){handler, arg};
+}
+
+static bool is_known_method(const char *method)
+{
+    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",
+                                        "DELETE", "OPTIONS", "TRACE", "PATCH"};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(known[i], method) == 0)
+            return true;
+    }
+
+    return false;
+}
+
+bool weir_http_has_route(weir_http_t *http, const weir_head_t *head)
+{
+    weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
+    char allow[128];
+
+    return weir_route_find(&http->routes, weir_head_method(head), weir_str(weir_head_path(head)),
+                           params, allow, sizeof(allow)) != NULL;
+}
+
+void weir_http_dispatch(weir_http_request_t *r)
+{
+    weir_http_t *http = r->http;
+    const char *method = weir_http_method(r);
+    char allow[128];
+    const weir_route_t *found =
+        weir_route_find(&http->routes, method, weir_http_path(r), r->params, allow, sizeof(allow));
+
+    if (found == NULL && !is_known_method(method)) {
+        r->connection->close = true; /* such a method may have rules of its own */
+        weir_http_error(r, 501, "The method %s is unknown.", method);
+        return;
+    }
+
+    if (found == NULL && allow[0] == '\0') {
+        weir_http_error(r, 404, "There is nothing at this path.");
+        return;
+    }
+
+    if (found == NULL) {
+        weir_http_add_header(r, "Allow", allow);
+        weir_http_error(r, 405, "The method %s is not allowed here; allowed are %s.", method,
+                        allow);
+        return;
+    }
+
+    if (http->n_in_flight > WEIR_HTTP_IN_FLIGHT_MAX) {
+        weir_http_add_header(r, "Retry-After", "1");
+        weir_http_error(r, 503, "Too many requests are waiting.");
+        return;
+    }
+
+    ((target_t *)found->target)->handler(r, ((target_t *)found->target)->arg);
+}

@@ -1,0 +1,281 @@
+/*
+ * From bytes to requests, one at a time, and from an answer to the next request.
+ *
+ * advance() is the one place that goes on from state to state.  Answers may be given within a
+ * handler's call, so the connection is held meanwhile, and a client that sends many requests at
+ * once causes a loop, not a recursion.
+ *
+ * The connection is read only while bytes of a request are missing: a client that sends faster
+ * than it is answered fills its own socket buffer.  So nobody sees a client leave while its
+ * request waits; sending the answer fails then.
+ */
+#include "http/server/private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define BUFFER_KEPT 16384 /* a larger one is given back after its request */
+#define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+
+/* why: unused for 413. */
+static void refuse(connection_t *c, int status, const char *why)
+{
+    c->close = true;
+    weir_connection_enter(c, CONNECTION_WAITING, 0);
+    c->request = weir_http_request_new(c);
+    if (status == 413)
+        weir_http_error(c->request, 413, "The body has more than %zu bytes.", c->http->body_limit);
+    else
+        weir_http_error(c->request, status, "%s", why);
+}
+
+static void dispatch(connection_t *c)
+{
+    c->close = c->close || !weir_head_keeps_connection(&c->head);
+    weir_connection_enter(c, CONNECTION_WAITING, 0);
+    c->request = weir_http_request_new(c);
+    weir_http_dispatch(c->request);
+}
+
+/* A client that waits for it before it sends its body (RFC 9110 section 10.1.1). */
+static void send_continue(connection_t *c)
+{
+    static const char text[] = CONTINUE;
+    ssize_t n = send(c->fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
+
+    if (n != sizeof(text) - 1)
+        weir_connection_close(c);
+}
+
+/* Goes to the body; the bytes of it that came with the head are counted by read_body(). */
+static void begin_body(connection_t *c)
+{
+    const weir_head_t *h = &c->head;
+
+    if (h->framing == WEIR_BODY_NONE) {
+        dispatch(c);
+        return;
+    }
+    if (h->framing == WEIR_BODY_LENGTH && h->length > c->http->body_limit) {
+        refuse(c, 413, NULL);
+        return;
+    }
+    if (h->expects_continue && !weir_http_has_route(c->http, h)) {
+        c->close = true; /* its answer is final: the body may come or not */
+        dispatch(c);
+        return;
+    }
+
+    weir_connection_enter(c, CONNECTION_BODY, WEIR_HTTP_BODY_LIMIT_S);
+    weir_chunked_init(&c->chunked, c->http->body_limit);
+    if (h->expects_continue && c->in_len == h->len)
+        send_continue(c);
+}
+
+/* True when the connection's state has changed: the body is whole, or wrong. */
+static bool read_body(connection_t *c)
+{
+    size_t start = c->head.len + c->body_len, used, content;
+    weir_chunked_result_t result;
+
+    if (c->head.framing == WEIR_BODY_LENGTH) {
+        size_t have = c->in_len - c->head.len;
+
+        c->body_len = have < c->head.length ? have : (size_t)c->head.length;
+        if (c->body_len < c->head.length)
+            return false;
+        dispatch(c);
+        return true;
+    }
+
+    result = weir_chunked_decode(&c->chunked, c->in + start, c->in_len - start, &used, &content);
+    memmove(c->in + start + content, c->in + start + used, c->in_len - start - used);
+    c->in_len -= used - content;
+    c->body_len += content;
+    if (result == WEIR_CHUNKED_MORE)
+        return false;
+    if (result == WEIR_CHUNKED_WRONG)
+        refuse(c, c->chunked.status, c->chunked.why);
+    else
+        dispatch(c);
+
+    return true;
+}
+
+/* One empty line before a request is ignored (RFC 9112 section 2.2). */
+static bool skip_line(connection_t *c)
+{
+    if (c->skipped_line || c->in_len < 2 || memcmp(c->in, "\r\n", 2) != 0)
+        return false;
+    c->skipped_line = true;
+    c->in_len -= 2;
+    memmove(c->in, c->in + 2, c->in_len);
+
+    return true;
+}
+
+/* True when the connection's state has changed. */
+static bool read_head(connection_t *c)
+{
+    if (c->in_len == 0)
+        return false;
+    if (c->state == CONNECTION_IDLE)
+        weir_connection_enter(c, CONNECTION_HEAD, WEIR_HTTP_HEAD_LIMIT_S);
+    if (skip_line(c))
+        return true;
+    if (c->in_len == 1 && c->in[0] == '\r' && !c->skipped_line)
+        return false; /* half of that line */
+
+    switch (weir_head_parse(&c->head, c->in, c->in_len)) {
+    case WEIR_HEAD_PARTIAL:
+        return false;
+    case WEIR_HEAD_WRONG:
+        refuse(c, c->head.status, c->head.why);
+        return true;
+    case WEIR_HEAD_WHOLE:
+        break;
+    }
+    begin_body(c);
+
+    return true;
+}
+
+/* Every byte that will come is here, and they are no whole request. */
+static void end(connection_t *c)
+{
+    if (c->in_len == 0 && c->state != CONNECTION_BODY)
+        weir_connection_close(c);
+    else
+        refuse(c, 400, "The connection ended within the request.");
+}
+
+static void advance(connection_t *c)
+{
+    bool go_on = true;
+
+    weir_connection_hold(c);
+    while (go_on) {
+        switch (c->state) {
+        case CONNECTION_IDLE:
+        case CONNECTION_HEAD:
+            go_on = read_head(c);
+            break;
+        case CONNECTION_BODY:
+            go_on = read_body(c);
+            break;
+        default:
+            weir_connection_let_go(c);
+            return;
+        }
+    }
+    if (c->eof)
+        end(c);
+    else
+        weir_connection_watch(c);
+    weir_connection_let_go(c);
+}
+
+void weir_exchange_received(connection_t *c)
+{
+    advance(c);
+}
+
+/* --- after the answer ----------------------------------------------------------------------- */
+
+/* Makes room for the next request; bytes of it that have come stay. */
+static void forget_request(connection_t *c)
+{
+    size_t end = c->head.len + c->body_len;
+
+    c->in_len -= end;
+    memmove(c->in, c->in + end, c->in_len);
+    if (c->in_size > BUFFER_KEPT && c->in_len <= BUFFER_KEPT) {
+        char *smaller = realloc(c->in, BUFFER_KEPT);
+
+        if (smaller != NULL) {
+            c->in = smaller;
+            c->in_size = BUFFER_KEPT;
+        }
+    }
+    weir_head_init(&c->head);
+    c->body_len = 0;
+    c->skipped_line = false;
+}
+
+void weir_exchange_sent(connection_t *c)
+{
+    weir_http_request_t *r = c->request;
+
+    assert(c->state == CONNECTION_SENDING && r != NULL);
+    c->request = NULL;
+    weir_http_request_finish(r);
+    if (c->close) {
+        weir_connection_linger(c);
+        return;
+    }
+    forget_request(c);
+    weir_connection_enter(c, CONNECTION_IDLE, WEIR_HTTP_IDLE_LIMIT_S);
+    if (!c->held)
+        advance(c);
+}
+
+void weir_exchange_closed(connection_t *c)
+{
+    weir_http_request_t *r = c->request;
+
+    c->request = NULL;
+    if (r != NULL)
+        weir_http_request_finish(r);
+}
+
+/* --- all connections ------------------------------------------------------------------------ */
+
+static void expire(connection_t *c)
+{
+    if (c->state != CONNECTION_HEAD && c->state != CONNECTION_BODY) {
+        weir_connection_close(c);
+        return;
+    }
+    weir_connection_hold(c);
+    refuse(c, 408, "The request did not arrive in time.");
+    weir_connection_let_go(c);
+}
+
+static void check(struct connections *list, int64_t now)
+{
+    connection_t *c, *next;
+
+    for (c = TAILQ_FIRST(list); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c->deadline_ms <= now)
+            expire(c);
+    }
+}
+
+void weir_exchange_check(weir_http_t *http, int64_t now)
+{
+    check(&http->idle, now);
+    check(&http->busy, now);
+    check(&http->lingering, now);
+}
+
+void weir_exchange_stop(weir_http_t *http)
+{
+    int64_t limit = weir_http_now_ms() + WEIR_HTTP_STOP_LIMIT_S * 1000;
+    connection_t *c, *next;
+
+    for (c = TAILQ_FIRST(&http->busy); c != NULL; c = TAILQ_NEXT(c, link)) {
+        if (c->deadline_ms > limit && c->state != CONNECTION_WAITING)
+            c->deadline_ms = limit;
+    }
+    /* A request may be in the socket's buffer already; weir_connection_read() closes a connection
+     * that has none only at its end, so what is idle afterwards has nothing. */
+    for (c = TAILQ_FIRST(&http->idle); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, link);
+        weir_connection_read(c);
+    }
+    while ((c = TAILQ_FIRST(&http->idle)) != NULL)
+        weir_connection_close(c);
+}
