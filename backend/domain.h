@@ -9,7 +9,7 @@
 #ifndef WEIR_DOMAIN_H
 #define WEIR_DOMAIN_H
 
-#include "api/openapi.h"
+#include "api/call.h"
 #include "config/config.h"
 #include "db/migrate.h"
 #include "events/events.h"
@@ -27,8 +27,25 @@ typedef struct {
     weir_relay_t *relay;     /* to be woken after a command; NULL when it is another process' */
 } weir_runtime_t;
 
-/* A part of the API. */
+/* An operation that is one row of a set-based statement: a query for GET, else a command. */
 typedef struct {
+    const weir_operation_t *operation;
+    const char *sql; /* as for weir_batch_new(), with width parameters */
+    int width;
+    /* Fills in the parameters, which must live as long as the call. */
+    void (*bind)(weir_call_t *call, const char **values);
+    /* Makes the answer of the row.  After that of a command the relay is woken. */
+    weir_call_answer_fn answer;
+} weir_endpoint_t;
+
+/*
+ * A part of the API: endpoints that share a session; or, for a part that needs more than that, two
+ * functions.
+ */
+typedef struct {
+    const char *session; /* its name, for the log and for PostgreSQL */
+    const weir_endpoint_t *endpoints; /* ends with {0}; or NULL, and: */
+
     /* Opens its sessions, and adds its operations to openapi.  Does not fail. */
     void *(*open)(const weir_runtime_t *runtime);
     /* Requests under way are answered with a 503.  Before weir_http_free(). */

@@ -19,9 +19,9 @@
 #include "log/clock.h"
 #include "log/log.h"
 #include "outbound/invalidation.h"
+#include "parts.h"
 #include "settings.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -46,7 +46,7 @@ typedef struct {
     weir_settings_t settings;
     weir_events_settings_t events;
     weir_runtime_t runtime;
-    void *parts[WEIR_ENDPOINTS_MAX]; /* of the domain's API, in the order of its endpoints */
+    weir_parts_t *parts;
     weir_groups_t *groups;
     weir_http_t *http;
     weir_relay_t *relay;
@@ -88,19 +88,11 @@ static void on_relay_stopped(void *arg)
     event_base_loopexit(app->base, NULL);
 }
 
-static void close_endpoints(app_t *app)
-{
-    for (size_t i = 0; app->http != NULL && weir_domain.endpoints[i] != NULL; i++) {
-        if (app->parts[i] != NULL)
-            weir_domain.endpoints[i]->close(app->parts[i]);
-        app->parts[i] = NULL;
-    }
-}
-
 /* api and worker are done: nothing needs the relay any more. */
 static void stop_relay(app_t *app)
 {
-    close_endpoints(app);
+    weir_parts_close(app->parts);
+    app->parts = NULL;
     weir_http_free(app->http);
     app->http = NULL;
 
@@ -187,16 +179,6 @@ static bool start_worker(app_t *app, char *error, size_t size)
     return app->worker != NULL;
 }
 
-static void open_endpoints(app_t *app)
-{
-    app->runtime.openapi = weir_openapi_new(app->http, weir_domain.api);
-    app->runtime.relay = app->relay;
-    for (size_t i = 0; weir_domain.endpoints[i] != NULL; i++) {
-        assert(i < WEIR_ENDPOINTS_MAX);
-        app->parts[i] = weir_domain.endpoints[i]->open(&app->runtime);
-    }
-}
-
 /* The process is up; whether its dependencies are is not said: nobody should restart it for them.
  */
 static void get_health(weir_http_request_t *request, void *arg)
@@ -221,7 +203,9 @@ static bool start(app_t *app, int bits, char *error, size_t size)
     if (bits & API) {
         app->http = weir_http_new(app->base, app->settings.body_limit);
         weir_http_route(app->http, "GET", "/health", get_health, NULL);
-        open_endpoints(app);
+        app->runtime.openapi = weir_openapi_new(app->http, weir_domain.api);
+        app->runtime.relay = app->relay;
+        app->parts = weir_parts_open(&weir_domain, &app->runtime);
         if (!weir_http_listen(app->http, app->settings.listen, error, size))
             return false;
     }

@@ -7,7 +7,7 @@
  *   input.h            what a request's body may hold, and what is wrong with it
  *   openapi.h          the OpenAPI document
  *
- * The fields of a version are never taken out of the table: `weirctl schema check` (schema.h)
+ * The fields of a version are never taken out of the table: `weirctl schema check` (schema/schema.h)
  * compares the documents of two releases.
  */
 #ifndef WEIR_FIELDS_H

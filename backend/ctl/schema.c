@@ -1,4 +1,4 @@
-#include "api/schema.h"
+#include "api/schema/schema.h"
 #include "ctl/ctl.h"
 
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl)

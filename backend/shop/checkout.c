@@ -149,4 +149,4 @@ static void close_checkout(void *part)
     free(checkout);
 }
 
-const weir_endpoints_t weir_checkout_endpoints = {open_checkout, close_checkout};
+const weir_endpoints_t weir_checkout_endpoints = {.open = open_checkout, .close = close_checkout};

@@ -266,4 +266,4 @@ static void close_orders(void *part)
     free(orders);
 }
 
-const weir_endpoints_t weir_orders_endpoints = {open_orders, close_orders};
+const weir_endpoints_t weir_orders_endpoints = {.open = open_orders, .close = close_orders};

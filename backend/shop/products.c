@@ -324,4 +324,4 @@ static void close_products(void *part)
     free(products);
 }
 
-const weir_endpoints_t weir_products_endpoints = {open_products, close_products};
+const weir_endpoints_t weir_products_endpoints = {.open = open_products, .close = close_products};

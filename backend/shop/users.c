@@ -248,4 +248,4 @@ static void close_users(void *part)
     free(users);
 }
 
-const weir_endpoints_t weir_users_endpoints = {open_users, close_users};
+const weir_endpoints_t weir_users_endpoints = {.open = open_users, .close = close_users};

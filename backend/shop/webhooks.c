@@ -182,4 +182,4 @@ static void close_webhooks(void *part)
     free(webhooks);
 }
 
-const weir_endpoints_t weir_webhooks_endpoints = {open_webhooks, close_webhooks};
+const weir_endpoints_t weir_webhooks_endpoints = {.open = open_webhooks, .close = close_webhooks};

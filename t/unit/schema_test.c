@@ -1,5 +1,5 @@
-// needs: backend/api/schema.c backend/api/schema_compare.c
-#include "api/schema.h"
+// needs: backend/api/schema/schema.c backend/api/schema/compare.c
+#include "api/schema/schema.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

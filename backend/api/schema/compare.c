@@ -1,4 +1,4 @@
-#include "api/schema_private.h"
+#include "api/schema/private.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

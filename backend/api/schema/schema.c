@@ -1,6 +1,6 @@
-#include "api/schema.h"
+#include "api/schema/schema.h"
 
-#include "api/schema_private.h"
+#include "api/schema/private.h"
 
 #include <stdlib.h>
 #include <string.h>

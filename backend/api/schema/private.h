@@ -1,5 +1,5 @@
 /*
- * What the comparison's two files share: schema.c goes through documents, schema_compare.c
+ * What the comparison's two files share: schema.c goes through documents, compare.c
  * compares the schemas that it finds there, and tells what it found.
  */
 #ifndef WEIR_SCHEMA_PRIVATE_H
