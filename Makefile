@@ -1,4 +1,5 @@
 # make            module, backend and unit tests into build/
+# make DOMAIN=dir            backend and unit tests with that domain, into build/domains/NAME
 # make module NGX_SRC=dir    the module against another nginx source tree
 # make lint       clang-tidy, cppcheck, shellcheck; warnings are errors
 # SANITIZE=1      everything with AddressSanitizer and UBSan, into build-sanitize/
@@ -22,11 +23,20 @@ HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
 HARDEN_LD := -Wl,-z,relro -Wl,-z,now -Wl,--build-id=sha1
 
+# The domain: its folder, its name, and where its programs go. A folder elsewhere has an absolute path.
+DOMAIN ?= backend/shop
+override DOMAIN := $(patsubst $(CURDIR)/%,%,$(abspath $(DOMAIN)))
+NAME   := $(notdir $(DOMAIN))
+OUT    := $(BUILD)$(if $(filter-out backend/shop,$(DOMAIN)),/domains/$(NAME))
+ifeq ($(wildcard $(DOMAIN)/domain.c),)
+$(error DOMAIN is "$(DOMAIN)"; it must be a folder with a domain.c)
+endif
+
 NGX_SRC ?= /usr/share/nginx/src
 PKGS    := libevent libcurl jansson hiredis libpq cmocka openssl
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-CPPFLAGS_ALL = -I. -Ingx_module -Ibackend -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
+CPPFLAGS_ALL = -I. -Ingx_module -Ibackend $(addprefix -I,$(filter-out backend/,$(dir $(DOMAIN)))) -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
 CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(HARDEN) -fPIE $(WARN) $(SANFLAGS) -MMD -MP
 LDFLAGS_ALL = -pie $(HARDEN_LD) $(SANFLAGS) $(LDFLAGS)
 LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl) -lpthread
@@ -52,14 +62,16 @@ $(MODULE): $(MODULE_SRC) scripts/build-module.sh Makefile
 # --- the backend ------------------------------------------------------------
 
 COMMON_SRC  := $(wildcard common/*.c)
-BACKEND_SRC := $(filter-out backend/ctl/% backend/sim/% %/ctl.c,$(shell find backend -name '*.c'))
-CTL_SRC     := $(wildcard backend/ctl/*.c) backend/shop/ctl.c
+DOMAIN_SRC  := $(shell find $(DOMAIN) -name '*.c' -not -path '*/t/*')
+BACKEND_SRC := $(filter-out backend/ctl/% backend/sim/% backend/shop/%,$(shell find backend -name '*.c')) \
+               $(filter-out $(DOMAIN)/ctl.c,$(DOMAIN_SRC))
+CTL_SRC     := $(wildcard backend/ctl/*.c) $(DOMAIN)/ctl.c
 SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/signature.c \
                backend/log/alloc.c backend/log/log.c
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 # Migrations and functions are compiled in: each folder becomes $(BUILD)/FOLDER.c. Folders change when a file comes or goes.
-SQL     := backend/db/sql backend/events/sql backend/http/sql backend/outbound/sql backend/shop/sql
+SQL     := backend/db/sql backend/events/sql backend/http/sql backend/outbound/sql $(DOMAIN)/sql
 SQL_SRC := $(SQL:%=$(BUILD)/%.c)
 
 .SECONDEXPANSION:
@@ -68,14 +80,14 @@ $(SQL_SRC): $(BUILD)/%.c: scripts/embed-sql.sh $$(shell find $$*)
 	scripts/embed-sql.sh $* >$@.new
 	mv $@.new $@
 
-# Each binary is built when its main exists.
-backend: $(if $(wildcard backend/main.c),$(BUILD)/weir-backend) $(if $(CTL_SRC),$(BUILD)/weirctl) \
-         $(BUILD)/weir-payments-sim
+backend: $(OUT)/weir-backend $(OUT)/weirctl $(BUILD)/weir-payments-sim
 
-$(BUILD)/weir-backend: $(call OBJ,$(BACKEND_SRC) $(SQL_SRC) $(COMMON_SRC))
+$(OUT)/weir-backend: $(call OBJ,$(BACKEND_SRC) $(SQL_SRC) $(COMMON_SRC))
+	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-$(BUILD)/weirctl: $(call OBJ,$(CTL_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(SQL_SRC) $(COMMON_SRC))
+$(OUT)/weirctl: $(call OBJ,$(CTL_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(SQL_SRC) $(COMMON_SRC))
+	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/weir-payments-sim: $(call OBJ,$(SIM_SRC) $(COMMON_SRC))
@@ -87,15 +99,21 @@ $(BUILD)/obj/%.o: %.c Makefile
 
 # --- unit tests: t/unit/NAME_test.c becomes $(BUILD)/unit/NAME_test ----------
 #
+# Those of the domain, t/NAME_test.c in its folder, become $(OUT)/unit/NAME_test.
 # A test names the sources it needs in its first lines: "// needs: a.c b.c".
 
-UNIT := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
+UNIT        := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
+DOMAIN_UNIT := $(patsubst $(DOMAIN)/t/%.c,$(OUT)/unit/%,$(wildcard $(DOMAIN)/t/*_test.c))
 
-unit: $(UNIT) $(BUILD)/migrate-folders
+unit: $(UNIT) $(DOMAIN_UNIT) $(BUILD)/migrate-folders
 
-needs = $(call OBJ,$(shell sed -n 's,^// needs: ,,p' t/unit/$(1).c))
+needs = $(call OBJ,$(shell sed -n 's,^// needs: ,,p' $(1).c))
 
-$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,$$*)
+$(UNIT): $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,t/unit/$$*)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
+
+$(DOMAIN_UNIT): $(OUT)/unit/%: $(BUILD)/obj/$(DOMAIN)/t/%.o $$(call needs,$(DOMAIN)/t/$$*)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
 

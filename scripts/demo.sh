@@ -12,6 +12,8 @@ set -euo pipefail
 
 no_arguments demo "plays the story on the running stack: it kills the backend and Redis (kill -9) and deletes Redis' files" "$@"
 
+[ "$domain" = backend/shop ] || die "demo plays the story of the shop; this stack has the domain $domain"
+
 edge=http://127.0.0.1:$edge_port
 name=demo-$(date +%s)-$$
 broken=0

@@ -1,12 +1,12 @@
 #!/bin/bash
-# fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/NAME_fuzz.c) with
-# libFuzzer, AddressSanitizer and UBSan for so many seconds (60), starting from
-# the corpus in t/fuzz/NAME.  Fails on the first finding and leaves the input
+# fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/NAME_fuzz.c, and those of domains,
+# backend/shop/t/NAME_fuzz.c) with libFuzzer, AddressSanitizer and UBSan for so many seconds (60), starting from
+# the corpus in NAME beside it.  Fails on the first finding and leaves the input
 # that provokes it in build/fuzz.  The last line of each log is what was spent of
 # the target's budget; with WEIR_FUZZ_MEASURE=1 spending more is no finding.
 # WEIR_FUZZ_SEED=N makes the same inputs in the same order each time.
 #
-# New inputs are kept in build/fuzz/NAME; with WEIR_FUZZ_MERGE=1 t/fuzz/NAME
+# New inputs are kept in build/fuzz/NAME; with WEIR_FUZZ_MERGE=1 the corpus
 # becomes, beside the inputs that have a name, a small set of those that reach
 # all that is reached.
 set -euo pipefail
@@ -19,15 +19,25 @@ seconds=${1:-60}
     exit 2
 }
 
+shopt -s nullglob
+all=(t/fuzz/*_fuzz.c backend/*/t/*_fuzz.c)
+# folder_of TARGET: where it is; nothing when there is none.
+folder_of() {
+    local file
+    for file in "${all[@]}"; do
+        [ "$(basename "$file")" != "$1_fuzz.c" ] || dirname "$file"
+    done
+}
+
 if [ $# -eq 0 ]; then
-    for file in t/fuzz/*_fuzz.c; do
+    for file in "${all[@]}"; do
         set -- "$@" "$(basename "$file" _fuzz.c)"
     done
 fi
 for target in "$@"; do
-    [ -f "t/fuzz/${target}_fuzz.c" ] || {
+    [ -n "$(folder_of "$target")" ] || {
         echo "fuzz: no target \"$target\"; there are:" >&2
-        basename -a -s _fuzz.c t/fuzz/*_fuzz.c >&2
+        basename -a -s _fuzz.c "${all[@]}" >&2
         exit 2
     }
 done
@@ -35,9 +45,10 @@ done
 # A target names the sources it needs in its first lines, "// needs: a.c b.c", and the packages, "// uses: libcurl".
 # "// uses: nginx" is nginx as the module is built with it: its headers; t/fuzz/nginx.c has the little that is needed of its core.
 compile() {
-    local needs uses use dir nginx flags=() libs=() source objects=() object
-    mapfile -t needs < <(sed 12q "t/fuzz/$1_fuzz.c" | sed -n 's,^// needs: ,,p' | tr ' ' '\n')
-    mapfile -t uses < <(sed 12q "t/fuzz/$1_fuzz.c" | sed -n 's,^// uses: ,,p' | tr ' ' '\n')
+    local needs uses use dir nginx flags=() libs=() source objects=() object main
+    main=$(folder_of "$1")/$1_fuzz.c
+    mapfile -t needs < <(sed 12q "$main" | sed -n 's,^// needs: ,,p' | tr ' ' '\n')
+    mapfile -t uses < <(sed 12q "$main" | sed -n 's,^// uses: ,,p' | tr ' ' '\n')
     for use in "${uses[@]}"; do
         if [ "$use" = nginx ]; then
             make -s module
@@ -48,7 +59,7 @@ compile() {
             mapfile -t -O "${#libs[@]}" libs < <(pkg-config --libs "$use" | tr ' ' '\n' | grep .)
         fi
     done
-    for source in "t/fuzz/$1_fuzz.c" "${needs[@]}"; do
+    for source in "$main" "${needs[@]}"; do
         object=build/fuzz/$1.${source//\//_}.o
         clang -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fsanitize-coverage=trace-pc \
             -fno-sanitize-recover=undefined -ffunction-sections -D_GNU_SOURCE \
@@ -65,11 +76,12 @@ compile() {
 }
 
 merge() {
-    local new
+    local new corpus
+    corpus=$(folder_of "$1")/$1
     new=$(mktemp -d)
-    "build/fuzz/$1_fuzz" -set_cover_merge=1 -max_len=512 "$new" "t/fuzz/$1" "build/fuzz/$1" >/dev/null 2>&1
-    find "t/fuzz/$1" -regextype egrep -regex '.*/[0-9a-f]{40}' -delete
-    cp "$new"/* "t/fuzz/$1"
+    "build/fuzz/$1_fuzz" -set_cover_merge=1 -max_len=512 "$new" "$corpus" "build/fuzz/$1" >/dev/null 2>&1
+    find "$corpus" -regextype egrep -regex '.*/[0-9a-f]{40}' -delete
+    cp "$new"/* "$corpus"
     rm -r "$new"
 }
 
@@ -84,10 +96,11 @@ clang -g -O2 -Wall -Wextra -Werror -fno-builtin -c t/fuzz/budget.c -o build/fuzz
 for target in "$@"; do
     compile "$target"
 
-    mkdir -p "build/fuzz/$target" "t/fuzz/$target"
+    corpus=$(folder_of "$target")/$target
+    mkdir -p "build/fuzz/$target" "$corpus"
     echo "fuzz: $target for $seconds s"
     "build/fuzz/${target}_fuzz" -seed="${WEIR_FUZZ_SEED:-0}" -max_total_time="$seconds" -timeout=300 -rss_limit_mb=1024 \
-        -max_len=4096 -artifact_prefix="build/fuzz/$target-" "build/fuzz/$target" "t/fuzz/$target" \
+        -max_len=4096 -artifact_prefix="build/fuzz/$target-" "build/fuzz/$target" "$corpus" \
         >"build/fuzz/$target.log" 2>&1 || {
         tail -50 "build/fuzz/$target.log" >&2
         echo "fuzz: $target has a finding, see build/fuzz/$target.log" >&2

@@ -20,7 +20,18 @@ unset "${!PG@}"
 
 run=${WEIR_RUN:-$weir_root/.run}
 [[ $run = /* ]] || run=$weir_root/$run
-services=(postgres redis smtp payments backend nginx)
+
+# choose_domain FOLDER: the backend's domain, where its programs are built, and the services that it needs: an SMTP sink
+# and a payment gateway only if its backend.conf.in names their ports.
+choose_domain() {
+    domain=$1
+    domain_build=build
+    [ "$domain" = backend/shop ] || domain_build=build/domains/$(basename "$domain")
+    services=(postgres redis)
+    ! grep -qs '^[^#]*@SMTP_PORT@' "$domain/backend.conf.in" || services+=(smtp)
+    ! grep -qs '^[^#]*@PAYMENTS_PORT@' "$domain/backend.conf.in" || services+=(payments)
+    services+=(backend nginx)
+}
 
 # --- messages ----------------------------------------------------------------
 
@@ -256,7 +267,7 @@ stack_psql() {
 }
 
 stack_ctl() {
-    "$weir_root/build/weirctl" -c "$home/weir-backend.conf" "$@"
+    "$weir_root/$domain_build/weirctl" -c "$home/weir-backend.conf" "$@"
 }
 
 # Made once for this stack, for its user only.
@@ -270,6 +281,7 @@ stack_redis_cli() {
     REDISCLI_AUTH=$(redis_password) "$redis_cli" -s "$sockets/redis-socket/redis.sock" "$@"
 }
 
-# A stack that is there keeps its port and its Redis until up is told another one.
+# A stack that is there keeps its domain, its port and its Redis until up is told another one.
+choose_domain "$(cat "$run/domain" 2>/dev/null || echo backend/shop)"
 set_ports "$(cat "$run/port" 2>/dev/null || echo "${WEIR_PORT:-8080}")"
 choose_redis "$run/redis-server"

@@ -101,28 +101,32 @@ webhook_secret() {
 }
 
 configure_backend() {
-    local secret
-    secret=$(webhook_secret)
+    local domain_conf=
+    # By a file: arguments are for everybody on the machine to read.
+    if [ -f "$domain/backend.conf.in" ]; then
+        domain_conf=$(sed -f <(
+            printf 's|@%s@|%s|\n' SMTP_PORT "$smtp_port" PAYMENTS_PORT "$payments_port" WEBHOOK_SECRET "$(webhook_secret)"
+        ) "$domain/backend.conf.in")
+    fi
     write_secret "$home/weir-backend.conf" "$stack_user" <<END
 # Written by ./weir up; conf/weir-backend.conf describes every key.
 listen = 127.0.0.1:$backend_port
 database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
-smtp = smtp://127.0.0.1:$smtp_port
-payments_url = http://127.0.0.1:$payments_port
-webhook_secret = $secret
+$domain_conf
 END
 }
 
 configure_nginx() {
-    local user=
+    local user='' template=conf/edge.conf.in
+    [ ! -f "$domain/edge.conf.in" ] || template=$domain/edge.conf.in
     [ "$(id -u)" != 0 ] || user="user www-data;"
     # By a file: arguments are for everybody on the machine to read.
     sed -f <(
         printf 's|@%s@|%s|\n' MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
             REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
             BACKEND "127.0.0.1:$backend_port"
-    ) conf/edge.conf.in | write_secret "$run/edge.conf"
+    ) "$template" | write_secret "$run/edge.conf"
 }
 
 # fingerprint_of SERVICE: changes when what it runs from has changed.
@@ -130,19 +134,19 @@ fingerprint_of() {
     case $1 in
     postgres) cat "$home/postgres/postgresql.conf" "$home/postgres/pg_hba.conf" "$home/postgres/pg_ident.conf" ;;
     redis) cat "$home/redis.conf" && echo "$redis_server" ;;
-    backend) cat "$home/weir-backend.conf" build/weir-backend && echo "$stack_user" ;;
+    backend) cat "$home/weir-backend.conf" "$domain_build/weir-backend" && echo "$stack_user" ;;
     payments) webhook_secret && cat build/weir-payments-sim && echo "$payments_port $edge_port $stack_user" ;;
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
     smtp) echo "$smtp_port $stack_user" ;;
     esac | sha256sum | cut -d ' ' -f 1
 }
 
-# program NAME: the built program, where the stack's user may run it (a clone in /root lets nobody in).
+# program FILE: the built program, where the stack's user may run it (a clone in /root lets nobody in).
 program() {
-    local file=$weir_root/build/$1
+    local file=$weir_root/$1
     if ! "${as_stack_user[@]}" test -x "$file"; then
-        install -D -m 755 "$file" "$home/bin/$1"
-        file=$home/bin/$1
+        install -D -m 755 "$file" "$home/bin/$(basename "$1")"
+        file=$home/bin/$(basename "$1")
     fi
     echo "$file"
 }
@@ -186,12 +190,12 @@ start_payments() {
     webhook_secret >/dev/null
     (umask 077 && : >>"$home/payments-ledger.json" && chmod 600 "$home/payments-ledger.json")
     if [ "$(id -u)" = 0 ]; then chown "$stack_user:" "$home/payments-ledger.json" "$home/webhook-secret"; fi
-    launch payments "${as_stack_user[@]}" "$(program weir-payments-sim)" -l "127.0.0.1:$payments_port" \
+    launch payments "${as_stack_user[@]}" "$(program build/weir-payments-sim)" -l "127.0.0.1:$payments_port" \
         -S "$home/webhook-secret" -w "http://127.0.0.1:$edge_port/webhooks/payment" -f "$home/payments-ledger.json"
 }
 
 start_backend() {
-    launch backend "${as_stack_user[@]}" "$(program weir-backend)" -c "$home/weir-backend.conf" all
+    launch backend "${as_stack_user[@]}" "$(program "$domain_build/weir-backend")" -c "$home/weir-backend.conf" all
 }
 
 start_nginx() {

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test.sh [--sanitize | --world NAME | --worlds [NAME,...]] [FILE...]: installs, builds
-# and runs the tests (all without FILE).  With --sanitize the plain C runs with
+# test.sh [--sanitize | --domain FOLDER | --world NAME | --worlds [NAME,...]] [FILE...]: installs,
+# builds and runs the tests (all without FILE, those of the domains in examples/ among them). With
+# --domain those of that folder, t/*_test.c and t/*.t, whose domain is built.  With --sanitize the plain C runs with
 # AddressSanitizer and UBSan, nginx with the module under Valgrind, and any report of
 # theirs is a failure.  With --world the edge's tests run in another world
 # (t/worlds/README.md), with --worlds in each of those named, or in all.
@@ -21,6 +22,7 @@ choose_redis /dev/null
 build=build
 sanitize=
 world=
+domain=
 case ${1:-} in
 -h | --help)
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "scripts/test.sh"
@@ -31,6 +33,14 @@ case ${1:-} in
     build="build-sanitize"
     shift
     ;;
+--domain)
+    domain=${2:?test: --domain needs a folder}
+    [ -f "$domain/domain.c" ] || {
+        echo "test: --domain \"$domain\" must be a folder with a domain.c" >&2
+        exit 2
+    }
+    shift 2
+    ;;
 --world)
     world=${2:?test: --world needs a name}
     shift 2
@@ -40,7 +50,7 @@ case ${1:-} in
     exec scripts/worlds.sh "$@"
     ;;
 -*)
-    echo "test: there is no option \"$1\"; there are --sanitize, --world NAME and --worlds [NAME,...]" >&2
+    echo "test: there is no option \"$1\"; there are --sanitize, --domain FOLDER, --world NAME and --worlds [NAME,...]" >&2
     exit 2
     ;;
 esac
@@ -48,6 +58,9 @@ esac
 if [ -n "$sanitize" ]; then scripts/packages.sh sanitize; else scripts/packages.sh test; fi
 echo "test: building"
 make -s module backend unit bench
+for example in ${domain:-examples/*}; do
+    make -s backend unit DOMAIN="$example"
+done
 [ -z "$sanitize" ] || make -s SANITIZE=1 unit
 
 # nginx's workers are another user than root: they must reach what they serve.
@@ -107,9 +120,15 @@ fi
 export TEST_NGINX_REDIS_PORT TEST_NGINX_REDIS_SOCK TEST_NGINX_BINARY TEST_NGINX_LOAD_MODULES \
     TEST_NGINX_SERVROOT TEST_NGINX_PORT
 
-if [ $# -eq 0 ]; then
+if [ -n "$domain" ] && [ $# -eq 0 ]; then
+    # There need not be unit tests.
+    mapfile -t files < <(find "build/domains/$(basename "$domain")" -path '*/unit/*_test' -perm -u+x | sort
+        find "$domain/t" -name '*.t' | sort)
+    set -- "${files[@]}"
+elif [ $# -eq 0 ]; then
     mapfile -t files < <(find $build/unit -name '*_test' -perm -u+x | sort
-        find t -name '*.t' -not -path 't/servroot*' | sort)
+        find build/domains -path '*/unit/*_test' -perm -u+x | sort
+        find t examples -name '*.t' -not -path 't/servroot*' | sort)
     set -- "${files[@]}"
 fi
 status=0

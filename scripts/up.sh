@@ -1,11 +1,26 @@
 #!/bin/bash
-# up.sh: brings the stack up: packages, build, six services.  A second call
+# up.sh [--domain FOLDER]: brings the stack up: packages, build, six services.  A second call
 # starts what has died, and restarts what was built or configured anew.
 set -euo pipefail
 # shellcheck source=scripts/services.sh
 . "$(dirname "$0")/services.sh"
 
+wanted_domain=$domain
+if [ "${1:-}" = --domain ]; then
+    [ -f "$2/domain.c" ] || wrong "up: --domain \"$2\" must be a folder with a domain.c"
+    wanted_domain=$2
+    shift 2
+fi
 no_arguments up "installs what is missing, builds, and starts the stack" "$@"
+
+settle_domain() {
+    if [ "$wanted_domain" != "$domain" ] && [ -d "$home/postgres" ]; then
+        die "this stack has the data of the domain $domain" \
+            "a stack for $wanted_domain beside it: WEIR_RUN=/tmp/second WEIR_PORT=8180 ./weir up --domain $wanted_domain"
+    fi
+    choose_domain "$wanted_domain"
+    echo "$domain" >"$run/domain"
+}
 
 settle_port() {
     local wanted=${WEIR_PORT:-$edge_port} name
@@ -35,10 +50,10 @@ check_ports() {
 
 build() {
     local before after
-    before=$(stat -c %Y build/weir-backend build/weir-payments-sim build/ngx_http_weir_module.so 2>/dev/null || true)
+    before=$(stat -c %Y "$domain_build/weir-backend" build/weir-payments-sim build/ngx_http_weir_module.so 2>/dev/null || true)
     [ -n "$before" ] || step build "building, a minute or so"
-    make -s -j2 module backend || die "the build failed, see above"
-    after=$(stat -c %Y build/weir-backend build/weir-payments-sim build/ngx_http_weir_module.so)
+    make -s -j2 module backend DOMAIN="$domain" || die "the build failed, see above"
+    after=$(stat -c %Y "$domain_build/weir-backend" build/weir-payments-sim build/ngx_http_weir_module.so)
     if [ "$before" = "$after" ]; then step build "nothing has changed"; else step build "done"; fi
 }
 
@@ -73,7 +88,7 @@ prepare_database() {
     [ -n "$(as_superuser -c "SELECT 1 FROM pg_database WHERE datname = 'weir'")" ] ||
         as_superuser -c "CREATE DATABASE weir OWNER weir"
     mark_log migrate
-    build/weir-backend -c "$home/weir-backend.conf" migrate >>"$run/logs/migrate.log" 2>&1 ||
+    "$domain_build/weir-backend" -c "$home/weir-backend.conf" migrate >>"$run/logs/migrate.log" 2>&1 ||
         failed migrate "the migration failed"
     step migrate "$(stack_psql -qAtX -c "SELECT count(*) || ' migrations are in place' FROM schema_migrations")"
 }
@@ -81,6 +96,18 @@ prepare_database() {
 show_ways_in() {
     # another folder must be named to every command
     local weir=${WEIR_RUN:+WEIR_RUN=${WEIR_RUN@Q} }./weir
+    if [ "$domain" != backend/shop ]; then
+        cat <<END
+
+Weir is up with the domain $domain: http://127.0.0.1:$edge_port
+
+  its API    curl -s http://127.0.0.1:$edge_port/openapi.json
+  watch      $weir status, $weir logs -f
+  look in    $weir psql, $weir redis-cli, $weir ctl
+  stop       $weir down
+END
+        return
+    fi
     cat <<END
 
 Weir is up: http://127.0.0.1:$edge_port
@@ -96,6 +123,7 @@ END
 
 own_run_folder
 choose_places
+settle_domain
 settle_port
 check_ports
 scripts/packages.sh run 9>&-
@@ -109,5 +137,5 @@ for name in postgres redis backend nginx; do "configure_$name"; done
 ensure_service postgres
 ensure_service redis
 prepare_database
-for name in smtp payments backend nginx; do ensure_service "$name"; done
+for name in "${services[@]:2}"; do ensure_service "$name"; done
 show_ways_in

@@ -1,15 +1,13 @@
 // uses: libevent libpq libcurl jansson hiredis
-// needs: backend/api/input.c backend/api/formats.c backend/shop/order_input.c
+// needs: backend/api/input.c backend/api/formats.c
 // needs: backend/events/cloudevent.c common/uuid7.c common/problem.c
 // needs: common/traceparent.c common/random.c backend/log/alloc.c
 /*
- * JSON that the backend reads, on any bytes: bodies of requests, the payment gateway's answers, and
- * events; text that was taken is what the database takes, too.
+ * JSON that the backend reads, on any bytes: bodies of requests and events; text that was taken is
+ * what the database takes, too.
  */
-#include "backend/shop/gateway.c"
-
+#include "api/input.h"
 #include "events/cloudevent.h"
-#include "shop/order_input.h"
 
 #include "budget.h"
 
@@ -55,17 +53,10 @@ static const weir_resource_t resource = WEIR_RESOURCE("Thing", fields);
 
 static void check_inputs(weir_str_t body)
 {
-    static weir_order_input_t order;
     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX];
     char why[512] = "";
     json_t *object;
-    int n = weir_order_read(body, 1, &order, errors, why, sizeof(why));
-
-    check_errors(errors, n, why);
-    if (n == 0)
-        assert(strlen(order.user) == WEIR_UUID_LEN && strlen(order.products) >= WEIR_UUID_LEN + 2);
-
-    n = weir_input_read(body, &resource, 1, &object, errors, why, sizeof(why));
+    int n = weir_input_read(body, &resource, 1, &object, errors, why, sizeof(why));
     check_errors(errors, n, why);
     if (n == 0) {
         const char *name = json_string_value(json_object_get(object, "displayName"));
@@ -76,19 +67,6 @@ static void check_inputs(weir_str_t body)
         assert(price == NULL || (json_integer_value(price) >= 0 && json_integer_value(price) <= 1000000000));
         json_decref(object);
     }
-}
-
-static void check_gateway(weir_str_t body)
-{
-    json_t *root = json_loadb(body.data, body.len, 0, NULL);
-    weir_gateway_answer_t answer = {0};
-    weir_gateway_page_t page = {0};
-
-    if (read_charge(root, &answer))
-        assert(answer.charge != NULL && answer.status != NULL && answer.currency != NULL);
-    if (read_page(root, &page))
-        assert(json_is_array(page.charges));
-    json_decref(root);
 }
 
 static void check_event(weir_str_t body)
@@ -112,7 +90,6 @@ static void run(const uint8_t *data, size_t size)
     weir_str_t body = {(const char *)data, size};
 
     check_inputs(body);
-    check_gateway(body);
     check_event(body);
 }
 

@@ -18,7 +18,7 @@ use warnings;
 use Cwd qw(abs_path);
 use Errno qw(EINTR);
 use Exporter qw(import);
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
@@ -82,9 +82,14 @@ sub spew {
 # Options: postgres => 0, redis => 0 leave one out; migrate => 0 leaves the schema out; postgres_env => { } is what
 # PostgreSQL's environment has besides;
 # conf => { key => value } goes into the configuration file.
+# domain => FOLDER runs the programs of that domain (make DOMAIN=FOLDER), and sessions => [names] says which sessions to
+# the database its api waits for.
 sub new {
     my ($class, %option) = @_;
+    my $build = "$ROOT/build" . ($option{domain} ? '/domains/' . basename($option{domain}) : '');
     my $self = bless {
+        domain   => $option{domain},
+        sessions => $option{sessions} // ($option{domain} ? [] : \@API_SESSIONS),
         dir   => tempdir('/tmp/weir-t.XXXXXX'),
         owner => $$,
         proc  => {},
@@ -96,7 +101,7 @@ sub new {
     $self->{port}       = free_port();
     $self->{redis_port} = free_port();
     $self->{smtp_port}  = free_port();
-    $self->{binary}     = abs_path($ENV{WEIR_BACKEND_BINARY} // "$ROOT/build/weir-backend")
+    $self->{binary}     = abs_path($ENV{WEIR_BACKEND_BINARY} // "$build/weir-backend")
         or die "there is no weir-backend; run make\n";
 
     $self->start_postgres if $option{postgres} // 1;
@@ -412,7 +417,7 @@ sub write_conf {
         listen   => "127.0.0.1:$self->{port}",
         database => $self->database,
         redis    => "redis://127.0.0.1:$self->{redis_port}/0",
-        smtp     => "smtp://127.0.0.1:$self->{smtp_port}",
+        ($self->{domain} ? () : (smtp => "smtp://127.0.0.1:$self->{smtp_port}")),
         %{ $self->{conf} }, %conf
     );
     my $file = "$self->{dir}/weir-backend." . ++$self->{confs} . '.conf';
@@ -470,7 +475,7 @@ sub start_backend {
         });
         $self->_until($name, sub {
             my $said = substr($self->log_of($name), $log);
-            return !grep { $said !~ /"msg":"database session open","session":"\Q$_\E"/ } @API_SESSIONS;
+            return !grep { $said !~ /"msg":"database session open","session":"\Q$_\E"/ } @{ $self->{sessions} };
         });
     }
     return $name;
