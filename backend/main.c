@@ -8,7 +8,7 @@
  */
 #include "common/version.h"
 #include "common/output.h"
-#include "db/batch.h"
+#include "db/batch/batch.h"
 #include "db/migrate.h"
 #include "domain.h"
 #include "events/events.h"

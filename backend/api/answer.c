@@ -137,7 +137,7 @@ void weir_answer_not_taken(weir_http_request_t *request)
 void weir_answer_database_failed(weir_http_request_t *request, const char *error,
                                  const char *sqlstate)
 {
-    if (strcmp(sqlstate, "55P03") == 0) { /* db/batch.h */
+    if (strcmp(sqlstate, "55P03") == 0) { /* db/batch/batch.h */
         weir_answer_unavailable(request, "A record that the request needs is locked by another "
                                          "transaction; nothing was done. Try again.");
         return;

@@ -16,7 +16,7 @@
 #include "api/answer.h"
 #include "api/openapi.h"
 #include "common/uuid7.h"
-#include "db/batch.h"
+#include "db/batch/batch.h"
 #include "http/idempotency.h"
 
 typedef struct weir_call weir_call_t;

@@ -2,36 +2,47 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static void put(weir_array_t *a, char c)
+#define FIRST 256 /* bytes */
+
+static void make_room(weir_array_t *a, size_t more)
 {
-    if (a->len + 2 > a->cap) {
-        a->cap = a->cap > 0 ? a->cap * 2 : 256;
-        a->text = weir_alloc_resize(a->text, a->cap, 1);
-    }
-    a->text[a->len++] = c;
-    a->text[a->len] = '\0';
+    if (a->len + more <= a->cap)
+        return;
+
+    while (a->len + more > a->cap)
+        a->cap = a->cap > 0 ? a->cap * 2 : FIRST;
+    a->text = weir_alloc_resize(a->text, a->cap, 1);
 }
 
 void weir_array_add(weir_array_t *a, const char *element)
 {
-    put(a, a->len == 0 ? '{' : ',');
+    char *p;
+
+    assert(a->len <= a->cap);
+    /* twice the text, quotes and separator */
+    make_room(a, (element != NULL ? 2 * strlen(element) : 4) + 3);
+    p = a->text + a->len;
+    *p++ = a->len == 0 ? '{' : ',';
+
     if (element == NULL) {
-        for (const char *p = "NULL"; *p != '\0'; p++)
-            put(a, *p);
-        return;
+        memcpy(p, "NULL", 4);
+        p += 4;
+    } else {
+        *p++ = '"';
+        for (; *element != '\0'; element++) {
+            if (*element == '"' || *element == '\\')
+                *p++ = '\\';
+            *p++ = *element;
+        }
+        *p++ = '"';
     }
-    put(a, '"');
-    for (; *element != '\0'; element++) {
-        if (*element == '"' || *element == '\\')
-            put(a, '\\');
-        put(a, *element);
-    }
-    put(a, '"');
+
+    a->len = (size_t)(p - a->text);
 }
 
 void weir_array_add_int(weir_array_t *a, int64_t element)
@@ -42,10 +53,23 @@ void weir_array_add_int(weir_array_t *a, int64_t element)
     weir_array_add(a, text);
 }
 
+const char *weir_array_text(weir_array_t *a)
+{
+    make_room(a, 3);
+    if (a->len == 0)
+        a->text[a->len++] = '{';
+    memcpy(a->text + a->len, "}", 2);
+
+    return a->text;
+}
+
 char *weir_array_close(weir_array_t *a)
 {
-    if (a->len == 0)
-        put(a, '{');
-    put(a, '}');
-    return a->text;
+    char *text;
+
+    weir_array_text(a);
+    text = a->text;
+    *a = (weir_array_t){0};
+
+    return text;
 }

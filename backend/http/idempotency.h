@@ -27,7 +27,7 @@
 #ifndef WEIR_IDEMPOTENCY_H
 #define WEIR_IDEMPOTENCY_H
 
-#include "db/batch.h"
+#include "db/batch/batch.h"
 #include "db/migrate.h"
 #include "http/http.h"
 

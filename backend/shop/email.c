@@ -1,7 +1,7 @@
 #include "shop/email.h"
 
 #include "common/uuid7.h"
-#include "db/ask.h"
+#include "db/batch/ask.h"
 #include "log/alloc.h"
 #include "outbound/mail.h"
 #include "outbound/smtp.h"

@@ -2,7 +2,7 @@
 
 #include "api/answer.h"
 #include "common/uuid7.h"
-#include "db/batch.h"
+#include "db/batch/batch.h"
 #include "http/idempotency.h"
 #include "log/alloc.h"
 #include "shop/order_input.h"

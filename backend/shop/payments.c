@@ -1,7 +1,7 @@
 #include "shop/payments.h"
 
 #include "common/uuid7.h"
-#include "db/ask.h"
+#include "db/batch/ask.h"
 #include "log/alloc.h"
 #include "log/log.h"
 #include "shop/gateway.h"

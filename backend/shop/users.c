@@ -3,7 +3,7 @@
 #include "api/answer.h"
 #include "api/formats.h"
 #include "common/uuid7.h"
-#include "db/batch.h"
+#include "db/batch/batch.h"
 #include "http/idempotency.h"
 #include "log/alloc.h"
 #include "shop/shop_api.h"

@@ -1,7 +1,7 @@
 #include "shop/webhooks.h"
 
 #include "api/answer.h"
-#include "db/batch.h"
+#include "db/batch/batch.h"
 #include "http/signature.h"
 #include "log/alloc.h"
 #include "log/log.h"

@@ -1,4 +1,4 @@
-#include "db/ask.h"
+#include "db/batch/ask.h"
 
 #include "log/alloc.h"
 #include "log/log.h"
@@ -59,9 +59,9 @@ static void on_away(question_t *q, const char *error, const char *sqlstate)
         return;
     }
     if (!ask->away)
-        weir_log(WEIR_LOG_WARN, NULL, "the database is away, events wait for it", "{s:s,s:s,s:s,s:s*}",
-                 "group", ask->group, "error", error, "sqlstate", sqlstate, "advice",
-                 weir_db_advice(sqlstate));
+        weir_log(WEIR_LOG_WARN, NULL, "the database is away, events wait for it",
+                 "{s:s,s:s,s:s,s:s*}", "group", ask->group, "error", error, "sqlstate", sqlstate,
+                 "advice", weir_db_advice(sqlstate));
     ask->away = true;
     answer(q, NULL, 0, error, sqlstate);
 }

@@ -1,5 +1,5 @@
 /*
- * Requests gather in groups of at most `max` (batch_group.c).  The first group is sent when a
+ * Requests gather in groups of at most `max` (group.c).  The first group is sent when a
  * place in flight is free, so it never waits when idle.
  *
  * Invariant: something waits only while something is in flight.  Each answer
@@ -8,7 +8,7 @@
  * A group that needs a row which another transaction has locked ends after LOCK_TIMEOUT with
  * nothing done, and leaves the way: part.c finds out which of its requests need that row.
  */
-#include "db/batch_private.h"
+#include "db/batch/private.h"
 
 #include "log/alloc.h"
 
@@ -97,10 +97,8 @@ static bool send_group(group_t *group)
     weir_batch_t *batch = group->batch;
     const char *values[WEIR_BATCH_WIDTH_MAX];
 
-    for (int i = 0; i < batch->width; i++) {
-        memcpy(group->arrays[i].text + group->arrays[i].len, "}", 2);
-        values[i] = group->arrays[i].text;
-    }
+    for (int i = 0; i < batch->width; i++)
+        values[i] = weir_array_text(&group->arrays[i]);
 
     if (!weir_db_query(batch->db, batch->sql, batch->width, values, on_answer, group))
         return false;

@@ -1,8 +1,7 @@
 /*
- * A group of requests that go to the database together, as PostgreSQL array literals, one per
- * parameter (manual, 8.15.6): {"a","b",NULL}.
+ * A group of requests that go to the database together, as array literals, one per parameter.
  */
-#include "db/batch_private.h"
+#include "db/batch/private.h"
 
 #include "log/alloc.h"
 
@@ -13,44 +12,8 @@
 /* A group that has grown larger than this (bytes of a parameter) is not kept for the next. */
 #define KEEP_MAX 262144
 
-typedef weir_batch_array_t array_t;
 typedef weir_batch_request_t request_t;
 typedef weir_batch_group_t group_t;
-
-static void make_room(array_t *a, size_t more)
-{
-    if (a->len + more <= a->cap)
-        return;
-
-    while (a->len + more > a->cap)
-        a->cap = a->cap > 0 ? a->cap * 2 : 1024;
-    a->text = weir_alloc_resize(a->text, a->cap, 1);
-}
-
-static void append_value(array_t *a, const char *value)
-{
-    char *p;
-
-    /* twice the text, quotes, separator, and the end that send_group() puts */
-    make_room(a, (value != NULL ? 2 * strlen(value) : 4) + 5);
-    p = a->text + a->len;
-    *p++ = a->len == 0 ? '{' : ',';
-
-    if (value == NULL) {
-        memcpy(p, "NULL", 4);
-        p += 4;
-    } else {
-        *p++ = '"';
-        for (; *value != '\0'; value++) {
-            if (*value == '"' || *value == '\\')
-                *p++ = '\\';
-            *p++ = *value;
-        }
-        *p++ = '"';
-    }
-
-    a->len = (size_t)(p - a->text);
-}
 
 group_t *weir_batch_group_new(weir_batch_t *batch)
 {
@@ -78,7 +41,7 @@ void weir_batch_group_add(group_t *group, const char *const *values, weir_batch_
 
     assert(group->count < group->batch->max && cb != NULL);
     for (int i = 0; i < width; i++) {
-        append_value(&group->arrays[i], values[i]);
+        weir_array_add(&group->arrays[i], values[i]);
         group->ends[group->count * width + i] = group->arrays[i].len;
     }
     group->requests[group->count++] = (request_t){cb, arg};

@@ -7,7 +7,7 @@
 #ifndef WEIR_ASK_H
 #define WEIR_ASK_H
 
-#include "db/batch.h"
+#include "db/batch/batch.h"
 
 #define WEIR_ASK_PATIENCE_S 5 /* then cb comes with the last error */
 

@@ -8,7 +8,7 @@
  * So the batch's own session loses one lock_timeout for a group, and no request waits here for
  * longer than PATIENCE and one statement.
  */
-#include "db/batch_private.h"
+#include "db/batch/private.h"
 
 #include "log/alloc.h"
 

@@ -1,19 +1,15 @@
 /*
- * What batch.c (gathering, sending), part.c (what a lock holds up) and batch_group.c (the requests,
+ * What batch.c (gathering, sending), part.c (what a lock holds up) and group.c (the requests,
  * and their outcomes) share; nobody else includes it.  batch.c calls part.c, both call
- * batch_group.c.
+ * group.c.
  */
 #ifndef WEIR_BATCH_PRIVATE_H
 #define WEIR_BATCH_PRIVATE_H
 
-#include "db/batch.h"
+#include "db/array.h"
+#include "db/batch/batch.h"
 
 #define WEIR_BATCH_LOCKED "55P03" /* lock_not_available */
-
-typedef struct {
-    char *text;
-    size_t len, cap;
-} weir_batch_array_t;
 
 typedef struct {
     weir_batch_cb cb; /* NULL: it has its outcome */
@@ -25,7 +21,7 @@ typedef struct weir_batch_group {
     weir_batch_t *batch;
     int count;
     unsigned refs;                  /* the batch in flight, and each part */
-    weir_batch_array_t *arrays;     /* width of them: {"a","b" without the closing brace */
+    weir_array_t *arrays;           /* width of them: {"a","b" without the closing brace */
     size_t *ends;                   /* where request r ends in array a: [r * width + a] */
     weir_batch_request_t *requests; /* max of them */
 } weir_batch_group_t;
@@ -44,7 +40,7 @@ struct weir_batch {
     weir_parts_t *parts; /* made when a lock holds a group up for the first time */
 };
 
-/* --- batch_group.c ---------------------------------------------------------------------------- */
+/* --- group.c ---------------------------------------------------------------------------- */
 
 /* An empty group, with one reference; the caller puts it into the list. */
 weir_batch_group_t *weir_batch_group_new(weir_batch_t *batch);
