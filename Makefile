@@ -1,5 +1,5 @@
 # make            module, backend and unit tests into build/
-# make DOMAIN=dir            backend and unit tests with that domain, into build/domains/NAME
+# make DOMAIN=dir            backend and unit tests with that domain, into build/domains/NAME (docs/your-domain.md)
 # make module NGX_SRC=dir    the module against another nginx source tree
 # make lint       clang-tidy, cppcheck, shellcheck; warnings are errors
 # SANITIZE=1      everything with AddressSanitizer and UBSan, into build-sanitize/
@@ -63,9 +63,9 @@ $(MODULE): $(MODULE_SRC) scripts/build-module.sh Makefile
 
 COMMON_SRC  := $(wildcard common/*.c)
 DOMAIN_SRC  := $(shell find $(DOMAIN) -name '*.c' -not -path '*/t/*')
-BACKEND_SRC := $(filter-out backend/ctl/% backend/sim/% backend/shop/%,$(shell find backend -name '*.c')) \
+BACKEND_SRC := $(filter-out backend/sim/% backend/shop/%,$(shell find backend -name '*.c' -not -path 'backend/ctl/*')) \
                $(filter-out $(DOMAIN)/ctl.c,$(DOMAIN_SRC))
-CTL_SRC     := $(wildcard backend/ctl/*.c) $(DOMAIN)/ctl.c
+CTL_SRC     := $(wildcard backend/ctl/*.c backend/ctl/*/*.c) $(DOMAIN)/ctl.c
 SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/signature.c \
                backend/log/alloc.c backend/log/log.c
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -80,13 +80,22 @@ $(SQL_SRC): $(BUILD)/%.c: scripts/embed-sql.sh $$(shell find $$*)
 	scripts/embed-sql.sh $* >$@.new
 	mv $@.new $@
 
+# So is what weirctl new-domain lays down.
+TEMPLATE     := backend/ctl/new-domain/template
+TEMPLATE_SRC := $(BUILD)/$(TEMPLATE).c
+
+$(TEMPLATE_SRC): scripts/embed-template.sh $(shell find $(TEMPLATE))
+	@mkdir -p $(@D)
+	scripts/embed-template.sh $(TEMPLATE) >$@.new
+	mv $@.new $@
+
 backend: $(OUT)/weir-backend $(OUT)/weirctl $(BUILD)/weir-payments-sim
 
 $(OUT)/weir-backend: $(call OBJ,$(BACKEND_SRC) $(SQL_SRC) $(COMMON_SRC))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-$(OUT)/weirctl: $(call OBJ,$(CTL_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(SQL_SRC) $(COMMON_SRC))
+$(OUT)/weirctl: $(call OBJ,$(CTL_SRC) $(TEMPLATE_SRC) $(filter-out backend/main.c,$(BACKEND_SRC)) $(SQL_SRC) $(COMMON_SRC))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 

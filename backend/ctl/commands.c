@@ -99,6 +99,12 @@ static const weir_ctl_command_t about_itself[] = {
      "gone, renamed or retyped; 2 when a document cannot be read.\n\n"
      "  curl -s 127.0.0.1:8080/openapi.json?version=2 >new.json\n"
      "  weirctl schema check old.json new.json\n"},
+    {"new-domain", "FOLDER", 1, 1, "", false, weir_ctl_new_domain,
+     "lay down the folder of a new domain, with one endpoint of each kind and its test",
+     "The folder must not be there; its name is the domain's. What it holds builds and passes its\n"
+     "test as it is.\n\n"
+     "  weirctl new-domain ../orchard\n"
+     "  make DOMAIN=../orchard && ./weir test --domain ../orchard\n"},
     {"completion bash", "", 0, 0, "", false, weir_ctl_completion, "the completion for bash",
      "  eval \"$(weirctl completion bash)\"\n"},
     {"version", "", 0, 0, "", false, weir_ctl_version, "weirctl's version; --version is the same", ""},

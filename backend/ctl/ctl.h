@@ -131,5 +131,6 @@ weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_new_domain(weir_ctl_t *ctl);
 
 #endif

@@ -1,5 +1,6 @@
 /*
  * A library, as the engine sees it: the parts of its API, its consumer groups, its keys.
+ * docs/your-domain.md walks through this folder.
  */
 #include "domain.h"
 

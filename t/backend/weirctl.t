@@ -197,7 +197,7 @@ subtest 'help and completion' => sub {
         my ($status, $out) = $s->run_command('bash', '-c', "source $completion; COMP_WORDS=($list); COMP_CWORD=" . @words . '; _weirctl; echo "${COMPREPLY[@]}"');
         return $out =~ s/\n\z//r;
     };
-    is $complete->(''), 'events groups dead outbox relay payments schema completion version help', 'first words';
+    is $complete->(''), 'events groups dead outbox relay payments schema new-domain completion version help', 'first words';
     is $complete->('e'), 'events', 'one of them';
     is $complete->('dead', ''), 'list show replay drop', 'second words';
     is $complete->('groups', 'p'), 'pause', 'of a command that is one itself';

@@ -1,0 +1,15 @@
+/*
+ * The files of a new domain's folder: those in template/, which are compiled into
+ * weirctl (scripts/embed-template.sh).  In paths and texts @NAME@ stands for the domain's name.
+ */
+#ifndef WEIR_CTL_NEW_DOMAIN_H
+#define WEIR_CTL_NEW_DOMAIN_H
+
+typedef struct {
+    const char *path; /* in the folder */
+    const char *text;
+} weir_ctl_file_t;
+
+extern const weir_ctl_file_t weir_ctl_template[]; /* ends with {0} */
+
+#endif

@@ -1,0 +1,22 @@
+#!/bin/bash
+# embed-template.sh FOLDER: prints C that holds all files of that folder as weir_ctl_template; see
+# backend/ctl/new-domain/new_domain.h. Sources are NAME.c.in there and so on, so that nothing takes them for sources of Weir.
+set -euo pipefail
+export LC_ALL=C
+
+cat <<END
+/* Made by scripts/embed-template.sh from $1. */
+#include "ctl/new-domain/new_domain.h"
+
+const weir_ctl_file_t weir_ctl_template[] = {
+END
+while read -r file; do
+    path=$file
+    [[ $file != *.[cht].in ]] || path=${file%.in}
+    echo "    {\"$path\", \"\""
+    # The string is closed and begun again on every line; ??( and the like would be trigraphs.
+    sed -e 's/[\\"?]/\\&/g' -e 's/^/     "/' -e 's/$/\\n"/' "$1/$file"
+    echo "    },"
+done < <(cd "$1" && find . -type f -name '[!.]*' -printf '%P\n' | sort)
+echo "    {0},"
+echo "};"
