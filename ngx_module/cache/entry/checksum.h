@@ -1,10 +1,11 @@
 /*
  * The checksum of an entry: XXH3 of 64 bits, the same on every machine.
  *
- * It is computed over the whole body for each entry from Redis and for each that
- * is stored.  xxHash chooses its instructions when it is compiled, and what all
- * x86-64 processors have takes it three times as long as AVX2 does; so there are
- * two of it, and the processor decides.
+ * The checksum is computed over the whole body for each entry from Redis and
+ * for each entry that is stored. xxHash selects its instructions at compile
+ * time, and the instructions that all x86-64 processors have take three times
+ * as long as AVX2. So the function is compiled twice, and the processor at run
+ * time decides which one is called.
  */
 
 #ifndef WEIR_CACHE_CHECKSUM_H
@@ -13,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Two compilers don't do it alike; elsewhere there is one. */
+/* The function attributes need GCC or Clang on x86-64; other builds have one function. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define WEIR_CHECKSUM_AVX2 1
 #endif

@@ -1,4 +1,4 @@
-/* The format of cached responses; see entry.h. */
+/* Encoding and decoding of cached responses; see entry.h for the format. */
 
 #include "cache/entry/entry.h"
 

@@ -1,4 +1,4 @@
-/* Entries that nobody would have stored; see entry_check.h. */
+/* Refuses entries that no edge stores; see entry_check.h. */
 
 #include "cache/entry/entry_check.h"
 
@@ -43,7 +43,7 @@ bool weir_entry_field_is_barred(weir_str_t name)
         {"Proxy-Authentication-Info", 25},
         {"Proxy-Authorization", 19},
         {"Content-Length", 14},
-        {"Accept-Ranges", 13}, /* nginx cuts ranges out of what is stored */
+        {"Accept-Ranges", 13}, /* nginx cuts ranges out of stored responses */
         {"Age", 3},
         {"Set-Cookie", 10},
         {"Weir-Invalidate", 15},
@@ -69,7 +69,7 @@ static const char *check_pointer(const weir_entry_t *e)
     if (e->headers.len != 0 || e->body.len != 0 || e->tags.len != 0)
         return "a pointer with a response";
 
-    /* as vary.c writes it: sorted, in lower case, joined by commas */
+    /* vary.c writes the list sorted, in lower case, joined by commas */
 
     if (e->vary.len == 0 || e->vary.len > sizeof(names) ||
         !weir_vary_fields(&e->vary, 1, names, &len) ||
@@ -104,8 +104,10 @@ static const char *check_headers(const weir_entry_t *e)
 
     part = ranges == 1 && weir_content_range_parse(content_range, &range);
 
-    /* Elsewhere than in a 206 the field means nothing (RFC 9110 section 14.4), unless it names a
-     * part. */
+    /*
+     * Content-Range has no meaning outside a 206 (RFC 9110 section 14.4),
+     * except that a media type may name a part.
+     */
     if (types > 1 || part != (e->status == 206))
         return "headers that contradict the response";
 
@@ -120,7 +122,7 @@ static const char *check_response(const weir_entry_t *e)
     if (e->flags & ~(WEIR_ENTRY_MUST_REVALIDATE | WEIR_ENTRY_NO_CACHE | WEIR_ENTRY_VARIANT))
         return "wrong flags";
 
-    /* final statuses that have a meaning without the request (RFC 9110 section 15) */
+    /* final statuses that have a meaning without their request (RFC 9110 section 15) */
     if (e->status < 200 || e->status > 599 || e->status == 304)
         return "wrong status";
 

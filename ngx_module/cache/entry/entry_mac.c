@@ -1,4 +1,4 @@
-/* Signed entries; see entry_mac.h. */
+/* Signatures of entries; see entry_mac.h. */
 
 #include "cache/entry/entry_mac.h"
 
@@ -67,7 +67,10 @@ const char *weir_entry_mac_read(weir_entry_mac_t *mac, weir_str_t text)
     return mac->n != 0 ? NULL : "it is empty";
 }
 
-/* The hash of both texts; the length in front keeps them apart. */
+/*
+ * Hash of both texts. The length comes first, so that no other pair of texts
+ * gives the same input.
+ */
 static void hash_two(uint8_t *hash, size_t len, const char *key, weir_str_t first,
                      weir_str_t second)
 {
@@ -87,7 +90,7 @@ void weir_entry_mac_sign(const weir_entry_mac_t *mac, weir_str_t name, weir_str_
     hash_two((uint8_t *)out, WEIR_ENTRY_MAC_LEN, mac->keys[0].sign, name, entry);
 }
 
-/* In the same time whatever the bytes are. */
+/* Compares in constant time. */
 static bool is_equal(const uint8_t *a, const char *b, size_t n)
 {
     volatile uint8_t differ = 0;

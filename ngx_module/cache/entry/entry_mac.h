@@ -1,15 +1,15 @@
 /*
- * The signature of entries in Redis: BLAKE2b with a key (RFC 7693 section 2.9),
- * which only the edges have that share a secret.
+ * The signature of entries in Redis: BLAKE2b with a key (RFC 7693 section 2.9).
+ * Only edges that share a secret have the key.
  *
- * A signed value is the entry and, behind it, WEIR_ENTRY_MAC_LEN bytes: the MAC
- * of the length of the Redis key, the Redis key, and the entry.  The Redis key
- * names the zone, the cache key and the variant; so a value that was copied to
- * another key, or another zone, has no right MAC there.
+ * A signed value is the entry, followed by WEIR_ENTRY_MAC_LEN bytes: the MAC of
+ * the length of the Redis key, the Redis key, and the entry.  The Redis key
+ * contains the zone, the cache key and the variant, so a value that was copied
+ * to another key or another zone fails verification.
  *
- * The same secret makes the digest that stands in an entry for the request
- * headers by which it varies, so that no cookie is to be read in Redis.  Both
- * have keys of their own, derived from the secret.
+ * The same secret is used for the digest that an entry contains in place of the
+ * request headers of its Vary, so that no cookie can be read in Redis.
+ * Signature and digest use separate keys, both derived from the secret.
  *
  * Plain C, no allocation.
  */
@@ -24,10 +24,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WEIR_ENTRY_MAC_LEN 16         /* bytes behind an entry */
+#define WEIR_ENTRY_MAC_LEN 16         /* bytes after an entry */
 #define WEIR_ENTRY_MAC_VARY_LEN 64    /* hexadecimal digits of a digest */
-#define WEIR_ENTRY_MAC_SECRETS 4      /* in one file */
-#define WEIR_ENTRY_MAC_SECRET_MIN 16  /* bytes of one */
+#define WEIR_ENTRY_MAC_SECRETS 4      /* secrets in one file */
+#define WEIR_ENTRY_MAC_SECRET_MIN 16  /* bytes of one secret */
 #define WEIR_ENTRY_MAC_FILE_MAX 4096  /* bytes of the file */
 
 typedef struct {
@@ -37,30 +37,34 @@ typedef struct {
 
 typedef struct {
     size_t n;
-    weir_entry_mac_keys_t keys[WEIR_ENTRY_MAC_SECRETS]; /* the first one signs */
-    weir_siphash_key_t id; /* of the first: tells secrets apart, and not what they are */
+    weir_entry_mac_keys_t keys[WEIR_ENTRY_MAC_SECRETS]; /* the first key signs, all verify */
+    weir_siphash_key_t id; /* derived from the first secret: differs between secrets and does not
+                              reveal them */
 } weir_entry_mac_t;
 
 /*
- * Takes the secrets from the text of a file: one in each line, the first one
- * signs, all verify.  A line end is LF or CR LF, and the last one may lack.
- * Returns NULL, or what is wrong with the text (a constant string), when *mac is
- * unspecified.  Nothing of the text is kept.
+ * Reads the secrets from the text of a file, one per line; the first one signs,
+ * all verify.  A line ends with LF or CR LF; the last line end may be missing.
+ * Returns NULL on success.  Otherwise returns the fault as a constant string,
+ * and *mac is unspecified.  *mac keeps no pointer into the text.
  */
 const char *weir_entry_mac_read(weir_entry_mac_t *mac, weir_str_t text);
 
-/* Writes the WEIR_ENTRY_MAC_LEN bytes of an entry that name, a Redis key, will hold. */
+/*
+ * Writes the WEIR_ENTRY_MAC_LEN bytes of signature of an entry that is stored
+ * under name, a Redis key.
+ */
 void weir_entry_mac_sign(const weir_entry_mac_t *mac, weir_str_t name, weir_str_t entry, char *out);
 
 /*
- * Whether the value that Redis holds under name was signed with one of the
- * secrets; it is the entry alone then.  How long a comparison takes does not
- * depend on what is compared.  Costs a pass over the value for each secret.
+ * True if the value that Redis holds under name was signed with one of the
+ * secrets; *value is then the entry without the signature.  The comparison
+ * takes constant time.  Costs one pass over the value for each secret.
  */
 bool weir_entry_mac_verify(const weir_entry_mac_t *mac, weir_str_t name, weir_str_t *value);
 
 /*
- * Writes the WEIR_ENTRY_MAC_VARY_LEN hexadecimal digits that stand for vary, the
+ * Writes the WEIR_ENTRY_MAC_VARY_LEN hexadecimal digits that replace vary, the
  * text of request headers, in entries of that cache key.
  */
 void weir_entry_mac_vary(const weir_entry_mac_t *mac, weir_str_t key, weir_str_t vary, char *out);

@@ -1,4 +1,7 @@
-/* What is asked of an entry (entry.h) while it is used: its age, a header. */
+/*
+ * Age, freshness and header values of a stored entry; see entry.h for its
+ * format.
+ */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

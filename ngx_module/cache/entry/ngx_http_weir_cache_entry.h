@@ -1,5 +1,6 @@
 /*
- * What is asked of an entry (entry.h) while it is used.
+ * Age, freshness and header values of a stored entry; see entry.h for its
+ * format.
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_ENTRY_H_INCLUDED_
@@ -13,14 +14,14 @@
 #include "cache/policy/rules.h"
 
 
-/* the age of an entry now, seconds (RFC 9111 section 4.2.3) */
+/* current_age of the entry in seconds (RFC 9111 section 4.2.3). */
 time_t ngx_http_weir_cache_age(weir_entry_t *entry);
 
-/* the freshness that an entry was stored with */
+/* Fills in the freshness with which the entry was stored. */
 void ngx_http_weir_cache_freshness(weir_entry_t *entry,
     weir_cache_freshness_t *freshness);
 
-/* the value of a header in an entry; data NULL when there is none */
+/* Value of a header in the entry; data is NULL if the header is absent. */
 weir_str_t ngx_http_weir_cache_entry_header(weir_entry_t *entry,
     const char *name);
 

@@ -6,10 +6,10 @@
 
 typedef struct {
     weir_str_t name;
-    weir_str_t value; /* without quotes; data NULL when there is no "=" */
-    int malformed;    /* something else than one token or quoted-string follows the "=" */
-    int no_number;    /* the value is of a type that is no Integer, whatever its text */
-    int absent;       /* the Boolean false */
+    weir_str_t value; /* without quotes; data is NULL without "=" */
+    int malformed;    /* the text after "=" is not one token or quoted-string */
+    int no_number;    /* the value is of a type other than Integer, whatever its text */
+    int absent;       /* the value is the Boolean false */
 } directive_t;
 
 static int is_space(char c)
@@ -25,7 +25,7 @@ static const char *skip_token(const char *p, const char *end)
     return p;
 }
 
-/* p is past the opening quote; returns the closing one, or end when there is none. */
+/* p is after the opening quote; returns the closing quote, or end if there is none. */
 static const char *find_quote(const char *p, const char *end)
 {
     while (p < end && *p != '"') {
@@ -37,7 +37,7 @@ static const char *find_quote(const char *p, const char *end)
     return p;
 }
 
-/* Reads the next list element; whatever is malformed goes up to the next comma outside quotes. */
+/* Reads the next list element; a malformed element ends at the next comma outside quotes. */
 static int next_directive(const char **pos, const char *end, directive_t *d)
 {
     const char *p = *pos, *start;
@@ -135,9 +135,9 @@ static void set_seconds(int64_t *field, const directive_t *d)
 }
 
 /*
- * no-cache and private mean the whole response unless they name fields.  So do
- * lists with escapes, which no field name needs: kept as they are written they
- * would name other fields.
+ * no-cache and private apply to the whole response unless they name fields.  A
+ * list with escapes applies to the whole response, too: no field name needs an
+ * escape, and the text with its escapes would name other fields.
  */
 static void set_fields(weir_cache_control_t *cc, unsigned flag, weir_str_t *fields,
                        const directive_t *d)
@@ -147,7 +147,8 @@ static void set_fields(weir_cache_control_t *cc, unsigned flag, weir_str_t *fiel
     else if (fields->len == 0)
         *fields = d->value;
     else
-        cc->flags |= flag; /* two lists: the whole response, to be on the safe side */
+        cc->flags |= flag; /* two lists are read as the whole response, which is the stricter
+                              meaning */
 }
 
 static const struct {
@@ -170,7 +171,7 @@ static void apply(weir_cache_control_t *cc, const directive_t *d)
 {
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         if (weir_str_caseeq(d->name, flags[i].name)) {
-            /* what forbids counts however it is written, what allows must be right */
+            /* a malformed directive counts if it forbids, and is ignored if it allows */
             if (!d->malformed || (flags[i].flag & allowing) == 0)
                 cc->flags |= flags[i].flag;
             return;
@@ -282,9 +283,9 @@ static const char *skip_key(const char *p, const char *end)
 }
 
 /*
- * One bare item; NULL when there is none.  value becomes the text of an
- * integer; data stays NULL for the Boolean true; anything else is malformed,
- * as no directive takes it.
+ * Reads one bare item.  Returns NULL if there is none.  value becomes the text
+ * of an integer; its data stays NULL for the Boolean true.  Every other type is
+ * malformed, because no directive has a value of that type.
  */
 static const char *read_item(const char *p, const char *end, directive_t *d)
 {
@@ -297,7 +298,7 @@ static const char *read_item(const char *p, const char *end, directive_t *d)
         if (end - p < 2 || (p[1] != '0' && p[1] != '1'))
             return NULL;
         if (p[1] == '0')
-            d->absent = 1; /* false: as if it were not there */
+            d->absent = 1; /* the Boolean false: the directive is treated as absent */
         return p + 2;
     }
 
@@ -337,7 +338,7 @@ static const char *read_item(const char *p, const char *end, directive_t *d)
         return p;
     }
 
-    return NULL; /* byte sequences and inner lists are nothing here */
+    return NULL; /* no directive has a byte sequence or an inner list */
 }
 
 static const char *read_parameters(const char *p, const char *end)
@@ -386,7 +387,7 @@ static const char *read_member(const char *p, const char *end, directive_t *d)
     return read_parameters(p, end);
 }
 
-/* Of two members of one name the last one counts, RFC 8941 section 3.2. */
+/* The last of two members with the same name counts, RFC 8941 section 3.2. */
 static void forget(weir_cache_control_t *cc, weir_str_t name)
 {
     weir_cache_control_t none;
@@ -442,7 +443,7 @@ static bool read_dictionary(weir_cache_control_t *cc, weir_str_t line, size_t *m
         while (p < end && is_space(*p))
             p++;
         if (p == end)
-            return false; /* nothing may follow the last member's comma */
+            return false; /* a Dictionary must not end with a comma */
     }
 
     return true;

@@ -1,14 +1,14 @@
 /*
- * Cache-Control (RFC 9111 section 5.2), of requests and of responses.
+ * Cache-Control (RFC 9111 section 5.2) of requests and of responses.
  *
  * The grammar is #( token [ "=" ( token / quoted-string ) ] ).  Names are
- * compared without regard to case; directives that are not known are skipped;
- * of a directive that stands twice the first counts (section 4.2.1).  A number
- * that is none (signs, fractions, spaces, single quotes) leaves its directive
- * in place with 0 seconds: such a response is stale, never fresh by accident
- * (section 4.2.1); numbers past 2^31 count as 2^31 (section 1.2.2).
+ * compared without regard to case.  Unknown directives are skipped.  The first
+ * of two equal directives counts (section 4.2.1).  A directive with an invalid
+ * number (sign, fraction, space, single quotes) counts as 0 seconds, so that
+ * such a response is stale and never fresh by accident (section 4.2.1).  A
+ * number above 2^31 counts as 2^31 (section 1.2.2).
  *
- * Nothing here allocates; strings point into the input.
+ * The parser allocates no memory; strings point into the input.
  */
 
 #ifndef WEIR_CACHE_CONTROL_H
@@ -41,42 +41,42 @@ typedef struct {
     int64_t max_age;
     int64_t s_maxage;
     int64_t min_fresh;
-    int64_t max_stale;              /* WEIR_CACHE_SECONDS_MAX when without a number */
+    int64_t max_stale;              /* WEIR_CACHE_SECONDS_MAX without a number */
     int64_t stale_while_revalidate; /* RFC 5861 section 3 */
     int64_t stale_if_error;         /* RFC 5861 section 4 */
 
-    /* field names of no-cache="..." and private="...", comma separated, or empty */
+    /* the field names of no-cache="..." and private="...", comma separated, or empty */
     weir_str_t no_cache_fields;
     weir_str_t private_fields;
 } weir_cache_control_t;
 
-/* Sets everything to absent. */
+/* Sets every directive to absent. */
 void weir_cache_control_init(weir_cache_control_t *cc);
 
 /*
- * Adds the directives of one header line; call it for each line in their order.
- * Returns the number of directives read, known or not.
+ * Adds the directives of one header line.  Lines are added in their order.
+ * Returns the number of directives read, known or unknown.
  */
 size_t weir_cache_control_parse(weir_cache_control_t *cc, weir_str_t line);
 
 /*
- * Reads a targeted field such as CDN-Cache-Control (RFC 9213), a Dictionary of
- * Structured Fields (RFC 8941); lines as in the message.  Returns false when it
- * is empty or no valid Dictionary: it is to be ignored then, and cc is as after
- * weir_cache_control_init().
+ * Reads a targeted field such as CDN-Cache-Control (RFC 9213), which is a
+ * Dictionary of Structured Fields (RFC 8941).  lines are in the order of the
+ * message.  Returns false if the field is empty or is no valid Dictionary; the
+ * field is then to be ignored, and cc is as after weir_cache_control_init().
  */
 bool weir_cache_control_parse_targeted(weir_cache_control_t *cc, const weir_str_t *lines, size_t n);
 
 /*
- * delta-seconds (RFC 9111 section 1.2.2) with nothing around it; -1 when s is
- * no such number, WEIR_CACHE_SECONDS_MAX when it is greater.
+ * delta-seconds (RFC 9111 section 1.2.2) without any other text.  Returns -1 if
+ * s is no such number, and WEIR_CACHE_SECONDS_MAX if the number is greater.
  */
 int64_t weir_cache_delta_seconds(weir_str_t s);
 
-/* The same for the first member of a list (RFC 9111 section 5.1, of Age). */
+/* The same for the first member of a list, as Age needs it (RFC 9111 section 5.1). */
 int64_t weir_cache_first_delta_seconds(weir_str_t list);
 
-/* Whether a comma separated list of field names has the name; any case. */
+/* True if a comma separated list of field names contains the name, in any case. */
 int weir_cache_lists_field(weir_str_t list, weir_str_t name);
 
 #endif

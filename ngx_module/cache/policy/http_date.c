@@ -9,7 +9,7 @@ typedef struct {
     bool wrong;
 } reader_t;
 
-/* The text must come next, in any case; spaces are themselves. */
+/* Reads exactly this text, in any case; a space matches a space only. */
 static void expect(reader_t *in, const char *text)
 {
     size_t n = strlen(text);
@@ -21,7 +21,7 @@ static void expect(reader_t *in, const char *text)
         in->p += n;
 }
 
-/* A number of exactly that many digits. */
+/* Reads a number of exactly n digits. */
 static int digits(reader_t *in, int n)
 {
     int value = 0;
@@ -38,7 +38,7 @@ static int digits(reader_t *in, int n)
     return value;
 }
 
-/* One of the names; its index. */
+/* Reads one of the names; returns its index. */
 static int name(reader_t *in, const char *const *names, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -61,7 +61,10 @@ static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sa
 static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-/* Days since the epoch; months count from 0. The year begins in March, so that February ends it. */
+/*
+ * Days since the epoch; months count from 0. The calculation begins the year in
+ * March, so that the leap day is the last day of the year.
+ */
 static int64_t days_since_epoch(int64_t year, int month, int day)
 {
     int shifted = (month + 10) % 12;
@@ -114,7 +117,8 @@ static bool fixdate(reader_t in, moment_t *m)
 /* Sunday, 06-Nov-94 08:49:37 GMT */
 static bool rfc850(reader_t in, int64_t now, moment_t *m)
 {
-    int64_t this_year = 1970 + now / 31556952; /* of the mean length, close enough for 50 years */
+    int64_t this_year = 1970 + now / 31556952; /* years of mean length are exact enough for a limit
+                                                  of 50 years */
 
     (void)name(&in, long_days, 7);
     expect(&in, ", ");
@@ -168,7 +172,7 @@ int64_t weir_http_date(weir_str_t value, int64_t now)
     if (!fixdate(in, &m) && !rfc850(in, now, &m) && !asctime_date(in, &m))
         return -1;
 
-    /* a leap second is 60 */
+    /* second 60 is a leap second */
     if (m.day < 1 || m.day > days_of(m.year, m.month) || m.hour > 23 || m.minute > 59 ||
         m.second > 60)
         return -1;

@@ -1,9 +1,9 @@
 /*
- * Dates in header fields, HTTP-date of RFC 9110 section 5.6.7, by the letter: a
- * cache must take what is no date for one that has passed (RFC 9111 section
- * 5.3), so that leniency would mean serving what has expired.
+ * Strict parser of HTTP-date, RFC 9110 section 5.6.7. A cache must treat an
+ * invalid date as a date in the past (RFC 9111 section 5.3), so a lenient
+ * parser would serve expired responses.
  *
- * Nothing here allocates or reads a clock.
+ * The parser allocates no memory and reads no clock.
  */
 
 #ifndef WEIR_CACHE_HTTP_DATE_H
@@ -14,12 +14,14 @@
 #include <stdint.h>
 
 /*
- * Reads IMF-fixdate, the obsolete RFC 850 format and that of asctime(), whose
- * names may be of any case (RFC 9111 section 4.2); the only zone is GMT, and
- * the name of the day is not compared with the date.  now, in seconds since the
- * epoch, is for years of two digits: they are at most 50 years ahead.
+ * Reads IMF-fixdate, the obsolete RFC 850 format and the format of asctime().
+ * Names may be in any case (RFC 9111 section 4.2). GMT is the only zone. The
+ * day of the week is not compared with the date. now, in seconds since the
+ * epoch, is needed for years of two digits, which are at most 50 years in the
+ * future.
  *
- * Returns seconds since the epoch, 0 for all times before it; -1: no date.
+ * Returns seconds since the epoch, 0 for times before the epoch, and -1 for an
+ * invalid date.
  */
 int64_t weir_http_date(weir_str_t value, int64_t now);
 

@@ -2,9 +2,9 @@
 
 #include "cache/policy/range.h"
 
-#define DIGITS_MAX 18 /* of a position; no overflow */
+#define DIGITS_MAX 18 /* digits of a position; no overflow */
 
-/* A number at p; NULL when there is none. */
+/* Reads a number at p; returns NULL if there is none. */
 static const char *number(const char *p, const char *end, int64_t *n)
 {
     const char *start = p;
@@ -59,7 +59,7 @@ bool weir_range_parse(weir_str_t value, int64_t total, weir_range_t *range)
     range->total = total;
 
     if (*p == '-') {
-        /* the last so many */
+        /* suffix range: the last n bytes */
         p = number(p + 1, end, &range->last);
         if (p != end || range->last == 0)
             return false;

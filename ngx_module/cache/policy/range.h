@@ -1,9 +1,9 @@
 /*
- * Byte ranges, RFC 9110 section 14: what a request wants, and which part of a
- * response a 206 holds.  Only single ranges, and only of representations whose
- * length is known: for anything else the upstream is asked.
+ * Byte ranges, RFC 9110 section 14: the part that a request asks for, and the
+ * part that a 206 contains.  Only single ranges, and only of representations of
+ * known length; all other requests go to the upstream.
  *
- * Nothing here allocates.
+ * The parsers allocate no memory.
  */
 
 #ifndef WEIR_CACHE_RANGE_H
@@ -15,19 +15,19 @@
 #include <stdint.h>
 
 typedef struct {
-    int64_t first, last; /* positions of bytes, both included */
-    int64_t total;       /* length of the whole */
+    int64_t first, last; /* positions of the first and the last byte, both included */
+    int64_t total;       /* length of the whole representation, bytes */
 } weir_range_t;
 
 /*
- * Content-Range (section 14.4).  Returns false when it is no single range of
- * bytes, doesn't tell the length, or contradicts itself.
+ * Reads Content-Range (section 14.4).  Returns false if the value is not a
+ * single range of bytes, names no length, or contradicts itself.
  */
 bool weir_content_range_parse(weir_str_t value, weir_range_t *range);
 
 /*
- * Range (section 14.1.2) of a whole of that many bytes.  Returns false unless it
- * is exactly one range of bytes that can be satisfied.
+ * Reads Range (section 14.1.2) for a representation of total bytes.  Returns
+ * true only for exactly one satisfiable range of bytes.
  */
 bool weir_range_parse(weir_str_t value, int64_t total, weir_range_t *range);
 

@@ -33,7 +33,7 @@ bool weir_cache_is_about_request(int status)
     }
 }
 
-/* Final, and about the resource, or named by the operator. */
+/* A final status about the resource, or one that the operator has named. */
 static bool is_storable_status(const weir_cache_response_t *r)
 {
     if (r->status == 206)
@@ -43,7 +43,7 @@ static bool is_storable_status(const weir_cache_response_t *r)
            (!weir_cache_is_about_request(r->status) || r->named);
 }
 
-/* Statuses whose caching rules are known here, for must-understand (section 5.2.2.3). */
+/* Statuses whose caching rules this file implements, for must-understand (section 5.2.2.3). */
 static bool is_understood_status(int status)
 {
     switch (status) {
@@ -76,7 +76,7 @@ static bool is_understood_status(int status)
     }
 }
 
-/* Heuristically cacheable, RFC 9110 section 15.1. */
+/* Heuristically cacheable statuses, RFC 9110 section 15.1. */
 static bool is_heuristic_status(int status)
 {
     switch (status) {
@@ -97,7 +97,7 @@ static bool is_heuristic_status(int status)
     }
 }
 
-/* Section 4.2.2: a part of the time since it was modified; -1 when that is not known. */
+/* Section 4.2.2: a fraction of the time since Last-Modified; -1 without Last-Modified. */
 static int64_t heuristic_lifetime(const weir_cache_response_t *r)
 {
     int64_t date = r->date >= 0 ? r->date : r->response_time, lifetime;
@@ -111,7 +111,7 @@ static int64_t heuristic_lifetime(const weir_cache_response_t *r)
     return lifetime < WEIR_HEURISTIC_MAX ? lifetime : WEIR_HEURISTIC_MAX;
 }
 
-/* freshness_lifetime, section 4.2.1; -1 when nothing tells. */
+/* freshness_lifetime, section 4.2.1; -1 if neither the response nor the operator gives one. */
 static int64_t freshness_lifetime(const weir_cache_response_t *r)
 {
     if (r->cc->s_maxage != -1)
@@ -121,12 +121,12 @@ static int64_t freshness_lifetime(const weir_cache_response_t *r)
         return r->cc->max_age;
 
     if (r->expires == WEIR_DATE_INVALID)
-        return 0; /* section 5.3: already expired */
+        return 0; /* section 5.3: an invalid date is in the past */
 
     if (r->expires != WEIR_DATE_ABSENT) {
         int64_t left = r->expires - (r->date >= 0 ? r->date : r->response_time);
 
-        /* a year such as 9999 must fit where lifetimes of max-age do */
+        /* limits the lifetime, for example with Expires in the year 9999 */
         return left < WEIR_CACHE_SECONDS_MAX ? max64(0, left) : WEIR_CACHE_SECONDS_MAX;
     }
 
@@ -157,7 +157,7 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
         return "request no-store";
 
     if (cc->flags & WEIR_CC_MUST_UNDERSTAND) {
-        /* no-store is there for caches that don't know the status */
+        /* with must-understand, no-store is for caches that do not know the status */
         if (!is_understood_status(r->status))
             return "status not understood";
 
@@ -192,7 +192,7 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
     f->stale_while_revalidate = max64(0, cc->stale_while_revalidate);
     f->stale_if_error = max64(0, cc->stale_if_error);
 
-    /* s-maxage has the meaning of proxy-revalidate too, section 5.2.2.10 */
+    /* s-maxage implies proxy-revalidate, section 5.2.2.10 */
     f->must_revalidate = (cc->flags & (WEIR_CC_MUST_REVALIDATE | WEIR_CC_PROXY_REVALIDATE)) != 0 ||
                          cc->s_maxage != -1;
 
@@ -220,7 +220,7 @@ weir_cache_use_t weir_cache_use(const weir_cache_freshness_t *f, int64_t age,
     if (f->no_cache)
         return WEIR_CACHE_STALE;
 
-    /* 0 asks for what was made now, and age is without the fraction of a second */
+    /* max-age=0 asks for a new response, and age has no fraction of a second */
     if (request->max_age != -1 && (age > request->max_age || request->max_age == 0))
         return WEIR_CACHE_REFUSED;
 

@@ -26,7 +26,7 @@ bool weir_tags_next(weir_str_t list, size_t *pos, weir_str_t *tag)
     return end != start;
 }
 
-/* The two lowest are taken by those who mark free places. */
+/* The two lowest values mark free places in tables. */
 static uint64_t usable(uint64_t hash)
 {
     return hash > 1 ? hash : 2;

@@ -28,7 +28,7 @@ static int compare(weir_str_t a, weir_str_t b)
     return a.len < b.len ? -1 : a.len > b.len;
 }
 
-/* Inserts the name where it belongs; false when there are too many. */
+/* Inserts the name in sorted order; returns false if there are too many names. */
 static bool insert(weir_str_t *names, size_t *n, weir_str_t name)
 {
     size_t i = 0;
@@ -136,7 +136,7 @@ size_t weir_vary_normalize(weir_str_t value, char *out)
     if (value.len == 0)
         return 0;
 
-    /* spaces and commas in a quoted-string mean themselves */
+    /* spaces and commas inside a quoted-string are significant */
     if (memchr(value.data, '"', value.len) != NULL) {
         memcpy(out, value.data, value.len);
         return value.len;
@@ -164,9 +164,9 @@ size_t weir_vary_normalize(weir_str_t value, char *out)
 }
 
 /*
- * The next character of a list's member, in the form in which members are
- * compared: without the spaces at its ends and around semicolons, other runs of
- * spaces as one, in lower case when fold.  *pos starts at 0; -1 at the end.
+ * Returns the next character of a list member in normalized form: without
+ * spaces at its ends and around semicolons, other runs of spaces as one space,
+ * in lower case if fold is set. *pos starts at 0; returns -1 at the end.
  */
 static int next_char(weir_str_t member, size_t *pos, bool fold)
 {
@@ -211,7 +211,7 @@ static bool is_blank(weir_str_t s)
     return true;
 }
 
-/* The fields whose grammar is known: lists with weights, RFC 9110 section 12.5. */
+/* The fields with a known grammar: lists with weights, RFC 9110 section 12.5. */
 static const struct {
     weir_str_t name;
     bool fold;
@@ -222,7 +222,7 @@ static const struct {
     {{"accept-language", 15}, true},
 };
 
-/* The field's place in known, or how many there are. */
+/* Index of the field in known, or the number of known fields. */
 static size_t find_known(weir_str_t name)
 {
     size_t field = 0;

@@ -1,8 +1,9 @@
 /*
- * Vary: which request headers a stored response depends on, and whether a
- * request has them alike (RFC 9111 section 4.1, RFC 9110 section 12.5.5).
+ * Vary: the request headers on which a stored response depends, and their
+ * comparison with those of another request (RFC 9111 section 4.1, RFC 9110
+ * section 12.5.5).
  *
- * Nothing here allocates.
+ * The functions allocate no memory.
  */
 
 #ifndef WEIR_CACHE_VARY_H
@@ -12,51 +13,53 @@
 
 #include <stdbool.h>
 
-#define WEIR_VARY_FIELDS_MAX 16  /* a response that names more isn't stored */
-#define WEIR_VARY_MEMBERS_MAX 32 /* that are sorted */
-#define WEIR_VARY_SORTED_MAX 2048 /* bytes of a value that is sorted */
-#define WEIR_VARY_NAME_MAX 64    /* nor one that names a longer one; bytes */
+#define WEIR_VARY_FIELDS_MAX 16  /* a response that names more is not stored */
+#define WEIR_VARY_MEMBERS_MAX 32 /* members of a value; a longer list is not sorted */
+#define WEIR_VARY_SORTED_MAX 2048 /* bytes of a value; a longer value is not sorted */
+#define WEIR_VARY_NAME_MAX 64    /* bytes; a response that names a longer one is not stored */
 
 /*
- * The field names of all Vary lines, in lower case, sorted, each once, joined
- * by commas: two responses that vary by the same fields have the same text.
+ * Writes the field names of all Vary lines in lower case, sorted, without
+ * duplicates, joined by commas.  Two responses that vary by the same fields
+ * give the same text.
  *
- * lines are the values of the header's lines.  Writes to buf, which has room
- * for WEIR_VARY_FIELDS_MAX * (WEIR_VARY_NAME_MAX + 1) bytes; *len becomes 0
- * when there is no name.  Returns false when a line has "*", something that is
- * no field name, or too many or too long names: no request can be known to
- * match then.
+ * lines are the values of the header's lines.  buf must have room for
+ * WEIR_VARY_FIELDS_MAX * (WEIR_VARY_NAME_MAX + 1) bytes.  *len is 0 if there is
+ * no name.  Returns false if a line has "*", an invalid field name, too many
+ * names, or a name that is too long: no later request can be known to match
+ * then.
  */
 bool weir_vary_fields(const weir_str_t *lines, size_t n, char *buf, size_t *len);
 
-/* The next name of such a list; *pos starts at 0.  False at the end. */
+/* Reads the next name of such a list; *pos starts at 0.  Returns false at the end. */
 bool weir_vary_next(weir_str_t fields, size_t *pos, weir_str_t *name);
 
 /*
- * Writes a header's value in the form in which values are compared: spaces
- * around commas and at the ends left out, other runs of spaces as one, empty
- * list elements dropped; a value with a quoted-string stays as it is.  out has
- * room for value.len bytes; returns the length.
+ * Writes a header value in the form in which values are compared: no spaces
+ * around commas and at the ends, other runs of spaces as one space, no empty
+ * list elements.  A value with a quoted-string is copied unchanged.  out must
+ * have room for value.len bytes.  Returns the length.
  */
 size_t weir_vary_normalize(weir_str_t value, char *out);
 
 /*
- * Whether a field, in lower case, is a list whose grammar is known here: its
- * lines may be joined by commas, and its value normalized.  Values of all other
- * fields are compared byte by byte, and line by line: a comma or a space may
- * mean something there, as in Origin.
+ * True if the field (name in lower case) is a list whose grammar is known here:
+ * its lines may be joined by commas, and its value normalized.  Values of all
+ * other fields are compared byte by byte and line by line, because a comma or a
+ * space may be significant there, as in Origin.
  */
 bool weir_vary_is_list(weir_str_t name);
 
 /*
- * The value of a field, in lower case, as it is compared: one that is no list as
- * it is; of Accept, Accept-Charset, Accept-Encoding and Accept-Language
- * normalized, and the members have no
- * order, as weights tell what is preferred (RFC 9110 section 12.4.2), spaces
- * around semicolons mean nothing, and but for Accept, whose parameters may, case doesn't count.
- * Of a value with more than WEIR_VARY_MEMBERS_MAX members, or of more than
- * WEIR_VARY_SORTED_MAX bytes, the order stays: comparing long members that are
- * alike costs their length each time.
+ * Writes the value of a field (name in lower case) in the form in which it is
+ * compared.  The value of a field that is no list is copied unchanged.  The
+ * value of Accept, Accept-Charset, Accept-Encoding and Accept-Language is
+ * normalized and its members are sorted: weights express the preference (RFC
+ * 9110 section 12.4.2), so order is not significant.  Spaces around semicolons
+ * are dropped.  Case is folded, except for Accept, whose parameters may be
+ * case-sensitive.  A value with more than WEIR_VARY_MEMBERS_MAX members or more
+ * than WEIR_VARY_SORTED_MAX bytes is not sorted, because comparing long members
+ * with a common prefix costs their length each time.
  */
 size_t weir_vary_normalize_field(weir_str_t name, weir_str_t value, char *out);
 
