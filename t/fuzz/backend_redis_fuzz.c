@@ -1,5 +1,5 @@
 // uses: libevent libpq jansson hiredis
-// needs: backend/events/worker/queue.c backend/events/worker/delivery.c backend/events/worker/lease.c
+// needs: backend/events/worker/queue.c backend/events/worker/positions.c backend/events/worker/delays.c backend/events/worker/delivery.c backend/events/worker/lease.c
 // needs: backend/events/worker/confirm.c backend/events/cloudevent.c backend/redis/reader.c common/problem.c
 // needs: common/traceparent.c common/random.c backend/log/alloc.c
 /*

@@ -1,5 +1,5 @@
-// needs: backend/events/worker/made.c
-#include "events/worker/made.h"
+// needs: backend/events/made.c
+#include "events/made.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// needs: backend/events/worker/queue.c backend/log/alloc.c backend/log/log.c common/problem.c
+// needs: backend/events/worker/queue.c backend/events/worker/positions.c backend/events/worker/delays.c backend/log/alloc.c backend/log/log.c common/problem.c
 #include "events/worker/queue.h"
 
 #include <setjmp.h>

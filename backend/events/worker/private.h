@@ -21,7 +21,7 @@
 #include "db/db.h"
 #include "events/dependency.h"
 #include "events/events.h"
-#include "events/worker/made.h"
+#include "events/made.h"
 #include "events/worker/queue.h"
 #include "redis/redis.h"
 

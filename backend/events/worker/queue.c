@@ -1,5 +1,7 @@
 #include "events/worker/queue.h"
 
+#include "events/worker/delays.h"
+#include "events/worker/positions.h"
 #include "log/alloc.h"
 
 #include <assert.h>
@@ -40,28 +42,16 @@ typedef struct {
     size_t count, cap;
 } heap_t;
 
-/* A delay for an event that has not come yet. */
-typedef struct delay {
-    struct delay *next;
-    int64_t position;
-    uint64_t at;
-} delay_t;
-
 struct weir_queue {
     unsigned line_max;
     size_t waiting_max;
     void (*release)(void *payload);
-    int64_t low;
-    int64_t unseen;   /* the first position that was never seen */
-    int64_t base;     /* position of the first bit; a multiple of 64 */
-    uint64_t *seen;   /* in memory or handled */
-    uint64_t *parked; /* let go, to be read again */
-    size_t words;
+    weir_positions_t positions;
     weir_line_t *buckets[BUCKETS];
     struct lines ready[KINDS];
     struct lines empty;
     heap_t waiting[KINDS];
-    delay_t *delays, *last_delay; /* ascending by position */
+    weir_delays_t delays; /* of events that have not come yet */
     size_t count, taken;
     size_t held;    /* events of lines that are WAITING */
     size_t aside;   /* lines that are ASIDE or EMPTY */
@@ -70,92 +60,32 @@ struct weir_queue {
 
 static uint64_t arrivals;
 
-/* --- bits -------------------------------------------------------------------- */
-
-static bool get(const weir_queue_t *q, const uint64_t *bits, int64_t position)
-{
-    uint64_t n = (uint64_t)(position - q->base);
-
-    return position >= q->base && n / 64 < q->words && (bits[n / 64] >> (n % 64) & 1);
-}
-
-static void grow(weir_queue_t *q, int64_t position)
-{
-    size_t need = (size_t)(position - q->base) / 64 + 1;
-    size_t words = q->words;
-
-    while (words < need)
-        words = words > 0 ? words * 2 : 16;
-    if (words == q->words)
-        return;
-    q->seen = weir_alloc_resize(q->seen, words, sizeof(uint64_t));
-    q->parked = weir_alloc_resize(q->parked, words, sizeof(uint64_t));
-    memset(q->seen + q->words, 0, (words - q->words) * sizeof(uint64_t));
-    memset(q->parked + q->words, 0, (words - q->words) * sizeof(uint64_t));
-    q->words = words;
-}
-
-static void set(weir_queue_t *q, uint64_t *const *bits, int64_t position, bool value)
-{
-    uint64_t n = (uint64_t)(position - q->base);
-
-    if (position < q->base)
-        return;
-    grow(q, position);
-    if (value)
-        (*bits)[n / 64] |= UINT64_C(1) << (n % 64);
-    else
-        (*bits)[n / 64] &= ~(UINT64_C(1) << (n % 64));
-}
-
-/* Moves on to the first position that was never seen. */
-static void advance(weir_queue_t *q)
-{
-    if (q->unseen <= q->low)
-        q->unseen = q->low + 1;
-    while (get(q, q->seen, q->unseen) || get(q, q->parked, q->unseen))
-        q->unseen++;
-}
+/* --- positions ------------------------------------------------------------------- */
 
 int64_t weir_queue_unseen(const weir_queue_t *q)
 {
-    return q->unseen;
+    return q->positions.unseen;
+}
+
+int64_t weir_queue_low(const weir_queue_t *q)
+{
+    return q->positions.low;
 }
 
 void weir_queue_mark(weir_queue_t *q, int64_t position)
 {
-    if (position <= q->low)
-        return;
-    set(q, &q->seen, position, true);
-    advance(q);
+    if (position > q->positions.low)
+        weir_positions_see(&q->positions, position);
 }
 
 void weir_queue_handled(weir_queue_t *q, int64_t handled)
 {
-    size_t gone;
-
-    if (handled <= q->low)
-        return;
-    q->low = handled;
-    advance(q);
-    gone = (size_t)(handled + 1 - q->base) / 64;
-    if (gone == 0)
-        return;
-    if (gone < q->words) {
-        memmove(q->seen, q->seen + gone, (q->words - gone) * sizeof(uint64_t));
-        memmove(q->parked, q->parked + gone, (q->words - gone) * sizeof(uint64_t));
-        memset(q->seen + (q->words - gone), 0, gone * sizeof(uint64_t));
-        memset(q->parked + (q->words - gone), 0, gone * sizeof(uint64_t));
-    } else if (q->words > 0) {
-        memset(q->seen, 0, q->words * sizeof(uint64_t));
-        memset(q->parked, 0, q->words * sizeof(uint64_t));
-    }
-    q->base += (int64_t)gone * 64;
+    weir_positions_handled(&q->positions, handled);
 }
 
 bool weir_queue_wants(const weir_queue_t *q, int64_t position)
 {
-    return position > q->low && !get(q, q->seen, position);
+    return weir_positions_wants(&q->positions, position);
 }
 
 /* --- lines --------------------------------------------------------------------- */
@@ -189,6 +119,7 @@ static void drop_line(weir_queue_t *q, weir_line_t *line)
 {
     weir_line_t **p = &q->buckets[bucket(line->aggregate)];
 
+    assert(line->state == IDLE && line->first == NULL && line->parked == 0);
     while (*p != line)
         p = &(*p)->chain;
     *p = line->chain;
@@ -246,7 +177,7 @@ static void note_parked(weir_queue_t *q, weir_line_t *line, int64_t position)
         line->parked = position;
     if (position > line->last_parked)
         line->last_parked = position;
-    set(q, &q->parked, position, true);
+    weir_positions_park(&q->positions, position);
 }
 
 static void park(weir_queue_t *q, weir_line_t *line, int64_t position)
@@ -254,13 +185,13 @@ static void park(weir_queue_t *q, weir_line_t *line, int64_t position)
     note_parked(q, line, position);
     if (line->state == EMPTY && (line->again == 0 || position < line->again))
         line->again = position;
-    advance(q);
 }
 
 static weir_item_t *take_first(weir_queue_t *q, weir_line_t *line)
 {
     weir_item_t *item = line->first;
 
+    assert(item != NULL && line->count > 0 && q->count > 0);
     line->first = item->next;
     if (line->first == NULL)
         line->last = NULL;
@@ -285,7 +216,6 @@ static void wait_until(weir_queue_t *q, weir_line_t *line, uint64_t at)
         while (line->first != NULL) {
             weir_item_t *item = take_first(q, line);
 
-            set(q, &q->seen, item->position, false);
             note_parked(q, line, item->position);
             free_item(q, item);
         }
@@ -297,26 +227,10 @@ static void wait_until(weir_queue_t *q, weir_line_t *line, uint64_t at)
 
 static void make_empty(weir_queue_t *q, weir_line_t *line)
 {
+    assert(line->first == NULL && line->parked != 0 && q->aside > q->empties);
     line->state = EMPTY;
     q->empties++;
     TAILQ_INSERT_TAIL(&q->empty, line, link);
-}
-
-static uint64_t take_delay(weir_queue_t *q, int64_t position)
-{
-    delay_t *before = NULL, *d = q->delays;
-    uint64_t at;
-
-    for (; d != NULL && d->position < position; d = d->next)
-        before = d;
-    if (d == NULL || d->position != position)
-        return 0;
-    at = d->at;
-    *(before != NULL ? &before->next : &q->delays) = d->next;
-    if (q->last_delay == d)
-        q->last_delay = before;
-    free(d);
-    return at;
 }
 
 /* Lets the first of a line go, at once or, when it has failed before, then. */
@@ -333,19 +247,8 @@ static void start(weir_queue_t *q, weir_line_t *line, uint64_t at)
 
 void weir_queue_delay(weir_queue_t *q, int64_t position, uint64_t at)
 {
-    delay_t *d, **p = &q->delays;
-
-    if (position <= q->low)
-        return;
-    d = weir_alloc(sizeof(*d));
-    if (q->last_delay != NULL && q->last_delay->position < position)
-        p = &q->last_delay->next;
-    while (*p != NULL && (*p)->position < position)
-        p = &(*p)->next;
-    *d = (delay_t){*p, position, at};
-    *p = d;
-    if (d->next == NULL)
-        q->last_delay = d;
+    if (position > q->positions.low)
+        weir_delays_put(&q->delays, position, at);
 }
 
 weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char *aggregate,
@@ -359,7 +262,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
 
     if (!weir_queue_wants(q, position))
         return WEIR_QUEUE_KNOWN;
-    if (position > q->unseen || position - q->low >= WEIR_QUEUE_WINDOW)
+    if (position > q->positions.unseen || position - q->positions.low >= WEIR_QUEUE_WINDOW)
         return WEIR_QUEUE_GAP;
 
     line = line_of(q, aggregate);
@@ -384,7 +287,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     }
 
     is_first = line->first == NULL;
-    at = is_first ? take_delay(q, position) : 0;
+    at = is_first ? weir_delays_take(&q->delays, position) : 0;
     if (at > 0 && q->held >= q->waiting_max) {
         park(q, line, position);
         line->state = ASIDE;
@@ -394,12 +297,10 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
         return WEIR_QUEUE_PARKED;
     }
 
-    set(q, &q->parked, position, false);
-    set(q, &q->seen, position, true);
-    advance(q);
+    weir_positions_see(&q->positions, position);
     item = weir_alloc(sizeof(*item));
-    *item = (weir_item_t){
-        .position = position, .payload = payload, .order = ++arrivals, .line = line};
+    *item =
+        (weir_item_t){.position = position, .payload = payload, .order = ++arrivals, .line = line};
     q->count++;
     line->count++;
     if (line->last != NULL)
@@ -416,6 +317,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
 
 static weir_item_t *take(weir_queue_t *q, weir_line_t *line)
 {
+    assert(line->state == WAITING || line->state == READY);
     if (line->state == WAITING)
         q->held -= line->count;
     else
@@ -499,7 +401,7 @@ void weir_queue_done(weir_queue_t *q, weir_item_t *item)
     line->state = IDLE;
     line->kind = WEIR_QUEUE_FRESH;
     if (line->first != NULL) {
-        start(q, line, q->delays != NULL ? take_delay(q, line->first->position) : 0);
+        start(q, line, weir_delays_take(&q->delays, line->first->position));
     } else if (line->parked != 0) {
         q->aside++;
         make_empty(q, line);
@@ -539,9 +441,7 @@ weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, size_t waiting_
 {
     weir_queue_t *q = weir_alloc(sizeof(*q));
 
-    q->low = handled;
-    q->unseen = handled + 1;
-    q->base = (handled + 1) / 64 * 64;
+    weir_positions_init(&q->positions, handled);
     q->line_max = line_max;
     q->waiting_max = waiting_max;
     q->release = release;
@@ -563,16 +463,10 @@ void weir_queue_free(weir_queue_t *q)
             free(line);
         }
     }
-    while (q->delays != NULL) {
-        delay_t *d = q->delays;
-
-        q->delays = d->next;
-        free(d);
-    }
+    weir_delays_clear(&q->delays);
     for (size_t i = 0; i < KINDS; i++)
         free(q->waiting[i].lines);
-    free(q->seen);
-    free(q->parked);
+    weir_positions_clear(&q->positions);
     free(q);
 }
 
@@ -584,11 +478,6 @@ size_t weir_queue_count(const weir_queue_t *q)
 size_t weir_queue_taken(const weir_queue_t *q)
 {
     return q->taken;
-}
-
-int64_t weir_queue_low(const weir_queue_t *q)
-{
-    return q->low;
 }
 
 size_t weir_queue_aside(const weir_queue_t *q)

@@ -1,4 +1,4 @@
-#include "events/worker/made.h"
+#include "events/made.h"
 
 #include <stdio.h>
 #include <string.h>
