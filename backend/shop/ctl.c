@@ -5,7 +5,7 @@
  */
 #include "ctl/cli.h"
 #include "log/log.h"
-#include "shop/reconcile.h"
+#include "shop/payments/reconcile.h"
 #include "shop/settings.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * A payment gateway for tests and demos: real HTTP, an API as shop/gateway.h has it, signed
+ * A payment gateway for tests and demos: real HTTP, an API as shop/payments/gateway.h has it, signed
  * webhooks, and switches for everything that goes wrong with gateways.
  *
  * - POST /charges, GET /charges?idempotency_key=KEY, POST /refunds: the gateway

@@ -1,5 +1,5 @@
-// needs: backend/shop/order_input.c backend/api/input.c backend/api/formats.c common/uuid7.c common/random.c
-#include "shop/order_input.h"
+// needs: backend/shop/orders/order_input.c backend/api/input.c backend/api/formats.c common/uuid7.c common/random.c
+#include "shop/orders/order_input.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

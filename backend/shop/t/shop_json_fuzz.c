@@ -1,12 +1,12 @@
 // uses: libevent libpq libcurl jansson hiredis
-// needs: backend/api/input.c backend/api/formats.c backend/shop/order_input.c
+// needs: backend/api/input.c backend/api/formats.c backend/shop/orders/order_input.c
 // needs: common/uuid7.c common/random.c backend/log/alloc.c
 /*
  * JSON that the shop reads, on any bytes: bodies of orders, and the payment gateway's answers.
  */
-#include "backend/shop/gateway.c"
+#include "backend/shop/payments/gateway.c"
 
-#include "shop/order_input.h"
+#include "shop/orders/order_input.h"
 
 #include "budget.h"
 

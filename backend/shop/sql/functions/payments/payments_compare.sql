@@ -1,4 +1,4 @@
--- Compares charges of the gateway's list with payments. shop/reconcile.h explains it.
+-- Compares charges of the gateway's list with payments. shop/payments/reconcile.h explains it.
 --
 -- p_charges is an array of the gateway's charges. What has changed since p_until is under way, and no difference.
 -- Returns the charges that differ:

@@ -1,4 +1,4 @@
-#include "shop/analytics.h"
+#include "shop/users/analytics.h"
 
 static const char *const types[] = {"UserCreated", NULL};
 

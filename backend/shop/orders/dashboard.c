@@ -1,4 +1,4 @@
-#include "shop/dashboard.h"
+#include "shop/orders/dashboard.h"
 
 #include "api/answer.h"
 #include "db/db.h"

@@ -1,4 +1,4 @@
-#include "shop/users.h"
+#include "shop/users/users.h"
 
 #include "api/answer.h"
 #include "api/formats.h"

@@ -1,4 +1,4 @@
-#include "shop/email.h"
+#include "shop/users/email.h"
 
 #include "common/uuid7.h"
 #include "db/batch/ask.h"

@@ -1,4 +1,4 @@
-#include "shop/products.h"
+#include "shop/products/products.h"
 
 #include "api/answer.h"
 #include "common/uuid7.h"

@@ -1,4 +1,4 @@
-#include "shop/gateway.h"
+#include "shop/payments/gateway.h"
 
 #include "common/str.h"
 #include "log/alloc.h"

@@ -1,4 +1,4 @@
-#include "shop/flags.h"
+#include "shop/users/flags.h"
 
 static const char *const types[] = {"UserCreated", "UserDeleted", NULL};
 

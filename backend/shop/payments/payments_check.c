@@ -1,8 +1,8 @@
-#include "shop/payments_check.h"
+#include "shop/payments/payments_check.h"
 
 #include "log/alloc.h"
 #include "log/log.h"
-#include "shop/reconcile.h"
+#include "shop/payments/reconcile.h"
 
 #include <stdio.h>
 #include <stdlib.h>

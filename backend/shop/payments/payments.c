@@ -1,11 +1,11 @@
-#include "shop/payments.h"
+#include "shop/payments/payments.h"
 
 #include "common/uuid7.h"
 #include "db/batch/ask.h"
 #include "log/alloc.h"
 #include "log/log.h"
-#include "shop/gateway.h"
-#include "shop/payments_check.h"
+#include "shop/payments/gateway.h"
+#include "shop/payments/payments_check.h"
 #include "shop/settings.h"
 
 #include <inttypes.h>

@@ -11,7 +11,7 @@
 
 #include "domain.h"
 #include "http/idempotency.h"
-#include "shop/order_input.h"
+#include "shop/orders/order_input.h"
 
 /* What shows an order, and the places of its values; for other calls that answer with one. */
 enum {

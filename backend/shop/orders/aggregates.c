@@ -1,4 +1,4 @@
-#include "shop/aggregates.h"
+#include "shop/orders/aggregates.h"
 
 static const char *const types[] = {"OrderCreated", "OrderPaid", NULL};
 

@@ -1,4 +1,4 @@
-#include "shop/webhooks.h"
+#include "shop/payments/webhooks.h"
 
 #include "api/answer.h"
 #include "db/batch/batch.h"

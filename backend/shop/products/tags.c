@@ -1,4 +1,4 @@
-#include "shop/tags.h"
+#include "shop/products/tags.h"
 
 #include "outbound/invalidation.h"
 

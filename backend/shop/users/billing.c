@@ -1,4 +1,4 @@
-#include "shop/billing.h"
+#include "shop/users/billing.h"
 
 static const char *const types[] = {"UserCreated", "UserDeleted", NULL};
 

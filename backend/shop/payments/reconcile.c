@@ -1,4 +1,4 @@
-#include "shop/reconcile.h"
+#include "shop/payments/reconcile.h"
 
 #include "log/alloc.h"
 

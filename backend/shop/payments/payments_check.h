@@ -8,7 +8,7 @@
 #define WEIR_PAYMENTS_CHECK_H
 
 #include "db/db.h"
-#include "shop/gateway.h"
+#include "shop/payments/gateway.h"
 
 typedef struct weir_payments_check weir_payments_check_t;
 

@@ -1,4 +1,4 @@
-#include "shop/order_input.h"
+#include "shop/orders/order_input.h"
 
 #include <stdio.h>
 

@@ -20,7 +20,7 @@
 #define WEIR_RECONCILE_H
 
 #include "db/db.h"
-#include "shop/gateway.h"
+#include "shop/payments/gateway.h"
 
 #include <jansson.h>
 

@@ -1,11 +1,11 @@
-#include "shop/checkout.h"
+#include "shop/payments/checkout.h"
 
 #include "api/answer.h"
 #include "common/uuid7.h"
 #include "http/idempotency.h"
 #include "log/alloc.h"
-#include "shop/order_input.h"
-#include "shop/orders.h"
+#include "shop/orders/order_input.h"
+#include "shop/orders/orders.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "shop/deletion.h"
+#include "shop/users/deletion.h"
 
 #include <string.h>
 
