@@ -11,7 +11,7 @@
 
 #include "breaker/ngx_http_weir_breaker.h"
 #include "http/ngx_http_weir.h"
-#include "http/ngx_http_weir_record.h"
+#include "record/ngx_http_weir_record.h"
 
 
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);

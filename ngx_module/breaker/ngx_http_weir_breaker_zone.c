@@ -4,6 +4,7 @@
 
 #include "breaker/ngx_http_weir_breaker.h"
 #include "http/ngx_http_weir.h"
+#include "object/ngx_http_weir_object.h"
 
 
 typedef struct {

@@ -95,29 +95,6 @@ void ngx_http_weir_problem_pages_init(void);
 
 
 /*
- * The stamp that every structure at the root of a shared memory zone begins
- * with; never 0.  It is of the build, so it changes with any layout.
- */
-uint64_t ngx_http_weir_layout(void);
-
-
-/*
- * build: with each configuration that is taken: warns when the module's file was
- * replaced since it was loaded.
- */
-void ngx_http_weir_check_build(ngx_log_t *log);
-
-
-/*
- * For a zone's init function, which is handed memory that was in use before:
- * whether the stamp found there is ours.  Logs "[emerg]" and returns NGX_ERROR
- * when it is not; the configuration is refused then, and the old one stays.
- */
-ngx_int_t ngx_http_weir_check_layout(ngx_shm_zone_t *shm_zone,
-    uint64_t layout);
-
-
-/*
  * Whether a location that is being merged answers nothing but files: it has no
  * content handler, nor any location, "if" or "limit_except" within it.
  */

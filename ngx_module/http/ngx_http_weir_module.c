@@ -11,6 +11,7 @@
 #include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_pass.h"
+#include "object/ngx_http_weir_object.h"
 
 
 static ngx_int_t ngx_http_weir_init_module(ngx_cycle_t *cycle);

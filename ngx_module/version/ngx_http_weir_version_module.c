@@ -11,7 +11,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir.h"
-#include "http/ngx_http_weir_record.h"
+#include "record/ngx_http_weir_record.h"
 #include "version/ngx_http_weir_version_private.h"
 
 

@@ -16,7 +16,7 @@
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
-#include "http/ngx_http_weir_record.h"
+#include "record/ngx_http_weir_record.h"
 
 
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_ctx_alloc(

@@ -16,6 +16,7 @@
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_clock.h"
+#include "object/ngx_http_weir_object.h"
 
 
 static ngx_http_weir_cache_sh_t *ngx_http_weir_cache_zone_lay_out(

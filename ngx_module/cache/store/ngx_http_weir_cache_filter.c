@@ -18,6 +18,10 @@
 
 
 static ngx_int_t ngx_http_weir_cache_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_take_header(
+    ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t genuine, char **instead);
+static ngx_int_t ngx_http_weir_cache_pass_header(
+    ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t genuine, char *instead);
 static ngx_int_t ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_revalidated(
     ngx_http_weir_cache_ctx_t *ctx);
@@ -54,8 +58,7 @@ ngx_http_weir_cache_init_filters(void)
 static ngx_int_t
 ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 {
-    char                       *detail;
-    ngx_int_t                   rc;
+    char                       *instead;
     ngx_uint_t                  genuine;
     ngx_http_weir_cache_ctx_t  *ctx;
 
@@ -75,7 +78,6 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 
     genuine = (r->upstream != ctx->earlier
                && ngx_http_weir_upstream_status(r) == r->headers_out.status);
-    detail = NULL;
 
     if (ctx->storing && !genuine) {
         /* a filter behind this one has refused the answer, by 412 say */
@@ -84,37 +86,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (genuine && ctx->conditional
-        && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
-    {
-        rc = ngx_http_weir_cache_revalidated(ctx);
-
-    } else if (genuine && ctx->have_stale && r->method == NGX_HTTP_HEAD
-               && r->headers_out.status == NGX_HTTP_OK
-               && ctx->stale.status == NGX_HTTP_OK)
-    {
-        rc = ngx_http_weir_cache_head(ctx);
-
-    } else {
-        detail = ctx->have_stale && !ctx->background
-                 ? ngx_http_weir_cache_instead_of_error(ctx) : NULL;
-
-        if (detail) {
-            rc = ngx_http_weir_cache_replace(ctx);
-
-        } else if (genuine && r->method == NGX_HTTP_GET && ctx->key.len) {
-            rc = ngx_http_weir_cache_prepare(ctx);
-
-        } else if (genuine && r->method == NGX_HTTP_POST) {
-            rc = ngx_http_weir_cache_prepare_post(ctx);
-
-        } else {
-            ngx_http_weir_cache_not_passed_on(ctx);
-            rc = NGX_DECLINED;
-        }
-    }
-
-    if (rc == NGX_ERROR) {
+    if (ngx_http_weir_cache_take_header(ctx, genuine, &instead) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -131,13 +103,79 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    if ((r->upstream || detail)
-        && ngx_http_weir_cache_forwarded(ctx, detail) != NGX_OK)
+    return ngx_http_weir_cache_pass_header(ctx, genuine, instead);
+}
+
+
+/*
+ * What the header that has come means: it validates what is stored, something
+ * stored takes its place (*instead says why, else it is NULL), or it is stored.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_take_header(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t genuine, char **instead)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    *instead = NULL;
+
+    if (genuine && ctx->conditional
+        && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
+    {
+        rc = ngx_http_weir_cache_revalidated(ctx);
+
+    } else if (genuine && ctx->have_stale && r->method == NGX_HTTP_HEAD
+               && r->headers_out.status == NGX_HTTP_OK
+               && ctx->stale.status == NGX_HTTP_OK)
+    {
+        rc = ngx_http_weir_cache_head(ctx);
+
+    } else {
+
+        if (ctx->have_stale && !ctx->background) {
+            *instead = ngx_http_weir_cache_instead_of_error(ctx);
+        }
+
+        if (*instead) {
+            rc = ngx_http_weir_cache_replace(ctx);
+
+        } else if (genuine && r->method == NGX_HTTP_GET && ctx->key.len) {
+            rc = ngx_http_weir_cache_prepare(ctx);
+
+        } else if (genuine && r->method == NGX_HTTP_POST) {
+            rc = ngx_http_weir_cache_prepare_post(ctx);
+
+        } else {
+            ngx_http_weir_cache_not_passed_on(ctx);
+            rc = NGX_DECLINED;
+        }
+    }
+
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+
+/* The header goes on to the client, and what is sent instead of a body. */
+
+static ngx_int_t
+ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t genuine, char *instead)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if ((r->upstream || instead)
+        && ngx_http_weir_cache_forwarded(ctx, instead) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (detail) {
+    if (instead) {
         ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
         ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
     }
@@ -150,7 +188,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         ngx_http_weir_cache_store(ctx);
     }
 
-    if (genuine && detail == NULL && ctx->edge_conditions
+    if (genuine && instead == NULL && ctx->edge_conditions
         && !ctx->replacing && r->headers_out.status == NGX_HTTP_OK)
     {
         /*
@@ -176,7 +214,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
         return rc;
     }
 
-    return ngx_http_weir_cache_send_instead(ctx, detail != NULL);
+    return ngx_http_weir_cache_send_instead(ctx, instead != NULL);
 }
 
 

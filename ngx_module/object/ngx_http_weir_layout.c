@@ -14,7 +14,7 @@
 #include <link.h>
 
 #include "common/version.h"
-#include "http/ngx_http_weir.h"
+#include "object/ngx_http_weir_object.h"
 
 
 /* Both are 4 bytes long in 32-bit and 64-bit objects alike. */
@@ -73,7 +73,7 @@ ngx_http_weir_layout_object(struct dl_phdr_info *info, size_t size, void *data)
     ngx_uint_t         i, found;
     const ElfW(Phdr)  *ph;
 
-    own = (u_char *) &ngx_http_weir_module;
+    own = (u_char *) ngx_http_weir_layout;
     found = 0;
 
     for (i = 0; i < info->dlpi_phnum; i++) {

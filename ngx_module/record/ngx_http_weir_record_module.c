@@ -8,7 +8,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir_clock.h"
-#include "http/ngx_http_weir_record.h"
+#include "record/ngx_http_weir_record.h"
 
 
 /* Digits of a time in milliseconds, with the point and three behind it. */

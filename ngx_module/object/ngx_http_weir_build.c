@@ -7,11 +7,10 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_http.h>
 
 #include <dlfcn.h>
 
-#include "http/ngx_http_weir.h"
+#include "object/ngx_http_weir_object.h"
 
 
 void
@@ -23,7 +22,7 @@ ngx_http_weir_check_build(ngx_log_t *log)
     static ngx_file_info_t  loaded;
     static ngx_uint_t       known;
 
-    if (dladdr(&ngx_http_weir_module, &object) == 0
+    if (dladdr(&known, &object) == 0
         || object.dli_fname == NULL
         || ngx_strstr(object.dli_fname, ".so") == NULL
         || ngx_file_info(object.dli_fname, &now) == NGX_FILE_ERROR)
