@@ -1,10 +1,11 @@
 /*
- * What an entry of the invalidation stream says; its fields stand in
- * invalidations.h.
+ * Parser of invalidation messages, the entries of the invalidation stream;
+ * their fields are listed in invalidations.h.
  *
- * A message that this edge has made itself was applied when it was made: it only
- * gives its records their position then, and they are pending no longer.  What
- * is malformed never keeps the rest of a message from being applied.
+ * A message that this edge made itself was applied when it was made.  When the
+ * message comes back from the stream, it only gives its records their position,
+ * and they are no longer pending.  A malformed field does not keep the rest of
+ * a message from being applied.
  */
 
 #include "cache/invalidation/invalidations_private.h"
@@ -15,8 +16,8 @@ typedef struct {
     weir_invalidations_t *inv;
     weir_mark_t mark;
     bool soft;
-    bool ours;  /* was applied when it was made */
-    bool named; /* something to invalidate */
+    bool ours;  /* applied when it was made */
+    bool named; /* the message names something to invalidate */
     bool client;
 } message_t;
 
@@ -173,7 +174,7 @@ static const struct {
     {{"all", 3}, apply_all},   {{"hashes", 6}, apply_hashes},
 };
 
-/* origin-local; of another edge it says nothing to this one */
+/* Reads origin-local; the message of another edge says nothing about this edge. */
 static const char *read_edge(message_t *m, weir_str_t value)
 {
     uint64_t origin, local;

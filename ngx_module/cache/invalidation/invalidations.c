@@ -1,4 +1,4 @@
-/* The table of invalidations; see invalidations.h for what it guarantees. */
+/* The table of invalidations; see invalidations.h for its invariant. */
 
 #include "cache/invalidation/invalidations_private.h"
 
@@ -75,7 +75,7 @@ void weir_invalidations_distrust(weir_invalidations_t *inv)
     forget(inv);
     inv->floor = (weir_mark_t){{0, 0}, local};
 
-    /* what the other edges would have been told may be lost */
+    /* messages for other edges may be lost */
 
     if (kind == WEIR_CHANGE_MADE_HERE || inv->npending != 0 || inv->pending_all != 0 ||
         inv->client_pending != 0)
@@ -105,7 +105,7 @@ static uint64_t place(uint64_t hash, bool soft)
     return (hash & ~(uint64_t)WEIR_INVALIDATION_SOFT) | (soft ? WEIR_INVALIDATION_SOFT : 0);
 }
 
-/* Says nothing any more that the floor doesn't. */
+/* True if the record says nothing beyond the floor. */
 static bool is_sunk(const weir_invalidations_t *inv, bool soft, const weir_mark_t *mark)
 {
     const weir_mark_t *floor = &inv->floor;
@@ -117,17 +117,17 @@ static bool is_sunk(const weir_invalidations_t *inv, bool soft, const weir_mark_
 }
 
 /*
- * A record stands in one of two sets that its hash names, in the emptier one.
- * With one set only, some set would be full when the table is one third full,
- * and the floor would rise long before it has to.  Which sets those are nobody
- * can tell who does not know the secret.
+ * A record is in one of the two sets that its hash selects, in the set with
+ * more free places.  With a single choice, some set would be full when the
+ * table is one third full, and the floor would rise long before the table is
+ * full.  Without the secret, nobody can predict the sets of a hash.
  */
 static weir_invalidation_set_t *set_of(const weir_invalidations_t *inv, uint64_t h, int which)
 {
     return &inv->sets[weir_invalidations_place(inv, h, inv->nsets, which)];
 }
 
-/* NULL: there is none. */
+/* Returns NULL if there is no record. */
 static weir_mark_t *find(const weir_invalidations_t *inv, uint64_t h)
 {
     for (int which = 0; which < 2; which++) {
@@ -142,7 +142,7 @@ static weir_mark_t *find(const weir_invalidations_t *inv, uint64_t h)
     return NULL;
 }
 
-/* A record of the table that is to be forgotten. */
+/* Evicts a record of the table and raises the floor to it. */
 static void give_way(weir_invalidations_t *inv, bool soft, weir_mark_t mark)
 {
     weir_mark_raise(soft ? &inv->soft_floor : &inv->floor, mark);
@@ -193,7 +193,7 @@ void weir_invalidations_record(weir_invalidations_t *inv, uint64_t hash, bool so
     *unused_mark = mark;
 }
 
-/* Where a new prefix goes: one that is free, or says nothing any more, or the oldest. */
+/* Place for a new prefix: a free one, one that says nothing beyond the floor, or the oldest. */
 static weir_invalidation_prefix_t *place_of_prefix(weir_invalidations_t *inv)
 {
     weir_invalidation_prefix_t *prefix, *oldest = NULL;
@@ -348,7 +348,7 @@ static bool is_before(const check_t *c, const weir_mark_t *mark)
                    : weir_position_cmp(c->stamp->position, mark->position) < 0;
 }
 
-/* Whether a message about the hash came after the stamp. */
+/* True if a message about the hash came after the stamp. */
 static bool is_touched(const check_t *c, uint64_t hash, bool soft)
 {
     const weir_invalidations_t *inv = c->inv;
@@ -369,7 +369,7 @@ static bool is_touched(const check_t *c, uint64_t hash, bool soft)
     return false;
 }
 
-/* Whether a client has caused the key to be invalidated after the stamp. */
+/* True if a client invalidated the key after the stamp. */
 static bool is_touched_by_client(const check_t *c, uint64_t hash)
 {
     const weir_mark_t *mark = weir_invalidations_find_client(c->inv, hash);
@@ -427,14 +427,14 @@ static weir_validity_t check(const weir_invalidations_t *inv, const weir_stamp_t
     if (stamp->era != inv->era || is_before(&c, &inv->floor))
         return WEIR_INVALID;
 
-    /* of this edge, and of a time that has not come: nobody has stored that */
+    /* the stamp of this edge has a local number that was not given out yet: it is wrong */
     if (c.ours && stamp->local > inv->local)
         return WEIR_INVALID;
 
     if (!held && !weir_invalidations_may_be_held(inv, stamp))
         return WEIR_INVALID;
 
-    /* without a stream nothing is known of what others have stored */
+    /* without a stream, nothing is known about the stamps of other edges */
     if (!c.ours && (inv->era == 0 || inv->pending_all != 0))
         return WEIR_INVALID;
 

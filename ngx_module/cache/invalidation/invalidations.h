@@ -1,46 +1,51 @@
 /*
- * What an edge knows of invalidations, and whether a stored response outlived
- * them.  Lives in shared memory; the caller locks.
+ * The table of invalidations that an edge has applied, and the check of stored
+ * responses against it.  The table is in shared memory; the caller holds the
+ * lock.
  *
  * Invalidations are a log: a Redis stream whose entries have increasing IDs
- * (positions).  A response is stamped with what its edge had applied when its
- * upstream request *started*; it is good as long as no invalidation that
- * concerns it came later.  Whoever changes data commits first and invalidates
- * then, so a response computed from old data has started before the message
- * that invalidates it was written, carries a smaller position, and is bad
- * wherever that message has been applied, however late it is stored.
+ * (positions).  A response is stamped with the position that its edge had
+ * applied when its upstream request *started*.  The response is valid as long
+ * as no later invalidation concerns it.  A service that changes data commits
+ * first and invalidates afterwards.  So a response that was computed from old
+ * data started before the message that invalidates it was written; its position
+ * is smaller, and it is invalid wherever that message has been applied, however
+ * late the response is stored.
  *
- * There are two orders.  Between edges only stream positions can be compared.
- * On one edge every invalidation it applies, from the stream or made here,
- * gets the next local number; a stamp carries the edge's origin and that number
- * too.  So an edge can apply an invalidation at once, before the stream has
- * given it a position: what this edge fetched afterwards is good by the local
- * order; what other edges stored of those tags is not to be trusted until the
- * message has come back with its position (it is "pending" till then, and is
- * sent again if it doesn't).
+ * There are two orders.  Stream positions order events between edges.  Local
+ * numbers order events on one edge: each invalidation that the edge applies,
+ * from the stream or made here, gets the next local number; a stamp contains
+ * the edge's origin and that number.  So an edge can apply an invalidation at
+ * once, before the stream has given it a position.  Responses that this edge
+ * fetches afterwards are valid by the local order.  Responses that other edges
+ * stored with those tags are not trusted until the message has come back with
+ * its position.  Until then the invalidation is "pending"; if it does not come
+ * back, it is sent again.
  *
  * The invariant: for every invalidation with position s and local number l that
- * concerns a response, and whatever was forgotten meanwhile,
+ * concerns a response, whatever records were evicted meanwhile,
  *
  *     a response of this edge with local <  l        is never valid,
  *     a response of another   with position < s      is never valid,
  *
- * as long as its era is the current one; those of other eras never are.  A place
- * is kept per tag, in either of two sets of places; when both are full the oldest
- * record in them gives way and the floor rises to it: everything older is invalid
- * then.  Without this invariant an old answer could come back to life.
+ * as long as its era is the current one; a response of another era is never
+ * valid.  A record is kept per tag, in one of two sets.  When both sets are
+ * full, the oldest record in them is evicted and the floor rises to its mark:
+ * everything older is invalid then.  Without this invariant an invalidated
+ * response could be served again.
  *
- * What clients cause (a POST to a URI, the Location of its answer) is recorded in
- * sets of its own, so that no number of requests touches the records of tags and
- * messages, or the floor.  When those sets are full the oldest gives way there
- * too; what is in memory under its key is removed then (forgotten), and
- * client_floor rises to it: what was stored elsewhere before, or is still on its
- * way from the upstream, is not taken (weir_invalidations_check()), and what is
- * in memory already stays good (weir_invalidations_check_held()).  A place in
- * either kind of sets is chosen by a hash with a secret key.
+ * Invalidations that clients cause (a POST to a URI, the Location of its
+ * response) are recorded in separate sets, so that requests, however many,
+ * evict no record of tags and messages and do not raise the floor.  When those
+ * sets are full, their oldest record is evicted, too.  The responses in memory
+ * under its key are removed then (forgotten), and client_floor rises to its
+ * mark: older responses that are stored elsewhere, or on their way from the
+ * upstream, are refused (weir_invalidations_check()), and responses already in
+ * memory stay valid (weir_invalidations_check_held()).  In both kinds of sets a
+ * hash with a secret key selects the set.
  *
- * An era is the life of one stream on one server.  When the stream is another
- * one, positions of the old say nothing, and nothing stamped with it is used.
+ * An era is the life of one stream on one server.  In a new era, positions of
+ * the old one have no meaning, and no response stamped in the old era is used.
  */
 
 #ifndef WEIR_CACHE_INVALIDATIONS_H
@@ -53,25 +58,25 @@
 #include <stdint.h>
 
 #define WEIR_INVALIDATION_WAYS 16        /* records in one set */
-#define WEIR_INVALIDATION_PREFIX_MAX 256 /* bytes; of a longer one the start is taken */
+#define WEIR_INVALIDATION_PREFIX_MAX 256 /* bytes; a longer prefix is cut to this length */
 #define WEIR_INVALIDATION_MEMORY_MIN 4096
-#define WEIR_INVALIDATION_FORGOTTEN 32 /* by clients, in one message */
+#define WEIR_INVALIDATION_FORGOTTEN 32 /* client records that one message can evict */
 
-/* A stream ID. */
+/* ID of a stream entry. */
 typedef struct {
     uint64_t ms; /* milliseconds since the epoch, by the server's clock */
     uint64_t seq;
 } weir_position_t;
 
-/* What was known when an upstream request started. */
+/* What the edge had applied when an upstream request started. */
 typedef struct {
     uint64_t era; /* 0: no stream was known yet */
     weir_position_t position;
-    uint64_t origin; /* the edge; its shared memory's random number */
+    uint64_t origin; /* the edge: a random number of its shared memory */
     uint64_t local;
 } weir_stamp_t;
 
-/* When something was invalidated, in both orders. */
+/* The place of an invalidation in both orders. */
 typedef struct {
     weir_position_t position;
     uint64_t local;
@@ -89,54 +94,54 @@ typedef struct {
     char text[WEIR_INVALIDATION_PREFIX_MAX];
 } weir_invalidation_prefix_t;
 
-/* Made here, and not yet seen in the stream. */
+/* An invalidation made here and not yet read back from the stream. */
 typedef struct {
     uint64_t hash;  /* lowest bit: soft */
-    uint64_t local; /* of the last one */
-    uint64_t sent;  /* milliseconds of the caller's clock */
+    uint64_t local; /* of the latest invalidation of the hash */
+    uint64_t sent;  /* ms of the caller's clock */
 } weir_invalidation_pending_t;
 
-/* A client's record that gave way. */
+/* A client's record that was evicted. */
 typedef struct {
     uint64_t hash;  /* of the key */
     uint64_t local; /* of its last invalidation */
 } weir_invalidation_forgotten_t;
 
 typedef struct {
-    /* read by weir_invalidations_untouched() without a lock; see there */
+    /* weir_invalidations_untouched() reads the next three without a lock */
     uint64_t origin;
     uint64_t era;
     uint64_t local; /* of the newest invalidation */
 
-    uint32_t changing; /* a change is under way; 2: one that can't be read again */
+    uint32_t changing; /* WEIR_CHANGE_*: a change is in progress */
 
     weir_position_t position; /* the last entry of the stream that was applied */
     weir_mark_t floor;        /* everything before is invalid */
-    weir_mark_t soft_floor;   /* everything before is stale */
+    weir_mark_t soft_floor;   /* everything before is soft-invalid (stale) */
 
     uint64_t applied; /* messages of the stream, and invalidations made here */
-    uint64_t evicted; /* records that gave way */
+    uint64_t evicted; /* records evicted */
 
-    uint64_t pending_all;      /* local number; 0: none; an "all" that is pending */
-    uint64_t pending_all_sent; /* milliseconds */
+    uint64_t pending_all;      /* local number of a pending "all"; 0: none */
+    uint64_t pending_all_sent; /* ms */
     uint32_t npending, pending_max;
     uint32_t nprefixes, prefix_max;
     uint64_t nsets;
 
-    weir_siphash_key_t secret; /* random; the caller sets it after init */
+    weir_siphash_key_t secret; /* random; the caller sets it after weir_invalidations_init() */
 
-    /* what clients cause; a record without a position (0-0) is pending */
+    /* invalidations by clients; a record without a position (0-0) is pending */
 
     uint64_t client_nsets;
     weir_mark_t client_floor;
     uint32_t client_pending; /* records */
     uint32_t nforgotten;
     uint64_t client_evicted;
-    uint64_t client_unsent;    /* evicted while pending: other edges never hear */
-    uint64_t client_cursor;    /* of the sweep for what is pending; a set */
-    uint64_t client_due;       /* local number up to which it sends */
+    uint64_t client_unsent;    /* records evicted while pending: other edges never learn of them */
+    uint64_t client_cursor;    /* next set that the sweep for pending records visits */
+    uint64_t client_due;       /* the sweep sends records up to this local number */
     uint64_t client_due_later; /* the same for the next sweep */
-    uint64_t client_swept;     /* milliseconds */
+    uint64_t client_swept;     /* ms */
     weir_invalidation_forgotten_t forgotten[WEIR_INVALIDATION_FORGOTTEN];
 
     weir_invalidation_pending_t *pending;
@@ -147,19 +152,20 @@ typedef struct {
 
 typedef enum {
     WEIR_VALID = 0,
-    WEIR_INVALID_SOFT, /* stale since; may be served while it is refreshed */
+    WEIR_INVALID_SOFT, /* stale; may be served while it is refreshed */
     WEIR_INVALID
 } weir_validity_t;
 
 /*
- * Makes memory (zeroed, 8-byte aligned, of size >= WEIR_INVALIDATION_MEMORY_MIN)
- * an empty table.  origin is a random number, not 0.
+ * Creates an empty table in memory, which must be zeroed, 8-byte aligned, and
+ * of size >= WEIR_INVALIDATION_MEMORY_MIN bytes.  origin is a random number
+ * other than 0.
  */
 weir_invalidations_t *weir_invalidations_init(void *memory, size_t size, uint64_t origin);
 
 /*
- * A new era: nothing stamped before is valid, and of what will be stamped in it
- * nothing before floor.  What is pending stays pending.
+ * Begins a new era.  No earlier stamp is valid, and no stamp of the new era
+ * with a position before floor.  Pending invalidations stay pending.
  */
 void weir_invalidations_begin(weir_invalidations_t *inv, uint64_t era, weir_position_t floor);
 
@@ -167,100 +173,102 @@ void weir_invalidations_begin(weir_invalidations_t *inv, uint64_t era, weir_posi
 void weir_invalidations_skip(weir_invalidations_t *inv, weir_position_t position);
 
 /*
- * Somebody was killed in the middle of a change: forgets the era and all
- * records, so that nothing stored is valid until the stream has been read again.
+ * A process was killed in the middle of a change: drops the era and all
+ * records, so that no stored response is valid until the stream has been read
+ * again.
  */
 void weir_invalidations_distrust(weir_invalidations_t *inv);
 
 /*
- * What an earlier table of this edge had pending may be lost: everything is
- * invalidated, here and by the message that is pending then.
+ * Pending invalidations of an earlier table of this edge may be lost:
+ * invalidates everything here, and makes an "all" message pending for the other
+ * edges.
  */
 void weir_invalidations_doubt(weir_invalidations_t *inv);
 
 /*
- * Applies an entry of the stream: n/2 pairs of field and value.
+ * Applies an entry of the stream, n/2 pairs of field and value:
  *
  *     tags    tags, as tags.h reads them
- *     keys    cache keys, one a line
- *     prefix  everything whose key starts with it
+ *     keys    cache keys, one per line
+ *     prefix  all keys that start with it
  *     all     1: everything
- *     soft    1: what is named becomes stale, not invalid
- *     hashes  16 hexadecimal digits each: what an edge sends again
+ *     soft    1: what the message names becomes stale, not invalid
+ *     hashes  16 hexadecimal digits each: sent again by an edge
  *     edge    origin-local of the edge that has applied it already
  *     client  1: a client has caused it
  *
  * Other fields are ignored.  Entries at or before inv->position are ignored.
- * Returns NULL, or what is malformed (a constant string); the rest of the
- * message is applied all the same.
+ * Returns NULL, or the fault of a malformed field as a constant string; the
+ * rest of the message is applied in both cases.
  */
 const char *weir_invalidations_apply(weir_invalidations_t *inv, weir_position_t position,
                                      const weir_str_t *fields, size_t n);
 
 /*
- * Invalidates here and now, and returns the local number.  position is that of
- * the message in the stream when it is known, else NULL; the hashes are pending
- * then if pending is set, that is if they are sent to the stream.  now is in
- * milliseconds.
+ * Applies an invalidation at once and returns its local number.  position is
+ * that of the message in the stream if it is known, otherwise NULL.  Without
+ * position, the hashes become pending if pending is set, which means that the
+ * caller sends them to the stream.  now is in ms.
  */
 uint64_t weir_invalidations_make(weir_invalidations_t *inv, const uint64_t *hashes, size_t n,
                                  bool soft, const weir_position_t *position, bool pending,
                                  uint64_t now);
 
 /*
- * The same for keys that a client has caused to be invalidated, at most
- * WEIR_INVALIDATION_FORGOTTEN of them.  Without a stream (pending false) nobody
- * else hears of them.
+ * The same for keys that a client invalidated, at most
+ * WEIR_INVALIDATION_FORGOTTEN of them.  Without a stream (pending false) other
+ * edges do not learn of them.
  */
 uint64_t weir_invalidations_make_client(weir_invalidations_t *inv, const uint64_t *hashes, size_t n,
                                         const weir_position_t *position, bool pending);
 
 /*
- * What clients have caused and is pending for that long, up to max (at least
- * WEIR_INVALIDATION_WAYS) hashes; returns their number.
+ * Writes the hashes of client records that have been pending for age ms, up to
+ * max of them, which must be at least WEIR_INVALIDATION_WAYS; returns their
+ * number.
  */
 size_t weir_invalidations_unsent_clients(weir_invalidations_t *inv, uint64_t now, uint64_t age,
                                          uint64_t *hashes, size_t max);
 
 /*
- * Whether a response with that stamp that was found valid may still be put into
- * memory: no record that concerns it can have given way since.
+ * True if a response with that stamp, found valid before, may still be put into
+ * memory: no record that concerns it can have been evicted since.
  */
 bool weir_invalidations_may_be_held(const weir_invalidations_t *inv, const weir_stamp_t *stamp);
 
 /*
- * A client's record that gave way since the last call: what is in memory under
- * its key and older must be removed before the lock is released.  False: none.
+ * Returns a client's record that was evicted since the last call.  The caller
+ * must remove older responses under its key from memory before it releases the
+ * lock.  False if there is none.
  */
 bool weir_invalidations_forgotten(weir_invalidations_t *inv, weir_invalidation_forgotten_t *record);
 
 /*
- * What is pending since before now - age and has to be sent again: either all
- * (*all), or up to max hashes of one kind (*soft), whose number is returned.
- * They count as sent now.
+ * Invalidations that have been pending since before now - age and must be sent
+ * again: either everything (*all), or up to max hashes of one kind (*soft);
+ * returns the number of hashes.  They count as sent at now.
  */
 size_t weir_invalidations_unsent(weir_invalidations_t *inv, uint64_t now, uint64_t age,
                                  uint64_t *hashes, size_t max, bool *soft, bool *all);
 
-/* What a response gets whose upstream request starts now. */
+/* Writes the stamp of a response whose upstream request starts now. */
 void weir_invalidations_stamp(const weir_invalidations_t *inv, weir_stamp_t *stamp);
 
-/*
- * Whether a response with that stamp, key (its text) and tags (a block of
- * hashes, see tags.h) is valid.
- */
+/* Checks a response by its stamp, key (the text) and tags (a block of hashes, see tags.h). */
 weir_validity_t weir_invalidations_check(const weir_invalidations_t *inv, const weir_stamp_t *stamp,
                                          weir_str_t key, weir_str_t tags);
 
-/* The same for one that this edge has had in memory since it was found valid. */
+/* The same for a response that has been in this edge's memory since it was found valid. */
 weir_validity_t weir_invalidations_check_held(const weir_invalidations_t *inv,
                                               const weir_stamp_t *stamp, weir_str_t key,
                                               weir_str_t tags);
 
 /*
- * Whether nothing at all was invalidated since the stamp: the answer for most
- * hits.  Needs no lock: each field is read once and whole; an invalidation that
- * another process is just applying may be seen or not.
+ * True if no invalidation at all was applied since the stamp, which holds for
+ * most hits.  Needs no lock: each field is read once and atomically.  An
+ * invalidation that another process is applying at the same time may or may not
+ * be seen.
  */
 static inline bool weir_invalidations_untouched(const weir_invalidations_t *inv,
                                                 const weir_stamp_t *stamp)
@@ -270,7 +278,7 @@ static inline bool weir_invalidations_untouched(const weir_invalidations_t *inv,
            stamp->era == __atomic_load_n(&inv->era, __ATOMIC_ACQUIRE);
 }
 
-/* -1, 0 or 1 as a stands before, at or after b. */
+/* -1, 0 or 1 if a is before, at or after b. */
 static inline int weir_position_cmp(weir_position_t a, weir_position_t b)
 {
     if (a.ms != b.ms)
@@ -279,7 +287,7 @@ static inline int weir_position_cmp(weir_position_t a, weir_position_t b)
     return a.seq == b.seq ? 0 : a.seq < b.seq ? -1 : 1;
 }
 
-/* Reads "ms-seq" or "ms"; false when it is neither. */
+/* Reads "ms-seq" or "ms"; returns false for any other text. */
 bool weir_position_parse(weir_str_t s, weir_position_t *position);
 
 #endif

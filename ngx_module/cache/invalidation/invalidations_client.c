@@ -1,12 +1,12 @@
 /*
- * What clients cause to be invalidated: sets of records beside those of tags and
- * messages, with places of their own, pending messages of their own, and a floor
- * that is only asked about what is not in memory yet.  See invalidations.h.
+ * Invalidations by clients: sets of records beside those of tags and messages,
+ * with pending messages and a floor of their own.  That floor is checked only
+ * for responses that are not in memory yet.  See invalidations.h.
  */
 
 #include "cache/invalidation/invalidations_private.h"
 
-/* Where there is no stream nothing is pending. */
+/* The position of records without a stream: they are never pending. */
 static const weir_position_t no_stream = {0, 1};
 
 static bool is_pending(const weir_invalidation_set_t *set, int i)
@@ -49,7 +49,7 @@ void weir_invalidations_forget_clients(weir_invalidations_t *inv, bool all)
         inv->client_pending = 0;
 }
 
-/* Says nothing any more that the floor doesn't. */
+/* True if the place is empty or its record says nothing beyond the floor. */
 static bool is_free(const weir_invalidations_t *inv, const weir_invalidation_set_t *set, int i)
 {
     const weir_mark_t *mark = &set->mark[i], *floor = &inv->floor;
@@ -59,11 +59,11 @@ static bool is_free(const weir_invalidations_t *inv, const weir_invalidation_set
             weir_position_cmp(mark->position, floor->position) <= 0);
 }
 
-/* The oldest of two sets; what it says is the client floor's from now on. */
+/* Evicts the oldest record of two sets; the client floor rises to its mark. */
 static void give_way(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark)
 {
     if (weir_mark_is_pending(&mark)) {
-        /* its message comes after all that is known of the stream, if it comes */
+        /* the message, if it arrives, comes after the whole stream read so far */
         mark.position = inv->position;
         inv->client_pending--;
         inv->client_unsent++;
@@ -74,7 +74,7 @@ static void give_way(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark)
     inv->forgotten[inv->nforgotten++] = (weir_invalidation_forgotten_t){hash, mark.local};
 }
 
-/* A place for a new record, in the emptier set, or in the place of the oldest. */
+/* Places a new record in the set with more free places, or in place of the oldest record. */
 static void insert(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark)
 {
     weir_invalidation_set_t *chosen = NULL, *oldest = NULL;
@@ -129,7 +129,7 @@ bool weir_invalidations_record_client(weir_invalidations_t *inv, uint64_t hash, 
     }
 
     if (weir_mark_is_pending(known)) {
-        /* not that message, or it was made again since that was written */
+        /* an older message: the key was invalidated again after it was written */
         if (!confirms || mark.local < known->local) {
             known->local = known->local < mark.local ? mark.local : known->local;
             return true;
@@ -182,7 +182,7 @@ size_t weir_invalidations_unsent_clients(weir_invalidations_t *inv, uint64_t now
         if (inv->client_pending == 0 || now - inv->client_swept < age)
             return 0;
 
-        /* what was made since the last sweep began may be on its way */
+        /* records since the start of the last sweep may still be on their way */
         inv->client_swept = now;
         inv->client_due = inv->client_due_later;
         inv->client_due_later = inv->local;

@@ -1,10 +1,12 @@
 /*
- * Changes of the table of invalidations: for the table itself and for those who
- * read messages.  Hidden, so that calls within the module are direct ones.
+ * Changes of the table of invalidations, for the table itself and for the
+ * parser of messages.  The functions are hidden, so that calls within the
+ * module are direct.
  *
- * All that a change consists of is done between weir_invalidations_change() with
- * its kind and with WEIR_CHANGE_NONE: whoever finds another kind there knows
- * that somebody was killed in the middle (weir_invalidations_distrust()).
+ * A change begins with weir_invalidations_change() and its kind, and ends with
+ * WEIR_CHANGE_NONE.  A process that finds another kind when it takes the lock
+ * knows that the previous holder was killed in the middle
+ * (weir_invalidations_distrust()).
  */
 
 #ifndef WEIR_CACHE_INVALIDATIONS_PRIVATE_H
@@ -21,7 +23,10 @@ static inline void weir_invalidations_change(weir_invalidations_t *inv, uint32_t
     __atomic_store_n(&inv->changing, kind, __ATOMIC_SEQ_CST);
 }
 
-/* Last of a change: whoever reads without a lock sees all of it then. */
+/*
+ * The last step of a change: a reader without a lock that sees the new number
+ * sees all of the change.
+ */
 static inline void weir_invalidations_set_local(weir_invalidations_t *inv, uint64_t local)
 {
     __atomic_store_n(&inv->local, local, __ATOMIC_RELEASE);
@@ -41,13 +46,13 @@ static inline void weir_mark_raise(weir_mark_t *mark, weir_mark_t to)
         mark->local = to.local;
 }
 
-/* The message is not known to be in the stream yet; of a client's record. */
+/* For a client's record: true if its message is not known to be in the stream yet. */
 static inline bool weir_mark_is_pending(const weir_mark_t *mark)
 {
     return mark->position.ms == 0 && mark->position.seq == 0;
 }
 
-/* Which of so many sets a hash is in, the first or the second. */
+/* Index of the first or the second set of a hash, among the given number of sets. */
 static inline size_t weir_invalidations_place(const weir_invalidations_t *inv, uint64_t hash,
                                               size_t nsets, int which)
 {
@@ -62,7 +67,7 @@ static inline size_t weir_invalidations_place(const weir_invalidations_t *inv, u
 
 #pragma GCC visibility push(hidden)
 
-/* Invalidates (soft: makes stale) what carries the tag or key of the hash. */
+/* Invalidates (soft: makes stale) responses with the tag or key of the hash. */
 void weir_invalidations_record(weir_invalidations_t *inv, uint64_t hash, bool soft,
                                weir_mark_t mark);
 
@@ -70,20 +75,24 @@ void weir_invalidations_record(weir_invalidations_t *inv, uint64_t hash, bool so
 void weir_invalidations_record_prefix(weir_invalidations_t *inv, weir_str_t text, bool soft,
                                       weir_mark_t mark);
 
-/* The stream has it: this edge's message of that local number and what it covers. */
+/*
+ * The stream contains this edge's message of that local number: what it covers
+ * is no longer pending.
+ */
 void weir_invalidations_confirm(weir_invalidations_t *inv, uint64_t hash, bool soft,
                                 uint64_t local);
 
-/* The mark of a client's record; NULL: there is none. */
+/* The mark of a client's record; NULL if there is none. */
 const weir_mark_t *weir_invalidations_find_client(const weir_invalidations_t *inv, uint64_t hash);
 
-/* All of them, or but for those that are pending. */
+/* Removes all client records, or all except pending ones. */
 void weir_invalidations_forget_clients(weir_invalidations_t *inv, bool all);
 
 /*
- * Invalidates a key because of a client.  confirms: what is pending for it is no
- * longer, as the stream has this edge's own message.  False: no more of them in
- * this message; it is to be recorded as anything else.
+ * Records that a client invalidated a key.  confirms: the record is no longer
+ * pending, because this edge's own message was read from the stream.  Returns
+ * false if this message can add no more client records; the caller then records
+ * the key like any other.
  */
 bool weir_invalidations_record_client(weir_invalidations_t *inv, uint64_t hash, weir_mark_t mark,
                                       bool confirms);

@@ -1,7 +1,7 @@
 /*
- * Just after a zone was made its stream has not been read yet, and what is
- * stored now could not be used afterwards.  Requests wait for that, not longer
- * than for any reply of Redis.
+ * After a zone was created, its stream has not been read yet, and a response
+ * stored now could not be used afterwards.  Requests wait for the first read,
+ * at most as long as for any reply of Redis.
  */
 
 #include <ngx_config.h>
@@ -14,7 +14,7 @@
 #include "http/ngx_http_weir_park.h"
 
 
-/* Milliseconds between two looks whether the stream was read. */
+/* Interval of the checks whether the stream was read, ms. */
 #define NGX_HTTP_WEIR_CACHE_FIRST_READ_POLL  2
 
 

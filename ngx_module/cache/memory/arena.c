@@ -26,12 +26,12 @@
 #define FLAGS     ((size_t)15)
 
 /*
- * Under AddressSanitizer nothing may be touched but what was asked for and what
- * stands in the blocks themselves: GUARD bytes before and behind a payload, and
- * all of a free block but its struct and its last 8 bytes, are forbidden.
+ * With AddressSanitizer only requested bytes and the blocks' own fields may be
+ * accessed. GUARD bytes before and after a payload are poisoned, and all of a
+ * free block except its struct and its last 8 bytes.
  */
 struct weir_arena_block {
-    size_t size; /* with the header; flags in the low bits */
+    size_t size; /* bytes with the header; flags in the low bits */
 
     /* of a free block only */
     weir_arena_block_t *next;
@@ -58,7 +58,7 @@ static unsigned log2_of(size_t n)
     return 63 - (unsigned)__builtin_clzl(n);
 }
 
-/* The list that a free block of that size belongs to. */
+/* The list for free blocks of that size. */
 static void list_of(size_t size, unsigned *level, unsigned *step)
 {
     unsigned log = log2_of(size);
@@ -116,14 +116,14 @@ static void take_out(weir_arena_t *a, weir_arena_block_t *b)
     after(b)->size &= ~PREV_FREE;
 }
 
-/* The first block of a list all of whose blocks have at least that size. */
+/* The first block of a list in which every block has at least that size. */
 static weir_arena_block_t *find(weir_arena_t *a, size_t size)
 {
     unsigned level, step;
     uint32_t steps;
     uint64_t levels;
 
-    /* up to the next step, so that any block of the list will do */
+    /* up to the next step, so that every block of the list is large enough */
     size += ((size_t)1 << (log2_of(size) - 4)) - 1;
 
     list_of(size, &level, &step);
@@ -152,7 +152,7 @@ static int by_address(const void *a, const void *b)
     return (x->payload > y->payload) - (x->payload < y->payload);
 }
 
-/* Makes what stands between two addresses, if anything, a free block. */
+/* Makes the bytes between two addresses a free block, if there are any. */
 static void free_between(weir_arena_t *a, char *from, char *to)
 {
     weir_arena_block_t *b = (weir_arena_block_t *)from;
@@ -173,7 +173,7 @@ void weir_arena_init(weir_arena_t *a, void *memory, size_t size, weir_arena_exte
 
     memset(a, 0, sizeof(*a));
 
-    /* headers stand 8 bytes before a multiple of 16, payloads on one */
+    /* headers are 8 bytes before a multiple of 16, payloads at a multiple of 16 */
     a->start = (char *)start + 16 - sizeof(size_t);
     a->end = (char *)end - sizeof(size_t);
     ALLOW(memory, size);
@@ -182,7 +182,7 @@ void weir_arena_init(weir_arena_t *a, void *memory, size_t size, weir_arena_exte
     if (n > 1)
         qsort(extents, n, sizeof(extents[0]), by_address);
 
-    /* sizes first: a free block writes to the header that comes after it */
+    /* sizes first: a free block writes to the header of the next block */
     for (size_t i = 0; i < n; i++) {
         of_payload(extents[i].payload)->size = extents[i].size;
         a->used += extents[i].size;
@@ -273,7 +273,7 @@ bool weir_arena_could_fit(const weir_arena_t *a, size_t size, weir_arena_extent_
     size_t wanted = weir_arena_cost(size);
     const char *at = a->start, *start;
 
-    /* alloc() looks for a block that any of its list would be large enough for */
+    /* weir_arena_alloc() takes a list in which every block is large enough */
     wanted += ((size_t)1 << (log2_of(wanted) - 4)) - 1;
 
     if (n > 1)
@@ -282,7 +282,7 @@ bool weir_arena_could_fit(const weir_arena_t *a, size_t size, weir_arena_extent_
     for (size_t i = 0; i < n; i++) {
         start = (const char *)of_payload(extents[i].payload);
 
-        /* the same block again is not behind itself */
+        /* a duplicate of the same block leaves no gap */
         if (start >= at && (size_t)(start - at) >= wanted)
             return true;
 

@@ -2,16 +2,17 @@
  * An allocator inside one piece of memory: two-level segregated fit (Masmano et
  * al., "TLSF: a new dynamic memory allocator for real-time systems", 2004).
  *
- * nginx's slab pool rounds what is smaller than a page up to a power of two,
- * and so would spend half of the memory on entries of one to two kilobytes.
- * Here a block costs 8 bytes and is rounded up to 16; allocating and freeing
- * take constant time, and neighbours that are free are one block at once.
+ * nginx's slab pool rounds sizes below a page up to a power of two, which
+ * wastes half of the memory for entries of one to two kilobytes.  Here a block
+ * has 8 bytes of overhead and is rounded up to 16 bytes.  Allocating and
+ * freeing take constant time, and free neighbours are merged at once.
  *
  * A block is an 8-byte header (its size with the header, and two flags) and its
- * payload, which stands at a multiple of 16.  The last 8 bytes of a free block
- * repeat its size, so that the block after it finds its start.
+ * payload, which begins at a multiple of 16.  The last 8 bytes of a free block
+ * repeat its size, so that the next block can find its start.
  *
- * The caller locks.  All processes must have the memory at the same address.
+ * The caller holds the lock.  All processes must map the memory at the same
+ * address.
  */
 
 #ifndef WEIR_CACHE_ARENA_H
@@ -22,8 +23,8 @@
 #include <stdint.h>
 
 #define WEIR_ARENA_FIRST  5  /* log2 of the smallest block */
-#define WEIR_ARENA_LEVELS 36 /* powers of two from there on */
-#define WEIR_ARENA_STEPS  16 /* sizes between two of them */
+#define WEIR_ARENA_LEVELS 36 /* powers of two from WEIR_ARENA_FIRST on */
+#define WEIR_ARENA_STEPS  16 /* lists between two powers of two */
 
 typedef struct weir_arena_block weir_arena_block_t;
 
@@ -31,26 +32,26 @@ typedef struct {
     weir_arena_block_t *free[WEIR_ARENA_LEVELS][WEIR_ARENA_STEPS];
     uint32_t steps[WEIR_ARENA_LEVELS]; /* bit set: the list is not empty */
     uint64_t levels;
-    char *start; /* of the first block */
-    char *end;   /* the sentinel's header */
+    char *start; /* start of the first block */
+    char *end;   /* header of the sentinel */
     size_t used; /* bytes in allocated blocks, headers included */
 } weir_arena_t;
 
-/* An allocated block as it is known from outside. */
+/* Address and size of an allocated block. */
 typedef struct {
     void *payload;
-    size_t size; /* weir_arena_block_size() of it */
+    size_t size; /* weir_arena_block_size() of the payload */
 } weir_arena_extent_t;
 
 /*
- * Makes memory of size bytes an arena in which nothing is allocated but the n
- * extents, which were blocks of an arena in the same memory before and stay
- * where they are.  extents are put into order.  memory is at least 1 KiB.
+ * Makes memory of size bytes an arena.  The n extents stay allocated: they were
+ * blocks of an arena in the same memory and keep their addresses.  extents are
+ * sorted in place.  size must be at least 1 KiB.
  */
 void weir_arena_init(weir_arena_t *arena, void *memory, size_t size, weir_arena_extent_t *extents,
                      size_t n);
 
-/* NULL when no free block is large enough. */
+/* Returns NULL if no free block is large enough. */
 void *weir_arena_alloc(weir_arena_t *arena, size_t size);
 
 void weir_arena_free(weir_arena_t *arena, void *payload);
@@ -62,15 +63,15 @@ size_t weir_arena_block_size(const void *payload);
 size_t weir_arena_cost(size_t size);
 
 /*
- * Whether an allocation of size would find room if all allocated blocks were
- * freed but the n extents, which may have some more than once and are put into
- * order.  Takes time proportional to n * log(n), however many blocks there are.
+ * True if an allocation of size would fit after freeing all allocated blocks
+ * except the n extents, which may contain duplicates and are sorted in place.
+ * Takes time proportional to n * log(n), independent of the number of blocks.
  */
 bool weir_arena_could_fit(const weir_arena_t *arena, size_t size, weir_arena_extent_t *extents,
                           size_t n);
 
 /*
- * Whether blocks, flags, lists and count agree; for tests.  Takes time
+ * True if blocks, flags, lists and count are consistent; for tests.  Takes time
  * proportional to the number of blocks.
  */
 bool weir_arena_check(const weir_arena_t *arena);

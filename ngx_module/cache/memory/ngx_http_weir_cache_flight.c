@@ -9,7 +9,7 @@
 #include "http/ngx_http_weir_clock.h"
 
 
-/* A flight may stand in any of so many places, chosen by its digest. */
+/* Places in which a flight may be; its digest selects them. */
 #define NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS  8
 
 
@@ -18,7 +18,7 @@ typedef struct {
     u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint64_t    token;
     uint64_t    until;         /* ngx_http_weir_ms(); 0: free */
-    ngx_pid_t   pid;           /* 0: nobody fetches, and nobody waits */
+    ngx_pid_t   pid;           /* 0: record without a fetch */
 } ngx_http_weir_cache_flight_t;
 
 
@@ -157,7 +157,7 @@ ngx_http_weir_cache_flight_uncacheable(ngx_http_weir_cache_zone_t *zone,
 }
 
 
-/* The flight of the digest that is still believed, and a place for a new one. */
+/* Returns the valid flight of the digest, and a place for a new one. */
 
 static ngx_http_weir_cache_flight_t *
 ngx_http_weir_cache_flight_find(ngx_http_weir_cache_zone_t *zone,
@@ -191,7 +191,7 @@ ngx_http_weir_cache_flight_find(ngx_http_weir_cache_zone_t *zone,
         if (flight->pid == 0
             && (*free == NULL || (*free)->until > flight->until))
         {
-            /* who flies goes before what is only remembered */
+            /* a flight replaces a record without a fetch */
             *free = flight;
         }
     }

@@ -1,22 +1,22 @@
 /*
  * Single flight: of the requests that miss one key at the same time, one goes
- * to the upstream; the others wait for what it stores.
+ * to the upstream; the others wait for the response that it stores.
  *
- * A flight is a record in the zone's shared memory: the key's digest, a token,
- * and how long it is believed.  Whoever finds one that has expired, because its
- * holder hangs, or whose holder's process is gone, takes it over under a new
- * token; the old holder's word counts no more.
+ * A flight is a record in the zone's shared memory: the digest of the key, a
+ * token, and an expiry time.  A request that finds a flight expired (its holder
+ * hangs), or the holder's process dead, takes the flight over under a new
+ * token.  The old token is invalid then.
  *
  * A flight that ended by chance without a stored response (an error, a client's
- * own request headers) stays for a second as a record that nobody waits for the
- * key.  When the upstream's response itself can't be stored that is remembered
- * for weir_cache_uncacheable, until a response for the key is stored after all.
- * Such a record stands beside the flight, under a name of its own ("known"), of
- * which a key has several; see ngx_http_weir_cache_turn.c.
+ * own request headers) remains for one second as a record that lets requests
+ * for the key pass without waiting.  If the response itself cannot be stored,
+ * this is recorded for weir_cache_uncacheable, or until a response for the key
+ * is stored.  Such a record is separate from the flight and has a name of its
+ * own ("known").  A key has several of them; see ngx_http_weir_cache_turn.c.
  *
- * When the table has no room for a flight the request goes to the upstream
- * without one.  Flights come before what is only remembered, of which the
- * record that would end first gives way.
+ * If the table has no room for a flight, the request goes to the upstream
+ * without one.  A flight replaces a record without a fetch; of those, the one
+ * that expires first.
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_FLIGHT_H_INCLUDED_
@@ -26,38 +26,45 @@
 #include "cache/memory/ngx_http_weir_cache_zone.h"
 
 
-/* How long nobody waits after a response that by chance wasn't stored, ms. */
+/*
+ * Time during which requests pass without waiting, after a response was by
+ * chance not stored, ms.
+ */
 #define NGX_HTTP_WEIR_CACHE_FLIGHT_PASS  1000
 
 
 /*
- * Asks for the flight of the key, to be believed for timeout ms; known is what
- * the request's own record of uncacheable responses would be named, and like
- * digest but for its first byte.  Returns NGX_OK with *token: the caller fetches,
- * and must end the flight; NGX_BUSY: somebody else does; NGX_ABORT: responses to
- * such requests are known to be uncacheable; NGX_DECLINED: go without for another
+ * Begins or joins the flight of the key, which expires after timeout ms.  known
+ * is the name of the request's record of uncacheable responses; it differs from
+ * digest in the first byte only.  Returns NGX_OK with *token: the caller
+ * fetches, and must end the flight; NGX_BUSY: another request fetches;
+ * NGX_ABORT: responses to such requests are known to be uncacheable;
+ * NGX_DECLINED: the request goes to the upstream without a flight for another
  * reason.
  */
 ngx_int_t ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token);
 
 /*
- * Ends a flight.  pass: those who wait shall go to the upstream at once, and
- * those who come within so many ms too.
+ * Ends a flight.  With pass, waiting requests go to the upstream at once, and
+ * so do requests that arrive within pass ms.
  */
 void ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, uint64_t token, ngx_msec_t pass);
 
-/* Responses to such requests are uncacheable for so many ms, or are not with 0. */
+/*
+ * Records that responses to such requests are uncacheable for the given time in
+ * ms; 0 removes the record.
+ */
 void ngx_http_weir_cache_flight_note(ngx_http_weir_cache_zone_t *zone,
     u_char *known, ngx_msec_t uncacheable);
 
-/* Whether responses to such requests are known to be uncacheable. */
+/* True if responses to such requests are known to be uncacheable. */
 ngx_uint_t ngx_http_weir_cache_flight_uncacheable(
     ngx_http_weir_cache_zone_t *zone, u_char *known);
 
 
-/* For the zone: memory of n flights, and how to forget them all. */
+/* For the zone: bytes of n flights, and their removal. */
 size_t ngx_http_weir_cache_flight_size(ngx_uint_t n);
 void ngx_http_weir_cache_flight_reset(void *flights, ngx_uint_t n);
 

@@ -1,11 +1,12 @@
 /*
- * The zone's memory: how it is made and locked, which workers are in it, and
- * how it begins anew.
+ * The zone's memory: its creation and layout, its lock, its table of workers,
+ * and its reset.
  *
- * Every change is made under the zone's mutex with a mark that says so.  When a
- * worker is killed in the middle of a change, whoever comes next sees the mark
- * and starts over with an empty zone around what living workers have pinned:
- * the first level loses its entries then, never its senses.
+ * Every change is made under the zone's mutex, with a mark that a change is in
+ * progress.  If a worker is killed in the middle of a change, the next worker
+ * that takes the mutex finds the mark and resets the zone to empty, except
+ * blocks that living workers have pinned.  The first level loses its entries
+ * then, but is never inconsistent.
  */
 
 #include <ngx_config.h>
@@ -78,8 +79,8 @@ ngx_http_weir_cache_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
 
 /*
- * Makes all parts of a zone in its fresh memory.  NULL: they don't fit; the pool
- * is of no use then.
+ * Lays out all parts of a zone in its fresh memory.  Returns NULL if they do
+ * not fit; the pool cannot be used then.
  */
 
 static ngx_http_weir_cache_sh_t *
@@ -92,7 +93,7 @@ ngx_http_weir_cache_zone_lay_out(ngx_slab_pool_t *shpool, size_t size,
 
     shpool->log_nomem = 0;
 
-    /* workers of several configurations may be there at once */
+    /* during a reload, workers of several configurations run at once */
 
     workers *= 4;
 
@@ -115,7 +116,7 @@ ngx_http_weir_cache_zone_lay_out(ngx_slab_pool_t *shpool, size_t size,
 
     tenant->init(sh->tenant, tenant->size(size));
 
-    /* as many buckets as there can be entries of 1 KiB */
+    /* one bucket for each KiB of memory */
 
     left = shpool->pfree * ngx_pagesize;
 
@@ -126,7 +127,7 @@ ngx_http_weir_cache_zone_lay_out(ngx_slab_pool_t *shpool, size_t size,
     sh->keys = ngx_slab_calloc(shpool, buckets * sizeof(void *));
     sh->misses = ngx_slab_calloc(shpool, buckets * sizeof(uint32_t));
 
-    /* and a flight for every eighth */
+    /* one flight for every eighth bucket */
 
     sh->nflights = buckets / 8;
     sh->flights = ngx_slab_calloc(shpool,
@@ -138,7 +139,7 @@ ngx_http_weir_cache_zone_lay_out(ngx_slab_pool_t *shpool, size_t size,
         return NULL;
     }
 
-    /* and all that is left, in one piece */
+    /* the arena gets the rest, in one piece */
 
     sh->size = shpool->pfree * ngx_pagesize;
 
@@ -157,7 +158,7 @@ ngx_http_weir_cache_zone_lay_out(ngx_slab_pool_t *shpool, size_t size,
 }
 
 
-/* Found by trial: the least number of pages in which all parts have room. */
+/* Found by trial: the smallest number of pages in which all parts fit. */
 
 size_t
 ngx_http_weir_cache_zone_least(ngx_uint_t workers,
@@ -176,7 +177,7 @@ ngx_http_weir_cache_zone_least(ngx_uint_t workers,
             break;
         }
 
-        /* as ngx_init_zone_pool() does */
+        /* the same as ngx_init_zone_pool() */
 
         ngx_memzero(shpool, sizeof(ngx_slab_pool_t));
         shpool->end = (u_char *) shpool + size;
@@ -198,7 +199,7 @@ ngx_http_weir_cache_zone_least(ngx_uint_t workers,
 }
 
 
-/* An empty zone, but for blocks that are pinned. */
+/* Empties the zone, except for pinned blocks. */
 
 static void
 ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
@@ -243,7 +244,7 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
     for (i = 0; i < sh->nworkers; i++) {
 
         if (sh->workers[i].pid == ngx_pid) {
-            /* of a dead worker that had the same pid */
+            /* left by a dead worker with the same pid */
             ngx_http_weir_cache_zone_unpin_all(sh, &sh->workers[i]);
             sh->workers[i].pid = 0;
         }
@@ -321,9 +322,9 @@ ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone)
 
 
 /*
- * Somebody died in the middle of a change: lists, counts and free blocks may be
- * anything.  Trusted are the tables of pins, and the sizes of pinned blocks,
- * which do not change while a block is allocated.
+ * A worker died in the middle of a change: lists, counts and free blocks may be
+ * inconsistent.  Only the tables of pins are trusted, and the sizes of pinned
+ * blocks, which do not change while a block is allocated.
  */
 
 static void

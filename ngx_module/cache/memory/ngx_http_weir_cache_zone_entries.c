@@ -1,15 +1,14 @@
 /*
- * The zone's entries: found, pinned while they are sent, put in, and which of
- * them stay.
+ * The zone's entries: finding, pinning, insertion and eviction.
  *
- * Between two calls an entry is in a bucket and in a queue (linked), or pinned,
- * or both; when neither holds any more its block is free.  Its bytes do not
- * change, so whoever has pinned it reads them without the mutex.
+ * Between two calls an entry is linked (in a bucket and in a queue), or pinned,
+ * or both; when neither holds, its block is freed.  The bytes of an entry do
+ * not change, so a process that has pinned an entry reads it without the mutex.
  *
- * Which entries stay is decided by S3-FIFO (Yang et al., "FIFO queues are all
- * you need for cache eviction", SOSP 2023): a new entry goes to a small queue
- * and leaves it, unless it was asked for again, before it can push out any of
- * the main queue.  A scan over many keys passes through the small queue only.
+ * Eviction is S3-FIFO (Yang et al., "FIFO queues are all you need for cache
+ * eviction", SOSP 2023).  A new entry goes to a small queue.  Unless it is
+ * requested again, it leaves that queue before any entry of the main queue is
+ * evicted.  A scan over many keys passes through the small queue only.
  */
 
 #include <ngx_config.h>
@@ -21,16 +20,22 @@
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 
 
-/* Entries that are looked at before an allocation is given up. */
+/* Entries that are examined before an allocation fails. */
 #define NGX_HTTP_WEIR_CACHE_EVICT_MAX  1000
 
-/* After so many it is made sure that the allocation can succeed at all. */
+/*
+ * After this number of evictions the code checks whether the allocation can
+ * succeed at all.
+ */
 #define NGX_HTTP_WEIR_CACHE_EVICT_CHECK  64
 
-/* What part of the memory pinned entries may take. */
+/* Pinned entries may take this fraction of the memory. */
 #define NGX_HTTP_WEIR_CACHE_PINNED_PART  4
 
-/* What part of the memory the small queue may take before it gives way. */
+/*
+ * The small queue may take this fraction of the memory before its entries are
+ * evicted first.
+ */
 #define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
 
 
@@ -111,8 +116,8 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     pin->began = node->began;
 
     /*
-     * clients that read slowly must not hold the memory: beyond the limit a
-     * client's bytes are its own
+     * slow readers must not hold the memory: above the limit the bytes are
+     * copied for the client
      */
 
     place = (node->refs == 0
@@ -143,7 +148,7 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 }
 
 
-/* The pin's place, or NGX_ERROR when all of the node's set are taken. */
+/* Index of the pin, or NGX_ERROR if all places of the node's set are taken. */
 
 static ngx_int_t
 ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
@@ -159,7 +164,10 @@ ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
         return NGX_ERROR;
     }
 
-    /* entries of one size stand at regular distances: these must not meet */
+    /*
+     * entries of equal size have regular distances: the hash spreads them over
+     * the sets
+     */
 
     first = (((uint64_t) (uintptr_t) node * 0x9e3779b97f4a7c15) >> 48)
             % NGX_HTTP_WEIR_CACHE_PIN_SETS * NGX_HTTP_WEIR_CACHE_PIN_WAYS;
@@ -252,7 +260,9 @@ ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
 }
 
 
-/* Puts the node into its bucket, and into the queue that main tells. */
+/*
+ * Links the node into its bucket, and into the queue that node->main selects.
+ */
 
 static void
 ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
@@ -279,7 +289,7 @@ ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
 }
 
 
-/* Takes the node out of bucket and queue, and frees it unless it is pinned. */
+/* Unlinks the node from bucket and queue, and frees it unless it is pinned. */
 
 void
 ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
@@ -313,9 +323,9 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 
 
 /*
- * The entry is filled outside of the mutex, pinned and not yet linked: should
- * this worker be killed meanwhile, the block goes the way of its pins.  When it
- * can't be pinned it is filled under the mutex.
+ * The entry is filled outside of the mutex, pinned and not yet linked.  If the
+ * worker is killed meanwhile, the block is released with its pins.  If the
+ * entry cannot be pinned, it is filled under the mutex.
  */
 
 ngx_int_t
@@ -375,8 +385,8 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
         || ngx_http_weir_cache_zone_is_late(zone, data, len))
     {
         /*
-         * what was on its way from Redis is older than what came meanwhile, or
-         * the upstream was asked again while this was on its way
+         * the entry from Redis is older than the existing one, or the upstream
+         * was asked again while it was on its way
          */
 
         rc = NGX_DECLINED;
@@ -388,7 +398,7 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     } else {
         rc = NGX_OK;
 
-        /* who was there, or asked for before, needs no probation */
+        /* an entry that existed or was missed before goes to the main queue */
 
         node->main = (old && old->main)
                      || ngx_http_weir_cache_zone_uses(zone, digest) > 1;
@@ -411,7 +421,10 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 }
 
 
-/* Whether a record that concerns the entry may be forgotten already. */
+/*
+ * True if a record of an invalidation that concerns the entry may be evicted
+ * already.
+ */
 
 static ngx_uint_t
 ngx_http_weir_cache_zone_is_late(ngx_http_weir_cache_zone_t *zone,
@@ -471,7 +484,10 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
             return node;
         }
 
-        /* nothing is evicted for what finds no room between pinned entries */
+        /*
+         * evictions do not help if the gaps between pinned entries are too
+         * small
+         */
 
         if (sh->pinned
             && i == (len < sh->size / NGX_HTTP_WEIR_CACHE_EVICT_CHECK
@@ -486,7 +502,7 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
         }
     }
 
-    /* perhaps the dead hold it */
+    /* a dead worker may have pinned them */
 
     ngx_http_weir_cache_zone_reap(zone);
 
@@ -494,7 +510,7 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
 }
 
 
-/* Whether there is room for so many bytes between the entries that are pinned. */
+/* True if the bytes fit between the pinned entries. */
 
 static ngx_uint_t
 ngx_http_weir_cache_zone_could_fit(ngx_http_weir_cache_zone_t *zone,
@@ -521,7 +537,7 @@ ngx_http_weir_cache_zone_could_fit(ngx_http_weir_cache_zone_t *zone,
         }
     }
 
-    /* so large a gap there is in any case */
+    /* a gap of that size exists in any case */
 
     if ((sh->size - sh->pinned) / (n + 1) >= 2 * weir_arena_cost(len)) {
         return 1;
@@ -531,7 +547,7 @@ ngx_http_weir_cache_zone_could_fit(ngx_http_weir_cache_zone_t *zone,
 }
 
 
-/* One step of S3-FIFO; 0 when there is no entry. */
+/* One step of S3-FIFO; returns 0 if there is no entry. */
 
 static ngx_uint_t
 ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh)

@@ -1,9 +1,9 @@
 /*
- * Entries by the key that a request made of them: all versions and variants of
- * one URI are in one chain, beside the chains by digest in which they are looked
- * up.  The chain is only walked when an invalidation that a client has caused is
- * forgotten: what it concerns goes out of memory then, and the record is needed
- * no longer for that.
+ * Entries by the key of the request: all versions and variants of one URI are
+ * in one chain, in addition to the chains by digest that look-ups use.  The
+ * chain is walked only when a client's invalidation record is evicted: the
+ * entries of its key are removed from memory then, and the record is no longer
+ * needed for them.
  */
 
 #include <ngx_config.h>
@@ -91,7 +91,10 @@ ngx_http_weir_cache_zone_remove_key(ngx_http_weir_cache_zone_t *zone,
 }
 
 
-/* Of that origin, and asked for then or later. */
+/*
+ * True if the entry is of that origin and was asked for at that local number or
+ * later.
+ */
 
 static ngx_uint_t
 ngx_http_weir_cache_zone_is_newer(ngx_http_weir_cache_node_t *node,

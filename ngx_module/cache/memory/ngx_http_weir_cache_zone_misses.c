@@ -1,10 +1,10 @@
 /*
- * How often a key was looked up in vain lately: what weir_cache_min_uses asks,
- * and what spares an entry its probation.
+ * Counts of recent misses per key, for weir_cache_min_uses and for eviction: an
+ * entry that was missed before goes to the main queue.
  *
- * Counts stand in sets of places that the digest chooses, newest first; the one
- * that was missed longest ago gives way.  Two keys that share a set and the 24
- * bits of their mark share a count.
+ * Counts are in sets of places that the digest selects, the most recent first;
+ * the least recent one is replaced.  Two keys with the same set and the same 24
+ * bits of mark share a count.
  */
 
 #include <ngx_config.h>
@@ -15,8 +15,8 @@
 
 
 /*
- * Look-ups of a key in vain are counted in one of so many places, a power of
- * two; with a single one two keys could make each other forgotten for ever.
+ * Places in a set, a power of two.  With a single place, two keys could reset
+ * each other's count for ever.
  */
 #define NGX_HTTP_WEIR_CACHE_MISS_WAYS  8
 
@@ -25,7 +25,7 @@ static uint32_t *ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh,
     u_char *digest, uint32_t *mark);
 
 
-/* The places that may count look-ups of the key in vain, and its mark in them. */
+/* Finds the set of a key, and its mark in it. */
 
 static uint32_t *
 ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh, u_char *digest,

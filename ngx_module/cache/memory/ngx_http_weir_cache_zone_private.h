@@ -1,5 +1,5 @@
 /*
- * How the first level lies in shared memory: for the zone itself, and for the
+ * Layout of the first level in shared memory, for the zone itself and for the
  * probe that tests it.
  */
 
@@ -10,29 +10,28 @@
 #include "cache/memory/ngx_http_weir_cache_zone.h"
 
 
-/* Under the zone's mutex, but for the bytes, which never change. */
+/* Under the zone's mutex, except the bytes of the entry, which never change. */
 struct ngx_http_weir_cache_node_s {
-    ngx_http_weir_cache_node_t    *next;       /* in its bucket */
+    ngx_http_weir_cache_node_t    *next;       /* in the bucket of its digest */
     ngx_http_weir_cache_node_t    *key_next;   /* in the bucket of its key */
-    ngx_http_weir_cache_node_t   **key_prev;   /* what points to it there */
+    ngx_http_weir_cache_node_t   **key_prev;   /* pointer to this node there */
     uint64_t                       key;        /* hash of the key's text */
-    uint64_t                       began;      /* ngx_http_weir_ms(): its
-                                                  upstream was asked; 0: by
-                                                  another box */
+    uint64_t                       began;      /* ngx_http_weir_ms(): upstream
+                                                  asked; 0: by another edge */
     ngx_queue_t                    queue;      /* in small or main */
     u_char                         digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     uint32_t                       len;        /* bytes of the entry */
     uint16_t                       refs;       /* workers that have it pinned */
-    unsigned                       linked:1;   /* in bucket and queue */
+    unsigned                       linked:1;   /* is in bucket and queue */
     unsigned                       main:1;
-    unsigned                       uses:2;     /* since it was queued, 3 at most */
+    unsigned                       uses:2;     /* since it was queued, at most 3 */
     u_char                         data[];
 };
 
 
 /*
- * pins are written by the worker itself, in one store each, under the mutex;
- * a pin's place is of the set that its node's address chooses.
+ * pins: written by the worker itself, one store each, under the mutex; the
+ * address of the node selects the set.
  */
 struct ngx_http_weir_cache_worker_s {
     ngx_pid_t                      pid;        /* 0: free */
@@ -41,13 +40,14 @@ struct ngx_http_weir_cache_worker_s {
 
 
 struct ngx_http_weir_cache_sh_s {
-    uint64_t                       layout;     /* first: see ngx_http_weir.h */
-    ngx_atomic_t                   changing;   /* a change is under way */
+    uint64_t                       layout;     /* first member: see
+                                                  ngx_http_weir.h */
+    ngx_atomic_t                   changing;   /* a change is in progress */
 
     ngx_http_weir_cache_counters_t counters;
 
     void                          *tenant;     /* memory of zone->tenant */
-    weir_siphash_key_t             secret;     /* of the chains by key */
+    weir_siphash_key_t             secret;     /* for the chains by key */
 
     u_char                        *memory;     /* of the arena */
     size_t                         size;
@@ -66,7 +66,7 @@ struct ngx_http_weir_cache_sh_s {
 
     void                          *flights;
     ngx_uint_t                     nflights;
-    uint64_t                       token;      /* the last that was given out */
+    uint64_t                       token;      /* the last one given out */
 
     ngx_uint_t                     nworkers;
     ngx_http_weir_cache_worker_t   workers[];
@@ -76,25 +76,25 @@ struct ngx_http_weir_cache_sh_s {
 /*
  * The functions below are called under the zone's mutex.
  *
- * zone: takes a table for pins.  There may be none, when there are more workers
- * than the zone was made for, or old ones that have not left yet.
+ * zone: takes a slot in the table of workers.  There may be none free if more
+ * workers run than the zone was made for, or old ones have not exited yet.
  */
 void ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone);
 
-/* zone: gives back what workers had pinned that are no more */
+/* zone: releases the pins of workers that have died. */
 void ngx_http_weir_cache_zone_reap(ngx_http_weir_cache_zone_t *zone);
 
-/* entries: gives back all that the worker has pinned */
+/* entries: releases all pins of the worker. */
 void ngx_http_weir_cache_zone_unpin_all(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_worker_t *worker);
 
 
-/* keys: puts the node into the bucket of its key; takes it out */
+/* keys: links the node into the bucket of its key, or unlinks it. */
 void ngx_http_weir_cache_zone_link_key(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node);
 void ngx_http_weir_cache_zone_unlink_key(ngx_http_weir_cache_node_t *node);
 
-/* entries: takes the node out, and frees it unless it is pinned */
+/* entries: unlinks the node, and frees it unless it is pinned. */
 void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node);
 
