@@ -298,7 +298,7 @@ sub psql { my ($self, $sql) = @_; return $self->_psql('weir', 'weir', $sql) }
 # done when this returns; close the handle to end the session.
 sub session {
     my ($self, $sql) = @_;
-    my $mark = "$self->{dir}/session." . ++$self->{sessions};
+    my $mark = "$self->{dir}/session." . ++$self->{psql_sessions};
     open my $psql, '|-', "exec psql -h " . $self->pg . " -U weir -d weir -v ON_ERROR_STOP=1 -XAtq"
         . " >>$self->{dir}/session.log 2>&1" or die "psql: $!\n";
     $psql->autoflush(1);
