@@ -17,6 +17,7 @@
 #define ONCE                                                                                       \
     "SELECT place, verdict, outcome FROM once($1::text[], $2::text[], $3::text[], $4::text[], "    \
     "$5::jsonb[])"
+enum { ONCE_VERDICT = 1, ONCE_OUTCOME };
 
 /* Keys under way in this process, by the first byte of their digest. */
 #define BUCKETS 256
@@ -303,7 +304,7 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
                        void *arg)
 {
     call_t *call = arg;
-    const char *verdict = result != NULL ? PQgetvalue(result, row, 1) : "";
+    const char *verdict = result != NULL ? PQgetvalue(result, row, ONCE_VERDICT) : "";
 
     LIST_REMOVE(call, link);
     if (result == NULL) {
@@ -314,7 +315,7 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
     } else {
         if (strcmp(verdict, "replay") == 0)
             weir_http_add_header(call->request, "Idempotency-Replayed", "true");
-        on_row(call, PQgetvalue(result, row, 2));
+        on_row(call, PQgetvalue(result, row, ONCE_OUTCOME));
     }
     free(call);
 }

@@ -24,6 +24,18 @@
     "SELECT place, id, user_id, status, currency, total, items, created_at "                       \
     "FROM orders_by_id($1::uuid[])"
 
+/* Columns of CREATE; those of READ are place, then the fields of an order in their order. */
+enum {
+    CREATE_OUTCOME = 1,
+    CREATE_ITEM,
+    CREATE_CURRENCY,
+    CREATE_TOTAL,
+    CREATE_ITEMS,
+    CREATE_CREATED_AT,
+    CREATE_ID
+};
+enum { READ_FIRST = 1 };
+
 typedef struct {
     weir_relay_t *relay;
     weir_db_t *commands_db;
@@ -98,16 +110,16 @@ static call_t *new_call(orders_t *orders, weir_http_request_t *request, int vers
 
 static void created(call_t *call, PGresult *result, int row)
 {
-    const char *id = PQgetvalue(result, row, 7);
+    const char *id = PQgetvalue(result, row, CREATE_ID);
     char location[64];
     weir_str_t values[WEIR_ORDER_N_VALUES] = {
         [WEIR_ORDER_ID] = weir_str(id),
         [WEIR_ORDER_USER] = weir_str(call->user),
         [WEIR_ORDER_STATUS] = WEIR_STR("PLACED"),
-        [WEIR_ORDER_CURRENCY] = weir_column(result, row, 3),
-        [WEIR_ORDER_TOTAL] = weir_column(result, row, 4),
-        [WEIR_ORDER_ITEMS] = weir_column(result, row, 5),
-        [WEIR_ORDER_CREATED_AT] = weir_column(result, row, 6),
+        [WEIR_ORDER_CURRENCY] = weir_column(result, row, CREATE_CURRENCY),
+        [WEIR_ORDER_TOTAL] = weir_column(result, row, CREATE_TOTAL),
+        [WEIR_ORDER_ITEMS] = weir_column(result, row, CREATE_ITEMS),
+        [WEIR_ORDER_CREATED_AT] = weir_column(result, row, CREATE_CREATED_AT),
     };
 
     weir_relay_wake(call->orders->relay);
@@ -122,11 +134,12 @@ static void on_order(PGresult *result, int row, const char *error, const char *s
 
     if (result == NULL && error != NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
-    } else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "created") == 0) {
+    } else if (result != NULL && strcmp(PQgetvalue(result, row, CREATE_OUTCOME), "created") == 0) {
         created(call, result, row);
     } else if (result != NULL) {
         weir_input_error_t wrong =
-            weir_order_outcome_error(PQgetvalue(result, row, 1), atoi(PQgetvalue(result, row, 2)));
+            weir_order_outcome_error(PQgetvalue(result, row, CREATE_OUTCOME),
+                                     (int)weir_column_int(result, row, CREATE_ITEM));
 
         weir_answer_wrong_fields(call->request, &wrong, 1);
     }
@@ -204,11 +217,11 @@ static void on_read(PGresult *result, int row, const char *error, const char *sq
 
     if (result == NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
-    } else if (PQgetisnull(result, row, 1)) {
+    } else if (PQgetisnull(result, row, READ_FIRST)) {
         weir_answer_no_such(call->request, "order", weir_str(call->id));
     } else {
         for (int i = 0; i < WEIR_ORDER_N_VALUES; i++)
-            values[i] = weir_column(result, row, i + 1);
+            values[i] = weir_column(result, row, READ_FIRST + i);
         weir_answer(call->request, 200, &weir_order_resource, values, call->version);
     }
 

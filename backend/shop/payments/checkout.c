@@ -19,6 +19,15 @@
     "SELECT place, outcome, item, id, currency, total, items, created_at "                         \
     "FROM checkout($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], "       \
     "$7::text[])"
+enum {
+    CHECKOUT_OUTCOME = 1,
+    CHECKOUT_ITEM,
+    CHECKOUT_ID,
+    CHECKOUT_CURRENCY,
+    CHECKOUT_TOTAL,
+    CHECKOUT_ITEMS,
+    CHECKOUT_CREATED_AT
+};
 
 typedef struct {
     weir_relay_t *relay;
@@ -46,26 +55,21 @@ typedef struct {
     char user[WEIR_UUID_LEN + 1];
 } call_t;
 
-static weir_str_t column(PGresult *result, int row, int n)
-{
-    return (weir_str_t){PQgetvalue(result, row, n), (size_t)PQgetlength(result, row, n)};
-}
-
 static void accepted(call_t *call, PGresult *result, int row)
 {
     char location[64];
     weir_str_t values[WEIR_ORDER_N_VALUES] = {
-        [WEIR_ORDER_ID] = column(result, row, 3),
+        [WEIR_ORDER_ID] = weir_column(result, row, CHECKOUT_ID),
         [WEIR_ORDER_USER] = {call->user, strlen(call->user)},
         [WEIR_ORDER_STATUS] = WEIR_STR("PENDING"),
-        [WEIR_ORDER_CURRENCY] = column(result, row, 4),
-        [WEIR_ORDER_TOTAL] = column(result, row, 5),
-        [WEIR_ORDER_ITEMS] = column(result, row, 6),
-        [WEIR_ORDER_CREATED_AT] = column(result, row, 7),
+        [WEIR_ORDER_CURRENCY] = weir_column(result, row, CHECKOUT_CURRENCY),
+        [WEIR_ORDER_TOTAL] = weir_column(result, row, CHECKOUT_TOTAL),
+        [WEIR_ORDER_ITEMS] = weir_column(result, row, CHECKOUT_ITEMS),
+        [WEIR_ORDER_CREATED_AT] = weir_column(result, row, CHECKOUT_CREATED_AT),
     };
 
     weir_relay_wake(call->checkout->relay);
-    snprintf(location, sizeof(location), "/orders/%s", PQgetvalue(result, row, 3));
+    snprintf(location, sizeof(location), "/orders/%s", PQgetvalue(result, row, CHECKOUT_ID));
     weir_http_add_header(call->request, "Location", location);
     weir_answer(call->request, 202, &weir_order_resource, values, call->version);
 }
@@ -77,11 +81,13 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
 
     if (result == NULL && error != NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
-    } else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "created") == 0) {
+    } else if (result != NULL &&
+               strcmp(PQgetvalue(result, row, CHECKOUT_OUTCOME), "created") == 0) {
         accepted(call, result, row);
     } else if (result != NULL) {
         weir_input_error_t wrong =
-            weir_order_outcome_error(PQgetvalue(result, row, 1), atoi(PQgetvalue(result, row, 2)));
+            weir_order_outcome_error(PQgetvalue(result, row, CHECKOUT_OUTCOME),
+                                     (int)weir_column_int(result, row, CHECKOUT_ITEM));
 
         weir_answer_wrong_fields(call->request, &wrong, 1);
     }

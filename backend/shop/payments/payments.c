@@ -25,6 +25,11 @@
 #define STRAY_DUE "SELECT place, payment FROM stray_charges_due($1::text[], $2::text[])"
 #define SETTLE_STRAY "SELECT place, verdict FROM stray_charges_settle($1::text[], $2::text[])"
 
+/* Columns of DUE, SETTLE and STRAY_DUE; place is the batch's. */
+enum { DUE_STATUS = 1, DUE_AMOUNT, DUE_CURRENCY, DUE_CHARGE, DUE_ORDER, DUE_WITHDRAWN };
+enum { SETTLE_VERDICT = 1, SETTLE_WHY };
+enum { STRAY_PAYMENT = 1 };
+
 enum { REQUESTED, WITHDRAWN, REPORTED, REFUND, STRAY };
 
 static const char *const types[] = {
@@ -82,12 +87,12 @@ static void on_settled(PGresult *result, int row, const char *error, const char 
                        void *arg)
 {
     job_t *job = arg;
-    const char *verdict = result != NULL ? PQgetvalue(result, row, 1) : "";
+    const char *verdict = result != NULL ? PQgetvalue(result, row, SETTLE_VERDICT) : "";
 
     if (result == NULL)
         done(job, weir_delivery_not_asked(sqlstate), error);
     else if (strcmp(verdict, "impossible") == 0)
-        done(job, WEIR_DELIVERY_PERMANENT, PQgetvalue(result, row, 2));
+        done(job, WEIR_DELIVERY_PERMANENT, PQgetvalue(result, row, SETTLE_WHY));
     else if (strcmp(verdict, "unknown") == 0)
         done(job, WEIR_DELIVERY_PERMANENT, "there is no such payment");
     else
@@ -177,24 +182,25 @@ static void on_charged(const weir_gateway_answer_t *a, void *arg)
 
 static void act(job_t *job, PGresult *result, int row)
 {
-    const char *status = PQgetvalue(result, row, 1), *type = job->event->type;
+    const char *status = PQgetvalue(result, row, DUE_STATUS), *type = job->event->type;
     bool is_open = job->is_open = strcmp(status, "REQUESTED") == 0;
 
-    if (strcmp(type, types[REQUESTED]) == 0 && is_open && *PQgetvalue(result, row, 6) == 't') {
+    if (strcmp(type, types[REQUESTED]) == 0 && is_open &&
+        weir_column_bool(result, row, DUE_WITHDRAWN)) {
         job->reason = "the user has left";
         look_up(job);
     } else if (strcmp(type, types[REQUESTED]) == 0 && is_open) {
-        weir_gateway_charge(job->payments->gateway, job->payment,
-                            strtoll(PQgetvalue(result, row, 2), NULL, 10),
-                            PQgetvalue(result, row, 3), PQgetvalue(result, row, 5),
-                            job->event->traceparent, on_charged, job);
+        weir_gateway_charge(
+            job->payments->gateway, job->payment, weir_column_int(result, row, DUE_AMOUNT),
+            PQgetvalue(result, row, DUE_CURRENCY), PQgetvalue(result, row, DUE_ORDER),
+            job->event->traceparent, on_charged, job);
     } else if (strcmp(type, types[WITHDRAWN]) == 0 && is_open) {
         job->reason = "given up by an operator";
         look_up(job);
     } else if (strcmp(type, types[REPORTED]) == 0) {
         look_up(job);
     } else if (strcmp(type, types[REFUND]) == 0 && strcmp(status, "REFUNDING") == 0) {
-        refund(job, job->payment, PQgetvalue(result, row, 4), on_answer);
+        refund(job, job->payment, PQgetvalue(result, row, DUE_CHARGE), on_answer);
     } else {
         done(job, WEIR_DELIVERY_OK, NULL); /* a message came first */
     }
@@ -206,7 +212,7 @@ static void on_due(PGresult *result, int row, const char *error, const char *sql
 
     if (result == NULL)
         done(job, weir_delivery_not_asked(sqlstate), error);
-    else if (PQgetisnull(result, row, 1))
+    else if (PQgetisnull(result, row, DUE_STATUS))
         done(job, WEIR_DELIVERY_PERMANENT, "there is no such payment");
     else
         act(job, result, row);
@@ -264,10 +270,10 @@ static void on_stray_due(PGresult *result, int row, const char *error, const cha
 
     if (result == NULL) {
         done(job, weir_delivery_not_asked(sqlstate), error);
-    } else if (PQgetisnull(result, row, 1)) {
+    } else if (PQgetisnull(result, row, STRAY_PAYMENT)) {
         end_stray(job);
     } else {
-        snprintf(job->payment, sizeof(job->payment), "%s", PQgetvalue(result, row, 1));
+        snprintf(job->payment, sizeof(job->payment), "%s", PQgetvalue(result, row, STRAY_PAYMENT));
         job->confirmed = true;
         weir_gateway_find(job->payments->gateway, job->payment, job->event->traceparent,
                           on_owner_found, job);

@@ -11,6 +11,7 @@
 #define ASK_MAX_S 60 /* between two questions whether it is due */
 
 #define DUE "SELECT since, until FROM payments_check_due($1::int)"
+enum { DUE_SINCE, DUE_UNTIL };
 #define DONE "SELECT payments_checked_to($1::timestamptz)"
 
 struct weir_payments_check {
@@ -60,8 +61,8 @@ static void on_due(PGresult *result, const char *error, const char *sqlstate, vo
         wait_for_next(check);
         return;
     }
-    snprintf(check->since, sizeof(check->since), "%s", PQgetvalue(result, 0, 0));
-    snprintf(check->until, sizeof(check->until), "%s", PQgetvalue(result, 0, 1));
+    snprintf(check->since, sizeof(check->since), "%s", PQgetvalue(result, 0, DUE_SINCE));
+    snprintf(check->until, sizeof(check->until), "%s", PQgetvalue(result, 0, DUE_UNTIL));
     weir_reconcile(check->db, check->gateway, check->since, check->until, on_found, check);
 }
 

@@ -21,6 +21,7 @@
 #define TAKE                                                                                       \
     "SELECT place, verdict FROM payment_webhooks_take($1::text[], $2::text[], $3::text[], "        \
     "$4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[])"
+enum { TAKE_VERDICT = 1 };
 
 typedef struct {
     weir_relay_t *relay;
@@ -60,7 +61,7 @@ static void on_taken(PGresult *result, int row, const char *error, const char *s
         weir_answer_database_failed(call->request, error, sqlstate);
     } else {
         weir_relay_wake(call->webhooks->relay);
-        reply(call->request, PQgetvalue(result, row, 1));
+        reply(call->request, PQgetvalue(result, row, TAKE_VERDICT));
     }
     free(call);
 }

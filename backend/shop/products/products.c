@@ -28,6 +28,11 @@
 #define READ "SELECT place, id, name, price, currency, updated_at FROM products_by_id($1::uuid[])"
 #define LIST "SELECT place, products, next FROM products_page($1::uuid[], $2::int[])"
 
+/* Columns of PUT and LIST; those of READ are place, then the fields of a product in their order. */
+enum { PUT_OUTCOME = 1, PUT_UPDATED_AT };
+enum { LIST_PRODUCTS = 1, LIST_NEXT };
+enum { READ_FIRST = 1 };
+
 typedef struct {
     weir_relay_t *relay;
     weir_db_t *db;
@@ -130,11 +135,11 @@ static void on_product(PGresult *result, int row, const char *error, const char 
 
     if (result == NULL) {
         weir_answer_database_failed(call->request, error, sqlstate);
-    } else if (PQgetisnull(result, row, 1)) {
+    } else if (PQgetisnull(result, row, READ_FIRST)) {
         weir_answer_no_such(call->request, "product", weir_str(call->id));
     } else {
         for (int i = 0; i < N_VALUES; i++)
-            values[i] = weir_column(result, row, i + 1);
+            values[i] = weir_column(result, row, READ_FIRST + i);
         snprintf(tag, sizeof(tag), "product:%s", call->id);
         weir_answer_cached(call->request, &product, values, call->version, MAX_AGE, tag,
                            call->if_none_match);
@@ -171,8 +176,8 @@ static void on_page(PGresult *result, int row, const char *error, const char *sq
         weir_answer_database_failed(call->request, error, sqlstate);
     } else {
         weir_str_t values[N_PAGE_VALUES] = {
-            [PRODUCTS] = weir_column(result, row, 1),
-            [NEXT] = weir_column(result, row, 2),
+            [PRODUCTS] = weir_column(result, row, LIST_PRODUCTS),
+            [NEXT] = weir_column(result, row, LIST_NEXT),
         };
 
         weir_answer_cached(call->request, &page, values, call->version, MAX_AGE, "products",
@@ -239,7 +244,8 @@ static void on_put(PGresult *result, int row, const char *error, const char *sql
     if (result == NULL)
         weir_answer_database_failed(call->request, error, sqlstate);
     else
-        show_change(call, PQgetvalue(result, row, 1), weir_column(result, row, 2));
+        show_change(call, PQgetvalue(result, row, PUT_OUTCOME),
+                    weir_column(result, row, PUT_UPDATED_AT));
 
     free_call(call);
 }

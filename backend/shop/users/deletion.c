@@ -36,13 +36,16 @@ static const weir_operation_t operation = {
     .kind = "user",
 };
 
+/* Columns of the statement; place is the batch's. */
+enum { DELETE_OUTCOME = 1, DELETE_REQUESTED_AT };
+
 static void on_outcome(weir_call_t *call, PGresult *result, int row)
 {
-    const char *outcome = PQgetvalue(result, row, 1);
+    const char *outcome = PQgetvalue(result, row, DELETE_OUTCOME);
     const weir_str_t values[N_VALUES] = {
         [ID] = weir_str(call->id),
         [STATUS] = WEIR_STR("DELETING"),
-        [REQUESTED_AT] = weir_column(result, row, 2),
+        [REQUESTED_AT] = weir_column(result, row, DELETE_REQUESTED_AT),
     };
 
     if (strcmp(outcome, "accepted") == 0)

@@ -17,6 +17,7 @@
 static const char *const types[] = {"UserCreated", "OrderPaid", NULL};
 
 #define RECIPIENTS "SELECT place, email, display_name, has_left FROM mail_recipients($1::uuid[])"
+enum { RECIPIENT_EMAIL = 1, RECIPIENT_NAME, RECIPIENT_HAS_LEFT };
 
 typedef struct {
     weir_db_t *db;
@@ -134,14 +135,15 @@ static void on_recipient(PGresult *result, int row, const char *error, const cha
 
     if (result == NULL)
         done(job, weir_delivery_not_asked(sqlstate), error);
-    else if (*PQgetvalue(result, row, 3) == 't')
+    else if (weir_column_bool(result, row, RECIPIENT_HAS_LEFT))
         done(job, WEIR_DELIVERY_OK, NULL); /* has left: no mail any more */
     else if (strcmp(job->event->type, "UserCreated") == 0)
         send_welcome(job);
-    else if (PQgetisnull(result, row, 1))
+    else if (PQgetisnull(result, row, RECIPIENT_EMAIL))
         done(job, WEIR_DELIVERY_PERMANENT, "there is no such user");
     else
-        send_receipt(job, PQgetvalue(result, row, 1), PQgetvalue(result, row, 2));
+        send_receipt(job, PQgetvalue(result, row, RECIPIENT_EMAIL),
+                     PQgetvalue(result, row, RECIPIENT_NAME));
 }
 
 static void handle(void *self, const weir_event_t *event, weir_delivery_t *delivery)

@@ -26,6 +26,10 @@
 #define READ                                                                                       \
     "SELECT place, id, email, display_name, status, created_at FROM users_by_id($1::uuid[])"
 
+/* Columns of SIGNUP; those of READ are place, then the fields of a user in their order. */
+enum { SIGNUP_OUTCOME = 1, SIGNUP_CREATED_AT, SIGNUP_ID };
+enum { READ_FIRST = 1 };
+
 typedef struct {
     weir_relay_t *relay;
     weir_db_t *commands_db;
@@ -100,10 +104,11 @@ static void on_signup(PGresult *result, int row, const char *error, const char *
 
     if (result == NULL && error != NULL)
         weir_answer_database_failed(call->request, error, sqlstate);
-    else if (result != NULL && strcmp(PQgetvalue(result, row, 1), "taken") == 0)
+    else if (result != NULL && strcmp(PQgetvalue(result, row, SIGNUP_OUTCOME), "taken") == 0)
         weir_http_error(call->request, 409, "The e-mail address %s is taken.", call->email);
     else if (result != NULL)
-        created(call, PQgetvalue(result, row, 2), PQgetvalue(result, row, 3));
+        created(call, PQgetvalue(result, row, SIGNUP_CREATED_AT),
+                PQgetvalue(result, row, SIGNUP_ID));
 
     json_decref(call->body);
     free(call);
@@ -184,9 +189,9 @@ static void on_user(PGresult *result, int row, const char *error, const char *sq
 
     if (result == NULL)
         weir_answer_database_failed(call->request, error, sqlstate);
-    else if (PQgetisnull(result, row, 1))
+    else if (PQgetisnull(result, row, READ_FIRST))
         weir_answer_no_such(call->request, "user", weir_str(call->id));
-    else if (strcmp(PQgetvalue(result, row, 1 + STATUS), "DELETED") == 0)
+    else if (strcmp(PQgetvalue(result, row, READ_FIRST + STATUS), "DELETED") == 0)
         weir_http_error(call->request, 410, "The user %s was deleted.", call->id);
     else
         show_user(call, result, row);
