@@ -46,7 +46,7 @@ static void end(run_t *run, const char *error)
     free(run);
 }
 
-/* The array of a result's one value; NULL after the end of the run. */
+/* The array of a result's one value; NULL after the end of the run, which is freed then. */
 static json_t *read_rows(run_t *run, PGresult *result, const char *error)
 {
     json_t *rows = result != NULL ? json_loads(PQgetvalue(result, 0, 0), 0, NULL) : NULL;
@@ -126,11 +126,13 @@ static void ask_uncharged(run_t *run)
 static void on_uncharged(PGresult *result, const char *error, const char *sqlstate, void *arg)
 {
     run_t *run = arg;
+    json_t *rows = read_rows(run, result, error);
 
     (void)sqlstate;
-    run->uncharged = read_rows(run, result, error);
-    if (run->uncharged != NULL)
-        ask_uncharged(run);
+    if (rows == NULL)
+        return;
+    run->uncharged = rows;
+    ask_uncharged(run);
 }
 
 /* --- the list ------------------------------------------------------------------------------- */
