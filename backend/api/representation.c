@@ -77,8 +77,13 @@ static void put_row(text_t *t, const weir_resource_t *of, const json_t *row, int
     put_object(t, of, values, version);
 }
 
+/* A field without a value is left out; only in a list is there a NULL to tell. */
 static void put_scalar(text_t *t, const weir_field_t *field, weir_str_t value)
 {
+    if (value.data == NULL) {
+        put(t, "null", 4);
+        return;
+    }
     switch (field->type) {
     case WEIR_INTEGER:
     case WEIR_NUMBER:

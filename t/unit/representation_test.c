@@ -134,6 +134,25 @@ static void each_type_is_written_as_json_has_it(void **state)
                  "\"numbers\":[]}\n");
 }
 
+static void a_null_in_a_list_is_null(void **state)
+{
+    static const weir_field_t flag = {.type = WEIR_BOOLEAN};
+    static const weir_field_t integer = {.type = WEIR_INTEGER};
+    static const weir_field_t string = {.type = WEIR_STRING};
+    static const weir_field_t flags[] = {
+        {"on", WEIR_LIST, 0, .since = 1, .each = &flag},
+        {"n", WEIR_LIST, 1, .since = 1, .each = &integer},
+        {"text", WEIR_LIST, 2, .since = 1, .each = &string},
+    };
+    static const weir_resource_t what = WEIR_RESOURCE("Flags", flags);
+    const weir_str_t values[] = {WEIR_STR("[true,null]"), WEIR_STR("[null,2]"),
+                                 WEIR_STR("[\"\",null]")};
+
+    (void)state;
+    assert_shown(&what, values, 1,
+                 "{\"on\":[true,null],\"n\":[null,2],\"text\":[\"\",null]}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +160,7 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_left_out),
         cmocka_unit_test(deprecated_fields_are_named),
         cmocka_unit_test(each_type_is_written_as_json_has_it),
+        cmocka_unit_test(a_null_in_a_list_is_null),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
