@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,13 @@ static int failed_status;
 
 static void check(void)
 {
-    int earlier = ferror(stdout);
+    bool earlier = ferror(stdout) != 0;
+    bool failed = fflush(stdout) != 0;
 
-    errno = 0;
-    if (fflush(stdout) == 0 && !earlier)
+    if (!failed && !earlier)
         return;
 
-    if (errno != 0)
+    if (failed)
         fprintf(stderr, "%s: cannot write standard output: %s\n", program_name, strerror(errno));
     else
         fprintf(stderr, "%s: cannot write standard output\n", program_name);

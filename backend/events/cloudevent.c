@@ -18,7 +18,7 @@ static void raw(out_t *o, const char *s)
 {
     size_t n = strlen(s);
 
-    if (o->len + n <= o->cap)
+    if (o->p != NULL && o->len + n <= o->cap)
         memcpy(o->p + o->len, s, n);
     o->len += n;
 }

@@ -14,11 +14,10 @@ bool sim_ledger_open(sim_t *sim, const char *file, char *error, size_t error_siz
     if (file == NULL)
         return true;
     sim->ledger = fopen(file, "a+");
-    if (sim->ledger == NULL) {
+    if (sim->ledger == NULL || fseek(sim->ledger, 0, SEEK_SET) != 0) {
         snprintf(error, error_size, "ledger \"%s\": %s", file, strerror(errno));
         return false;
     }
-    rewind(sim->ledger);
     while (fgets(line, sizeof(line), sim->ledger) != NULL) {
         json_t *charge = json_loads(line, 0, NULL), *old;
         const char *id = json_string_value(json_object_get(charge, "id"));

@@ -60,6 +60,7 @@ ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis)
 
     while (!ngx_queue_empty(&redis->free)) {
         q = ngx_queue_head(&redis->free);
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): q leaves the queue */
         ngx_queue_remove(q);
         ngx_free(ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue));
     }

@@ -196,7 +196,7 @@ void weir_invalidations_record(weir_invalidations_t *inv, uint64_t hash, bool so
 /* Place for a new prefix: a free one, one that says nothing beyond the floor, or the oldest. */
 static weir_invalidation_prefix_t *place_of_prefix(weir_invalidations_t *inv)
 {
-    weir_invalidation_prefix_t *prefix, *oldest = NULL;
+    weir_invalidation_prefix_t *prefix, *oldest = inv->prefixes;
 
     if (inv->nprefixes < inv->prefix_max)
         return &inv->prefixes[inv->nprefixes++];
@@ -207,7 +207,7 @@ static weir_invalidation_prefix_t *place_of_prefix(weir_invalidations_t *inv)
         if (is_sunk(inv, prefix->soft, &prefix->mark))
             return prefix;
 
-        if (!oldest || prefix->mark.local < oldest->mark.local)
+        if (prefix->mark.local < oldest->mark.local)
             oldest = prefix;
     }
 

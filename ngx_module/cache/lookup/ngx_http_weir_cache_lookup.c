@@ -265,6 +265,7 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
 
     while (!ngx_queue_empty(&lookup->waiting)) {
         q = ngx_queue_head(&lookup->waiting);
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is a ring */
         ngx_queue_remove(q);
 
         ctx = ngx_queue_data(q, ngx_http_weir_cache_ctx_t, lookup_queue);

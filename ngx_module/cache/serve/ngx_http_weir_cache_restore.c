@@ -95,7 +95,7 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_table_elt_t  *h;
 
 #define is(text)  (name->len == sizeof(text) - 1                              \
-                   && ngx_strncasecmp(name->data, (u_char *) text,            \
+                   && ngx_strncasecmp(name->data, (u_char *) (text),          \
                                       sizeof(text) - 1)                       \
                       == 0)
 
