@@ -1,7 +1,7 @@
 # make            module, backend and unit tests into build/
 # make DOMAIN=dir            backend and unit tests with that domain, into build/domains/NAME (docs/your-domain.md)
 # make module NGX_SRC=dir    the module against another nginx source tree
-# make lint       clang-tidy, cppcheck, shellcheck; warnings are errors
+# make lint       clang-tidy, cppcheck, shellcheck, form and layers (lint/lint.sh); any finding is an error
 # SANITIZE=1      everything with AddressSanitizer and UBSan, into build-sanitize/
 
 SANITIZE ?=
@@ -41,7 +41,7 @@ CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(HARDEN) -fPIE $(WARN) $(SANFLAGS) -MMD -MP
 LDFLAGS_ALL = -pie $(HARDEN_LD) $(SANFLAGS) $(LDFLAGS)
 LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl) -lpthread
 
-.PHONY: all module backend unit bench lint clean
+.PHONY: all module backend unit bench compile-flags lint clean
 all: module backend unit bench
 
 # --- the edge module, by nginx's own build ---------------------------------
@@ -144,8 +144,12 @@ $(BUILD)/bench-fsync: $(call OBJ,bench/tools/fsync.c)
 $(BUILD)/bench-socket: $(call OBJ,bench/tools/socket.c)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
-lint:
-	scripts/lint.sh
+# What of the compiler's flags clang-tidy must know.
+compile-flags:
+	@echo $(CPPFLAGS_ALL) -std=gnu11
+
+lint: module backend
+	lint/lint.sh
 
 clean:
 	rm -rf build build-sanitize

@@ -16,12 +16,13 @@ set -euo pipefail
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 run=(postgresql python3-aiosmtpd curl jq)
-test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter python3-h2 openssl curl libfaketime)
+test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter python3-h2 openssl curl libfaketime
+    git python3 binutils)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
 conformance=(nodejs npm)
-lint=(shellcheck cppcheck)
+lint=(git python3 binutils shellcheck cppcheck clang-format clang-tidy)
 
 # Another server in the place of redis-server is the caller's to install.
 server=${WEIR_REDIS_SERVER:-redis-server}
@@ -83,7 +84,7 @@ sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
 bench) wanted=("${build[@]}" "${bench[@]}") ;;
 fuzz) wanted=("${build[@]}" "${fuzz[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
-lint) wanted=("${lint[@]}") ;;
+lint) wanted=("${build[@]}" "${lint[@]}") ;;
 *)
     echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance|lint" >&2
     exit 2
