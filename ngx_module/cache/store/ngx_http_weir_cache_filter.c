@@ -169,7 +169,7 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
 
     r = ctx->request;
 
-    if ((r->upstream || instead)
+    if ((r->upstream != ctx->earlier || instead)
         && ngx_http_weir_cache_forwarded(ctx, instead) != NGX_OK)
     {
         return NGX_ERROR;

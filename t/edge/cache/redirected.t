@@ -20,6 +20,7 @@ start_upstream(sub {
     }
     return answer('200 OK', ['Cache-Control: max-age=600'], "$n of $path") if $path =~ m{^/protected/};
     return answer('200 OK', ['X-Accel-Redirect: /weak/a'], '') if $path eq '/leads';
+    return answer('200 OK', ['X-Accel-Redirect: /gif'], '') if $path eq '/leads-to-gif';
     return answer('502 Bad Gateway', [], 'bad') if $path eq '/weak/a' && $n > 1;
     return answer('304 Not Modified', [], '') if $path =~ m{^/second} && $request =~ /^If-(None-Match|Modified-Since)/mi;
     return answer('200 OK', [], join ' ', sort map { lc } $request =~ /^(Range|If-[\w-]+|X-Seen: \S*)/mig) if $path =~ m{^/second};
@@ -41,6 +42,8 @@ HTTP
     location /weak/      { internal; weir_cache_use_stale breaker; weir_breaker zone=breakers failures=1 open=1h; proxy_pass http://UPSTREAM; }
     location /protected/ { internal; proxy_pass http://UPSTREAM; }
     location /second/    { internal; weir_cache off; proxy_set_header X-Seen $http_if_none_match; proxy_pass http://UPSTREAM; }
+    location = /gif      { internal; empty_gif; }
+    location = /status   { weir_cache off; weir_status; }
     location @second     { rewrite ^ /second break; proxy_set_header X-Seen $http_if_none_match; proxy_pass http://UPSTREAM; }
 SERVER
 
@@ -61,6 +64,16 @@ is $bob->{content}, '1 of /protected/a', 'bob, whom the application has led ther
 is $bob->{headers}{'content-disposition'}, 'attachment; filename=bob', 'with the header of his own answer';
 get('/app/private', $alice);
 is get('/app/private', $alice)->{content}, '2 of /protected/private', 'an answer that is private holds for what it leads to';
+
+# --- a location that asks no upstream ---
+
+my $misses = sub { get('/status')->{content} =~ /"uri-miss": *(\d+)/ ? $1 : die 'no uri-miss' };
+my $before = $misses->();
+my $gif = get('/leads-to-gif');
+is "$gif->{status} $gif->{headers}{'content-type'}", '200 image/gif',
+    'an answer leads to a location that asks no upstream';
+ok !exists $gif->{headers}{'cache-status'}, '... of which Cache-Status says nothing';
+is $misses->(), $before, '... and which is no miss';
 
 # --- a breaker behind a redirect: the upstream that led there says nothing of the one that is not asked ---
 
