@@ -42,7 +42,9 @@ async def connect():
     context = {'tls': TLS, 'http2': TLS_HTTP2}.get(world)
     reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname='localhost' if context else None,
                                                    limit=2048 if world == 'slow' else 65536)
-    writer.transport.set_write_buffer_limits(0)  # drain() waits until all is sent
+    # drain() waits until all is sent; with a limit of 0 asyncio's TLS pauses a writer that has
+    # nothing left to send
+    writer.transport.set_write_buffer_limits(1)
     return reader, writer
 
 
