@@ -100,7 +100,7 @@ like cache_status(get('right', '/vary-cookie')), qr/hit.*detail=redis/, 'a heade
 my $n = 0;
 sub changed {
     my ($what, $change) = @_;
-    my $path = '/changed-' . ++$n;
+    my $path = '/changed-' . ++$n . '-';    # the key of no other holds that, whatever follows
     my $key = stored($path);
     my $value = redis('GET', $key);
     my $before = forged('right');
@@ -136,12 +136,12 @@ changed('the true entry without its MAC', sub { substr $_[0], 0, -16 });
 
 # --- what is moved ------------------------------------------------------------
 
-get('left', '/main/');
-my ($key) = keys_of('/main/');
-my $copy = $key =~ s/:main:/:copy:/r;
-redis('SET', $copy, redis('GET', $key));
+get('left', $_) for '/main/', '/copy/';
+my ($key, $copy) = map { (keys_of($_))[0] } '/main/', '/copy/';
 is forged('right', 'copy'), 0, 'no forged value was seen in the other zone';
-is answered('right', '/copy/'), 'answer 1 of /copy/', 'a value that was copied to another zone is a miss there';
+redis('SET', $copy, redis('GET', $key));
+is answered('right', '/copy/'), 'answer 2 of /copy/',
+    'a value that was copied to another zone is a miss there';
 is forged('right', 'copy'), 1, '... as its signature is for another key';
 
 my @who = map { { Cookie => "who=$_", 'X-Who' => $_ } } qw(alice bob);

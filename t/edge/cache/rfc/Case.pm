@@ -53,7 +53,7 @@ use Scene;
 use Test::More;
 use Time::HiRes 'sleep';
 
-our @EXPORT = qw(forwarded hit http_date lacking later must optional refused request_with run scheme stored validated with);
+our @EXPORT = qw(forwarded hit http_date in_world lacking later must optional refused request_with run scheme stored validated with);
 
 # Seconds that pass for "later".  Lifetimes in the tables are of one second when
 # they shall be over then, and of an hour when they shall not.

@@ -38,16 +38,21 @@ must 'a POST with the Content-Location of another URI does not answer a GET',
 must 'a POST without explicit freshness does not answer a GET',
     with(stored('Content-Location: {self}', 'Last-Modified: {-90000}'), method => 'POST', content => 'x'), forwarded();
 my %post = (method => 'POST', content => 'x');
-for ('Cache-Control: max-age=3600', 'Expires: {+3600}', 'CDN-Cache-Control: max-age=3600') {
-    optional "a POST with explicit freshness and its own Content-Location answers a GET (RFC 9110 section 9.3.3): $_",
-        with(stored($_, 'Content-Location: {self}', 'A: 1'), %post), hit(has => ['A: 1']), hit(method => 'HEAD', content_is => '');
+# behind an internal redirect a GET has another key than a POST that was not led
+if (!in_world('error_page', 'accel')) {
+    for ('Cache-Control: max-age=3600', 'Expires: {+3600}', 'CDN-Cache-Control: max-age=3600') {
+        optional "a POST with explicit freshness and its own Content-Location answers a GET (RFC 9110 section 9.3.3): $_",
+            with(stored($_, 'Content-Location: {self}', 'A: 1'), %post),
+            hit(has => ['A: 1']), hit(method => 'HEAD', content_is => '');
+    }
+    optional '... in the place of what was stored', stored('Cache-Control: max-age=3600'),
+        with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), %post),
+        hit(has => ['X-Step: 1']);
+    optional '... with a Content-Location that is absolute',
+        with(stored('Cache-Control: max-age=3600', 'Content-Location: ' . scheme() . '://127.0.0.1{self}'), %post), hit();
+    optional '... as the variant that its own request selects',
+        with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}', 'Vary: Foo'), %post, send => ['Foo: 1']), hit('Foo: 1'), request_with('Foo: 2');
 }
-optional '... in the place of what was stored', stored('Cache-Control: max-age=3600'),
-    with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), %post), hit(has => ['X-Step: 1']);
-optional '... with a Content-Location that is absolute',
-    with(stored('Cache-Control: max-age=3600', 'Content-Location: ' . scheme() . '://127.0.0.1{self}'), %post), hit();
-optional '... as the variant that its own request selects',
-    with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}', 'Vary: Foo'), %post, send => ['Foo: 1']), hit('Foo: 1'), request_with('Foo: 2');
 must 'a POST is not answered from what a POST left', with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), %post), with(forwarded(), %post);
 must 'an unsafe method ends what a POST left', with(stored('Cache-Control: max-age=3600', 'Content-Location: {self}'), %post),
     with(forwarded(), method => 'PUT', content => 'x'), forwarded();
