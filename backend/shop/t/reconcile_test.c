@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 /*
- * The database and the gateway, in the place of backend/db/pipeline.c and backend/shop/payments/gateway.c:
+ * The database and the gateway, in the place of backend/db/pipeline.c and shop/payments/gateway.c:
  * the list has one empty page, and the database answers with the texts of `answers` in turn, or
  * with the error where there is none.
  */
@@ -119,5 +119,6 @@ int main(void)
         cmocka_unit_test_setup(what_is_no_json_ends_it, forget),
     };
 
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
