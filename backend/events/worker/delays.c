@@ -15,6 +15,7 @@ void weir_delays_put(weir_delays_t *delays, int64_t position, uint64_t at)
 {
     weir_delay_t *d = weir_alloc(sizeof(*d)), **p = &delays->first;
 
+    assert((delays->first == NULL) == (delays->last == NULL));
     if (delays->last != NULL && delays->last->position < position)
         p = &delays->last->next;
     while (*p != NULL && (*p)->position < position)
