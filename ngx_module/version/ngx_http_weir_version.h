@@ -11,9 +11,9 @@
 
 /*
  * The version negotiated for the request ("2"), negotiating it now if that has
- * not happened yet.  Returns NGX_OK, or NGX_DECLINED when the location has no
- * weir_version or nothing acceptable was asked for (version is then empty).
- * The bytes live as long as the configuration.
+ * not happened yet.  Returns NGX_OK, NGX_DECLINED when the location has no
+ * weir_version or nothing acceptable was asked for (version is then empty), or
+ * NGX_ERROR (no memory).  The bytes live as long as the configuration.
  */
 ngx_int_t ngx_http_weir_version_get(ngx_http_request_t *r,
     ngx_str_t *version);

@@ -141,6 +141,7 @@ ngx_http_weir_version_init_filter(void)
 static ngx_int_t
 ngx_http_weir_version_header_filter(ngx_http_request_t *r)
 {
+    ngx_int_t                      rc;
     ngx_str_t                     *type;
     ngx_http_weir_version_ctx_t   *ctx;
     ngx_http_weir_version_item_t  *item;
@@ -151,9 +152,10 @@ ngx_http_weir_version_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    ctx = ngx_http_weir_version_negotiate(r);
-    if (ctx == NULL) {
-        return ngx_http_next_header_filter(r);
+    rc = ngx_http_weir_version_negotiate(r, &ctx);
+
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED ? ngx_http_next_header_filter(r) : NGX_ERROR;
     }
 
     if (ngx_http_weir_version_add_varies(r, ctx->api) != NGX_OK) {

@@ -116,6 +116,7 @@ static ngx_http_variable_t  ngx_http_weir_version_vars[] = {
 static ngx_int_t
 ngx_http_weir_version_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                     rc;
     ngx_http_weir_version_ctx_t  *ctx;
 
     if (r != r->main || r->content_handler == NULL
@@ -126,11 +127,12 @@ ngx_http_weir_version_handler(ngx_http_request_t *r)
     }
 
     ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_VERSION);
-    ctx = ngx_http_weir_version_negotiate(r);
+    rc = ngx_http_weir_version_negotiate(r, &ctx);
     ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_NGINX);
 
-    if (ctx == NULL) {
-        return NGX_DECLINED;
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED ? NGX_DECLINED
+                                  : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->result == WEIR_NEGOTIATE_OK
@@ -148,13 +150,18 @@ static ngx_int_t
 ngx_http_weir_version_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    ngx_int_t                      rc;
     ngx_str_t                      value;
     ngx_http_weir_version_ctx_t   *ctx;
     ngx_http_weir_version_item_t  *item;
 
-    ctx = ngx_http_weir_version_negotiate(r);
+    rc = ngx_http_weir_version_negotiate(r, &ctx);
 
-    if (ctx == NULL || ctx->result != WEIR_NEGOTIATE_OK) {
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED || ctx->result != WEIR_NEGOTIATE_OK) {
         v->not_found = 1;
         return NGX_OK;
     }

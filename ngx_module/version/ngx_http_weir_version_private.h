@@ -78,27 +78,29 @@ ngx_http_weir_version_type(ngx_http_weir_version_ctx_t *ctx)
 
 
 /*
- * The request's result, however often it is asked for.  NULL when the location
- * has no weir_version, or when memory ran out.
+ * The request's result, however often it is asked for.  NGX_OK, NGX_DECLINED
+ * (the location has no weir_version), or NGX_ERROR (no memory).
  */
-static ngx_inline ngx_http_weir_version_ctx_t *
-ngx_http_weir_version_negotiate(ngx_http_request_t *r)
+static ngx_inline ngx_int_t
+ngx_http_weir_version_negotiate(ngx_http_request_t *r,
+    ngx_http_weir_version_ctx_t **ctx)
 {
-    ngx_http_weir_version_ctx_t       *ctx;
     ngx_http_weir_version_loc_conf_t  *wlcf;
 
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_version_module);
     if (wlcf->api == NULL) {
-        return NULL;
+        return NGX_DECLINED;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_version_module);
+    *ctx = ngx_http_get_module_ctx(r, ngx_http_weir_version_module);
 
-    if (ctx && ctx->api == wlcf->api) {
-        return ctx;
+    if (*ctx && (*ctx)->api == wlcf->api) {
+        return NGX_OK;
     }
 
-    return ngx_http_weir_version_ask(r, wlcf->api, ctx);
+    *ctx = ngx_http_weir_version_ask(r, wlcf->api, *ctx);
+
+    return *ctx ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -29,13 +29,15 @@ ngx_str_t  ngx_http_weir_version_accept = ngx_string("Accept");
 ngx_int_t
 ngx_http_weir_version_get(ngx_http_request_t *r, ngx_str_t *version)
 {
+    ngx_int_t                     rc;
     ngx_http_weir_version_ctx_t  *ctx;
 
-    ctx = ngx_http_weir_version_negotiate(r);
+    ngx_str_null(version);
 
-    if (ctx == NULL || ctx->result != WEIR_NEGOTIATE_OK) {
-        ngx_str_null(version);
-        return NGX_DECLINED;
+    rc = ngx_http_weir_version_negotiate(r, &ctx);
+
+    if (rc != NGX_OK || ctx->result != WEIR_NEGOTIATE_OK) {
+        return rc == NGX_ERROR ? NGX_ERROR : NGX_DECLINED;
     }
 
     *version = ctx->api->items[ctx->what.version].name;
@@ -47,13 +49,15 @@ ngx_http_weir_version_get(ngx_http_request_t *r, ngx_str_t *version)
 ngx_int_t
 ngx_http_weir_version_get_type(ngx_http_request_t *r, ngx_str_t *type)
 {
+    ngx_int_t                     rc;
     ngx_http_weir_version_ctx_t  *ctx;
 
-    ctx = ngx_http_weir_version_negotiate(r);
+    ngx_str_null(type);
 
-    if (ctx == NULL || ctx->result != WEIR_NEGOTIATE_OK) {
-        ngx_str_null(type);
-        return NGX_DECLINED;
+    rc = ngx_http_weir_version_negotiate(r, &ctx);
+
+    if (rc != NGX_OK || ctx->result != WEIR_NEGOTIATE_OK) {
+        return rc == NGX_ERROR ? NGX_ERROR : NGX_DECLINED;
     }
 
     *type = *ngx_http_weir_version_type(ctx);

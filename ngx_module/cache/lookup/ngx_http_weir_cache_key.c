@@ -64,11 +64,9 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_OK;
     }
 
-    if (ngx_http_weir_version_get(r, &version) != NGX_OK) {
-        ngx_str_null(&version);
-    }
-
-    if (ngx_http_weir_cache_place(r, &place) != NGX_OK) {
+    if (ngx_http_weir_version_get(r, &version) == NGX_ERROR
+        || ngx_http_weir_cache_place(r, &place) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
