@@ -194,6 +194,39 @@ static void too_many_pending_are_all(void **unused)
     free(inv);
 }
 
+/* What the edge has no memory to name: its own entries and those of others. */
+static void everything_at_once(void **unused)
+{
+    weir_invalidations_t *inv = make_table(1 << 16);
+    weir_position_t later = {30, 0};
+    weir_stamp_t old, new;
+
+    (void)unused;
+    assert_null(apply(inv, 10, "tags", "a"));
+    old = stamp_of(inv);
+    weir_invalidations_make_all(inv, NULL, true);
+    new = stamp_of(inv);
+    assert_int_equal(check(inv, old, "k", ""), WEIR_INVALID);
+    assert_int_equal(weir_invalidations_check_held(inv, &old, str("k"), str("")),
+                     WEIR_INVALID);
+    assert_int_equal(check(inv, new, "k", ""), WEIR_VALID);
+
+    /* nothing of others until the message has come back */
+    assert_int_equal(check(inv, foreign(20), "k", ""), WEIR_INVALID);
+    assert_null(apply(inv, 20, "all", "1", "edge", edge(ORIGIN, inv->local)));
+    assert_int_equal(check(inv, foreign(19), "k", ""), WEIR_INVALID);
+    assert_int_equal(check(inv, foreign(20), "k", ""), WEIR_VALID);
+    assert_int_equal(check(inv, new, "k", ""), WEIR_VALID);
+
+    /* the upstream has written the message */
+    weir_invalidations_make_all(inv, &later, true);
+    assert_int_equal(check(inv, new, "k", ""), WEIR_INVALID);
+    assert_int_equal(check(inv, foreign(29), "k", ""), WEIR_INVALID);
+    assert_int_equal(check(inv, foreign(30), "k", ""), WEIR_VALID);
+    assert_int_equal(inv->pending_all, 0);
+    free(inv);
+}
+
 static void eras_part(void **unused)
 {
     weir_invalidations_t *inv = make_table(1 << 16);
@@ -380,6 +413,7 @@ int main(void)
         cmocka_unit_test(made_here_is_good_at_once),
         cmocka_unit_test(an_older_copy_confirms_no_newer_one),
         cmocka_unit_test(too_many_pending_are_all),
+        cmocka_unit_test(everything_at_once),
         cmocka_unit_test(eras_part),
         cmocka_unit_test(a_broken_table_invalidates_everything),
         cmocka_unit_test(positions_are_read),

@@ -334,6 +334,25 @@ uint64_t weir_invalidations_make(weir_invalidations_t *inv, const uint64_t *hash
     return mark.local;
 }
 
+void weir_invalidations_make_all(weir_invalidations_t *inv, const weir_position_t *position,
+                                 bool pending)
+{
+    weir_mark_t mark = {{0, 0}, inv->local + 1};
+
+    weir_invalidations_change(inv, WEIR_CHANGE_MADE_HERE);
+
+    if (position)
+        mark.position = *position;
+    else if (pending)
+        inv->pending_all = mark.local;
+
+    weir_mark_raise(&inv->floor, mark);
+    inv->applied++;
+    weir_invalidations_set_local(inv, mark.local);
+
+    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
+}
+
 /* --- checks -------------------------------------------------------------- */
 
 typedef struct {

@@ -224,6 +224,15 @@ uint64_t weir_invalidations_make_client(weir_invalidations_t *inv, const uint64_
                                         const weir_position_t *position, bool pending);
 
 /*
+ * Invalidates everything here at once, for a change that cannot be named: all
+ * responses of this edge, and those of other edges that are older than position.
+ * Without a position, and with pending set, responses of other edges are invalid
+ * until the message has come back from the stream.
+ */
+void weir_invalidations_make_all(weir_invalidations_t *inv, const weir_position_t *position,
+                                 bool pending);
+
+/*
  * Writes the hashes of client records that have been pending for age ms, up to
  * max of them, which must be at least WEIR_INVALIDATION_WAYS; returns their
  * number.

@@ -37,6 +37,10 @@ static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
     weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
+static ngx_int_t ngx_http_weir_cache_invalidate_named(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_position_t *position);
+static void ngx_http_weir_cache_invalidate_all(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_position_t *position);
 static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_outlives(
     ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone,
     weir_invalidations_t *table);
@@ -99,8 +103,7 @@ ngx_http_weir_cache_init_invalidate_filter(void)
 static ngx_int_t
 ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
 {
-    ngx_uint_t                       changes;
-    ngx_array_t                     *lines;
+    ngx_uint_t                       changes, named;
     weir_position_t                  position, *written;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
@@ -116,15 +119,12 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
-                                       &ngx_http_weir_cache_invalidate_name);
-    if (lines == NULL) {
-        return NGX_ERROR;
-    }
-
     changes = ngx_http_weir_cache_changes_target(r);
+    named = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                      &ngx_http_weir_cache_invalidate_name)
+            != NULL;
 
-    if (!changes && lines->nelts == 0) {
+    if (!changes && !named) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -133,16 +133,13 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
     written = (ngx_http_weir_cache_read_position(r, &position) == NGX_OK)
               ? &position : NULL;
 
-    if (changes
-        && ngx_http_weir_cache_invalidate_target(r, clcf, written) != NGX_OK)
+    if ((changes
+         && ngx_http_weir_cache_invalidate_target(r, clcf, written) != NGX_OK)
+        || (named
+            && ngx_http_weir_cache_invalidate_named(r, clcf->zone, written)
+               != NGX_OK))
     {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_weir_cache_invalidate_tags(r, clcf->zone, lines, 0, written)
-        == NGX_ERROR)
-    {
-        return NGX_ERROR;
+        ngx_http_weir_cache_invalidate_all(r, clcf->zone, written);
     }
 
     if (written == NULL
@@ -241,7 +238,10 @@ ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
 }
 
 
-/* What is stored of the target, of Location and of Content-Location. */
+/*
+ * What is stored of the target, of Location and of Content-Location.  NGX_OK or
+ * NGX_ERROR (no memory).
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
@@ -297,6 +297,46 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
                                    NGX_HTTP_WEIR_CACHE_OF_CLIENT, position);
 
     return NGX_OK;
+}
+
+
+/* The tags of Weir-Invalidate.  NGX_OK or NGX_ERROR (no memory). */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_named(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_position_t *position)
+{
+    ngx_array_t  *lines;
+
+    lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
+                                       &ngx_http_weir_cache_invalidate_name);
+
+    return lines
+           && ngx_http_weir_cache_invalidate_tags(r, zone, lines, 0, position)
+              != NGX_ERROR
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * There is no memory to find out what the upstream has changed, so nothing that
+ * was stored before may be served.
+ */
+
+static void
+ngx_http_weir_cache_invalidate_all(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_position_t *position)
+{
+    weir_invalidations_t  *table;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "weir_cache_zone \"%V\": no memory for what a response"
+                  " invalidates; everything stored before is invalid",
+                  &zone->name);
+
+    table = ngx_http_weir_cache_invalidation_lock(zone);
+    weir_invalidations_make_all(table, position, zone->redis != NULL);
+    ngx_http_weir_cache_invalidation_unlock(zone);
 }
 
 
