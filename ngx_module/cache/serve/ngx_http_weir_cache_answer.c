@@ -226,7 +226,7 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
                                     " detail=") + NGX_INT_T_LEN
                              + (detail ? ngx_strlen(detail) : 0));
     if (p == NULL) {
-        return NGX_ERROR;
+        return NGX_OK;
     }
 
     value.data = p;
@@ -255,7 +255,8 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 
     value.len = p - value.data;
 
-    return ngx_http_weir_add_header(r, &ngx_http_weir_cache_status_name,
-                                    &value)
-           ? NGX_OK : NGX_ERROR;
+    (void) ngx_http_weir_add_header(r, &ngx_http_weir_cache_status_name,
+                                    &value);
+
+    return NGX_OK;
 }

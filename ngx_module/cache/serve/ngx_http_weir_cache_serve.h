@@ -21,7 +21,8 @@ ngx_int_t ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * answer: adds the Cache-Status of a forwarded request (RFC 9211), with a
- * detail or NULL; NGX_OK or NGX_ERROR.
+ * detail or NULL.  NGX_OK: the answer goes out without it when there is no
+ * memory, as the upstream may have done what can't be done twice.
  */
 ngx_int_t ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx,
     char *detail);

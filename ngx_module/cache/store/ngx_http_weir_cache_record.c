@@ -64,8 +64,9 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
         entry.vary.len = ctx->vary.len;
     }
 
-    if (ngx_http_weir_cache_put_headers(ctx, cc, &entry.headers) != NGX_OK) {
-        return NGX_DECLINED;
+    rc = ngx_http_weir_cache_put_headers(ctx, cc, &entry.headers);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     if (freshness->must_revalidate) {
@@ -409,7 +410,8 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
     }
 
     if (ngx_http_weir_cache_room(ctx, len) != NGX_OK) {
-        return NGX_ERROR;
+        ngx_http_weir_cache_abandon(ctx, "no memory");
+        return NGX_OK;
     }
 
     if (ngx_buf_in_memory(b)) {

@@ -22,6 +22,8 @@
 #define NGX_HTTP_WEIR_CACHE_MODIFIED  7
 
 
+static ngx_int_t ngx_http_weir_cache_try_prepare(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t status);
 static ngx_array_t *ngx_http_weir_cache_response_lines(
@@ -37,10 +39,31 @@ static ngx_int_t ngx_http_weir_cache_read_targeted(
 static time_t ngx_http_weir_cache_date(ngx_array_t *lines);
 
 
-/* NGX_OK: the body is collected; NGX_DECLINED: not; NGX_ERROR: no memory. */
+/*
+ * A response that there is no memory to store still reaches its client, and says
+ * nothing about the next one.
+ */
 
 ngx_int_t
 ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_weir_cache_try_prepare(ctx);
+
+    if (rc == NGX_ERROR) {
+        ctx->uncacheable = 0;
+        return NGX_DECLINED;
+    }
+
+    return rc;
+}
+
+
+/* NGX_OK: the body is collected; NGX_DECLINED: not; NGX_ERROR: no memory. */
+
+static ngx_int_t
+ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t                rc;
     const char              *reason;
@@ -171,7 +194,6 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_int_t            rc;
     ngx_str_t            key;
     ngx_table_elt_t     *h;
     ngx_http_request_t  *r;
@@ -187,15 +209,11 @@ ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (ngx_http_weir_cache_key(ctx) != NGX_OK
-        || ngx_http_weir_cache_read_request(ctx) != NGX_OK)
+        || ngx_http_weir_cache_read_request(ctx) != NGX_OK
+        || ngx_http_weir_cache_key_of(r, &ctx->key_text, &h->value, &key)
+           != NGX_OK)
     {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_http_weir_cache_key_of(r, &ctx->key_text, &h->value, &key);
-
-    if (rc != NGX_OK) {
-        return rc;
+        return NGX_DECLINED;
     }
 
     if (key.len != ctx->key_text.len

@@ -21,7 +21,7 @@ ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
 
 /*
  * response: begins to store the upstream's response if it may be.  NGX_OK: the
- * body is collected; NGX_DECLINED: not; NGX_ERROR: no memory.
+ * body is collected; NGX_DECLINED: not, also when there is no memory.
  */
 ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
 
@@ -37,13 +37,16 @@ ngx_int_t ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx);
 void ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * record: the entry from the response's header, into ctx->buf; as
- * ngx_http_weir_cache_prepare().
+ * record: the entry from the response's header, into ctx->buf.  NGX_OK: the body
+ * is collected; NGX_DECLINED: it can't be stored; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
 
-/* record: a part of the body; NGX_OK or NGX_ERROR (no memory) */
+/*
+ * record: a part of the body; NGX_OK, also when the response is not stored after
+ * all: it is too large, or there is no memory for it
+ */
 ngx_int_t ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx,
     ngx_buf_t *b);
 
