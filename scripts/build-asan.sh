@@ -37,7 +37,8 @@ fetch_source() {
 }
 [ -n "${NGX_SRC:-}" ] || fetch_source
 
-want="$src $(cksum <scripts/build-asan.sh) $(find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
+want="$src $(cat scripts/build-asan.sh t/worlds/asan/allocations.c | cksum)"
+want+=" $(find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
 if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; then
     rm -rf "$work"
     mkdir -p "$work"
@@ -57,7 +58,16 @@ if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; th
         tail -20 "$work/configure.log" >&2
         exit 1
     }
-    echo "$work/objs/src/core/ngx_slab.o: CFLAGS += -fno-sanitize=address" >>"$work/objs/Makefile"
+    {
+        echo "$work/objs/src/core/ngx_slab.o: CFLAGS += -fno-sanitize=address"
+        wrap=$(sed -nE 's/^FAILS\([^,]+, (\w+),.*/-Wl,--wrap=\1/p' \
+            t/worlds/asan/allocations.c | tr '\n' ' ')
+        echo "$work/objs/ngx_http_weir_module.so: LINK += $work/objs/allocations.o $wrap"
+        echo "$work/objs/ngx_http_weir_module.so: $work/objs/allocations.o"
+        echo "$work/objs/allocations.o: $root/t/worlds/asan/allocations.c"
+        # shellcheck disable=SC2016  # these are make's
+        printf '\t$(CC) -c -fPIC $(CFLAGS) $(ALL_INCS) -o $@ $<\n'
+    } >>"$work/objs/Makefile"
     echo "$want" >"$work/configured"
 fi
 for file in core/ngx_slab.c os/unix/ngx_shmem.c; do

@@ -6,20 +6,12 @@
 
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
+#include "cache/memory/ngx_http_weir_cache_zone_private.h"
 #include "http/ngx_http_weir_clock.h"
 
 
 /* Places in which a flight may be; its digest selects them. */
 #define NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS  8
-
-
-/* Under the zone's mutex. */
-typedef struct {
-    u_char      digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
-    uint64_t    token;
-    uint64_t    until;         /* ngx_http_weir_ms(); 0: free */
-    ngx_pid_t   pid;           /* 0: record without a fetch */
-} ngx_http_weir_cache_flight_t;
 
 
 static ngx_http_weir_cache_flight_t *ngx_http_weir_cache_flight_find(

@@ -39,6 +39,15 @@ struct ngx_http_weir_cache_worker_s {
 };
 
 
+/* Under the zone's mutex. */
+typedef struct {
+    u_char                         digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    uint64_t                       token;
+    uint64_t                       until;      /* ngx_http_weir_ms(); 0: free */
+    ngx_pid_t                      pid;        /* 0: record without a fetch */
+} ngx_http_weir_cache_flight_t;
+
+
 struct ngx_http_weir_cache_sh_s {
     uint64_t                       layout;     /* first member: see
                                                   ngx_http_weir.h */

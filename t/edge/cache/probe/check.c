@@ -4,7 +4,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_clock.h"
 #include "probe.h"
+#include "redis/ngx_http_weir_redis_server.h"
 
 
 static ngx_uint_t
@@ -170,6 +172,46 @@ probe_check_pins(ngx_http_weir_cache_sh_t *sh, size_t *bytes,
 }
 
 
+static ngx_uint_t
+probe_count_flights(ngx_http_weir_cache_sh_t *sh)
+{
+    uint64_t                       now;
+    ngx_uint_t                     i, n;
+    ngx_http_weir_cache_flight_t  *flight;
+
+    now = ngx_http_weir_ms();
+    flight = sh->flights;
+    n = 0;
+
+    for (i = 0; i < sh->nflights; i++) {
+        n += (flight[i].pid != 0 && flight[i].until > now);
+    }
+
+    return n;
+}
+
+
+static ngx_uint_t
+probe_count_commands(ngx_http_weir_redis_t *redis)
+{
+    ngx_uint_t                   n;
+    ngx_queue_t                 *q;
+    ngx_http_weir_redis_slot_t  *slot;
+
+    n = 0;
+
+    for (q = ngx_queue_head(&redis->slots);
+         q != ngx_queue_sentinel(&redis->slots);
+         q = ngx_queue_next(q))
+    {
+        slot = ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue);
+        n += (slot->cmd != NULL);
+    }
+
+    return n;
+}
+
+
 void
 probe_check(ngx_http_weir_cache_zone_t *zone, probe_report_t *report)
 {
@@ -188,6 +230,8 @@ probe_check(ngx_http_weir_cache_zone_t *zone, probe_report_t *report)
     report->bytes = sh->arena.used;
     report->size = sh->size;
     report->recovered = sh->counters.recovered;
+    report->flights = probe_count_flights(sh);
+    report->commands = zone->redis ? probe_count_commands(zone->redis) : 0;
 
     wrong = weir_arena_check(&sh->arena) ? NULL : "the arena disagrees";
 

@@ -14,6 +14,11 @@
  *     alloc=BYTES     of the zone's arena; the answer's "at" says where
  *     touch=ADDRESS   writes a byte there; touch=pool: behind an allocation of
  *                     the request's pool
+ *     fail=NTH        lets an allocation of this worker fail, counted from this
+ *                     request on (t/worlds/asan/allocations.c); 0: none any more.
+ *                     The answer says how many there have been and have failed
+ *                     since the last time
+ *     onward=1        with fail: all that follow fail, too
  */
 
 #include <ngx_config.h>
@@ -31,6 +36,14 @@
 static ngx_int_t probe_handler(ngx_http_request_t *r);
 static ngx_int_t probe_init(ngx_conf_t *cf);
 static void *probe_create_conf(ngx_conf_t *cf);
+
+
+/* They are in a module that was linked with t/worlds/asan/allocations.c. */
+
+void weir_allocations_fail(ngx_uint_t nth, ngx_uint_t onward)
+    __attribute__((weak));
+void weir_allocations_count(ngx_uint_t *allocations, ngx_uint_t *failed)
+    __attribute__((weak));
 
 
 typedef struct {
@@ -214,13 +227,60 @@ probe_act(ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone)
 }
 
 
+/* When the probe's own answer is out of the worker's hands. */
+
+static void
+probe_fail(void *data)
+{
+    ngx_uint_t  *fail = data;
+
+    weir_allocations_fail(fail[0], fail[1]);
+}
+
+
+/* NGX_OK or NGX_ERROR. */
+
+static ngx_int_t
+probe_allocations(ngx_http_request_t *r, ngx_uint_t *allocations,
+    ngx_uint_t *failed)
+{
+    ngx_str_t            value;
+    ngx_uint_t          *fail;
+    ngx_pool_cleanup_t  *cln;
+
+    *allocations = 0;
+    *failed = 0;
+
+    if (weir_allocations_fail == NULL
+        || ngx_http_arg(r, (u_char *) "fail", 4, &value) != NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    weir_allocations_count(allocations, failed);
+    weir_allocations_fail(0, 0);
+
+    cln = ngx_pool_cleanup_add(r->pool, 2 * sizeof(ngx_uint_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    fail = cln->data;
+    fail[0] = probe_argument(r, "fail");
+    fail[1] = probe_argument(r, "onward");
+    cln->handler = probe_fail;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 probe_handler(ngx_http_request_t *r)
 {
     void                            *at;
     ngx_int_t                        rc;
     ngx_buf_t                       *b;
-    ngx_uint_t                       n;
+    ngx_uint_t                       n, allocations, failed;
     ngx_chain_t                      out;
     probe_conf_t                    *conf;
     probe_report_t                   report;
@@ -241,6 +301,10 @@ probe_handler(ngx_http_request_t *r)
     n = probe_argument(r, "alloc");
     at = n ? probe_alloc(clcf->zone, n) : NULL;
 
+    if (probe_allocations(r, &allocations, &failed) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     probe_touch(r);
     probe_act(r, clcf->zone);
     probe_check(clcf->zone, &report);
@@ -253,12 +317,15 @@ probe_handler(ngx_http_request_t *r)
     b->last = ngx_slprintf(b->last, b->end,
                            "entries=%ui bytes=%uz size=%uz pins=%ui orphans=%ui"
                            " tables=%ui recovered=%ui pid=%P at=%p slab=%p"
+                           " flights=%ui commands=%ui allocations=%ui"
+                           " failed=%ui"
                            " wrong=%s\n",
                            report.entries, report.bytes, report.size,
                            report.pins, report.orphans, report.tables,
                            report.recovered, ngx_pid, at,
                            clcf->zone->sh->misses + clcf->zone->sh->mask + 1,
-                           report.wrong ? report.wrong : "nothing");
+                           report.flights, report.commands, allocations,
+                           failed, report.wrong ? report.wrong : "nothing");
     b->last_buf = 1;
 
     r->headers_out.status = NGX_HTTP_OK;

@@ -14,6 +14,8 @@ typedef struct {
     ngx_uint_t   pins;       /* in the tables of all workers */
     ngx_uint_t   orphans;    /* pinned, and under no key any more */
     ngx_uint_t   tables;     /* that belong to a worker */
+    ngx_uint_t   flights;    /* of requests that fetch */
+    ngx_uint_t   commands;   /* of this worker, for whose reply somebody waits */
     ngx_uint_t   recovered;
     const char  *wrong;      /* NULL: lists, counts, pins and blocks agree */
 } probe_report_t;
