@@ -1,6 +1,6 @@
 /*
- * The upstream's response: what it says to a cache (filter, response), and its way
- * into both levels (record, store).
+ * The upstream's response: what it says to a cache (filter, response, read),
+ * and its way into both levels (record, fields, store).
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_STORE_H_INCLUDED_
@@ -37,8 +37,23 @@ ngx_int_t ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx);
 void ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * record: the entry from the response's header, into ctx->buf.  NGX_OK: the body
- * is collected; NGX_DECLINED: it can't be stored; NGX_ERROR: no memory.
+ * read: what the upstream's header says to a cache, into response and cc, and
+ * what it varies by into ctx.  NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_response_t *response, weir_cache_control_t *cc);
+
+/*
+ * fields: the header block of the entry, of the request's pool; cc is what the
+ * response says.  NGX_OK, NGX_DECLINED (there is too much), or NGX_ERROR (no
+ * memory).
+ */
+ngx_int_t ngx_http_weir_cache_fields_write(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_control_t *cc, weir_str_t *headers);
+
+/*
+ * record: the entry from the response's header, into ctx->buf.  NGX_OK: the
+ * body is collected; NGX_DECLINED: it can't be stored; NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
