@@ -22,6 +22,11 @@ static void ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone,
     ngx_str_t *text, u_char *digest);
 static u_char *ngx_http_weir_cache_name(u_char *p, ngx_str_t *key,
     ngx_str_t *vary);
+static ngx_int_t ngx_http_weir_cache_put_vary(ngx_http_weir_cache_ctx_t *ctx,
+    weir_str_t list);
+static ngx_int_t ngx_http_weir_cache_vary_lines(
+    ngx_http_weir_cache_ctx_t *ctx, weir_str_t list, ngx_array_t **lines,
+    size_t *len);
 static ngx_int_t ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx);
 static u_char *ngx_http_weir_cache_put_list(u_char *p, weir_str_t field,
     ngx_array_t *lines, u_char *buf);
@@ -209,51 +214,56 @@ ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
 ngx_int_t
 ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 {
-    size_t                pos, len;
-    u_char               *p, *value;
-    ngx_str_t             name, text, sent;
-    weir_str_t            list, field, *line;
-    ngx_uint_t            i;
-    ngx_array_t          *lines[WEIR_VARY_FIELDS_MAX];
-    ngx_uint_t            n;
-    ngx_http_request_t   *r;
+    u_char      *p;
+    ngx_str_t    text;
+    weir_str_t   list;
 
-    r = ctx->request;
     list.data = (char *) fields->data;
     list.len = fields->len;
 
-    /* how long it can get */
-
-    len = 0;
-    n = 0;
-
-    for (pos = 0; n < WEIR_VARY_FIELDS_MAX
-                  && weir_vary_next(list, &pos, &field); n++)
+    if (ngx_http_weir_cache_put_vary(ctx, list) != NGX_OK
+        || ngx_http_weir_cache_hide_vary(ctx) != NGX_OK)
     {
-        if (ngx_http_weir_cache_sent(ctx, &field, &sent)) {
-            lines[n] = NULL;
-            len += field.len + sizeof("=\n") - 1 + sent.len;
-            continue;
-        }
+        return NGX_ERROR;
+    }
 
-        name.data = (u_char *) field.data;
-        name.len = field.len;
+    /* the variant's digest is that of the key's digest and the text */
 
-        lines[n] = ngx_http_weir_header_lines(r, &r->headers_in.headers, &name);
-        if (lines[n] == NULL) {
-            return NGX_ERROR;
-        }
+    text.len = NGX_HTTP_WEIR_CACHE_DIGEST_LEN + ctx->vary.len;
+    text.data = ngx_pnalloc(ctx->request->pool, text.len);
+    if (text.data == NULL) {
+        return NGX_ERROR;
+    }
 
-        line = lines[n]->elts;
+    p = ngx_cpymem(text.data, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
+    ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
 
-        for (i = 0; i < lines[n]->nelts; i++) {
-            len += field.len + sizeof(": \n") - 1 + line[i].len;
-        }
+    ngx_http_weir_cache_digest(ctx->conf->zone, &text, ctx->variant);
+    ctx->varies = 1;
+
+    return NGX_OK;
+}
+
+
+/* The text, into ctx->vary.  NGX_OK or NGX_ERROR (no memory). */
+
+static ngx_int_t
+ngx_http_weir_cache_put_vary(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list)
+{
+    size_t        pos, len;
+    u_char       *p, *value;
+    ngx_str_t     sent;
+    weir_str_t    field;
+    ngx_uint_t    n;
+    ngx_array_t  *lines[WEIR_VARY_FIELDS_MAX];
+
+    if (ngx_http_weir_cache_vary_lines(ctx, list, lines, &len) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     /* the values are put together at the end of the buffer first */
 
-    p = ngx_pnalloc(r->pool, len * 2);
+    p = ngx_pnalloc(ctx->request->pool, len * 2);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -282,23 +292,52 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 
     ctx->vary.len = p - ctx->vary.data;
 
-    if (ngx_http_weir_cache_hide_vary(ctx) != NGX_OK) {
-        return NGX_ERROR;
+    return NGX_OK;
+}
+
+
+/*
+ * The request's lines of each field, NULL for one that the upstream gets as
+ * negotiated, and how long the text can get.  NGX_OK or NGX_ERROR (no memory).
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_vary_lines(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list,
+    ngx_array_t **lines, size_t *len)
+{
+    size_t               pos;
+    ngx_str_t            name, sent;
+    weir_str_t           field, *line;
+    ngx_uint_t           i, n;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    *len = 0;
+    n = 0;
+
+    for (pos = 0; n < WEIR_VARY_FIELDS_MAX
+                  && weir_vary_next(list, &pos, &field); n++)
+    {
+        if (ngx_http_weir_cache_sent(ctx, &field, &sent)) {
+            lines[n] = NULL;
+            *len += field.len + sizeof("=\n") - 1 + sent.len;
+            continue;
+        }
+
+        name.data = (u_char *) field.data;
+        name.len = field.len;
+
+        lines[n] = ngx_http_weir_header_lines(r, &r->headers_in.headers, &name);
+        if (lines[n] == NULL) {
+            return NGX_ERROR;
+        }
+
+        line = lines[n]->elts;
+
+        for (i = 0; i < lines[n]->nelts; i++) {
+            *len += field.len + sizeof(": \n") - 1 + line[i].len;
+        }
     }
-
-    /* the variant's digest is that of the key's digest and the text */
-
-    text.len = NGX_HTTP_WEIR_CACHE_DIGEST_LEN + ctx->vary.len;
-    text.data = ngx_pnalloc(r->pool, text.len);
-    if (text.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(text.data, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-    ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
-
-    ngx_http_weir_cache_digest(ctx->conf->zone, &text, ctx->variant);
-    ctx->varies = 1;
 
     return NGX_OK;
 }

@@ -16,6 +16,12 @@
 
 static ngx_int_t ngx_http_weir_cache_path_of(ngx_http_request_t *r,
     ngx_str_t *path);
+static ngx_int_t ngx_http_weir_cache_strip_origin(ngx_http_request_t *r,
+    ngx_str_t *uri, u_char *p);
+static ngx_int_t ngx_http_weir_cache_resolve(ngx_http_request_t *r,
+    ngx_str_t *reference);
+static u_char *ngx_http_weir_cache_put_segments(u_char *base, u_char *last,
+    ngx_str_t *reference);
 static void ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port);
 
 
@@ -96,8 +102,7 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
 static ngx_int_t
 ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
 {
-    u_char     *p, *last, *end;
-    ngx_str_t   host, own, port, base;
+    u_char  *p, *end;
 
     end = path->data + path->len;
 
@@ -105,54 +110,81 @@ ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
                          && *p != '#'; p++) { /* void */ }
 
     if (p < end && *p == ':') {
-
-        ngx_str_set(&own, "http");
-        ngx_str_set(&port, ":80");
-
-#if (NGX_HTTP_SSL)
-        if (r->connection->ssl) {
-            ngx_str_set(&own, "https");
-            ngx_str_set(&port, ":443");
-        }
-#endif
-
-        if ((size_t) (p - path->data) != own.len
-            || ngx_strncasecmp(path->data, own.data, own.len) != 0
-            || end - p < 3 || p[1] != '/' || p[2] != '/'
-            || r->headers_in.host == NULL)
-        {
-            return NGX_DECLINED;
-        }
-
-        host.data = p + 3;
-
-        for (p += 3; p < end && *p != '/' && *p != '?' && *p != '#'; p++) {
-            /* void */
-        }
-
-        host.len = p - host.data;
-        own = r->headers_in.host->value;
-
-        ngx_http_weir_cache_trim_port(&host, &port);
-        ngx_http_weir_cache_trim_port(&own, &port);
-
-        if (host.len != own.len
-            || ngx_strncasecmp(host.data, own.data, own.len) != 0)
-        {
-            return NGX_DECLINED;
-        }
-
-        path->data = p;
-        path->len = end - p;
-
-        return NGX_OK;
+        return ngx_http_weir_cache_strip_origin(r, path, p);
     }
 
     if (p == path->data && (p == end || *p != '/')) {
         return NGX_DECLINED;
     }
 
-    /* the target's path up to its last slash, and the reference behind it */
+    return ngx_http_weir_cache_resolve(r, path);
+}
+
+
+/* An absolute URI without the request's own origin; p is behind its scheme. */
+
+static ngx_int_t
+ngx_http_weir_cache_strip_origin(ngx_http_request_t *r, ngx_str_t *uri,
+    u_char *p)
+{
+    u_char     *end;
+    ngx_str_t   host, own, port;
+
+    end = uri->data + uri->len;
+
+    ngx_str_set(&own, "http");
+    ngx_str_set(&port, ":80");
+
+#if (NGX_HTTP_SSL)
+    if (r->connection->ssl) {
+        ngx_str_set(&own, "https");
+        ngx_str_set(&port, ":443");
+    }
+#endif
+
+    if ((size_t) (p - uri->data) != own.len
+        || ngx_strncasecmp(uri->data, own.data, own.len) != 0
+        || end - p < 3 || p[1] != '/' || p[2] != '/'
+        || r->headers_in.host == NULL)
+    {
+        return NGX_DECLINED;
+    }
+
+    host.data = p + 3;
+
+    for (p += 3; p < end && *p != '/' && *p != '?' && *p != '#'; p++) {
+        /* void */
+    }
+
+    host.len = p - host.data;
+    own = r->headers_in.host->value;
+
+    ngx_http_weir_cache_trim_port(&host, &port);
+    ngx_http_weir_cache_trim_port(&own, &port);
+
+    if (host.len != own.len
+        || ngx_strncasecmp(host.data, own.data, own.len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    uri->data = p;
+    uri->len = end - p;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The target's path up to its last slash, and the reference behind it.
+ * NGX_DECLINED: the target has no path; NGX_ERROR: no memory.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_resolve(ngx_http_request_t *r, ngx_str_t *reference)
+{
+    u_char     *p, *last;
+    ngx_str_t   base;
 
     base = r->unparsed_uri;
 
@@ -169,41 +201,61 @@ ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
         return NGX_DECLINED;
     }
 
-    p = ngx_pnalloc(r->pool, base.len + path->len);
+    p = ngx_pnalloc(r->pool, base.len + reference->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     last = ngx_cpymem(p, base.data, base.len);
+    last = ngx_http_weir_cache_put_segments(p, last, reference);
 
-    for (end = path->data; end < path->data + path->len; /* void */ ) {
-        u_char  *segment = end;
-        size_t   left = path->data + path->len - segment;
+    reference->data = p;
+    reference->len = last - p;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Appends a reference to the path that begins at base and ends, with a slash, at
+ * last: without its segments "." and ".." (RFC 3986 section 5.2.4).  Returns the
+ * new end.
+ */
+
+static u_char *
+ngx_http_weir_cache_put_segments(u_char *base, u_char *last,
+    ngx_str_t *reference)
+{
+    u_char  *p, *end, *segment;
+    size_t   len;
+
+    end = reference->data + reference->len;
+
+    for (p = reference->data; p < end; /* void */ ) {
+
+        segment = p;
 
         if (*segment == '?' || *segment == '#') {
-            last = ngx_cpymem(last, segment, left);
-            break;
+            return ngx_cpymem(last, segment, end - segment);
         }
 
-        while (end < path->data + path->len && *end != '/' && *end != '?'
-               && *end != '#')
-        {
-            end++;
+        while (p < end && *p != '/' && *p != '?' && *p != '#') {
+            p++;
         }
 
-        left = end - segment;
+        len = p - segment;
 
-        if (end < path->data + path->len && *end == '/') {
-            end++;
+        if (p < end && *p == '/') {
+            p++;
         }
 
-        if (left == 1 && segment[0] == '.') {
+        if (len == 1 && segment[0] == '.') {
             continue;
         }
 
-        if (left == 2 && segment[0] == '.' && segment[1] == '.') {
+        if (len == 2 && segment[0] == '.' && segment[1] == '.') {
 
-            if (last - p > 1) {
+            if (last - base > 1) {
                 do {
                     last--;
                 } while (last[-1] != '/');
@@ -212,13 +264,10 @@ ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
             continue;
         }
 
-        last = ngx_cpymem(last, segment, end - segment);
+        last = ngx_cpymem(last, segment, p - segment);
     }
 
-    path->data = p;
-    path->len = last - p;
-
-    return NGX_OK;
+    return last;
 }
 
 
