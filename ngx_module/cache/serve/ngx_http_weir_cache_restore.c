@@ -18,8 +18,17 @@
 #include "http/ngx_http_weir.h"
 
 
+#define ngx_http_weir_cache_is(name, text)                                    \
+    ((name)->len == sizeof(text) - 1                                          \
+     && ngx_strncasecmp((name)->data, (u_char *) (text),                      \
+                        sizeof(text) - 1)                                     \
+        == 0)
+
+
 static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
+static ngx_int_t ngx_http_weir_cache_link_header(ngx_http_request_t *r,
+    ngx_table_elt_t *h);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_cache_is_modified(ngx_http_request_t *r);
@@ -94,17 +103,12 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t        *charset;
     ngx_table_elt_t  *h;
 
-#define is(text)  (name->len == sizeof(text) - 1                              \
-                   && ngx_strncasecmp(name->data, (u_char *) (text),          \
-                                      sizeof(text) - 1)                       \
-                      == 0)
-
-    if (is("Content-Type")) {
+    if (ngx_http_weir_cache_is(name, "Content-Type")) {
         ngx_http_weir_cache_restore_content_type(r, value);
         return NGX_OK;
     }
 
-    if (is("X-Accel-Charset")) {
+    if (ngx_http_weir_cache_is(name, "X-Accel-Charset")) {
 
         charset = ngx_palloc(r->pool, sizeof(ngx_str_t));
         if (charset == NULL) {
@@ -118,65 +122,67 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
     }
 
     h = ngx_http_weir_add_header(r, name, value);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
 
-    /* those that nginx's filters look for by a pointer */
+    return h ? ngx_http_weir_cache_link_header(r, h) : NGX_ERROR;
+}
 
-    switch (name->len) {
+
+/* Those that nginx's filters look for by a pointer.  NGX_OK or NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_weir_cache_link_header(ngx_http_request_t *r, ngx_table_elt_t *h)
+{
+    switch (h->key.len) {
 
     case sizeof("ETag") - 1:
-        if (is("ETag")) {
+        if (ngx_http_weir_cache_is(&h->key, "ETag")) {
             r->headers_out.etag = h;
 
-        } else if (is("Date")) {
+        } else if (ngx_http_weir_cache_is(&h->key, "Date")) {
             r->headers_out.date = h;
         }
 
         break;
 
     case sizeof("Server") - 1:
-        if (is("Server")) {
+        if (ngx_http_weir_cache_is(&h->key, "Server")) {
             r->headers_out.server = h;
         }
 
         break;
 
     case sizeof("Expires") - 1:
-        if (is("Expires")) {
+        if (ngx_http_weir_cache_is(&h->key, "Expires")) {
             r->headers_out.expires = h;
         }
 
         break;
 
     case sizeof("Last-Modified") - 1:
-        if (is("Last-Modified")) {
+        if (ngx_http_weir_cache_is(&h->key, "Last-Modified")) {
             r->headers_out.last_modified = h;
             r->headers_out.last_modified_time =
-                                 ngx_parse_http_time(value->data, value->len);
+                             ngx_parse_http_time(h->value.data, h->value.len);
 
-        } else if (is("Content-Range")) {
+        } else if (ngx_http_weir_cache_is(&h->key, "Content-Range")) {
             r->headers_out.content_range = h;
 
-        } else if (is("Cache-Control")) {
+        } else if (ngx_http_weir_cache_is(&h->key, "Cache-Control")) {
             return ngx_http_weir_link_cache_control(r, h);
         }
 
         break;
 
     case sizeof("Content-Encoding") - 1:
-        if (is("Content-Encoding")) {
+        if (ngx_http_weir_cache_is(&h->key, "Content-Encoding")) {
             r->headers_out.content_encoding = h;
 
-        } else if (is("WWW-Authenticate")) {
+        } else if (ngx_http_weir_cache_is(&h->key, "WWW-Authenticate")) {
             r->headers_out.www_authenticate = h;
         }
 
         break;
     }
-
-#undef is
 
     return NGX_OK;
 }
