@@ -72,6 +72,7 @@ static void ngx_http_weir_cache_follow_leave(
     ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_cycle(
     ngx_http_weir_cache_follower_t *f);
+static void ngx_http_weir_cache_follow_read(ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv);
 static void ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f);
@@ -83,6 +84,7 @@ static void ngx_http_weir_cache_follow_probe(
     ngx_http_weir_cache_follower_t *f);
 static ngx_uint_t ngx_http_weir_cache_follow_resend(
     ngx_http_weir_cache_follower_t *f);
+static ngx_str_t ngx_http_weir_cache_follow_hashes(uint64_t *hashes, size_t n);
 static void ngx_http_weir_cache_follow_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
     ngx_http_weir_redis_reply_t *reply);
@@ -280,10 +282,7 @@ ngx_http_weir_cache_follow_leave(ngx_http_weir_cache_follower_t *f)
 static void
 ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
 {
-    ngx_uint_t             n;
-    ngx_str_t              argv[8];
-    weir_invalidations_t  *table;
-    u_char                 block[NGX_INT_T_LEN], from[NGX_INT64_LEN * 2 + 1];
+    ngx_str_t  argv[3];
 
     f->pool = ngx_create_pool(4096, ngx_cycle->log);
     if (f->pool == NULL) {
@@ -312,33 +311,7 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
         }
 
         ngx_http_weir_cache_follow_trim(f);
-
-        table = ngx_http_weir_cache_invalidation_lock(f->zone);
-        f->from = table->position;
-        ngx_http_weir_cache_invalidation_unlock(f->zone);
-
-        f->blocking = f->caught_up;
-
-        ngx_str_set(&argv[0], "XREAD");
-        ngx_str_set(&argv[1], "COUNT");
-        ngx_str_set(&argv[2], NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT_TEXT);
-        n = 3;
-
-        if (f->blocking) {
-            ngx_str_set(&argv[3], "BLOCK");
-            argv[4].data = block;
-            argv[4].len = ngx_sprintf(block, "%M", f->block) - block;
-            n = 5;
-        }
-
-        ngx_str_set(&argv[n], "STREAMS");
-        ngx_str_set(&argv[n + 1], NGX_HTTP_WEIR_CACHE_STREAM);
-        argv[n + 2].data = from;
-        argv[n + 2].len = ngx_sprintf(from, "%uL-%uL", f->from.ms, f->from.seq)
-                          - from;
-
-        ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_READ,
-                                        n + 3, argv);
+        ngx_http_weir_cache_follow_read(f);
     }
 
     ngx_str_set(&argv[0], "GET");
@@ -359,6 +332,45 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
         ngx_destroy_pool(f->pool);
         f->pool = NULL;
     }
+}
+
+
+/* The next messages; where there is none the command waits for one. */
+
+static void
+ngx_http_weir_cache_follow_read(ngx_http_weir_cache_follower_t *f)
+{
+    u_char                 block[NGX_INT_T_LEN], from[NGX_INT64_LEN * 2 + 1];
+    ngx_str_t              argv[8];
+    ngx_uint_t             n;
+    weir_invalidations_t  *table;
+
+    table = ngx_http_weir_cache_invalidation_lock(f->zone);
+    f->from = table->position;
+    ngx_http_weir_cache_invalidation_unlock(f->zone);
+
+    f->blocking = f->caught_up;
+
+    ngx_str_set(&argv[0], "XREAD");
+    ngx_str_set(&argv[1], "COUNT");
+    ngx_str_set(&argv[2], NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT_TEXT);
+    n = 3;
+
+    if (f->blocking) {
+        ngx_str_set(&argv[3], "BLOCK");
+        argv[4].data = block;
+        argv[4].len = ngx_sprintf(block, "%M", f->block) - block;
+        n = 5;
+    }
+
+    ngx_str_set(&argv[n], "STREAMS");
+    ngx_str_set(&argv[n + 1], NGX_HTTP_WEIR_CACHE_STREAM);
+    argv[n + 2].data = from;
+    argv[n + 2].len = ngx_sprintf(from, "%uL-%uL", f->from.ms, f->from.seq)
+                      - from;
+
+    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_READ, n + 3,
+                                    argv);
 }
 
 
@@ -461,14 +473,12 @@ static ngx_uint_t
 ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
 {
     bool                   soft, all;
-    size_t                 i, n;
+    size_t                 n;
     u_char                *p, edge[16 + 1 + NGX_INT64_LEN];
     uint64_t               hashes[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES];
     ngx_str_t              argv[9];
     ngx_uint_t             argc, client;
     weir_invalidations_t  *table;
-
-    static u_char          text[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES * 17];
 
     table = ngx_http_weir_cache_invalidation_lock(f->zone);
 
@@ -506,15 +516,8 @@ ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
         ngx_str_set(&argv[6], "1");
 
     } else {
-        p = text;
-
-        for (i = 0; i < n; i++) {
-            p = ngx_sprintf(p, "%016xL ", hashes[i]);
-        }
-
         ngx_str_set(&argv[5], "hashes");
-        argv[6].data = text;
-        argv[6].len = p - text - 1;
+        argv[6] = ngx_http_weir_cache_follow_hashes(hashes, n);
 
         if (soft) {
             ngx_str_set(&argv[7], "soft");
@@ -534,6 +537,30 @@ ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
                                     argv);
 
     return 1;
+}
+
+
+/* As a message has them; valid until the next call. */
+
+static ngx_str_t
+ngx_http_weir_cache_follow_hashes(uint64_t *hashes, size_t n)
+{
+    u_char     *p;
+    size_t      i;
+    ngx_str_t   s;
+
+    static u_char  text[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES * 17];
+
+    p = text;
+
+    for (i = 0; i < n; i++) {
+        p = ngx_sprintf(p, "%016xL ", hashes[i]);
+    }
+
+    s.data = text;
+    s.len = p - text - 1;
+
+    return s;
 }
 
 

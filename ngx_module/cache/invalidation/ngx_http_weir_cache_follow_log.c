@@ -31,6 +31,8 @@ typedef struct {
 
 static uint64_t ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text,
     size_t len);
+static weir_position_t ngx_http_weir_cache_follow_floor(
+    ngx_http_weir_cache_stream_t *stream);
 static ngx_int_t ngx_http_weir_cache_follow_compare_server(
     ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
 static uint64_t ngx_http_weir_cache_follow_era(
@@ -197,7 +199,6 @@ ngx_int_t
 ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 {
     uint64_t                             former;
-    weir_position_t                      floor;
     weir_invalidations_t                *table;
     ngx_http_weir_redis_reply_t         *value;
     ngx_http_weir_cache_stream_t         stream;
@@ -231,22 +232,9 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 
     if (inv->pid == (ngx_atomic_uint_t) ngx_pid && table->era != f->era) {
 
-        /* what is no more in the stream can't be known */
-
-        floor = stream.deleted;
-
-        if (stream.added > stream.length) {
-
-            if (stream.length == 0) {
-                floor = stream.last;
-
-            } else if (weir_position_cmp(floor, stream.first) < 0) {
-                floor = stream.first;
-            }
-        }
-
         former = table->era;
-        weir_invalidations_begin(table, f->era, floor);
+        weir_invalidations_begin(table, f->era,
+                                 ngx_http_weir_cache_follow_floor(&stream));
         inv->read = stream.added - stream.length;
         inv->synced = 0;
 
@@ -266,6 +254,24 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
     }
 
     return NGX_OK;
+}
+
+
+/* What is no more in the stream can't be known: all up to where, of that. */
+
+static weir_position_t
+ngx_http_weir_cache_follow_floor(ngx_http_weir_cache_stream_t *stream)
+{
+    if (stream->added <= stream->length) {
+        return stream->deleted;
+    }
+
+    if (stream->length == 0) {
+        return stream->last;
+    }
+
+    return weir_position_cmp(stream->deleted, stream->first) < 0
+           ? stream->first : stream->deleted;
 }
 
 

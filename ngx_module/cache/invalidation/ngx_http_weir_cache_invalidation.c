@@ -26,6 +26,8 @@
 static size_t ngx_http_weir_cache_invalidation_size(size_t zone);
 static void ngx_http_weir_cache_invalidation_init(void *memory, size_t size);
 static ngx_uint_t ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_hash_tags(ngx_http_request_t *r,
+    weir_str_t *list, ngx_uint_t n, weir_str_t *tags);
 static ngx_int_t ngx_http_weir_cache_wanted_position(ngx_http_request_t *r,
     weir_position_t *position);
 
@@ -286,45 +288,52 @@ ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx)
 ngx_int_t
 ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
 {
-    size_t               n;
-    u_char              *block;
     ngx_str_t            value;
-    weir_str_t           list, *line;
-    ngx_uint_t           i, nlines;
-    const char          *wrong;
+    weir_str_t           list;
     ngx_array_t         *lines;
     ngx_http_request_t  *r;
 
-    static ngx_str_t     cache_tag = ngx_string("Cache-Tag");
-    static ngx_uint_t    logged;
+    static ngx_str_t  cache_tag = ngx_string("Cache-Tag");
 
     r = ctx->request;
 
-    if (ctx->conf->tags) {
-        if (ngx_http_complex_value(r, ctx->conf->tags, &value) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        list.data = (char *) value.data;
-        list.len = value.len;
-        line = &list;
-        nlines = 1;
-
-    } else {
+    if (ctx->conf->tags == NULL) {
         lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
                                            &cache_tag);
-        if (lines == NULL) {
-            return NGX_ERROR;
-        }
 
-        line = lines->elts;
-        nlines = lines->nelts;
+        return lines ? ngx_http_weir_cache_hash_tags(r, lines->elts,
+                                                     lines->nelts, tags)
+                     : NGX_ERROR;
     }
+
+    if (ngx_http_complex_value(r, ctx->conf->tags, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    list.data = (char *) value.data;
+    list.len = value.len;
+
+    return ngx_http_weir_cache_hash_tags(r, &list, 1, tags);
+}
+
+
+/* Those of n lists; returns as ngx_http_weir_cache_read_tags(). */
+
+static ngx_int_t
+ngx_http_weir_cache_hash_tags(ngx_http_request_t *r, weir_str_t *list,
+    ngx_uint_t n, weir_str_t *tags)
+{
+    size_t       hashes;
+    u_char      *block;
+    ngx_uint_t   i;
+    const char  *wrong;
+
+    static ngx_uint_t  logged;
 
     tags->data = NULL;
     tags->len = 0;
 
-    if (nlines == 0 || (nlines == 1 && line[0].len == 0)) {
+    if (n == 0 || (n == 1 && list[0].len == 0)) {
         return NGX_OK;
     }
 
@@ -333,10 +342,10 @@ ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
         return NGX_ERROR;
     }
 
-    n = 0;
+    hashes = 0;
 
-    for (i = 0; i < nlines; i++) {
-        wrong = weir_tags_read(line[i], (char *) block, &n);
+    for (i = 0; i < n; i++) {
+        wrong = weir_tags_read(list[i], (char *) block, &hashes);
 
         if (wrong) {
 
@@ -352,7 +361,7 @@ ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
     }
 
     tags->data = (char *) block;
-    tags->len = n * 8;
+    tags->len = hashes * 8;
 
     return NGX_OK;
 }

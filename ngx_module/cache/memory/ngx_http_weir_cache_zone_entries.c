@@ -53,6 +53,8 @@ static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
     ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_is_late(
     ngx_http_weir_cache_zone_t *zone, u_char *data, size_t len);
+static ngx_int_t ngx_http_weir_cache_zone_enter(
+    ngx_http_weir_cache_zone_t *zone, ngx_http_weir_cache_node_t *node);
 static ngx_uint_t ngx_http_weir_cache_zone_could_fit(
     ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
@@ -335,7 +337,7 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_int_t                    rc, place;
     ngx_http_weir_cache_sh_t    *sh;
     ngx_http_weir_cache_pin_t    pin;
-    ngx_http_weir_cache_node_t  *node, *old;
+    ngx_http_weir_cache_node_t  *node;
 
     sh = zone->sh;
 
@@ -377,38 +379,10 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
         ngx_http_weir_cache_zone_lock(zone);
     }
 
-    old = ngx_http_weir_cache_zone_find(sh, digest);
+    rc = ngx_http_weir_cache_zone_enter(zone, node);
 
-    if ((old && (weir_entry_stored((char *) old->data)
-                 > weir_entry_stored((char *) data)
-                 || (began && old->began > began)))
-        || ngx_http_weir_cache_zone_is_late(zone, data, len))
-    {
-        /*
-         * the entry from Redis is older than the existing one, or the upstream
-         * was asked again while it was on its way
-         */
-
-        rc = NGX_DECLINED;
-
-        if (place == NGX_ERROR) {
-            weir_arena_free(&sh->arena, node);
-        }
-
-    } else {
-        rc = NGX_OK;
-
-        /* an entry that existed or was missed before goes to the main queue */
-
-        node->main = (old && old->main)
-                     || ngx_http_weir_cache_zone_uses(zone, digest) > 1;
-
-        if (old) {
-            ngx_http_weir_cache_zone_unlink(sh, old);
-        }
-
-        ngx_http_weir_cache_zone_link(sh, node);
-        sh->counters.stored++;
+    if (rc == NGX_DECLINED && place == NGX_ERROR) {
+        weir_arena_free(&sh->arena, node);
     }
 
     ngx_http_weir_cache_zone_unlock(zone);
@@ -418,6 +392,51 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_http_weir_cache_zone_release(zone, &pin);
 
     return rc;
+}
+
+
+/*
+ * Links the node, which is filled, in place of the entry of the same digest;
+ * NGX_DECLINED: that one is newer.  The caller holds the zone's mutex.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_zone_enter(ngx_http_weir_cache_zone_t *zone,
+    ngx_http_weir_cache_node_t *node)
+{
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_node_t  *old;
+
+    sh = zone->sh;
+
+    old = ngx_http_weir_cache_zone_find(sh, node->digest);
+
+    if ((old && (weir_entry_stored((char *) old->data)
+                 > weir_entry_stored((char *) node->data)
+                 || (node->began && old->began > node->began)))
+        || ngx_http_weir_cache_zone_is_late(zone, node->data, node->len))
+    {
+        /*
+         * the entry from Redis is older than the existing one, or the upstream
+         * was asked again while it was on its way
+         */
+
+        return NGX_DECLINED;
+    }
+
+    /* an entry that existed or was missed before goes to the main queue */
+
+    node->main = (old && old->main)
+                 || ngx_http_weir_cache_zone_uses(zone, node->digest) > 1;
+
+    if (old) {
+        ngx_http_weir_cache_zone_unlink(sh, old);
+    }
+
+    ngx_http_weir_cache_zone_link(sh, node);
+    sh->counters.stored++;
+
+    return NGX_OK;
 }
 
 
