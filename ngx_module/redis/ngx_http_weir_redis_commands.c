@@ -17,6 +17,7 @@
 #include "redis/ngx_http_weir_redis_server.h"
 
 
+static ngx_int_t ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis,
     ngx_uint_t argc, ngx_str_t *argv);
 static ngx_http_weir_redis_slot_t *ngx_http_weir_redis_slot(
@@ -83,16 +84,12 @@ ngx_http_weir_redis_cancel(ngx_http_weir_redis_command_t *cmd)
 void
 ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
 {
-    ssize_t                      n;
-    u_char                      *out;
-    size_t                       pos, len, size;
-    ngx_str_t                    argv[3];
-    ngx_uint_t                   i, commands;
-    ngx_connection_t            *c;
-    ngx_http_weir_redis_slot_t  *slot;
+    u_char            *out;
+    size_t             pos, len, size;
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
 
     c = redis->peer.connection;
-    commands = 1;
 
     /* the waiting commands' bytes stand aside */
 
@@ -103,7 +100,42 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
 
     redis->out = NULL;
     redis->out_pos = redis->out_len = redis->out_size = 0;
-    n = NGX_ERROR;
+
+    rc = ngx_http_weir_redis_introduce(redis);
+
+    /* some hundred bytes into an empty socket buffer */
+
+    if (rc == NGX_OK
+        && c->send(c, redis->out, redis->out_len) != (ssize_t) redis->out_len)
+    {
+        rc = NGX_ERROR;
+    }
+
+    ngx_free(redis->out);
+    redis->out = out;
+    redis->out_pos = pos;
+    redis->out_len = len;
+    redis->out_size = size;
+
+    if (rc != NGX_OK || ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        ngx_http_weir_redis_close(redis, "cannot send the handshake");
+        return;
+    }
+
+    redis->state = NGX_HTTP_WEIR_REDIS_HANDSHAKE;
+}
+
+
+/* AUTH, SELECT and PING, with their slots before all others. */
+
+static ngx_int_t
+ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis)
+{
+    ngx_str_t                    argv[3];
+    ngx_uint_t                   i, commands;
+    ngx_http_weir_redis_slot_t  *slot;
+
+    commands = 1;
 
     if (redis->password.len) {
         ngx_str_set(&argv[0], "AUTH");
@@ -117,7 +149,7 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
         commands++;
 
         if (ngx_http_weir_redis_append(redis, i, argv) != NGX_OK) {
-            goto done;
+            return NGX_ERROR;
         }
     }
 
@@ -127,48 +159,27 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
         commands++;
 
         if (ngx_http_weir_redis_append(redis, 2, argv) != NGX_OK) {
-            goto done;
+            return NGX_ERROR;
         }
     }
 
     ngx_str_set(&argv[0], "PING");
 
     if (ngx_http_weir_redis_append(redis, 1, argv) != NGX_OK) {
-        goto done;
+        return NGX_ERROR;
     }
 
     for (i = 0; i < commands; i++) {
         slot = ngx_http_weir_redis_slot(redis, NULL);
         if (slot == NULL) {
-            goto done;
+            return NGX_ERROR;
         }
 
         slot->handshake = 1;
         ngx_queue_insert_head(&redis->slots, &slot->queue);
     }
 
-    /* some hundred bytes into an empty socket buffer */
-
-    n = c->send(c, redis->out, redis->out_len);
-
-    if (n != (ssize_t) redis->out_len) {
-        n = NGX_ERROR;
-    }
-
-done:
-
-    ngx_free(redis->out);
-    redis->out = out;
-    redis->out_pos = pos;
-    redis->out_len = len;
-    redis->out_size = size;
-
-    if (n == NGX_ERROR || ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_http_weir_redis_close(redis, "cannot send the handshake");
-        return;
-    }
-
-    redis->state = NGX_HTTP_WEIR_REDIS_HANDSHAKE;
+    return NGX_OK;
 }
 
 

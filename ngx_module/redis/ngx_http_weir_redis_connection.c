@@ -24,6 +24,9 @@ static void ngx_http_weir_redis_deadline_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_reconnect_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_write_handler(ngx_event_t *wev);
 static void ngx_http_weir_redis_read_handler(ngx_event_t *rev);
+static void ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis);
+static void ngx_http_weir_redis_plan_reconnect(ngx_http_weir_redis_t *redis);
+static void ngx_http_weir_redis_give_up(ngx_http_weir_redis_t *redis);
 
 
 void
@@ -396,14 +399,33 @@ ngx_http_weir_redis_deadline_handler(ngx_event_t *ev)
 void
 ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
 {
-    ngx_msec_t                      delay;
-    ngx_pool_t                     *pool;
-    ngx_queue_t                    *q, slots;
-    ngx_connection_t               *c;
-    ngx_http_weir_redis_slot_t     *slot;
-    ngx_http_weir_redis_command_t  *cmd;
-
     redis->state = NGX_HTTP_WEIR_REDIS_CLOSED;
+
+    ngx_http_weir_redis_clear(redis);
+
+    if (reason && redis->failures++ == 0) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, redis->err,
+                      "weir_redis \"%V\" at %V is down: %s%s%V%s%V",
+                      &redis->name, &redis->addr->name, reason,
+                      redis->refusal.len ? ": " : "", &redis->refusal,
+                      redis->purpose.len ? "; connection for " : "",
+                      &redis->purpose);
+    }
+
+    redis->err = 0;
+
+    ngx_http_weir_redis_plan_reconnect(redis);
+    ngx_http_weir_redis_give_up(redis);
+}
+
+
+/* Closes the connection, and forgets what was on its way over it. */
+
+static void
+ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis)
+{
+    ngx_pool_t        *pool;
+    ngx_connection_t  *c;
 
     c = redis->peer.connection;
 
@@ -439,41 +461,44 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
     }
 
     redis->out_pos = redis->out_len = 0;
+}
 
-    if (reason) {
 
-        if (redis->failures++ == 0) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, redis->err,
-                          "weir_redis \"%V\" at %V is down: %s%s%V%s%V",
-                          &redis->name, &redis->addr->name, reason,
-                          redis->refusal.len ? ": " : "", &redis->refusal,
-                          redis->purpose.len ? "; connection for " : "",
-                          &redis->purpose);
-        }
-    }
+/* While failures are counted commands are refused, so nothing else connects. */
 
-    redis->err = 0;
+static void
+ngx_http_weir_redis_plan_reconnect(ngx_http_weir_redis_t *redis)
+{
+    ngx_msec_t  delay;
 
-    /* commands are refused then, so nothing else would connect again */
-
-    if (redis->failures && !ngx_exiting && !ngx_terminate
-        && !redis->reconnect.timer_set)
+    if (redis->failures == 0 || ngx_exiting || ngx_terminate
+        || redis->reconnect.timer_set)
     {
-        delay = NGX_HTTP_WEIR_REDIS_BACKOFF_MIN
-                << ngx_min(redis->failures - 1, 6);
-        delay = ngx_min(delay, NGX_HTTP_WEIR_REDIS_BACKOFF_MAX);
-
-        /* half of it at random, so that workers don't come all at once */
-        delay = delay / 2 + ngx_random() % (delay / 2 + 1);
-
-        ngx_add_timer(&redis->reconnect, delay);
+        return;
     }
+
+    delay = NGX_HTTP_WEIR_REDIS_BACKOFF_MIN << ngx_min(redis->failures - 1, 6);
+    delay = ngx_min(delay, NGX_HTTP_WEIR_REDIS_BACKOFF_MAX);
+
+    /* half of it at random, so that workers don't come all at once */
+    delay = delay / 2 + ngx_random() % (delay / 2 + 1);
+
+    ngx_add_timer(&redis->reconnect, delay);
+}
+
+
+/* Tells all who wait; handlers see an empty queue and a server that is down. */
+
+static void
+ngx_http_weir_redis_give_up(ngx_http_weir_redis_t *redis)
+{
+    ngx_queue_t                    *q, slots;
+    ngx_http_weir_redis_slot_t     *slot;
+    ngx_http_weir_redis_command_t  *cmd;
 
     if (ngx_queue_empty(&redis->slots)) {
         return;
     }
-
-    /* handlers see an empty queue and a server that is down */
 
     slots = redis->slots;
     slots.next->prev = &slots;

@@ -23,6 +23,8 @@ extern ngx_module_t  ngx_http_weir_redis_module;
 
 static char *ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_weir_redis_parameter(ngx_conf_t *cf,
+    ngx_http_weir_redis_t *redis, ngx_str_t *value);
 static char *ngx_http_weir_redis_parse_url(ngx_conf_t *cf,
     ngx_http_weir_redis_t *redis, ngx_str_t *url);
 static char *ngx_http_weir_redis_parse_credentials(ngx_conf_t *cf,
@@ -127,10 +129,8 @@ static char *
 ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char                   *rv;
-    ngx_int_t               n;
-    ngx_str_t              *value, s;
+    ngx_str_t              *value;
     ngx_uint_t              i;
-    ngx_msec_t             *time;
     ngx_http_weir_redis_t  *redis;
 
     value = cf->args->elts;
@@ -155,53 +155,10 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 3; i < cf->args->nelts; i++) {
 
-        if (redis->tls
-            && ngx_http_weir_redis_tls_parameter(redis->tls, &value[i])
-               == NGX_OK)
+        if (ngx_http_weir_redis_parameter(cf, redis, &value[i]) != NGX_CONF_OK)
         {
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "timeout=", 8) == 0) {
-            s.data = value[i].data + 8;
-            time = &redis->timeout;
-
-        } else if (ngx_strncmp(value[i].data, "connect_timeout=", 16) == 0) {
-            s.data = value[i].data + 16;
-            time = &redis->connect_timeout;
-
-        } else if (ngx_strncmp(value[i].data, "ssl_", 4) == 0 && !redis->tls) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\" in \"weir_redis\":"
-                               " ssl_ parameters need a URL with rediss://",
-                               &value[i]);
-            return NGX_CONF_ERROR;
-
-        } else {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\" in \"weir_redis\"; it"
-                               " takes timeout=time, connect_timeout=time%s",
-                               &value[i],
-                               redis->tls
-                               ? ", ssl_trusted_certificate=file,"
-                                 " ssl_name=name, ssl_verify=on|off,"
-                                 " ssl_certificate=file,"
-                                 " ssl_certificate_key=file"
-                               : "");
             return NGX_CONF_ERROR;
         }
-
-        s.len = value[i].data + value[i].len - s.data;
-        n = ngx_parse_time(&s, 0);
-
-        if (n == NGX_ERROR || n < 1) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid time \"%V\" in \"weir_redis\"; it must"
-                               " be like 100ms or 1s", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        *time = n;
     }
 
     rv = ngx_http_weir_redis_parse_url(cf, redis, &value[2]);
@@ -222,6 +179,66 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return rv;
+}
+
+
+/* One behind the URL. */
+
+static char *
+ngx_http_weir_redis_parameter(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
+    ngx_str_t *value)
+{
+    ngx_int_t    n;
+    ngx_str_t    s;
+    ngx_msec_t  *time;
+
+    if (redis->tls
+        && ngx_http_weir_redis_tls_parameter(redis->tls, value) == NGX_OK)
+    {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value->data, "timeout=", 8) == 0) {
+        s.data = value->data + 8;
+        time = &redis->timeout;
+
+    } else if (ngx_strncmp(value->data, "connect_timeout=", 16) == 0) {
+        s.data = value->data + 16;
+        time = &redis->connect_timeout;
+
+    } else if (ngx_strncmp(value->data, "ssl_", 4) == 0 && !redis->tls) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" in \"weir_redis\":"
+                           " ssl_ parameters need a URL with rediss://", value);
+        return NGX_CONF_ERROR;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" in \"weir_redis\"; it"
+                           " takes timeout=time, connect_timeout=time%s",
+                           value,
+                           redis->tls
+                           ? ", ssl_trusted_certificate=file,"
+                             " ssl_name=name, ssl_verify=on|off,"
+                             " ssl_certificate=file,"
+                             " ssl_certificate_key=file"
+                           : "");
+        return NGX_CONF_ERROR;
+    }
+
+    s.len = value->data + value->len - s.data;
+    n = ngx_parse_time(&s, 0);
+
+    if (n == NGX_ERROR || n < 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\" in \"weir_redis\"; it must"
+                           " be like 100ms or 1s", value);
+        return NGX_CONF_ERROR;
+    }
+
+    *time = n;
+
+    return NGX_CONF_OK;
 }
 
 

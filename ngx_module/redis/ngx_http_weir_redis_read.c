@@ -35,8 +35,12 @@ static ssize_t ngx_http_weir_redis_recv(ngx_http_weir_redis_t *redis,
     u_char *buf, size_t size, size_t *direct);
 static ngx_int_t ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis,
     u_char *p, u_char *last);
+static u_char *ngx_http_weir_redis_put_string(ngx_http_weir_redis_t *redis,
+    u_char *p, u_char *last);
 static u_char *ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis,
     u_char *p, u_char *last);
+static ngx_int_t ngx_http_weir_redis_begin_reply(ngx_http_weir_redis_t *redis,
+    ngx_http_weir_redis_command_t *cmd, size_t len);
 static ngx_int_t ngx_http_weir_redis_make_room(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis,
@@ -177,28 +181,9 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
     while (p < last) {
 
         if (redis->rest) {
-            n = ngx_min(redis->rest, (size_t) (last - p));
+            p = ngx_http_weir_redis_put_string(redis, p, last);
 
-            if (redis->target && ngx_http_weir_redis_head(redis)->cmd) {
-
-                if (redis->room == 0
-                    && ngx_http_weir_redis_make_room(redis) != NGX_OK)
-                {
-                    ngx_http_weir_redis_close(redis, "no memory for a reply");
-                    return NGX_ERROR;
-                }
-
-                n = ngx_min(n, redis->room);
-                redis->target = ngx_cpymem(redis->target, p, n);
-                redis->room -= n;
-            }
-
-            redis->rest -= n;
-            p += n;
-
-            if (redis->rest == 0
-                && ngx_http_weir_redis_end_string(redis) != NGX_OK)
-            {
+            if (p == NULL) {
                 return NGX_ERROR;
             }
 
@@ -250,6 +235,42 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
 
 
 /*
+ * Takes bytes of the string that is being read.  Returns where the rest begins,
+ * or NULL when the connection has been closed.
+ */
+
+static u_char *
+ngx_http_weir_redis_put_string(ngx_http_weir_redis_t *redis, u_char *p,
+    u_char *last)
+{
+    size_t  n;
+
+    n = ngx_min(redis->rest, (size_t) (last - p));
+
+    if (redis->target && ngx_http_weir_redis_head(redis)->cmd) {
+
+        if (redis->room == 0 && ngx_http_weir_redis_make_room(redis) != NGX_OK)
+        {
+            ngx_http_weir_redis_close(redis, "no memory for a reply");
+            return NULL;
+        }
+
+        n = ngx_min(n, redis->room);
+        redis->target = ngx_cpymem(redis->target, p, n);
+        redis->room -= n;
+    }
+
+    redis->rest -= n;
+
+    if (redis->rest == 0 && ngx_http_weir_redis_end_string(redis) != NGX_OK) {
+        return NULL;
+    }
+
+    return p + n;
+}
+
+
+/*
  * Reads "$length CRLF".  Returns where the string begins, p if it is one for
  * the reader, or NULL when the connection has been closed.
  */
@@ -258,11 +279,9 @@ static u_char *
 ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis, u_char *p,
     u_char *last)
 {
-    size_t                        len;
-    u_char                       *digit;
-    ngx_pool_t                   *pool;
-    ngx_http_weir_redis_slot_t   *slot;
-    ngx_http_weir_redis_reply_t  *reply;
+    size_t                       len;
+    u_char                      *digit;
+    ngx_http_weir_redis_slot_t  *slot;
 
     slot = ngx_http_weir_redis_head(redis);
 
@@ -290,47 +309,60 @@ ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis, u_char *p,
     redis->bulk = NULL;
     redis->target = NULL;
 
-    if (slot->cmd) {
-        pool = slot->cmd->pool;
-
-        reply = ngx_pcalloc(pool, sizeof(ngx_http_weir_redis_reply_t));
-        if (reply == NULL) {
-            goto failed;
-        }
-
-        reply->type = NGX_HTTP_WEIR_REDIS_STRING;
-        redis->bulk = reply;
-
-        if (slot->cmd->max && len > slot->cmd->max) {
-            /* the bytes are dropped */
-            reply->str.data = (u_char *) "";
-            return digit + 2;
-        }
-
-        if (len > NGX_HTTP_WEIR_REDIS_REPLY_MAX) {
-            ngx_http_weir_redis_close(redis, "sent a reply that is too large");
-            return NULL;
-        }
-
-        redis->room = ngx_min(redis->rest, NGX_HTTP_WEIR_REDIS_STRING_FIRST);
-
-        reply->str.len = len;
-        reply->str.data = ngx_pnalloc(pool, redis->room);
-
-        if (reply->str.data == NULL) {
-            goto failed;
-        }
-
-        redis->target = reply->str.data;
+    if (slot->cmd
+        && ngx_http_weir_redis_begin_reply(redis, slot->cmd, len) != NGX_OK)
+    {
+        return NULL;
     }
 
     return digit + 2;
+}
 
-failed:
 
-    ngx_http_weir_redis_close(redis, "no memory for a reply");
+/*
+ * The reply of a command that waits for a string of that length.  NGX_OK, or
+ * NGX_ERROR when the connection has been closed.
+ */
 
-    return NULL;
+static ngx_int_t
+ngx_http_weir_redis_begin_reply(ngx_http_weir_redis_t *redis,
+    ngx_http_weir_redis_command_t *cmd, size_t len)
+{
+    ngx_http_weir_redis_reply_t  *reply;
+
+    reply = ngx_pcalloc(cmd->pool, sizeof(ngx_http_weir_redis_reply_t));
+    if (reply == NULL) {
+        ngx_http_weir_redis_close(redis, "no memory for a reply");
+        return NGX_ERROR;
+    }
+
+    reply->type = NGX_HTTP_WEIR_REDIS_STRING;
+    redis->bulk = reply;
+
+    if (cmd->max && len > cmd->max) {
+        /* the bytes are dropped */
+        reply->str.data = (u_char *) "";
+        return NGX_OK;
+    }
+
+    if (len > NGX_HTTP_WEIR_REDIS_REPLY_MAX) {
+        ngx_http_weir_redis_close(redis, "sent a reply that is too large");
+        return NGX_ERROR;
+    }
+
+    redis->room = ngx_min(redis->rest, NGX_HTTP_WEIR_REDIS_STRING_FIRST);
+
+    reply->str.len = len;
+    reply->str.data = ngx_pnalloc(cmd->pool, redis->room);
+
+    if (reply->str.data == NULL) {
+        ngx_http_weir_redis_close(redis, "no memory for a reply");
+        return NGX_ERROR;
+    }
+
+    redis->target = reply->str.data;
+
+    return NGX_OK;
 }
 
 

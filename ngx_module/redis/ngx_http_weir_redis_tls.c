@@ -33,6 +33,9 @@ struct ngx_http_weir_redis_tls_s {
 };
 
 
+static void ngx_http_weir_redis_tls_cleanup(void *data);
+static char *ngx_http_weir_redis_tls_read(ngx_conf_t *cf,
+    ngx_http_weir_redis_tls_t *tls);
 static ngx_int_t ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
     ngx_connection_t *c);
 static void ngx_http_weir_redis_tls_done(ngx_connection_t *c);
@@ -121,6 +124,29 @@ ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
     tls->name.len = name.len;
     tls->address = ngx_parse_addr(cf->pool, &addr, p, name.len) == NGX_OK;
 
+    cln->handler = ngx_http_weir_redis_tls_cleanup;
+    cln->data = tls;
+
+    return ngx_http_weir_redis_tls_read(cf, tls);
+}
+
+
+static void
+ngx_http_weir_redis_tls_cleanup(void *data)
+{
+    ngx_http_weir_redis_tls_t  *tls = data;
+
+    if (tls->ssl.ctx) {
+        ngx_ssl_cleanup_ctx(&tls->ssl);
+    }
+}
+
+
+/* The certificates; returns as ngx_http_weir_redis_tls_init(). */
+
+static char *
+ngx_http_weir_redis_tls_read(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls)
+{
     tls->ssl.log = cf->log;
 
     if (ngx_ssl_create(&tls->ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL)
@@ -128,9 +154,6 @@ ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
     {
         return NGX_CONF_ERROR;
     }
-
-    cln->handler = ngx_ssl_cleanup_ctx;
-    cln->data = &tls->ssl;
 
     /*
      * A write that has to wait is tried again with what has been added since,
