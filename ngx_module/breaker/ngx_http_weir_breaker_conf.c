@@ -17,6 +17,7 @@ typedef struct {
 } ngx_http_weir_breaker_parameter_t;
 
 
+static ngx_http_weir_breaker_t *ngx_http_weir_breaker_create(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_breaker_parameter(ngx_conf_t *cf,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *parameter,
     ngx_uint_t *given);
@@ -168,10 +169,9 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_breaker_loc_conf_t  *blcf = conf;
 
-    ngx_str_t                          *value;
-    ngx_uint_t                          i, given;
-    ngx_http_weir_breaker_t            *breaker, **list;
-    ngx_http_weir_breaker_main_conf_t  *bmcf;
+    ngx_str_t                *value;
+    ngx_uint_t                i, given;
+    ngx_http_weir_breaker_t  *breaker;
 
     if (blcf->breaker != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
@@ -184,33 +184,10 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    bmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_breaker_module);
-    breaker = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_breaker_t));
-    list = ngx_array_push(&bmcf->breakers);
-
-    if (breaker == NULL || list == NULL) {
+    breaker = ngx_http_weir_breaker_create(cf);
+    if (breaker == NULL) {
         return NGX_CONF_ERROR;
     }
-
-    *list = breaker;
-
-    if (ngx_http_weir_place(cf, &breaker->place) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    breaker->settings.counting = WEIR_BREAKER_COUNT_ROW;
-    breaker->settings.failures = 5;
-    breaker->settings.window = 10000;
-    breaker->settings.ratio = UINT32_MAX;
-    breaker->settings.min = UINT32_MAX;
-    breaker->settings.open = 5000;
-    breaker->settings.probes = 1;
-    breaker->on = NGX_HTTP_WEIR_BREAKER_ON_ERROR
-                  |NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT
-                  |NGX_HTTP_WEIR_BREAKER_ON_500
-                  |NGX_HTTP_WEIR_BREAKER_ON_502
-                  |NGX_HTTP_WEIR_BREAKER_ON_503
-                  |NGX_HTTP_WEIR_BREAKER_ON_504;
 
     given = 0;
 
@@ -241,6 +218,46 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     blcf->breaker = breaker;
 
     return NGX_CONF_OK;
+}
+
+
+/* With its defaults; NULL: no memory. */
+
+static ngx_http_weir_breaker_t *
+ngx_http_weir_breaker_create(ngx_conf_t *cf)
+{
+    ngx_http_weir_breaker_t            *breaker, **list;
+    ngx_http_weir_breaker_main_conf_t  *bmcf;
+
+    bmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_breaker_module);
+    breaker = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_breaker_t));
+    list = ngx_array_push(&bmcf->breakers);
+
+    if (breaker == NULL || list == NULL) {
+        return NULL;
+    }
+
+    *list = breaker;
+
+    if (ngx_http_weir_place(cf, &breaker->place) != NGX_OK) {
+        return NULL;
+    }
+
+    breaker->settings.counting = WEIR_BREAKER_COUNT_ROW;
+    breaker->settings.failures = 5;
+    breaker->settings.window = 10000;
+    breaker->settings.ratio = UINT32_MAX;
+    breaker->settings.min = UINT32_MAX;
+    breaker->settings.open = 5000;
+    breaker->settings.probes = 1;
+    breaker->on = NGX_HTTP_WEIR_BREAKER_ON_ERROR
+                  |NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT
+                  |NGX_HTTP_WEIR_BREAKER_ON_500
+                  |NGX_HTTP_WEIR_BREAKER_ON_502
+                  |NGX_HTTP_WEIR_BREAKER_ON_503
+                  |NGX_HTTP_WEIR_BREAKER_ON_504;
+
+    return breaker;
 }
 
 

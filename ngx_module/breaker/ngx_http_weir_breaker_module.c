@@ -15,6 +15,8 @@
 
 
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_breaker_ask(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *key);
 static ngx_int_t ngx_http_weir_breaker_refuse(ngx_http_request_t *r,
     ngx_msec_t retry_after);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
@@ -89,10 +91,6 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 {
     ngx_int_t                          rc;
     ngx_str_t                          key;
-    uint64_t                           generation;
-    ngx_msec_t                         retry_after;
-    ngx_pool_cleanup_t                *cln;
-    ngx_http_weir_breaker_t           *breaker;
     ngx_http_weir_breaker_debt_t      *debt;
     ngx_http_weir_breaker_loc_conf_t  *blcf;
 
@@ -109,9 +107,8 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
     }
 
     blcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_breaker_module);
-    breaker = blcf->breaker;
 
-    if (breaker == NULL || r->content_handler == NULL) {
+    if (blcf->breaker == NULL || r->content_handler == NULL) {
         return NGX_DECLINED;
     }
 
@@ -124,6 +121,22 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
                                   : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    return ngx_http_weir_breaker_ask(r, blcf->breaker, &key);
+}
+
+
+/* Returns what a phase handler returns. */
+
+static ngx_int_t
+ngx_http_weir_breaker_ask(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *key)
+{
+    ngx_int_t                      rc;
+    uint64_t                       generation;
+    ngx_msec_t                     retry_after;
+    ngx_pool_cleanup_t            *cln;
+    ngx_http_weir_breaker_debt_t  *debt;
+
     /* before the breaker is asked: what it lets pass must be able to report */
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_breaker_debt_t));
@@ -134,7 +147,7 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
     retry_after = 0;
     generation = 0;
 
-    rc = ngx_http_weir_breaker_zone_admit(breaker->zone, &key,
+    rc = ngx_http_weir_breaker_zone_admit(breaker->zone, key,
                                           &breaker->settings, &generation,
                                           &retry_after, r->connection->log);
 
@@ -147,7 +160,7 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
         ngx_memzero(debt, sizeof(ngx_http_weir_breaker_debt_t));
         debt->request = r;
         debt->breaker = breaker;
-        debt->key = key;
+        debt->key = *key;
         debt->generation = generation;
 
         cln->handler = ngx_http_weir_breaker_cleanup;

@@ -24,6 +24,8 @@
 
 
 static ngx_int_t ngx_http_weir_status_handler(ngx_http_request_t *r);
+static ngx_buf_t *ngx_http_weir_status_document(ngx_http_request_t *r,
+    ngx_array_t *breakers);
 static u_char *ngx_http_weir_status_zone(u_char *p, u_char *last,
     ngx_http_weir_cache_zone_t *zone);
 static char *ngx_http_weir_status(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -77,14 +79,10 @@ ngx_module_t  ngx_http_weir_status_module = {
 static ngx_int_t
 ngx_http_weir_status_handler(ngx_http_request_t *r)
 {
-    u_char                       *p, *last;
-    size_t                        size;
-    ngx_int_t                     rc;
-    ngx_buf_t                    *b, **breakers;
-    ngx_uint_t                    i;
-    ngx_chain_t                   out;
-    ngx_array_t                  *zones, bufs;
-    ngx_http_weir_cache_zone_t  **zone;
+    ngx_int_t    rc;
+    ngx_buf_t   *b;
+    ngx_array_t  breakers;
+    ngx_chain_t  out;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return NGX_HTTP_NOT_ALLOWED;
@@ -95,19 +93,52 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    if (ngx_array_init(&bufs, r->pool, 4, sizeof(ngx_buf_t *)) != NGX_OK
-        || ngx_http_weir_status_breakers(r, &bufs) != NGX_OK)
+    if (ngx_array_init(&breakers, r->pool, 4, sizeof(ngx_buf_t *)) != NGX_OK
+        || ngx_http_weir_status_breakers(r, &breakers) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    breakers = bufs.elts;
+    b = ngx_http_weir_status_document(r, &breakers);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = b->last - b->pos;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_weir_send_response(r, &out);
+}
+
+
+/* With the buffers that tell of breakers; NULL: no memory. */
+
+static ngx_buf_t *
+ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers)
+{
+    u_char                       *p, *last;
+    size_t                        size;
+    ngx_buf_t                    *b, **breaker;
+    ngx_uint_t                    i;
+    ngx_array_t                  *zones;
+    ngx_http_weir_cache_zone_t  **zone;
+
+    breaker = breakers->elts;
     zones = ngx_http_weir_cache_zones(r);
     zone = zones->elts;
     size = sizeof("{\"version\":\"" WEIR_VERSION "\",\"caches\":{\n},\n\"breakers\":{\n}}\n");
 
-    for (i = 0; i < bufs.nelts; i++) {
-        size += sizeof(",\n") - 1 + (breakers[i]->last - breakers[i]->pos);
+    for (i = 0; i < breakers->nelts; i++) {
+        size += sizeof(",\n") - 1 + (breaker[i]->last - breaker[i]->pos);
     }
 
     for (i = 0; i < zones->nelts; i++) {
@@ -119,7 +150,7 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
 
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NULL;
     }
 
     p = b->last;
@@ -134,26 +165,15 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
 
     p = ngx_slprintf(p, last, "\n},\n\"breakers\":{");
 
-    for (i = 0; i < bufs.nelts; i++) {
+    for (i = 0; i < breakers->nelts; i++) {
         p = ngx_slprintf(p, last, "%s\n%*s", i ? "," : "",
-                         (size_t) (breakers[i]->last - breakers[i]->pos),
-                         breakers[i]->pos);
+                         (size_t) (breaker[i]->last - breaker[i]->pos),
+                         breaker[i]->pos);
     }
 
     b->last = ngx_slprintf(p, last, "\n}}\n");
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
 
-    r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = b->last - b->pos;
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_weir_send_response(r, &out);
+    return b;
 }
 
 

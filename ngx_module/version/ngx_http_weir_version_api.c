@@ -11,6 +11,10 @@
 
 static ngx_http_weir_version_api_t *ngx_http_weir_version_finish(
     ngx_conf_t *cf, ngx_str_t *name, ngx_http_weir_version_block_t *block);
+static ngx_http_weir_version_api_t *ngx_http_weir_version_create_api(
+    ngx_conf_t *cf, ngx_str_t *name, ngx_http_weir_version_block_t *block);
+static ngx_int_t ngx_http_weir_version_finish_all_deprecated(ngx_conf_t *cf,
+    ngx_http_weir_version_api_t *api, ngx_http_weir_version_block_t *block);
 static ngx_int_t ngx_http_weir_version_finish_deprecated(ngx_conf_t *cf,
     ngx_http_weir_version_item_t *item,
     ngx_http_weir_version_deprecated_t *deprecated);
@@ -42,14 +46,11 @@ static ngx_http_weir_version_api_t *
 ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
     ngx_http_weir_version_block_t *block)
 {
-    u_char                              *p;
-    ngx_str_t                           *versions;
-    ngx_int_t                            n;
-    ngx_uint_t                           i;
-    weir_str_t                          *names;
-    ngx_http_weir_version_api_t         *api;
-    ngx_http_weir_version_item_t        *item;
-    ngx_http_weir_version_deprecated_t  *deprecated;
+    u_char                        *p;
+    ngx_int_t                      n;
+    ngx_str_t                     *versions;
+    ngx_http_weir_version_api_t   *api;
+    ngx_http_weir_version_item_t  *item;
 
     if (block->media_type.len == 0 || block->versions.nelts == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -73,6 +74,56 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
         return NULL;
     }
 
+    api = ngx_http_weir_version_create_api(cf, name, block);
+
+    if (api == NULL
+        || ngx_http_weir_version_finish_types(cf, api, &block->media_type)
+           != NGX_OK
+        || ngx_http_weir_version_finish_all_deprecated(cf, api, block)
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    api->core.default_version = n;
+    item = &api->items[n];
+
+    if (item->gone_after_sunset) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "the default version \"%V\" of \"weir_api\" \"%V\""
+                           " has sunset_action=gone: after its sunset requests"
+                           " that name no version are answered with 410",
+                           &item->name, name);
+    }
+
+    if (api->header.len) {
+        p = ngx_pnalloc(cf->pool, api->header.len + 64);
+        if (p == NULL) {
+            return NULL;
+        }
+
+        api->unknown_version.data = (char *) p;
+        api->unknown_version.len = ngx_sprintf(p,
+                          "The %V header names a version that is not offered.",
+                          &api->header) - p;
+    }
+
+    return api;
+}
+
+
+/* With what the block says of its versions; NULL: no memory. */
+
+static ngx_http_weir_version_api_t *
+ngx_http_weir_version_create_api(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_http_weir_version_block_t *block)
+{
+    ngx_str_t                     *versions;
+    ngx_uint_t                     i;
+    weir_str_t                    *names;
+    ngx_http_weir_version_api_t   *api;
+    ngx_http_weir_version_item_t  *item;
+
     api = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_version_api_t));
     names = ngx_pcalloc(cf->pool, block->versions.nelts * sizeof(weir_str_t));
     item = ngx_pcalloc(cf->pool, block->versions.nelts
@@ -89,7 +140,8 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
     api->core.media_type.len = block->media_type.len;
     api->core.versions = names;
     api->core.nversions = block->versions.nelts;
-    api->core.default_version = n;
+
+    versions = block->versions.elts;
 
     for (i = 0; i < block->versions.nelts; i++) {
         names[i].data = (char *) versions[i].data;
@@ -97,11 +149,19 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
         item[i].name = versions[i];
     }
 
-    if (ngx_http_weir_version_finish_types(cf, api, &block->media_type)
-        != NGX_OK)
-    {
-        return NULL;
-    }
+    return api;
+}
+
+
+/* NGX_OK, or NGX_ERROR after an error was logged. */
+
+static ngx_int_t
+ngx_http_weir_version_finish_all_deprecated(ngx_conf_t *cf,
+    ngx_http_weir_version_api_t *api, ngx_http_weir_version_block_t *block)
+{
+    ngx_int_t                            n;
+    ngx_uint_t                           i;
+    ngx_http_weir_version_deprecated_t  *deprecated;
 
     deprecated = block->deprecated.elts;
 
@@ -110,44 +170,24 @@ ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
         n = ngx_http_weir_version_find(&block->versions,
                                        &deprecated[i].version);
 
-        if (n == NGX_ERROR || item[n].deprecated) {
+        if (n == NGX_ERROR || api->items[n].deprecated) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "deprecated \"%V\" of \"weir_api\" \"%V\" %s",
-                               &deprecated[i].version, name,
+                               &deprecated[i].version, &api->name,
                                n == NGX_ERROR ? "is not among its versions"
                                               : "is duplicate");
-            return NULL;
+            return NGX_ERROR;
         }
 
-        if (ngx_http_weir_version_finish_deprecated(cf, &item[n],
+        if (ngx_http_weir_version_finish_deprecated(cf, &api->items[n],
                                                     &deprecated[i])
             != NGX_OK)
         {
-            return NULL;
+            return NGX_ERROR;
         }
     }
 
-    if (item[api->core.default_version].gone_after_sunset) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "the default version \"%V\" of \"weir_api\" \"%V\""
-                           " has sunset_action=gone: after its sunset requests"
-                           " that name no version are answered with 410",
-                           &item[api->core.default_version].name, name);
-    }
-
-    if (api->header.len) {
-        p = ngx_pnalloc(cf->pool, api->header.len + 64);
-        if (p == NULL) {
-            return NULL;
-        }
-
-        api->unknown_version.data = (char *) p;
-        api->unknown_version.len = ngx_sprintf(p,
-                          "The %V header names a version that is not offered.",
-                          &api->header) - p;
-    }
-
-    return api;
+    return NGX_OK;
 }
 
 

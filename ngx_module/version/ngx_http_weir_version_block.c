@@ -28,6 +28,8 @@ static char *ngx_http_weir_version_default(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block);
 static char *ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block);
+static ngx_int_t ngx_http_weir_version_read_deprecated(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_http_weir_version_deprecated_t *deprecated);
 static ngx_int_t ngx_http_weir_version_read_link(ngx_conf_t *cf,
     ngx_str_t *value, ngx_str_t *link);
 static ngx_uint_t ngx_http_weir_version_is_token(ngx_str_t *s);
@@ -278,8 +280,7 @@ static char *
 ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block)
 {
-    time_t                              *t;
-    ngx_str_t                           *value, s;
+    ngx_str_t                           *value;
     ngx_uint_t                           i;
     ngx_http_weir_version_deprecated_t  *deprecated;
 
@@ -295,55 +296,11 @@ ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     deprecated->since = -1;
 
     for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "since=", 6) == 0
-            || ngx_strncmp(value[i].data, "sunset=", 7) == 0)
+        if (ngx_http_weir_version_read_deprecated(cf, &value[i], deprecated)
+            != NGX_OK)
         {
-            t = (value[i].data[1] == 'i') ? &deprecated->since
-                                          : &deprecated->sunset;
-            s.data = (u_char *) ngx_strchr(value[i].data, '=') + 1;
-            s.len = value[i].data + value[i].len - s.data;
-
-            if (weir_rfc3339_parse((weir_str_t) { (char *) s.data, s.len }, t)
-                != 0)
-            {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid date \"%V\" in \"deprecated\" of"
-                                   " \"weir_api\"; it must be like 2026-01-31"
-                                   " or 2026-01-31T10:00:00Z", &value[i]);
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
+            return NGX_CONF_ERROR;
         }
-
-        if (ngx_strncmp(value[i].data, "link=", 5) == 0) {
-
-            if (ngx_http_weir_version_read_link(cf, &value[i],
-                                                &deprecated->link)
-                != NGX_OK)
-            {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_strcmp(value[i].data, "sunset_action=gone") == 0) {
-            deprecated->gone = 1;
-            continue;
-        }
-
-        if (ngx_strcmp(value[i].data, "sunset_action=serve") == 0) {
-            deprecated->gone = 0;
-            continue;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\" in \"deprecated\" of"
-                           " \"weir_api\"; it takes since=date, sunset=date,"
-                           " link=URI, sunset_action=serve|gone", &value[i]);
-        return NGX_CONF_ERROR;
     }
 
     if (deprecated->since == -1) {
@@ -359,6 +316,57 @@ ngx_http_weir_version_deprecated(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* One parameter.  NGX_OK, or NGX_ERROR after an error was logged. */
+
+static ngx_int_t
+ngx_http_weir_version_read_deprecated(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_weir_version_deprecated_t *deprecated)
+{
+    time_t     *t;
+    ngx_str_t   s;
+
+    if (ngx_strncmp(value->data, "since=", 6) == 0
+        || ngx_strncmp(value->data, "sunset=", 7) == 0)
+    {
+        t = (value->data[1] == 'i') ? &deprecated->since : &deprecated->sunset;
+        s.data = (u_char *) ngx_strchr(value->data, '=') + 1;
+        s.len = value->data + value->len - s.data;
+
+        if (weir_rfc3339_parse((weir_str_t) { (char *) s.data, s.len }, t)
+            != 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid date \"%V\" in \"deprecated\" of"
+                               " \"weir_api\"; it must be like 2026-01-31"
+                               " or 2026-01-31T10:00:00Z", value);
+            return NGX_ERROR;
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_strncmp(value->data, "link=", 5) == 0) {
+        return ngx_http_weir_version_read_link(cf, value, &deprecated->link);
+    }
+
+    if (ngx_strcmp(value->data, "sunset_action=gone") == 0) {
+        deprecated->gone = 1;
+        return NGX_OK;
+    }
+
+    if (ngx_strcmp(value->data, "sunset_action=serve") == 0) {
+        deprecated->gone = 0;
+        return NGX_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\" in \"deprecated\" of"
+                       " \"weir_api\"; it takes since=date, sunset=date,"
+                       " link=URI, sunset_action=serve|gone", value);
+    return NGX_ERROR;
 }
 
 

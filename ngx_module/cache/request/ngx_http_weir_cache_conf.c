@@ -21,6 +21,8 @@
 #define NGX_HTTP_WEIR_CACHE_STALENESS_MIN  100
 
 
+static ngx_int_t ngx_http_weir_cache_add_valid(
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_uint_t status, time_t valid);
 static char *ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
     ngx_http_weir_cache_zone_t *zone);
 static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
@@ -376,13 +378,12 @@ ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
 
-    time_t                   valid;
-    ngx_int_t                status;
-    ngx_str_t               *value;
-    ngx_uint_t               i, n, last;
-    ngx_http_cache_valid_t  *v;
+    time_t       valid;
+    ngx_int_t    status;
+    ngx_str_t   *value;
+    ngx_uint_t   i, last;
 
-    static ngx_uint_t  statuses[] = { 200, 301, 302 };
+    static ngx_int_t  statuses[] = { 200, 301, 302 };
 
     if (clcf->valid == NGX_CONF_UNSET_PTR) {
         clcf->valid = ngx_array_create(cf->pool, 3,
@@ -416,38 +417,52 @@ ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    n = (last == 1) ? 3 : last - 1;
+    for (i = 0; last == 1 && i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        if (ngx_http_weir_cache_add_valid(clcf, statuses[i], valid) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
 
-    for (i = 0; i < n; i++) {
+    for (i = 1; i < last; i++) {
+        status = ngx_atoi(value[i].data, value[i].len);
 
-        if (last == 1) {
-            status = statuses[i];
-
-        } else if (ngx_strcmp(value[i + 1].data, "any") == 0) {
+        if (ngx_strcmp(value[i].data, "any") == 0) {
             status = 0;
 
-        } else {
-            status = ngx_atoi(value[i + 1].data, value[i + 1].len);
-
-            if (status < 200 || status > 599) {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "invalid status \"%V\" in"
-                                   " \"weir_cache_valid\"; it must be between"
-                                   " 200 and 599, or \"any\"", &value[i + 1]);
-                return NGX_CONF_ERROR;
-            }
-        }
-
-        v = ngx_array_push(clcf->valid);
-        if (v == NULL) {
+        } else if (status < 200 || status > 599) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid status \"%V\" in \"weir_cache_valid\";"
+                               " it must be between 200 and 599, or \"any\"",
+                               &value[i]);
             return NGX_CONF_ERROR;
         }
 
-        v->status = status;
-        v->valid = valid;
+        if (ngx_http_weir_cache_add_valid(clcf, status, valid) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* NGX_OK or NGX_ERROR (no memory). */
+
+static ngx_int_t
+ngx_http_weir_cache_add_valid(ngx_http_weir_cache_loc_conf_t *clcf,
+    ngx_uint_t status, time_t valid)
+{
+    ngx_http_cache_valid_t  *v;
+
+    v = ngx_array_push(clcf->valid);
+    if (v == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->status = status;
+    v->valid = valid;
+
+    return NGX_OK;
 }
 
 
