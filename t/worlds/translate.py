@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A client's world: translate.py WORLD PORT ADDRESS PROCESS PIDFILE
+"""A client's world: translate.py WORLD PORT ADDRESS PROCESS [PIDFILE]
 
 Takes what a test says in plain HTTP/1.1 on PORT of loopback to the same port of ADDRESS, where nginx is, in another way:
 
@@ -8,7 +8,7 @@ Takes what a test says in plain HTTP/1.1 on PORT of loopback to the same port of
     pipelined  behind another request that was sent in the same segment
     http2      as HTTP/2 over TLS, with two other streams open on the same connection
 
-Ends when nginx has ended: the PROCESS, or where that becomes a daemon the one that PIDFILE names.
+Ends when nginx has ended: the PROCESS, or where that makes a daemon, that which PIDFILE names.
 """
 import asyncio
 import http.client
@@ -17,7 +17,8 @@ import socket
 import ssl
 import sys
 
-world, port, address, process, pid_file = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
+world, port, address, process = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+pid_file = sys.argv[5] if len(sys.argv) > 5 else None
 NOISE = b'GET /world-noise HTTP/1.1\r\nHost: noise\r\n\r\n'
 
 
@@ -284,25 +285,33 @@ async def serve(reader, writer):
         writer.close()
 
 
-async def until_nginx_ends():
-    """Process is nginx' master, or has made it and ended: then it is named in the file."""
-    master = process
-    while True:
-        try:
-            ended, descriptor = asyncio.Event(), os.pidfd_open(master)
-        except OSError:
-            return
-        asyncio.get_running_loop().add_reader(descriptor, ended.set)
-        await ended.wait()
-        asyncio.get_running_loop().remove_reader(descriptor)
-        os.close(descriptor)
+async def until_process_ends(pid):
+    try:
+        ended, descriptor = asyncio.Event(), os.pidfd_open(pid)
+    except OSError:
+        return
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    await ended.wait()
+    asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)
+
+
+async def daemon():
+    """The master that the process has made. The process ends before the master writes the file;
+    without a file after this time there is no master."""
+    for _ in range(1000):
         try:
             with open(pid_file) as f:
-                former, master = master, int(f.read())
+                return int(f.read())
         except (OSError, ValueError):
-            return
-        if master == former:
-            return  # it was killed
+            await asyncio.sleep(0.02)
+    return None
+
+
+async def until_nginx_ends():
+    await until_process_ends(process)
+    if pid_file and (master := await daemon()):
+        await until_process_ends(master)
 
 
 def nginx_listens():
@@ -321,7 +330,8 @@ async def main():
     ended = asyncio.ensure_future(until_nginx_ends())
     while not ended.done() and not nginx_listens():
         await asyncio.sleep(0.01)
-    async with await asyncio.start_server(serve, sock=sock, backlog=1024):
-        await ended
+    server = await asyncio.start_server(serve, sock=sock, backlog=1024)
+    await ended
+    server.close()  # and not wait_closed(), which would wait for clients that stay
 
 asyncio.run(main())
