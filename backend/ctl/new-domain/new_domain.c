@@ -15,8 +15,8 @@
 /* NULL, or why there can be no domain of that name. */
 static const char *check_name(const char *name)
 {
-    /* Lines of migrations that the engine has, and the domain that is there. */
-    static const char *const taken[] = {"db", "events", "http", "outbound", "shop"};
+    /* Lines of migrations that the engine has. */
+    static const char *const taken[] = {"db", "events", "http", "outbound"};
 
     if (name[0] < 'a' || name[0] > 'z' || strlen(name) > NAME_LEN_MAX ||
         name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
