@@ -30,7 +30,7 @@ typedef struct {
     weir_config_key_t retry_attempts_key; /* its default is the domain's */
 } weir_settings_t;
 
-/* Reads file and environment.  False with a message, and nothing to free, when something is wrong. */
+/* Reads file and environment.  False with a message, and nothing to free, when one is wrong. */
 bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, const char *file,
                         char *error, size_t error_size) __attribute__((warn_unused_result));
 void weir_settings_free(weir_settings_t *settings);

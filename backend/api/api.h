@@ -9,7 +9,7 @@
 
 typedef struct {
     const char *title;      /* of the OpenAPI document */
-    const char *media_type; /* what the edge makes of JSON, without ".v2+json": media_type in weir_api */
+    const char *media_type; /* of the edge (media_type of weir_api), without ".v2+json" */
     int first, standard, last; /* versions; standard is that of a request that names none */
 } weir_api_t;
 

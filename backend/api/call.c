@@ -49,7 +49,10 @@ weir_call_t *weir_call_begin(weir_http_request_t *request, void *part, const wei
         return NULL;
     }
 
-    call->if_none_match = weir_if_none_match(request);
+    if (strcmp(operation->method, "GET") == 0) {
+        call->if_none_match = weir_if_none_match(request);
+        return call;
+    }
     weir_uuid7(call->new_id);
     weir_uuid7(call->event_id);
     weir_traceparent_format(weir_http_trace(request), call->traceparent);

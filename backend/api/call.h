@@ -31,9 +31,9 @@ struct weir_call {
     int version;
     char id[WEIR_UUID_LEN + 1]; /* the path's parameter; empty without one */
     json_t *body;               /* as the operation has it, or NULL */
-    char *if_none_match;        /* or NULL */
+    char *if_none_match;        /* of a GET, or NULL */
     weir_idempotency_t idempotency;
-    /* for a command: ids of what it makes and of its event, and the trace to which they belong */
+    /* of all but a GET: ids of what it makes and of its event, and the trace to which they belong */
     char new_id[WEIR_UUID_LEN + 1];
     char event_id[WEIR_UUID_LEN + 1];
     char traceparent[WEIR_TRACEPARENT_LEN + 1];

@@ -23,7 +23,7 @@ typedef struct {
 /* What came of a request; valid during the callback. */
 typedef struct {
     long status;          /* 0: there is no answer */
-    bool unreached;       /* no answer, and the server was not even asked: there is no connection to it */
+    bool unreached;       /* no answer: there was no connection, the server was not asked */
     const char *error;    /* why there is no answer; NULL when there is one */
     const char *body;     /* ends with NUL, never NULL */
     size_t len;           /* of body */

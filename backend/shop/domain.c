@@ -21,9 +21,10 @@
 #include "shop/users/users.h"
 
 static const weir_endpoints_t *const endpoints[] = {
-    &weir_users_endpoints,     &weir_products_endpoints, &weir_orders_endpoints,
-    &weir_dashboard_endpoints, &weir_checkout_endpoints, &weir_webhooks_endpoints,
-    &weir_deletion_endpoints,  NULL,
+    &weir_signup_endpoints,     &weir_users_endpoints,     &weir_products_endpoints,
+    &weir_orders_endpoints,     &weir_order_endpoints,     &weir_dashboard_endpoints,
+    &weir_checkout_endpoints,   &weir_webhooks_endpoints,  &weir_deletion_endpoints,
+    NULL,
 };
 
 static const weir_group_t *const groups[] = {

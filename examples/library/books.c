@@ -8,6 +8,10 @@
     "SELECT place, ($1::uuid[])[place] AS id FROM books_add($1::uuid[], $2::text[], $3::text[], "   \
     "$4::text[], $5::int[], $6::uuid[], $7::text[])"
 #define LIST "SELECT place, books FROM books_list($1::int[])"
+/* Columns, behind place. */
+enum { ADD_ID = 1 };
+enum { LIST_BOOKS = 1 };
+
 #define LIST_MAX "1000" /* books, the newest */
 
 enum { ID, TITLE, AUTHOR, KIND, COPIES, FREE, N_VALUES };
@@ -53,7 +57,7 @@ static void on_added(weir_call_t *call, PGresult *result, int row)
     weir_http_add_header(call->request, "Weir-Invalidate", "books");
     weir_answer(call->request, 201, &book,
                 (const weir_str_t[N_VALUES]){
-                    [ID] = weir_column(result, row, 1),
+                    [ID] = weir_column(result, row, ADD_ID),
                     [TITLE] = weir_str(weir_call_string(call, "title")),
                     [AUTHOR] = author != NULL ? weir_str(author) : (weir_str_t){NULL, 0},
                     [KIND] = weir_str(weir_call_string(call, "kind")),
@@ -76,7 +80,7 @@ static void bind_add(weir_call_t *call, const char **values)
 
 static void on_list(weir_call_t *call, PGresult *result, int row)
 {
-    const weir_str_t values[] = {weir_column(result, row, 1)};
+    const weir_str_t values[] = {weir_column(result, row, LIST_BOOKS)};
 
     weir_answer_cached(call->request, &list, values, call->version, "max-age=300", "books",
                        call->if_none_match);

@@ -9,6 +9,11 @@
     "SELECT place, outcome, member_id, book_id, copy, lent_at, due_at, returned_at, late "          \
     "FROM loans_return($1::uuid[], $2::int[], $3::uuid[], $4::text[])"
 
+/* Columns, behind place; RETURN has the outcome, then a loan's values but its id, in order. */
+enum { LEND_OUTCOME = 1, LEND_COPY, LEND_LENT_AT, LEND_DUE_AT, LEND_ID };
+enum { RETURN_OUTCOME = 1, RETURN_FIRST };
+
+/* A loan's values, and the fields that show them. */
 enum { ID, MEMBER, BOOK, COPY, LENT_AT, DUE_AT, RETURNED_AT, LATE, N_VALUES };
 
 static const weir_field_t fields[] = {
@@ -41,7 +46,7 @@ static const weir_operation_t return_operation = {
 
 static void on_lent(weir_call_t *call, PGresult *result, int row)
 {
-    const char *outcome = PQgetvalue(result, row, 1);
+    const char *outcome = PQgetvalue(result, row, LEND_OUTCOME);
     weir_input_error_t wrong;
 
     if (strcmp(outcome, "all_lent") == 0) {
@@ -58,12 +63,12 @@ static void on_lent(weir_call_t *call, PGresult *result, int row)
     weir_http_add_header(call->request, "Weir-Invalidate", "books");
     weir_answer(call->request, 201, &loan,
                 (const weir_str_t[N_VALUES]){
-                    [ID] = weir_column(result, row, 5),
+                    [ID] = weir_column(result, row, LEND_ID),
                     [MEMBER] = weir_str(weir_call_string(call, "memberId")),
                     [BOOK] = weir_str(weir_call_string(call, "bookId")),
-                    [COPY] = weir_column(result, row, 2),
-                    [LENT_AT] = weir_column(result, row, 3),
-                    [DUE_AT] = weir_column(result, row, 4),
+                    [COPY] = weir_column(result, row, LEND_COPY),
+                    [LENT_AT] = weir_column(result, row, LEND_LENT_AT),
+                    [DUE_AT] = weir_column(result, row, LEND_DUE_AT),
                     [LATE] = WEIR_STR("f"),
                 },
                 call->version);
@@ -83,12 +88,12 @@ static void on_returned(weir_call_t *call, PGresult *result, int row)
 {
     weir_str_t values[N_VALUES] = {[ID] = weir_str(call->id)};
 
-    if (strcmp(PQgetvalue(result, row, 1), "unknown") == 0) {
+    if (strcmp(PQgetvalue(result, row, RETURN_OUTCOME), "unknown") == 0) {
         weir_answer_no_such(call->request, "loan", weir_str(call->id));
         return;
     }
     for (int i = MEMBER; i < N_VALUES; i++)
-        values[i] = weir_column(result, row, i + 1);
+        values[i] = weir_column(result, row, RETURN_FIRST + i - MEMBER);
     weir_http_add_header(call->request, "Weir-Invalidate", "books");
     weir_answer(call->request, 200, &loan, values, call->version);
 }

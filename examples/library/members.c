@@ -7,6 +7,11 @@
     "FROM members_join($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[])"
 #define READ "SELECT place, id, name, email, joined_at, fines FROM members_by_id($1::uuid[])"
 
+/* Columns, behind place; those of READ are a member's values, in their order. */
+enum { JOIN_OUTCOME = 1, JOIN_JOINED_AT, JOIN_ID };
+enum { READ_FIRST = 1 };
+
+/* A member's values, and the fields that show them. */
 enum { ID, NAME, EMAIL, JOINED_AT, FINES, N_VALUES };
 
 static const weir_field_t fields[] = {
@@ -37,20 +42,20 @@ static void on_joined(weir_call_t *call, PGresult *result, int row)
 {
     char location[64];
 
-    if (strcmp(PQgetvalue(result, row, 1), "taken") == 0) {
+    if (strcmp(PQgetvalue(result, row, JOIN_OUTCOME), "taken") == 0) {
         weir_http_error(call->request, 409, "The e-mail address %s is taken.",
                         weir_call_string(call, "email"));
         return;
     }
 
-    snprintf(location, sizeof(location), "/members/%s", PQgetvalue(result, row, 3));
+    snprintf(location, sizeof(location), "/members/%s", PQgetvalue(result, row, JOIN_ID));
     weir_http_add_header(call->request, "Location", location);
     weir_answer(call->request, 201, &member,
                 (const weir_str_t[N_VALUES]){
-                    [ID] = weir_column(result, row, 3),
+                    [ID] = weir_column(result, row, JOIN_ID),
                     [NAME] = weir_str(weir_call_string(call, "name")),
                     [EMAIL] = weir_str(weir_call_string(call, "email")),
-                    [JOINED_AT] = weir_column(result, row, 2),
+                    [JOINED_AT] = weir_column(result, row, JOIN_JOINED_AT),
                     [FINES] = WEIR_STR("0"),
                 },
                 call->version);
@@ -69,12 +74,12 @@ static void on_member(weir_call_t *call, PGresult *result, int row)
 {
     weir_str_t values[N_VALUES];
 
-    if (PQgetisnull(result, row, 1)) {
+    if (PQgetisnull(result, row, READ_FIRST)) {
         weir_answer_no_such(call->request, "member", weir_str(call->id));
         return;
     }
     for (int i = 0; i < N_VALUES; i++)
-        values[i] = weir_column(result, row, i + 1);
+        values[i] = weir_column(result, row, READ_FIRST + i);
     weir_answer(call->request, 200, &member, values, call->version);
 }
 

@@ -11,11 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* As those of users.c. */
+/* Requests in one batch, and those that may wait for the next ones: past it they get a 503. */
 #define BATCH_MAX 256
 #define WAITING_MAX 2048
 #define COMMANDS_IN_FLIGHT 1
-#define READS_IN_FLIGHT 2
 
 #define CREATE                                                                                     \
     "SELECT place, outcome, item, currency, total, items, created_at, ($1::uuid[])[place] AS id "  \
@@ -39,9 +38,7 @@ enum { READ_FIRST = 1 };
 typedef struct {
     weir_relay_t *relay;
     weir_db_t *commands_db;
-    weir_db_t *reads_db;
     weir_command_t *commands;
-    weir_batch_t *reads;
 } orders_t;
 
 enum { PRODUCT, QUANTITY, UNIT_PRICE };
@@ -83,7 +80,7 @@ static const weir_operation_t get_operation = {
     "GET",           "/orders/{id}",
     "getOrder",      "Shows an order.",
     .status = 200,   .answer = &weir_order_resource,
-    .errors = {404},
+    .errors = {404}, .kind = "order",
 };
 
 /* A request whose batch is under way. */
@@ -208,45 +205,6 @@ static void post_order(weir_http_request_t *request, void *arg)
     free(call);
 }
 
-/* --- GET /orders/{id} ------------------------------------------------------------------------ */
-
-static void on_read(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
-{
-    call_t *call = arg;
-    weir_str_t values[WEIR_ORDER_N_VALUES];
-
-    if (result == NULL) {
-        weir_answer_database_failed(call->request, error, sqlstate);
-    } else if (PQgetisnull(result, row, READ_FIRST)) {
-        weir_answer_no_such(call->request, "order", weir_str(call->id));
-    } else {
-        for (int i = 0; i < WEIR_ORDER_N_VALUES; i++)
-            values[i] = weir_column(result, row, READ_FIRST + i);
-        weir_answer(call->request, 200, &weir_order_resource, values, call->version);
-    }
-
-    free(call);
-}
-
-static void get_order(weir_http_request_t *request, void *arg)
-{
-    orders_t *orders = arg;
-    char uuid[WEIR_UUID_LEN + 1];
-    call_t *call;
-    int version = weir_version_of(request, &weir_shop_api);
-
-    if (version == 0 || !weir_id_of(request, "order", uuid))
-        return;
-
-    call = new_call(orders, request, version);
-    memcpy(call->id, uuid, sizeof(uuid));
-    if (weir_batch_submit(orders->reads, (const char *[]){uuid}, on_read, call))
-        return;
-
-    weir_answer_not_taken(request);
-    free(call);
-}
-
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -256,14 +214,10 @@ static void *open_orders(const weir_runtime_t *runtime)
 
     orders->relay = runtime->relay;
     orders->commands_db = weir_db_new(runtime->base, runtime->database, "orders", NULL, NULL);
-    orders->reads_db = weir_db_new(runtime->base, runtime->database, "order-reads", NULL, NULL);
     orders->commands = weir_command_new(orders->commands_db, CREATE, 6, BATCH_MAX, WAITING_MAX,
                                         COMMANDS_IN_FLIGHT);
-    orders->reads =
-        weir_batch_new(orders->reads_db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
 
     weir_openapi_route(runtime->openapi, &post_operation, post_order, orders);
-    weir_openapi_route(runtime->openapi, &get_operation, get_order, orders);
 
     return orders;
 }
@@ -273,10 +227,35 @@ static void close_orders(void *part)
     orders_t *orders = part;
 
     weir_db_free(orders->commands_db);
-    weir_db_free(orders->reads_db);
     weir_command_free(orders->commands);
-    weir_batch_free(orders->reads);
     free(orders);
 }
 
 const weir_endpoints_t weir_orders_endpoints = {.open = open_orders, .close = close_orders};
+
+/* --- GET /orders/{id} ------------------------------------------------------------------------ */
+
+static void bind_order(weir_call_t *call, const char **values)
+{
+    values[0] = call->id;
+}
+
+static void on_read(weir_call_t *call, PGresult *result, int row)
+{
+    weir_str_t values[WEIR_ORDER_N_VALUES];
+
+    if (PQgetisnull(result, row, READ_FIRST)) {
+        weir_answer_no_such(call->request, "order", weir_str(call->id));
+        return;
+    }
+    for (int i = 0; i < WEIR_ORDER_N_VALUES; i++)
+        values[i] = weir_column(result, row, READ_FIRST + i);
+    weir_answer(call->request, 200, &weir_order_resource, values, call->version);
+}
+
+static const weir_endpoint_t reads[] = {
+    {&get_operation, READ, 1, bind_order, on_read},
+    {0},
+};
+
+const weir_endpoints_t weir_order_endpoints = {.session = "order-reads", .endpoints = reads};

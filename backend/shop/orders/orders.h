@@ -34,6 +34,8 @@ extern const weir_resource_t weir_order_resource;
 int weir_order_request(weir_http_request_t *request, bool key_required,
                        weir_idempotency_t *idempotency, weir_order_input_t *input);
 
+/* POST /orders; and GET /orders/{id}, over a session of its own. */
 extern const weir_endpoints_t weir_orders_endpoints;
+extern const weir_endpoints_t weir_order_endpoints;
 
 #endif

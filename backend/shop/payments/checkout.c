@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* As those of users.c. */
+/* Requests in one batch, and those that may wait for the next ones: past it they get a 503. */
 #define BATCH_MAX 256
 #define WAITING_MAX 2048
 #define IN_FLIGHT 1

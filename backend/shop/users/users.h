@@ -8,6 +8,7 @@
 
 #include "domain.h"
 
+extern const weir_endpoints_t weir_signup_endpoints;
 extern const weir_endpoints_t weir_users_endpoints;
 
 #endif
