@@ -1,7 +1,7 @@
 /*
- * A request from its handler to its answer, for endpoints that are one row of a set-based command or
- * query: what the operation says of the request is read and checked, the row is submitted, and the
- * endpoint's own function makes the answer of what comes back.
+ * A request from its handler to its answer, for endpoints that are one row of a set-based command
+ * or query: what the operation says of the request is read and checked, the row is submitted, and
+ * the endpoint's own function makes the answer of what comes back.
  *
  *   weir_call_t *call = weir_call_begin(request, part, &api, &operation);
  *
@@ -33,7 +33,7 @@ struct weir_call {
     json_t *body;               /* as the operation has it, or NULL */
     char *if_none_match;        /* of a GET, or NULL */
     weir_idempotency_t idempotency;
-    /* of all but a GET: ids of what it makes and of its event, and the trace to which they belong */
+    /* of all but a GET: ids of what it makes and of its event, and their trace */
     char new_id[WEIR_UUID_LEN + 1];
     char event_id[WEIR_UUID_LEN + 1];
     char traceparent[WEIR_TRACEPARENT_LEN + 1];
