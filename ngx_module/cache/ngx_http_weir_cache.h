@@ -26,10 +26,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/policy/cache_control.h"
 #include "cache/entry/entry.h"
-#include "cache/invalidation/invalidations.h"
+#include "cache/entry/stamp.h"
 #include "cache/memory/ngx_http_weir_cache_zone.h"
+#include "cache/policy/cache_control.h"
 #include "cache/policy/range.h"
 #include "cache/policy/rules.h"
 #include "redis/ngx_http_weir_redis.h"

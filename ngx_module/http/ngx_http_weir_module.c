@@ -1,6 +1,6 @@
 /*
- * What all of Weir's nginx modules need: problem documents and response headers.
- * The shared object takes its name from this module.
+ * The module that the others share: weir_problem_pages, and what they make known
+ * of a location.  The shared object takes its name from this module.
  */
 
 #include <ngx_config.h>
@@ -8,7 +8,6 @@
 #include <ngx_http.h>
 
 #include "common/version.h"
-#include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_pass.h"
 #include "object/ngx_http_weir_object.h"
@@ -19,8 +18,6 @@ static ngx_int_t ngx_http_weir_init(ngx_conf_t *cf);
 static void *ngx_http_weir_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static ngx_uint_t ngx_http_weir_has_error_page(ngx_http_request_t *r,
-    ngx_uint_t status);
 
 
 static ngx_command_t  ngx_http_weir_commands[] = {
@@ -140,115 +137,4 @@ ngx_http_weir_place(ngx_conf_t *cf, ngx_str_t *place)
                  - place->data;
 
     return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
-{
-    ngx_chain_t  *body;
-
-    if (ngx_http_weir_has_error_page(r, problem->status)) {
-        return problem->status;
-    }
-
-    body = ngx_http_weir_problem_body(r, problem);
-    if (body == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ngx_http_discard_request_body(r) != NGX_OK) {
-        r->keepalive = 0;
-    }
-
-    r->headers_out.status = problem->status;
-    r->headers_out.status_line.len = 0;
-
-    ngx_http_finalize_request(r, ngx_http_weir_send_response(r, body));
-
-    return NGX_DONE;
-}
-
-
-ngx_int_t
-ngx_http_weir_send_response(ngx_http_request_t *r, ngx_chain_t *body)
-{
-    ngx_int_t   rc;
-    ngx_uint_t  finalized;
-
-    finalized = r->filter_finalize;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only
-        || r->filter_finalize != finalized)
-    {
-        return rc;
-    }
-
-    return ngx_http_output_filter(r, body);
-}
-
-
-/* Whether nginx would answer the status with an error_page of the location. */
-
-static ngx_uint_t
-ngx_http_weir_has_error_page(ngx_http_request_t *r, ngx_uint_t status)
-{
-    ngx_uint_t                 i;
-    ngx_http_err_page_t       *pages;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (r->error_page || clcf->error_pages == NULL || r->uri_changes == 0) {
-        return 0;
-    }
-
-    pages = clcf->error_pages->elts;
-
-    for (i = 0; i < clcf->error_pages->nelts; i++) {
-        if (pages[i].status == (ngx_int_t) status) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-ngx_chain_t *
-ngx_http_weir_problem_body(ngx_http_request_t *r, weir_problem_t *problem)
-{
-    size_t        len;
-    ngx_buf_t    *b;
-    ngx_chain_t  *out;
-
-    len = weir_problem_json(NULL, 0, problem);
-
-    b = ngx_create_temp_buf(r->pool, len);
-    out = ngx_alloc_chain_link(r->pool);
-
-    if (b == NULL || out == NULL) {
-        return NULL;
-    }
-
-    b->last += weir_problem_json((char *) b->pos, len, problem);
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
-    out->buf = b;
-    out->next = NULL;
-
-    ngx_http_clear_accept_ranges(r);
-    ngx_http_clear_last_modified(r);
-    ngx_http_clear_etag(r);
-
-    r->headers_out.content_length_n = len;
-    ngx_str_set(&r->headers_out.content_type, WEIR_PROBLEM_MEDIA_TYPE);
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
-    ngx_str_null(&r->headers_out.charset);
-
-    return out;
 }

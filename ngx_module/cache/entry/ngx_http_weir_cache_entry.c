@@ -5,10 +5,8 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_http.h>
 
 #include "cache/entry/ngx_http_weir_cache_entry.h"
-#include "cache/ngx_http_weir_cache.h"
 
 
 weir_str_t

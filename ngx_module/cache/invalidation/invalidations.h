@@ -51,6 +51,7 @@
 #ifndef WEIR_CACHE_INVALIDATIONS_H
 #define WEIR_CACHE_INVALIDATIONS_H
 
+#include "cache/entry/stamp.h"
 #include "common/siphash.h"
 #include "common/str.h"
 
@@ -61,20 +62,6 @@
 #define WEIR_INVALIDATION_PREFIX_MAX 256 /* bytes; a longer prefix is cut to this length */
 #define WEIR_INVALIDATION_MEMORY_MIN 4096
 #define WEIR_INVALIDATION_FORGOTTEN 32 /* client records that one message can evict */
-
-/* ID of a stream entry. */
-typedef struct {
-    uint64_t ms; /* milliseconds since the epoch, by the server's clock */
-    uint64_t seq;
-} weir_position_t;
-
-/* What the edge had applied when an upstream request started. */
-typedef struct {
-    uint64_t era; /* 0: no stream was known yet */
-    weir_position_t position;
-    uint64_t origin; /* the edge: a random number of its shared memory */
-    uint64_t local;
-} weir_stamp_t;
 
 /* The place of an invalidation in both orders. */
 typedef struct {

@@ -25,6 +25,10 @@
 
 static size_t ngx_http_weir_cache_invalidation_size(size_t zone);
 static void ngx_http_weir_cache_invalidation_init(void *memory, size_t size);
+static ngx_uint_t ngx_http_weir_cache_invalidation_may_be_held(void *memory,
+    weir_entry_t *entry);
+static void ngx_http_weir_cache_read_stamp(weir_entry_t *entry,
+    weir_stamp_t *stamp);
 static ngx_uint_t ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_hash_tags(ngx_http_request_t *r,
     weir_str_t *list, ngx_uint_t n, weir_str_t *tags);
@@ -34,7 +38,8 @@ static ngx_int_t ngx_http_weir_cache_wanted_position(ngx_http_request_t *r,
 
 const ngx_http_weir_cache_tenant_t  ngx_http_weir_cache_invalidation_tenant = {
     ngx_http_weir_cache_invalidation_size,
-    ngx_http_weir_cache_invalidation_init
+    ngx_http_weir_cache_invalidation_init,
+    ngx_http_weir_cache_invalidation_may_be_held
 };
 
 
@@ -61,6 +66,35 @@ ngx_http_weir_cache_invalidation_init(void *memory, size_t size)
                                    ngx_http_weir_random());
     inv->table->secret.k0 = ngx_http_weir_random();
     inv->table->secret.k1 = ngx_http_weir_random();
+}
+
+
+/*
+ * False if a record of an invalidation that concerns the entry may be evicted
+ * already.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_invalidation_may_be_held(void *memory, weir_entry_t *entry)
+{
+    ngx_http_weir_cache_invalidation_t  *inv = memory;
+
+    weir_stamp_t  stamp;
+
+    ngx_http_weir_cache_read_stamp(entry, &stamp);
+
+    return weir_invalidations_may_be_held(inv->table, &stamp);
+}
+
+
+static void
+ngx_http_weir_cache_read_stamp(weir_entry_t *entry, weir_stamp_t *stamp)
+{
+    stamp->era = entry->era;
+    stamp->position.ms = entry->position_ms;
+    stamp->position.seq = entry->position_seq;
+    stamp->origin = entry->origin;
+    stamp->local = entry->local;
 }
 
 
@@ -152,11 +186,7 @@ ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
         return 0;
     }
 
-    stamp.era = entry->era;
-    stamp.position.ms = entry->position_ms;
-    stamp.position.seq = entry->position_seq;
-    stamp.origin = entry->origin;
-    stamp.local = entry->local;
+    ngx_http_weir_cache_read_stamp(entry, &stamp);
 
     behind = zone->redis
              && ngx_http_weir_cache_wanted_position(ctx->request, &wanted)

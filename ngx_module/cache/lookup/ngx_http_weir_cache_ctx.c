@@ -204,29 +204,6 @@ ngx_http_weir_cache_ctx_forward(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-ngx_uint_t
-ngx_http_weir_cache_ctx_waits(ngx_http_weir_cache_ctx_t *ctx)
-{
-    switch (ctx->state) {
-
-    case NGX_HTTP_WEIR_CACHE_STATE_BODY:
-        return !ctx->body_read;
-
-    case NGX_HTTP_WEIR_CACHE_STATE_REDIS:
-        return ctx->looking;
-
-    case NGX_HTTP_WEIR_CACHE_STATE_LEASE:
-        return ctx->looking || ctx->lease_asked;
-
-    case NGX_HTTP_WEIR_CACHE_STATE_TURN:
-        return ctx->wait.timer_set;
-
-    default:
-        return 0;
-    }
-}
-
-
 void
 ngx_http_weir_cache_ctx_stop_waiting(ngx_http_weir_cache_ctx_t *ctx)
 {

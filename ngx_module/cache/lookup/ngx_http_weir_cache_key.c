@@ -12,6 +12,7 @@
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/policy/tags.h"
 #include "cache/policy/vary.h"
+#include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir_headers.h"
 #include "version/ngx_http_weir_version.h"
 
@@ -486,4 +487,16 @@ ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_weir_cache_key_credentials(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    return (r->headers_in.authorization ? 1 : 0)
+           + (ngx_http_weir_has_cookie(r) ? 2 : 0);
 }

@@ -145,7 +145,7 @@ ngx_http_weir_cache_lease_read(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_HTTP_WEIR_CACHE_LEASE_PASSED;
     }
 
-    own = &ngx_http_weir_cache_pass[ngx_http_weir_cache_turn_credentials(ctx)];
+    own = &ngx_http_weir_cache_pass[ngx_http_weir_cache_key_credentials(ctx)];
 
     return (word->len == own->len
             && ngx_memcmp(word->data, own->data, own->len) == 0)

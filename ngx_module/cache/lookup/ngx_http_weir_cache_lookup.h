@@ -43,8 +43,30 @@ void ngx_http_weir_cache_ctx_enter(ngx_http_weir_cache_ctx_t *ctx,
 void ngx_http_weir_cache_ctx_forward(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e reason);
 
+
 /* ctx: whether what the request waits for is still to come */
-ngx_uint_t ngx_http_weir_cache_ctx_waits(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_inline ngx_uint_t
+ngx_http_weir_cache_ctx_waits(ngx_http_weir_cache_ctx_t *ctx)
+{
+    switch (ctx->state) {
+
+    case NGX_HTTP_WEIR_CACHE_STATE_BODY:
+        return !ctx->body_read;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_REDIS:
+        return ctx->looking;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_LEASE:
+        return ctx->looking || ctx->lease_asked;
+
+    case NGX_HTTP_WEIR_CACHE_STATE_TURN:
+        return ctx->wait.timer_set;
+
+    default:
+        return 0;
+    }
+}
+
 
 /* ctx: nothing shall wake the request any more */
 void ngx_http_weir_cache_ctx_stop_waiting(ngx_http_weir_cache_ctx_t *ctx);
@@ -214,10 +236,10 @@ ngx_int_t ngx_http_weir_cache_turn_wait(ngx_http_weir_cache_ctx_t *ctx);
 void ngx_http_weir_cache_turn_sleep(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * turn: which credentials the request has: 1 for Authorization, 2 for Cookie,
+ * key: which credentials the request has: 1 for Authorization, 2 for Cookie,
  * added up
  */
-ngx_uint_t ngx_http_weir_cache_turn_credentials(ngx_http_weir_cache_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_cache_key_credentials(ngx_http_weir_cache_ctx_t *ctx);
 
 /* turn: as ngx_http_weir_cache_flight_note(), for requests with the same ones */
 void ngx_http_weir_cache_turn_note(ngx_http_weir_cache_ctx_t *ctx,

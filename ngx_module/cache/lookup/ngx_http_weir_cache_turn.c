@@ -95,7 +95,7 @@ ngx_http_weir_cache_turn_not_stored(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ctx->lease.len) {
         ngx_http_weir_cache_lease_end(ctx, 1,
-                                      ngx_http_weir_cache_turn_credentials(ctx));
+                                      ngx_http_weir_cache_key_credentials(ctx));
     }
 
     ngx_http_weir_cache_turn_end(ctx, 0);
@@ -119,19 +119,7 @@ ngx_http_weir_cache_turn_known(ngx_http_weir_cache_ctx_t *ctx, u_char *known)
     ngx_memcpy(known, ctx->varies ? ctx->variant : ctx->digest,
                NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
 
-    known[0] ^= 1 + ngx_http_weir_cache_turn_credentials(ctx);
-}
-
-
-ngx_uint_t
-ngx_http_weir_cache_turn_credentials(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    return (r->headers_in.authorization ? 1 : 0)
-           + (ngx_http_weir_has_cookie(r) ? 2 : 0);
+    known[0] ^= 1 + ngx_http_weir_cache_key_credentials(ctx);
 }
 
 

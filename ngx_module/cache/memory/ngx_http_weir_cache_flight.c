@@ -4,7 +4,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 #include "http/ngx_http_weir_clock.h"

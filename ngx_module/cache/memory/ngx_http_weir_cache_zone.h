@@ -23,6 +23,7 @@
 #include <ngx_http.h>
 
 #include "cache/memory/arena.h"
+#include "cache/entry/entry.h"
 #include "cache/entry/entry_mac.h"
 #include "redis/ngx_http_weir_redis.h"
 
@@ -53,11 +54,17 @@ typedef struct ngx_http_weir_cache_follower_s
     ngx_http_weir_cache_follower_t;
 
 
-/* Another part of the cache that has memory in each zone. */
+/*
+ * Another part of the cache that has memory in each zone, and a say in which
+ * entries memory may hold.
+ */
 typedef struct {
     size_t                       (*size)(size_t zone);  /* bytes, for a zone of
                                                            that size */
     void                         (*init)(void *memory, size_t size);
+                                 /* under the zone's mutex */
+    ngx_uint_t                   (*may_be_held)(void *memory,
+                                                weir_entry_t *entry);
 } ngx_http_weir_cache_tenant_t;
 
 

@@ -16,7 +16,6 @@
 #include <ngx_http.h>
 
 #include "cache/entry/entry.h"
-#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 
 
@@ -450,7 +449,6 @@ ngx_http_weir_cache_zone_is_late(ngx_http_weir_cache_zone_t *zone,
     u_char *data, size_t len)
 {
     weir_str_t    text;
-    weir_stamp_t  stamp;
     weir_entry_t  entry;
 
     text.data = (char *) data;
@@ -462,13 +460,7 @@ ngx_http_weir_cache_zone_is_late(ngx_http_weir_cache_zone_t *zone,
         return 0;
     }
 
-    stamp.era = entry.era;
-    stamp.position.ms = entry.position_ms;
-    stamp.position.seq = entry.position_seq;
-    stamp.origin = entry.origin;
-    stamp.local = entry.local;
-
-    return !weir_invalidations_may_be_held(zone->invalidation->table, &stamp);
+    return !zone->tenant->may_be_held(zone->sh->tenant, &entry);
 }
 
 

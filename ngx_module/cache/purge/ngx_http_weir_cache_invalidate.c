@@ -62,36 +62,6 @@ static ngx_str_t  ngx_http_weir_cache_position = ngx_string("Weir-Position");
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
 
-ngx_int_t
-ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r)
-{
-    ngx_http_weir_cache_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
-
-    if (clcf->zone == NULL || r != r->main || r->error_page
-        || r->method == NGX_HTTP_CONNECT)
-    {
-        /* a tunnel is none of the cache's */
-        return NGX_DECLINED;
-    }
-
-    if (clcf->purge && r->method_name.len == 5
-        && ngx_strncmp(r->method_name.data, "PURGE", 5) == 0)
-    {
-        return ngx_http_weir_cache_purge(r, clcf);
-    }
-
-    if (clcf->zone->redis && r->content_handler
-        && !clcf->zone->invalidation->tried)
-    {
-        return ngx_http_weir_cache_first_read(r, clcf->zone);
-    }
-
-    return NGX_DECLINED;
-}
-
-
 void
 ngx_http_weir_cache_init_invalidate_filter(void)
 {

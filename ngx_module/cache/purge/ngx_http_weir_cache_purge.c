@@ -9,11 +9,14 @@
 #include <ngx_http.h>
 
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "http/ngx_http_weir.h"
 
 
+static ngx_int_t ngx_http_weir_cache_purge(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf);
 static ngx_int_t ngx_http_weir_cache_purge_problem(ngx_http_request_t *r,
     weir_str_t detail);
 static ngx_int_t ngx_http_weir_cache_purged(ngx_http_request_t *r,
@@ -25,6 +28,36 @@ static ngx_str_t  ngx_http_weir_cache_soft = ngx_string("Weir-Soft");
 
 
 ngx_int_t
+ngx_http_weir_cache_purge_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+
+    if (clcf->zone == NULL || r != r->main || r->error_page
+        || r->method == NGX_HTTP_CONNECT)
+    {
+        /* a tunnel is none of the cache's */
+        return NGX_DECLINED;
+    }
+
+    if (clcf->purge && r->method_name.len == 5
+        && ngx_strncmp(r->method_name.data, "PURGE", 5) == 0)
+    {
+        return ngx_http_weir_cache_purge(r, clcf);
+    }
+
+    if (clcf->zone->redis && r->content_handler
+        && !clcf->zone->invalidation->tried)
+    {
+        return ngx_http_weir_cache_first_read(r, clcf->zone);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
 ngx_http_weir_cache_purge(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf)
 {

@@ -10,9 +10,6 @@
 #include "cache/ngx_http_weir_cache.h"
 
 
-/* invalidate: the precontent phase, before ngx_http_weir_cache_handler() */
-ngx_int_t ngx_http_weir_cache_invalidate_handler(ngx_http_request_t *r);
-
 /* invalidate: installs the filter that sees Weir-Invalidate */
 void ngx_http_weir_cache_init_invalidate_filter(void);
 
@@ -33,9 +30,11 @@ ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, ngx_array_t *lines, ngx_uint_t soft,
     weir_position_t *position);
 
-/* purge: answers a PURGE; what a phase handler returns */
-ngx_int_t ngx_http_weir_cache_purge(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf);
+/*
+ * purge: the precontent phase, before ngx_http_weir_cache_handler(): answers a
+ * PURGE, and lets other requests wait for the first reading of the stream
+ */
+ngx_int_t ngx_http_weir_cache_purge_handler(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_WEIR_CACHE_PURGE_H_INCLUDED_ */

@@ -444,7 +444,7 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    *h = ngx_http_weir_cache_invalidate_handler;
+    *h = ngx_http_weir_cache_purge_handler;
 
     if (ngx_http_weir_cache_find_ports(cf) != NGX_OK) {
         return NGX_ERROR;

@@ -285,3 +285,28 @@ ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx)
         ctx->buf = NULL;
     }
 }
+
+
+/*
+ * How long Redis keeps the entry: while it is fresh, while it may be served
+ * stale, and for weir_cache_keep if it can be validated.
+ */
+
+time_t
+ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
+    weir_cache_freshness_t *freshness)
+{
+    int64_t  fresh, after;
+
+    fresh = freshness->lifetime - freshness->initial_age;
+    after = ngx_max(freshness->stale_while_revalidate,
+                    freshness->stale_if_error);
+
+    if ((ctx->validator || ctx->conf->use_stale & ~NGX_CONF_BITMASK_SET)
+        && after < (int64_t) ctx->conf->keep)
+    {
+        after = ctx->conf->keep;
+    }
+
+    return ngx_max(fresh, 0) + after;
+}

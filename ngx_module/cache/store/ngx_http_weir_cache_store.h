@@ -78,7 +78,7 @@ void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 /* store: what ctx->stale is a copy of, out of both levels */
 void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
 
-/* response: how long Redis keeps the entry, seconds */
+/* record: how long Redis keeps the entry, seconds */
 time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness);
 
