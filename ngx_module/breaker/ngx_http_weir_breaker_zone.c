@@ -4,6 +4,7 @@
 
 #include "breaker/ngx_http_weir_breaker.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 #include "object/ngx_http_weir_object.h"
 
 
@@ -332,6 +333,9 @@ ngx_http_weir_breaker_node(ngx_http_weir_breaker_zone_t *zone, ngx_str_t *key,
             return NULL;
         }
 
+        ngx_http_weir_assert(zone->sh->breakers != 0);
+        ngx_http_weir_assert(zone->sh->not_closed <= zone->sh->breakers);
+
         zone->sh->forgotten++;
         zone->sh->breakers--;
         zone->sh->not_closed -= (old->breaker.state != WEIR_BREAKER_CLOSED);
@@ -400,6 +404,8 @@ ngx_http_weir_breaker_used(ngx_http_weir_breaker_zone_t *zone,
     zone->sh->not_closed += (is != WEIR_BREAKER_CLOSED);
     zone->sh->not_closed -= (was != WEIR_BREAKER_CLOSED);
     node->openings += (was == WEIR_BREAKER_CLOSED && is == WEIR_BREAKER_OPEN);
+
+    ngx_http_weir_assert(zone->sh->not_closed <= zone->sh->breakers);
 
     ngx_queue_remove(&node->queue);
     ngx_queue_insert_head(is == WEIR_BREAKER_CLOSED ? &zone->sh->closed

@@ -14,6 +14,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_assert.h"
 #include "redis/ngx_http_weir_redis_server.h"
 
 
@@ -75,6 +76,8 @@ ngx_http_weir_redis_cancel(ngx_http_weir_redis_command_t *cmd)
     ngx_http_weir_redis_slot_t  *slot = cmd->slot;
 
     if (slot) {
+        ngx_http_weir_assert(slot->cmd == cmd);
+
         slot->cmd = NULL;
         cmd->slot = NULL;
     }
@@ -90,6 +93,9 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
     ngx_connection_t  *c;
 
     c = redis->peer.connection;
+
+    ngx_http_weir_assert(c != NULL);
+    ngx_http_weir_assert(redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING);
 
     /* the waiting commands' bytes stand aside */
 
@@ -227,6 +233,9 @@ ngx_http_weir_redis_append(ngx_http_weir_redis_t *redis, ngx_uint_t argc,
         redis->out_size = size;
     }
 
+    ngx_http_weir_assert(redis->out_pos == 0
+                         && redis->out_len + len <= redis->out_size);
+
     out = redis->out + redis->out_len;
     out = ngx_sprintf(out, "*%ui\r\n", argc);
 
@@ -261,6 +270,8 @@ ngx_http_weir_redis_slot(ngx_http_weir_redis_t *redis,
         ngx_queue_remove(q);
         slot = ngx_queue_data(q, ngx_http_weir_redis_slot_t, queue);
     }
+
+    ngx_http_weir_assert(redis->nslots < NGX_HTTP_WEIR_REDIS_SLOTS_MAX + 3);
 
     slot->cmd = cmd;
     slot->deadline = ngx_current_msec + redis->timeout;

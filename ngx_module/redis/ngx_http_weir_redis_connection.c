@@ -14,6 +14,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_assert.h"
 #include "redis/ngx_http_weir_redis_server.h"
 
 
@@ -154,6 +155,10 @@ ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
     ngx_int_t          rc;
     ngx_connection_t  *c;
 
+    ngx_http_weir_assert(redis->state == NGX_HTTP_WEIR_REDIS_CLOSED);
+    ngx_http_weir_assert(redis->peer.connection == NULL
+                         && redis->reader == NULL);
+
     ngx_memzero(&redis->peer, sizeof(ngx_peer_connection_t));
     redis->peer.sockaddr = redis->addr->sockaddr;
     redis->peer.socklen = redis->addr->socklen;
@@ -257,6 +262,9 @@ ngx_http_weir_redis_write_handler(ngx_event_t *wev)
     if (redis->state != NGX_HTTP_WEIR_REDIS_UP) {
         return;
     }
+
+    ngx_http_weir_assert(redis->out_pos <= redis->out_len
+                         && redis->out_len <= redis->out_size);
 
     while (redis->out_pos < redis->out_len) {
         n = c->send(c, redis->out + redis->out_pos,
@@ -369,6 +377,8 @@ ngx_http_weir_redis_deadline_handler(ngx_event_t *ev)
         cmd = slot->cmd;
 
         if (cmd) {
+            ngx_http_weir_assert(cmd->slot == slot);
+
             slot->cmd = NULL;
             cmd->slot = NULL;
             cmd->handler(cmd, NGX_ABORT, NULL);

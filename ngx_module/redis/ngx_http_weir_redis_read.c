@@ -24,6 +24,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_assert.h"
 #include "redis/ngx_http_weir_redis_server.h"
 
 
@@ -379,6 +380,10 @@ ngx_http_weir_redis_make_room(ngx_http_weir_redis_t *redis)
     ngx_str_t   *str;
     ngx_pool_t  *pool;
 
+    ngx_http_weir_assert(redis->room == 0 && redis->rest != 0);
+    ngx_http_weir_assert(redis->bulk
+                         && redis->target >= redis->bulk->str.data);
+
     pool = ngx_http_weir_redis_head(redis)->cmd->pool;
     str = &redis->bulk->str;
 
@@ -408,6 +413,8 @@ ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
 {
     u_char                       *end;
     ngx_http_weir_redis_reply_t  *reply;
+
+    ngx_http_weir_assert(redis->rest == 0);
 
     reply = redis->bulk;
     redis->bulk = NULL;
@@ -518,6 +525,9 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
         ngx_http_weir_redis_close(redis, "reply without a command");
         return NGX_ERROR;
     }
+
+    ngx_http_weir_assert(redis->nslots != 0);
+    ngx_http_weir_assert(slot->cmd == NULL || slot->cmd->slot == slot);
 
     cmd = slot->cmd;
     handshake = slot->handshake;

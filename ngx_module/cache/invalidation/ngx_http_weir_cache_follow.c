@@ -44,6 +44,7 @@
 #include "cache/invalidation/ngx_http_weir_cache_follow.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 
 
@@ -283,6 +284,8 @@ static void
 ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
 {
     ngx_str_t  argv[3];
+
+    ngx_http_weir_assert(f->pool == NULL && f->waiting == 0);
 
     f->pool = ngx_create_pool(4096, ngx_cycle->log);
     if (f->pool == NULL) {
@@ -572,6 +575,8 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
     ngx_http_weir_cache_follower_t  *f;
 
     f = cmd->data;
+
+    ngx_http_weir_assert(f->pool != NULL && f->waiting != 0);
 
     if (rc != NGX_OK) {
         f->failed = 1;

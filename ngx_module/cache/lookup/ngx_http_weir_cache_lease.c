@@ -17,6 +17,7 @@
 
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "http/ngx_http_weir_park.h"
 
@@ -107,6 +108,8 @@ ngx_http_weir_cache_lease_handler(ngx_http_weir_redis_command_t *cmd,
     ngx_http_weir_cache_ctx_t  *ctx;
 
     ctx = cmd->data;
+    ngx_http_weir_assert(ctx->lease_asked);
+
     ctx->lease_asked = 0;
     ctx->lease_reply = reply;
 
@@ -168,6 +171,10 @@ ngx_http_weir_cache_lease_end(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t pass,
     static ngx_str_t  replace = ngx_string(
         "if redis.call('GET',KEYS[1])==ARGV[1] then"
         " redis.call('SET',KEYS[1],ARGV[2],'PX',1000) return 1 end return 0");
+
+    ngx_http_weir_assert(ctx->lease.len != 0 && ctx->lease_key.len != 0);
+    ngx_http_weir_assert(credentials < sizeof(ngx_http_weir_cache_pass)
+                                       / sizeof(ngx_http_weir_cache_pass[0]));
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = ctx->request->connection->log;

@@ -22,6 +22,7 @@
 
 #include "cache/entry/entry_check.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_park.h"
 
 #define NGX_HTTP_WEIR_CACHE_LOOKUPS      256  /* buckets; a power of 2 */
@@ -195,11 +196,13 @@ ngx_http_weir_cache_lookup_forget(ngx_http_weir_cache_lookup_t *lookup)
 {
     ngx_http_weir_cache_lookup_t  **p;
 
+    ngx_http_weir_assert(lookup->asked);
+
     for (p = ngx_http_weir_cache_lookup_bucket(lookup->digest);
          *p != lookup;
          p = &(*p)->next)
     {
-        /* void */
+        ngx_http_weir_assert(*p != NULL);
     }
 
     *p = lookup->next;
@@ -210,6 +213,8 @@ ngx_http_weir_cache_lookup_forget(ngx_http_weir_cache_lookup_t *lookup)
 void
 ngx_http_weir_cache_lookup_leave(ngx_http_weir_cache_ctx_t *ctx)
 {
+    ngx_http_weir_assert(ctx->looking && ctx->lookup != NULL);
+
     ngx_queue_remove(&ctx->lookup_queue);
     ctx->looking = 0;
     ngx_http_weir_cache_lookup_release(&ctx->lookup);
@@ -228,11 +233,15 @@ ngx_http_weir_cache_lookup_release(ngx_http_weir_cache_lookup_t **held)
 {
     ngx_http_weir_cache_lookup_t  *lookup = *held;
 
+    ngx_http_weir_assert(lookup == NULL || lookup->refs != 0);
+
     *held = NULL;
 
     if (lookup == NULL || --lookup->refs) {
         return;
     }
+
+    ngx_http_weir_assert(ngx_queue_empty(&lookup->waiting));
 
     if (lookup->asked) {
         ngx_http_weir_redis_cancel(&lookup->command);

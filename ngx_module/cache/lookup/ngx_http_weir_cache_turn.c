@@ -19,6 +19,7 @@
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "compat/ngx_http_weir_compat_nginx.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_park.h"
 
 
@@ -74,6 +75,8 @@ ngx_http_weir_cache_turn_end(ngx_http_weir_cache_ctx_t *ctx, ngx_msec_t pass)
     }
 
     if (ctx->in_flight) {
+        ngx_http_weir_assert(ctx->flight_token != 0);
+
         ctx->in_flight = 0;
         ngx_http_weir_cache_flight_end(ctx->conf->zone, ctx->flight,
                                        ctx->flight_token, pass);
@@ -163,6 +166,9 @@ ngx_http_weir_cache_turn_wait(ngx_http_weir_cache_ctx_t *ctx)
 void
 ngx_http_weir_cache_turn_sleep(ngx_http_weir_cache_ctx_t *ctx)
 {
+    ngx_http_weir_assert(ctx->state == NGX_HTTP_WEIR_CACHE_STATE_TURN);
+    ngx_http_weir_assert(ctx->collapsed && !ctx->wait.timer_set);
+
     ctx->wait.handler = ngx_http_weir_cache_turn_wake;
     ctx->wait.data = ctx;
     ctx->wait.log = ctx->request->connection->log;

@@ -6,6 +6,7 @@
 
 #include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 
 
@@ -88,6 +89,8 @@ ngx_http_weir_cache_flight_end(ngx_http_weir_cache_zone_t *zone,
     uint64_t                       now;
     ngx_http_weir_cache_flight_t  *flight, *free;
 
+    ngx_http_weir_assert(token != 0);
+
     now = ngx_http_weir_ms();
 
     ngx_http_weir_cache_zone_lock(zone);
@@ -161,6 +164,9 @@ ngx_http_weir_cache_flight_find(ngx_http_weir_cache_zone_t *zone,
     *free = NULL;
 
     flight = ngx_http_weir_cache_zone_flights(zone, &nflights);
+
+    ngx_http_weir_assert(zone->sh->changing);
+    ngx_http_weir_assert(nflights >= NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS);
 
     ngx_memcpy(&n, digest + 4, sizeof(uint32_t));
     flight += n % (nflights / NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS)

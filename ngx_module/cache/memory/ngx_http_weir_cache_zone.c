@@ -16,6 +16,7 @@
 #include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "object/ngx_http_weir_object.h"
 
@@ -267,6 +268,8 @@ ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone)
 
     sh = zone->sh;
 
+    ngx_http_weir_assert(zone->worker == NULL);
+
     for (i = 0; i < sh->nworkers; i++) {
 
         if (sh->workers[i].pid == 0) {
@@ -314,6 +317,10 @@ ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone)
 void
 ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone)
 {
+    ngx_http_weir_assert(zone->sh->changing);
+    ngx_http_weir_assert(zone->sh->pinned <= zone->sh->arena.used
+                         && zone->sh->arena.used <= zone->sh->size);
+
     ngx_memory_barrier();
     zone->sh->changing = 0;
 

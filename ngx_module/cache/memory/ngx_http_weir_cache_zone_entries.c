@@ -17,6 +17,7 @@
 
 #include "cache/entry/entry.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 /* Entries that are examined before an allocation fails. */
@@ -177,6 +178,8 @@ ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
     for (i = first; i < first + NGX_HTTP_WEIR_CACHE_PIN_WAYS; i++) {
 
         if (worker->pins[i] == node) {
+            ngx_http_weir_assert(zone->pins[i] != 0 && node->refs != 0);
+
             zone->pins[i]++;
             return i;
         }
@@ -187,6 +190,8 @@ ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
     }
 
     if (free != NGX_ERROR) {
+        ngx_http_weir_assert(zone->pins[free] == 0);
+
         worker->pins[free] = node;
         zone->pins[free] = 1;
 
@@ -210,6 +215,11 @@ ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
     if (node == NULL) {
         return;
     }
+
+    ngx_http_weir_assert(pin->place < NGX_HTTP_WEIR_CACHE_PINS
+                         && zone->pins[pin->place] != 0);
+    ngx_http_weir_assert(zone->worker
+                         && zone->worker->pins[pin->place] == node);
 
     pin->node = NULL;
 
@@ -249,9 +259,13 @@ static void
 ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node)
 {
+    ngx_http_weir_assert(node->refs != 0);
+
     if (--node->refs) {
         return;
     }
+
+    ngx_http_weir_assert(sh->pinned >= weir_arena_block_size(node));
 
     sh->pinned -= weir_arena_block_size(node);
 
@@ -270,6 +284,10 @@ ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node)
 {
     ngx_http_weir_cache_node_t  **bucket;
+
+    ngx_http_weir_assert(!node->linked);
+    ngx_http_weir_assert((u_char *) node > sh->memory
+                         && (u_char *) node < sh->memory + sh->size);
 
     bucket = ngx_http_weir_cache_zone_bucket(sh, node->digest);
     node->next = *bucket;
@@ -298,6 +316,8 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
 {
     ngx_http_weir_cache_node_t  **p;
 
+    ngx_http_weir_assert(node->linked && sh->entries != 0);
+
     for (p = ngx_http_weir_cache_zone_bucket(sh, node->digest);
          *p != node;
          p = &(*p)->next)
@@ -311,6 +331,8 @@ ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
     ngx_queue_remove(&node->queue);
 
     if (!node->main) {
+        ngx_http_weir_assert(sh->small_bytes >= weir_arena_block_size(node));
+
         sh->small_bytes -= weir_arena_block_size(node);
     }
 
@@ -407,6 +429,10 @@ ngx_http_weir_cache_zone_enter(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_node_t  *old;
 
     sh = zone->sh;
+
+    ngx_http_weir_assert(sh->changing);
+    ngx_http_weir_assert(node->len + offsetof(ngx_http_weir_cache_node_t, data)
+                         <= weir_arena_block_size(node));
 
     old = ngx_http_weir_cache_zone_find(sh, node->digest);
 

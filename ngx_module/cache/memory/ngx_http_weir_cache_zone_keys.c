@@ -12,6 +12,7 @@
 
 #include "cache/entry/entry.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 static ngx_http_weir_cache_node_t **ngx_http_weir_cache_zone_chain(
@@ -42,6 +43,8 @@ ngx_http_weir_cache_zone_link_key(ngx_http_weir_cache_sh_t *sh,
 
     chain = ngx_http_weir_cache_zone_chain(sh, node->key);
 
+    ngx_http_weir_assert(*chain == NULL || (*chain)->key_prev == chain);
+
     node->key_next = *chain;
     node->key_prev = chain;
 
@@ -59,6 +62,10 @@ ngx_http_weir_cache_zone_unlink_key(ngx_http_weir_cache_node_t *node)
     if (node->key_prev == NULL) {
         return;
     }
+
+    ngx_http_weir_assert(*node->key_prev == node);
+    ngx_http_weir_assert(node->key_next == NULL
+                         || node->key_next->key_prev == &node->key_next);
 
     *node->key_prev = node->key_next;
 

@@ -18,6 +18,7 @@
 #include "cache/policy/tags.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 
 
@@ -407,6 +408,10 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     weir_invalidations_t       *table;
     ngx_http_weir_cache_ctx_t  *post;
 
+    ngx_http_weir_assert(n != 0);
+    ngx_http_weir_assert(!(how & NGX_HTTP_WEIR_CACHE_OF_CLIENT)
+                         || n <= WEIR_INVALIDATION_FORGOTTEN);
+
     table = ngx_http_weir_cache_invalidation_lock(zone);
 
     post = ngx_http_weir_cache_outlives(r, zone, table);
@@ -424,6 +429,8 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_cache_invalidation_unlock(zone);
 
     if (post) {
+        ngx_http_weir_assert(post->storing && post->buf != NULL);
+
         post->stamp.local = local;
         weir_entry_set_local((char *) post->buf, local);
     }

@@ -13,6 +13,7 @@
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 #define NGX_HTTP_WEIR_CACHE_BUF_MIN  4096
@@ -200,6 +201,9 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
     if (ngx_buf_special(b)) {
         return NGX_OK;
     }
+
+    ngx_http_weir_assert(ctx->storing && ctx->buf != NULL);
+    ngx_http_weir_assert(ctx->len <= ctx->size);
 
     len = ngx_buf_size(b);
 

@@ -10,6 +10,7 @@
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 /* Seconds, so that a short-lived variant does not hide the others. */
@@ -32,6 +33,9 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 {
     off_t       length, stored;
     ngx_uint_t  status;
+
+    ngx_http_weir_assert(ctx->storing && ctx->buf != NULL);
+    ngx_http_weir_assert(ctx->head_len <= ctx->len && ctx->len <= ctx->size);
 
     status = ctx->request->headers_out.status;
     length = ctx->request->upstream->headers_in.content_length_n;
