@@ -103,7 +103,7 @@ void weir_blake2b_add(weir_blake2b_t *b, weir_str_t text)
     size_t left = text.len, room;
 
     while (left != 0) {
-        /* the last block is compressed at the end, so a full one waits for more */
+        /* the last block is compressed at the end, so a full one is kept until more bytes arrive */
         if (b->filled == sizeof(b->block)) {
             b->count += sizeof(b->block);
             compress(b, b->block, 0);

@@ -1,9 +1,9 @@
 /*
- * BLAKE2b (RFC 7693), with or without a key: the one cryptographic hash of the
- * edge.  Nobody can find a text with the hash of another; with a key nobody who
- * lacks it can tell a hash at all (RFC 7693 section 2.9: it is a MAC then).
+ * BLAKE2b (RFC 7693), with or without a key: the only cryptographic hash of the edge.  Nobody can
+ * construct a text with the hash of another text; with a key, nobody without it can compute a hash
+ * at all (RFC 7693 section 2.9: the hash is a MAC then).
  *
- * Nothing here allocates.  Little over a nanosecond a byte.
+ * The functions allocate no memory.  Slightly more than a nanosecond per byte.
  */
 #ifndef WEIR_BLAKE2B_H
 #define WEIR_BLAKE2B_H
@@ -24,15 +24,15 @@ typedef struct {
 } weir_blake2b_t;
 
 /*
- * A hash of len bytes (1 to 64); key may be empty, and has 64 bytes at most.
- * The same text has another hash for another purpose (section 2.8 of the BLAKE2
- * paper: personalization), which costs nothing and has 16 bytes at most.
+ * Begins a hash of len bytes (1 to 64); key may be empty, and has at most 64 bytes.  The same text
+ * has different hashes for different purposes (section 2.8 of the BLAKE2 paper: personalization),
+ * which costs no time; a purpose has at most 16 bytes.
  */
 void weir_blake2b_begin(weir_blake2b_t *b, size_t len, weir_str_t key, weir_str_t purpose);
 void weir_blake2b_add(weir_blake2b_t *b, weir_str_t text);
 void weir_blake2b_end(weir_blake2b_t *b, uint8_t *hash);
 
-/* All in one. */
+/* begin, add and end in one call. */
 void weir_blake2b(uint8_t *hash, size_t len, weir_str_t key, weir_str_t purpose, weir_str_t text);
 
 #endif

@@ -25,13 +25,16 @@ void weir_breaker_init(weir_breaker_t *b, uint64_t now, uint64_t generation)
     change(b, WEIR_BREAKER_CLOSED, now, generation);
 }
 
-/* Empties the buckets that the window has left since the last call. */
+/* Clears the buckets that have left the window since the last call. */
 static void slide(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now)
 {
     uint64_t step = now / (settings->window / WEIR_BREAKER_BUCKETS);
     uint64_t gone = step > b->step ? step - b->step : 0;
 
-    /* A reload with a longer window numbers the same moment lower: the buckets begin again. */
+    /*
+     * After a reload with a longer window the same time has a lower number: the buckets start
+     * again.
+     */
     if (step + WEIR_BREAKER_BUCKETS <= b->step)
         gone = WEIR_BREAKER_BUCKETS;
 
@@ -63,7 +66,7 @@ static weir_breaker_counts_t counts_of(const weir_breaker_t *b)
     return (weir_breaker_counts_t){sum(b->calls), sum(b->failed), sum(b->row)};
 }
 
-/* The rule by which a closed breaker with these numbers opens. */
+/* The rule by which a closed breaker with these counts opens. */
 static weir_breaker_rule_t rule_of(const weir_breaker_settings_t *settings,
                                    const weir_breaker_counts_t *n)
 {
@@ -93,7 +96,7 @@ int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *setting
 {
     now = not_before(now, b->since);
 
-    /* Half-open for as long again without an end: the probes are lost. */
+    /* Half-open for `open` ms without a decision: the probes are lost. */
     if (b->state != WEIR_BREAKER_CLOSED && now - b->since >= settings->open)
         change(b, WEIR_BREAKER_HALF_OPEN, now, next);
 
@@ -112,7 +115,7 @@ int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *setting
     }
 }
 
-/* Opens a closed breaker that has come to a rule. */
+/* Opens a closed breaker to which a rule applies. */
 static int judge(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,
                  uint64_t next)
 {
@@ -203,7 +206,7 @@ int weir_breaker_take_back(weir_breaker_t *b, const weir_breaker_settings_t *set
 
     ++*failed;
     if (sum(b->failed) > sum(b->calls))
-        ++*calls; /* the window has left the success behind */
+        ++*calls; /* the success has left the window */
 
     ++*row;
     if (success == b->successes) {

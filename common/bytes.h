@@ -1,7 +1,6 @@
 /*
- * Whole numbers as bytes, the lowest first, whatever the machine's order and the
- * place's alignment.  A call is one instruction where the machine is of that
- * order.
+ * Integers as bytes, little endian, independent of the machine's byte order and of alignment.  On a
+ * little-endian machine a call is one instruction.
  */
 #ifndef WEIR_BYTES_H
 #define WEIR_BYTES_H

@@ -1,11 +1,11 @@
-/* Hexadecimal text in lower case, as UUIDs and trace contexts have it. */
+/* Hexadecimal text in lower case, as in UUIDs and trace contexts. */
 #ifndef WEIR_HEX_H
 #define WEIR_HEX_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Writes 2*n digits and no NUL. */
+/* Writes 2*n digits without a NUL. */
 static inline void weir_hex(char *out, const uint8_t *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
@@ -16,7 +16,7 @@ static inline void weir_hex(char *out, const uint8_t *bytes, size_t n)
     }
 }
 
-/* The digit's value, -1 if it is none; capitals count only when they may. */
+/* The value of the digit, or -1; capital letters are digits only if capitals is set. */
 static inline int weir_unhex(char c, int capitals)
 {
     if (c >= '0' && c <= '9')

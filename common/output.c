@@ -23,10 +23,10 @@ static void check(void)
         fprintf(stderr, "%s: cannot write standard output: %s\n", program_name, strerror(errno));
     else
         fprintf(stderr, "%s: cannot write standard output\n", program_name);
-    _exit(failed_status); /* exit() must not be called again by what it calls */
+    _exit(failed_status); /* exit() must not be called again from an exit handler */
 }
 
-/* Only what is allowed in a handler of signals. */
+/* Uses async-signal-safe functions only. */
 static void on_abort(int signal_number)
 {
     static const char why[] = ": aborted, most likely because memory is exhausted; the reason may be in "
@@ -42,7 +42,7 @@ void weir_output_check_at_exit(const char *program, int status)
 {
     program_name = program;
     failed_status = status;
-    signal(SIGABRT, on_abort); /* abort() ends the process all the same */
+    signal(SIGABRT, on_abort); /* abort() ends the process after the handler returns */
     if (atexit(check) != 0)
         abort();
 }

@@ -1,15 +1,15 @@
 /*
- * The end of a program for people and scripts.  Standard output that could not be written (a full
- * disk, a closed pipe) makes it fail, whichever way it ends; abort(), by which programs end when there
- * is no memory, is told on standard error.
+ * Exit of a command-line program.  A program fails if its standard output could not be written (a
+ * full disk, a closed pipe), however it ends.  abort(), which ends programs without memory, prints
+ * a message on standard error.
  */
 #ifndef WEIR_OUTPUT_H
 #define WEIR_OUTPUT_H
 
 /*
- * To be called once, before anything is written.  At the end of the process standard output is
- * flushed; when that, or any write before it, has failed, a message on standard error begins with
- * program (kept by reference), and the exit status is status whatever it was to be.
+ * Call once, before anything is written.  At exit, standard output is flushed; if that, or any
+ * write before, failed, a message that begins with program (kept by reference) is printed on
+ * standard error, and the exit status is status in any case.
  */
 void weir_output_check_at_exit(const char *program, int status);
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-/* An output that counts everything and keeps what fits. */
+/* Output that counts all bytes and keeps those that fit. */
 typedef struct {
     char *buf;
     size_t cap;
@@ -27,7 +27,7 @@ static void puts_(out_t *o, const char *s)
     put(o, s, strlen(s));
 }
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629 section 4), 0 if none. */
+/* Length of the well-formed UTF-8 sequence at p (RFC 3629 section 4), 0 if invalid. */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
     size_t n;

@@ -1,7 +1,7 @@
 /*
- * SipHash-1-3 (Aumasson and Bernstein, 2012), with which Rust and Python keep
- * their tables as well: a fast hash with a secret key, for places in tables whose
- * keys clients choose.  Without the key nobody can make texts that share a place.
+ * SipHash-1-3 (Aumasson and Bernstein, 2012), also used by the tables of Rust and Python: a fast
+ * hash with a secret key, for tables whose keys clients choose.  Without the key nobody can
+ * construct texts that share a place.
  */
 #ifndef WEIR_SIPHASH_H
 #define WEIR_SIPHASH_H
@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-/* Two words of random numbers; whoever owns the table keeps them secret. */
+/* Two random words; the owner of the table keeps them secret. */
 typedef struct {
     uint64_t k0, k1;
 } weir_siphash_key_t;
@@ -34,7 +34,7 @@ static inline void weir_siphash_rounds(uint64_t v[4], int n)
     }
 }
 
-/* 128 bits; the first word alone is not SipHash's 64-bit value. */
+/* 128 bits; the first word alone differs from SipHash's 64-bit value. */
 static inline void weir_siphash128(weir_siphash_key_t key, weir_str_t text, uint64_t hash[2])
 {
     uint64_t v[4] = {key.k0 ^ 0x736f6d6570736575, key.k1 ^ 0x646f72616e646f6d ^ 0xee,
@@ -64,7 +64,7 @@ static inline void weir_siphash128(weir_siphash_key_t key, weir_str_t text, uint
     hash[1] = v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* Of one word. */
+/* Hash of one word. */
 static inline uint64_t weir_siphash_word(weir_siphash_key_t key, uint64_t word)
 {
     uint64_t hash[2];

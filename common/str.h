@@ -1,6 +1,6 @@
 /*
- * A length-counted string that does not own its bytes: what both the edge and
- * the backend pass around.  It is never NUL-terminated by contract.
+ * A length-counted string that does not own its bytes, used by the edge and the backend.  It need
+ * not be NUL-terminated.
  */
 #ifndef WEIR_STR_H
 #define WEIR_STR_H
@@ -9,13 +9,13 @@
 #include <string.h>
 
 typedef struct {
-    const char *data; /* may be NULL when len is 0 */
+    const char *data; /* may be NULL if len is 0 */
     size_t len;       /* bytes */
 } weir_str_t;
 
 #define WEIR_STR(literal) ((weir_str_t){(literal), sizeof(literal) - 1})
 
-/* Of a NUL-terminated string, whose bytes it shares. */
+/* The string of a NUL-terminated text, whose bytes it shares. */
 static inline weir_str_t weir_str(const char *s)
 {
     return (weir_str_t){s, strlen(s)};
@@ -26,8 +26,10 @@ static inline int weir_str_eq(weir_str_t a, weir_str_t b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
-/* ASCII case-insensitive comparison, as HTTP field names and tokens need it
- * (RFC 9110 section 5.1); the locale plays no part. */
+/*
+ * ASCII case-insensitive comparison, for HTTP field names and tokens (RFC 9110 section 5.1);
+ * independent of the locale.
+ */
 static inline int weir_str_caseeq(weir_str_t a, weir_str_t b)
 {
     if (a.len != b.len)
@@ -47,8 +49,10 @@ static inline int weir_str_caseeq(weir_str_t a, weir_str_t b)
     return 1;
 }
 
-/* Turns all but printable ASCII into blanks: a peer's words may be anything, and people,
- * PostgreSQL and terminals shall read them. */
+/*
+ * Replaces all bytes except printable ASCII by spaces: a peer's text may contain anything, and is
+ * written to logs, PostgreSQL and terminals.
+ */
 static inline void weir_str_make_printable(char *s)
 {
     for (; *s != '\0'; s++) {

@@ -1,10 +1,10 @@
-/* Characters of HTTP's tokens (RFC 9110 section 5.6.2). */
+/* Characters of HTTP tokens (RFC 9110 section 5.6.2). */
 #ifndef WEIR_TOKEN_H
 #define WEIR_TOKEN_H
 
 #include <stdbool.h>
 
-/* Whether the character, of any charset, may stand in a token. */
+/* True if the character may be part of a token; independent of the locale. */
 static inline bool weir_is_tchar(char c)
 {
     static const bool tchar[256] = {

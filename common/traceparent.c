@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* Copies n lower-case digits; -1 if there is another character, or only zeros. */
+/* Copies n lower-case hexadecimal digits; -1 for another character, or only zeros. */
 static int identifier(const char *in, size_t n, char *out)
 {
     int nonzero = 0;
@@ -41,7 +41,7 @@ int weir_traceparent_parse(weir_str_t value, weir_traceparent_t *out)
     if (version < 0 || version == 0xff || flags < 0)
         return -1;
 
-    /* Version 00 ends here; a later one goes on with a dash, if at all. */
+    /* Version 00 ends here; a later version may continue with a dash. */
     if (value.len > WEIR_TRACEPARENT_LEN && (version == 0 || p[WEIR_TRACEPARENT_LEN] != '-'))
         return -1;
 
@@ -51,7 +51,7 @@ int weir_traceparent_parse(weir_str_t value, weir_traceparent_t *out)
     if (identifier(p + 3, 32, out->trace_id) != 0 || identifier(p + 36, 16, out->parent_id) != 0)
         return -1;
 
-    /* Only this bit is known; others must not be passed on (section 3.2.2.5.2). */
+    /* Only this bit is known; other bits must not be passed on (section 3.2.2.5.2). */
     out->flags = (uint8_t)(flags & 1);
 
     return 0;

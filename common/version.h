@@ -1,4 +1,4 @@
-/* Weir's version, for every program and the module: the only place where it is written. */
+/* Weir's version, for all programs and the module; defined only here. */
 #ifndef WEIR_COMMON_VERSION_H
 #define WEIR_COMMON_VERSION_H
 

@@ -1,9 +1,9 @@
 /*
- * Counts the steps that a parser takes, so that tests can hold it to a budget per
- * byte of its input, on any machine alike.
+ * Counts the steps of a parser, so that tests can check a budget per byte of input, on any machine
+ * alike.
  *
- * A parser says WEIR_WORK(n) in its inner loops.  Without WEIR_COUNT_WORK, which
- * tests define, that is nothing.
+ * A parser calls WEIR_WORK(n) in its inner loops.  Without WEIR_COUNT_WORK, which tests define, the
+ * macro expands to nothing.
  */
 #ifndef WEIR_WORK_H
 #define WEIR_WORK_H

@@ -1,12 +1,12 @@
 /*
- * What the files of weir_breaker share.
+ * Shared by the files of weir_breaker.
  *
- *     module  directives, the question before an upstream is asked, variables
- *     conf    what weir_breaker takes
- *     key     which breaker a location's requests ask
- *     debt    the result that a request owes once it was let pass
+ *     module  directives, the phase handler, variables
+ *     conf    parameters of weir_breaker
+ *     key     the breaker of a location's requests
+ *     debt    the result that an admitted request must report
  *     zone    the breakers in shared memory
- *     log     what log and status say of a breaker
+ *     log     a breaker's state in log and status
  */
 
 #ifndef _NGX_HTTP_WEIR_BREAKER_H_INCLUDED_
@@ -43,7 +43,7 @@ typedef struct {
 typedef struct {
     ngx_http_weir_breaker_t     *breaker;  /* NULL: off */
     ngx_str_t                    name;     /* key, unless key= has a value */
-    ngx_uint_t                   pass;     /* whether a *_pass answers here */
+    ngx_uint_t                   pass;     /* bool: the location has a *_pass */
 } ngx_http_weir_breaker_loc_conf_t;
 
 
@@ -54,24 +54,27 @@ typedef struct {
 } ngx_http_weir_breaker_main_conf_t;
 
 
-/* The first weir_breaker that uses a key. */
+/* The first weir_breaker with a given key. */
 typedef struct {
     ngx_http_weir_breaker_t     *breaker;
     ngx_str_t                    key;      /* with its variables, if any */
-    ngx_uint_t                   variable; /* unsigned  variable:1; */
+    ngx_uint_t                   variable; /* bool */
 } ngx_http_weir_breaker_use_t;
 
 
-/* A result that is owed; the data of a cleanup of the request's pool. */
+/*
+ * A result that must be reported; the data of a cleanup of the request's pool.
+ */
 typedef struct {
     ngx_http_request_t          *request;
     ngx_http_weir_breaker_t     *breaker;
     ngx_str_t                    key;
     uint64_t                     generation;
-    ngx_http_upstream_t         *upstream; /* whose header was counted */
-    off_t                        body;     /* bytes of its body that came */
-    uint64_t                     success;  /* its number, if that was one */
-    unsigned                     counted:1; /* body is known */
+    ngx_http_upstream_t         *upstream; /* its header was counted */
+    off_t                        body;     /* bytes of the body received */
+    uint64_t                     success;  /* number of the reported success; 0:
+                                              none */
+    unsigned                     counted:1; /* the body is counted here */
     unsigned                     reported:1;
     unsigned                     failed:1;
 } ngx_http_weir_breaker_debt_t;
@@ -80,40 +83,40 @@ typedef struct {
 extern ngx_module_t  ngx_http_weir_breaker_module;
 
 
-/* conf: for the module's context and its table of directives */
+/* conf: for the module's context and its table of directives. */
 void *ngx_http_weir_breaker_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 char *ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 void *ngx_http_weir_breaker_create_main_conf(ngx_conf_t *cf);
 
-/* conf: whether each weir_breaker has a zone, once all zones are known */
+/* conf: checks that each weir_breaker has a zone, after all zones are known. */
 ngx_int_t ngx_http_weir_breaker_check_zones(ngx_conf_t *cf);
 
 /*
- * key: finds the location's key, as far as the configuration tells; conf has
- * the location's weir_breaker already.  NGX_CONF_ERROR after an error, which
- * has then been logged.
+ * key: determines the location's key as far as the configuration allows; conf
+ * has the location's weir_breaker already.  NGX_CONF_ERROR after an error,
+ * which was logged.
  */
 char *ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
     ngx_http_weir_breaker_loc_conf_t *prev,
     ngx_http_weir_breaker_loc_conf_t *conf);
 
 /*
- * key: the request's key.  NGX_DECLINED when there is nothing to protect,
- * NGX_ERROR when memory ran out.
+ * key: the request's key.  NGX_DECLINED if no breaker applies, NGX_ERROR
+ * without memory.
  */
 ngx_int_t ngx_http_weir_breaker_key(ngx_http_request_t *r,
     ngx_http_weir_breaker_loc_conf_t *blcf, ngx_str_t *key);
 
-/* debt: installs the filter that sees the upstream's answer */
+/* debt: installs the filter that sees the upstream's response. */
 void ngx_http_weir_breaker_init_filter(void);
 
-/* debt: the cleanup; whoever still owes tells what is known, for the last time */
+/* debt: the cleanup; reports the final result if the request still owes one. */
 void ngx_http_weir_breaker_cleanup(void *data);
 
 
-/* What the request's last pass owes, or NULL; older ones are settled. */
+/* The debt of the request's last pass, or NULL; older ones are settled. */
 static ngx_inline ngx_http_weir_breaker_debt_t *
 ngx_http_weir_breaker_debt(ngx_http_request_t *r)
 {

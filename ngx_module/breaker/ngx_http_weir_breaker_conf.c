@@ -1,4 +1,4 @@
-/* The breaker's configuration: what weir_breaker takes, and its defaults. */
+/* The breaker's configuration: parameters of weir_breaker, and defaults. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -156,7 +156,7 @@ ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
     if (own && ngx_http_weir_is_idle(clcf)) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"weir_breaker\" has no effect in location \"%V\","
-                      " which asks no upstream, in %V", &clcf->name,
+                      " which has no *_pass, in %V", &clcf->name,
                       &conf->breaker->place);
     }
 
@@ -203,7 +203,7 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "must have zone=name, or be \"off\"";
     }
 
-    /* in the window failures alone open it, unless a ratio is asked for */
+    /* counting=window needs no ratio unless one is configured */
 
     if (breaker->settings.ratio == UINT32_MAX) {
         breaker->settings.ratio =
@@ -261,7 +261,7 @@ ngx_http_weir_breaker_create(ngx_conf_t *cf)
 }
 
 
-/* Takes "name=value"; *given has a bit for each parameter that came already. */
+/* Reads "name=value"; *given has a bit for each parameter read so far. */
 
 static ngx_int_t
 ngx_http_weir_breaker_parameter(ngx_conf_t *cf,
@@ -324,8 +324,8 @@ ngx_http_weir_breaker_parameter(ngx_conf_t *cf,
 
 
 /*
- * What sets a parameter.  NGX_ERROR: the value is wrong; NGX_ABORT: an error
- * that has been logged.
+ * Setters of the parameters.  NGX_ERROR: the value is invalid; NGX_ABORT: an
+ * error that was logged.
  */
 
 static ngx_int_t
@@ -348,9 +348,9 @@ ngx_http_weir_breaker_set_key(ngx_conf_t *cf,
 
     if (ngx_http_weir_late_variable(value, &name)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "variable \"$%V\" in \"key=\" of \"weir_breaker\" has"
-                           " no value yet when the breaker is asked, before the"
-                           " upstream is", &name);
+                           "variable \"$%V\" in \"key=\" of \"weir_breaker\""
+                           " has no value yet when the breaker is asked,"
+                           " which is before the upstream is asked", &name);
         return NGX_ABORT;
     }
 

@@ -1,14 +1,14 @@
 /*
  * The result that a request owes its breaker.
  *
- * It is told by the first header filter of all, which sees the upstream's own
- * answer, or nginx's 502 or 504 in its place.  A client that drains the body
- * slowly has no part in it; a body that breaks off in the upstream counts as a
- * failure when the request ends.
+ * The result is reported by the first header filter, which sees the upstream's
+ * own response, or nginx's 502 or 504 in its place.  So a client that reads the
+ * body slowly has no influence.  A body that the upstream breaks off is
+ * reported as a failure when the request ends.
  *
- * The debt is kept in the data of a cleanup of the request's pool, because an
- * internal redirect wipes module contexts; so every debt is settled, at the
- * latest when the request ends.
+ * The debt is the data of a cleanup of the request's pool, because an internal
+ * redirect clears module contexts.  So every debt is settled, at the latest
+ * when the request ends.
  */
 
 #include <ngx_config.h>
@@ -65,8 +65,8 @@ ngx_http_weir_breaker_header_filter(ngx_http_request_t *r)
 
 
 /*
- * Counts the body where the upstream module doesn't compare it with its
- * Content-Length: FastCGI has an end of its own.
+ * Counts the body if the upstream module does not compare it with its
+ * Content-Length: FastCGI has an end marker of its own.
  */
 
 static ngx_int_t
@@ -98,8 +98,8 @@ ngx_http_weir_breaker_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
 
 /*
- * Reports what is known.  Not final: an upstream that has said nothing yet may
- * still.  Final: it is given up, or its body turns out to have broken off.
+ * Reports what is known.  Not final: an upstream that has not answered may
+ * still do so.  Final: the upstream is abandoned, or its body has broken off.
  */
 
 static void
@@ -192,7 +192,7 @@ ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
 }
 
 
-/* The bit of on= that the status belongs to, or 0. */
+/* The bit of on= for the status, or 0. */
 
 static ngx_uint_t
 ngx_http_weir_breaker_on_status(ngx_uint_t status)
@@ -216,10 +216,10 @@ ngx_http_weir_breaker_on_status(ngx_uint_t status)
 
 
 /*
- * Whether the upstream's header took longer than slow=, also when the client
- * has left before it came.  The time runs from the connection on; where the
- * client's body is passed on as it comes, it is the client's time, not the
- * upstream's.
+ * True if the upstream's header took longer than slow=, also if the client left
+ * before it arrived.  The time begins with the connection.  If the client's
+ * body is passed on as it arrives, the time depends on the client and is not
+ * counted.
  */
 
 static ngx_uint_t

@@ -1,19 +1,19 @@
 /*
- * Which breaker a location's requests ask.
+ * The breaker of a location's requests.
  *
- * Without key= the breaker is the upstream's: its name and port as *_pass has
- * them.  They are read where every *_pass module keeps them, at the start of
- * its location configuration: $proxy_host is not known before the content
- * phase.  Where *_pass has variables there is no such name, and key= must say
- * which requests share a breaker.
+ * Without key= the breaker belongs to the upstream: its key is the name and
+ * port in *_pass.  They are read at the start of the location configuration of
+ * every *_pass module, where all of them keep it; $proxy_host is unknown before
+ * the content phase.  With variables in *_pass there is no such name, and key=
+ * is required.
  *
- * What answers without a *_pass (weir_status, return, content_by_lua ...) has no
- * result to report: it asks no breaker, also where it inherits one or key=
- * names one.  It would be refused with the upstream, and use up its probes.
+ * A location without *_pass (weir_status, return, content_by_lua ...)  has no
+ * result to report.  It uses no breaker, even if it inherits one or key= names
+ * one: it would be refused together with the upstream, and use up its probes.
  *
- * The thresholds belong to the breaker.  Directives that name one key, in one
- * zone, with different thresholds are refused where the configuration tells:
- * keys without variables, and keys of the same text.
+ * The thresholds belong to the breaker.  Directives with the same key and zone
+ * but different thresholds are refused if the configuration shows it: for keys
+ * without variables, and for keys of the same text.
  */
 
 #include <ngx_config.h>
@@ -61,7 +61,7 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
         }
     }
 
-    /* an if block has the handler, and the upstream, of what is around it */
+    /* an if block has the handler and upstream of the enclosing location */
 
     if (clcf->handler == NULL) {
         if (clcf->noname) {
@@ -110,7 +110,7 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
 }
 
 
-/* The upstream of the location's *_pass; NGX_DECLINED when it has no name. */
+/* The upstream of the location's *_pass; NGX_DECLINED if it has no name. */
 
 static ngx_int_t
 ngx_http_weir_breaker_upstream(ngx_conf_t *cf, ngx_str_t *name)
@@ -159,8 +159,8 @@ ngx_http_weir_breaker_upstream(ngx_conf_t *cf, ngx_str_t *name)
 
 
 /*
- * A name for a location without an upstream that has one: unlike any other,
- * also in servers without names.
+ * A unique name for a location whose upstream has none, unique also among
+ * servers without names.
  */
 
 static ngx_int_t
@@ -188,7 +188,7 @@ ngx_http_weir_breaker_unnamed(ngx_conf_t *cf, ngx_str_t *name)
 }
 
 
-/* Remembers the use of a key, and refuses one with other thresholds. */
+/* Records the use of a key, and refuses different thresholds. */
 
 static char *
 ngx_http_weir_breaker_use(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
@@ -220,8 +220,8 @@ ngx_http_weir_breaker_use(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"weir_breaker\" gives the breaker \"%V\" of zone"
                       " \"%V\" other thresholds than in %V: failures, window,"
-                      " counting, ratio, min, open and probes must be the same,"
-                      " or key=string another, in %V", key,
+                      " counting, ratio, min, open and probes must be equal,"
+                      " or key=string different, in %V", key,
                       &breaker->zone->shm.name, &use[i].breaker->place,
                       &breaker->place);
         return NGX_CONF_ERROR;
@@ -279,7 +279,10 @@ ngx_http_weir_breaker_key(ngx_http_request_t *r,
 }
 
 
-/* A key that is too long keeps its beginning, and all of it as a digest. */
+/*
+ * A key that is too long is replaced by its beginning and a digest of all of
+ * it.
+ */
 
 static ngx_int_t
 ngx_http_weir_breaker_shorten(ngx_pool_t *pool, ngx_str_t *key)

@@ -1,4 +1,4 @@
-/* What log and status say of a breaker. */
+/* A breaker's state in log and status. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -8,7 +8,7 @@
 #include "common/problem.h"
 
 
-/* The key may be what a client sent, so it is logged as a JSON string. */
+/* The key may contain a client's text, so it is logged as a JSON string. */
 
 void
 ngx_http_weir_breaker_log(ngx_http_weir_breaker_change_t *change,

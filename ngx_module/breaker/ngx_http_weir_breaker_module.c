@@ -1,8 +1,8 @@
 /*
  * weir_breaker: a circuit breaker before any *_pass.
  *
- * A precontent handler asks the breaker; a request that may pass owes it a
- * result (see ngx_http_weir_breaker_debt.c), one that may not is answered here.
+ * A precontent handler asks the breaker.  An admitted request owes it a result
+ * (see ngx_http_weir_breaker_debt.c); a refused one is answered here.
  */
 
 #include <ngx_config.h>
@@ -81,9 +81,9 @@ static ngx_str_t  ngx_http_weir_breaker_retry_after =
 
 
 /*
- * Only the request that the client made is counted.  What an earlier pass of
- * the same request owes (error_page, X-Accel-Redirect) is settled first, while
- * r->upstream is still the one that it went to.
+ * Only requests of clients are counted, no subrequests.  The debt of an earlier
+ * pass of the same request (error_page, X-Accel-Redirect) is settled first,
+ * while r->upstream is still that of the earlier pass.
  */
 
 static ngx_int_t
@@ -125,7 +125,7 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 }
 
 
-/* Returns what a phase handler returns. */
+/* Returns the value for the phase handler. */
 
 static ngx_int_t
 ngx_http_weir_breaker_ask(ngx_http_request_t *r,
@@ -137,7 +137,7 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     ngx_pool_cleanup_t            *cln;
     ngx_http_weir_breaker_debt_t  *debt;
 
-    /* before the breaker is asked: what it lets pass must be able to report */
+    /* before asking the breaker: an admitted request must be able to report */
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_breaker_debt_t));
     if (cln == NULL) {
@@ -173,8 +173,8 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
 
 
 /*
- * The answer names no key: that is an address inside, or what another client
- * made of it.
+ * The response does not contain the key: it may be an internal address, or text
+ * of another client.
  */
 
 static ngx_int_t
@@ -203,8 +203,9 @@ ngx_http_weir_breaker_refuse(ngx_http_request_t *r, ngx_msec_t retry_after)
     ngx_memzero(&problem, sizeof(weir_problem_t));
     problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
     problem.title = "Service unavailable";
-    problem.detail = WEIR_STR("The service has failed repeatedly and is given"
-                              " a rest; Retry-After says for how long.");
+    problem.detail = WEIR_STR("The service has failed repeatedly and is not"
+                              " called at present. Retry after the time in"
+                              " Retry-After.");
 
     return ngx_http_weir_send_problem(r, &problem);
 }

@@ -9,12 +9,12 @@
 
 
 typedef struct {
-    ngx_str_node_t            sn;          /* key; its bytes follow the node */
+    ngx_str_node_t            sn;          /* the key; its bytes follow the node */
     ngx_queue_t               queue;       /* sh->closed or sh->tripped */
     weir_breaker_t            breaker;
-    weir_breaker_settings_t   settings;    /* of the first to ask since ... */
-    uint64_t                  configuration;  /* ... this one was read */
-    uint64_t                  openings;    /* closed to open */
+    weir_breaker_settings_t   settings;    /* of the first request since ... */
+    uint64_t                  configuration;  /* ... this configuration was read */
+    uint64_t                  openings;    /* changes from closed to open */
     uint64_t                  refused;     /* calls */
     ngx_uint_t                cause;       /* of the last failure */
     u_char                    key[1];
@@ -22,18 +22,19 @@ typedef struct {
 
 
 typedef struct {
-    uint64_t                  layout;      /* first: see ngx_http_weir.h */
+    uint64_t                  layout;      /* first member: see ngx_http_weir.h */
     ngx_rbtree_t              rbtree;
     ngx_rbtree_node_t         sentinel;
-    ngx_queue_t               closed;      /* by last use, newest first */
+    ngx_queue_t               closed;      /* by last use, the newest first */
     ngx_queue_t               tripped;     /* the others, in the same order */
     ngx_uint_t                breakers;
     ngx_uint_t                not_closed;
     uint64_t                  generation;  /* the last one given out */
-    uint64_t                  configuration;  /* how often it was read */
-    uint64_t                  forgotten;   /* breakers that gave way */
-    uint64_t                  uncounted;   /* calls for want of memory */
-    ngx_uint_t                full;        /* unsigned  full:1;  logged */
+    uint64_t                  configuration;  /* number of times it was read */
+    uint64_t                  forgotten;   /* breakers evicted */
+    uint64_t                  uncounted;   /* calls not counted for lack of
+                                              memory */
+    ngx_uint_t                full;        /* bool, logged */
 } ngx_http_weir_breaker_sh_t;
 
 
@@ -203,9 +204,9 @@ ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *shm_zone, ngx_str_t *key,
 
     if (full) {
         ngx_log_error(NGX_LOG_WARN, log, 0,
-                      "weir_breaker_zone \"%V\" is full: closed breakers that"
-                      " were used longest ago are being forgotten, and where"
-                      " all are open, calls of other keys are not counted",
+                      "weir_breaker_zone \"%V\" is full: the least recently"
+                      " used closed breakers are evicted; while all breakers"
+                      " are open, calls of new keys are not counted",
                       &shm_zone->shm.name);
     }
 
@@ -301,7 +302,7 @@ ngx_http_weir_breaker_find(ngx_http_weir_breaker_zone_t *zone, ngx_str_t *key)
 }
 
 
-/* Finds or makes the key's node; the mutex is held. */
+/* Finds or creates the node of the key; the mutex is held. */
 
 static ngx_http_weir_breaker_node_t *
 ngx_http_weir_breaker_node(ngx_http_weir_breaker_zone_t *zone, ngx_str_t *key,
@@ -364,8 +365,8 @@ ngx_http_weir_breaker_node(ngx_http_weir_breaker_zone_t *zone, ngx_str_t *key,
 
 
 /*
- * Which breaker gives way: clients that make keys must not close those that
- * are open.  NULL: none may.
+ * Selects the breaker to evict: clients that create keys must not cause the
+ * eviction of open breakers.  NULL: none can be evicted.
  */
 
 static ngx_http_weir_breaker_node_t *
@@ -391,7 +392,10 @@ ngx_http_weir_breaker_evictable(ngx_http_weir_breaker_zone_t *zone)
 }
 
 
-/* Puts the node, whose state was, where it belongs; the mutex is held. */
+/*
+ * Moves the node from the queue of its old state to that of its new one; the
+ * mutex is held.
+ */
 
 static void
 ngx_http_weir_breaker_used(ngx_http_weir_breaker_zone_t *zone,
@@ -468,7 +472,7 @@ ngx_http_weir_breaker_zone_list(ngx_shm_zone_t *shm_zone, ngx_pool_t *pool,
 }
 
 
-/* All but the key; the mutex is held. */
+/* Copies all fields except the key; the mutex is held. */
 
 static void
 ngx_http_weir_breaker_info(ngx_http_weir_breaker_node_t *node,

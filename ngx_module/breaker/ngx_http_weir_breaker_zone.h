@@ -1,18 +1,19 @@
 /*
- * Breakers in shared memory, one per key, seen by all workers and kept across
- * reloads.  Every call takes the zone's slab mutex for a short while; nginx's
- * master frees that mutex when a worker dies with it.
+ * Breakers in shared memory, one per key, used by all workers and kept across
+ * reloads.  Every call takes the zone's slab mutex for a short time; nginx's
+ * master releases that mutex if a worker dies while holding it.
  *
- * Requests hold no pointer into the zone: they come back with their key and
- * the generation of their admission.  Generations are counted in the zone, so
- * a breaker that was evicted and made anew takes no result of its forerunner.
+ * Requests hold no pointer into the zone: they report with their key and the
+ * generation of their admission.  Generations are counted in the zone, so a
+ * breaker that was evicted and created again ignores results of its
+ * predecessor.
  *
- * A breaker keeps the settings of the first request that asked it since the
- * configuration was read; those of others don't matter.
+ * A breaker has the settings of the first request that asked it since the
+ * configuration was read; settings of later requests are ignored.
  *
- * When the memory is full, the closed breaker that was asked longest ago gives
- * way, never one that is open or half-open; but one that nobody has asked for
- * as long again as it was open is as good as forgotten.
+ * When the memory is full, the least recently used closed breaker is evicted,
+ * never one that is open or half-open.  If none is closed, the least recently
+ * used breaker is evicted if its state began more than twice its open time ago.
  */
 
 #ifndef _NGX_HTTP_WEIR_BREAKER_ZONE_H_INCLUDED_
@@ -29,23 +30,26 @@
 #define NGX_HTTP_WEIR_BREAKER_KEY_MAX  255     /* bytes */
 
 
-/* What made a call fail: one of these, or the status of the answer. */
+/*
+ * The cause of a failure: one of these values, or the status of the response.
+ */
 #define NGX_HTTP_WEIR_BREAKER_UNKNOWN  0
-#define NGX_HTTP_WEIR_BREAKER_ERROR    1       /* no connection, or it broke */
+#define NGX_HTTP_WEIR_BREAKER_ERROR    1       /* no connection, or connection
+                                                  lost */
 #define NGX_HTTP_WEIR_BREAKER_TIMEOUT  2
 #define NGX_HTTP_WEIR_BREAKER_SLOW     3
-#define NGX_HTTP_WEIR_BREAKER_LEFT     4       /* its client left after slow= */
-#define NGX_HTTP_WEIR_BREAKER_CUT      5       /* a body that broke off */
+#define NGX_HTTP_WEIR_BREAKER_LEFT     4       /* the client left after slow= */
+#define NGX_HTTP_WEIR_BREAKER_CUT      5       /* the body broke off */
 
 
-/* A breaker as weir_status shows it; key is a copy. */
+/* A breaker for weir_status; key is a copy. */
 typedef struct {
     ngx_str_t                 key;
     weir_breaker_state_t      state;
     weir_breaker_counts_t     counts;          /* of the window */
     weir_breaker_rule_t       rule;            /* that opened it last */
-    weir_breaker_counts_t     opened;          /* numbers that it did so with */
-    ngx_uint_t                cause;           /* of its last failure */
+    weir_breaker_counts_t     opened;          /* counts when it opened last */
+    ngx_uint_t                cause;           /* of the last failure */
     uint64_t                  openings;
     uint64_t                  refused;         /* calls */
     uint64_t                  since;           /* ms in this state */
@@ -56,46 +60,46 @@ typedef struct {
     ngx_str_t                 name;
     ngx_uint_t                breakers;
     ngx_uint_t                not_closed;
-    uint64_t                  forgotten;       /* that gave way to others */
+    uint64_t                  forgotten;       /* breakers evicted */
     uint64_t                  uncounted;       /* calls without a breaker */
 } ngx_http_weir_breaker_zone_info_t;
 
 
-/* Configuration time: "weir_breaker_zone name size". */
+/* Called while the configuration is read: "weir_breaker_zone name size". */
 char *ngx_http_weir_breaker_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /*
- * Asks for a call.  Returns NGX_OK (a result is owed), NGX_BUSY (refused,
- * *retry_after in ms), or NGX_DECLINED when no memory could be had: the call
- * may be made and is not counted.
+ * Asks for admission of a call.  Returns NGX_OK (a result is owed), NGX_BUSY
+ * (refused, *retry_after in ms), or NGX_DECLINED without memory: the call is
+ * admitted and not counted.
  */
 ngx_int_t ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *zone,
     ngx_str_t *key, weir_breaker_settings_t *settings, uint64_t *generation,
     ngx_msec_t *retry_after, ngx_log_t *log);
 
 /*
- * Takes a call's result.  *success becomes the number of a success; with
- * another number the call had succeeded, and has failed after all.
+ * Reports a call's result.  For a success, *success becomes its number.  A
+ * later report with that number says that the call has failed after all.
  */
 void ngx_http_weir_breaker_zone_report(ngx_shm_zone_t *zone, ngx_str_t *key,
     uint64_t generation, weir_breaker_outcome_t outcome, ngx_uint_t cause,
     uint64_t *success, ngx_log_t *log);
 
-/* The state as of now; a key that is not there is closed. */
+/* The current state; an unknown key is closed. */
 weir_breaker_state_t ngx_http_weir_breaker_zone_state(ngx_shm_zone_t *zone,
     ngx_str_t *key);
 
 /*
- * Copies the zone's numbers and up to n of its breakers, those that are not
- * closed first, then by their last use.  Keys are copied to the pool.  Returns
- * how many were copied, or NGX_ERROR (no memory).
+ * Copies the zone's counters and up to n of its breakers: those that are not
+ * closed first, then by last use.  Keys are copied to the pool.  Returns the
+ * number of breakers copied, or NGX_ERROR (no memory).
  */
 ngx_int_t ngx_http_weir_breaker_zone_list(ngx_shm_zone_t *zone,
     ngx_pool_t *pool, ngx_http_weir_breaker_zone_info_t *info,
     ngx_http_weir_breaker_info_t *breakers, ngx_uint_t n);
 
-/* What a call did, to be logged when the mutex is free again. */
+/* A change of state by a call, logged after the mutex was released. */
 typedef struct {
     weir_breaker_state_t      was;
     weir_breaker_state_t      is;
@@ -104,15 +108,15 @@ typedef struct {
     ngx_uint_t                cause;
 } ngx_http_weir_breaker_change_t;
 
-/* log: logs a change of the state; opening is an error */
+/* log: logs a change of state; opening is logged as an error. */
 void ngx_http_weir_breaker_log(ngx_http_weir_breaker_change_t *change,
     ngx_shm_zone_t *zone, ngx_str_t *key, ngx_log_t *log);
 
-/* log: what rule and numbers opened a breaker, in English */
+/* log: describes in English the rule and the counts that opened a breaker. */
 u_char *ngx_http_weir_breaker_reason(u_char *p, u_char *last,
     weir_breaker_rule_t rule, weir_breaker_counts_t *counts, ngx_uint_t cause);
 
-#define NGX_HTTP_WEIR_BREAKER_REASON_MAX  128  /* bytes that it may take */
+#define NGX_HTTP_WEIR_BREAKER_REASON_MAX  128  /* upper limit of its bytes */
 
 
 #endif /* _NGX_HTTP_WEIR_BREAKER_ZONE_H_INCLUDED_ */

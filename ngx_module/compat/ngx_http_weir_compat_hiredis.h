@@ -1,9 +1,9 @@
 /*
- * What differs between hiredis versions, and nowhere else.
+ * Differences between hiredis versions; no other file has any.
  *
- * 1.0 made the length of an array size_t and added RESP3 types to the reader's
- * table of functions.  This side never sends HELLO, so a server that uses them is
- * no server of ours; without a function the reader would return a number in the
+ * hiredis 1.0 made the length of an array size_t and added RESP3 types to the
+ * reader's table of functions.  The edge never sends HELLO, so a server that
+ * uses them is invalid; without a function the reader would return a number in
  * place of a pointer.
  */
 

@@ -1,8 +1,9 @@
 /*
- * What differs between nginx versions, and nowhere else.
+ * Differences between nginx versions; no other file has any.
  *
- * 1.23.0 turned repeated headers from arrays into linked lists: every header
- * element got a "next" pointer that must be set by who pushes the element.
+ * nginx 1.23.0 changed repeated headers from arrays to linked lists: every
+ * header element got a "next" pointer, which the code that pushes the element
+ * must set.
  */
 
 #ifndef _NGX_HTTP_WEIR_COMPAT_NGINX_H_INCLUDED_
@@ -22,7 +23,7 @@
 #endif
 
 
-/* Whether the request has a Cookie. */
+/* True if the request has a Cookie. */
 #if (nginx_version >= 1023000)
 #define ngx_http_weir_has_cookie(r)  ((r)->headers_in.cookie != NULL)
 #else
@@ -31,8 +32,8 @@
 
 
 /*
- * Makes a Cache-Control line of the list known to nginx's own filters, after
- * those that are known already.  NGX_OK or NGX_ERROR (no memory).
+ * Adds a Cache-Control line of the list to those that nginx's own filters use.
+ * NGX_OK or NGX_ERROR (no memory).
  */
 static ngx_inline ngx_int_t
 ngx_http_weir_link_cache_control(ngx_http_request_t *r, ngx_table_elt_t *h)

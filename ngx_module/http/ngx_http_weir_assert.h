@@ -1,7 +1,7 @@
 /*
- * Assertions: what the code relies on, and no input can break.  A build with
- * -DNGX_HTTP_WEIR_ASSERT=1 (that of the tests with AddressSanitizer) ends the
- * process where one does not hold; other builds don't evaluate them.
+ * Assertions of invariants that no input can break.  A build with
+ * -DNGX_HTTP_WEIR_ASSERT=1 (used for the tests with AddressSanitizer) aborts
+ * the process if one fails; other builds do not evaluate them.
  */
 
 #ifndef _NGX_HTTP_WEIR_ASSERT_H_INCLUDED_

@@ -1,4 +1,4 @@
-/* The time, and random numbers: see ngx_http_weir_clock.h. */
+/* Clocks and random numbers; see ngx_http_weir_clock.h. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

@@ -1,6 +1,4 @@
-/*
- * The time, and random numbers.
- */
+/* Clocks and random numbers. */
 
 #ifndef _NGX_HTTP_WEIR_CLOCK_H_INCLUDED_
 #define _NGX_HTTP_WEIR_CLOCK_H_INCLUDED_
@@ -11,15 +9,16 @@
 
 
 /*
- * Milliseconds of CLOCK_MONOTONIC, which all processes of the box share: read now,
- * and not when the worker's loop went round last (ngx_current_msec).
+ * CLOCK_MONOTONIC in milliseconds, the same for all processes of this machine.
+ * Read at the call, unlike ngx_current_msec, which is the time of the worker's
+ * last event-loop iteration.
  */
 uint64_t ngx_http_weir_ms(void);
 
 /* The same in nanoseconds. */
 uint64_t ngx_http_weir_ns(void);
 
-/* A random number that is not 0, of the kernel's generator. */
+/* A random number other than 0, from the kernel's generator. */
 uint64_t ngx_http_weir_random(void);
 
 

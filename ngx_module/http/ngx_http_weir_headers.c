@@ -162,7 +162,9 @@ ngx_http_weir_add_vary(ngx_http_request_t *r, ngx_str_t *field)
 }
 
 
-/* Whether a comma separated list (RFC 9110 section 5.6.1) has the token. */
+/*
+ * True if a comma separated list (RFC 9110 section 5.6.1) contains the token.
+ */
 
 static ngx_uint_t
 ngx_http_weir_lists_token(ngx_str_t *value, ngx_str_t *token)

@@ -1,6 +1,6 @@
 /*
- * Header lines of requests and responses: found, collected, added.  Memory comes
- * from the request's pool.
+ * Header lines of requests and responses: finding, collecting, adding.  Memory
+ * comes from the request's pool.
  */
 
 #ifndef _NGX_HTTP_WEIR_HEADERS_H_INCLUDED_
@@ -16,8 +16,8 @@
 
 /*
  * Appends a response header; name and value are not copied and must live as
- * long as the request.  Returns NULL when memory ran out.  Not for headers to
- * which r->headers_out has a pointer of its own (Content-Type, ETag ...).
+ * long as the request.  Returns NULL without memory.  Not for headers to which
+ * r->headers_out has a pointer of its own (Content-Type, ETag ...).
  */
 ngx_table_elt_t *ngx_http_weir_add_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
@@ -32,17 +32,17 @@ ngx_table_elt_t *ngx_http_weir_find_header(ngx_list_t *headers,
 
 
 /*
- * The values of all lines of a header in the list, as weir_str_t that point into
- * it; NULL when memory ran out.  The array is of the request's pool.
+ * The values of all lines of a header in the list, an array of weir_str_t that
+ * point into the list; NULL: no memory.  The array is in the request's pool.
  */
 ngx_array_t *ngx_http_weir_header_lines(ngx_http_request_t *r,
     ngx_list_t *headers, ngx_str_t *name);
 
 
 /*
- * Makes sure that the response's Vary names the field (RFC 9110 section
- * 12.5.5): appends it to an existing header, adds the header when there is
- * none, changes nothing when the field or "*" is there already.
+ * Makes the response's Vary contain the field (RFC 9110 section 12.5.5):
+ * appends it to an existing header, adds the header if there is none, and
+ * changes nothing if the field or "*" is already present.
  *
  * Returns NGX_OK or NGX_ERROR (no memory).
  */

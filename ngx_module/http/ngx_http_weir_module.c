@@ -93,7 +93,7 @@ ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (conf->pass.len == 0 && clcf->noname) {
-        /* `if` and limit_except have the *_pass around them */
+        /* `if` and limit_except inherit the *_pass of the enclosing location */
         conf->pass = prev->pass;
     }
 

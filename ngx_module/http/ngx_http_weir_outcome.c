@@ -1,9 +1,9 @@
 /*
- * What a request's upstream has come to: see ngx_http_weir_outcome.h.
+ * The outcome of a request's upstream; see ngx_http_weir_outcome.h.
  *
- * u->state belongs to the last server that was tried.  Where no whole header of
- * it came nginx notes there why it gave up: 504 for a timeout, 502 or another
- * code for an error, 0 when it did not give up.
+ * u->state belongs to the last server that was tried.  If its header did not
+ * arrive completely, nginx records the reason there: 504 for a timeout, 502 or
+ * another code for an error, 0 if it was not abandoned.
  */
 
 #include <ngx_config.h>
@@ -36,7 +36,7 @@ ngx_http_weir_outcome(ngx_http_request_t *r, ngx_http_upstream_t *earlier,
     why = u->state ? u->state->status : 0;
 
     if (why == 0) {
-        /* no server was tried: its name has no address, say */
+        /* no server was tried, for example because the name has no address */
         why = r->err_status ? r->err_status : r->headers_out.status;
 
         if (why != NGX_HTTP_BAD_GATEWAY && why != NGX_HTTP_GATEWAY_TIME_OUT) {

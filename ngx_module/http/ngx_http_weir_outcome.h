@@ -1,6 +1,6 @@
 /*
- * What a request's upstream has come to: read here for the breaker, for the cache,
- * and for whoever reports it.
+ * The outcome of a request's upstream, evaluated in one place for the breaker,
+ * the cache and reports.
  */
 
 #ifndef _NGX_HTTP_WEIR_OUTCOME_H_INCLUDED_
@@ -14,41 +14,43 @@
 
 typedef enum {
     NGX_HTTP_WEIR_OUTCOME_NONE = 0,  /* no upstream was asked */
-    NGX_HTTP_WEIR_OUTCOME_PENDING,   /* it has said nothing yet, or nginx has
-                                        not noted why it asks no more */
-    NGX_HTTP_WEIR_OUTCOME_ERROR,     /* it gave no whole header: it refused,
-                                        closed, or has no address */
-    NGX_HTTP_WEIR_OUTCOME_TIMEOUT,   /* ... in time */
-    NGX_HTTP_WEIR_OUTCOME_ANSWERED   /* the header is there */
+    NGX_HTTP_WEIR_OUTCOME_PENDING,   /* no answer yet, or nginx has not recorded
+                                        why it stopped */
+    NGX_HTTP_WEIR_OUTCOME_ERROR,     /* no complete header: refused, closed, or
+                                        without address */
+    NGX_HTTP_WEIR_OUTCOME_TIMEOUT,   /* no complete header in time */
+    NGX_HTTP_WEIR_OUTCOME_ANSWERED   /* the header has arrived */
 } ngx_http_weir_outcome_e;
 
 
 /*
- * Of the request's last upstream, and of the last server of it that was tried.
- * *status is that of its answer, 0 without one.  earlier is the upstream of a
- * location that led to this one, which does not count; or NULL.
+ * The outcome of the request's last upstream, at the last server that was
+ * tried.  *status is the status of its response, 0 without one.  earlier is the
+ * upstream of a location that led to this one, which is ignored; or NULL.
  */
 ngx_http_weir_outcome_e ngx_http_weir_outcome(ngx_http_request_t *r,
     ngx_http_upstream_t *earlier, ngx_uint_t *status);
 
 /*
- * Milliseconds until its header came, or until it was given up; (ngx_msec_t) -1
- * when neither has happened.  From the connection on, in nginx's own time.
+ * Milliseconds until the header arrived or the upstream was abandoned;
+ * (ngx_msec_t) -1 if neither has happened.  Counted from the connection, in
+ * nginx's own time.
  */
 ngx_msec_t ngx_http_weir_outcome_took(ngx_http_request_t *r);
 
 /*
- * The status of the upstream's response, or 0 while its header has not come
- * whole.  headers_in.status_n alone does not tell: it is set with the status
- * line, and a header may break off, be too long, or be none behind that.  Of a
- * response of nginx's own cache there is no state.
+ * The status of the upstream's response, or 0 if its header has not arrived
+ * completely.  headers_in.status_n alone is not sufficient: it is set with the
+ * status line, and the rest of the header may break off, be too long, or be
+ * invalid.  A response from nginx's own cache has no state.
  */
 ngx_uint_t ngx_http_weir_upstream_status(ngx_http_request_t *r);
 
 /*
- * Whether the upstream left the body of its answer unfinished.  missing: its
- * bytes were counted, and were fewer than it had said.  A client that went away,
- * or was too slow, leaves it unfinished too: that is no word on the upstream.
+ * True if the upstream did not finish the body of its response.  missing: its
+ * bytes were counted, and were fewer than announced.  A client that left or was
+ * too slow leaves the body unfinished, too, which says nothing about the
+ * upstream.
  */
 ngx_uint_t ngx_http_weir_outcome_broke_off(ngx_http_request_t *r,
     ngx_uint_t missing);

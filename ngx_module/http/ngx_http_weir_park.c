@@ -1,4 +1,4 @@
-/* A request that waits in its phase: see ngx_http_weir_park.h. */
+/* A request that waits in its phase; see ngx_http_weir_park.h. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

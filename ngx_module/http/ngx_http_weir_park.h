@@ -1,6 +1,6 @@
 /*
  * A request that waits in a phase.  It is parked as nginx parks a request that
- * limit_req delays: the client's leaving is watched, and ends the request.
+ * limit_req delays: if the client disconnects, the request ends.
  */
 
 #ifndef _NGX_HTTP_WEIR_PARK_H_INCLUDED_
@@ -13,14 +13,14 @@
 
 
 /*
- * Parks the request.  Returns what its phase handler returns: NGX_AGAIN, or a
- * status when the request cannot be parked; then it must not be resumed.
+ * Parks the request.  Returns the value for its phase handler: NGX_AGAIN, or a
+ * status if the request cannot be parked; it must not be resumed then.
  */
 ngx_int_t ngx_http_weir_park(ngx_http_request_t *r);
 
 /*
  * Runs the phases of a parked request again, from the handler that parked it.
- * The request may be gone afterwards.  Called from an event, never from the
+ * The request may be freed afterwards.  Called from an event, never from the
  * request's own handlers.
  */
 void ngx_http_weir_resume(ngx_http_request_t *r);

@@ -1,11 +1,12 @@
 /*
  * The *_pass modules of nginx.  Their location configurations and handlers are
- * private to them: upstreams are read where each keeps them, at the start of its
- * location configuration; handlers are learnt from what the directive makes of a
- * location that is thrown away; request fields are found by the offset in the
- * table of commands.  What a directive said is not kept by all of them: while the
- * configuration is read, a function of Weir stands in the directive's place in
- * that table, keeps the text, and calls the module's own.
+ * private to them.  Upstreams are read at the start of the location
+ * configuration, where every module keeps them.  Handlers are determined by
+ * running the directive on a location that is discarded.  Request fields are
+ * found by their offset in the table of commands.  Not all modules keep the
+ * argument of the directive: while the configuration is read, a function of
+ * Weir replaces the directive's handler in that table, keeps the text, and
+ * calls the module's own handler.
  */
 
 #include <ngx_config.h>
@@ -50,7 +51,7 @@ ngx_http_weir_watch_passes(ngx_conf_t *cf)
     ngx_pool_cleanup_t    *cln;
     ngx_http_weir_pass_t  *pass;
 
-    /* of a configuration that is refused; Weir may be unloaded after that */
+    /* for a configuration that is refused; Weir may be unloaded after that */
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
     if (cln == NULL) {
@@ -97,7 +98,7 @@ ngx_http_weir_pass_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_weir_pass_t  *pass;
 
     for (pass = ngx_http_weir_passes; pass->command != cmd; pass++) {
-        /* the command is of one of them */
+        /* the command belongs to one of them */
     }
 
     rv = pass->set(cf, cmd, conf);
@@ -123,7 +124,7 @@ ngx_http_weir_pass_keep(ngx_conf_t *cf, ngx_http_weir_pass_t *pass)
     wlcf = ctx->loc_conf[ngx_http_weir_module.ctx_index];
 
     if (wlcf == NULL) {
-        /* a location that is thrown away */
+        /* a location that is discarded */
         return NGX_OK;
     }
 

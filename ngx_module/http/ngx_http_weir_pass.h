@@ -1,6 +1,6 @@
 /*
- * The *_pass modules of nginx: which of them answers for a location.  All of it
- * is for the time when the configuration is read.
+ * The *_pass modules of nginx: which of them answers for a location.  For use
+ * while the configuration is read only.
  */
 
 #ifndef _NGX_HTTP_WEIR_PASS_H_INCLUDED_
@@ -15,7 +15,8 @@
 typedef struct {
     char         *module;
     char         *directive;
-    char         *set_header;              /* NULL: fields travel otherwise */
+    char         *set_header;              /* NULL: the protocol has no header
+                                              fields */
     ngx_str_t     url;                     /* with a variable; empty: not tried */
 
     /* while the configuration is read */
@@ -29,7 +30,7 @@ extern ngx_http_weir_pass_t  ngx_http_weir_passes[];
 
 
 /*
- * Keep what each *_pass of the configuration says in the pass of
+ * Keeps the argument of each *_pass of the configuration in
  * ngx_http_weir_loc_conf_t, from the start of http {} to its end, or to the end
  * of a configuration that is refused; NGX_OK or NGX_ERROR (no memory).
  */
@@ -37,20 +38,20 @@ ngx_int_t ngx_http_weir_watch_passes(ngx_conf_t *cf);
 void ngx_http_weir_leave_passes(void *data);
 
 
-/* The module of that name, or NULL when nginx was built without it. */
+/* The module of that name, or NULL if nginx was built without it. */
 ngx_module_t *ngx_http_weir_find_module(ngx_conf_t *cf, char *name);
 
 
-/* The *_pass whose content handler this is, or NULL; handler is not NULL. */
+/* The *_pass with this content handler, or NULL; handler must not be NULL. */
 ngx_http_weir_pass_t *ngx_http_weir_find_pass(ngx_conf_t *cf,
     ngx_http_handler_pt handler);
 
 
 /*
- * Whether the location that is being merged gives the upstream the request field
- * with this value, whatever the client sent: proxy_set_header, grpc_set_header.
- * Names are compared without regard to case.  To be called after the *_pass
- * module was merged, as modules loaded at run time are.
+ * True if the location that is being merged sends the upstream the request
+ * field with this value, whatever the client sent: proxy_set_header,
+ * grpc_set_header.  Names are compared without regard to case.  Must be called
+ * after the *_pass module was merged, as modules loaded at run time are.
  */
 ngx_uint_t ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field,
     char *value);

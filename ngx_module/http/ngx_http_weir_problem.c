@@ -61,7 +61,7 @@ ngx_http_weir_send_response(ngx_http_request_t *r, ngx_chain_t *body)
 }
 
 
-/* Whether nginx would answer the status with an error_page of the location. */
+/* True if the location has an error_page for the status. */
 
 static ngx_uint_t
 ngx_http_weir_has_error_page(ngx_http_request_t *r, ngx_uint_t status)

@@ -2,19 +2,21 @@
  * weir_problem_pages: nginx's own error pages as problem documents (RFC 9457).
  *
  * nginx answers an error with a page of its own in
- * ngx_http_special_response_handler(), which no module can replace: an
- * error_page would also apply to the upstream's answers, fail for requests that
- * have no URI yet, and lose the location's headers.  So a pair of filters looks
- * for those pages.  The header alone does not tell a page from what an operator's
- * error_page led to, which has the same status and may have the same type.  It is
- * therefore kept until the body comes, in the same call of nginx's; the body is
- * known by how it begins.  Then either the document is sent with its own header,
- * or both as they came.
+ * ngx_http_special_response_handler(), which no module can replace.  An
+ * error_page would also apply to the upstream's responses, fail for requests
+ * that have no URI yet, and lose the location's headers.  So a pair of filters
+ * detects those pages.  The header alone does not distinguish such a page from
+ * the result of an operator's error_page, which has the same status and may
+ * have the same type.  The header is therefore kept until the body arrives,
+ * within the same call of nginx; the beginning of the body identifies the page.
+ * Then either the document is sent with its own header, or both are sent
+ * unchanged.
  *
- * What the page says becomes the document: its heading the title, and its title,
- * where it says more ("400 The plain HTTP request was sent to HTTPS port"), the
- * detail.  The status, the fields already in the response (Retry-After, Allow,
- * WWW-Authenticate ...), and what becomes of the connection remain nginx's.
+ * The page's text becomes the document: its heading the title, and its title,
+ * if it has more text ("400 The plain HTTP request was sent to HTTPS port"),
+ * the detail.  The status, the fields already in the response (Retry-After,
+ * Allow, WWW-Authenticate ...), and the handling of the connection remain
+ * nginx's.
  */
 
 #include <ngx_config.h>
@@ -47,7 +49,7 @@ static char *ngx_http_weir_problem_pages_text(ngx_http_request_t *r,
 static char *ngx_http_weir_problem_pages_title(ngx_uint_t status);
 
 
-/* Statuses that nginx has no page for: RFC 9110, RFC 6585, RFC 7725 ... */
+/* Statuses without a page in nginx: RFC 9110, RFC 6585, RFC 7725 ... */
 
 static ngx_http_weir_problem_title_t  ngx_http_weir_problem_titles[] = {
     { 417, "Expectation Failed" },
@@ -109,7 +111,7 @@ ngx_http_weir_problem_pages_header_filter(ngx_http_request_t *r)
 }
 
 
-/* What is the same of all pages, and of few other answers. */
+/* True for the properties that all pages share with few other responses. */
 
 static ngx_uint_t
 ngx_http_weir_problem_pages_may_be(ngx_http_request_t *r)
@@ -179,15 +181,15 @@ ngx_http_weir_problem_pages_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
 
 /*
- * Whether the body is of nginx's making, and what it says.  A page is
+ * Decides whether the body is a page of nginx, and reads its text.  A page is
  *
  *     <html>
  *     <head><title>404 Not Found</title></head>
  *     <body>
  *     <center><h1>404 Not Found</h1></center>
  *
- * and a status that has none gets an empty buffer without an address, unlike
- * that of "return 418 '';".
+ * and a status without a page has an empty buffer without an address, unlike
+ * "return 418 '';".
  */
 
 static ngx_uint_t
@@ -234,8 +236,8 @@ ngx_http_weir_problem_pages_read(ngx_http_request_t *r, ngx_buf_t *b,
 
 
 /*
- * What stands between begin and end, without the status and the space before
- * it; ends with a null, of the request's pool.  NULL when it is not there.
+ * The text between begin and end, without the status and the space before it;
+ * NUL-terminated, in the request's pool.  NULL if it is not found.
  */
 
 static char *

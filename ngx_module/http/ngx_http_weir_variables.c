@@ -1,8 +1,8 @@
 /*
- * Which of nginx's variables have a value only after a request's upstream was
+ * nginx's variables that have a value only after a request's upstream was
  * chosen, asked or has answered.  Directives that are evaluated before the
  * content phase refuse them: their empty value would make different requests
- * alike, and nothing would tell.
+ * alike, without any message.
  */
 
 #include <ngx_config.h>
@@ -51,7 +51,7 @@ ngx_http_weir_has_variable(ngx_str_t *text, ngx_str_t *wanted)
 }
 
 
-/* The next "$name" or "${name}" at or behind *pos. */
+/* The next "$name" or "${name}" at or after *pos. */
 
 static ngx_uint_t
 ngx_http_weir_next_variable(ngx_str_t *text, u_char **pos, ngx_str_t *name)
@@ -122,7 +122,7 @@ ngx_http_weir_is_late(ngx_str_t *name)
         ngx_string("weir_cache_status")
     };
 
-    /* not all of upstream_: configurations name variables of their own so */
+    /* not all of upstream_: configurations define variables with such names */
 
     static ngx_str_t  prefixes[] = {
         ngx_string("upstream_http_"),

@@ -1,5 +1,5 @@
 /*
- * What the files of weir_status share.
+ * Shared by the files of weir_status.
  *
  *     module    the directive, and the caches
  *     breakers  the breakers
@@ -15,8 +15,8 @@
 
 
 /*
- * breakers: pushes a buffer (ngx_buf_t *, of the request's pool) for each
- * breaker zone, the member of a JSON object; NGX_OK or NGX_ERROR (no memory).
+ * breakers: appends a buffer (ngx_buf_t *, from the request's pool) for each
+ * breaker zone, as a member of a JSON object; NGX_OK or NGX_ERROR (no memory).
  */
 ngx_int_t ngx_http_weir_status_breakers(ngx_http_request_t *r,
     ngx_array_t *bufs);

@@ -9,10 +9,10 @@
 #include "metrics/ngx_http_weir_status.h"
 
 
-/* Breakers that are listed per zone; clients may have made more of them. */
+/* Limit of breakers listed per zone; clients may have created more. */
 #define NGX_HTTP_WEIR_STATUS_BREAKERS  256
 
-/* Bytes that a breaker may take; a byte of a key takes up to six. */
+/* Upper limit of bytes per breaker; a byte of a key takes up to six. */
 #define NGX_HTTP_WEIR_STATUS_BREAKER                                          \
     (512 + 6 * NGX_HTTP_WEIR_BREAKER_KEY_MAX)
 

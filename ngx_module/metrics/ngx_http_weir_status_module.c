@@ -1,9 +1,9 @@
 /*
- * weir_status: Weir's version and what caches and breakers are doing, as JSON for
- * people and scripts.
+ * weir_status: Weir's version and the state of caches and breakers, as JSON for
+ * operators and scripts.
  *
- * Counters are read without a lock: they are right one by one, and may be of
- * slightly different moments.
+ * Counters are read without a lock: each is correct, but they may be from
+ * slightly different times.
  */
 
 #include <ngx_config.h>
@@ -19,7 +19,7 @@
 #include "metrics/ngx_http_weir_status.h"
 
 
-/* Bytes that one zone may take, without its name. */
+/* Upper limit of bytes per zone, without its name. */
 #define NGX_HTTP_WEIR_STATUS_ZONE  2048
 
 
@@ -120,7 +120,7 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
 }
 
 
-/* With the buffers that tell of breakers; NULL: no memory. */
+/* Includes the buffers of the breakers; NULL: no memory. */
 
 static ngx_buf_t *
 ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers)

@@ -1,8 +1,8 @@
 /*
- * Whether the module's file is still the one that runs.  The dynamic linker takes
- * an object that it has for one of the same path, whatever is in the file by now:
- * a reload after an upgrade of the package goes on with the old code, and says
- * nothing of its own.
+ * Checks that the module's file is still the one that is loaded.  The dynamic
+ * linker reuses a loaded object with the same path, whatever the file contains
+ * now.  So a reload after an upgrade of the package continues with the old
+ * code, without a message by nginx.
  */
 
 #include <ngx_config.h>
@@ -27,7 +27,7 @@ ngx_http_weir_check_build(ngx_log_t *log)
         || ngx_strstr(object.dli_fname, ".so") == NULL
         || ngx_file_info(object.dli_fname, &now) == NGX_FILE_ERROR)
     {
-        /* linked into nginx; or the file is gone, and so is no other one */
+        /* linked into nginx, or the file was deleted and not replaced */
         return;
     }
 
@@ -45,7 +45,7 @@ ngx_http_weir_check_build(ngx_log_t *log)
     }
 
     ngx_log_error(NGX_LOG_WARN, log, 0,
-                  "the file \"%s\" was replaced, and the module that was loaded"
-                  " from it before goes on: restart nginx, or upgrade its"
-                  " binary, to run the new one", object.dli_fname);
+                  "the file \"%s\" was replaced, but nginx still runs the"
+                  " module that was loaded from it before: restart nginx, or"
+                  " upgrade its binary, to run the new one", object.dli_fname);
 }

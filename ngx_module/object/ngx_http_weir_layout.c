@@ -1,9 +1,9 @@
 /*
- * The layout stamp of shared memory.  nginx hands a zone's memory to the next
- * configuration when name, size and owner are the same, and knows nothing of
- * what is in it.  A zone begins with the build ID of the module that made it,
- * which changes with every change of a structure, a compiler or nginx' headers,
- * so no change of the layout can go without another stamp.
+ * The layout stamp of shared memory.  nginx passes a zone's memory to the next
+ * configuration if name, size and owner are the same, regardless of its
+ * content.  So a zone begins with the build ID of the module that created it.
+ * The build ID changes with every change of a structure, the compiler or nginx'
+ * headers, so a changed layout always has another stamp.
  */
 
 #include <ngx_config.h>
@@ -17,7 +17,7 @@
 #include "object/ngx_http_weir_object.h"
 
 
-/* Both are 4 bytes long in 32-bit and 64-bit objects alike. */
+/* Both are 4 bytes long in 32-bit and 64-bit objects. */
 #define ngx_http_weir_note_align(n)  (((n) + 3) & ~(size_t) 3)
 
 
@@ -62,7 +62,10 @@ ngx_http_weir_check_layout(ngx_shm_zone_t *shm_zone, uint64_t layout)
 }
 
 
-/* Called for each loaded object until it returns 1: the one with this code. */
+/*
+ * Called for each loaded object until it returns 1 for the object that contains
+ * this code.
+ */
 
 static int
 ngx_http_weir_layout_object(struct dl_phdr_info *info, size_t size, void *data)
@@ -98,7 +101,7 @@ ngx_http_weir_layout_object(struct dl_phdr_info *info, size_t size, void *data)
 }
 
 
-/* The first eight bytes of the build ID among the notes, or 0. */
+/* The first eight bytes of the build ID in the notes, or 0. */
 
 static uint64_t
 ngx_http_weir_layout_notes(u_char *p, u_char *last)

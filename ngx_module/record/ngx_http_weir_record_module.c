@@ -1,6 +1,6 @@
 /*
- * The record of a request (ngx_http_weir_record.h): made as soon as its header
- * was read, and shown by $weir_times.
+ * The record of a request (ngx_http_weir_record.h): created as soon as the
+ * request's header was read, and printed by $weir_times.
  */
 
 #include <ngx_config.h>
@@ -11,7 +11,7 @@
 #include "record/ngx_http_weir_record.h"
 
 
-/* Digits of a time in milliseconds, with the point and three behind it. */
+/* Digits of a time in milliseconds, with the point and three decimals. */
 #define NGX_HTTP_WEIR_RECORD_TIME_LEN  (NGX_INT64_LEN + sizeof(".000") - 1)
 
 
@@ -81,7 +81,9 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
-/* The first phase of all: a request that ends before it has no record. */
+/*
+ * The first phase handler of all: a request that ends before it has no record.
+ */
 
 static ngx_int_t
 ngx_http_weir_record_handler(ngx_http_request_t *r)
@@ -112,8 +114,8 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
 
 
 /*
- * The last before the content phase, where neither cache nor breaker has said so:
- * what answers the request is asked.
+ * The last handler before the content phase, for requests of which neither
+ * cache nor breaker has recorded that the upstream is asked.
  */
 
 static ngx_int_t
@@ -133,7 +135,9 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
 }
 
 
-/* The record needs no cleaning up; the function is its mark in the pool. */
+/*
+ * The record needs no cleanup; the function pointer identifies it in the pool.
+ */
 
 static void
 ngx_http_weir_record_cleanup(void *data)
@@ -209,9 +213,9 @@ ngx_http_weir_record_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
 
 /*
- * "name=milliseconds" of each phase that took time, in their order, then that of
- * connecting, which is a part of upstream, when it took a millisecond of nginx's
- * time, how many servers were tried when it was more than one, and the sum.
+ * "name=milliseconds" of each phase that took time, in their order. Then the
+ * time of connecting, which is a part of upstream, if it took a millisecond of
+ * nginx's time; the number of servers tried, if more than one; and the sum.
  */
 
 static ngx_int_t
@@ -279,7 +283,7 @@ ngx_http_weir_record_times(ngx_http_request_t *r,
 }
 
 
-/* Of all servers that were tried, in nginx's own time. */
+/* The sum over all servers that were tried, in nginx's own time. */
 
 static ngx_msec_t
 ngx_http_weir_record_connect(ngx_http_request_t *r, ngx_uint_t *tries)
@@ -300,7 +304,7 @@ ngx_http_weir_record_connect(ngx_http_request_t *r, ngx_uint_t *tries)
     for (i = 0; i < r->upstream_states->nelts; i++) {
 
         if (state[i].peer == NULL) {
-            /* between the upstreams of two locations */
+            /* separates the upstreams of two locations */
             continue;
         }
 
@@ -340,7 +344,7 @@ ngx_http_weir_record_add_variables(ngx_conf_t *cf)
 }
 
 
-/* Nothing is installed where nothing in the configuration names the variable. */
+/* Installs nothing if the configuration does not use the variable. */
 
 static ngx_int_t
 ngx_http_weir_record_init(ngx_conf_t *cf)

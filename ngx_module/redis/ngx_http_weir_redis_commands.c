@@ -1,11 +1,11 @@
 /*
- * Commands on their way out, and the line of slots in which they wait for their
- * replies: those come in the order in which the commands were sent.
+ * Sending commands, and the queue of slots in which they wait for their
+ * replies, which arrive in the order of the commands.
  *
  * Invariants:
- *   - slots stand in the order in which their commands were written to out, the
- *     handshake's before all others; what was sent has a slot until its reply
- *     was read, whoever still waits for it.
+ *   - slots are in the order in which their commands were written to out, the
+ *     handshake's before all others; a sent command has a slot until its reply
+ *     was read, even if no caller waits for it.
  *   - all commands have the same timeout, so deadlines are in the same order.
  */
 
@@ -97,7 +97,7 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
     ngx_http_weir_assert(c != NULL);
     ngx_http_weir_assert(redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING);
 
-    /* the waiting commands' bytes stand aside */
+    /* the bytes of waiting commands are put aside */
 
     out = redis->out;
     pos = redis->out_pos;
@@ -109,7 +109,7 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
 
     rc = ngx_http_weir_redis_introduce(redis);
 
-    /* some hundred bytes into an empty socket buffer */
+    /* a few hundred bytes fit into an empty socket buffer */
 
     if (rc == NGX_OK
         && c->send(c, redis->out, redis->out_len) != (ssize_t) redis->out_len)
@@ -132,7 +132,7 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
 }
 
 
-/* AUTH, SELECT and PING, with their slots before all others. */
+/* Sends AUTH, SELECT and PING, with their slots before all others. */
 
 static ngx_int_t
 ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis)
@@ -190,9 +190,9 @@ ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis)
 
 
 /*
- * Appends the command in Redis' protocol to what waits to be sent: an array of
- * bulk strings.  hiredis' formatter would build it elsewhere first, and values
- * can be large.
+ * Appends the command in Redis' protocol to the output buffer, as an array of
+ * bulk strings. hiredis' formatter would build it in a buffer of its own first,
+ * and values can be large.
  */
 
 static ngx_int_t

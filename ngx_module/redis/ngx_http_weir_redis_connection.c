@@ -1,12 +1,12 @@
 /*
- * One pipelined connection: opened, written once per event-loop tick, read,
- * given up and opened again.
+ * One pipelined connection: connecting, one write per event-loop tick, reading,
+ * closing after a failure, and reconnecting.
  *
  * A connection is closed from its own events only, never from within
  * ngx_http_weir_redis_command(); handlers may therefore send and cancel.
  *
- * After a failure commands are refused until a new connection has answered the
- * handshake: nobody waits for a server that is known to be gone.
+ * After a failure, commands are refused until a new connection has completed
+ * the handshake, so no request waits for a server that is known to be down.
  */
 
 #include <ngx_config.h>
@@ -195,7 +195,7 @@ ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
     c->read->log = c->log;
     c->write->log = c->log;
 
-    /* covers the handshakes too */
+    /* covers the handshakes, too */
     ngx_add_timer(c->read, redis->connect_timeout);
 
     if (rc == NGX_OK) {
@@ -204,7 +204,7 @@ ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
 }
 
 
-/* TCP has connected. */
+/* TCP is connected. */
 
 static void
 ngx_http_weir_redis_open(ngx_http_weir_redis_t *redis)
@@ -287,7 +287,7 @@ ngx_http_weir_redis_write_handler(ngx_event_t *wev)
         redis->out_pos = redis->out_len = 0;
 
         if (redis->out_size > 1024 * 1024) {
-            /* one large value must not hold its memory for ever */
+            /* the memory of one large value must not be kept for ever */
             ngx_free(redis->out);
             redis->out = NULL;
             redis->out_size = 0;
@@ -315,7 +315,7 @@ ngx_http_weir_redis_read_handler(ngx_event_t *rev)
     }
 
     if (redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING) {
-        /* the write event tells more */
+        /* the write event has the error */
         return;
     }
 
@@ -346,9 +346,9 @@ ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis)
 
 
 /*
- * Tells those whose time is over; their slots stay until the replies come.  A
- * connection that has said nothing for a whole timeout after the first of them
- * is given up.
+ * Calls the handlers of commands whose deadline has passed; their slots remain
+ * until the replies arrive.  A connection that has sent nothing for one timeout
+ * after the first of them is closed.
  */
 
 static void
@@ -429,7 +429,7 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
 }
 
 
-/* Closes the connection, and forgets what was on its way over it. */
+/* Closes the connection, and drops all bytes that were in transit. */
 
 static void
 ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis)
@@ -456,7 +456,7 @@ ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis)
         redis->reader = NULL;
     }
 
-    /* what was read in part is nothing of the next connection's */
+    /* a partly read reply does not continue on the next connection */
 
     redis->rest = 0;
     redis->reply_bytes = 0;
@@ -474,7 +474,10 @@ ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis)
 }
 
 
-/* While failures are counted commands are refused, so nothing else connects. */
+/*
+ * While failures are counted, commands are refused, so no command would
+ * reconnect.
+ */
 
 static void
 ngx_http_weir_redis_plan_reconnect(ngx_http_weir_redis_t *redis)
@@ -490,14 +493,17 @@ ngx_http_weir_redis_plan_reconnect(ngx_http_weir_redis_t *redis)
     delay = NGX_HTTP_WEIR_REDIS_BACKOFF_MIN << ngx_min(redis->failures - 1, 6);
     delay = ngx_min(delay, NGX_HTTP_WEIR_REDIS_BACKOFF_MAX);
 
-    /* half of it at random, so that workers don't come all at once */
+    /* half is random, so that workers do not reconnect at the same time */
     delay = delay / 2 + ngx_random() % (delay / 2 + 1);
 
     ngx_add_timer(&redis->reconnect, delay);
 }
 
 
-/* Tells all who wait; handlers see an empty queue and a server that is down. */
+/*
+ * Calls the handlers of all waiting commands; they find an empty queue and a
+ * server that is down.
+ */
 
 static void
 ngx_http_weir_redis_give_up(ngx_http_weir_redis_t *redis)

@@ -1,6 +1,6 @@
 /*
- * weir_redis: the servers by name.  Connections are each worker's own and are
- * made with its first command.
+ * weir_redis: the servers by name.  Each worker has its own connections, opened
+ * with its first command.
  */
 
 #include <ngx_config.h>
@@ -164,7 +164,7 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rv = ngx_http_weir_redis_parse_url(cf, redis, &value[2]);
 
     if (rv != NGX_CONF_OK && rv != NGX_CONF_ERROR) {
-        /* the URL may hold a password: it is not repeated */
+        /* the URL may contain a password: it is not logged */
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid URL of \"weir_redis\" \"%V\": %s",
                            &value[1], rv);
@@ -172,7 +172,7 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (rv == NGX_CONF_ERROR && redis->tls) {
-        /* OpenSSL's line before this one tells the file and the reason */
+        /* OpenSSL has logged the file and the reason before this line */
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"weir_redis\" \"%V\" cannot use TLS with these"
                            " parameters", &value[1]);
@@ -341,7 +341,7 @@ ngx_http_weir_redis_parse_credentials(ngx_conf_t *cf,
 }
 
 
-/* Percent-decoding, RFC 3986 section 2.1 */
+/* Percent-decoding, RFC 3986 section 2.1. */
 
 static ngx_int_t
 ngx_http_weir_redis_decode(ngx_conf_t *cf, u_char *start, u_char *end,

@@ -1,22 +1,21 @@
 /*
- * From the socket to the handlers.
+ * Reads replies from the socket and calls the handlers.
  *
- * Nearly all bytes that Redis sends are strings of some size: cached responses.
- * A string that is a reply of its own is therefore not given to hiredis' reader,
- * which would collect it in a buffer of its own first: it is read into the pool
- * of its command, past the reader, and once its first part has been seen the
- * rest comes there from the socket itself.  All other replies are the reader's,
- * and so are strings whose length is not in one piece, or that come behind such
- * a reply.
+ * Most bytes from Redis are large strings: cached responses.  A reply that is a
+ * single string is not passed to hiredis' reader, which would collect it in a
+ * buffer of its own.  It is read into the pool of its command, without the
+ * reader: after its first part was seen, the rest is received there from the
+ * socket directly.  The reader decodes all other replies, strings whose length
+ * is split between two reads, and strings that follow a reply in the reader.
  *
  * Invariants:
- *   - while rest is not 0 the reader is empty and the head of the slots is the
- *     string's.
- *   - target and bulk are of the pool of that slot's command; when the slot has
- *     lost its command they are not touched any more, and the rest is dropped.
- *   - memory is taken for what has come, not for what is announced: the server is
- *     not trusted.  What it sends that is not RESP2, is too large, too deep or
- *     unasked for closes the connection.
+ *   - while rest is not 0, the reader is empty and the string belongs to the
+ *     head of the slots.
+ *   - target and bulk are in the pool of that slot's command; after the slot
+ *     has lost its command, they are not accessed, and the rest is dropped.
+ *   - memory is allocated for received bytes, not for announced ones: the
+ *     server is not trusted.  Data that is not RESP2, too large, nested too
+ *     deeply, or not asked for closes the connection.
  */
 
 #include <ngx_config.h>
@@ -28,7 +27,7 @@
 #include "redis/ngx_http_weir_redis_server.h"
 
 
-/* Digits of the longest string taken past the reader. */
+/* Digits of the longest string that is read without the reader. */
 #define NGX_HTTP_WEIR_REDIS_DIGITS  9
 
 
@@ -74,7 +73,7 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
             if (n == 0 && redis->state == NGX_HTTP_WEIR_REDIS_UP
                 && redis->nslots == 0)
             {
-                /* the server's idle timeout: the next command connects anew */
+                /* the server's idle timeout: the next command reconnects */
                 ngx_http_weir_redis_close(redis, NULL);
                 return NGX_DONE;
             }
@@ -114,8 +113,8 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
 
 
 /*
- * The rest of a string goes where it is wanted, as direct tells, and what
- * follows it into buf, in one call.
+ * Receives the rest of a string at its target (direct bytes), and the following
+ * bytes into buf, in one call.
  */
 
 static ssize_t
@@ -168,7 +167,7 @@ ngx_http_weir_redis_recv(ngx_http_weir_redis_t *redis, u_char *buf,
 }
 
 
-/* NGX_OK, or NGX_ERROR when the connection has been closed. */
+/* NGX_OK, or NGX_ERROR if the connection was closed. */
 
 static ngx_int_t
 ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
@@ -236,8 +235,8 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
 
 
 /*
- * Takes bytes of the string that is being read.  Returns where the rest begins,
- * or NULL when the connection has been closed.
+ * Takes bytes of the string that is being read.  Returns the start of the
+ * remaining bytes, or NULL if the connection was closed.
  */
 
 static u_char *
@@ -272,8 +271,8 @@ ngx_http_weir_redis_put_string(ngx_http_weir_redis_t *redis, u_char *p,
 
 
 /*
- * Reads "$length CRLF".  Returns where the string begins, p if it is one for
- * the reader, or NULL when the connection has been closed.
+ * Reads "$length CRLF".  Returns the start of the string; p if the reader must
+ * decode it; or NULL if the connection was closed.
  */
 
 static u_char *
@@ -321,8 +320,8 @@ ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis, u_char *p,
 
 
 /*
- * The reply of a command that waits for a string of that length.  NGX_OK, or
- * NGX_ERROR when the connection has been closed.
+ * Prepares the reply of a command that waits for a string of that length.
+ * NGX_OK, or NGX_ERROR if the connection was closed.
  */
 
 static ngx_int_t
@@ -368,8 +367,8 @@ ngx_http_weir_redis_begin_reply(ngx_http_weir_redis_t *redis,
 
 
 /*
- * The string's memory is full: four times as much, so that a length which is
- * only announced costs nothing.  NGX_OK or NGX_ERROR (no memory).
+ * The string's memory is full: allocates four times as much, so that an
+ * announced length alone costs nothing.  NGX_OK or NGX_ERROR (no memory).
  */
 
 static ngx_int_t
@@ -406,7 +405,7 @@ ngx_http_weir_redis_make_room(ngx_http_weir_redis_t *redis)
 }
 
 
-/* NGX_OK, or NGX_ERROR when the connection has been closed. */
+/* NGX_OK, or NGX_ERROR if the connection was closed. */
 
 static ngx_int_t
 ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
@@ -435,8 +434,8 @@ ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
 
 
 /*
- * Gives bytes to the reader and hands out every reply that is complete.
- * NGX_OK, or NGX_ERROR when the connection has been closed.
+ * Feeds bytes to the reader and delivers every complete reply.  NGX_OK, or
+ * NGX_ERROR if the connection was closed.
  */
 
 static ngx_int_t
@@ -458,7 +457,7 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
         return NGX_ERROR;
     }
 
-    /* asked without need the reader would begin the next reply */
+    /* called without input, the reader would begin the next reply */
 
     while (reader->pos < reader->len) {
         reply = NULL;
@@ -490,7 +489,10 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
 }
 
 
-/* The reader looks for the end of a line from its start each time it is fed. */
+/*
+ * The reader searches the end of a line from the line's start each time it is
+ * fed.
+ */
 
 static ngx_uint_t
 ngx_http_weir_redis_is_endless(redisReader *reader)
@@ -506,8 +508,8 @@ ngx_http_weir_redis_is_endless(redisReader *reader)
 
 
 /*
- * A reply is complete; it is only looked at when a command waits for it.
- * NGX_OK, or NGX_ERROR when the connection has been closed.
+ * A reply is complete; it is evaluated only if a command waits for it.  NGX_OK,
+ * or NGX_ERROR if the connection was closed.
  */
 
 static ngx_int_t

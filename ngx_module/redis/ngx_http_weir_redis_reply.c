@@ -1,12 +1,12 @@
 /*
- * Builds replies for hiredis' reader: each string is copied once, into the
- * pool of the command that waits for it.  For a command that waits no longer
- * nothing is built and nothing of an earlier part is touched, as its pool may
- * be gone; a mark stands in for every object.
+ * Builds replies for hiredis' reader: each string is copied once, into the pool
+ * of the command that waits for it.  For a command that no longer waits,
+ * nothing is built and no earlier part is accessed, because its pool may be
+ * gone; a marker is returned for every object.
  *
- * A function that returns NULL makes the reader give up, and the connection is
- * closed: so it is with what only RESP3 has, which no server may send before
- * HELLO, with arrays that are too deep, and with too many elements.
+ * A function that returns NULL makes the reader fail, and the connection is
+ * closed.  That is done for RESP3 types, which no server may send before HELLO,
+ * for arrays nested too deeply, and for too many elements.
  */
 
 #include <ngx_config.h>
@@ -50,7 +50,7 @@ ngx_http_weir_redis_object(const redisReadTask *task,
 }
 
 
-/* Room for an array's element of that index. */
+/* Makes room for the array element of that index. */
 
 static ngx_int_t
 ngx_http_weir_redis_place(ngx_http_weir_redis_reply_t *array, ngx_uint_t i,
@@ -82,7 +82,7 @@ ngx_http_weir_redis_place(ngx_http_weir_redis_reply_t *array, ngx_uint_t i,
 }
 
 
-/* The command that waits for the reply; NULL: none does. */
+/* The command that waits for the reply; NULL: none. */
 
 static ngx_http_weir_redis_command_t *
 ngx_http_weir_redis_reply_command(const redisReadTask *task)
@@ -107,8 +107,8 @@ ngx_http_weir_redis_reply_pool(const redisReadTask *task)
 
 
 /*
- * A text that goes to the log: it comes from the server, and a line break in it
- * would be a line of the log.
+ * Makes a text from the server safe for the log: a line break in it would forge
+ * a log line.
  */
 
 static void
@@ -124,7 +124,7 @@ ngx_http_weir_redis_make_printable(u_char *text, size_t len)
 }
 
 
-/* Error replies that nobody waits for are still news to the operator. */
+/* Error replies without a waiting command are logged for the operator. */
 
 static void
 ngx_http_weir_redis_unheard_error(ngx_http_weir_redis_t *redis, char *text,
@@ -293,7 +293,7 @@ ngx_http_weir_redis_nil(const redisReadTask *task)
 {
     ngx_pool_t  *pool;
 
-    /* "_" of RESP3; a string or an array that is nil has its own type here */
+    /* "_" of RESP3; a nil string or array has its own type here */
 
     if (task->type == REDIS_REPLY_NIL) {
         return NULL;
@@ -312,7 +312,7 @@ ngx_http_weir_redis_nil(const redisReadTask *task)
 static void
 ngx_http_weir_redis_free(void *reply)
 {
-    /* pools free */
+    /* the pool frees the memory */
 }
 
 

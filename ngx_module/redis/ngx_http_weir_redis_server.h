@@ -13,42 +13,45 @@
 #include "redis/ngx_http_weir_redis.h"
 
 
-/* Bytes that may wait to be sent; a command beyond them is refused. */
+/* Limit of bytes that wait to be sent; a command beyond it is refused. */
 #define NGX_HTTP_WEIR_REDIS_OUT_MAX    (16 * 1024 * 1024)
 
-/* Commands that may wait for their replies. */
+/* Limit of commands that wait for their replies. */
 #define NGX_HTTP_WEIR_REDIS_SLOTS_MAX  65536
 
 /*
- * What is taken from a server that may say anything: bytes and elements of one
- * reply, how deep arrays may be nested, and the bytes of a string for which
- * memory is taken at once; the rest follows as it comes in.
+ * Limits for the data of a server, which is not trusted: bytes and elements of
+ * one reply, nesting depth of arrays, and the bytes that are allocated for a
+ * string at once; more are allocated as the string arrives.
  */
 #define NGX_HTTP_WEIR_REDIS_REPLY_MAX     (64 * 1024 * 1024)
 #define NGX_HTTP_WEIR_REDIS_ELEMENTS_MAX  (1024 * 1024)
 #define NGX_HTTP_WEIR_REDIS_DEPTH_MAX     6
 #define NGX_HTTP_WEIR_REDIS_STRING_FIRST  (1024 * 1024)
 
-/* Bytes of a line: a status, an error, a number, a length. */
+/* Limit of a line in bytes: a status, an error, a number, a length. */
 #define NGX_HTTP_WEIR_REDIS_LINE_MAX      16384
 
-/* Reconnection: first and longest delay, in milliseconds. */
+/* Delay before reconnecting: first and longest, ms. */
 #define NGX_HTTP_WEIR_REDIS_BACKOFF_MIN  50
 #define NGX_HTTP_WEIR_REDIS_BACKOFF_MAX  2000
 
-/* An error reply that nobody waits for is logged at most this often, in ms. */
+/*
+ * Minimum interval between log lines about error replies without a waiting
+ * command, ms.
+ */
 #define NGX_HTTP_WEIR_REDIS_LOG_INTERVAL  10000
 
 
 typedef enum {
     NGX_HTTP_WEIR_REDIS_CLOSED = 0,
     NGX_HTTP_WEIR_REDIS_CONNECTING,
-    NGX_HTTP_WEIR_REDIS_HANDSHAKE,     /* AUTH, SELECT, PING are under way */
+    NGX_HTTP_WEIR_REDIS_HANDSHAKE,     /* AUTH, SELECT, PING were sent */
     NGX_HTTP_WEIR_REDIS_UP
 } ngx_http_weir_redis_state_e;
 
 
-/* What rediss:// needs; see redis_tls.c */
+/* State for rediss://; see redis_tls.c. */
 typedef struct ngx_http_weir_redis_tls_s  ngx_http_weir_redis_tls_t;
 
 
@@ -69,7 +72,7 @@ struct ngx_http_weir_redis_s {
 
     ngx_addr_t                      *addr;
     ngx_str_t                        place;     /* file:line of its first use */
-    ngx_http_weir_redis_tls_t       *tls;       /* NULL: without */
+    ngx_http_weir_redis_tls_t       *tls;       /* NULL: no TLS */
     ngx_str_t                        user;
     ngx_str_t                        password;
     ngx_str_t                        database;
@@ -82,13 +85,13 @@ struct ngx_http_weir_redis_s {
     ngx_peer_connection_t            peer;
     redisReader                     *reader;
 
-    /* a string that is read past the reader; see redis_read.c */
+    /* a string that is read without the reader; see redis_read.c */
 
-    size_t                           rest;      /* bytes to come, CRLF too */
-    u_char                          *target;    /* where the next goes; NULL:
-                                                   nowhere */
-    size_t                           room;      /* bytes that have room there */
-    ngx_http_weir_redis_reply_t     *bulk;      /* NULL: nobody waits */
+    size_t                           rest;      /* bytes outstanding, with CRLF */
+    u_char                          *target;    /* for the next byte; NULL:
+                                                   dropped */
+    size_t                           room;      /* bytes of room at target */
+    ngx_http_weir_redis_reply_t     *bulk;      /* NULL: no waiting command */
 
     /* the reply that the reader is reading */
 
@@ -104,13 +107,13 @@ struct ngx_http_weir_redis_s {
     size_t                           out_len;
     size_t                           out_size;
 
-    ngx_event_t                      flush;     /* posted once a tick */
+    ngx_event_t                      flush;     /* posted once per tick */
     ngx_event_t                      deadline;  /* of the oldest live command */
     ngx_event_t                      reconnect;
 
     ngx_uint_t                       failures;  /* in a row */
     ngx_err_t                        err;       /* of the failure; 0: none */
-    ngx_log_t                        quiet;     /* for what was told before */
+    ngx_log_t                        quiet;     /* log for repeated failures */
     ngx_msec_t                       last_read;
     ngx_msec_t                       last_logged;
     ngx_str_t                        refusal;   /* error reply to the handshake */
@@ -118,22 +121,23 @@ struct ngx_http_weir_redis_s {
 };
 
 
-/* Once in each worker, before the first command. */
+/* Called once in each worker, before the first command. */
 void ngx_http_weir_redis_init_worker(ngx_http_weir_redis_t *redis,
     ngx_log_t *log);
 
-/* Closes for good; live commands get NGX_ERROR. */
+/* Closes the connection for good; live commands get NGX_ERROR. */
 void ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis);
 
 /*
- * read: takes in what the server has sent and calls the handlers.  NGX_OK, or
- * NGX_DONE when the connection has been closed.
+ * read: reads all available replies and calls the handlers.  NGX_OK, or
+ * NGX_DONE if the connection was closed.
  */
 ngx_int_t ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis);
 
 /*
- * connection: without a reason it is no failure, and nothing is logged.  With
- * one the first of a row is logged, and a reconnection is due.
+ * connection: without a reason, the closing is no failure and is not logged.
+ * With a reason, the first failure in a row is logged, and a reconnection is
+ * scheduled.
  */
 void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason);
 
@@ -144,49 +148,53 @@ void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason);
 void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis);
 
 /*
- * connection: the way to the server is open (by TCP, or TLS over it): Redis' own
- * handshake begins.
+ * connection: TCP, and TLS if used, are established: begins Redis' own
+ * handshake.
  */
 void ngx_http_weir_redis_connected(ngx_http_weir_redis_t *redis);
 
 /*
- * commands: AUTH, SELECT, PING before everything that waits; their slots go to
- * the head of the line.  The waiting commands follow when the answers are in.
+ * commands: sends AUTH, SELECT, PING before all waiting commands; their slots
+ * go to the head of the queue.  The waiting commands are sent after the
+ * replies.
  */
 void ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis);
 
-/* tls: empty, of the configuration's pool; NULL: no memory */
+/* tls: creates an empty state in the configuration's pool; NULL: no memory. */
 ngx_http_weir_redis_tls_t *ngx_http_weir_redis_tls_create(ngx_conf_t *cf);
 
 /*
- * tls: takes a parameter of weir_redis.  NGX_OK, or NGX_DECLINED when it is none
- * of TLS'.
+ * tls: reads a parameter of weir_redis.  NGX_OK, or NGX_DECLINED if it is not a
+ * parameter of TLS.
  */
 ngx_int_t ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
     ngx_str_t *arg);
 
 /*
- * tls: reads the certificates; host is the URL's, whose name or address the
- * server's certificate must bear unless ssl_name= is another.  NGX_CONF_OK,
- * what is wrong (a constant string), or NGX_CONF_ERROR when that was logged.
+ * tls: loads the certificates.  host is the URL's host; the server's
+ * certificate must contain that name or address, or the name of ssl_name=.
+ * NGX_CONF_OK, the fault (a constant string), or NGX_CONF_ERROR if the fault
+ * was logged.
  */
 char *ngx_http_weir_redis_tls_init(ngx_conf_t *cf,
     ngx_http_weir_redis_tls_t *tls, ngx_str_t *host);
 
 /*
- * tls: shakes hands over a new connection and goes on with
- * ngx_http_weir_redis_connected(), or closes.
+ * tls: does the TLS handshake on a new connection and continues with
+ * ngx_http_weir_redis_connected(), or closes the connection.
  */
 void ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis);
 
-/* tls: before the connection is closed; does nothing if it has no TLS */
+/* tls: called before the connection is closed; does nothing without TLS. */
 void ngx_http_weir_redis_tls_close(ngx_connection_t *c);
 
-/* The table of functions that build replies in the waiting command's pool;
- * the reader's privdata is the server. */
+/*
+ * The functions that build replies in the waiting command's pool; the reader's
+ * privdata is the server.
+ */
 extern redisReplyObjectFunctions  ngx_http_weir_redis_functions;
 
-/* The oldest slot: the one whose reply is being read; NULL when there is none. */
+/* The oldest slot, whose reply is read next; NULL if there is none. */
 static ngx_inline ngx_http_weir_redis_slot_t *
 ngx_http_weir_redis_head(ngx_http_weir_redis_t *redis)
 {

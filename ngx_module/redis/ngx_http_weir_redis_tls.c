@@ -1,11 +1,11 @@
 /*
- * rediss://: the server over TLS, by nginx's own means.  A connection is made as
- * ever; then TLS shakes hands, the server's certificate is checked, and what
- * comes after it does not know the difference.
+ * rediss://: the connection to the server over TLS, with nginx's own functions.
+ * After the TCP connection, the TLS handshake is done and the server's
+ * certificate is checked; later code does not depend on TLS.
  *
- * A certificate is looked at when the handshake is over and before anything is
- * sent, the password above all: it must lead to a trusted one and bear the name
- * (RFC 6125) or the address that the URL has.
+ * The certificate is checked after the handshake and before anything is sent,
+ * in particular the password: it must have a chain to a trusted certificate and
+ * contain the name (RFC 6125) or the address of the URL.
  */
 
 #include <ngx_config.h>
@@ -18,18 +18,19 @@
 #if (NGX_SSL)
 
 
-/* Certificates between the server's and a trusted one. */
+/* Limit of certificates between the server's and a trusted one. */
 #define NGX_HTTP_WEIR_REDIS_TLS_DEPTH  5
 
 
 struct ngx_http_weir_redis_tls_s {
     ngx_ssl_t    ssl;
-    ngx_str_t    name;              /* the certificate's; ends with a null */
+    ngx_str_t    name;              /* expected in the certificate;
+                                       NUL-terminated */
     ngx_str_t    trusted;           /* file; empty: the system's */
-    ngx_str_t    certificate;       /* ours, file; empty: none */
+    ngx_str_t    certificate;       /* our own, file; empty: none */
     ngx_str_t    key;
-    ngx_uint_t   address;           /* name is one; unsigned:1 */
-    ngx_uint_t   unverified;        /* unsigned:1 */
+    ngx_uint_t   address;           /* bool: name is an IP address */
+    ngx_uint_t   unverified;        /* bool */
 };
 
 
@@ -100,7 +101,7 @@ ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
     ngx_pool_cleanup_t  *cln;
 
     if ((tls->certificate.len == 0) != (tls->key.len == 0)) {
-        return "ssl_certificate and ssl_certificate_key come together";
+        return "ssl_certificate and ssl_certificate_key must be used together";
     }
 
     name = tls->name.len ? tls->name : *host;
@@ -142,7 +143,7 @@ ngx_http_weir_redis_tls_cleanup(void *data)
 }
 
 
-/* The certificates; returns as ngx_http_weir_redis_tls_init(). */
+/* Loads the certificates; returns as ngx_http_weir_redis_tls_init(). */
 
 static char *
 ngx_http_weir_redis_tls_read(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls)
@@ -156,8 +157,8 @@ ngx_http_weir_redis_tls_read(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls)
     }
 
     /*
-     * A write that has to wait is tried again with what has been added since,
-     * from where it is in memory then; what is out meanwhile is told.
+     * A partial write is repeated with the bytes appended since, from a buffer
+     * that may have moved; the number of bytes written so far is reported.
      */
 
     SSL_CTX_set_mode(tls->ssl.ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
@@ -197,7 +198,7 @@ ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
     c = redis->peer.connection;
 
     if (redis->failures) {
-        /* nginx would say at each attempt what OpenSSL doesn't like */
+        /* otherwise nginx would log OpenSSL's error at each attempt */
         redis->quiet = *ngx_cycle->log;
         redis->quiet.log_level = NGX_LOG_EMERG;
         c->log = &redis->quiet;
@@ -219,7 +220,7 @@ ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
     rc = ngx_ssl_handshake(c);
 
     if (rc == NGX_AGAIN) {
-        /* connect_timeout is running already, on c->read */
+        /* the timer of connect_timeout on c->read is already running */
         c->ssl->handler = ngx_http_weir_redis_tls_done;
         return;
     }
@@ -228,7 +229,7 @@ ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
 }
 
 
-/* Whom the connection is for: asked for by SNI, and looked for when it's made. */
+/* The name of the server: sent as SNI, and expected in the certificate. */
 
 static ngx_int_t
 ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
@@ -285,7 +286,7 @@ ngx_http_weir_redis_tls_done(ngx_connection_t *c)
             certificate = SSL_get_peer_certificate(c->ssl->connection);
 
             if (certificate == NULL) {
-                wrong = "there is none";
+                wrong = "the server sent none";
             }
 
             X509_free(certificate);
@@ -308,7 +309,7 @@ void
 ngx_http_weir_redis_tls_close(ngx_connection_t *c)
 {
     if (c->ssl) {
-        /* nothing is left to be said, and nothing to be waited for */
+        /* no close_notify is sent or awaited */
         c->ssl->no_wait_shutdown = 1;
         c->ssl->no_send_shutdown = 1;
 
@@ -317,7 +318,7 @@ ngx_http_weir_redis_tls_close(ngx_connection_t *c)
 }
 
 
-#else  /* an nginx without TLS: configuration goes no further than init() */
+#else  /* nginx without TLS: init() refuses the configuration */
 
 
 struct ngx_http_weir_redis_tls_s {

@@ -5,8 +5,10 @@
 #include "common/token.h"
 #include "common/work.h"
 
-/* How precisely a range names what is offered; the order is the precedence of
- * section 12.5.1, with the version by name above the types without one. */
+/*
+ * The precision with which a range matches an offered type; the order is the
+ * precedence of section 12.5.1, with a version by name above types without one.
+ */
 enum { MATCH_NONE, MATCH_ANY, MATCH_TYPE, MATCH_UNVERSIONED, MATCH_VERSION };
 
 typedef struct {
@@ -18,7 +20,7 @@ typedef struct {
 typedef struct {
     const char *p;
     const char *end;
-    const char *unquotable; /* no quoted string that begins before this ends, see below */
+    const char *unquotable; /* no quoted string that begins before this address ends, see below */
 } cursor_t;
 
 static void skip_ows(cursor_t *c)
@@ -51,13 +53,13 @@ static weir_str_t take_token(cursor_t *c)
 }
 
 /*
- * The content of a quoted string with its escapes in place; 0 when unterminated
- * or when it has a byte that may not stand there (section 5.6.4).
+ * Reads the content of a quoted string, with its escapes.  Returns 0 if it is
+ * unterminated or contains a forbidden byte (section 5.6.4).
  *
- * Where one fails, every other that begins in between fails at the same place:
- * the quotes that were passed were escaped, so both read the same characters
- * from there on.  The place is kept, or a header full of such quotes would be
- * read from each of them again.
+ * If one quoted string fails, every other that begins inside it fails at the
+ * same place: the quotes in between were escaped, so both read the same
+ * characters from there on.  The place is remembered, because otherwise a
+ * header full of such quotes would take quadratic time.
  */
 static int skip_quoted_string(cursor_t *c)
 {
@@ -86,8 +88,8 @@ static int skip_quoted_string(cursor_t *c)
 }
 
 /*
- * "0.5" as 500, or -1 (section 12.4.2: at most three digits, at most 1).  ".5",
- * as Java's HttpURLConnection sends it, is read as "0.5".
+ * Reads "0.5" as 500; -1 if invalid (section 12.4.2: at most three digits, at
+ * most 1).  ".5", which Java's HttpURLConnection sends, is read as "0.5".
  */
 static int parse_q(weir_str_t s)
 {
@@ -120,7 +122,7 @@ static int parse_q(weir_str_t s)
     return q <= 1000 ? q : -1;
 }
 
-/* type "/" subtype; "*" alone, as Java's HttpURLConnection sends it, is all types. */
+/* type "/" subtype; "*" alone, which Java's HttpURLConnection sends, is read as any type. */
 static int parse_type(cursor_t *c, range_t *range)
 {
     range->type = take_token(c);
@@ -135,7 +137,7 @@ static int parse_type(cursor_t *c, range_t *range)
     return weir_str_eq(range->type, WEIR_STR("*"));
 }
 
-/* A media range with its parameters, up to the next comma or the end. */
+/* Reads a media range with its parameters, up to the next comma or the end. */
 static int parse_range(cursor_t *c, range_t *range)
 {
     range->q = 1000;
@@ -158,7 +160,7 @@ static int parse_range(cursor_t *c, range_t *range)
         if (name.len == 0)
             return 0;
         if (!take(c, '=')) {
-            /* accept-ext of RFC 7231 could stand without a value */
+            /* accept-ext of RFC 7231 may have no value */
             continue;
         }
         if (c->p < c->end && *c->p == '"') {
@@ -179,7 +181,7 @@ static int parse_range(cursor_t *c, range_t *range)
     }
 }
 
-/* To the comma that ends this element; commas in quoted strings don't. */
+/* Skips to the comma that ends this element, ignoring commas in quoted strings. */
 static void skip_element(cursor_t *c)
 {
     while (c->p < c->end && *c->p != ',') {
@@ -192,7 +194,7 @@ static void skip_element(cursor_t *c)
     }
 }
 
-/* The ranges of an Accept; *elements counts those that were not empty. */
+/* Reads the ranges of an Accept; *elements is the number of non-empty elements. */
 static size_t parse_accept(weir_str_t accept, range_t *ranges, size_t *elements)
 {
     cursor_t c = {accept.data, accept.data + accept.len, accept.data};
@@ -235,7 +237,7 @@ static int find_version(const weir_negotiate_api_t *api, weir_str_t name, size_t
     return 0;
 }
 
-/* Whether type/subtype is one of the API's vendor types, and which. */
+/* Decides whether type/subtype is one of the API's vendor types, and which one. */
 static int vendor_type(const weir_negotiate_api_t *api, weir_str_t type, weir_str_t subtype,
                        size_t *version)
 {
@@ -270,7 +272,7 @@ static int vendor_type(const weir_negotiate_api_t *api, weir_str_t type, weir_st
     return VENDOR_UNKNOWN;
 }
 
-/* What each range is to this API, found once so that matching is cheap. */
+/* The meaning of each range for this API, computed once so that matching is fast. */
 typedef struct {
     int wildcard; /* MATCH_ANY, MATCH_TYPE or MATCH_NONE */
     int vendor;   /* VENDOR_... */
@@ -287,7 +289,7 @@ static meaning_t meaning_of(const weir_negotiate_api_t *api, const range_t *rang
         if (weir_str_eq(range->type, star))
             m.wildcard = MATCH_ANY;
         else if (weir_str_caseeq(range->type, WEIR_STR("application")))
-            m.wildcard = MATCH_TYPE; /* weir_api takes application/ types only */
+            m.wildcard = MATCH_TYPE; /* weir_api accepts application/ types only */
         return m;
     }
 
@@ -301,7 +303,7 @@ typedef struct {
     int q;
     int match;
     int is_default;
-    size_t place; /* of the deciding range */
+    size_t place; /* index of the deciding range */
     weir_negotiated_t what;
 } candidate_t;
 
@@ -353,7 +355,10 @@ static void consider(const range_t *ranges, const meaning_t *meanings, size_t n,
     }
 }
 
-/* What pins the version apart from Accept: the header, then Content-Type. */
+/*
+ * Reads the version that the request fixes apart from Accept: by the header,
+ * then by Content-Type.
+ */
 static weir_negotiate_result_t find_pin(const weir_negotiate_api_t *api,
                                         const weir_negotiate_request_t *request, int *pinned,
                                         size_t *version)
@@ -446,7 +451,10 @@ weir_negotiate_result_t weir_negotiate(const weir_negotiate_api_t *api,
     if (best.match == MATCH_NONE)
         return other_named ? WEIR_NEGOTIATE_CONFLICT : WEIR_NEGOTIATE_NOT_ACCEPTABLE;
 
-    /* A version named in Accept is a conflict too when only a wildcard saved the pinned one. */
+    /*
+     * A version named in Accept is a conflict, too, if only a wildcard matches
+     * the pinned version.
+     */
     if (other_named && best.match < MATCH_UNVERSIONED)
         return WEIR_NEGOTIATE_CONFLICT;
 

@@ -1,4 +1,4 @@
-/* What other modules may ask of version negotiation. */
+/* Version negotiation for other modules. */
 
 #ifndef _NGX_HTTP_WEIR_VERSION_H_INCLUDED_
 #define _NGX_HTTP_WEIR_VERSION_H_INCLUDED_
@@ -19,16 +19,16 @@ ngx_int_t ngx_http_weir_version_get(ngx_http_request_t *r,
     ngx_str_t *version);
 
 /*
- * The same for the media type that application/json answers are labelled with,
- * which is also $weir_media_type.
+ * The same for the media type that labels application/json responses, which is
+ * also $weir_media_type.
  */
 ngx_int_t ngx_http_weir_version_get_type(ngx_http_request_t *r,
     ngx_str_t *type);
 
 /*
- * For a location that is merged: NGX_OK when it has a weir_version, and then the
- * field that may name the version, empty when its weir_api has none;
- * NGX_DECLINED when it has no weir_version.
+ * For a location that is merged: NGX_OK if it has a weir_version; field is then
+ * the request header that may name the version, or empty if its weir_api has
+ * none.  NGX_DECLINED if it has no weir_version.
  */
 ngx_int_t ngx_http_weir_version_field(ngx_conf_t *cf, ngx_str_t *field);
 

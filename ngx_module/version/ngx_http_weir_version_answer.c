@@ -1,8 +1,8 @@
 /*
- * What is said of the version: in refusals, and in the header of every answer of
- * a negotiated location.
+ * Refusals, and the header fields about the version in every response of a
+ * negotiated location.
  *
- * All that an answer needs was put together when the configuration was read.
+ * All texts are built when the configuration is read.
  */
 
 #include <ngx_config.h>
@@ -46,7 +46,7 @@ ngx_http_weir_version_refuse(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* the redirect of an error_page wipes module contexts, not cleanups */
+    /* the redirect to an error_page clears module contexts, but not cleanups */
 
     cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
@@ -106,7 +106,7 @@ ngx_http_weir_version_refuse(ngx_http_request_t *r,
 }
 
 
-/* Does nothing: that it is there says that the request was refused. */
+/* Does nothing; its presence marks a request that was refused. */
 
 static void
 ngx_http_weir_version_refused_mark(void *data)
@@ -188,8 +188,8 @@ ngx_http_weir_version_header_filter(ngx_http_request_t *r)
 
 
 /*
- * Every answer of a negotiated location depends on these headers, a refusal
- * and a 304 too (RFC 9110 section 12.5.5).
+ * Every response of a negotiated location depends on these headers, including
+ * refusals and 304 (RFC 9110 section 12.5.5).
  */
 
 static ngx_int_t
@@ -241,7 +241,7 @@ ngx_http_weir_version_add_deprecation(ngx_http_request_t *r,
 }
 
 
-/* Whether the answer is application/json, whatever its parameters. */
+/* True if the response is application/json, with any parameters. */
 
 static ngx_uint_t
 ngx_http_weir_version_is_json(ngx_http_request_t *r)
@@ -265,8 +265,8 @@ ngx_http_weir_version_is_json(ngx_http_request_t *r)
 
 
 /*
- * Whether the answer is a file's: nobody handles the content of the location,
- * and its phase has come.  "return" answers before.
+ * True if the response is a file: the location has no content handler, and the
+ * request is in the content phase. "return" responds earlier.
  */
 
 static ngx_uint_t

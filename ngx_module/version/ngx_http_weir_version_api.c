@@ -1,4 +1,4 @@
-/* A weir_api: what follows from its block once all of its lines are known. */
+/* A weir_api: the data that requests need, derived from the whole block. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -28,7 +28,7 @@ ngx_http_weir_version_parse_api(ngx_conf_t *cf, ngx_str_t *name)
     ngx_str_t                       api_name;
     ngx_http_weir_version_block_t   block;
 
-    /* the block's lines take the place of cf->args */
+    /* the lines of the block overwrite cf->args */
 
     api_name = *name;
 
@@ -40,7 +40,7 @@ ngx_http_weir_version_parse_api(ngx_conf_t *cf, ngx_str_t *name)
 }
 
 
-/* Puts together what requests will need. */
+/* Builds the data that requests need. */
 
 static ngx_http_weir_version_api_t *
 ngx_http_weir_version_finish(ngx_conf_t *cf, ngx_str_t *name,
@@ -245,7 +245,7 @@ ngx_http_weir_version_finish_deprecated(ngx_conf_t *cf,
 }
 
 
-/* The types that answers are labelled with; a token needs no escapes in JSON. */
+/* The types that label responses; a token needs no escapes in JSON. */
 
 static ngx_int_t
 ngx_http_weir_version_finish_types(ngx_conf_t *cf,

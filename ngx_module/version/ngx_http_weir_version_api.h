@@ -1,6 +1,6 @@
 /*
- * A weir_api block as read from the configuration; but for its memory of late
- * results, which is each worker's own, it never changes after.
+ * A weir_api block as read from the configuration.  It is constant, except its
+ * cache of recent results, which each worker has of its own.
  */
 
 #ifndef _NGX_HTTP_WEIR_VERSION_API_H_INCLUDED_
@@ -14,11 +14,11 @@
 #include "version/negotiate.h"
 
 
-/* One version with all that its answers need. */
+/* One version with all data for its responses. */
 typedef struct {
     ngx_str_t              name;           /* "2" */
     ngx_str_t              media_type;     /* "application/vnd.shop.v2+json" */
-    ngx_str_t              offered;        /* that as a JSON string */
+    ngx_str_t              offered;        /* media_type as a JSON string */
 
     unsigned               deprecated:1;
     unsigned               gone_after_sunset:1;
@@ -32,12 +32,13 @@ typedef struct {
 
 
 /*
- * Clients of an API send few different Accept headers: what came of the last of
- * them is remembered, by the bytes of the header alone.
+ * Clients of an API send few different Accept headers: the results of the most
+ * recent ones are cached by the bytes of the header alone.
  */
 
 #define NGX_HTTP_WEIR_VERSION_LATE      32    /* a power of two */
-#define NGX_HTTP_WEIR_VERSION_LATE_LEN  120   /* longer ones aren't remembered */
+#define NGX_HTTP_WEIR_VERSION_LATE_LEN  120   /* bytes; longer ones are not
+                                                 cached */
 
 typedef struct {
     size_t                         len;        /* 0: free */
@@ -49,9 +50,9 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                      name;
-    ngx_str_t                      header;     /* empty: Accept only */
+    ngx_str_t                      header;     /* empty: only Accept is read */
     weir_negotiate_api_t           core;
-    ngx_http_weir_version_item_t  *items;      /* core.nversions of them */
+    ngx_http_weir_version_item_t  *items;      /* array of core.nversions */
     ngx_str_t                      unversioned;  /* "application/vnd.shop+json" */
     weir_str_t                     unknown_version;
     ngx_http_weir_version_late_t   late[NGX_HTTP_WEIR_VERSION_LATE];
@@ -60,21 +61,24 @@ typedef struct {
 
 /*
  * Reads the block that follows in the configuration.  NULL after an error,
- * which has then been logged.
+ * which was logged.
  */
 ngx_http_weir_version_api_t *ngx_http_weir_version_parse_api(ngx_conf_t *cf,
     ngx_str_t *name);
 
 
 /*
- * The JSON member "offered": the types of the versions that are not gone.  Of
- * the request's pool; NULL: no memory.
+ * The JSON member "offered": the types of all versions that are not gone,
+ * allocated from the request's pool; NULL: no memory.
  */
 const char *ngx_http_weir_version_offered(ngx_http_request_t *r,
     ngx_http_weir_version_api_t *api);
 
 
-/* Whether the version's sunset has come and its answers are to be 410. */
+/*
+ * True if the version's sunset has passed and its requests are answered with
+ * 410.
+ */
 static ngx_inline ngx_uint_t
 ngx_http_weir_version_is_gone(ngx_http_weir_version_item_t *item)
 {

@@ -1,6 +1,5 @@
 /*
- * The weir_api block: its directives, and what of them can be checked line by
- * line.
+ * The weir_api block: its directives, and the checks that need a single line.
  */
 
 #include <ngx_config.h>
@@ -38,7 +37,7 @@ static ngx_uint_t ngx_http_weir_version_is_standard(ngx_str_t *subtype);
 
 typedef struct {
     ngx_str_t     name;
-    ngx_uint_t    min;                     /* arguments */
+    ngx_uint_t    min;                     /* number of arguments */
     ngx_uint_t    max;
     char        *(*set)(ngx_conf_t *cf, ngx_http_weir_version_block_t *block);
 } ngx_http_weir_version_line_t;
@@ -226,7 +225,7 @@ ngx_http_weir_version_versions(ngx_conf_t *cf,
             return NGX_CONF_ERROR;
         }
 
-        /* the type has a "v" of its own: application/vnd.shop.v1+json */
+        /* the type adds its own "v": application/vnd.shop.v1+json */
 
         if (value[i].len > 1 && (value[i].data[0] | 0x20) == 'v'
             && value[i].data[1] >= '0' && value[i].data[1] <= '9')
@@ -370,7 +369,10 @@ ngx_http_weir_version_read_deprecated(ngx_conf_t *cf, ngx_str_t *value,
 }
 
 
-/* An address that clients can open: of a page, or a path on this host. */
+/*
+ * True for a URI that clients can open: an absolute one, or a path on this
+ * host.
+ */
 
 static ngx_int_t
 ngx_http_weir_version_read_link(ngx_conf_t *cf, ngx_str_t *value,
@@ -420,7 +422,7 @@ ngx_http_weir_version_find(ngx_array_t *versions, ngx_str_t *name)
 }
 
 
-/* RFC 9110 section 5.6.2 */
+/* A token, RFC 9110 section 5.6.2. */
 
 static ngx_uint_t
 ngx_http_weir_version_is_token(ngx_str_t *s)
@@ -438,9 +440,10 @@ ngx_http_weir_version_is_token(ngx_str_t *s)
 
 
 /*
- * Whether the name is of a format in general use: answers would be labelled with
- * versions of json itself.  Names of one's own are in the vendor tree of RFC 6838
- * section 3 (vnd.shop), but those without a tree are in use, too.
+ * True if the name is a format in general use, whose responses would be
+ * labelled as versions of JSON itself.  Private names are in the vendor tree of
+ * RFC 6838 section 3 (vnd.shop), but private names without a tree are in use,
+ * too.
  */
 
 static ngx_uint_t

@@ -1,6 +1,6 @@
 /*
- * A weir_api block as it is read, line by line; private to the configuration.
- * Its arrays are of the configuration's temporary pool.
+ * A weir_api block while it is read, line by line; private to the
+ * configuration.  Its arrays are in the configuration's temporary pool.
  */
 
 #ifndef _NGX_HTTP_WEIR_VERSION_BLOCK_H_INCLUDED_
@@ -18,7 +18,7 @@ typedef struct {
     time_t        since;
     time_t        sunset;                  /* 0: none */
     ngx_str_t     link;
-    ngx_uint_t    gone;                    /* unsigned  gone:1; */
+    ngx_uint_t    gone;                    /* bool */
 } ngx_http_weir_version_deprecated_t;
 
 
@@ -32,13 +32,16 @@ typedef struct {
 
 
 /*
- * Reads the block that follows in the configuration; each line was checked by
- * itself.  NGX_OK, or NGX_ERROR after an error, which has then been logged.
+ * Reads the block that follows in the configuration and checks each line by
+ * itself.  NGX_OK, or NGX_ERROR after an error, which was logged.
  */
 ngx_int_t ngx_http_weir_version_read_block(ngx_conf_t *cf,
     ngx_http_weir_version_block_t *block);
 
-/* The index of a version, whatever its case, or NGX_ERROR. */
+/*
+ * Returns the index of a version, compared without regard to case, or
+ * NGX_ERROR.
+ */
 ngx_int_t ngx_http_weir_version_find(ngx_array_t *versions, ngx_str_t *name);
 
 

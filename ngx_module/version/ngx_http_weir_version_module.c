@@ -1,9 +1,9 @@
 /*
  * weir_api, weir_version: header-based version negotiation.
  *
- * A phase handler refuses what can't be served, a header filter (see
- * ngx_http_weir_version_answer.c) names the version in the answer; both ask for
- * the result that ngx_http_weir_version_request.c keeps.
+ * A phase handler refuses requests that cannot be served; a header filter (see
+ * ngx_http_weir_version_answer.c) labels the response.  Both use the result
+ * that ngx_http_weir_version_request.c keeps.
  */
 
 #include <ngx_config.h>
@@ -108,9 +108,10 @@ static ngx_http_variable_t  ngx_http_weir_version_vars[] = {
 
 
 /*
- * Runs in the preaccess phase: before anything is spent on the request, after
- * rewrite has chosen the location.  A request that was refused, and now shows an
- * error_page, is not refused again; files and Weir's own answers never are.
+ * Runs in the preaccess phase: before work is spent on the request, after
+ * rewrite has selected the location.  A request that was refused, and is now
+ * redirected to an error_page, is not refused again.  Files and Weir's own
+ * responses are never refused.
  */
 
 static ngx_int_t
@@ -334,8 +335,8 @@ ngx_http_weir_version_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown API \"%V\" in \"weir_version\": no \"weir_api\""
-                       " of that name stands before it", &value[1]);
+                       "unknown API \"%V\" in \"weir_version\": no"
+                       " \"weir_api\" of that name comes before it", &value[1]);
 
     return NGX_CONF_ERROR;
 }

@@ -1,13 +1,13 @@
 /*
- * What the files of version negotiation share.
+ * Shared by the files of version negotiation.
  *
  *     module   directives, phases, variables
- *     api      a weir_api as requests need it
- *     block    the weir_api block as it is read
- *     request  what is asked for, negotiated once per request
- *     answer   what is said of the version: in refusals and in headers
+ *     api      a weir_api with the data that requests need
+ *     block    the weir_api block while it is read
+ *     request  the negotiated version, computed once per request
+ *     answer   refusals, and header fields about the version
  *
- * What other modules may ask stands in ngx_http_weir_version.h.
+ * Functions for other modules are in ngx_http_weir_version.h.
  */
 
 #ifndef _NGX_HTTP_WEIR_VERSION_PRIVATE_H_INCLUDED_
@@ -32,7 +32,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_http_weir_version_api_t  *api;    /* that the result belongs to */
+    ngx_http_weir_version_api_t  *api;    /* of the result */
     weir_negotiate_result_t       result;
     weir_negotiated_t             what;
 } ngx_http_weir_version_ctx_t;
@@ -45,24 +45,27 @@ extern ngx_str_t  ngx_http_weir_version_accept;    /* "Accept" */
 
 
 /*
- * request: negotiates and keeps the result in the request's context; ctx is what
- * another api has left there, or NULL.  NULL: no memory.
+ * request: negotiates and keeps the result in the request's context; ctx is the
+ * result for another api, or NULL.  Returns NULL: no memory.
  */
 ngx_http_weir_version_ctx_t *ngx_http_weir_version_ask(ngx_http_request_t *r,
     ngx_http_weir_version_api_t *api, ngx_http_weir_version_ctx_t *ctx);
 
-/* answer: refuses the request; what a phase handler returns */
+/* answer: refuses the request; returns the value for the phase handler. */
 ngx_int_t ngx_http_weir_version_refuse(ngx_http_request_t *r,
     ngx_http_weir_version_ctx_t *ctx);
 
-/* answer: whether the request was refused before, and shows an error_page now */
+/*
+ * answer: true if the request was refused before and is now redirected to an
+ * error_page.
+ */
 ngx_uint_t ngx_http_weir_version_was_refused(ngx_http_request_t *r);
 
-/* answer: installs the filter that names the version in the answer */
+/* answer: installs the filter that labels the response. */
 void ngx_http_weir_version_init_filter(void);
 
 
-/* The type that an application/json answer is labelled with; result is OK. */
+/* The type that labels an application/json response; result must be OK. */
 static ngx_inline ngx_str_t *
 ngx_http_weir_version_type(ngx_http_weir_version_ctx_t *ctx)
 {

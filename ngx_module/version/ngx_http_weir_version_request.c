@@ -1,10 +1,10 @@
 /*
- * What version a request asks for.
+ * The version that a request asks for.
  *
- * The plain core in negotiate.c decides; its result is kept in the request's
- * context with the api that it belongs to, so that a request is negotiated once
- * however many variables, phases and modules ask, and anew when an internal
- * redirect leads to another weir_version.
+ * The plain core in negotiate.c decides. Its result is kept in the request's
+ * context together with the api that it belongs to. So a request is negotiated
+ * once for all variables, phases and modules, and again if an internal redirect
+ * leads to another weir_version.
  */
 
 #include <ngx_config.h>
@@ -112,7 +112,7 @@ ngx_http_weir_version_ask(ngx_http_request_t *r,
         return NULL;
     }
 
-    /* a body has a length or is chunked, RFC 9112 section 6.3 */
+    /* a request with a body has a length or is chunked, RFC 9112 section 6.3 */
 
     if (r->headers_in.content_type
         && (r->headers_in.content_length_n > 0 || r->headers_in.chunked))
@@ -137,7 +137,7 @@ ngx_http_weir_version_ask(ngx_http_request_t *r,
 }
 
 
-/* Where Accept alone decides. */
+/* The case in which Accept alone decides. */
 
 static void
 ngx_http_weir_version_by_accept(ngx_http_weir_version_ctx_t *ctx,
@@ -155,7 +155,7 @@ ngx_http_weir_version_by_accept(ngx_http_weir_version_ctx_t *ctx,
         return;
     }
 
-    /* the versions differ near the end, the types near the beginning */
+    /* versions differ near the end, types near the beginning */
 
     late = &ctx->api->late[(len * 31 + (u_char) accept->data[len / 2] * 7
                             + (u_char) accept->data[len - ngx_min(len, 6)])
@@ -177,8 +177,8 @@ ngx_http_weir_version_by_accept(ngx_http_weir_version_ctx_t *ctx,
 
 
 /*
- * The value of a request header; of several lines of that name, their values
- * joined by commas (RFC 9110 section 5.3).  data stays NULL when there is none.
+ * The value of a request header; the values of several lines are joined by
+ * commas (RFC 9110 section 5.3). data stays NULL if the header is absent.
  */
 
 static ngx_int_t

@@ -1,6 +1,6 @@
 #include "rfc3339.h"
 
-/* Two or four decimal digits, or -1. */
+/* Reads n decimal digits, two or four; -1 if invalid. */
 static int digits(const char *p, int n)
 {
     int value = 0;

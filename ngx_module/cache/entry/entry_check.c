@@ -74,7 +74,7 @@ static const char *check_pointer(const weir_entry_t *e)
     if (e->vary.len == 0 || e->vary.len > sizeof(names) ||
         !weir_vary_fields(&e->vary, 1, names, &len) ||
         !weir_str_eq(e->vary, (weir_str_t){names, len}))
-        return "wrong names of fields";
+        return "wrong field names";
 
     return NULL;
 }
@@ -88,7 +88,7 @@ static const char *check_headers(const weir_entry_t *e)
 
     while (weir_entry_next_header(e->headers, &pos, &name, &value)) {
         if (!weir_entry_field_is_sound(name, value))
-            return "a header that is none";
+            return "an invalid header";
 
         if (weir_entry_field_is_barred(name))
             return "a header that is never stored";

@@ -53,7 +53,7 @@ const char *weir_entry_mac_read(weir_entry_mac_t *mac, weir_str_t text)
             line.len--;
 
         if (!is_printable(line))
-            return "it must be text, a secret in each line";
+            return "it must be text, one secret per line";
 
         if (line.len < WEIR_ENTRY_MAC_SECRET_MIN)
             return "a secret must have at least 16 bytes";

@@ -1,39 +1,42 @@
 /*
- * The follower: one worker of the box reads the stream weir:invalidate of a
- * zone's Redis, on a connection of its own, and applies what it says to the
- * table that all workers look into.
+ * The follower: one worker of the edge reads the stream weir:invalidate of a
+ * zone's Redis on a connection of its own, and applies the messages to the
+ * table that all workers check.
  *
- * A cycle is three commands in one write: XREAD, blocking when there is nothing
- * to catch up with; then the era's key and XINFO STREAM, which tell whether what
- * was read is all there was:
+ * A cycle is three commands in one write: XREAD, which blocks if there is
+ * nothing to catch up with, then GET of the era's key and XINFO STREAM, which
+ * show whether the read was complete:
  *
- *   - The era is the hash of the server's run_id and master_replid, read with each
- *     connection, and of the key weir:era, which whoever finds it missing sets to
- *     a random value.  All edges agree on it, and it changes when the server was
- *     restarted or emptied or another took its place.  Invalidations may have been
- *     lost then: what was stored in another era is not used.
- *   - No era comes twice.  An edge that meets another server than the last one
- *     gives weir:era a new value there: when it comes back to the first one, as
- *     after a failback, what was stored there before is not of that era.  Where
- *     the value can't be written the edge adds a random number of its own (salt),
- *     and uses what it has stored itself.
- *   - read is how many entries had been added to the stream up to the position.
- *     When the position is the last ID of the stream and more were added than
- *     read, some were trimmed or deleted before they were read: everything older
- *     is invalid.  When the last ID lies before the position, the stream was
- *     deleted and begun anew, perhaps with IDs that were given before: a new era
- *     is made.
- *   - Only a cycle that ends with position and number in agreement moves synced,
- *     and to the moment at which its XREAD was sent (one that waited in vain: at
- *     which its wait was over).
+ *   - The era is a hash of the server's run_id and master_replid, read on each
+ *     connection, and of the key weir:era.  An edge that finds the key missing
+ *     sets it to a random value.  All edges compute the same era.  It changes
+ *     when the server was restarted, emptied or replaced.  Invalidations may
+ *     have been lost then, so responses of another era are not used.
+ *   - No era occurs twice.  An edge that connects to another server than the
+ *     last time gives weir:era a new value there.  So after a failback, when
+ *     the edge returns to the first server, responses stored before are of
+ *     another era.  If the value cannot be written, the edge adds a random
+ *     number of its own (salt) to the era, and uses only responses that it
+ *     stored itself.
+ *   - read is the number of entries that had been added to the stream up to the
+ *     position.  If the position is the last ID of the stream and more entries
+ *     were added than read, some were trimmed or deleted before they were read:
+ *     everything older is invalid.  If the last ID is before the position, the
+ *     stream was deleted and created again, possibly with IDs that were used
+ *     before: a new era begins.
+ *   - synced advances only after a cycle that ends with position and number in
+ *     agreement.  Its new value is the time at which the XREAD was sent; after
+ *     an XREAD that timed out without entries, the time at which its wait
+ *     ended.
  *
- * In a new era the stream is read from its beginning; what was trimmed before
- * raises the floor.
+ * In a new era the stream is read from its beginning.  Messages that were
+ * trimmed before raise the floor.
  *
- * The role: a worker takes it when its holder is dead, has left or hasn't moved
- * for a second.  Each entry is applied only by who has the role and sees the
- * table as it was when it asked; so two that both think they have it do no harm,
- * and a successor goes on at the position, which is in shared memory.
+ * The role: a worker takes the role if its holder is dead, has exited, or has
+ * sent no heartbeat for a second.  An entry is applied only by the worker that
+ * has the role and finds the table unchanged since its XREAD was sent.  So two
+ * workers that both believe to have the role do no harm.  The position is in
+ * shared memory, so a successor continues there.
  */
 
 #include <ngx_config.h>
@@ -48,19 +51,23 @@
 #include "http/ngx_http_weir_clock.h"
 
 
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_TICK    100    /* ms */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_TICK    100    /* ms until a pending message
+                                                     is sent again */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_LAPSE   1000   /* ms without a heartbeat */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_BLOCK   1000   /* ms at most */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM    60000  /* ms between two */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND  1000   /* ms */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE   250    /* ms */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES  128    /* in one message */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_BLOCK   1000   /* ms, upper limit of XREAD
+                                                     BLOCK */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM    60000  /* ms between two XTRIM */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND  1000   /* ms until a pending message
+                                                     is sent again */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE   250    /* ms until a pending message
+                                                     is sent again */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES  128    /* hashes in one message */
 
-/* The stream: messages at most, and bytes by their average size */
+/* Limits of the stream: messages, and bytes by their average size. */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH       100000
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_BYTES        (32 * 1024 * 1024)
 
-/* XREAD COUNT as text */
+/* XREAD COUNT as text. */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_COUNT_TEXT   "1000"
 
 
@@ -251,7 +258,7 @@ ngx_http_weir_cache_follow_claim(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/* Another worker may take over at once. */
+/* Gives up the role; another worker may take it at once. */
 
 static void
 ngx_http_weir_cache_follow_leave(ngx_http_weir_cache_follower_t *f)
@@ -278,7 +285,7 @@ ngx_http_weir_cache_follow_leave(ngx_http_weir_cache_follower_t *f)
 }
 
 
-/* Sends what there is to ask now. */
+/* Sends the commands that are due now. */
 
 static void
 ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
@@ -338,7 +345,7 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
 }
 
 
-/* The next messages; where there is none the command waits for one. */
+/* Reads the next messages; the command blocks if there are none. */
 
 static void
 ngx_http_weir_cache_follow_read(ngx_http_weir_cache_follower_t *f)
@@ -377,7 +384,7 @@ ngx_http_weir_cache_follow_read(ngx_http_weir_cache_follower_t *f)
 }
 
 
-/* Once a minute, and at once when the stream is a tenth longer than it may be. */
+/* Trims once a minute, and at once if the stream is a tenth above its limit. */
 
 static void
 ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f)
@@ -437,7 +444,7 @@ ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/* Nobody waits for the reply. */
+/* Sent without waiting for the reply. */
 
 static void
 ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
@@ -470,7 +477,9 @@ ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/* What this edge has invalidated and nobody else has heard of, if there is any. */
+/*
+ * Sends again what this edge invalidated and has not read back from the stream.
+ */
 
 static ngx_uint_t
 ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
@@ -543,7 +552,7 @@ ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
 }
 
 
-/* As a message has them; valid until the next call. */
+/* The hashes as text of a message; valid until the next call. */
 
 static ngx_str_t
 ngx_http_weir_cache_follow_hashes(uint64_t *hashes, size_t n)
@@ -618,10 +627,10 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
 
 
 /*
- * The next tick begins from the start.  A zone whose Redis is away when it is
- * made may have taken the place of another, of an nginx that was restarted or
- * reloaded with another size, that had something to send: so everything is
- * invalid when Redis is back.
+ * The cycle failed; the next tick begins from the start.  If Redis is
+ * unavailable when a zone is created, the zone may replace that of an nginx
+ * that was restarted, or reloaded with another size, and that had pending
+ * messages.  So everything is invalid when Redis is back.
  */
 
 static void
@@ -652,15 +661,18 @@ ngx_http_weir_cache_follow_missed(ngx_http_weir_cache_follower_t *f)
 
     if (doubt) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": Redis is away while the zone is"
-                      " new; what was invalidated here before may not have"
+                      "weir_cache_zone \"%V\": the zone is new and Redis"
+                      " cannot be reached; earlier invalidations may not have"
                       " reached other edges, so all responses become invalid"
                       " when Redis is back", &f->zone->name);
     }
 }
 
 
-/* Whether Redis takes writes: one that changes nothing while the era is there. */
+/*
+ * Tests whether Redis accepts writes, with a write that changes nothing while
+ * the era exists.
+ */
 
 static void
 ngx_http_weir_cache_follow_probe(ngx_http_weir_cache_follower_t *f)

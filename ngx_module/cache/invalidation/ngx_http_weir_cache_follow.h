@@ -1,4 +1,7 @@
-/* The follower between its two halves: who asks (follow), who judges (follow_log). */
+/*
+ * The follower, shared by its two files: follow sends the commands, follow_log
+ * evaluates the replies.
+ */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_FOLLOW_H_INCLUDED_
 #define _NGX_HTTP_WEIR_CACHE_FOLLOW_H_INCLUDED_
@@ -32,51 +35,57 @@ struct ngx_http_weir_cache_follower_s {
 
     ngx_pool_t                     *pool;
     ngx_uint_t                      waiting;     /* commands without a reply */
-    uint64_t                        sent;        /* ms */
+    uint64_t                        sent;        /* ms, start of the cycle */
     weir_position_t                 from;
     ngx_http_weir_redis_command_t   commands[NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS];
     ngx_http_weir_redis_reply_t    *replies[NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS];
 
-    /* this connection's */
+    /* the connection */
 
-    uint64_t                        server;      /* hash of its identity */
+    uint64_t                        server;      /* hash of the server's
+                                                    identity */
     uint64_t                        era;
-    weir_position_t                 last;        /* as the last XINFO had it */
+    weir_position_t                 last;        /* last ID, by the last XINFO */
 
-    uint64_t                        trimmed;     /* ms */
-    uint64_t                        probed;      /* whether it takes writes; ms */
+    uint64_t                        trimmed;     /* ms, start of the cycle */
+    uint64_t                        probed;      /* ms, last test write */
     uint64_t                        length;      /* messages, by the last XINFO */
-    uint64_t                        message;     /* bytes of one on average */
+    uint64_t                        message;     /* average bytes of a message */
 
     unsigned                        following:1;
-    unsigned                        known:1;     /* run_id and era are */
-    unsigned                        blocking:1;  /* this cycle's XREAD */
+    unsigned                        known:1;     /* run_id and era were read */
+    unsigned                        blocking:1;  /* the XREAD of this cycle
+                                                    blocks */
     unsigned                        caught_up:1;
-    unsigned                        failed:1;    /* a command of the cycle */
-    unsigned                        overdue:1;   /* its deadline passed */
-    unsigned                        told:1;      /* this cycle's write is a message */
+    unsigned                        failed:1;    /* a command of this cycle
+                                                    failed */
+    unsigned                        overdue:1;   /* a deadline of this cycle
+                                                    passed */
+    unsigned                        told:1;      /* the write of this cycle is a
+                                                    message */
     unsigned                        complained:1;
-    unsigned                        malformed:1; /* said so */
+    unsigned                        malformed:1; /* already logged */
 };
 
 
 /*
- * follow_log: the replies of a first cycle on a connection, which tell who the server
- * is, or of one that has read.  NGX_OK: the next cycle may follow at once, or
- * NGX_ERROR: not before the next tick, and from the start.
+ * follow_log: evaluate the replies of the first cycle on a connection, which
+ * identify the server (met), and of a cycle that has read (was_read).  NGX_OK:
+ * the next cycle may follow at once; NGX_ERROR: the next cycle begins from the
+ * start, at the next tick.
  */
 ngx_int_t ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f);
 ngx_int_t ngx_http_weir_cache_follow_was_read(
     ngx_http_weir_cache_follower_t *f);
 
 /*
- * follow_log: the reply to the cycle's write, if there is one: a message that was
- * sent again, or what changes nothing
+ * follow_log: evaluates the reply to the write of the cycle, if there was one:
+ * a message that was sent again, or a test write.
  */
 void ngx_http_weir_cache_follow_was_written(
     ngx_http_weir_cache_follower_t *f);
 
-/* follow: sends a new era, if one is missing or in place of the one there is */
+/* follow: sets the era's key, if it is missing, or (missing 0) replaces it. */
 void ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
     ngx_uint_t missing);
 

@@ -1,6 +1,6 @@
 /*
- * What the follower makes of the replies: the era, the messages, and whether what
- * was read is all there was.  See ngx_http_weir_cache_follow.c.
+ * Evaluation of the follower's replies: the era, the messages, and whether the
+ * read was complete.  See ngx_http_weir_cache_follow.c.
  */
 
 #include <ngx_config.h>
@@ -15,17 +15,17 @@
 #include "http/ngx_http_weir_clock.h"
 
 
-/* Bytes that a message takes in the stream beside its texts, about. */
+/* Approximate bytes that a message takes in the stream beside its texts. */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_MESSAGE  64
 
 
-/* XINFO STREAM */
+/* The fields of XINFO STREAM that are used. */
 typedef struct {
     uint64_t                        added;
     uint64_t                        length;
     weir_position_t                 last;
-    weir_position_t                 first;       /* 0-0 when it is empty */
-    weir_position_t                 deleted;     /* the greatest by XDEL */
+    weir_position_t                 first;       /* 0-0 if the stream is empty */
+    weir_position_t                 deleted;     /* greatest ID removed by XDEL */
 } ngx_http_weir_cache_stream_t;
 
 
@@ -57,7 +57,7 @@ static ngx_int_t ngx_http_weir_cache_follow_complain(
     ngx_http_weir_redis_reply_t *reply);
 
 
-/* Of a text and what came before; never 0. */
+/* Hash of a text and of the hash before it; never 0. */
 
 static uint64_t
 ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text, size_t len)
@@ -75,7 +75,7 @@ ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text, size_t len)
 }
 
 
-/* The server and what is in it; never 0. */
+/* Hash of the server, the salt and the era's key; never 0. */
 
 static uint64_t
 ngx_http_weir_cache_follow_era(ngx_http_weir_cache_follower_t *f,
@@ -88,8 +88,8 @@ ngx_http_weir_cache_follow_era(ngx_http_weir_cache_follower_t *f,
 
 
 /*
- * Compares the server with the last one.  NGX_OK, or NGX_AGAIN when it is another
- * one, whose era is being renewed.
+ * Compares the server with the previous one.  Returns NGX_OK, or NGX_AGAIN if
+ * it is another server, whose era is being renewed.
  */
 
 static ngx_int_t
@@ -133,9 +133,10 @@ ngx_http_weir_cache_follow_compare_server(ngx_http_weir_cache_follower_t *f,
 
 
 /*
- * Redis may answer questions and take no writes (READONLY, NOREPLICAS, OOM …), or
- * take others and no message (no right to XADD, IDs that are used up).  So a
- * write that is none lifts that only when nothing waits to be sent.
+ * Redis may answer reads and refuse writes (READONLY, NOREPLICAS, OOM …), or
+ * accept writes and refuse messages (no right to XADD, IDs used up).  So a
+ * successful test write ends the second state only if no message waits to be
+ * sent.
  */
 
 void
@@ -181,19 +182,20 @@ ngx_http_weir_cache_follow_was_written(ngx_http_weir_cache_follower_t *f)
 
     if (refusing) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": Redis takes no %s (%V); what is"
-                      " invalidated here does not reach other edges until it"
-                      " does", &f->zone->name,
+                      "weir_cache_zone \"%V\": Redis refuses %s (%V);"
+                      " invalidations made here reach other edges when Redis"
+                      " accepts them again", &f->zone->name,
                       f->told ? "messages" : "writes", &reply->str);
     } else {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": Redis takes messages again",
+                      "weir_cache_zone \"%V\": Redis accepts invalidations"
+                      " again",
                       &f->zone->name);
     }
 }
 
 
-/* The server has told who it is. */
+/* The server has identified itself. */
 
 ngx_int_t
 ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
@@ -240,7 +242,7 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "weir_cache_zone \"%V\" reads the invalidations of era"
-                      " %016xL from their beginning; the stream has %uL"
+                      " %016xL from the start of the stream, which has %uL"
                       " messages", &f->zone->name, f->era, stream.length);
     }
 
@@ -257,7 +259,9 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 }
 
 
-/* What is no more in the stream can't be known: all up to where, of that. */
+/*
+ * The position up to which entries of the stream were deleted and are unknown.
+ */
 
 static weir_position_t
 ngx_http_weir_cache_follow_floor(ngx_http_weir_cache_stream_t *stream)
@@ -275,7 +279,10 @@ ngx_http_weir_cache_follow_floor(ngx_http_weir_cache_stream_t *stream)
 }
 
 
-/* A part of the stream has been read, and what is needed to judge it. */
+/*
+ * A part of the stream was read, together with the replies that show whether
+ * the read was complete.
+ */
 
 ngx_int_t
 ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
@@ -298,7 +305,7 @@ ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
     }
 
     if (era != f->era) {
-        /* what was read is of another one */
+        /* the entries belong to another era */
         f->known = 0;
         return NGX_OK;
     }
@@ -323,8 +330,8 @@ ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
 
 
 /*
- * Applies what XREAD brought, n entries.  NGX_DECLINED: the table isn't any more
- * as it was when the command was sent; NGX_ERROR: that is no reply.
+ * Applies the n entries of XREAD.  NGX_DECLINED: the table has changed since
+ * the command was sent; NGX_ERROR: the reply is malformed.
  */
 
 static ngx_int_t
@@ -426,8 +433,8 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
     if (wrong && !f->malformed) {
         f->malformed = 1;
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "a message in \"%s\", %uL-%uL, is malformed: it has %s;"
-                      " others are counted in weir_status only",
+                      "malformed message in \"%s\", %uL-%uL: it has %s; later"
+                      " ones are only counted in weir_status",
                       NGX_HTTP_WEIR_CACHE_STREAM, position.ms, position.seq,
                       wrong);
     }
@@ -437,7 +444,7 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
 
 
 /*
- * Compares what was read with what the stream says of itself, n entries after
+ * Compares the entries read with XINFO STREAM; n is the number of entries after
  * the position at which the cycle began.
  */
 
@@ -465,7 +472,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
     if (cmp > 0 && n == 0 && !f->blocking
         && weir_position_cmp(stream->last, f->last) == 0)
     {
-        /* it was the last ID before XREAD too, and is not to be had */
+        /* the last ID is unchanged, and its entry was deleted */
         cmp = 0;
     }
 
@@ -493,8 +500,8 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
 
     if (cmp < 0) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": the stream \"%s\" was begun"
-                      " anew; nothing that is stored is used",
+                      "weir_cache_zone \"%V\": the stream \"%s\" was deleted"
+                      " and created again; all stored responses are invalid",
                       &f->zone->name, NGX_HTTP_WEIR_CACHE_STREAM);
 
         ngx_http_weir_cache_follow_set_era(f, 0);
@@ -504,7 +511,8 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
     if (missed) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "weir_cache_zone \"%V\": %uL invalidations were trimmed"
-                      " before they were read; nothing older is used",
+                      " before they were read; all older responses are"
+                      " invalid",
                       &f->zone->name, missed);
     }
 
@@ -515,7 +523,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/* NULL: the role is another's, or the table isn't as it was left. */
+/* NULL: another worker has the role, or the table has changed since. */
 
 static weir_invalidations_t *
 ngx_http_weir_cache_follow_lock(ngx_http_weir_cache_follower_t *f)
@@ -537,7 +545,7 @@ ngx_http_weir_cache_follow_lock(ngx_http_weir_cache_follower_t *f)
 }
 
 
-/* A stream that isn't there is an empty one. */
+/* Reads XINFO STREAM; a missing stream counts as an empty one. */
 
 static ngx_int_t
 ngx_http_weir_cache_follow_read_stream(ngx_http_weir_cache_follower_t *f,
@@ -614,7 +622,10 @@ ngx_http_weir_cache_follow_read_stream(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/* Who the server is: a process, and a history of what was written. */
+/*
+ * Identifies the server by its process (run_id) and its history of writes
+ * (master_replid).
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_follow_read_server(ngx_http_weir_cache_follower_t *f)
@@ -666,7 +677,10 @@ ngx_http_weir_cache_follow_read_line(ngx_str_t *info, char *name,
 }
 
 
-/* The stream can't be followed; said once until it can.  Returns NGX_ERROR. */
+/*
+ * Logs once, until it can be followed again, that the stream cannot be
+ * followed.  Returns NGX_ERROR.
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_follow_complain(ngx_http_weir_cache_follower_t *f,
@@ -675,7 +689,7 @@ ngx_http_weir_cache_follow_complain(ngx_http_weir_cache_follower_t *f,
     ngx_str_t  text;
 
     if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR) {
-        /* nobody can tell whether it takes messages */
+        /* whether Redis accepts messages is unknown */
         f->zone->invalidation->refusing = NGX_HTTP_WEIR_CACHE_REFUSES_ALL;
     }
 
@@ -693,8 +707,9 @@ ngx_http_weir_cache_follow_complain(ngx_http_weir_cache_follower_t *f,
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "weir_cache_zone \"%V\" can't follow invalidations: %s was"
-                  " answered with \"%V\"; what has tags is not served",
+                  "weir_cache_zone \"%V\" cannot read invalidations: Redis"
+                  " answered %s with \"%V\"; responses with tags are not"
+                  " served from the cache",
                   &f->zone->name, what, &text);
 
     return NGX_ERROR;

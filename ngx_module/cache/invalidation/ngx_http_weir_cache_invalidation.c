@@ -1,6 +1,6 @@
 /*
- * The invalidations of a zone as requests meet them: the stamp of a request that
- * is forwarded, and whether an entry outlived what has come since.  See
+ * A zone's invalidations from the view of requests: the stamp of a request that
+ * is forwarded, and the check of an entry against later invalidations.  See
  * ngx_http_weir_cache_invalidation.h.
  */
 
@@ -15,10 +15,10 @@
 #include "http/ngx_http_weir_headers.h"
 
 
-/* What part of the zone the table takes. */
+/* The table takes this fraction of the zone. */
 #define NGX_HTTP_WEIR_CACHE_TABLE_PART  32
 
-/* What stands before it, up to the next line of the processor's cache. */
+/* Bytes of the struct before the table, rounded up to a cache line. */
 #define NGX_HTTP_WEIR_CACHE_INVALIDATION_HEAD                                 \
     ngx_align(sizeof(ngx_http_weir_cache_invalidation_t), 64)
 
@@ -43,7 +43,7 @@ const ngx_http_weir_cache_tenant_t  ngx_http_weir_cache_invalidation_tenant = {
 };
 
 
-/* A part of the zone, and the table at least of its least size. */
+/* A fraction of the zone, but not less than the smallest table. */
 
 static size_t
 ngx_http_weir_cache_invalidation_size(size_t zone)
@@ -110,8 +110,8 @@ ngx_http_weir_cache_invalidation_lock(ngx_http_weir_cache_zone_t *zone)
     if (table->changing) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "weir_cache_zone \"%V\": a worker was killed while it"
-                      " recorded an invalidation; nothing that is stored is"
-                      " used", &zone->name);
+                      " recorded an invalidation; all responses stored before"
+                      " now are invalid", &zone->name);
 
         weir_invalidations_distrust(table);
     }
@@ -128,7 +128,7 @@ ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone)
 
     table = zone->invalidation->table;
 
-    /* what clients have invalidated goes out of memory before its record does */
+    /* responses that clients invalidated leave memory before the record does */
 
     while (weir_invalidations_forgotten(table, &record)) {
         ngx_http_weir_cache_zone_remove_key(zone, record.hash, table->origin,
@@ -226,7 +226,7 @@ ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* Whether the stream was read up to a moment that is not too long ago. */
+/* True if the stream was read up to a time within weir_cache_staleness. */
 
 static ngx_uint_t
 ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx)
@@ -248,8 +248,9 @@ ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * The position up to which the client wants invalidations to be known, from its
- * Weir-Position; the last of several.  What is malformed wants nothing.
+ * Reads Weir-Position of the request: the position up to which the client
+ * requires invalidations to be applied.  The last of several counts; a
+ * malformed one is ignored.
  */
 
 static ngx_int_t
@@ -347,7 +348,7 @@ ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
 }
 
 
-/* Those of n lists; returns as ngx_http_weir_cache_read_tags(). */
+/* The tags of n lists; returns as ngx_http_weir_cache_read_tags(). */
 
 static ngx_int_t
 ngx_http_weir_cache_hash_tags(ngx_http_request_t *r, weir_str_t *list,
@@ -382,8 +383,8 @@ ngx_http_weir_cache_hash_tags(ngx_http_request_t *r, weir_str_t *list,
             if (!logged) {
                 logged = 1;
                 ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                              "a response is not stored for its tags: it has"
-                              " %s; others won't be logged", wrong);
+                              "a response is not stored because it has %s;"
+                              " later ones are not logged", wrong);
             }
 
             return NGX_DECLINED;

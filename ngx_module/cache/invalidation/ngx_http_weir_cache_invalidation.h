@@ -1,12 +1,12 @@
 /*
- * What a zone's workers share about invalidations: the table (invalidations.h)
- * and who follows the stream, in the zone's memory.
+ * The invalidation state that a zone's workers share, in the zone's memory: the
+ * table (invalidations.h) and the state of the follower.
  *
  * A zone with Redis follows the stream weir:invalidate there: one worker of the
- * box reads it (follow), all workers look into the table with every hit.  While
- * the stream can't be read, entries that have tags are served for
- * weir_cache_staleness at most after the last moment up to which it was read.
- * A zone without Redis knows what is invalidated on its own box.
+ * edge reads it (follow), and all workers check the table with every hit.
+ * While the stream cannot be read, entries with tags are served for at most
+ * weir_cache_staleness after the time up to which it was last read.  A zone
+ * without Redis knows only the invalidations made on this edge.
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_INVALIDATION_H_INCLUDED_
@@ -24,23 +24,24 @@
 
 
 /*
- * Times are ngx_http_weir_ms().  Written by the follower, or by who
- * becomes it; under the zone's mutex, but for heartbeat and synced.
+ * Times are ngx_http_weir_ms().  Written by the follower, or by the worker that
+ * becomes the follower, under the zone's mutex; heartbeat and synced are
+ * written without it.
  */
 struct ngx_http_weir_cache_invalidation_s {
-    ngx_atomic_t            pid;        /* who follows; 0: nobody */
+    ngx_atomic_t            pid;        /* the follower; 0: none */
     ngx_atomic_t            heartbeat;
-    ngx_atomic_t            synced;     /* read up to here; 0: never */
-    ngx_atomic_t            tried;      /* a first attempt is over */
-    ngx_atomic_t            refusing;   /* Redis answers and takes no writes: */
+    ngx_atomic_t            synced;     /* stream read up to; 0: never */
+    ngx_atomic_t            tried;      /* the first attempt has ended */
+    ngx_atomic_t            refusing;   /* Redis answers but refuses: */
 #define NGX_HTTP_WEIR_CACHE_REFUSES_ALL       1
 #define NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES  2
-    ngx_atomic_t            unsent;     /* messages not taken when made */
+    ngx_atomic_t            unsent;     /* messages refused when made */
     ngx_atomic_t            malformed;  /* messages */
-    uint64_t                server;     /* hash of the last one's identity; 0 */
-    uint64_t                salt;       /* of the era; 0: none */
-    uint64_t                salt_word;  /* hash of weir:era when it was made */
-    ngx_uint_t              met;        /* Redis was reached, or missed, once */
+    uint64_t                server;     /* hash of the last server; 0: none */
+    uint64_t                salt;       /* part of the era; 0: none */
+    uint64_t                salt_word;  /* hash of weir:era with the salt */
+    ngx_uint_t              met;        /* bool: Redis was reached or missed */
     uint64_t                created;
     uint64_t                read;       /* entries added up to the position */
     uint64_t                gaps;       /* times that messages were missed */
@@ -48,18 +49,18 @@ struct ngx_http_weir_cache_invalidation_s {
 };
 
 
-/* For weir_status and metrics. */
+/* The state for weir_status and metrics. */
 typedef struct {
-    uint64_t                era;        /* 0: none is known */
+    uint64_t                era;        /* 0: unknown */
     weir_position_t         position;
     weir_position_t         floor;
-    int64_t                 lag;        /* milliseconds; -1: never in step */
+    int64_t                 lag;        /* ms; -1: never synced */
     uint64_t                applied;    /* invalidations */
-    uint64_t                evicted;    /* records that gave way */
+    uint64_t                evicted;    /* records evicted */
     uint64_t                gaps;
     ngx_uint_t              pending;    /* made here, not yet in the stream */
     ngx_uint_t              clients_pending;
-    uint64_t                clients_forgotten;  /* records that gave way */
+    uint64_t                clients_forgotten;  /* records evicted */
     uint64_t                clients_unsent;     /* of them, while pending */
     uint64_t                unsent;
     uint64_t                malformed;
@@ -68,21 +69,21 @@ typedef struct {
 } ngx_http_weir_cache_invalidation_info_t;
 
 
-/* What a zone needs to know of it. */
+/* The table's size and init, for the zone. */
 extern const ngx_http_weir_cache_tenant_t
     ngx_http_weir_cache_invalidation_tenant;
 
 /*
- * The zone's mutex for the table; a table that somebody left in the middle of a
- * change has been reset when it returns.
+ * Takes and releases the zone's mutex for the table.  The lock function resets
+ * a table whose change was interrupted by the death of its worker.
  */
 weir_invalidations_t *ngx_http_weir_cache_invalidation_lock(
     ngx_http_weir_cache_zone_t *zone);
 void ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone);
 
 /*
- * Whether what is invalidated here reaches other edges now, as far as is known;
- * there is nobody to reach without Redis.
+ * True if invalidations made here reach other edges now, as far as is known;
+ * true without Redis, where there are no other edges.
  */
 ngx_uint_t ngx_http_weir_cache_invalidation_is_heard(
     ngx_http_weir_cache_zone_t *zone);

@@ -1,11 +1,12 @@
 /*
- * What the cache knows of a request: how its context is made, how it changes
- * from one state to the next, and what is given back when the request ends.
+ * The cache's context of a request: its creation, its state transitions, and
+ * the release of its resources.
  *
- * Whatever a request holds (a flight, a lease, pins, look-ups) its context
- * names, and the context's cleanup gives back, at whatever point the request
- * ends.  An internal redirect wipes the contexts of modules; the cleanups of the
- * pool stay, so they are where all contexts of a request are found.
+ * All resources of a request (flight, lease, pins, look-ups) are in its
+ * context, and the context's cleanup releases them, at whatever point the
+ * request ends.  An internal redirect clears the contexts of modules, but the
+ * pool's cleanups remain; so all contexts of a request are found through its
+ * cleanups.
  */
 
 #include <ngx_config.h>
@@ -73,7 +74,7 @@ ngx_http_weir_cache_ctx_copy(ngx_http_weir_cache_ctx_t *ctx)
     refresh->varies = ctx->varies;
     refresh->forbidden = ctx->forbidden;
 
-    /* the stale entry stays pinned by the main request, which ends later */
+    /* the main request, which ends later, keeps the stale entry pinned */
 
     refresh->stale = ctx->stale;
     refresh->have_stale = 1;
@@ -139,7 +140,7 @@ ngx_http_weir_cache_ctx_next(ngx_http_request_t *r, ngx_pool_cleanup_t **cln)
 }
 
 
-/* From which states each state is entered, as bits. */
+/* The states from which each state may be entered, as bits. */
 
 #define FROM(state)  (1u << NGX_HTTP_WEIR_CACHE_STATE_##state)
 
@@ -158,7 +159,7 @@ static const unsigned  ngx_http_weir_cache_transitions[] = {
 #undef FROM
 
 
-/* What a request spends its time on in each state. */
+/* The phase to which the time in each state is attributed. */
 
 static const ngx_http_weir_phase_e  ngx_http_weir_cache_phases[] = {
     NGX_HTTP_WEIR_PHASE_LOOKUP,    /* NEW */
@@ -213,7 +214,10 @@ ngx_http_weir_cache_ctx_stop_waiting(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (ctx->state == NGX_HTTP_WEIR_CACHE_STATE_LEASE) {
-        /* Redis may have given it, or may yet: it is let go behind that */
+        /*
+         * Redis may have granted the lease, or may still do so: the release is
+         * sent after it
+         */
         ctx->lease = ctx->lease_wanted;
     }
 
@@ -227,7 +231,7 @@ ngx_http_weir_cache_ctx_stop_waiting(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* A request that goes away waits for no reply and sends no entry. */
+/* Stops waiting for replies and releases the entries of a request that ends. */
 
 static void
 ngx_http_weir_cache_ctx_cleanup(void *data)

@@ -1,13 +1,13 @@
 /*
- * What becomes of a request: the look-ups in their order, and the verdict.
+ * The verdict on a request: the look-ups in their order, and their evaluation.
  *
- * Shared memory is looked at first, then Redis is asked.  Where neither has
- * anything fresh the request may get a stale response at once, with a refresh
- * behind it, or it takes its turn: one request per box and one box of all asks
- * the upstream, the others wait and look again.
+ * Shared memory is looked up first, then Redis.  If neither has a fresh
+ * response, the request may get a stale one at once, with a background refresh.
+ * Otherwise it takes its turn: one request per edge, and one edge of all, asks
+ * the upstream; the other requests wait and look again.
  *
- * Nothing here answers the request or asks its upstream; that is the phase's
- * business, which acts on the verdict.  Whatever goes wrong is a miss.
+ * Nothing here sends a response or asks the upstream: the phase handler does
+ * so, according to the verdict.  Every failure counts as a miss.
  */
 
 #include <ngx_config.h>
@@ -51,7 +51,7 @@ ngx_http_weir_cache_decide(ngx_http_weir_cache_ctx_t *ctx)
         return ngx_http_weir_cache_decide_lease(ctx);
 
     case NGX_HTTP_WEIR_CACHE_STATE_TURN:
-        /* the response may vary otherwise than the last one */
+        /* the new response may vary by other fields */
         ctx->varies = 0;
         break;
 
@@ -78,7 +78,7 @@ ngx_http_weir_cache_decide_forward(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* In memory, and then in Redis. */
+/* Looks in memory, then in Redis. */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_look_up(ngx_http_weir_cache_ctx_t *ctx)
@@ -112,7 +112,7 @@ ngx_http_weir_cache_decide_look_up(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* The reply to ctx->lookup has come, or none will. */
+/* Evaluates the reply to ctx->lookup, or its absence. */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_redis(ngx_http_weir_cache_ctx_t *ctx)
@@ -136,7 +136,7 @@ ngx_http_weir_cache_decide_redis(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Neither level has anything fresh. */
+/* Neither level has a fresh response. */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_miss(ngx_http_weir_cache_ctx_t *ctx)
@@ -163,7 +163,7 @@ ngx_http_weir_cache_decide_miss(ngx_http_weir_cache_ctx_t *ctx)
 
 /*
  * stale-while-revalidate (RFC 5861 section 3): the stale response at once, and
- * one refresh behind it.
+ * one background refresh.
  */
 
 static ngx_http_weir_cache_verdict_e
@@ -178,7 +178,10 @@ ngx_http_weir_cache_decide_stale(ngx_http_weir_cache_ctx_t *ctx)
     switch (ngx_http_weir_cache_turn_begin(ctx)) {
 
     case NGX_ABORT:
-        /* the newer response can't be stored, so no refresh would end this */
+        /*
+         * the newer response cannot be stored, so no refresh would replace the
+         * stale one
+         */
         return NGX_HTTP_WEIR_CACHE_NOTHING;
 
     case NGX_OK:
@@ -198,7 +201,7 @@ ngx_http_weir_cache_decide_stale(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Whether ctx->stale may be served while it is refreshed. */
+/* True if ctx->stale may be served while it is refreshed. */
 
 static ngx_uint_t
 ngx_http_weir_cache_decide_may_be_stale(ngx_http_weir_cache_ctx_t *ctx)
@@ -212,7 +215,7 @@ ngx_http_weir_cache_decide_may_be_stale(ngx_http_weir_cache_ctx_t *ctx)
              ? INT64_MAX : freshness.stale_while_revalidate;
 
     if (ctx->stale_soft) {
-        /* who invalidates softly allows it, while the response lives */
+        /* a soft invalidation allows it, within the response's own limits */
         freshness.must_revalidate = 0;
         window = ngx_max(window, 1);
     }
@@ -224,7 +227,7 @@ ngx_http_weir_cache_decide_may_be_stale(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* To the upstream, or behind a request that is on the way there already. */
+/* FORWARD, or WAIT for a request that already fetches. */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_turn(ngx_http_weir_cache_ctx_t *ctx)
@@ -236,8 +239,8 @@ ngx_http_weir_cache_decide_turn(ngx_http_weir_cache_ctx_t *ctx)
     r = ctx->request;
 
     /*
-     * Those whose answer would not be stored can help nobody, and nobody can
-     * help those who refuse whatever Redis has.
+     * A request whose response would not be stored has no use for others, and a
+     * request that refuses stored responses cannot use those of others.
      */
 
     if (r->method != NGX_HTTP_GET || r->headers_in.authorization
@@ -278,7 +281,10 @@ ngx_http_weir_cache_decide_turn(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* The last flight may have landed between the look-up and this one's start. */
+/*
+ * The previous flight may have ended between the look-up and the start of this
+ * one: looks again.
+ */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_landed(ngx_http_weir_cache_ctx_t *ctx)
@@ -288,7 +294,7 @@ ngx_http_weir_cache_decide_landed(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* The replies to the wish for the lease and to the look-up behind it are here. */
+/* Evaluates the replies to the lease command and to the look-up after it. */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
@@ -311,11 +317,11 @@ ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
             return ngx_http_weir_cache_decide_wait(ctx);
         }
 
-        /* what another box has asked for is not what it waits for */
+        /* the response that another edge asked for does not suit the request */
         break;
 
     case NGX_HTTP_WEIR_CACHE_LEASE_PASSED:
-        /* those who wait here go to the upstream, too */
+        /* requests of this edge that wait go to the upstream, too */
         ngx_http_weir_cache_turn_end(ctx, NGX_HTTP_WEIR_CACHE_FLIGHT_PASS);
         break;
 
@@ -332,7 +338,10 @@ ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Who takes longer than weir_cache_lock_timeout is waited for no more. */
+/*
+ * The fetch of another request took longer than weir_cache_lock_timeout: stops
+ * waiting.
+ */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_wait(ngx_http_weir_cache_ctx_t *ctx)

@@ -1,10 +1,10 @@
 /*
- * What is stored for a request, in shared memory or as Redis has told it, and
- * what RFC 9111 section 4 says about it.  A response that varies is found under
- * the variant that the request selects; its place under the key has a pointer,
- * which names the fields.
+ * The response that is stored for a request, in shared memory or in Redis'
+ * reply, and its evaluation by RFC 9111 section 4.  A response with Vary is
+ * found under the variant that the request selects; under the key itself there
+ * is a pointer, which names the fields.
  *
- * What was found and may not be used as it is, is kept to be validated.
+ * An entry that may not be used as it is is kept for validation.
  */
 
 #include <ngx_config.h>
@@ -170,7 +170,7 @@ ngx_http_weir_cache_find_take_stale(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* The variant to which the pointer in ctx->entry leads the request. */
+/* The variant that the request selects by the pointer in ctx->entry. */
 
 static ngx_int_t
 ngx_http_weir_cache_find_variant(ngx_http_weir_cache_ctx_t *ctx)
@@ -185,8 +185,9 @@ ngx_http_weir_cache_find_variant(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * Redis drops an entry when weir_cache_keep is over; one that is older was put
- * back.  It would be served while a stale one may be, however old it is.
+ * Redis expires an entry at the end of weir_cache_keep, so an older entry was
+ * restored by someone.  Without this check it would be served as long as stale
+ * responses may be, regardless of its age.
  */
 
 static ngx_uint_t
@@ -206,7 +207,7 @@ ngx_http_weir_cache_find_is_overdue(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Whether ctx->entry is now one of Redis that may be looked at further. */
+/* True if ctx->entry is an entry from Redis that may be evaluated further. */
 
 static ngx_uint_t
 ngx_http_weir_cache_find_accept(ngx_http_weir_cache_ctx_t *ctx)
@@ -241,7 +242,7 @@ ngx_http_weir_cache_find_accept(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Whether ctx->entry, which holds, may be the answer to this request. */
+/* The verdict on ctx->entry, a valid entry, for this request. */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_find_judge(ngx_http_weir_cache_ctx_t *ctx)
@@ -273,10 +274,11 @@ ngx_http_weir_cache_find_judge(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * What the request asks of ctx->entry.  A client that wants the origin asked is
- * not heard while the response is younger than weir_cache_request_control says,
- * nor when the origin was asked for it after this request came; that is known of
- * responses that this box has in memory.
+ * Applies the request's Cache-Control to ctx->entry.  A client's wish to ask
+ * the origin is ignored while the response is younger than
+ * weir_cache_request_control allows, and if the origin was asked after this
+ * request arrived; the latter is known only for responses that this edge has in
+ * memory.
  */
 
 static void
@@ -301,7 +303,10 @@ ngx_http_weir_cache_find_wishes(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* ctx->entry is kept to be validated, or to be served when all else fails. */
+/*
+ * Keeps ctx->entry for validation, or as a stale response if the upstream
+ * fails.
+ */
 
 static void
 ngx_http_weir_cache_find_keep_stale(ngx_http_weir_cache_ctx_t *ctx)
@@ -328,7 +333,7 @@ ngx_http_weir_cache_find_keep_stale(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Another text of the same digest is not for this request. */
+/* Entries with the same digest and another text are not for this request. */
 
 static ngx_uint_t
 ngx_http_weir_cache_find_matches(ngx_http_weir_cache_ctx_t *ctx)

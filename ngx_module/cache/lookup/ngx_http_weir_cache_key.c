@@ -1,7 +1,7 @@
 /*
- * What a request is looked up by: the key and its digest, the variant that its
- * headers select (RFC 9111 section 4.1), the names of both in Redis, and what
- * the request itself says about caching.
+ * The identity of a request in the cache: the key and its digest, the variant
+ * that its headers select (RFC 9111 section 4.1), the Redis keys of both, and
+ * the request's own Cache-Control.
  */
 
 #include <ngx_config.h>
@@ -42,11 +42,11 @@ static ngx_str_t  ngx_http_weir_cache_pragma = ngx_string("Pragma");
 
 /*
  * The key is the negotiated version, which may be empty, a space, and the text
- * that invalidations name.  So versions of an API never answer for each other
- * whatever the text.  The default text holds the URI as it was requested; where
- * nginx has made another of it (rewrite, set $args, an internal redirect) by
- * something that the text doesn't name, that one follows in a line of its own.
- * The place that an internal redirect led to comes first, whatever the text.
+ * that invalidations name.  So versions of an API are separate, whatever the
+ * text.  The default text contains the URI as requested.  If nginx changed the
+ * URI (rewrite, set $args, an internal redirect) by something that the text
+ * does not contain, the changed URI follows in a line of its own.  The place to
+ * which an internal redirect led comes first, whatever the text.
  */
 
 ngx_int_t
@@ -107,10 +107,10 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * What the text is known by on this box: entries, flights and misses are found
- * by it, so that nobody can choose texts that meet there.  Memory is kept when
- * the configuration is read again; what came in under another weir_cache_zone
- * secret is not found any more then.
+ * The digest of the text on this edge, by which entries, flights and misses are
+ * found.  It has a secret, so that clients cannot construct texts with the same
+ * digest.  Memory is kept when the configuration is read again; entries stored
+ * under another weir_cache_zone secret are not found any more then.
  */
 
 static void
@@ -136,7 +136,7 @@ ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone, ngx_str_t *text,
 }
 
 
-/* What it is known by on all of them, in hexadecimal digits. */
+/* The digest of the text on all edges, in hexadecimal digits. */
 
 static u_char *
 ngx_http_weir_cache_name(u_char *p, ngx_str_t *key, ngx_str_t *vary)
@@ -149,7 +149,7 @@ ngx_http_weir_cache_name(u_char *p, ngx_str_t *key, ngx_str_t *vary)
     weir_blake2b_add(&b, (weir_str_t) { (char *) key->data, key->len });
 
     if (vary) {
-        /* a key and a variant are told apart whatever is in them */
+        /* the lengths separate key and variant, whatever they contain */
         weir_blake2b_add(&b, (weir_str_t) { (char *) &key->len, 8 });
         weir_blake2b_add(&b, (weir_str_t) { (char *) vary->data, vary->len });
     }
@@ -205,11 +205,11 @@ ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
 
 
 /*
- * The variant's text has a line "name: value" for each line of each field as the
- * request has it.  Lines of a field that is known to be a list are joined by
- * commas first, and normalized (RFC 9111 section 4.1).  A field that is absent
- * has no line, unlike one that is empty.  A field that the upstream gets as
- * negotiated has a line "name=value", which no request's own can be.
+ * The variant's text has a line "name: value" for each line of each field, as
+ * the request has it.  Lines of a field that is known to be a list are joined
+ * by commas first, and normalized (RFC 9111 section 4.1).  An absent field has
+ * no line, unlike an empty one.  A field that the upstream gets as negotiated
+ * has a line "name=value", which no field of a request can produce.
  */
 
 ngx_int_t
@@ -228,7 +228,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
         return NGX_ERROR;
     }
 
-    /* the variant's digest is that of the key's digest and the text */
+    /* the variant's digest covers the key's digest and the text */
 
     text.len = NGX_HTTP_WEIR_CACHE_DIGEST_LEN + ctx->vary.len;
     text.data = ngx_pnalloc(ctx->request->pool, text.len);
@@ -246,7 +246,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
 }
 
 
-/* The text, into ctx->vary.  NGX_OK or NGX_ERROR (no memory). */
+/* Writes the text into ctx->vary.  NGX_OK or NGX_ERROR (no memory). */
 
 static ngx_int_t
 ngx_http_weir_cache_put_vary(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list)
@@ -262,7 +262,7 @@ ngx_http_weir_cache_put_vary(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list)
         return NGX_ERROR;
     }
 
-    /* the values are put together at the end of the buffer first */
+    /* values are assembled at the end of the buffer first */
 
     p = ngx_pnalloc(ctx->request->pool, len * 2);
     if (p == NULL) {
@@ -298,8 +298,9 @@ ngx_http_weir_cache_put_vary(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list)
 
 
 /*
- * The request's lines of each field, NULL for one that the upstream gets as
- * negotiated, and how long the text can get.  NGX_OK or NGX_ERROR (no memory).
+ * The request's lines of each field, NULL for a field that the upstream gets as
+ * negotiated, and the upper limit of the text's length.  NGX_OK or NGX_ERROR
+ * (no memory).
  */
 
 static ngx_int_t
@@ -344,7 +345,7 @@ ngx_http_weir_cache_vary_lines(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list,
 }
 
 
-/* With a secret a digest stands for what clients have sent: no cookie in Redis. */
+/* With a secret, a digest replaces the header values: no cookie is in Redis. */
 
 static ngx_int_t
 ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx)
@@ -375,7 +376,7 @@ ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* buf has room for the joined lines. */
+/* buf must have room for the joined lines. */
 
 static u_char *
 ngx_http_weir_cache_put_list(u_char *p, weir_str_t field, ngx_array_t *lines,
@@ -430,7 +431,7 @@ ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field, ngx_array_t *lines)
 }
 
 
-/* Cache-Control, or without one Pragma: no-cache (RFC 9111 section 5.4) */
+/* Cache-Control; without it Pragma: no-cache (RFC 9111 section 5.4) */
 
 ngx_int_t
 ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
@@ -478,7 +479,7 @@ ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ctx->conf->request_control == NGX_HTTP_WEIR_CACHE_CONTROL_IGNORE) {
 
-        /* these two spare the upstream, or ask for privacy */
+        /* these two reduce upstream requests or ask for privacy */
 
         old = ctx->request_cc;
         weir_cache_control_init(&ctx->request_cc);

@@ -1,21 +1,22 @@
 /*
- * The text of a request's key: what weir_cache_key says, or by default
+ * The text of a request's key: the value of weir_cache_key, or by default
  *
  *     scheme host port upstream uri
  *
- * Each part but the last is free of spaces, so no two requests that differ in
- * a part have the same text.  It names all that decides which server of nginx
- * and which upstream answers, and what the upstream is asked for:
+ * No part except the last contains spaces, so two requests that differ in a
+ * part have different texts.  The text contains everything that selects the
+ * nginx server and the upstream that answer, and what the upstream is asked
+ * for:
  *
  *     host      the target's host as nginx matches it with server_name, with
- *               the port of the Host field unless the scheme has that anyway.
+ *               the port of the Host field unless it is the scheme's default.
  *               A Host field that names another host than the target does
- *               (RFC 9112 section 3.2.2), or that is absent, follows behind a
- *               slash, which no host contains: an upstream may be given it.
- *     port      that the connection came to; see port
- *     upstream  as *_pass has it; with variables "$", the length of what they
- *               make of *_pass, ":", and that
- *     uri       as it was requested
+ *               (RFC 9112 section 3.2.2), or that is absent, follows after a
+ *               slash, which no host contains: an upstream may receive it.
+ *     port      on which the connection arrived; see port
+ *     upstream  as *_pass has it; with variables "$", the length of the
+ *               value of *_pass, ":", and the value
+ *     uri       as requested
  */
 
 #include <ngx_config.h>
@@ -84,7 +85,7 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
 }
 
 
-/* As $scheme; port is what it has by default, with its colon. */
+/* The same as $scheme; port is the scheme's default port, with its colon. */
 
 static ngx_str_t
 ngx_http_weir_cache_scheme(ngx_http_request_t *r, ngx_str_t *port)
@@ -107,8 +108,8 @@ ngx_http_weir_cache_scheme(ngx_http_request_t *r, ngx_str_t *port)
 
 
 /*
- * The host part in two pieces: the target's host, and what the Host field
- * adds to it, which is nothing in most requests.
+ * The host part in two pieces: the target's host, and the addition from the
+ * Host field, which is empty in most requests.
  */
 
 static ngx_int_t
@@ -207,10 +208,10 @@ ngx_http_weir_cache_upstream_part(ngx_http_request_t *r,
 
 
 /*
- * The upstream of a location as its *_pass directives name it, of the
- * configuration's pool; an `if` has those around it too.  It is read where
- * every *_pass module keeps it, at the start of its location configuration;
- * those modules are merged before this one.
+ * The upstream of a location as its *_pass directives name it, allocated from
+ * the configuration's pool; an `if` has those of the enclosing location, too.
+ * The value is read at the start of the location configuration of every *_pass
+ * module, where all of them keep it.  Those modules are merged before this one.
  */
 
 ngx_int_t

@@ -1,14 +1,15 @@
 /*
- * The lease: of the boxes that share Redis, one at a time fetches a key.
+ * The lease: of the edges that share a Redis, one at a time fetches a key.
  *
- * The lease is a key in Redis beside the entry: SET NX with a time to live and a
- * random token, the fencing token.  Who holds it stores and then deletes it;
- * who held it too long finds another's token there and does not store.  A holder
- * that dies delays the others by the lease's time at most, which is
- * weir_cache_lock_timeout.  A response that can't be stored leaves a word there
- * for a short while, so that nobody queues for it.
+ * The lease is a key in Redis beside the entry: SET NX with a time to live and
+ * a random token, the fencing token.  The owner of the lease stores the entry
+ * and then deletes the lease.  An owner that held it too long finds another
+ * token there and does not store.  An owner that dies delays the other edges by
+ * at most the lease's time, which is weir_cache_lock_timeout.  After a response
+ * that cannot be stored, a marker replaces the lease for a short time, so that
+ * no request waits for the key.
  *
- * Redis without an answer means no lease: each box asks for itself.
+ * Without a reply from Redis there is no lease: each edge asks the upstream.
  */
 
 #include <ngx_config.h>
@@ -28,8 +29,9 @@ static void ngx_http_weir_cache_lease_handler(
 
 
 /*
- * What stands in the place of a lease after a response that can't be stored: by
- * chance or to a request without credentials, or to one with such credentials.
+ * Markers that replace the lease after a response that cannot be stored: by
+ * chance or to a request without credentials (pass), or to a request with the
+ * credentials named here.
  */
 
 static ngx_str_t  ngx_http_weir_cache_pass[] = {
@@ -41,9 +43,10 @@ static ngx_str_t  ngx_http_weir_cache_pass[] = {
 
 
 /*
- * SET NX GET: nothing when it is ours now, else the word of who has it.  The
- * entry is asked for once more behind it: whoever had the lease between our
- * look-up and now has stored it before he let the lease go.
+ * SET NX GET: returns nil if the lease is ours now, otherwise the value of the
+ * current owner.  The entry is looked up once more after it, because the
+ * previous owner may have stored it and released the lease between our look-up
+ * and now.
  */
 
 ngx_int_t
@@ -129,7 +132,7 @@ ngx_http_weir_cache_lease_read(ngx_http_weir_cache_ctx_t *ctx)
     ctx->lease_reply = NULL;
 
     if (reply == NULL || reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
-        /* without an answer it may be ours all the same */
+        /* without a reply the lease may be ours */
         ctx->lease = ctx->lease_wanted;
         return NGX_HTTP_WEIR_CACHE_LEASE_OURS;
     }

@@ -1,19 +1,19 @@
 /*
- * What Redis has under a key, asked for once: requests of one worker that want
- * the same key while its GET is under way wait for the same reply.  So a key
- * that everybody wants, and that is not in memory, costs Redis and the network
- * one transfer and not one for each client.
+ * Look-ups in Redis, shared by requests: requests of one worker that want the
+ * same key while its GET is in progress wait for the same reply.  So a popular
+ * key that is not in memory costs Redis and the network one transfer, not one
+ * per client.
  *
- * A lookup is known by its digest until Redis has answered; whoever comes later
- * asks anew, so nobody gets what was read before he came by more than a
- * command's deadline.  Whether the entry may be used is then each request's own
- * decision.
+ * A lookup is found by its digest until Redis has answered; later requests
+ * start a new lookup, so a reply is never older than one command timeout.  Each
+ * request decides for itself whether it may use the entry.
  *
  * Invariants:
- *   - the reply and the entry live in the lookup's pool, which goes with the
- *     last reference; a request has one for each entry that it may still send.
- *   - a request that is in the queue of a lookup waits (ctx->looking), and has
- *     a reference.
+ *   - the reply and the entry are in the lookup's pool, which is freed with the
+ *     last reference; a request has one reference for each entry that it may
+ *     still send.
+ *   - a request in the queue of a lookup is waiting (ctx->looking) and has a
+ *     reference.
  */
 
 #include <ngx_config.h>
@@ -26,33 +26,36 @@
 #include "http/ngx_http_weir_park.h"
 
 #define NGX_HTTP_WEIR_CACHE_LOOKUPS      256  /* buckets; a power of 2 */
-#define NGX_HTTP_WEIR_CACHE_LOOKUP_POOL  1024 /* bytes; large replies go past */
+#define NGX_HTTP_WEIR_CACHE_LOOKUP_POOL  1024 /* bytes; large replies are
+                                                 allocated separately */
 
-/* Bytes that an entry may have beside its body: key, tags, header lines. */
+/* Limit of an entry's bytes beside its body: key, tags, header lines. */
 #define NGX_HTTP_WEIR_CACHE_HEAD_MAX     (1024 * 1024)
 
-/* A refusal by Redis is logged at most this often, in seconds. */
+/* Minimum interval between log lines about refusals by Redis, s. */
 #define NGX_HTTP_WEIR_CACHE_LOG_INTERVAL  10
 
 
 struct ngx_http_weir_cache_lookup_s {
-    ngx_http_weir_cache_lookup_t    *next;      /* in the bucket, while asked */
+    ngx_http_weir_cache_lookup_t    *next;      /* in the bucket, while asked is
+                                                   set */
     ngx_http_weir_cache_zone_t      *zone;
     u_char                           digest[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     ngx_uint_t                       refs;
     ngx_queue_t                      waiting;   /* ctx->lookup_queue */
-    ngx_pool_t                      *pool;      /* this is of it, too */
+    ngx_pool_t                      *pool;      /* contains this struct, too */
     ngx_http_weir_redis_command_t    command;
-    ngx_str_t                        key;       /* its name in Redis */
-    ngx_http_weir_redis_reply_t     *reply;     /* NULL: none came */
-    weir_str_t                       value;     /* of a string, the entry */
-    weir_entry_t                     entry;     /* if wrong is NULL */
-    const char                      *wrong;     /* with a string: its fault */
-    unsigned                         asked:1;   /* in its bucket */
-    unsigned                         kept:1;    /* the first level has it */
-    unsigned                         told:1;    /* its fault was logged, and
+    ngx_str_t                        key;       /* the Redis key */
+    ngx_http_weir_redis_reply_t     *reply;     /* NULL: no reply */
+    weir_str_t                       value;     /* string reply: the entry */
+    weir_entry_t                     entry;     /* set if wrong is NULL */
+    const char                      *wrong;     /* string reply: the fault, or
+                                                   NULL */
+    unsigned                         asked:1;   /* is in its bucket */
+    unsigned                         kept:1;    /* was put into the first level */
+    unsigned                         told:1;    /* the fault was logged and
                                                    counted */
-    unsigned                         forged:1;  /* has no right signature */
+    unsigned                         forged:1;  /* has no valid signature */
 };
 
 
@@ -73,7 +76,7 @@ static void ngx_http_weir_cache_lookup_refused(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *text);
 
 
-/* this worker's, of all zones */
+/* of this worker, for all zones */
 static ngx_http_weir_cache_lookup_t
     *ngx_http_weir_cache_lookups[NGX_HTTP_WEIR_CACHE_LOOKUPS];
 
@@ -108,7 +111,7 @@ ngx_http_weir_cache_lookup(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t anew)
             return NGX_DECLINED;
         }
 
-        /* what was wrong the first time was told then */
+        /* the fault was logged at the first lookup */
         lookup->told = anew || ctx->collapsed;
     }
 
@@ -129,7 +132,7 @@ ngx_http_weir_cache_lookup_bucket(u_char *digest)
 }
 
 
-/* Without a reference yet; NULL: Redis can't be asked. */
+/* Creates a lookup without a reference; NULL: Redis cannot be asked. */
 
 static ngx_http_weir_cache_lookup_t *
 ngx_http_weir_cache_lookup_ask(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
@@ -189,7 +192,7 @@ ngx_http_weir_cache_lookup_ask(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
 }
 
 
-/* Who comes from now on asks anew. */
+/* Removes the lookup from its bucket; later requests start a new one. */
 
 static void
 ngx_http_weir_cache_lookup_forget(ngx_http_weir_cache_lookup_t *lookup)
@@ -289,7 +292,9 @@ ngx_http_weir_cache_lookup_handler(ngx_http_weir_redis_command_t *cmd,
 }
 
 
-/* The value is looked at only when its signature, if there must be one, is right. */
+/*
+ * Decodes the value only after its signature, if one is required, was verified.
+ */
 
 static void
 ngx_http_weir_cache_lookup_read(ngx_http_weir_cache_lookup_t *lookup)
@@ -329,8 +334,8 @@ ngx_http_weir_cache_lookup_read(ngx_http_weir_cache_lookup_t *lookup)
 
 
 /*
- * Anything else than an entry under one of Weir's keys is for the operator to
- * know; the next response overwrites it.
+ * A value under one of Weir's keys that is no entry is logged for the operator;
+ * the next response overwrites it.
  */
 
 ngx_int_t
@@ -360,7 +365,7 @@ ngx_http_weir_cache_lookup_result(ngx_http_weir_cache_ctx_t *ctx)
         }
 
         if (((lookup->entry.flags & WEIR_ENTRY_VARIANT) != 0) != ctx->varies) {
-            ngx_http_weir_cache_lookup_wrong(ctx, "in the place of another");
+            ngx_http_weir_cache_lookup_wrong(ctx, "the entry of another key");
             return NGX_DECLINED;
         }
 
@@ -414,7 +419,7 @@ ngx_http_weir_cache_lookup_wrong(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->lookup->told = 1;
 
-    /* with another secret than before this is each of them */
+    /* after a change of the secret, all old values are such */
 
     if (ctx->lookup->forged) {
 
@@ -426,13 +431,13 @@ ngx_http_weir_cache_lookup_wrong(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                  "weir_cache \"%V\": \"%V\" holds a foreign or damaged value"
-                  " (%s), taken as a miss", &ctx->conf->zone->name,
+                  "weir_cache \"%V\": the value of \"%V\" in Redis is foreign"
+                  " or damaged (%s); it counts as a miss", &ctx->conf->zone->name,
                   &ctx->lookup->key, wrong);
 }
 
 
-/* Redis is in no state to tell. */
+/* Redis cannot answer at present. */
 
 static void
 ngx_http_weir_cache_lookup_refused(ngx_http_weir_cache_ctx_t *ctx,
@@ -449,6 +454,6 @@ ngx_http_weir_cache_lookup_refused(ngx_http_weir_cache_ctx_t *ctx,
     logged = ngx_time();
 
     ngx_log_error(NGX_LOG_ERR, ctx->request->connection->log, 0,
-                  "weir_cache \"%V\": Redis refuses to read: %V",
+                  "weir_cache \"%V\": Redis refused a GET: %V",
                   &ctx->conf->zone->name, text);
 }

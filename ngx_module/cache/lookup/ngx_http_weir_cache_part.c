@@ -1,4 +1,4 @@
-/* A stored part (206), and the range that a request wants of it. */
+/* Stored parts (206), and the range of them that a request wants. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -26,11 +26,13 @@ ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx)
     r = ctx->request;
 
     if (ctx->conf->sliced) {
-        /* the key names the range; nginx's slice filter makes the answer of it */
+        /*
+         * the key contains the range; nginx's slice filter assembles the answer
+         */
         return r->method == NGX_HTTP_GET;
     }
 
-    /* conditions, on a part too, are the upstream's business */
+    /* conditions, also on a part, are evaluated by the upstream */
 
     if (r->method != NGX_HTTP_GET || r->headers_in.range == NULL
         || r->headers_in.if_range || r->headers_in.if_match
@@ -58,7 +60,9 @@ ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx)
         return 0;
     }
 
-    /* an incomplete one is good for what it holds (RFC 9111 section 3.3) */
+    /*
+     * an incomplete part is valid for the bytes it has (RFC 9111 section 3.3)
+     */
 
     held.last = held.first + entry->body.len - 1;
 

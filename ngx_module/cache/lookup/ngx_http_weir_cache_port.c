@@ -1,12 +1,12 @@
 /*
- * What the default key says of the port that a connection came to: its number;
- * of a UNIX-domain socket its path.
+ * The port of a connection in the default key: its number, or the path of a
+ * UNIX-domain socket.
  *
- * Servers of one name and port may differ in the address that they listen on.
- * Where not all addresses of a port have the same servers the address stands
- * before the number, as the configuration has it, for it decides which server
- * answers.  Elsewhere it is left out, so that clients of IPv4 and IPv6, and boxes
- * that share Redis, share what is stored.
+ * Servers with the same name and port may differ in their listening address.
+ * If the addresses of a port do not all have the same servers, the key contains
+ * the address, as configured, before the number, because the address selects
+ * the server.  Otherwise the address is omitted, so that IPv4 and IPv6 clients,
+ * and edges that share a Redis, share entries.
  */
 
 #include <ngx_config.h>
@@ -40,7 +40,7 @@ ngx_http_weir_cache_find_ports(ngx_conf_t *cf)
 
     port = cmcf->ports->elts;
 
-    /* IPv4 and IPv6 have entries of their own for one port */
+    /* IPv4 and IPv6 have separate entries for the same port */
 
     for (i = 0; i < cmcf->ports->nelts; i++) {
 
@@ -191,8 +191,8 @@ ngx_http_weir_cache_port(ngx_http_request_t *r, u_char *buf, ngx_str_t *port)
 
 
 /*
- * The address that the connection came to as "listen" has it, and a colon.  nginx
- * keeps it beside the address's configuration.
+ * The listening address of the connection as "listen" has it, and a colon.
+ * nginx keeps it beside the address's configuration.
  */
 
 static u_char *

@@ -1,12 +1,12 @@
 /*
- * What holds for a request after an internal redirect (X-Accel-Redirect, an
- * error_page, rewrite, try_files, other modules' redirects).
+ * Rules for a request after an internal redirect (X-Accel-Redirect, error_page,
+ * rewrite, try_files, redirects by other modules).
  *
- * What decided about the redirect may be the client's own: an application has
- * looked at a cookie before it said X-Accel-Redirect.  So what is behind the
- * redirect is stored under a key of its own, which the client's URI alone does
- * not select; an answer on the way that is private or no-store holds for it; and
- * header lines that nginx took from that answer are not stored with it.
+ * The redirect may depend on the client: an application may have checked a
+ * cookie before it sent X-Accel-Redirect.  So the response after the redirect
+ * is stored under a key of its own, which the client's URI alone does not
+ * select.  A response on the way that is private or no-store applies to it,
+ * too.  Header lines that nginx took from that response are not stored with it.
  */
 
 #include <ngx_config.h>
@@ -17,7 +17,10 @@
 #include "http/ngx_http_weir.h"
 
 
-/* Data of a cleanup of the pool: an internal redirect wipes module contexts. */
+/*
+ * Data of a cleanup of the pool, because an internal redirect clears module
+ * contexts.
+ */
 typedef struct {
     ngx_http_request_t  *request;
     ngx_uint_t           forbidden;
@@ -29,8 +32,8 @@ static void ngx_http_weir_cache_redirect_cleanup(void *data);
 
 
 /*
- * Begins with a line feed, which no key of a client can begin with, and names
- * the length of each part, so that no two places have the same text.
+ * Begins with a line feed, with which no client's key can begin, and contains
+ * the length of each part, so that different places have different texts.
  */
 
 ngx_int_t
@@ -110,7 +113,7 @@ ngx_http_weir_cache_forbidden(ngx_http_request_t *r)
 }
 
 
-/* Whether the last upstream's answer is not for a shared cache. */
+/* True if the last upstream's response forbids storing in a shared cache. */
 
 static ngx_int_t
 ngx_http_weir_cache_forbids(ngx_http_request_t *r)
@@ -155,7 +158,7 @@ ngx_http_weir_cache_forbids(ngx_http_request_t *r)
 
 /*
  * Seconds, or "@" and seconds since the epoch, as nginx's own caches read it.
- * Of several lines the first counts.
+ * The first of several lines counts.
  */
 
 ngx_int_t
@@ -186,7 +189,7 @@ ngx_http_weir_cache_accel_expires(ngx_http_request_t *r, int64_t *seconds)
         return NGX_DECLINED;
     }
 
-    /* a time may be past 2^31 */
+    /* a time may be after 2^31 */
 
     *seconds = ngx_atotm((u_char *) value.data, value.len);
 
@@ -202,7 +205,9 @@ ngx_http_weir_cache_accel_expires(ngx_http_request_t *r, int64_t *seconds)
 }
 
 
-/* The record needs no cleaning up; the function is its mark in the pool. */
+/*
+ * The record needs no cleanup; the function pointer identifies it in the pool.
+ */
 
 static void
 ngx_http_weir_cache_redirect_cleanup(void *data)

@@ -1,16 +1,16 @@
 /*
- * Request fields that the upstream gets as negotiated.
+ * Request fields that the upstream receives as negotiated.
  *
- * An upstream behind weir_version varies by the field that names its version,
- * and rightly so.  Where
+ * An upstream behind weir_version varies by the field that names the version,
+ * correctly.  If
  *
  *     proxy_set_header API-Version $weir_version;
  *
- * sets that field, a client that leaves it out and one that names the default
- * version make the upstream see the same request, so one stored response is for
- * both.  The same holds for Accept where it is set to $weir_media_type.  A field
- * that reaches the upstream as the client sent it, or set to anything else, is
- * compared as any other (RFC 9111 section 4.1).
+ * sets that field, a client that omits it and a client that names the default
+ * version cause the same upstream request, so one stored response serves both.
+ * The same holds for Accept if it is set to $weir_media_type.  A field that
+ * reaches the upstream unchanged, or set to another value, is compared like any
+ * other (RFC 9111 section 4.1).
  */
 
 #include <ngx_config.h>

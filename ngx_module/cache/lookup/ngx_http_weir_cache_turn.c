@@ -1,15 +1,15 @@
 /*
  * Whose turn it is to ask the upstream.  Of the requests that miss one key, one
- * per box gets the flight (ngx_http_weir_cache_flight.h), and of the boxes that
- * share Redis, one gets the lease (ngx_http_weir_cache_lease.c); all others wait,
- * look again, and find what was stored.
+ * per edge gets the flight (ngx_http_weir_cache_flight.h), and of the edges
+ * that share a Redis, one gets the lease (ngx_http_weir_cache_lease.c).  The
+ * other requests wait, look again, and find the stored response.
  *
- * Each box remembers for weir_cache_uncacheable for which keys responses can't be
- * stored, and nobody waits for those.  A response may be uncacheable for the
- * credentials that its request has: those of others may be stored all the same
- * (RFC 9111 section 3.5), and what one client sends must not switch the cache off
- * for all.  So what is remembered of requests with Cookie, with Authorization,
- * with both and with none is kept apart, here and between boxes.
+ * Each edge remembers for weir_cache_uncacheable the keys whose responses
+ * cannot be stored; requests for those keys do not wait.  A response may be
+ * uncacheable because of the request's credentials, while responses to other
+ * requests may be stored (RFC 9111 section 3.5); one client's request must not
+ * disable the cache for all.  So requests with Cookie, with Authorization, with
+ * both and with neither have separate records, on the edge and in Redis.
  */
 
 #include <ngx_config.h>
@@ -23,7 +23,10 @@
 #include "http/ngx_http_weir_park.h"
 
 
-/* Milliseconds between two looks of one that waits: the first, the longest. */
+/*
+ * Interval between two look-ups of a waiting request, ms: the first, the
+ * longest.
+ */
 #define NGX_HTTP_WEIR_CACHE_WAIT_FIRST  1
 #define NGX_HTTP_WEIR_CACHE_WAIT_MAX    50
 
@@ -92,7 +95,7 @@ ngx_http_weir_cache_turn_not_stored(ngx_http_weir_cache_ctx_t *ctx)
         return;
     }
 
-    /* in this order, so that those who wait find it */
+    /* in this order, so that waiting requests find the record */
 
     ngx_http_weir_cache_turn_note(ctx, ctx->conf->uncacheable);
 

@@ -1,10 +1,10 @@
 /*
- * The key of another URI: what Location and Content-Location of a response lead
- * to (RFC 9111 section 4.4), as far as it is of the request's own origin.
+ * The key of another URI, from Location and Content-Location of a response (RFC
+ * 9111 section 4.4), if it is of the request's own origin.
  *
- * The default key ends with the URI as it was requested.  One of weir_cache_key is
- * whatever that makes of a request: only one that holds that URI can be turned
- * into another's, by putting the other URI in the place where it is first.
+ * The default key ends with the URI as requested.  A weir_cache_key can contain
+ * anything: only a key that contains that URI can be converted to another
+ * URI's, by replacing its first occurrence.
  */
 
 #include <ngx_config.h>
@@ -49,7 +49,7 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
         return NGX_DECLINED;
     }
 
-    /* RFC 3986 section 3.5: the fragment is the client's */
+    /* RFC 3986 section 3.5: the fragment is for the client only */
 
     p = ngx_strlchr(path.data, path.data + path.len, '#');
     if (p) {
@@ -62,7 +62,7 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
 
     last = own->data + own->len - r->unparsed_uri.len;
 
-    /* what stands before it may have slashes too: the path of a socket */
+    /* the text before it may contain slashes, too: the path of a socket */
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
@@ -93,10 +93,10 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
 
 
 /*
- * The path, with the query, that a reference leads to which doesn't begin with
- * it: an absolute URI of the request's own origin, or one that is relative to
- * the target URI (RFC 3986 section 5.2).  NGX_DECLINED: of another origin, or
- * a reference to the target itself.
+ * The path with the query of a reference that does not begin with a path: an
+ * absolute URI of the request's own origin, or a reference relative to the
+ * target URI (RFC 3986 section 5.2).  NGX_DECLINED: another origin, or a
+ * reference to the target itself.
  */
 
 static ngx_int_t
@@ -121,7 +121,9 @@ ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
 }
 
 
-/* An absolute URI without the request's own origin; p is behind its scheme. */
+/*
+ * Removes the request's own origin from an absolute URI; p is after its scheme.
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_strip_origin(ngx_http_request_t *r, ngx_str_t *uri,
@@ -176,7 +178,7 @@ ngx_http_weir_cache_strip_origin(ngx_http_request_t *r, ngx_str_t *uri,
 
 
 /*
- * The target's path up to its last slash, and the reference behind it.
+ * The target's path up to its last slash, followed by the reference.
  * NGX_DECLINED: the target has no path; NGX_ERROR: no memory.
  */
 
@@ -217,9 +219,9 @@ ngx_http_weir_cache_resolve(ngx_http_request_t *r, ngx_str_t *reference)
 
 
 /*
- * Appends a reference to the path that begins at base and ends, with a slash, at
- * last: without its segments "." and ".." (RFC 3986 section 5.2.4).  Returns the
- * new end.
+ * Appends a reference to the path from base to last, which ends with a slash,
+ * and removes the segments "."  and ".."  (RFC 3986 section 5.2.4).  Returns
+ * the new end.
  */
 
 static u_char *
@@ -271,7 +273,9 @@ ngx_http_weir_cache_put_segments(u_char *base, u_char *last,
 }
 
 
-/* The port that a scheme has anyway is not part of an origin's name. */
+/*
+ * Removes the default port of a scheme, which is no part of an origin's name.
+ */
 
 static void
 ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port)

@@ -388,7 +388,7 @@ ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone)
     sh->counters.recovered++;
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                  "weir_cache_zone \"%V\" starts over: a worker was killed"
+                  "weir_cache_zone \"%V\" was emptied: a worker was killed"
                   " while it changed the zone", &zone->name);
 }
 

@@ -114,7 +114,7 @@ typedef struct {
     ngx_atomic_t                   collapsed;    /* of these hits, after waiting */
     ngx_atomic_t                   forwarded[NGX_HTTP_WEIR_CACHE_REASONS];
     ngx_atomic_t                   revalidated;  /* of them, answered by 304 */
-    ngx_atomic_t                   stale_errors; /* of them, served stale */
+    ngx_atomic_t                   stale_errors; /* of these hits, served stale */
     ngx_atomic_t                   stored;       /* entries in memory */
     ngx_atomic_t                   evicted;      /* entries, to make room */
     ngx_atomic_t                   refused;      /* entries, for lack of room */

@@ -417,8 +417,8 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
 
 /*
- * Links the node, which is filled, in place of the entry of the same digest;
- * NGX_DECLINED: that one is newer.  The caller holds the zone's mutex.
+ * Links the filled node in place of the entry with the same digest;
+ * NGX_DECLINED: that entry is newer.  The caller holds the zone's mutex.
  */
 
 static ngx_int_t

@@ -1,11 +1,11 @@
 /*
- * Invalidations that are made on this box: by a response's Weir-Invalidate, by
- * the success of a method that is not safe, and by PURGE.
+ * Invalidations that are made on this edge: by Weir-Invalidate of a response,
+ * by a successful request with an unsafe method, and by PURGE.
  *
- * All are applied to the zone's table before the response leaves, and are
- * written to the stream, so that the other edges learn of them; nobody waits for
- * that.  What Redis didn't take is sent again by the follower.  A response that
- * has a Weir-Position says that the upstream has written the message itself.
+ * All are applied to the zone's table before the response is sent, and written
+ * to the stream, so that the other edges learn of them; no request waits for
+ * that.  The follower sends again what Redis did not accept.  A response with
+ * Weir-Position says that the upstream has written the message itself.
  */
 
 #include <ngx_config.h>
@@ -22,11 +22,11 @@
 #include "http/ngx_http_weir_clock.h"
 
 
-/* Bytes of a text that is in a message as it is. */
+/* Limit for a text that is in a message in clear, bytes. */
 #define NGX_HTTP_WEIR_CACHE_TEXT_MAX   128
 
-/* how */
-#define NGX_HTTP_WEIR_CACHE_TAGS       1  /* not keys */
+/* Flags of an invalidation. */
+#define NGX_HTTP_WEIR_CACHE_TAGS       1  /* tags, otherwise keys */
 #define NGX_HTTP_WEIR_CACHE_SOFT       2
 #define NGX_HTTP_WEIR_CACHE_OF_CLIENT  4
 
@@ -99,7 +99,7 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    /* an upstream that knows its position has written the message itself */
+    /* an upstream that sends a position has written the message itself */
 
     written = (ngx_http_weir_cache_read_position(r, &position) == NGX_OK)
               ? &position : NULL;
@@ -123,7 +123,7 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
 }
 
 
-/* Other edges don't hear of it for now, and the client is told so. */
+/* Other edges do not learn of it for now; the response tells the client. */
 
 static ngx_int_t
 ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
@@ -141,8 +141,8 @@ ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
 
 
 /*
- * Tags are between upstream and edge.  The filter comes behind those that store
- * the response, in which they stay.
+ * Tags are between upstream and edge.  The filter runs after those that store
+ * the response, so that the stored response keeps its tags.
  */
 
 static void
@@ -167,7 +167,7 @@ ngx_http_weir_cache_hide_tags(ngx_http_request_t *r)
 }
 
 
-/* The Weir-Position of the upstream's response; NGX_DECLINED: none. */
+/* Weir-Position of the upstream's response; NGX_DECLINED: none. */
 
 static ngx_int_t
 ngx_http_weir_cache_read_position(ngx_http_request_t *r,
@@ -190,14 +190,14 @@ ngx_http_weir_cache_read_position(ngx_http_request_t *r,
     }
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "upstream sent an invalid Weir-Position \"%V\", taken as none;"
-                  " it must be like 1700000000000-0", &h->value);
+                  "upstream sent an invalid Weir-Position \"%V\", which is"
+                  " ignored; it must be like 1700000000000-0", &h->value);
 
     return NGX_DECLINED;
 }
 
 
-/* A success with a method that is not safe, RFC 9111 section 4.4 */
+/* True for a successful request with an unsafe method, RFC 9111 section 4.4. */
 
 static ngx_uint_t
 ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
@@ -210,8 +210,8 @@ ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
 
 
 /*
- * What is stored of the target, of Location and of Content-Location.  NGX_OK or
- * NGX_ERROR (no memory).
+ * Invalidates the target, Location and Content-Location.  NGX_OK or NGX_ERROR
+ * (no memory).
  */
 
 static ngx_int_t
@@ -233,7 +233,7 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
 
     n = 1;
 
-    /* Location also as the client sees it, behind proxy_redirect */
+    /* Location also as the client sees it, after proxy_redirect */
 
     h[0] = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
                                      &location);
@@ -271,7 +271,7 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
 }
 
 
-/* The tags of Weir-Invalidate.  NGX_OK or NGX_ERROR (no memory). */
+/* Invalidates the tags of Weir-Invalidate.  NGX_OK or NGX_ERROR (no memory). */
 
 static ngx_int_t
 ngx_http_weir_cache_invalidate_named(ngx_http_request_t *r,
@@ -290,8 +290,8 @@ ngx_http_weir_cache_invalidate_named(ngx_http_request_t *r,
 
 
 /*
- * There is no memory to find out what the upstream has changed, so nothing that
- * was stored before may be served.
+ * Without memory, the upstream's changes are unknown, so all responses stored
+ * before become invalid.
  */
 
 static void
@@ -301,8 +301,9 @@ ngx_http_weir_cache_invalidate_all(ngx_http_request_t *r,
     weir_invalidations_t  *table;
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "weir_cache_zone \"%V\": no memory for what a response"
-                  " invalidates; everything stored before is invalid",
+                  "weir_cache_zone \"%V\": no memory to read the"
+                  " invalidations of a response; all responses stored before"
+                  " now are invalid",
                   &zone->name);
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
@@ -390,13 +391,14 @@ ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
 
 
 /*
- * Here at once, and by the stream everywhere else.
+ * Applies an invalidation here at once, and sends it to the stream for the
+ * other edges.
  *
- * A POST's response that is being stored was made after what it invalidates,
- * unlike all that was fetched before: in this edge's order it comes right
- * behind, if nothing of its own was invalidated since the POST went out.  It
- * keeps its position in the stream, so that other edges, which can't know that,
- * don't use it.
+ * A POST's response that is being stored was made after the invalidation that
+ * it causes, unlike all that was fetched before.  In the order of this edge it
+ * is placed directly after that invalidation, if nothing of its own was
+ * invalidated since the POST was sent.  It keeps its position in the stream, so
+ * that other edges, which cannot know that, do not use it.
  */
 
 static void
@@ -443,9 +445,9 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
 
 
 /*
- * The message for the other edges.  A text that is short is in it as it is, for
- * people to read; of a longer one, and of several, the hashes are, so that
- * nobody fills the stream by long URIs.
+ * The message for the other edges.  A single short text is in it in clear, for
+ * operators; a longer text, or several, are sent as hashes, so that long URIs
+ * cannot fill the stream.
  */
 
 static void
@@ -520,7 +522,10 @@ ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
 }
 
 
-/* The POST whose response is being stored, if that is valid now; or NULL. */
+/*
+ * The POST whose response is being stored, if that response is valid now;
+ * otherwise NULL.
+ */
 
 static ngx_http_weir_cache_ctx_t *
 ngx_http_weir_cache_outlives(ngx_http_request_t *r,

@@ -1,7 +1,7 @@
 /*
- * Requests with the method PURGE: the key of the request, or the tags that its
- * Cache-Tag names, are invalid (or stale, with Weir-Soft: 1) before the answer
- * leaves.
+ * Requests with the method PURGE: the request's key, or the tags that its
+ * Cache-Tag names, become invalid (with Weir-Soft: 1 stale) before the response
+ * is sent.
  */
 
 #include <ngx_config.h>
@@ -37,7 +37,7 @@ ngx_http_weir_cache_purge_handler(ngx_http_request_t *r)
     if (clcf->zone == NULL || r != r->main || r->error_page
         || r->method == NGX_HTTP_CONNECT)
     {
-        /* a tunnel is none of the cache's */
+        /* the cache ignores tunnels */
         return NGX_DECLINED;
     }
 
@@ -80,7 +80,7 @@ ngx_http_weir_cache_purge(ngx_http_request_t *r,
 
         if (value.len != 1 || (value.data[0] != '0' && value.data[0] != '1')) {
             return ngx_http_weir_cache_purge_problem(r,
-                                         WEIR_STR("Weir-Soft is 0 or 1."));
+                                         WEIR_STR("Weir-Soft must be 0 or 1."));
         }
 
         soft = (value.data[0] == '1');
@@ -97,7 +97,7 @@ ngx_http_weir_cache_purge(ngx_http_request_t *r,
                                                  NULL);
         if (rc == NGX_DECLINED) {
             return ngx_http_weir_cache_purge_problem(r,
-                                         WEIR_STR("Cache-Tag names no tag."));
+                                         WEIR_STR("Cache-Tag contains no tag."));
         }
 
         return rc == NGX_OK ? ngx_http_weir_cache_purged(r, clcf->zone, 1, soft)
@@ -148,8 +148,9 @@ ngx_http_weir_cache_purged(ngx_http_request_t *r,
         ngx_memzero(&problem, sizeof(weir_problem_t));
         problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
         problem.title = "Invalidation pending";
-        problem.detail = WEIR_STR("It is done on this edge; the others will"
-                                  " be told when Redis takes messages again.");
+        problem.detail = WEIR_STR("This edge has applied the invalidation;"
+                                  " other edges apply it when Redis accepts"
+                                  " messages again.");
 
         return ngx_http_weir_send_problem(r, &problem);
     }

@@ -1,6 +1,6 @@
 /*
- * What is made invalid here: by an upstream's Weir-Invalidate or an unsafe method
- * (invalidate), and by PURGE (purge).
+ * Invalidations made on this edge: by an upstream's Weir-Invalidate or an
+ * unsafe method (invalidate), and by PURGE (purge).
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_PURGE_H_INCLUDED_
@@ -10,13 +10,13 @@
 #include "cache/ngx_http_weir_cache.h"
 
 
-/* invalidate: installs the filter that sees Weir-Invalidate */
+/* invalidate: installs the filter that reads Weir-Invalidate. */
 void ngx_http_weir_cache_init_invalidate_filter(void);
 
 /*
- * invalidate: what is stored under a key (its text) is invalid, with soft stale:
- * here at once, and by the stream everywhere else.  position is that of the
- * message, when the upstream has written it; else NULL.
+ * invalidate: responses under a key (its text) become invalid, with soft stale:
+ * here at once, and on other edges through the stream.  position is that of the
+ * message if the upstream has written it; otherwise NULL.
  */
 void ngx_http_weir_cache_invalidate_key(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, ngx_str_t *key, ngx_uint_t soft,

@@ -1,12 +1,12 @@
 /*
  * GET and HEAD with a request body.  Such a body has no meaning (RFC 9110
- * section 9.3.1), the key doesn't know it, and an upstream that doesn't expect
- * one may read it as the next request of the connection.
+ * section 9.3.1) and is not part of the key, and an upstream that does not
+ * expect it may read it as the next request of the connection.
  *
  * Over HTTP/1.1 the framing says whether there is a body.  Over HTTP/2 and
- * HTTP/3 the stream's end may come in a frame of its own, when nginx says
- * r->headers_in.chunked of a request that has no body at all; so the body is
- * read there before anything is decided.
+ * HTTP/3 the end of the stream may arrive in a frame of its own; nginx then
+ * sets r->headers_in.chunked for a request without a body.  So the body is read
+ * there before anything is decided.
  */
 
 #include <ngx_config.h>
@@ -49,8 +49,8 @@ ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * The phases go on from the handler, which is also called at once when the body
- * is there already.
+ * The handler continues the phases; it is also called at once if the body has
+ * already arrived.
  */
 
 ngx_int_t
@@ -138,9 +138,9 @@ ngx_http_weir_cache_refuse_body(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * Whether the client sent the body with a GET or HEAD, and no upstream has had
- * it yet: X-Accel-Redirect makes a GET of a POST.  The request line is also
- * there over HTTP/2 and HTTP/3.
+ * True if the client sent the body with a GET or HEAD, and no upstream has
+ * received it yet: X-Accel-Redirect turns a POST into a GET.  nginx has a
+ * request line for HTTP/2 and HTTP/3, too.
  */
 
 static ngx_uint_t

@@ -1,9 +1,9 @@
 /*
- * Whether a location's directives mean something together.  What would give one
- * client the answer that another shall get, or bring back what was invalidated,
- * is refused; of what has no effect the log warns when the configuration is read.
- * Messages name the line of the location's block, as its directives may stand
- * around it.
+ * Checks the combination of a location's directives.  A combination that would
+ * give one client the response for another, or serve invalidated responses, is
+ * refused.  A directive without effect causes a warning when the configuration
+ * is read.  Messages name the line of the location's block, because its
+ * directives may be inherited.
  */
 
 #include <ngx_config.h>
@@ -16,7 +16,7 @@
 #include "http/ngx_http_weir_pass.h"
 
 
-/* What part of a zone one entry may take. */
+/* One entry may take this fraction of a zone. */
 #define NGX_HTTP_WEIR_CACHE_ENTRY_PART  8
 
 
@@ -76,7 +76,7 @@ ngx_http_weir_cache_check(ngx_conf_t *cf, ngx_http_weir_cache_loc_conf_t *conf,
     if (has_zone && !conf->purge && ngx_http_weir_is_idle(clcf)) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"weir_cache\" has no effect in location \"%V\", which"
-                      " asks no upstream, in %V", &clcf->name, &conf->place);
+                      " has no *_pass, in %V", &clcf->name, &conf->place);
     }
 
     ngx_http_weir_cache_check_size(cf, conf);
@@ -88,8 +88,8 @@ ngx_http_weir_cache_check(ngx_conf_t *cf, ngx_http_weir_cache_loc_conf_t *conf,
 
 
 /*
- * The default key names the upstream.  Where variables name it, or the URI it is
- * asked for, it has what they make of the text of *_pass.
+ * The default key contains the upstream.  If variables name the upstream, or
+ * the URI it is asked for, the key contains the value of the *_pass text.
  */
 
 static char *
@@ -138,8 +138,8 @@ ngx_http_weir_cache_check_key(ngx_conf_t *cf,
 
 
 /*
- * Another cache between the upstream and this one would bring back what was
- * invalidated, as new.
+ * A second cache between the upstream and this one would return invalidated
+ * responses as new ones.
  */
 
 static char *
@@ -169,9 +169,9 @@ ngx_http_weir_cache_check_others(ngx_conf_t *cf,
     }
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"weir_cache\" and nginx's own cache are both on in location"
-                  " \"%V\", which would answer with what was invalidated;"
-                  " switch one of them off, in %V", &clcf->name, &conf->place);
+                  "\"weir_cache\" and nginx's own cache are both on in"
+                  " location \"%V\"; nginx's cache would return invalidated"
+                  " responses; switch one of them off, in %V", &clcf->name, &conf->place);
 
     return NGX_CONF_ERROR;
 #else
@@ -180,7 +180,7 @@ ngx_http_weir_cache_check_others(ngx_conf_t *cf,
 }
 
 
-/* Once for a zone; what Redis has may be larger. */
+/* Logged once per zone; Redis may hold larger entries. */
 
 static void
 ngx_http_weir_cache_check_size(ngx_conf_t *cf,
@@ -201,8 +201,8 @@ ngx_http_weir_cache_check_size(ngx_conf_t *cf,
     zone->warned = 1;
 
     ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                  "\"weir_cache_max_size\" of %uz bytes is more than has room:"
-                  " without redis= a response may take an eighth of"
+                  "\"weir_cache_max_size\" of %uz bytes is too large: without"
+                  " redis= a response can take at most an eighth of"
                   " \"weir_cache_zone\" \"%V\", which is %uz bytes; in %V",
                   conf->max_size, &zone->name, largest, &conf->place);
 }
@@ -251,7 +251,7 @@ ngx_http_weir_cache_check_all(ngx_conf_t *cf)
     if (cmcf->stale_breaker.len && !cmcf->breaker) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"weir_cache_use_stale breaker\" has no effect: no"
-                      " location with \"weir_cache\" has a \"weir_breaker\","
-                      " nor has that in %V", &cmcf->stale_breaker);
+                      " location with \"weir_cache\" has a \"weir_breaker\";"
+                      " it is set in %V", &cmcf->stale_breaker);
     }
 }

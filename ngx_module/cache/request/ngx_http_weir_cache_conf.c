@@ -1,9 +1,10 @@
 /*
- * The cache's configuration: its defaults, what a location inherits, and the
- * directives that nginx has no setter for.
+ * The cache's configuration: defaults, inheritance, and the directives for
+ * which nginx has no setter.
  *
- * A location's zone is known when it is merged, so all that is asked of a zone
- * by its locations (the shortest weir_cache_staleness) is gathered there.
+ * A location's zone is known when the location is merged, so values that depend
+ * on all locations of a zone (the shortest weir_cache_staleness) are collected
+ * there.
  */
 
 #include <ngx_config.h>
@@ -17,7 +18,7 @@
 #include "http/ngx_http_weir.h"
 
 
-/* Milliseconds; what can be kept with four reads within it. */
+/* Milliseconds; the shortest time that allows four reads within it. */
 #define NGX_HTTP_WEIR_CACHE_STALENESS_MIN  100
 
 
@@ -232,7 +233,7 @@ ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* redis=name and secret_file=path, in any order */
+/* redis=name and secret_file=path, in any order. */
 
 static char *
 ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
@@ -285,7 +286,7 @@ ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
     if (zone->redis == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"weir_cache_zone\" with secret_file= needs"
-                           " redis=, which \"%V\" has not", &zone->name);
+                           " redis=, which \"%V\" does not have", &zone->name);
         return NGX_CONF_ERROR;
     }
 
@@ -355,7 +356,7 @@ ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (clcf->zone == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "unknown zone \"%V\" in \"weir_cache\": no"
-                           " \"weir_cache_zone\" of that name stands before it",
+                           " \"weir_cache_zone\" of that name comes before it",
                            &value[1]);
         return NGX_CONF_ERROR;
     }
@@ -363,7 +364,7 @@ ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (!clcf->l1 && clcf->zone->redis == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"weir_cache\" with l1=off needs a zone with"
-                           " redis=, which \"%V\" is not", &value[1]);
+                           " redis=, which \"%V\" does not have", &value[1]);
         return NGX_CONF_ERROR;
     }
 
@@ -371,7 +372,7 @@ ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* [code ...] time; without codes those that nginx takes too: 200, 301, 302. */
+/* [code ...] time; without codes 200, 301, 302, as in nginx. */
 
 char *
 ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -466,7 +467,7 @@ ngx_http_weir_cache_add_valid(ngx_http_weir_cache_loc_conf_t *clcf,
 }
 
 
-/* off, or a percentage */
+/* off, or a percentage. */
 
 char *
 ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -586,7 +587,10 @@ ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* A time of at least two seconds: a second is what chance is remembered for. */
+/*
+ * A time of at least two seconds: results by chance are remembered for one
+ * second.
+ */
 
 char *
 ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -617,7 +621,7 @@ ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* obey, ignore, or refresh=time */
+/* obey, ignore, or refresh=time. */
 
 char *
 ngx_http_weir_cache_set_request_control(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -1,7 +1,8 @@
 /*
- * weir_cache: responses of the upstream kept in shared memory and in Redis.
- * What a request does here is told in ngx_http_weir_cache.h; what directives
- * with arguments of their own take, in ngx_http_weir_cache_conf.c.
+ * weir_cache: upstream responses stored in shared memory and in Redis.
+ * ngx_http_weir_cache.h describes the way of a request;
+ * ngx_http_weir_cache_conf.c the arguments of directives with a syntax of their
+ * own.
  */
 
 #include <ngx_config.h>
@@ -67,7 +68,7 @@ static ngx_conf_enum_t  ngx_http_weir_cache_get_body[] = {
 };
 
 
-/* more are not counted */
+/* the counters' limit */
 #define NGX_HTTP_WEIR_CACHE_MIN_USES_MAX  255
 
 
@@ -262,7 +263,7 @@ ngx_module_t  ngx_http_weir_cache_module = {
 };
 
 
-/* nginx's own setters do not name the directive, nor what it takes. */
+/* nginx's own setters name neither the directive nor its allowed values. */
 
 static char *
 ngx_http_weir_cache_set_bitmask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -280,7 +281,7 @@ ngx_http_weir_cache_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* A table of ngx_conf_enum_t is laid out as one of ngx_conf_bitmask_t. */
+/* ngx_conf_enum_t and ngx_conf_bitmask_t have the same layout. */
 
 static ngx_int_t
 ngx_http_weir_cache_check_words(ngx_conf_t *cf, ngx_command_t *cmd)
@@ -437,7 +438,7 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
 
     *h = ngx_http_weir_cache_handler;
 
-    /* the last one is asked first */
+    /* nginx calls the handler pushed last first */
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
     if (h == NULL) {
@@ -459,7 +460,7 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
 }
 
 
-/* Also of helper processes, which have no requests and so no pins. */
+/* Called in helper processes, too, which have no requests and so no pins. */
 
 static ngx_int_t
 ngx_http_weir_cache_init_process(ngx_cycle_t *cycle)

@@ -1,8 +1,8 @@
 /*
- * A request's way through the precontent phase.  The look-up decides
- * (ngx_http_weir_cache_decide.c), and here is the one place that acts on its
- * verdict: the stored response is sent, the upstream is asked, or the request is
- * parked until what it waits for has come.
+ * A request in the precontent phase.  The look-up decides
+ * (ngx_http_weir_cache_decide.c); this file is the one place that acts on the
+ * verdict: it sends the stored response, lets the upstream be asked, or parks
+ * the request until the event that it waits for.
  */
 
 #include <ngx_config.h>
@@ -69,7 +69,7 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
 }
 
 
-/* The location is new to the request, and may be none that is cached. */
+/* A request that is new in this location, which may be one without a cache. */
 
 static ngx_int_t
 ngx_http_weir_cache_first_run(ngx_http_request_t *r)
@@ -124,7 +124,7 @@ ngx_http_weir_cache_first_run(ngx_http_request_t *r)
 }
 
 
-/* Whether the request is looked up at all, once its body is known. */
+/* Decides whether the request is looked up at all, after its body is known. */
 
 static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
@@ -152,7 +152,7 @@ ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (ctx->key.len == 0) {
-        /* weir_cache_key says nothing about this request */
+        /* weir_cache_key is empty for this request */
         return ngx_http_weir_cache_decide_forward(ctx,
                                                   NGX_HTTP_WEIR_CACHE_BYPASS);
     }
@@ -171,7 +171,7 @@ ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Returns what a phase handler returns. */
+/* Returns the value for the phase handler. */
 
 static ngx_int_t
 ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
@@ -223,8 +223,8 @@ ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * A request that cannot be parked is ended by an error: what it would have
- * waited for must not wake it.
+ * A request that cannot be parked ends with an error, so that the event it
+ * would have waited for does not resume it.
  */
 
 static ngx_int_t
@@ -286,18 +286,19 @@ ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx)
     ngx_memzero(&problem, sizeof(weir_problem_t));
     problem.status = NGX_HTTP_GATEWAY_TIME_OUT;
     problem.title = "Not in the cache";
-    problem.detail = WEIR_STR("The request takes only a stored response, and"
-                              " there is none that may be used.");
+    problem.detail = WEIR_STR("The request accepts only a stored response,"
+                              " and no usable one is stored.");
 
     return ngx_http_weir_send_problem(ctx->request, &problem);
 }
 
 
 /*
- * Whether the upstream gets the cache's conditions, or none, instead of the
- * client's: when something stored can be validated, and when the answer may be
- * stored, for it must be one that others can use too.  Where it is known that
- * it can't be, the client's own save the upstream work.
+ * True if the upstream request gets the cache's conditions, or none, instead of
+ * the client's: if a stored entry can be validated, and if the response may be
+ * stored, because then it must suit other clients, too.  For responses known to
+ * be uncacheable, the client's own conditions are kept and save the upstream
+ * work.
  */
 
 static ngx_uint_t
@@ -332,9 +333,9 @@ ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * A background refresh was led to another location: what is there belongs to
- * another key, and there is no client to get it.  The subrequest ends here;
- * NGX_DECLINED: it is none of the cache's.
+ * A background refresh was led to another location, whose response has another
+ * key, and there is no client to receive it.  The subrequest ends here;
+ * NGX_DECLINED: it is not a subrequest of the cache.
  */
 
 static ngx_int_t
@@ -351,9 +352,9 @@ ngx_http_weir_cache_end_refresh(ngx_http_request_t *r)
 
 
 /*
- * The request was led away from the location of that context: where that was by an
- * error_page, and its cache has something stale for such a case, this is the
- * answer.  NGX_DECLINED: it is not.
+ * The request left the location of that context.  If an error_page led it away,
+ * and the cache has a stale response for that error, the stale response is
+ * sent.  NGX_DECLINED: it is not.
  */
 
 static ngx_int_t

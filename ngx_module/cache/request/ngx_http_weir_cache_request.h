@@ -1,6 +1,6 @@
 /*
- * Directives (module, conf, check, secret), and a request's way through the
- * precontent phase (request, body).
+ * Directives (module, conf, check, secret), and requests in the precontent
+ * phase (request, body).
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_REQUEST_H_INCLUDED_
@@ -10,10 +10,13 @@
 #include "cache/ngx_http_weir_cache.h"
 
 
-/* module: the zones of a configuration, ngx_http_weir_cache_zone_t pointers */
+/*
+ * module: the zones of a configuration, an array of ngx_http_weir_cache_zone_t
+ * pointers.
+ */
 ngx_array_t *ngx_http_weir_cache_zones(ngx_http_request_t *r);
 
-/* conf: for the module's context and its table of directives */
+/* conf: for the module's context and its table of directives. */
 void *ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf);
 void *ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -42,42 +45,43 @@ char *ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_weir_cache_read_secret(ngx_conf_t *cf,
     ngx_http_weir_cache_zone_t *zone, ngx_str_t *file);
 
-/* request: the precontent phase */
+/* request: handler of the precontent phase. */
 ngx_int_t ngx_http_weir_cache_handler(ngx_http_request_t *r);
 
 /*
- * body: of a GET or HEAD.  NOTHING: it has no body, as far as the cache is
- * concerned; else READ_BODY (call it again when the body was read), FORWARD, or
- * REFUSE_BODY.
+ * body: the verdict on the body of a GET or HEAD.  NOTHING: it has no body, as
+ * far as the cache is concerned; otherwise READ_BODY (call again after the body
+ * was read), FORWARD, or REFUSE_BODY.
  */
 ngx_http_weir_cache_verdict_e ngx_http_weir_cache_check_body(
     ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * body: reads it, and then runs the phases again.  Returns what a phase handler
- * returns.
+ * body: reads the body, and then runs the phases again.  Returns the value for
+ * the phase handler.
  */
 ngx_int_t ngx_http_weir_cache_read_body(ngx_http_weir_cache_ctx_t *ctx);
 
-/* body: answers 400; returns what a phase handler returns */
+/* body: answers 400; returns the value for the phase handler. */
 ngx_int_t ngx_http_weir_cache_refuse_body(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * check: the directive of the cache that the block itself has, before it is
- * merged, or NULL; weir_cache is not meant
+ * check: a directive of the cache in the block itself, before it is merged, or
+ * NULL; weir_cache itself does not count.
  */
 char *ngx_http_weir_cache_own_directive(ngx_http_weir_cache_loc_conf_t *conf);
 
 /*
- * check: of a location that was merged; own is of ngx_http_weir_cache_own_..(),
- * and has_zone tells of weir_cache in the block itself.  NGX_CONF_OK, also after
- * a warning, or NGX_CONF_ERROR after an error was logged.
+ * check: checks a location that was merged; own is the result of
+ * ngx_http_weir_cache_own_..(), and has_zone is true if the block itself has
+ * weir_cache.  NGX_CONF_OK, also after a warning, or NGX_CONF_ERROR after an
+ * error was logged.
  */
 char *ngx_http_weir_cache_check(ngx_conf_t *cf,
     ngx_http_weir_cache_loc_conf_t *conf, char *own, ngx_uint_t has_zone,
     ngx_uint_t has_stale);
 
-/* check: of all locations together */
+/* check: checks all locations together. */
 void ngx_http_weir_cache_check_all(ngx_conf_t *cf);
 
 

@@ -1,6 +1,7 @@
 /*
- * weir_cache_zone secret_file=: read by the master, with each configuration.
- * Workers get what was derived from the secrets; the file's text is erased.
+ * weir_cache_zone secret_file=: the master reads the file with each
+ * configuration.  Workers inherit the keys derived from the secrets; the file's
+ * text is erased.
  */
 
 #include <ngx_config.h>
@@ -52,7 +53,10 @@ ngx_http_weir_cache_read_secret(ngx_conf_t *cf,
 }
 
 
-/* The first size bytes of the file.  NGX_OK, or NGX_ERROR after it was logged. */
+/*
+ * Reads the first size bytes of the file.  NGX_OK, or NGX_ERROR after an error
+ * was logged.
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_secret_text(ngx_conf_t *cf, ngx_str_t *file, u_char *buf,
@@ -74,16 +78,16 @@ ngx_http_weir_cache_secret_text(ngx_conf_t *cf, ngx_str_t *file, u_char *buf,
 
     if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR || !ngx_is_file(&fi)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "secret_file \"%V\" in \"weir_cache_zone\" is no"
-                           " regular file", file);
+                           "secret_file \"%V\" in \"weir_cache_zone\" is not"
+                           " a regular file", file);
         goto failed;
     }
 
     if (fi.st_mode & S_IRWXO) {
         ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "secret_file \"%V\" in \"weir_cache_zone\" is open"
-                           " to all users of this box; make it the master's"
-                           " alone with chmod 600", file);
+                           "all users of this machine can read or write"
+                           " secret_file \"%V\" in \"weir_cache_zone\";"
+                           " restrict it to the master's user with chmod 600", file);
     }
 
     n = 0;

@@ -1,9 +1,9 @@
 /*
- * A stored response on its way to the client, and what the cache says about
- * itself: Cache-Status (RFC 9211) and the zone's counters.
+ * Sends a stored response to the client, and reports on it: Cache-Status (RFC
+ * 9211) and the zone's counters.
  *
- * Each request that the cache has looked at is counted once, together with its
- * Cache-Status, as a hit or as forwarded for one reason.
+ * Each request that the cache has looked up is counted once, consistently with
+ * its Cache-Status, as a hit or as forwarded for one reason.
  */
 
 #include <ngx_config.h>
@@ -46,7 +46,7 @@ ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
-    /* nobody shall wait for this client, who may be slow */
+    /* no request waits for this client, which may be slow */
 
     ngx_http_weir_cache_turn_end(ctx, 0);
 
@@ -133,7 +133,7 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* What Redis didn't tell is not known to be missing. */
+/* True if the entry may exist in Redis, which gave no answer. */
 
 static ngx_uint_t
 ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx)
@@ -241,7 +241,9 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
         p = ngx_sprintf(p, "; fwd-status=%ui", status);
     }
 
-    /* what was invalidated since the request went out is not taken */
+    /*
+     * a response that was invalidated since the request was sent is not stored
+     */
 
     if (ctx->stored
         && (!ctx->storing || ngx_http_weir_cache_worth_storing(ctx)))

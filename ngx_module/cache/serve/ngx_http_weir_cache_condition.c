@@ -1,21 +1,20 @@
 /*
- * The conditions that the upstream gets in the place of the client's: those of
- * the stored response (RFC 9111 section 4.3.1), or none.
+ * Replaces the client's conditions in the upstream request: by those of the
+ * stored response (RFC 9111 section 4.3.1), or by none.
  *
- * The request itself is never changed for it.  An upstream's request is made
- * from r->headers_in by one call, u->create_request(), which starts nothing and
- * ends nothing.  Only during that call the list of header lines is another one.
- * So whatever the answer leads to (error_page, X-Accel-Redirect, a failure
- * before the first header) finds the client's own header, and there is nothing
- * to put back later.
+ * The request itself is never changed.  The upstream request is made from
+ * r->headers_in by one call, u->create_request(), which starts nothing and ends
+ * nothing; the list of header lines is replaced only during that call.  So all
+ * later processing (error_page, X-Accel-Redirect, a failure before the first
+ * header) finds the client's own header, and nothing must be restored later.
  *
- * u->create_request is set by the content handler, which calls
- * ngx_http_upstream_init() at its end.  That function does nothing while r->aio
- * is set; so the content handler is called with r->aio, then u->create_request
- * is replaced, then ngx_http_upstream_init() is called again.  A content handler
- * that waits for the end of the body has not called it yet and does so itself:
- * over HTTP/2 and HTTP/3 nginx waits for the end of a request whose header says
- * that the body is empty.
+ * The content handler sets u->create_request and calls ngx_http_upstream_init()
+ * at its end.  That function does nothing while r->aio is set.  So the content
+ * handler is called with r->aio set, then u->create_request is replaced, then
+ * ngx_http_upstream_init() is called again.  A content handler that waits for
+ * the end of the body has not called it yet, and calls it later itself: over
+ * HTTP/2 and HTTP/3 nginx waits for the end of a request even if its header
+ * says that the body is empty.
  */
 
 #include <ngx_config.h>
@@ -72,7 +71,7 @@ ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
     rc = r->content_handler(r);
 
     if (!ctx->holding) {
-        /* it has led to another location, whose upstream is asked as usual */
+        /* another location took over; its upstream is asked as usual */
         return rc;
     }
 
@@ -84,7 +83,7 @@ ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
     if (u == NULL || u == earlier
         || ngx_http_get_module_ctx(r, ngx_http_weir_cache_module) != ctx)
     {
-        /* no upstream is asked; r->aio may have held up what was sent */
+        /* no upstream is asked; r->aio may have delayed output */
         ngx_post_event(r->connection->write, &ngx_posted_events);
         return rc;
     }
@@ -105,8 +104,8 @@ ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
 
 
 /*
- * Whether ngx_http_read_client_request_body() has left the call of its handler
- * to a later event.  It reads a body only where the header tells of one, which
+ * True if ngx_http_read_client_request_body() has left the call of its handler
+ * to a later event.  It reads a body only if the header announces one, which
  * sets rest.
  */
 
@@ -132,8 +131,8 @@ ngx_http_weir_cache_create_request(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
     /*
-     * A list points into itself (list->last): it can be copied out and back to
-     * its own place, but not be used from the copy.
+     * The list points into itself (list->last): a copy can be restored to the
+     * original place, but the copy itself cannot be used as a list.
      */
 
     client = r->headers_in.headers;
@@ -152,7 +151,9 @@ ngx_http_weir_cache_create_request(ngx_http_request_t *r)
 }
 
 
-/* The client's header without its conditions, and those of ctx->stale. */
+/*
+ * The client's header without its conditions, with those of ctx->stale added.
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_make_headers(ngx_http_weir_cache_ctx_t *ctx,
@@ -265,8 +266,8 @@ ngx_http_weir_cache_push_condition(ngx_list_t *headers, char *name,
 
 
 /*
- * nginx keeps the value of $http_if_none_match once it was read; it must be
- * read again from another list.
+ * nginx caches the value of $http_if_none_match; with another list it must be
+ * evaluated again.
  */
 
 static void

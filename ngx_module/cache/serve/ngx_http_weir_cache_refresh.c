@@ -1,5 +1,6 @@
 /*
- * The refresh of a stale response that is served at once (RFC 5861 section 3).
+ * The background refresh of a stale response that is served at once (RFC 5861
+ * section 3).
  */
 
 #include <ngx_config.h>
@@ -11,12 +12,13 @@
 
 
 /*
- * A subrequest that nobody sees: it goes through the same location, and what
- * the upstream says goes to the store only.  It takes over the flight.
+ * Starts a subrequest without output: it goes through the same location, and
+ * the upstream's response is only stored.  The subrequest takes over the
+ * flight.
  *
- * Until it ends nginx reads no other request from an HTTP/1 connection.  So that
- * the client waits for no upstream with its next one it is told to come on
- * another connection.
+ * Until it ends, nginx reads no other request from an HTTP/1 connection.  So
+ * the connection is closed after the response, and the client's next request
+ * does not wait for the upstream.
  */
 
 ngx_int_t
@@ -44,7 +46,7 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
         r->keepalive = 0;
     }
 
-    sr->error_page = 1;  /* no page for an error that nobody sees */
+    sr->error_page = 1;  /* no error page: the output is discarded */
     sr->method = NGX_HTTP_GET;
     ngx_str_set(&sr->method_name, "GET");
 

@@ -1,10 +1,10 @@
 /*
- * The header of a stored response, put back into the answer.
+ * Copies the header of a stored response into the response of the request.
  *
- * The stored lines go back to where an upstream's would be, so that nginx's own
- * filters (not_modified, range, gzip, expires, add_header) and the other modules
- * of Weir treat both alike.  Nothing is copied: values and body stay where the
- * entry is.
+ * The stored lines are put where an upstream's lines would be, so that nginx's
+ * own filters (not_modified, range, gzip, expires, add_header) and the other
+ * modules of Weir treat both alike.  No bytes are copied: values and body
+ * remain in the entry.
  */
 
 #include <ngx_config.h>
@@ -127,7 +127,7 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
 }
 
 
-/* Those that nginx's filters look for by a pointer.  NGX_OK or NGX_ERROR. */
+/* Fields to which nginx's filters have a pointer.  NGX_OK or NGX_ERROR. */
 
 static ngx_int_t
 ngx_http_weir_cache_link_header(ngx_http_request_t *r, ngx_table_elt_t *h)
@@ -238,13 +238,14 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
 
 
 /*
- * Where nginx's filters differ from RFC 9110 section 13 and RFC 9111 section
- * 4.3.2: If-None-Match makes If-Modified-Since void, which otherwise is met by
- * any date that is not before the response's, by default the Date; a weak tag
- * in If-Range never matches.  The rest is left to the filters.
+ * Evaluates conditions where nginx's filters differ from RFC 9110 section 13
+ * and RFC 9111 section 4.3.2: If-None-Match overrides If-Modified-Since;
+ * If-Modified-Since is met by any date that is not before the response's
+ * Last-Modified, by default its Date; a weak tag in If-Range never matches.
+ * The filters evaluate the rest.
  *
- * What is decided here is noted in the response.  The request keeps its
- * conditions: an error_page may lead to a location that needs them.
+ * The result is recorded in the response.  The request keeps its conditions: an
+ * error_page may lead to a location that needs them.
  */
 
 void
@@ -299,7 +300,7 @@ ngx_http_weir_cache_conditions(ngx_http_request_t *r)
 }
 
 
-/* Whether the response is newer than the request's If-Modified-Since. */
+/* True if the response is newer than the request's If-Modified-Since. */
 
 static ngx_uint_t
 ngx_http_weir_cache_is_modified(ngx_http_request_t *r)
@@ -333,7 +334,7 @@ ngx_http_weir_cache_is_modified(ngx_http_request_t *r)
 
 
 /*
- * Whether If-None-Match lists the response's ETag, by weak comparison (RFC 9110
+ * True if If-None-Match lists the response's ETag, by weak comparison (RFC 9110
  * section 13.1.2).
  */
 

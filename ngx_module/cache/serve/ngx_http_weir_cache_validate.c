@@ -1,7 +1,6 @@
 /*
- * What a stale response is still good for: to be validated with the upstream
- * (RFC 9111 section 4.3), or to be served when the upstream fails (RFC 5861
- * section 4).
+ * The uses of a stale response: validation with the upstream (RFC 9111 section
+ * 4.3), and a replacement for errors of the upstream (RFC 5861 section 4).
  */
 
 #include <ngx_config.h>
@@ -23,11 +22,11 @@ static ngx_uint_t ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx);
 
 
 /*
- * An ETag in the 304 is the stored one, of a weak one its opaque part (RFC 9111
- * section 4.3.4): the header of a 304 about another representation must not
- * renew what is stored.  Neither must one of another coding, or of a part,
- * whatever its ETag: nobody can read a body in clear that says
- * "Content-Encoding: gzip" (section 3.2).
+ * An ETag in the 304 must equal the stored one; of a weak ETag, the opaque part
+ * (RFC 9111 section 4.3.4): the header of a 304 about another representation
+ * must not renew the stored one.  A 304 with another coding, or about a part,
+ * must not do so either, whatever its ETag: a client cannot decode a clear body
+ * labelled "Content-Encoding: gzip" (section 3.2).
  */
 
 ngx_uint_t
@@ -93,7 +92,7 @@ ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_ABORT;
     }
 
-    /* without a validator it proves nothing */
+    /* without a validator the 304 proves nothing */
 
     return ngx_http_weir_find_header(headers, &etag)
            || ngx_http_weir_find_header(headers, &modified)
@@ -101,7 +100,7 @@ ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Whether the response has no such header, or that of the stored one. */
+/* True if the response lacks that header, or has the stored value. */
 
 static ngx_uint_t
 ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
@@ -124,7 +123,10 @@ ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
 }
 
 
-/* The bit of weir_cache_use_stale that what has come is; 0: it is no error. */
+/*
+ * The bit of weir_cache_use_stale for the response that has arrived; 0: no
+ * error.
+ */
 
 static ngx_uint_t
 ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx)
@@ -196,8 +198,8 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     /*
-     * What is fresh is here only because the request didn't want it, or because
-     * it was invalidated softly.
+     * A fresh entry is here only because the request refused it, or because it
+     * was invalidated softly.
      */
 
     if ((window == 0 && !ctx->stale_soft)
@@ -209,8 +211,8 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     /*
-     * it may have been invalidated while the upstream was asked; of what is not
-     * in memory any more the record of that may be forgotten
+     * it may have been invalidated while the upstream was asked; for an entry
+     * that is no longer in memory, that record may have been evicted
      */
 
     ngx_http_weir_cache_find_take_stale(ctx);

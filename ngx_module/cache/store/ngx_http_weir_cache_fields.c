@@ -1,7 +1,7 @@
 /*
  * The header block of an entry: Content-Type, the upstream's Date, and the list
- * as the upstream module has prepared it (proxy_hide_header, proxy_redirect); of
- * a 304 what was stored follows.
+ * as the upstream module has prepared it (proxy_hide_header, proxy_redirect);
+ * for a 304 the stored lines follow.
  */
 
 #include <ngx_config.h>
@@ -15,8 +15,8 @@
 
 
 /*
- * Bytes of the lists of fields that are not kept; a response with more is not
- * stored, as each of its fields is looked for in them.
+ * Bytes of the lists of fields that are not stored.  A response with longer
+ * lists is not stored, because each of its fields is searched in them.
  */
 #define NGX_HTTP_WEIR_CACHE_DROPPED_MAX  4096
 
@@ -101,9 +101,9 @@ ngx_http_weir_cache_fields_write(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * Not kept: what belongs to one connection (RFC 9111 section 3.1), what the
- * entry says otherwise, cookies, which are one client's, and the empty Server
- * that nginx adds to a response without one.
+ * Not stored: fields of one connection (RFC 9111 section 3.1), fields that the
+ * entry has in another form, cookies, which belong to one client, and the empty
+ * Server that nginx adds to a response without one.
  */
 
 static ngx_uint_t
@@ -121,7 +121,7 @@ ngx_http_weir_cache_fields_keep(ngx_table_elt_t *h, ngx_array_t *dropped)
     name.data = (char *) h->key.data;
     name.len = h->key.len;
 
-    /* Content-Type and Date are put first, by put_own */
+    /* put_own writes Content-Type and Date first */
 
     return !weir_entry_field_is_barred(name)
            && !weir_str_caseeq(name, WEIR_STR("Content-Type"))
@@ -149,8 +149,8 @@ ngx_http_weir_cache_fields_drop(weir_str_t *name, ngx_array_t *dropped)
 
 
 /*
- * The lists of fields that are not kept, as weir_str_t: those of Connection, and
- * of no-cache and private.  NGX_OK, NGX_DECLINED (they are too long), or
+ * The lists of fields that are not stored, as weir_str_t: those of Connection,
+ * no-cache and private.  NGX_OK, NGX_DECLINED (they are too long), or
  * NGX_ERROR (no memory).
  */
 
@@ -197,8 +197,8 @@ ngx_http_weir_cache_fields_find_dropped(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * What nginx keeps beside the list; fields has room for it.  NGX_OK or NGX_ERROR
- * (no memory).
+ * The fields that nginx keeps outside the list; fields has room for them.
+ * NGX_OK or NGX_ERROR (no memory).
  */
 
 static ngx_int_t
@@ -230,8 +230,8 @@ ngx_http_weir_cache_fields_put_own(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     /*
-     * Without a Date of the upstream's the time of arrival stands for it (RFC
-     * 9110 section 6.6.1); nginx has left an empty line then.
+     * Without a Date from the upstream, the time of arrival is used (RFC 9110
+     * section 6.6.1); nginx has left an empty line then.
      */
 
     line = dates->elts;
@@ -247,7 +247,7 @@ ngx_http_weir_cache_fields_put_own(ngx_http_weir_cache_ctx_t *ctx,
     (void) ngx_http_weir_cache_fields_put(fields, WEIR_STR("Date"), value);
 
     if (r->headers_out.override_charset) {
-        /* hidden from clients, and obeyed by nginx's charset filter */
+        /* not sent to clients, but evaluated by nginx's charset filter */
         value.data = (char *) r->headers_out.override_charset->data;
         value.len = r->headers_out.override_charset->len;
         (void) ngx_http_weir_cache_fields_put(fields,
@@ -279,7 +279,7 @@ ngx_http_weir_cache_fields_put_upstream(ngx_http_weir_cache_ctx_t *ctx,
 
         for (i = 0; i < part->nelts; i++) {
 
-            /* those of an earlier answer, or of a module, are one client's */
+            /* lines of an earlier response or of a module: one client's */
 
             if (before) {
                 before--;
@@ -306,7 +306,7 @@ ngx_http_weir_cache_fields_put_upstream(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * The stored lines, but for those in whose place the 304 has others.  NGX_OK, or
+ * The stored lines, except those that the 304 replaces.  NGX_OK, or
  * NGX_DECLINED (there are too many).
  */
 
@@ -340,7 +340,7 @@ ngx_http_weir_cache_fields_put_stale(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* NGX_OK, or NGX_DECLINED (it is one too many). */
+/* NGX_OK, or NGX_DECLINED (there are too many). */
 
 static ngx_int_t
 ngx_http_weir_cache_fields_put(ngx_http_weir_cache_fields_t *fields,

@@ -1,10 +1,10 @@
 /*
- * The filters: the upstream's response on its way to the client.
+ * The filters that process the upstream's response on its way to the client.
  *
- * They are the first of all: they see what the upstream said, before any other
- * filter has changed headers or body.  What they do with it: begin to store it
- * (response), let a 304 or an error be answered by what is stored (replace), or
- * swallow it, when only the cache wanted it.
+ * They run before all other filters: they see the upstream's response before
+ * another filter has changed header or body.  They begin to store it
+ * (response), replace a 304 or an error by the stored response (replace), or
+ * discard it if only the cache wanted it.
  */
 
 #include <ngx_config.h>
@@ -67,22 +67,22 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     if (ctx == NULL || ctx->state != NGX_HTTP_WEIR_CACHE_STATE_FORWARDED) {
 
         if (ctx == NULL && r->internal && r == r->main) {
-            /* a "return" answers before the phase that would have seen it */
+            /* a "return" answers before the phase that detects this */
             (void) ngx_http_weir_cache_led_away(r);
         }
 
         return ngx_http_next_header_filter(r);
     }
 
-    /* a page of nginx's own, though an upstream was asked, is not its answer */
+    /* an error page of nginx itself is not the upstream's response */
 
     genuine = (r->upstream != ctx->earlier
                && ngx_http_weir_upstream_status(r) == r->headers_out.status);
 
     if (ctx->storing && !genuine) {
-        /* a filter behind this one has refused the answer, by 412 say */
+        /* a later filter has replaced the response, for example by 412 */
         ngx_http_weir_cache_turn_end(ctx, 0);
-        ngx_http_weir_cache_abandon(ctx, "another answer took its place");
+        ngx_http_weir_cache_abandon(ctx, "replaced by another response");
         return ngx_http_next_header_filter(r);
     }
 
@@ -108,8 +108,9 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 
 
 /*
- * What the header that has come means: it validates what is stored, something
- * stored takes its place (*instead says why, else it is NULL), or it is stored.
+ * Evaluates the header that has arrived: it validates the stored response, a
+ * stored response replaces it (*instead is the reason, otherwise NULL), or it
+ * is stored.
  */
 
 static ngx_int_t
@@ -158,7 +159,7 @@ ngx_http_weir_cache_take_header(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* The header goes on to the client, and what is sent instead of a body. */
+/* Sends the header to the client, and the replacement of a body. */
 
 static ngx_int_t
 ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
@@ -193,9 +194,10 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
     {
         /*
          * The upstream was asked for the whole response without the client's
-         * conditions: they are decided here, as on a hit.  Who asks for several
-         * ranges gets the whole, as nginx can't cut more than one out of a
-         * response that still comes in.
+         * conditions, so the conditions are evaluated here, as on a hit.  A
+         * client that asks for several ranges gets the whole response, because
+         * nginx can cut only one range out of a response that is still
+         * arriving.
          */
 
         r->single_range = 1;
@@ -205,7 +207,7 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
     rc = ngx_http_next_header_filter(r);
 
     if (ctx->storing && ctx->edge_conditions && r->header_only) {
-        /* a 304 for this client; the body is read on, for the others */
+        /* a 304 for this client; the body is read on, for other clients */
         r->header_only = 0;
         ctx->swallowing = 1;
     }
@@ -219,8 +221,8 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * The stored body, at once: what the upstream still has to say is no part of
- * the answer, and may be long in coming or never end.
+ * Sends the stored body at once: the rest of the upstream's response is not
+ * needed, and may be late or never end.
  */
 
 static ngx_int_t
@@ -253,11 +255,11 @@ ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * Nobody wants more of the upstream's body, which may never end: the upstream
- * module takes it for complete, and closes the connection with its next step.
- * Called from the header filter, before the input filters are set up, or from the
- * body filter.  Where nginx stores the body itself (proxy_cache, proxy_store) it is
- * read on, and the client gets nothing of it.
+ * The rest of the upstream's body is not needed and may never end: the upstream
+ * module is made to treat it as complete, and closes the connection with its
+ * next step.  Called from the header filter, before the input filters are set
+ * up, or from the body filter.  If nginx itself stores the body (proxy_cache,
+ * proxy_store), it is read on, and the client gets none of it.
  */
 
 static void
@@ -281,10 +283,10 @@ ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
 
 
 /*
- * The body of a refresh.  A buffered one would come here at its end only, as that
- * of any subrequest while the main request has the connection: the whole of it,
- * however large, would be in a file by then, and one without an end would never
- * come.
+ * The body of a refresh.  With buffering, the body of a subrequest would arrive
+ * here only at its end while the main request owns the connection: all of it,
+ * however large, would be in a file by then, and a body without an end would
+ * never arrive.
  */
 
 static void
@@ -317,7 +319,7 @@ ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes)
 }
 
 
-/* The answer becomes ctx->stale; what comes as a body is thrown away. */
+/* Makes ctx->stale the response; the upstream's body is discarded. */
 
 static ngx_int_t
 ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx)
@@ -338,8 +340,8 @@ ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx)
 
 /*
  * 304 for the stored response: its header lines are renewed by those of the 304
- * (RFC 9111 section 3.2), it is stored again as if it had just come, and is the
- * answer.
+ * (RFC 9111 section 3.2), it is stored again as if it had just arrived, and it
+ * is sent.
  */
 
 static ngx_int_t
@@ -362,7 +364,7 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (rc == NGX_DECLINED) {
-        /* it may be used this once, and not be kept */
+        /* it may be used this once, and not be stored */
         ngx_http_weir_cache_drop(ctx);
         ctx->status = status;
         return ngx_http_weir_cache_replace(ctx);
@@ -386,8 +388,8 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * A HEAD's 200 tells what a GET would have brought: it renews the stored
- * response like a 304, or that one has been replaced.
+ * A HEAD's 200 has the header that a GET would have: it renews the stored
+ * response like a 304, or shows that the stored one is outdated.
  */
 
 static ngx_int_t
@@ -427,7 +429,7 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     if (ctx->replacing && in) {
-        /* the answer's body is on its way already */
+        /* the stored body is already being sent */
         ngx_http_weir_cache_consume(in);
         return NGX_OK;
     }
@@ -448,7 +450,7 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     if (ctx->background || ctx->swallowing) {
 
         if (storing && !ctx->storing) {
-            /* complete, or given up */
+            /* complete, or abandoned */
             ngx_http_weir_cache_leave_upstream(r->upstream);
         }
 
@@ -467,10 +469,10 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
 
 /*
- * Whether the upstream's response ends with this buffer, which has been
- * collected.  A subrequest's last buffer is none of the response's.  Where the
- * upstream module doesn't buffer it uses a buffer again, with the last_buf that
- * nginx's range filter has set at the end of the client's range.
+ * True if the upstream's response ends with this buffer, which has been
+ * collected.  The last buffer of a subrequest is not part of the response.
+ * Without buffering, the upstream module reuses a buffer, with the last_buf
+ * that nginx's range filter has set at the end of the client's range.
  */
 
 static ngx_uint_t
@@ -490,9 +492,9 @@ ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 
 
 /*
- * The client reads slowly.  Where the upstream module doesn't take what comes
- * meanwhile into files it stops reading from the upstream, and the pace of this
- * client becomes that of the response: nobody else shall wait for it.
+ * The client reads slowly.  If the upstream module does not write the excess to
+ * files, it stops reading from the upstream, and the response arrives at this
+ * client's pace: other requests must not wait for it.
  */
 
 static void

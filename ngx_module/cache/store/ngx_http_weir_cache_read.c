@@ -1,6 +1,6 @@
 /*
- * What the upstream's header says to a cache.  Of a 304 what it doesn't say is
- * what was stored.
+ * Reads the fields of the upstream's header that concern caching.  Fields that
+ * a 304 lacks are those of the stored response.
  */
 
 #include <ngx_config.h>
@@ -118,8 +118,8 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * All lines of a header of the upstream's response; of a 304 that doesn't have
- * it, what is stored.
+ * All lines of a header of the upstream's response; for a 304 without that
+ * header, those of the stored response.
  */
 
 static ngx_array_t *
@@ -185,7 +185,7 @@ ngx_http_weir_cache_read_lines(ngx_http_weir_cache_ctx_t *ctx,
 
     for (i = 0; i < NGX_HTTP_WEIR_CACHE_LINES; i++) {
 
-        /* how old the stored response was is not news of the 304 */
+        /* the age of the stored response does not apply to the 304 */
 
         lines[i] = (i == NGX_HTTP_WEIR_CACHE_LINE_DATE
                     || i == NGX_HTTP_WEIR_CACHE_LINE_AGE)
@@ -204,8 +204,8 @@ ngx_http_weir_cache_read_lines(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * For how long it is fresh: a targeted field, else Cache-Control and Expires,
- * into cc and response->expires.  NGX_OK or NGX_ERROR (no memory).
+ * Reads the freshness fields into cc and response->expires: a targeted field,
+ * otherwise Cache-Control and Expires.  NGX_OK or NGX_ERROR (no memory).
  */
 
 static ngx_int_t
@@ -250,7 +250,7 @@ ngx_http_weir_cache_read_control(ngx_http_weir_cache_ctx_t *ctx,
         && ngx_http_weir_cache_accel_expires(ctx->request, &seconds)
            == NGX_OK)
     {
-        /* as in nginx's own caches it takes the place of all others */
+        /* as in nginx's own caches, it overrides all others */
 
         fields[0] = cc->no_cache_fields;
         fields[1] = cc->private_fields;
@@ -266,7 +266,7 @@ ngx_http_weir_cache_read_control(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* The fields that it varies by, into ctx.  NGX_OK or NGX_ERROR (no memory). */
+/* Reads the fields of Vary into ctx.  NGX_OK or NGX_ERROR (no memory). */
 
 static ngx_int_t
 ngx_http_weir_cache_read_vary(ngx_http_weir_cache_ctx_t *ctx,
@@ -299,7 +299,7 @@ ngx_http_weir_cache_read_vary(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* weir_cache_valid: -1 where it says nothing. */
+/* weir_cache_valid for the status; -1 if not set. */
 
 static void
 ngx_http_weir_cache_read_valid(ngx_http_weir_cache_ctx_t *ctx,
@@ -342,13 +342,14 @@ ngx_http_weir_cache_is_named(ngx_array_t *valid, ngx_uint_t status)
 
 
 /*
- * A 206 that may be kept (section 3.3): one range, of which is known where it
- * belongs.  It stands where the whole would, and never takes its place.  One
- * that varies isn't kept, so that no part ends the list of a response's fields.
+ * True for a 206 that may be stored (section 3.3): a single range of known
+ * position.  It is stored where the whole response would be, and never replaces
+ * a whole response.  A 206 with Vary is not stored, so that no part replaces
+ * the list of a response's fields.
  *
- * It holds what comes, even if that is less than Content-Range says.  But of a
- * coded part that is not as long as it says nobody knows what the positions
- * count: some servers code a part without telling them anew.
+ * Fewer bytes than Content-Range says are stored as they are.  But if a part
+ * with a content coding has another length than it says, the meaning of its
+ * positions is unknown: some servers encode a part without adapting them.
  */
 
 static ngx_uint_t
@@ -397,8 +398,8 @@ ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * The first targeted field that is there and valid takes the place of
- * Cache-Control and Expires (RFC 9213 section 2.2).  NGX_DECLINED: none is.
+ * The first targeted field that is present and valid replaces Cache-Control and
+ * Expires (RFC 9213 section 2.2).  NGX_DECLINED: there is none.
  */
 
 static ngx_int_t
@@ -433,7 +434,7 @@ ngx_http_weir_cache_read_targeted(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* A date header; of several lines the first (RFC 9111 section 4.2.1). */
+/* A date header; the first of several lines counts (RFC 9111 section 4.2.1). */
 
 static time_t
 ngx_http_weir_cache_date(ngx_array_t *lines)

@@ -1,8 +1,8 @@
 /*
- * The entry as it grows: begun with the response's header, then the body byte
- * by byte, in one piece of memory of the request's pool, never past
+ * Builds the entry: begun with the response's header, then the body byte by
+ * byte, in one block of memory of the request's pool, of at most
  * weir_cache_max_size.  A response that breaks off has no last buffer and is
- * not kept.
+ * not stored.
  */
 
 #include <ngx_config.h>
@@ -65,7 +65,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    /* the signature gets its place behind */
+    /* with room for the signature after the entry */
 
     ctx->buf = ngx_palloc(r->pool, ctx->size + WEIR_ENTRY_MAC_LEN);
     if (ctx->buf == NULL) {
@@ -81,7 +81,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* The entry without its body; as ngx_http_weir_cache_begin(). */
+/* Writes the entry without its body; returns as ngx_http_weir_cache_begin(). */
 
 static ngx_int_t
 ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
@@ -117,7 +117,7 @@ ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     if (revalidated && entry->tags.len == 0) {
-        /* the 304 names none: they are as they were */
+        /* a 304 without tags keeps the stored ones */
         entry->tags = ctx->stale.tags;
     }
 
@@ -128,7 +128,7 @@ ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
 
     ngx_http_weir_cache_date_entry(ctx, freshness, entry);
 
-    /* a field, or a status, for which other edges would not take the entry */
+    /* a field or status for which other edges would refuse the entry */
 
     wrong = weir_entry_check(entry, entry->stored);
 
@@ -142,7 +142,7 @@ ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* How long it is fresh, and what was known of invalidations. */
+/* Sets the freshness and the stamp. */
 
 static void
 ngx_http_weir_cache_date_entry(ngx_http_weir_cache_ctx_t *ctx,
@@ -173,7 +173,7 @@ ngx_http_weir_cache_date_entry(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* Bytes; without Redis there is no place for what the zone has no room for. */
+/* Limit in bytes; without Redis an entry must fit into the zone. */
 
 static size_t
 ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx)
@@ -191,7 +191,7 @@ ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* Copies what the buffer holds, from memory or from a temporary file. */
+/* Copies the bytes of the buffer, from memory or from a temporary file. */
 
 ngx_int_t
 ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
@@ -269,7 +269,7 @@ void
 ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
 {
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
-                   "weir cache: storing given up: %s", reason);
+                   "weir cache: storing abandoned: %s", reason);
 
     ngx_http_weir_cache_free_buf(ctx);
 
@@ -279,7 +279,7 @@ ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
 }
 
 
-/* The client may yet be given it. */
+/* The client may still receive the response. */
 
 void
 ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx)
@@ -292,8 +292,8 @@ ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * How long Redis keeps the entry: while it is fresh, while it may be served
- * stale, and for weir_cache_keep if it can be validated.
+ * Time to live in Redis: the freshness lifetime, plus the time it may be served
+ * stale, plus weir_cache_keep if it can be validated.
  */
 
 time_t

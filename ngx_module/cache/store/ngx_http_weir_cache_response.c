@@ -1,6 +1,6 @@
 /*
- * Whether the upstream's response is stored: RFC 9111 sections 3 and 4.2, over
- * the plain core in rules.c.
+ * Decides whether the upstream's response is stored: RFC 9111 sections 3 and
+ * 4.2, with the plain core in rules.c.
  */
 
 #include <ngx_config.h>
@@ -20,8 +20,8 @@ static ngx_uint_t ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx,
 
 
 /*
- * A response that there is no memory to store still reaches its client, and says
- * nothing about the next one.
+ * Without memory, a response is not stored but still sent to its client, and
+ * the next one may be stored.
  */
 
 ngx_int_t
@@ -40,7 +40,9 @@ ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* NGX_OK: the body is collected; NGX_DECLINED: not; NGX_ERROR: no memory. */
+/*
+ * NGX_OK: the body is collected; NGX_DECLINED: it is not; NGX_ERROR: no memory.
+ */
 
 static ngx_int_t
 ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
@@ -70,7 +72,7 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
     reason = weir_cache_refuses_storing(&response, &freshness);
 
     if (reason == NULL && ngx_http_weir_cache_ttl(ctx, &freshness) <= 0) {
-        reason = "no time to keep it";
+        reason = "never usable";
     }
 
     if (reason == NULL
@@ -88,7 +90,7 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
                                                      : ctx->digest)
            < ctx->conf->min_uses)
     {
-        reason = "not used often enough";
+        reason = "fewer misses than weir_cache_min_uses";
     }
 
     if (reason == NULL && ctx->unavailable && !ctx->conf->l1) {
@@ -112,8 +114,8 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * Whether the next response will be as little storable as this one.  An error,
- * and what this request's own fields brought about, is chance.
+ * True if the next response will be uncacheable, too.  An error, and an effect
+ * of this request's own fields, is chance.
  */
 
 static ngx_uint_t
@@ -165,10 +167,10 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
 
 
 /*
- * RFC 9110 section 9.3.3: a POST's response that says how long it is fresh, and
- * by Content-Location that a GET of the POST's own URI would have brought it,
- * is stored as if that GET had.  What the POST itself invalidates, it outlives;
- * see invalidate.
+ * RFC 9110 section 9.3.3: the response to a POST that has a freshness lifetime,
+ * and a Content-Location equal to the POST's own URI, is stored as the response
+ * to a GET of that URI.  It remains valid after the invalidations that the POST
+ * itself causes; see invalidate.
  */
 
 ngx_int_t

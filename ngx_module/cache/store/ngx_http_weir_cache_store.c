@@ -1,6 +1,6 @@
 /*
- * A complete entry into shared memory and on its way to Redis; the client waits
- * for none of it.
+ * Writes a complete entry into shared memory and sends it to Redis; the client
+ * waits for neither.
  */
 
 #include <ngx_config.h>
@@ -65,7 +65,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (ctx->vary_fields.len) {
-        /* in this order, so that a pointer leads to something */
+        /* in this order, so that a pointer always leads to an entry */
         ngx_http_weir_cache_set(ctx, 1, ctx->buf, ctx->len,
                                 ctx->ttl);
         ngx_http_weir_cache_store_pointer(ctx);
@@ -84,7 +84,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 }
 
 
-/* What ctx->stale is a copy of, out of both levels. */
+/* Removes the original of ctx->stale from both levels. */
 
 void
 ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
@@ -149,8 +149,8 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * Into both levels.  Nobody waits for Redis' reply; Redis drops the entry when
- * its time is over.  Behind data there is room for a signature.
+ * Writes to both levels, without waiting for Redis' reply; Redis expires the
+ * entry.  data must be followed by room for a signature.
  */
 
 static void
@@ -208,7 +208,10 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
 }
 
 
-/* What Redis gets: with a secret the signature follows, for that key alone. */
+/*
+ * The value for Redis: with a secret, the entry is followed by its signature
+ * for that Redis key.
+ */
 
 static ngx_str_t
 ngx_http_weir_cache_sign(ngx_http_weir_cache_zone_t *zone, ngx_str_t *key,
@@ -236,10 +239,10 @@ ngx_http_weir_cache_sign(ngx_http_weir_cache_zone_t *zone, ngx_str_t *key,
 
 
 /*
- * Who held the lease too long must not overwrite: the value goes to a key of
- * its own, and from there into its place if the lease is still held.  As an
- * argument of the script a large value would cost Redis several times as much.
- * A value that never gets to its place is soon dropped.
+ * An owner that held the lease too long must not overwrite: the value is
+ * written to a key of its own, and renamed to its final key if the lease is
+ * still held.  As an argument of the script, a large value would cost Redis
+ * several times as much.  A value that is never renamed soon expires.
  */
 
 static void
@@ -296,7 +299,7 @@ ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* Whether shared memory holds anything but a part. */
+/* True if shared memory has an entry that is not a part. */
 
 static ngx_uint_t
 ngx_http_weir_cache_whole_is_there(ngx_http_weir_cache_ctx_t *ctx,
