@@ -1,6 +1,6 @@
 # make            module, backend and unit tests into build/
-# make DOMAIN=dir            backend and unit tests with that domain, into build/domains/NAME (docs/your-domain.md)
-# make module NGX_SRC=dir    the module against another nginx source tree
+# make DOMAIN=dir            backend and unit tests with another domain, into build/domains/NAME (docs/your-domain.md)
+# make module NGX_SRC=dir    the module, built against another nginx source tree
 # make lint       clang-tidy, cppcheck, shellcheck, form and layers (lint/lint.sh); any finding is an error
 # SANITIZE=1      everything with AddressSanitizer and UBSan, into build-sanitize/
 
@@ -14,7 +14,7 @@ SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-om
 endif
 
 # Debian's hardening flags (dpkg-buildflags, hardening=+all), for the module too. FORTIFY needs an optimizing compiler
-# and replaces functions that AddressSanitizer wants to see.
+# and replaces functions that AddressSanitizer intercepts.
 MACHINE := $(shell $(CC) -dumpmachine)
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -Wformat -Werror=format-security \
            $(if $(filter x86_64-%,$(MACHINE)),-fcf-protection) $(if $(filter aarch64-%,$(MACHINE)),-mbranch-protection=standard)
@@ -23,7 +23,7 @@ HARDEN  += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
 HARDEN_LD := -Wl,-z,relro -Wl,-z,now -Wl,--build-id=sha1
 
-# The domain: its folder, its name, and where its programs go. A folder elsewhere has an absolute path.
+# The domain: its folder, its name, and the folder of its programs. A folder outside the clone has an absolute path.
 DOMAIN ?= backend/shop
 override DOMAIN := $(patsubst $(CURDIR)/%,%,$(abspath $(DOMAIN)))
 NAME   := $(notdir $(DOMAIN))
@@ -51,7 +51,7 @@ MODULE_SRC := config $(shell find common ngx_module t/edge/redis/probe t/edge/ca
 
 module: $(MODULE)
 
-# build-module.sh notes which tree it configured: another one makes it again.
+# build-module.sh records the tree that it configured; another tree is configured again.
 ifneq ($(NGX_SRC),$(firstword $(shell cat $(BUILD)/nginx/configured 2>/dev/null)))
 .PHONY: $(MODULE)
 endif
@@ -70,7 +70,7 @@ SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/si
                backend/log/alloc.c backend/log/log.c
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-# Migrations and functions are compiled in: each folder becomes $(BUILD)/FOLDER.c. Folders change when a file comes or goes.
+# Migrations and functions are compiled in: each folder becomes $(BUILD)/FOLDER.c. A folder's time changes when a file is added or removed.
 SQL     := backend/db/sql backend/events/sql backend/http/sql backend/outbound/sql $(DOMAIN)/sql
 SQL_SRC := $(SQL:%=$(BUILD)/%.c)
 
@@ -80,7 +80,7 @@ $(SQL_SRC): $(BUILD)/%.c: scripts/embed-sql.sh $$(shell find $$*)
 	scripts/embed-sql.sh $* >$@.new
 	mv $@.new $@
 
-# So is what weirctl new-domain lays down.
+# The template of weirctl new-domain is compiled in, too.
 TEMPLATE     := backend/ctl/new-domain/template
 TEMPLATE_SRC := $(BUILD)/$(TEMPLATE).c
 
@@ -109,7 +109,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 # --- unit tests: t/unit/NAME_test.c becomes $(BUILD)/unit/NAME_test ----------
 #
 # Those of the domain, t/NAME_test.c in its folder, become $(OUT)/unit/NAME_test.
-# A test names the sources it needs in its first lines: "// needs: a.c b.c".
+# A test lists the sources it needs in its first lines: "// needs: a.c b.c".
 
 UNIT        := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
 DOMAIN_UNIT := $(patsubst $(DOMAIN)/t/%.c,$(OUT)/unit/%,$(wildcard $(DOMAIN)/t/*_test.c))
@@ -126,12 +126,12 @@ $(DOMAIN_UNIT): $(OUT)/unit/%: $(BUILD)/obj/$(DOMAIN)/t/%.o $$(call needs,$(DOMA
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
 
-# What t/backend/migrat*.t need: weir-backend migrate with folders in the place of what is compiled in.
+# For t/backend/migrat*.t: weir-backend migrate, reading folders instead of the migrations that are compiled in.
 $(BUILD)/migrate-folders: $(call OBJ,t/lib/migrate-folders.c backend/db/migrate.c backend/db/settings.c \
                             backend/log/alloc.c backend/log/clock.c backend/log/log.c $(COMMON_SRC))
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-# --- what benchmarks need besides scripts --------------------------------------
+# --- programs for benchmarks ---------------------------------------------------
 
 bench: $(BUILD)/bench-invalidate $(BUILD)/bench-fsync $(BUILD)/bench-socket
 

@@ -1,16 +1,16 @@
 #!/bin/bash
-# build-asan.sh: nginx itself with the module and the probes, from the sources of the
+# build-asan.sh: builds nginx itself with the module and the probes, from the sources of the
 # distribution's nginx package (or NGX_SRC), into build-asan/: with --with-debug, AddressSanitizer, and
-# NGX_DEBUG_PALLOC, which makes every allocation of a pool one of malloc, so that
-# AddressSanitizer sees its bounds; those in shared memory are seen by what
-# t/worlds/asan/ puts in the place of nginx' own files.
+# NGX_DEBUG_PALLOC, which makes every pool allocation a call of malloc, so that
+# AddressSanitizer checks its bounds.  For shared memory, files in t/worlds/asan/
+# replace nginx' own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 src=${NGX_SRC:-$root/build-asan/nginx-source}
 work=$root/build-asan/work
 
-# The release's sources, by apt's own configuration, with lists of their own: the machine's apt stays as it is.
+# The release's source lists, from apt's configuration, in a folder of their own: the machine's apt is not changed.
 fetch_source() {
     local apt=$root/build-asan/apt version options
     version=$(dpkg-query -W -f '${source:Upstream-Version}' nginx)
@@ -47,7 +47,7 @@ if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; th
     configure=./configure
     [ -f "$work/src/configure" ] || configure=./auto/configure
     echo "build-asan: configuring nginx with AddressSanitizer"
-    # Variables that gcc warns of only with -fsanitize are nginx' own affair: no -Werror.
+    # No -Werror: with -fsanitize, gcc warns of variables in nginx' own sources.
     (cd "$work/src" && $configure --with-compat --with-debug --with-threads --with-http_ssl_module --with-http_v2_module \
         --with-http_slice_module --with-http_stub_status_module --with-http_realip_module --with-http_sub_module --with-http_gunzip_module \
         --with-http_auth_request_module --with-http_addition_module --prefix=/usr/share/nginx \

@@ -3,7 +3,7 @@
 #
 # Builds the module against an nginx source tree (or Debian's nginx-dev, which
 # ships the configured flags beside it) without writing into that tree.  CFLAGS and
-# LDFLAGS are what the Makefile adds: hardening, sanitizers.
+# LDFLAGS are the Makefile's additional flags: hardening, sanitizers.
 set -euo pipefail
 
 src=$1 build=$2 cflags=$3 ldflags=$4
@@ -12,7 +12,7 @@ mkdir -p "$root/$build"
 work=$root/$build/nginx
 
 [ -f "$src/configure" ] || [ -f "$src/auto/configure" ] || {
-    echo "build-module: $src is no nginx source tree; install nginx-dev or give NGX_SRC=dir" >&2
+    echo "build-module: $src is not an nginx source tree; install nginx-dev or set NGX_SRC=dir" >&2
     exit 1
 }
 
@@ -27,8 +27,8 @@ fi
 cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $cflags"
 
 # -Bsymbolic: nginx loads modules into one global name space.  Without it, a reload with another build of
-# the module binds the new build's names to the old one, and neither runs as it was compiled.
-# nginx's configure finds the sources anew each time, so a new file needs it again.
+# the module binds the new build's symbols to the old one, and neither runs as it was compiled.
+# nginx's configure lists the source files, so it must run again after a file was added.
 stamp=$work/configured
 want="$src $cc_opt $ldflags symbolic $(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
@@ -52,7 +52,7 @@ make -s -C "$work/src" -f "$work/objs/Makefile" modules >"$work/make.log" 2>&1 |
     echo "build-module: see $work/make.log" >&2
     exit 1
 }
-# The probes are for tests only; they stand beside the module, never in it.
+# The probes are for tests only; they are separate modules.
 for module in ngx_http_weir_module ngx_http_weir_redis_probe_module ngx_http_weir_cache_probe_module; do
     install -m 755 "$work/objs/$module.so" "$root/$build/$module.so.new"
     mv "$root/$build/$module.so.new" "$root/$build/$module.so"

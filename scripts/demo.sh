@@ -1,11 +1,11 @@
 #!/bin/bash
-# demo.sh: plays the story of Weir on the running stack, and says of each claim
-# whether it holds.  Exit code 1 when one does not.
+# demo.sh: shows on the running stack what Weir does, and checks each claim.
+# Exit code 1 if a claim does not hold.
 #
 # It kills the backend and Redis with SIGKILL, empties Redis, and starts both
-# again.  Its users are new in every run.
+# again.  Each run creates new users.
 #
-# shellcheck disable=SC2317  # claim and wait_until call what they are told to
+# shellcheck disable=SC2317  # claim and wait_until call their arguments
 set -euo pipefail
 # shellcheck source=scripts/services.sh
 . "$(dirname "$0")/services.sh"
@@ -18,7 +18,7 @@ edge=http://127.0.0.1:$edge_port
 name=demo-$(date +%s)-$$
 broken=0
 
-# --- telling -------------------------------------------------------------------
+# --- output --------------------------------------------------------------------
 
 chapter() { printf '\n%s\n' "$1"; }
 say() { printf '     %s\n' "$@"; }
@@ -33,9 +33,9 @@ claim() {
     fi
 }
 
-# --- asking ----------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------
 
-# sign_up FROM TO: those users, in parallel; a line "status" for each, answers in $work.
+# sign_up FROM TO: signs up those users, in parallel; a line "status" for each, responses in $work.
 sign_up() {
     local i
     for ((i = $1; i <= $2; i++)); do
@@ -78,7 +78,7 @@ show_effects() {
         "$billing billing profiles, $analytics analytics rows, $flags sets of flags"
 }
 
-# get PATH [CURL ARGUMENT…]: headers and body, without carriage returns.
+# get PATH [CURL ARGUMENT…]: prints headers and body, without carriage returns.
 get() {
     curl -si -m 10 "$edge$1" "${@:2}" | tr -d '\r'
 }
@@ -89,7 +89,7 @@ show_answer() {
 
 header() { grep -iqE "^$2" <<<"$1"; }
 
-# ask COUNT AGENT: a line "status seconds" for each request that no cache can answer.
+# ask COUNT AGENT: sends requests that no cache can answer; a line "status seconds" for each.
 ask() {
     curl -s -m 60 -A "$2" -o /dev/null -w '%{http_code} %{time_total}\n' \
         "$edge/users/00000000-0000-7000-8000-[000000000001-$(printf '%012d' "$1")]"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# down.sh: stops the stack, from the edge inwards; its data stays.
+# down.sh: stops the stack, the edge first; its data stays.
 set -euo pipefail
 # shellcheck source=scripts/services.sh
 . "$(dirname "$0")/services.sh"
@@ -20,7 +20,7 @@ for name in nginx backend payments smtp redis postgres; do
     fi
 done
 if [ -n "$stopped" ]; then
-    echo "Weir is down; its data stays in $home (./weir up goes on with it)"
+    echo "Weir is down; its data stays in $home (./weir up uses it again)"
 else
     echo "nothing was running"
 fi

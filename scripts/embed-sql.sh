@@ -1,5 +1,5 @@
 #!/bin/bash
-# embed-sql.sh FOLDER: prints C that holds all SQL files of that folder (OWNER/sql) as
+# embed-sql.sh FOLDER: prints C that contains all SQL files of that folder (OWNER/sql) as
 # weir_sql_OWNER; backend/db/migrate.h explains it.
 set -euo pipefail
 shopt -s nullglob
@@ -14,7 +14,7 @@ die() {
 }
 
 [[ $folder == */sql && $name =~ ^[a-z][a-z0-9_]*$ ]] ||
-    die "$folder: a folder is named OWNER/sql, where OWNER has only a-z, 0-9 and _"
+    die "$folder: a folder must be named OWNER/sql, where OWNER has only a-z, 0-9 and _"
 [ -d "$folder" ] || die "$folder: there is no such folder"
 
 # files LIST FILE…
@@ -24,9 +24,9 @@ files() {
     echo "static const weir_sql_file_t $1[] = {"
     for file in "${@:2}"; do
         [[ ${file##*/} =~ ^[a-zA-Z0-9_-]+\.sql$ ]] ||
-            die "$file: a file's name has only letters, digits, _ and -, and .sql at its end"
+            die "$file: a file's name must have only letters, digits, _ and -, and end with .sql"
         [ "$(tr -dc '\0' <"$file" | wc -c)" = 0 ] || die "$file: there is a NUL byte"
-        # The string is closed and begun again on every line; ??( and the like would be trigraphs.
+        # Each line is a string of its own; ? is escaped, because ??( would be a trigraph.
         echo "    {\"$file\", \"\""
         sed -e 's/[\\"?]/\\&/g' -e 's/\r/\\r/g' -e 's/^/     "/' -e 's/$/\\n"/' "$file"
         echo "    },"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# embed-template.sh FOLDER: prints C that holds all files of that folder as weir_ctl_template; see
-# backend/ctl/new-domain/new_domain.h. Sources are NAME.c.in there and so on, so that nothing takes them for sources of Weir.
+# embed-template.sh FOLDER: prints C that contains all files of that folder as weir_ctl_template; see
+# backend/ctl/new-domain/new_domain.h. Sources there are named NAME.c.in and so on, so that no tool
+# treats them as sources of Weir.
 set -euo pipefail
 export LC_ALL=C
 
@@ -14,7 +15,7 @@ while read -r file; do
     path=$file
     [[ $file != *.[cht].in ]] || path=${file%.in}
     echo "    {\"$path\", \"\""
-    # The string is closed and begun again on every line; ??( and the like would be trigraphs.
+    # Each line is a string of its own; ? is escaped, because ??( would be a trigraph.
     sed -e 's/[\\"?]/\\&/g' -e 's/^/     "/' -e 's/$/\\n"/' "$1/$file"
     echo "    },"
 done < <(cd "$1" && find . -type f -name '[!.]*' -printf '%P\n' | sort)

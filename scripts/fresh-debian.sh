@@ -1,11 +1,11 @@
 #!/bin/bash
-# fresh-debian.sh SUITE [root|user]: does, in a new Debian of that suite (bookworm,
-# trixie, sid) that has nothing but apt, what a new user does: clones what is committed
-# here, then ./weir up, demo, down and test, as root or as a user with sudo.
+# fresh-debian.sh SUITE [root|user]: runs the steps of a new user in a new minimal
+# Debian of that suite (bookworm, trixie, sid): clones this repository's commits, then
+# ./weir up, demo, down and test, as root or as a user with sudo.
 #
-# By hand, as root; needs debootstrap and git.  The new system lives in a folder
-# under /tmp, in mount and process namespaces of its own, so nothing of it stays.
-# It has the host's network, and the mirror and proxy of the host's apt.
+# Run it as root; it needs debootstrap and git.  The new system is in a folder
+# under /tmp, in mount and process namespaces of its own, and is removed at the end.
+# It uses this machine's network, and the mirror and proxy of this machine's apt.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -13,7 +13,7 @@ set -euo pipefail
 suite=${1:-} who=${2:-root}
 [[ "$suite $who" =~ ^(bookworm|trixie|sid)\ (root|user)$ ]] ||
     die "usage: scripts/fresh-debian.sh bookworm|trixie|sid [root|user]"
-[ "$(id -u)" = 0 ] || die "fresh-debian.sh makes a system; run it as root"
+[ "$(id -u)" = 0 ] || die "fresh-debian.sh installs a Debian system; run it as root"
 for tool in debootstrap git; do
     command -v $tool >/dev/null || die "$tool is missing" "apt-get install $tool"
 done
@@ -23,7 +23,7 @@ chmod 755 "$root"
 trap 'rm -rf --one-file-system "$root"' EXIT
 times=()
 
-# timed WHAT COMMAND…: its output is indented by nothing; how long it took comes at the end.
+# timed WHAT COMMAND…: runs it and records its time for the summary.
 timed() {
     local start=$SECONDS status=0
     printf '\n=== %s: %s\n' "$suite" "$1"
@@ -44,14 +44,14 @@ summary() {
         libevent-dev libcmocka-dev libnginx-mod-http-lua gcc 2>/dev/null | grep ' .' || true
 }
 
-# mirror LABEL: the address that the host's apt has for Debian or Debian-Security.
+# mirror LABEL: the address of Debian or Debian-Security in this machine's apt.
 mirror() {
     # shellcheck disable=SC2016
     apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
         awk -v label="$1" '$2 == "Debian" && $3 == label && !found { found = $1 } END { print found }'
 }
 
-# inside COMMAND…: in the new system, with its own /proc and an end for every process.
+# inside COMMAND…: runs it in the new system, with its own /proc; kills all processes at the end.
 inside() {
     unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
         chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb HOME=/root LANG=C.UTF-8 \
@@ -61,7 +61,7 @@ inside() {
 make_system() {
     local debian security
     debian=$(mirror Debian) security=$(mirror Debian-Security)
-    [ -n "$debian" ] || die "the host's apt knows no Debian mirror"
+    [ -n "$debian" ] || die "apt on this machine has no Debian mirror"
     debootstrap --variant=minbase "$suite" "$root" "$debian" >"$root.log" 2>&1 || {
         tail -20 "$root.log" >&2
         return 1
@@ -89,7 +89,7 @@ clone() {
     inside chown -R "$account:" "$folder"
 }
 
-# as_new_user COMMAND: in the clone.  One call is one life of the system's processes.
+# as_new_user COMMAND: runs it in the clone.  The system's processes end with each call.
 as_new_user() {
     inside setpriv --reuid="$account" --regid="$account" --init-groups \
         env HOME="$(dirname "$folder")" USER="$account" WEIR_PORT="$(free_ports)" bash -c "cd $folder && $1"

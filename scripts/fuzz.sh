@@ -1,27 +1,27 @@
 #!/bin/bash
 # fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/NAME_fuzz.c, and those of domains,
-# backend/shop/t/NAME_fuzz.c) with libFuzzer, AddressSanitizer and UBSan for so many seconds (60), starting from
+# backend/shop/t/NAME_fuzz.c) with libFuzzer, AddressSanitizer and UBSan for SECONDS (60), starting from
 # the corpus in NAME beside it.  Fails on the first finding and leaves the input
-# that provokes it in build/fuzz.  The last line of each log is what was spent of
-# the target's budget; with WEIR_FUZZ_MEASURE=1 spending more is no finding.
-# WEIR_FUZZ_SEED=N makes the same inputs in the same order each time.
+# that causes it in build/fuzz.  The last line of each log is the used part of
+# the target's budget; with WEIR_FUZZ_MEASURE=1 exceeding it is no finding.
+# WEIR_FUZZ_SEED=N generates the same inputs in the same order each time.
 #
-# New inputs are kept in build/fuzz/NAME; with WEIR_FUZZ_MERGE=1 the corpus
-# becomes, beside the inputs that have a name, a small set of those that reach
-# all that is reached.
+# New inputs are kept in build/fuzz/NAME.  With WEIR_FUZZ_MERGE=1 the corpus is
+# minimized: it keeps the inputs with a name, and a small set of others with the
+# same coverage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || {
-    echo "fuzz: \"$seconds\" is no number of seconds" >&2
+    echo "fuzz: \"$seconds\" is not a number of seconds" >&2
     exit 2
 }
 
 shopt -s nullglob
 all=(t/fuzz/*_fuzz.c backend/*/t/*_fuzz.c)
-# folder_of TARGET: where it is; nothing when there is none.
+# folder_of TARGET: its folder; nothing if there is no such target.
 folder_of() {
     local file
     for file in "${all[@]}"; do
@@ -42,8 +42,8 @@ for target in "$@"; do
     }
 done
 
-# A target names the sources it needs in its first lines, "// needs: a.c b.c", and the packages, "// uses: libcurl".
-# "// uses: nginx" is nginx as the module is built with it: its headers; t/fuzz/nginx.c has the little that is needed of its core.
+# A target lists the sources it needs in its first lines, "// needs: a.c b.c", and the packages, "// uses: libcurl".
+# "// uses: nginx" adds the nginx headers with which the module is built; t/fuzz/nginx.c has the few functions of its core.
 compile() {
     local needs uses use dir nginx flags=() libs=() source objects=() object main
     main=$(folder_of "$1")/$1_fuzz.c
@@ -68,7 +68,7 @@ compile() {
     done
     local link=(clang "-fsanitize=fuzzer,address,undefined" "${wrapped[@]/#/-Wl,--wrap=}" "${objects[@]}" build/fuzz/budget.o "${libs[@]}"
         -o "build/fuzz/$1_fuzz")
-    # Functions that the target does not reach are missing: each that is called after all ends the process.
+    # Functions that the target does not reach are not linked; a call of one ends the process.
     "${link[@]}" 2>&1 | sed -nE "s/.*undefined reference to \`(ngx_|weir_)([a-z0-9_]+)'.*/void \1\2(void); void \1\2(void) { __builtin_trap(); }/p" |
         sort -u >"build/fuzz/$1.missing.c" || true
     clang -c "build/fuzz/$1.missing.c" -o "build/fuzz/$1.missing.o"
@@ -85,7 +85,7 @@ merge() {
     rm -r "$new"
 }
 
-# What t/fuzz/budget.c counts besides the edges of instrumented code.
+# Functions that t/fuzz/budget.c counts, in addition to the edges of instrumented code.
 wrapped=(__sanitizer_cov_trace_pc __asan_memcpy __asan_memmove __asan_memset)
 mapfile -t -O 4 wrapped < <(sed -nE 's/^WRAP\([^,]*, ([a-z]+),.*/\1/p' t/fuzz/budget.c)
 

@@ -1,9 +1,9 @@
-# lib.sh: what the operator's scripts share: where the stack lives, its ports,
-# messages, waiting, and knowing a process again.  Sourced, never run.
+# lib.sh: shared by the operator's scripts: the stack's folders and ports,
+# messages, waiting, and identifying processes.  Sourced, never run.
 #
 # A stack is one folder (WEIR_RUN, by default .run) and five ports from
 # WEIR_PORT (8080) on: edge, backend, Redis, SMTP sink, payment gateway.  Several stacks can run
-# side by side.  PostgreSQL and Redis' second way in are unix sockets.
+# side by side.  PostgreSQL listens on a unix socket, Redis also on one.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are used by the scripts that source this
@@ -15,13 +15,13 @@ weir_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$weir_root" || exit
 umask 022
 PATH=$PATH:/usr/sbin:/sbin
-# The caller's own database settings must not lead psql somewhere else.
+# The caller's own database settings must not redirect psql.
 unset "${!PG@}"
 
 run=${WEIR_RUN:-$weir_root/.run}
 [[ $run = /* ]] || run=$weir_root/$run
 
-# choose_domain FOLDER: the backend's domain, where its programs are built, and the services that it needs: an SMTP sink
+# choose_domain FOLDER: the backend's domain, the folder of its programs, and the services that it needs: an SMTP sink
 # and a payment gateway only if its backend.conf.in names their ports.
 choose_domain() {
     domain=$1
@@ -35,7 +35,7 @@ choose_domain() {
 
 # --- messages ----------------------------------------------------------------
 
-# A wrong argument: exit code 2, as those of weirctl.
+# A wrong argument: exit code 2, as in weirctl.
 wrong() {
     printf 'weir: %s\n' "$1" >&2
     exit 2
@@ -48,7 +48,7 @@ die() {
     exit 1
 }
 
-# no_arguments NAME TEXT [ARGUMENT…]: for a command that takes none: --help prints the text, anything else is refused.
+# no_arguments NAME TEXT [ARGUMENT…]: for a command without arguments: --help prints the text, others are refused.
 no_arguments() {
     local name=$1 text=$2
     shift 2
@@ -59,11 +59,11 @@ no_arguments() {
         exit 0
         ;;
     esac
-    printf 'weir: %s takes no argument; it was given "%s"\n' "$name" "$1" >&2
+    printf 'weir: %s takes no argument; got "%s"\n' "$name" "$1" >&2
     exit 2
 }
 
-# step NAME TEXT: a line of progress.
+# step NAME TEXT: prints a line of progress.
 step() {
     printf '  %-10s %s\n' "$1" "$2"
 }
@@ -90,7 +90,7 @@ port_of() {
     esac
 }
 
-# listener_inodes PORT: the sockets that listen there on 127.0.0.1 or on all addresses.
+# listener_inodes PORT: the sockets that listen on that port, on 127.0.0.1 or on all addresses.
 listener_inodes() {
     awk -v port="$(printf ':%04X' "$1")" \
         '$4 == "0A" && $2 ~ "^(0+|(0000000000000000FFFF0000)?0100007F)" port "$" { print $10 }' \
@@ -101,7 +101,7 @@ port_free() {
     [ -z "$(listener_inodes "$1")" ]
 }
 
-# port_holder PORT: "name (pid N)" of who listens there, as far as /proc tells us.
+# port_holder PORT: "name (pid N)" of the process that listens there, as far as /proc shows it.
 port_holder() {
     local inode link pid
     for inode in $(listener_inodes "$1"); do
@@ -115,7 +115,7 @@ port_holder() {
     echo "a process of another user"
 }
 
-# free_ports: the first of five free ports in a row, tried from 8180 on.
+# free_ports: the first of five consecutive free ports, from 8180 on.
 free_ports() {
     local base
     for ((base = 8180; base < 30000; base += 100)); do
@@ -129,18 +129,18 @@ free_ports() {
 
 # --- places --------------------------------------------------------------------
 
-# Where PostgreSQL, nginx' workers and sockets live ($home, $sockets): in $run,
-# unless root runs the stack and the services' own users may not go there (a
-# clone in /root), or the path is too long for a unix socket (107 bytes).
-# Also who runs PostgreSQL, which refuses root: $service_user, by $as_service_user; and who runs Redis, the backend, the
-# SMTP sink and the gateway, which do not need root: $stack_user, by $as_stack_user.
+# Folders of data and sockets ($home, $sockets): in $run, unless root runs the
+# stack and the services' users cannot enter it (a clone in /root), or the path
+# is too long for a unix socket (107 bytes).
+# Also the users: $service_user runs PostgreSQL, which refuses root, with $as_service_user. $stack_user runs Redis, the
+# backend, the SMTP sink and the gateway, which do not need root, with $as_stack_user.
 choose_places() {
     local name
     service_user=$(id -un) as_service_user=() stack_user=$(id -un) as_stack_user=()
     if [ "$(id -u)" = 0 ]; then
         service_user=postgres
         id postgres >/dev/null 2>&1 || service_user=nobody
-        # It becomes the command, so that the pid is the command's.
+        # exec, so that the pid is that of the command.
         as_service_user=(setpriv "--reuid=$service_user" "--regid=$(id -g $service_user)" --init-groups)
         stack_user=weir
         id weir >/dev/null 2>&1 || stack_user=nobody
@@ -159,31 +159,31 @@ choose_places() {
 own_run_folder() {
     local path
     for path in "$run" "$weir_root"; do
-        [[ $path =~ ^[A-Za-z0-9._/+@-]+$ ]] || die "the path \"$path\" is not for configuration files" \
+        [[ $path =~ ^[A-Za-z0-9._/+@-]+$ ]] || die "the path \"$path\" cannot be written in configuration files" \
             "letters, digits and . _ / + @ - may be in it"
     done
-    [ -d "$run" ] || mkdir -p "$run" || die "cannot make the folder $run" "choose another one with WEIR_RUN=/folder"
+    [ -d "$run" ] || mkdir -p "$run" || die "cannot create the folder $run" "choose another one with WEIR_RUN=/folder"
     [ -O "$run" ] || die "$run belongs to $(stat -c %U "$run")" \
         "run this as that user, or choose another folder with WEIR_RUN=/folder"
     mkdir -p "$run/logs" "$run/pids"
     chmod 700 "$run/logs"
-    # One up or down at a time; services don't inherit the descriptor.
+    # One up or down at a time; services do not inherit the descriptor.
     exec 9>"$run/lock"
-    flock -w 120 9 || die "another ./weir up or down has been at work on $run for two minutes"
+    flock -w 120 9 || die "another ./weir up or down has used $run for two minutes"
 }
 
 # --- processes -----------------------------------------------------------------
 #
-# A pid file holds "PID STARTTIME BOOT" (proc(5), stat's field 22), which no
-# later process can have.  Each service leads a session, so what it leaves
-# behind when it is killed can be told by the session's number.
+# A pid file contains "PID STARTTIME BOOT" (proc(5), stat's field 22), which no
+# later process can have.  Each service leads a session, so the session's number
+# identifies the processes that remain after it was killed.
 
 stat_fields() {
     local line=
-    # The name may have line feeds; read fails at the end of the file.
+    # The name may contain line feeds; read fails at the end of the file.
     { read -r -d '' line <"/proc/$1/stat" || true; } 2>/dev/null
     [ -n "$line" ] || return 1
-    # The second field is a name in parentheses that may hold anything.
+    # The second field is a name in parentheses that may contain any character.
     echo "${line##*) }"
 }
 
@@ -193,7 +193,7 @@ record_process() {
     echo "$2 $(cut -d ' ' -f 20 <<<"$fields") $(cat /proc/sys/kernel/random/boot_id)" >"$run/pids/$1"
 }
 
-# pid_of SERVICE: its pid while the very process that was started is alive.
+# pid_of SERVICE: its pid while the process that was started is alive.
 pid_of() {
     local pid start boot now fields
     { read -r pid start boot <"$run/pids/$1"; } 2>/dev/null || return 1
@@ -204,9 +204,9 @@ pid_of() {
     echo "$pid"
 }
 
-# leftovers_of SERVICE: pids of what it left behind when it was killed, such as
-# nginx' workers, which would keep the port.  They are of its session;
-# PostgreSQL's each have one of their own, but work in the data folder.
+# leftovers_of SERVICE: pids of processes that remain after it was killed, such as
+# nginx' workers, which would keep the port.  They are in its session; those of
+# PostgreSQL each have a session of their own, but their folder is the data folder.
 leftovers_of() {
     local pid start boot fields
     read -r pid start boot 2>/dev/null <"$run/pids/$1" || return 0
@@ -215,21 +215,21 @@ leftovers_of() {
         find /proc/[0-9]*/cwd -lname "$home/postgres" 2>/dev/null | cut -d / -f 3 || true
         return
     fi
-    # The number of a session is given to nobody else while the session is there.
+    # The number of a session is not reused while the session exists.
     fields=$(stat_fields "$pid" || true)
     [ -z "$fields" ] || [ "${fields%% *}" = Z ] || return 0
-    # pid (name) state parent group session …, the 20th after the name is the start time; the name may hold anything.
+    # pid (name) state parent group session …, the 20th after the name is the start time; the name may contain any character.
     cat /proc/[0-9]*/stat 2>/dev/null | awk -v session="$pid" -v start="$start" '
         { pid = $1; sub(/.*\) /, "") }
         pid ~ /^[0-9]+$/ && $4 == session && $1 != "Z" && $20 >= start { print pid }' || true
 }
 
-# mark_log NAME: what its log says from here on belongs to this start.
+# mark_log NAME: lines of its log from here on belong to this start.
 mark_log() {
     log_start=$(stat -c %s "$run/logs/$1.log" 2>/dev/null || echo 0)
 }
 
-# launch SERVICE COMMAND…: in the background, in a session of its own.
+# launch SERVICE COMMAND…: starts it in the background, in a session of its own.
 launch() {
     local name=$1
     shift
@@ -238,7 +238,7 @@ launch() {
     record_process "$name" $!
 }
 
-# wait_until SECONDS COMMAND…: polls; false when the time is over.
+# wait_until SECONDS COMMAND…: polls; false after that time.
 wait_until() {
     local end=$((SECONDS + $1))
     shift
@@ -248,9 +248,9 @@ wait_until() {
     done
 }
 
-# --- ways into the stack --------------------------------------------------------
+# --- clients of the stack -------------------------------------------------------
 
-# pg_bin: the folder of PostgreSQL's programs that fit the data, or the newest.
+# pg_bin: the folder of PostgreSQL's programs of the data's version, or of the newest.
 pg_bin() {
     local version
     if [ -f "$home/postgres/PG_VERSION" ]; then
@@ -270,7 +270,7 @@ stack_ctl() {
     "$weir_root/$domain_build/weirctl" -c "$home/weir-backend.conf" "$@"
 }
 
-# Made once for this stack, for its user only.
+# Created once for this stack, readable by its user only.
 redis_password() {
     local file=$run/redis-password
     [ -s "$file" ] || (umask 077 && head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$file")
@@ -281,7 +281,7 @@ stack_redis_cli() {
     REDISCLI_AUTH=$(redis_password) "$redis_cli" -s "$sockets/redis-socket/redis.sock" "$@"
 }
 
-# A stack that is there keeps its domain, its port and its Redis until up is told another one.
+# An existing stack keeps its domain, its port and its Redis until up gets other ones.
 choose_domain "$(cat "$run/domain" 2>/dev/null || echo backend/shop)"
 set_ports "$(cat "$run/port" 2>/dev/null || echo "${WEIR_PORT:-8080}")"
 choose_redis "$run/redis-server"

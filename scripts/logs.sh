@@ -1,5 +1,5 @@
 #!/bin/bash
-# logs.sh [SERVICE…] [-f]: the end of the logs, with -f also what comes.
+# logs.sh [SERVICE…] [-f]: prints the end of the logs, and with -f new lines.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -21,6 +21,6 @@ done
 cd "$run/logs"
 if [ ${#files[@]} -eq 0 ]; then files=(*.log); fi
 for file in "${files[@]}"; do
-    [ -e "$file" ] || die "logs: $run/logs/$file is not there yet" "./weir up starts the stack"
+    [ -e "$file" ] || die "logs: $run/logs/$file does not exist yet" "./weir up starts the stack"
 done
 exec tail -n 30 "${follow[@]}" "${files[@]}"

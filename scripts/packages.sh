@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh: installs what is missing, with apt, without starting a service.
+# packages.sh: installs missing packages with apt, without starting a service.
 #
 #   packages.sh build     to build module, backend and unit tests
 #   packages.sh run       to build and run the stack
@@ -10,7 +10,7 @@
 #   packages.sh lint      to check the sources
 #   packages.sh conformance  to run the suite of `bench conformance`
 #
-# A call that finds nothing missing needs neither network nor root.
+# If nothing is missing, a call needs neither network nor root.
 set -euo pipefail
 
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
@@ -24,14 +24,14 @@ bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-
 conformance=(nodejs npm)
 lint=(git python3 binutils shellcheck cppcheck clang-format clang-tidy)
 
-# Another server in the place of redis-server is the caller's to install.
+# The caller must install a server other than redis-server.
 server=${WEIR_REDIS_SERVER:-redis-server}
 if [ "$server" = redis-server ]; then
     run+=(redis-server)
 elif [[ ${1:-} =~ ^(run|test|sanitize)$ ]]; then
     for program in "$server" "${server%-server}-cli"; do
         command -v "$program" >/dev/null || {
-            echo "packages: there is no $program: install it, or leave WEIR_REDIS_SERVER away" >&2
+            echo "packages: there is no $program: install it, or unset WEIR_REDIS_SERVER" >&2
             exit 1
         }
     done
@@ -54,7 +54,7 @@ installed() {
 }
 
 # Test::Nginx is in Debian's unstable only.  Its priority of 1 keeps every other
-# package on the machine's own release; the mirror is the one apt uses already.
+# package on the machine's own release; the mirror is the one that apt already uses.
 add_unstable() {
     local mirror
     # shellcheck disable=SC2016
@@ -65,7 +65,7 @@ add_unstable() {
         exit 1
     }
     as_root tee /etc/apt/sources.list.d/weir-unstable.list >/dev/null <<EOF
-# A mirror or snapshot may be older than sid's Release file is valid; what is in it is signed all the same.
+# The Release file of a mirror or snapshot of sid may have expired; its signature is still verified.
 deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg check-valid-until=no] $mirror sid main
 EOF
     as_root tee /etc/apt/preferences.d/weir-unstable >/dev/null <<'EOF'
@@ -99,7 +99,7 @@ done
 
 echo "packages: installing ${missing[*]}"
 
-# What is changed for the time of the installation is put back at its end.
+# Changes for the time of the installation are reverted at its end.
 policy=/usr/sbin/policy-rc.d own_policy=
 cluster=/etc/postgresql-common/createcluster.conf own_cluster=
 # shellcheck disable=SC2317  # called by the trap
@@ -113,14 +113,14 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# Servers of the distribution must not start: policy-rc.d says 101, "not allowed".
+# Servers of the distribution must not start: policy-rc.d returns 101, "not allowed".
 if [ ! -e $policy ]; then
     own_policy=1
     printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
     as_root chmod 755 $policy
 fi
 
-# PostgreSQL's package makes a database cluster of its own, which nobody here needs.
+# PostgreSQL's package creates a database cluster, which the stack does not need.
 if [ ! -e $cluster ] && [[ " ${missing[*]} " == *" postgresql "* ]]; then
     own_cluster=1
     as_root mkdir -p "$(dirname $cluster)"
@@ -136,7 +136,7 @@ for p in "${missing[@]}"; do
         unstable+=("$p")
     fi
 done
-# UCF: the setting above stays during the installation.
+# UCF: keeps the setting above during the installation.
 install=(env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get -q -y install --no-install-recommends)
 [ ${#own[@]} -eq 0 ] || as_root "${install[@]}" "${own[@]}"
 if [ ${#unstable[@]} -gt 0 ]; then

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What prove runs for each test: a compiled test as it is, a .t with perl.
+# prove calls this for each test: runs a compiled test directly, a .t with perl.
 case $1 in
 *.t) exec perl "$@" ;;
 *) exec "$@" ;;

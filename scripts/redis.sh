@@ -1,12 +1,12 @@
-# redis.sh: which programs are Redis' server and client.  Sourced, never run.
+# redis.sh: selects the programs of Redis' server and client.  Sourced, never run.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are used by the scripts that source this
 
-# choose_redis FILE: $redis_server and $redis_cli.  WEIR_REDIS_SERVER names the
-# server, such as valkey-server or /opt/redis/bin/redis-server; without it the
-# FILE does, where a stack keeps what it runs; else it is redis-server.  The client
-# is named likewise.
+# choose_redis FILE: sets $redis_server and $redis_cli.  The server is that of
+# WEIR_REDIS_SERVER, such as valkey-server or /opt/redis/bin/redis-server; without
+# it that of FILE, in which a stack records its server; otherwise redis-server.
+# The client has the same name with -cli.
 choose_redis() {
     redis_server=${WEIR_REDIS_SERVER:-$(cat "$1" 2>/dev/null || true)}
     redis_server=${redis_server:-redis-server}

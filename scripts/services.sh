@@ -1,12 +1,12 @@
-# services.sh: the six services of a stack: how each is configured, started,
-# asked whether it answers, and stopped.  Sourced; brings lib.sh along.
+# services.sh: the six services of a stack: configuring, starting, checking and
+# stopping each of them.  Sourced; sources lib.sh.
 #
 # shellcheck shell=bash
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# address_of SERVICE: where it answers, for people.
+# address_of SERVICE: its address, for output.
 address_of() {
     case $1 in
     postgres) echo "$pg_socket/.s.PGSQL.5432" ;;
@@ -18,15 +18,15 @@ address_of() {
     esac
 }
 
-# --- configuration: written anew by each up ------------------------------------
+# --- configuration: each up writes it again ------------------------------------
 
-# write_file PATH: from standard input; the old one stays until the new one is whole.
+# write_file PATH: writes standard input to it; replaces the old file when the new one is complete.
 write_file() {
     cat >"$1.new"
     mv "$1.new" "$1"
 }
 
-# write_secret PATH [OWNER]: the same, for nobody else to read; OWNER counts when root runs this.
+# write_secret PATH [OWNER]: the same, readable by its owner only; OWNER is used if root runs this.
 write_secret() {
     (umask 077 && : >"$1.new")
     cat >"$1.new"
@@ -34,7 +34,7 @@ write_secret() {
     mv "$1.new" "$1"
 }
 
-# own_folder PATH: a folder of our own services' user, and of nobody else.
+# own_folder PATH: a folder that only the services' user can enter.
 own_folder() {
     mkdir -p "$1"
     chmod 700 "$1"
@@ -42,7 +42,7 @@ own_folder() {
 }
 
 configure_postgres() {
-    # Who may connect: those who can read the data anyway, by the kernel's word.
+    # Only users who can read the data anyway may connect; the kernel identifies them (peer).
     local conf=$home/postgres map user memory=posix
     # A bare chroot has no usable /dev/shm.
     "${as_service_user[@]}" test -w /dev/shm || memory=sysv
@@ -59,7 +59,7 @@ port = 5432
 max_connections = 50
 shared_buffers = 128MB
 dynamic_shared_memory_type = $memory
-# An acknowledged write is on the disk: these two stay on.
+# These two stay on, so that an acknowledged write is on the disk.
 fsync = on
 synchronous_commit = on
 wal_compression = on
@@ -87,13 +87,13 @@ daemonize no
 appendonly yes
 appendfsync everysec
 save ""
-# Cached responses have a time to live and may go; event streams have none and stay.
+# Cached responses have a time to live and may be evicted; event streams have none and are not.
 maxmemory 256mb
 maxmemory-policy volatile-lru
 END
 }
 
-# What the gateway signs with: made once, for this stack.
+# The gateway's signing secret, created once for this stack.
 webhook_secret() {
     local file=$home/webhook-secret
     [ -s "$file" ] || write_secret "$file" "$stack_user" <<<"whsec_$(head -c 32 /dev/urandom | base64)"
@@ -102,7 +102,7 @@ webhook_secret() {
 
 configure_backend() {
     local domain_conf=
-    # By a file: arguments are for everybody on the machine to read.
+    # By a file: all users of the machine can read arguments.
     if [ -f "$domain/backend.conf.in" ]; then
         domain_conf=$(sed -f <(
             printf 's|@%s@|%s|\n' SMTP_PORT "$smtp_port" PAYMENTS_PORT "$payments_port" WEBHOOK_SECRET "$(webhook_secret)"
@@ -121,7 +121,7 @@ configure_nginx() {
     local user='' template=conf/edge.conf.in
     [ ! -f "$domain/edge.conf.in" ] || template=$domain/edge.conf.in
     [ "$(id -u)" != 0 ] || user="user www-data;"
-    # By a file: arguments are for everybody on the machine to read.
+    # By a file: all users of the machine can read arguments.
     sed -f <(
         printf 's|@%s@|%s|\n' MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
             REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
@@ -129,7 +129,7 @@ configure_nginx() {
     ) "$template" | write_secret "$run/edge.conf"
 }
 
-# fingerprint_of SERVICE: changes when what it runs from has changed.
+# fingerprint_of SERVICE: changes with its program and its configuration.
 fingerprint_of() {
     case $1 in
     postgres) cat "$home/postgres/postgresql.conf" "$home/postgres/pg_hba.conf" "$home/postgres/pg_ident.conf" ;;
@@ -141,7 +141,7 @@ fingerprint_of() {
     esac | sha256sum | cut -d ' ' -f 1
 }
 
-# program FILE: the built program, where the stack's user may run it (a clone in /root lets nobody in).
+# program FILE: the built program, in a folder that the stack's user can enter (a clone in /root is none).
 program() {
     local file=$weir_root/$1
     if ! "${as_stack_user[@]}" test -x "$file"; then
@@ -163,9 +163,9 @@ create_cluster() {
         failed postgres "initdb failed"
 }
 
-# Called when the postmaster is gone, and whatever it left behind; yet its pid may
-# be taken, by a zombie that nobody waits for or by another program after a
-# reboot, and PostgreSQL would believe its own lock files.
+# Called when the postmaster and its remaining processes have ended.  Its pid may
+# still be in use, by a zombie or, after a reboot, by another program, and
+# PostgreSQL would then trust its old lock files.
 start_postgres() {
     rm -f "$home/postgres/postmaster.pid" "$pg_socket"/.s.PGSQL.*.lock
     launch postgres "${as_service_user[@]}" "$(pg_bin)/postgres" -D "$home/postgres"
@@ -178,14 +178,14 @@ start_redis() {
 }
 
 start_smtp() {
-    # Debian's own python3 has the package, whatever stands first in PATH.
+    # Debian's own python3 has the package; another one may be first in PATH.
     own_folder "$home/mail"
     mkdir -p "$home/mail/tmp" "$home/mail/new" "$home/mail/cur"
     if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/mail"; fi
     launch smtp "${as_stack_user[@]}" /usr/bin/python3 -m aiosmtpd -n -c aiosmtpd.handlers.Mailbox "$home/mail" -l "127.0.0.1:$smtp_port"
 }
 
-# It sends its webhooks through the edge, as one outside would.
+# It sends its webhooks through the edge, as an external gateway would.
 start_payments() {
     webhook_secret >/dev/null
     (umask 077 && : >>"$home/payments-ledger.json" && chmod 600 "$home/payments-ledger.json")
@@ -203,7 +203,7 @@ start_nginx() {
     launch nginx nginx -e "$run/logs/nginx.log" -p "$home/nginx" -c "$run/edge.conf"
 }
 
-# --- does it answer? ---------------------------------------------------------------
+# --- checking ----------------------------------------------------------------------
 
 answers_postgres() { "$(pg_bin)/pg_isready" -q -h "$pg_socket" -p 5432 -U postgres -d postgres; }
 answers_redis() { [ "$(stack_redis_cli ping 2>/dev/null)" = PONG ]; }
@@ -215,7 +215,7 @@ answers_payments() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$payments_port
 answers_backend() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$backend_port/health"; }
 answers_nginx() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$edge_port/.well-known/weir-edge"; }
 
-# state_of SERVICE: up, silent (runs but doesn't answer) or down.
+# state_of SERVICE: up, silent (runs but does not answer) or down.
 state_of() {
     if ! pid_of "$1" >/dev/null; then
         echo down
@@ -230,7 +230,7 @@ answers_or_died() {
     "answers_$1" || ! pid_of "$1" >/dev/null
 }
 
-# failed SERVICE WHAT: ends with what its log has said since the start, at most 12 lines.
+# failed SERVICE WHAT: ends with the lines of its log since the start, at most 12.
 failed() {
     local log=$run/logs/$1.log
     die "$1: $2; the end of $log:" \
@@ -238,7 +238,7 @@ failed() {
         "when that is mended, ./weir up goes on from here"
 }
 
-# ensure_service SERVICE: starts it unless it runs from what is there now.
+# ensure_service SERVICE: starts it, unless it runs with the current program and configuration.
 ensure_service() {
     local name=$1 print verb=started
     print=$(fingerprint_of "$name")
@@ -260,7 +260,7 @@ ensure_service() {
 
 # --- stop -------------------------------------------------------------------------
 
-# Signals that let each finish what it has taken, in the order in which they are tried.
+# The signals that are tried, in this order; the first ones let the service finish its work.
 signals_of() {
     case $1 in
     nginx) echo QUIT TERM KILL ;;
@@ -272,7 +272,7 @@ signals_of() {
 
 gone() { ! pid_of "$1" >/dev/null; }
 
-# stop_service SERVICE: false when it was not running.
+# stop_service SERVICE: false if it was not running.
 stop_service() {
     local name=$1 signal pid was_running=1
     if gone "$name"; then was_running=; fi
@@ -298,5 +298,5 @@ stop_leftovers() {
         kill -$signal "${pids[@]}" 2>/dev/null || true
         wait_until 5 no_leftovers "$1" || true
     done
-    no_leftovers "$1" || die "$1 has left processes that do not end: $(leftovers_of "$1" | tr '\n' ' ')"
+    no_leftovers "$1" || die "$1 left processes that do not end: $(leftovers_of "$1" | tr '\n' ' ')"
 }

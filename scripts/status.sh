@@ -17,7 +17,7 @@ rows=()
 for name in "${services[@]}"; do
     state=$(state_of "$name")
     if [ "$name:$state" = backend:up ]; then
-        # Events of some partition stand still; other codes are not about that.
+        # 1: some partition is halted; other codes mean something else.
         code=0
         stack_ctl relay >/dev/null 2>&1 || code=$?
         [ $code != 1 ] || state=halted
@@ -27,7 +27,7 @@ for name in "${services[@]}"; do
 done
 
 if [ -n "$json" ]; then
-    # The paths hold nothing that JSON would quote (own_run_folder sees to it).
+    # The paths contain no character that JSON would quote (own_run_folder checks this).
     comma='['
     for ((i = 0; i < ${#rows[@]}; i += 4)); do
         pid=${rows[i + 1]}
@@ -38,6 +38,6 @@ if [ -n "$json" ]; then
     echo ']'
 else
     printf '%-10s %8s  %-7s %s\n' service pid state address "${rows[@]}"
-    [[ " ${rows[*]} " != *" halted "* ]] || echo "status: events of some partitions stand still: ./weir ctl relay" >&2
+    [[ " ${rows[*]} " != *" halted "* ]] || echo "status: some partitions are halted: ./weir ctl relay" >&2
 fi
 exit $status

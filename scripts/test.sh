@@ -1,17 +1,18 @@
 #!/bin/bash
-# test.sh [--sanitize | --domain FOLDER | --world NAME | --worlds [NAME,...]] [FILE...]: installs,
-# builds and runs the tests (all without FILE, those of the domains in examples/ among them). With
-# --domain those of that folder, t/*_test.c and t/*.t, whose domain is built.  With --sanitize the plain C runs with
-# AddressSanitizer and UBSan, nginx with the module under Valgrind, and any report of
-# theirs is a failure.  With --world the edge's tests run in another world
-# (t/worlds/README.md), with --worlds in each of those named, or in all.
+# test.sh [--sanitize | --domain FOLDER | --world NAME | --worlds [NAME,...]] [FILE...]: installs
+# packages, builds and runs the tests (without FILE all, including those of the domains in
+# examples/).  --domain builds the domain of that folder and runs its tests, t/*_test.c and t/*.t.
+# With --sanitize the plain C runs with AddressSanitizer and UBSan, nginx with the module runs under
+# Valgrind, and any report is a failure.  --world runs the edge's tests in another world
+# (t/worlds/README.md), --worlds in each of the given worlds, or in all.
 #
-# Two files run at once (WEIR_TEST_JOBS), as most of them wait most of the time; but those of the
-# edge, which share a folder and a port, one after the other, and so with sanitizers and in worlds.
+# Two files run at once (WEIR_TEST_JOBS), because most of them wait most of the time.  The edge's
+# files share a folder and a port and run one after the other, and so do all files with sanitizers
+# and in worlds.
 #
-# WEIR_TEST_AGAIN=1 runs up to six files that failed once more, alone.
+# WEIR_TEST_AGAIN=1 repeats up to six failed files, alone.
 #
-# Starts a Redis of its own on a unix socket and a free port; stops it at the end.
+# Starts its own Redis on a unix socket and a free port, and stops it at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -63,7 +64,7 @@ for example in ${domain:-examples/*}; do
 done
 [ -z "$sanitize" ] || make -s SANITIZE=1 unit
 
-# nginx's workers are another user than root: they must reach what they serve.
+# nginx's workers do not run as root: they must be able to read the files that they serve.
 run=$(mktemp -d /tmp/weir-test.XXXXXX)
 chmod 755 "$run"
 redis=
@@ -121,7 +122,7 @@ export TEST_NGINX_REDIS_PORT TEST_NGINX_REDIS_SOCK TEST_NGINX_BINARY TEST_NGINX_
     TEST_NGINX_SERVROOT TEST_NGINX_PORT
 
 if [ -n "$domain" ] && [ $# -eq 0 ]; then
-    # There need not be unit tests.
+    # A domain may have no unit tests.
     mapfile -t files < <(find "build/domains/$(basename "$domain")" -path '*/unit/*_test' -perm -u+x | sort
         find "$domain/t" -name '*.t' | sort)
     set -- "${files[@]}"
@@ -136,7 +137,7 @@ jobs=${WEIR_TEST_JOBS:-2}
 [ -z "$sanitize$world" ] || jobs=1
 prove -j "$jobs" --rules 'seq=t/edge/**' --rules 'seq=t/e2e/**' --rules 'par=**' --exec scripts/prove-exec.sh "$@" 2>&1 | tee "$run/prove.log" || status=$?
 
-# WEIR_TEST_AGAIN=1: what failed runs once more, alone. The first failure stays in the output.
+# WEIR_TEST_AGAIN=1: failed files run again, alone. The first failure remains in the output.
 if [ $status != 0 ] && [ "${WEIR_TEST_AGAIN:-}" = 1 ]; then
     mapfile -t failed < <(sed -nE 's/^(\S+) +\(Wstat: .*/\1/p' "$run/prove.log")
     if [ ${#failed[@]} -gt 0 ] && [ ${#failed[@]} -le 6 ]; then

@@ -1,6 +1,6 @@
 #!/bin/bash
-# up.sh [--domain FOLDER]: brings the stack up: packages, build, six services.  A second call
-# starts what has died, and restarts what was built or configured anew.
+# up.sh [--domain FOLDER]: starts the stack: packages, build, six services.  A second call starts
+# services that died, and restarts those whose program or configuration has changed.
 set -euo pipefail
 # shellcheck source=scripts/services.sh
 . "$(dirname "$0")/services.sh"
@@ -36,7 +36,7 @@ settle_port() {
     echo "$redis_server" >"$run/redis-server"
 }
 
-# Before the long work: a taken port is told at once.
+# Before the long work, so that a port in use is reported at once.
 check_ports() {
     local name port
     for name in "${services[@]}"; do
@@ -57,7 +57,7 @@ build() {
     if [ "$before" = "$after" ]; then step build "nothing has changed"; else step build "done"; fi
 }
 
-# Who runs what needs no root, when root runs the stack: a system user without a shell.
+# If root runs the stack, a system user without a shell runs the services that need no root.
 make_user() {
     [ "$(id -u)" = 0 ] || return 0
     id weir >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin weir || true

@@ -1,7 +1,7 @@
 #!/bin/bash
 # worlds.sh [NAME,...] [FILE...]: runs the edge's tests (those of each world, or the
-# FILEs) in the named worlds, one after the other; in all without a name.  "ci" is the
-# part that continuous integration has time for.
+# FILEs) in the given worlds, one after the other; without NAME in all.  "ci" is the
+# subset for continuous integration.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/world.sh

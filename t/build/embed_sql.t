@@ -58,7 +58,7 @@ C
 };
 
 subtest 'what cannot be' => sub {
-    for (['012_nul.sql', "\0", qr/012_nul\.sql: there is a NUL byte/], ["012_it's.sql", '', qr/012_it's\.sql: a file's name has only/]) {
+    for (['012_nul.sql', "\0", qr/012_nul\.sql: there is a NUL byte/], ["012_it's.sql", '', qr/012_it's\.sql: a file's name must have only/]) {
         my ($name, $text, $message) = @$_;
         spew("$sql/$name", $text);
         my ($status, $said) = embed();

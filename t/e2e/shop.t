@@ -1,5 +1,6 @@
-# Products, orders and the dashboard through the edge, on a stack of its own that ./weir up makes: what is
-# cached, and that a change ends it at once where it was made, and by message where it was counted.
+# Products, orders and the dashboard through the edge, on a stack of its own that ./weir up makes:
+# which responses are cached, and that a change invalidates them, at once on the edge that made
+# it, and by message after counting.
 use strict;
 use warnings;
 
@@ -10,7 +11,7 @@ use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# The services' own users must reach what is theirs.
+# The services' own users must be able to enter their folders.
 my $dir = tempdir('/tmp/weir-shop.XXXXXX', CLEANUP => 1);
 chmod 0755, $dir;
 

@@ -12,7 +12,7 @@ use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-# The services' own users must reach what is theirs.
+# The services' own users must be able to enter their folders.
 my $dir = tempdir('/tmp/weir-story.XXXXXX', CLEANUP => 1);
 chmod 0755, $dir;
 
@@ -61,7 +61,7 @@ sub sql {
     return $text;
 }
 
-# Waits for a condition; false after so many seconds, for the test to tell.
+# Waits for a condition; returns false after that number of seconds, and the test fails.
 sub until_true {
     my ($seconds, $condition) = @_;
     my $end = time + $seconds;
@@ -121,7 +121,7 @@ sub sign_up_all {
     return \%codes;
 }
 
-# What has come of the signups.  Mails are counted by recipient, all else with SQL.
+# The effects of the signups. Mails are counted by recipient, other effects with SQL.
 sub effects {
     my %mails;
     for my $file (glob "$run/mail/new/*") {
@@ -153,7 +153,7 @@ sub logged {
     return grep { $_->{agent} eq $agent } map { decode_json($_) } <$in>;
 }
 
-# Requests that no cache answers, for users who don't exist.
+# Requests that no cache answers, for users that do not exist.
 my $unknown = 0;
 sub ask {
     my ($count, $agent) = @_;

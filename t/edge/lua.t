@@ -1,5 +1,5 @@
-# The module beside Lua in nginx, as in OpenResty: what Lua sees of a request in
-# each phase, and that Lua's word on access comes before an answer of the cache.
+# The module beside Lua in nginx, as in OpenResty: the values that Lua sees in each phase of a
+# request, and the order of Lua's access checks and responses from the cache.
 use strict;
 use warnings;
 
@@ -129,8 +129,7 @@ sub get { my ($path, %headers) = @_; $http->get("http://127.0.0.1:$port$path", {
 # How often Lua was asked about a path.
 sub admitted { get("/count?of=$_[0]")->{content} }
 
-# What Lua logged of a path, when it has logged so many requests: it does so after
-# the answer.
+# Lua's log lines for a path, after that number of requests: Lua logs after the response.
 sub at_the_end {
     my ($path, $number) = @_;
     my @lines;

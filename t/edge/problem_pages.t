@@ -1,5 +1,5 @@
-# weir_problem_pages: nginx's own error pages are problem documents, in every
-# protocol; what operators and upstreams answer is not touched.
+# weir_problem_pages: nginx's own error pages are problem documents, in every protocol; responses
+# of operators and upstreams are not changed.
 use strict;
 use warnings;
 

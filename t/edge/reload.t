@@ -1,4 +1,5 @@
-# A reload with another build of the module runs that build, and never reads what the former one left in shared memory.
+# A reload with another build of the module runs that build, which never reads the old build's
+# shared memory.
 use strict;
 use warnings;
 

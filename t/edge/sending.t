@@ -51,7 +51,7 @@ start_edge(<<"HTTP", $server);
 HTTP
 my $plain = port_of_edge();
 
-# what is asked for: path, curl's arguments, status and body of the last answer
+# path, curl's arguments, status and body of the last response
 my @asked = (
     ['a hit',                 '/hit',       [], 2, 200, qr{^body of /hit}],
     ['a hit of HEAD',         '/hit',       ['-I'], 2, 200, undef],

@@ -46,7 +46,7 @@ sub spent {
     return { map { split /=/ } grep { /=/ } split ' ', $lines[-1] };
 }
 
-# The phases add up, but for what is rounded off each.
+# The phases add up, except for rounding.
 sub adds_up {
     my ($time, $what) = @_;
     my @phases = grep { !/^(?:connect|tries|total)$/ } keys %$time;

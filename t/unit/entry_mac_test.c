@@ -120,8 +120,8 @@ static void a_file_without_good_secrets_is_refused(void **state)
         {{"0123456789abcde\r\n", 17}, "a secret must have at least 16 bytes"},
         {{"0123456789abcdef\n\n", 18}, "a secret must have at least 16 bytes"},
         {{"0123456789abcdef\nshort", 22}, "a secret must have at least 16 bytes"},
-        {{"0123456789abcdef\0", 17}, "it must be text, a secret in each line"},
-        {{"0123456789\rabcdef", 17}, "it must be text, a secret in each line"},
+        {{"0123456789abcdef\0", 17}, "it must be text, one secret per line"},
+        {{"0123456789\rabcdef", 17}, "it must be text, one secret per line"},
         {{ONE "\n" ONE "\n" ONE "\n" ONE "\n" ONE, 89}, "it has more than 4 secrets"},
     };
     static char large[WEIR_ENTRY_MAC_FILE_MAX + 1];

@@ -1,5 +1,5 @@
-# What only shows after the status line: an answer that breaks off, and one
-# whose header came too late.  A small server of our own plays the upstream.
+# Failures after the status line: a response that breaks off, and one whose header arrived too
+# late. The upstream is a small server of the test.
 use strict;
 use warnings;
 

@@ -1,4 +1,4 @@
-# What opens a breaker by default, and what is said of it: log, answer, weir_status.
+# The failures that open a breaker by default, and how log, response and weir_status report them.
 use strict;
 use warnings;
 
@@ -11,7 +11,7 @@ use Test::More;
 use Weir::Processes;
 use Weir::Upstream;
 
-# /ok, /fail, /cut and /hang anywhere in the path say what it answers.
+# /ok, /fail, /cut and /hang anywhere in the path select the response.
 start_upstream(sub {
     my $path = shift;
     return answer('500 Internal Server Error', [], '') if $path =~ m{/fail};

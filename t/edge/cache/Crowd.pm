@@ -24,7 +24,7 @@ my $test = $$;
 
 mkdir "$dir/logs";
 
-# A master that was asked to become a daemon, or was upgraded, is nobody's child.
+# A master that daemonized, or was upgraded, is not a child of this process.
 END {
     if ($$ == $test) {
         kill 'TERM', slurp($_) for grep { -s } "$dir/pid", "$dir/pid.oldbin";
@@ -39,17 +39,16 @@ sub alarms { logged(qr/\[(?:emerg|crit|alert)\](?!.*(?:exited on signal 9|was lo
 
 # --- the upstream ---
 
-# While the gate of that name is closed, those at the upstream who call
-# waiting(name) stay there.
+# While the gate of that name is closed, upstream requests that call waiting(name) stay there.
 sub hold { open my $out, '>', "$dir/gate-$_[0]" or die $! }
 sub let_go { unlink "$dir/gate-$_[0]" }
 sub waiting { my $name = shift; sleep 0.01 while -e "$dir/gate-$name" && getppid != 1 }
 
 # --- the edge ---
 
-# http: directives of that level; server: of the server; UPSTREAM stands for its
-# address.  The socket's buffer is small, so that 300 KB don't fit between the edge
-# and a client who does not read.  The probe is at /probe/ZONE for each zone.
+# http: directives of that level; server: directives of the server; UPSTREAM is replaced by its
+# address. The socket's buffer is small, so that 300 KB do not fit between the edge and a client
+# that does not read. The probe is at /probe/ZONE for each zone.
 sub configure {
     my ($http, $server, %more) = @_;
     my $temp = temp_paths($dir);
@@ -111,7 +110,7 @@ sub start_edge {
     });
 }
 
-# What nginx says about a configuration that it refuses; must not run beside it.
+# The output of nginx for a configuration that it refuses; must not run beside it.
 sub refusal {
     configure(@_);
     my $said = `$ENV{TEST_NGINX_BINARY} -t -e $dir/logs/refused.log -p $dir -c $dir/nginx.conf 2>&1`;
@@ -126,7 +125,7 @@ sub reload {
     until_true('there are none but new workers', sub { my @now = workers(); @now && !grep { $old{$_} } @now });
 }
 
-# What the probe says of a zone; arguments as the probe takes them.
+# The probe's report on a zone; the arguments are the probe's.
 sub probe {
     my ($zone, $arguments) = @_;
     my $r = get("/probe/$zone" . ($arguments ? "?$arguments" : ''));
@@ -134,7 +133,7 @@ sub probe {
     return { $r->{content} =~ /(\w+)=(\S+)/g, wrong => $wrong, status => $r->{status} };
 }
 
-# Waits until nothing is pinned, and returns what the probe says then.
+# Waits until nothing is pinned, and returns the probe's report.
 sub at_rest {
     my $zone = shift;
     my $p;
@@ -188,15 +187,15 @@ sub clients {
     } @_;
 }
 
-# nginx closes a connection only when what goes on in the background has ended.
+# nginx closes a connection only after its background requests have ended.
 sub is_whole {
     my $end = index $_[0], "\r\n\r\n";
     return $end >= 0 if $_[1];    # to a HEAD
     return $end >= 0 && substr($_[0], 0, $end) =~ /^Content-Length: (\d+)/mi && length $_[0] >= $end + 4 + $1;
 }
 
-# A client who has said what it wants and takes in very little: more than some
-# 50 KB don't leave the edge before somebody reads.
+# A client that has sent its request and receives very little: at most some 50 KB leave the edge
+# before the client reads.
 sub slow_client {
     my ($path, $headers) = @_;
     socket my $s, PF_INET, SOCK_STREAM, 0 or die $!;

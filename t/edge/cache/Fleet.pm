@@ -1,5 +1,5 @@
-# Several edges with one Redis of the test's own and one upstream: for tests of
-# what edges tell each other, and of what happens when Redis or a worker dies.
+# Several edges with one Redis of the test's own and one upstream: for tests of the messages
+# between edges, and of failures of Redis or a worker.
 package Fleet;
 use strict;
 use warnings;
@@ -76,10 +76,10 @@ sub start_upstream {
 
 # --- edges ---
 
-# http: directives of that level; server: of the server; UPSTREAM in them is its
-# address.  Starting one again is a new process with the same name and port.
-# Edges listen on different ports, which the default key tells apart: so they have
-# a weir_cache_key that doesn't.
+# http: directives of that level; server: directives of the server; UPSTREAM in them is replaced
+# by its address. Starting an edge again makes a new process with the same name and port. Edges
+# listen on different ports, which are part of the default key, so they have a weir_cache_key
+# without the port.
 sub start_edge {
     my ($name, $http, $server, %more) = @_;
     my $root = "$dir/$name";

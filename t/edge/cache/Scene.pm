@@ -1,6 +1,6 @@
-# nginx with the module, an upstream that the test scripts and that counts what
-# it is asked, and the Redis behind the cache: for tests that must know what
-# reached the upstream or reach into Redis.
+# nginx with the module, an upstream that the test scripts and that counts its requests, and the
+# Redis behind the cache: for tests that must know which requests reached the upstream, or change
+# values in Redis.
 package Scene;
 use strict;
 use warnings;
@@ -31,8 +31,8 @@ sub logged { log_lines("$dir/logs/error.log", shift) }
 # Seconds from now.
 sub http_date { POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + $_[0])) }
 
-# http: directives of that level; server: of the server, where UPSTREAM stands
-# for the upstream's address.
+# http: directives of that level; server: directives of the server, in which UPSTREAM is replaced
+# by the upstream's address.
 sub start_edge {
     my ($http, $server, %more) = @_;
     my $address = $redis_address // $ENV{TEST_NGINX_REDIS_SOCK};
@@ -89,7 +89,7 @@ sub redis {
     return redis_command($socket, @_);
 }
 
-# The cache's own word on a response, without what other caches said before it.
+# The Cache-Status of this cache, without those of other caches before it.
 sub cache_status { my $s = $_[0]{headers}{'cache-status'}; ref $s ? $s->[-1] : $s // '' }
 
 # The keys of a zone.

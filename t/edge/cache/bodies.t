@@ -1,4 +1,4 @@
-# Bodies of every size and framing: what is stored is the whole body or nothing.
+# Bodies of every size and framing: a stored body is complete, or nothing is stored.
 use strict;
 use warnings;
 
@@ -77,8 +77,8 @@ start_edge('weir_cache_zone bodies 1m redis=main;', <<'SERVER');
     location @named     { proxy_pass http://UPSTREAM; }
 SERVER
 
-# What two requests say: the number of times the upstream was asked, and whether
-# both had the same status and body, as the upstream meant it.
+# Sends two requests; returns the number of upstream requests, and whether both responses had the
+# status and body of the upstream.
 sub twice {
     my $path = shift;
     my @r = map { get($path) } 1, 2;

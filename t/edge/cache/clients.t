@@ -1,6 +1,5 @@
-# What clients cause to be invalidated: their own URIs, however many they are,
-# and nothing that is stored of others.  No number of requests touches the
-# records of tags, and none makes the stream long.
+# Invalidations by clients: they invalidate their own URIs, however many, and no other stored
+# responses. No number of requests changes the records of tags or makes the stream long.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# A client's conditions where the edge decides them: on what it has, on what the
-# upstream has replaced, and on what can't be stored; as a hit decides them.
+# A client's conditions that the edge evaluates: on a stored response, on one that the upstream
+# has replaced, and on one that cannot be stored; in each case as on a hit.
 use strict;
 use warnings;
 
@@ -53,7 +53,7 @@ for my $kind ('fresh', 'stale', 'stale/replaced', 'private') {
         for my $c (@conditions) {
             my ($name, $headers, $status) = @$c;
             my $path = "/$kind/" . ++$n;
-            # a HEAD for what is not stored at all is answered by the upstream
+            # a HEAD without a stored response is answered by the upstream
             next if $kind eq 'private' && $method eq 'HEAD';
             get($path) if $kind ne 'private';
             my $r = request($method, $path, { map { $_ => $headers->{$_} =~ s/TAG/$tag/r =~ s/DATE/$date/r } keys %$headers });

@@ -143,7 +143,7 @@ weir_redis main redis://127.0.0.1:1;
 --- config
 --- must_die
 --- error_log
-unknown zone "api" in "weir_cache": no "weir_cache_zone" of that name stands before it
+unknown zone "api" in "weir_cache": no "weir_cache_zone" of that name comes before it
 
 
 

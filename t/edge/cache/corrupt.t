@@ -1,6 +1,6 @@
-# What else may stand under one of the cache's keys in Redis: foreign values,
-# damaged entries, another response's entry.  Each is a miss, is told to the
-# operator, and gives way to the next response.
+# Invalid values under the cache's keys in Redis: foreign values, damaged entries, the entry of
+# another response. Each is a miss, is logged for the operator, and is replaced by the next
+# response.
 use strict;
 use warnings;
 
@@ -74,7 +74,7 @@ is get($_)->{content}, "answer 2 of $_", '... and both are stored anew' for '/on
 sub language { +{ 'Accept-Language' => $_[0] } }
 sub variants {
     my $path = shift;
-    # the last one only when Redis has what the others stored
+    # the last one only if Redis has the entries of the others
     get($path, language($_)) for 'de', 'en', 'en';
     my ($pointer) = entries_of('corrupt', qr/\Q$path\E(?!\d)/, 3);
     return ($pointer, map { entries_of('corrupt', qr/answer . of \Q$path\E in $_\z/, 1) } 'de', 'en');
@@ -94,7 +94,7 @@ is get('/varies-2', language('de'))->{content}, 'answer 3 of /varies-2 in de', '
 ($pointer, $de, $en) = variants('/varies-3');
 redis('SET', $de, redis('GET', $pointer));
 is get('/varies-3', language('de'))->{content}, 'answer 3 of /varies-3 in de', 'a pointer in the place of a variant is a miss';
-is scalar(logged(qr/\Q$de\E.*in the place of another/)), 1, '... logged once';
+is scalar(logged(qr/\Q$de\E.*the entry of another key/)), 1, '... logged once';
 is get('/varies-3', language('de'))->{content}, 'answer 3 of /varies-3 in de', '... and is overwritten';
 
 ($pointer, $de, $en) = variants('/varies-4');

@@ -1,6 +1,6 @@
-# Bodies that never end and that nobody wants any more: of an answer for which the
-# client has its 304 already, or that only the cache has asked for, when it turns out
-# that it can't be stored.  The edge leaves the upstream, and its client can go on.
+# Bodies without an end that are no longer needed: of a response whose client has received a 304,
+# or that only the cache requested, if it cannot be stored. The edge closes the upstream
+# connection, and its client can continue.
 use strict;
 use warnings;
 
@@ -11,9 +11,9 @@ use IO::Socket::INET;
 use Test::More;
 use Weir::Processes;
 
-# Answers without an end: 64 KB, and then nothing until the edge has left.  A path's
-# first answer is a whole one where its name says so; "left-NAME" tells that the edge
-# has closed the connection.
+# Responses without an end: 64 KB, and then nothing until the edge has disconnected. A path's
+# first response is complete if its name says so; "left-NAME" shows that the edge has closed the
+# connection.
 my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1:0') or die $!;
 my $endless = $listener->sockport;
 spawn('endless', sub {

@@ -1,4 +1,4 @@
-# What stays in a zone that is full, and what gives way.
+# Eviction from a full zone: which entries stay.
 use strict;
 use warnings;
 

@@ -1,7 +1,6 @@
-# Redis fails over to another server and back, without a restart: what was invalidated
-# by a message that only the other server has does not come back.  And what an edge
-# has invalidated while Redis was away holds everywhere, though the edge starts anew
-# before Redis is there.
+# Redis fails over to another server and back, without a restart: a response that was invalidated
+# by a message on the other server only is not served again. An invalidation that an edge made
+# while Redis was unavailable holds on all edges, even if the edge restarts before Redis is back.
 use strict;
 use warnings;
 

@@ -19,8 +19,8 @@ sub start_redis {
     until_true('redis listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
 }
 
-# Redis is back when the zones follow its stream: it is another one, and what is
-# stored until they know that is lost with what the old one had.
+# Redis is back when the zones follow its stream: it is another stream, and responses stored
+# before the zones know that are lost with the old one.
 my @zones = ('failures', 'patient');
 sub eras_of { my $zone = shift; scalar logged(qr/"$zone" reads the invalidations of era/) }
 sub until_followed { my %eras = @_; for my $zone (@zones) { until_true("$zone follows", sub { eras_of($zone) > $eras{$zone} }) } }
@@ -41,8 +41,8 @@ start_upstream(sub {
     return answer('200 OK', ['Cache-Control: max-age=600'], "answer $n of $path");
 });
 
-# One zone that gives Redis half a second, and one that gives it longer than the
-# test runs: there only what happens ends a wait, never the clock.
+# One zone with a Redis timeout of half a second, and one with a timeout longer than the test, in
+# which only events end a wait, never the clock.
 start_edge(<<"HTTP", <<'SERVER', timeout => '500ms');
     weir_redis patient redis://127.0.0.1:$port timeout=1h connect_timeout=1h;
     weir_cache_zone failures 1m redis=main;
@@ -65,7 +65,7 @@ sub send_get {
 
 sub rest_of { my $socket = shift; local $/; scalar(<$socket>) // '' }
 
-# Status is answered by the same worker: what was sent before has been read.
+# The same worker answers the status request, so it has read everything that was sent before.
 sub connections { get('/status')->{content} =~ /Active connections: (\d+)/ ? $1 : -1 }
 sub until_active { my $n = shift; until_true("$n connections are open", sub { connections() == $n + 1 }) }
 

@@ -1,6 +1,6 @@
-# The fill race: an invalidation arrives while the upstream still computes from
-# old data.  The old answer may be served to who asked for it, but never stays
-# behind: not on its edge, not in Redis, not on another edge.
+# The fill race: an invalidation arrives while the upstream still computes from old data. The old
+# response may be sent to its client, but is not stored: not on its edge, not in Redis, not on
+# another edge.
 use strict;
 use warnings;
 
@@ -13,8 +13,7 @@ use Time::HiRes 'sleep';
 
 my $rounds = $ENV{WEIR_RACE_ROUNDS} // 300;
 
-# What the upstream answers is in a file; it is read before the time is spent
-# that the query asks for.
+# The upstream's response is in a file, which is read before the delay of the query.
 start_redis();
 start_upstream(sub {
     my ($path) = @_;
@@ -93,8 +92,7 @@ is "@left_behind", '', "in $rounds races no old answer stays";
 is "@revived", '', 'and none comes back to life';
 note "$served_old answers were old until the message was read";
 
-# What an edge reads last of all: the entries in Redis, through an edge that has
-# just been started.
+# Finally the entries in Redis, read through an edge that has just been started.
 start_edge('late', $http, $server);
 my @old = grep { get('late', "/r$_?delay=0")->{content} ne 'new' } 1 .. $rounds;
 is "@old", '', 'none is left in Redis for an edge that comes later';

@@ -1,5 +1,5 @@
-# Single flight on one box: however many clients miss one key, with however many
-# workers, the upstream is asked once; and nobody waits for one who can't help.
+# Single flight on one edge: however many clients miss one key, on however many workers, the
+# upstream is asked once; and no request waits for a response that it cannot use.
 use strict;
 use warnings;
 
@@ -49,8 +49,7 @@ HTTP
 SERVER
 start_edge($http, $server);
 
-# n clients with the request, of whom all have arrived; fewer when some may be
-# answered at once.
+# n clients with the request, after all have arrived; fewer if some may be answered at once.
 sub arrive {
     my ($n, $path, $headers) = @_;
     my @c = clients(map { [$path, ref $headers eq 'CODE' ? $headers->($_) : $headers // {}] } 1 .. $n);

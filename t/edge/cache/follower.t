@@ -1,5 +1,5 @@
-# The follower when Redis, the stream, the connection or the worker goes away: no
-# invalidation is lost for longer than the bound, and what is not touched stays.
+# The follower when Redis, the stream, the connection or the worker fails: no invalidation is lost
+# for longer than the bound, and other responses stay valid.
 use strict;
 use warnings;
 

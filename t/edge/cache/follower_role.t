@@ -1,5 +1,5 @@
-# The role of the follower goes from worker to worker while Redis is silent; who
-# gets it back follows as soon as Redis is there.
+# The role of the follower passes from worker to worker while Redis does not answer; the worker
+# with the role follows as soon as Redis answers.
 use strict;
 use warnings;
 
@@ -11,14 +11,14 @@ use IO::Socket::INET;
 use JSON::PP;
 use Test::More;
 
-# Time-outs never pass here: what was begun ends by what happens.
+# No time-out passes here: events end all waits.
 start_redis();
 start_edge('edge', "weir_cache_zone main 1m redis=main;\n", <<'SERVER', workers => 2, timeout => '1h');
     location / { weir_cache main; proxy_pass http://127.0.0.1:1; }
     location = /status { weir_status; }
 SERVER
 
-# What the edge says of its follower; undef from a worker that is stopped.
+# The follower in the edge's status; undef from a worker that is stopped.
 sub invalidations {
     my $said = eval {
         local $SIG{ALRM} = sub { die };

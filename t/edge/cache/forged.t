@@ -1,6 +1,6 @@
-# Entries that somebody has made who may write to Redis: whole, with the right
-# checksum, and such as no edge would have stored.  They are no entries: the
-# upstream is asked, and neither clients nor upstreams see a byte of them.
+# Entries forged by a client that may write to Redis: complete, with the right checksum, but
+# unlike any entry that an edge stores. They count as misses: the upstream is asked, and neither
+# clients nor upstreams receive a byte of them.
 use strict;
 use warnings;
 

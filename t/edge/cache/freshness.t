@@ -1,7 +1,7 @@
-# What may be stored, and for how long: the upstream's Cache-Control, Expires,
-# Age and Date, weir_cache_valid where they say nothing, and what the request
-# says.  In the tables: the response's fields and what is to come of them, a
-# lifetime in seconds, with the age it has already, or "not stored".
+# Which responses are stored, and for how long: the upstream's Cache-Control, Expires, Age and
+# Date, weir_cache_valid without them, and the request's Cache-Control. The tables have the
+# response's fields and the expected result: a lifetime in seconds, with the age at arrival, or
+# "not stored".
 use strict;
 use warnings;
 
@@ -165,7 +165,7 @@ start_edge('weir_cache_zone freshness 1m redis=main;', <<'SERVER');
     }
 SERVER
 
-# What a second request finds, as the tables have it.
+# The result for a second request, in the form of the tables.
 sub found {
     my $r = shift;
     my ($ttl) = cache_status($r) =~ /^Weir; hit; ttl=(\d+)/ or return 'not stored';

@@ -35,7 +35,7 @@ my $server = <<'SERVER';
 SERVER
 start_edge("weir_cache_zone z 1m; server { listen 127.0.0.1:$two $listen; $on $server }", $server);
 
-# All that comes back for what is sent over one connection.
+# All bytes received for the bytes sent over one connection.
 sub raw {
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port_of_edge()) or die $!;
     print $socket @_;

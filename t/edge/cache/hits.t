@@ -1,5 +1,5 @@
-# A response is a miss once and a hit from then on: what the second client gets
-# is what the first one got, and the upstream is asked once.
+# A response is a miss once and a hit from then on: the second client gets the same response as
+# the first, and the upstream is asked once.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# What a stored response does in the place of an upstream's answer: at once, also
-# when the error's body is long in coming or breaks off, and when the upstream's
-# name has no address; and what an answer about something else leaves alone.
+# A stored response replaces the upstream's: at once, also if the body of the error is late or
+# breaks off, and if the upstream's name has no address. A response about another representation
+# changes nothing.
 use strict;
 use warnings;
 

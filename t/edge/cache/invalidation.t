@@ -1,5 +1,5 @@
-# What is invalidated is not served any more, on any edge: by tag, key, prefix or
-# all, by message, by PURGE or by an upstream's own word.
+# An invalidated response is not served by any edge: invalidated by tag, key, prefix or all, by
+# message, by PURGE, or by an upstream's response.
 use strict;
 use warnings;
 
@@ -71,7 +71,7 @@ sub cached {
     return 2 == grep { my $edge = $_; 4 == grep { hit(get($edge, $path, @more)) } 1 .. 4 } 'left', 'right';
 }
 
-# What an edge has invalidated and not yet read in the stream.
+# The invalidations that an edge has made and not yet read in the stream.
 sub pending { decode_json(get($_[0], '/status')->{content})->{caches}{main}{invalidations}{pending} }
 
 # Waits until everything is in the stream and both edges have read it.
@@ -131,7 +131,7 @@ ok cached("/many?tags=$many"), '64 tags are kept';
 unlike cache_status(get('left', "/many?tags=$many,t65")), qr/stored/, 'a response with more is not stored';
 unlike cache_status(get('left', '/many?tags=' . 'x' x 129)), qr/stored/, 'nor one with a tag of more than 128 bytes';
 like cache_status(get('left', '/many?tags=' . 'x' x 128)), qr/stored/, 'one of 128 is';
-ok scalar(logged('left', qr/not stored for its tags: it has more than 64 tags/)), 'the log says so';
+ok scalar(logged('left', qr/not stored because it has more than 64 tags/)), 'the log says so';
 
 # --- keys, prefixes, all ---
 
@@ -166,7 +166,7 @@ ok fresh('left', $_), "$_ is invalidated with all" for '/none', '/a';
 invalidate(tags => 'red', all => 0, prefix => '', hashes => 'xyz', edge => 'nobody', unknown => 1);
 invalidate(nothing => 1);
 settled();
-is scalar(logged($_, qr/is malformed: it has/)), 1, "$_ logs malformed messages once" for 'left';
+is scalar(logged($_, qr/malformed message in/)), 1, "$_ logs malformed messages once" for 'left';
 ok cached('/none'), 'they do no harm';
 
 # --- soft ---

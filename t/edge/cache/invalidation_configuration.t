@@ -1,4 +1,4 @@
-# What is wrong in the directives of invalidation is named.
+# Mistakes in the directives of invalidation are named.
 use Test::Nginx::Socket 'no_plan';
 
 our $zone = 'weir_cache_zone api 1m;';

@@ -1,6 +1,6 @@
-# Two edges with one Redis: however many clients miss one key on both, the
-# upstream is asked once; a holder that dies, hangs or gets something that can't
-# be stored delays nobody for ever.
+# Two edges with one Redis: however many clients miss one key on both, the upstream is asked once.
+# A holder of the lease that dies, hangs or gets an uncacheable response delays no request for
+# ever.
 use strict;
 use warnings;
 
@@ -66,8 +66,8 @@ is scalar(grep { $_->{head} =~ m{^HTTP/1.1 200} } @r), 40, 'an answer that can n
 is asked('/private-slow'), 40, '... is not handed on';
 is redis('KEYS', 'weir:lease:*') && scalar(grep { redis('GET', $_) !~ /^pass/ } @{ redis('KEYS', 'weir:lease:*') }), 0, 'no lease is held any more';
 
-# What can't be stored for the holder's cookie is nobody's business without it; the
-# others of its kind don't queue.
+# A response that cannot be stored because of the holder's cookie does not affect requests without
+# a cookie; requests with one do not wait.
 @r = answers(clients(20, '/mixed-slow', sub { $_[0] % 4 < 2 ? "Cookie: a=b\r\n" : '' }));
 is scalar(grep { $_->{head} =~ m{^HTTP/1.1 200} } @r), 40, 'clients with and without cookies are answered';
 cmp_ok scalar(grep { $_->{head} =~ /; hit;/ } @r), '>=', 18, '... those without a cookie by one request of each edge';
@@ -91,7 +91,7 @@ kill 'KILL', children('left'), children('right');
 until_true('an edge answers again', sub { (get('left', '/warm')->{status} // 0) == 200 });
 is get('left', '/soon/hang-2')->{content}, 'answer 2 of /soon/hang-2', 'a holder that died delays others by the lease at most';
 
-# A holder whose lease somebody else has got meanwhile.
+# A holder whose lease another edge has taken meanwhile.
 my $late = IO::Socket::INET->new(PeerAddr => $left) // die $!;
 until_true('nobody holds a lease', sub { !grep { (redis('GET', $_) // 'pass') !~ /^pass/ } @{ redis('KEYS', 'weir:lease:*') } });
 my %before = map { $_ => 1 } @{ redis('KEYS', 'weir:lease:*') };
@@ -112,8 +112,8 @@ my $quick = 200;
 for my $n (1 .. $quick) { answers(clients(2, "/quick-$n")) }
 is eval { my $sum = 0; $sum += asked("/quick-$_") for 1 .. $quick; $sum }, $quick, "$quick keys that both edges miss at once cost as many requests";
 
-# Redis takes the request for a lease when nobody waits for its answer any more: the
-# client has left, or the deadline passed.
+# Redis grants the lease after its request has ended: the client has left, or the deadline has
+# passed.
 sub leases { grep { (redis('GET', $_) // 'pass') !~ /^pass/ } @{ redis('KEYS', 'weir:lease:*') } }
 for my $edge (['patient', '20s'], ['hasty', '500ms']) {
     start_edge($edge->[0], 'weir_cache_zone fleet 1m redis=main;', <<'SERVER', timeout => $edge->[1]);
@@ -143,7 +143,7 @@ request('hasty', 'HEAD', '/behind');    # behind all of it
 is scalar(leases()), 0, '... and let go, too';
 stop($_, 'QUIT') for 'patient', 'hasty';
 
-# Redis hangs: each box asks for itself, and nobody waits long.
+# Redis hangs: each edge asks the upstream itself, and no request waits long.
 kill_process('STOP', 'redis');
 @r = answers(clients(5, '/slow-without'));
 kill_process('CONT', 'redis');

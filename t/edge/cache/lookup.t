@@ -1,5 +1,5 @@
-# Requests that want the same of Redis while it is being asked share one GET and
-# its reply; what happens to one of them is nothing to the others.
+# Requests for the same key while Redis is being asked share one GET and its reply; the end of one
+# request does not affect the others.
 use strict;
 use warnings;
 
@@ -57,7 +57,8 @@ sub stop_redis {
     until_true('Redis stands still', sub { slurp("/proc/$pid{redis}/stat") =~ /\) T / });
 }
 
-# Runs what is given while Redis is stopped, and goes on when the edge has so many requests in hand.
+# Runs the given code while Redis is stopped, and continues when the edge has that number of
+# requests.
 sub while_asked {
     my ($n, $what) = @_;
     stop_redis();
@@ -82,7 +83,7 @@ gets();
 is hits('answer 1 of /one', @r) + hits($large, @r), 10, 'two keys at once are not mixed up';
 is gets(), 2, '... and cost two GETs';
 
-# Who came first leaves, then one in the middle, and at last all.
+# The first request leaves, then one in the middle, and finally all.
 @r = answers(while_asked(4, sub {
     my @clients = map { client('/one') } 1 .. 6;
     until_true('6 requests wait', sub { in_hand() == 6 });
@@ -98,7 +99,7 @@ while_asked(0, sub {
 });
 is get('edge', '/large')->{content}, $large, 'when all have left the next one asks anew';
 
-# Variants: what the key says, then what the variant says.
+# Variants: the entry under the key, then that of the variant.
 get('edge', '/vary', { 'Accept-Language' => $_ }) for 'de', 'en';
 gets();
 @r = answers(while_asked(20, sub { map { my $l = $_; map { client('/vary', "Accept-Language: $l\r\n") } 1 .. 10 } 'de', 'en' }));
@@ -106,7 +107,8 @@ is scalar(grep { $_->{head} =~ /detail=redis/ && $_->{body} =~ /in de/ } @r), 10
 is scalar(grep { $_->{head} =~ /detail=redis/ && $_->{body} =~ /in en/ } @r), 10, '... and for those of the other';
 is gets(), 3, '... for one GET of the key and one of each variant';
 
-# The first level is filled once, by one of those who waited; a new edge knows nothing.
+# The first level is filled once, by one of the waiting requests; a new edge has nothing in
+# memory.
 stop('edge', 'TERM');
 start_edge('edge', "weir_cache_zone both 1m redis=main;\nweir_cache_zone second 1m redis=main;", <<'SERVER', timeout => '20s');
         location /     { weir_cache second l1=off; proxy_pass http://UPSTREAM; }
@@ -130,7 +132,7 @@ stop('redis', 'KILL');
 @r = answers(@clients);
 is scalar(grep { $_->{head} =~ m{^HTTP/1.1 200} && $_->{body} =~ m{of /dies$} } @r), 8, 'Redis dies: all who waited get an answer of the upstream';
 
-# A value that is no entry is told once for all who met it.
+# A value that is no entry is logged once for all waiting requests.
 start_redis();
 until_true('the edge has Redis again', sub { get('edge', '/one'); cache_status(get('edge', '/one')) =~ /hit;.*detail=redis/ });
 until_true('it is stored', sub { cache_status(get('edge', '/slow')) =~ /hit;/ });
@@ -138,7 +140,7 @@ redis('SET', $_, 'no entry at all') for @{ redis('KEYS', 'weir:cache:second:*') 
 mark_log('edge');
 @r = answers(while_asked(6, sub { map { client('/slow') } 1 .. 6 }));
 is scalar(grep { $_->{head} =~ m{^HTTP/1.1 200} && $_->{body} =~ m{of /slow$} } @r), 6, 'a foreign value is a miss for all';
-is scalar(logged_since('edge', qr/holds a foreign or damaged value/)), 1, '... and one line in the log, however often those look who wait';
+is scalar(logged_since('edge', qr/in Redis is foreign or damaged/)), 1, '... and one line in the log, however often those look who wait';
 
 is scalar(logged('edge', qr/\[(?:alert|crit|emerg)\]/)), 0, 'nothing alarming is logged';
 done_testing;

@@ -1,5 +1,5 @@
-# The first level alone: what is served from shared memory, by which worker, and
-# what a reload, a larger number of workers or another size does to it.
+# The first level alone: hits from shared memory by any worker, and the effect of a reload, a
+# larger number of workers or another size.
 use strict;
 use warnings;
 
@@ -159,7 +159,7 @@ is at_rest('memory')->{wrong}, 'nothing', 'all agrees';
 reload($http, $server, workers => 1, daemon => 1);
 ok hit(get('/many/60')), 'reloading to fewer keeps the entries too';
 
-# a client who is being sent an entry of before the reload
+# a client that is receiving an entry stored before the reload
 my $big = '/big/size/400000';
 get($big);
 my @slow = map { my ($s) = Crowd::clients([$big]); sysread $s, my $start, 1; $s } 1 .. 3;
@@ -209,7 +209,7 @@ until_true('the new master is gone', sub { !kill 0, $new });
 # --- configuration ---
 
 for (
-    ['weir_cache memory l1=off;', qr/"weir_cache" with l1=off needs a zone with redis=, which "memory" is not/, 'l1=off without Redis is refused'],
+    ['weir_cache memory l1=off;', qr/"weir_cache" with l1=off needs a zone with redis=, which "memory" does not have/, 'l1=off without Redis is refused'],
     ['weir_cache memory l1=maybe;', qr/invalid parameter "l1=maybe" in "weir_cache"; it takes l1=on or l1=off/, 'l1= takes on or off'],
     ['weir_cache memory; weir_cache_min_uses 0;', qr/in "weir_cache_min_uses"; it must be from 1 to 255/, 'weir_cache_min_uses is at least 1'],
     ['weir_cache memory; weir_cache_min_uses 256;', qr/in "weir_cache_min_uses"; it must be from 1 to 255/, '... and at most 255'],

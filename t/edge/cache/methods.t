@@ -1,4 +1,5 @@
-# Methods, conditions and ranges: what a stored response answers, what passes.
+# Methods, conditions and ranges: which requests a stored response answers, and which go to the
+# upstream.
 use strict;
 use warnings;
 

@@ -1,6 +1,5 @@
-# Directives that mean something else together than whoever wrote them may think:
-# nginx -t refuses them or warns, with names, values, file and line, and is silent
-# about those that are right.
+# Combinations of directives with an unexpected meaning: nginx -t refuses them or warns, with
+# names, values, file and line, and accepts correct ones silently.
 use strict;
 use warnings;
 
@@ -14,7 +13,7 @@ my ($module) = grep { /ngx_http_weir_module/ } split ' ', $ENV{TEST_NGINX_LOAD_M
 my $zones = 'weir_cache_zone z 1m; weir_cache_zone shared 1m redis=r; weir_redis r redis://127.0.0.1:1; weir_breaker_zone b 1m;';
 my $pass = 'proxy_pass http://127.0.0.1:1;';
 
-# What nginx -t says; the location's block begins in line 11, the server's in line 9.
+# The output of nginx -t; the location's block begins in line 11, the server's in line 9.
 sub say_of {
     my ($http, $server, $location) = @_;
     my $temp = temp_paths($dir) =~ s/\n/ /gr;
@@ -65,7 +64,7 @@ silent('proxy_cache off', 'proxy_cache own;', '', "weir_cache z; proxy_cache off
 
 # --- no effect ---
 
-warned('no *_pass', '"weir_cache" has no effect in location "/x", which asks no upstream', '', '', 'weir_cache z; root /;');
+warned('no *_pass', '"weir_cache" has no effect in location "/x", which has no *_pass', '', '', 'weir_cache z; root /;');
 silent('*_pass within', '', '', "weir_cache z; if (\$arg_a) { $pass }");
 silent('PURGE alone', '', '', 'weir_cache z; weir_cache_purge on; return 405;');
 silent('inherited by files', 'weir_cache z;', '', 'root /;');
@@ -79,14 +78,14 @@ for my $d ('weir_cache_purge on', 'weir_cache_key $uri', 'weir_cache_valid 10m',
     silent("$d with a location in it that has", '', '', "$d; location /x/y { weir_cache z; $pass }");
 }
 warned('purge where it is off', '"weir_cache_purge" has no effect in location "/x"', 'weir_cache z;', '', "weir_cache off; weir_cache_purge on; $pass");
-warned('weir_breaker without *_pass', '"weir_breaker" has no effect in location "/x", which asks no upstream,', '', '', 'weir_breaker zone=b; root /;');
+warned('weir_breaker without *_pass', '"weir_breaker" has no effect in location "/x", which has no *_pass,', '', '', 'weir_breaker zone=b; root /;');
 
 warned('use_stale breaker', '"weir_cache_use_stale breaker" has no effect in location "/x", which has no "weir_breaker"', '', '', "weir_cache z; weir_cache_use_stale breaker; $pass");
 warned('use_stale breaker around it', '"weir_cache_use_stale breaker" has no effect: no location with "weir_cache" has a "weir_breaker"', 'weir_cache z; weir_cache_use_stale error breaker;', '', $pass);
 silent('use_stale breaker with one', '', '', "weir_cache z; weir_cache_use_stale breaker; weir_breaker zone=b; $pass");
 silent('use_stale breaker with one around it', 'weir_cache z; weir_cache_use_stale breaker;', 'weir_breaker zone=b;', $pass);
 
-my $room = '"weir_cache_max_size" of 104857600 bytes is more than has room: without redis= a response may take an eighth of "weir_cache_zone" "z", which is 131072 bytes';
+my $room = '"weir_cache_max_size" of 104857600 bytes is too large: without redis= a response can take at most an eighth of "weir_cache_zone" "z", which is 131072 bytes';
 warned('max_size', $room, '', '', "weir_cache z; weir_cache_max_size 100m; $pass");
 warned('max_size around it', $room, 'weir_cache_max_size 100m;', '', "weir_cache z; $pass");
 silent('max_size with Redis', '', '', "weir_cache shared; weir_cache_max_size 100m; $pass");

@@ -1,5 +1,5 @@
-# What newer versions of nginx can ask of an upstream: early hints (1.29.0) pass
-# the cache by, and an answer by HTTP/2 (1.29.4) is stored as any other.
+# Features of newer nginx versions for upstreams: early hints (1.29.0) bypass the cache, and a
+# response over HTTP/2 (1.29.4) is stored like any other.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# What one client's conditions and Range decide is for that client alone: on a miss
-# the upstream is asked for the whole response, others wait for it and get it.
+# Conditions and Range of one client affect that client only: on a miss the upstream is asked for
+# the whole response, and waiting requests get it.
 use strict;
 use warnings;
 

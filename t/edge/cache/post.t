@@ -1,6 +1,6 @@
-# A POST's response that is stored for later GETs outlives what the POST itself
-# invalidates, on its own edge, and nothing else: not what somebody else
-# invalidates while the POST is under way, and not on other edges.
+# A POST's response that is stored for later GETs remains valid after the invalidation by the POST
+# itself, on its own edge; not after another invalidation while the POST is in progress, and not
+# on other edges.
 use strict;
 use warnings;
 
@@ -13,8 +13,8 @@ use Time::HiRes 'sleep';
 
 my $rounds = $ENV{WEIR_RACE_ROUNDS} // 100;
 
-# What the upstream answers is in a file; a POST reads it, and then takes as long
-# as its X-Delay says, or until there is a file go-NAME.
+# The upstream's response is in a file; a POST reads it, and then waits for its X-Delay, or until
+# there is a file go-NAME.
 start_redis();
 start_upstream(sub {
     my ($path, $request) = @_;

@@ -1,6 +1,5 @@
-# What holds when an upstream's answer leads to another location: the second
-# upstream gets the client's own header, what it answers is nobody else's, and a
-# refresh in the background ends.
+# An upstream's response leads to another location: the second upstream gets the client's own
+# header, its response is not stored for other requests, and a background refresh ends.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# What an edge invalidates while Redis answers and takes no writes, or is away:
-# done there, said in the answer, counted, and told to others later.
+# Invalidations on an edge while Redis answers and refuses writes, or is unavailable: applied on
+# that edge, reported in the response, counted, and sent to other edges later.
 use strict;
 use warnings;
 
@@ -30,7 +30,7 @@ is request('PURGE', '/a')->{status}, 200, 'PURGE is heard';
 my $r = request('POST', '/b', {}, 'x');
 is $r->{headers}{'weir-invalidation'}, undef, 'so is Weir-Invalidate';
 
-# What takes no message, and what Redis must be told to begin and to end it.
+# Ways in which Redis refuses messages: the commands that begin and end each of them.
 for ([NOREPLICAS => [qw(CONFIG SET min-replicas-to-write 1)], [qw(CONFIG SET min-replicas-to-write 0)]],
     [OOM => [qw(CONFIG SET maxmemory 1)], [qw(CONFIG SET maxmemory 0)]],
     [NOPERM => [qw(ACL SETUSER default -xadd)], [qw(ACL SETUSER default +xadd)]],
@@ -45,7 +45,7 @@ for ([NOREPLICAS => [qw(CONFIG SET min-replicas-to-write 1)], [qw(CONFIG SET min
     is "$r->{status} $r->{headers}{'weir-invalidation'}", '503 pending', "$what: PURGE says that others don't hear";
     is request('POST', '/b', {}, 'x')->{headers}{'weir-invalidation'}, 'pending', '... and so does the answer to a write';
     cmp_ok value('unsent'), '>', $unsent, '... and weir_status counts them';
-    is scalar(logged(qr/\[error\].*weir_cache_zone "z": Redis takes no (?:writes|messages) \($what/)), 1, '... logged once';
+    is scalar(logged(qr/\[error\].*weir_cache_zone "z": Redis refuses (?:writes|messages) \($what/)), 1, '... logged once';
     redis(@$end);
     until_true('the end of it is noticed', sub { refused() eq 'false' });
     until_true('what was pending is sent', sub { value('pending') eq '0' });

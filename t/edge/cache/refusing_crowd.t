@@ -1,6 +1,6 @@
-# Clients that refuse what is stored (no-cache, under weir_cache_request_control obey
-# or refresh): of many at the same time one asks the upstream for all who came before
-# it was asked, whatever the method and the version of HTTP of the others.
+# Clients that refuse stored responses (no-cache, under weir_cache_request_control obey or
+# refresh): of many at the same time one asks the upstream for all that arrived before it was
+# asked, whatever the method and the HTTP version of the others.
 use strict;
 use warnings;
 
@@ -75,7 +75,7 @@ get('/young/known');
 is scalar(grep { cache_status($_) =~ /; hit;/ } answers(clients(map { ['/young/known', \%refuse] } 1 .. $crowd))), $crowd, 'what is young enough answers all of them';
 is asked_by('known', 'GET'), 1, '... without the upstream';
 
-# What can't be stored answers nobody else, and holds nobody up.
+# A response that cannot be stored answers no other request, and delays none.
 my @r = answers(crowd('private-crowd', sub { clients(['/obey/private-crowd', \%refuse]) }, $crowd));
 is scalar(grep { $_->{status} == 200 } @r), 1 + $crowd, 'what can not be stored: all are answered';
 is asked_by('private-crowd', 'GET'), 1 + $crowd, '... each by a request of its own';

@@ -1,5 +1,4 @@
-# What Cache-Control of clients decides, what X-Accel-Expires does, and that tags
-# stay between upstream and edge.
+# The effects of Cache-Control of clients and of X-Accel-Expires; tags are not sent to clients.
 use strict;
 use warnings;
 

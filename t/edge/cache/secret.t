@@ -1,5 +1,5 @@
-# weir_cache_zone secret_file=: an edge takes from Redis only what an edge with
-# the same secret has put there, under that key, and Redis learns no cookies.
+# weir_cache_zone secret_file=: an edge accepts from Redis only entries that an edge with the same
+# secret has written under that key, and no cookie is in Redis.
 use strict;
 use warnings;
 
@@ -79,7 +79,7 @@ like cache_status(get('right', '/a')), qr/hit.*detail=redis/, 'an edge with the 
 is forged('right'), 0, '... and counts nothing as forged';
 like cache_status(get('other', '/a')), qr/fwd=uri-miss.*stored/, 'to an edge with another secret it is a miss';
 is forged('other'), 1, '... that it counts';
-is scalar(logged('other', qr/\[error\].*weir_cache "main": "weir:cache:main:\{\w+\}" holds a foreign or damaged value \(not signed with this edge's secret\), taken as a miss/)), 1, '... and logs';
+is scalar(logged('other', qr/\[error\].*weir_cache "main": the value of "weir:cache:main:\{\w+\}" in Redis is foreign or damaged \(not signed with this edge's secret\)/)), 1, '... and logs';
 stored('/b');
 like cache_status(get('none', '/b')), qr/fwd=uri-miss/, 'to an edge without a secret, too';
 
@@ -227,11 +227,11 @@ secret('binary.secret', "\0" x 32);
 secret('open.secret', "$one\n", 0644);
 my %refused = (
     'z 1m redis=main secret_file=absent' => qr{\[emerg\].*secret_file "\Q$dir\E/check/absent" in "weir_cache_zone" can't be opened.*No such file},
-    "z 1m redis=main secret_file=$dir" => qr{\[emerg\].*secret_file "\Q$dir\E" in "weir_cache_zone" is no regular file},
+    "z 1m redis=main secret_file=$dir" => qr{\[emerg\].*secret_file "\Q$dir\E" in "weir_cache_zone" is not a regular file},
     "z 1m redis=main secret_file=$dir/short.secret" => qr{\[emerg\].*invalid secret_file "\Q$dir\E/short.secret" in "weir_cache_zone": a secret must have at least 16 bytes},
     "z 1m redis=main secret_file=$dir/empty.secret" => qr{\[emerg\].*invalid secret_file "\Q$dir\E/empty.secret" in "weir_cache_zone": it is empty},
-    "z 1m secret_file=$dir/binary.secret redis=main" => qr{\[emerg\].*invalid secret_file "\Q$dir\E/binary.secret" in "weir_cache_zone": it must be text, a secret in each line},
-    "z 1m secret_file=$dir/one.secret" => qr{\[emerg\].*"weir_cache_zone" with secret_file= needs redis=, which "z" has not},
+    "z 1m secret_file=$dir/binary.secret redis=main" => qr{\[emerg\].*invalid secret_file "\Q$dir\E/binary.secret" in "weir_cache_zone": it must be text, one secret per line},
+    "z 1m secret_file=$dir/one.secret" => qr{\[emerg\].*"weir_cache_zone" with secret_file= needs redis=, which "z" does not have},
     'z 1m redis=main secret_file=' => qr{\[emerg\].*invalid parameter "secret_file=" in "weir_cache_zone"},
     'z 1m redis=main redis=main' => qr{\[emerg\].*invalid parameter "redis=main" in "weir_cache_zone"},
 );
@@ -241,7 +241,7 @@ for my $zone (sort keys %refused) {
     like $said, $line, '... with file and line';
 }
 my $said = configured("z 1m redis=main secret_file=$dir/open.secret");
-like $said, qr/\[warn\].*secret_file "\Q$dir\E\/open.secret" in "weir_cache_zone" is open to all users of this box/, 'a file that all may read is warned of';
+like $said, qr/\[warn\].*all users of this machine can read or write secret_file "\Q$dir\E\/open.secret" in "weir_cache_zone"/, 'a file that all may read is warned of';
 like $said, $line, '... with file and line';
 like $said, qr/test is successful/, '... and taken, as secrets of containers have that mode';
 unlike configured("z 1m redis=main secret_file=$dir/one.secret"), qr/\[warn\]/, 'one of the master alone is not';

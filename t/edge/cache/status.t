@@ -1,4 +1,4 @@
-# weir_status: what it counts is what happened.
+# weir_status: the counters agree with the requests.
 use strict;
 use warnings;
 

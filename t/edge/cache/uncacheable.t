@@ -1,6 +1,6 @@
-# That responses for a key can't be stored is remembered, and nobody waits for
-# them; it is forgotten when one can be, and no request's own fields bring it about.
-# What credentials bring about holds for those who send such credentials.
+# Responses for a key that cannot be stored are remembered, and requests for the key do not wait.
+# The record ends when a response can be stored, and a request's own fields do not cause it. A
+# record caused by credentials applies to requests with the same kinds of credentials.
 use strict;
 use warnings;
 

@@ -1,7 +1,7 @@
-# Workers that are killed at any moment, under load and in the middle of a change
-# of the zone: what the zone serves is right, and nothing of it is lost for ever.
+# Workers that are killed at any time, under load and in the middle of a change of the zone: the
+# zone serves correct responses, and none of its memory is lost for ever.
 #
-# WEIR_KILL_SECONDS is how long workers are killed under load (15).
+# WEIR_KILL_SECONDS is the time for which workers are killed under load (15).
 use strict;
 use warnings;
 
@@ -15,7 +15,7 @@ use Time::HiRes qw(sleep time);
 my $sanitize = $ENV{WEIR_VALGRIND_LOGS};    # everything takes longer there
 my $seconds = $ENV{WEIR_KILL_SECONDS} // 15;
 
-# A body that tells its path, and that breaks when anything is mixed into it.
+# A body that contains its path, and in which any mixed-in byte is detected.
 sub body_of {
     my $path = shift;
     my ($n, $size) = $path =~ m{/(\d+)/(\d+)};
@@ -45,9 +45,9 @@ sub right { my ($r, $path) = @_; $r->{status} == 200 && $r->{content} eq body_of
 
 my $sent = '/held/1/300000';
 
-# Kills one worker that way while another one, hopefully, sends a pinned entry to
-# a client who has read a part of it; whether it was another one, and what that
-# client has got in the end.
+# Kills one worker in that way while another one probably sends a pinned entry to a client that
+# has read a part of it. Returns whether it was another one, and the bytes that the client
+# received.
 sub kill_beside_a_pin {
     my $how = shift;
     get($sent);
@@ -67,7 +67,7 @@ sub kill_beside_a_pin {
     ok right(get($path), $path), '... and it serves' for 1, 2;
     like cache_status(get($path)), qr/hit/, '... from memory';
 
-    # what comes in now must not come to stand where the pinned entry is
+    # new entries must not overwrite the pinned one
     get("/$how/$_/50000") for 10 .. 99;
     my ($r) = answers($client);
     return length $r->{raw} > 200_000 ? Crowd::parse($start . $r->{raw}) : undef;

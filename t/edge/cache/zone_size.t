@@ -13,7 +13,7 @@ my $modules = load_modules();
 my $temp = temp_paths($dir);
 my $page = POSIX::sysconf(POSIX::_SC_PAGESIZE()) / 1024;
 
-# What nginx -t says of a zone of that size; '' when it is right.
+# The output of nginx -t for a zone of that size; '' if it is accepted.
 sub refusal {
     my ($workers, $size) = @_;
     spit("$dir/nginx.conf", <<"EOF");

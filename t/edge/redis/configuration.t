@@ -32,7 +32,7 @@ weir_redis main rediss://127.0.0.1 ssl_certificate=our.crt;
 --- config
 --- must_die
 --- error_log
-invalid URL of "weir_redis" "main": ssl_certificate and ssl_certificate_key come together
+invalid URL of "weir_redis" "main": ssl_certificate and ssl_certificate_key must be used together
 
 
 

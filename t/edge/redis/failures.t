@@ -72,7 +72,7 @@ is scalar(logged(qr/is down: does not answer/)), 1, 'with its reason';
 kill 'CONT', $pid{redis};
 until_true('the server answers again', sub { ask('GET+b') eq "\$2\n" });
 
-# An answer that comes after its deadline belongs to nobody.
+# A reply that arrives after its deadline is dropped.
 my $late = ask('DEBUG+SLEEP+0.7', 'ECHO+late');
 SKIP: {
     skip 'DEBUG is not allowed here', 2 if $late =~ /^-/;

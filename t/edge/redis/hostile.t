@@ -1,5 +1,5 @@
-# A server that is no Redis, or one that somebody else speaks for: whatever it
-# says costs the edge a connection, and memory in proportion to what it sent.
+# A server that is not Redis, or is controlled by an attacker: whatever it sends costs the edge a
+# connection, and memory in proportion to the bytes sent.
 use strict;
 use warnings;
 
@@ -43,7 +43,7 @@ is body(answered_with("\$67108865\r\n")), "lost\n", 'the announcement of a strin
 
 # --- what is announced and does not come ---------------------------------------
 
-# Each waits for what was announced, until its deadline.
+# Each waits for the announced bytes until its deadline.
 for my $announced ("\$400000000\r\n", "*1000000\r\n", "*1\r\n\$400000000\r\n", '*2' . "\r\n*400000" x 4 . "\r\n") {
     (my $shown = $announced) =~ s/\r\n/ /g;
     my $client = answered_with($announced);

@@ -1,5 +1,5 @@
-# The Redis client over TLS: who is trusted, who is not, and what happens when the
-# server is killed or hangs in the middle.
+# The Redis client over TLS: trusted and untrusted certificates, and a server that is killed or
+# hangs in the middle.
 use strict;
 use warnings;
 
@@ -90,8 +90,8 @@ my $value = 'x' x 100_000;
 ask('address', "SET+large+$value");
 is ask('address', ('GET+large') x 5), "\$$value\n" x 5, 'large values, many records';
 
-# More than the sockets hold waits for a server that stands still; what is added to it
-# may move it in memory, which TLS has to bear.
+# More bytes than the sockets hold wait for a server that does not read; later bytes may move the
+# buffer in memory, which TLS must allow.
 is ask('patient', 'PING'), "+PONG\n", 'a connection';
 kill 'STOP', $pid{open};
 my $piece = 'y' x 200_000;

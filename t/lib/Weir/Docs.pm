@@ -1,4 +1,4 @@
-# What tests of the documentation need: the files, as text, and what sources say.
+# Functions for tests of the documentation: files, their text, and texts in sources.
 package Weir::Docs;
 use strict;
 use warnings;
@@ -20,7 +20,7 @@ sub slurp {
     return scalar <$in>;
 }
 
-# files(REGEX, FOLDER...): paths below the root that match, in order. What is built is left out.
+# files(REGEX, FOLDER...): paths below the root that match, sorted, without build folders.
 sub files {
     my ($wanted, @folders) = @_;
     my @found;
@@ -96,7 +96,7 @@ sub literals {
     return grep { length } @parts;
 }
 
-# pattern(TEXT): TEXT as the documents write it, with "…" for what a format fills in.
+# pattern(TEXT): TEXT in the form of the documents, with "…" for format specifiers.
 sub pattern {
     my $text = shift;
     $text =~ s/%(?:\*s|\d*u?[xX]?[VLzisdDATPcpu]+)/…/g;

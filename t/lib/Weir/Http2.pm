@@ -1,6 +1,5 @@
-# A client that speaks HTTP/2 frame by frame (RFC 9113), without TLS and without
-# Huffman coding: for tests in which it matters what is sent in which frame, and
-# when the client reads.
+# A client that speaks HTTP/2 frame by frame (RFC 9113), without TLS and without Huffman coding:
+# for tests that depend on the content of each frame, and on the time at which the client reads.
 package Weir::Http2;
 use strict;
 use warnings;

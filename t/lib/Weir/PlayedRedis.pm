@@ -1,6 +1,5 @@
-# A test that is the Redis server itself, before an edge with the probe of
-# weir_redis: so it can say what no server says, end a packet anywhere, and go on
-# when it knows what the edge has done.
+# A test that acts as the Redis server for an edge with the probe of weir_redis: it can send
+# replies that no server sends, end a packet anywhere, and wait for what the edge does.
 package Weir::PlayedRedis;
 use strict;
 use warnings;
@@ -64,7 +63,7 @@ sub read_from {
     return $text;
 }
 
-# What the edge answers its client.
+# The edge's response to its client.
 sub body { (split /\r\n\r\n/, read_from($_[0], qr/(?!)/), 2)[1] }
 
 sub meet {
@@ -79,7 +78,7 @@ sub pong {
     syswrite $redis, "+PONG\r\n";
 }
 
-# Reads what the edge sends to Redis, until it matches.
+# Reads the edge's commands to Redis until they match.
 sub read_until {
     meet() if !$redis;
     return read_from($redis, $_[0]);

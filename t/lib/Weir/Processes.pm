@@ -39,8 +39,8 @@ sub scheme { in_world('tls', 'http2') ? 'https' : 'http' }
 # The lines of a log that match, from a position on.
 sub log_lines { my ($log, $pattern, $from) = @_; grep { $_ =~ $pattern } split /\n/, substr slurp($log), $from // 0 }
 
-# What the condition returns when it is true; the test ends when it stays false
-# for a minute.
+# Returns the condition's value as soon as it is true; the test ends if it stays false for a
+# minute.
 sub until_true {
     my ($what, $condition) = @_;
     for (1 .. 3000) {

@@ -68,7 +68,7 @@ sub slurp {
     return scalar(<$f>) // '';
 }
 
-# Whoever reads the file meanwhile sees the old text or the new one.
+# A process that reads the file meanwhile sees the old text or the new one.
 sub spew {
     my ($file, $text) = @_;
     open my $f, '>:raw', "$file.new" or die "$file: $!\n";

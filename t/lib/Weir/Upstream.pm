@@ -1,4 +1,4 @@
-# An upstream that the test scripts and that counts what it is asked.
+# An upstream that the test scripts and that counts its requests.
 package Weir::Upstream;
 use strict;
 use warnings;

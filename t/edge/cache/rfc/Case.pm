@@ -109,7 +109,7 @@ sub status_text {
     return $status =~ / / ? $status : "$status Status";
 }
 
-# What the upstream says, and keeps of what it was asked under the case's path.
+# The upstream: answers, and records its requests under the case's path.
 sub script {
     my %seen;
     return sub {
@@ -178,7 +178,7 @@ sub values_of {
 
 # --- the judgement ---
 
-# What is wrong with the answer to a step, in words; empty when nothing is.
+# The faults of the response to a step, in words; empty if there are none.
 sub wrong {
     my ($step, $k, $own, $answer, $asked) = @_;
     my @wrong;

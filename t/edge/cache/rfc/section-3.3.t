@@ -1,5 +1,5 @@
-# RFC 9111 sections 3.3 and 3.4: incomplete responses and partial content, with
-# what RFC 9110 section 14 says of ranges.
+# RFC 9111 sections 3.3 and 3.4: incomplete responses and partial content, with RFC 9110 section
+# 14 on ranges.
 use strict;
 use warnings;
 
@@ -75,7 +75,7 @@ for ('bytes 4-9/9', 'bytes 4-8/*', 'bytes 4-7/9', 'bytes 8-4/9', 'lines 4-8/9', 
         with(stored('Cache-Control: max-age=3600', "Content-Range: $_", status => '206 Partial Content', body => '45678'), send => ['Range: bytes=-5']),
         with($other, send => ['Range: bytes=-5']);
 }
-# what ends before its Content-Range does holds what has come, and no more
+# a part that ends before its Content-Range does is valid for the received bytes only
 my $cut = sub { with(stored('Cache-Control: max-age=3600', 'Content-Range: bytes 4-9/10', status => '206 Partial Content', body => '45678', @_),
     send => ['Range: bytes=4-']) };
 for (['bytes=6-8', '678', '6-8'], ['bytes=4-8', '45678', '4-8'], ['bytes=-2', undef], ['bytes=6-', undef], ['bytes=8-9', undef]) {

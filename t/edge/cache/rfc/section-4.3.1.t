@@ -1,5 +1,4 @@
-# RFC 9111 section 4.3.1: sending a validation request, and section 4.3.3: what
-# its response means.
+# RFC 9111 section 4.3.1: sending a validation request, and section 4.3.3: handling its response.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# RFC 9111 section 4.3.2: handling a received validation request, on what is
-# fresh; RFC 9110 section 13.
+# RFC 9111 section 4.3.2: handling a received validation request on a fresh response; RFC 9110
+# section 13.
 use strict;
 use warnings;
 
