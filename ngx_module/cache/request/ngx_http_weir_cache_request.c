@@ -184,10 +184,8 @@ ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
 
     case NGX_HTTP_WEIR_CACHE_SERVE_STALE_AND_REFRESH:
 
-        if (ngx_http_weir_cache_refresh(ctx) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
+        /* without memory for it the next request starts one */
+        (void) ngx_http_weir_cache_refresh(ctx);
         return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_STALE);
 
     case NGX_HTTP_WEIR_CACHE_SERVE_STALE:
