@@ -8,7 +8,7 @@
  * URI, the second one the list of fields, the third one the response's ETag.
  */
 #include "ngx_module/cache/lookup/ngx_http_weir_cache_key.c"
-#include "ngx_module/cache/store/ngx_http_weir_cache_response.c"
+#include "ngx_module/cache/lookup/ngx_http_weir_cache_redirect.c"
 #include "ngx_module/cache/serve/ngx_http_weir_cache_restore.c"
 
 #include "budget.h"

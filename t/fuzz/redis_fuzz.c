@@ -13,6 +13,7 @@
  * - Memory has a budget: a length that is only announced costs nothing.
  */
 #include "cache/invalidation/ngx_http_weir_cache_follow.h"
+#include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "redis/ngx_http_weir_redis_server.h"
 
 #include "budget.h"
