@@ -9,7 +9,7 @@
  *     lookup/        key, look-ups, turn: the verdict
  *     invalidation/  validity: the table, the stream of messages
  *     memory/        the first level: entries in shared memory, flights
- *     entry/         the format of an entry
+ *     entry, stamp, checksum  (here)  the format of an entry
  *     policy/        plain C: Cache-Control, rules, Vary, ranges, dates, tags
  *
  * Calls go down in this list, never up.
@@ -26,12 +26,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/entry.h"
-#include "cache/entry/stamp.h"
+#include "cache/entry.h"
 #include "cache/memory/ngx_http_weir_cache_zone.h"
 #include "cache/policy/cache_control.h"
 #include "cache/policy/range.h"
 #include "cache/policy/rules.h"
+#include "cache/stamp.h"
 #include "redis/ngx_http_weir_redis.h"
 
 

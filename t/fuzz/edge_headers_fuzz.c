@@ -1,6 +1,6 @@
 // uses: nginx hiredis
 // needs: ngx_module/cache/lookup/ngx_http_weir_cache_uri.c ngx_module/cache/policy/cache_control.c ngx_module/cache/policy/vary.c
-// needs: ngx_module/cache/entry/entry_mac.c common/blake2b.c t/fuzz/nginx.c ngx_module/http/ngx_http_weir_module.c ngx_module/http/ngx_http_weir_headers.c
+// needs: ngx_module/cache/entry_mac.c common/blake2b.c t/fuzz/nginx.c ngx_module/http/ngx_http_weir_module.c ngx_module/http/ngx_http_weir_headers.c
 /*
  * What the edge's glue reads of header lines, on any bytes: If-None-Match, X-Accel-Expires, the
  * variant that Vary's fields select with its digest under a secret, Cache-Control with Pragma, and

@@ -1,11 +1,11 @@
-// needs: ngx_module/cache/entry/entry.c ngx_module/cache/entry/checksum.c ngx_module/cache/entry/checksum_avx2.c
-// needs: ngx_module/cache/entry/entry_check.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
+// needs: ngx_module/cache/entry.c ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
+// needs: ngx_module/cache/entry_check.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
 /*
  * Cache entries from any bytes: read as they are, then with size and checksum
  * put right, so that what lies behind them is reached.  What passes the checks
  * for entries of Redis splits no message.
  */
-#include "cache/entry/entry_check.h"
+#include "cache/entry_check.h"
 #include "budget.h"
 
 #include <assert.h>

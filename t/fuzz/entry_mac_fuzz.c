@@ -1,12 +1,12 @@
-// needs: ngx_module/cache/entry/entry_mac.c common/blake2b.c ngx_module/cache/entry/entry.c ngx_module/cache/entry/checksum.c
-// needs: ngx_module/cache/entry/checksum_avx2.c ngx_module/cache/entry/entry_check.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
+// needs: ngx_module/cache/entry_mac.c common/blake2b.c ngx_module/cache/entry.c ngx_module/cache/checksum.c
+// needs: ngx_module/cache/checksum_avx2.c ngx_module/cache/entry_check.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
 /*
  * Signed values of Redis from any bytes, and files of secrets.  A value that
  * nobody has signed never verifies; one that was signed does, until a bit of it
  * or its name is another.
  */
-#include "cache/entry/entry_check.h"
-#include "cache/entry/entry_mac.h"
+#include "cache/entry_check.h"
+#include "cache/entry_mac.h"
 #include "budget.h"
 
 #include <assert.h>

@@ -1,7 +1,8 @@
-// needs: ngx_module/cache/entry/checksum.c ngx_module/cache/entry/checksum_avx2.c
+// needs: ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
 /* The checksum is the same whatever the processor has: entries travel. */
 
-#include "cache/entry/checksum.h"
+#include "cache/checksum.h"
+#include "cache/checksum_avx2.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

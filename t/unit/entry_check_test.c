@@ -1,7 +1,7 @@
-// needs: ngx_module/cache/entry/entry_check.c ngx_module/cache/entry/entry.c ngx_module/cache/entry/checksum.c
-// needs: ngx_module/cache/entry/checksum_avx2.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
+// needs: ngx_module/cache/entry_check.c ngx_module/cache/entry.c ngx_module/cache/checksum.c
+// needs: ngx_module/cache/checksum_avx2.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
 /* Entries that Redis may hold and that no edge has stored. */
-#include "cache/entry/entry_check.h"
+#include "cache/entry_check.h"
 
 #include "cache/policy/cache_control.h"
 

@@ -1,6 +1,6 @@
-// needs: ngx_module/cache/entry/entry_mac.c common/blake2b.c
+// needs: ngx_module/cache/entry_mac.c common/blake2b.c
 /* Signatures of what Redis holds, and the secrets behind them. */
-#include "cache/entry/entry_mac.h"
+#include "cache/entry_mac.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/entry/entry.c ngx_module/cache/entry/checksum.c ngx_module/cache/entry/checksum_avx2.c
-#include "cache/entry/entry.h"
+// needs: ngx_module/cache/entry.c ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
+#include "cache/entry.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

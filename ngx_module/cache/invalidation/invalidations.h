@@ -51,7 +51,7 @@
 #ifndef WEIR_CACHE_INVALIDATIONS_H
 #define WEIR_CACHE_INVALIDATIONS_H
 
-#include "cache/entry/stamp.h"
+#include "cache/stamp.h"
 #include "common/siphash.h"
 #include "common/str.h"
 

@@ -14,9 +14,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/ngx_http_weir_cache_entry.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
+#include "cache/ngx_http_weir_cache_entry.h"
 
 
 static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_decide_look_up(

@@ -11,10 +11,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/entry_check.h"
-#include "cache/entry/ngx_http_weir_cache_entry.h"
+#include "cache/entry_check.h"
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/ngx_http_weir_cache_entry.h"
 
 
 static ngx_int_t ngx_http_weir_cache_find_variant(

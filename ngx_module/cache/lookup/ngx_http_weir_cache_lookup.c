@@ -20,7 +20,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/entry_check.h"
+#include "cache/entry_check.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_park.h"

@@ -4,8 +4,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/ngx_http_weir_cache_entry.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/ngx_http_weir_cache_entry.h"
 
 
 ngx_uint_t

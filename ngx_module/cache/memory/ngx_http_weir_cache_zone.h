@@ -22,9 +22,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/entry.h"
+#include "cache/entry_mac.h"
 #include "cache/memory/arena.h"
-#include "cache/entry/entry.h"
-#include "cache/entry/entry_mac.h"
 #include "redis/ngx_http_weir_redis.h"
 
 

@@ -10,7 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/entry.h"
+#include "cache/entry.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 #include "http/ngx_http_weir_assert.h"
 

@@ -11,7 +11,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/entry_check.h"
+#include "cache/entry_check.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/request/ngx_http_weir_cache_request.h"

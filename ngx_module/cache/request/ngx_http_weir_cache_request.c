@@ -9,8 +9,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/ngx_http_weir_cache_entry.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/ngx_http_weir_cache_entry.h"
 #include "cache/request/ngx_http_weir_cache_request.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "cache/store/ngx_http_weir_cache_store.h"

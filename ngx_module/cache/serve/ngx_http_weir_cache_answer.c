@@ -10,9 +10,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/ngx_http_weir_cache_entry.h"
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/ngx_http_weir_cache_entry.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "http/ngx_http_weir.h"
 

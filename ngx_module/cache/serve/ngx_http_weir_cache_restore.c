@@ -11,7 +11,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/ngx_http_weir_cache_entry.h"
+#include "cache/ngx_http_weir_cache_entry.h"
 #include "cache/policy/http_date.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "compat/ngx_http_weir_compat_nginx.h"

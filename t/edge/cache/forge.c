@@ -2,7 +2,7 @@
  * forge FAULT <entry >forged: an entry as Redis has it, changed in one way and
  * given its size and checksum again, for forged.t.
  */
-#include "cache/entry/entry.h"
+#include "cache/entry.h"
 
 #include <stdio.h>
 #include <stdlib.h>

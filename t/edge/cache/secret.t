@@ -10,7 +10,7 @@ use JSON::PP;
 use Test::More;
 
 my $root = "$Bin/../../..";
-my @sources = map { "$root/ngx_module/cache/entry/$_" } qw(entry.c checksum.c checksum_avx2.c);
+my @sources = map { "$root/ngx_module/cache/$_" } qw(entry.c checksum.c checksum_avx2.c);
 system('cc', '-D_GNU_SOURCE', "-I$root", "-I$root/ngx_module", "$Bin/forge.c", @sources, '-o', "$dir/forge") == 0
     or die('forge.c does not compile');
 

@@ -8,7 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/entry/entry.h"
+#include "cache/entry.h"
 #include "probe.h"
 
 

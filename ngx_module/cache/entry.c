@@ -1,8 +1,8 @@
 /* Encoding and decoding of cached responses; see entry.h for the format. */
 
-#include "cache/entry/entry.h"
+#include "cache/entry.h"
 
-#include "cache/entry/checksum.h"
+#include "cache/checksum.h"
 
 #include "common/bytes.h"
 

@@ -14,7 +14,7 @@
 #ifndef WEIR_CACHE_ENTRY_CHECK_H
 #define WEIR_CACHE_ENTRY_CHECK_H
 
-#include "cache/entry/entry.h"
+#include "cache/entry.h"
 
 /* Greatest difference between the clocks of two edges, ms. */
 #define WEIR_ENTRY_CLOCK_SKEW 60000

@@ -1,6 +1,6 @@
 /* Signatures of entries; see entry_mac.h. */
 
-#include "cache/entry/entry_mac.h"
+#include "cache/entry_mac.h"
 
 #include "common/bytes.h"
 

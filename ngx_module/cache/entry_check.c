@@ -1,6 +1,6 @@
 /* Refuses entries that no edge stores; see entry_check.h. */
 
-#include "cache/entry/entry_check.h"
+#include "cache/entry_check.h"
 
 #include "cache/policy/cache_control.h"
 #include "cache/policy/range.h"

@@ -6,7 +6,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "cache/entry/ngx_http_weir_cache_entry.h"
+#include "cache/ngx_http_weir_cache_entry.h"
 
 
 weir_str_t

@@ -14,16 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The function attributes need GCC or Clang on x86-64; other builds have one function. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define WEIR_CHECKSUM_AVX2 1
-#endif
-
 uint64_t weir_checksum(const void *data, size_t len);
-
-#ifdef WEIR_CHECKSUM_AVX2
-/* Private: only for a processor with AVX2. */
-uint64_t weir_checksum_avx2(const void *data, size_t len);
-#endif
 
 #endif

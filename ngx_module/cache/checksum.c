@@ -1,6 +1,7 @@
 /* See checksum.h. */
 
-#include "cache/entry/checksum.h"
+#include "cache/checksum.h"
+#include "cache/checksum_avx2.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>

@@ -1,6 +1,6 @@
 /* The checksum with AVX2; see checksum.h. */
 
-#include "cache/entry/checksum.h"
+#include "cache/checksum_avx2.h"
 
 #ifdef WEIR_CHECKSUM_AVX2
 

@@ -10,7 +10,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
-#include "cache/entry/entry.h"
+#include "cache/entry.h"
 #include "cache/policy/rules.h"
 
 
