@@ -120,7 +120,7 @@ typedef enum {
 
 /*
  * The verdict on a request, for the one place that acts on it
- * (ngx_http_weir_cache_act()).
+ * (ngx_http_weir_cache_request_act()).
  */
 typedef enum {
     NGX_HTTP_WEIR_CACHE_NOTHING = 0, /* not decided yet: take the next step */

@@ -33,7 +33,7 @@ ngx_http_weir_cache_entry_header(weir_entry_t *entry, const char *name)
 
 
 void
-ngx_http_weir_cache_freshness(weir_entry_t *entry,
+ngx_http_weir_cache_entry_freshness(weir_entry_t *entry,
     weir_cache_freshness_t *freshness)
 {
     freshness->initial_age = entry->initial_age;
@@ -47,7 +47,7 @@ ngx_http_weir_cache_freshness(weir_entry_t *entry,
 
 
 time_t
-ngx_http_weir_cache_age(weir_entry_t *entry)
+ngx_http_weir_cache_entry_age(weir_entry_t *entry)
 {
     int64_t      resident;
     ngx_time_t  *tp;

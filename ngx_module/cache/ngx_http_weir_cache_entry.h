@@ -15,10 +15,10 @@
 
 
 /* current_age of the entry in seconds (RFC 9111 section 4.2.3). */
-time_t ngx_http_weir_cache_age(weir_entry_t *entry);
+time_t ngx_http_weir_cache_entry_age(weir_entry_t *entry);
 
 /* Fills in the freshness with which the entry was stored. */
-void ngx_http_weir_cache_freshness(weir_entry_t *entry,
+void ngx_http_weir_cache_entry_freshness(weir_entry_t *entry,
     weir_cache_freshness_t *freshness);
 
 /* Value of a header in the entry; data is NULL if the header is absent. */

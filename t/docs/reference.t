@@ -162,8 +162,8 @@ for my $file (@edge, @backend) {
     $text =~ s{/\*.*?\*/}{}sg;
     $text =~ s/"weir:%s:%V:\{"//g;
     $key{$_} = 1 for map { s/[:{].*//r } $text =~ /"weir:([a-z][^"]*)"/g;
-    $key{$_} = 1 for map { literals($_->[1]) } calls("$text;", 'ngx_http_weir_cache_redis_key');
-    $key{$_} = 1 for $text =~ /ngx_http_weir_cache_redis_key\(ctx, "(\w+)"/g;
+    $key{$_} = 1 for map { literals($_->[1]) } calls("$text;", 'ngx_http_weir_cache_key_in_redis');
+    $key{$_} = 1 for $text =~ /ngx_http_weir_cache_key_in_redis\(ctx, "(\w+)"/g;
 }
 my $keys = slurp('docs/reference/redis-keys.md');
 cmp_ok scalar(keys %key), '>=', 8, 'keys in Redis are found in the sources';

@@ -83,10 +83,10 @@ static void read_all(world_t *w, ngx_str_t fields)
     ngx_str_t name = ngx_string("Location");
     char list[WEIR_VARY_FIELDS_MAX * (WEIR_VARY_NAME_MAX + 1)];
 
-    assert(ngx_http_weir_cache_read_request(&w->ctx) == NGX_OK);
+    assert(ngx_http_weir_cache_key_read_request(&w->ctx) == NGX_OK);
     if (w->r.headers_in.if_none_match != NULL)
-        (void)ngx_http_weir_cache_matches_none(&w->r);
-    if (ngx_http_weir_cache_accel_expires(&w->r, &seconds) == NGX_OK)
+        (void)ngx_http_weir_cache_restore_matches_none(&w->r);
+    if (ngx_http_weir_cache_redirect_accel_expires(&w->r, &seconds) == NGX_OK)
         assert(seconds >= 0 && seconds <= WEIR_CACHE_SECONDS_MAX);
 
     own = (ngx_str_t){w->r.unparsed_uri.len + 2, text};
@@ -95,7 +95,7 @@ static void read_all(world_t *w, ngx_str_t fields)
         memcpy(text + 2, w->r.unparsed_uri.data, w->r.unparsed_uri.len);
     location = ngx_http_weir_find_header(&w->r.headers_in.headers, &name);
     if (location != NULL &&
-        ngx_http_weir_cache_key_of(&w->r, &own, &location->value, &key) == NGX_OK) {
+        ngx_http_weir_cache_uri_key(&w->r, &own, &location->value, &key) == NGX_OK) {
         assert(key.len >= 3 && memcmp(key.data, "k /", 3) == 0);
         assert(key.len == 3 || key.data[3] != '/');
         assert(memchr(key.data, '#', key.len) == NULL);
@@ -104,10 +104,10 @@ static void read_all(world_t *w, ngx_str_t fields)
     if (!weir_vary_fields(&(weir_str_t){(char *)fields.data, fields.len}, 1, list, &len))
         return;
     fields = (ngx_str_t){len, (u_char *)list};
-    assert(ngx_http_weir_cache_variant(&w->ctx, &fields) == NGX_OK);
+    assert(ngx_http_weir_cache_key_variant(&w->ctx, &fields) == NGX_OK);
     variant = w->ctx.vary;
     w->zone.mac = &w->mac;
-    assert(ngx_http_weir_cache_variant(&w->ctx, &fields) == NGX_OK);
+    assert(ngx_http_weir_cache_key_variant(&w->ctx, &fields) == NGX_OK);
     assert(w->ctx.vary.len == WEIR_ENTRY_MAC_VARY_LEN);
     for (size_t i = 0; i < w->ctx.vary.len; i++)
         assert(strchr("0123456789abcdef", w->ctx.vary.data[i]) != NULL);

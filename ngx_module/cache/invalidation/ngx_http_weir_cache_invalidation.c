@@ -29,10 +29,11 @@ static ngx_uint_t ngx_http_weir_cache_invalidation_may_be_held(void *memory,
     weir_entry_t *entry);
 static void ngx_http_weir_cache_read_stamp(weir_entry_t *entry,
     weir_stamp_t *stamp);
-static ngx_uint_t ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_invalidation_in_step(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_hash_tags(ngx_http_request_t *r,
     weir_str_t *list, ngx_uint_t n, weir_str_t *tags);
-static ngx_int_t ngx_http_weir_cache_wanted_position(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_cache_invalidation_wanted(ngx_http_request_t *r,
     weir_position_t *position);
 
 
@@ -149,7 +150,7 @@ ngx_http_weir_cache_invalidation_is_heard(ngx_http_weir_cache_zone_t *zone)
 
 
 void
-ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_invalidation_stamp(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_invalidations_t        *table;
     ngx_http_weir_cache_zone_t  *zone;
@@ -163,7 +164,7 @@ ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_uint_t
-ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_invalidation_outlived(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_pin_t *pin)
 {
     ngx_uint_t                   behind;
@@ -181,7 +182,7 @@ ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->soft = 0;
 
-    if (entry->tags.len && !ngx_http_weir_cache_in_step(ctx)) {
+    if (entry->tags.len && !ngx_http_weir_cache_invalidation_in_step(ctx)) {
         ctx->outdated = "unsynced";
         return 0;
     }
@@ -189,7 +190,7 @@ ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_read_stamp(entry, &stamp);
 
     behind = zone->redis
-             && ngx_http_weir_cache_wanted_position(ctx->request, &wanted)
+             && ngx_http_weir_cache_invalidation_wanted(ctx->request, &wanted)
                 == NGX_OK
              && weir_position_cmp(stamp.position, wanted) < 0;
 
@@ -229,7 +230,7 @@ ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
 /* True if the stream was read up to a time within weir_cache_staleness. */
 
 static ngx_uint_t
-ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_invalidation_in_step(ngx_http_weir_cache_ctx_t *ctx)
 {
     uint64_t                     now, synced;
     ngx_http_weir_cache_zone_t  *zone;
@@ -254,7 +255,7 @@ ngx_http_weir_cache_in_step(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_wanted_position(ngx_http_request_t *r,
+ngx_http_weir_cache_invalidation_wanted(ngx_http_request_t *r,
     weir_position_t *position)
 {
     ngx_int_t         rc;
@@ -292,7 +293,7 @@ ngx_http_weir_cache_wanted_position(ngx_http_request_t *r,
 
 
 ngx_uint_t
-ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_invalidation_would_hold(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_str_t                   key;
     weir_validity_t              validity;
@@ -317,7 +318,8 @@ ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_int_t
-ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
+ngx_http_weir_cache_invalidation_read_tags(ngx_http_weir_cache_ctx_t *ctx,
+    weir_str_t *tags)
 {
     ngx_str_t            value;
     weir_str_t           list;
@@ -348,7 +350,7 @@ ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *tags)
 }
 
 
-/* The tags of n lists; returns as ngx_http_weir_cache_read_tags(). */
+/* The tags of n lists; returns as the function above. */
 
 static ngx_int_t
 ngx_http_weir_cache_hash_tags(ngx_http_request_t *r, weir_str_t *list,

@@ -12,7 +12,7 @@
 
 
 /* invalidation: stamps a request that is forwarded, in ctx->stamp. */
-void ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_invalidation_stamp(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * invalidation: true if no invalidation since its stamp forbids the use of
@@ -21,18 +21,21 @@ void ngx_http_weir_cache_stamp(ngx_http_weir_cache_ctx_t *ctx);
  * pin of an entry that was found in memory; NULL for an entry that is not, or
  * no longer, in memory.
  */
-ngx_uint_t ngx_http_weir_cache_outlived(ngx_http_weir_cache_ctx_t *ctx,
+ngx_uint_t ngx_http_weir_cache_invalidation_outlived(
+    ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_pin_t *pin);
 
 /* invalidation: true if the response, with ctx->tags, would be valid now. */
-ngx_uint_t ngx_http_weir_cache_worth_storing(ngx_http_weir_cache_ctx_t *ctx);
+ngx_uint_t ngx_http_weir_cache_invalidation_would_hold(
+    ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * invalidation: reads the tags of the upstream's response into a block of
  * hashes, allocated from the pool.  NGX_OK, NGX_DECLINED (the tags exceed a
  * limit, so the response is not stored), or NGX_ERROR (no memory).
  */
-ngx_int_t ngx_http_weir_cache_read_tags(ngx_http_weir_cache_ctx_t *ctx,
+ngx_int_t ngx_http_weir_cache_invalidation_read_tags(
+    ngx_http_weir_cache_ctx_t *ctx,
     weir_str_t *tags);
 
 /*

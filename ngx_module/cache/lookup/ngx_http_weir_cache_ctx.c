@@ -32,7 +32,7 @@ ngx_http_weir_cache_ctx_create(ngx_http_request_t *r,
     ngx_int_t                   forbidden;
     ngx_http_weir_cache_ctx_t  *ctx;
 
-    forbidden = r->internal ? ngx_http_weir_cache_forbidden(r) : 0;
+    forbidden = r->internal ? ngx_http_weir_cache_redirect_forbidden(r) : 0;
 
     if (forbidden == NGX_ERROR) {
         return NULL;
@@ -200,8 +200,8 @@ ngx_http_weir_cache_ctx_forward(ngx_http_weir_cache_ctx_t *ctx,
     ctx->request_time = ngx_time();
     ctx->began = ngx_http_weir_ms();
 
-    ngx_http_weir_cache_note_lines(ctx);
-    ngx_http_weir_cache_stamp(ctx);
+    ngx_http_weir_cache_redirect_note_lines(ctx);
+    ngx_http_weir_cache_invalidation_stamp(ctx);
 }
 
 

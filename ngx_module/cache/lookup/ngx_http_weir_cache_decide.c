@@ -209,7 +209,7 @@ ngx_http_weir_cache_decide_may_be_stale(ngx_http_weir_cache_ctx_t *ctx)
     int64_t                 window;
     weir_cache_freshness_t  freshness;
 
-    ngx_http_weir_cache_freshness(&ctx->stale, &freshness);
+    ngx_http_weir_cache_entry_freshness(&ctx->stale, &freshness);
 
     window = (ctx->conf->use_stale & NGX_HTTP_WEIR_CACHE_STALE_UPDATING)
              ? INT64_MAX : freshness.stale_while_revalidate;
@@ -221,7 +221,7 @@ ngx_http_weir_cache_decide_may_be_stale(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     return weir_cache_may_be_stale(&freshness,
-                                   ngx_http_weir_cache_age(&ctx->stale),
+                                   ngx_http_weir_cache_entry_age(&ctx->stale),
                                    window)
            && ctx->request_cc.max_age == -1 && ctx->request_cc.min_fresh == -1;
 }

@@ -64,7 +64,7 @@ ngx_http_weir_cache_find_in_memory(ngx_http_weir_cache_ctx_t *ctx)
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
 
-            if (!ngx_http_weir_cache_outlived(ctx, &ctx->pin)
+            if (!ngx_http_weir_cache_invalidation_outlived(ctx, &ctx->pin)
                 || !ngx_http_weir_cache_part_fits(ctx))
             {
                 break;
@@ -180,7 +180,7 @@ ngx_http_weir_cache_find_variant(ngx_http_weir_cache_ctx_t *ctx)
     fields.data = (u_char *) ctx->entry.vary.data;
     fields.len = ctx->entry.vary.len;
 
-    return ngx_http_weir_cache_variant(ctx, &fields);
+    return ngx_http_weir_cache_key_variant(ctx, &fields);
 }
 
 
@@ -202,7 +202,7 @@ ngx_http_weir_cache_find_is_overdue(ngx_http_weir_cache_ctx_t *ctx)
     after = ngx_max(entry->stale_while_revalidate, entry->stale_if_error);
     after = ngx_max(after, (int64_t) ctx->conf->keep);
 
-    return ngx_http_weir_cache_age(entry)
+    return ngx_http_weir_cache_entry_age(entry)
            > fresh + after + WEIR_ENTRY_CLOCK_SKEW / 1000;
 }
 
@@ -224,7 +224,7 @@ ngx_http_weir_cache_find_accept(ngx_http_weir_cache_ctx_t *ctx)
 
     if (!pointer
         && (ngx_http_weir_cache_find_is_overdue(ctx)
-            || !ngx_http_weir_cache_outlived(ctx, NULL)
+            || !ngx_http_weir_cache_invalidation_outlived(ctx, NULL)
             || !ngx_http_weir_cache_part_fits(ctx)))
     {
         return 0;
@@ -232,7 +232,7 @@ ngx_http_weir_cache_find_accept(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ctx->conf->l1
         && (pointer
-            || ngx_http_weir_cache_age(&ctx->entry)
+            || ngx_http_weir_cache_entry_age(&ctx->entry)
                < (time_t) ctx->entry.lifetime))
     {
         ngx_http_weir_cache_lookup_keep(ctx);
@@ -250,10 +250,11 @@ ngx_http_weir_cache_find_judge(ngx_http_weir_cache_ctx_t *ctx)
     weir_cache_control_t    wishes;
     weir_cache_freshness_t  freshness;
 
-    ngx_http_weir_cache_freshness(&ctx->entry, &freshness);
+    ngx_http_weir_cache_entry_freshness(&ctx->entry, &freshness);
     ngx_http_weir_cache_find_wishes(ctx, &wishes);
 
-    switch (weir_cache_use(&freshness, ngx_http_weir_cache_age(&ctx->entry),
+    switch (weir_cache_use(&freshness,
+                           ngx_http_weir_cache_entry_age(&ctx->entry),
                            &wishes))
     {
     case WEIR_CACHE_FRESH:

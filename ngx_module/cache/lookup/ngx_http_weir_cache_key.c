@@ -19,19 +19,20 @@
 #include "common/blake2b.h"
 
 
-static void ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone,
+static void ngx_http_weir_cache_key_digest(ngx_http_weir_cache_zone_t *zone,
     ngx_str_t *text, u_char *digest);
-static u_char *ngx_http_weir_cache_name(u_char *p, ngx_str_t *key,
+static u_char *ngx_http_weir_cache_key_name(u_char *p, ngx_str_t *key,
     ngx_str_t *vary);
 static ngx_int_t ngx_http_weir_cache_put_vary(ngx_http_weir_cache_ctx_t *ctx,
     weir_str_t list);
 static ngx_int_t ngx_http_weir_cache_vary_lines(
     ngx_http_weir_cache_ctx_t *ctx, weir_str_t list, ngx_array_t **lines,
     size_t *len);
-static ngx_int_t ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx);
-static u_char *ngx_http_weir_cache_put_list(u_char *p, weir_str_t field,
+static ngx_int_t ngx_http_weir_cache_key_hide_vary(
+    ngx_http_weir_cache_ctx_t *ctx);
+static u_char *ngx_http_weir_cache_key_put_list(u_char *p, weir_str_t field,
     ngx_array_t *lines, u_char *buf);
-static u_char *ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field,
+static u_char *ngx_http_weir_cache_key_put_lines(u_char *p, weir_str_t field,
     ngx_array_t *lines);
 
 
@@ -50,7 +51,7 @@ static ngx_str_t  ngx_http_weir_cache_pragma = ngx_string("Pragma");
  */
 
 ngx_int_t
-ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_key_make(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char              *p;
     ngx_str_t            version, place, *text;
@@ -71,7 +72,7 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (ngx_http_weir_version_get(r, &version) == NGX_ERROR
-        || ngx_http_weir_cache_place(r, &place) != NGX_OK)
+        || ngx_http_weir_cache_redirect_place(r, &place) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -100,7 +101,7 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->key.len = p - ctx->key.data;
 
-    ngx_http_weir_cache_digest(ctx->conf->zone, &ctx->key, ctx->digest);
+    ngx_http_weir_cache_key_digest(ctx->conf->zone, &ctx->key, ctx->digest);
 
     return NGX_OK;
 }
@@ -114,7 +115,8 @@ ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static void
-ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone, ngx_str_t *text,
+ngx_http_weir_cache_key_digest(ngx_http_weir_cache_zone_t *zone,
+    ngx_str_t *text,
     u_char *digest)
 {
     uint64_t            hash[2];
@@ -139,7 +141,7 @@ ngx_http_weir_cache_digest(ngx_http_weir_cache_zone_t *zone, ngx_str_t *text,
 /* The digest of the text on all edges, in hexadecimal digits. */
 
 static u_char *
-ngx_http_weir_cache_name(u_char *p, ngx_str_t *key, ngx_str_t *vary)
+ngx_http_weir_cache_key_name(u_char *p, ngx_str_t *key, ngx_str_t *vary)
 {
     uint8_t         hash[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
     weir_blake2b_t  b;
@@ -177,7 +179,7 @@ ngx_http_weir_cache_key_hash(ngx_http_weir_cache_ctx_t *ctx, u_char *entry)
 
 
 ngx_str_t
-ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
+ngx_http_weir_cache_key_in_redis(ngx_http_weir_cache_ctx_t *ctx, char *kind,
     ngx_uint_t variant)
 {
     u_char     *p;
@@ -192,11 +194,11 @@ ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
 
     if (key.data) {
         p = ngx_sprintf(key.data, "weir:%s:%V:{", kind, zone);
-        p = ngx_http_weir_cache_name(p, &ctx->key, NULL);
+        p = ngx_http_weir_cache_key_name(p, &ctx->key, NULL);
         *p++ = '}';
 
         if (variant) {
-            (void) ngx_http_weir_cache_name(p, &ctx->key, &ctx->vary);
+            (void) ngx_http_weir_cache_key_name(p, &ctx->key, &ctx->vary);
         }
     }
 
@@ -213,7 +215,8 @@ ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx, char *kind,
  */
 
 ngx_int_t
-ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
+ngx_http_weir_cache_key_variant(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *fields)
 {
     u_char      *p;
     ngx_str_t    text;
@@ -223,7 +226,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     list.len = fields->len;
 
     if (ngx_http_weir_cache_put_vary(ctx, list) != NGX_OK
-        || ngx_http_weir_cache_hide_vary(ctx) != NGX_OK)
+        || ngx_http_weir_cache_key_hide_vary(ctx) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -239,7 +242,7 @@ ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *fields)
     p = ngx_cpymem(text.data, ctx->digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     ngx_memcpy(p, ctx->vary.data, ctx->vary.len);
 
-    ngx_http_weir_cache_digest(ctx->conf->zone, &text, ctx->variant);
+    ngx_http_weir_cache_key_digest(ctx->conf->zone, &text, ctx->variant);
     ctx->varies = 1;
 
     return NGX_OK;
@@ -287,8 +290,8 @@ ngx_http_weir_cache_put_vary(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list)
         }
 
         p = weir_vary_is_list(field)
-            ? ngx_http_weir_cache_put_list(p, field, lines[n], value)
-            : ngx_http_weir_cache_put_lines(p, field, lines[n]);
+            ? ngx_http_weir_cache_key_put_list(p, field, lines[n], value)
+            : ngx_http_weir_cache_key_put_lines(p, field, lines[n]);
     }
 
     ctx->vary.len = p - ctx->vary.data;
@@ -348,7 +351,7 @@ ngx_http_weir_cache_vary_lines(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list,
 /* With a secret, a digest replaces the header values: no cookie is in Redis. */
 
 static ngx_int_t
-ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_key_hide_vary(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char      *p;
     weir_str_t   key, vary;
@@ -379,7 +382,8 @@ ngx_http_weir_cache_hide_vary(ngx_http_weir_cache_ctx_t *ctx)
 /* buf must have room for the joined lines. */
 
 static u_char *
-ngx_http_weir_cache_put_list(u_char *p, weir_str_t field, ngx_array_t *lines,
+ngx_http_weir_cache_key_put_list(u_char *p, weir_str_t field,
+    ngx_array_t *lines,
     u_char *buf)
 {
     u_char      *last;
@@ -412,7 +416,8 @@ ngx_http_weir_cache_put_list(u_char *p, weir_str_t field, ngx_array_t *lines,
 
 
 static u_char *
-ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field, ngx_array_t *lines)
+ngx_http_weir_cache_key_put_lines(u_char *p, weir_str_t field,
+    ngx_array_t *lines)
 {
     weir_str_t  *line;
     ngx_uint_t   i;
@@ -434,7 +439,7 @@ ngx_http_weir_cache_put_lines(u_char *p, weir_str_t field, ngx_array_t *lines)
 /* Cache-Control; without it Pragma: no-cache (RFC 9111 section 5.4) */
 
 ngx_int_t
-ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_key_read_request(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_str_t            *line;
     ngx_uint_t             i;

@@ -28,11 +28,11 @@
 #include "http/ngx_http_weir_pass.h"
 
 
-static ngx_str_t ngx_http_weir_cache_scheme(ngx_http_request_t *r,
+static ngx_str_t ngx_http_weir_cache_key_text_scheme(ngx_http_request_t *r,
     ngx_str_t *port);
-static ngx_int_t ngx_http_weir_cache_upstream_part(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_cache_key_text_upstream(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *upstream);
-static ngx_int_t ngx_http_weir_cache_host_part(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_cache_key_text_host(ngx_http_request_t *r,
     ngx_str_t *default_port, ngx_str_t *host, ngx_str_t *field);
 
 
@@ -48,12 +48,12 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
         return ngx_http_complex_value(r, clcf->key, text);
     }
 
-    scheme = ngx_http_weir_cache_scheme(r, &default_port);
+    scheme = ngx_http_weir_cache_key_text_scheme(r, &default_port);
 
-    if (ngx_http_weir_cache_host_part(r, &default_port, &host, &field)
+    if (ngx_http_weir_cache_key_text_host(r, &default_port, &host, &field)
         != NGX_OK
         || ngx_http_weir_cache_port(r, buf, &port) != NGX_OK
-        || ngx_http_weir_cache_upstream_part(r, clcf, &upstream) != NGX_OK)
+        || ngx_http_weir_cache_key_text_upstream(r, clcf, &upstream) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -88,7 +88,7 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
 /* The same as $scheme; port is the scheme's default port, with its colon. */
 
 static ngx_str_t
-ngx_http_weir_cache_scheme(ngx_http_request_t *r, ngx_str_t *port)
+ngx_http_weir_cache_key_text_scheme(ngx_http_request_t *r, ngx_str_t *port)
 {
     ngx_str_t  scheme;
 
@@ -113,7 +113,8 @@ ngx_http_weir_cache_scheme(ngx_http_request_t *r, ngx_str_t *port)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_host_part(ngx_http_request_t *r, ngx_str_t *default_port,
+ngx_http_weir_cache_key_text_host(ngx_http_request_t *r,
+    ngx_str_t *default_port,
     ngx_str_t *host, ngx_str_t *field)
 {
     u_char                    *p;
@@ -179,7 +180,7 @@ ngx_http_weir_cache_host_part(ngx_http_request_t *r, ngx_str_t *default_port,
 
 
 static ngx_int_t
-ngx_http_weir_cache_upstream_part(ngx_http_request_t *r,
+ngx_http_weir_cache_key_text_upstream(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *upstream)
 {
     ngx_str_t  value;
@@ -215,7 +216,7 @@ ngx_http_weir_cache_upstream_part(ngx_http_request_t *r,
  */
 
 ngx_int_t
-ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
+ngx_http_weir_cache_key_text_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
 {
     u_char                        *p;
     ngx_module_t                  *module;
@@ -268,7 +269,8 @@ ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
 /* weir_cache_key string */
 
 char *
-ngx_http_weir_cache_set_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_weir_cache_key_text_set_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
 
@@ -303,7 +305,8 @@ ngx_http_weir_cache_set_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 /* weir_cache_bypass string ... */
 
 char *
-ngx_http_weir_cache_set_bypass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_weir_cache_key_text_set_bypass(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_str_t   *value, name;
     ngx_uint_t   i;

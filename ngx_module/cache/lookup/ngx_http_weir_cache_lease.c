@@ -65,7 +65,8 @@ ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     token.data = ngx_pnalloc(r->pool, 16);
-    ctx->lease_key = ngx_http_weir_cache_redis_key(ctx, "lease", ctx->varies);
+    ctx->lease_key = ngx_http_weir_cache_key_in_redis(ctx, "lease",
+                                                      ctx->varies);
 
     if (token.data == NULL || ctx->lease_key.data == NULL) {
         return NGX_ERROR;

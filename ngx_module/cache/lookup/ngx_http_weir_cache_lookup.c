@@ -149,7 +149,7 @@ ngx_http_weir_cache_lookup_ask(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
 
     lookup = ngx_pcalloc(pool, sizeof(ngx_http_weir_cache_lookup_t));
     ngx_str_set(&argv[0], "GET");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
+    argv[1] = ngx_http_weir_cache_key_in_redis(ctx, "cache", ctx->varies);
 
     if (lookup == NULL || argv[1].data == NULL) {
         ngx_destroy_pool(pool);

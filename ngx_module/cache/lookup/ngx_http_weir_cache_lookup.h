@@ -103,7 +103,7 @@ void ngx_http_weir_cache_find_take_stale(ngx_http_weir_cache_ctx_t *ctx);
  * fields, into ctx->variant and ctx->vary.  Returns NGX_OK or NGX_ERROR (no
  * memory).
  */
-ngx_int_t ngx_http_weir_cache_variant(ngx_http_weir_cache_ctx_t *ctx,
+ngx_int_t ngx_http_weir_cache_key_variant(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *fields);
 
 /*
@@ -123,7 +123,7 @@ ngx_uint_t ngx_http_weir_cache_sent(ngx_http_weir_cache_ctx_t *ctx,
  * allocated from the pool.  All names of one key are in one cluster slot.  data
  * NULL: no memory.
  */
-ngx_str_t ngx_http_weir_cache_redis_key(ngx_http_weir_cache_ctx_t *ctx,
+ngx_str_t ngx_http_weir_cache_key_in_redis(ngx_http_weir_cache_ctx_t *ctx,
     char *kind, ngx_uint_t variant);
 
 /*
@@ -201,11 +201,13 @@ ngx_int_t ngx_http_weir_cache_key_text(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *text);
 
 /* key_text: for the table of directives, and for a location that is merged. */
-char *ngx_http_weir_cache_set_key(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_http_weir_cache_key_text_set_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_weir_cache_set_bypass(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_http_weir_cache_key_text_set_bypass(ngx_conf_t *cf,
+    ngx_command_t *cmd,
     void *conf);
-ngx_int_t ngx_http_weir_cache_read_upstream(ngx_conf_t *cf, ngx_str_t *name);
+ngx_int_t ngx_http_weir_cache_key_text_read_upstream(ngx_conf_t *cf,
+    ngx_str_t *name);
 
 /*
  * port: the connection's port as the default key contains it, written to buf,
@@ -221,15 +223,15 @@ ngx_int_t ngx_http_weir_cache_port(ngx_http_request_t *r, u_char *buf,
  * port: finds the ports whose addresses do not all have the same servers, after
  * the whole configuration was read; NGX_OK or NGX_ERROR (no memory).
  */
-ngx_int_t ngx_http_weir_cache_find_ports(ngx_conf_t *cf);
+ngx_int_t ngx_http_weir_cache_port_find_all(ngx_conf_t *cf);
 
 /*
  * key: computes the request's key, into ctx; NGX_OK or NGX_ERROR (no memory).
  */
-ngx_int_t ngx_http_weir_cache_key(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_key_make(ngx_http_weir_cache_ctx_t *ctx);
 
 /* key: reads the request's Cache-Control, into ctx; NGX_OK or NGX_ERROR. */
-ngx_int_t ngx_http_weir_cache_read_request(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_key_read_request(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * turn: as ngx_http_weir_cache_flight_begin(); ends the request's flight of
@@ -280,7 +282,8 @@ void ngx_http_weir_cache_lease_end(ngx_http_weir_cache_ctx_t *ctx,
  * redirect: the place to which an internal redirect led, from the pool; it is
  * part of the key.  len 0: no redirect.  NGX_OK or NGX_ERROR.
  */
-ngx_int_t ngx_http_weir_cache_place(ngx_http_request_t *r, ngx_str_t *place);
+ngx_int_t ngx_http_weir_cache_redirect_place(ngx_http_request_t *r,
+    ngx_str_t *place);
 
 /*
  * redirect: 1 if the response of an upstream that led here by an internal
@@ -288,21 +291,21 @@ ngx_int_t ngx_http_weir_cache_place(ngx_http_request_t *r, ngx_str_t *place);
  * NGX_ERROR.  Called before the content phase of each location, for each
  * response on the way.
  */
-ngx_int_t ngx_http_weir_cache_forbidden(ngx_http_request_t *r);
+ngx_int_t ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r);
 
 /*
  * redirect: X-Accel-Expires of the upstream's response, in seconds from now; 0:
  * the response must not be stored.  NGX_OK, or NGX_DECLINED if the field is
  * absent or invalid.
  */
-ngx_int_t ngx_http_weir_cache_accel_expires(ngx_http_request_t *r,
+ngx_int_t ngx_http_weir_cache_redirect_accel_expires(ngx_http_request_t *r,
     int64_t *seconds);
 
 /*
  * redirect: called before the upstream is asked: notes the header lines that
  * are not the upstream's.
  */
-void ngx_http_weir_cache_note_lines(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_redirect_note_lines(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * uri: the key that another URI, from a header, would have: own, the request's
@@ -310,7 +313,7 @@ void ngx_http_weir_cache_note_lines(ngx_http_weir_cache_ctx_t *ctx);
  * NGX_OK, NGX_DECLINED (another origin, or the key does not contain the URI as
  * requested), or NGX_ERROR (no memory).
  */
-ngx_int_t ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
+ngx_int_t ngx_http_weir_cache_uri_key(ngx_http_request_t *r, ngx_str_t *own,
     ngx_str_t *reference, ngx_str_t *key);
 
 

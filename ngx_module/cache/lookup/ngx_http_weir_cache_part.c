@@ -42,10 +42,10 @@ ngx_http_weir_cache_part_fits(ngx_http_weir_cache_ctx_t *ctx)
         return 0;
     }
 
-    ngx_http_weir_cache_freshness(entry, &freshness);
+    ngx_http_weir_cache_entry_freshness(entry, &freshness);
 
     if (ctx->soft
-        || weir_cache_use(&freshness, ngx_http_weir_cache_age(entry),
+        || weir_cache_use(&freshness, ngx_http_weir_cache_entry_age(entry),
                           &ctx->request_cc)
            != WEIR_CACHE_FRESH)
     {

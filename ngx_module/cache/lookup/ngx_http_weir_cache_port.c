@@ -16,16 +16,17 @@
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 
 
-static ngx_int_t ngx_http_weir_cache_add_port(ngx_conf_t *cf, in_port_t port);
+static ngx_int_t ngx_http_weir_cache_port_add(ngx_conf_t *cf, in_port_t port);
 static ngx_uint_t ngx_http_weir_cache_port_is_split(ngx_array_t *ports,
     in_port_t port);
-static ngx_uint_t ngx_http_weir_cache_same_servers(ngx_http_conf_addr_t *a,
+static ngx_uint_t ngx_http_weir_cache_port_same_servers(ngx_http_conf_addr_t *a,
     ngx_http_conf_addr_t *b);
-static u_char *ngx_http_weir_cache_address(ngx_http_request_t *r, u_char *p);
+static u_char *ngx_http_weir_cache_port_address(ngx_http_request_t *r,
+    u_char *p);
 
 
 ngx_int_t
-ngx_http_weir_cache_find_ports(ngx_conf_t *cf)
+ngx_http_weir_cache_port_find_all(ngx_conf_t *cf)
 {
     ngx_uint_t                  i, j, n;
     ngx_http_conf_addr_t       *first, *addr;
@@ -59,8 +60,8 @@ ngx_http_weir_cache_find_ports(ngx_conf_t *cf)
             addr = port[j].addrs.elts;
 
             for (n = 0; n < port[j].addrs.nelts; n++) {
-                if (!ngx_http_weir_cache_same_servers(first, &addr[n])
-                    && ngx_http_weir_cache_add_port(cf, port[i].port)
+                if (!ngx_http_weir_cache_port_same_servers(first, &addr[n])
+                    && ngx_http_weir_cache_port_add(cf, port[i].port)
                        != NGX_OK)
                 {
                     return NGX_ERROR;
@@ -74,7 +75,7 @@ ngx_http_weir_cache_find_ports(ngx_conf_t *cf)
 
 
 static ngx_int_t
-ngx_http_weir_cache_add_port(ngx_conf_t *cf, in_port_t port)
+ngx_http_weir_cache_port_add(ngx_conf_t *cf, in_port_t port)
 {
     in_port_t                        *p;
     ngx_http_weir_cache_main_conf_t  *cmcf;
@@ -126,7 +127,7 @@ ngx_http_weir_cache_port_is_split(ngx_array_t *ports, in_port_t port)
 
 
 static ngx_uint_t
-ngx_http_weir_cache_same_servers(ngx_http_conf_addr_t *a,
+ngx_http_weir_cache_port_same_servers(ngx_http_conf_addr_t *a,
     ngx_http_conf_addr_t *b)
 {
     ngx_uint_t                  i, j;
@@ -180,7 +181,7 @@ ngx_http_weir_cache_port(ngx_http_request_t *r, u_char *buf, ngx_str_t *port)
     p = buf;
 
     if (ngx_http_weir_cache_port_is_split(cmcf->ports, n)) {
-        p = ngx_http_weir_cache_address(r, p);
+        p = ngx_http_weir_cache_port_address(r, p);
     }
 
     port->data = buf;
@@ -196,7 +197,7 @@ ngx_http_weir_cache_port(ngx_http_request_t *r, u_char *buf, ngx_str_t *port)
  */
 
 static u_char *
-ngx_http_weir_cache_address(ngx_http_request_t *r, u_char *p)
+ngx_http_weir_cache_port_address(ngx_http_request_t *r, u_char *p)
 {
     u_char                *addr_conf;
     ngx_http_in_addr_t    *in;

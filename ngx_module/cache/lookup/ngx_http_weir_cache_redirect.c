@@ -27,7 +27,7 @@ typedef struct {
 } ngx_http_weir_cache_redirect_t;
 
 
-static ngx_int_t ngx_http_weir_cache_forbids(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r);
 static void ngx_http_weir_cache_redirect_cleanup(void *data);
 
 
@@ -37,7 +37,7 @@ static void ngx_http_weir_cache_redirect_cleanup(void *data);
  */
 
 ngx_int_t
-ngx_http_weir_cache_place(ngx_http_request_t *r, ngx_str_t *place)
+ngx_http_weir_cache_redirect_place(ngx_http_request_t *r, ngx_str_t *place)
 {
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -66,14 +66,14 @@ ngx_http_weir_cache_place(ngx_http_request_t *r, ngx_str_t *place)
 
 
 ngx_int_t
-ngx_http_weir_cache_forbidden(ngx_http_request_t *r)
+ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r)
 {
     ngx_int_t                        forbids;
     ngx_pool_cleanup_t              *cln;
     ngx_http_weir_cache_redirect_t  *redirect;
 
     forbids = (r->upstream && r->upstream->headers_in.status_n)
-              ? ngx_http_weir_cache_forbids(r) : 0;
+              ? ngx_http_weir_cache_redirect_forbids(r) : 0;
 
     if (forbids == NGX_ERROR) {
         return NGX_ERROR;
@@ -116,7 +116,7 @@ ngx_http_weir_cache_forbidden(ngx_http_request_t *r)
 /* True if the last upstream's response forbids storing in a shared cache. */
 
 static ngx_int_t
-ngx_http_weir_cache_forbids(ngx_http_request_t *r)
+ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r)
 {
     int64_t                seconds;
     weir_str_t            *line;
@@ -129,7 +129,7 @@ ngx_http_weir_cache_forbids(ngx_http_request_t *r)
         ngx_string("CDN-Cache-Control")
     };
 
-    if (ngx_http_weir_cache_accel_expires(r, &seconds) == NGX_OK
+    if (ngx_http_weir_cache_redirect_accel_expires(r, &seconds) == NGX_OK
         && seconds == 0)
     {
         return 1;
@@ -162,7 +162,8 @@ ngx_http_weir_cache_forbids(ngx_http_request_t *r)
  */
 
 ngx_int_t
-ngx_http_weir_cache_accel_expires(ngx_http_request_t *r, int64_t *seconds)
+ngx_http_weir_cache_redirect_accel_expires(ngx_http_request_t *r,
+    int64_t *seconds)
 {
     weir_str_t        value;
     ngx_table_elt_t  *h;
@@ -216,7 +217,7 @@ ngx_http_weir_cache_redirect_cleanup(void *data)
 
 
 void
-ngx_http_weir_cache_note_lines(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_redirect_note_lines(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_list_part_t     *part;
     ngx_http_request_t  *r;

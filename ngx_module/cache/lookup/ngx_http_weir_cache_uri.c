@@ -14,7 +14,7 @@
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 
 
-static ngx_int_t ngx_http_weir_cache_path_of(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_cache_uri_path(ngx_http_request_t *r,
     ngx_str_t *path);
 static ngx_int_t ngx_http_weir_cache_strip_origin(ngx_http_request_t *r,
     ngx_str_t *uri, u_char *p);
@@ -22,11 +22,11 @@ static ngx_int_t ngx_http_weir_cache_resolve(ngx_http_request_t *r,
     ngx_str_t *reference);
 static u_char *ngx_http_weir_cache_put_segments(u_char *base, u_char *last,
     ngx_str_t *reference);
-static void ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port);
+static void ngx_http_weir_cache_uri_trim_port(ngx_str_t *host, ngx_str_t *port);
 
 
 ngx_int_t
-ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
+ngx_http_weir_cache_uri_key(ngx_http_request_t *r, ngx_str_t *own,
     ngx_str_t *reference, ngx_str_t *key)
 {
     u_char                          *p, *at, *last;
@@ -37,7 +37,7 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
     path = *reference;
 
     if (path.len && path.data[0] != '/') {
-        rc = ngx_http_weir_cache_path_of(r, &path);
+        rc = ngx_http_weir_cache_uri_path(r, &path);
         if (rc != NGX_OK) {
             return rc;
         }
@@ -100,7 +100,7 @@ ngx_http_weir_cache_key_of(ngx_http_request_t *r, ngx_str_t *own,
  */
 
 static ngx_int_t
-ngx_http_weir_cache_path_of(ngx_http_request_t *r, ngx_str_t *path)
+ngx_http_weir_cache_uri_path(ngx_http_request_t *r, ngx_str_t *path)
 {
     u_char  *p, *end;
 
@@ -161,8 +161,8 @@ ngx_http_weir_cache_strip_origin(ngx_http_request_t *r, ngx_str_t *uri,
     host.len = p - host.data;
     own = r->headers_in.host->value;
 
-    ngx_http_weir_cache_trim_port(&host, &port);
-    ngx_http_weir_cache_trim_port(&own, &port);
+    ngx_http_weir_cache_uri_trim_port(&host, &port);
+    ngx_http_weir_cache_uri_trim_port(&own, &port);
 
     if (host.len != own.len
         || ngx_strncasecmp(host.data, own.data, own.len) != 0)
@@ -278,7 +278,7 @@ ngx_http_weir_cache_put_segments(u_char *base, u_char *last,
  */
 
 static void
-ngx_http_weir_cache_trim_port(ngx_str_t *host, ngx_str_t *port)
+ngx_http_weir_cache_uri_trim_port(ngx_str_t *host, ngx_str_t *port)
 {
     if (host->len > port->len
         && ngx_memcmp(host->data + host->len - port->len, port->data,

@@ -32,9 +32,9 @@
 
 
 static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
-static void ngx_http_weir_cache_hide_tags(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_weir_cache_changes_target(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_cache_read_position(ngx_http_request_t *r,
+static void ngx_http_weir_cache_invalidate_hide_tags(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_invalidate_is_due(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_invalidate_position(ngx_http_request_t *r,
     weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
     ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
@@ -42,7 +42,7 @@ static ngx_int_t ngx_http_weir_cache_invalidate_named(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, weir_position_t *position);
 static void ngx_http_weir_cache_invalidate_all(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, weir_position_t *position);
-static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_outlives(
+static ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_invalidate_outlives(
     ngx_http_request_t *r, ngx_http_weir_cache_zone_t *zone,
     weir_invalidations_t *table);
 static void ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
@@ -64,7 +64,7 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
 
 void
-ngx_http_weir_cache_init_invalidate_filter(void)
+ngx_http_weir_cache_invalidate_init_filter(void)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_weir_cache_invalidate_filter;
@@ -81,7 +81,7 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
 
     if (clcf->zone && !clcf->expose_tags && r == r->main) {
-        ngx_http_weir_cache_hide_tags(r);
+        ngx_http_weir_cache_invalidate_hide_tags(r);
     }
 
     if (clcf->zone == NULL || !clcf->invalidate || r != r->main
@@ -90,7 +90,7 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    changes = ngx_http_weir_cache_changes_target(r);
+    changes = ngx_http_weir_cache_invalidate_is_due(r);
     named = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
                                       &ngx_http_weir_cache_invalidate_name)
             != NULL;
@@ -101,7 +101,7 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
 
     /* an upstream that sends a position has written the message itself */
 
-    written = (ngx_http_weir_cache_read_position(r, &position) == NGX_OK)
+    written = (ngx_http_weir_cache_invalidate_position(r, &position) == NGX_OK)
               ? &position : NULL;
 
     if ((changes
@@ -146,7 +146,7 @@ ngx_http_weir_cache_invalidate_mark(ngx_http_request_t *r,
  */
 
 static void
-ngx_http_weir_cache_hide_tags(ngx_http_request_t *r)
+ngx_http_weir_cache_invalidate_hide_tags(ngx_http_request_t *r)
 {
     ngx_uint_t        i;
     ngx_table_elt_t  *h;
@@ -170,7 +170,7 @@ ngx_http_weir_cache_hide_tags(ngx_http_request_t *r)
 /* Weir-Position of the upstream's response; NGX_DECLINED: none. */
 
 static ngx_int_t
-ngx_http_weir_cache_read_position(ngx_http_request_t *r,
+ngx_http_weir_cache_invalidate_position(ngx_http_request_t *r,
     weir_position_t *position)
 {
     weir_str_t        value;
@@ -200,7 +200,7 @@ ngx_http_weir_cache_read_position(ngx_http_request_t *r,
 /* True for a successful request with an unsafe method, RFC 9111 section 4.4. */
 
 static ngx_uint_t
-ngx_http_weir_cache_changes_target(ngx_http_request_t *r)
+ngx_http_weir_cache_invalidate_is_due(ngx_http_request_t *r)
 {
     return !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS
                           |NGX_HTTP_PROPFIND|NGX_HTTP_TRACE))
@@ -247,7 +247,7 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
             continue;
         }
 
-        rc = ngx_http_weir_cache_key_of(r, &keys[0], &h[i]->value, &keys[n]);
+        rc = ngx_http_weir_cache_uri_key(r, &keys[0], &h[i]->value, &keys[n]);
 
         if (rc == NGX_ERROR) {
             return NGX_ERROR;
@@ -416,7 +416,7 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
 
-    post = ngx_http_weir_cache_outlives(r, zone, table);
+    post = ngx_http_weir_cache_invalidate_outlives(r, zone, table);
 
     if (how & NGX_HTTP_WEIR_CACHE_OF_CLIENT) {
         local = weir_invalidations_make_client(table, hashes, n, position,
@@ -528,7 +528,7 @@ ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
  */
 
 static ngx_http_weir_cache_ctx_t *
-ngx_http_weir_cache_outlives(ngx_http_request_t *r,
+ngx_http_weir_cache_invalidate_outlives(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, weir_invalidations_t *table)
 {
     weir_str_t                  key;

@@ -11,7 +11,7 @@
 
 
 /* invalidate: installs the filter that reads Weir-Invalidate. */
-void ngx_http_weir_cache_init_invalidate_filter(void);
+void ngx_http_weir_cache_invalidate_init_filter(void);
 
 /*
  * invalidate: responses under a key (its text) become invalid, with soft stale:
@@ -31,7 +31,7 @@ ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
     weir_position_t *position);
 
 /*
- * purge: the precontent phase, before ngx_http_weir_cache_handler(): answers a
+ * purge: the precontent phase, before ngx_http_weir_cache_request_handler(): answers a
  * PURGE, and lets other requests wait for the first reading of the stream
  */
 ngx_int_t ngx_http_weir_cache_purge_handler(ngx_http_request_t *r);

@@ -21,11 +21,11 @@
 static void ngx_http_weir_cache_body_handler(ngx_http_request_t *r);
 static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_body_found(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_own_body(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_body_is_own(ngx_http_request_t *r);
 
 
 ngx_http_weir_cache_verdict_e
-ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_body_check(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
 
@@ -54,7 +54,7 @@ ngx_http_weir_cache_check_body(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 ngx_int_t
-ngx_http_weir_cache_read_body(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_body_read(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t            rc;
     ngx_http_request_t  *r;
@@ -108,7 +108,7 @@ static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_body_found(ngx_http_weir_cache_ctx_t *ctx)
 {
     if (ctx->conf->get_body == NGX_HTTP_WEIR_CACHE_BODY_BYPASS
-        || !ngx_http_weir_cache_own_body(ctx->request))
+        || !ngx_http_weir_cache_body_is_own(ctx->request))
     {
         return ngx_http_weir_cache_decide_forward(ctx,
                                                   NGX_HTTP_WEIR_CACHE_BYPASS);
@@ -119,7 +119,7 @@ ngx_http_weir_cache_body_found(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_int_t
-ngx_http_weir_cache_refuse_body(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_body_refuse(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_problem_t       problem;
     ngx_http_request_t  *r;
@@ -144,7 +144,7 @@ ngx_http_weir_cache_refuse_body(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_own_body(ngx_http_request_t *r)
+ngx_http_weir_cache_body_is_own(ngx_http_request_t *r)
 {
     if (r->internal && r->upstream) {
         return 0;

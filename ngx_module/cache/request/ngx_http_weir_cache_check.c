@@ -31,7 +31,7 @@ static void ngx_http_weir_cache_check_stale(ngx_conf_t *cf,
 
 
 char *
-ngx_http_weir_cache_own_directive(ngx_http_weir_cache_loc_conf_t *conf)
+ngx_http_weir_cache_check_own_directive(ngx_http_weir_cache_loc_conf_t *conf)
 {
     return conf->purge == 1 ? "weir_cache_purge"
            : conf->key ? "weir_cache_key"
@@ -109,8 +109,8 @@ ngx_http_weir_cache_check_key(ngx_conf_t *cf,
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
 
     if (ngx_http_script_variables_count(&wlcf->pass) == 0) {
-        return ngx_http_weir_cache_read_upstream(cf, &conf->upstream) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
+        return ngx_http_weir_cache_key_text_read_upstream(cf, &conf->upstream)
+           == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
     }
 
     if (ngx_http_weir_late_variable(&wlcf->pass, &name)) {

@@ -24,9 +24,9 @@
 
 static ngx_int_t ngx_http_weir_cache_add_valid(
     ngx_http_weir_cache_loc_conf_t *clcf, ngx_uint_t status, time_t valid);
-static char *ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
+static char *ngx_http_weir_cache_conf_set_zone_level2(ngx_conf_t *cf,
     ngx_http_weir_cache_zone_t *zone);
-static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_find_zone(
+static ngx_http_weir_cache_zone_t *ngx_http_weir_cache_conf_find_zone(
     ngx_http_weir_cache_main_conf_t *cmcf, ngx_str_t *name);
 
 
@@ -39,7 +39,7 @@ static ngx_array_t  ngx_http_weir_cache_targeted = {
 
 
 void *
-ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf)
+ngx_http_weir_cache_conf_create_main(ngx_conf_t *cf)
 {
     ngx_http_weir_cache_main_conf_t  *cmcf;
 
@@ -60,7 +60,7 @@ ngx_http_weir_cache_create_main_conf(ngx_conf_t *cf)
 
 
 void *
-ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
+ngx_http_weir_cache_conf_create_loc(ngx_conf_t *cf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
@@ -104,7 +104,7 @@ ngx_http_weir_cache_create_loc_conf(ngx_conf_t *cf)
 
 
 char *
-ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+ngx_http_weir_cache_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_weir_cache_loc_conf_t  *prev = parent;
     ngx_http_weir_cache_loc_conf_t  *conf = child;
@@ -113,7 +113,7 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_uint_t                 has_zone, has_stale;
     ngx_http_weir_loc_conf_t  *wlcf;
 
-    own = ngx_http_weir_cache_own_directive(conf);
+    own = ngx_http_weir_cache_check_own_directive(conf);
     has_zone = (conf->zone != NGX_CONF_UNSET_PTR && conf->zone);
     has_stale = (conf->use_stale != 0);
 
@@ -171,7 +171,8 @@ ngx_http_weir_cache_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
 
 char *
-ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_weir_cache_conf_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_weir_cache_main_conf_t  *cmcf = conf;
 
@@ -188,7 +189,7 @@ ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_weir_cache_find_zone(cmcf, &value[1])) {
+    if (ngx_http_weir_cache_conf_find_zone(cmcf, &value[1])) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "duplicate \"weir_cache_zone\" \"%V\"", &value[1]);
         return NGX_CONF_ERROR;
@@ -229,14 +230,14 @@ ngx_http_weir_cache_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     zone->shm_zone->init = ngx_http_weir_cache_zone_init;
     zone->shm_zone->data = zone;
 
-    return ngx_http_weir_cache_set_zone_level2(cf, zone);
+    return ngx_http_weir_cache_conf_set_zone_level2(cf, zone);
 }
 
 
 /* redis=name and secret_file=path, in any order. */
 
 static char *
-ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
+ngx_http_weir_cache_conf_set_zone_level2(ngx_conf_t *cf,
     ngx_http_weir_cache_zone_t *zone)
 {
     ngx_str_t   *value, redis, file;
@@ -290,12 +291,12 @@ ngx_http_weir_cache_set_zone_level2(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_weir_cache_read_secret(cf, zone, &file);
+    return ngx_http_weir_cache_secret_read(cf, zone, &file);
 }
 
 
 static ngx_http_weir_cache_zone_t *
-ngx_http_weir_cache_find_zone(ngx_http_weir_cache_main_conf_t *cmcf,
+ngx_http_weir_cache_conf_find_zone(ngx_http_weir_cache_main_conf_t *cmcf,
     ngx_str_t *name)
 {
     ngx_uint_t                    i;
@@ -316,7 +317,8 @@ ngx_http_weir_cache_find_zone(ngx_http_weir_cache_main_conf_t *cmcf,
 
 
 char *
-ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_weir_cache_conf_set_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
 
@@ -351,7 +353,7 @@ ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_cache_module);
 
-    clcf->zone = ngx_http_weir_cache_find_zone(cmcf, &value[1]);
+    clcf->zone = ngx_http_weir_cache_conf_find_zone(cmcf, &value[1]);
 
     if (clcf->zone == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -375,7 +377,8 @@ ngx_http_weir_cache_set_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 /* [code ...] time; without codes 200, 301, 302, as in nginx. */
 
 char *
-ngx_http_weir_cache_set_valid(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_weir_cache_conf_set_valid(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
 
@@ -470,7 +473,7 @@ ngx_http_weir_cache_add_valid(ngx_http_weir_cache_loc_conf_t *clcf,
 /* off, or a percentage. */
 
 char *
-ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_weir_cache_conf_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
@@ -507,7 +510,7 @@ ngx_http_weir_cache_set_heuristic(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
-ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_weir_cache_conf_set_control_headers(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
@@ -558,7 +561,7 @@ ngx_http_weir_cache_set_control_headers(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 char *
-ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_weir_cache_conf_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
@@ -593,7 +596,7 @@ ngx_http_weir_cache_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
  */
 
 char *
-ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_weir_cache_conf_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
@@ -624,7 +627,7 @@ ngx_http_weir_cache_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
 /* obey, ignore, or refresh=time. */
 
 char *
-ngx_http_weir_cache_set_request_control(ngx_conf_t *cf, ngx_command_t *cmd,
+ngx_http_weir_cache_conf_set_request_control(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;

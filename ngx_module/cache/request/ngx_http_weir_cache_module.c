@@ -76,35 +76,35 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23|NGX_CONF_TAKE4,
-      ngx_http_weir_cache_set_zone,
+      ngx_http_weir_cache_conf_set_zone,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("weir_cache"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
-      ngx_http_weir_cache_set_cache,
+      ngx_http_weir_cache_conf_set_cache,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("weir_cache_key"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_weir_cache_set_key,
+      ngx_http_weir_cache_key_text_set_key,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, key),
       NULL },
 
     { ngx_string("weir_cache_valid"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_weir_cache_set_valid,
+      ngx_http_weir_cache_conf_set_valid,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("weir_cache_bypass"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_weir_cache_set_bypass,
+      ngx_http_weir_cache_key_text_set_bypass,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_cache_loc_conf_t, bypass),
       NULL },
@@ -118,7 +118,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_request_control"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_weir_cache_set_request_control,
+      ngx_http_weir_cache_conf_set_request_control,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -160,7 +160,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_heuristic"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_weir_cache_set_heuristic,
+      ngx_http_weir_cache_conf_set_heuristic,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -181,14 +181,14 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_uncacheable"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_weir_cache_set_uncacheable,
+      ngx_http_weir_cache_conf_set_uncacheable,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("weir_cache_control_headers"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_weir_cache_set_control_headers,
+      ngx_http_weir_cache_conf_set_control_headers,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -209,7 +209,7 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_staleness"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_weir_cache_set_staleness,
+      ngx_http_weir_cache_conf_set_staleness,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -236,14 +236,14 @@ static ngx_http_module_t  ngx_http_weir_cache_module_ctx = {
     ngx_http_weir_cache_add_variables,     /* preconfiguration */
     ngx_http_weir_cache_init,              /* postconfiguration */
 
-    ngx_http_weir_cache_create_main_conf,  /* create main configuration */
+    ngx_http_weir_cache_conf_create_main,  /* create main configuration */
     NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
 
-    ngx_http_weir_cache_create_loc_conf,   /* create location configuration */
-    ngx_http_weir_cache_merge_loc_conf     /* merge location configuration */
+    ngx_http_weir_cache_conf_create_loc,   /* create location configuration */
+    ngx_http_weir_cache_conf_merge_loc     /* merge location configuration */
 };
 
 
@@ -436,7 +436,7 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    *h = ngx_http_weir_cache_handler;
+    *h = ngx_http_weir_cache_request_handler;
 
     /* nginx calls the handler pushed last first */
 
@@ -447,14 +447,14 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
 
     *h = ngx_http_weir_cache_purge_handler;
 
-    if (ngx_http_weir_cache_find_ports(cf) != NGX_OK) {
+    if (ngx_http_weir_cache_port_find_all(cf) != NGX_OK) {
         return NGX_ERROR;
     }
 
     ngx_http_weir_cache_check_all(cf);
 
-    ngx_http_weir_cache_init_invalidate_filter();
-    ngx_http_weir_cache_init_filters();
+    ngx_http_weir_cache_invalidate_init_filter();
+    ngx_http_weir_cache_filter_init();
 
     return NGX_OK;
 }

@@ -19,33 +19,37 @@
 #include "http/ngx_http_weir_park.h"
 
 
-static ngx_int_t ngx_http_weir_cache_first_run(ngx_http_request_t *r);
-static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_start(
+static ngx_int_t ngx_http_weir_cache_request_first_run(ngx_http_request_t *r);
+static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_request_start(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
+static ngx_int_t ngx_http_weir_cache_request_act(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_verdict_e verdict);
-static ngx_int_t ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx,
+static ngx_int_t ngx_http_weir_cache_request_wait(
+    ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_state_e state);
-static ngx_int_t ngx_http_weir_cache_serve(ngx_http_weir_cache_ctx_t *ctx,
+static ngx_int_t ngx_http_weir_cache_request_serve(
+    ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status);
-static ngx_int_t ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_keeps_conditions(
+static ngx_int_t ngx_http_weir_cache_request_forward(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_end_refresh(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_cache_error_page(
+static ngx_int_t ngx_http_weir_cache_request_refuse(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_request_keeps_conditions(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_request_end_refresh(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_request_error_page(
     ngx_http_weir_cache_ctx_t *ctx);
 
 
 ngx_int_t
-ngx_http_weir_cache_handler(ngx_http_request_t *r)
+ngx_http_weir_cache_request_handler(ngx_http_request_t *r)
 {
     ngx_http_weir_cache_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
     if (ctx == NULL) {
-        return ngx_http_weir_cache_first_run(r);
+        return ngx_http_weir_cache_request_first_run(r);
     }
 
     if (ngx_http_weir_cache_ctx_waits(ctx)) {
@@ -61,10 +65,12 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
 
     case NGX_HTTP_WEIR_CACHE_STATE_BODY:
         ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_NEW);
-        return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_start(ctx));
+        return ngx_http_weir_cache_request_act(ctx,
+                                       ngx_http_weir_cache_request_start(ctx));
 
     default:
-        return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_decide(ctx));
+        return ngx_http_weir_cache_request_act(ctx,
+                                               ngx_http_weir_cache_decide(ctx));
     }
 }
 
@@ -72,23 +78,23 @@ ngx_http_weir_cache_handler(ngx_http_request_t *r)
 /* A request that is new in this location, which may be one without a cache. */
 
 static ngx_int_t
-ngx_http_weir_cache_first_run(ngx_http_request_t *r)
+ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
 {
     ngx_int_t                        rc;
     ngx_http_weir_cache_ctx_t       *ctx, *first;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
     if (r != r->main) {
-        return r->background ? ngx_http_weir_cache_end_refresh(r)
+        return r->background ? ngx_http_weir_cache_request_end_refresh(r)
                              : NGX_DECLINED;
     }
 
     first = NULL;
 
     if (r->internal) {
-        first = ngx_http_weir_cache_led_away(r);
+        first = ngx_http_weir_cache_response_led_away(r);
 
-        if (ngx_http_weir_cache_forbidden(r) == NGX_ERROR) {
+        if (ngx_http_weir_cache_redirect_forbidden(r) == NGX_ERROR) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
     }
@@ -99,7 +105,7 @@ ngx_http_weir_cache_first_run(ngx_http_request_t *r)
 
     if (first) {
         /* nginx sets r->error_page only without recursive_error_pages */
-        rc = ngx_http_weir_cache_error_page(first);
+        rc = ngx_http_weir_cache_request_error_page(first);
         if (rc != NGX_DECLINED) {
             return rc;
         }
@@ -120,14 +126,15 @@ ngx_http_weir_cache_first_run(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_weir_cache_act(ctx, ngx_http_weir_cache_start(ctx));
+    return ngx_http_weir_cache_request_act(ctx,
+                                       ngx_http_weir_cache_request_start(ctx));
 }
 
 
 /* Decides whether the request is looked up at all, after its body is known. */
 
 static ngx_http_weir_cache_verdict_e
-ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_request_start(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t             *r;
     ngx_http_weir_cache_verdict_e   verdict;
@@ -139,14 +146,14 @@ ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
                                                   NGX_HTTP_WEIR_CACHE_METHOD);
     }
 
-    verdict = ngx_http_weir_cache_check_body(ctx);
+    verdict = ngx_http_weir_cache_body_check(ctx);
 
     if (verdict != NGX_HTTP_WEIR_CACHE_NOTHING) {
         return verdict;
     }
 
-    if (ngx_http_weir_cache_key(ctx) != NGX_OK
-        || ngx_http_weir_cache_read_request(ctx) != NGX_OK)
+    if (ngx_http_weir_cache_key_make(ctx) != NGX_OK
+        || ngx_http_weir_cache_key_read_request(ctx) != NGX_OK)
     {
         return NGX_HTTP_WEIR_CACHE_FAIL;
     }
@@ -174,45 +181,50 @@ ngx_http_weir_cache_start(ngx_http_weir_cache_ctx_t *ctx)
 /* Returns the value for the phase handler. */
 
 static ngx_int_t
-ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_request_act(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_verdict_e verdict)
 {
     switch (verdict) {
 
     case NGX_HTTP_WEIR_CACHE_SERVE:
-        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_HIT);
+        return ngx_http_weir_cache_request_serve(ctx, NGX_HTTP_WEIR_CACHE_HIT);
 
     case NGX_HTTP_WEIR_CACHE_SERVE_STALE_AND_REFRESH:
 
         /* without memory for it the next request starts one */
         (void) ngx_http_weir_cache_refresh(ctx);
-        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_STALE);
+        return ngx_http_weir_cache_request_serve(ctx,
+                                                 NGX_HTTP_WEIR_CACHE_STALE);
 
     case NGX_HTTP_WEIR_CACHE_SERVE_STALE:
-        return ngx_http_weir_cache_serve(ctx, NGX_HTTP_WEIR_CACHE_STALE);
+        return ngx_http_weir_cache_request_serve(ctx,
+                                                 NGX_HTTP_WEIR_CACHE_STALE);
 
     case NGX_HTTP_WEIR_CACHE_FORWARD:
-        return ngx_http_weir_cache_forward(ctx);
+        return ngx_http_weir_cache_request_forward(ctx);
 
     case NGX_HTTP_WEIR_CACHE_REFUSE:
-        return ngx_http_weir_cache_refuse(ctx);
+        return ngx_http_weir_cache_request_refuse(ctx);
 
     case NGX_HTTP_WEIR_CACHE_READ_BODY:
         ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_BODY);
-        return ngx_http_weir_cache_read_body(ctx);
+        return ngx_http_weir_cache_body_read(ctx);
 
     case NGX_HTTP_WEIR_CACHE_REFUSE_BODY:
         ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_REFUSED);
-        return ngx_http_weir_cache_refuse_body(ctx);
+        return ngx_http_weir_cache_body_refuse(ctx);
 
     case NGX_HTTP_WEIR_CACHE_WAIT_REDIS:
-        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_REDIS);
+        return ngx_http_weir_cache_request_wait(ctx,
+                                            NGX_HTTP_WEIR_CACHE_STATE_REDIS);
 
     case NGX_HTTP_WEIR_CACHE_WAIT_LEASE:
-        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_LEASE);
+        return ngx_http_weir_cache_request_wait(ctx,
+                                            NGX_HTTP_WEIR_CACHE_STATE_LEASE);
 
     case NGX_HTTP_WEIR_CACHE_WAIT_TURN:
-        return ngx_http_weir_cache_wait(ctx, NGX_HTTP_WEIR_CACHE_STATE_TURN);
+        return ngx_http_weir_cache_request_wait(ctx,
+                                                NGX_HTTP_WEIR_CACHE_STATE_TURN);
 
     default: /* NGX_HTTP_WEIR_CACHE_FAIL */
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -226,7 +238,7 @@ ngx_http_weir_cache_act(ngx_http_weir_cache_ctx_t *ctx,
  */
 
 static ngx_int_t
-ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_request_wait(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_state_e state)
 {
     ngx_int_t  rc;
@@ -247,24 +259,24 @@ ngx_http_weir_cache_wait(ngx_http_weir_cache_ctx_t *ctx,
 
 
 static ngx_int_t
-ngx_http_weir_cache_serve(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_request_serve(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_status_e status)
 {
     ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
     ctx->status = status;
 
-    return ngx_http_weir_cache_answer(ctx);
+    return ngx_http_weir_cache_answer_send(ctx);
 }
 
 
 static ngx_int_t
-ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_request_forward(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_weir_cache_ctx_forward(ctx, ctx->reason);
 
-    if (ngx_http_weir_cache_keeps_conditions(ctx)) {
+    if (ngx_http_weir_cache_request_keeps_conditions(ctx)) {
         ctx->edge_conditions = 1;
-        ngx_http_weir_cache_own_conditions(ctx);
+        ngx_http_weir_cache_condition_replace(ctx);
     }
 
     return NGX_DECLINED;
@@ -274,7 +286,7 @@ ngx_http_weir_cache_forward(ngx_http_weir_cache_ctx_t *ctx)
 /* Only-if-cached (RFC 9111 section 5.2.1.7). */
 
 static ngx_int_t
-ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_request_refuse(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_problem_t  problem;
 
@@ -300,7 +312,7 @@ ngx_http_weir_cache_refuse(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_request_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
 
@@ -337,9 +349,9 @@ ngx_http_weir_cache_keeps_conditions(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_end_refresh(ngx_http_request_t *r)
+ngx_http_weir_cache_request_end_refresh(ngx_http_request_t *r)
 {
-    if (ngx_http_weir_cache_led_away(r) == NULL) {
+    if (ngx_http_weir_cache_response_led_away(r) == NULL) {
         return NGX_DECLINED;
     }
 
@@ -356,14 +368,14 @@ ngx_http_weir_cache_end_refresh(ngx_http_request_t *r)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_error_page(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_request_error_page(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
 
     r = ctx->request;
 
     if (!ctx->have_stale || ctx->state != NGX_HTTP_WEIR_CACHE_STATE_FORWARDED
-        || ngx_http_weir_cache_instead_of_error(ctx) == NULL)
+        || ngx_http_weir_cache_validate_instead_of_error(ctx) == NULL)
     {
         return NGX_DECLINED;
     }
@@ -374,5 +386,6 @@ ngx_http_weir_cache_error_page(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_find_take_stale(ctx);
 
-    return ngx_http_weir_cache_act(ctx, NGX_HTTP_WEIR_CACHE_SERVE_STALE);
+    return ngx_http_weir_cache_request_act(ctx,
+                                           NGX_HTTP_WEIR_CACHE_SERVE_STALE);
 }

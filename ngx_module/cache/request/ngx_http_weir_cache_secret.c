@@ -16,7 +16,7 @@ static ngx_int_t ngx_http_weir_cache_secret_text(ngx_conf_t *cf,
 
 
 char *
-ngx_http_weir_cache_read_secret(ngx_conf_t *cf,
+ngx_http_weir_cache_secret_read(ngx_conf_t *cf,
     ngx_http_weir_cache_zone_t *zone, ngx_str_t *file)
 {
     u_char       buf[WEIR_ENTRY_MAC_FILE_MAX + 1];

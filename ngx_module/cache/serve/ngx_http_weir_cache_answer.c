@@ -17,9 +17,11 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx,
+static ngx_int_t ngx_http_weir_cache_answer_add_hit(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_answer_reason(
+    ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_answer_count(ngx_http_weir_cache_ctx_t *ctx,
     char *detail);
 
 
@@ -38,7 +40,7 @@ static ngx_str_t  ngx_http_weir_cache_status_name = ngx_string("Cache-Status");
 
 
 ngx_int_t
-ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_answer_send(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t            rc;
     ngx_chain_t         *out;
@@ -56,12 +58,12 @@ ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (ngx_http_weir_cache_restore(ctx) != NGX_OK
-        || ngx_http_weir_cache_add_hit(ctx) != NGX_OK)
+        || ngx_http_weir_cache_answer_add_hit(ctx) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    out = ngx_http_weir_cache_body(ctx);
+    out = ngx_http_weir_cache_answer_body(ctx);
     if (out == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -73,7 +75,7 @@ ngx_http_weir_cache_answer(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_chain_t *
-ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_answer_body(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_buf_t    *b;
     ngx_chain_t  *out;
@@ -99,7 +101,7 @@ ngx_http_weir_cache_body(ngx_http_weir_cache_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_answer_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char              *p;
     ngx_str_t            value;
@@ -107,7 +109,7 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
-    ngx_http_weir_cache_count(ctx, NULL);
+    ngx_http_weir_cache_answer_count(ctx, NULL);
 
     p = ngx_pnalloc(r->pool, sizeof("Weir; hit; ttl=; collapsed;"
                                     " detail=soft-invalidated")
@@ -120,7 +122,7 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 
     p = ngx_sprintf(p, "Weir; hit; ttl=%T%s; detail=%s",
                     (time_t) ctx->entry.lifetime
-                    - ngx_http_weir_cache_age(&ctx->entry),
+                    - ngx_http_weir_cache_entry_age(&ctx->entry),
                     ctx->collapsed ? "; collapsed" : "",
                     ctx->status == NGX_HTTP_WEIR_CACHE_STALE && ctx->stale_soft
                     ? "soft-invalidated" : ctx->from_redis ? "redis" : "memory");
@@ -136,7 +138,7 @@ ngx_http_weir_cache_add_hit(ngx_http_weir_cache_ctx_t *ctx)
 /* True if the entry may exist in Redis, which gave no answer. */
 
 static ngx_uint_t
-ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_answer_reason(ngx_http_weir_cache_ctx_t *ctx)
 {
     if (ctx->by_request) {
         return 4;
@@ -166,8 +168,9 @@ ngx_http_weir_cache_reason(ngx_http_weir_cache_ctx_t *ctx)
 
 
 static void
-ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
+ngx_http_weir_cache_answer_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 {
+    ngx_uint_t                       reason;
     ngx_http_weir_cache_counters_t  *counters;
 
     counters = ngx_http_weir_cache_zone_counters(ctx->conf->zone);
@@ -189,8 +192,8 @@ ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
         return;
     }
 
-    (void) ngx_atomic_fetch_add(
-                     &counters->forwarded[ngx_http_weir_cache_reason(ctx)], 1);
+    reason = ngx_http_weir_cache_answer_reason(ctx);
+    (void) ngx_atomic_fetch_add(&counters->forwarded[reason], 1);
 
     if (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED) {
         (void) ngx_atomic_fetch_add(&counters->revalidated, 1);
@@ -203,16 +206,18 @@ ngx_http_weir_cache_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 
 
 ngx_int_t
-ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
+ngx_http_weir_cache_answer_forwarded(ngx_http_weir_cache_ctx_t *ctx,
+    char *detail)
 {
     u_char              *p;
     ngx_str_t            value;
-    ngx_uint_t           status;
+    ngx_uint_t           reason, status;
     ngx_http_request_t  *r;
 
     r = ctx->request;
+    reason = ngx_http_weir_cache_answer_reason(ctx);
 
-    ngx_http_weir_cache_count(ctx, detail);
+    ngx_http_weir_cache_answer_count(ctx, detail);
 
     if (ctx->unavailable && detail == NULL) {
         detail = "redis-unavailable";
@@ -231,9 +236,7 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 
     value.data = p;
 
-    p = ngx_sprintf(p, "Weir; fwd=%V",
-                    &ngx_http_weir_cache_reasons[
-                                         ngx_http_weir_cache_reason(ctx)]);
+    p = ngx_sprintf(p, "Weir; fwd=%V", &ngx_http_weir_cache_reasons[reason]);
 
     status = ngx_http_weir_upstream_status(r);
 
@@ -246,7 +249,7 @@ ngx_http_weir_cache_forwarded(ngx_http_weir_cache_ctx_t *ctx, char *detail)
      */
 
     if (ctx->stored
-        && (!ctx->storing || ngx_http_weir_cache_worth_storing(ctx)))
+        && (!ctx->storing || ngx_http_weir_cache_invalidation_would_hold(ctx)))
     {
         p = ngx_sprintf(p, "; stored");
     }

@@ -26,35 +26,39 @@
 #include "compat/ngx_http_weir_compat_nginx.h"
 
 
-static ngx_int_t ngx_http_weir_cache_content_handler(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_weir_cache_waits_for_body(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_cache_create_request(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_cache_make_headers(
+static ngx_int_t ngx_http_weir_cache_condition_content_handler(
+    ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_condition_waits_for_body(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_condition_create_request(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_condition_make_headers(
     ngx_http_weir_cache_ctx_t *ctx, ngx_list_t *client);
-static ngx_uint_t ngx_http_weir_cache_is_condition(ngx_str_t *name);
-static ngx_int_t ngx_http_weir_cache_push_condition(ngx_list_t *headers,
+static ngx_uint_t ngx_http_weir_cache_condition_is_one(ngx_str_t *name);
+static ngx_int_t ngx_http_weir_cache_condition_push(ngx_list_t *headers,
     char *name, char *lowcase, weir_str_t *value);
-static void ngx_http_weir_cache_forget_variables(ngx_http_request_t *r);
+static void ngx_http_weir_cache_condition_forget_variables(
+    ngx_http_request_t *r);
 
 
 void
-ngx_http_weir_cache_own_conditions(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_condition_replace(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
 
     r = ctx->request;
 
-    if (r->content_handler == ngx_http_weir_cache_content_handler) {
+    if (r->content_handler == ngx_http_weir_cache_condition_content_handler) {
         return;
     }
 
     ctx->content_handler = r->content_handler;
-    r->content_handler = ngx_http_weir_cache_content_handler;
+    r->content_handler = ngx_http_weir_cache_condition_content_handler;
 }
 
 
 static ngx_int_t
-ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
+ngx_http_weir_cache_condition_content_handler(ngx_http_request_t *r)
 {
     ngx_int_t                   rc;
     ngx_http_upstream_t        *earlier, *u;
@@ -93,9 +97,9 @@ ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
     }
 
     ctx->create_request = u->create_request;
-    u->create_request = ngx_http_weir_cache_create_request;
+    u->create_request = ngx_http_weir_cache_condition_create_request;
 
-    if (!ngx_http_weir_cache_waits_for_body(r)) {
+    if (!ngx_http_weir_cache_condition_waits_for_body(r)) {
         ngx_http_upstream_init(r);
     }
 
@@ -110,7 +114,7 @@ ngx_http_weir_cache_content_handler(ngx_http_request_t *r)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_waits_for_body(ngx_http_request_t *r)
+ngx_http_weir_cache_condition_waits_for_body(ngx_http_request_t *r)
 {
     ngx_http_request_body_t  *rb;
 
@@ -122,7 +126,7 @@ ngx_http_weir_cache_waits_for_body(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_http_weir_cache_create_request(ngx_http_request_t *r)
+ngx_http_weir_cache_condition_create_request(ngx_http_request_t *r)
 {
     ngx_int_t                   rc;
     ngx_list_t                  client;
@@ -137,12 +141,12 @@ ngx_http_weir_cache_create_request(ngx_http_request_t *r)
 
     client = r->headers_in.headers;
 
-    rc = ngx_http_weir_cache_make_headers(ctx, &client);
+    rc = ngx_http_weir_cache_condition_make_headers(ctx, &client);
 
     if (rc == NGX_OK) {
-        ngx_http_weir_cache_forget_variables(r);
+        ngx_http_weir_cache_condition_forget_variables(r);
         rc = ctx->create_request(r);
-        ngx_http_weir_cache_forget_variables(r);
+        ngx_http_weir_cache_condition_forget_variables(r);
     }
 
     r->headers_in.headers = client;
@@ -156,7 +160,7 @@ ngx_http_weir_cache_create_request(ngx_http_request_t *r)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_make_headers(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_condition_make_headers(ngx_http_weir_cache_ctx_t *ctx,
     ngx_list_t *client)
 {
     ngx_uint_t           i;
@@ -179,7 +183,7 @@ ngx_http_weir_cache_make_headers(ngx_http_weir_cache_ctx_t *ctx,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (ngx_http_weir_cache_is_condition(&h[i].key)) {
+            if (ngx_http_weir_cache_condition_is_one(&h[i].key)) {
                 continue;
             }
 
@@ -202,7 +206,7 @@ ngx_http_weir_cache_make_headers(ngx_http_weir_cache_ctx_t *ctx,
     ctx->conditional = (etag.len || modified.len);
 
     if (etag.len
-        && ngx_http_weir_cache_push_condition(headers, "If-None-Match",
+        && ngx_http_weir_cache_condition_push(headers, "If-None-Match",
                                               "if-none-match", &etag)
            != NGX_OK)
     {
@@ -210,14 +214,14 @@ ngx_http_weir_cache_make_headers(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     return modified.len
-           ? ngx_http_weir_cache_push_condition(headers, "If-Modified-Since",
+           ? ngx_http_weir_cache_condition_push(headers, "If-Modified-Since",
                                                 "if-modified-since", &modified)
            : NGX_OK;
 }
 
 
 static ngx_uint_t
-ngx_http_weir_cache_is_condition(ngx_str_t *name)
+ngx_http_weir_cache_condition_is_one(ngx_str_t *name)
 {
     ngx_uint_t  i;
 
@@ -243,7 +247,7 @@ ngx_http_weir_cache_is_condition(ngx_str_t *name)
 
 
 static ngx_int_t
-ngx_http_weir_cache_push_condition(ngx_list_t *headers, char *name,
+ngx_http_weir_cache_condition_push(ngx_list_t *headers, char *name,
     char *lowcase, weir_str_t *value)
 {
     ngx_table_elt_t  *h;
@@ -271,7 +275,7 @@ ngx_http_weir_cache_push_condition(ngx_list_t *headers, char *name,
  */
 
 static void
-ngx_http_weir_cache_forget_variables(ngx_http_request_t *r)
+ngx_http_weir_cache_condition_forget_variables(ngx_http_request_t *r)
 {
     u_char                     *p;
     ngx_str_t                   name;
@@ -299,7 +303,7 @@ ngx_http_weir_cache_forget_variables(ngx_http_request_t *r)
             text[j] = (p[j] == '_') ? '-' : p[j];
         }
 
-        if (ngx_http_weir_cache_is_condition(&name)) {
+        if (ngx_http_weir_cache_condition_is_one(&name)) {
             r->variables[i].valid = 0;
             r->variables[i].not_found = 0;
         }

@@ -52,7 +52,7 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_ctx_hand_over(ctx, refresh, sr);
     ngx_http_weir_cache_ctx_forward(refresh, NGX_HTTP_WEIR_CACHE_EXPIRED);
-    ngx_http_weir_cache_own_conditions(refresh);
+    ngx_http_weir_cache_condition_replace(refresh);
 
     return NGX_OK;
 }

@@ -31,10 +31,13 @@ static ngx_int_t ngx_http_weir_cache_link_header(ngx_http_request_t *r,
     ngx_table_elt_t *h);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
-static ngx_uint_t ngx_http_weir_cache_is_modified(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_weir_cache_matches_none(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_add_age(ngx_http_request_t *r,
+static ngx_uint_t ngx_http_weir_cache_restore_is_modified(
+    ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_restore_matches_none(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_restore_add_range(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_restore_add_age(ngx_http_request_t *r,
     time_t age);
 
 
@@ -80,7 +83,7 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     if (entry->status == NGX_HTTP_PARTIAL_CONTENT && !ctx->conf->sliced
-        && ngx_http_weir_cache_add_range(ctx) != NGX_OK)
+        && ngx_http_weir_cache_restore_add_range(ctx) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -89,10 +92,11 @@ ngx_http_weir_cache_restore(ngx_http_weir_cache_ctx_t *ctx)
     r->disable_not_modified = 0;
 
     if (entry->status == NGX_HTTP_OK) {
-        ngx_http_weir_cache_conditions(r);
+        ngx_http_weir_cache_restore_conditions(r);
     }
 
-    return ngx_http_weir_cache_add_age(r, ngx_http_weir_cache_age(entry));
+    return ngx_http_weir_cache_restore_add_age(r,
+                                         ngx_http_weir_cache_entry_age(entry));
 }
 
 
@@ -249,7 +253,7 @@ ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
  */
 
 void
-ngx_http_weir_cache_conditions(ngx_http_request_t *r)
+ngx_http_weir_cache_restore_conditions(ngx_http_request_t *r)
 {
     ngx_table_elt_t           *h;
     ngx_http_core_loc_conf_t  *clcf;
@@ -274,7 +278,7 @@ ngx_http_weir_cache_conditions(ngx_http_request_t *r)
     }
 
     if (r->headers_in.if_none_match) {
-        if (!ngx_http_weir_cache_matches_none(r)) {
+        if (!ngx_http_weir_cache_restore_matches_none(r)) {
             r->disable_not_modified = 1;
             return;
         }
@@ -282,7 +286,7 @@ ngx_http_weir_cache_conditions(ngx_http_request_t *r)
     } else if (clcf->if_modified_since == NGX_HTTP_IMS_OFF) {
         return;
 
-    } else if (ngx_http_weir_cache_is_modified(r)) {
+    } else if (ngx_http_weir_cache_restore_is_modified(r)) {
         r->disable_not_modified = 1;
         return;
     }
@@ -303,7 +307,7 @@ ngx_http_weir_cache_conditions(ngx_http_request_t *r)
 /* True if the response is newer than the request's If-Modified-Since. */
 
 static ngx_uint_t
-ngx_http_weir_cache_is_modified(ngx_http_request_t *r)
+ngx_http_weir_cache_restore_is_modified(ngx_http_request_t *r)
 {
     int64_t           since, modified;
     weir_str_t        value;
@@ -339,7 +343,7 @@ ngx_http_weir_cache_is_modified(ngx_http_request_t *r)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_matches_none(ngx_http_request_t *r)
+ngx_http_weir_cache_restore_matches_none(ngx_http_request_t *r)
 {
     u_char     *p, *last, *start;
     ngx_str_t  *list, etag;
@@ -388,7 +392,7 @@ ngx_http_weir_cache_matches_none(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_restore_add_range(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_str_t  value;
 
@@ -409,7 +413,7 @@ ngx_http_weir_cache_add_range(ngx_http_weir_cache_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_http_weir_cache_add_age(ngx_http_request_t *r, time_t age)
+ngx_http_weir_cache_restore_add_age(ngx_http_request_t *r, time_t age)
 {
     ngx_str_t  value;
 

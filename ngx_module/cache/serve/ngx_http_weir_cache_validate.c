@@ -14,11 +14,13 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_uint_t ngx_http_weir_cache_same_etag(
+static ngx_uint_t ngx_http_weir_cache_validate_same_etag(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx,
+static ngx_uint_t ngx_http_weir_cache_validate_same(
+    ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *name);
-static ngx_uint_t ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_validate_error(
+    ngx_http_weir_cache_ctx_t *ctx);
 
 
 /*
@@ -30,19 +32,19 @@ static ngx_uint_t ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx);
  */
 
 ngx_uint_t
-ngx_http_weir_cache_is_about_stale(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_validate_is_about_stale(ngx_http_weir_cache_ctx_t *ctx)
 {
     static ngx_str_t  encoding = ngx_string("Content-Encoding");
     static ngx_str_t  range = ngx_string("Content-Range");
 
-    return ngx_http_weir_cache_same_etag(ctx)
-           && ngx_http_weir_cache_same(ctx, &encoding)
-           && ngx_http_weir_cache_same(ctx, &range);
+    return ngx_http_weir_cache_validate_same_etag(ctx)
+           && ngx_http_weir_cache_validate_same(ctx, &encoding)
+           && ngx_http_weir_cache_validate_same(ctx, &range);
 }
 
 
 static ngx_uint_t
-ngx_http_weir_cache_same_etag(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_validate_same_etag(ngx_http_weir_cache_ctx_t *ctx)
 {
     weir_str_t        stored, etag;
     ngx_table_elt_t  *h;
@@ -74,7 +76,7 @@ ngx_http_weir_cache_same_etag(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_int_t
-ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_validate_compare_head(ngx_http_weir_cache_ctx_t *ctx)
 {
     off_t        length;
     ngx_list_t  *headers;
@@ -86,8 +88,8 @@ ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx)
     length = ctx->request->upstream->headers_in.content_length_n;
 
     if ((length >= 0 && length != (off_t) ctx->stale.body.len)
-        || !ngx_http_weir_cache_same(ctx, &etag)
-        || !ngx_http_weir_cache_same(ctx, &modified))
+        || !ngx_http_weir_cache_validate_same(ctx, &etag)
+        || !ngx_http_weir_cache_validate_same(ctx, &modified))
     {
         return NGX_ABORT;
     }
@@ -103,7 +105,8 @@ ngx_http_weir_cache_compare_head(ngx_http_weir_cache_ctx_t *ctx)
 /* True if the response lacks that header, or has the stored value. */
 
 static ngx_uint_t
-ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
+ngx_http_weir_cache_validate_same(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *name)
 {
     weir_str_t        stored, value;
     ngx_table_elt_t  *h;
@@ -129,7 +132,7 @@ ngx_http_weir_cache_same(ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_validate_error(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_uint_t           status;
     ngx_http_request_t  *r;
@@ -173,19 +176,19 @@ ngx_http_weir_cache_error(ngx_http_weir_cache_ctx_t *ctx)
 
 
 char *
-ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_validate_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 {
     int64_t                 window;
     ngx_uint_t              mask;
     weir_cache_freshness_t  freshness;
 
-    mask = ngx_http_weir_cache_error(ctx);
+    mask = ngx_http_weir_cache_validate_error(ctx);
 
     if (mask == 0) {
         return NULL;
     }
 
-    ngx_http_weir_cache_freshness(&ctx->stale, &freshness);
+    ngx_http_weir_cache_entry_freshness(&ctx->stale, &freshness);
 
     window = freshness.stale_if_error;
 
@@ -204,7 +207,7 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 
     if ((window == 0 && !ctx->stale_soft)
         || !weir_cache_may_be_stale(&freshness,
-                                    ngx_http_weir_cache_age(&ctx->stale),
+                                    ngx_http_weir_cache_entry_age(&ctx->stale),
                                     window))
     {
         return NULL;
@@ -217,7 +220,7 @@ ngx_http_weir_cache_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_find_take_stale(ctx);
 
-    return ngx_http_weir_cache_outlived(ctx, ctx->stale_pin.node
-                                             ? &ctx->stale_pin : NULL)
+    return ngx_http_weir_cache_invalidation_outlived(ctx, ctx->stale_pin.node
+                                                          ? &ctx->stale_pin : NULL)
            ? "stale-if-error" : NULL;
 }

@@ -17,27 +17,31 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_cache_header_filter(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_cache_take_header(
+static ngx_int_t ngx_http_weir_cache_filter_header(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_filter_take_header(
     ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t genuine, char **instead);
-static ngx_int_t ngx_http_weir_cache_pass_header(
+static ngx_int_t ngx_http_weir_cache_filter_pass_header(
     ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t genuine, char *instead);
-static ngx_int_t ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_revalidated(
+static ngx_int_t ngx_http_weir_cache_filter_replace(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_body_filter(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_cache_filter_revalidated(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_filter_head(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_filter_body(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_int_t ngx_http_weir_cache_send_instead(
+static ngx_int_t ngx_http_weir_cache_filter_send_instead(
     ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t failed);
-static void ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u);
-static void ngx_http_weir_cache_take_body(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_no_body(void *data);
-static ngx_int_t ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes);
-static ngx_uint_t ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx,
+static void ngx_http_weir_cache_filter_leave_upstream(ngx_http_upstream_t *u);
+static void ngx_http_weir_cache_filter_take_body(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_filter_no_body(void *data);
+static ngx_int_t ngx_http_weir_cache_filter_no_bytes(void *data, ssize_t bytes);
+static ngx_uint_t ngx_http_weir_cache_filter_is_end(
+    ngx_http_weir_cache_ctx_t *ctx,
     ngx_buf_t *b);
-static void ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_consume(ngx_chain_t *in);
+static void ngx_http_weir_cache_filter_blocked(ngx_http_weir_cache_ctx_t *ctx);
+static void ngx_http_weir_cache_filter_consume(ngx_chain_t *in);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -45,18 +49,18 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 void
-ngx_http_weir_cache_init_filters(void)
+ngx_http_weir_cache_filter_init(void)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_weir_cache_header_filter;
+    ngx_http_top_header_filter = ngx_http_weir_cache_filter_header;
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_weir_cache_body_filter;
+    ngx_http_top_body_filter = ngx_http_weir_cache_filter_body;
 }
 
 
 static ngx_int_t
-ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
+ngx_http_weir_cache_filter_header(ngx_http_request_t *r)
 {
     char                       *instead;
     ngx_uint_t                  genuine;
@@ -68,7 +72,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
 
         if (ctx == NULL && r->internal && r == r->main) {
             /* a "return" answers before the phase that detects this */
-            (void) ngx_http_weir_cache_led_away(r);
+            (void) ngx_http_weir_cache_response_led_away(r);
         }
 
         return ngx_http_next_header_filter(r);
@@ -82,11 +86,12 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     if (ctx->storing && !genuine) {
         /* a later filter has replaced the response, for example by 412 */
         ngx_http_weir_cache_turn_end(ctx, 0);
-        ngx_http_weir_cache_abandon(ctx, "replaced by another response");
+        ngx_http_weir_cache_record_abandon(ctx, "replaced by another response");
         return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_weir_cache_take_header(ctx, genuine, &instead) != NGX_OK) {
+    if (ngx_http_weir_cache_filter_take_header(ctx, genuine,
+                                               &instead) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -97,13 +102,13 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
     if (ctx->background) {
 
         if (genuine) {
-            ngx_http_weir_cache_take_body(ctx);
+            ngx_http_weir_cache_filter_take_body(ctx);
         }
 
         return NGX_OK;
     }
 
-    return ngx_http_weir_cache_pass_header(ctx, genuine, instead);
+    return ngx_http_weir_cache_filter_pass_header(ctx, genuine, instead);
 }
 
 
@@ -114,7 +119,7 @@ ngx_http_weir_cache_header_filter(ngx_http_request_t *r)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_take_header(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_filter_take_header(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t genuine, char **instead)
 {
     ngx_int_t            rc;
@@ -126,31 +131,31 @@ ngx_http_weir_cache_take_header(ngx_http_weir_cache_ctx_t *ctx,
     if (genuine && ctx->conditional
         && r->headers_out.status == NGX_HTTP_NOT_MODIFIED)
     {
-        rc = ngx_http_weir_cache_revalidated(ctx);
+        rc = ngx_http_weir_cache_filter_revalidated(ctx);
 
     } else if (genuine && ctx->have_stale && r->method == NGX_HTTP_HEAD
                && r->headers_out.status == NGX_HTTP_OK
                && ctx->stale.status == NGX_HTTP_OK)
     {
-        rc = ngx_http_weir_cache_head(ctx);
+        rc = ngx_http_weir_cache_filter_head(ctx);
 
     } else {
 
         if (ctx->have_stale && !ctx->background) {
-            *instead = ngx_http_weir_cache_instead_of_error(ctx);
+            *instead = ngx_http_weir_cache_validate_instead_of_error(ctx);
         }
 
         if (*instead) {
-            rc = ngx_http_weir_cache_replace(ctx);
+            rc = ngx_http_weir_cache_filter_replace(ctx);
 
         } else if (genuine && r->method == NGX_HTTP_GET && ctx->key.len) {
-            rc = ngx_http_weir_cache_prepare(ctx);
+            rc = ngx_http_weir_cache_response_prepare(ctx);
 
         } else if (genuine && r->method == NGX_HTTP_POST) {
-            rc = ngx_http_weir_cache_prepare_post(ctx);
+            rc = ngx_http_weir_cache_response_prepare_post(ctx);
 
         } else {
-            ngx_http_weir_cache_not_passed_on(ctx);
+            ngx_http_weir_cache_response_not_passed_on(ctx);
             rc = NGX_DECLINED;
         }
     }
@@ -162,7 +167,7 @@ ngx_http_weir_cache_take_header(ngx_http_weir_cache_ctx_t *ctx,
 /* Sends the header to the client, and the replacement of a body. */
 
 static ngx_int_t
-ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_filter_pass_header(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t genuine, char *instead)
 {
     ngx_int_t            rc;
@@ -171,7 +176,7 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
     r = ctx->request;
 
     if ((r->upstream != ctx->earlier || instead)
-        && ngx_http_weir_cache_forwarded(ctx, instead) != NGX_OK)
+        && ngx_http_weir_cache_answer_forwarded(ctx, instead) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -201,7 +206,7 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
          */
 
         r->single_range = 1;
-        ngx_http_weir_cache_conditions(r);
+        ngx_http_weir_cache_restore_conditions(r);
     }
 
     rc = ngx_http_next_header_filter(r);
@@ -216,7 +221,7 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
         return rc;
     }
 
-    return ngx_http_weir_cache_send_instead(ctx, instead != NULL);
+    return ngx_http_weir_cache_filter_send_instead(ctx, instead != NULL);
 }
 
 
@@ -226,7 +231,7 @@ ngx_http_weir_cache_pass_header(ngx_http_weir_cache_ctx_t *ctx,
  */
 
 static ngx_int_t
-ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_filter_send_instead(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t failed)
 {
     ngx_int_t            rc;
@@ -236,14 +241,14 @@ ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
     r = ctx->request;
 
     if (failed && r->upstream != ctx->earlier) {
-        ngx_http_weir_cache_leave_upstream(r->upstream);
+        ngx_http_weir_cache_filter_leave_upstream(r->upstream);
     }
 
     if (r->header_only) {
         return NGX_OK;
     }
 
-    out = ngx_http_weir_cache_body(ctx);
+    out = ngx_http_weir_cache_answer_body(ctx);
     if (out == NULL) {
         return NGX_ERROR;
     }
@@ -263,7 +268,7 @@ ngx_http_weir_cache_send_instead(ngx_http_weir_cache_ctx_t *ctx,
  */
 
 static void
-ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
+ngx_http_weir_cache_filter_leave_upstream(ngx_http_upstream_t *u)
 {
     if (u->cacheable || u->store) {
         u->pipe->downstream_error = 1;
@@ -277,8 +282,8 @@ ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
     }
 
     u->length = 0;
-    u->input_filter_init = ngx_http_weir_cache_no_body;
-    u->input_filter = ngx_http_weir_cache_no_bytes;
+    u->input_filter_init = ngx_http_weir_cache_filter_no_body;
+    u->input_filter = ngx_http_weir_cache_filter_no_bytes;
 }
 
 
@@ -290,7 +295,7 @@ ngx_http_weir_cache_leave_upstream(ngx_http_upstream_t *u)
  */
 
 static void
-ngx_http_weir_cache_take_body(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_filter_take_body(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_upstream_t  *u;
 
@@ -300,20 +305,20 @@ ngx_http_weir_cache_take_body(ngx_http_weir_cache_ctx_t *ctx)
         u->buffering = 0;
 
     } else {
-        ngx_http_weir_cache_leave_upstream(u);
+        ngx_http_weir_cache_filter_leave_upstream(u);
     }
 }
 
 
 static ngx_int_t
-ngx_http_weir_cache_no_body(void *data)
+ngx_http_weir_cache_filter_no_body(void *data)
 {
     return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes)
+ngx_http_weir_cache_filter_no_bytes(void *data, ssize_t bytes)
 {
     return NGX_OK;
 }
@@ -322,7 +327,7 @@ ngx_http_weir_cache_no_bytes(void *data, ssize_t bytes)
 /* Makes ctx->stale the response; the upstream's body is discarded. */
 
 static ngx_int_t
-ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_filter_replace(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t  *r;
 
@@ -345,7 +350,7 @@ ngx_http_weir_cache_replace(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_filter_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t   rc;
     weir_str_t  data;
@@ -356,8 +361,8 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
     ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
     ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
 
-    rc = ngx_http_weir_cache_is_about_stale(ctx)
-         ? ngx_http_weir_cache_prepare(ctx) : NGX_DECLINED;
+    rc = ngx_http_weir_cache_validate_is_about_stale(ctx)
+         ? ngx_http_weir_cache_response_prepare(ctx) : NGX_DECLINED;
 
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
@@ -365,9 +370,9 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 
     if (rc == NGX_DECLINED) {
         /* it may be used this once, and not be stored */
-        ngx_http_weir_cache_drop(ctx);
+        ngx_http_weir_cache_store_drop(ctx);
         ctx->status = status;
-        return ngx_http_weir_cache_replace(ctx);
+        return ngx_http_weir_cache_filter_replace(ctx);
     }
 
     ngx_memcpy(ctx->buf + ctx->len, ctx->stale.body.data,
@@ -383,7 +388,7 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    return ngx_http_weir_cache_replace(ctx);
+    return ngx_http_weir_cache_filter_replace(ctx);
 }
 
 
@@ -393,18 +398,18 @@ ngx_http_weir_cache_revalidated(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_int_t
-ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_filter_head(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_weir_cache_compare_head(ctx);
+    rc = ngx_http_weir_cache_validate_compare_head(ctx);
 
     if (rc == NGX_OK) {
-        return ngx_http_weir_cache_revalidated(ctx);
+        return ngx_http_weir_cache_filter_revalidated(ctx);
     }
 
     if (rc == NGX_ABORT) {
-        ngx_http_weir_cache_drop(ctx);
+        ngx_http_weir_cache_store_drop(ctx);
     }
 
     return NGX_DECLINED;
@@ -412,7 +417,7 @@ ngx_http_weir_cache_head(ngx_http_weir_cache_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_http_weir_cache_filter_body(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_int_t                   rc;
     ngx_uint_t                  storing;
@@ -430,7 +435,7 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     if (ctx->replacing && in) {
         /* the stored body is already being sent */
-        ngx_http_weir_cache_consume(in);
+        ngx_http_weir_cache_filter_consume(in);
         return NGX_OK;
     }
 
@@ -438,11 +443,11 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     for (cl = in; cl && ctx->storing; cl = cl->next) {
 
-        if (ngx_http_weir_cache_append(ctx, cl->buf) != NGX_OK) {
+        if (ngx_http_weir_cache_record_append(ctx, cl->buf) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        if (ctx->storing && ngx_http_weir_cache_is_end(ctx, cl->buf)) {
+        if (ctx->storing && ngx_http_weir_cache_filter_is_end(ctx, cl->buf)) {
             ngx_http_weir_cache_store(ctx);
         }
     }
@@ -451,17 +456,17 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
         if (storing && !ctx->storing) {
             /* complete, or abandoned */
-            ngx_http_weir_cache_leave_upstream(r->upstream);
+            ngx_http_weir_cache_filter_leave_upstream(r->upstream);
         }
 
-        ngx_http_weir_cache_consume(in);
+        ngx_http_weir_cache_filter_consume(in);
         return in ? NGX_OK : ngx_http_next_body_filter(r, NULL);
     }
 
     rc = ngx_http_next_body_filter(r, in);
 
     if (rc == NGX_AGAIN && ctx->storing && ctx->in_flight) {
-        ngx_http_weir_cache_blocked(ctx);
+        ngx_http_weir_cache_filter_blocked(ctx);
     }
 
     return rc;
@@ -476,7 +481,7 @@ ngx_http_weir_cache_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
+ngx_http_weir_cache_filter_is_end(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 {
     off_t  length;
 
@@ -498,7 +503,7 @@ ngx_http_weir_cache_is_end(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
  */
 
 static void
-ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_filter_blocked(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_upstream_t  *u;
 
@@ -517,7 +522,7 @@ ngx_http_weir_cache_blocked(ngx_http_weir_cache_ctx_t *ctx)
 /* Marks buffers as sent. */
 
 static void
-ngx_http_weir_cache_consume(ngx_chain_t *in)
+ngx_http_weir_cache_filter_consume(ngx_chain_t *in)
 {
     ngx_chain_t  *cl;
 

@@ -28,7 +28,7 @@ enum {
 };
 
 
-static ngx_array_t *ngx_http_weir_cache_response_lines(
+static ngx_array_t *ngx_http_weir_cache_read_field_lines(
     ngx_http_weir_cache_ctx_t *ctx, ngx_str_t *name);
 static ngx_int_t ngx_http_weir_cache_read_lines(
     ngx_http_weir_cache_ctx_t *ctx, ngx_array_t **lines);
@@ -39,12 +39,13 @@ static ngx_int_t ngx_http_weir_cache_read_vary(ngx_http_weir_cache_ctx_t *ctx,
     ngx_array_t *lines, weir_cache_response_t *response);
 static void ngx_http_weir_cache_read_valid(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_response_t *response);
-static ngx_uint_t ngx_http_weir_cache_is_named(ngx_array_t *valid,
+static ngx_uint_t ngx_http_weir_cache_read_is_named(ngx_array_t *valid,
     ngx_uint_t status);
-static ngx_uint_t ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_read_is_part(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_read_targeted(
     ngx_http_weir_cache_ctx_t *ctx, weir_cache_control_t *cc);
-static time_t ngx_http_weir_cache_date(ngx_array_t *lines);
+static time_t ngx_http_weir_cache_read_date(ngx_array_t *lines);
 
 
 ngx_int_t
@@ -73,7 +74,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    response->date = ngx_http_weir_cache_date(
+    response->date = ngx_http_weir_cache_read_date(
                                         lines[NGX_HTTP_WEIR_CACHE_LINE_DATE]);
     response->age = -1;
 
@@ -82,7 +83,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
         response->age = weir_cache_first_delta_seconds(line[0]);
     }
 
-    response->last_modified = ngx_http_weir_cache_date(
+    response->last_modified = ngx_http_weir_cache_read_date(
                                    lines[NGX_HTTP_WEIR_CACHE_LINE_MODIFIED]);
     response->heuristic = (int) ctx->conf->heuristic;
 
@@ -102,7 +103,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     response->post = (r->method == NGX_HTTP_POST);
-    response->part = ngx_http_weir_cache_is_part(ctx);
+    response->part = ngx_http_weir_cache_read_is_part(ctx);
     ctx->part = response->part;
 
     ngx_http_weir_cache_read_valid(ctx, response);
@@ -123,7 +124,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
  */
 
 static ngx_array_t *
-ngx_http_weir_cache_response_lines(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_read_field_lines(ngx_http_weir_cache_ctx_t *ctx,
     ngx_str_t *name)
 {
     size_t               pos;
@@ -192,7 +193,7 @@ ngx_http_weir_cache_read_lines(ngx_http_weir_cache_ctx_t *ctx,
                    ? ngx_http_weir_header_lines(ctx->request,
                              &ctx->request->upstream->headers_in.headers,
                              &names[i])
-                   : ngx_http_weir_cache_response_lines(ctx, &names[i]);
+                   : ngx_http_weir_cache_read_field_lines(ctx, &names[i]);
 
         if (lines[i] == NULL) {
             return NGX_ERROR;
@@ -241,13 +242,13 @@ ngx_http_weir_cache_read_control(ngx_http_weir_cache_ctx_t *ctx,
         }
 
         if (!(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_EXPIRES)) {
-            response->expires = ngx_http_weir_cache_date(
+            response->expires = ngx_http_weir_cache_read_date(
                                     lines[NGX_HTTP_WEIR_CACHE_LINE_EXPIRES]);
         }
     }
 
     if (!(ignore & NGX_HTTP_WEIR_CACHE_IGNORE_X_ACCEL_EXPIRES)
-        && ngx_http_weir_cache_accel_expires(ctx->request, &seconds)
+        && ngx_http_weir_cache_redirect_accel_expires(ctx->request, &seconds)
            == NGX_OK)
     {
         /* as in nginx's own caches, it overrides all others */
@@ -314,7 +315,8 @@ ngx_http_weir_cache_read_valid(ngx_http_weir_cache_ctx_t *ctx,
         return;
     }
 
-    response->named = ngx_http_weir_cache_is_named(valid, response->status);
+    response->named = ngx_http_weir_cache_read_is_named(valid,
+                                                        response->status);
     response->valid = ngx_http_file_cache_valid(valid, response->status);
 
     if (response->valid == 0) {
@@ -324,7 +326,7 @@ ngx_http_weir_cache_read_valid(ngx_http_weir_cache_ctx_t *ctx,
 
 
 static ngx_uint_t
-ngx_http_weir_cache_is_named(ngx_array_t *valid, ngx_uint_t status)
+ngx_http_weir_cache_read_is_named(ngx_array_t *valid, ngx_uint_t status)
 {
     ngx_uint_t               i;
     ngx_http_cache_valid_t  *v;
@@ -353,7 +355,7 @@ ngx_http_weir_cache_is_named(ngx_array_t *valid, ngx_uint_t status)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_is_part(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_read_is_part(ngx_http_weir_cache_ctx_t *ctx)
 {
     off_t                 length, told;
     weir_str_t            value;
@@ -420,7 +422,7 @@ ngx_http_weir_cache_read_targeted(ngx_http_weir_cache_ctx_t *ctx,
 
     for (i = 0; i < ctx->conf->targeted->nelts; i++) {
 
-        lines = ngx_http_weir_cache_response_lines(ctx, &names[i]);
+        lines = ngx_http_weir_cache_read_field_lines(ctx, &names[i]);
         if (lines == NULL) {
             return NGX_ERROR;
         }
@@ -437,7 +439,7 @@ ngx_http_weir_cache_read_targeted(ngx_http_weir_cache_ctx_t *ctx,
 /* A date header; the first of several lines counts (RFC 9111 section 4.2.1). */
 
 static time_t
-ngx_http_weir_cache_date(ngx_array_t *lines)
+ngx_http_weir_cache_read_date(ngx_array_t *lines)
 {
     time_t       date;
     weir_str_t  *line;

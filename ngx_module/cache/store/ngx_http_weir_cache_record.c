@@ -24,13 +24,14 @@ static ngx_int_t ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
     weir_entry_t *entry);
 static void ngx_http_weir_cache_date_entry(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_entry_t *entry);
-static size_t ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_room(ngx_http_weir_cache_ctx_t *ctx,
+static size_t ngx_http_weir_cache_record_body_max(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_record_room(ngx_http_weir_cache_ctx_t *ctx,
     size_t len);
 
 
 ngx_int_t
-ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_record_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc)
 {
     size_t               body_len;
@@ -54,13 +55,13 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     ctx->tags = entry.tags;
-    ctx->ttl = ngx_http_weir_cache_ttl(ctx, freshness);
+    ctx->ttl = ngx_http_weir_cache_response_ttl(ctx, freshness);
     ctx->head_len = weir_entry_head_size(&entry);
     ctx->len = ctx->head_len;
     ctx->size = ctx->head_len + body_len;
 
     if (r->headers_out.content_length_n
-        > (off_t) ngx_http_weir_cache_body_max(ctx))
+        > (off_t) ngx_http_weir_cache_record_body_max(ctx))
     {
         return NGX_DECLINED;
     }
@@ -81,7 +82,7 @@ ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
 }
 
 
-/* Writes the entry without its body; returns as ngx_http_weir_cache_begin(). */
+/* Writes the entry without its body; returns as ngx_http_weir_cache_record_begin(). */
 
 static ngx_int_t
 ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
@@ -97,7 +98,7 @@ ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
     ngx_memzero(entry, sizeof(weir_entry_t));
 
     if (ctx->vary_fields.len) {
-        if (ngx_http_weir_cache_variant(ctx, &ctx->vary_fields) != NGX_OK) {
+        if (ngx_http_weir_cache_key_variant(ctx, &ctx->vary_fields) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -111,7 +112,7 @@ ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
         return rc;
     }
 
-    rc = ngx_http_weir_cache_read_tags(ctx, &entry->tags);
+    rc = ngx_http_weir_cache_invalidation_read_tags(ctx, &entry->tags);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -176,7 +177,7 @@ ngx_http_weir_cache_date_entry(ngx_http_weir_cache_ctx_t *ctx,
 /* Limit in bytes; without Redis an entry must fit into the zone. */
 
 static size_t
-ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_record_body_max(ngx_http_weir_cache_ctx_t *ctx)
 {
     size_t  largest;
 
@@ -194,7 +195,7 @@ ngx_http_weir_cache_body_max(ngx_http_weir_cache_ctx_t *ctx)
 /* Copies the bytes of the buffer, from memory or from a temporary file. */
 
 ngx_int_t
-ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
+ngx_http_weir_cache_record_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 {
     off_t  len;
 
@@ -207,17 +208,17 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 
     len = ngx_buf_size(b);
 
-    if (len > (off_t) ngx_http_weir_cache_body_max(ctx)
+    if (len > (off_t) ngx_http_weir_cache_record_body_max(ctx)
               - (off_t) (ctx->len - ctx->head_len))
     {
         ctx->uncacheable = (ctx->request->method == NGX_HTTP_GET
                             && !ctx->unavailable);
-        ngx_http_weir_cache_abandon(ctx, "too large");
+        ngx_http_weir_cache_record_abandon(ctx, "too large");
         return NGX_OK;
     }
 
-    if (ngx_http_weir_cache_room(ctx, len) != NGX_OK) {
-        ngx_http_weir_cache_abandon(ctx, "no memory");
+    if (ngx_http_weir_cache_record_room(ctx, len) != NGX_OK) {
+        ngx_http_weir_cache_record_abandon(ctx, "no memory");
         return NGX_OK;
     }
 
@@ -227,7 +228,8 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
     } else if (ngx_read_file(b->file, ctx->buf + ctx->len, len, b->file_pos)
                != len)
     {
-        ngx_http_weir_cache_abandon(ctx, "a temporary file can't be read");
+        ngx_http_weir_cache_record_abandon(ctx,
+                                           "a temporary file can't be read");
         return NGX_OK;
     }
 
@@ -238,7 +240,7 @@ ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 
 
 static ngx_int_t
-ngx_http_weir_cache_room(ngx_http_weir_cache_ctx_t *ctx, size_t len)
+ngx_http_weir_cache_record_room(ngx_http_weir_cache_ctx_t *ctx, size_t len)
 {
     size_t   size;
     u_char  *buf;
@@ -266,12 +268,12 @@ ngx_http_weir_cache_room(ngx_http_weir_cache_ctx_t *ctx, size_t len)
 
 
 void
-ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
+ngx_http_weir_cache_record_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
 {
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "weir cache: storing abandoned: %s", reason);
 
-    ngx_http_weir_cache_free_buf(ctx);
+    ngx_http_weir_cache_record_free_buf(ctx);
 
     ctx->storing = 0;
 
@@ -282,7 +284,7 @@ ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx, char *reason)
 /* The client may still receive the response. */
 
 void
-ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_record_free_buf(ngx_http_weir_cache_ctx_t *ctx)
 {
     if (ctx->status != NGX_HTTP_WEIR_CACHE_REVALIDATED) {
         (void) ngx_pfree(ctx->request->pool, ctx->buf);
@@ -297,7 +299,7 @@ ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 time_t
-ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_response_ttl(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness)
 {
     int64_t  fresh, after;

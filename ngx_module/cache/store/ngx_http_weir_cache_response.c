@@ -14,7 +14,8 @@
 
 static ngx_int_t ngx_http_weir_cache_try_prepare(
     ngx_http_weir_cache_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx,
+static ngx_uint_t ngx_http_weir_cache_response_lasts(
+    ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t status);
 
 
@@ -25,7 +26,7 @@ static ngx_uint_t ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx,
  */
 
 ngx_int_t
-ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_response_prepare(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
@@ -71,7 +72,8 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
     reason = weir_cache_refuses_storing(&response, &freshness);
 
-    if (reason == NULL && ngx_http_weir_cache_ttl(ctx, &freshness) <= 0) {
+    if (reason == NULL && ngx_http_weir_cache_response_ttl(ctx,
+                                                           &freshness) <= 0) {
         reason = "never usable";
     }
 
@@ -82,7 +84,8 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     ctx->uncacheable = reason && !response.request_no_store
-                       && ngx_http_weir_cache_lasts(ctx, response.status);
+                       && ngx_http_weir_cache_response_lasts(ctx,
+                                                             response.status);
 
     if (reason == NULL && ctx->conf->min_uses > 1 && ctx->conf->l1
         && ngx_http_weir_cache_zone_uses(ctx->conf->zone,
@@ -103,10 +106,11 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    rc = ngx_http_weir_cache_begin(ctx, &freshness, &cc);
+    rc = ngx_http_weir_cache_record_begin(ctx, &freshness, &cc);
 
     if (rc == NGX_DECLINED && !ctx->unavailable) {
-        ctx->uncacheable = ngx_http_weir_cache_lasts(ctx, response.status);
+        ctx->uncacheable = ngx_http_weir_cache_response_lasts(ctx,
+                                                              response.status);
     }
 
     return rc;
@@ -119,7 +123,8 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static ngx_uint_t
-ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t status)
+ngx_http_weir_cache_response_lasts(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t status)
 {
     return ctx->request->method == NGX_HTTP_GET && status != 0 && status < 500
            && !weir_cache_is_about_request(status);
@@ -127,11 +132,11 @@ ngx_http_weir_cache_lasts(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t status)
 
 
 void
-ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_response_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
 {
     if (!ctx->stored && ctx->key.len
         && ctx->state == NGX_HTTP_WEIR_CACHE_STATE_FORWARDED
-        && ngx_http_weir_cache_lasts(ctx,
+        && ngx_http_weir_cache_response_lasts(ctx,
                                   ngx_http_weir_upstream_status(ctx->request)))
     {
         ctx->uncacheable = 1;
@@ -140,7 +145,7 @@ ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_http_weir_cache_ctx_t *
-ngx_http_weir_cache_led_away(ngx_http_request_t *r)
+ngx_http_weir_cache_response_led_away(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t         *cln;
     ngx_http_weir_cache_ctx_t  *ctx, *last;
@@ -149,7 +154,7 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
     cln = r->pool->cleanup;
 
     while ((ctx = ngx_http_weir_cache_ctx_next(r, &cln)) != NULL) {
-        ngx_http_weir_cache_not_passed_on(ctx);
+        ngx_http_weir_cache_response_not_passed_on(ctx);
         ngx_http_weir_cache_turn_not_stored(ctx);
 
         if (ctx->holding) {
@@ -174,7 +179,7 @@ ngx_http_weir_cache_led_away(ngx_http_request_t *r)
  */
 
 ngx_int_t
-ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_response_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_str_t            key;
     ngx_table_elt_t     *h;
@@ -190,9 +195,9 @@ ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    if (ngx_http_weir_cache_key(ctx) != NGX_OK
-        || ngx_http_weir_cache_read_request(ctx) != NGX_OK
-        || ngx_http_weir_cache_key_of(r, &ctx->key_text, &h->value, &key)
+    if (ngx_http_weir_cache_key_make(ctx) != NGX_OK
+        || ngx_http_weir_cache_key_read_request(ctx) != NGX_OK
+        || ngx_http_weir_cache_uri_key(r, &ctx->key_text, &h->value, &key)
            != NGX_OK)
     {
         return NGX_DECLINED;
@@ -204,5 +209,5 @@ ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    return ngx_http_weir_cache_prepare(ctx);
+    return ngx_http_weir_cache_response_prepare(ctx);
 }

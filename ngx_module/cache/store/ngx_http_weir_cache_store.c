@@ -18,13 +18,14 @@
 
 
 static void ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx);
-static void ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx,
+static void ngx_http_weir_cache_store_set(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t variant, u_char *data, size_t len, time_t ttl);
-static ngx_str_t ngx_http_weir_cache_sign(ngx_http_weir_cache_zone_t *zone,
+static ngx_str_t ngx_http_weir_cache_store_sign(
+    ngx_http_weir_cache_zone_t *zone,
     ngx_str_t *key, u_char *data, size_t len);
-static void ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
+static void ngx_http_weir_cache_store_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t variant, ngx_str_t *key, ngx_str_t *value, ngx_str_t *time);
-static ngx_uint_t ngx_http_weir_cache_whole_is_there(
+static ngx_uint_t ngx_http_weir_cache_store_whole_is_there(
     ngx_http_weir_cache_ctx_t *ctx, u_char *digest);
 
 
@@ -47,32 +48,34 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
         && stored != length
         && status != NGX_HTTP_NO_CONTENT && status != 205)
     {
-        ngx_http_weir_cache_abandon(ctx, "not as long as its Content-Length");
+        ngx_http_weir_cache_record_abandon(ctx,
+                                           "not as long as its Content-Length");
         return;
     }
 
     if (ctx->part && stored > ctx->range.last - ctx->range.first + 1) {
-        ngx_http_weir_cache_abandon(ctx, "longer than its Content-Range");
+        ngx_http_weir_cache_record_abandon(ctx,
+                                           "longer than its Content-Range");
         return;
     }
 
     weir_entry_finish((char *) ctx->buf, ctx->len);
 
-    if (!ngx_http_weir_cache_worth_storing(ctx)) {
+    if (!ngx_http_weir_cache_invalidation_would_hold(ctx)) {
         ngx_http_weir_cache_turn_end(ctx, 0);
-        ngx_http_weir_cache_abandon(ctx, "invalidated meanwhile");
+        ngx_http_weir_cache_record_abandon(ctx, "invalidated meanwhile");
         return;
     }
 
     if (ctx->vary_fields.len) {
         /* in this order, so that a pointer always leads to an entry */
-        ngx_http_weir_cache_set(ctx, 1, ctx->buf, ctx->len,
-                                ctx->ttl);
+        ngx_http_weir_cache_store_set(ctx, 1, ctx->buf, ctx->len,
+                                      ctx->ttl);
         ngx_http_weir_cache_store_pointer(ctx);
 
     } else {
-        ngx_http_weir_cache_set(ctx, 0, ctx->buf, ctx->len,
-                                ctx->ttl);
+        ngx_http_weir_cache_store_set(ctx, 0, ctx->buf, ctx->len,
+                                      ctx->ttl);
     }
 
     ctx->storing = 0;
@@ -80,14 +83,14 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
     ngx_http_weir_cache_turn_storable(ctx);
     ngx_http_weir_cache_turn_end(ctx, 0);
 
-    ngx_http_weir_cache_free_buf(ctx);
+    ngx_http_weir_cache_record_free_buf(ctx);
 }
 
 
 /* Removes the original of ctx->stale from both levels. */
 
 void
-ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_store_drop(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_str_t                      argv[2];
     ngx_http_weir_redis_command_t  cmd;
@@ -104,7 +107,7 @@ ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx)
     cmd.log = ctx->request->connection->log;
 
     ngx_str_set(&argv[0], "DEL");
-    argv[1] = ngx_http_weir_cache_redis_key(ctx, "cache", ctx->varies);
+    argv[1] = ngx_http_weir_cache_key_in_redis(ctx, "cache", ctx->varies);
 
     if (argv[1].data) {
         (void) ngx_http_weir_redis_command(ctx->conf->zone->redis, &cmd, 2,
@@ -142,9 +145,9 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
     (void) weir_entry_begin((char *) p, &entry);
     weir_entry_finish((char *) p, len);
 
-    ngx_http_weir_cache_set(ctx, 0, p, len,
-                            ngx_max(ctx->ttl,
-                                    NGX_HTTP_WEIR_CACHE_POINTER_TTL));
+    ngx_http_weir_cache_store_set(ctx, 0, p, len,
+                                  ngx_max(ctx->ttl,
+                                          NGX_HTTP_WEIR_CACHE_POINTER_TTL));
 }
 
 
@@ -154,7 +157,8 @@ ngx_http_weir_cache_store_pointer(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 static void
-ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
+ngx_http_weir_cache_store_set(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_uint_t variant,
     u_char *data, size_t len, time_t ttl)
 {
     u_char                         seconds[NGX_TIME_T_LEN];
@@ -167,7 +171,8 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     digest = variant ? ctx->variant : ctx->digest;
 
     if (ctx->conf->l1
-        && !(ctx->part && ngx_http_weir_cache_whole_is_there(ctx, digest)))
+        && !(ctx->part && ngx_http_weir_cache_store_whole_is_there(ctx,
+                                                                   digest)))
     {
         (void) ngx_http_weir_cache_zone_put(zone, digest,
                                        ngx_http_weir_cache_key_hash(ctx, data),
@@ -178,12 +183,12 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
         return;
     }
 
-    key = ngx_http_weir_cache_redis_key(ctx, "cache", variant);
+    key = ngx_http_weir_cache_key_in_redis(ctx, "cache", variant);
     if (key.data == NULL) {
         return;
     }
 
-    value = ngx_http_weir_cache_sign(zone, &key, data, len);
+    value = ngx_http_weir_cache_store_sign(zone, &key, data, len);
 
     time.data = seconds;
     time.len = ngx_sprintf(seconds, "%T", ttl) - seconds;
@@ -192,7 +197,7 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
     cmd.log = ctx->request->connection->log;
 
     if (ctx->lease.len) {
-        ngx_http_weir_cache_set_fenced(ctx, variant, &key, &value, &time);
+        ngx_http_weir_cache_store_set_fenced(ctx, variant, &key, &value, &time);
         return;
     }
 
@@ -214,7 +219,7 @@ ngx_http_weir_cache_set(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t variant,
  */
 
 static ngx_str_t
-ngx_http_weir_cache_sign(ngx_http_weir_cache_zone_t *zone, ngx_str_t *key,
+ngx_http_weir_cache_store_sign(ngx_http_weir_cache_zone_t *zone, ngx_str_t *key,
     u_char *data, size_t len)
 {
     ngx_str_t   value;
@@ -246,7 +251,7 @@ ngx_http_weir_cache_sign(ngx_http_weir_cache_zone_t *zone, ngx_str_t *key,
  */
 
 static void
-ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_store_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t variant, ngx_str_t *key, ngx_str_t *value, ngx_str_t *time)
 {
     u_char                         *p;
@@ -262,7 +267,7 @@ ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
 
     redis = ctx->conf->zone->redis;
 
-    own = ngx_http_weir_cache_redis_key(ctx, "fill", variant);
+    own = ngx_http_weir_cache_key_in_redis(ctx, "fill", variant);
 
     p = ngx_pnalloc(ctx->request->pool, own.len + 1 + ctx->lease.len);
 
@@ -302,7 +307,7 @@ ngx_http_weir_cache_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
 /* True if shared memory has an entry that is not a part. */
 
 static ngx_uint_t
-ngx_http_weir_cache_whole_is_there(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_store_whole_is_there(ngx_http_weir_cache_ctx_t *ctx,
     u_char *digest)
 {
     ngx_uint_t                  there;

@@ -16,24 +16,25 @@
  * it, including this one.  Returns the context of the location that it last
  * left; NULL: none.
  */
-ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_led_away(
+ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_response_led_away(
     ngx_http_request_t *r);
 
 /*
  * response: begins to store the upstream's response if allowed.  NGX_OK: the
  * body is collected; NGX_DECLINED: it is not, also without memory.
  */
-ngx_int_t ngx_http_weir_cache_prepare(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_response_prepare(ngx_http_weir_cache_ctx_t *ctx);
 
 /* response: the same for a POST, whose response is stored for later GETs. */
-ngx_int_t ngx_http_weir_cache_prepare_post(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_response_prepare_post(
+    ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * response: the upstream's response does not reach the client unchanged: nginx
  * sends a page instead, or it leads to another location.  If that follows from
  * the response alone, responses for the key are remembered as uncacheable.
  */
-void ngx_http_weir_cache_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_response_not_passed_on(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * read: reads the fields of the upstream's header that concern caching into
@@ -55,35 +56,35 @@ ngx_int_t ngx_http_weir_cache_fields_write(ngx_http_weir_cache_ctx_t *ctx,
  * the body is collected; NGX_DECLINED: it cannot be stored; NGX_ERROR: no
  * memory.
  */
-ngx_int_t ngx_http_weir_cache_begin(ngx_http_weir_cache_ctx_t *ctx,
+ngx_int_t ngx_http_weir_cache_record_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
 
 /*
  * record: appends a part of the body; NGX_OK, also if the response is not
  * stored after all, because it is too large or there is no memory.
  */
-ngx_int_t ngx_http_weir_cache_append(ngx_http_weir_cache_ctx_t *ctx,
+ngx_int_t ngx_http_weir_cache_record_append(ngx_http_weir_cache_ctx_t *ctx,
     ngx_buf_t *b);
 
 /* record: the response is not stored after all. */
-void ngx_http_weir_cache_abandon(ngx_http_weir_cache_ctx_t *ctx,
+void ngx_http_weir_cache_record_abandon(ngx_http_weir_cache_ctx_t *ctx,
     char *reason);
 
 /* record: frees ctx->buf, unless the response is sent from it. */
-void ngx_http_weir_cache_free_buf(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_record_free_buf(ngx_http_weir_cache_ctx_t *ctx);
 
 /* store: the entry is complete; stores it. */
 void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 
 /* store: removes the original of ctx->stale from both levels. */
-void ngx_http_weir_cache_drop(ngx_http_weir_cache_ctx_t *ctx);
+void ngx_http_weir_cache_store_drop(ngx_http_weir_cache_ctx_t *ctx);
 
 /* record: how long Redis keeps the entry, seconds */
-time_t ngx_http_weir_cache_ttl(ngx_http_weir_cache_ctx_t *ctx,
+time_t ngx_http_weir_cache_response_ttl(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness);
 
 /* filter: installs the filters. */
-void ngx_http_weir_cache_init_filters(void);
+void ngx_http_weir_cache_filter_init(void);
 
 
 #endif /* _NGX_HTTP_WEIR_CACHE_STORE_H_INCLUDED_ */
