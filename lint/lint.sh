@@ -1,6 +1,6 @@
 #!/bin/bash
 # lint.sh [CHECK…]: what is checked without running the programs; any finding fails. The module and
-# the backend must have been built: `make lint` does that first. Without CHECK all but tidy are run.
+# the backend must have been built: `make lint` does that first. Without CHECK all are run.
 #
 #   shell       shellcheck for every script
 #   cpp         cppcheck for all C
@@ -29,7 +29,7 @@ cpp() {
         -I. -Ingx_module -Ibackend common ngx_module backend bench t/unit
 }
 
-[ $# -gt 0 ] || set -- shell cpp limits style layers headers
+[ $# -gt 0 ] || set -- shell cpp limits style layers headers tidy
 status=0
 for check in "$@"; do
     begin=$SECONDS

@@ -2,5 +2,5 @@
 # prove calls this for each test: runs a compiled test directly, a .t with perl.
 case $1 in
 *.t) exec perl "$@" ;;
-*) exec "$@" ;;
+*) CMOCKA_MESSAGE_OUTPUT=TAP exec "$@" ;;
 esac
