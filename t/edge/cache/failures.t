@@ -204,6 +204,9 @@ for (1 .. 3) {
     until_true('the old worker has left', sub {
         my @sent = map { send_get($_) } '/a', '/patient/a', '/patient/b', '/b';
         my @failed = grep { $_ !~ m{^HTTP/1.1 200 .*answer}s } map { rest_of($_) } @sent;
+        # A worker that leaves closes a connection of HTTP/2 on which it has taken no stream yet.
+        # The client may ask again (RFC 9113 section 8.7), which that world's translator does not.
+        @failed = grep { $_ ne '' } @failed if in_world('http2');
         is_deeply \@failed, [], 'every request is answered' if @failed;
         workers_left() > $left;
     });
