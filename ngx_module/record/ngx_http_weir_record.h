@@ -47,11 +47,6 @@ typedef struct {
 extern ngx_module_t  ngx_http_weir_record_module;
 
 
-/*
- * The record, or NULL; slow after an internal redirect, which clears contexts.
- */
-ngx_http_weir_record_t *ngx_http_weir_record_find(ngx_http_request_t *r);
-
 /* Ends the current phase, and begins another, or the same one again. */
 void ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     ngx_http_weir_phase_e phase);
@@ -64,10 +59,6 @@ ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
     ngx_http_weir_record_t  *record;
 
     record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
-
-    if (record == NULL && r->internal && r == r->main) {
-        record = ngx_http_weir_record_find(r);
-    }
 
     if (record) {
         ngx_http_weir_record_change(record, phase);

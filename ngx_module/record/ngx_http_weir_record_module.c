@@ -16,8 +16,11 @@
 
 
 static ngx_int_t ngx_http_weir_record_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_content_handler(ngx_http_request_t *r);
 static void ngx_http_weir_record_cleanup(void *data);
+static ngx_int_t ngx_http_weir_record_add_handler(ngx_conf_t *cf,
+    ngx_uint_t phase, ngx_http_handler_pt handler);
 static ngx_int_t ngx_http_weir_record_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -82,7 +85,8 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 /*
- * The first phase handler of all: a request that ends before it has no record.
+ * The first phase handler of all: a request that ends before it has no record,
+ * nor has a request without memory for one.
  */
 
 static ngx_int_t
@@ -97,7 +101,7 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_record_t));
     if (cln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_DECLINED;
     }
 
     cln->handler = ngx_http_weir_record_cleanup;
@@ -114,6 +118,41 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
 
 
 /*
+ * An internal redirect clears the contexts of modules, and leads to this phase
+ * again, also to that of a named location.
+ */
+
+static ngx_int_t
+ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_weir_record_t  *record;
+
+    if (!r->internal || r != r->main
+        || ngx_http_get_module_ctx(r, ngx_http_weir_record_module))
+    {
+        return NGX_DECLINED;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_record_cleanup) {
+            continue;
+        }
+
+        record = cln->data;
+
+        if (record->request == r) {
+            ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+            break;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/*
  * The last handler before the content phase, for requests of which neither
  * cache nor breaker has recorded that the upstream is asked.
  */
@@ -123,12 +162,12 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
-    if (r == r->main && r->content_handler) {
-        record = ngx_http_weir_record_find(r);
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
 
-        if (record && record->phase == NGX_HTTP_WEIR_PHASE_NGINX) {
-            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_UPSTREAM);
-        }
+    if (record && r->content_handler
+        && record->phase == NGX_HTTP_WEIR_PHASE_NGINX)
+    {
+        ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_UPSTREAM);
     }
 
     return NGX_DECLINED;
@@ -142,30 +181,6 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
 static void
 ngx_http_weir_record_cleanup(void *data)
 {
-}
-
-
-ngx_http_weir_record_t *
-ngx_http_weir_record_find(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t      *cln;
-    ngx_http_weir_record_t  *record;
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler != ngx_http_weir_record_cleanup) {
-            continue;
-        }
-
-        record = cln->data;
-
-        if (record->request == r) {
-            ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
-            return record;
-        }
-    }
-
-    return NULL;
 }
 
 
@@ -186,9 +201,7 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
 static ngx_int_t
 ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 {
-    if (r == r->main) {
-        ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_RESPONSE);
-    }
+    ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_RESPONSE);
 
     return ngx_http_next_header_filter(r);
 }
@@ -231,7 +244,7 @@ ngx_http_weir_record_times(ngx_http_request_t *r,
     static ngx_str_t  connecting = ngx_string("connect");
     static ngx_str_t  sum = ngx_string("total");
 
-    record = ngx_http_weir_record_find(r->main);
+    record = ngx_http_get_module_ctx(r->main, ngx_http_weir_record_module);
 
     if (record == NULL) {
         v->not_found = 1;
@@ -350,7 +363,6 @@ static ngx_int_t
 ngx_http_weir_record_init(ngx_conf_t *cf)
 {
     ngx_uint_t                  i;
-    ngx_http_handler_pt        *h;
     ngx_http_variable_t        *v;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -371,25 +383,44 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_POST_READ_PHASE].handlers);
-    if (h == NULL) {
+    if (ngx_http_weir_record_add_handler(cf, NGX_HTTP_POST_READ_PHASE,
+                                         ngx_http_weir_record_handler)
+        != NGX_OK
+        || ngx_http_weir_record_add_handler(cf, NGX_HTTP_REWRITE_PHASE,
+                                          ngx_http_weir_record_rewrite_handler)
+           != NGX_OK
+        || ngx_http_weir_record_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                          ngx_http_weir_record_content_handler)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-    *h = ngx_http_weir_record_handler;
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_weir_record_content_handler;
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_weir_record_header_filter;
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_http_weir_record_body_filter;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_record_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
+    ngx_http_handler_pt handler)
+{
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[phase].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = handler;
 
     return NGX_OK;
 }

@@ -22,6 +22,8 @@
 #define NGX_HTTP_WEIR_CACHE_STALENESS_MIN  100
 
 
+static char *ngx_http_weir_cache_conf_set_time(ngx_conf_t *cf,
+    ngx_msec_t *time, ngx_int_t least, char *shown);
 static ngx_int_t ngx_http_weir_cache_add_valid(
     ngx_http_weir_cache_loc_conf_t *clcf, ngx_uint_t status, time_t valid);
 static char *ngx_http_weir_cache_conf_set_zone_level2(ngx_conf_t *cf,
@@ -566,34 +568,13 @@ ngx_http_weir_cache_conf_set_staleness(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
 
-    ngx_int_t   ms;
-    ngx_str_t  *value;
-
-    if (clcf->staleness != NGX_CONF_UNSET_MSEC) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-    ms = ngx_parse_time(&value[1], 0);
-
-    if (ms == NGX_ERROR || ms < NGX_HTTP_WEIR_CACHE_STALENESS_MIN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid time \"%V\" in \"weir_cache_staleness\"; it"
-                           " must be at least %dms", &value[1],
-                           NGX_HTTP_WEIR_CACHE_STALENESS_MIN);
-        return NGX_CONF_ERROR;
-    }
-
-    clcf->staleness = ms;
-
-    return NGX_CONF_OK;
+    return ngx_http_weir_cache_conf_set_time(cf, &clcf->staleness,
+                                             NGX_HTTP_WEIR_CACHE_STALENESS_MIN,
+                                             "100ms");
 }
 
 
-/*
- * A time of at least two seconds: results by chance are remembered for one
- * second.
- */
+/* Results by chance are remembered for one second. */
 
 char *
 ngx_http_weir_cache_conf_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -601,24 +582,35 @@ ngx_http_weir_cache_conf_set_uncacheable(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_weir_cache_loc_conf_t  *clcf = conf;
 
+    return ngx_http_weir_cache_conf_set_time(cf, &clcf->uncacheable, 2000,
+                                             "2s");
+}
+
+
+/* A time of at least so many milliseconds; shown is how messages write it. */
+
+static char *
+ngx_http_weir_cache_conf_set_time(ngx_conf_t *cf, ngx_msec_t *time,
+    ngx_int_t least, char *shown)
+{
     ngx_int_t   ms;
     ngx_str_t  *value;
 
-    if (clcf->uncacheable != NGX_CONF_UNSET_MSEC) {
+    if (*time != NGX_CONF_UNSET_MSEC) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
     ms = ngx_parse_time(&value[1], 0);
 
-    if (ms == NGX_ERROR || ms < 2000) {
+    if (ms == NGX_ERROR || ms < least) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid time \"%V\" in \"weir_cache_uncacheable\";"
-                           " it must be at least 2s", &value[1]);
+                           "invalid time \"%V\" in \"%V\"; it must be at"
+                           " least %s", &value[1], &value[0], shown);
         return NGX_CONF_ERROR;
     }
 
-    clcf->uncacheable = ms;
+    *time = ms;
 
     return NGX_CONF_OK;
 }

@@ -205,7 +205,7 @@ ngx_http_weir_cache_answer_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
 }
 
 
-ngx_int_t
+void
 ngx_http_weir_cache_answer_forwarded(ngx_http_weir_cache_ctx_t *ctx,
     char *detail)
 {
@@ -231,7 +231,7 @@ ngx_http_weir_cache_answer_forwarded(ngx_http_weir_cache_ctx_t *ctx,
                                     " detail=") + NGX_INT_T_LEN
                              + (detail ? ngx_strlen(detail) : 0));
     if (p == NULL) {
-        return NGX_OK;
+        return;
     }
 
     value.data = p;
@@ -262,6 +262,4 @@ ngx_http_weir_cache_answer_forwarded(ngx_http_weir_cache_ctx_t *ctx,
 
     (void) ngx_http_weir_add_header(r, &ngx_http_weir_cache_status_name,
                                     &value);
-
-    return NGX_OK;
 }

@@ -21,10 +21,10 @@ ngx_int_t ngx_http_weir_cache_answer_send(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
  * answer: adds the Cache-Status of a forwarded request (RFC 9211), with a
- * detail or NULL.  Always NGX_OK: without memory the response is sent without
- * Cache-Status, because the upstream may have done something irreversible.
+ * detail or NULL.  Without memory the response is sent without Cache-Status,
+ * because the upstream may have done something irreversible.
  */
-ngx_int_t ngx_http_weir_cache_answer_forwarded(ngx_http_weir_cache_ctx_t *ctx,
+void ngx_http_weir_cache_answer_forwarded(ngx_http_weir_cache_ctx_t *ctx,
     char *detail);
 
 /*

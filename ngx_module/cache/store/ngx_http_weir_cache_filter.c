@@ -90,8 +90,9 @@ ngx_http_weir_cache_filter_header(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (ngx_http_weir_cache_filter_take_header(ctx, genuine,
-                                               &instead) != NGX_OK) {
+    if (ngx_http_weir_cache_filter_take_header(ctx, genuine, &instead)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -175,10 +176,8 @@ ngx_http_weir_cache_filter_pass_header(ngx_http_weir_cache_ctx_t *ctx,
 
     r = ctx->request;
 
-    if ((r->upstream != ctx->earlier || instead)
-        && ngx_http_weir_cache_answer_forwarded(ctx, instead) != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (r->upstream != ctx->earlier || instead) {
+        ngx_http_weir_cache_answer_forwarded(ctx, instead);
     }
 
     if (instead) {
@@ -364,11 +363,7 @@ ngx_http_weir_cache_filter_revalidated(ngx_http_weir_cache_ctx_t *ctx)
     rc = ngx_http_weir_cache_validate_is_about_stale(ctx)
          ? ngx_http_weir_cache_response_prepare(ctx) : NGX_DECLINED;
 
-    if (rc == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
+    if (rc != NGX_OK) {
         /* it may be used this once, and not be stored */
         ngx_http_weir_cache_store_drop(ctx);
         ctx->status = status;
@@ -443,9 +438,7 @@ ngx_http_weir_cache_filter_body(ngx_http_request_t *r, ngx_chain_t *in)
 
     for (cl = in; cl && ctx->storing; cl = cl->next) {
 
-        if (ngx_http_weir_cache_record_append(ctx, cl->buf) != NGX_OK) {
-            return NGX_ERROR;
-        }
+        ngx_http_weir_cache_record_append(ctx, cl->buf);
 
         if (ctx->storing && ngx_http_weir_cache_filter_is_end(ctx, cl->buf)) {
             ngx_http_weir_cache_store(ctx);

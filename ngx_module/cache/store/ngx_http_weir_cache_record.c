@@ -55,7 +55,7 @@ ngx_http_weir_cache_record_begin(ngx_http_weir_cache_ctx_t *ctx,
     }
 
     ctx->tags = entry.tags;
-    ctx->ttl = ngx_http_weir_cache_response_ttl(ctx, freshness);
+    ctx->ttl = ngx_http_weir_cache_record_ttl(ctx, freshness);
     ctx->head_len = weir_entry_head_size(&entry);
     ctx->len = ctx->head_len;
     ctx->size = ctx->head_len + body_len;
@@ -194,13 +194,13 @@ ngx_http_weir_cache_record_body_max(ngx_http_weir_cache_ctx_t *ctx)
 
 /* Copies the bytes of the buffer, from memory or from a temporary file. */
 
-ngx_int_t
+void
 ngx_http_weir_cache_record_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 {
     off_t  len;
 
     if (ngx_buf_special(b)) {
-        return NGX_OK;
+        return;
     }
 
     ngx_http_weir_assert(ctx->storing && ctx->buf != NULL);
@@ -214,12 +214,12 @@ ngx_http_weir_cache_record_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
         ctx->uncacheable = (ctx->request->method == NGX_HTTP_GET
                             && !ctx->unavailable);
         ngx_http_weir_cache_record_abandon(ctx, "too large");
-        return NGX_OK;
+        return;
     }
 
     if (ngx_http_weir_cache_record_room(ctx, len) != NGX_OK) {
         ngx_http_weir_cache_record_abandon(ctx, "no memory");
-        return NGX_OK;
+        return;
     }
 
     if (ngx_buf_in_memory(b)) {
@@ -230,12 +230,10 @@ ngx_http_weir_cache_record_append(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
     {
         ngx_http_weir_cache_record_abandon(ctx,
                                            "a temporary file can't be read");
-        return NGX_OK;
+        return;
     }
 
     ctx->len += len;
-
-    return NGX_OK;
 }
 
 
@@ -299,7 +297,7 @@ ngx_http_weir_cache_record_free_buf(ngx_http_weir_cache_ctx_t *ctx)
  */
 
 time_t
-ngx_http_weir_cache_response_ttl(ngx_http_weir_cache_ctx_t *ctx,
+ngx_http_weir_cache_record_ttl(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness)
 {
     int64_t  fresh, after;

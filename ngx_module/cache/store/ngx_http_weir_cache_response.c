@@ -72,8 +72,8 @@ ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
 
     reason = weir_cache_refuses_storing(&response, &freshness);
 
-    if (reason == NULL && ngx_http_weir_cache_response_ttl(ctx,
-                                                           &freshness) <= 0) {
+    if (reason == NULL && ngx_http_weir_cache_record_ttl(ctx, &freshness) <= 0)
+    {
         reason = "never usable";
     }
 

@@ -60,10 +60,10 @@ ngx_int_t ngx_http_weir_cache_record_begin(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness, weir_cache_control_t *cc);
 
 /*
- * record: appends a part of the body; NGX_OK, also if the response is not
- * stored after all, because it is too large or there is no memory.
+ * record: appends a part of the body.  If it is too large, or there is no
+ * memory, the response is not stored after all.
  */
-ngx_int_t ngx_http_weir_cache_record_append(ngx_http_weir_cache_ctx_t *ctx,
+void ngx_http_weir_cache_record_append(ngx_http_weir_cache_ctx_t *ctx,
     ngx_buf_t *b);
 
 /* record: the response is not stored after all. */
@@ -80,7 +80,7 @@ void ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx);
 void ngx_http_weir_cache_store_drop(ngx_http_weir_cache_ctx_t *ctx);
 
 /* record: how long Redis keeps the entry, seconds */
-time_t ngx_http_weir_cache_response_ttl(ngx_http_weir_cache_ctx_t *ctx,
+time_t ngx_http_weir_cache_record_ttl(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness);
 
 /* filter: installs the filters. */
