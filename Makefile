@@ -29,7 +29,12 @@ override DOMAIN := $(patsubst $(CURDIR)/%,%,$(abspath $(DOMAIN)))
 NAME   := $(notdir $(DOMAIN))
 OUT    := $(BUILD)$(if $(filter-out backend/shop,$(DOMAIN)),/domains/$(NAME))
 ifeq ($(wildcard $(DOMAIN)/domain.c),)
-$(error DOMAIN is "$(DOMAIN)"; it must be a folder with a domain.c)
+$(error DOMAIN is "$(DOMAIN)"; it must be a folder with a domain.c, and no blank in its path)
+endif
+# Two folders of one name have one output folder, which is of the last one alone.
+ifneq ($(DOMAIN),backend/shop)
+$(shell mkdir -p $(OUT); [ "$$(cat $(OUT)/folder 2>/dev/null)" = "$(abspath $(DOMAIN))" ] || \
+    { rm -rf $(OUT)/*; echo "$(abspath $(DOMAIN))" >$(OUT)/folder; })
 endif
 
 NGX_SRC ?= /usr/share/nginx/src

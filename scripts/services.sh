@@ -118,8 +118,9 @@ END
 }
 
 configure_nginx() {
-    local user='' template=conf/edge.conf.in
-    [ ! -f "$domain/edge.conf.in" ] || template=$domain/edge.conf.in
+    local user='' template=$domain/edge.conf.in
+    [ "$domain" != backend/shop ] || template=conf/edge.conf.in
+    [ -f "$template" ] || die "the domain $domain has no edge.conf.in" "weirctl new-domain lays one down"
     [ "$(id -u)" != 0 ] || user="user www-data;"
     # By a file: all users of the machine can read arguments.
     sed -f <(

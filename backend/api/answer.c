@@ -122,7 +122,8 @@ char *weir_if_none_match(weir_http_request_t *request)
 
 /* --- what is wrong ------------------------------------------------------------------------ */
 
-void weir_answer_unavailable(weir_http_request_t *request, const char *detail)
+/* 503 with Retry-After. */
+static void answer_unavailable(weir_http_request_t *request, const char *detail)
 {
     weir_http_add_header(request, "Retry-After", "1");
     weir_http_error(request, 503, "%s", detail);
@@ -130,7 +131,7 @@ void weir_answer_unavailable(weir_http_request_t *request, const char *detail)
 
 void weir_answer_not_taken(weir_http_request_t *request)
 {
-    weir_answer_unavailable(
+    answer_unavailable(
         request, "The database is away or too many requests wait for it; nothing was done.");
 }
 
@@ -138,7 +139,7 @@ void weir_answer_database_failed(weir_http_request_t *request, const char *error
                                  const char *sqlstate)
 {
     if (strcmp(sqlstate, "55P03") == 0) { /* db/batch/batch.h */
-        weir_answer_unavailable(request, "A record that the request needs is locked by another "
+        answer_unavailable(request, "A record that the request needs is locked by another "
                                          "transaction; nothing was done. Try again.");
         return;
     }
@@ -148,7 +149,7 @@ void weir_answer_database_failed(weir_http_request_t *request, const char *error
              error, "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
 
     if (weir_db_is_away(sqlstate))
-        weir_answer_unavailable(request,
+        answer_unavailable(request,
                                 "The database is away; what came of the request is unknown.");
     else
         weir_http_error(request, 500, "The database refused the request.");

@@ -39,8 +39,6 @@ char *weir_if_none_match(weir_http_request_t *request);
 
 /* --- what is wrong ---------------------------------------------------------------------- */
 
-/* 503 with Retry-After. */
-void weir_answer_unavailable(weir_http_request_t *request, const char *detail);
 /* Of a command that was never sent, because weir_batch_submit() or weir_db_query() refused. */
 void weir_answer_not_taken(weir_http_request_t *request);
 /* Of a statement that failed, as its callback had it: 503 when the same may work soon, else 500. */

@@ -2,6 +2,8 @@
 
 #include "api/formats.h"
 
+#include "log/alloc.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,8 +19,8 @@ json_t *weir_input_object(weir_str_t body, char *why, size_t why_size)
     }
 
     /* NUL and other types than objects are let in to be refused by name. */
-    root = json_loadb(body.data, body.len,
-                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    root = weir_alloc_json(body.data, body.len,
+                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
     if (root == NULL) {
         snprintf(why, why_size, "The body is no JSON (line %d, column %d): %s.", error.line,
                  error.column, error.text);
@@ -256,6 +258,41 @@ static void check_object(check_t *check, const pointer_t *at, const weir_resourc
     }
 }
 
+static const weir_field_t *find_field(const weir_resource_t *resource, const char *name,
+                                      int version)
+{
+    for (size_t i = 0; i < resource->count; i++) {
+        const weir_field_t *field = &resource->fields[i];
+
+        if (strcmp(field->name, name) == 0 && weir_field_is_shown(field, version))
+            return field;
+    }
+
+    return NULL;
+}
+
+/* A body is kept while its request waits; what nothing reads must not be. */
+static void drop_unknown(json_t *object, const weir_resource_t *resource, int version)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(object, next, name, value)
+    {
+        const weir_field_t *field = find_field(resource, name, version);
+
+        if (field == NULL)
+            json_object_del(object, name);
+        else if (field->type == WEIR_OBJECT)
+            drop_unknown(value, field->of, version);
+        for (size_t i = 0; field != NULL && field->type == WEIR_LIST && field->of != NULL &&
+                           i < json_array_size(value);
+             i++)
+            drop_unknown(json_array_get(value, i), field->of, version);
+    }
+}
+
 int weir_input_read(weir_str_t body, const weir_resource_t *resource, int version, json_t **object,
                     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size)
 {
@@ -266,10 +303,12 @@ int weir_input_read(weir_str_t body, const weir_resource_t *resource, int versio
         return -1;
 
     check_object(&check, &(pointer_t){""}, resource, root);
-    if (check.n > 0)
+    if (check.n > 0) {
         json_decref(root);
-    else
+    } else {
+        drop_unknown(root, resource, version);
         *object = root;
+    }
 
     return check.n;
 }

@@ -1,6 +1,6 @@
 /*
- * What bodies of requests hold: one JSON object with the fields of a table (fields.h).  What is not
- * in the table is left alone.  Plain C over jansson, no libevent.
+ * What bodies of requests hold: one JSON object with the fields of a table (fields.h).  Members
+ * that are not in the table are accepted and dropped.  Plain C over jansson, no libevent.
  */
 #ifndef WEIR_INPUT_H
 #define WEIR_INPUT_H

@@ -55,7 +55,8 @@ static bool run(job_t *job, const char *what, const char *sql)
 {
     PGresult *result = PQexec(job->conn, sql);
     ExecStatusType status = PQresultStatus(result);
-    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+              status == PGRES_EMPTY_QUERY; /* blanks and comments */
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
     if (!ok)

@@ -160,15 +160,15 @@ static json_t *restore(json_t *value)
  */
 static json_t *load(const char *json, size_t len)
 {
-    json_t *root = json_loadb(json, len, 0, NULL);
+    json_t *root = weir_alloc_json(json, len, 0, NULL);
     char *text;
 
     if (root != NULL)
         return root;
     text = prune(json, len);
-    root = json_loads(text, 0, NULL);
+    root = weir_alloc_json(text, strlen(text), 0, NULL);
     if (root == NULL)
-        root = restore(json_loads(text, JSON_DECODE_INT_AS_REAL, NULL));
+        root = restore(weir_alloc_json(text, strlen(text), JSON_DECODE_INT_AS_REAL, NULL));
     free(text);
     return root;
 }

@@ -76,8 +76,6 @@ void weir_http_free(weir_http_t *http);
 weir_str_t weir_http_param(const weir_http_request_t *request, int n);
 /* The first field of that name, NULL if there is none. */
 const char *weir_http_header(const weir_http_request_t *request, const char *name);
-/* How many fields have that name. */
-unsigned weir_http_header_count(const weir_http_request_t *request, const char *name);
 const char *weir_http_method(const weir_http_request_t *request);
 /* As it came, without query; of an absolute URI too (RFC 9112 section 3.2.2). */
 weir_str_t weir_http_path(const weir_http_request_t *request);
@@ -108,8 +106,5 @@ void weir_http_problem(weir_http_request_t *request, const weir_problem_t *probl
 /* The same for a problem that is told in one sentence; detail is a printf() format. */
 void weir_http_error(weir_http_request_t *request, int status, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* Closes the connection without an answer, as a server does that fails; for simulators. */
-void weir_http_drop(weir_http_request_t *request);
 
 #endif

@@ -22,7 +22,7 @@
  * that is refused before its command begins (a body that cannot be read, a database that is away)
  * leaves no record and may be mended and sent again.
  *
- * A command is a set-based one, as in db/batch.h; requests without a key cost nothing more.
+ * A command is a set-based one, as in db/batch/batch.h; requests without a key cost nothing more.
  */
 #ifndef WEIR_IDEMPOTENCY_H
 #define WEIR_IDEMPOTENCY_H

@@ -3,12 +3,14 @@
 #include "log/log.h"
 
 #include <event2/event.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What jansson may still take while it reads a text from outside; SIZE_MAX: no limit. */
+static size_t json_left = SIZE_MAX;
 
 /* A line without fields needs no memory itself. */
 static _Noreturn void fail(size_t size)
@@ -43,6 +45,32 @@ static void *resize(void *memory, size_t size)
 static void *take(size_t size)
 {
     return resize(NULL, size);
+}
+
+/* A process has one thread. */
+static void *json_take(size_t size)
+{
+    if (json_left == SIZE_MAX)
+        return take(size);
+    if (size > json_left)
+        return NULL;
+    json_left -= size;
+    return malloc(size > 0 ? size : 1);
+}
+
+json_t *weir_alloc_json(const char *text, size_t len, size_t flags, json_error_t *error)
+{
+    json_error_t own;
+    json_t *root;
+
+    error = error != NULL ? error : &own;
+    json_left = WEIR_ALLOC_JSON_BASE + WEIR_ALLOC_JSON_FACTOR * len;
+    root = json_loadb(text, len, flags, error);
+    if (root == NULL && error->text[0] == '\0')
+        snprintf(error->text, sizeof(error->text), "it takes too much memory");
+    json_left = SIZE_MAX;
+
+    return root;
 }
 
 void *weir_alloc(size_t size)
@@ -103,6 +131,6 @@ void *weir_alloc_check(void *made)
 
 void weir_alloc_libraries(void)
 {
-    json_set_alloc_funcs(take, free);
+    json_set_alloc_funcs(json_take, free);
     event_set_mem_functions(take, resize, free);
 }

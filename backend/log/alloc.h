@@ -9,6 +9,7 @@
 #ifndef WEIR_ALLOC_H
 #define WEIR_ALLOC_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 /* Zeroed memory, for free(). */
@@ -26,6 +27,16 @@ char *weir_alloc_format(const char *format, ...)
 
 /* What a library has made (an event, a JSON text), and which is NULL only without memory. */
 void *weir_alloc_check(void *made) __attribute__((returns_nonnull));
+
+/*
+ * As json_loadb(), for a text that somebody outside has made.  Memory is limited: NULL, with
+ * error->text, if the text needs more than WEIR_ALLOC_JSON_BASE bytes and WEIR_ALLOC_JSON_FACTOR
+ * times its length, or if there is none; the process goes on.
+ */
+#define WEIR_ALLOC_JSON_BASE (4u * 1024 * 1024)
+#define WEIR_ALLOC_JSON_FACTOR 32u
+json_t *weir_alloc_json(const char *text, size_t len, size_t flags, json_error_t *error)
+    __attribute__((warn_unused_result));
 
 /*
  * Lets jansson and libevent take their memory here.  To be called first of all in main(): what they

@@ -29,18 +29,6 @@ void weir_log_init(weir_log_level_t level, const char *role)
     role_name = role;
 }
 
-int weir_log_level_by_name(const char *name, weir_log_level_t *level)
-{
-    for (int i = 0; i <= WEIR_LOG_ERROR; i++) {
-        if (strcmp(name, level_names[i]) == 0) {
-            *level = (weir_log_level_t)i;
-            return 0;
-        }
-    }
-
-    return -1;
-}
-
 static size_t put_raw(char *line, size_t len, const char *s)
 {
     size_t n = strlen(s);
@@ -115,8 +103,9 @@ void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, con
         va_start(ap, fields);
         object = json_vpack_ex(NULL, 0, fields, ap);
         va_end(ap);
-        if (object != NULL)
-            len = put_fields(line, len, object);
+        /* A text that is not UTF-8 is none for jansson; the line says so. */
+        len = object != NULL ? put_fields(line, len, object)
+                             : put_raw(line, len, ",\"fields\":\"not UTF-8\"");
         json_decref(object);
     }
 

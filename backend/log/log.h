@@ -19,9 +19,6 @@ typedef enum {
 /* Lines below level are dropped.  role ("api", "relay", ...) is kept by reference. */
 void weir_log_init(weir_log_level_t level, const char *role);
 
-/* "debug", "info", "warn", "error".  Returns 0, or -1 when name is none of them. */
-int weir_log_level_by_name(const char *name, weir_log_level_t *level);
-
 /*
  * trace_id may be NULL.  fields is a json_pack() format of an object ("{s:i,s:s}")
  * with its arguments, or NULL.  A bad format, or a string that is no UTF-8, logs

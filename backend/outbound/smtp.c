@@ -52,17 +52,19 @@ static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
 /* The recipient's address is left out: errors outlive somebody who leaves. */
 static void note_reply(mail_t *m, const char *data, size_t size)
 {
+    const char *rest, *at;
     char line[512];
-    const char *at;
+    size_t len = 0, address = strlen(m->to->data);
 
     snprintf(line, sizeof(line), "%.*s", (int)(size < sizeof(line) ? size : sizeof(line) - 1),
              data);
-    at = strcasestr(line, m->to->data);
-    if (at == NULL)
-        snprintf(m->reply, sizeof(m->reply), "%.199s", line);
-    else
-        snprintf(m->reply, sizeof(m->reply), "%.*s(recipient)%.60s", (int)(at - line) % 100, line,
-                 at + strlen(m->to->data));
+    for (rest = line; address > 0 && len < sizeof(m->reply) &&
+                      (at = strcasestr(rest, m->to->data)) != NULL;
+         rest = at + address)
+        len += (size_t)snprintf(m->reply + len, sizeof(m->reply) - len, "%.*s(recipient)",
+                                (int)(at - rest), rest);
+    if (len < sizeof(m->reply))
+        snprintf(m->reply + len, sizeof(m->reply) - len, "%.199s", rest);
 }
 
 /* Notes the dialogue: what decides a mail's fate, and what an operator should read of it. */

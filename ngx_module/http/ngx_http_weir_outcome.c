@@ -36,6 +36,19 @@ ngx_http_weir_outcome(ngx_http_request_t *r, ngx_http_upstream_t *earlier,
     why = u->state ? u->state->status : 0;
 
     if (why == 0) {
+
+        if (u->state && u->state->peer) {
+            /*
+             * a server was chosen and not given up: r->err_status may be that
+             * of an earlier location, which an error_page left
+             */
+            return NGX_HTTP_WEIR_OUTCOME_PENDING;
+        }
+
+        if (r->headers_out.status == NGX_HTTP_CLIENT_CLOSED_REQUEST) {
+            return NGX_HTTP_WEIR_OUTCOME_PENDING;
+        }
+
         /* no server was tried, for example because the name has no address */
         why = r->err_status ? r->err_status : r->headers_out.status;
 

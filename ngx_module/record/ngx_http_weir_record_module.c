@@ -144,6 +144,7 @@ ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r)
 
         if (record->request == r) {
             ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_NGINX);
             break;
         }
     }

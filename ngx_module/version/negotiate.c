@@ -3,7 +3,6 @@
 #include "negotiate.h"
 
 #include "common/token.h"
-#include "common/work.h"
 
 /*
  * The precision with which a range matches an offered type; the order is the
@@ -26,7 +25,6 @@ typedef struct {
 static void skip_ows(cursor_t *c)
 {
     while (c->p < c->end && (*c->p == ' ' || *c->p == '\t')) {
-        WEIR_WORK(1);
         c->p++;
     }
 }
@@ -45,7 +43,6 @@ static weir_str_t take_token(cursor_t *c)
     const char *start = c->p;
 
     while (c->p < c->end && weir_is_tchar(*c->p)) {
-        WEIR_WORK(1);
         c->p++;
     }
 
@@ -69,7 +66,6 @@ static int skip_quoted_string(cursor_t *c)
     while (c->p < c->end) {
         unsigned char ch = (unsigned char)*c->p++;
 
-        WEIR_WORK(1);
         if (ch == '"')
             return 1;
 
@@ -187,7 +183,6 @@ static void skip_element(cursor_t *c)
     while (c->p < c->end && *c->p != ',') {
         const char *start = c->p;
 
-        WEIR_WORK(1);
         if (*start == '"' && skip_quoted_string(c))
             continue;
         c->p = start + 1;
@@ -338,7 +333,6 @@ static void consider(const range_t *ranges, const meaning_t *meanings, size_t n,
 {
     candidate->match = MATCH_NONE;
 
-    WEIR_WORK(n);
     for (size_t i = 0; i < n; i++) {
         int how = match(&meanings[i], form, candidate->what.version);
 

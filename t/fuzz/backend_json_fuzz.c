@@ -2,6 +2,7 @@
 // needs: backend/api/input.c backend/api/formats.c
 // needs: backend/events/cloudevent.c common/uuid7.c common/problem.c
 // needs: common/traceparent.c common/random.c backend/log/alloc.c
+// needs: backend/log/log.c
 /*
  * JSON that the backend reads, on any bytes: bodies of requests and events; text that was taken is
  * what the database takes, too.

@@ -1,5 +1,8 @@
 // needs: backend/api/input.c backend/api/formats.c common/uuid7.c common/random.c
+// needs: backend/log/alloc.c backend/log/log.c common/problem.c
 #include "api/input.h"
+
+#include "log/alloc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -175,9 +179,49 @@ static void what_is_no_object_is_said(void **state)
     }
 }
 
+static void what_is_not_in_the_table_is_dropped(void **state)
+{
+    char why[512], *text;
+    json_t *object;
+
+    const char *body = "{\"new\":1,\"old\":2,\"more\":[{}],"
+                       "\"list\":[{\"at\":\"2026-01-01T00:00:00Z\",\"b\":1}]}";
+
+    (void)state;
+    assert_int_equal(
+        weir_input_read(weir_str(body), &resource, 2, &object, errors, why, sizeof(why)), 0);
+    text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(text, "{\"list\":[{\"at\":\"2026-01-01T00:00:00Z\"}],\"new\":1}");
+    free(text);
+    json_decref(object);
+}
+
+/* jansson takes some 80 bytes for each of these; a process must not end for a client's body. */
+static void a_body_that_takes_too_much_memory_is_refused(void **state)
+{
+    size_t len = 4 * 1024 * 1024;
+    char *body = malloc(len + 32), why[512] = "";
+    json_t *object;
+
+    (void)state;
+    assert_non_null(body);
+    strcpy(body, "{\"new\":1,\"more\":[{}");
+    for (size_t n = strlen(body); n < len; n += 3)
+        memcpy(body + n, ",{}", 4);
+    strcat(body, "]}");
+    assert_int_equal(
+        weir_input_read(weir_str(body), &resource, 2, &object, errors, why, sizeof(why)), -1);
+    assert_non_null(strstr(why, "memory"));
+    free(body);
+
+    assert_int_equal(read_member("\"whole\":1"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_in_the_table_is_dropped),
+        cmocka_unit_test(a_body_that_takes_too_much_memory_is_refused),
         cmocka_unit_test(what_fits_is_taken),
         cmocka_unit_test(what_does_not_fit_is_named),
         cmocka_unit_test(a_version_has_its_fields),
@@ -185,6 +229,7 @@ int main(void)
         cmocka_unit_test(what_is_no_object_is_said),
     };
 
+    weir_alloc_libraries();
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

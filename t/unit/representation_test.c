@@ -1,4 +1,5 @@
 // needs: backend/api/representation.c common/problem.c
+// needs: backend/log/alloc.c backend/log/log.c
 #include "api/representation.h"
 
 #include <setjmp.h>

@@ -20,7 +20,7 @@ static const char *check_name(const char *name)
 
     if (name[0] < 'a' || name[0] > 'z' || strlen(name) > NAME_LEN_MAX ||
         name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
-        return "must begin with a letter, and have at most 32 of a to z, 0 to 9 and _";
+        return "must begin with a lower-case letter, and have at most 32 of a to z, 0 to 9 and _";
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
         if (strcmp(name, taken[i]) == 0)
             return "is the name of a part of Weir";

@@ -1,5 +1,5 @@
 /*
- * A set-based question of a consumer: as db/batch.h, but patient.  While the database is away
+ * A set-based question of a consumer: as db/batch/batch.h, but patient.  While the database is away
  * (weir_db_is_away(): it starts again, its disk is full, two transactions were in each other's way)
  * the same is asked again, so that the event asked for burns no attempt.  A question must therefore
  * be one that may be asked twice.

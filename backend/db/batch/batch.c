@@ -116,12 +116,27 @@ void weir_batch_ceiling(int max)
     ceiling = max;
 }
 
+/* The highest n of the statement's $n. */
+static int parameters_of(const char *sql)
+{
+    int highest = 0;
+
+    for (const char *p = strchr(sql, '$'); p != NULL; p = strchr(p + 1, '$')) {
+        int n = atoi(p + 1);
+
+        highest = n > highest ? n : highest;
+    }
+
+    return highest;
+}
+
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight)
 {
     weir_batch_t *batch = weir_alloc(sizeof(*batch));
 
     assert(width > 0 && width <= WEIR_BATCH_WIDTH_MAX && max > 0 && limit > 0 && in_flight > 0);
+    assert(width == parameters_of(sql)); /* PostgreSQL's refusal would look like a lost session */
     batch->db = db;
     batch->sql = sql;
     batch->width = width;

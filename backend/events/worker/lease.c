@@ -158,11 +158,6 @@ void weir_lease_renew(weir_lease_t *l, uint64_t until)
     l->until = until;
 }
 
-int64_t weir_lease_newest(const weir_lease_t *l)
-{
-    return l->newest;
-}
-
 void weir_lease_note_newest(weir_lease_t *l, int64_t position)
 {
     if (position > l->newest)

@@ -303,7 +303,6 @@ void weir_lease_renew(weir_lease_t *lease, uint64_t until);
 
 /* The log's last position, as the database has said it in the group's present session; 0: unknown.
  */
-int64_t weir_lease_newest(const weir_lease_t *lease);
 void weir_lease_note_newest(weir_lease_t *lease, int64_t position);
 void weir_lease_forget_newest(weir_lease_t *lease);
 

@@ -475,11 +475,6 @@ size_t weir_queue_count(const weir_queue_t *q)
     return q->count;
 }
 
-size_t weir_queue_taken(const weir_queue_t *q)
-{
-    return q->taken;
-}
-
 size_t weir_queue_aside(const weir_queue_t *q)
 {
     return q->aside;

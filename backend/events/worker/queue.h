@@ -106,9 +106,8 @@ int64_t weir_queue_unseen(const weir_queue_t *queue);
  */
 const char *weir_queue_reread(const weir_queue_t *queue, int64_t *from, int64_t *to);
 
-/* Events in memory; of them, those taken. */
+/* Events in memory. */
 size_t weir_queue_count(const weir_queue_t *queue);
-size_t weir_queue_taken(const weir_queue_t *queue);
 int64_t weir_queue_low(const weir_queue_t *queue);
 /* Aggregates of which no event is in memory: they are set aside, or wait to be read again. */
 size_t weir_queue_aside(const weir_queue_t *queue);

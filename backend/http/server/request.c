@@ -252,14 +252,6 @@ void weir_http_reply(weir_http_request_t *r, int status, const char *media_type,
     free(r);
 }
 
-void weir_http_drop(weir_http_request_t *r)
-{
-    if (r->abandoned)
-        weir_http_reply(r, 503, NULL, NULL, 0);
-    else
-        weir_connection_close(r->connection);
-}
-
 /* Writes the problem into small, or into memory of its own that the caller frees. */
 static char *problem_text(const weir_problem_t *problem, char *small, size_t size, size_t *len)
 {
@@ -325,11 +317,6 @@ weir_str_t weir_http_param(const weir_http_request_t *r, int n)
 const char *weir_http_header(const weir_http_request_t *r, const char *name)
 {
     return r->connection != NULL ? weir_head_field(&r->connection->head, name) : NULL;
-}
-
-unsigned weir_http_header_count(const weir_http_request_t *r, const char *name)
-{
-    return r->connection != NULL ? weir_head_count(&r->connection->head, name) : 0;
 }
 
 const char *weir_http_method(const weir_http_request_t *r)

@@ -53,7 +53,7 @@ static bool says_missing(const question_t *q, const weir_client_answer_t *answer
 
     if (!q->is_lookup || q->page_cb != NULL || answer->status != 404)
         return false;
-    body = json_loadb(answer->body, answer->len, 0, NULL);
+    body = weir_alloc_json(answer->body, answer->len, 0, NULL);
     is_object = json_is_object(body);
     json_decref(body);
     return is_object;
@@ -120,7 +120,7 @@ static void on_answer(const weir_client_answer_t *answer, void *arg)
     } else if (a.result != WEIR_DELIVERY_OK) {
         snprintf(error, sizeof(error), "gateway: status %ld: %.200s", answer->status, answer->body);
     } else {
-        body = json_loadb(answer->body, answer->len, 0, NULL);
+        body = weir_alloc_json(answer->body, answer->len, 0, NULL);
         if (!read_body(q, body, &a, &page)) {
             a.result = WEIR_DELIVERY_UNAVAILABLE;
             snprintf(error, sizeof(error), "gateway: this is no %s: %.200s",

@@ -13,6 +13,8 @@
     "SELECT coalesce(json_agg(to_json(u)), '[]') "                                                 \
     "FROM payments_uncharged($1::jsonb, $2::timestamptz, $3::timestamptz, $4::int) u"
 
+#define PAGES_MAX 100000 /* of a list; a longer one does not end */
+
 #define LIMIT_TEXT_(n) #n
 #define LIMIT_TEXT(n) LIMIT_TEXT_(n)
 
@@ -27,6 +29,7 @@ typedef struct {
     char *after;       /* the next page; NULL when the last one has come */
     json_t *uncharged; /* payments for which the gateway is asked, one after the other */
     size_t asked;      /* of them */
+    int pages;         /* of the list so far */
 } run_t;
 
 static void ask_page(run_t *run);
@@ -169,7 +172,8 @@ static void on_page(const weir_gateway_page_t *page, void *arg)
         end(run, page->error);
         return;
     }
-    if (page->next != NULL && run->after != NULL && strcmp(page->next, run->after) == 0) {
+    if (page->next != NULL &&
+        (++run->pages > PAGES_MAX || (run->after != NULL && strcmp(page->next, run->after) == 0))) {
         end(run, "gateway: its list does not end");
         return;
     }

@@ -70,7 +70,8 @@ static const char *text(const json_t *object, const char *name)
 {
     json_t *value = json_object_get(object, name);
 
-    return json_is_string(value) && json_string_length(value) <= NAME_MAX_LEN
+    return json_is_string(value) && json_string_length(value) <= NAME_MAX_LEN &&
+                   strlen(json_string_value(value)) == json_string_length(value)
                ? json_string_value(value)
                : NULL;
 }

@@ -27,16 +27,9 @@ static void ngx_http_weir_cache_ctx_cleanup(void *data);
 
 ngx_http_weir_cache_ctx_t *
 ngx_http_weir_cache_ctx_create(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf)
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_uint_t forbidden)
 {
-    ngx_int_t                   forbidden;
     ngx_http_weir_cache_ctx_t  *ctx;
-
-    forbidden = r->internal ? ngx_http_weir_cache_redirect_forbidden(r) : 0;
-
-    if (forbidden == NGX_ERROR) {
-        return NULL;
-    }
 
     ctx = ngx_http_weir_cache_ctx_alloc(r->pool, clcf);
     if (ctx == NULL) {

@@ -17,7 +17,6 @@
 #include <ngx_http.h>
 
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
-#include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "http/ngx_http_weir_park.h"

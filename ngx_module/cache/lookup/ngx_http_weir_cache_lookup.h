@@ -17,7 +17,8 @@
  * NULL: no memory.  It lives as long as the request's pool.
  */
 ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_ctx_create(
-    ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf);
+    ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf,
+    ngx_uint_t forbidden);
 
 /*
  * ctx: creates a copy for a background refresh of ctx->stale, which has no

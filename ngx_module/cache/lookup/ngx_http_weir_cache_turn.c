@@ -18,7 +18,6 @@
 
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
-#include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_park.h"
 

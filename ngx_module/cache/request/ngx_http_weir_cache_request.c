@@ -15,7 +15,6 @@
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir.h"
-#include "http/ngx_http_weir_clock.h"
 #include "http/ngx_http_weir_park.h"
 
 
@@ -80,7 +79,7 @@ ngx_http_weir_cache_request_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
 {
-    ngx_int_t                        rc;
+    ngx_int_t                        rc, forbidden;
     ngx_http_weir_cache_ctx_t       *ctx, *first;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
@@ -90,11 +89,13 @@ ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
     }
 
     first = NULL;
+    forbidden = 0;
 
     if (r->internal) {
         first = ngx_http_weir_cache_response_led_away(r);
+        forbidden = ngx_http_weir_cache_redirect_forbidden(r);
 
-        if (ngx_http_weir_cache_redirect_forbidden(r) == NGX_ERROR) {
+        if (forbidden == NGX_ERROR) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
     }
@@ -121,7 +122,7 @@ ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_weir_cache_ctx_create(r, clcf);
+    ctx = ngx_http_weir_cache_ctx_create(r, clcf, forbidden);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -9,7 +9,6 @@
 #include <ngx_http.h>
 
 #include "cache/entry_check.h"
-#include "cache/policy/vary.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir_headers.h"
 

@@ -150,14 +150,17 @@ ngx_http_weir_cache_filter_take_header(ngx_http_weir_cache_ctx_t *ctx,
             rc = ngx_http_weir_cache_filter_replace(ctx);
 
         } else if (genuine && r->method == NGX_HTTP_GET && ctx->key.len) {
-            rc = ngx_http_weir_cache_response_prepare(ctx);
+            /* without memory the response is sent and not stored */
+            (void) ngx_http_weir_cache_response_prepare(ctx);
+            rc = NGX_OK;
 
         } else if (genuine && r->method == NGX_HTTP_POST) {
-            rc = ngx_http_weir_cache_response_prepare_post(ctx);
+            (void) ngx_http_weir_cache_response_prepare_post(ctx);
+            rc = NGX_OK;
 
         } else {
             ngx_http_weir_cache_response_not_passed_on(ctx);
-            rc = NGX_DECLINED;
+            rc = NGX_OK;
         }
     }
 
@@ -364,8 +367,12 @@ ngx_http_weir_cache_filter_revalidated(ngx_http_weir_cache_ctx_t *ctx)
          ? ngx_http_weir_cache_response_prepare(ctx) : NGX_DECLINED;
 
     if (rc != NGX_OK) {
-        /* it may be used this once, and not be stored */
-        ngx_http_weir_cache_store_drop(ctx);
+
+        if (rc == NGX_DECLINED) {
+            /* it may be used this once, and not be stored */
+            ngx_http_weir_cache_store_drop(ctx);
+        }
+
         ctx->status = status;
         return ngx_http_weir_cache_filter_replace(ctx);
     }

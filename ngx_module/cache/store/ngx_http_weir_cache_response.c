@@ -12,41 +12,31 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_cache_try_prepare(
+static ngx_int_t ngx_http_weir_cache_response_try(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_response_lasts(
     ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t status);
 
 
-
-/*
- * Without memory, a response is not stored but still sent to its client, and
- * the next one may be stored.
- */
-
 ngx_int_t
 ngx_http_weir_cache_response_prepare(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_weir_cache_try_prepare(ctx);
+    rc = ngx_http_weir_cache_response_try(ctx);
 
     if (rc == NGX_ERROR) {
+        /* the next response may be stored */
         ctx->uncacheable = 0;
-        return NGX_DECLINED;
     }
 
     return rc;
 }
 
 
-/*
- * NGX_OK: the body is collected; NGX_DECLINED: it is not; NGX_ERROR: no memory.
- */
-
 static ngx_int_t
-ngx_http_weir_cache_try_prepare(ngx_http_weir_cache_ctx_t *ctx)
+ngx_http_weir_cache_response_try(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_int_t                rc;
     const char              *reason;

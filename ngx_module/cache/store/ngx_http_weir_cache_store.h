@@ -21,7 +21,8 @@ ngx_http_weir_cache_ctx_t *ngx_http_weir_cache_response_led_away(
 
 /*
  * response: begins to store the upstream's response if allowed.  NGX_OK: the
- * body is collected; NGX_DECLINED: it is not, also without memory.
+ * body is collected; NGX_DECLINED: it is not; NGX_ERROR: it is not for want of
+ * memory, and the next response may be.
  */
 ngx_int_t ngx_http_weir_cache_response_prepare(ngx_http_weir_cache_ctx_t *ctx);
 

@@ -20,7 +20,7 @@ start_upstream(sub {
     return answer('200 OK', [], 'ok');
 });
 
-my ($edge, $inherits) = (free_port(), free_port());
+my ($edge, $inherits, $dead) = map { free_port() } 1 .. 3;
 mkdir "$dir/edge";
 mkdir "$dir/edge/logs";
 my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
@@ -52,6 +52,8 @@ http {
             proxy_request_buffering off;
             $pass
         }
+        location /first/ { proxy_pass http://127.0.0.1:$dead; error_page 502 504 /behind/hang; }
+        location /behind/ { weir_breaker zone=upstreams key=behind open=1h failures=2; $pass }
         location /small/ { weir_breaker zone=small key=\$uri open=1h failures=1; $pass }
         location /any/ { weir_breaker zone=upstreams key=\$arg_key open=1h failures=1; $pass }
     }
@@ -115,6 +117,8 @@ leave("GET /patience/hang/quick HTTP/1.1\r\nHost: x\r\n\r\n", 0) for 1 .. 3;
 is get('/patience/ok')->{status}, 200, 'clients that leave at once say nothing of the upstream';
 leave("GET /patience/hang/slow HTTP/1.1\r\nHost: x\r\n\r\n", 0.4) for 1 .. 2;
 is get('/patience/ok')->{status}, 503, 'those that have waited longer than slow= do';
+leave("GET /first/x HTTP/1.1\r\nHost: x\r\n\r\n", 0.1) for 1 .. 3;
+is get('/behind/ok')->{status}, 200, 'nor do those behind an error_page after a 502 elsewhere';
 leave("POST /lazy/hang HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345", 0.4) for 1 .. 2;
 is get('/lazy/ok')->{status}, 200, 'but not those that were sending their own body all the time';
 
