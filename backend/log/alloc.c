@@ -60,7 +60,7 @@ static void *json_take(size_t size)
 
 json_t *weir_alloc_json(const char *text, size_t len, size_t flags, json_error_t *error)
 {
-    json_error_t own;
+    json_error_t own = {0};
     json_t *root;
 
     error = error != NULL ? error : &own;
