@@ -43,7 +43,7 @@ typedef struct {
  * functions.
  */
 typedef struct {
-    const char *session; /* its name, for the log and for PostgreSQL */
+    const char *session;              /* its name, for the log and for PostgreSQL */
     const weir_endpoint_t *endpoints; /* ends with {0}; or NULL, and: */
 
     /* Opens its sessions, and adds its operations to openapi.  Does not fail. */

@@ -277,9 +277,8 @@ static int run(app_t *app, int bits, const char *role)
 
 static int migrate(const weir_settings_t *settings)
 {
-    const weir_sql_line_t *const lines[] = {&weir_sql_db,       &weir_sql_events,
-                                            &weir_sql_http,     &weir_sql_outbound,
-                                            weir_domain.sql, NULL};
+    const weir_sql_line_t *const lines[] = {&weir_sql_db,       &weir_sql_events, &weir_sql_http,
+                                            &weir_sql_outbound, weir_domain.sql,  NULL};
     char error[1024];
 
     if (*settings->sql != '\0')

@@ -19,7 +19,7 @@ typedef struct table table_t;
 typedef struct {
     table_t *table;
     const weir_endpoint_t *endpoint;
-    weir_batch_t *query;     /* or NULL, and: */
+    weir_batch_t *query; /* or NULL, and: */
     weir_command_t *command;
 } row_t;
 

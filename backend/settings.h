@@ -25,8 +25,8 @@ typedef struct {
     unsigned outbox_keep;  /* s */
     char *groups;          /* names with commas between them */
 
-    void *domain;                     /* the domain's own struct */
-    weir_config_t *config;            /* where each value came from */
+    void *domain;                         /* the domain's own struct */
+    weir_config_t *config;                /* where each value came from */
     weir_config_key_t retry_attempts_key; /* its default is the domain's */
 } weir_settings_t;
 

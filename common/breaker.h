@@ -43,7 +43,11 @@ typedef struct {
     uint64_t open;     /* ms, at least 1 */
 } weir_breaker_settings_t;
 
-typedef enum { WEIR_BREAKER_CLOSED, WEIR_BREAKER_OPEN, WEIR_BREAKER_HALF_OPEN } weir_breaker_state_t;
+typedef enum {
+    WEIR_BREAKER_CLOSED,
+    WEIR_BREAKER_OPEN,
+    WEIR_BREAKER_HALF_OPEN
+} weir_breaker_state_t;
 
 typedef enum {
     WEIR_BREAKER_SUCCESS,

@@ -29,8 +29,9 @@ static void check(void)
 /* Uses async-signal-safe functions only. */
 static void on_abort(int signal_number)
 {
-    static const char why[] = ": aborted, most likely because memory is exhausted; the reason may be in "
-                              "the line before\n";
+    static const char why[] =
+        ": aborted, most likely because memory is exhausted; the reason may be in "
+        "the line before\n";
 
     (void)signal_number;
     if (write(STDERR_FILENO, program_name, strlen(program_name)) < 0 ||

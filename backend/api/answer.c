@@ -131,8 +131,8 @@ static void answer_unavailable(weir_http_request_t *request, const char *detail)
 
 void weir_answer_not_taken(weir_http_request_t *request)
 {
-    answer_unavailable(
-        request, "The database is away or too many requests wait for it; nothing was done.");
+    answer_unavailable(request,
+                       "The database is away or too many requests wait for it; nothing was done.");
 }
 
 void weir_answer_database_failed(weir_http_request_t *request, const char *error,
@@ -140,17 +140,16 @@ void weir_answer_database_failed(weir_http_request_t *request, const char *error
 {
     if (strcmp(sqlstate, "55P03") == 0) { /* db/batch/batch.h */
         answer_unavailable(request, "A record that the request needs is locked by another "
-                                         "transaction; nothing was done. Try again.");
+                                    "transaction; nothing was done. Try again.");
         return;
     }
     /* A session that was lost is in the log already, once. */
     weir_log(strncmp(sqlstate, "08", 2) == 0 ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR,
-             weir_http_trace(request)->trace_id, "database error", "{s:s,s:s,s:s*}", "error",
-             error, "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
+             weir_http_trace(request)->trace_id, "database error", "{s:s,s:s,s:s*}", "error", error,
+             "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
 
     if (weir_db_is_away(sqlstate))
-        answer_unavailable(request,
-                                "The database is away; what came of the request is unknown.");
+        answer_unavailable(request, "The database is away; what came of the request is unknown.");
     else
         weir_http_error(request, 500, "The database refused the request.");
 }
@@ -200,8 +199,8 @@ void weir_answer_wrong_fields(weir_http_request_t *request, const weir_input_err
     char *text;
 
     for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_pack("{s:s,s:s}", "pointer", errors[i].pointer, "detail",
-                                              errors[i].detail));
+        json_array_append_new(
+            list, json_pack("{s:s,s:s}", "pointer", errors[i].pointer, "detail", errors[i].detail));
     text = weir_alloc_check(json_dumps(object, JSON_COMPACT));
     json_decref(object);
 

@@ -1,14 +1,14 @@
 /*
- * What requests and answers of the API hold, as data: a resource is a table of fields, which says of
- * each what it holds, which version brought it, which advises against it and what takes its place.
- * A new version is new rows, not new code.  All that is said of a field comes from its row:
+ * What requests and answers of the API hold, as data: a resource is a table of fields, which says
+ * of each what it holds, which version brought it, which advises against it and what takes its
+ * place. A new version is new rows, not new code.  All that is said of a field comes from its row:
  *
  *   representation.h   what is answered, and the header that names deprecated fields
  *   input.h            what a request's body may hold, and what is wrong with it
  *   openapi.h          the OpenAPI document
  *
- * The fields of a version are never taken out of the table: `weirctl schema check` (schema/schema.h)
- * compares the documents of two releases.
+ * The fields of a version are never taken out of the table: `weirctl schema check`
+ * (schema/schema.h) compares the documents of two releases.
  */
 #ifndef WEIR_FIELDS_H
 #define WEIR_FIELDS_H
@@ -48,11 +48,10 @@ struct weir_field {
     const weir_resource_t *of;
     const weir_field_t *each;   /* type and limits of a list's values; its name is not used */
     const char *const *choices; /* ends with NULL */
-    const char *about; /* a sentence for the reader of the document, or NULL */
-    const char *unit;  /* for who sent a wrong number: "in minor units of the currency"; or NULL */
-    long long min,
-        max;      /* of a number, a string's characters, a list's elements; max 0: not said */
-    int optional; /* it may be missing */
+    const char *about;          /* a sentence for the reader of the document, or NULL */
+    const char *unit;   /* for who sent a wrong number: "in minor units of the currency"; or NULL */
+    long long min, max; /* of a number, a string's characters, a list's elements; max 0: not said */
+    int optional;       /* it may be missing */
 };
 
 struct weir_resource {

@@ -118,9 +118,9 @@ static void check_choice(const weir_field_t *field, weir_str_t s, wrong_t *wrong
         }
         if (len < sizeof(wrong->text))
             len += (size_t)snprintf(wrong->text + len, sizeof(wrong->text) - len, "%s%s",
-                                    i == 0                            ? ""
+                                    i == 0                          ? ""
                                     : field->choices[i + 1] == NULL ? " or "
-                                                                      : ", ",
+                                                                    : ", ",
                                     choice);
     }
 }

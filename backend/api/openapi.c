@@ -262,7 +262,8 @@ static json_t *describe(const weir_api_t *api, const weir_operation_t *operation
 
     if (operation->body != NULL)
         set(all, "requestBody",
-            json_pack("{s:b,s:o}", "required", 1, "content", content(api, operation->body, version)));
+            json_pack("{s:b,s:o}", "required", 1, "content",
+                      content(api, operation->body, version)));
 
     add_answer(answers, operation->status, api, operation, version);
     add_answer(answers, operation->also, api, operation, version);
@@ -328,8 +329,7 @@ static int version_of_query(weir_http_request_t *request, const weir_api_t *api)
     if (wanted.data == NULL)
         return weir_version_of(request, api);
 
-    if (wanted.len == 1 && wanted.data[0] >= '0' + api->first &&
-        wanted.data[0] <= '0' + api->last)
+    if (wanted.len == 1 && wanted.data[0] >= '0' + api->first && wanted.data[0] <= '0' + api->last)
         return wanted.data[0] - '0';
 
     weir_http_error(request, 400, "version is \"%.*s\"; it must be a number from %d to %d.",
@@ -364,12 +364,16 @@ void weir_openapi_route(weir_openapi_t *openapi, const weir_operation_t *operati
 
 static void describe_itself(weir_openapi_t *openapi)
 {
-    openapi->query_field = (weir_field_t){
-        "version", WEIR_INTEGER, .since = 1, .min = openapi->api->first, .max = openapi->api->last};
+    openapi->query_field = (weir_field_t){"version", WEIR_INTEGER, .since = 1,
+                                          .min = openapi->api->first, .max = openapi->api->last};
     openapi->query =
         (weir_resource_t){.name = "Version", .fields = &openapi->query_field, .count = 1};
     openapi->own = (weir_operation_t){
-        "GET",  "/openapi.json", "describe", "This document, of a version.", .query = &openapi->query,
+        "GET",
+        "/openapi.json",
+        "describe",
+        "This document, of a version.",
+        .query = &openapi->query,
         .status = 200,
     };
     weir_openapi_route(openapi, &openapi->own, get_document, openapi);

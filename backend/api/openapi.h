@@ -27,7 +27,7 @@ typedef struct {
     int also;                     /* another such status with the same answer, 0: none */
     const weir_resource_t *answer;
     const char *kind; /* what the id in its pattern is of, for a 404: "thing"; or NULL */
-    int needs_key; /* its Idempotency-Key, which others that post a body may have */
+    int needs_key;    /* its Idempotency-Key, which others that post a body may have */
     int errors[WEIR_OPERATION_ERRORS_MAX]; /* problem details; 400 and 503 are everywhere */
 } weir_operation_t;
 

@@ -102,8 +102,8 @@ void weir_config_complain(const weir_config_t *config, const char *key, const ch
         complain(error, error_size, "%s: key \"%s\", whose value is not shown: %s", place, key,
                  why);
     else
-        complain(error, error_size, "%s: key \"%s\", value \"%s\": %s", place, key,
-                 origin->value, why);
+        complain(error, error_size, "%s: key \"%s\", value \"%s\": %s", place, key, origin->value,
+                 why);
 }
 
 static char *strip(char *s)
@@ -159,8 +159,8 @@ static bool read_line(weir_config_t *config, char *text, int line, char *error, 
 
     equals = strchr(name, '=');
     if (equals == NULL)
-        return complain(error, error_size, "%s:%d: there is no \"=\" after \"%.*s\"",
-                        config->file, line, (int)strcspn(name, " \t"), name);
+        return complain(error, error_size, "%s:%d: there is no \"=\" after \"%.*s\"", config->file,
+                        line, (int)strcspn(name, " \t"), name);
     *equals = '\0';
     name = strip(name);
 
@@ -236,8 +236,8 @@ static bool set(weir_config_t *config, origin_t *origin, char *error, size_t err
     char why[512];
 
     if (origin->value == NULL && key->fallback == NULL)
-        return complain(error, error_size, "%s: key \"%s\" is missing; it must be %s",
-                        config->file, key->name, key->allowed);
+        return complain(error, error_size, "%s: key \"%s\" is missing; it must be %s", config->file,
+                        key->name, key->allowed);
     if (origin->value == NULL)
         keep_value(origin, key->fallback);
 
@@ -278,8 +278,8 @@ static weir_config_t *make(const weir_config_table_t *tables, size_t n_tables, c
             const weir_config_key_t *key = &tables[t].keys[i];
 
             assert(find_key(config, key->name) == NULL);
-            config->of[config->count++] = (origin_t){
-                .key = key, .field = (char *)tables[t].values + key->offset};
+            config->of[config->count++] =
+                (origin_t){.key = key, .field = (char *)tables[t].values + key->offset};
         }
     }
 

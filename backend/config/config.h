@@ -36,7 +36,7 @@ struct weir_config_key {
     size_t offset;        /* of the field in the table's struct */
     const char *fallback; /* NULL: must be given */
     unsigned long min, max;
-    const char *allowed; /* for the message: "a number from 1 to 256" */
+    const char *allowed;        /* for the message: "a number from 1 to 256" */
     const char *const *choices; /* of kinds that have some; ends with NULL */
     weir_config_privacy_t privacy;
 };

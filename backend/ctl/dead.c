@@ -72,7 +72,8 @@ weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl)
         " d.attempts, rfc3339(d.dead_at) AS dead_since, d.event_id AS id, d.type, d.aggregate,"
         " rfc3339(d.created_at) AS time, d.schema_version,"
         " d.causation_id, coalesce(d.correlation_id, d.event_id) AS correlation_id, d.traceparent,"
-        " d.data::text AS data FROM dead_letters d WHERE d.group_name = $1 AND d.partition = $2::smallint"
+        " d.data::text AS data FROM dead_letters d WHERE d.group_name = $1 AND d.partition = "
+        "$2::smallint"
         " AND d.position = $3::bigint";
     choice_t c;
     json_t *rows;

@@ -56,9 +56,10 @@ static char *positions_of(weir_ctl_t *ctl)
     return list;
 }
 
-/* Runs format, whose %s is what is shown of each event, with type, aggregate and two values; returns
- * how many there were. */
-static size_t print_found(weir_ctl_t *ctl, const char *format, const char *third, const char *fourth)
+/* Runs format, whose %s is what is shown of each event, with type, aggregate and two values;
+ * returns how many there were. */
+static size_t print_found(weir_ctl_t *ctl, const char *format, const char *third,
+                          const char *fourth)
 {
     char sql[SQL_MAX];
     json_t *rows;
@@ -99,7 +100,8 @@ static void tell_absent(weir_ctl_t *ctl)
 {
     const weir_ctl_args_t *args = &ctl->args;
     json_t *rows = weir_ctl_rows(
-        ctl, "SELECT string_agg(DISTINCT o.type, ', ' ORDER BY o.type) AS types FROM outbox o", 0, NULL);
+        ctl, "SELECT string_agg(DISTINCT o.type, ', ' ORDER BY o.type) AS types FROM outbox o", 0,
+        NULL);
     const char *types = json_string_value(json_object_get(json_array_get(rows, 0), "types"));
 
     weir_ctl_fail(WEIR_CTL_REFUSED, "the outbox has no event%s%s%s%s; there are %s",
@@ -117,10 +119,10 @@ weir_ctl_exit_t weir_ctl_events_tail(weir_ctl_t *ctl)
 
     snprintf(limit, sizeof(limit), "%d", ctl->args.count);
     n = print_found(ctl,
-                "SELECT %s FROM (SELECT o.* FROM outbox o WHERE " WANTED
-                " AND ($4::bigint[] IS NULL OR o.position <= ($4::bigint[])[o.partition + 1])"
-                " ORDER BY o.id DESC LIMIT $3::int) o ORDER BY o.id",
-                limit, seen);
+                    "SELECT %s FROM (SELECT o.* FROM outbox o WHERE " WANTED
+                    " AND ($4::bigint[] IS NULL OR o.position <= ($4::bigint[])[o.partition + 1])"
+                    " ORDER BY o.id DESC LIMIT $3::int) o ORDER BY o.id",
+                    limit, seen);
     if (n == 0 && ctl->args.count > 0 && (ctl->args.type != NULL || ctl->args.aggregate != NULL))
         tell_absent(ctl);
     if (seen != NULL)

@@ -25,11 +25,11 @@ static void wait_ms(int64_t ms)
 /* Events without a position, which are before no group: true when they are few seconds old. */
 static bool tell_waiting(weir_ctl_t *ctl)
 {
-    json_t *rows = weir_ctl_rows(
-        ctl,
-        "SELECT count(*) AS n, round(extract(epoch FROM clock_timestamp() - min(o.created_at)))::int"
-        " AS oldest_s FROM outbox o WHERE o.position IS NULL",
-        0, NULL);
+    json_t *rows = weir_ctl_rows(ctl,
+                                 "SELECT count(*) AS n, round(extract(epoch FROM clock_timestamp() "
+                                 "- min(o.created_at)))::int"
+                                 " AS oldest_s FROM outbox o WHERE o.position IS NULL",
+                                 0, NULL);
     const json_t *row = json_array_get(rows, 0);
     json_int_t n = json_integer_value(json_object_get(row, "n"));
     json_int_t oldest = json_integer_value(json_object_get(row, "oldest_s"));
@@ -37,8 +37,8 @@ static bool tell_waiting(weir_ctl_t *ctl)
     if (n > 0) {
         fflush(stdout);
         fprintf(stderr,
-                "weirctl: %" JSON_INTEGER_FORMAT " events wait for the relay, the oldest for %"
-                JSON_INTEGER_FORMAT " s%s\n",
+                "weirctl: %" JSON_INTEGER_FORMAT
+                " events wait for the relay, the oldest for %" JSON_INTEGER_FORMAT " s%s\n",
                 n, oldest, oldest >= WAITING_MAX_S ? "; \"weirctl outbox\" tells where" : "");
     }
     json_decref(rows);

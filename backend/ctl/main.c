@@ -61,8 +61,8 @@ int main(int argc, char **argv)
     if (command->database) {
         const char *file = given.conf != NULL ? given.conf : getenv(WEIR_CTL_CONF_ENVIRONMENT);
 
-        if (!weir_settings_read(&ctl.settings, &weir_domain, file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error,
-                              sizeof(error)))
+        if (!weir_settings_read(&ctl.settings, &weir_domain,
+                                file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error, sizeof(error)))
             return weir_ctl_fail(WEIR_CTL_USAGE, "%s%s", error,
                                  file == NULL ? "; -c FILE or " WEIR_CTL_CONF_ENVIRONMENT
                                                 " names another configuration"

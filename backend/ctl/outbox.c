@@ -52,10 +52,9 @@ static void add_streams(const json_t *streams, json_t *partitions)
         json_object_set(row, "stream_length",
                         json_object_get(json_array_get(streams, i), "stream_length"));
         json_object_set_new(row, "state",
-                            json_string(json_is_integer(last)
-                                            ? state_of(json_integer_value(last), position, handled,
-                                                       halted)
-                                            : "unknown"));
+                            json_string(json_is_integer(last) ? state_of(json_integer_value(last),
+                                                                         position, handled, halted)
+                                                              : "unknown"));
     }
 }
 

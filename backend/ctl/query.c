@@ -27,8 +27,8 @@ static void check(PGresult *result)
 }
 
 /*
- * Event data may hold what jansson does not: numbers beyond 2^63 or a double, and nesting beyond its
- * depth.  So data comes as text and is read by itself; what cannot be read stays text.
+ * Event data may hold what jansson does not: numbers beyond 2^63 or a double, and nesting beyond
+ * its depth.  So data comes as text and is read by itself; what cannot be read stays text.
  */
 static void read_data(json_t *rows)
 {

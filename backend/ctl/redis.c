@@ -77,8 +77,8 @@ static bool look_at(redisContext *redis, int partition, int64_t *last, int64_t *
 
 json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis)
 {
-    json_t *rows = weir_ctl_rows(
-        ctl, "SELECT p.partition FROM partitions p ORDER BY p.partition", 0, NULL);
+    json_t *rows =
+        weir_ctl_rows(ctl, "SELECT p.partition FROM partitions p ORDER BY p.partition", 0, NULL);
     json_t *row;
     size_t i;
 

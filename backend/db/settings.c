@@ -25,7 +25,8 @@ const char weir_db_settings_sql[] =
     " ('xmlbinary', 'base64'), ('xmloption', 'content'), ('default_text_search_config',"
     "  'pg_catalog.simple'), ('quote_all_identifiers', 'off'),"
     /* transactions, and the session's life */
-    " ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),"
+    " ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', "
+    "'off'),"
     " ('default_transaction_deferrable', 'off'), ('idle_in_transaction_session_timeout', '0'),"
     " ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('exit_on_error', 'off'),"
     " ('session_replication_role', 'origin'), ('row_security', 'on'),"
@@ -52,7 +53,8 @@ const char weir_db_settings_sql[] =
     " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';"
 
     "WITH ours AS ("
-    " SELECT pg_catalog.quote_ident(n.nspname) AS name, pg_catalog.pg_table_is_visible(c.oid) AS seen,"
+    " SELECT pg_catalog.quote_ident(n.nspname) AS name, pg_catalog.pg_table_is_visible(c.oid) AS "
+    "seen,"
     "  pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
     "   AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AS may"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"

@@ -21,7 +21,8 @@
 
 /*
  * The value of libpq's "options" for a session: ours (defaults), those of conninfo, which win over
- * ours, and WEIR_DB_OPTIONS, which win over all; to be freed.  It is to stand behind conninfo's place.
+ * ours, and WEIR_DB_OPTIONS, which win over all; to be freed.  It is to stand behind conninfo's
+ * place.
  */
 char *weir_db_options(const char *conninfo, const char *ours);
 

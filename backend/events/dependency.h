@@ -1,17 +1,16 @@
 /*
- * What a handler depends on (an SMTP server, somebody's HTTP API), behind a circuit breaker that tells
- * a dependency that is down from events that it refuses.
+ * What a handler depends on (an SMTP server, somebody's HTTP API), behind a circuit breaker that
+ * tells a dependency that is down from events that it refuses.
  *
  * An event is fresh until the dependency has heard of it and left it without an answer.  ("Come
  * again later" is an answer.)  What is counted are failures since the dependency's last answer, to
  * whichever event:
  *
  *   closed    events are handled.  The fifth failure in a row, of any events, opens the breaker.
- *   resting   for 500 ms, twice as long after each probe that failed, at most 5 s.  Events that have
- *             failed before wait.  Fresh ones wait only when the dependency itself seems down: five
- *             of the failures were those of fresh events, which are five different events, or five
- *             did not reach it at all.
- *   probing   up to three of the fresh events are tried; one that has failed before only while
+ *   resting   for 500 ms, twice as long after each probe that failed, at most 5 s.  Events that
+ * have failed before wait.  Fresh ones wait only when the dependency itself seems down: five of the
+ * failures were those of fresh events, which are five different events, or five did not reach it at
+ * all. probing   up to three of the fresh events are tried; one that has failed before only while
  *             there is no fresh one.
  *
  * Any answer closes the breaker, also that of a call from before it opened.
@@ -77,9 +76,9 @@ uint64_t weir_dependency_next(const weir_dependency_t *dependency);
 weir_call_t weir_dependency_begin(weir_dependency_t *dependency, bool fresh);
 
 /*
- * Takes a call's result; error is for the log.  Returns true when a failure counts against the event
- * itself: the dependency was reached, and the breaker is closed, or opens by this, or others were
- * answered meanwhile.
+ * Takes a call's result; error is for the log.  Returns true when a failure counts against the
+ * event itself: the dependency was reached, and the breaker is closed, or opens by this, or others
+ * were answered meanwhile.
  */
 bool weir_dependency_end(weir_dependency_t *dependency, uint64_t now, const weir_call_t *call,
                          weir_call_result_t result, const char *error);

@@ -7,9 +7,9 @@
  *
  * The script also compares the relay's token with the fence, the greatest token that was ever shown
  * for this stream, and raises the fence, in the same step.  So when a relay has looked at a stream,
- * nothing that an earlier relay has sent, and that arrives late, is appended any more.  This matters
- * after a standby was promoted that lacks the last transactions: the old relay may have sent events
- * whose positions the new database gives to others.
+ * nothing that an earlier relay has sent, and that arrives late, is appended any more.  This
+ * matters after a standby was promoted that lacks the last transactions: the old relay may have
+ * sent events whose positions the new database gives to others.
  */
 #ifndef WEIR_LOG_STREAM_H
 #define WEIR_LOG_STREAM_H

@@ -3,9 +3,9 @@
  * again with the same key, and the command is not done twice.
  *
  * What a command has come to is written down in the command's own transaction
- * (http/sql/functions/once.sql): its outcome, the row from which the handler makes the whole answer,
- * status and fields included.  So nothing can come between the effect and the record, whatever
- * dies, and a replay is the same handler's answer to the same row; it has the field
+ * (http/sql/functions/once.sql): its outcome, the row from which the handler makes the whole
+ * answer, status and fields included.  So nothing can come between the effect and the record,
+ * whatever dies, and a replay is the same handler's answer to the same row; it has the field
  * Idempotency-Replayed: true besides.
  *
  *   same key, same request     the first one's answer
@@ -14,8 +14,8 @@
  *
  * A key belongs to its caller, told by the request's Authorization, and is forgotten after 24
  * hours. Callers without Authorization cannot be told apart and share one scope: whoever sends
- * another's key with the same request gets that request's answer, and with another request is in its
- * way.  Each answer to them says Idempotency-Scope: anonymous, and the first one is logged; the
+ * another's key with the same request gets that request's answer, and with another request is in
+ * its way.  Each answer to them says Idempotency-Scope: anonymous, and the first one is logged; the
  * configuration may take from them only keys that nobody guesses, or none.
  *
  * A request is the same when method, path, API-Version and every byte of the body are.  A request

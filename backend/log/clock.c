@@ -19,7 +19,8 @@ static int64_t ms_of(clockid_t clock)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* ms from the monotonic clock's zero to the real one's; only a clock that is set changes it by much. */
+/* ms from the monotonic clock's zero to the real one's; only a clock that is set changes it by
+ * much. */
 static int64_t offset(void)
 {
     return ms_of(CLOCK_REALTIME) - ms_of(CLOCK_MONOTONIC);

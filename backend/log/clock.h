@@ -1,7 +1,7 @@
 /*
- * Tells the log when the machine's clock was set.  Nothing that this process waits for depends on it
- * (all waits are of CLOCK_MONOTONIC); times that are written down, and the age that a webhook may
- * have, do.
+ * Tells the log when the machine's clock was set.  Nothing that this process waits for depends on
+ * it (all waits are of CLOCK_MONOTONIC); times that are written down, and the age that a webhook
+ * may have, do.
  */
 #ifndef WEIR_CLOCK_H
 #define WEIR_CLOCK_H

@@ -21,9 +21,9 @@ typedef struct {
     char *text;
     size_t len, sent;
     bool given_up;
-    bool named;          /* the server was told the recipient */
-    bool parted;         /* ... and QUIT */
-    char reply[200];     /* the server's last line before that */
+    bool named;      /* the server was told the recipient */
+    bool parted;     /* ... and QUIT */
+    char reply[200]; /* the server's last line before that */
     char error[CURL_ERROR_SIZE];
 } mail_t;
 
@@ -58,8 +58,8 @@ static void note_reply(mail_t *m, const char *data, size_t size)
 
     snprintf(line, sizeof(line), "%.*s", (int)(size < sizeof(line) ? size : sizeof(line) - 1),
              data);
-    for (rest = line; address > 0 && len < sizeof(m->reply) &&
-                      (at = strcasestr(rest, m->to->data)) != NULL;
+    for (rest = line;
+         address > 0 && len < sizeof(m->reply) && (at = strcasestr(rest, m->to->data)) != NULL;
          rest = at + address)
         len += (size_t)snprintf(m->reply + len, sizeof(m->reply) - len, "%.*s(recipient)",
                                 (int)(at - rest), rest);

@@ -128,7 +128,7 @@ void weir_transfers_free(weir_transfers_t *t)
     transfer_t *transfer;
 
     while ((transfer = LIST_FIRST(&t->running)) != NULL)
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it loses track of what LIST_REMOVE() takes out */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): LIST_REMOVE() hides it */
         end(t, transfer, CURLE_ABORTED_BY_CALLBACK);
     curl_multi_cleanup(t->multi);
     event_free(t->timer);

@@ -117,8 +117,8 @@ static size_t mark_mended(json_t *differences, const json_t *mended)
 
         json_array_foreach(mended, k, done)
         {
-            is_mended = is_mended || json_equal(json_object_get(row, "charge"),
-                                                json_object_get(done, "charge"));
+            is_mended = is_mended ||
+                        json_equal(json_object_get(row, "charge"), json_object_get(done, "charge"));
         }
         json_object_set_new(row, "mended", json_boolean(is_mended));
         left += !is_mended;
@@ -134,9 +134,9 @@ static weir_ctl_exit_t mend(work_t *w, weir_db_t *db, json_t *differences)
     if (ghosts > GHOSTS_MAX && !w->ctl->args.yes)
         return weir_ctl_fail(
             WEIR_CTL_REFUSED,
-            "%zu of %zu charges have no payment, and --mend would give their money back. So many may "
-            "be those of another shop with this gateway account, or this is another database than "
-            "theirs. If they are not, say --yes",
+            "%zu of %zu charges have no payment, and --mend would give their money back. So many "
+            "may be those of another shop with this gateway account, or this is another database "
+            "than theirs. If they are not, say --yes",
             ghosts, w->compared);
     weir_reconcile_mend(db, differences, w->until, on_found, w);
     mended = result_of(w);
@@ -174,8 +174,8 @@ static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
     if (w.base == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "no event loop: out of memory or descriptors");
     weir_log_init(WEIR_LOG_ERROR, "weirctl"); /* sessions are of no interest */
-    w.gateway = weir_gateway_new(w.base, settings->payments_url, settings->payments_timeout, CONNECTIONS,
-                                 w.error, sizeof(w.error));
+    w.gateway = weir_gateway_new(w.base, settings->payments_url, settings->payments_timeout,
+                                 CONNECTIONS, w.error, sizeof(w.error));
     if (w.gateway == NULL)
         return weir_ctl_fail(WEIR_CTL_USAGE, "%s", w.error);
     db = weir_db_new(w.base, ctl->settings.database, "reconcile", on_session, &w);
@@ -199,14 +199,15 @@ static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
 static const weir_ctl_command_t commands[] = {
     {"payments reconcile", "", 0, 0, "since until mend yes json", true, reconcile,
      "compare the gateway's list of charges with the payments",
-     "After a standby was promoted without the last transactions, or a backup was restored, there may\n"
-     "be charges whose payments are lost. DIFFERENCE: no payment (money was taken, the database knows\n"
-     "no payment), not given back, other charge, other amount, other state, and no charge (a payment\n"
-     "that says it was paid, and the gateway has nothing). MEND: the event that ends it; - where a\n"
-     "person must decide. --mend puts these events: the group payments asks the gateway once more for\n"
-     "each charge, and gives money back that pays for nothing, under an idempotency key. More than 20\n"
-     "charges without a payment need --yes: they may be another shop's. Exit code 1 when something\n"
-     "differs, with --mend when something is left to a person.\n\n"
+     "After a standby was promoted without the last transactions, or a backup was restored,\n"
+     "there may be charges whose payments are lost. DIFFERENCE: no payment (money was taken,\n"
+     "the database knows no payment), not given back, other charge, other amount, other\n"
+     "state, and no charge (a payment that says it was paid, and the gateway has nothing).\n"
+     "MEND: the event that ends it; - where a person must decide. --mend puts these events:\n"
+     "the group payments asks the gateway once more for each charge, and gives money back\n"
+     "that pays for nothing, under an idempotency key. More than 20 charges without a\n"
+     "payment need --yes: they may be another shop's. Exit code 1 when something differs,\n"
+     "with --mend when something is left to a person.\n\n"
      "  weirctl payments reconcile\n"
      "  weirctl payments reconcile --since 2026-01-31T12:00:00Z --mend\n"},
 };

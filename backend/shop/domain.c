@@ -21,15 +21,18 @@
 #include "shop/users/users.h"
 
 static const weir_endpoints_t *const endpoints[] = {
-    &weir_signup_endpoints,     &weir_users_endpoints,     &weir_products_endpoints,
-    &weir_orders_endpoints,     &weir_order_endpoints,     &weir_dashboard_endpoints,
-    &weir_checkout_endpoints,   &weir_webhooks_endpoints,  &weir_deletion_endpoints,
-    NULL,
+    &weir_signup_endpoints,   &weir_users_endpoints,
+    &weir_products_endpoints, &weir_orders_endpoints,
+    &weir_order_endpoints,    &weir_dashboard_endpoints,
+    &weir_checkout_endpoints, &weir_webhooks_endpoints,
+    &weir_deletion_endpoints, NULL,
 };
 
 static const weir_group_t *const groups[] = {
-    &weir_email_group,      &weir_billing_group,      &weir_analytics_group, &weir_flags_group,
-    &weir_aggregates_group, &weir_invalidation_group, &weir_payments_group,  &weir_access_group,
+    &weir_email_group,      &weir_billing_group,
+    &weir_analytics_group,  &weir_flags_group,
+    &weir_aggregates_group, &weir_invalidation_group,
+    &weir_payments_group,   &weir_access_group,
     &weir_privacy_group,    NULL,
 };
 

@@ -272,7 +272,8 @@ static void get_charges(sim_t *sim, struct evhttp_request *request)
     json_t *found = NULL;
 
     if (query == NULL || evhttp_parse_query_str(query, &values) != 0) {
-        complain(sim, request, 400, "idempotency_key, or created_from and created_before are needed");
+        complain(sim, request, 400,
+                 "idempotency_key, or created_from and created_before are needed");
         return;
     }
     key = evhttp_find_header(&values, "idempotency_key");

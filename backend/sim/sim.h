@@ -1,6 +1,6 @@
 /*
- * A payment gateway for tests and demos: real HTTP, an API as shop/payments/gateway.h has it, signed
- * webhooks, and switches for everything that goes wrong with gateways.
+ * A payment gateway for tests and demos: real HTTP, an API as shop/payments/gateway.h has it,
+ * signed webhooks, and switches for everything that goes wrong with gateways.
  *
  * - POST /charges, GET /charges?idempotency_key=KEY, POST /refunds: the gateway
  * - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: its list, by pages

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #define ADD                                                                                        \
-    "SELECT place, ($1::uuid[])[place] AS id FROM books_add($1::uuid[], $2::text[], $3::text[], "   \
+    "SELECT place, ($1::uuid[])[place] AS id FROM books_add($1::uuid[], $2::text[], $3::text[], "  \
     "$4::text[], $5::int[], $6::uuid[], $7::text[])"
 #define LIST "SELECT place, books FROM books_list($1::int[])"
 /* Columns, behind place. */
@@ -42,8 +42,14 @@ static const weir_field_t add_fields[] = {
 static const weir_resource_t add_body = WEIR_RESOURCE("NewBook", add_fields);
 
 static const weir_operation_t add_operation = {
-    "POST", "/books", "addBook", "Adds a book and its copies.",
-    .body = &add_body, .status = 201, .answer = &book, .errors = {409, 413, 415, 422},
+    "POST",
+    "/books",
+    "addBook",
+    "Adds a book and its copies.",
+    .body = &add_body,
+    .status = 201,
+    .answer = &book,
+    .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t list_operation = {
     "GET", "/books", "listBooks", "Shows all books.", .status = 200, .answer = &list,
@@ -118,15 +124,16 @@ static void *open_invalidation(const weir_runtime_t *runtime, char *error, size_
 }
 
 const weir_group_t library_invalidation = {
-    .consumer = {
-        .group = "invalidation",
-        .types = types,
-        .apply = "invalidation_apply",
-        .permanent = "22,23",
-        .dependency = "redis",
-        .concurrency = WEIR_INVALIDATION_CONCURRENCY,
-        .handle = weir_invalidation_handle,
-    },
+    .consumer =
+        {
+            .group = "invalidation",
+            .types = types,
+            .apply = "invalidation_apply",
+            .permanent = "22,23",
+            .dependency = "redis",
+            .concurrency = WEIR_INVALIDATION_CONCURRENCY,
+            .handle = weir_invalidation_handle,
+        },
     .open = open_invalidation,
     .close = weir_invalidation_free,
 };

@@ -3,10 +3,10 @@
 #include "library/settings.h"
 
 #define LEND                                                                                       \
-    "SELECT place, outcome, copy, lent_at, due_at, ($1::uuid[])[place] AS id "                      \
+    "SELECT place, outcome, copy, lent_at, due_at, ($1::uuid[])[place] AS id "                     \
     "FROM loans_lend($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::uuid[], $6::text[])"
 #define RETURN                                                                                     \
-    "SELECT place, outcome, member_id, book_id, copy, lent_at, due_at, returned_at, late "          \
+    "SELECT place, outcome, member_id, book_id, copy, lent_at, due_at, returned_at, late "         \
     "FROM loans_return($1::uuid[], $2::int[], $3::uuid[], $4::text[])"
 
 /* Columns, behind place; RETURN has the outcome, then a loan's values but its id, in order. */
@@ -36,12 +36,20 @@ static const weir_field_t lend_fields[] = {
 static const weir_resource_t lend_body = WEIR_RESOURCE("NewLoan", lend_fields);
 
 static const weir_operation_t lend_operation = {
-    "POST", "/loans", "lend", "Lends a copy of a book to a member.",
-    .body = &lend_body, .status = 201, .answer = &loan, .errors = {409, 413, 415, 422},
+    "POST",
+    "/loans",
+    "lend",
+    "Lends a copy of a book to a member.",
+    .body = &lend_body,
+    .status = 201,
+    .answer = &loan,
+    .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t return_operation = {
-    "POST", "/loans/{id}/return", "returnLoan", "Takes a copy back; again: the same answer.",
-    .kind = "loan", .status = 200, .answer = &loan, .errors = {404, 409, 422},
+    "POST",          "/loans/{id}/return",
+    "returnLoan",    "Takes a copy back; again: the same answer.",
+    .kind = "loan",  .status = 200,
+    .answer = &loan, .errors = {404, 409, 422},
 };
 
 static void on_lent(weir_call_t *call, PGresult *result, int row)
@@ -121,8 +129,8 @@ const weir_endpoints_t library_loans = {.session = "loans", .endpoints = endpoin
 static const char *const types[] = {"FineDue", NULL};
 
 const weir_group_t library_fines = {.consumer = {
-    .group = "fines",
-    .types = types,
-    .apply = "fines_apply",
-    .permanent = "22,23",
-}};
+                                        .group = "fines",
+                                        .types = types,
+                                        .apply = "fines_apply",
+                                        .permanent = "22,23",
+                                    }};

@@ -30,12 +30,18 @@ static const weir_field_t join_fields[] = {
 static const weir_resource_t join_body = WEIR_RESOURCE("NewMember", join_fields);
 
 static const weir_operation_t join_operation = {
-    "POST", "/members", "join", "Makes a member.",
-    .body = &join_body, .status = 201, .answer = &member, .errors = {409, 413, 415, 422},
+    "POST",
+    "/members",
+    "join",
+    "Makes a member.",
+    .body = &join_body,
+    .status = 201,
+    .answer = &member,
+    .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t get_operation = {
-    "GET", "/members/{id}", "getMember", "Shows a member.",
-    .kind = "member", .status = 200, .answer = &member, .errors = {404},
+    "GET",         "/members/{id}",   "getMember",     "Shows a member.", .kind = "member",
+    .status = 200, .answer = &member, .errors = {404},
 };
 
 static void on_joined(weir_call_t *call, PGresult *result, int row)

@@ -31,10 +31,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WEIR_ENTRY_VARY_POINTER    1u
+#define WEIR_ENTRY_VARY_POINTER 1u
 #define WEIR_ENTRY_MUST_REVALIDATE 2u
-#define WEIR_ENTRY_NO_CACHE        8u /* each use needs validation */
-#define WEIR_ENTRY_VARIANT         4u /* stored under the digest of key and vary */
+#define WEIR_ENTRY_NO_CACHE 8u /* each use needs validation */
+#define WEIR_ENTRY_VARIANT 4u  /* stored under the digest of key and vary */
 
 #define WEIR_ENTRY_HEADERS_MAX 128 /* header lines in one entry */
 

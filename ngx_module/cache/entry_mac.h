@@ -24,11 +24,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WEIR_ENTRY_MAC_LEN 16         /* bytes after an entry */
-#define WEIR_ENTRY_MAC_VARY_LEN 64    /* hexadecimal digits of a digest */
-#define WEIR_ENTRY_MAC_SECRETS 4      /* secrets in one file */
-#define WEIR_ENTRY_MAC_SECRET_MIN 16  /* bytes of one secret */
-#define WEIR_ENTRY_MAC_FILE_MAX 4096  /* bytes of the file */
+#define WEIR_ENTRY_MAC_LEN 16        /* bytes after an entry */
+#define WEIR_ENTRY_MAC_VARY_LEN 64   /* hexadecimal digits of a digest */
+#define WEIR_ENTRY_MAC_SECRETS 4     /* secrets in one file */
+#define WEIR_ENTRY_MAC_SECRET_MIN 16 /* bytes of one secret */
+#define WEIR_ENTRY_MAC_FILE_MAX 4096 /* bytes of the file */
 
 typedef struct {
     char sign[WEIR_BLAKE2B_MAX];

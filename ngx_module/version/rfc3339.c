@@ -45,8 +45,8 @@ int weir_rfc3339_parse(weir_str_t s, time_t *seconds)
         tm.tm_hour = digits(p + 11, 2);
         tm.tm_min = digits(p + 14, 2);
         tm.tm_sec = digits(p + 17, 2);
-        if (tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 ||
-            tm.tm_sec < 0 || tm.tm_sec > 60)
+        if (tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
+            tm.tm_sec > 60)
             return -1;
 
         if (s.len == 20 && (p[19] == 'Z' || p[19] == 'z')) {

@@ -1,6 +1,7 @@
 // uses: libevent libpq jansson openssl
-// needs: backend/http/signature.c backend/http/idempotency.c backend/http/route.c backend/redis/url.c
-// needs: common/traceparent.c common/random.c common/uuid7.c common/problem.c backend/log/alloc.c
+// needs: backend/http/signature.c backend/http/idempotency.c backend/http/route.c
+// needs: backend/redis/url.c common/traceparent.c common/random.c common/uuid7.c common/problem.c
+// needs: backend/log/alloc.c
 /*
  * The short texts that the backend reads, on any bytes, each line of the input as each of them: the
  * fields of a signed webhook, Idempotency-Key, the path of a request, traceparent, a UUID, the URL
@@ -41,7 +42,8 @@ static void check_signature(const char *text, const char *id)
     weir_signature_make(&secret, "id", "1700000000", body, made);
     strcat(strcat(strcpy(both, text), " "), made);
     wrong = weir_signature_check(&secret, 1, "id", "1700000000", both, body, 1700000000);
-    for (const char *p = text; *p != '\0'; p++) /* as many others as are looked at may be before it */
+    for (const char *p = text; *p != '\0';
+         p++) /* as many others as are looked at may be before it */
         wrong = *p == ' ' ? NULL : wrong;
     assert(wrong == NULL);
     free(both);
@@ -83,7 +85,8 @@ static void check_traceparent(weir_str_t text)
     }
     if (weir_uuid_parse(text, uuid) == 0) {
         for (size_t i = 0; i < WEIR_UUID_LEN; i++)
-            assert(uuid[i] == '-' || isdigit((unsigned char)uuid[i]) || (uuid[i] >= 'a' && uuid[i] <= 'f'));
+            assert(uuid[i] == '-' || isdigit((unsigned char)uuid[i]) ||
+                   (uuid[i] >= 'a' && uuid[i] <= 'f'));
     }
 }
 
@@ -101,12 +104,14 @@ static void check_url(const char *text)
 /* A second reader finds the text in the document, as far as it is UTF-8. */
 static void check_problem(weir_str_t text)
 {
-    weir_problem_t problem = {.status = 400, .title = "Bad Request", .detail = text, .instance = text};
+    weir_problem_t problem = {
+        .status = 400, .title = "Bad Request", .detail = text, .instance = text};
     size_t len = weir_problem_json(NULL, 0, &problem);
     char *out = malloc(len);
     json_t *root, *plain;
 
-    assert(out != NULL && len <= 200 + 12 * text.len && weir_problem_json(out, len, &problem) == len);
+    assert(out != NULL && len <= 200 + 12 * text.len &&
+           weir_problem_json(out, len, &problem) == len);
     root = json_loadb(out, len, JSON_ALLOW_NUL, NULL);
     assert(json_is_object(root));
     plain = json_stringn(text.data, text.len);

@@ -1,7 +1,6 @@
 // uses: libevent libpq libcurl jansson hiredis
-// needs: backend/api/input.c backend/api/formats.c
-// needs: backend/events/cloudevent.c common/uuid7.c common/problem.c
-// needs: common/traceparent.c common/random.c backend/log/alloc.c
+// needs: backend/api/input.c backend/api/formats.c backend/events/cloudevent.c common/uuid7.c
+// needs: common/problem.c common/traceparent.c common/random.c backend/log/alloc.c
 // needs: backend/log/log.c
 /*
  * JSON that the backend reads, on any bytes: bodies of requests and events; text that was taken is
@@ -65,7 +64,8 @@ static void check_inputs(weir_str_t body)
 
         for (const char *p = name; p != NULL && *p != '\0'; p++)
             assert((unsigned char)*p >= ' ' && *p != 0x7f);
-        assert(price == NULL || (json_integer_value(price) >= 0 && json_integer_value(price) <= 1000000000));
+        assert(price == NULL ||
+               (json_integer_value(price) >= 0 && json_integer_value(price) <= 1000000000));
         json_decref(object);
     }
 }

@@ -1,11 +1,13 @@
 // uses: libevent libpq jansson hiredis
-// needs: backend/events/worker/queue.c backend/events/worker/positions.c backend/events/worker/delays.c backend/events/worker/delivery.c backend/events/worker/lease.c
-// needs: backend/events/worker/confirm.c backend/events/cloudevent.c backend/redis/reader.c common/problem.c
-// needs: common/traceparent.c common/random.c backend/log/alloc.c
+// needs: backend/events/worker/queue.c backend/events/worker/positions.c
+// needs: backend/events/worker/delays.c backend/events/worker/delivery.c
+// needs: backend/events/worker/lease.c backend/events/worker/confirm.c backend/events/cloudevent.c
+// needs: backend/redis/reader.c common/problem.c common/traceparent.c common/random.c
+// needs: backend/log/alloc.c
 /*
- * What a worker reads from Redis, on any bytes: hiredis' reader with our limits, and the streams that
- * an XREADGROUP delivers, up to the queue.  The relay's and the followers' replies are checked by
- * their types where they are read.
+ * What a worker reads from Redis, on any bytes: hiredis' reader with our limits, and the streams
+ * that an XREADGROUP delivers, up to the queue.  The relay's and the followers' replies are checked
+ * by their types where they are read.
  */
 #include "backend/events/worker/reader.c"
 
@@ -27,7 +29,8 @@ void weir_group_wake(weir_group_t *group)
     (void)group;
 }
 
-void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *format, ...)
+void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *format,
+              ...)
 {
     (void)level, (void)trace_id, (void)msg, (void)format;
 }
@@ -38,8 +41,8 @@ bool weir_group_is_running(const weir_group_t *group)
     return true;
 }
 
-bool weir_redis_command(weir_redis_t *redis, int argc, const char *const *argv, const size_t *argvlen,
-                        weir_redis_cb cb, void *arg)
+bool weir_redis_command(weir_redis_t *redis, int argc, const char *const *argv,
+                        const size_t *argvlen, weir_redis_cb cb, void *arg)
 {
     (void)redis, (void)argvlen, (void)cb, (void)arg;
     assert(argc > 3 && argc <= 3 + WEIR_READ_MAX && strcmp(argv[0], "XACK") == 0);
@@ -60,8 +63,10 @@ static void take(redisReply *reply)
     g.worker = &worker;
     g.consumer = (weir_consumer_t){.group = "email", .types = types};
     for (int i = 0; i < 2; i++) {
-        leases[i] = (weir_lease_t){.group = &g, .partition = i, .state = WEIR_LEASE_FLOWING, .refs = 1};
-        leases[i].queue = weir_queue_new(i * 10, WEIR_LINE_MAX, WEIR_WAITING_MAX, weir_delivery_free);
+        leases[i] =
+            (weir_lease_t){.group = &g, .partition = i, .state = WEIR_LEASE_FLOWING, .refs = 1};
+        leases[i].queue =
+            weir_queue_new(i * 10, WEIR_LINE_MAX, WEIR_WAITING_MAX, weir_delivery_free);
         g.leases[i] = &leases[i];
     }
     on_read(reply, &g);

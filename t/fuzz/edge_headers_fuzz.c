@@ -1,6 +1,8 @@
 // uses: nginx hiredis
-// needs: ngx_module/cache/lookup/ngx_http_weir_cache_uri.c ngx_module/cache/policy/cache_control.c ngx_module/cache/policy/vary.c
-// needs: ngx_module/cache/entry_mac.c common/blake2b.c t/fuzz/nginx.c ngx_module/http/ngx_http_weir_module.c ngx_module/http/ngx_http_weir_headers.c
+// needs: ngx_module/cache/lookup/ngx_http_weir_cache_uri.c ngx_module/cache/policy/cache_control.c
+// needs: ngx_module/cache/policy/vary.c ngx_module/cache/entry_mac.c common/blake2b.c
+// needs: t/fuzz/nginx.c ngx_module/http/ngx_http_weir_module.c
+// needs: ngx_module/http/ngx_http_weir_headers.c
 /*
  * What the edge's glue reads of header lines, on any bytes: If-None-Match, X-Accel-Expires, the
  * variant that Vary's fields select with its digest under a secret, Cache-Control with Pragma, and
@@ -32,8 +34,8 @@ ngx_uint_t ngx_http_weir_cache_sent(ngx_http_weir_cache_ctx_t *ctx, weir_str_t *
 
 static ngx_str_t line(const uint8_t **p, const uint8_t *end)
 {
-    const uint8_t *start = *p, *newline = start < end ? memchr(start, '\n', (size_t)(end - start))
-                                                      : NULL;
+    const uint8_t *start = *p,
+                  *newline = start < end ? memchr(start, '\n', (size_t)(end - start)) : NULL;
 
     *p = newline != NULL ? newline + 1 : end;
     return (ngx_str_t){(size_t)((newline != NULL ? newline : end) - start), (u_char *)start};
@@ -57,7 +59,8 @@ typedef struct {
 static void add_header(world_t *w, ngx_str_t text)
 {
     ngx_table_elt_t *h = &w->headers[w->r.headers_in.headers.part.nelts++];
-    u_char *colon = text.len > 0 ? memchr(text.data, ':', text.len) : NULL, *end = text.data + text.len;
+    u_char *colon = text.len > 0 ? memchr(text.data, ':', text.len) : NULL,
+           *end = text.data + text.len;
     ngx_str_t value = {0, end};
 
     if (colon != NULL) {

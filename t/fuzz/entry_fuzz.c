@@ -1,5 +1,6 @@
 // needs: ngx_module/cache/entry.c ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
-// needs: ngx_module/cache/entry_check.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
+// needs: ngx_module/cache/entry_check.c ngx_module/cache/policy/range.c
+// needs: ngx_module/cache/policy/vary.c
 /*
  * Cache entries from any bytes: read as they are, then with size and checksum
  * put right, so that what lies behind them is reached.  What passes the checks

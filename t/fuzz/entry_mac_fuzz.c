@@ -1,5 +1,7 @@
-// needs: ngx_module/cache/entry_mac.c common/blake2b.c ngx_module/cache/entry.c ngx_module/cache/checksum.c
-// needs: ngx_module/cache/checksum_avx2.c ngx_module/cache/entry_check.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
+// needs: ngx_module/cache/entry_mac.c common/blake2b.c ngx_module/cache/entry.c
+// needs: ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
+// needs: ngx_module/cache/entry_check.c ngx_module/cache/policy/range.c
+// needs: ngx_module/cache/policy/vary.c
 /*
  * Signed values of Redis from any bytes, and files of secrets.  A value that
  * nobody has signed never verifies; one that was signed does, until a bit of it

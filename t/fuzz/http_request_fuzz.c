@@ -26,10 +26,10 @@ static const budget_t budget = {4000, 120, 0, 0};
 /* What a stream was understood as: requests, their bodies, and how it ended. */
 typedef struct {
     size_t n;
-    size_t at[64];        /* where each request ends, in bytes of the stream */
+    size_t at[64]; /* where each request ends, in bytes of the stream */
     size_t body_len[64];
     uint32_t body_sum[64];
-    int status;           /* 0: it ended within a request, or between two */
+    int status; /* 0: it ended within a request, or between two */
 } reading_t;
 
 /* --- the second reader --------------------------------------------------------------------- */
@@ -77,7 +77,9 @@ static void check_head(const weir_head_t *h, const char *original)
     assert(codings == 0 || (codings == 1 && strcasecmp(value, "chunked") == 0));
     lengths = find(original, h->len, "Content-Length", value);
     assert(lengths + codings <= 1);
-    assert(h->framing == (codings ? WEIR_BODY_CHUNKED : lengths ? WEIR_BODY_LENGTH : WEIR_BODY_NONE));
+    assert(h->framing == (codings   ? WEIR_BODY_CHUNKED
+                          : lengths ? WEIR_BODY_LENGTH
+                                    : WEIR_BODY_NONE));
     if (lengths == 1) {
         for (const char *p = value; *p != '\0'; p++)
             assert(isdigit((unsigned char)*p));

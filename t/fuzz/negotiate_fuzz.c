@@ -45,8 +45,7 @@ static void run(const uint8_t *data, size_t size)
 
     /* the same question has the same answer */
     assert(weir_negotiate(&api, &request, &again) == result);
-    assert(result != WEIR_NEGOTIATE_OK ||
-           (again.version == out.version && again.form == out.form));
+    assert(result != WEIR_NEGOTIATE_OK || (again.version == out.version && again.form == out.form));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -98,8 +98,7 @@ ngx_int_t ngx_atoi(u_char *line, size_t n)
     ngx_int_t value = 0;
 
     for (; n > 0; n--, line++) {
-        if (*line < '0' || *line > '9' ||
-            __builtin_mul_overflow(value, 10, &value) ||
+        if (*line < '0' || *line > '9' || __builtin_mul_overflow(value, 10, &value) ||
             __builtin_add_overflow(value, *line - '0', &value))
             return NGX_ERROR;
     }

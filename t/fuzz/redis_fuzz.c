@@ -1,13 +1,15 @@
 // uses: nginx hiredis
 // needs: ngx_module/redis/ngx_http_weir_redis_read.c ngx_module/redis/ngx_http_weir_redis_reply.c
-// needs: ngx_module/cache/invalidation/ngx_http_weir_cache_follow_log.c ngx_module/cache/invalidation/invalidations.c
-// needs: ngx_module/cache/invalidation/invalidation_message.c ngx_module/cache/invalidation/invalidations_client.c
-// needs: ngx_module/cache/policy/tags.c common/blake2b.c t/fuzz/nginx.c
+// needs: ngx_module/cache/invalidation/ngx_http_weir_cache_follow_log.c
+// needs: ngx_module/cache/invalidation/invalidations.c
+// needs: ngx_module/cache/invalidation/invalidation_message.c
+// needs: ngx_module/cache/invalidation/invalidations_client.c ngx_module/cache/policy/tags.c
+// needs: common/blake2b.c t/fuzz/nginx.c
 /*
- * What the edge reads from Redis, on any bytes: the reader and its limits as a worker uses them, and
- * the follower of invalidations on the replies (INFO, a write, XREAD, GET weir:era, XINFO STREAM).
- * The first byte says how the socket cuts the stream, the second one which commands are still
- * waited for.
+ * What the edge reads from Redis, on any bytes: the reader and its limits as a worker uses them,
+ * and the follower of invalidations on the replies (INFO, a write, XREAD, GET weir:era, XINFO
+ * STREAM). The first byte says how the socket cuts the stream, the second one which commands are
+ * still waited for.
  *
  * - Any cutting gives the same replies, but for what is no RESP: of that one reader sees less.
  * - Memory has a budget: a length that is only announced costs nothing.

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-/* What a process says on standard error that is aborted by `doomed`; the test's own process lives. */
+/* Runs `doomed` in a child process, which it aborts, and reads the child's standard error. */
 static void last_words(void (*doomed)(void), char *text, size_t size)
 {
     int ends[2], status;

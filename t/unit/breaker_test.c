@@ -105,8 +105,7 @@ static void without_a_ratio_only_the_row_opens_it(void **state)
     s.ratio = 0;
     weir_breaker_init(&b, 0, ++generations);
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(
-            report(&b, &s, 0, i % 5 ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS), 0);
+        assert_int_equal(report(&b, &s, 0, i % 5 ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS), 0);
 }
 
 static void a_row_that_takes_longer_than_the_window_does_not_open_it(void **state)
@@ -229,8 +228,8 @@ static void as_many_probes_as_set(void **state)
     assert_int_equal(weir_breaker_admit(&b, &s, 101, ++generations, &g), 1);
     assert_int_equal(weir_breaker_admit(&b, &s, 101, ++generations, &g), 0);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(
-            weir_breaker_report(&b, &s, 102, ++generations, g, WEIR_BREAKER_SUCCESS), 0);
+        assert_int_equal(weir_breaker_report(&b, &s, 102, ++generations, g, WEIR_BREAKER_SUCCESS),
+                         0);
     assert_int_equal(weir_breaker_report(&b, &s, 102, ++generations, g, WEIR_BREAKER_SUCCESS), 1);
     assert_int_equal(b.state, WEIR_BREAKER_CLOSED);
 }

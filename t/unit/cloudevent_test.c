@@ -105,10 +105,11 @@ static char *event_with(const char *data)
 {
     char *json;
 
-    if (asprintf(&json,
-                 "{\"id\":\"i\",\"type\":\"T\",\"subject\":\"a:1\",\"time\":\"t\",\"schemaversion\":3,"
-                 "\"data\":%s}",
-                 data) < 0)
+    if (asprintf(
+            &json,
+            "{\"id\":\"i\",\"type\":\"T\",\"subject\":\"a:1\",\"time\":\"t\",\"schemaversion\":3,"
+            "\"data\":%s}",
+            data) < 0)
         abort();
     return json;
 }
@@ -125,7 +126,8 @@ static void data_that_no_c_type_holds_is_read_as_far_as_it_goes(void **state)
     memset(deep + strlen(deep), ']', 10000);
     strcat(deep, ",\"s\":\"]}\\\"[\"}");
     data[0] = strdup("{\"n\":7,\"x\":9223372036854775808,\"s\":\"]}\\\"[\"}");
-    data[1] = strdup("{\"n\":7,\"x\":{\"y\":[-99999999999999999999.5e3,18446744073709551616]},\"s\":\"]}\\\"[\"}");
+    data[1] = strdup("{\"n\":7,\"x\":{\"y\":[-99999999999999999999.5e3,18446744073709551616]},"
+                     "\"s\":\"]}\\\"[\"}");
     if (asprintf(&data[2], "{\"n\":7,\"x\":%s,\"s\":\"]}\\\"[\"}", digits) < 0)
         abort();
     data[3] = deep;

@@ -1,5 +1,6 @@
 // needs: ngx_module/cache/entry_check.c ngx_module/cache/entry.c ngx_module/cache/checksum.c
-// needs: ngx_module/cache/checksum_avx2.c ngx_module/cache/policy/range.c ngx_module/cache/policy/vary.c
+// needs: ngx_module/cache/checksum_avx2.c ngx_module/cache/policy/range.c
+// needs: ngx_module/cache/policy/vary.c
 /* Entries that Redis may hold and that no edge has stored. */
 #include "cache/entry_check.h"
 
@@ -74,10 +75,18 @@ static void what_an_edge_stores_is_taken(void **state)
 
 static void fields_that_split_or_frame_are_refused(void **state)
 {
-    static const char *barred[] = {"Transfer-Encoding", "transfer-encoding", "Content-Length",
-                                   "Connection",        "Keep-Alive",        "Upgrade",
-                                   "TE",                "Trailer",           "Set-Cookie",
-                                   "Age",               "Proxy-Connection",  "Weir-Invalidate"};
+    static const char *barred[] = {"Transfer-Encoding",
+                                   "transfer-encoding",
+                                   "Content-Length",
+                                   "Connection",
+                                   "Keep-Alive",
+                                   "Upgrade",
+                                   "TE",
+                                   "Trailer",
+                                   "Set-Cookie",
+                                   "Age",
+                                   "Proxy-Connection",
+                                   "Weir-Invalidate"};
 
     (void)state;
     for (int c = 0; c < 256; c++) {
@@ -145,8 +154,8 @@ static void times_and_lifetimes_are_checked(void **state)
 
 static void pointers_lead_to_responses_only(void **state)
 {
-    static const char *names[] = {"",  "*",   "Accept",   "b,a",     "a,a", "a,",
-                                  ",", "a b", "a\r\nb: c", "a,,b", " a", "a,*"};
+    static const char *names[] = {"",  "*",   "Accept",    "b,a",  "a,a", "a,",
+                                  ",", "a b", "a\r\nb: c", "a,,b", " a",  "a,*"};
     weir_entry_t e;
 
     (void)state;
@@ -182,9 +191,12 @@ static void flags_and_tags_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_an_edge_stores_is_taken), cmocka_unit_test(fields_that_split_or_frame_are_refused),
-        cmocka_unit_test(statuses_are_checked), cmocka_unit_test(times_and_lifetimes_are_checked),
-        cmocka_unit_test(pointers_lead_to_responses_only), cmocka_unit_test(flags_and_tags_are_checked),
+        cmocka_unit_test(what_an_edge_stores_is_taken),
+        cmocka_unit_test(fields_that_split_or_frame_are_refused),
+        cmocka_unit_test(statuses_are_checked),
+        cmocka_unit_test(times_and_lifetimes_are_checked),
+        cmocka_unit_test(pointers_lead_to_responses_only),
+        cmocka_unit_test(flags_and_tags_are_checked),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

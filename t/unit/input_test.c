@@ -65,12 +65,26 @@ static int read_member(const char *member)
 static void what_fits_is_taken(void **state)
 {
     static const char *const right[] = {
-        "", "\"text\":\"ab\"", "\"text\":\"\xc3\xa4\xc3\xb6\xc3\xbc\"", "\"line\":\"a\"",
-        "\"free\":\"\"", "\"free\":\"a\\nb\"", "\"size\":\"L\"", "\"whole\":-1", "\"whole\":10",
-        "\"any\":9007199254740993", "\"real\":0.5", "\"real\":1", "\"yes\":true", "\"yes\":false",
-        "\"day\":\"2026-01-31\"", "\"inner\":{\"at\":\"2026-01-31T12:00:00Z\",\"x\":7}",
+        "",
+        "\"text\":\"ab\"",
+        "\"text\":\"\xc3\xa4\xc3\xb6\xc3\xbc\"",
+        "\"line\":\"a\"",
+        "\"free\":\"\"",
+        "\"free\":\"a\\nb\"",
+        "\"size\":\"L\"",
+        "\"whole\":-1",
+        "\"whole\":10",
+        "\"any\":9007199254740993",
+        "\"real\":0.5",
+        "\"real\":1",
+        "\"yes\":true",
+        "\"yes\":false",
+        "\"day\":\"2026-01-31\"",
+        "\"inner\":{\"at\":\"2026-01-31T12:00:00Z\",\"x\":7}",
         "\"inner\":{\"at\":\"2026-01-31T12:00:00Z\",\"deep\":[1,9]}",
-        "\"list\":[{\"at\":\"2026-01-31T12:00:00Z\"}]", "\"tags\":[]", "\"tags\":[\"a\",\"b\"]",
+        "\"list\":[{\"at\":\"2026-01-31T12:00:00Z\"}]",
+        "\"tags\":[]",
+        "\"tags\":[\"a\",\"b\"]",
     };
 
     (void)state;
@@ -136,7 +150,8 @@ static void what_does_not_fit_is_named(void **state)
 
 static void a_version_has_its_fields(void **state)
 {
-    static const weir_str_t with_old = WEIR_STR("{\"old\":1}"), with_both = WEIR_STR("{\"old\":[],\"new\":1}");
+    static const weir_str_t with_old = WEIR_STR("{\"old\":1}"),
+                            with_both = WEIR_STR("{\"old\":[],\"new\":1}");
     char why[512];
     json_t *object;
 
@@ -172,9 +187,9 @@ static void what_is_no_object_is_said(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         *why = '\0';
-        assert_int_equal(weir_input_read(weir_str(wrong[i]), &resource, 2, &object, errors, why,
-                                         sizeof(why)),
-                         -1);
+        assert_int_equal(
+            weir_input_read(weir_str(wrong[i]), &resource, 2, &object, errors, why, sizeof(why)),
+            -1);
         assert_true(*why != '\0');
     }
 }

@@ -1,5 +1,6 @@
-// needs: ngx_module/cache/invalidation/invalidations.c ngx_module/cache/invalidation/invalidation_message.c
-// needs: ngx_module/cache/policy/tags.c ngx_module/cache/invalidation/invalidations_client.c common/blake2b.c
+// needs: ngx_module/cache/invalidation/invalidations.c
+// needs: ngx_module/cache/invalidation/invalidation_message.c ngx_module/cache/policy/tags.c
+// needs: ngx_module/cache/invalidation/invalidations_client.c common/blake2b.c
 /* The table of invalidations, case by case. */
 #include "invalidations_fixture.h"
 
@@ -207,8 +208,7 @@ static void everything_at_once(void **unused)
     weir_invalidations_make_all(inv, NULL, true);
     new = stamp_of(inv);
     assert_int_equal(check(inv, old, "k", ""), WEIR_INVALID);
-    assert_int_equal(weir_invalidations_check_held(inv, &old, str("k"), str("")),
-                     WEIR_INVALID);
+    assert_int_equal(weir_invalidations_check_held(inv, &old, str("k"), str("")), WEIR_INVALID);
     assert_int_equal(check(inv, new, "k", ""), WEIR_VALID);
 
     /* nothing of others until the message has come back */

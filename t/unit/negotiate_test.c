@@ -29,7 +29,7 @@ typedef struct {
     const char *content_type;
     weir_negotiate_result_t result;
     int version; /* as clients see it */
-    int form; /* weir_negotiated_form_t */
+    int form;    /* weir_negotiated_form_t */
 } row_t;
 
 static const row_t rows[] = {
@@ -129,11 +129,10 @@ static void the_table_of_negotiation(void **state)
         weir_negotiate_result_t result = weir_negotiate(&api, &request, &out);
 
         if (result != row->result ||
-            (result == OK && ((int)out.version + 1 != row->version ||
-                              (int)out.form != row->form)))
+            (result == OK && ((int)out.version + 1 != row->version || (int)out.form != row->form)))
             fail_msg("Accept: %s, header: %s, Content-Type: %s: result %d version %d form %d",
-                     row->accept, row->header, row->content_type, (int)result,
-                     (int)out.version + 1, (int)out.form);
+                     row->accept, row->header, row->content_type, (int)result, (int)out.version + 1,
+                     (int)out.form);
     }
 }
 
@@ -163,10 +162,25 @@ unsigned long weir_work;
 static void the_work_is_linear_in_the_header(void **state)
 {
     static const char *const units[] = {
-        "\\\"",          "\"",           "a/b;c=\"\\\",", "a/b;c=\"x,", ",",
-        " ",             "a",            "a/b,",           "a/b;q=1;",   "*;q=.2,",
-        "\"\\\"\x01,",    "\\\"\x01\"",   V(1) ",",         "\\",        "a/b;c=\"\\\\\",",
-        "x\"\\\"\x7f\"",   "a/b;c=\"\x01,", "x\",\"",          ";\"\t,",
+        "\\\"",
+        "\"",
+        "a/b;c=\"\\\",",
+        "a/b;c=\"x,",
+        ",",
+        " ",
+        "a",
+        "a/b,",
+        "a/b;q=1;",
+        "*;q=.2,",
+        "\"\\\"\x01,",
+        "\\\"\x01\"",
+        V(1) ",",
+        "\\",
+        "a/b;c=\"\\\\\",",
+        "x\"\\\"\x7f\"",
+        "a/b;c=\"\x01,",
+        "x\",\"",
+        ";\"\t,",
     };
 
     (void)state;
@@ -226,10 +240,18 @@ static void dates_and_times_are_read(void **state)
 
 static void what_is_no_date_is_refused(void **state)
 {
-    static const char *const bad[] = {"",           "2026",       "2026-13-01", "2026-00-01",
-                                      "2026-02-29", "2026-1-1",   "2026-01-32", "20260101",
-                                      "2026-01-01T25:00:00Z", "2026-01-01T00:00:00",
-                                      "2026-01-01T00:00:00.5Z", "2026-01-01 "};
+    static const char *const bad[] = {"",
+                                      "2026",
+                                      "2026-13-01",
+                                      "2026-00-01",
+                                      "2026-02-29",
+                                      "2026-1-1",
+                                      "2026-01-32",
+                                      "20260101",
+                                      "2026-01-01T25:00:00Z",
+                                      "2026-01-01T00:00:00",
+                                      "2026-01-01T00:00:00.5Z",
+                                      "2026-01-01 "};
     time_t t;
 
     (void)state;

@@ -29,9 +29,10 @@ static void bytes_that_are_no_utf8_are_replaced(void **state)
 {
     (void)state;
     assert_string(WEIR_STR("\xff"), "\"\xef\xbf\xbd\"");
-    assert_string(WEIR_STR("\xc3"), "\"\xef\xbf\xbd\"");                          /* cut short */
-    assert_string(WEIR_STR("\xc0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");          /* overlong */
-    assert_string(WEIR_STR("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""); /* surrogate */
+    assert_string(WEIR_STR("\xc3"), "\"\xef\xbf\xbd\"");                 /* cut short */
+    assert_string(WEIR_STR("\xc0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\""); /* overlong */
+    assert_string(WEIR_STR("\xed\xa0\x80"),
+                  "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""); /* surrogate */
 }
 
 static void nothing_is_written_past_the_capacity(void **state)
@@ -53,8 +54,8 @@ static void members_stand_in_the_document(void **state)
 {
     const char *want = "{\"type\":\"https://example.com/p\",\"title\":\"T\",\"status\":406,"
                        "\"detail\":\"d\",\"instance\":\"/i\",\"offered\":[1]}\n";
-    weir_problem_t p = {"https://example.com/p", "T",           406, WEIR_STR("d"),
-                        WEIR_STR("/i"),          "\"offered\":[1]"};
+    weir_problem_t p = {"https://example.com/p", "T", 406, WEIR_STR("d"), WEIR_STR("/i"),
+                        "\"offered\":[1]"};
     char buf[256];
 
     (void)state;

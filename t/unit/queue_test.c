@@ -1,4 +1,5 @@
-// needs: backend/events/worker/queue.c backend/events/worker/positions.c backend/events/worker/delays.c backend/log/alloc.c backend/log/log.c common/problem.c
+// needs: backend/events/worker/queue.c backend/events/worker/positions.c
+// needs: backend/events/worker/delays.c backend/log/alloc.c backend/log/log.c common/problem.c
 #include "events/worker/queue.h"
 
 #include <setjmp.h>
@@ -368,8 +369,7 @@ static void at_random_all_is_done_once_and_in_order(void **state)
             added++;
         }
         assert_true(weir_queue_count(q) <= ROOM + LINE);
-        for (unsigned n = rand_r(&seed) % 4; n > 0 && (item = take_any(q, now)) != NULL;
-             n--) {
+        for (unsigned n = rand_r(&seed) % 4; n > 0 && (item = take_any(q, now)) != NULL; n--) {
             int64_t p = item->position;
             int a = aggregate[p];
 

@@ -31,8 +31,8 @@ static int read_all(const char *text, unsigned expected)
 
 static void replies_are_read_as_long_as_one_is_expected(void **state)
 {
-    static const char *const replies[] = {"+OK\r\n",  "-ERR\r\n", "$1\r\na\r\n",
-                                          ":1\r\n",   "$-1\r\n",  "*1\r\n*2\r\n:1\r\n$-1\r\n",
+    static const char *const replies[] = {"+OK\r\n", "-ERR\r\n", "$1\r\na\r\n",
+                                          ":1\r\n",  "$-1\r\n",  "*1\r\n*2\r\n:1\r\n$-1\r\n",
                                           "*-1\r\n"};
 
     (void)state;

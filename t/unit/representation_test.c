@@ -1,5 +1,4 @@
-// needs: backend/api/representation.c common/problem.c
-// needs: backend/log/alloc.c backend/log/log.c
+// needs: backend/api/representation.c common/problem.c backend/log/alloc.c backend/log/log.c
 #include "api/representation.h"
 
 #include <setjmp.h>
@@ -118,9 +117,8 @@ static const weir_resource_t other = WEIR_RESOURCE("Other", other_fields);
 
 static void each_type_is_written_as_json_has_it(void **state)
 {
-    weir_str_t values[] = {WEIR_STR("t"),         WEIR_STR("f"),
-                           WEIR_STR("0.50"),      WEIR_STR("S\"M"),
-                           WEIR_STR("[\"x\",5]"), WEIR_STR("[\"a\",\"b\\n\"]"),
+    weir_str_t values[] = {WEIR_STR("t"),       WEIR_STR("f"),         WEIR_STR("0.50"),
+                           WEIR_STR("S\"M"),    WEIR_STR("[\"x\",5]"), WEIR_STR("[\"a\",\"b\\n\"]"),
                            WEIR_STR("[1,-2.5]")};
 
     (void)state;
@@ -150,8 +148,7 @@ static void a_null_in_a_list_is_null(void **state)
                                  WEIR_STR("[\"\",null]")};
 
     (void)state;
-    assert_shown(&what, values, 1,
-                 "{\"on\":[true,null],\"n\":[null,2],\"text\":[\"\",null]}\n");
+    assert_shown(&what, values, 1, "{\"on\":[true,null],\"n\":[null,2],\"text\":[\"\",null]}\n");
 }
 
 int main(void)

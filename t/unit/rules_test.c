@@ -119,7 +119,8 @@ static void statuses_decide(void **state)
 
 static void statuses_about_one_request_need_a_name(void **state)
 {
-    static const int about[] = {400, 408, 411, 412, 413, 415, 416, 417, 421, 422, 425, 426, 428, 429, 431};
+    static const int about[] = {400, 408, 411, 412, 413, 415, 416, 417,
+                                421, 422, 425, 426, 428, 429, 431};
     static const int others[] = {200, 203, 301, 401, 403, 404, 405, 410, 414, 451, 500, 503};
 
     (void)state;

@@ -228,7 +228,8 @@ static void known_fields_are_sorted(void **state)
     /* as many bytes as are sorted, and one more */
     memset(longer, 'a', sizeof(longer));
     memcpy(longer, "z,", 2);
-    weir_vary_normalize_field(WEIR_STR("accept"), (weir_str_t){longer, WEIR_VARY_SORTED_MAX}, shown);
+    weir_vary_normalize_field(WEIR_STR("accept"), (weir_str_t){longer, WEIR_VARY_SORTED_MAX},
+                              shown);
     assert_int_equal(shown[0], 'a');
     weir_vary_normalize_field(WEIR_STR("accept"), (weir_str_t){longer, sizeof(longer)}, shown);
     assert_int_equal(shown[0], 'z');

@@ -170,7 +170,7 @@ static void run(weir_parts_t *p)
         list = &p->locked;
         part = TAILQ_FIRST(list);
     }
-    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it loses track of what TAILQ_REMOVE() takes out */
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE() hides the part */
     if (!p->in_flight && part != NULL && part->not_before <= now && weir_db_is_up(p->db)) {
         TAILQ_REMOVE(list, part, link);
         if (!send_part(p, part))

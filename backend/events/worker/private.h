@@ -38,8 +38,7 @@
 #define WEIR_IDS_MAX 256      /* events whose ids are asked for at once */
 #define WEIR_BLOCK 1000       /* ms that a read waits in Redis */
 #define WEIR_LEASE_TTL 4000   /* ms, from the last heartbeat or effect */
-#define WEIR_COMMIT_RETRY 500 /* ms until what the database did not take or answer is tried again  \
-                               */
+#define WEIR_COMMIT_RETRY 500 /* ms until a commit without an answer is tried again */
 
 typedef struct weir_group weir_group_t;
 typedef struct weir_lease weir_lease_t;

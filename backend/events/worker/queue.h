@@ -11,8 +11,8 @@
  * them is the aggregate's name and the time.  So neither one aggregate that waits nor many fill the
  * memory of all.
  *
- * A line whose first event has failed before (weir_queue_fail()) is of the kind FAILED until that is
- * done, all others are FRESH.  Each kind has its own ready lines and waiting lines.
+ * A line whose first event has failed before (weir_queue_fail()) is of the kind FAILED until that
+ * is done, all others are FRESH.  Each kind has its own ready lines and waiting lines.
  *
  * Plain C without I/O.  Times are milliseconds of one monotonic clock.
  */

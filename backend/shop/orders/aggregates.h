@@ -1,7 +1,7 @@
 /*
  * The group aggregates: counts orders, of those with a checkout what was paid, by day and currency
- * in daily_order_stats, with one upsert for each batch (shop/sql/functions/orders/aggregates.sql), which
- * commits together with the mark that the events are handled.
+ * in daily_order_stats, with one upsert for each batch (shop/sql/functions/orders/aggregates.sql),
+ * which commits together with the mark that the events are handled.
  */
 #ifndef WEIR_AGGREGATES_H
 #define WEIR_AGGREGATES_H

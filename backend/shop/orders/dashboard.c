@@ -105,4 +105,5 @@ static void close_dashboard(void *part)
     free(dashboard);
 }
 
-const weir_endpoints_t weir_dashboard_endpoints = {.open = open_dashboard, .close = close_dashboard};
+const weir_endpoints_t weir_dashboard_endpoints = {.open = open_dashboard,
+                                                   .close = close_dashboard};

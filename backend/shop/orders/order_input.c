@@ -22,7 +22,7 @@ static void read_uuid(const json_t *object, const char *name, char uuid[WEIR_UUI
     (void)weir_uuid_parse((weir_str_t){json_string_value(value), json_string_length(value)}, uuid);
 }
 
-/* Adds the item to both arrays, unless its product is among those of the items before; false then. */
+/* Adds the item to both arrays; false when an earlier item has the same product. */
 static bool add_item(const json_t *item, weir_order_input_t *input)
 {
     size_t products_len = strlen(input->products), quantities_len = strlen(input->quantities);

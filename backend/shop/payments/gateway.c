@@ -95,7 +95,7 @@ static bool read_page(const json_t *body, weir_gateway_page_t *page)
     return true;
 }
 
-/* Reads what is expected of an answer with a status that fits: into a or page, borrowed from body. */
+/* Reads the expected body of a successful answer into a or page; both borrow from body. */
 static bool read_body(const question_t *q, const json_t *body, weir_gateway_answer_t *a,
                       weir_gateway_page_t *page)
 {

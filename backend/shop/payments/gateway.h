@@ -5,8 +5,9 @@
  *   the same key again: 200 with the charge of that time
  * - GET /charges?idempotency_key=KEY: 200 with the charge, 404 with a JSON object when there is
  * none
- * - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: 200 with {"charges":[…],"next":ID}, the
- *   oldest first; "next" is what to name in `after` for the charges that follow, null at the end
+ * - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: 200 with
+ * {"charges":[…],"next":ID}, the oldest first; "next" is what to name in `after` for the charges
+ * that follow, null at the end
  * - POST /refunds {"charge"} with an Idempotency-Key: 201 or 200, the charge as it is then
  *
  * A charge is {"id","idempotency_key","amount","currency","status","reason"}, its status succeeded,
@@ -24,9 +25,9 @@ typedef struct weir_gateway weir_gateway_t;
  * What was asked, and the charge when there is one; valid during the callback.
  *
  * result is OK when the gateway has spoken of the charge; PERMANENT when it refuses this very POST
- * (400, 402, 422); RETRY when it asks for patience (409, 425, 429); AWAY when there is no connection
- * to it.  All else says nothing about the charge and is UNAVAILABLE: no answer, 5xx, credentials
- * (401, 403), an address that is not the gateway's.
+ * (400, 402, 422); RETRY when it asks for patience (409, 425, 429); AWAY when there is no
+ * connection to it.  All else says nothing about the charge and is UNAVAILABLE: no answer, 5xx,
+ * credentials (401, 403), an address that is not the gateway's.
  */
 typedef struct {
     weir_delivery_result_t result;
@@ -44,8 +45,8 @@ typedef struct {
 typedef void (*weir_gateway_cb)(const weir_gateway_answer_t *answer, void *arg);
 
 /*
- * A page of the gateway's list, valid during the callback.  charges is an array of objects as above,
- * each with all that weir_gateway_answer_t has of a charge; NULL when result is not OK.
+ * A page of the gateway's list, valid during the callback.  charges is an array of objects as
+ * above, each with all that weir_gateway_answer_t has of a charge; NULL when result is not OK.
  */
 typedef struct {
     weir_delivery_result_t result; /* OK, or as above */
@@ -72,7 +73,8 @@ void weir_gateway_find(weir_gateway_t *gateway, const char *key, const char *tra
                        weir_gateway_cb cb, void *arg);
 void weir_gateway_refund(weir_gateway_t *gateway, const char *key, const char *charge,
                          const char *traceparent, weir_gateway_cb cb, void *arg);
-/* Charges that were made in that time (RFC 3339, by the gateway's clock) behind `after`, which is NULL at first. */
+/* Charges that were made in that time (RFC 3339, by the gateway's clock) behind `after`, which is
+ * NULL at first. */
 void weir_gateway_list(weir_gateway_t *gateway, const char *from, const char *before,
                        const char *after, weir_gateway_page_cb cb, void *arg);
 

@@ -56,9 +56,9 @@ typedef struct {
     char payment[WEIR_UUID_LEN + 1]; /* its id, as PostgreSQL writes it */
     bool is_open;                    /* it was REQUESTED when the event was taken */
     char stray[16];                  /* status of a stray charge; empty: the gateway has none */
-    const char *reason;  /* for which it fails when the gateway has no charge; NULL: it does not */
-    char refusal[300];   /* room for the gateway's */
-    bool confirmed;      /* the gateway's word is how things stand, not a message that may be old */
+    const char *reason; /* for which it fails when the gateway has no charge; NULL: it does not */
+    char refusal[300];  /* room for the gateway's */
+    bool confirmed;     /* the gateway's word is how things stand, not a message that may be old */
 } job_t;
 
 static void done(job_t *job, weir_delivery_result_t result, const char *error)
@@ -348,8 +348,7 @@ static void *open_payments(const weir_runtime_t *runtime, char *error, size_t er
     p->stray_due = weir_ask_new(runtime->base, p->db, GROUP, STRAY_DUE, 2);
     p->settle_stray = weir_ask_new(runtime->base, p->db, GROUP, SETTLE_STRAY, 2);
     if (settings->payments_check > 0)
-        p->check =
-            weir_payments_check_new(runtime->base, p->db, gateway, settings->payments_check);
+        p->check = weir_payments_check_new(runtime->base, p->db, gateway, settings->payments_check);
     return p;
 }
 
@@ -368,15 +367,16 @@ static void close_payments(void *self)
 }
 
 const weir_group_t weir_payments_group = {
-    .consumer = {
-        .group = GROUP,
-        .types = types,
-        .apply = "payments_apply",
-        .permanent = "22,23",
-        .dependency = "gateway",
-        .concurrency = CONNECTIONS,
-        .handle = handle,
-    },
+    .consumer =
+        {
+            .group = GROUP,
+            .types = types,
+            .apply = "payments_apply",
+            .permanent = "22,23",
+            .dependency = "gateway",
+            .concurrency = CONNECTIONS,
+            .handle = handle,
+        },
     .open = open_payments,
     .close = close_payments,
 };

@@ -1,8 +1,8 @@
 /*
  * Compares the gateway's charges with payments from time to time (reconcile.h), and tells what it
- * finds in the log; it mends nothing, because a wrong database would give all money back.  Whichever
- * worker asks first when it is due (payments_check_due()) compares; charges of before the end of the
- * last comparison are not looked at again.
+ * finds in the log; it mends nothing, because a wrong database would give all money back. Whichever
+ * worker asks first when it is due (payments_check_due()) compares; charges of before the end of
+ * the last comparison are not looked at again.
  */
 #ifndef WEIR_PAYMENTS_CHECK_H
 #define WEIR_PAYMENTS_CHECK_H

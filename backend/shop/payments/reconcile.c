@@ -104,13 +104,13 @@ static void on_charge(const weir_gateway_answer_t *a, void *arg)
         compare(run, one, false, on_one_compared);
         json_decref(one);
     } else {
-        json_array_append_new(
-            run->differences,
-            json_pack("{s:s,s:O,s:O,s:n,s:O,s:O,s:O,s:n}", "difference", "no charge", "charge",
-                      json_object_get(payment, "charge"), "key", json_object_get(payment, "payment"),
-                      "charged", "payment", json_object_get(payment, "payment"), "order_id",
-                      json_object_get(payment, "order_id"), "paid",
-                      json_object_get(payment, "paid"), "mend"));
+        json_array_append_new(run->differences,
+                              json_pack("{s:s,s:O,s:O,s:n,s:O,s:O,s:O,s:n}", "difference",
+                                        "no charge", "charge", json_object_get(payment, "charge"),
+                                        "key", json_object_get(payment, "payment"), "charged",
+                                        "payment", json_object_get(payment, "payment"), "order_id",
+                                        json_object_get(payment, "order_id"), "paid",
+                                        json_object_get(payment, "paid"), "mend"));
         ask_uncharged(run);
     }
 }

@@ -253,8 +253,7 @@ static void on_put(PGresult *result, int row, const char *error, const char *sql
 static bool submit_put(call_t *call)
 {
     char price[24], event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
-    const char *values[] = {call->id, call->name, price, call->currency,
-                            event_id, traceparent};
+    const char *values[] = {call->id, call->name, price, call->currency, event_id, traceparent};
 
     snprintf(price, sizeof(price), "%lld", call->price);
     weir_uuid7(event_id);

@@ -31,15 +31,16 @@ static void *open_invalidation(const weir_runtime_t *runtime, char *error, size_
 }
 
 const weir_group_t weir_invalidation_group = {
-    .consumer = {
-        .group = "invalidation",
-        .types = types,
-        .apply = "invalidation_apply",
-        .permanent = "22,23",
-        .dependency = "redis",
-        .concurrency = WEIR_INVALIDATION_CONCURRENCY,
-        .handle = weir_invalidation_handle,
-    },
+    .consumer =
+        {
+            .group = "invalidation",
+            .types = types,
+            .apply = "invalidation_apply",
+            .permanent = "22,23",
+            .dependency = "redis",
+            .concurrency = WEIR_INVALIDATION_CONCURRENCY,
+            .handle = weir_invalidation_handle,
+        },
     .open = open_invalidation,
     .close = weir_invalidation_free,
 };

@@ -3,8 +3,8 @@
 static const char *const types[] = {"UserCreated", NULL};
 
 const weir_group_t weir_analytics_group = {.consumer = {
-    .group = "analytics",
-    .types = types,
-    .apply = "analytics_apply",
-    .permanent = "22,23",
-}};
+                                               .group = "analytics",
+                                               .types = types,
+                                               .apply = "analytics_apply",
+                                               .permanent = "22,23",
+                                           }};

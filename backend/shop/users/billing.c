@@ -3,8 +3,8 @@
 static const char *const types[] = {"UserCreated", "UserDeleted", NULL};
 
 const weir_group_t weir_billing_group = {.consumer = {
-    .group = "billing",
-    .types = types,
-    .apply = "billing_apply",
-    .permanent = "22,23",
-}};
+                                             .group = "billing",
+                                             .types = types,
+                                             .apply = "billing_apply",
+                                             .permanent = "22,23",
+                                         }};

@@ -8,18 +8,18 @@
 static const char *const types[] = {"UserDeleted", NULL};
 
 const weir_group_t weir_access_group = {.consumer = {
-    .group = "access",
-    .types = types,
-    .apply = "access_apply",
-    .permanent = "22,23",
-}};
+                                            .group = "access",
+                                            .types = types,
+                                            .apply = "access_apply",
+                                            .permanent = "22,23",
+                                        }};
 
 const weir_group_t weir_privacy_group = {.consumer = {
-    .group = "privacy",
-    .types = types,
-    .apply = "privacy_apply",
-    .permanent = "22,23",
-}};
+                                             .group = "privacy",
+                                             .types = types,
+                                             .apply = "privacy_apply",
+                                             .permanent = "22,23",
+                                         }};
 
 enum { ID, STATUS, REQUESTED_AT, N_VALUES };
 
@@ -32,8 +32,7 @@ static const weir_resource_t resource = WEIR_RESOURCE("Deletion", fields);
 
 static const weir_operation_t operation = {
     "DELETE",      "/users/{id}",       "deleteUser",         "Has a user deleted.",
-    .status = 202, .answer = &resource, .errors = {404, 410},
-    .kind = "user",
+    .status = 202, .answer = &resource, .errors = {404, 410}, .kind = "user",
 };
 
 /* Columns of the statement; place is the batch's. */

@@ -192,15 +192,16 @@ static void close_email(void *self)
 }
 
 const weir_group_t weir_email_group = {
-    .consumer = {
-        .group = GROUP,
-        .types = types,
-        .apply = "email_apply",
-        .permanent = "22,23",
-        .dependency = "smtp",
-        .concurrency = CONNECTIONS,
-        .handle = handle,
-    },
+    .consumer =
+        {
+            .group = GROUP,
+            .types = types,
+            .apply = "email_apply",
+            .permanent = "22,23",
+            .dependency = "smtp",
+            .concurrency = CONNECTIONS,
+            .handle = handle,
+        },
     .open = open_email,
     .close = close_email,
 };

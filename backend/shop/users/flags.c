@@ -3,8 +3,8 @@
 static const char *const types[] = {"UserCreated", "UserDeleted", NULL};
 
 const weir_group_t weir_flags_group = {.consumer = {
-    .group = "flags",
-    .types = types,
-    .apply = "flags_apply",
-    .permanent = "22,23",
-}};
+                                           .group = "flags",
+                                           .types = types,
+                                           .apply = "flags_apply",
+                                           .permanent = "22,23",
+                                       }};

@@ -44,7 +44,7 @@ static const weir_operation_t post_operation = {
     .body = &signup, .status = 201, .answer = &user, .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t get_operation = {
-    "GET",           "/users/{id}",        "getUser", "Shows a user.", .status = 200,
+    "GET",           "/users/{id}",        "getUser",      "Shows a user.", .status = 200,
     .answer = &user, .errors = {404, 410}, .kind = "user",
 };
 

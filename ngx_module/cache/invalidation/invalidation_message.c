@@ -82,8 +82,7 @@ static void invalidate(message_t *m, uint64_t hash)
 {
     m->named = true;
 
-    if (m->client && !m->soft &&
-        weir_invalidations_record_client(m->inv, hash, m->mark, m->ours))
+    if (m->client && !m->soft && weir_invalidations_record_client(m->inv, hash, m->mark, m->ours))
         return;
 
     weir_invalidations_record(m->inv, hash, m->soft, m->mark);

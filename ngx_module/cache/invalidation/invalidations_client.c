@@ -54,9 +54,8 @@ static bool is_free(const weir_invalidations_t *inv, const weir_invalidation_set
 {
     const weir_mark_t *mark = &set->mark[i], *floor = &inv->floor;
 
-    return set->hash[i] == 0 ||
-           (!weir_mark_is_pending(mark) && mark->local <= floor->local &&
-            weir_position_cmp(mark->position, floor->position) <= 0);
+    return set->hash[i] == 0 || (!weir_mark_is_pending(mark) && mark->local <= floor->local &&
+                                 weir_position_cmp(mark->position, floor->position) <= 0);
 }
 
 /* Evicts the oldest record of two sets; the client floor rises to its mark. */

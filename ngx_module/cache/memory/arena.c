@@ -8,22 +8,22 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 #define FORBID(start, size) ASAN_POISON_MEMORY_REGION(start, size)
-#define ALLOW(start, size)  ASAN_UNPOISON_MEMORY_REGION(start, size)
-#define GUARD               ((size_t)16)
+#define ALLOW(start, size) ASAN_UNPOISON_MEMORY_REGION(start, size)
+#define GUARD ((size_t)16)
 #else
 #define FORBID(start, size)
 #define ALLOW(start, size)
 #define GUARD ((size_t)0)
 #endif
 
-#define HEADER    (sizeof(size_t) + GUARD)
-#define FOOTER    sizeof(size_t)
+#define HEADER (sizeof(size_t) + GUARD)
+#define FOOTER sizeof(size_t)
 #define BLOCK_MIN (((size_t)1 << WEIR_ARENA_FIRST) + 2 * GUARD)
 
 /* Flags in the low bits of a block's size. */
-#define FREE      ((size_t)1)
+#define FREE ((size_t)1)
 #define PREV_FREE ((size_t)2)
-#define FLAGS     ((size_t)15)
+#define FLAGS ((size_t)15)
 
 /*
  * With AddressSanitizer only requested bytes and the blocks' own fields may be

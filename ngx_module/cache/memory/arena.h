@@ -22,9 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_ARENA_FIRST  5  /* log2 of the smallest block */
+#define WEIR_ARENA_FIRST 5   /* log2 of the smallest block */
 #define WEIR_ARENA_LEVELS 36 /* powers of two from WEIR_ARENA_FIRST on */
-#define WEIR_ARENA_STEPS  16 /* lists between two powers of two */
+#define WEIR_ARENA_STEPS 16  /* lists between two powers of two */
 
 typedef struct weir_arena_block weir_arena_block_t;
 

@@ -13,10 +13,10 @@
 
 #include <stdbool.h>
 
-#define WEIR_VARY_FIELDS_MAX 16  /* a response that names more is not stored */
-#define WEIR_VARY_MEMBERS_MAX 32 /* members of a value; a longer list is not sorted */
+#define WEIR_VARY_FIELDS_MAX 16   /* a response that names more is not stored */
+#define WEIR_VARY_MEMBERS_MAX 32  /* members of a value; a longer list is not sorted */
 #define WEIR_VARY_SORTED_MAX 2048 /* bytes of a value; a longer value is not sorted */
-#define WEIR_VARY_NAME_MAX 64    /* bytes; a response that names a longer one is not stored */
+#define WEIR_VARY_NAME_MAX 64     /* bytes; a response that names a longer one is not stored */
 
 /*
  * Writes the field names of all Vary lines in lower case, sorted, without

@@ -12,14 +12,10 @@ static char in[1 << 20], headers[1 << 16], out[1 << 20];
 static const struct {
     const char *fault, *name, *value;
 } fields[] = {
-    {"value", "X-A", "b\r\nX-Split: yes"},
-    {"name", "X-B: b\r\nX-Split: yes\r\nX-C", "c"},
-    {"etag", "ETag", "\"x\"\r\nX-Split: yes"},
-    {"nul", "X-A", "b\x01"},
-    {"framing", "Transfer-Encoding", "chunked"},
-    {"length", "Content-Length", "5"},
-    {"cookie", "Set-Cookie", "X-Split=yes"},
-    {"range", "Content-Range", "bytes 0-1/2"},
+    {"value", "X-A", "b\r\nX-Split: yes"},       {"name", "X-B: b\r\nX-Split: yes\r\nX-C", "c"},
+    {"etag", "ETag", "\"x\"\r\nX-Split: yes"},   {"nul", "X-A", "b\x01"},
+    {"framing", "Transfer-Encoding", "chunked"}, {"length", "Content-Length", "5"},
+    {"cookie", "Set-Cookie", "X-Split=yes"},     {"range", "Content-Range", "bytes 0-1/2"},
 };
 
 int main(int argc, char **argv)
