@@ -5,7 +5,7 @@
 #ifndef WEIR_PROBLEM_H
 #define WEIR_PROBLEM_H
 
-#include "str.h"
+#include "common/text/str.h"
 
 #define WEIR_PROBLEM_MEDIA_TYPE "application/problem+json"
 

@@ -1,7 +1,7 @@
 #include "api/answer.h"
 
 #include "api/representation.h"
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 #include "db/db.h"
 #include "log/alloc.h"
 #include "log/log.h"

@@ -15,7 +15,7 @@
 
 #include "api/answer.h"
 #include "api/openapi.h"
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 #include "db/batch/batch.h"
 #include "http/idempotency.h"
 

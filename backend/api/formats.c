@@ -1,6 +1,6 @@
 #include "api/formats.h"
 
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #ifndef WEIR_FORMATS_H
 #define WEIR_FORMATS_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #define WEIR_EMAIL_MAX 254 /* bytes; RFC 5321 section 4.5.3.1.3 less the brackets */
 

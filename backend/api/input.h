@@ -6,7 +6,7 @@
 #define WEIR_INPUT_H
 
 #include "api/fields.h"
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <jansson.h>
 

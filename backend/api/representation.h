@@ -6,7 +6,7 @@
 #define WEIR_REPRESENTATION_H
 
 #include "api/fields.h"
-#include "common/str.h"
+#include "common/text/str.h"
 
 /*
  * Writes the JSON object of the fields that the version has, in the table's order.

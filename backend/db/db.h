@@ -27,7 +27,7 @@
 #ifndef WEIR_DB_H
 #define WEIR_DB_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <event2/event.h>
 #include <inttypes.h>

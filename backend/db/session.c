@@ -4,7 +4,7 @@
  */
 #include "db/private.h"
 
-#include "common/random.h"
+#include "common/ids/random.h"
 #include "db/settings.h"
 #include "log/alloc.h"
 #include "log/log.h"

@@ -1,7 +1,7 @@
 #include "events/cloudevent.h"
 
 #include "common/problem.h"
-#include "common/traceparent.h"
+#include "common/trace/traceparent.h"
 #include "db/db.h"
 #include "log/alloc.h"
 

@@ -2,7 +2,7 @@
 
 #include "http/head.h"
 
-#include "common/token.h"
+#include "common/text/token.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "http/head.h"
 
-#include "common/token.h"
+#include "common/text/token.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -15,7 +15,7 @@
 #ifndef WEIR_HEAD_H
 #define WEIR_HEAD_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -16,8 +16,8 @@
 #define WEIR_HTTP_H
 
 #include "common/problem.h"
-#include "common/str.h"
-#include "common/traceparent.h"
+#include "common/text/str.h"
+#include "common/trace/traceparent.h"
 
 #include <event2/event.h>
 #include <stdbool.h>

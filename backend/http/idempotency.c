@@ -1,6 +1,6 @@
 #include "http/idempotency.h"
 
-#include "common/hex.h"
+#include "common/text/hex.h"
 #include "log/alloc.h"
 #include "log/log.h"
 

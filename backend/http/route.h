@@ -8,7 +8,7 @@
 #ifndef WEIR_ROUTE_H
 #define WEIR_ROUTE_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 

@@ -11,7 +11,7 @@
 #ifndef WEIR_SIGNATURE_H
 #define WEIR_SIGNATURE_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 #include "sim/sim.h"
 
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 
 #include <errno.h>
 #include <string.h>

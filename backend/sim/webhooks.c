@@ -4,7 +4,7 @@
  */
 #include "sim/sim.h"
 
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 #include "log/alloc.h"
 
 #include <event2/buffer.h>

@@ -4,7 +4,7 @@
 
 #include "cache/checksum.h"
 
-#include "common/bytes.h"
+#include "common/text/bytes.h"
 
 static const char magic[8] = {'W', 'E', 'I', 'R', 'C', 'E', 0, 3};
 

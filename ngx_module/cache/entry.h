@@ -26,7 +26,7 @@
 #ifndef WEIR_CACHE_ENTRY_H
 #define WEIR_CACHE_ENTRY_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

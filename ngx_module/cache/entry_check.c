@@ -7,7 +7,7 @@
 #include "cache/policy/tags.h"
 #include "cache/policy/vary.h"
 
-#include "common/token.h"
+#include "common/text/token.h"
 
 bool weir_entry_field_is_sound(weir_str_t name, weir_str_t value)
 {

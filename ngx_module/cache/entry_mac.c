@@ -2,7 +2,7 @@
 
 #include "cache/entry_mac.h"
 
-#include "common/bytes.h"
+#include "common/text/bytes.h"
 
 static void derive(char *key, weir_str_t purpose, weir_str_t secret)
 {

@@ -17,9 +17,9 @@
 #ifndef WEIR_CACHE_ENTRY_MAC_H
 #define WEIR_CACHE_ENTRY_MAC_H
 
-#include "common/blake2b.h"
-#include "common/siphash.h"
-#include "common/str.h"
+#include "common/hash/blake2b.h"
+#include "common/hash/siphash.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 
 /*

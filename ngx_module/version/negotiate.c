@@ -2,7 +2,7 @@
 
 #include "negotiate.h"
 
-#include "common/token.h"
+#include "common/text/token.h"
 
 /*
  * The precision with which a range matches an offered type; the order is the

@@ -23,7 +23,7 @@
 #ifndef WEIR_NEGOTIATE_H
 #define WEIR_NEGOTIATE_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 /* Media ranges after the first 64 of an Accept are ignored. */
 #define WEIR_NEGOTIATE_RANGES_MAX 64

@@ -9,7 +9,7 @@
 #include "version/ngx_http_weir_version_block.h"
 #include "version/rfc3339.h"
 
-#include "common/token.h"
+#include "common/text/token.h"
 
 
 #define NGX_HTTP_WEIR_VERSIONS_MAX  64

@@ -3,7 +3,7 @@
 #ifndef WEIR_RFC3339_H
 #define WEIR_RFC3339_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <time.h>
 

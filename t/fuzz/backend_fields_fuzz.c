@@ -1,6 +1,7 @@
 // uses: libevent libpq jansson openssl
 // needs: backend/http/signature.c backend/http/idempotency.c backend/http/route.c
-// needs: backend/redis/url.c common/traceparent.c common/random.c common/uuid7.c common/problem.c
+// needs: backend/redis/url.c common/trace/traceparent.c common/ids/random.c common/ids/uuid7.c
+// needs: common/problem.c
 // needs: backend/log/alloc.c
 /*
  * The short texts that the backend reads, on any bytes, each line of the input as each of them: the
@@ -8,8 +9,8 @@
  * of Redis; and a problem document of it.
  */
 #include "common/problem.h"
-#include "common/traceparent.h"
-#include "common/uuid7.h"
+#include "common/trace/traceparent.h"
+#include "common/ids/uuid7.h"
 #include "http/idempotency.h"
 #include "http/route.h"
 #include "http/signature.h"

@@ -2,7 +2,7 @@
 // needs: backend/events/worker/queue.c backend/events/worker/positions.c
 // needs: backend/events/worker/delays.c backend/events/worker/delivery.c
 // needs: backend/events/worker/lease.c backend/events/worker/confirm.c backend/events/cloudevent.c
-// needs: backend/redis/reader.c common/problem.c common/traceparent.c common/random.c
+// needs: backend/redis/reader.c common/problem.c common/trace/traceparent.c common/ids/random.c
 // needs: backend/log/alloc.c
 /*
  * What a worker reads from Redis, on any bytes: hiredis' reader with our limits, and the streams

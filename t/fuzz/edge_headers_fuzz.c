@@ -1,6 +1,6 @@
 // uses: nginx hiredis
 // needs: ngx_module/cache/lookup/ngx_http_weir_cache_uri.c ngx_module/cache/policy/cache_control.c
-// needs: ngx_module/cache/policy/vary.c ngx_module/cache/entry_mac.c common/blake2b.c
+// needs: ngx_module/cache/policy/vary.c ngx_module/cache/entry_mac.c common/hash/blake2b.c
 // needs: t/fuzz/nginx.c ngx_module/http/ngx_http_weir_module.c
 // needs: ngx_module/http/ngx_http_weir_headers.c
 /*

@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/entry_mac.c common/blake2b.c ngx_module/cache/entry.c
+// needs: ngx_module/cache/entry_mac.c common/hash/blake2b.c ngx_module/cache/entry.c
 // needs: ngx_module/cache/checksum.c ngx_module/cache/checksum_avx2.c
 // needs: ngx_module/cache/entry_check.c ngx_module/cache/policy/range.c
 // needs: ngx_module/cache/policy/vary.c

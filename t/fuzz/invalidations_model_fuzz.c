@@ -1,6 +1,6 @@
 // needs: ngx_module/cache/invalidation/invalidations.c
 // needs: ngx_module/cache/invalidation/invalidation_message.c ngx_module/cache/policy/tags.c
-// needs: ngx_module/cache/invalidation/invalidations_client.c common/blake2b.c
+// needs: ngx_module/cache/invalidation/invalidations_client.c common/hash/blake2b.c
 /*
  * The table of invalidations against a model that forgets nothing: whatever the
  * order of messages, invalidations made here, skipped positions, eras and deaths

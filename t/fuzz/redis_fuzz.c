@@ -4,7 +4,7 @@
 // needs: ngx_module/cache/invalidation/invalidations.c
 // needs: ngx_module/cache/invalidation/invalidation_message.c
 // needs: ngx_module/cache/invalidation/invalidations_client.c ngx_module/cache/policy/tags.c
-// needs: common/blake2b.c t/fuzz/nginx.c
+// needs: common/hash/blake2b.c t/fuzz/nginx.c
 /*
  * What the edge reads from Redis, on any bytes: the reader and its limits as a worker uses them,
  * and the follower of invalidations on the replies (INFO, a write, XREAD, GET weir:era, XINFO

@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/policy/tags.c common/blake2b.c
+// needs: ngx_module/cache/policy/tags.c common/hash/blake2b.c
 /*
  * Lists of tags from any bytes, a list for each line: what is read of a
  * response must be what a message with the same text names.

@@ -1,7 +1,7 @@
-// needs: common/blake2b.c
+// needs: common/hash/blake2b.c
 /* Both hashes against vectors, and BLAKE2b against OpenSSL's. */
-#include "common/blake2b.h"
-#include "common/siphash.h"
+#include "common/hash/blake2b.h"
+#include "common/hash/siphash.h"
 
 #include <openssl/evp.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/entry_mac.c common/blake2b.c
+// needs: ngx_module/cache/entry_mac.c common/hash/blake2b.c
 /* Signatures of what Redis holds, and the secrets behind them. */
 #include "cache/entry_mac.h"
 

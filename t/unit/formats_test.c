@@ -1,4 +1,4 @@
-// needs: backend/api/formats.c common/uuid7.c common/random.c
+// needs: backend/api/formats.c common/ids/uuid7.c common/ids/random.c
 #include "api/formats.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
-// needs: common/uuid7.c common/traceparent.c common/random.c
-#include "common/traceparent.h"
-#include "common/uuid7.h"
+// needs: common/ids/uuid7.c common/trace/traceparent.c common/ids/random.c
+#include "common/trace/traceparent.h"
+#include "common/ids/uuid7.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// needs: backend/api/input.c backend/api/formats.c common/uuid7.c common/random.c
+// needs: backend/api/input.c backend/api/formats.c common/ids/uuid7.c common/ids/random.c
 // needs: backend/log/alloc.c backend/log/log.c common/problem.c
 #include "api/input.h"
 

@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/policy/tags.c common/blake2b.c
+// needs: ngx_module/cache/policy/tags.c common/hash/blake2b.c
 /* Lists of tags and their hashes. */
 
 #include "cache/policy/tags.h"

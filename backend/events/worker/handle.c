@@ -8,7 +8,7 @@
  */
 #include "events/worker/private.h"
 
-#include "common/str.h"
+#include "common/text/str.h"
 #include "log/alloc.h"
 
 #include <assert.h>

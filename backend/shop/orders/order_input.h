@@ -7,7 +7,7 @@
 #define WEIR_ORDER_INPUT_H
 
 #include "api/input.h"
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 
 #define WEIR_ORDER_ITEMS_MAX 100
 #define WEIR_QUANTITY_MAX 1000

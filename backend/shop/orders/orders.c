@@ -1,7 +1,7 @@
 #include "shop/orders/orders.h"
 
 #include "api/answer.h"
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 #include "db/batch/batch.h"
 #include "http/idempotency.h"
 #include "log/alloc.h"

@@ -1,7 +1,7 @@
 #include "shop/payments/checkout.h"
 
 #include "api/answer.h"
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 #include "http/idempotency.h"
 #include "log/alloc.h"
 #include "shop/orders/order_input.h"

@@ -1,6 +1,6 @@
 #include "shop/payments/gateway.h"
 
-#include "common/str.h"
+#include "common/text/str.h"
 #include "log/alloc.h"
 #include "outbound/client.h"
 

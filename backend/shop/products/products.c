@@ -1,7 +1,7 @@
 #include "shop/products/products.h"
 
 #include "api/answer.h"
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 #include "db/batch/batch.h"
 #include "log/alloc.h"
 #include "shop/shop_api.h"

@@ -1,5 +1,6 @@
-// needs: backend/shop/orders/order_input.c backend/api/input.c backend/api/formats.c common/uuid7.c
-// needs: common/random.c backend/log/alloc.c backend/log/log.c common/problem.c
+// needs: backend/shop/orders/order_input.c backend/api/input.c backend/api/formats.c
+// needs: common/ids/uuid7.c
+// needs: common/ids/random.c backend/log/alloc.c backend/log/log.c common/problem.c
 #include "shop/orders/order_input.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // uses: libevent libpq libcurl jansson hiredis
 // needs: backend/api/input.c backend/api/formats.c backend/shop/orders/order_input.c
-// needs: common/uuid7.c common/random.c backend/log/alloc.c
+// needs: common/ids/uuid7.c common/ids/random.c backend/log/alloc.c
 // needs: backend/log/log.c common/problem.c
 /*
  * JSON that the shop reads, on any bytes: bodies of orders, and the payment gateway's answers.

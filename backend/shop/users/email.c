@@ -1,6 +1,6 @@
 #include "shop/users/email.h"
 
-#include "common/uuid7.h"
+#include "common/ids/uuid7.h"
 #include "db/batch/ask.h"
 #include "log/alloc.h"
 #include "outbound/mail.h"

@@ -52,8 +52,8 @@
 #define WEIR_CACHE_INVALIDATIONS_H
 
 #include "cache/stamp.h"
-#include "common/siphash.h"
-#include "common/str.h"
+#include "common/hash/siphash.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

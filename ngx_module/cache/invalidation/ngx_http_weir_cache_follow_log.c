@@ -11,7 +11,7 @@
 #include "cache/invalidation/ngx_http_weir_cache_follow.h"
 
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
-#include "common/blake2b.h"
+#include "common/hash/blake2b.h"
 #include "http/ngx_http_weir_clock.h"
 
 

@@ -16,7 +16,7 @@
 #include "http/ngx_http_weir_headers.h"
 #include "version/ngx_http_weir_version.h"
 
-#include "common/blake2b.h"
+#include "common/hash/blake2b.h"
 
 
 static void ngx_http_weir_cache_key_digest(ngx_http_weir_cache_zone_t *zone,

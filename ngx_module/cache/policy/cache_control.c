@@ -2,7 +2,7 @@
 
 #include "cache/policy/cache_control.h"
 
-#include "common/token.h"
+#include "common/text/token.h"
 
 typedef struct {
     weir_str_t name;

@@ -14,7 +14,7 @@
 #ifndef WEIR_CACHE_CONTROL_H
 #define WEIR_CACHE_CONTROL_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

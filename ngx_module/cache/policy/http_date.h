@@ -9,7 +9,7 @@
 #ifndef WEIR_CACHE_HTTP_DATE_H
 #define WEIR_CACHE_HTTP_DATE_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdint.h>
 

@@ -9,7 +9,7 @@
 #ifndef WEIR_CACHE_RANGE_H
 #define WEIR_CACHE_RANGE_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
 
 #include "cache/policy/tags.h"
 
-#include "common/blake2b.h"
-#include "common/bytes.h"
+#include "common/hash/blake2b.h"
+#include "common/text/bytes.h"
 
 static bool separates(char c)
 {

@@ -16,7 +16,7 @@
 #ifndef WEIR_CACHE_TAGS_H
 #define WEIR_CACHE_TAGS_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
 
 #include "cache/policy/vary.h"
 
-#include "common/token.h"
+#include "common/text/token.h"
 
 static bool is_space(char c)
 {

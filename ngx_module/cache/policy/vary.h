@@ -9,7 +9,7 @@
 #ifndef WEIR_CACHE_VARY_H
 #define WEIR_CACHE_VARY_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdbool.h>
 

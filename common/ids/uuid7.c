@@ -1,7 +1,7 @@
-#include "uuid7.h"
+#include "common/ids/uuid7.h"
 
-#include "hex.h"
-#include "random.h"
+#include "common/text/hex.h"
+#include "common/ids/random.h"
 
 #include <time.h>
 

@@ -1,7 +1,7 @@
-#include "traceparent.h"
+#include "common/trace/traceparent.h"
 
-#include "hex.h"
-#include "random.h"
+#include "common/text/hex.h"
+#include "common/ids/random.h"
 
 #include <stdio.h>
 

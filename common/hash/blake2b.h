@@ -8,7 +8,7 @@
 #ifndef WEIR_BLAKE2B_H
 #define WEIR_BLAKE2B_H
 
-#include "common/str.h"
+#include "common/text/str.h"
 
 #include <stdint.h>
 

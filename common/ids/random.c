@@ -1,4 +1,4 @@
-#include "random.h"
+#include "common/ids/random.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

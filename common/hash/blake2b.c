@@ -1,8 +1,8 @@
 /* BLAKE2b as RFC 7693 section 3 describes it; see blake2b.h. */
 
-#include "common/blake2b.h"
+#include "common/hash/blake2b.h"
 
-#include "common/bytes.h"
+#include "common/text/bytes.h"
 
 static const uint64_t iv[8] = {
     0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,

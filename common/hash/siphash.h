@@ -6,8 +6,8 @@
 #ifndef WEIR_SIPHASH_H
 #define WEIR_SIPHASH_H
 
-#include "common/bytes.h"
-#include "common/str.h"
+#include "common/text/bytes.h"
+#include "common/text/str.h"
 
 #include <stdint.h>
 

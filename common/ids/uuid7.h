@@ -6,7 +6,7 @@
 #ifndef WEIR_UUID7_H
 #define WEIR_UUID7_H
 
-#include "str.h"
+#include "common/text/str.h"
 
 #include <stdint.h>
 

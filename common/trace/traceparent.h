@@ -5,7 +5,7 @@
 #ifndef WEIR_TRACEPARENT_H
 #define WEIR_TRACEPARENT_H
 
-#include "str.h"
+#include "common/text/str.h"
 
 #include <stdint.h>
 
