@@ -131,7 +131,7 @@ $(DOMAIN_UNIT): $(OUT)/unit/%: $(BUILD)/obj/$(DOMAIN)/t/%.o $$(call needs,$(DOMA
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
 
-# For t/backend/migrat*.t: weir-backend migrate, reading folders instead of the migrations that are compiled in.
+# For t/backend/db/migrate*.t: weir-backend migrate, reading folders instead of the migrations that are compiled in.
 $(BUILD)/migrate-folders: $(call OBJ,t/lib/migrate-folders.c backend/db/migrate.c backend/db/settings.c \
                             backend/log/alloc.c backend/log/clock.c backend/log/log.c $(COMMON_SRC))
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)

@@ -3,7 +3,7 @@
 // needs: common/problem.c common/ids/random.c backend/log/alloc.c
 //
 // Needs a PostgreSQL of its own: WEIR_TEST_DATABASE is its connection string. Without it
-// all is skipped; t/backend/session.t starts one and runs this.
+// all is skipped; t/backend/db/session.t starts one and runs this.
 #include "db/batch/batch.h"
 #include "log/log.h"
 
@@ -405,7 +405,7 @@ int main(void)
     };
 
     if (getenv("WEIR_TEST_DATABASE") == NULL) {
-        puts("1..0 # SKIP t/backend/session.t runs this with a database");
+        puts("1..0 # SKIP t/backend/db/session.t runs this with a database");
         return 0;
     }
 
