@@ -56,13 +56,13 @@ MODULE_SRC := config $(shell find common ngx_module t/edge/redis/probe t/edge/ca
 
 module: $(MODULE)
 
-# build-module.sh records the tree that it configured; another tree is configured again.
+# scripts/build/module.sh records the tree that it configured; another tree is configured again.
 ifneq ($(NGX_SRC),$(firstword $(shell cat $(BUILD)/nginx/configured 2>/dev/null)))
 .PHONY: $(MODULE)
 endif
 
-$(MODULE): $(MODULE_SRC) scripts/build-module.sh Makefile
-	scripts/build-module.sh "$(NGX_SRC)" "$(BUILD)" "$(strip $(HARDEN) $(SANFLAGS))" "$(strip $(HARDEN_LD) $(SANFLAGS))"
+$(MODULE): $(MODULE_SRC) scripts/build/module.sh Makefile
+	scripts/build/module.sh "$(NGX_SRC)" "$(BUILD)" "$(strip $(HARDEN) $(SANFLAGS))" "$(strip $(HARDEN_LD) $(SANFLAGS))"
 
 # --- the backend ------------------------------------------------------------
 
@@ -80,18 +80,18 @@ SQL     := backend/db/sql backend/events/sql backend/http/sql backend/outbound/s
 SQL_SRC := $(SQL:%=$(BUILD)/%.c)
 
 .SECONDEXPANSION:
-$(SQL_SRC): $(BUILD)/%.c: scripts/embed-sql.sh $$(shell find $$*)
+$(SQL_SRC): $(BUILD)/%.c: scripts/build/embed-sql.sh $$(shell find $$*)
 	@mkdir -p $(@D)
-	scripts/embed-sql.sh $* >$@.new
+	scripts/build/embed-sql.sh $* >$@.new
 	mv $@.new $@
 
 # The template of weirctl new-domain is compiled in, too.
 TEMPLATE     := backend/ctl/new-domain/template
 TEMPLATE_SRC := $(BUILD)/$(TEMPLATE).c
 
-$(TEMPLATE_SRC): scripts/embed-template.sh $(shell find $(TEMPLATE))
+$(TEMPLATE_SRC): scripts/build/embed-template.sh $(shell find $(TEMPLATE))
 	@mkdir -p $(@D)
-	scripts/embed-template.sh $(TEMPLATE) >$@.new
+	scripts/build/embed-template.sh $(TEMPLATE) >$@.new
 	mv $@.new $@
 
 backend: $(OUT)/weir-backend $(OUT)/weirctl $(BUILD)/weir-payments-sim

@@ -19,7 +19,7 @@ scripts/packages.sh lint
 
 # shellcheck disable=SC2317  # called by name
 shell() {
-    shellcheck weir .ci/run scripts/*.sh bench/*.sh bench/lib/*.sh lint/*.sh
+    shellcheck weir .ci/run scripts/*.sh scripts/*/*.sh bench/*.sh bench/lib/*.sh lint/*.sh
 }
 
 # shellcheck disable=SC2317  # called by name

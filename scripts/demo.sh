@@ -7,8 +7,8 @@
 #
 # shellcheck disable=SC2317  # claim and wait_until call their arguments
 set -euo pipefail
-# shellcheck source=scripts/services.sh
-. "$(dirname "$0")/services.sh"
+# shellcheck source=scripts/stack/services.sh
+. "$(dirname "$0")/stack/services.sh"
 
 no_arguments demo "plays the story on the running stack: it kills the backend and Redis (kill -9) and deletes Redis' files" "$@"
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # down.sh: stops the stack, the edge first; its data stays.
 set -euo pipefail
-# shellcheck source=scripts/services.sh
-. "$(dirname "$0")/services.sh"
+# shellcheck source=scripts/stack/services.sh
+. "$(dirname "$0")/stack/services.sh"
 
 no_arguments down "stops the stack; its data stays in the folder" "$@"
 [ -d "$run" ] || {

@@ -7,8 +7,8 @@
 # under /tmp, in mount and process namespaces of its own, and is removed at the end.
 # It uses this machine's network, and the mirror and proxy of this machine's apt.
 set -euo pipefail
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/stack/lib.sh
+. "$(dirname "$0")/stack/lib.sh"
 
 suite=${1:-} who=${2:-root}
 [[ "$suite $who" =~ ^(bookworm|trixie|sid)\ (root|user)$ ]] ||

@@ -1,8 +1,8 @@
 #!/bin/bash
 # logs.sh [SERVICE…] [-f]: prints the end of the logs, and with -f new lines.
 set -euo pipefail
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/stack/lib.sh
+. "$(dirname "$0")/stack/lib.sh"
 
 follow=() files=()
 for argument in "$@"; do

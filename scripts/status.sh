@@ -1,8 +1,8 @@
 #!/bin/bash
 # status.sh [--json]: the services of the stack.  Exit code 0 only if all are up.
 set -euo pipefail
-# shellcheck source=scripts/services.sh
-. "$(dirname "$0")/services.sh"
+# shellcheck source=scripts/stack/services.sh
+. "$(dirname "$0")/stack/services.sh"
 choose_places
 
 json=

@@ -16,8 +16,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-# shellcheck source=scripts/redis.sh
-. scripts/redis.sh
+# shellcheck source=scripts/stack/redis.sh
+. scripts/stack/redis.sh
 choose_redis /dev/null
 
 build=build
@@ -48,7 +48,7 @@ case ${1:-} in
     ;;
 --worlds)
     shift
-    exec scripts/worlds.sh "$@"
+    exec scripts/test/worlds.sh "$@"
     ;;
 -*)
     echo "test: there is no option \"$1\"; there are --sanitize, --domain FOLDER, --world NAME and --worlds [NAME,...]" >&2
@@ -106,14 +106,14 @@ if [ -n "$sanitize" ]; then
     WEIR_NGINX=$TEST_NGINX_BINARY
     WEIR_VALGRIND_LOGS=$run/valgrind
     WEIR_VALGRIND_SUPPRESSIONS=$root/t/valgrind.supp
-    TEST_NGINX_BINARY=$root/scripts/nginx-valgrind.sh
+    TEST_NGINX_BINARY=$root/scripts/test/nginx-valgrind.sh
     TEST_NGINX_TIMEOUT=20
     mkdir -m 777 "$WEIR_VALGRIND_LOGS"
     export WEIR_NGINX WEIR_VALGRIND_LOGS WEIR_VALGRIND_SUPPRESSIONS TEST_NGINX_TIMEOUT
 fi
 if [ -n "$world" ]; then
-    # shellcheck source=scripts/world.sh
-    . scripts/world.sh
+    # shellcheck source=scripts/test/world.sh
+    . scripts/test/world.sh
     enter_world "$world"
     [ $# -gt 0 ] || mapfile -t files < <(tests_of "$world")
     [ $# -gt 0 ] || set -- "${files[@]}"
@@ -135,7 +135,7 @@ fi
 status=0
 jobs=${WEIR_TEST_JOBS:-2}
 [ -z "$sanitize$world" ] || jobs=1
-prove -j "$jobs" --rules 'seq=t/edge/**' --rules 'seq=t/e2e/**' --rules 'par=**' --exec scripts/prove-exec.sh "$@" 2>&1 | tee "$run/prove.log" || status=$?
+prove -j "$jobs" --rules 'seq=t/edge/**' --rules 'seq=t/e2e/**' --rules 'par=**' --exec scripts/test/prove-exec.sh "$@" 2>&1 | tee "$run/prove.log" || status=$?
 
 # WEIR_TEST_AGAIN=1: failed files run again, alone. The first failure remains in the output.
 if [ $status != 0 ] && [ "${WEIR_TEST_AGAIN:-}" = 1 ]; then
@@ -143,7 +143,7 @@ if [ $status != 0 ] && [ "${WEIR_TEST_AGAIN:-}" = 1 ]; then
     if [ ${#failed[@]} -gt 0 ] && [ ${#failed[@]} -le 6 ]; then
         echo "test: once more: ${failed[*]}"
         status=0
-        prove --exec scripts/prove-exec.sh "${failed[@]}" || status=$?
+        prove --exec scripts/test/prove-exec.sh "${failed[@]}" || status=$?
     fi
 fi
 

@@ -2,8 +2,8 @@
 # up.sh [--domain FOLDER]: starts the stack: packages, build, six services.  A second call starts
 # services that died, and restarts those whose program or configuration has changed.
 set -euo pipefail
-# shellcheck source=scripts/services.sh
-. "$(dirname "$0")/services.sh"
+# shellcheck source=scripts/stack/services.sh
+. "$(dirname "$0")/stack/services.sh"
 
 wanted_domain=$domain
 if [ "${1:-}" = --domain ]; then

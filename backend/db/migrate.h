@@ -2,7 +2,7 @@
  * Migrations.  Each part of the backend that has SQL (the engine of events, the idempotency keys,
  * the domain) keeps it in its folder sql/, as a line of its own: numbered files, NNN_name.sql, that
  * bring its tables up step by step, and functions/, its functions.  `make` compiles these files
- * into the program (scripts/embed-sql.sh), so program and SQL are always of one version.
+ * into the program (scripts/build/embed-sql.sh), so program and SQL are always of one version.
  *
  * Each numbered file is run once, in a transaction of its own that also records it in the table
  * schema_migrations.  One that begins with the line "-- outside a transaction" has statements, with
@@ -36,7 +36,7 @@ typedef struct {
 } weir_sql_file_t;
 
 /*
- * What scripts/embed-sql.sh makes of a folder sql/: weir_sql_NAME, where NAME is the folder's
+ * What scripts/build/embed-sql.sh makes of a folder sql/: weir_sql_NAME, where NAME is the folder's
  * parent.  Lists end with a path of NULL; migrations are in the order of their names.
  */
 typedef struct {

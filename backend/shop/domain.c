@@ -36,7 +36,7 @@ static const weir_group_t *const groups[] = {
     &weir_privacy_group,    NULL,
 };
 
-extern const weir_sql_line_t weir_sql_shop; /* scripts/embed-sql.sh makes it of sql/ */
+extern const weir_sql_line_t weir_sql_shop; /* scripts/build/embed-sql.sh makes it of sql/ */
 
 const weir_domain_t weir_domain = {
     .api = &weir_shop_api,

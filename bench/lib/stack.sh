@@ -55,8 +55,8 @@ bench_begin() {
     WEIR_PORT=$(bench_free_ports)
     export WEIR_PORT
     bench_up
-    # shellcheck source=scripts/services.sh disable=SC1091
-    . scripts/services.sh
+    # shellcheck source=scripts/stack/services.sh disable=SC1091
+    . scripts/stack/services.sh
     choose_places
     conf=$run/weir-backend.conf
 }

@@ -11,7 +11,7 @@
 
 #include "config/kinds.h"
 
-extern const weir_sql_line_t weir_sql_library; /* scripts/embed-sql.sh makes it of sql/ */
+extern const weir_sql_line_t weir_sql_library; /* scripts/build/embed-sql.sh makes it of sql/ */
 
 static const weir_api_t api = {
     .title = "Library",

@@ -1,4 +1,4 @@
-# scripts/embed-sql.sh: what is compiled into the program is what the files have, byte by byte.
+# embed-sql.sh: what is compiled into the program is what the files have, byte by byte.
 use strict;
 use warnings;
 
@@ -13,7 +13,7 @@ mkdir $_ for "$dir/owner_2", $sql, "$sql/functions", "$sql/functions/deep";
 
 sub spew { my ($file, $text) = @_; open my $out, '>:raw', $file or die "$file: $!"; print $out $text; close $out }
 sub output { open my $out, '-|', @_ or die "@_: $!"; local $/; my $text = <$out> // ''; close $out; return ($? >> 8, $text) }
-sub embed { return output('/bin/sh', '-c', 'exec "$@" 2>&1', 'sh', "$root/scripts/embed-sql.sh", $_[0] // $sql) }
+sub embed { return output('/bin/sh', '-c', 'exec "$@" 2>&1', 'sh', "$root/scripts/build/embed-sql.sh", $_[0] // $sql) }
 
 my %files = (
     '010_b.sql'              => "SELECT E'\\n\\\\', \"a\", '??(', '%s', '\t', '\x{c3}\x{a4}';\r\n\n\n-- it's /* \n",

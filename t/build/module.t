@@ -24,7 +24,7 @@ sub configured_without {
     open my $out, '>', "$fake/$header" or die "$header: $!";
     print {$out} "#error \"no $header\"\n";
     close $out;
-    return scalar `'$root/scripts/build-module.sh' '$src' '$build' '-I$fake' '' 2>&1`;
+    return scalar `'$root/scripts/build/module.sh' '$src' '$build' '-I$fake' '' 2>&1`;
 }
 
 for (['hiredis/hiredis.h', 'hiredis', 'libhiredis-dev'], ['xxhash.h', 'xxhash.h', 'libxxhash-dev']) {

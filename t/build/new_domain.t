@@ -46,7 +46,7 @@ is((run('build/weirctl', 'new-domain', "$dir/no/where"))[0], 1, 'a folder in non
 ($code, $text) = run('make', '-s', 'backend', "DOMAIN=$folder");
 is $code, 0, 'builds' or do { diag $text; done_testing; exit };
 is $text, '', 'without a word';
-($code, $text) = run('prove', '--exec', 'scripts/prove-exec.sh', "$folder/t/$name.t");
+($code, $text) = run('prove', '--exec', 'scripts/test/prove-exec.sh', "$folder/t/$name.t");
 is $code, 0, 'and passes its test' or diag $text;
 
 done_testing;

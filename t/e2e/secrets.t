@@ -31,7 +31,7 @@ chmod 0755, "$dir/note";
 
 # PATH is set behind the scripts' own choice of programs. redis-cli finds no server; its arguments are what counts.
 my $script = <<'END';
-. scripts/services.sh
+. scripts/stack/services.sh
 choose_places
 mkdir -p "$home" "$run/logs"
 PATH=$0/bin:$PATH

@@ -1,6 +1,7 @@
 /*
  * The files of a new domain's folder: those in template/, which are compiled into
- * weirctl (scripts/embed-template.sh).  In paths and texts @NAME@ stands for the domain's name.
+ * weirctl (scripts/build/embed-template.sh).  In paths and texts @NAME@ stands for the domain's
+ * name.
  */
 #ifndef WEIR_CTL_NEW_DOMAIN_H
 #define WEIR_CTL_NEW_DOMAIN_H

@@ -2,7 +2,7 @@
  * Lets allocations of the module fail, for allocations.t.
  *
  * The module is linked with this file and with --wrap for each function below
- * (scripts/build-asan.sh reads their names here), so what Weir's own code calls
+ * (scripts/build/asan.sh reads their names here), so what Weir's own code calls
  * comes here first, and what nginx calls does not.  Among them are functions of
  * nginx and hiredis that allocate for their caller; those fail before they have
  * done anything.  In memory that the processes share slabs and the cache's arena

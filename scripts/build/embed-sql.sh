@@ -38,7 +38,7 @@ files() {
 mapfile -t functions < <(find "$folder/functions" -name '[!.]*.sql' 2>/dev/null | sort)
 
 cat <<END
-/* Made by scripts/embed-sql.sh from $folder. */
+/* Made by scripts/build/embed-sql.sh from $folder. */
 #include "db/migrate.h"
 END
 files migrations "$folder"/*.sql

@@ -1,11 +1,11 @@
 #!/bin/bash
-# build-asan.sh: builds nginx itself with the module and the probes, from the sources of the
+# asan.sh: builds nginx itself with the module and the probes, from the sources of the
 # distribution's nginx package (or NGX_SRC), into build-asan/: with --with-debug, AddressSanitizer, and
 # NGX_DEBUG_PALLOC, which makes every pool allocation a call of malloc, so that
 # AddressSanitizer checks its bounds.  For shared memory, files in t/worlds/asan/
 # replace nginx' own.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 root=$PWD
 src=${NGX_SRC:-$root/build-asan/nginx-source}
 work=$root/build-asan/work
@@ -37,7 +37,7 @@ fetch_source() {
 }
 [ -n "${NGX_SRC:-}" ] || fetch_source
 
-want="$src $(cat scripts/build-asan.sh t/worlds/asan/allocations.c | cksum)"
+want="$src $(cat scripts/build/asan.sh t/worlds/asan/allocations.c | cksum)"
 want+=" $(find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
 if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; then
     rm -rf "$work"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# build-module.sh NGX_SRC BUILD CFLAGS LDFLAGS
+# module.sh NGX_SRC BUILD CFLAGS LDFLAGS
 #
 # Builds the module against an nginx source tree (or Debian's nginx-dev, which
 # ships the configured flags beside it) without writing into that tree.  CFLAGS and
@@ -7,7 +7,7 @@
 set -euo pipefail
 
 src=$1 build=$2 cflags=$3 ldflags=$4
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$root/$build"
 work=$root/$build/nginx
 

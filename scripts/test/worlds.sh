@@ -3,9 +3,9 @@
 # FILEs) in the given worlds, one after the other; without NAME in all.  "ci" is the
 # subset for continuous integration.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-# shellcheck source=scripts/world.sh
-. scripts/world.sh
+cd "$(dirname "$0")/../.."
+# shellcheck source=scripts/test/world.sh
+. scripts/test/world.sh
 
 names=("${worlds[@]}")
 if [ $# -gt 0 ] && [ ! -e "$1" ]; then

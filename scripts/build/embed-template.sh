@@ -6,7 +6,7 @@ set -euo pipefail
 export LC_ALL=C
 
 cat <<END
-/* Made by scripts/embed-template.sh from $1. */
+/* Made by scripts/build/embed-template.sh from $1. */
 #include "ctl/new-domain/new_domain.h"
 
 const weir_ctl_file_t weir_ctl_template[] = {

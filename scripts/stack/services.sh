@@ -3,7 +3,7 @@
 #
 # shellcheck shell=bash
 
-# shellcheck source=scripts/lib.sh
+# shellcheck source=scripts/stack/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # address_of SERVICE: its address, for output.

@@ -8,10 +8,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are used by the scripts that source this
 
-# shellcheck source=scripts/redis.sh
+# shellcheck source=scripts/stack/redis.sh
 . "$(dirname "${BASH_SOURCE[0]}")/redis.sh"
 
-weir_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+weir_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$weir_root" || exit
 umask 022
 PATH=$PATH:/usr/sbin:/sbin

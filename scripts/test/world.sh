@@ -14,7 +14,7 @@ enter_world() {
     }
     WEIR_WORLD=$1 WEIR_WORLD_NGINX=$TEST_NGINX_BINARY
     if [ "$1" = asan ]; then
-        scripts/build-asan.sh
+        scripts/build/asan.sh
         WEIR_WORLD_NGINX=$root/build-asan/nginx
         TEST_NGINX_LOAD_MODULES=${TEST_NGINX_LOAD_MODULES//$root\/build\//$root/build-asan/}
         mkdir -m 777 "$run/asan"
