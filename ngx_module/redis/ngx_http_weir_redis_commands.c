@@ -15,7 +15,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir_assert.h"
-#include "redis/ngx_http_weir_redis_server.h"
+#include "redis/ngx_http_weir_redis_commands.h"
 
 
 static ngx_int_t ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis);
@@ -85,6 +85,24 @@ ngx_http_weir_redis_cancel(ngx_http_weir_redis_command_t *cmd)
 
 
 void
+ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis)
+{
+    ngx_http_weir_redis_slot_t  *slot;
+
+    slot = ngx_http_weir_redis_head(redis);
+
+    if (slot == NULL) {
+        if (redis->deadline.timer_set) {
+            ngx_del_timer(&redis->deadline);
+        }
+
+    } else if (!redis->deadline.timer_set) {
+        ngx_add_timer(&redis->deadline, redis->timeout);
+    }
+}
+
+
+ngx_int_t
 ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
 {
     u_char            *out;
@@ -124,11 +142,12 @@ ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis)
     redis->out_size = size;
 
     if (rc != NGX_OK || ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_http_weir_redis_close(redis, "cannot send the handshake");
-        return;
+        return NGX_ERROR;
     }
 
     redis->state = NGX_HTTP_WEIR_REDIS_HANDSHAKE;
+
+    return NGX_OK;
 }
 
 

@@ -15,16 +15,24 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir_assert.h"
-#include "redis/ngx_http_weir_redis_server.h"
+#include "redis/ngx_http_weir_redis_commands.h"
+#include "redis/ngx_http_weir_redis_connection.h"
+#include "redis/ngx_http_weir_redis_read.h"
+#include "redis/ngx_http_weir_redis_reply.h"
+#include "redis/ngx_http_weir_redis_tls.h"
 
 
 static void ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_open(ngx_http_weir_redis_t *redis);
+static void ngx_http_weir_redis_tls_ended(ngx_connection_t *c);
+static void ngx_http_weir_redis_greet(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_flush_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_deadline_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_reconnect_handler(ngx_event_t *ev);
 static void ngx_http_weir_redis_write_handler(ngx_event_t *wev);
 static void ngx_http_weir_redis_read_handler(ngx_event_t *rev);
+static void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis,
+    char *reason);
 static void ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_plan_reconnect(ngx_http_weir_redis_t *redis);
 static void ngx_http_weir_redis_give_up(ngx_http_weir_redis_t *redis);
@@ -209,25 +217,56 @@ ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
 static void
 ngx_http_weir_redis_open(ngx_http_weir_redis_t *redis)
 {
-    if (redis->tls) {
-        ngx_http_weir_redis_tls_connect(redis);
-        return;
-    }
-
-    ngx_http_weir_redis_handshake(redis);
-}
-
-
-void
-ngx_http_weir_redis_connected(ngx_http_weir_redis_t *redis)
-{
+    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     c = redis->peer.connection;
+
+    if (redis->tls == NULL) {
+        ngx_http_weir_redis_greet(redis);
+        return;
+    }
+
+    rc = ngx_http_weir_redis_tls_connect(redis, ngx_http_weir_redis_tls_ended);
+
+    if (rc == NGX_OK) {
+        ngx_http_weir_redis_tls_ended(c);
+
+    } else if (rc == NGX_ERROR) {
+        ngx_http_weir_redis_close(redis, redis->fault);
+    }
+}
+
+
+static void
+ngx_http_weir_redis_tls_ended(ngx_connection_t *c)
+{
+    ngx_http_weir_redis_t  *redis;
+
+    redis = c->data;
+
+    if (ngx_http_weir_redis_tls_check(redis) != NGX_OK) {
+        ngx_http_weir_redis_close(redis, redis->fault);
+        return;
+    }
+
+    /* OpenSSL had the events */
+
     c->read->handler = ngx_http_weir_redis_read_handler;
     c->write->handler = ngx_http_weir_redis_write_handler;
 
-    ngx_http_weir_redis_handshake(redis);
+    ngx_http_weir_redis_greet(redis);
+}
+
+
+/* TCP, and TLS if used, are established. */
+
+static void
+ngx_http_weir_redis_greet(ngx_http_weir_redis_t *redis)
+{
+    if (ngx_http_weir_redis_handshake(redis) != NGX_OK) {
+        ngx_http_weir_redis_close(redis, "cannot send the handshake");
+    }
 }
 
 
@@ -319,28 +358,13 @@ ngx_http_weir_redis_read_handler(ngx_event_t *rev)
         return;
     }
 
-    if (ngx_http_weir_redis_read(redis) == NGX_OK
-        && ngx_handle_read_event(rev, 0) != NGX_OK)
-    {
-        ngx_http_weir_redis_close(redis, "connection lost");
+    if (ngx_http_weir_redis_read(redis) != NGX_OK) {
+        ngx_http_weir_redis_close(redis, redis->fault);
+        return;
     }
-}
 
-
-void
-ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis)
-{
-    ngx_http_weir_redis_slot_t  *slot;
-
-    slot = ngx_http_weir_redis_head(redis);
-
-    if (slot == NULL) {
-        if (redis->deadline.timer_set) {
-            ngx_del_timer(&redis->deadline);
-        }
-
-    } else if (!redis->deadline.timer_set) {
-        ngx_add_timer(&redis->deadline, redis->timeout);
+    if (ngx_handle_read_event(rev, 0) != NGX_OK) {
+        ngx_http_weir_redis_close(redis, "connection lost");
     }
 }
 
@@ -406,7 +430,12 @@ ngx_http_weir_redis_deadline_handler(ngx_event_t *ev)
 }
 
 
-void
+/*
+ * Without a reason, the closing is no failure and is not logged.  With a reason,
+ * the first failure in a row is logged, and a reconnection is scheduled.
+ */
+
+static void
 ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
 {
     redis->state = NGX_HTTP_WEIR_REDIS_CLOSED;

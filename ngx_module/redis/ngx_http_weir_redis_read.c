@@ -15,7 +15,7 @@
  *     has lost its command, they are not accessed, and the rest is dropped.
  *   - memory is allocated for received bytes, not for announced ones: the
  *     server is not trusted.  Data that is not RESP2, too large, nested too
- *     deeply, or not asked for closes the connection.
+ *     deeply, or not asked for ends the connection.
  */
 
 #include <ngx_config.h>
@@ -24,7 +24,8 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir_assert.h"
-#include "redis/ngx_http_weir_redis_server.h"
+#include "redis/ngx_http_weir_redis_commands.h"
+#include "redis/ngx_http_weir_redis_read.h"
 
 
 /* Digits of the longest string that is read without the reader. */
@@ -60,6 +61,7 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
     static u_char      buf[65536];
 
     c = redis->peer.connection;
+    redis->fault = NULL;
 
     for ( ;; ) {
         n = ngx_http_weir_redis_recv(redis, buf, sizeof(buf), &direct);
@@ -74,13 +76,12 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
                 && redis->nslots == 0)
             {
                 /* the server's idle timeout: the next command reconnects */
-                ngx_http_weir_redis_close(redis, NULL);
-                return NGX_DONE;
+                return NGX_ERROR;
             }
 
             redis->err = (n == NGX_ERROR) ? ngx_socket_errno : 0;
-            ngx_http_weir_redis_close(redis, "connection lost");
-            return NGX_DONE;
+            redis->fault = "connection lost";
+            return NGX_ERROR;
         }
 
         redis->last_read = ngx_current_msec;
@@ -93,14 +94,14 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
             if (redis->rest == 0
                 && ngx_http_weir_redis_end_string(redis) != NGX_OK)
             {
-                return NGX_DONE;
+                return NGX_ERROR;
             }
         }
 
         if (ngx_http_weir_redis_take(redis, buf, buf + (n - direct))
             != NGX_OK)
         {
-            return NGX_DONE;
+            return NGX_ERROR;
         }
 
         ngx_http_weir_redis_arm(redis);
@@ -167,7 +168,7 @@ ngx_http_weir_redis_recv(ngx_http_weir_redis_t *redis, u_char *buf,
 }
 
 
-/* NGX_OK, or NGX_ERROR if the connection was closed. */
+/* NGX_OK, or NGX_ERROR with redis->fault. */
 
 static ngx_int_t
 ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
@@ -236,7 +237,7 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
 
 /*
  * Takes bytes of the string that is being read.  Returns the start of the
- * remaining bytes, or NULL if the connection was closed.
+ * remaining bytes, or NULL with redis->fault.
  */
 
 static u_char *
@@ -251,7 +252,7 @@ ngx_http_weir_redis_put_string(ngx_http_weir_redis_t *redis, u_char *p,
 
         if (redis->room == 0 && ngx_http_weir_redis_make_room(redis) != NGX_OK)
         {
-            ngx_http_weir_redis_close(redis, "no memory for a reply");
+            redis->fault = "no memory for a reply";
             return NULL;
         }
 
@@ -272,7 +273,7 @@ ngx_http_weir_redis_put_string(ngx_http_weir_redis_t *redis, u_char *p,
 
 /*
  * Reads "$length CRLF".  Returns the start of the string; p if the reader must
- * decode it; or NULL if the connection was closed.
+ * decode it; or NULL with redis->fault.
  */
 
 static u_char *
@@ -321,7 +322,7 @@ ngx_http_weir_redis_begin_string(ngx_http_weir_redis_t *redis, u_char *p,
 
 /*
  * Prepares the reply of a command that waits for a string of that length.
- * NGX_OK, or NGX_ERROR if the connection was closed.
+ * NGX_OK, or NGX_ERROR with redis->fault.
  */
 
 static ngx_int_t
@@ -332,7 +333,7 @@ ngx_http_weir_redis_begin_reply(ngx_http_weir_redis_t *redis,
 
     reply = ngx_pcalloc(cmd->pool, sizeof(ngx_http_weir_redis_reply_t));
     if (reply == NULL) {
-        ngx_http_weir_redis_close(redis, "no memory for a reply");
+        redis->fault = "no memory for a reply";
         return NGX_ERROR;
     }
 
@@ -346,7 +347,7 @@ ngx_http_weir_redis_begin_reply(ngx_http_weir_redis_t *redis,
     }
 
     if (len > NGX_HTTP_WEIR_REDIS_REPLY_MAX) {
-        ngx_http_weir_redis_close(redis, "sent a reply that is too large");
+        redis->fault = "sent a reply that is too large";
         return NGX_ERROR;
     }
 
@@ -356,7 +357,7 @@ ngx_http_weir_redis_begin_reply(ngx_http_weir_redis_t *redis,
     reply->str.data = ngx_pnalloc(cmd->pool, redis->room);
 
     if (reply->str.data == NULL) {
-        ngx_http_weir_redis_close(redis, "no memory for a reply");
+        redis->fault = "no memory for a reply";
         return NGX_ERROR;
     }
 
@@ -405,7 +406,7 @@ ngx_http_weir_redis_make_room(ngx_http_weir_redis_t *redis)
 }
 
 
-/* NGX_OK, or NGX_ERROR if the connection was closed. */
+/* NGX_OK, or NGX_ERROR with redis->fault. */
 
 static ngx_int_t
 ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
@@ -422,7 +423,7 @@ ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
         end = reply->str.data + reply->str.len;
 
         if (end[0] != CR || end[1] != LF) {
-            ngx_http_weir_redis_close(redis, "protocol error");
+            redis->fault = "protocol error";
             return NGX_ERROR;
         }
 
@@ -435,7 +436,7 @@ ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis)
 
 /*
  * Feeds bytes to the reader and delivers every complete reply.  NGX_OK, or
- * NGX_ERROR if the connection was closed.
+ * NGX_ERROR with redis->fault.
  */
 
 static ngx_int_t
@@ -448,12 +449,12 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
     redis->reply_bytes += len;
 
     if (redis->reply_bytes > NGX_HTTP_WEIR_REDIS_REPLY_MAX) {
-        ngx_http_weir_redis_close(redis, "sent a reply that is too large");
+        redis->fault = "sent a reply that is too large";
         return NGX_ERROR;
     }
 
     if (redisReaderFeed(reader, (char *) p, len) != REDIS_OK) {
-        ngx_http_weir_redis_close(redis, "protocol error");
+        redis->fault = "protocol error";
         return NGX_ERROR;
     }
 
@@ -463,14 +464,14 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
         reply = NULL;
 
         if (redisReaderGetReply(reader, &reply) != REDIS_OK) {
-            ngx_http_weir_redis_close(redis, "protocol error");
+            redis->fault = "protocol error";
             return NGX_ERROR;
         }
 
         if (reply == NULL) {
 
             if (ngx_http_weir_redis_is_endless(reader)) {
-                ngx_http_weir_redis_close(redis, "sent a line without an end");
+                redis->fault = "sent a line without an end";
                 return NGX_ERROR;
             }
 
@@ -509,7 +510,7 @@ ngx_http_weir_redis_is_endless(redisReader *reader)
 
 /*
  * A reply is complete; it is evaluated only if a command waits for it.  NGX_OK,
- * or NGX_ERROR if the connection was closed.
+ * or NGX_ERROR with redis->fault.
  */
 
 static ngx_int_t
@@ -524,7 +525,7 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
     slot = ngx_http_weir_redis_head(redis);
 
     if (slot == NULL) {
-        ngx_http_weir_redis_close(redis, "reply without a command");
+        redis->fault = "reply without a command";
         return NGX_ERROR;
     }
 
@@ -555,7 +556,7 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
     }
 
     if (redis->refusal.len) {
-        ngx_http_weir_redis_close(redis, "refused the handshake");
+        redis->fault = "refused the handshake";
         return NGX_ERROR;
     }
 

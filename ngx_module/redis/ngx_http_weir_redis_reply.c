@@ -13,7 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "redis/ngx_http_weir_redis_server.h"
+#include "redis/ngx_http_weir_redis_reply.h"
 
 
 static ngx_int_t ngx_http_weir_redis_place(ngx_http_weir_redis_reply_t *array,

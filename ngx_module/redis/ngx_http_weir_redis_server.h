@@ -1,4 +1,17 @@
-/* A server and this worker's connection to it; private to the client. */
+/*
+ * A server and this worker's connection to it; private to the client.
+ *
+ *     module      weir_redis, and the servers of a configuration
+ *     url         its argument
+ *     connection  connecting, writing, closing, reconnecting
+ *     tls         the TLS handshake
+ *     read        replies from the socket to the handlers
+ *     commands    the queue of commands that wait for their replies
+ *     reply       replies in the memory of their commands
+ *
+ * Each file calls those below it only; what ends the connection is returned to
+ * the file connection, in redis->fault.
+ */
 
 #ifndef _NGX_HTTP_WEIR_REDIS_SERVER_H_INCLUDED_
 #define _NGX_HTTP_WEIR_REDIS_SERVER_H_INCLUDED_
@@ -111,6 +124,9 @@ struct ngx_http_weir_redis_s {
     ngx_event_t                      deadline;  /* of the oldest live command */
     ngx_event_t                      reconnect;
 
+    char                            *fault;     /* that ends the connection;
+                                                   NULL: none, the server has
+                                                   closed it while idle */
     ngx_uint_t                       failures;  /* in a row */
     ngx_err_t                        err;       /* of the failure; 0: none */
     ngx_log_t                        quiet;     /* log for repeated failures */
@@ -120,79 +136,6 @@ struct ngx_http_weir_redis_s {
     u_char                           refusal_buf[128];
 };
 
-
-/* Called once in each worker, before the first command. */
-void ngx_http_weir_redis_init_worker(ngx_http_weir_redis_t *redis,
-    ngx_log_t *log);
-
-/* Closes the connection for good; live commands get NGX_ERROR. */
-void ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis);
-
-/*
- * read: reads all available replies and calls the handlers.  NGX_OK, or
- * NGX_DONE if the connection was closed.
- */
-ngx_int_t ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis);
-
-/*
- * connection: without a reason, the closing is no failure and is not logged.
- * With a reason, the first failure in a row is logged, and a reconnection is
- * scheduled.
- */
-void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason);
-
-/*
- * connection: sets the timer for the oldest live command, or for a silent
- * connection.
- */
-void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis);
-
-/*
- * connection: TCP, and TLS if used, are established: begins Redis' own
- * handshake.
- */
-void ngx_http_weir_redis_connected(ngx_http_weir_redis_t *redis);
-
-/*
- * commands: sends AUTH, SELECT, PING before all waiting commands; their slots
- * go to the head of the queue.  The waiting commands are sent after the
- * replies.
- */
-void ngx_http_weir_redis_handshake(ngx_http_weir_redis_t *redis);
-
-/* tls: creates an empty state in the configuration's pool; NULL: no memory. */
-ngx_http_weir_redis_tls_t *ngx_http_weir_redis_tls_create(ngx_conf_t *cf);
-
-/*
- * tls: reads a parameter of weir_redis.  NGX_OK, or NGX_DECLINED if it is not a
- * parameter of TLS.
- */
-ngx_int_t ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
-    ngx_str_t *arg);
-
-/*
- * tls: loads the certificates.  host is the URL's host; the server's
- * certificate must contain that name or address, or the name of ssl_name=.
- * NGX_CONF_OK, the fault (a constant string), or NGX_CONF_ERROR if the fault
- * was logged.
- */
-char *ngx_http_weir_redis_tls_init(ngx_conf_t *cf,
-    ngx_http_weir_redis_tls_t *tls, ngx_str_t *host);
-
-/*
- * tls: does the TLS handshake on a new connection and continues with
- * ngx_http_weir_redis_connected(), or closes the connection.
- */
-void ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis);
-
-/* tls: called before the connection is closed; does nothing without TLS. */
-void ngx_http_weir_redis_tls_close(ngx_connection_t *c);
-
-/*
- * The functions that build replies in the waiting command's pool; the reader's
- * privdata is the server.
- */
-extern redisReplyObjectFunctions  ngx_http_weir_redis_functions;
 
 /* The oldest slot, whose reply is read next; NULL if there is none. */
 static ngx_inline ngx_http_weir_redis_slot_t *

@@ -13,7 +13,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
-#include "redis/ngx_http_weir_redis_server.h"
+#include "redis/ngx_http_weir_redis_tls.h"
 
 #if (NGX_SSL)
 
@@ -39,7 +39,6 @@ static char *ngx_http_weir_redis_tls_read(ngx_conf_t *cf,
     ngx_http_weir_redis_tls_t *tls);
 static ngx_int_t ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
     ngx_connection_t *c);
-static void ngx_http_weir_redis_tls_done(ngx_connection_t *c);
 
 
 ngx_http_weir_redis_tls_t *
@@ -189,8 +188,9 @@ ngx_http_weir_redis_tls_read(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls)
 }
 
 
-void
-ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
+ngx_int_t
+ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis,
+    ngx_connection_handler_pt ended)
 {
     ngx_int_t          rc;
     ngx_connection_t  *c;
@@ -213,19 +213,19 @@ ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
            != NGX_OK
         || ngx_http_weir_redis_tls_expect(redis->tls, c) != NGX_OK)
     {
-        ngx_http_weir_redis_close(redis, "no memory for TLS");
-        return;
+        redis->fault = "no memory for TLS";
+        return NGX_ERROR;
     }
 
     rc = ngx_ssl_handshake(c);
 
     if (rc == NGX_AGAIN) {
         /* the timer of connect_timeout on c->read is already running */
-        c->ssl->handler = ngx_http_weir_redis_tls_done;
-        return;
+        c->ssl->handler = ended;
+        return NGX_AGAIN;
     }
 
-    ngx_http_weir_redis_tls_done(c);
+    return NGX_OK;
 }
 
 
@@ -255,24 +255,24 @@ ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
 }
 
 
-static void
-ngx_http_weir_redis_tls_done(ngx_connection_t *c)
+ngx_int_t
+ngx_http_weir_redis_tls_check(ngx_http_weir_redis_t *redis)
 {
-    long                    rc;
-    X509                   *certificate;
-    const char             *wrong;
-    ngx_http_weir_redis_t  *redis;
+    long               rc;
+    X509              *certificate;
+    const char        *wrong;
+    ngx_connection_t  *c;
 
-    redis = c->data;
+    c = redis->peer.connection;
 
     if (c->read->timedout) {
-        ngx_http_weir_redis_close(redis, "connect_timeout passed");
-        return;
+        redis->fault = "connect_timeout passed";
+        return NGX_ERROR;
     }
 
     if (!c->ssl->handshaked) {
-        ngx_http_weir_redis_close(redis, "the TLS handshake failed");
-        return;
+        redis->fault = "the TLS handshake failed";
+        return NGX_ERROR;
     }
 
     if (!redis->tls->unverified) {
@@ -295,13 +295,12 @@ ngx_http_weir_redis_tls_done(ngx_connection_t *c)
         if (wrong) {
             redis->refusal.data = (u_char *) wrong;
             redis->refusal.len = ngx_strlen(wrong);
-            ngx_http_weir_redis_close(redis,
-                                      "the server's certificate is refused");
-            return;
+            redis->fault = "the server's certificate is refused";
+            return NGX_ERROR;
         }
     }
 
-    ngx_http_weir_redis_connected(redis);
+    return NGX_OK;
 }
 
 
@@ -349,9 +348,18 @@ ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
 }
 
 
-void
-ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis)
+ngx_int_t
+ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis,
+    ngx_connection_handler_pt ended)
 {
+    return NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_weir_redis_tls_check(ngx_http_weir_redis_t *redis)
+{
+    return NGX_ERROR;
 }
 
 

@@ -16,7 +16,9 @@
  */
 #include "cache/invalidation/ngx_http_weir_cache_follow.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
-#include "redis/ngx_http_weir_redis_server.h"
+#include "redis/ngx_http_weir_redis_commands.h"
+#include "redis/ngx_http_weir_redis_read.h"
+#include "redis/ngx_http_weir_redis_reply.h"
 
 #include "budget.h"
 
@@ -34,19 +36,9 @@ static const budget_t budget = {50000, 1500, 5 * 1200000, 5 * 80};
 
 /* --- nginx around it ------------------------------------------------------------------- */
 
-static bool closed;
-
-void ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
-{
-    (void)redis;
-    assert(!closed && (reason != NULL || redis->nslots == 0));
-    closed = true;
-}
-
 void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis)
 {
-    assert(!closed);
-    (void)redis;
+    assert(redis->fault == NULL);
 }
 
 static const uint8_t *input;
@@ -212,12 +204,11 @@ static void read_stream(const uint8_t *data, size_t size, size_t pieces, unsigne
         redis.nslots++;
     }
 
-    closed = false;
     input = data;
     left = size;
     piece = pieces;
-    (void)ngx_http_weir_redis_read(&redis);
-    reading.closed = closed;
+    reading.closed = ngx_http_weir_redis_read(&redis) != NGX_OK;
+    assert(reading.closed || redis.fault == NULL);
     if (reading.n >= NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS)
         follow(replies, commands[0].pool);
 
