@@ -23,8 +23,6 @@ static ngx_uint_t ngx_http_weir_version_is_file(ngx_http_request_t *r);
 static void ngx_http_weir_version_refused_mark(void *data);
 
 
-ngx_str_t  ngx_http_weir_version_json = ngx_string("application/json");
-
 static ngx_str_t  ngx_http_weir_version_deprecation = ngx_string("Deprecation");
 static ngx_str_t  ngx_http_weir_version_sunset = ngx_string("Sunset");
 static ngx_str_t  ngx_http_weir_version_link = ngx_string("Link");

@@ -23,6 +23,7 @@ static ngx_uint_t ngx_http_weir_version_is_named(ngx_table_elt_t *h,
     ngx_str_t *name);
 
 
+ngx_str_t  ngx_http_weir_version_json = ngx_string("application/json");
 ngx_str_t  ngx_http_weir_version_accept = ngx_string("Accept");
 
 

@@ -65,7 +65,9 @@ for my $text (sort grep { $logged{$_} && $described{$_} } keys %logged) {
 
 my %reason;
 for my $file (files(qr/\.c$/, 'ngx_module/redis')) {
-    $reason{$_} = 1 for map { literals($_->[1]) } calls(slurp($file), 'ngx_http_weir_redis_close');
+    my $code = slurp($file);
+    $reason{$_} = 1 for map { literals($_->[1]) } calls($code, 'ngx_http_weir_redis_close');
+    $reason{$_} = 1 for $code =~ /redis->fault = "(.*?)"/g;
 }
 my ($reasons) = $log =~ /(^  \| reason \|.*?)\n\n/ms;
 cmp_ok scalar(keys %reason), '>=', 10, 'reasons for a lost Redis are found';
