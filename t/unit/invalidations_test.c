@@ -1,5 +1,6 @@
 // needs: ngx_module/cache/invalidation/invalidations.c
-// needs: ngx_module/cache/invalidation/invalidation_message.c ngx_module/cache/policy/tags.c
+// needs: ngx_module/cache/invalidation/invalidations_apply.c ngx_module/cache/policy/tags.c
+// needs: ngx_module/cache/invalidation/invalidations_make.c
 // needs: ngx_module/cache/invalidation/invalidations_client.c common/hash/blake2b.c
 /* The table of invalidations, case by case. */
 #include "invalidations_fixture.h"

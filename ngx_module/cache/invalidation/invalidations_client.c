@@ -6,9 +6,6 @@
 
 #include "cache/invalidation/invalidations_private.h"
 
-/* The position of records without a stream: they are never pending. */
-static const weir_position_t no_stream = {0, 1};
-
 static bool is_pending(const weir_invalidation_set_t *set, int i)
 {
     return set->hash[i] != 0 && weir_mark_is_pending(&set->mark[i]);
@@ -145,31 +142,6 @@ bool weir_invalidations_record_client(weir_invalidations_t *inv, uint64_t hash, 
     weir_mark_raise(known, mark);
 
     return true;
-}
-
-uint64_t weir_invalidations_make_client(weir_invalidations_t *inv, const uint64_t *hashes, size_t n,
-                                        const weir_position_t *position, bool pending)
-{
-    weir_mark_t mark = {{0, 0}, inv->local + 1};
-
-    weir_invalidations_change(inv, WEIR_CHANGE_MADE_HERE);
-
-    if (position)
-        mark.position = *position;
-    else if (!pending)
-        mark.position = no_stream;
-
-    for (size_t i = 0; i < n; i++) {
-        if (!weir_invalidations_record_client(inv, hashes[i], mark, !weir_mark_is_pending(&mark)))
-            weir_invalidations_record(inv, hashes[i], false, mark);
-    }
-
-    inv->applied++;
-    weir_invalidations_set_local(inv, mark.local);
-
-    weir_invalidations_change(inv, WEIR_CHANGE_NONE);
-
-    return mark.local;
 }
 
 size_t weir_invalidations_unsent_clients(weir_invalidations_t *inv, uint64_t now, uint64_t age,

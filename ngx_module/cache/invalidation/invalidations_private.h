@@ -1,7 +1,12 @@
 /*
- * Changes of the table of invalidations, for the table itself and for the
- * parser of messages.  The functions are hidden, so that calls within the
- * module are direct.
+ * Changes of the table of invalidations, for its files.  The functions are
+ * hidden, so that calls within the module are direct.  Each file calls those
+ * below it only:
+ *
+ *     invalidations_apply   a message of the stream
+ *     invalidations_make    what is made here, and what of it is pending
+ *     invalidations         eras, records of tags and keys, and checks
+ *     invalidations_client  records of clients
  *
  * A change begins with weir_invalidations_change() and its kind, and ends with
  * WEIR_CHANGE_NONE.  A process that finds another kind when it takes the lock
@@ -50,6 +55,12 @@ static inline void weir_mark_raise(weir_mark_t *mark, weir_mark_t to)
 static inline bool weir_mark_is_pending(const weir_mark_t *mark)
 {
     return mark->position.ms == 0 && mark->position.seq == 0;
+}
+
+/* What the table keeps for a hash. */
+static inline uint64_t weir_invalidations_word(uint64_t hash, bool soft)
+{
+    return (hash & ~(uint64_t)WEIR_INVALIDATION_SOFT) | (soft ? WEIR_INVALIDATION_SOFT : 0);
 }
 
 /* Index of the first or the second set of a hash, among the given number of sets. */
