@@ -1,8 +1,11 @@
 // uses: nginx hiredis
 // needs: ngx_module/redis/ngx_http_weir_redis_read.c ngx_module/redis/ngx_http_weir_redis_reply.c
-// needs: ngx_module/cache/invalidation/ngx_http_weir_cache_follow_log.c
+// needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_log.c
+// needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_era.c
+// needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_write.c
 // needs: ngx_module/cache/invalidation/invalidations.c
-// needs: ngx_module/cache/invalidation/invalidation_message.c
+// needs: ngx_module/cache/invalidation/invalidations_apply.c
+// needs: ngx_module/cache/invalidation/invalidations_make.c
 // needs: ngx_module/cache/invalidation/invalidations_client.c ngx_module/cache/policy/tags.c
 // needs: common/hash/blake2b.c t/fuzz/nginx.c
 /*
@@ -14,7 +17,7 @@
  * - Any cutting gives the same replies, but for what is no RESP: of that one reader sees less.
  * - Memory has a budget: a length that is only announced costs nothing.
  */
-#include "cache/invalidation/ngx_http_weir_cache_follow.h"
+#include "cache/invalidation/follow/ngx_http_weir_cache_follow_private.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "redis/ngx_http_weir_redis_commands.h"
 #include "redis/ngx_http_weir_redis_read.h"
@@ -97,9 +100,12 @@ uint64_t ngx_http_weir_random(void)
     return 4;
 }
 
-void ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f, ngx_uint_t missing)
+ngx_int_t ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
+                                      ngx_http_weir_redis_command_t *cmd, ngx_uint_t argc,
+                                      ngx_str_t *argv)
 {
-    (void)f, (void)missing;
+    (void)redis, (void)cmd, (void)argc, (void)argv;
+    return NGX_DECLINED;
 }
 
 static void follow(ngx_http_weir_redis_reply_t **replies, ngx_pool_t *pool)
@@ -120,7 +126,7 @@ static void follow(ngx_http_weir_redis_reply_t **replies, ngx_pool_t *pool)
     f.pool = pool;
     memcpy(f.replies, replies, sizeof(f.replies));
 
-    ngx_http_weir_cache_follow_was_written(&f);
+    ngx_http_weir_cache_follow_write_done(&f);
     if (ngx_http_weir_cache_follow_met(&f) != NGX_OK)
         return;
     assert(f.era != 0 && invalidation.table->era == f.era);

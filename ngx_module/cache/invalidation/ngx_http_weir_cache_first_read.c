@@ -8,8 +8,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/invalidation/ngx_http_weir_cache_first_read.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
-#include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "http/ngx_http_weir_clock.h"
 #include "http/ngx_http_weir_park.h"
 

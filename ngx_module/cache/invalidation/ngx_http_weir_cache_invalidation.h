@@ -16,6 +16,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "cache/entry.h"
 #include "cache/invalidation/invalidations.h"
 #include "cache/memory/ngx_http_weir_cache_zone.h"
 
@@ -80,6 +81,19 @@ extern const ngx_http_weir_cache_tenant_t
 weir_invalidations_t *ngx_http_weir_cache_invalidation_lock(
     ngx_http_weir_cache_zone_t *zone);
 void ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone);
+
+/* The stamp of a stored response. */
+static ngx_inline void
+ngx_http_weir_cache_invalidation_read_stamp(weir_entry_t *entry,
+    weir_stamp_t *stamp)
+{
+    stamp->era = entry->era;
+    stamp->position.ms = entry->position_ms;
+    stamp->position.seq = entry->position_seq;
+    stamp->origin = entry->origin;
+    stamp->local = entry->local;
+}
+
 
 /*
  * True if invalidations made here reach other edges now, as far as is known;

@@ -194,7 +194,7 @@ ngx_http_weir_cache_ctx_forward(ngx_http_weir_cache_ctx_t *ctx,
     ctx->began = ngx_http_weir_ms();
 
     ngx_http_weir_cache_redirect_note_lines(ctx);
-    ngx_http_weir_cache_invalidation_stamp(ctx);
+    ngx_http_weir_cache_validity_stamp(ctx);
 }
 
 

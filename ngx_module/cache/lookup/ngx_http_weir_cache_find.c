@@ -64,7 +64,7 @@ ngx_http_weir_cache_find_in_memory(ngx_http_weir_cache_ctx_t *ctx)
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
 
-            if (!ngx_http_weir_cache_invalidation_outlived(ctx, &ctx->pin)
+            if (!ngx_http_weir_cache_validity_outlived(ctx, &ctx->pin)
                 || !ngx_http_weir_cache_part_fits(ctx))
             {
                 break;
@@ -224,7 +224,7 @@ ngx_http_weir_cache_find_accept(ngx_http_weir_cache_ctx_t *ctx)
 
     if (!pointer
         && (ngx_http_weir_cache_find_is_overdue(ctx)
-            || !ngx_http_weir_cache_invalidation_outlived(ctx, NULL)
+            || !ngx_http_weir_cache_validity_outlived(ctx, NULL)
             || !ngx_http_weir_cache_part_fits(ctx)))
     {
         return 0;

@@ -8,8 +8,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/invalidation/ngx_http_weir_cache_first_read.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
-#include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "http/ngx_http_weir.h"

@@ -9,7 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "cache/invalidation/follow/ngx_http_weir_cache_follow.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/request/ngx_http_weir_cache_request.h"

@@ -249,7 +249,7 @@ ngx_http_weir_cache_answer_forwarded(ngx_http_weir_cache_ctx_t *ctx,
      */
 
     if (ctx->stored
-        && (!ctx->storing || ngx_http_weir_cache_invalidation_would_hold(ctx)))
+        && (!ctx->storing || ngx_http_weir_cache_validity_would_hold(ctx)))
     {
         p = ngx_sprintf(p, "; stored");
     }

@@ -220,7 +220,8 @@ ngx_http_weir_cache_validate_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_find_take_stale(ctx);
 
-    return ngx_http_weir_cache_invalidation_outlived(ctx, ctx->stale_pin.node
-                                                          ? &ctx->stale_pin : NULL)
+    return ngx_http_weir_cache_validity_outlived(ctx,
+                                                 ctx->stale_pin.node
+                                                 ? &ctx->stale_pin : NULL)
            ? "stale-if-error" : NULL;
 }

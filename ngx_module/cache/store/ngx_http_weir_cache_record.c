@@ -112,7 +112,7 @@ ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
         return rc;
     }
 
-    rc = ngx_http_weir_cache_invalidation_read_tags(ctx, &entry->tags);
+    rc = ngx_http_weir_cache_validity_read_tags(ctx, &entry->tags);
     if (rc != NGX_OK) {
         return rc;
     }

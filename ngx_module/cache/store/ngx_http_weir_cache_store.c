@@ -61,7 +61,7 @@ ngx_http_weir_cache_store(ngx_http_weir_cache_ctx_t *ctx)
 
     weir_entry_finish((char *) ctx->buf, ctx->len);
 
-    if (!ngx_http_weir_cache_invalidation_would_hold(ctx)) {
+    if (!ngx_http_weir_cache_validity_would_hold(ctx)) {
         ngx_http_weir_cache_turn_end(ctx, 0);
         ngx_http_weir_cache_record_abandon(ctx, "invalidated meanwhile");
         return;

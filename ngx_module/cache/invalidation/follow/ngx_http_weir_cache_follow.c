@@ -7,17 +7,9 @@
  * nothing to catch up with, then GET of the era's key and XINFO STREAM, which
  * show whether the read was complete:
  *
- *   - The era is a hash of the server's run_id and master_replid, read on each
- *     connection, and of the key weir:era.  An edge that finds the key missing
- *     sets it to a random value.  All edges compute the same era.  It changes
- *     when the server was restarted, emptied or replaced.  Invalidations may
- *     have been lost then, so responses of another era are not used.
- *   - No era occurs twice.  An edge that connects to another server than the
- *     last time gives weir:era a new value there.  So after a failback, when
- *     the edge returns to the first server, responses stored before are of
- *     another era.  If the value cannot be written, the edge adds a random
- *     number of its own (salt) to the era, and uses only responses that it
- *     stored itself.
+ *   - GET shows whether the stream is still that of the era in which the edge
+ *     reads it (ngx_http_weir_cache_follow_era.c).  In a new era nothing that
+ *     was stored before is used.
  *   - read is the number of entries that had been added to the stream up to the
  *     position.  If the position is the last ID of the stream and more entries
  *     were added than read, some were trimmed or deleted before they were read:
@@ -44,24 +36,18 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
-#include "cache/invalidation/ngx_http_weir_cache_follow.h"
+#include "cache/invalidation/follow/ngx_http_weir_cache_follow.h"
+#include "cache/invalidation/follow/ngx_http_weir_cache_follow_private.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
-#include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 
 
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_TICK    100    /* ms until a pending message
-                                                     is sent again */
+#define NGX_HTTP_WEIR_CACHE_FOLLOW_TICK    100    /* ms between two ticks */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_LAPSE   1000   /* ms without a heartbeat */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_BLOCK   1000   /* ms, upper limit of XREAD
                                                      BLOCK */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_TRIM    60000  /* ms between two XTRIM */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND  1000   /* ms until a pending message
-                                                     is sent again */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE   250    /* ms until a pending message
-                                                     is sent again */
-#define NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES  128    /* hashes in one message */
 
 /* Limits of the stream: messages, and bytes by their average size. */
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH       100000
@@ -81,18 +67,9 @@ static void ngx_http_weir_cache_follow_leave(
 static void ngx_http_weir_cache_follow_cycle(
     ngx_http_weir_cache_follower_t *f);
 static void ngx_http_weir_cache_follow_read(ngx_http_weir_cache_follower_t *f);
-static void ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv);
 static void ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f);
-static void ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
-    ngx_uint_t argc, ngx_str_t *argv);
 static void ngx_http_weir_cache_follow_missed(
     ngx_http_weir_cache_follower_t *f);
-static void ngx_http_weir_cache_follow_probe(
-    ngx_http_weir_cache_follower_t *f);
-static ngx_uint_t ngx_http_weir_cache_follow_resend(
-    ngx_http_weir_cache_follower_t *f);
-static ngx_str_t ngx_http_weir_cache_follow_hashes(uint64_t *hashes, size_t n);
 static void ngx_http_weir_cache_follow_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
     ngx_http_weir_redis_reply_t *reply);
@@ -103,6 +80,7 @@ ngx_http_weir_cache_follow_init_worker(ngx_http_weir_cache_zone_t *zone)
 {
     u_char                          *p;
     ngx_str_t                        name;
+    ngx_uint_t                       i;
     ngx_http_weir_cache_follower_t  *f;
 
     if (zone->redis == NULL) {
@@ -131,6 +109,12 @@ ngx_http_weir_cache_follow_init_worker(ngx_http_weir_cache_zone_t *zone)
                                             ngx_cycle->pool, ngx_cycle->log);
     if (f->redis == NULL) {
         return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS; i++) {
+        f->commands[i].handler = ngx_http_weir_cache_follow_handler;
+        f->commands[i].data = f;
+        f->commands[i].log = ngx_cycle->log;
     }
 
     f->tick.handler = ngx_http_weir_cache_follow_tick;
@@ -308,16 +292,17 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
         f->last.ms = 0;
         f->last.seq = 0;
 
-        ngx_http_weir_cache_follow_set_era(f, 1);
+        ngx_http_weir_cache_follow_write_era(f, 1);
 
         ngx_str_set(&argv[0], "INFO");
         ngx_str_set(&argv[1], "server");
         ngx_str_set(&argv[2], "replication");
-        ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_INFO, 3,
-                                        argv);
+        ngx_http_weir_cache_follow_write_send(f,
+                                              NGX_HTTP_WEIR_CACHE_FOLLOW_INFO,
+                                              3, argv);
     } else {
-        if (!ngx_http_weir_cache_follow_resend(f)) {
-            ngx_http_weir_cache_follow_probe(f);
+        if (!ngx_http_weir_cache_follow_write_resend(f)) {
+            ngx_http_weir_cache_follow_write_probe(f);
         }
 
         ngx_http_weir_cache_follow_trim(f);
@@ -326,14 +311,14 @@ ngx_http_weir_cache_follow_cycle(ngx_http_weir_cache_follower_t *f)
 
     ngx_str_set(&argv[0], "GET");
     ngx_str_set(&argv[1], "weir:era");
-    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_ERA, 2,
-                                    argv);
+    ngx_http_weir_cache_follow_write_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_ERA,
+                                          2, argv);
 
     ngx_str_set(&argv[0], "XINFO");
     ngx_str_set(&argv[1], "STREAM");
     ngx_str_set(&argv[2], NGX_HTTP_WEIR_CACHE_STREAM);
-    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM, 3,
-                                    argv);
+    ngx_http_weir_cache_follow_write_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM,
+                                          3, argv);
 
     if (f->waiting == 0) {
         /* Redis is known to be down; the next tick tries again */
@@ -379,8 +364,8 @@ ngx_http_weir_cache_follow_read(ngx_http_weir_cache_follower_t *f)
     argv[n + 2].len = ngx_sprintf(from, "%uL-%uL", f->from.ms, f->from.seq)
                       - from;
 
-    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_READ, n + 3,
-                                    argv);
+    ngx_http_weir_cache_follow_write_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_READ,
+                                          n + 3, argv);
 }
 
 
@@ -414,165 +399,7 @@ ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f)
     argv[4].data = text;
     argv[4].len = ngx_sprintf(text, "%uL", most) - text;
 
-    ngx_http_weir_cache_follow_tell(f, 5, argv);
-}
-
-
-static void
-ngx_http_weir_cache_follow_send(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv)
-{
-    ngx_http_weir_redis_command_t  *cmd;
-
-    if (f->failed) {
-        return;
-    }
-
-    cmd = &f->commands[which];
-
-    cmd->pool = f->pool;
-    cmd->handler = ngx_http_weir_cache_follow_handler;
-    cmd->data = f;
-    cmd->log = ngx_cycle->log;
-
-    if (ngx_http_weir_redis_command(f->redis, cmd, argc, argv) == NGX_OK) {
-        f->waiting++;
-
-    } else {
-        f->failed = 1;
-    }
-}
-
-
-/* Sent without waiting for the reply. */
-
-static void
-ngx_http_weir_cache_follow_tell(ngx_http_weir_cache_follower_t *f,
-    ngx_uint_t argc, ngx_str_t *argv)
-{
-    ngx_http_weir_redis_command_t  cmd;
-
-    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
-    cmd.log = ngx_cycle->log;
-
-    (void) ngx_http_weir_redis_command(f->redis, &cmd, argc, argv);
-}
-
-
-void
-ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
-    ngx_uint_t missing)
-{
-    u_char     text[16];
-    ngx_str_t  argv[4];
-
-    ngx_str_set(&argv[0], "SET");
-    ngx_str_set(&argv[1], "weir:era");
-    argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_random())
-                  - text;
-    ngx_str_set(&argv[3], "NX");
-
-    ngx_http_weir_cache_follow_tell(f, missing ? 4 : 3, argv);
-}
-
-
-/*
- * Sends again what this edge invalidated and has not read back from the stream.
- */
-
-static ngx_uint_t
-ngx_http_weir_cache_follow_resend(ngx_http_weir_cache_follower_t *f)
-{
-    bool                   soft, all;
-    size_t                 n;
-    u_char                *p, edge[16 + 1 + NGX_INT64_LEN];
-    uint64_t               hashes[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES];
-    ngx_str_t              argv[9];
-    ngx_uint_t             argc, client;
-    weir_invalidations_t  *table;
-
-    table = ngx_http_weir_cache_invalidation_lock(f->zone);
-
-    client = 0;
-    n = weir_invalidations_unsent(table, f->sent,
-                                  NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND, hashes,
-                                  NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES, &soft,
-                                  &all);
-
-    if (n == 0 && !all) {
-        client = 1;
-        n = weir_invalidations_unsent_clients(table, f->sent,
-                                        NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND,
-                                        hashes, WEIR_INVALIDATION_FORGOTTEN);
-    }
-
-    p = ngx_sprintf(edge, "%016xL-%uL", table->origin, table->local);
-
-    ngx_http_weir_cache_invalidation_unlock(f->zone);
-
-    if (n == 0 && !all) {
-        return 0;
-    }
-
-    ngx_str_set(&argv[0], "XADD");
-    ngx_str_set(&argv[1], NGX_HTTP_WEIR_CACHE_STREAM);
-    ngx_str_set(&argv[2], "*");
-    ngx_str_set(&argv[3], "edge");
-    argv[4].data = edge;
-    argv[4].len = p - edge;
-    argc = 7;
-
-    if (all) {
-        ngx_str_set(&argv[5], "all");
-        ngx_str_set(&argv[6], "1");
-
-    } else {
-        ngx_str_set(&argv[5], "hashes");
-        argv[6] = ngx_http_weir_cache_follow_hashes(hashes, n);
-
-        if (soft) {
-            ngx_str_set(&argv[7], "soft");
-            ngx_str_set(&argv[8], "1");
-            argc = 9;
-        }
-
-        if (client) {
-            ngx_str_set(&argv[7], "client");
-            ngx_str_set(&argv[8], "1");
-            argc = 9;
-        }
-    }
-
-    f->told = 1;
-    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE, argc,
-                                    argv);
-
-    return 1;
-}
-
-
-/* The hashes as text of a message; valid until the next call. */
-
-static ngx_str_t
-ngx_http_weir_cache_follow_hashes(uint64_t *hashes, size_t n)
-{
-    u_char     *p;
-    size_t      i;
-    ngx_str_t   s;
-
-    static u_char  text[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES * 17];
-
-    p = text;
-
-    for (i = 0; i < n; i++) {
-        p = ngx_sprintf(p, "%016xL ", hashes[i]);
-    }
-
-    s.data = text;
-    s.len = p - text - 1;
-
-    return s;
+    ngx_http_weir_cache_follow_write_tell(f, 5, argv);
 }
 
 
@@ -611,7 +438,7 @@ ngx_http_weir_cache_follow_handler(ngx_http_weir_redis_command_t *cmd,
     }
 
     if (f->following && !f->failed) {
-        ngx_http_weir_cache_follow_was_written(f);
+        ngx_http_weir_cache_follow_write_done(f);
     }
 
     ngx_destroy_pool(f->pool);
@@ -666,34 +493,4 @@ ngx_http_weir_cache_follow_missed(ngx_http_weir_cache_follower_t *f)
                       " reached other edges, so all responses become invalid"
                       " when Redis is back", &f->zone->name);
     }
-}
-
-
-/*
- * Tests whether Redis accepts writes, with a write that changes nothing while
- * the era exists.
- */
-
-static void
-ngx_http_weir_cache_follow_probe(ngx_http_weir_cache_follower_t *f)
-{
-    u_char     text[16];
-    ngx_str_t  argv[4];
-
-    if (f->sent - f->probed < NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE) {
-        return;
-    }
-
-    f->probed = f->sent;
-    f->told = 0;
-
-    ngx_str_set(&argv[0], "SET");
-    ngx_str_set(&argv[1], "weir:era");
-    argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%016xL", ngx_http_weir_random())
-                  - text;
-    ngx_str_set(&argv[3], "NX");
-
-    ngx_http_weir_cache_follow_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE, 4,
-                                    argv);
 }

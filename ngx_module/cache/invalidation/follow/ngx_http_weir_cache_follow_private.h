@@ -1,10 +1,14 @@
 /*
- * The follower, shared by its two files: follow sends the commands, follow_log
- * evaluates the replies.
+ * The follower, shared by its files.  Each calls those below it only:
+ *
+ *     follow        the role, and the cycle of commands
+ *     follow_log    evaluation of what was read
+ *     follow_era    the era: the history to which a stream belongs
+ *     follow_write  what is sent
  */
 
-#ifndef _NGX_HTTP_WEIR_CACHE_FOLLOW_H_INCLUDED_
-#define _NGX_HTTP_WEIR_CACHE_FOLLOW_H_INCLUDED_
+#ifndef _NGX_HTTP_WEIR_CACHE_FOLLOW_PRIVATE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_CACHE_FOLLOW_PRIVATE_H_INCLUDED_
 
 
 #include <ngx_config.h>
@@ -12,7 +16,8 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
-#include "cache/ngx_http_weir_cache.h"
+#include "cache/invalidation/invalidations.h"
+#include "cache/memory/ngx_http_weir_cache_zone.h"
 
 
 typedef enum {
@@ -79,15 +84,55 @@ ngx_int_t ngx_http_weir_cache_follow_was_read(
     ngx_http_weir_cache_follower_t *f);
 
 /*
- * follow_log: evaluates the reply to the write of the cycle, if there was one:
- * a message that was sent again, or a test write.
+ * follow_era: identifies the server by its process (run_id) and its history of
+ * writes (master_replid), in f->server.  NGX_ERROR: the reply does not have
+ * them.
  */
-void ngx_http_weir_cache_follow_was_written(
+ngx_int_t ngx_http_weir_cache_follow_era_read_server(
     ngx_http_weir_cache_follower_t *f);
 
-/* follow: sets the era's key, if it is missing, or (missing 0) replaces it. */
-void ngx_http_weir_cache_follow_set_era(ngx_http_weir_cache_follower_t *f,
+/*
+ * follow_era: compares the server with the previous one; value is that of the
+ * era's key.  NGX_OK, or NGX_AGAIN if it is another server, whose era is being
+ * renewed.
+ */
+ngx_int_t ngx_http_weir_cache_follow_era_compare(
+    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
+
+/* follow_era: the hash of the server, the salt and the era's key; never 0. */
+uint64_t ngx_http_weir_cache_follow_era_of(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_redis_reply_t *value);
+
+/* follow_write: sends a command of the cycle; its failure is f->failed. */
+void ngx_http_weir_cache_follow_write_send(ngx_http_weir_cache_follower_t *f,
+    ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv);
+
+/* follow_write: sends a command without waiting for the reply. */
+void ngx_http_weir_cache_follow_write_tell(ngx_http_weir_cache_follower_t *f,
+    ngx_uint_t argc, ngx_str_t *argv);
+
+/*
+ * follow_write: sets the era's key, if it is missing, or (missing 0) replaces
+ * it.
+ */
+void ngx_http_weir_cache_follow_write_era(ngx_http_weir_cache_follower_t *f,
     ngx_uint_t missing);
 
+/*
+ * follow_write: sends again what this edge invalidated and has not read back
+ * from the stream.  0: there is nothing to send.
+ */
+ngx_uint_t ngx_http_weir_cache_follow_write_resend(
+    ngx_http_weir_cache_follower_t *f);
 
-#endif /* _NGX_HTTP_WEIR_CACHE_FOLLOW_H_INCLUDED_ */
+/* follow_write: tests whether Redis accepts writes, if a test is due. */
+void ngx_http_weir_cache_follow_write_probe(ngx_http_weir_cache_follower_t *f);
+
+/*
+ * follow_write: evaluates the reply to the write of the cycle, if there was one:
+ * a message that was sent again, or a test write.
+ */
+void ngx_http_weir_cache_follow_write_done(ngx_http_weir_cache_follower_t *f);
+
+
+#endif /* _NGX_HTTP_WEIR_CACHE_FOLLOW_PRIVATE_H_INCLUDED_ */

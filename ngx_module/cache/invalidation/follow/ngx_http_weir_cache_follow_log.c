@@ -1,6 +1,6 @@
 /*
- * Evaluation of the follower's replies: the era, the messages, and whether the
- * read was complete.  See ngx_http_weir_cache_follow.c.
+ * Evaluation of what the follower has read: the messages, and whether they are
+ * complete.  See ngx_http_weir_cache_follow.c.
  */
 
 #include <ngx_config.h>
@@ -8,10 +8,8 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
-#include "cache/invalidation/ngx_http_weir_cache_follow.h"
-
+#include "cache/invalidation/follow/ngx_http_weir_cache_follow_private.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
-#include "common/hash/blake2b.h"
 #include "http/ngx_http_weir_clock.h"
 
 
@@ -29,14 +27,8 @@ typedef struct {
 } ngx_http_weir_cache_stream_t;
 
 
-static uint64_t ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text,
-    size_t len);
 static weir_position_t ngx_http_weir_cache_follow_floor(
     ngx_http_weir_cache_stream_t *stream);
-static ngx_int_t ngx_http_weir_cache_follow_compare_server(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
-static uint64_t ngx_http_weir_cache_follow_era(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *value);
 static ngx_int_t ngx_http_weir_cache_follow_apply(
     ngx_http_weir_cache_follower_t *f, ngx_uint_t *n);
 static ngx_int_t ngx_http_weir_cache_follow_entry(
@@ -48,151 +40,9 @@ static weir_invalidations_t *ngx_http_weir_cache_follow_lock(
     ngx_http_weir_cache_follower_t *f);
 static ngx_int_t ngx_http_weir_cache_follow_read_stream(
     ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream);
-static ngx_int_t ngx_http_weir_cache_follow_read_server(
-    ngx_http_weir_cache_follower_t *f);
-static ngx_int_t ngx_http_weir_cache_follow_read_line(ngx_str_t *info,
-    char *name, uint64_t *hash);
 static ngx_int_t ngx_http_weir_cache_follow_complain(
     ngx_http_weir_cache_follower_t *f, char *what,
     ngx_http_weir_redis_reply_t *reply);
-
-
-/* Hash of a text and of the hash before it; never 0. */
-
-static uint64_t
-ngx_http_weir_cache_follow_hash(uint64_t before, u_char *text, size_t len)
-{
-    uint64_t        hash;
-    weir_blake2b_t  b;
-
-    weir_blake2b_begin(&b, sizeof(hash), WEIR_STR(""),
-                       WEIR_STR("weir era"));
-    weir_blake2b_add(&b, (weir_str_t) { (char *) &before, sizeof(before) });
-    weir_blake2b_add(&b, (weir_str_t) { (char *) text, len });
-    weir_blake2b_end(&b, (uint8_t *) &hash);
-
-    return hash ? hash : 1;
-}
-
-
-/* Hash of the server, the salt and the era's key; never 0. */
-
-static uint64_t
-ngx_http_weir_cache_follow_era(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_redis_reply_t *value)
-{
-    return ngx_http_weir_cache_follow_hash(f->server
-                                           ^ f->zone->invalidation->salt,
-                                           value->str.data, value->str.len);
-}
-
-
-/*
- * Compares the server with the previous one.  Returns NGX_OK, or NGX_AGAIN if
- * it is another server, whose era is being renewed.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_compare_server(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_redis_reply_t *value)
-{
-    uint64_t                             word;
-    ngx_uint_t                           renew;
-    ngx_http_weir_cache_invalidation_t  *inv;
-
-    inv = f->zone->invalidation;
-    word = ngx_http_weir_cache_follow_hash(0, value->str.data, value->str.len);
-    renew = 0;
-
-    (void) ngx_http_weir_cache_invalidation_lock(f->zone);
-
-    if (inv->pid == (ngx_atomic_uint_t) ngx_pid) {
-
-        if (inv->server && inv->server != f->server) {
-            inv->salt = ngx_http_weir_random();
-            inv->salt_word = word;
-            renew = 1;
-
-        } else if (inv->salt && inv->salt_word != word) {
-            inv->salt = 0;
-        }
-
-        inv->server = f->server;
-        inv->met = 1;
-    }
-
-    ngx_http_weir_cache_invalidation_unlock(f->zone);
-
-    if (renew) {
-        ngx_http_weir_cache_follow_set_era(f, 0);
-        return NGX_AGAIN;
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Redis may answer reads and refuse writes (READONLY, NOREPLICAS, OOM …), or
- * accept writes and refuse messages (no right to XADD, IDs used up).  So a
- * successful test write ends the second state only if no message waits to be
- * sent.
- */
-
-void
-ngx_http_weir_cache_follow_was_written(ngx_http_weir_cache_follower_t *f)
-{
-    ngx_uint_t                           refusing;
-    weir_invalidations_t                *table;
-    ngx_http_weir_redis_reply_t         *reply;
-    ngx_http_weir_cache_invalidation_t  *inv;
-
-    inv = f->zone->invalidation;
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE];
-
-    if (reply == NULL) {
-        return;
-    }
-
-    table = inv->table;
-    refusing = 0;
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR) {
-        refusing = f->told ? NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES
-                           : NGX_HTTP_WEIR_CACHE_REFUSES_ALL;
-
-    } else if (inv->refusing == NGX_HTTP_WEIR_CACHE_REFUSES_MESSAGES
-               && !f->told
-               && (table->npending || table->pending_all
-                   || table->client_pending))
-    {
-        return;
-    }
-
-    if (refusing == inv->refusing) {
-        return;
-    }
-
-    if (refusing && inv->refusing) {
-        inv->refusing = refusing;
-        return;
-    }
-
-    inv->refusing = refusing;
-
-    if (refusing) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": Redis refuses %s (%V);"
-                      " invalidations made here reach other edges when Redis"
-                      " accepts them again", &f->zone->name,
-                      f->told ? "messages" : "writes", &reply->str);
-    } else {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "weir_cache_zone \"%V\": Redis accepts invalidations"
-                      " again",
-                      &f->zone->name);
-    }
-}
 
 
 /* The server has identified itself. */
@@ -209,7 +59,7 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
     inv = f->zone->invalidation;
     value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
 
-    if (ngx_http_weir_cache_follow_read_server(f) != NGX_OK) {
+    if (ngx_http_weir_cache_follow_era_read_server(f) != NGX_OK) {
         return ngx_http_weir_cache_follow_complain(f, "INFO server replication",
                                 f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO]);
     }
@@ -222,11 +72,11 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
         return NGX_ERROR;
     }
 
-    if (ngx_http_weir_cache_follow_compare_server(f, value) != NGX_OK) {
+    if (ngx_http_weir_cache_follow_era_compare(f, value) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    f->era = ngx_http_weir_cache_follow_era(f, value);
+    f->era = ngx_http_weir_cache_follow_era_of(f, value);
     f->known = 1;
     former = 0;
 
@@ -295,7 +145,7 @@ ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
     value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
 
     if (value->type == NGX_HTTP_WEIR_REDIS_STRING) {
-        era = ngx_http_weir_cache_follow_era(f, value);
+        era = ngx_http_weir_cache_follow_era_of(f, value);
 
     } else if (value->type == NGX_HTTP_WEIR_REDIS_NIL) {
         era = 0;
@@ -504,7 +354,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
                       " and created again; all stored responses are invalid",
                       &f->zone->name, NGX_HTTP_WEIR_CACHE_STREAM);
 
-        ngx_http_weir_cache_follow_set_era(f, 0);
+        ngx_http_weir_cache_follow_write_era(f, 0);
         return NGX_ERROR;
     }
 
@@ -617,61 +467,6 @@ ngx_http_weir_cache_follow_read_stream(ngx_http_weir_cache_follower_t *f,
                                                    " (Redis 7 is needed)",
                                                    reply);
     }
-
-    return NGX_OK;
-}
-
-
-/*
- * Identifies the server by its process (run_id) and its history of writes
- * (master_replid).
- */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_read_server(ngx_http_weir_cache_follower_t *f)
-{
-    ngx_http_weir_redis_reply_t  *reply;
-
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO];
-    f->server = 0;
-
-    if (reply->type != NGX_HTTP_WEIR_REDIS_STRING
-        || ngx_http_weir_cache_follow_read_line(&reply->str, "run_id:",
-                                                &f->server)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_weir_cache_follow_read_line(&reply->str, "master_replid:",
-                                                &f->server);
-}
-
-
-/* Adds the value of the line to the hash. */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_read_line(ngx_str_t *info, char *name,
-    uint64_t *hash)
-{
-    u_char  *p, *value, *last;
-
-    last = info->data + info->len;
-    p = ngx_strnstr(info->data, name, info->len);
-
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    value = p + ngx_strlen(name);
-
-    for (p = value; p < last && *p > ' '; p++) { /* void */ }
-
-    if (p == value) {
-        return NGX_ERROR;
-    }
-
-    *hash = ngx_http_weir_cache_follow_hash(*hash, value, p - value);
 
     return NGX_OK;
 }
