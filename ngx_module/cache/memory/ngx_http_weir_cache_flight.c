@@ -19,20 +19,6 @@ static ngx_http_weir_cache_flight_t *ngx_http_weir_cache_flight_find(
     ngx_http_weir_cache_flight_t **free);
 
 
-size_t
-ngx_http_weir_cache_flight_size(ngx_uint_t n)
-{
-    return n * sizeof(ngx_http_weir_cache_flight_t);
-}
-
-
-void
-ngx_http_weir_cache_flight_reset(void *flights, ngx_uint_t n)
-{
-    ngx_memzero(flights, n * sizeof(ngx_http_weir_cache_flight_t));
-}
-
-
 ngx_int_t
 ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token)
@@ -67,7 +53,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
 
         if (flight) {
             ngx_memcpy(flight->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
-            flight->token = ngx_http_weir_cache_zone_token(zone);
+            flight->token = ++zone->sh->token;
             flight->until = now + timeout;
             flight->pid = ngx_pid;
 
@@ -163,7 +149,8 @@ ngx_http_weir_cache_flight_find(ngx_http_weir_cache_zone_t *zone,
 
     *free = NULL;
 
-    flight = ngx_http_weir_cache_zone_flights(zone, &nflights);
+    flight = zone->sh->flights;
+    nflights = zone->sh->nflights;
 
     ngx_http_weir_assert(zone->sh->changing);
     ngx_http_weir_assert(nflights >= NGX_HTTP_WEIR_CACHE_FLIGHT_WAYS);

@@ -64,9 +64,5 @@ ngx_uint_t ngx_http_weir_cache_flight_uncacheable(
     ngx_http_weir_cache_zone_t *zone, u_char *known);
 
 
-/* For the zone: bytes of n flights, and their removal. */
-size_t ngx_http_weir_cache_flight_size(ngx_uint_t n);
-void ngx_http_weir_cache_flight_reset(void *flights, ngx_uint_t n);
-
 
 #endif /* _NGX_HTTP_WEIR_CACHE_FLIGHT_H_INCLUDED_ */

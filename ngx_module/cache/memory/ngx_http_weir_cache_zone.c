@@ -1,6 +1,5 @@
 /*
- * The zone's memory: its creation and layout, its lock, its table of workers,
- * and its reset.
+ * The zone's memory: its creation and layout, its lock and its reset.
  *
  * Every change is made under the zone's mutex, with a mark that a change is in
  * progress.  If a worker is killed in the middle of a change, the next worker
@@ -13,7 +12,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_assert.h"
@@ -131,8 +129,8 @@ ngx_http_weir_cache_zone_lay_out(ngx_slab_pool_t *shpool, size_t size,
     /* one flight for every eighth bucket */
 
     sh->nflights = buckets / 8;
-    sh->flights = ngx_slab_calloc(shpool,
-                              ngx_http_weir_cache_flight_size(sh->nflights));
+    sh->flights = ngx_slab_calloc(shpool, sh->nflights
+                                     * sizeof(ngx_http_weir_cache_flight_t));
 
     if (sh->buckets == NULL || sh->keys == NULL || sh->misses == NULL
         || sh->flights == NULL)
@@ -226,80 +224,6 @@ ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
 }
 
 
-ngx_int_t
-ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
-{
-    ngx_uint_t                 i;
-    ngx_http_weir_cache_sh_t  *sh;
-
-    sh = zone->sh;
-
-    zone->extents = ngx_alloc(sh->nworkers * NGX_HTTP_WEIR_CACHE_PINS
-                              * sizeof(weir_arena_extent_t), ngx_cycle->log);
-    if (zone->extents == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_http_weir_cache_zone_lock(zone);
-
-    for (i = 0; i < sh->nworkers; i++) {
-
-        if (sh->workers[i].pid == ngx_pid) {
-            /* left by a dead worker with the same pid */
-            ngx_http_weir_cache_zone_unpin_all(sh, &sh->workers[i]);
-            sh->workers[i].pid = 0;
-        }
-    }
-
-    ngx_http_weir_cache_zone_reap(zone);
-    ngx_http_weir_cache_zone_join(zone);
-
-    ngx_http_weir_cache_zone_unlock(zone);
-
-    return NGX_OK;
-}
-
-
-void
-ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone)
-{
-    ngx_uint_t                 i;
-    ngx_http_weir_cache_sh_t  *sh;
-
-    sh = zone->sh;
-
-    ngx_http_weir_assert(zone->worker == NULL);
-
-    for (i = 0; i < sh->nworkers; i++) {
-
-        if (sh->workers[i].pid == 0) {
-            sh->workers[i].pid = ngx_pid;
-            zone->worker = &sh->workers[i];
-            break;
-        }
-    }
-}
-
-
-void
-ngx_http_weir_cache_zone_exit_worker(ngx_http_weir_cache_zone_t *zone)
-{
-    if (zone->worker) {
-        ngx_http_weir_cache_zone_lock(zone);
-
-        ngx_http_weir_cache_zone_unpin_all(zone->sh, zone->worker);
-        zone->worker->pid = 0;
-
-        ngx_http_weir_cache_zone_unlock(zone);
-
-        zone->worker = NULL;
-    }
-
-    ngx_free(zone->extents);
-    zone->extents = NULL;
-}
-
-
 void
 ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone)
 {
@@ -383,7 +307,8 @@ ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone)
     }
 
     ngx_http_weir_cache_zone_clear(sh, zone->extents, n);
-    ngx_http_weir_cache_flight_reset(sh->flights, sh->nflights);
+    ngx_memzero(sh->flights,
+                sh->nflights * sizeof(ngx_http_weir_cache_flight_t));
 
     sh->counters.recovered++;
 
@@ -397,45 +322,6 @@ ngx_uint_t
 ngx_http_weir_cache_zone_dead(ngx_pid_t pid)
 {
     return kill(pid, 0) == -1 && ngx_errno == ESRCH;
-}
-
-
-void
-ngx_http_weir_cache_zone_reap(ngx_http_weir_cache_zone_t *zone)
-{
-    ngx_uint_t                     i;
-    ngx_http_weir_cache_sh_t      *sh;
-    ngx_http_weir_cache_worker_t  *worker;
-
-    sh = zone->sh;
-
-    for (i = 0; i < sh->nworkers; i++) {
-        worker = &sh->workers[i];
-
-        if (worker->pid && worker->pid != ngx_pid
-            && ngx_http_weir_cache_zone_dead(worker->pid))
-        {
-            ngx_http_weir_cache_zone_unpin_all(sh, worker);
-            worker->pid = 0;
-        }
-    }
-}
-
-
-void *
-ngx_http_weir_cache_zone_flights(ngx_http_weir_cache_zone_t *zone,
-    ngx_uint_t *n)
-{
-    *n = zone->sh->nflights;
-
-    return zone->sh->flights;
-}
-
-
-uint64_t
-ngx_http_weir_cache_zone_token(ngx_http_weir_cache_zone_t *zone)
-{
-    return ++zone->sh->token;
 }
 
 

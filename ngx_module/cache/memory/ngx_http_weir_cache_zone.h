@@ -8,10 +8,15 @@
  * a killed worker are found and released.  If that table is full, the bytes are
  * copied instead.
  *
- *     zone          the memory, its mutex and its workers
- *     zone_entries  entries, their pins, and eviction
- *     zone_keys     entries by their key, for invalidations by clients
+ *     flight        requests for one key at the same time
+ *     zone_entries  finding, insertion and removal
+ *     zone_evict    memory for a new entry, and eviction
+ *     zone_index    entries by digest and by key, and the queues of eviction
  *     zone_misses   counts of misses
+ *     zone_pins     workers and their pins
+ *     zone          the memory and its mutex
+ *
+ * Each file calls those below it only.
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_ZONE_H_INCLUDED_
@@ -214,13 +219,6 @@ ngx_uint_t ngx_http_weir_cache_zone_uses(ngx_http_weir_cache_zone_t *zone,
  */
 void ngx_http_weir_cache_zone_lock(ngx_http_weir_cache_zone_t *zone);
 void ngx_http_weir_cache_zone_unlock(ngx_http_weir_cache_zone_t *zone);
-
-/* The flights' memory and their number. */
-void *ngx_http_weir_cache_zone_flights(ngx_http_weir_cache_zone_t *zone,
-    ngx_uint_t *n);
-
-/* Returns a number that was never returned before. */
-uint64_t ngx_http_weir_cache_zone_token(ngx_http_weir_cache_zone_t *zone);
 
 /* True if no process with that pid exists; needs no mutex. */
 ngx_uint_t ngx_http_weir_cache_zone_dead(ngx_pid_t pid);

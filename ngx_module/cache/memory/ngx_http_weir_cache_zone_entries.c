@@ -1,14 +1,8 @@
 /*
- * The zone's entries: finding, pinning, insertion and eviction.
+ * The zone's entries: finding, insertion and removal.
  *
- * Between two calls an entry is linked (in a bucket and in a queue), or pinned,
- * or both; when neither holds, its block is freed.  The bytes of an entry do
- * not change, so a process that has pinned an entry reads it without the mutex.
- *
- * Eviction is S3-FIFO (Yang et al., "FIFO queues are all you need for cache
- * eviction", SOSP 2023).  A new entry goes to a small queue.  Unless it is
- * requested again, it leaves that queue before any entry of the main queue is
- * evicted.  A scan over many keys passes through the small queue only.
+ * The bytes of an entry do not change, so a process that has pinned an entry
+ * reads it without the mutex.
  */
 
 #include <ngx_config.h>
@@ -20,75 +14,16 @@
 #include "http/ngx_http_weir_assert.h"
 
 
-/* Entries that are examined before an allocation fails. */
-#define NGX_HTTP_WEIR_CACHE_EVICT_MAX  1000
-
-/*
- * After this number of evictions the code checks whether the allocation can
- * succeed at all.
- */
-#define NGX_HTTP_WEIR_CACHE_EVICT_CHECK  64
-
 /* Pinned entries may take this fraction of the memory. */
 #define NGX_HTTP_WEIR_CACHE_PINNED_PART  4
 
-/*
- * The small queue may take this fraction of the memory before its entries are
- * evicted first.
- */
-#define NGX_HTTP_WEIR_CACHE_SMALL_PART  10
 
-
-static ngx_http_weir_cache_node_t **ngx_http_weir_cache_zone_bucket(
-    ngx_http_weir_cache_sh_t *sh, u_char *digest);
-static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_find(
-    ngx_http_weir_cache_sh_t *sh, u_char *digest);
-static ngx_int_t ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
-    ngx_http_weir_cache_node_t *node);
-static void ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_node_t *node);
-static void ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_node_t *node);
-static ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
-    ngx_http_weir_cache_zone_t *zone, size_t len);
 static ngx_uint_t ngx_http_weir_cache_zone_is_late(
     ngx_http_weir_cache_zone_t *zone, u_char *data, size_t len);
 static ngx_int_t ngx_http_weir_cache_zone_enter(
     ngx_http_weir_cache_zone_t *zone, ngx_http_weir_cache_node_t *node);
-static ngx_uint_t ngx_http_weir_cache_zone_could_fit(
-    ngx_http_weir_cache_zone_t *zone, size_t len);
-static ngx_uint_t ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh);
-
-
-static ngx_http_weir_cache_node_t **
-ngx_http_weir_cache_zone_bucket(ngx_http_weir_cache_sh_t *sh, u_char *digest)
-{
-    uint32_t  n;
-
-    ngx_memcpy(&n, digest, sizeof(uint32_t));
-
-    return &sh->buckets[n & sh->mask];
-}
-
-
-static ngx_http_weir_cache_node_t *
-ngx_http_weir_cache_zone_find(ngx_http_weir_cache_sh_t *sh, u_char *digest)
-{
-    ngx_http_weir_cache_node_t  *node;
-
-    for (node = *ngx_http_weir_cache_zone_bucket(sh, digest);
-         node;
-         node = node->next)
-    {
-        if (ngx_memcmp(node->digest, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN)
-            == 0)
-        {
-            return node;
-        }
-    }
-
-    return NULL;
-}
+static ngx_uint_t ngx_http_weir_cache_zone_is_newer(
+    ngx_http_weir_cache_node_t *node, uint64_t origin, uint64_t local);
 
 
 ngx_int_t
@@ -147,201 +82,6 @@ ngx_http_weir_cache_zone_get(ngx_http_weir_cache_zone_t *zone, u_char *digest,
     ngx_http_weir_cache_zone_unlock(zone);
 
     return pin->data ? NGX_OK : NGX_ERROR;
-}
-
-
-/* Index of the pin, or NGX_ERROR if all places of the node's set are taken. */
-
-static ngx_int_t
-ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
-    ngx_http_weir_cache_node_t *node)
-{
-    ngx_int_t                      free;
-    ngx_uint_t                     i, first;
-    ngx_http_weir_cache_worker_t  *worker;
-
-    worker = zone->worker;
-
-    if (worker == NULL) {
-        return NGX_ERROR;
-    }
-
-    /*
-     * entries of equal size have regular distances: the hash spreads them over
-     * the sets
-     */
-
-    first = (((uint64_t) (uintptr_t) node * 0x9e3779b97f4a7c15) >> 48)
-            % NGX_HTTP_WEIR_CACHE_PIN_SETS * NGX_HTTP_WEIR_CACHE_PIN_WAYS;
-    free = NGX_ERROR;
-
-    for (i = first; i < first + NGX_HTTP_WEIR_CACHE_PIN_WAYS; i++) {
-
-        if (worker->pins[i] == node) {
-            ngx_http_weir_assert(zone->pins[i] != 0 && node->refs != 0);
-
-            zone->pins[i]++;
-            return i;
-        }
-
-        if (worker->pins[i] == NULL) {
-            free = i;
-        }
-    }
-
-    if (free != NGX_ERROR) {
-        ngx_http_weir_assert(zone->pins[free] == 0);
-
-        worker->pins[free] = node;
-        zone->pins[free] = 1;
-
-        if (node->refs++ == 0) {
-            zone->sh->pinned += weir_arena_block_size(node);
-        }
-    }
-
-    return free;
-}
-
-
-void
-ngx_http_weir_cache_zone_release(ngx_http_weir_cache_zone_t *zone,
-    ngx_http_weir_cache_pin_t *pin)
-{
-    ngx_http_weir_cache_node_t  *node;
-
-    node = pin->node;
-
-    if (node == NULL) {
-        return;
-    }
-
-    ngx_http_weir_assert(pin->place < NGX_HTTP_WEIR_CACHE_PINS
-                         && zone->pins[pin->place] != 0);
-    ngx_http_weir_assert(zone->worker
-                         && zone->worker->pins[pin->place] == node);
-
-    pin->node = NULL;
-
-    if (--zone->pins[pin->place]) {
-        /* other requests of this worker send it */
-        return;
-    }
-
-    ngx_http_weir_cache_zone_lock(zone);
-
-    zone->worker->pins[pin->place] = NULL;
-    ngx_http_weir_cache_zone_unref(zone->sh, node);
-
-    ngx_http_weir_cache_zone_unlock(zone);
-}
-
-
-void
-ngx_http_weir_cache_zone_unpin_all(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_worker_t *worker)
-{
-    ngx_uint_t                   i;
-    ngx_http_weir_cache_node_t  *node;
-
-    for (i = 0; i < NGX_HTTP_WEIR_CACHE_PINS; i++) {
-        node = worker->pins[i];
-
-        if (node) {
-            worker->pins[i] = NULL;
-            ngx_http_weir_cache_zone_unref(sh, node);
-        }
-    }
-}
-
-
-static void
-ngx_http_weir_cache_zone_unref(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_node_t *node)
-{
-    ngx_http_weir_assert(node->refs != 0);
-
-    if (--node->refs) {
-        return;
-    }
-
-    ngx_http_weir_assert(sh->pinned >= weir_arena_block_size(node));
-
-    sh->pinned -= weir_arena_block_size(node);
-
-    if (!node->linked) {
-        weir_arena_free(&sh->arena, node);
-    }
-}
-
-
-/*
- * Links the node into its bucket, and into the queue that node->main selects.
- */
-
-static void
-ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_node_t *node)
-{
-    ngx_http_weir_cache_node_t  **bucket;
-
-    ngx_http_weir_assert(!node->linked);
-    ngx_http_weir_assert((u_char *) node > sh->memory
-                         && (u_char *) node < sh->memory + sh->size);
-
-    bucket = ngx_http_weir_cache_zone_bucket(sh, node->digest);
-    node->next = *bucket;
-    *bucket = node;
-
-    ngx_http_weir_cache_zone_link_key(sh, node);
-
-    if (node->main) {
-        ngx_queue_insert_head(&sh->main, &node->queue);
-
-    } else {
-        ngx_queue_insert_head(&sh->small, &node->queue);
-        sh->small_bytes += weir_arena_block_size(node);
-    }
-
-    node->linked = 1;
-    sh->entries++;
-}
-
-
-/* Unlinks the node from bucket and queue, and frees it unless it is pinned. */
-
-void
-ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_node_t *node)
-{
-    ngx_http_weir_cache_node_t  **p;
-
-    ngx_http_weir_assert(node->linked && sh->entries != 0);
-
-    for (p = ngx_http_weir_cache_zone_bucket(sh, node->digest);
-         *p != node;
-         p = &(*p)->next)
-    {
-        /* void */
-    }
-
-    *p = node->next;
-
-    ngx_http_weir_cache_zone_unlink_key(node);
-    ngx_queue_remove(&node->queue);
-
-    if (!node->main) {
-        ngx_http_weir_assert(sh->small_bytes >= weir_arena_block_size(node));
-
-        sh->small_bytes -= weir_arena_block_size(node);
-    }
-
-    node->linked = 0;
-    sh->entries--;
-
-    if (node->refs == 0) {
-        weir_arena_free(&sh->arena, node);
-    }
 }
 
 
@@ -504,131 +244,6 @@ ngx_http_weir_cache_zone_largest(ngx_http_weir_cache_zone_t *zone)
 }
 
 
-static ngx_http_weir_cache_node_t *
-ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
-{
-    ngx_uint_t                   i;
-    ngx_http_weir_cache_sh_t    *sh;
-    ngx_http_weir_cache_node_t  *node;
-
-    sh = zone->sh;
-    len += offsetof(ngx_http_weir_cache_node_t, data);
-
-    for (i = 0; i < NGX_HTTP_WEIR_CACHE_EVICT_MAX; i++) {
-
-        node = weir_arena_alloc(&sh->arena, len);
-        if (node) {
-            return node;
-        }
-
-        /*
-         * evictions do not help if the gaps between pinned entries are too
-         * small
-         */
-
-        if (sh->pinned
-            && i == (len < sh->size / NGX_HTTP_WEIR_CACHE_EVICT_CHECK
-                     ? NGX_HTTP_WEIR_CACHE_EVICT_CHECK : 0)
-            && !ngx_http_weir_cache_zone_could_fit(zone, len))
-        {
-            break;
-        }
-
-        if (!ngx_http_weir_cache_zone_evict(sh)) {
-            break;
-        }
-    }
-
-    /* a dead worker may have pinned them */
-
-    ngx_http_weir_cache_zone_reap(zone);
-
-    return weir_arena_alloc(&sh->arena, len);
-}
-
-
-/* True if the bytes fit between the pinned entries. */
-
-static ngx_uint_t
-ngx_http_weir_cache_zone_could_fit(ngx_http_weir_cache_zone_t *zone,
-    size_t len)
-{
-    size_t                       n;
-    ngx_uint_t                   i, k;
-    ngx_http_weir_cache_sh_t    *sh;
-    ngx_http_weir_cache_node_t  *node;
-
-    sh = zone->sh;
-    n = 0;
-
-    for (i = 0; i < sh->nworkers; i++) {
-
-        for (k = 0; k < NGX_HTTP_WEIR_CACHE_PINS; k++) {
-            node = sh->workers[i].pins[k];
-
-            if (node) {
-                zone->extents[n].payload = node;
-                zone->extents[n].size = weir_arena_block_size(node);
-                n++;
-            }
-        }
-    }
-
-    /* a gap of that size exists in any case */
-
-    if ((sh->size - sh->pinned) / (n + 1) >= 2 * weir_arena_cost(len)) {
-        return 1;
-    }
-
-    return weir_arena_could_fit(&sh->arena, len, zone->extents, n);
-}
-
-
-/* One step of S3-FIFO; returns 0 if there is no entry. */
-
-static ngx_uint_t
-ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh)
-{
-    ngx_queue_t                 *q;
-    ngx_http_weir_cache_node_t  *node;
-
-    if (!ngx_queue_empty(&sh->small)
-        && (ngx_queue_empty(&sh->main)
-            || sh->small_bytes > sh->size / NGX_HTTP_WEIR_CACHE_SMALL_PART))
-    {
-        q = ngx_queue_last(&sh->small);
-
-    } else if (!ngx_queue_empty(&sh->main)) {
-        q = ngx_queue_last(&sh->main);
-
-    } else {
-        return 0;
-    }
-
-    node = ngx_queue_data(q, ngx_http_weir_cache_node_t, queue);
-
-    if (node->uses == 0) {
-        ngx_http_weir_cache_zone_unlink(sh, node);
-        sh->counters.evicted++;
-        return 1;
-    }
-
-    if (node->main) {
-        node->uses--;
-
-    } else {
-        sh->small_bytes -= weir_arena_block_size(node);
-        node->main = 1;
-        node->uses = 0;
-    }
-
-    ngx_queue_remove(q);
-    ngx_queue_insert_head(&sh->main, q);
-
-    return 1;
-}
-
-
 void
 ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
     u_char *digest, int64_t stored)
@@ -644,4 +259,45 @@ ngx_http_weir_cache_zone_remove(ngx_http_weir_cache_zone_t *zone,
     }
 
     ngx_http_weir_cache_zone_unlock(zone);
+}
+
+
+void
+ngx_http_weir_cache_zone_remove_key(ngx_http_weir_cache_zone_t *zone,
+    uint64_t key, uint64_t origin, uint64_t local)
+{
+    ngx_http_weir_cache_sh_t    *sh;
+    ngx_http_weir_cache_node_t  *node, *next;
+
+    sh = zone->sh;
+
+    for (node = ngx_http_weir_cache_zone_first(sh, key); node; node = next) {
+        next = node->key_next;
+
+        if (node->key == key
+            && !ngx_http_weir_cache_zone_is_newer(node, origin, local))
+        {
+            ngx_http_weir_cache_zone_unlink(sh, node);
+        }
+    }
+}
+
+
+/*
+ * True if the entry is of that origin and was asked for at that local number or
+ * later.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_zone_is_newer(ngx_http_weir_cache_node_t *node,
+    uint64_t origin, uint64_t local)
+{
+    weir_str_t    data;
+    weir_entry_t  entry;
+
+    data.data = (char *) node->data;
+    data.len = node->len;
+
+    return weir_entry_view(data, &entry) == NULL
+           && entry.origin == origin && entry.local >= local;
 }

@@ -73,7 +73,7 @@ struct ngx_http_weir_cache_sh_s {
     size_t                         small_bytes;
     ngx_uint_t                     entries;
 
-    void                          *flights;
+    ngx_http_weir_cache_flight_t  *flights;
     ngx_uint_t                     nflights;
     uint64_t                       token;      /* the last one given out */
 
@@ -85,27 +85,46 @@ struct ngx_http_weir_cache_sh_s {
 /*
  * The functions below are called under the zone's mutex.
  *
- * zone: takes a slot in the table of workers.  There may be none free if more
+ * pins: takes a slot in the table of workers.  There may be none free if more
  * workers run than the zone was made for, or old ones have not exited yet.
  */
 void ngx_http_weir_cache_zone_join(ngx_http_weir_cache_zone_t *zone);
 
-/* zone: releases the pins of workers that have died. */
+/* pins: releases the pins of workers that have died. */
 void ngx_http_weir_cache_zone_reap(ngx_http_weir_cache_zone_t *zone);
 
-/* entries: releases all pins of the worker. */
-void ngx_http_weir_cache_zone_unpin_all(ngx_http_weir_cache_sh_t *sh,
-    ngx_http_weir_cache_worker_t *worker);
-
-
-/* keys: links the node into the bucket of its key, or unlinks it. */
-void ngx_http_weir_cache_zone_link_key(ngx_http_weir_cache_sh_t *sh,
+/*
+ * pins: pins the node for this worker.  Index of the pin, or NGX_ERROR if all
+ * places of the node's set are taken.
+ */
+ngx_int_t ngx_http_weir_cache_zone_pin(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_node_t *node);
-void ngx_http_weir_cache_zone_unlink_key(ngx_http_weir_cache_node_t *node);
 
-/* entries: unlinks the node, and frees it unless it is pinned. */
+/* index: the node of the digest; NULL if there is none. */
+ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_find(
+    ngx_http_weir_cache_sh_t *sh, u_char *digest);
+
+/* index: the first node in the chain of the key, which may be of another key. */
+ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_first(
+    ngx_http_weir_cache_sh_t *sh, uint64_t key);
+
+/*
+ * index: links the node into its bucket, into the chain of its key, and into
+ * the queue that node->main selects.
+ */
+void ngx_http_weir_cache_zone_link(ngx_http_weir_cache_sh_t *sh,
+    ngx_http_weir_cache_node_t *node);
+
+/* index: unlinks the node everywhere, and frees it unless it is pinned. */
 void ngx_http_weir_cache_zone_unlink(ngx_http_weir_cache_sh_t *sh,
     ngx_http_weir_cache_node_t *node);
+
+/*
+ * evict: memory for a node with that many bytes of data; NULL: there is not
+ * enough that may be evicted.
+ */
+ngx_http_weir_cache_node_t *ngx_http_weir_cache_zone_alloc(
+    ngx_http_weir_cache_zone_t *zone, size_t len);
 
 
 #endif /* _NGX_HTTP_WEIR_CACHE_ZONE_PRIVATE_H_INCLUDED_ */
