@@ -1,5 +1,5 @@
-# Full disks: PostgreSQL's data, its log (where it gives up), and the backend's own log. What was acknowledged holds, once,
-# and everything but a PostgreSQL that has given up comes back by itself.
+# Full disks: PostgreSQL's data, its log (where it gives up), and the backend's own log. What was
+# acknowledged holds, once, and everything but a PostgreSQL that has given up comes back by itself.
 use strict;
 use warnings;
 
@@ -14,7 +14,8 @@ BEGIN {
     if ($> != 0) {
         plan skip_all => 'small file systems are mounted by root only';
     } elsif (!$ENV{WEIR_TEST_UNSHARED}) {
-        plan skip_all => 'this system lets nobody mount' if system('unshare -m mount -t tmpfs none /mnt 2>/dev/null') != 0;
+        plan skip_all => 'this system lets nobody mount'
+            if system('unshare -m mount -t tmpfs none /mnt 2>/dev/null') != 0;
         $ENV{WEIR_TEST_UNSHARED} = 1;
         exec 'unshare', '-m', $^X, (map { "-I$_" } @INC), $0 or die "unshare: $!";
     }
@@ -24,7 +25,8 @@ BEGIN {
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
-my $s = Weir::Stack->new(postgres => 0, conf => { groups => 'email,billing,analytics,flags', retry_base => '20ms', retry_max => '200ms' });
+my $s = Weir::Stack->new(postgres => 0, conf =>
+        { groups => 'email,billing,analytics,flags', retry_base => '20ms', retry_max => '200ms' });
 
 my @mounted;
 
@@ -40,16 +42,24 @@ sub small {
 
 END { system('umount', '-l', $_) for @mounted }
 
-sub fill { my ($dir) = @_; system("cat /dev/zero >$dir/filler 2>/dev/null"); return -s "$dir/filler" }
+sub fill {
+    my ($dir) = @_;
+    system("cat /dev/zero >$dir/filler 2>/dev/null");
+    return -s "$dir/filler";
+}
 sub free { my ($dir) = @_; unlink "$dir/filler" or die $! }
 
 my ($data, $wal, $logs) = (small('pg', '140m'), small('wal', '48m'), small('logs', '1m'));
-chown((getpwnam Weir::Stack::_pg_user())[2, 3], $data, $wal);
+Weir::Stack::Postgres::hand_over($data, $wal);
 $s->start_postgres;
 $s->stop_postgres;
-system("cp -a $data/data/pg_wal $wal/ && rm -rf $data/data/pg_wal && ln -s $wal/pg_wal $data/data/pg_wal") == 0 or die('pg_wal');
+system(   "cp -a $data/data/pg_wal $wal/ && rm -rf $data/data/pg_wal && ln -s $wal/pg_wal"
+        . " $data/data/pg_wal") == 0
+    or die('pg_wal');
 $s->start_postgres;
-$s->_psql('postgres', 'postgres', $_) for "ALTER SYSTEM SET max_wal_size = '32MB'", "ALTER SYSTEM SET min_wal_size = '32MB'", 'SELECT pg_reload_conf()';
+$s->psql_as('postgres', 'postgres', $_)
+    for "ALTER SYSTEM SET max_wal_size = '32MB'", "ALTER SYSTEM SET min_wal_size = '32MB'",
+    'SELECT pg_reload_conf()';
 $s->migrate;
 my $e = Weir::Events->new($s);
 $e->count_effects;
@@ -70,7 +80,7 @@ sub signup {
 
 sub all_is_well {
     my ($name) = @_;
-    wait_for('a signup', sub { signup() == 201 });
+    wait_for('a signup' => sub { signup() == 201 });
     $e->wait_handled;
     my %known = map { $_ => 1 } split /\n/, $s->psql('SELECT email FROM users');
     is join(' ', grep { !$known{$_} } sort keys %told), '', "$name: whoever was told so is there";
@@ -84,7 +94,7 @@ all_is_well('before');
 
 ok fill($data), "the disk of PostgreSQL's data is full";
 %status = ();
-wait_for('a refusal', sub { signup() for 1 .. 20; $status{503} });
+wait_for('a refusal' => sub { signup() for 1 .. 20; $status{503} });
 is join(' ', grep { $_ != 201 && $_ != 503 } keys %status), '', 'requests are done or answered 503';
 like $s->log_of('all'), qr/No space left on device/, 'the log says why';
 free($data);
@@ -94,17 +104,22 @@ is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no event was given up';
 ok fill($wal), "the disk of PostgreSQL's log is full";
 # It writes what it has room for, and then gives up.
 for (1 .. 100) {
-    last if $s->_ended('postgres');
-    system('psql -h ' . $s->pg . ' -U postgres -d weir -qAtc "SELECT pg_switch_wal()" >/dev/null 2>&1');
+    last if $s->has_ended('postgres');
+    system(   'psql -h '
+            . $s->pg
+            . ' -U postgres -d weir -qAtc "SELECT pg_switch_wal()" >/dev/null 2>&1');
     signup();
 }
-wait_for('PostgreSQL to refuse', sub { signup() != 201 });
+wait_for('PostgreSQL to refuse' => sub { signup() != 201 });
 is join(' ', grep { $_ != 201 && $_ != 503 } keys %status), '', 'requests are done or answered 503';
 free($wal);
-if ($s->_ended('postgres')) {
+if ($s->has_ended('postgres')) {
     $s->start_postgres;
 } else {
-    wait_for('PostgreSQL', sub { system('psql -h ' . $s->pg . ' -U postgres -d weir -qAtc "SELECT 1" >/dev/null 2>&1') == 0 });
+    wait_for('PostgreSQL' => sub {
+        system('psql -h ' . $s->pg . ' -U postgres -d weir -qAtc "SELECT 1" >/dev/null 2>&1')
+            == 0;
+    });
 }
 all_is_well('with room for the log again');
 
@@ -113,10 +128,11 @@ my $written = length $s->log_of('all');
 $e->create(20);
 signup() for 1 .. 20;
 all_is_well('without a log');
-cmp_ok length($s->log_of('all')) - $written, '<', 4096, 'it could write no more than the rest of a page';
+cmp_ok length($s->log_of('all')) - $written, '<', 4096,
+    'it could write no more than the rest of a page';
 free($logs);
 signup();
-wait_for('the log', sub { length $s->log_of('all') > $written });
+wait_for('the log' => sub { length $s->log_of('all') > $written });
 my @lines = split /\n/, substr $s->log_of('all'), $written;
 like $lines[-1], qr/^\{.*\}$/, 'it writes again';
 

@@ -1,4 +1,5 @@
-# A row that somebody's idle transaction has locked: what needs the row waits or fails, nothing else does.
+# A row that somebody's idle transaction has locked: what needs the row waits or fails, nothing else
+# does.
 use strict;
 use warnings;
 
@@ -10,15 +11,25 @@ use Weir::Api qw(make_users product raw_request at_once status_of json_of);
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
-my $s = Weir::Stack->new(conf => { groups => 'billing,flags,analytics,aggregates', retry_base => '20ms', retry_max => '100ms' });
+my $s = Weir::Stack->new(
+    conf => {
+        groups => 'billing,flags,analytics,aggregates', retry_base => '20ms', retry_max => '100ms' }
+);
 $s->start_backend('api');
 
-sub order { return raw_request('POST', '/orders', { userId => $_[0], items => [{ productId => product($_[1] // 1), quantity => 1 }] }) }
+sub order {
+    return raw_request('POST', '/orders',
+        { userId => $_[0], items => [{ productId => product($_[1] // 1), quantity => 1 }] });
+}
 
 sub signup { return raw_request('POST', '/signup', { email => $_[0], displayName => 'x' }) }
 
 # Sends all requests in front of each other, and counts the answers by their status.
-sub statuses { my %n; $n{ status_of($_) }++ for at_once($s, @_); return join ' ', map { "$_:$n{$_}" } sort keys %n }
+sub statuses {
+    my %n;
+    $n{ status_of($_) }++ for at_once($s, @_);
+    return join ' ', map { "$_:$n{$_}" } sort keys %n;
+}
 
 sub refused_honestly {
     my ($answer, $name) = @_;
@@ -38,7 +49,8 @@ subtest 'orders' => sub {
     refused_honestly($_, 'who is locked') for @of_held;
     my @others = @answers[1 .. 8, 10 .. 25];
     is scalar(grep { status_of($_) eq '201' } @others), 24, 'all others have their order';
-    is $s->psql("SELECT count(*) FROM orders WHERE user_id = '$held'"), 0, 'nothing was done for who is locked';
+    is $s->psql("SELECT count(*) FROM orders WHERE user_id = '$held'"), 0,
+        'nothing was done for who is locked';
     is $s->psql('SELECT count(*) FROM orders'), 24, 'and once for the others';
     close $lock;
     is statuses(order($held)), '201:1', 'when the row is free, so is the order';
@@ -51,24 +63,36 @@ subtest 'orders' => sub {
 };
 
 subtest 'a product, a checkout, a deletion' => sub {
-    my $lock = $s->session("BEGIN; SELECT FROM products WHERE id = '" . product(2) . "' FOR UPDATE;");
+    my $lock =
+        $s->session("BEGIN; SELECT FROM products WHERE id = '" . product(2) . "' FOR UPDATE;");
     my @answers = at_once($s, map { order($users[0], $_) } (2, 1, 1, 2, 1));
-    is join(' ', map { status_of($_) } @answers), '503 201 201 503 201', 'orders of another product';
-    my $put = sub { raw_request('PUT', '/products/' . product($_[0]), { name => 'P', price => 100, currency => 'EUR' }) };
+    is join(' ', map { status_of($_) } @answers), '503 201 201 503 201',
+        'orders of another product';
+    my $put = sub {
+        raw_request('PUT', '/products/' . product($_[0]),
+            { name => 'P', price => 100, currency => 'EUR' });
+    };
     is statuses(map { $put->($_) } (2, 3, 4, 2)), '200:2 503:2', 'changes of other products';
     close $lock;
 
     $lock = $s->session("BEGIN; SELECT FROM users WHERE id = '$held' FOR UPDATE;");
     my $n = 0;
-    my $checkout = sub { order($_[0]) =~ s{^POST /orders}{POST /checkout}r =~ s/\r\n/"\r\nIdempotency-Key: \"k" . ++$n . "\"\r\n"/er };
-    is statuses(map { $checkout->($_) } ($held, @users[0 .. 3], $held, @users[4 .. 7])), '202:8 503:2', 'checkouts with their keys';
-    is statuses(map { raw_request('DELETE', "/users/$_", '') } ($held, @users[6, 7])), '202:2 503:1', 'deletions';
+    my $checkout = sub {
+        order($_[0]) =~ s{^POST /orders}{POST /checkout}r =~
+            s/\r\n/"\r\nIdempotency-Key: \"k" . ++$n . "\"\r\n"/er;
+    };
+    is statuses(map { $checkout->($_) } ($held, @users[0 .. 3], $held, @users[4 .. 7])),
+        '202:8 503:2', 'checkouts with their keys';
+    is statuses(map { raw_request('DELETE', "/users/$_", '') } ($held, @users[6, 7])),
+        '202:2 503:1', 'deletions';
     close $lock;
 };
 
 subtest 'signups' => sub {
-    my $lock = $s->session("BEGIN; INSERT INTO users (id, email, display_name) VALUES (gen_random_uuid(), 'half\@example.org', 'x');");
-    my @answers = at_once($s, map { signup($_) } ('half@example.org', map { "new$_\@example.org" } 1 .. 20));
+    my $lock = $s->session("BEGIN; INSERT INTO users (id, email, display_name)"
+            . " VALUES (gen_random_uuid(), 'half\@example.org', 'x');");
+    my @answers =
+        at_once($s, map { signup($_) } ('half@example.org', map { "new$_\@example.org" } 1 .. 20));
     refused_honestly($answers[0], 'an e-mail that is half signed up');
     is scalar(grep { status_of($_) eq '201' } @answers[1 .. 20]), 20, 'all others are in';
     close $lock;
@@ -81,13 +105,19 @@ subtest 'consumers' => sub {
     $e->wait_handled;
     my $before = $s->psql('SELECT count(*) FROM billing_profiles');
     my $one = $s->psql("SELECT id FROM users WHERE email = 'new1\@example.org'");
-    my $lock = $s->session("BEGIN; SELECT FROM users WHERE status <> 'DELETED' AND id = '$one' FOR UPDATE;");
+    my $lock = $s->session(
+        "BEGIN; SELECT FROM users WHERE status <> 'DELETED' AND id = '$one' FOR UPDATE;");
     # An event for whose effects the row is needed, in each partition's company.
     $s->psql("UPDATE users SET steps = 0, status = 'PENDING' WHERE false");
-    $s->psql("SELECT outbox_put(gen_random_uuid(), 'UserCreated', 'user:$one', jsonb_build_object('userId', '$one', 'email', 'new1\@example.org', 'displayName', 'x'), NULL)");
+    $s->psql("SELECT outbox_put(gen_random_uuid(), 'UserCreated', 'user:$one',"
+            . " jsonb_build_object('userId', '$one', 'email', 'new1\@example.org',"
+            . " 'displayName', 'x'), NULL)");
     for my $round (1 .. 3) {
         $e->create(40, "round$round");
-        wait_for("the effects of round $round", sub { $s->psql("SELECT count(*) FROM users WHERE email LIKE 'round$round%' AND steps & 6 = 6") == 40 });
+        wait_for("the effects of round $round" => sub {
+            $s->psql("SELECT count(*) FROM users WHERE email LIKE 'round$round%' AND steps & 6 = 6")
+                == 40;
+        });
     }
     pass 'others have their effects';
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';
@@ -100,22 +130,33 @@ subtest 'consumers' => sub {
 subtest 'the relay' => sub {
     $s->stop_backend('relay worker');
     $e->create(40, 'later');
-    my $held_partition = $s->psql("SELECT partition FROM outbox WHERE position IS NULL ORDER BY id LIMIT 1");
-    my $lock = $s->session('BEGIN; SELECT FROM outbox WHERE id = (SELECT min(id) FROM outbox WHERE position IS NULL) FOR UPDATE;');
+    my $held_partition =
+        $s->psql("SELECT partition FROM outbox WHERE position IS NULL ORDER BY id LIMIT 1");
+    my $lock = $s->session('BEGIN; SELECT FROM outbox WHERE id = (SELECT min(id) FROM outbox'
+            . ' WHERE position IS NULL) FOR UPDATE;');
     $s->start_backend('relay worker');
-    wait_for('the other partitions', sub { $s->psql("SELECT count(*) FROM outbox WHERE position IS NULL AND partition <> $held_partition") == 0 });
-    cmp_ok $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL'), '>', 0, 'only the partition of the locked row waits';
+    wait_for('the other partitions' => sub {
+        $s->psql("SELECT count(*) FROM outbox WHERE position IS NULL"
+                . " AND partition <> $held_partition") == 0;
+    });
+    cmp_ok $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL'), '>', 0,
+        'only the partition of the locked row waits';
     close $lock;
-    $lock = $s->session("BEGIN; SELECT FROM partitions WHERE partition = $held_partition FOR UPDATE;");
+    $lock =
+        $s->session("BEGIN; SELECT FROM partitions WHERE partition = $held_partition FOR UPDATE;");
     $e->create(40, 'latest');
-    wait_for('the other partitions', sub { $s->psql("SELECT count(*) FROM outbox WHERE position IS NULL AND partition <> $held_partition") == 0 });
+    wait_for('the other partitions' => sub {
+        $s->psql("SELECT count(*) FROM outbox WHERE position IS NULL"
+                . " AND partition <> $held_partition") == 0;
+    });
     close $lock;
     $e->wait_handled;
     pass 'in the end all is handled';
 };
 
 subtest 'heartbeats' => sub {
-    $s->psql("INSERT INTO workers (worker, groups, expires_at) VALUES ('gone', '{}', now() - interval '1 hour')");
+    $s->psql("INSERT INTO workers (worker, groups, expires_at)"
+            . " VALUES ('gone', '{}', now() - interval '1 hour')");
     my $lock = $s->session("BEGIN; SELECT FROM workers WHERE worker = 'gone' FOR UPDATE;");
     $e->create(20, 'beat');
     $s->stop_backend('relay worker');

@@ -1,5 +1,6 @@
-# Processes and a schema of different versions: a migration under the feet of running processes, processes that come before
-# their migration, and (with WEIR_OLD_TREE, another built checkout) the processes of that version beside these.
+# Processes and a schema of different versions: a migration under the feet of running processes,
+# processes that come before their migration, and (with WEIR_OLD_TREE, another built checkout) the
+# processes of that version beside these.
 use strict;
 use warnings;
 
@@ -12,8 +13,6 @@ use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
 my %CONF = (retry_base => '20ms', retry_max => '300ms');
-
-sub said { my ($s, $name, $msg) = @_; return grep { $_->{msg} =~ $msg } $s->log_lines($name) }
 
 subtest 'migrations while two workers and a relay are at work' => sub {
     my $s = Weir::Stack->new(conf => { %CONF, groups => 'email,billing,analytics,flags' });
@@ -43,20 +42,29 @@ subtest 'processes of a later version than the schema' => sub {
     my $order = $p->checkout;
     $s->psql("ALTER FUNCTION $_ RENAME TO no_$_") for qw(relay_lead payments_due);
     $s->psql('ALTER TABLE partitions RENAME halted TO no_halted');
+    my $advice = "the database's schema is not this version's; run: weir-backend -c FILE migrate";
     for my $command ('groups', 'relay', 'outbox') {
-        my ($status, $out, $err) = $s->weirctl($command, $command eq 'groups' ? ('--interval', '0') : ());
+        my ($status, $out, $err) =
+            $s->weirctl($command, $command eq 'groups' ? ('--interval', '0') : ());
         is $status, 3, "weirctl $command";
-        like $err, qr/does not exist: the database's schema is not this version's; run: weir-backend -c FILE migrate$/, 'says what to do';
+        like $err, qr/does not exist: \Q$advice\E$/, 'says what to do';
     }
     $s->start_backend('relay');
-    wait_for('a word', sub { grep { ($_->{advice} // '') =~ /run: weir-backend -c FILE migrate/ } $s->log_lines('relay') });
+    wait_for('a word' => sub {
+        grep { ($_->{advice} // '') =~ /run: weir-backend -c FILE migrate/ }
+            $s->log_lines('relay');
+    });
     pass 'so does the relay';
     $s->psql('ALTER FUNCTION no_relay_lead RENAME TO relay_lead');
     $s->psql('ALTER TABLE partitions RENAME no_halted TO halted');
     $s->start_backend('worker');
-    wait_for('a word', sub { grep { ($_->{advice} // '') =~ /run: weir-backend -c FILE migrate/ } $s->log_lines('worker') });
+    wait_for('a word' => sub {
+        grep { ($_->{advice} // '') =~ /run: weir-backend -c FILE migrate/ }
+            $s->log_lines('worker');
+    });
     pass 'and the worker';
-    is $s->psql('SELECT (SELECT count(*) FROM dead_letters) + (SELECT coalesce(max(attempts), 0) FROM retries)'), 0, 'the payment waits, without an attempt';
+    is $s->psql('SELECT (SELECT count(*) FROM dead_letters) + (SELECT coalesce(max(attempts), 0)'
+            . ' FROM retries)'), 0, 'the payment waits, without an attempt';
     $s->psql('ALTER FUNCTION no_payments_due RENAME TO payments_due');
     $p->wait_status($order, 'PAID SUCCEEDED');
     $p->wait_delivered;
@@ -67,13 +75,15 @@ subtest 'processes of a later version than the schema' => sub {
 
 subtest 'another version beside this one' => sub {
     my $tree = $ENV{WEIR_OLD_TREE} or plan skip_all => 'WEIR_OLD_TREE names no other checkout';
-    my $s = Weir::Stack->new(migrate => 0, conf => { %CONF, groups => 'email,billing,analytics,flags' });
+    my $s = Weir::Stack->new(migrate => 0,
+        conf => { %CONF, groups => 'email,billing,analytics,flags' });
     my $old = sub {
         my ($roles, $name) = @_;
         local $s->{binary} = "$tree/build/weir-backend";
         $s->start_backend($roles, name => $name);
     };
-    my ($status, $output) = $s->run_command("$tree/build/weir-backend", '-c', $s->write_conf(-d "$tree/backend/sql" ? (sql => "$tree/backend/sql") : ()), 'migrate');
+    my ($status, $output) = $s->run_command("$tree/build/weir-backend", '-c',
+        $s->write_conf(-d "$tree/backend/sql" ? (sql => "$tree/backend/sql") : ()), 'migrate');
     is $status, 0, 'its schema' or diag $output;
     my $e = Weir::Events->new($s);
     $e->count_effects;
@@ -83,12 +93,13 @@ subtest 'another version beside this one' => sub {
     $e->create(100);
     $s->migrate;
     if (-d "$tree/backend/sql") { # it is from before 061
-        ($status, $output) = $s->run_command("$tree/build/weir-backend", '-c', $s->write_conf(sql => "$tree/backend/sql"), 'migrate');
+        ($status, $output) = $s->run_command("$tree/build/weir-backend", '-c',
+            $s->write_conf(sql => "$tree/backend/sql"), 'migrate');
         is $status, 1, 'its migrate does not touch this schema';
         like $output, qr/the database belongs to a later version of weir-backend/, 'and says why';
     }
     $s->start_backend('worker', name => 'new worker');
-    $s->start_backend('relay',  name => 'new relay');
+    $s->start_backend('relay', name => 'new relay');
     $e->create(100);
     $e->wait_handled;
     is $e->complaints, '', 'each effect once, with the old relay, an old and a new worker';

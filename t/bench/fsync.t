@@ -2,18 +2,19 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
 use File::Temp 'tempdir';
 use JSON::PP;
 use Test::More;
-use Time::HiRes 'sleep';
+use Weir::Base qw(slurp spew wait_for);
 
 my $dir = tempdir('/tmp/weir-bench.XXXXXX', CLEANUP => 1);
 
 my $pid = open my $out, '-|', 'build/bench-fsync', "$dir/file" or die $!;
-for (1 .. 400) {
-    last if (-s "$dir/file" // 0) >= 256 * 8192; # it measures now; at least once before it ends
-    sleep 0.05;
-}
+# When the file has its size it measures; at least once before it ends.
+wait_for('the file' => sub { (-s "$dir/file" // 0) >= 256 * 8192 });
 kill 'TERM', $pid;
 my $figures = decode_json(join '', <$out>);
 close $out;
@@ -23,9 +24,8 @@ cmp_ok $figures->{p50_ms}, '<=', $figures->{p99_ms}, 'percentiles are in order';
 cmp_ok $figures->{p99_ms}, '<=', $figures->{max_ms}, 'up to the longest';
 ok !-e "$dir/file", 'the file is gone';
 
-open my $file, '>', "$dir/taken" or die $!;
+spew("$dir/taken", '');
 is system("build/bench-fsync $dir/taken 2>$dir/said") >> 8, 1, 'a file that is there is refused';
-open my $said, '<', "$dir/said" or die $!;
-is join('', <$said>), "bench-fsync: $dir/taken: File exists\n", 'with its name';
+is slurp("$dir/said"), "bench-fsync: $dir/taken: File exists\n", 'with its name';
 
 done_testing;

@@ -3,64 +3,38 @@
 use strict;
 use warnings;
 
-use File::Temp 'tempdir';
 use FindBin '$Bin';
 use lib "$Bin/../lib";
-use IO::Socket::INET;
+
 use IO::Socket::UNIX;
 use JSON::PP;
 use Test::More;
-use Time::HiRes 'sleep';
+use Weir::Processes;
 use Weir::Redis 'redis_server';
 
-my $dir = tempdir('/tmp/weir-bench.XXXXXX', CLEANUP => 1);
-chmod 0755, $dir;
-my @pids;
-
-sub free_port { IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport }
-
-sub until_true {
-    my ($what, $condition) = @_;
-    for (1 .. 400) {
-        return 1 if $condition->();
-        sleep 0.05;
-    }
-    die("waited in vain until $what");
-}
-
-sub spawn {
-    my $child = fork // die $!;
-    if (!$child) {
-        open STDOUT, '>', '/dev/null';
-        exec @_;
-    }
-    push @pids, $child;
-}
-END { my $status = $?; for (@pids) { kill 'TERM', $_; waitpid $_, 0 } $? = $status }
-
 my $redis = "$dir/redis.sock";
-spawn(redis_server(), '--port', '0', '--unixsocket', $redis, '--unixsocketperm', '777', '--dir', $dir,
-    '--save', '', '--appendonly', 'no');
-until_true('redis listens', sub { IO::Socket::UNIX->new(Peer => $redis) });
+my @socket = ('--port', '0', '--unixsocket', $redis, '--unixsocketperm', '777');
+spawn('redis', [redis_server(), @socket, '--dir', $dir, '--save', '', '--appendonly', 'no']);
+until_true('Redis listens' => sub { IO::Socket::UNIX->new(Peer => $redis) });
 
 my $upstream = free_port();
 my ($one, $two, $deaf, $broken) = map { free_port() } 1 .. 4;
 
+# Starts an edge with these directives in http {} and in its one location.
 sub start_edge {
     my ($name, $port, $http, $location) = @_;
-    mkdir "$dir/$name" or die $!;
-    my $modules = join "\n", map { "load_module $_;" } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
-    my $temp = join '', map { "${_}_temp_path $dir/$name/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
-    open my $conf, '>', "$dir/$name/nginx.conf" or die $!;
-    print $conf <<"EOF";
+    my $root = "$dir/$name";
+    mkdir $_ or die "$_: $!" for $root, "$root/logs";
+    my ($modules, $temp) = (load_modules(), temp_paths($root));
+    spit("$root/nginx.conf", <<"EOF");
 daemon off;
-pid $dir/$name/pid;
-error_log $dir/$name/error.log notice;
+pid $root/pid;
+error_log $root/logs/error.log notice;
 worker_processes 1;
 $modules
 events {}
 http {
-    $temp
+$temp
     access_log off;
     $http
     server {
@@ -71,18 +45,19 @@ http {
     }
 }
 EOF
-    close $conf;
-    spawn($ENV{TEST_NGINX_BINARY}, '-e', "$dir/$name/error.log", '-p', "$dir/$name", '-c', "$dir/$name/nginx.conf");
-    until_true("$name listens", sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
+    spawn_nginx($name, $root);
+    until_true("the edge $name listens" => sub { listens($port) });
 }
 
-start_edge($_->[0], $_->[1], "weir_redis main unix:$redis timeout=2s; weir_cache_zone api 8m redis=main;",
-    "weir_cache api; weir_cache_staleness 2s; proxy_pass http://127.0.0.1:$upstream;")
-    for ['one', $one], ['two', $two];
+my $pass = "proxy_pass http://127.0.0.1:$upstream;";
+my $zone = "weir_redis main unix:$redis timeout=2s; weir_cache_zone api 8m redis=main;";
+start_edge('one', $one, $zone, "weir_cache api; weir_cache_staleness 2s; $pass");
+start_edge('two', $two, $zone, "weir_cache api; weir_cache_staleness 2s; $pass");
 start_edge('deaf', $deaf, "proxy_cache_path $dir/deaf/cache keys_zone=deaf:1m;",
-    "proxy_cache deaf; proxy_pass http://127.0.0.1:$upstream;");
+    "proxy_cache deaf; $pass");
 start_edge('broken', $broken, '', 'return 500;');
 
+# Runs bench-invalidate; returns its exit code and what it printed.
 sub measure {
     my @arguments = @_;
     open my $out, '-|', "build/bench-invalidate @arguments 2>&1" or die $!;
@@ -93,7 +68,8 @@ sub measure {
 
 my @common = ('--redis', $redis, '--upstream-port', $upstream, '--connections', 4);
 
-my ($status, $text) = measure(@common, '--edge-port', $one, '--edge-port', $two,
+my ($status, $text) = measure(
+    @common, '--edge-port', $one, '--edge-port', $two,
     '--keys', 10, '--rate', 50, '--seconds', 2, '--staleness', 2000);
 my $result = eval { decode_json($text) } // diag $text;
 is $result->{invalidations}, 100, 'all invalidations were made';
@@ -101,7 +77,8 @@ is $result->{old_at_the_end}, 0, 'edges that follow have nothing old at the end'
 cmp_ok $result->{hits}, '>', 0, 'though they answer from the cache';
 diag "late answers: $result->{late_answers}" if $result->{late_answers};
 
-($status, $text) = measure(@common, '--edge-port', $deaf, '--keys', 5, '--rate', 50, '--seconds', 2, '--staleness', 100);
+($status, $text) = measure(@common, '--edge-port', $deaf, '--keys', 5, '--rate', 50, '--seconds', 2,
+    '--staleness', 100);
 $result = eval { decode_json($text) } // diag $text;
 is $status, 1, 'a cache that does not follow is not in time';
 cmp_ok $result->{late_answers}, '>', 0, 'its late answers are seen';
@@ -114,9 +91,11 @@ like $text, qr{the edge on port $broken answered /k/\d+ with "HTTP/1.1 500}, 'wi
 
 ($status, $text) = measure(@common, '--edge-port', $one, '--rate', 'many');
 is $status, 2, 'a wrong option ends it';
-is $text, qq{bench-invalidate: --rate is "many"; it must be a number between 1 and 10000\n}, 'with its value and what is allowed';
+is $text, qq{bench-invalidate: --rate is "many"; it must be a number between 1 and 10000\n},
+    'with its value and what is allowed';
 
-($status, $text) = measure('--redis', "$dir/nobody.sock", '--upstream-port', $upstream, '--edge-port', $one);
+($status, $text) =
+    measure('--redis', "$dir/nobody.sock", '--upstream-port', $upstream, '--edge-port', $one);
 is $status, 2, 'no Redis ends it';
 like $text, qr{no Redis at \Q$dir\E/nobody\.sock}, 'with its path';
 

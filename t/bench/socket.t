@@ -2,31 +2,23 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
 use File::Temp 'tempdir';
-use IO::Socket::INET;
 use Test::More;
-use Time::HiRes 'sleep';
+use Weir::Base qw(free_port listens slurp spew wait_for);
 
-my $dir  = tempdir('/tmp/weir-bench.XXXXXX', CLEANUP => 1);
+my $dir = tempdir('/tmp/weir-bench.XXXXXX', CLEANUP => 1);
 my $body = join '', map { chr(65 + $_ % 26) } 1 .. 300_000;
-for ([small => 'hello'], [large => $body]) {
-    open my $file, '>', "$dir/$_->[0]" or die $!;
-    print $file $_->[1];
-    close $file;
-}
+spew("$dir/small", 'hello');
+spew("$dir/large", $body);
 
-my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
-my $pid  = fork // die $!;
+my $port = free_port();
+my $pid = fork // die $!;
 exec 'build/bench-socket', $port, $dir or die $! if !$pid;
 
-sub connection {
-    for (1 .. 400) {
-        my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 10);
-        return $socket if $socket;
-        sleep 0.05;
-    }
-    die "bench-socket does not listen";
-}
+sub connection { return wait_for('bench-socket to listen' => sub { listens($port) }) }
 
 sub answer {
     my ($socket, $path) = @_;
@@ -34,7 +26,7 @@ sub answer {
     my ($head, $length, $text) = ('', 0, '');
     while (my $line = <$socket>) {
         last if $line eq "\r\n";
-        $head  .= $line;
+        $head .= $line;
         $length = $1 if $line =~ /^Content-Length: (\d+)/;
     }
     read $socket, $text, $length if $length;
@@ -52,8 +44,8 @@ kill 'TERM', $pid;
 waitpid $pid, 0;
 
 is system("build/bench-socket 0 $dir 2>/dev/null") >> 8, 2, 'port 0 is refused';
-is system("build/bench-socket $port $dir/none 2>$dir/said") >> 8, 1, 'so is a folder that is not there';
-open my $said, '<', "$dir/said" or die $!;
-is join('', <$said>), "bench-socket: $dir/none: No such file or directory\n", 'with its name';
+is system("build/bench-socket $port $dir/none 2>$dir/said") >> 8, 1,
+    'so is a folder that is not there';
+is slurp("$dir/said"), "bench-socket: $dir/none: No such file or directory\n", 'with its name';
 
 done_testing;

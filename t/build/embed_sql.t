@@ -4,22 +4,26 @@ use warnings;
 
 use File::Temp qw(tempdir);
 use FindBin '$Bin';
+use lib "$Bin/../lib";
 use Test::More;
+use Weir::Base qw(output_of spew);
 
 my $root = "$Bin/../..";
-my $dir  = tempdir('/tmp/weir-t.XXXXXX', CLEANUP => 1);
-my $sql  = "$dir/owner_2/sql";
+my $dir = tempdir('/tmp/weir-t.XXXXXX', CLEANUP => 1);
+my $sql = "$dir/owner_2/sql";
 mkdir $_ for "$dir/owner_2", $sql, "$sql/functions", "$sql/functions/deep";
 
-sub spew { my ($file, $text) = @_; open my $out, '>:raw', $file or die "$file: $!"; print $out $text; close $out }
-sub output { open my $out, '-|', @_ or die "@_: $!"; local $/; my $text = <$out> // ''; close $out; return ($? >> 8, $text) }
-sub embed { return output('/bin/sh', '-c', 'exec "$@" 2>&1', 'sh', "$root/scripts/build/embed-sql.sh", $_[0] // $sql) }
+sub embed {
+    my ($folder) = @_;
+    return output_of("$root/scripts/build/embed-sql.sh", $folder);
+}
 
 my %files = (
-    '010_b.sql'              => "SELECT E'\\n\\\\', \"a\", '??(', '%s', '\t', '\x{c3}\x{a4}';\r\n\n\n-- it's /* \n",
-    '001_a.sql'              => 'no line break at its end',
-    '011_empty.sql'          => '',
-    'functions/z.sql'        => "z\n",
+    '010_b.sql' =>
+        "SELECT E'\\n\\\\', \"a\", '??(', '%s', '\t', '\x{c3}\x{a4}';\r\n\n\n-- it's /* \n",
+    '001_a.sql' => 'no line break at its end',
+    '011_empty.sql' => '',
+    'functions/z.sql' => "z\n",
     'functions/deep/y-1.sql' => "\\\n",
 );
 spew("$sql/$_", $files{$_}) for keys %files;
@@ -27,7 +31,7 @@ spew("$sql/.010_b.sql.swp", 'nonsense');
 spew("$sql/functions/readme.txt", 'nonsense');
 
 subtest 'every file, in order' => sub {
-    my ($status, $c) = embed();
+    my ($status, $c) = embed($sql);
     is $status, 0, 'is made' or diag $c;
     spew("$dir/sql.c", $c);
     spew("$dir/main.c", <<'C');
@@ -47,21 +51,25 @@ int main(void)
     return 0;
 }
 C
-    ($status, my $said) = output('/bin/sh', '-c', 'exec "$@" 2>&1', 'sh', 'cc', '-std=gnu11', '-Wall', '-Wextra', '-Werror',
-        "-I$root/backend", '-o', "$dir/main", "$dir/main.c", "$dir/sql.c");
+    my @cc = ('cc', '-std=gnu11', '-Wall', '-Wextra', '-Werror', "-I$root/backend");
+    ($status, my $said) = output_of(@cc, '-o', "$dir/main", "$dir/main.c", "$dir/sql.c");
     is $status, 0, 'compiles' or diag $said;
-    my @said = split /\0/, (output("$dir/main"))[1], -1;
+    my @said = split /\0/, (output_of("$dir/main"))[1], -1;
     pop @said;
-    my @files = ('001_a.sql', '010_b.sql', '011_empty.sql', 'functions/deep/y-1.sql', 'functions/z.sql');
-    # each text is lines: the last one has its end, too
-    is_deeply \@said, ['owner_2', $sql, map { ("$sql/$_", $files{$_} =~ s/([^\n])\z/$1\n/r) } @files], 'has all of it';
+    my @files =
+        ('001_a.sql', '010_b.sql', '011_empty.sql', 'functions/deep/y-1.sql', 'functions/z.sql');
+    # The last line of a file gets an end if it has none.
+    my @texts = map { ("$sql/$_", $files{$_} =~ s/([^\n])\z/$1\n/r) } @files;
+    is_deeply \@said, ['owner_2', $sql, @texts], 'has all of it';
 };
 
 subtest 'what cannot be' => sub {
-    for (['012_nul.sql', "\0", qr/012_nul\.sql: there is a NUL byte/], ["012_it's.sql", '', qr/012_it's\.sql: a file's name must have only/]) {
+    for (['012_nul.sql', "\0", qr/012_nul\.sql: there is a NUL byte/],
+        ["012_it's.sql", '', qr/012_it's\.sql: a file's name must have only/])
+    {
         my ($name, $text, $message) = @$_;
         spew("$sql/$name", $text);
-        my ($status, $said) = embed();
+        my ($status, $said) = embed($sql);
         is $status, 1, "$name is refused";
         like $said, $message, 'by its name';
         unlink "$sql/$name";

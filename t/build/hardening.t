@@ -1,4 +1,5 @@
-# What is built has Debian's hardening: read from the objects themselves, so that no flag can be lost on the way.
+# What is built has Debian's hardening: read from the objects themselves, so that no flag can be
+# lost on the way.
 use strict;
 use warnings;
 
@@ -17,13 +18,14 @@ sub readelf {
 # The command line of each compilation unit, as gcc wrote it into the debugging information.
 sub producers {
     my ($file) = @_;
-    open my $out, '-|', "LC_ALL=C readelf -W --debug-dump=info --dwarf-depth=1 $file 2>/dev/null" or die "readelf: $!";
+    open my $out, '-|', "LC_ALL=C readelf -W --debug-dump=info --dwarf-depth=1 $file 2>/dev/null"
+        or die "readelf: $!";
     return grep { !/GNU AS/ } map { /DW_AT_producer.*?: (GNU .*)/ ? $1 : () } <$out>;
 }
 
 my $machine = `\${CC:-cc} -dumpmachine`;
 my @flags = qw(-fstack-protector-strong -fstack-clash-protection);
-push @flags, '-fcf-protection' if $machine =~ /^x86_64/;
+push @flags, '-fcf-protection'              if $machine =~ /^x86_64/;
 push @flags, '-mbranch-protection=standard' if $machine =~ /^aarch64/;
 
 for my $name (qw(ngx_http_weir_module.so weir-backend weirctl weir-payments-sim)) {

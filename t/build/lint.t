@@ -134,7 +134,9 @@ subtest 'circles' => sub {
     my $circle = "circle backend/redis/reader.c $url";
     my %both = ($url => call('there', 'back'), 'backend/redis/reader.c' => call('back', 'there'));
     with_added(\%both, sub {
-        finds('layers', qr{a circle of calls: \Q$circle\E\n +\S+reader\.c calls \S+url\.c: back\n},
+        finds(
+            'layers',
+            qr{a circle of calls: \Q$circle\E\n +\S+reader\.c calls \S+url\.c: back\n},
             'a circle in a room');
         with_added({ 'lint/exceptions' => "$circle\n" }, sub {
             finds_nothing('layers', 'one that the list knows');
@@ -158,7 +160,7 @@ subtest 'headers' => sub {
     my @names = map { "weir_listen_$_" } 1 .. 31;
     my %door = (
         'backend/http/listen.c' => join('', map { "int $_(int x) { return x; }\n" } @names),
-        'backend/http/http.h'   => join('', map { "int $_(int);\n" } @names),
+        'backend/http/http.h' => join('', map { "int $_(int);\n" } @names),
     );
     with_added(\%door, sub {
         finds('headers', qr{backend/http/http\.h declares \d+ names, more than 30},
@@ -169,11 +171,12 @@ subtest 'headers' => sub {
 subtest 'limits' => sub {
     for my $lines (70, 71) {
         with_added({ $url => "void f(void)\n{\n" . "    (void)0;\n" x ($lines - 2) . "}\n" }, sub {
-            $lines == 70 ? finds_nothing('limits', 'a function of 70 lines')
+            $lines == 70
+                ? finds_nothing('limits', 'a function of 70 lines')
                 : finds('limits', qr{\Q$url\E:\d+: f\(\) has 71 lines, more than 70}, 'of 71');
         });
     }
-    with_added({ $url => '/*' . 'x' x 97 . "*/\n" }, sub {
+    with_added({ $url => '/*x' x 97 . "*/\n" }, sub {
         finds('limits', qr{\Q$url\E:\d+: more than 100 columns, as 1}, 'a line of 101 columns');
         with_added({ 'lint/exceptions' => "columns $url 1\n" }, sub {
             finds_nothing('limits', 'one that the list knows');
@@ -200,9 +203,9 @@ subtest 'style' => sub {
     });
     my $glue = 'ngx_module/redis/ngx_http_weir_redis.h';
     my %faults = (
-        "\tint x;\n"                             => 'a tab',
-        "int x; \n"                              => 'a blank at the end of the line',
-        "\n\nint\nf(void)\n{\n}\n\nint x;\n"     => 'two empty lines come after a function',
+        "\tint x;\n" => 'a tab',
+        "int x; \n" => 'a blank at the end of the line',
+        "\n\nint\nf(void)\n{\n}\n\nint x;\n" => 'two empty lines come after a function',
         "\n\nint f(void)\n{\n}\n\n\n#define X\n" => 'a function begins with its name',
     );
     for my $text (sort keys %faults) {

@@ -1,5 +1,5 @@
-# How the module is built: for another nginx it is built again, and nginx's configure says which library it lacks before
-# anything is compiled.
+# How the module is built: for another nginx it is built again, and nginx's configure says which
+# library it lacks before anything is compiled.
 use strict;
 use warnings;
 
@@ -13,7 +13,8 @@ my $root = "$Bin/../..";
 my $src = $ENV{NGX_SRC} || '/usr/share/nginx/src';
 my $build = "build/without-library-$$";
 
-is system("make -s -q -C '$root' module NGX_SRC='$src'"), 0, 'what is built for this nginx is not built again';
+is system("make -s -q -C '$root' module NGX_SRC='$src'"), 0,
+    'what is built for this nginx is not built again';
 isnt system("make -s -q -C '$root' module NGX_SRC=/another/nginx"), 0, 'for another nginx it is';
 
 # A header that is found first and can't be compiled is like one that is not there.
@@ -27,7 +28,8 @@ sub configured_without {
     return scalar `'$root/scripts/build/module.sh' '$src' '$build' '-I$fake' '' 2>&1`;
 }
 
-for (['hiredis/hiredis.h', 'hiredis', 'libhiredis-dev'], ['xxhash.h', 'xxhash.h', 'libxxhash-dev']) {
+for (['hiredis/hiredis.h', 'hiredis', 'libhiredis-dev'], ['xxhash.h', 'xxhash.h', 'libxxhash-dev'])
+{
     my ($header, $library, $package) = @$_;
     my $said = configured_without($header);
     isnt $?, 0, "without $header there is no module";

@@ -6,18 +6,13 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use Test::More;
+use Weir::Base qw(output_of);
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
 chdir $root or die "$root: $!";
-
-# Returns exit status and output.
-sub run {
-    my $pid = open my $out, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', @_;
-    my $text = do { local $/; <$out> } // '';
-    close $out;
-    return ($? >> 8, $text);
-}
 
 my $name = "orchard$$";
 my $dir = tempdir('/tmp/weir-domain.XXXXXX', CLEANUP => 1);
@@ -28,25 +23,32 @@ END {
     $? = $status;
 }
 
-my ($code, $text) = run('build/weirctl', 'new-domain', $folder);
+sub new_domain { return output_of('build/weirctl', 'new-domain', @_) }
+
+my ($code, $text) = new_domain($folder);
 is $code, 0, 'lays it down' or diag $text;
 like $text, qr/make DOMAIN=\Q$folder\E/, 'and says how to go on';
-is((run('grep', '-r', '@NAME@', $folder))[0], 1, 'no placeholder is left');
+is((output_of('grep', '-r', '@NAME@', $folder))[0], 1, 'no placeholder is left');
 
-is_deeply [run('build/weirctl', 'new-domain', $folder)], [1, "weirctl: $folder: File exists\n"], 'what is there is not touched';
-for (["$dir/Orchard", qr/the name must begin with a letter/], ["$dir/1a", qr/the name must/], ["$dir/a-b", qr/the name must/],
-     ["$dir/" . 'a' x 33, qr/at most 32/], ["$dir/", qr/the name must/], ["$dir/events", qr/is the name of a part of Weir/]) {
+($code, $text) = new_domain($folder);
+is "$code $text", "1 weirctl: $folder: File exists\n", 'what is there is not touched';
+for (
+    ["$dir/Orchard", qr/the name must begin with a letter/], ["$dir/1a", qr/the name must/],
+    ["$dir/a-b", qr/the name must/],
+    ["$dir/" . 'a' x 33, qr/at most 32/], ["$dir/", qr/the name must/],
+    ["$dir/events", qr/is the name of a part of Weir/])
+{
     my ($wrong, $why) = @$_;
-    ($code, $text) = run('build/weirctl', 'new-domain', $wrong);
+    ($code, $text) = new_domain($wrong);
     is $code, 2, "$wrong is refused";
     like $text, $why, 'with the reason';
 }
-is((run('build/weirctl', 'new-domain', "$dir/no/where"))[0], 1, 'a folder in none is refused');
+is((new_domain("$dir/no/where"))[0], 1, 'a folder in none is refused');
 
-($code, $text) = run('make', '-s', 'backend', "DOMAIN=$folder");
+($code, $text) = output_of('make', '-s', 'backend', "DOMAIN=$folder");
 is $code, 0, 'builds' or do { diag $text; done_testing; exit };
 is $text, '', 'without a word';
-($code, $text) = run('prove', '--exec', 'scripts/test/prove-exec.sh', "$folder/t/$name.t");
+($code, $text) = output_of('prove', '--exec', 'scripts/test/prove-exec.sh', "$folder/t/$name.t");
 is $code, 0, 'and passes its test' or diag $text;
 
 done_testing;

@@ -3,22 +3,26 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
+use lib "$Bin/../lib";
 use Test::More;
+use Weir::Base qw(output_of slurp);
 
 my $root = "$Bin/../..";
-sub slurp { open my $in, '<', $_[0] or die "$_[0]: $!"; local $/; scalar <$in> }
-sub output { open my $out, '-|', @_ or die "@_: $!"; local $/; my $text = <$out> // ''; close $out; "$? $text" }
+sub output { return join ' ', output_of(@_) }
 
 my ($version) = slurp("$root/common/version.h") =~ /WEIR_VERSION "(\d+\.\d+\.\d+)"/;
 ok $version, 'common/version.h has it';
 is output("$root/build/weirctl", 'version'), "0 weirctl $version\n", 'weirctl version';
 is output("$root/build/weirctl", '--version'), "0 weirctl $version\n", 'weirctl --version';
-is output("$root/build/$_", '--version'), "0 $_ $version\n", "$_ --version" for qw(weir-backend weir-payments-sim);
+is output("$root/build/$_", '--version'), "0 $_ $version\n", "$_ --version"
+    for qw(weir-backend weir-payments-sim);
 is output("$root/weir", 'version'), "0 weir $version\n", './weir version';
 like slurp("$root/build/ngx_http_weir_module.so"), qr/Weir \Q$version\E\0/, 'the module';
 like slurp("$root/CHANGELOG.md"), qr/^## \Q$version\E\b/m, 'CHANGELOG.md';
-my @written = grep { slurp($_) =~ /WEIR_VERSION "/ && !m{common/version\.h\z} && slurp($_) =~ /#define WEIR_VERSION/ }
-    glob "$root/{common,ngx_module/*,ngx_module/*/*,backend,backend/*,backend/*/*}/*.[ch]";
+my $folders = 'common,ngx_module/*,ngx_module/*/*,backend,backend/*,backend/*/*';
+my @sources = glob "$root/{$folders}/*.[ch]";
+my @others = grep { !m{common/version\.h\z} } @sources;
+my @written = grep { slurp($_) =~ /#define WEIR_VERSION "/ } @others;
 is "@written", '', 'it is written in one place';
 
 done_testing;

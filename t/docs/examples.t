@@ -19,24 +19,27 @@ symlink "$root/build", "$dir/module";
 mkdir "$dir/build";
 symlink "$root/build/ngx_http_weir_module.so", "$dir/build/ngx_http_weir_module.so";
 
-my @steps;    # [command, output]
+my @steps; # [command, output]
 for (split /\n/, $try) {
     if (/^    \$ (.*)/) { push @steps, [$1, ''] }
-    elsif (/^     +(.*)/ && @steps && $steps[-1][1] eq '') { $steps[-1][0] .= "\n$1" }    # the command goes on
-    elsif (/^    (.*)/ && @steps) { $steps[-1][1] .= "$1\n" }
+    # The command goes on
+    elsif (/^     +(.*)/ && @steps && $steps[-1][1] eq '') { $steps[-1][0] .= "\n$1" }
+    elsif (/^    (.*)/ && @steps)                          { $steps[-1][1] .= "$1\n" }
 }
 cmp_ok scalar(@steps), '>=', 8, 'README: "Try it" has its commands';
 for my $step (@steps) {
     my ($command, $expected) = @$step;
-    $command =~ s{\./weir build && }{};    # has been built
-    open my $out, '-|', 'sh', '-c', "cd $dir && { " . $ports->($command) . "\n} 2>$dir/errors" or die $!;
-    my $said = do { local $/; <$out> } // '';
+    $command =~ s{\./weir build && }{}; # has been built
+    open my $out, '-|', 'sh', '-c', "cd $dir && { " . $ports->($command) . "\n} 2>$dir/errors"
+        or die $!;
+    my $said = do { local $/; <$out> }
+        // '';
     close $out;
     $said =~ s/\r//g;
     s/\bttl=(?:59\d|600)\b/ttl=N/, s/ +$//mg for $said, $expected;
     is $said, $expected, "README: $step->[0]" or diag `cat $dir/errors`;
     if ($command =~ /^redis-server|^nginx/) {
-        until_true('it listens', sub { listens($port{$command =~ /^nginx/ ? 18080 : 18079}) });
+        until_true('it listens' => sub { listens($port{ $command =~ /^nginx/ ? 18080 : 18079 }) });
     }
 }
 
@@ -44,28 +47,36 @@ for my $step (@steps) {
 # --- the configurations of the documents are accepted ----------------------------------------
 
 my %file = (crt => "$dir/own.crt", key => "$dir/own.key", secret => "$dir/own.secret");
-system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $file{key} -out $file{crt} -subj /CN=api.example 2>/dev/null") == 0
+system(   "openssl req -x509 -newkey rsa:2048 -nodes -keyout $file{key} -out $file{crt}"
+        . " -subj /CN=api.example 2>/dev/null") == 0
     or die 'openssl failed';
 spit($file{secret}, 'x' x 32 . "\n");
 chmod 0600, $file{secret};
 
-# tested(NAME, TEXT): what nginx -t says of TEXT in http {}, with files and addresses of this machine.
+# tested(NAME, TEXT): what nginx -t says of TEXT in http {}, with files and addresses of this
+# machine.
 sub tested {
     my ($name, $text) = @_;
     $text =~ s{/etc/nginx/[\w.-]+\.(crt|key|secret)}{$file{$1}}g;
     $text =~ s{\bredis\.internal\b}{127.0.0.1}g;
     $text =~ s{\blisten (?:80|443)\b}{'listen 127.0.0.1:' . free_port()}ge;
-    spit("$dir/own.conf", "load_module $root/build/ngx_http_weir_module.so;\npid $dir/own.pid;\nevents {}\nhttp {\n"
-        . temp_paths($dir) . "$text}\n");
+    spit("$dir/own.conf",
+              "load_module $root/build/ngx_http_weir_module.so;\npid $dir/own.pid;\nevents"
+            . " {}\nhttp {\n"
+            . temp_paths($dir)
+            . "$text}\n");
     my $said = `"$ENV{TEST_NGINX_BINARY}" -t -p $dir -e /dev/null -c $dir/own.conf 2>&1`;
     is $?, 0, "$name: nginx takes the configuration" or diag $said;
-    unlike $said, qr/\[(?:warn|error|emerg)\](?!.*"listen \.\.\. http2" directive is deprecated)/, '... without a warning';
+    unlike $said, qr/\[(?:warn|error|emerg)\](?!.*"listen \.\.\. http2" directive is deprecated)/,
+        '... without a warning';
 }
 
 my $configurations = 0;
 for my $path (markdown()) {
     my $n = 0;
-    for my $text (slurp($path) =~ /^```nginx\n(.*?)^```$/msg) { tested("$path, configuration " . ++$n, $text) }
+    for my $text (slurp($path) =~ /^```nginx\n(.*?)^```$/msg) {
+        tested("$path, configuration " . ++$n, $text);
+    }
     $configurations += $n;
 }
 cmp_ok $configurations, '>=', 2, 'the configurations are found';
@@ -73,7 +84,9 @@ cmp_ok $configurations, '>=', 2, 'the configurations are found';
 
 # --- the users of Redis are the same in both documents -----------------------------------------
 
-my @rules = map { [slurp($_) =~ /^ +ACL SETUSER weir-edge (.*?)\n\n/ms] } 'docs/reference/directives.md', 'docs/getting-started.md';
+my @rules =
+    map { [slurp($_) =~ /^ +ACL SETUSER weir-edge (.*?)\n\n/ms] } 'docs/reference/directives.md',
+    'docs/getting-started.md';
 ok $rules[0][0], 'docs/reference/directives.md has the ACL of an edge';
 is $rules[1][0], $rules[0][0], 'and docs/getting-started.md has the same';
 

@@ -14,9 +14,10 @@ binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_outpu
 sub same {
     my ($documented, $found, $name) = @_;
     my @missing = grep { !$documented->{$_} } sort keys %$found;
-    my @extra   = grep { !$found->{$_} } sort keys %$documented;
+    my @extra = grep { !$found->{$_} } sort keys %$documented;
     ok !@missing && !@extra, $name
-        or diag join "\n", (map { "not documented: $_" } @missing), (map { "not in the sources: $_" } @extra);
+        or diag join "\n", (map { "not documented: $_" } @missing),
+        (map { "not in the sources: $_" } @extra);
 }
 
 # The first cells of the table rows in the section HEADING of TEXT, without `.
@@ -26,11 +27,11 @@ sub cells {
     return map { s/`//gr } $section =~ /^\| (`[^|]*?) \|/mg;
 }
 
-my @edge    = files(qr/\.[ch]$/, 'ngx_module');
+my @edge = files(qr/\.[ch]$/, 'ngx_module');
 my @backend = files(qr/\.[ch]$/, 'backend');
 
 
-# --- log messages at warn and above ----------------------------------------------------------
+# --- log messages at warn and above -----------------------------------------------------
 
 my (%logged, %described);
 for my $file (@edge, @backend) {
@@ -40,14 +41,16 @@ for my $file (@edge, @backend) {
         for my $call (calls($text, $function)) {
             my $level = $call->[0];
             next if $level !~ /_(WARN|ERR|ERROR|CRIT|ALERT|EMERG|FATAL)\b|^level$/;
-            my $name = { WARN => 'warn', ERR => 'error', ERROR => 'error', EMERG => 'emerg', FATAL => 'fatal' }->{ $1 // '' };
+            my $name = { WARN => 'warn', ERR => 'error', ERROR => 'error', EMERG => 'emerg',
+                FATAL => 'fatal' }->{ $1 // '' };
             my @texts = literals($call->[$message]);
-            if (my ($variable) = $call->[$message] =~ /^(\w+)$/) {    # what is put into it
-                @texts = $text =~ /\b$variable(?:\[\w*\])? = "([^"]+)"|snprintf\($variable,[^"]*"([^"]+)"/g;
+            if (my ($variable) = $call->[$message] =~ /^(\w+)$/) { # what is put into it
+                @texts = $text =~
+                    /\b$variable(?:\[\w*\])? = "([^"]+)"|snprintf\($variable,[^"]*"([^"]+)"/g;
                 @texts = grep { defined } @texts;
             }
             ok scalar(@texts), "$file: $function has a message";
-            $logged{pattern($_)} = $name // '' for @texts;
+            $logged{ pattern($_) } = $name // '' for @texts;
         }
     }
 }
@@ -58,7 +61,8 @@ while ($log =~ /^- \*\*(\w+)\*\* `([^`]+)`/mg) {
     $described{$text} = $level;
 }
 cmp_ok scalar(keys %logged), '>=', 100, 'log messages are found in the sources';
-same(\%described, { map { $_ => 1 } keys %logged }, 'docs/reference/log-messages.md has each message at warn and above');
+same(\%described, { map { $_ => 1 } keys %logged },
+    'docs/reference/log-messages.md has each message at warn and above');
 for my $text (sort grep { $logged{$_} && $described{$_} } keys %logged) {
     is $described{$text}, $logged{$text}, "its level: $text" if $described{$text} ne $logged{$text};
 }
@@ -71,10 +75,11 @@ for my $file (files(qr/\.c$/, 'ngx_module/redis')) {
 }
 my ($reasons) = $log =~ /(^  \| reason \|.*?)\n\n/ms;
 cmp_ok scalar(keys %reason), '>=', 10, 'reasons for a lost Redis are found';
-same({ map { $_ => 1 } grep { !/…/ } map { /`([^`]+)`/g } $reasons =~ /^  \| (`[^|]*) \|/mg }, \%reason, '... and why a Redis is down');
+same({ map { $_ => 1 } grep { !/…/ } map { /`([^`]+)`/g } $reasons =~ /^  \| (`[^|]*) \|/mg },
+    \%reason, '... and why a Redis is down');
 
 
-# --- weir_status -------------------------------------------------------------------------------
+# --- weir_status ------------------------------------------------------------------------
 
 my $status = slurp('docs/reference/status.md');
 my %found;
@@ -83,49 +88,64 @@ for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
     $text =~ s/sizeof\("[^;]*;//g;
     $found{$_} = 1 for $text =~ /\\"(\w+)\\":/g;
 }
-my ($names) = slurp('ngx_module/cache/serve/ngx_http_weir_cache_answer.c') =~ /ngx_http_weir_cache_reasons\[\w+\] = \{(.*?)\};/s;
+my ($names) = slurp('ngx_module/cache/serve/ngx_http_weir_cache_answer.c') =~
+    /ngx_http_weir_cache_reasons\[\w+\] = \{(.*?)\};/s;
 my @why = $names =~ /ngx_string\("([\w-]+)"\)/g;
 is scalar(@why), 7, 'the reasons for asking the upstream are found';
 $found{$_} = 1 for @why;
-my %field = map { s/.*\.//r => 1 } map { split /, / } map { cells($status, $_) } 'Top level', 'A cache zone', 'A breaker zone';
+my %field = map { s/.*\.//r => 1 } map { split /, / } map { cells($status, $_) } 'Top level',
+    'A cache zone', 'A breaker zone';
 cmp_ok scalar(keys %found), '>=', 40, 'fields of weir_status are found in the sources';
 same(\%field, \%found, 'docs/reference/status.md has each field');
 
 
-# --- variables -----------------------------------------------------------------------------------
+# --- variables --------------------------------------------------------------------------
 
 my $variables = slurp('docs/reference/variables.md');
 my %variable;
+my $in_a_table = qr/\{ ngx_string\("(weir_\w+)"\), NULL,/;
+my $alone = qr/static ngx_str_t  (?:\w+_)?name = ngx_string\("(weir_\w+)"\)/;
 for my $file (@edge) {
     my $text = slurp($file);
-    $variable{$1 // $2} = 1 while $text =~ /\{ ngx_string\("(weir_\w+)"\), NULL,|static ngx_str_t  (?:\w+_)?name = ngx_string\("(weir_\w+)"\)/g;
+    $variable{$_} = 1 for $text =~ /$in_a_table/g, $text =~ /$alone/g;
 }
 cmp_ok scalar(keys %variable), '>=', 5, 'variables are found in the sources';
-same({ map { $_ => 1 } $variables =~ /^\| `\$(weir_\w+)` \| [^|]*(?:;|\w)[^|]* \|$/mg }, { %variable }, 'docs/reference/variables.md has each variable');
+same({ map { $_ => 1 } $variables =~ /^\| `\$(weir_\w+)` \| [^|]*(?:;|\w)[^|]* \|$/mg },
+    {%variable}, 'docs/reference/variables.md has each variable');
 
-my ($values) = slurp('ngx_module/cache/request/ngx_http_weir_cache_module.c') =~ /ngx_http_weir_cache_status_variable\(ngx_http_request_t \*r,\s+ngx_http_variable_value_t \*v, uintptr_t data\)\s*\{(.*?)^\}/ms;
-same({ map { $_ => 1 } $variables =~ /^\| `([A-Z]+)` \|/mg }, { map { $_ => 1 } $values =~ /ngx_string\("([A-Z]+)"\)/g }, '... and each value of $weir_cache_status');
+my ($values) = slurp('ngx_module/cache/request/ngx_http_weir_cache_module.c') =~
+    /^ngx_http_weir_cache_status_variable\([^;{]*\)\s*\{(.*?)^\}/ms;
+same({ map { $_ => 1 } $variables =~ /^\| `([A-Z]+)` \|/mg },
+    { map { $_ => 1 } $values =~ /ngx_string\("([A-Z]+)"\)/g },
+    '... and each value of $weir_cache_status');
 
-my ($late) = slurp('ngx_module/http/ngx_http_weir_variables.c') =~ /^ngx_http_weir_is_late\(.*?\)\n\{(.*?)^\}/ms;
+my ($late) = slurp('ngx_module/http/ngx_http_weir_variables.c') =~
+    /^ngx_http_weir_is_late\(.*?\)\n\{(.*?)^\}/ms;
 my ($section) = $variables =~ /^## Variables that have no value yet\n(.*?)(?=^## |\z)/ms;
 my @patterns = map { my $p = quotemeta; $p =~ s/\\…/\\w*/gr } $section =~ /`\$([\w…]+)`/g;
-push @patterns, 'upstream_\w+';    # "and others that nginx has for the upstream"
-my @unsaid = grep { my $name = $_; !grep { $name =~ /^$_$/ } @patterns } $late =~ /ngx_string\("(\w+)"\)/g;
+push @patterns, 'upstream_\w+'; # "and others that nginx has for the upstream"
+my @unsaid = grep {
+    my $name = $_;
+    !grep { $name =~ /^$_$/ } @patterns
+} $late =~ /ngx_string\("(\w+)"\)/g;
 is_deeply \@unsaid, [], '... and each that has no value before the upstream is asked';
 
 
-# --- headers ---------------------------------------------------------------------------------------
+# --- headers ----------------------------------------------------------------------------
 
 my $headers = slurp('docs/reference/headers.md');
 my %header;
 for my $file (@edge) {
     my $text = slurp($file);
     $text =~ s{/\*.*?\*/}{}sg;
-    $header{$_} = 1 for grep { /^[A-Z][\w-]*[a-z]/ } $text =~ /ngx_string\("((?:[A-Z][A-Za-z]*)(?:-[A-Z][A-Za-z]*)*)"\)/g;
+    $header{$_} = 1
+        for grep { /^[A-Z][\w-]*[a-z]/ }
+        $text =~ /ngx_string\("((?:[A-Z][A-Za-z]*)(?:-[A-Z][A-Za-z]*)*)"\)/g;
 }
 cmp_ok scalar(keys %header), '>=', 30, 'header fields are found in the sources';
-my %row = map { $_ => 1 } map { split /, / } map { cells($headers, $_) }
-    'Requests, from the client', 'Responses, from the upstream', 'Responses, to the client';
+my %row =
+    map { $_ => 1 } map { split /, / } map { cells($headers, $_) } 'Requests, from the client',
+    'Responses, from the upstream', 'Responses, to the client';
 my @unknown = grep { !$row{$_} } sort keys %header;
 is_deeply \@unknown, [], 'docs/reference/headers.md has each field that the edge reads or adds';
 
@@ -134,29 +154,39 @@ my %added = ('Vary' => 1, 'Weir-Position' => 1);
 for my $file (@edge) {
     my $text = slurp($file);
     my %name = $text =~ /ngx_str_t\s+(\w+)\s*=\s*ngx_string\("([^"]+)"\)/g;
-    $added{$_} = 1 for grep { defined } map { $name{ $_->[1] =~ s/^&//r } } calls("$text;", 'ngx_http_weir_add_header');
-    while ($text =~ /ngx_http_weir_add_header\(r,\s*&(\w+),/g) { $added{ $name{$1} } = 1 if $name{$1} }
+    $added{$_} = 1
+        for grep { defined }
+        map { $name{ $_->[1] =~ s/^&//r } } calls("$text;", 'ngx_http_weir_add_header');
+    while ($text =~ /ngx_http_weir_add_header\(r,\s*&(\w+),/g) {
+        $added{ $name{$1} } = 1 if $name{$1};
+    }
 }
 cmp_ok scalar(keys %added), '>=', 7, 'fields that the edge adds are found';
-same({ map { $_ => 1 } map { split /, / } cells($headers, 'Responses, to the client') }, \%added, '... each field that it adds');
+same({ map { $_ => 1 } map { split /, / } cells($headers, 'Responses, to the client') }, \%added,
+    '... each field that it adds');
 
 my %part = map { $_ => 1 } cells($headers, 'Cache-Status');
-same({ map { /^fwd=(.*)/ ? ($1 => 1) : () } map { split /, / } keys %part }, { map { $_ => 1 } @why }, '... each reason of Cache-Status');
+same({ map { /^fwd=(.*)/ ? ($1 => 1) : () } map { split /, / } keys %part },
+    { map { $_ => 1 } @why }, '... each reason of Cache-Status');
 my %detail = (memory => 1, redis => 1);
 for my $file (@edge) {
     my $text = slurp($file);
-    $detail{$_} = 1 for $text =~ /\b(?:outdated|detail) = "([\w-]+)"/g, $text =~ /\? "(soft-invalidated|stale-if-error)"/g;
+    $detail{$_} = 1
+        for $text =~ /\b(?:outdated|detail) = "([\w-]+)"/g,
+        $text =~ /\? "(soft-invalidated|stale-if-error)"/g;
 }
 cmp_ok scalar(keys %detail), '>=', 7, 'details of Cache-Status are found';
-same({ map { /^detail=(.*)/ ? ($1 => 1) : () } keys %part }, \%detail, '... and each of its details');
+same({ map { /^detail=(.*)/ ? ($1 => 1) : () } keys %part }, \%detail,
+    '... and each of its details');
 
 my %title;
 for my $file (@edge) { $title{$_} = 1 for slurp($file) =~ /problem\.title = "([^"]+)"/g }
 my ($problems) = $headers =~ /^## Problem documents\n(.*?)(?=^## |\z)/ms;
-same({ map { $_ => 1 } $problems =~ /^\| \d+ \| `([^`]+)` \|/mg }, \%title, '... and each problem document');
+same({ map { $_ => 1 } $problems =~ /^\| \d+ \| `([^`]+)` \|/mg }, \%title,
+    '... and each problem document');
 
 
-# --- keys in Redis -----------------------------------------------------------------------------------
+# --- keys in Redis ----------------------------------------------------------------------
 
 my %key;
 for my $file (@edge, @backend) {
@@ -169,21 +199,26 @@ for my $file (@edge, @backend) {
 }
 my $keys = slurp('docs/reference/redis-keys.md');
 cmp_ok scalar(keys %key), '>=', 8, 'keys in Redis are found in the sources';
-same({ map { s/[:{].*//r => 1 } $keys =~ /^### `weir:([^`]+)`/mg }, \%key, 'docs/reference/redis-keys.md has each key');
+same({ map { s/[:{].*//r => 1 } $keys =~ /^### `weir:([^`]+)`/mg }, \%key,
+    'docs/reference/redis-keys.md has each key');
 
 # Both rules of ACL name each key that their side uses.
-my ($edge_rule) = slurp('docs/reference/directives.md') =~ /ACL SETUSER weir-edge (.*?)\n\n/s or die 'no ACL of an edge';
-for my $name (qw(cache lease fill invalidate era)) { like $edge_rule, qr/~weir:$name\b/, "the edge's ACL has weir:$name" }
+my ($edge_rule) = slurp('docs/reference/directives.md') =~ /ACL SETUSER weir-edge (.*?)\n\n/s
+    or die 'no ACL of an edge';
+for my $name (qw(cache lease fill invalidate era)) {
+    like $edge_rule, qr/~weir:$name\b/, "the edge's ACL has weir:$name";
+}
 
 
-# --- exit codes -----------------------------------------------------------------------------------------
+# --- exit codes -------------------------------------------------------------------------
 
 my $exits = slurp('docs/reference/exit-codes.md');
 my ($enum) = slurp('backend/ctl/ctl.h') =~ /(WEIR_CTL_OK = 0.*?)\}/s;
 my %code = map { $_ => 1 } $enum =~ /= (\d)/g;
 my ($ctl) = $exits =~ /^## weirctl\n(.*?)^## /ms;
 is scalar(keys %code), 4, 'exit codes of weirctl are found';
-same({ map { $_ => 1 } $ctl =~ /^\| (\d) \|/mg }, \%code, 'docs/reference/exit-codes.md has those of weirctl');
+same({ map { $_ => 1 } $ctl =~ /^\| (\d) \|/mg }, \%code,
+    'docs/reference/exit-codes.md has those of weirctl');
 
 
 # What the programs do with wrong arguments, a wrong file, and a stack that is not up.
@@ -191,13 +226,18 @@ same({ map { $_ => 1 } $ctl =~ /^\| (\d) \|/mg }, \%code, 'docs/reference/exit-c
 sub ended { my $code = system("cd $root && @_ >/dev/null 2>&1"); return $code >> 8 }
 
 my %exit = (
-    'weir-backend'      => { 2 => 'build/weir-backend', 1 => 'build/weir-backend -c /nonexistent -t', 0 => 'build/weir-backend --version' },
-    'weirctl'           => { 2 => 'build/weirctl nonsense', 0 => 'build/weirctl version' },
-    'weir-payments-sim' => { 2 => 'build/weir-payments-sim', 0 => 'build/weir-payments-sim --version' },
-    './weir'            => { 2 => './weir nonsense', 3 => 'WEIR_RUN=/nonexistent ./weir status', 0 => './weir version' },
+    'weir-backend' => {
+        2 => 'build/weir-backend', 1 => 'build/weir-backend -c /nonexistent -t',
+        0 => 'build/weir-backend --version' },
+    'weirctl' => { 2 => 'build/weirctl nonsense', 0 => 'build/weirctl version' },
+    'weir-payments-sim' =>
+        { 2 => 'build/weir-payments-sim', 0 => 'build/weir-payments-sim --version' },
+    './weir' => {
+        2 => './weir nonsense', 3 => 'WEIR_RUN=/nonexistent ./weir status', 0 => './weir version' },
 );
 for my $program (sort keys %exit) {
-    my ($table) = $exits =~ /^## \Q$program\E\n(.*?)(?=^## |\z)/ms or die "no exit codes of $program";
+    my ($table) = $exits =~ /^## \Q$program\E\n(.*?)(?=^## |\z)/ms
+        or die "no exit codes of $program";
     my %said = map { $_ => 1 } $table =~ /^\| (\d) \|/mg;
     for my $code (sort keys %{ $exit{$program} }) {
         ok $said{$code}, "docs/reference/exit-codes.md: $program has $code";

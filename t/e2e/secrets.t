@@ -1,12 +1,15 @@
-# ./weir up writes secrets into files that their user alone may read, and gives none to a program as an argument, which everybody on the
-# machine may read.
+# ./weir up writes secrets into files that their user alone may read, and gives none to a program as
+# an argument, which everybody on the machine may read.
 use strict;
 use warnings;
 
 use Cwd 'abs_path';
 use File::Basename 'dirname';
 use File::Temp 'tempdir';
+use FindBin;
+use lib "$FindBin::Bin/../lib";
 use Test::More;
+use Weir::Base qw(slurp);
 
 my $root = abs_path(dirname(__FILE__) . '/../..');
 my $dir = tempdir('/tmp/weir-secrets.XXXXXX', CLEANUP => 1);
@@ -14,7 +17,10 @@ chmod 0755, $dir;
 mkdir "$dir/$_" or die $! for qw(bin run);
 
 # Every program that the scripts may call with a text of theirs notes its arguments first.
-my @programs = qw(awk base64 cat chmod chown cksum cut dirname grep head install mkdir mv od printf redis-cli sed sha256sum sort tee tr);
+my @programs = qw(
+    awk base64 cat chmod chown cksum cut dirname grep head install mkdir mv od printf redis-cli sed
+    sha256sum sort tee tr
+);
 symlink "$dir/note", "$dir/bin/$_" or die "$_: $!" for @programs;
 open my $note, '>', "$dir/note" or die $!;
 print $note <<"END";
@@ -29,7 +35,8 @@ END
 close $note or die $!;
 chmod 0755, "$dir/note";
 
-# PATH is set behind the scripts' own choice of programs. redis-cli finds no server; its arguments are what counts.
+# PATH is set behind the scripts' own choice of programs. redis-cli finds no server; its arguments
+# are what counts.
 my $script = <<'END';
 . scripts/stack/services.sh
 choose_places
@@ -49,19 +56,21 @@ my $said = do {
     <$sh>;
 };
 
-sub slurp { my ($file) = @_; open my $f, '<', $file or return ''; local $/; return scalar <$f> }
-
 my ($password) = slurp("$dir/run/redis-password") =~ /^(\w{20,})$/;
 my ($webhook) = slurp("$dir/run/webhook-secret") =~ /^whsec_(\S{20,})$/;
 my $arguments = slurp("$dir/arguments");
 ok $password && $webhook, 'there are secrets' or diag $said;
 like $arguments, qr/^sed /m, 'programs were called';
-unlike $arguments, qr/\Q$_->[1]\E/, "no argument has $_->[0]" for ["Redis' password", $password], ['what webhooks are signed with', $webhook];
+unlike $arguments, qr/\Q$_->[1]\E/, "no argument has $_->[0]"
+    for ["Redis' password", $password], ['what webhooks are signed with', $webhook];
 
-my %has = map { $_ => 1 } grep { -f && slurp($_) =~ /\Q$password\E|\Q$webhook\E/ } glob "$dir/run/* $dir/run/*/*";
+my %has = map { $_ => 1 }
+    grep { -f && slurp($_) =~ /\Q$password\E|\Q$webhook\E/ } glob "$dir/run/* $dir/run/*/*";
 cmp_ok scalar(keys %has), '>=', 5, 'files have them';
 is join(' ', grep { (stat)[2] & 077 } sort keys %has), '', 'their users alone may read these files';
-like slurp("$dir/run/edge.conf"), qr/^\s*weir_redis main redis:\/\/default:\Q$password\E\@127\.0\.0\.1:\d+;$/m, 'nginx gets the password';
+like slurp("$dir/run/edge.conf"),
+    qr/^\s*weir_redis main redis:\/\/default:\Q$password\E\@127\.0\.0\.1:\d+;$/m,
+    'nginx gets the password';
 unlike slurp("$dir/run/edge.conf"), qr/\@[A-Z]+\@/, 'and all else that it needs';
 
 done_testing;

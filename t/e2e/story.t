@@ -4,55 +4,30 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
 use File::Path 'remove_tree';
-use File::Temp 'tempdir';
 use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
+use List::Util qw(sum0);
+use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Weir::Base qw(free_ports listens slurp wait_for);
+use Weir::Operator;
 
-# The services' own users must be able to enter their folders.
-my $dir = tempdir('/tmp/weir-story.XXXXXX', CLEANUP => 1);
-chmod 0755, $dir;
-
-sub listener { IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$_[0]") }
-
-# Five free ports in a row, below those that clients get.
-sub free_ports {
-    for (1 .. 100) {
-        my $base = 20000 + 10 * int rand 1000;
-        my @held = grep { $_ } map { listener($base + $_) } 0 .. 4;
-        return $base if @held == 5;
-    }
-    die('no five free ports in a row');
-}
-
-my $run = $ENV{WEIR_RUN} = "$dir/run";
-my $port = $ENV{WEIR_PORT} = free_ports();
-my $edge = "http://127.0.0.1:$port";
 my @services = qw(postgres redis smtp payments backend nginx);
-
-# weir(ARGUMENT…): exit code and output of ./weir.
-sub weir {
-    open my $out, '-|', 'sh', '-c', 'exec ./weir "$@" 2>&1', 'weir', @_ or die "./weir: $!";
-    my $text = do { local $/; <$out> } // '';
-    close $out;
-    return ($? >> 8, $text);
-}
-
-sub up {
-    my ($code, $text) = weir('up');
-    $code == 0 or do { diag $text; die("./weir up failed: $code") };
-    return $text;
-}
 
 sub status {
     my ($code, $text) = weir('status', '--json');
     return ($code, { map { $_->{service} => $_ } @{ decode_json($text) } });
 }
 
-sub pids { my (undef, $now) = status(); return { map { $_ => $now->{$_}{pid} } @services } }
+sub pids {
+    my (undef, $now) = status();
+    return { map { $_ => $now->{$_}{pid} } @services };
+}
 
 sub sql {
     my ($code, $text) = weir('psql', '-qAtX', '-F', ' ', '-c', $_[0]);
@@ -61,42 +36,19 @@ sub sql {
     return $text;
 }
 
-# Waits for a condition; returns false after that number of seconds, and the test fails.
-sub until_true {
-    my ($seconds, $condition) = @_;
-    my $end = time + $seconds;
-    until ($condition->()) {
-        return 0 if time > $end;
-        sleep 0.1;
-    }
-    return 1;
-}
-
-sub content {
-    open my $in, '<', $_[0] or return '';
-    local $/;
-    return <$in> // '';
-}
-
-sub alive { content("/proc/$_[0]/stat") =~ /.*\) (\w)/ && $1 ne 'Z' }
+sub alive { slurp("/proc/$_[0]/stat") =~ /.*\) (\w)/ && $1 ne 'Z' }
 
 sub kill_9 {
     my ($service) = @_;
     my $pid = pids()->{$service};
     kill 'KILL', $pid or die("cannot kill $service: $!");
-    until_true(10, sub { !alive($pid) }) or die("$service survives SIGKILL");
+    wait_for("the end of $service" => sub { !alive($pid) });
 }
-
-my $http = HTTP::Tiny->new(timeout => 20);
-sub get { $http->get($edge . shift, { headers => {@_} }) }
 
 sub sign_up {
     my ($number) = @_;
-    my $answer = $http->post("$edge/signup", {
-        headers => { 'Content-Type' => 'application/json' },
-        content => encode_json({ email => "story-$number\@example.com", displayName => "Story $number" }),
-    });
-    return $answer->{status};
+    my $user = { email => "story-$number\@example.com", displayName => "Story $number" };
+    return ask('POST', '/signup', $user)->{status};
 }
 
 # Four clients at a time, so that commands meet in batches.
@@ -107,7 +59,6 @@ sub sign_up_all {
         my $child = open(my $pipe, '-|') // die "fork: $!";
         if (!$child) {
             print sign_up($_), "\n" for grep { $_ % 4 == $client } $from .. $to;
-            require POSIX;
             close STDOUT;
             POSIX::_exit(0);
         }
@@ -124,50 +75,47 @@ sub sign_up_all {
 # The effects of the signups. Mails are counted by recipient, other effects with SQL.
 sub effects {
     my %mails;
-    for my $file (glob "$run/mail/new/*") {
-        open my $in, '<', $file or next;
-        while (<$in>) { $mails{$1}++ if /^X-RcptTo: (\S+)/i }
+    for my $mail (map { slurp($_) } glob "$run/mail/new/*") {
+        $mails{$1}++ while $mail =~ /^X-RcptTo: (\S+)/mgi;
     }
-    my ($users, $active, $billing, $analytics, $flags, $dead) = split ' ', sql(<<'SQL');
+    my @counts = split ' ', sql(<<'SQL');
         SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM users WHERE status = 'ACTIVE'),
                (SELECT count(*) FROM billing_profiles), (SELECT count(*) FROM analytics_events),
-               (SELECT count(DISTINCT user_id) FROM feature_flags), (SELECT count(*) FROM dead_letters)
+               (SELECT count(DISTINCT user_id) FROM feature_flags),
+               (SELECT count(*) FROM dead_letters)
 SQL
-    my $sent = 0;
-    $sent += $_ for values %mails;
-    return { users => $users, active => $active, billing => $billing, analytics => $analytics,
-        flags => $flags, dead => $dead, mails => $sent, recipients => scalar keys %mails };
+    my %effects;
+    @effects{qw(users active billing analytics flags dead)} = @counts;
+    return { %effects, mails => sum0(values %mails), recipients => scalar keys %mails };
 }
 
 sub happened_once {
     my ($count, $name) = @_;
-    my %want = ((map { $_ => $count } qw(users active billing analytics flags mails recipients)), dead => 0);
-    until_true(60, sub { my $is = effects(); !grep { $is->{$_} < $want{$_} } keys %want });
+    my %want = map { $_ => $count } qw(users active billing analytics flags mails recipients);
+    $want{dead} = 0;
+    comes_true(60, sub {
+        my $is = effects();
+        return !grep { $is->{$_} < $want{$_} } keys %want;
+    });
     is_deeply effects(), \%want, $name;
 }
 
-# The edge's own words about the requests of one user agent.
+# What the edge has logged about the requests of one user agent.
 sub logged {
     my ($agent) = @_;
-    open my $in, '<', "$run/logs/access.log" or return ();
-    return grep { $_->{agent} eq $agent } map { decode_json($_) } <$in>;
+    my @lines = map { decode_json($_) } split /\n/, slurp("$run/logs/access.log");
+    return grep { $_->{agent} eq $agent } @lines;
 }
 
-# Requests that no cache answers, for users that do not exist.
+# The statuses of requests that no cache answers, for users that do not exist.
 my $unknown = 0;
-sub ask {
+sub ask_for_nobody {
     my ($count, $agent) = @_;
-    return map { get(sprintf('/users/00000000-0000-7000-8000-%012d', ++$unknown), 'User-Agent' => $agent)->{status} }
-        1 .. $count;
+    my @paths = map { sprintf '/users/00000000-0000-7000-8000-%012d', ++$unknown } 1 .. $count;
+    return map { get($_, 'User-Agent' => $agent)->{status} } @paths;
 }
 
-sub through_the_edge { get('/health')->{status} == 200 }
-
-END {
-    my $result = $?;
-    weir('down') if $dir && -d $run;
-    $? = $result;
-}
+sub through_the_edge { return get('/health')->{status} == 200 }
 
 # --- signups and their events ---------------------------------------------------
 
@@ -177,7 +125,8 @@ is $code, 0, 'up has started everything';
 is_deeply [map { $now->{$_}{state} } @services], [('up') x @services], 'and status says so';
 
 is_deeply sign_up_all(1, 100), { 201 => 100 }, '100 signups through the edge';
-happened_once(100, 'each user has an e-mail, a profile, an analytics row and flags, once, and is active');
+happened_once(100,
+    'each user has an e-mail, a profile, an analytics row and flags, once, and is active');
 
 # --- the cache and the versions --------------------------------------------------
 
@@ -186,7 +135,7 @@ my $first = get("/users/$user");
 is $first->{status}, 200, 'a user is read';
 like $first->{headers}{'cache-status'}, qr/fwd/, 'from the backend';
 my $second;
-until_true(10, sub { ($second = get("/users/$user"))->{headers}{'cache-status'} =~ /hit/ });
+comes_true(10, sub { ($second = get("/users/$user"))->{headers}{'cache-status'} =~ /hit/ });
 like $second->{headers}{'cache-status'}, qr/hit/, 'then from the cache';
 is $second->{content}, $first->{content}, 'with the same body';
 
@@ -204,24 +153,27 @@ ok !$v2->{headers}{deprecation}, 'version 2 is not';
 
 kill_9('backend');
 is +(status())[0], 3, 'status fails when a service is down';
-my @opening = ask(20, 'opening');
+my @opening = ask_for_nobody(20, 'opening');
 cmp_ok scalar(grep { $_ != 503 } @opening), '<=', 5, 'at most five requests fail'
     or diag "@opening";
-is_deeply [ask(100, 'open')], [(503) x 100], 'then all are refused';
-until_true(10, sub { logged('open') == 100 });
-is scalar(grep { $_->{upstream} eq '' } logged('open')), 100, 'and none of them touches the upstream';
+is_deeply [ask_for_nobody(100, 'open')], [(503) x 100], 'then all are refused';
+comes_true(10, sub { logged('open') == 100 });
+is scalar(grep { $_->{upstream} eq '' } logged('open')), 100,
+    'and none of them touches the upstream';
 
 up();
-ok until_true(30, \&through_the_edge), 'the breaker closes by itself when the backend is back';
-is_deeply [ask(20, 'closed')], [(404) x 20], 'for good';
+ok comes_true(30, \&through_the_edge), 'the breaker closes by itself when the backend is back';
+is_deeply [ask_for_nobody(20, 'closed')], [(404) x 20], 'for good';
 
 # --- Redis is killed, and comes back empty --------------------------------------------
 
 kill_9('redis');
 is_deeply sign_up_all(101, 120), { 201 => 20 }, 'signups go on without Redis';
 is get("/users/$user")->{status}, 200, 'and so do reads';
-# Those that the relay has given a position already may even be handled: workers fetch what Redis lacks.
-is sql(q{SELECT count(*) FROM outbox WHERE type = 'UserCreated'}), 120, 'the outbox has their events';
+# Those that the relay has given a position already may even be handled: workers fetch what Redis
+# lacks.
+is sql(q{SELECT count(*) FROM outbox WHERE type = 'UserCreated'}), 120,
+    'the outbox has their events';
 remove_tree("$run/redis");
 up();
 happened_once(120, 'after Redis came back empty every event arrives, and nothing happens twice');
@@ -238,36 +190,47 @@ for my $service (@services) {
     my ($code, $now) = status();
     is $code, 0, "up brings back $service";
     isnt $now->{$service}{pid}, $before->{$service}, 'as a new process';
-    is_deeply [grep { $_ ne $service && $now->{$_}{pid} ne $before->{$_} } @services], [], 'and touches no other';
+    my @others = grep { $_ ne $service } @services;
+    is_deeply [grep { $now->{$_}{pid} ne $before->{$_} } @others], [], 'and touches no other';
     $before = pids();
 }
 is effects()->{users}, 120, 'the data are still there';
 
 # --- a checkout: asked for until it is answered, paid once --------------------------------------
 
-my %checkout = (
-    headers => { 'Content-Type' => 'application/json', 'Idempotency-Key' => '"the story of a checkout"' },
-    content => qq({"userId":"$user","items":[{"productId":"01900000-0000-7000-8000-000000000001","quantity":1}]}),
-);
+my $items = [{ productId => '01900000-0000-7000-8000-000000000001', quantity => 1 }];
+my $body = encode_json({ userId => $user, items => $items });
+sub check_out { return ask('POST', '/checkout', $body, 'Idempotency-Key' => '"of this checkout"') }
+
 my $accepted;
-until_true(30, sub { ($accepted = $http->post("$edge/checkout", \%checkout))->{status} == 202 });
+comes_true(30, sub { ($accepted = check_out())->{status} == 202 });
 is $accepted->{status}, 202, 'a checkout through the edge';
 my $order = $accepted->{headers}{location} // '';
-is $http->post("$edge/checkout", \%checkout)->{headers}{location}, $order, 'the same key is the same order';
-until_true(30, sub { decode_json(get($order)->{content})->{status} eq 'PAID' });
-is decode_json(get($order)->{content})->{status}, 'PAID', 'it is paid';
-ok until_true(30, sub { grep { content($_) =~ /^Subject: Your receipt/m } glob "$run/mail/new/*" }), 'and the receipt sent';
-my $ledger = sub { decode_json($http->get('http://127.0.0.1:' . ($port + 4) . '/ledger')->{content}) };
-ok until_true(30, sub { $ledger->()->{webhooks}{waiting} == 0 }), 'the gateway\'s webhook came through the edge';
-is scalar @{ $ledger->()->{charges} }, 1, 'one charge';
+is check_out()->{headers}{location}, $order, 'the same key is the same order';
+comes_true(30, sub { get($order)->{json}{status} eq 'PAID' });
+is get($order)->{json}{status}, 'PAID', 'it is paid';
+
+my $has_receipt = sub { grep { slurp($_) =~ /^Subject: Your receipt/m } glob "$run/mail/new/*" };
+ok comes_true(30, $has_receipt), 'and the receipt sent';
+
+sub ledger {
+    my $r = HTTP::Tiny->new->get('http://127.0.0.1:' . ($port + 4) . '/ledger');
+    return decode_json($r->{content});
+}
+ok comes_true(30, sub { ledger()->{webhooks}{waiting} == 0 }),
+    'the gateway\'s webhook came through the edge';
+is scalar @{ ledger()->{charges} }, 1, 'one charge';
 
 {
-    local $ENV{WEIR_RUN} = "$dir/other";
-    local $ENV{WEIR_PORT} = free_ports();
-    my $listener = listener($ENV{WEIR_PORT} + 1) or die("cannot listen: $!");
+    local $ENV{WEIR_RUN} = "$run-other";
+    local $ENV{WEIR_PORT} = free_ports(5);
+    my $taken = $ENV{WEIR_PORT} + 1;
+    my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$taken")
+        or die("cannot listen: $!");
     my ($code, $text) = weir('up');
     isnt $code, 0, 'up refuses a port that is taken';
-    like $text, qr/port @{[$ENV{WEIR_PORT} + 1]}, for backend, is taken by \S+ \(pid $$\)/, 'names port and holder';
+    like $text, qr/port $taken, for backend, is taken by \S+ \(pid $$\)/,
+        'names port and holder';
     like $text, qr/WEIR_PORT=\d+ \.\/weir up/, 'and how to move';
 }
 
@@ -278,23 +241,25 @@ sub processes {
         my $pid = substr $proc, 6;
         next if $pid == $$ || !alive($pid);
         my $cwd = readlink("$proc/cwd") // '';
-        push @pids, $pid if index("$cwd/", "$run/") == 0 || index(content("$proc/cmdline"), "$run/") >= 0;
+        push @pids, $pid
+            if index("$cwd/", "$run/") == 0 || index(slurp("$proc/cmdline"), "$run/") >= 0;
     }
     return @pids;
 }
 cmp_ok scalar(my @all = processes()), '>', 5, 'the stack has processes';
-my @workers = map { split ' ', content("/proc/$_/task/$_/children") } values %{ pids() };
+my @workers = map { split ' ', slurp("/proc/$_/task/$_/children") } values %{ pids() };
+
 # --- what others on this machine see ------------------------------------------------------
 
 for my $service (qw(postgres redis smtp payments backend)) {
     my $pid = pids()->{$service};
     isnt +(stat "/proc/$pid")[4], 0, "$service does not run as root";
 }
-sub content_of { open my $in, '<', $_[0] or return ''; local $/; <$in> // '' }
-my @secrets = map { s/\s+\z//r } map { content_of("$run/$_") } qw(webhook-secret redis-password);
+my @secrets = map { s/\s+\z//r } map { slurp("$run/$_") } qw(webhook-secret redis-password);
 is scalar(grep { length >= 24 } @secrets), 2, 'the stack has two secrets';
-my $arguments = join "\n", map { content_of($_) } glob '/proc/[0-9]*/cmdline';
-is scalar(grep { index($arguments, $_) >= 0 } @secrets), 0, 'which no process has among its arguments';
+my $arguments = join "\n", map { slurp($_) } glob '/proc/[0-9]*/cmdline';
+is scalar(grep { index($arguments, $_) >= 0 } @secrets), 0,
+    'which no process has among its arguments';
 
 # A file is open to others when it and every folder above it, up to the stack's, are.
 sub open_to_others {
@@ -302,8 +267,11 @@ sub open_to_others {
     return 0 if !((stat $path)[2] & (-d $path ? 001 : 004));
     return $path eq $run || open_to_others($path =~ s{/[^/]+\z}{}r);
 }
-my @open = grep { -e && open_to_others($_) } map { glob "$run/$_" }
-    qw(logs/* mail/new/* payments-ledger.json redis/* redis.conf weir-backend.conf edge.conf webhook-secret redis-password);
+my @private = map { glob "$run/$_" } qw(
+    logs/* mail/new/* payments-ledger.json redis/* redis.conf weir-backend.conf edge.conf
+    webhook-secret redis-password
+);
+my @open = grep { -e && open_to_others($_) } @private;
 is "@open", '', 'logs, mails, the ledger, data and secrets are not for other users';
 my $stranger = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . ($port + 2)) or die "Redis: $!";
 print $stranger "KEYS *\r\n";
@@ -314,13 +282,14 @@ for my $command (qw(up down demo status logs test fuzz bench build version)) {
     my ($code, $text) = weir($command, '--help');
     is $code, 0, "$command --help";
     like $text, qr/usage: .*\b$command\b/, '... says how it is used';
-    isnt +(weir($command, '--no-such-option'))[0], 0, "$command refuses an option that it does not know";
+    isnt +(weir($command, '--no-such-option'))[0], 0,
+        "$command refuses an option that it does not know";
 }
 is_deeply pids(), $data, 'none of which has touched the stack';
 
 is +(weir('down'))[0], 0, 'down stops it';
 is_deeply [processes(), grep { alive($_) } @all, @workers], [], 'and leaves no process';
-is_deeply [grep { IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . ($port + $_)) } 0 .. 4], [], 'and no port';
+is_deeply [grep { listens($port + $_) } 0 .. 4], [], 'and no port';
 my ($again, $text) = weir('down');
 is $again, 0, 'a second down is harmless';
 like $text, qr/nothing was running/, 'and says so';

@@ -1,5 +1,6 @@
-# A network between two peers, for Weir::Link: link.pl FROM TO, each a port of loopback or the path of a socket.
-# Every connection has a process of its own, which can be stopped: then nothing passes, and neither side is told.
+# A network between two peers, for Weir::Link: link.pl FROM TO, each a port of loopback or the path
+# of a socket. Every connection has a process of its own, which can be stopped: then nothing passes,
+# and neither side is told.
 use strict;
 use warnings;
 
@@ -9,18 +10,24 @@ use IO::Socket::UNIX;
 
 my ($from, $to) = @ARGV;
 
-my $listener = $from =~ m{^/}
+my $listener =
+    $from =~ m{^/}
     ? IO::Socket::UNIX->new(Local => $from, Listen => 64)
     : IO::Socket::INET->new(LocalAddr => "127.0.0.1:$from", Listen => 64, ReuseAddr => 1);
 die "link: cannot listen on $from: $!\n" if !$listener;
 
 my %children;
 $SIG{TERM} = $SIG{INT} = sub { kill 'KILL', keys %children; exit 0 };
-$SIG{CHLD} = sub { while ((my $pid = waitpid -1, 1) > 0) { delete $children{$pid} } };
+$SIG{CHLD} = sub {
+    while ((my $pid = waitpid -1, 1) > 0) { delete $children{$pid} }
+};
 
 sub connection {
     my ($client) = @_;
-    my $server = $to =~ m{^/} ? IO::Socket::UNIX->new(Peer => $to) : IO::Socket::INET->new(PeerAddr => "127.0.0.1:$to");
+    my $server =
+        $to =~ m{^/}
+        ? IO::Socket::UNIX->new(Peer => $to)
+        : IO::Socket::INET->new(PeerAddr => "127.0.0.1:$to");
     return if !$server;
     my $select = IO::Select->new($client, $server);
     while (1) {

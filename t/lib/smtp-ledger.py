@@ -1,5 +1,5 @@
-# A mail server that writes down what it takes, a line per mail in the order of arrival: who said hello, and the
-# Message-ID. It has written a mail down before it says so.
+# A mail server that writes down what it takes, a line per mail in the order of arrival: the name of
+# the client, and the Message-ID. It has written a mail down before it accepts it.
 #
 #     smtp-ledger.py PORT FILE
 import asyncio

@@ -7,8 +7,8 @@
 #     grey…     450 at the first attempt, taken at the second (greylisting)
 #     refused…  550
 #
-# All other mail is taken, a line with the recipient in FILE for each. While FILE.mood exists, what is in it (a reply)
-# is said to all recipients.
+# All other mail is taken, with a line for each, the recipient, in FILE. While FILE.mood exists, all
+# recipients get the reply that is in it.
 import asyncio
 import os
 import re

@@ -6,16 +6,17 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 
 use Test::More;
+use Weir::Base qw(slurp spew);
 use Weir::Stack qw(free_port);
 
 my $stack = Weir::Stack->new(postgres => 0, redis => 0);
-my $root  = "$FindBin::Bin/../../..";
+my $root = "$FindBin::Bin/../../..";
 
 # Writes the text as a file; returns exit status and output of a run with these arguments.
 sub run_with {
     my ($text, @arguments) = @_;
     my $file = $stack->dir . '/test.conf';
-    Weir::Stack::spew($file, $text);
+    spew($file, $text);
     return $stack->run_command($stack->{binary}, '-c', $file, @arguments);
 }
 
@@ -29,102 +30,144 @@ sub refused {
 my $DB = "database = dbname=weir\n";
 
 subtest 'the sample and the shortest file are fine' => sub {
-    for (['the sample', Weir::Stack::slurp("$root/conf/weir-backend.conf")], ['one key', $DB],
-         ['odd spelling', "# c\n\n\t\r\n  database=dbname=weir   # c\r\nlisten\t=\tunix:/tmp/x#y\n groups = email , flags"],
-         ['IPv6', "${DB}listen = [::1]:80"], ['limits', "${DB}body_limit=16m\nretry_attempts=100,email=1  billing=100\nretry_base=1ms\nretry_max=1440m\nsmtp_timeout=100ms\nbatch_max=1\nstream_limit=100\noutbox_keep=3650d"]) {
-        my ($name, $text) = @$_;
-        my ($status, $output) = run_with($text, '-t');
-        is $status, 0, $name;
-        like $output, qr/ is fine$/, 'says so';
+    my $odd = "# c\n\n\t\r\n  database=dbname=weir   # c\r\nlisten\t=\tunix:/tmp/x#y\n"
+        . ' groups = email , flags';
+    my $limits = join "\n", 'body_limit=16m', 'retry_attempts=100,email=1  billing=100',
+        'retry_base=1ms', 'retry_max=1440m', 'smtp_timeout=100ms', 'batch_max=1',
+        'stream_limit=100', 'outbox_keep=3650d';
+    my %fine = (
+        'the sample' => slurp("$root/conf/weir-backend.conf"),
+        'one key' => $DB,
+        'odd spelling' => $odd,
+        'IPv6' => "${DB}listen = [::1]:80",
+        'limits' => $DB . $limits,
+    );
+    for my $name (sort keys %fine) {
+        my ($status, $output) = run_with($fine{$name}, '-t');
+        is $status, 0, "$name is taken";
+        like $output, qr/ is fine$/, 'and -t says so';
     }
 };
 
 subtest 'every key refuses what it does not allow' => sub {
     my $time = qr/must be a time from .* with its unit/;
     my @wrong = (
-        listen         => qr/must be ADDRESS:PORT/ => ['', '8081', ':8081', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', '127.0.0.1:0',
-                                                       '127.0.0.1:65536', '127.0.0.1:80x', '::1:80', 'unix:', 'unix:x', '127.0.0.1:-1'],
-        database       => qr/must be a libpq connection string/ => ['', 'x' x 1025],
-        redis          => qr{must be redis://} => ['', '127.0.0.1:6379', 'http://x', 'redis://', 'unix:', 'unix:x'],
-        sql            => qr/must be at most 1024 bytes/ => ['x' x 1025],
-        smtp           => qr{must be smtp://} => ['', 'localhost', 'http://x', 'smtp://'],
-        smtp_timeout   => $time => ['', '5', '0s', '99ms', '5m1s', '6m', '-1s', '5 s', '5h', '5S', '1e3ms', '99999999999999999999ms'],
-        mail_from      => qr/must be an address/ => ['', 'x' x 257],
-        payments_url   => qr{must be http://HOST} => ['', 'localhost', 'ftp://x', 'http://', 'https://'],
+        listen => qr/must be ADDRESS:PORT/ => [
+            '', '8081', ':8081', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', '127.0.0.1:0',
+            '127.0.0.1:65536', '127.0.0.1:80x', '::1:80', 'unix:', 'unix:x', '127.0.0.1:-1'],
+        database => qr/must be a libpq connection string/ => ['', 'x' x 1025],
+        redis => qr{must be redis://} =>
+            ['', '127.0.0.1:6379', 'http://x', 'redis://', 'unix:', 'unix:x'],
+        sql => qr/must be at most 1024 bytes/ => ['x' x 1025],
+        smtp => qr{must be smtp://} => ['', 'localhost', 'http://x', 'smtp://'],
+        smtp_timeout => $time => [
+            '', '5', '0s', '99ms', '5m1s', '6m', '-1s', '5 s', '5h', '5S', '1e3ms',
+            '99999999999999999999ms'],
+        mail_from => qr/must be an address/ => ['', 'x' x 257],
+        payments_url => qr{must be http://HOST} =>
+            ['', 'localhost', 'ftp://x', 'http://', 'https://'],
         payments_timeout => $time => ['', '5', '99ms', '6m'],
         anonymous_keys => qr/must be any, unguessable or refused/ => ['', 'none', 'ANY'],
         payments_check => qr/a time up to 30d with its unit/ => ['', '0', '5', '31d', '1ms', '-1s'],
-        webhook_secret => qr/must be whsec_ and the base64/ => ['x', 'whsec_', 'whsec_AAAA', 'whsec_' . 'A' x 31, 'whsec_' . 'A' x 92, 'whsec_' . '*' x 32, 'A' x 32],
+        webhook_secret => qr/must be whsec_ and the base64/ => [
+            'x', 'whsec_', 'whsec_AAAA', 'whsec_A' x 31, 'whsec_A' x 92,
+            'whsec_*' x 32, 'A' x 32],
         webhook_secret_old => qr/must be whsec_ and the base64/ => ['x', 'whsec_AAAA'],
-        log_level      => qr/must be debug, info, warn or error/ => ['', 'INFO', 'trace', '1'],
-        body_limit     => qr/must be a number of bytes from 1k to 16m/ => ['', '0', '1023', '17m', '1g', '1kb', '-1', 'x', '99999999999999999999'],
-        retry_attempts => qr/(?:must be a number from 1 to 100|there is no group)/ => ['', ',', '0', '101', '-1', '1.5', 'x', '8x',
-            'email=20', 'email=20, 8', '8 9', '8, email', '8, email=', '8, email=0', '8, email=101', '8, email=1x', '8, =5', '8, email = 5',
+        log_level => qr/must be debug, info, warn or error/ => ['', 'INFO', 'trace', '1'],
+        body_limit => qr/must be a number of bytes from 1k to 16m/ =>
+            ['', '0', '1023', '17m', '1g', '1kb', '-1', 'x', '99999999999999999999'],
+        retry_attempts => qr/(?:must be a number from 1 to 100|there is no group)/ => [
+            '', ',', '0', '101', '-1', '1.5', 'x', '8x',
+            'email=20', 'email=20, 8', '8 9', '8, email', '8, email=', '8, email=0',
+            '8, email=101', '8, email=1x', '8, =5', '8, email = 5',
             '8, email=5, email=6', '8, emails=5', '8, all=5', '8, email=99999999999999999999'],
-        retry_base     => $time => ['', '0ms', '61m', '200'],
-        retry_max      => $time => ['', '0s', '1441m', '30'],
-        batch_max      => qr/must be a number from 1 to 256/ => ['', '0', '257', 'x'],
-        stream_limit   => qr/must be a number from 100 to 10000000/ => ['', '99', '10000001', '1k'],
-        outbox_keep    => qr/must be a time from 1s to 3650d with its unit: s, m, h or d/
-            => ['', '0s', '3651d', '30', '5ms', 'd'],
-        groups         => qr/(?:must be "all"|there is no group)/ => ['', ',', 'emails', 'email,x', 'email;flags', 'EMAIL', "a\xff"],
+        retry_base => $time => ['', '0ms', '61m', '200'],
+        retry_max => $time => ['', '0s', '1441m', '30'],
+        batch_max => qr/must be a number from 1 to 256/ => ['', '0', '257', 'x'],
+        stream_limit => qr/must be a number from 100 to 10000000/ => ['', '99', '10000001', '1k'],
+        outbox_keep => qr/must be a time from 1s to 3650d with its unit: s, m, h or d/ =>
+            ['', '0s', '3651d', '30', '5ms', 'd'],
+        groups => qr/(?:must be "all"|there is no group)/ =>
+            ['', ',', 'emails', 'email,x', 'email;flags', 'EMAIL', "a\xff"],
     );
     while (my ($key, $message, $values) = splice @wrong, 0, 3) {
         for my $value (@$values) {
             my $line = $key eq 'database' ? 1 : 2;
             my $shown = length $value > 20 || $key =~ /secret/ ? '' : quotemeta qq(value "$value");
-            refused(($line == 2 ? $DB : '') . "$key = $value\n", qr/test\.conf:$line: key "$key", $shown.*$message/, "$key = '$value'");
+            refused(($line == 2 ? $DB : '') . "$key = $value\n",
+                qr/test\.conf:$line: key "$key", $shown.*$message/, "$key = '$value'");
         }
     }
-    refused("${DB}retry_attempts = 8, emails=5\n", qr/value "8, emails=5": there is no group "emails"; there are email, billing, .*privacy$/, 'a limit of no group');
-    refused("${DB}retry_base = 10s\nretry_max = 5s\n", qr/test\.conf:3: key "retry_max", value "5s": must not be less than retry_base/, 'two that contradict');
+    refused("${DB}retry_attempts = 8, emails=5\n",
+        qr/value "8, emails=5": there is no group "emails"; there are email, billing, .*privacy$/,
+        'a limit of no group');
+    refused("${DB}retry_base = 10s\nretry_max = 5s\n",
+        qr/test\.conf:3: key "retry_max", value "5s": must not be less than retry_base/,
+        'two that contradict');
 };
 
 # Found by the parsers that start uses, also with -t alone.
 subtest 'addresses that can never work' => sub {
     my @wrong = (
-        listen   => qr/numeric address|more than 107 bytes/ => ['localhost:80', 'host.example:80', '[::g]:80', '1.2.3:x80:9', 'unix:/' . 'x' x 107],
-        redis    => qr/port must be|database after|user:password|\] after|% that/ => ['redis://h:0', 'redis://h:1/0?x=1', 'redis://h:1/x',
-                        'redis://pw@h:1', 'redis://[::1:1', 'redis://:%zz@h', 'redis://h:65536'],
-        database => qr/invalid|missing|port|fit|libpq knows|unterminated/ => ['host=x foo=bar', 'postgresql://u:p%zz@h/d', 'port=x', 'port=70000', 'sslmode=on',
-                        'host=a,b,c port=1,2', 'target_session_attrs=primary-only', 'postgresql://h:99999/d', "host='x"],
-        smtp     => qr/is no URL|must have nothing/ => ['smtp://h:99999', 'smtp://a b/', 'smtp://h:x', 'smtp://h/?x'],
+        listen => qr/numeric address|more than 107 bytes/ =>
+            ['localhost:80', 'host.example:80', '[::g]:80', '1.2.3:x80:9', 'unix:/x' x 107],
+        redis => qr/port must be|database after|user:password|\] after|% that/ => [
+            'redis://h:0', 'redis://h:1/0?x=1', 'redis://h:1/x',
+            'redis://pw@h:1', 'redis://[::1:1', 'redis://:%zz@h', 'redis://h:65536'],
+        database => qr/invalid|missing|port|fit|libpq knows|unterminated/ => [
+            'host=x foo=bar', 'postgresql://u:p%zz@h/d', 'port=x', 'port=70000', 'sslmode=on',
+            'host=a,b,c port=1,2', 'target_session_attrs=primary-only', 'postgresql://h:99999/d',
+            "host='x"],
+        smtp => qr/is no URL|must have nothing/ =>
+            ['smtp://h:99999', 'smtp://a b/', 'smtp://h:x', 'smtp://h/?x'],
         mail_from => qr/must be an address/ => ['shop', 'a@b.de>', '<a@b.de', 'Shop <>'],
-        payments_url => qr/is no URL|must have nothing/ => ['http://h:abc', 'http://h:70000', 'http://a b', 'http://h/?x', 'http://h/#x'],
+        payments_url => qr/is no URL|must have nothing/ =>
+            ['http://h:abc', 'http://h:70000', 'http://a b', 'http://h/?x', 'http://h/#x'],
     );
     while (my ($key, $message, $values) = splice @wrong, 0, 3) {
         for my $value (@$values) {
             my $line = $key eq 'database' ? 1 : 2;
-            refused(($line == 2 ? $DB : '') . "$key = $value\n", qr/test\.conf:$line: key "$key", @{[$value =~ '@' && $key ne 'mail_from' ? 'whose value is not shown' : qq(value "\Q$value\E")]}: .*(?:$message)/, "$key = '$value'");
+            # A value with an @ may have a password.
+            my $is_secret = $value =~ /@/ && $key ne 'mail_from';
+            my $shown = $is_secret ? 'whose value is not shown' : qq(value "\Q$value\E");
+            refused(($line == 2 ? $DB : '') . "$key = $value\n",
+                qr/test\.conf:$line: key "$key", $shown: .*(?:$message)/, "$key = '$value'");
         }
     }
 };
 
 subtest 'no secret in a message' => sub {
     my %wrong = (
-        database       => ['port=x password=hush', 'postgresql://u:hush@h:99999/d', 'password=a hush', 'password = a hush=b',
-                           'postgresql://u:%zzhush@h/d', "password='hush", 'PASSWORD=hush port=x'],
-        redis          => ['redis://:hush@h:0', 'redis://u:hush@h:1/x'],
-        smtp           => ['smtp://u:hush@h:x'],
-        payments_url   => ['http://u:hush@h:abc'],
+        database => [
+            'port=x password=hush', 'postgresql://u:hush@h:99999/d', 'password=a hush',
+            'password = a hush=b',
+            'postgresql://u:%zzhush@h/d', "password='hush", 'PASSWORD=hush port=x'],
+        redis => ['redis://:hush@h:0', 'redis://u:hush@h:1/x'],
+        smtp => ['smtp://u:hush@h:x'],
+        payments_url => ['http://u:hush@h:abc'],
         webhook_secret => ['whsec_hush', 'hush'],
     );
     for my $key (sort keys %wrong) {
         for my $value (@{ $wrong{$key} }) {
-            refused(($key eq 'database' ? '' : $DB) . "$key = $value\n", qr/\A(?!.*hush).*key "$key", whose value is not shown: ./s, "$key = $value");
+            refused(($key eq 'database' ? '' : $DB) . "$key = $value\n",
+                qr/\A(?!.*hush).*key "$key", whose value is not shown: ./s, "$key = $value");
         }
     }
-    refused("${DB}webhook_secret whsec_hush\n", qr/\A(?!.*hush).*test\.conf:2: there is no "=" after "webhook_secret"/s, 'a line without =');
+    refused("${DB}webhook_secret whsec_hush\n",
+        qr/\A(?!.*hush).*test\.conf:2: there is no "=" after "webhook_secret"/s,
+        'a line without =');
 };
 
 subtest 'what is no configuration' => sub {
     refused('', qr/test\.conf: key "database" is missing/, 'nothing');
-    refused("${DB}colour = red\n", qr/test\.conf:2: key "colour" is unknown; known are listen, database/, 'an unknown key');
+    refused("${DB}colour = red\n",
+        qr/test\.conf:2: key "colour" is unknown; known are listen, database/, 'an unknown key');
     refused("${DB}Listen = 127.0.0.1:80\n", qr/key "Listen" is unknown/, 'capitals');
     refused("${DB}\n\nhello\n", qr/test\.conf:4: there is no "=" after "hello"/, 'a word');
     refused("${DB}$DB", qr/test\.conf:2: key "database" stands in line 1 already/, 'a key twice');
     refused("${DB}smtp = a\0b\n", qr/test\.conf:2: there is a NUL byte/, 'NUL');
-    refused("${DB}smtp = " . 'x' x 5000 . "\n", qr/test\.conf:2: the line has more than 4095 bytes/, 'a long line');
+    refused("${DB}smtp = " . 'x' x 5000 . "\n",
+        qr/test\.conf:2: the line has more than 4095 bytes/, 'a long line');
     my ($status, $output) = $stack->run_command($stack->{binary}, '-c', '/nowhere/x.conf', '-t');
     is $status, 1, 'a file that is not there';
     like $output, qr{/nowhere/x\.conf: No such file}, 'is named';
@@ -136,26 +179,37 @@ subtest 'what is no configuration' => sub {
 subtest 'the environment overrides, under the same rules' => sub {
     {
         local $ENV{WEIR_BODY_LIMIT} = '1x';
-        refused($DB, qr/environment WEIR_BODY_LIMIT: key "body_limit", value "1x": must be a number/, 'a wrong value');
+        refused($DB,
+            qr/environment WEIR_BODY_LIMIT: key "body_limit", value "1x": must be a number/,
+            'a wrong value');
         local $ENV{WEIR_BODY_LIMIT} = '2k';
-        is((run_with("${DB}body_limit = 1x\n", '-t'))[0], 0, 'a right one in the place of a wrong one');
+        is((run_with("${DB}body_limit = 1x\n", '-t'))[0], 0,
+            'a right one in the place of a wrong one');
     }
     local $ENV{WEIR_GROUPS} = 'email,nope';
-    refused($DB, qr/environment WEIR_GROUPS: key "groups", value "email,nope": there is no group "nope"; there are/, 'a group');
-    local $ENV{WEIR_GROUPS}   = 'email';
+    refused($DB,
+        qr/environment WEIR_GROUPS: key "groups", value "email,nope": there is no group "nope"/,
+        'a group that is not there');
+    local $ENV{WEIR_GROUPS} = 'email';
     local $ENV{WEIR_DATABASE} = 'dbname=x';
     is((run_with('', '-t'))[0], 0, 'all from the environment');
 };
 
 subtest 'arguments' => sub {
-    for ([[], qr/-c FILE is missing\nusage:/], [['-c', '/dev/null'], qr/ROLE is missing\nusage:/], [['api'], qr/-c FILE is missing\nusage:/], [['-x'], qr/usage:/]) {
+    for ([[], qr/-c FILE is missing\nusage:/], [['-c', '/dev/null'], qr/ROLE is missing\nusage:/],
+        [['api'], qr/-c FILE is missing\nusage:/], [['-x'], qr/usage:/])
+    {
         my ($arguments, $message) = @$_;
         my ($status, $output) = $stack->run_command($stack->{binary}, @$arguments);
         is $status, 2, "weir-backend @$arguments";
         like $output, $message, 'shows how';
     }
-    for (['apis'], qr/there is no role "apis"; there are api, relay, worker, all, and migrate/, ['api', 'api'], qr/"api" is given twice/,
-         ['all', 'relay'], qr/"relay" is given twice/, ['migrate', 'api'], qr/migrate cannot be run together/) {
+    for (
+        ['apis'], qr/there is no role "apis"; there are api, relay, worker, all, and migrate/,
+        ['api', 'api'], qr/"api" is given twice/,
+        ['all', 'relay'], qr/"relay" is given twice/, ['migrate', 'api'],
+        qr/migrate cannot be run together/)
+    {
         our $arguments;
         if (ref eq 'ARRAY') { $arguments = $_; next }
         my ($status, $output) = run_with($DB, @$arguments);
@@ -175,7 +229,10 @@ subtest 'an address that is taken is named' => sub {
 
 subtest 'a unix socket: left behind, taken, removed' => sub {
     my $path = $stack->dir . '/api.sock';
-    my $start = sub { $stack->start_backend('api', conf => { listen => "unix:$path", database => 'host=/nowhere' }, @_) };
+    my $start = sub {
+        $stack->start_backend('api',
+            conf => { listen => "unix:$path", database => 'host=/nowhere' }, @_);
+    };
     $start->(name => 'first');
     my $ask = sub {
         my $socket = IO::Socket::UNIX->new(Peer => $path) or return '';

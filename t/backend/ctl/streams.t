@@ -1,4 +1,5 @@
-# Events that are published between weirctl's looks at PostgreSQL and at Redis make no stream seem ahead.
+# Events that are published between weirctl's looks at PostgreSQL and at Redis make no stream seem
+# ahead.
 use strict;
 use warnings;
 
@@ -11,22 +12,25 @@ use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
 use Test::More;
+use Weir::Base qw(listens);
 use Weir::Stack qw(wait_for);
 
 my $s = Weir::Stack->new;
 
-# Redis by another port: for each connection, when it asks for its first stream, an event of partition 0 is given a position, and is
-# published, before Redis gets the question.
+# Redis by another port: for each connection, when it asks for its first stream, an event of
+# partition 0 is given a position, and is published, before Redis gets the question.
 my $listener = IO::Socket::INET->new(Listen => 16, LocalAddr => '127.0.0.1') or die $!;
 
 sub publish {
-    my $position = $s->psql('UPDATE partitions SET position = position + 1 WHERE partition = 0 RETURNING position') =~ s/\D.*//sr;
+    my $position = $s->psql(
+        'UPDATE partitions SET position = position + 1 WHERE partition = 0 RETURNING position')
+        =~ s/\D.*//sr;
     $s->redis('XADD', 'weir:events:0', "$position-0", 'event', '{}');
 }
 
 sub forward {
     my ($client) = @_;
-    my $redis = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$s->{redis_port}") or die $!;
+    my $redis = listens($s->{redis_port}) or die $!;
     my $both = IO::Select->new($client, $redis);
     my $published = 0;
     while (1) {
@@ -50,8 +54,9 @@ sub ctl {
     my (@arguments) = @_;
     my ($status, $out);
     my $conf = $s->write_conf(redis => 'redis://127.0.0.1:' . $listener->sockport . '/0');
-    wait_for("weirctl @arguments", sub {
-        ($status, $out) = $s->run_command(dirname($s->{binary}) . '/weirctl', '-c', $conf, @arguments);
+    wait_for("weirctl @arguments" => sub {
+        ($status, $out) =
+            $s->run_command(dirname($s->{binary}) . '/weirctl', '-c', $conf, @arguments);
         return $status != 3;
     });
     return ($status, $out);

@@ -9,7 +9,8 @@ use lib "$FindBin::Bin/../../lib";
 use Weir::Stack;
 
 my $stack = Weir::Stack->new(redis => 0, migrate => 0);
-$stack->psql('CREATE TABLE plain (a int); CREATE TABLE late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+$stack->psql(
+    'CREATE TABLE plain (a int); CREATE TABLE late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);
               INSERT INTO late VALUES (1)');
 $ENV{WEIR_TEST_DATABASE} = $stack->database;
 my $status = system dirname($stack->{binary}) . '/unit/db_test';

@@ -1,47 +1,41 @@
-# The breaker of a consumer's dependency: what is about some events stops no others, and a dependency that is down
-# costs no attempts.
+# The breaker of a consumer's dependency: what is about some events stops no others, and a
+# dependency that is down costs no attempts.
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/../../lib";
 
-use IO::Socket::INET;
 use Test::More;
+use Weir::Base qw(slurp spew);
 use Weir::Events;
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
-sub said { my ($s, $msg) = @_; return grep { $_->{msg} =~ $msg } $s->log_lines('relay worker') }
+sub said {
+    my ($s, $msg) = @_;
+    return $s->logged('relay worker', $msg);
+}
 
 # --- mail ------------------------------------------------------------------------------
 
-sub start_smtp {
-    my ($s) = @_;
-    $s->_start('smtp', ['/usr/bin/python3', "$FindBin::Bin/../../lib/smtp-moody.py", $s->{smtp_port}, "$s->{dir}/taken"]);
-    $s->_until('smtp', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$s->{smtp_port}") });
-}
-
+# The reply that all recipients get from now on; without one, each its own again.
 sub mood {
     my ($s, $reply) = @_;
-    return unlink "$s->{dir}/taken.mood" if !defined $reply;
-    open my $f, '>', "$s->{dir}/taken.mood.new" or die $!;
-    print $f $reply;
-    close $f;
-    rename "$s->{dir}/taken.mood.new", "$s->{dir}/taken.mood" or die $!;
+    my $file = $s->dir . '/taken.mood';
+    return defined $reply ? spew($file, $reply) : unlink $file;
 }
 
 # How many different addresses that begin so have their mail.
 sub taken {
     my ($s, $prefix) = @_;
-    open my $f, '<', "$s->{dir}/taken" or return 0;
-    my %seen = map { $_ => 1 } grep { /^$prefix\d/ } <$f>;
+    my %seen = map { $_ => 1 } grep { /^$prefix\d/ } split /\n/, slurp($s->dir . '/taken');
     return scalar keys %seen;
 }
 
 sub mail_stack {
     my $s = Weir::Stack->new(conf => { groups => 'email', @_ });
-    start_smtp($s);
+    $s->start_smtp_moody;
     $s->start_backend('relay worker');
     return ($s, Weir::Events->new($s, groups => ['email']));
 }
@@ -49,13 +43,15 @@ sub mail_stack {
 # Attempts of events whose recipient begins so.
 sub attempts {
     my ($s, $prefix) = @_;
-    return split /\n/, $s->psql("SELECT r.attempts FROM retries r JOIN outbox o USING (partition, position)"
-        . " WHERE o.data->>'email' LIKE '$prefix%' AND r.group_name = 'email' ORDER BY 1");
+    return split /\n/,
+        $s->psql("SELECT r.attempts FROM retries r JOIN outbox o USING (partition, position)"
+            . " WHERE o.data->>'email' LIKE '$prefix%' AND r.group_name = 'email' ORDER BY 1");
 }
 
 my %QUICK = (retry_max => '2s', retry_attempts => 100);
 my ($s, $e) = mail_stack(%QUICK, smtp_timeout => '2s');
-for my $case (['a few recipients that are answered 421', poison => 8], ['many of them', poison => 60],
+for my $case (
+    ['a few recipients that are answered 421', poison => 8], ['many of them', poison => 60],
     ['a few that the server never answers', slow => 8], ['greylisting', grey => 40])
 {
     my ($name, $prefix, $n) = @$case;
@@ -63,24 +59,30 @@ for my $case (['a few recipients that are answered 421', poison => 8], ['many of
         my $before = taken($s, 'good');
         $e->create($n, $prefix);
         # Greylisted mail that was taken has failed before; its row is there for a moment only.
-        wait_for('the first of them to fail', sub { taken($s, $prefix) || $s->psql("SELECT count(*) FROM retries r JOIN outbox o USING (partition, position) WHERE o.data->>'email' LIKE '$prefix%'") });
+        wait_for('the first of them to fail' => sub {
+            taken($s, $prefix)
+                || $s->psql(
+                      "SELECT count(*) FROM retries r JOIN outbox o USING (partition, position)"
+                    . " WHERE o.data->>'email' LIKE '$prefix%'");
+        });
         for my $i (1 .. 5) {
             $e->create(2, 'good');
-            wait_for("mail $i of the others", sub { taken($s, 'good') == $before + 2 * $i });
+            wait_for("mail $i of the others" => sub { taken($s, 'good') == $before + 2 * $i });
         }
         pass 'others get their mail';
         is scalar(attempts($s, 'good')), 0, 'and wait for no other attempt';
         if ($prefix eq 'grey') {
-            wait_for('the greylisted to have theirs', sub { taken($s, 'grey') == $n });
+            wait_for('the greylisted to have theirs' => sub { taken($s, 'grey') == $n });
             pass 'so do the greylisted';
         } else {
-            wait_for('their failures to count', sub {
+            wait_for('their failures to count' => sub {
                 $e->create(1, 'good');
                 return grep { $_ > 0 } attempts($s, $prefix);
             });
             pass 'what others do not share is their own attempt';
         }
-        is $s->psql("SELECT count(*) FROM retries WHERE error LIKE '%$prefix%\@%'"), 0, 'errors name no address';
+        is $s->psql("SELECT count(*) FROM retries WHERE error LIKE '%$prefix%\@%'"), 0,
+            'errors name no address';
     };
 }
 
@@ -89,12 +91,16 @@ subtest 'mail: a mixture' => sub {
     for my $i (1 .. 5) {
         $e->create(4, $_) for qw(poison slow grey refused good);
     }
-    wait_for('all good mail', sub { taken($s, 'good') == $good + 20 });
-    wait_for('all greylisted mail', sub { taken($s, 'grey') == $grey + 20 });
-    wait_for('the refused to be dead letters', sub { $s->psql("SELECT count(*) FROM dead_letters WHERE data->>'email' LIKE 'refused%'") == 20 });
+    wait_for('all good mail' => sub { taken($s, 'good') == $good + 20 });
+    wait_for('all greylisted mail' => sub { taken($s, 'grey') == $grey + 20 });
+    wait_for('the refused to be dead letters' => sub {
+        $s->psql("SELECT count(*) FROM dead_letters WHERE data->>'email' LIKE 'refused%'") == 20;
+    });
     pass 'each has what its own recipient is answered';
-    is $s->psql("SELECT string_agg(DISTINCT error, '; ') FROM dead_letters WHERE data->>'email' LIKE 'refused%'"),
-        'SMTP: RCPT failed: 550 (last reply: 550 5.1.1 no such user)', 'a dead letter tells what the server said';
+    is $s->psql("SELECT string_agg(DISTINCT error, '; ') FROM dead_letters"
+            . " WHERE data->>'email' LIKE 'refused%'"),
+        'SMTP: RCPT failed: 550 (last reply: 550 5.1.1 no such user)',
+        'a dead letter tells what the server said';
 };
 is $s->stop_backend('relay worker'), 0, 'worker stops';
 
@@ -102,22 +108,27 @@ is $s->stop_backend('relay worker'), 0, 'worker stops';
 sub wait_for_failures {
     my ($s, $attempts) = @_;
     my ($last, $changes) = ('', 0);
-    wait_for('failures', sub {
-        my $now = $s->psql('SELECT max(xmin::text::bigint) FROM retries');
-        $changes += $now ne $last;
-        $last = $now;
-        return $changes > $attempts;
-    }, 60);
+    wait_for(
+        'failures' => sub {
+            my $now = $s->psql('SELECT max(xmin::text::bigint) FROM retries');
+            $changes += $now ne $last;
+            $last = $now;
+            return $changes > $attempts;
+        },
+        60);
 }
 
 sub log_count { my ($s, $what) = @_; return scalar(my @lines = said($s, $what)) }
 
 ($s, $e) = mail_stack(retry_attempts => 2);
 $e->create(3, 'good');
-wait_for('the first mails', sub { taken($s, 'good') == 3 });
-for my $down (['the server is not there', sub { $s->stop_smtp }, sub { start_smtp($s) }, 0],
+wait_for('the first mails' => sub { taken($s, 'good') == 3 });
+for my $down (
+    ['the server is not there', sub { $s->stop_smtp }, sub { $s->start_smtp_moody }, 0],
     ['it says 421 to all', sub { mood($s, '421 4.3.2 shutting down') }, sub { mood($s) }, 5],
-    ['it relays for us no more', sub { mood($s, '554 5.7.1 relay access denied') }, sub { mood($s) }, 5],
+    [
+        'it relays for us no more', sub { mood($s, '554 5.7.1 relay access denied') },
+        sub { mood($s) }, 5],
     ['it wants us to log in', sub { mood($s, '530 authentication required') }, sub { mood($s) }, 5])
 {
     my ($name, $break, $mend, $most) = @$down;
@@ -125,12 +136,13 @@ for my $down (['the server is not there', sub { $s->stop_smtp }, sub { start_smt
         my ($before, $opened) = (taken($s, 'good'), log_count($s, qr/its breaker opens/));
         $break->();
         $e->create(40, 'good');
-        wait_for('the breaker to open', sub { log_count($s, qr/its breaker opens/) > $opened });
+        wait_for('the breaker to open' => sub { log_count($s, qr/its breaker opens/) > $opened });
         wait_for_failures($s, 2);
-        cmp_ok $s->psql('SELECT sum(attempts) FROM retries'), '<=', $most, "no more than $most attempts were counted";
+        cmp_ok $s->psql('SELECT sum(attempts) FROM retries'), '<=', $most,
+            "no more than $most attempts were counted";
         is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'none is a dead letter';
         $mend->();
-        wait_for('all mail', sub { taken($s, 'good') == $before + 40 });
+        wait_for('all mail' => sub { taken($s, 'good') == $before + 40 });
         ok said($s, qr/its breaker closes/), 'the breaker has closed';
     };
 }
@@ -159,7 +171,8 @@ sub dear {
 
 my $p;
 ($s, $p) = pay_stack();
-for my $case (['a few charges that always get a 500', { errors => -1, error_status => 500 }, 6],
+for my $case (
+    ['a few charges that always get a 500', { errors => -1, error_status => 500 }, 6],
     ['many of them', { errors => -1, error_status => 503 }, 30],
     ['some that are never answered', { latency => 3_600_000 }, 10])
 {
@@ -167,7 +180,7 @@ for my $case (['a few charges that always get a 500', { errors => -1, error_stat
     subtest "payments: $name" => sub {
         $p->switch(%$switch, only_amount => 2 * $p->price);
         my @bad = map { dear($p) } 1 .. $n;
-        wait_for('the first of them to fail', sub { $s->psql('SELECT count(*) FROM retries') });
+        wait_for('the first of them to fail' => sub { $s->psql('SELECT count(*) FROM retries') });
         for (1 .. 5) {
             my $order = $p->checkout;
             $p->wait_status($order, 'PAID SUCCEEDED');
@@ -184,9 +197,10 @@ subtest 'payments: a gateway that answers 500 to all' => sub {
     my $opened = log_count($s, qr/its breaker opens/);
     $p->switch(errors => -1, error_status => 500, only_amount => 0);
     my @orders = map { $p->checkout } 1 .. 12;
-    wait_for('the breaker to open', sub { log_count($s, qr/its breaker opens/) > $opened });
+    wait_for('the breaker to open' => sub { log_count($s, qr/its breaker opens/) > $opened });
     wait_for_failures($s, 2);
-    cmp_ok $s->psql('SELECT sum(attempts) FROM retries'), '<=', 5, 'no attempts are counted but the five that opened it';
+    cmp_ok $s->psql('SELECT sum(attempts) FROM retries'), '<=', 5,
+        'no attempts are counted but the five that opened it';
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'none is a dead letter';
     $p->switch(errors => 0);
     $p->wait_status($_, 'PAID SUCCEEDED') for @orders;

@@ -1,4 +1,5 @@
-# Consumers with a handler while their own database is away: each event may fail once only, and none does.
+# Consumers with a handler while their own database is away: each event may fail once only, and none
+# does.
 use strict;
 use warnings;
 
@@ -14,7 +15,8 @@ my $N = 12;
 
 # Orders to be paid, and users to be welcomed, for which no worker runs yet.
 sub stack {
-    my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', retry_attempts => 1,
+    my $s = Weir::Stack->new(conf => {
+        retry_base => '20ms', retry_max => '300ms', retry_attempts => 1,
         groups => 'payments,email', @_ });
     my $p = Weir::Payments->new($s);
     $p->start;
@@ -34,7 +36,9 @@ sub said {
 # Longer than all attempts would take: until the groups have lost their patience.
 sub wait_away {
     my ($s, @groups) = @_;
-    wait_for("$_ to lose its patience", sub { said($s, 'the database is away, events wait for it', $_) }) for @groups;
+    wait_for("$_ to lose its patience" =>
+            sub { said($s, 'the database is away, events wait for it', $_) })
+        for @groups;
 }
 
 sub is_all_well {
@@ -60,7 +64,8 @@ subtest 'it crashes while it is asked what to do' => sub {
     wait_away($s, qw(payments email));
     $s->start_postgres;
     is_all_well($s, $p, @orders);
-    is scalar said($s, 'the database answers again', $_), 1, "the log of $_ tells when it is over" for qw(payments email);
+    is scalar said($s, 'the database answers again', $_), 1, "the log of $_ tells when it is over"
+        for qw(payments email);
 };
 
 subtest 'it is stopped while the answers of the gateway are written down' => sub {
@@ -81,10 +86,12 @@ subtest 'it is stopped while the answers of the gateway are written down' => sub
 # Sessions stay open, and every statement is refused.
 subtest 'it is full' => sub {
     my ($s, $p, @orders) = stack();
-    my %whole = map { $_ => $s->psql("SELECT pg_get_functiondef('$_'::regproc)") } qw(mail_recipients payments_settle);
+    my %whole = map { $_ => $s->psql("SELECT pg_get_functiondef('$_'::regproc)") }
+        qw(mail_recipients payments_settle);
     for my $name (keys %whole) {
         my ($head) = $whole{$name} =~ /\A(.*?)\n LANGUAGE/s;
-        $s->psql("$head LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END \$\$");
+        $s->psql("$head LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'no space left on device'"
+                . " USING ERRCODE = '53100'; END \$\$");
     }
     $p->switch(hold => 1);
     $s->start_backend('worker');
@@ -97,10 +104,14 @@ subtest 'it is full' => sub {
 
 subtest 'what it refuses for its content counts' => sub {
     my ($s, $p, @orders) = stack(groups => 'payments', retry_attempts => 2);
-    my ($head) = $s->psql("SELECT pg_get_functiondef('payments_due'::regproc)") =~ /\A(.*?)\n LANGUAGE/s;
+    my ($head) =
+        $s->psql("SELECT pg_get_functiondef('payments_due'::regproc)") =~ /\A(.*?)\n LANGUAGE/s;
     $s->psql("$head LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'wrong'; END \$\$");
     $s->start_backend('worker');
-    wait_for('dead letters', sub { $s->psql("SELECT count(*) FROM dead_letters WHERE error = 'wrong' AND attempts = 2") == $N });
+    wait_for('dead letters' => sub {
+        $s->psql("SELECT count(*) FROM dead_letters WHERE error = 'wrong' AND attempts = 2") ==
+            $N;
+    });
     pass 'after its attempts an event is a dead letter';
     is $s->stop_backend($_), 0, "$_ stops" for qw(worker relay api);
 };

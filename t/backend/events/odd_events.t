@@ -30,9 +30,12 @@ subtest 'events' => sub {
     $s->start_smtp;
     my $buyer = $p->user;
     my $unreachable = $s->psql("INSERT INTO users (id, email, display_name, status, steps)"
-        . " VALUES (uuid7(), 'no address', 'None', 'ACTIVE', 7) RETURNING id");
-    my $receipt = sub { my ($user, $total, $currency) = @_;
-        put($s, 'OrderPaid', qq({"userId":"$user","orderId":"$NOBODY","total":$total,"currency":"$currency"})) };
+            . " VALUES (uuid7(), 'no address', 'None', 'ACTIVE', 7) RETURNING id");
+    my $receipt = sub {
+        my ($user, $total, $currency) = @_;
+        put($s, 'OrderPaid',
+            qq({"userId":"$user","orderId":"$NOBODY","total":$total,"currency":"$currency"}));
+    };
 
     put($s, 'UserCreated', '{}');
     put($s, 'UserCreated', qq({"userId":"$buyer"}));
@@ -49,13 +52,14 @@ subtest 'events' => sub {
     $s->psql("INSERT INTO stray_charges (charge, key) VALUES ('ch_2', 'nobody')");
     put($s, 'StrayChargeReported', '{"charge":"ch_2","key":"nobody"}');
     my $payment = $s->psql("INSERT INTO payments (id, order_id, user_id, amount, currency)"
-        . " VALUES (uuid7(), uuid7(), uuid7(), 100, 'CHF') RETURNING id");
+            . " VALUES (uuid7(), uuid7(), uuid7(), 100, 'CHF') RETURNING id");
     put($s, 'PaymentReported', qq({"paymentId":"$payment"}));
     $p->switch(errors => 2);
     $s->start_backend('relay worker');
     $p->wait_handled(qw(email payments invalidation));
 
-    is $s->psql("SELECT group_name, attempts, error FROM dead_letters ORDER BY 1, 3"), join("\n",
+    is $s->psql("SELECT group_name, attempts, error FROM dead_letters ORDER BY 1, 3"), join(
+        "\n",
         'email|1|mail cannot be sent to this address',
         'email|1|the event has no e-mail address',
         'email|1|the event has no order, total or currency',
@@ -65,11 +69,15 @@ subtest 'events' => sub {
         'payments|20|a message told of a charge that the gateway does not have',
         'payments|1|the event names no charge',
         'payments|1|the event names no payment',
-        'payments|1|there is no such payment'), 'are dead letters at once, with their reason';
-    is join(' ', sort map { /received ([\d.]+ \w+) for/ } $s->mails), '1.205 KWD 12.05 CHF 1205 JPY', 'receipts show money as people write it';
+        'payments|1|there is no such payment'),
+        'are dead letters at once, with their reason';
+    is join(' ', sort map { /received ([\d.]+ \w+) for/ } $s->mails),
+        '1.205 KWD 12.05 CHF 1205 JPY', 'receipts show money as people write it';
     is $p->left('errors'), 0, 'a gateway with troubles is asked again';
-    is $s->psql('SELECT status FROM stray_charges'), 'UNKNOWN', 'a stray charge that it does not know';
-    is $s->psql("SELECT status FROM payments WHERE id = '$payment'"), 'REQUESTED', 'and an open payment whose charge it does not know change nothing';
+    is $s->psql('SELECT status FROM stray_charges'), 'UNKNOWN',
+        'a stray charge that it does not know';
+    is $s->psql("SELECT status FROM payments WHERE id = '$payment'"), 'REQUESTED',
+        'and an open payment whose charge it does not know change nothing';
     is $s->stop_backend('relay worker'), 0, 'stops';
 };
 
@@ -77,24 +85,32 @@ subtest 'data that no C type holds' => sub {
     my ($s) = stack(groups => 'email,billing,flags,analytics');
     $s->start_smtp;
     my %odd = (
-        'a number beyond 2^63'      => '9223372036854775808',
-        'a number beyond a double'  => '1' x 400,
-        'many digits'               => '0.' . '12345678' x 100,
-        'deep nesting'              => '[' x 3000 . ']' x 3000,
+        'a number beyond 2^63' => '9223372036854775808',
+        'a number beyond a double' => '1' x 400,
+        'many digits' => '0.12345678' x 100,
+        'deep nesting' => '[' x 3000 . ']' x 3000,
     );
     my $n = 0;
     for my $name (sort keys %odd) {
         $n++;
         $s->psql(<<"SQL");
-WITH u AS (INSERT INTO users (id, email, display_name) VALUES (uuid7(), 'odd$n\@example.org', 'Odd $n') RETURNING *)
-SELECT outbox_put(uuid7(), 'UserCreated', 'user:' || id, ('{"userId":"' || id || '","email":"' || email || '","displayName":"Odd $n","x":$odd{$name}}')::jsonb, NULL) FROM u
+WITH u AS (
+    INSERT INTO users (id, email, display_name)
+    VALUES (uuid7(), 'odd$n\@example.org', 'Odd $n') RETURNING *
+)
+SELECT outbox_put(uuid7(), 'UserCreated', 'user:' || id,
+    jsonb_build_object('userId', id, 'email', email, 'displayName', display_name,
+        'x', '$odd{$name}'::jsonb), NULL)
+FROM u
 SQL
     }
     $s->start_backend('relay worker');
-    wait_for('all groups to have handled them', sub { $s->psql("SELECT count(*) FROM users WHERE status = 'ACTIVE'") == $n });
+    wait_for('all groups to have handled them' =>
+            sub { $s->psql("SELECT count(*) FROM users WHERE status = 'ACTIVE'") == $n });
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';
     is scalar(my @mails = $s->mails), $n, 'each has its mail';
-    my $shown = $s->ctl_json(qw(events show), $s->psql('SELECT event_id FROM outbox ORDER BY id LIMIT 1'));
+    my $shown =
+        $s->ctl_json(qw(events show), $s->psql('SELECT event_id FROM outbox ORDER BY id LIMIT 1'));
     is $shown->{type}, 'UserCreated', 'weirctl shows one';
     my ($status, $out) = $s->weirctl(qw(events tail --json));
     is $status, 0, 'and all of them';
@@ -106,20 +122,27 @@ subtest 'answers of the gateway' => sub {
     my @answers = (
         answer('200 OK', [], '[]'),
         answer('200 OK', [], '{"id":"ch_1","status":"perhaps","amount":100,"currency":"CHF"}'),
-        answer('201 Created', [], '{"x":"' . 'x' x 70_000 . '"}'),
+        answer('201 Created', [], '{"x":"x' x 70_000 . '"}'),
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
-        answer('201 Created', [], '{"id":"ch_1","status":"succeeded","amount":100,"currency":"CHF"}'),
+        answer(
+            '201 Created', [], '{"id":"ch_1","status":"succeeded","amount":100,"currency":"CHF"}'),
     );
     start_upstream(sub { my (undef, undef, $n) = @_; $answers[$n - 1] });
     my ($s, $p) = stack(groups => 'payments', log_level => 'debug');
     $s->{conf}{payments_url} = 'http://' . upstream() . '/';
-    my $order = $s->psql("INSERT INTO orders (id, user_id, status, currency, total) VALUES (uuid7(), uuid7(), 'PENDING', 'CHF', 100) RETURNING id");
-    my $payment = $s->psql("INSERT INTO payments (id, order_id, user_id, amount, currency) VALUES (uuid7(), '$order', uuid7(), 100, 'CHF') RETURNING id");
+    my $order = $s->psql("INSERT INTO orders (id, user_id, status, currency, total)"
+            . " VALUES (uuid7(), uuid7(), 'PENDING', 'CHF', 100) RETURNING id");
+    my $payment = $s->psql("INSERT INTO payments (id, order_id, user_id, amount, currency)"
+            . " VALUES (uuid7(), '$order', uuid7(), 100, 'CHF') RETURNING id");
     put($s, 'PaymentRequested', qq({"paymentId":"$payment"}));
     $s->start_backend('relay worker');
-    wait_for('the charge', sub { $s->psql("SELECT status FROM orders WHERE id = '$order'") eq 'PAID' });
-    is asked('/charges'), 5, 'what says nothing of the charge is no answer: it is asked again, until one does';
-    my @errors = map { $_->{error} } grep { $_->{msg} =~ /will be tried again/ } $s->log_lines('relay worker');
+    wait_for(
+        'the charge' => sub { $s->psql("SELECT status FROM orders WHERE id = '$order'") eq 'PAID' }
+    );
+    is asked('/charges'), 5,
+        'what says nothing of the charge is no answer: it is asked again, until one does';
+    my @errors = map { $_->{error} }
+        grep { $_->{msg} =~ /will be tried again/ } $s->log_lines('relay worker');
     like $errors[0], qr/^gateway: this is no charge: \[\]/, 'no object';
     like $errors[1], qr/^gateway: this is no charge: .*perhaps/, 'an unknown status';
     like $errors[2], qr/^gateway: \S/, 'too long';

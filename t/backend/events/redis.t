@@ -11,31 +11,8 @@ use Weir::Stack qw(wait_for);
 
 my %CONF = (retry_base => '20ms', retry_max => '500ms');
 
-# Returns a new stack with its events.
-sub stack {
-    my $s = Weir::Stack->new(conf => { %CONF, @_ });
-    my $e = Weir::Events->new($s);
-    $e->count_effects;
-    return ($s, $e);
-}
-
-sub is_all_well {
-    my ($e, $name) = @_;
-    $e->wait_handled;
-    is($e->complaints, '', $name);
-}
-
-sub some_handled {
-    my ($s, $n) = @_;
-    wait_for("$n handled", sub {
-        $s->psql("SELECT coalesce(sum(handled), 0) FROM consumer_partitions WHERE group_name = 'email'") >= $n;
-    });
-}
-
-sub said {
-    my ($s, $name, $msg) = @_;
-    return grep { $_->{msg} =~ $msg } $s->log_lines($name);
-}
+# A new stack with its events.
+sub stack { return Weir::Events->with_stack(%CONF, @_) }
 
 subtest 'Redis' => sub {
     my ($s, $e) = stack();
@@ -43,50 +20,53 @@ subtest 'Redis' => sub {
     $s->start_backend('all');
 
     $e->create(300);
-    some_handled($s, 50);
+    $e->wait_some_handled(50);
     is($s->redis('FLUSHALL'), 'OK', 'FLUSHALL in the middle');
     $e->create(100);
-    is_all_well($e, 'every effect once after it');
+    $e->is_all_well('every effect once after it');
     is($e->repeated_mails, 0, 'no mail twice');
 
     is($s->redis('FLUSHALL'), 'OK', 'FLUSHALL while all is quiet');
     $e->create(100);
-    is_all_well($e, 'every effect once after it');
+    $e->is_all_well('every effect once after it');
 
     $e->create(300);
-    some_handled($s, 550);
+    $e->wait_some_handled(550);
     $s->kill_redis;
     $e->create(100);
-    ok($s->post('/signup', { email => 'meanwhile@example.org', displayName => 'M' })->{status} == 201, 'signups go on');
+    ok($s->post('/signup', { email => 'meanwhile@example.org', displayName => 'M' })->{status} ==
+            201, 'signups go on');
     $e->{users}++;
     $s->start_redis;
-    is_all_well($e, 'killed, and empty when it comes back: every effect once');
+    $e->is_all_well('killed, and empty when it comes back: every effect once');
 
     $s->stop_redis;
     $e->create(200);
-    wait_for('the relay to see it', sub { said($s, 'all', qr/Redis is away/) });
+    wait_for('the relay to see it' => sub { $s->logged('all', qr/Redis is away/) });
     $s->start_redis;
-    is_all_well($e, 'away while events were committed: every effect once');
+    $e->is_all_well('away while events were committed: every effect once');
     is($e->repeated_mails, 0, 'no mail twice in all this');
 
     # It does not answer, and does later what it was told before the connection was given up.
     $e->create(200);
-    $s->_signal('redis', 'STOP');
+    $s->freeze('redis');
     $e->create(100);
-    wait_for('the relay to give up', sub {
-        grep { $_->{connection} eq 'relay' && $_->{error} eq 'no reply in time' } said($s, 'all', qr/Redis is away/);
+    wait_for('the relay to give up' => sub {
+        grep { $_->{connection} eq 'relay' && $_->{error} eq 'no reply in time' }
+            $s->logged('all', qr/Redis is away/);
     });
-    $s->_signal('redis', 'CONT');
-    is_all_well($e, 'frozen and thawed: every effect once');
+    $s->thaw('redis');
+    $e->is_all_well('frozen and thawed: every effect once');
     is($e->repeated_mails, 0, 'no mail twice');
 
     # One partition's stream only, and one whose group only is gone.
     $s->redis('DEL', 'weir:events:0');
     $s->redis('XGROUP', 'DESTROY', 'weir:events:1', 'billing');
     # A read of somebody else takes an event away.
-    $s->redis('XREADGROUP', 'GROUP', 'flags', 'weir', 'COUNT', '10', 'BLOCK', '1', 'STREAMS', 'weir:events:2', '>');
+    $s->redis('XREADGROUP', 'GROUP', 'flags', 'weir', 'COUNT', '10', 'BLOCK', '1', 'STREAMS',
+        'weir:events:2', '>');
     $e->create(100);
-    is_all_well($e, 'a stream and a group deleted: every effect once');
+    $e->is_all_well('a stream and a group deleted: every effect once');
 
     is($s->stop_backend('all'), 0, 'stops gracefully');
 };
@@ -99,19 +79,25 @@ subtest 'an event that somebody took from the stream is fetched from the outbox'
     $e->wait_handled('analytics');
 
     # A worker that reads nothing for a while, and somebody else who does.
-    $s->_signal('worker', 'STOP');
-    wait_for('the end of its read', sub { $s->redis('INFO', 'clients') =~ /^blocked_clients:0/m });
+    $s->freeze('worker');
+    wait_for(
+        'the end of its read' => sub { $s->redis('INFO', 'clients') =~ /^blocked_clients:0/m });
     $e->create(200);
     my $published = sub {
         return $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL') == 0
             && $s->redis('XLEN', 'weir:events:0') + $s->redis('XLEN', 'weir:events:1') > 20;
     };
     wait_for('the events in Redis', $published);
-    like($s->redis('XREADGROUP', 'GROUP', 'analytics', 'weir', 'COUNT', '5', 'STREAMS', "weir:events:0", '>'),
-        qr/UserCreated/, 'five are taken before others of their stream');
-    like($s->redis('XREADGROUP', 'GROUP', 'analytics', 'weir', 'STREAMS', "weir:events:1", '>'),
+    like(
+        $s->redis(
+            'XREADGROUP', 'GROUP', 'analytics', 'weir', 'COUNT', '5', 'STREAMS', "weir:events:0",
+            '>'),
+        qr/UserCreated/,
+        'five are taken before others of their stream');
+    like(
+        $s->redis('XREADGROUP', 'GROUP', 'analytics', 'weir', 'STREAMS', "weir:events:1", '>'),
         qr/UserCreated/, 'and all of another stream');
-    $s->_signal('worker', 'CONT');
+    $s->thaw('worker');
     $e->wait_handled('analytics');
     is($s->psql('SELECT count(*) FROM analytics_events'), $e->{users}, 'all are handled');
     is($s->psql('SELECT count(*) FROM effects'), $e->{users}, 'once');
@@ -136,20 +122,24 @@ DELETE FROM analytics_events a WHERE NOT EXISTS (
     SELECT FROM outbox o WHERE o.event_id = a.event_id AND o.position <= 8);
 SQL
     $s->start_backend('relay worker');
-    wait_for('the relay to refuse', sub { $s->psql('SELECT count(*) FROM partitions WHERE halted IS NOT NULL') == 8 });
+    wait_for('the relay to refuse' =>
+            sub { $s->psql('SELECT count(*) FROM partitions WHERE halted IS NOT NULL') == 8 });
     $e->create(100);
-    wait_for('what both have to be handled', sub {
+    wait_for('what both have to be handled' => sub {
         $s->psql("SELECT count(*) FROM consumer_partitions WHERE handled = 10") == 16;
     });
-    wait_for('the worker to complain', sub { said($s, 'relay worker', qr/does not have/) });
-    is(scalar(said($s, 'relay worker', qr/run: weirctl relay rebase/)), 2, 'it and the relay have said it in a line each');
+    wait_for('the worker to complain' => sub { $s->logged('relay worker', qr/does not have/) });
+    is(scalar($s->logged('relay worker', qr/run: weirctl relay rebase/)), 2,
+        'it and the relay have said it in a line each');
     is($s->psql('SELECT count(*) FROM outbox WHERE position IS NULL'), 100, 'new events wait');
-    is($s->psql('SELECT max(handled) FROM consumer_partitions'), 10, 'nothing of the lost time is marked');
+    is($s->psql('SELECT max(handled) FROM consumer_partitions'), 10,
+        'nothing of the lost time is marked');
     is($e->repeated_mails, 16, 'nor mailed again');
     $s->psql("DELETE FROM consumer_partitions WHERE group_name = 'observer'");
     $s->redis('DEL', map { "weir:events:$_" } 0 .. 7);
     $e->wait_handled(qw(analytics email));
-    is($s->psql('SELECT count(*) FROM analytics_events'), 180, 'after DEL all that the database has is handled');
+    is($s->psql('SELECT count(*) FROM analytics_events'), 180,
+        'after DEL all that the database has is handled');
     is($e->repeated_mails, 16, 'and no other mail was sent twice');
     is($s->stop_backend('relay worker'), 0, 'stops gracefully');
 };
@@ -161,10 +151,10 @@ INSERT INTO outbox (event_id, partition, type, aggregate, data)
 SELECT gen_random_uuid(), 3, 'UserCreated', 'user:' || g, '{}' FROM generate_series(1, 101000) g
 SQL
     $s->start_backend('relay');
-    wait_for('the relay to pause', sub { said($s, 'relay', qr/^stream is full/) });
+    wait_for('the relay to pause' => sub { $s->logged('relay', qr/^stream is full/) });
     cmp_ok($s->redis('XLEN', 'weir:events:3'), '<', 101000, 'the rest waits in the outbox');
     $e->create(100);
-    wait_for('the other streams to flow', sub {
+    wait_for('the other streams to flow' => sub {
         $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL AND partition <> 3') == 0;
     });
     $s->start_backend('worker');

@@ -1,4 +1,5 @@
-# Questions of relay and workers that PostgreSQL refuses: the log is told once, and when they are answered all goes on.
+# Questions of relay and workers that PostgreSQL refuses: the log is told once, and when they are
+# answered all goes on.
 use strict;
 use warnings;
 
@@ -20,15 +21,18 @@ sub said {
     return grep { $_->{msg} eq $msg && $_->{question} eq $question } $s->log_lines('relay worker');
 }
 
-# Refuses the question until the log tells of it. Before: what makes it be asked; after: what ends that.
+# Refuses the question until the log tells of it. Before: what makes it be asked; after: what ends
+# that.
 sub refuses {
     my ($question, $before, $after) = @_;
     rename_function($question, "no_$question");
     $before->();
-    my ($line) = wait_for("the log to tell of $question", sub { said('database refuses a question, trying again', $question) });
-    is((said('database refuses a question, trying again', $question))[0]{sqlstate}, '42883', "$question: the log tells why it is refused");
+    my ($line) = wait_for("the log to tell of $question" =>
+            sub { said('database refuses a question, trying again', $question) });
+    is((said('database refuses a question, trying again', $question))[0]{sqlstate}, '42883',
+        "$question: the log tells why it is refused");
     rename_function("no_$question", $question);
-    wait_for("$question to be answered", sub { said('database answers again', $question) });
+    wait_for("$question to be answered" => sub { said('database answers again', $question) });
     $after->() if $after;
     $e->wait_handled;
     is($e->complaints, '', 'all events have their effects, once');
@@ -46,22 +50,31 @@ refuses('worker_step', sub { });
 refuses('worker_open', $restart);
 # A stream is behind when it has lost what a group still waits for.
 $s->ctl_json(qw(groups pause analytics));
-wait_for('the pause', sub { grep { $_->{msg} eq 'group is paused' } $s->log_lines('relay worker') });
+wait_for('the pause' => sub {
+    grep { $_->{msg} eq 'group is paused' } $s->log_lines('relay worker');
+});
 $e->create(20);
-wait_for('the events in their streams', sub { $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL') == 0 });
+wait_for('the events in their streams' =>
+        sub { $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL') == 0 });
 # Paused until then: a worker reads what Redis lacks, and then the relay need not.
-refuses('relay_read', sub { $s->redis('FLUSHALL') }, sub { $s->ctl_json(qw(groups resume analytics)) });
+refuses('relay_read', sub { $s->redis('FLUSHALL') },
+    sub { $s->ctl_json(qw(groups resume analytics)) });
 refuses('worker_read', sub {
     # More than a worker keeps of one aggregate: the rest is read again.
     $s->psql("SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', 'user:1',"
-        . " jsonb_build_object('userId', gen_random_uuid(), 'email', 'a\@example.org'), NULL)) FROM generate_series(1, 200)");
+            . " jsonb_build_object('userId', gen_random_uuid(), 'email', 'a\@example.org'),"
+            . " NULL)) FROM generate_series(1, 200)");
     $e->{users} += 200;
 });
 refuses('outbox_expire', sub { });
 
 is $s->stop_backend('relay worker'), 0, 'stops';
 for my $question (qw(relay_take relay_read worker_step worker_read)) {
-    is scalar(grep { $_->{msg} eq 'database refuses a question, trying again' && $_->{question} eq $question } $s->log_lines('relay worker')), 1,
+    is scalar(
+        grep {
+            $_->{msg} eq 'database refuses a question, trying again' && $_->{question} eq $question
+        } $s->log_lines('relay worker')),
+        1,
         "$question: once";
 }
 
@@ -71,19 +84,26 @@ for my $question (qw(relay_take relay_read worker_step worker_read)) {
     my $events = Weir::Events->new($mail, groups => ['email']);
     $mail->start_smtp;
     $mail->start_backend('relay worker');
-    my $refused = sub { my ($msg) = @_; grep { $_->{msg} eq $msg && ($_->{question} // '') eq 'worker_read' } $mail->log_lines('relay worker') };
+    my $refused = sub {
+        my ($msg) = @_;
+        grep { $_->{msg} eq $msg && ($_->{question} // '') eq 'worker_read' }
+            $mail->log_lines('relay worker');
+    };
     $mail->psql('ALTER FUNCTION worker_read RENAME TO no_worker_read');
     $mail->psql("SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', 'user:1',"
-        . " jsonb_build_object('userId', gen_random_uuid()), NULL)) FROM generate_series(1, 100)");
-    wait_for('the refusal', sub { $refused->('database refuses a question, trying again') });
+            . " jsonb_build_object('userId', gen_random_uuid()), NULL))"
+            . " FROM generate_series(1, 100)");
+    wait_for('the refusal' => sub { $refused->('database refuses a question, trying again') });
     for my $n (1 .. 5) {
         $events->create(10);
-        wait_for("mail $n", sub { keys %{ $events->mail_counts } == 10 * $n });
+        wait_for("mail $n" => sub { keys %{ $events->mail_counts } == 10 * $n });
     }
-    is scalar($refused->('database answers again')), 0, 'a question that is refused still is, whatever else is answered';
+    is scalar($refused->('database answers again')), 0,
+        'a question that is refused still is, whatever else is answered';
     $mail->psql('ALTER FUNCTION no_worker_read RENAME TO worker_read');
-    wait_for('worker_read to be answered', sub { $refused->('database answers again') });
-    is scalar($refused->('database refuses a question, trying again')), 1, 'and the log is told once';
+    wait_for('worker_read to be answered' => sub { $refused->('database answers again') });
+    is scalar($refused->('database refuses a question, trying again')), 1,
+        'and the log is told once';
     is $mail->stop_backend('relay worker'), 0, 'stops';
 }
 

@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 
 use Test::More;
+use Weir::Base qw(raw_request);
 use Weir::Payments;
 use Weir::Stack qw(wait_for free_port);
 
@@ -15,14 +16,15 @@ $s->start_backend('api');
 
 sub signup {
     my ($name, $key, %headers) = @_;
-    return $s->post('/signup', qq({"email":"$name\@example.org","displayName":"$name"}),
+    return $s->post(
+        '/signup', qq({"email":"$name\@example.org","displayName":"$name"}),
         { defined $key ? ('Idempotency-Key' => $key) : (), %headers });
 }
 
 sub orders { return $s->psql('SELECT count(*) FROM orders') }
 
-# Orders wait for this session, whose end lets them go on: not for a lock, of which they lose patience, but as a slow
-# transaction does.
+# Orders wait for this session, whose end lets them go on: not for a lock, of which they lose
+# patience, but as a slow transaction does.
 $s->psql(<<'SQL');
 CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -35,14 +37,15 @@ SQL
 sub hold { return $s->session('SELECT pg_advisory_lock(1);') }
 
 sub wait_blocked {
-    wait_for('a command to wait', sub {
-        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name = 'weir-checkout'") > 0;
+    wait_for('a command to wait' => sub {
+        $s->psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                . " AND application_name = 'weir-checkout'") > 0;
     });
 }
 
 sub raw_checkout {
     my ($user, $key) = @_;
-    my $bytes = $s->raw_post('/checkout', $p->text($p->body($user)));
+    my $bytes = raw_request('POST', '/checkout', $p->text($p->body($user)));
     $bytes =~ s/\r\n/\r\nIdempotency-Key: $key\r\n/;
     return $s->send_raw($bytes);
 }
@@ -53,9 +56,13 @@ subtest 'the field' => sub {
     is($r->{status}, 400, 'checkout: missing');
     is($r->{headers}{'content-type'}, 'application/problem+json', 'a problem');
     like($r->{json}{detail}, qr/Idempotency-Key is missing/, 'named');
-    for (['""', qr/must not be empty/], ['', qr/must not be empty/], ['"a', qr/closing quote/], ['"a"b', qr/closing quote/],
-         ['a b', qr/must be a string in quotes/], ['a,b', qr/in quotes/], ['"a\\b"', qr/before " and/], ['x' x 256, qr/at most 255/],
-         ["\"a\tb\"", qr/printable ASCII/]) {
+    for (
+        ['""', qr/must not be empty/], ['', qr/must not be empty/], ['"a', qr/closing quote/],
+        ['"a"b', qr/closing quote/],
+        ['a b', qr/must be a string in quotes/], ['a,b', qr/in quotes/],
+        ['"a\\b"', qr/before " and/], ['x' x 256, qr/at most 255/],
+        ["\"a\tb\"", qr/printable ASCII/])
+    {
         my $r = $p->post($body, $_->[0]);
         is($r->{status}, 400, "refused: $_->[0]");
         like($r->{json}{detail}, $_->[1], 'says why');
@@ -75,24 +82,34 @@ subtest 'the field' => sub {
 
 subtest 'callers without Authorization' => sub {
     my ($mine, $theirs) = map { $p->body($p->user) } 1 .. 2;
-    my $as = sub { my ($keys) = @_; $s->stop_backend('api'); $s->start_backend('api', conf => { anonymous_keys => $keys }) };
+    my $as = sub {
+        my ($keys) = @_;
+        $s->stop_backend('api');
+        $s->start_backend('api', conf => { anonymous_keys => $keys });
+    };
     my $uuid = '"01890000-1234-7abc-8def-0123456789ab"';
     my %auth = (Authorization => 'Bearer a');
     is $p->post($mine, '"1"')->{status}, 202, 'any key is taken by default';
-    is scalar(grep { $_->{msg} =~ /share one scope of idempotency keys/ } $s->log_lines('api')), 1, 'and the log says it, once';
+    is scalar(grep { $_->{msg} =~ /share one scope of idempotency keys/ } $s->log_lines('api')), 1,
+        'and the log says it, once';
     $as->('unguessable');
     my $n = orders();
+    my $why = 'Without Authorization an Idempotency-Key must be one that nobody guesses, such as a'
+        . ' random UUID: at least 16';
     for ('"1"', '"checkout"', '"order-1"', '"aaaaaaaaaaaaaaaaaaaaaaaaaaaa"', '"123456789012345"') {
         my $r = $p->post($mine, $_);
-        is "$r->{status} $r->{headers}{'content-type'}", '400 application/problem+json', "refused: $_";
-        like $r->{json}{detail}, qr/Without Authorization an Idempotency-Key must be one that nobody guesses, such as a random UUID: at least 16/, 'says why';
+        is "$r->{status} $r->{headers}{'content-type'}", '400 application/problem+json',
+            "refused: $_";
+        like $r->{json}{detail}, qr/\Q$why\E/, 'says why';
         is $p->post($mine, $_, \%auth)->{status}, 202, 'with Authorization it is taken';
     }
     is orders(), $n + 5, 'nothing else was done';
     is signup('nobody', '"1"')->{status}, 400, 'also where a key is optional';
-    is $p->post($mine, $_)->{status}, 202, "taken: $_" for $uuid, '"0123456789abcdef0123456789abcdef"', '"AbCdEfGhIjKlMnOp"';
+    is $p->post($mine, $_)->{status}, 202, "taken: $_"
+        for $uuid, '"0123456789abcdef0123456789abcdef"', '"AbCdEfGhIjKlMnOp"';
     my $again = $p->post($mine, $uuid);
-    is "$again->{status} $again->{headers}{'idempotency-replayed'} $again->{headers}{'idempotency-scope'}", '202 true anonymous', 'again: the same answer';
+    is "$again->{status} $again->{headers}{'idempotency-replayed'}"
+        . " $again->{headers}{'idempotency-scope'}", '202 true anonymous', 'again: the same answer';
     is $p->post($theirs, $uuid)->{status}, 422, 'another request under it';
     $as->('refused');
     my $r = $p->post($mine, $uuid);
@@ -111,9 +128,12 @@ subtest 'same key, same request' => sub {
     is($first->{headers}{'idempotency-replayed'}, undef, 'the first is no replay');
     is($again->{status}, 202, 'again');
     is($again->{content}, $first->{content}, 'the same body');
-    is($again->{headers}{$_}, $first->{headers}{$_}, "the same $_") for qw(location content-type vary weir-deprecated-fields cache-control);
+    is($again->{headers}{$_}, $first->{headers}{$_}, "the same $_")
+        for qw(location content-type vary weir-deprecated-fields cache-control);
     is($again->{headers}{'idempotency-replayed'}, 'true', 'called a replay');
-    is($_->{headers}{'idempotency-scope'}, 'anonymous', 'without Authorization the answer says that keys are shared') for $first, $again;
+    is($_->{headers}{'idempotency-scope'}, 'anonymous',
+        'without Authorization the answer says that keys are shared')
+        for $first, $again;
     is($p->post($body, 'same')->{content}, $first->{content}, 'quotes or not: the same key');
     is(orders(), $n + 1, 'one order');
 
@@ -154,11 +174,13 @@ subtest 'same key, another request' => sub {
 subtest 'keys are their callers\'' => sub {
     my $body = $p->body($p->user);
     my $n = orders();
-    my @ids = map { $p->post($body, '"mine"', $_)->{json}{id} } {}, { Authorization => 'Bearer a' }, { Authorization => 'Bearer b' },
+    my @ids = map { $p->post($body, '"mine"', $_)->{json}{id} } {},
+        { Authorization => 'Bearer a' }, { Authorization => 'Bearer b' },
         { Authorization => 'Bearer a' };
     is($ids[3], $ids[1], 'the same caller');
     is(orders(), $n + 3, 'three callers, three orders');
-    is($s->psql("SELECT count(*) FROM idempotency_keys WHERE caller LIKE '%Bearer%'"), 0, 'credentials are not kept');
+    is($s->psql("SELECT count(*) FROM idempotency_keys WHERE caller LIKE '%Bearer%'"), 0,
+        'credentials are not kept');
 };
 
 subtest 'still under way' => sub {
@@ -167,7 +189,10 @@ subtest 'still under way' => sub {
     my $port = free_port();
     $s->start_backend('api', name => 'api2', conf => { listen => "127.0.0.1:$port" });
     my $second = sub { local $s->{port} = $port; return $p->post(@_) };
-    wait_for('the second api', sub { local $s->{port} = $port; $s->get('/users/00000000-0000-7000-8000-000000000000')->{status} == 404 });
+    wait_for('the second api' => sub {
+        local $s->{port} = $port;
+        $s->get('/users/00000000-0000-7000-8000-000000000000')->{status} == 404;
+    });
 
     my $session = hold();
     my $socket = raw_checkout($user, '"slow"');
@@ -200,7 +225,8 @@ subtest 'many in one batch' => sub {
     is(scalar(keys %ids), 21, 'each has its own order');
     is(orders(), $n + 21, 'as many');
     my @again = map { $p->post($p->body($users[$_]), "batch-$_")->{json} } 0 .. 19;
-    is(scalar(grep { $again[$_]{userId} eq $users[$_] && $ids{ $again[$_]{id} } } 0 .. 19), 20, 'and gets it again');
+    is(scalar(grep { $again[$_]{userId} eq $users[$_] && $ids{ $again[$_]{id} } } 0 .. 19), 20,
+        'and gets it again');
 };
 
 subtest 'an api that dies' => sub {
@@ -210,9 +236,9 @@ subtest 'an api that dies' => sub {
     my $socket = raw_checkout($user, 'crash');
     wait_blocked();
     # It cannot answer any more, but PostgreSQL has the command, and commits.
-    $s->_signal('api', 'STOP');
+    $s->freeze('api');
     close $session;
-    wait_for('the commit', sub { orders() == $n + 1 });
+    wait_for('the commit' => sub { orders() == $n + 1 });
     is($s->kill_backend('api'), 256 + 9, 'killed between commit and answer');
     is($s->read_raw($socket), '', 'there was no answer');
     $s->start_backend('api');
@@ -227,9 +253,11 @@ subtest 'an api that dies' => sub {
     wait_blocked();
     $s->kill_backend('api');
     $s->start_backend('api');
-    is($p->post($p->body($user), 'crash2')->{status}, 409, 'killed before: the session that it left is still at it');
+    is($p->post($p->body($user), 'crash2')->{status}, 409,
+        'killed before: the session that it left is still at it');
     close $session;
-    $r = wait_for('an answer', sub { my $r = $p->post($p->body($user), 'crash2'); $r->{status} != 409 && $r });
+    $r = wait_for('an answer' =>
+            sub { my $r = $p->post($p->body($user), 'crash2'); $r->{status} != 409 && $r });
     is($r->{status}, 202, 'then it is answered');
     is(orders(), $n + 2, 'once');
 };
@@ -244,7 +272,8 @@ subtest 'a database that dies' => sub {
     close $session;
     like($s->read_raw($socket), qr{^HTTP/1.1 503 .*unknown}s, '503: nobody knows');
     $s->start_postgres;
-    my $r = wait_for('the api to be back', sub { my $r = $p->post($p->body($user), 'lost'); $r->{status} != 503 && $r });
+    my $r = wait_for('the api to be back' =>
+            sub { my $r = $p->post($p->body($user), 'lost'); $r->{status} != 503 && $r });
     is($r->{status}, 202, 'asked again: done');
     is($r->{headers}{'idempotency-replayed'}, undef, 'for the first time');
     is(orders(), $n + 1, 'once');
@@ -253,7 +282,8 @@ subtest 'a database that dies' => sub {
 subtest 'after 24 hours' => sub {
     my $user = $p->user;
     is($p->post($p->body($user), 'old')->{status}, 202, 'a key');
-    $s->psql("UPDATE idempotency_keys SET created_at = created_at - interval '23 hours 59 minutes'");
+    $s->psql("UPDATE idempotency_keys SET created_at = created_at - interval '23 hours 59"
+            . " minutes'");
     is($p->post($p->body($user, 2), 'old')->{status}, 422, 'it is known for a day');
     $s->psql("UPDATE idempotency_keys SET created_at = created_at - interval '2 minutes'");
     my $r = $p->post($p->body($user, 2), 'old');

@@ -1,4 +1,5 @@
-# What tests of the API share: users to order for, many requests at a time, and answers that are problems.
+# What tests of the API share: users to order for, many requests at a time, and answers that are
+# problems.
 #
 #     start_api($stack);                                # and wait until all of it answers
 #     my @users = make_users($stack, 3);                # their ids
@@ -13,34 +14,40 @@ use Exporter qw(import);
 use IO::Socket::INET;
 use JSON::PP ();
 use Test::More;
-use Weir::Stack qw(wait_for);
+use Weir::Base qw(raw_request wait_for);
 
-our @EXPORT_OK = qw(start_api make_users at_once raw_request is_problem product status_of json_of $UUID $TIME);
+our @EXPORT_OK =
+    qw(start_api make_users at_once raw_request is_problem product status_of json_of $UUID $TIME);
 
 our $UUID = qr/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
 our $TIME = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
 
-my $json = JSON::PP->new->utf8;
+my $json  = JSON::PP->new->utf8;
 my $users = 0;
 
-# start_backend(), for roles with an api, which has several sessions that open on their own. Options as
-# there, and port, of an api that does not listen where the stack's own does.
+# start_backend(), for roles with an api, which has several sessions that open on their own. Options
+# as there, and port, of an api that does not listen where the stack's own does.
 sub start_api {
     my ($stack, %option) = @_;
-    my $port = delete $option{port} // $stack->{port};
+    my $port  = delete $option{port}  // $stack->{port};
     my $roles = delete $option{roles} // 'api';
-    $option{conf} = { %{ $option{conf} // {} }, listen => "127.0.0.1:$port" } if $port != $stack->{port};
+    $option{conf} = { %{ $option{conf} // {} }, listen => "127.0.0.1:$port" }
+        if $port != $stack->{port};
     $stack->start_backend($roles, %option);
     my $nobody = '00000000-0000-7000-8000-000000000000';
-    my @asked = ([404, 'GET', "/users/$nobody", ''], [200, 'GET', '/products', ''], [404, 'GET', "/orders/$nobody", ''],
-        [200, 'GET', '/dashboard/daily-orders', ''],
-        [422, 'POST', '/orders', { userId => $nobody, items => [{ productId => product(1), quantity => 1 }] }]);
-    for my $ask (@asked) {
-        my ($status, @request) = @$ask;
-        wait_for("$request[0] $request[1]", sub {
-            my ($answer) = at_once($stack, [$port, raw_request(@request)]);
-            return status_of($answer) eq $status;
-        });
+    my $order = { userId => $nobody, items => [{ productId => product(1), quantity => 1 }] };
+    my %answer = (
+        404 => [['GET', "/users/$nobody", ''], ['GET', "/orders/$nobody", '']],
+        200 => [['GET', '/products', ''], ['GET', '/dashboard/daily-orders', '']],
+        422 => [['POST', '/orders', $order]],
+    );
+    for my $status (sort keys %answer) {
+        for my $request (@{ $answer{$status} }) {
+            wait_for("$request->[0] $request->[1]" => sub {
+                my ($answer) = at_once($stack, [$port, raw_request(@$request)]);
+                return status_of($answer) eq $status;
+            });
+        }
     }
 }
 
@@ -51,20 +58,15 @@ sub make_users {
     my ($stack, $n) = @_;
     my $from = $users + 1;
     $users += $n;
-    return split /\n/, $stack->psql("INSERT INTO users (id, email, display_name)"
-        . " SELECT ('01980000-0000-7000-8000-' || lpad(g::text, 12, '0'))::uuid,"
-        . " 'buyer' || g || '\@example.com', 'Buyer ' || g FROM generate_series($from, $users) g RETURNING id");
+    return split /\n/,
+        $stack->psql("INSERT INTO users (id, email, display_name)"
+            . " SELECT ('01980000-0000-7000-8000-' || lpad(g::text, 12, '0'))::uuid,"
+            . " 'buyer' || g || '\@example.com', 'Buyer ' || g"
+            . " FROM generate_series($from, $users) g RETURNING id");
 }
 
-# Bytes of a request with "Connection: close"; content is a reference, which becomes JSON, or text.
-sub raw_request {
-    my ($method, $path, $content) = @_;
-    $content = $json->encode($content) if ref $content;
-    return "$method $path HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        . 'Content-Length: ' . length($content) . "\r\n\r\n$content";
-}
-
-# Sends all before it reads the first answer; '' where there was none. A request may be [port, bytes].
+# Sends all before it reads the first answer; '' where there was none. A request may be [port,
+# bytes].
 sub at_once {
     my ($stack, @requests) = @_;
     my @sockets = map {
@@ -78,18 +80,21 @@ sub at_once {
 }
 
 sub status_of { return $_[0] =~ m{^HTTP/1\.1 (\d+)} ? $1 : 'none' }
-sub json_of { my ($body) = $_[0] =~ /\r\n\r\n(.*)/s; return eval { $json->decode($body // '') } }
+sub json_of {
+    my ($body) = $_[0] =~ /\r\n\r\n(.*)/s;
+    return eval { $json->decode($body // '') }
+}
 
 # Checks that the answer is the problem, of the form that RFC 9457 asks for; returns its document.
 sub is_problem {
     my ($r, $status, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $document = $r->{json} // {};
-    ok($r->{status} == $status
-        && ($r->{headers}{'content-type'} // '') eq 'application/problem+json'
-        && ($r->{headers}{'cache-control'} // '') eq 'no-store'
-        && ($document->{status} // 0) == $status
-        && length($document->{title} // ''), "$name: problem $status")
+    ok(        $r->{status} == $status
+            && ($r->{headers}{'content-type'}  // '') eq 'application/problem+json'
+            && ($r->{headers}{'cache-control'} // '') eq 'no-store'
+            && ($document->{status}            // 0) == $status
+            && length($document->{title} // ''), "$name: problem $status")
         or diag explain $r;
     return $document;
 }

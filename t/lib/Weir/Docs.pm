@@ -74,10 +74,10 @@ sub calls {
             my $inner = $depth;
             $depth++ if $token eq '(' || $token eq '{';
             $depth-- if $token eq ')' || $token eq '}';
-            last if $depth == 0;
-            if ($inner == 0) { next }
-            if ($token eq ',' && $depth == 1) { push @arguments, '' }
-            else                              { $arguments[-1] .= $token }
+            last     if $depth == 0;
+            if   ($inner == 0)                  { next }
+            if   ($token eq ',' && $depth == 1) { push @arguments, '' }
+            else                                { $arguments[-1] .= $token }
         }
         push @calls, [map { s/^\s+|\s+$//gr } @arguments] if $text =~ /\G\s*;/gc;
     }
@@ -89,10 +89,10 @@ sub literals {
     my $argument = shift;
     my @parts = ('');
     while ($argument =~ /\G("((?:[^"\\]|\\.)*)"|.)/sg) {
-        if (defined $2) { $parts[-1] .= $2 =~ s/\\(.)/$1/gr }
+        if    (defined $2)             { $parts[-1] .= $2 =~ s/\\(.)/$1/gr }
         elsif ($1 eq ':' || $1 eq '?') { push @parts, '' }
     }
-    shift @parts if @parts == 3;    # the condition
+    shift @parts if @parts == 3; # the condition
     return grep { length } @parts;
 }
 

@@ -1,15 +1,19 @@
 # What tests of events share: events by the hundred, and whether each had its effects once.
 #
-#     my $e = Weir::Events->new($stack);     # groups => [...]: these instead of the four of a signup
-#     $e->count_effects;                 # notes every effect, also those that a constraint would hide
-#     my $n = $e->create(100);           # users and their events, committed
-#     $e->wait_handled;                  # until all groups have handled all events
+#     my ($s, $e) = Weir::Events->with_stack;   # a new Weir::Stack, whose effects are counted
+#     my $n = $e->create(100);                  # users and their events, committed
+#     $e->is_all_well('every effect once');     # when all groups have handled all events
+#
+#     my $e = Weir::Events->new($stack);        # groups => [...]: these instead of a signup's four
+#     $e->count_effects;                        # also of those that a constraint would hide
 package Weir::Events;
 
 use strict;
 use warnings;
 
-use Weir::Stack qw(wait_for);
+use Test::More;
+use Weir::Base qw(wait_for);
+use Weir::Stack;
 
 my @GROUPS = qw(email billing analytics flags);
 
@@ -18,8 +22,17 @@ sub new {
     return bless { stack => $stack, users => 0, groups => $option{groups} // \@GROUPS }, $class;
 }
 
-# Every effect leaves a row in `effects` within its transaction. BEFORE triggers fire for rows, too, that
-# ON CONFLICT DO NOTHING then drops.
+# A new stack with that configuration, and its events, whose effects are counted.
+sub with_stack {
+    my ($class, %conf) = @_;
+    my $stack = Weir::Stack->new(conf => \%conf);
+    my $self = $class->new($stack);
+    $self->count_effects;
+    return ($stack, $self);
+}
+
+# Every effect leaves a row in `effects` within its transaction. BEFORE triggers fire for rows, too,
+# that ON CONFLICT DO NOTHING then drops.
 sub count_effects {
     my ($self) = @_;
     $self->{stack}->psql(<<'SQL');
@@ -59,25 +72,47 @@ SQL
 sub put {
     my ($self, $aggregate, $email) = @_;
     $self->{stack}->psql("SELECT outbox_put(gen_random_uuid(), 'UserCreated', '$aggregate',"
-        . " jsonb_build_object('userId', gen_random_uuid(), 'email', '$email'), NULL)");
+            . " jsonb_build_object('userId', gen_random_uuid(), 'email', '$email'), NULL)");
 }
 
 sub groups { my ($self) = @_; return @{ $self->{groups} } }
 
-sub handled {
-    my ($self, @groups) = @_;
-    @groups = $self->groups unless @groups;
+# Whether the relay and these groups have nothing to do any more.
+sub are_handled {
+    my ($stack, @groups) = @_;
     my $list = join ',', map { "'$_'" } @groups;
-    return $self->{stack}->psql("SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)"
-        . " AND (SELECT count(*) FROM consumer_partitions WHERE group_name IN ($list)) = "
-        . scalar(@groups) . ' * (SELECT count(*) FROM partitions)'
-        . " AND NOT EXISTS (SELECT FROM consumer_partitions c JOIN partitions p USING (partition)"
-        . " WHERE c.group_name IN ($list) AND c.handled < p.position)") eq 't';
+    my $count = @groups;
+    return $stack->psql(<<"SQL") eq 't';
+SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
+   AND (SELECT count(*) FROM consumer_partitions WHERE group_name IN ($list))
+       = $count * (SELECT count(*) FROM partitions)
+   AND NOT EXISTS (SELECT FROM consumer_partitions c JOIN partitions p USING (partition)
+                   WHERE c.group_name IN ($list) AND c.handled < p.position)
+SQL
 }
 
 sub wait_handled {
     my ($self, @groups) = @_;
-    wait_for('all events to be handled', sub { $self->handled(@groups) });
+    @groups = $self->groups if !@groups;
+    wait_for('all events to be handled' => sub { are_handled($self->{stack}, @groups) });
+}
+
+# Waits until the group email has handled that many events.
+sub wait_some_handled {
+    my ($self, $n) = @_;
+    wait_for("$n events to be handled" => sub {
+        my $handled = $self->{stack}->psql('SELECT coalesce(sum(handled), 0)'
+                . " FROM consumer_partitions WHERE group_name = 'email'");
+        return $handled >= $n;
+    });
+}
+
+# Checks that every event has its effects once, when all are handled.
+sub is_all_well {
+    my ($self, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    $self->wait_handled;
+    is($self->complaints, '', $name);
 }
 
 # Why not every user had every effect exactly once; empty when all is well. Mails that were sent
@@ -87,22 +122,28 @@ sub complaints {
     my $s = $self->{stack};
     my $n = $self->{users};
     my @wrong;
-    my $effects = sub { $s->psql("SELECT count(*) FROM effects WHERE what = '$_[0]'") };
+    my $count = sub { $s->psql("SELECT count(*) FROM $_[0]") };
+    my $effects = sub { $count->("effects WHERE what = '$_[0]'") };
     my %by_group = (
-        email     => sub { ('users with a mail' => scalar keys %{ $self->mail_counts }) },
-        billing   => sub { ('billing effects' => $effects->('billing_profiles'),
-                            'billing profiles' => $s->psql('SELECT count(*) FROM billing_profiles')) },
-        analytics => sub { ('analytics effects' => $effects->('analytics_events'),
-                            'analytics rows' => $s->psql('SELECT count(*) FROM analytics_events')) },
-        flags     => sub { ('flag effects, halved' => $effects->('feature_flags') / 2) },
+        email   => sub { ('users with a mail' => scalar keys %{ $self->mail_counts }) },
+        billing => sub {
+            (   'billing effects'  => $effects->('billing_profiles'),
+                'billing profiles' => $count->('billing_profiles'));
+        },
+        analytics => sub {
+            (   'analytics effects' => $effects->('analytics_events'),
+                'analytics rows'    => $count->('analytics_events'));
+        },
+        flags => sub { ('flag effects, halved' => $effects->('feature_flags') / 2) },
     );
     my %is = map { $by_group{$_}->() } $self->groups;
-    $is{'active users'} = $s->psql("SELECT count(*) FROM users WHERE status = 'ACTIVE'")
-        if 3 == grep { /^(?:email|billing|flags)$/ } $self->groups;
+    # A user is active when these three groups have done their part.
+    my @activating = grep { /^(?:email|billing|flags)$/ } $self->groups;
+    $is{'active users'} = $count->("users WHERE status = 'ACTIVE'") if @activating == 3;
     for my $what (sort keys %is) {
         push @wrong, "$is{$what} $what instead of $n" if $is{$what} != $n;
     }
-    my $dead = $s->psql('SELECT count(*) FROM dead_letters');
+    my $dead = $count->('dead_letters');
     push @wrong, "$dead dead letters" if $dead;
     return join '; ', @wrong;
 }

@@ -18,14 +18,23 @@ sub new {
     $socket->connect(pack_sockaddr_in($port, inet_aton('127.0.0.1'))) or die "port $port: $!";
     my $self = bless { socket => $socket, buffer => '', next => 1, streams => {} }, $class;
     my $window = 1 << 30;
-    $self->put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . frame($SETTINGS, 0, 0, pack('nN', 4, $window))
-        . frame($WINDOW_UPDATE, 0, 0, pack('N', $window)));
+    $self->put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            . frame($SETTINGS, 0, 0, pack('nN', 4, $window))
+            . frame($WINDOW_UPDATE, 0, 0, pack('N', $window)));
     return $self;
 }
 
-sub frame { my ($type, $flags, $stream, $payload) = @_; substr(pack('N', length $payload), 1) . pack('CCN', $type, $flags, $stream) . $payload }
+sub frame {
+    my ($type, $flags, $stream, $payload) = @_;
+    substr(pack('N', length $payload), 1) . pack('CCN', $type, $flags, $stream) . $payload;
+}
 
-sub put { my ($self, $bytes) = @_; local $SIG{PIPE} = 'IGNORE'; print { $self->{socket} } $bytes; $self->{socket}->flush }
+sub put {
+    my ($self, $bytes) = @_;
+    local $SIG{PIPE} = 'IGNORE';
+    print { $self->{socket} } $bytes;
+    $self->{socket}->flush;
+}
 
 # A literal header field without indexing; lengths below 127.
 sub field { pack('C/a C/a', @_) =~ s/^/\0/r }
@@ -35,14 +44,18 @@ sub open {
     my ($self, $method, $path, $end, @fields) = @_;
     my $stream = $self->{next};
     $self->{next} += 2;
-    my @all = (':method', $method, ':scheme', 'http', ':path', $path, ':authority', 'a.test', @fields);
+    my @all =
+        (':method', $method, ':scheme', 'http', ':path', $path, ':authority', 'a.test', @fields);
     my $block = '';
     $block .= field(splice @all, 0, 2) while @all;
     $self->put(frame($HEADERS, $END_HEADERS | ($end ? $END_STREAM : 0), $stream, $block));
     return $stream;
 }
 
-sub data { my ($self, $stream, $bytes, $end) = @_; $self->put(frame($DATA, $end ? $END_STREAM : 0, $stream, $bytes)) }
+sub data {
+    my ($self, $stream, $bytes, $end) = @_;
+    $self->put(frame($DATA, $end ? $END_STREAM : 0, $stream, $bytes));
+}
 
 # Reads until the stream has ended or was reset, 20 seconds at most: { status, body, ended, reset }.
 sub answer {
@@ -52,7 +65,9 @@ sub answer {
     while (!$s->{ended} && !defined $s->{reset} && time < $until) {
         next if !IO::Select->new($self->{socket})->can_read(1);
         sysread $self->{socket}, $self->{buffer}, 65536, length $self->{buffer} or last;
-        $self->take while length $self->{buffer} >= 9 && length $self->{buffer} >= 9 + $self->length_of_next;
+        $self->take
+            while length $self->{buffer} >= 9
+            && length $self->{buffer} >= 9 + $self->length_of_next;
     }
     return $s;
 }
@@ -69,19 +84,20 @@ sub take {
     substr($self->{buffer}, 0, 9 + $length) = '';
     my $s = $self->{streams}{$stream} //= { body => '' };
     $self->put(frame($SETTINGS, $ACK, 0, '')) if $type == $SETTINGS && !($flags & $ACK);
-    $s->{body} .= $payload if $type == $DATA;
-    $s->{status} //= status($payload) if $type == $HEADERS;
-    $s->{reset} = unpack 'N', $payload if $type == $RST_STREAM;
+    $s->{body} .= $payload                    if $type == $DATA;
+    $s->{status} //= status($payload)         if $type == $HEADERS;
+    $s->{reset} = unpack 'N', $payload        if $type == $RST_STREAM;
     $self->{goaway} = unpack 'x4 N', $payload if $type == $GOAWAY;
     $s->{ended} = 1 if ($type == $DATA || $type == $HEADERS) && $flags & $END_STREAM;
 }
 
-# nginx begins the block with the status: an index of the static table, or a literal (RFC 7541 appendix A).
+# nginx begins the block with the status: an index of the static table, or a literal (RFC 7541
+# appendix A).
 sub status {
     my $block = shift =~ s/^[\x20-\x3f]//r;
     my %indexed = (8 => 200, 9 => 204, 10 => 206, 11 => 304, 12 => 400, 13 => 404, 14 => 500);
     my $first = ord $block;
-    return $first & 0x80 ? $indexed{$first & 0x7f} : $block =~ /^..(\d{3})/s ? $1 : undef;
+    return $first & 0x80 ? $indexed{ $first & 0x7f } : $block =~ /^..(\d{3})/s ? $1 : undef;
 }
 
 1;

@@ -1,5 +1,5 @@
-# A network between two processes of a stack that stalls when told to. What was sent stays in it and arrives
-# late; connections that are made meanwhile work.
+# A network between two processes of a stack that stalls when told to. What was sent stays in it and
+# arrives late; connections that are made meanwhile work.
 #
 #     my $link = Weir::Link->new($stack, 'relay-redis', to => $port);   # from: default a free port
 #     $stack->start_backend('relay', conf => { redis => 'redis://127.0.0.1:' . $link->from });
@@ -11,20 +11,20 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
-use IO::Socket::INET;
 use IO::Socket::UNIX;
-use Weir::Stack qw(free_port);
+use Weir::Base qw(free_port listens);
+use Weir::Stack::Postgres;
 
 my $PROGRAM = dirname(__FILE__) . '/../link.pl';
 
 # from and to are ports of loopback or paths of sockets.
 sub new {
     my ($class, $stack, $name, %option) = @_;
-    my $self = bless { stack => $stack, name => $name, from => $option{from} // free_port(), stalled => [] }, $class;
-    $stack->_start($name, [$^X, $PROGRAM, $self->{from}, $option{to}]);
-    $stack->_until($name, sub {
-        return $self->{from} =~ m{^/} ? IO::Socket::UNIX->new(Peer => $self->{from})
-            : IO::Socket::INET->new(PeerAddr => "127.0.0.1:$self->{from}");
+    my $from = $option{from} // free_port();
+    my $self = bless { stack => $stack, name => $name, from => $from, stalled => [] }, $class;
+    $stack->start_process($name, [$^X, $PROGRAM, $from, $option{to}]);
+    $stack->wait_started($name => sub {
+        return $from =~ m{^/} ? IO::Socket::UNIX->new(Peer => $from) : listens($from);
     });
     return $self;
 }
@@ -33,7 +33,7 @@ sub from { $_[0]{from} }
 
 sub stall {
     my ($self) = @_;
-    $self->{stalled} = [Weir::Stack::_children($self->{stack}->pid($self->{name}))];
+    $self->{stalled} = [Weir::Stack::Postgres::children_of($self->{stack}->pid($self->{name}))];
     return kill 'STOP', @{ $self->{stalled} };
 }
 

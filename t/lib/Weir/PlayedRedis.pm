@@ -41,12 +41,12 @@ http {
 }
 EOF
     spawn_nginx('edge', $dir);
-    until_true('the edge listens', sub { listens($edge) });
+    until_true('the edge listens' => sub { listens($edge) });
 }
 
 # The client's connection, over which the commands were asked for.
 sub ask {
-    my $client = until_true('the edge accepts', sub { listens($edge) });
+    my $client = until_true('the edge accepts' => sub { listens($edge) });
     print {$client} 'GET /?' . join('&', @_) . " HTTP/1.0\r\n\r\n";
     $client->flush;
     return $client;
@@ -57,7 +57,7 @@ sub read_from {
     my ($socket, $pattern) = @_;
     my ($text, $select) = ('', IO::Select->new($socket));
     while ($text !~ $pattern) {
-        $select->can_read(20) or die("nothing comes; so far: $text");
+        $select->can_read(20)                        or die("nothing comes; so far: $text");
         sysread($socket, $text, 65536, length $text) or last;
     }
     return $text;
@@ -106,7 +106,7 @@ sub answered_with {
 # The edge connects again, and its commands are answered.
 sub in_step_again {
     meet();
-    until_true('the edge is in step again', sub {
+    until_true('the edge is in step again' => sub {
         my $again = ask('PING');
         for (IO::Select->new($redis, $again)->can_read(20)) {
             return body($again) eq "declined\n" ? 0 : die('neither') if $_ == $again;

@@ -14,59 +14,46 @@ package Weir::Standby;
 use strict;
 use warnings;
 
-use Weir::Stack qw(wait_for);
+use Weir::Base qw(wait_for);
+use Weir::Stack::Postgres;
 
 sub new {
     my ($class, $stack, $name, %option) = @_;
     my $self = bless { stack => $stack, name => $name, dir => $stack->dir . "/$name" }, $class;
-    my $user = Weir::Stack::_pg_user();
     mkdir $self->{dir} or die "$self->{dir}: $!\n";
-    chown((getpwnam $user)[2, 3], $self->{dir}) if $user;
-    my $follow = $option{follow} // 1;
-    $stack->_as_pg_user(Weir::Stack::_pg_bin() . '/pg_basebackup', '-D', "$self->{dir}/data", '-h', $stack->pg,
-        '-U', 'postgres', '--no-sync', '-c', 'fast', $follow ? '-R' : ());
-    $self->_run if $follow;
+    Weir::Stack::Postgres::hand_over($self->{dir});
+    my $follows = $option{follow} // 1;
+    my @from = ('-h', $stack->pg, '-U', 'postgres', '--no-sync', '-c', 'fast');
+    my $pg_basebackup = Weir::Stack::Postgres::programs() . '/pg_basebackup';
+    $stack->run_as_postgres($pg_basebackup, '-D', "$self->{dir}/data", @from, $follows ? '-R' : ());
+    $self->_run if $follows;
     return $self;
 }
 
 sub _run {
     my ($self) = @_;
-    my $stack = $self->{stack};
-    $stack->_start($self->{name},
-        [Weir::Stack::_pg_bin() . '/postgres', '-D', "$self->{dir}/data", '-k', $self->{dir},
-            map { ('-c', $_) } 'listen_addresses=', 'fsync=off', 'max_connections=50', 'shared_buffers=32MB',
-            'log_min_messages=fatal', "cluster_name=$self->{name}"],
-        user => Weir::Stack::_pg_user());
-    $stack->_until($self->{name}, sub {
-        return system("psql -h $self->{dir} -U postgres -d postgres -Atqc 'SELECT 1' >/dev/null 2>&1") == 0;
-    });
+    my $settings = ["cluster_name=$self->{name}"];
+    $self->{stack}->start_server($self->{name}, $self->{dir}, settings => $settings);
 }
 
 sub dir { $_[0]{dir} }
 
-# Runs SQL as the superuser.
+# Runs SQL as the superuser: here, and on the server that the stack works with.
 sub psql {
     my ($self, $sql) = @_;
-    return _psql($self->{dir}, $sql);
+    return Weir::Stack::Postgres::query($self->{dir}, 'postgres', 'weir', $sql);
 }
 
-sub _psql {
-    my ($dir, $sql) = @_;
-    open my $psql, '-|', 'psql', '-h', $dir, '-U', 'postgres', '-d', 'weir', '-v', 'ON_ERROR_STOP=1', '-XAtqc', $sql
-        or die "psql: $!\n";
-    local $/;
-    my $out = <$psql> // '';
-    close $psql or die "psql failed: $sql\n";
-    return $out =~ s/\n\z//r;
+sub primary {
+    my ($self, $sql) = @_;
+    return $self->{stack}->psql_as('postgres', 'weir', $sql);
 }
-
-sub primary { my ($self, $sql) = @_; return _psql($self->{stack}->pg, $sql) }
 
 # Until it has all that is committed now.
 sub wait_caught_up {
     my ($self) = @_;
     my $lsn = $self->primary('SELECT pg_current_wal_lsn()');
-    wait_for('the standby to catch up', sub {
+    wait_for('the standby to catch up' => sub {
         return $self->psql("SELECT coalesce(pg_last_wal_replay_lsn() >= '$lsn', false)") eq 't';
     });
 }
@@ -74,14 +61,15 @@ sub wait_caught_up {
 # Stops the primary's sender: commits go on (unless they wait for the standby), and are not sent.
 sub cut_off {
     my ($self) = @_;
-    my $pid = $self->primary("SELECT pid FROM pg_stat_replication WHERE application_name = '$self->{name}'");
+    my $pid = $self->primary(
+        "SELECT pid FROM pg_stat_replication WHERE application_name = '$self->{name}'");
     return kill 'STOP', $pid;
 }
 
 sub promote {
     my ($self) = @_;
     $self->psql('SELECT pg_promote()');
-    wait_for('the promotion', sub { $self->psql('SELECT pg_is_in_recovery()') eq 'f' });
+    wait_for('the promotion' => sub { $self->psql('SELECT pg_is_in_recovery()') eq 'f' });
     $self->{stack}{pg} = $self->{dir};
 }
 

@@ -19,8 +19,11 @@ sub upstream { $port //= free_port(); "127.0.0.1:$port" }
 # A whole response as an upstream sends it.
 sub answer {
     my ($status, $fields, $body) = @_;
-    return "HTTP/1.1 $status\r\nContent-Length: " . length($body) . "\r\n"
-        . join('', map { "$_\r\n" } @$fields) . "\r\n$body";
+    return
+          "HTTP/1.1 $status\r\nContent-Length: "
+        . length($body) . "\r\n"
+        . join('', map { "$_\r\n" } @$fields)
+        . "\r\n$body";
 }
 
 # script->(path with query, whole request, how often that path was asked) returns

@@ -1,4 +1,5 @@
-# A Redis that refuses single commands: events wait, the log is told once, and all goes on when it takes them again.
+# A Redis that refuses single commands: events wait, the log is told once, and all goes on when it
+# takes them again.
 use strict;
 use warnings;
 
@@ -13,21 +14,25 @@ my $s = Weir::Stack->new(conf => { groups => 'analytics' });
 my $e = Weir::Events->new($s, groups => ['analytics']);
 $e->count_effects;
 
-sub said { my ($msg) = @_; return grep { $_->{msg} eq $msg } $s->log_lines('relay worker') }
+sub said {
+    my ($msg) = @_;
+    return $s->logged('relay worker', $msg);
+}
 
 $s->start_backend('relay worker');
 $e->create(20);
 $e->wait_handled;
 for my $case (
-    ['xadd',       'Redis refuses events, they wait in the outbox'],
+    ['xadd', 'Redis refuses events, they wait in the outbox'],
     ['xreadgroup', 'Redis refuses to deliver'],
-    ['xgroup',     'Redis refuses the consumer group'],
-) {
+    ['xgroup', 'Redis refuses the consumer group'],
+    )
+{
     my ($command, $msg) = @$case;
     $s->redis(qw(ACL SETUSER default), "-$command");
     $s->redis('FLUSHALL') if $command eq 'xgroup'; # the group must be made anew
     $e->create(50);
-    wait_for("the log: $msg", sub { said($msg) });
+    wait_for("the log: $msg" => sub { said($msg) });
     like((said($msg))[0]{error}, qr/permission|can't run/, "$msg: with Redis's word");
     $s->redis(qw(ACL SETUSER default), "+$command");
     $e->wait_handled;
@@ -37,9 +42,13 @@ for my $case (
 is scalar(said('Redis takes events again')), 1, 'and that it is over';
 
 # What somebody else put into a stream is nobody's event, and is left alone.
-my ($partition, $position) = split /\|/, $s->psql('SELECT partition, position FROM partitions WHERE partition = 0');
+my ($partition, $position) = split /\|/,
+    $s->psql('SELECT partition, position FROM partitions WHERE partition = 0');
 $s->redis('XADD', 'weir:events:0', ($position + 1) . '-0', 'hello', 'world');
-wait_for('the log', sub { grep { $_->{msg} =~ /^a stream has events that the database does not have/ } $s->log_lines('relay worker') });
+wait_for('the log' => sub {
+    grep { $_->{msg} =~ /^a stream has events that the database does not have/ }
+        $s->log_lines('relay worker');
+});
 $s->redis('DEL', 'weir:events:0');
 $e->create(50);
 $e->wait_handled;

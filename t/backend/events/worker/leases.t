@@ -5,8 +5,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../../../lib";
 
-use IO::Socket::INET;
 use Test::More;
+use Weir::Base qw(listens slurp);
 use Weir::Events;
 use Weir::Link;
 use Weir::Stack qw(wait_for);
@@ -21,29 +21,39 @@ subtest 'who may take what' => sub {
         return $s->psql("SELECT count(*) FROM worker_step('$worker', '{billing}', $ttl)");
     };
     my $owned = sub { $s->psql("SELECT count(*) FROM consumer_partitions WHERE owner = '$_[0]'") };
-    my $expired = sub { wait_for('leases to run out', sub { $s->psql('SELECT bool_and(expires_at < clock_timestamp()) FROM consumer_partitions') eq 't' }) };
+    my $expired = sub {
+        wait_for('leases to run out' => sub {
+            $s->psql('SELECT bool_and(expires_at < clock_timestamp()) FROM consumer_partitions')
+                eq 't';
+        });
+    };
 
     is $beat->('a', 100), 8, 'the first worker takes all';
     $expired->();
-    is $beat->('b', 60000), 0, 'another one that has only just come takes nothing: the database may have been away';
+    is $beat->('b', 60000), 0,
+        'another one that has only just come takes nothing: the database may have been away';
     is $beat->('a', 60000), 8, 'the owner comes back and still has all';
     is $s->psql('SELECT max(epoch) FROM consumer_partitions'), 1, 'as before';
 
     # b has been there for its whole time to live, and a was not.
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s'");
     $s->psql("DELETE FROM workers WHERE worker = 'a'");
-    wait_for('the takeover', sub { $beat->('b', 1000) == 8 });
+    wait_for('the takeover' => sub { $beat->('b', 1000) == 8 });
     is $owned->('a'), 0, 'who has been there all the time takes what has run out';
 
-    $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s', epoch = 7 WHERE partition = 0");
-    $s->psql("SELECT consume('billing', 0::smallint, 7, 'billing_apply', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 1, 1, 1, 60000)");
-    cmp_ok $s->psql('SELECT extract(epoch FROM expires_at - clock_timestamp())::int FROM consumer_partitions WHERE partition = 0'),
+    $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s',"
+            . " epoch = 7 WHERE partition = 0");
+    $s->psql("SELECT consume('billing', 0::smallint, 7, 'billing_apply', '{}', '{}', '{}',"
+            . " '{}', '{}', '{}', '{}', 1, 1, 1, 60000)");
+    cmp_ok $s->psql('SELECT extract(epoch FROM expires_at - clock_timestamp())::int'
+            . ' FROM consumer_partitions WHERE partition = 0'),
         '>', 30, 'who commits effects lives, which renews the lease';
 };
 
 # --- mails -------------------------------------------------------------------------------------
 
-# A mail server that keeps one worker waiting for the answer to a command (RCPT, or DATA's text) until a file is there.
+# A mail server that keeps one worker waiting for the answer to a command (RCPT, or DATA's text)
+# until a file is there.
 sub start_server {
     my ($s, $command) = @_;
     my $server = $s->dir . '/server.py';
@@ -75,8 +85,8 @@ Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_
 time.sleep(3600)
 PYTHON
     close $f;
-    $s->_start('smtp', ['/usr/bin/python3', $server]);
-    $s->_until('smtp', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$s->{smtp_port}") });
+    $s->start_process('smtp', ['/usr/bin/python3', $server]);
+    $s->wait_started('smtp' => sub { listens($s->{smtp_port}) });
 }
 
 sub let_go { my ($s) = @_; open my $go, '>', $s->dir . '/go' or die "go: $!\n"; return close $go }
@@ -86,10 +96,13 @@ subtest 'a mail whose lease ran out on its way is not sent' => sub {
     my $e = Weir::Events->new($s, groups => ['email']);
     start_server($s, 'RCPT');
     $s->start_backend('relay');
-    $s->start_backend('worker', name => 'held', conf => { smtp => "smtp://127.0.0.1:$s->{smtp_port}/held" });
-    wait_for('its partitions', sub { $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8 });
+    $s->start_backend('worker', name => 'held',
+        conf => { smtp => "smtp://127.0.0.1:$s->{smtp_port}/held" });
+    wait_for('its partitions' => sub {
+        $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8;
+    });
     $e->create(1);
-    wait_for('the mail on its way', sub { -e $s->dir . '/waiting' });
+    wait_for('the mail on its way' => sub { -e $s->dir . '/waiting' });
     $s->freeze('held');
     $s->start_backend('worker', name => 'other');
     $e->wait_handled;
@@ -97,7 +110,8 @@ subtest 'a mail whose lease ran out on its way is not sent' => sub {
 
     let_go($s);
     $s->thaw('held');
-    wait_for('fair shares', sub { $s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions') == 2 });
+    wait_for('fair shares' =>
+            sub { $s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions') == 2 });
     $e->create(40);
     $e->wait_handled;
     is $e->repeated_mails, 0, 'the one that was stopped does not send it when it goes on';
@@ -106,8 +120,8 @@ subtest 'a mail whose lease ran out on its way is not sent' => sub {
     is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(held other relay);
 };
 
-# A library for LD_PRELOAD that stops its process when that has sent the text of its first mail. The line that ends it,
-# without which the server keeps nothing, libcurl sends later.
+# A library for LD_PRELOAD that stops its process when that has sent the text of its first mail. The
+# line that ends it, without which the server keeps nothing, libcurl sends later.
 sub library_that_stops {
     my ($s) = @_;
     my $library = $s->dir . '/stops.so';
@@ -122,7 +136,7 @@ sub library_that_stops {
 ssize_t send(int fd, const void *buffer, size_t length, int flags)
 {
     static int stopped;
-    ssize_t (*next)(int, const void *, size_t, int) = (ssize_t (*)(int, const void *, size_t, int))dlsym(RTLD_NEXT, "send");
+    __typeof__(&send) next = (__typeof__(&send))dlsym(RTLD_NEXT, "send");
     ssize_t n = next(fd, buffer, length, flags);
 
     if (!stopped && memmem(buffer, length, "\nMessage-ID:", 12) != NULL) {
@@ -142,14 +156,19 @@ subtest 'a mail whose text was sent, but not its end, when the lease ran out' =>
     $s->start_smtp;
     $s->start_backend('relay');
     $s->start_backend('worker', name => 'stopped', env => { LD_PRELOAD => library_that_stops($s) });
-    wait_for('its partitions', sub { $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8 });
+    wait_for('its partitions' => sub {
+        $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8;
+    });
     $e->create(1);
-    wait_for('the stop', sub { Weir::Stack::slurp('/proc/' . $s->pid('stopped') . '/stat') =~ /\) T / });
+    wait_for(
+        'the stop' => sub { slurp('/proc/' . $s->pid('stopped') . '/stat') =~ /\) T / }
+    );
     $s->start_backend('worker', name => 'other');
     $e->wait_handled;
     is scalar $s->mails, 1, 'another worker has sent it';
     $s->thaw('stopped');
-    wait_for('fair shares', sub { $s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions') == 2 });
+    wait_for('fair shares' =>
+            sub { $s->psql('SELECT count(DISTINCT owner) FROM consumer_partitions') == 2 });
     $e->create(40);
     $e->wait_handled;
     is $e->repeated_mails, 0, 'the one that was stopped does not end it';
@@ -162,14 +181,21 @@ subtest 'a mail that was sent when its lease got lost is not sent again by the s
     my $e = Weir::Events->new($s, groups => ['email']);
     start_server($s, 'DATA');
     mkdir $s->dir . '/net' or die "net: $!\n";
-    my $link = Weir::Link->new($s, 'net', from => $s->dir . '/net/.s.PGSQL.5432', to => $s->dir . '/pg/.s.PGSQL.5432');
+    my $link = Weir::Link->new($s, 'net', from => $s->dir . '/net/.s.PGSQL.5432',
+        to => $s->dir . '/pg/.s.PGSQL.5432');
     $s->start_backend('relay');
-    $s->start_backend('worker', name => 'held', conf => {
-        smtp => "smtp://127.0.0.1:$s->{smtp_port}/held", database => $s->database =~ s{/pg\b}{/net}r,
+    $s->start_backend(
+        'worker',
+        name => 'held',
+        conf => {
+            smtp => "smtp://127.0.0.1:$s->{smtp_port}/held",
+            database => $s->database =~ s{/pg\b}{/net}r,
+        });
+    wait_for('its partitions' => sub {
+        $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8;
     });
-    wait_for('its partitions', sub { $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8 });
     $e->create(1);
-    wait_for('the mail to arrive', sub { -e $s->dir . '/waiting' });
+    wait_for('the mail to arrive' => sub { -e $s->dir . '/waiting' });
     $link->stall;
     let_go($s);
     # Others had its partitions, and let them go before they have done anything.

@@ -1,5 +1,5 @@
-# When and how often an event is tried again: a time that the dependency names, limits of each group, and what
-# waits for a dependency that is away.
+# When and how often an event is tried again: a time that the dependency names, limits of each
+# group, and what waits for a dependency that is away.
 use strict;
 use warnings;
 
@@ -11,10 +11,7 @@ use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
 sub stack {
-    my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', @_ });
-    my $p = Weir::Payments->new($s);
-    $p->start;
-    $s->start_backend('api');
+    my ($s, $p) = Weir::Payments->with_stack(retry_base => '20ms', retry_max => '300ms', @_);
     $s->start_backend('relay');
     $s->start_backend('worker');
     return ($s, $p);
@@ -28,13 +25,14 @@ sub stop {
 # The row of an order's event in retries, once it has failed.
 sub failed {
     my ($s, $order, $columns) = @_;
-    return wait_for("order $order to fail", sub {
+    return wait_for("order $order to fail" => sub {
         $s->psql("SELECT $columns FROM retries r JOIN outbox o USING (partition, position)"
-            . " WHERE o.aggregate = 'order:$order' AND r.group_name = 'payments'");
+                . " WHERE o.aggregate = 'order:$order' AND r.group_name = 'payments'");
     });
 }
 
-# Lets an event that waits be tried now. Workers read in the database when that is, once: they are started anew.
+# Lets an event that waits be tried now. Workers read in the database when that is, once: they are
+# started anew.
 sub try_now {
     my ($s) = @_;
     $s->stop_backend('worker');
@@ -46,15 +44,22 @@ subtest 'Retry-After' => sub {
     my ($s, $p) = stack(groups => 'payments');
     for my $case ([429, 300, 0, 'seconds'], [503, 300, 0, 'seconds'], [429, 300, 1, 'a date']) {
         my ($status, $seconds, $date, $form) = @$case;
-        $p->switch(errors => 1, error_status => $status, retry_after => $seconds, retry_date => $date);
+        $p->switch(errors => 1, error_status => $status, retry_after => $seconds,
+            retry_date => $date);
         my $order = $p->checkout;
-        is failed($s, $order, "r.next_at BETWEEN o.created_at + interval '298 s' AND now() + interval '300 s'"), 't', "$status, $form";
-        my ($at, $next) = split / /, $s->psql("SELECT partition || '/' || position || ' ' || rfc3339(next_at) FROM retries ORDER BY next_at DESC LIMIT 1");
-        is $s->ctl_json('events', 'show', $at)->{groups}[0]{next_attempt}, $next, 'weirctl events show tells when';
+        is failed($s, $order,
+            "r.next_at BETWEEN o.created_at + interval '298 s' AND now() + interval '300 s'"), 't',
+            "$status, $form";
+        my ($at, $next) = split / /,
+            $s->psql("SELECT partition || '/' || position || ' ' || rfc3339(next_at) FROM retries"
+                . " ORDER BY next_at DESC LIMIT 1");
+        is $s->ctl_json('events', 'show', $at)->{groups}[0]{next_attempt}, $next,
+            'weirctl events show tells when';
         $s->kill_backend('worker');
         $s->start_backend('worker');
         $p->wait_status($p->checkout, 'PAID SUCCEEDED');
-        is $p->status($order), 'PENDING REQUESTED', 'is kept, also by another worker, while others are handled';
+        is $p->status($order), 'PENDING REQUESTED',
+            'is kept, also by another worker, while others are handled';
         try_now($s);
         $p->wait_status($order, 'PAID SUCCEEDED');
         is $p->charge_of($order)->{requests}, 1, 'and then charged';
@@ -62,7 +67,9 @@ subtest 'Retry-After' => sub {
 
     $p->switch(errors => 1, error_status => 429, retry_after => 1_000_000, retry_date => 0);
     my $order = $p->checkout;
-    is failed($s, $order, "r.next_at BETWEEN o.created_at + interval '899 s' AND now() + interval '900 s'"), 't', 'is believed up to fifteen minutes';
+    is failed($s, $order,
+        "r.next_at BETWEEN o.created_at + interval '899 s' AND now() + interval '900 s'"), 't',
+        'is believed up to fifteen minutes';
     try_now($s);
     $p->wait_status($order, 'PAID SUCCEEDED');
 
@@ -89,15 +96,21 @@ WITH made AS (
     SELECT uuid7(), id, user_id, total, currency FROM made RETURNING *
 )
 INSERT INTO outbox (event_id, partition, type, aggregate, data)
-SELECT uuid7(), 0, 'PaymentRequested', 'order:' || order_id, jsonb_build_object('paymentId', id) FROM owed
+SELECT uuid7(), 0, 'PaymentRequested', 'order:' || order_id, jsonb_build_object('paymentId', id)
+FROM owed
 SQL
     };
     my $count = sub { $s->psql("SELECT count(*) FROM $_[0]") };
-    my $paid = sub { my ($k, $what) = @_; wait_for("$k paid orders", sub { $count->("payments WHERE status = 'SUCCEEDED'") == $k }, 60); pass $what };
+    my $paid = sub {
+        my ($k, $what) = @_;
+        wait_for("$k paid orders" => sub { $count->("payments WHERE status = 'SUCCEEDED'") == $k },
+            60);
+        pass $what;
+    };
     $p->switch(hold => 1, errors => $n, error_status => 429, retry_after => 600);
     $put->($n + 1);
     $paid->(1, "$n wait for the gateway: one behind them does not");
-    wait_for('them to be written down', sub { $count->('retries') == $n });
+    wait_for('them to be written down' => sub { $count->('retries') == $n });
 
     # A worker that finds them waiting.
     $s->kill_backend('worker');
@@ -120,27 +133,46 @@ SQL
 subtest 'each group has its limit' => sub {
     my ($s, $p) = stack(groups => 'payments,aggregates', retry_attempts => '2, payments=4');
     $s->psql(<<'SQL');
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no numbers'; END $$;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'no numbers';
+END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON daily_order_stats FOR EACH ROW EXECUTE FUNCTION refuse();
 SQL
-    $s->psql("SELECT outbox_put(gen_random_uuid(), 'OrderCreated', 'order:x', order_event_data(gen_random_uuid(),"
-        . " gen_random_uuid(), 'CHF', 1, 1, '[]', now()), NULL)");
+    $s->psql("SELECT outbox_put(gen_random_uuid(), 'OrderCreated', 'order:x',"
+            . " order_event_data(gen_random_uuid(),"
+            . " gen_random_uuid(), 'CHF', 1, 1, '[]', now()), NULL)");
     $p->switch(errors => 4, error_status => 429);
     $p->checkout;
-    wait_for('two dead letters', sub { $s->psql("SELECT count(*) FROM dead_letters WHERE type = 'PaymentRequested' OR aggregate = 'order:x'") == 2 });
-    is $s->psql("SELECT group_name, attempts FROM dead_letters WHERE type = 'PaymentRequested' OR aggregate = 'order:x' ORDER BY 1"),
+    wait_for('two dead letters' => sub {
+        $s->psql("SELECT count(*) FROM dead_letters WHERE type = 'PaymentRequested'"
+                . " OR aggregate = 'order:x'") == 2;
+    });
+    is $s->psql("SELECT group_name, attempts FROM dead_letters WHERE type = 'PaymentRequested'"
+            . " OR aggregate = 'order:x' ORDER BY 1"),
         "aggregates|2\npayments|4", 'its own, or that of all others';
     stop($s);
 };
 
 subtest 'a Redis that refuses invalidations makes no dead letter' => sub {
     my ($s) = stack(groups => 'invalidation', retry_attempts => 1);
-    my $put = sub { $s->psql("SELECT count(outbox_put(gen_random_uuid(), 'ProductChanged', 'product:' || g, jsonb_build_object('productId', g::text), NULL)) FROM generate_series(1, 20) g") };
-    my $messages = sub { my $n = () = $s->redis('XRANGE', 'weir:invalidate', '-', '+') =~ /^products product:/mg; $n };
+    my $put = sub {
+        $s->psql("SELECT count(outbox_put(gen_random_uuid(), 'ProductChanged', 'product:' || g,"
+                . " jsonb_build_object('productId', g::text), NULL))"
+                . " FROM generate_series(1, 20) g");
+    };
+    my $messages = sub {
+        my $n = () = $s->redis('XRANGE', 'weir:invalidate', '-', '+') =~ /^products product:/mg;
+        $n;
+    };
     my $waits = sub {
         my ($pattern, $name) = @_;
-        wait_for('five failures', sub { grep { $_->{msg} =~ /its breaker opens/ && $_->{error} =~ $pattern } $s->log_lines('worker') });
-        wait_for('them to be written down', sub { $s->psql("SELECT count(*) FROM retries WHERE error ~ '$pattern'") });
+        wait_for('five failures' => sub {
+            grep { $_->{msg} =~ /its breaker opens/ && $_->{error} =~ $pattern }
+                $s->log_lines('worker');
+        });
+        wait_for('them to be written down' =>
+                sub { $s->psql("SELECT count(*) FROM retries WHERE error ~ '$pattern'") });
         is $s->psql('SELECT max(attempts) FROM retries'), 0, "$name: no attempt is counted";
         is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'and no letter is dead';
     };
@@ -149,19 +181,22 @@ subtest 'a Redis that refuses invalidations makes no dead letter' => sub {
     $put->();
     $waits->('WRONGTYPE', 'something in the way');
     $s->redis('DEL', 'weir:invalidate');
-    wait_for('the messages', sub { $messages->() == 20 });
+    wait_for('the messages' => sub { $messages->() == 20 });
 
     # Full, but what is in the streams can be read.
-    wait_for('all to be handled', sub { $s->psql('SELECT count(*) FROM retries') == 0 });
+    wait_for('all to be handled' => sub { $s->psql('SELECT count(*) FROM retries') == 0 });
     $s->ctl_json('groups', 'pause', 'invalidation');
-    wait_for('the worker to know it', sub { grep { $_->{msg} eq 'group is paused' } $s->log_lines('worker') });
+    wait_for('the worker to know it' => sub {
+        grep { $_->{msg} eq 'group is paused' } $s->log_lines('worker');
+    });
     $put->();
-    wait_for('the events in their streams', sub { $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL') == 0 });
+    wait_for('the events in their streams' =>
+            sub { $s->psql('SELECT count(*) FROM outbox WHERE position IS NULL') == 0 });
     $s->redis('CONFIG', 'SET', 'maxmemory', 1);
     $s->ctl_json('groups', 'resume', 'invalidation');
     $waits->('OOM', 'full');
     $s->redis('CONFIG', 'SET', 'maxmemory', 0);
-    wait_for('the messages', sub { $messages->() == 40 });
+    wait_for('the messages' => sub { $messages->() == 40 });
     stop($s);
 };
 

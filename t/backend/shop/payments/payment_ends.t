@@ -1,5 +1,5 @@
-# Every order that is checked out ends as PAID or FAILED: when the gateway refuses the charge for good, when something
-# else is charged under its key, and when its event was given up.
+# Every order that is checked out ends as PAID or FAILED: when the gateway refuses the charge for
+# good, when something else is charged under its key, and when its event was given up.
 use strict;
 use warnings;
 
@@ -11,7 +11,8 @@ use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
 # Webhooks are held back: what ends a payment here is the group's work alone.
-my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '100ms', groups => 'payments', retry_attempts => 3 });
+my $s = Weir::Stack->new(conf =>
+        { retry_base => '20ms', retry_max => '100ms', groups => 'payments', retry_attempts => 3 });
 my $p = Weir::Payments->new($s);
 $p->start;
 $p->switch(hold => 1);
@@ -29,18 +30,22 @@ sub charged_before {
     $s->stop_backend('worker');
     my $order = $p->checkout;
     my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    my $charge = $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, %charge });
+    my $charge = $p->ask('POST', '/admin/charges',
+        { idempotency_key => $payment, currency => 'EUR', amount => $p->price, %charge });
     return ($order, $charge->{id});
 }
 
-# An order whose event is a dead letter after three attempts, with its place. The gateway asks for patience: that is
-# no failure that would open the breaker.
+# An order whose event is a dead letter after three attempts, with its place. The gateway asks for
+# patience: that is no failure that would open the breaker.
 sub given_up {
     my (%is) = @_;
     $p->switch(errors => $is{errors} // 3, error_status => 429);
     my $order = $is{charged} ? (charged_before(status => 'succeeded'))[0] : $p->checkout;
     $s->start_backend('worker') if $is{charged};
-    my $at = wait_for('the dead letter', sub { $s->psql("SELECT partition || '/' || position FROM dead_letters WHERE aggregate = 'order:$order'") });
+    my $at = wait_for('the dead letter' => sub {
+        $s->psql("SELECT partition || '/' || position FROM dead_letters"
+                . " WHERE aggregate = 'order:$order'");
+    });
     return ($order, $at);
 }
 
@@ -58,7 +63,8 @@ subtest 'refused for good' => sub {
         $p->switch(errors => 1, error_status => $status);
         my $order = $p->checkout;
         $p->wait_status($order, 'FAILED FAILED');
-        like reason($order), qr/^gateway: status $status: .*switched off/, "$status: FAILED with the gateway's reason";
+        like reason($order), qr/^gateway: status $status: .*switched off/,
+            "$status: FAILED with the gateway's reason";
         is $p->events($order), 'OrderCreated PaymentRequested PaymentFailed', 'the events';
         is $p->charge_of($order), undef, 'nothing was charged';
     }
@@ -72,7 +78,8 @@ subtest 'refused for good' => sub {
     $p->switch(errors => 2, error_status => 422);
     $order = $p->checkout;
     $p->wait_status($order, 'PAID SUCCEEDED');
-    is $p->left('errors'), 0, 'while the gateway does not tell whether it has been, it is asked again';
+    is $p->left('errors'), 0,
+        'while the gateway does not tell whether it has been, it is asked again';
     is dead(), '', 'no dead letter';
 };
 
@@ -90,8 +97,11 @@ subtest 'another charge under its key' => sub {
     my ($order, $charge) = charged_before(status => 'succeeded', amount => 5);
     $s->start_backend('worker');
     $p->wait_status($order, 'FAILED FAILED');
-    like reason($order), qr/is of \d+ EUR; its charge is of 5 EUR/, 'FAILED: it could never be paid';
-    wait_for('the refund', sub { $s->psql("SELECT status FROM stray_charges WHERE charge = '$charge'") eq 'REFUNDED' });
+    like reason($order), qr/is of \d+ EUR; its charge is of 5 EUR/,
+        'FAILED: it could never be paid';
+    wait_for('the refund' => sub {
+        $s->psql("SELECT status FROM stray_charges WHERE charge = '$charge'") eq 'REFUNDED';
+    });
     is $p->charge_of($order)->{status}, 'refunded', 'the money goes back';
 
     ($order, $charge) = charged_before(status => 'failed', amount => 5);
@@ -104,8 +114,11 @@ subtest 'another charge under its key' => sub {
     $p->wait_handled;
     is $p->status($order), 'FAILED FAILED', 'and stays so';
     $p->ask('POST', "/admin/charges/$charge", { status => 'succeeded' });
-    wait_for('the refund', sub { $s->psql("SELECT status FROM stray_charges WHERE charge = '$charge'") eq 'REFUNDED' });
-    is $p->status($order), 'FAILED FAILED', 'also when that charge succeeds after all, and goes back';
+    wait_for('the refund' => sub {
+        $s->psql("SELECT status FROM stray_charges WHERE charge = '$charge'") eq 'REFUNDED';
+    });
+    is $p->status($order), 'FAILED FAILED',
+        'also when that charge succeeds after all, and goes back';
     $p->switch(hold => 1);
     is dead(), '', 'no dead letter';
 };
@@ -114,36 +127,46 @@ subtest 'charged and given back before we knew' => sub {
     my ($order) = charged_before(status => 'refunded');
     $s->start_backend('worker');
     $p->wait_status($order, 'FAILED REFUNDED');
-    is $p->events($order), 'OrderCreated PaymentRequested PaymentReported PaymentRefunded', 'the gateway was asked';
+    is $p->events($order), 'OrderCreated PaymentRequested PaymentReported PaymentRefunded',
+        'the gateway was asked';
 };
 
 subtest 'given up after all attempts' => sub {
     my ($order, $at) = given_up();
     is $p->status($order), 'PENDING REQUESTED', 'nobody knows: the order waits';
     is $s->psql('SELECT attempts FROM dead_letters'), 3, 'as a dead letter';
-    ok((grep { $_->{msg} eq 'event is a dead letter' } $s->log_lines('worker')), 'an operator reads of it');
+    ok((grep { $_->{msg} eq 'event is a dead letter' } $s->log_lines('worker')),
+        'an operator reads of it');
     ctl('replay', 'payments', $at);
     $p->wait_status($order, 'PAID SUCCEEDED');
     is $p->charge_of($order)->{requests}, 1, 'replayed: charged';
-    is $p->events($order), 'OrderCreated PaymentRequested PaymentRequested PaymentSucceeded OrderPaid', 'and not withdrawn';
+    is $p->events($order),
+        'OrderCreated PaymentRequested PaymentRequested PaymentSucceeded OrderPaid',
+        'and not withdrawn';
 
     ($order, $at) = given_up();
     ctl('drop', 'payments', $at);
     $p->wait_status($order, 'FAILED FAILED');
     is reason($order), 'given up by an operator', 'dropped: FAILED';
     is $p->charge_of($order), undef, 'nothing was charged';
-    is $s->psql("SELECT c.type FROM outbox o JOIN outbox c ON c.event_id = o.causation_id WHERE o.aggregate = 'order:$order'
-        AND o.type = 'PaymentWithdrawn'"), 'PaymentRequested', 'because of the event that was dropped';
+    is $s->psql("SELECT c.type FROM outbox o JOIN outbox c ON c.event_id = o.causation_id"
+            . " WHERE o.aggregate = 'order:$order' AND o.type = 'PaymentWithdrawn'"),
+        'PaymentRequested', 'because of the event that was dropped';
 
     ($order, $at) = given_up(charged => 1);
     ctl('drop', 'payments', $at);
     $p->wait_status($order, 'PAID SUCCEEDED');
-    is $p->events($order), 'OrderCreated PaymentRequested PaymentWithdrawn PaymentSucceeded OrderPaid', 'dropped, but it was charged: PAID';
+    is $p->events($order),
+        'OrderCreated PaymentRequested PaymentWithdrawn PaymentSucceeded OrderPaid',
+        'dropped, but it was charged: PAID';
 
     # Dropped while the gateway is still unwell: dead again, dropped again.
     ($order, $at) = given_up(errors => 6);
     ctl('drop', 'payments', $at);
-    my $again = wait_for('the dead letter', sub { $s->psql("SELECT partition || '/' || position FROM dead_letters WHERE type = 'PaymentWithdrawn'") });
+    my $again = wait_for('the dead letter' => sub {
+        $s->psql("SELECT partition || '/' || position FROM dead_letters"
+                . " WHERE type = 'PaymentWithdrawn'");
+    });
     is $p->status($order), 'PENDING REQUESTED', 'not known yet';
     ctl('drop', 'payments', $again);
     $p->wait_status($order, 'FAILED FAILED');
@@ -154,32 +177,44 @@ subtest 'given up after all attempts' => sub {
     $p->wait_status($order, 'PAID SUCCEEDED');
     $p->wait_delivered;
     ctl('drop', 'payments', $at);
-    is $p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'dropped after the end: nothing happens';
+    is $p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
+        'dropped after the end: nothing happens';
     $p->switch(hold => 1);
 
-    # The group goes over its events again: the letter is an event once more, and nobody has given it up.
+    # The group goes over its events again: the letter is an event once more, and nobody has given
+    # it up.
     ($order, $at) = given_up();
-    is +($s->weirctl(qw(events replay --group payments --from 0 --yes)))[0], 0, 'weirctl events replay';
+    is +($s->weirctl(qw(events replay --group payments --from 0 --yes)))[0], 0,
+        'weirctl events replay';
     $p->wait_status($order, 'PAID SUCCEEDED');
     $p->wait_handled;
-    is $p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'gone over again: charged, not withdrawn';
+    is $p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
+        'gone over again: charged, not withdrawn';
     is dead(), '', 'and no dead letter any more';
 
-    $s->psql("SELECT outbox_put(gen_random_uuid(), 'PaymentRequested', 'order:x', '{\"paymentId\": \"none\"}', NULL)");
-    $at = wait_for('the dead letter', sub { $s->psql("SELECT partition || '/' || position FROM dead_letters WHERE aggregate = 'order:x'") });
+    $s->psql("SELECT outbox_put(gen_random_uuid(), 'PaymentRequested', 'order:x',"
+            . " '{\"paymentId\": \"none\"}', NULL)");
+    $at = wait_for('the dead letter' => sub {
+        $s->psql("SELECT partition || '/' || position FROM dead_letters"
+                . " WHERE aggregate = 'order:x'");
+    });
     ctl('drop', 'payments', $at);
     is dead(), '', 'one that names no payment can be dropped, too';
 };
 
 subtest 'the last word on an open payment was given up' => sub {
-    # The gateway answers that the charge was given back; when it is asked whether that is so, it is unwell.
+    # The gateway answers that the charge was given back; when it is asked whether that is so, it is
+    # unwell.
     my ($order) = charged_before(status => 'refunded');
     my $lock = $s->session("BEGIN; SELECT FROM payments WHERE order_id = '$order' FOR UPDATE;");
     $s->start_backend('worker');
     settling();
     $p->switch(errors => 3, error_status => 429);
     close $lock;
-    my $at = wait_for('the dead letter', sub { $s->psql("SELECT partition || '/' || position FROM dead_letters WHERE type = 'PaymentReported'") });
+    my $at = wait_for('the dead letter' => sub {
+        $s->psql("SELECT partition || '/' || position FROM dead_letters"
+                . " WHERE type = 'PaymentReported'");
+    });
     is $p->status($order), 'PENDING REQUESTED', 'nobody knows';
     ctl('drop', 'payments', $at);
     $p->wait_status($order, 'FAILED REFUNDED');
@@ -193,9 +228,13 @@ subtest 'charged after it was given up' => sub {
         ctl('drop', 'payments', $at);
         $p->wait_status($order, 'FAILED FAILED');
         my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-        $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded', %charge });
+        $p->ask(
+            'POST',
+            '/admin/charges',
+            {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
+                status => 'succeeded', %charge });
         $p->switch(hold => 0);
-        wait_for('the refund', sub { $p->charge_of($order)->{status} eq 'refunded' });
+        wait_for('the refund' => sub { $p->charge_of($order)->{status} eq 'refunded' });
         $p->wait_delivered;
         $p->wait_handled;
         $p->switch(hold => 1);
@@ -204,7 +243,8 @@ subtest 'charged after it was given up' => sub {
     };
     is $late->('its amount'), 'FAILED REFUNDED', 'the money goes back';
     is $late->('another amount', amount => 5), 'FAILED FAILED', 'as a stray charge';
-    is $late->('and given back by somebody', status => 'refunded'), 'FAILED REFUNDED', 'that is known then';
+    is $late->('and given back by somebody', status => 'refunded'), 'FAILED REFUNDED',
+        'that is known then';
 
     # It is charged between the gateway's "there is none" and its being written down.
     my ($order, $at) = given_up();
@@ -214,8 +254,13 @@ subtest 'charged after it was given up' => sub {
     $s->start_backend('worker');
     settling();
     my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    my $charge = $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded' });
-    print $lock "SELECT payment_step('$payment', 'succeeded', '$charge->{id}', amount, currency, NULL, false, NULL) FROM payments WHERE id = '$payment'; COMMIT;\n";
+    my $charge = $p->ask(
+        'POST',
+        '/admin/charges',
+        {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
+            status => 'succeeded' });
+    print $lock "SELECT payment_step('$payment', 'succeeded', '$charge->{id}', amount, currency,"
+        . " NULL, false, NULL) FROM payments WHERE id = '$payment'; COMMIT;\n";
     close $lock;
     $p->wait_handled;
     is $p->status($order), 'PAID SUCCEEDED', 'charged in the moment of giving up: PAID';

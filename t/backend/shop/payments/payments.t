@@ -1,4 +1,5 @@
-# The group payments while the gateway, its answers, workers and PostgreSQL get lost: one charge each.
+# The group payments while the gateway, its answers, workers and PostgreSQL get lost: one charge
+# each.
 use strict;
 use warnings;
 
@@ -11,29 +12,12 @@ use Weir::Stack qw(wait_for);
 
 my %CONF = (retry_base => '20ms', retry_max => '300ms', groups => 'payments', retry_attempts => 20);
 
-sub stack {
-    my $s = Weir::Stack->new(conf => { %CONF, @_ });
-    my $p = Weir::Payments->new($s);
-    $p->start;
-    $s->start_backend('api');
-    return ($s, $p);
-}
-
-sub said {
-    my ($s, $name, $msg) = @_;
-    return grep { $_->{msg} =~ $msg } $s->log_lines($name);
-}
+sub stack { return Weir::Payments->with_stack(%CONF, @_) }
 
 sub requests { my ($p, $order) = @_; my $c = $p->charge_of($order); return $c ? $c->{requests} : 0 }
 
-sub is_all_well {
-    my ($p, $name) = @_;
-    $p->wait_delivered;
-    $p->wait_handled;
-    is($p->complaints, '', $name);
-}
-
-# Webhooks would tell what the answers do not; here they are held back, so that it is the group's work alone.
+# Webhooks would tell what the answers do not; here they are held back, so that it is the group's
+# work alone.
 subtest 'answers' => sub {
     my ($s, $p) = stack();
     $s->start_backend('relay worker');
@@ -54,8 +38,8 @@ subtest 'answers' => sub {
     $s->start_backend('relay worker', conf => { payments_timeout => '1s' });
     $p->switch(latency => 3000);
     $order = $p->checkout;
-    wait_for('the charge to be made', sub { requests($p, $order) > 0 });
-    wait_for('the answer to be late', sub { $s->psql('SELECT count(*) FROM retries') > 0 });
+    wait_for('the charge to be made' => sub { requests($p, $order) > 0 });
+    wait_for('the answer to be late' => sub { $s->psql('SELECT count(*) FROM retries') > 0 });
     is($p->status($order), 'PENDING REQUESTED', 'a timeout says nothing');
     $p->switch(latency => 0);
     $p->wait_status($order, 'PAID SUCCEEDED');
@@ -68,7 +52,7 @@ subtest 'answers' => sub {
     $p->wait_status($order, 'FAILED FAILED');
     is(requests($p, $order), 2, 'a refusal whose answer was lost is no success later');
     $p->switch(hold => 0);
-    is_all_well($p, 'ledger and database say the same, also after all webhooks');
+    $p->is_all_well('ledger and database say the same, also after all webhooks');
 
     is($s->stop_backend('relay worker'), 0, 'worker stops');
     is($s->stop_backend('api'), 0, 'api stops');
@@ -79,21 +63,22 @@ subtest 'a gateway that is away' => sub {
     $p->stop;
     $s->start_backend('relay worker');
     my @orders = map { $p->checkout } 1 .. 20;
-    wait_for('the breaker to open', sub { said($s, 'relay worker', qr/its breaker opens/) });
+    wait_for('the breaker to open' => sub { $s->logged('relay worker', qr/its breaker opens/) });
     is($s->psql("SELECT count(*) FROM orders WHERE status = 'PENDING'"), 20, 'orders wait');
     $p->start;
     $p->wait_status($_, 'PAID SUCCEEDED') for @orders;
-    ok(said($s, 'relay worker', qr/its breaker closes/), 'the breaker has closed');
-    is(scalar(grep { $_->{requests} == 1 } @{ $p->ledger->{charges} }), 20, 'each was charged at the first request that arrived');
-    is_all_well($p, 'ledger and database say the same');
+    ok($s->logged('relay worker', qr/its breaker closes/), 'the breaker has closed');
+    is(scalar(grep { $_->{requests} == 1 } @{ $p->ledger->{charges} }), 20,
+        'each was charged at the first request that arrived');
+    $p->is_all_well('ledger and database say the same');
 
     # Killed in the middle: its ledger is what it has promised.
     @orders = map { $p->checkout } 1 .. 20;
-    wait_for('a charge', sub { @{ $p->ledger->{charges} } > 22 });
+    wait_for('a charge' => sub { @{ $p->ledger->{charges} } > 22 });
     $p->kill;
     $p->start;
     $p->wait_status($_, 'PAID SUCCEEDED') for @orders;
-    is_all_well($p, 'a gateway that was killed: the same');
+    $p->is_all_well('a gateway that was killed: the same');
     is($s->stop_backend('relay worker'), 0, 'worker stops');
     is($s->stop_backend('api'), 0, 'api stops');
 };
@@ -107,7 +92,7 @@ subtest 'kill -9 around the charge' => sub {
     $p->switch(latency => 50000);
     my $order = $p->checkout;
     $s->start_backend('worker');
-    wait_for('the charge', sub { requests($p, $order) > 0 });
+    wait_for('the charge' => sub { requests($p, $order) > 0 });
     is($s->kill_backend('worker'), 256 + 9, 'killed before the answer');
     is($p->status($order), 'PENDING REQUESTED', 'nobody knows of it');
     $p->switch(latency => 0);
@@ -125,7 +110,8 @@ subtest 'kill -9 around the charge' => sub {
     close $session;
     $s->start_backend('worker');
     $p->wait_status($order, 'PAID SUCCEEDED');
-    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'the events come once');
+    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
+        'the events come once');
 
     # At random moments, with answers getting lost.
     my $seed = $ENV{WEIR_TEST_SEED} // int(rand(2**31));
@@ -136,17 +122,19 @@ subtest 'kill -9 around the charge' => sub {
         $p->switch(latency => int(rand(40)), lost_answers => int(rand(3)));
         push @orders, map { $p->checkout } 1 .. 6;
         my $enough = @orders - int(rand(6));
-        wait_for('some charges', sub { @{ $p->ledger->{charges} } >= $enough });
+        wait_for('some charges' => sub { @{ $p->ledger->{charges} } >= $enough });
         $s->kill_backend('worker');
         $s->start_backend('worker');
     }
     $p->switch(latency => 0, lost_answers => 0);
     $p->wait_status($_, 'PAID SUCCEEDED') for @orders;
     is(scalar @{ $p->ledger->{charges} }, @orders + 2, 'one charge for each order');
-    is($s->psql("SELECT count(*) FROM outbox WHERE type = 'OrderPaid'"), @orders + 2, 'each was paid once');
+    is($s->psql("SELECT count(*) FROM outbox WHERE type = 'OrderPaid'"), @orders + 2,
+        'each was paid once');
     $p->switch(hold => 0);
-    is_all_well($p, 'ledger and database say the same, also after all webhooks');
-    is($s->psql("SELECT count(*) FROM outbox WHERE type = 'OrderPaid'"), @orders + 2, 'paid once all the same');
+    $p->is_all_well('ledger and database say the same, also after all webhooks');
+    is($s->psql("SELECT count(*) FROM outbox WHERE type = 'OrderPaid'"), @orders + 2,
+        'paid once all the same');
     is($s->stop_backend('worker'), 0, 'worker stops');
     is($s->stop_backend('relay'), 0, 'relay stops');
     is($s->stop_backend('api'), 0, 'api stops');
@@ -156,13 +144,13 @@ subtest 'PostgreSQL and Redis' => sub {
     my ($s, $p) = stack();
     $s->start_backend('relay worker');
     my @orders = map { $p->checkout } 1 .. 30;
-    wait_for('some charges', sub { @{ $p->ledger->{charges} } >= 5 });
+    wait_for('some charges' => sub { @{ $p->ledger->{charges} } >= 5 });
     $s->kill_redis;
     $s->stop_postgres('immediate');
     $s->start_postgres;
     $s->start_redis;
     $p->wait_status($_, 'PAID SUCCEEDED') for @orders;
-    is_all_well($p, 'a crash of both in the middle: ledger and database say the same');
+    $p->is_all_well('a crash of both in the middle: ledger and database say the same');
     is(scalar @{ $p->ledger->{charges} }, 30, 'one charge each');
     is($s->stop_backend('relay worker'), 0, 'worker stops');
     is($s->stop_backend('api'), 0, 'api stops');

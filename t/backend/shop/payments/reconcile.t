@@ -1,5 +1,5 @@
-# The gateway's list of charges against the payments: after a standby was promoted that lacks payments whose charges
-# were made, and for everything else that can differ.
+# The gateway's list of charges against the payments: after a standby was promoted that lacks
+# payments whose charges were made, and for everything else that can differ.
 use strict;
 use warnings;
 
@@ -15,23 +15,23 @@ use Weir::Standby;
 my %CONF = (retry_base => '20ms', retry_max => '300ms', groups => 'payments', retry_attempts => 20);
 my $ALL = '2100-01-01T00:00:00Z'; # what is younger than five minutes, too
 
-sub stack {
-    my $s = Weir::Stack->new(conf => { %CONF, @_ });
-    my $p = Weir::Payments->new($s);
-    $p->start;
-    $s->start_backend('api');
-    return ($s, $p);
-}
+sub stack { return Weir::Payments->with_stack(%CONF, @_) }
 
 # Exit status and the differences, by charge.
 sub reconcile {
     my ($s, @arguments) = @_;
-    my ($status, $out, $err) = $s->weirctl('payments', 'reconcile', '--until', $ALL, '--json', @arguments);
+    my ($status, $out, $err) =
+        $s->weirctl('payments', 'reconcile', '--until', $ALL, '--json', @arguments);
     my $rows = eval { JSON::PP->new->utf8->decode($out) } or diag $err;
     return ($status, { map { $_->{charge} // $_->{key} => $_ } @{ $rows // [] } }, $err);
 }
 
-sub words { my ($found) = @_; return join '; ', sort map { "$_->{difference}, $_->{mend}" =~ s/, \z/, by hand/r } map { { %$_, mend => $_->{mend} // '' } } values %$found }
+sub words {
+    my ($found) = @_;
+    return join '; ', sort map { "$_->{difference}, $_->{mend}" =~ s/, \z/, by hand/r } map {
+        { %$_, mend => $_->{mend} // '' }
+    } values %$found;
+}
 
 subtest 'payments that a promoted standby lacks' => sub {
     my ($s, $p) = stack();
@@ -54,9 +54,11 @@ subtest 'payments that a promoted standby lacks' => sub {
 
     my ($status, $found, $err) = reconcile($s);
     is $status, 1, 'weirctl payments reconcile: an exit code for it';
-    is words($found), 'no payment, StrayChargeReported; ' x 2 . 'no payment, StrayChargeReported', 'three charges have no payment';
+    is words($found), 'no payment, StrayChargeReported; ' x 2 . 'no payment, StrayChargeReported',
+        'three charges have no payment';
     like $err, qr/8 charges from .*, 3 differences/, 'of eight';
-    is $s->psql("SELECT count(*) FROM outbox WHERE type = 'StrayChargeReported'"), 0, 'nothing was done';
+    is $s->psql("SELECT count(*) FROM outbox WHERE type = 'StrayChargeReported'"), 0,
+        'nothing was done';
     is +(reconcile($s, '--since', $ALL))[0], 0, 'of another time there is none';
 
     ($status, $found) = reconcile($s, '--mend');
@@ -66,12 +68,15 @@ subtest 'payments that a promoted standby lacks' => sub {
     is +($s->weirctl('relay', 'rebase'))[0], 0, 'relay rebase';
     $s->start_backend('api');
     $s->start_backend('relay worker');
-    wait_for('the refunds', sub { 3 == grep { $_->{status} eq 'refunded' } @{ $p->ledger->{charges} } });
-    $p->switch(hold => 0); # and now the messages come
+    wait_for('the refunds' => sub {
+        3 == grep { $_->{status} eq 'refunded' } @{ $p->ledger->{charges} };
+    });
+    $p->switch(hold => 0);      # and now the messages come
     $p->wait_delivered;
     $p->wait_handled;
     is $p->complaints, '', 'ledger and database say the same';
-    is scalar(grep { $_->{status} eq 'succeeded' } @{ $p->ledger->{charges} }), 5, 'what is paid stays paid';
+    is scalar(grep { $_->{status} eq 'succeeded' } @{ $p->ledger->{charges} }), 5,
+        'what is paid stays paid';
     ($status, $found) = reconcile($s);
     is "$status " . words($found), '0 ', 'nothing is left';
     $s->stop_backend('relay worker');
@@ -88,21 +93,31 @@ subtest 'every difference' => sub {
     $s->stop_backend('relay worker');
     my %charge = map { $_ => $p->charge_of($order{$_}) } keys %order;
     # As if the database had lost, or got, other states than the gateway; the guard is not asked.
-    my $set = sub { $s->psql("BEGIN; ALTER TABLE payments DISABLE TRIGGER payments_guard; UPDATE payments SET $_[1] WHERE id = '$charge{$_[0]}{idempotency_key}';"
-        . ' ALTER TABLE payments ENABLE TRIGGER payments_guard; COMMIT') };
+    my $set = sub {
+        $s->psql("BEGIN; ALTER TABLE payments DISABLE TRIGGER payments_guard; UPDATE payments"
+                . " SET $_[1] WHERE id = '$charge{$_[0]}{idempotency_key}';"
+                . ' ALTER TABLE payments ENABLE TRIGGER payments_guard; COMMIT');
+    };
     $set->(open => "status = 'REQUESTED', charge = NULL");
     $s->psql("UPDATE orders SET status = 'PENDING' WHERE id = '$order{open}'");
     $set->(failed => "status = 'FAILED', charge = NULL");
     $s->psql("UPDATE orders SET status = 'FAILED' WHERE id = '$order{failed}'");
     $p->ask('POST', "/admin/charges/$charge{chargeback}{id}", { status => 'refunded' });
-    $set->(missing => "id = gen_random_uuid(), charge = 'ch_gone'"); # which makes its charge one without a payment
+    # Which makes its charge one without a payment
+    $set->(missing => "id = gen_random_uuid(), charge = 'ch_gone'");
     $set->(amount => 'amount = 1');
-    my $ghost = $p->ask('POST', '/admin/charges', { idempotency_key => 'shop-17', amount => 100, currency => 'EUR', status => 'succeeded' });
-    $p->ask('POST', '/admin/charges', { idempotency_key => "shop-$_", amount => 100, currency => 'EUR', status => $_ }) for qw(failed refunded);
+    my $ghost = $p->ask('POST', '/admin/charges',
+        { idempotency_key => 'shop-17', amount => 100, currency => 'EUR', status => 'succeeded' });
+    $p->ask('POST', '/admin/charges',
+        { idempotency_key => "shop-$_", amount => 100, currency => 'EUR', status => $_ })
+        for qw(failed refunded);
 
     my ($status, $found) = reconcile($s);
-    my %is = map { my $is = $found->{ $charge{$_}{id} }; ($_ => $is ? $is->{difference} : '') } keys %charge;
-    is_deeply \%is, { agrees => '', open => 'other state', failed => 'other state', chargeback => 'other state', missing => 'no payment', amount => 'other amount' },
+    my %is = map { my $is = $found->{ $charge{$_}{id} }; ($_ => $is ? $is->{difference} : '') }
+        keys %charge;
+    is_deeply \%is,
+        { agrees => '', open => 'other state', failed => 'other state',
+        chargeback => 'other state', missing => 'no payment', amount => 'other amount' },
         'what differs';
     is $found->{ $ghost->{id} }{difference}, 'no payment', 'a charge that is not ours';
     is $found->{ch_gone}{difference}, 'no charge', 'a payment without one';
@@ -110,15 +125,22 @@ subtest 'every difference' => sub {
     is $status, 1, 'exit code';
     ($status, $found) = reconcile($s, '--mend');
     is $status, 1, 'some are left to a person';
-    is join(' ', map { $_->{difference} =~ tr/ /-/r . ':' . ($_->{paid} // '') =~ s/ .*//r } grep { !$_->{mended} } sort { $a->{difference} cmp $b->{difference} } values %$found),
-        'no-charge:SUCCEEDED other-amount:SUCCEEDED other-state:SUCCEEDED', 'those where the database says paid';
+    is
+        join(' ',
+        map { $_->{difference} =~ tr/ /-/r . ':' . ($_->{paid} // '') =~ s/ .*//r }
+            grep { !$_->{mended} } sort { $a->{difference} cmp $b->{difference} } values %$found),
+        'no-charge:SUCCEEDED other-amount:SUCCEEDED other-state:SUCCEEDED',
+        'those where the database says paid';
     $s->start_backend('relay worker');
     $p->wait_status($order{open}, 'PAID SUCCEEDED');
     $p->wait_status($order{failed}, 'FAILED REFUNDED');
-    wait_for('the refunds', sub { 5 == grep { $_->{status} eq 'refunded' } @{ $p->ledger->{charges} } });
+    wait_for('the refunds' => sub {
+        5 == grep { $_->{status} eq 'refunded' } @{ $p->ledger->{charges} };
+    });
     $p->wait_handled;
     ($status, $found) = reconcile($s);
-    is words($found), 'no charge, by hand; other amount, by hand; other state, by hand', 'these are left';
+    is words($found), 'no charge, by hand; other amount, by hand; other state, by hand',
+        'these are left';
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';
     $s->stop_backend('relay worker');
     $s->stop_backend('api');
@@ -130,7 +152,8 @@ subtest 'a payment whose charge is older or younger than its time' => sub {
     $s->start_backend('relay worker');
     my $order = $p->checkout;
     $p->wait_status($order, 'PAID SUCCEEDED');
-    $s->psql("UPDATE payments SET created_at = now() - interval '2 hours', updated_at = now() - interval '1 hour'");
+    $s->psql("UPDATE payments SET created_at = now() - interval '2 hours', updated_at = now()"
+            . " - interval '1 hour'");
     my ($status, undef, $err) = $s->weirctl('payments', 'reconcile');
     is $status, 0, 'the gateway is asked for it by its key';
     like $err, qr/0 charges/, 'as the list does not have it';
@@ -141,7 +164,9 @@ subtest 'a payment whose charge is older or younger than its time' => sub {
 subtest 'the list has pages, and many charges without a payment are suspicious' => sub {
     $p->switch(hold => 1);
     my $events = $s->psql('SELECT count(*) FROM outbox');
-    $p->ask('POST', '/admin/charges', { idempotency_key => "other-$_", amount => 100, currency => 'EUR', status => 'succeeded' }) for 1 .. 205;
+    $p->ask('POST', '/admin/charges',
+        { idempotency_key => "other-$_", amount => 100, currency => 'EUR', status => 'succeeded' })
+        for 1 .. 205;
     my ($status, $found, $err) = reconcile($s, '--mend');
     is scalar(keys %$found), 205, 'all pages are read';
     like $err, qr/205 of 206 charges have no payment.*another shop.*--yes/, 'it is refused';
@@ -149,28 +174,44 @@ subtest 'the list has pages, and many charges without a payment are suspicious' 
     is $status, 1, 'exit code';
     ($status, $found) = reconcile($s, '--mend', '--yes');
     is "$status " . keys %$found, '0 205', 'with --yes all are mended';
-    is $s->psql("SELECT count(DISTINCT aggregate) FROM outbox WHERE type = 'StrayChargeReported'"), 205, 'each once';
+    is $s->psql("SELECT count(DISTINCT aggregate) FROM outbox WHERE type = 'StrayChargeReported'"),
+        205, 'each once';
 };
 
 subtest 'a worker looks from time to time' => sub {
-    $p->ask('POST', '/admin/charges', { idempotency_key => 'lost', amount => 100, currency => 'EUR', status => 'succeeded',
-        created => '2020-01-01T00:00:00.000Z' });
-    my $to = $s->psql("UPDATE payments_checked SET checked_to = '2019-12-31T23:00Z', next_at = now() RETURNING checked_to");
+    $p->ask(
+        'POST',
+        '/admin/charges',
+        {   idempotency_key => 'lost', amount => 100, currency => 'EUR', status => 'succeeded',
+            created => '2020-01-01T00:00:00.000Z' });
+    my $to =
+        $s->psql("UPDATE payments_checked SET checked_to = '2019-12-31T23:00Z', next_at = now()"
+            . " RETURNING checked_to");
     $s->start_backend('worker', name => $_, conf => { payments_check => '1s' }) for qw(one two);
-    my $said = sub { return grep { $_->{msg} =~ /^charges and payments differ; run: weirctl payments reconcile/ } map { $s->log_lines($_) } qw(one two) };
-    wait_for('the word', sub { $said->() });
+    my $said = sub {
+        return
+            grep { $_->{msg} =~ /^charges and payments differ; run: weirctl payments reconcile/ }
+            map { $s->log_lines($_) } qw(one two);
+    };
+    wait_for('the word' => sub { $said->() });
     my ($line) = $said->();
-    is "$line->{level} $line->{since} $line->{differences}", 'error 2019-12-31T22:00:00.000Z 1', 'with the time and how many';
-    wait_for('the next look', sub { $s->psql("SELECT next_at FROM payments_checked WHERE checked_to > '2020-01-02'") });
+    is "$line->{level} $line->{since} $line->{differences}", 'error 2019-12-31T22:00:00.000Z 1',
+        'with the time and how many';
+    wait_for(
+        'the next look' =>
+            sub { $s->psql("SELECT next_at FROM payments_checked WHERE checked_to > '2020-01-02'") }
+    );
     my $turn = sub { $s->psql('SELECT next_at FROM payments_checked') };
     for (1 .. 2) {
         my $before = $turn->();
-        wait_for('another look', sub { $turn->() ne $before });
+        wait_for('another look' => sub { $turn->() ne $before });
     }
     is scalar($said->()), 1, 'one worker has said it, once';
     is $s->psql("SELECT count(*) FROM outbox WHERE data->>'key' = 'lost'"), 0, 'nothing was mended';
     $p->switch(errors => -1);
-    wait_for('a failure', sub { grep { $_->{msg} =~ /could not be compared/ } map { $s->log_lines($_) } qw(one two) });
+    wait_for('a failure' => sub {
+        grep { $_->{msg} =~ /could not be compared/ } map { $s->log_lines($_) } qw(one two);
+    });
     $p->switch(errors => 0);
     is $s->stop_backend($_), 0, 'stops' for qw(one two);
 };

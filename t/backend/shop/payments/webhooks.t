@@ -1,4 +1,5 @@
-# POST /webhooks/payment: who may speak, and what the gateway's word does, whenever and how often it comes.
+# POST /webhooks/payment: who may speak, and what the gateway's word does, whenever and how often it
+# comes.
 use strict;
 use warnings;
 
@@ -11,7 +12,8 @@ use Weir::Stack qw(wait_for);
 
 my $OLD = 'an older key of the gateway, 36 bytes';
 
-my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', groups => 'payments' });
+my $s =
+    Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', groups => 'payments' });
 my $p = Weir::Payments->new($s);
 $p->start;
 $s->start_backend('api');
@@ -19,7 +21,10 @@ $s->start_backend('relay');
 
 sub verdict { my ($r) = @_; return "$r->{status} " . ($r->{json}{verdict} // '') }
 
-sub said_in { my ($name, $msg) = @_; return grep { $_->{msg} =~ $msg } $s->log_lines($name) }
+sub said_in {
+    my ($name, $msg) = @_;
+    return $s->logged($name, $msg);
+}
 
 # A charge's order that is paid or failed, with all webhooks delivered.
 sub settled {
@@ -42,24 +47,32 @@ subtest 'signatures' => sub {
         is($r->{headers}{'content-type'}, 'application/problem+json', 'a problem');
         like($r->{json}{detail}, $pattern, 'says why');
     };
-    $refused->(qr/is not signed/, "without $_", headers => { $_ => undef }) for qw(webhook-id webhook-timestamp webhook-signature);
-    $refused->(qr/No signature/, 'forged', signature => 'v1,' . 'A' x 43 . '=');
+    $refused->(qr/is not signed/, "without $_", headers => { $_ => undef })
+        for qw(webhook-id webhook-timestamp webhook-signature);
+    $refused->(qr/No signature/, 'forged', signature => 'v1,A' x 43 . '=');
     $refused->(qr/No signature/, 'with another key', key => 'x' x 36);
     $refused->(qr/No signature/, 'of another body', send => '{"type":"charge.succeeded"}');
     $refused->(qr/No signature/, 'of another id', headers => { 'webhook-id' => 'other' });
     $refused->(qr/No signature/, 'of another time', headers => { 'webhook-timestamp' => time - 1 });
-    $refused->(qr/No signature/, "signature \"$_\"", signature => $_) for 'v1,', 'v1', 'x', 'v1a,' . 'A' x 44, 'v1,' . 'A' x 44 . ' ' x 100;
-    $refused->(qr/more than 5 minutes/, "signed, but $_ seconds away", time => time + $_) for -400, 400, -86400;
-    $refused->(qr/must be a number of seconds/, "time $_", time => $_) for 'x', '-1', '1e9', '9' x 13;
+    $refused->(qr/No signature/, "signature \"$_\"", signature => $_)
+        for 'v1,', 'v1', 'x', 'v1a,A' x 44, 'v1,A' x 44 . ' ' x 100;
+    $refused->(qr/more than 5 minutes/, "signed, but $_ seconds away", time => time + $_)
+        for -400, 400, -86400;
+    $refused->(qr/must be a number of seconds/, "time $_", time => $_)
+        for 'x', '-1', '1e9', '9' x 13;
     $refused->(qr/webhook-id must have/, 'a long id', id => 'x' x 257);
     is($s->psql('SELECT count(*) FROM payment_webhooks'), 0, 'nothing of it was taken');
-    is(scalar said_in('api', qr/^a webhook is refused/), 21, 'each is logged') or diag scalar said_in('api', qr/^a webhook is refused/);
+    is(scalar said_in('api', qr/^a webhook is refused/), 21, 'each is logged')
+        or diag scalar said_in('api', qr/^a webhook is refused/);
 
-    is(verdict($p->webhook($m, time => time - 200)), '202 unknown', 'two hundred seconds are within the tolerance');
+    is(verdict($p->webhook($m, time => time - 200)), '202 unknown',
+        'two hundred seconds are within the tolerance');
 };
 
 subtest 'a key is changed' => sub {
-    my $m = $p->message({ id => 'ch_y', idempotency_key => 'nobody', amount => 1, currency => 'EUR' }, 'failed');
+    my $m =
+        $p->message({ id => 'ch_y', idempotency_key => 'nobody', amount => 1, currency => 'EUR' },
+        'failed');
     is($p->webhook($m, key => $OLD)->{status}, 401, 'the old one is unknown');
     $s->stop_backend('api');
     $s->start_backend('api', conf => { webhook_secret_old => $p->secret($OLD) });
@@ -79,8 +92,14 @@ subtest 'what is signed, but no message of ours' => sub {
     is($p->webhook('[]')->{status}, 400, 'no object');
     is($p->webhook('{}')->{status}, 422, 'no type');
     is($p->webhook('{"type":"charge.succeeded"}')->{status}, 422, 'no charge');
-    is($p->webhook({ type => 'charge.succeeded', data => { id => 'x', idempotency_key => 'y', amount => 1.5, currency => 'EUR' } })->{status}, 422, 'no amount');
-    is(verdict($p->webhook({ type => 'customer.created', data => {} })), '202 ignored', 'another type');
+    is($p->webhook(
+            {   type => 'charge.succeeded',
+                data => { id => 'x', idempotency_key => 'y', amount => 1.5, currency => 'EUR' } }
+        )->{status},
+        422,
+        'no amount');
+    is(verdict($p->webhook({ type => 'customer.created', data => {} })), '202 ignored',
+        'another type');
 };
 
 $s->start_backend('worker');
@@ -88,11 +107,15 @@ $s->start_backend('worker');
 subtest 'repeated' => sub {
     $p->switch(duplicates => 3);
     my ($order, $charge) = settled('PAID');
-    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'sent four times: paid once');
-    is($s->psql('SELECT count(*) FROM payment_webhooks WHERE payment_id IS NOT NULL'), 1, 'and kept once');
+    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
+        'sent four times: paid once');
+    is($s->psql('SELECT count(*) FROM payment_webhooks WHERE payment_id IS NOT NULL'), 1,
+        'and kept once');
     $p->switch(duplicates => 0);
-    is(verdict($p->webhook($p->message($charge, 'succeeded'))), '202 repeated', 'the same word under a new id');
-    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'changes nothing');
+    is(verdict($p->webhook($p->message($charge, 'succeeded'))), '202 repeated',
+        'the same word under a new id');
+    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
+        'changes nothing');
 };
 
 subtest 'before the answer' => sub {
@@ -103,7 +126,8 @@ subtest 'before the answer' => sub {
     is($p->events($failed), 'OrderCreated PaymentRequested PaymentFailed', 'failed once');
     $p->switch(webhook_first => 0);
 
-    # The answer hangs for good: the message alone is enough, and the worker's question later finds it done.
+    # The answer hangs for good: the message alone is enough, and the worker's question later finds
+    # it done.
     $p->switch(latency => 50000, declines => 0);
     $order = $p->checkout;
     $p->wait_status($order, 'PAID SUCCEEDED');
@@ -111,7 +135,8 @@ subtest 'before the answer' => sub {
     $s->kill_backend('worker');
     $s->start_backend('worker');
     $p->wait_handled;
-    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'without an answer: paid once');
+    is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
+        'without an answer: paid once');
     is($p->charge_of($order)->{requests}, 1, 'and not asked for again');
 };
 
@@ -130,10 +155,13 @@ subtest 'reordered' => sub {
 
     # An old "failed" after the success.
     my ($paid, $its) = settled('PAID');
-    is(verdict($p->webhook($p->message($its, 'failed'))), '202 unsure', 'it contradicts: the gateway is asked');
+    is(verdict($p->webhook($p->message($its, 'failed'))), '202 unsure',
+        'it contradicts: the gateway is asked');
     $p->wait_handled;
     is($p->status($paid), 'PAID SUCCEEDED', 'and says that it has succeeded');
-    is($p->events($paid), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid PaymentReported', 'nothing else happened');
+    is($p->events($paid),
+        'OrderCreated PaymentRequested PaymentSucceeded OrderPaid PaymentReported',
+        'nothing else happened');
     $p->switch(reverse => 0);
 };
 
@@ -144,7 +172,9 @@ subtest 'late success after failure' => sub {
     $p->wait_delivered;
     $p->wait_handled;
     is($p->charge_of($order)->{status}, 'refunded', 'the money went back');
-    is($p->events($order), 'OrderCreated PaymentRequested PaymentFailed PaymentReported RefundRequested PaymentRefunded', 'the events');
+    is($p->events($order),
+              'OrderCreated PaymentRequested PaymentFailed PaymentReported RefundRequested'
+            . ' PaymentRefunded', 'the events');
     is(verdict($p->webhook($p->message($charge, 'succeeded'))), '202 unsure', 'said once more');
     $p->wait_handled;
     is($p->status($order), 'FAILED REFUNDED', 'it stays so');
@@ -161,7 +191,8 @@ subtest 'late success after failure' => sub {
     $p->wait_handled;
 
     ($order, $charge) = settled('FAILED');
-    is(verdict($p->webhook($p->message($charge, 'succeeded'))), '202 unsure', 'a success that the gateway denies');
+    is(verdict($p->webhook($p->message($charge, 'succeeded'))), '202 unsure',
+        'a success that the gateway denies');
     $p->wait_handled;
     is($p->status($order), 'FAILED FAILED', 'changes nothing');
 };
@@ -170,53 +201,82 @@ subtest 'what does not fit the payment' => sub {
     $s->stop_backend('worker');
     my $order = $p->checkout;
     my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    my $charge = { id => 'ch_false', idempotency_key => $payment, amount => $p->price, currency => 'EUR' };
-    is(verdict($p->webhook($p->message({ %$charge, amount => 1 }, 'succeeded'))), '202 unsure', 'another amount');
-    is(verdict($p->webhook($p->message({ %$charge, currency => 'USD' }, 'succeeded'))), '202 unsure', 'another currency');
-    is(verdict($p->webhook($p->message($charge, 'refunded'))), '202 unsure', 'a refund of what is not paid');
+    my $charge =
+        { id => 'ch_false', idempotency_key => $payment, amount => $p->price, currency => 'EUR' };
+    is(verdict($p->webhook($p->message({ %$charge, amount => 1 }, 'succeeded'))), '202 unsure',
+        'another amount');
+    is(verdict($p->webhook($p->message({ %$charge, currency => 'USD' }, 'succeeded'))),
+        '202 unsure', 'another currency');
+    is(verdict($p->webhook($p->message($charge, 'refunded'))), '202 unsure',
+        'a refund of what is not paid');
     is($p->status($order), 'PENDING REQUESTED', 'nothing is believed');
     $s->start_backend('worker');
     $p->wait_status($order, 'PAID SUCCEEDED');
     $p->wait_delivered;
     $p->wait_handled;
     isnt($p->charge_of($order)->{id}, 'ch_false', 'paid by its own charge');
-    is(verdict($p->webhook($p->message($charge, 'succeeded'))), '202 unsure', 'another charge of the same payment');
+    is(verdict($p->webhook($p->message($charge, 'succeeded'))), '202 unsure',
+        'another charge of the same payment');
     $p->wait_handled;
     is($p->status($order), 'PAID SUCCEEDED', 'the gateway knows of one only');
 };
 
 subtest 'an unknown charge' => sub {
-    my $stray = $p->ask('POST', '/admin/charges', { idempotency_key => '01900000-0000-7000-8000-00000000dead', amount => 700, currency => 'EUR', status => 'succeeded' });
-    wait_for('its refund', sub { $s->psql("SELECT status FROM stray_charges WHERE charge = '$stray->{id}'") eq 'REFUNDED' });
+    my $stray = $p->ask(
+        'POST',
+        '/admin/charges',
+        {   idempotency_key => '01900000-0000-7000-8000-00000000dead', amount => 700,
+            currency => 'EUR', status => 'succeeded' });
+    wait_for('its refund' => sub {
+        $s->psql("SELECT status FROM stray_charges WHERE charge = '$stray->{id}'") eq 'REFUNDED';
+    });
     $p->wait_delivered;
     $p->wait_handled;
-    is((grep { $_->{id} eq $stray->{id} } @{ $p->ledger->{charges} })[0]{status}, 'refunded', 'money for nothing goes back');
+    is((grep { $_->{id} eq $stray->{id} } @{ $p->ledger->{charges} })[0]{status}, 'refunded',
+        'money for nothing goes back');
 
-    my $odd = $p->ask('POST', '/admin/charges', { idempotency_key => 'no UUID & odd?', amount => 700, currency => 'EUR', status => 'succeeded' });
-    wait_for('its refund', sub { $s->psql("SELECT status FROM stray_charges WHERE charge = '$odd->{id}'") eq 'REFUNDED' });
+    my $odd = $p->ask(
+        'POST',
+        '/admin/charges',
+        {   idempotency_key => 'no UUID & odd?', amount => 700, currency => 'EUR',
+            status => 'succeeded' });
+    wait_for('its refund' => sub {
+        $s->psql("SELECT status FROM stray_charges WHERE charge = '$odd->{id}'") eq 'REFUNDED';
+    });
     pass('whatever its key looks like');
 
-    is(verdict($p->webhook($p->message({ id => 'ch_none', idempotency_key => 'none', amount => 1, currency => 'EUR' }, 'succeeded'))),
-        '202 unknown', 'one that the gateway does not know either');
-    wait_for('the question', sub { $s->psql("SELECT status FROM stray_charges WHERE charge = 'ch_none'") eq 'UNKNOWN' });
-    my $failed = $p->ask('POST', '/admin/charges', { idempotency_key => 'failed', amount => 700, currency => 'EUR', status => 'failed' });
-    wait_for('its record', sub { $s->psql("SELECT count(*) FROM stray_charges WHERE charge = '$failed->{id}'") });
+    is( verdict(
+            $p->webhook($p->message(
+                { id => 'ch_none', idempotency_key => 'none', amount => 1, currency => 'EUR' },
+                'succeeded'))),
+        '202 unknown',
+        'one that the gateway does not know either');
+    wait_for('the question' => sub {
+        $s->psql("SELECT status FROM stray_charges WHERE charge = 'ch_none'") eq 'UNKNOWN';
+    });
+    my $failed = $p->ask('POST', '/admin/charges',
+        { idempotency_key => 'failed', amount => 700, currency => 'EUR', status => 'failed' });
+    wait_for('its record' =>
+            sub { $s->psql("SELECT count(*) FROM stray_charges WHERE charge = '$failed->{id}'") });
     ok(said_in('worker', qr/^a charge belongs to no payment/), 'an operator reads of it');
 };
 
 # The payment's id is the charge's key; the gateway, or what lies between, may write it otherwise.
 my %form = (
-    'in upper case'      => sub { uc $_[0] },
-    'in braces'          => sub { "{$_[0]}" },
-    'without hyphens'    => sub { $_[0] =~ tr/-//dr },
-    'as a URN'           => sub { 'urn:uuid:' . uc $_[0] },
-    'that is no UUID'    => sub { "key of $_[0]" },
+    'in upper case' => sub { uc $_[0] },
+    'in braces' => sub { "{$_[0]}" },
+    'without hyphens' => sub { $_[0] =~ tr/-//dr },
+    'as a URN' => sub { 'urn:uuid:' . uc $_[0] },
+    'that is no UUID' => sub { "key of $_[0]" },
 );
 for my $form (sort keys %form) {
     subtest "a payment's own charge under a key $form" => sub {
         my $said = sub {
             my ($charge, $status) = @_;
-            my $r = $p->webhook($p->message({ %$charge, idempotency_key => $form{$form}->($charge->{idempotency_key}) }, $status));
+            my $r = $p->webhook(
+                $p->message(
+                    { %$charge, idempotency_key => $form{$form}->($charge->{idempotency_key}) },
+                    $status));
             is $r->{status}, 202, "$status is taken";
         };
         for my $fold (0, 1) {
@@ -225,7 +285,11 @@ for my $form (sort keys %form) {
             $s->stop_backend('worker');
             my $order = $p->checkout;
             my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-            my $charge = $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded' });
+            my $charge = $p->ask(
+                'POST',
+                '/admin/charges',
+                {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
+                    status => 'succeeded' });
             $said->($charge, 'succeeded');
             $s->start_backend('worker');
             $p->wait_status($order, 'PAID SUCCEEDED');
@@ -236,7 +300,9 @@ for my $form (sort keys %form) {
             $p->wait_handled;
             is $p->status($order), 'PAID SUCCEEDED', 'it stays paid';
             is $p->charge_of($order)->{status}, 'succeeded', 'no money goes back';
-            is $s->psql("SELECT count(*) FROM stray_charges WHERE charge = '$charge->{id}' AND (proven OR status NOT IN ('REPORTED', 'UNKNOWN'))"), 0,
+            is $s->psql(
+                "SELECT count(*) FROM stray_charges WHERE charge = '$charge->{id}' AND (proven"
+                    . " OR status NOT IN ('REPORTED', 'UNKNOWN'))"), 0,
                 'it is no stray charge';
             is join(' ', $p->endless), '', 'no order is left open';
         }
@@ -247,8 +313,15 @@ for my $form (sort keys %form) {
 
 subtest 'another charge under another form of the key' => sub {
     my ($order, $charge) = settled('PAID');
-    my $second = $p->ask('POST', '/admin/charges', { idempotency_key => uc $charge->{idempotency_key}, currency => 'EUR', amount => $p->price, status => 'succeeded' });
-    wait_for('its refund', sub { $s->psql("SELECT status FROM stray_charges WHERE charge = '$second->{id}'") eq 'REFUNDED' });
+    my $second = $p->ask(
+        'POST',
+        '/admin/charges',
+        {   idempotency_key => uc $charge->{idempotency_key}, currency => 'EUR',
+            amount => $p->price, status => 'succeeded' });
+    wait_for('its refund' => sub {
+        $s->psql("SELECT status FROM stray_charges WHERE charge = '$second->{id}'") eq
+            'REFUNDED';
+    });
     is $p->status($order), 'PAID SUCCEEDED', 'the order stays paid';
     is $p->charge_of($order)->{status}, 'succeeded', 'by its own charge';
 };
@@ -258,8 +331,13 @@ subtest 'the currency in lower case' => sub {
     $s->stop_backend('worker');
     my $order = $p->checkout;
     my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    my $charge = $p->ask('POST', '/admin/charges', { idempotency_key => $payment, currency => 'EUR', amount => $p->price, status => 'succeeded' });
-    is(verdict($p->webhook($p->message({ %$charge, currency => 'eur' }, 'succeeded'))), '202 applied', 'is the same one');
+    my $charge = $p->ask(
+        'POST',
+        '/admin/charges',
+        {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
+            status => 'succeeded' });
+    is(verdict($p->webhook($p->message({ %$charge, currency => 'eur' }, 'succeeded'))),
+        '202 applied', 'is the same one');
     $s->start_backend('worker');
     $p->switch(hold => 0);
     $p->wait_delivered;
@@ -274,7 +352,8 @@ subtest 'an api that is away' => sub {
     cmp_ok($p->ledger->{webhooks}{waiting}, '>', 0, 'webhooks wait');
     $s->start_backend('api');
     $p->wait_delivered;
-    is(verdict($p->webhook($p->message($p->charge_of($order), 'succeeded'))), '202 repeated', 'and come, to no harm');
+    is(verdict($p->webhook($p->message($p->charge_of($order), 'succeeded'))), '202 repeated',
+        'and come, to no harm');
 };
 
 $p->wait_delivered;

@@ -1,4 +1,5 @@
-# DELETE /users/{id}: each group does its part, once, and nothing that comes later brings the user back.
+# DELETE /users/{id}: each group does its part, once, and nothing that comes later brings the user
+# back.
 use strict;
 use warnings;
 
@@ -9,7 +10,8 @@ use Test::More;
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
 
-my $s = Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', retry_attempts => 8 });
+my $s =
+    Weir::Stack->new(conf => { retry_base => '20ms', retry_max => '300ms', retry_attempts => 8 });
 my $p = Weir::Payments->new($s);
 $p->start;
 $s->start_smtp;
@@ -20,14 +22,16 @@ my $n = 0;
 
 # A user who has signed up, in whatever state.
 sub signup {
-    my $r = $s->post('/signup', { email => 'user' . ++$n . '@example.org', displayName => "User $n" });
+    my $r =
+        $s->post('/signup', { email => 'user' . ++$n . '@example.org', displayName => "User $n" });
     die "signup: $r->{status}\n" if $r->{status} != 201;
     return $r->{json}{id};
 }
 
 sub active {
     my $user = signup();
-    wait_for('the user to be active', sub { $s->get("/users/$user")->{json}{status} eq 'ACTIVE' });
+    wait_for(
+        'the user to be active' => sub { $s->get("/users/$user")->{json}{status} eq 'ACTIVE' });
     return $user;
 }
 
@@ -37,7 +41,7 @@ my $STEPS = 'access_revoked_at, flags_deleted_at, subscription_cancelled_at, ano
 
 sub wait_deleted {
     my ($user) = @_;
-    wait_for('all parts of the deletion', sub {
+    wait_for('all parts of the deletion' => sub {
         $s->psql("SELECT num_nulls($STEPS) FROM deletions WHERE user_id = '$user'") eq '0';
     });
 }
@@ -46,8 +50,11 @@ sub wait_deleted {
 sub traces {
     my ($number) = @_;
     my @found;
-    for my $table (split /\n/, $s->psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")) {
-        my $rows = $s->psql("SELECT count(*) FROM $table t WHERE t::text ~ '[^0-9a-z]user$number\@example|User $number\[^0-9]'");
+    for my $table (split /\n/,
+        $s->psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+    {
+        my $rows = $s->psql("SELECT count(*) FROM $table t WHERE t::text ~"
+                . " '[^0-9a-z]user$number\@example|User $number\[^0-9]'");
         push @found, "$table: $rows" if $rows;
     }
     return join ', ', @found;
@@ -58,7 +65,8 @@ subtest 'the call' => sub {
     is($r->{status}, 404, 'no such user');
     is($r->{headers}{'content-type'}, 'application/problem+json', 'a problem');
     is(delete_user('x')->{status}, 404, 'no UUID');
-    is($s->request('DELETE', '/users/x', { headers => { 'API-Version' => 7 } })->{status}, 400, 'no such version');
+    is($s->request('DELETE', '/users/x', { headers => { 'API-Version' => 7 } })->{status}, 400,
+        'no such version');
 
     my $user = signup();
     $r = delete_user($user);
@@ -69,9 +77,14 @@ subtest 'the call' => sub {
     my $again = delete_user($user);
     is($again->{status}, 202, 'asked again');
     is($again->{content}, $r->{content}, 'the same answer');
-    is($s->psql("SELECT type || ' ' || aggregate FROM outbox WHERE type = 'UserDeleted'"), "UserDeleted user:$user", 'one event');
-    is($s->psql("SELECT string_agg(k, ' ' ORDER BY k) FROM outbox, jsonb_object_keys(data) k WHERE type = 'UserDeleted'"), 'timestamp userId user_id', 'its members');
-    is($s->psql("SELECT data->>'userId', data->>'user_id' FROM outbox WHERE type = 'UserDeleted'"), "$user|$user", 'the user');
+    is($s->psql("SELECT type || ' ' || aggregate FROM outbox WHERE type = 'UserDeleted'"),
+        "UserDeleted user:$user", 'one event');
+    is($s->psql("SELECT string_agg(k, ' ' ORDER BY k) FROM outbox, jsonb_object_keys(data) k"
+                . " WHERE type = 'UserDeleted'"),
+        'timestamp userId user_id',
+        'its members');
+    is($s->psql("SELECT data->>'userId', data->>'user_id' FROM outbox WHERE type = 'UserDeleted'"),
+        "$user|$user", 'the user');
     is($p->post($p->body($user), 'leaving')->{status}, 422, 'no checkout any more');
     is($s->post('/orders', $p->body($user))->{status}, 422, 'no order either');
 };
@@ -79,17 +92,21 @@ subtest 'the call' => sub {
 subtest 'the consumers' => sub {
     $s->start_backend('worker');
     wait_deleted($s->psql('SELECT user_id FROM deletions'));
-    is($s->psql("SELECT count(*) FROM users WHERE status IN ('PENDING', 'ACTIVE')"), 0, 'the signup\'s steps bring nobody back');
+    is($s->psql("SELECT count(*) FROM users WHERE status IN ('PENDING', 'ACTIVE')"), 0,
+        'the signup\'s steps bring nobody back');
     $p->wait_handled('email');
     is(scalar $s->mails, 0, 'no welcome for who has left before it was sent');
     is(traces(1), '', 'nothing personal is left');
 
     my $user = active();
     my $other = active();
-    is($s->psql("SELECT count(*) FROM billing_profiles WHERE user_id = '$user' AND cancelled_at IS NULL"), 1, 'a subscription');
+    is($s->psql("SELECT count(*) FROM billing_profiles WHERE user_id = '$user'"
+                . " AND cancelled_at IS NULL"),
+        1,
+        'a subscription');
     my $order = $p->checkout($user);
     $p->wait_status($order, 'PAID SUCCEEDED');
-    wait_for('the mails', sub { $s->mails == 3 });
+    wait_for('the mails' => sub { $s->mails == 3 });
     isnt(traces(2), '', 'it is known');
     is(delete_user($user)->{status}, 202, 'deleted');
     wait_deleted($user);
@@ -99,14 +116,22 @@ subtest 'the consumers' => sub {
     is(delete_user($user)->{status}, 410, 'it cannot be deleted again');
     is($p->post($p->body($user), 'left')->{status}, 422, 'no checkout');
     is(traces(2), '', 'nothing personal is left');
-    is($s->psql("SELECT email || '|' || (cancelled_at IS NOT NULL) FROM billing_profiles WHERE user_id = '$user'"), '|true', 'the subscription is cancelled');
+    is($s->psql("SELECT email || '|' || (cancelled_at IS NOT NULL) FROM billing_profiles"
+                . " WHERE user_id = '$user'"),
+        '|true',
+        'the subscription is cancelled');
     is($s->psql("SELECT count(*) FROM feature_flags WHERE user_id = '$user'"), 0, 'no flags');
     is($s->psql("SELECT status FROM orders WHERE id = '$order'"), 'PAID', 'the order stays');
-    is($s->psql("SELECT count(*) FROM deletions WHERE user_id = '$user' AND requested_at <= least($STEPS)"), 1, 'so does the record, with its times');
-    is($s->psql("SELECT count(*) FROM outbox WHERE aggregate = 'user:$user'"), 2, 'and what happened');
+    is($s->psql("SELECT count(*) FROM deletions WHERE user_id = '$user'"
+                . " AND requested_at <= least($STEPS)"),
+        1,
+        'so does the record, with its times');
+    is($s->psql("SELECT count(*) FROM outbox WHERE aggregate = 'user:$user'"), 2,
+        'and what happened');
     is($s->get("/users/$other")->{json}{status}, 'ACTIVE', 'others stay');
     isnt(traces(3), '', 'with all that is theirs');
-    is($s->psql("SELECT count(*) FROM feature_flags WHERE user_id = '$other'"), 2, 'their flags, too');
+    is($s->psql("SELECT count(*) FROM feature_flags WHERE user_id = '$other'"), 2,
+        'their flags, too');
     $r = $s->post('/signup', { email => 'user2@example.org', displayName => 'User 2' });
     is($r->{status}, 201, 'the address is free again');
 };
@@ -120,7 +145,8 @@ subtest 'later events of who has left' => sub {
     my $charges = @{ $p->ledger->{charges} };
     $s->start_backend('worker');
     $p->wait_status($order, 'FAILED FAILED');
-    is($s->psql("SELECT reason FROM payments WHERE order_id = '$order'"), 'the user has left', 'the reason');
+    is($s->psql("SELECT reason FROM payments WHERE order_id = '$order'"), 'the user has left',
+        'the reason');
     is(scalar @{ $p->ledger->{charges} }, $charges, 'nothing was charged');
     wait_deleted($user);
 
@@ -130,7 +156,11 @@ subtest 'later events of who has left' => sub {
     $s->stop_backend('worker');
     $order = $p->checkout($user);
     my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    $p->ask('POST', '/admin/charges', { idempotency_key => $payment, amount => $p->price, currency => 'EUR', status => 'succeeded' });
+    $p->ask(
+        'POST',
+        '/admin/charges',
+        {   idempotency_key => $payment, amount => $p->price, currency => 'EUR',
+            status => 'succeeded' });
     is(delete_user($user)->{status}, 202, 'leaves between charge and answer');
     my $mails = $s->mails;
     $s->start_backend('worker');
@@ -160,34 +190,45 @@ subtest 'a signup that was a dead letter' => sub {
     $s->psql('ALTER TABLE billing_profiles ADD CONSTRAINT broken CHECK (false) NOT VALID');
     my $user = signup();
     my $number = $n;
-    wait_for('the dead letter', sub { $s->psql("SELECT count(*) FROM dead_letters WHERE group_name = 'billing'") == 1 });
+    wait_for('the dead letter' =>
+            sub { $s->psql("SELECT count(*) FROM dead_letters WHERE group_name = 'billing'") == 1 }
+    );
     isnt(traces($number), '', 'with what is personal');
     is(delete_user($user)->{status}, 202, 'leaves');
     wait_deleted($user);
     is(traces($number), '', 'it goes out of the dead letter, too');
     $s->psql('ALTER TABLE billing_profiles DROP CONSTRAINT broken');
     # What a replay of it would do.
-    $s->psql("SELECT billing_apply(array_agg(o)) FROM outbox o WHERE aggregate = 'user:$user' AND type = 'UserCreated'");
-    $s->psql("SELECT flags_apply(array_agg(o)) FROM outbox o WHERE aggregate = 'user:$user' AND type = 'UserCreated'");
-    is($s->psql("SELECT count(*) FROM billing_profiles WHERE user_id = '$user'"), 0, 'replayed later, it makes no subscription');
+    $s->psql("SELECT billing_apply(array_agg(o)) FROM outbox o WHERE aggregate = 'user:$user'"
+            . " AND type = 'UserCreated'");
+    $s->psql("SELECT flags_apply(array_agg(o)) FROM outbox o WHERE aggregate = 'user:$user'"
+            . " AND type = 'UserCreated'");
+    is($s->psql("SELECT count(*) FROM billing_profiles WHERE user_id = '$user'"), 0,
+        'replayed later, it makes no subscription');
     is($s->psql("SELECT count(*) FROM feature_flags WHERE user_id = '$user'"), 0, 'and no flags');
     $s->psql('DELETE FROM dead_letters');
 };
 
 subtest 'kill -9 and many at once' => sub {
     my @users = map { active() } 1 .. 10;
-    my @sockets = map { $s->send_raw("DELETE /users/$_ HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n") } @users, @users;
+    my @sockets =
+        map { $s->send_raw("DELETE /users/$_ HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n") }
+        @users, @users;
     $s->kill_backend('worker');
     my @answers = map { $s->read_raw($_) =~ m{^HTTP/1.1 (\d+) } ? $1 : 0 } @sockets;
     # The worker may have been done with one before its second request came.
     like(join(' ', sort @answers[$_, $_ + 10]), qr/^202 (202|410)$/, 'accepted') for 0 .. 9;
     $s->start_backend('worker');
-    wait_for('a part of it', sub { $s->psql("SELECT count(*) FROM deletions WHERE anonymised_at IS NOT NULL") >= 5 });
+    wait_for('a part of it' =>
+            sub { $s->psql("SELECT count(*) FROM deletions WHERE anonymised_at IS NOT NULL") >= 5 }
+    );
     $s->kill_backend('worker');
     $s->start_backend('worker');
     wait_deleted($_) for @users;
-    is($s->psql("SELECT count(*), count(DISTINCT aggregate) FROM outbox WHERE type = 'UserDeleted'"),
-        join('|', ($s->psql('SELECT count(*) FROM deletions')) x 2), 'one event each');
+    is($s->psql("SELECT count(*), count(DISTINCT aggregate) FROM outbox"
+                . " WHERE type = 'UserDeleted'"),
+        join('|', ($s->psql('SELECT count(*) FROM deletions')) x 2),
+        'one event each');
     is(scalar(grep { $s->get("/users/$_")->{status} == 410 } @users), 10, 'all are gone');
 };
 
