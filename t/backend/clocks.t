@@ -1,5 +1,5 @@
 # Clocks that are set: PostgreSQL's, and those of the backend's processes. Nothing is lost, nothing
-# done twice, nothing waits for a time that a wrong clock has named, and the log tells of it.
+# done twice, nothing waits for a time that a wrong clock has set, and the log says so.
 use strict;
 use warnings;
 
@@ -45,7 +45,7 @@ my $ahead = sub { return $s->psql('SELECT extract(epoch FROM clock_timestamp()):
 $e->count_effects;
 $s->start_smtp;
 
-subtest "PostgreSQL's clock goes forward and back under load" => sub {
+subtest "a clock of PostgreSQL that goes forward and back loses no event" => sub {
     $s->start_backend('relay', name => 'relay');
     $s->start_backend('worker', name => $_) for qw(one two);
     for my $offset ('+2d', '+1h', '-1h', '+400d', '+0') {
@@ -61,7 +61,7 @@ subtest "PostgreSQL's clock goes forward and back under load" => sub {
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';
 };
 
-subtest 'a worker dies with leases that end in the future' => sub {
+subtest 'leases of a dead worker that end in the future are taken' => sub {
     $set->('+1h');
     cmp_ok $ahead->(), '>', 3000, 'an hour ahead';
     wait_for('leases of that time' => sub {
@@ -77,7 +77,7 @@ subtest 'a worker dies with leases that end in the future' => sub {
     is $s->stop_backend('two'), 0, 'stops';
 };
 
-subtest 'an event whose next attempt is in another year' => sub {
+subtest 'an attempt that a wrong clock put into another year is made' => sub {
     $s->stop_smtp;
     $set->('+40d');
     $s->start_backend('worker', name => 'three');
@@ -103,7 +103,7 @@ subtest 'an event whose next attempt is in another year' => sub {
     $s->stop_backend('relay');
 };
 
-subtest "the processes' own clocks" => sub {
+subtest "a clock of a process that jumps is logged, and stops nothing" => sub {
     my $own = $s->dir . '/clock';
     my %env = %{ faked($own) };
     # As on a machine that slept: the monotonic clock goes on as well.

@@ -1,5 +1,5 @@
 # Full disks: PostgreSQL's data, its log (where it gives up), and the backend's own log. What was
-# acknowledged holds, once, and everything but a PostgreSQL that has given up comes back by itself.
+# acknowledged is done, once, and all but a PostgreSQL that has given up comes back by itself.
 use strict;
 use warnings;
 
@@ -68,7 +68,7 @@ symlink "$logs/all.log", $s->dir . '/all.log' or die $!;
 $s->start_backend('all');
 
 my ($n, %told, %status) = (0);
-# Signs somebody up, with a long name, and returns the status.
+# Signs up a user with a long name, and returns the status.
 sub signup {
     my $email = 'full' . ++$n . '@example.org';
     my $r = eval { $s->post('/signup', { email => $email, displayName => 'x' x 60 }) } // {};

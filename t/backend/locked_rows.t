@@ -1,5 +1,4 @@
-# A row that somebody's idle transaction has locked: what needs the row waits or fails, nothing else
-# does.
+# A row that an idle transaction has locked: what needs the row waits or fails, nothing else does.
 use strict;
 use warnings;
 
@@ -24,7 +23,7 @@ sub order {
 
 sub signup { return raw_request('POST', '/signup', { email => $_[0], displayName => 'x' }) }
 
-# Sends all requests in front of each other, and counts the answers by their status.
+# Sends all requests before it reads an answer, and counts the answers by their status.
 sub statuses {
     my %n;
     $n{ status_of($_) }++ for at_once($s, @_);
@@ -41,7 +40,7 @@ sub refused_honestly {
 my @users = make_users($s, 9);
 my $held = shift @users;
 
-subtest 'orders' => sub {
+subtest 'orders that need a locked row are answered 503, others are placed' => sub {
     my $lock = $s->session("BEGIN; SELECT FROM users WHERE id = '$held' FOR UPDATE;");
     # The first goes alone, the rest in batches: each has one that needs the row.
     my @answers = at_once($s, map { order($_) } ($held, @users, $held, @users, @users));
@@ -62,7 +61,7 @@ subtest 'orders' => sub {
     is status_of($s->read_raw($sent)), 201, 'one that is let go in time goes on';
 };
 
-subtest 'a product, a checkout, a deletion' => sub {
+subtest 'a locked row of a product, a checkout or a deletion holds up no other' => sub {
     my $lock =
         $s->session("BEGIN; SELECT FROM products WHERE id = '" . product(2) . "' FOR UPDATE;");
     my @answers = at_once($s, map { order($users[0], $_) } (2, 1, 1, 2, 1));
@@ -88,7 +87,7 @@ subtest 'a product, a checkout, a deletion' => sub {
     close $lock;
 };
 
-subtest 'signups' => sub {
+subtest 'a locked e-mail holds up no other signup' => sub {
     my $lock = $s->session("BEGIN; INSERT INTO users (id, email, display_name)"
             . " VALUES (gen_random_uuid(), 'half\@example.org', 'x');");
     my @answers =
@@ -100,7 +99,7 @@ subtest 'signups' => sub {
 
 my $e = Weir::Events->new($s, groups => [qw(billing flags analytics)]);
 
-subtest 'consumers' => sub {
+subtest 'a locked row holds up only the events that need it' => sub {
     $s->start_backend('relay worker');
     $e->wait_handled;
     my $before = $s->psql('SELECT count(*) FROM billing_profiles');
@@ -127,7 +126,7 @@ subtest 'consumers' => sub {
     pass 'and the one when its row is free';
 };
 
-subtest 'the relay' => sub {
+subtest 'a locked partition holds up no other partition' => sub {
     $s->stop_backend('relay worker');
     $e->create(40, 'later');
     my $held_partition =
@@ -154,7 +153,7 @@ subtest 'the relay' => sub {
     pass 'in the end all is handled';
 };
 
-subtest 'heartbeats' => sub {
+subtest 'a locked lease holds up no other worker' => sub {
     $s->psql("INSERT INTO workers (worker, groups, expires_at)"
             . " VALUES ('gone', '{}', now() - interval '1 hour')");
     my $lock = $s->session("BEGIN; SELECT FROM workers WHERE worker = 'gone' FOR UPDATE;");

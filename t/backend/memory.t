@@ -1,5 +1,5 @@
-# Processes that get no more memory: each either runs or ends and says why, and what clients were
-# told holds, once, when it was started again.
+# Processes that get no more memory: each either runs, or ends and says why. What was acknowledged
+# is done, once, when the process was started again.
 use strict;
 use warnings;
 

@@ -1,5 +1,5 @@
-# Processes and a schema of different versions: a migration under the feet of running processes,
-# processes that come before their migration, and (with WEIR_OLD_TREE, another built checkout) the
+# Processes and a schema of different versions: a migration while processes run,
+# processes that start before their migration, and (with WEIR_OLD_TREE, another built checkout) the
 # processes of that version beside these.
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ use Weir::Stack qw(wait_for);
 
 my %CONF = (retry_base => '20ms', retry_max => '300ms');
 
-subtest 'migrations while two workers and a relay are at work' => sub {
+subtest 'migrations while two workers and a relay run lose no event' => sub {
     my $s = Weir::Stack->new(conf => { %CONF, groups => 'email,billing,analytics,flags' });
     my $e = Weir::Events->new($s);
     $e->count_effects;
@@ -34,7 +34,7 @@ subtest 'migrations while two workers and a relay are at work' => sub {
     is $s->stop_backend($_), 0, "$_ stops" for qw(one two relay);
 };
 
-subtest 'processes of a later version than the schema' => sub {
+subtest 'processes of a later version than the schema wait for its migration' => sub {
     my $s = Weir::Stack->new(conf => { %CONF, groups => 'payments', retry_attempts => 2 });
     my $p = Weir::Payments->new($s);
     $p->start;
@@ -73,7 +73,7 @@ subtest 'processes of a later version than the schema' => sub {
     is $s->stop_backend($_), 0, "$_ stops" for qw(worker relay api);
 };
 
-subtest 'another version beside this one' => sub {
+subtest 'processes of another version run beside these' => sub {
     my $tree = $ENV{WEIR_OLD_TREE} or plan skip_all => 'WEIR_OLD_TREE names no other checkout';
     my $s = Weir::Stack->new(migrate => 0,
         conf => { %CONF, groups => 'email,billing,analytics,flags' });

@@ -1,4 +1,4 @@
-# The OpenAPI document of each version, and whether every route really answers what it says.
+# The OpenAPI document of each version, and whether every route answers what the document says.
 use strict;
 use warnings;
 
@@ -185,7 +185,7 @@ sub deprecated {
     } sort keys %fields;
 }
 
-subtest 'versions grow by addition, and say what will go' => sub {
+subtest 'versions grow by addition, and name what is deprecated' => sub {
     my %user = map { $_ => $document{$_}{components}{schemas}{User}{properties} } 1 .. 3;
     is_deeply [map { join ' ', sort keys %{ $user{$_} } } 1 .. 3],
         ['createdAt email id name status', 'createdAt displayName email id name status',
@@ -199,7 +199,7 @@ subtest 'versions grow by addition, and say what will go' => sub {
         'of the elements of a list, too';
 };
 
-subtest 'the version that is asked for' => sub {
+subtest 'the document is that of the version in the request' => sub {
     is_deeply $s->get('/openapi.json')->{json}, $document{2}, 'version 2 is the default';
     is_deeply $s->get('/openapi.json', { 'API-Version' => 3 })->{json}, $document{3},
         'the header says it';
@@ -210,7 +210,7 @@ subtest 'the version that is asked for' => sub {
     is_problem($s->get('/openapi.json', { 'API-Version' => 'x' }), 400, 'a header that is none');
 };
 
-subtest 'the check is one' => sub {
+subtest 'the check itself finds each kind of mistake' => sub {
     my $document = $document{2};
     my $schema = { '$ref' => '#/components/schemas/Order' };
     my $right = $s->get($placed)->{json};

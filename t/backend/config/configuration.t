@@ -1,4 +1,4 @@
-# What is wrong in the configuration is refused by name, from file and environment alike.
+# A wrong value of the configuration is refused with its key, from file and environment alike.
 use strict;
 use warnings;
 
@@ -107,7 +107,7 @@ subtest 'every key refuses what it does not allow' => sub {
 };
 
 # Found by the parsers that start uses, also with -t alone.
-subtest 'addresses that can never work' => sub {
+subtest 'addresses that can never work are refused at start' => sub {
     my @wrong = (
         listen => qr/numeric address|more than 107 bytes/ =>
             ['localhost:80', 'host.example:80', '[::g]:80', '1.2.3:x80:9', 'unix:/x' x 107],
@@ -136,7 +136,7 @@ subtest 'addresses that can never work' => sub {
     }
 };
 
-subtest 'no secret in a message' => sub {
+subtest 'no message shows a secret' => sub {
     my %wrong = (
         database => [
             'port=x password=hush', 'postgresql://u:hush@h:99999/d', 'password=a hush',
@@ -158,7 +158,7 @@ subtest 'no secret in a message' => sub {
         'a line without =');
 };
 
-subtest 'what is no configuration' => sub {
+subtest 'a file that is no configuration is refused with its line' => sub {
     refused('', qr/test\.conf: key "database" is missing/, 'nothing');
     refused("${DB}colour = red\n",
         qr/test\.conf:2: key "colour" is unknown; known are listen, database/, 'an unknown key');
@@ -195,7 +195,7 @@ subtest 'the environment overrides, under the same rules' => sub {
     is((run_with('', '-t'))[0], 0, 'all from the environment');
 };
 
-subtest 'arguments' => sub {
+subtest 'wrong arguments are refused with the usage' => sub {
     for ([[], qr/-c FILE is missing\nusage:/], [['-c', '/dev/null'], qr/ROLE is missing\nusage:/],
         [['api'], qr/-c FILE is missing\nusage:/], [['-x'], qr/usage:/])
     {
@@ -227,7 +227,7 @@ subtest 'an address that is taken is named' => sub {
     like $output, qr/cannot listen on 127\.0\.0\.1:$port: Address already in use/, 'says so';
 };
 
-subtest 'a unix socket: left behind, taken, removed' => sub {
+subtest 'a unix socket is replaced when left behind, refused when in use' => sub {
     my $path = $stack->dir . '/api.sock';
     my $start = sub {
         $stack->start_backend('api',

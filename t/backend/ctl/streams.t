@@ -1,5 +1,5 @@
-# Events that are published between weirctl's looks at PostgreSQL and at Redis make no stream seem
-# ahead.
+# Events that are published after weirctl has read PostgreSQL and before it reads Redis make no
+# stream seem ahead.
 use strict;
 use warnings;
 

@@ -30,7 +30,7 @@ sub gives {
     is $stderr, '', "$name: no complaint"       if !$err;
 }
 
-subtest 'before anything has happened' => sub {
+subtest 'commands on a database without events' => sub {
     gives(['groups', '--interval', 0], 0, qr/^No group has run yet\.$/, undef, 'groups');
     is_deeply $s->ctl_json('groups', '--interval', 0), [], 'and for programs';
     gives(['dead', 'list'], 0, qr/^There is no dead letter\.$/, undef, 'dead list');
@@ -50,7 +50,7 @@ subtest 'before anything has happened' => sub {
 $e->create(3);
 $e->count_effects;
 
-subtest 'events that wait' => sub {
+subtest 'the backlog shows events that wait' => sub {
     my $outbox = $s->ctl_json('outbox');
     is $outbox->{waiting}, 3, 'the backlog';
     cmp_ok $outbox->{oldest_s}, '>=', 0, 'its oldest';
@@ -73,7 +73,7 @@ $s->start_smtp;
 $s->start_backend('all');
 $e->wait_handled;
 
-subtest 'groups' => sub {
+subtest 'groups shows the state of each group' => sub {
     my $groups = $s->ctl_json('groups', '--interval', '100ms');
     is join(' ', map { $_->{group} } @$groups), 'analytics billing email flags', 'all of them';
     for my $g (@$groups) {
@@ -93,7 +93,7 @@ subtest 'groups' => sub {
     is $s->ctl_json('outbox')->{relay}, 'at work', 'the relay is at work';
 };
 
-subtest 'an event' => sub {
+subtest 'an event is shown with its groups' => sub {
     my ($line) = map { $json->decode($_) } ($s->weirctl('events', 'tail', '--json', '-n', 1))[1];
     is $line->{data}{displayName}, 'User 3', 'with its data';
     is $line->{schema_version}, 1, 'its schema version';
@@ -119,7 +119,7 @@ subtest 'an event' => sub {
         qr{"x" must be an event's id \(a UUID\) or its PARTITION/POSITION}, 'a wrong name');
 };
 
-subtest 'tail follows' => sub {
+subtest 'events tail -f shows new events once each' => sub {
     my $out = $s->dir . '/tail';
     $s->start_process(
         'tail',
@@ -135,7 +135,7 @@ subtest 'tail follows' => sub {
     $e->wait_handled;
 };
 
-subtest 'dead letters' => sub {
+subtest 'dead letters are shown, replayed and dropped' => sub {
     $e->create(2, 'poison');
     $e->wait_handled;
     my $list = $s->ctl_json('dead', 'list');
@@ -189,7 +189,7 @@ subtest 'dead letters' => sub {
     is_deeply $s->ctl_json('dead', 'list'), [], 'it is gone';
 };
 
-subtest 'arguments' => sub {
+subtest 'wrong arguments are refused' => sub {
     my @wrong = (
         [[] => qr/^usage: weirctl/],
         [['nonsense'] => qr/there is no command "nonsense"; "weirctl help" lists them/],
@@ -229,7 +229,7 @@ subtest 'arguments' => sub {
         'a configuration that is not there');
 };
 
-subtest 'help and completion' => sub {
+subtest 'help and completion know each command' => sub {
     my (undef, $help) = $s->weirctl('help');
     for my $arguments (['--help'], ['version'], ['groups'], ['groups', '--json'],
         ['events', 'tail', '--help'])
@@ -279,7 +279,7 @@ subtest 'help and completion' => sub {
     is $complete->('events', 'replay', '--group', 'x', '--f'), '--from', 'and their values';
 };
 
-subtest 'schemas' => sub {
+subtest 'schema check refuses a renamed field' => sub {
     my $document = $s->get('/openapi.json?version=2')->{content};
     my ($old, $new) = map { $s->dir . "/$_.json" } qw(old new);
     spew($old, $document);
@@ -291,7 +291,7 @@ subtest 'schemas' => sub {
         'a document that is not there');
 };
 
-subtest 'what is away' => sub {
+subtest 'PostgreSQL or Redis that is away is exit code 3' => sub {
     $s->stop_backend('all');
     gives(['groups', '--interval', 0], 0, qr/^email +no worker +0 /m, undef, 'no worker');
     $s->kill_redis;

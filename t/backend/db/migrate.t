@@ -127,7 +127,7 @@ SQL
     unlink "$sql/functions/typed.sql";
 };
 
-subtest 'names and numbers' => sub {
+subtest 'a wrong name and a repeated number are refused' => sub {
     file('005.sql', '');
     refused(qr{sql/005\.sql: the name of a migration is NNN_name\.sql}, 'a name');
     unlink "$sql/005.sql";
@@ -167,7 +167,7 @@ subtest 'statements that are not in a transaction' => sub {
         'mended, all is done';
 };
 
-subtest 'a migration that waits for a lock holds up nobody else' => sub {
+subtest 'a migration that waits for a lock holds up no other session' => sub {
     file('007_seven.sql', 'ALTER TABLE one ADD seven int;');
     my $reader = $stack->session('BEGIN; SELECT FROM one;');
     $stack->start_process('waits', \@MIGRATE);
@@ -184,7 +184,7 @@ subtest 'a migration that waits for a lock holds up nobody else' => sub {
     is $stack->psql('SELECT count(*) FROM one WHERE seven IS NULL'), 1, 'done';
 };
 
-subtest 'a database that is away' => sub {
+subtest 'a database that is away is an error, and is named' => sub {
     $stack->stop_postgres;
     refused(qr/connection to server .* failed/, 'away');
 };

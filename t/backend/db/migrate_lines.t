@@ -1,4 +1,4 @@
-# Migrations of several folders: databases of the time when all of them were one line come to the
+# Migrations of several folders: a database of the time when all of them were a single line gets the
 # schema of a new one; the engine works without the shop; a database of another domain or of a later
 # version is refused.
 use strict;
@@ -148,7 +148,7 @@ create('history');
 psql(     'history', 'CREATE TABLE schema_migrations (version int PRIMARY KEY, name text NOT NULL,'
         . ' applied_at timestamptz NOT NULL DEFAULT now())');
 
-subtest 'a database of each point of the one line' => sub {
+subtest 'a database of each point of the single line gets the new schema' => sub {
     is scalar(keys %old), 18, 'so many migrations it had';
     for my $name (sort keys %old) {
         old_step('history', $name);
@@ -169,7 +169,7 @@ subtest 'a database of each point of the one line' => sub {
     }
 };
 
-subtest 'a database that recorded what is a part of 040 now' => sub {
+subtest 'a database with a record of what is a part of 040 now is accepted' => sub {
     create('at_042', 'history');
     psql(     'at_042', "INSERT INTO schema_migrations (version, name)"
             . " VALUES (42, '042_payments_dropped.sql')");
@@ -211,7 +211,7 @@ subtest 'the records wait for their lock as migrations do' => sub {
     is records_of('locked'), $records, 'and has done all';
 };
 
-subtest 'the engine alone' => sub {
+subtest 'the engine works without the shop' => sub {
     create('engine');
     ($status, $output) = migrate_folders('engine', @ENGINE);
     is $status, 0, 'on an empty database' or diag $output;
@@ -233,7 +233,7 @@ subtest 'the engine alone' => sub {
     }
 };
 
-subtest 'another domain' => sub {
+subtest 'a database of another domain is refused' => sub {
     my $toys = $s->dir . '/toys/sql';
     mkdir $_ for dirname($toys), $toys, "$toys/functions", "$toys/functions/shelf";
     # The number is one that the engine has, too.
@@ -319,7 +319,7 @@ SQL
     ok records_are_old('shop'), 'the records are still of that time';
 };
 
-subtest 'a later version' => sub {
+subtest 'a database of a later version is refused' => sub {
     my $why = 'the database belongs to a later version of weir-backend';
     for (['events', 'backend/events/sql', '061'], ['shop', 'backend/shop/sql', '\d{3}']) {
         my ($line, $folder, $known) = @$_;
@@ -333,7 +333,7 @@ subtest 'a later version' => sub {
     }
 };
 
-subtest 'the key "sql" of older configurations' => sub {
+subtest 'the key "sql" of older configurations is accepted' => sub {
     ($status, $output) =
         $s->run_command($s->{binary}, '-c', $s->write_conf(sql => '/nowhere'), 'migrate');
     is $status, 0, 'does no harm' or diag $output;

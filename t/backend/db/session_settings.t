@@ -97,7 +97,7 @@ my $sign_up = sub {
         "$name: all effects";
 };
 
-subtest 'settings of role and database' => sub {
+subtest 'settings of role and database change no result' => sub {
     # Both ways come with the session.
     for my $name (sort keys %HOSTILE) {
         my $whose =
@@ -127,14 +127,14 @@ subtest 'settings of role and database' => sub {
         'and were not lost';
 };
 
-subtest 'a role that the session is given and that may not use the tables' => sub {
+subtest 'a role without rights on the tables is refused by name' => sub {
     $super->("ALTER ROLE weir SET role = 'nobody'");
     $reconnect->();
     $sign_up->('role');
     $super->('ALTER ROLE weir RESET role');
 };
 
-subtest 'a setting that only a superuser could put right' => sub {
+subtest 'a setting that only a superuser could correct is refused by name' => sub {
     $super->('ALTER ROLE weir SET session_replication_role = replica');
     $reconnect->(wait => 0);
     wait_for('the log to say so' => sub {
@@ -154,7 +154,7 @@ subtest 'a setting that only a superuser could put right' => sub {
     $sign_up->('after');
 };
 
-subtest 'search_path' => sub {
+subtest 'a search_path of the role hides no table' => sub {
     $super->('CREATE SCHEMA second; CREATE TABLE second.outbox (); CREATE TABLE'
             . ' second.schema_migrations ()');
     my ($status, undef, $err) = $s->weirctl('groups', '--interval', '0');

@@ -1,5 +1,5 @@
-# The breaker of a consumer's dependency: what is about some events stops no others, and a
-# dependency that is down costs no attempts.
+# The breaker of a consumer's dependency: failures of some events stop no others, and a dependency
+# that is down costs no attempts.
 use strict;
 use warnings;
 
@@ -86,7 +86,7 @@ for my $case (
     };
 }
 
-subtest 'mail: a mixture' => sub {
+subtest 'mail: each event has the result of its own recipient' => sub {
     my ($good, $grey) = (taken($s, 'good'), taken($s, 'grey'));
     for my $i (1 .. 5) {
         $e->create(4, $_) for qw(poison slow grey refused good);
@@ -193,7 +193,7 @@ for my $case (
     };
 }
 
-subtest 'payments: a gateway that answers 500 to all' => sub {
+subtest 'payments: a gateway that answers 500 to all opens the breaker' => sub {
     my $opened = log_count($s, qr/its breaker opens/);
     $p->switch(errors => -1, error_status => 500, only_amount => 0);
     my @orders = map { $p->checkout } 1 .. 12;

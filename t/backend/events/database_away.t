@@ -33,10 +33,10 @@ sub said {
     return grep { $_->{msg} eq $msg && $_->{group} eq $group } $s->log_lines('worker');
 }
 
-# Longer than all attempts would take: until the groups have lost their patience.
+# Longer than all attempts would take: until the groups have logged that the database is away.
 sub wait_away {
     my ($s, @groups) = @_;
-    wait_for("$_ to lose its patience" =>
+    wait_for("$_ to know that the database is away" =>
             sub { said($s, 'the database is away, events wait for it', $_) })
         for @groups;
 }
@@ -54,7 +54,7 @@ sub is_all_well {
     is $s->stop_backend($_), 0, "$_ stops" for qw(worker relay api);
 }
 
-subtest 'it crashes while it is asked what to do' => sub {
+subtest 'a database that crashes under the first query costs no attempt' => sub {
     my ($s, $p, @orders) = stack();
     my $lock = $s->session('BEGIN; LOCK TABLE users, payments IN ACCESS EXCLUSIVE MODE;');
     $s->start_backend('worker');
@@ -68,7 +68,7 @@ subtest 'it crashes while it is asked what to do' => sub {
         for qw(payments email);
 };
 
-subtest 'it is stopped while the answers of the gateway are written down' => sub {
+subtest 'a database that stops before results are stored costs no attempt' => sub {
     my ($s, $p, @orders) = stack();
     my $lock = $s->session('BEGIN; LOCK TABLE payments IN EXCLUSIVE MODE;');
     $p->switch(hold => 1);
@@ -84,7 +84,7 @@ subtest 'it is stopped while the answers of the gateway are written down' => sub
 };
 
 # Sessions stay open, and every statement is refused.
-subtest 'it is full' => sub {
+subtest 'a full database costs no attempt' => sub {
     my ($s, $p, @orders) = stack();
     my %whole = map { $_ => $s->psql("SELECT pg_get_functiondef('$_'::regproc)") }
         qw(mail_recipients payments_settle);
@@ -102,7 +102,7 @@ subtest 'it is full' => sub {
     is_all_well($s, $p, @orders);
 };
 
-subtest 'what it refuses for its content counts' => sub {
+subtest 'a refusal because of the event itself counts as an attempt' => sub {
     my ($s, $p, @orders) = stack(groups => 'payments', retry_attempts => 2);
     my ($head) =
         $s->psql("SELECT pg_get_functiondef('payments_due'::regproc)") =~ /\A(.*?)\n LANGUAGE/s;

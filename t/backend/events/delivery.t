@@ -1,4 +1,4 @@
-# Events on their way when all is well, and events that fail.
+# Delivery of events when all is well, and when some of them fail.
 use strict;
 use warnings;
 
@@ -32,7 +32,7 @@ subtest 'a hundred signups have every effect exactly once' => sub {
         'over many partitions');
 };
 
-subtest 'what an event looks like' => sub {
+subtest 'an event in the stream is a CloudEvent' => sub {
     # A group that handles nothing keeps the streams from being trimmed.
     $s->psql("INSERT INTO consumer_partitions SELECT 'observer', partition, position"
             . " FROM partitions");
@@ -110,7 +110,7 @@ SQL
         'other groups are not concerned');
     };
 
-subtest 'what no retry helps is a dead letter at once' => sub {
+subtest 'an event that no retry can help is a dead letter at once' => sub {
     $s->psql("SELECT outbox_put(gen_random_uuid(), 'UserCreated', 'user:x',"
             . " '{\"userId\": \"no uuid\", \"email\": \"x\@example.org\"}', NULL)");
     $e->wait_handled;
@@ -133,7 +133,7 @@ subtest 'events of other types are skipped' => sub {
     is($s->psql("SELECT count(*) FROM dead_letters WHERE aggregate = 'user:z'"), 0, 'and handled');
 };
 
-subtest 'one aggregate stays in order over retries, also when its line is long' => sub {
+subtest 'events of one aggregate stay in order over retries, also when many wait' => sub {
     $s->psql(<<'SQL');
 CREATE SEQUENCE attempts;
 CREATE TABLE seen (n bigserial, subject text, event_id uuid);

@@ -1,4 +1,4 @@
-# Events and answers that make no sense: each ends with its reason, and holds up nobody.
+# Events and answers that make no sense: each ends with its reason, and holds up no other event.
 use strict;
 use warnings;
 
@@ -24,7 +24,7 @@ sub put {
     $s->psql("SELECT outbox_put(gen_random_uuid(), '$type', '$aggregate', \$\$$data\$\$, NULL)");
 }
 
-subtest 'events' => sub {
+subtest 'events without sense are dead letters with a reason' => sub {
     my ($s, $p) = stack(groups => 'email,payments,invalidation');
     $p->start;
     $s->start_smtp;
@@ -81,7 +81,7 @@ subtest 'events' => sub {
     is $s->stop_backend('relay worker'), 0, 'stops';
 };
 
-subtest 'data that no C type holds' => sub {
+subtest 'data that no C type holds is passed on' => sub {
     my ($s) = stack(groups => 'email,billing,flags,analytics');
     $s->start_smtp;
     my %odd = (
@@ -118,7 +118,7 @@ SQL
     is $s->stop_backend('relay worker'), 0, 'stops';
 };
 
-subtest 'answers of the gateway' => sub {
+subtest 'answers of the gateway without sense are no success' => sub {
     my @answers = (
         answer('200 OK', [], '[]'),
         answer('200 OK', [], '{"id":"ch_1","status":"perhaps","amount":100,"currency":"CHF"}'),

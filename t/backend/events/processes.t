@@ -15,7 +15,7 @@ my %CONF = (retry_base => '20ms', retry_max => '500ms');
 # A new stack with its events.
 sub stack { return Weir::Events->with_stack(%CONF, @_) }
 
-subtest 'relay and workers' => sub {
+subtest 'relay and workers that die or stall are replaced by others' => sub {
     my ($s, $e) = stack();
     $s->start_smtp;
     $s->start_backend('relay', name => 'relay1');
@@ -55,7 +55,7 @@ subtest 'relay and workers' => sub {
     $e->is_all_well('the other takes over: every effect once');
     is($e->repeated_mails, $mails, 'no mail twice');
 
-    # One that was stopped in its tracks, and comes back when another has its partitions.
+    # A worker that was stopped by a signal, and goes on when another has its partitions.
     $s->start_backend('worker', name => 'worker4');
     wait_for('fair shares' => sub {
         $s->psql("SELECT count(*) FROM (SELECT FROM consumer_partitions WHERE owner IS NOT NULL"
@@ -78,7 +78,7 @@ subtest 'relay and workers' => sub {
     is($s->stop_backend('relay2'), 0, 'relay stops');
 };
 
-subtest 'the mail server' => sub {
+subtest 'a mail server that is away costs no attempt' => sub {
     my ($s, $e) = stack(retry_attempts => 3);
     $s->start_backend('all');
     $e->create(40);
@@ -103,7 +103,7 @@ subtest 'the mail server' => sub {
     is($s->stop_backend('all'), 0, 'stops gracefully');
 };
 
-subtest 'the words of the mail server decide about a mail' => sub {
+subtest 'the reply of the mail server decides about a mail' => sub {
     my ($s, $e) = stack(groups => 'email', retry_attempts => 4);
     my $server = $s->dir . '/server.py';
     open my $f, '>', $server or die "$server: $!\n";
@@ -148,7 +148,7 @@ PYTHON
     is($s->stop_backend('relay worker'), 0, 'stops gracefully');
 };
 
-subtest 'PostgreSQL' => sub {
+subtest 'a crash of PostgreSQL repeats no effect' => sub {
     my ($s, $e) = stack();
     $s->start_smtp;
     $s->start_backend('all');
@@ -163,7 +163,7 @@ subtest 'PostgreSQL' => sub {
 # Groups without a handler do not wait for the disk. Whatever else writes the log of PostgreSQL is
 # held up, so that what they have committed behind the relay's last commit is lost in the crash:
 # heartbeats by their lock, PostgreSQL's own processes by a signal.
-subtest 'PostgreSQL, with commits that had not reached the disk' => sub {
+subtest 'a crash of PostgreSQL that takes back commits loses no effect' => sub {
     my ($s, $e) = stack(groups => 'billing, analytics, flags');
     my $effects = sub { $s->psql('SELECT count(*) FROM effects') };
     $e = Weir::Events->new($s, groups => [qw(billing analytics flags)]);

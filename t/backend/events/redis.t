@@ -14,7 +14,7 @@ my %CONF = (retry_base => '20ms', retry_max => '500ms');
 # A new stack with its events.
 sub stack { return Weir::Events->with_stack(%CONF, @_) }
 
-subtest 'Redis' => sub {
+subtest 'a Redis that dies, stalls or loses its data costs no event' => sub {
     my ($s, $e) = stack();
     $s->start_smtp;
     $s->start_backend('all');
@@ -47,7 +47,7 @@ subtest 'Redis' => sub {
     $e->is_all_well('away while events were committed: every effect once');
     is($e->repeated_mails, 0, 'no mail twice in all this');
 
-    # It does not answer, and does later what it was told before the connection was given up.
+    # It does not answer, and later runs the commands of a connection that was given up.
     $e->create(200);
     $s->freeze('redis');
     $e->create(100);
@@ -59,10 +59,10 @@ subtest 'Redis' => sub {
     $e->is_all_well('frozen and thawed: every effect once');
     is($e->repeated_mails, 0, 'no mail twice');
 
-    # One partition's stream only, and one whose group only is gone.
+    # The stream of one partition is lost, and of another one the group.
     $s->redis('DEL', 'weir:events:0');
     $s->redis('XGROUP', 'DESTROY', 'weir:events:1', 'billing');
-    # A read of somebody else takes an event away.
+    # Another reader takes an event away.
     $s->redis('XREADGROUP', 'GROUP', 'flags', 'weir', 'COUNT', '10', 'BLOCK', '1', 'STREAMS',
         'weir:events:2', '>');
     $e->create(100);
@@ -71,14 +71,14 @@ subtest 'Redis' => sub {
     is($s->stop_backend('all'), 0, 'stops gracefully');
 };
 
-subtest 'an event that somebody took from the stream is fetched from the outbox' => sub {
+subtest 'an event that another reader took from the stream is read from the outbox' => sub {
     my ($s, $e) = stack(groups => 'analytics');
     $s->start_backend('relay');
     $s->start_backend('worker');
     $e->create(50);
     $e->wait_handled('analytics');
 
-    # A worker that reads nothing for a while, and somebody else who does.
+    # A worker that reads nothing for a while, and another reader that does.
     $s->freeze('worker');
     wait_for(
         'the end of its read' => sub { $s->redis('INFO', 'clients') =~ /^blocked_clients:0/m });
@@ -104,7 +104,7 @@ subtest 'an event that somebody took from the stream is fetched from the outbox'
     is($s->stop_backend('worker'), 0, 'stops gracefully');
 };
 
-subtest 'a database that was restored from a backup' => sub {
+subtest 'a database that was restored from a backup stops relay and worker' => sub {
     my ($s, $e) = stack(groups => 'analytics,email');
     $s->start_smtp;
     # A group that handles nothing keeps the streams from being trimmed.
@@ -144,7 +144,7 @@ SQL
     is($s->stop_backend('relay worker'), 0, 'stops gracefully');
 };
 
-subtest 'a stream that no group empties is full at a hundred thousand' => sub {
+subtest 'a stream that no group reads is full at a hundred thousand entries' => sub {
     my ($s, $e) = stack(groups => 'analytics');
     $s->psql(<<'SQL');
 INSERT INTO outbox (event_id, partition, type, aggregate, data)

@@ -1,5 +1,5 @@
-# Questions of relay and workers that PostgreSQL refuses: the log is told once, and when they are
-# answered all goes on.
+# Queries of relay and workers that PostgreSQL refuses: each is logged once, and all goes on when
+# they are answered again.
 use strict;
 use warnings;
 

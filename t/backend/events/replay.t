@@ -1,5 +1,5 @@
-# History: replays of it for a group, from PostgreSQL and also under failure; chains of events; and
-# how the outbox forgets.
+# Events of the past: their replay for a group, also under failure; chains of events; and when the
+# outbox deletes events.
 use strict;
 use warnings;
 
@@ -33,7 +33,7 @@ sub trimmed {
     });
 }
 
-subtest 'a new group gets history' => sub {
+subtest 'a new group gets the events of the past' => sub {
     my ($s, $e) = stack();
     $s->start_backend('relay');
     $s->start_backend('worker', name => 'old', conf => { groups => $OLD });
@@ -127,7 +127,7 @@ subtest 'a new group gets history' => sub {
     }
 };
 
-subtest 'a group that is gone for good' => sub {
+subtest 'a group that was removed leaves nothing behind' => sub {
     my $s = Weir::Stack->new(conf => { groups => 'billing', stream_limit => 100 });
     my $e = Weir::Events->new($s, groups => ['billing']);
     $e->create(40);
@@ -163,7 +163,7 @@ subtest 'a group that is gone for good' => sub {
 
 # The replayed copy of a dead letter is an event of the outbox, too; what is gone over again counts
 # once.
-subtest 'a replay over dead letters' => sub {
+subtest 'a replay over dead letters counts each event once' => sub {
     my ($s, $e) = stack(retry_attempts => 1);
     my $refuse = sub {
         $s->psql("CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
@@ -201,7 +201,7 @@ subtest 'a replay over dead letters' => sub {
     is $stats->(), "CHF|1\nEUR|1", 'all counted again: its copy is not counted beside it';
     is $dead->(), 'order:USD|1', 'the other is a dead letter again, and holds up nobody';
 
-    # A forgotten group comes up anew; its letters are still there.
+    # A removed group starts again; its dead letters are still there.
     $s->stop_backend('relay worker');
     $s->psql('TRUNCATE daily_order_stats; DELETE FROM consumer_partitions');
     $s->start_backend('relay worker', conf => { groups => 'aggregates' });
@@ -216,7 +216,7 @@ subtest 'a replay over dead letters' => sub {
 };
 
 # The copy lies in the outbox before the relay has given it a position.
-subtest 'a replay over copies that are not in the log yet' => sub {
+subtest 'a replay over copies without a position counts each event once' => sub {
     my ($s, $e) = stack(retry_attempts => 1);
     my $stats = sub { $s->psql('SELECT currency, orders FROM daily_order_stats ORDER BY 1') };
     my $refuse = sub {
@@ -288,7 +288,7 @@ subtest 'a replay over copies that are not in the log yet' => sub {
     is $s->stop_backend($_), 0, "$_ stops" for qw(worker relay);
 };
 
-subtest 'a replay while all dies' => sub {
+subtest 'a replay while processes die handles every event' => sub {
     my ($s, $e) = stack();
     $s->start_backend('relay');
     $s->start_backend('worker', name => 'old', conf => { groups => $OLD });
@@ -320,7 +320,7 @@ subtest 'a replay while all dies' => sub {
     is analytics($s), '6200|6200', 'every effect once';
 };
 
-subtest 'the outbox forgets what all have handled' => sub {
+subtest 'the outbox deletes what all groups have handled' => sub {
     my ($s, $e) = stack(outbox_keep => '1h');
     my $old = sub {
         $s->psql("UPDATE outbox SET created_at = created_at - interval '2 hours' WHERE " . $_[0]);
@@ -367,7 +367,7 @@ subtest 'the outbox forgets what all have handled' => sub {
     is analytics($s), '300|300', 'events flow on';
 };
 
-subtest 'chains of events' => sub {
+subtest 'an event knows the event that caused it, and the first of its chain' => sub {
     my ($s, $e) = stack();
     # A consumer that emits: as its apply function would.
     $s->psql(<<'SQL');

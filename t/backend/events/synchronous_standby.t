@@ -1,5 +1,5 @@
 # With a synchronous standby nothing that was acknowledged is lost when the primary dies, nothing
-# comes twice, and no process has to be told: the api, a relay and a worker go on with the promoted
+# comes twice, and no process needs a restart: the api, a relay and a worker go on with the promoted
 # server.
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# Idempotency-Key: a command that is asked for again is not done again, whatever died in between.
+# Idempotency-Key: a command that is sent again is not done again, whatever died in between.
 use strict;
 use warnings;
 
@@ -50,7 +50,7 @@ sub raw_checkout {
     return $s->send_raw($bytes);
 }
 
-subtest 'the field' => sub {
+subtest 'the form of the field Idempotency-Key is checked' => sub {
     my $body = $p->body($p->user);
     my $r = $p->post($body, undef);
     is($r->{status}, 400, 'checkout: missing');
@@ -80,7 +80,7 @@ subtest 'the field' => sub {
     is(orders(), 2, 'each is another');
 };
 
-subtest 'callers without Authorization' => sub {
+subtest 'callers without Authorization need keys that cannot be guessed' => sub {
     my ($mine, $theirs) = map { $p->body($p->user) } 1 .. 2;
     my $as = sub {
         my ($keys) = @_;
@@ -119,7 +119,7 @@ subtest 'callers without Authorization' => sub {
     $as->('any');
 };
 
-subtest 'same key, same request' => sub {
+subtest 'the same key with the same request is answered with the first answer' => sub {
     my $n = orders();
     my $body = $p->body($p->user);
     my $first = $p->post($body, '"same"');
@@ -158,7 +158,7 @@ subtest 'same key, same request' => sub {
     is($r[1]{content}, $r[0]{content}, 'the same problem');
 };
 
-subtest 'same key, another request' => sub {
+subtest 'the same key with another request is refused' => sub {
     my $user = $p->user;
     my $n = orders();
     is($p->post($p->body($user), '"other"')->{status}, 422, 'the key of a signup');
@@ -171,7 +171,7 @@ subtest 'same key, another request' => sub {
     is(orders(), $n + 1, 'one order');
 };
 
-subtest 'keys are their callers\'' => sub {
+subtest 'each caller has keys of its own' => sub {
     my $body = $p->body($p->user);
     my $n = orders();
     my @ids = map { $p->post($body, '"mine"', $_)->{json}{id} } {},
@@ -183,7 +183,7 @@ subtest 'keys are their callers\'' => sub {
         'credentials are not kept');
 };
 
-subtest 'still under way' => sub {
+subtest 'a key whose first request is still under way is refused' => sub {
     my $user = $p->user;
     my $n = orders();
     my $port = free_port();
@@ -213,7 +213,7 @@ subtest 'still under way' => sub {
     is($s->stop_backend('api2'), 0, 'stops');
 };
 
-subtest 'many in one batch' => sub {
+subtest 'the same key many times in one batch is one command' => sub {
     my $n = orders();
     my @users = map { $p->user } 1 .. 20;
     my $session = hold();
@@ -229,7 +229,7 @@ subtest 'many in one batch' => sub {
         'and gets it again');
 };
 
-subtest 'an api that dies' => sub {
+subtest 'an api that dies after the commit has done the command once' => sub {
     my $user = $p->user;
     my $n = orders();
     my $session = hold();
@@ -262,7 +262,7 @@ subtest 'an api that dies' => sub {
     is(orders(), $n + 2, 'once');
 };
 
-subtest 'a database that dies' => sub {
+subtest 'a database that dies with the command under way does it once' => sub {
     my $user = $p->user;
     my $n = orders();
     my $session = hold();
@@ -279,7 +279,7 @@ subtest 'a database that dies' => sub {
     is(orders(), $n + 1, 'once');
 };
 
-subtest 'after 24 hours' => sub {
+subtest 'a key is forgotten after 24 hours' => sub {
     my $user = $p->user;
     is($p->post($p->body($user), 'old')->{status}, 202, 'a key');
     $s->psql("UPDATE idempotency_keys SET created_at = created_at - interval '23 hours 59"

@@ -43,7 +43,7 @@ sub scripts_run {
     return $n;
 }
 
-# Nobody's mail that the database does not know of, and one for each whom it knows.
+# Each user in the database has one mail, and there is no other mail.
 sub mails_are_right {
     my ($s, $name) = @_;
     my %to;
@@ -129,7 +129,7 @@ subtest 'events of the old relay arrive while the new one publishes' => sub {
     $s->stop_backend('new-relay');
 };
 
-subtest 'a relay that looks after them refuses, until it is told to go on' => sub {
+subtest 'a relay that finds events of the old one stops until weirctl relay rebase' => sub {
     my ($s, $e, $old) = half_sent();
     my @before = map { $s->redis('XLEN', "weir:events:$_") } 0 .. 7;
     $old->go_on;
@@ -231,7 +231,7 @@ subtest 'an event that is not the one of the outbox has no effect' => sub {
     $s->stop_backend('relay worker');
 };
 
-subtest 'a backup that is restored, of the same timeline' => sub {
+subtest 'a restored backup of the same timeline is noticed' => sub {
     my $s = Weir::Stack->new(conf => {%CONF});
     my $e = Weir::Events->new($s);
     $e->count_effects;

@@ -1,5 +1,5 @@
-# A Redis that refuses single commands: events wait, the log is told once, and all goes on when it
-# takes them again.
+# A Redis that refuses single commands: events wait, the refusal is logged once, and all goes on
+# when Redis accepts the command again.
 use strict;
 use warnings;
 
@@ -41,7 +41,7 @@ for my $case (
 }
 is scalar(said('Redis takes events again')), 1, 'and that it is over';
 
-# What somebody else put into a stream is nobody's event, and is left alone.
+# An entry of a stream that is no event is left alone.
 my ($partition, $position) = split /\|/,
     $s->psql('SELECT partition, position FROM partitions WHERE partition = 0');
 $s->redis('XADD', 'weir:events:0', ($position + 1) . '-0', 'hello', 'world');

@@ -1,4 +1,4 @@
-# Leases on partitions: who may handle an event, and what keeps a second worker from doing it, too.
+# Leases on partitions: which worker may handle an event, and that no second worker does.
 use strict;
 use warnings;
 
@@ -13,7 +13,7 @@ use Weir::Stack qw(wait_for);
 
 # --- in SQL ------------------------------------------------------------------------------------
 
-subtest 'who may take what' => sub {
+subtest 'leases: which worker may take which partition' => sub {
     my $s = Weir::Stack->new(redis => 0);
     # A heartbeat: the partitions of the group that the worker then owns.
     my $beat = sub {
@@ -176,7 +176,7 @@ subtest 'a mail whose text was sent, but not its end, when the lease ran out' =>
     is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(stopped other relay);
 };
 
-subtest 'a mail that was sent when its lease got lost is not sent again by the same worker' => sub {
+subtest 'a mail that was sent is not sent again by a worker that lost its lease' => sub {
     my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
     my $e = Weir::Events->new($s, groups => ['email']);
     start_server($s, 'DATA');
@@ -198,7 +198,7 @@ subtest 'a mail that was sent when its lease got lost is not sent again by the s
     wait_for('the mail to arrive' => sub { -e $s->dir . '/waiting' });
     $link->stall;
     let_go($s);
-    # Others had its partitions, and let them go before they have done anything.
+    # Other workers had its partitions, and released them before they did anything.
     $s->psql('UPDATE consumer_partitions SET epoch = epoch + 1, owner = NULL');
     $link->go_on;
     $e->wait_handled;

@@ -64,7 +64,7 @@ subtest 'one group pauses, the others go on' => sub {
     cmp_ok state_of('billing')->{oldest_s}, '>', 0, 'and get older';
 };
 
-subtest 'a pause outlives workers, and a Redis that lost all' => sub {
+subtest 'a pause outlives workers, and a Redis that lost its data' => sub {
     my $before = handled('billing');
     $s->kill_backend('worker');
     $s->redis('FLUSHALL');
@@ -84,7 +84,7 @@ subtest 'a pause outlives workers, and a Redis that lost all' => sub {
         'it is not paused any more';
 };
 
-subtest 'all groups, until streams are full' => sub {
+subtest 'with all groups paused signups go on and nothing is lost' => sub {
     is scalar @{ $s->ctl_json('groups', 'pause', '--all') }, 3, 'three groups';
     wait_for('the worker to know it' => sub { said('second', 'group is paused') == 4 });
     # Signups go on; the relay stops at the streams' limit and loses nothing.
@@ -107,7 +107,7 @@ subtest 'all groups, until streams are full' => sub {
     is $e->complaints, '', 'every effect is there, once';
 };
 
-subtest 'what was taken is finished' => sub {
+subtest 'an event that was taken before the pause is finished' => sub {
     # A slow effect, in its transaction when the pause comes. (Not one that waits for a lock, of
     # which it loses patience.)
     $s->psql(<<'SQL');

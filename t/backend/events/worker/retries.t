@@ -31,8 +31,8 @@ sub failed {
     });
 }
 
-# Lets an event that waits be tried now. Workers read in the database when that is, once: they are
-# started anew.
+# Lets an event that waits be tried now. A worker reads that time in the database only once: it is
+# started again.
 sub try_now {
     my ($s) = @_;
     $s->stop_backend('worker');
@@ -40,7 +40,7 @@ sub try_now {
     $s->start_backend('worker');
 }
 
-subtest 'Retry-After' => sub {
+subtest 'an attempt waits for the time in Retry-After' => sub {
     my ($s, $p) = stack(groups => 'payments');
     for my $case ([429, 300, 0, 'seconds'], [503, 300, 0, 'seconds'], [429, 300, 1, 'a date']) {
         my ($status, $seconds, $date, $form) = @$case;
@@ -130,7 +130,7 @@ SQL
     stop($s);
 };
 
-subtest 'each group has its limit' => sub {
+subtest 'each group has its own limit of attempts' => sub {
     my ($s, $p) = stack(groups => 'payments,aggregates', retry_attempts => '2, payments=4');
     $s->psql(<<'SQL');
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$

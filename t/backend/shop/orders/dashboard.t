@@ -1,5 +1,5 @@
-# From orders to the dashboard: what is counted, once, whatever dies; and that what was cached is
-# told to be old only when the new numbers are there to be read.
+# From orders to the dashboard: each order is counted once, whatever dies; and edges get an
+# invalidation only when the new numbers can be read.
 use strict;
 use warnings;
 
@@ -59,7 +59,7 @@ CREATE TRIGGER note AFTER INSERT ON daily_order_stats
 FOR EACH STATEMENT EXECUTE FUNCTION note_upsert();
 SQL
 
-subtest 'an empty dashboard' => sub {
+subtest 'a dashboard without orders is shown' => sub {
     my $r = $s->get('/dashboard/daily-orders');
     is $r->{status}, 200, 'is shown';
     is_deeply $r->{json}, { days => [] }, 'without days';
@@ -98,7 +98,7 @@ subtest 'orders that waited are counted in few upserts' => sub {
     isnt $r->{headers}{etag}, $before, 'with another ETag';
 };
 
-subtest 'each commit is told to the edges, after it' => sub {
+subtest 'edges are told of new numbers after their commit' => sub {
     is $s->psql("SELECT count(*) FROM outbox WHERE type = 'DailyOrdersChanged'"),
         $s->psql('SELECT count(*) FROM upserts'), 'an event for each upsert';
     cmp_ok dashboard_messages(), '>=', $s->psql('SELECT count(*) FROM upserts'),
@@ -178,7 +178,7 @@ subtest 'the day is that of the order, in UTC' => sub {
     $s->psql("DELETE FROM daily_order_stats WHERE currency = 'CHF'");
 };
 
-subtest 'an event that cannot be counted holds up nobody' => sub {
+subtest 'an event that cannot be counted holds up no other' => sub {
     my $odd = '{"createdAt": "never", "currency": "EUR", "total": 1, "pieces": 1}';
     $s->psql("SELECT outbox_put(gen_random_uuid(), 'OrderCreated', 'order:x', '$odd', NULL)");
     $s->psql("SELECT outbox_put(gen_random_uuid(), 'OrderCreated', 'order:y', '{}', NULL)");
@@ -192,7 +192,7 @@ subtest 'an event that cannot be counted holds up nobody' => sub {
     $s->psql('DELETE FROM dead_letters');
 };
 
-subtest 'a product that changes is told, too' => sub {
+subtest 'edges are told of a changed product' => sub {
     my $r = $s->request(
         'PUT',
         '/products/' . product(5),
@@ -205,7 +205,7 @@ subtest 'a product that changes is told, too' => sub {
     pass 'with both tags';
 };
 
-subtest 'Redis refuses, goes, and comes back without data' => sub {
+subtest 'edges are told again after Redis was away' => sub {
     $s->redis('DEL', 'weir:invalidate');
     $s->redis('SET', 'weir:invalidate', 'in the way');
     order([5, 1]);
@@ -237,7 +237,7 @@ subtest 'Redis refuses, goes, and comes back without data' => sub {
     }
 };
 
-subtest 'workers are killed' => sub {
+subtest 'orders are counted once, also when workers are killed' => sub {
     $s->start_backend('worker', name => 'worker2');
     my @requests = map {
         raw_request(
@@ -267,7 +267,7 @@ subtest 'workers are killed' => sub {
     is $s->stop_backend($_), 0, "$_ stops" for 'worker', 'worker2';
 };
 
-subtest 'PostgreSQL goes and comes back' => sub {
+subtest 'orders are counted when PostgreSQL is back' => sub {
     $s->start_backend('worker');
     $s->stop_postgres('immediate');
     my $r = $s->get('/dashboard/daily-orders');

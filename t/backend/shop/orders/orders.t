@@ -1,4 +1,4 @@
-# Orders over HTTP: what is written and told, each order's own failure, and what dies meanwhile.
+# Orders over HTTP: what is stored and which events it makes, each order's own failure, and crashes.
 use strict;
 use warnings;
 
@@ -45,7 +45,7 @@ WHERE o.total IS DISTINCT FROM i.total OR e.n IS DISTINCT FROM 1
 SQL
 }
 
-subtest 'an order is answered, stored and told' => sub {
+subtest 'an order is answered, stored, and an event' => sub {
     my $r = $s->post(
         '/orders', { userId => uc $ann, items => items([1, 2], [2, 1]), total => 1, more => {} },
         { traceparent => '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' });
@@ -213,7 +213,7 @@ subtest 'a batch: each order has its own outcome' => sub {
 my $port2 = free_port();
 start_api($s, name => 'api2', port => $port2);
 
-subtest 'many at once, through two apis that lock the same rows' => sub {
+subtest 'many orders through two apis that lock the same rows are all placed' => sub {
     my ($orders) = split /\|/, counts();
     my (@requests, @want);
     for my $n (1 .. 400) {
@@ -237,7 +237,7 @@ subtest 'many at once, through two apis that lock the same rows' => sub {
     is broken_orders(), 0, 'whole, with one event each';
 };
 
-subtest 'a user who goes meanwhile' => sub {
+subtest 'an order of a user who was deleted meanwhile is refused' => sub {
     my ($gone) = make_users($s, 1);
     my $session = $s->session("BEGIN; DELETE FROM users WHERE id = '$gone';");
     my @sockets = map {
@@ -252,7 +252,7 @@ subtest 'a user who goes meanwhile' => sub {
         'and the reason';
 };
 
-subtest 'PostgreSQL goes and comes back, an api dies' => sub {
+subtest 'orders are whole when PostgreSQL or the api dies' => sub {
     my $path = order($ann, [1, 1])->{headers}{location};
     for my $how ('fast', 'immediate') {
         $s->stop_postgres($how);
@@ -289,7 +289,7 @@ subtest 'PostgreSQL goes and comes back, an api dies' => sub {
     is broken_orders(), 0, 'no order is half there';
 };
 
-subtest 'SIGTERM lets orders finish' => sub {
+subtest 'SIGTERM lets orders under way finish' => sub {
     my $lock = $s->session('BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE;');
     my @sockets = map {
         $s->send_raw(raw_request('POST', '/orders', { userId => $ann, items => items([4, 1]) }))

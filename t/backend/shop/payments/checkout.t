@@ -15,7 +15,7 @@ $p->start;
 $s->start_smtp;
 $s->start_backend('api');
 
-subtest 'what is wrong' => sub {
+subtest 'a wrong checkout is refused' => sub {
     my $user = $p->user;
     my $n = 0;
     my $refused = sub {
@@ -45,7 +45,7 @@ subtest 'what is wrong' => sub {
 
 my ($user, $order);
 
-subtest 'accepted' => sub {
+subtest 'a checkout is accepted, and an event' => sub {
     $user = $p->user;
     my $r = $p->post($p->body($user, 2), 'one');
     is($r->{status}, 202, 'accepted');
@@ -64,7 +64,7 @@ subtest 'accepted' => sub {
     is(scalar @{ $p->ledger->{charges} }, 0, 'nothing is charged without a worker');
 };
 
-subtest 'paid' => sub {
+subtest 'a paid order has its receipt' => sub {
     $s->start_backend('relay worker');
     $p->wait_status($order, 'PAID SUCCEEDED');
     is($s->get("/orders/$order")->{json}{status}, 'PAID', 'GET shows it');
@@ -95,7 +95,7 @@ SQL
     is($caused, 2 * $paid, 'and its cause, unless the gateway spoke first');
 };
 
-subtest 'declined' => sub {
+subtest 'a declined charge fails the order' => sub {
     $p->switch(declines => 1);
     my $mails = $s->mails;
     my $failed = $p->checkout;
@@ -109,7 +109,7 @@ subtest 'declined' => sub {
     is(scalar $s->mails, $mails, 'no receipt');
 };
 
-subtest 'the state machine refuses what is impossible' => sub {
+subtest 'the database refuses impossible changes of state' => sub {
     my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
     my $fails = sub {
         my ($sql, $name) = @_;

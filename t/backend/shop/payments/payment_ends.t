@@ -1,5 +1,5 @@
 # Every order that is checked out ends as PAID or FAILED: when the gateway refuses the charge for
-# good, when something else is charged under its key, and when its event was given up.
+# good, when another charge has its key, and when its event was dropped.
 use strict;
 use warnings;
 
@@ -58,7 +58,7 @@ sub ctl {
     is $status, 0, "weirctl dead @arguments" or diag $err;
 }
 
-subtest 'refused for good' => sub {
+subtest 'a charge that the gateway refuses for good ends as FAILED' => sub {
     for my $status (400, 402, 422) {
         $p->switch(errors => 1, error_status => $status);
         my $order = $p->checkout;
@@ -83,7 +83,7 @@ subtest 'refused for good' => sub {
     is dead(), '', 'no dead letter';
 };
 
-subtest 'what is not about the charge' => sub {
+subtest 'an error that is not about the charge ends no payment' => sub {
     for my $status (401, 403, 404, 405, 302, 202) {
         $p->switch(errors => 2, error_status => $status);
         my $order = $p->checkout;
@@ -93,7 +93,7 @@ subtest 'what is not about the charge' => sub {
     is dead(), '', 'no dead letter';
 };
 
-subtest 'another charge under its key' => sub {
+subtest 'a payment ends as FAILED when another charge has its key' => sub {
     my ($order, $charge) = charged_before(status => 'succeeded', amount => 5);
     $s->start_backend('worker');
     $p->wait_status($order, 'FAILED FAILED');
@@ -123,7 +123,7 @@ subtest 'another charge under its key' => sub {
     is dead(), '', 'no dead letter';
 };
 
-subtest 'charged and given back before we knew' => sub {
+subtest 'a charge that was already refunded ends as FAILED' => sub {
     my ($order) = charged_before(status => 'refunded');
     $s->start_backend('worker');
     $p->wait_status($order, 'FAILED REFUNDED');
@@ -131,7 +131,7 @@ subtest 'charged and given back before we knew' => sub {
         'the gateway was asked';
 };
 
-subtest 'given up after all attempts' => sub {
+subtest 'a payment whose event was dropped ends' => sub {
     my ($order, $at) = given_up();
     is $p->status($order), 'PENDING REQUESTED', 'nobody knows: the order waits';
     is $s->psql('SELECT attempts FROM dead_letters'), 3, 'as a dead letter';
@@ -202,7 +202,7 @@ subtest 'given up after all attempts' => sub {
     is dead(), '', 'one that names no payment can be dropped, too';
 };
 
-subtest 'the last word on an open payment was given up' => sub {
+subtest 'a payment whose last event was dropped ends' => sub {
     # The gateway answers that the charge was given back; when it is asked whether that is so, it is
     # unwell.
     my ($order) = charged_before(status => 'refunded');
@@ -221,7 +221,7 @@ subtest 'the last word on an open payment was given up' => sub {
     is dead(), '', 'dropped: it ends all the same';
 };
 
-subtest 'charged after it was given up' => sub {
+subtest 'a charge made after its payment was given up is refunded' => sub {
     my $late = sub {
         my ($name, %charge) = @_;
         my ($order, $at) = given_up();

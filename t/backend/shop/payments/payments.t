@@ -1,5 +1,5 @@
-# The group payments while the gateway, its answers, workers and PostgreSQL get lost: one charge
-# each.
+# The group payments when the gateway, its answers, workers or PostgreSQL get lost: each order has
+# one charge.
 use strict;
 use warnings;
 
@@ -18,7 +18,7 @@ sub requests { my ($p, $order) = @_; my $c = $p->charge_of($order); return $c ? 
 
 # Webhooks would tell what the answers do not; here they are held back, so that it is the group's
 # work alone.
-subtest 'answers' => sub {
+subtest 'an answer that got lost is asked for again, and charged once' => sub {
     my ($s, $p) = stack();
     $s->start_backend('relay worker');
     $p->switch(hold => 1, lost_answers => 3);
@@ -58,7 +58,7 @@ subtest 'answers' => sub {
     is($s->stop_backend('api'), 0, 'api stops');
 };
 
-subtest 'a gateway that is away' => sub {
+subtest 'a gateway that is away delays the payment' => sub {
     my ($s, $p) = stack(retry_attempts => 6);
     $p->stop;
     $s->start_backend('relay worker');
@@ -83,7 +83,7 @@ subtest 'a gateway that is away' => sub {
     is($s->stop_backend('api'), 0, 'api stops');
 };
 
-subtest 'kill -9 around the charge' => sub {
+subtest 'a worker that is killed around the charge charges once' => sub {
     my ($s, $p) = stack();
     $s->start_backend('relay');
     $p->switch(hold => 1);
@@ -140,7 +140,7 @@ subtest 'kill -9 around the charge' => sub {
     is($s->stop_backend('api'), 0, 'api stops');
 };
 
-subtest 'PostgreSQL and Redis' => sub {
+subtest 'PostgreSQL and Redis that die cost no payment' => sub {
     my ($s, $p) = stack();
     $s->start_backend('relay worker');
     my @orders = map { $p->checkout } 1 .. 30;

@@ -33,7 +33,7 @@ sub words {
     } values %$found;
 }
 
-subtest 'payments that a promoted standby lacks' => sub {
+subtest 'payments that a promoted standby lacks are found' => sub {
     my ($s, $p) = stack();
     my $standby = Weir::Standby->new($s, 'standby');
     $p->switch(hold => 1); # no message tells of the charges
@@ -83,7 +83,7 @@ subtest 'payments that a promoted standby lacks' => sub {
     $s->stop_backend('api');
 };
 
-subtest 'every difference' => sub {
+subtest 'every difference is named, with what mends it' => sub {
     my ($s, $p) = stack();
     $p->switch(hold => 1);
     $s->start_backend('relay worker');
@@ -148,7 +148,7 @@ subtest 'every difference' => sub {
 
 my ($s, $p) = stack();
 
-subtest 'a payment whose charge is older or younger than its time' => sub {
+subtest 'a charge that is older or younger than its payment is found' => sub {
     $s->start_backend('relay worker');
     my $order = $p->checkout;
     $p->wait_status($order, 'PAID SUCCEEDED');
@@ -161,7 +161,7 @@ subtest 'a payment whose charge is older or younger than its time' => sub {
     $p->wait_delivered;
 };
 
-subtest 'the list has pages, and many charges without a payment are suspicious' => sub {
+subtest 'all pages are read, and many charges without a payment are not touched' => sub {
     $p->switch(hold => 1);
     my $events = $s->psql('SELECT count(*) FROM outbox');
     $p->ask('POST', '/admin/charges',
@@ -178,7 +178,7 @@ subtest 'the list has pages, and many charges without a payment are suspicious' 
         205, 'each once';
 };
 
-subtest 'a worker looks from time to time' => sub {
+subtest 'a worker compares from time to time, and logs differences' => sub {
     $p->ask(
         'POST',
         '/admin/charges',
@@ -216,7 +216,7 @@ subtest 'a worker looks from time to time' => sub {
     is $s->stop_backend($_), 0, 'stops' for qw(one two);
 };
 
-subtest 'what cannot be compared' => sub {
+subtest 'what cannot be compared is said' => sub {
     is +($s->weirctl('payments', 'reconcile', '--since', 'yesterday-ish'))[0], 2, 'no time';
     $p->switch(errors => 1, error_status => 404);
     my ($status, $out, $err) = $s->weirctl('payments', 'reconcile');

@@ -1,4 +1,4 @@
-# POST /webhooks/payment: who may speak, and what the gateway's word does, whenever and how often it
+# POST /webhooks/payment: which messages are accepted, and what each does, whenever and how often it
 # comes.
 use strict;
 use warnings;
@@ -37,7 +37,7 @@ sub settled {
     return ($order, $p->charge_of($order));
 }
 
-subtest 'signatures' => sub {
+subtest 'a message without a right signature is refused' => sub {
     my $charge = { id => 'ch_x', idempotency_key => 'nobody', amount => 1, currency => 'EUR' };
     my $m = $p->message($charge, 'failed');
     my $refused = sub {
@@ -69,7 +69,7 @@ subtest 'signatures' => sub {
         'two hundred seconds are within the tolerance');
 };
 
-subtest 'a key is changed' => sub {
+subtest 'while the key is changed, both keys are accepted' => sub {
     my $m =
         $p->message({ id => 'ch_y', idempotency_key => 'nobody', amount => 1, currency => 'EUR' },
         'failed');
@@ -86,7 +86,7 @@ subtest 'a key is changed' => sub {
     $s->start_backend('api');
 };
 
-subtest 'what is signed, but no message of ours' => sub {
+subtest 'a signed message of another kind has no effect' => sub {
     is($p->webhook('')->{status}, 400, 'nothing');
     is($p->webhook('{"type"')->{status}, 400, 'no JSON');
     is($p->webhook('[]')->{status}, 400, 'no object');
@@ -104,7 +104,7 @@ subtest 'what is signed, but no message of ours' => sub {
 
 $s->start_backend('worker');
 
-subtest 'repeated' => sub {
+subtest 'a repeated message has its effect once' => sub {
     $p->switch(duplicates => 3);
     my ($order, $charge) = settled('PAID');
     is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
@@ -118,7 +118,7 @@ subtest 'repeated' => sub {
         'changes nothing');
 };
 
-subtest 'before the answer' => sub {
+subtest "a message that comes before the gateway's answer settles the payment" => sub {
     $p->switch(webhook_first => 1);
     my ($order) = settled('PAID');
     is($p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid', 'paid once');
@@ -140,7 +140,7 @@ subtest 'before the answer' => sub {
     is($p->charge_of($order)->{requests}, 1, 'and not asked for again');
 };
 
-subtest 'reordered' => sub {
+subtest 'messages in the wrong order end in the right state' => sub {
     # failed, then succeeded after all: held back and sent the other way round.
     $p->switch(hold => 1, declines => 1);
     my $order = $p->checkout;
@@ -165,7 +165,7 @@ subtest 'reordered' => sub {
     $p->switch(reverse => 0);
 };
 
-subtest 'late success after failure' => sub {
+subtest 'a success after a failure is refunded' => sub {
     my ($order, $charge) = settled('FAILED');
     $p->ask('POST', "/admin/charges/$charge->{id}", { status => 'succeeded' });
     $p->wait_status($order, 'FAILED REFUNDED');
@@ -197,7 +197,7 @@ subtest 'late success after failure' => sub {
     is($p->status($order), 'FAILED FAILED', 'changes nothing');
 };
 
-subtest 'what does not fit the payment' => sub {
+subtest 'a message that does not fit its payment has no effect' => sub {
     $s->stop_backend('worker');
     my $order = $p->checkout;
     my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
@@ -221,7 +221,7 @@ subtest 'what does not fit the payment' => sub {
     is($p->status($order), 'PAID SUCCEEDED', 'the gateway knows of one only');
 };
 
-subtest 'an unknown charge' => sub {
+subtest 'an unknown charge is recorded, and refunded when proven' => sub {
     my $stray = $p->ask(
         'POST',
         '/admin/charges',
@@ -311,7 +311,7 @@ for my $form (sort keys %form) {
     };
 }
 
-subtest 'another charge under another form of the key' => sub {
+subtest 'another charge under another form of the key is a stray one' => sub {
     my ($order, $charge) = settled('PAID');
     my $second = $p->ask(
         'POST',
@@ -326,7 +326,7 @@ subtest 'another charge under another form of the key' => sub {
     is $p->charge_of($order)->{status}, 'succeeded', 'by its own charge';
 };
 
-subtest 'the currency in lower case' => sub {
+subtest 'a currency in lower case is the same' => sub {
     $p->switch(hold => 1);
     $s->stop_backend('worker');
     my $order = $p->checkout;
@@ -343,7 +343,7 @@ subtest 'the currency in lower case' => sub {
     $p->wait_delivered;
 };
 
-subtest 'an api that is away' => sub {
+subtest 'messages arrive when the api is back' => sub {
     $s->stop_backend('worker');
     my $order = $p->checkout;
     $s->stop_backend('api');

@@ -1,4 +1,4 @@
-# Products over HTTP: what is shown, what a PUT changes, invalidates and tells, and what it refuses.
+# Products over HTTP: what is shown; what a PUT changes, invalidates, and refuses; its events.
 use strict;
 use warnings;
 
@@ -97,7 +97,7 @@ subtest 'a product is shown' => sub {
     is $r->{headers}{allow}, 'GET, HEAD, PUT', 'allowed';
 };
 
-subtest 'a PUT makes, changes, and does nothing again' => sub {
+subtest 'a PUT creates, changes, and repeated changes nothing' => sub {
     my $id = new_id();
     my %want = (name => "Kr\x{f6}te \x{1f438} \"\\{},", price => 0, currency => 'JPY');
     my $r = put($id, \%want,
@@ -166,7 +166,7 @@ subtest 'every wrong field is named' => sub {
         'nothing was done';
 };
 
-subtest 'a batch: one product several times' => sub {
+subtest 'one product several times in a batch has its last value' => sub {
     my ($a, $b) = (new_id(), new_id());
     my $p = product(2);
     my @row = split /\|/, $s->psql("SELECT name, price, currency FROM products WHERE id = '$p'");
@@ -210,7 +210,7 @@ subtest 'changes at the same time come one after the other' => sub {
     }
 };
 
-subtest 'PostgreSQL goes and comes back, the api dies' => sub {
+subtest 'products are whole when PostgreSQL or the api dies' => sub {
     my $id = new_id();
     for my $how ('fast', 'immediate') {
         $s->stop_postgres($how);

@@ -1,5 +1,4 @@
-# DELETE /users/{id}: each group does its part, once, and nothing that comes later brings the user
-# back.
+# DELETE /users/{id}: each group does its part, once, and no later event brings the user back.
 use strict;
 use warnings;
 
@@ -60,7 +59,7 @@ sub traces {
     return join ', ', @found;
 }
 
-subtest 'the call' => sub {
+subtest 'a deletion is accepted once, and its effects are asked for' => sub {
     my $r = delete_user('00000000-0000-7000-8000-000000000000');
     is($r->{status}, 404, 'no such user');
     is($r->{headers}{'content-type'}, 'application/problem+json', 'a problem');
@@ -89,7 +88,7 @@ subtest 'the call' => sub {
     is($s->post('/orders', $p->body($user))->{status}, 422, 'no order either');
 };
 
-subtest 'the consumers' => sub {
+subtest 'each group removes its part, once' => sub {
     $s->start_backend('worker');
     wait_deleted($s->psql('SELECT user_id FROM deletions'));
     is($s->psql("SELECT count(*) FROM users WHERE status IN ('PENDING', 'ACTIVE')"), 0,
@@ -136,7 +135,7 @@ subtest 'the consumers' => sub {
     is($r->{status}, 201, 'the address is free again');
 };
 
-subtest 'later events of who has left' => sub {
+subtest 'later events of a deleted user have no effect' => sub {
     # The order is made and not charged yet; then the user leaves.
     my $user = active();
     $s->stop_backend('worker');
@@ -173,7 +172,7 @@ subtest 'later events of who has left' => sub {
     is($s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letters');
 };
 
-subtest 'a mail server that is away' => sub {
+subtest 'a mail server that is away delays the deletion' => sub {
     $s->stop_smtp;
     my $user = signup();
     my $number = $n;
@@ -186,7 +185,7 @@ subtest 'a mail server that is away' => sub {
     is(traces($number), '', 'nothing personal is left');
 };
 
-subtest 'a signup that was a dead letter' => sub {
+subtest 'a signup that was a dead letter does not come back' => sub {
     $s->psql('ALTER TABLE billing_profiles ADD CONSTRAINT broken CHECK (false) NOT VALID');
     my $user = signup();
     my $number = $n;
@@ -209,7 +208,7 @@ subtest 'a signup that was a dead letter' => sub {
     $s->psql('DELETE FROM dead_letters');
 };
 
-subtest 'kill -9 and many at once' => sub {
+subtest 'many deletions at once end, also when workers are killed' => sub {
     my @users = map { active() } 1 .. 10;
     my @sockets =
         map { $s->send_raw("DELETE /users/$_ HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n") }

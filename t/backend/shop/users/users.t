@@ -35,7 +35,7 @@ sub given { my ($name, $value) = @_; return ref $value eq 'SCALAR' ? () : ($name
 
 sub count { $stack->psql("SELECT count(*) FROM $_[0]") }
 
-subtest 'a signup is answered, stored and told' => sub {
+subtest 'a signup is answered, stored, and an event' => sub {
     my $r =
         $stack->post('/signup', { email => 'Ann@Example.com', displayName => "Ann \x{c4}rger" });
     is $r->{status}, 201, 'created';
@@ -117,7 +117,7 @@ subtest 'a user is shown in three versions' => sub {
     }
 };
 
-subtest 'what is not there' => sub {
+subtest 'paths and users that do not exist are 404, wrong methods 405' => sub {
     is_problem($stack->get("/users/$_"), 404, "user $_")
         for '00000000-0000-7000-8000-000000000000', 'x', '%00', "\xff\xfe", 'a' x 4000, "';--";
     is_problem($stack->get($_), 404, "path $_")
@@ -134,7 +134,7 @@ subtest 'what is not there' => sub {
     }
 };
 
-subtest 'health' => sub {
+subtest 'GET /health is answered' => sub {
     my $r = $stack->get('/health');
     is $r->{status}, 200, 'well';
     is_deeply $r->{json}, { status => 'ok' }, 'says so';
@@ -197,7 +197,7 @@ subtest 'every wrong field is named' => sub {
     is count('users') . ' ' . count('outbox'), $before, 'nothing was changed';
 };
 
-subtest 'what looks odd and is right' => sub {
+subtest 'odd values that are allowed are accepted' => sub {
     my $i = 0;
     for my $name ("\x{1f30a}" x 100, 'O\'Neil "\\"; DROP TABLE users;--', '{NULL}', 'NULL', '\\',
         "\x{202e}x")
@@ -243,7 +243,7 @@ subtest 'what looks odd and is right' => sub {
         'identity is none';
 };
 
-subtest 'what is no JSON object' => sub {
+subtest 'a body that is no JSON object is refused' => sub {
     my $before = count('users');
     for (
         '', '{', '{"email":', '{"email":"a@example.com" "displayName":"x"}', '{email:1}',
@@ -262,7 +262,7 @@ subtest 'what is no JSON object' => sub {
     is count('users'), $before, 'nothing was changed';
 };
 
-subtest 'bodies have a limit' => sub {
+subtest 'a body above the limit is refused' => sub {
     my $body = '{"email":"limit@example.com","displayName":"N","x":"x' x 65536;
     my $fits = substr($body, 0, 65536 - 2) . '"}';
     is $stack->post('/signup', $fits)->{status}, 201, '65536 bytes';
@@ -290,7 +290,7 @@ subtest 'bodies have a limit' => sub {
     like $answer, qr{^HTTP/1.1 413 }, 'in chunks';
 };
 
-subtest 'what is no HTTP is refused, and the server goes on' => sub {
+subtest 'bytes that are no HTTP are refused, and the server goes on' => sub {
     for (
         "\0\0\0\0\r\n\r\n", "GARBAGE\r\n\r\n", "GET /users/\0x HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /health HTTP/9.9\r\nHost: x\r\n\r\n", "FOO / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -315,7 +315,7 @@ subtest 'what is no HTTP is refused, and the server goes on' => sub {
     is $stack->get('/health')->{status}, 200, 'it goes on';
 };
 
-subtest 'an e-mail is given once' => sub {
+subtest 'an e-mail address belongs to one user' => sub {
     is $stack->post('/signup', { email => 'Once@example.com', displayName => 'A' })->{status}, 201,
         'the first';
     my $json =
@@ -341,7 +341,7 @@ subtest 'an e-mail is given once' => sub {
     }
 };
 
-subtest 'neighbours in a batch do not feel each other' => sub {
+subtest 'requests of one batch have their own outcomes' => sub {
     my @sockets = map {
         $stack->send_raw(raw_request('POST', '/signup',
             { email => $_ % 3 ? "mix$_\@example.com" : 'Once@example.com', displayName => "N$_" }))
@@ -358,7 +358,7 @@ subtest 'neighbours in a batch do not feel each other' => sub {
     is $stack->psql("SELECT count(*) FROM users WHERE email LIKE 'mix%'"), 60, 'stored';
 };
 
-subtest 'a batch: duplicates, order' => sub {
+subtest 'in a batch the first of equal addresses wins' => sub {
     my $id = sub { sprintf "00000000-0000-7000-8000-%012d", $_[0] };
     my $array = sub { "'{" . join(',', @_) . "}'" };
     my $call = 'SELECT place, outcome FROM signup(' . join(
@@ -373,7 +373,7 @@ subtest 'a batch: duplicates, order' => sub {
         'z@b.c a@b.c m@b.c', 'events have the order of the requests';
 };
 
-subtest 'a trace goes through' => sub {
+subtest 'a trace of the request is in the event and in the log' => sub {
     my $trace = '4bf92f3577b34da6a3ce929d0e0e4736';
     my $r = $stack->post(
         '/signup', { email => 'trace@example.com', displayName => 'T' },
@@ -393,7 +393,7 @@ subtest 'a trace goes through' => sub {
         qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/, 'a malformed one is replaced';
 };
 
-subtest 'PostgreSQL goes and comes back' => sub {
+subtest 'without PostgreSQL requests are answered 503, and work when it is back' => sub {
     my $path = $stack->post('/signup', { email => 'before@example.com', displayName => 'B' })
         ->{headers}{location};
     for my $how ('fast', 'immediate') {
@@ -422,7 +422,7 @@ subtest 'PostgreSQL goes and comes back' => sub {
     }
 };
 
-subtest 'SIGTERM lets requests finish' => sub {
+subtest 'SIGTERM lets requests under way finish' => sub {
     my $path = $stack->post('/signup', { email => 'stop@example.com', displayName => 'S' })
         ->{headers}{location};
     my $lock = $stack->session('BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE;');
