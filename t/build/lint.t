@@ -176,7 +176,7 @@ subtest 'limits' => sub {
                 : finds('limits', qr{\Q$url\E:\d+: f\(\) has 71 lines, more than 70}, 'of 71');
         });
     }
-    with_added({ $url => '/*x' x 97 . "*/\n" }, sub {
+    with_added({ $url => '/*' . 'x' x 97 . "*/\n" }, sub {
         finds('limits', qr{\Q$url\E:\d+: more than 100 columns, as 1}, 'a line of 101 columns');
         with_added({ 'lint/exceptions' => "columns $url 1\n" }, sub {
             finds_nothing('limits', 'one that the list knows');

@@ -33,8 +33,8 @@ is((output_of('grep', '-r', '@NAME@', $folder))[0], 1, 'no placeholder is left')
 ($code, $text) = new_domain($folder);
 is "$code $text", "1 weirctl: $folder: File exists\n", 'what is there is not touched';
 for (
-    ["$dir/Orchard", qr/the name must begin with a lower-case letter/], ["$dir/1a", qr/the name must/],
-    ["$dir/a-b", qr/the name must/],
+    ["$dir/Orchard", qr/the name must begin with a lower-case letter/],
+    ["$dir/1a", qr/the name must/], ["$dir/a-b", qr/the name must/],
     ["$dir/" . 'a' x 33, qr/at most 32/], ["$dir/", qr/the name must/],
     ["$dir/events", qr/is the name of a part of Weir/])
 {

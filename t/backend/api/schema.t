@@ -33,7 +33,7 @@ my $items =
 my $order = sub { { userId => $ann, items => $items } };
 my $placed = $s->post('/orders', $order->())->{headers}{location} or die('no order');
 my $unknown = '00000000-0000-7000-8000-000000000000';
-my $too_large = '{"x":"x' x 70000 . '"}';
+my $too_large = '{"x":"' . 'x' x 70000 . '"}';
 my @json_body_errors =
     ([415 => '{}', 'text/plain'], [413 => $too_large], [422 => '{}'], [400 => '[]']);
 

@@ -70,8 +70,8 @@ subtest 'every key refuses what it does not allow' => sub {
         anonymous_keys => qr/must be any, unguessable or refused/ => ['', 'none', 'ANY'],
         payments_check => qr/a time up to 30d with its unit/ => ['', '0', '5', '31d', '1ms', '-1s'],
         webhook_secret => qr/must be whsec_ and the base64/ => [
-            'x', 'whsec_', 'whsec_AAAA', 'whsec_A' x 31, 'whsec_A' x 92,
-            'whsec_*' x 32, 'A' x 32],
+            'x', 'whsec_', 'whsec_AAAA', 'whsec_' . 'A' x 31, 'whsec_' . 'A' x 92,
+            'whsec_' . '*' x 32, 'A' x 32],
         webhook_secret_old => qr/must be whsec_ and the base64/ => ['x', 'whsec_AAAA'],
         log_level => qr/must be debug, info, warn or error/ => ['', 'INFO', 'trace', '1'],
         body_limit => qr/must be a number of bytes from 1k to 16m/ =>
@@ -110,7 +110,7 @@ subtest 'every key refuses what it does not allow' => sub {
 subtest 'addresses that can never work are refused at start' => sub {
     my @wrong = (
         listen => qr/numeric address|more than 107 bytes/ =>
-            ['localhost:80', 'host.example:80', '[::g]:80', '1.2.3:x80:9', 'unix:/x' x 107],
+            ['localhost:80', 'host.example:80', '[::g]:80', '1.2.3:x80:9', 'unix:/' . 'x' x 107],
         redis => qr/port must be|database after|user:password|\] after|% that/ => [
             'redis://h:0', 'redis://h:1/0?x=1', 'redis://h:1/x',
             'redis://pw@h:1', 'redis://[::1:1', 'redis://:%zz@h', 'redis://h:65536'],

@@ -87,7 +87,7 @@ subtest 'data that no C type holds is passed on' => sub {
     my %odd = (
         'a number beyond 2^63' => '9223372036854775808',
         'a number beyond a double' => '1' x 400,
-        'many digits' => '0.12345678' x 100,
+        'many digits' => '0.' . '12345678' x 100,
         'deep nesting' => '[' x 3000 . ']' x 3000,
     );
     my $n = 0;
@@ -122,7 +122,7 @@ subtest 'answers of the gateway without sense are no success' => sub {
     my @answers = (
         answer('200 OK', [], '[]'),
         answer('200 OK', [], '{"id":"ch_1","status":"perhaps","amount":100,"currency":"CHF"}'),
-        answer('201 Created', [], '{"x":"x' x 70_000 . '"}'),
+        answer('201 Created', [], '{"x":"' . 'x' x 70_000 . '"}'),
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
         answer(
             '201 Created', [], '{"id":"ch_1","status":"succeeded","amount":100,"currency":"CHF"}'),

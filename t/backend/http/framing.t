@@ -175,7 +175,7 @@ my @refused = (
     ['HTTP/0.9', 400, "GET /health\r\n\r\n"],
     ['HTTP/2', 505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
     ['TLS', 400, "\x16\x03\x01\x02\x00\x01\x00\x01"],
-    ['a target beyond 8 KiB', 414, 'GET /x' x 9000 . " HTTP/1.1\r\nHost: a\r\n\r\n"],
+    ['a target beyond 8 KiB', 414, 'GET /' . 'x' x 9000 . " HTTP/1.1\r\nHost: a\r\n\r\n"],
     [
         'a head beyond 16 KiB', 431,
         "GET /health HTTP/1.1\r\nHost: a\r\n" . "X: @{['x' x 4000]}\r\n" x 5 . "\r\n"],

@@ -154,7 +154,7 @@ subtest 'every wrong field is named' => sub {
         '{"items":[{"quantity":99999999999999999999}]}';
     is_problem($s->post('/orders', {}, { 'Content-Type' => 'text/plain' }), 415, 'another type');
     is_problem($s->post('/orders', {}, { 'API-Version' => '0' }), 400, 'a version that is none');
-    is_problem($s->post('/orders', '{"x":"x' x 70000 . '"}'), 413, 'too large');
+    is_problem($s->post('/orders', '{"x":"' . 'x' x 70000 . '"}'), 413, 'too large');
     is counts(), $before, 'nothing was written';
 
     $s->psql("INSERT INTO products SELECT ('01a00000-0000-7000-8000-' || lpad(g::text, 12,"

@@ -161,7 +161,7 @@ subtest 'every wrong field is named' => sub {
     is_problem(put($id, \%ok, { 'Content-Type' => 'text/plain' }), 415, 'another type');
     is_problem(put($id, \%ok, { 'API-Version' => 9 }), 400, 'a version that is none');
     is_problem(put($_, \%ok), 404, 'an id that is none') for 'x', product(1) . '0';
-    is_problem(put($id, '{"x":"x' x 70000 . '"}'), 413, 'too large');
+    is_problem(put($id, '{"x":"' . 'x' x 70000 . '"}'), 413, 'too large');
     is $s->psql("SELECT count(*) FROM products WHERE id = '$id'") . events($id), 0,
         'nothing was done';
 };
