@@ -10,18 +10,27 @@ use Weir::Api qw(make_users product raw_request at_once status_of json_of);
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
-my $s = Weir::Stack->new(
-    conf => {
-        groups => 'billing,flags,analytics,aggregates', retry_base => '20ms', retry_max => '100ms' }
-);
+my $s = Weir::Stack->new(conf => {
+    groups => 'billing,flags,analytics,aggregates', retry_base => '20ms', retry_max => '100ms',
+});
 $s->start_backend('api');
 
-sub order {
-    return raw_request('POST', '/orders',
-        { userId => $_[0], items => [{ productId => product($_[1] // 1), quantity => 1 }] });
+sub order_of {
+    my ($user, $product) = @_;
+    return { userId => $user, items => [{ productId => product($product // 1), quantity => 1 }] };
+}
+sub order { return raw_request('POST', '/orders', order_of(@_)) }
+
+sub checkout {
+    my ($user, $key) = @_;
+    my $request = raw_request('POST', '/checkout', order_of($user));
+    return $request =~ s/\r\n/\r\nIdempotency-Key: "$key"\r\n/r;
 }
 
-sub signup { return raw_request('POST', '/signup', { email => $_[0], displayName => 'x' }) }
+sub signup {
+    my ($email) = @_;
+    return raw_request('POST', '/signup', { email => $email, displayName => 'x' });
+}
 
 # Sends all requests before it reads an answer, and counts the answers by their status.
 sub statuses {
@@ -30,10 +39,11 @@ sub statuses {
     return join ' ', map { "$_:$n{$_}" } sort keys %n;
 }
 
+# Checks that the answer says that nothing was done, why, and when to send the request again.
 sub refused_honestly {
     my ($answer, $name) = @_;
     is status_of($answer), 503, "$name: 503";
-    like $answer, qr/^Retry-After: \d+\r$/mi, 'says when to come again';
+    like $answer, qr/^Retry-After: \d+\r$/mi, 'says when to try again';
     like json_of($answer)->{detail}, qr/locked by another transaction; nothing was done/, 'and why';
 }
 
@@ -75,12 +85,8 @@ subtest 'a locked row of a product, a checkout or a deletion holds up no other' 
     close $lock;
 
     $lock = $s->session("BEGIN; SELECT FROM users WHERE id = '$held' FOR UPDATE;");
-    my $n = 0;
-    my $checkout = sub {
-        order($_[0]) =~ s{^POST /orders}{POST /checkout}r =~
-            s/\r\n/"\r\nIdempotency-Key: \"k" . ++$n . "\"\r\n"/er;
-    };
-    is statuses(map { $checkout->($_) } ($held, @users[0 .. 3], $held, @users[4 .. 7])),
+    my @buyers = ($held, @users[0 .. 3], $held, @users[4 .. 7]);
+    is statuses(map { checkout($buyers[$_], "k$_") } 0 .. $#buyers),
         '202:8 503:2', 'checkouts with their keys';
     is statuses(map { raw_request('DELETE', "/users/$_", '') } ($held, @users[6, 7])),
         '202:2 503:1', 'deletions';
@@ -106,8 +112,7 @@ subtest 'a locked row holds up only the events that need it' => sub {
     my $one = $s->psql("SELECT id FROM users WHERE email = 'new1\@example.org'");
     my $lock = $s->session(
         "BEGIN; SELECT FROM users WHERE status <> 'DELETED' AND id = '$one' FOR UPDATE;");
-    # An event for whose effects the row is needed, in each partition's company.
-    $s->psql("UPDATE users SET steps = 0, status = 'PENDING' WHERE false");
+    # An event whose effects need the row.
     $s->psql("SELECT outbox_put(gen_random_uuid(), 'UserCreated', 'user:$one',"
             . " jsonb_build_object('userId', '$one', 'email', 'new1\@example.org',"
             . " 'displayName', 'x'), NULL)");

@@ -174,9 +174,7 @@ subtest 'every wrong field is named' => sub {
 
 subtest 'a batch: each order has its own outcome' => sub {
     my $id = sub { sprintf '01990000-0000-7000-8000-%012d', $_[0] };
-    my $p = sub {
-        '{' . join(',', map { product($_) } @_) . '}';
-    };
+    my $p = sub { '{' . join(',', map { product($_) } @_) . '}' };
     my @orders = (
         [$ann, $p->(1, 2), '{1,1}', 'created|'], [$nobody, $p->(1), '{1}', 'unknown_user|'],
         [$ann, $p->(1, 99, 98), '{1,1,0}', 'unknown_product|1'],
@@ -189,25 +187,27 @@ subtest 'a batch: each order has its own outcome' => sub {
         [$ann, $p->(3), '{NULL}', 'bad_quantity|0'], [$ann, $p->(1), '{1}', 'created|'],
     );
     my $n = @orders;
-    my $list = sub {
-        my ($k) = @_;
-        'ARRAY[' . join(',', map { "'$_->[$k]'" } @orders) . ']';
-    };
-    is $s->psql("SELECT outcome, item FROM orders_create('{"
-            . join(',', map { $id->($_) } 1 .. $n) . "}', "
-            . $list->(0)
-            . '::uuid[], '
-            . $list->(1) . ', '
-            . $list->(2)
-            . ", ARRAY(SELECT gen_random_uuid() FROM generate_series(1, $n)),"
-            . " array_fill(NULL::text, ARRAY[$n])) ORDER BY place"),
-        join("\n", map { $_->[3] } @orders), 'nobody pays for a neighbour';
+    my $array = sub { 'ARRAY[' . join(',', map { "'$_'" } @_) . ']' };
+    my $ids = $array->(map { $id->($_) } 1 .. $n);
+    my ($users, $products, $quantities) = map {
+        my $column = $_;
+        $array->(map { $_->[$column] } @orders);
+    } 0 .. 2;
+    my $outcomes = $s->psql(<<"SQL");
+SELECT outcome, item
+FROM orders_create($ids\::uuid[], $users\::uuid[], $products, $quantities,
+    ARRAY(SELECT gen_random_uuid() FROM generate_series(1, $n)),
+    array_fill(NULL::text, ARRAY[$n]))
+ORDER BY place
+SQL
+    is $outcomes, join("\n", map { $_->[3] } @orders), 'no order fails for another one';
     is $s->psql("SELECT id, currency, total FROM orders WHERE id::text LIKE '0199%' ORDER BY id"),
         join("\n", $id->(1) . '|EUR|134850', $id->(9) . '|USD|2039800', $id->(12) . '|EUR|129900'),
         'what is written';
     is $s->psql("SELECT string_agg(aggregate, ' ' ORDER BY id) FROM outbox"
             . " WHERE aggregate LIKE 'order:0199%'"),
-        join(' ', map { 'order:' . $id->($_) } 1, 9, 12), 'and told, in the order of the requests';
+        join(' ', map { 'order:' . $id->($_) } 1, 9, 12),
+        'and events, in the order of the requests';
 };
 
 my $port2 = free_port();

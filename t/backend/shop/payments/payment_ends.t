@@ -29,9 +29,8 @@ sub charged_before {
     my (%charge) = @_;
     $s->stop_backend('worker');
     my $order = $p->checkout;
-    my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    my $charge = $p->ask('POST', '/admin/charges',
-        { idempotency_key => $payment, currency => 'EUR', amount => $p->price, %charge });
+    my $payment = $p->payment_of($order);
+    my $charge = $p->charge($payment, %charge);
     return ($order, $charge->{id});
 }
 
@@ -227,12 +226,8 @@ subtest 'a charge made after its payment was given up is refunded' => sub {
         my ($order, $at) = given_up();
         ctl('drop', 'payments', $at);
         $p->wait_status($order, 'FAILED FAILED');
-        my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-        $p->ask(
-            'POST',
-            '/admin/charges',
-            {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
-                status => 'succeeded', %charge });
+        my $payment = $p->payment_of($order);
+        $p->charge($payment, %charge);
         $p->switch(hold => 0);
         wait_for('the refund' => sub { $p->charge_of($order)->{status} eq 'refunded' });
         $p->wait_delivered;
@@ -253,12 +248,8 @@ subtest 'a charge made after its payment was given up is refunded' => sub {
     my $lock = $s->session("BEGIN; SELECT FROM payments WHERE order_id = '$order' FOR UPDATE;");
     $s->start_backend('worker');
     settling();
-    my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    my $charge = $p->ask(
-        'POST',
-        '/admin/charges',
-        {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
-            status => 'succeeded' });
+    my $payment = $p->payment_of($order);
+    my $charge = $p->charge($payment);
     print $lock "SELECT payment_step('$payment', 'succeeded', '$charge->{id}', amount, currency,"
         . " NULL, false, NULL) FROM payments WHERE id = '$payment'; COMMIT;\n";
     close $lock;

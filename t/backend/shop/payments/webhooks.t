@@ -200,7 +200,7 @@ subtest 'a success after a failure is refunded' => sub {
 subtest 'a message that does not fit its payment has no effect' => sub {
     $s->stop_backend('worker');
     my $order = $p->checkout;
-    my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
+    my $payment = $p->payment_of($order);
     my $charge =
         { id => 'ch_false', idempotency_key => $payment, amount => $p->price, currency => 'EUR' };
     is(verdict($p->webhook($p->message({ %$charge, amount => 1 }, 'succeeded'))), '202 unsure',
@@ -222,11 +222,7 @@ subtest 'a message that does not fit its payment has no effect' => sub {
 };
 
 subtest 'an unknown charge is recorded, and refunded when proven' => sub {
-    my $stray = $p->ask(
-        'POST',
-        '/admin/charges',
-        {   idempotency_key => '01900000-0000-7000-8000-00000000dead', amount => 700,
-            currency => 'EUR', status => 'succeeded' });
+    my $stray = $p->charge('01900000-0000-7000-8000-00000000dead', amount => 700);
     wait_for('its refund' => sub {
         $s->psql("SELECT status FROM stray_charges WHERE charge = '$stray->{id}'") eq 'REFUNDED';
     });
@@ -235,11 +231,7 @@ subtest 'an unknown charge is recorded, and refunded when proven' => sub {
     is((grep { $_->{id} eq $stray->{id} } @{ $p->ledger->{charges} })[0]{status}, 'refunded',
         'money for nothing goes back');
 
-    my $odd = $p->ask(
-        'POST',
-        '/admin/charges',
-        {   idempotency_key => 'no UUID & odd?', amount => 700, currency => 'EUR',
-            status => 'succeeded' });
+    my $odd = $p->charge('no UUID & odd?', amount => 700);
     wait_for('its refund' => sub {
         $s->psql("SELECT status FROM stray_charges WHERE charge = '$odd->{id}'") eq 'REFUNDED';
     });
@@ -254,8 +246,7 @@ subtest 'an unknown charge is recorded, and refunded when proven' => sub {
     wait_for('the question' => sub {
         $s->psql("SELECT status FROM stray_charges WHERE charge = 'ch_none'") eq 'UNKNOWN';
     });
-    my $failed = $p->ask('POST', '/admin/charges',
-        { idempotency_key => 'failed', amount => 700, currency => 'EUR', status => 'failed' });
+    my $failed = $p->charge('failed', amount => 700, status => 'failed');
     wait_for('its record' =>
             sub { $s->psql("SELECT count(*) FROM stray_charges WHERE charge = '$failed->{id}'") });
     ok(said_in('worker', qr/^a charge belongs to no payment/), 'an operator reads of it');
@@ -284,12 +275,8 @@ for my $form (sort keys %form) {
             $p->switch(hold => 1, fold_keys => $fold);
             $s->stop_backend('worker');
             my $order = $p->checkout;
-            my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-            my $charge = $p->ask(
-                'POST',
-                '/admin/charges',
-                {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
-                    status => 'succeeded' });
+            my $payment = $p->payment_of($order);
+            my $charge = $p->charge($payment);
             $said->($charge, 'succeeded');
             $s->start_backend('worker');
             $p->wait_status($order, 'PAID SUCCEEDED');
@@ -313,11 +300,7 @@ for my $form (sort keys %form) {
 
 subtest 'another charge under another form of the key is a stray one' => sub {
     my ($order, $charge) = settled('PAID');
-    my $second = $p->ask(
-        'POST',
-        '/admin/charges',
-        {   idempotency_key => uc $charge->{idempotency_key}, currency => 'EUR',
-            amount => $p->price, status => 'succeeded' });
+    my $second = $p->charge(uc $charge->{idempotency_key});
     wait_for('its refund' => sub {
         $s->psql("SELECT status FROM stray_charges WHERE charge = '$second->{id}'") eq
             'REFUNDED';
@@ -330,12 +313,8 @@ subtest 'a currency in lower case is the same' => sub {
     $p->switch(hold => 1);
     $s->stop_backend('worker');
     my $order = $p->checkout;
-    my $payment = $s->psql("SELECT id FROM payments WHERE order_id = '$order'");
-    my $charge = $p->ask(
-        'POST',
-        '/admin/charges',
-        {   idempotency_key => $payment, currency => 'EUR', amount => $p->price,
-            status => 'succeeded' });
+    my $payment = $p->payment_of($order);
+    my $charge = $p->charge($payment);
     is(verdict($p->webhook($p->message({ %$charge, currency => 'eur' }, 'succeeded'))),
         '202 applied', 'is the same one');
     $s->start_backend('worker');
