@@ -57,7 +57,7 @@ subtest "a clock of PostgreSQL that goes forward and back loses no event" => sub
     }
     cmp_ok abs($ahead->()), '<', 60, 'the clock is right again';
     is $e->repeated_mails, 0, 'no mail came twice';
-    ok said($s, 'one', qr/clock of PostgreSQL was set back/), 'the log tells of it';
+    ok said($s, 'one', qr/clock of PostgreSQL was set back/), 'the log says so';
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';
 };
 
@@ -122,10 +122,10 @@ subtest "a clock of a process that jumps is logged, and stops nothing" => sub {
         $e->wait_handled;
         is $e->complaints, '', "$offset: each effect once";
         is $e->repeated_mails, 0, 'no mail twice';
-        wait_for('a word' => sub { $before < (() = $words->()) });
+        wait_for('the log' => sub { $before < (() = $words->()) });
     }
     is join(' ', map { sprintf '%.1f', $_->{by_ms} / 3_600_000 } $words->()), '3.0 -6.0 3.0',
-        'the log tells of it, and by how many hours';
+        'the log says by how many hours';
     is $s->stop_backend($_), 0, "$_ stops" for qw(awake sleeper relay);
 };
 

@@ -203,7 +203,7 @@ for my $name (sort keys %errno) {
     like scalar(<$waits>), qr/^HTTP\/1\.1 200/,
         "accept, $name: the connection is answered when the error has gone";
     is scalar(() = $stack->log_of('all') =~ /cannot accept connections/g), $told + 1,
-        'the log tells it once';
+        'the log says it once';
 
     # The database and Redis go while nothing can be opened; both come back.
     begin_fault("$errno{$name} socket connect open epoll_ctl");

@@ -14,7 +14,7 @@ BEGIN {
     if ($> != 0) {
         plan skip_all => 'small file systems are mounted by root only';
     } elsif (!$ENV{WEIR_TEST_UNSHARED}) {
-        plan skip_all => 'this system lets nobody mount'
+        plan skip_all => 'this system allows no mount'
             if system('unshare -m mount -t tmpfs none /mnt 2>/dev/null') != 0;
         $ENV{WEIR_TEST_UNSHARED} = 1;
         exec 'unshare', '-m', $^X, (map { "-I$_" } @INC), $0 or die "unshare: $!";
@@ -83,7 +83,8 @@ sub all_is_well {
     wait_for('a signup' => sub { signup() == 201 });
     $e->wait_handled;
     my %known = map { $_ => 1 } split /\n/, $s->psql('SELECT email FROM users');
-    is join(' ', grep { !$known{$_} } sort keys %told), '', "$name: whoever was told so is there";
+    is join(' ', grep { !$known{$_} } sort keys %told), '',
+        "$name: every acknowledged user is there";
     $e->{users} = keys %known;
     is $e->complaints, '', "$name: each effect once";
     is $e->repeated_mails, 0, "$name: no mail twice";

@@ -55,11 +55,11 @@ subtest 'orders that need a locked row are answered 503, others are placed' => s
     # The first goes alone, the rest in batches: each has one that needs the row.
     my @answers = at_once($s, map { order($_) } ($held, @users, $held, @users, @users));
     my @of_held = @answers[0, 9];
-    refused_honestly($_, 'who is locked') for @of_held;
+    refused_honestly($_, 'an order of the locked user') for @of_held;
     my @others = @answers[1 .. 8, 10 .. 25];
     is scalar(grep { status_of($_) eq '201' } @others), 24, 'all others have their order';
     is $s->psql("SELECT count(*) FROM orders WHERE user_id = '$held'"), 0,
-        'nothing was done for who is locked';
+        'nothing was done for the locked user';
     is $s->psql('SELECT count(*) FROM orders'), 24, 'and once for the others';
     close $lock;
     is statuses(order($held)), '201:1', 'when the row is free, so is the order';
@@ -68,7 +68,7 @@ subtest 'orders that need a locked row are answered 503, others are placed' => s
     my $sent = $s->send_raw(order($held));
     is statuses(map { order($_) } @users), '201:8', 'others, while one waits';
     close $lock;
-    is status_of($s->read_raw($sent)), 201, 'one that is let go in time goes on';
+    is status_of($s->read_raw($sent)), 201, 'an order whose row is free in time is placed';
 };
 
 subtest 'a locked row of a product, a checkout or a deletion holds up no other' => sub {

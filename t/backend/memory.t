@@ -109,7 +109,7 @@ is $r->{status}, 201, 'after a restart it serves';
 $told{'last@example.org'} = 1;
 $e->wait_handled;
 my %known = map { $_ => 1 } split /\n/, $s->psql('SELECT email FROM users');
-is join(' ', grep { !$known{$_} } sort keys %told), '', 'whoever was told so is there';
+is join(' ', grep { !$known{$_} } sort keys %told), '', 'every acknowledged user is there';
 $e->{users} = keys %known;
 is $e->complaints, '', 'each effect once';
 is $s->stop_backend('all'), 0, 'stops';

@@ -50,7 +50,7 @@ subtest 'processes of a later version than the schema wait for its migration' =>
         like $err, qr/does not exist: \Q$advice\E$/, 'says what to do';
     }
     $s->start_backend('relay');
-    wait_for('a word' => sub {
+    wait_for('the log' => sub {
         grep { ($_->{advice} // '') =~ /run: weir-backend -c FILE migrate/ }
             $s->log_lines('relay');
     });
@@ -58,7 +58,7 @@ subtest 'processes of a later version than the schema wait for its migration' =>
     $s->psql('ALTER FUNCTION no_relay_lead RENAME TO relay_lead');
     $s->psql('ALTER TABLE partitions RENAME no_halted TO halted');
     $s->start_backend('worker');
-    wait_for('a word' => sub {
+    wait_for('the log' => sub {
         grep { ($_->{advice} // '') =~ /run: weir-backend -c FILE migrate/ }
             $s->log_lines('worker');
     });

@@ -143,7 +143,7 @@ subtest 'circles' => sub {
         });
         with_added({ 'lint/exceptions' => "$circle backend/redis/redis.c\n" }, sub {
             finds('layers', qr{lint/exceptions: a circle is smaller now: \Q$circle\E\n},
-                'of one that was larger the rest is told');
+                'of one that was larger the rest is named');
         });
     });
     with_added({ 'lint/exceptions' => "$circle\n" }, sub {

@@ -47,7 +47,7 @@ is((new_domain("$dir/no/where"))[0], 1, 'a folder in none is refused');
 
 ($code, $text) = output_of('make', '-s', 'backend', "DOMAIN=$folder");
 is $code, 0, 'builds' or do { diag $text; done_testing; exit };
-is $text, '', 'without a word';
+is $text, '', 'without any output';
 ($code, $text) = output_of('prove', '--exec', 'scripts/test/prove-exec.sh', "$folder/t/$name.t");
 is $code, 0, 'and passes its test' or diag $text;
 

@@ -156,7 +156,7 @@ sub line_step {
 # mended. of: what it is about; two faults of one thing cannot happen at once.
 
 sub for_a_moment { return 0.1 + rand 0.5 }
-# Mostly short; the others are longer than a lease and than anybody waits for Redis.
+# Mostly short; the others are longer than a lease, and than any time-out for Redis.
 sub for_a_while { return rand() < 0.6 ? 0.2 + rand 1.5 : 5.2 + rand 1 }
 
 sub is_stopped { my ($pid) = @_; return slurp("/proc/$pid/stat") =~ /\) T / }
@@ -253,7 +253,7 @@ my %fault = (
         },
         mend => sub { $s->thaw_postgres },
     },
-    # Nothing passes, nobody is told, and what was sent arrives late.
+    # Nothing passes, neither side notices, and what was sent arrives late.
     (   map {
             my ($name, $to, $what) = @$_;
             ("a network that stalls between $name and $what" => {
@@ -343,7 +343,7 @@ SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
 SQL
 }
 
-# What the processes thought worth a warning, and their last words.
+# What the processes logged as warnings and errors.
 sub complain_aloud {
     for my $name (sort keys %role) {
         my @lines = grep { /"level":"(?:warn|error)"/ } split /\n/, $s->log_of($name);

@@ -275,7 +275,7 @@ my @open = grep { -e && open_to_others($_) } @private;
 is "@open", '', 'logs, mails, the ledger, data and secrets are not for other users';
 my $stranger = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . ($port + 2)) or die "Redis: $!";
 print $stranger "KEYS *\r\n";
-like scalar(readline $stranger), qr/^-NOAUTH/, 'Redis answers nobody without a password';
+like scalar(readline $stranger), qr/^-NOAUTH/, 'Redis answers no client without a password';
 
 my $data = pids();
 for my $command (qw(up down demo status logs test fuzz bench build version)) {

@@ -1,6 +1,6 @@
 # A network between two peers, for Weir::Link: link.pl FROM TO, each a port of loopback or the path
 # of a socket. Every connection has a process of its own, which can be stopped: then nothing passes,
-# and neither side is told.
+# and neither side notices.
 use strict;
 use warnings;
 

@@ -72,11 +72,11 @@ subtest 'one copy, one loan' => sub {
     is get('/books', 200)->{books}[0]{free}, 0, 'none is free';
     like post('/loans', { memberId => $ben->{id}, bookId => $book->{id}, days => 14 }, 409)
         ->{detail},
-        qr/All copies/, 'nobody else gets it';
+        qr/All copies/, 'no other member gets it';
     my $none = '01900000-0000-7000-8000-000000000000';
     is_deeply post('/loans', { memberId => $none, bookId => $book->{id}, days => 1 }, 422)
         ->{errors},
-        [{ pointer => '/memberId', detail => 'is no member' }], 'nor who is no member';
+        [{ pointer => '/memberId', detail => 'is no member' }], 'nor somebody who is no member';
     is_deeply post('/loans', { memberId => $ann->{id}, bookId => $none, days => 61 }, 422)
         ->{errors},
         [{ pointer => '/days', detail => 'must be an integer from 1 to 60' }], 'nor for too long';

@@ -163,7 +163,8 @@ subtest 'a file that is no configuration is refused with its line' => sub {
     refused("${DB}colour = red\n",
         qr/test\.conf:2: key "colour" is unknown; known are listen, database/, 'an unknown key');
     refused("${DB}Listen = 127.0.0.1:80\n", qr/key "Listen" is unknown/, 'capitals');
-    refused("${DB}\n\nhello\n", qr/test\.conf:4: there is no "=" after "hello"/, 'a word');
+    refused("${DB}\n\nhello\n", qr/test\.conf:4: there is no "=" after "hello"/,
+        'a line without =');
     refused("${DB}$DB", qr/test\.conf:2: key "database" stands in line 1 already/, 'a key twice');
     refused("${DB}smtp = a\0b\n", qr/test\.conf:2: there is a NUL byte/, 'NUL');
     refused("${DB}smtp = " . 'x' x 5000 . "\n",

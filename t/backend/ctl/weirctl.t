@@ -54,7 +54,7 @@ subtest 'the backlog shows events that wait' => sub {
     my $outbox = $s->ctl_json('outbox');
     is $outbox->{waiting}, 3, 'the backlog';
     cmp_ok $outbox->{oldest_s}, '>=', 0, 'its oldest';
-    is $outbox->{relay}, 'none', 'nobody is at work';
+    is $outbox->{relay}, 'none', 'no relay is at work';
     is scalar @{ $outbox->{partitions} }, 8, 'every partition';
     # Its place, of which only the partition is known; its time, type, aggregate and id.
     my $event = qr{\d/- +$TIME +UserCreated +user:$UUID +$UUID\n};
@@ -154,7 +154,7 @@ subtest 'dead letters are shown, replayed and dropped' => sub {
     my ($first, $second) = map { $_->{at} } @$list;
     my $letter = $s->ctl_json('dead', 'show', 'billing', $first);
     like $letter->{data}{email}, qr/^poison/, 'its event';
-    is $s->ctl_json('events', 'show', $first)->{groups}[1]{state}, 'dead', 'the event tells, too';
+    is $s->ctl_json('events', 'show', $first)->{groups}[1]{state}, 'dead', 'the event says so, too';
     is $s->ctl_json('events', 'show', $first)->{groups}[1]{next_attempt}, undef,
         'and that nothing will be tried';
 

@@ -51,7 +51,7 @@ subtest 'files are applied in order and once' => sub {
     file('functions/c.sql',
         'CREATE OR REPLACE FUNCTION c() RETURNS int LANGUAGE sql AS $$ SELECT 3 $$;');
     is +(migrate())[0], 0, 'a function has changed';
-    is $stack->psql('SELECT b()'), 3, 'and is made anew';
+    is $stack->psql('SELECT b()'), 3, 'and is made again';
 };
 
 subtest 'a migration that fails leaves nothing' => sub {

@@ -100,7 +100,7 @@ subtest 'mail: each event has the result of its own recipient' => sub {
     is $s->psql("SELECT string_agg(DISTINCT error, '; ') FROM dead_letters"
             . " WHERE data->>'email' LIKE 'refused%'"),
         'SMTP: RCPT failed: 550 (last reply: 550 5.1.1 no such user)',
-        'a dead letter tells what the server said';
+        'a dead letter has the reply of the server';
 };
 is $s->stop_backend('relay worker'), 0, 'worker stops';
 

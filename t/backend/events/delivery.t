@@ -166,6 +166,6 @@ SQL
 
 is($s->stop_backend('all'), 0, 'it stops gracefully');
 is($s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL'), 0,
-    'and has let go of all partitions');
+    'and has released all partitions');
 
 done_testing;

@@ -95,7 +95,7 @@ subtest 'a mail server that is away costs no attempt' => sub {
         return $written > 4;
     });
     is($s->psql('SELECT max(attempts) FROM retries'), 0,
-        'a server that nobody reaches costs no attempt');
+        'a server that cannot be reached costs no attempt');
     $s->start_smtp;
     $e->is_all_well('back again: all mails have arrived');
     is($e->repeated_mails, 0, 'each once');

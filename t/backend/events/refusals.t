@@ -21,7 +21,7 @@ sub said {
     return grep { $_->{msg} eq $msg && $_->{question} eq $question } $s->log_lines('relay worker');
 }
 
-# Refuses the question until the log tells of it. Before: what makes it be asked; after: what ends
+# Refuses the query until that is logged. Before: what makes it be asked; after: what ends
 # that.
 sub refuses {
     my ($question, $before, $after) = @_;
@@ -103,7 +103,7 @@ for my $question (qw(relay_take relay_read worker_step worker_read)) {
     $mail->psql('ALTER FUNCTION no_worker_read RENAME TO worker_read');
     wait_for('worker_read to be answered' => sub { $refused->('database answers again') });
     is scalar($refused->('database refuses a question, trying again')), 1,
-        'and the log is told once';
+        'and it is logged once';
     is $mail->stop_backend('relay worker'), 0, 'stops';
 }
 

@@ -55,10 +55,10 @@ subtest 'a new group gets the events of the past' => sub {
     $e->wait_handled(qw(billing flags analytics));
     is analytics($s), '500|500', 'history and what is new: every effect once';
 
-    # What it has handled it does again only when it is told so.
+    # What it has handled it does again only with --yes.
     my ($status, undef, $err) = $s->weirctl(qw(events replay --group analytics --new --from 0));
     is $status, 1, 'a replay for a group that has handled all';
-    like $err, qr/group analytics has handled 500 of these events; .* --yes/, 'needs a word';
+    like $err, qr/group analytics has handled 500 of these events; .* --yes/, 'needs --yes';
     is +(grep { $_->{group} eq 'analytics' } @{ $s->ctl_json('groups', '--interval', 0) })[0]{lag},
         0, 'nothing was changed';
     $s->psql('TRUNCATE analytics_events');
@@ -151,13 +151,13 @@ subtest 'a group that was removed leaves nothing behind' => sub {
     is $status, 1, 'a group that runs is not deleted';
     like $err, qr/workers run group billing/, 'and says why';
     ($status, undef, $err) = $s->weirctl(qw(groups delete reports));
-    is $status, 1, 'nor one with events, without a word';
+    is $status, 1, 'nor one with events, without --yes';
     like $err, qr/group reports has \d+ events that it has not handled and 0 dead letters; --yes/,
         'which it names';
     $s->ctl_json(qw(groups delete reports --yes));
     $e->wait_handled;
     pass 'then all others go on';
-    is +($s->weirctl('groups', '--interval', 0))[0], 0, 'and all is well';
+    is +($s->weirctl('groups', '--interval', 0))[0], 0, 'and the exit code is 0';
     is $s->stop_backend('relay worker'), 0, 'stops';
 };
 
@@ -199,14 +199,14 @@ subtest 'a replay over dead letters counts each event once' => sub {
     is $stats->(), "CHF|1\nEUR|1", 'one is mended and replayed';
     $again->();
     is $stats->(), "CHF|1\nEUR|1", 'all counted again: its copy is not counted beside it';
-    is $dead->(), 'order:USD|1', 'the other is a dead letter again, and holds up nobody';
+    is $dead->(), 'order:USD|1', 'the other is a dead letter again, and holds up no event';
 
     # A removed group starts again; its dead letters are still there.
     $s->stop_backend('relay worker');
     $s->psql('TRUNCATE daily_order_stats; DELETE FROM consumer_partitions');
     $s->start_backend('relay worker', conf => { groups => 'aggregates' });
     $e->wait_handled('aggregates');
-    is $dead->(), 'order:USD|1', 'also when the group was forgotten, and comes up anew';
+    is $dead->(), 'order:USD|1', 'also when the group was removed, and starts again';
 
     $refuse->('NULL');
     $again->();

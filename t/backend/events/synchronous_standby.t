@@ -52,7 +52,7 @@ wait_for('its commit to wait for the standby' => sub {
 });
 $s->kill_postgres;
 $standby->promote;
-like $s->read_raw($raw), qr{^HTTP/1\.1 50}, 'who waited for it gets no success';
+like $s->read_raw($raw), qr{^HTTP/1\.1 50}, 'a client that waited for it gets no success';
 $standby->psql('ALTER SYSTEM RESET synchronous_standby_names');
 $standby->psql('SELECT pg_reload_conf()');
 
@@ -65,7 +65,7 @@ $sign_up->(40);
 $e->wait_handled;
 my $list = join ',', map { "'$_'" } @acknowledged;
 is $s->psql("SELECT count(*) FROM users WHERE email IN ($list)"), scalar(@acknowledged),
-    'none who was acknowledged is lost';
+    'no acknowledged user is lost';
 $e->{users} = $s->psql('SELECT count(*) FROM users');
 is $e->complaints, '', 'each effect once';
 is $s->psql('SELECT count(*) FROM users WHERE email = $$unsure@example.org$$'), 0,

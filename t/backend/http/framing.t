@@ -331,7 +331,7 @@ for (@refused) {
             my $r = eval { answer($_, 'GET') };
             $r && $r->{status} == 200
         } @c),
-        300, 'who has connected before a stop is answered';
+        300, 'clients that connected before a stop are answered';
     is $stack->stop_backend('api'), 0, 'a clean end';
 }
 

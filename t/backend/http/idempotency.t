@@ -23,8 +23,8 @@ sub signup {
 
 sub orders { return $s->psql('SELECT count(*) FROM orders') }
 
-# Orders wait for this session, whose end lets them go on: not for a lock, of which they lose
-# patience, but as a slow transaction does.
+# Orders wait for this session, whose end lets them go on. They wait as a slow transaction does, not
+# for a lock, for which there is a time-out.
 $s->psql(<<'SQL');
 CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -201,7 +201,7 @@ subtest 'a key whose first request is still under way is refused' => sub {
     is($r->{status}, 409, 'the same api: conflict');
     is($r->{headers}{'retry-after'}, 1, 'with Retry-After');
     like($r->{json}{detail}, qr/"slow" is still under way/, 'says why');
-    is($p->post($p->body($user, 3), '"slow"')->{status}, 422, 'another body: that is told first');
+    is($p->post($p->body($user, 3), '"slow"')->{status}, 422, 'another body is refused first');
     $r = $second->($p->body($user), '"slow"');
     is($r->{status}, 409, 'another api: conflict');
     is($r->{headers}{'retry-after'}, 1, 'with Retry-After');
@@ -270,7 +270,7 @@ subtest 'a database that dies with the command under way does it once' => sub {
     wait_blocked();
     $s->stop_postgres('immediate');
     close $session;
-    like($s->read_raw($socket), qr{^HTTP/1.1 503 .*unknown}s, '503: nobody knows');
+    like($s->read_raw($socket), qr{^HTTP/1.1 503 .*unknown}s, '503: the result is unknown');
     $s->start_postgres;
     my $r = wait_for('the api to be back' =>
             sub { my $r = $p->post($p->body($user), 'lost'); $r->{status} != 503 && $r });

@@ -1,4 +1,4 @@
-# The accounts of a run in which things die: what clients were told, what consumers did and in which
+# The accounts of a run in which things die: what was acknowledged, what consumers did and in which
 # order, what the mail server and the payment gateway took. They must agree.
 #
 #     # After the migration, before the backend starts:
@@ -100,7 +100,7 @@ SQL
 sub _news {
     my ($self, $file) = @_;
     my $text = substr slurp($file), $self->{offset}{$file} // 0;
-    $text =~ s/[^\n]*\z//; # who wrote it died in the middle
+    $text =~ s/[^\n]*\z//; # its writer died in the middle of a line
     $self->{offset}{$file} += length $text;
     return map { [split /\t/] } split /\n/, $text;
 }
@@ -140,7 +140,7 @@ sub note_mails {
 # Written down later: the database may be broken, too.
 sub excuse { my ($self, $worker) = @_; push @{ $self->{excused} }, [$worker]; return }
 
-# Mails of this round that were sent again, which is nobody's fault unless wrong() says so.
+# Mails of this round that were sent again, which is no fault unless wrong() says so.
 sub mails_again {
     my ($self) = @_;
     return $self->{stack}->psql('SELECT count(*) - count(DISTINCT event_id) FROM mails');
@@ -313,7 +313,7 @@ sub wrong_after {
     return split /\n/, $self->{stack}->psql("BEGIN; $sql; $ACCOUNTS; ROLLBACK");
 }
 
-# What was right needs no second look: the trail begins anew, and mails that were sent again for a
+# What was right is not checked again: the trail is emptied, and mails that were sent again for a
 # reason count once.
 sub close_round {
     my ($self) = @_;

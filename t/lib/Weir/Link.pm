@@ -1,4 +1,4 @@
-# A network between two processes of a stack that stalls when told to. What was sent stays in it and
+# A network between two processes of a stack that can be stalled. What was sent stays in it and
 # arrives late; connections that are made meanwhile work.
 #
 #     my $link = Weir::Link->new($stack, 'relay-redis', to => $port);   # from: default a free port

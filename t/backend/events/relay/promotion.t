@@ -154,7 +154,7 @@ subtest 'a relay that finds events of the old one stops until weirctl relay reba
         grep { $_->{group} eq 'billing' } @{ JSON::PP->new->decode($out) }), 'billing:50',
         'and a lag';
     like $err, qr/partitions 0, 1, 2, 3, 4, 5, 6, 7 stand still, 50 wait.*relay rebase/,
-        'weirctl groups tells it';
+        'weirctl groups shows it';
     ($status, $out) = $s->weirctl('relay');
     is $status, 1, 'weirctl relay has an exit code for it';
     like $out, qr/ahead/, 'and says why';
@@ -199,7 +199,7 @@ subtest 'an event that is not the one of the outbox has no effect' => sub {
     $e->count_effects;
     $s->start_smtp;
     $e->create(24);
-    # As the relay does, but for the streams: there somebody else's users stand.
+    # As the relay does, but in the streams there are other users.
     my @rows = split /\n/,
         $s->psql(
         q{SELECT partition, position, aggregate FROM relay_take(100, '{0,1,2,3,4,5,6,7}')});

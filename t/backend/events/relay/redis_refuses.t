@@ -30,14 +30,14 @@ for my $case (
 {
     my ($command, $msg) = @$case;
     $s->redis(qw(ACL SETUSER default), "-$command");
-    $s->redis('FLUSHALL') if $command eq 'xgroup'; # the group must be made anew
+    $s->redis('FLUSHALL') if $command eq 'xgroup'; # the group must be made again
     $e->create(50);
     wait_for("the log: $msg" => sub { said($msg) });
     like((said($msg))[0]{error}, qr/permission|can't run/, "$msg: with Redis's word");
     $s->redis(qw(ACL SETUSER default), "+$command");
     $e->wait_handled;
     is $e->complaints, '', 'then all events have their effects, once';
-    is scalar(said($msg)), 1, 'the log was told once';
+    is scalar(said($msg)), 1, 'it is logged once';
 }
 is scalar(said('Redis takes events again')), 1, 'and that it is over';
 
@@ -52,7 +52,7 @@ wait_for('the log' => sub {
 $s->redis('DEL', 'weir:events:0');
 $e->create(50);
 $e->wait_handled;
-is $e->complaints, '', 'an entry of somebody else: when the stream is deleted all goes on';
+is $e->complaints, '', 'an entry that is no event: when the stream is deleted all goes on';
 is $s->stop_backend('relay worker'), 0, 'stops';
 
 done_testing;

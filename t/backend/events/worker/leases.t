@@ -39,7 +39,7 @@ subtest 'leases: which worker may take which partition' => sub {
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s'");
     $s->psql("DELETE FROM workers WHERE worker = 'a'");
     wait_for('the takeover' => sub { $beat->('b', 1000) == 8 });
-    is $owned->('a'), 0, 'who has been there all the time takes what has run out';
+    is $owned->('a'), 0, 'a worker that was there all the time takes expired leases';
 
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s',"
             . " epoch = 7 WHERE partition = 0");
@@ -47,7 +47,7 @@ subtest 'leases: which worker may take which partition' => sub {
             . " '{}', '{}', '{}', '{}', 1, 1, 1, 60000)");
     cmp_ok $s->psql('SELECT extract(epoch FROM expires_at - clock_timestamp())::int'
             . ' FROM consumer_partitions WHERE partition = 0'),
-        '>', 30, 'who commits effects lives, which renews the lease';
+        '>', 30, 'a worker that commits effects lives, which renews the lease';
 };
 
 # --- mails -------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ subtest 'an attempt waits for the time in Retry-After' => sub {
             $s->psql("SELECT partition || '/' || position || ' ' || rfc3339(next_at) FROM retries"
                 . " ORDER BY next_at DESC LIMIT 1");
         is $s->ctl_json('events', 'show', $at)->{groups}[0]{next_attempt}, $next,
-            'weirctl events show tells when';
+            'weirctl events show has the time';
         $s->kill_backend('worker');
         $s->start_backend('worker');
         $p->wait_status($p->checkout, 'PAID SUCCEEDED');

@@ -30,8 +30,8 @@ sub order {
 
 sub wait_handled { $e->wait_handled('aggregates', 'invalidation') }
 
-# What the table has, and what it should have. Orders are told by their events, also those of no
-# api.
+# What the table has, and what it should have. It counts the events of orders, also of orders that
+# no api made.
 my $STATS = 'SELECT day, currency, orders, items, revenue FROM daily_order_stats ORDER BY 1, 2';
 my $COUNTED = <<'SQL';
 SELECT (created_at AT TIME ZONE 'UTC')::date, currency, count(*), sum(pieces), sum(total)
@@ -110,7 +110,7 @@ subtest 'edges are told of new numbers after their commit' => sub {
     order([3, 1]);
     $s->wait_locked(q{query LIKE '%consume%'});
     is dashboard_messages(), $messages, 'no message while the numbers are not committed';
-    is $s->get('/dashboard/daily-orders')->{content}, $shown, 'which nobody can read';
+    is $s->get('/dashboard/daily-orders')->{content}, $shown, 'which cannot be read yet';
     print $lock "COMMIT;\n";
     close $lock;
     wait_for('the message' => sub { dashboard_messages() > $messages });
@@ -135,7 +135,7 @@ subtest 'a checkout counts when it is paid' => sub {
     my ($paid, $failed) = ($check_out->(3), $check_out->(5));
     wait_handled();
     is $s->psql($STATS), $stats, 'pending ones do not';
-    is $s->psql('SELECT count(*) FROM upserts'), $upserts, 'nothing is written, and nobody told';
+    is $s->psql('SELECT count(*) FROM upserts'), $upserts, 'nothing is written, and no event';
     $s->psql("UPDATE orders SET created_at = created_at - interval '2 days' WHERE id = '$paid'");
     my $messages = dashboard_messages();
     $ends->($paid, 'succeeded');
@@ -145,7 +145,7 @@ subtest 'a checkout counts when it is paid' => sub {
         $s->psql("SELECT 1, 3, total FROM orders WHERE id = '$paid'"),
         'the paid one does, on the day on which it was made';
     is_counted('and no other');
-    cmp_ok dashboard_messages(), '>', $messages, 'which is told';
+    cmp_ok dashboard_messages(), '>', $messages, 'and sent to the edges';
     $ends->($failed, 'succeeded'); # late: the money goes back
     wait_handled();
     is_counted('paid too late is not paid');
@@ -212,7 +212,7 @@ subtest 'edges are told again after Redis was away' => sub {
     wait_for('the event to fail' =>
             sub { $s->psql("SELECT count(*) FROM retries WHERE group_name = 'invalidation'") > 0 });
     is $s->psql("SELECT error FROM retries WHERE group_name = 'invalidation' LIMIT 1") =~
-        /WRONGTYPE/, 1, 'with the words of Redis';
+        /WRONGTYPE/, 1, 'with the error of Redis';
     $s->redis('DEL', 'weir:invalidate');
     wait_for('the message' => sub { dashboard_messages() > 0 });
     wait_handled();
@@ -225,7 +225,7 @@ subtest 'edges are told again after Redis was away' => sub {
     $s->start_redis;
     wait_handled();
     is_counted('what was ordered meanwhile is counted');
-    cmp_ok dashboard_messages(), '>', 0, 'and told';
+    cmp_ok dashboard_messages(), '>', 0, 'and sent to the edges';
 
     for my $round (1 .. 3) {
         order([6, $_]) for 1 .. 10;
@@ -233,7 +233,7 @@ subtest 'edges are told again after Redis was away' => sub {
         order([6, $_]) for 1 .. 10;
         wait_handled();
         is_counted("emptied, round $round: each is counted once");
-        cmp_ok dashboard_messages(), '>', 0, 'and told';
+        cmp_ok dashboard_messages(), '>', 0, 'and sent to the edges';
     }
 };
 

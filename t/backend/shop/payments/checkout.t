@@ -104,7 +104,7 @@ subtest 'a declined charge fails the order' => sub {
     is($s->psql("SELECT reason FROM payments WHERE order_id = '$failed'"), 'card_declined',
         'the reason is kept');
     is($s->psql("SELECT data->>'reason' FROM outbox WHERE type = 'PaymentFailed'"),
-        'card_declined', 'and told');
+        'card_declined', 'with the reason');
     $p->wait_handled(qw(payments email));
     is(scalar $s->mails, $mails, 'no receipt');
 };

@@ -132,7 +132,7 @@ subtest 'a charge that was already refunded ends as FAILED' => sub {
 
 subtest 'a payment whose event was dropped ends' => sub {
     my ($order, $at) = given_up();
-    is $p->status($order), 'PENDING REQUESTED', 'nobody knows: the order waits';
+    is $p->status($order), 'PENDING REQUESTED', 'the result is unknown: the order waits';
     is $s->psql('SELECT attempts FROM dead_letters'), 3, 'as a dead letter';
     ok((grep { $_->{msg} eq 'event is a dead letter' } $s->log_lines('worker')),
         'an operator reads of it');
@@ -159,7 +159,7 @@ subtest 'a payment whose event was dropped ends' => sub {
         'OrderCreated PaymentRequested PaymentWithdrawn PaymentSucceeded OrderPaid',
         'dropped, but it was charged: PAID';
 
-    # Dropped while the gateway is still unwell: dead again, dropped again.
+    # Dropped while the gateway still fails: dead again, dropped again.
     ($order, $at) = given_up(errors => 6);
     ctl('drop', 'payments', $at);
     my $again = wait_for('the dead letter' => sub {
@@ -188,7 +188,7 @@ subtest 'a payment whose event was dropped ends' => sub {
     $p->wait_status($order, 'PAID SUCCEEDED');
     $p->wait_handled;
     is $p->events($order), 'OrderCreated PaymentRequested PaymentSucceeded OrderPaid',
-        'gone over again: charged, not withdrawn';
+        'handled again: charged, not withdrawn';
     is dead(), '', 'and no dead letter any more';
 
     $s->psql("SELECT outbox_put(gen_random_uuid(), 'PaymentRequested', 'order:x',"
@@ -214,7 +214,7 @@ subtest 'a payment whose last event was dropped ends' => sub {
         $s->psql("SELECT partition || '/' || position FROM dead_letters"
                 . " WHERE type = 'PaymentReported'");
     });
-    is $p->status($order), 'PENDING REQUESTED', 'nobody knows';
+    is $p->status($order), 'PENDING REQUESTED', 'the result is unknown';
     ctl('drop', 'payments', $at);
     $p->wait_status($order, 'FAILED REFUNDED');
     is dead(), '', 'dropped: it ends all the same';
@@ -238,7 +238,7 @@ subtest 'a charge made after its payment was given up is refunded' => sub {
     };
     is $late->('its amount'), 'FAILED REFUNDED', 'the money goes back';
     is $late->('another amount', amount => 5), 'FAILED FAILED', 'as a stray charge';
-    is $late->('and given back by somebody', status => 'refunded'), 'FAILED REFUNDED',
+    is $late->('and refunded at the gateway', status => 'refunded'), 'FAILED REFUNDED',
         'that is known then';
 
     # It is charged between the gateway's "there is none" and its being written down.

@@ -94,7 +94,7 @@ subtest 'a worker that is killed around the charge charges once' => sub {
     $s->start_backend('worker');
     wait_for('the charge' => sub { requests($p, $order) > 0 });
     is($s->kill_backend('worker'), 256 + 9, 'killed before the answer');
-    is($p->status($order), 'PENDING REQUESTED', 'nobody knows of it');
+    is($p->status($order), 'PENDING REQUESTED', 'the result is unknown');
     $p->switch(latency => 0);
     $s->start_backend('worker');
     $p->wait_status($order, 'PAID SUCCEEDED');

@@ -120,7 +120,7 @@ subtest 'a PUT creates, changes, and repeated changes nothing' => sub {
     is $r->{headers}{'weir-invalidate'}, "products, product:$id",
         'but invalidates: the first answer may have been lost';
     is $s->psql("SELECT count(*) FROM outbox WHERE aggregate = 'product:$id'"), 1,
-        'and tells nothing';
+        'and makes no event';
 
     $r = put(uc $id, { %want, price => 1000000000, id => 7, more => [] });
     is $r->{status}, 200, 'changed; unknown members are ignored';
@@ -250,7 +250,7 @@ subtest 'products are whole when PostgreSQL or the api dies' => sub {
     wait_for("the same PUT of $_ again" =>
             sub { put($_, { name => 'k', price => 1, currency => 'EUR' })->{status} < 300 })
         for @ids[0 .. 2];
-    is events($_), 'ProductChanged|k|1|EUR', 'is told once' for @ids[0 .. 2];
+    is events($_), 'ProductChanged|k|1|EUR', 'has one event' for @ids[0 .. 2];
 };
 
 is $s->stop_backend($_), 0, "$_ stops" for qw(api api2);

@@ -19,7 +19,7 @@ $s->start_backend('relay');
 
 my $n = 0;
 
-# A user who has signed up, in whatever state.
+# A user who has signed up, in any state.
 sub signup {
     my $r =
         $s->post('/signup', { email => 'user' . ++$n . '@example.org', displayName => "User $n" });
@@ -92,9 +92,9 @@ subtest 'each group removes its part, once' => sub {
     $s->start_backend('worker');
     wait_deleted($s->psql('SELECT user_id FROM deletions'));
     is($s->psql("SELECT count(*) FROM users WHERE status IN ('PENDING', 'ACTIVE')"), 0,
-        'the signup\'s steps bring nobody back');
+        'the steps of a signup do not bring the user back');
     $p->wait_handled('email');
-    is(scalar $s->mails, 0, 'no welcome for who has left before it was sent');
+    is(scalar $s->mails, 0, 'no welcome to a user who has left before it was sent');
     is(traces(1), '', 'nothing personal is left');
 
     my $user = active();

@@ -411,7 +411,7 @@ subtest 'without PostgreSQL requests are answered 503, and work when it is back'
             is_problem($r, 503, "$_->[0] while it is stopped ($how)");
             like $r->{headers}{'retry-after'}, qr/^\d+$/, 'Retry-After';
         }
-        is $stack->get('/health')->{status}, 200, 'the process is well';
+        is $stack->get('/health')->{status}, 200, 'the process is healthy';
         $stack->start_postgres;
         wait_for('the api to answer again' => sub { $stack->get($path)->{status} == 200 });
         wait_for('signups to work again' => sub {
