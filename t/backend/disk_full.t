@@ -106,9 +106,7 @@ ok fill($wal), "the disk of PostgreSQL's log is full";
 # It writes what it has room for, and then gives up.
 for (1 .. 100) {
     last if $s->has_ended('postgres');
-    system(   'psql -h '
-            . $s->pg
-            . ' -U postgres -d weir -qAtc "SELECT pg_switch_wal()" >/dev/null 2>&1');
+    Weir::Stack::Postgres::succeeds($s->pg, 'postgres', 'weir', 'SELECT pg_switch_wal()');
     signup();
 }
 wait_for('PostgreSQL to refuse' => sub { signup() != 201 });
@@ -117,10 +115,7 @@ free($wal);
 if ($s->has_ended('postgres')) {
     $s->start_postgres;
 } else {
-    wait_for('PostgreSQL' => sub {
-        system('psql -h ' . $s->pg . ' -U postgres -d weir -qAtc "SELECT 1" >/dev/null 2>&1')
-            == 0;
-    });
+    wait_for('PostgreSQL' => sub { Weir::Stack::Postgres::answers($s->pg) });
 }
 all_is_well('with room for the log again');
 

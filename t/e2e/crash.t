@@ -23,6 +23,7 @@ use Weir::Base qw(slurp);
 use Weir::Link;
 use Weir::Payments;
 use Weir::Stack qw(wait_for);
+use Weir::Stack::Postgres;
 
 my $ROUNDS = $ENV{WEIR_CRASH_ROUNDS} // 5;
 my $SEED = $ENV{WEIR_CRASH_SEED} // int(rand 2**31);
@@ -142,9 +143,7 @@ sub line_step {
         my ($acked, $unique) = @_;
         my ($line, $n) = (int rand 5, 1 + int rand 6);
         my $sql = "SELECT put_line($line, $n, 'line-$unique'), pg_sleep(" . rand(0.05) . ')';
-        system(   "psql -h $s->{dir}/pg -U weir -d weir -v ON_ERROR_STOP=1 -XAtqc \"$sql\""
-                . " >/dev/null 2>&1") == 0
-            or return 0;
+        Weir::Stack::Postgres::succeeds($s->pg, 'weir', 'weir', $sql) or return 0;
         print $acked map { "line\tline-$unique-$_\@example.org\n" } 1 .. $n;
         return 1;
     };
@@ -208,10 +207,7 @@ my %fault = (
             kill 'KILL', $pid or die "no backend was killed\n";
         },
         mend => sub {
-            wait_for('PostgreSQL to recover' => sub {
-                system("psql -h $s->{dir}/pg -U weir -d weir -Atqc 'SELECT 1' >/dev/null 2>&1")
-                    == 0;
-            });
+            wait_for('PostgreSQL to recover' => sub { Weir::Stack::Postgres::answers($s->pg) });
         },
     },
     'kill -9 of Redis, which starts empty' => {

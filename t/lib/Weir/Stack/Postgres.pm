@@ -8,8 +8,12 @@ use Weir::Base qw(slurp wait_for);
 
 # --- the programs -------------------------------------------------------------
 
-# The folder of the newest version's programs.
-sub programs {
+# The folder of the newest version's programs. Debian's /usr/bin/psql looks for it at each call,
+# which takes longer than most queries.
+my $programs;
+sub programs { return $programs //= find_programs() }
+
+sub find_programs {
     my $version = sub { $_[0] =~ m{/(\d+)/bin} ? $1 : 0 };
     my ($newest) = sort { $version->($b) <=> $version->($a) } glob '/usr/lib/postgresql/*/bin';
     return $newest // die "PostgreSQL's server is missing; install postgresql\n";
@@ -27,12 +31,26 @@ sub hand_over {
 # Runs SQL over the socket in that folder and returns its output.
 sub query {
     my ($folder, $user, $database, $sql) = @_;
-    my @command = ('psql', '-h', $folder, '-U', $user, '-d', $database);
+    my @command = (programs() . '/psql', '-h', $folder, '-U', $user, '-d', $database);
     open my $psql, '-|', @command, '-v', 'ON_ERROR_STOP=1', '-XAtqc', $sql or die "psql: $!\n";
     local $/;
     my $out = <$psql> // '';
     close $psql or die "psql failed: $sql\n";
     return $out =~ s/\n\z//r;
+}
+
+# Runs SQL over the socket in that folder, without a word where that fails; returns whether it has
+# succeeded.
+sub succeeds {
+    my ($folder, $user, $database, $sql) = @_;
+    my @command = (programs() . '/psql', '-h', $folder, '-U', $user, '-d', $database);
+    my @silent = ('/bin/sh', '-c', 'exec "$@" >/dev/null 2>&1', 'sh');
+    return system(@silent, @command, '-v', 'ON_ERROR_STOP=1', '-Xqc', $sql) == 0;
+}
+
+sub answers {
+    my ($folder) = @_;
+    return succeeds($folder, 'postgres', 'postgres', 'SELECT 1');
 }
 
 # The processes whose parent that one is.
@@ -69,9 +87,7 @@ sub start_server {
     $self->start_process(
         $name, [@command, map { ('-c', $_) } @settings],
         user => user(), env => $option{env});
-    $self->wait_started($name => sub {
-        return system("psql -h $folder -U postgres -d postgres -Atqc '' >/dev/null 2>&1") == 0;
-    });
+    $self->wait_started($name => sub { answers($folder) });
 }
 
 # Makes the cluster and the database at the first call. The role weir owns the database and
@@ -85,9 +101,8 @@ sub start_postgres {
         -d $folder or mkdir $folder or die "$folder: $!\n";
         hand_over($folder);
         my @like = ('-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync');
-        $self->run_as_postgres(
-            programs() . '/initdb', '-D', "$folder/data", '-U', 'postgres',
-            @like);
+        my $initdb = programs() . '/initdb';
+        $self->run_as_postgres($initdb, '-D', "$folder/data", '-U', 'postgres', @like);
     }
     $self->start_server('postgres', $folder, env => $self->{postgres_env});
     if ($is_new) {
@@ -147,7 +162,8 @@ sub psql_as {
 sub session {
     my ($self, $sql) = @_;
     my $mark = "$self->{dir}/session." . ++$self->{psql_sessions};
-    my $command = 'psql -h ' . $self->pg . ' -U weir -d weir -v ON_ERROR_STOP=1 -XAtq';
+    my $folder = $self->pg;
+    my $command = programs() . "/psql -h $folder -U weir -d weir -v ON_ERROR_STOP=1 -XAtq";
     open my $psql, '|-', "exec $command >>$self->{dir}/session.log 2>&1" or die "psql: $!\n";
     $psql->autoflush(1);
     print $psql "$sql\n\\! touch $mark\n";
