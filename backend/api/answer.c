@@ -1,6 +1,7 @@
 #include "api/answer.h"
 
 #include "api/representation.h"
+#include "common/text/hex.h"
 #include "common/ids/uuid7.h"
 #include "db/db.h"
 #include "log/alloc.h"
@@ -78,8 +79,7 @@ static void make_etag(const char *body, size_t len, char etag[ETAG_LEN + 1])
 
     SHA256((const unsigned char *)body, len, digest);
     etag[0] = '"';
-    for (int i = 0; i < 16; i++)
-        snprintf(etag + 1 + 2 * i, 3, "%02x", digest[i]);
+    weir_hex(etag + 1, digest, 16);
     memcpy(etag + 33, "\"", 2);
 }
 

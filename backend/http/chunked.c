@@ -2,6 +2,7 @@
 
 #include "http/head.h"
 
+#include "common/text/hex.h"
 #include "common/text/token.h"
 
 #include <string.h>
@@ -44,18 +45,9 @@ static int wrong(weir_chunked_t *c, int status, const char *why)
     return -1;
 }
 
-static int hex(unsigned char ch)
-{
-    if (ch >= '0' && ch <= '9')
-        return ch - '0';
-    ch |= 0x20;
-
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 static int in_size(weir_chunked_t *c, unsigned char ch)
 {
-    int digit = hex(ch);
+    int digit = weir_unhex((char)ch, 1);
 
     if (digit >= 0) {
         if (++c->digits > SIZE_DIGITS_MAX)
@@ -86,13 +78,13 @@ static int behind_extension(unsigned char ch)
     case ';':
         return EXT_NAME;
     default:
-        return ch == ' ' || ch == '\t' ? EXT_NEXT : -1;
+        return weir_is_ows((char)ch) ? EXT_NEXT : -1;
     }
 }
 
 static int in_extension(weir_chunked_t *c, unsigned char ch)
 {
-    bool blank = ch == ' ' || ch == '\t';
+    bool blank = weir_is_ows((char)ch);
     int next = -1;
 
     switch (c->state) {

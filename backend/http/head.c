@@ -296,7 +296,7 @@ static bool read_field(weir_head_t *h, char *text, char *start, char *end)
 {
     char *p = start, *value;
 
-    if (*p == ' ' || *p == '\t')
+    if (weir_is_ows(*p))
         return wrong(h, 400, "A field's value goes on in a second line.");
     while (p < end && weir_is_tchar(*p))
         p++;
@@ -307,9 +307,9 @@ static bool read_field(weir_head_t *h, char *text, char *start, char *end)
 
     value = p + 1;
     *p = '\0';
-    while (value < end && (*value == ' ' || *value == '\t'))
+    while (value < end && weir_is_ows(*value))
         value++;
-    while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
+    while (end > value && weir_is_ows(end[-1]))
         end--;
     for (const char *q = value; q < end; q++) {
         if (!weir_is_value((unsigned char)*q))

@@ -4,26 +4,18 @@
 
 #include <jansson.h>
 
-#include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define LOOK_S 1
 #define JUMP_MS 2000 /* NTP slews what is less */
 
-static int64_t ms_of(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ms from the monotonic clock's zero to the real one's; only a clock that is set changes it by
- * much. */
+/* ms between the two clocks.  The difference changes by much only when a clock is set. */
 static int64_t offset(void)
 {
-    return ms_of(CLOCK_REALTIME) - ms_of(CLOCK_MONOTONIC);
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - (int64_t)weir_clock_ms();
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)

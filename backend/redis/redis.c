@@ -11,17 +11,19 @@
  */
 #include "redis/redis.h"
 
+#include "common/text/hex.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 #include "log/log.h"
 #include "redis/reader.h"
 #include "redis/url.h"
 
+#include <assert.h>
 #include <hiredis/adapters/libevent.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ms */
 #define CONNECT_TIMEOUT 2000
@@ -60,14 +62,6 @@ typedef struct {
     size_t eval_len;
 } command_t;
 
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void arm(weir_redis_t *r, unsigned ms)
 {
     struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
@@ -92,7 +86,7 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *data)
     weir_redis_t *r = c->redis;
     redisReply *rep = reply;
 
-    r->progress = now_ms();
+    r->progress = weir_clock_ms();
     if (rep == NULL && r->ac == ac)
         r->up = false;
 
@@ -127,7 +121,7 @@ static bool send_formatted(weir_redis_t *r, const char *cmd, size_t len, weir_re
         c = weir_alloc(sizeof(*c));
         *c = (command_t){r, cb, arg, eval, eval_len};
         if (r->pending == 0)
-            r->progress = now_ms();
+            r->progress = weir_clock_ms();
         if (redisAsyncFormattedCommand(r->ac, on_reply, c, cmd, len) == REDIS_OK) {
             r->pending++;
             return true;
@@ -173,8 +167,8 @@ static const char *sha1_of(const char *script)
     if (i == SCRIPTS_MAX || !EVP_Digest(script, strlen(script), digest, &len, EVP_sha1(), NULL))
         return NULL;
     known[i].script = script;
-    for (unsigned n = 0; n < len; n++)
-        snprintf(known[i].hex + 2 * n, 3, "%02x", digest[n]);
+    assert(2 * len < sizeof(known[i].hex));
+    weir_hex(known[i].hex, digest, len);
     return known[i].hex;
 }
 
@@ -339,7 +333,7 @@ static void start(weir_redis_t *r)
     weir_redis_reader_limit(ac->c.reader, &r->pending);
     ac->data = r;
     r->ac = ac;
-    r->progress = now_ms();
+    r->progress = weir_clock_ms();
     arm(r, CONNECT_TIMEOUT);
     redisAsyncSetConnectCallback(ac, on_connect);
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
@@ -349,7 +343,7 @@ static void start(weir_redis_t *r)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     weir_redis_t *r = arg;
-    uint64_t silent = now_ms() - r->progress;
+    uint64_t silent = weir_clock_ms() - r->progress;
 
     (void)fd;
     (void)what;

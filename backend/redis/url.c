@@ -1,18 +1,11 @@
 #include "redis/url.h"
 
+#include "common/text/hex.h"
 #include "log/alloc.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Percent-decodes (RFC 3986 section 2.1) a copy; NULL when it is malformed. */
 static char *decode(const char *s, size_t len)
@@ -22,8 +15,8 @@ static char *decode(const char *s, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (s[i] != '%') {
             *p++ = s[i];
-        } else if (i + 2 < len && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0) {
-            *p++ = (char)(hex(s[i + 1]) * 16 + hex(s[i + 2]));
+        } else if (i + 2 < len && weir_unhex(s[i + 1], 1) >= 0 && weir_unhex(s[i + 2], 1) >= 0) {
+            *p++ = (char)(weir_unhex(s[i + 1], 1) * 16 + weir_unhex(s[i + 2], 1));
             i += 2;
         } else {
             free(out);

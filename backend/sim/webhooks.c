@@ -6,6 +6,7 @@
 
 #include "common/ids/uuid7.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #define ATTEMPTS_MAX 20
 #define FIRST_WAIT_MS 100
@@ -41,14 +41,6 @@ struct sim_webhooks {
     struct event *timer;
     int count, delivered, refused;
 };
-
-static long now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* On the next turn of the loop, or in ms. */
 static void wake(sim_webhooks_t *w, long ms)
@@ -97,7 +89,7 @@ static void on_answer(struct evhttp_request *request, void *arg)
     } else {
         for (int i = 1; i < hook->attempts && wait < LONGEST_WAIT_MS; i++)
             wait *= 2;
-        hook->due = now_ms() + wait;
+        hook->due = (long)weir_clock_ms() + wait;
         TAILQ_INSERT_TAIL(&w->waiting, hook, link);
     }
     wake(w, 0); /* the connection is freed there, not in its own callback */
@@ -136,7 +128,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     sim_webhooks_t *w = arg;
     webhook_t *hook, *found = NULL;
-    long now = now_ms(), next = -1;
+    long now = (long)weir_clock_ms(), next = -1;
 
     (void)fd;
     (void)what;

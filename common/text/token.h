@@ -1,4 +1,4 @@
-/* Characters of HTTP tokens (RFC 9110 section 5.6.2). */
+/* Characters of HTTP tokens and of the blanks between them (RFC 9110 section 5.6.2 and 5.6.3). */
 #ifndef WEIR_TOKEN_H
 #define WEIR_TOKEN_H
 
@@ -16,6 +16,12 @@ static inline bool weir_is_tchar(char c)
     };
 
     return tchar[(unsigned char)c];
+}
+
+/* True if the character may be part of optional whitespace. */
+static inline bool weir_is_ows(char c)
+{
+    return c == ' ' || c == '\t';
 }
 
 #endif

@@ -1,11 +1,11 @@
 #include "db/batch/ask.h"
 
 #include "log/alloc.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define BATCH_MAX 256
 #define WAITING_MAX 1024
@@ -24,17 +24,9 @@ typedef struct {
     weir_batch_cb cb;
     void *arg;
     struct event *again;
-    time_t until; /* s, of CLOCK_MONOTONIC: it is asked again before */
+    uint64_t until; /* weir_clock_ms(): until then the question is repeated */
     char *values[WEIR_BATCH_WIDTH_MAX];
 } question_t;
-
-static time_t now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec;
-}
 
 static void answer(question_t *q, PGresult *result, int row, const char *error,
                    const char *sqlstate)
@@ -54,7 +46,7 @@ static void on_away(question_t *q, const char *error, const char *sqlstate)
     static const struct timeval pause = {0, AGAIN_MS * 1000};
     weir_ask_t *ask = q->ask;
 
-    if (now_s() < q->until) {
+    if (weir_clock_ms() < q->until) {
         evtimer_add(q->again, &pause);
         return;
     }
@@ -121,7 +113,7 @@ void weir_ask(weir_ask_t *ask, const char *const *values, weir_batch_cb cb, void
     q->ask = ask;
     q->cb = cb;
     q->arg = arg;
-    q->until = now_s() + WEIR_ASK_PATIENCE_S;
+    q->until = weir_clock_ms() + WEIR_ASK_PATIENCE_S * 1000;
     q->again = evtimer_new(ask->base, on_time, q);
     for (int i = 0; i < ask->width; i++) {
         if (values[i] != NULL)

@@ -11,11 +11,11 @@
 #include "db/batch/private.h"
 
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 /* Whoever is here has waited for a lock already. */
 #define LOCK_TIMEOUT "SET lock_timeout = '50ms'"
@@ -45,14 +45,6 @@ struct weir_parts {
 };
 
 static void run(weir_parts_t *p);
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static void add(weir_parts_t *p, struct part_list *list, weir_batch_group_t *group, int from,
                 int to, uint64_t until, uint64_t not_before)
@@ -117,7 +109,7 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     } else if (strcmp(sqlstate, WEIR_BATCH_LOCKED) != 0) {
         weir_batch_group_fail(part->group, part->from, part->to, error, sqlstate);
     } else if (part->to - part->from == 1) {
-        add(p, &p->locked, part->group, part->from, part->to, part->until, now_ms() + RETRY);
+        add(p, &p->locked, part->group, part->from, part->to, part->until, weir_clock_ms() + RETRY);
     } else {
         int middle = part->from + (part->to - part->from) / 2;
 
@@ -159,7 +151,7 @@ static bool send_part(weir_parts_t *p, part_t *part)
 static void run(weir_parts_t *p)
 {
     static const struct timeval tick = {0, TICK_US};
-    uint64_t now = now_ms();
+    uint64_t now = weir_clock_ms();
     struct part_list *list = &p->waiting;
     part_t *part;
 
@@ -214,7 +206,7 @@ void weir_parts_take(weir_batch_group_t *group)
     weir_batch_t *batch = group->batch;
     weir_parts_t *p = batch->parts != NULL ? batch->parts : (batch->parts = make(batch));
     int middle = group->count / 2;
-    uint64_t now = now_ms();
+    uint64_t now = weir_clock_ms();
 
     if (p->requests + group->count > batch->limit) {
         weir_batch_group_fail(group, 0, group->count, "too many requests wait for locked rows",

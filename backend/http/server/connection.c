@@ -7,6 +7,7 @@
  */
 #include "http/server/private.h"
 
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <event2/event.h>
@@ -19,15 +20,6 @@
 #include <unistd.h>
 
 #define BUFFER_FIRST 4096
-
-int64_t weir_http_now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- its life ----------------------------------------------------------------------------- */
 
@@ -54,7 +46,7 @@ static int64_t deadline(const connection_t *c, connection_state_t state, int lim
 
     if (stopping && limit_s > WEIR_HTTP_STOP_LIMIT_S)
         limit_s = WEIR_HTTP_STOP_LIMIT_S;
-    at = limit_s > 0 ? weir_http_now_ms() + limit_s * 1000 : INT64_MAX;
+    at = limit_s > 0 ? (int64_t)weir_clock_ms() + limit_s * 1000 : INT64_MAX;
 
     return stopping && state == c->state && c->deadline_ms < at ? c->deadline_ms : at;
 }
@@ -321,7 +313,7 @@ bool weir_connection_new(weir_http_t *http, int fd)
     }
     c->http = http;
     c->fd = fd;
-    c->deadline_ms = weir_http_now_ms() + WEIR_HTTP_IDLE_LIMIT_S * 1000;
+    c->deadline_ms = (int64_t)weir_clock_ms() + WEIR_HTTP_IDLE_LIMIT_S * 1000;
     c->readable = event_new(http->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     c->writable = event_new(http->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     if (c->readable == NULL || c->writable == NULL || event_add(c->readable, NULL) != 0) {

@@ -11,6 +11,8 @@
  */
 #include "http/server/private.h"
 
+#include "log/clock.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,7 +265,7 @@ void weir_exchange_check(weir_http_t *http, int64_t now)
 
 void weir_exchange_stop(weir_http_t *http)
 {
-    int64_t limit = weir_http_now_ms() + WEIR_HTTP_STOP_LIMIT_S * 1000;
+    int64_t limit = (int64_t)weir_clock_ms() + WEIR_HTTP_STOP_LIMIT_S * 1000;
     connection_t *c, *next;
 
     for (c = TAILQ_FIRST(&http->busy); c != NULL; c = TAILQ_NEXT(c, link)) {

@@ -30,7 +30,6 @@
 
 #include <sys/queue.h>
 #include <sys/uio.h>
-#include <time.h>
 
 typedef struct {
     weir_http_handler handler;
@@ -90,8 +89,8 @@ struct weir_http_request {
     connection_t *connection; /* NULL when it is gone, or serves another request already */
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
     weir_traceparent_t trace;
-    struct timespec since;
-    int status; /* of the answer; 0 while waiting */
+    uint64_t began_us; /* weir_clock_us() when it came */
+    int status;        /* of the answer; 0 while waiting */
     bool abandoned;
     bool has_cache_control;
     char *fields; /* of the answer, as lines */
@@ -135,8 +134,6 @@ struct weir_http {
 
 /* --- connection.c ------------------------------------------------------------------------- */
 
-int64_t weir_http_now_ms(void);
-
 /* Takes the descriptor, also when it fails for want of memory or of the kernel's. */
 bool weir_connection_new(weir_http_t *http, int fd);
 /* Changes the state, for limit_s at most; 0: without a limit. */
@@ -169,7 +166,8 @@ void weir_http_free_requests(struct requests *list);
 /* Calls the server's stop callback, from the event loop, when it stops and nothing is in flight. */
 void weir_http_check_stopped(weir_http_t *http);
 
-double weir_http_ms_since(const struct timespec *then);
+/* How long ago the request came. */
+uint64_t weir_http_us_since(const weir_http_request_t *request);
 
 /* --- dispatch.c --------------------------------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 #include "http/server/private.h"
 
 #include "log/alloc.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -13,13 +14,9 @@
 #define FIELDS_FIRST 512
 #define OVERDUE "There was no answer in time; what came of the request is unknown."
 
-double weir_http_ms_since(const struct timespec *then)
+uint64_t weir_http_us_since(const weir_http_request_t *r)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-
-    return (double)(now.tv_sec - then->tv_sec) * 1e3 + (double)(now.tv_nsec - then->tv_nsec) / 1e6;
+    return weir_clock_us() - r->began_us;
 }
 
 static void log_request(const weir_http_request_t *r)
@@ -34,7 +31,7 @@ static void log_request(const weir_http_request_t *r)
 
     weir_log(WEIR_LOG_INFO, r->trace.trace_id, "request", "{s:s,s:s,s:i,s:f}", "method",
              weir_http_method(r), "path", shown, "status", r->status, "ms",
-             (double)(int64_t)(weir_http_ms_since(&r->since) * 1000) / 1000);
+             (double)weir_http_us_since(r) / 1000);
 }
 
 /* --- the life of a request --------------------------------------------------------- */
@@ -82,7 +79,7 @@ weir_http_request_t *weir_http_request_new(connection_t *connection)
 
     r->http = http;
     r->connection = connection;
-    clock_gettime(CLOCK_MONOTONIC, &r->since);
+    r->began_us = weir_clock_us();
     take_trace(r);
     TAILQ_INSERT_TAIL(&http->in_flight, r, link);
     http->n_in_flight++;

@@ -2,6 +2,7 @@
 
 #include "http/listen.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -28,14 +29,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
 
-    while (r != NULL && weir_http_ms_since(&r->since) > WEIR_HTTP_ANSWER_LIMIT_S * 1e3) {
+    while (r != NULL && weir_http_us_since(r) > WEIR_HTTP_ANSWER_LIMIT_S * 1000000) {
         weir_http_request_t *next = TAILQ_NEXT(r, link);
 
         if (r->status == 0)
             weir_http_abandon(r);
         r = next;
     }
-    weir_exchange_check(http, weir_http_now_ms());
+    weir_exchange_check(http, (int64_t)weir_clock_ms());
     accept_if_room(http); /* a connection may be idle for long enough now */
 }
 
@@ -72,7 +73,7 @@ static bool close_oldest_idle(weir_http_t *http)
     connection_t *c = TAILQ_FIRST(&http->idle);
     int64_t idle_since = c != NULL ? c->deadline_ms - WEIR_HTTP_IDLE_LIMIT_S * 1000 : 0;
 
-    if (c != NULL && weir_http_now_ms() - idle_since < IDLE_LEAST_MS)
+    if (c != NULL && (int64_t)weir_clock_ms() - idle_since < IDLE_LEAST_MS)
         c = NULL;
     if (c == NULL)
         c = TAILQ_FIRST(&http->lingering);
