@@ -4,14 +4,17 @@
 NAME.h, or NAME_private.h, declares what NAME.c defines, with NAME_*.c; or it is the door of a room,
 has its folder's name (http/http.h; http/private.h inside) and declares what the files of
 that folder define. A door has at most 30 names.
+
+The names by which a program finds what is plugged into it (lint/layers) may be in any header.
 """
 
 import collections
+import fnmatch
 import os
 import re
 import sys
 
-from layers import backend_objects, module_objects, sources, symbols
+from layers import backend_objects, module_objects, read_layers, sources, symbols
 from project import Exceptions, text
 
 DOOR = 30
@@ -48,6 +51,7 @@ def belongs(file, header):
 
 def main():
     exceptions = Exceptions("header")
+    _, plugs = read_layers()
     definers = {}
     for objects in (backend_objects(), module_objects()):
         defined, _ = symbols(objects)
@@ -55,6 +59,8 @@ def main():
     for header in sources(".h"):
         files = collections.defaultdict(list)
         for name in sorted(declared(header)):
+            if any(fnmatch.fnmatchcase(name, plug) for plug in plugs):
+                continue
             for file in definers.get(name, ()):
                 files[file].append(name)
         if is_door(header):

@@ -1,4 +1,4 @@
-#include "ctl/cli.h"
+#include "ctl/arguments.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,13 +1,10 @@
 /*
- * The command line of weirctl: one table of commands, one of options.  Parsing, help and completion
- * come from them.
+ * What a command and an option of weirctl are.  There is one table of options (arguments.c), and
+ * one of commands (commands/commands.c), to which the domain adds its own.  Parsing, help and
+ * completion use these tables.
  *
- *   arguments.c   the table of options; reads a command line
- *   help.c        help and completion
- *   commands.c    the table of commands, which main.c hands to the two above
- *
- * Options may stand anywhere and mean the same for every command that takes them.  The command is
- * the longest name in the table that the first words make.
+ * Options may be anywhere on the command line, and mean the same for every command that takes them.
+ * The first one or two words name the command; the longest name that fits is used.
  */
 #ifndef WEIR_CTL_CLI_H
 #define WEIR_CTL_CLI_H
@@ -15,11 +12,6 @@
 #include "ctl/ctl.h"
 
 #include <stddef.h>
-#include <stdio.h>
-
-/* Where weir-backend's configuration is when there is no -c. */
-#define WEIR_CTL_CONF_ENVIRONMENT "WEIRCTL_CONF"
-#define WEIR_CTL_CONF_DEFAULT "/etc/weir/weir-backend.conf"
 
 typedef enum { WEIR_CTL_FLAG, WEIR_CTL_TEXT, WEIR_CTL_NUMBER, WEIR_CTL_TIME } weir_ctl_kind_t;
 
@@ -27,24 +19,22 @@ typedef struct {
     const char *name;
     char letter; /* or 0 */
     weir_ctl_kind_t kind;
-    size_t offset;
+    size_t offset;     /* of its field in weir_ctl_args_t */
     const char *value; /* its name in the help */
     const char *about;
     long min, max; /* of a WEIR_CTL_NUMBER; of a WEIR_CTL_TIME in ms */
 } weir_ctl_option_t;
 
 typedef struct {
-    const char *name;  /* "events tail" */
-    const char *words; /* what stands behind it, for the help */
-    int min, max;      /* of words */
-    const char *options;
-    bool database;
+    const char *name;    /* "events tail" */
+    const char *words;   /* the words after the name, for the help */
+    int min, max;        /* how many such words */
+    const char *options; /* their names, with blanks between them */
+    bool database;       /* it needs PostgreSQL, and so the configuration */
     weir_ctl_run_t run;
     const char *about;
-    const char *more; /* what else the help says */
+    const char *more; /* the rest of the help */
 } weir_ctl_command_t;
-
-/* --- commands.c ------------------------------------------------------------ */
 
 typedef struct weir_ctl_commands {
     const weir_ctl_command_t *all;
@@ -52,51 +42,9 @@ typedef struct weir_ctl_commands {
 } weir_ctl_commands_t;
 
 /*
- * The commands that the domain adds, in its file ctl.c, which is linked into weirctl alone.  They
- * take the options that there are (arguments.c).
+ * The domain's commands, in its file ctl.c, which is linked into weirctl alone.  They can take the
+ * options of arguments.c, and no others.
  */
 extern const weir_ctl_commands_t weir_domain_commands;
-
-/* All commands, those of the domain between events and help; never freed. */
-weir_ctl_commands_t weir_ctl_commands(const weir_ctl_commands_t *of_domain);
-
-/* --- arguments.c ----------------------------------------------------------- */
-
-#define WEIR_CTL_OPTIONS_MAX 32
-
-extern const weir_ctl_option_t weir_ctl_options[];
-extern const size_t weir_ctl_n_options;
-
-/* True when the command takes the option. */
-bool weir_ctl_takes(const weir_ctl_command_t *command, const weir_ctl_option_t *option);
-/* The command that the words begin with, NULL if there is none; *used of them name it. */
-const weir_ctl_command_t *weir_ctl_find_command(const weir_ctl_commands_t *commands,
-                                                const char *const *words, int n, int *used);
-
-/* What was given on the command line, before it is known for which command. */
-typedef struct {
-    const char *conf;
-    bool help;
-    bool version;                    /* what stands behind it was not read */
-    bool used[WEIR_CTL_OPTIONS_MAX]; /* by place in the table */
-    const char *words[2 + WEIR_CTL_WORDS_MAX + 1];
-    int n_words;
-} weir_ctl_given_t;
-
-/* Reads words and options.  Ends the program with a message when something is wrong. */
-void weir_ctl_read_arguments(weir_ctl_args_t *args, weir_ctl_given_t *given, int argc, char **argv);
-/* Gives the words behind the first `used` to the command.  The same when it does not take them. */
-void weir_ctl_check_arguments(const weir_ctl_command_t *command, weir_ctl_args_t *args,
-                              const weir_ctl_given_t *given, int used);
-
-/* --- help.c ---------------------------------------------------------------- */
-
-void weir_ctl_usage(const weir_ctl_t *ctl, FILE *out);
-void weir_ctl_describe(const weir_ctl_command_t *command);
-/* For words that are no command: tells what there is instead. */
-weir_ctl_exit_t weir_ctl_no_command(const weir_ctl_t *ctl, const char *const *words, int n);
-weir_ctl_exit_t weir_ctl_help(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_version(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_completion(weir_ctl_t *ctl);
 
 #endif

@@ -44,18 +44,13 @@ typedef struct {
 struct weir_ctl_commands;
 
 typedef struct {
-    const struct weir_ctl_commands *commands; /* all there are, for the help; see cli.h */
+    const struct weir_ctl_commands *commands; /* all commands, for the help; see cli.h */
     weir_settings_t settings;
     PGconn *db; /* NULL for commands that need none */
     weir_ctl_args_t args;
 } weir_ctl_t;
 
 typedef weir_ctl_exit_t (*weir_ctl_run_t)(weir_ctl_t *ctl);
-
-/* --- arguments.c ----------------------------------------------------------- */
-
-/* "PARTITION/POSITION" into its numbers; false when it is none. */
-bool weir_ctl_place(const char *text, int *partition, int64_t *position);
 
 /* --- query.c --------------------------------------------------------------- */
 
@@ -90,12 +85,6 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size);
  */
 json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis);
 
-/* --- relay.c ---------------------------------------------------------------- */
-
-/* False, and a line on standard error, when partitions are halted: which, and the command to run.
- */
-bool weir_ctl_none_halted(weir_ctl_t *ctl);
-
 /* --- output.c -------------------------------------------------------------- */
 
 /* Writes "weirctl: …" to standard error and returns the code. */
@@ -113,24 +102,5 @@ void weir_ctl_print_object(const weir_ctl_t *ctl, const json_t *object);
 void weir_ctl_print_line(const json_t *value);
 /* Prints a table's row with columns of fixed width, for streams. */
 void weir_ctl_print_columns(const json_t *row, const int *widths);
-
-/* --- the commands ------------------------------------------------------------ */
-
-weir_ctl_exit_t weir_ctl_events_tail(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_events_show(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_events_replay(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_relay(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_relay_rebase(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_groups_pause(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_groups_resume(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_groups_delete(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_dead_list(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
-weir_ctl_exit_t weir_ctl_new_domain(weir_ctl_t *ctl);
 
 #endif

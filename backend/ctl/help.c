@@ -1,6 +1,7 @@
-#include "ctl/cli.h"
+#include "ctl/help.h"
 
 #include "common/version.h"
+#include "ctl/arguments.h"
 
 #include <stdio.h>
 #include <string.h>

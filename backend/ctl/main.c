@@ -2,7 +2,9 @@
  * weirctl: reads the command line, opens the database for commands that need it, runs one.
  */
 #include "common/output.h"
-#include "ctl/cli.h"
+#include "ctl/arguments.h"
+#include "ctl/commands/commands.h"
+#include "ctl/help.h"
 #include "db/settings.h"
 #include "log/alloc.h"
 #include "log/log.h"

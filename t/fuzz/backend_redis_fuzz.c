@@ -1,9 +1,9 @@
 // uses: libevent libpq jansson hiredis
-// needs: backend/events/worker/queue.c backend/events/worker/positions.c
-// needs: backend/events/worker/delays.c backend/events/worker/delivery.c
-// needs: backend/events/worker/lease.c backend/events/worker/confirm.c backend/events/cloudevent.c
-// needs: backend/redis/reader.c common/problem.c common/trace/traceparent.c common/ids/random.c
-// needs: backend/log/alloc.c
+// needs: backend/events/worker/queue/queue.c backend/events/worker/queue/positions.c
+// needs: backend/events/worker/queue/delays.c backend/events/worker/lease/delivery.c
+// needs: backend/events/worker/lease/lease.c backend/events/worker/confirm.c
+// needs: backend/events/cloudevent.c backend/redis/reader.c common/ids/uuid7.c common/problem.c
+// needs: common/trace/traceparent.c common/ids/random.c backend/log/alloc.c
 /*
  * What a worker reads from Redis, on any bytes: hiredis' reader with our limits, and the streams
  * that an XREADGROUP delivers, up to the queue.  The relay's and the followers' replies are checked

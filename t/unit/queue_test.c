@@ -1,6 +1,7 @@
-// needs: backend/events/worker/queue.c backend/events/worker/positions.c
-// needs: backend/events/worker/delays.c backend/log/alloc.c backend/log/log.c common/problem.c
-#include "events/worker/queue.h"
+// needs: backend/events/worker/queue/queue.c backend/events/worker/queue/positions.c
+// needs: backend/events/worker/queue/delays.c backend/log/alloc.c backend/log/log.c
+// needs: common/problem.c
+#include "events/worker/queue/queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

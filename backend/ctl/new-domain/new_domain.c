@@ -1,6 +1,5 @@
 #include "ctl/new-domain/new_domain.h"
 
-#include "ctl/cli.h"
 #include "log/alloc.h"
 
 #include <errno.h>

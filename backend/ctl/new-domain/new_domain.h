@@ -6,10 +6,14 @@
 #ifndef WEIR_CTL_NEW_DOMAIN_H
 #define WEIR_CTL_NEW_DOMAIN_H
 
+#include "ctl/ctl.h"
+
 typedef struct {
     const char *path; /* in the folder */
     const char *text;
 } weir_ctl_file_t;
+
+weir_ctl_exit_t weir_ctl_new_domain(weir_ctl_t *ctl);
 
 extern const weir_ctl_file_t weir_ctl_template[]; /* ends with {0} */
 

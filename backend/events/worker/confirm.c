@@ -4,10 +4,14 @@
  * back.  The relay publishes after the commit, so a question that is asked after the delivery is
  * enough.  It is asked for many events at once; what another session has answered does not count.
  */
-#include "events/worker/private.h"
+#include "events/worker/confirm.h"
 
 #include "events/refusal.h"
+#include "events/worker/lease/delivery.h"
+#include "events/worker/lease/group.h"
+#include "events/worker/lease/lease.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <assert.h>
 #include <string.h>
@@ -64,7 +68,7 @@ static void on_ids(PGresult *res, const char *error, const char *sqlstate, void 
     weir_refusal_note(&l->group->ids_refused, l->group->consumer.group, "worker_ids", error,
                       sqlstate);
     if (error != NULL || PQntuples(res) == 0)
-        l->confirm.retry = weir_now_ms() + WEIR_COMMIT_RETRY;
+        l->confirm.retry = weir_clock_ms() + WEIR_COMMIT_RETRY;
     else
         take_ids(l, res, asked);
     weir_group_wake(l->group);

@@ -6,10 +6,16 @@
  *
  * Groups without a handler go from the queue to settle.c, a whole batch at once.
  */
-#include "events/worker/private.h"
+#include "events/worker/handle.h"
 
 #include "common/text/str.h"
+#include "events/worker/confirm.h"
+#include "events/worker/lease/delivery.h"
+#include "events/worker/lease/group.h"
+#include "events/worker/lease/lease.h"
+#include "events/worker/settle.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -56,7 +62,7 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
 {
     weir_lease_t *l = d->lease;
     weir_group_t *g = l->group;
-    uint64_t now = weir_now_ms();
+    uint64_t now = weir_clock_ms();
     bool blamed;
 
     assert(l->handling > 0 && g->handle.under_way > 0);

@@ -5,9 +5,15 @@
  * opened, what is missing was taken by another worker, what is surplus is closed, and released when
  * nothing of it is under way.
  */
-#include "events/worker/private.h"
+#include "events/worker/ownership.h"
 
 #include "events/refusal.h"
+#include "events/worker/handle.h"
+#include "events/worker/lease/delivery.h"
+#include "events/worker/lease/group.h"
+#include "events/worker/lease/lease.h"
+#include "events/worker/reader.h"
+#include "log/clock.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -34,7 +40,7 @@ static weir_queue_t *queue_of(const weir_events_settings_t *settings, const PGre
     /* A database whose clock was set back may name any time. */
     uint64_t longest =
         settings->retry_max_ms > WEIR_NOT_BEFORE_MAX ? settings->retry_max_ms : WEIR_NOT_BEFORE_MAX;
-    uint64_t now = weir_now_ms();
+    uint64_t now = weir_clock_ms();
     weir_queue_t *queue = weir_queue_new(weir_column_int(res, 0, OPEN_HANDLED), WEIR_LINE_MAX,
                                          WEIR_WAITING_MAX, weir_delivery_free);
 
@@ -181,7 +187,7 @@ void weir_ownership_step(weir_worker_t *w)
     w->stepping = weir_db_query(w->db, sql, 3, values, on_stepped, w);
     /* The database counts from when it gets this, which is later. */
     if (w->stepping)
-        w->stepped_at = weir_now_ms();
+        w->stepped_at = weir_clock_ms();
 }
 
 bool weir_ownership_is_stepping(const weir_worker_t *w)

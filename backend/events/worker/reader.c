@@ -11,11 +11,16 @@
  * waiting took it, somebody deleted an entry) it is fetched from the outbox, at once when a later
  * one comes, else when a few heartbeats have passed.
  */
-#include "events/worker/private.h"
+#include "events/worker/reader.h"
 
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
 #include "events/refusal.h"
+#include "events/worker/confirm.h"
+#include "events/worker/lease/delivery.h"
+#include "events/worker/lease/group.h"
+#include "events/worker/lease/lease.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -131,7 +136,7 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
     weir_refusal_note(&l->group->reader.read_refused, l->group->consumer.group, "worker_read",
                       error, sqlstate);
     if (is_active(l) && error != NULL)
-        l->reader.fetch_hold = weir_now_ms() + WEIR_BLOCK;
+        l->reader.fetch_hold = weir_clock_ms() + WEIR_BLOCK;
     else if (is_active(l))
         take_rows(l, res);
     l->reader.fetch = WEIR_FETCH_NONE;
@@ -165,7 +170,7 @@ static void fetch(weir_lease_t *l)
         reader->fetch = gap ? WEIR_FETCH_GAP : WEIR_FETCH_AGAIN;
         weir_lease_ref(l);
     } else {
-        reader->fetch_hold = weir_now_ms() + WEIR_BLOCK;
+        reader->fetch_hold = weir_clock_ms() + WEIR_BLOCK;
     }
 }
 
@@ -292,7 +297,7 @@ static void end_read(weir_lease_t *l, bool failed, bool refused)
     if (failed && reader->stream == WEIR_STREAM_ATTACHED)
         reader->stream = WEIR_STREAM_DETACHED;
     if (refused)
-        reader->hold = weir_now_ms() + WEIR_BLOCK;
+        reader->hold = weir_clock_ms() + WEIR_BLOCK;
 }
 
 static void on_read(redisReply *reply, void *arg)
@@ -331,7 +336,7 @@ static void on_attached(redisReply *reply, void *arg)
             weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}",
                      "group", g->consumer.group, "partition", l->partition, "error", reply->str);
         g->reader.undelivered = true;
-        l->reader.hold = weir_now_ms() + WEIR_BLOCK;
+        l->reader.hold = weir_clock_ms() + WEIR_BLOCK;
     }
     if (!weir_lease_is_gone(l))
         weir_group_wake(g);
@@ -409,7 +414,7 @@ static bool run_lease(weir_lease_t *l, uint64_t now)
 
 void weir_reader_run(weir_group_t *g)
 {
-    uint64_t now = weir_now_ms();
+    uint64_t now = weir_clock_ms();
     bool missing = false;
 
     if (weir_group_is_paused(g))

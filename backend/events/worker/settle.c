@@ -6,9 +6,13 @@
  * One batch of a partition is in its transaction at a time; what becomes ready meanwhile makes the
  * next one.
  */
-#include "events/worker/private.h"
+#include "events/worker/settle.h"
 
 #include "db/array.h"
+#include "events/worker/lease/delivery.h"
+#include "events/worker/lease/group.h"
+#include "events/worker/lease/lease.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -68,7 +72,7 @@ void weir_settle_leave(const weir_delivery_t *d)
     weir_group_t *g = d->lease->group;
 
     if (g->consumer.handle != NULL && d->wanted && d->readable && d->result == WEIR_DELIVERY_OK)
-        weir_made_note(&g->settle.made, d->event.id, weir_now_ms());
+        weir_made_note(&g->settle.made, d->event.id, weir_clock_ms());
 }
 
 void weir_settle_leave_all(const weir_lease_t *l)
@@ -86,7 +90,7 @@ void weir_settle_leave_all(const weir_lease_t *l)
 
 bool weir_settle_was_made(const weir_delivery_t *d)
 {
-    return weir_made_take(&d->lease->group->settle.made, d->event.id, weir_now_ms());
+    return weir_made_take(&d->lease->group->settle.made, d->event.id, weir_clock_ms());
 }
 
 /* --- outcomes --------------------------------------------------------------------------------- */
@@ -190,7 +194,7 @@ static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t
 static void take_outcomes(weir_lease_t *l, const PGresult *res)
 {
     const char *ids[WEIR_BATCH_MAX];
-    uint64_t now = weir_now_ms();
+    uint64_t now = weir_clock_ms();
     size_t hint = 0;
     int acks = 0;
     int64_t strange = 0;
@@ -250,7 +254,7 @@ static void on_refused(weir_lease_t *l, const char *error, const char *sqlstate)
                  "{s:s,s:i,s:s,s:s,s:s*}", "group", g->consumer.group, "partition", l->partition,
                  "error", error, "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
     g->settle.uncommitted = g->settle.uncommitted || !lost;
-    put_back(l, weir_now_ms() + WEIR_COMMIT_RETRY / 2 + (uint64_t)random() % WEIR_COMMIT_RETRY);
+    put_back(l, weir_clock_ms() + WEIR_COMMIT_RETRY / 2 + (uint64_t)random() % WEIR_COMMIT_RETRY);
     if (lost)
         weir_lease_lose(l, "another worker has it");
 }
@@ -322,7 +326,7 @@ static void consume(weir_lease_t *l)
     if (s->consuming)
         weir_lease_ref(l);
     else
-        put_back(l, weir_now_ms() + WEIR_COMMIT_RETRY); /* or when the session is back */
+        put_back(l, weir_clock_ms() + WEIR_COMMIT_RETRY); /* or when the session is back */
     for (int i = CONSUME_POSITIONS; i <= CONSUME_IDS; i++)
         free(arrays[i]);
 }

@@ -29,11 +29,19 @@
  * private.h says what each file does, and in which states a worker and a lease are.  Each group has
  * a database session and a Redis connection of its own, so that none waits for another.
  */
+#include "events/worker/handle.h"
+#include "events/worker/lease/delivery.h"
+#include "events/worker/lease/group.h"
+#include "events/worker/lease/lease.h"
+#include "events/worker/ownership.h"
+#include "events/worker/reader.h"
+#include "events/worker/settle.h"
 #include "events/worker/private.h"
 
 #include "db/array.h"
 #include "events/refusal.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -94,7 +102,7 @@ static void leave_when_idle(weir_worker_t *w)
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     weir_group_t *g = arg;
-    uint64_t now = weir_now_ms(), next = UINT64_MAX;
+    uint64_t now = weir_clock_ms(), next = UINT64_MAX;
 
     (void)fd;
     (void)what;

@@ -1,7 +1,7 @@
-#include "events/worker/queue.h"
+#include "events/worker/queue/queue.h"
 
-#include "events/worker/delays.h"
-#include "events/worker/positions.h"
+#include "events/worker/queue/delays.h"
+#include "events/worker/queue/positions.h"
 #include "log/alloc.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-#include "events/worker/private.h"
+#include "events/worker/lease/group.h"
 
 #include "db/array.h"
 #include "log/alloc.h"

@@ -8,9 +8,11 @@
  * A lease has one reference while its group knows it, and one for each callback under way that
  * does.  So a lease that is GONE is there until the last of them has come.
  */
-#include "events/worker/private.h"
+#include "events/worker/lease/lease.h"
 
+#include "events/worker/lease/group.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <assert.h>
@@ -106,7 +108,7 @@ void weir_lease_strange(weir_lease_t *l, int64_t position, bool ahead)
 {
     weir_group_t *g = l->group;
     weir_worker_t *w = g->worker;
-    uint64_t now = weir_now_ms();
+    uint64_t now = weir_clock_ms();
 
     if (w->strange_at == 0 || now - w->strange_at > STRANGE_SILENCE)
         weir_log(WEIR_LOG_ERROR, NULL,

@@ -1,4 +1,4 @@
-#include "ctl/ctl.h"
+#include "ctl/commands/commands.h"
 
 #include <stdio.h>
 #include <stdlib.h>

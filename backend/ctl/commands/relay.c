@@ -2,7 +2,7 @@
  * Partitions that stand still, because their stream has events of another history than the
  * database's, and the way on from there.  events/relay/relay.c explains when that is.
  */
-#include "ctl/ctl.h"
+#include "ctl/commands/commands.h"
 #include "events/log_stream.h"
 
 #include <inttypes.h>

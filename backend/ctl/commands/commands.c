@@ -1,5 +1,7 @@
-#include "ctl/cli.h"
+#include "ctl/commands/commands.h"
 
+#include "ctl/help.h"
+#include "ctl/new-domain/new_domain.h"
 #include "log/alloc.h"
 
 #include <stdlib.h>

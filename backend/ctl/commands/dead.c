@@ -1,4 +1,6 @@
-#include "ctl/ctl.h"
+#include "ctl/commands/commands.h"
+
+#include "ctl/arguments.h"
 
 #include <inttypes.h>
 #include <stdio.h>

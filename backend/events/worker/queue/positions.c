@@ -1,4 +1,4 @@
-#include "events/worker/positions.h"
+#include "events/worker/queue/positions.h"
 
 #include "log/alloc.h"
 

@@ -1,5 +1,7 @@
-#include "ctl/ctl.h"
+#include "ctl/commands/commands.h"
 
+#include "common/ids/uuid7.h"
+#include "ctl/arguments.h"
 #include "log/alloc.h"
 
 #include <ctype.h>
@@ -137,16 +139,9 @@ weir_ctl_exit_t weir_ctl_events_tail(weir_ctl_t *ctl)
 
 static bool is_uuid(const char *text)
 {
-    if (strlen(text) != 36)
-        return false;
-    for (int i = 0; i < 36; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    char uuid[WEIR_UUID_LEN + 1];
 
-        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
-            return false;
-    }
-
-    return true;
+    return weir_uuid_parse(weir_str(text), uuid) == 0;
 }
 
 /* What became of it in each group that it is for. */

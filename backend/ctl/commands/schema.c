@@ -1,5 +1,6 @@
+#include "ctl/commands/commands.h"
+
 #include "api/schema/schema.h"
-#include "ctl/ctl.h"
 
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl)
 {

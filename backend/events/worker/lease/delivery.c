@@ -1,10 +1,13 @@
-#include "events/worker/private.h"
+#include "events/worker/lease/delivery.h"
 
+#include "common/ids/uuid7.h"
 #include "events/cloudevent.h"
+#include "events/worker/lease/group.h"
+#include "events/worker/lease/lease.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,19 +26,8 @@ static bool wants(const weir_consumer_t *consumer, const weir_event_t *event)
 /* In the form in which PostgreSQL prints it; none when it is no UUID, which no outbox has. */
 static void copy_id(weir_delivery_t *d)
 {
-    const char *id = d->event.id;
-
-    if (strlen(id) != sizeof(d->id) - 1)
-        return;
-    for (size_t i = 0; i < sizeof(d->id) - 1; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-        if (dash ? id[i] != '-' : !isxdigit((unsigned char)id[i]))
-            return;
-    }
-    memcpy(d->id, id, sizeof(d->id));
-    for (char *p = d->id; *p != '\0'; p++)
-        *p = (char)tolower((unsigned char)*p);
+    if (weir_uuid_parse(weir_str(d->event.id), d->id) != 0)
+        d->id[0] = '\0';
 }
 
 weir_delivery_t *weir_delivery_new(weir_lease_t *l, const char *json, size_t len)
@@ -72,7 +64,7 @@ void weir_delivery_free(void *delivery)
 
 bool weir_delivery_is_owned(const weir_delivery_t *d)
 {
-    return weir_lease_is_owned(d->lease, weir_now_ms());
+    return weir_lease_is_owned(d->lease, weir_clock_ms());
 }
 
 weir_delivery_result_t weir_delivery_not_asked(const char *sqlstate)

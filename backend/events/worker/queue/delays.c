@@ -1,4 +1,4 @@
-#include "events/worker/delays.h"
+#include "events/worker/queue/delays.h"
 
 #include "log/alloc.h"
 
