@@ -14,14 +14,14 @@
 
 #define ENVIRONMENT_MAX 64 /* bytes of a variable's name, with its NUL */
 
-/* A key, and where its value came from. */
+/* A key, and the origin of its value. */
 typedef struct {
     const weir_config_key_t *key;
     void *field;
-    int line; /* of the file; 0 when it is not from there */
+    int line; /* of the file; 0 if the value is not from the file */
     char environment[ENVIRONMENT_MAX];
     char *value;
-    bool is_set; /* the field is filled in */
+    bool is_set; /* the field has its value */
 } origin_t;
 
 struct weir_config {
@@ -30,7 +30,7 @@ struct weir_config {
     size_t count;
 };
 
-/* --- where they come from ------------------------------------------------------ */
+/* --- the origin of values ------------------------------------------------------ */
 
 static bool complain(char *error, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -39,6 +39,7 @@ static bool complain(char *error, size_t size, const char *format, ...)
 {
     va_list ap;
 
+    assert(size > 0);
     va_start(ap, format);
     vsnprintf(error, size, format, ap);
     va_end(ap);
@@ -59,6 +60,7 @@ static origin_t *find_key(const weir_config_t *config, const char *name)
 static void describe_origin(const weir_config_t *config, const origin_t *origin, char *out,
                             size_t size)
 {
+    assert(size > 0);
     if (origin->environment[0] != '\0')
         snprintf(out, size, "environment %s", origin->environment);
     else if (origin->line > 0)
@@ -71,6 +73,7 @@ static bool has_secret(const origin_t *origin)
 {
     const char *value = origin->value;
 
+    assert(value != NULL);
     switch (origin->key->privacy) {
     case WEIR_CONFIG_SECRET:
         return *value != '\0';
@@ -96,7 +99,7 @@ void weir_config_complain(const weir_config_t *config, const char *key, const ch
     char place[512];
     const origin_t *origin = find_key(config, key);
 
-    assert(origin != NULL);
+    assert(origin != NULL && why != NULL);
     describe_origin(config, origin, place, sizeof(place));
     if (has_secret(origin))
         complain(error, error_size, "%s: key \"%s\", whose value is not shown: %s", place, key,
@@ -130,6 +133,7 @@ static void cut_comment(char *s)
 
 static void keep_value(origin_t *origin, const char *value)
 {
+    assert(value != NULL && value != origin->value);
     free(origin->value);
     origin->value = weir_alloc_text(value);
 }
@@ -137,8 +141,8 @@ static void keep_value(origin_t *origin, const char *value)
 static bool is_unknown(const weir_config_t *config, const char *name, int line, char *error,
                        size_t error_size)
 {
-    int n = snprintf(error, error_size, "%s:%d: key \"%s\" is unknown; known are", config->file,
-                     line, name);
+    int n = snprintf(error, error_size, "%s:%d: key \"%s\" is unknown; the known keys are",
+                     config->file, line, name);
 
     for (size_t i = 0; i < config->count && n > 0 && (size_t)n < error_size; i++)
         n += snprintf(error + n, error_size - (size_t)n, "%s %s", i > 0 ? "," : "",
@@ -159,7 +163,7 @@ static bool read_line(weir_config_t *config, char *text, int line, char *error, 
 
     equals = strchr(name, '=');
     if (equals == NULL)
-        return complain(error, error_size, "%s:%d: there is no \"=\" after \"%.*s\"", config->file,
+        return complain(error, error_size, "%s:%d: \"=\" is missing after \"%.*s\"", config->file,
                         line, (int)strcspn(name, " \t"), name);
     *equals = '\0';
     name = strip(name);
@@ -168,9 +172,10 @@ static bool read_line(weir_config_t *config, char *text, int line, char *error, 
     if (origin == NULL)
         return is_unknown(config, name, line, error, error_size);
     if (origin->line > 0)
-        return complain(error, error_size, "%s:%d: key \"%s\" stands in line %d already",
+        return complain(error, error_size, "%s:%d: key \"%s\" is already given in line %d",
                         config->file, line, name, origin->line);
 
+    assert(line > 0);
     origin->line = line;
     keep_value(origin, strip(equals + 1));
 
@@ -183,6 +188,7 @@ static bool read_file(weir_config_t *config, FILE *f, char *error, size_t error_
     char text[LINE_MAX_BYTES];
     bool more = true;
 
+    assert(config->file != NULL);
     for (int line = 1; more; line++) {
         size_t len = 0;
         int c;
@@ -192,7 +198,8 @@ static bool read_file(weir_config_t *config, FILE *f, char *error, size_t error_
                 return complain(error, error_size, "%s:%d: the line has more than %d bytes", file,
                                 line, LINE_MAX_BYTES - 1);
             if (c == '\0')
-                return complain(error, error_size, "%s:%d: there is a NUL byte", file, line);
+                return complain(error, error_size, "%s:%d: the line contains a NUL byte", file,
+                                line);
             text[len++] = (char)c;
         }
 
@@ -241,6 +248,7 @@ static bool set(weir_config_t *config, origin_t *origin, char *error, size_t err
     if (origin->value == NULL)
         keep_value(origin, key->fallback);
 
+    assert(!origin->is_set && origin->value != NULL);
     allowed = key->kind->set(origin->field, origin->value, key);
     if (allowed == NULL) {
         origin->is_set = true;
@@ -282,6 +290,7 @@ static weir_config_t *make(const weir_config_table_t *tables, size_t n_tables, c
                 (origin_t){.key = key, .field = (char *)tables[t].values + key->offset};
         }
     }
+    assert(config->count == count);
 
     return config;
 }
@@ -293,6 +302,7 @@ weir_config_t *weir_config_read(const weir_config_table_t *tables, size_t n_tabl
     weir_config_t *config;
     bool ok;
 
+    assert(tables != NULL && file != NULL && error_size > 0);
     if (f == NULL) {
         complain(error, error_size, "%s: %s", file, strerror(errno));
         return NULL;

@@ -4,8 +4,10 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +15,13 @@ static const char *set_text(void *field, const char *value, const weir_config_ke
 {
     size_t len = strlen(value);
 
+    assert(key->min <= key->max && key->allowed != NULL);
     if (len < key->min || len > key->max)
         return key->allowed;
 
     *(char **)field = weir_alloc_text(value);
 
-    return *(char **)field != NULL ? NULL : "less text: out of memory";
+    return NULL;
 }
 
 static bool has_prefix(const char *s, const char *prefix)
@@ -26,7 +29,7 @@ static bool has_prefix(const char *s, const char *prefix)
     return strncmp(s, prefix, strlen(prefix)) == 0 && s[strlen(prefix)] != '\0';
 }
 
-/* Reads digits only; returns what stands behind them, NULL if there are none or too many. */
+/* Parses digits. Returns the text after them; NULL if there are none, or too many for the type. */
 static const char *read_digits(const char *s, unsigned long *out)
 {
     char *end;
@@ -42,17 +45,18 @@ static const char *read_digits(const char *s, unsigned long *out)
 
 static const char *set_listen(void *field, const char *value, const weir_config_key_t *key)
 {
-    static const weir_config_key_t text = {.min = 1, .max = 1024};
+    const weir_config_key_t text = {.min = 1, .max = 1024, .allowed = key->allowed};
     const char *colon = strrchr(value, ':'), *end;
     unsigned long port;
 
+    assert(key->max <= 65535);
     if (has_prefix(value, "unix:"))
         return value[5] == '/' ? set_text(field, value, &text) : key->allowed;
 
     if (colon == NULL || colon == value)
         return key->allowed;
 
-    /* A colon more belongs to an IPv6 address, which needs its brackets. */
+    /* Another colon is part of an IPv6 address, which needs brackets. */
     if (memchr(value, ':', (size_t)(colon - value)) != NULL &&
         (value[0] != '[' || colon[-1] != ']'))
         return key->allowed;
@@ -66,6 +70,7 @@ static const char *set_listen(void *field, const char *value, const weir_config_
 
 static const char *set_url(void *field, const char *value, const weir_config_key_t *key)
 {
+    assert(key->choices != NULL);
     for (const char *const *beginning = key->choices; *beginning != NULL; beginning++) {
         if (has_prefix(value, *beginning))
             return set_text(field, value, key);
@@ -85,15 +90,16 @@ static const char *set_groups(void *field, const char *value, const weir_config_
 
 static const char *set_limits(void *field, const char *value, const weir_config_key_t *key)
 {
-    static const weir_config_key_t text = {.min = 1, .max = 1024};
+    const weir_config_key_t text = {.min = 1, .max = 1024, .allowed = key->allowed};
     weir_config_limit_t limit, other;
     const char *rest = value, *before;
 
+    assert(key->min > 0 && key->max <= WEIR_CONFIG_LIMIT_MAX);
     while ((rest = weir_config_next_limit(rest, &limit)) != NULL) {
         if (limit.count < key->min)
             return key->allowed;
 
-        /* The first is the one without a name; no name comes twice. */
+        /* The first limit has no name; no name is given twice. */
         before = weir_config_next_limit(value, &other);
         if (other.len != 0)
             return key->allowed;
@@ -108,10 +114,11 @@ static const char *set_limits(void *field, const char *value, const weir_config_
 
 static const char *set_choice(void *field, const char *value, const weir_config_key_t *key)
 {
+    assert(key->choices != NULL);
     for (unsigned i = 0; key->choices[i] != NULL; i++) {
         if (strcmp(value, key->choices[i]) != 0)
             continue;
-        *(unsigned *)field = i; /* what gcc and clang make an enum of */
+        *(unsigned *)field = i; /* the type that gcc and clang give an enum */
         return NULL;
     }
 
@@ -123,6 +130,7 @@ static const char *set_count(void *field, const char *value, const weir_config_k
     unsigned long n;
     const char *end = read_digits(value, &n);
 
+    assert(key->min <= key->max && key->max <= UINT_MAX);
     if (end == NULL || *end != '\0' || n < key->min || n > key->max)
         return key->allowed;
 
@@ -142,6 +150,7 @@ static const char *set_with_unit(void *field, const char *value, const weir_conf
     unsigned long n;
     const char *end = read_digits(value, &n);
 
+    assert(key->min <= key->max && key->max <= UINT_MAX);
     for (; end != NULL && units->name != NULL; units++) {
         if (strcmp(end, units->name) != 0)
             continue;
@@ -173,6 +182,7 @@ static const char *set_size(void *field, const char *value, const weir_config_ke
     unsigned long n, unit;
     const char *end = read_digits(value, &n);
 
+    assert(key->min <= key->max);
     if (end == NULL)
         return key->allowed;
 

@@ -1,17 +1,17 @@
 /*
- * The kinds of values that keys of the configuration have.
+ * The kinds of values of the keys of the configuration.
  *
  *   kind      field      takes
  *   text      char *     min to max bytes
  *   listen    char *     ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH
- *   url       char *     as text; begins with one of choices, and has more
+ *   url       char *     as text: one of choices, and text after it
  *   groups    char *     as text: names with commas between them
  *   limits    char *     a list of limits (list.h), none less than min
- *   choice    enum       one of choices; the field becomes its place
+ *   choice    enum       one of choices; the field gets its index
  *   count     unsigned   a number from min to max
- *   time      unsigned   the same in ms, with its unit: ms, s or m
- *   seconds   unsigned   the same in seconds: s, m, h or d
- *   size      size_t     the same in bytes, with k, m or nothing behind
+ *   time      unsigned   a time from min to max, in ms, with its unit: ms, s or m
+ *   seconds   unsigned   a time in seconds, with its unit: s, m, h or d
+ *   size      size_t     a number of bytes from min to max; k or m may follow
  */
 #ifndef WEIR_CONFIG_KINDS_H
 #define WEIR_CONFIG_KINDS_H

@@ -1,5 +1,6 @@
 #include "config/list.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@ const char *weir_config_next_name(const char *list, const char **name, size_t *l
 {
     const char *end;
 
+    assert(list != NULL);
     while (*list == ' ' || *list == ',' || *list == '\t')
         list++;
     if (*list == '\0')
@@ -27,6 +29,7 @@ const char *weir_config_next_limit(const char *list, weir_config_limit_t *limit)
     if (list == NULL)
         return NULL;
 
+    assert(limit->len > 0);
     end = limit->group + limit->len;
     equals = memchr(limit->group, '=', limit->len);
     digit = equals != NULL ? equals + 1 : limit->group;
@@ -48,6 +51,7 @@ unsigned weir_config_limit(const char *list, const char *group)
     weir_config_limit_t limit;
     unsigned count = 0;
 
+    assert(list != NULL && group != NULL);
     while ((list = weir_config_next_limit(list, &limit)) != NULL) {
         if (limit.len == 0)
             count = limit.count;

@@ -2,6 +2,7 @@
 
 #include "log/log.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -9,16 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What jansson may still take while it reads a text from outside; SIZE_MAX: no limit. */
+/* Bytes that jansson may still allocate while it parses a text from a peer; SIZE_MAX: no limit. */
 static size_t json_left = SIZE_MAX;
 
-/* A line without fields needs no memory itself. */
+/* Logging a line without fields allocates no memory. */
 static _Noreturn void fail(size_t size)
 {
     char text[80] = "out of memory";
 
     if (size > 0)
-        snprintf(text, sizeof(text), "out of memory: there are no %zu bytes", size);
+        snprintf(text, sizeof(text), "out of memory: cannot allocate %zu bytes", size);
     weir_log(WEIR_LOG_FATAL, NULL, text, NULL);
     abort();
 }
@@ -32,7 +33,7 @@ static size_t product(size_t count, size_t size)
     return total;
 }
 
-/* NULL and 0 are what some libraries ask for. */
+/* Some libraries pass NULL or 0. */
 static void *resize(void *memory, size_t size)
 {
     void *p = realloc(memory, size > 0 ? size : 1);
@@ -47,13 +48,14 @@ static void *take(size_t size)
     return resize(NULL, size);
 }
 
-/* A process has one thread. */
+/* json_left needs no lock: a process has one thread. */
 static void *json_take(size_t size)
 {
     if (json_left == SIZE_MAX)
         return take(size);
     if (size > json_left)
         return NULL;
+    assert(json_left != SIZE_MAX);
     json_left -= size;
     return malloc(size > 0 ? size : 1);
 }
@@ -63,11 +65,13 @@ json_t *weir_alloc_json(const char *text, size_t len, size_t flags, json_error_t
     json_error_t own = {0};
     json_t *root;
 
+    assert(json_left == SIZE_MAX);
+    assert(text != NULL || len == 0);
     error = error != NULL ? error : &own;
     json_left = WEIR_ALLOC_JSON_BASE + WEIR_ALLOC_JSON_FACTOR * len;
     root = json_loadb(text, len, flags, error);
     if (root == NULL && error->text[0] == '\0')
-        snprintf(error->text, sizeof(error->text), "it takes too much memory");
+        snprintf(error->text, sizeof(error->text), "it needs too much memory");
     json_left = SIZE_MAX;
 
     return root;
@@ -95,6 +99,7 @@ void *weir_alloc_resize(void *memory, size_t count, size_t size)
 
 char *weir_alloc_text(const char *text)
 {
+    assert(text != NULL);
     return weir_alloc_bytes(text, strlen(text));
 }
 
@@ -102,6 +107,7 @@ char *weir_alloc_bytes(const void *data, size_t len)
 {
     char *copy = take(len + 1);
 
+    assert(data != NULL || len == 0);
     if (len > 0)
         memcpy(copy, data, len);
     copy[len] = '\0';
@@ -114,6 +120,7 @@ char *weir_alloc_format(const char *format, ...)
     va_list ap;
     int n;
 
+    assert(format != NULL);
     va_start(ap, format);
     n = vasprintf(&text, format, ap);
     va_end(ap);

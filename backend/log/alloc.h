@@ -1,10 +1,10 @@
 /*
- * Memory for the backend's programs: the one place that decides what happens when there is none.
+ * Memory for the backend's programs. This file alone decides what happens when memory is exhausted.
  *
- * Nothing here returns NULL.  Without memory the process logs one line of the level "fatal" and
- * aborts; its supervisor starts it again, and what it had under way is in PostgreSQL.  A size that
- * somebody outside decides (a request's body, an answer) is no case for this: there malloc() is
- * asked, and the caller refuses.
+ * No function here returns NULL, except weir_alloc_json(). When memory is exhausted the process
+ * logs one line of the level "fatal" and aborts; its supervisor starts it again, and unfinished
+ * work is in PostgreSQL. Where a peer decides the size (a request's body, an answer), callers use
+ * malloc() and refuse the request.
  */
 #ifndef WEIR_ALLOC_H
 #define WEIR_ALLOC_H
@@ -15,23 +15,26 @@
 /* Zeroed memory, for free(). */
 void *weir_alloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *weir_alloc_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
-/* As realloc(), for count elements of size; what is new is not zeroed. */
+/* Like realloc(), for count elements of the size. New bytes are not zeroed. */
 void *weir_alloc_resize(void *memory, size_t count, size_t size) __attribute__((returns_nonnull));
 
-/* A copy of a text, and of len bytes with a NUL behind them; for free(). */
+/* A copy of a text, and a copy of len bytes with a NUL after them; for free(). */
 char *weir_alloc_text(const char *text) __attribute__((malloc, returns_nonnull));
 char *weir_alloc_bytes(const void *data, size_t len) __attribute__((malloc, returns_nonnull));
 /* A text as printf() would print it; for free(). */
 char *weir_alloc_format(const char *format, ...)
     __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 
-/* What a library has made (an event, a JSON text), and which is NULL only without memory. */
+/*
+ * Returns an object that a library has made (an event, a JSON text). NULL means that memory is
+ * exhausted.
+ */
 void *weir_alloc_check(void *made) __attribute__((returns_nonnull));
 
 /*
- * As json_loadb(), for a text that somebody outside has made.  Memory is limited: NULL, with
- * error->text, if the text needs more than WEIR_ALLOC_JSON_BASE bytes and WEIR_ALLOC_JSON_FACTOR
- * times its length, or if there is none; the process goes on.
+ * Like json_loadb(), for a text from a peer. Returns NULL, with error->text, if the text needs more
+ * memory than WEIR_ALLOC_JSON_BASE bytes and WEIR_ALLOC_JSON_FACTOR times its length, or if memory
+ * is exhausted. The process continues.
  */
 #define WEIR_ALLOC_JSON_BASE (4u * 1024 * 1024)
 #define WEIR_ALLOC_JSON_FACTOR 32u
@@ -39,8 +42,8 @@ json_t *weir_alloc_json(const char *text, size_t len, size_t flags, json_error_t
     __attribute__((warn_unused_result));
 
 /*
- * Lets jansson and libevent take their memory here.  To be called first of all in main(): what they
- * have made before could not be freed.
+ * Makes jansson and libevent allocate with these functions. main() calls this first: memory that a
+ * library allocated earlier could not be freed.
  */
 void weir_alloc_libraries(void);
 

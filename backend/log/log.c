@@ -1,11 +1,12 @@
 /*
- * A line is put together in one buffer and written once.  It is never longer
- * than PIPE_BUF, because up to there a pipe keeps lines of several writers apart.
+ * A line is built in one buffer and written with one call. It is never longer than PIPE_BUF: a
+ * write of that size to a pipe is atomic, so lines of several writers do not mix.
  */
 #include "log/log.h"
 
 #include "common/problem.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -20,11 +21,12 @@ static const char truncated[] = ",\"truncated\":true";
 static weir_log_level_t threshold = WEIR_LOG_INFO;
 static const char *role_name = "weir";
 
-/* What is still to come must fit behind the fields: the mark above, "}\n". */
+/* Room that must be left after the fields: for the mark above and "}\n". */
 #define TAIL (sizeof(truncated) + 2)
 
 void weir_log_init(weir_log_level_t level, const char *role)
 {
+    assert(role != NULL);
     threshold = level;
     role_name = role;
 }
@@ -33,6 +35,7 @@ static size_t put_raw(char *line, size_t len, const char *s)
 {
     size_t n = strlen(s);
 
+    assert(len <= PIPE_BUF - TAIL);
     if (len + n > PIPE_BUF - TAIL)
         return len;
 
@@ -41,11 +44,13 @@ static size_t put_raw(char *line, size_t len, const char *s)
     return len + n;
 }
 
-/* Puts ,"name":"value"; leaves it out when there is no room. */
+/* Appends ,"name":"value"; omits it when there is no room. */
 static size_t put_member(char *line, size_t len, const char *name, const char *value)
 {
     size_t before = len, room, n;
 
+    assert(len <= PIPE_BUF - TAIL);
+    assert(value != NULL);
     len = put_raw(line, len, name);
     room = PIPE_BUF - TAIL - len;
     n = weir_json_string(line + len, room, (weir_str_t){value, strlen(value)});
@@ -53,7 +58,7 @@ static size_t put_member(char *line, size_t len, const char *name, const char *v
     return n <= room ? len + n : before;
 }
 
-/* The object's members, without its braces.  Returns the new length. */
+/* Appends the object's members without its braces. Returns the new length. */
 static size_t put_fields(char *line, size_t len, json_t *object)
 {
     size_t room = PIPE_BUF - TAIL - len;
@@ -81,6 +86,7 @@ void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, con
     struct tm tm;
     int n;
 
+    assert(level <= WEIR_LOG_FATAL && msg != NULL);
     if (level < threshold)
         return;
 
@@ -103,16 +109,19 @@ void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, con
         va_start(ap, fields);
         object = json_vpack_ex(NULL, 0, fields, ap);
         va_end(ap);
-        /* A text that is not UTF-8 is none for jansson; the line says so. */
+        /* jansson refuses a text that is not UTF-8; the line then says so. */
         len = object != NULL ? put_fields(line, len, object)
                              : put_raw(line, len, ",\"fields\":\"not UTF-8\"");
         json_decref(object);
     }
 
+    assert(len + 2 <= PIPE_BUF);
     line[len++] = '}';
     line[len++] = '\n';
 
-    /* A log that cannot be written is no reason to stop; there is nowhere to say so. */
+    /*
+     * The process continues when the log cannot be written: there is no other place to report it.
+     */
     if (write(STDERR_FILENO, line, len) < 0)
         return;
 }

@@ -13,17 +13,17 @@ typedef enum {
     WEIR_LOG_INFO,
     WEIR_LOG_WARN,
     WEIR_LOG_ERROR,
-    WEIR_LOG_FATAL /* the last line of a process that aborts; no threshold to choose */
+    WEIR_LOG_FATAL /* the last line of a process that aborts; not a level of the configuration */
 } weir_log_level_t;
 
-/* Lines below level are dropped.  role ("api", "relay", ...) is kept by reference. */
+/* Lines below level are dropped. role ("api", "relay", ...) must live as long as the process. */
 void weir_log_init(weir_log_level_t level, const char *role);
 
 /*
- * trace_id may be NULL.  fields is a json_pack() format of an object ("{s:i,s:s}")
- * with its arguments, or NULL.  A bad format, or a string that is no UTF-8, logs
- * the message without fields; fields that make the line longer than PIPE_BUF
- * (4096 bytes) are replaced by "truncated":true.
+ * trace_id may be NULL. fields is a json_pack() format of an object ("{s:i,s:s}") with its
+ * arguments, or NULL. If the format is wrong or a string is not UTF-8, the message is logged
+ * without fields. Fields that make the line longer than PIPE_BUF (4096 bytes) are replaced by
+ * "truncated":true.
  */
 void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *fields,
               ...);

@@ -1,21 +1,23 @@
 /*
- * The reader's own functions with a look at what they are asked for: one that returns NULL makes
- * the reader give up.  1.0 made the length of an array size_t and added types of RESP3, which no
+ * The reader's own functions, with a check before each: if a function returns NULL, the reader
+ * fails. hiredis 1.0 changed the length of an array to size_t, and added types of RESP3, which no
  * server may send before HELLO.
  */
 #include "redis/reader.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* hiredis' own; the same for every reader. */
+/* hiredis' own functions, the same for every reader. */
 static const redisReplyObjectFunctions *hiredis;
 
 static bool is_refused(const redisReadTask *task)
 {
     const unsigned *expected = task->privdata;
 
+    assert(expected != NULL && hiredis != NULL);
     return task->parent == NULL && *expected == 0;
 }
 
@@ -77,6 +79,7 @@ static redisReplyObjectFunctions limited = {
 
 void weir_redis_reader_limit(redisReader *reader, const unsigned *expected)
 {
+    assert(reader->fn != NULL && expected != NULL);
     hiredis = reader->fn;
     reader->fn = &limited;
     reader->privdata = (void *)(uintptr_t)expected;

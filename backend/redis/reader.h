@@ -1,5 +1,5 @@
 /*
- * What hiredis' reader takes from a server that may say anything.
+ * Limits for hiredis' reader, against a server that sends wrong or hostile replies.
  */
 #ifndef WEIR_REDIS_READER_H
 #define WEIR_REDIS_READER_H
@@ -10,10 +10,10 @@
 #define WEIR_REDIS_ELEMENTS_MAX 65536
 
 /*
- * Makes the reader refuse, as an error that ends the connection, a reply that begins while
- * *expected is 0, which hiredis would end the process for; and an array of more elements than
- * WEIR_REDIS_ELEMENTS_MAX, for which memory would be taken when they are only announced.
- * expected must outlive the reader.
+ * Makes the reader fail, which ends the connection, in two cases: a reply begins while *expected is
+ * 0 (hiredis would abort the process), or an array has more than WEIR_REDIS_ELEMENTS_MAX elements
+ * (hiredis allocates memory for them as soon as they are announced). expected must outlive the
+ * reader.
  */
 void weir_redis_reader_limit(redisReader *reader, const unsigned *expected);
 

@@ -5,9 +5,9 @@
  *      ▲                                                                             │
  *      └──────────────── lost: error, end of file, no reply in time ◀────────────────┘
  *
- * hiredis owns the context and frees it by itself when a connection ends; whenever we give one
- * up first, `ac` is cleared before redisAsyncFree(), whose pending callbacks then find us down.
- * A weir_redis_t outlives its pending commands: the last of their callbacks frees it.
+ * hiredis owns the context and frees it when a connection ends. Where this file closes a connection
+ * first, it clears `ac` before redisAsyncFree(), so the callbacks of pending commands see the
+ * connection as down. A weir_redis_t outlives its pending commands: the last callback frees it.
  */
 #include "redis/redis.h"
 
@@ -27,12 +27,12 @@
 
 /* ms */
 #define CONNECT_TIMEOUT 2000
-#define REPLY_TIMEOUT 5000 /* longer than any BLOCK that we use */
+#define REPLY_TIMEOUT 5000 /* longer than any BLOCK in use */
 #define IDLE_PING 5000
 #define BACKOFF_MIN 20
 #define BACKOFF_MAX 1000
 
-#define REPLY_MAX (256 * 1024 * 1024) /* bytes; the largest that we ask for has some ten MB */
+#define REPLY_MAX (256 * 1024 * 1024) /* bytes; the largest expected reply has some ten MB */
 
 #define SCRIPTS_MAX 16
 
@@ -46,11 +46,11 @@ struct weir_redis {
 
     redisAsyncContext *ac; /* NULL while waiting */
     bool up;
-    bool freed;      /* by its user; pending commands still refer to it */
-    bool complained; /* about being down, since it was last up */
+    bool freed;      /* weir_redis_free() was called; pending commands still refer to it */
+    bool complained; /* the log has the present outage */
     unsigned pending;
     unsigned backoff;
-    uint64_t progress; /* ms: last reply, or first command after silence */
+    uint64_t progress; /* ms: the last reply, or the first command after a time without commands */
     struct event *timer;
 };
 
@@ -58,7 +58,8 @@ typedef struct {
     weir_redis_t *redis;
     weir_redis_cb cb;
     void *arg;
-    char *eval; /* the script in full, for a server that doesn't know it; or NULL */
+    char
+        *eval; /* EVAL with the whole script, for a server that does not know the script; or NULL */
     size_t eval_len;
 } command_t;
 
@@ -86,6 +87,7 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *data)
     weir_redis_t *r = c->redis;
     redisReply *rep = reply;
 
+    assert(r->pending > 0);
     r->progress = weir_clock_ms();
     if (rep == NULL && r->ac == ac)
         r->up = false;
@@ -111,12 +113,13 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *data)
     destroy(r);
 }
 
-/* Sends during the handshake, too.  Takes eval over. */
+/* Also sends during the handshake. Takes ownership of eval. */
 static bool send_formatted(weir_redis_t *r, const char *cmd, size_t len, weir_redis_cb cb,
                            void *arg, char *eval, size_t eval_len)
 {
     command_t *c;
 
+    assert(len > 0);
     if (r->ac != NULL) {
         c = weir_alloc(sizeof(*c));
         *c = (command_t){r, cb, arg, eval, eval_len};
@@ -139,6 +142,7 @@ static bool send_argv(weir_redis_t *r, int argc, const char *const *argv, const 
     long long len = redisFormatCommandArgv(&cmd, argc, (const char **)(uintptr_t)argv, argvlen);
     bool sent = len > 0 && send_formatted(r, cmd, (size_t)len, cb, arg, NULL, 0);
 
+    assert(argc > 0);
     redisFreeCommand(cmd);
     return sent;
 }
@@ -149,7 +153,7 @@ bool weir_redis_command(weir_redis_t *r, int argc, const char *const *argv, cons
     return r->up && send_argv(r, argc, argv, argvlen, cb, arg);
 }
 
-/* The SHA1 of a script in hex; scripts are constants, so their address names them. */
+/* The SHA1 of a script in hex. Scripts are constants, so the address identifies a script. */
 static const char *sha1_of(const char *script)
 {
     static struct {
@@ -182,6 +186,7 @@ bool weir_redis_script(weir_redis_t *r, const char *script, int nkeys, int argc,
     long long eval_len = -1, evalsha_len = -1;
     bool sent = false;
 
+    assert(script != NULL && nkeys >= 0 && nkeys <= argc);
     if (!r->up || sha1 == NULL)
         return false;
 
@@ -217,7 +222,7 @@ bool weir_redis_script(weir_redis_t *r, const char *script, int nkeys, int argc,
 
 /* --- the connection ------------------------------------------------------ */
 
-/* Gives up the context; its pending commands get their NULL. */
+/* Frees the context; its pending commands get a NULL reply. */
 static void drop(weir_redis_t *r)
 {
     redisAsyncContext *ac = r->ac;
@@ -235,12 +240,14 @@ static void lost(weir_redis_t *r, const char *why)
     bool was_complained = r->complained;
     uint32_t jitter;
 
+    assert(r->backoff >= BACKOFF_MIN && r->backoff <= BACKOFF_MAX);
+    assert(!r->freed && why != NULL);
     r->complained = true;
     if (!was_complained)
-        weir_log(WEIR_LOG_WARN, NULL, "Redis is away, connecting again", "{s:s,s:s}", "connection",
-                 r->name, "error", why);
+        weir_log(WEIR_LOG_WARN, NULL, "Redis connection lost, reconnecting", "{s:s,s:s}",
+                 "connection", r->name, "error", why);
     drop(r);
-    /* Full jitter, so that a fleet does not come back in step. */
+    /* Full jitter, so that the processes of a fleet do not reconnect at the same time. */
     evutil_secure_rng_get_bytes(&jitter, sizeof(jitter));
     arm(r, BACKOFF_MIN + jitter % (r->backoff - BACKOFF_MIN + 1));
     r->backoff = r->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : r->backoff * 2;
@@ -253,12 +260,12 @@ static void on_greeted(redisReply *reply, void *arg)
     weir_redis_t *r = arg;
 
     if (reply == NULL || r->freed || r->ac == NULL)
-        return; /* the end of the connection is reported by itself */
+        return; /* on_disconnect() reports the end of the connection */
     if (reply->type == REDIS_REPLY_ERROR) {
         char why[200];
 
         snprintf(why, sizeof(why), "%s", reply->str);
-        lost(r, why); /* reply belongs to the context that goes */
+        lost(r, why); /* why is a copy: reply belongs to the context that lost() frees */
     }
 }
 
@@ -266,6 +273,7 @@ static void on_pong(redisReply *reply, void *arg)
 {
     weir_redis_t *r = arg;
 
+    assert(r->pending > 0);
     on_greeted(reply, r);
     if (reply == NULL || reply->type == REDIS_REPLY_ERROR || r->freed || r->ac == NULL || r->up)
         return;
@@ -274,7 +282,7 @@ static void on_pong(redisReply *reply, void *arg)
     r->backoff = BACKOFF_MIN * 2;
     r->complained = false;
     arm(r, 1000);
-    weir_log(WEIR_LOG_INFO, NULL, "Redis is there", "{s:s}", "connection", r->name);
+    weir_log(WEIR_LOG_INFO, NULL, "Redis connection is up", "{s:s}", "connection", r->name);
     if (r->state != NULL)
         r->state(r, true, r->arg);
 }
@@ -301,7 +309,7 @@ static void on_connect(const redisAsyncContext *ac, int status)
     snprintf(db, sizeof(db), "%d", r->url.db);
     (void)send_argv(r, 3, (const char *[]){"CLIENT", "SETNAME", r->name}, NULL, NULL, NULL);
     (void)send_argv(r, 2, (const char *[]){"SELECT", db}, NULL, on_greeted, r);
-    /* A server that is still loading its data answers SELECT, but not this. */
+    /* A server that is still loading its data answers SELECT, but not PING. */
     (void)send_argv(r, 1, (const char *[]){"PING"}, NULL, on_pong, r);
 }
 
@@ -321,6 +329,7 @@ static void start(weir_redis_t *r)
     redisAsyncContext *ac = r->url.path != NULL ? redisAsyncConnectUnix(r->url.path)
                                                 : redisAsyncConnect(r->url.host, r->url.port);
 
+    assert(r->ac == NULL && !r->up);
     if (ac == NULL || ac->err || redisLibeventAttach(ac, r->base) != REDIS_OK) {
         char why[200];
 
@@ -339,7 +348,7 @@ static void start(weir_redis_t *r)
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
 }
 
-/* Time to connect, to give up a handshake, or to look whether the server is alive. */
+/* Connects, ends a handshake that takes too long, or checks that the server is alive. */
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     weir_redis_t *r = arg;
@@ -350,11 +359,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (r->ac == NULL) {
         start(r);
     } else if (!r->up) {
-        lost(r, "no connection in time");
+        lost(r, "no connection within 2 s");
     } else if (r->ac->c.reader->len > REPLY_MAX) {
-        lost(r, "a reply without an end");
+        lost(r, "the reply is larger than 256 MB");
     } else if (r->pending > 0 && silent >= REPLY_TIMEOUT) {
-        lost(r, "no reply in time");
+        lost(r, "no reply within 5 s");
     } else {
         if (r->pending == 0 && silent >= IDLE_PING)
             (void)send_argv(r, 1, (const char *[]){"PING"}, NULL, NULL, NULL);
@@ -370,6 +379,7 @@ weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const cha
     weir_redis_t *r = weir_alloc(sizeof(*r));
     const char *wrong;
 
+    assert(url != NULL && name != NULL && error_size > 0);
     *r = (weir_redis_t){.base = base, .state = state, .arg = arg, .backoff = BACKOFF_MIN * 2};
     r->name = weir_alloc_text(name);
     r->timer = evtimer_new(base, on_timer, r);
@@ -385,9 +395,10 @@ weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const cha
 
 void weir_redis_free(weir_redis_t *r)
 {
+    assert(!r->freed);
     r->state = NULL;
     event_free(r->timer);
-    r->pending++; /* the callbacks that drop() causes must not free it under us */
+    r->pending++; /* the callbacks that drop() causes must not free r yet */
     r->freed = true;
     drop(r);
     r->pending--;

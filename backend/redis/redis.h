@@ -2,8 +2,8 @@
  * The backend's Redis connection: hiredis async on the event loop, with the
  * handshake (AUTH, SELECT), reconnection with back-off, and a liveness check.
  *
- * Commands in flight when the connection is lost get a NULL reply; whether
- * Redis executed them is unknown.  While it is down commands are refused.
+ * When the connection is lost, commands in flight get a NULL reply; whether Redis executed them is
+ * unknown. While the connection is down, commands are refused.
  */
 #ifndef WEIR_REDIS_H
 #define WEIR_REDIS_H
@@ -21,22 +21,25 @@ typedef void (*weir_redis_cb)(redisReply *reply, void *arg);
 typedef void (*weir_redis_state_cb)(weir_redis_t *redis, bool up, void *arg);
 
 /*
- * url is redis://[user:pass@]host:port[/db] or unix:/path.  Starts connecting at
- * once and for ever; NULL, with a message in error, when the url is wrong.
+ * url is redis://[user:pass@]host:port[/db] or unix:/path. Starts to connect at once, and
+ * reconnects until weir_redis_free(). Returns NULL, with a message in error, when the URL is wrong.
  */
 weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const char *name,
                              weir_redis_state_cb state, void *arg, char *error, size_t error_size);
 void weir_redis_free(weir_redis_t *redis);
 bool weir_redis_is_up(const weir_redis_t *redis);
 
-/* Sends one command; bytes are copied.  cb may be NULL.  False when down. */
+/*
+ * Sends one command; the bytes are copied. cb may be NULL. Returns false when the connection is
+ * down.
+ */
 bool weir_redis_command(weir_redis_t *redis, int argc, const char *const *argv,
                         const size_t *argvlen, weir_redis_cb cb, void *arg)
     __attribute__((warn_unused_result));
 
 /*
- * EVALSHA with EVAL when the server does not know the script; script is a
- * constant text, its SHA1 is computed once.
+ * Sends EVALSHA, and then EVAL if the server does not know the script. script is a constant; its
+ * SHA1 is computed once.
  */
 bool weir_redis_script(weir_redis_t *redis, const char *script, int nkeys, int argc,
                        const char *const *argv, const size_t *argvlen, weir_redis_cb cb, void *arg)

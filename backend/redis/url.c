@@ -3,11 +3,12 @@
 #include "common/text/hex.h"
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Percent-decodes (RFC 3986 section 2.1) a copy; NULL when it is malformed. */
+/* A percent-decoded copy (RFC 3986 section 2.1); NULL when the text is malformed. */
 static char *decode(const char *s, size_t len)
 {
     char *out = weir_alloc(len + 1), *p = out;
@@ -27,11 +28,12 @@ static char *decode(const char *s, size_t len)
     return out;
 }
 
-/* A decimal number of at most max that fills [s, end). */
+/* Parses [s, end) as a decimal number of at most max. */
 static bool number(const char *s, const char *end, int max, int *value)
 {
     int n = 0;
 
+    assert(s <= end && max >= 0);
     if (s == end)
         return false;
     for (; s < end; s++) {
@@ -46,13 +48,14 @@ const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
 {
     const char *at, *end, *colon, *slash, *close;
 
+    assert(url != NULL);
     *r = (weir_redis_url_t){.port = 6379};
     if (strncmp(url, "unix:", 5) == 0) {
         r->path = weir_alloc_text(url + 5);
         return url[5] == '/' ? NULL : "the path after unix: must start with /";
     }
     if (strncmp(url, "redis://", 8) != 0)
-        return "it must start with redis:// or unix:/";
+        return "the URL must start with redis:// or unix:/";
     url += 8;
 
     slash = strchr(url, '/');
@@ -65,7 +68,7 @@ const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
         r->user = colon > url ? decode(url, (size_t)(colon - url)) : NULL;
         r->password = decode(colon + 1, (size_t)(at - colon - 1));
         if (r->password == NULL || (colon > url && r->user == NULL))
-            return "user or password has a % that is not followed by two hexadecimal digits";
+            return "a % in user or password must be followed by two hexadecimal digits";
         url = at + 1;
     }
 
