@@ -34,6 +34,7 @@ static bool is_named(const char *names, const char *group)
     const char *name;
     size_t len;
 
+    assert(names != NULL && group != NULL);
     while ((names = weir_config_next_name(names, &name, &len)) != NULL) {
         if (is_name(name, len, group) || is_name(name, len, "all"))
             return true;
@@ -45,9 +46,10 @@ static bool is_named(const char *names, const char *group)
 static bool no_group(const weir_domain_t *domain, const char *name, size_t name_len,
                      const char *besides, char *why, size_t size)
 {
-    size_t len = (size_t)snprintf(why, size, "there is no group \"%.*s\"; there are %s",
+    size_t len = (size_t)snprintf(why, size, "there is no group \"%.*s\"; the groups are %s",
                                   name_len < 64 ? (int)name_len : 64, name, besides);
 
+    assert(size > 0);
     for (const weir_group_t *const *g = domain->groups; *g != NULL && len < size; g++)
         len += (size_t)snprintf(why + len, size - len, "%s%s", g != domain->groups ? ", " : "",
                                 (*g)->consumer.group);
@@ -86,6 +88,7 @@ weir_groups_t *weir_groups_open(const weir_domain_t *domain, const weir_runtime_
 {
     weir_groups_t *groups = weir_alloc(sizeof(*groups));
 
+    assert(runtime != NULL && names != NULL && limits != NULL);
     for (const weir_group_t *const *g = domain->groups; *g != NULL; g++) {
         weir_consumer_t consumer = (*g)->consumer;
 
@@ -107,6 +110,7 @@ weir_groups_t *weir_groups_open(const weir_domain_t *domain, const weir_runtime_
 
 const weir_consumer_t *weir_groups_consumers(const weir_groups_t *groups, size_t *count)
 {
+    assert(groups->count <= WEIR_GROUPS_MAX);
     *count = groups->count;
 
     return groups->consumers;

@@ -1,10 +1,10 @@
 /*
- * weir-backend: reads the configuration, starts the parts that its roles need on
- * one event loop, and stops them in order.
+ * weir-backend: reads the configuration, starts the components of its roles on one event loop, and
+ * stops them in order.
  *
- *   SIGTERM, SIGINT: no new requests, no new events; what was taken is finished;
- *   then the relay, which may have been woken by the last of them; exit 0.  What
- *   is not finished after STOP_LIMIT_S, or at a second SIGINT, is left: exit 1.
+ *   SIGTERM, SIGINT: api and worker take no more requests and events, and finish those that they
+ *   have taken.  Then the relay stops, which the last of them may have woken.  Exit code 0.
+ *   After STOP_LIMIT_S, or at a second SIGINT, unfinished work is dropped.  Exit code 1.
  */
 #include "common/version.h"
 #include "common/output.h"
@@ -22,6 +22,7 @@
 #include "parts.h"
 #include "settings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -52,7 +53,7 @@ typedef struct {
     weir_relay_t *relay;
     weir_worker_t *worker;
     struct event *limit;
-    int taking; /* parts that take from outside and have not stopped */
+    int taking; /* components that take requests or events and have not stopped */
     bool stopping;
     int status; /* to exit with */
 } app_t;
@@ -63,7 +64,7 @@ static void usage(FILE *out)
           "         api      answers HTTP requests\n"
           "         relay    publishes events from the outbox\n"
           "         worker   runs consumer groups\n"
-          "         all      the three of them\n"
+          "         all      all three\n"
           "       weir-backend -c FILE migrate   brings the database's schema up to date\n"
           "       weir-backend -c FILE -t        checks the configuration\n"
           "       weir-backend --version | --help\n"
@@ -84,13 +85,15 @@ static void on_relay_stopped(void *arg)
 {
     app_t *app = arg;
 
+    assert(app->relay != NULL && app->taking == 0);
     app->relay = NULL;
     event_base_loopexit(app->base, NULL);
 }
 
-/* api and worker are done: nothing needs the relay any more. */
+/* api and worker have stopped, so nothing wakes the relay any more. */
 static void stop_relay(app_t *app)
 {
+    assert(app->taking == 0);
     weir_parts_close(app->parts);
     app->parts = NULL;
     weir_http_free(app->http);
@@ -106,6 +109,7 @@ static void on_http_stopped(void *arg)
 {
     app_t *app = arg;
 
+    assert(app->taking > 0);
     if (--app->taking == 0)
         stop_relay(app);
 }
@@ -114,6 +118,7 @@ static void on_worker_stopped(void *arg)
 {
     app_t *app = arg;
 
+    assert(app->taking > 0);
     app->worker = NULL;
     if (--app->taking == 0)
         stop_relay(app);
@@ -123,6 +128,7 @@ static void stop(app_t *app)
 {
     static const struct timeval limit = {STOP_LIMIT_S, 0};
 
+    assert(!app->stopping && app->taking == 0);
     app->stopping = true;
     evtimer_add(app->limit, &limit);
     weir_log(WEIR_LOG_INFO, NULL, "stopping", NULL);
@@ -145,7 +151,7 @@ static void on_limit(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    weir_log(WEIR_LOG_ERROR, NULL, "stopped before all was finished", "{s:b,s:b,s:b}", "api",
+    weir_log(WEIR_LOG_ERROR, NULL, "stopped with unfinished work", "{s:b,s:b,s:b}", "api",
              app->http != NULL, "relay", app->relay != NULL, "worker", app->worker != NULL);
     app->status = 1;
     event_base_loopbreak(app->base);
@@ -179,7 +185,9 @@ static bool start_worker(app_t *app, char *error, size_t size)
     return app->worker != NULL;
 }
 
-/* The process is up; whether its dependencies are is not said: nobody should restart it for them.
+/*
+ * Reports that the process is up. The state of its dependencies is not part of the answer: they are
+ * no reason to restart the process. /
  */
 static void get_health(weir_http_request_t *request, void *arg)
 {
@@ -191,6 +199,7 @@ static void get_health(weir_http_request_t *request, void *arg)
 
 static bool start(app_t *app, int bits, char *error, size_t size)
 {
+    assert(bits != 0 && (bits & MIGRATE) == 0);
     if (bits & RELAY) {
         app->relay = weir_relay_start(app->base, &app->events, error, size);
         if (app->relay == NULL)
@@ -220,12 +229,14 @@ static int run(app_t *app, int bits, const char *role)
     bool started;
 
     signal(SIGPIPE, SIG_IGN);
-    /* What they are again after the loop: a signal that comes late must not spoil a clean end. */
+    /*
+     * libevent restores this after the loop: a late signal must not end the process with an error.
+     */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     app->base = event_base_new();
     if (app->base == NULL)
-        return complain("no event loop: out of memory or descriptors");
+        return complain("cannot create the event loop: out of memory or descriptors");
 
     app->events = (weir_events_settings_t){
         .database = app->settings.database,
@@ -260,7 +271,7 @@ static int run(app_t *app, int bits, const char *role)
         event_base_dispatch(app->base);
     }
 
-    /* After a clean stop everything is gone already; else the process' end tidies up. */
+    /* After a clean stop all components are freed. After any other, exiting frees them. */
     if (started && app->status == 0) {
         weir_groups_close(app->groups);
         weir_openapi_free(app->runtime.openapi);
@@ -284,7 +295,7 @@ static int migrate(const weir_settings_t *settings)
     if (*settings->sql != '\0')
         weir_log(
             WEIR_LOG_INFO, NULL,
-            "the key \"sql\" has no effect, it can be removed: the migrations are in the program",
+            "the key \"sql\" has no effect and can be removed: the migrations are in the program",
             "{s:s}", "sql", settings->sql);
     if (!weir_migrate(settings->database, lines, error, sizeof(error)))
         return complain(error);
@@ -292,12 +303,16 @@ static int migrate(const weir_settings_t *settings)
     return 0;
 }
 
-/* The bits of the named roles, 0 with a message when one is none.  names becomes "api,relay". */
+/*
+ * Returns the bits of the named roles; 0 with a message when a name is no role. names becomes
+ * "api,relay".
+ */
 static int parse_roles(char *const *argv, int argc, char *names, size_t size)
 {
     int bits = 0;
     size_t len = 0;
 
+    assert(size > 0);
     for (int i = 0; i < argc; i++) {
         int found = 0;
 
@@ -308,7 +323,7 @@ static int parse_roles(char *const *argv, int argc, char *names, size_t size)
 
         if (found == 0) {
             fprintf(stderr,
-                    "weir-backend: there is no role \"%s\"; there are api, relay, worker, all, "
+                    "weir-backend: there is no role \"%s\"; the roles are api, relay, worker, all "
                     "and migrate\n",
                     argv[i]);
             return 0;
@@ -323,7 +338,7 @@ static int parse_roles(char *const *argv, int argc, char *names, size_t size)
     }
 
     if (bits & MIGRATE && bits != MIGRATE) {
-        complain("migrate cannot be run together with a role");
+        complain("migrate cannot be combined with a role");
         return 0;
     }
 

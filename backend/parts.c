@@ -6,10 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Requests in one batch, and those that may wait for the next ones: past it they get a 503. */
+/*
+ * The most requests of one batch, and the most that may wait for a batch; further requests get a
+ * 503.
+ */
 #define BATCH_MAX 256
 #define WAITING_MAX 2048
-/* Commands one after the other, so that batches grow; queries don't wait for a disk. */
+/*
+ * Batches of commands run one after the other, so that they grow; batches of queries do not wait
+ * for a disk, so two may run.
+ */
 #define COMMANDS_IN_FLIGHT 1
 #define QUERIES_IN_FLIGHT 2
 
@@ -19,7 +25,7 @@ typedef struct table table_t;
 typedef struct {
     table_t *table;
     const weir_endpoint_t *endpoint;
-    weir_batch_t *query; /* or NULL, and: */
+    weir_batch_t *query; /* or NULL; then the endpoint has a command: */
     weir_command_t *command;
 } row_t;
 
@@ -31,7 +37,7 @@ struct table {
     row_t rows[];
 };
 
-/* A part, by its place in the domain's list: a table, or what its open() has returned. */
+/* Each part at its index in the domain's list: a table, or the result of its open(). */
 struct weir_parts {
     const weir_domain_t *domain;
     void *opened[WEIR_ENDPOINTS_MAX];
@@ -43,6 +49,7 @@ static void answer(weir_call_t *call, PGresult *result, int row)
 {
     const row_t *r = call->part;
 
+    assert(r->endpoint->answer != NULL);
     r->endpoint->answer(call, result, row);
     if (r->command != NULL)
         weir_relay_wake(r->table->runtime->relay);
@@ -69,6 +76,7 @@ static void add_row(table_t *table, const weir_endpoint_t *endpoint)
 {
     row_t *row = &table->rows[table->count++];
 
+    assert(endpoint->bind != NULL && endpoint->answer != NULL && endpoint->sql != NULL);
     assert(endpoint->width > 0 && endpoint->width <= WEIR_BATCH_WIDTH_MAX);
     row->table = table;
     row->endpoint = endpoint;
@@ -89,6 +97,7 @@ static table_t *open_table(const weir_endpoints_t *part, const weir_api_t *api,
     size_t count = 0;
     table_t *table;
 
+    assert(runtime->openapi != NULL && runtime->base != NULL);
     while (part->endpoints[count].operation != NULL)
         count++;
     table = weir_alloc(sizeof(*table) + count * sizeof(table->rows[0]));
@@ -97,6 +106,7 @@ static table_t *open_table(const weir_endpoints_t *part, const weir_api_t *api,
     table->db = weir_db_new(runtime->base, runtime->database, part->session, NULL, NULL);
     for (size_t i = 0; i < count; i++)
         add_row(table, &part->endpoints[i]);
+    assert(table->count == count);
 
     return table;
 }
@@ -119,11 +129,13 @@ weir_parts_t *weir_parts_open(const weir_domain_t *domain, const weir_runtime_t 
 {
     weir_parts_t *parts = weir_alloc(sizeof(*parts));
 
+    assert(domain->endpoints != NULL && runtime != NULL);
     parts->domain = domain;
     for (size_t i = 0; domain->endpoints[i] != NULL; i++) {
         const weir_endpoints_t *part = domain->endpoints[i];
 
         assert(i < WEIR_ENDPOINTS_MAX);
+        assert((part->endpoints != NULL) != (part->open != NULL));
         if (part->endpoints != NULL)
             parts->opened[i] = open_table(part, domain->api, runtime);
         else

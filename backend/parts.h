@@ -1,6 +1,6 @@
 /*
- * The parts of a domain's API: opens their sessions, adds their routes, and runs the endpoints that
- * are rows of tables.
+ * The parts of a domain's API. Opens their sessions, adds their routes, and runs the endpoints that
+ * are defined by rows of a table.
  */
 #ifndef WEIR_PARTS_H
 #define WEIR_PARTS_H
@@ -9,9 +9,9 @@
 
 typedef struct weir_parts weir_parts_t;
 
-/* The runtime, with openapi, must live as long. */
+/* The runtime, with its openapi, must outlive the result. */
 weir_parts_t *weir_parts_open(const weir_domain_t *domain, const weir_runtime_t *runtime);
-/* When the HTTP server has stopped, before weir_http_free().  NULL is allowed. */
+/* Call this after the HTTP server has stopped, and before weir_http_free(). NULL is allowed. */
 void weir_parts_close(weir_parts_t *parts);
 
 #endif

@@ -80,7 +80,7 @@ static bool check_redis(const weir_settings_t *settings, char *error, size_t siz
     return why == NULL;
 }
 
-/* What libpq looks at only when it connects (libpq manual, 34.1.2); lists end with NULL. */
+/* Values that libpq checks only when it connects (libpq manual, 34.1.2); lists end with NULL. */
 static const struct {
     const char *keyword;
     const char *allowed[8];
@@ -96,6 +96,7 @@ static size_t count(const char *list)
 {
     size_t n = 1;
 
+    assert(list != NULL);
     for (; *list != '\0'; list++)
         n += *list == ',';
     return n;
@@ -115,11 +116,12 @@ static bool are_ports(const char *list)
     return true;
 }
 
-/* NULL, or in why what is wrong. */
+/* Returns NULL, or why with the message. */
 static const char *check_options(const PQconninfoOption *options, char *why, size_t size)
 {
     const char *host = "", *port = "";
 
+    assert(size > 0);
     for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
         if (o->val == NULL || *o->val == '\0')
             continue;
@@ -133,7 +135,8 @@ static const char *check_options(const PQconninfoOption *options, char *why, siz
             for (const char *const *a = enums[i].allowed; *a != NULL; a++)
                 found = found || strcmp(o->val, *a) == 0;
             if (!found) {
-                snprintf(why, size, "%s \"%s\" is none that libpq knows", o->keyword, o->val);
+                snprintf(why, size, "%s \"%s\" is not a value that libpq knows", o->keyword,
+                         o->val);
                 return why;
             }
         }
@@ -149,7 +152,10 @@ static const char *check_options(const PQconninfoOption *options, char *why, siz
     return NULL;
 }
 
-/* What libpq quotes in a message may be a piece of a password that was not quoted itself. */
+/*
+ * A text that libpq quotes in a message may be a part of a password that is not quoted in the
+ * connection string.
+ */
 static void hide_quoted(char *line)
 {
     char *from = strchr(line, '"'), *to;
@@ -168,7 +174,7 @@ static bool check_database(const weir_settings_t *settings, char *error, size_t 
     PQconninfoOption *options;
     char *message = NULL, wrong[256];
 
-    /* Anything else is the name of a database: as PQconnectdbParams() with expand_dbname. */
+    /* Any other text is the name of a database, as for PQconnectdbParams() with expand_dbname. */
     if (strchr(text, '=') == NULL && strncmp(text, "postgresql://", 13) != 0 &&
         strncmp(text, "postgres://", 11) != 0)
         return true;
@@ -210,6 +216,7 @@ static bool check_groups(const weir_settings_t *settings, const weir_domain_t *d
 bool weir_settings_check(const weir_settings_t *settings, const weir_domain_t *domain, char *error,
                          size_t size)
 {
+    assert(settings->config != NULL && size > 0);
     return check_listen(settings, error, size) && check_redis(settings, error, size) &&
            check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
            (domain->check == NULL ||
@@ -242,8 +249,8 @@ bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, 
         .retry_attempts_key =
             {"retry_attempts", &weir_config_limits, FIELD(retry_attempts), domain->retry_attempts,
              1, WEIR_CONFIG_LIMIT_MAX,
-             .allowed = "a number from 1 to 100, and after it GROUP=NUMBER for each group "
-                        "that has another"},
+             .allowed = "a number from 1 to 100, followed by GROUP=NUMBER for each group "
+                        "with another number"},
     };
     assert(domain->retry_attempts != NULL);
     tables[2].values = settings->domain;

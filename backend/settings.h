@@ -1,6 +1,6 @@
 /*
- * The settings of the engine: its keys of the configuration, which are read together with those of
- * the domain.  conf/weir-backend.conf shows all.
+ * The settings of the engine: its keys of the configuration. They are read together with the
+ * domain's keys. conf/weir-backend.conf shows all.
  */
 #ifndef WEIR_SETTINGS_H
 #define WEIR_SETTINGS_H
@@ -13,7 +13,7 @@ typedef struct {
     char *listen;   /* "HOST:PORT", "[HOST]:PORT" or "unix:/PATH" */
     char *database; /* libpq connection string */
     char *redis;
-    char *sql; /* no effect; it was the folder with the migrations */
+    char *sql; /* has no effect; earlier versions read migrations from this folder */
     weir_log_level_t log_level;
     size_t body_limit; /* bytes */
     weir_anonymous_keys_t anonymous_keys;
@@ -26,19 +26,22 @@ typedef struct {
     char *groups;          /* names with commas between them */
 
     void *domain;                         /* the domain's own struct */
-    weir_config_t *config;                /* where each value came from */
-    weir_config_key_t retry_attempts_key; /* its default is the domain's */
+    weir_config_t *config;                /* the origin of each value */
+    weir_config_key_t retry_attempts_key; /* the domain gives its default */
 } weir_settings_t;
 
-/* Reads file and environment.  False with a message, and nothing to free, when one is wrong. */
+/*
+ * Reads file and environment. When a value is wrong, returns false with a message; there is nothing
+ * to free then.
+ */
 bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, const char *file,
                         char *error, size_t error_size) __attribute__((warn_unused_result));
 void weir_settings_free(weir_settings_t *settings);
 
 /*
- * Checks what only their users can know of the values, by the very parsers that use them later, so
- * that "-t" finds what start would refuse or what could never work: addresses, groups, and what the
- * domain checks.  False with a message that names the key and its place.
+ * Checks values whose rules are in other components (addresses, groups, the domain's keys) with the
+ * parsers that use the values later. So "-t" finds values that would fail at start, or could never
+ * work. Returns false with a message that names the key and its place.
  */
 bool weir_settings_check(const weir_settings_t *settings, const weir_domain_t *domain, char *error,
                          size_t error_size) __attribute__((warn_unused_result));

@@ -11,6 +11,7 @@
 
 static void make_room(weir_array_t *a, size_t more)
 {
+    assert(a->len <= a->cap);
     if (a->len + more <= a->cap)
         return;
 
@@ -43,6 +44,7 @@ void weir_array_add(weir_array_t *a, const char *element)
     }
 
     a->len = (size_t)(p - a->text);
+    assert(a->len < a->cap);
 }
 
 void weir_array_add_int(weir_array_t *a, int64_t element)
@@ -55,6 +57,7 @@ void weir_array_add_int(weir_array_t *a, int64_t element)
 
 const char *weir_array_text(weir_array_t *a)
 {
+    assert(a->len <= a->cap);
     make_room(a, 3);
     if (a->len == 0)
         a->text[a->len++] = '{';

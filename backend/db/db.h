@@ -1,28 +1,26 @@
 /*
  * One PostgreSQL session on the event loop, in libpq's pipeline mode.
  *
- * Statements are sent as they come and answered in order; each is its own
- * transaction, so an error touches nobody else.  A statement's text is prepared
- * once per session, on first use, and known by its address: it must be a
- * constant for the life of the process.
+ * Statements are sent at once and answered in order. Each is a transaction of its own, so an error
+ * affects no other statement. The text of a statement is prepared once per session, on first use,
+ * and is identified by its address: it must be a constant for the life of the process.
  *
- * A transaction ends at the protocol's Sync message (PostgreSQL manual, 55.2.3
- * and 34.5.1.2: what is pipelined between two Syncs without BEGIN is one
- * implicit transaction).  A callback therefore comes when the server has
- * answered the Sync, never at the statement's own result: that result is
- * there before the commit is.
+ * A transaction ends at the protocol's Sync message (PostgreSQL manual, 55.2.3 and 34.5.1.2: what
+ * is pipelined between two Syncs without BEGIN is one implicit transaction). So a callback is
+ * called when the server has answered the Sync, not when the statement's result arrives: that
+ * result arrives before the commit.
  *
- * When the session is lost every statement in flight fails with its callback
- * (the caller cannot know whether it committed), and the session is opened
- * again with back-off.  While it is closed, weir_db_query() refuses.
+ * When the session is lost, every statement in flight fails and its callback is called (the caller
+ * cannot know whether it committed), and the session is opened again with back-off. While it is
+ * closed, weir_db_query() refuses.
  *
- * A session begins with the settings of settings.h.  Statements end after 30 s
- * (statement_timeout) unless conninfo's `options` set another time; a server that owes an answer
- * and sends nothing for 40 s counts as lost.  A host name in conninfo is resolved by a blocking
- * call; sockets and addresses are not.
+ * A session begins with the settings of settings.h. Statements end after 30 s (statement_timeout)
+ * unless conninfo's `options` set another time; when the server owes an answer and sends nothing
+ * for 40 s, the session is lost. A host name in conninfo is resolved by a blocking call; numeric
+ * addresses and sockets need none.
  *
- * All callbacks run on the event loop, never from within the call that
- * registered them; weir_db_free() alone calls those in flight before it returns.
+ * All callbacks run on the event loop, never within the call that registered them. Only
+ * weir_db_free() calls the callbacks in flight before it returns.
  */
 #ifndef WEIR_DB_H
 #define WEIR_DB_H
@@ -39,54 +37,56 @@
 
 typedef struct weir_db weir_db_t;
 
-/* Most transactions in flight in a session; past it weir_db_query() refuses. */
+/* The most transactions in flight in a session; at this limit weir_db_query() returns false. */
 #define WEIR_DB_IN_FLIGHT_MAX 4096
-/* Most different statements prepared in a session; the same. */
+/* The most different statements prepared in a session; the same applies. */
 #define WEIR_DB_STATEMENTS_MAX 128
 
 /*
- * result is NULL when the session was lost; then error says so and sqlstate is
- * "08006".  When the server refused the statement, result is NULL, error is
- * its message and sqlstate its code.  Otherwise error is NULL; result is only
- * valid during the call.
+ * When the session was lost, result is NULL, error has the reason, and sqlstate is "08006". When
+ * the server refused the statement, result is NULL, error is its message and sqlstate its code.
+ * Otherwise error is NULL; result is only valid during the call.
  */
 typedef void (*weir_db_cb)(PGresult *result, const char *error, const char *sqlstate, void *arg);
 
 /*
- * True when sqlstate (PostgreSQL manual, appendix A) speaks of the server or the session, not of
+ * True when sqlstate (PostgreSQL manual, appendix A) is about the server or the session, not about
  * the statement: lost, shutting down, out of resources, a standby, a deadlock, a plan that a
- * migration has made stale, a right that is missing, a schema of another version.  The same
- * statement may go well a moment later; whether it was done is unknown.
+ * migration has made stale, a missing privilege, a schema of another version. The same statement
+ * may succeed later; whether it was executed is unknown.
  */
 bool weir_db_is_away(const char *sqlstate);
 
 /*
- * What an operator can do about an error of that code, for the log; NULL when there is nothing
- * particular.  A table, column or function that is missing: the schema is of another version.
+ * For the log: what an operator can do about an error of that code, or NULL. When a table, column
+ * or function is missing, the schema has another version.
  */
 const char *weir_db_advice(const char *sqlstate);
 
-/* Told when the session opens (up), and when it was lost and all in flight have failed. */
+/*
+ * Called when the session has opened (up), and when it was lost and all statements in flight have
+ * failed.
+ */
 typedef void (*weir_db_state_cb)(weir_db_t *db, bool up, void *arg);
 
 /*
- * Starts connecting at once and for ever.  name appears in the log and, as
- * "weir-NAME", as application_name.  state may be NULL.  The strings are copied.
+ * Starts to connect at once, and reconnects until weir_db_free(). name appears in the log and, as
+ * "weir-NAME", as application_name. state may be NULL. The strings are copied.
  */
 weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char *name,
                        weir_db_state_cb state, void *arg);
 /*
- * Closes; statements in flight get their callback with the session lost, state
- * is not told.  May be called from within a callback.  NULL is allowed.
+ * Closes the session. The callbacks of statements in flight are called as for a lost session; state
+ * is not called. May be called within a callback. NULL is allowed.
  */
 void weir_db_free(weir_db_t *db);
 
 /*
- * A statement, constant as for weir_db_query(), that runs first in each session, before anything
- * else; before the session has opened.  The one of the last call counts.
+ * Sets the first statement of each session, a constant as for weir_db_query(). To be called before
+ * the session has opened. A later call replaces the statement.
  */
 void weir_db_begin_with(weir_db_t *db, const char *sql);
-/* A session of its own to the same database, as of weir_db_new(). */
+/* A second session to the same database, as by weir_db_new(). */
 weir_db_t *weir_db_beside(const weir_db_t *db, const char *name, weir_db_state_cb state, void *arg);
 struct event_base *weir_db_base(const weir_db_t *db);
 
@@ -94,15 +94,15 @@ bool weir_db_is_up(const weir_db_t *db);
 /* Transactions sent and not yet answered. */
 unsigned weir_db_in_flight(const weir_db_t *db);
 /*
- * Gives up the session and opens a new one (a lock must not be trusted any
- * more).  It is not up any more when this returns; the callbacks come later.
+ * Drops the session and opens a new one (for a lock that may be lost). weir_db_is_up() is false
+ * when this returns; the callbacks are called later.
  */
 void weir_db_reset(weir_db_t *db);
 
 /*
- * Runs one prepared statement with text parameters; the values are copied (NULL
- * is SQL NULL).  cb may be NULL.  Returns false, and calls nothing, when the
- * session is not up or a limit above is reached.
+ * Runs one prepared statement with text parameters; the values are copied (NULL is SQL NULL). cb
+ * may be NULL. Returns false, and never calls cb, when the session is not up or a limit above is
+ * reached.
  */
 bool weir_db_query(weir_db_t *db, const char *sql, int n, const char *const *values, weir_db_cb cb,
                    void *arg) __attribute__((warn_unused_result));
@@ -114,9 +114,9 @@ typedef struct {
 } weir_db_statement_t;
 
 /*
- * Runs the statements in one transaction, pipelined in one round trip.  The
- * callback comes once: with the result of the last statement after the commit,
- * or with the first error, when nothing was changed.  count is at least 1.
+ * Runs the statements in one transaction, pipelined in one round trip. The callback is called once:
+ * after the commit with the result of the last statement, or with the first error, and then nothing
+ * was changed. count is at least 1.
  */
 bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
                          weir_db_cb cb, void *arg) __attribute__((warn_unused_result));
@@ -143,7 +143,7 @@ static inline const char *weir_column_text(const PGresult *result, int row, int 
     return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
 }
 
-/* Of a column that is an integer, and one that is a boolean; SQL's NULL is 0 and false. */
+/* The value of an integer column and of a boolean column; SQL's NULL is 0 and false. */
 static inline int64_t weir_column_int(const PGresult *result, int row, int column)
 {
     return strtoll(PQgetvalue(result, row, column), NULL, 10);

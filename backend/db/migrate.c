@@ -18,8 +18,10 @@
 #define LOCK_TIMEOUT "1000" /* ms */
 #define LOCK_RETRY 500      /* ms */
 
-/* Any constant that nothing else in the database locks: "weir" in ASCII (the relay has 1, workers
- * 2). */
+/*
+ * A constant that no other program locks in the database: "weir" in ASCII (the relay has 1, workers
+ * 2).
+ */
 #define LOCK "(2003134834, 3)"
 
 /* A file that begins with this line has statements that PostgreSQL refuses in a transaction. */
@@ -29,7 +31,7 @@ typedef struct {
     PGconn *conn;
     char *error;
     size_t error_size;
-    bool locked; /* the last statement that failed did so because it got no lock in time */
+    bool locked; /* the last statement failed because it got no lock in time */
 } job_t;
 
 static bool fail(job_t *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -39,6 +41,7 @@ static bool fail(job_t *job, const char *format, ...)
     va_list ap;
     size_t len;
 
+    assert(job->error_size > 0);
     va_start(ap, format);
     vsnprintf(job->error, job->error_size, format, ap);
     va_end(ap);
@@ -50,7 +53,7 @@ static bool fail(job_t *job, const char *format, ...)
     return false;
 }
 
-/* Runs SQL, any number of statements; what it is for goes into the message. */
+/* Runs any number of statements; what names their purpose in the message. */
 static bool run(job_t *job, const char *what, const char *sql)
 {
     PGresult *result = PQexec(job->conn, sql);
@@ -59,6 +62,7 @@ static bool run(job_t *job, const char *what, const char *sql)
               status == PGRES_EMPTY_QUERY; /* blanks and comments */
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
+    assert(job->conn != NULL && sql != NULL);
     if (!ok)
         fail(job, "%s: %s", what, PQerrorMessage(job->conn));
     job->locked = sqlstate != NULL && strcmp(sqlstate, "55P03") == 0;
@@ -73,6 +77,7 @@ static bool ask(job_t *job, const char *what, const char *sql, long *out)
     PGresult *result = PQexec(job->conn, sql);
     bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
 
+    assert(job->conn != NULL && out != NULL);
     if (ok)
         *out = strtol(PQgetvalue(result, 0, 0), NULL, 10);
     else
@@ -85,9 +90,9 @@ static bool ask(job_t *job, const char *what, const char *sql, long *out)
 /* --- functions ------------------------------------------------------------------- */
 
 /*
- * Drops the function's every form that nothing hangs on.  A trigger's function
- * and the like stay: CREATE OR REPLACE has to do for them.  Refuses a function that an earlier line
- * has made in this transaction: a domain must not replace what the engine uses.
+ * Drops all overloads of the function on which no other object depends. The function of a trigger,
+ * for example, remains and is replaced by CREATE OR REPLACE. Fails if an earlier line has created
+ * the function in this transaction: a domain must not replace a function of the engine.
  */
 static bool drop_function(job_t *job, const char *file, const char *name, size_t len)
 {
@@ -106,6 +111,7 @@ static bool drop_function(job_t *job, const char *file, const char *name, size_t
     char *quoted = PQescapeLiteral(job->conn, name, len);
     bool ok;
 
+    assert(len > 0 && len < 64);
     if (quoted == NULL)
         return fail(job, "%s: %s", file, PQerrorMessage(job->conn));
 
@@ -116,7 +122,7 @@ static bool drop_function(job_t *job, const char *file, const char *name, size_t
     return ok;
 }
 
-/* Drops what the file is about to define. */
+/* Drops the functions that the file defines. */
 static bool drop_functions(job_t *job, const char *path, const char *text)
 {
     static const char create[] = "CREATE OR REPLACE FUNCTION ";
@@ -134,8 +140,8 @@ static bool drop_functions(job_t *job, const char *path, const char *text)
         len = strspn(name, letters);
         if (len == 0 || len >= 64 || name[len] != '(')
             ok = fail(job,
-                      "%s: a function's name must be 1 to 63 of a-z, 0-9 and _, with \"(\" "
-                      "behind it: \"%.40s\"",
+                      "%s: a function's name must be 1 to 63 of a-z, 0-9 and _, followed by "
+                      "\"(\": \"%.40s\"",
                       path, p);
         else
             ok = drop_function(job, path, name, len);
@@ -157,9 +163,10 @@ static bool each_function(job_t *job, const weir_sql_line_t *line,
 }
 
 /*
- * All lines in one transaction: to running processes, the functions of two versions are never
- * mixed.  Twice: first without a look at the bodies, because functions may use each other in any
- * order, then with it, so that a mistake is found here and not at run time.
+ * Creates the functions of all lines in one transaction, so running processes never see functions
+ * of two versions. Creates them twice: first without a check of the bodies, because functions may
+ * call each other in any order; then with this check, so that a mistake is found here and not at
+ * run time.
  */
 static bool create_functions(job_t *job, const weir_sql_line_t *const *lines)
 {
@@ -184,7 +191,7 @@ static const char *name_of(const weir_sql_file_t *file)
     return slash != NULL ? slash + 1 : file->path;
 }
 
-/* NNN of NNN_name.sql, -1 if the name is no such. */
+/* NNN of NNN_name.sql; -1 if the name has another form. */
 static long number_of(const weir_sql_file_t *file)
 {
     const char *name = name_of(file);
@@ -197,7 +204,7 @@ static long number_of(const weir_sql_file_t *file)
     return name[3] == '_' ? strtol(name, NULL, 10) : -1;
 }
 
-/* Refuses names and numbers that are wrong.  The generator has sorted the files by their names. */
+/* Fails for wrong names and numbers. The generator has sorted the files by name. */
 static bool check_numbers(job_t *job, const weir_sql_line_t *line)
 {
     long known = -1;
@@ -206,10 +213,9 @@ static bool check_numbers(job_t *job, const weir_sql_line_t *line)
         long version = number_of(f);
 
         if (version < 0)
-            return fail(job, "%s: the name of a migration is NNN_name.sql", f->path);
+            return fail(job, "%s: the name of a migration must be NNN_name.sql", f->path);
         if (version == known)
-            return fail(job, "%s: there are two migrations with the number %03ld", f->path,
-                        version);
+            return fail(job, "%s: two migrations have the number %03ld", f->path, version);
         assert(version > known);
         known = version;
     }
@@ -228,8 +234,8 @@ static long newest_of(const weir_sql_line_t *line)
 }
 
 /*
- * At first all migrations were one line, in a table without the column "line".  Each of
- * these records gets the line that has the file of this number and name.
+ * Early versions had a single line, and a table without the column "line". Each record of that time
+ * gets the line that has the file of this number and name.
  */
 static bool adopt(job_t *job, const weir_sql_line_t *line)
 {
@@ -248,8 +254,7 @@ static bool adopt(job_t *job, const weir_sql_line_t *line)
     return ok;
 }
 
-/* Refuses one line's newest migration in the database when this program does not have the line, or
- * the migration. */
+/* Fails if the program does not have this line of the database, or not its newest migration. */
 static bool check_known(job_t *job, const weir_sql_line_t *const *lines, const char *name,
                         long newest, const char *newest_name)
 {
@@ -263,7 +268,7 @@ static bool check_known(job_t *job, const weir_sql_line_t *const *lines, const c
                     name, *name != '\0' ? "/" : "", newest_name);
     if (newest > newest_of(*lines))
         return fail(job,
-                    "the database has migration %03ld, %s knows none later than %03ld: the "
+                    "the database has migration %03ld, but the newest in %s is %03ld: the "
                     "database belongs to a later version of weir-backend",
                     newest, (*lines)->folder, newest_of(*lines));
 
@@ -290,7 +295,7 @@ static bool check_all_known(job_t *job, const weir_sql_line_t *const *lines)
     return ok;
 }
 
-/* One transaction: a database that is refused stays as it was. */
+/* All in one transaction: a database that is refused is not changed. */
 static bool open_records(job_t *job, const weir_sql_line_t *const *lines)
 {
     static const char table[] =
@@ -322,12 +327,13 @@ static void pause_ms(long ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
 
+    assert(ms > 0);
     nanosleep(&t, NULL);
 }
 
 /*
- * Tries, rather than waits in the server: CREATE INDEX CONCURRENTLY waits for all statements that
- * run, so also for one that waits for this lock.
+ * Polls instead of waiting in the server: CREATE INDEX CONCURRENTLY waits for all running
+ * statements, also for one that waits for this lock.
  */
 static bool lock_out_others(job_t *job)
 {
@@ -337,7 +343,7 @@ static bool lock_out_others(job_t *job)
         if (!ask(job, "advisory lock", "SELECT pg_try_advisory_lock" LOCK "::int", &taken))
             return false;
         if (!taken && !said)
-            weir_log(WEIR_LOG_INFO, NULL, "another migration is under way, waiting for it", NULL);
+            weir_log(WEIR_LOG_INFO, NULL, "waiting for another migration to finish", NULL);
         if (!taken)
             pause_ms(LOCK_RETRY);
     }
@@ -346,9 +352,9 @@ static bool lock_out_others(job_t *job)
 }
 
 /*
- * A statement that waits for a table's lock makes all later ones of the table wait behind it.  So
- * it gives up after LOCK_TIMEOUT, which lets these pass.  Returns true when it is to be tried
- * again.
+ * While a statement waits for a lock on a table, all later statements on the table wait too. So the
+ * statement fails after LOCK_TIMEOUT, and the others continue. Returns true when the statement is
+ * to be repeated.
  */
 static bool lock_is_awaited(job_t *job, const char *name, bool *said)
 {
@@ -356,8 +362,8 @@ static bool lock_is_awaited(job_t *job, const char *name, bool *said)
         return false;
     if (!*said)
         weir_log(WEIR_LOG_WARN, NULL,
-                 "a transaction holds a lock that the migration needs; it is tried again until "
-                 "that ends",
+                 "a transaction holds a lock that the migration needs; retrying until the "
+                 "transaction ends",
                  "{s:s}", "file", name);
     *said = true;
     if (!run(job, name, "ROLLBACK"))
@@ -386,8 +392,8 @@ static bool prepare(job_t *job, const weir_sql_line_t *const *lines)
 }
 
 /*
- * Statements of a file, with blank lines between them, each by itself.  Those that may not be in a
- * transaction lock no table against reading and writing, and may wait for long transactions.
+ * Runs the statements of a file, which blank lines separate, one by one. Such statements do not
+ * block reads and writes of a table, and may wait for long transactions.
  */
 static bool run_outside(job_t *job, const char *name, const char *text)
 {
@@ -479,9 +485,10 @@ bool weir_migrate(const char *conninfo, const weir_sql_line_t *const *lines, cha
         .conn = PQconnectdbParams(keys, values, 1), .error = error, .error_size = error_size};
     bool ok;
 
+    assert(conninfo != NULL && lines != NULL && error_size > 0);
     if (PQstatus(job.conn) != CONNECTION_OK)
         ok = fail(&job, "%s", PQerrorMessage(job.conn));
-    else /* a migration takes as long as it takes */
+    else /* a migration has no time limit */
         ok = weir_db_settings_apply(job.conn, error, error_size) &&
              run(&job, "settings", "SET statement_timeout = 0; SET lock_timeout = " LOCK_TIMEOUT) &&
              migrate(&job, lines);

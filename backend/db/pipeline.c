@@ -3,15 +3,13 @@
  * statements not seen before in this session, then the statements, then Sync.
  * Segments are answered in the order of the list.
  *
- * A statement is marked as prepared when its Parse is sent.  If that Parse fails,
- * or is skipped because something before it failed, the mark is taken back when
- * the segment's answer tells; segments that were sent in between fail with
- * SQLSTATE 26000 and change nothing.
+ * A statement is marked as prepared when its Parse is sent. If that Parse fails, or is skipped
+ * after an earlier error, the mark is removed when the answer arrives; segments that were sent
+ * meanwhile fail with SQLSTATE 26000 and change nothing.
  *
- * A statement's name has a random number of the session: behind a pooler that
- * shares a session of the server between clients (which the settings forbid and
- * nothing can tell at once) it is not there, or ours, but never another client's
- * statement.
+ * A statement's name contains a random number of the session. A pooler may share a session of the
+ * server between clients (the settings forbid it, but this is not detected at once): then the name
+ * is unknown or ours, but never another client's statement.
  */
 #include "db/private.h"
 
@@ -27,7 +25,10 @@
 
 /* --- answers ----------------------------------------------------------------- */
 
-/* Calls back with what the segment has, or with lost when that is not NULL, and frees it. */
+/*
+ * Calls the callback with the segment's outcome, or with the error lost if that is not NULL. Frees
+ * the segment.
+ */
 static void finish_segment(segment_t *s, const char *lost)
 {
     if (s->cb != NULL) {
@@ -52,7 +53,7 @@ static void keep_error(segment_t *s, const PGresult *result)
     size_t size;
 
     if (sqlstate != NULL && strcmp(sqlstate, "26000") == 0)
-        detail = "a pooler between must keep a session for each client, as PgBouncer does with"
+        detail = "a pooler must keep one session for each client, as PgBouncer does with"
                  " pool_mode = session";
 
     if (s->error != NULL)
@@ -68,13 +69,14 @@ static void keep_error(segment_t *s, const PGresult *result)
     snprintf(s->sqlstate, sizeof(s->sqlstate), "%s", sqlstate != NULL ? sqlstate : "XX000");
 }
 
-/* Takes one result of the segment; it is the segment's from here on. */
+/* Takes one result of the segment, and ownership of it. */
 static void take_result(weir_db_t *db, segment_t *s, PGresult *result)
 {
     ExecStatusType status = PQresultStatus(result);
     bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
     int place = s->got < s->results ? s->got++ : -1; /* -1: the commit itself failed */
 
+    assert(s != NULL && s->parses <= s->results);
     if (!ok && status != PGRES_PIPELINE_ABORTED)
         keep_error(s, result);
 
@@ -95,7 +97,7 @@ static void forget_stale_statement(weir_db_t *db, const segment_t *s)
             db->statements[i].prepared = false;
 }
 
-/* The segment that was answered first is the list's no more. */
+/* Removes the first segment, which has its answer, from the list. */
 static segment_t *take_head(weir_db_t *db)
 {
     segment_t *s = db->head;
@@ -112,7 +114,8 @@ static segment_t *take_head(weir_db_t *db)
 /* A callback may close the session. */
 static void read_results(weir_db_t *db)
 {
-    int silent = 0; /* NULLs in a row: one ends a statement's results, two are the end of input */
+    int silent =
+        0; /* consecutive NULLs: one ends a statement's results, two are the end of the input */
 
     while (db->state == UP && db->head != NULL && silent < 2 && !PQisBusy(db->conn)) {
         PGresult *result = PQgetResult(db->conn);
@@ -128,7 +131,7 @@ static void read_results(weir_db_t *db)
         status = PQresultStatus(result);
         if (status != PGRES_PIPELINE_SYNC) {
             take_result(db, db->head, result);
-            /* libpq would repeat a broken connection's error for ever */
+            /* libpq would return the error of a broken connection again and again */
             if (status == PGRES_FATAL_ERROR && PQstatus(db->conn) == CONNECTION_BAD)
                 break;
             continue;
@@ -141,11 +144,12 @@ static void read_results(weir_db_t *db)
     }
 }
 
-/* Sends what libpq holds back; what the socket doesn't take now goes when it can. */
+/* Sends buffered data; the rest is sent when the socket is writable. */
 static bool flush(weir_db_t *db)
 {
     int rc = PQflush(db->conn);
 
+    assert(db->conn != NULL);
     if (rc == 1)
         event_add(db->writable, NULL);
 
@@ -157,7 +161,7 @@ const char *weir_pipeline_turn(weir_db_t *db)
     bool ok;
 
     assert(db->state == UP && db->depth > 0);
-    /* Read also when writable: the server may wait for us to read before it reads. */
+    /* Reads also when the socket is writable: the server may read only after we have read. */
     ok = PQconsumeInput(db->conn);
     read_results(db);
     if (db->state != UP)
@@ -165,8 +169,9 @@ const char *weir_pipeline_turn(weir_db_t *db)
     if (ok && PQstatus(db->conn) != CONNECTION_BAD && flush(db))
         return NULL;
 
-    return db->head != NULL && db->head->error != NULL ? db->head->error /* its last word */
-                                                       : PQerrorMessage(db->conn);
+    return db->head != NULL && db->head->error != NULL
+               ? db->head->error /* the server's last error */
+               : PQerrorMessage(db->conn);
 }
 
 void weir_pipeline_clear(weir_db_t *db, const char *why)
@@ -192,18 +197,19 @@ void weir_db_reset(weir_db_t *db)
     if (db->state != UP)
         return;
 
-    /* Only marked here: the callbacks come from the event loop. */
+    /* Only sets the state: callbacks are called from the event loop. */
     db->state = BROKEN;
     event_active(db->timer, EV_TIMEOUT, 0);
 }
 
 /* --- statements -------------------------------------------------------------- */
 
-/* The statement's place, or -1 when there are too many. */
+/* The index of the statement, or -1 when there are too many. */
 static int find_statement(weir_db_t *db, const char *sql)
 {
     int i;
 
+    assert(db->n_statements <= WEIR_DB_STATEMENTS_MAX);
     for (i = 0; i < db->n_statements; i++) {
         if (db->statements[i].sql == sql)
             return i;
@@ -228,6 +234,7 @@ static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
 {
     char name[NAME_SIZE];
 
+    assert(count > 0 && s->parses == 0);
     for (int i = 0; i < count; i++) {
         statement_t *statement = &db->statements[places[i]];
 
@@ -276,7 +283,7 @@ bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, i
     s->arg = arg;
 
     if (!send_segment(db, s, places, statements, count)) {
-        /* Part of it may be in the pipeline, whose order is lost. */
+        /* A part of the segment may have been sent, so the order of answers is lost. */
         free(s);
         weir_db_reset(db);
         return false;
@@ -284,6 +291,7 @@ bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, i
 
     if (db->in_flight == 0)
         db->checks = 0;
+    assert(*db->tail == NULL && (db->in_flight == 0) == (db->head == NULL));
     *db->tail = s;
     db->tail = &s->next;
     db->in_flight++;

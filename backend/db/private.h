@@ -1,7 +1,6 @@
 /*
- * What session.c (connecting, losing, back-off) and pipeline.c (statements and
- * their answers) share; nobody else includes it.  session.c calls pipeline.c, never the other way
- * round.
+ * Shared by session.c (connecting, losing, back-off) and pipeline.c (statements and their answers);
+ * no other file includes it. session.c calls pipeline.c, never the other way round.
  */
 #ifndef WEIR_DB_PRIVATE_H
 #define WEIR_DB_PRIVATE_H
@@ -10,7 +9,8 @@
 
 typedef struct {
     const char *sql;
-    unsigned serial; /* names it on the server: a text that must be parsed again gets a new one */
+    unsigned
+        serial; /* its name on the server; a text that must be parsed again gets a new number */
     bool prepared;
 } statement_t;
 
@@ -19,19 +19,19 @@ typedef struct segment {
     weir_db_cb cb;
     void *arg;
     int parses;  /* Parse messages in front */
-    int results; /* results to come, Parses included */
+    int results; /* expected results, including those of the Parses */
     int got;
     PGresult *ok; /* the last result, kept for the commit */
-    char *error;  /* of the first that failed */
+    char *error;  /* of the first statement that failed */
     char sqlstate[6];
     int parsed[]; /* places in statements, one for each Parse */
 } segment_t;
 
 typedef enum {
-    CLOSED,     /* from the start, and when it was lost; the timer connects again */
-    CONNECTING, /* libpq is at it, then the settings are asked for; both have a time limit */
-    UP,         /* statements are taken; an error of the socket, or silence, ends it */
-    BROKEN      /* given up by weir_db_reset(); the event loop closes it at once */
+    CLOSED,     /* at the start, and after a loss; the timer connects again */
+    CONNECTING, /* libpq connects, then the settings are sent; both have a time limit */
+    UP, /* statements are accepted; ends with an error of the socket, or with no answer in time */
+    BROKEN /* weir_db_reset() was called; the event loop closes the session next */
 } state_t;
 
 struct weir_db {
@@ -48,12 +48,12 @@ struct weir_db {
     struct event *writable;
     struct event *timer;
     unsigned backoff_ms;
-    char logged[256]; /* the failure that the log knows of; empty while up */
+    char logged[256]; /* the failure that was logged last; empty while up */
 
     segment_t *head;
     segment_t **tail;
     unsigned in_flight;
-    unsigned checks; /* looks since the server sent something */
+    unsigned checks; /* checks since the server last sent something */
 
     statement_t statements[WEIR_DB_STATEMENTS_MAX];
     int n_statements;
@@ -61,18 +61,21 @@ struct weir_db {
     uint64_t nonce; /* of the open session, in the names of its statements */
 
     int depth;   /* callbacks that are running */
-    bool doomed; /* freed from within one of them */
+    bool doomed; /* weir_db_free() was called within a callback */
 };
 
 /* --- pipeline.c: all of it is called by session.c, which holds the session meanwhile --------- */
 
 /*
- * Reads and writes what the open session's socket has and takes, and calls back for what is
- * answered.  Returns NULL, or why the session is lost (borrowed from it).
+ * Reads from and writes to the open session's socket as far as possible, and calls the callbacks of
+ * answered statements. Returns NULL, or why the session is lost (the text belongs to the session).
  */
 const char *weir_pipeline_turn(weir_db_t *db);
 
-/* The session was closed: fails what is in flight, in its order, and forgets what was prepared. */
+/*
+ * For a session that was closed: fails the statements in flight, in their order, and forgets the
+ * prepared statements.
+ */
 void weir_pipeline_clear(weir_db_t *db, const char *why);
 
 #endif

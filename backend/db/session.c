@@ -1,6 +1,6 @@
 /*
- * The session is only given up from the event loop (on_timer, on_socket), so
- * no callback runs within a call of the user's.
+ * A session ends only from the event loop (on_timer, on_socket), so no callback runs within a call
+ * of the user.
  */
 #include "db/private.h"
 
@@ -17,7 +17,10 @@
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 1000
 #define CONNECT_LIMIT_MS 5000
-/* How often it is looked whether the server owes an answer, and for how many looks it may. */
+/*
+ * The interval of the check whether the server owes an answer, and the number of checks until the
+ * session is lost.
+ */
 #define CHECK_MS 5000
 #define CHECKS_MAX 8
 
@@ -27,6 +30,7 @@ static void set_timer(weir_db_t *db, unsigned ms)
 {
     struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
+    assert(db->timer != NULL);
     evtimer_add(db->timer, &tv);
 }
 
@@ -39,13 +43,14 @@ static void drop_event(struct event **ev)
 
 static void destroy(weir_db_t *db)
 {
+    assert(db->depth == 0 && db->conn == NULL && db->in_flight == 0);
     drop_event(&db->timer);
     free(db->conninfo);
     free(db->name);
     free(db);
 }
 
-/* Bracket every callback, because the user may free the session from within. */
+/* Around every callback, because the user may free the session in the callback. */
 static void enter(weir_db_t *db)
 {
     db->depth++;
@@ -58,7 +63,7 @@ static void leave(weir_db_t *db)
         destroy(db);
 }
 
-/* Closes the session and fails all in flight, in their order. */
+/* Closes the session and fails all statements in flight, in their order. */
 static void close_session(weir_db_t *db, const char *why)
 {
     drop_event(&db->readable);
@@ -69,17 +74,18 @@ static void close_session(weir_db_t *db, const char *why)
     weir_pipeline_clear(db, why);
 }
 
-/* Tries again later.  From the event loop only. */
+/* Closes the session and connects again later. Called from the event loop only. */
 static void lose(weir_db_t *db, const char *why)
 {
     bool was_up = db->state == UP || db->state == BROKEN;
     char reason[sizeof(db->logged)];
     unsigned random;
 
-    /* libpq goes on with advice on lines of their own. */
+    assert(why != NULL && db->backoff_ms >= BACKOFF_MIN_MS);
+    /* libpq adds advice on further lines. */
     snprintf(reason, sizeof(reason), "%.*s", (int)strcspn(why, "\n"), why);
 
-    /* Once for each kind of failure, not for each attempt. */
+    /* Logs each kind of failure once, not each attempt. */
     if (strcmp(reason, db->logged) != 0) {
         weir_log(WEIR_LOG_WARN, NULL,
                  was_up ? "database session lost" : "database cannot be reached", "{s:s,s:s}",
@@ -92,7 +98,7 @@ static void lose(weir_db_t *db, const char *why)
     else if (db->backoff_ms < BACKOFF_MAX_MS)
         db->backoff_ms *= 2;
 
-    /* Half of it at random, so that many processes don't come back at the same instant. */
+    /* Half of the time is random, so that processes do not reconnect at the same time. */
     weir_random(&random, sizeof(random));
     set_timer(db, db->backoff_ms / 2 + random % (db->backoff_ms / 2 + 1));
 
@@ -136,6 +142,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
 static void opened(weir_db_t *db)
 {
+    assert(db->state == CONNECTING);
     if (PQsetnonblocking(db->conn, 1) != 0 || !PQenterPipelineMode(db->conn)) {
         lose(db, PQerrorMessage(db->conn));
         return;
@@ -162,7 +169,7 @@ static void opened(weir_db_t *db)
     leave(db);
 }
 
-/* Answers to weir_db_settings_sql; the session opens with the last. */
+/* Answers to weir_db_settings_sql; the session is open after the last. */
 static void on_settings(evutil_socket_t fd, short what, void *arg)
 {
     weir_db_t *db = arg;
@@ -170,6 +177,7 @@ static void on_settings(evutil_socket_t fd, short what, void *arg)
     PGresult *result;
     bool ok;
 
+    assert(db->state == CONNECTING && db->conn != NULL);
     (void)fd;
     (void)what;
     if (!PQconsumeInput(db->conn)) {
@@ -191,7 +199,7 @@ static void on_settings(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* Small enough for a new connection's buffers: it does not block. */
+/* Does not block: the text fits into the buffers of a new connection. */
 static void send_settings(weir_db_t *db)
 {
     if (!PQsendQuery(db->conn, weir_db_settings_sql)) {
@@ -202,12 +210,13 @@ static void send_settings(weir_db_t *db)
     event_add(db->readable, NULL);
 }
 
-/* PQconnectPoll() may change the socket at each step, so each has an event of its own. */
+/* PQconnectPoll() may change the socket at each step, so each step creates a new event. */
 static void on_connect(evutil_socket_t fd, short what, void *arg)
 {
     weir_db_t *db = arg;
     PostgresPollingStatusType step = PQconnectPoll(db->conn);
 
+    assert(db->state == CONNECTING && db->conn != NULL);
     (void)fd;
     (void)what;
     drop_event(&db->readable);
@@ -232,7 +241,7 @@ static void open_session(weir_db_t *db)
 {
     char application[64];
     char *options = weir_db_options(db->conninfo, "-c statement_timeout=30s");
-    /* What stands before dbname gives way to conninfo, what stands after it does not. */
+    /* conninfo overrides keys before dbname, but not keys after it. */
     const char *const keys[] = {"keepalives_idle",
                                 "keepalives_interval",
                                 "keepalives_count",
@@ -245,6 +254,7 @@ static void open_session(weir_db_t *db)
     const char *const values[] = {"10",    "5",    "3",         "20000", db->conninfo,
                                   options, "UTF8", application, NULL};
 
+    assert(db->state == CLOSED && db->conn == NULL && db->in_flight == 0);
     snprintf(application, sizeof(application), "weir-%s", db->name);
     db->state = CONNECTING;
     db->conn = PQconnectStartParams(keys, values, 1);
@@ -278,7 +288,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         break;
     case BROKEN:
         lose(db,
-             PQstatus(db->conn) == CONNECTION_BAD ? PQerrorMessage(db->conn) : "session given up");
+             PQstatus(db->conn) == CONNECTION_BAD ? PQerrorMessage(db->conn) : "session dropped");
         break;
     case UP:
         if (db->in_flight == 0)
@@ -299,6 +309,7 @@ weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char
 {
     weir_db_t *db = weir_alloc(sizeof(*db));
 
+    assert(base != NULL && conninfo != NULL && name != NULL);
     db->base = base;
     db->conninfo = weir_alloc_text(conninfo);
     db->name = weir_alloc_text(name);
@@ -342,7 +353,8 @@ void weir_db_free(weir_db_t *db)
 
 bool weir_db_is_away(const char *sqlstate)
 {
-    /* Codes, or their classes.  consume() (events/sql) has the same in mind. */
+    assert(sqlstate != NULL);
+    /* Codes, or their classes. consume() (events/sql) uses the same codes. */
     static const char *const away[] = {"08", "0A000", "25006", "26000", "28",    "3D",
                                        "3F", "40",    "42501", "42703", "42883", "42P01",
                                        "53", "55P03", "57",    "58"};

@@ -2,22 +2,23 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * Every name is qualified, because search_path is not yet what it should be.  Only what differs is
- * set: some of these need a superuser, and names that this version of PostgreSQL does not have are
- * passed over (current_setting() is NULL for them).
+ * Every name is qualified, because search_path is not set yet. Only settings that differ are set:
+ * some of them need a superuser. Names that this version of PostgreSQL does not have are skipped
+ * (current_setting() is NULL for them).
  *
- * The schema is the one with Weir's tables: the first one in the search path as it is, or the only
- * one there is.  A role that the session was given (SET role) and that may not use these tables is
- * given back.
+ * The schema is the one with Weir's tables: the first such schema in the present search path, or
+ * the only one in the database. If the session has a role (SET role) that may not use these tables,
+ * the role is reset.
  */
 const char weir_db_settings_sql[] =
     "SELECT pg_catalog.set_config(w.name, w.value, false) FROM (VALUES"
-    /* what literals and values look like */
+    /* the form of literals and values */
     " ('array_nulls', 'on'), ('backslash_quote', 'safe_encoding'), ('bytea_output', 'hex'),"
     " ('client_encoding', 'UTF8'), ('DateStyle', 'ISO, YMD'), ('extra_float_digits', '1'),"
     " ('IntervalStyle', 'postgres'), ('lc_monetary', 'C'), ('lc_numeric', 'C'), ('lc_time', 'C'),"
@@ -48,7 +49,7 @@ const char weir_db_settings_sql[] =
     " JOIN pg_catalog.pg_settings s ON s.name = w.name"
     " WHERE s.source <> 'client' AND pg_catalog.current_setting(w.name) <> w.value"
     " UNION ALL "
-    /* A position that is published must not be forgotten by a crash of the server. */
+    /* The server must not lose a published position in a crash. */
     "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
     " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';"
 
@@ -71,6 +72,7 @@ const char weir_db_settings_sql[] =
 
 char *weir_db_options(const char *conninfo, const char *ours)
 {
+    assert(conninfo != NULL && ours != NULL);
     PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL), *o;
     const char *theirs = "";
     char *options;
@@ -89,10 +91,11 @@ bool weir_db_settings_check(const PGresult *result, char *error, size_t size)
     const char *message;
     int n;
 
+    assert(size > 0);
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
         message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
         snprintf(error, size,
-                 "a setting of the role or the database does not suit and cannot be changed: %s",
+                 "a setting of the role or the database is unsuitable and cannot be changed: %s",
                  message != NULL ? message : PQresultErrorMessage(result));
         return false;
     }
@@ -112,6 +115,7 @@ bool weir_db_settings_apply(PGconn *conn, char *error, size_t size)
     PGresult *result;
     bool ok = PQsendQuery(conn, weir_db_settings_sql) == 1;
 
+    assert(conn != NULL && size > 0);
     if (!ok)
         snprintf(error, size, "%s", PQerrorMessage(conn));
     while ((result = PQgetResult(conn)) != NULL) {

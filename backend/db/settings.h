@@ -1,10 +1,10 @@
 /*
- * The settings under which Weir's SQL means what it should, whatever the server's configuration,
- * the database (ALTER DATABASE … SET) or the role (ALTER ROLE … SET) says.  A session sets them
- * before anything else; what cannot be set makes it unusable, with a message.
+ * The settings that Weir's SQL relies on, whatever the server's configuration, the database (ALTER
+ * DATABASE … SET) or the role (ALTER ROLE … SET) has. A session sets them first; if one cannot be
+ * set, the session is not used, and the log has the reason.
  *
- * Left alone is what an operator tunes (work_mem, cost parameters, logging), synchronous_commit
- * unless it is off, and statement_timeout and lock_timeout where the connection string sets them.
+ * Not changed: settings for tuning (work_mem, cost parameters, logging), synchronous_commit unless
+ * it is off, and statement_timeout and lock_timeout if the connection string sets them.
  */
 #ifndef WEIR_DB_SETTINGS_H
 #define WEIR_DB_SETTINGS_H
@@ -14,25 +14,25 @@
 #include <stddef.h>
 
 /*
- * For libpq's "options".  libpq judges a server's read-only state (target_session_attrs) before the
- * statements below can run, by what the role's settings say.
+ * For libpq's "options". libpq checks whether a server is read-only (target_session_attrs) before
+ * the statements below can run, and uses the role's settings for that.
  */
 #define WEIR_DB_OPTIONS "-c default_transaction_read_only=off"
 
 /*
- * The value of libpq's "options" for a session: ours (defaults), those of conninfo, which win over
- * ours, and WEIR_DB_OPTIONS, which win over all; to be freed.  It is to stand behind conninfo's
- * place.
+ * The value of libpq's "options" for a session, which the caller frees: ours (defaults), then those
+ * of conninfo, which override ours, then WEIR_DB_OPTIONS, which override all. The key must come
+ * after conninfo in the list of parameters.
  */
 char *weir_db_options(const char *conninfo, const char *ours);
 
 /* Statements for the simple query protocol, with more than one result. */
 extern const char weir_db_settings_sql[];
 
-/* Looks at one of its results; false with a message when the session must not be used. */
+/* Checks one of its results. Returns false with a message when the session must not be used. */
 bool weir_db_settings_check(const PGresult *result, char *error, size_t size);
 
-/* Blocking: runs them. */
+/* Runs these statements. Blocking. */
 bool weir_db_settings_apply(PGconn *conn, char *error, size_t size)
     __attribute__((warn_unused_result));
 

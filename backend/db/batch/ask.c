@@ -4,6 +4,7 @@
 #include "log/clock.h"
 #include "log/log.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ struct weir_ask {
     weir_batch_t *batch;
     const char *group;
     int width;
-    bool away; /* so that the log is told once */
+    bool away; /* the log has the present outage */
 };
 
 typedef struct {
@@ -31,6 +32,7 @@ typedef struct {
 static void answer(question_t *q, PGresult *result, int row, const char *error,
                    const char *sqlstate)
 {
+    assert(q->cb != NULL);
     weir_batch_cb cb = q->cb;
     void *arg = q->arg;
 
@@ -46,12 +48,13 @@ static void on_away(question_t *q, const char *error, const char *sqlstate)
     static const struct timeval pause = {0, AGAIN_MS * 1000};
     weir_ask_t *ask = q->ask;
 
+    assert(sqlstate != NULL);
     if (weir_clock_ms() < q->until) {
         evtimer_add(q->again, &pause);
         return;
     }
     if (!ask->away)
-        weir_log(WEIR_LOG_WARN, NULL, "the database is away, events wait for it",
+        weir_log(WEIR_LOG_WARN, NULL, "the database is unavailable, events wait for it",
                  "{s:s,s:s,s:s,s:s*}", "group", ask->group, "error", error, "sqlstate", sqlstate,
                  "advice", weir_db_advice(sqlstate));
     ask->away = true;
@@ -91,6 +94,7 @@ weir_ask_t *weir_ask_new(struct event_base *base, weir_db_t *db, const char *gro
 {
     weir_ask_t *ask = weir_alloc(sizeof(*ask));
 
+    assert(group != NULL && width > 0 && width <= WEIR_BATCH_WIDTH_MAX);
     ask->base = base;
     ask->batch = weir_batch_new(db, sql, width, BATCH_MAX, WAITING_MAX, 1);
     ask->group = group;
@@ -110,6 +114,7 @@ void weir_ask(weir_ask_t *ask, const char *const *values, weir_batch_cb cb, void
 {
     question_t *q = weir_alloc(sizeof(*q));
 
+    assert(cb != NULL);
     q->ask = ask;
     q->cb = cb;
     q->arg = arg;

@@ -2,11 +2,12 @@
  * Requests gather in groups of at most `max` (group.c).  The first group is sent when a
  * place in flight is free, so it never waits when idle.
  *
- * Invariant: something waits only while something is in flight.  Each answer
- * sends the next group, or, when the session does not take it, fails all that wait.
+ * Invariant: requests wait only while a group is in flight. Each answer sends the next group, or,
+ * if the session does not accept it, fails all waiting requests.
  *
- * A group that needs a row which another transaction has locked ends after LOCK_TIMEOUT with
- * nothing done, and leaves the way: part.c finds out which of its requests need that row.
+ * If a group needs a row that another transaction has locked, its statement fails after
+ * LOCK_TIMEOUT without any change, and the next group is sent. part.c finds out which requests of
+ * the group need that row.
  */
 #include "db/batch/private.h"
 
@@ -17,12 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A transaction that is at work lets go of its rows sooner. */
+/* Longer than transactions in normal operation hold a row. */
 #define LOCK_TIMEOUT "SET lock_timeout = '200ms'"
 
 typedef weir_batch_group_t group_t;
 
-/* The group that gathers; a new one when the last is full. */
+/* The group to which requests are added; a new one when the last is full. */
 static group_t *gathering(weir_batch_t *batch)
 {
     group_t *group = batch->last;
@@ -53,6 +54,7 @@ static group_t *take_head(weir_batch_t *batch)
         batch->tail = &batch->head;
         batch->last = NULL;
     }
+    assert(batch->waiting >= group->count);
     batch->waiting -= group->count;
 
     return group;
@@ -62,6 +64,7 @@ static bool send_group(group_t *group);
 
 static void send_waiting(weir_batch_t *batch)
 {
+    assert(batch->running >= 0 && batch->running <= batch->in_flight);
     while (batch->head != NULL && batch->running < batch->in_flight) {
         group_t *group = take_head(batch);
 
@@ -77,7 +80,8 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     group_t *group = arg;
     weir_batch_t *batch = group->batch;
 
-    /* First the next group on its way, then the answers: PostgreSQL need not wait for us. */
+    assert(batch->running > 0);
+    /* Sends the next group before it delivers the answers, so that PostgreSQL does not wait. */
     batch->running--;
     send_waiting(batch);
 
@@ -97,6 +101,7 @@ static bool send_group(group_t *group)
     weir_batch_t *batch = group->batch;
     const char *values[WEIR_BATCH_WIDTH_MAX];
 
+    assert(group->count > 0 && batch->running < batch->in_flight);
     for (int i = 0; i < batch->width; i++)
         values[i] = weir_array_text(&group->arrays[i]);
 
@@ -116,7 +121,7 @@ void weir_batch_ceiling(int max)
     ceiling = max;
 }
 
-/* The highest n of the statement's $n. */
+/* The highest n of the parameters $n of the statement. */
 static int parameters_of(const char *sql)
 {
     int highest = 0;
@@ -136,7 +141,8 @@ weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max,
     weir_batch_t *batch = weir_alloc(sizeof(*batch));
 
     assert(width > 0 && width <= WEIR_BATCH_WIDTH_MAX && max > 0 && limit > 0 && in_flight > 0);
-    assert(width == parameters_of(sql)); /* PostgreSQL's refusal would look like a lost session */
+    /* Otherwise PostgreSQL's error would look like a lost session. */
+    assert(width == parameters_of(sql));
     batch->db = db;
     batch->sql = sql;
     batch->width = width;
@@ -164,6 +170,7 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
 {
     group_t *group;
 
+    assert(cb != NULL);
     if (!weir_db_is_up(batch->db) || batch->waiting == batch->limit)
         return false;
 
@@ -174,7 +181,7 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
     if (batch->running == batch->in_flight)
         return true;
 
-    /* Idle: it goes at once, and alone; nothing else can be waiting. */
+    /* Nothing is in flight, so nothing else waits: the request is sent at once, alone. */
     take_head(batch);
     if (send_group(group))
         return true;

@@ -1,5 +1,5 @@
 /*
- * A group of requests that go to the database together, as array literals, one per parameter.
+ * A group of requests that are sent to the database together: one array literal per parameter.
  */
 #include "db/batch/private.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A group that has grown larger than this (bytes of a parameter) is not kept for the next. */
+/* A group whose parameter has more bytes is not kept for reuse. */
 #define KEEP_MAX 262144
 
 typedef weir_batch_request_t request_t;
@@ -64,6 +64,7 @@ static void retire_group(group_t *group)
 {
     weir_batch_t *batch = group->batch;
 
+    assert(group->refs == 0);
     for (int i = 0; i < batch->width; i++) {
         if (batch->spare != NULL || group->arrays[i].cap > KEEP_MAX) {
             weir_batch_group_free(group);
@@ -78,6 +79,7 @@ static void retire_group(group_t *group)
 
 void weir_batch_group_unref(group_t *group)
 {
+    assert(group->batch != NULL);
     assert(group->refs > 0);
     if (--group->refs == 0)
         retire_group(group);
@@ -98,7 +100,7 @@ void weir_batch_group_fail(group_t *group, int from, int to, const char *error,
     }
 }
 
-/* Gives each request the row that has its place. */
+/* Passes each request the row with its index. */
 void weir_batch_group_answer(group_t *group, int from, int to, PGresult *result)
 {
     int rows = PQntuples(result);

@@ -1,11 +1,11 @@
 /*
- * Groups of requests that a lock has held up: some of them need a row that another transaction has
- * locked, perhaps for hours.  A session beside the batch's own sends the group again in halves, and
- * each half that still waits for a lock in halves again, until the requests that need the row are
- * alone.  These are tried again every RETRY ms, after all else, until PATIENCE ms have passed since
- * the group came; then they fail.
+ * Groups that failed because of a lock: some requests need a row that another transaction has
+ * locked, perhaps for hours. A second session sends the group again in halves, and each half that
+ * fails for the lock in halves again, until the requests that need the row are alone. These are
+ * repeated every RETRY ms, after all other parts, until PATIENCE ms have passed since the group
+ * came; then they fail.
  *
- * So the batch's own session loses one lock_timeout for a group, and no request waits here for
+ * So the batch's own session is delayed by one lock_timeout per group, and no request waits here
  * longer than PATIENCE and one statement.
  */
 #include "db/batch/private.h"
@@ -13,11 +13,12 @@
 #include "log/alloc.h"
 #include "log/clock.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
-/* Whoever is here has waited for a lock already. */
+/* Short: each request here has already waited for a lock once. */
 #define LOCK_TIMEOUT "SET lock_timeout = '50ms'"
 #define PATIENCE 3000 /* ms */
 #define RETRY 200
@@ -27,8 +28,8 @@ typedef struct part {
     TAILQ_ENTRY(part) link;
     weir_parts_t *parts;
     weir_batch_group_t *group;
-    int from, to;        /* its requests */
-    uint64_t until;      /* ms: it fails from then on */
+    int from, to;        /* its requests: [from, to) */
+    uint64_t until;      /* ms: the requests fail after this time */
     uint64_t not_before; /* ms */
 } part_t;
 
@@ -37,9 +38,9 @@ TAILQ_HEAD(part_list, part);
 struct weir_parts {
     weir_batch_t *batch;
     weir_db_t *db;
-    struct event *tick;       /* while anything waits */
-    struct part_list waiting; /* to be sent; first come, first served */
-    struct part_list locked;  /* single requests that need a locked row, likewise */
+    struct event *tick;       /* armed while a part waits */
+    struct part_list waiting; /* parts to be sent, in the order of arrival */
+    struct part_list locked;  /* single requests that need a locked row, in the order of arrival */
     bool in_flight;
     int requests;
 };
@@ -51,6 +52,7 @@ static void add(weir_parts_t *p, struct part_list *list, weir_batch_group_t *gro
 {
     part_t *part = weir_alloc(sizeof(*part));
 
+    assert(from >= 0 && from < to && to <= group->count);
     *part = (part_t){.parts = p,
                      .group = group,
                      .from = from,
@@ -62,9 +64,10 @@ static void add(weir_parts_t *p, struct part_list *list, weir_batch_group_t *gro
     TAILQ_INSERT_TAIL(list, part, link);
 }
 
-/* The part is in no list any more. */
+/* Frees a part that is in no list. */
 static void drop(part_t *part)
 {
+    assert(part->parts->requests >= part->to - part->from);
     part->parts->requests -= part->to - part->from;
     weir_batch_group_unref(part->group);
     free(part);
@@ -76,7 +79,7 @@ static void fail(part_t *part, const char *error, const char *sqlstate)
     drop(part);
 }
 
-/* Halves and retries are behind younger parts: the list is not in the order of `until`. */
+/* Halves and retries come after younger parts, so the list is not ordered by `until`. */
 static void expire(struct part_list *list, uint64_t now)
 {
     struct part_list over = TAILQ_HEAD_INITIALIZER(over);
@@ -103,6 +106,7 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     part_t *part = arg;
     weir_parts_t *p = part->parts;
 
+    assert(p->in_flight);
     p->in_flight = false;
     if (result != NULL) {
         weir_batch_group_answer(part->group, part->from, part->to, result);
@@ -120,7 +124,7 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     run(p);
 }
 
-/* The array literal of requests [from, to); each element has a brace or comma before it. */
+/* The array literal of requests [from, to); a brace or comma precedes each element. */
 static char *literal(const weir_batch_group_t *g, int array, int from, int to)
 {
     int width = g->batch->width;
@@ -128,6 +132,8 @@ static char *literal(const weir_batch_group_t *g, int array, int from, int to)
     size_t len = g->ends[(to - 1) * width + array] - start;
     char *text = weir_alloc(len + 2);
 
+    assert(from >= 0 && from < to && to <= g->count);
+    assert(array >= 0 && array < width);
     memcpy(text, g->arrays[array].text + start, len);
     text[0] = '{';
     memcpy(text + len, "}", 2);
@@ -139,6 +145,7 @@ static bool send_part(weir_parts_t *p, part_t *part)
     char *values[WEIR_BATCH_WIDTH_MAX];
     int width = p->batch->width;
 
+    assert(!p->in_flight);
     for (int i = 0; i < width; i++)
         values[i] = literal(part->group, i, part->from, part->to);
     p->in_flight =
@@ -208,6 +215,7 @@ void weir_parts_take(weir_batch_group_t *group)
     int middle = group->count / 2;
     uint64_t now = weir_clock_ms();
 
+    assert(group->count > 0 && group->refs > 0);
     if (p->requests + group->count > batch->limit) {
         weir_batch_group_fail(group, 0, group->count, "too many requests wait for locked rows",
                               WEIR_BATCH_LOCKED);

@@ -1,7 +1,7 @@
 /*
- * What batch.c (gathering, sending), part.c (what a lock holds up) and group.c (the requests,
- * and their outcomes) share; nobody else includes it.  batch.c calls part.c, both call
- * group.c.
+ * Shared by batch.c (collecting, sending), part.c (groups that failed because of a lock) and
+ * group.c (the requests and their outcomes); no other file includes it. batch.c calls part.c, both
+ * call group.c.
  */
 #ifndef WEIR_BATCH_PRIVATE_H
 #define WEIR_BATCH_PRIVATE_H
@@ -12,7 +12,7 @@
 #define WEIR_BATCH_LOCKED "55P03" /* lock_not_available */
 
 typedef struct {
-    weir_batch_cb cb; /* NULL: it has its outcome */
+    weir_batch_cb cb; /* NULL: the request has its outcome */
     void *arg;
 } weir_batch_request_t;
 
@@ -20,7 +20,7 @@ typedef struct weir_batch_group {
     struct weir_batch_group *next;
     weir_batch_t *batch;
     int count;
-    unsigned refs;                  /* the batch in flight, and each part */
+    unsigned refs;                  /* one for the batch in flight, one for each part */
     weir_array_t *arrays;           /* width of them: {"a","b" without the closing brace */
     size_t *ends;                   /* where request r ends in array a: [r * width + a] */
     weir_batch_request_t *requests; /* max of them */
@@ -37,31 +37,34 @@ struct weir_batch {
     weir_batch_group_t *head, **tail;
     weir_batch_group_t *last;
     weir_batch_group_t *spare;
-    weir_parts_t *parts; /* made when a lock holds a group up for the first time */
+    weir_parts_t *parts; /* created when a group fails for a lock for the first time */
 };
 
 /* --- group.c ---------------------------------------------------------------------------- */
 
 /* An empty group, with one reference; the caller puts it into the list. */
 weir_batch_group_t *weir_batch_group_new(weir_batch_t *batch);
-/* Adds a request to one that is not full; the values are copied. */
+/* Adds a request to a group that is not full; the values are copied. */
 void weir_batch_group_add(weir_batch_group_t *group, const char *const *values, weir_batch_cb cb,
                           void *arg);
-/* Without the last reference the batch keeps it for the next requests, or frees it. */
+/* After the last reference the batch keeps the group for the next requests, or frees it. */
 void weir_batch_group_unref(weir_batch_group_t *group);
 /* NULL is allowed. */
 void weir_batch_group_free(weir_batch_group_t *group);
 
-/* Outcomes for the requests [from, to) that have none yet: each gets the row that has its place. */
+/*
+ * Outcomes for those of the requests [from, to) that have none yet: each gets the row with its
+ * index.
+ */
 void weir_batch_group_answer(weir_batch_group_t *group, int from, int to, PGresult *result);
 void weir_batch_group_fail(weir_batch_group_t *group, int from, int to, const char *error,
                            const char *sqlstate);
 
 /* --- part.c ---------------------------------------------------------------------------------- */
 
-/* Takes over a group that a lock has held up; the caller's reference becomes the part's. */
+/* Takes a group that failed because of a lock, and the caller's reference to it. */
 void weir_parts_take(weir_batch_group_t *group);
-/* Fails what is left. */
+/* Fails the remaining requests. */
 void weir_parts_free(weir_parts_t *parts);
 
 #endif
