@@ -5,10 +5,11 @@
 #include "db/db.h"
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Twice over the same list: first to count, then to write. */
+/* The same function runs twice: first it counts bytes, then it writes them. */
 typedef struct {
     char *p;
     size_t cap, len;
@@ -57,6 +58,7 @@ static void event_out(out_t *o, const weir_cloudevent_t *e)
 
 weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row, const char *source)
 {
+    assert(row >= 0 && row < PQntuples(rows));
     return (weir_cloudevent_t){
         .id = PQgetvalue(rows, row, WEIR_CLOUDEVENT_ID),
         .source = source,
@@ -76,11 +78,13 @@ char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len)
 {
     out_t o = {0};
 
+    assert(len != NULL);
     event_out(&o, event);
     o.cap = o.len;
     o.len = 0;
     o.p = weir_alloc(o.cap + 1);
     event_out(&o, event);
+    assert(o.len == o.cap); /* both runs wrote the same */
     o.p[o.cap] = '\0';
     *len = o.cap;
     return o.p;
@@ -88,8 +92,8 @@ char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len)
 
 /* --- reading ------------------------------------------------------------------------ */
 
-#define DEPTH_MAX 256  /* of what is read; jansson's own limit is 2048 */
-#define NUMBER_MAX 300 /* characters; with more than 308 digits it is no double */
+#define DEPTH_MAX 256  /* of parsed events; jansson's own limit is 2048 */
+#define NUMBER_MAX 300 /* characters; a number of more than 308 digits does not fit a double */
 
 static size_t string_length(const char *s, const char *end)
 {
@@ -100,7 +104,10 @@ static size_t string_length(const char *s, const char *end)
     return (size_t)(p < end ? p + 1 - s : end - s);
 }
 
-/* JSON text with null in the place of what is nested too deep and of numbers that are too long. */
+/*
+ * A copy of the JSON text, with 0 in place of values that are nested too deep, and null in place of
+ * numbers that are too long.
+ */
 static char *prune(const char *json, size_t len)
 {
     const char *end = json + len;
@@ -117,7 +124,7 @@ static char *prune(const char *json, size_t len)
             for (; p + n < end && strchr("0123456789+-.eE", p[n]) != NULL && p[n] != '\0'; n++)
                 ;
         if (opens && depth++ == DEPTH_MAX) {
-            memcpy(out, "0", 1); /* in place of the whole value */
+            memcpy(out, "0", 1); /* replaces the whole value */
             out++;
         } else if (depth <= DEPTH_MAX && *p != '"' && n > NUMBER_MAX) {
             memcpy(out, "null", 4);
@@ -133,7 +140,7 @@ static char *prune(const char *json, size_t len)
     return text;
 }
 
-/* Integers that were read as reals, where a double tells them from their neighbours. */
+/* Turns reals back into integers where a double represents the integer exactly. */
 static json_t *restore(json_t *value)
 {
     const char *name;
@@ -154,9 +161,9 @@ static json_t *restore(json_t *value)
 }
 
 /*
- * PostgreSQL's jsonb holds numbers beyond 2^63 or a double, and deeper nesting than jansson reads.
- * Such a number is read as the nearest double; what has no double, or is nested too deep, is left
- * out: no consumer of ours looks at it, and what else the event says counts.
+ * PostgreSQL's jsonb can have numbers beyond 2^63 or a double, and deeper nesting than jansson
+ * parses. Such a number becomes the nearest double. A number without a double, and a value that is
+ * nested too deep, is dropped: no consumer uses such values, and the rest of the event is valid.
  */
 static json_t *load(const char *json, size_t len)
 {
@@ -173,7 +180,7 @@ static json_t *load(const char *json, size_t len)
     return root;
 }
 
-/* It goes on to others as it is: what is none of ours is taken for none. */
+/* An invalid traceparent counts as absent, because it is passed on unchanged. */
 static void read_trace(weir_event_t *event, char trace_id_buf[33])
 {
     const char *text = event->traceparent;

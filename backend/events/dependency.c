@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <stddef.h>
 
-#define FAILURES 5 /* in a row that open the breaker */
-#define PROBES 3   /* fresh events that are tried until it rests again */
+#define FAILURES 5 /* consecutive failures that open the breaker */
+#define PROBES 3   /* fresh events that are tried before the next rest */
 #define REST_MIN 500
 #define REST_MAX 5000
 
@@ -17,6 +17,7 @@ void weir_dependency_init(weir_dependency_t *d, const char *name)
 
 static void change(weir_dependency_t *d, weir_dependency_state_t state)
 {
+    assert(state != d->state || state == WEIR_DEPENDENCY_RESTING);
     d->state = state;
     d->generation++;
     d->out[0] = d->out[1] = d->fresh_tried = 0;
@@ -29,6 +30,8 @@ static bool is_down(const weir_dependency_t *d)
 
 static void rest(weir_dependency_t *d, uint64_t now, const char *error)
 {
+    assert(d->state != WEIR_DEPENDENCY_RESTING || is_down(d));
+    assert(d->failed > 0);
     if (d->state == WEIR_DEPENDENCY_CLOSED) {
         d->rest = REST_MIN;
         weir_log(WEIR_LOG_WARN, NULL,
@@ -71,6 +74,7 @@ uint64_t weir_dependency_next(const weir_dependency_t *d)
 
 weir_call_t weir_dependency_begin(weir_dependency_t *d, bool fresh)
 {
+    assert(d->fresh <= d->failed && d->unreached <= d->failed);
     d->out[fresh]++;
     return (weir_call_t){.generation = d->generation, .answers = d->answers, .fresh = fresh};
 }
@@ -92,6 +96,7 @@ static bool failed(weir_dependency_t *d, uint64_t now, const weir_call_t *call,
 {
     bool was_down = is_down(d);
 
+    assert(result == WEIR_CALL_FAILED || result == WEIR_CALL_UNREACHED);
     d->failed++;
     d->fresh += call->fresh && result == WEIR_CALL_FAILED;
     d->unreached += result == WEIR_CALL_UNREACHED;

@@ -1,23 +1,23 @@
 /*
- * What a handler depends on (an SMTP server, somebody's HTTP API), behind a circuit breaker that
- * tells a dependency that is down from events that it refuses.
+ * A dependency of a handler (an SMTP server, an HTTP API), behind a circuit breaker. The breaker
+ * distinguishes a dependency that is down from events that the dependency refuses.
  *
- * An event is fresh until the dependency has heard of it and left it without an answer.  ("Come
- * again later" is an answer.)  What is counted are failures since the dependency's last answer, to
- * whichever event:
+ * An event is fresh until the dependency has received it and sent no answer. ("Come again later" is
+ * an answer.) The breaker counts failures since the dependency's last answer to any event:
  *
  *   closed    events are handled.  The fifth failure in a row, of any events, opens the breaker.
- *   resting   for 500 ms, twice as long after each probe that failed, at most 5 s.  Events that
- * have failed before wait.  Fresh ones wait only when the dependency itself seems down: five of the
- * failures were those of fresh events, which are five different events, or five did not reach it at
- * all. probing   up to three of the fresh events are tried; one that has failed before only while
- *             there is no fresh one.
+ *   resting   for 500 ms, twice as long after each failed probe, at most 5 s.  Events that have
+ *             failed before wait.  Fresh events wait only when the dependency itself seems down:
+ *             five failures were of fresh events, so of five different events, or five did not
+ *             reach the dependency.
+ *   probing   up to three fresh events are tried; an event that has failed before is tried only
+ *             while there is no fresh one.
  *
- * Any answer closes the breaker, also that of a call from before it opened.
+ * Any answer closes the breaker, also the answer to a call that began before the breaker opened.
  *
- * The invariant: as long as the dependency answers some events, those that it does not answer hold
- * up nobody but themselves, however many they are and however often they are tried.  A failure is
- * an attempt of its event only when neighbours do not share it: the breaker is closed, or another
+ * Invariant: as long as the dependency answers some events, events that it does not answer delay no
+ * other events, however many they are and however often they are tried. A failure counts as an
+ * attempt of its event only if other events do not fail too: the breaker is closed, or another
  * event was answered since the call began.
  *
  * Plain C without I/O.  Times are milliseconds of one monotonic clock.
@@ -38,13 +38,13 @@ typedef struct {
     const char *name; /* for the log; borrowed */
     weir_dependency_state_t state;
     uint64_t generation; /* counts changes of the state */
-    uint64_t answers;    /* counts them */
+    uint64_t answers;    /* counts answers */
     uint64_t until;
-    unsigned rest; /* ms, of the last one */
+    unsigned rest; /* ms: the duration of the last rest */
     /* since the last answer: */
     unsigned failed;      /* failures */
-    unsigned fresh;       /* of them, of events that had not failed before */
-    unsigned unreached;   /* of them, that did not reach the dependency */
+    unsigned fresh;       /* failures of events that had not failed before */
+    unsigned unreached;   /* failures that did not reach the dependency */
     unsigned out[2];      /* probing: calls under way, [1] of fresh events */
     unsigned fresh_tried; /* probing: fresh events that failed */
 } weir_dependency_t;
@@ -56,29 +56,32 @@ typedef struct {
 } weir_call_t;
 
 typedef enum {
-    WEIR_CALL_ANSWERED,  /* also with a refusal of this very event */
-    WEIR_CALL_FAILED,    /* for a reason that may be the event's or the dependency's */
-    WEIR_CALL_UNREACHED, /* before the dependency heard of the event */
-    WEIR_CALL_ABANDONED  /* by us: no word on the dependency */
+    WEIR_CALL_ANSWERED,  /* also with a refusal of this event */
+    WEIR_CALL_FAILED,    /* the cause may be the event or the dependency */
+    WEIR_CALL_UNREACHED, /* before the dependency received the event */
+    WEIR_CALL_ABANDONED  /* ended by us: says nothing about the dependency */
 } weir_call_result_t;
 
-/* name is borrowed, NULL where there is no handler. */
+/* name must outlive the dependency; NULL if there is no handler. */
 void weir_dependency_init(weir_dependency_t *dependency, const char *name);
 
-/* May an event, fresh or not, be handled now? */
+/* True when an event, fresh or not, may be handled now. */
 bool weir_dependency_admits(weir_dependency_t *dependency, uint64_t now, bool fresh);
-/* True when the few events that it admits are probes: the newest fresh ones should go first. */
+/* True when the admitted events are probes: the newest fresh events should go first. */
 bool weir_dependency_probes(const weir_dependency_t *dependency);
-/* When a resting one admits again what it refuses now; UINT64_MAX when only a result tells. */
+/*
+ * The time from which a resting dependency admits events again; UINT64_MAX when that depends on a
+ * result.
+ */
 uint64_t weir_dependency_next(const weir_dependency_t *dependency);
 
-/* Begins a call for an event that was admitted; its result is owed. */
+/* Begins a call for an admitted event. weir_dependency_end() must follow. */
 weir_call_t weir_dependency_begin(weir_dependency_t *dependency, bool fresh);
 
 /*
- * Takes a call's result; error is for the log.  Returns true when a failure counts against the
- * event itself: the dependency was reached, and the breaker is closed, or opens by this, or others
- * were answered meanwhile.
+ * Ends a call; error is for the log. Returns true when a failure counts as an attempt of the event:
+ * the dependency was reached, and the breaker is closed, or opens now, or another event was
+ * answered meanwhile.
  */
 bool weir_dependency_end(weir_dependency_t *dependency, uint64_t now, const weir_call_t *call,
                          weir_call_result_t result, const char *error);

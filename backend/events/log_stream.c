@@ -2,18 +2,19 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * KEYS[1] stream, KEYS[2] its fence: the greatest token that was ever shown here.  ARGV[1] token,
- * ARGV[2] expected last ID, then ID and event of each entry.
+ * KEYS[1] stream, KEYS[2] its fence: the greatest token that any relay has sent for it. ARGV[1]
+ * token, ARGV[2] expected last ID, then ID and event of each entry.
  *
  * Returns {1 when the entries are in, 0 when the stream ends elsewhere, 2 when the token is not the
- * greatest; last ID, length, fence}.  Two tokens with the same digits and another tail are two
- * relays that the database could not tell apart: the first one stays.
+ * greatest; last ID, length, fence}. Two tokens with the same digits and different tails belong to
+ * two relays that the database could not distinguish: the first token stays.
  */
 static const char append_script[] =
     "local last, length = '0-0', 0\n"
@@ -85,6 +86,8 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *toke
     char key[32], fence[64];
     bool sent;
 
+    assert(strlen(token) == WEIR_TOKEN_LEN && expected >= 0);
+    assert(partition >= 0 && cb != NULL);
     *call = (call_t){cb, arg};
     lens[0] = (size_t)snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", partition);
     argv[0] = key;
@@ -116,6 +119,7 @@ void weir_log_stream_trim(weir_redis_t *redis, int partition, int64_t position)
 {
     char key[32], id[24];
 
+    assert(partition >= 0 && position >= 0);
     snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", partition);
     snprintf(id, sizeof(id), "%" PRId64 "-0", position + 1);
     (void)!weir_redis_command(redis, 4, (const char *[]){"XTRIM", key, "MINID", id}, NULL, NULL,

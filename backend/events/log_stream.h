@@ -1,15 +1,15 @@
 /*
- * The Redis side of the log: one stream for each partition, filled in the order of positions.
+ * The log in Redis: one stream for each partition, filled in the order of positions.
  *
- * Entry IDs are "<position>-0".  An append is one script that first compares the stream's
- * last-generated-id with the one that the relay expects, so that Redis refuses what would leave a
- * gap or come twice: after FLUSHALL, a lost tail, a restart of the relay.
+ * Entry IDs are "<position>-0". An append is one script that first compares the stream's
+ * last-generated-id with the ID that the relay expects. So Redis refuses appends that would leave a
+ * gap or repeat events: after FLUSHALL, a lost tail, a restart of the relay.
  *
- * The script also compares the relay's token with the fence, the greatest token that was ever shown
- * for this stream, and raises the fence, in the same step.  So when a relay has looked at a stream,
- * nothing that an earlier relay has sent, and that arrives late, is appended any more.  This
- * matters after a standby was promoted that lacks the last transactions: the old relay may have
- * sent events whose positions the new database gives to others.
+ * In the same step the script compares the relay's token with the fence, the greatest token that
+ * any relay has sent for this stream, and raises the fence. So once a relay has checked a stream,
+ * late appends of earlier relays are refused. This matters after the promotion of a standby that
+ * lacks the last transactions: the old relay may have sent events whose positions the new database
+ * gives to other events.
  */
 #ifndef WEIR_LOG_STREAM_H
 #define WEIR_LOG_STREAM_H
@@ -23,8 +23,8 @@
 #define WEIR_FENCE_FORMAT "weir:fence:{" WEIR_STREAM_PREFIX "%d}"
 
 /*
- * A token: the digits of relay_lead() (relay.sql), era first, then letters of the process's own.
- * The one with the greater digits is the later one.
+ * A token: the digits of relay_lead() (relay.sql), era first, then letters of the process's own. A
+ * token with greater digits is later.
  */
 #define WEIR_TOKEN_ERA_DIGITS 10
 #define WEIR_TOKEN_DIGITS 40
@@ -39,14 +39,14 @@ typedef struct {
 typedef enum {
     WEIR_LOG_APPENDED,
     WEIR_LOG_ELSEWHERE, /* the stream does not end at the expected position */
-    WEIR_LOG_FENCED,    /* the fence is not below the token, and another one */
-    WEIR_LOG_FAILED     /* the answer is not known or of no use: see error */
+    WEIR_LOG_FENCED,    /* the fence is another token, and not below this one */
+    WEIR_LOG_FAILED     /* the outcome is unknown; error has the reason */
 } weir_log_verdict_t;
 
-/* Valid during the call.  error is NULL but for WEIR_LOG_FAILED, where the rest is not set. */
+/* Valid during the call. For WEIR_LOG_FAILED only error is set; otherwise error is NULL. */
 typedef struct {
     weir_log_verdict_t verdict;
-    int64_t last; /* where the stream ends; 0: it is empty or absent */
+    int64_t last; /* the position of the stream's last entry; 0: the stream is empty or absent */
     int64_t length;
     const char *fence; /* the stream's fence now: WEIR_TOKEN_LEN characters */
     const char *error;
@@ -55,15 +55,15 @@ typedef struct {
 typedef void (*weir_log_stream_cb)(const weir_log_answer_t *answer, void *arg);
 
 /*
- * Appends count entries (may be 0: to look, and to raise the fence) if the stream ends at expected
- * and the token is the greatest.  Frees their texts in any case.  False, without a callback, when
- * Redis is away.
+ * Appends count entries if the stream ends at expected and the token is the greatest; count may be
+ * 0, to read the state of the stream and to raise the fence. Always frees the texts of the entries.
+ * Returns false, without a callback, when the Redis connection is down.
  */
 bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *token, int64_t expected,
                             const weir_log_entry_t *entries, size_t count, weir_log_stream_cb cb,
                             void *arg) __attribute__((warn_unused_result));
 
-/* Removes what lies at or before position. */
+/* Removes all entries up to the position. */
 void weir_log_stream_trim(weir_redis_t *redis, int partition, int64_t position);
 
 #endif

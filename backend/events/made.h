@@ -1,10 +1,10 @@
 /*
- * Effects outside of the database (a mail) that were made, and whose marks could not be committed
- * because the partition's lease was lost meanwhile.  When the same worker gets the partition again
- * before another one has handled these events, it only commits their marks.
+ * Effects outside of the database (a mail) whose marks could not be committed, because the
+ * partition's lease was lost meanwhile. If the same worker gets the partition again before another
+ * worker has handled these events, it commits the marks without repeating the effects.
  *
- * A ring: what is not asked for within WEIR_MADE_KEEP, or pushed out by WEIR_MADE_MAX younger ones,
- * is forgotten.  Then an effect is made again, with the same idempotency key, as after a crash.
+ * A ring of WEIR_MADE_MAX entries, each valid for WEIR_MADE_KEEP. When an entry has expired or was
+ * overwritten, its effect is repeated with the same idempotency key, as after a crash.
  *
  * Plain C without I/O.  Times are milliseconds of one monotonic clock.
  */
@@ -15,9 +15,10 @@
 #include <stdint.h>
 
 #define WEIR_MADE_MAX 256
-#define WEIR_MADE_KEEP 60000 /* ms: many times a lease; an operator's replay comes later */
+#define WEIR_MADE_KEEP                                                                             \
+    60000 /* ms: many times a lease, and less than the time until an operator's replay */
 
-/* Zeroed, it is empty. */
+/* A zeroed struct is empty. */
 typedef struct {
     struct {
         char event_id[37];
@@ -28,7 +29,7 @@ typedef struct {
 
 /* The id is copied. */
 void weir_made_note(weir_made_t *made, const char *event_id, uint64_t now);
-/* True, once, when the event's effect was noted; it is forgotten then. */
+/* True when the event's effect was noted. The entry is removed, so this is true once. */
 bool weir_made_take(weir_made_t *made, const char *event_id, uint64_t now);
 
 #endif

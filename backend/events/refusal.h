@@ -1,6 +1,6 @@
 /*
- * Questions that are asked again and again while PostgreSQL refuses them (a function is missing, a
- * right, memory): the log is told once when that begins, and once when it ends.
+ * Queries that are repeated while PostgreSQL refuses them (a missing function or privilege, no
+ * memory). The begin and the end of the refusals are logged once each.
  */
 #ifndef WEIR_REFUSAL_H
 #define WEIR_REFUSAL_H
@@ -8,18 +8,18 @@
 #include <stdbool.h>
 
 /*
- * For weir_db_begin_with(): a row that somebody else's transaction has locked must not hold up all
- * that the session does.  What is refused by it is parted (consume(), relay_take()) or asked again.
+ * For weir_db_begin_with(): a row that another transaction has locked must not block the whole
+ * session. Statements that fail by this time-out are split (consume(), relay_take()) or repeated.
  */
 #define WEIR_LOCK_TIMEOUT "SET lock_timeout = '100ms'"
 
 /*
- * Takes what weir_db_cb was told; error is NULL when it was answered.  *refused is the asker's,
- * false at first.  A session that was lost is no refusal: its loss is in the log already.
+ * Takes the arguments of a weir_db_cb; error is NULL for a successful query. *refused is kept by
+ * the caller, false at first. A lost session is no refusal: its loss is logged by db/.
  */
 void weir_refusal_note(bool *refused, const char *asker, const char *question, const char *error,
                        const char *sqlstate);
-/* The question that was refused need not be asked any more. */
+/* The refused query is no longer needed. */
 void weir_refusal_drop(bool *refused, const char *asker, const char *question);
 
 #endif

@@ -5,6 +5,7 @@
 #include "events/refusal.h"
 #include "log/log.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +19,13 @@ static void read_again(weir_outlet_t *p);
 
 static void follow(weir_outlet_t *p)
 {
+    assert(p->relay != NULL);
     p->state = WEIR_FOLLOWING;
     if (p->told != WEIR_FOLLOWING)
         weir_log(WEIR_LOG_INFO, NULL, "stream is followed again", "{s:i,s:I}", "partition",
                  p->number, "position", (json_int_t)p->given);
     p->told = WEIR_FOLLOWING;
-    /* The groups may have read from the database what this stream lacked. */
+    /* Groups may have read the missing events of this stream from the database. */
     for (int i = 0; i < p->relay->count; i++) {
         const weir_outlet_t *other = &p->relay->outlets[i];
 
@@ -37,13 +39,17 @@ static void on_marked(PGresult *res, const char *error, const char *sqlstate, vo
 {
     weir_outlet_t *p = arg;
 
+    assert(p->marking > 0);
     (void)res;
     p->marking--;
     weir_refusal_note(&p->relay->halt_refused, "relay", "relay_halt", error, sqlstate);
     p->relay->stopping(p->relay);
 }
 
-/* Writes down, for later relays and for operators, that the partition is halted, or (NULL) not. */
+/*
+ * Records in the database, for later relays and for operators, that the partition is halted, or
+ * (NULL) is not.
+ */
 static void mark(weir_outlet_t *p, const char *why)
 {
     weir_relay_t *r = p->relay;
@@ -60,7 +66,9 @@ static void mark(weir_outlet_t *p, const char *why)
     p->halted = why != NULL;
 }
 
-/* Says in one line which partitions are halted, when all are known and it is news. */
+/*
+ * Logs in one line which partitions are halted, once all states are known, if there is a new one.
+ */
 static void tell_halted(weir_relay_t *r)
 {
     char list[4 * WEIR_OUTLETS_MAX] = "";
@@ -89,7 +97,7 @@ static void tell_halted(weir_relay_t *r)
         r->outlets[i].said = r->outlets[i].state == WEIR_HALTED;
 }
 
-/* The stream must not be believed: nothing is taken or published until an operator has decided. */
+/* The stream cannot be trusted: no row is taken or published until an operator has decided. */
 static void halt(weir_outlet_t *p, const char *why)
 {
     if (!p->halted)
@@ -103,21 +111,22 @@ static void full(weir_outlet_t *p, int64_t length)
     if (p->told != WEIR_FULL)
         weir_log(
             WEIR_LOG_WARN, NULL,
-            "stream is full, events wait in the outbox until the slowest group goes on; a group "
-            "that is gone for good must be deleted: weirctl groups delete GROUP",
+            "stream is full, events wait in the outbox until the slowest group catches up; a group "
+            "that is no longer used must be deleted: weirctl groups delete GROUP",
             "{s:i,s:I,s:s,s:I}", "partition", p->number, "entries", (json_int_t)length, "group",
             p->slowest, "handled", (json_int_t)p->handled);
     p->state = p->told = WEIR_FULL;
 }
 
-/* Redis's stream ends at last; decides where publication goes on. */
+/* The stream in Redis ends at last. Decides where to continue. */
 static void found(weir_outlet_t *p, int64_t last, int64_t length)
 {
     int64_t from = last > p->handled ? last : p->handled;
 
+    assert(p->in_flight == 0);
     if (p->halted && last == 0) {
         weir_log(WEIR_LOG_WARN, NULL,
-                 "the halted partition's stream was deleted: it is filled again", "{s:i,s:I}",
+                 "the halted partition's stream was deleted; it is filled again", "{s:i,s:I}",
                  "partition", p->number, "from", (json_int_t)p->handled + 1);
         mark(p, NULL);
     }
@@ -155,17 +164,21 @@ static void on_failed(weir_outlet_t *p, const char *error, bool entries)
     p->state = WEIR_UNKNOWN;
 }
 
-/* The answer may be to an append of an earlier term: then the next look tells. */
+/* The answer may be for an append of an earlier term: then the next check decides. */
 static void on_fenced(weir_outlet_t *p, const char *fence)
 {
     const weir_relay_t *r = p->relay;
 
+    assert(fence != NULL);
     p->state = WEIR_UNKNOWN;
     if (r->leads && strcmp(fence, r->token) != 0 && memcmp(fence, r->token, WEIR_TOKEN_DIGITS) >= 0)
         halt(p, "superseded");
 }
 
-/* What follows a refused batch is refused for its place, which says nothing of Redis. */
+/*
+ * Batches after a refused batch are refused because of their position, which says nothing about
+ * Redis.
+ */
 static void tell_accepted(weir_relay_t *r, const weir_log_answer_t *answer, bool entries)
 {
     if (!r->refused || (r->refused_entries && !(entries && answer->verdict == WEIR_LOG_APPENDED)))
@@ -178,6 +191,7 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
 {
     weir_relay_t *r = p->relay;
 
+    assert(p->in_flight > 0);
     p->in_flight--;
     if (r->stopping(r))
         return;
@@ -201,7 +215,9 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
         }
         p->state = WEIR_UNKNOWN;
     }
-    /* What was sent after a refused batch is refused, too; with the last answer the end is certain.
+    /*
+     * Batches after a refused batch are refused, too; after the last answer the end of the stream
+     * is known. /
      */
     if (p->in_flight == 0 && r->leads)
         found(p, answer->last, answer->length);
@@ -221,7 +237,8 @@ static void append(weir_outlet_t *p, const weir_log_entry_t *entries, size_t cou
 {
     int64_t expected = p->tail;
 
-    if (p->relay->token[0] == '\0') { /* the term has ended: all is looked at again */
+    assert(count <= READ_MAX);
+    if (p->relay->token[0] == '\0') { /* the term has ended: the state is queried again */
         for (size_t i = 0; i < count; i++)
             free(entries[i].json);
         p->state = WEIR_UNKNOWN;
@@ -245,6 +262,7 @@ void weir_outlet_publish(weir_outlet_t *p, PGresult *res, int from, int to)
     weir_log_entry_t entries[READ_MAX];
     size_t n = 0;
 
+    assert(from >= 0 && from < to && to <= PQntuples(res));
     for (int i = from; i < to && n < READ_MAX; i++, n++) {
         weir_cloudevent_t e = weir_cloudevent_of_row(res, i, p->relay->source);
 
@@ -258,6 +276,7 @@ static void on_read(PGresult *res, const char *error, const char *sqlstate, void
 {
     weir_outlet_t *p = arg;
 
+    assert(p->reading);
     p->reading = false;
     weir_refusal_note(&p->relay->read_refused, "relay", "relay_read", error, sqlstate);
     if (p->relay->stopping(p->relay))
@@ -292,6 +311,7 @@ static void read_again(weir_outlet_t *p)
 
 void weir_outlet_check(weir_outlet_t *p)
 {
+    assert(p->number >= 0 && p->number < WEIR_OUTLETS_MAX);
     if (p->handled > p->trimmed && (p->state == WEIR_FOLLOWING || p->state == WEIR_FULL)) {
         weir_log_stream_trim(p->relay->redis, p->number, p->handled);
         p->trimmed = p->handled;

@@ -1,10 +1,10 @@
 /*
- * What the relay's files share.
+ * Shared by the files of the relay.
  *
  *   relay.c   which process is the relay; rows of the outbox get positions
  *   outlet.c  one partition's way from there into its stream
  *
- * relay.c explains the whole, and calls outlet.c, which tells it by the functions that it hands in.
+ * relay.c explains the design. It calls outlet.c, and passes it functions to call back.
  */
 #ifndef WEIR_RELAY_PRIVATE_H
 #define WEIR_RELAY_PRIVATE_H
@@ -17,39 +17,38 @@
 #define WEIR_OUTLETS_MAX 64
 
 typedef enum {
-    WEIR_UNKNOWN,   /* what Redis has is not known; it is asked at the next tick */
+    WEIR_UNKNOWN,   /* the state of the stream is unknown; it is queried at the next tick */
     WEIR_FOLLOWING, /* all that has a position was sent; new rows may be taken */
-    WEIR_BEHIND, /* the stream lacks what the outbox has (FLUSHALL, a lost tail, a pause): that is
+    WEIR_BEHIND, /* the stream lacks events of the outbox (FLUSHALL, a lost tail, a pause): they are
                     read from the outbox and published, new rows wait */
-    WEIR_FULL,   /* it has stream_limit entries because some group does not follow; new rows wait */
-    WEIR_HALTED  /* its last ID is beyond the database's last position, because a standby was
-                    promoted that lacks the last transactions, or a backup was restored; or Redis
-                    knows a later term.  Nothing is taken or published until an operator has run
-                    "weirctl relay rebase", also when the positions would agree again meanwhile:
-                    the mark is in PostgreSQL.  A stream that is gone has nothing strange in it:
-                    it goes on */
+    WEIR_FULL,   /* the stream has stream_limit entries because a group is slow; new rows wait */
+    WEIR_HALTED  /* the stream's last ID is beyond the database's last position, because a standby
+                    was promoted that lacks the last transactions, or a backup was restored; or
+                    Redis has a later term.  No row is taken or published until an operator has run
+                    "weirctl relay rebase", even if the positions agree again meanwhile: the mark is
+                    in PostgreSQL.  If the stream is deleted, the partition continues */
 } weir_outlet_state_t;
 
 typedef struct {
     weir_relay_t *relay;
     int number;
     weir_outlet_state_t state;
-    weir_outlet_state_t told; /* the last state that the log knows of; not WEIR_UNKNOWN */
+    weir_outlet_state_t told; /* the state that was logged last; not WEIR_UNKNOWN */
     int64_t given;            /* last position in the database */
-    int64_t handled;          /* by all groups */
-    char slowest[64];         /* the group that has handled least; empty: there is no group */
-    int64_t tail;             /* the stream's last ID when all that was sent is in */
+    int64_t handled;          /* last position that all groups have handled */
+    char slowest[64]; /* the group that has handled fewest events; empty: there is no group */
+    int64_t tail;     /* the stream's last ID after all appends in flight */
     int64_t trimmed;
     unsigned in_flight; /* scripts */
     bool reading;
     bool halted;      /* as the database has it, or will have it when `marking` is 0 */
     unsigned marking; /* relay_halt() and relay_resume() under way */
-    bool said;        /* the log knows that it is halted */
+    bool said;        /* it was logged that the partition is halted */
 } weir_outlet_t;
 
 struct weir_relay {
-    /* What relay.c does when an outlet says so: something of it has ended, true when the relay is
-       to stop; and, it has room for rows again. */
+    /* Functions of relay.c that an outlet calls: after an operation of the outlet has ended (true
+       when the relay is stopping), and when the outlet has room for rows again. */
     bool (*stopping)(weir_relay_t *relay);
     void (*take)(weir_relay_t *relay);
 
@@ -58,7 +57,7 @@ struct weir_relay {
     weir_redis_t *redis;
     const char *source; /* of events */
     int64_t stream_limit;
-    unsigned keep_s; /* 0: for ever */
+    unsigned keep_s; /* 0: events are never deleted */
     struct event *poll;
     struct event *tick;
     struct event *lock_retry;
@@ -66,17 +65,18 @@ struct weir_relay {
     struct event *gone;
     bool locked;                    /* this session has the lock */
     bool beginning;                 /* relay_lead() is under way */
-    char token[WEIR_TOKEN_LEN + 1]; /* of this term; empty: it has not begun */
+    char token[WEIR_TOKEN_LEN + 1]; /* of this term; empty: the term has not begun */
     char era[24];                   /* of the token */
-    bool leads;                     /* it has a token, and knows the positions */
-    bool waits;                     /* the log knows that another one leads */
+    bool leads;                     /* the relay has a token, and the positions were read */
+    bool waits;                     /* it was logged that another relay leads */
     bool asking;                    /* relay_state() is under way */
     bool expiring;                  /* outbox_expire() is under way */
     bool taking;                    /* relay_take() is under way */
     bool woken;                     /* while taking */
     bool congested;                 /* an outlet waits for Redis */
-    bool refused;                   /* the log knows that Redis refuses events */
-    bool refused_entries;           /* it did so when there were some: a mere look proves nothing */
+    bool refused;                   /* it was logged that Redis refuses events */
+    bool refused_entries; /* Redis refused an append with entries; a query without entries proves
+                             nothing */
     /* See refusal.h: */
     bool lock_refused, lead_refused, state_refused, take_refused, read_refused, expire_refused,
         halt_refused;
@@ -87,9 +87,9 @@ struct weir_relay {
     void *stopped_arg;
 };
 
-/* outlet.c: publishes rows [from, to) of relay_take(), all of this partition. */
+/* outlet.c: publishes rows [from, to) of relay_take(), which are all of this partition. */
 void weir_outlet_publish(weir_outlet_t *outlet, PGresult *rows, int from, int to);
-/* Asks Redis for its stream, which raises the fence, and trims it. */
+/* Trims the stream, and queries its state, which also raises the fence. */
 void weir_outlet_check(weir_outlet_t *outlet);
 
 #endif

@@ -1,31 +1,31 @@
 /*
  * The relay: from the outbox to the streams.
  *
- * One relay is at work at a time: its database session holds an advisory lock; others try for it. A
- * step is one transaction, relay_take(): it gives the first waiting rows of each partition their
- * positions.  After the commit they are published.  What is not published for whatever reason is
- * found again by its position, so nothing that is in memory here matters.
+ * One relay is active at a time: its database session holds an advisory lock, which others try to
+ * get. A step is one transaction, relay_take(): it gives positions to the first waiting rows of
+ * each partition. After the commit the rows are published. Events that were not published are found
+ * again by their positions, so no state in memory is essential.
  *
- * Order.  Rows are taken by id, without regard to transaction ids or a snapshot's xmin.  Two events
+ * Order. Rows are taken by id, without regard to transaction ids or a snapshot's xmin. Two events
  * of one aggregate are ordered by the lock on its row: the first one's transaction has committed
  * before the second one draws its id, so its id is lower, and a snapshot that sees the second sees
- * the first.  A row with a low id that commits late just gets a later position; none is passed
- * over, because what waits is "position IS NULL" and not "id above the last one".  (Waiting for
- * xmin would even break the order: of two such transactions the second may have the older
- * transaction id, and would be taken while the first still waits.  It would also let any long
- * transaction hold up all events.)
+ * the first. A row with a low id that commits late gets a later position. No row is skipped,
+ * because the condition is "position IS NULL" and not "id above the last one". (Waiting for xmin
+ * would even break the order: of two such transactions the second may have the older transaction
+ * id, and would be taken while the first still waits. Also, any long transaction would delay all
+ * events.)
  *
- * Each partition is in one of the states of weir_outlet_state_t (private.h).
+ * Each partition has one of the states of weir_outlet_state_t (private.h).
  *
- * Terms.  With the lock a relay begins a term, relay_lead(), and gets the token that its appends
- * show to Redis (log_stream.h).  It gives positions when it has looked at the streams, and its look
- * has raised their fences: what an earlier relay sent is there and seen, or refused for ever.
-
- * Events that all groups have handled are history, for replays, until they are outbox_keep_s old;
- * then the relay deletes them, a few at a time.
+ * Terms. With the lock a relay begins a term, relay_lead(), and gets the token of its appends
+ * (log_stream.h). It gives positions only after it has checked the streams, which has raised their
+ * fences: appends of earlier relays either are in the stream and were seen, or will be refused.
  *
- * A stream that was emptied starts again behind what all groups have handled, not at the beginning
- * of history.  Streams are trimmed behind the same mark.
+ * Events that all groups have handled are kept for replays until they are outbox_keep_s old. Then
+ * the relay deletes them in small batches.
+ *
+ * A stream that was emptied starts again after the last position that all groups have handled, not
+ * at the beginning of history. Streams are trimmed up to the same position.
  */
 #include "events/relay/private.h"
 
@@ -34,6 +34,7 @@
 #include "log/alloc.h"
 #include "log/log.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,12 +49,12 @@ enum { STATE_PARTITION, STATE_POSITION, STATE_HANDLED, STATE_SLOWEST, STATE_HALT
 enum { LEAD_TOKEN, LEAD_ERA };
 
 /* ms */
-#define POLL_ACTIVE 5 /* what an event may wait for when its command is another process's */
+#define POLL_ACTIVE 5 /* the longest wait of an event when another process runs the command */
 #define POLL_IDLE 200
 #define ACTIVE_FOR 1000 /* after the last event */
-#define TICK 1000       /* look at Redis's streams, trim them */
+#define TICK 1000       /* check the streams in Redis, and trim them */
 #define LOCK_RETRY 300
-#define HOUSEKEEPING 60000    /* when nothing was old enough; less when little is kept */
+#define HOUSEKEEPING 60000    /* when no event was old enough; less if outbox_keep is short */
 #define HOUSEKEEPING_MORE 100 /* after a batch */
 #define EXPIRE_MAX 250        /* events of one partition in a batch */
 
@@ -69,7 +70,7 @@ static void poll_later(weir_relay_t *r)
     arm(r->poll, r->quiet < ACTIVE_FOR ? POLL_ACTIVE : POLL_IDLE);
 }
 
-/* True when the relay is to stop; ends it when nothing is under way. */
+/* True when the relay is stopping. Ends it when nothing is under way. */
 static bool is_stopping(weir_relay_t *r)
 {
     bool busy = r->taking || r->expiring || r->beginning;
@@ -98,17 +99,21 @@ static void on_taken(PGresult *res, const char *error, const char *sqlstate, voi
     int n = error == NULL ? PQntuples(res) : 0;
     bool more = false;
 
+    assert(r->taking);
     r->taking = false;
     weir_refusal_note(&r->take_refused, "relay", "relay_take", error, sqlstate);
     if (error != NULL) {
-        r->leads = false; /* did it commit? the positions are asked for again */
+        r->leads = false; /* it is unknown whether it committed: the positions are read again */
         arm(r->tick, LOCK_RETRY);
     }
 
     for (int i = 0, next; i < n; i = next) {
         int number = partition_of(res, i);
-        weir_outlet_t *p = &r->outlets[number];
+        weir_outlet_t *p;
 
+        if (number < 0 || number >= r->count)
+            break; /* not a partition of the query */
+        p = &r->outlets[number];
         for (next = i; next < n && partition_of(res, next) == number; next++)
             ;
         more = more || next - i == TAKE_MAX;
@@ -126,7 +131,7 @@ static void on_taken(PGresult *res, const char *error, const char *sqlstate, voi
         poll_later(r);
 }
 
-/* Takes rows for all outlets that can have some. */
+/* Takes rows for all outlets that can accept some. */
 static void take(weir_relay_t *r)
 {
     static const char sql[] =
@@ -181,11 +186,12 @@ void weir_relay_wake(weir_relay_t *r)
 
 static void begin_term(weir_relay_t *r);
 
-/* Takes over a row of relay_state(). */
+/* Takes a row of relay_state(). */
 static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
 {
     weir_outlet_t *p = &r->outlets[number];
 
+    assert(number >= 0 && number < WEIR_OUTLETS_MAX);
     p->handled = weir_column_int(res, row, STATE_HANDLED);
     snprintf(p->slowest, sizeof(p->slowest), "%s", PQgetvalue(res, row, STATE_SLOWEST));
     if (p->marking == 0)
@@ -200,7 +206,7 @@ static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
         if (number >= r->count)
             r->count = number + 1;
     }
-    /* Redis's answer comes later than this loop, when all positions are known. */
+    /* Redis answers after this loop, when all positions are known. */
     weir_outlet_check(p);
 }
 
@@ -208,12 +214,13 @@ static void on_state(PGresult *res, const char *error, const char *sqlstate, voi
 {
     weir_relay_t *r = arg;
 
+    assert(r->asking);
     r->asking = false;
     weir_refusal_note(&r->state_refused, "relay", "relay_state", error, sqlstate);
     if (is_stopping(r) || error != NULL || !r->locked || r->token[0] == '\0')
         return;
     if (PQntuples(res) > 0 && strcmp(PQgetvalue(res, 0, STATE_ERA), r->era) != 0) {
-        begin_term(r); /* an operator has begun another era */
+        begin_term(r); /* an operator has begun a new era */
         return;
     }
     for (int i = 0; i < PQntuples(res); i++) {
@@ -228,8 +235,8 @@ static void on_state(PGresult *res, const char *error, const char *sqlstate, voi
 }
 
 /*
- * Positions are only given while Redis is there to be compared with: a database that was restored
- * while we were away must be recognised before it gives positions that a stream has already.
+ * Positions are given only while the streams in Redis can be compared: a database that was restored
+ * meanwhile must be detected before it gives positions that a stream already has.
  */
 static void ask_state(weir_relay_t *r)
 {
@@ -247,6 +254,7 @@ static void on_begun(PGresult *res, const char *error, const char *sqlstate, voi
     weir_relay_t *r = arg;
     uint32_t own;
 
+    assert(r->beginning);
     r->beginning = false;
     weir_refusal_note(&r->lead_refused, "relay", "relay_lead", error, sqlstate);
     if (is_stopping(r) || error != NULL || !r->locked || PQntuples(res) != 1 ||
@@ -255,7 +263,7 @@ static void on_begun(PGresult *res, const char *error, const char *sqlstate, voi
     evutil_secure_rng_get_bytes(&own, sizeof(own));
     snprintf(r->token, sizeof(r->token), "%s%08" PRIx32, PQgetvalue(res, 0, LEAD_TOKEN), own);
     snprintf(r->era, sizeof(r->era), "%s", PQgetvalue(res, 0, LEAD_ERA));
-    weir_log(WEIR_LOG_INFO, NULL, "relay is at work", "{s:s}", "term", r->token);
+    weir_log(WEIR_LOG_INFO, NULL, "relay is active", "{s:s}", "term", r->token);
     ask_state(r);
 }
 
@@ -282,6 +290,7 @@ static void on_lock(PGresult *res, const char *error, const char *sqlstate, void
 {
     weir_relay_t *r = arg;
 
+    assert(!r->locked);
     weir_refusal_note(&r->lock_refused, "relay", "lock", error, sqlstate);
     if (is_stopping(r) || error != NULL) {
         arm(r->lock_retry, LOCK_RETRY);
@@ -292,13 +301,13 @@ static void on_lock(PGresult *res, const char *error, const char *sqlstate, void
         begin_term(r);
     } else {
         if (!r->waits)
-            weir_log(WEIR_LOG_INFO, NULL, "another relay is at work, waiting for its end", NULL);
+            weir_log(WEIR_LOG_INFO, NULL, "another relay is active, waiting for it to stop", NULL);
         arm(r->lock_retry, LOCK_RETRY);
     }
     r->waits = !r->locked;
 }
 
-/* Tries, rather than waits in the server: a waiting statement would hold back vacuum. */
+/* Polls instead of waiting in the server: a waiting statement would block vacuum. */
 static void on_lock_retry(evutil_socket_t fd, short what, void *arg)
 {
     static const char sql[] = "SELECT pg_try_advisory_lock(2003134834, 1)"; /* 'weir', 1 */
@@ -344,6 +353,7 @@ static void on_expired(PGresult *res, const char *error, const char *sqlstate, v
 {
     weir_relay_t *r = arg;
 
+    assert(r->expiring);
     r->expiring = false;
     weir_refusal_note(&r->expire_refused, "relay", "outbox_expire", error, sqlstate);
     if (is_stopping(r))
@@ -388,6 +398,7 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
     weir_stopped_cb cb = r->stopped;
     void *cb_arg = r->stopped_arg;
 
+    assert(r->stopped != NULL && !r->taking && !r->beginning && !r->expiring);
     (void)fd;
     (void)what;
     weir_log(WEIR_LOG_INFO, NULL, "relay has stopped", NULL);
@@ -400,6 +411,7 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
 {
     weir_relay_t *r = weir_alloc(sizeof(*r));
 
+    assert(settings->source != NULL && settings->database != NULL && settings->redis != NULL);
     r->base = base;
     r->stopping = is_stopping;
     r->take = take;
@@ -425,6 +437,7 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
 
 void weir_relay_stop(weir_relay_t *r, weir_stopped_cb cb, void *arg)
 {
+    assert(cb != NULL && r->stopped == NULL);
     r->stopped = cb;
     r->stopped_arg = arg;
     is_stopping(r);

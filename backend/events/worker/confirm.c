@@ -1,8 +1,8 @@
 /*
- * An effect outside of the database cannot be taken back.  So no event gets to a handler before the
- * outbox is known to have it at its position: a stream may have events of a history that was rolled
- * back.  The relay publishes after the commit, so a question that is asked after the delivery is
- * enough.  It is asked for many events at once; what another session has answered does not count.
+ * An effect outside of the database cannot be undone. So a handler gets an event only after the
+ * outbox was found to have the event at its position: a stream may have events of a history that
+ * was rolled back. The relay publishes after the commit, so a query after the delivery is
+ * sufficient. One query covers many events; answers of another session do not count.
  */
 #include "events/worker/confirm.h"
 
@@ -21,6 +21,7 @@ enum { IDS_NEWEST, IDS_POSITION, IDS_EVENT_ID };
 
 void weir_confirm_from_outbox(weir_delivery_t *d)
 {
+    assert(d->lease->group->session > 0);
     d->proved = d->lease->group->session;
     d->missing = false;
 }
@@ -40,11 +41,15 @@ bool weir_confirm_is_idle(const weir_lease_t *l)
     return l->confirm.asked == 0;
 }
 
-/* At least one row, with the log's last position; no event: its position is NULL. */
+/*
+ * There is at least one row, with the log's last position. If there is no event, its position is
+ * NULL.
+ */
 static void take_ids(weir_lease_t *l, const PGresult *res, int64_t from)
 {
     weir_lease_confirm_t *c = &l->confirm;
 
+    assert(from > 0 && PQntuples(res) > 0);
     memset(c->ids, 0, WEIR_IDS_MAX * sizeof(*c->ids));
     c->from = from;
     c->session = l->group->session;
@@ -75,7 +80,7 @@ static void on_ids(PGresult *res, const char *error, const char *sqlstate, void 
     weir_lease_unref(l);
 }
 
-/* Asks for the outbox's ids from the item's position on; the item is put back. */
+/* Queries the ids of the outbox from the item's position on; the item is put back. */
 static void ask(weir_lease_t *l, weir_item_t *item, uint64_t now)
 {
     static const char sql[] = "SELECT newest, position, event_id"
@@ -98,7 +103,7 @@ static void ask(weir_lease_t *l, weir_item_t *item, uint64_t now)
 }
 
 /*
- * An entry that cannot be read, and one whose event the outbox has no more, have no effect anyway:
+ * An entry that cannot be parsed, and one whose event is no longer in the outbox, have no effect:
  * they count as confirmed.
  */
 bool weir_confirm(weir_lease_t *l, weir_item_t *item, uint64_t now)
@@ -113,7 +118,7 @@ bool weir_confirm(weir_lease_t *l, weir_item_t *item, uint64_t now)
     if (d->proved == session)
         return true;
     if (!answered || n < 0 || n >= WEIR_IDS_MAX || item->position > c->to) {
-        if (answered && n == 0) { /* for this very event: it has no such position */
+        if (answered && n == 0) { /* the query was for this event: the log has no such position */
             weir_lease_strange(l, item->position, true);
             weir_queue_retry(l->queue, item, now);
         } else {

@@ -1,10 +1,10 @@
 /*
- * From the queue to the handler, several events at a time: which one next, and what its result says
- * of the dependency.
+ * From the queue to the handlers, several events at a time: the choice of the next event, and the
+ * effect of its result on the dependency's breaker.
  *
  *   queue ─take─▶ confirm.c ─▶ handler ─▶ settle.c
  *
- * Groups without a handler go from the queue to settle.c, a whole batch at once.
+ * Events of groups without a handler go from the queue to settle.c, a whole batch at once.
  */
 #include "events/worker/handle.h"
 
@@ -29,16 +29,17 @@ static char *printable(const char *s)
     return copy;
 }
 
-/* Leaves the event to settle.c. */
+/* Passes the event to settle.c. */
 static void end(weir_delivery_t *d, weir_delivery_result_t result, const char *error)
 {
+    assert(d->item != NULL);
     d->result = result;
     free(d->error);
     d->error = result == WEIR_DELIVERY_OK ? NULL : printable(error);
     weir_settle_add(d);
 }
 
-/* What a result says of the dependency. */
+/* The meaning of a result for the dependency's breaker. */
 static weir_call_result_t call_result(weir_delivery_result_t result)
 {
     switch (result) {
@@ -111,7 +112,7 @@ static void handle(weir_lease_t *l, weir_item_t *item)
 
 /* --- which event next ------------------------------------------------------------------------- */
 
-/* The partition that has the newest of the fresh events; NULL when there is none. */
+/* The partition with the newest fresh event; NULL when there is none. */
 static const weir_lease_t *newest(const weir_group_t *g, uint64_t now)
 {
     const weir_lease_t *found = NULL;
@@ -133,7 +134,7 @@ static const weir_lease_t *newest(const weir_group_t *g, uint64_t now)
     return found;
 }
 
-/* A probe: the newest fresh event, or, while there is none, one that failed before. */
+/* Takes a probe: the newest fresh event, or, if there is none, an event that failed before. */
 static weir_item_t *take_probe(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
     weir_dependency_t *d = &l->group->handle.dependency;
@@ -145,7 +146,7 @@ static weir_item_t *take_probe(weir_lease_t *l, uint64_t now, uint64_t *next)
     else if (its == NULL && weir_dependency_admits(d, now, false))
         item = weir_queue_take(l->queue, now, WEIR_QUEUE_FAILED);
     if (item != NULL)
-        weir_group_wake(l->group); /* the next one may be another partition's */
+        weir_group_wake(l->group); /* the next probe may be in another partition */
     else if (its == NULL && weir_dependency_admits(d, now, false))
         weir_earliest(next, weir_queue_next(l->queue, WEIR_QUEUE_FAILED));
     if (its == NULL)
@@ -154,9 +155,9 @@ static weir_item_t *take_probe(weir_lease_t *l, uint64_t now, uint64_t *next)
 }
 
 /*
- * The event that is handled next, taken; NULL when there is none, with *next at the latest when to
- * come again.  Fresh events go first; those that failed before get half of the handlers at most, so
- * that slow failures do not take all.
+ * Takes the next event; NULL when there is none, and then *next is at most the time for the next
+ * call. Fresh events go first. Events that failed before get at most half of the handlers, so that
+ * slow failures do not use all.
  */
 static weir_item_t *take(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
@@ -187,11 +188,12 @@ static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
 {
     weir_group_t *g = l->group;
 
+    assert(g->handle.under_way <= g->consumer.concurrency);
     if (weir_confirm_next(l) > now) {
         weir_earliest(next, weir_confirm_next(l));
         return;
     }
-    /* A lease that may have run out waits for the heartbeat. */
+    /* A lease that may have expired waits for the next heartbeat. */
     while (weir_confirm_is_idle(l) && g->handle.under_way < g->consumer.concurrency &&
            weir_lease_is_owned(l, now)) {
         weir_item_t *item = take(l, now, next);

@@ -8,11 +8,13 @@
 
 /* For a zeroed group. */
 void weir_handle_init(weir_group_t *group);
-/* Handles what may be handled; *next becomes no later than when to come again. */
+/*
+ * Starts handlers for events that may be handled. *next becomes at most the time for the next call.
+ */
 void weir_handle_run(weir_lease_t *lease, uint64_t now, uint64_t *next);
-/* True when no handler, no question and no effect of the lease is under way. */
+/* True when no handler, no query and no commit of the lease is under way. */
 bool weir_handle_is_idle(const weir_lease_t *lease);
-/* True while a handler is under way, which may have an effect outside. */
+/* True while a handler is running, which may have an effect outside of the database. */
 bool weir_handle_has_handlers(const weir_lease_t *lease);
 
 #endif

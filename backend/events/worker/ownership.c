@@ -1,9 +1,9 @@
 /*
- * Which leases this worker has: heartbeats say so, and renew them.
+ * The leases of this worker. Heartbeats return and renew them.
  *
- * worker_step() (sql/functions/worker.sql) tells with each heartbeat what is ours: what is new is
- * opened, what is missing was taken by another worker, what is surplus is closed, and released when
- * nothing of it is under way.
+ * Each heartbeat, worker_step() (sql/functions/worker.sql), returns the leases of this worker. A
+ * new lease is opened. A missing lease was taken by another worker. A surplus lease is closed, and
+ * released when nothing of it is under way.
  */
 #include "events/worker/ownership.h"
 
@@ -34,10 +34,10 @@ enum { OPEN_HANDLED, OPEN_POSITION, OPEN_WAIT_MS };
 
 /* --- opening and releasing -------------------------------------------------------------------- */
 
-/* Marks and delays: each row is a position above handled, or has none. */
+/* Marks and delays. Each row has a position above handled, or NULL. */
 static weir_queue_t *queue_of(const weir_events_settings_t *settings, const PGresult *res)
 {
-    /* A database whose clock was set back may name any time. */
+    /* If the database's clock was set back, the wait may be any time. */
     uint64_t longest =
         settings->retry_max_ms > WEIR_NOT_BEFORE_MAX ? settings->retry_max_ms : WEIR_NOT_BEFORE_MAX;
     uint64_t now = weir_clock_ms();
@@ -63,9 +63,10 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
     weir_lease_t *l = arg;
     weir_group_t *g = l->group;
 
+    assert(l->queue == NULL);
     weir_refusal_note(&g->open_refused, g->consumer.group, "worker_open", error, sqlstate);
     if (error != NULL || PQntuples(res) == 0) {
-        weir_lease_remove(l); /* the next heartbeat finds it again, if it is ours */
+        weir_lease_remove(l); /* the next heartbeat returns it again, if it is still ours */
     } else if (!weir_lease_is_gone(l)) {
         weir_lease_flow(l, queue_of(&g->worker->settings, res));
         weir_reader_open(l);
@@ -94,7 +95,7 @@ bool weir_ownership_is_idle(const weir_lease_t *l)
     return l->queue != NULL && weir_reader_is_idle(l) && weir_handle_is_idle(l);
 }
 
-/* What another worker should have: it must find nothing of ours under way. */
+/* For a lease that another worker should get: nothing of it may be under way here. */
 void weir_ownership_release(weir_lease_t *l)
 {
     static const char sql[] = "SELECT worker_release($1::text, $2::text, $3::smallint, $4::bigint)";
@@ -117,6 +118,7 @@ static void take_row(weir_group_t *g, int partition, const PGresult *res, int ro
     int64_t epoch = weir_column_int(res, row, STEP_EPOCH);
     weir_lease_t *l = g->leases[partition];
 
+    assert(partition >= 0 && partition < WEIR_PARTITIONS_MAX);
     weir_group_pause(g, weir_column_bool(res, row, STEP_PAUSED));
     if (l != NULL && l->epoch != epoch) {
         weir_lease_lose(l, "its lease had expired");
@@ -182,10 +184,10 @@ void weir_ownership_step(weir_worker_t *w)
         return;
     for (size_t i = 0; i < w->count; i++) {
         if (!weir_db_is_up(w->groups[i].db))
-            return; /* takes no lease that it could not use */
+            return; /* without its session a group could not use a lease */
     }
     w->stepping = weir_db_query(w->db, sql, 3, values, on_stepped, w);
-    /* The database counts from when it gets this, which is later. */
+    /* The database's time begins later, when it receives the statement. */
     if (w->stepping)
         w->stepped_at = weir_clock_ms();
 }

@@ -11,7 +11,7 @@ void weir_ownership_step(weir_worker_t *worker);
 bool weir_ownership_is_stepping(const weir_worker_t *worker);
 /* True when nothing of the lease is under way. */
 bool weir_ownership_is_idle(const weir_lease_t *lease);
-/* Gives back a lease that is closing, when nothing of it is under way. */
+/* Releases a lease that is closing, when nothing of it is under way. */
 void weir_ownership_release(weir_lease_t *lease);
 
 #endif

@@ -1,19 +1,20 @@
 /*
- * What the worker's files share; nobody else includes it.  worker.c explains the whole.
+ * Shared by the files of the worker; no other file includes it. worker.c explains the design.
  *
- *   worker.c      start and stop; runs the groups
- *   ownership.c   heartbeats: which leases this worker has; opens and releases them
- *   reader.c      from Redis (or, what is missing there, from the outbox) into the queues
- *   handle.c      from the queues to handlers
- *   confirm.c     whether the outbox has an event as it was delivered
- *   settle.c      effects and marks in the database, and what becomes of each event
- *   delivery.c    an event in memory
- *   lease.c       the life of a lease
- *   group.c       a group's settings, and whether it takes events
+ *   worker.c           start and stop; runs the groups
+ *   ownership.c        heartbeats: the leases of this worker; opens and releases them
+ *   reader.c           from Redis (missing events: from the outbox) into the queues
+ *   handle.c           from the queues to handlers
+ *   confirm.c          whether the outbox has an event as it was delivered
+ *   settle.c           effects and marks in the database, and the outcome of each event
+ *   lease/delivery.c   an event in memory
+ *   lease/lease.c      the states of a lease
+ *   lease/group.c      a group's settings, and whether it takes events
+ *   queue/             the events of one partition, and their order
  *
- * Calls go downwards in this list.  Each part of a struct that is named after a file is that
- * file's: no other one touches it, others ask by the functions below.  But lease.c makes and frees
- * a lease with all that its parts hold, and worker.c a group.
+ * Calls go down in this list. A member of a struct that is named after a file belongs to that file:
+ * other files use its functions. The exceptions: lease.c creates and frees a lease with all its
+ * members, and worker.c a group.
  */
 #ifndef WEIR_WORKER_PRIVATE_H
 #define WEIR_WORKER_PRIVATE_H
@@ -23,13 +24,13 @@
 #include "redis/redis.h"
 
 #define WEIR_PARTITIONS_MAX 64
-#define WEIR_EVENTS_MAX 2048  /* in memory, of one group in one partition */
-#define WEIR_WAITING_MAX 512  /* of them, that wait for another attempt; more are set aside */
-#define WEIR_ASIDE_MAX 65536  /* aggregates set aside; at so many nothing new is read */
-#define WEIR_LINE_MAX 32      /* of one aggregate */
+#define WEIR_EVENTS_MAX 2048  /* events in memory, of one group in one partition */
+#define WEIR_WAITING_MAX 512  /* events that wait for a retry; further ones are set aside */
+#define WEIR_ASIDE_MAX 65536  /* aggregates set aside; at this number no new event is read */
+#define WEIR_LINE_MAX 32      /* events of one aggregate */
 #define WEIR_READ_MAX 256     /* events of one partition in one read */
 #define WEIR_BATCH_MAX 256    /* events in one transaction */
-#define WEIR_IDS_MAX 256      /* events whose ids are asked for at once */
+#define WEIR_IDS_MAX 256      /* events whose ids are queried at once */
 #define WEIR_BLOCK 1000       /* ms that a read waits in Redis */
 #define WEIR_LEASE_TTL 4000   /* ms, from the last heartbeat or effect */
 #define WEIR_COMMIT_RETRY 500 /* ms until a commit without an answer is tried again */
@@ -38,9 +39,9 @@ typedef struct weir_group weir_group_t;
 typedef struct weir_lease weir_lease_t;
 
 typedef enum {
-    WEIR_WORKER_RUNNING,  /* from the start; weir_worker_stop() ends it */
-    WEIR_WORKER_STOPPING, /* nothing more is read or taken; ends when nothing is under way */
-    WEIR_WORKER_LEAVING   /* worker_leave() is under way, or could not be sent; then it is freed */
+    WEIR_WORKER_RUNNING,  /* at the start; until weir_worker_stop() */
+    WEIR_WORKER_STOPPING, /* no more events are read or taken; until nothing is under way */
+    WEIR_WORKER_LEAVING   /* worker_leave() is under way, or could not be sent; until it is freed */
 } weir_worker_state_t;
 
 struct weir_worker {
@@ -65,7 +66,7 @@ struct weir_worker {
     bool step_refused;
     uint64_t stepped_at; /* ms: when the last one was sent */
 
-    uint64_t strange_at; /* ms, lease.c: when a stream was last strange; 0: never */
+    uint64_t strange_at; /* ms, lease.c: when a stream last had unknown events; 0: never */
 };
 
 /* Moves *next forward to at, if that is earlier. */

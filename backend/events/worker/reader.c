@@ -2,14 +2,14 @@
  * Events come from a consumer group of Redis Streams, by one blocking XREADGROUP over all
  * partitions that the group owns here, on a connection of its own.
  *
- * Attaching to a stream makes the group if it is not there and sets it to what PostgreSQL says is
- * handled, so that whatever an earlier owner read and did not finish is delivered again.  The Redis
- * consumer's name is the same for all owners; its pending list shows what is under way, and nothing
- * depends on it.
+ * Attaching to a stream creates the consumer group if it does not exist, and sets it to the
+ * position that PostgreSQL has as handled, so that events which an earlier owner has read and not
+ * finished are delivered again. The name of the Redis consumer is the same for all owners. Its
+ * pending list shows events under way; nothing depends on it.
  *
- * Positions have no gaps.  When one is missing (a read of an earlier owner that was still
- * waiting took it, somebody deleted an entry) it is fetched from the outbox, at once when a later
- * one comes, else when a few heartbeats have passed.
+ * Positions have no gaps. A missing position (taken by a pending read of an earlier owner, or
+ * deleted by an operator) is read from the outbox: at once when a later position comes, otherwise
+ * after a few heartbeats.
  */
 #include "events/worker/reader.h"
 
@@ -47,13 +47,13 @@ static const char attach_script[] =
     "end\n"
     "return redis.status_reply('OK')\n";
 
-/* For what an aggregate left behind. */
+/* True when there is room for the parked events of an aggregate. */
 static bool has_room(const weir_lease_t *l)
 {
     return weir_queue_count(l->queue) < WEIR_EVENTS_MAX - WEIR_READ_MAX - WEIR_LINE_MAX;
 }
 
-/* For what was never seen. */
+/* True when there is room for new events. */
 static bool may_read(const weir_lease_t *l)
 {
     return has_room(l) && weir_queue_aside(l->queue) < WEIR_ASIDE_MAX &&
@@ -63,15 +63,16 @@ static bool may_read(const weir_lease_t *l)
 
 static void tell_crowded(weir_lease_t *l)
 {
-    /* It is over when there is some room, not with each that goes. */
+    /* It ends at three quarters of the limit, so that it is not logged for each aggregate. */
     size_t limit = l->reader.crowded ? WEIR_ASIDE_MAX / 4 * 3 : WEIR_ASIDE_MAX;
     bool crowded = weir_queue_aside(l->queue) >= limit;
 
     if (crowded && !l->reader.crowded)
-        weir_log(WEIR_LOG_WARN, NULL,
-                 "too many aggregates wait, nothing new is read until the first may be tried again",
-                 "{s:s,s:i,s:i}", "group", l->group->consumer.group, "partition", l->partition,
-                 "waiting", WEIR_ASIDE_MAX);
+        weir_log(
+            WEIR_LOG_WARN, NULL,
+            "too many aggregates wait for a retry, no new events are read until the first retry",
+            "{s:s,s:i,s:i}", "group", l->group->consumer.group, "partition", l->partition,
+            "waiting", WEIR_ASIDE_MAX);
     l->reader.crowded = crowded;
 }
 
@@ -82,7 +83,7 @@ static bool is_active(const weir_lease_t *l)
 
 /* --- into the queue ------------------------------------------------------------ */
 
-/* The event becomes the queue's, unless it is known, or others are missing before it. */
+/* Adds the event to the queue, unless it is known or earlier events are missing. */
 static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char *json, size_t len,
                                    bool from_outbox)
 {
@@ -98,7 +99,7 @@ static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char
     d = weir_delivery_new(l, json, len);
     if (from_outbox)
         weir_confirm_from_outbox(d);
-    /* What cannot be read is nobody's next event. */
+    /* An event that cannot be parsed has a line of its own. */
     snprintf(alone, sizeof(alone), "%" PRId64, position);
     result = weir_queue_add(l->queue, position, d->readable ? d->event.aggregate : alone, d);
     if (result != WEIR_QUEUE_ADDED)
@@ -114,6 +115,7 @@ static void take_rows(weir_lease_t *l, const PGresult *res)
 {
     weir_lease_reader_t *reader = &l->reader;
 
+    assert(reader->fetch != WEIR_FETCH_NONE);
     for (int i = 0; i < PQntuples(res); i++) {
         weir_cloudevent_t e = weir_cloudevent_of_row(res, i, l->group->worker->settings.source);
         size_t len;
@@ -144,7 +146,7 @@ static void on_fetched(PGresult *res, const char *error, const char *sqlstate, v
     weir_lease_unref(l);
 }
 
-/* Fetches what is missing, or what an aggregate left behind. */
+/* Reads missing positions, or the parked events of an aggregate. */
 static void fetch(weir_lease_t *l)
 {
     enum { PARTITION, AFTER, AGGREGATE, LIMIT, LAST, PARAMETERS };
@@ -232,6 +234,7 @@ static weir_lease_t *lease_of(const weir_group_t *g, const char *stream)
     long n =
         strncmp(stream, WEIR_STREAM_PREFIX, prefix) == 0 ? strtol(stream + prefix, NULL, 10) : -1;
 
+    assert(stream != NULL);
     return n >= 0 && n < WEIR_PARTITIONS_MAX ? g->leases[n] : NULL;
 }
 
@@ -241,11 +244,12 @@ static void entry(weir_lease_t *l, const redisReply *e, const char **ack, size_t
     const redisReply *fields;
     weir_queue_result_t result;
 
+    assert(*acks < WEIR_READ_MAX);
     if (!is_pair(e) || !is_string(e->element[PAIR_NAME]))
         return;
     position = strtoll(e->element[PAIR_NAME]->str, NULL, 10);
     fields = e->element[PAIR_VALUE];
-    /* An entry has one field, of which only the value counts. */
+    /* An entry has one field; its name is not checked. */
     if (fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 &&
         is_string(fields->element[PAIR_VALUE]))
         result = deliver(l, position, fields->element[PAIR_VALUE]->str,
@@ -280,7 +284,7 @@ static void stream(weir_group_t *g, const redisReply *s)
     (void)!weir_redis_command(g->worker->redis, (int)(ACK_IDS + acks), argv, NULL, NULL, NULL);
 }
 
-/* What is refused; a stream or its group that has gone, and our own kick, are none. */
+/* A deleted stream or consumer group, and our own CLIENT UNBLOCK, are no refusals. */
 static bool is_refusal(const redisReply *reply)
 {
     return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
@@ -293,7 +297,7 @@ static void end_read(weir_lease_t *l, bool failed, bool refused)
 
     if (reader->stream == WEIR_STREAM_IN_READ)
         reader->stream = WEIR_STREAM_ATTACHED;
-    /* A stream or its group has gone (FLUSHALL, DEL): all are looked at again. */
+    /* A stream or its consumer group was deleted (FLUSHALL, DEL): all are attached again. */
     if (failed && reader->stream == WEIR_STREAM_ATTACHED)
         reader->stream = WEIR_STREAM_DETACHED;
     if (refused)
@@ -307,7 +311,7 @@ static void on_read(redisReply *reply, void *arg)
 
     g->reader.reading = g->reader.kicked = false;
     if (refused && !g->reader.undelivered)
-        weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses to deliver", "{s:s,s:s}", "group",
+        weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses to deliver events", "{s:s,s:s}", "group",
                  g->consumer.group, "error", reply->str);
     if (reply != NULL)
         g->reader.undelivered = refused;
@@ -372,6 +376,7 @@ static void read_streams(weir_group_t *g, uint64_t now)
     char keys[WEIR_PARTITIONS_MAX][32];
     int n = 0;
 
+    assert(!weir_group_is_paused(g));
     assert(!g->reader.reading);
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         weir_lease_t *l = g->leases[i];
@@ -392,13 +397,14 @@ static void read_streams(weir_group_t *g, uint64_t now)
         named[i]->reader.stream = WEIR_STREAM_IN_READ;
 }
 
-/* True when the lease's stream could be read, and is not in the read that is under way. */
+/* True when the lease's stream can be read, and is not part of the read in flight. */
 static bool run_lease(weir_lease_t *l, uint64_t now)
 {
     const weir_group_t *g = l->group;
     weir_lease_reader_t *reader = &l->reader;
     bool missing = false;
 
+    assert(weir_lease_is_flowing(l));
     if (reader->fetch == WEIR_FETCH_NONE && reader->fetch_hold <= now)
         fetch(l);
     tell_crowded(l);

@@ -6,15 +6,15 @@
 
 #include "events/worker/lease/group.h"
 
-/* The lease begins to flow. */
+/* To be called when the lease becomes FLOWING. */
 void weir_reader_open(weir_lease_t *lease);
-/* Reads as far as there is room. */
+/* Reads events as far as there is room. */
 void weir_reader_run(weir_group_t *group);
 /* The group's connection is up. */
 void weir_reader_up(weir_group_t *group);
-/* Lets a read return early, because what it should name has changed. */
+/* Ends a read early, because the list of its streams has changed. */
 void weir_reader_kick(weir_group_t *group);
-/* Told at each heartbeat the log's last position. */
+/* To be called at each heartbeat with the log's last position. */
 void weir_reader_beat(weir_lease_t *lease, int64_t newest);
 bool weir_reader_is_idle(const weir_lease_t *lease);
 

@@ -1,10 +1,10 @@
 /*
- * What becomes of an event that was handled, or of any in a group without a handler.
+ * The outcome of each event that was handled, and of each event of a group without a handler.
  *
  *   results ─▶ batch ─consume()─▶ done, dead, or back
  *
- * One batch of a partition is in its transaction at a time; what becomes ready meanwhile makes the
- * next one.
+ * A partition has one batch in a transaction at a time; events that are ready meanwhile form the
+ * next batch.
  */
 #include "events/worker/settle.h"
 
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEAD_MAX "10000"  /* entries of weir:dead:<group>; PostgreSQL has them all */
+#define DEAD_MAX "10000"  /* entries of weir:dead:<group>; PostgreSQL has all dead letters */
 #define NOT_OWNER "WE001" /* SQLSTATE of consume(): the lease has another owner */
 
 /* Parameters of consume(), and its columns. */
@@ -95,9 +95,12 @@ bool weir_settle_was_made(const weir_delivery_t *d)
 
 /* --- outcomes --------------------------------------------------------------------------------- */
 
-/* The delivery in the batch that has this position; results come in nearly the same order. */
+/*
+ * Removes and returns the batch's delivery of this position; results come in nearly the same order.
+ */
 static weir_delivery_t *find(weir_lease_settle_t *s, int64_t position, size_t *hint)
 {
+    assert(s->count <= WEIR_BATCH_MAX);
     for (size_t i = 0; i < s->count; i++) {
         size_t n = (*hint + i) % s->count;
 
@@ -116,6 +119,7 @@ static void send_dead(weir_lease_t *l, weir_delivery_t *d, const char *attempts,
 {
     char key[128], partition[12], position[24];
 
+    assert(d->item != NULL && error != NULL);
     weir_log(WEIR_LOG_ERROR, d->event.trace_id, "event is a dead letter", "{s:s,s:i,s:I,s:s,s:s}",
              "group", l->group->consumer.group, "partition", l->partition, "position",
              (json_int_t)d->item->position, "attempts", attempts, "error", error);
@@ -134,6 +138,7 @@ static void ack(weir_lease_t *l, const char *const *ids, int count)
     const char *argv[3 + WEIR_BATCH_MAX];
     char key[32];
 
+    assert(count >= 0 && count <= WEIR_BATCH_MAX);
     if (count == 0)
         return;
     snprintf(key, sizeof(key), "weir:events:%d", l->partition);
@@ -144,11 +149,12 @@ static void ack(weir_lease_t *l, const char *const *ids, int count)
     (void)!weir_redis_command(l->group->worker->redis, count + 3, argv, NULL, NULL, NULL);
 }
 
-/* Puts the batch back: nothing is known to have happened. */
+/* Puts the batch back, because its outcome is unknown or an error. */
 static void put_back(weir_lease_t *l, uint64_t at)
 {
     weir_lease_settle_t *s = &l->settle;
 
+    assert(!s->consuming);
     s->retry = at;
     for (size_t i = 0; i < s->count; i++) {
         weir_delivery_t *d = s->batch[i];
@@ -164,8 +170,8 @@ static void put_back(weir_lease_t *l, uint64_t at)
 }
 
 /*
- * Of the failed ones from now on is an event that the dependency left without an answer, or whose
- * effects in the database failed where there is no handler.
+ * The kind of the event becomes FAILED if the dependency sent no answer, or if there is no handler
+ * and the effects in the database failed.
  */
 static void put_off(weir_delivery_t *d, uint64_t at)
 {
@@ -183,11 +189,11 @@ static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t
     const char *attempts = PQgetvalue(res, row, OUTCOME_ATTEMPTS);
 
     weir_log(strcmp(attempts, "1") == 0 ? WEIR_LOG_WARN : WEIR_LOG_DEBUG, d->event.trace_id,
-             "event failed and will be tried again", "{s:s,s:i,s:s,s:s,s:s}", "group",
+             "event failed and will be retried", "{s:s,s:i,s:s,s:s,s:s}", "group",
              l->group->consumer.group, "partition", l->partition, "position",
              PQgetvalue(res, row, OUTCOME_POSITION), "attempts", attempts, "error",
              PQgetvalue(res, row, OUTCOME_ERROR));
-    weir_settle_leave(d); /* what the handler has made is not made again */
+    weir_settle_leave(d); /* an effect of the handler is not repeated */
     put_off(d, now + (uint64_t)weir_column_int(res, row, OUTCOME_WAIT_MS));
 }
 
@@ -250,7 +256,7 @@ static void on_refused(weir_lease_t *l, const char *error, const char *sqlstate)
     bool lost = strcmp(sqlstate, NOT_OWNER) == 0;
 
     if (!g->settle.uncommitted && !lost)
-        weir_log(WEIR_LOG_WARN, NULL, "effects cannot be committed, trying again",
+        weir_log(WEIR_LOG_WARN, NULL, "effects cannot be committed, retrying",
                  "{s:s,s:i,s:s,s:s,s:s*}", "group", g->consumer.group, "partition", l->partition,
                  "error", error, "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
     g->settle.uncommitted = g->settle.uncommitted || !lost;
@@ -275,12 +281,15 @@ static void on_consumed(PGresult *res, const char *error, const char *sqlstate, 
 
 /* --- batches ---------------------------------------------------------------------------------- */
 
-/* The batch as arrays, to be freed: one for each parameter from CONSUME_POSITIONS to CONSUME_IDS.
+/*
+ * The batch as arrays, which the caller frees: one for each parameter from CONSUME_POSITIONS to
+ * CONSUME_IDS. /
  */
 static void put_batch(const weir_lease_settle_t *s, char *arrays[CONSUME_PARAMETERS])
 {
     weir_array_t positions = {0}, errors = {0}, final = {0}, excused = {0}, waits = {0}, ids = {0};
 
+    assert(s->count > 0 && s->count <= WEIR_BATCH_MAX);
     for (size_t i = 0; i < s->count; i++) {
         const weir_delivery_t *d = s->batch[i];
 
@@ -354,7 +363,10 @@ static void batch_kind(weir_lease_t *l, uint64_t now, weir_queue_kind_t kind)
     }
 }
 
-/* Events that failed before have batches of their own, in turn: the others' do not fail by them. */
+/*
+ * Events that failed before have batches of their own, in turn with the others, so that they do not
+ * make other batches fail.
+ */
 static void batch_events(weir_lease_t *l, uint64_t now)
 {
     weir_lease_settle_t *s = &l->settle;

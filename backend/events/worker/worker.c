@@ -1,33 +1,33 @@
 /*
  * The worker: consumer groups, and which partitions of them this process handles.
  *
- * A (group, partition) is handled by one worker at a time, so that no two handle one aggregate at
- * once.  Who that is stands in PostgreSQL as a lease with an epoch: heartbeats and effects renew
- * it, a heartbeat takes over what has expired (worker_step() says when), and shares fairly when
- * workers come or go.  Every transaction with effects locks the lease's row and checks the epoch (a
- * fence): a worker that was stopped in its tracks and comes back late cannot commit.  An effect
- * outside is fenced as well as it can be: handlers ask weir_delivery_is_owned() right before it,
- * and made.h remembers what was made when a lease got lost.
+ * One worker at a time handles a (group, partition), so that no two workers handle one aggregate at
+ * once. The owner is recorded in PostgreSQL as a lease with an epoch. Heartbeats and effects renew
+ * a lease; a heartbeat takes expired leases (worker_step() has the rules), and shares them fairly
+ * when workers come or go. Every transaction with effects locks the lease's row and checks the
+ * epoch (a fence): a worker that was suspended and continues late cannot commit. An effect outside
+ * of the database is fenced as far as possible: handlers call weir_delivery_is_owned() directly
+ * before it, and made.h has the effects of lost leases.
  *
- * A group that an operator has paused (paused_groups) keeps its leases: each heartbeat tells, and
- * nothing more is taken until it goes on.
+ * A group that an operator has paused (paused_groups) keeps its leases. Each heartbeat returns
+ * whether the group is paused; a paused group takes no events.
  *
- * Whether an event was handled stands in PostgreSQL too, committed together with its effects.
- * Redis's pending lists and acknowledgements are for people to look at.
+ * PostgreSQL also records whether an event was handled, in the transaction of its effects. Redis's
+ * pending lists and acknowledgements are only for operators.
  *
  * Groups without a handler commit without waiting for the disk (synchronous_commit off): such
- * waits, one for each partition after the other, were most of the time from a command to its
- * effects.  A crash of PostgreSQL may take back the last half second of effects, always together
- * with their marks. Then the events are handled again, if only this worker forgets what it knew:
- * with a group's session it loses its leases in memory, and opens them anew from what the database
- * still has.  Nothing goes on from an effect that is taken back: the log is written in order, so
- * what the relay publishes, what a handler's group marks and every acknowledged command is on the
- * disk only with all effects before it. Who just reads may see an effect, and for a moment after
- * the crash none.  A handler's effect outlives the crash; so groups with one wait for the disk, and
- * keep what they know.
+ * waits, one partition after the other, were most of the time from a command to its effects. A
+ * crash of PostgreSQL may take back the last half second of effects, always together with their
+ * marks. Then the events are handled again, provided that this worker discards its state: when a
+ * group's session is lost, the worker drops the group's leases and opens them again from the state
+ * in the database. No later effect depends on a lost one: PostgreSQL writes its log in order, so a
+ * published event, a mark of a group with a handler and an acknowledged command are on the disk
+ * only together with all effects before them. A client may read an effect that the crash takes back
+ * for a moment. A handler's effect survives the crash; so groups with a handler wait for the disk,
+ * and keep their state.
  *
- * private.h says what each file does, and in which states a worker and a lease are.  Each group has
- * a database session and a Redis connection of its own, so that none waits for another.
+ * private.h lists the files and the states of a worker, lease/lease.h the states of a lease. Each
+ * group has its own database session and Redis connection, so that no group waits for another.
  */
 #include "events/worker/handle.h"
 #include "events/worker/lease/delivery.h"
@@ -48,7 +48,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BEAT 500 /* ms; a pause is known within it */
+#define BEAT 500 /* ms; a pause takes effect within this time */
 
 static void move(weir_worker_t *w, weir_worker_state_t to)
 {
@@ -56,7 +56,7 @@ static void move(weir_worker_t *w, weir_worker_state_t to)
     w->state = to;
 }
 
-/* Without the database nothing can be finished: the leases expire by themselves. */
+/* Without the database nothing can be finished, and the leases expire. */
 static bool is_idle(const weir_worker_t *w)
 {
     bool up = weir_db_is_up(w->db);
@@ -80,6 +80,7 @@ static void on_left(PGresult *res, const char *error, const char *sqlstate, void
 {
     weir_worker_t *w = arg;
 
+    assert(w->state == WEIR_WORKER_LEAVING);
     (void)res;
     (void)error;
     (void)sqlstate;
@@ -98,7 +99,7 @@ static void leave_when_idle(weir_worker_t *w)
 
 /* --- running -------------------------------------------------------------------------------- */
 
-/* Whatever the group can do now; arms its timer for what it can do later. */
+/* Does all work of the group that is possible now, and sets its timer for later work. */
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     weir_group_t *g = arg;
@@ -152,12 +153,15 @@ static bool waits_for_disk(const weir_group_t *g)
     return g->consumer.handle != NULL;
 }
 
-/* Leases that were not opened without the session, or were forgotten with it, are found again. */
+/*
+ * The next heartbeat returns the leases that could not be opened without the session, or were
+ * dropped with it.
+ */
 static void on_group_db(weir_db_t *db, bool up, void *arg)
 {
     weir_group_t *g = arg;
 
-    /* The next session may be another server's, with another history: see confirm.c. */
+    /* The next session may be on another server, with another history: see confirm.c. */
     g->session++;
     for (int i = 0; i < WEIR_PARTITIONS_MAX; i++) {
         if (g->leases[i] != NULL)
@@ -171,7 +175,7 @@ static void on_group_db(weir_db_t *db, bool up, void *arg)
     }
     if (!up)
         return;
-    /* If it is refused, commits wait for the disk: slower, and no worse. */
+    /* If this is refused, commits wait for the disk, which is slower but safe. */
     if (!waits_for_disk(g))
         (void)!weir_db_query(db, "SET synchronous_commit = off", 0, NULL, NULL, NULL);
     weir_ownership_step(g->worker);
@@ -221,6 +225,7 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
     weir_stopped_cb cb = w->stopped;
     void *cb_arg = w->stopped_arg;
 
+    assert(w->state == WEIR_WORKER_LEAVING && w->stopped != NULL);
     (void)fd;
     (void)what;
     weir_log(WEIR_LOG_INFO, NULL, "worker has stopped", "{s:s}", "worker", w->id);
@@ -230,6 +235,7 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
 
 void weir_worker_stop(weir_worker_t *w, weir_stopped_cb cb, void *arg)
 {
+    assert(cb != NULL);
     move(w, WEIR_WORKER_STOPPING);
     w->stopped = cb;
     w->stopped_arg = arg;
@@ -267,6 +273,8 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
     uint32_t unique;
     struct timeval now = {0, 0};
 
+    assert(settings->database != NULL && settings->redis != NULL);
+    assert(consumers != NULL || count == 0);
     w->base = base;
     w->settings = *settings;
     gethostname(host, sizeof(host) - 1);

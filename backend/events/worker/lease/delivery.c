@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As consume() sees it, too. */
+/* consume() has the same condition. */
 static bool wants(const weir_consumer_t *consumer, const weir_event_t *event)
 {
     if (event->for_group != NULL && strcmp(event->for_group, consumer->group) != 0)
@@ -23,7 +23,10 @@ static bool wants(const weir_consumer_t *consumer, const weir_event_t *event)
     return false;
 }
 
-/* In the form in which PostgreSQL prints it; none when it is no UUID, which no outbox has. */
+/*
+ * In the form in which PostgreSQL prints it; empty if the id is not a UUID, because the outbox has
+ * only UUIDs.
+ */
 static void copy_id(weir_delivery_t *d)
 {
     if (weir_uuid_parse(weir_str(d->event.id), d->id) != 0)
@@ -34,6 +37,7 @@ weir_delivery_t *weir_delivery_new(weir_lease_t *l, const char *json, size_t len
 {
     weir_delivery_t *d = weir_alloc(sizeof(*d));
 
+    assert(json != NULL);
     d->lease = l;
     d->json = weir_alloc_bytes(json, len);
     d->len = len;
@@ -69,5 +73,6 @@ bool weir_delivery_is_owned(const weir_delivery_t *d)
 
 weir_delivery_result_t weir_delivery_not_asked(const char *sqlstate)
 {
+    assert(sqlstate != NULL);
     return weir_db_is_away(sqlstate) ? WEIR_DELIVERY_GIVEN_UP : WEIR_DELIVERY_RETRY;
 }

@@ -12,39 +12,39 @@
 #include <sys/queue.h>
 
 struct weir_delivery {
-    /* from the start: delivery.c */
+    /* delivery.c, from the start */
     weir_lease_t *lease;
     char *json; /* the event as it came */
     size_t len;
-    json_t *root; /* of event; NULL when no handler needs it */
+    json_t *root; /* the document of event; NULL when no handler needs it */
     weir_event_t event;
-    char id[37]; /* of the event, as it was delivered; empty: it is no UUID */
+    char id[37]; /* the delivered id of the event; empty: not a UUID */
     char trace_id[33];
-    bool wanted; /* by the consumer: it is of its types */
+    bool wanted; /* the event has one of the consumer's types */
     bool readable;
 
-    weir_item_t *item; /* of the queue: whoever takes it */
+    weir_item_t *item; /* its item of the queue, set when the event is taken */
 
     /* confirm.c */
-    unsigned proved; /* the session in which the outbox had this id here; 0: none */
-    bool missing;    /* proved is about a position whose event the outbox has no more */
+    unsigned proved; /* the session in which the outbox had this id at this position; 0: none */
+    bool missing;    /* the outbox no longer has the event of this position */
 
-    /* handle.c, until it is settled */
-    weir_call_t call; /* owed to the dependency's breaker */
+    /* handle.c, until the event is settled */
+    weir_call_t call; /* the call whose result the dependency's breaker needs */
     weir_delivery_result_t result;
     char *error;
-    bool excused;     /* its failure is no attempt */
-    unsigned wait_ms; /* least time until it is tried again */
+    bool excused;     /* the failure does not count as an attempt */
+    unsigned wait_ms; /* least time until the retry */
 
     TAILQ_ENTRY(weir_delivery) link; /* settle.c, in results */
 };
 TAILQ_HEAD(weir_deliveries, weir_delivery);
 
-/* The event of a JSON text, which is copied; for weir_delivery_free(). */
+/* The event of a JSON text, which is copied. To be freed by weir_delivery_free(). */
 weir_delivery_t *weir_delivery_new(weir_lease_t *lease, const char *json, size_t len);
-/* A release function of the queue. */
+/* The release function for the queue. */
 void weir_delivery_free(void *delivery);
-/* Keeps of the event what the log and the database need: no handler will see it. */
+/* Frees all of the event that only a handler needs. */
 void weir_delivery_slim(weir_delivery_t *delivery);
 
 #endif

@@ -48,13 +48,14 @@ void weir_group_clear(weir_group_t *g)
 
 void weir_group_wake(weir_group_t *g)
 {
+    assert(g->wake != NULL);
     event_active(g->wake, EV_TIMEOUT, 0);
 }
 
 void weir_group_pause(weir_group_t *g, bool paused)
 {
     if (g->paused != paused)
-        weir_log(WEIR_LOG_INFO, NULL, paused ? "group is paused" : "group goes on", "{s:s}",
+        weir_log(WEIR_LOG_INFO, NULL, paused ? "group is paused" : "group is resumed", "{s:s}",
                  "group", g->consumer.group);
     g->paused = paused;
 }

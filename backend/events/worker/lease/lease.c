@@ -1,12 +1,11 @@
 /*
- * The life of a lease: weir_lease_state_t has its states, move() is the one place that changes
- * them.
+ * The states of a lease: weir_lease_state_t lists them, and only move() changes them.
  *
  *   OPENING ─▶ FLOWING ─▶ CLOSING ─▶ GONE
  *      └───────────┴────────────────▲
  *
- * A lease has one reference while its group knows it, and one for each callback under way that
- * does.  So a lease that is GONE is there until the last of them has come.
+ * A lease has one reference while it is in its group, and one for each callback in flight. So a
+ * lease that is GONE is freed after the last callback.
  */
 #include "events/worker/lease/lease.h"
 
@@ -19,8 +18,8 @@
 #include <stdlib.h>
 
 /* ms */
-#define STRANGE_HOLD 2000     /* until a stream that is ahead is looked at again */
-#define STRANGE_SILENCE 60000 /* without a strange stream, until the log is told again */
+#define STRANGE_HOLD 2000     /* until a stream that is ahead is read again */
+#define STRANGE_SILENCE 60000 /* without unknown events, until they are logged again */
 
 static void move(weir_lease_t *l, weir_lease_state_t to)
 {
@@ -95,9 +94,10 @@ void weir_lease_remove(weir_lease_t *l)
 
 void weir_lease_lose(weir_lease_t *l, const char *why)
 {
+    assert(why != NULL);
     if (l->state == WEIR_LEASE_GONE)
         return;
-    weir_log(WEIR_LOG_WARN, NULL, "partition is given up", "{s:s,s:i,s:s}", "group",
+    weir_log(WEIR_LOG_WARN, NULL, "partition lost", "{s:s,s:i,s:s}", "group",
              l->group->consumer.group, "partition", l->partition, "reason", why);
     weir_lease_remove(l);
 }
@@ -110,18 +110,19 @@ void weir_lease_strange(weir_lease_t *l, int64_t position, bool ahead)
     weir_worker_t *w = g->worker;
     uint64_t now = weir_clock_ms();
 
+    assert(l->partition >= 0 && l->partition < WEIR_PARTITIONS_MAX);
     if (w->strange_at == 0 || now - w->strange_at > STRANGE_SILENCE)
         weir_log(WEIR_LOG_ERROR, NULL,
                  "a stream has events that the database does not have: a standby was promoted that "
-                 "lacks the last transactions, or a backup was restored. They are left alone; "
-                 "where the relay says so, too, run: weirctl relay rebase",
+                 "lacks the last transactions, or a backup was restored. These events are not "
+                 "handled. If the relay reports the same, run: weirctl relay rebase",
                  "{s:s,s:i,s:I}", "group", g->consumer.group, "partition", l->partition, "position",
                  (json_int_t)position);
     w->strange_at = now;
     g->strange.outbox_to[l->partition] = ahead || position < l->newest ? l->newest : position;
     if (ahead)
         g->strange.stream_hold[l->partition] = now + STRANGE_HOLD;
-    /* What is under way is finished first: its effects are made. */
+    /* Events under way are finished first: their effects have begun. */
     weir_lease_close(l);
     weir_group_wake(g);
 }

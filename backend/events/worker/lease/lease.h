@@ -9,55 +9,54 @@
 #include "events/worker/queue/queue.h"
 
 typedef enum {
-    WEIR_LEASE_OPENING, /* a heartbeat has named it, worker_open() is under way: its answer ends it
-                         */
-    WEIR_LEASE_FLOWING, /* its marks are read, events come and go */
-    WEIR_LEASE_CLOSING, /* it is surplus, or its stream has strange events: nothing more is read or
-                           taken; when nothing is under way it is released */
-    WEIR_LEASE_GONE /* released, lost, or forgotten with the group's session: its group knows it no
-                       more, and the last callback under way that does frees it */
+    WEIR_LEASE_OPENING, /* a heartbeat has returned it; until the answer to worker_open() */
+    WEIR_LEASE_FLOWING, /* its marks were read, events are read and handled */
+    WEIR_LEASE_CLOSING, /* it is surplus, or its stream has unknown events: no more events are read
+                           or taken; released when nothing is under way */
+    WEIR_LEASE_GONE /* released, lost, or dropped with the group's session: it is not in its group
+                       any more, and the last callback in flight frees it */
 } weir_lease_state_t;
 
 typedef enum {
-    WEIR_STREAM_DETACHED,  /* from the start, and when a stream or its group has gone */
-    WEIR_STREAM_ATTACHING, /* the script that makes and sets the group is under way */
-    WEIR_STREAM_ATTACHED,  /* may be named in a read */
-    WEIR_STREAM_IN_READ    /* named in the read that is under way; its answer ends it */
+    WEIR_STREAM_DETACHED, /* at the start, and after the stream or its consumer group was deleted */
+    WEIR_STREAM_ATTACHING, /* the script that creates and sets the consumer group is under way */
+    WEIR_STREAM_ATTACHED,  /* may be part of a read */
+    WEIR_STREAM_IN_READ    /* part of the read in flight; until its answer */
 } weir_stream_state_t;
 
 typedef enum {
     WEIR_FETCH_NONE,
-    WEIR_FETCH_GAP,  /* asks the outbox for positions that the stream did not deliver */
-    WEIR_FETCH_AGAIN /* asks it for what an aggregate left behind */
+    WEIR_FETCH_GAP,  /* reads positions from the outbox that the stream did not deliver */
+    WEIR_FETCH_AGAIN /* reads the parked events of an aggregate from the outbox */
 } weir_fetch_state_t;
 
 /* reader.c */
 typedef struct {
     weir_stream_state_t stream;
     weir_fetch_state_t fetch;
-    int64_t gap_to; /* events up to here came too early: fetch until then; 0: none */
+    int64_t gap_to; /* events up to here came before missing ones: fetch up to here; 0: none */
     int64_t stalled_at;
     int stalled;         /* heartbeats for which stalled_at was the first unseen position */
-    uint64_t hold;       /* ms: no reading of the stream before */
-    uint64_t fetch_hold; /* ms: no fetching before */
-    bool crowded;        /* too many aggregates are set aside; so that the log is told once */
+    uint64_t hold;       /* ms: the stream is not read before */
+    uint64_t fetch_hold; /* ms: the outbox is not read before */
+    bool crowded;        /* it was logged that too many aggregates are set aside */
 } weir_lease_reader_t;
 
 /* confirm.c */
 typedef struct {
-    int64_t asked;    /* the position for which the outbox is asked; 0: it is not */
-    uint64_t retry;   /* ms: not before */
-    int64_t from;     /* the outbox's ids are known from here on; 0: of none */
-    int64_t to;       /* the log's last position when they were asked for */
-    unsigned session; /* in which they were asked for */
-    char (*ids)[37];  /* WEIR_IDS_MAX of them; empty: the outbox has no such event */
+    int64_t asked;    /* the position of the query in flight; 0: none */
+    uint64_t retry;   /* ms: no query before */
+    int64_t from;     /* the ids of the outbox are known from here on; 0: none are known */
+    int64_t to;       /* the log's last position at the time of the query */
+    unsigned session; /* the session of the query */
+    char (*ids)[37];  /* WEIR_IDS_MAX ids; an empty id: the outbox has no such event */
 } weir_lease_confirm_t;
 
 /* settle.c */
 typedef struct {
-    struct weir_deliveries results; /* of handlers, to be settled */
+    struct weir_deliveries results; /* results of handlers, to be settled */
     bool consuming;                 /* consume() of the batch is under way */
-    bool failed_next; /* without a handler: the next batch is of events that failed before */
+    bool failed_next; /* without a handler: the next batch has events that failed before */
     struct weir_delivery *batch[WEIR_BATCH_MAX];
     size_t count;   /* of batch */
     uint64_t retry; /* ms: not before */
@@ -67,52 +66,54 @@ struct weir_lease {
     weir_group_t *group;
     int partition;
     int64_t epoch;
-    weir_queue_t *queue; /* NULL while it is opening */
+    weir_queue_t *queue; /* NULL while the lease is opening */
 
     /* lease.c */
     weir_lease_state_t state;
-    unsigned refs;  /* the group, and callbacks under way that know it */
-    uint64_t until; /* ms: it may have run out from then on */
-    int64_t newest; /* last position that the database is known to have given */
+    unsigned refs;  /* one for the group, one for each callback in flight */
+    uint64_t until; /* ms: the lease may have expired from then on */
+    int64_t newest; /* the greatest position that the database is known to have given */
 
-    unsigned handling; /* handle.c: handlers under way */
+    unsigned handling; /* handle.c: running handlers */
     weir_lease_reader_t reader;
     weir_lease_confirm_t confirm;
     weir_lease_settle_t settle;
 };
 
-/* A lease that is OPENING, in its group, which has the one reference. */
+/* Creates a lease that is OPENING. Its group has the one reference. */
 weir_lease_t *weir_lease_new(weir_group_t *group, int partition, int64_t epoch);
 void weir_lease_ref(weir_lease_t *lease);
 void weir_lease_unref(weir_lease_t *lease);
 
-/* Its marks are read: it flows. */
+/* The marks were read: the lease becomes FLOWING. */
 void weir_lease_flow(weir_lease_t *lease, weir_queue_t *queue);
-/* Takes nothing more.  Does nothing to one that is opening: a heartbeat names it again. */
+/*
+ * The lease becomes CLOSING. Does nothing to a lease that is opening: a later heartbeat returns it
+ * again.
+ */
 void weir_lease_close(weir_lease_t *lease);
-/* Takes it out of its group without a word to the database or the log. */
+/* Removes the lease from its group; neither the database nor the log is informed. */
 void weir_lease_remove(weir_lease_t *lease);
-/* The same when it has another owner; the log is told why. */
+/* The same for a lease that has another owner; logs the reason. */
 void weir_lease_lose(weir_lease_t *lease, const char *why);
 /*
- * Lets go of it: at position its stream has an event that the database does not have there (ahead:
- * the database has no such position).  Its next owner in this process reads from the outbox what
- * that has, and, when the stream is ahead, not from the stream for a while.
+ * Closes the lease, because its stream has an event at position that the database does not have
+ * there (ahead: the database has no such position). The next lease in this process reads the events
+ * that the outbox has, and, if the stream is ahead, does not read the stream for a while.
  */
 void weir_lease_strange(weir_lease_t *lease, int64_t position, bool ahead);
-/* What is left of that for the next owner: 0 when there is nothing. */
+/* The limits that weir_lease_strange() has set for the next lease; 0 when there are none. */
 void weir_lease_strange_limits(const weir_lease_t *lease, int64_t *outbox_to, uint64_t *hold);
 
 bool weir_lease_is_flowing(const weir_lease_t *lease);
 bool weir_lease_is_closing(const weir_lease_t *lease);
 bool weir_lease_is_gone(const weir_lease_t *lease);
-/* False when another worker may have it by now. */
+/* False when another worker may own the partition by now. */
 bool weir_lease_is_owned(const weir_lease_t *lease, uint64_t now);
-/* The database has renewed it: it is ours until then. */
+/* The database has renewed the lease: it is valid until then. */
 void weir_lease_renew(weir_lease_t *lease, uint64_t until);
 
-/* The log's last position, as the database has said it in the group's present session; 0: unknown.
- */
+/* Notes the log's last position, from a query in the group's present session; and forgets it. */
 void weir_lease_note_newest(weir_lease_t *lease, int64_t position);
 void weir_lease_forget_newest(weir_lease_t *lease);
 

@@ -18,6 +18,7 @@ static void grow(weir_positions_t *q, int64_t position)
     size_t need = (size_t)(position - q->base) / 64 + 1;
     size_t words = q->words;
 
+    assert(position >= q->base);
     while (words < need)
         words = words > 0 ? words * 2 : 16;
     if (words == q->words)
@@ -42,13 +43,14 @@ static void set(weir_positions_t *q, uint64_t *const *bits, int64_t position, bo
         (*bits)[n / 64] &= ~(UINT64_C(1) << (n % 64));
 }
 
-/* Moves on to the first position that was never seen. */
+/* Moves unseen to the first position that was never seen. */
 static void advance(weir_positions_t *q)
 {
     if (q->unseen <= q->low)
         q->unseen = q->low + 1;
     while (get(q, q->seen, q->unseen) || get(q, q->parked, q->unseen))
         q->unseen++;
+    assert(q->base % 64 == 0 && q->unseen > q->low);
 }
 
 void weir_positions_init(weir_positions_t *q, int64_t handled)

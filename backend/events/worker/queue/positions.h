@@ -1,7 +1,7 @@
 /*
- * Which positions of a partition were seen, by two bits each: seen (in memory, or handled), or
- * parked (let go, to be read again).  Every position up to the first one that is neither was seen
- * once.
+ * The positions of a partition that were seen, with two bits each: seen (in memory, or handled) or
+ * parked (dropped from memory, to be read again). Every position before the first one with neither
+ * bit was seen at least once.
  *
  * Plain C without I/O.
  */
@@ -26,11 +26,11 @@ void weir_positions_clear(weir_positions_t *positions);
 
 /* True when a position is neither seen nor handled. */
 bool weir_positions_wants(const weir_positions_t *positions, int64_t position);
-/* A position above low is in memory, or is handled. */
+/* Marks a position above low as in memory or handled. */
 void weir_positions_see(weir_positions_t *positions, int64_t position);
-/* A position above low is let go, and wanted again. */
+/* Marks a position above low as dropped from memory: it is wanted again. */
 void weir_positions_park(weir_positions_t *positions, int64_t position);
-/* Every position up to handled is done; nothing when it was so before. */
+/* Every position up to handled is handled. Does nothing if that was known. */
 void weir_positions_handled(weir_positions_t *positions, int64_t handled);
 
 #endif

@@ -14,8 +14,8 @@
 #define REREAD_MAX 64 /* lines that wait to be read again while others stay aside */
 
 /*
- * Of a line that is ASIDE or EMPTY all events are parked: it waits for a time, or for its events to
- * be read again.  IDLE is a moment only.
+ * All events of a line that is ASIDE or EMPTY are parked: the line waits for a time (ASIDE), or for
+ * its events to be read again (EMPTY). IDLE is the state between two others, within a call.
  */
 typedef enum { IDLE, READY, WAITING, TAKEN, ASIDE, EMPTY } line_state_t;
 
@@ -28,15 +28,15 @@ struct weir_line {
     uint64_t at; /* WAITING or ASIDE until */
     weir_item_t *first, *last;
     unsigned count;
-    int64_t parked;      /* the first position that was let go, 0: none */
-    int64_t last_parked; /* no later one was let go */
-    int64_t again;       /* the first one, of those that were let go while it is EMPTY */
+    int64_t parked;      /* the first parked position; 0: none */
+    int64_t last_parked; /* the last parked position */
+    int64_t again;       /* the first of the positions that were parked while the line is EMPTY */
     char aggregate[];
 };
 
 TAILQ_HEAD(lines, weir_line);
 
-/* Lines that are WAITING or ASIDE: a heap, on top whose time comes first. */
+/* Lines that are WAITING or ASIDE: a heap with the earliest time on top. */
 typedef struct {
     weir_line_t **lines;
     size_t count, cap;
@@ -51,11 +51,11 @@ struct weir_queue {
     struct lines ready[KINDS];
     struct lines empty;
     heap_t waiting[KINDS];
-    weir_delays_t delays; /* of events that have not come yet */
+    weir_delays_t delays; /* of events that are not in memory yet */
     size_t count, taken;
     size_t held;    /* events of lines that are WAITING */
     size_t aside;   /* lines that are ASIDE or EMPTY */
-    size_t empties; /* of them, those that are EMPTY */
+    size_t empties; /* lines that are EMPTY */
 };
 
 static uint64_t arrivals;
@@ -94,6 +94,7 @@ static size_t bucket(const char *aggregate)
 {
     uint64_t h = UINT64_C(14695981039346656037); /* FNV-1a */
 
+    assert(aggregate != NULL);
     for (; *aggregate != '\0'; aggregate++)
         h = (h ^ (unsigned char)*aggregate) * UINT64_C(1099511628211);
     return h % BUCKETS;
@@ -133,6 +134,7 @@ static void push(weir_queue_t *q, weir_line_t *line, uint64_t at)
     heap_t *heap = &q->waiting[line->kind];
     size_t n = heap->count++;
 
+    assert(line->state == WAITING || line->state == ASIDE);
     if (n == heap->cap) {
         heap->cap = n > 0 ? n * 2 : 64;
         heap->lines = weir_alloc_resize(heap->lines, heap->cap, sizeof(weir_line_t *));
@@ -143,13 +145,13 @@ static void push(weir_queue_t *q, weir_line_t *line, uint64_t at)
     heap->lines[n] = line;
 }
 
-/* True while the first line is set aside, and enough others wait to be read again before it. */
+/* True while the first line is ASIDE, and enough lines wait to be read again. */
 static bool is_held_back(const weir_queue_t *q, const heap_t *heap)
 {
     return heap->lines[0]->state == ASIDE && q->empties >= REREAD_MAX;
 }
 
-/* The first line whose time has come, taken out; or NULL. */
+/* Removes and returns the first line whose time has come; or NULL. */
 static weir_line_t *pop(weir_queue_t *q, heap_t *heap, uint64_t now)
 {
     weir_line_t **w = heap->lines, *first, *last;
@@ -191,6 +193,7 @@ static weir_item_t *take_first(weir_queue_t *q, weir_line_t *line)
 {
     weir_item_t *item = line->first;
 
+    assert(line->count <= q->count);
     assert(item != NULL && line->count > 0 && q->count > 0);
     line->first = item->next;
     if (line->first == NULL)
@@ -206,7 +209,7 @@ static void free_item(weir_queue_t *q, weir_item_t *item)
     free(item);
 }
 
-/* Lets the line wait, without its events when too many wait in memory already. */
+/* Makes the line wait until `at`. Its events are dropped from memory if too many events wait. */
 static void wait_until(weir_queue_t *q, weir_line_t *line, uint64_t at)
 {
     if (q->held + line->count <= q->waiting_max) {
@@ -233,9 +236,10 @@ static void make_empty(weir_queue_t *q, weir_line_t *line)
     TAILQ_INSERT_TAIL(&q->empty, line, link);
 }
 
-/* Lets the first of a line go, at once or, when it has failed before, then. */
+/* Makes the first event of a line ready, at once or, if it has failed before, at the time `at`. */
 static void start(weir_queue_t *q, weir_line_t *line, uint64_t at)
 {
+    assert(line->state == IDLE && line->first != NULL);
     if (at > 0) {
         line->kind = WEIR_QUEUE_FAILED;
         wait_until(q, line, at);
@@ -260,6 +264,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
     bool is_first;
     uint64_t at;
 
+    assert(aggregate != NULL);
     if (!weir_queue_wants(q, position))
         return WEIR_QUEUE_KNOWN;
     if (position > q->positions.unseen || position - q->positions.low >= WEIR_QUEUE_WINDOW)
@@ -267,8 +272,8 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
 
     line = line_of(q, aggregate);
     /*
-     * A line is read again from its first parked position on.  The answer may lack what was parked
-     * since it was asked for: from there on the line stays parked.
+     * A line is read again from its first parked position. The result may lack events that were
+     * parked after the query: from these on the line stays parked.
      */
     turn = line->state == EMPTY ? line->parked + 1 : line->parked;
     if (line->count >= q->line_max || line->state == ASIDE ||
@@ -318,6 +323,7 @@ weir_queue_result_t weir_queue_add(weir_queue_t *q, int64_t position, const char
 static weir_item_t *take(weir_queue_t *q, weir_line_t *line)
 {
     assert(line->state == WAITING || line->state == READY);
+    assert(line->first != NULL && q->held >= (line->state == WAITING ? line->count : 0));
     if (line->state == WAITING)
         q->held -= line->count;
     else
@@ -368,7 +374,7 @@ void weir_queue_return(weir_queue_t *q, weir_item_t *item)
     weir_line_t *line = item->line;
     const weir_line_t *last = TAILQ_LAST(&q->ready[line->kind], lines);
 
-    assert(line->state == TAKEN);
+    assert(line->state == TAKEN && line->first == item && q->taken > 0);
     q->taken--;
     line->state = READY;
     if (last != NULL && last->first->order < item->order)
@@ -388,6 +394,7 @@ uint64_t weir_queue_next(const weir_queue_t *q, weir_queue_kind_t kind)
 
 weir_queue_kind_t weir_queue_kind(const weir_item_t *item)
 {
+    assert(item->line->state == TAKEN);
     return item->line->kind;
 }
 
@@ -395,7 +402,7 @@ void weir_queue_done(weir_queue_t *q, weir_item_t *item)
 {
     weir_line_t *line = item->line;
 
-    assert(line->state == TAKEN && line->first == item);
+    assert(line->state == TAKEN && line->first == item && q->taken > 0);
     q->taken--;
     free_item(q, take_first(q, line));
     line->state = IDLE;
@@ -412,7 +419,7 @@ void weir_queue_done(weir_queue_t *q, weir_item_t *item)
 
 void weir_queue_retry(weir_queue_t *q, weir_item_t *item, uint64_t at)
 {
-    assert(item->line->state == TAKEN);
+    assert(item->line->state == TAKEN && item->line->first == item && q->taken > 0);
     q->taken--;
     wait_until(q, item->line, at);
 }
@@ -441,6 +448,7 @@ weir_queue_t *weir_queue_new(int64_t handled, unsigned line_max, size_t waiting_
 {
     weir_queue_t *q = weir_alloc(sizeof(*q));
 
+    assert(line_max > 0 && release != NULL);
     weir_positions_init(&q->positions, handled);
     q->line_max = line_max;
     q->waiting_max = waiting_max;
