@@ -9,6 +9,7 @@
 
 #include <openssl/sha.h>
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -19,6 +20,7 @@ int weir_version_of(weir_http_request_t *request, const weir_api_t *api)
 {
     const char *header = weir_http_header(request, "API-Version");
 
+    assert(api->first > 0 && api->last <= WEIR_API_VERSION_MAX);
     if (header == NULL)
         return api->standard;
 
@@ -31,14 +33,15 @@ int weir_version_of(weir_http_request_t *request, const weir_api_t *api)
     return 0;
 }
 
-/* --- what is well ----------------------------------------------------------------------- */
+/* --- success ------------------------------------------------------------------------------- */
 
-/* Writes the representation into small, or into memory of its own that the caller frees. */
+/* Writes the representation into small, or into new memory that the caller frees. */
 static char *representation(const weir_resource_t *resource, const weir_str_t *values, int version,
                             char *small, size_t size, size_t *len)
 {
     char *text = small;
 
+    assert(size > 0);
     *len = weir_represent(small, size, resource, values, version);
     if (*len > size) {
         text = weir_alloc(*len);
@@ -72,7 +75,7 @@ void weir_answer(weir_http_request_t *request, int status, const weir_resource_t
         free(body);
 }
 
-/* A strong validator (RFC 9110 section 8.8.3): a digest of the very bytes. */
+/* A strong validator (RFC 9110 section 8.8.3): a digest of the bytes. */
 static void make_etag(const char *body, size_t len, char etag[ETAG_LEN + 1])
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -83,7 +86,7 @@ static void make_etag(const char *body, size_t len, char etag[ETAG_LEN + 1])
     memcpy(etag + 33, "\"", 2);
 }
 
-/* RFC 9110 section 13.1.2; our tags hold nothing that could be part of another. */
+/* RFC 9110 section 13.1.2. A tag has a fixed length, so none is a part of another. */
 static bool is_known_to_client(const char *if_none_match, const char *etag)
 {
     return if_none_match != NULL &&
@@ -120,7 +123,7 @@ char *weir_if_none_match(weir_http_request_t *request)
     return copy;
 }
 
-/* --- what is wrong ------------------------------------------------------------------------ */
+/* --- errors --------------------------------------------------------------------------------- */
 
 /* 503 with Retry-After. */
 static void answer_unavailable(weir_http_request_t *request, const char *detail)
@@ -131,25 +134,28 @@ static void answer_unavailable(weir_http_request_t *request, const char *detail)
 
 void weir_answer_not_taken(weir_http_request_t *request)
 {
-    answer_unavailable(request,
-                       "The database is away or too many requests wait for it; nothing was done.");
+    answer_unavailable(
+        request,
+        "The database is unavailable or too many requests wait for it; nothing was changed.");
 }
 
 void weir_answer_database_failed(weir_http_request_t *request, const char *error,
                                  const char *sqlstate)
 {
+    assert(error != NULL && sqlstate != NULL);
     if (strcmp(sqlstate, "55P03") == 0) { /* db/batch/batch.h */
         answer_unavailable(request, "A record that the request needs is locked by another "
-                                    "transaction; nothing was done. Try again.");
+                                    "transaction; nothing was changed. Try again.");
         return;
     }
-    /* A session that was lost is in the log already, once. */
+    /* db/ has logged a lost session. */
     weir_log(strncmp(sqlstate, "08", 2) == 0 ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR,
              weir_http_trace(request)->trace_id, "database error", "{s:s,s:s,s:s*}", "error", error,
              "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
 
     if (weir_db_is_away(sqlstate))
-        answer_unavailable(request, "The database is away; what came of the request is unknown.");
+        answer_unavailable(request,
+                           "The database is unavailable; the outcome of the request is unknown.");
     else
         weir_http_error(request, 500, "The database refused the request.");
 }
@@ -175,7 +181,7 @@ weir_str_t weir_json_body(weir_http_request_t *request)
     const char *coding = weir_http_header(request, "Content-Encoding");
     weir_str_t body;
 
-    /* RFC 9110 section 12.5.3: the field in a 415 tells this one from that of another type */
+    /* RFC 9110 section 12.5.3: Accept-Encoding in a 415 shows that the coding is the reason */
     if (coding != NULL && coding[0] != '\0' && strcasecmp(coding, "identity") != 0) {
         weir_http_add_header(request, "Accept-Encoding", "identity");
         weir_http_error(request, 415, "The body must not have a Content-Encoding.");
@@ -198,13 +204,14 @@ void weir_answer_wrong_fields(weir_http_request_t *request, const weir_input_err
     json_t *list = json_array(), *object = json_pack("{s:o}", "errors", list);
     char *text;
 
+    assert(n > 0 && n <= WEIR_INPUT_ERRORS_MAX);
     for (int i = 0; i < n; i++)
         json_array_append_new(
             list, json_pack("{s:s,s:s}", "pointer", errors[i].pointer, "detail", errors[i].detail));
     text = weir_alloc_check(json_dumps(object, JSON_COMPACT));
     json_decref(object);
 
-    /* The members alone: they become some of the problem's. */
+    /* Only the members, which become members of the problem. */
     text[strlen(text) - 1] = '\0';
     problem.extensions = text + 1;
     weir_http_problem(request, &problem);
@@ -233,6 +240,7 @@ json_t *weir_body_of(weir_http_request_t *request, const weir_resource_t *resour
 void weir_answer_wrong_body(weir_http_request_t *request, int n, const weir_input_error_t *errors,
                             const char *why)
 {
+    assert(n != 0);
     if (n < 0)
         weir_http_error(request, 400, "%s", why);
     else

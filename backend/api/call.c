@@ -14,7 +14,7 @@ static void free_call(weir_call_t *call)
     free(call);
 }
 
-/* False when the request has been answered. */
+/* Returns false when the request has been answered. */
 static bool read_request(weir_call_t *call, const weir_api_t *api,
                          const weir_operation_t *operation)
 {
@@ -42,6 +42,7 @@ weir_call_t *weir_call_begin(weir_http_request_t *request, void *part, const wei
 {
     weir_call_t *call = weir_alloc(sizeof(*call));
 
+    assert(operation->method != NULL && operation->pattern != NULL);
     call->request = request;
     call->part = part;
     if (!read_request(call, api, operation)) {
@@ -60,11 +61,12 @@ weir_call_t *weir_call_begin(weir_http_request_t *request, void *part, const wei
     return call;
 }
 
-/* Without result and error the request has been answered: http/idempotency.h. */
+/* If result and error are both NULL, the request has been answered: http/idempotency.h. */
 static void on_row(PGresult *result, int row, const char *error, const char *sqlstate, void *arg)
 {
     weir_call_t *call = arg;
 
+    assert(call->answer != NULL);
     if (result != NULL)
         call->answer(call, result, row);
     else if (error != NULL)
@@ -75,6 +77,7 @@ static void on_row(PGresult *result, int row, const char *error, const char *sql
 void weir_call_query(weir_call_t *call, weir_batch_t *batch, const char *const *values,
                      weir_call_answer_fn answer)
 {
+    assert(answer != NULL);
     call->answer = answer;
     if (weir_batch_submit(batch, values, on_row, call))
         return;
@@ -88,6 +91,7 @@ void weir_call_command(weir_call_t *call, weir_command_t *command, const char *c
 {
     weir_command_result_t taken;
 
+    assert(answer != NULL);
     call->answer = answer;
     taken = weir_command_submit(command, call->request, &call->idempotency, values, on_row, call);
     if (taken == WEIR_COMMAND_TAKEN)

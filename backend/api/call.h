@@ -1,14 +1,14 @@
 /*
- * A request from its handler to its answer, for endpoints that are one row of a set-based command
- * or query: what the operation says of the request is read and checked, the row is submitted, and
- * the endpoint's own function makes the answer of what comes back.
+ * A request from its handler to its answer, for endpoints of which each request is one row of a
+ * set-based command or query. The request is read and checked as its operation says, the row is
+ * submitted, and the endpoint's function answers with the row's result.
  *
  *   weir_call_t *call = weir_call_begin(request, part, &api, &operation);
  *
  *   if (call != NULL)
  *       weir_call_command(call, command, (const char *[]){call->new_id, …}, on_done);
  *
- * parts.c does this for the endpoints of a domain that are rows of its tables.
+ * parts.c does this for the endpoints in the tables of a domain.
  */
 #ifndef WEIR_CALL_H
 #define WEIR_CALL_H
@@ -26,14 +26,14 @@ typedef void (*weir_call_answer_fn)(weir_call_t *call, PGresult *result, int row
 
 struct weir_call {
     weir_http_request_t *request;
-    void *part;           /* what the route was added with */
-    const void *settings; /* of the domain; NULL unless whoever began the call sets them */
+    void *part;           /* the argument of the route */
+    const void *settings; /* of the domain; NULL unless the caller of weir_call_begin() sets it */
     int version;
     char id[WEIR_UUID_LEN + 1]; /* the path's parameter; empty without one */
-    json_t *body;               /* as the operation has it, or NULL */
+    json_t *body;               /* with the fields of the operation, or NULL */
     char *if_none_match;        /* of a GET, or NULL */
     weir_idempotency_t idempotency;
-    /* of all but a GET: ids of what it makes and of its event, and their trace */
+    /* except for a GET: ids for the new object and for its event, and their trace */
     char new_id[WEIR_UUID_LEN + 1];
     char event_id[WEIR_UUID_LEN + 1];
     char traceparent[WEIR_TRACEPARENT_LEN + 1];
@@ -43,16 +43,16 @@ struct weir_call {
 };
 
 /*
- * Reads of the request what the operation has: version, the id in the path (of the operation's
- * kind), Idempotency-Key of a POST, body.  NULL when something is wrong; then it has been answered.
- * What is returned must be handed on to one of the following two.
+ * Reads the parts of the request that the operation has: version, the id in the path (of the
+ * operation's kind), Idempotency-Key of a POST, body. Returns NULL when the request is wrong and
+ * has been answered. The result must be passed to one of the following two functions.
  */
 weir_call_t *weir_call_begin(weir_http_request_t *request, void *part, const weir_api_t *api,
                              const weir_operation_t *operation) __attribute__((warn_unused_result));
 
 /*
- * Submits the call as one row, and frees it when it has been answered: by answer, or, when the row
- * was not taken or the database failed, here.  values are copied.
+ * Submits the call as one row; values are copied. answer answers the request; if the row was not
+ * accepted or the database failed, this file does. Then the call is freed.
  */
 void weir_call_query(weir_call_t *call, weir_batch_t *batch, const char *const *values,
                      weir_call_answer_fn answer);
@@ -60,8 +60,8 @@ void weir_call_command(weir_call_t *call, weir_command_t *command, const char *c
                        weir_call_answer_fn answer);
 
 /*
- * A member of the body that is a string, NULL without one; the digits of one that is an integer, 0
- * without one; and of any number.  Digits live as long as the call, which has room for four.
+ * A string member of the body, or NULL; the digits of an integer member, or "0"; and the digits of
+ * any number. Digits live as long as the call, which has room for four numbers.
  */
 const char *weir_call_string(const weir_call_t *call, const char *name);
 const char *weir_call_integer(weir_call_t *call, const char *name);

@@ -1,14 +1,15 @@
 /*
- * What requests and answers of the API hold, as data: a resource is a table of fields, which says
- * of each what it holds, which version brought it, which advises against it and what takes its
- * place. A new version is new rows, not new code.  All that is said of a field comes from its row:
+ * The content of the API's requests and answers, as data. A resource is a table of fields. The row
+ * of a field has its type, the version that added it, the version that deprecates it, and its
+ * replacement. A new version needs new rows, not new code. All uses of a field are derived from its
+ * row:
  *
- *   representation.h   what is answered, and the header that names deprecated fields
- *   input.h            what a request's body may hold, and what is wrong with it
+ *   representation.h   the answer, and the header field that lists deprecated fields
+ *   input.h            the check of a request's body
  *   openapi.h          the OpenAPI document
  *
- * The fields of a version are never taken out of the table: `weirctl schema check`
- * (schema/schema.h) compares the documents of two releases.
+ * Fields of a version are never removed from the table: `weirctl schema check` (schema/schema.h)
+ * compares the documents of two releases.
  */
 #ifndef WEIR_FIELDS_H
 #define WEIR_FIELDS_H
@@ -20,7 +21,7 @@
 
 typedef enum {
     WEIR_STRING,
-    WEIR_LINE, /* a string to be shown: no control characters, and something visible */
+    WEIR_LINE, /* a string to display: no control characters, at least one visible character */
     WEIR_EMAIL,
     WEIR_UUID,
     WEIR_TIME,     /* RFC 3339 with a time */
@@ -30,8 +31,8 @@ typedef enum {
     WEIR_INTEGER,
     WEIR_NUMBER,
     WEIR_BOOLEAN,
-    WEIR_OBJECT, /* which `of` describes */
-    WEIR_LIST,   /* of objects, which `of` describes, or of values, each as `each` */
+    WEIR_OBJECT, /* described by `of` */
+    WEIR_LIST,   /* of objects, described by `of`, or of values, described by `each` */
 } weir_type_t;
 
 typedef struct weir_resource weir_resource_t;
@@ -40,17 +41,19 @@ typedef struct weir_field weir_field_t;
 struct weir_field {
     const char *name;
     weir_type_t type;
-    int value;               /* place in the array of values */
-    int since;               /* first version that has it */
-    int deprecated;          /* first version that advises against it, 0: none */
-    int removed;             /* first version without it, 0: none */
+    int value;               /* index in the array of values */
+    int since;               /* first version that has the field */
+    int deprecated;          /* first version that deprecates it; 0: none */
+    int removed;             /* first version without it; 0: none */
     const char *replaced_by; /* the field to use instead, or NULL */
     const weir_resource_t *of;
     const weir_field_t *each;   /* type and limits of a list's values; its name is not used */
     const char *const *choices; /* ends with NULL */
     const char *about;          /* a sentence for the reader of the document, or NULL */
-    const char *unit;   /* for who sent a wrong number: "in minor units of the currency"; or NULL */
-    long long min, max; /* of a number, a string's characters, a list's elements; max 0: not said */
+    const char
+        *unit; /* for the message about a wrong number: "in minor units of the currency"; or NULL */
+    long long min, max; /* limits of a number, of a string's characters, of a list's elements; max
+                           0: no limits */
     int optional;       /* it may be missing */
 };
 
@@ -60,19 +63,19 @@ struct weir_resource {
     size_t count;
 };
 
-/* A resource of a table of fields, named TYPE in the document. */
+/* The resource of a table of fields; its name in the document is TYPE. */
 #define WEIR_RESOURCE(type, table)                                                                 \
     {                                                                                              \
         .name = type, .fields = table, .count = sizeof(table) / sizeof((table)[0])                 \
     }
 
-/* Whether the version has the field. */
+/* True when the version has the field. */
 static inline bool weir_field_is_shown(const weir_field_t *field, int version)
 {
     return version >= field->since && (field->removed == 0 || version < field->removed);
 }
 
-/* Whether the version has it, but advises against it. */
+/* True when the version has the field and deprecates it. */
 static inline bool weir_field_is_deprecated(const weir_field_t *field, int version)
 {
     return weir_field_is_shown(field, version) && field->deprecated != 0 &&

@@ -2,12 +2,13 @@
 
 #include "common/ids/uuid7.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /* --- e-mail addresses ----------------------------------------------------------------- */
 
-/* RFC 5322 section 3.2.3: what a dot-atom is made of, without the dot. */
+/* RFC 5322 section 3.2.3: the characters of a dot-atom except the dot. */
 static bool is_atext(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -65,6 +66,7 @@ const char *weir_format_email(weir_str_t s)
     const char *at;
     weir_str_t local, domain;
 
+    assert(s.data != NULL || s.len == 0);
     if (s.len == 0)
         return "must not be empty";
     if (s.len > WEIR_EMAIL_MAX)
@@ -95,7 +97,7 @@ const char *weir_format_email(weir_str_t s)
 
 /* --- text ------------------------------------------------------------------------------- */
 
-/* Reads one character of valid UTF-8 at s[*i], and goes behind it. */
+/* Reads one character of valid UTF-8 at s[*i], and moves *i after it. */
 static uint32_t next_character(weir_str_t s, size_t *i)
 {
     unsigned char first = (unsigned char)s.data[(*i)++];
@@ -116,8 +118,8 @@ static bool is_control(uint32_t c)
 }
 
 /*
- * Characters that show nothing by themselves: Unicode 15's White_Space and
- * Default_Ignorable_Code_Point, the blank of Braille, combining marks, and what is no character.
+ * Characters that are not visible alone: Unicode 15's White_Space and Default_Ignorable_Code_Point,
+ * the blank of Braille, combining marks, and code points without a character.
  */
 static bool is_invisible(uint32_t c)
 {
@@ -156,6 +158,7 @@ const char *weir_format_line(weir_str_t s)
     size_t others = 0, i = 0; /* than spaces */
     bool visible = false;
 
+    assert(s.data != NULL || s.len == 0);
     while (i < s.len) {
         uint32_t c = next_character(s, &i);
 
@@ -171,7 +174,7 @@ const char *weir_format_line(weir_str_t s)
     return NULL;
 }
 
-/* --- what others have defined ------------------------------------------------------------ */
+/* --- standard identifiers ----------------------------------------------------------------- */
 
 const char *weir_format_uuid(weir_str_t s)
 {
@@ -203,8 +206,8 @@ const char *weir_format_currency(weir_str_t s)
 /* --- dates and times ---------------------------------------------------------------------- */
 
 /*
- * Compares with a pattern in which each 9 stands for a digit and all else for itself, and reads the
- * numbers between.  Goes behind what it has read.
+ * Compares s with a pattern, in which a 9 matches any digit and another character itself. Parses
+ * the numbers between other characters, and moves s after the matched text.
  */
 static bool read_pattern(weir_str_t *s, const char *pattern, int *numbers)
 {
@@ -242,10 +245,10 @@ static bool read_date(weir_str_t *s)
            n[2] <= days[n[1] - 1] + (leap && n[1] == 2);
 }
 
-/* Z, or hours and minutes that PostgreSQL takes. */
+/* Z, or hours and minutes that PostgreSQL accepts. */
 static bool read_offset(weir_str_t *s)
 {
-    int n[3]; /* nothing, hours, minutes */
+    int n[3]; /* not used, hours, minutes */
 
     if (s->len == 1 && (s->data[0] == 'Z' || s->data[0] == 'z')) {
         s->len = 0;
@@ -270,7 +273,7 @@ const char *weir_format_time(weir_str_t s)
     if (!read_date(&s) || s.len == 0 || (s.data[0] != 'T' && s.data[0] != 't'))
         return wrong;
     s = (weir_str_t){s.data + 1, s.len - 1};
-    /* A leap second, :60, is refused: not all that PostgreSQL makes of one is the same time. */
+    /* A leap second, :60, is refused: PostgreSQL may turn it into another time. */
     if (!read_pattern(&s, "99:99:99", n) || n[0] > 23 || n[1] > 59 || n[2] > 59)
         return wrong;
 

@@ -4,6 +4,7 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,11 +19,11 @@ json_t *weir_input_object(weir_str_t body, char *why, size_t why_size)
         return NULL;
     }
 
-    /* NUL and other types than objects are let in to be refused by name. */
+    /* NUL and types other than objects are parsed, so that the message can name them. */
     root = weir_alloc_json(body.data, body.len,
                            JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
     if (root == NULL) {
-        snprintf(why, why_size, "The body is no JSON (line %d, column %d): %s.", error.line,
+        snprintf(why, why_size, "The body is not JSON (line %d, column %d): %s.", error.line,
                  error.column, error.text);
         return NULL;
     }
@@ -40,6 +41,7 @@ weir_input_error_t weir_input_error(const char *pointer, const char *detail)
 {
     weir_input_error_t error;
 
+    assert(pointer != NULL && detail != NULL);
     snprintf(error.pointer, sizeof(error.pointer), "%s", pointer);
     snprintf(error.detail, sizeof(error.detail), "%s", detail);
 
@@ -48,7 +50,7 @@ weir_input_error_t weir_input_error(const char *pointer, const char *detail)
 
 /* --- one value ------------------------------------------------------------------------- */
 
-/* What is wrong with a value; empty: nothing. */
+/* The message about a wrong value; empty: the value is right. */
 typedef struct {
     char text[sizeof(((weir_input_error_t *)0)->detail)];
 } wrong_t;
@@ -109,6 +111,7 @@ static void check_choice(const weir_field_t *field, weir_str_t s, wrong_t *wrong
 {
     size_t len = (size_t)snprintf(wrong->text, sizeof(wrong->text), "must be ");
 
+    assert(field->choices != NULL);
     for (size_t i = 0; field->choices[i] != NULL; i++) {
         const char *choice = field->choices[i];
 
@@ -130,12 +133,13 @@ static void check_number(const weir_field_t *field, const json_t *value, wrong_t
     const char *kind = field->type == WEIR_INTEGER ? "an integer" : "a number";
     bool is_one = field->type == WEIR_INTEGER ? json_is_integer(value) : json_is_number(value);
 
+    assert(field->type == WEIR_INTEGER || field->type == WEIR_NUMBER);
     if (field->max == 0) {
         if (!is_one)
             say(wrong, "must be %s", kind);
         return;
     }
-    /* Integers are compared as such: a double has not all of them. */
+    /* Integers are compared as integers: a double cannot represent all of them. */
     if (is_one && json_is_integer(value))
         is_one = json_integer_value(value) >= field->min && json_integer_value(value) <= field->max;
     else if (is_one)
@@ -146,7 +150,7 @@ static void check_number(const weir_field_t *field, const json_t *value, wrong_t
             field->unit != NULL ? ", " : "", field->unit != NULL ? field->unit : "");
 }
 
-/* All but what is within an object or a list. */
+/* Checks a value, but not the content of an object or a list. */
 static void check_value(const weir_field_t *field, const json_t *value, wrong_t *wrong)
 {
     weir_str_t s = {json_string_value(value), json_string_length(value)};
@@ -195,7 +199,7 @@ typedef struct {
     char text[sizeof(((weir_input_error_t *)0)->pointer)];
 } pointer_t;
 
-/* The pointer to what is within; name of a member, or NULL for element i. */
+/* The pointer to a member (name), or to element i (name is NULL). */
 static pointer_t within(const pointer_t *at, const char *name, size_t i)
 {
     pointer_t inner = *at;
@@ -218,11 +222,11 @@ static void add(check_t *check, const pointer_t *at, const char *detail)
 static void check_object(check_t *check, const pointer_t *at, const weir_resource_t *resource,
                          const json_t *object);
 
-/* How deep this goes is up to the tables, not to the body. */
+/* The tables limit the depth of the recursion, not the body. */
 static void check_field(check_t *check, const pointer_t *at, const weir_field_t *field,
                         const json_t *value)
 {
-    /* A list of objects is one of values, each of which is such an object. */
+    /* A list of objects is handled as a list of values that are objects. */
     const weir_field_t object = {.type = WEIR_OBJECT, .of = field->of};
     wrong_t wrong = {""};
 
@@ -271,7 +275,9 @@ static const weir_field_t *find_field(const weir_resource_t *resource, const cha
     return NULL;
 }
 
-/* A body is kept while its request waits; what nothing reads must not be. */
+/*
+ * Removes unknown members: a body is kept while its request waits, and unused memory should not be.
+ */
 static void drop_unknown(json_t *object, const weir_resource_t *resource, int version)
 {
     const char *name;
@@ -299,6 +305,7 @@ int weir_input_read(weir_str_t body, const weir_resource_t *resource, int versio
     check_t check = {.errors = errors, .version = version};
     json_t *root = weir_input_object(body, why, why_size);
 
+    assert(version > 0 && object != NULL);
     if (root == NULL)
         return -1;
 

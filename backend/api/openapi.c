@@ -16,13 +16,13 @@
 struct weir_openapi {
     weir_http_t *http;
     const weir_api_t *api;
-    /* GET /openapi.json itself; its query's limits are the versions of api */
+    /* the operation GET /openapi.json; the limits of its query are the versions of api */
     weir_field_t query_field;
     weir_resource_t query;
     weir_operation_t own;
     const weir_operation_t *operations[OPERATIONS_MAX];
     int count;
-    char *texts[WEIR_API_VERSION_MAX + 1]; /* by version, when they were asked for */
+    char *texts[WEIR_API_VERSION_MAX + 1]; /* by version; generated at the first request */
 };
 
 static void set(json_t *object, const char *key, json_t *value)
@@ -37,6 +37,7 @@ static void set(json_t *object, const char *key, json_t *value)
 
 static json_t *reference(const char *name)
 {
+    assert(name != NULL);
     return weir_alloc_check(json_pack(
         "{s:o}", "$ref", weir_alloc_check(json_sprintf("#/components/schemas/%s", name))));
 }
@@ -50,7 +51,7 @@ static void set_limits(json_t *schema, const char *min_name, const char *max_nam
     set(schema, max_name, json_integer(field->max));
 }
 
-/* Of a list's elements: type and limits alone. */
+/* The schema of a value: type and limits only. */
 static json_t *value_schema(const weir_field_t *field);
 
 static void describe_string(json_t *schema, const weir_field_t *field)
@@ -76,6 +77,7 @@ static void describe_choices(json_t *schema, const weir_field_t *field)
 {
     json_t *choices = weir_alloc_check(json_array());
 
+    assert(field->choices != NULL);
     for (const char *const *choice = field->choices; *choice != NULL; choice++)
         json_array_append_new(choices, weir_alloc_check(json_string(*choice)));
     set(schema, "type", json_string("string"));
@@ -100,7 +102,8 @@ static json_t *value_schema(const weir_field_t *field)
         break;
     case WEIR_OBJECT:
         json_decref(schema);
-        schema = reference(field->of->name); /* which may have other members beside it in 3.1 */
+        schema =
+            reference(field->of->name); /* $ref may have other members beside it in OpenAPI 3.1 */
         break;
     case WEIR_LIST:
         set(schema, "type", json_string("array"));
@@ -151,7 +154,7 @@ static json_t *object_schema(const weir_resource_t *resource, int version)
                                       "required", required));
 }
 
-/* The resource and those that its fields hold. */
+/* Adds the schema of the resource, and of the resources in its fields. */
 static void add_schemas(json_t *schemas, const weir_resource_t *resource, int version)
 {
     if (resource == NULL || json_object_get(schemas, resource->name) != NULL)
@@ -295,6 +298,7 @@ static char *document(const weir_openapi_t *openapi, int version)
            *all;
     char *text;
 
+    assert(version > 0 && version <= WEIR_API_VERSION_MAX);
     for (int i = 0; i < openapi->count; i++) {
         const weir_operation_t *operation = openapi->operations[i];
         json_t *path = json_object_get(paths, operation->pattern);
@@ -321,7 +325,7 @@ static char *document(const weir_openapi_t *openapi, int version)
 
 /* --- GET /openapi.json --------------------------------------------------------------------- */
 
-/* 0 when the request was answered: there is no such version. */
+/* Returns 0 when there is no such version, and the request has been answered. */
 static int version_of_query(weir_http_request_t *request, const weir_api_t *api)
 {
     weir_str_t wanted = weir_http_query(request, "version");
@@ -343,6 +347,7 @@ static void get_document(weir_http_request_t *request, void *arg)
     weir_openapi_t *openapi = arg;
     int version = version_of_query(request, openapi->api);
 
+    assert(version <= WEIR_API_VERSION_MAX);
     if (version == 0)
         return;
 

@@ -1,11 +1,9 @@
 /*
- * The API's own description: GET /openapi.json?version=N, OpenAPI 3.1 for one
- * version of the API, made of the operations that were added here (each with its
- * route, so that no route of a domain is missing) and of the tables of
- * fields.h.
+ * The description of the API: GET /openapi.json?version=N, OpenAPI 3.1 for one version of the API.
+ * It is generated from the operations that were added here (each with its route, so that no route
+ * of a domain is missing) and from the tables of fields.h.
  *
- * Deprecated fields say "deprecated": true, and in x-weir-replaced-by what takes
- * their place.
+ * A deprecated field has "deprecated": true, and its replacement in x-weir-replaced-by.
  */
 #ifndef WEIR_OPENAPI_H
 #define WEIR_OPENAPI_H
@@ -23,21 +21,24 @@ typedef struct {
     const char *summary;
     const weir_resource_t *query; /* its parameters, or NULL */
     const weir_resource_t *body;  /* of the request, or NULL */
-    int status;                   /* when all is well */
-    int also;                     /* another such status with the same answer, 0: none */
+    int status;                   /* on success */
+    int also;                     /* another status of success with the same answer; 0: none */
     const weir_resource_t *answer;
-    const char *kind; /* what the id in its pattern is of, for a 404: "thing"; or NULL */
-    int needs_key;    /* its Idempotency-Key, which others that post a body may have */
-    int errors[WEIR_OPERATION_ERRORS_MAX]; /* problem details; 400 and 503 are everywhere */
+    const char *kind; /* the kind of object that the id in pattern identifies, for a 404: "thing";
+                         or NULL */
+    int needs_key;    /* Idempotency-Key is required; for other operations that post a body it is
+                         optional */
+    int errors[WEIR_OPERATION_ERRORS_MAX]; /* statuses of problems; every operation also has 400 and
+                                              503 */
 } weir_operation_t;
 
 typedef struct weir_openapi weir_openapi_t;
 
-/* Adds its own route.  api is kept by reference.  To be freed after http. */
+/* Adds the route /openapi.json. api must outlive the result, which must be freed after http. */
 weir_openapi_t *weir_openapi_new(weir_http_t *http, const weir_api_t *api);
 void weir_openapi_free(weir_openapi_t *openapi);
 
-/* Adds an operation, kept by reference, and its route as weir_http_route() does. */
+/* Adds an operation, which must outlive openapi, and its route as weir_http_route() does. */
 void weir_openapi_route(weir_openapi_t *openapi, const weir_operation_t *operation,
                         weir_http_handler handler, void *arg);
 

@@ -6,10 +6,11 @@
 
 #include <jansson.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Text that grows past its room only in length. */
+/* A text; bytes beyond cap are counted in len, but not written. */
 typedef struct {
     char *buf;
     size_t cap, len;
@@ -41,7 +42,10 @@ static void put_object(text_t *t, const weir_resource_t *resource, const weir_st
 
 #define DIGITS_MAX 32 /* of a number, with its NUL */
 
-/* A value of JSON as weir_represent() takes it; digits is where a number's are written. */
+/*
+ * A JSON value in the form that weir_represent() takes. The digits of a number are written to
+ * digits.
+ */
 static weir_str_t value_of(const json_t *value, char digits[DIGITS_MAX])
 {
     int len = 0;
@@ -62,11 +66,11 @@ static json_t *array_of(weir_str_t text)
 {
     json_t *array = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
 
-    /* PostgreSQL's json has integers beyond 2^63. */
+    /* PostgreSQL's json may have integers beyond 2^63. */
     if (array == NULL)
         array = json_loadb(text.data, text.len, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
     if (!json_is_array(array)) {
-        weir_log(WEIR_LOG_ERROR, NULL, "a list of the database is not one that can be shown", NULL);
+        weir_log(WEIR_LOG_ERROR, NULL, "a list from the database is not a JSON array", NULL);
         json_decref(array);
         array = weir_alloc_check(json_array());
     }
@@ -74,7 +78,7 @@ static json_t *array_of(weir_str_t text)
     return array;
 }
 
-/* An object from the row of its values. */
+/* Writes an object from the array of its values. */
 static void put_row(text_t *t, const weir_resource_t *of, const json_t *row, int version)
 {
     weir_str_t values[WEIR_VALUES_MAX] = {{NULL, 0}};
@@ -85,9 +89,10 @@ static void put_row(text_t *t, const weir_resource_t *of, const json_t *row, int
     put_object(t, of, values, version);
 }
 
-/* A field without a value is left out; only in a list is there a NULL to tell. */
+/* put_object() omits a field without a value; only an element of a list can be NULL. */
 static void put_scalar(text_t *t, const weir_field_t *field, weir_str_t value)
 {
+    assert(field != NULL);
     if (value.data == NULL) {
         put(t, "null", 4);
         return;
@@ -111,6 +116,7 @@ static void put_list(text_t *t, const weir_field_t *field, weir_str_t list, int 
     json_t *elements = array_of(list);
     char digits[DIGITS_MAX];
 
+    assert(field->of != NULL || field->each != NULL);
     put(t, "[", 1);
     for (size_t i = 0; i < json_array_size(elements); i++) {
         const json_t *element = json_array_get(elements, i);
@@ -154,6 +160,7 @@ static void put_object(text_t *t, const weir_resource_t *resource, const weir_st
         const weir_field_t *field = &resource->fields[i];
         weir_str_t value = values[field->value];
 
+        assert(field->value >= 0 && field->value < WEIR_VALUES_MAX);
         if (!weir_field_is_shown(field, version) || value.data == NULL)
             continue;
 
@@ -172,6 +179,7 @@ size_t weir_represent(char *buf, size_t cap, const weir_resource_t *resource,
 {
     text_t t = {buf, cap, 0};
 
+    assert(version > 0 && (buf != NULL || cap == 0));
     put_object(&t, resource, values, version);
     put(&t, "\n", 1);
 
@@ -205,6 +213,7 @@ static size_t add_deprecated(char *buf, size_t cap, size_t len, const char *pref
 
 void weir_deprecated_fields(char *buf, size_t cap, const weir_resource_t *resource, int version)
 {
+    assert(cap > 0);
     buf[0] = '\0';
     add_deprecated(buf, cap, 0, "", resource, version);
 }

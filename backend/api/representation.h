@@ -1,6 +1,6 @@
 /*
- * Writes what is answered: a resource (fields.h) with its values, as a version of the API shows it.
- * Plain C over jansson, no libevent.
+ * Writes the representation of a resource (fields.h) with its values in a version of the API. Plain
+ * C with jansson, no libevent.
  */
 #ifndef WEIR_REPRESENTATION_H
 #define WEIR_REPRESENTATION_H
@@ -9,25 +9,25 @@
 #include "common/text/str.h"
 
 /*
- * Writes the JSON object of the fields that the version has, in the table's order.
- * values holds at each field's place
+ * Writes the JSON object of the fields that the version has, in the table's order. values has at
+ * each field's index
  *   a string's bytes,
  *   a number's digits,
  *   a boolean as PostgreSQL writes it ("t", "f") or JSON does ("true", "false"),
- *   an object as the JSON text [value, …], in which its values stand at the places that its own
- *   table says (objects and lists in it there are none),
+ *   an object as the JSON text [value, …], with its values at the indexes of its own table (it has
+ *   no objects and lists),
  *   a list of objects as [[value, …], …], a list of values as [value, …],
- *   or, where data is NULL, nothing: the field is left out.
+ *   or data NULL: the field is omitted.
  *
- * As weir_problem_json(): returns the whole length, writes no more than cap.
+ * Like weir_problem_json(), returns the whole length, and writes at most cap bytes.
  */
 size_t weir_represent(char *buf, size_t cap, const weir_resource_t *resource,
                       const weir_str_t *values, int version);
 
 /*
- * Writes the names of the fields that the version has but advises against, with
- * ", " between them and those of a list's elements or an object as "items.price", as a string;
- * an empty one when there are none.  Names that have no room are left out.
+ * Writes the names of the fields that the version deprecates, with ", " between them; a field of a
+ * list's elements or of an object is written as "items.price". Writes an empty string when there
+ * are none. Names that do not fit are omitted.
  */
 void weir_deprecated_fields(char *buf, size_t cap, const weir_resource_t *resource, int version);
 

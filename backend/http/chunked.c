@@ -5,24 +5,25 @@
 #include "common/text/hex.h"
 #include "common/text/token.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SIZE_DIGITS_MAX 16
 
 enum {
-    SIZE,          /* a digit of the size, or what ends it */
+    SIZE,          /* a digit of the size, or the character after it */
     EXT_NAME,      /* BWS before an extension's name, then the name */
-    EXT_IN_NAME,   /* within the name, or what ends it */
-    EXT_EQUALS,    /* BWS behind a name, then "=" or ";" */
+    EXT_IN_NAME,   /* within the name, or the character after it */
+    EXT_EQUALS,    /* BWS after a name, then "=" or ";" */
     EXT_VALUE,     /* BWS before a value, then the value */
-    EXT_IN_TOKEN,  /* within a value that is a token, or what ends it */
+    EXT_IN_TOKEN,  /* within a value that is a token, or the character after it */
     EXT_IN_QUOTES, /* within a quoted value */
-    EXT_ESCAPED,   /* behind its backslash */
+    EXT_ESCAPED,   /* after a backslash in it */
     EXT_NEXT,      /* BWS, then ";" */
-    EXT_END,       /* directly behind a quoted value */
+    EXT_END,       /* directly after a quoted value */
     SIZE_LF,       /* LF of the line with the size */
     DATA,          /* content */
-    DATA_CR,       /* the CR and LF behind it */
+    DATA_CR,       /* the CR and LF after the content */
     DATA_LF,
     TRAILER,       /* first character of a trailer field or of the last line */
     TRAILER_NAME,  /* within a name, or its colon */
@@ -36,9 +37,10 @@ void weir_chunked_init(weir_chunked_t *c, uint64_t limit)
     *c = (weir_chunked_t){.state = SIZE, .room = limit};
 }
 
-/* Returns no state. */
+/* Returns -1, which is not a state. */
 static int wrong(weir_chunked_t *c, int status, const char *why)
 {
+    assert(status >= 400 && why != NULL);
     c->status = status;
     c->why = why;
 
@@ -70,7 +72,7 @@ static int in_size(weir_chunked_t *c, unsigned char ch)
     return wrong(c, 400, "The size of a chunk is not a hexadecimal number.");
 }
 
-static int behind_extension(unsigned char ch)
+static int after_extension(unsigned char ch)
 {
     switch (ch) {
     case '\r':
@@ -87,6 +89,7 @@ static int in_extension(weir_chunked_t *c, unsigned char ch)
     bool blank = weir_is_ows((char)ch);
     int next = -1;
 
+    assert(c->state > SIZE && c->state < SIZE_LF);
     switch (c->state) {
     case EXT_NAME:
         next = blank ? EXT_NAME : weir_is_tchar(ch) ? EXT_IN_NAME : -1;
@@ -95,7 +98,7 @@ static int in_extension(weir_chunked_t *c, unsigned char ch)
         next = weir_is_tchar(ch) ? EXT_IN_NAME
                : ch == '='       ? EXT_VALUE
                : blank           ? EXT_EQUALS
-                                 : behind_extension(ch);
+                                 : after_extension(ch);
         break;
     case EXT_EQUALS:
         next = blank ? EXT_EQUALS : ch == '=' ? EXT_VALUE : ch == ';' ? EXT_NAME : -1;
@@ -107,7 +110,7 @@ static int in_extension(weir_chunked_t *c, unsigned char ch)
                                    : -1;
         break;
     case EXT_IN_TOKEN:
-        next = weir_is_tchar(ch) ? EXT_IN_TOKEN : behind_extension(ch);
+        next = weir_is_tchar(ch) ? EXT_IN_TOKEN : after_extension(ch);
         break;
     case EXT_IN_QUOTES:
         next = ch == '"'           ? EXT_END
@@ -122,7 +125,7 @@ static int in_extension(weir_chunked_t *c, unsigned char ch)
         next = blank ? EXT_NEXT : ch == ';' ? EXT_NAME : -1;
         break;
     case EXT_END:
-        next = behind_extension(ch);
+        next = after_extension(ch);
         break;
     }
 
@@ -133,6 +136,7 @@ static int in_trailer(weir_chunked_t *c, unsigned char ch)
 {
     int next = -1;
 
+    assert(c->state >= TRAILER && c->state < LAST_LF);
     switch (c->state) {
     case TRAILER:
         next = ch == '\r' ? LAST_LF : weir_is_tchar(ch) ? TRAILER_NAME : -1;
@@ -151,7 +155,7 @@ static int in_trailer(weir_chunked_t *c, unsigned char ch)
     return next >= 0 ? next : wrong(c, 400, "A trailer field is malformed.");
 }
 
-static int behind_size(weir_chunked_t *c, unsigned char ch)
+static int after_size(weir_chunked_t *c, unsigned char ch)
 {
     if (ch != '\n')
         return wrong(c, 400, "The line with the size of a chunk does not end with CR LF.");
@@ -163,14 +167,14 @@ static int behind_size(weir_chunked_t *c, unsigned char ch)
     return c->left > 0 ? DATA : TRAILER;
 }
 
-/* The state behind a character that is no content; -1 when it must not be there. */
+/* The state after a character that is not content; -1 if the character is not allowed. */
 static int step(weir_chunked_t *c, unsigned char ch)
 {
     switch (c->state) {
     case SIZE:
         return in_size(c, ch);
     case SIZE_LF:
-        return behind_size(c, ch);
+        return after_size(c, ch);
     case DATA_CR:
         return ch == '\r' ? DATA_LF : wrong(c, 400, "A chunk is longer than its size.");
     case DATA_LF:
@@ -187,6 +191,7 @@ weir_chunked_result_t weir_chunked_decode(weir_chunked_t *c, char *data, size_t 
 {
     size_t i = 0;
 
+    assert(c->state >= 0 && (data != NULL || len == 0));
     *content = 0;
     while (i < len) {
         if (c->state == DATA) {

@@ -2,6 +2,7 @@
 
 #include "common/text/token.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -20,7 +21,7 @@ static bool is_digit(unsigned char c)
 
 void weir_head_init(weir_head_t *h)
 {
-    /* The fields behind n_fields are never read. */
+    /* The elements of fields after n_fields are never read. */
     memset(h, 0, offsetof(weir_head_t, fields));
     memset((char *)h + offsetof(weir_head_t, n_fields), 0,
            sizeof(*h) - offsetof(weir_head_t, n_fields));
@@ -28,6 +29,7 @@ void weir_head_init(weir_head_t *h)
 
 static bool wrong(weir_head_t *h, int status, const char *why)
 {
+    assert(status >= 400 && why != NULL);
     h->status = status;
     h->why = why;
 
@@ -89,12 +91,13 @@ static bool skip_authority(char **p, const char *end)
     return is_authority(start, q);
 }
 
-/* end points to the blank behind the target. */
+/* end points to the blank after the target. */
 static bool read_target(weir_head_t *h, char *text, char *p, char *end)
 {
     char *question;
 
-    /* Bytes above ASCII are no URI's either, but clients send them, and nginx passes them on. */
+    assert(p <= end && *end == ' ');
+    /* A URI has no bytes above ASCII either, but clients send them and nginx forwards them. */
     for (char *q = p; q < end; q++) {
         if ((unsigned char)*q <= ' ' || *q == 0x7f || *q == '#')
             return wrong(h, 400, "The request target has a character that a URI cannot have.");
@@ -136,6 +139,7 @@ static bool read_request_line(weir_head_t *h, char *text, char *start, char *end
 {
     char *p = start, *target, *blank;
 
+    assert(!h->has_line && start <= end);
     while (p < end && weir_is_tchar(*p))
         p++;
     if (p == start || p == end || *p != ' ')
@@ -190,7 +194,7 @@ static weir_str_t last_coding(const char *list)
     return (weir_str_t){p, strcspn(p, " \t;")};
 }
 
-/* Section 6.3: chunked must be the last coding, and is the only one that this server has. */
+/* Section 6.3: chunked must be the last coding, and is the only one that this server supports. */
 static bool read_coding(weir_head_t *h, const char *value)
 {
     if (h->framing == WEIR_BODY_CHUNKED)
@@ -250,8 +254,8 @@ static bool read_expect(weir_head_t *h, const char *value)
 }
 
 /*
- * Fields of which a request has one at most: with two, what a handler reads may not be what
- * somebody before it has checked.
+ * Fields that a request may have only once: with two of them, a handler might read another one than
+ * a proxy has checked.
  */
 static bool read_singleton(weir_head_t *h, const char *name, size_t len)
 {
@@ -274,7 +278,7 @@ static bool read_singleton(weir_head_t *h, const char *name, size_t len)
     return true;
 }
 
-/* Fields that say where the message ends, or what becomes of its connection. */
+/* Fields that set the end of the message, or the use of its connection. */
 static bool read_known_field(weir_head_t *h, const char *name, size_t name_len, const char *value,
                              size_t len)
 {
@@ -296,6 +300,7 @@ static bool read_field(weir_head_t *h, char *text, char *start, char *end)
 {
     char *p = start, *value;
 
+    assert(h->has_line && start <= end);
     if (weir_is_ows(*p))
         return wrong(h, 400, "A field's value goes on in a second line.");
     while (p < end && weir_is_tchar(*p))
@@ -335,7 +340,7 @@ static bool check_whole(weir_head_t *h)
     return true;
 }
 
-/* The line that has begun cannot become a right one. */
+/* True when the incomplete line cannot become a valid one. */
 static bool is_hopeless(weir_head_t *h, const char *text, size_t len)
 {
     if (!h->has_line && len > 0 && !weir_is_tchar(text[0]))
@@ -350,6 +355,8 @@ static bool is_hopeless(weir_head_t *h, const char *text, size_t len)
 
 weir_head_result_t weir_head_parse(weir_head_t *h, char *text, size_t len)
 {
+    assert(text != NULL || len == 0);
+    assert(h->len <= h->searched && h->searched <= len);
     h->text = text;
 
     for (;;) {

@@ -42,7 +42,7 @@ typedef struct call {
 static LIST_HEAD(calls, call) running[BUCKETS];
 
 static weir_anonymous_keys_t anonymous_keys;
-static bool told_anonymous; /* in the log */
+static bool logged_anonymous; /* in the log */
 
 /* --- reading ------------------------------------------------------------------------ */
 
@@ -123,7 +123,10 @@ static void describe(weir_http_request_t *request, weir_idempotency_t *out)
     EVP_MD_CTX_free(ctx);
 }
 
-/* Random text of some length; a short one, a word or a number may be another caller's, too. */
+/*
+ * True for a text that is probably random; a short text, a word or a number may be used by another
+ * caller, too.
+ */
 static bool is_unguessable(const char *key)
 {
     bool seen[128] = {false};
@@ -136,13 +139,15 @@ static bool is_unguessable(const char *key)
     return strlen(key) >= WEIR_IDEMPOTENCY_KEY_MIN && different >= WEIR_IDEMPOTENCY_KEY_VARIETY;
 }
 
-/* A key of a caller without Authorization.  False: the request has been answered. */
+/*
+ * Checks a key of a caller without Authorization. Returns false when the request has been answered.
+ */
 static bool take_anonymous(weir_http_request_t *request, const char *key)
 {
     if (anonymous_keys == WEIR_KEYS_REFUSED) {
         weir_http_error(request, 400,
-                        "An Idempotency-Key is taken with Authorization only: without it callers "
-                        "cannot be told apart.");
+                        "An Idempotency-Key is accepted with Authorization only: callers without "
+                        "it cannot be distinguished.");
         return false;
     }
     if (anonymous_keys == WEIR_KEYS_UNGUESSABLE && !is_unguessable(key)) {
@@ -152,13 +157,12 @@ static bool take_anonymous(weir_http_request_t *request, const char *key)
                         WEIR_IDEMPOTENCY_KEY_MIN, WEIR_IDEMPOTENCY_KEY_VARIETY);
         return false;
     }
-    if (anonymous_keys == WEIR_KEYS_ANY && !told_anonymous)
-        weir_log(
-            WEIR_LOG_WARN, NULL,
-            "callers without Authorization share one scope of idempotency keys: one who guesses "
-            "another's key gets its answer (anonymous_keys)",
-            NULL);
-    told_anonymous = true;
+    if (anonymous_keys == WEIR_KEYS_ANY && !logged_anonymous)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "callers without Authorization share one scope of idempotency keys: a caller who "
+                 "guesses another caller's key gets the other's answer (anonymous_keys)",
+                 NULL);
+    logged_anonymous = true;
     weir_http_add_header(request, "Idempotency-Scope", "anonymous");
     return true;
 }
@@ -247,7 +251,7 @@ static void answer_other(weir_http_request_t *request, const char *key)
                     key);
 }
 
-/* The record's row as if the command had just returned it; NULL when it is none. */
+/* The recorded row, in the form of a result of the command; NULL when the record is not a row. */
 static PGresult *make_row(const char *text)
 {
     json_t *root = json_loads(text, 0, NULL), *value;
@@ -306,6 +310,7 @@ static void on_outcome(PGresult *result, int row, const char *error, const char 
     call_t *call = arg;
     const char *verdict = result != NULL ? PQgetvalue(result, row, ONCE_VERDICT) : "";
 
+    assert(call->cb != NULL);
     LIST_REMOVE(call, link);
     if (result == NULL) {
         call->cb(NULL, 0, error, sqlstate, call->arg);
@@ -325,6 +330,7 @@ static char *values_json(const weir_command_t *command, const char *const *value
     json_t *list = json_array();
     char *text;
 
+    assert(command->width > 0 && command->width <= WEIR_COMMAND_WIDTH_MAX);
     for (int i = 0; i < command->width; i++)
         json_array_append_new(list, values[i] != NULL ? json_string(values[i]) : json_null());
     text = weir_alloc_check(json_dumps(list, JSON_COMPACT));
@@ -341,6 +347,7 @@ static weir_command_result_t submit_keyed(weir_command_t *command, weir_http_req
     char *json;
     bool taken;
 
+    assert(idempotency->key[0] != '\0' && cb != NULL);
     if (same != NULL) {
         (strcmp(same->idempotency.fingerprint, idempotency->fingerprint) == 0
              ? answer_running
@@ -373,6 +380,7 @@ weir_command_result_t weir_command_submit(weir_command_t *command, weir_http_req
                                           const weir_idempotency_t *idempotency,
                                           const char *const *values, weir_command_cb cb, void *arg)
 {
+    assert(cb != NULL);
     if (idempotency->key[0] != '\0')
         return submit_keyed(command, request, idempotency, values, cb, arg);
     return weir_batch_submit(command->plain, values, cb, arg) ? WEIR_COMMAND_TAKEN

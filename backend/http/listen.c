@@ -1,5 +1,6 @@
 #include "http/listen.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -15,6 +16,7 @@
 
 static int fail(int fd, const char *address, const char *why, char *error, size_t error_size)
 {
+    assert(why != NULL && error_size > 0);
     snprintf(error, error_size, "cannot listen on %s: %s", address, why);
     if (fd >= 0)
         close(fd);
@@ -22,7 +24,7 @@ static int fail(int fd, const char *address, const char *why, char *error, size_
     return -1;
 }
 
-/* A file whose listener has died refuses connections; only that one may go. */
+/* A socket file whose listener has died refuses connections; only such a file may be removed. */
 static bool is_stale(const struct sockaddr_un *sun)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -41,6 +43,7 @@ static int listen_unix(const char *address, char *error, size_t error_size)
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     int fd;
 
+    assert(strncmp(address, "unix:", 5) == 0);
     if (strlen(path) >= sizeof(sun.sun_path))
         return fail(-1, address, "the path has more than 107 bytes", error, error_size);
 
@@ -55,7 +58,7 @@ static int listen_unix(const char *address, char *error, size_t error_size)
     return fd;
 }
 
-/* The address, for freeaddrinfo(); NULL with the reason. */
+/* The parsed address, for freeaddrinfo(); NULL with the reason in why. */
 static struct addrinfo *parse(const char *address, char *why, size_t size)
 {
     const char *colon = strrchr(address, ':');
@@ -65,6 +68,7 @@ static struct addrinfo *parse(const char *address, char *why, size_t size)
     char host[64];
     int rc;
 
+    assert(colon != NULL);
     rc = snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
     if (rc >= (int)sizeof(host)) {
         snprintf(why, size, "the address is too long");

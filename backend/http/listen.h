@@ -6,14 +6,13 @@
 #include <stddef.h>
 
 /*
- * Listens on "ADDRESS:PORT", "[ADDRESS]:PORT" (numeric) or "unix:/PATH", without
- * blocking, with TCP_NODELAY for what it accepts (Linux lets accepted sockets
- * inherit it).  A socket file that nobody listens on is replaced.  Returns the
- * descriptor, or -1 with a message that names the address.
+ * Listens on "ADDRESS:PORT", "[ADDRESS]:PORT" (numeric) or "unix:/PATH", non-blocking, with
+ * TCP_NODELAY for accepted sockets (which inherit it on Linux). A socket file without a listener is
+ * replaced. Returns the descriptor, or -1 with a message that names the address.
  */
 int weir_listen(const char *address, char *error, size_t error_size);
 
-/* Whether it could, as far as the address alone tells; false with the reason. */
+/* Checks the address without listening. Returns false with the reason. */
 bool weir_listen_check(const char *address, char *error, size_t error_size);
 
 #endif

@@ -6,16 +6,17 @@
 
 void weir_route_add(weir_routes_t *routes, const char *method, const char *pattern, void *target)
 {
-    assert(routes->count < WEIR_ROUTES_MAX);
+    assert(routes->count < WEIR_ROUTES_MAX && pattern[0] == '/' && target != NULL);
 
     routes->routes[routes->count++] = (weir_route_t){method, pattern, target};
 }
 
-/* The segment that begins at *p, without slashes; *p goes to the slash behind it. */
+/* The segment that begins at *p, without slashes. Moves *p to the slash after it. */
 static weir_str_t segment(const char **p, const char *end)
 {
     const char *start = *p;
 
+    assert(*p <= end);
     while (*p < end && **p != '/')
         (*p)++;
 
@@ -62,6 +63,7 @@ const weir_route_t *weir_route_find(const weir_routes_t *routes, const char *met
 {
     size_t len = 0;
 
+    assert(allow_size > 0);
     allow[0] = '\0';
 
     for (int i = 0; i < routes->count; i++) {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define MAC_LEN 32
-#define SIGNATURES_MAX 16 /* in a header; those beyond are not looked at */
+#define SIGNATURES_MAX 16 /* in a field; further ones are ignored */
 
 bool weir_secret_parse(const char *text, weir_secret_t *secret)
 {
@@ -45,6 +45,7 @@ void weir_signature_make(const weir_secret_t *secret, const char *id, const char
     unsigned char mac[MAC_LEN], *text = weir_alloc(len);
     unsigned mac_len = 0;
 
+    assert(secret->len <= WEIR_SECRET_MAX);
     memcpy(text, id, id_len);
     text[id_len] = '.';
     memcpy(text + id_len + 1, timestamp, time_len);
@@ -55,14 +56,15 @@ void weir_signature_make(const weir_secret_t *secret, const char *id, const char
     assert(mac_len == MAC_LEN);
     free(text);
     memcpy(out, "v1,", 3);
-    EVP_EncodeBlock((unsigned char *)out + 3, mac, MAC_LEN); /* writes the NUL, too */
+    EVP_EncodeBlock((unsigned char *)out + 3, mac, MAC_LEN); /* also writes the NUL */
 }
 
-/* Whether any of the signatures is that one; all are compared, whatever the first one says. */
+/* True when one of the signatures is the wanted one. Always compares all of them. */
 static bool contains(const char *signatures, const char *wanted)
 {
     int found = 0;
 
+    assert(signatures != NULL && strlen(wanted) == WEIR_SIGNATURE_LEN);
     for (int i = 0; i < SIGNATURES_MAX; i++) {
         size_t len;
 
@@ -76,7 +78,7 @@ static bool contains(const char *signatures, const char *wanted)
     return found != 0;
 }
 
-/* Seconds in digits only; -1 when it is no such number. */
+/* Parses seconds, digits only; -1 when the text has another form. */
 static int64_t seconds(const char *s)
 {
     size_t len = strlen(s);

@@ -1,23 +1,25 @@
 #include "api/schema/private.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEPTH_MAX 32 /* of schemas in schemas: one that holds itself ends there */
+#define DEPTH_MAX                                                                                  \
+    32 /* of nested schemas, so that the recursion of a schema that contains itself ends */
 
-static bool tell(weir_schema_check_t *check, const char *kind, const char *label, const char *text,
-                 va_list ap)
+static bool report(weir_schema_check_t *check, const char *kind, const char *label,
+                   const char *text, va_list ap)
 {
     char line[WEIR_SCHEMA_LABEL_MAX + 256];
     int len = snprintf(line, sizeof(line), "%s: %s: ", kind, label);
 
     if (len < (int)sizeof(line))
         vsnprintf(line + len, sizeof(line) - (size_t)len, text, ap);
-    if (json_object_get(check->told, line) != NULL)
+    if (json_object_get(check->lines, line) != NULL)
         return false;
 
-    json_object_set_new(check->told, line, json_true());
+    json_object_set_new(check->lines, line, json_true());
     fprintf(check->out, "%s\n", line);
 
     return true;
@@ -28,7 +30,7 @@ void weir_schema_refuse(weir_schema_check_t *check, const char *label, const cha
     va_list ap;
 
     va_start(ap, text);
-    check->refused += tell(check, "refused", label, text, ap);
+    check->refused += report(check, "refused", label, text, ap);
     va_end(ap);
 }
 
@@ -37,7 +39,7 @@ void weir_schema_added(weir_schema_check_t *check, const char *label, const char
     va_list ap;
 
     va_start(ap, text);
-    check->added += tell(check, "added", label, text, ap);
+    check->added += report(check, "added", label, text, ap);
     va_end(ap);
 }
 
@@ -52,7 +54,7 @@ void weir_schema_label(char label[WEIR_SCHEMA_LABEL_MAX], const char *text, ...)
 
 /* --- references ------------------------------------------------------------------------ */
 
-/* RFC 6901 section 4: the member of that token, in which ~1 stands for / and ~0 for ~. */
+/* RFC 6901 section 4: the member of that token, in which ~1 means / and ~0 means ~. */
 static const json_t *step(const json_t *at, const char *token, size_t len)
 {
     char name[256];
@@ -115,7 +117,7 @@ bool weir_schema_same(const json_t *a, const json_t *b)
     return (a == NULL && b == NULL) || (a != NULL && b != NULL && json_equal(a, b));
 }
 
-/* Text for a message; not to be freed. */
+/* Text for a message, in buf. */
 static const char *shown(const json_t *value, char buf[64])
 {
     char *text = value != NULL ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
@@ -126,7 +128,10 @@ static const char *shown(const json_t *value, char buf[64])
     return buf;
 }
 
-/* Of types: "number" takes what "integer" takes, a list of types what each of them takes. */
+/*
+ * True when the new type accepts all values of the old one: "number" accepts integers, a list of
+ * types the values of each type.
+ */
 static bool is_widened(const json_t *old, const json_t *new)
 {
     const char *from = json_string_value(old), *to = json_string_value(new);
@@ -155,7 +160,7 @@ static void compare_types(weir_schema_check_t *check, const char *label, weir_sc
     }
 }
 
-/* A request that was right must stay so. */
+/* A request that was valid must stay valid. */
 static void compare_limits(weir_schema_check_t *check, const char *label, const json_t *old,
                            const json_t *new)
 {
@@ -177,7 +182,7 @@ static void compare_limits(weir_schema_check_t *check, const char *label, const 
 
     if (json_object_get(new, "pattern") != NULL &&
         !weir_schema_same(json_object_get(old, "pattern"), json_object_get(new, "pattern")))
-        weir_schema_refuse(check, label, "its pattern is another");
+        weir_schema_refuse(check, label, "its pattern has changed");
 
     if (json_object_get(new, "enum") != NULL) {
         const json_t *had = json_object_get(old, "enum"), *has = json_object_get(new, "enum");
@@ -196,7 +201,7 @@ static void compare_limits(weir_schema_check_t *check, const char *label, const 
     }
 }
 
-/* The new field that a field which is gone may have become; NULL when there is none. */
+/* A new field that may be the new name of a removed field; NULL when there is none. */
 static const char *renamed_to(const json_t *old, json_t *new, const json_t *field)
 {
     const char *name;
@@ -254,7 +259,7 @@ static void compare_fields(weir_schema_check_t *check, const char *label, weir_s
     }
 }
 
-/* Whether two references were compared before: schemas may hold each other in any number. */
+/* True when two references were compared before: schemas may contain each other. */
 static bool is_known_pair(weir_schema_check_t *check, weir_schema_use_t use, const json_t *old,
                           const json_t *new)
 {
@@ -279,6 +284,7 @@ static void compare_schemas(weir_schema_check_t *check, const char *at, weir_sch
 {
     char label[WEIR_SCHEMA_LABEL_MAX];
 
+    assert(depth >= 0 && depth <= DEPTH_MAX);
     if (depth == DEPTH_MAX)
         return;
 
@@ -289,7 +295,7 @@ static void compare_schemas(weir_schema_check_t *check, const char *at, weir_sch
     old = weir_schema_resolve(check->old, old, label);
     new = weir_schema_resolve(check->new, new, NULL);
     if (old == NULL)
-        return; /* it never was right */
+        return; /* the old reference was already broken */
     if (use != WEIR_ANYWHERE && strcmp(label, at) != 0)
         json_object_set_new(check->reached, label, json_true());
     if (new == NULL) {
@@ -307,7 +313,7 @@ static void compare_schemas(weir_schema_check_t *check, const char *at, weir_sch
 
         weir_schema_label(inner, "%s[]", label);
         if (json_object_get(new, "items") == NULL)
-            weir_schema_refuse(check, inner, "what its elements are is not said any more");
+            weir_schema_refuse(check, inner, "the schema of its elements is gone");
         else
             compare_schemas(check, inner, use, json_object_get(old, "items"),
                             json_object_get(new, "items"), depth + 1);
@@ -317,5 +323,6 @@ static void compare_schemas(weir_schema_check_t *check, const char *at, weir_sch
 void weir_schema_compare(weir_schema_check_t *check, const char *at, weir_schema_use_t use,
                          const json_t *old, const json_t *new)
 {
+    assert(old != NULL && new != NULL);
     compare_schemas(check, at, use, old, new, 0);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether two media types differ in a version's number at most: application/vnd.name.v2+json. */
+/* True when two media types differ at most in the version number: application/vnd.name.v2+json. */
 static bool is_same_type(const char *a, const char *b)
 {
     const char *start = a;
@@ -38,7 +38,7 @@ static const json_t *find_type(json_t *content, const char *wanted)
     return NULL;
 }
 
-/* Of a body: each media type with its schema. */
+/* Compares each media type of a body, with its schema. */
 static void compare_content(weir_schema_check_t *check, const char *label, weir_schema_use_t use,
                             const json_t *old, const json_t *new)
 {
@@ -195,7 +195,7 @@ static void compare_paths(weir_schema_check_t *check)
     }
 }
 
-/* Those that no operation uses; the others were compared by their use. */
+/* Compares the schemas that no operation uses; the others were compared where they are used. */
 static void compare_components(weir_schema_check_t *check)
 {
     json_t *had = json_object_get(json_object_get(check->old, "components"), "schemas");
@@ -220,7 +220,7 @@ static void compare_components(weir_schema_check_t *check)
     }
 }
 
-/* NULL, and the reason was written, when the file has no OpenAPI document. */
+/* Returns NULL, and writes the reason, when the file is not an OpenAPI document. */
 static json_t *load(const char *path, FILE *out)
 {
     json_error_t error;
@@ -228,8 +228,8 @@ static json_t *load(const char *path, FILE *out)
 
     if (root == NULL) {
         if (error.line > 0)
-            fprintf(out, "%s: it is no JSON (line %d, column %d): %s\n", path, error.line,
-                    error.column, error.text);
+            fprintf(out, "%s: not JSON (line %d, column %d): %s\n", path, error.line, error.column,
+                    error.text);
         else
             fprintf(out, "%s\n", error.text); /* it names the file */
         return NULL;
@@ -237,7 +237,7 @@ static json_t *load(const char *path, FILE *out)
 
     if (!json_is_object(json_object_get(root, "paths")) &&
         !json_is_object(json_object_get(root, "components"))) {
-        fprintf(out, "%s: it is no OpenAPI document: it has neither paths nor components\n", path);
+        fprintf(out, "%s: not an OpenAPI document: it has neither paths nor components\n", path);
         json_decref(root);
         return NULL;
     }
@@ -251,16 +251,16 @@ int weir_schema_check(const char *old_path, const char *new_path, FILE *out)
     weir_schema_check_t check = {.old = old, .new = new, .out = out};
 
     if (old != NULL && new != NULL) {
-        check.told = json_object();
+        check.lines = json_object();
         check.reached = json_object();
         check.pairs = json_object();
         compare_paths(&check);
         compare_components(&check);
-        json_decref(check.told);
+        json_decref(check.lines);
         json_decref(check.reached);
         json_decref(check.pairs);
         if (check.refused > 0)
-            fprintf(out, "%d changes that clients cannot live with\n", check.refused);
+            fprintf(out, "%d incompatible changes\n", check.refused);
         else
             fprintf(out, "compatible, %d additions\n", check.added);
     }

@@ -1,8 +1,7 @@
 /*
- * Whether clients of one API can live with another: compares two OpenAPI documents, as
- * GET /openapi.json gives them, of one version in two releases or of two versions (whose
- * numbers in media types, ….v2+json, are not compared).  Representations evolve by
- * addition only:
+ * Checks that clients of one API can use another: compares two OpenAPI documents of GET
+ * /openapi.json, of one version in two releases or of two versions (the version numbers in media
+ * types, ….v2+json, are not compared). Representations evolve by addition only:
  *
  *   refused   a path, method, answer or schema that is gone; a field that is gone
  *             (or renamed, which is the same to a client) or has another type,
@@ -11,9 +10,9 @@
  *             request's value that is tighter
  *   passes    whatever is new; "deprecated"; texts
  *
- * What references lead to is compared, not their names.  Only references into the same
- * document ("#/…") are followed.  A change within allOf, anyOf, oneOf or not is refused
- * without looking what it means.  Plain C over jansson.
+ * The targets of references are compared, not their names. Only references into the same document
+ * ("#/…") are followed. Any change within allOf, anyOf, oneOf or not is refused. Plain C over
+ * jansson.
  */
 #ifndef WEIR_SCHEMA_H
 #define WEIR_SCHEMA_H
@@ -25,9 +24,9 @@
 #define WEIR_SCHEMA_UNREADABLE 2
 
 /*
- * Compares the documents of two files, and writes a line for each change that it found
- * ("refused: …", "added: …") and a last one with the verdict; or, for files that cannot be
- * compared, why.  Returns one of the above, fit to exit with.
+ * Compares the documents of two files. Writes a line for each change ("refused: …", "added: …") and
+ * a last line with the verdict; or the reason if the files cannot be compared. Returns one of the
+ * constants above, which can be used as exit code.
  */
 int weir_schema_check(const char *old_path, const char *new_path, FILE *out);
 

@@ -1,9 +1,9 @@
 /*
- * A connection: its bytes in and out, its states and deadlines.  What the bytes mean is
- * exchange.c's, which server.c hands in as connection_calls_t.
+ * A connection: its received and sent bytes, its states and deadlines. exchange.c interprets the
+ * bytes; server.c passes its functions as connection_calls_t.
  *
- * Answers may be given within a call of exchange.c, so it holds the connection meanwhile: one that
- * is closed is freed when it is let go.
+ * A handler may answer within a call of exchange.c, so exchange.c holds the connection meanwhile: a
+ * closed connection is freed only by weir_connection_let_go().
  */
 #include "http/server/private.h"
 
@@ -36,14 +36,16 @@ static struct connections *list_of(connection_t *c)
 }
 
 /*
- * When the state must have ended; limit_s: 0 for no limit.  At a stop no state but WAITING lasts
- * longer than WEIR_HTTP_STOP_LIMIT_S, also when bytes of it come or go meanwhile.
+ * The deadline of the state; a limit_s of 0 means none. When the server is stopping, no state
+ * except WAITING lasts longer than WEIR_HTTP_STOP_LIMIT_S, also when bytes are received or sent
+ * meanwhile.
  */
 static int64_t deadline(const connection_t *c, connection_state_t state, int limit_s)
 {
     bool stopping = c->http->stopping && limit_s > 0;
     int64_t at;
 
+    assert(limit_s >= 0);
     if (stopping && limit_s > WEIR_HTTP_STOP_LIMIT_S)
         limit_s = WEIR_HTTP_STOP_LIMIT_S;
     at = limit_s > 0 ? (int64_t)weir_clock_ms() + limit_s * 1000 : INT64_MAX;
@@ -53,14 +55,14 @@ static int64_t deadline(const connection_t *c, connection_state_t state, int lim
 
 void weir_connection_enter(connection_t *c, connection_state_t state, int limit_s)
 {
-    /* The place where a connection's state changes, and all the ways in which it may. */
+    /* All allowed changes of the state. Only this function changes it. */
     static const bool allowed[CONNECTION_CLOSED + 1][CONNECTION_CLOSED + 1] = {
         [CONNECTION_IDLE] = {[CONNECTION_HEAD] = true, [CONNECTION_CLOSED] = true},
         [CONNECTION_HEAD] =
             {[CONNECTION_BODY] = true, [CONNECTION_WAITING] = true, [CONNECTION_CLOSED] = true},
         [CONNECTION_BODY] = {[CONNECTION_WAITING] = true, [CONNECTION_CLOSED] = true},
         [CONNECTION_WAITING] = {[CONNECTION_SENDING] = true, [CONNECTION_CLOSED] = true},
-        [CONNECTION_SENDING] = {[CONNECTION_SENDING] = true, /* some bytes were taken */
+        [CONNECTION_SENDING] = {[CONNECTION_SENDING] = true, /* some bytes were sent */
                                 [CONNECTION_IDLE] = true,
                                 [CONNECTION_LINGERING] = true,
                                 [CONNECTION_CLOSED] = true},
@@ -79,6 +81,7 @@ void weir_connection_enter(connection_t *c, connection_state_t state, int limit_
 
 void weir_connection_watch(connection_t *c)
 {
+    assert(c->state != CONNECTION_CLOSED);
     if (c->watching)
         return;
     if (event_add(c->readable, NULL) != 0) {
@@ -101,6 +104,7 @@ static void free_connection(connection_t *c)
 {
     weir_http_t *http = c->http;
 
+    assert(c->state == CONNECTION_CLOSED && !c->held && http->n_connections > 0);
     TAILQ_REMOVE(list_of(c), c, link);
     free(c->in);
     free(c->out);
@@ -137,7 +141,9 @@ void weir_connection_let_go(connection_t *c)
         free_connection(c);
 }
 
-/* Closing with unread bytes would reset the connection, and the client might lose the answer. */
+/*
+ * Closing a socket with unread bytes resets the connection, and the client could lose the answer.
+ */
 void weir_connection_linger(connection_t *c)
 {
     if (c->eof || shutdown(c->fd, SHUT_WR) != 0) {
@@ -173,11 +179,12 @@ static bool grow(connection_t *c)
     return true;
 }
 
-/* Bytes to ask for: of a body whose length is known no more than that. */
+/* The number of bytes to read: for a body of known length not more than are missing. */
 static size_t wanted(const connection_t *c)
 {
     size_t room = c->in_size - c->in_len;
 
+    assert(c->in_len < c->in_size);
     if (c->state == CONNECTION_BODY && c->head.framing == WEIR_BODY_LENGTH) {
         size_t missing = (size_t)c->head.length - c->body_len;
 
@@ -187,7 +194,7 @@ static size_t wanted(const connection_t *c)
     return room;
 }
 
-/* False when nothing has come, or the connection was closed. */
+/* Returns false when no byte has come, or the connection was closed. */
 static bool receive(connection_t *c)
 {
     ssize_t n;
@@ -252,6 +259,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     connection_t *c = arg;
     ssize_t n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
 
+    assert(c->state == CONNECTION_SENDING && c->out_sent < c->out_len);
     (void)fd;
     (void)what;
     if (n < 0) {
@@ -267,11 +275,12 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* Keeps what the socket did not take. */
+/* Keeps the unsent bytes. */
 static bool keep(connection_t *c, const struct iovec parts[2], size_t sent)
 {
     size_t total = parts[0].iov_len + parts[1].iov_len;
 
+    assert(c->out == NULL && sent < total);
     c->out = malloc(total);
     if (c->out == NULL)
         return false;
@@ -290,6 +299,7 @@ void weir_connection_answer(connection_t *c, const struct iovec parts[2])
     struct msghdr message = {.msg_iov = copy, .msg_iovlen = parts[1].iov_len > 0 ? 2 : 1};
     ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
 
+    assert(c->state == CONNECTION_WAITING && c->out == NULL);
     if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
         n = 0;
     weir_connection_enter(c, CONNECTION_SENDING, WEIR_HTTP_SEND_LIMIT_S);
@@ -307,6 +317,7 @@ bool weir_connection_new(weir_http_t *http, int fd)
 {
     connection_t *c = calloc(1, sizeof(*c));
 
+    assert(fd >= 0);
     if (c == NULL) {
         close(fd);
         return false;

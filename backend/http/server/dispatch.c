@@ -8,6 +8,7 @@ void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
 {
     target_t *target = &http->targets[http->routes.count];
 
+    assert(handler != NULL && http->routes.count < WEIR_ROUTES_MAX);
     weir_route_add(&http->routes, method, pattern, target);
     *target = (target_t){handler, arg};
 }
@@ -42,8 +43,9 @@ void weir_http_dispatch(weir_http_request_t *r)
     const weir_route_t *found =
         weir_route_find(&http->routes, method, weir_http_path(r), r->params, allow, sizeof(allow));
 
+    assert(r->connection != NULL && r->status == 0);
     if (found == NULL && !is_known_method(method)) {
-        r->connection->close = true; /* such a method may have rules of its own */
+        r->connection->close = true; /* an unknown method may have framing rules of its own */
         weir_http_error(r, 501, "The method %s is unknown.", method);
         return;
     }

@@ -1,13 +1,12 @@
 /*
  * From bytes to requests, one at a time, and from an answer to the next request.
  *
- * advance() is the one place that goes on from state to state.  Answers may be given within a
- * handler's call, so the connection is held meanwhile, and a client that sends many requests at
- * once causes a loop, not a recursion.
+ * advance() is the only loop over the states. A handler may answer within its call, so the
+ * connection is held meanwhile, and pipelined requests cause a loop, not a recursion.
  *
- * The connection is read only while bytes of a request are missing: a client that sends faster
- * than it is answered fills its own socket buffer.  So nobody sees a client leave while its
- * request waits; sending the answer fails then.
+ * The connection is read only while bytes of a request are missing: a client that sends faster than
+ * it is answered fills its own socket buffer. So a client that disconnects while its request waits
+ * is not noticed; sending the answer then fails.
  */
 #include "http/server/private.h"
 
@@ -18,12 +17,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define BUFFER_KEPT 16384 /* a larger one is given back after its request */
+#define BUFFER_KEPT 16384 /* a larger buffer is reduced after its request */
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 
-/* why: unused for 413. */
+/* why is not used for 413. */
 static void refuse(connection_t *c, int status, const char *why)
 {
+    assert(c->request == NULL);
     c->close = true;
     weir_connection_enter(c, CONNECTION_WAITING, 0);
     c->request = weir_http_request_new(c);
@@ -35,13 +35,14 @@ static void refuse(connection_t *c, int status, const char *why)
 
 static void dispatch(connection_t *c)
 {
+    assert(c->request == NULL);
     c->close = c->close || !weir_head_keeps_connection(&c->head);
     weir_connection_enter(c, CONNECTION_WAITING, 0);
     c->request = weir_http_request_new(c);
     weir_http_dispatch(c->request);
 }
 
-/* A client that waits for it before it sends its body (RFC 9110 section 10.1.1). */
+/* For a client that waits for 100 before it sends its body (RFC 9110 section 10.1.1). */
 static void send_continue(connection_t *c)
 {
     static const char text[] = CONTINUE;
@@ -51,11 +52,12 @@ static void send_continue(connection_t *c)
         weir_connection_close(c);
 }
 
-/* Goes to the body; the bytes of it that came with the head are counted by read_body(). */
+/* Begins the body. read_body() counts the bytes that came with the head. */
 static void begin_body(connection_t *c)
 {
     const weir_head_t *h = &c->head;
 
+    assert(c->state == CONNECTION_HEAD && c->in_len >= c->head.len);
     if (h->framing == WEIR_BODY_NONE) {
         dispatch(c);
         return;
@@ -65,7 +67,7 @@ static void begin_body(connection_t *c)
         return;
     }
     if (h->expects_continue && !weir_http_has_route(c->http, h)) {
-        c->close = true; /* its answer is final: the body may come or not */
+        c->close = true; /* the answer is final, so the client may or may not send the body */
         dispatch(c);
         return;
     }
@@ -76,7 +78,7 @@ static void begin_body(connection_t *c)
         send_continue(c);
 }
 
-/* True when the connection's state has changed: the body is whole, or wrong. */
+/* Returns true when the connection's state has changed: the body is complete or wrong. */
 static bool read_body(connection_t *c)
 {
     size_t start = c->head.len + c->body_len, used, content;
@@ -121,6 +123,7 @@ static bool skip_line(connection_t *c)
 /* True when the connection's state has changed. */
 static bool read_head(connection_t *c)
 {
+    assert(c->state == CONNECTION_IDLE || c->state == CONNECTION_HEAD);
     if (c->in_len == 0)
         return false;
     if (c->state == CONNECTION_IDLE)
@@ -128,7 +131,7 @@ static bool read_head(connection_t *c)
     if (skip_line(c))
         return true;
     if (c->in_len == 1 && c->in[0] == '\r' && !c->skipped_line)
-        return false; /* half of that line */
+        return false; /* a half of that line */
 
     switch (weir_head_parse(&c->head, c->in, c->in_len)) {
     case WEIR_HEAD_PARTIAL:
@@ -144,7 +147,7 @@ static bool read_head(connection_t *c)
     return true;
 }
 
-/* Every byte that will come is here, and they are no whole request. */
+/* For a connection whose client has sent its last byte, but no whole request. */
 static void end(connection_t *c)
 {
     if (c->in_len == 0 && c->state != CONNECTION_BODY)
@@ -186,11 +189,12 @@ void weir_exchange_received(connection_t *c)
 
 /* --- after the answer ----------------------------------------------------------------------- */
 
-/* Makes room for the next request; bytes of it that have come stay. */
+/* Removes the request from the buffer; bytes of the next request are kept. */
 static void forget_request(connection_t *c)
 {
     size_t end = c->head.len + c->body_len;
 
+    assert(c->in_len >= end);
     c->in_len -= end;
     memmove(c->in, c->in + end, c->in_len);
     if (c->in_size > BUFFER_KEPT && c->in_len <= BUFFER_KEPT) {
@@ -227,6 +231,7 @@ void weir_exchange_closed(connection_t *c)
 {
     weir_http_request_t *r = c->request;
 
+    assert(c->state == CONNECTION_CLOSED);
     c->request = NULL;
     if (r != NULL)
         weir_http_request_finish(r);
@@ -272,8 +277,10 @@ void weir_exchange_stop(weir_http_t *http)
         if (c->deadline_ms > limit && c->state != CONNECTION_WAITING)
             c->deadline_ms = limit;
     }
-    /* A request may be in the socket's buffer already; weir_connection_read() closes a connection
-     * that has none only at its end, so what is idle afterwards has nothing. */
+    /*
+     * A request may already be in the socket's buffer. After weir_connection_read() a connection
+     * that is still idle has received nothing.
+     */
     for (c = TAILQ_FIRST(&http->idle); c != NULL; c = next) {
         next = TAILQ_NEXT(c, link);
         weir_connection_read(c);

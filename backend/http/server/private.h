@@ -1,5 +1,5 @@
 /*
- * What the server's files share; nobody else includes it.
+ * Shared by the files of the server; no other file includes it.
  *
  *   server.c       listening, limits, start and stop
  *   exchange.c     from bytes to requests, and from an answer to the next request
@@ -7,18 +7,18 @@
  *   request.c      a request's life and answer
  *   connection.c   bytes, states, deadlines
  *
- * Calls go downwards in this list; what connection.c has to tell goes by connection_calls_t.
+ * Calls go down in this list; connection.c calls back by connection_calls_t.
  *
- * A connection has at most one request at a time: requests that a client sends without waiting
- * stay unread until the answer before them has been sent, so answers have the order of requests.
+ * A connection has at most one request at a time: pipelined requests are not read until the
+ * previous answer has been sent, so answers have the order of requests.
  *
- * A request is in the list of those in flight from the end of its body, in order of arrival, so
- * that the oldest, whose answer may be overdue, is always the first.  Its life: waiting (the
- * handler has it) -> answered (the connection sends the answer) -> gone, when the answer was sent
- * or the connection has failed.
+ * A request is in the list of requests in flight from the end of its body on, in order of arrival,
+ * so the first one is always the oldest. Its states: waiting (the handler works on it) -> answered
+ * (the connection sends the answer) -> freed, when the answer was sent or the connection has
+ * failed.
  *
- * The deadline answers in the handler's place; the handler still has its pointer, so the request
- * stays as abandoned until the handler comes with its answer.
+ * After the deadline the server sends a 503. The handler still has a pointer to the request, so the
+ * request is kept as abandoned until the handler answers.
  */
 #ifndef WEIR_HTTP_PRIVATE_H
 #define WEIR_HTTP_PRIVATE_H
@@ -37,22 +37,22 @@ typedef struct {
 } target_t;
 
 typedef enum {
-    CONNECTION_IDLE,      /* no byte of a request has come; the first one ends it */
-    CONNECTION_HEAD,      /* a head has begun; its empty line ends it */
-    CONNECTION_BODY,      /* a body has begun; its last byte ends it */
-    CONNECTION_WAITING,   /* the handler has the request; its answer ends it */
-    CONNECTION_SENDING,   /* the socket takes no more bytes of the answer for now */
-    CONNECTION_LINGERING, /* all is sent; what the client still sends is dropped until it closes */
+    CONNECTION_IDLE,      /* no byte of a request has come; until the first one */
+    CONNECTION_HEAD,      /* a head has begun; until its empty line */
+    CONNECTION_BODY,      /* a body has begun; until its last byte */
+    CONNECTION_WAITING,   /* the handler works on the request; until its answer */
+    CONNECTION_SENDING,   /* the answer is being sent */
+    CONNECTION_LINGERING, /* all is sent; further bytes of the client are dropped until it closes */
     CONNECTION_CLOSED     /* to be freed */
 } connection_state_t;
 
 typedef struct connection connection_t;
 
-/* What a connection tells; handed in by server.c. */
+/* Functions that a connection calls; server.c passes them. */
 typedef struct {
     void (*received)(connection_t *c); /* bytes of a request, or their end, in IDLE, HEAD or BODY */
-    void (*sent)(connection_t *c);     /* the socket has taken the whole answer */
-    void (*closed)(connection_t *c);   /* its request, when it has one, gets no answer */
+    void (*sent)(connection_t *c);     /* the whole answer was sent */
+    void (*closed)(connection_t *c);   /* if it has a request, the request gets no answer */
     void (*freed)(weir_http_t *http);
 } connection_calls_t;
 
@@ -64,9 +64,9 @@ struct connection {
     int64_t deadline_ms; /* of this state, in ms of the monotonic clock; WAITING has none */
     struct event *readable, *writable;
     bool watching; /* readable is added */
-    bool eof;      /* the client sends nothing more; it may still read */
+    bool eof;      /* the client will send no more bytes; it may still read */
     bool close;    /* after this request */
-    bool held;     /* by exchange.c: it is freed when it is let go */
+    bool held; /* held by exchange.c: a closed connection is freed by weir_connection_let_go() */
 
     char *in; /* head, then body as content, then bytes of the next request */
     size_t in_len, in_size;
@@ -75,10 +75,10 @@ struct connection {
     weir_chunked_t chunked;
     size_t body_len; /* of content received */
 
-    char *out; /* what the socket did not take yet */
+    char *out; /* the unsent part of the answer */
     size_t out_len, out_sent;
 
-    weir_http_request_t *request; /* of WAITING and SENDING */
+    weir_http_request_t *request; /* in the states WAITING and SENDING */
 };
 
 TAILQ_HEAD(connections, connection);
@@ -86,10 +86,10 @@ TAILQ_HEAD(connections, connection);
 struct weir_http_request {
     TAILQ_ENTRY(weir_http_request) link;
     weir_http_t *http;
-    connection_t *connection; /* NULL when it is gone, or serves another request already */
+    connection_t *connection; /* NULL when it is closed, or serves another request */
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
     weir_traceparent_t trace;
-    uint64_t began_us; /* weir_clock_us() when it came */
+    uint64_t began_us; /* weir_clock_us() at its arrival */
     int status;        /* of the answer; 0 while waiting */
     bool abandoned;
     bool has_cache_control;
@@ -110,12 +110,12 @@ struct weir_http {
     int listener; /* descriptor, -1 without one */
     struct event *acceptable, *accept_again;
     unsigned connections_max;
-    bool full;      /* accepting is suspended until a connection closes, or the next second */
-    bool told_full; /* in the log, since fewer than half of them were in use */
-    bool failing;   /* the last accept() failed */
+    bool full;        /* accepting is suspended until a connection closes, or the next second */
+    bool logged_full; /* this was logged, and since then at least half of them were in use */
+    bool failing;     /* the last accept() failed */
 
-    struct connections idle, lingering; /* of these states, oldest first */
-    struct connections busy;            /* of all others */
+    struct connections idle, lingering; /* connections in these states, oldest first */
+    struct connections busy;            /* connections in all other states */
     unsigned n_connections;
 
     struct requests in_flight; /* waiting and answered */
@@ -134,13 +134,13 @@ struct weir_http {
 
 /* --- connection.c ------------------------------------------------------------------------- */
 
-/* Takes the descriptor, also when it fails for want of memory or of the kernel's. */
+/* Takes ownership of the descriptor, also when it fails for lack of memory or kernel resources. */
 bool weir_connection_new(weir_http_t *http, int fd);
 /* Changes the state, for limit_s at most; 0: without a limit. */
 void weir_connection_enter(connection_t *c, connection_state_t state, int limit_s);
-/* Reads what has come, as its state wants. */
+/* Reads received bytes; their use depends on the state. */
 void weir_connection_read(connection_t *c);
-/* Lets what comes be read; closes the connection when the event loop refuses. */
+/* Starts to watch for received bytes. Closes the connection if the event loop refuses. */
 void weir_connection_watch(connection_t *c);
 /* Sends the answer to the connection's request. */
 void weir_connection_answer(connection_t *c, const struct iovec parts[2]);
@@ -148,17 +148,17 @@ void weir_connection_answer(connection_t *c, const struct iovec parts[2]);
 void weir_connection_linger(connection_t *c);
 /* Closes at once. */
 void weir_connection_close(connection_t *c);
-/* Bracket what goes on with a connection after it may have been closed. */
+/* Around code that uses a connection after it may have been closed. */
 void weir_connection_hold(connection_t *c);
 void weir_connection_let_go(connection_t *c);
 
 /* --- request.c ---------------------------------------------------------------------------- */
 
-/* A request of the connection, in the list of those in flight. */
+/* Creates a request of the connection, and puts it into the list of requests in flight. */
 weir_http_request_t *weir_http_request_new(connection_t *connection);
-/* Its answer was sent, or is lost with its connection. */
+/* To be called when its answer was sent, or the connection was lost. */
 void weir_http_request_finish(weir_http_request_t *request);
-/* Answers with a 503 in the place of the handler, which has not answered in time. */
+/* Answers with a 503, because the handler has not answered in time. */
 void weir_http_abandon(weir_http_request_t *request);
 /* Frees all requests of the list, whatever their state. */
 void weir_http_free_requests(struct requests *list);
@@ -173,7 +173,7 @@ uint64_t weir_http_us_since(const weir_http_request_t *request);
 
 /* Finds the route of a request and calls its handler, or answers it. */
 void weir_http_dispatch(weir_http_request_t *request);
-/* Whether the head names a route; otherwise the request is refused whatever its body is. */
+/* True when there is a route for the head; otherwise the request is refused without its body. */
 bool weir_http_has_route(weir_http_t *http, const weir_head_t *head);
 
 /* --- exchange.c --------------------------------------------------------------------------- */
@@ -183,9 +183,9 @@ void weir_exchange_received(connection_t *c);
 void weir_exchange_sent(connection_t *c);
 void weir_exchange_closed(connection_t *c);
 
-/* Closes what has not gone on in time. */
+/* Ends connections whose state has passed its deadline. */
 void weir_exchange_check(weir_http_t *http, int64_t now_ms);
-/* Closes idle connections, and sets a limit to those whose request is not complete. */
+/* Closes idle connections, and sets a deadline for incomplete requests. */
 void weir_exchange_stop(weir_http_t *http);
 
 #endif

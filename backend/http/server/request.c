@@ -12,7 +12,7 @@
 
 #define LOGGED_PATH_MAX 256
 #define FIELDS_FIRST 512
-#define OVERDUE "There was no answer in time; what came of the request is unknown."
+#define OVERDUE "There was no answer in time; the outcome of the request is unknown."
 
 uint64_t weir_http_us_since(const weir_http_request_t *r)
 {
@@ -77,6 +77,7 @@ weir_http_request_t *weir_http_request_new(connection_t *connection)
     weir_http_t *http = connection->http;
     weir_http_request_t *r = weir_alloc(sizeof(*r));
 
+    assert(connection->request == NULL);
     r->http = http;
     r->connection = connection;
     r->began_us = weir_clock_us();
@@ -143,11 +144,12 @@ static const char *title(int status)
     return status >= 500 ? "Internal server error" : status >= 400 ? "Error" : "Other";
 }
 
-/* len bytes at the end of the answer's fields. */
+/* Room for len bytes at the end of the answer's fields. */
 static char *field_room(weir_http_request_t *r, size_t len)
 {
     size_t size = r->fields_size > 0 ? r->fields_size : FIELDS_FIRST;
 
+    assert(r->fields_len <= r->fields_size);
     while (size < r->fields_len + len)
         size *= 2;
     if (size != r->fields_size) {
@@ -170,7 +172,7 @@ static void add_field(weir_http_request_t *r, const char *name, const char *valu
     r->fields_len += name_len + value_len + 4;
 }
 
-/* RFC 9110 section 5.6.7, made once a second. */
+/* RFC 9110 section 5.6.7; formatted once a second. */
 static const char *date(weir_http_t *http)
 {
     struct tm tm;
@@ -184,12 +186,13 @@ static const char *date(weir_http_t *http)
     return http->date;
 }
 
-/* Fields that every answer has, and those that speak of its framing. */
+/* Adds the fields of every answer, and those for its framing. */
 static void add_own_fields(weir_http_request_t *r, int status, const char *media_type, size_t len)
 {
     connection_t *c = r->connection;
     char length[32];
 
+    assert(c->request == r);
     add_field(r, "Date", date(r->http));
     if (media_type != NULL)
         add_field(r, "Content-Type", media_type);
@@ -216,6 +219,7 @@ static void send_answer(weir_http_request_t *r, int status, const char *media_ty
     struct iovec parts[2] = {{NULL, 0}, {(void *)body, has_body ? len : 0}};
     size_t line_len;
 
+    assert(r->connection != NULL && status >= 200 && status < 600);
     add_own_fields(r, status, media_type, media_type != NULL ? len : 0);
     memcpy(field_room(r, 2), "\r\n", 2);
     r->fields_len += 2;
@@ -241,7 +245,7 @@ void weir_http_reply(weir_http_request_t *r, int status, const char *media_type,
     }
 
     if (r->connection != NULL) {
-        r->abandoned = false; /* the deadline's answer is still on its way out */
+        r->abandoned = false; /* the 503 is still being sent */
         return;
     }
 
@@ -249,7 +253,7 @@ void weir_http_reply(weir_http_request_t *r, int status, const char *media_type,
     free(r);
 }
 
-/* Writes the problem into small, or into memory of its own that the caller frees. */
+/* Writes the problem into small, or into new memory that the caller frees. */
 static char *problem_text(const weir_problem_t *problem, char *small, size_t size, size_t *len)
 {
     char *text = small;
@@ -299,6 +303,7 @@ void weir_http_abandon(weir_http_request_t *r)
     char text[512];
     size_t len = weir_problem_json(text, sizeof(text), &problem);
 
+    assert(!r->abandoned && r->status == 0);
     weir_http_add_header(r, "Retry-After", "1");
     r->abandoned = true;
     send_answer(r, 503, WEIR_PROBLEM_MEDIA_TYPE, text, len);
@@ -308,6 +313,7 @@ void weir_http_abandon(weir_http_request_t *r)
 
 weir_str_t weir_http_param(const weir_http_request_t *r, int n)
 {
+    assert(n >= 0 && n < WEIR_ROUTE_PARAMS_MAX);
     return r->params[n];
 }
 

@@ -5,6 +5,7 @@
 #include "log/clock.h"
 #include "log/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_AT_ONCE 64   /* connections, before what else waits in the event loop */
-#define ACCEPT_PAUSE_MS 100 /* after accept() failed for want of descriptors or memory */
-#define DESCRIPTORS_KEPT 64 /* at most, for what else the process opens */
+#define ACCEPT_AT_ONCE 64   /* connections, before other events of the event loop */
+#define ACCEPT_PAUSE_MS 100 /* after accept() failed for lack of descriptors or memory */
+#define DESCRIPTORS_KEPT 64 /* for other uses of the process */
 #define CONNECTIONS_LEAST 4
-#define IDLE_LEAST_MS 1000 /* that a connection keeps its place when others want it */
+#define IDLE_LEAST_MS                                                                              \
+    1000 /* the least idle time before a connection is closed in favour of a new one */
 
 static void accept_if_room(weir_http_t *http);
 
@@ -37,14 +39,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         r = next;
     }
     weir_exchange_check(http, (int64_t)weir_clock_ms());
-    accept_if_room(http); /* a connection may be idle for long enough now */
+    accept_if_room(http); /* a connection may now have been idle long enough */
 }
 
 /* --- accepting ---------------------------------------------------------------------------- */
 
 /*
- * The process needs descriptors for its database, Redis and files also when clients take all that
- * they can get.
+ * The process needs descriptors for its database, Redis and files, even if clients open as many
+ * connections as they can.
  */
 static unsigned connections_max(void)
 {
@@ -65,8 +67,8 @@ static unsigned connections_max(void)
 }
 
 /*
- * Makes room for a new connection.  False when all are in use, or so new that their request may
- * just not have been read yet.
+ * Makes room for a new connection. Returns false when all connections are in use, or so new that a
+ * request may not have been read yet.
  */
 static bool close_oldest_idle(weir_http_t *http)
 {
@@ -92,7 +94,7 @@ static void suspend(weir_http_t *http, bool again)
         evtimer_add(http->accept_again, &pause);
 }
 
-/* Errors of one connection, which is lost, and of nothing else (accept(2)). */
+/* True for errors that affect only one connection (accept(2)). */
 static bool is_of_connection(int error)
 {
     switch (error) {
@@ -116,15 +118,16 @@ static bool is_of_connection(int error)
 static void on_accept_failed(weir_http_t *http, int error)
 {
     if (!http->failing)
-        weir_log(WEIR_LOG_ERROR, NULL, "cannot accept connections, trying again", "{s:s,s:i}",
-                 "error", strerror(error), "connections", (int)http->n_connections);
+        weir_log(WEIR_LOG_ERROR, NULL, "cannot accept connections, retrying", "{s:s,s:i}", "error",
+                 strerror(error), "connections", (int)http->n_connections);
     http->failing = true;
-    /* Still readable, so trying again at once would be a busy loop. */
+    /* The listener is still readable, so retrying at once would be a busy loop. */
     suspend(http, true);
 }
 
 static void on_accepted(weir_http_t *http, int fd)
 {
+    assert(fd >= 0);
     if (!weir_connection_new(http, fd)) {
         on_accept_failed(http, ENOMEM);
         return;
@@ -133,7 +136,7 @@ static void on_accepted(weir_http_t *http, int fd)
         weir_log(WEIR_LOG_INFO, NULL, "accepts connections again", NULL);
     http->failing = false;
     if (http->n_connections < http->connections_max / 2)
-        http->told_full = false;
+        http->logged_full = false;
 }
 
 static void on_acceptable(evutil_socket_t listener, short what, void *arg)
@@ -145,10 +148,10 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
         int fd;
 
         if (http->n_connections >= http->connections_max && !close_oldest_idle(http)) {
-            if (!http->told_full)
+            if (!http->logged_full)
                 weir_log(WEIR_LOG_WARN, NULL, "all connections are in use, new ones wait", "{s:i}",
                          "connections", (int)http->n_connections);
-            http->full = http->told_full = true;
+            http->full = http->logged_full = true;
             suspend(http, false);
             return;
         }
@@ -188,7 +191,7 @@ static void accept_if_room(weir_http_t *http)
     on_accept_again(-1, 0, http);
 }
 
-/* A connection is freed: another one may be accepted. */
+/* A connection was freed, so another one may be accepted. */
 static void on_freed(weir_http_t *http)
 {
     weir_http_check_stopped(http);
@@ -216,6 +219,7 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
     weir_http_t *http = weir_alloc(sizeof(*http));
     static const struct timeval second = {1, 0};
 
+    assert(base != NULL && body_limit > 0);
     http->base = base;
     http->calls = (connection_calls_t){.received = weir_exchange_received,
                                        .sent = weir_exchange_sent,
@@ -239,6 +243,7 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
 
 bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_t error_size)
 {
+    assert(http->listener < 0);
     http->listener = weir_listen(address, error, error_size);
     if (http->listener < 0)
         return false;
@@ -246,8 +251,8 @@ bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_
     http->acceptable =
         event_new(http->base, http->listener, EV_READ | EV_PERSIST, on_acceptable, http);
     if (http->acceptable == NULL || event_add(http->acceptable, NULL) != 0) {
-        snprintf(error, error_size, "cannot listen on %s: the event loop refuses it: %s", address,
-                 strerror(errno));
+        snprintf(error, error_size, "cannot listen on %s: the event loop refuses the socket: %s",
+                 address, strerror(errno));
         return false;
     }
     if (strncmp(address, "unix:", 5) == 0)
@@ -276,7 +281,8 @@ void weir_http_stop(weir_http_t *http, void (*cb)(void *arg), void *arg)
 {
     unsigned before;
 
-    /* The kernel has accepted what waits here, and would reset it. */
+    assert(!http->stopping && cb != NULL);
+    /* The kernel has accepted the waiting connections, and would reset them. */
     do {
         before = http->n_connections;
         if (http->listener >= 0 && !http->full)
@@ -298,7 +304,7 @@ void weir_http_free(weir_http_t *http)
         return;
 
     close_listener(http);
-    http->stopping = false; /* nothing is to be told any more */
+    http->stopping = false; /* no callback is called any more */
     while ((c = TAILQ_FIRST(&http->idle)) != NULL || (c = TAILQ_FIRST(&http->lingering)) != NULL ||
            (c = TAILQ_FIRST(&http->busy)) != NULL)
         weir_connection_close(c);
