@@ -253,7 +253,7 @@ subtest 'a body that is no JSON object is refused' => sub {
         '{} {}', '{"a":1,"a":2}', '{"a":"\\ud800"}', '[' x 60000, '{"a":' x 10000, '{"a":1e999}')
     {
         my $json = is_problem($stack->post('/signup', $_), 400, 'a body');
-        like $json->{detail}, qr/^The body is (?:no JSON|empty)/, $json->{detail};
+        like $json->{detail}, qr/^The body is (?:not JSON|empty)/, $json->{detail};
     }
     for ('[]', '"a"', '7', 'null', 'true') {
         my $json = is_problem($stack->post('/signup', $_), 400, 'a body');
