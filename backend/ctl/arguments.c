@@ -1,5 +1,6 @@
 #include "ctl/arguments.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -13,19 +14,17 @@
 const weir_ctl_option_t weir_ctl_options[] = {
     {"json", 0, WEIR_CTL_FLAG, ARG(json), NULL, "print JSON, for programs", 0, 0},
     {"all", 0, WEIR_CTL_FLAG, ARG(all), NULL, "all of them", 0, 0},
-    {"follow", 'f', WEIR_CTL_FLAG, ARG(follow), NULL, "go on with what comes, until interrupted", 0,
-     0},
-    {"yes", 0, WEIR_CTL_FLAG, ARG(yes), NULL, "also when effects happen again", 0, 0},
-    {"new", 0, WEIR_CTL_FLAG, ARG(new_group), NULL,
-     "make the group when there is none of that name", 0, 0},
+    {"follow", 'f', WEIR_CTL_FLAG, ARG(follow), NULL, "continue with new events until interrupted",
+     0, 0},
+    {"yes", 0, WEIR_CTL_FLAG, ARG(yes), NULL, "even if effects are repeated", 0, 0},
+    {"new", 0, WEIR_CTL_FLAG, ARG(new_group), NULL, "create the group if it does not exist", 0, 0},
     {"group", 'g', WEIR_CTL_TEXT, ARG(group), "GROUP", "a consumer group", 0, 0},
     {"from", 0, WEIR_CTL_TEXT, ARG(from), "POSITION|TIME",
      "a position in each partition, or a time (2026-01-31T12:00:00Z)", 0, 0},
-    {"since", 0, WEIR_CTL_TEXT, ARG(since), "TIME", "what was made from then on (7 days ago)", 0,
-     0},
+    {"since", 0, WEIR_CTL_TEXT, ARG(since), "TIME", "from this time on (7 days ago)", 0, 0},
     {"until", 0, WEIR_CTL_TEXT, ARG(until), "TIME",
-     "what was made before then (5 minutes ago: what is younger may be under way)", 0, 0},
-    {"mend", 0, WEIR_CTL_FLAG, ARG(mend), NULL, "mend what can be mended", 0, 0},
+     "before this time (5 minutes ago: newer charges may be in progress)", 0, 0},
+    {"mend", 0, WEIR_CTL_FLAG, ARG(mend), NULL, "repair differences where possible", 0, 0},
     {"partition", 0, WEIR_CTL_NUMBER, ARG(partition), "N", "this partition only", 0, 63},
     {"type", 0, WEIR_CTL_TEXT, ARG(type), "TYPE", "events of this type only", 0, 0},
     {"aggregate", 0, WEIR_CTL_TEXT, ARG(aggregate), "AGGREGATE", "events of this aggregate only", 0,
@@ -38,7 +37,7 @@ const weir_ctl_option_t weir_ctl_options[] = {
 const size_t weir_ctl_n_options = sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]);
 
 _Static_assert(sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]) <= WEIR_CTL_OPTIONS_MAX,
-               "weir_ctl_given_t has a place for each option");
+               "weir_ctl_given_t has room for each option");
 
 static void set_number(void *field, const weir_ctl_option_t *option, const char *text)
 {
@@ -104,6 +103,7 @@ bool weir_ctl_takes(const weir_ctl_command_t *command, const weir_ctl_option_t *
 
 static int find_option(const char *word, size_t len)
 {
+    assert(word[0] == '-' && len > 0);
     for (size_t i = 0; i < weir_ctl_n_options; i++) {
         const weir_ctl_option_t *o = &weir_ctl_options[i];
 
@@ -115,7 +115,7 @@ static int find_option(const char *word, size_t len)
     exit(weir_ctl_fail(WEIR_CTL_USAGE, "there is no option \"%.*s\"", (int)len, word));
 }
 
-/* Reads the option at argv[*i]; moves *i when its value is the next word. */
+/* Reads the option at argv[*i]. Moves *i if its value is the next word. */
 static void read_option(weir_ctl_args_t *args, weir_ctl_given_t *given, char **argv, int argc,
                         int *i)
 {
@@ -165,18 +165,19 @@ void weir_ctl_read_arguments(weir_ctl_args_t *args, weir_ctl_given_t *given, int
         else if (given->n_words < most)
             given->words[given->n_words++] = argv[i];
         else
-            exit(weir_ctl_fail(WEIR_CTL_USAGE, "\"%s\" is one word too many", argv[i]));
+            exit(weir_ctl_fail(WEIR_CTL_USAGE, "unexpected argument \"%s\"", argv[i]));
     }
 }
 
 void weir_ctl_check_arguments(const weir_ctl_command_t *command, weir_ctl_args_t *args,
                               const weir_ctl_given_t *given, int used)
 {
+    assert(used > 0 && used <= given->n_words);
     for (size_t i = 0; i < weir_ctl_n_options; i++) {
         if (given->used[i] && !weir_ctl_takes(command, &weir_ctl_options[i]))
             exit(weir_ctl_fail(WEIR_CTL_USAGE,
-                               "\"%s\" takes no --%s; \"weirctl help %s\" tells "
-                               "what it takes",
+                               "\"%s\" takes no --%s; \"weirctl help %s\" lists "
+                               "its options",
                                command->name, weir_ctl_options[i].name, command->name));
     }
 
@@ -194,6 +195,7 @@ const weir_ctl_command_t *weir_ctl_find_command(const weir_ctl_commands_t *comma
 {
     const weir_ctl_command_t *best = NULL;
 
+    assert(commands->count > 0 && used != NULL);
     *used = 0;
     for (int take = 1; take <= n && take <= 2; take++) {
         char name[64];
@@ -215,6 +217,7 @@ bool weir_ctl_place(const char *text, int *partition, int64_t *position)
 {
     char *end;
 
+    assert(text != NULL);
     if (!isdigit((unsigned char)text[0]))
         return false;
     errno = 0;

@@ -1,12 +1,11 @@
 /*
- * weirctl: what an operator sees of events and does about them.
+ * weirctl: shows operators the state of events, and changes it.
  *
- * It asks PostgreSQL, where all truth is, and Redis for its streams; it needs no
- * running weir-backend and talks to none: what it changes there, relay and
- * workers find by themselves.
+ * It queries PostgreSQL, which has all durable state, and Redis for its streams. It does not need a
+ * running weir-backend and connects to none: relay and workers read the changes from PostgreSQL.
  *
- * cli.h has the command line.  Answers are JSON values inside; output.c prints
- * them as tables for people or as they are for programs.
+ * cli.h describes commands and options. Results are JSON values; output.c prints them as tables, or
+ * with --json as JSON.
  */
 #ifndef WEIR_CTL_H
 #define WEIR_CTL_H
@@ -22,19 +21,19 @@
 /* Exit codes; the help text explains them to users. */
 typedef enum {
     WEIR_CTL_OK = 0,
-    WEIR_CTL_REFUSED = 1, /* the thing is not there, or the answer is no */
+    WEIR_CTL_REFUSED = 1, /* the object does not exist, or the answer is no */
     WEIR_CTL_USAGE = 2,   /* wrong arguments or configuration */
-    WEIR_CTL_AWAY = 3     /* PostgreSQL or Redis cannot be reached, or fail */
+    WEIR_CTL_AWAY = 3     /* PostgreSQL or Redis cannot be reached, or has failed */
 } weir_ctl_exit_t;
 
 #define WEIR_CTL_WORDS_MAX 2
 
-/* The arguments of one command; absent ones are NULL, false or the default. */
+/* The arguments of one command; missing ones are NULL, false or the default. */
 typedef struct {
     bool json;
     bool all, follow, yes, new_group, mend;
     const char *group, *from, *type, *aggregate, *since, *until;
-    int partition;    /* -1: none was given */
+    int partition;    /* -1: not given */
     int count;        /* of lines */
     int64_t interval; /* ms */
     const char *words[WEIR_CTL_WORDS_MAX];
@@ -55,33 +54,33 @@ typedef weir_ctl_exit_t (*weir_ctl_run_t)(weir_ctl_t *ctl);
 /* --- query.c --------------------------------------------------------------- */
 
 /*
- * Runs one query with text parameters and returns its rows as an array of
- * objects with the columns in their order, to be json_decref()'d by the caller.
- * Ends the program with WEIR_CTL_AWAY and the server's words when it fails, but for
- * the SQLSTATE expected (may be NULL), at which it returns NULL and *message has
- * the server's words, to be freed.  sql must be one SELECT; its column data, of events, as text.
+ * Runs one query with text parameters. Returns its rows as an array of objects with the columns in
+ * their order; the caller must json_decref() it. On an error exits with WEIR_CTL_AWAY and the
+ * server's message. For the SQLSTATE expected (may be NULL) it returns NULL instead, and *message
+ * has the server's message, which the caller frees. sql must be one SELECT; a column data of events
+ * must be text.
  */
 json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *const *values,
                        const char *expected, char **message);
 /* The same without an expected error. */
 json_t *weir_ctl_rows(weir_ctl_t *ctl, const char *sql, int n, const char *const *values);
-/* For statements that are no SELECT. */
+/* For statements other than SELECT. */
 void weir_ctl_run(weir_ctl_t *ctl, const char *sql, int n, const char *const *values);
 
-/* False, after a message that names the groups there are, when there is no such group. */
+/* True when the group exists. Otherwise prints a message with the existing groups. */
 bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group);
 
 /* --- redis.c ---------------------------------------------------------------- */
 
-/* A connection, for redisFree(), or NULL with what went wrong in error. */
+/* A connection, for redisFree(); NULL with a message in error on failure. */
 redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size);
 /*
- * Of each partition, in their order, an object with partition, stream_last (the position of the
- * stream's last entry) and stream_length; both are 0 without a stream, and null when Redis does not
- * answer or redis is NULL.  To be json_decref()'d.
+ * An array with an object for each partition, in their order: partition, stream_last (the position
+ * of the stream's last entry) and stream_length. Both are 0 without a stream, and null when Redis
+ * does not answer or redis is NULL. The caller must json_decref() it.
  *
- * The database is to be asked for the positions afterwards: an event has its position before it
- * gets into its stream, so no stream seems to be ahead because events came between the two looks.
+ * The caller reads the positions from the database afterwards: an event has its position before it
+ * is in the stream, so events between the two queries do not make a stream look ahead.
  */
 json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis);
 
@@ -92,15 +91,15 @@ weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
- * Prints rows: with --json the array, else a table with the keys of the first row
- * as its head, or the words of none when there is no row.
+ * Prints rows: with --json as an array, otherwise as a table with the keys of the first row as its
+ * head. Prints the text none when there is no row.
  */
 void weir_ctl_print_rows(const weir_ctl_t *ctl, const json_t *rows, const char *none);
-/* Prints an object: with --json as it is, else a line for each member. */
+/* Prints an object: with --json as JSON, otherwise a line for each member. */
 void weir_ctl_print_object(const weir_ctl_t *ctl, const json_t *object);
-/* One line of a value, for streams of them. */
+/* Prints a value in one line, for streams of values. */
 void weir_ctl_print_line(const json_t *value);
-/* Prints a table's row with columns of fixed width, for streams. */
+/* Prints a row with columns of fixed width, for streams of rows. */
 void weir_ctl_print_columns(const json_t *row, const int *widths);
 
 #endif

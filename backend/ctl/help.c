@@ -22,7 +22,8 @@ void weir_ctl_usage(const weir_ctl_t *ctl, FILE *out)
     }
     fputs(
         "\n"
-        "\"weirctl help COMMAND\" tells more, with examples. --json prints JSON for programs.\n"
+        "\"weirctl help COMMAND\" explains it, with examples. --json prints JSON for "
+        "programs.\n"
         "\n"
         "  -c FILE   the configuration of weir-backend; without it the file in the environment's\n"
         "            " WEIR_CTL_CONF_ENVIRONMENT ", or " WEIR_CTL_CONF_DEFAULT "\n"
@@ -55,7 +56,7 @@ void weir_ctl_describe(const weir_ctl_command_t *command)
         printf("\n%s", command->more);
 }
 
-/* For a word that begins commands but is none, such as "events". */
+/* For a word that begins the names of commands but is no command, such as "events". */
 weir_ctl_exit_t weir_ctl_no_command(const weir_ctl_t *ctl, const char *const *words, int n)
 {
     const weir_ctl_commands_t *commands = ctl->commands;
@@ -95,7 +96,7 @@ weir_ctl_exit_t weir_ctl_help(weir_ctl_t *ctl)
         weir_ctl_describe(command);
         any = true;
     }
-    /* "help dead" tells of all that begin so. */
+    /* "help dead" describes all commands that begin with this word. */
     for (size_t i = 0; ctl->args.n_words == 1 && i < commands->count; i++) {
         size_t len = strlen(words[0]);
 
@@ -119,7 +120,7 @@ weir_ctl_exit_t weir_ctl_version(weir_ctl_t *ctl)
 
 /* --- completion --------------------------------------------------------------- */
 
-/* Prints the words that may follow those of prefix ("", "events"). */
+/* Prints the words that may follow the words of prefix ("", "events"). */
 static void print_following(const weir_ctl_commands_t *commands, const char *prefix)
 {
     size_t len = strlen(prefix);

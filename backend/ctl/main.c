@@ -1,5 +1,6 @@
 /*
- * weirctl: reads the command line, opens the database for commands that need it, runs one.
+ * weirctl: reads the command line, connects to the database if the command needs it, and runs the
+ * command.
  */
 #include "common/output.h"
 #include "ctl/arguments.h"

@@ -29,7 +29,10 @@ weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
     return code;
 }
 
-/* What people see of a value, to be freed.  Control characters would play with their terminal. */
+/*
+ * The text of a value for tables, which the caller frees. Control characters are replaced: they
+ * could change the terminal.
+ */
 static char *text_of(const json_t *value)
 {
     char *text;
@@ -60,7 +63,7 @@ static int width_of(const char *text)
     return n;
 }
 
-/* Numbers to the right, all else to the left; nothing after the last column. */
+/* Aligns numbers to the right and other values to the left; no blanks after the last column. */
 static void print_cell(const char *text, int width, bool right, bool last)
 {
     int pad = width > width_of(text) ? width - width_of(text) : 0;

@@ -2,6 +2,7 @@
 #include "db/db.h"
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,9 @@ static void check(PGresult *result)
 }
 
 /*
- * Event data may hold what jansson does not: numbers beyond 2^63 or a double, and nesting beyond
- * its depth.  So data comes as text and is read by itself; what cannot be read stays text.
+ * Event data may have values that jansson cannot parse: numbers beyond 2^63 or a double, and deep
+ * nesting. So data is selected as text and parsed separately; data that cannot be parsed stays a
+ * text.
  */
 static void read_data(json_t *rows)
 {
@@ -55,6 +57,7 @@ json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *cons
     const char *sqlstate;
     json_t *rows;
 
+    assert(ctl->db != NULL && (expected == NULL || message != NULL));
     snprintf(wrapped, size, format, sql);
     result = execute(ctl, wrapped, n, values);
     free(wrapped);
@@ -69,7 +72,7 @@ json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *cons
     check(result);
     rows = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
     if (rows == NULL)
-        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL sent what is no JSON"));
+        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL sent a value that is not JSON"));
     PQclear(result);
     read_data(rows);
 
@@ -85,6 +88,7 @@ void weir_ctl_run(weir_ctl_t *ctl, const char *sql, int n, const char *const *va
 {
     PGresult *result = execute(ctl, sql, n, values);
 
+    assert(ctl->db != NULL);
     check(result);
     PQclear(result);
 }
@@ -104,7 +108,8 @@ bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group)
     if (!is_there && names == NULL)
         weir_ctl_fail(WEIR_CTL_REFUSED, "there is no group \"%s\": no worker has run yet", group);
     else if (!is_there)
-        weir_ctl_fail(WEIR_CTL_REFUSED, "there is no group \"%s\"; there are %s", group, names);
+        weir_ctl_fail(WEIR_CTL_REFUSED, "there is no group \"%s\"; the groups are %s", group,
+                      names);
     json_decref(rows);
 
     return is_there;

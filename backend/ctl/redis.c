@@ -1,4 +1,4 @@
-/* weirctl's connection to Redis, and what it asks of streams. */
+/* weirctl's connection to Redis, and its queries about streams. */
 #include "ctl/ctl.h"
 #include "events/log_stream.h"
 #include "log/alloc.h"
@@ -52,7 +52,7 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size)
     return redis;
 }
 
-/* False when Redis does not answer; 0 and 0 without a stream. */
+/* Returns false when Redis does not answer. Both values are 0 without a stream. */
 static bool look_at(redisContext *redis, int partition, int64_t *last, int64_t *length)
 {
     redisReply *reply = redisCommand(redis, "XINFO STREAM " WEIR_STREAM_PREFIX "%d", partition);

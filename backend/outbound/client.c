@@ -3,6 +3,7 @@
 #include "log/alloc.h"
 #include "outbound/transfer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ struct weir_client {
     long timeout_ms;
 };
 
-/* One request on its way. */
+/* A request in flight. */
 typedef struct {
     weir_client_cb cb;
     void *arg;
@@ -30,8 +31,9 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     call_t *c = arg;
     size_t n = size * count;
 
+    assert(c->len <= c->max);
     if (c->len + n > c->max)
-        return 0; /* ends the transfer */
+        return 0; /* ends the transfer with an error */
     c->answer = weir_alloc_resize(c->answer, c->len + n + 1, 1);
     memcpy(c->answer + c->len, data, n);
     c->len += n;
@@ -39,7 +41,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     return n;
 }
 
-/* True when the server was not even asked: there is no connection to it. */
+/* True when the server did not get the request, because there was no connection. */
 static bool is_unreached(CURL *easy, CURLcode code)
 {
     curl_off_t asked_us = 0;
@@ -96,6 +98,7 @@ void weir_client_send(weir_client_t *client, const weir_client_request_t *reques
     call_t *c = weir_alloc(sizeof(*c));
     char *url;
 
+    assert(request->path != NULL && cb != NULL);
     c->cb = cb;
     c->arg = arg;
     c->max = request->answer_max;
@@ -112,7 +115,7 @@ void weir_client_send(weir_client_t *client, const weir_client_request_t *reques
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* not the environment's */
+    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* ignores the proxy of the environment */
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, client->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, client->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
@@ -136,6 +139,7 @@ weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigne
     weir_client_t *client = weir_alloc(sizeof(*client));
     size_t len = strlen(url);
 
+    assert(url != NULL && connections > 0);
     while (len > 0 && url[len - 1] == '/')
         len--;
     client->url = weir_alloc_bytes(url, len);

@@ -1,6 +1,6 @@
 /*
- * HTTP requests to one server of somebody else, with JSON in both directions: GET, or POST with an
- * Idempotency-Key.  What an answer means is the caller's to know; this tells what the network said.
+ * HTTP requests to another service, with JSON in both directions: GET, or POST with an
+ * Idempotency-Key. This file reports the answer or the network error; the caller interprets it.
  */
 #ifndef WEIR_CLIENT_H
 #define WEIR_CLIENT_H
@@ -13,18 +13,19 @@
 typedef struct weir_client weir_client_t;
 
 typedef struct {
-    const char *path;            /* behind the client's URL: "/things?limit=1" */
+    const char *path;            /* appended to the client's URL: "/things?limit=1" */
     const char *body;            /* JSON for a POST; NULL: GET */
     const char *idempotency_key; /* of a POST, or NULL */
     const char *traceparent;     /* or NULL */
-    size_t answer_max;           /* bytes; a longer answer counts as none */
+    size_t answer_max;           /* bytes; a longer answer counts as no answer */
 } weir_client_request_t;
 
-/* What came of a request; valid during the callback. */
+/* The outcome of a request; valid during the callback. */
 typedef struct {
-    long status;          /* 0: there is no answer */
-    bool unreached;       /* no answer: there was no connection, the server was not asked */
-    const char *error;    /* why there is no answer; NULL when there is one */
+    long status;          /* 0: no answer */
+    bool unreached;       /* no answer, because there was no connection: the server did not get the
+                             request */
+    const char *error;    /* the reason for no answer; NULL with an answer */
     const char *body;     /* ends with NUL, never NULL */
     size_t len;           /* of body */
     uint64_t retry_after; /* as weir_transfer_retry_after() */
@@ -33,19 +34,21 @@ typedef struct {
 typedef void (*weir_client_cb)(const weir_client_answer_t *answer, void *arg);
 
 /*
- * url is http://… or https://… without a path; copied.  A request may take timeout_ms; at most
- * `connections` are under way, what is more waits.
+ * url is http://… or https://… without a path; it is copied. A request may take timeout_ms. At most
+ * `connections` requests are in flight; further ones wait.
  */
 weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigned timeout_ms,
                                long connections);
-/* Requests under way end without an answer within the call; nothing may be sent by then. */
+/*
+ * Requests in flight end without an answer during the call; their callbacks must not send new ones.
+ */
 void weir_client_free(weir_client_t *client);
 
 /* Sends a request, whose strings are copied, and calls cb once, from the event loop. */
 void weir_client_send(weir_client_t *client, const weir_client_request_t *request,
                       weir_client_cb cb, void *arg);
 
-/* text as it may stand in a path's query; to be freed. */
+/* The text, percent-encoded for a query; the caller frees it. */
 char *weir_client_escape(const char *text);
 
 #endif

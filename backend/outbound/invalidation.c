@@ -3,10 +3,11 @@
 #include "log/alloc.h"
 #include "redis/redis.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The edges trim the stream themselves; this is for when there is none. */
+/* The edges trim the stream; this is a limit in case there is no edge. */
 #define STREAM_MAX "100000"
 
 typedef struct {
@@ -22,7 +23,7 @@ static void on_added(redisReply *reply, void *arg)
     if (reply == NULL) {
         weir_delivery_done(delivery, WEIR_DELIVERY_AWAY, "Redis: no answer");
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        /* Full, read-only, loading: it passes, and says nothing of the event. */
+        /* Out of memory, read-only, loading: temporary, and not caused by the event. */
         snprintf(error, sizeof(error), "Redis: %s", reply->str);
         weir_delivery_done(delivery, WEIR_DELIVERY_AWAY, error);
     } else {
@@ -53,6 +54,7 @@ void *weir_invalidation_new(struct event_base *base, const char *redis,
 {
     invalidation_t *invalidation = weir_alloc(sizeof(*invalidation));
 
+    assert(tags_of != NULL);
     invalidation->tags_of = tags_of;
     invalidation->redis =
         weir_redis_new(base, redis, "weir-invalidation", NULL, NULL, error, error_size);

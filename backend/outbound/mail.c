@@ -2,6 +2,7 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,25 +23,19 @@ bool weir_mail_is_address(const char *s)
     return true;
 }
 
-static char *copy(const char *s, size_t len)
-{
-    char *p = weir_alloc_bytes(s, len);
-
-    return p;
-}
-
 bool weir_mail_split(const char *mailbox, char **name, char **address)
 {
     const char *open = strrchr(mailbox, '<'), *start = mailbox, *end;
     size_t len = strlen(mailbox);
 
+    assert(name != NULL && address != NULL);
     *name = *address = NULL;
     if (open == NULL) {
-        *address = copy(mailbox, len);
+        *address = weir_alloc_bytes(mailbox, len);
     } else {
         if (mailbox[len - 1] != '>')
             return false;
-        *address = copy(open + 1, len - (size_t)(open - mailbox) - 2);
+        *address = weir_alloc_bytes(open + 1, len - (size_t)(open - mailbox) - 2);
         while (*start == ' ')
             start++;
         for (end = open; end > start && end[-1] == ' '; end--)
@@ -50,7 +45,7 @@ bool weir_mail_split(const char *mailbox, char **name, char **address)
             end--;
         }
         if (end > start)
-            *name = copy(start, (size_t)(end - start));
+            *name = weir_alloc_bytes(start, (size_t)(end - start));
     }
     if (weir_mail_is_address(*address))
         return true;
@@ -70,6 +65,7 @@ typedef struct {
 
 static void put_char(out_t *o, char c)
 {
+    assert(o->len <= o->cap);
     if (o->len + 2 > o->cap) {
         o->cap = o->cap > 0 ? o->cap * 2 : 1024;
         o->text = weir_alloc_resize(o->text, o->cap, 1);
@@ -132,7 +128,7 @@ static void base64(out_t *o, const unsigned char *s, size_t len)
     }
 }
 
-/* Encoded-words (RFC 2047) of at most 45 bytes, each of whole characters. */
+/* Encoded-words (RFC 2047) of at most 45 bytes; none splits a character. */
 static void encoded_words(out_t *o, const char *s)
 {
     const unsigned char *p = (const unsigned char *)s;
@@ -218,7 +214,10 @@ static void quoted_printable(out_t *o, const char *s)
     }
 }
 
-/* RFC 3339 to RFC 5322's date-time, both in UTC; now when it cannot be read. */
+/*
+ * Writes an RFC 3339 time as RFC 5322's date-time, both in UTC; the current time if the text is
+ * malformed.
+ */
 static void date(out_t *o, const char *rfc3339)
 {
     static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -240,6 +239,7 @@ char *weir_mail_text(const weir_mail_t *mail, size_t *len)
 {
     out_t o = {0};
 
+    assert(weir_mail_is_address(mail->from) && weir_mail_is_address(mail->to));
     put(&o, "Date:");
     date(&o, mail->time);
     put(&o, "\r\nFrom:");

@@ -1,7 +1,6 @@
 /*
- * Internet messages (RFC 5322, with MIME) as text.  Whatever stands in a name or subject cannot
- * start a header of its own: control characters become blanks, what is not ASCII is encoded (RFC
- * 2047).
+ * Internet messages (RFC 5322, with MIME) as text. A name or subject cannot inject a header field:
+ * control characters become blanks, and text that is not ASCII is encoded (RFC 2047).
  */
 #ifndef WEIR_MAIL_H
 #define WEIR_MAIL_H
@@ -21,19 +20,19 @@ typedef struct {
 } weir_mail_t;
 
 /*
- * True when s can be an address in SMTP and in a header as it is: one @ with something on both
- * sides, printable ASCII without blanks and <>()[],;:\".  Those that need SMTPUTF8 (RFC 6531) can
- * not.
+ * True when s can be used unchanged as an address in SMTP and in a header field: one @ with text on
+ * both sides, printable ASCII without blanks and <>()[],;:\". Addresses that need SMTPUTF8 (RFC
+ * 6531) are refused.
  */
 bool weir_mail_is_address(const char *s);
 
 /*
- * Splits "Name <address>" or "address" into a name (NULL if there is none) and an address, both to
- * be freed.  False when there is no valid address.
+ * Splits "Name <address>" or "address" into a name (NULL if there is none) and an address; the
+ * caller frees both. Returns false when there is no valid address.
  */
 bool weir_mail_split(const char *mailbox, char **name, char **address);
 
-/* The message with CRLF line ends, to be freed; the addresses must be valid. */
+/* The message with CRLF line ends, which the caller frees. The addresses must be valid. */
 char *weir_mail_text(const weir_mail_t *mail, size_t *len);
 
 #endif

@@ -3,6 +3,7 @@
 #include "log/alloc.h"
 #include "outbound/transfer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,30 +15,30 @@ struct weir_smtp {
     long timeout_ms;
 };
 
-/* One mail on its way. */
+/* A mail in flight. */
 typedef struct {
     weir_delivery_t *delivery;
     struct curl_slist *to;
     char *text;
     size_t len, sent;
     bool given_up;
-    bool named;      /* the server was told the recipient */
-    bool parted;     /* ... and QUIT */
-    char reply[200]; /* the server's last line before that */
+    bool named;      /* RCPT TO was sent */
+    bool has_quit;   /* QUIT was sent */
+    char reply[200]; /* the server's last line before QUIT */
     char error[CURL_ERROR_SIZE];
 } mail_t;
 
 /*
- * The server keeps a mail when it has its text and the line after it that ends it, which libcurl
- * sends once there is no more text.  So the last moment at which a mail can be held back, that
- * another worker may be sending by now, is the call that says so; a transfer that ends before
- * leaves nothing.
+ * The server accepts a mail when it has the text and the line that ends it. libcurl sends this line
+ * after the call that returns no more text. So that call is the last point at which a mail can be
+ * stopped because another worker may be sending it; an earlier end of the transfer sends no mail.
  */
 static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
 {
     mail_t *m = arg;
     size_t n = m->len - m->sent;
 
+    assert(m->sent <= m->len);
     if (!weir_delivery_is_owned(m->delivery)) {
         m->given_up = true;
         return CURL_READFUNC_ABORT;
@@ -49,7 +50,7 @@ static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
     return n;
 }
 
-/* The recipient's address is left out: errors outlive somebody who leaves. */
+/* The recipient's address is replaced: errors are kept longer than the data of a deleted user. */
 static void note_reply(mail_t *m, const char *data, size_t size)
 {
     const char *rest, *at;
@@ -67,7 +68,7 @@ static void note_reply(mail_t *m, const char *data, size_t size)
         snprintf(m->reply + len, sizeof(m->reply) - len, "%.199s", rest);
 }
 
-/* Notes the dialogue: what decides a mail's fate, and what an operator should read of it. */
+/* Notes the parts of the dialogue that decide the result, and the last reply for operators. */
 static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
 {
     mail_t *m = arg;
@@ -76,8 +77,8 @@ static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, 
     if (type == CURLINFO_HEADER_OUT && size >= 7 && strncasecmp(data, "RCPT TO", 7) == 0) {
         m->named = true;
     } else if (type == CURLINFO_HEADER_OUT && size >= 4 && strncasecmp(data, "QUIT", 4) == 0) {
-        m->parted = true;
-    } else if (type == CURLINFO_HEADER_IN && !m->parted) {
+        m->has_quit = true;
+    } else if (type == CURLINFO_HEADER_IN && !m->has_quit) {
         while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r'))
             size--;
         note_reply(m, data, size);
@@ -86,21 +87,20 @@ static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, 
 }
 
 /*
- * Whether a refusal of the recipient may be about us: servers that put off their restrictions until
- * they know the recipient (Postfix does) say then that we must log in (RFC 4954 section 6), or may
- * not send (security and policy, X.7.x of RFC 3463).
+ * True when a refusal of the recipient may concern the sender: servers that delay their
+ * restrictions until they know the recipient (Postfix does) then reply that the client must log in
+ * (RFC 4954 section 6), or may not send (security and policy, X.7.x of RFC 3463).
  */
-static bool may_be_about_us(const mail_t *m, long reply)
+static bool may_concern_sender(const mail_t *m, long reply)
 {
     return reply == 530 || reply == 534 || reply == 535 || reply == 538 ||
            (strlen(m->reply) > 7 && strncmp(m->reply + 4, "5.7.", 4) == 0);
 }
 
 /*
- * Before the server was told the recipient all it says (no service, log in first, sender refused),
- * and its silence, is about us and all our mails.  After that a plain reply decides about this
- * mail; 421 (RFC 5321 section 3.8), a word on who may send, a time-out and a lost connection may be
- * about this recipient or about all.
+ * Before RCPT TO, every reply (no service, log in first, sender refused) and no reply concern all
+ * mails. After it, a plain reply concerns this mail; 421 (RFC 5321 section 3.8), a reply about the
+ * sender's rights, a time-out and a lost connection may concern this recipient or all.
  */
 static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
 {
@@ -110,7 +110,7 @@ static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
         return WEIR_DELIVERY_OK;
     if (!m->named)
         return WEIR_DELIVERY_AWAY;
-    if (reply == 421 || code == CURLE_OPERATION_TIMEDOUT || may_be_about_us(m, reply))
+    if (reply == 421 || code == CURLE_OPERATION_TIMEDOUT || may_concern_sender(m, reply))
         return WEIR_DELIVERY_UNAVAILABLE;
     if (reply >= 500 && reply <= 599)
         return WEIR_DELIVERY_PERMANENT;
@@ -143,6 +143,7 @@ void weir_smtp_send(weir_smtp_t *smtp, const weir_mail_t *mail, weir_delivery_t 
     CURL *easy = weir_alloc_check(curl_easy_init());
     char from[300];
 
+    assert(mail->to != NULL && delivery != NULL);
     m->delivery = delivery;
     m->text = weir_mail_text(mail, &m->len);
     m->to = curl_slist_append(NULL, mail->to);
@@ -169,6 +170,7 @@ weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned ti
 {
     weir_smtp_t *smtp = weir_alloc(sizeof(*smtp));
 
+    assert(url != NULL && connections > 0);
     smtp->url = weir_alloc_text(url);
     smtp->timeout_ms = (long)timeout_ms;
     smtp->transfers = weir_transfers_new(base, connections);

@@ -2,6 +2,7 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -30,7 +31,7 @@ static void end(weir_transfers_t *t, transfer_t *transfer, CURLcode code)
     done.cb(done.easy, code, done.arg);
 }
 
-/* Hands over what has ended.  A callback may start new transfers. */
+/* Calls the callbacks of finished transfers, which may start new ones. */
 static void reap(weir_transfers_t *t)
 {
     CURLMsg *message;
@@ -68,8 +69,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
     reap(t);
 }
 
-/* libcurl says which socket to watch for what; the event is kept as the socket's private pointer.
- */
+/* libcurl calls this to watch a socket. The event is stored as the socket's private pointer. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
 {
     weir_transfers_t *t = arg;
@@ -110,6 +110,7 @@ weir_transfers_t *weir_transfers_new(struct event_base *base, long connections)
 {
     weir_transfers_t *t = weir_alloc(sizeof(*t));
 
+    assert(base != NULL && connections > 0);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         weir_alloc_check(NULL);
     t->base = base;
@@ -140,6 +141,7 @@ void weir_transfers_add(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, vo
 {
     transfer_t *transfer = weir_alloc(sizeof(*transfer));
 
+    assert(easy != NULL && cb != NULL);
     *transfer = (transfer_t){.easy = easy, .cb = cb, .arg = arg};
     LIST_INSERT_HEAD(&t->running, transfer, link);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
@@ -163,11 +165,12 @@ const char *weir_transfer_check_url(const char *url)
     char *value = NULL;
     const char *why = NULL;
 
+    assert(url != NULL);
     if (curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK)
-        why = "is no URL: host or port is malformed";
+        why = "is not a URL: host or port is malformed";
     else if (curl_url_get(parts, CURLUPART_QUERY, &value, 0) == CURLUE_OK ||
              curl_url_get(parts, CURLUPART_FRAGMENT, &value, 0) == CURLUE_OK)
-        why = "must have nothing with ? or # in it";
+        why = "must not contain ? or #";
     curl_free(value);
     curl_url_cleanup(parts);
     return why;

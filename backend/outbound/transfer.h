@@ -1,6 +1,6 @@
 /*
- * Network transfers of libcurl (SMTP, HTTP) on the event loop: its multi interface with
- * libevent's sockets and timers.  Connections are kept and used again.
+ * Network transfers of libcurl (SMTP, HTTP) on the event loop: its multi interface with libevent's
+ * sockets and timers. Connections are kept and reused.
  */
 #ifndef WEIR_TRANSFER_H
 #define WEIR_TRANSFER_H
@@ -11,25 +11,24 @@
 
 typedef struct weir_transfers weir_transfers_t;
 
-/* easy is the caller's again, and is cleaned up by it. */
+/* The callback owns easy, and cleans it up. */
 typedef void (*weir_transfer_cb)(CURL *easy, CURLcode code, void *arg);
 
-/* At most connections at once; what is more waits for one. */
+/* At most `connections` connections; further transfers wait. */
 weir_transfers_t *weir_transfers_new(struct event_base *base, long connections);
-/* Transfers under way end with CURLE_ABORTED_BY_CALLBACK; no new ones may be added by then. */
+/* Transfers in flight end with CURLE_ABORTED_BY_CALLBACK; no new ones may be added meanwhile. */
 void weir_transfers_free(weir_transfers_t *transfers);
 
-/* Starts a transfer; CURLOPT_PRIVATE of easy is taken.  The callback comes later, once. */
+/* Starts a transfer; uses CURLOPT_PRIVATE of easy. The callback is called later, once. */
 void weir_transfers_add(weir_transfers_t *transfers, CURL *easy, weir_transfer_cb cb, void *arg);
 
 /*
- * What an HTTP answer says in Retry-After (RFC 9110 section 10.2.3: seconds, or a date), for
- * weir_delivery_not_before(): ms from now; 0 when there is none, when it has passed, or when it is
- * neither.
+ * The time in Retry-After of an HTTP answer (RFC 9110 section 10.2.3: seconds, or a date), for
+ * weir_delivery_not_before(): ms from now. 0 when the field is missing, malformed, or in the past.
  */
 uint64_t weir_transfer_retry_after(CURL *easy);
 
-/* What libcurl finds wrong with a URL, or NULL. */
+/* Checks a URL by libcurl. Returns NULL, or what is wrong. */
 const char *weir_transfer_check_url(const char *url);
 
 #endif

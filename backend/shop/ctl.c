@@ -1,7 +1,7 @@
 /*
- * The shop's commands of weirctl.  payments reconcile: are the gateway's charges those of the
- * database?  reconcile.h compares; this is what an operator sees of it, and the care that is taken
- * before money is given back.
+ * The shop's commands of weirctl. "payments reconcile" checks that the gateway's charges and the
+ * payments of the database agree. reconcile.h compares; this file prints the result, and asks for
+ * confirmation before refunds.
  */
 #include "ctl/cli.h"
 #include "log/log.h"
@@ -13,16 +13,19 @@
 #include <string.h>
 
 #define CONNECTIONS 1
-/* Of charges without a payment: more of them look like another shop's, or the wrong database. */
+/*
+ * The most charges without a payment: more of them may belong to another shop, or the database is
+ * wrong.
+ */
 #define GHOSTS_MAX 20
-#define SESSION_S 10 /* until there must be one */
+#define SESSION_S 10 /* until the session must be open */
 
 typedef struct {
     weir_ctl_t *ctl;
     struct event_base *base;
     weir_gateway_t *gateway;
     const char *since, *until;
-    json_t *found; /* what a step has come to; NULL: failed */
+    json_t *found; /* the result of a step; NULL: it failed */
     size_t compared;
     bool began, done;
     char error[512];
@@ -60,7 +63,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     w->done = true;
 }
 
-/* Waits for the step's end.  Ends the program when the gateway or PostgreSQL fails. */
+/* Waits for the end of the step. Exits when the gateway or PostgreSQL fails. */
 static json_t *result_of(work_t *w)
 {
     while (!w->done)
@@ -71,7 +74,7 @@ static json_t *result_of(work_t *w)
     return w->found;
 }
 
-/* The row with since and until.  Ends the program when they are no times. */
+/* The row with since and until. Exits when they are not times. */
 static json_t *read_times(weir_ctl_t *ctl)
 {
     const char *values[] = {ctl->args.since, ctl->args.until};
@@ -104,7 +107,7 @@ static size_t count(const json_t *differences, const char *name)
     return n;
 }
 
-/* Adds what was done to each row, and returns how many are left to a person. */
+/* Adds to each row whether it was mended. Returns how many are left to a person. */
 static size_t mark_mended(json_t *differences, const json_t *mended)
 {
     json_t *row;
@@ -153,7 +156,7 @@ static void print(weir_ctl_t *ctl, json_t *differences)
     json_array_foreach(differences, i, row)
     {
         json_object_del(row, "listed");
-        if (!ctl->args.json) /* the payment's id is the key */
+        if (!ctl->args.json) /* the payment's id is also the key */
             json_object_del(row, "payment");
     }
     weir_ctl_print_rows(ctl, differences, "Charges and payments agree.");
@@ -173,7 +176,7 @@ static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
 
     if (w.base == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "no event loop: out of memory or descriptors");
-    weir_log_init(WEIR_LOG_ERROR, "weirctl"); /* sessions are of no interest */
+    weir_log_init(WEIR_LOG_ERROR, "weirctl"); /* the log lines of sessions are not needed */
     w.gateway = weir_gateway_new(w.base, settings->payments_url, settings->payments_timeout,
                                  CONNECTIONS, w.error, sizeof(w.error));
     if (w.gateway == NULL)

@@ -1,5 +1,5 @@
 /*
- * The shop, as the engine sees it: the parts of its API, its consumer groups, its keys.
+ * The shop's interface to the engine: the parts of its API, its consumer groups, its keys.
  */
 #include "domain.h"
 

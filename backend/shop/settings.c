@@ -32,7 +32,7 @@ const weir_config_key_t weir_shop_keys[] = {
     {0},
 };
 
-/* NULL, or what is wrong with a sender. */
+/* Returns NULL, or what is wrong with a sender. */
 static const char *check_mailbox(const char *mailbox)
 {
     char *name, *address;

@@ -5,19 +5,20 @@
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
-/* An answer that waits for its time. */
+/* An answer that is sent later. */
 typedef struct {
     sim_t *sim;
     struct evhttp_request *request;
     int status;
     char *body;
     bool lose;
-    bool concerned; /* by the switch latency */
+    bool affected; /* the switch latency affects it */
     struct event *timer;
 } answer_t;
 
@@ -44,10 +45,11 @@ static const struct {
 
 static int *switch_at(sim_t *sim, size_t i)
 {
+    assert(i < N_SWITCHES);
     return (int *)((char *)&sim->switches + switches[i].offset);
 }
 
-/* Is it this one's turn?  Counts down. */
+/* True when a switch affects this request. Counts down. */
 static bool take(int *left)
 {
     if (*left > 0)
@@ -65,13 +67,13 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (a->lose && connection != NULL) {
-        evhttp_connection_free(connection); /* and the request */
+        evhttp_connection_free(connection); /* frees the request, too */
     } else {
         struct evkeyvalq *headers = evhttp_request_get_output_headers(a->request);
 
         evhttp_add_header(headers, "Content-Type", "application/json");
         evbuffer_add(evhttp_request_get_output_buffer(a->request), a->body, strlen(a->body));
-        evhttp_send_reply(a->request, a->status, NULL, NULL); /* the client may have left */
+        evhttp_send_reply(a->request, a->status, NULL, NULL); /* the client may have disconnected */
     }
     event_free(a->timer);
     free(a->body);
@@ -81,7 +83,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 static void go(void *arg)
 {
     answer_t *a = arg;
-    int ms = a->concerned ? a->sim->switches.latency : 0;
+    int ms = a->affected ? a->sim->switches.latency : 0;
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
 
     evtimer_add(a->timer, &tv);
@@ -107,8 +109,8 @@ static json_t *body_of(struct evhttp_request *request)
     return body;
 }
 
-/* Are latency and errors for this request? */
-static bool is_concerned(const sim_t *sim, struct evhttp_request *request)
+/* True when latency and errors affect this request. */
+static bool is_affected(const sim_t *sim, struct evhttp_request *request)
 {
     json_t *body;
     bool is;
@@ -121,15 +123,16 @@ static bool is_concerned(const sim_t *sim, struct evhttp_request *request)
     return is;
 }
 
-/* Takes the reference to body. */
+/* Takes ownership of body. */
 static answer_t *prepare(sim_t *sim, struct evhttp_request *request, int status, json_t *body)
 {
     answer_t *a = weir_alloc(sizeof(*a));
 
+    assert(status >= 200);
     a->sim = sim;
     a->request = request;
     a->status = status;
-    a->concerned = is_concerned(sim, request);
+    a->affected = is_affected(sim, request);
     a->body = weir_alloc_check(json_dumps(body, JSON_COMPACT));
     a->timer = evtimer_new(sim->base, on_time, a);
     json_decref(body);
@@ -252,7 +255,7 @@ static json_t *find_folded(const sim_t *sim, const char *key)
     return NULL;
 }
 
-/* The list of the time that is asked for; NULL when the question is none. */
+/* The list of charges of the requested time; NULL when the query is wrong. */
 static json_t *list(const sim_t *sim, const struct evkeyvalq *values)
 {
     const char *from = evhttp_find_header(values, "created_from");
@@ -406,7 +409,7 @@ void sim_on_request(struct evhttp_request *request, void *arg)
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
     bool is_post = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
 
-    if (is_concerned(sim, request) && take(&sim->switches.errors))
+    if (is_affected(sim, request) && take(&sim->switches.errors))
         fail(sim, request);
     else if (is_post)
         post(sim, request, path);

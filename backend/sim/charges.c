@@ -2,6 +2,7 @@
 
 #include "common/ids/uuid7.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -22,7 +23,7 @@ bool sim_ledger_open(sim_t *sim, const char *file, char *error, size_t error_siz
         json_t *charge = json_loads(line, 0, NULL), *old;
         const char *id = json_string_value(json_object_get(charge, "id"));
 
-        if (id == NULL) { /* the line under way when the process was killed */
+        if (id == NULL) { /* an incomplete line, from a process that was killed */
             json_decref(charge);
             continue;
         }
@@ -45,7 +46,7 @@ void sim_write(sim_t *sim, const json_t *charge)
     fflush(sim->ledger);
 }
 
-/* RFC 3339 in UTC with milliseconds: as text, times are in their order. */
+/* RFC 3339 in UTC with milliseconds, so that the order of the texts is the order of time. */
 static void sim_now(char out[SIM_TIME_LEN + 1])
 {
     struct timespec now;
@@ -57,7 +58,7 @@ static void sim_now(char out[SIM_TIME_LEN + 1])
     snprintf(out + n, SIM_TIME_LEN + 1 - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-/* Of a ledger from before charges had a time: long ago. */
+/* For ledgers of versions whose charges had no time: a time in the past. */
 static const char *created(const json_t *charge)
 {
     const char *time = json_string_value(json_object_get(charge, "created"));
@@ -73,9 +74,10 @@ json_t *sim_list(const sim_t *sim, const char *from, const char *before, const c
     bool is_after = after == NULL;
     size_t i;
 
+    assert(limit > 0);
     json_array_foreach(sim->charges, i, charge)
     {
-        if (!is_after) { /* the order is that of the array */
+        if (!is_after) { /* charges are in the order of the array */
             is_after = strcmp(json_string_value(json_object_get(charge, "id")), after) == 0;
             continue;
         }
@@ -97,6 +99,7 @@ json_t *sim_find(const sim_t *sim, const char *member, const char *value)
     json_t *charge;
     size_t i;
 
+    assert(member != NULL);
     json_array_foreach(sim->charges, i, charge)
     {
         const char *has = json_string_value(json_object_get(charge, member));

@@ -40,8 +40,8 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Without descriptors the listener stays readable: trying again at once would be a busy loop.  The
- * argument is libevent's evhttp, which has bound the listener, and nothing of ours.
+ * Without free descriptors the listener stays readable: retrying at once would be a busy loop. The
+ * argument is libevent's evhttp, which has bound the listener.
  */
 static void on_accept_again(evutil_socket_t fd, short what, void *listener)
 {
@@ -81,7 +81,7 @@ static bool listen_at(sim_t *sim, const char *address, char *error, size_t error
     return true;
 }
 
-/* The first line of the file, in static memory; NULL when it cannot be read. */
+/* The first line of the file, in static memory; NULL on failure. */
 static const char *secret_of(const char *file)
 {
     static char line[256];

@@ -1,6 +1,6 @@
 /*
- * Webhooks go out one at a time, so that their order is that of the list, or the reverse one.  One
- * that is not answered with 2xx is tried again, later and later, while others pass it.
+ * Webhooks are sent one at a time, in the order of the list or in reverse. A webhook that is not
+ * answered with 2xx is retried with growing delays, while others are sent.
  */
 #include "sim/sim.h"
 
@@ -11,6 +11,7 @@
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -24,9 +25,9 @@ typedef struct webhook {
     TAILQ_ENTRY(webhook) link;
     char id[4 + 256];
     char *body;
-    int attempts; /* made */
-    int again;    /* times to be sent after this one */
-    long due;     /* ms of the monotonic clock */
+    int attempts; /* so far */
+    int again;    /* repetitions after this one */
+    long due;     /* weir_clock_ms() */
     sim_sent_cb cb;
     void *arg;
 } webhook_t;
@@ -42,11 +43,12 @@ struct sim_webhooks {
     int count, delivered, refused;
 };
 
-/* On the next turn of the loop, or in ms. */
+/* Runs the timer on the next turn of the loop, or in ms. */
 static void wake(sim_webhooks_t *w, long ms)
 {
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
 
+    assert(ms >= 0);
     evtimer_add(w->timer, &tv);
 }
 
@@ -92,7 +94,7 @@ static void on_answer(struct evhttp_request *request, void *arg)
         hook->due = (long)weir_clock_ms() + wait;
         TAILQ_INSERT_TAIL(&w->waiting, hook, link);
     }
-    wake(w, 0); /* the connection is freed there, not in its own callback */
+    wake(w, 0); /* on the next turn, because the connection must not be freed in its own callback */
 }
 
 static void send_hook(sim_webhooks_t *w, webhook_t *hook)

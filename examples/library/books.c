@@ -8,7 +8,7 @@
     "SELECT place, ($1::uuid[])[place] AS id FROM books_add($1::uuid[], $2::text[], $3::text[], "  \
     "$4::text[], $5::int[], $6::uuid[], $7::text[])"
 #define LIST "SELECT place, books FROM books_list($1::int[])"
-/* Columns, behind place. */
+/* Columns after place. */
 enum { ADD_ID = 1 };
 enum { LIST_BOOKS = 1 };
 
@@ -24,7 +24,7 @@ static const weir_field_t fields[] = {
     {"author", WEIR_STRING, AUTHOR, .since = 1, .optional = 1},
     {"kind", WEIR_ENUM, KIND, .since = 1, .choices = kinds},
     {"copies", WEIR_INTEGER, COPIES, .since = 1},
-    {"free", WEIR_INTEGER, FREE, .since = 1, .about = "Copies that nobody has."},
+    {"free", WEIR_INTEGER, FREE, .since = 1, .about = "Copies that are not lent."},
 };
 static const weir_resource_t book = WEIR_RESOURCE("Book", fields);
 
@@ -112,7 +112,7 @@ static const char *const types[] = {"BookAdded", "BookLent", "BookReturned", NUL
 
 static const char *tags_of(const weir_event_t *event, char tags[WEIR_INVALIDATION_TAGS_MAX])
 {
-    (void)event; /* each of them is about the list */
+    (void)event; /* each event changes the list */
     snprintf(tags, WEIR_INVALIDATION_TAGS_MAX, "books");
 
     return NULL;

@@ -3,7 +3,7 @@
  *   POST /books    one row of the command books_add: a book and its copies
  *   GET /books     one row of the query books_list, kept by the edge under the tag "books"
  *
- * and the group invalidation, which tells every edge that the list is another one: when a book was
+ * and the group invalidation, which informs every edge that the list has changed, when a book was
  * added, lent or returned.
  */
 #ifndef LIBRARY_BOOKS_H

@@ -1,6 +1,6 @@
 /*
- * A library, as the engine sees it: the parts of its API, its consumer groups, its keys.
- * docs/your-domain.md walks through this folder.
+ * The library's interface to the engine: the parts of its API, its consumer groups, its keys.
+ * docs/your-domain.md explains this folder.
  */
 #include "domain.h"
 

@@ -9,7 +9,7 @@
     "SELECT place, outcome, member_id, book_id, copy, lent_at, due_at, returned_at, late "         \
     "FROM loans_return($1::uuid[], $2::int[], $3::uuid[], $4::text[])"
 
-/* Columns, behind place; RETURN has the outcome, then a loan's values but its id, in order. */
+/* Columns after place. RETURN has the outcome, then a loan's values except its id, in order. */
 enum { LEND_OUTCOME = 1, LEND_COPY, LEND_LENT_AT, LEND_DUE_AT, LEND_ID };
 enum { RETURN_OUTCOME = 1, RETURN_FIRST };
 

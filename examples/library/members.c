@@ -7,7 +7,7 @@
     "FROM members_join($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[])"
 #define READ "SELECT place, id, name, email, joined_at, fines FROM members_by_id($1::uuid[])"
 
-/* Columns, behind place; those of READ are a member's values, in their order. */
+/* Columns after place. Those of READ are a member's values, in their order. */
 enum { JOIN_OUTCOME = 1, JOIN_JOINED_AT, JOIN_ID };
 enum { READ_FIRST = 1 };
 
@@ -33,7 +33,7 @@ static const weir_operation_t join_operation = {
     "POST",
     "/members",
     "join",
-    "Makes a member.",
+    "Creates a member.",
     .body = &join_body,
     .status = 201,
     .answer = &member,

@@ -15,105 +15,106 @@ static const weir_ctl_command_t commands[] = {
      "  weirctl events tail -n 5\n"
      "  weirctl events tail -f --type TYPE --json | jq .data\n"},
     {"events show", "ID|PARTITION/POSITION", 1, 1, "json", true, weir_ctl_events_show,
-     "an event, and what became of it in each group",
+     "an event, and its state in each group",
      "  weirctl events show 3/17\n"
      "  weirctl events show 0192d0a1-7c1e-7d3a-9a55-0f6b3a1f2e11\n"},
     {"events replay", "", 0, 0, "group new from partition yes json", true, weir_ctl_events_replay,
-     "let a group handle what the outbox has, from there on",
-     "For a new group, after its workers have started, or before them with --new: they take\n"
-     "history from PostgreSQL and then go on with what comes. A group that nobody runs holds\n"
-     "up trimming and retention: without --new an unknown name is refused. Nothing is\n"
-     "skipped: where the group has not come that far it stays. For events that the group has\n"
-     "handled already, its effects happen again, which needs --yes. The outbox keeps events\n"
-     "for outbox_keep (configuration).\n\n"
+     "let a group handle the outbox from a position on",
+     "For a new group: after its workers have started, or before with --new. The group reads\n"
+     "history from PostgreSQL, and then continues with new events. A group without workers\n"
+     "blocks trimming and retention, so an unknown name is refused without --new. No event is\n"
+     "skipped: a group that has not reached the position stays where it is. The effects of\n"
+     "events that the group has already handled are repeated, which needs --yes. The outbox\n"
+     "keeps events for outbox_keep (configuration).\n\n"
      "  weirctl events replay --group reports --new --from 0\n"
      "  weirctl events replay --group reports --from 2026-01-31T12:00:00Z --yes\n"},
     {"groups", "", 0, 0, "interval json", true, weir_ctl_groups,
      "consumer groups: how far they are behind, how fast they go",
-     "LAG: events that the relay has given a position and the group has not handled, and\n"
-     "those that wait in partitions that stand still (weirctl relay). PENDING: failed ones\n"
-     "that wait for their next attempt. OLDEST S: the age of the first one that is not\n"
-     "handled, in seconds. DEAD: its dead letters. FULL: partitions whose stream this group\n"
-     "keeps full, because stream_limit events lie before it. Other events without a\n"
-     "position, which no LAG counts, are told below. Exit code 1 when a stream is full, a\n"
-     "partition stands still, or events have waited for the relay for 10 seconds.\n\n"
+     "LAG: events with a position that the group has not handled, and events that wait in\n"
+     "halted partitions (weirctl relay). PENDING: failed events that wait for a retry.\n"
+     "OLDEST S: the age in seconds of the oldest event that is not handled. DEAD: dead\n"
+     "letters. FULL: partitions whose stream this group keeps full, because it has not\n"
+     "handled stream_limit events. Other events without a position, which no LAG counts, are\n"
+     "reported below the table. Exit code 1 when a stream is full, a partition is halted, or\n"
+     "events have waited for the relay for 10 seconds.\n\n"
      "  weirctl groups\n"
      "  weirctl groups --interval 10s --json | jq '.[] | select(.lag > 1000)'\n"},
     {"groups pause", "NAME", 0, 1, "all json", true, weir_ctl_groups_pause,
-     "let a group's workers take no more events",
-     "Within a second; what they have taken they finish. Events wait in the streams, and\n"
-     "when a stream has stream_limit entries, in the outbox: then other groups wait, too.\n\n"
+     "stop a group's workers from taking events",
+     "Takes effect within a second; the workers finish the events that they have taken.\n"
+     "Events wait in the streams, and when a stream has stream_limit entries, in the outbox:\n"
+     "then other groups wait, too.\n\n"
      "  weirctl groups pause reports\n"
      "  weirctl groups pause --all\n"},
-    {"groups resume", "NAME", 0, 1, "all json", true, weir_ctl_groups_resume, "let it go on",
-     "  weirctl groups resume reports\n"},
+    {"groups resume", "NAME", 0, 1, "all json", true, weir_ctl_groups_resume,
+     "resume a paused group", "  weirctl groups resume reports\n"},
     {"groups delete", "NAME", 1, 1, "yes json", true, weir_ctl_groups_delete,
-     "forget a group that is gone for good",
-     "Its place in the log, its failed events and its dead letters; from then on nothing\n"
-     "waits for it. A group that a worker runs is refused. With events that it has not\n"
-     "handled, or dead letters, it needs --yes. What it has handled is forgotten, too: a\n"
-     "worker that runs it later begins where the slowest of the others stands, and handles\n"
-     "again what the group had handled from there on.\n\n"
+     "delete the state of a group that is no longer used",
+     "Deletes its positions, its failed events and its dead letters; trimming no longer waits\n"
+     "for it. A group that a worker runs is refused. A group with unhandled events or dead\n"
+     "letters needs --yes. The record of handled events is deleted, too: a worker that runs\n"
+     "the group later begins at the position of the slowest other group, and handles the\n"
+     "events after it again.\n\n"
      "  weirctl groups delete reports\n"},
     {"dead list", "", 0, 0, "group count json", true, weir_ctl_dead_list,
      "dead letters, the newest first",
      "  weirctl dead list --group reports\n"
      "  weirctl dead list -n 1000 --json\n"},
     {"dead show", "GROUP PARTITION/POSITION", 2, 2, "json", true, weir_ctl_dead_show,
-     "a dead letter: why, and the event", "  weirctl dead show reports 3/17\n"},
+     "a dead letter: the reason, and the event", "  weirctl dead show reports 3/17\n"},
     {"dead replay", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
-     weir_ctl_dead_replay, "let the group handle them again, after what caused it was mended",
-     "The event goes through the outbox again for this group only, with its id, behind what\n"
-     "its aggregate has meanwhile. If it fails again it is a dead letter again.\n\n"
+     weir_ctl_dead_replay, "handle dead letters again, after the cause was fixed",
+     "Writes the event to the outbox again for this group only, with its id, after newer\n"
+     "events of its aggregate. If it fails again, it becomes a dead letter again.\n\n"
      "  weirctl dead replay reports 3/17\n"
      "  weirctl dead replay reports --all\n"},
     {"dead drop", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
-     weir_ctl_dead_drop, "forget them",
+     weir_ctl_dead_drop, "delete dead letters",
      "The outbox keeps the events themselves, as history.\n\n"
      "  weirctl dead drop reports 3/17\n"},
     {"outbox", "", 0, 0, "json", true, weir_ctl_outbox,
-     "what waits for the relay, and where Redis' streams are",
+     "events that wait for the relay, and the state of the streams",
      "WAITING: events without a position. HANDLED: the position up to which all groups have\n"
-     "come, SLOWEST GROUP the one that is last. STATE: behind means that Redis lacks what\n"
-     "some group has not handled, ahead that it has what the database does not know. Exit\n"
-     "code 3 when Redis is away; the rest is printed still.\n\n"
+     "handled the events. SLOWEST GROUP: the group that is last. STATE: behind means that\n"
+     "Redis lacks events that not all groups have handled; ahead means that it has events\n"
+     "that the database does not have. Exit code 3 when Redis is away; the other columns are\n"
+     "still printed.\n\n"
      "  weirctl outbox --json | jq .waiting\n"},
-    {"relay", "", 0, 0, "json", true, weir_ctl_relay,
-     "who may publish, and which partitions stand still",
-     "HALTED: ahead when the stream had events that the database does not know, superseded\n"
-     "when Redis knows a later term than the database. UNKNOWN: how many such events the\n"
-     "stream has. Exit code 1 when a partition stands still.\n\n"
+    {"relay", "", 0, 0, "json", true, weir_ctl_relay, "the active relay, and the halted partitions",
+     "HALTED: ahead when the stream had events that the database does not have, superseded\n"
+     "when Redis has a later term than the database. UNKNOWN: how many such events the\n"
+     "stream has. Exit code 1 when a partition is halted.\n\n"
      "  weirctl relay\n"},
     {"relay rebase", "", 0, 0, "json", true, weir_ctl_relay_rebase,
-     "let events flow again after a standby was promoted or a backup was restored",
-     "Make sure first that nothing uses the other database any more. The streams of the\n"
-     "partitions that stand still are deleted, and the relay fills them again from the\n"
-     "outbox with what some group has not handled. What is in the database is not changed,\n"
-     "so each event that it has keeps its effects; events that only the streams had are\n"
-     "gone, as their transactions are. Relays of before are refused for ever. What handlers\n"
-     "did elsewhere for events that are gone is not known any more: see what commands the\n"
-     "domain has.\n\n"
+     "continue after a promotion or a restored backup",
+     "First make sure that nothing uses the other database any more. The command deletes the\n"
+     "streams of halted partitions, and the relay fills them again from the outbox with the\n"
+     "events that not all groups have handled. The database is not changed, so its events\n"
+     "keep their effects; events that only the streams had are lost with their transactions.\n"
+     "Earlier relays are refused from then on. The database has no record of what handlers\n"
+     "did outside of it for lost events: see the commands of the domain.\n\n"
      "  weirctl relay rebase\n"},
 };
 
 static const weir_ctl_command_t about_itself[] = {
     {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
-     "can clients of OLD live with NEW? both are OpenAPI documents",
+     "check that clients of OLD can use NEW (OpenAPI)",
      "A line for each difference, then the verdict. Exit code 1 when a field, a path or an\n"
      "answer is gone, renamed or retyped; 2 when a document cannot be read.\n\n"
      "  curl -s 127.0.0.1:8080/openapi.json?version=2 >new.json\n"
      "  weirctl schema check old.json new.json\n"},
     {"new-domain", "FOLDER", 1, 1, "", false, weir_ctl_new_domain,
-     "lay down the folder of a new domain, with one endpoint of each kind and its test",
+     "create the folder of a new domain, with its test",
      "The folder must not be there; its name is the domain's. What it holds builds and\n"
      "passes its test as it is.\n\n"
      "  weirctl new-domain ../orchard\n"
      "  make DOMAIN=../orchard && ./weir test --domain ../orchard\n"},
-    {"completion bash", "", 0, 0, "", false, weir_ctl_completion, "the completion for bash",
+    {"completion bash", "", 0, 0, "", false, weir_ctl_completion, "print the completion for bash",
      "  eval \"$(weirctl completion bash)\"\n"},
-    {"version", "", 0, 0, "", false, weir_ctl_version, "weirctl's version; --version is the same",
+    {"version", "", 0, 0, "", false, weir_ctl_version, "print the version; --version is the same",
      ""},
-    {"help", "[COMMAND]", 0, 2, "", false, weir_ctl_help, "this text, or a command's", ""},
+    {"help", "[COMMAND]", 0, 2, "", false, weir_ctl_help,
+     "print this text, or the help of a command", ""},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

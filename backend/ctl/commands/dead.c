@@ -27,7 +27,10 @@ weir_ctl_exit_t weir_ctl_dead_list(weir_ctl_t *ctl)
     return WEIR_CTL_OK;
 }
 
-/* The letter that the words GROUP PARTITION/POSITION name, or with --all every one of GROUP. */
+/*
+ * The dead letter that the words GROUP PARTITION/POSITION name, or with --all every dead letter of
+ * GROUP.
+ */
 typedef struct {
     char partition[12], position[24];
     const char *values[3];

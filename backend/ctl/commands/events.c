@@ -14,7 +14,7 @@
 #define POLL_MS 200
 #define SQL_MAX 2048
 
-/* Of an outbox row o.  An event that the relay has not taken yet has no position. */
+/* Columns of an outbox row o. An event that the relay has not taken yet has no position. */
 #define SHORT                                                                                      \
     "o.partition || '/' || coalesce(o.position::text, '-') AS at, rfc3339(o.created_at) AS time,"  \
     " o.type, o.aggregate, o.event_id AS id"
@@ -22,7 +22,7 @@
     ", o.schema_version, o.causation_id, coalesce(o.correlation_id, o.event_id) AS "               \
     "correlation_id, o.traceparent, o.for_group, o.data::text AS data"
 
-/* Longer types and aggregates just shift what follows. */
+/* Longer types and aggregates shift the following columns. */
 static const int widths[] = {10, 24, 20, 44, 36};
 
 #define WANTED                                                                                     \
@@ -44,7 +44,7 @@ static void print(const weir_ctl_t *ctl, const json_t *rows)
     }
 }
 
-/* The last position of each partition, as a PostgreSQL array to be freed. */
+/* The last position of each partition, as a PostgreSQL array, which the caller frees. */
 static char *positions_of(weir_ctl_t *ctl)
 {
     json_t *rows = weir_ctl_rows(
@@ -76,7 +76,7 @@ static size_t print_found(weir_ctl_t *ctl, const char *format, const char *third
     return n;
 }
 
-/* By positions, because ids are not committed in their order: none is missed, none comes twice. */
+/* Follows positions, because ids are not committed in order: so no event is missed or repeated. */
 static void follow(weir_ctl_t *ctl, char *seen)
 {
     static const struct timespec poll = {0, POLL_MS * 1000000};
@@ -97,7 +97,7 @@ static void follow(weir_ctl_t *ctl, char *seen)
     }
 }
 
-/* A type or aggregate that no event has may be misspelt; one that is followed may come yet. */
+/* A type or aggregate without an event may be misspelt; with --follow an event may still come. */
 static void tell_absent(weir_ctl_t *ctl)
 {
     const weir_ctl_args_t *args = &ctl->args;
@@ -144,7 +144,7 @@ static bool is_uuid(const char *text)
     return weir_uuid_parse(weir_str(text), uuid) == 0;
 }
 
-/* What became of it in each group that it is for. */
+/* The state of the event in each group that handles it. */
 static json_t *groups_of(weir_ctl_t *ctl, const char *partition, const char *position,
                          const char *only)
 {
@@ -222,7 +222,7 @@ static bool is_number(const char *text)
     return len > 0 && len < 19 && strspn(text, "0123456789") == len;
 }
 
-/* Digits, dashes and a T: the rest of RFC 3339 section 5.6 is PostgreSQL's to check. */
+/* Checks digits, dashes and a T; PostgreSQL checks the rest of RFC 3339 section 5.6. */
 static bool looks_like_time(const char *text)
 {
     static const char form[] = "dddd-dd-ddTdd:dd:dd";
@@ -236,7 +236,9 @@ static bool looks_like_time(const char *text)
     return text[i] != '\0' && strspn(text + i, "0123456789.:+-Z") == strlen(text + i);
 }
 
-/* False, after a message, when no worker has ever run the group: a name that is misspelt. */
+/*
+ * Returns false, after a message, when no worker has ever run the group: its name may be misspelt.
+ */
 static bool is_group(weir_ctl_t *ctl, const char *group)
 {
     json_t *rows = weir_ctl_rows(

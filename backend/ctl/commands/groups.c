@@ -5,14 +5,15 @@
 #include <string.h>
 #include <time.h>
 
-/* What a group has handled: up to its watermark, and what lies above it. */
+/* The number of events that a group has handled: up to its watermark, and those above it. */
 #define HANDLED                                                                                    \
     "SELECT c.group_name, sum(c.handled"                                                           \
     " + (SELECT count(*) FROM consumed m WHERE m.group_name = c.group_name"                        \
     "    AND m.partition = c.partition AND m.position > c.handled)) AS handled,"                   \
     " extract(epoch FROM clock_timestamp()) AS at FROM consumer_partitions c GROUP BY 1"
 
-#define WAITING_MAX_S 10 /* that events may wait for the relay; a poll takes a second at most */
+#define WAITING_MAX_S 10 /* the longest normal wait for the relay; a poll takes a second at most   \
+                          */
 
 static void wait_ms(int64_t ms)
 {
@@ -22,7 +23,10 @@ static void wait_ms(int64_t ms)
         ;
 }
 
-/* Events without a position, which are before no group: true when they are few seconds old. */
+/*
+ * Events without a position, which count for no group. Returns true when they are only a few
+ * seconds old.
+ */
 static bool tell_waiting(weir_ctl_t *ctl)
 {
     json_t *rows = weir_ctl_rows(ctl,
@@ -39,13 +43,13 @@ static bool tell_waiting(weir_ctl_t *ctl)
         fprintf(stderr,
                 "weirctl: %" JSON_INTEGER_FORMAT
                 " events wait for the relay, the oldest for %" JSON_INTEGER_FORMAT " s%s\n",
-                n, oldest, oldest >= WAITING_MAX_S ? "; \"weirctl outbox\" tells where" : "");
+                n, oldest, oldest >= WAITING_MAX_S ? "; \"weirctl outbox\" shows where" : "");
     }
     json_decref(rows);
     return n == 0 || oldest < WAITING_MAX_S;
 }
 
-/* Groups for which streams are full: true when there is none. */
+/* Groups that keep streams full. Returns true when there is none. */
 static bool tell_full(const json_t *rows)
 {
     const json_t *row;
@@ -69,7 +73,7 @@ static bool tell_full(const json_t *rows)
     return is_well;
 }
 
-/* The rate comes from two looks; without a first one there is none. */
+/* The rate needs two queries; without the first one there is no rate. */
 weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
 {
     static const char sql[] =
@@ -121,7 +125,7 @@ weir_ctl_exit_t weir_ctl_groups(weir_ctl_t *ctl)
     return is_well ? WEIR_CTL_OK : WEIR_CTL_REFUSED;
 }
 
-/* The group that is named, or with --all NULL; false after a message. */
+/* The named group, or NULL with --all. Returns false after a message. */
 static bool chosen(weir_ctl_t *ctl, const char **group)
 {
     const weir_ctl_args_t *args = &ctl->args;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The relay holds an advisory lock: relay.c. */
+/* The relay holds an advisory lock: see relay.c. */
 static const char summary_sql[] =
     "SELECT (SELECT count(*) FROM outbox o WHERE o.position IS NULL) AS waiting,"
     " (SELECT round(extract(epoch FROM clock_timestamp() - min(o.created_at)), 1)"
@@ -23,9 +23,9 @@ static const char partitions_sql[] =
     " ORDER BY p.partition";
 
 /*
- * In words of relay.c; it corrects them within a second.  Behind: Redis lacks what no group has
- * handled; ahead: it has what the database does not know, or had it and nobody has decided about it
- * yet.
+ * The states of relay.c, which updates them within a second. Behind: Redis lacks events that not
+ * all groups have handled. Ahead: Redis has events that the database does not have, or had such
+ * events and no operator has decided yet.
  */
 static const char *state_of(json_int_t last, json_int_t position, json_int_t handled, bool halted)
 {
@@ -62,7 +62,7 @@ weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl)
 {
     char error[256];
     redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
-    json_t *streams = weir_ctl_streams(ctl, redis); /* before the positions */
+    json_t *streams = weir_ctl_streams(ctl, redis); /* read before the positions */
     json_t *summary = weir_ctl_rows(ctl, summary_sql, 0, NULL);
     json_t *partitions = weir_ctl_rows(ctl, partitions_sql, 0, NULL);
     json_t *object = json_array_get(summary, 0);

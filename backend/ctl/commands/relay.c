@@ -1,6 +1,6 @@
 /*
- * Partitions that stand still, because their stream has events of another history than the
- * database's, and the way on from there.  events/relay/relay.c explains when that is.
+ * Partitions that are halted because their stream has events of another history than the database,
+ * and how to continue. events/relay/relay.c explains when this happens.
  */
 #include "ctl/commands/commands.h"
 #include "events/log_stream.h"
@@ -31,8 +31,8 @@ bool weir_ctl_none_halted(weir_ctl_t *ctl)
 
     if (!none)
         weir_ctl_fail(WEIR_CTL_REFUSED,
-                      "events of partitions %s stand still, %" JSON_INTEGER_FORMAT
-                      " wait in the outbox: their streams are of another history than the "
+                      "partitions %s are halted, %" JSON_INTEGER_FORMAT
+                      " events wait in the outbox: their streams have another history than the "
                       "database, see \"weirctl help relay rebase\"",
                       halted, json_integer_value(json_object_get(row, "waiting")));
     json_decref(rows);
@@ -56,12 +56,12 @@ static void read_fence(redisContext *redis, int partition, char fence[WEIR_TOKEN
 }
 
 /*
- * The partitions as objects, with what Redis has of them.  Ends the program when Redis is away.
- * *era is the greatest one of the fences.
+ * The partitions as objects, with the state of their streams. Exits when Redis is away. *era is the
+ * greatest era of the fences.
  */
 static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
 {
-    json_t *streams = weir_ctl_streams(ctl, redis); /* before the positions */
+    json_t *streams = weir_ctl_streams(ctl, redis); /* read before the positions */
     json_t *rows = weir_ctl_rows(ctl, partitions_sql, 0, NULL), *row;
     size_t i;
 
@@ -124,9 +124,9 @@ weir_ctl_exit_t weir_ctl_relay(weir_ctl_t *ctl)
 }
 
 /*
- * The era is raised first: from then on no token of before can be shown in time, and the relay
- * marks nothing on the word of an earlier look.  Then the stream goes, and the mark last: where the
- * mark is, the relay leaves everything alone unless the stream is gone.
+ * The era is raised first: from then on all earlier tokens are refused, and the relay makes no mark
+ * because of an earlier check. Then the stream is deleted, and the mark last: while the mark
+ * exists, the relay does nothing in the partition unless the stream is gone.
  */
 static json_t *rebase(weir_ctl_t *ctl, redisContext *redis, json_t *rows, int64_t era)
 {
@@ -168,7 +168,7 @@ weir_ctl_exit_t weir_ctl_relay_rebase(weir_ctl_t *ctl)
 
     json_array_foreach(rows, i, row) halted = halted || is_halted(row);
     done = halted ? rebase(ctl, redis, rows, era) : json_array();
-    weir_ctl_print_rows(ctl, done, "No partition stands still.");
+    weir_ctl_print_rows(ctl, done, "No partition is halted.");
     json_decref(done);
     json_decref(rows);
     redisFree(redis);

@@ -2,6 +2,7 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +12,11 @@
 #define PLACEHOLDER "@NAME@"
 #define NAME_LEN_MAX 32
 
-/* NULL, or why there can be no domain of that name. */
+/* Returns NULL, or why the name is not allowed. */
 static const char *check_name(const char *name)
 {
-    /* Lines of migrations that the engine has. */
+    assert(name != NULL);
+    /* The engine's lines of migrations. */
     static const char *const taken[] = {"db", "events", "http", "outbound"};
 
     if (name[0] < 'a' || name[0] > 'z' || strlen(name) > NAME_LEN_MAX ||
@@ -28,7 +30,7 @@ static const char *check_name(const char *name)
     return NULL;
 }
 
-/* The text with the name in each placeholder's place, to be freed. */
+/* The text with the name instead of each placeholder; the caller frees it. */
 static char *fill_in(const char *text, const char *name)
 {
     const size_t len = sizeof(PLACEHOLDER) - 1;
@@ -51,7 +53,7 @@ static char *fill_in(const char *text, const char *name)
     return out;
 }
 
-/* Makes the folders that the path of a file has below the first len bytes. */
+/* Creates the folders in the path of a file after its first len bytes. */
 static bool make_folders(char *path, size_t len)
 {
     for (char *slash = strchr(path + len + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
@@ -98,7 +100,7 @@ weir_ctl_exit_t weir_ctl_new_domain(weir_ctl_t *ctl)
         if (!write_file(folder, file, name))
             return WEIR_CTL_REFUSED;
     }
-    printf("%s is there. In Weir's folder:\n\n"
+    printf("%s was created. In Weir's folder:\n\n"
            "  make DOMAIN=%s\n"
            "  ./weir test --domain %s\n"
            "  ./weir up --domain %s\n",

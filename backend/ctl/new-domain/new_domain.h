@@ -1,7 +1,6 @@
 /*
- * The files of a new domain's folder: those in template/, which are compiled into
- * weirctl (scripts/build/embed-template.sh).  In paths and texts @NAME@ stands for the domain's
- * name.
+ * The files of a new domain's folder, from template/, which are compiled into weirctl
+ * (scripts/build/embed-template.sh). @NAME@ in paths and texts is replaced by the domain's name.
  */
 #ifndef WEIR_CTL_NEW_DOMAIN_H
 #define WEIR_CTL_NEW_DOMAIN_H

@@ -1,7 +1,8 @@
 /*
- * The group aggregates: counts orders, of those with a checkout what was paid, by day and currency
- * in daily_order_stats, with one upsert for each batch (shop/sql/functions/orders/aggregates.sql),
- * which commits together with the mark that the events are handled.
+ * The group aggregates counts orders by day and currency in daily_order_stats; an order with a
+ * checkout is counted when it is paid. One upsert per batch
+ * (shop/sql/functions/orders/aggregates.sql) commits together with the mark that the events are
+ * handled.
  */
 #ifndef WEIR_AGGREGATES_H
 #define WEIR_AGGREGATES_H

@@ -1,7 +1,6 @@
 /*
- * GET /dashboard/daily-orders: what the group aggregates has counted, and nothing
- * else.  It may be cached for long, because invalidation.h ends what is cached
- * whenever the numbers change.
+ * GET /dashboard/daily-orders: the counts of the group aggregates. The answer may be cached for
+ * long, because each change of the numbers invalidates it (outbound/invalidation.h).
  */
 #ifndef WEIR_DASHBOARD_H
 #define WEIR_DASHBOARD_H

@@ -14,7 +14,7 @@ static const weir_field_t fields[] = {
 };
 const weir_resource_t weir_order_body = WEIR_RESOURCE("NewOrder", fields);
 
-/* A member that is known to be a UUID, in lower case. */
+/* A member that was checked to be a UUID, in lower case. */
 static void read_uuid(const json_t *object, const char *name, char uuid[WEIR_UUID_LEN + 1])
 {
     const json_t *value = json_object_get(object, name);
@@ -22,7 +22,7 @@ static void read_uuid(const json_t *object, const char *name, char uuid[WEIR_UUI
     (void)weir_uuid_parse((weir_str_t){json_string_value(value), json_string_length(value)}, uuid);
 }
 
-/* Adds the item to both arrays; false when an earlier item has the same product. */
+/* Adds the item to both arrays. Returns false when an earlier item has the same product. */
 static bool add_item(const json_t *item, weir_order_input_t *input)
 {
     size_t products_len = strlen(input->products), quantities_len = strlen(input->quantities);

@@ -1,7 +1,7 @@
 /*
- * What the body of an order may hold, of POST /orders as of any other call that makes one:
+ * The body of an order, for POST /orders and other calls that create one:
  *   {"userId": UUID, "items": [{"productId": UUID, "quantity": 1 to 1000}, …]}
- * Plain C over jansson, no libevent.
+ * Plain C with jansson, no libevent.
  */
 #ifndef WEIR_ORDER_INPUT_H
 #define WEIR_ORDER_INPUT_H
@@ -12,7 +12,7 @@
 #define WEIR_ORDER_ITEMS_MAX 100
 #define WEIR_QUANTITY_MAX 1000
 
-/* The body that weir_order_read() reads. */
+/* The body that weir_order_read() parses. */
 extern const weir_resource_t weir_order_body;
 
 typedef struct {
@@ -23,15 +23,14 @@ typedef struct {
 } weir_order_input_t;
 
 /*
- * Reads the body as weir_input_read() does; no product may be in two items.  With 0 input is filled
- * in, without anything to release.
+ * Parses the body like weir_input_read(); no product may be in two items. If the result is 0, input
+ * is filled in; there is nothing to release.
  */
 int weir_order_read(weir_str_t body, int version, weir_order_input_t *input,
                     weir_input_error_t errors[WEIR_INPUT_ERRORS_MAX], char *why, size_t why_size);
 
 /*
- * The field that an outcome of orders_put() is about, other than 'created'; item is the
- * column of that name.
+ * The error for an outcome of orders_put() other than 'created'; item is the column of that name.
  */
 weir_input_error_t weir_order_outcome_error(const char *outcome, int item);
 

@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Requests in one batch, and those that may wait for the next ones: past it they get a 503. */
+/*
+ * The most requests of one batch, and the most that may wait for a batch; further requests get a
+ * 503.
+ */
 #define BATCH_MAX 256
 #define WAITING_MAX 2048
 #define COMMANDS_IN_FLIGHT 1
@@ -83,7 +86,7 @@ static const weir_operation_t get_operation = {
     .errors = {404}, .kind = "order",
 };
 
-/* A request whose batch is under way. */
+/* A request whose batch is in flight. */
 typedef struct {
     orders_t *orders;
     weir_http_request_t *request;

@@ -7,10 +7,14 @@
 #include "shop/orders/order_input.h"
 #include "shop/orders/orders.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Requests in one batch, and those that may wait for the next ones: past it they get a 503. */
+/*
+ * The most requests of one batch, and the most that may wait for a batch; further requests get a
+ * 503.
+ */
 #define BATCH_MAX 256
 #define WAITING_MAX 2048
 #define IN_FLIGHT 1
@@ -47,7 +51,7 @@ static const weir_operation_t operation = {
     .errors = {409, 413, 415, 422},
 };
 
-/* A request whose batch is under way. */
+/* A request whose batch is in flight. */
 typedef struct {
     checkout_t *checkout;
     weir_http_request_t *request;
@@ -102,6 +106,7 @@ static weir_command_result_t submit(call_t *call, const weir_idempotency_t *idem
     const char *values[] = {order,   input->user, input->products, input->quantities,
                             payment, event,       traceparent};
 
+    assert(call->request != NULL);
     weir_uuid7(order);
     weir_uuid7(payment);
     weir_uuid7(event);
@@ -138,6 +143,7 @@ static void *open_checkout(const weir_runtime_t *runtime)
 {
     checkout_t *checkout = weir_alloc(sizeof(*checkout));
 
+    assert(runtime->openapi != NULL);
     checkout->relay = runtime->relay;
     checkout->db = weir_db_new(runtime->base, runtime->database, "checkout", NULL, NULL);
     checkout->commands =

@@ -1,9 +1,9 @@
 /*
- * POST /checkout: an order that is to be paid.  One row of the set-based command checkout
- * (shop/sql): the order PENDING, its payment and the event PaymentRequested; payments.h goes
- * on from there, and GET /orders/{id} shows how far it is.
+ * POST /checkout: an order with a payment. One row of the set-based command checkout (shop/sql)
+ * creates the order with the status PENDING, its payment and the event PaymentRequested. The group
+ * payments (payments.h) continues, and GET /orders/{id} shows the status.
  *
- * An Idempotency-Key is required: who got no answer must be able to ask again.
+ * An Idempotency-Key is required, so that a client without an answer can repeat the request.
  */
 #ifndef WEIR_CHECKOUT_H
 #define WEIR_CHECKOUT_H

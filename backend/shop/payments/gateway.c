@@ -4,6 +4,7 @@
 #include "log/alloc.h"
 #include "outbound/client.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +16,15 @@ struct weir_gateway {
     weir_client_t *client;
 };
 
-/* One question on its way. */
+/* A request in flight. */
 typedef struct {
     weir_gateway_cb cb;
-    weir_gateway_page_cb page_cb; /* of a list; cb is NULL then */
+    weir_gateway_page_cb page_cb; /* for a list; then cb is NULL */
     void *arg;
     bool is_lookup;
 } question_t;
 
-/* The header says what follows from which status. */
+/* The header explains the mapping of statuses. */
 static weir_delivery_result_t judge(const question_t *q, const weir_client_answer_t *answer)
 {
     if (answer->status == 0)
@@ -32,7 +33,7 @@ static weir_delivery_result_t judge(const question_t *q, const weir_client_answe
     case 200:
     case 201:
         return WEIR_DELIVERY_OK;
-    case 409: /* it is at work on it */
+    case 409: /* the gateway is working on it */
     case 425:
     case 429:
         return WEIR_DELIVERY_RETRY;
@@ -45,7 +46,7 @@ static weir_delivery_result_t judge(const question_t *q, const weir_client_answe
     }
 }
 
-/* A 404 may be any server's; the gateway's own has a JSON object.  There is always a list. */
+/* A 404 may come from any server; the gateway's own has a JSON object. A list always exists. */
 static bool says_missing(const question_t *q, const weir_client_answer_t *answer)
 {
     json_t *body;
@@ -75,7 +76,7 @@ static bool read_charge(const json_t *charge, weir_gateway_answer_t *a)
             strcmp(a->status, "refunded") == 0);
 }
 
-/* The page in body; borrows from it.  False when it is none. */
+/* Reads the page in body, and borrows from it. Returns false when body is not a page. */
 static bool read_page(const json_t *body, weir_gateway_page_t *page)
 {
     const json_t *next = json_object_get(body, "next"), *charge;
@@ -95,7 +96,7 @@ static bool read_page(const json_t *body, weir_gateway_page_t *page)
     return true;
 }
 
-/* Reads the expected body of a successful answer into a or page; both borrow from body. */
+/* Reads the body of a successful answer into a or page; both borrow from body. */
 static bool read_body(const question_t *q, const json_t *body, weir_gateway_answer_t *a,
                       weir_gateway_page_t *page)
 {
@@ -123,7 +124,7 @@ static void on_answer(const weir_client_answer_t *answer, void *arg)
         body = weir_alloc_json(answer->body, answer->len, 0, NULL);
         if (!read_body(q, body, &a, &page)) {
             a.result = WEIR_DELIVERY_UNAVAILABLE;
-            snprintf(error, sizeof(error), "gateway: this is no %s: %.200s",
+            snprintf(error, sizeof(error), "gateway: the answer is not a %s: %.200s",
                      q->page_cb != NULL ? "list of charges" : "charge", answer->body);
         }
     }
@@ -152,7 +153,7 @@ static question_t *make_question(weir_gateway_cb cb, void *arg)
     return q;
 }
 
-/* body is taken; NULL asks with GET. */
+/* Takes ownership of body; NULL means GET. */
 static void ask(weir_gateway_t *g, const char *path, const char *key, char *body,
                 const char *traceparent, question_t *q)
 {
@@ -181,6 +182,7 @@ void weir_gateway_charge(weir_gateway_t *g, const char *key, int64_t amount, con
                          const char *reference, const char *traceparent, weir_gateway_cb cb,
                          void *arg)
 {
+    assert(key != NULL && currency != NULL && reference != NULL && cb != NULL);
     ask(g, "/charges", key,
         dump(json_pack("{s:I,s:s,s:s}", "amount", (json_int_t)amount, "currency", currency,
                        "reference", reference)),
@@ -192,6 +194,7 @@ void weir_gateway_find(weir_gateway_t *g, const char *key, const char *tracepare
 {
     char *escaped = weir_client_escape(key), *path;
 
+    assert(key != NULL && cb != NULL);
     path = weir_alloc_format("/charges?idempotency_key=%s", escaped);
     ask(g, path, NULL, NULL, traceparent, make_question(cb, arg));
     free(path);
@@ -201,6 +204,7 @@ void weir_gateway_find(weir_gateway_t *g, const char *key, const char *tracepare
 void weir_gateway_refund(weir_gateway_t *g, const char *key, const char *charge,
                          const char *traceparent, weir_gateway_cb cb, void *arg)
 {
+    assert(key != NULL && charge != NULL && cb != NULL);
     ask(g, "/refunds", key, dump(json_pack("{s:s}", "charge", charge)), traceparent,
         make_question(cb, arg));
 }
@@ -211,6 +215,7 @@ void weir_gateway_list(weir_gateway_t *g, const char *from, const char *before, 
     char *escaped = weir_client_escape(after != NULL ? after : ""), *path;
     question_t *q = make_question(NULL, arg);
 
+    assert(from != NULL && before != NULL && cb != NULL);
     q->page_cb = cb;
     path = weir_alloc_format("/charges?created_from=%s&created_before=%s&limit=%d%s%s", from,
                              before, WEIR_GATEWAY_PAGE, after != NULL ? "&after=" : "", escaped);

@@ -8,13 +8,14 @@
 #include "shop/payments/payments_check.h"
 #include "shop/settings.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GROUP "payments"
-#define CONNECTIONS 8 /* to the gateway, and charges under way */
+#define CONNECTIONS 8 /* to the gateway, and charges in flight */
 
 #define DUE                                                                                        \
     "SELECT place, status, amount, currency, charge, order_id, withdrawn "                         \
@@ -25,7 +26,7 @@
 #define STRAY_DUE "SELECT place, payment FROM stray_charges_due($1::text[], $2::text[])"
 #define SETTLE_STRAY "SELECT place, verdict FROM stray_charges_settle($1::text[], $2::text[])"
 
-/* Columns of DUE, SETTLE and STRAY_DUE; place is the batch's. */
+/* Columns of DUE, SETTLE and STRAY_DUE; the batch uses place. */
 enum { DUE_STATUS = 1, DUE_AMOUNT, DUE_CURRENCY, DUE_CHARGE, DUE_ORDER, DUE_WITHDRAWN };
 enum { SETTLE_VERDICT = 1, SETTLE_WHY };
 enum { STRAY_PAYMENT = 1 };
@@ -45,33 +46,36 @@ typedef struct {
     weir_ask_t *stray_due;
     weir_ask_t *settle_stray;
     weir_gateway_t *gateway;
-    weir_payments_check_t *check; /* NULL: nothing is compared */
+    weir_payments_check_t *check; /* NULL: charges are not compared */
 } payments_t;
 
-/* An event under way; the strings of event live until it is done. */
+/* An event in progress; the strings of event live until its delivery is done. */
 typedef struct {
     payments_t *payments;
     weir_delivery_t *delivery;
     const weir_event_t *event;
-    char payment[WEIR_UUID_LEN + 1]; /* its id, as PostgreSQL writes it */
-    bool is_open;                    /* it was REQUESTED when the event was taken */
+    char payment[WEIR_UUID_LEN + 1]; /* its id in PostgreSQL's form */
+    bool is_open;                    /* its status was REQUESTED when the event was taken */
     char stray[16];                  /* status of a stray charge; empty: the gateway has none */
-    const char *reason; /* for which it fails when the gateway has no charge; NULL: it does not */
-    char refusal[300];  /* room for the gateway's */
-    bool confirmed;     /* the gateway's word is how things stand, not a message that may be old */
+    const char *
+        reason; /* the reason of its failure if the gateway has no charge; NULL: it does not fail */
+    char refusal[300]; /* memory for the gateway's reason */
+    bool confirmed;    /* the state comes from the gateway, not from a message that may be old */
 } job_t;
 
 static void done(job_t *job, weir_delivery_result_t result, const char *error)
 {
     weir_delivery_t *delivery = job->delivery;
 
+    assert(job->delivery != NULL);
     free(job);
     weir_delivery_done(delivery, result, error);
 }
 
-/* The gateway has said nothing of the charge. */
+/* The gateway has not answered about the charge. */
 static void failed(job_t *job, const weir_gateway_answer_t *a)
 {
+    assert(a->result != WEIR_DELIVERY_OK);
     weir_delivery_not_before(job->delivery, a->retry_after);
     done(job, a->result, a->error);
 }
@@ -81,7 +85,7 @@ static const char *member(const job_t *job, const char *name)
     return json_string_value(json_object_get(job->event->data, name));
 }
 
-/* --- writing down what the gateway has said --------------------------------------------- */
+/* --- recording the gateway's answer --------------------------------------------- */
 
 static void on_settled(PGresult *result, int row, const char *error, const char *sqlstate,
                        void *arg)
@@ -99,7 +103,7 @@ static void on_settled(PGresult *result, int row, const char *error, const char 
         done(job, WEIR_DELIVERY_OK, NULL);
 }
 
-/* The first event of the chain: this one, when it names none. */
+/* The first event of the chain; this event, if it has no correlation. */
 static const char *correlation(const job_t *job)
 {
     return job->event->correlation != NULL ? job->event->correlation : job->event->id;
@@ -109,6 +113,7 @@ static void settle(job_t *job, const weir_gateway_answer_t *a)
 {
     char amount[24];
 
+    assert(a->found && a->status != NULL);
     snprintf(amount, sizeof(amount), "%" PRId64, a->amount);
     weir_ask(job->payments->settle,
              (const char *[]){job->payment, a->status, a->charge, amount, a->currency, a->reason,
@@ -117,9 +122,10 @@ static void settle(job_t *job, const weir_gateway_answer_t *a)
              on_settled, job);
 }
 
-/* Nothing was charged, and nothing will be. */
+/* There is no charge, and there will be none. */
 static void give_up(job_t *job)
 {
+    assert(job->reason != NULL);
     weir_ask(job->payments->settle,
              (const char *[]){job->payment, "failed", NULL, NULL, NULL, job->reason, "t",
                               job->event->traceparent, job->event->id, correlation(job)},
@@ -137,11 +143,12 @@ static void on_answer(const weir_gateway_answer_t *a, void *arg)
     } else if (job->reason != NULL) {
         give_up(job);
     } else if (job->is_open) {
-        /* Its PaymentRequested came before, and left it open: this event is what ends it. */
-        done(job, WEIR_DELIVERY_RETRY, "a message told of a charge that the gateway does not have");
+        /* An earlier PaymentRequested left the payment open; this event ends it. */
+        done(job, WEIR_DELIVERY_RETRY,
+             "a message is about a charge that the gateway does not have");
     } else {
         weir_log(WEIR_LOG_WARN, job->event->trace_id,
-                 "a message told of a charge that the gateway does not have", "{s:s}", "payment",
+                 "a message is about a charge that the gateway does not have", "{s:s}", "payment",
                  job->payment);
         done(job, WEIR_DELIVERY_OK, NULL);
     }
@@ -153,12 +160,13 @@ static void refund(job_t *job, const char *name, const char *charge, weir_gatewa
 {
     char key[300];
 
+    assert(name != NULL && cb != NULL);
     job->confirmed = true;
     snprintf(key, sizeof(key), "refund-%.255s", name);
     weir_gateway_refund(job->payments->gateway, key, charge, job->event->traceparent, cb, job);
 }
 
-/* How does its charge stand? */
+/* Queries the state of the payment's charge. */
 static void look_up(job_t *job)
 {
     job->confirmed = true;
@@ -166,7 +174,10 @@ static void look_up(job_t *job)
                       job);
 }
 
-/* A refusal is the end, unless an earlier attempt whose answer was lost has made the charge. */
+/*
+ * A refusal ends the payment, unless an earlier attempt, whose answer was lost, has made the
+ * charge.
+ */
 static void on_charged(const weir_gateway_answer_t *a, void *arg)
 {
     job_t *job = arg;
@@ -202,7 +213,7 @@ static void act(job_t *job, PGresult *result, int row)
     } else if (strcmp(type, types[REFUND]) == 0 && strcmp(status, "REFUNDING") == 0) {
         refund(job, job->payment, PQgetvalue(result, row, DUE_CHARGE), on_answer);
     } else {
-        done(job, WEIR_DELIVERY_OK, NULL); /* a message came first */
+        done(job, WEIR_DELIVERY_OK, NULL); /* a message has already settled it */
     }
 }
 
@@ -250,7 +261,7 @@ static void end_stray(job_t *job)
         settle_stray(job, strcmp(job->stray, "refunded") == 0 ? "REFUNDED" : "UNPAID");
 }
 
-/* The charge of the payment that it may belong to: is it this one? */
+/* Checks whether the payment that may own this charge has it. */
 static void on_owner_found(const weir_gateway_answer_t *a, void *arg)
 {
     job_t *job = arg;
@@ -281,8 +292,9 @@ static void on_stray_due(PGresult *result, int row, const char *error, const cha
 }
 
 /*
- * A message alone makes no charge a stray one: its key may be a payment's id in another form.  So
- * before money goes back it is asked whose the charge is, by the key that the gateway itself names.
+ * A message alone does not prove that a charge is stray: its key may be a payment's id in another
+ * form. So before a refund the owner of the charge is looked up by the key that the gateway
+ * returns.
  */
 static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
 {
@@ -309,6 +321,7 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
     job_t *job = weir_alloc(sizeof(*job));
     const char *payment;
 
+    assert(event->type != NULL && event->data != NULL);
     job->payments = p;
     job->delivery = delivery;
     job->event = event;
@@ -338,6 +351,7 @@ static void *open_payments(const weir_runtime_t *runtime, char *error, size_t er
                          CONNECTIONS, error, error_size);
     payments_t *p;
 
+    assert(settings != NULL);
     if (gateway == NULL)
         return NULL;
     p = weir_alloc(sizeof(*p));

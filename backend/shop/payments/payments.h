@@ -1,17 +1,15 @@
 /*
- * The group payments: gets an order's money from the gateway, once.
+ * The group payments charges an order at the gateway, once.
  *
  * - PaymentRequested: charges, with the payment's id as the gateway's idempotency key.  What the
  *   gateway refuses fails, unless it turns out to have made the charge before.  For a user who has
- * left meanwhile it only asks whether that is so.
- * - PaymentWithdrawn: an operator has dropped a PaymentRequested that was a dead letter: asks the
- * same
- * - PaymentReported: a message about a charge does not fit: asks the gateway how it stands
- * - RefundRequested: gives the money of a given up order back
- * - StrayChargeReported: the same for a charge that belongs to no payment
+ * left meanwhile it only asks whether that is so. - PaymentWithdrawn: an operator has dropped a
+ * PaymentRequested that was a dead letter: asks the same - PaymentReported: a message about a
+ * charge does not fit: asks the gateway how it stands - RefundRequested: refunds the charge of an
+ * order that was given up - StrayChargeReported: the same for a charge that belongs to no payment
  *
- * What the gateway says goes through payment_step() (shop/sql), which alone decides what
- * follows.
+ * Every answer of the gateway is passed to payment_step() (shop/sql), which alone decides the next
+ * state.
  */
 #ifndef WEIR_PAYMENTS_H
 #define WEIR_PAYMENTS_H

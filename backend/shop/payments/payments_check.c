@@ -4,11 +4,12 @@
 #include "log/log.h"
 #include "shop/payments/reconcile.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_MAX_S 60 /* between two questions whether it is due */
+#define ASK_MAX_S 60 /* between two queries whether a comparison is due */
 
 #define DUE "SELECT since, until FROM payments_check_due($1::int)"
 enum { DUE_SINCE, DUE_UNTIL };
@@ -19,8 +20,8 @@ struct weir_payments_check {
     weir_gateway_t *gateway;
     unsigned every_s;
     struct event *timer;
-    char since[32], until[32]; /* of the comparison under way */
-    bool failed;               /* the last one; so that the log tells it once */
+    char since[32], until[32]; /* the period of the comparison in progress */
+    bool failed;               /* the last comparison failed, and this was logged */
 };
 
 static void wait_for_next(weir_payments_check_t *check)
@@ -36,9 +37,8 @@ static void on_found(json_t *differences, size_t compared, const char *error, vo
     size_t n = json_array_size(differences);
 
     if (differences == NULL && !check->failed)
-        weir_log(WEIR_LOG_WARN, NULL,
-                 "charges and payments could not be compared; it is tried again", "{s:s,s:s}",
-                 "since", check->since, "error", error);
+        weir_log(WEIR_LOG_WARN, NULL, "charges and payments could not be compared, retrying",
+                 "{s:s,s:s}", "since", check->since, "error", error);
     check->failed = differences == NULL;
     if (n > 0)
         weir_log(WEIR_LOG_ERROR, NULL,
@@ -55,7 +55,7 @@ static void on_due(PGresult *result, const char *error, const char *sqlstate, vo
 {
     weir_payments_check_t *check = arg;
 
-    (void)error; /* it is asked again; the session tells of itself */
+    (void)error; /* the query is repeated; the session logs its own errors */
     (void)sqlstate;
     if (result == NULL || PQntuples(result) == 0) {
         wait_for_next(check);
@@ -83,6 +83,7 @@ weir_payments_check_t *weir_payments_check_new(struct event_base *base, weir_db_
 {
     weir_payments_check_t *check = weir_alloc(sizeof(*check));
 
+    assert(every_s > 0);
     *check = (weir_payments_check_t){.db = db, .gateway = gateway, .every_s = every_s};
     check->timer = evtimer_new(base, on_time, check);
     wait_for_next(check);

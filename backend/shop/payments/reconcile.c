@@ -2,6 +2,7 @@
 
 #include "log/alloc.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
     "SELECT coalesce(json_agg(to_json(u)), '[]') "                                                 \
     "FROM payments_uncharged($1::jsonb, $2::timestamptz, $3::timestamptz, $4::int) u"
 
-#define PAGES_MAX 100000 /* of a list; a longer one does not end */
+#define PAGES_MAX 100000 /* of a list; a longer list counts as endless */
 
 #define LIMIT_TEXT_(n) #n
 #define LIMIT_TEXT(n) LIMIT_TEXT_(n)
@@ -25,11 +26,11 @@ typedef struct {
     weir_reconcile_cb cb;
     void *arg;
     json_t *differences;
-    json_t *keys;      /* of all charges of the list */
-    char *after;       /* the next page; NULL when the last one has come */
-    json_t *uncharged; /* payments for which the gateway is asked, one after the other */
-    size_t asked;      /* of them */
-    int pages;         /* of the list so far */
+    json_t *keys;      /* the keys of all charges of the list */
+    char *after;       /* the next page; NULL after the last page */
+    json_t *uncharged; /* payments about which the gateway is queried, one after the other */
+    size_t asked;      /* how many of them were queried */
+    int pages;         /* pages of the list so far */
 } run_t;
 
 static void ask_page(run_t *run);
@@ -49,13 +50,13 @@ static void end(run_t *run, const char *error)
     free(run);
 }
 
-/* The array of a result's one value; NULL after the end of the run, which is freed then. */
+/* The array in a result's only value; NULL if the run has ended and was freed. */
 static json_t *read_rows(run_t *run, PGresult *result, const char *error)
 {
     json_t *rows = result != NULL ? json_loads(PQgetvalue(result, 0, 0), 0, NULL) : NULL;
 
     if (rows == NULL)
-        end(run, error != NULL ? error : "PostgreSQL sent what is no JSON");
+        end(run, error != NULL ? error : "PostgreSQL sent a value that is not JSON");
     return rows;
 }
 
@@ -65,7 +66,7 @@ static void query(run_t *run, const char *sql, int n, const char *const *values,
         end(run, "the database session is not open");
 }
 
-/* charges: an array of the gateway's, or of objects with the same members. */
+/* charges: an array of the gateway's charges, or of objects with the same members. */
 static void compare(run_t *run, const json_t *charges, bool mend, weir_db_cb cb)
 {
     char *text = weir_alloc_check(json_dumps(charges, JSON_COMPACT));
@@ -210,6 +211,7 @@ static run_t *make(weir_db_t *db, weir_gateway_t *gateway, const char *since, co
 void weir_reconcile(weir_db_t *db, weir_gateway_t *gateway, const char *since, const char *until,
                     weir_reconcile_cb cb, void *arg)
 {
+    assert(since != NULL && until != NULL && cb != NULL);
     ask_page(make(db, gateway, since, until, cb, arg));
 }
 
@@ -240,6 +242,7 @@ void weir_reconcile_mend(weir_db_t *db, const json_t *differences, const char *u
     json_t *charges = json_array(), *difference;
     size_t i;
 
+    assert(json_is_array(differences) && cb != NULL);
     json_array_foreach(differences, i, difference)
     {
         json_t *listed = json_object_get(difference, "listed");

@@ -16,7 +16,7 @@
 #define WAITING_MAX 2048
 #define IN_FLIGHT 1
 
-#define NAME_MAX_LEN 255 /* of a charge and its key */
+#define NAME_MAX_LEN 255 /* of a charge's id and of its key */
 
 #define TAKE                                                                                       \
     "SELECT place, verdict FROM payment_webhooks_take($1::text[], $2::text[], $3::text[], "        \
@@ -25,7 +25,7 @@ enum { TAKE_VERDICT = 1 };
 
 typedef struct {
     weir_relay_t *relay;
-    weir_secret_t secrets[2]; /* this one and, while it is changed, the old one */
+    weir_secret_t secrets[2]; /* the present key, and the old one while the key is changed */
     weir_db_t *db;
     weir_batch_t *batch;
 } webhooks_t;
@@ -39,7 +39,7 @@ static const weir_operation_t operation = {
     .errors = {401, 413, 415, 422},
 };
 
-/* A message whose batch is under way. */
+/* A message whose batch is in flight. */
 typedef struct {
     webhooks_t *webhooks;
     weir_http_request_t *request;
@@ -103,7 +103,7 @@ static void submit(webhooks_t *webhooks, weir_http_request_t *request, const cha
     free(call);
 }
 
-/* The gateway's word in the type, NULL when it is about something else. */
+/* The status in the type; NULL for messages of other types. */
 static const char *news_of(const char *type)
 {
     static const char *const news[] = {"succeeded", "failed", "refunded"};
@@ -138,7 +138,7 @@ static void post_webhook(weir_http_request_t *request, void *arg)
     weir_str_t body;
     json_t *root;
 
-    /* First of all: who has not signed learns nothing about what is read. */
+    /* The signature is checked first: a sender without one gets no details about the body. */
     if (!is_signed(arg, request))
         return;
     body = weir_json_body(request);
@@ -166,7 +166,7 @@ static void *open_webhooks(const weir_runtime_t *runtime)
     webhooks_t *webhooks = weir_alloc(sizeof(*webhooks));
 
     webhooks->relay = runtime->relay;
-    /* Without a key, which fits no signature, every message is refused. */
+    /* Without a key every message is refused, because no signature matches. */
     (void)!weir_secret_parse(settings->webhook_secret, &webhooks->secrets[0]);
     (void)!weir_secret_parse(settings->webhook_secret_old, &webhooks->secrets[1]);
     webhooks->db = weir_db_new(runtime->base, runtime->database, "webhooks", NULL, NULL);

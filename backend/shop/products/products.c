@@ -6,6 +6,7 @@
 #include "log/alloc.h"
 #include "shop/shop_api.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -86,7 +87,7 @@ static const weir_operation_t put_operation = {
     "PUT",
     "/products/{id}",
     "putProduct",
-    "Makes a product (201) or changes it (200).",
+    "Creates a product (201) or changes it (200).",
     .body = &put_body,
     .status = 200,
     .also = 201,
@@ -94,13 +95,13 @@ static const weir_operation_t put_operation = {
     .errors = {404, 413, 415, 422},
 };
 
-/* A request whose batch is under way. */
+/* A request whose batch is in flight. */
 typedef struct {
     products_t *products;
     weir_http_request_t *request;
     int version;
     char id[WEIR_UUID_LEN + 1];
-    json_t *body; /* of a PUT; owns the next two */
+    json_t *body; /* of a PUT; owns the next two members */
     const char *name, *currency;
     long long price;
     char *if_none_match; /* of a read, or NULL */
@@ -119,6 +120,7 @@ static call_t *new_call(products_t *products, weir_http_request_t *request, int 
 
 static void free_call(call_t *call)
 {
+    assert(call->request != NULL);
     json_decref(call->body);
     free(call->if_none_match);
     free(call);
@@ -227,6 +229,7 @@ static void show_change(call_t *call, const char *outcome, weir_str_t updated_at
     };
     bool is_new = strcmp(outcome, "created") == 0;
 
+    assert(call->name != NULL && call->currency != NULL);
     if (strcmp(outcome, "unchanged") != 0)
         weir_relay_wake(call->products->relay);
 
@@ -255,6 +258,7 @@ static bool submit_put(call_t *call)
     char price[24], event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
     const char *values[] = {call->id, call->name, price, call->currency, event_id, traceparent};
 
+    assert(call->id[0] != '\0');
     snprintf(price, sizeof(price), "%lld", call->price);
     weir_uuid7(event_id);
     weir_traceparent_format(weir_http_trace(call->request), traceparent);

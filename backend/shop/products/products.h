@@ -4,9 +4,9 @@
  *   GET /products/{id}   one row of the set-based query products_by_id
  *   PUT /products/{id}   one row of the set-based command products_put
  *
- * Both reads may be cached.  A PUT's answer has Weir-Invalidate, so that the edge
- * that it passes drops what it had before the client reads the answer; the event
- * ProductChanged tells all others (invalidation.h).
+ * Both reads may be cached. The answer to a PUT has Weir-Invalidate, so that its edge invalidates
+ * stored answers before the client gets the answer. The event ProductChanged informs all other
+ * edges (outbound/invalidation.h).
  */
 #ifndef WEIR_PRODUCTS_H
 #define WEIR_PRODUCTS_H

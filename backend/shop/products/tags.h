@@ -1,5 +1,5 @@
 /*
- * The group invalidation: the cache tags of the shop's answers, and the events that make them old
+ * The group invalidation: the cache tags of the shop's answers, and the events that invalidate them
  * (outbound/invalidation.h).
  */
 #ifndef WEIR_TAGS_H

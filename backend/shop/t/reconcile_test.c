@@ -108,7 +108,7 @@ static void what_is_no_json_ends_it(void **state)
     answers[1] = "[";
     weir_reconcile(NULL, NULL, "2026-01-01", "2026-01-02", on_end, NULL);
     assert_int_equal(ended, 1);
-    assert_string_equal(said, "PostgreSQL sent what is no JSON");
+    assert_string_equal(said, "PostgreSQL sent a value that is not JSON");
 }
 
 int main(void)

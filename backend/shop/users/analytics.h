@@ -1,4 +1,4 @@
-/* The group analytics: notes every signup for analysis. */
+/* The group analytics records every signup for analysis. */
 #ifndef WEIR_ANALYTICS_H
 #define WEIR_ANALYTICS_H
 

@@ -1,4 +1,4 @@
-/* The group billing: gives every new user a billing profile. */
+/* The group billing creates a billing profile for every new user. */
 #ifndef WEIR_BILLING_H
 #define WEIR_BILLING_H
 

@@ -1,13 +1,13 @@
 /*
- * DELETE /users/{id}: one row of the set-based command delete_users (shop/sql), and what its
- * event UserDeleted makes the groups do, each on its own:
+ * DELETE /users/{id}: one row of the set-based command delete_users (shop/sql). The groups handle
+ * its event UserDeleted independently:
  *
  *   access    the user is gone for the API (410)
  *   privacy   what is personal goes out of users, of the events kept as history and of dead letters
  *   billing   the subscription is cancelled       flags   what the user saw is deleted
  *
- * The table deletions is the record of it.  Of what comes later for such a user, no mail goes out
- * and nothing is charged.  Copies in Redis end with the stream's trimming.
+ * The table deletions records the progress. After the deletion no mail is sent to the user and
+ * nothing is charged. Copies in Redis are removed when the stream is trimmed.
  */
 #ifndef WEIR_DELETION_H
 #define WEIR_DELETION_H

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define GROUP "email"
-#define CONNECTIONS 8 /* to the SMTP server, and mails under way */
+#define CONNECTIONS 8 /* to the SMTP server, and mails in flight */
 
 static const char *const types[] = {"UserCreated", "OrderPaid", NULL};
 
@@ -27,7 +27,7 @@ typedef struct {
     char *address;
 } email_t;
 
-/* An event under way, until its mail is; the strings of event live until it is done. */
+/* An event whose mail is not sent yet; the strings of event live until its delivery is done. */
 typedef struct {
     email_t *email;
     const weir_event_t *event;
@@ -136,7 +136,7 @@ static void on_recipient(PGresult *result, int row, const char *error, const cha
     if (result == NULL)
         done(job, weir_delivery_not_asked(sqlstate), error);
     else if (weir_column_bool(result, row, RECIPIENT_HAS_LEFT))
-        done(job, WEIR_DELIVERY_OK, NULL); /* has left: no mail any more */
+        done(job, WEIR_DELIVERY_OK, NULL); /* the user was deleted: no mail */
     else if (strcmp(job->event->type, "UserCreated") == 0)
         send_welcome(job);
     else if (PQgetisnull(result, row, RECIPIENT_EMAIL))

@@ -1,9 +1,9 @@
 /*
- * The group email: sends every new user a welcome mail, and who has paid a receipt, over SMTP.  Who
- * has asked to be deleted meanwhile gets none.
+ * The group email sends a welcome mail to every new user, and a receipt to every user who has paid,
+ * over SMTP. A user who has requested deletion gets no mail.
  *
- * The Message-ID is made of the event's id, so that a mail which is sent again after a crash
- * (between the server's 250 and our commit) can be recognised as the same one.
+ * The Message-ID contains the event's id, so that a mail that is sent again after a crash (between
+ * the server's 250 and our commit) can be recognised as a duplicate.
  */
 #ifndef WEIR_EMAIL_H
 #define WEIR_EMAIL_H

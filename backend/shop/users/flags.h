@@ -1,4 +1,4 @@
-/* The group flags: sets the feature flags of every new user. */
+/* The group flags sets the feature flags of every new user. */
 #ifndef WEIR_FLAGS_H
 #define WEIR_FLAGS_H
 

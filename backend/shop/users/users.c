@@ -40,7 +40,7 @@ static const weir_field_t signup_fields[] = {
 static const weir_resource_t signup = WEIR_RESOURCE("Signup", signup_fields);
 
 static const weir_operation_t post_operation = {
-    "POST",          "/signup",     "signUp",        "Makes a user.",
+    "POST",          "/signup",     "signUp",        "Creates a user.",
     .body = &signup, .status = 201, .answer = &user, .errors = {409, 413, 415, 422},
 };
 static const weir_operation_t get_operation = {

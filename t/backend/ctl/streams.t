@@ -70,7 +70,7 @@ is $first->{unknown}, 0, 'and the database knows it';
 
 my $before = $s->redis('XLEN', 'weir:events:0');
 ($status, $out) = ctl('relay', 'rebase');
-is $out, "No partition stands still.\n", 'weirctl relay rebase has nothing to do';
+is $out, "No partition is halted.\n", 'weirctl relay rebase has nothing to do';
 cmp_ok $s->redis('XLEN', 'weir:events:0'), '>', $before, 'and deletes no stream';
 
 ($status, $out) = ctl('outbox', '--json');

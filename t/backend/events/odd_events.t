@@ -66,7 +66,7 @@ subtest 'events without sense are dead letters with a reason' => sub {
         'email|1|the event names no user',
         'email|1|there is no such user',
         'invalidation|1|the event does not name its product',
-        'payments|20|a message told of a charge that the gateway does not have',
+        'payments|20|a message is about a charge that the gateway does not have',
         'payments|1|the event names no charge',
         'payments|1|the event names no payment',
         'payments|1|there is no such payment'),

@@ -1,23 +1,26 @@
 -- Settles a batch of events for a group, in one transaction: effects, marks, retries, dead letters.
 --
--- p_positions lists events of p_partition, at most one of each aggregate. p_errors has NULL for an event
--- whose effects p_apply shall make, or why it failed outside of the database already; p_final says that
--- no retry helps, p_excused that the failure is no attempt (the dependency is known to be away), p_waits for
--- how many ms, at least, it must not be tried again. Events of other types than p_types, and those for one
--- other group only, are handled by doing nothing.
+-- p_positions lists events of p_partition, at most one of each aggregate. p_errors has NULL for an
+-- event whose effects p_apply makes, or the error of a failure outside of the database. p_final
+-- means that no retry helps, p_excused that the failure does not count as an attempt (the
+-- dependency is unavailable), p_waits is the least time in ms until the retry. Events of types not
+-- in p_types, and events for another group only, are handled without an effect.
 --
--- Effects of the whole batch come from one call of p_apply. When it fails, nothing of it stays and each
--- event is applied alone, so that only those that fail wait. An error that says nothing about
--- the events (deadlock, resources, shutdown, a right or a schema that is missing) fails the whole call. One that needs
--- a row which another transaction has locked (the session's lock_timeout) waits, which is no attempt.
+-- One call of p_apply makes the effects of the whole batch. If it fails, it is rolled back and each
+-- event is applied alone, so that only failing events wait. An error that is not caused by the
+-- events (deadlock, resources, shutdown, a missing privilege or schema) fails the whole call. An
+-- event that needs a row which another transaction has locked (the session's lock_timeout) waits,
+-- which does not count as an attempt.
 --
--- p_ids are the ids of the events as they were delivered (NULL: could not be read). From the first one on that is not
--- the outbox's event at its position nothing is settled: it belongs to a history that was rolled back, and what comes
--- behind it may belong to an aggregate whose event it hides.
+-- p_ids are the delivered ids of the events (NULL: the entry could not be parsed). No event is
+-- settled from the first one on whose id is not that of the outbox's event at its position: it
+-- belongs to a history that was rolled back, and later events may belong to an aggregate whose
+-- event it hides.
 --
--- Returns per position what became of it: done, retry (after r_wait_ms), dead; other: see p_ids; or unknown: the log
--- does not reach as far as that position (a stream that is ahead of the database), which therefore
--- must not be marked. Then r_handled, the position up to which all is handled now. Raises WE001 when the caller no longer owns the partition.
+-- Returns the outcome per position: done, retry (after r_wait_ms), dead, other (see p_ids), or
+-- unknown: the log ends before that position (a stream that is ahead of the database), so the
+-- position must not be marked. Then r_handled, the position up to which all events are handled.
+-- Raises WE001 when the caller no longer owns the partition.
 CREATE OR REPLACE FUNCTION consume(
     p_group text, p_partition smallint, p_epoch bigint, p_apply text, p_types text[], p_permanent text[],
     p_positions bigint[], p_errors text[], p_final boolean[], p_excused boolean[], p_waits int[],
@@ -31,7 +34,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
     low        bigint;
     newest     bigint;
-    cut        bigint := 9223372036854775807; -- the first position whose event is not the outbox's
+    cut        bigint := 9223372036854775807; -- the first position with another event than the outbox's
     fresh      bigint[];          -- not handled before
     events     outbox[];          -- of them, to be applied: in the order of aggregates, in which
                                   -- set-based effects lock their rows, too
@@ -46,7 +49,7 @@ DECLARE
     advanced   bigint;
     waited     CONSTANT text := current_setting('lock_timeout');
 BEGIN
-    -- The fence: waits for an owner that is about to commit, fails when there is a newer one.
+    -- The fence: waits for an owner that is committing; fails when there is a newer owner.
     SELECT c.handled INTO low FROM consumer_partitions c
     WHERE c.group_name = p_group AND c.partition = p_partition AND c.epoch = p_epoch
     FOR UPDATE;
@@ -62,7 +65,8 @@ BEGIN
     WHERE l.position > low AND l.position <= newest
       AND l.id <> (SELECT o.event_id FROM outbox o WHERE o.partition = p_partition AND o.position = l.position);
 
-    -- Rows are looked up one by one, in scalar subqueries: a join's plan would hang on statistics.
+    -- Rows are looked up one by one, in scalar subqueries: the plan of a join would depend on
+    -- statistics.
     SELECT coalesce(array_agg(u.position), '{}'),
            coalesce(array_agg(u.event ORDER BY (u.event).aggregate COLLATE "C")
                     FILTER (WHERE u.error IS NULL AND (u.event).type = ANY (p_types)
@@ -92,7 +96,7 @@ BEGIN
             IF left(SQLSTATE, 2) IN ('25', '28', '3D', '3F', '40', '53', '57', '58') OR SQLSTATE = '42501' THEN
                 RAISE;
             END IF;
-            PERFORM set_config('lock_timeout', '20ms', true); -- one wait was enough
+            PERFORM set_config('lock_timeout', '20ms', true); -- one long wait is enough
             FOREACH event IN ARRAY events LOOP
                 BEGIN
                     EXECUTE format('SELECT %I($1)', p_apply) USING ARRAY[event];
@@ -134,7 +138,7 @@ BEGIN
             FROM (SELECT gone.*, (SELECT o FROM outbox o WHERE o.partition = p_partition
                                                          AND o.position = gone.position) AS event
                   FROM gone OFFSET 0) g
-            ON CONFLICT (group_name, partition, position) -- of a group that has come up anew
+            ON CONFLICT (group_name, partition, position) -- of a group that was deleted and created again
             DO UPDATE SET attempts = excluded.attempts, error = excluded.error, dead_at = excluded.dead_at
         )
         SELECT array_agg(g.position) INTO dead FROM gone g;
@@ -143,7 +147,8 @@ BEGIN
         SELECT d.position, 'dead'::text, d.attempts, NULL::int, d.error, NULL::bigint FROM dead_letters d
         WHERE d.group_name = p_group AND d.partition = p_partition AND d.position = ANY (dead);
 
-        -- Exponential back-off with full jitter; what was no attempt is paced by the dependency's breaker.
+        -- Exponential back-off with full jitter; the dependency's breaker limits the rate of
+        -- excused failures.
         RETURN QUERY
         WITH waiting AS MATERIALIZED (
             SELECT r.position, r.attempts, r.error,
@@ -165,7 +170,7 @@ BEGIN
     FROM unnest(fresh) u(position)
     WHERE u.position <> ALL (failed) OR u.position = ANY (dead);
 
-    -- Marks: the low watermark takes what follows it without a gap; only the rest becomes rows.
+    -- Marks: the low watermark advances over positions without a gap; only the others become rows.
     SELECT low + count(*) INTO advanced
     FROM unnest(settled) WITH ORDINALITY s(position, n) WHERE s.position = low + s.n;
 
@@ -185,7 +190,8 @@ BEGIN
         END IF;
     END IF;
 
-    -- Heartbeats pass a lease by that is locked here, so a partition that is always busy is renewed by its work.
+    -- Heartbeats skip a lease that is locked here, so the effects of a busy partition renew its
+    -- lease.
     UPDATE consumer_partitions c SET handled = advanced, expires_at = until
     FROM (SELECT clock_timestamp() + make_interval(secs => p_ttl_ms / 1000.0) AS until) u
     WHERE c.group_name = p_group AND c.partition = p_partition

@@ -1,12 +1,14 @@
--- What weirctl changes.
+-- Functions of weirctl that change data.
 
--- Sets a group back (or starts a new one) so that its workers handle again what the outbox has from a position
--- on, or from a time on; of one partition, or (NULL) of all. A group that has not come that far stays where it
--- is: nothing is skipped. Returns where each partition goes on, and how many events lie before the group.
+-- Sets a group back (or creates it), so that its workers handle the events of the outbox again from
+-- a position or a time on; in one partition, or (NULL) in all. A group that has not reached the
+-- position is not changed: no event is skipped. Returns the position at which each partition
+-- continues, and how many events the group has to handle.
 --
--- Effects of what the group has handled before happen again; that needs p_again, else the error is WE003. Its dead
--- letters among them are events once more. The copies that dead_replay() made of them are taken back, or count as
--- handled when they are in the log already: each event has its effect once.
+-- The effects of events that the group has handled before are repeated; this needs p_again,
+-- otherwise the error is WE003. Dead letters among these events are removed. The copies that
+-- dead_replay() made of them are deleted, or count as handled if they are already in the log, so
+-- that each event has its effect once.
 CREATE OR REPLACE FUNCTION group_replay(p_group text, p_partition smallint, p_position bigint, p_time timestamptz,
                                         p_again boolean)
 RETURNS TABLE (partition smallint, "from" bigint, events bigint)
@@ -15,10 +17,10 @@ LANGUAGE plpgsql AS $$
 DECLARE
     repeated bigint;
 BEGIN
-    -- Batches that are about to commit are waited for, before heartbeats are held up.
+    -- Waits for batches that are committing, before the locks below block heartbeats.
     PERFORM FROM consumer_partitions c WHERE c.group_name = p_group ORDER BY c.partition FOR UPDATE;
 
-    -- No worker takes a step, and the relay deletes nothing meanwhile. 'weir', 2 and 4
+    -- Meanwhile no worker makes a heartbeat, and the relay deletes no event. 'weir', 2 and 4
     PERFORM pg_advisory_xact_lock(2003134834, 2);
     PERFORM pg_advisory_xact_lock(2003134834, 4);
 
@@ -36,7 +38,7 @@ BEGIN
     ) s
     WHERE p_partition IS NULL OR p.partition = p_partition;
 
-    -- Handled before: up to the watermark, and what lies above it.
+    -- Events handled before: up to the watermark, and those above it.
     SELECT sum(greatest(r.handled - r.target, 0))
            + (SELECT count(*) FROM consumed c JOIN replay m USING (partition)
               WHERE c.group_name = p_group AND c.position > m.target)
@@ -53,8 +55,8 @@ BEGIN
     DELETE FROM retries t USING replay r WHERE t.group_name = p_group AND t.partition = r.partition;
     DELETE FROM dead_letters d USING replay r
     WHERE d.group_name = p_group AND d.partition = r.partition AND d.position > r.target;
-    -- First the copies that have no position yet. The relay may be giving them one: those are waited for, stay, and
-    -- are seen by the next statement.
+    -- First the copies without a position. If the relay is giving positions, this statement waits;
+    -- copies that get one remain, and the next statement sees them.
     DELETE FROM outbox o USING replay r
     WHERE o.partition = r.partition AND o.position IS NULL AND o.for_group = p_group
       AND EXISTS (SELECT FROM outbox e
@@ -74,9 +76,9 @@ BEGIN
 END
 $$;
 
--- Puts dead letters of a group into the outbox again, for this group only: one, or (NULL) all. They keep their
--- event's id, come after what their aggregates have meanwhile, and are dead letters no more. Letters without
--- an event stay. Returns what was done.
+-- Writes dead letters of a group to the outbox again, for this group only: one, or (NULL) all. They
+-- keep the event's id, come after newer events of their aggregates, and are no longer dead letters.
+-- Letters without an event remain. Returns the letters.
 CREATE OR REPLACE FUNCTION dead_replay(p_group text, p_partition smallint, p_position bigint)
 RETURNS TABLE ("group" text, at text, type text, aggregate text, id uuid)
 LANGUAGE sql AS $$
@@ -96,7 +98,7 @@ LANGUAGE sql AS $$
     FROM letter l ORDER BY l.partition, l.position
 $$;
 
--- Forgets dead letters of a group: one, or (NULL) all. Returns them.
+-- Deletes dead letters of a group: one, or (NULL) all. Returns them.
 CREATE OR REPLACE FUNCTION dead_drop(p_group text, p_partition smallint, p_position bigint)
 RETURNS TABLE ("group" text, at text, type text, aggregate text, id uuid)
 LANGUAGE sql AS $$
@@ -106,14 +108,15 @@ LANGUAGE sql AS $$
     RETURNING d.group_name, d.partition || '/' || d.position, d.type, d.aggregate, d.event_id
 $$;
 
--- Forgets a group: its place in the log, its failed events and its dead letters. WE003 when a worker runs it, or, without
--- p_yes, when it has events that it has not handled, or dead letters. Returns what was forgotten.
+-- Deletes the state of a group: its positions, its failed events and its dead letters. The error is
+-- WE003 when a worker runs the group, or, without p_yes, when it has unhandled events or dead
+-- letters. Returns what was deleted.
 CREATE OR REPLACE FUNCTION group_delete(p_group text, p_yes boolean)
 RETURNS TABLE ("group" text, unhandled bigint, pending bigint, dead bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
-    -- No worker takes a step meanwhile. 'weir', 2
+    -- Meanwhile no worker makes a heartbeat. 'weir', 2
     PERFORM pg_advisory_xact_lock(2003134834, 2);
     IF EXISTS (SELECT FROM workers w WHERE p_group = ANY (w.groups) AND w.expires_at > clock_timestamp()) THEN
         RAISE EXCEPTION 'workers run group %: stop them, or take it out of their groups, first', p_group

@@ -6,9 +6,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     FROM sha256(convert_to(aggregate, 'UTF8')) AS h
 $$;
 
--- Puts an event into the outbox, in the caller's transaction. The caller must have locked (inserted,
--- updated) the aggregate's row before: then events of one aggregate are in the order of their changes.
--- schema_version is the data's, counted for each type.
+-- Writes an event to the outbox, in the caller's transaction. The caller must have locked
+-- (inserted, updated) the aggregate's row before, so that events of one aggregate are in the order
+-- of their changes. schema_version is the version of data, counted for each type.
 CREATE OR REPLACE FUNCTION outbox_put(event_id uuid, type text, aggregate text, data jsonb, traceparent text,
                                       schema_version int DEFAULT 1)
 RETURNS void
@@ -17,8 +17,9 @@ LANGUAGE sql AS $$
     VALUES (event_id, outbox_partition(aggregate), type, aggregate, data, traceparent, schema_version)
 $$;
 
--- The same for a consumer that emits an event because of another one (an element of what its apply
--- function got): the new one goes on with its trace, names it as its cause, and belongs to the same chain.
+-- The same for a consumer that emits an event because of another one (an element of the argument of
+-- its apply function): the new event continues the trace, has the other event as its cause, and
+-- belongs to the same chain.
 CREATE OR REPLACE FUNCTION outbox_put_because(cause outbox, event_id uuid, type text, aggregate text, data jsonb,
                                               schema_version int DEFAULT 1)
 RETURNS void

@@ -1,13 +1,14 @@
--- What the relay asks. relay.c explains the order of events and why no snapshot's xmin is needed.
+-- The queries of the relay. relay.c explains the order of events, and why no snapshot's xmin is
+-- needed.
 --
--- The plans must not hang on statistics of a table that is empty now and long a minute later, so
--- these functions allow index scans in order and nested loops only, and no compilation of what they
--- seem to cost.
+-- The plans must not depend on the statistics of a table that is empty now and long a minute later.
+-- So these functions allow only index scans in order and nested loops, and no JIT compilation.
 
--- Begins a relay's term, in the session that holds the lock. Returns the token of its appends: era, PostgreSQL's
--- timeline and term in digits of fixed width, so that a later token is the greater text; and the era alone.
--- A promoted standby has a higher timeline, also when it has lost the last terms of the old primary. Where the server
--- has no such functions (a cloud's own storage) the timeline is 0.
+-- Begins a relay's term, in the session that holds the lock. Returns the token of its appends: era,
+-- PostgreSQL's timeline and term in digits of fixed width, so that a later token is the greater
+-- text; and the era alone. A promoted standby has a higher timeline, also when it has lost the last
+-- terms of the old primary. If the server lacks these functions (a cloud's own storage), the
+-- timeline is 0.
 CREATE OR REPLACE FUNCTION relay_lead() RETURNS TABLE (token text, era bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -25,7 +26,7 @@ BEGIN
 END
 $$;
 
--- A partition stands still from now on, unless an operator has begun another era meanwhile.
+-- Halts a partition, unless an operator has begun another era meanwhile.
 CREATE OR REPLACE FUNCTION relay_halt(p_partition smallint, p_why text, p_era bigint) RETURNS void
 LANGUAGE sql AS $$
     UPDATE partitions p SET halted = p_why
@@ -33,7 +34,7 @@ LANGUAGE sql AS $$
       AND EXISTS (SELECT FROM relay_term t WHERE t.era = p_era)
 $$;
 
--- Its stream is gone, and with it whatever was strange in it.
+-- Ends the halt of a partition whose stream was deleted, with the unknown events in it.
 CREATE OR REPLACE FUNCTION relay_resume(p_partition smallint) RETURNS void
 LANGUAGE sql AS $$
     UPDATE partitions p SET halted = NULL WHERE p.partition = p_partition
@@ -70,8 +71,8 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET j
     FROM given g ORDER BY g.partition, g.position
 $$;
 
--- relay_give(), without the partitions of which another transaction has locked a row: they wait, since their order
--- must be kept, and no other does.
+-- relay_give(), without the partitions in which another transaction has locked a row: only these
+-- wait, because their order must be kept.
 CREATE OR REPLACE FUNCTION relay_take(p_limit int, p_partitions smallint[])
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
@@ -96,7 +97,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
--- Events of a partition that have a position above p_after: to publish them again.
+-- Events of a partition above position p_after, to be published again.
 CREATE OR REPLACE FUNCTION relay_read(p_partition smallint, p_after bigint, p_limit int)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
@@ -111,8 +112,8 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
     ORDER BY o.position LIMIT p_limit
 $$;
 
--- Every partition's last position, and the one up to which all groups have handled it, with the group
--- that has handled least; whether it is halted, and the era.
+-- For every partition: the last position, the position up to which all groups have handled it, the
+-- slowest group, whether it is halted, and the era.
 CREATE OR REPLACE FUNCTION relay_state()
 RETURNS TABLE (partition smallint, "position" bigint, handled bigint, slowest text, halted text, era bigint)
 LANGUAGE sql STABLE AS $$
@@ -125,8 +126,8 @@ LANGUAGE sql STABLE AS $$
     ORDER BY p.partition
 $$;
 
--- Forgets events that every group has handled and that are older than p_keep_s seconds: at most p_limit of
--- each partition, and always its first ones, so that what is left has no gap. Returns how many.
+-- Deletes events that every group has handled and that are older than p_keep_s seconds: at most the
+-- first p_limit of each partition, so that the rest has no gap. Returns their number.
 CREATE OR REPLACE FUNCTION outbox_expire(p_keep_s int, p_limit int) RETURNS bigint
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off
@@ -134,7 +135,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
     gone bigint;
 BEGIN
-    -- Not while a replay looks for the oldest event and sets a group back to it. 'weir', 4
+    -- Not during group_replay(), which sets a group back to the oldest event. 'weir', 4
     PERFORM pg_advisory_xact_lock(2003134834, 4);
     DELETE FROM outbox o USING (
         SELECT e.id, bool_and(e.created_at < clock_timestamp() - make_interval(secs => p_keep_s))

@@ -1,8 +1,9 @@
--- Who handles what: leases on (group, partition), shared among the workers that are alive.
+-- Leases on (group, partition), shared among the living workers.
 
--- A worker's heartbeat: renews its leases, takes free ones up to its fair share, and returns what it
--- owns. surplus are those it should give up, with worker_release(), for workers that have less; of a paused
--- group it keeps what it owns and takes no events; what is not renewed is owned until it expires.
+-- A worker's heartbeat: renews its leases, takes free ones up to its fair share, and returns its
+-- leases. It should release surplus leases, by worker_release(), for workers that have fewer. It
+-- keeps the leases of a paused group and takes no events of it. A lease that is not renewed is
+-- owned until it expires.
 CREATE OR REPLACE FUNCTION worker_step(p_worker text, p_groups text[], p_ttl_ms int)
 RETURNS TABLE (group_name text, partition smallint, epoch bigint, handled bigint, "position" bigint,
                surplus boolean, paused boolean, renewed boolean)
@@ -11,13 +12,13 @@ LANGUAGE plpgsql AS $$
 DECLARE
     ttl     CONSTANT interval := make_interval(secs => p_ttl_ms / 1000.0);
     expiry  timestamptz;
-    -- A lease that ends later was given by a clock that has been set back since: nobody renews it, or it would end
-    -- earlier, and it counts as one that has run out.
+    -- A lease that expires later was given before the clock was set back. It counts as expired: no
+    -- worker renews it, otherwise it would expire earlier.
     latest  timestamptz;
-    witness boolean; -- it would have seen an owner's heartbeat
+    witness boolean; -- it has been there for a whole lease time, so an owner's heartbeat would have come
     ahead   interval;
 BEGIN
-    -- One at a time: shares and leases are decided on a settled state. 'weir', 2
+    -- One heartbeat at a time, so that shares and leases are based on a consistent state. 'weir', 2
     PERFORM pg_advisory_xact_lock(2003134834, 2);
     expiry := clock_timestamp() + ttl;
     latest := expiry + ttl;
@@ -35,23 +36,25 @@ BEGIN
                                  FOR UPDATE SKIP LOCKED) gone
     WHERE w.worker = gone.worker;
 
-    -- A new group starts where the slowest of the others stands: nothing above is trimmed.
+    -- A new group starts at the position of the slowest other group: events after it are not
+    -- trimmed.
     INSERT INTO consumer_partitions (group_name, partition, handled)
     SELECT g, p.partition, coalesce((SELECT min(c.handled) FROM consumer_partitions c
                                      WHERE c.partition = p.partition), 0)
     FROM unnest(p_groups) g CROSS JOIN partitions p
     WHERE NOT EXISTS (SELECT FROM consumer_partitions c WHERE c.group_name = g AND c.partition = p.partition);
 
-    -- A lease that is locked has effects in their transaction (consume()): a long one must not hold up the
-    -- heartbeats of all others. It is not renewed now, and while it is locked nobody takes it either.
+    -- A locked lease has effects in a transaction (consume()), and a long transaction must not
+    -- block the heartbeats of all workers. The lease is not renewed now, and no worker takes it
+    -- while it is locked.
     UPDATE consumer_partitions c SET expires_at = expiry
     FROM (SELECT l.group_name, l.partition FROM consumer_partitions l
           WHERE l.owner = p_worker AND l.group_name = ANY (p_groups)
           FOR NO KEY UPDATE SKIP LOCKED) mine
     WHERE c.group_name = mine.group_name AND c.partition = mine.partition;
 
-    -- A lease that ran out while nobody's heartbeats came (the database was away, or the machine) says nothing
-    -- about its owner, who may live and have effects under way.
+    -- If a lease expired while no worker could make heartbeats (the database or the machine was
+    -- down), its owner may live and have effects in progress.
     WITH unlocked AS MATERIALIZED (
         SELECT c.group_name, c.partition FROM consumer_partitions c
         WHERE c.group_name = ANY (p_groups)
@@ -81,7 +84,8 @@ BEGIN
 END
 $$;
 
--- How many partitions of a group a worker should own: the same for all, the first ones take the rest.
+-- The number of partitions of a group that a worker should own: the same for all workers; the first
+-- ones take the remainder.
 CREATE OR REPLACE FUNCTION worker_share(p_worker text, p_group text) RETURNS bigint
 LANGUAGE sql STABLE AS $$
     SELECT outbox_partitions() / s.workers + (s.rank <= outbox_partitions() % s.workers)::int
@@ -90,7 +94,7 @@ LANGUAGE sql STABLE AS $$
     WHERE s.worker = p_worker
 $$;
 
--- Lets go of one partition, or does nothing when it is another's by now.
+-- Releases one partition; does nothing if it has another owner.
 CREATE OR REPLACE FUNCTION worker_release(p_worker text, p_group text, p_partition smallint, p_epoch bigint)
 RETURNS void
 LANGUAGE sql AS $$
@@ -98,7 +102,7 @@ LANGUAGE sql AS $$
     WHERE group_name = p_group AND partition = p_partition AND epoch = p_epoch AND owner = p_worker
 $$;
 
--- Lets go of everything.
+-- Releases all partitions of the worker.
 CREATE OR REPLACE FUNCTION worker_leave(p_worker text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -108,9 +112,9 @@ BEGIN
 END
 $$;
 
--- What a new owner must know: the position up to which all is handled, and of those above it which are
--- handled already (wait_ms NULL), and which failed and must wait. At least one row while the
--- lease stands (position NULL: nothing of the kind). In the order of positions.
+-- The state for a new owner: the position up to which all events are handled, and the positions
+-- above it that are handled (wait_ms NULL) or have failed and must wait. Returns at least one row
+-- while the lease is valid (position NULL: there are none), in the order of positions.
 CREATE OR REPLACE FUNCTION worker_open(p_group text, p_partition smallint, p_epoch bigint)
 RETURNS TABLE (handled bigint, "position" bigint, wait_ms int)
 LANGUAGE sql STABLE AS $$
@@ -120,7 +124,7 @@ LANGUAGE sql STABLE AS $$
         SELECT c.position, NULL::int AS wait_ms FROM consumed c
         WHERE c.group_name = p_group AND c.partition = p_partition
         UNION ALL
-        -- A clock that was set back may make it any time; the worker knows how long it can be.
+        -- If the clock was set back, this may be any time; the worker limits it.
         SELECT r.position, least(2147483647, greatest(0, extract(epoch FROM r.next_at - clock_timestamp()) * 1000))::int
         FROM retries r
         WHERE r.group_name = p_group AND r.partition = p_partition
@@ -129,8 +133,8 @@ LANGUAGE sql STABLE AS $$
     ORDER BY s.position
 $$;
 
--- Events of a partition above p_after and up to p_last, of one aggregate or (NULL) of all: what is missing in Redis,
--- or was let go. The first p_limit.
+-- The first p_limit events of a partition above p_after and up to p_last, of one aggregate or
+-- (NULL) of all: events that are missing in Redis, or were dropped from memory.
 CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_aggregate text, p_limit int,
                                        p_last bigint DEFAULT 9223372036854775807)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
@@ -147,8 +151,8 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
     ORDER BY o.position LIMIT p_limit
 $$;
 
--- The ids of the outbox's events from position p_from on, p_limit positions, and the partition's last position: what a
--- stream delivers must agree with them. At least one row.
+-- The ids of the outbox's events at p_limit positions from p_from on, and the partition's last
+-- position; delivered events must have these ids. Returns at least one row.
 CREATE OR REPLACE FUNCTION worker_ids(p_partition smallint, p_from bigint, p_limit int)
 RETURNS TABLE (newest bigint, "position" bigint, event_id uuid)
 LANGUAGE sql STABLE

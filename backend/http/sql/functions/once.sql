@@ -1,16 +1,15 @@
 -- Runs a set-based command for requests that carry an idempotency key: once for each (caller, key).
 --
--- p_statements has the command as it is called without keys, the same for each request of a call: a SELECT
--- over arrays $1 to $8 whose first column, place, is the request's place in them. p_values has a JSON array of
--- a request's values.
--- Verdicts:
---   new      the command ran; outcome is its row, which is kept in this very transaction
---   replay   it ran before for the same request; outcome is the row of that time
+-- p_statements has the command without keys, the same for each request of a call: a SELECT over
+-- arrays $1 to $8 whose first column, place, is the request's index in them. p_values has a JSON
+-- array of each request's values. Verdicts:
+--   new      the command ran; outcome is its row, which is stored in the same transaction
+--   replay   the command ran before for the same request; outcome is the stored row
 --   other    the key was used for another request
---   running  it is under way in another session, or twice in this call
+--   running  the key is in use by another session, or twice in this call
 --
--- What tells running from done is a lock that lives as long as its transaction: when it is free, what its
--- last owner committed is visible to the next statement.
+-- A lock that is held until the end of its transaction distinguishes running from done: when it is
+-- free, the rows that its last owner committed are visible to the next statement.
 CREATE OR REPLACE FUNCTION once(p_statements text[], p_callers text[], p_keys text[], p_fingerprints text[],
                                 p_values jsonb[])
 RETURNS TABLE (place bigint, verdict text, outcome json)

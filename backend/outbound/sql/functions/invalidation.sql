@@ -1,3 +1,3 @@
--- The group invalidation has its effect in Redis only.
+-- The group invalidation has no effect in PostgreSQL, only in Redis.
 CREATE OR REPLACE FUNCTION invalidation_apply(events outbox[]) RETURNS void
 LANGUAGE sql AS 'SELECT';

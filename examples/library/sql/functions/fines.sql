@@ -1,4 +1,4 @@
--- The group fines: what members owe for copies that came late.
+-- The group fines: the fines of members for late returns.
 CREATE OR REPLACE FUNCTION fines_apply(events outbox[]) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO fines (loan_id, member_id, cents)

@@ -1,6 +1,7 @@
--- The command of POST /loans: a row per request, with outcome 'lent', 'all_lent', 'no_book' or 'no_member'.
--- The books' rows are locked first, in the order of their ids: of two calls that want the last copy one waits,
--- and sees then what the other has left. Requests for one book get its free copies in their order.
+-- The command of POST /loans: a row per request, with outcome 'lent', 'all_lent', 'no_book' or
+-- 'no_member'. The books' rows are locked first, in the order of their ids: of two calls for the
+-- last copy one waits, and then sees the copies that are left. Requests for one book get its free
+-- copies in their order.
 CREATE OR REPLACE FUNCTION loans_lend(p_ids uuid[], p_members uuid[], p_books uuid[], p_days int[], p_events uuid[],
                                       p_traceparents text[])
 RETURNS TABLE (place bigint, outcome text, copy int, lent_at text, due_at text)
@@ -45,9 +46,9 @@ BEGIN
 END
 $$;
 
--- The command of POST /loans/{id}/return: a row per request, with outcome 'returned', 'before' when the copy
--- has been returned already, or 'unknown'. A copy that comes late makes an event for its fine: p_fines cents for
--- each day that has begun. Rows are locked in one order: books, members.
+-- The command of POST /loans/{id}/return: a row per request, with outcome 'returned', 'before' when
+-- the copy has been returned already, or 'unknown'. A late return writes an event for its fine:
+-- p_fines cents for each day that has begun. Rows are locked in one order: books, members.
 CREATE OR REPLACE FUNCTION loans_return(p_ids uuid[], p_fines int[], p_events uuid[], p_traceparents text[])
 RETURNS TABLE (place bigint, outcome text, member_id uuid, book_id uuid, copy int, lent_at text, due_at text,
                returned_at text, late boolean)

@@ -1,5 +1,6 @@
--- The command of POST /members: a row per request, with outcome 'joined', or 'taken' when somebody has the
--- e-mail. Members are inserted in the order of their e-mails, so that two calls cannot wait for each other.
+-- The command of POST /members: a row per request, with outcome 'joined', or 'taken' when another
+-- member has the e-mail. Members are inserted in the order of their e-mails, so that two calls
+-- cannot deadlock.
 CREATE OR REPLACE FUNCTION members_join(p_ids uuid[], p_names text[], p_emails text[], p_events uuid[],
                                         p_traceparents text[])
 RETURNS TABLE (place bigint, outcome text, joined_at text)

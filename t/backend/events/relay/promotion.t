@@ -186,7 +186,7 @@ subtest 'a relay that finds events of the old one stops until weirctl relay reba
     ($status) = $s->weirctl('relay');
     is $status, 0, 'all flows';
     ($status, $out) = $s->weirctl('relay', 'rebase');
-    like $out, qr/No partition stands still/, 'nothing is left to do';
+    like $out, qr/No partition is halted/, 'nothing is left to do';
     $s->stop_backend('worker');
     $s->stop_backend('new-relay');
 };

@@ -1,4 +1,4 @@
--- The group access: who has left is gone for the API.
+-- The group access: the API answers 410 for deleted users.
 CREATE OR REPLACE FUNCTION access_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,6 +1,6 @@
--- The command DELETE /users/{id}: the event UserDeleted, once for each user. The consumers do the rest, each
--- on its own; `deletions` shows how far they are. Outcomes: accepted (also when it was asked for before),
--- gone when access is revoked already, unknown.
+-- The command DELETE /users/{id}: the event UserDeleted, once for each user. The consumers do the
+-- rest independently; `deletions` has their progress. Outcomes: accepted (also when it was asked
+-- for before), gone when access is revoked already, unknown.
 CREATE OR REPLACE FUNCTION delete_users(p_ids uuid[], p_events uuid[], p_traceparents text[])
 RETURNS TABLE (place bigint, outcome text, requested_at text)
 LANGUAGE plpgsql AS $$

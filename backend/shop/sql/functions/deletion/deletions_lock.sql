@@ -1,4 +1,5 @@
--- Locks the records of these deletions in the order of ids, so that groups that meet here cannot deadlock.
+-- Locks the records of these deletions in the order of ids, so that concurrent groups cannot
+-- deadlock.
 CREATE OR REPLACE FUNCTION deletions_lock(p_users uuid[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN

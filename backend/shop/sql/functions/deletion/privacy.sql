@@ -1,5 +1,5 @@
--- The group privacy: takes what is personal out of users, of the events kept as history, and of dead
--- letters. What happened, to whom by id, and how much money it was about stays.
+-- The group privacy: removes personal data from users, from the events in the outbox, and from dead
+-- letters. Event types, ids and amounts remain.
 CREATE OR REPLACE FUNCTION privacy_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql
 SET enable_bitmapscan = on AS $$ -- consume() has it off; the index on the outbox' age needs it

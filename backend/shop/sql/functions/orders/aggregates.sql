@@ -1,9 +1,11 @@
--- The group aggregates: one upsert adds a batch of orders to their days. It commits together with the mark
--- that these events are handled, so each order is counted once: with OrderCreated, or, when it has yet to be paid,
--- with OrderPaid. Both tell when it was made and what is in it. What is paid stays so (payment_transitions).
+-- The group aggregates: one upsert adds a batch of orders to their days. It commits together with
+-- the mark that these events are handled, so each order is counted once: with OrderCreated, or,
+-- when it has yet to be paid, with OrderPaid. Both events have its time and its items. A paid order
+-- stays paid (payment_transitions).
 --
--- The event DailyOrdersChanged tells, after the commit, that the dashboard is another. It has one aggregate
--- for each partition that the orders came from: one worker at a time handles that, and writes them in order.
+-- The event DailyOrdersChanged announces, after the commit, that the dashboard has changed. It has
+-- one aggregate for each partition of the orders, so that one worker at a time handles these events
+-- in order.
 CREATE OR REPLACE FUNCTION aggregates_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

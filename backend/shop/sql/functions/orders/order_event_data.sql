@@ -1,5 +1,5 @@
--- What an event tells of an order: all that a consumer needs, which therefore need not read its tables.
--- p_items as in orders_put(). The command adds the order's status.
+-- The data of events about an order: everything that a consumer needs, so that it need not read the
+-- tables. p_items as in orders_put(). The command adds the order's status.
 CREATE OR REPLACE FUNCTION order_event_data(p_id uuid, p_user uuid, p_currency text, p_total bigint,
                                             p_pieces bigint, p_items jsonb, p_created_at timestamptz)
 RETURNS jsonb

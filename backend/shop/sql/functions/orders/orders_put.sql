@@ -1,4 +1,4 @@
--- Writes orders with their items, and what they cost. The caller adds the events.
+-- Writes orders with their items and prices. The caller writes the events.
 --
 -- p_products and p_quantities hold an array literal for each order: '{uuid,…}' and '{1,…}', of the same
 -- length. Returns a row per order, in which outcome is 'created', or why nothing was written:
@@ -7,8 +7,8 @@
 --   no_items
 -- items is [[product, quantity, unit price], …] in the order of the request; pieces their quantities' sum.
 --
--- Users and products are locked against removal until the commit, in the order of their ids, so that two
--- calls cannot wait for each other. Prices are those of the moment when the lock was had.
+-- Users and products are locked against deletion until the commit, in the order of their ids, so
+-- that two calls cannot deadlock. Prices are those at the time of the lock.
 CREATE OR REPLACE FUNCTION orders_put(p_ids uuid[], p_users uuid[], p_products text[], p_quantities text[],
                                       p_status text)
 RETURNS TABLE (place bigint, outcome text, item int, currency text, total bigint, pieces bigint, items jsonb,

@@ -1,11 +1,11 @@
--- What the group payments asks and writes. Its effects are committed by payments_settle(), as soon as the
--- gateway has spoken and before the event counts as handled: should the mark get lost, the gateway says the
--- same under the same idempotency key, and payment_step() knows it already. So payments_apply() has nothing
--- left to do.
+-- The queries and effects of the group payments. payments_settle() commits the effects as soon as
+-- the gateway has answered, before the event counts as handled: if the mark is lost, the gateway
+-- gives the same answer for the same idempotency key, and payment_step() ignores it. So
+-- payments_apply() does nothing.
 CREATE OR REPLACE FUNCTION payments_apply(events outbox[]) RETURNS void
 LANGUAGE sql AS ''; -- consume() needs one
 
--- How payments stand. withdrawn: the user has left, nothing must be charged any more.
+-- The state of payments. withdrawn: the user was deleted, and must not be charged.
 CREATE OR REPLACE FUNCTION payments_due(p_ids uuid[])
 RETURNS TABLE (place bigint, status text, amount text, currency text, charge text, order_id text, withdrawn boolean)
 LANGUAGE sql STABLE AS $$
@@ -15,7 +15,8 @@ LANGUAGE sql STABLE AS $$
     LEFT JOIN LATERAL (SELECT * FROM payments WHERE payments.id = r.id LIMIT 1) p ON true
 $$;
 
--- Writes down what the gateway says of charges. verdict as of payment_step(), or impossible with why.
+-- Records the gateway's answers about charges. verdict as of payment_step(), or impossible with
+-- why.
 CREATE OR REPLACE FUNCTION payments_settle(p_ids uuid[], p_news text[], p_charges text[], p_amounts bigint[],
                                            p_currencies text[], p_reasons text[], p_confirmed boolean[],
                                            p_traceparents text[], p_causes uuid[], p_correlations uuid[])
@@ -56,7 +57,7 @@ LANGUAGE sql STABLE AS $$
     LEFT JOIN stray_charges s ON s.charge = r.charge
 $$;
 
--- Writes down what became of charges that belong to no payment.
+-- Records the outcome of charges that belong to no payment.
 CREATE OR REPLACE FUNCTION stray_charges_settle(p_charges text[], p_statuses text[])
 RETURNS TABLE (place bigint, verdict text)
 LANGUAGE plpgsql AS $$

@@ -1,11 +1,11 @@
--- The command of PUT /products/{id}: makes a product or changes it, and puts the event ProductChanged
--- when something is another than before.
+-- The command of PUT /products/{id}: creates or changes a product, and writes the event
+-- ProductChanged if a value has changed.
 --
--- Returns a row per request with outcome 'created', 'changed' or 'unchanged'. Of several requests for one
--- product in the same call the last one wins, as if they had come one after the other; there is one event,
--- because nobody saw what was in between.
+-- Returns a row per request with outcome 'created', 'changed' or 'unchanged'. Of several requests
+-- for one product in the same call the last one wins, as if they had come one after the other;
+-- there is one event, because the intermediate values were never visible.
 --
--- Products are written in the order of their ids, so that two calls cannot wait for each other.
+-- Products are written in the order of their ids, so that two calls cannot deadlock.
 CREATE OR REPLACE FUNCTION products_put(p_ids uuid[], p_names text[], p_prices bigint[], p_currencies text[],
                                         p_events uuid[], p_traceparents text[])
 RETURNS TABLE (place bigint, outcome text, updated_at text)
@@ -23,7 +23,8 @@ BEGIN
         SELECT r.id, r.name, r.price, r.currency FROM requests r WHERE r.place = r.last_place ORDER BY r.id
         ON CONFLICT (id) DO UPDATE
             SET name = excluded.name, price = excluded.price, currency = excluded.currency,
-                -- Time goes on with every change, whatever the order in which transactions began.
+                -- The time increases with every change, whatever the order in which transactions
+                -- began.
                 updated_at = greatest(now(), p.updated_at + interval '1 ms')
             WHERE (p.name, p.price, p.currency) IS DISTINCT FROM (excluded.name, excluded.price, excluded.currency)
         -- A row that was inserted, not updated, has no xmax.

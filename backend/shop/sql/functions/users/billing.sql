@@ -1,5 +1,5 @@
--- The group billing: a profile for every new user, which is cancelled, without the address, when the user
--- leaves. A signup that comes late (a dead letter that is replayed) makes none for one who has left.
+-- The group billing: a profile for every new user. It is cancelled, without the address, when the
+-- user is deleted. A late signup (a replayed dead letter) creates no profile for a deleted user.
 CREATE OR REPLACE FUNCTION billing_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

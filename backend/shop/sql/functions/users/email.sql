@@ -1,4 +1,4 @@
--- The group email, after its mails have gone out (or need not go any more).
+-- The group email, after its mails were sent (or are no longer needed).
 CREATE OR REPLACE FUNCTION email_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN

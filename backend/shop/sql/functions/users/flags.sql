@@ -1,4 +1,4 @@
--- The group flags: what a new user sees; nothing, when the user has left.
+-- The group flags: the feature flags of a new user; none if the user was deleted.
 CREATE OR REPLACE FUNCTION flags_apply(events outbox[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

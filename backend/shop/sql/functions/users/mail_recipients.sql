@@ -1,5 +1,5 @@
--- Who gets a mail: a row per user, has_left is true for one who has asked to be deleted; NULLs where there is no
--- such user.
+-- The recipients of mails: a row per user; has_left is true for a user who has requested deletion.
+-- NULLs where there is no such user.
 CREATE OR REPLACE FUNCTION mail_recipients(p_users uuid[])
 RETURNS TABLE (place bigint, email text, display_name text, has_left boolean)
 LANGUAGE sql STABLE AS $$

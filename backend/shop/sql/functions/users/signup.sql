@@ -1,10 +1,10 @@
 -- The command signup: a user and the event UserCreated for each request whose e-mail is free.
--- Returns a row per request: outcome 'created', or 'taken' when somebody has the e-mail already,
--- be it an earlier request of the same call.
+-- Returns a row per request: outcome 'created', or 'taken' when another user, or an earlier request
+-- of the same call, has the e-mail.
 --
--- Users are inserted in the order of their e-mails: an insert waits for a concurrent one of the same
--- e-mail, and two calls that wait for each other's in opposite orders would be a deadlock. Events are
--- put in the order of the requests.
+-- Users are inserted in the order of their e-mails: an insert waits for a concurrent insert of the
+-- same e-mail, and two calls with opposite orders would deadlock. Events are written in the order
+-- of the requests.
 CREATE OR REPLACE FUNCTION signup(p_ids uuid[], p_emails text[], p_names text[], p_events uuid[],
                                   p_traceparents text[])
 RETURNS TABLE (place bigint, outcome text, created_at text)

@@ -1,5 +1,5 @@
--- A step of the signup is done for these users; with the last one they become ACTIVE. Locks rows in the
--- order of ids, so that groups that meet here cannot deadlock.
+-- Marks a step of the signup as done for these users; after the last step they become ACTIVE. Locks
+-- rows in the order of ids, so that concurrent groups cannot deadlock.
 --   1 email   2 billing   4 flags
 CREATE OR REPLACE FUNCTION user_step_done(p_users uuid[], p_step int) RETURNS void
 LANGUAGE sql AS $$
