@@ -44,7 +44,8 @@ sub refused_honestly {
     my ($answer, $name) = @_;
     is status_of($answer), 503, "$name: 503";
     like $answer, qr/^Retry-After: \d+\r$/mi, 'says when to try again';
-    like json_of($answer)->{detail}, qr/locked by another transaction; nothing was done/, 'and why';
+    like json_of($answer)->{detail}, qr/locked by another transaction; nothing was changed/,
+        'and why';
 }
 
 my @users = make_users($s, 9);

@@ -399,7 +399,7 @@ for my $faults (schedule($ROUNDS)) {
 }
 
 my $lost =
-    grep { $_->{msg} eq 'partition is given up' } map { $s->log_lines($_) } qw(worker1 worker2);
+    grep { $_->{msg} eq 'partition lost' } map { $s->log_lines($_) } qw(worker1 worker2);
 diag sprintf '%d s; acknowledged: %s; leases lost by workers that lived: %d', time - $began,
     $s->psql("SELECT string_agg(kind || ' ' || n, ', ') FROM (SELECT kind, count(*) AS n"
         . " FROM acked WHERE kind <> 'asked' GROUP BY 1 ORDER BY 1) x"), $lost;

@@ -151,7 +151,7 @@ subtest 'its keys of the configuration' => sub {
         'are named';
     ($status, $output) =
         $s->run_command($s->{binary}, '-c', $s->write_conf(groups => 'fine'), '-t');
-    like $output, qr/there is no group "fine"; there are all, fines, invalidation$/, 'its groups';
+    like $output, qr/no group "fine"; the groups are all, fines, invalidation$/, 'its groups';
     ($status, $output) =
         $s->run_command($s->{binary}, '-c', $s->write_conf(smtp => 'smtp://127.0.0.1:25'), '-t');
     like $output, qr/key "smtp" is unknown/, 'another domain\'s are unknown';

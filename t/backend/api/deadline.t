@@ -29,7 +29,7 @@ close $stack->send_raw(
 
 for (@sockets) {
     my $answer = $stack->read_raw($_);
-    like $answer, qr{^HTTP/1\.1 503 .*\r\nRetry-After: \d.*what came of the request is unknown}s,
+    like $answer, qr{^HTTP/1\.1 503 .*\r\nRetry-After: \d.*the outcome of the request is unknown}s,
         'a 503 after a while';
 }
 kill CONT => @sessions;

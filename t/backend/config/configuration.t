@@ -99,7 +99,7 @@ subtest 'every key refuses what it does not allow' => sub {
         }
     }
     refused("${DB}retry_attempts = 8, emails=5\n",
-        qr/value "8, emails=5": there is no group "emails"; there are email, billing, .*privacy$/,
+        qr/value "8, emails=5": there is no group "emails"; the groups are email, .*privacy$/,
         'a limit of no group');
     refused("${DB}retry_base = 10s\nretry_max = 5s\n",
         qr/test\.conf:3: key "retry_max", value "5s": must not be less than retry_base/,
@@ -111,17 +111,17 @@ subtest 'addresses that can never work are refused at start' => sub {
     my @wrong = (
         listen => qr/numeric address|more than 107 bytes/ =>
             ['localhost:80', 'host.example:80', '[::g]:80', '1.2.3:x80:9', 'unix:/' . 'x' x 107],
-        redis => qr/port must be|database after|user:password|\] after|% that/ => [
+        redis => qr/port must be|database after|user:password|\] after|a % in/ => [
             'redis://h:0', 'redis://h:1/0?x=1', 'redis://h:1/x',
             'redis://pw@h:1', 'redis://[::1:1', 'redis://:%zz@h', 'redis://h:65536'],
         database => qr/invalid|missing|port|fit|libpq knows|unterminated/ => [
             'host=x foo=bar', 'postgresql://u:p%zz@h/d', 'port=x', 'port=70000', 'sslmode=on',
             'host=a,b,c port=1,2', 'target_session_attrs=primary-only', 'postgresql://h:99999/d',
             "host='x"],
-        smtp => qr/is no URL|must have nothing/ =>
+        smtp => qr/is not a URL|must not contain/ =>
             ['smtp://h:99999', 'smtp://a b/', 'smtp://h:x', 'smtp://h/?x'],
         mail_from => qr/must be an address/ => ['shop', 'a@b.de>', '<a@b.de', 'Shop <>'],
-        payments_url => qr/is no URL|must have nothing/ =>
+        payments_url => qr/is not a URL|must not contain/ =>
             ['http://h:abc', 'http://h:70000', 'http://a b', 'http://h/?x', 'http://h/#x'],
     );
     while (my ($key, $message, $values) = splice @wrong, 0, 3) {
@@ -154,21 +154,24 @@ subtest 'no message shows a secret' => sub {
         }
     }
     refused("${DB}webhook_secret whsec_hush\n",
-        qr/\A(?!.*hush).*test\.conf:2: there is no "=" after "webhook_secret"/s,
+        qr/\A(?!.*hush).*test\.conf:2: "=" is missing after "webhook_secret"/s,
         'a line without =');
 };
 
 subtest 'a file that is no configuration is refused with its line' => sub {
     refused('', qr/test\.conf: key "database" is missing/, 'nothing');
     refused("${DB}colour = red\n",
-        qr/test\.conf:2: key "colour" is unknown; known are listen, database/, 'an unknown key');
+        qr/test\.conf:2: key "colour" is unknown; the known keys are listen, /,
+        'an unknown key');
     refused("${DB}Listen = 127.0.0.1:80\n", qr/key "Listen" is unknown/, 'capitals');
-    refused("${DB}\n\nhello\n", qr/test\.conf:4: there is no "=" after "hello"/,
+    refused("${DB}\n\nhello\n", qr/test\.conf:4: "=" is missing after "hello"/,
         'a line without =');
-    refused("${DB}$DB", qr/test\.conf:2: key "database" stands in line 1 already/, 'a key twice');
-    refused("${DB}smtp = a\0b\n", qr/test\.conf:2: there is a NUL byte/, 'NUL');
+    refused("${DB}$DB", qr/test\.conf:2: key "database" is already given in line 1/, 'a key twice');
+    refused("${DB}smtp = a\0b\n", qr/test\.conf:2: the line contains a NUL byte/, 'NUL');
     refused("${DB}smtp = " . 'x' x 5000 . "\n",
         qr/test\.conf:2: the line has more than 4095 bytes/, 'a long line');
+    refused("${DB}listen = unix:/" . 'x' x 1024 . "\n", qr/key "listen", .*: must be ADDRESS:/,
+        'a long address');
     my ($status, $output) = $stack->run_command($stack->{binary}, '-c', '/nowhere/x.conf', '-t');
     is $status, 1, 'a file that is not there';
     like $output, qr{/nowhere/x\.conf: No such file}, 'is named';
@@ -206,10 +209,10 @@ subtest 'wrong arguments are refused with the usage' => sub {
         like $output, $message, 'shows how';
     }
     for (
-        ['apis'], qr/there is no role "apis"; there are api, relay, worker, all, and migrate/,
+        ['apis'], qr/there is no role "apis"; the roles are api, relay, worker, all and migrate/,
         ['api', 'api'], qr/"api" is given twice/,
         ['all', 'relay'], qr/"relay" is given twice/, ['migrate', 'api'],
-        qr/migrate cannot be run together/)
+        qr/migrate cannot be combined/)
     {
         our $arguments;
         if (ref eq 'ARRAY') { $arguments = $_; next }

@@ -201,7 +201,7 @@ subtest 'wrong arguments are refused' => sub {
             ['dead', 'nonsense'] =>
                 qr/there is no command "dead nonsense"; there are dead list, dead show/],
         [['groups', '--nonsense'] => qr/there is no option "--nonsense"/],
-        [['groups', '--follow'] => qr/"groups" takes no --follow; "weirctl help groups" tells/],
+        [['groups', '--follow'] => qr/"groups" takes no --follow; "weirctl help groups" lists/],
         [['groups', '--json=1'] => qr/--json takes no value/],
         [['groups', '--json', '--json'] => qr/--json is given twice/],
         [['groups', '--interval'] => qr/--interval needs a value/],
@@ -219,11 +219,11 @@ subtest 'wrong arguments are refused' => sub {
         [
             ['dead', 'drop', 'email', '1/2', '--all'] =>
                 qr{name a dead letter by GROUP PARTITION/POSITION}],
-        [['a', 'b', 'c', 'd', 'e', 'f'] => qr/"f" is one word too many/],
+        [['a', 'b', 'c', 'd', 'e', 'f'] => qr/unexpected argument "f"/],
     );
     gives($_->[0], 2, qr/^$/, $_->[1], "@{ $_->[0] }") for @wrong;
     gives(['groups', 'resume', 'nobody'], 1, qr/^$/,
-        qr/there is no group "nobody"; there are analytics, billing, email, flags/,
+        qr/there is no group "nobody"; the groups are analytics, billing, email, flags/,
         'a group that is not there');
     gives(['-c', '/nowhere', 'groups'], 2, qr/^$/, qr{/nowhere: No such file},
         'a configuration that is not there');

@@ -66,7 +66,7 @@ my $log;
 wait_for('the log to tell' => sub {
     ($log) = $stack->log_of('all') =~ /("error":"prepared statement [^}]*pool_mode = session)/;
 });
-like $log, qr/does not exist \(a pooler between must keep a session for each client/,
+like $log, qr/does not exist \(a pooler must keep one session for each client/,
     'pool_mode = transaction: the log says what is wrong';
 unlike $stack->log_of('all'), qr/already exists/, 'no session meets another one\'s statement';
 is $stack->psql('SELECT count(*) FROM users') - $before, 20,

@@ -37,7 +37,7 @@ sub said {
 sub wait_away {
     my ($s, @groups) = @_;
     wait_for("$_ to know that the database is away" =>
-            sub { said($s, 'the database is away, events wait for it', $_) })
+            sub { said($s, 'the database is unavailable, events wait for it', $_) })
         for @groups;
 }
 

@@ -19,7 +19,7 @@ subtest 'relay and workers that die or stall are replaced by others' => sub {
     my ($s, $e) = stack();
     $s->start_smtp;
     $s->start_backend('relay', name => 'relay1');
-    wait_for('the first relay at work' => sub { $s->logged('relay1', qr/^relay is at work/) });
+    wait_for('the first relay at work' => sub { $s->logged('relay1', qr/^relay is active/) });
     $s->start_backend('relay', name => 'relay2');
     wait_for('the second to wait' => sub { $s->logged('relay2', qr/another relay/) });
     $s->start_backend('worker', name => 'worker1');
@@ -27,7 +27,7 @@ subtest 'relay and workers that die or stall are replaced by others' => sub {
     $e->wait_some_handled(30);
     $s->kill_backend('relay1');
     $e->create(100);
-    wait_for('the second relay at work' => sub { $s->logged('relay2', qr/^relay is at work/) });
+    wait_for('the second relay at work' => sub { $s->logged('relay2', qr/^relay is active/) });
     $e->is_all_well('a relay killed, another takes over: every effect once');
 
     $s->start_backend('worker', name => 'worker2');

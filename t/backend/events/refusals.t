@@ -28,8 +28,8 @@ sub refuses {
     rename_function($question, "no_$question");
     $before->();
     my ($line) = wait_for("the log to tell of $question" =>
-            sub { said('database refuses a question, trying again', $question) });
-    is((said('database refuses a question, trying again', $question))[0]{sqlstate}, '42883',
+            sub { said('database refuses a query, retrying', $question) });
+    is((said('database refuses a query, retrying', $question))[0]{sqlstate}, '42883',
         "$question: the log tells why it is refused");
     rename_function("no_$question", $question);
     wait_for("$question to be answered" => sub { said('database answers again', $question) });
@@ -72,7 +72,7 @@ is $s->stop_backend('relay worker'), 0, 'stops';
 for my $question (qw(relay_take relay_read worker_step worker_read)) {
     is scalar(
         grep {
-            $_->{msg} eq 'database refuses a question, trying again' && $_->{question} eq $question
+            $_->{msg} eq 'database refuses a query, retrying' && $_->{question} eq $question
         } $s->log_lines('relay worker')),
         1,
         "$question: once";
@@ -93,7 +93,7 @@ for my $question (qw(relay_take relay_read worker_step worker_read)) {
     $mail->psql("SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', 'user:1',"
             . " jsonb_build_object('userId', gen_random_uuid()), NULL))"
             . " FROM generate_series(1, 100)");
-    wait_for('the refusal' => sub { $refused->('database refuses a question, trying again') });
+    wait_for('the refusal' => sub { $refused->('database refuses a query, retrying') });
     for my $n (1 .. 5) {
         $events->create(10);
         wait_for("mail $n" => sub { keys %{ $events->mail_counts } == 10 * $n });
@@ -102,7 +102,7 @@ for my $question (qw(relay_take relay_read worker_step worker_read)) {
         'a question that is refused still is, whatever else is answered';
     $mail->psql('ALTER FUNCTION no_worker_read RENAME TO worker_read');
     wait_for('worker_read to be answered' => sub { $refused->('database answers again') });
-    is scalar($refused->('database refuses a question, trying again')), 1,
+    is scalar($refused->('database refuses a query, retrying')), 1,
         'and it is logged once';
     is $mail->stop_backend('relay worker'), 0, 'stops';
 }

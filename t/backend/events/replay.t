@@ -112,7 +112,7 @@ subtest 'a new group gets the events of the past' => sub {
     {
         ($status, undef, $err) = $s->weirctl(@$wrong);
         is $status, 1, "weirctl @$wrong: refused";
-        like $err, qr/there is no group "anlytics"; there are analytics, /,
+        like $err, qr/there is no group "anlytics"; the groups are analytics, /,
             'with the names there are';
     }
     is $s->psql("SELECT count(*) FROM consumer_partitions"

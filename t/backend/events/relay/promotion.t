@@ -103,7 +103,7 @@ subtest 'events of the old relay arrive while the new one publishes' => sub {
     $s->start_backend('relay', name => 'new-relay',
         conf => { redis => 'redis://127.0.0.1:' . $new->from });
     wait_for('it at work' => sub {
-        grep { $_->{msg} eq 'relay is at work' } $s->log_lines('new-relay');
+        grep { $_->{msg} eq 'relay is active' } $s->log_lines('new-relay');
     });
     my $looks = scripts_run($s);
     wait_for('its looks at all streams' => sub { scripts_run($s) >= $looks + 16 });
@@ -153,7 +153,7 @@ subtest 'a relay that finds events of the old one stops until weirctl relay reba
         map  { "$_->{group}:$_->{lag}" }
         grep { $_->{group} eq 'billing' } @{ JSON::PP->new->decode($out) }), 'billing:50',
         'and a lag';
-    like $err, qr/partitions 0, 1, 2, 3, 4, 5, 6, 7 stand still, 50 wait.*relay rebase/,
+    like $err, qr/partitions 0, 1, 2, 3, 4, 5, 6, 7 are halted, 50 events wait.*relay rebase/,
         'weirctl groups shows it';
     ($status, $out) = $s->weirctl('relay');
     is $status, 1, 'weirctl relay has an exit code for it';

@@ -24,7 +24,7 @@ $e->create(20);
 $e->wait_handled;
 for my $case (
     ['xadd', 'Redis refuses events, they wait in the outbox'],
-    ['xreadgroup', 'Redis refuses to deliver'],
+    ['xreadgroup', 'Redis refuses to deliver events'],
     ['xgroup', 'Redis refuses the consumer group'],
     )
 {
