@@ -288,6 +288,8 @@ typedef struct {
     unsigned                         forbidden:1; /* an earlier response forbids
                                                      storing */
     unsigned                         soft:1;      /* entry is soft-invalidated */
+    unsigned                         may_store:1; /* weir_cache_no_store refuses
+                                                     nothing of the request */
 } ngx_http_weir_cache_ctx_t;
 
 

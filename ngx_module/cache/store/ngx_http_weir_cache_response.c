@@ -52,6 +52,12 @@ ngx_http_weir_cache_response_try(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     rc = ngx_http_test_predicates(r, ctx->conf->no_store);
+    if (rc == NGX_DECLINED && ctx->may_store) {
+        /* by the response itself, not by this client's request */
+        ctx->uncacheable = ngx_http_weir_cache_response_lasts(ctx,
+                                                      r->headers_out.status);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }

@@ -19,10 +19,15 @@ start_upstream(sub {
     my @fields = $fresh ? ('Cache-Control: max-age=600', 'X-Conditions: ' . join ' ', $request =~ /^(If-[\w-]+):/mgi) : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b') : ();
     push @fields, map { "X-$_: 1" } 1 .. 130 if $gate eq 'many';
     push @fields, 'X-Accel-Redirect: /elsewhere' if $gate eq 'led';
+    return answer('200 OK', ['X-Accel-Redirect: /within/a', 'Cache-Control: private'], '') if $gate eq 'checked';
+    push @fields, 'Cache-Control: max-age=600', $fresh ? () : 'X-Own: 1' if $gate =~ /^(?:named|mapped|within|wished)/;
     my $status = $gate =~ /^error/ ? '503 Busy' : $gate =~ /^page/ ? '404 Not Found' : '200 OK';
     return sub { Crowd::waiting($gate); answer($status, \@fields, "answer $n") };
 });
-start_edge('weir_cache_zone main 1m;', <<'SERVER');
+start_edge(<<'HTTP', <<'SERVER');
+    weir_cache_zone main 1m;
+    map $upstream_http_x_own $own { default $upstream_http_x_own; }
+HTTP
     weir_cache main;
     weir_cache_lock_timeout 1h;
     weir_cache_purge on;
@@ -33,6 +38,10 @@ start_edge('weir_cache_zone main 1m;', <<'SERVER');
     location /page-url { proxy_intercept_errors on; error_page 404 http://elsewhere.example/; proxy_pass http://UPSTREAM; }
     location @named { return 404 "not here\n"; }
     location /elsewhere { return 200 "elsewhere\n"; }
+    location /within { internal; proxy_pass http://UPSTREAM; }
+    location /named { weir_cache_no_store $upstream_http_x_own; proxy_pass http://UPSTREAM; }
+    location /mapped { weir_cache_no_store $http_x_none $own; proxy_pass http://UPSTREAM; }
+    location /wished { weir_cache_no_store $http_x_mine; proxy_pass http://UPSTREAM; }
 SERVER
 
 sub storable { open my $out, '>', "$dir/storable-$_[0]" or die $! }
@@ -68,6 +77,31 @@ for my $name ('nothing', 'cookie') {
 like cache_status(get('/nothing')), qr/; hit;/, 'a response that can be stored is';
 request('PURGE', '/nothing');
 is together(8, 'nothing'), 1, '... and then requests wait for one again';
+
+# weir_cache_no_store
+for my $name ('named', 'mapped') {
+    get("/$name");
+    unlike cache_status(get("/$name")), qr/hit|stored/, "$name: weir_cache_no_store";
+    two_seconds();
+    is together(8, $name), 8, '... and nobody waits for what it refuses by the response';
+    storable($name);
+    get("/$name");
+    like cache_status(get("/$name")), qr/; hit;/, '... until the response can be stored';
+}
+my %mine = ('X-Mine' => 1);
+is together(8, 'wished', \%mine), 8, 'those whose own request weir_cache_no_store refuses wait for nobody';
+two_seconds();
+is together(8, 'wished'), 1, '... and change nothing for others';
+
+# What an answer that is private leads to is never stored.
+hold('within');
+my @led = clients(map { ['/checked'] } 1 .. 8);
+until_true('all are in hand', sub { busy() >= 8 });
+my $deadline = time + 2;
+until_true('all ask, or some wait', sub { asked('/within/a') == 8 || time > $deadline });
+is asked('/within/a'), 8, 'nobody waits for what a private answer leads to';
+let_go('within');
+answers(@led);
 
 get('/many');
 two_seconds();
