@@ -98,7 +98,7 @@ static void read_all(world_t *w, ngx_str_t fields)
         memcpy(text + 2, w->r.unparsed_uri.data, w->r.unparsed_uri.len);
     location = ngx_http_weir_find_header(&w->r.headers_in.headers, &name);
     if (location != NULL &&
-        ngx_http_weir_cache_uri_key(&w->r, &own, &location->value, &key) == NGX_OK) {
+        ngx_http_weir_cache_uri_key(&w->r, &w->conf, &own, &location->value, 0, &key) == NGX_OK) {
         assert(key.len >= 3 && memcmp(key.data, "k /", 3) == 0);
         assert(key.len == 3 || key.data[3] != '/');
         assert(memchr(key.data, '#', key.len) == NULL);

@@ -119,9 +119,10 @@ static void statuses_decide(void **state)
 
 static void statuses_about_one_request_need_a_name(void **state)
 {
-    static const int about[] = {400, 408, 411, 412, 413, 415, 416, 417,
-                                421, 422, 425, 426, 428, 429, 431};
-    static const int others[] = {200, 203, 301, 401, 403, 404, 405, 410, 414, 451, 500, 503};
+    static const int about[] = {400, 406, 408, 411, 412, 413, 415, 416,
+                                417, 421, 422, 425, 426, 428, 429, 431};
+    static const int about_client[] = {401, 407, 511};
+    static const int others[] = {200, 203, 301, 403, 404, 405, 410, 414, 451, 500, 503};
 
     (void)state;
     for (size_t i = 0; i < sizeof(about) / sizeof(about[0]); i++) {
@@ -136,8 +137,20 @@ static void statuses_about_one_request_need_a_name(void **state)
         assert_true(weir_cache_is_about_request(about[i]));
     }
 
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < sizeof(about_client) / sizeof(about_client[0]); i++) {
+        weir_cache_response_t r = response("max-age=60");
+
+        r.status = about_client[i];
+        r.valid = 60;
+        assert_reason("asks one client to authenticate", &r, "status");
+        r.named = true;
+        assert_reason("named", &r, NULL);
+    }
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         assert_false(weir_cache_is_about_request(others[i]));
+        assert_false(weir_cache_is_about_client(others[i]));
+    }
 }
 
 static void requests_and_other_fields_decide(void **state)

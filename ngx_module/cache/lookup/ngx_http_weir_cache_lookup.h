@@ -309,13 +309,16 @@ ngx_int_t ngx_http_weir_cache_redirect_accel_expires(ngx_http_request_t *r,
 void ngx_http_weir_cache_redirect_note_lines(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * uri: the key that another URI, from a header, would have: own, the request's
- * key, with that URI in place of its own.  Allocated from the request's pool.
- * NGX_OK, NGX_DECLINED (another origin, or the key does not contain the URI as
- * requested), or NGX_ERROR (no memory).
+ * uri: the key that another URI, from a header, would have in that location:
+ * own, the request's key, with that URI in place of its own.  nth: of several
+ * occurrences of the request's URI in the key, which one is replaced, from 0.
+ * Allocated from the request's pool.  NGX_OK, NGX_DECLINED (another origin, or
+ * the key has fewer occurrences of the URI as requested), or NGX_ERROR (no
+ * memory).
  */
-ngx_int_t ngx_http_weir_cache_uri_key(ngx_http_request_t *r, ngx_str_t *own,
-    ngx_str_t *reference, ngx_str_t *key);
+ngx_int_t ngx_http_weir_cache_uri_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *own, ngx_str_t *reference,
+    ngx_uint_t nth, ngx_str_t *key);
 
 
 #endif /* _NGX_HTTP_WEIR_CACHE_LOOKUP_H_INCLUDED_ */

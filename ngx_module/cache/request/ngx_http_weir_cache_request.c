@@ -143,6 +143,16 @@ ngx_http_weir_cache_request_start(ngx_http_weir_cache_ctx_t *ctx)
     r = ctx->request;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+
+        /* for its invalidation: a redirect changes what the key is made of */
+
+        if (ctx->conf->invalidate
+            && ngx_http_weir_cache_key_text(r, ctx->conf, &ctx->key_text)
+               != NGX_OK)
+        {
+            return NGX_HTTP_WEIR_CACHE_FAIL;
+        }
+
         return ngx_http_weir_cache_decide_forward(ctx,
                                                   NGX_HTTP_WEIR_CACHE_METHOD);
     }

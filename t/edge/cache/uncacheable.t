@@ -19,8 +19,10 @@ start_upstream(sub {
     my @fields = $fresh ? ('Cache-Control: max-age=600', 'X-Conditions: ' . join ' ', $request =~ /^(If-[\w-]+):/mgi) : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b') : ();
     push @fields, map { "X-$_: 1" } 1 .. 130 if $gate eq 'many';
     push @fields, 'X-Accel-Redirect: /elsewhere' if $gate eq 'led';
-    return answer('200 OK', ['X-Accel-Redirect: /within/a', 'Cache-Control: private'], '') if $gate eq 'checked';
-    push @fields, 'Cache-Control: max-age=600', $fresh ? () : 'X-Own: 1' if $gate =~ /^(?:named|mapped|within|wished)/;
+    return answer('200 OK', ['X-Accel-Redirect: /within/a', 'Cache-Control: private'], '')
+        if $gate eq 'checked';
+    push @fields, 'Cache-Control: max-age=600', $fresh ? () : 'X-Own: 1'
+        if $gate =~ /^(?:named|mapped|within|wished)/;
     my $status = $gate =~ /^error/ ? '503 Busy' : $gate =~ /^page/ ? '404 Not Found' : '200 OK';
     return sub { Crowd::waiting($gate); answer($status, \@fields, "answer $n") };
 });
@@ -89,7 +91,7 @@ for my $name ('named', 'mapped') {
     like cache_status(get("/$name")), qr/; hit;/, '... until the response can be stored';
 }
 my %mine = ('X-Mine' => 1);
-is together(8, 'wished', \%mine), 8, 'those whose own request weir_cache_no_store refuses wait for nobody';
+is together(8, 'wished', \%mine), 8, 'those whose own request it refuses wait for nobody';
 two_seconds();
 is together(8, 'wished'), 1, '... and change nothing for others';
 
