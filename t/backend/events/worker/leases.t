@@ -22,10 +22,9 @@ subtest 'leases: which worker may take which partition' => sub {
     };
     my $owned = sub { $s->psql("SELECT count(*) FROM consumer_partitions WHERE owner = '$_[0]'") };
     my $expired = sub {
-        wait_for('leases to run out' => sub {
-            $s->psql('SELECT bool_and(expires_at < clock_timestamp()) FROM consumer_partitions')
-                eq 't';
-        });
+        my $all = 'bool_and(expires_at < clock_timestamp())';
+        wait_for('leases to run out' =>
+            sub { $s->psql("SELECT $all FROM consumer_partitions") eq 't' });
     };
 
     is $beat->('a', 100), 8, 'the first worker takes all';
