@@ -23,8 +23,12 @@ def cpu: .cpu_us / .requests;
         | select($own | length > 0)
         | ($own | map(select(clean))) as $good
         | [ $good[] | . as $r
-            | ($rounds[] | select(.size_kib == $size and .name == $c.base and .round == $r.round and clean))
-            | {rate: (($r | rate) / rate), cpu: (if .cpu_us > 0 then ($r | cpu) / cpu else empty end)} ] as $ratios
+            | ($rounds[] | select(.size_kib == $size and .name == $c.base
+                and .round == $r.round and clean))
+            | {
+                rate: (($r | rate) / rate),
+                cpu: (if .cpu_us > 0 then ($r | cpu) / cpu else empty end)
+            } ] as $ratios
         | {
             size_kib: $size,
             name: $c.name,
@@ -38,7 +42,8 @@ def cpu: .cpu_us / .requests;
             p99_us: ($good | map(.p99_us) | median),
             ratio_rate: ($ratios | map(.rate) | median | digits(3)),
             ratio_cpu: ($ratios | map(.cpu) | median | digits(3)),
-            stored_share: (if $c.kind == "miss" then $good | map(.stored / .requests) | median | digits(3) else null end),
+            stored_share: (if $c.kind == "miss"
+                then $good | map(.stored / .requests) | median | digits(3) else null end),
             bad_rounds: ($own | length - ($good | length)),
             rounds: $own
         }

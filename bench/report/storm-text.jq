@@ -13,6 +13,7 @@ def right($n): tostring | (" " * ($n - length) // "") + .;
     | ($all | map(select(.name == $name))) as $own
     | ($own | map(.asked) | sort) as $asked
     | ($own | map(.slowest_us) | sort | .[length / 2 | floor] / 1000 | round) as $slowest
-    | "| \($name | left(16)) | \($asked | .[length / 2 | floor] | right(22)) | \($asked[-1] | right(4)) "
+    | "| \($name | left(16)) "
+    + "| \($asked | .[length / 2 | floor] | right(22)) | \($asked[-1] | right(4)) "
     + "| \($slowest | right(18)) "
     + "| \($own | length | right(6)) | \($own[0].about) |")
