@@ -6,7 +6,7 @@
 def median: sort | .[length / 2 | floor];
 def between($from; $to): map(select(.second >= $from and .second <= $to));
 
-($facts.minutes * 60) as $end
+($facts.minutes * 60) as $last_second
 | {
     facts: $facts,
     load: ($loaded + {per_second: ($loaded.requests / $loaded.duration_us * 1e6 | round)}),
@@ -14,7 +14,7 @@ def between($from; $to): map(select(.second >= $from and .second <= $to));
     dead_letters: $dead,
     processes: (group_by(.process) | map(
         (between(105; 135) | map(.rss_kb) | median) as $first
-        | (between($end - 60; $end) | map(.rss_kb) | median) as $last
+        | (between($last_second - 60; $last_second) | map(.rss_kb) | median) as $last
         | {
             process: .[0].process,
             judged: (.[0].process | startswith("(") | not),
