@@ -1,8 +1,8 @@
 #!/bin/bash
-# fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/NAME_fuzz.c, and those of domains,
-# backend/shop/t/NAME_fuzz.c) with libFuzzer, AddressSanitizer and UBSan for SECONDS (60), starting
-# from the corpus in NAME beside it.  Fails on the first finding and leaves the input that causes it
-# in build/fuzz.  The last line of each log is the used part of the target's budget; with
+# fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/FOLDER/NAME_fuzz.c, and those of
+# domains, backend/shop/t/NAME_fuzz.c) with libFuzzer, AddressSanitizer and UBSan for SECONDS (60),
+# starting from the corpus in NAME beside it. Fails on the first finding and leaves the input that
+# causes it in build/fuzz. The last line of each log is the used part of the target's budget; with
 # WEIR_FUZZ_MEASURE=1 exceeding it is no finding. WEIR_FUZZ_SEED=N generates the same inputs in the
 # same order each time.
 #
@@ -20,7 +20,7 @@ seconds=${1:-60}
 }
 
 shopt -s nullglob
-all=(t/fuzz/*_fuzz.c backend/*/t/*_fuzz.c)
+all=(t/fuzz/*/*_fuzz.c backend/*/t/*_fuzz.c)
 # folder_of TARGET: its folder; nothing if there is no such target.
 folder_of() {
     local file

@@ -46,8 +46,8 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use FindBin '$Bin';
-use lib "$Bin/..";
+use File::Basename 'dirname';
+use lib dirname(__FILE__) . '/..';
 use IO::Socket::INET;
 use Scene;
 use Test::More;
