@@ -11,9 +11,14 @@ use Test::More;
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     return answer('503 Oops', [], 'oops') if $path eq '/error' && $n > 1;
-    return $n == 1 ? answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10', 'ETag: "1"'], 'x') : "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=10\r\n\r\n" if $path eq '/old';
-    return answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10, stale-if-error=60', 'ETag: "1"'], 'x') if $path eq '/error';
-    return answer('200 OK', ['Cache-Control: max-age=600', 'Vary: X-V'], 'x' x 1000) if $path =~ /vary/;
+    return $n == 1 ? answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10', 'ETag: "1"'], 'x')
+        : "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=10\r\n\r\n"
+        if $path eq '/old';
+    return answer('200 OK',
+        ['Age: 20', 'Cache-Control: max-age=10, stale-if-error=60', 'ETag: "1"'], 'x')
+        if $path eq '/error';
+    return answer('200 OK', ['Cache-Control: max-age=600', 'Vary: X-V'], 'x' x 1000)
+        if $path =~ /vary/;
     return answer('200 OK', ['Cache-Control: max-age=600', 'Cache-Tag: t'], 'x' x 1000);
 });
 
@@ -49,7 +54,9 @@ get('/alone') for 1, 2;
 
 my $zone = status()->{'a zone'};
 is_deeply $zone->{hits}, { memory => 2, redis => 2 }, 'hits by level';
-is_deeply $zone->{forwarded}, { 'uri-miss' => 6, miss => 0, 'vary-miss' => 1, stale => 2, request => 1, bypass => 1, method => 1 },
+is_deeply $zone->{forwarded},
+    { 'uri-miss' => 6, miss => 0, 'vary-miss' => 1, stale => 2, request => 1, bypass => 1,
+        method => 1 },
     'forwarded requests by reason';
 is $zone->{revalidated}, 1, 'validations';
 is $zone->{stale_if_error}, 1, 'stale answers instead of errors';
@@ -59,7 +66,9 @@ cmp_ok $zone->{size}, '>', $zone->{bytes}, 'of those there are';
 is $zone->{recovered}, 0, 'nothing had to be recovered';
 cmp_ok $zone->{invalidations}{applied}, '>=', 1, 'the POST invalidated its target';
 redis('XADD', 'weir:invalidate', '1900000000000-7', 'tags', 't');
-until_true('the position is that of the stream', sub { status()->{'a zone'}{invalidations}{position} eq '1900000000000-7' });
+until_true('the position is that of the stream', sub {
+    status()->{'a zone'}{invalidations}{position} eq '1900000000000-7';
+});
 ok status()->{'a zone'}{invalidations}{follower} > 1, 'the follower is named';
 is status()->{alone}{hits}{memory}, 1, 'each zone has its own counters';
 is status()->{alone}{invalidations}{follower}, 0, 'a zone without Redis follows nothing';

@@ -113,7 +113,9 @@ weir_cache_purge on;
 
 
 === TEST 11: all of them at once
---- http_config eval: $::zone . 'weir_cache_staleness 100ms; weir_cache_tags "a $http_b"; weir_cache_invalidate off; weir_cache_purge on;'
+--- http_config eval
+$::zone . 'weir_cache_staleness 100ms; weir_cache_tags "a $http_b";'
+. 'weir_cache_invalidate off; weir_cache_purge on;'
 --- config
 location /here { weir_cache api; return 200 fine; }
 --- request

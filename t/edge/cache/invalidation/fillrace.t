@@ -17,7 +17,8 @@ my $rounds = $ENV{WEIR_RACE_ROUNDS} // 300;
 start_redis();
 start_upstream(sub {
     my ($path) = @_;
-    my ($name, $delay) = $path =~ m{^/(\w+)\?delay=([\d.]+)} or return answer('404 Not Found', [], '');
+    my ($name, $delay) = $path =~ m{^/(\w+)\?delay=([\d.]+)}
+        or return answer('404 Not Found', [], '');
     my $value = slurp("$dir/data-$name");
     spit("$dir/read-$name-$$", '') if $name eq 'slow';
     sleep $delay;
@@ -83,7 +84,8 @@ for my $i (1 .. $rounds) {
     }
     for (1 .. 3) {
         for my $edge ('left', 'right') {
-            push @revived, "$name on $edge ($kind)" if get($edge, "/$name?delay=0")->{content} ne 'new';
+            push @revived, "$name on $edge ($kind)"
+                if get($edge, "/$name?delay=0")->{content} ne 'new';
         }
     }
 }
@@ -104,8 +106,13 @@ until_true('the upstream has read its data', sub { glob "$dir/read-slow-*" });
 spit("$dir/data-slow", 'new');
 my $position = invalidate(tags => 'slow');
 waitpid $child, 0;
-is get($_, '/slow?delay=0', { 'Weir-Position' => $position })->{content}, 'new', "$_ has the new answer after a slow old one" for 'left', 'right';
-is get($_, '/slow?delay=0')->{content}, 'new', "also for who has no position, on $_" for 'left', 'right';
+is get($_, '/slow?delay=0', { 'Weir-Position' => $position })->{content}, 'new',
+    "$_ has the new answer after a slow old one"
+    for 'left', 'right';
+is get($_, '/slow?delay=0')->{content}, 'new', "also for who has no position, on $_"
+    for 'left', 'right';
 
-is scalar(logged($_, qr/\[(alert|emerg|crit)\]|exited on signal/)), 0, "$_ has nothing alarming in its log" for 'left', 'right', 'late';
+is scalar(logged($_, qr/\[(alert|emerg|crit)\]|exited on signal/)), 0,
+    "$_ has nothing alarming in its log"
+    for 'left', 'right', 'late';
 done_testing;

@@ -9,7 +9,8 @@ use Fleet;
 use JSON::PP;
 use Test::More;
 
-my %tags = ('/a' => 'red, shared', '/b' => 'blue,shared', '/two-lines' => "one\r\nCache-Tag: two", '/none' => undef);
+my %tags = ('/a' => 'red, shared', '/b' => 'blue,shared', '/two-lines' => "one\r\nCache-Tag: two",
+    '/none' => undef);
 
 start_redis();
 start_upstream(sub {
@@ -23,7 +24,8 @@ start_upstream(sub {
     push @fields, "Weir-Invalidate: $1" if $path =~ /invalidates=([^&]*)/;
     push @fields, "Weir-Position: $1" if $path =~ /position=([^&]*)/;
     push @fields, 'X-Tags: ' . $1 if $path =~ /other=([^&]*)/;
-    return answer('200 OK', \@fields, "answer $n of $path" . (defined $version ? " in $version" : ''));
+    return answer('200 OK', \@fields,
+        "answer $n of $path" . (defined $version ? " in $version" : ''));
 });
 
 my ($http, $server) = (<<'HTTP', <<'SERVER');
@@ -36,7 +38,13 @@ HTTP
     location /        { weir_cache_purge on; proxy_pass http://UPSTREAM; }
     location = /status { weir_cache off; weir_status; }
     location /closed  { proxy_pass http://UPSTREAM; }
-    location /denied  { weir_cache_purge on; limit_except GET HEAD POST { deny all; } proxy_pass http://UPSTREAM; }
+    location /denied {
+        weir_cache_purge on;
+        limit_except GET HEAD POST {
+            deny all;
+        }
+        proxy_pass http://UPSTREAM;
+    }
     location /deaf    { weir_cache_invalidate off; proxy_pass http://UPSTREAM; }
     location /other   { weir_cache_tags $upstream_http_x_tags; proxy_pass http://UPSTREAM; }
     location /alone   { weir_cache alone; weir_cache_purge on; proxy_pass http://UPSTREAM; }
@@ -63,26 +71,38 @@ sub fill {
 }
 
 # An answer that the upstream gave after the last fill.
-sub fresh { my ($edge, $path, @more) = @_; body($edge, $path, @more) =~ /^answer (\d+) / && $1 > $old{$path} }
+sub fresh {
+    my ($edge, $path, @more) = @_;
+    body($edge, $path, @more) =~ /^answer (\d+) / && $1 > $old{$path};
+}
 
 # Both edges serve the path from their caches.
 sub cached {
     my ($path, @more) = @_;
-    return 2 == grep { my $edge = $_; 4 == grep { hit(get($edge, $path, @more)) } 1 .. 4 } 'left', 'right';
+    return 2 == grep {
+        my $edge = $_;
+        4 == grep { hit(get($edge, $path, @more)) } 1 .. 4;
+    } 'left', 'right';
 }
 
 # The invalidations that an edge has made and not yet read in the stream.
-sub pending { decode_json(get($_[0], '/status')->{content})->{caches}{main}{invalidations}{pending} }
+sub pending {
+    decode_json(get($_[0], '/status')->{content})->{caches}{main}{invalidations}{pending};
+}
 
 # Waits until everything is in the stream and both edges have read it.
 sub settled {
-    for my $edge ('left', 'right') { until_true("$edge has sent everything", sub { pending($edge) == 0 }) }
+    for my $edge ('left', 'right') {
+        until_true("$edge has sent everything", sub { pending($edge) == 0 });
+    }
     my $position = redis('XINFO', 'STREAM', 'weir:invalidate');
     $position = { @$position }->{'last-generated-id'};
     until_true('a first answer', sub { get('left', '/settled')->{status} == 200 });
     for my $edge ('left', 'right') {
         get($edge, '/settled');
-        until_true("$edge has read up to $position", sub { hit(get($edge, '/settled', { 'Weir-Position' => $position })) });
+        until_true("$edge has read up to $position", sub {
+            hit(get($edge, '/settled', { 'Weir-Position' => $position }));
+        });
     }
 }
 
@@ -94,7 +114,8 @@ invalidate(tags => 'red');
 settled();
 my $r = get('left', '/a');
 is $r->{content}, 'answer ' . ($old{'/a'} + 1) . ' of /a', 'a tag is invalidated';
-is cache_status($r), 'Weir; fwd=stale; fwd-status=200; stored; detail=invalidated', 'and Cache-Status says so';
+is cache_status($r), 'Weir; fwd=stale; fwd-status=200; stored; detail=invalidated',
+    'and Cache-Status says so';
 is $r->{headers}{'x-status'}, 'EXPIRED', '$weir_cache_status';
 ok fresh('right', '/a'), 'the other edge follows';
 fill('/a');
@@ -128,8 +149,10 @@ ok fresh('left', '/varies?tags=v', { 'Accept-Language' => $_ }), "the variant $_
 my $many = join ',', map { "t$_" } 1 .. 64;
 fill("/many?tags=$many");
 ok cached("/many?tags=$many"), '64 tags are kept';
-unlike cache_status(get('left', "/many?tags=$many,t65")), qr/stored/, 'a response with more is not stored';
-unlike cache_status(get('left', '/many?tags=' . 'x' x 129)), qr/stored/, 'nor one with a tag of more than 128 bytes';
+unlike cache_status(get('left', "/many?tags=$many,t65")), qr/stored/,
+    'a response with more is not stored';
+unlike cache_status(get('left', '/many?tags=' . 'x' x 129)), qr/stored/,
+    'nor one with a tag of more than 128 bytes';
 like cache_status(get('left', '/many?tags=' . 'x' x 128)), qr/stored/, 'one of 128 is';
 ok scalar(logged('left', qr/not stored because it has more than 64 tags/)), 'the log says so';
 
@@ -194,32 +217,43 @@ refreshed('left', '/none', 'a soft all');
 
 fill('/p/5');
 $r = request('left', 'PURGE', '/p/5');
-is "$r->{status} $r->{content}", qq(200 {"invalidated":"key","soft":false}\n), 'PURGE tells what it has done';
+is "$r->{status} $r->{content}", qq(200 {"invalidated":"key","soft":false}\n),
+    'PURGE tells what it has done';
 is $r->{headers}{'content-type'}, 'application/json', 'in JSON';
-like cache_status(get('left', '/p/5')), qr/fwd=stale/, 'it is done when it says so, whichever worker is asked';
+like cache_status(get('left', '/p/5')), qr/fwd=stale/,
+    'it is done when it says so, whichever worker is asked';
 settled();
 ok fresh('right', '/p/5'), 'the other edge follows';
 
 fill('/b');
-is request('right', 'PURGE', '/', { 'Cache-Tag' => 'blue, green' })->{content}, qq({"invalidated":"tags","soft":false}\n), 'PURGE by tag';
+is request('right', 'PURGE', '/', { 'Cache-Tag' => 'blue, green' })->{content},
+    qq({"invalidated":"tags","soft":false}\n), 'PURGE by tag';
 like cache_status(get('right', '/b')), qr/fwd=stale/, 'works';
 fill('/b');
-is request('right', 'PURGE', '/b', { 'Weir-Soft' => 1 })->{content}, qq({"invalidated":"key","soft":true}\n), 'a soft PURGE';
+is request('right', 'PURGE', '/b', { 'Weir-Soft' => 1 })->{content},
+    qq({"invalidated":"key","soft":true}\n), 'a soft PURGE';
 refreshed('right', '/b', 'it');
 
 fill('/version', { Accept => "application/vnd.shop.v$_+json" }) for 1, 2;
 request('left', 'PURGE', '/version');
 settled();
-ok fresh($_, '/version', { Accept => 'application/vnd.shop.v1+json' }), "version 1 of a key is purged on $_" for 'left', 'right';
-ok fresh($_, '/version', { Accept => 'application/vnd.shop.v2+json' }), "version 2 of it is too on $_" for 'left', 'right';
+ok fresh($_, '/version', { Accept => 'application/vnd.shop.v1+json' }),
+    "version 1 of a key is purged on $_"
+    for 'left', 'right';
+ok fresh($_, '/version', { Accept => 'application/vnd.shop.v2+json' }),
+    "version 2 of it is too on $_"
+    for 'left', 'right';
 
 $r = request('left', 'PURGE', '/a', { 'Weir-Soft' => 'yes' });
-is "$r->{status} $r->{headers}{'content-type'}", '400 application/problem+json', 'a malformed Weir-Soft is refused';
-is request('left', 'PURGE', '/a', { 'Cache-Tag' => ' , ' })->{status}, 400, 'so is a Cache-Tag without tags';
+is "$r->{status} $r->{headers}{'content-type'}", '400 application/problem+json',
+    'a malformed Weir-Soft is refused';
+is request('left', 'PURGE', '/a', { 'Cache-Tag' => ' , ' })->{status}, 400,
+    'so is a Cache-Tag without tags';
 fill('/denied');
 is request('left', 'PURGE', '/denied')->{status}, 403, 'allow and deny guard it';
 ok cached('/denied'), 'and nothing is purged then';
-is request('left', 'PURGE', '/closed')->{content}, 'answer 1 of /closed', 'without weir_cache_purge it is a request like others';
+is request('left', 'PURGE', '/closed')->{content}, 'answer 1 of /closed',
+    'without weir_cache_purge it is a request like others';
 
 # --- Weir-Invalidate ---
 
@@ -255,15 +289,18 @@ fill('/f?tags=deaf');
 get('left', '/deaf?invalidates=deaf');
 ok hit(get('left', '/f?tags=deaf')), 'weir_cache_invalidate off is deaf to it';
 fill('/g?tags=self&invalidates=self&position=1-1');
-is get('left', '/g?tags=self&invalidates=self&position=1-1')->{headers}{'weir-position'}, '1-1', 'a response that invalidates itself is served';
+is get('left', '/g?tags=self&invalidates=self&position=1-1')->{headers}{'weir-position'}, '1-1',
+    'a response that invalidates itself is served';
 
 # --- Weir-Position ---
 
 fill('/h?tags=hhh');
 my $position = invalidate(tags => 'unrelated');
 settled();
-ok hit(get('left', '/h?tags=hhh', { 'Weir-Position' => $position })), 'an edge that has read the position serves';
-ok hit(get('left', '/h?tags=hhh', { 'Weir-Position' => 'nonsense' })), 'a malformed position wants nothing';
+ok hit(get('left', '/h?tags=hhh', { 'Weir-Position' => $position })),
+    'an edge that has read the position serves';
+ok hit(get('left', '/h?tags=hhh', { 'Weir-Position' => 'nonsense' })),
+    'a malformed position wants nothing';
 is cache_status(get('left', '/h?tags=hhh', { 'Weir-Position' => '99999999999999-0' })),
     'Weir; fwd=stale; fwd-status=200; stored; detail=behind', 'one that has not asks the upstream';
 
@@ -287,10 +324,13 @@ is redis('XLEN', 'weir:invalidate'), $length, 'no stream hears of it';
 # --- the second level alone ---
 
 fill('/l2?tags=deep');
-like cache_status(get('left', '/l2?tags=deep')), qr/hit; .*detail=redis/, 'with l1=off it is a hit of Redis';
+like cache_status(get('left', '/l2?tags=deep')), qr/hit; .*detail=redis/,
+    'with l1=off it is a hit of Redis';
 invalidate(tags => 'deep');
 settled();
 ok fresh('right', '/l2?tags=deep'), 'that is invalidated too';
 
-is scalar(logged($_, qr/\[(alert|emerg|crit)\]|exited on signal/)), 0, "$_ has nothing alarming in its log" for 'left', 'right';
+is scalar(logged($_, qr/\[(alert|emerg|crit)\]|exited on signal/)), 0,
+    "$_ has nothing alarming in its log"
+    for 'left', 'right';
 done_testing;

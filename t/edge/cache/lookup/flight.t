@@ -19,16 +19,31 @@ start_upstream(sub {
     my ($language) = $request =~ /^Accept-Language: (\w+)/mi;
     my $held = sub { my $bytes = shift; sub { Crowd::waiting($gate); $bytes } };
 
-    if ($gate =~ /^private/) { return $held->(answer('200 OK', ['Cache-Control: no-store'], "answer $n")) }
-    if ($gate =~ /^error/)   { return $held->($n <= 1 ? '' : answer('200 OK', [@fresh], "answer $n")) }
-    if ($gate =~ /^busy/)    { return $held->(answer('503 Busy', [], "answer $n")) }
+    if ($gate =~ /^private/) {
+        return $held->(answer('200 OK', ['Cache-Control: no-store'], "answer $n"));
+    }
+    if ($gate =~ /^error/) {
+        return $held->($n <= 1 ? '' : answer('200 OK', [@fresh], "answer $n"));
+    }
+    if ($gate =~ /^busy/) { return $held->(answer('503 Busy', [], "answer $n")) }
     if ($gate =~ /^sent-(\w+)/) { return answer('200 OK', [@fresh, "X-Accel-Redirect: /$1"], '') }
-    if ($gate =~ /^led/)     { return answer('503 Busy', [], 'busy') }
-    if ($gate =~ /^large/)   { return $held->(answer('200 OK', [@fresh], "answer $n " . 'x' x 200_000)) }
-    if ($gate =~ /^vary/)    { return $held->(answer('200 OK', [@fresh, 'Vary: Accept-Language'], 'answer in ' . ($language // 'none'))) }
-    if ($gate =~ /^swr/)     { return $n == 1 ? answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10, stale-while-revalidate=600'], 'old')
-            : $held->(answer('200 OK', [@fresh], "answer $n")) }
-    if ($gate =~ /^second/)  { return $n == 1 ? sub { Crowd::waiting('second-first'); answer('200 OK', [@fresh], "answer $n") } : $held->(answer('200 OK', [@fresh], "answer $n")) }
+    if ($gate =~ /^led/) { return answer('503 Busy', [], 'busy') }
+    if ($gate =~ /^large/) {
+        return $held->(answer('200 OK', [@fresh], "answer $n " . 'x' x 200_000));
+    }
+    if ($gate =~ /^vary/) {
+        return $held->(answer('200 OK', [@fresh, 'Vary: Accept-Language'],
+            'answer in ' . ($language // 'none')));
+    }
+    if ($gate =~ /^swr/ && $n == 1) {
+        my @stale = ('Age: 20', 'Cache-Control: max-age=10, stale-while-revalidate=600');
+        return answer('200 OK', \@stale, 'old');
+    }
+    if ($gate =~ /^second/) {
+        my $answer = answer('200 OK', [@fresh], "answer $n");
+        return $held->($answer) if $n > 1;
+        return sub { Crowd::waiting('second-first'); $answer };
+    }
     return $held->(answer('200 OK', [@fresh], "answer $n"));
 });
 
@@ -43,7 +58,11 @@ HTTP
     location /none   { weir_cache_lock_timeout 0; proxy_pass http://UPSTREAM; }
     location /inside { internal; proxy_pass http://UPSTREAM; }
     location /aside  { internal; weir_cache off; proxy_pass http://UPSTREAM; }
-    location /led    { proxy_intercept_errors on; error_page 503 = /aside; proxy_pass http://UPSTREAM; }
+    location /led {
+        proxy_intercept_errors on;
+        error_page 503 = /aside;
+        proxy_pass http://UPSTREAM;
+    }
     location /few    { weir_cache few; proxy_pass http://UPSTREAM; }
     location /private-few { weir_cache few; proxy_pass http://UPSTREAM; }
 SERVER
@@ -52,7 +71,8 @@ start_edge($http, $server);
 # n clients with the request, after all have arrived; fewer if some may be answered at once.
 sub arrive {
     my ($n, $path, $headers) = @_;
-    my @c = clients(map { [$path, ref $headers eq 'CODE' ? $headers->($_) : $headers // {}] } 1 .. $n);
+    $headers //= {};
+    my @c = clients(map { [$path, ref $headers eq 'CODE' ? $headers->($_) : $headers] } 1 .. $n);
     until_true("$n requests are in hand", sub { busy() >= $n });
     return @c;
 }
@@ -81,9 +101,12 @@ sub held { my ($path) = @_; until_true("the upstream is asked for $path", sub { 
 # The worker that has the other end of the client's connection.
 sub worker_of {
     my $socket = shift;
-    my ($inode) = map { (split)[9] } grep { (split)[1] eq sprintf('0100007F:%04X', Crowd::port()) && (split)[2] eq sprintf('0100007F:%04X', $socket->sockport) }
-        split /\n/, slurp('/proc/net/tcp');
-    for my $pid (workers()) { readlink($_) eq "socket:[$inode]" and return $pid for glob "/proc/$pid/fd/*" }
+    my @ends = map { sprintf '0100007F:%04X', $_ } Crowd::port(), $socket->sockport;
+    my @connections = map { [split] } split /\n/, slurp('/proc/net/tcp');
+    my ($inode) = map { $_->[9] } grep { "@$_[1, 2]" eq "@ends" } @connections;
+    for my $pid (workers()) {
+        readlink($_) eq "socket:[$inode]" and return $pid for glob "/proc/$pid/fd/*";
+    }
     die 'no worker has the connection';
 }
 
@@ -99,20 +122,27 @@ for my $workers (1, 4) {
     held("/cold$workers");
     let_go("cold$workers");
     my @r = answers(@c);
-    is_deeply bodies(@r), { '200 answer 1' => $crowd }, "$w: $crowd clients of a cold key get one answer";
+    is_deeply bodies(@r), { '200 answer 1' => $crowd },
+        "$w: $crowd clients of a cold key get one answer";
     is asked("/cold$workers"), 1, '... for which the upstream was asked once';
-    is scalar(grep { cache_status($_) =~ /fwd=uri-miss; fwd-status=200; stored/ } @r), 1, '... by one of them';
-    is scalar(grep { cache_status($_) =~ /hit;.*collapsed/ } @r), $crowd - 1, '... the others say that they waited for it';
+    is scalar(grep { cache_status($_) =~ /fwd=uri-miss; fwd-status=200; stored/ } @r), 1,
+        '... by one of them';
+    is scalar(grep { cache_status($_) =~ /hit;.*collapsed/ } @r), $crowd - 1,
+        '... the others say that they waited for it';
 
     # --- variants ---
 
     hold("vary$workers");
-    @c = arrive($crowd, "/vary$workers", sub { { 'Accept-Language' => ('de', 'en', 'fr')[$_[0] % 3] } });
+    @c = arrive($crowd, "/vary$workers",
+        sub { { 'Accept-Language' => ('de', 'en', 'fr')[$_[0] % 3] } });
     held("/vary$workers");
     let_go("vary$workers");
     @r = answers(@c);
     my $i = 0;
-    is scalar(grep { my $l = ('de', 'en', 'fr')[++$i % 3]; $_->{content} ne "answer in $l" } @r), 0, "$w: each gets its own variant";
+    is scalar(grep {
+        my $l = ('de', 'en', 'fr')[++$i % 3];
+        $_->{content} ne "answer in $l";
+    } @r), 0, "$w: each gets its own variant";
     is asked("/vary$workers"), 3, '... of which each was asked for once';
 
     # --- what can't be stored ---
@@ -123,7 +153,8 @@ for my $workers (1, 4) {
     is asked("/private$workers"), 1, "$w: one asks first";
     let_go("private$workers");
     @r = answers(@c);
-    is scalar(keys %{ bodies(@r) }), $crowd, '... and when its answer can not be stored all others get one of their own';
+    is scalar(keys %{ bodies(@r) }), $crowd,
+        '... and when its answer can not be stored all others get one of their own';
     ok all_at_once(20, "private$workers"), '... which they ask for at the same time';
 
     # --- a response larger than the zone takes: nobody can wait for that ---
@@ -133,7 +164,8 @@ for my $workers (1, 4) {
     held("/large$workers");
     let_go("large$workers");
     @r = answers(@c);
-    is scalar(grep { length $_->{content} > 200_000 } @r), 20, "$w: a response that is too large for the zone is served";
+    is scalar(grep { length $_->{content} > 200_000 } @r), 20,
+        "$w: a response that is too large for the zone is served";
     unlike cache_status($r[0]), qr/stored/, '... and is not said to be stored';
     ok all_at_once(20, "large$workers"), '... nor waited for by others';
 
@@ -144,7 +176,8 @@ for my $workers (1, 4) {
     held("/error$workers");
     let_go("error$workers");
     @r = answers(@c);
-    is scalar(grep { $_->{status} == 502 } @r), 1, "$w: who asked an upstream that broke off gets 502";
+    is scalar(grep { $_->{status} == 502 } @r), 1,
+        "$w: who asked an upstream that broke off gets 502";
     is scalar(grep { $_->{status} == 200 } @r), 19, '... the others ask for themselves';
     hold("busy$workers");
     @c = arrive(20, "/busy$workers");
@@ -162,7 +195,8 @@ for my $workers (1, 4) {
     close $holder;
     until_true('another has taken over', sub { asked("/left$workers") == 2 });
     let_go("left$workers");
-    is_deeply bodies(answers(@c)), { '200 answer 2' => 20 }, '... and when that one leaves they get the answer of the next';
+    is_deeply bodies(answers(@c)), { '200 answer 2' => 20 },
+        '... and when that one leaves they get the answer of the next';
 
     # --- stale-while-revalidate ---
 
@@ -170,9 +204,11 @@ for my $workers (1, 4) {
     hold("swr$workers");
     @c = clients(map { ["/swr$workers"] } 1 .. $crowd);
     @r = answers(@c);
-    is_deeply bodies(@r), { '200 old' => $crowd }, "$w: $crowd clients of a stale response get it at once";
+    is_deeply bodies(@r), { '200 old' => $crowd },
+        "$w: $crowd clients of a stale response get it at once";
     until_true('the refresh is under way', sub { asked("/swr$workers") == 2 });
-    is_deeply bodies(answers(clients(map { ["/swr$workers"] } 1 .. 20))), { '200 old' => 20 }, '... also those who come while it is refreshed';
+    is_deeply bodies(answers(clients(map { ["/swr$workers"] } 1 .. 20))), { '200 old' => 20 },
+        '... also those who come while it is refreshed';
     let_go("swr$workers");
     until_true('it is there', sub { get("/swr$workers")->{content} eq 'answer 2' });
     is asked("/swr$workers"), 2, '... and one refresh is made for all of them';
@@ -191,7 +227,8 @@ for my $n (1 .. 5) {
     until_true('another has taken over', sub { asked($path) == 2 });
     let_go("killed$n");
     my @r = grep { $_->{status} } answers(@c);
-    is_deeply bodies(@r), @r ? { '200 answer 2' => scalar @r } : {}, '... when its worker is killed one of the others asks, and all get that answer';
+    is_deeply bodies(@r), @r ? { '200 answer 2' => scalar @r } : {},
+        '... when its worker is killed one of the others asks, and all get that answer';
     is asked($path), 2, '... and the upstream is asked no third time';
     until_true('4 workers are there', sub { workers() == 4 });
 }
@@ -205,7 +242,8 @@ until_true('a worker has died', sub { probe('flight', 'die=begun')->{status} == 
 until_true('those who wait see that the flight is forgotten', sub { asked('/anew') == 2 });
 let_go('anew');
 my @r = grep { $_->{status} } answers(@c);
-is scalar(grep { $_->{status} == 200 } @r), scalar @r, 'when the zone begins anew those who waited get an answer';
+is scalar(grep { $_->{status} == 200 } @r), scalar @r,
+    'when the zone begins anew those who waited get an answer';
 is asked('/anew'), 2, '... for which one of them has asked';
 like cache_status(get('/anew')), qr/hit/, '... and which is kept';
 
@@ -216,7 +254,10 @@ my ($early) = arrive(1, '/reload');
 held('/reload');
 my %old = map { $_ => 1 } workers();
 kill 'HUP', edge_pid();
-until_true('new workers serve', sub { my $p = probe('flight'); $p->{status} == 200 && !$old{ $p->{pid} } });
+until_true('new workers serve', sub {
+    my $p = probe('flight');
+    $p->{status} == 200 && !$old{ $p->{pid} };
+});
 @c = arrive(20, '/reload');
 is asked('/reload'), 1, 'clients of new workers wait for one of an old worker';
 let_go('reload');
@@ -233,7 +274,8 @@ push @c, arrive(10, '/second');
 until_true('those who have waited long enough ask too', sub { asked('/second') == 11 });
 let_go('second');
 let_go('second-first');
-is scalar(grep { $_->{status} == 200 } answers(@c)), 11, 'weir_cache_lock_timeout: who has waited so long asks for itself';
+is scalar(grep { $_->{status} == 200 } answers(@c)), 11,
+    'weir_cache_lock_timeout: who has waited so long asks for itself';
 
 hold('none');
 @c = arrive(10, '/none');
@@ -252,7 +294,8 @@ for my $path ('/sent-aside', '/led') {
     @c = arrive(5, $path);
     until_true('all are there', sub { asked('/aside') == $before + 5 });
     let_go('aside');
-    is scalar(grep { $_->{status} == 200 } answers(@c)), 5, "$path: nobody waits for one who is elsewhere now";
+    is scalar(grep { $_->{status} == 200 } answers(@c)), 5,
+        "$path: nobody waits for one who is elsewhere now";
 }
 
 # --- a table that is full of the memories of uncacheable answers ---

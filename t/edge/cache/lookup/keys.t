@@ -9,6 +9,7 @@ use lib "$Bin/..";
 use IO::Socket::IP;
 use Scene;
 use Test::More;
+use Weir::Edge::Nginx 'make_certificate';
 use Weir::Processes;
 
 start_upstream(sub {
@@ -17,7 +18,8 @@ start_upstream(sub {
     my ($app) = $request =~ /^X-App: (\S*)/mi;
     my ($host) = $request =~ /^Host: (\S*)/mi;
     return answer('201 Created', ['Location: /items/7'], '') if $method eq 'POST';
-    return answer('200 OK', ['Cache-Control: max-age=600'], ($app // '-') . ' ' . ($host // '-') . " $path $n");
+    return answer('200 OK', ['Cache-Control: max-age=600'],
+        ($app // '-') . ' ' . ($host // '-') . " $path $n");
 });
 my $upstream = Weir::Upstream::upstream();
 
@@ -25,22 +27,68 @@ my $upstream = Weir::Upstream::upstream();
 my ($other, $tls, $split, $same, $both) = map { free_port() } 1 .. 5;
 my $has_six = IO::Socket::IP->new(Listen => 1, LocalAddr => '::1');
 my $pass = 'proxy_set_header Host $http_host; proxy_pass http://UPSTREAM';
-system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $dir/k.pem -out $dir/c.pem -days 2 -subj /CN=x 2>/dev/null") == 0
-    or die 'no certificate';
-my $six = $has_six ? "server { listen [::1]:$both; server_name a.test; location / { proxy_set_header X-App six; $pass/app?; } }" : '';
+make_certificate('a.test');
+my $six = $has_six ? <<"SIX" : '';
+    server {
+        listen [::1]:$both;
+        server_name a.test;
+        location / {
+            proxy_set_header X-App six;
+            $pass/app?;
+        }
+    }
+SIX
 start_edge(<<"HTTP", <<"SERVER");
     weir_cache_zone keys 4m;
     weir_cache_zone shared 4m redis=main;
     upstream named { server UPSTREAM; }
     weir_cache keys;
     server { listen 127.0.0.1:$other; location / { proxy_set_header X-App internal; $pass/app?; } }
-    server { listen 127.0.0.1:$tls ssl; ssl_certificate $dir/c.pem; ssl_certificate_key $dir/k.pem;
+    server {
+        listen 127.0.0.1:$tls ssl;
+        ssl_certificate $dir/certificate;
+        ssl_certificate_key $dir/key;
         location / { proxy_set_header X-App tls; $pass/app?; } }
-    server { listen 127.0.0.1:$split; server_name a.test; location / { proxy_set_header X-App first; $pass/app?; } }
-    server { listen 127.0.0.2:$split; server_name a.test; location / { proxy_set_header X-App second; $pass/app?; } }
-    server { listen *:$split; server_name a.test; location / { proxy_set_header X-App any; $pass/app?; } }
-    server { listen 127.0.0.1:$same; listen 127.0.0.2:$same; server_name a.test; location / { $pass/app?; } }
-    server { listen 127.0.0.1:$both; server_name a.test; location / { proxy_set_header X-App four; $pass/app?; } }
+    server {
+        listen 127.0.0.1:$split;
+        server_name a.test;
+        location / {
+            proxy_set_header X-App first;
+            $pass/app?;
+        }
+    }
+    server {
+        listen 127.0.0.2:$split;
+        server_name a.test;
+        location / {
+            proxy_set_header X-App second;
+            $pass/app?;
+        }
+    }
+    server {
+        listen *:$split;
+        server_name a.test;
+        location / {
+            proxy_set_header X-App any;
+            $pass/app?;
+        }
+    }
+    server {
+        listen 127.0.0.1:$same;
+        listen 127.0.0.2:$same;
+        server_name a.test;
+        location / {
+            $pass/app?;
+        }
+    }
+    server {
+        listen 127.0.0.1:$both;
+        server_name a.test;
+        location / {
+            proxy_set_header X-App four;
+            $pass/app?;
+        }
+    }
     $six
     server { listen unix:$dir/edge.sock; location / { proxy_set_header X-App unix; $pass/app?; } }
 HTTP
@@ -77,7 +125,10 @@ sub raw {
     my ($head, $body) = split /\r\n\r\n/, scalar <$socket>, 2;
     return wantarray ? ($body, $head) : $body;
 }
-sub of { my ($where, $host, $path) = @_; return scalar raw($where, "GET $path HTTP/1.1\nHost: $host\n") }
+sub of {
+    my ($where, $host, $path) = @_;
+    return scalar raw($where, "GET $path HTTP/1.1\nHost: $host\n");
+}
 
 # --- the parts ---
 
@@ -91,22 +142,28 @@ like $secure, qr/^tls/, '... and TLS';
 for my $host ('a.test', 'unknown.test') {
     for (['127.0.0.1', 'first'], ['127.0.0.2', 'second'], ['127.0.0.3', 'any']) {
         my ($address, $app) = @$_;
-        like of("$address:$split", $host, '/p'), qr/^$app/, "... and $address of one port, for $host";
+        like of("$address:$split", $host, '/p'), qr/^$app/,
+            "... and $address of one port, for $host";
     }
     like of("127.0.0.1:$both", $host, '/p'), qr/^four/, '... and IPv4';
     like of("[::1]:$both", $host, '/p'), qr/^six/, '... and IPv6' if $has_six;
 }
-is of("127.0.0.2:$same", 'a.test', '/p'), of("127.0.0.1:$same", 'a.test', '/p'), 'two addresses of the same servers share what is stored';
+is of("127.0.0.2:$same", 'a.test', '/p'), of("127.0.0.1:$same", 'a.test', '/p'),
+    'two addresses of the same servers share what is stored';
 
-like of($edge, 'shttp.test', '/x') . of($edge, 's', '/http.test/x'), qr/^public shttp.test .*public s /, 'parts do not run together';
+like of($edge, 'shttp.test', '/x') . of($edge, 's', '/http.test/x'),
+    qr/^public shttp.test .*public s /, 'parts do not run together';
 
 my ($default, $foreign) = scheme() eq 'http' ? (80, 443) : (443, 80);
 my $first = of($edge, 'b.test', '/p');
-is of($edge, $_, '/p'), $first, "Host: $_ is the same key" for "b.test:$default", 'B.Test', 'b.test:';
-isnt of($edge, $_, '/p'), $first, "Host: $_ is another" for 'b.test:81', 'b.test.', 'xb.test', "b.test:$foreign", 'b.tes';
+is of($edge, $_, '/p'), $first, "Host: $_ is the same key"
+    for "b.test:$default", 'B.Test', 'b.test:';
+isnt of($edge, $_, '/p'), $first, "Host: $_ is another"
+    for 'b.test:81', 'b.test.', 'xb.test', "b.test:$foreign", 'b.tes';
 
 raw($edge, "GET http://victim.test/h HTTP/1.1\nHost: evil.test\n");
-like of($edge, 'victim.test', '/h'), qr/^public victim.test /, 'a Host that the target contradicts leaves no trace';
+like of($edge, 'victim.test', '/h'), qr/^public victim.test /,
+    'a Host that the target contradicts leaves no trace';
 raw($edge, "GET http://victim.test:81/i HTTP/1.1\nHost: victim.test\n");
 like of($edge, 'victim.test', '/i'), qr/^public victim.test /, '... nor does a port of it';
 raw($edge, "GET /without HTTP/1.0\n");
@@ -115,9 +172,11 @@ like of($edge, 'a.test', '/without'), qr/^public a.test /, '... nor a request wi
 # --- upstream and URI ---
 
 $first = get('/upstreams')->{content};
-isnt get('/upstreams', { 'X-Tenant' => 'b' })->{content}, $first, 'another upstream by "if" is another key';
+isnt get('/upstreams', { 'X-Tenant' => 'b' })->{content}, $first,
+    'another upstream by "if" is another key';
 is get('/upstreams')->{content}, $first, '... and the first one as it was';
-my @r = map { get('/rewritten/1', $_)->{content} } {}, { 'X-Mobile' => 1 }, { 'X-Theme' => 'dark' }, {}, { 'X-Mobile' => 1 };
+my @clients = ({}, { 'X-Mobile' => 1 }, { 'X-Theme' => 'dark' }, {}, { 'X-Mobile' => 1 });
+my @r = map { get('/rewritten/1', $_)->{content} } @clients;
 like $r[1], qr{ /m/rewritten/1}, 'a URI that was rewritten by something else is another key';
 like $r[2], qr{ /rewritten/1\?&t=dark}, '... also when only its arguments were';
 is_deeply [@r[3, 4]], [@r[0, 1]], '... and each is a hit';
@@ -125,8 +184,10 @@ is_deeply [@r[3, 4]], [@r[0, 1]], '... and each is a hit';
 my @chosen = map { get('/chosen', { 'X-Place' => $_ })->{content} } 'a', 'b', 'a';
 like "@chosen", qr{ /a/chosen .* /b/chosen }, 'what variables of *_pass choose is part of the key';
 is $chosen[2], $chosen[0], '... and is a hit';
-is get('/chosen', { 'X-Place' => 'a', 'X-Again' => 1 })->{content}, $chosen[0], '... also through an "if" without a *_pass of its own';
-is get('/chosen', { 'X-Place' => 'b', 'X-Again' => 1 })->{content}, $chosen[1], '... where it is part of the key, too';
+is get('/chosen', { 'X-Place' => 'a', 'X-Again' => 1 })->{content}, $chosen[0],
+    '... also through an "if" without a *_pass of its own';
+is get('/chosen', { 'X-Place' => 'b', 'X-Again' => 1 })->{content}, $chosen[1],
+    '... where it is part of the key, too';
 
 # --- keys of the operator ---
 
@@ -157,7 +218,8 @@ sub over_socket { raw("$dir/edge.sock", "$_[0] HTTP/1.1\nHost: one\nContent-Leng
 my $kept = over_socket('GET /items/7');
 is scalar over_socket('GET /items/7'), $kept, 'stored';
 over_socket('POST /');
-isnt scalar over_socket('GET /items/7'), $kept, 'the Location of an answer to "/" is found where the path of a socket is a part of the key';
+isnt scalar over_socket('GET /items/7'), $kept,
+    'the Location of an answer to "/" is found where the path of a socket is a part of the key';
 
 # --- what is refused ---
 
@@ -165,15 +227,38 @@ my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 sub refused {
     my ($directive) = @_;
     my $temp = temp_paths($dir);
-    spit("$dir/test.conf", "load_module $module; pid $dir/test.pid; error_log $dir/test.log; events {}\n"
-        . "http {\n$temp access_log off; weir_cache_zone z 1m;\nserver { listen 127.0.0.1:$other; location / {\n$directive\nproxy_pass http://127.0.0.1:1; } } }\n");
+    spit("$dir/test.conf", <<"CONF");
+load_module $module;
+pid $dir/test.pid;
+error_log $dir/test.log;
+events {}
+http {
+$temp
+    access_log off;
+    weir_cache_zone z 1m;
+    server {
+        listen 127.0.0.1:$other;
+        location / {
+            $directive
+            proxy_pass http://127.0.0.1:1;
+        }
+    }
+}
+CONF
     return scalar `'$ENV{TEST_NGINX_BINARY}' -t -c $dir/test.conf -e $dir/test.log 2>&1`;
 }
-for my $name (qw(proxy_host proxy_port upstream_addr upstream_http_x sent_http_x status request_body)) {
-    like refused("weir_cache_key a\$$name;"), qr/emerg.*variable "\$$name" in "weir_cache_key" has no value.*test.conf:\d+/, "\$$name in weir_cache_key is refused";
-    like refused("weir_cache_bypass \$arg_x \${$name};"), qr/emerg.*variable "\$$name" in "weir_cache_bypass" has no value.*test.conf:\d+/, '... and in weir_cache_bypass';
+for my $name (qw(proxy_host proxy_port upstream_addr upstream_http_x sent_http_x status
+    request_body)) {
+    like refused("weir_cache_key a\$$name;"),
+        qr/emerg.*variable "\$$name" in "weir_cache_key" has no value.*test.conf:\d+/,
+        "\$$name in weir_cache_key is refused";
+    like refused("weir_cache_bypass \$arg_x \${$name};"),
+        qr/emerg.*variable "\$$name" in "weir_cache_bypass" has no value.*test.conf:\d+/,
+        '... and in weir_cache_bypass';
 }
-like refused('weir_cache_key "";'), qr/emerg.*"weir_cache_key".*must not be empty.*test.conf:\d+/, 'so is an empty key';
-like refused('weir_cache_key $upstream_own$proxy_protocol_addr; set $upstream_own x;'), qr/is successful/, 'a variable that is only called alike is not';
+like refused('weir_cache_key "";'), qr/emerg.*"weir_cache_key".*must not be empty.*test.conf:\d+/,
+    'so is an empty key';
+like refused('weir_cache_key $upstream_own$proxy_protocol_addr; set $upstream_own x;'),
+    qr/is successful/, 'a variable that is only called alike is not';
 
 done_testing;

@@ -14,9 +14,15 @@ use Time::HiRes qw(sleep time);
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     my ($gate) = $path =~ m{^/([\w-]+)};
-    return sub { Crowd::waiting($gate); answer('200 OK', ['Cache-Control: private, max-age=600'], "answer $n for you") } if $gate =~ /^mixed/ && $request =~ /^(?:Cookie|Authorization):/mi;
+    return sub {
+        Crowd::waiting($gate);
+        answer('200 OK', ['Cache-Control: private, max-age=600'], "answer $n for you");
+    } if $gate =~ /^mixed/ && $request =~ /^(?:Cookie|Authorization):/mi;
     my $fresh = $gate =~ /^open|^shared|^asked|^mixed|^page|^led|^many/ || -e "$dir/storable-$gate";
-    my @fields = $fresh ? ('Cache-Control: max-age=600', 'X-Conditions: ' . join ' ', $request =~ /^(If-[\w-]+):/mgi) : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b') : ();
+    my $conditions = join ' ', $request =~ /^(If-[\w-]+):/mgi;
+    my @fields = $fresh ? ('Cache-Control: max-age=600', "X-Conditions: $conditions")
+        : $gate =~ /^cookie/ ? ('Cache-Control: max-age=600', 'Set-Cookie: a=b')
+        : ();
     push @fields, map { "X-$_: 1" } 1 .. 130 if $gate eq 'many';
     push @fields, 'X-Accel-Redirect: /elsewhere' if $gate eq 'led';
     return answer('200 OK', ['X-Accel-Redirect: /within/a', 'Cache-Control: private'], '')
@@ -35,9 +41,21 @@ HTTP
     weir_cache_purge on;
     location / { proxy_pass http://UPSTREAM; }
     location /page { proxy_intercept_errors on; proxy_pass http://UPSTREAM; }
-    location /page-named { proxy_intercept_errors on; error_page 404 @named; proxy_pass http://UPSTREAM; }
-    location /page-location { proxy_intercept_errors on; error_page 404 /elsewhere; proxy_pass http://UPSTREAM; }
-    location /page-url { proxy_intercept_errors on; error_page 404 http://elsewhere.example/; proxy_pass http://UPSTREAM; }
+    location /page-named {
+        proxy_intercept_errors on;
+        error_page 404 @named;
+        proxy_pass http://UPSTREAM;
+    }
+    location /page-location {
+        proxy_intercept_errors on;
+        error_page 404 /elsewhere;
+        proxy_pass http://UPSTREAM;
+    }
+    location /page-url {
+        proxy_intercept_errors on;
+        error_page 404 http://elsewhere.example/;
+        proxy_pass http://UPSTREAM;
+    }
     location @named { return 404 "not here\n"; }
     location /elsewhere { return 200 "elsewhere\n"; }
     location /within { internal; proxy_pass http://UPSTREAM; }
@@ -112,7 +130,8 @@ is together(8, 'many'), 8, 'nobody waits for a response with too many fields';
 for my $name ('page-named', 'page-location', 'page-url', 'led') {
     get("/$name");
     two_seconds();
-    is together(8, $name), 8, "nobody waits for an answer in whose place nginx sends another ($name)";
+    is together(8, $name), 8,
+        "nobody waits for an answer in whose place nginx sends another ($name)";
 }
 get('/page');
 like cache_status(get('/page')), qr/; hit;/, '... without an error_page it is sent, and stored';
@@ -124,9 +143,11 @@ is together(8, 'error'), 1, 'an error is remembered for a second only';
 for (['shared', { Authorization => 'Basic eDp5' }], ['asked', { 'Cache-Control' => 'no-store' }]) {
     my ($name, $headers) = @$_;
     get("/$name", $headers) for 1 .. 3;
-    is together(8, $name), 1, "what a request's own fields bring about ($name) changes nothing for others";
+    is together(8, $name), 1,
+        "what a request's own fields bring about ($name) changes nothing for others";
 }
-is together(8, 'shared2', { Authorization => 'Basic eDp5' }), 8, 'requests with credentials wait for none';
+is together(8, 'shared2', { Authorization => 'Basic eDp5' }), 8,
+    'requests with credentials wait for none';
 
 my %cookie = (Cookie => 'session=1');
 my %both = (%cookie, Authorization => 'Basic eDp5');
@@ -136,15 +157,18 @@ for (['cookie', \%cookie], ['Authorization', { Authorization => 'Basic eDp5' }],
     my ($name, $headers) = @$_;
     my $path = "/mixed-$name";
     get($path, $headers) for 1 .. 3;
-    is get($path, { 'If-None-Match' => '"x"' })->{headers}{'x-conditions'}, '', "after answers for one client's $name others' are asked for without their conditions";
+    is get($path, { 'If-None-Match' => '"x"' })->{headers}{'x-conditions'}, '',
+        "after answers for one client's $name others' are asked for without their conditions";
     like cache_status(get($path)), qr/; hit;/, '... and stored';
     get("$path-crowd", $headers) for 1 .. 3;
     is together(8, "mixed-$name-crowd"), 1, '... and others wait for one of them';
 }
 get('/mixed-many', \%cookie);
 two_seconds();
-is together(8, 'mixed-many', \%cookie), 8, 'those who send cookies wait for nobody when their answers can\'t be stored';
-is together(1, 'mixed-many', \%both), 1, '... and of those who send Authorization, too, nothing is known';
+is together(8, 'mixed-many', \%cookie), 8,
+    'those who send cookies wait for nobody when their answers can\'t be stored';
+is together(1, 'mixed-many', \%both), 1,
+    '... and of those who send Authorization, too, nothing is known';
 
 # One with a cookie is first; others of both kinds come while it is at the upstream.
 hold('mixed-first');
@@ -155,7 +179,9 @@ until_true('all are in hand', sub { busy() >= 9 });
 let_go('mixed-first');
 my @r = answers(@first, @later);
 is scalar(grep { $_->{status} == 200 } @r), 9, 'all are answered';
-is scalar(grep { $_->{content} =~ /for you/ } @r), scalar(grep { $_->{headers}{'cache-status'} !~ /hit|stored/ } @r), '... what is private goes to its own client';
+is scalar(grep { $_->{content} =~ /for you/ } @r),
+    scalar(grep { $_->{headers}{'cache-status'} !~ /hit|stored/ } @r),
+    '... what is private goes to its own client';
 cmp_ok asked('/mixed-first'), '<=', 6, '... those without a cookie by one request';
 
 is scalar(alarms()), 0, 'no alarm';

@@ -13,7 +13,8 @@ my $scan = $ENV{WEIR_VALGRIND_LOGS} ? 1500 : 6000;    # keys
 start_upstream(sub {
     my ($path) = @_;
     my ($size) = $path =~ m{/(\d+)/};
-    return answer('200 OK', ['Cache-Control: max-age=600'], substr(("$path|" x (1 + $size / length $path)), 0, $size));
+    return answer('200 OK', ['Cache-Control: max-age=600'],
+        substr(("$path|" x (1 + $size / length $path)), 0, $size));
 });
 
 start_edge(<<'HTTP', <<'SERVER');
@@ -47,7 +48,10 @@ sub ask {
         while (defined(my $line = readline $s)) { $head .= $line; last if $line eq "\r\n" }
         my ($length) = $head =~ /Content-Length: (\d+)/ or die "no answer for $path";
         my ($got, $body) = (0, '');
-        while ($got < $length) { my $n = read $s, $body, $length - $got, $got or die "half an answer for $path"; $got += $n }
+        while ($got < $length) {
+            my $n = read $s, $body, $length - $got, $got or die "half an answer for $path";
+            $got += $n;
+        }
         $hits++ if $head =~ /Cache-Status: Weir; hit/;
         $wrong++ if $body ne substr(("$path|" x (1 + $size / length $path)), 0, $size);
     }
@@ -67,7 +71,8 @@ is $p->{wrong}, 'nothing', 'the zone agrees with itself';
 cmp_ok $p->{entries}, '<', 500, 'it has what it has room for';
 cmp_ok $p->{bytes}, '<=', $p->{size}, '... and no more';
 cmp_ok $p->{bytes}, '>', $p->{size} * 0.9, '... and its room is used';
-is scalar(ask(@hot)), 50, 'the scan has pushed out none of those that were asked for again and again';
+is scalar(ask(@hot)), 50,
+    'the scan has pushed out none of those that were asked for again and again';
 
 ask(map { "/large/100000/$_" } 1 .. 200);
 is scalar(ask(@hot)), 50, 'neither does one of large responses';
@@ -78,7 +83,8 @@ is scalar(ask(@hot)), 50, 'nor one among requests for the hot ones';
 
 my $again = 0;
 $again += ask(("/new/3000/$_") x 2) for 1 .. 200;
-is $again, 200, 'what is asked for twice at once is a hit the second time, also when the zone is full';
+is $again, 200,
+    'what is asked for twice at once is a hit the second time, also when the zone is full';
 
 my @next = map { "/next/2000/$_" } 1 .. 200;
 ask(@next) for 1 .. 6;
@@ -99,12 +105,14 @@ cmp_ok $each, '<=', 1536, "... take no more than 1.5 KiB each ($each bytes)";
 ask(map { "/mixed/300/$_" } 1 .. 3000);
 my $tries = 0;
 until_true('a large response has found room', sub { $tries++; ask('/mixed/100000/1') });
-cmp_ok $tries, '<=', 3, "a large response finds room among many small ones (at the $tries. request)";
+cmp_ok $tries, '<=', 3,
+    "a large response finds room among many small ones (at the $tries. request)";
 ($hits, $wrong) = ask(map { sprintf '/mixed/%d/%d', 10 ** (1 + $_ % 5) + $_, $_ % 700 } 1 .. 3000);
 is $wrong, 0, 'sizes in any mixture are served';
 is probe('mixed')->{wrong}, 'nothing', '... and agree';
 
-# --- entries that are being sent give way too, but not their bytes; they hold a quarter of the zone, what is more is copied ---
+# --- entries that are being sent give way too, but not their bytes; they hold a quarter of the
+# zone, what is more is copied ---
 
 my @slow = map { "/pinned/400000/$_" } 1 .. 6;
 my @clients = map { ask($_); my ($c) = clients([$_]); sysread $c, my $start, 1 or die; $c } @slow;
@@ -116,8 +124,11 @@ is "$p->{wrong} $p->{pins}", 'nothing 2', 'a scan goes past entries that are bei
 cmp_ok $p->{bytes}, '<=', $p->{size}, '... in the room that is left';
 is scalar(ask(('/pinned/5000/z') x 2)), 1, '... which stores on';
 my @r = answers(@clients);
-is scalar(grep { index($r[$_ - 1]{raw}, substr "/pinned/400000/$_|" x 40_000, 0, 400_000) > 0 } 1 .. 6), 6,
-    '... and those get every byte of it';
+my @whole = grep {
+    my $body = substr "/pinned/400000/$_|" x 40_000, 0, 400_000;
+    index($r[$_ - 1]{raw}, $body) > 0;
+} 1 .. 6;
+is scalar(@whole), 6, '... and those get every byte of it';
 $p = at_rest('pinned');
 is "$p->{wrong} $p->{orphans}", 'nothing 0', '... which is given back then';
 
@@ -138,7 +149,11 @@ $p = probe('many');
 is $p->{wrong}, 'nothing', '... and when all have been replaced all agrees';
 cmp_ok $p->{orphans}, '>', 150, "... though $p->{orphans} are under no key any more";
 @r = answers(@clients);
-is scalar(grep { index($r[$_ - 1]{raw}, substr "/many/70000/$_|" x 10_000, 0, 70_000) > 0 } 1 .. 300), 300, '... and each client gets what was its own';
+@whole = grep {
+    my $body = substr "/many/70000/$_|" x 10_000, 0, 70_000;
+    index($r[$_ - 1]{raw}, $body) > 0;
+} 1 .. 300;
+is scalar(@whole), 300, '... and each client gets what was its own';
 is at_rest('many')->{wrong}, 'nothing', '... and nothing of it is left';
 
 is_deeply [alarms()], [], 'nothing alarming was logged';

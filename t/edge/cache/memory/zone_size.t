@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../../lib";
 use POSIX ();
 use Test::More;
+use Weir::Edge::Nginx 'configuration_said';
 use Weir::Processes;
 
 mkdir "$dir/logs";
@@ -29,7 +30,7 @@ http {
     server { listen unix:$dir/socket; }
 }
 EOF
-    my $said = `'$ENV{TEST_NGINX_BINARY}' -t -e '$dir/logs/error.log' -p '$dir' -c '$dir/nginx.conf' 2>&1`;
+    my $said = configuration_said($dir);
     return $? ? $said : '';
 }
 
@@ -37,16 +38,21 @@ sub least { my ($kib) = $_[0] =~ /at least (\d+)k/ or die("no least size in: $_[
 
 for my $workers (1, 3, 16) {
     my $said = refusal($workers, 8 * $page . 'k');
-    like $said, qr/"weir_cache_zone" "api" of ${\(8 * $page)}k is too small: with "worker_processes" $workers it must/,
+    my $size = 8 * $page . 'k';
+    my $small = qr/"weir_cache_zone" "api" of $size is too small/;
+    like $said, qr/$small: with "worker_processes" $workers it must/,
         "a zone that is too small for $workers worker processes is refused with what is wrong";
     my $least = least($said);
-    is least(refusal($workers, $least - $page . 'k')), $least, 'one page less than the least size has the same message';
+    is least(refusal($workers, $least - $page . 'k')), $least,
+        'one page less than the least size has the same message';
     is refusal($workers, "${least}k"), '', "the least size, ${least}k, is enough";
-    is refusal($workers, $least + $_ . 'k'), '', "$_ KiB more is enough, too" for $page / 2, 2 * $page, 10 * $page;
+    is refusal($workers, $least + $_ . 'k'), '', "$_ KiB more is enough, too"
+        for $page / 2, 2 * $page, 10 * $page;
 }
 
 my $said = refusal(1, '1k');
-like $said, qr/invalid size "1k" in "weir_cache_zone"; it must be like 64m or 512k, and at least \d+k with one worker process/,
+my $must = qr/it must be like 64m or 512k, and at least \d+k with one worker process/;
+like $said, qr/invalid size "1k" in "weir_cache_zone"; $must/,
     'a size that no zone can have is refused where it is written';
 is refusal(1, least($said) . 'k'), '', 'with the size that it names nginx starts';
 

@@ -73,14 +73,16 @@ my @responses = (
     ['not stored', 'Cache-Control: max-age=60', 'Set-Cookie: a=b'],
     ['not stored', 'Cache-Control: max-age=60', 'Vary: *'],
     ['not stored', 'Cache-Control: max-age=60', 'Vary: a b'],
-    ['not stored', '206 Partial Content', 'Cache-Control: max-age=60', 'Content-Range: bytes 0-1/9'],
+    ['not stored', '206 Partial Content', 'Cache-Control: max-age=60',
+        'Content-Range: bytes 0-1/9'],
     [60, '404 Not Found', 'Cache-Control: max-age=60'],
     [60, '500 Oops', 'Cache-Control: max-age=60'],
     [60, '302 Found', 'Cache-Control: max-age=60', 'Location: /x'],
 );
 
 my @valid = (
-    # weir_cache_valid 1m; weir_cache_valid 404 410 30s; weir_cache_valid any 10s; weir_cache_valid 503 1h;
+    # weir_cache_valid 1m; weir_cache_valid 404 410 30s; weir_cache_valid any 10s; weir_cache_valid
+    # 503 1h;
     [60, '/valid', '200 OK'],
     [60, '/valid', '301 Moved', 'Location: /x'],
     [60, '/valid', '302 Found', 'Location: /x'],
@@ -97,10 +99,14 @@ my @valid = (
 
     # weir_cache_heuristic 10%
     [100, '/heuristic', '200 OK', dated('Last-Modified', -1000), dated('Date', 0)],
-    ['300 old 100', '/heuristic', '404 Not Found', dated('Last-Modified', -3100), dated('Date', -100)],
-    [86400, '/heuristic', '200 OK', 'Last-Modified: Wed, 01 Jan 2020 00:00:00 GMT', dated('Date', 0)],
-    [100, '/heuristic', '599 Odd', 'Cache-Control: public', dated('Last-Modified', -1000), dated('Date', 0)],
-    [60, '/heuristic', '200 OK', 'Cache-Control: max-age=60', dated('Last-Modified', -1000), dated('Date', 0)],
+    ['300 old 100', '/heuristic', '404 Not Found', dated('Last-Modified', -3100),
+        dated('Date', -100)],
+    [86400, '/heuristic', '200 OK', 'Last-Modified: Wed, 01 Jan 2020 00:00:00 GMT',
+        dated('Date', 0)],
+    [100, '/heuristic', '599 Odd', 'Cache-Control: public', dated('Last-Modified', -1000),
+        dated('Date', 0)],
+    [60, '/heuristic', '200 OK', 'Cache-Control: max-age=60', dated('Last-Modified', -1000),
+        dated('Date', 0)],
     ['not stored', '/heuristic', '599 Odd', dated('Last-Modified', -1000), dated('Date', 0)],
     ['not stored', '/heuristic', '200 OK', dated('Date', 0)],
     ['not stored', '/none', '404 Not Found'],
@@ -137,7 +143,8 @@ my @rows = (
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
-    return answer('200 OK', ['Cache-Control: max-age=60', 'Age: 50, 10'], 'old') if $path eq '/ages';
+    return answer('200 OK', ['Cache-Control: max-age=60', 'Age: 50, 10'], 'old')
+        if $path eq '/ages';
     my $row = $path =~ m{/(\d+)$} && $rows[$1]
         || { status => '200 OK', fields => ['Cache-Control: max-age=600', 'Age: 100'] };
     return answer($row->{status}, $row->{fields}, "answer $n\n");
@@ -158,10 +165,22 @@ start_edge('weir_cache_zone freshness 1m redis=main;', <<'SERVER');
     }
     location /ignore {
         weir_cache_valid 1m;
-        location /ignore/cache-control { weir_cache_ignore_headers Cache-Control; proxy_pass http://UPSTREAM; }
-        location /ignore/expires       { weir_cache_ignore_headers Expires; proxy_pass http://UPSTREAM; }
-        location /ignore/set-cookie    { weir_cache_ignore_headers Set-Cookie; proxy_pass http://UPSTREAM; }
-        location /ignore/vary          { weir_cache_ignore_headers Vary; proxy_pass http://UPSTREAM; }
+        location /ignore/cache-control {
+            weir_cache_ignore_headers Cache-Control;
+            proxy_pass http://UPSTREAM;
+        }
+        location /ignore/expires {
+            weir_cache_ignore_headers Expires;
+            proxy_pass http://UPSTREAM;
+        }
+        location /ignore/set-cookie {
+            weir_cache_ignore_headers Set-Cookie;
+            proxy_pass http://UPSTREAM;
+        }
+        location /ignore/vary {
+            weir_cache_ignore_headers Vary;
+            proxy_pass http://UPSTREAM;
+        }
     }
 SERVER
 
@@ -180,13 +199,16 @@ for my $i (0 .. $#rows) {
     my $path = "$row->{location}/$i";
     my $first = get($path, $row->{request});
     my $second = get($path, $row->{request});
-    my $name = join ' | ', $row->{location}, ($row->{status} eq '200 OK' ? () : $row->{status}), @{ $row->{fields} };
+    my $name = join ' | ', $row->{location}, ($row->{status} eq '200 OK' ? () : $row->{status}),
+        @{ $row->{fields} };
     is found($second), $row->{want}, "$row->{want}: $name";
     my $says = cache_status($first) =~ /; stored/ ? 'stored' : 'not stored';
     my $want = $row->{want} eq 'not stored' ? 'not stored' : 'stored';
     is $says, $want, '... and said so at once' if $says ne $want;
-    is $second->{headers}{'x-mine'}, undef, '... without the field' if "@{ $row->{fields} }" =~ /X-Mine/;
-    is $second->{headers}{'set-cookie'}, undef, '... without the cookie' if $row->{want} ne 'not stored';
+    is $second->{headers}{'x-mine'}, undef, '... without the field'
+        if "@{ $row->{fields} }" =~ /X-Mine/;
+    is $second->{headers}{'set-cookie'}, undef, '... without the cookie'
+        if $row->{want} ne 'not stored';
 }
 my @cookies = grep { redis('GET', $_) =~ /secret|second=2/ } keys_of('freshness');
 is scalar(@cookies), 0, 'no cookie is in an entry';
@@ -218,18 +240,21 @@ for (
 }
 
 my $r = get('/no-store', { 'Cache-Control' => 'no-store' });
-is cache_status($r), 'Weir; fwd=uri-miss; fwd-status=200', 'a request with no-store leaves nothing behind';
+is cache_status($r), 'Weir; fwd=uri-miss; fwd-status=200',
+    'a request with no-store leaves nothing behind';
 
 for (['/only', 'only-if-cached'], ['/old', 'only-if-cached, no-cache']) {
     my ($path, $cc) = @$_;
     my $before = asked($path);
     $r = get($path, { 'Cache-Control' => $cc });
-    is "$r->{status} $r->{headers}{'content-type'}", '504 application/problem+json', "$path $cc is a 504";
+    is "$r->{status} $r->{headers}{'content-type'}", '504 application/problem+json',
+        "$path $cc is a 504";
     like $r->{content}, qr/"title":"Not in the cache","status":504/, '... which says why';
     is asked($path), $before, '... and the upstream is not asked';
 }
 is get('/pragma', { Pragma => 'only-if-cached' })->{status}, 200, 'Pragma knows no-cache only';
-like cache_status(get('/pragma', { Pragma => 'no-store, max-age=1' })), $hit, '... and nothing else';
+like cache_status(get('/pragma', { Pragma => 'no-store, max-age=1' })), $hit,
+    '... and nothing else';
 
 get('/ages');
 is found(get('/ages')), '60 old 50', 'of several members of Age the first counts (section 5.1)';

@@ -10,21 +10,29 @@ use IO::Socket::INET;
 use Test::More;
 
 start_redis();
-my ($rules) = slurp("$Bin/../../../../docs/reference/directives.md") =~ /^ +ACL SETUSER weir-edge (.+?)\n\n/ms
+my $directives = slurp("$Bin/../../../../docs/reference/directives.md");
+my ($rules) = $directives =~ /^ +ACL SETUSER weir-edge (.+?)\n\n/ms
     or die 'docs/reference/directives.md has no ACL of an edge';
 redis('ACL', 'SETUSER', 'weir-edge', grep { $_ ne '\\' } split ' ', $rules);
-redis('ACL', 'SETUSER', 'default', 'resetpass', '>other');    # this connection goes on; edges have no other user
+# this connection goes on; edges have no other user
+redis('ACL', 'SETUSER', 'default', 'resetpass', '>other');
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     my $changed = $request =~ /^HEAD/ ? 'ETag: "2"' : 'ETag: "1"';
-    return answer('200 OK', ['Cache-Control: max-age=600', 'Weir-Invalidate: red'], 'done') if $request =~ /^POST/;
+    return answer('200 OK', ['Cache-Control: max-age=600', 'Weir-Invalidate: red'], 'done')
+        if $request =~ /^POST/;
     return answer('200 OK', ['Cache-Control: no-store'], "answer $n") if $path =~ /private/;
-    return answer('206 Partial Content', ['Cache-Control: max-age=600', 'Content-Range: bytes 0-3/10'], 'part') if $path =~ /part/;
-    return answer('200 OK', ['Cache-Control: max-age=' . ($path =~ /stale/ ? 0 : 600), 'Cache-Tag: red', $changed, $path =~ /vary/ ? 'Vary: X-A' : ()],
+    return answer('206 Partial Content',
+        ['Cache-Control: max-age=600', 'Content-Range: bytes 0-3/10'], 'part')
+        if $path =~ /part/;
+    return answer('200 OK',
+        ['Cache-Control: max-age=' . ($path =~ /stale/ ? 0 : 600), 'Cache-Tag: red', $changed,
+            $path =~ /vary/ ? 'Vary: X-A' : ()],
         $request =~ /^HEAD/ ? '' : "answer $n");
 });
-start_edge($_, 'weir_cache_zone fleet 1m redis=main;', <<'SERVER', user => 'weir-edge:password') for 'left', 'right';
+start_edge($_, 'weir_cache_zone fleet 1m redis=main;',
+    <<'SERVER', user => 'weir-edge:password') for 'left', 'right';
     weir_cache fleet;
     weir_cache_purge on;
     location / { proxy_pass http://UPSTREAM; }
@@ -43,7 +51,9 @@ until_true('a variant is in Redis', sub { like_hit('right', '/vary', { 'X-A' => 
 sub like_hit { status(@_) =~ /; hit;/ }
 
 get('left', '/private');
-until_true('who gets what cannot be stored says so', sub { grep { (redis('GET', $_) // '') eq 'pass' } @{ redis('KEYS', 'weir:lease:*') } });
+until_true('who gets what cannot be stored says so', sub {
+    grep { (redis('GET', $_) // '') eq 'pass' } @{ redis('KEYS', 'weir:lease:*') };
+});
 get('left', '/part', { Range => 'bytes=0-3' });
 get('left', '/stale');
 request('left', 'HEAD', '/stale');
@@ -58,13 +68,20 @@ for (
     my $before = asked('/page');
     get('right', '/page');
     $act->();
-    until_true("$name reaches the other edge", sub { get('right', '/page')->{content} eq 'answer ' . ($before + 1) || asked('/page') > $before });
+    until_true("$name reaches the other edge", sub {
+        get('right', '/page')->{content} eq 'answer ' . ($before + 1) || asked('/page') > $before;
+    });
     pass("$name reaches the other edge");
 }
 
 my @refused = @{ redis('ACL', 'LOG') };
-is_deeply [map { my %entry = @$_; "$entry{reason} $entry{context} $entry{object}" } @refused], [], 'Redis has refused the edges nothing';
-is_deeply [map { logged($_, qr/NOPERM|NOAUTH|WRONGPASS|weir redis.*(?:down|fail)/) } 'left', 'right'], [], '... and their logs have no complaint';
+is_deeply [map {
+    my %entry = @$_;
+    "$entry{reason} $entry{context} $entry{object}";
+} @refused], [], 'Redis has refused the edges nothing';
+my $complaint = qr/NOPERM|NOAUTH|WRONGPASS|weir redis.*(?:down|fail)/;
+is_deeply [map { logged($_, $complaint) } 'left', 'right'], [],
+    '... and their logs have no complaint';
 
 # that the log would have told
 

@@ -15,7 +15,9 @@ my $port = free_port();
 $Scene::redis_address = $port;
 
 sub start_redis {
-    spawn('redis', [redis_server(), '--port', $port, '--bind', '127.0.0.1', '--dir', $dir, '--save', '', '--appendonly', 'no']);
+    spawn('redis',
+        [redis_server(), '--port', $port, '--bind', '127.0.0.1', '--dir', $dir, '--save', '',
+            '--appendonly', 'no']);
     until_true('redis listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
 }
 
@@ -23,7 +25,10 @@ sub start_redis {
 # before the zones know that are lost with the old one.
 my @zones = ('failures', 'patient');
 sub eras_of { my $zone = shift; scalar logged(qr/"$zone" reads the invalidations of era/) }
-sub until_followed { my %eras = @_; for my $zone (@zones) { until_true("$zone follows", sub { eras_of($zone) > $eras{$zone} }) } }
+sub until_followed {
+    my %eras = @_;
+    for my $zone (@zones) { until_true("$zone follows", sub { eras_of($zone) > $eras{$zone} }) }
+}
 
 sub restart_redis {
     my %eras = map { $_ => eras_of($_) } @zones;
@@ -59,7 +64,8 @@ until_followed(map { $_ => 0 } @zones);
 sub send_get {
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port_of_edge()) or die $!;
     my $last = pop;
-    print $socket map({ "GET $_ HTTP/1.1\r\nHost: x\r\n\r\n" } @_), "GET $last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    print $socket map({ "GET $_ HTTP/1.1\r\nHost: x\r\n\r\n" } @_),
+        "GET $last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     return $socket;
 }
 
@@ -67,9 +73,15 @@ sub rest_of { my $socket = shift; local $/; scalar(<$socket>) // '' }
 
 # The same worker answers the status request, so it has read everything that was sent before.
 sub connections { get('/status')->{content} =~ /Active connections: (\d+)/ ? $1 : -1 }
-sub until_active { my $n = shift; until_true("$n connections are open", sub { connections() == $n + 1 }) }
+sub until_active {
+    my $n = shift;
+    until_true("$n connections are open", sub { connections() == $n + 1 });
+}
 
-sub until_hits { my $path = shift; until_true("$path is a hit", sub { cache_status(get($path)) =~ /; hit;/ }) }
+sub until_hits {
+    my $path = shift;
+    until_true("$path is a hit", sub { cache_status(get($path)) =~ /; hit;/ });
+}
 
 my $unavailable = qr/^Weir; fwd=miss; fwd-status=200;( stored;)? detail=redis-unavailable$/;
 
@@ -80,11 +92,14 @@ like cache_status(get('/a')), qr/; hit;/, 'Redis answers';
 
 stop('redis', 'KILL');
 my @r = map { get('/a') } 1 .. 5;
-is_deeply [map { $_->{content} } @r], [map { "answer $_ of /a" } 2 .. 6], 'Redis killed: requests go to the upstream';
+is_deeply [map { $_->{content} } @r], [map { "answer $_ of /a" } 2 .. 6],
+    'Redis killed: requests go to the upstream';
 like cache_status($_), $unavailable, '... and Cache-Status says why' for @r;
 unlike cache_status($r[4]), qr/stored/, '... and nothing about storing';
-is scalar(grep { !/connection for invalidations/ } logged(qr/weir_redis "main" at .* is down/)), 1, '... and the log once';
-is get('/a', { 'Cache-Control' => 'only-if-cached' })->{status}, 504, 'only-if-cached is a 504 then';
+is scalar(grep { !/connection for invalidations/ } logged(qr/weir_redis "main" at .* is down/)), 1,
+    '... and the log once';
+is get('/a', { 'Cache-Control' => 'only-if-cached' })->{status}, 504,
+    'only-if-cached is a 504 then';
 is request('HEAD', '/a')->{status}, 200, 'HEAD passes';
 is cache_status(request('POST', '/a')), 'Weir; fwd=method; fwd-status=200', 'POST passes as ever';
 
@@ -96,7 +111,8 @@ pass 'Redis back: hits again';
 
 stop_redis();
 my @waiting = map { send_get('/a') } 1 .. 20;
-like rest_of($_), qr/^HTTP.1.1 200 .*detail=redis-unavailable/s, 'Redis hung: answered' for @waiting;
+like rest_of($_), qr/^HTTP.1.1 200 .*detail=redis-unavailable/s, 'Redis hung: answered'
+    for @waiting;
 ok is_stopped(), '... all of them before Redis went on';
 until_true('Redis is taken for down', sub { get('/a'); logged(qr/is down: does not answer/) });
 my $asked = asked('/a');
@@ -117,7 +133,9 @@ stop_redis();
 @waiting = map { send_get('/patient/a') } 1 .. 5;
 until_active(5);
 stop('redis', 'KILL');
-like rest_of($_), qr/^HTTP.1.1 200 .*detail=redis-unavailable/s, 'Redis killed while it is asked: answered' for @waiting;
+like rest_of($_), qr/^HTTP.1.1 200 .*detail=redis-unavailable/s,
+    'Redis killed while it is asked: answered'
+    for @waiting;
 restart_redis();
 until_hits('/patient/a');
 
@@ -133,7 +151,8 @@ continue_redis();
 print $pipelined "GET /patient/c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 my $all = rest_of($pipelined);
 close $pipelined;
-is_deeply [$all =~ m{answer \d+ of (/patient/[abc])}g], ['/patient/a', '/patient/b', '/patient/a', '/patient/c'],
+is_deeply [$all =~ m{answer \d+ of (/patient/[abc])}g],
+    ['/patient/a', '/patient/b', '/patient/a', '/patient/c'],
     'pipelined requests are answered in order when Redis was slow';
 
 # --- clients that leave while Redis is asked ---
@@ -145,11 +164,13 @@ close $_ for @waiting;
 until_active(0);
 ok is_stopped(), 'clients that leave are let go while Redis hangs';
 continue_redis();
-is get('/patient/left')->{content}, 'answer 1 of /patient/left', '... and nothing was asked for them';
+is get('/patient/left')->{content}, 'answer 1 of /patient/left',
+    '... and nothing was asked for them';
 like cache_status(get('/patient/left')), qr/; hit;/, '... and replies go to those who asked';
 is get('/patient/a')->{content} =~ s/\d+/N/r, 'answer N of /patient/a', '... only';
 my @clients = grep { !/cmd=client/ } split /\n/, redis('CLIENT', 'LIST');
-cmp_ok scalar(@clients), '<=', 4, 'one connection to each server remains, and one that follows invalidations for each zone';
+cmp_ok scalar(@clients), '<=', 4,
+    'one connection to each server remains, and one that follows invalidations for each zone';
 
 # half of them leave
 stop_redis();
@@ -168,7 +189,9 @@ for (my $i = 1; $i < 40; $i += 2) {
 until_hits('/a');
 redis('CONFIG', 'SET', 'maxmemory', '1');
 get('/full') for 1, 2;
-until_true('Redis has refused both leases and both responses', sub { (redis('INFO', 'errorstats') =~ /errorstat_OOM:count=(\d+)/ ? $1 : 0) >= 4 });
+until_true('Redis has refused both leases and both responses', sub {
+    (redis('INFO', 'errorstats') =~ /errorstat_OOM:count=(\d+)/ ? $1 : 0) >= 4;
+});
 redis('CONFIG', 'SET', 'maxmemory', '0');
 is asked('/full'), 2, 'a Redis that is full stores nothing';
 cmp_ok scalar(logged(qr/OOM/)), '>', 0, '... and the log tells why';
@@ -193,7 +216,8 @@ kill 'HUP', $pid{edge};
 until_true('the old worker is told to go', sub { logged(qr/gracefully shutting down/) });
 is get('/a')->{status}, 200, 'a reload while Redis is asked: the new worker answers';
 continue_redis();
-like rest_of($_), qr/^HTTP.1.1 200 .*; hit;/s, '... and the old one those who wait, from Redis' for @waiting;
+like rest_of($_), qr/^HTTP.1.1 200 .*; hit;/s, '... and the old one those who wait, from Redis'
+    for @waiting;
 until_true('the old worker has left', sub { workers_left() > $left });
 pass '... and leaves';
 

@@ -25,7 +25,10 @@ sub body_of {
 
 start_upstream(sub {
     my ($path) = @_;
-    return answer('200 OK', ['Cache-Control: max-age=600', "X-Path: $path", $path =~ /vary/ ? 'Vary: Accept-Language' : ()], body_of($path));
+    return answer('200 OK',
+        ['Cache-Control: max-age=600', "X-Path: $path",
+            $path =~ /vary/ ? 'Vary: Accept-Language' : ()],
+        body_of($path));
 });
 
 my @edge = (<<'HTTP', <<'SERVER', workers => 4);
@@ -61,8 +64,10 @@ sub kill_beside_a_pin {
     until_true('the zone answers again', sub { ($p = probe('crowd'))->{status} == 200 });
     is $p->{wrong}, 'nothing', "killed with the mutex in hand, $how: all agrees";
     my $lost = $how ne 'locked' || 0;
-    is $p->{recovered} - $before->{recovered} > 0 ? 1 : 0, $lost, $lost ? '... as the zone has begun anew' : '... and nothing was lost';
-    is cache_status(get("/$how/1/50000")) =~ /hit/ ? 1 : 0, 1 - $lost, $lost ? '... and serves nothing of before' : '... and it serves what it had';
+    is $p->{recovered} - $before->{recovered} > 0 ? 1 : 0, $lost,
+        $lost ? '... as the zone has begun anew' : '... and nothing was lost';
+    is cache_status(get("/$how/1/50000")) =~ /hit/ ? 1 : 0, 1 - $lost,
+        $lost ? '... and serves nothing of before' : '... and it serves what it had';
     my $path = "/$how/2/3000";
     ok right(get($path), $path), '... and it serves' for 1, 2;
     like cache_status(get($path)), qr/hit/, '... from memory';
@@ -87,7 +92,9 @@ my ($recovered, $wrong, $killed) = ($recovered_before, 0, 0);
 my $others = fork // die $!;
 if (!$others) {
     # another worker works the zone too, if it lives
-    while (getppid != 1) { probe('tiny', 'hammer=' . ($sanitize ? 200 : 2000) . '&seed=' . int rand 1e9) }
+    while (getppid != 1) {
+        probe('tiny', 'hammer=' . ($sanitize ? 200 : 2000) . '&seed=' . int rand 1e9);
+    }
     POSIX::_exit(0);
 }
 # until it has happened in the middle of a change too
@@ -114,9 +121,17 @@ is probe('tiny')->{wrong}, 'nothing', 'and the zone works on';
 my $end = time + $seconds;
 my @kinds = (
     # fast: any of many keys, some of which vary, and of all sizes
-    (sub { my ($round, $failed) = @_; my $path = sprintf '/%s/%d/%d', ('f', 'vary')[rand 2], rand 300, (10, 900, 5000, 40000)[rand 4]; one($path, $failed) }) x 3,
+    (sub {
+        my ($round, $failed) = @_;
+        my $path = sprintf '/%s/%d/%d', ('f', 'vary')[rand 2], rand 300,
+            (10, 900, 5000, 40000)[rand 4];
+        one($path, $failed);
+    }) x 3,
     # the tiny zone is always full
-    sub { my ($round, $failed) = @_; one(sprintf('/tiny/%d/%d', rand 200, 10 + rand 300), $failed) },
+    sub {
+        my ($round, $failed) = @_;
+        one(sprintf('/tiny/%d/%d', rand 200, 10 + rand 300), $failed);
+    },
     # slow: reads the beginning, and the rest when it has pinned the entry for a while
     sub {
         my ($round, $failed) = @_;
@@ -129,7 +144,11 @@ my @kinds = (
         check($whole, $path, $failed);
     },
     # leaves in the middle of it
-    sub { my ($s) = clients([sprintf '/slow/%d/300000', rand 6]); sysread $s, my $start, 100; close $s },
+    sub {
+        my ($s) = clients([sprintf '/slow/%d/300000', rand 6]);
+        sysread $s, my $start, 100;
+        close $s;
+    },
     # several requests on one connection
     sub {
         my ($round, $failed) = @_;
@@ -142,7 +161,10 @@ my @kinds = (
             while (defined(my $line = readline $s)) { $head .= $line; last if $line eq "\r\n" }
             my ($length) = $head =~ /Content-Length: (\d+)/ or return;
             my $got = 0; my $body = '';
-            while ($got < $length) { my $n = read $s, $body, $length - $got, $got or return; $got += $n }
+            while ($got < $length) {
+                my $n = read $s, $body, $length - $got, $got or return;
+                $got += $n;
+            }
             $$failed++ if $body ne body_of($path);
         }
     },
@@ -153,9 +175,15 @@ sub check {
     my ($r, $path, $failed) = @_;
     my $length = $r->{headers}{'content-length'};
     return if $r->{status} == 0 || !defined $length || length $r->{content} < $length;
-    $$failed++ if $r->{status} != 200 || $r->{content} ne body_of($path) || $r->{headers}{'x-path'} ne $path;
+    $$failed++
+        if $r->{status} != 200 || $r->{content} ne body_of($path)
+            || $r->{headers}{'x-path'} ne $path;
 }
-sub one { my ($path, $failed) = @_; check(get($path, $path =~ /vary/ ? { 'Accept-Language' => ('de', 'en', 'fr')[rand 3] } : {}), $path, $failed) }
+sub one {
+    my ($path, $failed) = @_;
+    check(get($path, $path =~ /vary/ ? { 'Accept-Language' => ('de', 'en', 'fr')[rand 3] } : {}),
+        $path, $failed);
+}
 
 my @children;
 for my $kind (@kinds) {
@@ -175,14 +203,17 @@ while (time < $end) {
     $kills++ if kill 'KILL', $workers[rand @workers];
 }
 my @failed = grep { waitpid $_, 0; $? } @children;
-is scalar(@failed), 0, "no client has read anything wrong while $kills workers were killed in $seconds s";
+is scalar(@failed), 0,
+    "no client has read anything wrong while $kills workers were killed in $seconds s";
 
 until_true('all workers are there again', sub { workers() == 4 });
 for my $zone ('crowd', 'tiny') {
     $p = at_rest($zone);
     is $p->{wrong}, 'nothing', "zone $zone: what is used is what the entries take";
     is "$p->{pins} $p->{orphans}", '0 0', '... and nothing is pinned any more';
-    until_true('those who came last have taken the tables of the dead', sub { probe($zone)->{tables} == 4 });
+    until_true('those who came last have taken the tables of the dead', sub {
+        probe($zone)->{tables} == 4;
+    });
 }
 for my $path ('/after/1/1000', '/tiny/9999/100') {
     ok right(get($path), $path) && right(my $r = get($path), $path), 'the zone serves on';

@@ -51,7 +51,9 @@ sub in_background {
 sub all_hear {
     spit("$dir/data-sentinel", my $value = rand);
     invalidate(tags => 'sentinel');
-    for my $edge ('left', 'right') { until_true("$edge hears", sub { content($edge, '/sentinel') eq "GET $value" }) }
+    for my $edge ('left', 'right') {
+        until_true("$edge hears", sub { content($edge, '/sentinel') eq "GET $value" });
+    }
 }
 spit("$dir/data-sentinel", '');
 all_hear();
@@ -65,11 +67,13 @@ for (['alone1'], ['key'], ['tags', 'X-Tags' => 1], ['location', 'X-Tags' => 1, '
 
     spit("$dir/data-$name", 'new');
     my $r = post('left', "/$name", %headers);
-    is cache_status($r), 'Weir; fwd=method; fwd-status=200; stored', '... a POST goes to the upstream and is stored';
+    is cache_status($r), 'Weir; fwd=method; fwd-status=200; stored',
+        '... a POST goes to the upstream and is stored';
     is content('left', "/$name"), 'POST new', '... and answers a GET of its edge';
     all_hear();
     is content('left', "/$name"), 'POST new', '... also when its own messages have come back';
-    is content('right', "/$name"), 'GET new', '... another edge asks for itself' if $name ne 'alone1';
+    is content('right', "/$name"), 'GET new', '... another edge asks for itself'
+        if $name ne 'alone1';
 }
 
 # --- what it does not ---
@@ -98,7 +102,8 @@ for my $kind (sort keys %kinds) {
     spit("$dir/go-$name", '');
     waitpid $child, 0;
 
-    is content('left', "/$name"), 'GET new', "what was invalidated meanwhile ($kind) is not hidden by a POST's response";
+    is content('left', "/$name"), 'GET new',
+        "what was invalidated meanwhile ($kind) is not hidden by a POST's response";
     is content('right', "/$name"), 'GET new', '... on no edge';
 }
 
@@ -109,14 +114,20 @@ for my $i (1 .. $rounds) {
     my $name = "random$i";
     spit("$dir/data-$name", 'old');
     my $edge = $i % 3 ? 'left' : 'right';
-    my $child = in_background(sub { post($edge, "/$name", 'X-Delay' => sprintf('%.4f', rand 0.012), 'X-Tags' => $i % 2) });
+    my $delay = sprintf '%.4f', rand 0.012;
+    my $child = in_background(sub {
+        post($edge, "/$name", 'X-Delay' => $delay, 'X-Tags' => $i % 2);
+    });
     sleep rand 0.012;
     spit("$dir/data-$name", 'new');
     $i % 4 ? invalidate(tags => $name) : post('left', "/$name");
     waitpid $child, 0;
     for my $of ('left', 'right') {
         my $tries = 0;
-        until_true("$of has the new value of $name", sub { content($of, "/$name") =~ / new$/ || $tries++ > 300 && push @left_behind, "$name on $of" });
+        until_true("$of has the new value of $name", sub {
+            return 1 if content($of, "/$name") =~ / new$/;
+            return $tries++ > 300 && push @left_behind, "$name on $of";
+        });
     }
     push @left_behind, grep { content($_, "/$name") !~ / new$/ } 'left', 'right' for 1 .. 2;
 }

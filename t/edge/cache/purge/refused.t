@@ -11,7 +11,9 @@ use Test::More;
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     my $write = $request !~ /^GET/;
-    return answer('200 OK', ['Cache-Control: max-age=600', $write ? 'Weir-Invalidate: red' : 'Cache-Tag: red'], "answer $n of $path");
+    return answer('200 OK',
+        ['Cache-Control: max-age=600', $write ? 'Weir-Invalidate: red' : 'Cache-Tag: red'],
+        "answer $n of $path");
 });
 
 start_edge('weir_cache_zone z 1m redis=main;', <<'SERVER');
@@ -31,10 +33,13 @@ my $r = request('POST', '/b', {}, 'x');
 is $r->{headers}{'weir-invalidation'}, undef, 'so is Weir-Invalidate';
 
 # Ways in which Redis refuses messages: the commands that begin and end each of them.
-for ([NOREPLICAS => [qw(CONFIG SET min-replicas-to-write 1)], [qw(CONFIG SET min-replicas-to-write 0)]],
+my $last_id = '18446744073709551615-18446744073709551615';
+for ([NOREPLICAS => [qw(CONFIG SET min-replicas-to-write 1)],
+        [qw(CONFIG SET min-replicas-to-write 0)]],
     [OOM => [qw(CONFIG SET maxmemory 1)], [qw(CONFIG SET maxmemory 0)]],
     [NOPERM => [qw(ACL SETUSER default -xadd)], [qw(ACL SETUSER default +xadd)]],
-    ['ERR The stream has exhausted' => ['XADD', 'weir:invalidate', '18446744073709551615-18446744073709551615', 'tags', 'x'], [qw(DEL weir:invalidate)]])
+    ['ERR The stream has exhausted' => ['XADD', 'weir:invalidate', $last_id, 'tags', 'x'],
+        [qw(DEL weir:invalidate)]])
 {
     my ($what, $begin, $end) = @$_;
     redis(@$begin);
@@ -42,10 +47,13 @@ for ([NOREPLICAS => [qw(CONFIG SET min-replicas-to-write 1)], [qw(CONFIG SET min
     until_true("$what is noticed", sub { refused() eq 'true' });
     my $unsent = value('unsent');
     $r = request('PURGE', '/a');
-    is "$r->{status} $r->{headers}{'weir-invalidation'}", '503 pending', "$what: PURGE says that others don't hear";
-    is request('POST', '/b', {}, 'x')->{headers}{'weir-invalidation'}, 'pending', '... and so does the answer to a write';
+    is "$r->{status} $r->{headers}{'weir-invalidation'}", '503 pending',
+        "$what: PURGE says that others don't hear";
+    is request('POST', '/b', {}, 'x')->{headers}{'weir-invalidation'}, 'pending',
+        '... and so does the answer to a write';
     cmp_ok value('unsent'), '>', $unsent, '... and weir_status counts them';
-    is scalar(logged(qr/\[error\].*weir_cache_zone "z": Redis refuses (?:writes|messages) \($what/)), 1, '... logged once';
+    my $refuses = qr/Redis refuses (?:writes|messages) \($what/;
+    is scalar(logged(qr/\[error\].*weir_cache_zone "z": $refuses/)), 1, '... logged once';
     redis(@$end);
     until_true('the end of it is noticed', sub { refused() eq 'false' });
     until_true('what was pending is sent', sub { value('pending') eq '0' });
@@ -54,7 +62,8 @@ for ([NOREPLICAS => [qw(CONFIG SET min-replicas-to-write 1)], [qw(CONFIG SET min
 
 redis('SET', 'weir:invalidate', 'no stream') if redis('DEL', 'weir:invalidate');
 until_true('a key of another type is noticed', sub { refused() eq 'true' });
-is request('PURGE', '/a')->{status}, 503, 'a stream that can\'t be read is not taken for one that hears';
+is request('PURGE', '/a')->{status}, 503,
+    'a stream that can\'t be read is not taken for one that hears';
 redis('DEL', 'weir:invalidate');
 until_true('the end of it is noticed', sub { refused() eq 'false' && value('pending') eq '0' });
 
@@ -64,7 +73,10 @@ until_true('a malformed message is counted', sub { value('malformed') eq '1' });
 # --- no era comes twice ---
 
 sub era { get('/status')->{content} =~ /"era":"(\w+)"/ ? $1 : '?' }
-sub emptied { scalar(logged(qr/\[warn\].*weir_cache_zone "z": Redis was restarted or emptied; all responses stored before now are invalid/)) }
+sub emptied {
+    my $said = 'Redis was restarted or emptied; all responses stored before now are invalid';
+    return scalar(logged(qr/\[warn\].*weir_cache_zone "z": $said/));
+}
 my %seen = (era() => 1);
 my $emptied = emptied();
 redis('FLUSHALL');

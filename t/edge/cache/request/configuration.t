@@ -13,8 +13,9 @@ __DATA__
 --- http_config eval: $::redis . 'weir_cache_zone api 4k redis=main;'
 --- config
 --- must_die
---- error_log
-invalid size "4k" in "weir_cache_zone"; it must be like 64m or 512k, and at least 52k with one worker process
+--- error_log eval
+'invalid size "4k" in "weir_cache_zone"; '
+. 'it must be like 64m or 512k, and at least 52k with one worker process'
 
 
 
@@ -498,7 +499,12 @@ qr/invalid value "allow" in .*nginx\.conf:\d+/
 === TEST 63: weir_cache_get_body twice
 --- http_config eval: $::zone
 --- config
-    location / { weir_cache api; weir_cache_get_body bypass; weir_cache_get_body refuse; proxy_pass http://127.0.0.1:1; }
+    location / {
+        weir_cache api;
+        weir_cache_get_body bypass;
+        weir_cache_get_body refuse;
+        proxy_pass http://127.0.0.1:1;
+    }
 --- must_die
 --- error_log
 "weir_cache_get_body" directive is duplicate
@@ -511,8 +517,9 @@ weir_cache_zone api 64mb;
 --- config
 
 --- must_die
---- error_log
-invalid size "64mb" in "weir_cache_zone"; it must be like 64m or 512k, and at least 52k with one worker process in
+--- error_log eval
+'invalid size "64mb" in "weir_cache_zone"; '
+. 'it must be like 64m or 512k, and at least 52k with one worker process in'
 
 
 
@@ -535,8 +542,10 @@ weir_cache_zone api 1m;
 --- config
 weir_cache_use_stale http_404;
 --- must_die
---- error_log
-invalid value "http_404" in "weir_cache_use_stale"; it takes off, error, timeout, updating, breaker, http_500, http_502, http_503, http_504, http_5xx in
+--- error_log eval
+'invalid value "http_404" in "weir_cache_use_stale"; '
+. 'it takes off, error, timeout, updating, breaker, http_500, http_502, http_503, http_504, '
+. 'http_5xx in'
 
 
 
@@ -546,8 +555,9 @@ weir_cache_zone api 1m;
 --- config
 weir_cache_ignore_headers Pragma;
 --- must_die
---- error_log
-invalid value "Pragma" in "weir_cache_ignore_headers"; it takes Cache-Control, Expires, Set-Cookie, Vary, X-Accel-Expires in
+--- error_log eval
+'invalid value "Pragma" in "weir_cache_ignore_headers"; '
+. 'it takes Cache-Control, Expires, Set-Cookie, Vary, X-Accel-Expires in'
 
 
 
@@ -567,8 +577,9 @@ invalid number "1000" in "weir_cache_min_uses"; it must be from 1 to 255 in
 --- config
     weir_cache_request_control allow;
 --- must_die
---- error_log
-invalid value "allow" in "weir_cache_request_control"; it must be "obey", "ignore" or refresh=time in
+--- error_log eval
+'invalid value "allow" in "weir_cache_request_control"; '
+. 'it must be "obey", "ignore" or refresh=time in'
 
 
 

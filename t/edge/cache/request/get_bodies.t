@@ -8,19 +8,20 @@ use IO::Socket::INET;
 use lib "$Bin/..", "$Bin/../../../lib";
 use Scene;
 use Test::More;
+use Weir::Edge::Nginx 'http2_directives';
 use Weir::Http2;
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     my @fields = ('Cache-Control: max-age=600', "X-Answer: $n");
     push @fields, 'X-Accel-Redirect: /behind' if $path =~ m{^/accel};
-    push @fields, 'X-Length: ' . ($request =~ /^(?:Content-Length|Transfer-Encoding): *(\S+)/mi ? $1 : 'none');
+    my ($length) = $request =~ /^(?:Content-Length|Transfer-Encoding): *(\S+)/mi;
+    push @fields, 'X-Length: ' . ($length // 'none');
     return answer('200 OK', \@fields, $request =~ /^HEAD/ ? '' : "answer $n to $path");
 });
 
 my $two = free_port();
-my ($major, $minor) = `$ENV{TEST_NGINX_BINARY} -v 2>&1` =~ m{nginx/(\d+)\.(\d+)} or die 'nginx tells no version';
-my ($listen, $on) = $major * 1000 + $minor >= 1026 ? ('', 'http2 on;') : ('http2', '');
+my ($listen, $on) = http2_directives();
 my $server = <<'SERVER';
     weir_cache z;
     location /         { proxy_pass http://UPSTREAM; }
@@ -46,15 +47,18 @@ sub raw {
 my $next = "GET /next HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 my %framing = (
     'Content-Length' => "Content-Length: " . length($next) . "\r\n\r\n$next",
-    'chunks'         => sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", length $next, $next),
+    'chunks'         => sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+        length $next, $next),
     'an empty chunk' => "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 );
 for my $method ('GET', 'HEAD') {
     for my $path ('/page', '/tried') {
         for my $name (sort keys %framing) {
             my $all = raw("$method $path HTTP/1.1\r\nHost: a.test\r\n$framing{$name}$next");
-            like $all, qr{^HTTP/1\.1 400 .*\r\nConnection: close\r\n}s, "$method $path with $name is refused and the connection closed";
-            like $all, qr{^Content-Type: application/problem\+json\r$}m, '... by a problem document';
+            like $all, qr{^HTTP/1\.1 400 .*\r\nConnection: close\r\n}s,
+                "$method $path with $name is refused and the connection closed";
+            like $all, qr{^Content-Type: application/problem\+json\r$}m,
+                '... by a problem document';
             my @answers = $all =~ m{^HTTP/1\.1 \d}mg;
             is scalar @answers, 1, '... which is the only answer';
         }
@@ -63,12 +67,14 @@ for my $method ('GET', 'HEAD') {
 is asked('/page') + asked('/next'), 0, 'the upstream has seen none of it';
 
 my $all = raw("GET /page400 HTTP/1.1\r\nHost: a.test\r\n$framing{chunks}$next");
-like $all, qr{^HTTP/1\.1 200 .*\r\nConnection: close\r\n.*own\n\z}s, 'an error_page for 400 is the answer, and the connection closed';
+like $all, qr{^HTTP/1\.1 200 .*\r\nConnection: close\r\n.*own\n\z}s,
+    'an error_page for 400 is the answer, and the connection closed';
 
 # --- what is no such body ---
 
 for my $name ('page', 'page') {
-    $all = raw("GET /zero HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    $all =
+        raw("GET /zero HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 like $all, qr{^Cache-Status: Weir; hit;}m, 'Content-Length: 0 is no body';
 
@@ -76,10 +82,13 @@ my $r = request('GET', '/bypass', {}, 'x=1');
 is cache_status($r), 'Weir; fwd=bypass; fwd-status=200', 'weir_cache_get_body bypass forwards it';
 is $r->{headers}{'x-length'}, 3, '... with its body';
 is request('GET', '/off', {}, 'x=1')->{status}, 200, 'without weir_cache nothing is refused';
-is request($_, '/page', {}, 'x=1')->{status}, 200, "$_ may have a body" for 'POST', 'OPTIONS', 'DELETE', 'REPORT';
+is request($_, '/page', {}, 'x=1')->{status}, 200, "$_ may have a body"
+    for 'POST', 'OPTIONS', 'DELETE', 'REPORT';
 is request('PURGE', '/purge', {}, 'x=1')->{status}, 200, 'and so may PURGE';
-is request('POST', '/accel', {}, 'x=1')->{content} =~ /to \/behind$/, 1, 'a POST that X-Accel-Redirect made a GET of is not refused';
-is request('GET', '/accel', {}, 'x=1')->{content} =~ /to \/behind$/, 1, '... nor a GET whose body an upstream has had';
+is request('POST', '/accel', {}, 'x=1')->{content} =~ /to \/behind$/, 1,
+    'a POST that X-Accel-Redirect made a GET of is not refused';
+is request('GET', '/accel', {}, 'x=1')->{content} =~ /to \/behind$/, 1,
+    '... nor a GET whose body an upstream has had';
 
 # --- HTTP/2 ---
 
@@ -103,7 +112,8 @@ is $client->get('/late')->{body}, 'answer 1 to /late', '... as is one that ends 
 unlike get('/late')->{headers}{'x-length'}, qr/\d|chunked/, '... and the upstream got no body';
 
 my $s = late('GET', '/late', 'x=1', '', 'y=2');
-is "$s->{status} " . ($s->{body} =~ /Request body not allowed/ ? 'a problem' : $s->{body}), '400 a problem', 'one with a body is refused';
+is "$s->{status} " . ($s->{body} =~ /Request body not allowed/ ? 'a problem' : $s->{body}),
+    '400 a problem', 'one with a body is refused';
 is late('GET', '/bypass', 'x=1')->{status}, 200, '... or forwarded where the directive says so';
 is late('POST', '/late', 'x=1')->{status}, 200, '... POST passes';
 $s = late('GET', '/tried');
@@ -111,7 +121,8 @@ is $s->{status}, 200, '... and behind try_files';
 
 my $gone = $client->open('GET', '/gone', 0);
 $client->put(Weir::Http2::frame(3, 0, $gone, pack 'N', 8));
-is late('GET', '/late')->{status}, 200, 'a client that leaves while its body is awaited harms nobody';
+is late('GET', '/late')->{status}, 200,
+    'a client that leaves while its body is awaited harms nobody';
 is_deeply [logged(qr/\[(?:alert|emerg|crit)\]|exited on signal/)], [], 'the error log has no alert';
 
 done_testing;

@@ -12,7 +12,8 @@ use Test::More;
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     return answer('200 OK', [], 'changed') if $request =~ /^POST/;
-    return answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10, stale-if-error=600'], 'old') if $n == 1;
+    return answer('200 OK', ['Age: 20', 'Cache-Control: max-age=10, stale-if-error=600'], 'old')
+        if $n == 1;
     return sub { Crowd::waiting('error'); answer('503 Busy', [], 'busy') };
 });
 start_edge('weir_cache_zone main 256k;', <<'SERVER');
@@ -27,10 +28,12 @@ for (['/changed', 1, 503], ['/unchanged', 0, 200]) {
     my @waiting = clients([$path, {}]);
     until_true('the upstream is asked', sub { asked($path) == 2 });
     request('POST', $path) if $changed;
-    is scalar(grep { request('POST', "/other$path/$_")->{status} != 200 } 1 .. 400), 0, 'more URIs are invalidated than there are records';
+    is scalar(grep { request('POST', "/other$path/$_")->{status} != 200 } 1 .. 400), 0,
+        'more URIs are invalidated than there are records';
     let_go('error');
     my ($r) = answers(@waiting);
-    is $r->{status}, $status, $changed ? 'what was invalidated is not served instead of the error' : 'what was not is';
+    is $r->{status}, $status,
+        $changed ? 'what was invalidated is not served instead of the error' : 'what was not is';
 }
 
 is scalar(alarms()), 0, 'no alarm';

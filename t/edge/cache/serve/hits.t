@@ -14,30 +14,40 @@ my $date = 'Tue, 01 Jan 2030 10:00:00 GMT';    # not in the past: it would make 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     my %fields = (
-        '/fields' => ['Cache-Control: max-age=600', "Date: $date", 'Content-Type: text/plain; charset=utf-8',
-            'ETag: "e1"', 'Last-Modified: Mon, 01 Jan 2024 10:00:00 GMT', 'Link: </a>; rel=next', 'Link: </b>; rel=prev',
-            'X-Empty:', 'X-Odd: caf' . "\xe9" . ' "quoted, \"text\""', 'Location: http://elsewhere/x', 'Content-Language: de',
-            'Server: secret', 'X-Hidden: secret', 'Accept-Ranges: bytes', 'Connection: close, X-Hop', 'X-Hop: 1',
+        '/fields' => ['Cache-Control: max-age=600', "Date: $date",
+            'Content-Type: text/plain; charset=utf-8',
+            'ETag: "e1"', 'Last-Modified: Mon, 01 Jan 2024 10:00:00 GMT', 'Link: </a>; rel=next',
+            'Link: </b>; rel=prev',
+            'X-Empty:', 'X-Odd: caf' . "\xe9" . ' "quoted, \"text\""',
+            'Location: http://elsewhere/x', 'Content-Language: de',
+            'Server: secret', 'X-Hidden: secret', 'Accept-Ranges: bytes',
+            'Connection: close, X-Hop', 'X-Hop: 1',
             'Keep-Alive: timeout=5', 'Proxy-Authenticate: Basic', 'Trailer: X-T', 'Upgrade: h2c',
             'Proxy-Connection: close', 'Cache-Status: Origin; hit'],
         '/server' => ['Cache-Control: max-age=600', 'Server: mine', "Date: $date"],
-        '/charset' => ['Cache-Control: max-age=600', 'Content-Type: text/html; level=1; charset=utf-8'],
-        '/charset/accel' => ['Cache-Control: max-age=600', 'Content-Type: text/html', 'X-Accel-Charset: koi8-r'],
-        '/encoded' => ['Cache-Control: max-age=600', 'Content-Encoding: br', 'Content-Type: text/html'],
+        '/charset' => ['Cache-Control: max-age=600',
+            'Content-Type: text/html; level=1; charset=utf-8'],
+        '/charset/accel' => ['Cache-Control: max-age=600', 'Content-Type: text/html',
+            'X-Accel-Charset: koi8-r'],
+        '/encoded' => ['Cache-Control: max-age=600', 'Content-Encoding: br',
+            'Content-Type: text/html'],
         '/moved' => ['Cache-Control: max-age=600', 'Location: http://UPSTREAM.example/there'],
         '/many-128' => ['Cache-Control: max-age=600', map { "X-$_: 1" } 1 .. 126],    # and Date
         '/many-129' => ['Cache-Control: max-age=600', map { "X-$_: 1" } 1 .. 127],
     );
-    $fields{$path} = ["Cache-Control: max-age=600, no-cache=\"$1\"", 'Content-Type: text/html', "Date: $date"]
+    $fields{$path} =
+        ["Cache-Control: max-age=600, no-cache=\"$1\"", 'Content-Type: text/html', "Date: $date"]
         if $path =~ m{^/named/(.*)};
     (my $bare = $path) =~ s/[?].*//;
     return answer('999 Odd', ['Cache-Control: max-age=600'], 'odd') if $path eq '/odd/status';
-    return answer('200 OK', ['Cache-Control: max-age=600', 'Content-Range: bytes 0-1/3'], 'odd') if $path eq '/odd/range';
+    return answer('200 OK', ['Cache-Control: max-age=600', 'Content-Range: bytes 0-1/3'], 'odd')
+        if $path eq '/odd/range';
     return answer('204 No Content', ['Cache-Control: max-age=600'], 'odd') if $path eq '/odd/204';
     return answer('200 OK', ['Cache-Control: max-age=600', 'Content-Type: text/html'],
         "$n <!--# include virtual=\"/included\" -->") if $path eq '/ssi';
     return answer($bare eq '/moved' ? '301 Moved Permanently' : '200 OK',
-        $fields{$bare} // ['Cache-Control: max-age=600', 'Content-Type: text/html'], "answer $n of $path\n");
+        $fields{$bare} // ['Cache-Control: max-age=600', 'Content-Type: text/html'],
+        "answer $n of $path\n");
 });
 
 start_edge(<<'HTTP', <<'SERVER');
@@ -65,7 +75,12 @@ HTTP
         weir_cache_no_store $http_x_no_store $upstream_http_x_private;
         proxy_pass http://UPSTREAM;
     }
-    location /many    { proxy_buffer_size 16k; proxy_buffers 8 16k; proxy_busy_buffers_size 32k; proxy_pass http://UPSTREAM; }
+    location /many {
+        proxy_buffer_size 16k;
+        proxy_buffers 8 16k;
+        proxy_busy_buffers_size 32k;
+        proxy_pass http://UPSTREAM;
+    }
     location /breaker { weir_breaker zone=breakers failures=1 open=1h; proxy_pass http://UPSTREAM; }
     location /try     { try_files /no/such/file @tried; }
     location @tried   { proxy_pass http://UPSTREAM; }
@@ -76,12 +91,14 @@ SERVER
 # --- a miss, then hits ---
 
 my $r = get('/first');
-is cache_status($r), 'Weir; fwd=uri-miss; fwd-status=200; stored', 'the first answer is a miss and stored';
+is cache_status($r), 'Weir; fwd=uri-miss; fwd-status=200; stored',
+    'the first answer is a miss and stored';
 is $r->{headers}{'x-status'}, 'MISS', '$weir_cache_status of a miss';
 is $r->{headers}{age}, undef, 'what comes from the upstream has no age of ours';
 
 my @hits = map { get('/first') } 1 .. 3;
-is_deeply [map { $_->{content} } @hits], [("answer 1 of /first\n") x 3], 'hits have the body of the first answer';
+is_deeply [map { $_->{content} } @hits], [("answer 1 of /first\n") x 3],
+    'hits have the body of the first answer';
 like cache_status($hits[0]), qr/^Weir; hit; ttl=(59\d|600); detail=redis$/, 'Cache-Status of a hit';
 like $hits[0]{headers}{age}, qr/^\d$/, 'a hit has an age';
 is $hits[0]{headers}{'x-status'}, 'HIT', '$weir_cache_status of a hit';
@@ -99,17 +116,21 @@ is get("http://LOCALHOST:$port/first")->{content}, "answer 2 of /first\n", 'but 
 
 my ($miss, $hit) = map { get('/fields') } 1, 2;
 like cache_status($hit), qr/; hit;/, 'a response with many fields is a hit';
-for my $name ('content-type', 'etag', 'last-modified', 'link', 'x-empty', 'x-odd', 'location', 'content-language',
+for my $name ('content-type', 'etag', 'last-modified', 'link', 'x-empty', 'x-odd', 'location',
+    'content-language',
     'cache-control', 'content-length') {
     is_deeply $hit->{headers}{$name}, $miss->{headers}{$name}, "$name is that of the miss";
 }
-is_deeply $hit->{headers}{link}, ['</a>; rel=next', '</b>; rel=prev'], 'lines of one name stay lines, in order';
+is_deeply $hit->{headers}{link}, ['</a>; rel=next', '</b>; rel=prev'],
+    'lines of one name stay lines, in order';
 is $hit->{headers}{date}, $date, 'Date is the one of the upstream';
-is $hit->{headers}{'cache-status'}[0], 'Origin; hit', 'the word of a cache nearer to the origin stays first';
+is $hit->{headers}{'cache-status'}[0], 'Origin; hit',
+    'the word of a cache nearer to the origin stays first';
 is $hit->{headers}{$_}, undef, "$_ is not stored"
     for qw(x-hop keep-alive proxy-authenticate trailer upgrade proxy-connection x-hidden);
 unlike $hit->{headers}{server}, qr/secret/, 'Server is hidden as by default';
-is_deeply [map { get('/server')->{headers}{server} } 1, 2], ['mine', 'mine'], 'and kept with proxy_pass_header';
+is_deeply [map { get('/server')->{headers}{server} } 1, 2], ['mine', 'mine'],
+    'and kept with proxy_pass_header';
 get('/encoded');
 is get('/encoded')->{headers}{'content-encoding'}, 'br', 'Content-Encoding is kept';
 my ($entry) = entries_of('hits', qr{/fields}, 1);
@@ -122,26 +143,32 @@ like get('/first?x=1')->{headers}{date}, qr/^\w{3}, \d\d /, '... and served with
 for my $name ('Content-Type', 'Cache-Control') {
     my $first = get("/named/$name");
     my ($named) = entries_of('hits', qr{/named/$name}, 1);
-    unlike redis('GET', $named), qr/$name.{0,3}(text|Tue|max-age)/s, "$name is not stored when no-cache names it";
+    unlike redis('GET', $named), qr/$name.{0,3}(text|Tue|max-age)/s,
+        "$name is not stored when no-cache names it";
 }
 
 get('/moved');
 $r = get('/moved');
-is "$r->{status} $r->{headers}{location}", '301 http://UPSTREAM.example/there', 'a redirect is a hit with its Location';
+is "$r->{status} $r->{headers}{location}", '301 http://UPSTREAM.example/there',
+    'a redirect is a hit with its Location';
 
 # --- keys and zones ---
 
 get('/key/a');
-is get('/key/b')->{content}, 'answer 1 of /key/' . (in_world('error_page', 'accel') ? 'b' : 'a') . "\n",
+is get('/key/b')->{content},
+    'answer 1 of /key/' . (in_world('error_page', 'accel') ? 'b' : 'a') . "\n",
     'one key is one response; behind an internal redirect the place belongs to the key';
 is get('/other/a')->{content}, "answer 1 of /other/a\n", 'the same key in another zone is another';
 
 my %accept = map { $_ => { Accept => "application/vnd.shop.v$_+json" } } 1, 2;
 my @versions = map { get('/version', $accept{$_})->{content} } 1, 2, 1, 2;
-is_deeply \@versions, [map { "answer $_ of /version\n" } 1, 2, 1, 2], 'versions do not answer for each other';
-like cache_status(get('/version', {})), qr/; hit;/, 'the default version is the same response as when named';
+is_deeply \@versions, [map { "answer $_ of /version\n" } 1, 2, 1, 2],
+    'versions do not answer for each other';
+like cache_status(get('/version', {})), qr/; hit;/,
+    'the default version is the same response as when named';
 
-is cache_status(get('/outer/on')), 'Weir; fwd=uri-miss; fwd-status=200; stored', 'a location inherits the cache';
+is cache_status(get('/outer/on')), 'Weir; fwd=uri-miss; fwd-status=200; stored',
+    'a location inherits the cache';
 get('/outer/off') for 1, 2;
 is asked('/outer/off'), 2, 'a nested location can turn it off';
 is get('/outer/off')->{headers}{'cache-status'}, undef, 'and says nothing then';
@@ -151,7 +178,8 @@ is get('/static')->{headers}{'cache-status'}, undef, 'what no upstream answers i
 
 get('/cond') for 1, 2;
 $r = get('/cond', { 'X-Bypass' => 1 });
-is cache_status($r), 'Weir; fwd=bypass; fwd-status=200; stored', 'weir_cache_bypass asks the upstream';
+is cache_status($r), 'Weir; fwd=bypass; fwd-status=200; stored',
+    'weir_cache_bypass asks the upstream';
 is $r->{headers}{'x-status'}, 'BYPASS', '$weir_cache_status of it';
 is get('/cond')->{content}, $r->{content}, 'its answer takes the old one\'s place';
 get('/cond', { 'X-Bypass' => 0 });
@@ -165,16 +193,19 @@ like cache_status(get('/cond?n=1', { 'X-No-Store' => 1 })), qr/; hit;/, 'and doe
 
 for my $path ('/odd/status', '/odd/range') {
     my $status = $path =~ /range/ ? 200 : 999;
-    is cache_status((map { get($path) } 1, 2)[1]), "Weir; fwd=uri-miss; fwd-status=$status", "what no edge would take from Redis is not stored: $path";
+    is cache_status((map { get($path) } 1, 2)[1]), "Weir; fwd=uri-miss; fwd-status=$status",
+        "what no edge would take from Redis is not stored: $path";
 }
 get('/odd/204');
 like cache_status(get('/odd/204')), qr/; hit;/, 'a 204 is stored, whatever its Content-Length';
 
 # --- beside other parts of nginx ---
 
-for (['/charset', 'text/html; level=1; charset=utf-8'], ['/charset/accel', 'text/html; charset=koi8-r']) {
+for (['/charset', 'text/html; level=1; charset=utf-8'],
+    ['/charset/accel', 'text/html; charset=koi8-r']) {
     my ($path, $type) = @$_;
-    is_deeply [map { get($path)->{headers}{'content-type'} } 1, 2], [$type, $type], "a hit has the charset of the first answer: $type";
+    is_deeply [map { get($path)->{headers}{'content-type'} } 1, 2], [$type, $type],
+        "a hit has the charset of the first answer: $type";
 }
 
 get('/try/x');
@@ -203,7 +234,9 @@ stop('upstream', 'TERM');
 $r = get('/nobody');
 is "$r->{status} " . cache_status($r), '502 Weir; fwd=uri-miss', 'a 502 of nginx is not stored';
 like cache_status(get('/first')), qr/; hit;/, 'what is stored is served on';
-is_deeply [map { get("/breaker/$_")->{status} } 'x', 'y', 'stored'], [502, 503, 200], '... also when the breaker is open';
+is_deeply [map { get("/breaker/$_")->{status} } 'x', 'y', 'stored'], [502, 503, 200],
+    '... also when the breaker is open';
 
-is scalar(logged(qr/\[(alert|emerg|crit|error)\](?!.*connect\(\) failed|.*breaker)/)), 0, 'the log has no error';
+is scalar(logged(qr/\[(alert|emerg|crit|error)\](?!.*connect\(\) failed|.*breaker)/)), 0,
+    'the log has no error';
 done_testing;

@@ -14,17 +14,25 @@ start_upstream(sub {
     if ($path =~ m{^/app/}) {
         return answer('403 Forbidden', [], 'no') if !$user;
         (my $file = $path) =~ s{^/app}{/protected};
-        return answer('200 OK', ["X-Accel-Redirect: $file", "Content-Disposition: attachment; filename=$user", "X-User: $user",
+        return answer('200 OK',
+            ["X-Accel-Redirect: $file", "Content-Disposition: attachment; filename=$user",
+                "X-User: $user",
             $path =~ /private/ ? 'Cache-Control: private' : ()], '');
     }
-    return answer('200 OK', ['Cache-Control: max-age=600'], "$n of $path") if $path =~ m{^/protected/};
+    return answer('200 OK', ['Cache-Control: max-age=600'], "$n of $path")
+        if $path =~ m{^/protected/};
     return answer('200 OK', ['X-Accel-Redirect: /weak/a'], '') if $path eq '/leads';
     return answer('200 OK', ['X-Accel-Redirect: /gif'], '') if $path eq '/leads-to-gif';
     return answer('502 Bad Gateway', [], 'bad') if $path eq '/weak/a' && $n > 1;
-    return answer('304 Not Modified', [], '') if $path =~ m{^/second} && $request =~ /^If-(None-Match|Modified-Since)/mi;
-    return answer('200 OK', [], join ' ', sort map { lc } $request =~ /^(Range|If-[\w-]+|X-Seen: \S*)/mig) if $path =~ m{^/second};
+    return answer('304 Not Modified', [], '')
+        if $path =~ m{^/second} && $request =~ /^If-(None-Match|Modified-Since)/mi;
+    return answer('200 OK', [], join ' ',
+        sort map { lc } $request =~ /^(Range|If-[\w-]+|X-Seen: \S*)/mig)
+        if $path =~ m{^/second};
     if ($n == 1) {
-        return answer('200 OK', ['Cache-Control: max-age=0' . ($path =~ /refresh/ ? ', stale-while-revalidate=600' : ''),
+        return answer('200 OK',
+            ['Cache-Control: max-age=0'
+                . ($path =~ /refresh/ ? ', stale-while-revalidate=600' : ''),
             'ETag: "v1"', 'Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT'], "first of $path");
     }
     return answer('404 Not Found', [], 'none') if $path =~ m{^/error};
@@ -37,20 +45,39 @@ start_edge(<<'HTTP', <<'SERVER');
 HTTP
     weir_cache z;
     location /           { proxy_pass http://UPSTREAM; }
-    location /error      { proxy_pass http://UPSTREAM; proxy_intercept_errors on; error_page 404 = @second; }
-    location /weak/      { internal; weir_cache_use_stale breaker; weir_breaker zone=breakers failures=1 open=1h; proxy_pass http://UPSTREAM; }
+    location /error {
+        proxy_pass http://UPSTREAM;
+        proxy_intercept_errors on;
+        error_page 404 = @second;
+    }
+    location /weak/ {
+        internal;
+        weir_cache_use_stale breaker;
+        weir_breaker zone=breakers failures=1 open=1h;
+        proxy_pass http://UPSTREAM;
+    }
     location /protected/ { internal; proxy_pass http://UPSTREAM; }
-    location /second/    { internal; weir_cache off; proxy_set_header X-Seen $http_if_none_match; proxy_pass http://UPSTREAM; }
+    location /second/ {
+        internal;
+        weir_cache off;
+        proxy_set_header X-Seen $http_if_none_match;
+        proxy_pass http://UPSTREAM;
+    }
     location = /gif      { internal; empty_gif; }
     location = /status   { weir_cache off; weir_status; }
-    location @second     { rewrite ^ /second break; proxy_set_header X-Seen $http_if_none_match; proxy_pass http://UPSTREAM; }
+    location @second {
+        rewrite ^ /second break;
+        proxy_set_header X-Seen $http_if_none_match;
+        proxy_pass http://UPSTREAM;
+    }
 SERVER
 
 # --- conditions ---
 
 for my $path ('/error/a', '/redirect/a') {
     get($path);
-    is get($path, { Range => 'bytes=0-90' })->{content}, 'range', "$path: the second upstream gets the client's Range and no condition";
+    is get($path, { Range => 'bytes=0-90' })->{content}, 'range',
+        "$path: the second upstream gets the client's Range and no condition";
 }
 
 # --- who gets what is behind a check ---
@@ -59,10 +86,13 @@ my $alice = { Cookie => 'sid=alice' };
 is get('/app/a', $alice)->{content}, '1 of /protected/a', 'alice gets her file';
 is get('/app/a')->{status}, 403, 'somebody without a cookie does not get it';
 my $bob = get('/app/a', { Cookie => 'sid=bob' });
-is $bob->{content}, '1 of /protected/a', 'bob, whom the application has led there, gets what is stored';
-is $bob->{headers}{'content-disposition'}, 'attachment; filename=bob', 'with the header of his own answer';
+is $bob->{content}, '1 of /protected/a',
+    'bob, whom the application has led there, gets what is stored';
+is $bob->{headers}{'content-disposition'}, 'attachment; filename=bob',
+    'with the header of his own answer';
 get('/app/private', $alice);
-is get('/app/private', $alice)->{content}, '2 of /protected/private', 'an answer that is private holds for what it leads to';
+is get('/app/private', $alice)->{content}, '2 of /protected/private',
+    'an answer that is private holds for what it leads to';
 
 # --- a location that asks no upstream ---
 
@@ -74,11 +104,13 @@ is "$gif->{status} $gif->{headers}{'content-type'}", '200 image/gif',
 ok !exists $gif->{headers}{'cache-status'}, '... of which Cache-Status says nothing';
 is $misses->(), $before, '... and which is no miss';
 
-# --- a breaker behind a redirect: the upstream that led there says nothing of the one that is not asked ---
+# --- a breaker behind a redirect: the upstream that led there says nothing of the one that is not
+# asked ---
 
 is get('/leads')->{content}, 'first of /weak/a', 'an answer behind a redirect';
 is get('/leads')->{status}, 502, '... whose upstream fails, and opens the breaker';
-is get('/leads')->{content}, 'first of /weak/a', 'weir_cache_use_stale breaker: served while it is open';
+is get('/leads')->{content}, 'first of /weak/a',
+    'weir_cache_use_stale breaker: served while it is open';
 
 # --- a refresh in the background that is led away ---
 
@@ -86,7 +118,8 @@ get('/refresh/a');
 is get('/refresh/a')->{content}, 'first of /refresh/a', 'a stale response while it is refreshed';
 until_true('the refresh was asked for', sub { asked('/refresh/a') >= 2 });
 stop('edge', 'QUIT');    # waits until every connection is closed
-is scalar(logged(qr/open socket #|\[alert\]|exited on signal/)), 0, 'the refresh leaves no connection behind';
+is scalar(logged(qr/open socket #|\[alert\]|exited on signal/)), 0,
+    'the refresh leaves no connection behind';
 is asked('/second/refresh/a'), 0, 'and asks for nothing behind the redirect';
 
 done_testing;

@@ -48,7 +48,8 @@ my %responses = (
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
-    return "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /accel-target/$1\r\n\r\n" if $path =~ m{^/accel/(.*)};
+    return "HTTP/1.1 200 OK\r\nX-Accel-Redirect: /accel-target/$1\r\n\r\n"
+        if $path =~ m{^/accel/(.*)};
     return answer('401 Unauthorized', [$cc], 'no') if $path eq '/auth' && $request !~ /^X-User/mi;
     my ($name) = $path =~ m{([^/]+)$};
     return $responses{$name} // answer('200 OK', [$cc], "answer $n of $path");
@@ -72,8 +73,16 @@ start_edge('weir_cache_zone bodies 1m redis=main;', <<'SERVER');
     location /accel-target/ { internal; proxy_pass http://UPSTREAM/target/; }
     location /protected { auth_request /auth; proxy_pass http://UPSTREAM; }
     location = /auth    { internal; proxy_pass http://UPSTREAM; }
-    location /page      { proxy_intercept_errors on; error_page 404 /instead; proxy_pass http://UPSTREAM; }
-    location /named     { proxy_intercept_errors on; error_page 404 = @named; proxy_pass http://UPSTREAM; }
+    location /page {
+        proxy_intercept_errors on;
+        error_page 404 /instead;
+        proxy_pass http://UPSTREAM;
+    }
+    location /named {
+        proxy_intercept_errors on;
+        error_page 404 = @named;
+        proxy_pass http://UPSTREAM;
+    }
     location @named     { proxy_pass http://UPSTREAM; }
 SERVER
 
@@ -83,7 +92,8 @@ sub twice {
     my $path = shift;
     my @r = map { get($path) } 1, 2;
     my $last = cache_status($r[1]);
-    return { stored => $last =~ /^Weir; hit;/ ? 1 : 0, status => $r[1]{status}, body => $r[1]{content},
+    return { stored => $last =~ /^Weir; hit;/ ? 1 : 0, status => $r[1]{status},
+        body => $r[1]{content},
         same => $r[0]{content} eq $r[1]{content} && $r[0]{status} == $r[1]{status} ? 1 : 0,
         length => $r[1]{headers}{'content-length'}, asked => asked($path) };
 }
@@ -104,16 +114,19 @@ for my $place ('', '/unbuffered') {
     ) {
         my ($name, $status, $body) = @$_;
         my $got = twice("$place/$name");
-        is_deeply [@$got{qw(stored same status asked)}], [1, 1, $status, 1], "$place/$name is stored";
+        is_deeply [@$got{qw(stored same status asked)}], [1, 1, $status, 1],
+            "$place/$name is stored";
         ok $got->{body} eq $body, '... whole';
         is $got->{length}, $status == 204 ? undef : length $body, '... and has a Content-Length';
     }
     for my $name ('too-large', 'too-large-chunked', 'too-large-closed') {
         my $got = twice("$place/$name");
-        is_deeply [@$got{qw(stored same status asked)}], [0, 1, 200, 2], "$place/$name is not stored";
+        is_deeply [@$got{qw(stored same status asked)}], [0, 1, 200, 2],
+            "$place/$name is not stored";
         is length $got->{body}, 30001, '... but sent whole';
     }
-    unlike cache_status(get("$place/too-large")), qr/stored/, 'a Content-Length that is too large is known at once';
+    unlike cache_status(get("$place/too-large")), qr/stored/,
+        'a Content-Length that is too large is known at once';
 
     my $got = twice("$place/more-than-said");
     is $got->{body}, 'hello', "$place/more-than-said is what its Content-Length says";
@@ -125,7 +138,8 @@ for my $place ('', '/unbuffered') {
         cmp_ok asked("$place/$name"), '>', $before, '... the upstream is asked again';
     }
 }
-is scalar(grep { redis('GET', $_) =~ /cut|bad-chunk/ } keys_of('bodies')), 0, 'nothing of what broke off is in Redis';
+is scalar(grep { redis('GET', $_) =~ /cut|bad-chunk/ } keys_of('bodies')), 0,
+    'nothing of what broke off is in Redis';
 
 # --- large ones ---
 
@@ -135,7 +149,8 @@ unlike cache_status($r), qr/stored/, 'more than the size is not stored';
 ok $r->{content} eq $huge, '... but sent whole';
 $r = get('/file/huge');
 ok $r->{content} eq $huge, 'a large answer to a slow client is whole';
-cmp_ok scalar(logged(qr/is buffered to a temporary file/)), '>', 0, '... though it was in a temporary file';
+cmp_ok scalar(logged(qr/is buffered to a temporary file/)), '>', 0,
+    '... though it was in a temporary file';
 my ($key) = entries_of('bodies', qr/line 100000\n\z/, 1);
 ok substr(redis('GET', $key), -length $huge) eq $huge, '... and stored whole, from there';
 
@@ -144,9 +159,11 @@ ok substr(redis('GET', $key), -length $huge) eq $huge, '... and stored whole, fr
 my $port = port_of_edge();
 get("/line/$_") for 1 .. 3;
 my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die $!;
-print $socket map { "GET /line/$_ HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n" . ($_ == 3 ? "Connection: close\r\n" : '') . "\r\n" } 1 .. 3;
+print $socket map { "GET /line/$_ HTTP/1.1\r\nHost: 127.0.0.1:$port\r\n"
+    . ($_ == 3 ? "Connection: close\r\n" : '') . "\r\n" } 1 .. 3;
 my $all = do { local $/; <$socket> };
-is_deeply [$all =~ /(answer \d of \S+?)(?=HTTP|$)/g], [map { "answer 1 of /line/$_" } 1 .. 3], 'pipelined hits come in order';
+is_deeply [$all =~ /(answer \d of \S+?)(?=HTTP|$)/g], [map { "answer 1 of /line/$_" } 1 .. 3],
+    'pipelined hits come in order';
 is scalar(() = $all =~ /Cache-Status: Weir; hit;/g), 3, '... all from the cache';
 
 # --- what nginx does between request and answer ---

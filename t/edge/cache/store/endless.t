@@ -27,11 +27,13 @@ spawn('endless', sub {
         my $n = ++$asked{$name};
         next if fork;
         if ($name =~ /stale/ && $n == 1) {
-            print $client "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: \"e\"\r\nAge: 20\r\nCache-Control: max-age=10, stale-while-revalidate=600\r\n\r\nold";
+            print $client "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: \"e\"\r\nAge: 20\r\n"
+                . "Cache-Control: max-age=10, stale-while-revalidate=600\r\n\r\nold";
             exit;
         }
         my $cc = $name =~ /private/ ? 'no-store' : 'max-age=600';
-        syswrite $client, "HTTP/1.1 200 OK\r\nETag: \"f\"\r\nCache-Control: $cc\r\nTransfer-Encoding: chunked\r\n\r\n10000\r\n" . 'x' x 65536;
+        syswrite $client, "HTTP/1.1 200 OK\r\nETag: \"f\"\r\nCache-Control: $cc\r\n"
+            . "Transfer-Encoding: chunked\r\n\r\n10000\r\n" . 'x' x 65536;
         1 while sysread $client, my $rest, 4096;
         open my $out, '>', "$dir/left-" . $name =~ tr{/}{-}r or die $!;
         exit;
@@ -62,13 +64,15 @@ sub read_answer {
 
 for my $name ('condition', 'unbuffered/condition') {
     my $s = connection();
-    print $s "GET /$name HTTP/1.1\r\nHost: crowd\r\nIf-None-Match: \"f\"\r\n\r\nGET /stub HTTP/1.1\r\nHost: crowd\r\nConnection: close\r\n\r\n";
+    print $s "GET /$name HTTP/1.1\r\nHost: crowd\r\nIf-None-Match: \"f\"\r\n\r\n"
+        . "GET /stub HTTP/1.1\r\nHost: crowd\r\nConnection: close\r\n\r\n";
     like read_answer($s), qr/^HTTP\/1.1 304 /, "$name: the 304 is decided here";
     like read_answer($s), qr/^HTTP\/1.1 200 /, '... and the connection answers the next request';
     until_true("the upstream of $name is left", sub { left($name) });
 }
 
-for my $name ('stale/large', 'stale/private', 'unbuffered/stale/large', 'unbuffered/stale/private') {
+for my $name ('stale/large', 'stale/private', 'unbuffered/stale/large',
+    'unbuffered/stale/private') {
     get("/$name");
     my $s = connection();
     print $s "GET /$name HTTP/1.1\r\nHost: crowd\r\n\r\n";

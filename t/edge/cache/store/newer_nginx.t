@@ -8,14 +8,14 @@ use IO::Socket::INET;
 use lib "$Bin/..";
 use Scene;
 use Test::More;
+use Weir::Edge::Nginx 'nginx_version';
 
-my ($major, $minor, $patch) = `$ENV{TEST_NGINX_BINARY} -v 2>&1` =~ m{nginx/(\d+)\.(\d+)\.(\d+)} or die 'nginx tells no version';
-my $version = $major * 1_000_000 + $minor * 1000 + $patch;
-plan skip_all => 'this nginx can neither' if $version < 1_029_004;
+plan skip_all => 'this nginx can neither' if nginx_version() < 1_029_004;
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
-    return "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nCache-Control: no-store\r\n\r\n"
+    my $fields = "Link: </style.css>; rel=preload\r\nCache-Control: no-store\r\n";
+    return "HTTP/1.1 103 Early Hints\r\n$fields\r\n"
         . answer('200 OK', ['Cache-Control: max-age=600'], "answer $n\n");
 });
 
@@ -41,10 +41,12 @@ sub raw {
     return scalar <$socket>;
 }
 
-like raw('/hints'), qr{^HTTP/1.1 103 .*?Link: </style.css>.*\r\n\r\nHTTP/1.1 200 OK\r\n.*answer 1\n\z}s,
+like raw('/hints'),
+    qr{^HTTP/1.1 103 .*?Link: </style.css>.*\r\n\r\nHTTP/1.1 200 OK\r\n.*answer 1\n\z}s,
     'early hints reach the client before the answer';
 my $hit = raw('/hints');
-like $hit, qr{^HTTP/1.1 200 OK\r\n.*Weir; hit;.*answer 1\n\z}s, 'what they said of storing is said of them alone';
+like $hit, qr{^HTTP/1.1 200 OK\r\n.*Weir; hit;.*answer 1\n\z}s,
+    'what they said of storing is said of them alone';
 unlike $hit, qr{Link: }, 'a hit has none of their fields';
 
 my @answers = map { get('/two') } 1 .. 2;

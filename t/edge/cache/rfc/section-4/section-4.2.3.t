@@ -10,14 +10,21 @@ sub aged { return stored('Date: {+0}', 'Cache-Control: max-age=3600', map { "Age
 
 must 'age_value: more than max-age', aged('7200'), forwarded();
 must 'age_value: as much as max-age', aged('3600'), forwarded();
-must 'age_value: more than s-maxage', stored('Cache-Control: s-maxage=3600', 'Age: 7200'), forwarded();
+must 'age_value: more than s-maxage', stored('Cache-Control: s-maxage=3600', 'Age: 7200'),
+    forwarded();
 optional 'age_value: less than max-age', aged('1800'), hit(age => 1800);
-must 'apparent_age: Date is longer ago than max-age', stored('Date: {-7200}', 'Cache-Control: max-age=3600'), forwarded();
-must 'apparent_age: Date is less long ago', stored('Date: {-1800}', 'Cache-Control: max-age=3600'), { want => 'hit', age => 1800 };
-optional 'apparent_age: a Date in the future counts as none', stored('Date: {+7200}', 'Cache-Control: max-age=3600'), hit();
-must 'corrected_initial_age: the greater one', stored('Date: {-1800}', 'Cache-Control: max-age=3600', 'Age: 7200'), forwarded();
-must 'corrected_initial_age: the greater one, Date', stored('Date: {-7200}', 'Cache-Control: max-age=3600', 'Age: 10'), forwarded();
-must 'resident_time is added', stored('Cache-Control: max-age=3600', 'Age: 3599'), later(forwarded());
+must 'apparent_age: Date is longer ago than max-age',
+    stored('Date: {-7200}', 'Cache-Control: max-age=3600'), forwarded();
+must 'apparent_age: Date is less long ago', stored('Date: {-1800}', 'Cache-Control: max-age=3600'),
+    { want => 'hit', age => 1800 };
+optional 'apparent_age: a Date in the future counts as none',
+    stored('Date: {+7200}', 'Cache-Control: max-age=3600'), hit();
+must 'corrected_initial_age: the greater one',
+    stored('Date: {-1800}', 'Cache-Control: max-age=3600', 'Age: 7200'), forwarded();
+must 'corrected_initial_age: the greater one, Date',
+    stored('Date: {-7200}', 'Cache-Control: max-age=3600', 'Age: 10'), forwarded();
+must 'resident_time is added', stored('Cache-Control: max-age=3600', 'Age: 3599'),
+    later(forwarded());
 must 'a number past 2^31 (section 1.2.2)', aged('99999999999'), forwarded();
 must 'a number past all numbers', aged('9' x 60), forwarded();
 must 'leading zeros', aged('007200'), forwarded();

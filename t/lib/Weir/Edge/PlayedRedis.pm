@@ -1,6 +1,6 @@
 # A test that acts as the Redis server for an edge with the probe of weir_redis: it can send
 # replies that no server sends, end a packet anywhere, and wait for what the edge does.
-package Weir::PlayedRedis;
+package Weir::Edge::PlayedRedis;
 use strict;
 use warnings;
 
@@ -9,6 +9,7 @@ use IO::Select;
 use IO::Socket::INET;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
+use Weir::Edge::Nginx 'start_nginx';
 use Weir::Processes;
 
 our @EXPORT = qw(answered_with ask body in_step_again play_redis read_until send_all);
@@ -21,27 +22,13 @@ sub play_redis {
     $server = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1:0') or die $!;
     $edge = free_port();
     my $port = $server->sockport;
-    my ($modules, $temp) = (load_modules(), temp_paths($dir));
-    mkdir "$dir/logs";
-    spit("$dir/nginx.conf", <<"EOF");
-daemon off;
-pid $dir/pid;
-error_log $dir/logs/error.log notice;
-worker_processes 1;
-$modules
-events {}
-http {
-    $temp
-    access_log off;
+    start_nginx($dir, $edge, http => <<"HTTP");
     weir_redis main redis://127.0.0.1:$port timeout=$timeout connect_timeout=$timeout;
     server {
         listen 127.0.0.1:$edge;
         location / { weir_redis_probe main; }
     }
-}
-EOF
-    spawn_nginx('edge', $dir);
-    until_true('the edge listens' => sub { listens($edge) });
+HTTP
 }
 
 # The client's connection, over which the commands were asked for.
