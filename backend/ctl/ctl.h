@@ -62,9 +62,10 @@ bool weir_ctl_place(const char *text, int *partition, int64_t *position);
 /*
  * Runs one query with text parameters and returns its rows as an array of
  * objects with the columns in their order, to be json_decref()'d by the caller.
- * Ends the program with WEIR_CTL_AWAY and the server's words when it fails, but for
- * the SQLSTATE expected (may be NULL), at which it returns NULL and *message has
- * the server's words, to be freed.  sql must be one SELECT; its column data, of events, as text.
+ * Ends the program with the server's words when it fails, with WEIR_CTL_USAGE when a value is
+ * wrong (SQLSTATE 22xxx), else with WEIR_CTL_AWAY; but for the SQLSTATE expected (may be NULL), at
+ * which it returns NULL and *message has the server's words, to be freed.  sql must be one SELECT;
+ * its column data, of events, as text.
  */
 json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *const *values,
                        const char *expected, char **message);
@@ -83,12 +84,13 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size);
 /*
  * Of each partition, in their order, an object with partition, stream_last (the position of the
  * stream's last entry) and stream_length; both are 0 without a stream, and null when Redis does not
- * answer or redis is NULL.  To be json_decref()'d.
+ * tell or redis is NULL.  The last reason is in error, which is left alone without one.  To be
+ * json_decref()'d.
  *
  * The database is to be asked for the positions afterwards: an event has its position before it
  * gets into its stream, so no stream seems to be ahead because events came between the two looks.
  */
-json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis);
+json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis, char *error, size_t size);
 
 /* --- relay.c ---------------------------------------------------------------- */
 

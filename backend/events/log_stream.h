@@ -63,6 +63,12 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *toke
                             const weir_log_entry_t *entries, size_t count, weir_log_stream_cb cb,
                             void *arg) __attribute__((warn_unused_result));
 
+/*
+ * The position of a stream's entry or last ID.  An ID that no relay gives, with another number
+ * behind the dash than 0, is beyond all positions: INT64_MAX.
+ */
+int64_t weir_log_stream_position(const char *id);
+
 /* Removes what lies at or before position. */
 void weir_log_stream_trim(weir_redis_t *redis, int partition, int64_t position);
 
