@@ -42,9 +42,11 @@ typedef struct {
     int64_t trimmed;
     unsigned in_flight; /* scripts */
     bool reading;
-    bool halted;      /* as the database has it, or will have it when `marking` is 0 */
-    unsigned marking; /* relay_halt() and relay_resume() under way */
-    bool said;        /* the log knows that it is halted */
+    bool halted;          /* as the database has it, or will have it when `marking` is 0 */
+    unsigned marking;     /* relay_halt() and relay_resume() under way */
+    bool said;            /* the log knows that it is halted */
+    bool refused;         /* Redis refused the last script */
+    bool refused_entries; /* it did so when there were some: a mere look proves nothing */
 } weir_outlet_t;
 
 struct weir_relay {
@@ -75,8 +77,6 @@ struct weir_relay {
     bool taking;                    /* relay_take() is under way */
     bool woken;                     /* while taking */
     bool congested;                 /* an outlet waits for Redis */
-    bool refused;                   /* the log knows that Redis refuses events */
-    bool refused_entries;           /* it did so when there were some: a mere look proves nothing */
     /* See refusal.h: */
     bool lock_refused, lead_refused, state_refused, take_refused, read_refused, expire_refused,
         halt_refused;

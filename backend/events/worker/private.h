@@ -110,6 +110,7 @@ typedef struct {
     uint64_t hold;       /* ms: no reading of the stream before */
     uint64_t fetch_hold; /* ms: no fetching before */
     bool crowded;        /* too many aggregates are set aside; so that the log is told once */
+    bool unattached;     /* Redis has refused the consumer group */
 } weir_lease_reader_t;
 
 /* confirm.c */
@@ -199,6 +200,7 @@ struct weir_group {
     weir_group_strange_t strange;              /* lease.c */
     bool paused;                               /* group.c: by an operator */
     bool open_refused;                         /* ownership.c */
+    bool asked;                                /* ownership.c: the heartbeat under way names it */
     weir_group_reader_t reader;
     weir_group_handle_t handle;
     bool ids_refused; /* confirm.c */
@@ -224,7 +226,6 @@ struct weir_worker {
     weir_redis_t *redis; /* commands that don't block */
     struct event *beat;
     struct event *gone;
-    char *group_names; /* a PostgreSQL array */
     weir_group_t *groups;
     size_t count;
     void (*removed)(const weir_lease_t *lease); /* called by lease.c when a lease is GONE */

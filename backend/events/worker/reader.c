@@ -317,6 +317,21 @@ static void on_read(redisReply *reply, void *arg)
     weir_group_wake(g);
 }
 
+/* The log is told of the first one of the group, and again when there was none between. */
+static void note_unattached(weir_lease_t *l, const char *error)
+{
+    const weir_group_t *g = l->group;
+    bool told = false;
+
+    for (int i = 0; i < WEIR_PARTITIONS_MAX; i++)
+        told = told || (g->leases[i] != NULL && g->leases[i]->reader.unattached);
+    if (!told)
+        weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}", "group",
+                 g->consumer.group, "partition", l->partition, "error", error);
+    l->reader.unattached = true;
+    l->reader.hold = weir_now_ms() + WEIR_BLOCK;
+}
+
 static void on_attached(redisReply *reply, void *arg)
 {
     weir_lease_t *l = arg;
@@ -326,12 +341,9 @@ static void on_attached(redisReply *reply, void *arg)
     l->reader.stream = WEIR_STREAM_DETACHED;
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
         l->reader.stream = WEIR_STREAM_ATTACHED;
+        l->reader.unattached = false;
     } else if (reply != NULL) {
-        if (!g->reader.undelivered)
-            weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}",
-                     "group", g->consumer.group, "partition", l->partition, "error", reply->str);
-        g->reader.undelivered = true;
-        l->reader.hold = weir_now_ms() + WEIR_BLOCK;
+        note_unattached(l, reply->str);
     }
     if (!weir_lease_is_gone(l))
         weir_group_wake(g);
