@@ -218,8 +218,14 @@ static int run(app_t *app, int bits, const char *role)
     struct event *term, *interrupt, *clock;
     char error[1024];
     bool started;
+    sigset_t stops;
 
     signal(SIGPIPE, SIG_IGN);
+    /* One that comes before there is a handler waits for it. */
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigprocmask(SIG_BLOCK, &stops, NULL);
     /* What they are again after the loop: a signal that comes late must not spoil a clean end. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
@@ -249,6 +255,7 @@ static int run(app_t *app, int bits, const char *role)
     interrupt = evsignal_new(app->base, SIGINT, on_signal, app);
     event_add(term, NULL);
     event_add(interrupt, NULL);
+    sigprocmask(SIG_UNBLOCK, &stops, NULL);
     clock = weir_clock_watch(app->base);
 
     started = start(app, bits, error, sizeof(error));

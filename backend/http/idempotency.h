@@ -18,7 +18,8 @@
  * its way.  Each answer to them says Idempotency-Scope: anonymous, and the first one is logged; the
  * configuration may take from them only keys that nobody guesses, or none.
  *
- * A request is the same when method, path, API-Version and every byte of the body are.  A request
+ * A request is the same when method, path, version (the default one when it names none) and every
+ * byte of the body are.  A request
  * that is refused before its command begins (a body that cannot be read, a database that is away)
  * leaves no record and may be mended and sent again.
  *
@@ -59,8 +60,8 @@ void weir_idempotency_anonymous(weir_anonymous_keys_t keys);
  * has been answered with a 400.  The key is a string in quotes (RFC 9651 section 3.3.3); one
  * without them, of visible ASCII, is taken, too.
  */
-bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_idempotency_t *out)
-    __attribute__((warn_unused_result));
+bool weir_idempotency_read(weir_http_request_t *request, bool required, int version,
+                           weir_idempotency_t *out) __attribute__((warn_unused_result));
 
 /* The value of the header alone; NULL when it is right, else what is wrong. */
 const char *weir_idempotency_parse(const char *value, char key[WEIR_IDEMPOTENCY_KEY_MAX + 1]);
