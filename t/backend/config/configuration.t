@@ -252,7 +252,7 @@ subtest 'a unix socket is replaced when left behind, refused when in use' => sub
     is $stack->stop_backend('second'), 0, 'stops';
     ok !-e $path, 'and removes it';
 
-    Weir::Stack::spew($path, 'precious');
+    spew($path, 'precious');
     ($status, $output) = run_with("database = host=/nowhere\nlisten = unix:$path\n", 'api');
     is $status, 1, 'a file of another type';
     like $output, qr/cannot listen on unix:\Q$path\E: Address already in use/, 'is refused';

@@ -13,7 +13,7 @@ my $s = Weir::Stack->new(conf => { groups => 'email,flags' });
 my $e = Weir::Events->new($s, groups => ['email', 'flags']);
 
 # The superuser's sessions do not count.
-my $super = sub { $s->_psql('postgres', 'weir', $_[0]) };
+my $super = sub { $s->psql_as('postgres', 'weir', $_[0]) };
 {
     no warnings 'redefine';
     *Weir::Stack::psql = sub { $super->($_[1]) };
@@ -37,7 +37,7 @@ like $s->log_of('relay worker'), qr/too many connections/, 'the log says why';
 $e->create(10);
 $e->wait_handled('email');
 pass 'the other group goes on';
-ok !$e->handled('flags'), 'events of this one wait';
+ok !$e->are_handled('flags'), 'events of this one wait';
 
 $super->('ALTER ROLE weir CONNECTION LIMIT -1');
 $e->wait_handled;
