@@ -31,6 +31,8 @@ void weir_positions_see(weir_positions_t *positions, int64_t position);
 /* A position above low is let go, and wanted again. */
 void weir_positions_park(weir_positions_t *positions, int64_t position);
 /* Every position up to handled is done; nothing when it was so before. */
+/* True when the position is parked, and not seen. */
+bool weir_positions_is_parked(const weir_positions_t *positions, int64_t position);
 void weir_positions_handled(weir_positions_t *positions, int64_t handled);
 
 #endif

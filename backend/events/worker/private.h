@@ -104,7 +104,8 @@ typedef enum {
 typedef struct {
     weir_stream_state_t stream;
     weir_fetch_state_t fetch;
-    int64_t gap_to; /* events up to here came too early: fetch until then; 0: none */
+    int64_t gap_to;     /* events up to here came too early: fetch until then; 0: none */
+    int64_t again_from; /* the first position that WEIR_FETCH_AGAIN asks for */
     int64_t stalled_at;
     int stalled;         /* heartbeats for which stalled_at was the first unseen position */
     uint64_t hold;       /* ms: no reading of the stream before */
@@ -130,6 +131,7 @@ typedef struct {
     bool failed_next; /* without a handler: the next batch is of events that failed before */
     struct weir_delivery *batch[WEIR_BATCH_MAX];
     size_t count;   /* of batch */
+    size_t most;    /* that it may have: fewer after one that took too long; 0: WEIR_BATCH_MAX */
     uint64_t retry; /* ms: not before */
 } weir_lease_settle_t;
 
@@ -342,6 +344,8 @@ bool weir_settle_is_idle(const weir_lease_t *lease);
 bool weir_confirm(weir_lease_t *lease, weir_item_t *item, uint64_t now);
 /* The event comes from the outbox: nothing needs to be asked in the present session. */
 void weir_confirm_from_outbox(weir_delivery_t *delivery);
+/* The outbox was asked for the event's position and has none. */
+void weir_confirm_missing(weir_delivery_t *delivery);
 /* True when the outbox is known to have no event at the position any more. */
 bool weir_confirm_is_missing(const weir_delivery_t *delivery);
 /* ms, which may have passed: no question before. */

@@ -9,7 +9,8 @@
  *
  * Positions have no gaps.  When one is missing (a read of an earlier owner that was still
  * waiting took it, somebody deleted an entry) it is fetched from the outbox, at once when a later
- * one comes, else when a few heartbeats have passed.
+ * one comes, else when a few heartbeats have passed.  One that the outbox lacks, too (somebody
+ * deleted the row), is an event without content: it ends as a dead letter.
  */
 #include "events/worker/private.h"
 
@@ -105,20 +106,57 @@ static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char
 
 /* --- from the outbox ------------------------------------------------------------- */
 
+/* Positions from the first unseen one on, up to last, are of rows that the outbox has no more. */
+static void deliver_missing(weir_lease_t *l, int64_t last)
+{
+    char alone[32];
+
+    for (int64_t n = weir_queue_unseen(l->queue); n <= last && has_room(l); n++) {
+        weir_delivery_t *d = weir_delivery_new(l, "", 0);
+
+        weir_confirm_missing(d);
+        snprintf(alone, sizeof(alone), "%" PRId64, n);
+        if (weir_queue_add(l->queue, n, alone, d) != WEIR_QUEUE_ADDED) {
+            weir_delivery_free(d);
+            return;
+        }
+    }
+}
+
+/* An answer to WEIR_FETCH_GAP has rows from the first unseen position on. */
+static void take_gap(weir_lease_t *l, const PGresult *res)
+{
+    weir_lease_reader_t *reader = &l->reader;
+    int rows = PQntuples(res);
+
+    if (rows > 0)
+        deliver_missing(l, weir_column_int(res, 0, WEIR_CLOUDEVENT_POSITION) - 1);
+    else if (reader->gap_to <= l->newest)
+        deliver_missing(l, reader->gap_to);
+    else
+        weir_lease_strange(l, reader->gap_to, true);
+}
+
 static void take_rows(weir_lease_t *l, const PGresult *res)
 {
     weir_lease_reader_t *reader = &l->reader;
+    int rows = PQntuples(res);
 
-    for (int i = 0; i < PQntuples(res); i++) {
+    if (reader->fetch == WEIR_FETCH_GAP)
+        take_gap(l, res);
+    else if (rows == 0 || weir_column_int(res, 0, WEIR_CLOUDEVENT_POSITION) != reader->again_from)
+        weir_lease_lose(l, "the outbox lacks an event that was set aside");
+    for (int i = 0; i < rows && is_active(l); i++) {
         weir_cloudevent_t e = weir_cloudevent_of_row(res, i, l->group->worker->settings.source);
+        int64_t position = weir_column_int(res, i, WEIR_CLOUDEVENT_POSITION);
         size_t len;
         char *json = weir_cloudevent_json(&e, &len);
 
-        deliver(l, weir_column_int(res, i, WEIR_CLOUDEVENT_POSITION), json, len, true);
+        if (reader->fetch == WEIR_FETCH_GAP)
+            deliver_missing(l, position - 1);
+        deliver(l, position, json, len, true);
         free(json);
     }
-    if (PQntuples(res) == 0 && reader->fetch == WEIR_FETCH_GAP)
-        weir_lease_strange(l, reader->gap_to, true);
     if (reader->gap_to < weir_queue_unseen(l->queue))
         reader->gap_to = 0;
 }
@@ -156,6 +194,7 @@ static void fetch(weir_lease_t *l)
         values[AGGREGATE] = weir_queue_reread(l->queue, &from, &to);
         if (values[AGGREGATE] == NULL)
             return;
+        reader->again_from = from;
     }
     values[PARTITION] = WEIR_NUMBER(l->partition);
     values[AFTER] = WEIR_NUMBER(from - 1);
@@ -177,6 +216,10 @@ void weir_reader_beat(weir_lease_t *l, int64_t newest)
     if (!is_active(l))
         return;
     weir_lease_note_newest(l, newest);
+    if (weir_queue_has_lost(l->queue)) {
+        weir_lease_lose(l, "the outbox lacks an event that was set aside");
+        return;
+    }
     unseen = weir_queue_unseen(l->queue);
     reader->stalled = unseen <= newest && unseen == reader->stalled_at && may_read(l) &&
                               !weir_group_is_paused(l->group)

@@ -37,7 +37,7 @@ like $s->log_of('relay worker'), qr/too many connections/, 'the log says why';
 $e->create(10);
 $e->wait_handled('email');
 pass 'the other group goes on';
-ok !$e->are_handled('flags'), 'events of this one wait';
+ok !Weir::Events::are_handled($s, 'flags'), 'events of this one wait';
 
 $super->('ALTER ROLE weir CONNECTION LIMIT -1');
 $e->wait_handled;
