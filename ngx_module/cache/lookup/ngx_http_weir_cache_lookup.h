@@ -289,10 +289,12 @@ ngx_int_t ngx_http_weir_cache_redirect_place(ngx_http_request_t *r,
 /*
  * redirect: 1 if the response of an upstream that led here by an internal
  * redirect forbids a shared cache to store the result, otherwise 0, or
- * NGX_ERROR.  Called before the content phase of each location, for each
+ * NGX_ERROR.  left is the configuration of the location that it came from, or
+ * NULL if the cache is off there.  Called before the content phase of each location, for each
  * response on the way.
  */
-ngx_int_t ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r);
+ngx_int_t ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *left);
 
 /*
  * redirect: X-Accel-Expires of the upstream's response, in seconds from now; 0:

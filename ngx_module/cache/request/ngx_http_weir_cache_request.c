@@ -93,7 +93,8 @@ ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
 
     if (r->internal) {
         first = ngx_http_weir_cache_response_led_away(r);
-        forbidden = ngx_http_weir_cache_redirect_forbidden(r);
+        forbidden = ngx_http_weir_cache_redirect_forbidden(r,
+                                                  first ? first->conf : NULL);
 
         if (forbidden == NGX_ERROR) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;

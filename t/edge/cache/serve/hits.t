@@ -29,6 +29,7 @@ start_upstream(sub {
             'Content-Type: text/html; level=1; charset=utf-8'],
         '/charset/accel' => ['Cache-Control: max-age=600', 'Content-Type: text/html',
             'X-Accel-Charset: koi8-r'],
+        '/rate' => ['Cache-Control: max-age=600', 'X-Accel-Limit-Rate: 12345'],
         '/encoded' => ['Cache-Control: max-age=600', 'Content-Encoding: br',
             'Content-Type: text/html'],
         '/moved' => ['Cache-Control: max-age=600', 'Location: http://UPSTREAM.example/there'],
@@ -63,6 +64,7 @@ HTTP
     location /        { proxy_pass http://UPSTREAM; }
     location /server  { proxy_pass_header Server; proxy_pass http://UPSTREAM; }
     location /charset { charset windows-1251; charset_types *; proxy_pass http://UPSTREAM; }
+    location /rate    { add_header X-Rate $limit_rate; proxy_pass http://UPSTREAM; }
     location /version { weir_version shop; weir_cache_key $uri; proxy_pass http://UPSTREAM; }
     location /other   { weir_cache others l1=off; weir_cache_key same; proxy_pass http://UPSTREAM; }
     location /key     { weir_cache_key same; proxy_pass http://UPSTREAM; }
@@ -200,6 +202,9 @@ get('/odd/204');
 like cache_status(get('/odd/204')), qr/; hit;/, 'a 204 is stored, whatever its Content-Length';
 
 # --- beside other parts of nginx ---
+
+get('/rate');
+is get('/rate')->{headers}{'x-rate'}, 12345, 'X-Accel-Limit-Rate limits hits, too';
 
 for (['/charset', 'text/html; level=1; charset=utf-8'],
     ['/charset/accel', 'text/html; charset=koi8-r']) {

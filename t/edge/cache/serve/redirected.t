@@ -17,7 +17,8 @@ start_upstream(sub {
         return answer('200 OK',
             ["X-Accel-Redirect: $file", "Content-Disposition: attachment; filename=$user",
                 "X-User: $user",
-            $path =~ /private/ ? 'Cache-Control: private' : ()], '');
+            $path =~ /private/ ? 'Cache-Control: private' : (),
+            $path =~ /own/ ? 'My-Control: private' : ()], '');
     }
     return answer('200 OK', ['Cache-Control: max-age=600'], "$n of $path")
         if $path =~ m{^/protected/};
@@ -44,6 +45,7 @@ start_edge(<<'HTTP', <<'SERVER');
     weir_breaker_zone breakers 1m;
 HTTP
     weir_cache z;
+    weir_cache_control_headers My-Control;
     location /           { proxy_pass http://UPSTREAM; }
     location /error {
         proxy_pass http://UPSTREAM;
@@ -93,6 +95,10 @@ is $bob->{headers}{'content-disposition'}, 'attachment; filename=bob',
 get('/app/private', $alice);
 is get('/app/private', $alice)->{content}, '2 of /protected/private',
     'an answer that is private holds for what it leads to';
+
+get('/app/own', $alice);
+is get('/app/own', $alice)->{content}, '2 of /protected/own',
+    '... also by a field that weir_cache_control_headers names';
 
 # --- a location that asks no upstream ---
 
