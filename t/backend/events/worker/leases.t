@@ -6,7 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../../lib";
 
 use Test::More;
-use Weir::Base qw(listens slurp);
+use Weir::Base qw(slurp spew);
 use Weir::Events;
 use Weir::Link;
 use Weir::Stack qw(wait_for);
@@ -55,17 +55,12 @@ subtest 'leases: which worker may take which partition' => sub {
 # until a file is there.
 sub start_server {
     my ($s, $command) = @_;
-    my $server = $s->dir . '/server.py';
-    open my $f, '>', $server or die "$server: $!\n";
-    print $f <<"PYTHON";
-import asyncio, os, time
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Mailbox
-
+    my $dir = $s->dir;
+    $s->start_smtp_with(<<"PYTHON");
 async def hold(session):
     if session.host_name == 'held':
-        open('@{[ $s->dir ]}/waiting', 'w').close()
-        while not os.path.exists('@{[ $s->dir ]}/go'):
+        open('$dir/waiting', 'w').close()
+        while not os.path.exists('$dir/go'):
             await asyncio.sleep(0.02)
 
 class Handler(Mailbox):
@@ -79,16 +74,10 @@ class Handler(Mailbox):
         if '$command' == 'DATA':
             await hold(session)
         return answer
-
-Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_port}).start()
-time.sleep(3600)
 PYTHON
-    close $f;
-    $s->start_process('smtp', ['/usr/bin/python3', $server]);
-    $s->wait_started('smtp' => sub { listens($s->{smtp_port}) });
 }
 
-sub let_go { my ($s) = @_; open my $go, '>', $s->dir . '/go' or die "go: $!\n"; return close $go }
+sub let_go { my ($s) = @_; spew($s->dir . '/go', '') }
 
 subtest 'a mail whose lease ran out on its way is not sent' => sub {
     my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
