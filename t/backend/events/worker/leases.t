@@ -37,7 +37,7 @@ subtest 'leases: which worker may take which partition' => sub {
     # b has been there for its whole time to live, and a was not.
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s'");
     $s->psql("DELETE FROM workers WHERE worker = 'a'");
-    wait_for('the takeover' => sub { $beat->('b', 1000) == 8 });
+    wait_for('the takeover' => sub { $beat->('b', 5000) == 8 });
     is $owned->('a'), 0, 'a worker that was there all the time takes expired leases';
 
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s',"
