@@ -111,19 +111,22 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
-# --- unit tests: t/unit/NAME_test.c becomes $(BUILD)/unit/NAME_test ----------
+# --- unit tests: t/unit/FOLDER/NAME_test.c becomes $(BUILD)/unit/NAME_test ---
 #
 # Those of the domain, t/NAME_test.c in its folder, become $(OUT)/unit/NAME_test.
 # A test lists the sources it needs in its first lines: "// needs: a.c b.c".
 
-UNIT        := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*_test.c))
+UNIT_SRC    := $(shell find t/unit -name '*_test.c')
+UNIT        := $(patsubst %.c,$(BUILD)/unit/%,$(notdir $(UNIT_SRC)))
 DOMAIN_UNIT := $(patsubst $(DOMAIN)/t/%.c,$(OUT)/unit/%,$(wildcard $(DOMAIN)/t/*_test.c))
 
 unit: $(UNIT) $(DOMAIN_UNIT) $(BUILD)/migrate-folders
 
 needs = $(call OBJ,$(shell sed -n 's,^// needs: ,,p' $(1).c))
 
-$(UNIT): $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $$(call needs,t/unit/$$*)
+unit_src = $(filter %/$(1).c,$(UNIT_SRC))
+
+$(UNIT): $(BUILD)/unit/%: $$(call OBJ,$$(call unit_src,$$*)) $$(call needs,$$(basename $$(call unit_src,$$*)))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) $(shell pkg-config --libs cmocka) -lm
 

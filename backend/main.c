@@ -227,8 +227,14 @@ static int run(app_t *app, int bits, const char *role)
     struct event *term, *interrupt, *clock;
     char error[1024];
     bool started;
+    sigset_t stops;
 
     signal(SIGPIPE, SIG_IGN);
+    /* A signal that comes before its handler is set waits for it. */
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    sigprocmask(SIG_BLOCK, &stops, NULL);
     /*
      * libevent restores this after the loop: a late signal must not end the process with an error.
      */
@@ -260,6 +266,7 @@ static int run(app_t *app, int bits, const char *role)
     interrupt = evsignal_new(app->base, SIGINT, on_signal, app);
     event_add(term, NULL);
     event_add(interrupt, NULL);
+    sigprocmask(SIG_UNBLOCK, &stops, NULL);
     clock = weir_clock_watch(app->base);
 
     started = start(app, bits, error, sizeof(error));

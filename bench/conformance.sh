@@ -4,14 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-suite=http-cache-tests@0.4.5    # the npm package of cache-tests.fyi
+package=http-cache-tests@0.4.5    # the npm package of cache-tests.fyi
 contestants=(proxy-cache weir weir-redis)
 
 usage() {
     cat <<END
 usage: ./weir bench conformance [--suite FOLDER]
 
-Fetches the suite $suite with npm, or takes a checkout of its source
+Fetches the suite $package with npm, or takes a checkout of its source
 in which "npm install" was run, runs it against ${contestants[*]},
 and prints how many cases each passes and which Weir does not.
 Writes build/bench-conformance.json.
@@ -21,27 +21,13 @@ END
 # shellcheck source=bench/lib/processes.sh
 . bench/lib/processes.sh
 
-folder=
-fail_usage() {
-    echo "bench: $*" >&2
-    usage >&2
-    exit 2
-}
-while [ $# -gt 0 ]; do
-    case $1 in
-    --suite)
-        [ $# -ge 2 ] || fail_usage "--suite needs a folder"
-        [ -e "$2/tests/index.mjs" ] || fail_usage "--suite names \"$2\", where there is no tests/index.mjs"
-        folder=$(cd "$2" && pwd)
-        shift 2
-        ;;
-    --help | -h)
-        usage
-        exit 0
-        ;;
-    *) fail_usage "unknown option \"$1\"" ;;
-    esac
-done
+suite=
+bench_options "suite" "$@"
+if [ -n "$suite" ]; then
+    [ -e "$suite/tests/index.mjs" ] ||
+        fail_usage "--suite names \"$suite\", where there is no tests/index.mjs"
+    suite=$(cd "$suite" && pwd)
+fi
 
 scripts/packages.sh bench
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
@@ -51,24 +37,31 @@ make -s module
 
 # The suite's client needs one library; the rest that its package names is for its pages.
 fetched=$PWD/build/conformance
-if [ -z "$folder" ] && [ ! -e "$fetched/package/cli.mjs" ] || [ ! -d "$fetched/node_modules/node-fetch" ]; then
+fetch_suite() {
     rm -rf "$fetched"
     mkdir -p "$fetched"
-    (cd "$fetched" && npm pack --silent "$suite" >/dev/null && tar xzf ./*.tgz &&
-        npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$fetched" node-fetch@2) ||
-        die "npm could not fetch $suite"
+    cd "$fetched"
+    [ -n "$suite" ] || { npm pack --silent "$package" >/dev/null && tar xzf ./*.tgz; }
+    npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$fetched" \
+        node-fetch@2
+}
+if [ ! -d "$fetched/node_modules/node-fetch" ] ||
+    [ -z "$suite" ] && [ ! -e "$fetched/package/cli.mjs" ]; then
+    (fetch_suite) || die "npm could not fetch $package"
 fi
 
-# Client and server stand beside the tests in the package, and in a folder of their own in newer source.
-tests=${folder:-$fetched/package}
+# Client and server are beside the tests in the package, in a folder of their own in newer source.
+tests=${suite:-$fetched/package}
 engine=$tests
 [ ! -d "$tests/test-engine" ] || engine=$tests/test-engine
 
 # run NAME: the suite's client, which reads its settings as npm would hand them over.
 run() {
     local name=$1
-    (cd "$engine" && npm_config_base="http://127.0.0.1:${bench_port[$name]}" npm_package_config_id='' \
-        timeout 300 node --no-warnings cli.mjs >"$bench_dir/$name.json" 2>"$bench_dir/$name.log") ||
+    (cd "$engine" &&
+        npm_config_base="http://127.0.0.1:${bench_port[$name]}" npm_package_config_id='' \
+            timeout 300 node --no-warnings cli.mjs >"$bench_dir/$name.json" \
+            2>"$bench_dir/$name.log") ||
         die "the suite failed against $name: $(cat "$bench_dir/$name.log")"
 }
 
@@ -91,8 +84,4 @@ done
 
 mkdir -p build
 node bench/report/conformance.mjs "$tests" "${results[@]}" >build/bench-conformance.json
-jq -r '"| cache | required | optional | required, with dependencies | optional, with dependencies |", "|---|--:|--:|--:|--:|",
-    (.[] | "| \(.name) | \(.required_passed) of \(.required) | \(.optional_passed) of \(.optional)" +
-        " | \(.required_with_dependencies) | \(.optional_with_dependencies) |"),
-    "", (.[] | select(.name == "weir") | .failed[] | "weir: \(.kind) \(.suite) \(.id): \(.why)")' build/bench-conformance.json
-echo "bench: wrote build/bench-conformance.json" >&2
+bench_print conformance

@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 
 # --- contestants ------------------------------------------------------------
 #
-# name | kind | compared with | what an answer must show | about
+# name | kind | compared with | about
+#
+# and in the line below it what a header of an answer must be like, if there is anything to show.
 #
 # A contestant is bench/conf/NAME.conf, or that of another name after a "@"
 # (weir-miss@weir-redis).  Something else than nginx has a function start_NAME
@@ -17,20 +19,30 @@ cd "$(dirname "$0")/.."
 #   keys   the same for 1,000 URIs in turn
 #   unique, miss   like pass, but no URI comes twice; a miss stores each answer
 table='
-socket               |floor |proxy-cache  |                          |no server: a loop that hands ready bytes to the kernel
-floor                |floor |proxy-cache  |                          |nginx alone: return for 1 KiB, else a file in memory
-proxy                |pass  |             |                          |plain proxy_pass, connections to the upstream kept
-weir-api             |pass  |proxy        |^Content-Type: application/vnd\.shop\.v2\+json$|version and breaker on top of proxy
-proxy-cache          |hit   |proxy        |^X-Cache: HIT$            |proxy_cache in memory
-srcache-redis        |hit   |proxy        |^X-Cache: HIT$            |srcache with Redis through Lua
-varnish              |hit   |proxy-cache  |^X-Varnish: [0-9]+ [0-9]+$|Varnish in memory
-weir-memory          |hit   |proxy-cache  |^Cache-Status: Weir; hit;.*detail=memory|weir_cache from shared memory, Redis behind it
-weir-alone           |hit   |proxy-cache  |^Cache-Status: Weir; hit;.*detail=memory|the same without Redis
-weir-redis           |hit   |srcache-redis|^Cache-Status: Weir; hit;.*detail=redis|weir_cache from Redis, its first level off
-srcache-keys@srcache-redis|keys|         |^X-Cache: HIT$            |srcache-redis, 1,000 URIs in turn
-weir-keys@weir-redis |keys  |srcache-keys |^Cache-Status: Weir; hit;.*detail=redis|weir-redis, 1,000 URIs in turn
-proxy-unique@proxy   |unique|             |                          |proxy, no URI twice
-weir-miss@weir-memory|miss  |proxy-unique |^Cache-Status: Weir; fwd=uri-miss;.* stored|weir_cache: look-up and store in both levels, no URI twice
+socket              |floor |proxy-cache  |no server: a loop that hands ready bytes to the kernel
+floor               |floor |proxy-cache  |nginx alone: return for 1 KiB, else a file in memory
+proxy               |pass  |             |plain proxy_pass, connections to the upstream kept
+weir-api            |pass  |proxy        |version and breaker on top of proxy
+    ^Content-Type: application/vnd\.shop\.v2\+json$
+proxy-cache         |hit   |proxy        |proxy_cache in memory
+    ^X-Cache: HIT$
+srcache-redis       |hit   |proxy        |srcache with Redis through Lua
+    ^X-Cache: HIT$
+varnish             |hit   |proxy-cache  |Varnish in memory
+    ^X-Varnish: [0-9]+ [0-9]+$
+weir-memory         |hit   |proxy-cache  |weir_cache from shared memory, Redis behind it
+    ^Cache-Status: Weir; hit;.*detail=memory
+weir-alone          |hit   |proxy-cache  |the same without Redis
+    ^Cache-Status: Weir; hit;.*detail=memory
+weir-redis          |hit   |srcache-redis|weir_cache from Redis, its first level off
+    ^Cache-Status: Weir; hit;.*detail=redis
+srcache-keys@srcache-redis|keys||srcache-redis, 1,000 URIs in turn
+    ^X-Cache: HIT$
+weir-keys@weir-redis|keys  |srcache-keys |weir-redis, 1,000 URIs in turn
+    ^Cache-Status: Weir; hit;.*detail=redis
+proxy-unique@proxy  |unique|             |proxy, no URI twice
+weir-miss@weir-memory|miss |proxy-unique |weir_cache: look-up, store in both levels, no URI twice
+    ^Cache-Status: Weir; fwd=uri-miss;.* stored
 '
 
 usage() {
@@ -43,16 +55,12 @@ usage: ./weir bench edge [OPTION...]
   --only "NAME..."   these contestants only
   --connections N    of wrk (64)
   --threads N        of wrk (1)
+  --against FOLDER   another checkout of Weir: Weir's contestants with its module and with this
+                     one in turn, and the ratio of their CPU time per request
   --list             names the contestants
 
-Writes build/bench-edge.json.
+Writes build/bench-edge.json, with --against build/bench-edge-against.json.
 END
-}
-
-fail_usage() {
-    echo "bench: $*" >&2
-    usage >&2
-    exit 2
 }
 
 # no_doubles OPTION WORD...
@@ -78,18 +86,38 @@ trim() {
 }
 
 read_table() {
-    local id k b s a name
-    while IFS='|' read -r id k b s a; do
+    local id k b a name
+    while IFS='|' read -r id k b a; do
         [ -n "$id" ] || continue
+        if [ -z "$k" ]; then # the line below a contestant
+            shows[$name]=$(trim "$id")
+            continue
+        fi
         id=$(trim "$id")
         name=${id%@*}
         names+=("$name")
         conf[$name]=${id#*@}
         kind[$name]=$(trim "$k")
         base[$name]=$(trim "$b")
-        shows[$name]=$(trim "$s")
+        shows[$name]=
         about[$name]=$a
     done <<<"$table"
+}
+
+# --against: a contestant of Weir has a twin NAME@other with the other build's module; the other
+# contestants have nothing to compare.
+add_twins() {
+    local name chosen=("${names[@]}")
+    names=()
+    for name in "${chosen[@]}"; do
+        [[ $name = weir-* ]] || continue
+        names+=("$name" "$name@other")
+        kind[$name@other]=${kind[$name]}
+        conf[$name@other]=${conf[$name]}
+        shows[$name@other]=${shows[$name]}
+        bench_module_of[$name@other]=$against/build/ngx_http_weir_module.so
+    done
+    [ ${#names[@]} -gt 0 ] || fail_usage "--only names no contestant of Weir to compare"
 }
 
 # --- is a contestant what it claims to be? ----------------------------------
@@ -146,15 +174,19 @@ verify() {
     after=$upstream_requests
 
     case ${kind[$name]} in
-    floor | hit | keys) [ "$after" = "$before" ] || die "$name asked the upstream for $size KiB, as a ${kind[$name]} must not" ;;
-    *) [ "$after" = $((before + 1)) ] || die "$name asked the upstream $((after - before)) times for one request" ;;
+    floor | hit | keys)
+        [ "$after" = "$before" ] ||
+            die "$name asked the upstream for $size KiB, as a ${kind[$name]} must not"
+        ;;
+    *)
+        [ "$after" = $((before + 1)) ] ||
+            die "$name asked the upstream $((after - before)) times for one request"
+        ;;
     esac
     if [ "${kind[$name]}" = miss ]; then
         bench_wait "an entry in the Redis of $name" has_entry "$name"
     fi
-    if [ "$(type -t "verify_$name")" = function ]; then
-        "verify_$name"
-    fi
+    [ "${conf[$name]}" != weir-api ] || verify_breaker "$name"
 }
 
 has_entry() {
@@ -171,24 +203,25 @@ stored_by() {
 }
 
 # The breaker of weir-api: five failures open it.
-verify_weir-api() {
+verify_breaker() {
     local i
     for i in 1 2 3 4 5 6; do
-        bench_get weir-api broken || die "weir-api doesn't answer /broken"
+        bench_get "$1" broken || die "$1 doesn't answer /broken"
     done
-    bench_head '^HTTP/1.1 503 ' || die "weir-api has no breaker: after $i failures it answers $(head -1 "$bench_dir/head.lines")"
+    bench_head '^HTTP/1.1 503 ' ||
+        die "$1 has no breaker: after $i failures it answers $(head -1 "$bench_dir/head.lines")"
 }
 
 # --- one measurement --------------------------------------------------------
 
 # measure NAME SIZE ROUND: appends a line to $bench_dir/rounds.
 measure() {
-    local name=$1 size=$2 round=$3 unique='' wrk_keys='' line
-    local upstream_before stored cpu redis_cpu requests asked
+    local name=$1 size=$2 round=$3 line what
+    local upstream_before stored cpu redis_cpu requests asked environment=()
     prime "$name" "$size"
     case ${kind[$name]} in
-    unique | miss) unique=$name-$round ;;
-    keys) wrk_keys=$keys ;;
+    unique | miss) environment=(env "UNIQUE=$name-$round") ;;
+    keys) environment=(env "KEYS=$keys") ;;
     esac
 
     stored=$(stored_by "$name")
@@ -197,7 +230,7 @@ measure() {
     redis_cpu=$(bench_cpu "${bench_redis_pid[$name]:-}")
     cpu=$(bench_cpu "${bench_cpu_pid[$name]}")
 
-    ${unique:+env "UNIQUE=$unique"} ${wrk_keys:+env "KEYS=$wrk_keys"} wrk -t "$threads" -c "$connections" -d "$seconds" \
+    "${environment[@]}" wrk -t "$threads" -c "$connections" -d "$seconds" \
         -s "bench/load/wrk.lua" -H "Accept: $bench_accept" \
         "http://127.0.0.1:${bench_port[$name]}/$size" >"$bench_dir/wrk.out" ||
         die "wrk failed: $(cat "$bench_dir/wrk.out")"
@@ -208,20 +241,23 @@ measure() {
     asked=$((upstream_requests - upstream_before))
     stored=$(($(stored_by "$name") - stored))
 
-    line=$(grep '^{' "$bench_dir/wrk.out") || die "wrk printed no result: $(cat "$bench_dir/wrk.out")"
-    line=$(jq -c ". + {name: \"$name\", size_kib: $size, round: $round, cpu_us: $cpu, redis_cpu_us: $redis_cpu,
-        upstream_requests: $asked, stored: $stored}" <<<"$line")
+    line=$(grep '^{' "$bench_dir/wrk.out") ||
+        die "wrk printed no result: $(cat "$bench_dir/wrk.out")"
+    line=$(jq -c ". + {name: \"$name\", size_kib: $size, round: $round, cpu_us: $cpu,
+        redis_cpu_us: $redis_cpu, upstream_requests: $asked, stored: $stored}" <<<"$line")
     echo "$line" >>"$bench_dir/rounds"
 
+    what="$size KiB, round $round, $name"
     requests=$(jq .requests <<<"$line")
     [ "$(jq '.socket_errors + .bad_statuses' <<<"$line")" = 0 ] ||
-        echo "bench: $size KiB, round $round, $name: errors, the round does not count: $line" >&2
+        echo "bench: $what: errors, the round does not count: $line" >&2
     case ${kind[$name]} in
     floor | hit | keys)
-        [ "$asked" = 0 ] || die "$name asked the upstream $asked times in a round of $requests hits of $size KiB"
+        [ "$asked" = 0 ] || die "$what: the upstream had $asked requests in $requests hits"
         ;;
     *)
-        [ "$asked" -ge "$requests" ] || die "$name asked the upstream $asked times for $requests requests of $size KiB"
+        [ "$asked" -ge "$requests" ] ||
+            die "$what: the upstream had only $asked of $requests requests"
         ;;
     esac
 }
@@ -238,63 +274,73 @@ start_socket() {
     bench_wait "port ${bench_port[socket]} of socket" curl -s "127.0.0.1:${bench_port[socket]}/1"
 }
 
+# turns ROUND: the contestants, each first in a round; every second round goes backwards, so that of
+# two builds neither is always the first.
+turns() {
+    local i n=${#names[@]} step=1
+    [ $(($1 % 2)) = 1 ] || step=$((n - 1))
+    for ((i = 0; i < n; i++)); do
+        echo "${names[($1 - 1 + i * step) % n]}"
+    done
+}
+
 # --- the machine ------------------------------------------------------------
+
+version_of() {
+    dpkg-query -W -f '${Version}' "$1"
+}
 
 facts() {
     local others
     others=$(jq -s 'sort | {median: .[length / 2 | floor], max: max}' "$bench_dir/others")
-    jq -n --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --arg load "$(cut -d' ' -f1-3 /proc/loadavg)" \
-        --arg cpu "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" --argjson cores "$(nproc)" \
-        --arg kernel "$(uname -sr)" --arg os "$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release)" \
+    bench_machine | jq --arg load_average "$(cut -d' ' -f1-3 /proc/loadavg)" \
+        --arg os "$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release)" \
         --arg nginx "$(nginx -v 2>&1 | sed 's/.*nginx\///')" \
         --arg redis "$(redis-server --version | sed 's/.* v=\([^ ]*\).*/\1/')" \
         --arg wrk "$(wrk -v 2>&1 | sed -n '1s/^wrk \([^ ]*\).*/\1/p')" \
-        --arg lua "$(dpkg-query -W -f '${Version}' libnginx-mod-http-lua)" \
-        --arg srcache "$(dpkg-query -W -f '${Version}' libnginx-mod-http-srcache-filter)" \
-        --arg varnish "$(dpkg-query -W -f '${Version}' varnish)" \
-        --arg commit "$(git describe --always --dirty 2>/dev/null || echo unknown)" \
-        --argjson rounds "$rounds" --argjson seconds "$seconds" \
-        --argjson threads "$threads" --argjson connections "$connections" --argjson others "$others" \
-        '{date: $date, cpu: $cpu, cores: $cores, kernel: $kernel, os: $os, nginx: $nginx, redis: $redis, wrk: $wrk,
-          lua_module: $lua, srcache_module: $srcache, varnish: $varnish, weir: $commit, rounds: $rounds, seconds: $seconds,
-          wrk_threads: $threads, wrk_connections: $connections, load_average: $load,
-          others_busy_median: $others.median, others_busy_max: $others.max}'
+        --arg lua_module "$(version_of libnginx-mod-http-lua)" \
+        --arg srcache_module "$(version_of libnginx-mod-http-srcache-filter)" \
+        --arg varnish "$(version_of varnish)" \
+        --argjson rounds "$rounds" --argjson seconds "$seconds" --argjson wrk_threads "$threads" \
+        --argjson wrk_connections "$connections" --argjson others "$others" \
+        '. + $ARGS.named + {others_busy_median: $others.median, others_busy_max: $others.max}
+            | del(.others)'
 }
 
 contestants_json() {
     local name
     for name in "${names[@]}"; do
-        jq -n --arg name "$name" --arg base "${base[$name]}" --arg kind "${kind[$name]}" --arg about "${about[$name]}" \
-            '{name: $name, kind: $kind, base: (if $base == "" then null else $base end), about: $about}'
+        jq -n --arg name "$name" --arg base "${base[$name]}" --arg kind "${kind[$name]}" \
+            --arg about "${about[$name]}" '$ARGS.named | .base |= (if . == "" then null else . end)'
     done | jq -s .
+}
+
+# The rounds as bench/report/against.jq reads them: each process that is measured is a row, Redis
+# only if it has something to do.
+report_against() {
+    jq -c '(.name | split("@")) as [$name, $other]
+        | {round, requests, build: ($other // "this"), errors: (.socket_errors + .bad_statuses)}
+            + ({what: "\(.size_kib) KiB, \($name)", cpu_us},
+               (select(.redis_cpu_us * 20 > .cpu_us)
+                   | {what: "\(.size_kib) KiB, \($name), Redis", cpu_us: .redis_cpu_us}))' \
+        "$bench_dir/rounds" |
+        jq -s --argjson facts "$(facts | jq --arg other "$(bench_commit "$against")" \
+            '. + {other: $other}')" -f bench/report/against.jq >build/bench-edge-against.json
+    bench_print edge-against against
 }
 
 # --- main -------------------------------------------------------------------
 
 read_table
 keys=1000
-rounds=5 seconds=3 sizes='1 16 100' only='' connections=64 threads=1
-while [ $# -gt 0 ]; do
-    case $1 in
-    --list)
-        for name in "${names[@]}"; do
-            printf '%-14s %s\n' "$name" "${about[$name]}"
-        done
-        exit 0
-        ;;
-    --help | -h)
-        usage
-        exit 0
-        ;;
-    --rounds | --seconds | --sizes | --only | --connections | --threads)
-        [ $# -ge 2 ] || fail_usage "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail_usage "unknown option \"$1\"" ;;
-    esac
-done
-
+rounds=5 seconds=3 sizes='1 16 100' only='' connections=64 threads=1 against=''
+if [ "$*" = --list ]; then
+    for name in "${names[@]}"; do
+        printf '%-14s %s\n' "$name" "${about[$name]}"
+    done
+    exit 0
+fi
+bench_options "rounds seconds sizes only connections threads against" "$@"
 bench_number --rounds "$rounds" 1 1000
 bench_number --seconds "$seconds" 1 3600
 bench_number --threads "$threads" 1 64
@@ -308,21 +354,27 @@ no_doubles --sizes "${sizes[@]}"
 if [ -n "$only" ]; then
     read -ra only <<<"$only"
     for name in "${only[@]}"; do
-        [ -n "${kind[$name]:-}" ] || fail_usage "--only names \"$name\"; the contestants are: ${names[*]}"
+        [ -n "${kind[$name]:-}" ] ||
+            fail_usage "--only names \"$name\"; the contestants are: ${names[*]}"
     done
     no_doubles --only "${only[@]}"
     names=("${only[@]}")
 fi
+if [ -n "$against" ]; then
+    bench_other_build
+    add_twins
+fi
 
 scripts/packages.sh bench
 make -s module bench
+[ -z "$against" ] || make -s -C "$against" module
 
 # One kind of request for all.
 bench_accept=application/vnd.shop.v2+json
 
 bench_begin
 for size in 1 "${sizes[@]}"; do
-    head -c $((size * 512)) /dev/urandom | od -An -tx1 -v | tr -d ' \n' >"$bench_dir/files/$size"
+    bench_body "$size"
 done
 
 bench_start_nginx upstream
@@ -341,14 +393,17 @@ for size in "${sizes[@]}"; do
     for ((round = 1; round <= rounds; round++)); do
         echo "bench: $size KiB, round $round of $rounds" >&2
         bench_machine_busy >>"$bench_dir/others"
-        for ((i = 0; i < ${#names[@]}; i++)); do
-            measure "${names[(i + round - 1) % ${#names[@]}]}" "$size" "$round"
+        for name in $(turns "$round"); do
+            measure "$name" "$size" "$round"
         done
     done
 done
 
 mkdir -p build
-jq -s --argjson contestants "$(contestants_json)" --argjson facts "$(facts)" -f bench/report/report.jq \
-    "$bench_dir/rounds" >build/bench-edge.json
-jq -r -f bench/report/table.jq build/bench-edge.json
-echo "bench: wrote build/bench-edge.json" >&2
+if [ -n "$against" ]; then
+    report_against
+    exit
+fi
+jq -s --argjson contestants "$(contestants_json)" --argjson facts "$(facts)" \
+    -f bench/report/edge.jq "$bench_dir/rounds" >build/bench-edge.json
+bench_print edge

@@ -22,27 +22,8 @@ END
 # shellcheck source=bench/lib/processes.sh
 . bench/lib/processes.sh
 
-fail_usage() {
-    echo "bench: $*" >&2
-    usage >&2
-    exit 2
-}
-
 seconds=60 rate=200 keys=500 connections=16 wrk=0
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h)
-        usage
-        exit 0
-        ;;
-    --seconds | --rate | --keys | --connections | --wrk)
-        [ $# -ge 2 ] || fail_usage "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail_usage "unknown option \"$1\"" ;;
-    esac
-done
+bench_options "seconds rate keys connections wrk" "$@"
 bench_number --seconds "$seconds" 1 3600
 bench_number --rate "$rate" 1 10000
 bench_number --keys "$keys" 1 100000
@@ -76,24 +57,15 @@ fi
 
 mkdir -p build
 status=0
-build/bench-invalidate --redis "$bench_dir/edge-1/redis.sock" --upstream-port "${bench_port[upstream]}" \
+build/bench-invalidate --redis "$bench_dir/edge-1/redis.sock" \
+    --upstream-port "${bench_port[upstream]}" \
     --edge-port "${bench_port[edge-1]}" --edge-port "${bench_port[edge-2]}" --staleness 2000 \
-    --seconds "$seconds" --rate "$rate" --keys "$keys" --connections "$connections" >"$bench_dir/result" || status=$?
+    --seconds "$seconds" --rate "$rate" --keys "$keys" --connections "$connections" \
+    >"$bench_dir/result" || status=$?
 [ "$status" -le 1 ] || die "it could not be measured, see above"
 
-jq --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --argjson wrk "$wrk" --argjson others "$others" \
-    '. + {date: $date, wrk_connections: $wrk, others_busy: $others}' "$bench_dir/result" >build/bench-invalidate.json
-jq -r '
-"\(.invalidations) invalidations, \(.per_second) a second, of \(.keys) keys; \(.edges) edges, \(.connections) connections each"
-    + (if .wrk_connections > 0 then " and \(.wrk_connections) of wrk" else "" end)
-    + ": \(.answers) answers read, \(.hits / .answers * 1000 | round / 10)% of them hits.",
-"",
-"| from XADD to the last stale answer | 50% | 90% | 99% | 99.9% | max |",
-"|------------------------------------|----:|----:|----:|------:|----:|",
-"| ms                                 | \(.p50_ms) | \(.p90_ms) | \(.p99_ms) | \(.p999_ms) | \(.max_ms) |",
-"",
-"Answers stale for longer than the \(.staleness_ms) ms of weir_cache_staleness: \(.late_answers).",
-"Keys of which an edge had an old version at the end: \(.old_at_the_end).",
-"Others on this machine used \(.others_busy * 100 | round)% of it before the run."' build/bench-invalidate.json
-echo "bench: wrote build/bench-invalidate.json" >&2
+jq --argjson facts "$(bench_machine)" --argjson wrk_connections "$wrk" \
+    --argjson others_busy "$others" '. + $facts + ($ARGS.named | del(.facts))' \
+    "$bench_dir/result" >build/bench-invalidate.json
+bench_print invalidate
 exit "$status"

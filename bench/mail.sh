@@ -10,8 +10,8 @@ usage() {
     cat <<'END_OF_USAGE'
 usage: ./weir bench mail [OPTION...]
 
-  --rounds N       rounds; each has signups with the mail server, without it, with it again, and with
-                   one that takes connections and says nothing (3)
+  --rounds N       rounds; each has signups with the mail server, without it, with it again, and
+                   with one that takes connections and says nothing (3)
   --seconds S      how long each of these four lasts, at least 12 (20)
   --rate N         signups a second (100)
   --connections N  of wrk (16)
@@ -21,30 +21,11 @@ again, an event became a dead letter, or a mail came never or twice.
 END_OF_USAGE
 }
 
-fail_usage() {
-    echo "bench: $*" >&2
-    usage >&2
-    exit 2
-}
-
 # shellcheck source=bench/lib/stack.sh
 . bench/lib/stack.sh
 
 rounds=3 seconds=20 rate=100 connections=16
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h)
-        usage
-        exit 0
-        ;;
-    --rounds | --seconds | --rate | --connections)
-        [ $# -ge 2 ] || fail_usage "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail_usage "unknown option \"$1\"" ;;
-    esac
-done
+bench_options "rounds seconds rate connections" "$@"
 bench_number --rounds "$rounds" 1 100
 # Within it mails must have failed by time-out (5 s) before the breaker can open.
 bench_number --seconds "$seconds" 12 3600
@@ -87,14 +68,11 @@ bring_back() {
     wait_until 20 answers_smtp || die "the mail server does not come back"
 }
 
+end_of_log() { tail -n 5 "$run/logs/backend.log"; }
+
 # How often the backend's log says so.
 said() { grep -c "$1" "$run/logs/backend.log" || true; }
 has_said() { [ "$(said "$1")" -gt "$2" ]; }
-
-is_through() {
-    [ "$(sql "SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL) AND NOT EXISTS (
-        SELECT FROM consumer_partitions c JOIN partitions p USING (partition) WHERE c.handled < p.position)")" = t ]
-}
 
 # --- measuring ------------------------------------------------------------------------------
 
@@ -117,10 +95,11 @@ for ((round = 1; round <= rounds; round++)); do
         opened=$(said 'its breaker opens') closed=$(said 'its breaker closes')
         take_away "$away"
         measure "$round" "$away" "$away"
-        has_said 'its breaker opens' "$opened" ||
-            die "the breaker did not open in $seconds s without a mail server ($away)" "$(tail -n 5 "$run/logs/backend.log")"
+        has_said 'its breaker opens' "$opened" || die "the breaker did not open in $seconds s" \
+            "without a mail server ($away)" "$(end_of_log)"
         bring_back
-        wait_until 60 has_said 'its breaker closes' "$closed" || die "the breaker did not close" "$(tail -n 5 "$run/logs/backend.log")"
+        wait_until 60 has_said 'its breaker closes' "$closed" ||
+            die "the breaker did not close" "$(end_of_log)"
     done
 done
 wait_until 300 is_through || die "events wait still after 300 s" "$(ctl groups)"
@@ -135,18 +114,15 @@ different=$(sort -u "$bench_run/ids" | wc -l)
 dead=$(sql 'SELECT count(*) FROM dead_letters')
 
 mkdir -p build
-jq -s --argjson facts "$(bench_facts)" --argjson rounds "$rounds" --argjson seconds "$seconds" --argjson rate "$rate" \
-    --argjson users "$users" --argjson mails "$mails" --argjson different "$different" --argjson dead "$dead" \
-    --argjson opened "$(said 'its breaker opens')" \
-    --argjson others "$(jq -s 'sort | .[length / 2 | floor]' "$bench_run/others")" -f bench/report/mail.jq \
+facts() {
+    bench_facts | jq --argjson rounds "$rounds" --argjson seconds "$seconds" \
+        --argjson rate "$rate" --argjson others_busy_median "$(bench_others)" '. + $ARGS.named'
+}
+jq -s --argjson facts "$(facts)" --argjson users "$users" --argjson mails "$mails" \
+    --argjson different "$different" --argjson dead "$dead" \
+    --argjson opened "$(said 'its breaker opens')" -f bench/report/mail.jq \
     "$bench_run/measured" >build/bench-mail.json
-jq -r '
-    "\(.facts.rate) signups a second wanted, \(.facts.rounds) rounds of \(.facts.seconds) s:",
-    (.away[] | "\(.away): \(.per_second)/s, p50 \(.p50_ms) ms, p99 \(.p99_ms) ms; just before, with the mail server, "
-        + "\(.with.per_second)/s, p50 \(.with.p50_ms) ms, p99 \(.with.p99_ms) ms; ratio of the p99 \(.ratio_p99), of the p50 \(.ratio_p50)"),
-    "the breaker opened \(.breaker_opened) times; \(.users) users, \(.mails) mails, \(.different_mails) different ones, \(.dead_letters) dead letters",
-    "others used \(.facts.others_busy_median * 100 | round)% of the machine in between"' build/bench-mail.json
-echo "bench: wrote build/bench-mail.json" >&2
+bench_print mail
 
 [ "$dead" = 0 ] || die "$dead events are dead letters"
 [ "$users" = "$different" ] || die "$users users, but $different of them have a mail"

@@ -20,24 +20,13 @@ END
 most=1536        # bytes that an entry may take
 zone=67108864    # as bench/conf/weir-alone.conf has it
 
-case ${1:-} in
-'') ;;
---help | -h)
-    usage
-    exit 0
-    ;;
-*)
-    echo "bench: unknown option \"$1\"" >&2
-    usage >&2
-    exit 2
-    ;;
-esac
+bench_options "" "$@"
 
 scripts/packages.sh bench
 make -s module
 
 bench_begin
-head -c 512 /dev/urandom | od -An -tx1 -v | tr -d ' \n' >"$bench_dir/files/1"
+bench_body 1
 bench_start_nginx upstream
 bench_start_nginx weir-alone
 
@@ -45,17 +34,17 @@ turn=0
 while [ "$(bench_status weir-alone .evicted)" = 0 ]; do
     turn=$((turn + 1))
     [ $turn -le 100 ] || die "the zone has evicted nothing after $turn seconds of different URIs"
-    UNIQUE=$turn wrk -t 1 -c 64 -d 1 -s "bench/load/wrk.lua" "http://127.0.0.1:${bench_port[weir-alone]}/1" \
-        >"$bench_dir/wrk.out" || die "wrk failed: $(cat "$bench_dir/wrk.out")"
+    UNIQUE=$turn wrk -t 1 -c 64 -d 1 -s "bench/load/wrk.lua" \
+        "http://127.0.0.1:${bench_port[weir-alone]}/1" >"$bench_dir/wrk.out" ||
+        die "wrk failed: $(cat "$bench_dir/wrk.out")"
 done
-[ "$(bench_status weir-alone .refused)" = 0 ] || die "the zone has refused entries; it is not full of them alone"
+[ "$(bench_status weir-alone .refused)" = 0 ] ||
+    die "the zone has refused entries; it is not full of them alone"
 
 mkdir -p build
 curl -sS "127.0.0.1:${bench_port[weir-alone]}/weir-status" |
-    jq --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --argjson zone "$zone" '.caches[]
-        | {date: $date, zone: $zone, entries, bytes, size, evicted, body: 1024,
-           bytes_per_entry: ($zone / .entries | ceil), of_them_entry: (.bytes / .entries | ceil)}' >build/bench-memory.json
-jq -r '"\(.entries) entries of \(.body) bytes in a zone of \(.zone) bytes: \(.bytes_per_entry) bytes for each, "
-    + "\(.of_them_entry) of them for the entry itself, the rest for what the zone keeps beside the entries."' build/bench-memory.json
-echo "bench: wrote build/bench-memory.json" >&2
-[ "$(jq .bytes_per_entry build/bench-memory.json)" -le $most ] || die "an entry takes more than $most bytes"
+    jq --argjson facts "$(bench_machine)" --argjson zone "$zone" -f bench/report/memory.jq \
+        >build/bench-memory.json
+bench_print memory
+[ "$(jq .bytes_per_entry build/bench-memory.json)" -le $most ] ||
+    die "an entry takes more than $most bytes"

@@ -18,30 +18,11 @@ Writes build/bench-soak.json. Exit code 1 when a process has grown by more than 
 END_OF_USAGE
 }
 
-fail_usage() {
-    echo "bench: $*" >&2
-    usage >&2
-    exit 2
-}
-
 # shellcheck source=bench/lib/stack.sh
 . bench/lib/stack.sh
 
 minutes=10 rate=300
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h)
-        usage
-        exit 0
-        ;;
-    --minutes | --rate)
-        [ $# -ge 2 ] || fail_usage "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail_usage "unknown option \"$1\"" ;;
-    esac
-done
+bench_options "minutes rate" "$@"
 bench_number --minutes "$minutes" 3 1440
 bench_number --rate "$rate" 1 10000
 
@@ -81,15 +62,19 @@ for name in redis payments; do pid_of_process["($name)"]=$(pid_of "$name"); done
 
 # --- sampling --------------------------------------------------------------------------
 
-# One line of JSON per process: its memory in kB. rss is without shared memory, which is the zones' in
-# nginx: it fills up to the size that the configuration gives it.
+# One line of JSON per process: its memory in kB. rss is without shared memory, which is the zones'
+# in nginx: it fills up to the size that the configuration gives it.
 sample() {
     local name
     for name in "${!pid_of_process[@]}"; do
         awk -v name="$name" -v second="$1" '
-            /^RssAnon:/ { anon = $2 } /^RssFile:/ { file = $2 } /^RssShmem:/ { shared = $2 }
-            END { printf "{\"process\":\"%s\",\"second\":%d,\"rss_kb\":%d,\"anon_kb\":%d,\"shared_kb\":%d}\n",
-                      name, second, anon + file, anon, shared }' "/proc/${pid_of_process[$name]}/status" 2>/dev/null ||
+            /^RssAnon:/ { anon = $2 }
+            /^RssFile:/ { file = $2 }
+            /^RssShmem:/ { shared = $2 }
+            END {
+                printf "{\"process\":\"%s\",\"second\":%d,", name, second
+                printf "\"rss_kb\":%d,\"anon_kb\":%d,\"shared_kb\":%d}\n", anon + file, anon, shared
+            }' "/proc/${pid_of_process[$name]}/status" 2>/dev/null ||
             die "$name has ended" "$(tail -n 5 "$bench_run/$name.log" 2>/dev/null)"
     done >>"$bench_run/samples"
 }
@@ -101,7 +86,8 @@ bench_machine_busy >"$bench_run/others"
 (
     # shellcheck disable=SC2034  # bench_run_wrk reads it
     bench_lua=bench/load/soak.lua
-    bench_run_wrk $connections $((minutes * 60)) "http://127.0.0.1:$edge_port/" PAUSE_MS=$((connections * 1000 / rate))
+    bench_run_wrk $connections $((minutes * 60)) "http://127.0.0.1:$edge_port/" \
+        PAUSE_MS=$((connections * 1000 / rate))
     echo "$loaded" >"$bench_run/loaded"
 ) &
 wrk_shell=$!
@@ -114,28 +100,21 @@ done
 wait "$wrk_shell" || exit 1
 
 # All that was begun must come through: queues that only grow are a leak, too.
-is_through() {
-    [ "$(sql "SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL) AND NOT EXISTS (
-        SELECT FROM consumer_partitions c JOIN partitions p USING (partition) WHERE c.handled < p.position)")" = t ]
-}
-wait_until 120 is_through || die "events wait still 120 s after the load's end" "$(ctl groups)"
+wait_until 120 is_through ||
+    die "events wait still 120 s after the load's end" "$(ctl groups)"
 
 # --- the report --------------------------------------------------------------------------
 
 mkdir -p build
-jq -s --argjson facts "$(bench_facts)" --argjson loaded "$(cat "$bench_run/loaded")" --argjson minutes "$minutes" \
-    --argjson others "$(cat "$bench_run/others")" --argjson dead "$(sql 'SELECT count(*) FROM dead_letters')" \
+facts() {
+    bench_facts | jq --argjson minutes "$minutes" \
+        --argjson others_busy "$(cat "$bench_run/others")" '. + $ARGS.named'
+}
+jq -s --argjson facts "$(facts)" --argjson loaded "$(cat "$bench_run/loaded")" \
+    --argjson dead "$(sql 'SELECT count(*) FROM dead_letters')" \
     --argjson events "$(sql 'SELECT sum(position) FROM partitions')" -f bench/report/soak.jq \
     "$bench_run/samples" >build/bench-soak.json
-jq -r '
-    def pad($n): tostring | . + " " * ([$n - length, 0] | max);
-    def lead($n): tostring | " " * ([$n - length, 0] | max) + .;
-    "\(.load.requests) requests in \(.facts.minutes) minutes (\(.load.per_second)/s; \(.load.statuses | to_entries
-        | sort_by(.key) | map("\(.value) × \(.key)") | join(", "))), \(.load.socket_errors) without an answer; \(.events) events, \(.dead_letters) dead letters",
-    ("process" | pad(16)) + ("minute 2, kB" | lead(14)) + ("end, kB" | lead(10)) + ("ratio" | lead(8)) + ("shared, kB" | lead(13)) + "  judged",
-    (.processes[] | (.process | pad(16)) + (.minute_2_kb | lead(14)) + (.end_kb | lead(10)) + (.ratio | lead(8))
-        + (.shared_kb | lead(13)) + (if .judged then (if .grown then "  grown" else "  flat" end) else "  no" end)),
-    "others used \(.facts.others_busy * 100 | round)% of the machine before"' build/bench-soak.json
-echo "bench: wrote build/bench-soak.json" >&2
-jq -e '(.processes | map(select(.grown)) == []) and .dead_letters == 0' build/bench-soak.json >/dev/null ||
+bench_print soak
+jq -e '(.processes | map(select(.grown)) == []) and .dead_letters == 0' \
+    build/bench-soak.json >/dev/null ||
     die "memory has grown, or events have become dead letters"

@@ -32,27 +32,8 @@ END
 # shellcheck source=bench/lib/processes.sh
 . bench/lib/processes.sh
 
-fail_usage() {
-    echo "bench: $*" >&2
-    usage >&2
-    exit 2
-}
-
 rounds=5 clients=500
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h)
-        usage
-        exit 0
-        ;;
-    --rounds | --clients)
-        [ $# -ge 2 ] || fail_usage "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail_usage "unknown option \"$1\"" ;;
-    esac
-done
+bench_options "rounds clients" "$@"
 bench_number --rounds "$rounds" 1 1000
 bench_number --clients "$clients" 2 1000
 
@@ -60,13 +41,14 @@ scripts/packages.sh bench
 make -s module
 
 bench_begin
-head -c 512 /dev/urandom | od -An -tx1 -v | tr -d ' \n' >"$bench_dir/files/1"
+bench_body 1
 bench_start_nginx upstream upstream-slow
 
 # wrk_storm NAME PATH CLIENTS: one thread; each client asks for two seconds.
 wrk_storm() {
     wrk -t 1 -c "$3" -d 2 --timeout 10 -s "bench/load/wrk.lua" \
-        "http://127.0.0.1:${bench_port[$1]}/$2" >"$bench_dir/wrk.$1" || die "wrk failed: $(cat "$bench_dir/wrk.$1")"
+        "http://127.0.0.1:${bench_port[$1]}/$2" >"$bench_dir/wrk.$1" ||
+        die "wrk failed: $(cat "$bench_dir/wrk.$1")"
 }
 
 # storm NAME ROUND: sets asked, and slowest to the longest that an answer took, in µs.
@@ -121,8 +103,7 @@ while IFS='|' read -r name most about; do
 done <<<"$table"
 
 mkdir -p build
-jq -s --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --argjson clients "$clients" \
-    '{date: $date, clients: $clients, storms: .}' "$bench_dir/storms" >build/bench-storm.json
-jq -r -f bench/report/storm.jq build/bench-storm.json
-echo "bench: wrote build/bench-storm.json" >&2
+jq -s --argjson facts "$(bench_machine)" --argjson clients "$clients" \
+    '$facts + {clients: $clients, storms: .}' "$bench_dir/storms" >build/bench-storm.json
+bench_print storm
 [ -z "$failed" ] || die "the upstream was asked more than once for a key by:$failed"

@@ -21,15 +21,11 @@ usage: ./weir bench write [OPTION...]
   --connections N  of wrk (64)
   --clients "N..." of pgbench ("8 16 32 64")
   --only latency   from commit to commit only, in seconds instead of minutes
+  --against FOLDER another checkout of Weir: only signups and orders through the edge, of its build
+                   and of this one in turn, and the ratio of their CPU time per request
 
-Writes build/bench-write.json.
+Writes build/bench-write.json, with --against build/bench-write-against.json.
 END
-}
-
-fail_usage() {
-    echo "bench: $*" >&2
-    usage >&2
-    exit 2
 }
 
 # shellcheck source=bench/lib/stack.sh
@@ -37,21 +33,8 @@ fail_usage() {
 # shellcheck source=bench/lib/latency.sh
 . bench/lib/latency.sh
 
-rounds=5 seconds=3 events=50000 connections=64 clients="8 16 32 64" only=
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help | -h)
-        usage
-        exit 0
-        ;;
-    --rounds | --seconds | --events | --connections | --clients | --only)
-        [ $# -ge 2 ] || fail_usage "$1 needs a value"
-        printf -v "${1#--}" %s "$2"
-        shift 2
-        ;;
-    *) fail_usage "unknown option \"$1\"" ;;
-    esac
-done
+rounds=5 seconds=3 events=50000 connections=64 clients="8 16 32 64" only='' against=''
+bench_options "rounds seconds events connections clients only against" "$@"
 bench_number --rounds "$rounds" 1 1000
 bench_number --seconds "$seconds" 1 3600
 bench_number --events "$events" 1000 5000000
@@ -60,6 +43,7 @@ bench_number --connections "$connections" 1 1000
 read -ra clients <<<"$clients"
 [ ${#clients[@]} -gt 0 ] || fail_usage "--clients is empty"
 for n in "${clients[@]}"; do bench_number --clients "$n" 1 64; done
+[ -z "$against" ] || bench_other_build
 
 scripts/packages.sh run
 scripts/packages.sh bench
@@ -68,6 +52,12 @@ scripts/packages.sh bench
 
 # The slowest group, which is paused, must not stop the relay.
 export WEIR_STREAM_LIMIT=10000000
+if [ -n "$against" ]; then
+    # shellcheck source=bench/lib/two-builds.sh
+    . bench/lib/two-builds.sh
+    compare_builds
+    exit
+fi
 bench_begin
 # pgbench has more clients than the stack allows; the latency's stages need the times of commits.
 as_superuser "ALTER SYSTEM SET max_connections = 120"
@@ -79,9 +69,11 @@ one_api=$((WEIR_PORT + 5)) one_edge=$((WEIR_PORT + 6))
 start_one() {
     local dir=$bench_run/one
     mkdir -p "$dir/nginx"
-    WEIR_BATCH_MAX=1 WEIR_LISTEN=127.0.0.1:$one_api build/weir-backend -c "$conf" api >"$dir/api.log" 2>&1 &
+    WEIR_BATCH_MAX=1 WEIR_LISTEN=127.0.0.1:$one_api build/weir-backend -c "$conf" api \
+        >"$dir/api.log" 2>&1 &
     bench_pids+=($!)
-    sed -e "s|127.0.0.1:$backend_port|127.0.0.1:$one_api|; s|listen 127.0.0.1:$edge_port|listen 127.0.0.1:$one_edge|" \
+    sed -e "s|127.0.0.1:$backend_port|127.0.0.1:$one_api|" \
+        -e "s|listen 127.0.0.1:$edge_port|listen 127.0.0.1:$one_edge|" \
         -e "s|$home/nginx|$dir/nginx|g; s|$run/logs|$dir|g" "$run/edge.conf" >"$dir/nginx.conf"
     nginx -e "$dir/nginx.log" -p "$dir/nginx" -c "$dir/nginx.conf" &
     bench_pids+=($!)
@@ -89,38 +81,16 @@ start_one() {
         die "the second api does not answer" "$(tail -n 5 "$dir/api.log" "$dir/nginx.log")"
 }
 
-# --- between the measurements ----------------------------------------------------
-
-backlog_is_empty() { [ "$(sql 'SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)')" = t ]; }
-
-# All events go from the outbox to the streams, and all groups (they are paused) past them: what a
-# contestant has left behind does not work on while the next one is measured.
-settle() {
-    wait_until 120 backlog_is_empty || die "the relay does not get through within 120 s"
-    sql "UPDATE consumer_partitions c SET handled = p.position, owner = NULL, epoch = epoch + 1
-         FROM partitions p WHERE p.partition = c.partition" >/dev/null
-}
-
-record() { jq -c . <<<"$1" >>"$bench_run/measured"; }
-
 # --- contestants ----------------------------------------------------------------------
 
-# The statements of the API, one request in each transaction.
-cat >"$bench_run/signup.sql" <<'END'
-\set r random(1, 1000000000000000000)
-SELECT place, outcome, created_at FROM signup(ARRAY[gen_random_uuid()], ARRAY['pgbench-' || :r::bigint || '@example.com'], ARRAY['Bench ' || :r::bigint], ARRAY[gen_random_uuid()], ARRAY['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']);
-END
-make_orders_sql() {
-    cat >"$bench_run/orders.sql" <<END
-SELECT place, outcome, item, currency, total, items, created_at FROM orders_create(ARRAY[gen_random_uuid()], ARRAY['$user_id'::uuid], ARRAY['{01900000-0000-7000-8000-000000000001,01900000-0000-7000-8000-000000000002}'], ARRAY['{1,2}'], ARRAY[gen_random_uuid()], ARRAY['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']);
-END
-}
+record() { jq -c . <<<"$1" >>"$bench_run/measured"; }
 
 # measure_pgbench KIND CLIENTS ROUND
 measure_pgbench() {
     local out rate
-    out=$(pgbench -n -M prepared -c "$2" -j 1 -T "$seconds" -f "$bench_run/$1.sql" \
-        -h "$pg_socket" -p 5432 -U weir weir 2>&1) || die "pgbench failed" "$out"
+    out=$(pgbench -n -M prepared -c "$2" -j 1 -T "$seconds" -f "bench/load/pgbench-$1.sql" \
+        -D user_id="$user_id" -h "$pg_socket" -p 5432 -U weir weir 2>&1) ||
+        die "pgbench failed" "$out"
     rate=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out")
     # It prints none when the machine let not one transaction end.
     if [ -z "$rate" ] && grep -q 'actually processed: 0$' <<<"$out"; then rate=0; fi
@@ -136,7 +106,8 @@ measure_api() {
     after=$(sql "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM orders)")
     # Answers that wrk did not wait for may be in the tables, never the other way round.
     awk -v rows=$((after - before)) -v rate="$(jq .per_second <<<"$loaded")" -v s="$seconds" \
-        'BEGIN { exit !(rows >= rate * s * 0.98) }' || die "$1: $((after - before)) rows for $loaded in $seconds s"
+        'BEGIN { exit !(rows >= rate * s * 0.98) }' ||
+        die "$1: $((after - before)) rows for $loaded in $seconds s"
     record "$(jq -c ". + {kind: \"$3\", who: \"$1\", round: $4}" <<<"$loaded")"
 }
 
@@ -147,10 +118,12 @@ put_events() {
     bench_unique=$((bench_unique + 1))
     sql "SELECT count(*) FROM signup(
         (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, $1)),
-        (SELECT array_agg('put-$bench_unique-' || g || '@example.com') FROM generate_series(1, $1) g),
+        (SELECT array_agg('put-$bench_unique-' || g || '@example.com')
+            FROM generate_series(1, $1) g),
         (SELECT array_agg('Put'::text) FROM generate_series(1, $1)),
         (SELECT array_agg(gen_random_uuid()) FROM generate_series(1, $1)),
-        (SELECT array_agg('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'::text) FROM generate_series(1, $1)))" >/dev/null
+        (SELECT array_agg('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'::text)
+            FROM generate_series(1, $1)))" >/dev/null
 }
 
 now_ms() { date +%s%3N; }
@@ -160,9 +133,10 @@ analytics_is_through() {
         JOIN partitions p USING (partition) WHERE c.group_name = 'analytics'")" = t ]
 }
 
-# measure_events KIND ROUND: how long the relay (and, for "consume", the group analytics) takes for $events.
+# measure_events KIND ROUND: how long the relay (and, for "consume", the group analytics) takes for
+# $events.
 measure_events() {
-    local start through=backlog_is_empty
+    local start took through=backlog_is_empty
     if [ "$1" = consume ]; then
         through=analytics_is_through
         ctl groups resume analytics >/dev/null
@@ -170,14 +144,16 @@ measure_events() {
     put_events "$events"
     start=$(now_ms)
     wait_until 300 "$through" || die "$events events were not handled within 300 s"
-    record "{\"kind\":\"$1\",\"round\":$2,\"per_second\":$((events * 1000 / ($(now_ms) - start + 1)))}"
+    took=$(($(now_ms) - start + 1))
+    record "{\"kind\":\"$1\",\"round\":$2,\"per_second\":$((events * 1000 / took))}"
     ctl groups pause --all >/dev/null
 }
 
 # measure_half ROUND: the p99 at half of the rate that signups have reached.
 measure_half() {
     local rate wanted
-    rate=$(jq -s 'map(select(.kind == "signup" and .who == "api").per_second) | sort | .[length / 2 | floor]' "$bench_run/measured")
+    rate=$(jq -s 'map(select(.kind == "signup" and .who == "api").per_second)
+        | sort | .[length / 2 | floor]' "$bench_run/measured")
     wanted=$((${rate%.*} / 2))
     pace signup "$edge_port" "$wanted"
     load signup "$edge_port" "$seconds" "$pause_ms"
@@ -187,20 +163,15 @@ measure_half() {
 # --- main -----------------------------------------------------------------------------------------
 
 facts() {
-    bench_facts | jq --argjson rounds "$rounds" --argjson seconds "$seconds" --argjson connections "$connections" \
-        --argjson events "$events" --argjson others "$(jq -s 'sort | .[length / 2 | floor]' "$bench_run/others")" \
-        '. + {rounds: $rounds, seconds: $seconds, wrk_connections: $connections, events: $events,
-              others_busy_median: $others}'
+    bench_facts | jq --argjson rounds "$rounds" --argjson seconds "$seconds" \
+        --argjson wrk_connections "$connections" --argjson events "$events" \
+        --argjson others_busy_median "$(bench_others)" '. + $ARGS.named'
 }
 
 start_one
-user_id=$(curl -sf "http://127.0.0.1:$edge_port/signup" -H 'Content-Type: application/json' \
-    -d '{"email":"bench@example.com","displayName":"Bench"}' | jq -r .id)
-make_orders_sql
+make_user_id "$edge_port"
 latency_prepare
-ctl_groups_are_there() { [ "$(ctl groups --interval 0 --json | jq length)" -ge 4 ]; }
-wait_until 20 ctl_groups_are_there || die "no consumer group has come up"
-ctl groups pause --all >/dev/null
+pause_groups
 : >"$bench_run/measured"
 
 for ((round = 1; round <= rounds; round++)); do
@@ -235,19 +206,6 @@ for ((round = 1; round <= rounds; round++)); do
 done
 
 mkdir -p build
-jq -s --argjson facts "$(facts)" -f bench/report/write.jq "$bench_run/measured" >build/bench-write.json
-jq -r '
-    def n: if . == null then "-" else tostring end;
-    (.commands // {} | to_entries[]
-        | "\(.key): \(.value.api.per_second | n)/s through the edge (p99 \(.value.api.p99_ms | n) ms); "
-        + "pgbench \(.value.pgbench_best.per_second | round)/s at best (\(.value.pgbench_best.clients) clients): ratio \(.value.ratio_to_pgbench | n); "
-        + "batches of one \(.value.api_batch_1.per_second | n)/s: ratio \(.value.ratio_to_batch_1 | n)"),
-    (if .commands then
-        "half load: \(.half_load.per_second)/s of \(.half_load.wanted_per_second), p50 \(.half_load.p50_ms) ms, p99 \(.half_load.p99_ms) ms",
-        "relay: \(.relay.events_per_second) events/s; relay and one group: \(.relay_and_one_group.events_per_second) events/s"
-    else empty end),
-    "from commit to commit at \(.latency.per_second)/s: p50 \(.latency.p50_ms) ms, p99 \(.latency.p99_ms) ms, max \(.latency.max_ms) ms",
-    (.latency.stages[] | "    \(.stage): p50 \(.p50_ms) ms, p99 \(.p99_ms) ms, max \(.max_ms) ms"),
-    "    an fdatasync of the same disk meanwhile: p50 \(.latency.fsync.p50_ms) ms, p99 \(.latency.fsync.p99_ms) ms, max \(.latency.fsync.max_ms) ms",
-    "others used \(.facts.others_busy_median * 100 | round)% of the machine between the rounds"' build/bench-write.json
-echo "bench: wrote build/bench-write.json" >&2
+jq -s --argjson facts "$(facts)" -f bench/report/write.jq "$bench_run/measured" \
+    >build/bench-write.json
+bench_print write

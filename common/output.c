@@ -1,6 +1,7 @@
 #include "output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,8 +40,27 @@ static void on_abort(int signal_number)
         return;
 }
 
+/*
+ * The next file or socket would take the place of a standard stream that is closed, and what is
+ * printed or logged would go into it.  Standard output is opened for reading: writing it fails, as
+ * it would have.
+ */
+static void open_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int opened;
+
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        opened = open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+        if (opened != fd)
+            abort(); /* the lowest free one is always taken */
+    }
+}
+
 void weir_output_check_at_exit(const char *program, int status)
 {
+    open_standard_streams();
     program_name = program;
     failed_status = status;
     signal(SIGABRT, on_abort); /* abort() ends the process after the handler returns */

@@ -10,9 +10,12 @@ set -euo pipefail
 # shellcheck source=scripts/stack/services.sh
 . "$(dirname "$0")/stack/services.sh"
 
-no_arguments demo "plays the story on the running stack: it kills the backend and Redis (kill -9) and deletes Redis' files" "$@"
+help="plays the story on the running stack: it kills the backend and Redis (kill -9) and deletes"
+help+=" Redis' files"
+no_arguments demo "$help" "$@"
 
-[ "$domain" = backend/shop ] || die "demo plays the story of the shop; this stack has the domain $domain"
+[ "$domain" = backend/shop ] ||
+    die "demo plays the story of the shop; this stack has the domain $domain"
 
 edge=http://127.0.0.1:$edge_port
 name=demo-$(date +%s)-$$
@@ -63,7 +66,8 @@ SELECT (SELECT count(*) FROM mine),
        (SELECT count(*) FROM analytics_events WHERE subject IN (SELECT 'user:' || id FROM mine)),
        (SELECT count(DISTINCT user_id) FROM feature_flags WHERE user_id IN (SELECT id FROM mine))
 END
-    mails=$(find "$home/mail/new" -type f -newer "$work/start" -exec grep -ih "^X-RcptTo: $name-" {} + || true)
+    mails=$(find "$home/mail/new" -type f -newer "$work/start" \
+        -exec grep -ih "^X-RcptTo: $name-" {} + || true)
     echo "$(grep -c . <<<"$mails" || true) $(sort -u <<<"$mails" | grep -c . || true)"
 }
 
@@ -84,7 +88,8 @@ get() {
 }
 
 show_answer() {
-    grep -iE '^(HTTP|Content-Type|Cache-Status|Age|Deprecation|Sunset|Link)|^\{' <<<"$1" | sed 's/^/     | /'
+    grep -iE '^(HTTP|Content-Type|Cache-Status|Age|Deprecation|Sunset|Link)|^\{' <<<"$1" |
+        sed 's/^/     | /'
 }
 
 header() { grep -iqE "^$2" <<<"$1"; }
@@ -102,6 +107,9 @@ logged() {
 
 all_logged() { [ "$(logged "$1" true)" = "$2" ]; }
 equal() { [ "$1" = "$2" ]; }
+
+# codes_of FILE: how many answers had which status, as "20 404", of lines that begin with it.
+codes_of() { cut -d ' ' -f 1 "$1" | sort | uniq -c | xargs; }
 at_most() { [ "$1" -le "$2" ]; }
 
 # --- the story ---------------------------------------------------------------------
@@ -109,10 +117,11 @@ at_most() { [ "$1" -le "$2" ]; }
 chapter_signups() {
     chapter "100 signups through the edge; four consumers wait for each"
     sign_up 1 100 >"$work/codes"
-    claim "every signup is answered with 201" equal "$(sort "$work/codes" | uniq -c | xargs)" "100 201"
+    claim "every signup is answered with 201" equal "$(codes_of "$work/codes")" "100 201"
     wait_until 30 everything_happened 100 || true
     show_effects
-    claim "each has had its e-mail, billing profile, analytics row and flags, once" everything_happened 100
+    claim "each has had its e-mail, billing profile, analytics row and flags, once" \
+        everything_happened 100
 }
 
 read_is_hit() {
@@ -141,7 +150,8 @@ chapter_versions() {
     show_answer "$v2"
     claim "version 1 has name and no displayName" \
         equal "$(tail -1 <<<"$v1" | jq -c '[has("name"), has("displayName")]')" "[true,false]"
-    claim "version 2 has both" equal "$(tail -1 <<<"$v2" | jq -c '[has("name"), has("displayName")]')" "[true,true]"
+    claim "version 2 has both" \
+        equal "$(tail -1 <<<"$v2" | jq -c '[has("name"), has("displayName")]')" "[true,true]"
     claim "version 1 announces its end" header "$v1" 'Deprecation: @[0-9]+'
     claim "and when" header "$v1" 'Sunset: '
     claim "version 2 does not" equal "$(grep -icE '^(Deprecation|Sunset):' <<<"$v2" || true)" 0
@@ -159,8 +169,12 @@ chapter_breaker() {
     claim "at most 5 requests failed before the breaker opened" at_most "$failures" 5
 
     ask 200 "$name-open" >"$work/open"
-    say "$(cut -d ' ' -f 2 "$work/open" | sort -n | awk '{ t[NR] = $1 * 1000 }
-        END { printf "200 more: median %.3f ms, 99th percentile %.3f ms\n", t[int((NR + 1) / 2)], t[int(NR * 0.99)] }')"
+    say "$(cut -d ' ' -f 2 "$work/open" | sort -n | awk '
+        { ms[NR] = $1 * 1000 }
+        END {
+            printf "200 more: median %.3f ms, 99th percentile %.3f ms\n",
+                ms[int((NR + 1) / 2)], ms[int(NR * 0.99)]
+        }')"
     claim "all of them are 503" equal "$(grep -c '^503' "$work/open" || true)" 200
     wait_until 5 all_logged "$name-open" 200 || true
     claim "none touched the upstream (the access log names none)" \
@@ -171,7 +185,7 @@ chapter_breaker() {
     wait_until 20 through_the_edge || true
     claim "the breaker has closed by itself" through_the_edge
     ask 20 "$name-closed" >"$work/closed"
-    claim "and lets everything through" equal "$(cut -d ' ' -f 1 "$work/closed" | sort | uniq -c | xargs)" "20 404"
+    claim "and lets everything through" equal "$(codes_of "$work/closed")" "20 404"
 }
 
 through_the_edge() {
@@ -183,8 +197,9 @@ chapter_redis() {
     kill -KILL "$(pid_of redis)"
     wait_until 5 gone redis || true
     sign_up 101 120 >"$work/codes"
-    claim "20 signups are answered with 201" equal "$(sort "$work/codes" | uniq -c | xargs)" "20 201"
-    claim "reads go on, from the backend" header "$(get "/users/$(jq -r .id "$work/user-120")")" 'HTTP/1.1 200'
+    claim "20 signups are answered with 201" equal "$(codes_of "$work/codes")" "20 201"
+    claim "reads go on, from the backend" \
+        header "$(get "/users/$(jq -r .id "$work/user-120")")" 'HTTP/1.1 200'
     say "the outbox holds the events: $(stack_psql -qAtX -c "SELECT count(*) FROM users
         WHERE email LIKE '$name-%' AND status = 'PENDING'") users wait to become ACTIVE"
 
@@ -199,7 +214,8 @@ chapter_redis() {
 own_run_folder
 choose_places
 for service in "${services[@]}"; do
-    [ "$(state_of "$service")" = up ] || die "$service is not up" "./weir up starts what is missing, ./weir status shows all"
+    [ "$(state_of "$service")" = up ] ||
+        die "$service is not up" "./weir up starts what is missing, ./weir status shows all"
 done
 work=$(mktemp -d /tmp/weir-demo.XXXXXX)
 trap 'rm -rf "$work"' EXIT

@@ -28,7 +28,8 @@ timed() {
     local start=$SECONDS status=0
     printf '\n=== %s: %s\n' "$suite" "$1"
     "${@:2}" || status=$?
-    times+=("$(printf '%5d s  %s%s' $((SECONDS - start)) "$1" "$([ $status = 0 ] || echo ": FAILED ($status)")")")
+    [ $status = 0 ] || set -- "$1: FAILED ($status)"
+    times+=("$(printf '%5d s  %s' $((SECONDS - start)) "$1")")
     [ $status = 0 ] || {
         summary
         exit 1
@@ -40,21 +41,24 @@ summary() {
     printf '%s\n' "${times[@]}"
     printf '\n'
     # shellcheck disable=SC2016
-    chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' nginx redis-server libhiredis-dev 'postgresql-1*' \
-        libevent-dev libcmocka-dev libnginx-mod-http-lua gcc 2>/dev/null | grep ' .' || true
+    chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' nginx redis-server libhiredis-dev \
+        'postgresql-1*' libevent-dev libcmocka-dev libnginx-mod-http-lua gcc 2>/dev/null |
+        grep ' .' || true
 }
 
 # mirror LABEL: the address of Debian or Debian-Security in this machine's apt.
 mirror() {
     # shellcheck disable=SC2016
     apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
-        awk -v label="$1" '$2 == "Debian" && $3 == label && !found { found = $1 } END { print found }'
+        awk -v label="$1" '
+            $2 == "Debian" && $3 == label && !found { found = $1 }
+            END { print found }'
 }
 
 # inside COMMAND…: runs it in the new system, with its own /proc; kills all processes at the end.
 inside() {
-    unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" \
-        chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb HOME=/root LANG=C.UTF-8 \
+    unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" chroot "$root" \
+        /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb HOME=/root LANG=C.UTF-8 \
         ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} "$@"
 }
 
@@ -74,7 +78,8 @@ make_system() {
             [ -z "$security" ] || echo "deb $security $suite-security main"
         fi
     } >"$root/etc/apt/sources.list"
-    apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' >"$root/etc/apt/apt.conf.d/90host" || true
+    apt-config dump | grep -E '^Acquire::(https?|Check|Retries)' \
+        >"$root/etc/apt/apt.conf.d/90host" || true
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
 }
 
@@ -82,7 +87,8 @@ clone() {
     folder=/root/weir account=root
     if [ "$who" = user ]; then
         inside sh -c 'apt-get -q update && apt-get -q -y install --no-install-recommends sudo &&
-            useradd --create-home --shell /bin/bash ada && echo "ada ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/ada' >/dev/null
+            useradd --create-home --shell /bin/bash ada &&
+            echo "ada ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/ada' >/dev/null
         folder=/home/ada/weir account=ada
     fi
     git clone -q --no-hardlinks "$weir_root" "$root$folder"
@@ -92,7 +98,8 @@ clone() {
 # as_new_user COMMAND: runs it in the clone.  The system's processes end with each call.
 as_new_user() {
     inside setpriv --reuid="$account" --regid="$account" --init-groups \
-        env HOME="$(dirname "$folder")" USER="$account" WEIR_PORT="$(free_ports)" bash -c "cd $folder && $1"
+        env HOME="$(dirname "$folder")" USER="$account" WEIR_PORT="$(free_ports)" \
+        bash -c "cd $folder && $1"
 }
 
 timed "a new system" make_system

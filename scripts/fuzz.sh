@@ -1,10 +1,10 @@
 #!/bin/bash
-# fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/NAME_fuzz.c, and those of domains,
-# backend/shop/t/NAME_fuzz.c) with libFuzzer, AddressSanitizer and UBSan for SECONDS (60), starting from
-# the corpus in NAME beside it.  Fails on the first finding and leaves the input
-# that causes it in build/fuzz.  The last line of each log is the used part of
-# the target's budget; with WEIR_FUZZ_MEASURE=1 exceeding it is no finding.
-# WEIR_FUZZ_SEED=N generates the same inputs in the same order each time.
+# fuzz.sh [SECONDS [TARGET...]]: runs each fuzz target (t/fuzz/FOLDER/NAME_fuzz.c, and those of
+# domains, backend/shop/t/NAME_fuzz.c) with libFuzzer, AddressSanitizer and UBSan for SECONDS (60),
+# starting from the corpus in NAME beside it. Fails on the first finding and leaves the input that
+# causes it in build/fuzz. The last line of each log is the used part of the target's budget; with
+# WEIR_FUZZ_MEASURE=1 exceeding it is no finding. WEIR_FUZZ_SEED=N generates the same inputs in the
+# same order each time.
 #
 # New inputs are kept in build/fuzz/NAME.  With WEIR_FUZZ_MERGE=1 the corpus is
 # minimized: it keeps the inputs with a name, and a small set of others with the
@@ -20,7 +20,7 @@ seconds=${1:-60}
 }
 
 shopt -s nullglob
-all=(t/fuzz/*_fuzz.c backend/*/t/*_fuzz.c)
+all=(t/fuzz/*/*_fuzz.c backend/*/t/*_fuzz.c)
 # folder_of TARGET: its folder; nothing if there is no such target.
 folder_of() {
     local file
@@ -42,21 +42,30 @@ for target in "$@"; do
     }
 done
 
-# A target lists the sources it needs in its first lines, "// needs: a.c b.c", and the packages, "// uses: libcurl".
-# "// uses: nginx" adds the nginx headers with which the module is built; t/fuzz/nginx.c has the few functions of its core.
+# words: each word of the input on a line of its own.
+words() {
+    tr ' ' '\n' | grep . || true
+}
+
+# A target lists in its first lines the sources it needs, "// needs: a.c b.c", and the packages,
+# "// uses: libcurl". "// uses: nginx" adds the nginx headers with which the module is built;
+# t/fuzz/nginx.c has the few functions of its core.
 compile() {
     local needs uses use dir nginx flags=() libs=() source objects=() object main
     main=$(folder_of "$1")/$1_fuzz.c
-    mapfile -t needs < <(sed 12q "$main" | sed -n 's,^// needs: ,,p' | tr ' ' '\n')
-    mapfile -t uses < <(sed 12q "$main" | sed -n 's,^// uses: ,,p' | tr ' ' '\n')
+    mapfile -t needs < <(sed 12q "$main" | sed -n 's,^// needs: ,,p' | words)
+    mapfile -t uses < <(sed 12q "$main" | sed -n 's,^// uses: ,,p' | words)
     for use in "${uses[@]}"; do
         if [ "$use" = nginx ]; then
             make -s module
             nginx=build/nginx
-            for dir in src/src/{core,event,event/modules,os/unix,http,http/modules,http/v2} src/objs objs; do flags+=(-isystem "$nginx/$dir"); done
+            for dir in src/src/{core,event,event/modules,os/unix,http,http/modules,http/v2} \
+                src/objs objs; do
+                flags+=(-isystem "$nginx/$dir")
+            done
         else
-            mapfile -t -O "${#flags[@]}" flags < <(pkg-config --cflags-only-I "$use" | tr ' ' '\n' | grep .)
-            mapfile -t -O "${#libs[@]}" libs < <(pkg-config --libs "$use" | tr ' ' '\n' | grep .)
+            mapfile -t -O "${#flags[@]}" flags < <(pkg-config --cflags-only-I "$use" | words)
+            mapfile -t -O "${#libs[@]}" libs < <(pkg-config --libs "$use" | words)
         fi
     done
     for source in "$main" "${needs[@]}"; do
@@ -66,11 +75,13 @@ compile() {
             -I. -Ingx_module -Ibackend -It/fuzz "${flags[@]}" -c "$source" -o "$object"
         objects+=("$object")
     done
-    local link=(clang "-fsanitize=fuzzer,address,undefined" "${wrapped[@]/#/-Wl,--wrap=}" "${objects[@]}" build/fuzz/budget.o "${libs[@]}"
-        -o "build/fuzz/$1_fuzz")
+    local link=(clang "-fsanitize=fuzzer,address,undefined" "${wrapped[@]/#/-Wl,--wrap=}"
+        "${objects[@]}" build/fuzz/budget.o "${libs[@]}" -o "build/fuzz/$1_fuzz")
     # Functions that the target does not reach are not linked; a call of one ends the process.
-    "${link[@]}" 2>&1 | sed -nE "s/.*undefined reference to \`(ngx_|weir_)([a-z0-9_]+)'.*/void \1\2(void); void \1\2(void) { __builtin_trap(); }/p" |
-        sort -u >"build/fuzz/$1.missing.c" || true
+    "${link[@]}" 2>&1 |
+        sed -nE "s/.*undefined reference to \`((ngx|weir)_[a-z0-9_]+)'.*/\1/p" | sort -u |
+        sed 's/.*/void &(void); void &(void) { __builtin_trap(); }/' \
+            >"build/fuzz/$1.missing.c" || true
     clang -c "build/fuzz/$1.missing.c" -o "build/fuzz/$1.missing.o"
     "${link[@]}" "build/fuzz/$1.missing.o"
 }
@@ -79,7 +90,8 @@ merge() {
     local new corpus
     corpus=$(folder_of "$1")/$1
     new=$(mktemp -d)
-    "build/fuzz/$1_fuzz" -set_cover_merge=1 -max_len=512 "$new" "$corpus" "build/fuzz/$1" >/dev/null 2>&1
+    "build/fuzz/$1_fuzz" -set_cover_merge=1 -max_len=512 "$new" "$corpus" "build/fuzz/$1" \
+        >/dev/null 2>&1
     find "$corpus" -regextype egrep -regex '.*/[0-9a-f]{40}' -delete
     cp "$new"/* "$corpus"
     rm -r "$new"
@@ -99,8 +111,9 @@ for target in "$@"; do
     corpus=$(folder_of "$target")/$target
     mkdir -p "build/fuzz/$target" "$corpus"
     echo "fuzz: $target for $seconds s"
-    "build/fuzz/${target}_fuzz" -seed="${WEIR_FUZZ_SEED:-0}" -max_total_time="$seconds" -timeout=300 -rss_limit_mb=1024 \
-        -max_len=4096 -artifact_prefix="build/fuzz/$target-" "build/fuzz/$target" "$corpus" \
+    "build/fuzz/${target}_fuzz" -seed="${WEIR_FUZZ_SEED:-0}" -max_total_time="$seconds" \
+        -timeout=300 -rss_limit_mb=1024 -max_len=4096 \
+        -artifact_prefix="build/fuzz/$target-" "build/fuzz/$target" "$corpus" \
         >"build/fuzz/$target.log" 2>&1 || {
         tail -50 "build/fuzz/$target.log" >&2
         echo "fuzz: $target has a finding, see build/fuzz/$target.log" >&2

@@ -16,11 +16,12 @@ set -euo pipefail
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev)
 run=(postgresql python3-aiosmtpd curl jq)
-test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter python3-h2 openssl curl libfaketime
-    git python3 binutils)
+test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter
+    python3-h2 openssl curl libfaketime git python3 binutils)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev)
-bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter lua-nginx-redis)
+bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter
+    lua-nginx-redis)
 conformance=(nodejs npm)
 lint=(git python3 binutils shellcheck cppcheck clang-format clang-tidy)
 
@@ -105,10 +106,12 @@ cluster=/etc/postgresql-common/createcluster.conf own_cluster=
 # shellcheck disable=SC2317  # called by the trap
 clean_up() {
     local status=$?
-    [ $status = 0 ] || echo "packages: apt could not install ${missing[*]}: see its message above;" \
-        "when apt reaches its mirror again, the same command goes on" >&2
+    [ $status = 0 ] ||
+        echo "packages: apt could not install ${missing[*]}: see its message above;" \
+            "when apt reaches its mirror again, the same command goes on" >&2
     [ -z "$own_policy" ] || as_root rm -f $policy
-    [ -z "$own_cluster" ] || as_root cp /usr/share/postgresql-common/createcluster.conf $cluster 2>/dev/null ||
+    [ -z "$own_cluster" ] ||
+        as_root cp /usr/share/postgresql-common/createcluster.conf $cluster 2>/dev/null ||
         as_root rm -f $cluster
 }
 trap clean_up EXIT
@@ -137,7 +140,8 @@ for p in "${missing[@]}"; do
     fi
 done
 # UCF: keeps the setting above during the installation.
-install=(env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get -q -y install --no-install-recommends)
+install=(env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
+    apt-get -q -y install --no-install-recommends)
 [ ${#own[@]} -eq 0 ] || as_root "${install[@]}" "${own[@]}"
 if [ ${#unstable[@]} -gt 0 ]; then
     add_unstable

@@ -38,6 +38,7 @@ if [ -n "$json" ]; then
     echo ']'
 else
     printf '%-10s %8s  %-7s %s\n' service pid state address "${rows[@]}"
-    [[ " ${rows[*]} " != *" halted "* ]] || echo "status: some partitions are halted: ./weir ctl relay" >&2
+    [[ " ${rows[*]} " != *" halted "* ]] ||
+        echo "status: some partitions are halted: ./weir ctl relay" >&2
 fi
 exit $status

@@ -51,7 +51,8 @@ case ${1:-} in
     exec scripts/test/worlds.sh "$@"
     ;;
 -*)
-    echo "test: there is no option \"$1\"; there are --sanitize, --domain FOLDER, --world NAME and --worlds [NAME,...]" >&2
+    echo "test: there is no option \"$1\"; there are --sanitize, --domain FOLDER," \
+        "--world NAME and --worlds [NAME,...]" >&2
     exit 2
     ;;
 esac
@@ -82,8 +83,9 @@ free_port() {
 
 TEST_NGINX_REDIS_PORT=$(free_port)
 TEST_NGINX_REDIS_SOCK=$run/redis.sock
-"$redis_server" --port "$TEST_NGINX_REDIS_PORT" --bind 127.0.0.1 --unixsocket "$TEST_NGINX_REDIS_SOCK" \
-    --unixsocketperm 777 --dir "$run" --save "" --appendonly no >"$run/redis.log" 2>&1 &
+"$redis_server" --port "$TEST_NGINX_REDIS_PORT" --bind 127.0.0.1 \
+    --unixsocket "$TEST_NGINX_REDIS_SOCK" --unixsocketperm 777 \
+    --dir "$run" --save "" --appendonly no >"$run/redis.log" 2>&1 &
 redis=$!
 for _ in $(seq 100); do
     "$redis_cli" -s "$TEST_NGINX_REDIS_SOCK" ping >/dev/null 2>&1 && break
@@ -97,7 +99,7 @@ done
 
 TEST_NGINX_BINARY=$(PATH=$PATH:/usr/sbin command -v nginx)
 TEST_NGINX_LOAD_MODULES=
-for module in ngx_http_weir_module ngx_http_weir_redis_probe_module ngx_http_weir_cache_probe_module; do
+for module in ngx_http_weir{,_redis_probe,_cache_probe}_module; do
     TEST_NGINX_LOAD_MODULES+="${TEST_NGINX_LOAD_MODULES:+ }$root/build/$module.so"
 done
 TEST_NGINX_SERVROOT=$run/servroot
@@ -123,7 +125,8 @@ export TEST_NGINX_REDIS_PORT TEST_NGINX_REDIS_SOCK TEST_NGINX_BINARY TEST_NGINX_
 
 if [ -n "$domain" ] && [ $# -eq 0 ]; then
     # A domain may have no unit tests.
-    mapfile -t files < <(find "build/domains/$(basename "$domain")" -path '*/unit/*_test' -perm -u+x | sort
+    programs=build/domains/$(basename "$domain")
+    mapfile -t files < <(find "$programs" -path '*/unit/*_test' -perm -u+x | sort
         find "$domain/t" -name '*.t' | sort)
     set -- "${files[@]}"
 elif [ $# -eq 0 ]; then
@@ -135,7 +138,9 @@ fi
 status=0
 jobs=${WEIR_TEST_JOBS:-2}
 [ -z "$sanitize$world" ] || jobs=1
-prove -j "$jobs" --rules 'seq=t/edge/**' --rules 'seq=t/e2e/**' --rules 'par=**' --exec scripts/test/prove-exec.sh "$@" 2>&1 | tee "$run/prove.log" || status=$?
+rules=(--rules 'seq=t/edge/**' --rules 'seq=t/e2e/**' --rules 'par=**')
+prove -j "$jobs" "${rules[@]}" --exec scripts/test/prove-exec.sh "$@" 2>&1 |
+    tee "$run/prove.log" || status=$?
 
 # WEIR_TEST_AGAIN=1: failed files run again, alone. The first failure remains in the output.
 if [ $status != 0 ] && [ "${WEIR_TEST_AGAIN:-}" = 1 ]; then

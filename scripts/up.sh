@@ -16,7 +16,8 @@ no_arguments up "installs what is missing, builds, and starts the stack" "$@"
 settle_domain() {
     if [ "$wanted_domain" != "$domain" ] && [ -d "$home/postgres" ]; then
         die "this stack has the data of the domain $domain" \
-            "a stack for $wanted_domain beside it: WEIR_RUN=/tmp/second WEIR_PORT=8180 ./weir up --domain $wanted_domain"
+            "a stack for $wanted_domain beside it:" \
+            "WEIR_RUN=/tmp/second WEIR_PORT=8180 ./weir up --domain $wanted_domain"
     fi
     choose_domain "$wanted_domain"
     echo "$domain" >"$run/domain"
@@ -43,31 +44,40 @@ check_ports() {
         gone "$name" || continue
         stop_leftovers "$name"
         port=$(port_of "$name")
-        [ -z "$port" ] || port_free "$port" || die "port $port, for $name, is taken by $(port_holder "$port")" \
-            "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up (five ports from there on are free)"
+        [ -z "$port" ] || port_free "$port" ||
+            die "port $port, for $name, is taken by $(port_holder "$port")" \
+                "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up" \
+                "(five ports from there on are free)"
     done
+}
+
+# The times of the programs that run.
+programs_from() {
+    stat -c %Y "$domain_build/weir-backend" build/weir-payments-sim build/ngx_http_weir_module.so
 }
 
 build() {
     local before after
-    before=$(stat -c %Y "$domain_build/weir-backend" build/weir-payments-sim build/ngx_http_weir_module.so 2>/dev/null || true)
+    before=$(programs_from 2>/dev/null || true)
     [ -n "$before" ] || step build "building, a minute or so"
     make -s -j2 module backend DOMAIN="$domain" || die "the build failed, see above"
-    after=$(stat -c %Y "$domain_build/weir-backend" build/weir-payments-sim build/ngx_http_weir_module.so)
+    after=$(programs_from)
     if [ "$before" = "$after" ]; then step build "nothing has changed"; else step build "done"; fi
 }
 
 # If root runs the stack, a system user without a shell runs the services that need no root.
 make_user() {
     [ "$(id -u)" = 0 ] || return 0
-    id weir >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin weir || true
+    id weir >/dev/null 2>&1 ||
+        useradd --system --no-create-home --shell /usr/sbin/nologin weir || true
 }
 
 make_places() {
     make_user
     choose_places # again: a user may have come with the packages
     mkdir -p "$home" "$sockets"
-    [ -O "$sockets" ] || die "$sockets belongs to $(stat -c %U "$sockets")" "choose a shorter WEIR_RUN"
+    [ -O "$sockets" ] ||
+        die "$sockets belongs to $(stat -c %U "$sockets")" "choose a shorter WEIR_RUN"
     if [ "$sockets" != "$home" ]; then
         step places "$run is too long for unix sockets; they are in $sockets"
     elif [ "$home" != "$run" ]; then
@@ -88,9 +98,10 @@ prepare_database() {
     [ -n "$(as_superuser -c "SELECT 1 FROM pg_database WHERE datname = 'weir'")" ] ||
         as_superuser -c "CREATE DATABASE weir OWNER weir"
     mark_log migrate
-    "$domain_build/weir-backend" -c "$home/weir-backend.conf" migrate >>"$run/logs/migrate.log" 2>&1 ||
-        failed migrate "the migration failed"
-    step migrate "$(stack_psql -qAtX -c "SELECT count(*) || ' migrations are in place' FROM schema_migrations")"
+    "$domain_build/weir-backend" -c "$home/weir-backend.conf" migrate \
+        >>"$run/logs/migrate.log" 2>&1 || failed migrate "the migration failed"
+    step migrate "$(stack_psql -qAtX -c \
+        "SELECT count(*) || ' migrations are in place' FROM schema_migrations")"
 }
 
 show_ways_in() {
@@ -130,8 +141,9 @@ scripts/packages.sh run 9>&-
 step packages "all there"
 build 9>&-
 make_places
-[ -x "$(pg_bin)/postgres" ] || die "the data in $home/postgres need PostgreSQL's programs in $(pg_bin)" \
-    "install that version, or remove the data to start anew"
+[ -x "$(pg_bin)/postgres" ] ||
+    die "the data in $home/postgres need PostgreSQL's programs in $(pg_bin)" \
+        "install that version, or remove the data to start anew"
 [ -f "$home/postgres/PG_VERSION" ] || create_cluster
 for name in postgres redis backend nginx; do "configure_$name"; done
 ensure_service postgres

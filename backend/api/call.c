@@ -26,8 +26,8 @@ static bool read_request(weir_call_t *call, const weir_api_t *api,
     if (strchr(operation->pattern, '{') != NULL &&
         !weir_id_of(call->request, operation->kind, call->id))
         return false;
-    if (is_post &&
-        !weir_idempotency_read(call->request, operation->needs_key != 0, &call->idempotency))
+    if (is_post && !weir_idempotency_read(call->request, operation->needs_key != 0, call->version,
+                                          &call->idempotency))
         return false;
     if (operation->body == NULL)
         return true;

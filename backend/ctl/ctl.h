@@ -55,10 +55,10 @@ typedef weir_ctl_exit_t (*weir_ctl_run_t)(weir_ctl_t *ctl);
 
 /*
  * Runs one query with text parameters. Returns its rows as an array of objects with the columns in
- * their order; the caller must json_decref() it. On an error exits with WEIR_CTL_AWAY and the
- * server's message. For the SQLSTATE expected (may be NULL) it returns NULL instead, and *message
- * has the server's message, which the caller frees. sql must be one SELECT; a column data of events
- * must be text.
+ * their order; the caller must json_decref() it. On an error exits with the server's message: with
+ * WEIR_CTL_USAGE when a value is wrong (SQLSTATE 22xxx), otherwise with WEIR_CTL_AWAY. For the
+ * SQLSTATE expected (may be NULL) it returns NULL instead, and *message has the server's message,
+ * which the caller frees. sql must be one SELECT; a column data of events must be text.
  */
 json_t *weir_ctl_query(weir_ctl_t *ctl, const char *sql, int n, const char *const *values,
                        const char *expected, char **message);
@@ -77,12 +77,13 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size);
 /*
  * An array with an object for each partition, in their order: partition, stream_last (the position
  * of the stream's last entry) and stream_length. Both are 0 without a stream, and null when Redis
- * does not answer or redis is NULL. The caller must json_decref() it.
+ * does not answer or redis is NULL; then error has the last reason, otherwise it is unchanged. The
+ * caller must json_decref() the array.
  *
  * The caller reads the positions from the database afterwards: an event has its position before it
  * is in the stream, so events between the two queries do not make a stream look ahead.
  */
-json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis);
+json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis, char *error, size_t size);
 
 /* --- output.c -------------------------------------------------------------- */
 

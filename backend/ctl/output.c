@@ -185,13 +185,20 @@ void weir_ctl_print_object(const weir_ctl_t *ctl, const json_t *object)
     }
 }
 
+/* Nobody reads what follows when this cannot be written; main() has it told at exit. */
+static void end_line(void)
+{
+    if (fflush(stdout) != 0)
+        exit(WEIR_CTL_AWAY);
+}
+
 void weir_ctl_print_line(const json_t *value)
 {
     char *text = weir_alloc_check(json_dumps(value, JSON_COMPACT));
 
     puts(text);
     free(text);
-    fflush(stdout);
+    end_line();
 }
 
 void weir_ctl_print_columns(const json_t *row, const int *widths)
@@ -208,5 +215,5 @@ void weir_ctl_print_columns(const json_t *row, const int *widths)
         free(text);
     }
     putchar('\n');
-    fflush(stdout);
+    end_line();
 }

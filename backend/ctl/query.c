@@ -20,6 +20,10 @@ static void check(PGresult *result)
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return;
     sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    /* Data exceptions are about values, and these come from the command line. */
+    if (sqlstate != NULL && strncmp(sqlstate, "22", 2) == 0)
+        exit(weir_ctl_fail(WEIR_CTL_USAGE, "%s",
+                           PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY)));
     advice = sqlstate != NULL ? weir_db_advice(sqlstate) : NULL;
     if (advice != NULL)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s: %s",

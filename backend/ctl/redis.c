@@ -52,11 +52,13 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size)
     return redis;
 }
 
-/* Returns false when Redis does not answer. Both values are 0 without a stream. */
-static bool look_at(redisContext *redis, int partition, int64_t *last, int64_t *length)
+/* Returns false with the reason when Redis does not answer. Both values are 0 without a stream. */
+static bool look_at(redisContext *redis, int partition, int64_t *last, int64_t *length, char *error,
+                    size_t size)
 {
     redisReply *reply = redisCommand(redis, "XINFO STREAM " WEIR_STREAM_PREFIX "%d", partition);
-    bool ok = reply != NULL;
+    bool is_error = reply != NULL && reply->type == REDIS_REPLY_ERROR;
+    bool ok = is_error ? strcmp(reply->str, "ERR no such key") == 0 : reply != NULL;
 
     *last = *length = 0;
     for (size_t i = 0; ok && reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
@@ -67,15 +69,20 @@ static bool look_at(redisContext *redis, int partition, int64_t *last, int64_t *
         else if (strcmp(name->str, "length") == 0)
             *length = value->integer;
         else if (strcmp(name->str, "last-generated-id") == 0 && value->type == REDIS_REPLY_STRING)
-            *last = strtoll(value->str, NULL, 10);
+            *last = weir_log_stream_position(value->str);
     }
+    if (!ok)
+        snprintf(error, size, WEIR_STREAM_PREFIX "%d: %s", partition,
+                 is_error        ? reply->str
+                 : reply == NULL ? redis->errstr
+                                 : "an unexpected reply");
     if (reply != NULL)
         freeReplyObject(reply);
 
     return ok;
 }
 
-json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis)
+json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis, char *error, size_t size)
 {
     json_t *rows =
         weir_ctl_rows(ctl, "SELECT p.partition FROM partitions p ORDER BY p.partition", 0, NULL);
@@ -86,7 +93,7 @@ json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis)
     {
         int partition = (int)json_integer_value(json_object_get(row, "partition"));
         int64_t last, length;
-        bool known = redis != NULL && look_at(redis, partition, &last, &length);
+        bool known = redis != NULL && look_at(redis, partition, &last, &length, error, size);
 
         json_object_set_new(row, "stream_last", known ? json_integer(last) : json_null());
         json_object_set_new(row, "stream_length", known ? json_integer(length) : json_null());

@@ -39,6 +39,7 @@ struct weir_db {
     char *conninfo;
     char *name;
     const char *first; /* statement of each new session, or NULL */
+    unsigned turn;     /* the host of conninfo's list at which connecting begins */
     weir_db_state_cb state_cb;
     void *arg;
 

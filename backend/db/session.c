@@ -237,10 +237,18 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void open_session(weir_db_t *db)
+/*
+ * libpq goes on to the next host of a list when one refuses, but waits for one that says nothing:
+ * a machine that is off, a server that stands still.  So after a time-out the list begins with the
+ * next one.
+ */
+static void start_connecting(weir_db_t *db)
 {
     char application[64];
     char *options = weir_db_options(db->conninfo, "-c statement_timeout=30s");
+    char *host = weir_db_rotated(db->conninfo, "host", db->turn);
+    char *address = weir_db_rotated(db->conninfo, "hostaddr", db->turn);
+    char *port = weir_db_rotated(db->conninfo, "port", db->turn);
     /* conninfo overrides keys before dbname, but not keys after it. */
     const char *const keys[] = {"keepalives_idle",
                                 "keepalives_interval",
@@ -250,15 +258,26 @@ static void open_session(weir_db_t *db)
                                 "options",
                                 "client_encoding",
                                 "application_name",
+                                "host",
+                                "hostaddr",
+                                "port",
                                 NULL};
-    const char *const values[] = {"10",    "5",    "3",         "20000", db->conninfo,
-                                  options, "UTF8", application, NULL};
+    const char *const values[] = {"10",   "5",         "3",  "20000", db->conninfo, options,
+                                  "UTF8", application, host, address, port,         NULL};
 
-    assert(db->state == CLOSED && db->conn == NULL && db->in_flight == 0);
+    assert(db->state == CONNECTING && db->conn == NULL && db->in_flight == 0);
     snprintf(application, sizeof(application), "weir-%s", db->name);
-    db->state = CONNECTING;
     db->conn = PQconnectStartParams(keys, values, 1);
     free(options);
+    free(host);
+    free(address);
+    free(port);
+}
+
+static void open_session(weir_db_t *db)
+{
+    db->state = CONNECTING;
+    start_connecting(db);
 
     if (db->conn == NULL || PQstatus(db->conn) == CONNECTION_BAD) {
         lose(db, db->conn != NULL ? PQerrorMessage(db->conn) : "out of memory");
@@ -284,6 +303,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         open_session(db);
         break;
     case CONNECTING:
+        db->turn++;
         lose(db, "no connection within 5 s");
         break;
     case BROKEN:

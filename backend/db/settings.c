@@ -49,6 +49,16 @@ const char weir_db_settings_sql[] =
     " JOIN pg_catalog.pg_settings s ON s.name = w.name"
     " WHERE s.source <> 'client' AND pg_catalog.current_setting(w.name) <> w.value"
     " UNION ALL "
+    /*
+     * A session of a machine that is down must not keep its locks: the server's default is two
+     * hours.
+     */
+    "SELECT pg_catalog.set_config(w.name, w.value, false)"
+    " FROM (VALUES ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),"
+    "  ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '20000')) w(name, value)"
+    " JOIN pg_catalog.pg_settings s ON s.name = w.name"
+    " WHERE s.setting = '0' OR s.setting::bigint > w.value::bigint"
+    " UNION ALL "
     /* The server must not lose a published position in a crash. */
     "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
     " WHERE pg_catalog.current_setting('synchronous_commit') = 'off';"
@@ -64,7 +74,8 @@ const char weir_db_settings_sql[] =
     "), chosen AS ("
     " SELECT o.name, o.may FROM ours o"
     " WHERE o.seen OR 1 = (SELECT count(*) FROM ours) ORDER BY o.seen DESC LIMIT 1"
-    ") SELECT (SELECT count(*) FROM ours) AS schemas, (SELECT count(*) FROM chosen) AS chosen,"
+    ") SELECT pg_catalog.current_setting('server_encoding') AS encoding,"
+    " (SELECT count(*) FROM ours) AS schemas, (SELECT count(*) FROM chosen) AS chosen,"
     " (SELECT pg_catalog.string_agg(o.name, ', ') FROM ours o) AS names,"
     " (SELECT pg_catalog.set_config('search_path', c.name, false) FROM chosen c),"
     " (SELECT pg_catalog.set_config('role', 'none', false) FROM chosen c"
@@ -86,10 +97,55 @@ char *weir_db_options(const char *conninfo, const char *ours)
     return options;
 }
 
+char *weir_db_rotated(const char *conninfo, const char *keyword, unsigned by)
+{
+    PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL), *o;
+    const char *list = "", *rest;
+    char *rotated = NULL;
+    unsigned count = 1;
+
+    for (o = parsed; o != NULL && o->keyword != NULL; o++) {
+        if (strcmp(o->keyword, keyword) == 0 && o->val != NULL)
+            list = o->val;
+    }
+    for (const char *p = list; *p != '\0'; p++)
+        count += *p == ',';
+    if (count > 1) {
+        rest = list;
+        for (unsigned i = 0; i < by % count; i++)
+            rest = strchr(rest, ',') + 1;
+        rotated = rest == list ? weir_alloc_text(list)
+                               : weir_alloc_format("%s,%.*s", rest, (int)(rest - list - 1), list);
+    }
+    PQconninfoFree(parsed);
+    return rotated;
+}
+
+/* The row about the database: its encoding, and the schemas that have Weir's tables. */
+static bool check_database(const PGresult *result, char *error, size_t size)
+{
+    const char *encoding = PQgetvalue(result, 0, PQfnumber(result, "encoding"));
+
+    if (strcmp(encoding, "UTF8") != 0) {
+        snprintf(error, size,
+                 "the database's encoding is %s; it must be UTF8, or text of one request fails the "
+                 "others' too",
+                 encoding);
+        return false;
+    }
+    if (strcmp(PQgetvalue(result, 0, PQfnumber(result, "chosen")), "0") == 0 &&
+        strcmp(PQgetvalue(result, 0, PQfnumber(result, "schemas")), "0") != 0) {
+        snprintf(error, size,
+                 "Weir's tables are in more than one schema: %s; search_path must name one of them",
+                 PQgetvalue(result, 0, PQfnumber(result, "names")));
+        return false;
+    }
+    return true;
+}
+
 bool weir_db_settings_check(const PGresult *result, char *error, size_t size)
 {
     const char *message;
-    int n;
 
     assert(size > 0);
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
@@ -99,15 +155,7 @@ bool weir_db_settings_check(const PGresult *result, char *error, size_t size)
                  message != NULL ? message : PQresultErrorMessage(result));
         return false;
     }
-    n = PQfnumber(result, "chosen");
-    if (n >= 0 && strcmp(PQgetvalue(result, 0, n), "0") == 0 &&
-        strcmp(PQgetvalue(result, 0, 0), "0") != 0) {
-        snprintf(error, size,
-                 "Weir's tables are in more than one schema: %s; search_path must name one of them",
-                 PQgetvalue(result, 0, PQfnumber(result, "names")));
-        return false;
-    }
-    return true;
+    return PQfnumber(result, "chosen") < 0 || check_database(result, error, size);
 }
 
 bool weir_db_settings_apply(PGconn *conn, char *error, size_t size)

@@ -26,6 +26,12 @@
  */
 char *weir_db_options(const char *conninfo, const char *ours);
 
+/*
+ * The value that conninfo has for the keyword, a list with commas, with its first `by` elements
+ * moved behind the others; to be freed.  NULL when it has none, or a single element.
+ */
+char *weir_db_rotated(const char *conninfo, const char *keyword, unsigned by);
+
 /* Statements for the simple query protocol, with more than one result. */
 extern const char weir_db_settings_sql[];
 

@@ -48,6 +48,14 @@ typedef struct {
     void *arg;
 } call_t;
 
+int64_t weir_log_stream_position(const char *id)
+{
+    char *end;
+    int64_t position = strtoll(id, &end, 10);
+
+    return strcmp(end, "-0") == 0 ? position : INT64_MAX;
+}
+
 static void on_reply(redisReply *reply, void *arg)
 {
     static const weir_log_verdict_t verdicts[] = {WEIR_LOG_ELSEWHERE, WEIR_LOG_APPENDED,
@@ -67,7 +75,7 @@ static void on_reply(redisReply *reply, void *arg)
         answer.error = "an unexpected reply";
     } else {
         answer.verdict = verdicts[reply->element[0]->integer];
-        answer.last = strtoll(reply->element[1]->str, NULL, 10);
+        answer.last = weir_log_stream_position(reply->element[1]->str);
         answer.length = reply->element[2]->integer;
         answer.fence = reply->element[3]->str;
     }

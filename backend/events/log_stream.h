@@ -63,6 +63,12 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *toke
                             const weir_log_entry_t *entries, size_t count, weir_log_stream_cb cb,
                             void *arg) __attribute__((warn_unused_result));
 
+/*
+ * The position in the ID of an entry, or in the last ID of a stream. INT64_MAX for an ID that no
+ * relay gives, with another number than 0 after the dash.
+ */
+int64_t weir_log_stream_position(const char *id);
+
 /* Removes all entries up to the position. */
 void weir_log_stream_trim(weir_redis_t *redis, int partition, int64_t position);
 

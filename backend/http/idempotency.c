@@ -97,10 +97,11 @@ static void add(EVP_MD_CTX *ctx, const char *s, size_t len)
     EVP_DigestUpdate(ctx, s, len);
 }
 
-static void describe(weir_http_request_t *request, weir_idempotency_t *out)
+static void describe(weir_http_request_t *request, int version, weir_idempotency_t *out)
 {
     const char *caller = weir_http_header(request, "Authorization");
-    const char *version = weir_http_header(request, "API-Version");
+    char digits[16];
+    int n = snprintf(digits, sizeof(digits), "%d", version);
     const char *method = weir_http_method(request);
     weir_str_t path = weir_http_path(request), body = weir_http_body(request);
     EVP_MD_CTX *ctx = weir_alloc_check(EVP_MD_CTX_new());
@@ -110,7 +111,7 @@ static void describe(weir_http_request_t *request, weir_idempotency_t *out)
     (void)begun;
     add(ctx, method, strlen(method));
     add(ctx, path.data, path.len);
-    add(ctx, version != NULL ? version : "", version != NULL ? strlen(version) : 0);
+    add(ctx, digits, (size_t)n);
     add(ctx, body.data, body.len);
     digest(out->fingerprint, ctx);
 
@@ -172,7 +173,8 @@ void weir_idempotency_anonymous(weir_anonymous_keys_t keys)
     anonymous_keys = keys;
 }
 
-bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_idempotency_t *out)
+bool weir_idempotency_read(weir_http_request_t *request, bool required, int version,
+                           weir_idempotency_t *out)
 {
     const char *value = weir_http_header(request, "Idempotency-Key"), *wrong;
 
@@ -189,7 +191,7 @@ bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_ide
         weir_http_error(request, 400, "Idempotency-Key is \"%.64s\"; it %s.", value, wrong);
         return false;
     }
-    describe(request, out);
+    describe(request, version, out);
     return out->caller[0] != '\0' || take_anonymous(request, out->key);
 }
 

@@ -18,9 +18,9 @@
  * and the first one is logged. The configuration can restrict such callers to unguessable keys, or
  * refuse their keys.
  *
- * Two requests are the same if method, path, API-Version and every byte of the body are equal. A
- * request that is refused before its command begins (a malformed body, an unavailable database)
- * leaves no record; it may be corrected and sent again.
+ * Two requests are the same if method, path, version (the default one without API-Version) and
+ * every byte of the body are equal. A request that is refused before its command begins (a
+ * malformed body, an unavailable database) leaves no record; it may be corrected and sent again.
  *
  * A command is set-based, as in db/batch/batch.h. Requests without a key have no additional cost.
  */
@@ -59,8 +59,8 @@ void weir_idempotency_anonymous(weir_anonymous_keys_t keys);
  * has been answered with a 400. The key is a string in quotes (RFC 9651 section 3.3.3); a key of
  * visible ASCII without quotes is also accepted.
  */
-bool weir_idempotency_read(weir_http_request_t *request, bool required, weir_idempotency_t *out)
-    __attribute__((warn_unused_result));
+bool weir_idempotency_read(weir_http_request_t *request, bool required, int version,
+                           weir_idempotency_t *out) __attribute__((warn_unused_result));
 
 /* Parses the value of the field. Returns NULL, or what is wrong. */
 const char *weir_idempotency_parse(const char *value, char key[WEIR_IDEMPOTENCY_KEY_MAX + 1]);

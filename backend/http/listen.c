@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -24,11 +25,17 @@ static int fail(int fd, const char *address, const char *why, char *error, size_
     return -1;
 }
 
-/* A socket file whose listener has died refuses connections; only such a file may be removed. */
+/*
+ * A socket file whose listener has died refuses connections; only such a file may be removed. A
+ * file of another type also refuses, and must not be removed.
+ */
 static bool is_stale(const struct sockaddr_un *sun)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 &&
+    struct stat st;
+    bool is_socket = lstat(sun->sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
+    bool stale = is_socket && fd >= 0 &&
+                 connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 &&
                  errno == ECONNREFUSED;
 
     if (fd >= 0)

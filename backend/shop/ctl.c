@@ -78,16 +78,17 @@ static json_t *result_of(work_t *w)
 static json_t *read_times(weir_ctl_t *ctl)
 {
     const char *values[] = {ctl->args.since, ctl->args.until};
-    char *message = NULL;
-    json_t *rows = weir_ctl_query(
+    json_t *rows = weir_ctl_rows(
         ctl,
         "SELECT rfc3339(coalesce($1::timestamptz, now() - interval '7 days')) AS since,"
         " rfc3339(coalesce($2::timestamptz, now() - interval '5 minutes')) AS until,"
+        " coalesce(isfinite($1::timestamptz), true)"
+        " AND coalesce(isfinite($2::timestamptz), true) AS finite,"
         " pg_is_in_recovery() AS standby",
-        2, values, "22007", &message);
+        2, values);
 
-    if (rows == NULL)
-        exit(weir_ctl_fail(WEIR_CTL_USAGE, "%s", message));
+    if (!json_is_true(json_object_get(json_array_get(rows, 0), "finite")))
+        exit(weir_ctl_fail(WEIR_CTL_USAGE, "--since and --until must be times, not infinity"));
     if (json_is_true(json_object_get(json_array_get(rows, 0), "standby")))
         exit(weir_ctl_fail(WEIR_CTL_REFUSED,
                            "this PostgreSQL is a standby: payments that it does not have yet would "

@@ -1,21 +1,25 @@
-# latency.sh: how long an event takes from its command's commit to its consumer's, and where that time goes.
+# latency.sh: how long an event takes from its command's commit to its consumer's, and where that
+# time goes.
 #
-# To be sourced after stack.sh. PostgreSQL notes when each transaction that still stands in a row's xmin has
-# committed (track_commit_timestamp); the benchmark's database notes besides when the relay's and the consumer's
-# transactions begin. All times are of the server's clock. A commit's time is noted before the disk is waited for, so
-# that wait is part of the stage after it.
+# To be sourced after stack.sh. PostgreSQL notes when each transaction that still stands in a row's
+# xmin has committed (track_commit_timestamp); the benchmark's database notes besides when the
+# relay's and the consumer's transactions begin. All times are of the server's clock. A commit's
+# time is noted before the disk is waited for, so that wait is part of the stage after it.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 
 latency_prepare() {
-    # begun_at is the transaction's begin. The user's row keeps the command's transaction: other groups rest.
+    # begun_at is the transaction's begin. The user's row keeps the command's transaction: other
+    # groups rest.
     sql "ALTER TABLE analytics_events ADD begun_at timestamptz DEFAULT now();
         ALTER TABLE outbox ADD taken_at timestamptz;
         CREATE FUNCTION bench_taken() RETURNS trigger LANGUAGE plpgsql AS
             'BEGIN NEW.taken_at := now(); RETURN NEW; END';
-        CREATE TRIGGER bench_taken BEFORE UPDATE OF position ON outbox FOR EACH ROW EXECUTE FUNCTION bench_taken();
-        CREATE FUNCTION bench_latency(since timestamptz) RETURNS TABLE (number int, stage text, ms float8)
+        CREATE TRIGGER bench_taken BEFORE UPDATE OF position ON outbox
+            FOR EACH ROW EXECUTE FUNCTION bench_taken();
+        CREATE FUNCTION bench_latency(since timestamptz)
+        RETURNS TABLE (number int, stage text, ms float8)
         LANGUAGE sql AS \$\$
             WITH times AS MATERIALIZED (
                 SELECT pg_xact_commit_timestamp(u.xmin) AS command, o.taken_at AS relay_begin,
@@ -30,7 +34,8 @@ latency_prepare() {
                 (0, 'whole', t.command, t.consumer),
                 (1, 'from the command''s commit to the relay''s begin', t.command, t.relay_begin),
                 (2, 'the relay''s transaction', t.relay_begin, t.relay),
-                (3, 'from the relay''s commit, through Redis, to the consumer''s begin', t.relay, t.consumer_begin),
+                (3, 'from the relay''s commit, through Redis, to the consumer''s begin',
+                    t.relay, t.consumer_begin),
                 (4, 'the consumer''s transaction', t.consumer_begin, t.consumer)
             ) s(number, stage, since, until)
         \$\$"
@@ -48,7 +53,8 @@ analytics_handles_at_once() {
 measure_latency() {
     local begin disk
     ctl groups resume analytics >/dev/null
-    # Workers know within a heartbeat; until then events wait for that, and not for what is measured.
+    # Workers know within a heartbeat; until then events wait for that, and not for what is
+    # measured.
     wait_until 20 analytics_handles_at_once || die "analytics does not go on"
     pace signup "$edge_port" 500
     wait_until 60 analytics_is_through || die "analytics does not get through within 60 s"
@@ -67,7 +73,8 @@ measure_latency() {
                 'max_ms', round(max(ms)::numeric, 2)) AS figures
             FROM bench_latency('$begin') GROUP BY number, stage
         )
-        SELECT json_build_object('kind', 'latency', 'round', $1, 'per_second', $(jq .per_second <<<"$loaded"),
+        SELECT json_build_object('kind', 'latency', 'round', $1,
+            'per_second', $(jq .per_second <<<"$loaded"),
             'whole', (SELECT figures FROM stages WHERE number = 0),
             'stages', (SELECT json_agg(figures ORDER BY number) FROM stages WHERE number > 0),
             'fsync', '$(cat "$bench_run/fsync.json")'::json)")"

@@ -7,6 +7,8 @@
 
 # shellcheck disable=SC2034  # the script that sources this reads some of these
 
+# shellcheck source=bench/lib/options.sh
+. bench/lib/options.sh
 # shellcheck source=bench/lib/machine.sh
 . bench/lib/machine.sh
 
@@ -15,19 +17,9 @@ bench_accept='*/*'             # the Accept header of every request
 bench_conf=$PWD/bench/conf
 declare -A bench_port bench_cpu_pid bench_redis_pid
 declare -A bench_redis_of      # NAME → another NAME, whose Redis it uses too
+declare -A bench_module_of     # NAME → Weir's module, if it is not this build's
 bench_pids=()
 bench_next_port=18400
-
-die() {
-    echo "bench: $*" >&2
-    exit 1
-}
-
-# bench_number OPTION VALUE MIN MAX: the script that sources this has fail_usage.
-bench_number() {
-    [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] && [ "$2" -ge "$3" ] && [ "$2" -le "$4" ] && return
-    fail_usage "$1 is \"$2\"; it must be a number between $3 and $4"
-}
 
 # --- the folder -------------------------------------------------------------
 
@@ -39,6 +31,11 @@ bench_begin() {
     mkdir "$bench_dir/files"
     trap bench_end EXIT
     trap 'exit 130' INT TERM
+}
+
+# bench_body KIB: the file of that size, in text, which every upstream serves as /KIB.
+bench_body() {
+    head -c $(($1 * 512)) /dev/urandom | od -An -tx1 -v | tr -d ' \n' >"$bench_dir/files/$1"
 }
 
 bench_end() {
@@ -85,30 +82,30 @@ bench_start_redis() {
     bench_wait "Redis of $1, see $dir/redis.log" redis-cli -s "$dir/redis.sock" ping
 }
 
-# The load_module lines that the configuration $1 needs; the Lua module wants
-# the development kit before it.
+# bench_modules NAME CONF: the load_module lines that the contestant's configuration needs; the Lua
+# module wants the development kit before it.
 bench_modules() {
     local modules=/usr/lib/nginx/modules
-    if grep -q '^ *weir_' "$1"; then
-        echo "load_module $PWD/build/ngx_http_weir_module.so;"
+    if grep -q '^ *weir_' "$2"; then
+        echo "load_module ${bench_module_of[$1]:-$PWD/build/ngx_http_weir_module.so};"
     fi
-    if grep -q '_by_lua' "$1"; then
+    if grep -q '_by_lua' "$2"; then
         echo "load_module $modules/ndk_http_module.so;"
         echo "load_module $modules/ngx_http_lua_module.so;"
     fi
-    if grep -q '^ *srcache_' "$1"; then
+    if grep -q '^ *srcache_' "$2"; then
         echo "load_module $modules/ngx_http_srcache_filter_module.so;"
     fi
 }
 
 # bench_fill NAME: the placeholders of a configuration, from stdin to stdout.
 bench_fill() {
-    local user='' text=''
+    local user='' text='' redis=$bench_dir/${bench_redis_of[$1]:-$1}/redis.sock
     [ "$(id -u)" != 0 ] || user='user root;'
     [ ! -e "$bench_dir/files/1" ] || text=$(cat "$bench_dir/files/1")
     sed -e "s|@user@|$user|" -e "s|@dir@|$bench_dir/$1|g" -e "s|@files@|$bench_dir/files|g" \
         -e "s|@port@|${bench_port[$1]}|g" -e "s|@upstream@|${bench_port[upstream]}|g" \
-        -e "s|@redis@|$bench_dir/${bench_redis_of[$1]:-$1}/redis.sock|g" -e "s|@contestant@|$bench_dir/$1/contestant.conf|g" \
+        -e "s|@contestant@|$bench_dir/$1/contestant.conf|g" -e "s|@redis@|$redis|g" \
         -e "s|@text@|$text|g"
 }
 
@@ -121,8 +118,9 @@ bench_start_nginx() {
         bench_start_redis "$name"
     fi
     bench_fill "$name" <"$conf" >"$dir/contestant.conf"
-    bench_modules "$conf" >"$dir/modules.conf"
-    sed "s|@modules@|include $dir/modules.conf;|" "$bench_conf/nginx.conf" | bench_fill "$name" >"$dir/nginx.conf"
+    bench_modules "$name" "$conf" >"$dir/modules.conf"
+    sed "s|@modules@|include $dir/modules.conf;|" "$bench_conf/nginx.conf" |
+        bench_fill "$name" >"$dir/nginx.conf"
 
     nginx -t -q -p "$dir" -c "$dir/nginx.conf" || die "nginx refuses the configuration of $name"
     nginx -p "$dir" -c "$dir/nginx.conf" &
@@ -136,13 +134,15 @@ bench_start_nginx() {
 bench_start_varnish() {
     local name=$1 dir=$bench_dir/$1 manager quiet
     # what it would write of a hit
-    quiet=-Begin,-ReqStart,-Timestamp,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset,-VCL_call,-VCL_return
-    quiet+=,-VCL_use,-Hit,-RespProtocol,-RespStatus,-RespReason,-RespHeader,-RespUnset,-Filters,-ReqAcct,-Link,-End
+    quiet=-Begin,-ReqStart,-Timestamp,-ReqMethod,-ReqURL,-ReqProtocol,-ReqHeader,-ReqUnset
+    quiet+=,-VCL_call,-VCL_return,-VCL_use,-Hit,-RespProtocol,-RespStatus,-RespReason,-RespHeader
+    quiet+=,-RespUnset,-Filters,-ReqAcct,-Link,-End
     mkdir -p "$dir"
     bench_take_port "$name"
     bench_fill "$name" <"$bench_conf/varnish.vcl" >"$dir/varnish.vcl"
-    varnishd -F -j none -n "$dir/work" -a "127.0.0.1:${bench_port[$name]}" -T none -S none -f "$dir/varnish.vcl" \
-        -s malloc,512m -p thread_pools=1 -p thread_pool_min=100 -p "vsl_mask=$quiet" >"$dir/varnish.log" 2>&1 &
+    varnishd -F -j none -n "$dir/work" -a "127.0.0.1:${bench_port[$name]}" -T none -S none \
+        -f "$dir/varnish.vcl" -s malloc,512m -p thread_pools=1 -p thread_pool_min=100 \
+        -p "vsl_mask=$quiet" >"$dir/varnish.log" 2>&1 &
     manager=$!
     bench_pids+=("$manager")
     bench_wait "the child of $name, see $dir/varnish.log" bench_child "$name" "$manager"
@@ -152,7 +152,8 @@ bench_start_varnish() {
 # Finds the one that serves among the manager's children (another compiles the VCL).
 bench_child() {
     local pid
-    pid=$(awk -v parent="$2" '$2 == "(cache-main)" && $4 == parent { print $1 }' /proc/[0-9]*/stat 2>/dev/null)
+    pid=$(awk -v parent="$2" '$2 == "(cache-main)" && $4 == parent { print $1 }' \
+        /proc/[0-9]*/stat 2>/dev/null)
     [[ $pid =~ ^[0-9]+$ ]] && bench_cpu_pid[$1]=$pid
 }
 
@@ -170,18 +171,13 @@ bench_worker() {
 
 # --- measuring --------------------------------------------------------------
 
-# CPU time of the process $1 in µs (user and system, all its threads); 0 without one.
-bench_cpu() {
-    [ -n "${1:-}" ] || { echo 0; return; }
-    awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000000 / hz }' "/proc/$1/stat"
-}
-
 # Sets upstream_requests: how many the upstream has had, without those that ask for this.
 bench_asked=0
 bench_upstream_requests() {
     local counted
     bench_asked=$((bench_asked + 1))
-    counted=$(curl -sS --unix-socket "$bench_dir/upstream/status.sock" http://upstream/ | awk 'NR == 3 { print $3 }')
+    counted=$(curl -sS --unix-socket "$bench_dir/upstream/status.sock" http://upstream/ |
+        awk 'NR == 3 { print $3 }')
     [[ $counted =~ ^[0-9]+$ ]] || die "the upstream's request counter can't be read"
     upstream_requests=$((counted - bench_asked))
 }

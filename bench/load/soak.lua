@@ -1,6 +1,7 @@
--- For wrk: the whole API, mixed.  Users and orders that it reads, orders for and deletes are those that it has
--- made before, as the answers tell.  UNIQUE differs from run to run, PAUSE_MS is how long a connection rests
--- between two requests on average.  Prints what a run counted as one line of JSON.
+-- For wrk: the whole API, mixed.  Users and orders that it reads, orders for and deletes are those
+-- that it has made before, as the answers tell.  UNIQUE differs from run to run, PAUSE_MS is how
+-- long a connection rests between two requests on average.  Prints what a run counted as one line
+-- of JSON.
 
 local unique = os.getenv("UNIQUE")
 local pause = tonumber(os.getenv("PAUSE_MS"))
@@ -8,7 +9,8 @@ local KEPT = 500 -- users and orders that are remembered
 local n = 0
 local users, orders = {}, {}
 
--- One table for all, filled by the only thread; done() runs elsewhere and gets its copy by thread:get().
+-- One table for all, filled by the only thread; done() runs elsewhere and gets its copy by
+-- thread:get().
 counts = {}
 threads = {}
 
@@ -33,7 +35,8 @@ local function send(method, path, body, fields)
     if not body then
         return method .. " " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\n" .. fields .. "\r\n"
     end
-    return method .. " " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n" .. fields
+    return method .. " " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        .. "Content-Type: application/json\r\n" .. fields
         .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
 end
 
@@ -43,16 +46,32 @@ local function signup()
 end
 
 local function order_body()
-    return '{"userId":"' .. any(users) .. '","items":[{"productId":"' .. product(math.random(6)) .. '","quantity":1},'
+    return '{"userId":"' .. any(users) .. '","items":['
+        .. '{"productId":"' .. product(math.random(6)) .. '","quantity":1},'
         .. '{"productId":"' .. product(1) .. '","quantity":2}]}'
 end
 
--- Shares of all requests in per cent; those that need a user or an order are a signup while there is none.
+local function checkout()
+    return send("POST", "/checkout", order_body(),
+        'Idempotency-Key: "soak-checkout-' .. unique .. "-" .. n .. '"\r\n')
+end
+
+local function deletion()
+    return send("DELETE", "/users/" .. table.remove(users, math.random(#users)))
+end
+
+local function read_product()
+    return send("GET", "/products/" .. product(math.random(6)), nil,
+        "API-Version: " .. math.random(3) .. "\r\n")
+end
+
+-- Shares of all requests in per cent; those that need a user or an order are a signup while there
+-- is none.
 local kinds = {
     {20, function() return signup() end},
     {15, function() return send("POST", "/orders", order_body()) end},
-    {10, function() return send("POST", "/checkout", order_body(), 'Idempotency-Key: "soak-checkout-' .. unique .. "-" .. n .. '"\r\n') end},
-    {5, function() return send("DELETE", "/users/" .. table.remove(users, math.random(#users))) end},
+    {10, checkout},
+    {5, deletion},
     {1, function()
         local i = math.random(6)
         return send("PUT", "/products/" .. product(i),
@@ -61,7 +80,7 @@ local kinds = {
     {14, function() return send("GET", "/users/" .. any(users)) end},
     {10, function() return send("GET", "/orders/" .. any(orders)) end},
     {10, function() return send("GET", "/products") end},
-    {10, function() return send("GET", "/products/" .. product(math.random(6)), nil, "API-Version: " .. math.random(3) .. "\r\n") end},
+    {10, read_product},
     {5, function() return send("GET", "/dashboard/daily-orders") end},
 }
 
@@ -95,7 +114,9 @@ function done(summary, latency, requests)
         parts[#parts + 1] = string.format('"%d":%d', status, count)
     end
     io.write(string.format(
-        '{"requests":%d,"duration_us":%d,"socket_errors":%d,"statuses":{%s},"p50_us":%d,"p99_us":%d}\n',
-        summary.requests, summary.duration, e.connect + e.read + e.write + e.timeout, table.concat(parts, ","),
+        '{"requests":%d,"duration_us":%d,"socket_errors":%d,'
+            .. '"statuses":{%s},"p50_us":%d,"p99_us":%d}\n',
+        summary.requests, summary.duration, e.connect + e.read + e.write + e.timeout,
+        table.concat(parts, ","),
         latency:percentile(50), latency:percentile(99)))
 end

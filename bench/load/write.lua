@@ -1,6 +1,6 @@
--- For wrk: writes that are all different. KIND is signup or orders, UNIQUE differs from run to run, USER is
--- who orders, PAUSE_MS how long a connection rests between two requests on average (none without it).
--- Prints what a run counted as one line of JSON.
+-- For wrk: writes that are all different. KIND is signup or orders, UNIQUE differs from run to run,
+-- USER is who orders, PAUSE_MS how long a connection rests between two requests on average (none
+-- without it). Prints what a run counted as one line of JSON.
 
 local unique = os.getenv("UNIQUE")
 local pause = tonumber(os.getenv("PAUSE_MS") or "0")
@@ -36,10 +36,4 @@ if pause > 0 then
     end
 end
 
-function done(summary, latency, requests)
-    local e = summary.errors
-    io.write(string.format(
-        '{"requests":%d,"duration_us":%d,"socket_errors":%d,"bad_statuses":%d,"p50_us":%d,"p99_us":%d}\n',
-        summary.requests, summary.duration, e.connect + e.read + e.write + e.timeout, e.status,
-        latency:percentile(50), latency:percentile(99)))
-end
+dofile("bench/load/done.lua")

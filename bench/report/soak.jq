@@ -1,19 +1,29 @@
-# The report: from one line per process and sample (slurped), $facts, $loaded, $minutes, $others, $dead and
-# $events. A process' memory at minute 2 is the median of the samples half a minute around it, at the end that of
-# the last minute: a single one may fall on a peak.
+# The report: from one line per process and sample (slurped), $facts, $loaded, $dead and $events.
+#
+# A process' memory at minute 2 is the median of the samples half a minute around it, at the end
+# that of the last minute: a single one may fall on a peak.
 
 def median: sort | .[length / 2 | floor];
 def between($from; $to): map(select(.second >= $from and .second <= $to));
 
-. as $all
-| {facts: ($facts + {minutes: $minutes, others_busy: $others}),
-   load: ($loaded + {per_second: ($loaded.requests / $loaded.duration_us * 1e6 | round)}),
-   events: $events, dead_letters: $dead,
-   processes: ($all | group_by(.process) | map(. as $own
-       | (between(105; 135) | map(.rss_kb) | median) as $first
-       | (between($minutes * 60 - 60; $minutes * 60) | map(.rss_kb) | median) as $last
-       | {process: .[0].process, judged: (.[0].process | startswith("(") | not), minute_2_kb: $first, end_kb: $last,
-          ratio: ($last / $first * 1000 | round / 1000), shared_kb: .[-1].shared_kb,
-          samples: map([.second, .rss_kb])}
-       | . + {grown: (.judged and .end_kb > .minute_2_kb * 1.05)})
-       | sort_by([(.judged | not), .process]))}
+($facts.minutes * 60) as $last_second
+| {
+    facts: $facts,
+    load: ($loaded + {per_second: ($loaded.requests / $loaded.duration_us * 1e6 | round)}),
+    events: $events,
+    dead_letters: $dead,
+    processes: (group_by(.process) | map(
+        (between(105; 135) | map(.rss_kb) | median) as $first
+        | (between($last_second - 60; $last_second) | map(.rss_kb) | median) as $last
+        | {
+            process: .[0].process,
+            judged: (.[0].process | startswith("(") | not),
+            minute_2_kb: $first,
+            end_kb: $last,
+            ratio: ($last / $first * 1000 | round / 1000),
+            shared_kb: .[-1].shared_kb,
+            samples: map([.second, .rss_kb])
+        }
+        | . + {grown: (.judged and .end_kb > .minute_2_kb * 1.05)})
+        | sort_by([(.judged | not), .process]))
+}

@@ -71,7 +71,9 @@ typedef struct {
 } ngx_http_weir_cache_main_conf_t;
 
 
-typedef struct {
+typedef struct ngx_http_weir_cache_loc_conf_s  ngx_http_weir_cache_loc_conf_t;
+
+struct ngx_http_weir_cache_loc_conf_s {
     ngx_str_t                        place;       /* "file:line" of the block */
     ngx_http_weir_cache_zone_t      *zone;        /* NULL: off */
     ngx_flag_t                       l1;          /* use the first level */
@@ -79,6 +81,9 @@ typedef struct {
     ngx_http_complex_value_t        *key;         /* NULL: the default */
     ngx_str_t                        upstream;    /* in the default key */
     ngx_http_complex_value_t        *pass;        /* the same, with variables */
+    ngx_http_weir_cache_loc_conf_t  *enclosing;   /* of an `if` or limit_except:
+                                                     whose default key names
+                                                     another upstream, or NULL */
     ngx_str_t                        sent_version; /* field, set to $weir_version */
     ngx_uint_t                       sent_type;   /* Accept is $weir_media_type */
     ngx_flag_t                       sliced;      /* the key has $slice_range */
@@ -101,7 +106,7 @@ typedef struct {
     ngx_flag_t                       expose_tags;
     ngx_msec_t                       request_control; /* ms; obeyed for older
                                                          entries */
-} ngx_http_weir_cache_loc_conf_t;
+};
 
 
 typedef enum {
@@ -194,6 +199,9 @@ typedef struct {
     ngx_http_request_t              *request;
     ngx_http_upstream_t             *earlier;    /* of the location that led
                                                     here; NULL: none */
+    ngx_http_upstream_t             *heeded;     /* whose invalidations were
+                                                    applied after a redirect */
+    ngx_uint_t                       method;     /* of the request, here */
     ngx_http_weir_cache_loc_conf_t  *conf;
     ngx_http_weir_cache_state_e      state;
     ngx_http_weir_cache_status_e     status;      /* as reported */
@@ -288,6 +296,9 @@ typedef struct {
     unsigned                         forbidden:1; /* an earlier response forbids
                                                      storing */
     unsigned                         soft:1;      /* entry is soft-invalidated */
+    unsigned                         left:1;      /* for another location */
+    unsigned                         may_store:1; /* weir_cache_no_store refuses
+                                                     nothing of the request */
 } ngx_http_weir_cache_ctx_t;
 
 

@@ -64,6 +64,11 @@ ngx_http_weir_redis_exit_worker(ngx_http_weir_redis_t *redis)
 {
     ngx_queue_t  *q;
 
+    if (redis->slots.next == NULL) {
+        /* "master_process off" does not initialize a configuration read later */
+        return;
+    }
+
     redis->failures = 1;  /* no new commands */
 
     if (redis->state != NGX_HTTP_WEIR_REDIS_CLOSED) {

@@ -1,7 +1,7 @@
 #!/bin/bash
-# embed-template.sh FOLDER: prints C that contains all files of that folder as weir_ctl_template; see
-# backend/ctl/new-domain/new_domain.h. Sources there are named NAME.c.in and so on, so that no tool
-# treats them as sources of Weir.
+# embed-template.sh FOLDER: prints C that contains all files of that folder as weir_ctl_template;
+# see backend/ctl/new-domain/new_domain.h. Sources there are named NAME.c.in and so on, so that no
+# tool treats them as sources of Weir.
 set -euo pipefail
 export LC_ALL=C
 

@@ -26,20 +26,24 @@ fi
 
 cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $cflags"
 
-# -Bsymbolic: nginx loads modules into one global name space.  Without it, a reload with another build of
-# the module binds the new build's symbols to the old one, and neither runs as it was compiled.
-# nginx's configure lists the source files, so it must run again after a file was added.
+# -Bsymbolic: nginx loads modules into one global name space.  Without it, a reload with another
+# build of the module binds the new build's symbols to the old one, and neither runs as it was
+# compiled. nginx's configure lists the source files, so it must run again after a file was added.
 stamp=$work/configured
-want="$src $cc_opt $ldflags symbolic $(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')"
+want="$src $cc_opt $ldflags symbolic "
+want+=$(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     rm -rf "$work"
     mkdir -p "$work"
     cp -rL "$src" "$work/src"
     configure=./configure
     [ -f "$work/src/configure" ] || configure=./auto/configure
-    (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" --with-ld-opt="$ldflags -Wl,-Bsymbolic" \
-        --add-dynamic-module="$root" --add-dynamic-module="$root/t/edge/redis/probe" \
-        --add-dynamic-module="$root/t/edge/cache/probe" --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
+    for folder in "$root" "$root/t/edge/redis/probe" "$root/t/edge/cache/probe"; do
+        conf+=("--add-dynamic-module=$folder")
+    done
+    (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" \
+        --with-ld-opt="$ldflags -Wl,-Bsymbolic" \
+        --builddir="$work/objs") >"$work/configure.log" 2>&1 || {
         grep -A3 'error:' "$work/configure.log" >&2 || tail -20 "$work/configure.log" >&2
         echo "build-module: configuring nginx failed, see $work/configure.log" >&2
         exit 1
@@ -53,7 +57,7 @@ make -s -C "$work/src" -f "$work/objs/Makefile" modules >"$work/make.log" 2>&1 |
     exit 1
 }
 # The probes are for tests only; they are separate modules.
-for module in ngx_http_weir_module ngx_http_weir_redis_probe_module ngx_http_weir_cache_probe_module; do
+for module in ngx_http_weir{,_redis_probe,_cache_probe}_module; do
     install -m 755 "$work/objs/$module.so" "$root/$build/$module.so.new"
     mv "$root/$build/$module.so.new" "$root/$build/$module.so"
 done

@@ -21,8 +21,8 @@ unset "${!PG@}"
 run=${WEIR_RUN:-$weir_root/.run}
 [[ $run = /* ]] || run=$weir_root/$run
 
-# choose_domain FOLDER: the backend's domain, the folder of its programs, and the services that it needs: an SMTP sink
-# and a payment gateway only if its backend.conf.in names their ports.
+# choose_domain FOLDER: the backend's domain, the folder of its programs, and the services that it
+# needs: an SMTP sink and a payment gateway only if its backend.conf.in names their ports.
 choose_domain() {
     domain=$1
     domain_build=build
@@ -48,7 +48,8 @@ die() {
     exit 1
 }
 
-# no_arguments NAME TEXT [ARGUMENT…]: for a command without arguments: --help prints the text, others are refused.
+# no_arguments NAME TEXT [ARGUMENT…]: for a command without arguments: --help prints the text,
+# others are refused.
 no_arguments() {
     local name=$1 text=$2
     shift 2
@@ -117,23 +118,25 @@ port_holder() {
 
 # free_ports: the first of five consecutive free ports, from 8180 on.
 free_ports() {
-    local base
+    local base i
     for ((base = 8180; base < 30000; base += 100)); do
-        if port_free $base && port_free $((base + 1)) && port_free $((base + 2)) && port_free $((base + 3)) &&
-            port_free $((base + 4)); then
-            echo $base
-            return
-        fi
+        for i in 0 1 2 3 4; do
+            port_free $((base + i)) || continue 2
+        done
+        echo $base
+        return
     done
 }
 
 # --- places --------------------------------------------------------------------
 
-# Folders of data and sockets ($home, $sockets): in $run, unless root runs the
-# stack and the services' users cannot enter it (a clone in /root), or the path
-# is too long for a unix socket (107 bytes).
-# Also the users: $service_user runs PostgreSQL, which refuses root, with $as_service_user. $stack_user runs Redis, the
-# backend, the SMTP sink and the gateway, which do not need root, with $as_stack_user.
+# Folders of data and sockets ($home, $sockets): in $run, unless root runs the stack and the
+# services' users cannot enter it (a clone in /root), or the path is too long for a unix socket (107
+# bytes).
+#
+# Also the users: $service_user runs PostgreSQL, which refuses root, with $as_service_user.
+# $stack_user runs Redis, the backend, the SMTP sink and the gateway, which do not need root, with
+# $as_stack_user.
 choose_places() {
     local name
     service_user=$(id -un) as_service_user=() stack_user=$(id -un) as_stack_user=()
@@ -141,7 +144,8 @@ choose_places() {
         service_user=postgres
         id postgres >/dev/null 2>&1 || service_user=nobody
         # exec, so that the pid is that of the command.
-        as_service_user=(setpriv "--reuid=$service_user" "--regid=$(id -g $service_user)" --init-groups)
+        as_service_user=(setpriv "--reuid=$service_user" "--regid=$(id -g $service_user)"
+            --init-groups)
         stack_user=weir
         id weir >/dev/null 2>&1 || stack_user=nobody
         as_stack_user=(setpriv "--reuid=$stack_user" "--regid=$(id -g $stack_user)" --init-groups)
@@ -159,10 +163,12 @@ choose_places() {
 own_run_folder() {
     local path
     for path in "$run" "$weir_root"; do
-        [[ $path =~ ^[A-Za-z0-9._/+@-]+$ ]] || die "the path \"$path\" cannot be written in configuration files" \
-            "letters, digits and . _ / + @ - may be in it"
+        [[ $path =~ ^[A-Za-z0-9._/+@-]+$ ]] ||
+            die "the path \"$path\" cannot be written in configuration files" \
+                "letters, digits and . _ / + @ - may be in it"
     done
-    [ -d "$run" ] || mkdir -p "$run" || die "cannot create the folder $run" "choose another one with WEIR_RUN=/folder"
+    [ -d "$run" ] || mkdir -p "$run" ||
+        die "cannot create the folder $run" "choose another one with WEIR_RUN=/folder"
     [ -O "$run" ] || die "$run belongs to $(stat -c %U "$run")" \
         "run this as that user, or choose another folder with WEIR_RUN=/folder"
     mkdir -p "$run/logs" "$run/pids"
@@ -190,7 +196,8 @@ stat_fields() {
 record_process() {
     local fields
     fields=$(stat_fields "$2") || return 0
-    echo "$2 $(cut -d ' ' -f 20 <<<"$fields") $(cat /proc/sys/kernel/random/boot_id)" >"$run/pids/$1"
+    echo "$2 $(cut -d ' ' -f 20 <<<"$fields") $(cat /proc/sys/kernel/random/boot_id)" \
+        >"$run/pids/$1"
 }
 
 # pid_of SERVICE: its pid while the process that was started is alive.
@@ -218,7 +225,8 @@ leftovers_of() {
     # The number of a session is not reused while the session exists.
     fields=$(stat_fields "$pid" || true)
     [ -z "$fields" ] || [ "${fields%% *}" = Z ] || return 0
-    # pid (name) state parent group session …, the 20th after the name is the start time; the name may contain any character.
+    # pid (name) state parent group session …, the 20th after the name is the start time; the name
+    # may contain any character.
     cat /proc/[0-9]*/stat 2>/dev/null | awk -v session="$pid" -v start="$start" '
         { pid = $1; sub(/.*\) /, "") }
         pid ~ /^[0-9]+$/ && $4 == session && $1 != "Z" && $20 >= start { print pid }' || true
@@ -256,7 +264,8 @@ pg_bin() {
     if [ -f "$home/postgres/PG_VERSION" ]; then
         version=$(cat "$home/postgres/PG_VERSION")
     else
-        version=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort -n | tail -1)
+        version=$(find /usr/lib/postgresql -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null |
+            sort -n | tail -1)
     fi
     echo "/usr/lib/postgresql/$version/bin"
 }

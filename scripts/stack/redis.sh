@@ -11,8 +11,8 @@ choose_redis() {
     redis_server=${WEIR_REDIS_SERVER:-$(cat "$1" 2>/dev/null || true)}
     redis_server=${redis_server:-redis-server}
     if [[ ! $redis_server =~ ^[A-Za-z0-9._/+@-]+-server$ ]]; then
-        echo "weir: WEIR_REDIS_SERVER is \"$redis_server\"; it must be a program's name or path that ends in \"-server\"," \
-            "such as valkey-server" >&2
+        echo "weir: WEIR_REDIS_SERVER is \"$redis_server\"; it must be a program's name or path" \
+            "that ends in \"-server\", such as valkey-server" >&2
         exit 2
     fi
     redis_cli=${redis_server%-server}-cli

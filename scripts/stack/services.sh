@@ -34,6 +34,12 @@ write_secret() {
     mv "$1.new" "$1"
 }
 
+# fill [NAME VALUE]…: standard input, with the VALUE in the place of each @NAME@. sed reads the
+# values from a file, because all users of the machine can read arguments.
+fill() {
+    sed -f <(printf 's|@%s@|%s|\n' "$@")
+}
+
 # own_folder PATH: a folder that only the services' user can enter.
 own_folder() {
     mkdir -p "$1"
@@ -96,17 +102,16 @@ END
 # The gateway's signing secret, created once for this stack.
 webhook_secret() {
     local file=$home/webhook-secret
-    [ -s "$file" ] || write_secret "$file" "$stack_user" <<<"whsec_$(head -c 32 /dev/urandom | base64)"
+    [ -s "$file" ] ||
+        write_secret "$file" "$stack_user" <<<"whsec_$(head -c 32 /dev/urandom | base64)"
     cat "$file"
 }
 
 configure_backend() {
     local domain_conf=
-    # By a file: all users of the machine can read arguments.
     if [ -f "$domain/backend.conf.in" ]; then
-        domain_conf=$(sed -f <(
-            printf 's|@%s@|%s|\n' SMTP_PORT "$smtp_port" PAYMENTS_PORT "$payments_port" WEBHOOK_SECRET "$(webhook_secret)"
-        ) "$domain/backend.conf.in")
+        domain_conf=$(fill SMTP_PORT "$smtp_port" PAYMENTS_PORT "$payments_port" \
+            WEBHOOK_SECRET "$(webhook_secret)" <"$domain/backend.conf.in")
     fi
     write_secret "$home/weir-backend.conf" "$stack_user" <<END
 # Written by ./weir up; conf/weir-backend.conf describes every key.
@@ -120,29 +125,31 @@ END
 configure_nginx() {
     local user='' template=$domain/edge.conf.in
     [ "$domain" != backend/shop ] || template=conf/edge.conf.in
-    [ -f "$template" ] || die "the domain $domain has no edge.conf.in" "weirctl new-domain lays one down"
+    [ -f "$template" ] ||
+        die "the domain $domain has no edge.conf.in" "weirctl new-domain lays one down"
     [ "$(id -u)" != 0 ] || user="user www-data;"
-    # By a file: all users of the machine can read arguments.
-    sed -f <(
-        printf 's|@%s@|%s|\n' MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
-            REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
-            BACKEND "127.0.0.1:$backend_port"
-    ) "$template" | write_secret "$run/edge.conf"
+    fill MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
+        REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
+        BACKEND "127.0.0.1:$backend_port" <"$template" | write_secret "$run/edge.conf"
 }
 
 # fingerprint_of SERVICE: changes with its program and its configuration.
 fingerprint_of() {
     case $1 in
-    postgres) cat "$home/postgres/postgresql.conf" "$home/postgres/pg_hba.conf" "$home/postgres/pg_ident.conf" ;;
+    postgres) cat "$home/postgres"/{postgresql,pg_hba,pg_ident}.conf ;;
     redis) cat "$home/redis.conf" && echo "$redis_server" ;;
     backend) cat "$home/weir-backend.conf" "$domain_build/weir-backend" && echo "$stack_user" ;;
-    payments) webhook_secret && cat build/weir-payments-sim && echo "$payments_port $edge_port $stack_user" ;;
+    payments)
+        webhook_secret && cat build/weir-payments-sim &&
+            echo "$payments_port $edge_port $stack_user"
+        ;;
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
     smtp) echo "$smtp_port $stack_user" ;;
     esac | sha256sum | cut -d ' ' -f 1
 }
 
-# program FILE: the built program, in a folder that the stack's user can enter (a clone in /root is none).
+# program FILE: the built program, in a folder that the stack's user can enter (a clone in /root is
+# none).
 program() {
     local file=$weir_root/$1
     if ! "${as_stack_user[@]}" test -x "$file"; then
@@ -159,8 +166,9 @@ create_cluster() {
     mkdir -p "$home/postgres"
     chmod 700 "$home/postgres"
     if [ "$(id -u)" = 0 ]; then chown "$service_user:" "$home/postgres"; fi
-    (cd / && "${as_service_user[@]}" "$(pg_bin)/initdb" -D "$home/postgres" -U postgres --auth=peer --data-checksums \
-        --encoding=UTF8 --locale=C.UTF-8) >>"$run/logs/postgres.log" 2>&1 ||
+    (cd / && "${as_service_user[@]}" "$(pg_bin)/initdb" -D "$home/postgres" -U postgres \
+        --auth=peer --data-checksums --encoding=UTF8 --locale=C.UTF-8) \
+        >>"$run/logs/postgres.log" 2>&1 ||
         failed postgres "initdb failed"
 }
 
@@ -183,20 +191,24 @@ start_smtp() {
     own_folder "$home/mail"
     mkdir -p "$home/mail/tmp" "$home/mail/new" "$home/mail/cur"
     if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/mail"; fi
-    launch smtp "${as_stack_user[@]}" /usr/bin/python3 -m aiosmtpd -n -c aiosmtpd.handlers.Mailbox "$home/mail" -l "127.0.0.1:$smtp_port"
+    launch smtp "${as_stack_user[@]}" /usr/bin/python3 -m aiosmtpd -n \
+        -c aiosmtpd.handlers.Mailbox "$home/mail" -l "127.0.0.1:$smtp_port"
 }
 
 # It sends its webhooks through the edge, as an external gateway would.
 start_payments() {
+    local ledger=$home/payments-ledger.json
     webhook_secret >/dev/null
-    (umask 077 && : >>"$home/payments-ledger.json" && chmod 600 "$home/payments-ledger.json")
-    if [ "$(id -u)" = 0 ]; then chown "$stack_user:" "$home/payments-ledger.json" "$home/webhook-secret"; fi
-    launch payments "${as_stack_user[@]}" "$(program build/weir-payments-sim)" -l "127.0.0.1:$payments_port" \
-        -S "$home/webhook-secret" -w "http://127.0.0.1:$edge_port/webhooks/payment" -f "$home/payments-ledger.json"
+    (umask 077 && : >>"$ledger" && chmod 600 "$ledger")
+    if [ "$(id -u)" = 0 ]; then chown "$stack_user:" "$ledger" "$home/webhook-secret"; fi
+    launch payments "${as_stack_user[@]}" "$(program build/weir-payments-sim)" \
+        -l "127.0.0.1:$payments_port" -S "$home/webhook-secret" -f "$ledger" \
+        -w "http://127.0.0.1:$edge_port/webhooks/payment"
 }
 
 start_backend() {
-    launch backend "${as_stack_user[@]}" "$(program "$domain_build/weir-backend")" -c "$home/weir-backend.conf" all
+    launch backend "${as_stack_user[@]}" "$(program "$domain_build/weir-backend")" \
+        -c "$home/weir-backend.conf" all
 }
 
 start_nginx() {
@@ -210,7 +222,8 @@ answers_postgres() { "$(pg_bin)/pg_isready" -q -h "$pg_socket" -p 5432 -U postgr
 answers_redis() { [ "$(stack_redis_cli ping 2>/dev/null)" = PONG ]; }
 answers_smtp() {
     local banner=
-    { read -r -t 2 banner <"/dev/tcp/127.0.0.1/$smtp_port"; } 2>/dev/null && [ "${banner%% *}" = 220 ]
+    { read -r -t 2 banner <"/dev/tcp/127.0.0.1/$smtp_port"; } 2>/dev/null &&
+        [ "${banner%% *}" = 220 ]
 }
 answers_payments() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$payments_port/ledger"; }
 answers_backend() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$backend_port/health"; }
@@ -233,10 +246,10 @@ answers_or_died() {
 
 # failed SERVICE WHAT: ends with the lines of its log since the start, at most 12.
 failed() {
-    local log=$run/logs/$1.log
-    die "$1: $2; the end of $log:" \
-        "$(tail -c "+$((log_start + 1))" "$log" 2>/dev/null | tail -n 12 | cut -c 1-400 | sed '2,$s/^/      /')" \
-        "when that is mended, ./weir up goes on from here"
+    local log=$run/logs/$1.log lines
+    lines=$(tail -c "+$((log_start + 1))" "$log" 2>/dev/null | tail -n 12 | cut -c 1-400 |
+        sed '2,$s/^/      /') || true
+    die "$1: $2; the end of $log:" "$lines" "when that is mended, ./weir up goes on from here"
 }
 
 # ensure_service SERVICE: starts it, unless it runs with the current program and configuration.
@@ -244,7 +257,8 @@ ensure_service() {
     local name=$1 print verb=started
     print=$(fingerprint_of "$name")
     if pid_of "$name" >/dev/null; then
-        if [ "$print" = "$(cat "$run/pids/$name.from" 2>/dev/null)" ] && wait_until 10 "answers_$name"; then
+        if [ "$print" = "$(cat "$run/pids/$name.from" 2>/dev/null)" ] &&
+            wait_until 10 "answers_$name"; then
             step "$name" "running, pid $(pid_of "$name")"
             return
         fi

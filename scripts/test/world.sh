@@ -30,7 +30,8 @@ enter_world() {
 # tests_of NAME: its test files, one per line, without those in t/worlds/except.
 tests_of() {
     local except
-    except=$(awk -v world="$1" '!/^#/ && NF && ($1 == world || $1 == "*") { print "^" $2 "$" }' t/worlds/except)
+    except=$(awk -v world="$1" '
+        !/^#/ && NF && ($1 == world || $1 == "*") { print "^" $2 "$" }' t/worlds/except)
     find t/edge t/worlds -name '*.t' | grep -vE -f <(echo "$except") | sort
 }
 

@@ -227,4 +227,13 @@ for my $name (sort keys %errno) {
 }
 is $stack->stop_process('all', 'TERM'), 0, 'stops cleanly';
 
+# Standard streams that are closed: neither a file nor a socket takes their place.
+my $conf = $stack->write_conf;
+my $pid = $stack->start_process('api',
+    ['/bin/sh', '-c', "exec $bin/weir-backend -c $conf api <&- >&- 2>&-"]);
+wait_for('an answer', sub { $stack->get('/products')->{status} == 200 });
+is_deeply [map { readlink "/proc/$pid/fd/$_" } 0 .. 2], [('/dev/null') x 3],
+    'closed standard streams become /dev/null';
+is $stack->stop_process('api', 'TERM'), 0, 'and it stops cleanly';
+
 done_testing;

@@ -6,7 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use Test::More;
-use Weir::Api qw(make_users product raw_request at_once status_of json_of);
+use Weir::Api qw(at_once json_of make_users order_of product raw_request status_of);
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
@@ -15,15 +15,14 @@ my $s = Weir::Stack->new(conf => {
 });
 $s->start_backend('api');
 
-sub order_of {
+sub order {
     my ($user, $product) = @_;
-    return { userId => $user, items => [{ productId => product($product // 1), quantity => 1 }] };
+    return raw_request('POST', '/orders', order_of($user, [$product // 1, 1]));
 }
-sub order { return raw_request('POST', '/orders', order_of(@_)) }
 
 sub checkout {
     my ($user, $key) = @_;
-    my $request = raw_request('POST', '/checkout', order_of($user));
+    my $request = raw_request('POST', '/checkout', order_of($user, [1, 1]));
     return $request =~ s/\r\n/\r\nIdempotency-Key: "$key"\r\n/r;
 }
 
@@ -119,10 +118,9 @@ subtest 'a locked row holds up only the events that need it' => sub {
             . " 'displayName', 'x'), NULL)");
     for my $round (1 .. 3) {
         $e->create(40, "round$round");
-        wait_for("the effects of round $round" => sub {
-            $s->psql("SELECT count(*) FROM users WHERE email LIKE 'round$round%' AND steps & 6 = 6")
-                == 40;
-        });
+        my $done = "users WHERE email LIKE 'round$round%' AND steps & 6 = 6";
+        wait_for("the effects of round $round" =>
+            sub { $s->psql("SELECT count(*) FROM $done") == 40 });
     }
     pass 'others have their effects';
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'no dead letter';

@@ -31,12 +31,17 @@ sub until_true {
 sub slurp { open my $in, '<', $_[0] or return ''; local $/; scalar <$in> }
 sub master { slurp("$dir/pid") =~ /(\d+)/ ? $1 : 0 }
 
-END { my $status = $?; kill 'TERM', grep { $_ } master(), slurp("$dir/pid.oldbin") =~ /(\d+)/; $? = $status }
+END {
+    my $status = $?;
+    kill 'TERM', grep { $_ } master(), slurp("$dir/pid.oldbin") =~ /(\d+)/;
+    $? = $status;
+}
 
 my $port = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0')->sockport;
 my $temp = join '', map { "${_}_temp_path $dir/$_;\n" } qw(client_body proxy fastcgi uwsgi scgi);
 my @own = grep { !/probe/ } split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
-my $others = distribution_nginx() && -d '/etc/nginx/modules-enabled' ? 'include /etc/nginx/modules-enabled/*.conf;' : '';
+my $others = distribution_nginx() && -d '/etc/nginx/modules-enabled'
+    ? 'include /etc/nginx/modules-enabled/*.conf;' : '';
 
 open my $conf, '>', "$dir/nginx.conf" or die $!;
 print $conf <<"EOF";
@@ -72,7 +77,8 @@ http {
 }
 EOF
 close $conf;
-my @nginx = ($ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf");
+my @nginx =
+    ($ENV{TEST_NGINX_BINARY}, '-e', "$dir/logs/error.log", '-p', $dir, '-c', "$dir/nginx.conf");
 is system(@nginx), 0, 'nginx starts with every module that is enabled';
 my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
 my (%type, %cached);
@@ -110,6 +116,7 @@ request() for 1 .. 20;
 is_deeply [keys %type], ['200 application/vnd.shop.v2+json'], 'nor the upgrade of the binary';
 is_deeply [grep { !/^200 [0-9a-f]{32}\z/ } keys %cached], [], 'what is cached is whole';
 cmp_ok scalar(keys %cached), '<=', 2, 'and was fetched once more, for the new memory';
-unlike slurp("$dir/logs/error.log"), qr/\[(alert|emerg|crit)\]|signal 11|exited on signal/, 'the log has no alert';
+unlike slurp("$dir/logs/error.log"), qr/\[(alert|emerg|crit)\]|signal 11|exited on signal/,
+    'the log has no alert';
 
 done_testing;

@@ -23,7 +23,8 @@ start_upstream(sub {
     my ($path, $request, $n) = @_;
     return answer('500 Internal Server Error', [], '') if $path =~ m{^/failing};
     my ($seen) = $request =~ /^X-Seen: (.*?)\r$/mi;
-    return answer('200 OK', ['Cache-Control: max-age=600', 'Content-Type: application/json', 'X-From: upstream'],
+    return answer('200 OK',
+        ['Cache-Control: max-age=600', 'Content-Type: application/json', 'X-From: upstream'],
         "$n [" . ($seen // '') . ']');
 });
 
@@ -69,8 +70,9 @@ $temp
                 ngx.sleep(0)  -- the request comes back to the phase later
                 ngx.shared.count:incr(ngx.var.uri, 1, 0)
                 if ngx.var.http_x_key == "wrong" then return ngx.exit(403) end
-                ngx.req.set_header("X-Seen", table.concat({ ngx.var.weir_version, ngx.var.weir_media_type,
-                    ngx.var.weir_version_status, ngx.var.weir_breaker_state }, " "))
+                local seen = { ngx.var.weir_version, ngx.var.weir_media_type,
+                    ngx.var.weir_version_status, ngx.var.weir_breaker_state }
+                ngx.req.set_header("X-Seen", table.concat(seen, " "))
             }
             header_filter_by_lua_block {
                 ngx.header.content_length = nil  -- the body grows
@@ -82,8 +84,9 @@ $temp
                 if ngx.arg[2] then ngx.arg[1] = ngx.arg[1] .. " Lua" end
             }
             log_by_lua_block {
-                ngx.log(ngx.NOTICE, "at the end ", ngx.var.uri, " ", ngx.status, " ", ngx.var.weir_version, " ",
-                    ngx.var.weir_cache_status, " ", ngx.var.weir_breaker_state, ";")
+                ngx.log(ngx.NOTICE, "at the end ", ngx.var.uri, " ", ngx.status, " ",
+                    ngx.var.weir_version, " ", ngx.var.weir_cache_status, " ",
+                    ngx.var.weir_breaker_state, ";")
             }
             proxy_http_version 1.1;
             proxy_pass http://$upstream;
@@ -124,7 +127,10 @@ CONF
     until_true('the edge listens', sub { listens($port) });
 }
 
-sub get { my ($path, %headers) = @_; $http->get("http://127.0.0.1:$port$path", { headers => \%headers }) }
+sub get {
+    my ($path, %headers) = @_;
+    $http->get("http://127.0.0.1:$port$path", { headers => \%headers });
+}
 
 # How often Lua was asked about a path.
 sub admitted { get("/count?of=$_[0]")->{content} }
@@ -134,7 +140,8 @@ sub at_the_end {
     my ($path, $number) = @_;
     my @lines;
     until_true("$number requests for $path are logged", sub {
-        @lines = map { /at the end (.*?);/ } log_lines("$root/logs/error.log", qr/at the end \Q$path\E /);
+        @lines = map { /at the end (.*?);/ } log_lines("$root/logs/error.log",
+            qr/at the end \Q$path\E /);
         @lines >= $number;
     });
     return @lines;
@@ -147,10 +154,13 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
     # --- what access_by_lua sees ---
 
     like get("/$name/default")->{content}, qr{\[2 application/vnd\.shop\.v2\+json current closed\]},
-        "$name: access_by_lua sees the default version, its type and status, and the breaker's state";
+        "$name: access_by_lua sees the default version, its type and status, and the state of"
+        . ' the breaker';
     like get("/$name/asked", Accept => 'application/vnd.shop.v1+json')->{content},
-        qr{\[1 application/vnd\.shop\.v1\+json deprecated closed\]}, 'and the version that the client asks for';
-    like get("/$name/rewritten?want=3")->{content}, qr{\[3 application/vnd\.shop\.v3\+json current closed\]},
+        qr{\[1 application/vnd\.shop\.v1\+json deprecated closed\]},
+        'and the version that the client asks for';
+    like get("/$name/rewritten?want=3")->{content},
+        qr{\[3 application/vnd\.shop\.v3\+json current closed\]},
         'and the one that rewrite_by_lua has asked for';
     is get('/set', 'API-Version' => 'v3')->{content}, '3', 'set_by_lua sees it too';
     is get('/read-before')->{content}, '2 2', 'a version that was read before stays';
@@ -170,20 +180,25 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
     is $hit->{content}, '1 [2 application/vnd.shop.v2+json current closed] Lua',
         'what body_filter_by_lua does is done to a hit, once';
     is $hit->{headers}{'x-from'}, 'upstream and Lua', 'and what header_filter_by_lua does';
-    isnt $hit->{headers}{'x-request'}, $miss->{headers}{'x-request'}, 'with the variables of its own request';
-    is $hit->{headers}{'content-type'}, 'application/vnd.shop.v2+json', 'and the type of its version';
+    isnt $hit->{headers}{'x-request'}, $miss->{headers}{'x-request'},
+        'with the variables of its own request';
+    is $hit->{headers}{'content-type'}, 'application/vnd.shop.v2+json',
+        'and the type of its version';
 
-    is get($path, 'X-Key' => 'wrong')->{status}, 403, 'access_by_lua can refuse what is in the cache';
+    is get($path, 'X-Key' => 'wrong')->{status}, 403,
+        'access_by_lua can refuse what is in the cache';
     is admitted($path), 3, 'for it is asked before each hit';
 
     my @logged = at_the_end($path, 3);
-    is_deeply [@logged[0, 1]], ["$path 200 2 MISS closed", "$path 200 2 HIT closed"], 'log_by_lua sees all of it';
+    is_deeply [@logged[0, 1]], ["$path 200 2 MISS closed", "$path 200 2 HIT closed"],
+        'log_by_lua sees all of it';
 
     # --- the breaker ---
 
     $path = "/$name/failing";
     $path =~ s{^/(.*)/failing}{/failing/$1};
-    is_deeply [map { get($path)->{status} } 1 .. 3], [500, 500, 503], 'the breaker opens after two failures';
+    is_deeply [map { get($path)->{status} } 1 .. 3], [500, 500, 503],
+        'the breaker opens after two failures';
     like +(at_the_end($path, 3))[-1], qr/ 503 2 \S* ?open$/, 'log_by_lua sees it open';
     is asked($path), 2, 'and a refused request has not reached the upstream';
 
@@ -191,17 +206,21 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
 
     my $made = get('/content', Accept => 'application/vnd.shop.v1+json');
     is $made->{content}, '1 1', 'content_by_lua sees the version';
-    is $made->{headers}{'content-type'}, 'application/vnd.shop.v1+json', 'its answer has the type of the version';
+    is $made->{headers}{'content-type'}, 'application/vnd.shop.v1+json',
+        'its answer has the type of the version';
     is $made->{headers}{deprecation}, '@1767225600', 'and tells that it is deprecated';
 
-    is get('/content', Accept => 'application/vnd.shop.v1+json')->{content}, '1 2', 'and it is made anew each time';
+    is get('/content', Accept => 'application/vnd.shop.v1+json')->{content}, '1 2',
+        'and it is made anew each time';
     is_deeply [map { get("/capture/$name")->{content} } 1 .. 2], [map { "200 $_ [] Lua" } 1 .. 2],
         'what ngx.location.capture asks for passes the cache by, as every subrequest';
 
     stop($name, 'TERM');
     my @errors = log_lines("$root/logs/error.log", qr/\[(?:error|crit|alert|emerg)\]|signal 11/);
-    is scalar(grep { /weir_breaker "\S+" of zone "breakers" is open/ } @errors), 1, 'the log says which breaker opened';
-    is_deeply [grep { !/weir_breaker "\S+" of zone "breakers" is open/ } @errors], [], 'and has no other error';
+    is scalar(grep { /weir_breaker "\S+" of zone "breakers" is open/ } @errors), 1,
+        'the log says which breaker opened';
+    is_deeply [grep { !/weir_breaker "\S+" of zone "breakers" is open/ } @errors], [],
+        'and has no other error';
 }
 
 done_testing;

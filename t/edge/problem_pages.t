@@ -9,15 +9,16 @@ use lib "$Bin/cache", "$Bin/../lib";
 use JSON::PP;
 use Scene;
 use Test::More;
+use Weir::Edge::Nginx qw(http2_directives make_certificate);
 use Weir::Processes;
 
-start_upstream(sub { answer('404 Not Found', ['Content-Type: text/html'], "<html>\r\n<head><title>404 theirs") });
+start_upstream(sub {
+    answer('404 Not Found', ['Content-Type: text/html'], "<html>\r\n<head><title>404 theirs");
+});
 
 my $tls = free_port();
-my ($major, $minor) = `$ENV{TEST_NGINX_BINARY} -v 2>&1` =~ m{nginx/(\d+)\.(\d+)} or die 'nginx tells no version';
-my ($listen, $on) = $major * 1000 + $minor >= 1026 ? ('', 'http2 on;') : ('http2', '');
-system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $dir/key -out $dir/certificate -days 2 -subj /CN=a.test 2>$dir/openssl.log") == 0
-    or die slurp("$dir/openssl.log");
+my ($listen, $on) = http2_directives();
+make_certificate('a.test');
 mkdir "$dir/html";
 spit("$dir/page.html", "<html>\r\n<head><title>404 a file</title></head>");
 spit("$dir/users", 'u:x');
@@ -43,7 +44,13 @@ my $server = <<"SERVER";
         location /teapot { return 418; }
         location /law { return 451; }
         location /text { default_type text/html; return 404 "$page"; }
-        location /own { error_page 404 /page; error_page 403 \@named; location /own/403 { deny all; } }
+        location /own {
+            error_page 404 /page;
+            error_page 403 \@named;
+            location /own/403 {
+                deny all;
+            }
+        }
         location /page { alias $dir/page.html; default_type text/html; }
         location \@named { default_type text/html; return 403 "$page"; }
         location /lost { error_page 403 /nowhere; deny all; }
@@ -51,7 +58,12 @@ SERVER
 start_edge(<<"HTTP", $server);
     weir_problem_pages on;
     limit_req_zone \$uri zone=one:1m rate=1r/m;
-    server { listen 127.0.0.1:$tls ssl $listen; $on ssl_certificate $dir/certificate; ssl_certificate_key $dir/key; $server }
+    server {
+        listen 127.0.0.1:$tls ssl $listen;
+        $on ssl_certificate $dir/certificate;
+        ssl_certificate_key $dir/key;
+        $server
+    }
 HTTP
 
 sub curl {
@@ -69,11 +81,14 @@ sub is_problem {
     my $json = eval { decode_json($r->{body}) };
     is_deeply [$r->{status}, $r->{field}{'content-type'}, $r->{field}{'content-length'}, $json],
         [$status, 'application/problem+json', length $r->{body},
-         { type => 'about:blank', title => $title, status => $status, $detail ? (detail => $detail) : () }], $name;
+         { type => 'about:blank', title => $title, status => $status,
+             $detail ? (detail => $detail) : () }],
+         $name;
 }
 
 my $plain = port_of_edge();
-for (['HTTP/1.1', "http://127.0.0.1:$plain", '--http1.1'], ['TLS', "https://127.0.0.1:$tls", '--http1.1'],
+for (['HTTP/1.1', "http://127.0.0.1:$plain", '--http1.1'],
+    ['TLS', "https://127.0.0.1:$tls", '--http1.1'],
      ['HTTP/2', "https://127.0.0.1:$tls", '--http2']) {
     my ($world, $base, @as) = @$_;
     my $ask = sub { curl($base . shift, @as, @_) };
@@ -94,20 +109,25 @@ for (['HTTP/1.1', "http://127.0.0.1:$plain", '--http1.1'], ['TLS', "https://127.
     $r = $ask->('/auth');
     is_problem($r, 401, 'Authorization Required', "$world: 401");
     is $r->{field}{'www-authenticate'}, 'Basic realm="realm"', "$world: with WWW-Authenticate";
-    is_problem($ask->('/law'), 451, 'Unavailable For Legal Reasons', "$world: a status that nginx has no page for");
+    is_problem($ask->('/law'), 451, 'Unavailable For Legal Reasons',
+        "$world: a status that nginx has no page for");
     is_problem($ask->('/teapot'), 418, 'Client Error', "$world: one that has no name");
     is_problem($ask->('/lost'), 404, 'Not Found', "$world: an error_page that is not there");
     # over HTTP/2 nginx closes the connection instead
-    is_problem($ask->('/none', '-H', 'X-Long: ' . 'x' x 3000), 400, 'Bad Request', "$world: a field too long, before a location is known",
+    is_problem($ask->('/none', '-H', 'X-Long: ' . 'x' x 3000), 400, 'Bad Request',
+        "$world: a field too long, before a location is known",
         'Request Header Or Cookie Too Large')
         if $world ne 'HTTP/2';
 
     $r = $ask->('/none', '-I');
-    is_deeply [$r->{status}, $r->{field}{'content-type'}, $r->{body}], [404, 'application/problem+json', ''], "$world: HEAD has no body";
+    is_deeply [$r->{status}, $r->{field}{'content-type'}, $r->{body}],
+        [404, 'application/problem+json', ''], "$world: HEAD has no body";
     is $ask->('/off')->{field}{'content-type'}, 'text/html', "$world: off is as nginx is";
-    is $ask->('/theirs')->{body}, "<html>\r\n<head><title>404 theirs", "$world: the upstream's own is left alone";
+    is $ask->('/theirs')->{body}, "<html>\r\n<head><title>404 theirs",
+        "$world: the upstream's own is left alone";
     is $ask->('/text')->{body}, $page, "$world: so is the text of return";
-    is $ask->('/own/none')->{body}, "<html>\r\n<head><title>404 a file</title></head>", "$world: a file of error_page wins";
+    is $ask->('/own/none')->{body}, "<html>\r\n<head><title>404 a file</title></head>",
+        "$world: a file of error_page wins";
     is $ask->('/own/403')->{body}, $page, "$world: and a named location of error_page";
 }
 
@@ -119,18 +139,27 @@ sub raw {
     local $/;
     return scalar <$s>;
 }
-like raw("GET / HTTP/9.9\r\n\r\n"), qr{^HTTP/1.1 505 .*problem\+json.*"title":"HTTP Version Not Supported"}s, '505 for a version of HTTP';
-like raw("\x01\x02\r\n\r\n"), qr{^HTTP/1.1 400 .*problem\+json.*\r\n\r\n\{"type":"about:blank","title":"Bad Request","status":400\}\n\z}s,
+like raw("GET / HTTP/9.9\r\n\r\n"),
+    qr{^HTTP/1.1 505 .*problem\+json.*"title":"HTTP Version Not Supported"}s,
+    '505 for a version of HTTP';
+my $bad_request = '{"type":"about:blank","title":"Bad Request","status":400}';
+like raw("\x01\x02\r\n\r\n"),
+    qr{^HTTP/1.1 400 .*problem\+json.*\r\n\r\n\Q$bad_request\E\n\z}s,
     'what is no request';
-like raw('GET /' . 'x' x 3000 . " HTTP/1.1\r\n\r\n"), qr{^HTTP/1.1 414 .*problem\+json.*"status":414}s, '414 for a long URI';
-my @answers = raw("GET /none HTTP/1.1\r\nHost: a\r\n\r\n" x 2 . "GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") =~ /("status":404\})/g;
+like raw('GET /' . 'x' x 3000 . " HTTP/1.1\r\n\r\n"),
+    qr{^HTTP/1.1 414 .*problem\+json.*"status":414}s, '414 for a long URI';
+my @answers = raw("GET /none HTTP/1.1\r\nHost: a\r\n\r\n" x 2
+    . "GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") =~ /("status":404\})/g;
 is scalar(@answers), 3, 'pipelined requests get one each, and the connection is kept';
 my $leaving = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$plain") or die $!;
 print $leaving "GET /leaves HTTP/1.1\r\nHost: a\r\n\r\n";
 close $leaving;
-until_true('a client that left is logged', sub { (slurp("$dir/leaves.log") // '') =~ m{"GET /leaves HTTP/1.1" 499 0 } });
+until_true('a client that left is logged', sub {
+    (slurp("$dir/leaves.log") // '') =~ m{"GET /leaves HTTP/1.1" 499 0 };
+});
 curl("http://127.0.0.1:$plain/limit");
-is_problem(curl("http://127.0.0.1:$plain/limit"), 503, 'Service Temporarily Unavailable', 'limit_req');
+is_problem(curl("http://127.0.0.1:$plain/limit"), 503, 'Service Temporarily Unavailable',
+    'limit_req');
 
 is scalar(logged(qr/\[(alert|emerg|crit)\]/)), 0, 'the log has no error';
 done_testing;

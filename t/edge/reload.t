@@ -52,7 +52,10 @@ $temp
         listen 127.0.0.1:$port;
         location /cached/ { weir_cache answers; proxy_pass http://127.0.0.1:$port/fresh/; }
         location /fresh/ { expires 1h; return 200 \$request_id; }
-        location /broken { weir_breaker zone=upstreams failures=1 open=1h; proxy_pass http://127.0.0.1:$port/fails; }
+        location /broken {
+            weir_breaker zone=upstreams failures=1 open=1h;
+            proxy_pass http://127.0.0.1:$port/fails;
+        }
         location /fails { return 500; }
         location /status { weir_status; }
         @{[$more ? 'location /probe { weir_cache answers; weir_cache_probe on; }' : '']}
@@ -61,8 +64,14 @@ $temp
 CONF
 }
 
-sub get { my $response = $http->get("http://127.0.0.1:$port$_[0]"); "$response->{status} $response->{content}" }
-sub workers { my $pid = $pid{nginx}; join ' ', sort split ' ', slurp("/proc/$pid/task/$pid/children") }
+sub get {
+    my $response = $http->get("http://127.0.0.1:$port$_[0]");
+    "$response->{status} $response->{content}";
+}
+sub workers {
+    my $pid = $pid{nginx};
+    join ' ', sort split ' ', slurp("/proc/$pid/task/$pid/children");
+}
 
 # Until the old workers have left, or the configuration was refused.
 sub reload {
@@ -120,12 +129,16 @@ configure($module, "load_module $probe;");
 spawn_nginx('nginx', $dir);
 until_true('nginx listens again', sub { listens($port) });
 $first = get('/cached/a');
-my $zones = () = join('', map { slurp($_) } glob "$root/ngx_module/*/*.c $root/ngx_module/*/*/*.c") =~ /ngx_shared_memory_add\(cf, [^;]*, size,/g;
+my @sources = glob "$root/ngx_module/*/*.c $root/ngx_module/*/*/*.c";
+my $zones = () = join('', map { slurp($_) } @sources)
+    =~ /ngx_shared_memory_add\(cf, [^;]*, size,/g;
 my @zones = qw(answers upstreams);
 is $zones, scalar @zones, 'every kind of zone is tried';
 for my $zone (@zones) {
     get("/probe?stamp=$zone");
-    like reload(), qr/\[emerg\].*shared memory zone "$zone" was made by another build of Weir \(layout [0-9a-f]{16}, this one has [0-9a-f]{16}\)/,
+    my $layouts = qr/layout [0-9a-f]{16}, this one has [0-9a-f]{16}/;
+    my $why = qr/shared memory zone "$zone" was made by another build of Weir/;
+    like reload(), qr/\[emerg\].*$why \($layouts\)/,
         "$zone: a stamp of another layout is refused";
     is get('/cached/a'), $first, '... and the old configuration stays';
     get("/probe?stamp=$zone");

@@ -9,6 +9,7 @@ use IO::Socket::INET;
 use lib "$Bin/cache", "$Bin/../lib";
 use Scene;
 use Test::More;
+use Weir::Edge::Nginx qw(http2_directives make_certificate);
 use Weir::Http2;
 use Weir::Processes;
 
@@ -16,37 +17,48 @@ my $long = 'p' x 3000;    # more than postpone_output
 
 start_upstream(sub {
     my ($path) = @_;
-    return "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n" if $_[2] > 1 && $path =~ m{^/validated};
-    return answer('500 Internal Server Error', [], 'x' x 100) if $_[2] > 1 && $path =~ m{^/if-error};
-    return answer('200 OK', ['Cache-Control: max-age=' . ($path =~ m{^/(validated|stale|if-error)} ? 0 : 600), 'ETag: "1"', "X-Long: $long"],
+    return "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n"
+        if $_[2] > 1 && $path =~ m{^/validated};
+    return answer('500 Internal Server Error', [], 'x' x 100)
+        if $_[2] > 1 && $path =~ m{^/if-error};
+    return answer('200 OK',
+        ['Cache-Control: max-age=' . ($path =~ m{^/(validated|stale|if-error)} ? 0 : 600),
+            'ETag: "1"', "X-Long: $long"],
         $path =~ m{^/download} ? 'd' x 4_000_000 : "body of $path");
 });
 
 my ($tls, $http2) = (free_port(), free_port());
-my ($major, $minor) = `$ENV{TEST_NGINX_BINARY} -v 2>&1` =~ m{nginx/(\d+)\.(\d+)} or die 'nginx tells no version';
-my ($listen, $on) = $major * 1000 + $minor >= 1026 ? ('', 'http2 on;') : ('http2', '');
+my ($listen, $on) = http2_directives();
 my $server = <<"SERVER";
         weir_cache z;
-        proxy_buffers 64 128k; proxy_buffer_size 16k; proxy_busy_buffers_size 256k; weir_cache_max_size 8m;
+        proxy_buffers 64 128k; proxy_buffer_size 16k; proxy_busy_buffers_size 256k;
+        weir_cache_max_size 8m;
         add_header X-More $long always;
         location /         { proxy_pass http://UPSTREAM; }
         location /slow     { limit_rate 1500; proxy_pass http://UPSTREAM; }
         location /stale    { weir_cache_use_stale updating; proxy_pass http://UPSTREAM; }
         location /if-error { weir_cache_use_stale http_5xx; proxy_pass http://UPSTREAM; }
         location /version  { weir_version shop; proxy_pass http://UPSTREAM; }
-        location /breaker  { weir_breaker zone=breakers failures=1 open=1h; proxy_pass http://127.0.0.1:1; }
+        location /breaker {
+            weir_breaker zone=breakers failures=1 open=1h;
+            proxy_pass http://127.0.0.1:1;
+        }
         location /status   { weir_status; }
         location /purge    { weir_cache_purge on; proxy_pass http://UPSTREAM; }
 SERVER
 
-system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $dir/key -out $dir/certificate -days 2 -subj /CN=a.test 2>$dir/openssl.log") == 0
-    or die slurp("$dir/openssl.log");
+make_certificate('a.test');
 
 start_edge(<<"HTTP", $server);
     weir_cache_zone z 16m redis=main;
     weir_breaker_zone breakers 1m;
     weir_api shop { media_type application/vnd.shop; versions 1 2; default 2; }
-    server { listen 127.0.0.1:$tls ssl $listen; $on ssl_certificate $dir/certificate; ssl_certificate_key $dir/key; $server }
+    server {
+        listen 127.0.0.1:$tls ssl $listen;
+        $on ssl_certificate $dir/certificate;
+        ssl_certificate_key $dir/key;
+        $server
+    }
     server { listen 127.0.0.1:$http2 $listen sndbuf=32k; $on $server }
 HTTP
 my $plain = port_of_edge();
@@ -63,12 +75,15 @@ my @asked = (
     ['a stale hit',           '/stale',     [], 2, 200, qr{^body of /stale}],
     ['a validated response',  '/validated', [], 2, 200, qr{^body of /validated}],
     ['stale-if-error',        '/if-error',  [], 2, 200, qr{^body of /if-error}],
-    ['only-if-cached',        '/none',      ['-H', 'Cache-Control: only-if-cached'], 1, 504, qr{"status":504}],
-    ['406',                   '/version',   ['-H', 'Accept: application/vnd.shop.v9+json'], 1, 406, qr{"status":406}],
+    ['only-if-cached',        '/none',      ['-H', 'Cache-Control: only-if-cached'], 1, 504,
+        qr{"status":504}],
+    ['406',                   '/version',   ['-H', 'Accept: application/vnd.shop.v9+json'], 1, 406,
+        qr{"status":406}],
     ['503 of the breaker',    '/breaker',   [], 2, 503, qr{"status":503}],
     ['weir_status',           '/status',    [], 1, 200, qr{"caches"}],
     ['PURGE',                 '/purge',     ['-X', 'PURGE'], 1, 200, qr{"invalidated":"key"}],
-    ['PURGE with a mistake',  '/purge',     ['-X', 'PURGE', '-H', 'Weir-Soft: x'], 1, 400, qr{"status":400}],
+    ['PURGE with a mistake',  '/purge',     ['-X', 'PURGE', '-H', 'Weir-Soft: x'], 1, 400,
+        qr{"status":400}],
 );
 
 my @worlds = (
@@ -83,7 +98,9 @@ for (@worlds) {
         my ($what, $path, $arguments, $times, $status, $body) = @$_;
         my ($out, $exit);
         for (1 .. $times) {
-            open my $curl, '-|', 'curl', '-s', '-m', 10, '-w', '\n%{http_code}', @options, @$arguments, "$url$path?$world" or die $!;
+            open my $curl, '-|', 'curl', '-s', '-m', 10, '-w', '\n%{http_code}', @options,
+                @$arguments, "$url$path?$world"
+                or die $!;
             local $/;
             $out = <$curl>;
             close $curl;
@@ -111,10 +128,16 @@ sub pipelined {
     }
     my ($out, $wrong, $whole) = ('', 0, 0);
     # until the window is full there is nothing that could not be sent
-    until_true('the answers come', sub { my $n = pack 'L', 0; ioctl $socket, 0x541B, $n; unpack('L', $n) > 2000 });
+    until_true('the answers come', sub {
+        my $n = pack 'L', 0;
+        ioctl $socket, 0x541B, $n;
+        unpack('L', $n) > 2000;
+    });
     while (sysread $socket, $out, 1000, length $out) { }
     waitpid $sender, 0;
-    while ($out =~ m{\GHTTP/1\.1 (\d+) .*?\r\n(?:.*?\r\n)*?Content-Length: (\d+)\r\n(?:.*?\r\n)*?\r\n}gc) {
+    my $fields = qr{(?:.*?\r\n)*?};
+    my $head = qr{HTTP/1\.1 (\d+) .*?\r\n${fields}Content-Length: (\d+)\r\n$fields\r\n};
+    while ($out =~ m{\G$head}gc) {
         my ($got, $length) = ($1, $2);
         my $content = substr $out, pos $out, $length;
         pos($out) += length $content;
@@ -125,7 +148,8 @@ sub pipelined {
 
 pipelined('a hit', 200, '/hit', '', 200, qr{^body of /hit$});
 pipelined('stale-if-error', 100, '/if-error', '', 200, qr{^body of /if-error$});
-pipelined('406', 200, '/version', "Accept: application/vnd.shop.v9+json\r\n", 406, qr{^\{"type".*\}\s*$}s);
+pipelined('406', 200, '/version', "Accept: application/vnd.shop.v9+json\r\n", 406,
+    qr{^\{"type".*\}\s*$}s);
 pipelined('503', 100, '/breaker', '', 503, qr{^\{"type".*\}\s*$}s);
 pipelined('weir_status', 100, '/status', '', 200, qr{^\{.*"caches".*\}\s*$}s);
 
@@ -135,11 +159,18 @@ my $client = Weir::Http2->new($http2, receive => 4096);
 is $client->get('/hit')->{body}, 'body of /hit', 'HTTP/2: a hit';
 my $download = $client->open('GET', '/download', 1);
 until_true('the download has begun', sub { asked('/download') });
-my @streams = map { [$_, $client->open('GET', $_, 1, accept => 'application/vnd.shop.v9+json')] } ('/hit', '/version', '/breaker', '/status') x 5;
+my @streams =
+    map { [$_, $client->open('GET', $_, 1, accept => 'application/vnd.shop.v9+json')] } ('/hit',
+    '/version', '/breaker', '/status') x 5;
 is length $client->answer($download)->{body}, 4_000_000, 'the download is whole';
-my %body = ('/hit' => qr{^body of /hit$}, '/version' => qr{406}, '/breaker' => qr{503}, '/status' => qr{caches});
-my @broken = grep { my $answer = $client->answer($_->[1]); !$answer->{ended} || $answer->{body} !~ $body{ $_->[0] } } @streams;
-is_deeply [map { $_->[0] } @broken], [], 'HTTP/2: beside a download none of 20 answers is reset or cut';
+my %body = ('/hit' => qr{^body of /hit$}, '/version' => qr{406}, '/breaker' => qr{503},
+    '/status' => qr{caches});
+my @broken = grep {
+    my $answer = $client->answer($_->[1]);
+    !$answer->{ended} || $answer->{body} !~ $body{ $_->[0] };
+} @streams;
+is_deeply [map { $_->[0] } @broken], [],
+    'HTTP/2: beside a download none of 20 answers is reset or cut';
 
 is scalar(logged(qr/\[alert\]|exited on signal/)), 0, 'no worker died';
 

@@ -21,7 +21,8 @@ start_upstream(sub {
         };
     }
     my ($seconds) = $path =~ /-([\d.]+)$/;
-    my @fields = ('Cache-Control: max-age=' . ($path =~ /stored/ ? 600 : 0), 'Content-Type: application/json');
+    my @fields = ('Cache-Control: max-age=' . ($path =~ /stored/ ? 600 : 0),
+        'Content-Type: application/json');
     return answer('200 OK', \@fields, 'body') if !$seconds;
     return sub { sleep $seconds; return answer('200 OK', \@fields, 'body') };
 });
@@ -36,7 +37,12 @@ start_edge(<<"HTTP", <<"SERVER");
     upstream some { server 127.0.0.1:$dead; server UPSTREAM backup; }
 HTTP
     access_log logs/times.log times;
-    location / { weir_version shop; weir_breaker zone=breakers; weir_cache memory; proxy_pass http://UPSTREAM; }
+    location / {
+        weir_version shop;
+        weir_breaker zone=breakers;
+        weir_cache memory;
+        proxy_pass http://UPSTREAM;
+    }
     location /shared/ { weir_cache shared; proxy_pass http://UPSTREAM; }
     location /plain/ { proxy_pass http://UPSTREAM; }
     location /tried/ { proxy_pass http://some; }
@@ -49,7 +55,9 @@ SERVER
 sub spent {
     my $path = shift;
     my @lines;
-    until_true("$path is logged", sub { @lines = log_lines("$dir/logs/times.log", qr/^\Q$path\E /) });
+    until_true("$path is logged", sub {
+        @lines = log_lines("$dir/logs/times.log", qr/^\Q$path\E /);
+    });
     return { map { split /=/ } grep { /=/ } split ' ', $lines[-1] };
 }
 
@@ -57,7 +65,8 @@ sub spent {
 sub adds_up {
     my ($time, $what) = @_;
     my @phases = grep { !/^(?:connect|tries|total)$/ } keys %$time;
-    cmp_ok abs(sum(@$time{@phases}) - $time->{total}), '<=', 0.001 * @phases + 0.0001, "$what: the phases add up to the total";
+    cmp_ok abs(sum(@$time{@phases}) - $time->{total}), '<=', 0.001 * @phases + 0.0001,
+        "$what: the phases add up to the total";
 }
 
 get('/stored-0.2');
@@ -89,12 +98,15 @@ for my $client (1, 2) {
 }
 spit("$dir/go", '');
 my @both;
-until_true('both are logged', sub { 2 == (@both = log_lines("$dir/logs/times.log", qr{^/stored-held})) });
+until_true('both are logged', sub {
+    2 == (@both = log_lines("$dir/logs/times.log", qr{^/stored-held}));
+});
 is scalar(grep { /turn=/ } @both), 1, 'waiting for what another request fetches is found there';
 is scalar(grep { /upstream=/ } @both), 1, '... and one has asked the upstream';
 
 get('/plain/there-0.2');
-cmp_ok spent('/plain/there-0.2')->{upstream}, '>=', 200, 'an upstream without cache and breaker is measured, too';
+cmp_ok spent('/plain/there-0.2')->{upstream}, '>=', 200,
+    'an upstream without cache and breaker is measured, too';
 
 get('/led');
 $time = spent('/led');

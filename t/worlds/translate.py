@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """A client's world: translate.py WORLD PORT ADDRESS PROCESS [PIDFILE]
 
-Takes what a test says in plain HTTP/1.1 on PORT of loopback to the same port of ADDRESS, where nginx is, in another way:
+Takes what a test says in plain HTTP/1.1 on PORT of loopback to the same port of ADDRESS, where
+nginx is, in another way:
 
     tls        over TLS, byte for byte
-    slow       through small socket buffers, a few hundred bytes at a time, with turns for other connections between
+    slow       through small socket buffers, a few hundred bytes at a time, with turns for other
+               connections between
     pipelined  behind another request that was sent in the same segment
     http2      as HTTP/2 over TLS, with two other streams open on the same connection
 
@@ -94,7 +96,8 @@ def fields_of(head):
 # --- pipelined ---
 
 async def pipelined(reader, writer):
-    """What comes in one piece goes out in one piece behind the other request, whose answer is dropped."""
+    """What comes in one piece goes out in one piece behind the other request, whose answer is
+    dropped."""
     out_reader, out_writer = await connect()
     out_writer.write(NOISE + await reader.read(65536))
     up = asyncio.ensure_future(copy(reader, out_writer))
@@ -108,7 +111,8 @@ async def pipelined(reader, writer):
 # --- HTTP/2 ---
 
 class Http2:
-    """One connection to nginx: requests are sent one after the other, two streams with noise before each."""
+    """One connection to nginx: requests are sent one after the other, two streams with noise
+    before each."""
 
     def __init__(self, reader, writer):
         from h2.config import H2Configuration
@@ -185,7 +189,8 @@ async def body_chunks(reader, fields):
 
 
 def http1_head(headers, method, version):
-    """The head for the client, and how the body is framed: 'none', 'length', 'chunked' or 'close'."""
+    """The head for the client, and how the body is framed: 'none', 'length', 'chunked' or
+    'close'."""
     status = dict(headers)[':status']
     out = ['HTTP/1.1 %s %s' % (status, http.client.responses.get(int(status), 'Unknown'))]
     names = [name for name, _ in headers]
@@ -242,7 +247,8 @@ async def http2(reader, writer):
 
 
 async def http2_requests(link, reader, writer):
-    dropped = ('host', 'connection', 'keep-alive', 'transfer-encoding', 'proxy-connection', 'upgrade', 'te')
+    dropped = ('host', 'connection', 'keep-alive', 'transfer-encoding', 'proxy-connection',
+               'upgrade', 'te')
     going_on = True
     while going_on and (head := await head_of(reader)):
         line, fields = fields_of(head)
@@ -251,10 +257,12 @@ async def http2_requests(link, reader, writer):
         has_body = 'transfer-encoding' in known or known.get('content-length', '0') != '0'
         for _ in range(2):
             link.send_head('GET', '/world-noise', 'noise', [], True)
-        stream = link.send_head(method, path, known.get('host', 'localhost'),
-                                [(n.lower(), v) for n, v in fields if n.lower() not in dropped], not has_body)
+        kept = [(name.lower(), value) for name, value in fields if name.lower() not in dropped]
+        stream = link.send_head(method, path, known.get('host', 'localhost'), kept, not has_body)
         link.flush()
-        sending = asyncio.ensure_future(link.send_body(stream, body_chunks(reader, known))) if has_body else None
+        sending = None
+        if has_body:
+            sending = asyncio.ensure_future(link.send_body(stream, body_chunks(reader, known)))
         close = known.get('connection', '').lower() == 'close' or version == 'HTTP/1.0'
         answer = asyncio.ensure_future(answer_of(link, stream, writer, method, version, close))
         gone = asyncio.ensure_future(client_left(reader, writer, answer, sending))
@@ -279,7 +287,8 @@ async def serve(reader, writer):
     try:
         await {'http2': http2, 'pipelined': pipelined}.get(world, relay)(reader, writer)
         await writer.drain()
-    except (ConnectionError, ssl.SSLError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+    except (ConnectionError, ssl.SSLError, OSError, asyncio.IncompleteReadError,
+            asyncio.CancelledError):
         pass
     finally:
         writer.close()

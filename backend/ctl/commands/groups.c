@@ -12,8 +12,9 @@
     "    AND m.partition = c.partition AND m.position > c.handled)) AS handled,"                   \
     " extract(epoch FROM clock_timestamp()) AS at FROM consumer_partitions c GROUP BY 1"
 
-#define WAITING_MAX_S 10 /* the longest normal wait for the relay; a poll takes a second at most   \
-                          */
+#define WAITING_MAX_S                                                                              \
+    10 /* the longest normal wait for the relay; a poll takes a second at most                     \
+        */
 
 static void wait_ms(int64_t ms)
 {

@@ -60,9 +60,9 @@ static void add_streams(const json_t *streams, json_t *partitions)
 
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl)
 {
-    char error[256];
+    char error[256] = "";
     redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
-    json_t *streams = weir_ctl_streams(ctl, redis); /* read before the positions */
+    json_t *streams = weir_ctl_streams(ctl, redis, error, sizeof(error)); /* before the positions */
     json_t *summary = weir_ctl_rows(ctl, summary_sql, 0, NULL);
     json_t *partitions = weir_ctl_rows(ctl, partitions_sql, 0, NULL);
     json_t *object = json_array_get(summary, 0);
@@ -74,9 +74,8 @@ weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl)
     json_decref(summary);
     (void)weir_ctl_none_halted(ctl);
 
-    if (redis == NULL)
-        return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
-    redisFree(redis);
+    if (redis != NULL)
+        redisFree(redis);
 
-    return WEIR_CTL_OK;
+    return error[0] == '\0' ? WEIR_CTL_OK : weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
 }

@@ -61,7 +61,8 @@ static void read_fence(redisContext *redis, int partition, char fence[WEIR_TOKEN
  */
 static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
 {
-    json_t *streams = weir_ctl_streams(ctl, redis); /* read before the positions */
+    char error[256] = "";
+    json_t *streams = weir_ctl_streams(ctl, redis, error, sizeof(error)); /* before the positions */
     json_t *rows = weir_ctl_rows(ctl, partitions_sql, 0, NULL), *row;
     size_t i;
 
@@ -75,7 +76,7 @@ static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
         char fence[WEIR_TOKEN_LEN + 1], digits[WEIR_TOKEN_ERA_DIGITS + 1];
 
         if (!json_is_integer(stream_last))
-            exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", redis->errstr));
+            exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error));
         read_fence(redis, partition, fence);
         snprintf(digits, sizeof(digits), "%s", fence);
         if (strtoll(digits, NULL, 10) > *era)

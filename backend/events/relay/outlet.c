@@ -151,17 +151,31 @@ static void found(weir_outlet_t *p, int64_t last, int64_t length)
     read_again(p);
 }
 
+/* The log is told of the first one that is refused, and when none is any more. */
+static bool is_any_refused(const weir_relay_t *r)
+{
+    bool any = false;
+
+    for (int i = 0; i < r->count; i++)
+        any = any || r->outlets[i].refused;
+    return any;
+}
+
 static void on_failed(weir_outlet_t *p, const char *error, bool entries)
 {
     weir_relay_t *r = p->relay;
 
-    if (weir_redis_is_up(r->redis) && !r->refused) {
+    p->state = WEIR_UNKNOWN;
+    if (!weir_redis_is_up(r->redis))
+        return;
+    if (!is_any_refused(r))
         weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses events, they wait in the outbox", "{s:i,s:s}",
                  "partition", p->number, "error", error);
-        r->refused = true;
-    }
-    r->refused_entries = r->refused && (r->refused_entries || entries);
-    p->state = WEIR_UNKNOWN;
+    p->refused = true;
+    p->refused_entries = p->refused_entries || entries;
+    /* Redis without memory for the fence can still trim events that all groups have handled. */
+    if (strstr(error, "OOM ") != NULL && p->handled > 0)
+        weir_log_stream_trim(r->redis, p->number, p->handled);
 }
 
 /* The answer may be for an append of an earlier term: then the next check decides. */
@@ -177,14 +191,24 @@ static void on_fenced(weir_outlet_t *p, const char *fence)
 
 /*
  * Batches after a refused batch are refused because of their position, which says nothing about
- * Redis.
+ * Redis. Accepted entries also end the refusal of other partitions whose stream is in order,
+ * because these may get no entry for a long time.
  */
-static void tell_accepted(weir_relay_t *r, const weir_log_answer_t *answer, bool entries)
+static void tell_accepted(weir_outlet_t *p, const weir_log_answer_t *answer, bool entries)
 {
-    if (!r->refused || (r->refused_entries && !(entries && answer->verdict == WEIR_LOG_APPENDED)))
-        return;
-    weir_log(WEIR_LOG_INFO, NULL, "Redis takes events again", NULL);
-    r->refused = r->refused_entries = false;
+    weir_relay_t *r = p->relay;
+    bool appended = entries && answer->verdict == WEIR_LOG_APPENDED;
+    bool was_refused = is_any_refused(r);
+
+    for (int i = 0; i < r->count; i++) {
+        weir_outlet_t *other = &r->outlets[i];
+
+        if (other == p ? appended || !other->refused_entries
+                       : appended && other->state == WEIR_FOLLOWING)
+            other->refused = other->refused_entries = false;
+    }
+    if (was_refused && !is_any_refused(r))
+        weir_log(WEIR_LOG_INFO, NULL, "Redis takes events again", NULL);
 }
 
 static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool entries)
@@ -199,7 +223,7 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
         on_failed(p, answer->error, entries);
         return;
     }
-    tell_accepted(r, answer, entries);
+    tell_accepted(p, answer, entries);
     if (answer->verdict == WEIR_LOG_FENCED) {
         on_fenced(p, answer->fence);
         return;

@@ -41,9 +41,12 @@ typedef struct {
     int64_t trimmed;
     unsigned in_flight; /* scripts */
     bool reading;
-    bool halted;      /* as the database has it, or will have it when `marking` is 0 */
-    unsigned marking; /* relay_halt() and relay_resume() under way */
-    bool said;        /* it was logged that the partition is halted */
+    bool halted;          /* as the database has it, or will have it when `marking` is 0 */
+    unsigned marking;     /* relay_halt() and relay_resume() under way */
+    bool said;            /* it was logged that the partition is halted */
+    bool refused;         /* Redis refused the last script */
+    bool refused_entries; /* Redis refused an append with entries; a query without entries proves
+                             nothing */
 } weir_outlet_t;
 
 struct weir_relay {
@@ -74,9 +77,6 @@ struct weir_relay {
     bool taking;                    /* relay_take() is under way */
     bool woken;                     /* while taking */
     bool congested;                 /* an outlet waits for Redis */
-    bool refused;                   /* it was logged that Redis refuses events */
-    bool refused_entries; /* Redis refused an append with entries; a query without entries proves
-                             nothing */
     /* See refusal.h: */
     bool lock_refused, lead_refused, state_refused, take_refused, read_refused, expire_refused,
         halt_refused;

@@ -26,6 +26,12 @@ void weir_confirm_from_outbox(weir_delivery_t *d)
     d->missing = false;
 }
 
+void weir_confirm_missing(weir_delivery_t *d)
+{
+    d->proved = d->lease->group->session;
+    d->missing = true;
+}
+
 bool weir_confirm_is_missing(const weir_delivery_t *d)
 {
     return d->missing;

@@ -92,7 +92,8 @@ static void handle(weir_lease_t *l, weir_item_t *item)
     d->item = item;
     if (!d->wanted || !d->readable || weir_confirm_is_missing(d)) {
         end(d, d->wanted ? WEIR_DELIVERY_PERMANENT : WEIR_DELIVERY_OK,
-            d->readable ? "the outbox has no such event" : "the stream's entry is no CloudEvent");
+            weir_confirm_is_missing(d) ? "the outbox has no such event"
+                                       : "the stream's entry is no CloudEvent");
         return;
     }
     if (weir_settle_was_made(d)) {

@@ -7,6 +7,7 @@
  */
 #include "events/worker/ownership.h"
 
+#include "db/array.h"
 #include "events/refusal.h"
 #include "events/worker/handle.h"
 #include "events/worker/lease/delivery.h"
@@ -167,7 +168,7 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
             return;
     }
     for (size_t i = 0; i < w->count; i++) {
-        if (w->state == WEIR_WORKER_RUNNING)
+        if (w->state == WEIR_WORKER_RUNNING && w->groups[i].asked)
             take_rows(&w->groups[i], res);
         weir_group_wake(&w->groups[i]);
     }
@@ -178,15 +179,26 @@ void weir_ownership_step(weir_worker_t *w)
     static const char sql[] =
         "SELECT group_name, partition, epoch, \"position\", surplus, paused, renewed"
         " FROM worker_step($1::text, $2::text[], $3::int)";
-    const char *values[] = {w->id, w->group_names, WEIR_NUMBER(WEIR_LEASE_TTL)};
+    weir_array_t names = {0};
+    bool any = false;
+    char *list;
 
     if (w->stepping || w->state != WEIR_WORKER_RUNNING)
         return;
     for (size_t i = 0; i < w->count; i++) {
-        if (!weir_db_is_up(w->groups[i].db))
-            return; /* without its session a group could not use a lease */
+        weir_group_t *g = &w->groups[i];
+
+        /* Without its session a group could not use a lease: its leases expire. */
+        g->asked = weir_db_is_up(g->db);
+        if (g->asked)
+            weir_array_add(&names, g->consumer.group);
+        any = any || g->asked;
     }
-    w->stepping = weir_db_query(w->db, sql, 3, values, on_stepped, w);
+    list = weir_array_close(&names);
+    w->stepping = any && weir_db_query(w->db, sql, 3,
+                                       (const char *[]){w->id, list, WEIR_NUMBER(WEIR_LEASE_TTL)},
+                                       on_stepped, w);
+    free(list);
     /* The database's time begins later, when it receives the statement. */
     if (w->stepping)
         w->stepped_at = weir_clock_ms();

@@ -54,7 +54,6 @@ struct weir_worker {
     weir_redis_t *redis; /* commands that don't block */
     struct event *beat;
     struct event *gone;
-    char *group_names; /* a PostgreSQL array */
     weir_group_t *groups;
     size_t count;
     void (*removed)(const weir_lease_t *lease); /* called by lease.c when a lease is GONE */

@@ -9,7 +9,8 @@
  *
  * Positions have no gaps. A missing position (taken by a pending read of an earlier owner, or
  * deleted by an operator) is read from the outbox: at once when a later position comes, otherwise
- * after a few heartbeats.
+ * after a few heartbeats. A position that is missing in the outbox, too (the row was deleted), is
+ * an event without content, which becomes a dead letter.
  */
 #include "events/worker/reader.h"
 
@@ -111,21 +112,57 @@ static weir_queue_result_t deliver(weir_lease_t *l, int64_t position, const char
 
 /* --- from the outbox ------------------------------------------------------------- */
 
+/* Positions from the first unseen one on, up to last, are of rows that the outbox has no more. */
+static void deliver_missing(weir_lease_t *l, int64_t last)
+{
+    char alone[32];
+
+    for (int64_t n = weir_queue_unseen(l->queue); n <= last && has_room(l); n++) {
+        weir_delivery_t *d = weir_delivery_new(l, "", 0);
+
+        weir_confirm_missing(d);
+        snprintf(alone, sizeof(alone), "%" PRId64, n);
+        if (weir_queue_add(l->queue, n, alone, d) != WEIR_QUEUE_ADDED) {
+            weir_delivery_free(d);
+            return;
+        }
+    }
+}
+
+/* An answer to WEIR_FETCH_GAP has rows from the first unseen position on. */
+static void take_gap(weir_lease_t *l, const PGresult *res)
+{
+    weir_lease_reader_t *reader = &l->reader;
+    int rows = PQntuples(res);
+
+    if (rows > 0)
+        deliver_missing(l, weir_column_int(res, 0, WEIR_CLOUDEVENT_POSITION) - 1);
+    else if (reader->gap_to <= l->newest)
+        deliver_missing(l, reader->gap_to);
+    else
+        weir_lease_strange(l, reader->gap_to, true);
+}
+
 static void take_rows(weir_lease_t *l, const PGresult *res)
 {
     weir_lease_reader_t *reader = &l->reader;
+    int rows = PQntuples(res);
 
-    assert(reader->fetch != WEIR_FETCH_NONE);
-    for (int i = 0; i < PQntuples(res); i++) {
+    if (reader->fetch == WEIR_FETCH_GAP)
+        take_gap(l, res);
+    else if (rows == 0 || weir_column_int(res, 0, WEIR_CLOUDEVENT_POSITION) != reader->again_from)
+        weir_lease_lose(l, "the outbox lacks an event that was set aside");
+    for (int i = 0; i < rows && is_active(l); i++) {
         weir_cloudevent_t e = weir_cloudevent_of_row(res, i, l->group->worker->settings.source);
+        int64_t position = weir_column_int(res, i, WEIR_CLOUDEVENT_POSITION);
         size_t len;
         char *json = weir_cloudevent_json(&e, &len);
 
-        deliver(l, weir_column_int(res, i, WEIR_CLOUDEVENT_POSITION), json, len, true);
+        if (reader->fetch == WEIR_FETCH_GAP)
+            deliver_missing(l, position - 1);
+        deliver(l, position, json, len, true);
         free(json);
     }
-    if (PQntuples(res) == 0 && reader->fetch == WEIR_FETCH_GAP)
-        weir_lease_strange(l, reader->gap_to, true);
     if (reader->gap_to < weir_queue_unseen(l->queue))
         reader->gap_to = 0;
 }
@@ -163,6 +200,7 @@ static void fetch(weir_lease_t *l)
         values[AGGREGATE] = weir_queue_reread(l->queue, &from, &to);
         if (values[AGGREGATE] == NULL)
             return;
+        reader->again_from = from;
     }
     values[PARTITION] = WEIR_NUMBER(l->partition);
     values[AFTER] = WEIR_NUMBER(from - 1);
@@ -184,6 +222,10 @@ void weir_reader_beat(weir_lease_t *l, int64_t newest)
     if (!is_active(l))
         return;
     weir_lease_note_newest(l, newest);
+    if (weir_queue_has_lost(l->queue)) {
+        weir_lease_lose(l, "the outbox lacks an event that was set aside");
+        return;
+    }
     unseen = weir_queue_unseen(l->queue);
     reader->stalled = unseen <= newest && unseen == reader->stalled_at && may_read(l) &&
                               !weir_group_is_paused(l->group)
@@ -326,6 +368,21 @@ static void on_read(redisReply *reply, void *arg)
     weir_group_wake(g);
 }
 
+/* The log is told of the first one of the group, and again when there was none between. */
+static void note_unattached(weir_lease_t *l, const char *error)
+{
+    const weir_group_t *g = l->group;
+    bool told = false;
+
+    for (int i = 0; i < WEIR_PARTITIONS_MAX; i++)
+        told = told || (g->leases[i] != NULL && g->leases[i]->reader.unattached);
+    if (!told)
+        weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}", "group",
+                 g->consumer.group, "partition", l->partition, "error", error);
+    l->reader.unattached = true;
+    l->reader.hold = weir_clock_ms() + WEIR_BLOCK;
+}
+
 static void on_attached(redisReply *reply, void *arg)
 {
     weir_lease_t *l = arg;
@@ -335,12 +392,9 @@ static void on_attached(redisReply *reply, void *arg)
     l->reader.stream = WEIR_STREAM_DETACHED;
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
         l->reader.stream = WEIR_STREAM_ATTACHED;
+        l->reader.unattached = false;
     } else if (reply != NULL) {
-        if (!g->reader.undelivered)
-            weir_log(WEIR_LOG_ERROR, NULL, "Redis refuses the consumer group", "{s:s,s:i,s:s}",
-                     "group", g->consumer.group, "partition", l->partition, "error", reply->str);
-        g->reader.undelivered = true;
-        l->reader.hold = weir_clock_ms() + WEIR_BLOCK;
+        note_unattached(l, reply->str);
     }
     if (!weir_lease_is_gone(l))
         weir_group_wake(g);

@@ -4,14 +4,17 @@
  *   results ─▶ batch ─consume()─▶ done, dead, or back
  *
  * A partition has one batch in a transaction at a time; events that are ready meanwhile form the
- * next batch.
+ * next batch. A batch that exceeds the time limit of a statement is retried in smaller ones; a
+ * single event that exceeds it has failed.
  */
 #include "events/worker/settle.h"
 
+#include "common/text/str.h"
 #include "db/array.h"
 #include "events/worker/lease/delivery.h"
 #include "events/worker/lease/group.h"
 #include "events/worker/lease/lease.h"
+#include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
 
@@ -19,8 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEAD_MAX "10000"  /* entries of weir:dead:<group>; PostgreSQL has all dead letters */
-#define NOT_OWNER "WE001" /* SQLSTATE of consume(): the lease has another owner */
+#define DEAD_MAX "10000" /* entries of weir:dead:<group>; PostgreSQL has all dead letters */
+/* SQLSTATEs of consume(): the lease has another owner; it took too long */
+#define NOT_OWNER "WE001"
+#define CANCELED "57014"
 
 /* Parameters of consume(), and its columns. */
 enum {
@@ -186,6 +191,7 @@ static void put_off(weir_delivery_t *d, uint64_t at)
 static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t now)
 {
     const weir_lease_t *l = d->lease;
+    const weir_group_t *g = l->group;
     const char *attempts = PQgetvalue(res, row, OUTCOME_ATTEMPTS);
 
     weir_log(strcmp(attempts, "1") == 0 ? WEIR_LOG_WARN : WEIR_LOG_DEBUG, d->event.trace_id,
@@ -194,6 +200,10 @@ static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t
              PQgetvalue(res, row, OUTCOME_POSITION), "attempts", attempts, "error",
              PQgetvalue(res, row, OUTCOME_ERROR));
     weir_settle_leave(d); /* an effect of the handler is not repeated */
+    if (g->consumer.handle == NULL) {
+        free(d->error); /* the error of an attempt that took too long */
+        d->error = NULL;
+    }
     put_off(d, now + (uint64_t)weir_column_int(res, row, OUTCOME_WAIT_MS));
 }
 
@@ -247,6 +257,8 @@ static void on_committed(weir_lease_t *l, const PGresult *res)
         weir_log(WEIR_LOG_INFO, NULL, "effects are committed again", "{s:s}", "group",
                  g->consumer.group);
     g->settle.uncommitted = false;
+    if (l->settle.most > 0)
+        l->settle.most = l->settle.most < WEIR_BATCH_MAX ? l->settle.most + 1 : 0;
     take_outcomes(l, res);
 }
 
@@ -265,6 +277,23 @@ static void on_refused(weir_lease_t *l, const char *error, const char *sqlstate)
         weir_lease_lose(l, "another worker has it");
 }
 
+static void consume(weir_lease_t *l);
+
+/* True when the batch has one event, which has failed by that and is on its way again. */
+static bool fail_slow(weir_lease_t *l, const char *error)
+{
+    weir_lease_settle_t *s = &l->settle;
+    weir_delivery_t *d = s->batch[0];
+
+    s->most = s->count > 1 ? s->count / 2 : 1;
+    if (s->count > 1 || d->error != NULL)
+        return false;
+    d->error = weir_alloc_text(error);
+    weir_str_make_printable(d->error);
+    consume(l);
+    return true;
+}
+
 static void on_consumed(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
     weir_lease_t *l = arg;
@@ -273,7 +302,7 @@ static void on_consumed(PGresult *res, const char *error, const char *sqlstate, 
     l->settle.consuming = false;
     if (error == NULL)
         on_committed(l, res);
-    else
+    else if (strcmp(sqlstate, CANCELED) != 0 || weir_lease_is_gone(l) || !fail_slow(l, error))
         on_refused(l, error, sqlstate);
     weir_group_wake(l->group);
     weir_lease_unref(l);
@@ -340,11 +369,16 @@ static void consume(weir_lease_t *l)
         free(arrays[i]);
 }
 
+static size_t most_of(const weir_lease_settle_t *s)
+{
+    return s->most > 0 ? s->most : WEIR_BATCH_MAX;
+}
+
 static void batch_results(weir_lease_settle_t *s)
 {
     weir_delivery_t *d;
 
-    while (s->count < WEIR_BATCH_MAX && (d = TAILQ_FIRST(&s->results)) != NULL) {
+    while (s->count < most_of(s) && (d = TAILQ_FIRST(&s->results)) != NULL) {
         TAILQ_REMOVE(&s->results, d, link);
         s->batch[s->count++] = d;
     }
@@ -355,7 +389,7 @@ static void batch_kind(weir_lease_t *l, uint64_t now, weir_queue_kind_t kind)
     weir_lease_settle_t *s = &l->settle;
     weir_item_t *item;
 
-    while (s->count < WEIR_BATCH_MAX && (item = weir_queue_take(l->queue, now, kind)) != NULL) {
+    while (s->count < most_of(s) && (item = weir_queue_take(l->queue, now, kind)) != NULL) {
         weir_delivery_t *d = item->payload;
 
         d->item = item;

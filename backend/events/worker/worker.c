@@ -38,7 +38,6 @@
 #include "events/worker/settle.h"
 #include "events/worker/private.h"
 
-#include "db/array.h"
 #include "events/refusal.h"
 #include "log/alloc.h"
 #include "log/clock.h"
@@ -214,7 +213,6 @@ static void free_worker(weir_worker_t *w)
         weir_db_free(w->db);
     event_free(w->beat);
     event_free(w->gone);
-    free(w->group_names);
     free(w->groups);
     free(w);
 }
@@ -268,7 +266,6 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
                                  size_t error_size)
 {
     weir_worker_t *w = weir_alloc(sizeof(*w));
-    weir_array_t names = {0};
     char host[64] = "";
     uint32_t unique;
     struct timeval now = {0, 0};
@@ -286,10 +283,8 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
     w->groups = weir_alloc_array(count + 1, sizeof(*w->groups));
     w->redis = weir_redis_new(base, settings->redis, "worker", NULL, NULL, error, error_size);
     for (size_t i = 0; w->redis != NULL && i < count; i++) {
-        weir_array_add(&names, consumers[i].group);
         w->count = i + 1;
         if (!start_group(w, &w->groups[i], &consumers[i], error, error_size)) {
-            free(weir_array_close(&names));
             free_worker(w);
             return NULL;
         }
@@ -298,7 +293,6 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
         free_worker(w);
         return NULL;
     }
-    w->group_names = weir_array_close(&names);
     w->db = weir_db_new(base, settings->database, "worker", on_worker_db, w);
     weir_db_begin_with(w->db, "SET lock_timeout = '1s'"); /* heartbeats wait for each other */
     evtimer_add(w->beat, &now);

@@ -266,13 +266,14 @@ static void close_listener(weir_http_t *http)
     if (http->acceptable != NULL)
         event_free(http->acceptable);
     http->acceptable = NULL;
+    /* Before the listener is closed: from then on the file may be another process's. */
+    if (http->socket_file != NULL)
+        remove(http->socket_file);
     if (http->listener >= 0)
         close(http->listener);
     http->listener = -1;
     http->full = false;
     event_del(http->accept_again);
-    if (http->socket_file != NULL)
-        remove(http->socket_file);
     free(http->socket_file);
     http->socket_file = NULL;
 }

@@ -170,7 +170,7 @@ int weir_order_request(weir_http_request_t *request, bool key_required,
     weir_str_t body;
     int version = weir_version_of(request, &weir_shop_api), n;
 
-    if (version == 0 || !weir_idempotency_read(request, key_required, idempotency))
+    if (version == 0 || !weir_idempotency_read(request, key_required, version, idempotency))
         return 0;
 
     body = weir_json_body(request);

@@ -11,6 +11,7 @@ use Weir::Base qw(wait_for);
 use Weir::Operator;
 
 my $text = up('--domain', 'examples/library');
+pass 'up starts the stack';
 like $text, qr{Weir is up with the domain examples/library: $edge},
     'up names the domain and the address';
 

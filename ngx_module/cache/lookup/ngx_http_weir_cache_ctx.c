@@ -38,6 +38,7 @@ ngx_http_weir_cache_ctx_create(ngx_http_request_t *r,
 
     ctx->request = r;
     ctx->earlier = r->upstream;
+    ctx->method = r->method;
     ctx->arrived = ngx_http_weir_ms();
     ctx->forbidden = forbidden;
 
@@ -82,6 +83,7 @@ ngx_http_weir_cache_ctx_hand_over(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_ctx_t *refresh, ngx_http_request_t *sr)
 {
     refresh->request = sr;
+    refresh->method = sr->method;
     ngx_http_set_ctx(sr, refresh, ngx_http_weir_cache_module);
 
     ngx_memcpy(refresh->flight, ctx->flight, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);

@@ -31,6 +31,8 @@ static ngx_uint_t ngx_http_weir_cache_decide_may_be_stale(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_decide_turn(
     ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_decide_may_store(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_decide_landed(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_decide_lease(
@@ -246,9 +248,17 @@ ngx_http_weir_cache_decide_turn(ngx_http_weir_cache_ctx_t *ctx)
     if (r->method != NGX_HTTP_GET || r->headers_in.authorization
         || ctx->conf->lock_timeout == 0
         || (ctx->refused && !ctx->conf->l1)
-        || (ctx->request_cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED)))
+        || (ctx->request_cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED))
+        || ctx->forbidden)
     {
         return ngx_http_weir_cache_decide_forward(ctx, ctx->reason);
+    }
+
+    rc = ngx_http_weir_cache_decide_may_store(ctx);
+    if (rc != NGX_OK) {
+        return rc == NGX_ERROR
+               ? NGX_HTTP_WEIR_CACHE_FAIL
+               : ngx_http_weir_cache_decide_forward(ctx, ctx->reason);
     }
 
     rc = ngx_http_weir_cache_turn_begin(ctx);
@@ -278,6 +288,44 @@ ngx_http_weir_cache_decide_turn(ngx_http_weir_cache_ctx_t *ctx)
     default:
         return NGX_HTTP_WEIR_CACHE_FAIL;
     }
+}
+
+
+/*
+ * NGX_DECLINED: weir_cache_no_store refuses the response to this request, before
+ * the upstream has answered.  It is evaluated again with the response, so the
+ * values that variables have now are not kept: they may depend on the response.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_decide_may_store(ngx_http_weir_cache_ctx_t *ctx)
+{
+    size_t                      size;
+    ngx_int_t                   rc;
+    ngx_http_request_t         *r;
+    ngx_http_core_main_conf_t  *cmcf;
+    ngx_http_variable_value_t  *values;
+
+    if (ctx->conf->no_store == NULL || ctx->may_store) {
+        return NGX_OK;
+    }
+
+    r = ctx->request;
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+    size = cmcf->variables.nelts * sizeof(ngx_http_variable_value_t);
+
+    values = ngx_palloc(r->pool, size);
+    if (values == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(values, r->variables, size);
+    rc = ngx_http_test_predicates(r, ctx->conf->no_store);
+    ngx_memcpy(r->variables, values, size);
+
+    ctx->may_store = (rc == NGX_OK);
+
+    return rc;
 }
 
 

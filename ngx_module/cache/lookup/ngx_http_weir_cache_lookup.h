@@ -289,10 +289,12 @@ ngx_int_t ngx_http_weir_cache_redirect_place(ngx_http_request_t *r,
 /*
  * redirect: 1 if the response of an upstream that led here by an internal
  * redirect forbids a shared cache to store the result, otherwise 0, or
- * NGX_ERROR.  Called before the content phase of each location, for each
+ * NGX_ERROR.  left is the configuration of the location that it came from, or
+ * NULL if the cache is off there.  Called before the content phase of each location, for each
  * response on the way.
  */
-ngx_int_t ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r);
+ngx_int_t ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *left);
 
 /*
  * redirect: X-Accel-Expires of the upstream's response, in seconds from now; 0:
@@ -309,13 +311,16 @@ ngx_int_t ngx_http_weir_cache_redirect_accel_expires(ngx_http_request_t *r,
 void ngx_http_weir_cache_redirect_note_lines(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * uri: the key that another URI, from a header, would have: own, the request's
- * key, with that URI in place of its own.  Allocated from the request's pool.
- * NGX_OK, NGX_DECLINED (another origin, or the key does not contain the URI as
- * requested), or NGX_ERROR (no memory).
+ * uri: the key that another URI, from a header, would have in that location:
+ * own, the request's key, with that URI in place of its own.  nth: of several
+ * occurrences of the request's URI in the key, which one is replaced, from 0.
+ * Allocated from the request's pool.  NGX_OK, NGX_DECLINED (another origin, or
+ * the key has fewer occurrences of the URI as requested), or NGX_ERROR (no
+ * memory).
  */
-ngx_int_t ngx_http_weir_cache_uri_key(ngx_http_request_t *r, ngx_str_t *own,
-    ngx_str_t *reference, ngx_str_t *key);
+ngx_int_t ngx_http_weir_cache_uri_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *own, ngx_str_t *reference,
+    ngx_uint_t nth, ngx_str_t *key);
 
 
 #endif /* _NGX_HTTP_WEIR_CACHE_LOOKUP_H_INCLUDED_ */

@@ -27,7 +27,10 @@ typedef struct {
 } ngx_http_weir_cache_redirect_t;
 
 
-static ngx_int_t ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *left);
+static ngx_int_t ngx_http_weir_cache_redirect_read(ngx_http_request_t *r,
+    ngx_str_t *names, ngx_uint_t n, weir_cache_control_t *cc);
 static void ngx_http_weir_cache_redirect_cleanup(void *data);
 
 
@@ -66,14 +69,15 @@ ngx_http_weir_cache_redirect_place(ngx_http_request_t *r, ngx_str_t *place)
 
 
 ngx_int_t
-ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r)
+ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *left)
 {
     ngx_int_t                        forbids;
     ngx_pool_cleanup_t              *cln;
     ngx_http_weir_cache_redirect_t  *redirect;
 
     forbids = (r->upstream && r->upstream->headers_in.status_n)
-              ? ngx_http_weir_cache_redirect_forbids(r) : 0;
+              ? ngx_http_weir_cache_redirect_forbids(r, left) : 0;
 
     if (forbids == NGX_ERROR) {
         return NGX_ERROR;
@@ -113,16 +117,18 @@ ngx_http_weir_cache_redirect_forbidden(ngx_http_request_t *r)
 }
 
 
-/* True if the last upstream's response forbids storing in a shared cache. */
+/*
+ * True if the last upstream's response forbids storing in a shared cache, by a
+ * field that the location left or this one reads.
+ */
 
 static ngx_int_t
-ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r)
+ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *left)
 {
-    int64_t                seconds;
-    weir_str_t            *line;
-    ngx_uint_t             i, j;
-    ngx_array_t           *lines;
-    weir_cache_control_t   cc;
+    int64_t                          seconds;
+    weir_cache_control_t             cc;
+    ngx_http_weir_cache_loc_conf_t  *clcf;
 
     static ngx_str_t  names[] = {
         ngx_string("Cache-Control"),
@@ -135,9 +141,40 @@ ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r)
         return 1;
     }
 
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
     weir_cache_control_init(&cc);
 
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    if (ngx_http_weir_cache_redirect_read(r, names, 2, &cc) != NGX_OK
+        || (clcf->targeted
+            && ngx_http_weir_cache_redirect_read(r, clcf->targeted->elts,
+                                                 clcf->targeted->nelts, &cc)
+               != NGX_OK)
+        || (left && left->targeted
+            && ngx_http_weir_cache_redirect_read(r, left->targeted->elts,
+                                                 left->targeted->nelts, &cc)
+               != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    return (cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_PRIVATE)) ? 1 : 0;
+}
+
+
+/*
+ * Adds the directives of these fields of the upstream's response.  NGX_OK or
+ * NGX_ERROR (no memory).
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_redirect_read(ngx_http_request_t *r, ngx_str_t *names,
+    ngx_uint_t n, weir_cache_control_t *cc)
+{
+    weir_str_t   *line;
+    ngx_uint_t    i, j;
+    ngx_array_t  *lines;
+
+    for (i = 0; i < n; i++) {
 
         lines = ngx_http_weir_header_lines(r, &r->upstream->headers_in.headers,
                                            &names[i]);
@@ -148,11 +185,11 @@ ngx_http_weir_cache_redirect_forbids(ngx_http_request_t *r)
         line = lines->elts;
 
         for (j = 0; j < lines->nelts; j++) {
-            (void) weir_cache_control_parse(&cc, line[j]);
+            (void) weir_cache_control_parse(cc, line[j]);
         }
     }
 
-    return (cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_PRIVATE)) ? 1 : 0;
+    return NGX_OK;
 }
 
 

@@ -4,7 +4,7 @@
  *
  * The default key ends with the URI as requested.  A weir_cache_key can contain
  * anything: only a key that contains that URI can be converted to another
- * URI's, by replacing its first occurrence.
+ * URI's, by replacing one of its occurrences.
  */
 
 #include <ngx_config.h>
@@ -26,13 +26,13 @@ static void ngx_http_weir_cache_uri_trim_port(ngx_str_t *host, ngx_str_t *port);
 
 
 ngx_int_t
-ngx_http_weir_cache_uri_key(ngx_http_request_t *r, ngx_str_t *own,
-    ngx_str_t *reference, ngx_str_t *key)
+ngx_http_weir_cache_uri_key(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *own, ngx_str_t *reference,
+    ngx_uint_t nth, ngx_str_t *key)
 {
-    u_char                          *p, *at, *last;
-    ngx_int_t                        rc;
-    ngx_str_t                        path;
-    ngx_http_weir_cache_loc_conf_t  *clcf;
+    u_char     *p, *at, *last;
+    ngx_int_t   rc;
+    ngx_str_t   path;
 
     path = *reference;
 
@@ -62,12 +62,15 @@ ngx_http_weir_cache_uri_key(ngx_http_request_t *r, ngx_str_t *own,
 
     last = own->data + own->len - r->unparsed_uri.len;
 
-    /* the text before it may contain slashes, too: the path of a socket */
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
+    /*
+     * the text before it may contain slashes, too: the path of a socket, or
+     * "://" of a weir_cache_key
+     */
 
     for (at = clcf->key ? own->data : last; at <= last; at++) {
-        if (ngx_memcmp(at, r->unparsed_uri.data, r->unparsed_uri.len) == 0) {
+        if (ngx_memcmp(at, r->unparsed_uri.data, r->unparsed_uri.len) == 0
+            && nth-- == 0)
+        {
             break;
         }
     }

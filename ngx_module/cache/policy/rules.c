@@ -13,6 +13,7 @@ bool weir_cache_is_about_request(int status)
     case 206: /* Partial Content */
     case 304: /* Not Modified */
     case 400: /* Bad Request */
+    case 406: /* Not Acceptable */
     case 408: /* Request Timeout */
     case 411: /* Length Required */
     case 412: /* Precondition Failed */
@@ -33,6 +34,11 @@ bool weir_cache_is_about_request(int status)
     }
 }
 
+bool weir_cache_is_about_client(int status)
+{
+    return status == 401 || status == 407 || status == 511;
+}
+
 /* A final status about the resource, or one that the operator has named. */
 static bool is_storable_status(const weir_cache_response_t *r)
 {
@@ -40,7 +46,8 @@ static bool is_storable_status(const weir_cache_response_t *r)
         return r->part;
 
     return r->status >= 200 && r->status != 304 &&
-           (!weir_cache_is_about_request(r->status) || r->named);
+           (r->named ||
+            (!weir_cache_is_about_request(r->status) && !weir_cache_is_about_client(r->status)));
 }
 
 /* Statuses whose caching rules this file implements, for must-understand (section 5.2.2.3). */

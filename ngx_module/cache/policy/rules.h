@@ -62,6 +62,13 @@ typedef struct {
 bool weir_cache_is_about_request(int status);
 
 /*
+ * True for statuses that ask one client to authenticate: a client that has done
+ * so would get another response, whatever Vary says.  They are stored only if
+ * the operator names them.
+ */
+bool weir_cache_is_about_client(int status);
+
+/*
  * Decides whether a response may be stored (section 3).  Returns NULL if it
  * may, with *freshness filled in; otherwise the reason as a short constant
  * string.  A response with lifetime 0 is still stored if it can be validated or

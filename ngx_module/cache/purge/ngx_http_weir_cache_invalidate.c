@@ -6,6 +6,9 @@
  * to the stream, so that the other edges learn of them; no request waits for
  * that.  The follower sends again what Redis did not accept.  A response with
  * Weir-Position says that the upstream has written the message itself.
+ *
+ * A response that does not reach the client (it led to another location, or it
+ * is that of a background refresh) invalidates the same as one that does.
  */
 
 #include <ngx_config.h>
@@ -30,14 +33,37 @@
 #define NGX_HTTP_WEIR_CACHE_SOFT       2
 #define NGX_HTTP_WEIR_CACHE_OF_CLIENT  4
 
+/*
+ * Occurrences of the URI in a weir_cache_key that Location and Content-Location
+ * may replace, and the keys of one response: the target and three references,
+ * in a location and the enclosing one.
+ */
+#define NGX_HTTP_WEIR_CACHE_OCCURRENCES  4
+#define NGX_HTTP_WEIR_CACHE_TARGETS                                           \
+    (2 * (1 + 3 * NGX_HTTP_WEIR_CACHE_OCCURRENCES))
+
+
+typedef struct {
+    ngx_str_t    keys[NGX_HTTP_WEIR_CACHE_TARGETS];
+    ngx_uint_t   n;
+} ngx_http_weir_cache_targets_t;
+
 
 static ngx_int_t ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_invalidate_heed(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_uint_t changes, ngx_str_t *key);
+static ngx_uint_t ngx_http_weir_cache_invalidate_heeded(ngx_http_request_t *r);
 static void ngx_http_weir_cache_invalidate_hide_tags(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_weir_cache_invalidate_is_due(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_cache_invalidate_is_due(ngx_uint_t method,
+    ngx_uint_t status);
 static ngx_int_t ngx_http_weir_cache_invalidate_position(ngx_http_request_t *r,
     weir_position_t *position);
 static ngx_int_t ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position);
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *key,
+    weir_position_t *position);
+static ngx_int_t ngx_http_weir_cache_invalidate_add_targets(
+    ngx_http_request_t *r, ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *key,
+    ngx_http_weir_cache_targets_t *targets);
 static ngx_int_t ngx_http_weir_cache_invalidate_named(ngx_http_request_t *r,
     ngx_http_weir_cache_zone_t *zone, weir_position_t *position);
 static void ngx_http_weir_cache_invalidate_all(ngx_http_request_t *r,
@@ -74,8 +100,7 @@ ngx_http_weir_cache_invalidate_init_filter(void)
 static ngx_int_t
 ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
 {
-    ngx_uint_t                       changes, named;
-    weir_position_t                  position, *written;
+    ngx_uint_t                       changes;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_cache_module);
@@ -85,18 +110,98 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
     }
 
     if (clcf->zone == NULL || !clcf->invalidate || r != r->main
-        || r->upstream == NULL || r->method == NGX_HTTP_CONNECT)
+        || r->upstream == NULL || r->method == NGX_HTTP_CONNECT
+        || ngx_http_weir_cache_invalidate_heeded(r))
     {
         return ngx_http_next_header_filter(r);
     }
 
-    changes = ngx_http_weir_cache_invalidate_is_due(r);
+    changes = ngx_http_weir_upstream_status(r) == r->headers_out.status
+              && ngx_http_weir_cache_invalidate_is_due(r->method,
+                                                       r->headers_out.status);
+
+    if (ngx_http_weir_cache_invalidate_heed(r, clcf, changes, NULL) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+void
+ngx_http_weir_cache_invalidate_unseen(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_uint_t           changes;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->left) {
+        return;
+    }
+
+    ctx->left = 1;
+
+    if (!ctx->conf->invalidate || r->upstream == NULL
+        || r->upstream == ctx->earlier)
+    {
+        return;
+    }
+
+    ctx->heeded = r->upstream;
+
+    changes = ngx_http_weir_cache_invalidate_is_due(ctx->method,
+                                          ngx_http_weir_upstream_status(r));
+
+    /* without memory for the mark, the response that follows has none */
+    (void) ngx_http_weir_cache_invalidate_heed(r, ctx->conf, changes,
+                                               &ctx->key_text);
+}
+
+
+/* True if the response of r->upstream has led here, and was heeded then. */
+
+static ngx_uint_t
+ngx_http_weir_cache_invalidate_heeded(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
+    if (!r->internal) {
+        return 0;
+    }
+
+    cln = r->pool->cleanup;
+
+    while ((ctx = ngx_http_weir_cache_ctx_next(r, &cln)) != NULL) {
+        if (ctx->heeded == r->upstream) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * Applies what the response of r->upstream invalidates.  changes: its target,
+ * too, whose key is key; NULL: that of the request.  NGX_OK, or NGX_ERROR: no
+ * memory for a header line.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_heed(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_uint_t changes, ngx_str_t *key)
+{
+    ngx_uint_t        named;
+    weir_position_t   position, *written;
+
     named = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
                                       &ngx_http_weir_cache_invalidate_name)
             != NULL;
 
     if (!changes && !named) {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
 
     /* an upstream that sends a position has written the message itself */
@@ -105,7 +210,8 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
               ? &position : NULL;
 
     if ((changes
-         && ngx_http_weir_cache_invalidate_target(r, clcf, written) != NGX_OK)
+         && ngx_http_weir_cache_invalidate_target(r, clcf, key, written)
+            != NGX_OK)
         || (named
             && ngx_http_weir_cache_invalidate_named(r, clcf->zone, written)
                != NGX_OK))
@@ -113,13 +219,8 @@ ngx_http_weir_cache_invalidate_filter(ngx_http_request_t *r)
         ngx_http_weir_cache_invalidate_all(r, clcf->zone, written);
     }
 
-    if (written == NULL
-        && ngx_http_weir_cache_invalidate_mark(r, clcf->zone) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_next_header_filter(r);
+    return written == NULL && r == r->main
+           ? ngx_http_weir_cache_invalidate_mark(r, clcf->zone) : NGX_OK;
 }
 
 
@@ -200,12 +301,11 @@ ngx_http_weir_cache_invalidate_position(ngx_http_request_t *r,
 /* True for a successful request with an unsafe method, RFC 9111 section 4.4. */
 
 static ngx_uint_t
-ngx_http_weir_cache_invalidate_is_due(ngx_http_request_t *r)
+ngx_http_weir_cache_invalidate_is_due(ngx_uint_t method, ngx_uint_t status)
 {
-    return !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS
-                          |NGX_HTTP_PROPFIND|NGX_HTTP_TRACE))
-           && r->headers_out.status >= 200 && r->headers_out.status < 400
-           && ngx_http_weir_upstream_status(r) == r->headers_out.status;
+    return !(method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_OPTIONS
+                       |NGX_HTTP_PROPFIND|NGX_HTTP_TRACE))
+           && status >= 200 && status < 400;
 }
 
 
@@ -216,22 +316,68 @@ ngx_http_weir_cache_invalidate_is_due(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
-    ngx_http_weir_cache_loc_conf_t *clcf, weir_position_t *position)
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *key,
+    weir_position_t *position)
+{
+    uint64_t                       hashes[NGX_HTTP_WEIR_CACHE_TARGETS];
+    ngx_uint_t                     i;
+    ngx_http_weir_cache_targets_t  targets;
+
+    targets.n = 0;
+
+    if (ngx_http_weir_cache_invalidate_add_targets(r, clcf, key, &targets)
+        != NGX_OK
+        || (clcf->enclosing
+            && ngx_http_weir_cache_invalidate_add_targets(r, clcf->enclosing,
+                                                          NULL, &targets)
+               != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < targets.n; i++) {
+        hashes[i] = weir_key_hash((weir_str_t) {
+                                              (char *) targets.keys[i].data,
+                                              targets.keys[i].len });
+    }
+
+    ngx_http_weir_cache_invalidate(r, clcf->zone, hashes, targets.n,
+                                   targets.n == 1 ? &targets.keys[0] : NULL,
+                                   NGX_HTTP_WEIR_CACHE_OF_CLIENT, position);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Adds the keys of the target, Location and Content-Location in that location.
+ * key is that of the target, or NULL if it is still to be made.  NGX_OK or
+ * NGX_ERROR (no memory).
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_invalidate_add_targets(ngx_http_request_t *r,
+    ngx_http_weir_cache_loc_conf_t *clcf, ngx_str_t *key,
+    ngx_http_weir_cache_targets_t *targets)
 {
     ngx_int_t         rc;
-    uint64_t          hashes[4];
-    ngx_str_t         keys[4];
-    ngx_uint_t        i, n;
+    ngx_str_t        *own;
+    ngx_uint_t        i, nth;
     ngx_table_elt_t  *h[3];
 
     static ngx_str_t  location = ngx_string("Location");
     static ngx_str_t  content_location = ngx_string("Content-Location");
 
-    if (ngx_http_weir_cache_key_text(r, clcf, &keys[0]) != NGX_OK) {
+    own = &targets->keys[targets->n];
+
+    if (key) {
+        *own = *key;
+
+    } else if (ngx_http_weir_cache_key_text(r, clcf, own) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    n = 1;
+    targets->n++;
 
     /* Location also as the client sees it, after proxy_redirect */
 
@@ -242,30 +388,22 @@ ngx_http_weir_cache_invalidate_target(ngx_http_request_t *r,
                                      &content_location);
 
     for (i = 0; i < 3; i++) {
+        for (nth = 0; h[i] && nth < NGX_HTTP_WEIR_CACHE_OCCURRENCES; nth++) {
 
-        if (h[i] == NULL) {
-            continue;
-        }
+            rc = ngx_http_weir_cache_uri_key(r, clcf, own, &h[i]->value, nth,
+                                             &targets->keys[targets->n]);
 
-        rc = ngx_http_weir_cache_uri_key(r, &keys[0], &h[i]->value, &keys[n]);
+            if (rc == NGX_ERROR) {
+                return NGX_ERROR;
+            }
 
-        if (rc == NGX_ERROR) {
-            return NGX_ERROR;
-        }
+            if (rc != NGX_OK) {
+                break;
+            }
 
-        if (rc == NGX_OK) {
-            n++;
+            targets->n++;
         }
     }
-
-    for (i = 0; i < n; i++) {
-        hashes[i] = weir_key_hash((weir_str_t) { (char *) keys[i].data,
-                                                 keys[i].len });
-    }
-
-    ngx_http_weir_cache_invalidate(r, clcf->zone, hashes, n,
-                                   n == 1 ? &keys[0] : NULL,
-                                   NGX_HTTP_WEIR_CACHE_OF_CLIENT, position);
 
     return NGX_OK;
 }

@@ -31,6 +31,13 @@ ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
     weir_position_t *position);
 
 /*
+ * invalidate: the same as that filter for a response that does not reach it:
+ * that of ctx's location, which led to another location or is that of a
+ * background refresh.  Has an effect once for each context.
+ */
+void ngx_http_weir_cache_invalidate_unseen(ngx_http_weir_cache_ctx_t *ctx);
+
+/*
  * purge: the precontent phase, before ngx_http_weir_cache_request_handler(): answers a
  * PURGE, and lets other requests wait for the first reading of the stream
  */

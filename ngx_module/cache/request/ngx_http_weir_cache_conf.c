@@ -22,6 +22,9 @@
 #define NGX_HTTP_WEIR_CACHE_STALENESS_MIN  100
 
 
+static ngx_http_weir_cache_loc_conf_t *ngx_http_weir_cache_conf_enclosing(
+    ngx_conf_t *cf, ngx_http_weir_cache_loc_conf_t *prev,
+    ngx_http_weir_cache_loc_conf_t *conf);
 static char *ngx_http_weir_cache_conf_set_time(ngx_conf_t *cf,
     ngx_msec_t *time, ngx_int_t least, char *shown);
 static ngx_int_t ngx_http_weir_cache_add_valid(
@@ -111,7 +114,7 @@ ngx_http_weir_cache_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_cache_loc_conf_t  *prev = parent;
     ngx_http_weir_cache_loc_conf_t  *conf = child;
 
-    char                      *own;
+    char                      *own, *rv;
     ngx_uint_t                 has_zone, has_stale;
     ngx_http_weir_loc_conf_t  *wlcf;
 
@@ -168,7 +171,45 @@ ngx_http_weir_cache_conf_merge_loc(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_weir_cache_sent_configure(cf, conf);
 
-    return ngx_http_weir_cache_check(cf, conf, own, has_zone, has_stale);
+    rv = ngx_http_weir_cache_check(cf, conf, own, has_zone, has_stale);
+
+    /* after the check, which makes the default key */
+    conf->enclosing = ngx_http_weir_cache_conf_enclosing(cf, prev, conf);
+
+    return rv;
+}
+
+
+/*
+ * An `if` or limit_except may send requests that change a resource to another
+ * upstream than those that read it.  Returns the enclosing location if it has
+ * other default keys for the same URIs, otherwise NULL.
+ */
+
+static ngx_http_weir_cache_loc_conf_t *
+ngx_http_weir_cache_conf_enclosing(ngx_conf_t *cf,
+    ngx_http_weir_cache_loc_conf_t *prev, ngx_http_weir_cache_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (!clcf->noname || conf->zone == NULL || conf->zone != prev->zone
+        || conf->key)
+    {
+        return NULL;
+    }
+
+    if (conf->pass == NULL && prev->pass == NULL
+        && conf->upstream.len == prev->upstream.len
+        && ngx_strncmp(conf->upstream.data, prev->upstream.data,
+                       conf->upstream.len)
+           == 0)
+    {
+        return NULL;
+    }
+
+    return prev;
 }
 
 

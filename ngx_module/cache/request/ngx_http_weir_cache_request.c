@@ -93,7 +93,8 @@ ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
 
     if (r->internal) {
         first = ngx_http_weir_cache_response_led_away(r);
-        forbidden = ngx_http_weir_cache_redirect_forbidden(r);
+        forbidden = ngx_http_weir_cache_redirect_forbidden(r,
+                                                  first ? first->conf : NULL);
 
         if (forbidden == NGX_ERROR) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -143,6 +144,16 @@ ngx_http_weir_cache_request_start(ngx_http_weir_cache_ctx_t *ctx)
     r = ctx->request;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+
+        /* for its invalidation: a redirect changes what the key is made of */
+
+        if (ctx->conf->invalidate
+            && ngx_http_weir_cache_key_text(r, ctx->conf, &ctx->key_text)
+               != NGX_OK)
+        {
+            return NGX_HTTP_WEIR_CACHE_FAIL;
+        }
+
         return ngx_http_weir_cache_decide_forward(ctx,
                                                   NGX_HTTP_WEIR_CACHE_METHOD);
     }

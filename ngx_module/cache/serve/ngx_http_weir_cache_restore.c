@@ -104,6 +104,7 @@ static ngx_int_t
 ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value)
 {
+    ngx_int_t         rate;
     ngx_str_t        *charset;
     ngx_table_elt_t  *h;
 
@@ -121,6 +122,17 @@ ngx_http_weir_cache_restore_header(ngx_http_request_t *r, ngx_str_t *name,
 
         *charset = *value;
         r->headers_out.override_charset = charset;
+
+        return NGX_OK;
+    }
+
+    if (ngx_http_weir_cache_is(name, "X-Accel-Limit-Rate")) {
+        rate = ngx_atoi(value->data, value->len);
+
+        if (rate != NGX_ERROR) {
+            r->limit_rate = rate;
+            r->limit_rate_set = 1;
+        }
 
         return NGX_OK;
     }

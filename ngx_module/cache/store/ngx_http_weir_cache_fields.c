@@ -206,9 +206,11 @@ ngx_http_weir_cache_fields_put_own(ngx_http_weir_cache_ctx_t *ctx,
 {
     weir_str_t           value, *line;
     ngx_array_t         *dates;
+    ngx_table_elt_t     *rate;
     ngx_http_request_t  *r;
 
     static ngx_str_t   date = ngx_string("Date");
+    static ngx_str_t   limit_rate = ngx_string("X-Accel-Limit-Rate");
     static weir_str_t  content_type = { "Content-Type", 12 };
 
     r = ctx->request;
@@ -252,6 +254,19 @@ ngx_http_weir_cache_fields_put_own(ngx_http_weir_cache_ctx_t *ctx,
         (void) ngx_http_weir_cache_fields_put(fields,
                                              WEIR_STR("X-Accel-Charset"),
                                              value);
+    }
+
+    rate = ngx_http_weir_find_header(&r->upstream->headers_in.headers,
+                                     &limit_rate);
+
+    if (rate && !(r->upstream->conf->ignore_headers
+                  & NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE))
+    {
+        value.data = (char *) rate->value.data;
+        value.len = rate->value.len;
+        (void) ngx_http_weir_cache_fields_put(fields,
+                                              WEIR_STR("X-Accel-Limit-Rate"),
+                                              value);
     }
 
     return NGX_OK;

@@ -12,6 +12,7 @@
 #include <ngx_http.h>
 
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir.h"
@@ -101,6 +102,7 @@ ngx_http_weir_cache_filter_header(ngx_http_request_t *r)
     }
 
     if (ctx->background) {
+        ngx_http_weir_cache_invalidate_unseen(ctx);
 
         if (genuine) {
             ngx_http_weir_cache_filter_take_body(ctx);

@@ -8,11 +8,14 @@
 #include <ngx_http.h>
 
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir.h"
 
 
 static ngx_int_t ngx_http_weir_cache_response_try(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_response_may_be_stored(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_response_lasts(
     ngx_http_weir_cache_ctx_t *ctx,
@@ -47,11 +50,7 @@ ngx_http_weir_cache_response_try(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
-    if (ctx->forbidden) {
-        return NGX_DECLINED;
-    }
-
-    rc = ngx_http_test_predicates(r, ctx->conf->no_store);
+    rc = ngx_http_weir_cache_response_may_be_stored(ctx);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -108,6 +107,35 @@ ngx_http_weir_cache_response_try(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
+ * NGX_DECLINED: an earlier response or weir_cache_no_store forbids it;
+ * NGX_ERROR: no memory.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_response_may_be_stored(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t            rc;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->forbidden) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_test_predicates(r, ctx->conf->no_store);
+
+    if (rc == NGX_DECLINED && ctx->may_store) {
+        /* by the response itself, not by this client's request */
+        ctx->uncacheable = ngx_http_weir_cache_response_lasts(ctx,
+                                                      r->headers_out.status);
+    }
+
+    return rc;
+}
+
+
+/*
  * True if the next response will be uncacheable, too.  An error, and an effect
  * of this request's own fields, is chance.
  */
@@ -154,6 +182,7 @@ ngx_http_weir_cache_response_led_away(ngx_http_request_t *r)
 
         if (last == NULL) {
             last = ctx;
+            ngx_http_weir_cache_invalidate_unseen(ctx);
         }
     }
 
@@ -187,7 +216,8 @@ ngx_http_weir_cache_response_prepare_post(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ngx_http_weir_cache_key_make(ctx) != NGX_OK
         || ngx_http_weir_cache_key_read_request(ctx) != NGX_OK
-        || ngx_http_weir_cache_uri_key(r, &ctx->key_text, &h->value, &key)
+        || ngx_http_weir_cache_uri_key(r, ctx->conf, &ctx->key_text, &h->value,
+                                       0, &key)
            != NGX_OK)
     {
         return NGX_DECLINED;

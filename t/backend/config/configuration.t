@@ -254,6 +254,12 @@ subtest 'a unix socket is replaced when left behind, refused when in use' => sub
     like $ask->(), qr/"ok"/, 'the next one replaces it';
     is $stack->stop_backend('second'), 0, 'stops';
     ok !-e $path, 'and removes it';
+
+    spew($path, 'precious');
+    ($status, $output) = run_with("database = host=/nowhere\nlisten = unix:$path\n", 'api');
+    is $status, 1, 'a file of another type';
+    like $output, qr/cannot listen on unix:\Q$path\E: Address already in use/, 'is refused';
+    is -s $path, 8, 'and stays';
 };
 
 done_testing;

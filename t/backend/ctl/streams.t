@@ -22,9 +22,8 @@ my $s = Weir::Stack->new;
 my $listener = IO::Socket::INET->new(Listen => 16, LocalAddr => '127.0.0.1') or die $!;
 
 sub publish {
-    my $position = $s->psql(
-        'UPDATE partitions SET position = position + 1 WHERE partition = 0 RETURNING position')
-        =~ s/\D.*//sr;
+    my $position = $s->psql('UPDATE partitions SET position = position + 1 WHERE partition = 0'
+            . ' RETURNING position');
     $s->redis('XADD', 'weir:events:0', "$position-0", 'event', '{}');
 }
 

@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../../lib";
 
+use File::Basename qw(dirname);
 use JSON::PP ();
 use Test::More;
 use Weir::Base qw(slurp spew);
@@ -289,6 +290,39 @@ subtest 'schema check refuses a renamed field' => sub {
         'a field that was renamed');
     gives(['schema', 'check', $old, '/nowhere'], 2, qr{/nowhere}, undef,
         'a document that is not there');
+};
+
+subtest 'values that PostgreSQL refuses are wrong arguments' => sub {
+    my @replay = ('events', 'replay', '--group', 'email', '--from');
+    gives([@replay, '2026-02-31T00:00:00Z'], 2, undef,
+        qr/^weirctl: date.time field value out of range: "2026-02-31T00:00:00Z"$/, 'no day');
+    gives([@replay, '2026-01-31T00:00:00---'], 2, undef,
+        qr/^weirctl: invalid input syntax for type timestamp/, 'no time zone');
+    gives(['events', 'tail', '--aggregate', "\xff"], 2, undef,
+        qr/^weirctl: invalid byte sequence/, 'no text');
+    for my $option ('--since', '--until') {
+        gives(['payments', 'reconcile', $option, $_], 2, undef,
+            qr/must be times, not infinity$/, "$option $_") for 'infinity', '-infinity';
+    }
+};
+
+subtest 'a key of another type in the place of a stream' => sub {
+    $s->redis('DEL', 'weir:events:5');
+    $s->redis('SET', 'weir:events:5', 'x');
+    gives([$_, '--json'], 3, undef, qr/^weirctl: Redis: weir:events:5: WRONGTYPE /, $_)
+        for 'outbox', 'relay';
+    $s->redis('DEL', 'weir:events:5');
+};
+
+subtest 'an output that cannot be written' => sub {
+    my $weirctl = dirname($s->{binary}) . '/weirctl -c ' . $s->write_conf;
+    for my $output ('>/dev/full', '>&-') {
+        my $run = sub { $s->run_command('/bin/sh', '-c', "exec timeout 20 $weirctl @_ $output") };
+        my ($status, $said) = $run->('events tail -f');
+        is $status, 3, "events tail -f $output ends";
+        like $said, qr/^weirctl: cannot write standard output/, 'and says why';
+        is +($run->('dead list'))[0], 3, "dead list $output";
+    }
 };
 
 subtest 'PostgreSQL or Redis that is away is exit code 3' => sub {

@@ -184,6 +184,17 @@ subtest 'a migration that waits for a lock holds up no other session' => sub {
     is $stack->psql('SELECT count(*) FROM one WHERE seven IS NULL'), 1, 'done';
 };
 
+subtest 'a database that is not in UTF-8 is refused' => sub {
+    $stack->psql_as('postgres', 'postgres', "CREATE DATABASE latin OWNER weir ENCODING 'LATIN1'"
+        . " LOCALE 'C' TEMPLATE template0");
+    my $conf = $stack->write_conf(database => 'host=' . $stack->pg . ' dbname=latin user=weir');
+    my ($status, $output) = $stack->run_command($stack->{binary}, '-c', $conf, 'migrate');
+    is $status, 1, 'exit code';
+    like $output, qr/the database's encoding is LATIN1; it must be UTF8/, 'says why';
+    is $stack->psql_as('weir', 'latin', "SELECT to_regclass('schema_migrations') IS NULL"), 't',
+        'and nothing was made';
+};
+
 subtest 'a database that is away is an error, and is named' => sub {
     $stack->stop_postgres;
     refused(qr/connection to server .* failed/, 'away');

@@ -1,4 +1,5 @@
-# Runs t/unit/db_test.c, the pipelined session and its batches, against a private PostgreSQL.
+# Runs t/unit/backend/db/db_test.c, the pipelined session and its batches, against a private
+# PostgreSQL.
 use strict;
 use warnings;
 

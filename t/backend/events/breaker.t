@@ -59,12 +59,8 @@ for my $case (
         my $before = taken($s, 'good');
         $e->create($n, $prefix);
         # Greylisted mail that was taken has failed before; its row is there for a moment only.
-        wait_for('the first of them to fail' => sub {
-            taken($s, $prefix)
-                || $s->psql(
-                      "SELECT count(*) FROM retries r JOIN outbox o USING (partition, position)"
-                    . " WHERE o.data->>'email' LIKE '$prefix%'");
-        });
+        wait_for('the first of them to fail' =>
+            sub { taken($s, $prefix) || attempts($s, $prefix) });
         for my $i (1 .. 5) {
             $e->create(2, 'good');
             wait_for("mail $i of the others" => sub { taken($s, 'good') == $before + 2 * $i });

@@ -149,13 +149,11 @@ SELECT count(outbox_put(gen_random_uuid(), 'UserCreated', 'line:' || g % 5,
 FROM generate_series(1, 500) g;
 SQL
     $e->wait_handled;
-    is($s->psql("SELECT count(*) FROM seen WHERE subject LIKE 'line:%'") + $s->psql(
-                  "SELECT count(*) FROM dead_letters WHERE aggregate LIKE 'line:%'"
-                . " AND group_name = 'analytics'"),
-        500,
-        'all of them');
-    cmp_ok($s->psql("SELECT count(*) FROM seen WHERE subject LIKE 'line:%'"), '>', 450,
-        'nearly all in the end well');
+    my $seen = $s->psql("SELECT count(*) FROM seen WHERE subject LIKE 'line:%'");
+    my $dead = $s->psql("SELECT count(*) FROM dead_letters WHERE aggregate LIKE 'line:%'"
+            . " AND group_name = 'analytics'");
+    is($seen + $dead, 500, 'each event has its effect, or is a dead letter');
+    cmp_ok($seen, '>', 450, 'nearly all have their effect');
     is($s->psql(<<'SQL'), 0, 'none before one that was put earlier');
 SELECT count(*) FROM (
     SELECT o.position, lag(o.position) OVER (PARTITION BY s.subject ORDER BY s.n) AS before

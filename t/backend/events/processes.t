@@ -6,7 +6,6 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 
 use Test::More;
-use Weir::Base qw(listens);
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
@@ -105,13 +104,7 @@ subtest 'a mail server that is away costs no attempt' => sub {
 
 subtest 'the reply of the mail server decides about a mail' => sub {
     my ($s, $e) = stack(groups => 'email', retry_attempts => 4);
-    my $server = $s->dir . '/server.py';
-    open my $f, '>', $server or die "$server: $!\n";
-    print $f <<"PYTHON";
-import time
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Mailbox
-
+    $s->start_smtp_with(<<'PYTHON');
 class Handler(Mailbox):
     asked = {}
     async def handle_RCPT(self, server, session, envelope, address, options):
@@ -126,13 +119,7 @@ class Handler(Mailbox):
         if envelope.rcpt_tos[0].startswith('spam'):
             return '554 looks like spam'
         return await super().handle_DATA(server, session, envelope)
-
-Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_port}).start()
-time.sleep(3600)
 PYTHON
-    close $f;
-    $s->start_process('smtp', ['/usr/bin/python3', $server]);
-    $s->wait_started('smtp' => sub { listens($s->{smtp_port}) });
     $s->start_backend('relay worker');
     $e->create(1, $_) for qw(nobody greylisted spam full);
     $e->create(20);

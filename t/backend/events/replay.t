@@ -15,15 +15,14 @@ my %CONF = (retry_base => '20ms', retry_max => '200ms');
 my $OLD = 'billing,flags';
 
 sub stack {
-    my $s = Weir::Stack->new(conf => { %CONF, @_ });
-    my $e = Weir::Events->new($s);
-    $e->count_effects;
-    return ($s, $e);
+    return Weir::Events->with_stack(%CONF, @_);
 }
 
+# Effects of the group analytics, and of how many events.
 sub analytics {
-    return $_[0]->psql(
-        'SELECT count(*), count(DISTINCT id) FROM effects' . ' WHERE what = \'analytics_events\'');
+    my ($s) = @_;
+    return $s->psql("SELECT count(*), count(DISTINCT id) FROM effects"
+            . " WHERE what = 'analytics_events'");
 }
 
 sub trimmed {

@@ -168,6 +168,8 @@ subtest 'the same key with another request is refused' => sub {
     like($r->{json}{detail}, qr/"k1" was used for another request/, 'says why');
     is($p->post($p->body($user), '"k1"', { 'API-Version' => 3 })->{status}, 422, 'another version');
     is($p->post($p->body($user), '"k1"')->{status}, 202, 'the first one still is answered');
+    is($p->post($p->body($user), '"k1"', { 'API-Version' => 2 })->{status}, 202,
+        'also when it names the default version');
     is(orders(), $n + 1, 'one order');
 };
 

@@ -68,7 +68,10 @@ for (1 .. 400) {
 
 my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
 # POST, which this client never repeats; 599: it saw the body break off
-sub codes { my $path = shift; [map { $http->post("http://127.0.0.1:$edge$path")->{status} } 1 .. 4] }
+sub codes {
+    my $path = shift;
+    [map { $http->post("http://127.0.0.1:$edge$path")->{status} } 1 .. 4];
+}
 
 is_deeply codes('/whole'), [200, 200, 200, 200], 'a whole answer is none';
 is_deeply codes('/short'), [599, 599, 503, 503], 'a body that breaks off is a failure';
@@ -81,6 +84,7 @@ for (1 .. 5) {
     print $client "GET /unbuffered/slow-client HTTP/1.1\r\nHost: x\r\n\r\n";
     close $client;
 }
-is $http->post("http://127.0.0.1:$edge/unbuffered/slow-client")->{status}, 200, 'a client that leaves is no failure';
+is $http->post("http://127.0.0.1:$edge/unbuffered/slow-client")->{status}, 200,
+    'a client that leaves is no failure';
 
 done_testing;

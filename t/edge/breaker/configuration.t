@@ -63,7 +63,8 @@ invalid parameter "failures=x" in "weir_breaker"
 weir_breaker zone=upstreams window=1ms;
 --- must_die
 --- error_log
-invalid parameter "window=1ms" in "weir_breaker"; window must be a time of at least 10ms, such as 10s in
+invalid parameter "window=1ms" in "weir_breaker";
+window must be a time of at least 10ms, such as 10s in
 
 
 
@@ -93,7 +94,8 @@ invalid parameter "probes=0" in "weir_breaker"
 weir_breaker zone=upstreams ratio=0.5;
 --- must_die
 --- error_log
-invalid parameter "ratio=0.5" in "weir_breaker"; ratio must be off or a share from 1% to 100%, such as 50% in
+invalid parameter "ratio=0.5" in "weir_breaker";
+ratio must be off or a share from 1% to 100%, such as 50% in
 
 
 

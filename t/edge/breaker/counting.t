@@ -46,7 +46,10 @@ http {
         location /row/   { weir_breaker zone=upstreams open=1h; $pass }
         location /half/  { weir_breaker zone=upstreams key=half open=1h; $pass }
         location /cut/   { weir_breaker zone=upstreams key=cut open=1h; $pass }
-        location /patience/ { weir_breaker zone=upstreams key=patience open=1h failures=2 slow=100ms; $pass }
+        location /patience/ {
+            weir_breaker zone=upstreams key=patience open=1h failures=2 slow=100ms;
+            $pass
+        }
         location /lazy/ {
             weir_breaker zone=upstreams key=lazy open=1h failures=2 slow=100ms;
             proxy_request_buffering off;
@@ -78,7 +81,8 @@ sub edge_log { my @lines = log_lines("$dir/edge/logs/error.log", $_[0]); @lines 
 
 # --- few failures among many successes -------------------------------------------------------
 my @few = map { $_ % 10 ? '/few/ok' : '/few/fail' } 1 .. 100;
-is scalar(grep { $_ == 503 } @{ codes(@few) }), 0, 'ten failures among ninety successes open nothing';
+is scalar(grep { $_ == 503 } @{ codes(@few) }), 0,
+    'ten failures among ninety successes open nothing';
 
 # --- in a row --------------------------------------------------------------------------------
 is_deeply codes(('/row/fail') x 4, '/row/ok', ('/row/fail') x 6), [(500) x 4, 200, (500) x 5, 503],
@@ -89,8 +93,9 @@ unlike $refusal->{content}, qr/127\.0\.0\.1/, 'the answer to the client names no
 like decode_json($refusal->{content})->{detail}, qr/Retry-After/, 'but says when to come again';
 my @opened = edge_log(qr/weir_breaker .* is open/);
 is scalar(@opened), 1, 'opening is one line of the log';
-like $opened[0],
-    qr/\[error\] .*weir_breaker "\Q@{[upstream()]}\E" of zone "upstreams" is open, was closed: 5 calls in a row failed; last: status 500/,
+my $breaker = quotemeta '"' . upstream() . '" of zone "upstreams"';
+my $reason = '5 calls in a row failed; last: status 500';
+like $opened[0], qr/\[error\] .*weir_breaker $breaker is open, was closed: $reason/,
     'an error, with the reason';
 
 # --- half of at least twenty -----------------------------------------------------------------
@@ -111,7 +116,10 @@ sub leave {
     print $s $request;
     select undef, undef, undef, $time;    # how long a client waits is what is tried
     close $s;
-    until_true('the edge has seen the client leave', sub { my @now = edge_log($gone); @now > $before });
+    until_true('the edge has seen the client leave', sub {
+        my @now = edge_log($gone);
+        @now > $before;
+    });
 }
 leave("GET /patience/hang/quick HTTP/1.1\r\nHost: x\r\n\r\n", 0) for 1 .. 3;
 is get('/patience/ok')->{status}, 200, 'clients that leave at once say nothing of the upstream';
@@ -123,16 +131,19 @@ leave("POST /lazy/hang HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345", 
 is get('/lazy/ok')->{status}, 200, 'but not those that were sending their own body all the time';
 
 # --- keys made by clients --------------------------------------------------------------------
-is_deeply codes('/small/fail/mine', '/small/ok', '/small/fail/mine'), [500, 200, 503], 'a breaker of a small zone is open';
+is_deeply codes('/small/fail/mine', '/small/ok', '/small/fail/mine'), [500, 200, 503],
+    'a breaker of a small zone is open';
 is scalar(grep { get("/small/ok/$_")->{status} != 200 } 1 .. 150), 0, 'others come and go';
 is get('/small/fail/mine')->{status}, 503, 'and do not close it';
 cmp_ok status()->{small}{forgotten}, '>', 50, 'closed ones gave way';
 get("/small/fail/$_") for 1 .. 150;
 is get('/small/fail/mine')->{status}, 503, 'nor do others that open';
-cmp_ok status()->{small}{uncounted}, '>', 0, 'when all are open, calls of other keys are not counted';
+cmp_ok status()->{small}{uncounted}, '>', 0,
+    'when all are open, calls of other keys are not counted';
 
 my $long = 'k' x 300;
-is_deeply codes("/any/fail?key=${long}1", "/any/ok?key=${long}1", "/any/ok?key=${long}2"), [500, 503, 200],
+is_deeply codes("/any/fail?key=${long}1", "/any/ok?key=${long}1", "/any/ok?key=${long}2"),
+    [500, 503, 200],
     'long keys that begin alike are two breakers';
 
 # --- weir_status -----------------------------------------------------------------------------
@@ -143,17 +154,22 @@ is $row->{reason}, '5 calls in a row failed; last: status 500', 'with its reason
 is $row->{openings}, 1, 'how often it opened';
 cmp_ok $row->{refused}, '>=', 2, 'how many calls it refused';
 cmp_ok $row->{retry_after_ms}, '>', 0, 'and how long it stays open';
-like $now->{upstreams}{keys}{half}{reason}, qr/^10 of 20 calls failed; last: status 500/, 'a ratio is a reason';
+like $now->{upstreams}{keys}{half}{reason}, qr/^10 of 20 calls failed; last: status 500/,
+    'a ratio is a reason';
 like $now->{upstreams}{keys}{cut}{reason}, qr/last: a body that broke off/, 'a body that broke off';
-like $now->{upstreams}{keys}{patience}{reason}, qr/last: a client that left/, 'and a client that left';
+like $now->{upstreams}{keys}{patience}{reason}, qr/last: a client that left/,
+    'and a client that left';
 is $now->{upstreams}{keys}{few}{state}, 'closed', 'closed ones are there, too';
 
 # --- what has no upstream ----------------------------------------------------------------------
 sub inherits { $http->get("http://127.0.0.1:$inherits$_[0]")->{status} }
-is_deeply [map { inherits($_) } '/status', '/gif'], [200, 200], 'locations that inherit a breaker and have no *_pass';
+is_deeply [map { inherits($_) } '/status', '/gif'], [200, 200],
+    'locations that inherit a breaker and have no *_pass';
 is_deeply status()->{inherited}{keys}, {}, 'make no breaker';
-is_deeply [map { inherits($_) } '/api/fail', '/api/ok', '/if/ok', '/if/ok?x=1'], [500, 503, 503, 503],
+is_deeply [map { inherits($_) } '/api/fail', '/api/ok', '/if/ok', '/if/ok?x=1'],
+    [500, 503, 503, 503],
     'those with one share it, also inside if';
-is_deeply [map { inherits($_) } '/status', '/gif'], [200, 200], 'the others are not refused with them';
+is_deeply [map { inherits($_) } '/status', '/gif'], [200, 200],
+    'the others are not refused with them';
 
 done_testing;

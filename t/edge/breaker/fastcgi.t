@@ -10,7 +10,10 @@ use IO::Socket::INET;
 use Test::More;
 use Weir::Processes;
 
-sub record { my ($type, $data) = @_; return pack('CCnnCC', 1, $type, 1, length $data, 0, 0) . $data }
+sub record {
+    my ($type, $data) = @_;
+    return pack('CCnnCC', 1, $type, 1, length $data, 0, 0) . $data;
+}
 
 my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1:0') or die $!;
 my $port = $listener->sockport;
@@ -25,7 +28,8 @@ spawn('application', sub {
     }
 });
 start_upstream(sub { answer('200 OK', [], '') });
-start_edge('weir_breaker_zone breakers 1m;', join '', map { <<"SERVER" } 'whole', 'short', 'unbuffered');
+start_edge('weir_breaker_zone breakers 1m;', join '',
+    map { <<"SERVER" } 'whole', 'short', 'unbuffered');
     location /$_ {
         weir_breaker zone=breakers key=$_ failures=2;
         fastcgi_param X $_;

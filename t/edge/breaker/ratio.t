@@ -1,4 +1,5 @@
-# counting=window ratio=: so many failures open it only when they are that share of the window's requests, too.
+# counting=window ratio=: so many failures open it only when they are that share of the window's
+# requests, too.
 use Test::Nginx::Socket 'no_plan';
 
 no_shuffle();
@@ -8,15 +9,18 @@ our $http = "weir_breaker_zone upstreams 1m;";
 
 our $config = <<'_EOC_';
     location /half {
-        weir_breaker zone=upstreams key=half-$arg_key failures=3 counting=window ratio=50% window=1h open=1h;
+        weir_breaker zone=upstreams key=half-$arg_key failures=3 counting=window ratio=50%
+            window=1h open=1h;
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /all {
-        weir_breaker zone=upstreams key=all-$arg_key failures=3 counting=window ratio=100% window=1h open=1h;
+        weir_breaker zone=upstreams key=all-$arg_key failures=3 counting=window ratio=100%
+            window=1h open=1h;
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /third {
-        weir_breaker zone=upstreams key=third-$arg_key failures=1 counting=window ratio=34% window=1h open=1h;
+        weir_breaker zone=upstreams key=third-$arg_key failures=1 counting=window ratio=34%
+            window=1h open=1h;
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /upstream {

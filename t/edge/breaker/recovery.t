@@ -17,8 +17,18 @@ sub start {
         mkdir $_ or die "$_: $!" for $root, "$root/logs";
     }
     my $temp = temp_paths($root);
-    spit("$root/nginx.conf", "daemon off;\npid $root/pid;\nerror_log $root/logs/error.log notice;\n$main\n"
-        . "events {}\nhttp {\n$temp access_log off;\n$http\n}\n");
+    spit("$root/nginx.conf", <<"CONF");
+daemon off;
+pid $root/pid;
+error_log $root/logs/error.log notice;
+$main
+events {}
+http {
+$temp
+    access_log off;
+    $http
+}
+CONF
     spawn_nginx($name, $root);
 }
 
@@ -38,7 +48,8 @@ sub upstream_requests {
 }
 
 start_upstream();
-start('edge', "worker_processes 2; load_module @{[(split ' ', $ENV{TEST_NGINX_LOAD_MODULES})[0]]};", <<"EOF");
+my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
+start('edge', "worker_processes 2; load_module $module;", <<"EOF");
 weir_breaker_zone upstreams 1m;
 server {
     listen 127.0.0.1:$edge reuseport;
@@ -76,7 +87,8 @@ until_true('the breaker has closed by itself', sub { get()->{status} == 200 });
 my @after = map { get()->{status} } 1 .. 20;
 is_deeply \@after, [(200) x 20], 'closed for good';
 
-my @states = map { /weir_breaker "[^"]+" of zone "upstreams" is ([^,]+), was/ } log_lines("$dir/edge/logs/error.log", qr/weir_breaker/);
+my @changes = log_lines("$dir/edge/logs/error.log", qr/weir_breaker/);
+my @states = map { /weir_breaker "[^"]+" of zone "upstreams" is ([^,]+), was/ } @changes;
 is_deeply \@states, ['open', 'half-open', 'closed'], 'one line in the log for each change of state';
 
 # kill -9 of a worker under way: the others go on, the zone is not locked.

@@ -1,5 +1,5 @@
-# slow=: an upstream whose header comes too late counts as failed, whatever it answers. The upstream is slow because
-# it takes one request in two seconds (limit_req) and lets the others wait.
+# slow=: an upstream whose header comes too late counts as failed, whatever it answers. The upstream
+# is slow because it takes one request in two seconds (limit_req) and lets the others wait.
 use Test::Nginx::Socket 'no_plan';
 
 no_shuffle();
@@ -21,7 +21,8 @@ our $config = <<'_EOC_';
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /share {
-        weir_breaker zone=upstreams key=share-$arg_key failures=1 counting=window ratio=50% window=1h open=1h slow=1s;
+        weir_breaker zone=upstreams key=share-$arg_key failures=1 counting=window ratio=50%
+            window=1h open=1h slow=1s;
         proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/upstream;
     }
     location /trickle {
@@ -93,7 +94,11 @@ __DATA__
 --- http_config eval: $::http
 --- config eval: $::config
 --- request eval
-[ map({ "GET /share?key=e" } 1 .. 2), map({ "GET /share?key=e&queue=e" } 1 .. 4), "GET /share?key=e" ]
+[
+    map({ "GET /share?key=e" } 1 .. 2),
+    map({ "GET /share?key=e&queue=e" } 1 .. 4),
+    "GET /share?key=e",
+]
 --- error_code eval
 [ (200) x 6, 503 ]
 

@@ -70,7 +70,11 @@ __DATA__
 --- error_code eval
 [ 500, 500, 500, 500, 500, 503 ]
 --- raw_response_headers_like eval
-[ ("X-State: closed") x 4, "X-State: open", 'Content-Type: application/problem\+json\r\n(.*\r\n)*Retry-After: 3600' ]
+[
+    ("X-State: closed") x 4,
+    "X-State: open",
+    'Content-Type: application/problem\+json\r\n(.*\r\n)*Retry-After: 3600',
+]
 
 
 

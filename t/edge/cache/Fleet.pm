@@ -8,12 +8,14 @@ use Exporter 'import';
 use File::Basename 'dirname';
 use lib dirname(__FILE__) . '/../../lib';
 use HTTP::Tiny;
+use Weir::Edge::Nginx 'cache_status';
 use Weir::Processes;
 use Weir::Redis qw(redis_command redis_server);
 use Weir::Upstream qw(answer asked upstream);
 
-our @EXPORT = qw(answer asked cache_status children free_port get invalidate kill_process logged logged_since
-    mark_log monitor port_of_redis redis request slurp spit start_edge start_redis start_upstream stop until_true url_of %pid $dir);
+our @EXPORT = qw(answer answers asked cache_status children free_port get invalidate kill_process
+    logged logged_since mark_log monitor port_of_redis redis request slurp spit start_edge
+    start_redis start_upstream stop until_true url_of %pid $dir);
 
 my (%port, $redis);
 
@@ -23,7 +25,10 @@ sub logged { my ($edge, $pattern) = @_; log_lines("$dir/$edge/logs/error.log", $
 # The same, of those that came after mark_log().
 my %mark;
 sub mark_log { my $edge = shift; $mark{$edge} = -s "$dir/$edge/logs/error.log" // 0 }
-sub logged_since { my ($edge, $pattern) = @_; log_lines("$dir/$edge/logs/error.log", $pattern, $mark{$edge}) }
+sub logged_since {
+    my ($edge, $pattern) = @_;
+    log_lines("$dir/$edge/logs/error.log", $pattern, $mark{$edge});
+}
 
 sub kill_process { kill $_[0], $pid{$_[1]} }
 
@@ -37,9 +42,14 @@ sub start_redis {
     my %more = @_;
     $redis //= free_port();
     mkdir "$dir/redis";
-    spawn('redis', [redis_server(), '--port', $redis, '--bind', '127.0.0.1', '--dir', "$dir/redis", '--save', '',
-        '--appendonly', $more{append} ? 'yes' : 'no', '--appendfsync', 'always']);
-    until_true('Redis answers', sub { my $s = listens($redis) or return; print $s "PING\r\n"; (readline($s) // '') =~ /^\+PONG/ });
+    my $append = $more{append} ? 'yes' : 'no';
+    spawn('redis', [redis_server(), '--port', $redis, '--bind', '127.0.0.1',
+        '--dir', "$dir/redis", '--save', '', '--appendonly', $append, '--appendfsync', 'always']);
+    until_true('Redis answers', sub {
+        my $s = listens($redis) or return;
+        print $s "PING\r\n";
+        (readline($s) // '') =~ /^\+PONG/;
+    });
 }
 
 sub port_of_redis { $redis //= free_port() }
@@ -132,9 +142,18 @@ sub request {
     return $response;
 }
 
-sub get { my $edge = shift; request($edge, 'GET', @_) }
+# All that comes over each of the connections, as head and body.
+sub answers {
+    my @sockets = @_;
+    my @answers;
+    for my $socket (@sockets) {
+        local $/;
+        my ($head, $body) = split /\r\n\r\n/, readline($socket) // '', 2;
+        push @answers, { head => $head, body => $body };
+    }
+    return @answers;
+}
 
-# The cache's own word on a response.
-sub cache_status { my $s = $_[0]{headers}{'cache-status'}; ref $s ? $s->[-1] : $s // '' }
+sub get { my $edge = shift; request($edge, 'GET', @_) }
 
 1;

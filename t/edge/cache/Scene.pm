@@ -11,12 +11,14 @@ use lib dirname(__FILE__) . '/../../lib';
 use HTTP::Tiny;
 use IO::Socket::UNIX;
 use POSIX ();
+use Weir::Edge::Nginx 'cache_status';
 use Weir::Processes;
 use Weir::Redis 'redis_command';
 use Weir::Upstream;
 
-our @EXPORT = qw(answer asked cache_status entries_of
-    free_port get http_date in_world keys_of logged port_of_edge redis request scheme slurp spawn start_edge start_upstream stop until_true %pid $dir);
+our @EXPORT = qw(answer asked cache_status entries_of free_port get http_date in_world keys_of
+    logged port_of_edge redis request scheme slurp spawn start_edge start_upstream stop until_true
+    %pid $dir);
 
 our $redis_address;    # a port, or the path of a socket
 my $edge;
@@ -88,9 +90,6 @@ sub redis {
     binmode $socket;
     return redis_command($socket, @_);
 }
-
-# The Cache-Status of this cache, without those of other caches before it.
-sub cache_status { my $s = $_[0]{headers}{'cache-status'}; ref $s ? $s->[-1] : $s // '' }
 
 # The keys of a zone.
 sub keys_of { my $zone = shift; @{ redis('KEYS', "weir:cache:$zone:*") } }

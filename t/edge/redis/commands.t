@@ -5,11 +5,13 @@ repeat_each(1);
 
 $ENV{TEST_NGINX_REDIS_PORT} ||= 6379;
 
-our $http = 'weir_redis main redis://127.0.0.1:$TEST_NGINX_REDIS_PORT timeout=2s connect_timeout=2s;'
+our $http =
+    'weir_redis main redis://127.0.0.1:$TEST_NGINX_REDIS_PORT timeout=2s connect_timeout=2s;'
     . ' weir_redis other unix:$TEST_NGINX_REDIS_SOCK timeout=2s connect_timeout=2s;'
     . ' weir_redis second redis://127.0.0.1:$TEST_NGINX_REDIS_PORT/2 timeout=2s connect_timeout=2s;'
     . ' weir_redis nobody redis://127.0.0.1:1;'
-    . ' weir_redis stranger redis://nobody:wrong@127.0.0.1:$TEST_NGINX_REDIS_PORT timeout=2s connect_timeout=2s;';
+    . ' weir_redis stranger redis://nobody:wrong@127.0.0.1:$TEST_NGINX_REDIS_PORT'
+    . ' timeout=2s connect_timeout=2s;';
 
 our $config = <<'_EOC_';
     large_client_header_buffers 4 32k;
@@ -27,8 +29,9 @@ __DATA__
 === TEST 1: replies of every kind, in order
 --- http_config eval: $::http
 --- config eval: $::config
---- request
-GET /main?DEL+commands-a&GET+commands-a&SET+commands-a+x%20y&GET+commands-a&INCR+commands-a&STRLEN+commands-a&PING
+--- request eval
+'GET /main?DEL+commands-a&GET+commands-a&SET+commands-a+x%20y&GET+commands-a'
+. '&INCR+commands-a&STRLEN+commands-a&PING'
 --- response_body_like eval
 qr/\A:[01]\n_\n\+OK\n\$x y\n-ERR value is not an integer[^\n]*\n:3\n\+PONG\n\z/
 
@@ -94,7 +97,11 @@ $hello
 --- http_config eval: $::http
 --- config eval: $::config
 --- request eval
-[ "GET /main?SET+commands-db+0&DEL+commands-only", "GET /second?GET+commands-db&SET+commands-only+2", "GET /main?GET+commands-only" ]
+[
+    "GET /main?SET+commands-db+0&DEL+commands-only",
+    "GET /second?GET+commands-db&SET+commands-only+2",
+    "GET /main?GET+commands-only",
+]
 --- response_body eval
 [ "+OK\n:0\n", "_\n+OK\n", "_\n" ]
 

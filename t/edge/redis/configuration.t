@@ -121,8 +121,9 @@ weir_redis main redis://:p@ss/w@127.0.0.1;
 --- config
 
 --- must_die
---- error_log
-invalid URL of "weir_redis" "main": "@" and "/" in a user or password must be percent-encoded, as %40 and %2F in
+--- error_log eval
+'invalid URL of "weir_redis" "main": "@" and "/" in a user or password '
+. 'must be percent-encoded, as %40 and %2F in'
 
 
 

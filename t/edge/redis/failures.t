@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 use HTTP::Tiny;
 use Test::More;
+use Weir::Edge::Nginx 'start_nginx';
 use Weir::Processes;
 use Weir::Redis qw(redis_cli redis_server);
 
@@ -21,31 +22,20 @@ sub start_redis {
 }
 
 my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
-sub ask { my $r = $http->get("http://127.0.0.1:$edge/?" . join '&', @_); $r->{status} == 200 ? $r->{content} : $r->{status} }
+sub ask {
+    my $r = $http->get("http://127.0.0.1:$edge/?" . join '&', @_);
+    $r->{status} == 200 ? $r->{content} : $r->{status};
+}
 sub logged { log_lines("$dir/logs/error.log", shift) }
 
 start_redis();
-my $modules = load_modules();
-my $temp = temp_paths($dir);
-spit("$dir/nginx.conf", <<"EOF");
-daemon off;
-pid $dir/pid;
-error_log $dir/logs/error.log notice;
-worker_processes 1;
-$modules
-events {}
-http {
-    $temp
-    access_log off;
+start_nginx($dir, $edge, http => <<"HTTP");
     weir_redis main redis://127.0.0.1:$port timeout=500ms connect_timeout=500ms;
     server {
         listen 127.0.0.1:$edge;
         location / { weir_redis_probe main; }
     }
-}
-EOF
-spawn_nginx('edge', $dir);
-until_true('the edge listens', sub { listens($edge) });
+HTTP
 is ask('SET+a+1', 'GET+a'), "+OK\n\$1\n", 'the server answers';
 
 stop('redis', 'KILL');

@@ -6,13 +6,14 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 use Test::More;
 use Time::HiRes 'sleep';
-use Weir::PlayedRedis;
+use Weir::Edge::PlayedRedis;
 
 play_redis('5s');
 
 # --- cut anywhere ------------------------------------------------------------
 
-my $replies = "\$5\r\nhello\r\n+OK\r\n\$-1\r\n\$0\r\n\r\n*2\r\n\$1\r\na\r\n:1\r\n:7\r\n\$12\r\nwith\r\nbreaks\r\n\$4\r\nlast\r\n";
+my $replies = "\$5\r\nhello\r\n+OK\r\n\$-1\r\n\$0\r\n\r\n*2\r\n\$1\r\na\r\n:1\r\n:7\r\n"
+    . "\$12\r\nwith\r\nbreaks\r\n\$4\r\nlast\r\n";
 my $answer = "\$hello\n+OK\n_\n\$\n*\$a :1 \n:7\n\$with\r\nbreaks\n\$last\n";
 my @wrong;
 
@@ -48,7 +49,8 @@ for my $cut (0 .. length($long) - 1) {
     my $got = body($client);
     push @wrong, "after byte $cut: $got" if $got ne "*+a \n\$\n\$8 bytes.\n";
 }
-is_deeply \@wrong, [], 'a string that is longer than its command wants comes as an empty one, wherever it is cut';
+is_deeply \@wrong, [],
+    'a string that is longer than its command wants comes as an empty one, wherever it is cut';
 
 # --- larger than any buffer, and followed at once -----------------------------
 
@@ -56,7 +58,8 @@ my $large = join '', map { sprintf '%08d', $_ } 1 .. 60_000;
 $client = ask(map { "ECHO+$_" } 1 .. 6);
 read_until(qr/\r\n6\r\n/);
 send_all(join '', map { '$' . length($_) . "\r\n$_\r\n" } $large, 'a', $large, $large, '', 'z');
-ok body($client) eq "\$$large\n\$a\n\$$large\n\$$large\n\$\n\$z\n", 'large and small strings in one go';
+ok body($client) eq "\$$large\n\$a\n\$$large\n\$$large\n\$\n\$z\n",
+    'large and small strings in one go';
 
 $large = join '', map { sprintf '%08d', $_ } 1 .. 700_000;    # is given memory piece by piece
 $client = ask(map { "ECHO+$_" } 1 .. 2);
@@ -79,7 +82,8 @@ is body($client), "\$third\n", 'the rest of it, when it comes after all, goes to
 
 # --- not what the protocol says ----------------------------------------------
 
-for my $nonsense ("\$3\r\nabcdef\r\n", "\$3x\r\nabc\r\n", "\$99999999999999999999999\r\n", "\$-3\r\n") {
+for my $nonsense ("\$3\r\nabcdef\r\n", "\$3x\r\nabc\r\n", "\$99999999999999999999999\r\n",
+    "\$-3\r\n") {
     (my $shown = $nonsense) =~ s/\r\n/ /g;
     is body(answered_with($nonsense)), "lost\n", "\"$shown\" ends the connection";
     in_step_again();

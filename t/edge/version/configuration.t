@@ -236,8 +236,9 @@ invalid version "v2" in "versions" of "weir_api"; it must be without the "v", as
 weir_api a { media_type application/json; versions 1; }
 --- config
 --- must_die
---- error_log
-invalid media_type "application/json" of "weir_api"; it must be application/ and a name of your own without a suffix, such as application/vnd.shop in
+--- error_log eval
+'invalid media_type "application/json" of "weir_api"; '
+. 'it must be application/ and a name of your own without a suffix, such as application/vnd.shop in'
 
 
 
@@ -271,8 +272,9 @@ ok
 "weir_api a { $::media versions 1 2; deprecated 1 since=2026-01-01 link=v1-sunset.html; }"
 --- config
 --- must_die
---- error_log
-invalid link "link=v1-sunset.html" in "deprecated" of "weir_api"; it must be like https://api.example.com/v1-sunset or /v1-sunset in
+--- error_log eval
+'invalid link "link=v1-sunset.html" in "deprecated" of "weir_api"; '
+. 'it must be like https://api.example.com/v1-sunset or /v1-sunset in'
 
 
 
@@ -288,11 +290,16 @@ invalid link "link=" in "deprecated"
 
 === TEST 28: a default version that will be gone
 --- http_config eval
-"weir_api a { $::media versions 1 2; default 1; deprecated 1 since=2026-01-01 sunset=2999-01-01 sunset_action=gone; }"
+"weir_api a {
+    $::media versions 1 2;
+    default 1;
+    deprecated 1 since=2026-01-01 sunset=2999-01-01 sunset_action=gone;
+}"
 --- config
     location = /t { return 200 ok; }
 --- request
 GET /t
 --- error_code: 200
---- error_log
-the default version "1" of "weir_api" "a" has sunset_action=gone: after its sunset requests that name no version are answered with 410
+--- error_log eval
+'the default version "1" of "weir_api" "a" has sunset_action=gone: '
+. 'after its sunset requests that name no version are answered with 410'

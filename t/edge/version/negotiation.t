@@ -15,12 +15,15 @@ _EOC_
 our $server = <<'_EOC_';
     weir_version shop;
     location /json {
-        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/echo?version=$weir_version&type=$weir_media_type&status=$weir_version_status;
+        proxy_set_header X-Version $weir_version;
+        proxy_set_header X-Type    $weir_media_type;
+        proxy_set_header X-Status  $weir_version_status;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/echo;
     }
     location /echo {
         weir_version off;
         default_type application/json;
-        return 200 "$arg_version $arg_type $arg_status\n";
+        return 200 "$http_x_version $http_x_type $http_x_status\n";
     }
     location /problem {
         default_type application/problem+json;
@@ -129,7 +132,9 @@ Accept: application/vnd.shop.v9+json
 --- response_headers
 Content-Type: application/problem+json
 Vary: Accept, API-Version
---- response_body_like: "status":406,.*"offered":\["application/vnd.shop.v1\+json","application/vnd.shop.v2\+json","application/vnd.shop.v3\+json"\]
+--- response_body_like eval
+'"status":406,.*"offered":\["application/vnd.shop.v1\+json",'
+. '"application/vnd.shop.v2\+json","application/vnd.shop.v3\+json"\]'
 
 
 
@@ -335,10 +340,18 @@ Accept: application/vnd.shop.v9+json
 --- request eval
 [ map { "GET /json" } 1 .. 4 ]
 --- more_headers eval
-[ map { "Accept: $_" } 'text/html, image/gif, *; q=.2, */*; q=.2', 'application/vnd.shop.v2+json;q=0, */*',
-    'application/vnd.shop+json', 'application/vnd.shop.v2+json;q=0, application/vnd.shop+json;q=0, application/json' ]
+[
+    map { "Accept: $_" }
+    'text/html, image/gif, *; q=.2, */*; q=.2',
+    'application/vnd.shop.v2+json;q=0, */*',
+    'application/vnd.shop+json',
+    'application/vnd.shop.v2+json;q=0, application/vnd.shop+json;q=0, application/json',
+]
 --- response_headers eval
-[ map { "Content-Type: application/$_" } 'vnd.shop.v2+json', 'vnd.shop+json', 'vnd.shop+json', 'json' ]
+[
+    map { "Content-Type: application/$_" }
+    'vnd.shop.v2+json', 'vnd.shop+json', 'vnd.shop+json', 'json',
+]
 
 
 

@@ -16,8 +16,10 @@ use JSON::PP ();
 use Test::More;
 use Weir::Base qw(raw_request wait_for);
 
-our @EXPORT_OK =
-    qw(start_api make_users at_once raw_request is_problem product status_of json_of $UUID $TIME);
+our @EXPORT_OK = qw(
+    at_once is_problem json_of make_users order_of product raw_request start_api status_of
+    $UUID $TIME
+);
 
 our $UUID = qr/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
 our $TIME = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
@@ -35,7 +37,7 @@ sub start_api {
         if $port != $stack->{port};
     $stack->start_backend($roles, %option);
     my $nobody = '00000000-0000-7000-8000-000000000000';
-    my $order = { userId => $nobody, items => [{ productId => product(1), quantity => 1 }] };
+    my $order = order_of($nobody, [1, 1]);
     my %answer = (
         404 => [['GET', "/users/$nobody", ''], ['GET', "/orders/$nobody", '']],
         200 => [['GET', '/products', ''], ['GET', '/dashboard/daily-orders', '']],
@@ -53,6 +55,13 @@ sub start_api {
 
 # The id of the n-th product that the migrations bring.
 sub product { return sprintf '01900000-0000-7000-8000-%012d', $_[0] }
+
+# The body of a user's order; its items are [product, quantity].
+sub order_of {
+    my ($user, @items) = @_;
+    my @bodies = map { { productId => product($_->[0]), quantity => $_->[1] } } @items;
+    return { userId => $user, items => \@bodies };
+}
 
 sub make_users {
     my ($stack, $n) = @_;

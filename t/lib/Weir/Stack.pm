@@ -238,6 +238,22 @@ sub start_smtp_moody {
     return $file;
 }
 
+# One that behaves as that Python says, which defines a class Handler below aiosmtpd's Mailbox.
+sub start_smtp_with {
+    my ($self, $handler) = @_;
+    my $program = "$self->{dir}/server.py";
+    spew($program, <<"PYTHON");
+import asyncio, os, time
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Mailbox
+
+$handler
+Controller(Handler('$self->{dir}/mail'), hostname='127.0.0.1', port=$self->{smtp_port}).start()
+time.sleep(3600)
+PYTHON
+    $self->_run_smtp($program);
+}
+
 sub _run_smtp {
     my ($self, @arguments) = @_;
     $self->start_process('smtp', ['/usr/bin/python3', @arguments]);

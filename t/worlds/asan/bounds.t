@@ -1,5 +1,6 @@
-# AddressSanitizer sees one byte behind an allocation of a pool, of a zone's slab pool and of the cache's arena, and what was
-# freed there, whichever worker has allocated it: without that the world "asan" would be green whatever is wrong.
+# AddressSanitizer sees one byte behind an allocation of a pool, of a zone's slab pool and of the
+# cache's arena, and what was freed there, whichever worker has allocated it: without that the world
+# "asan" would be green whatever is wrong.
 use strict;
 use warnings;
 
@@ -7,7 +8,8 @@ use FindBin '$Bin';
 use lib "$Bin/../../edge/cache";
 use Test::More;
 
-BEGIN { plan skip_all => 'for ./weir test --world asan alone' if ($ENV{WEIR_WORLD} // '') ne 'asan' }
+BEGIN { plan skip_all => 'for ./weir test --world asan alone'
+    if ($ENV{WEIR_WORLD} // '') ne 'asan' }
 use Crowd;
 
 # Its findings are wanted, and none of the world's.

@@ -57,6 +57,7 @@ struct weir_group {
     weir_group_strange_t strange;              /* lease.c */
     bool paused;                               /* group.c: by an operator */
     bool open_refused;                         /* ownership.c */
+    bool asked; /* ownership.c: the heartbeat in flight names the group */
     weir_group_reader_t reader;
     weir_group_handle_t handle;
     bool ids_refused; /* confirm.c */

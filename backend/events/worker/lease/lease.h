@@ -34,11 +34,13 @@ typedef enum {
 typedef struct {
     weir_stream_state_t stream;
     weir_fetch_state_t fetch;
-    int64_t gap_to; /* events up to here came before missing ones: fetch up to here; 0: none */
+    int64_t gap_to;     /* events up to here came before missing ones: fetch up to here; 0: none */
+    int64_t again_from; /* the first position that WEIR_FETCH_AGAIN reads */
     int64_t stalled_at;
     int stalled;         /* heartbeats for which stalled_at was the first unseen position */
     uint64_t hold;       /* ms: the stream is not read before */
     uint64_t fetch_hold; /* ms: the outbox is not read before */
+    bool unattached;     /* Redis has refused the consumer group */
     bool crowded;        /* it was logged that too many aggregates are set aside */
 } weir_lease_reader_t;
 
@@ -59,6 +61,7 @@ typedef struct {
     bool failed_next; /* without a handler: the next batch has events that failed before */
     struct weir_delivery *batch[WEIR_BATCH_MAX];
     size_t count;   /* of batch */
+    size_t most;    /* limit of the batch, lower after one that took too long; 0: WEIR_BATCH_MAX */
     uint64_t retry; /* ms: not before */
 } weir_lease_settle_t;
 

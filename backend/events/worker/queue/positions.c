@@ -84,6 +84,11 @@ void weir_positions_park(weir_positions_t *q, int64_t position)
     advance(q);
 }
 
+bool weir_positions_is_parked(const weir_positions_t *q, int64_t position)
+{
+    return get(q, q->parked, position);
+}
+
 void weir_positions_handled(weir_positions_t *q, int64_t handled)
 {
     size_t gone;

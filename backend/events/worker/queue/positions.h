@@ -30,6 +30,8 @@ bool weir_positions_wants(const weir_positions_t *positions, int64_t position);
 void weir_positions_see(weir_positions_t *positions, int64_t position);
 /* Marks a position above low as dropped from memory: it is wanted again. */
 void weir_positions_park(weir_positions_t *positions, int64_t position);
+/* True when the position is parked, and not seen. */
+bool weir_positions_is_parked(const weir_positions_t *positions, int64_t position);
 /* Every position up to handled is handled. Does nothing if that was known. */
 void weir_positions_handled(weir_positions_t *positions, int64_t handled);
 

@@ -487,3 +487,9 @@ size_t weir_queue_aside(const weir_queue_t *q)
 {
     return q->aside;
 }
+
+bool weir_queue_has_lost(const weir_queue_t *q)
+{
+    return q->count == 0 && q->aside == 0 && q->positions.low + 1 < q->positions.unseen &&
+           weir_positions_is_parked(&q->positions, q->positions.low + 1);
+}

@@ -110,6 +110,12 @@ int64_t weir_queue_unseen(const weir_queue_t *queue);
  */
 const char *weir_queue_reread(const weir_queue_t *queue, int64_t *from, int64_t *to);
 
+/*
+ * True when the first unhandled position is parked, and no line that waits to be read again can
+ * have it: its event was in none of the answers.
+ */
+bool weir_queue_has_lost(const weir_queue_t *queue);
+
 /* Events in memory. */
 size_t weir_queue_count(const weir_queue_t *queue);
 int64_t weir_queue_low(const weir_queue_t *queue);

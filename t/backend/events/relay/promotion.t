@@ -200,9 +200,8 @@ subtest 'an event that is not the one of the outbox has no effect' => sub {
     $s->start_smtp;
     $e->create(24);
     # As the relay does, but in the streams there are other users.
-    my @rows = split /\n/,
-        $s->psql(
-        q{SELECT partition, position, aggregate FROM relay_take(100, '{0,1,2,3,4,5,6,7}')});
+    my @rows = split /\n/, $s->psql('SELECT partition, position, aggregate'
+        . " FROM relay_take(100, '{0,1,2,3,4,5,6,7}')");
     for my $row (@rows) {
         my ($partition, $position) = split /\|/, $row;
         my $id = sprintf '%08x-0000-4000-8000-%012x', $partition, $position;

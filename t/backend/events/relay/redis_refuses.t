@@ -53,6 +53,60 @@ $s->redis('DEL', 'weir:events:0');
 $e->create(50);
 $e->wait_handled;
 is $e->complaints, '', 'an entry that is no event: when the stream is deleted all goes on';
+
+# A key of another type in the place of one stream: the log is told once, and the other partitions
+# go on.
+my $events = scalar(said('Redis refuses events, they wait in the outbox'));
+my $groups = scalar(said('Redis refuses the consumer group'));
+$s->redis('DEL', 'weir:events:3');
+$s->redis('SET', 'weir:events:3', 'x');
+$e->create(50);
+wait_for('the other partitions', sub {
+    $s->psql('SELECT bool_and(c.handled = p.position)
+        FROM partitions p JOIN consumer_partitions c USING (partition)
+        WHERE partition <> 3 AND NOT EXISTS (SELECT FROM outbox o
+            WHERE o.partition <> 3 AND o.position IS NULL)') eq 't' });
+sleep 4; # that long, the log would be told a few times
+is scalar(said('Redis refuses events, they wait in the outbox')), $events + 1,
+    'another type: the relay tells it once';
+is scalar(said('Redis refuses the consumer group')), $groups + 1, 'and the worker';
+$s->redis('DEL', 'weir:events:3');
+$e->wait_handled;
+is $e->complaints, '', 'when the key is deleted all goes on';
+wait_for('the log', sub { said('Redis takes events again') == 2 });
+
+# An ID that no relay gives: the partition stands still, as after any entry of somebody else.
+$e->create(50);
+$e->wait_handled;
+($position) = $s->psql('SELECT position FROM partitions WHERE partition = 0') =~ /(\d+)/;
+is $s->redis('XADD', 'weir:events:0', "$position-7", 'event', '{}'), "$position-7",
+    'an entry between two positions';
+$e->create(50);
+wait_for('the partition to stand still', sub {
+    $s->psql('SELECT halted FROM partitions WHERE partition = 0') eq 'ahead' });
+$s->redis('DEL', 'weir:events:0');
+$e->wait_handled;
+is $e->complaints, '', 'and goes on when its stream is deleted';
 is $s->stop_backend('relay worker'), 0, 'stops';
+
+# Redis is full of events that all groups have handled, and a relay begins: what it cannot write is
+# its fence.
+$s->start_backend('relay');
+$e->create(3000);
+wait_for('the streams', sub {
+    $s->psql('SELECT NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)') eq 't' });
+sleep 1; # what has a position gets into its stream
+is $s->stop_backend('relay'), 0, 'the relay stops';
+$s->start_backend('worker');
+$e->wait_handled;
+my ($used) = $s->redis('INFO', 'memory') =~ /^used_memory:(\d+)/m;
+$s->redis(qw(CONFIG SET maxmemory-policy noeviction));
+$s->redis(qw(CONFIG SET maxmemory), $used - 300_000);
+like $s->redis('SET', 'a', 'b'), qr/OOM/, 'Redis is full';
+$s->start_backend('relay');
+$e->create(100);
+$e->wait_handled;
+is $e->complaints, '', 'a Redis full of handled events: the relay trims them, and goes on';
+is $s->stop_backend($_), 0, "$_ stops" for qw(worker relay);
 
 done_testing;

@@ -6,7 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../../lib";
 
 use Test::More;
-use Weir::Base qw(listens slurp);
+use Weir::Base qw(slurp spew);
 use Weir::Events;
 use Weir::Link;
 use Weir::Stack qw(wait_for);
@@ -22,10 +22,9 @@ subtest 'leases: which worker may take which partition' => sub {
     };
     my $owned = sub { $s->psql("SELECT count(*) FROM consumer_partitions WHERE owner = '$_[0]'") };
     my $expired = sub {
-        wait_for('leases to run out' => sub {
-            $s->psql('SELECT bool_and(expires_at < clock_timestamp()) FROM consumer_partitions')
-                eq 't';
-        });
+        my $all = 'bool_and(expires_at < clock_timestamp())';
+        wait_for('leases to run out' =>
+            sub { $s->psql("SELECT $all FROM consumer_partitions") eq 't' });
     };
 
     is $beat->('a', 100), 8, 'the first worker takes all';
@@ -38,7 +37,7 @@ subtest 'leases: which worker may take which partition' => sub {
     # b has been there for its whole time to live, and a was not.
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s'");
     $s->psql("DELETE FROM workers WHERE worker = 'a'");
-    wait_for('the takeover' => sub { $beat->('b', 1000) == 8 });
+    wait_for('the takeover' => sub { $beat->('b', 5000) == 8 });
     is $owned->('a'), 0, 'a worker that was there all the time takes expired leases';
 
     $s->psql("UPDATE consumer_partitions SET expires_at = clock_timestamp() - interval '1 s',"
@@ -56,17 +55,12 @@ subtest 'leases: which worker may take which partition' => sub {
 # until a file is there.
 sub start_server {
     my ($s, $command) = @_;
-    my $server = $s->dir . '/server.py';
-    open my $f, '>', $server or die "$server: $!\n";
-    print $f <<"PYTHON";
-import asyncio, os, time
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Mailbox
-
+    my $dir = $s->dir;
+    $s->start_smtp_with(<<"PYTHON");
 async def hold(session):
     if session.host_name == 'held':
-        open('@{[ $s->dir ]}/waiting', 'w').close()
-        while not os.path.exists('@{[ $s->dir ]}/go'):
+        open('$dir/waiting', 'w').close()
+        while not os.path.exists('$dir/go'):
             await asyncio.sleep(0.02)
 
 class Handler(Mailbox):
@@ -80,16 +74,10 @@ class Handler(Mailbox):
         if '$command' == 'DATA':
             await hold(session)
         return answer
-
-Controller(Handler('@{[ $s->dir ]}/mail'), hostname='127.0.0.1', port=$s->{smtp_port}).start()
-time.sleep(3600)
 PYTHON
-    close $f;
-    $s->start_process('smtp', ['/usr/bin/python3', $server]);
-    $s->wait_started('smtp' => sub { listens($s->{smtp_port}) });
 }
 
-sub let_go { my ($s) = @_; open my $go, '>', $s->dir . '/go' or die "go: $!\n"; return close $go }
+sub let_go { my ($s) = @_; spew($s->dir . '/go', '') }
 
 subtest 'a mail whose lease ran out on its way is not sent' => sub {
     my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });

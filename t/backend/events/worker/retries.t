@@ -104,7 +104,7 @@ SQL
     my $paid = sub {
         my ($k, $what) = @_;
         wait_for("$k paid orders" => sub { $count->("payments WHERE status = 'SUCCEEDED'") == $k },
-            60);
+            300);
         pass $what;
     };
     $p->switch(hold => 1, errors => $n, error_status => 429, retry_after => 600);

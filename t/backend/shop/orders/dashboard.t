@@ -7,7 +7,9 @@ use FindBin;
 use lib "$FindBin::Bin/../../../lib";
 
 use Test::More;
-use Weir::Api qw(at_once is_problem json_of make_users product raw_request start_api status_of);
+use Weir::Api qw(
+    at_once is_problem make_users order_of product raw_request start_api status_of
+);
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
@@ -22,13 +24,18 @@ my ($ann) = make_users($s, 1);
 my $today = sub { $s->psql("SELECT (now() AT TIME ZONE 'UTC')::date") };
 
 sub order {
-    my @items = map { { productId => product($_->[0]), quantity => $_->[1] } } @_;
-    my $r = $s->post('/orders', { userId => $ann, items => \@items });
+    my (@items) = @_;
+    my $r = $s->post('/orders', order_of($ann, @items));
     $r->{status} == 201 or die "order: $r->{status} $r->{content}\n";
     return $r->{json};
 }
 
 sub wait_handled { $e->wait_handled('aggregates', 'invalidation') }
+
+sub handled {
+    return $s->psql(
+        "SELECT sum(handled) FROM consumer_partitions WHERE group_name = 'aggregates'");
+}
 
 # What the table has, and what it should have. It counts the events of orders, also of orders that
 # no api made.
@@ -240,20 +247,12 @@ subtest 'edges are told again after Redis was away' => sub {
 subtest 'orders are counted once, also when workers are killed' => sub {
     $s->start_backend('worker', name => 'worker2');
     my @requests = map {
-        raw_request(
-            'POST',
-            '/orders',
-            {   userId => $ann,
-                items => [{ productId => product(1 + $_ % 6), quantity => 1 + $_ % 5 }] })
+        raw_request('POST', '/orders', order_of($ann, [1 + $_ % 6, 1 + $_ % 5]));
     } 1 .. 200;
     for my $round (1 .. 3) {
-        my $handled = $s->psql(
-            "SELECT sum(handled) FROM consumer_partitions WHERE group_name = 'aggregates'");
+        my $handled = handled();
         is_deeply [grep { status_of($_) != 201 } at_once($s, @requests)], [], 'two hundred orders';
-        wait_for('some to be counted' => sub {
-            $s->psql("SELECT sum(handled) FROM consumer_partitions WHERE group_name = 'aggregates'")
-                > $handled;
-        });
+        wait_for('some to be counted' => sub { handled() > $handled });
         $s->kill_backend('worker');
         $s->start_backend('worker');
         wait_handled();
@@ -275,11 +274,7 @@ subtest 'orders are counted when PostgreSQL is back' => sub {
     like $r->{headers}{'retry-after'}, qr/^\d+$/, 'Retry-After';
     $s->start_postgres;
     wait_for('the dashboard' => sub { $s->get('/dashboard/daily-orders')->{status} == 200 });
-    wait_for('orders' => sub {
-        $s->post('/orders',
-            { userId => $ann, items => [{ productId => product(1), quantity => 1 }] })->{status}
-            == 201;
-    });
+    wait_for('orders' => sub { $s->post('/orders', order_of($ann, [1, 1]))->{status} == 201 });
     wait_handled();
     is_counted('all is counted');
 };

@@ -7,8 +7,10 @@ use lib "$FindBin::Bin/../../../lib";
 
 use List::Util qw(sum);
 use Test::More;
-use Weir::Api
-    qw(at_once is_problem json_of make_users product raw_request start_api status_of $TIME $UUID);
+use Weir::Api qw(
+    at_once is_problem json_of make_users order_of product raw_request start_api status_of
+    $TIME $UUID
+);
 use Weir::Stack qw(free_port wait_for);
 
 my $s = Weir::Stack->new(redis => 0);
@@ -18,12 +20,10 @@ my ($ann, @others) = make_users($s, 20);
 my $nobody = '01980000-0000-7000-8000-999999999999';
 
 # [product, quantity], …
-sub items {
-    return [map { { productId => product($_->[0]), quantity => $_->[1] } } @_];
-}
+sub items { return order_of($ann, @_)->{items} }
 sub order {
     my ($user, @items) = @_;
-    return $s->post('/orders', { userId => $user, items => items(@items) });
+    return $s->post('/orders', order_of($user, @items));
 }
 
 sub counts {

@@ -46,14 +46,15 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use FindBin '$Bin';
-use lib "$Bin/..";
+use File::Basename 'dirname';
+use lib dirname(__FILE__) . '/..';
 use IO::Socket::INET;
 use Scene;
 use Test::More;
 use Time::HiRes 'sleep';
 
-our @EXPORT = qw(forwarded hit http_date in_world lacking later must optional refused request_with run scheme stored validated with);
+our @EXPORT = qw(forwarded hit http_date in_world lacking later must optional refused request_with
+    run scheme stored validated with);
 
 # Seconds that pass for "later".  Lifetimes in the tables are of one second when
 # they shall be over then, and of an hour when they shall not.
@@ -82,15 +83,30 @@ sub split_lines {
 }
 
 # The upstream's answer has the header lines.
-sub stored    { my ($lines, %more) = split_lines(@_); return { want => 'forwarded', answer => $lines, %more } }
-sub forwarded { my ($lines, %more) = split_lines(@_); return { want => 'forwarded', answer => $lines, %more } }
+sub stored {
+    my ($lines, %more) = split_lines(@_);
+    return { want => 'forwarded', answer => $lines, %more };
+}
+sub forwarded {
+    my ($lines, %more) = split_lines(@_);
+    return { want => 'forwarded', answer => $lines, %more };
+}
 
 # The 304 has the header lines.
-sub validated { my ($lines, %more) = split_lines(@_); return { want => 'validated', not_modified => $lines, %more } }
+sub validated {
+    my ($lines, %more) = split_lines(@_);
+    return { want => 'validated', not_modified => $lines, %more };
+}
 
 # The request has the header lines.
-sub hit          { my ($lines, %more) = split_lines(@_); return { want => 'hit', send => $lines, %more } }
-sub request_with { my ($lines, %more) = split_lines(@_); return { want => 'forwarded', send => $lines, %more } }
+sub hit {
+    my ($lines, %more) = split_lines(@_);
+    return { want => 'hit', send => $lines, %more };
+}
+sub request_with {
+    my ($lines, %more) = split_lines(@_);
+    return { want => 'forwarded', send => $lines, %more };
+}
 
 # Answered by the cache itself with the status.
 sub refused { my ($code, @rest) = @_; my ($lines, %more) = split_lines(@rest);
@@ -125,10 +141,14 @@ sub script {
 
         my $conditional = $request =~ /^If-(?:None-Match|Modified-Since):/mi;
         if ($step->{not_modified} && $conditional) {
-            return join '', map { "$_\r\n" } 'HTTP/1.1 304 Not Modified', fixed($step->{not_modified}, $own), '';
+            return join '',
+                map { "$_\r\n" } 'HTTP/1.1 304 Not Modified', fixed($step->{not_modified},
+                    $own), '';
         }
-        my $response = answer(status_text($step), ["X-Step: $k", fixed($step->{answer} // [], $own)], $step->{body} // body_of($own));
-        $response =~ s/^Content-Length: \d+\r\n(?=.*^Content-Length:)//msi;    # a case's own takes its place; nginx from 1.23 on takes one only
+        my $response = answer(status_text($step),
+            ["X-Step: $k", fixed($step->{answer} // [], $own)], $step->{body} // body_of($own));
+        # a case's own takes its place; nginx from 1.23 on takes one only
+        $response =~ s/^Content-Length: \d+\r\n(?=.*^Content-Length:)//msi;
         $response =~ s/\r\n\r\n.*/\r\n\r\n/s if $request =~ /^HEAD /;
         if (status_text($step) =~ /^(?:204|304)/) {
             $response =~ s/\r\n\r\n.*/\r\n\r\n/s;
@@ -151,11 +171,13 @@ sub fixed {
 # One request on its own connection, header lines as they are.
 sub exchange {
     my ($method, $path, $lines, $content) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port_of_edge()) or die "no edge: $!";
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . port_of_edge())
+        or die "no edge: $!";
     my @lines = @$lines;
     push @lines, 'Content-Length: ' . length $content if defined $content;
     unshift @lines, 'Host: 127.0.0.1' if !grep { /^Host:/i } @lines;
-    print $socket "$method $path HTTP/1.1\r\n", (map { "$_\r\n" } @lines), "Connection: close\r\n\r\n", $content // '';
+    print $socket "$method $path HTTP/1.1\r\n", (map { "$_\r\n" } @lines),
+        "Connection: close\r\n\r\n", $content // '';
     my $bytes = do { local $/; <$socket> } // '';
 
     my @interim;
@@ -165,7 +187,10 @@ sub exchange {
     my ($code) = ($status // '') =~ /^HTTP\/1\.1 (\d+)/;
     if (grep { /^Transfer-Encoding: chunked/i } @fields) {
         my $plain = '';
-        while ($body =~ s/\A([0-9a-f]+)\r\n//i && hex $1) { $plain .= substr $body, 0, hex $1; substr($body, 0, 2 + hex $1) = '' }
+        while ($body =~ s/\A([0-9a-f]+)\r\n//i && hex $1) {
+            $plain .= substr $body, 0, hex $1;
+            substr($body, 0, 2 + hex $1) = '';
+        }
         $body = $plain;
     }
     return { code => $code // 0, fields => \@fields, body => $body // '', interim => \@interim };
@@ -189,21 +214,27 @@ sub wrong {
     my $conditional = @$asked && $asked->[-1] =~ /^If-(?:None-Match|Modified-Since):/mi;
 
     push @wrong, "the upstream was asked" if ($want eq 'hit' || $want eq 'refused') && @$asked;
-    push @wrong, "the upstream was not asked" if ($want eq 'forwarded' || $want eq 'validated') && !@$asked;
+    push @wrong, "the upstream was not asked"
+        if ($want eq 'forwarded' || $want eq 'validated') && !@$asked;
     push @wrong, "the answer is that to request " . ($from // 'none') . ", not $k"
         if $want eq 'forwarded' && !$step->{close} && $code != 304 && ($from // -1) != $k;
-    push @wrong, "the answer is not a stored one" if $want =~ /^(?:hit|validated)$/ && defined $from && $from == $k;
-    push @wrong, "the upstream was not asked conditionally" if $want eq 'validated' && @$asked && !$conditional;
+    push @wrong, "the answer is not a stored one"
+        if $want =~ /^(?:hit|validated)$/ && defined $from && $from == $k;
+    push @wrong, "the upstream was not asked conditionally"
+        if $want eq 'validated' && @$asked && !$conditional;
     push @wrong, "status $answer->{code}, not $code" if $answer->{code} != $code && !$step->{close};
 
     my $bodyless = $code == 204 || $code == 304 || ($step->{method} // '') eq 'HEAD';
-    my $content = exists $step->{content_is} ? $step->{content_is} : ($want =~ /^(?:hit|validated)$/ && !$bodyless ? body_of($own) : undef);
-    push @wrong, "the body is \"$answer->{body}\"" if defined $content && $answer->{body} ne $content;
+    my $content = exists $step->{content_is} ? $step->{content_is}
+        : ($want =~ /^(?:hit|validated)$/ && !$bodyless ? body_of($own) : undef);
+    push @wrong, "the body is \"$answer->{body}\""
+        if defined $content && $answer->{body} ne $content;
 
     for (@{ $step->{has} // [] }) {
         if (ref) {
             my $pattern = $_;
-            push @wrong, "no header line matches $pattern" if !grep { $_ =~ $pattern } @{ $answer->{fields} };
+            push @wrong, "no header line matches $pattern"
+                if !grep { $_ =~ $pattern } @{ $answer->{fields} };
             next;
         }
         my ($line) = fixed([$_], $own);
@@ -217,21 +248,24 @@ sub wrong {
     }
     if (defined $step->{age}) {
         my @age = values_of($answer->{fields}, 'Age');
-        push @wrong, "Age is \"@age\", not at least $step->{age}" if @age != 1 || $age[0] !~ /^\d+$/ || $age[0] < $step->{age};
+        push @wrong, "Age is \"@age\", not at least $step->{age}"
+            if @age != 1 || $age[0] !~ /^\d+$/ || $age[0] < $step->{age};
     }
     if (my @lines = @{ $step->{asks} // [] }) {
         my $request = $asked->[-1] // '';
         for (fixed(\@lines, $own)) {
             my ($name, $value) = split /:\s*/, $_, 2;
             my @values = values_of([split /\r\n/, $request], $name);
-            push @wrong, "the upstream was asked with $name: @values, not $value" if join(', ', @values) ne $value;
+            push @wrong, "the upstream was asked with $name: @values, not $value"
+                if join(', ', @values) ne $value;
         }
     }
     for my $name (@{ $step->{asks_not} // [] }) {
         push @wrong, "the upstream was asked with $name" if ($asked->[-1] // '') =~ /^\Q$name\E:/mi;
     }
     if (my $codes = $step->{interim_codes}) {
-        push @wrong, "interim responses @{ $answer->{interim} }, not @$codes" if "@{ $answer->{interim} }" ne "@$codes";
+        push @wrong, "interim responses @{ $answer->{interim} }, not @$codes"
+            if "@{ $answer->{interim} }" ne "@$codes";
     }
     return join '; ', @wrong;
 }
@@ -241,8 +275,11 @@ sub wrong {
 my %peers = (
     weir => {
         modes => ['l1', 'both', 'redis'],
-        http => 'weir_cache_request_control obey; weir_cache_get_body bypass; weir_cache_zone l1 4m; weir_cache_zone both 4m redis=main; weir_cache_zone redis 1m redis=main;',
-        locations => { l1 => 'weir_cache l1;', both => 'weir_cache both;', redis => 'weir_cache redis l1=off;' },
+        http => 'weir_cache_request_control obey; weir_cache_get_body bypass;'
+            . ' weir_cache_zone l1 4m; weir_cache_zone both 4m redis=main;'
+            . ' weir_cache_zone redis 1m redis=main;',
+        locations => { l1 => 'weir_cache l1;', both => 'weir_cache both;',
+            redis => 'weir_cache redis l1=off;' },
     },
     proxy_cache => {
         modes => ['proxy_cache'],
@@ -252,7 +289,8 @@ my %peers = (
 );
 
 sub run {
-    my $peer = $peers{ $ENV{WEIR_RFC_PEER} // 'weir' } or die 'WEIR_RFC_PEER must be one of ' . join ', ', sort keys %peers;
+    my $peer = $peers{ $ENV{WEIR_RFC_PEER} // 'weir' }
+        or die 'WEIR_RFC_PEER must be one of ' . join ', ', sort keys %peers;
     my @modes = @{ $peer->{modes} };
     my ($token) = $dir =~ /(\w+)$/;
 
@@ -260,7 +298,11 @@ sub run {
     start_edge($peer->{http}, join '', 'location /seen/ { proxy_pass http://UPSTREAM; }',
         map { "location /$_/ { $peer->{locations}{$_} proxy_pass http://UPSTREAM; }" } @modes);
 
-    my @plays = map { my $mode = $_; map { { mode => $mode, case => $cases[$_], own => "/$mode/$token/$_", asked => 0 } } 0 .. $#cases } @modes;
+    my @plays = map {
+        my $mode = $_;
+        map { { mode => $mode, case => $cases[$_], own => "/$mode/$token/$_",
+            asked => 0 } } 0 .. $#cases;
+    } @modes;
     my ($most) = sort { $b <=> $a } map { scalar @{ $_->{steps} } } @cases;
 
     for my $k (0 .. $most - 1) {
@@ -278,7 +320,8 @@ sub play {
     my $step = $play->{case}{steps}[$k];
     my $own = $play->{own};
     my $path = $own . ($step->{path} // '');
-    my $answer = exchange($step->{method} // 'GET', $path, [fixed($step->{send} // [], $own), "Step: $k"], $step->{content});
+    my $answer = exchange($step->{method} // 'GET', $path,
+        [fixed($step->{send} // [], $own), "Step: $k"], $step->{content});
     my @seen = split /\0/, exchange('GET', "/seen$own", [])->{body};
     my @asked = @seen[$play->{asked} .. $#seen];
     $play->{asked} = @seen;
@@ -306,11 +349,15 @@ sub report {
     my %all;
     $all{ $_->{kind} }++ for @cases;
     for my $mode (@$modes) {
-        my $line = join ', ', map { sprintf '%s %d of %d', $_, $passed{$mode}{$_} // 0, $all{$_} // 0 } 'MUST', 'optional';
+        my $line = join ', ',
+            map { sprintf '%s %d of %d', $_, $passed{$mode}{$_} // 0,
+                $all{$_} // 0 } 'MUST', 'optional';
         note "$mode: $line";
         next if !$ENV{WEIR_RFC_COUNTS};
         open my $counts, '>>', $ENV{WEIR_RFC_COUNTS} or die "$ENV{WEIR_RFC_COUNTS}: $!";
-        print $counts join("\t", $0 =~ m{([^/]+)$}, $mode, map { ($passed{$mode}{$_} // 0, $all{$_} // 0) } 'MUST', 'optional'), "\n";
+        print $counts join("\t", $0 =~ m{([^/]+)$}, $mode,
+            map { ($passed{$mode}{$_} // 0, $all{$_} // 0) } 'MUST', 'optional'),
+            "\n";
     }
     done_testing;
 }
