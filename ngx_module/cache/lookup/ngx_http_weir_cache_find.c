@@ -19,6 +19,8 @@
 
 static ngx_int_t ngx_http_weir_cache_find_variant(
     ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_find_is_ahead(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_find_is_overdue(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_find_accept(
@@ -64,7 +66,8 @@ ngx_http_weir_cache_find_in_memory(ngx_http_weir_cache_ctx_t *ctx)
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
 
-            if (!ngx_http_weir_cache_validity_outlived(ctx, &ctx->pin)
+            if (ngx_http_weir_cache_find_is_ahead(ctx)
+                || !ngx_http_weir_cache_validity_outlived(ctx, &ctx->pin)
                 || !ngx_http_weir_cache_part_fits(ctx))
             {
                 break;
@@ -181,6 +184,25 @@ ngx_http_weir_cache_find_variant(ngx_http_weir_cache_ctx_t *ctx)
     fields.len = ctx->entry.vary.len;
 
     return ngx_http_weir_cache_key_variant(ctx, &fields);
+}
+
+
+/*
+ * The clock was set back after the entry was stored: its age is unknown, and
+ * would be none until the clock has caught up.  An entry from Redis was checked
+ * when it was decoded.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_find_is_ahead(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t      now;
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+    now = (int64_t) tp->sec * 1000 + tp->msec;
+
+    return ctx->entry.stored > now + WEIR_ENTRY_CLOCK_SKEW;
 }
 
 
