@@ -53,6 +53,12 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
     if (breaker->key) {
         key = breaker->key->value;
 
+        if (breaker->key->lengths == NULL
+            && ngx_http_weir_breaker_shorten(cf->pool, &key) != NGX_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+
         if (ngx_http_weir_breaker_use(cf, breaker, &key,
                                       breaker->key->lengths != NULL)
             != NGX_CONF_OK)
@@ -87,8 +93,7 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
 
     if (breaker->key && breaker->key->lengths == NULL) {
         conf->name = key;
-        return ngx_http_weir_breaker_shorten(cf->pool, &conf->name) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
+        return NGX_CONF_OK;
     }
 
     if (rc == NGX_OK) {

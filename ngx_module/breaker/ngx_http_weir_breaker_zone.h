@@ -91,6 +91,13 @@ weir_breaker_state_t ngx_http_weir_breaker_zone_state(ngx_shm_zone_t *zone,
     ngx_str_t *key);
 
 /*
+ * Copies the state of the breaker with that key, of which info->key shares the
+ * bytes.  NGX_DECLINED: the zone has none, and info is unchanged.
+ */
+ngx_int_t ngx_http_weir_breaker_zone_find(ngx_shm_zone_t *zone, ngx_str_t *key,
+    ngx_http_weir_breaker_info_t *info);
+
+/*
  * Copies the zone's counters and up to n of its breakers: those that are not
  * closed first, then by last use.  Keys are copied to the pool.  Returns the
  * number of breakers copied, or NGX_ERROR (no memory).
