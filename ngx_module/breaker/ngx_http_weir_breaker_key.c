@@ -25,6 +25,8 @@
 #include "http/ngx_http_weir_pass.h"
 
 
+static char *ngx_http_weir_breaker_named(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *key);
 static ngx_int_t ngx_http_weir_breaker_upstream(ngx_conf_t *cf,
     ngx_str_t *name);
 static ngx_int_t ngx_http_weir_breaker_unnamed(ngx_conf_t *cf,
@@ -50,21 +52,10 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     breaker = conf->breaker;
 
-    if (breaker->key) {
-        key = breaker->key->value;
-
-        if (breaker->key->lengths == NULL
-            && ngx_http_weir_breaker_shorten(cf->pool, &key) != NGX_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
-
-        if (ngx_http_weir_breaker_use(cf, breaker, &key,
-                                      breaker->key->lengths != NULL)
-            != NGX_CONF_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
+    if (breaker->key
+        && ngx_http_weir_breaker_named(cf, breaker, &key) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     /* an if block has the handler and upstream of the enclosing location */
@@ -112,6 +103,25 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
 
     return ngx_http_weir_breaker_unnamed(cf, &conf->name) == NGX_OK
            ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+/* The text of key=, recorded; without variables it is the breaker's key. */
+
+static char *
+ngx_http_weir_breaker_named(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
+    ngx_str_t *key)
+{
+    ngx_uint_t  variable;
+
+    *key = breaker->key->value;
+    variable = (breaker->key->lengths != NULL);
+
+    if (!variable && ngx_http_weir_breaker_shorten(cf->pool, key) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_weir_breaker_use(cf, breaker, key, variable);
 }
 
 
