@@ -2,10 +2,8 @@
  * The breaker of a location's requests.
  *
  * Without key= the breaker belongs to the upstream: its key is the name and
- * port in *_pass.  They are read at the start of the location configuration of
- * every *_pass module, where all of them keep it; $proxy_host is unknown before
- * the content phase.  With variables in *_pass there is no such name, and key=
- * is required.
+ * port in *_pass; $proxy_host is unknown before the content phase.  With
+ * variables in *_pass there is no such name, and key= is required.
  *
  * A location without *_pass (weir_status, return, content_by_lua ...)  has no
  * result to report.  It uses no breaker, even if it inherits one or key= names
@@ -130,46 +128,13 @@ ngx_http_weir_breaker_named(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
 static ngx_int_t
 ngx_http_weir_breaker_upstream(ngx_conf_t *cf, ngx_str_t *name)
 {
-    ngx_module_t                  *module;
-    ngx_http_conf_ctx_t           *ctx;
-    ngx_http_upstream_conf_t      *ucf;
-    ngx_http_upstream_srv_conf_t  *us;
-    ngx_http_weir_pass_t          *pass;
+    ngx_int_t              rc;
+    ngx_http_weir_pass_t  *pass;
 
-    ctx = cf->ctx;
+    pass = NULL;
+    rc = ngx_http_weir_pass_upstream(cf, &pass, name);
 
-    for (pass = ngx_http_weir_passes; pass->module; pass++) {
-
-        module = ngx_http_weir_find_module(cf, pass->module);
-        if (module == NULL) {
-            continue;
-        }
-
-        ucf = ctx->loc_conf[module->ctx_index];
-        us = ucf->upstream;
-
-        if (us == NULL || us == NGX_CONF_UNSET_PTR) {
-            continue;
-        }
-
-        *name = us->host;
-
-        if (us->port) {
-            name->data = ngx_pnalloc(cf->pool,
-                                     us->host.len + sizeof(":65535") - 1);
-            if (name->data == NULL) {
-                return NGX_ERROR;
-            }
-
-            name->len = ngx_sprintf(name->data, "%V:%ui", &us->host,
-                                    (ngx_uint_t) us->port)
-                        - name->data;
-        }
-
-        return ngx_http_weir_breaker_shorten(cf->pool, name);
-    }
-
-    return NGX_DECLINED;
+    return rc == NGX_OK ? ngx_http_weir_breaker_shorten(cf->pool, name) : rc;
 }
 
 

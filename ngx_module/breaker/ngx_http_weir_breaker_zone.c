@@ -3,6 +3,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/ngx_http_weir_breaker_log.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_assert.h"
 #include "object/ngx_http_weir_object.h"

@@ -13,7 +13,10 @@
 
 #include "cache/entry_check.h"
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/ngx_http_weir_cache_find.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_part.h"
 #include "cache/ngx_http_weir_cache_entry.h"
 
 
@@ -183,7 +186,7 @@ ngx_http_weir_cache_find_variant(ngx_http_weir_cache_ctx_t *ctx)
     fields.data = (u_char *) ctx->entry.vary.data;
     fields.len = ctx->entry.vary.len;
 
-    return ngx_http_weir_cache_key_variant(ctx, &fields);
+    return ngx_http_weir_cache_key_vary_select(ctx, &fields);
 }
 
 
