@@ -2,6 +2,8 @@
 
 #include "problem.h"
 
+#include "common/text/utf8.h"
+
 #include <stdio.h>
 
 /* Output that counts all bytes and keeps those that fit. */
@@ -27,69 +29,31 @@ static void puts_(out_t *o, const char *s)
     put(o, s, strlen(s));
 }
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629 section 4), 0 if invalid. */
-static size_t utf8_sequence(const unsigned char *p, size_t left)
-{
-    size_t n;
-    unsigned char low = 0x80, high = 0xbf;
-
-    if (p[0] < 0x80)
-        return 1;
-
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-        n = 2;
-    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        n = 3;
-        if (p[0] == 0xe0)
-            low = 0xa0;
-        if (p[0] == 0xed)
-            high = 0x9f;
-    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        n = 4;
-        if (p[0] == 0xf0)
-            low = 0x90;
-        if (p[0] == 0xf4)
-            high = 0x8f;
-    } else {
-        return 0;
-    }
-
-    if (left < n || p[1] < low || p[1] > high)
-        return 0;
-
-    for (size_t i = 2; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-
-    return n;
-}
-
 static void put_string(out_t *o, weir_str_t s)
 {
-    const unsigned char *p = (const unsigned char *)s.data;
+    const char *p = s.data;
 
     put(o, "\"", 1);
 
     for (size_t i = 0; i < s.len;) {
-        size_t n = utf8_sequence(p + i, s.len - i);
+        size_t n = weir_utf8_sequence(p + i, s.len - i);
 
         if (n == 0) {
-            puts_(o, "\xef\xbf\xbd");
+            puts_(o, WEIR_UTF8_REPLACEMENT);
             i++;
             continue;
         }
 
         if (p[i] == '"' || p[i] == '\\') {
             put(o, "\\", 1);
-            put(o, (const char *)p + i, 1);
-        } else if (p[i] < 0x20) {
+            put(o, p + i, 1);
+        } else if ((unsigned char)p[i] < 0x20) {
             char esc[7];
 
             snprintf(esc, sizeof(esc), "\\u%04x", p[i]);
             puts_(o, esc);
         } else {
-            put(o, (const char *)p + i, n);
+            put(o, p + i, n);
         }
 
         i += n;

@@ -1,12 +1,13 @@
 /*
  * Shared by the files of weir_breaker.
  *
- *     module  directives, the phase handler, variables
- *     conf    parameters of weir_breaker
- *     key     the breaker of a location's requests
- *     debt    the result that an admitted request must report
- *     zone    the breakers in shared memory
- *     log     a breaker's state in log and status
+ *     module     directives, the phase handler, variables
+ *     conf       weir_breaker, its defaults and inheritance
+ *     parameter  the parameters of weir_breaker
+ *     key        the breaker of a location's requests
+ *     debt       the result that an admitted request must report
+ *     zone       the breakers in shared memory
+ *     log        a breaker's state in log and status
  */
 
 #ifndef _NGX_HTTP_WEIR_BREAKER_H_INCLUDED_
@@ -89,6 +90,13 @@ char *ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 char *ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 void *ngx_http_weir_breaker_create_main_conf(ngx_conf_t *cf);
+
+/*
+ * parameter: reads "name=value"; *given has a bit for each parameter read so
+ * far.  NGX_OK, or NGX_ERROR after an error, which was logged.
+ */
+ngx_int_t ngx_http_weir_breaker_parameter_read(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *parameter, ngx_uint_t *given);
 
 /* conf: checks that each weir_breaker has a zone, after all zones are known. */
 ngx_int_t ngx_http_weir_breaker_check_zones(ngx_conf_t *cf);

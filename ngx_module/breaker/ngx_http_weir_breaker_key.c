@@ -2,10 +2,8 @@
  * The breaker of a location's requests.
  *
  * Without key= the breaker belongs to the upstream: its key is the name and
- * port in *_pass.  They are read at the start of the location configuration of
- * every *_pass module, where all of them keep it; $proxy_host is unknown before
- * the content phase.  With variables in *_pass there is no such name, and key=
- * is required.
+ * port in *_pass; $proxy_host is unknown before the content phase.  With
+ * variables in *_pass there is no such name, and key= is required.
  *
  * A location without *_pass (weir_status, return, content_by_lua ...)  has no
  * result to report.  It uses no breaker, even if it inherits one or key= names
@@ -25,6 +23,8 @@
 #include "http/ngx_http_weir_pass.h"
 
 
+static char *ngx_http_weir_breaker_named(ngx_conf_t *cf,
+    ngx_http_weir_breaker_t *breaker, ngx_str_t *key);
 static ngx_int_t ngx_http_weir_breaker_upstream(ngx_conf_t *cf,
     ngx_str_t *name);
 static ngx_int_t ngx_http_weir_breaker_unnamed(ngx_conf_t *cf,
@@ -50,15 +50,10 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     breaker = conf->breaker;
 
-    if (breaker->key) {
-        key = breaker->key->value;
-
-        if (ngx_http_weir_breaker_use(cf, breaker, &key,
-                                      breaker->key->lengths != NULL)
-            != NGX_CONF_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
+    if (breaker->key
+        && ngx_http_weir_breaker_named(cf, breaker, &key) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     /* an if block has the handler and upstream of the enclosing location */
@@ -87,8 +82,7 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
 
     if (breaker->key && breaker->key->lengths == NULL) {
         conf->name = key;
-        return ngx_http_weir_breaker_shorten(cf->pool, &conf->name) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
+        return NGX_CONF_OK;
     }
 
     if (rc == NGX_OK) {
@@ -110,51 +104,37 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
 }
 
 
+/* The text of key=, recorded; without variables it is the breaker's key. */
+
+static char *
+ngx_http_weir_breaker_named(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
+    ngx_str_t *key)
+{
+    ngx_uint_t  variable;
+
+    *key = breaker->key->value;
+    variable = (breaker->key->lengths != NULL);
+
+    if (!variable && ngx_http_weir_breaker_shorten(cf->pool, key) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_weir_breaker_use(cf, breaker, key, variable);
+}
+
+
 /* The upstream of the location's *_pass; NGX_DECLINED if it has no name. */
 
 static ngx_int_t
 ngx_http_weir_breaker_upstream(ngx_conf_t *cf, ngx_str_t *name)
 {
-    ngx_module_t                  *module;
-    ngx_http_conf_ctx_t           *ctx;
-    ngx_http_upstream_conf_t      *ucf;
-    ngx_http_upstream_srv_conf_t  *us;
-    ngx_http_weir_pass_t          *pass;
+    ngx_int_t              rc;
+    ngx_http_weir_pass_t  *pass;
 
-    ctx = cf->ctx;
+    pass = NULL;
+    rc = ngx_http_weir_pass_upstream(cf, &pass, name);
 
-    for (pass = ngx_http_weir_passes; pass->module; pass++) {
-
-        module = ngx_http_weir_find_module(cf, pass->module);
-        if (module == NULL) {
-            continue;
-        }
-
-        ucf = ctx->loc_conf[module->ctx_index];
-        us = ucf->upstream;
-
-        if (us == NULL || us == NGX_CONF_UNSET_PTR) {
-            continue;
-        }
-
-        *name = us->host;
-
-        if (us->port) {
-            name->data = ngx_pnalloc(cf->pool,
-                                     us->host.len + sizeof(":65535") - 1);
-            if (name->data == NULL) {
-                return NGX_ERROR;
-            }
-
-            name->len = ngx_sprintf(name->data, "%V:%ui", &us->host,
-                                    (ngx_uint_t) us->port)
-                        - name->data;
-        }
-
-        return ngx_http_weir_breaker_shorten(cf->pool, name);
-    }
-
-    return NGX_DECLINED;
+    return rc == NGX_OK ? ngx_http_weir_breaker_shorten(cf->pool, name) : rc;
 }
 
 

@@ -4,8 +4,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/ngx_http_weir_breaker_log.h"
+#include "breaker/ngx_http_weir_breaker_zone.h"
 #include "common/problem.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 /* The key may contain a client's text, so it is logged as a JSON string. */
@@ -18,8 +20,6 @@ ngx_http_weir_breaker_log(ngx_http_weir_breaker_change_t *change,
     ngx_uint_t     level;
     u_char         name[6 * NGX_HTTP_WEIR_BREAKER_KEY_MAX + 2];
     u_char         reason[NGX_HTTP_WEIR_BREAKER_REASON_MAX + 2];
-
-    static char   *names[] = { "closed", "open", "half-open" };
 
     if (change->was == change->is) {
         return;
@@ -34,23 +34,38 @@ ngx_http_weir_breaker_log(ngx_http_weir_breaker_change_t *change,
                                                      : NGX_LOG_WARN;
         *p++ = ':';
         *p++ = ' ';
-        p = ngx_http_weir_breaker_reason(p, last, change->rule,
-                                         &change->counts, change->cause);
+        p = ngx_http_weir_breaker_log_reason(p, last, change->rule,
+                                             &change->counts, change->cause);
     }
 
     ngx_log_error(level, log, 0,
-                  "weir_breaker %*s of zone \"%V\" is %s, was %s%*s",
+                  "weir_breaker %*s of zone \"%V\" is %V, was %V%*s",
                   weir_json_string((char *) name, sizeof(name),
                                    (weir_str_t) { (char *) key->data,
                                                   key->len }),
-                  name, &shm_zone->shm.name, names[change->is],
-                  names[change->was], (size_t) (p - reason), reason);
+                  name, &shm_zone->shm.name,
+                  ngx_http_weir_breaker_log_state(change->is),
+                  ngx_http_weir_breaker_log_state(change->was),
+                  (size_t) (p - reason), reason);
+}
+
+
+ngx_str_t *
+ngx_http_weir_breaker_log_state(weir_breaker_state_t state)
+{
+    static ngx_str_t  names[] = {
+        ngx_string("closed"), ngx_string("open"), ngx_string("half-open")
+    };
+
+    ngx_http_weir_assert(state < sizeof(names) / sizeof(names[0]));
+
+    return &names[state];
 }
 
 
 u_char *
-ngx_http_weir_breaker_reason(u_char *p, u_char *last, weir_breaker_rule_t rule,
-    weir_breaker_counts_t *counts, ngx_uint_t cause)
+ngx_http_weir_breaker_log_reason(u_char *p, u_char *last,
+    weir_breaker_rule_t rule, weir_breaker_counts_t *counts, ngx_uint_t cause)
 {
     static char  *causes[] = {
         "an unknown failure", "an error of the connection", "a timeout",

@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/ngx_http_weir_breaker_log.h"
 #include "http/ngx_http_weir.h"
 #include "record/ngx_http_weir_record.h"
 
@@ -216,12 +217,8 @@ ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_str_t                          key, *name;
-    weir_breaker_state_t               state;
     ngx_http_weir_breaker_t           *breaker;
     ngx_http_weir_breaker_loc_conf_t  *blcf;
-
-    static ngx_str_t  names[] = { ngx_string("closed"), ngx_string("open"),
-                                  ngx_string("half-open") };
 
     blcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_breaker_module);
     breaker = blcf->breaker;
@@ -244,8 +241,8 @@ ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    state = ngx_http_weir_breaker_zone_state(breaker->zone, &key);
-    name = &names[state];
+    name = ngx_http_weir_breaker_log_state(
+                     ngx_http_weir_breaker_zone_state(breaker->zone, &key));
 
     v->data = name->data;
     v->len = name->len;

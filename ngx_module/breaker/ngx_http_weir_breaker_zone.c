@@ -3,6 +3,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/ngx_http_weir_breaker_log.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_assert.h"
 #include "object/ngx_http_weir_object.h"
@@ -287,6 +288,30 @@ ngx_http_weir_breaker_zone_state(ngx_shm_zone_t *shm_zone, ngx_str_t *key)
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     return state;
+}
+
+
+ngx_int_t
+ngx_http_weir_breaker_zone_find(ngx_shm_zone_t *shm_zone, ngx_str_t *key,
+    ngx_http_weir_breaker_info_t *info)
+{
+    ngx_http_weir_breaker_node_t  *node;
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    node = ngx_http_weir_breaker_find(zone, key);
+
+    if (node) {
+        ngx_http_weir_breaker_info(node, info);
+        info->key = *key;
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return node ? NGX_OK : NGX_DECLINED;
 }
 
 

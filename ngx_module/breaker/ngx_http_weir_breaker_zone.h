@@ -91,6 +91,13 @@ weir_breaker_state_t ngx_http_weir_breaker_zone_state(ngx_shm_zone_t *zone,
     ngx_str_t *key);
 
 /*
+ * Copies the state of the breaker with that key, of which info->key shares the
+ * bytes.  NGX_DECLINED: the zone has none, and info is unchanged.
+ */
+ngx_int_t ngx_http_weir_breaker_zone_find(ngx_shm_zone_t *zone, ngx_str_t *key,
+    ngx_http_weir_breaker_info_t *info);
+
+/*
  * Copies the zone's counters and up to n of its breakers: those that are not
  * closed first, then by last use.  Keys are copied to the pool.  Returns the
  * number of breakers copied, or NGX_ERROR (no memory).
@@ -98,25 +105,6 @@ weir_breaker_state_t ngx_http_weir_breaker_zone_state(ngx_shm_zone_t *zone,
 ngx_int_t ngx_http_weir_breaker_zone_list(ngx_shm_zone_t *zone,
     ngx_pool_t *pool, ngx_http_weir_breaker_zone_info_t *info,
     ngx_http_weir_breaker_info_t *breakers, ngx_uint_t n);
-
-/* A change of state by a call, logged after the mutex was released. */
-typedef struct {
-    weir_breaker_state_t      was;
-    weir_breaker_state_t      is;
-    weir_breaker_rule_t       rule;
-    weir_breaker_counts_t     counts;
-    ngx_uint_t                cause;
-} ngx_http_weir_breaker_change_t;
-
-/* log: logs a change of state; opening is logged as an error. */
-void ngx_http_weir_breaker_log(ngx_http_weir_breaker_change_t *change,
-    ngx_shm_zone_t *zone, ngx_str_t *key, ngx_log_t *log);
-
-/* log: describes in English the rule and the counts that opened a breaker. */
-u_char *ngx_http_weir_breaker_reason(u_char *p, u_char *last,
-    weir_breaker_rule_t rule, weir_breaker_counts_t *counts, ngx_uint_t cause);
-
-#define NGX_HTTP_WEIR_BREAKER_REASON_MAX  128  /* upper limit of its bytes */
 
 
 #endif /* _NGX_HTTP_WEIR_BREAKER_ZONE_H_INCLUDED_ */

@@ -25,7 +25,7 @@ typedef struct {
     ngx_str_t    pass;                     /* argument of *_pass; len 0: none */
 
     /* set by other modules; not inherited */
-    unsigned     status:1;                 /* the location has weir_status */
+    unsigned     status:1;                 /* weir_status or weir_metrics */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
     unsigned     breaker:1;                /* the location has weir_breaker */
 } ngx_http_weir_loc_conf_t;

@@ -27,7 +27,7 @@ static ngx_command_t *ngx_http_weir_pass_command(ngx_module_t *module,
     char *name);
 
 
-ngx_http_weir_pass_t  ngx_http_weir_passes[] = {
+static ngx_http_weir_pass_t  ngx_http_weir_passes[] = {
     { "ngx_http_proxy_module", "proxy_pass", "proxy_set_header",
       ngx_string("http://$host"), NULL, NULL },
     { "ngx_http_fastcgi_module", "fastcgi_pass", NULL, ngx_string("$host"),
@@ -183,6 +183,61 @@ ngx_http_weir_find_pass(ngx_conf_t *cf, ngx_http_handler_pt handler)
     }
 
     return NULL;
+}
+
+
+/*
+ * The value is read at the start of the location configuration of the module,
+ * where all of them keep it.
+ */
+
+ngx_int_t
+ngx_http_weir_pass_upstream(ngx_conf_t *cf, ngx_http_weir_pass_t **pass,
+    ngx_str_t *name)
+{
+    ngx_module_t                  *module;
+    ngx_http_conf_ctx_t           *ctx;
+    ngx_http_weir_pass_t          *p;
+    ngx_http_upstream_conf_t      *ucf;
+    ngx_http_upstream_srv_conf_t  *us;
+
+    ctx = cf->ctx;
+
+    for (p = *pass ? *pass + 1 : ngx_http_weir_passes; p->module; p++) {
+
+        module = ngx_http_weir_find_module(cf, p->module);
+        if (module == NULL) {
+            continue;
+        }
+
+        ucf = ctx->loc_conf[module->ctx_index];
+        us = ucf->upstream;
+
+        if (us == NULL || us == NGX_CONF_UNSET_PTR) {
+            continue;
+        }
+
+        *pass = p;
+        *name = us->host;
+
+        if (us->port == 0) {
+            return NGX_OK;
+        }
+
+        name->data = ngx_pnalloc(cf->pool,
+                                 us->host.len + sizeof(":65535") - 1);
+        if (name->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        name->len = ngx_sprintf(name->data, "%V:%ui", &us->host,
+                                (ngx_uint_t) us->port)
+                    - name->data;
+
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
 }
 
 

@@ -25,10 +25,6 @@ typedef struct {
 } ngx_http_weir_pass_t;
 
 
-/* All of them; the last one has no module. */
-extern ngx_http_weir_pass_t  ngx_http_weir_passes[];
-
-
 /*
  * Keeps the argument of each *_pass of the configuration in
  * ngx_http_weir_loc_conf_t, from the start of http {} to its end, or to the end
@@ -45,6 +41,18 @@ ngx_module_t *ngx_http_weir_find_module(ngx_conf_t *cf, char *name);
 /* The *_pass with this content handler, or NULL; handler must not be NULL. */
 ngx_http_weir_pass_t *ngx_http_weir_find_pass(ngx_conf_t *cf,
     ngx_http_handler_pt handler);
+
+
+/*
+ * The upstreams that the *_pass directives of the location name without
+ * variables, one with each call; *pass is NULL before the first.  An `if` has
+ * those of the enclosing location, too.  name is the host, with the port if there
+ * is one, and may be allocated from the configuration's pool.  The *_pass
+ * modules must have been merged.  NGX_OK, NGX_DECLINED (there are no more), or
+ * NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_pass_upstream(ngx_conf_t *cf,
+    ngx_http_weir_pass_t **pass, ngx_str_t *name);
 
 
 /*

@@ -5,6 +5,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/ngx_http_weir_breaker_log.h"
 #include "common/problem.h"
 #include "metrics/ngx_http_weir_status.h"
 
@@ -113,18 +114,16 @@ static u_char *
 ngx_http_weir_status_breaker(u_char *p, u_char *last,
     ngx_http_weir_breaker_info_t *info)
 {
-    static char  *states[] = { "closed", "open", "half-open" };
-
     p += weir_json_string((char *) p, last - p,
                           (weir_str_t) { (char *) info->key.data,
                                          info->key.len });
 
-    p = ngx_slprintf(p, last, ":{\"state\":\"%s\",\"since_ms\":%uL,"
+    p = ngx_slprintf(p, last, ":{\"state\":\"%V\",\"since_ms\":%uL,"
                      "\"calls\":%uD,\"failed\":%uD,\"in_a_row\":%uD,"
                      "\"openings\":%uL,\"refused\":%uL",
-                     states[info->state], info->since, info->counts.calls,
-                     info->counts.failed, info->counts.row, info->openings,
-                     info->refused);
+                     ngx_http_weir_breaker_log_state(info->state), info->since,
+                     info->counts.calls, info->counts.failed, info->counts.row,
+                     info->openings, info->refused);
 
     if (info->state == WEIR_BREAKER_OPEN) {
         p = ngx_slprintf(p, last, ",\"retry_after_ms\":%uL",
@@ -133,8 +132,8 @@ ngx_http_weir_status_breaker(u_char *p, u_char *last,
 
     if (info->rule != WEIR_BREAKER_BY_NOTHING) {
         p = ngx_slprintf(p, last, ",\"reason\":\"");
-        p = ngx_http_weir_breaker_reason(p, last, info->rule, &info->opened,
-                                         info->cause);
+        p = ngx_http_weir_breaker_log_reason(p, last, info->rule,
+                                             &info->opened, info->cause);
         p = ngx_slprintf(p, last, "\"");
     }
 

@@ -6,6 +6,7 @@
  *     connection  connecting, writing, closing, reconnecting
  *     tls         the TLS handshake
  *     read        replies from the socket to the handlers
+ *     read_string those that are single strings
  *     commands    the queue of commands that wait for their replies
  *     reply       replies in the memory of their commands
  *
@@ -98,7 +99,7 @@ struct ngx_http_weir_redis_s {
     ngx_peer_connection_t            peer;
     redisReader                     *reader;
 
-    /* a string that is read without the reader; see redis_read.c */
+    /* a string that is read without the reader; see read_string */
 
     size_t                           rest;      /* bytes outstanding, with CRLF */
     u_char                          *target;    /* for the next byte; NULL:

@@ -41,13 +41,6 @@ static ngx_int_t ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
     ngx_connection_t *c);
 
 
-ngx_http_weir_redis_tls_t *
-ngx_http_weir_redis_tls_create(ngx_conf_t *cf)
-{
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_tls_t));
-}
-
-
 ngx_int_t
 ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
     ngx_str_t *arg)
@@ -325,13 +318,6 @@ struct ngx_http_weir_redis_tls_s {
 };
 
 
-ngx_http_weir_redis_tls_t *
-ngx_http_weir_redis_tls_create(ngx_conf_t *cf)
-{
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_tls_t));
-}
-
-
 ngx_int_t
 ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
     ngx_str_t *arg)
@@ -370,3 +356,10 @@ ngx_http_weir_redis_tls_close(ngx_connection_t *c)
 
 
 #endif
+
+
+ngx_http_weir_redis_tls_t *
+ngx_http_weir_redis_tls_create(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_tls_t));
+}

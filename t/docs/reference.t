@@ -99,6 +99,25 @@ cmp_ok scalar(keys %found), '>=', 40, 'fields of weir_status are found in the so
 same(\%field, \%found, 'docs/reference/status.md has each field');
 
 
+# --- weir_metrics -----------------------------------------------------------------------
+
+my %metric;
+my %ending = (COUNTER => '_total', GAUGE => '', INFO => '_info');
+for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
+    my $table_row = qr/"(weir_\w+)", (?:NULL|"(\w+)"), WEIR_METRIC_(\w+),/;
+    my $text = slurp($file);
+    while ($text =~ /$table_row/g) {
+        my ($name, $unit, $type) = ($1, $2, $3);
+        $metric{"$name$ending{$type}"} = 1;
+        like $name, qr/_$unit$/, "$name ends with its unit" if $unit;
+    }
+}
+cmp_ok scalar(keys %metric), '>=', 30, 'metrics are found in the sources';
+my $metrics = slurp('docs/reference/metrics.md');
+my @described = map { cells($metrics, $_) } 'All edges', 'Cache zones', 'Breakers';
+same({ map { $_ => 1 } @described }, \%metric, 'docs/reference/metrics.md has each metric');
+
+
 # --- variables --------------------------------------------------------------------------
 
 my $variables = slurp('docs/reference/variables.md');

@@ -43,8 +43,9 @@ async def connect():
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, (address, port))
     context = {'tls': TLS, 'http2': TLS_HTTP2}.get(world)
-    reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname='localhost' if context else None,
-                                                   limit=2048 if world == 'slow' else 65536)
+    reader, writer = await asyncio.open_connection(
+        sock=sock, ssl=context, server_hostname='localhost' if context else None,
+        limit=2048 if world == 'slow' else 65536)
     # drain() waits until all is sent; with a limit of 0 asyncio's TLS pauses a writer that has
     # nothing left to send
     writer.transport.set_write_buffer_limits(1)
@@ -90,7 +91,8 @@ async def head_of(reader):
 
 def fields_of(head):
     lines = head.decode('latin-1').split('\r\n')
-    return lines[0], [tuple(s.strip() for s in line.split(':', 1)) for line in lines[1:] if ':' in line]
+    fields = [line.split(':', 1) for line in lines[1:] if ':' in line]
+    return lines[0], [(name.strip(), value.strip()) for name, value in fields]
 
 
 # --- pipelined ---
@@ -121,7 +123,8 @@ class Http2:
         self.reader, self.writer = reader, writer
         self.h2 = H2Connection(H2Configuration(client_side=True, header_encoding='latin-1',
                                                validate_outbound_headers=False,
-                                               validate_inbound_headers=False, normalize_outbound_headers=False))
+                                               validate_inbound_headers=False,
+                                               normalize_outbound_headers=False))
         self.h2.decoder.max_header_list_size = 1 << 20
         # after a GOAWAY nginx still answers what it has, which the library does not take
         self.last = None
@@ -139,7 +142,8 @@ class Http2:
     def send_head(self, method, path, authority, fields, end):
         from h2.exceptions import ProtocolError
         stream = self.h2.get_next_available_stream_id()
-        head = [(':method', method), (':scheme', 'https'), (':authority', authority), (':path', path)]
+        head = [(':method', method), (':scheme', 'https'), (':authority', authority),
+                (':path', path)]
         try:
             self.h2.send_headers(stream, head + fields, end_stream=end)
         except ProtocolError as e:
@@ -149,7 +153,8 @@ class Http2:
     async def send_body(self, stream, chunks):
         async for data in chunks:
             while data:
-                n = min(len(data), self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
+                n = min(len(data), self.h2.local_flow_control_window(stream),
+                        self.h2.max_outbound_frame_size)
                 if n == 0:
                     await asyncio.sleep(0.01)
                     continue
@@ -194,7 +199,9 @@ def http1_head(headers, method, version):
     status = dict(headers)[':status']
     out = ['HTTP/1.1 %s %s' % (status, http.client.responses.get(int(status), 'Unknown'))]
     names = [name for name, _ in headers]
-    out += ['%s: %s' % ('ETag' if n == 'etag' else n.title(), v) for n, v in headers if not n.startswith(':')]
+    for name, value in headers:
+        if not name.startswith(':'):
+            out.append('%s: %s' % ('ETag' if name == 'etag' else name.title(), value))
     if method == 'HEAD' or status in ('204', '304'):
         framing = 'none'
     elif 'content-length' in names:

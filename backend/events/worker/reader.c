@@ -129,6 +129,16 @@ static void deliver_missing(weir_lease_t *l, int64_t last)
     }
 }
 
+/* The next owner reads again what is not handled, and finds what is missing. */
+static void give_up(weir_lease_t *l)
+{
+    weir_log(WEIR_LOG_WARN, NULL, "partition is given up", "{s:s,s:i,s:s}", "group",
+             l->group->consumer.group, "partition", l->partition, "reason",
+             "the outbox lacks an event that was set aside");
+    weir_lease_close(l);
+    weir_group_wake(l->group);
+}
+
 /* An answer to WEIR_FETCH_GAP has rows from the first unseen position on. */
 static void take_gap(weir_lease_t *l, const PGresult *res)
 {
@@ -151,7 +161,7 @@ static void take_rows(weir_lease_t *l, const PGresult *res)
     if (reader->fetch == WEIR_FETCH_GAP)
         take_gap(l, res);
     else if (rows == 0 || weir_column_int(res, 0, WEIR_CLOUDEVENT_POSITION) != reader->again_from)
-        weir_lease_lose(l, "the outbox lacks an event that was set aside");
+        give_up(l);
     for (int i = 0; i < rows && is_active(l); i++) {
         weir_cloudevent_t e = weir_cloudevent_of_row(res, i, l->group->worker->settings.source);
         int64_t position = weir_column_int(res, i, WEIR_CLOUDEVENT_POSITION);
@@ -223,7 +233,7 @@ void weir_reader_beat(weir_lease_t *l, int64_t newest)
         return;
     weir_lease_note_newest(l, newest);
     if (weir_queue_has_lost(l->queue)) {
-        weir_lease_lose(l, "the outbox lacks an event that was set aside");
+        give_up(l);
         return;
     }
     unseen = weir_queue_unseen(l->queue);

@@ -14,7 +14,10 @@
 #include <ngx_http.h>
 
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "cache/lookup/key/ngx_http_weir_cache_redirect.h"
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "record/ngx_http_weir_record.h"

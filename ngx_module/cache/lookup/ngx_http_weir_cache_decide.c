@@ -14,7 +14,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
+#include "cache/lookup/ngx_http_weir_cache_decide.h"
+#include "cache/lookup/ngx_http_weir_cache_find.h"
+#include "cache/lookup/ngx_http_weir_cache_lease.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "cache/ngx_http_weir_cache_entry.h"
 

@@ -13,11 +13,16 @@
 
 #include "cache/entry_check.h"
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/ngx_http_weir_cache_find.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_part.h"
 #include "cache/ngx_http_weir_cache_entry.h"
 
 
 static ngx_int_t ngx_http_weir_cache_find_variant(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_cache_find_is_ahead(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_cache_find_is_overdue(
     ngx_http_weir_cache_ctx_t *ctx);
@@ -64,7 +69,8 @@ ngx_http_weir_cache_find_in_memory(ngx_http_weir_cache_ctx_t *ctx)
 
         if (!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER)) {
 
-            if (!ngx_http_weir_cache_validity_outlived(ctx, &ctx->pin)
+            if (ngx_http_weir_cache_find_is_ahead(ctx)
+                || !ngx_http_weir_cache_validity_outlived(ctx, &ctx->pin)
                 || !ngx_http_weir_cache_part_fits(ctx))
             {
                 break;
@@ -180,7 +186,26 @@ ngx_http_weir_cache_find_variant(ngx_http_weir_cache_ctx_t *ctx)
     fields.data = (u_char *) ctx->entry.vary.data;
     fields.len = ctx->entry.vary.len;
 
-    return ngx_http_weir_cache_key_variant(ctx, &fields);
+    return ngx_http_weir_cache_key_vary_select(ctx, &fields);
+}
+
+
+/*
+ * The clock was set back after the entry was stored: its age is unknown, and
+ * would be none until the clock has caught up.  An entry from Redis was checked
+ * when it was decoded.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_find_is_ahead(ngx_http_weir_cache_ctx_t *ctx)
+{
+    int64_t      now;
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+    now = (int64_t) tp->sec * 1000 + tp->msec;
+
+    return ctx->entry.stored > now + WEIR_ENTRY_CLOCK_SKEW;
 }
 
 

@@ -16,6 +16,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
+#include "cache/lookup/ngx_http_weir_cache_lease.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"

@@ -21,6 +21,8 @@
 #include <ngx_http.h>
 
 #include "cache/entry_check.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_park.h"

@@ -4,7 +4,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_part.h"
 #include "cache/ngx_http_weir_cache_entry.h"
 
 

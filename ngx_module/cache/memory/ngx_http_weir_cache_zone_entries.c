@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/entry_check.h"
 #include "cache/entry.h"
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
 #include "http/ngx_http_weir_assert.h"
@@ -20,6 +21,8 @@
 
 static ngx_uint_t ngx_http_weir_cache_zone_is_late(
     ngx_http_weir_cache_zone_t *zone, u_char *data, size_t len);
+static ngx_uint_t ngx_http_weir_cache_zone_is_older(
+    ngx_http_weir_cache_node_t *node, ngx_http_weir_cache_node_t *old);
 static ngx_int_t ngx_http_weir_cache_zone_enter(
     ngx_http_weir_cache_zone_t *zone, ngx_http_weir_cache_node_t *node);
 static ngx_uint_t ngx_http_weir_cache_zone_is_newer(
@@ -157,6 +160,28 @@ ngx_http_weir_cache_zone_put(ngx_http_weir_cache_zone_t *zone, u_char *digest,
 
 
 /*
+ * True if the node is older than the existing one.  Times of storing are
+ * compared only while the clock has not been set back since.
+ */
+
+static ngx_uint_t
+ngx_http_weir_cache_zone_is_older(ngx_http_weir_cache_node_t *node,
+    ngx_http_weir_cache_node_t *old)
+{
+    int64_t      stored, now;
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+    now = (int64_t) tp->sec * 1000 + tp->msec;
+    stored = weir_entry_stored((char *) old->data);
+
+    return (stored > weir_entry_stored((char *) node->data)
+            && stored <= now + WEIR_ENTRY_CLOCK_SKEW)
+           || (node->began && old->began > node->began);
+}
+
+
+/*
  * Links the filled node in place of the entry with the same digest;
  * NGX_DECLINED: that entry is newer.  The caller holds the zone's mutex.
  */
@@ -176,9 +201,7 @@ ngx_http_weir_cache_zone_enter(ngx_http_weir_cache_zone_t *zone,
 
     old = ngx_http_weir_cache_zone_find(sh, node->digest);
 
-    if ((old && (weir_entry_stored((char *) old->data)
-                 > weir_entry_stored((char *) node->data)
-                 || (node->began && old->began > node->began)))
+    if ((old && ngx_http_weir_cache_zone_is_older(node, old))
         || ngx_http_weir_cache_zone_is_late(zone, node->data, node->len))
     {
         /*

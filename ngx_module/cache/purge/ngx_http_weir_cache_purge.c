@@ -10,7 +10,7 @@
 
 #include "cache/invalidation/ngx_http_weir_cache_first_read.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key_text.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "http/ngx_http_weir.h"
 

@@ -1,6 +1,6 @@
 /*
- * Invalidations made on this edge: by an upstream's Weir-Invalidate or an
- * unsafe method (invalidate), and by PURGE (purge).
+ * Invalidations made on this edge (invalidate): by an upstream's Weir-Invalidate
+ * or an unsafe method (invalidate_filter), and by PURGE (purge).
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_PURGE_H_INCLUDED_
@@ -10,8 +10,8 @@
 #include "cache/ngx_http_weir_cache.h"
 
 
-/* invalidate: installs the filter that reads Weir-Invalidate. */
-void ngx_http_weir_cache_invalidate_init_filter(void);
+/* invalidate_filter: installs the filter that reads Weir-Invalidate. */
+void ngx_http_weir_cache_invalidate_filter_init(void);
 
 /*
  * invalidate: responses under a key (its text) become invalid, with soft stale:
@@ -31,15 +31,32 @@ ngx_int_t ngx_http_weir_cache_invalidate_tags(ngx_http_request_t *r,
     weir_position_t *position);
 
 /*
- * invalidate: the same as that filter for a response that does not reach it:
+ * invalidate_filter: the same as that filter for a response that does not reach it:
  * that of ctx's location, which led to another location or is that of a
  * background refresh.  Has an effect once for each context.
  */
 void ngx_http_weir_cache_invalidate_unseen(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
- * purge: the precontent phase, before ngx_http_weir_cache_request_handler(): answers a
- * PURGE, and lets other requests wait for the first reading of the stream
+ * invalidate: the same for n keys (their hashes, at most
+ * WEIR_INVALIDATION_FORGOTTEN) that a client has changed; text is the key if it
+ * is one, otherwise NULL.
+ */
+void ngx_http_weir_cache_invalidate_of_client(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, uint64_t *hashes, ngx_uint_t n,
+    ngx_str_t *text, weir_position_t *position);
+
+/*
+ * invalidate: without memory, the upstream's changes are unknown, so all
+ * responses stored before become invalid.
+ */
+void ngx_http_weir_cache_invalidate_all(ngx_http_request_t *r,
+    ngx_http_weir_cache_zone_t *zone, weir_position_t *position);
+
+/*
+ * purge: the precontent phase, before ngx_http_weir_cache_request_handler():
+ * answers a PURGE, and lets other requests wait for the first reading of the
+ * stream.
  */
 ngx_int_t ngx_http_weir_cache_purge_handler(ngx_http_request_t *r);
 

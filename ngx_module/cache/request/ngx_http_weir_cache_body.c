@@ -13,7 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_decide.h"
 #include "cache/request/ngx_http_weir_cache_request.h"
 #include "http/ngx_http_weir.h"
 

@@ -10,7 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key_text.h"
 #include "cache/request/ngx_http_weir_cache_request.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_pass.h"

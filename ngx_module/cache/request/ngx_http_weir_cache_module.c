@@ -10,7 +10,8 @@
 #include <ngx_http.h>
 
 #include "cache/invalidation/follow/ngx_http_weir_cache_follow.h"
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key_text.h"
+#include "cache/lookup/key/ngx_http_weir_cache_port.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/request/ngx_http_weir_cache_request.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
@@ -76,14 +77,14 @@ static ngx_command_t  ngx_http_weir_cache_commands[] = {
 
     { ngx_string("weir_cache_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23|NGX_CONF_TAKE4,
-      ngx_http_weir_cache_conf_set_zone,
+      ngx_http_weir_cache_conf_zone_set,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("weir_cache"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
-      ngx_http_weir_cache_conf_set_cache,
+      ngx_http_weir_cache_conf_zone_set_cache,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -453,7 +454,7 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
 
     ngx_http_weir_cache_check_all(cf);
 
-    ngx_http_weir_cache_invalidate_init_filter();
+    ngx_http_weir_cache_invalidate_filter_init();
     ngx_http_weir_cache_filter_init();
 
     return NGX_OK;

@@ -9,7 +9,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key_text.h"
+#include "cache/lookup/key/ngx_http_weir_cache_redirect.h"
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
+#include "cache/lookup/ngx_http_weir_cache_decide.h"
+#include "cache/lookup/ngx_http_weir_cache_find.h"
+#include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "cache/ngx_http_weir_cache_entry.h"
 #include "cache/request/ngx_http_weir_cache_request.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"

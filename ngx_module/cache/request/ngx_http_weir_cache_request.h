@@ -21,9 +21,9 @@ void *ngx_http_weir_cache_conf_create_main(ngx_conf_t *cf);
 void *ngx_http_weir_cache_conf_create_loc(ngx_conf_t *cf);
 char *ngx_http_weir_cache_conf_merge_loc(ngx_conf_t *cf, void *parent,
     void *child);
-char *ngx_http_weir_cache_conf_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_http_weir_cache_conf_zone_set(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_weir_cache_conf_set_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_http_weir_cache_conf_zone_set_cache(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_weir_cache_conf_set_valid(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

@@ -7,7 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 
 

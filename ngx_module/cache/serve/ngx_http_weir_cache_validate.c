@@ -8,7 +8,7 @@
 #include <ngx_http.h>
 
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_find.h"
 #include "cache/ngx_http_weir_cache_entry.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "http/ngx_http_weir.h"

@@ -11,7 +11,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
+#include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
@@ -33,11 +34,6 @@ static ngx_int_t ngx_http_weir_cache_filter_body(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_cache_filter_send_instead(
     ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t failed);
-static void ngx_http_weir_cache_filter_leave_upstream(ngx_http_upstream_t *u);
-static void ngx_http_weir_cache_filter_take_body(
-    ngx_http_weir_cache_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_cache_filter_no_body(void *data);
-static ngx_int_t ngx_http_weir_cache_filter_no_bytes(void *data, ssize_t bytes);
 static ngx_uint_t ngx_http_weir_cache_filter_is_end(
     ngx_http_weir_cache_ctx_t *ctx,
     ngx_buf_t *b);
@@ -105,7 +101,7 @@ ngx_http_weir_cache_filter_header(ngx_http_request_t *r)
         ngx_http_weir_cache_invalidate_unseen(ctx);
 
         if (genuine) {
-            ngx_http_weir_cache_filter_take_body(ctx);
+            ngx_http_weir_cache_upstream_take_body(ctx);
         }
 
         return NGX_OK;
@@ -245,7 +241,7 @@ ngx_http_weir_cache_filter_send_instead(ngx_http_weir_cache_ctx_t *ctx,
     r = ctx->request;
 
     if (failed && r->upstream != ctx->earlier) {
-        ngx_http_weir_cache_filter_leave_upstream(r->upstream);
+        ngx_http_weir_cache_upstream_leave(r->upstream);
     }
 
     if (r->header_only) {
@@ -260,71 +256,6 @@ ngx_http_weir_cache_filter_send_instead(ngx_http_weir_cache_ctx_t *ctx,
     rc = ngx_http_next_body_filter(r, out);
 
     return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
-}
-
-
-/*
- * The rest of the upstream's body is not needed and may never end: the upstream
- * module is made to treat it as complete, and closes the connection with its
- * next step.  Called from the header filter, before the input filters are set
- * up, or from the body filter.  If nginx itself stores the body (proxy_cache,
- * proxy_store), it is read on, and the client gets none of it.
- */
-
-static void
-ngx_http_weir_cache_filter_leave_upstream(ngx_http_upstream_t *u)
-{
-    if (u->cacheable || u->store) {
-        u->pipe->downstream_error = 1;
-        return;
-    }
-
-    u->keepalive = 0;
-
-    if (u->buffering) {
-        u->pipe->upstream_done = 1;
-    }
-
-    u->length = 0;
-    u->input_filter_init = ngx_http_weir_cache_filter_no_body;
-    u->input_filter = ngx_http_weir_cache_filter_no_bytes;
-}
-
-
-/*
- * The body of a refresh.  With buffering, the body of a subrequest would arrive
- * here only at its end while the main request owns the connection: all of it,
- * however large, would be in a file by then, and a body without an end would
- * never arrive.
- */
-
-static void
-ngx_http_weir_cache_filter_take_body(ngx_http_weir_cache_ctx_t *ctx)
-{
-    ngx_http_upstream_t  *u;
-
-    u = ctx->request->upstream;
-
-    if (ctx->storing) {
-        u->buffering = 0;
-
-    } else {
-        ngx_http_weir_cache_filter_leave_upstream(u);
-    }
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_filter_no_body(void *data)
-{
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_filter_no_bytes(void *data, ssize_t bytes)
-{
-    return NGX_OK;
 }
 
 
@@ -458,7 +389,7 @@ ngx_http_weir_cache_filter_body(ngx_http_request_t *r, ngx_chain_t *in)
 
         if (storing && !ctx->storing) {
             /* complete, or abandoned */
-            ngx_http_weir_cache_filter_leave_upstream(r->upstream);
+            ngx_http_weir_cache_upstream_leave(r->upstream);
         }
 
         ngx_http_weir_cache_filter_consume(in);

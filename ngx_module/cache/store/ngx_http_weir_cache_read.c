@@ -7,7 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_redirect.h"
 #include "cache/policy/http_date.h"
 #include "cache/policy/vary.h"
 #include "cache/store/ngx_http_weir_cache_store.h"

@@ -11,7 +11,8 @@
 
 #include "cache/entry_check.h"
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir_assert.h"
 
@@ -98,7 +99,7 @@ ngx_http_weir_cache_describe(ngx_http_weir_cache_ctx_t *ctx,
     ngx_memzero(entry, sizeof(weir_entry_t));
 
     if (ctx->vary_fields.len) {
-        if (ngx_http_weir_cache_key_variant(ctx, &ctx->vary_fields) != NGX_OK) {
+        if (ngx_http_weir_cache_key_vary_select(ctx, &ctx->vary_fields) != NGX_OK) {
             return NGX_ERROR;
         }
 

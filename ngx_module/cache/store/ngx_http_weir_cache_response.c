@@ -7,7 +7,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/key/ngx_http_weir_cache_uri.h"
+#include "cache/lookup/ngx_http_weir_cache_ctx.h"
+#include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir.h"

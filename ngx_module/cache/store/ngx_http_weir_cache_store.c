@@ -8,7 +8,8 @@
 #include <ngx_http.h>
 
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
+#include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir_assert.h"
 

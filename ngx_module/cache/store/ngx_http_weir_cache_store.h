@@ -1,6 +1,6 @@
 /*
- * Processing of the upstream's response (filter, response, read), and writing
- * it into both levels (record, fields, store).
+ * Processing of the upstream's response (filter, response, read, upstream), and
+ * writing it into both levels (record, fields, store).
  */
 
 #ifndef _NGX_HTTP_WEIR_CACHE_STORE_H_INCLUDED_
@@ -83,6 +83,23 @@ void ngx_http_weir_cache_store_drop(ngx_http_weir_cache_ctx_t *ctx);
 /* record: how long Redis keeps the entry, seconds */
 time_t ngx_http_weir_cache_record_ttl(ngx_http_weir_cache_ctx_t *ctx,
     weir_cache_freshness_t *freshness);
+
+/*
+ * upstream: the rest of the upstream's body is not needed and may never end: the upstream
+ * module is made to treat it as complete, and closes the connection with its
+ * next step.  Called from the header filter, before the input filters are set
+ * up, or from the body filter.  If nginx itself stores the body (proxy_cache,
+ * proxy_store), it is read on, and the client gets none of it.
+ */
+void ngx_http_weir_cache_upstream_leave(ngx_http_upstream_t *u);
+
+/*
+ * upstream: takes the body of a refresh.  With buffering, the body of a subrequest would arrive
+ * here only at its end while the main request owns the connection: all of it,
+ * however large, would be in a file by then, and a body without an end would
+ * never arrive.
+ */
+void ngx_http_weir_cache_upstream_take_body(ngx_http_weir_cache_ctx_t *ctx);
 
 /* filter: installs the filters. */
 void ngx_http_weir_cache_filter_init(void);

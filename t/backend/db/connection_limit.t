@@ -15,7 +15,7 @@ my $e = Weir::Events->new($s, groups => ['email', 'flags']);
 # The superuser's sessions do not count.
 my $super = sub { $s->psql_as('postgres', 'weir', $_[0]) };
 {
-    no warnings 'redefine';
+    no warnings qw(once redefine);
     *Weir::Stack::psql = sub { $super->($_[1]) };
 }
 

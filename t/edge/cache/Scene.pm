@@ -34,7 +34,7 @@ sub logged { log_lines("$dir/logs/error.log", shift) }
 sub http_date { POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + $_[0])) }
 
 # http: directives of that level; server: directives of the server, in which UPSTREAM is replaced
-# by the upstream's address.
+# by the upstream's address; main: directives of the main level.
 sub start_edge {
     my ($http, $server, %more) = @_;
     my $address = $redis_address // $ENV{TEST_NGINX_REDIS_SOCK};
@@ -42,6 +42,7 @@ sub start_edge {
     my $timeout = $more{timeout} // '5s';
     my $temp = temp_paths($dir);
     my $upstream = upstream();
+    my $main = $more{main} // '';
     my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 
     $edge = free_port();
@@ -52,6 +53,7 @@ pid $dir/pid;
 error_log $dir/logs/error.log info;
 worker_processes 1;
 load_module $module;
+$main
 events {}
 http {
 $temp

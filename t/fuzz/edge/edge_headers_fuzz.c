@@ -1,5 +1,6 @@
 // uses: nginx hiredis
-// needs: ngx_module/cache/lookup/ngx_http_weir_cache_uri.c ngx_module/cache/policy/cache_control.c
+// needs: ngx_module/cache/lookup/key/ngx_http_weir_cache_uri.c
+// needs: ngx_module/cache/policy/cache_control.c
 // needs: ngx_module/cache/policy/vary.c ngx_module/cache/entry_mac.c common/hash/blake2b.c
 // needs: t/fuzz/nginx.c ngx_module/http/ngx_http_weir_module.c
 // needs: ngx_module/http/ngx_http_weir_headers.c
@@ -9,8 +10,9 @@
  * Location as a key.  Each line of the input is "name: value" of the request; the first one is the
  * URI, the second one the list of fields, the third one the response's ETag.
  */
-#include "ngx_module/cache/lookup/ngx_http_weir_cache_key.c"
-#include "ngx_module/cache/lookup/ngx_http_weir_cache_redirect.c"
+#include "ngx_module/cache/lookup/key/ngx_http_weir_cache_key.c"
+#include "ngx_module/cache/lookup/key/ngx_http_weir_cache_key_vary.c"
+#include "ngx_module/cache/lookup/key/ngx_http_weir_cache_redirect.c"
 #include "ngx_module/cache/serve/ngx_http_weir_cache_restore.c"
 
 #include "budget.h"
@@ -107,10 +109,10 @@ static void read_all(world_t *w, ngx_str_t fields)
     if (!weir_vary_fields(&(weir_str_t){(char *)fields.data, fields.len}, 1, list, &len))
         return;
     fields = (ngx_str_t){len, (u_char *)list};
-    assert(ngx_http_weir_cache_key_variant(&w->ctx, &fields) == NGX_OK);
+    assert(ngx_http_weir_cache_key_vary_select(&w->ctx, &fields) == NGX_OK);
     variant = w->ctx.vary;
     w->zone.mac = &w->mac;
-    assert(ngx_http_weir_cache_key_variant(&w->ctx, &fields) == NGX_OK);
+    assert(ngx_http_weir_cache_key_vary_select(&w->ctx, &fields) == NGX_OK);
     assert(w->ctx.vary.len == WEIR_ENTRY_MAC_VARY_LEN);
     for (size_t i = 0; i < w->ctx.vary.len; i++)
         assert(strchr("0123456789abcdef", w->ctx.vary.data[i]) != NULL);

@@ -1,5 +1,6 @@
 // uses: nginx hiredis
 // needs: ngx_module/redis/ngx_http_weir_redis_read.c ngx_module/redis/ngx_http_weir_redis_reply.c
+// needs: ngx_module/redis/ngx_http_weir_redis_read_string.c
 // needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_log.c
 // needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_era.c
 // needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_write.c

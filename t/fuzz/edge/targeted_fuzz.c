@@ -4,6 +4,7 @@
  * input.
  */
 #include "cache/policy/cache_control.h"
+#include "cache_control_checks.h"
 #include "budget.h"
 
 #include <assert.h>
@@ -15,16 +16,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const budget_t budget = {2000, 120, 16, 2};
 
 #define LINES_MAX 32
-
-static void check_seconds(int64_t seconds)
-{
-    assert(seconds >= -1 && seconds <= WEIR_CACHE_SECONDS_MAX);
-}
-
-static void check_fields(weir_str_t fields, const char *start, const char *end)
-{
-    assert(fields.len == 0 || (fields.data >= start && fields.data + fields.len <= end));
-}
 
 static void run(const uint8_t *data, size_t size)
 {
@@ -52,14 +43,7 @@ static void run(const uint8_t *data, size_t size)
         assert(cc.no_cache_fields.len == 0 && cc.private_fields.len == 0);
     }
 
-    check_seconds(cc.max_age);
-    check_seconds(cc.s_maxage);
-    check_seconds(cc.min_fresh);
-    check_seconds(cc.max_stale);
-    check_seconds(cc.stale_while_revalidate);
-    check_seconds(cc.stale_if_error);
-    check_fields(cc.no_cache_fields, copy, copy + size);
-    check_fields(cc.private_fields, copy, copy + size);
+    check_parsed(&cc, copy, copy + size);
 
     free(copy);
 }

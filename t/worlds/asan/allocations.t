@@ -15,9 +15,11 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-BEGIN { plan skip_all => 'for ./weir test --world asan alone'
-    if ($ENV{WEIR_WORLD} // '') ne 'asan' }
+BEGIN {
+    plan skip_all => 'for ./weir test --world asan alone' if ($ENV{WEIR_WORLD} // '') ne 'asan';
+}
 use Crowd;
+use Weir::Edge::Nginx qw(http2_directives make_certificate);
 use Weir::Http2;
 use Weir::Processes qw(listens spawn spit);
 use Weir::Redis qw(redis_command redis_server);
@@ -89,24 +91,22 @@ start_upstream(sub {
 # --- the edge ---
 
 my $secure = free_port();
-system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $dir/key -out $dir/certificate -days 2 -subj /CN=redis 2>$dir/openssl.log") == 0
-    or die slurp("$dir/openssl.log");
-spawn('redis',
-    [redis_server(), '--port', 0, '--tls-port', $secure, '--bind', '127.0.0.1', '--dir', $dir,
-        '--save', '', '--requirepass', 'secret',
-    '--tls-cert-file', "$dir/certificate", '--tls-key-file', "$dir/key", '--tls-auth-clients',
-    'no']);
+make_certificate('redis');
+spawn('redis', [redis_server(), '--port', 0, '--tls-port', $secure,
+    '--bind', '127.0.0.1', '--dir', $dir, '--save', '', '--requirepass', 'secret',
+    '--tls-cert-file', "$dir/certificate", '--tls-key-file', "$dir/key",
+    '--tls-auth-clients', 'no']);
 until_true('Redis listens', sub { listens($secure) });
 
 my $http2 = free_port();
-my ($major, $minor) = `$ENV{TEST_NGINX_BINARY} -v 2>&1` =~ m{nginx/(\d+)\.(\d+)}
-    or die 'nginx tells no version';
+my ($listen, $on) = http2_directives();
 
 spit("$dir/zone.secret", "a secret that nobody knows\n");
 chmod 0600, "$dir/zone.secret";
 my $http = <<"HTTP";
     weir_redis main redis://127.0.0.1:$ENV{TEST_NGINX_REDIS_PORT}/1 timeout=2s connect_timeout=2s;
-    weir_redis secure rediss://:secret\@127.0.0.1:$secure ssl_verify=off timeout=2s connect_timeout=2s;
+    weir_redis secure rediss://:secret\@127.0.0.1:$secure ssl_verify=off
+        timeout=2s connect_timeout=2s;
     weir_cache_zone secure 2m redis=secure;
     weir_api shop { media_type application/vnd.shop; header API-Version; versions 1 2; default 2;
         deprecated 1 since=2026-01-01 sunset=2027-01-01 link=https://api.example.com/; }
@@ -148,7 +148,13 @@ my $server = <<'SERVER' =~ s/LONG/'long' x 60/er;
         }
         location /secure/ { weir_cache secure l1=off; proxy_pass http://UPSTREAM/plain/; }
         location /signed/ { weir_cache signed l1=off; proxy_pass http://UPSTREAM/plain/; }
-        location /version/ { add_header X-Said "$weir_version $weir_media_type $weir_version_status $weir_breaker_state $weir_cache_status"; weir_version shop; weir_cache off; proxy_pass http://UPSTREAM/private/; }
+        location /version/ {
+            add_header X-Said "$weir_version $weir_media_type $weir_version_status";
+            add_header X-State "$weir_breaker_state $weir_cache_status";
+            weir_version shop;
+            weir_cache off;
+            proxy_pass http://UPSTREAM/private/;
+        }
         location /versions/ {
             weir_version shop;
             proxy_set_header API-Version $weir_version;
@@ -173,7 +179,7 @@ my $server = <<'SERVER' =~ s/LONG/'long' x 60/er;
         }
         location / { proxy_pass http://UPSTREAM; }
 SERVER
-$server =~ s/LISTEN/$major * 1000 + $minor >= 1026 ? "listen 127.0.0.1:$http2; http2 on;" : "listen 127.0.0.1:$http2 http2;"/e;
+$server =~ s/LISTEN/listen 127.0.0.1:$http2 $listen; $on/;
 
 start_edge($http, $server);
 my $redis;
@@ -244,7 +250,9 @@ sub round {
     my ($name, $p, $nth, $onward) = @_;
     my $uri = "$p->{at}/$nth" . ($onward ? '-onward' : '') . ($p->{end} // '');
     my $ask = $p->{ask} // sub { request($p->{method} // 'GET', $uri, $p->{headers}) };
-    my $right = $p->{right} // sub { $_[0]{status} == 200 && decoded($_[0]) eq body_of($uri =~ s{^/(?:memory|redis|both|signed|secure|versions|guarded|purged)/}{/plain/}r) };
+    my $kinds = qr{memory|redis|both|signed|secure|versions|guarded|purged};
+    my $body = body_of($uri =~ s{^/(?:$kinds)/}{/plain/}r);
+    my $right = $p->{right} // sub { $_[0]{status} == 200 && decoded($_[0]) eq $body };
     my $where = "$name, allocation $nth" . ($onward ? ' and all that follow' : '');
     my ($looks, @wrong) = 0;
 
@@ -430,7 +438,11 @@ path 'a version that is not offered', at => '/version/406',
 path 'two versions', at => '/version/400',
     headers => { 'API-Version' => 1, Accept => 'application/vnd.shop.v2+json' },
     right => sub { $_[0]{status} == 400 };
-path 'two lines of Accept', at => '/version/lines', ask => sub { Crowd::talk(Crowd::port(), "GET $_[0] HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\nAccept: application/vnd.shop.v2+json\r\nConnection: close\r\n\r\n") },
+my $two_lines = "Accept: text/html\r\nAccept: application/vnd.shop.v2+json\r\n";
+path 'two lines of Accept', at => '/version/lines', ask => sub {
+    Crowd::talk(Crowd::port(),
+        "GET $_[0] HTTP/1.1\r\nHost: a\r\n${two_lines}Connection: close\r\n\r\n");
+},
     right => sub { $_[0]{status} == 200 && $_[0]{headers}{vary} =~ /Accept, API-Version/ };
 path 'negotiated and cached', at => '/versions', headers => { 'API-Version' => 1 }, cached => 1;
 path 'a breaker that counts', at => '/breaker/count', right => sub { $_[0]{status} == 500 },
@@ -502,7 +514,8 @@ path 'a lease that another edge has', at => '/both/gate-lease', before => sub {
 };
 sub secure_redis {
     my @words = map { "'$_'" } @_;
-    system("${\ Weir::Redis::redis_cli()} --tls --insecure -a secret -p $secure @words >$dir/redis-cli.log 2>&1") == 0 or die slurp("$dir/redis-cli.log");
+    my $client = Weir::Redis::redis_cli() . " --tls --insecure -a secret -p $secure";
+    system("$client @words >$dir/redis-cli.log 2>&1") == 0 or die slurp("$dir/redis-cli.log");
 }
 sub kill_connections { redis('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes') }
 path 'a Redis connection', at => '/both/connection', before => \&kill_connections, cached => 1;

@@ -11,7 +11,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_uri.h"
 
 
 static ngx_int_t ngx_http_weir_cache_uri_path(ngx_http_request_t *r,

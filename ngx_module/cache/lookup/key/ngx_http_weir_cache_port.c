@@ -13,7 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_port.h"
 
 
 static ngx_int_t ngx_http_weir_cache_port_add(ngx_conf_t *cf, in_port_t port);

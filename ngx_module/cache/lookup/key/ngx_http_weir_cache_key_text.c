@@ -23,7 +23,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/lookup/ngx_http_weir_cache_lookup.h"
+#include "cache/lookup/key/ngx_http_weir_cache_key_text.h"
+#include "cache/lookup/key/ngx_http_weir_cache_port.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_pass.h"
 
@@ -211,58 +212,41 @@ ngx_http_weir_cache_key_text_upstream(ngx_http_request_t *r,
 /*
  * The upstream of a location as its *_pass directives name it, allocated from
  * the configuration's pool; an `if` has those of the enclosing location, too.
- * The value is read at the start of the location configuration of every *_pass
- * module, where all of them keep it.  Those modules are merged before this one.
  */
 
 ngx_int_t
 ngx_http_weir_cache_key_text_read_upstream(ngx_conf_t *cf, ngx_str_t *name)
 {
-    u_char                        *p;
-    ngx_module_t                  *module;
-    ngx_http_conf_ctx_t           *ctx;
-    ngx_http_weir_pass_t          *pass;
-    ngx_http_upstream_conf_t      *ucf;
-    ngx_http_upstream_srv_conf_t  *us;
+    u_char                *p;
+    ngx_int_t              rc;
+    ngx_str_t              next;
+    ngx_http_weir_pass_t  *pass;
 
-    ctx = cf->ctx;
-    ngx_str_null(name);
+    pass = NULL;
+    rc = ngx_http_weir_pass_upstream(cf, &pass, name);
 
-    for (pass = ngx_http_weir_passes; pass->module; pass++) {
+    if (rc == NGX_DECLINED) {
+        ngx_str_set(name, "-");
+        return NGX_OK;
+    }
 
-        module = ngx_http_weir_find_module(cf, pass->module);
-        if (module == NULL) {
-            continue;
+    while (rc == NGX_OK) {
+        rc = ngx_http_weir_pass_upstream(cf, &pass, &next);
+
+        if (rc != NGX_OK) {
+            break;
         }
 
-        ucf = ctx->loc_conf[module->ctx_index];
-        us = ucf->upstream;
-
-        if (us == NULL || us == NGX_CONF_UNSET_PTR) {
-            continue;
-        }
-
-        p = ngx_pnalloc(cf->pool, name->len + us->host.len
-                                  + sizeof("+:65535") - 1);
+        p = ngx_pnalloc(cf->pool, name->len + 1 + next.len);
         if (p == NULL) {
             return NGX_ERROR;
         }
 
-        name->len = (name->len ? ngx_sprintf(p, "%V+%V", name, &us->host)
-                               : ngx_sprintf(p, "%V", &us->host)) - p;
+        name->len = ngx_sprintf(p, "%V+%V", name, &next) - p;
         name->data = p;
-
-        if (us->port) {
-            name->len = ngx_sprintf(p + name->len, ":%ui",
-                                    (ngx_uint_t) us->port) - p;
-        }
     }
 
-    if (name->len == 0) {
-        ngx_str_set(name, "-");
-    }
-
-    return NGX_OK;
+    return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -1,0 +1,72 @@
+/*
+ * Shared by the files of weir_metrics.
+ *
+ *     module    the directive and the document
+ *     caches    the metrics of cache zones
+ *     breakers  the metrics of breakers
+ *
+ * A document is rendered twice, first to know its length.  So caches and
+ * breakers first copy what they render: both renderings have the same values.
+ */
+
+#ifndef _NGX_HTTP_WEIR_METRICS_H_INCLUDED_
+#define _NGX_HTTP_WEIR_METRICS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/metrics/exposition.h"
+
+
+/* The values of all cache zones at one time. */
+typedef struct ngx_http_weir_metrics_cache_s  ngx_http_weir_metrics_cache_t;
+
+/* The states of all breakers whose keys the configuration names. */
+typedef struct ngx_http_weir_metrics_breaker_s  ngx_http_weir_metrics_breaker_t;
+
+typedef struct ngx_http_weir_metrics_breaker_zone_s
+    ngx_http_weir_metrics_breaker_zone_t;
+
+
+typedef struct {
+    ngx_http_weir_metrics_cache_t         *cache;
+    ngx_uint_t                             caches;
+    ngx_http_weir_metrics_breaker_zone_t  *breaker_zone;
+    ngx_uint_t                             breaker_zones;
+    ngx_http_weir_metrics_breaker_t       *breaker;
+    ngx_uint_t                             breakers;
+} ngx_http_weir_metrics_t;
+
+
+/*
+ * caches, breakers: copy the values to the request's pool; NGX_OK or NGX_ERROR
+ * (no memory).
+ */
+ngx_int_t ngx_http_weir_metrics_caches_read(ngx_http_request_t *r,
+    ngx_http_weir_metrics_t *metrics);
+ngx_int_t ngx_http_weir_metrics_breakers_read(ngx_http_request_t *r,
+    ngx_http_weir_metrics_t *metrics);
+
+/* caches, breakers: write all families. */
+void ngx_http_weir_metrics_caches_write(weir_exposition_t *e,
+    ngx_http_weir_metrics_t *metrics);
+void ngx_http_weir_metrics_breakers_write(weir_exposition_t *e,
+    ngx_http_weir_metrics_t *metrics);
+
+
+/* The text shares the string's bytes. */
+static ngx_inline weir_str_t
+ngx_http_weir_metrics_text(ngx_str_t *s)
+{
+    weir_str_t  text;
+
+    text.data = (char *) s->data;
+    text.len = s->len;
+
+    return text;
+}
+
+
+#endif /* _NGX_HTTP_WEIR_METRICS_H_INCLUDED_ */
