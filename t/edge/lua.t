@@ -208,10 +208,10 @@ for my $order (['lua-first', @lua, $weir], ['weir-first', $weir, @lua]) {
     is $made->{content}, '1 1', 'content_by_lua sees the version';
     is $made->{headers}{'content-type'}, 'application/vnd.shop.v1+json',
         'its answer has the type of the version';
-    is $made->{headers}{deprecation}, '@1767225600', 'and tells that it is deprecated';
+    is $made->{headers}{deprecation}, '@1767225600', 'and says that it is deprecated';
 
     is get('/content', Accept => 'application/vnd.shop.v1+json')->{content}, '1 2',
-        'and it is made anew each time';
+        'and it is made again each time';
     is_deeply [map { get("/capture/$name")->{content} } 1 .. 2], [map { "200 $_ [] Lua" } 1 .. 2],
         'what ngx.location.capture asks for passes the cache by, as every subrequest';
 

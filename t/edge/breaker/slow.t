@@ -80,7 +80,7 @@ __DATA__
 
 
 
-=== TEST 4: of an answer that tells of the client's error it counts, too
+=== TEST 4: an answer about the client's error is slow, too
 --- http_config eval: $::http
 --- config eval: $::config
 --- request eval

@@ -69,7 +69,7 @@ GET /main?EVAL+return%20string.rep('x',1048576)+0
 
 
 
-=== TEST 5: a cancelled command's reply goes to nobody else
+=== TEST 5: the reply of a cancelled command goes to no other request
 --- http_config eval: $::http
 --- config eval: $::config
 --- request

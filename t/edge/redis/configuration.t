@@ -106,7 +106,7 @@ duplicate "weir_redis" "main"
 
 
 
-=== TEST 11: a server that nobody defines
+=== TEST 11: a server that is not defined
 --- config
 location /probe { weir_redis_probe absent; }
 --- must_die

@@ -40,7 +40,7 @@ is ask('SET+a+1', 'GET+a'), "+OK\n\$1\n", 'the server answers';
 
 stop('redis', 'KILL');
 until_true('commands are declined', sub { ask('PING') eq "declined\n" });
-is ask(('PING') x 3), "declined\n" x 3, 'nobody waits for a server that is gone';
+is ask(('PING') x 3), "declined\n" x 3, 'no request waits for a server that is gone';
 is scalar(logged(qr/weir_redis "main" at .* is down/)), 1, 'one line says that it is down';
 
 start_redis();
@@ -66,9 +66,9 @@ until_true('the server answers again', sub { ask('GET+b') eq "\$2\n" });
 my $late = ask('DEBUG+SLEEP+0.7', 'ECHO+late');
 SKIP: {
     skip 'DEBUG is not allowed here', 2 if $late =~ /^-/;
-    is $late, "timeout\ntimeout\n", 'both are told at their deadline';
+    is $late, "timeout\ntimeout\n", 'both get their answer at the deadline';
     until_true('the server is free again', sub { ask('PING') eq "+PONG\n" });
-    is ask('ECHO+mine'), "\$mine\n", 'a late reply goes to nobody else';
+    is ask('ECHO+mine'), "\$mine\n", 'a late reply goes to no other request';
 }
 
 # A reload: the old worker leaves, though its connection is open.

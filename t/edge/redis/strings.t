@@ -78,7 +78,7 @@ is body($client), "timeout\ntimeout\n", 'a string that is not complete in time i
 $client = ask('ECHO+3');
 read_until(qr/\r\n3\r\n/);
 send_all(substr($large, 100_000) . "\r\n\$6\r\nsecond\r\n\$5\r\nthird\r\n");
-is body($client), "\$third\n", 'the rest of it, when it comes after all, goes to nobody';
+is body($client), "\$third\n", 'the rest of it, if it comes later, goes to no request';
 
 # --- not what the protocol says ----------------------------------------------
 

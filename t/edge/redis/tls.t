@@ -120,7 +120,7 @@ for (['wrong_name', qr/hostname mismatch/i],
     ['system', qr/unable to get local issuer certificate|self.signed/i]) {
     my ($place, $reason) = @$_;
     unlike ask($place, 'PING'), qr/PONG/, "a certificate is refused: $place";
-    until_true('it is told', sub {
+    until_true('it is logged', sub {
         logged(qr/weir_redis "$place" at .* is down: the server's certificate is refused: $reason/);
     });
 }
@@ -142,7 +142,7 @@ kill 'HUP', $pid{edge};
 until_true('the old worker is gone', sub { logged(qr/exited with code 0/) });
 is ask('name', 'PING'), "+PONG\n", 'the new worker has its own connection';
 cmp_ok scalar(logged(qr/\[crit\].*certificate required/)), '<=', 2,
-    "nginx tells once in each worker's life that the server wants a certificate";
+    "nginx logs once in each worker's life that the server wants a certificate";
 my $alarm = qr/open socket .* left in connection|\[(?:alert|crit|emerg)\]/;
 is scalar(grep { !/certificate required/ } logged($alarm)), 0,
     'nothing was left behind, nothing else is alarming';

@@ -30,7 +30,7 @@ static void check_use(const weir_cache_control_t *cc, bool validator)
     if (weir_cache_refuses_storing(&r, &f) != NULL)
         return;
 
-    /* nobody has forbidden what is stored, and it is good for something */
+    /* no field has forbidden to store it, and it is good for something */
     assert((cc->flags & WEIR_CC_PRIVATE) == 0);
     assert((cc->flags & WEIR_CC_NO_STORE) == 0 || (cc->flags & WEIR_CC_MUST_UNDERSTAND) != 0);
     assert(f.lifetime >= 0 && f.lifetime <= WEIR_CACHE_SECONDS_MAX && f.initial_age >= 7);

@@ -82,7 +82,7 @@ redis('RENAME', $two, $one);
 redis('RENAME', 'weir:swap', $two);
 is get('/one')->{content}, 'answer 2 of /one', 'an entry of another key does not answer';
 is get('/two')->{content}, 'answer 2 of /two', '... nor the other way round';
-is get($_)->{content}, "answer 2 of $_", '... and both are stored anew' for '/one', '/two';
+is get($_)->{content}, "answer 2 of $_", '... and both are stored again' for '/one', '/two';
 
 sub language { +{ 'Accept-Language' => $_[0] } }
 sub variants {

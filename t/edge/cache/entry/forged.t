@@ -80,7 +80,7 @@ is scalar(grep { /X-Split/ } @heads), 0, 'no upstream has seen any of it';
 like forged('stored--640000', '/stale'), qr/X-Forged: yes/,
     'a stale response is served while weir_cache_keep is not over';
 unlike forged('stored--730000', '/stale'), qr/X-Forged/,
-    'one that Redis had dropped long ago is not, whoever has put it back';
+    'one that Redis had dropped long ago is not, if it is put back';
 
 # --- a pointer that leads to itself -------------------------------------------
 

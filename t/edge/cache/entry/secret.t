@@ -89,7 +89,7 @@ sub reloaded {
     });
 }
 
-# --- who has the secret -------------------------------------------------------
+# --- edges with the secret, and without ---------------------------------------
 
 stored('/a');
 like cache_status(get('right', '/a')), qr/hit.*detail=redis/,

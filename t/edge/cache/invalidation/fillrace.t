@@ -109,7 +109,7 @@ waitpid $child, 0;
 is get($_, '/slow?delay=0', { 'Weir-Position' => $position })->{content}, 'new',
     "$_ has the new answer after a slow old one"
     for 'left', 'right';
-is get($_, '/slow?delay=0')->{content}, 'new', "also for who has no position, on $_"
+is get($_, '/slow?delay=0')->{content}, 'new', "also for a client without a position, on $_"
     for 'left', 'right';
 
 is scalar(logged($_, qr/\[(alert|emerg|crit)\]|exited on signal/)), 0,

@@ -61,7 +61,7 @@ ok cached('/u-early'), 'without Redis what has no tags is cached';
 like cache_status(get('left', '/t-early')), qr/fwd=miss.*stored; detail=redis-unavailable/,
     'what has tags is stored';
 unlike cache_status(get('left', '/t-early')), qr/; hit/,
-    'but not served: nobody knows what was invalidated';
+    'but not served: what was invalidated is not known';
 
 start_redis(append => 1);
 ok all_follow(), 'it comes: all edges follow';
@@ -101,7 +101,7 @@ ok renewed('/t-conn', $old), 'a message that came while no connection was there 
 is scalar(logged($_, qr/reads the invalidations of era/)), 1, "$_ is in the same era" for @edges;
 ok cached('/t-other'), 'other tags are not touched';
 
-# --- trimmed, deleted, begun anew ---
+# --- trimmed, deleted, begun again ---
 
 sub lost {
     my ($what, $why, @commands) = @_;

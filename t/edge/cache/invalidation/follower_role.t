@@ -34,7 +34,7 @@ sub invalidations {
 
 sub follower { (invalidations() // {})->{follower} // 0 }
 
-until_true('somebody follows', sub {
+until_true('a worker follows', sub {
     my $i = invalidations();
     $i && $i->{follower} && $i->{lag_ms} >= 0;
 });
@@ -60,10 +60,10 @@ until_true('the first one has it again', sub { follower() == $first });
 close $line;
 close $silent;
 start_redis();
-until_true('the one who has the role follows the new stream', sub {
+until_true('the worker with the role follows the new stream', sub {
     logged('edge', qr/ $first#.* reads the invalidations of era/) == 2;
 });
-pass 'the one who has the role follows the stream as soon as it is there';
+pass 'the worker with the role follows the stream as soon as there is one';
 
 kill 'CONT', $second;
 is join("\n", logged('edge', qr/\[(alert|emerg|crit)\]|open socket/)), '',

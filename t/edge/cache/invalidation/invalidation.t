@@ -218,7 +218,7 @@ refreshed('left', '/none', 'a soft all');
 fill('/p/5');
 $r = request('left', 'PURGE', '/p/5');
 is "$r->{status} $r->{content}", qq(200 {"invalidated":"key","soft":false}\n),
-    'PURGE tells what it has done';
+    'PURGE says what it has done';
 is $r->{headers}{'content-type'}, 'application/json', 'in JSON';
 like cache_status(get('left', '/p/5')), qr/fwd=stale/,
     'it is done when it says so, whichever worker is asked';

@@ -157,7 +157,7 @@ for my $workers (1, 4) {
         '... and when its answer can not be stored all others get one of their own';
     ok all_at_once(20, "private$workers"), '... which they ask for at the same time';
 
-    # --- a response larger than the zone takes: nobody can wait for that ---
+    # --- a response larger than the zone takes: no request can wait for that ---
 
     hold("large$workers");
     @c = arrive(20, "/large$workers");
@@ -177,7 +177,7 @@ for my $workers (1, 4) {
     let_go("error$workers");
     @r = answers(@c);
     is scalar(grep { $_->{status} == 502 } @r), 1,
-        "$w: who asked an upstream that broke off gets 502";
+        "$w: the one that asked an upstream that broke off gets 502";
     is scalar(grep { $_->{status} == 200 } @r), 19, '... the others ask for themselves';
     hold("busy$workers");
     @c = arrive(20, "/busy$workers");
@@ -233,7 +233,7 @@ for my $n (1 .. 5) {
     until_true('4 workers are there', sub { workers() == 4 });
 }
 
-# --- a worker is killed while it changes the zone, which begins anew ---
+# --- a worker is killed while it changes the zone, which is emptied ---
 
 hold('anew');
 my @c = arrive(20, '/anew');
@@ -243,7 +243,7 @@ until_true('those who wait see that the flight is forgotten', sub { asked('/anew
 let_go('anew');
 my @r = grep { $_->{status} } answers(@c);
 is scalar(grep { $_->{status} == 200 } @r), scalar @r,
-    'when the zone begins anew those who waited get an answer';
+    'when the zone is emptied, those that waited get an answer';
 is asked('/anew'), 2, '... for which one of them has asked';
 like cache_status(get('/anew')), qr/hit/, '... and which is kept';
 
@@ -275,13 +275,13 @@ until_true('those who have waited long enough ask too', sub { asked('/second') =
 let_go('second');
 let_go('second-first');
 is scalar(grep { $_->{status} == 200 } answers(@c)), 11,
-    'weir_cache_lock_timeout: who has waited so long asks for itself';
+    'weir_cache_lock_timeout: a request that has waited so long asks for itself';
 
 hold('none');
 @c = arrive(10, '/none');
 until_true('all ask at once', sub { asked('/none') == 10 });
 let_go('none');
-is scalar(grep { $_->{status} == 200 } answers(@c)), 10, 'with 0 nobody waits';
+is scalar(grep { $_->{status} == 200 } answers(@c)), 10, 'with 0 no request waits';
 
 # --- who is led to another place waits neither for itself nor keeps others waiting ---
 
@@ -295,7 +295,7 @@ for my $path ('/sent-aside', '/led') {
     until_true('all are there', sub { asked('/aside') == $before + 5 });
     let_go('aside');
     is scalar(grep { $_->{status} == 200 } answers(@c)), 5,
-        "$path: nobody waits for one who is elsewhere now";
+        "$path: no request waits for one that is elsewhere now";
 }
 
 # --- a table that is full of the memories of uncacheable answers ---
@@ -319,7 +319,7 @@ for (['Authorization', 'Basic eDp5'], ['Cache-Control', 'no-store']) {
     until_true("$_->[0]: asks for itself", sub { asked('/alone') > $before });
 }
 my ($waits, $only) = clients(['/alone'], ['/alone', { 'Cache-Control' => 'only-if-cached' }]);
-is +(answers($only))[0]{status}, 504, 'only-if-cached waits for nobody';
+is +(answers($only))[0]{status}, 504, 'only-if-cached does not wait';
 close $waits;    # and one that leaves while it waits is no harm
 let_go('alone');
 answers($holder);

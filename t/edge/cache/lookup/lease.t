@@ -106,7 +106,7 @@ is get('left', '/soon/hang-2')->{content}, 'answer 2 of /soon/hang-2',
 
 # A holder whose lease another edge has taken meanwhile.
 my $late = IO::Socket::INET->new(PeerAddr => $left) // die $!;
-until_true('nobody holds a lease', sub {
+until_true('no edge holds a lease', sub {
     !grep { (redis('GET', $_) // 'pass') !~ /^pass/ } @{ redis('KEYS', 'weir:lease:*') };
 });
 my %before = map { $_ => 1 } @{ redis('KEYS', 'weir:lease:*') };
@@ -145,7 +145,7 @@ for my $edge (['patient', '20s'], ['hasty', '500ms']) {
 SERVER
     get($edge->[0], '/warm');
 }
-until_true('nobody holds a lease', sub { !leases() });
+until_true('no edge holds a lease', sub { !leases() });
 redis('CLIENT', 'PAUSE', 60000, 'WRITE');
 my ($patient) = url_of('patient', '') =~ m{//(.*)};
 my $leaving = IO::Socket::INET->new(PeerAddr => $patient) // die $!;

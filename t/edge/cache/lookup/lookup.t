@@ -100,14 +100,14 @@ is gets(), 2, '... and cost two GETs';
     close $_ for $clients[0], $clients[3];
     return @clients[1, 2, 4, 5];
 }));
-is hits('answer 1 of /one', @r), 4, 'clients that leave take the answer from nobody';
+is hits('answer 1 of /one', @r), 4, 'clients that leave take the answer from no other client';
 
 while_asked(0, sub {
     my @clients = map { client('/large') } 1 .. 3;
     until_true('3 requests wait', sub { in_hand() == 3 });
     close $_ for @clients;
 });
-is get('edge', '/large')->{content}, $large, 'when all have left the next one asks anew';
+is get('edge', '/large')->{content}, $large, 'when all have left, the next one asks again';
 
 # Variants: the entry under the key, then that of the variant.
 get('edge', '/vary', { 'Accept-Language' => $_ }) for 'de', 'en';

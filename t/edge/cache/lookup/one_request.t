@@ -67,12 +67,12 @@ for my $path ('/large', '/unbuffered/large') {
 
 isnt get('/refused', { 'If-Match' => '"x"' })->{status}, 200, 'a condition that fails is obeyed';
 my $r = get('/refused');
-is "$r->{status} $r->{content}", "200 $body", '... and its answer is nobody else\'s';
+is "$r->{status} $r->{content}", "200 $body", '... and its answer is for no other request';
 is get('/past', { Range => 'bytes=100000-' })->{status}, 416, 'a range past the end is refused';
-is get('/past')->{content}, $body, '... and the refusal is nobody else\'s';
+is get('/past')->{content}, $body, '... and the refusal is for no other request';
 
 is get('/private', { 'If-None-Match' => '"x"' })->{headers}{'x-conditions'} // '', '',
-    'at first nobody knows that a response can\'t be stored';
+    'at first it is not known that a response can\'t be stored';
 is get('/private', { 'If-None-Match' => '"x"' })->{headers}{'x-conditions'}, 'if-none-match',
     '... then the client\'s conditions go to the upstream';
 is get('/private', { 'If-None-Match' => '"e"' })->{status}, 304, '... which may answer them';

@@ -87,7 +87,7 @@ sub together {
 for my $name ('nothing', 'cookie') {
     get("/$name");
     two_seconds();
-    is together(8, $name), 8, "$name: nobody waits for what is known not to be storable";
+    is together(8, $name), 8, "$name: no request waits for what is known not to be storable";
     two_seconds();
     is together(8, $name), 8, '... for as long as it is asked for';
     storable($name);
@@ -103,13 +103,13 @@ for my $name ('named', 'mapped') {
     get("/$name");
     unlike cache_status(get("/$name")), qr/hit|stored/, "$name: weir_cache_no_store";
     two_seconds();
-    is together(8, $name), 8, '... and nobody waits for what it refuses by the response';
+    is together(8, $name), 8, '... and no request waits for what it refuses by the response';
     storable($name);
     get("/$name");
     like cache_status(get("/$name")), qr/; hit;/, '... until the response can be stored';
 }
 my %mine = ('X-Mine' => 1);
-is together(8, 'wished', \%mine), 8, 'those whose own request it refuses wait for nobody';
+is together(8, 'wished', \%mine), 8, 'those whose own request it refuses do not wait';
 two_seconds();
 is together(8, 'wished'), 1, '... and change nothing for others';
 
@@ -119,19 +119,19 @@ my @led = clients(map { ['/checked'] } 1 .. 8);
 until_true('all are in hand', sub { busy() >= 8 });
 my $deadline = time + 2;
 until_true('all ask, or some wait', sub { asked('/within/a') == 8 || time > $deadline });
-is asked('/within/a'), 8, 'nobody waits for what a private answer leads to';
+is asked('/within/a'), 8, 'no request waits for what a private answer leads to';
 let_go('within');
 answers(@led);
 
 get('/many');
 two_seconds();
-is together(8, 'many'), 8, 'nobody waits for a response with too many fields';
+is together(8, 'many'), 8, 'no request waits for a response with too many fields';
 
 for my $name ('page-named', 'page-location', 'page-url', 'led') {
     get("/$name");
     two_seconds();
     is together(8, $name), 8,
-        "nobody waits for an answer in whose place nginx sends another ($name)";
+        "no request waits for an answer that nginx replaces by another ($name)";
 }
 get('/page');
 like cache_status(get('/page')), qr/; hit;/, '... without an error_page it is sent, and stored';
@@ -166,7 +166,7 @@ for (['cookie', \%cookie], ['Authorization', { Authorization => 'Basic eDp5' }],
 get('/mixed-many', \%cookie);
 two_seconds();
 is together(8, 'mixed-many', \%cookie), 8,
-    'those who send cookies wait for nobody when their answers can\'t be stored';
+    'those with cookies do not wait when their answers can\'t be stored';
 is together(1, 'mixed-many', \%both), 1,
     '... and of those who send Authorization, too, nothing is known';
 

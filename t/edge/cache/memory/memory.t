@@ -110,7 +110,7 @@ sub dechunk {
 get('/other/a');
 is get('/same/a')->{content}, 'answer 1', 'one key in two zones is two entries';
 is get('/same/b')->{content}, 'answer 1', '... and in one zone one';
-is asked('/same/b'), 0, '... for which nobody was asked';
+is asked('/same/b'), 0, '... for which no upstream was asked';
 for my $language ('de', 'en') { get('/vary', { 'Accept-Language' => $language }) for 1, 2 }
 is get('/vary', { 'Accept-Language' => $_ })->{content},
     'answer ' . ($_ eq 'de' ? 1 : 2) . " in $_", "the variant $_ is a hit"

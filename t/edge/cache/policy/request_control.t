@@ -112,6 +112,6 @@ unlike cache_status(get('/tags')), qr/; hit/, '... and are known to the cache';
 get('/soft');
 request('PURGE', '/soft', { 'Weir-Soft' => 1 });
 like cache_status(get('/soft')), qr/; hit; ttl=.*detail=soft-invalidated$/,
-    'Cache-Status tells of a soft invalidation';
+    'Cache-Status says that it is a soft invalidation';
 
 done_testing;

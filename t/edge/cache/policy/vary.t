@@ -79,7 +79,7 @@ my @origins = ('http://a.test, http://b.test', 'http://a.test,http://b.test',
     ['http://a.test', 'http://b.test'], ['http://b.test', 'http://a.test'],
     ['http://a.test', ''], 'http://a.test');
 is_deeply answers('/origin', (map { +{ Origin => $_ } } @origins) x 2), [(1 .. @origins) x 2],
-    'their values are told apart byte by byte and line by line';
+    'their values are compared byte by byte and line by line';
 
 # --- two variants ---
 

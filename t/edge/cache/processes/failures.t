@@ -123,7 +123,7 @@ continue_redis();
 until_hits('/a');
 pass 'Redis back: hits again';
 is scalar(grep { redis('GET', $_) =~ m{/later} } keys_of('failures')), 0,
-    'once it is down Redis is sent nothing, so nobody waits for it';
+    'once Redis is down, it is sent nothing, so no request waits for it';
 
 # --- lost while it is asked ---
 
@@ -194,7 +194,7 @@ until_true('Redis has refused both leases and both responses', sub {
 });
 redis('CONFIG', 'SET', 'maxmemory', '0');
 is asked('/full'), 2, 'a Redis that is full stores nothing';
-cmp_ok scalar(logged(qr/OOM/)), '>', 0, '... and the log tells why';
+cmp_ok scalar(logged(qr/OOM/)), '>', 0, '... and the log says why';
 get('/full');
 like cache_status(get('/full')), qr/; hit;/, '... until there is room';
 
@@ -213,7 +213,7 @@ stop_redis();
 @waiting = map { send_get('/patient/a') } 1 .. 20;
 until_active(20);
 kill 'HUP', $pid{edge};
-until_true('the old worker is told to go', sub { logged(qr/gracefully shutting down/) });
+until_true('the old worker shuts down', sub { logged(qr/gracefully shutting down/) });
 is get('/a')->{status}, 200, 'a reload while Redis is asked: the new worker answers';
 continue_redis();
 like rest_of($_), qr/^HTTP.1.1 200 .*; hit;/s, '... and the old one those who wait, from Redis'
@@ -244,7 +244,7 @@ stop_redis();
 until_active(10);
 stop('edge', 'TERM');
 is rest_of($_), '', 'a fast stop ends the waiting requests' for $waiting[0];
-is asked('/patient/stopped'), 0, '... and asks nobody for them';
+is asked('/patient/stopped'), 0, '... and asks no upstream for them';
 continue_redis();
 
 is scalar(logged(qr/open socket .* left in connection/)), 0, 'no connection was left behind';

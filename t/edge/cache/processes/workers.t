@@ -65,7 +65,7 @@ sub kill_beside_a_pin {
     is $p->{wrong}, 'nothing', "killed with the mutex in hand, $how: all agrees";
     my $lost = $how ne 'locked' || 0;
     is $p->{recovered} - $before->{recovered} > 0 ? 1 : 0, $lost,
-        $lost ? '... as the zone has begun anew' : '... and nothing was lost';
+        $lost ? '... as the zone was emptied' : '... and nothing was lost';
     is cache_status(get("/$how/1/50000")) =~ /hit/ ? 1 : 0, 1 - $lost,
         $lost ? '... and serves nothing of before' : '... and it serves what it had';
     my $path = "/$how/2/3000";
@@ -221,5 +221,5 @@ for my $path ('/after/1/1000', '/tiny/9999/100') {
 }
 
 is scalar(logged(qr/probe: /)), 0, 'the probe has read nothing wrong';
-is_deeply [alarms()], [], 'nothing else alarming was logged, and nobody died but the killed';
+is_deeply [alarms()], [], 'no other alarm was logged, and no other process died';
 done_testing;

@@ -64,7 +64,7 @@ invalid parameter "redis=" in "weir_cache_zone"
 
 
 
-=== TEST 7: a zone of a server that nobody defines
+=== TEST 7: a zone of a server that is not defined
 --- http_config
 weir_cache_zone api 1m redis=absent;
 --- config

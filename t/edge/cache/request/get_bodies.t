@@ -122,7 +122,7 @@ is $s->{status}, 200, '... and behind try_files';
 my $gone = $client->open('GET', '/gone', 0);
 $client->put(Weir::Http2::frame(3, 0, $gone, pack 'N', 8));
 is late('GET', '/late')->{status}, 200,
-    'a client that leaves while its body is awaited harms nobody';
+    'a client that leaves while its body is awaited does no harm';
 is_deeply [logged(qr/\[(?:alert|emerg|crit)\]|exited on signal/)], [], 'the error log has no alert';
 
 done_testing;

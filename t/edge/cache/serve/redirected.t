@@ -86,7 +86,7 @@ for my $path ('/error/a', '/redirect/a') {
 
 my $alice = { Cookie => 'sid=alice' };
 is get('/app/a', $alice)->{content}, '1 of /protected/a', 'alice gets her file';
-is get('/app/a')->{status}, 403, 'somebody without a cookie does not get it';
+is get('/app/a')->{status}, 403, 'a client without a cookie does not get it';
 my $bob = get('/app/a', { Cookie => 'sid=bob' });
 is $bob->{content}, '1 of /protected/a',
     'bob, whom the application has led there, gets what is stored';

@@ -134,7 +134,7 @@ is $r->{headers}{'x-new'}, 3, 'and added';
 is $r->{headers}{'content-type'}, 'text/y',
     'what describes the body too, which is stored as it came';
 ok !exists $r->{headers}{'x-hop'}, 'but not what is of one connection';
-is cache_status($r), 'Weir; fwd=stale; fwd-status=304; stored', 'Cache-Status tells of it';
+is cache_status($r), 'Weir; fwd=stale; fwd-status=304; stored', 'as Cache-Status says';
 $r = get('/etag');
 like cache_status($r), qr/^Weir; hit; ttl=(600|599);/, 'it is fresh again';
 is "$r->{headers}{'x-renewed'} $r->{content}", '2 body of /etag',

@@ -58,7 +58,7 @@ static void events_that_failed_before_stop_no_fresh_one(void **state)
     for (uint64_t now = 1; now < 100000; now += 100) {
         assert_true(weir_dependency_admits(&d, now, true));
         if (weir_dependency_admits(&d, now, false))
-            assert_false(call(&d, now, false, WEIR_CALL_FAILED)); /* nobody knows */
+            assert_false(call(&d, now, false, WEIR_CALL_FAILED)); /* not known */
     }
     assert_false(call(&d, 100000, true, WEIR_CALL_ANSWERED));
     assert_true(call(&d, 100000, false, WEIR_CALL_FAILED)); /* its own: others are answered */

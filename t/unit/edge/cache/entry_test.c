@@ -268,7 +268,7 @@ static void put32(char *p, uint32_t v)
         p[i] = (char)(v >> (8 * i));
 }
 
-/* With a right checksum: what somebody made by hand. */
+/* Entries made by hand, with a right checksum. */
 static void forged_lengths_are_refused(void **state)
 {
     static const uint32_t values[] = {0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff, 100000, 500};

@@ -135,7 +135,7 @@ optional 'a Cookie in the request makes no difference', stored('Cache-Control: m
 optional 'a Set-Cookie does not inhibit caching (section 7.3)',
     lacking('as in nginx, what sets a cookie is stored only by weir_cache_ignore_headers'),
     stored('Cache-Control: max-age=3600', 'Set-Cookie: a=b'), hit();
-must 'a Set-Cookie reaches nobody else by default',
+must 'a Set-Cookie reaches no other client by default',
     stored('Cache-Control: max-age=3600', 'Set-Cookie: a=b'),
     { want => 'any', answer => [], lacks => ['Set-Cookie'] };
 must 'a stored response is forwarded with its header and content unchanged',
