@@ -17,6 +17,7 @@
 
 #include "breaker/ngx_http_weir_breaker.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 static ngx_int_t ngx_http_weir_breaker_header_filter(ngx_http_request_t *r);
@@ -111,6 +112,9 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     weir_breaker_outcome_t   outcome;
 
     r = debt->request;
+
+    ngx_http_weir_assert(debt->breaker && debt->key.len != 0);
+
     cause = NGX_HTTP_WEIR_BREAKER_CUT;
     missing = 0;
 
@@ -142,6 +146,9 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     } else {
         return;
     }
+
+    ngx_http_weir_assert(!debt->reported || outcome == WEIR_BREAKER_FAILURE);
+    ngx_http_weir_assert(final || outcome != WEIR_BREAKER_ABANDONED);
 
     debt->reported = 1;
     debt->failed = (outcome != WEIR_BREAKER_SUCCESS);

@@ -14,6 +14,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_pass.h"
 
 
@@ -99,6 +100,9 @@ ngx_http_weir_pass_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (pass = ngx_http_weir_passes; pass->command != cmd; pass++) {
         /* the command belongs to one of them */
+
+        ngx_http_weir_assert(pass->module != NULL);
+
     }
 
     rv = pass->set(cf, cmd, conf);

@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "record/ngx_http_weir_record.h"
 
@@ -192,6 +193,10 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     uint64_t  now;
 
     now = ngx_http_weir_ns();
+
+    ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
+                         && record->phase < NGX_HTTP_WEIR_PHASES);
+    ngx_http_weir_assert(now >= record->since);
 
     record->spent[record->phase] += now - record->since;
     record->since = now;

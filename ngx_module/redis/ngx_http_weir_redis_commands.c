@@ -32,6 +32,9 @@ ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
     size_t                       len;
     ngx_http_weir_redis_slot_t  *slot;
 
+    ngx_http_weir_assert(argc != 0);
+    ngx_http_weir_assert(cmd->handler == NULL || cmd->pool != NULL);
+
     cmd->slot = NULL;
 
     if (redis->state != NGX_HTTP_WEIR_REDIS_UP && redis->failures) {
@@ -159,6 +162,8 @@ ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis)
     ngx_str_t                    argv[3];
     ngx_uint_t                   i, commands;
     ngx_http_weir_redis_slot_t  *slot;
+
+    ngx_http_weir_assert(redis->out == NULL && redis->out_len == 0);
 
     commands = 1;
 

@@ -153,6 +153,8 @@ ngx_http_weir_redis_flush_handler(ngx_event_t *ev)
 {
     ngx_http_weir_redis_t  *redis = ev->data;
 
+    ngx_http_weir_assert(redis->addr != NULL);
+
     if (redis->state == NGX_HTTP_WEIR_REDIS_UP) {
         ngx_http_weir_redis_write_handler(redis->peer.connection->write);
 
@@ -250,6 +252,8 @@ ngx_http_weir_redis_tls_ended(ngx_connection_t *c)
 
     redis = c->data;
 
+    ngx_http_weir_assert(redis->tls && redis->peer.connection == c);
+
     if (ngx_http_weir_redis_tls_check(redis) != NGX_OK) {
         ngx_http_weir_redis_close(redis, redis->fault);
         return;
@@ -286,6 +290,8 @@ ngx_http_weir_redis_write_handler(ngx_event_t *wev)
 
     c = wev->data;
     redis = c->data;
+
+    ngx_http_weir_assert(redis->peer.connection == c);
 
     if (redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING) {
         err = 0;
@@ -352,6 +358,8 @@ ngx_http_weir_redis_read_handler(ngx_event_t *rev)
 
     c = rev->data;
     redis = c->data;
+
+    ngx_http_weir_assert(redis->peer.connection == c);
 
     if (rev->timedout) {
         ngx_http_weir_redis_close(redis, "connect_timeout passed");
@@ -518,6 +526,8 @@ ngx_http_weir_redis_plan_reconnect(ngx_http_weir_redis_t *redis)
 {
     ngx_msec_t  delay;
 
+    ngx_http_weir_assert(redis->state == NGX_HTTP_WEIR_REDIS_CLOSED);
+
     if (redis->failures == 0 || ngx_exiting || ngx_terminate
         || redis->reconnect.timer_set)
     {
@@ -549,6 +559,9 @@ ngx_http_weir_redis_give_up(ngx_http_weir_redis_t *redis)
     if (ngx_queue_empty(&redis->slots)) {
         return;
     }
+
+    ngx_http_weir_assert(redis->state == NGX_HTTP_WEIR_REDIS_CLOSED);
+    ngx_http_weir_assert(redis->nslots != 0);
 
     slots = redis->slots;
     slots.next->prev = &slots;

@@ -42,6 +42,8 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
     c = redis->peer.connection;
     redis->fault = NULL;
 
+    ngx_http_weir_assert(c != NULL && redis->reader != NULL);
+
     for ( ;; ) {
         n = ngx_http_weir_redis_read_string_recv(redis, buf, sizeof(buf), &direct);
 
@@ -106,6 +108,10 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
     while (p < last) {
 
         if (redis->rest) {
+
+            ngx_http_weir_assert(reader->ridx == -1
+                                 && reader->pos == reader->len);
+
             p = ngx_http_weir_redis_read_string_put(redis, p, last);
 
             if (p == NULL

@@ -93,6 +93,8 @@ ngx_http_weir_redis_read_string_begin(ngx_http_weir_redis_t *redis, u_char *p,
     u_char                      *digit;
     ngx_http_weir_redis_slot_t  *slot;
 
+    ngx_http_weir_assert(redis->rest == 0 && p < last && *p == '$');
+
     slot = ngx_http_weir_redis_head(redis);
 
     if (slot == NULL) {
@@ -181,6 +183,8 @@ ngx_http_weir_redis_read_string_put(ngx_http_weir_redis_t *redis, u_char *p,
     u_char *last)
 {
     size_t  n;
+
+    ngx_http_weir_assert(redis->rest != 0 && p < last);
 
     n = ngx_min(redis->rest, (size_t) (last - p));
 

@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_assert.h"
 #include "redis/ngx_http_weir_redis_reply.h"
 
 
@@ -62,6 +63,8 @@ ngx_http_weir_redis_place(ngx_http_weir_redis_reply_t *array, ngx_uint_t i,
     if (i < array->room) {
         return NGX_OK;
     }
+
+    ngx_http_weir_assert(i == array->room && i < array->nelements);
 
     room = ngx_min(ngx_max(array->room * 2, 8), array->nelements);
 

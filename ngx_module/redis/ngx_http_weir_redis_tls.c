@@ -13,6 +13,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_assert.h"
 #include "redis/ngx_http_weir_redis_tls.h"
 
 #if (NGX_SSL)
@@ -190,6 +191,8 @@ ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis,
 
     c = redis->peer.connection;
 
+    ngx_http_weir_assert(redis->tls != NULL && c->ssl == NULL);
+
     if (redis->failures) {
         /* otherwise nginx would log OpenSSL's error at each attempt */
         redis->quiet = *ngx_cycle->log;
@@ -257,6 +260,9 @@ ngx_http_weir_redis_tls_check(ngx_http_weir_redis_t *redis)
     ngx_connection_t  *c;
 
     c = redis->peer.connection;
+
+    ngx_http_weir_assert(c != NULL && c->ssl != NULL);
+    ngx_http_weir_assert(redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING);
 
     if (c->read->timedout) {
         redis->fault = "connect_timeout passed";

@@ -8,6 +8,7 @@
 #include <ngx_http.h>
 
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 
 
@@ -47,6 +48,8 @@ static void
 ngx_http_weir_cache_invalidation_init(void *memory, size_t size)
 {
     ngx_http_weir_cache_invalidation_t  *inv = memory;
+
+    ngx_http_weir_assert(size > NGX_HTTP_WEIR_CACHE_INVALIDATION_HEAD);
 
     inv->created = ngx_http_weir_ms();
     inv->table = weir_invalidations_init((u_char *) memory
@@ -105,6 +108,8 @@ ngx_http_weir_cache_invalidation_unlock(ngx_http_weir_cache_zone_t *zone)
     weir_invalidation_forgotten_t   record;
 
     table = zone->invalidation->table;
+
+    ngx_http_weir_assert(!table->changing);
 
     /* responses that clients invalidated leave memory before the record does */
 

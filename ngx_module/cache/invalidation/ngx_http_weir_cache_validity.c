@@ -11,6 +11,7 @@
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
 #include "cache/invalidation/ngx_http_weir_cache_validity.h"
 #include "cache/policy/tags.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "http/ngx_http_weir_headers.h"
 
@@ -53,6 +54,9 @@ ngx_http_weir_cache_validity_outlived(ngx_http_weir_cache_ctx_t *ctx,
     zone = ctx->conf->zone;
     table = zone->invalidation->table;
     entry = &ctx->entry;
+
+    ngx_http_weir_assert(ctx->key_text.len != 0);
+    ngx_http_weir_assert(!(entry->flags & WEIR_ENTRY_VARY_POINTER));
 
     ctx->soft = 0;
 
@@ -267,6 +271,8 @@ ngx_http_weir_cache_validity_hash_tags(ngx_http_request_t *r, weir_str_t *list,
             return NGX_DECLINED;
         }
     }
+
+    ngx_http_weir_assert(hashes <= WEIR_TAGS_MAX);
 
     tags->data = (char *) block;
     tags->len = hashes * 8;

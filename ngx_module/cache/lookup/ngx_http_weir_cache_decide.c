@@ -22,6 +22,7 @@
 #include "cache/lookup/ngx_http_weir_cache_turn.h"
 #include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "cache/ngx_http_weir_cache_entry.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_decide_look_up(
@@ -92,6 +93,8 @@ ngx_http_weir_cache_decide_look_up(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_weir_cache_verdict_e  verdict;
 
+    ngx_http_weir_assert(ctx->state == NGX_HTTP_WEIR_CACHE_STATE_LOOKUP);
+
     if (ctx->conf->l1) {
         verdict = ngx_http_weir_cache_find_in_memory(ctx);
 
@@ -125,6 +128,9 @@ static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_redis(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_weir_cache_verdict_e  verdict;
+
+    ngx_http_weir_assert(ctx->state == NGX_HTTP_WEIR_CACHE_STATE_REDIS);
+    ngx_http_weir_assert(ctx->conf->zone->redis != NULL);
 
     verdict = ngx_http_weir_cache_find_in_redis(ctx);
 
@@ -177,6 +183,8 @@ static ngx_http_weir_cache_verdict_e
 ngx_http_weir_cache_decide_stale(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_weir_cache_verdict_e  verdict;
+
+    ngx_http_weir_assert(ctx->have_stale && !ctx->refused);
 
     if (!ngx_http_weir_cache_decide_may_be_stale(ctx)) {
         return NGX_HTTP_WEIR_CACHE_NOTHING;
@@ -354,6 +362,9 @@ ngx_http_weir_cache_decide_lease(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_weir_cache_lease_e    lease;
     ngx_http_weir_cache_verdict_e  verdict;
+
+    ngx_http_weir_assert(ctx->state == NGX_HTTP_WEIR_CACHE_STATE_LEASE);
+    ngx_http_weir_assert(ctx->conf->zone->redis != NULL);
 
     lease = ngx_http_weir_cache_lease_read(ctx);
     verdict = ngx_http_weir_cache_find_behind_lease(ctx);

@@ -18,6 +18,7 @@
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/lookup/ngx_http_weir_cache_part.h"
 #include "cache/ngx_http_weir_cache_entry.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 static ngx_int_t ngx_http_weir_cache_find_variant(
@@ -48,6 +49,8 @@ ngx_http_weir_cache_find_in_memory(ngx_http_weir_cache_ctx_t *ctx)
 
     ctx->from_redis = 0;
     pool = ctx->request->pool;
+
+    ngx_http_weir_assert(ctx->key.len != 0 && ctx->pin.node == NULL);
 
     for ( ;; ) {
         rc = ngx_http_weir_cache_zone_get(ctx->conf->zone,
@@ -183,6 +186,9 @@ ngx_http_weir_cache_find_variant(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_str_t  fields;
 
+    ngx_http_weir_assert(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER);
+    ngx_http_weir_assert(!ctx->varies);
+
     fields.data = (u_char *) ctx->entry.vary.data;
     fields.len = ctx->entry.vary.len;
 
@@ -275,6 +281,8 @@ ngx_http_weir_cache_find_judge(ngx_http_weir_cache_ctx_t *ctx)
     weir_cache_control_t    wishes;
     weir_cache_freshness_t  freshness;
 
+    ngx_http_weir_assert(!(ctx->entry.flags & WEIR_ENTRY_VARY_POINTER));
+
     ngx_http_weir_cache_entry_freshness(&ctx->entry, &freshness);
     ngx_http_weir_cache_find_wishes(ctx, &wishes);
 
@@ -340,6 +348,8 @@ ngx_http_weir_cache_find_keep_stale(ngx_http_weir_cache_ctx_t *ctx)
     if (ctx->have_stale && ctx->stale.stored >= ctx->entry.stored) {
         return;
     }
+
+    ngx_http_weir_assert(!ctx->from_redis || ctx->lookup != NULL);
 
     ngx_http_weir_cache_zone_release(ctx->conf->zone, &ctx->stale_pin);
     ngx_http_weir_cache_lookup_release(&ctx->stale_lookup);

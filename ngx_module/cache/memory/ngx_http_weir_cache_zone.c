@@ -212,6 +212,8 @@ ngx_http_weir_cache_zone_clear(ngx_http_weir_cache_sh_t *sh,
         sh->pinned += extents[i].size;
     }
 
+    ngx_http_weir_assert(sh->pinned <= sh->size);
+
     ngx_memzero(sh->buckets, (sh->mask + 1) * sizeof(void *));
     ngx_memzero(sh->keys, (sh->mask + 1) * sizeof(void *));
 
@@ -268,6 +270,8 @@ ngx_http_weir_cache_zone_recover(ngx_http_weir_cache_zone_t *zone)
     ngx_http_weir_cache_worker_t  *worker;
 
     sh = zone->sh;
+
+    ngx_http_weir_assert(sh->changing && zone->extents != NULL);
 
     for (i = 0; i < sh->nworkers; i++) {
         worker = &sh->workers[i];

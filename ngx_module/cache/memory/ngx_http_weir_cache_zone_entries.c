@@ -294,6 +294,8 @@ ngx_http_weir_cache_zone_remove_key(ngx_http_weir_cache_zone_t *zone,
 
     sh = zone->sh;
 
+    ngx_http_weir_assert(sh->changing && key != 0);
+
     for (node = ngx_http_weir_cache_zone_first(sh, key); node; node = next) {
         next = node->key_next;
 

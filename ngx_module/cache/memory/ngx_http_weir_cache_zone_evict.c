@@ -43,6 +43,9 @@ ngx_http_weir_cache_zone_alloc(ngx_http_weir_cache_zone_t *zone, size_t len)
     ngx_http_weir_cache_node_t  *node;
 
     sh = zone->sh;
+
+    ngx_http_weir_assert(sh->changing);
+
     len += offsetof(ngx_http_weir_cache_node_t, data);
 
     for (i = 0; i < NGX_HTTP_WEIR_CACHE_EVICT_MAX; i++) {
@@ -105,6 +108,8 @@ ngx_http_weir_cache_zone_could_fit(ngx_http_weir_cache_zone_t *zone,
         }
     }
 
+    ngx_http_weir_assert(n <= sh->nworkers * NGX_HTTP_WEIR_CACHE_PINS);
+
     /* a gap of that size exists in any case */
 
     if ((sh->size - sh->pinned) / (n + 1) >= 2 * weir_arena_cost(len)) {
@@ -137,6 +142,8 @@ ngx_http_weir_cache_zone_evict(ngx_http_weir_cache_sh_t *sh)
     }
 
     node = ngx_queue_data(q, ngx_http_weir_cache_node_t, queue);
+
+    ngx_http_weir_assert(node->linked);
 
     if (node->uses == 0) {
         ngx_http_weir_cache_zone_unlink(sh, node);

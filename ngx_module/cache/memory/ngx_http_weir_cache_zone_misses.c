@@ -12,6 +12,7 @@
 #include <ngx_http.h>
 
 #include "cache/memory/ngx_http_weir_cache_zone_private.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 /*
@@ -32,6 +33,8 @@ ngx_http_weir_cache_zone_misses(ngx_http_weir_cache_sh_t *sh, u_char *digest,
     uint32_t *mark)
 {
     uint32_t  n;
+
+    ngx_http_weir_assert(sh->mask >= NGX_HTTP_WEIR_CACHE_MISS_WAYS);
 
     ngx_memcpy(mark, digest + 4, sizeof(uint32_t));
     ngx_memcpy(&n, digest + 8, sizeof(uint32_t));

@@ -29,6 +29,8 @@ ngx_http_weir_cache_zone_init_worker(ngx_http_weir_cache_zone_t *zone)
 
     sh = zone->sh;
 
+    ngx_http_weir_assert(zone->extents == NULL && zone->worker == NULL);
+
     zone->extents = ngx_alloc(sh->nworkers * NGX_HTTP_WEIR_CACHE_PINS
                               * sizeof(weir_arena_extent_t), ngx_cycle->log);
     if (zone->extents == NULL) {

@@ -15,6 +15,7 @@
 #include "cache/ngx_http_weir_cache_entry.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 static ngx_int_t ngx_http_weir_cache_answer_add_hit(
@@ -193,6 +194,9 @@ ngx_http_weir_cache_answer_count(ngx_http_weir_cache_ctx_t *ctx, char *detail)
     }
 
     reason = ngx_http_weir_cache_answer_reason(ctx);
+
+    ngx_http_weir_assert(reason < NGX_HTTP_WEIR_CACHE_REASONS);
+
     (void) ngx_atomic_fetch_add(&counters->forwarded[reason], 1);
 
     if (ctx->status == NGX_HTTP_WEIR_CACHE_REVALIDATED) {

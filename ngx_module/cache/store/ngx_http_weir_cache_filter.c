@@ -17,6 +17,7 @@
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 static ngx_int_t ngx_http_weir_cache_filter_header(ngx_http_request_t *r);
@@ -240,6 +241,8 @@ ngx_http_weir_cache_filter_send_instead(ngx_http_weir_cache_ctx_t *ctx,
 
     r = ctx->request;
 
+    ngx_http_weir_assert(ctx->replacing);
+
     if (failed && r->upstream != ctx->earlier) {
         ngx_http_weir_cache_upstream_leave(r->upstream);
     }
@@ -268,6 +271,8 @@ ngx_http_weir_cache_filter_replace(ngx_http_weir_cache_ctx_t *ctx)
 
     r = ctx->request;
 
+    ngx_http_weir_assert(ctx->have_stale);
+
     ctx->entry = ctx->stale;
     ctx->replacing = 1;
 
@@ -293,6 +298,8 @@ ngx_http_weir_cache_filter_revalidated(ngx_http_weir_cache_ctx_t *ctx)
 
     status = ctx->status;
 
+    ngx_http_weir_assert(ctx->have_stale);
+
     ctx->by_request = (status == NGX_HTTP_WEIR_CACHE_REQUEST);
     ctx->status = NGX_HTTP_WEIR_CACHE_REVALIDATED;
 
@@ -309,6 +316,9 @@ ngx_http_weir_cache_filter_revalidated(ngx_http_weir_cache_ctx_t *ctx)
         ctx->status = status;
         return ngx_http_weir_cache_filter_replace(ctx);
     }
+
+    ngx_http_weir_assert(ctx->storing);
+    ngx_http_weir_assert(ctx->stale.body.len <= ctx->size - ctx->len);
 
     ngx_memcpy(ctx->buf + ctx->len, ctx->stale.body.data,
                ctx->stale.body.len);
@@ -417,6 +427,8 @@ static ngx_uint_t
 ngx_http_weir_cache_filter_is_end(ngx_http_weir_cache_ctx_t *ctx, ngx_buf_t *b)
 {
     off_t  length;
+
+    ngx_http_weir_assert(ctx->storing && ctx->len >= ctx->head_len);
 
     if (ngx_buf_special(b)) {
         return b->last_buf || (ctx->background && b->last_in_chain);

@@ -61,6 +61,8 @@ ngx_http_weir_cache_record_begin(ngx_http_weir_cache_ctx_t *ctx,
     ctx->len = ctx->head_len;
     ctx->size = ctx->head_len + body_len;
 
+    ngx_http_weir_assert(ctx->key.len != 0);
+
     if (r->headers_out.content_length_n
         > (off_t) ngx_http_weir_cache_record_body_max(ctx))
     {
@@ -261,6 +263,8 @@ ngx_http_weir_cache_record_room(ngx_http_weir_cache_ctx_t *ctx, size_t len)
 
     ctx->buf = buf;
     ctx->size = size;
+
+    ngx_http_weir_assert(len <= ctx->size - ctx->len);
 
     return NGX_OK;
 }

@@ -87,6 +87,8 @@ ngx_http_weir_cache_follow_init_worker(ngx_http_weir_cache_zone_t *zone)
         return NGX_OK;
     }
 
+    ngx_http_weir_assert(zone->follower == NULL);
+
     f = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_http_weir_cache_follower_t));
     if (f == NULL) {
         return NGX_ERROR;
@@ -223,6 +225,8 @@ ngx_http_weir_cache_follow_claim(ngx_http_weir_cache_follower_t *f,
 
     inv = f->zone->invalidation;
 
+    ngx_http_weir_assert(!f->following);
+
     if (!ngx_http_weir_cache_follow_is_free(inv, now)) {
         return 0;
     }
@@ -340,6 +344,8 @@ ngx_http_weir_cache_follow_read(ngx_http_weir_cache_follower_t *f)
     ngx_uint_t             n;
     weir_invalidations_t  *table;
 
+    ngx_http_weir_assert(f->known && f->pool != NULL);
+
     table = ngx_http_weir_cache_invalidation_lock(f->zone);
     f->from = table->position;
     ngx_http_weir_cache_invalidation_unlock(f->zone);
@@ -377,6 +383,8 @@ ngx_http_weir_cache_follow_trim(ngx_http_weir_cache_follower_t *f)
     u_char     text[NGX_INT64_LEN];
     uint64_t   most;
     ngx_str_t  argv[5];
+
+    ngx_http_weir_assert(f->known);
 
     most = NGX_HTTP_WEIR_CACHE_FOLLOW_LENGTH;
 

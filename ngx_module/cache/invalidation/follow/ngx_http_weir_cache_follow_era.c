@@ -22,6 +22,7 @@
 
 #include "cache/invalidation/follow/ngx_http_weir_cache_follow_private.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "http/ngx_http_weir_assert.h"
 #include "common/hash/blake2b.h"
 #include "http/ngx_http_weir_clock.h"
 
@@ -74,6 +75,8 @@ ngx_http_weir_cache_follow_era_compare(ngx_http_weir_cache_follower_t *f,
                                                value->str.len);
     renew = 0;
 
+    ngx_http_weir_assert(f->server != 0);
+
     (void) ngx_http_weir_cache_invalidation_lock(f->zone);
 
     if (inv->pid == (ngx_atomic_uint_t) ngx_pid) {
@@ -109,6 +112,8 @@ ngx_http_weir_cache_follow_era_read_server(ngx_http_weir_cache_follower_t *f)
 
     reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO];
     f->server = 0;
+
+    ngx_http_weir_assert(reply != NULL);
 
     if (reply->type != NGX_HTTP_WEIR_REDIS_STRING
         || ngx_http_weir_cache_follow_era_read_line(&reply->str, "run_id:",

@@ -10,6 +10,7 @@
 
 #include "cache/invalidation/follow/ngx_http_weir_cache_follow_private.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 
 
@@ -58,6 +59,8 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 
     inv = f->zone->invalidation;
     value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
+
+    ngx_http_weir_assert(!f->known && value != NULL);
 
     if (ngx_http_weir_cache_follow_era_read_server(f) != NGX_OK) {
         return ngx_http_weir_cache_follow_complain(f, "INFO server replication",
@@ -144,6 +147,8 @@ ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
 
     value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
 
+    ngx_http_weir_assert(f->known && f->era != 0 && value != NULL);
+
     if (value->type == NGX_HTTP_WEIR_REDIS_STRING) {
         era = ngx_http_weir_cache_follow_era_of(f, value);
 
@@ -194,6 +199,8 @@ ngx_http_weir_cache_follow_apply(ngx_http_weir_cache_follower_t *f,
 
     reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_READ];
     *n = 0;
+
+    ngx_http_weir_assert(reply != NULL);
 
     if (reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
         return NGX_OK;
@@ -269,6 +276,8 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
 
     wrong = weir_invalidations_apply(table, position, fields, n);
     f->zone->invalidation->read++;
+
+    ngx_http_weir_assert(weir_position_cmp(table->position, position) >= 0);
 
     ngx_http_weir_cache_invalidation_unlock(f->zone);
 

@@ -197,6 +197,8 @@ ngx_http_weir_cache_follow_write_hashes(uint64_t *hashes, size_t n)
     size_t      i;
     ngx_str_t   s;
 
+    ngx_http_weir_assert(n != 0 && n <= NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES);
+
     static u_char  text[NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES * 17];
 
     p = text;

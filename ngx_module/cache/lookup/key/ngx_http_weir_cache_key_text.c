@@ -26,6 +26,7 @@
 #include "cache/lookup/key/ngx_http_weir_cache_key_text.h"
 #include "cache/lookup/key/ngx_http_weir_cache_port.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_pass.h"
 
 
@@ -81,6 +82,8 @@ ngx_http_weir_cache_key_text(ngx_http_request_t *r,
     p = ngx_cpymem(p, r->unparsed_uri.data, r->unparsed_uri.len);
 
     text->len = p - text->data;
+
+    ngx_http_weir_assert(text->len <= len);
 
     return NGX_OK;
 }

@@ -7,6 +7,7 @@
 #include "cache/lookup/key/ngx_http_weir_cache_key.h"
 #include "cache/lookup/key/ngx_http_weir_cache_sent.h"
 #include "cache/policy/vary.h"
+#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_headers.h"
 
 
@@ -113,6 +114,8 @@ ngx_http_weir_cache_key_vary_put(ngx_http_weir_cache_ctx_t *ctx, weir_str_t list
     }
 
     ctx->vary.len = p - ctx->vary.data;
+
+    ngx_http_weir_assert(ctx->vary.len <= len);
 
     return NGX_OK;
 }
