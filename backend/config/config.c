@@ -298,11 +298,12 @@ static weir_config_t *make(const weir_config_table_t *tables, size_t n_tables, c
 weir_config_t *weir_config_read(const weir_config_table_t *tables, size_t n_tables,
                                 const char *file, char *error, size_t error_size)
 {
-    FILE *f = fopen(file, "r");
     weir_config_t *config;
+    FILE *f;
     bool ok;
 
     assert(tables != NULL && file != NULL && error_size > 0);
+    f = fopen(file, "r");
     if (f == NULL) {
         complain(error, error_size, "%s: %s", file, strerror(errno));
         return NULL;

@@ -76,7 +76,7 @@ static void take_result(weir_db_t *db, segment_t *s, PGresult *result)
     bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
     int place = s->got < s->results ? s->got++ : -1; /* -1: the commit itself failed */
 
-    assert(s != NULL && s->parses <= s->results);
+    assert(s->parses <= s->results);
     if (!ok && status != PGRES_PIPELINE_ABORTED)
         keep_error(s, result);
 

@@ -139,7 +139,7 @@ weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigne
     weir_client_t *client = weir_alloc(sizeof(*client));
     size_t len = strlen(url);
 
-    assert(url != NULL && connections > 0);
+    assert(connections > 0);
     while (len > 0 && url[len - 1] == '/')
         len--;
     client->url = weir_alloc_bytes(url, len);

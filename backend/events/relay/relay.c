@@ -189,9 +189,10 @@ static void begin_term(weir_relay_t *r);
 /* Takes a row of relay_state(). */
 static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
 {
-    weir_outlet_t *p = &r->outlets[number];
+    weir_outlet_t *p;
 
     assert(number >= 0 && number < WEIR_OUTLETS_MAX);
+    p = &r->outlets[number];
     p->handled = weir_column_int(res, row, STATE_HANDLED);
     snprintf(p->slowest, sizeof(p->slowest), "%s", PQgetvalue(res, row, STATE_SLOWEST));
     if (p->marking == 0)
@@ -398,7 +399,7 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
     weir_stopped_cb cb = r->stopped;
     void *cb_arg = r->stopped_arg;
 
-    assert(r->stopped != NULL && !r->taking && !r->beginning && !r->expiring);
+    assert(cb != NULL && !r->taking && !r->beginning && !r->expiring);
     (void)fd;
     (void)what;
     weir_log(WEIR_LOG_INFO, NULL, "relay has stopped", NULL);

@@ -117,9 +117,10 @@ void weir_ownership_release(weir_lease_t *l)
 static void take_row(weir_group_t *g, int partition, const PGresult *res, int row)
 {
     int64_t epoch = weir_column_int(res, row, STEP_EPOCH);
-    weir_lease_t *l = g->leases[partition];
+    weir_lease_t *l;
 
     assert(partition >= 0 && partition < WEIR_PARTITIONS_MAX);
+    l = g->leases[partition];
     weir_group_pause(g, weir_column_bool(res, row, STEP_PAUSED));
     if (l != NULL && l->epoch != epoch) {
         weir_lease_lose(l, "its lease had expired");

@@ -209,7 +209,7 @@ static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t
 
 static void take_outcomes(weir_lease_t *l, const PGresult *res)
 {
-    const char *ids[WEIR_BATCH_MAX];
+    const char *ids[WEIR_BATCH_MAX] = {NULL};
     uint64_t now = weir_clock_ms();
     size_t hint = 0;
     int acks = 0;

@@ -223,7 +223,7 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
     weir_stopped_cb cb = w->stopped;
     void *cb_arg = w->stopped_arg;
 
-    assert(w->state == WEIR_WORKER_LEAVING && w->stopped != NULL);
+    assert(w->state == WEIR_WORKER_LEAVING && cb != NULL);
     (void)fd;
     (void)what;
     weir_log(WEIR_LOG_INFO, NULL, "worker has stopped", "{s:s}", "worker", w->id);
