@@ -45,7 +45,8 @@ ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
         return NGX_DECLINED;
     }
 
-    len = redis->out_len;
+    /* of what is not sent yet, which append() may move */
+    len = redis->out_len - redis->out_pos;
 
     if (ngx_http_weir_redis_append(redis, argc, argv) != NGX_OK) {
         return NGX_DECLINED;
@@ -53,7 +54,7 @@ ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
 
     slot = ngx_http_weir_redis_slot(redis, cmd->handler ? cmd : NULL);
     if (slot == NULL) {
-        redis->out_len = len;
+        redis->out_len = redis->out_pos + len;
         return NGX_DECLINED;
     }
 
