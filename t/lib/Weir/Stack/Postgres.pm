@@ -70,7 +70,7 @@ sub children_of {
 sub run_as_postgres {
     my ($self, @command) = @_;
     $self->start_process('pg-command', \@command, user => user());
-    wait_for($command[0], sub { $self->has_ended('pg-command') }, 60);
+    wait_for($command[0], sub { $self->has_ended('pg-command') }, 300);
     my $status = delete $self->{status}{'pg-command'};
     die "$command[0] failed: " . $self->log_of('pg-command') if $status != 0;
 }
