@@ -62,7 +62,7 @@ sub meet {
 
 sub pong {
     read_from($redis, qr/PING\r\n/);
-    syswrite $redis, "+PONG\r\n";
+    send_all("+PONG\r\n");
 }
 
 # Reads the edge's commands to Redis until they match.
