@@ -6,7 +6,7 @@
 
 void weir_route_add(weir_routes_t *routes, const char *method, const char *pattern, void *target)
 {
-    assert(routes->count < WEIR_ROUTES_MAX && pattern[0] == '/' && target != NULL);
+    assert(routes->count < WEIR_ROUTES_MAX && pattern[0] == '/');
 
     routes->routes[routes->count++] = (weir_route_t){method, pattern, target};
 }
