@@ -129,17 +129,17 @@ SQL
 
 subtest 'a wrong name and a repeated number are refused' => sub {
     file('005.sql', '');
-    refused(qr{sql/005\.sql: the name of a migration is NNN_name\.sql}, 'a name');
+    refused(qr{sql/005\.sql: the name of a migration must be NNN_name\.sql}, 'a name');
     unlink "$sql/005.sql";
     file('004_again.sql', '');
-    refused(qr/there are two migrations with the number 004/, 'a number twice');
+    refused(qr/two migrations have the number 004/, 'a number twice');
     unlink "$sql/004_again.sql";
 };
 
 subtest 'a later database is refused' => sub {
     $stack->psql("INSERT INTO schema_migrations (line, version, name)"
             . " VALUES ('one', 9, '009_later.sql')");
-    refused(qr/has migration 009, .* knows none later than 004: .* belongs to a later version/,
+    refused(qr/has migration 009, but the newest in .* is 004: .* belongs to a later version/,
         'a later one');
     $stack->psql('DELETE FROM schema_migrations WHERE version = 9');
 };
