@@ -148,7 +148,7 @@ for my $limit (8 .. 64) {
         push @odd, "$what at $limit: status $status: $log"
             if $status > 1
             || ($status == 1
-            && $log !~ /weir-backend: .*open files|\[err\]|descriptors|stopped before/);
+            && $log !~ /weir-backend: .*open files|\[err\]|descriptors|unfinished work/);
     }
     push @odd, "weirctl at $limit: $ctl->[1]: $ctl->[2]"
         if $ctl->[1] > 3 || ($ctl->[1] && $ctl->[2] !~ /\S/);

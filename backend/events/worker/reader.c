@@ -132,7 +132,7 @@ static void deliver_missing(weir_lease_t *l, int64_t last)
 /* The next owner reads again what is not handled, and finds what is missing. */
 static void give_up(weir_lease_t *l)
 {
-    weir_log(WEIR_LOG_WARN, NULL, "partition is given up", "{s:s,s:i,s:s}", "group",
+    weir_log(WEIR_LOG_WARN, NULL, "partition lost", "{s:s,s:i,s:s}", "group",
              l->group->consumer.group, "partition", l->partition, "reason",
              "the outbox lacks an event that was set aside");
     weir_lease_close(l);

@@ -142,7 +142,7 @@ subtest 'answers of the gateway without sense are no success' => sub {
     is asked('/charges'), 5,
         'what says nothing of the charge is no answer: it is asked again, until one does';
     my @errors = map { $_->{error} }
-        grep { $_->{msg} =~ /will be tried again/ } $s->log_lines('relay worker');
+        grep { $_->{msg} =~ /will be retried/ } $s->log_lines('relay worker');
     like $errors[0], qr/^gateway: the answer is not a charge: \[\]/, 'no object';
     like $errors[1], qr/^gateway: the answer is not a charge: .*perhaps/, 'an unknown status';
     like $errors[2], qr/^gateway: \S/, 'too long';
