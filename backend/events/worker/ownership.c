@@ -167,6 +167,7 @@ static void on_stepped(PGresult *res, const char *error, const char *sqlstate, v
         weir_refusal_note(&w->step_refused, w->id, "worker_step", error, sqlstate);
         if (error != NULL)
             return;
+        w->registered = true;
     }
     for (size_t i = 0; i < w->count; i++) {
         if (w->state == WEIR_WORKER_RUNNING && w->groups[i].asked)
@@ -189,9 +190,13 @@ void weir_ownership_step(weir_worker_t *w)
     for (size_t i = 0; i < w->count; i++) {
         weir_group_t *g = &w->groups[i];
 
-        /* Without its session a group could not use a lease: its leases expire. */
+        /*
+         * Without its session a group could not use a lease: its leases expire. But the first
+         * heartbeat names all groups: a new group begins where the slowest other one is, and would
+         * miss what they handle until it is named.
+         */
         g->asked = weir_db_is_up(g->db);
-        if (g->asked)
+        if (g->asked || !w->registered)
             weir_array_add(&names, g->consumer.group);
         any = any || g->asked;
     }

@@ -61,7 +61,8 @@ struct weir_worker {
     void *stopped_arg;
 
     /* ownership.c */
-    bool stepping; /* a heartbeat is under way */
+    bool stepping;   /* a heartbeat is under way */
+    bool registered; /* a heartbeat has made all groups known to the database */
     bool step_refused;
     uint64_t stepped_at; /* ms: when the last one was sent */
 
