@@ -151,7 +151,7 @@ static void found(weir_outlet_t *p, int64_t last, int64_t length)
     read_again(p);
 }
 
-/* The log is told of the first one that is refused, and when none is any more. */
+/* The first refusal of any partition is logged, and the end of the last one. */
 static bool is_any_refused(const weir_relay_t *r)
 {
     bool any = false;
