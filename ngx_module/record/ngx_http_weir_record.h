@@ -1,5 +1,5 @@
 /*
- * The record of a request: the time it spent in each phase.
+ * The record of a request: the time it spent in each phase, and its waits.
  *
  * A phase clock: at any time a request is in one phase, and entering another
  * one adds the time since the last change to the phase that ends.  So the
@@ -7,9 +7,10 @@
  * (CLOCK_MONOTONIC, through the vDSO).  nginx's own time does not advance while
  * a worker is busy, and has a resolution of one millisecond.
  *
- * A record exists only if the configuration uses $weir_times, and only for
- * requests of clients, not for subrequests.  Without a record, entering a phase
- * costs one access to the request.
+ * A record exists only if the configuration uses $weir_times or a directive that
+ * needs records (ngx_http_weir_record_require), and only for requests of clients
+ * whose header was read, not for subrequests.  Without a record, entering a
+ * phase costs one access to the request.
  */
 
 #ifndef _NGX_HTTP_WEIR_RECORD_H_INCLUDED_
@@ -36,16 +37,44 @@ typedef enum {
 } ngx_http_weir_phase_e;
 
 
+/* The waits of a request that are kept with their times; later ones only add
+   to the time of their phase. */
+#define NGX_HTTP_WEIR_RECORD_WAITS  4
+
+
+/* All times are ngx_http_weir_ns(). */
+typedef struct {
+    ngx_http_weir_phase_e   phase;      /* REDIS or TURN */
+    uint64_t                start;
+    uint64_t                end;
+} ngx_http_weir_record_wait_t;
+
+
 typedef struct {
     ngx_http_request_t     *request;
     ngx_http_weir_phase_e   phase;
-    uint64_t                since;      /* ns, start of the current phase */
+    uint64_t                start;      /* the request's header was read */
+    uint64_t                since;      /* start of the current phase */
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
+    ngx_http_weir_record_wait_t  wait[NGX_HTTP_WEIR_RECORD_WAITS];
+    ngx_uint_t              waits;
 } ngx_http_weir_record_t;
 
 
 extern ngx_module_t  ngx_http_weir_record_module;
 
+
+/*
+ * Every client request gets a record.  To be called while the configuration is
+ * read, before any module's postconfiguration: by the handler of a directive.
+ */
+void ngx_http_weir_record_require(ngx_conf_t *cf);
+
+/*
+ * The record of the request, also if r is a subrequest of it or was redirected
+ * internally; NULL without one.  It lives as long as the request.
+ */
+ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
 
 /* Ends the current phase, and begins another, or the same one again. */
 void ngx_http_weir_record_change(ngx_http_weir_record_t *record,

@@ -31,15 +31,22 @@ static ngx_msec_t ngx_http_weir_record_connect(ngx_http_request_t *r,
     ngx_uint_t *tries);
 static u_char *ngx_http_weir_record_print(u_char *p, ngx_str_t *name,
     uint64_t ns);
+static void *ngx_http_weir_record_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init(ngx_conf_t *cf);
+static ngx_uint_t ngx_http_weir_record_is_printed(ngx_conf_t *cf);
+
+
+typedef struct {
+    unsigned    required:1;                /* by ngx_http_weir_record_require() */
+} ngx_http_weir_record_main_conf_t;
 
 
 static ngx_http_module_t  ngx_http_weir_record_module_ctx = {
     ngx_http_weir_record_add_variables,    /* preconfiguration */
     ngx_http_weir_record_init,             /* postconfiguration */
 
-    NULL,                                  /* create main configuration */
+    ngx_http_weir_record_create_main_conf, /* create main configuration */
     NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
@@ -110,7 +117,8 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
     record = cln->data;
     ngx_memzero(record, sizeof(ngx_http_weir_record_t));
     record->request = r;
-    record->since = ngx_http_weir_ns();
+    record->start = ngx_http_weir_ns();
+    record->since = record->start;
 
     ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
 
@@ -126,13 +134,36 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t      *cln;
     ngx_http_weir_record_t  *record;
 
     if (!r->internal || r != r->main
         || ngx_http_get_module_ctx(r, ngx_http_weir_record_module))
     {
         return NGX_DECLINED;
+    }
+
+    record = ngx_http_weir_record(r);
+
+    if (record) {
+        ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+        ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_NGINX);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_http_weir_record_t *
+ngx_http_weir_record(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_weir_record_t  *record;
+
+    r = r->main;
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+
+    if (record) {
+        return record;
     }
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
@@ -144,13 +175,11 @@ ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r)
         record = cln->data;
 
         if (record->request == r) {
-            ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
-            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_NGINX);
-            break;
+            return record;
         }
     }
 
-    return NGX_DECLINED;
+    return NULL;
 }
 
 
@@ -190,13 +219,24 @@ void
 ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     ngx_http_weir_phase_e phase)
 {
-    uint64_t  now;
+    uint64_t                      now;
+    ngx_http_weir_record_wait_t  *wait;
 
     now = ngx_http_weir_ns();
 
     ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
                          && record->phase < NGX_HTTP_WEIR_PHASES);
     ngx_http_weir_assert(now >= record->since);
+
+    if ((record->phase == NGX_HTTP_WEIR_PHASE_REDIS
+         || record->phase == NGX_HTTP_WEIR_PHASE_TURN)
+        && record->waits < NGX_HTTP_WEIR_RECORD_WAITS)
+    {
+        wait = &record->wait[record->waits++];
+        wait->phase = record->phase;
+        wait->start = record->since;
+        wait->end = now;
+    }
 
     record->spent[record->phase] += now - record->since;
     record->since = now;
@@ -363,10 +403,27 @@ ngx_http_weir_record_add_variables(ngx_conf_t *cf)
 }
 
 
-/* Installs nothing if the configuration does not use the variable. */
+static void *
+ngx_http_weir_record_create_main_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_record_main_conf_t));
+}
 
-static ngx_int_t
-ngx_http_weir_record_init(ngx_conf_t *cf)
+
+void
+ngx_http_weir_record_require(ngx_conf_t *cf)
+{
+    ngx_http_weir_record_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
+    mcf->required = 1;
+}
+
+
+/* True if the configuration uses $weir_times. */
+
+static ngx_uint_t
+ngx_http_weir_record_is_printed(ngx_conf_t *cf)
 {
     ngx_uint_t                  i;
     ngx_http_variable_t        *v;
@@ -381,11 +438,24 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
                            v[i].name.len)
                == 0)
         {
-            break;
+            return 1;
         }
     }
 
-    if (i == cmcf->variables.nelts) {
+    return 0;
+}
+
+
+/* Installs nothing if nothing needs records. */
+
+static ngx_int_t
+ngx_http_weir_record_init(ngx_conf_t *cf)
+{
+    ngx_http_weir_record_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
+
+    if (!mcf->required && !ngx_http_weir_record_is_printed(cf)) {
         return NGX_OK;
     }
 

@@ -1,0 +1,56 @@
+/*
+ * Export of finished spans.  Workers append encoded spans to rings in shared
+ * memory, one ring for each worker; one worker of the machine drains all rings
+ * and sends batches to the collector.  So a worker that is killed loses no
+ * finished span.
+ *
+ * Nothing waits for the collector: a span for which its ring has no room is
+ * dropped and counted.
+ */
+
+#ifndef _NGX_HTTP_WEIR_EXPORT_H_INCLUDED_
+#define _NGX_HTTP_WEIR_EXPORT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/trace/span.h"
+
+
+/* The longest encoded span, in bytes; longer ones are dropped and counted. */
+#define NGX_HTTP_WEIR_EXPORT_SPAN_MAX  16384
+
+
+/* Counted since the zone was created; spans ended = sent + dropped + queued. */
+typedef struct {
+    uint64_t    ended;
+    uint64_t    sent;                      /* accepted by the collector */
+    uint64_t    dropped_full;              /* a ring had no room, or the span
+                                              was too long */
+    uint64_t    dropped_refused;           /* by the collector */
+    uint64_t    dropped_unsent;            /* given up after retries */
+    uint64_t    queued;                    /* in the rings now */
+    uint64_t    queued_bytes;
+    uint64_t    failures;                  /* requests to the collector that
+                                              failed */
+} ngx_http_weir_export_counts_t;
+
+
+/* True if the configuration has weir_exporter. */
+ngx_uint_t ngx_http_weir_export_enabled(ngx_http_request_t *r);
+
+/*
+ * Appends a finished span to the ring of this worker.  NGX_OK, or NGX_DECLINED
+ * if it was dropped, which is counted.  Takes no lock and never waits.
+ */
+ngx_int_t ngx_http_weir_export_span(ngx_http_request_t *r,
+    const weir_span_t *span);
+
+/* Reads the counts of all workers, without a lock. */
+void ngx_http_weir_export_counts(ngx_http_request_t *r,
+    ngx_http_weir_export_counts_t *counts);
+
+
+#endif /* _NGX_HTTP_WEIR_EXPORT_H_INCLUDED_ */
