@@ -29,6 +29,17 @@ static void puts_(out_t *o, const char *s)
     put(o, s, strlen(s));
 }
 
+/* The number of bytes at the start that need no escape: printable ASCII, without two characters. */
+static size_t plain(const char *p, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && p[n] >= 0x20 && p[n] < 0x7f && p[n] != '"' && p[n] != '\\')
+        n++;
+
+    return n;
+}
+
 static void put_string(out_t *o, weir_str_t s)
 {
     const char *p = s.data;
@@ -36,8 +47,15 @@ static void put_string(out_t *o, weir_str_t s)
     put(o, "\"", 1);
 
     for (size_t i = 0; i < s.len;) {
-        size_t n = weir_utf8_sequence(p + i, s.len - i);
+        size_t n = plain(p + i, s.len - i);
 
+        if (n > 0) {
+            put(o, p + i, n);
+            i += n;
+            continue;
+        }
+
+        n = weir_utf8_sequence(p + i, s.len - i);
         if (n == 0) {
             puts_(o, WEIR_UTF8_REPLACEMENT);
             i++;

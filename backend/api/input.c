@@ -195,28 +195,42 @@ typedef struct {
     int version;
 } check_t;
 
-typedef struct {
-    char text[sizeof(((weir_input_error_t *)0)->pointer)];
+/* A place in the body (RFC 6901). It becomes a text only where there is an error. */
+typedef struct pointer {
+    const struct pointer *outer; /* NULL: the body */
+    const char *name;            /* of the member; NULL: element i */
+    size_t i;
 } pointer_t;
 
-/* The pointer to a member (name), or to element i (name is NULL). */
-static pointer_t within(const pointer_t *at, const char *name, size_t i)
+/* Writes the text, and returns its length; a text that does not fit is cut. */
+static size_t pointer_text(const pointer_t *at, char *text, size_t size)
 {
-    pointer_t inner = *at;
-    size_t len = strlen(inner.text);
+    size_t len;
+    int n;
 
-    if (name != NULL)
-        snprintf(inner.text + len, sizeof(inner.text) - len, "/%s", name);
+    assert(size > 0);
+    text[0] = '\0';
+    if (at->outer == NULL)
+        return 0;
+
+    len = pointer_text(at->outer, text, size);
+    if (at->name != NULL)
+        n = snprintf(text + len, size - len, "/%s", at->name);
     else
-        snprintf(inner.text + len, sizeof(inner.text) - len, "/%zu", i);
+        n = snprintf(text + len, size - len, "/%zu", at->i);
+    len += n > 0 ? (size_t)n : 0;
 
-    return inner;
+    return len < size ? len : size - 1;
 }
 
 static void add(check_t *check, const pointer_t *at, const char *detail)
 {
-    if (check->n < WEIR_INPUT_ERRORS_MAX)
-        check->errors[check->n++] = weir_input_error(at->text, detail);
+    char text[sizeof(((weir_input_error_t *)0)->pointer)];
+
+    if (check->n == WEIR_INPUT_ERRORS_MAX)
+        return;
+    pointer_text(at, text, sizeof(text));
+    check->errors[check->n++] = weir_input_error(text, detail);
 }
 
 static void check_object(check_t *check, const pointer_t *at, const weir_resource_t *resource,
@@ -238,7 +252,7 @@ static void check_field(check_t *check, const pointer_t *at, const weir_field_t 
     if (field->type == WEIR_OBJECT)
         check_object(check, at, field->of, value);
     for (size_t i = 0; field->type == WEIR_LIST && i < json_array_size(value); i++) {
-        pointer_t inner = within(at, NULL, i);
+        pointer_t inner = {at, NULL, i};
 
         check_field(check, &inner, field->of != NULL ? &object : field->each,
                     json_array_get(value, i));
@@ -251,7 +265,7 @@ static void check_object(check_t *check, const pointer_t *at, const weir_resourc
     for (size_t i = 0; i < resource->count; i++) {
         const weir_field_t *field = &resource->fields[i];
         const json_t *value = json_object_get(object, field->name);
-        pointer_t inner = within(at, field->name, 0);
+        pointer_t inner = {at, field->name, 0};
 
         if (!weir_field_is_shown(field, check->version))
             continue;
@@ -309,7 +323,7 @@ int weir_input_read(weir_str_t body, const weir_resource_t *resource, int versio
     if (root == NULL)
         return -1;
 
-    check_object(&check, &(pointer_t){""}, resource, root);
+    check_object(&check, &(pointer_t){NULL, NULL, 0}, resource, root);
     if (check.n > 0) {
         json_decref(root);
     } else {

@@ -35,10 +35,16 @@ void weir_array_add(weir_array_t *a, const char *element)
         p += 4;
     } else {
         *p++ = '"';
-        for (; *element != '\0'; element++) {
-            if (*element == '"' || *element == '\\')
+        while (*element != '\0') {
+            size_t plain = strcspn(element, "\"\\");
+
+            memcpy(p, element, plain);
+            p += plain;
+            element += plain;
+            if (*element != '\0') {
                 *p++ = '\\';
-            *p++ = *element;
+                *p++ = *element++;
+            }
         }
         *p++ = '"';
     }

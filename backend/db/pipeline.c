@@ -21,8 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_SIZE 32
-
 /* --- answers ----------------------------------------------------------------- */
 
 /*
@@ -224,16 +222,9 @@ static int find_statement(weir_db_t *db, const char *sql)
     return i;
 }
 
-static void statement_name(const weir_db_t *db, const statement_t *statement, char name[NAME_SIZE])
-{
-    snprintf(name, NAME_SIZE, "w%016" PRIx64 "_%u", db->nonce, statement->serial);
-}
-
 static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
                          const weir_db_statement_t *statements, int count)
 {
-    char name[NAME_SIZE];
-
     assert(count > 0 && s->parses == 0);
     for (int i = 0; i < count; i++) {
         statement_t *statement = &db->statements[places[i]];
@@ -242,19 +233,18 @@ static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
             continue;
 
         statement->prepared = true;
-        statement->serial = db->serial++;
+        snprintf(statement->name, sizeof(statement->name), "w%016" PRIx64 "_%u", db->nonce,
+                 db->serial++);
         s->parsed[s->parses++] = places[i];
-        statement_name(db, statement, name);
-        if (!PQsendPrepare(db->conn, name, statement->sql, 0, NULL))
+        if (!PQsendPrepare(db->conn, statement->name, statement->sql, 0, NULL))
             return false;
     }
 
     s->results = s->parses + count;
 
     for (int i = 0; i < count; i++) {
-        statement_name(db, &db->statements[places[i]], name);
-        if (!PQsendQueryPrepared(db->conn, name, statements[i].n, statements[i].values, NULL, NULL,
-                                 0))
+        if (!PQsendQueryPrepared(db->conn, db->statements[places[i]].name, statements[i].n,
+                                 statements[i].values, NULL, NULL, 0))
             return false;
     }
 

@@ -9,8 +9,7 @@
 
 typedef struct {
     const char *sql;
-    unsigned
-        serial; /* its name on the server; a text that must be parsed again gets a new number */
+    char name[32]; /* on the server; a text that must be parsed again gets a new one */
     bool prepared;
 } statement_t;
 
