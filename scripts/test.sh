@@ -99,7 +99,7 @@ done
 
 TEST_NGINX_BINARY=$(PATH=$PATH:/usr/sbin command -v nginx)
 TEST_NGINX_LOAD_MODULES=
-for module in ngx_http_weir{,_redis_probe,_cache_probe}_module; do
+for module in ngx_http_weir{,_redis_probe,_cache_probe,_export_probe}_module; do
     TEST_NGINX_LOAD_MODULES+="${TEST_NGINX_LOAD_MODULES:+ }$root/build/$module.so"
 done
 TEST_NGINX_SERVROOT=$run/servroot

@@ -31,6 +31,7 @@ typedef struct {
                                               was too long */
     uint64_t    dropped_refused;           /* by the collector */
     uint64_t    dropped_unsent;            /* given up after retries */
+    uint64_t    dropped_corrupt;           /* in damaged shared memory */
     uint64_t    queued;                    /* in the rings now */
     uint64_t    queued_bytes;
     uint64_t    failures;                  /* requests to the collector that

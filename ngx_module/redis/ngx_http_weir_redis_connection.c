@@ -476,20 +476,8 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
 static void
 ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis)
 {
-    ngx_pool_t        *pool;
-    ngx_connection_t  *c;
-
-    c = redis->peer.connection;
-
-    if (c) {
-        ngx_http_weir_redis_tls_close(c);
-        pool = c->pool;
-        ngx_close_connection(c);
-
-        if (pool) {
-            ngx_destroy_pool(pool);
-        }
-
+    if (redis->peer.connection) {
+        ngx_http_weir_tls_close(redis->peer.connection);
         redis->peer.connection = NULL;
     }
 

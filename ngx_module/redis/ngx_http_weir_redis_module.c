@@ -9,7 +9,6 @@
 
 #include "http/ngx_http_weir.h"
 #include "redis/ngx_http_weir_redis_connection.h"
-#include "redis/ngx_http_weir_redis_tls.h"
 #include "redis/ngx_http_weir_redis_url.h"
 
 
@@ -138,7 +137,7 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (ngx_strncmp(value[2].data, "rediss://", 9) == 0) {
-        redis->tls = ngx_http_weir_redis_tls_create(cf);
+        redis->tls = ngx_http_weir_tls_create(cf);
         if (redis->tls == NULL) {
             return NGX_CONF_ERROR;
         }
@@ -184,7 +183,7 @@ ngx_http_weir_redis_parameter(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
     ngx_msec_t  *time;
 
     if (redis->tls
-        && ngx_http_weir_redis_tls_parameter(redis->tls, value) == NGX_OK)
+        && ngx_http_weir_tls_parameter(redis->tls, value) == NGX_OK)
     {
         return NGX_CONF_OK;
     }

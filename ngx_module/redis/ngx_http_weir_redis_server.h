@@ -25,6 +25,7 @@
 
 #include "compat/ngx_http_weir_compat_hiredis.h"
 #include "redis/ngx_http_weir_redis.h"
+#include "tls/ngx_http_weir_tls.h"
 
 
 /* Limit of bytes that wait to be sent; a command beyond it is refused. */
@@ -65,10 +66,6 @@ typedef enum {
 } ngx_http_weir_redis_state_e;
 
 
-/* State for rediss://; see redis_tls.c. */
-typedef struct ngx_http_weir_redis_tls_s  ngx_http_weir_redis_tls_t;
-
-
 /* The place of one command in the order of replies. */
 typedef struct {
     ngx_queue_t                      queue;
@@ -86,7 +83,7 @@ struct ngx_http_weir_redis_s {
 
     ngx_addr_t                      *addr;
     ngx_str_t                        place;     /* file:line of its first use */
-    ngx_http_weir_redis_tls_t       *tls;       /* NULL: no TLS */
+    ngx_http_weir_tls_t             *tls;       /* NULL: no TLS */
     ngx_str_t                        user;
     ngx_str_t                        password;
     ngx_str_t                        database;

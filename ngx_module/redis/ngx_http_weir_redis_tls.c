@@ -1,12 +1,4 @@
-/*
- * rediss://: the connection to the server over TLS, with nginx's own functions.
- * After the TCP connection, the TLS handshake is done and the server's
- * certificate is checked; later code does not depend on TLS.
- *
- * The certificate is checked after the handshake and before anything is sent,
- * in particular the password: it must have a chain to a trusted certificate and
- * contain the name (RFC 6125) or the address of the URL.
- */
+/* rediss://: the TLS handshake of the client's connection. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -15,171 +7,6 @@
 
 #include "http/ngx_http_weir_assert.h"
 #include "redis/ngx_http_weir_redis_tls.h"
-
-#if (NGX_SSL)
-
-
-/* Limit of certificates between the server's and a trusted one. */
-#define NGX_HTTP_WEIR_REDIS_TLS_DEPTH  5
-
-
-struct ngx_http_weir_redis_tls_s {
-    ngx_ssl_t    ssl;
-    ngx_str_t    name;              /* expected in the certificate;
-                                       NUL-terminated */
-    ngx_str_t    trusted;           /* file; empty: the system's */
-    ngx_str_t    certificate;       /* our own, file; empty: none */
-    ngx_str_t    key;
-    ngx_uint_t   address;           /* bool: name is an IP address */
-    ngx_uint_t   unverified;        /* bool */
-};
-
-
-static void ngx_http_weir_redis_tls_cleanup(void *data);
-static char *ngx_http_weir_redis_tls_read(ngx_conf_t *cf,
-    ngx_http_weir_redis_tls_t *tls);
-static ngx_int_t ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
-    ngx_connection_t *c);
-
-
-ngx_int_t
-ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
-    ngx_str_t *arg)
-{
-    ngx_str_t   *value;
-    ngx_uint_t   i;
-
-    struct {
-        ngx_str_t   name;
-        ngx_str_t  *value;
-    } parameters[] = {
-        { ngx_string("ssl_trusted_certificate="), &tls->trusted },
-        { ngx_string("ssl_certificate="), &tls->certificate },
-        { ngx_string("ssl_certificate_key="), &tls->key },
-        { ngx_string("ssl_name="), &tls->name }
-    };
-
-    if (ngx_strcmp(arg->data, "ssl_verify=off") == 0) {
-        tls->unverified = 1;
-        return NGX_OK;
-    }
-
-    if (ngx_strcmp(arg->data, "ssl_verify=on") == 0) {
-        return NGX_OK;
-    }
-
-    for (i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {
-        value = &parameters[i].name;
-
-        if (arg->len > value->len
-            && ngx_strncmp(arg->data, value->data, value->len) == 0)
-        {
-            parameters[i].value->data = arg->data + value->len;
-            parameters[i].value->len = arg->len - value->len;
-            return NGX_OK;
-        }
-    }
-
-    return NGX_DECLINED;
-}
-
-
-char *
-ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
-    ngx_str_t *host)
-{
-    u_char              *p;
-    ngx_str_t            name;
-    ngx_addr_t           addr;
-    ngx_pool_cleanup_t  *cln;
-
-    if ((tls->certificate.len == 0) != (tls->key.len == 0)) {
-        return "ssl_certificate and ssl_certificate_key must be used together";
-    }
-
-    name = tls->name.len ? tls->name : *host;
-
-    if (name.len > 2 && name.data[0] == '[') {
-        name.data++;
-        name.len -= 2;
-    }
-
-    p = ngx_pnalloc(cf->pool, name.len + 1);
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-
-    if (p == NULL || cln == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memcpy(p, name.data, name.len);
-    p[name.len] = '\0';
-
-    tls->name.data = p;
-    tls->name.len = name.len;
-    tls->address = ngx_parse_addr(cf->pool, &addr, p, name.len) == NGX_OK;
-
-    cln->handler = ngx_http_weir_redis_tls_cleanup;
-    cln->data = tls;
-
-    return ngx_http_weir_redis_tls_read(cf, tls);
-}
-
-
-static void
-ngx_http_weir_redis_tls_cleanup(void *data)
-{
-    ngx_http_weir_redis_tls_t  *tls = data;
-
-    if (tls->ssl.ctx) {
-        ngx_ssl_cleanup_ctx(&tls->ssl);
-    }
-}
-
-
-/* Loads the certificates; returns as ngx_http_weir_redis_tls_init(). */
-
-static char *
-ngx_http_weir_redis_tls_read(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls)
-{
-    tls->ssl.log = cf->log;
-
-    if (ngx_ssl_create(&tls->ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL)
-        != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    /*
-     * A partial write is repeated with the bytes appended since, from a buffer
-     * that may have moved; the number of bytes written so far is reported.
-     */
-
-    SSL_CTX_set_mode(tls->ssl.ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
-                                   |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-
-    if (ngx_ssl_trusted_certificate(cf, &tls->ssl, &tls->trusted,
-                                    NGX_HTTP_WEIR_REDIS_TLS_DEPTH)
-        != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    if (tls->trusted.len == 0
-        && SSL_CTX_set_default_verify_paths(tls->ssl.ctx) == 0)
-    {
-        return "the system's trusted certificates can't be read";
-    }
-
-    if (tls->certificate.len
-        && ngx_ssl_certificate(cf, &tls->ssl, &tls->certificate, &tls->key,
-                               NULL)
-           != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
 
 
 ngx_int_t
@@ -191,7 +18,7 @@ ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis,
 
     c = redis->peer.connection;
 
-    ngx_http_weir_assert(redis->tls != NULL && c->ssl == NULL);
+    ngx_http_weir_assert(redis->tls != NULL);
 
     if (redis->failures) {
         /* otherwise nginx would log OpenSSL's error at each attempt */
@@ -202,66 +29,27 @@ ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis,
         c->write->log = c->log;
     }
 
-    c->pool = ngx_create_pool(256, c->log);
+    /* the timer of connect_timeout on c->read is already running */
 
-    if (c->pool == NULL
-        || ngx_ssl_create_connection(&redis->tls->ssl, c, NGX_SSL_CLIENT)
-           != NGX_OK
-        || ngx_http_weir_redis_tls_expect(redis->tls, c) != NGX_OK)
-    {
+    rc = ngx_http_weir_tls_connect(redis->tls, c, ended);
+
+    if (rc == NGX_ERROR) {
         redis->fault = "no memory for TLS";
-        return NGX_ERROR;
     }
 
-    rc = ngx_ssl_handshake(c);
-
-    if (rc == NGX_AGAIN) {
-        /* the timer of connect_timeout on c->read is already running */
-        c->ssl->handler = ended;
-        return NGX_AGAIN;
-    }
-
-    return NGX_OK;
-}
-
-
-/* The name of the server: sent as SNI, and expected in the certificate. */
-
-static ngx_int_t
-ngx_http_weir_redis_tls_expect(ngx_http_weir_redis_tls_t *tls,
-    ngx_connection_t *c)
-{
-    char  *name;
-    int    ok;
-
-    name = (char *) tls->name.data;
-
-    if (tls->address) {
-        ok = tls->unverified
-             || X509_VERIFY_PARAM_set1_ip_asc(
-                                  SSL_get0_param(c->ssl->connection), name);
-
-    } else {
-        ok = SSL_set_tlsext_host_name(c->ssl->connection, name)
-             && (tls->unverified
-                 || SSL_set1_host(c->ssl->connection, name));
-    }
-
-    return ok ? NGX_OK : NGX_ERROR;
+    return rc;
 }
 
 
 ngx_int_t
 ngx_http_weir_redis_tls_check(ngx_http_weir_redis_t *redis)
 {
-    long               rc;
-    X509              *certificate;
-    const char        *wrong;
+    char              *wrong;
+    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     c = redis->peer.connection;
 
-    ngx_http_weir_assert(c != NULL && c->ssl != NULL);
     ngx_http_weir_assert(redis->state == NGX_HTTP_WEIR_REDIS_CONNECTING);
 
     if (c->read->timedout) {
@@ -269,103 +57,19 @@ ngx_http_weir_redis_tls_check(ngx_http_weir_redis_t *redis)
         return NGX_ERROR;
     }
 
-    if (!c->ssl->handshaked) {
+    rc = ngx_http_weir_tls_check(redis->tls, c, &wrong);
+
+    if (rc == NGX_ERROR) {
         redis->fault = "the TLS handshake failed";
         return NGX_ERROR;
     }
 
-    if (!redis->tls->unverified) {
-        wrong = NULL;
-        rc = SSL_get_verify_result(c->ssl->connection);
-
-        if (rc != X509_V_OK) {
-            wrong = X509_verify_cert_error_string(rc);
-
-        } else {
-            certificate = SSL_get_peer_certificate(c->ssl->connection);
-
-            if (certificate == NULL) {
-                wrong = "the server sent none";
-            }
-
-            X509_free(certificate);
-        }
-
-        if (wrong) {
-            redis->refusal.data = (u_char *) wrong;
-            redis->refusal.len = ngx_strlen(wrong);
-            redis->fault = "the server's certificate is refused";
-            return NGX_ERROR;
-        }
+    if (rc == NGX_DECLINED) {
+        redis->refusal.data = (u_char *) wrong;
+        redis->refusal.len = ngx_strlen(wrong);
+        redis->fault = "the server's certificate is refused";
+        return NGX_ERROR;
     }
 
     return NGX_OK;
-}
-
-
-void
-ngx_http_weir_redis_tls_close(ngx_connection_t *c)
-{
-    if (c->ssl) {
-        /* no close_notify is sent or awaited */
-        c->ssl->no_wait_shutdown = 1;
-        c->ssl->no_send_shutdown = 1;
-
-        (void) ngx_ssl_shutdown(c);
-    }
-}
-
-
-#else  /* nginx without TLS: init() refuses the configuration */
-
-
-struct ngx_http_weir_redis_tls_s {
-    ngx_uint_t   unused;
-};
-
-
-ngx_int_t
-ngx_http_weir_redis_tls_parameter(ngx_http_weir_redis_tls_t *tls,
-    ngx_str_t *arg)
-{
-    return ngx_strncmp(arg->data, "ssl_", 4) == 0 ? NGX_OK : NGX_DECLINED;
-}
-
-
-char *
-ngx_http_weir_redis_tls_init(ngx_conf_t *cf, ngx_http_weir_redis_tls_t *tls,
-    ngx_str_t *host)
-{
-    return "this nginx was built without TLS";
-}
-
-
-ngx_int_t
-ngx_http_weir_redis_tls_connect(ngx_http_weir_redis_t *redis,
-    ngx_connection_handler_pt ended)
-{
-    return NGX_ERROR;
-}
-
-
-ngx_int_t
-ngx_http_weir_redis_tls_check(ngx_http_weir_redis_t *redis)
-{
-    return NGX_ERROR;
-}
-
-
-void
-ngx_http_weir_redis_tls_close(ngx_connection_t *c)
-{
-}
-
-
-#endif
-
-
-ngx_http_weir_redis_tls_t *
-ngx_http_weir_redis_tls_create(ngx_conf_t *cf)
-{
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_redis_tls_t));
 }

@@ -4,7 +4,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "redis/ngx_http_weir_redis_tls.h"
 #include "redis/ngx_http_weir_redis_url.h"
 
 
@@ -80,7 +79,7 @@ ngx_http_weir_redis_url_parse(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
     }
 
     if (redis->tls) {
-        rv = ngx_http_weir_redis_tls_init(cf, redis->tls, &u.host);
+        rv = ngx_http_weir_tls_init(cf, redis->tls, &u.host);
         if (rv != NGX_CONF_OK) {
             return rv;
         }

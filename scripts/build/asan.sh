@@ -57,7 +57,7 @@ if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; th
     for module in ssl v2 slice stub_status realip sub gunzip auth_request addition; do
         options+=("--with-http_${module}_module")
     done
-    for folder in "$root" "$root/t/edge/redis/probe" "$root/t/edge/cache/probe"; do
+    for folder in "$root" "$root"/t/edge/{redis,cache,export}/probe; do
         options+=("--add-dynamic-module=$folder")
     done
     (cd "$work/src" && $configure "${options[@]}" --prefix=/usr/share/nginx \
@@ -86,7 +86,7 @@ make -s -j2 -C "$work/src" -f "$work/objs/Makefile" binary modules >"$work/make.
     grep -E 'error' -A6 "$work/make.log" >&2 || tail -40 "$work/make.log" >&2
     exit 1
 }
-for file in nginx ngx_http_weir{,_redis_probe,_cache_probe}_module.so; do
+for file in nginx ngx_http_weir{,_redis_probe,_cache_probe,_export_probe}_module.so; do
     install -m 755 "$work/objs/$file" "build-asan/$file.new"
     mv "build-asan/$file.new" "build-asan/$file"
 done

@@ -28,17 +28,19 @@ cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $cflags"
 
 # -Bsymbolic: nginx loads modules into one global name space.  Without it, a reload with another
 # build of the module binds the new build's symbols to the old one, and neither runs as it was
-# compiled. nginx's configure lists the source files, so it must run again after a file was added.
+# compiled. nginx's configure lists the source files, so it must run again after a file was added, or
+# config was changed.
 stamp=$work/configured
 want="$src $cc_opt $ldflags symbolic "
 want+=$(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')
+want+=$(cksum <"$root/config")
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     rm -rf "$work"
     mkdir -p "$work"
     cp -rL "$src" "$work/src"
     configure=./configure
     [ -f "$work/src/configure" ] || configure=./auto/configure
-    for folder in "$root" "$root/t/edge/redis/probe" "$root/t/edge/cache/probe"; do
+    for folder in "$root" "$root"/t/edge/{redis,cache,export}/probe; do
         conf+=("--add-dynamic-module=$folder")
     done
     (cd "$work/src" && $configure "${conf[@]}" --with-cc-opt="$cc_opt" \
@@ -57,7 +59,7 @@ make -s -C "$work/src" -f "$work/objs/Makefile" modules >"$work/make.log" 2>&1 |
     exit 1
 }
 # The probes are for tests only; they are separate modules.
-for module in ngx_http_weir{,_redis_probe,_cache_probe}_module; do
+for module in ngx_http_weir{,_redis_probe,_cache_probe,_export_probe}_module; do
     install -m 755 "$work/objs/$module.so" "$root/$build/$module.so.new"
     mv "$root/$build/$module.so.new" "$root/$build/$module.so"
 done

@@ -12,8 +12,8 @@
 #include <ngx_http.h>
 
 #include "cache/ngx_http_weir_cache_entry.h"
-#include "cache/policy/http_date.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
+#include "common/text/http_date.h"
 #include "compat/ngx_http_weir_compat_nginx.h"
 #include "http/ngx_http_weir.h"
 

@@ -8,9 +8,9 @@
 #include <ngx_http.h>
 
 #include "cache/lookup/key/ngx_http_weir_cache_redirect.h"
-#include "cache/policy/http_date.h"
 #include "cache/policy/vary.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
+#include "common/text/http_date.h"
 #include "http/ngx_http_weir_headers.h"
 
 

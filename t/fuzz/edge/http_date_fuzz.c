@@ -1,6 +1,6 @@
-// needs: ngx_module/cache/policy/http_date.c ngx_module/cache/policy/range.c
+// needs: common/text/http_date.c ngx_module/cache/policy/range.c
 /* Dates and ranges on any bytes. */
-#include "cache/policy/http_date.h"
+#include "common/text/http_date.h"
 #include "cache/policy/range.h"
 #include "budget.h"
 

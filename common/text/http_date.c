@@ -1,6 +1,6 @@
 /* HTTP-date, RFC 9110 section 5.6.7. */
 
-#include "cache/policy/http_date.h"
+#include "common/text/http_date.h"
 
 #include <stdbool.h>
 

@@ -6,8 +6,8 @@
  * The parser allocates no memory and reads no clock.
  */
 
-#ifndef WEIR_CACHE_HTTP_DATE_H
-#define WEIR_CACHE_HTTP_DATE_H
+#ifndef WEIR_HTTP_DATE_H
+#define WEIR_HTTP_DATE_H
 
 #include "common/text/str.h"
 

@@ -1,5 +1,5 @@
-// needs: ngx_module/cache/policy/http_date.c
-#include "cache/policy/http_date.h"
+// needs: common/text/http_date.c
+#include "common/text/http_date.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

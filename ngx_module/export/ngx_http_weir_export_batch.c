@@ -1,0 +1,304 @@
+/*
+ * The body of a request: spans of all rings, with the head and the tail of the
+ * format, compressed if configured.
+ *
+ * Spans are copied out of the rings and freed there when their end is known, so
+ * an exporter that is killed loses none.  The next one may send them a second
+ * time.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "export/ngx_http_weir_export_private.h"
+#include "http/ngx_http_weir_assert.h"
+
+#include <zlib.h>
+
+
+/* The fastest: a batch is compressed while requests of its worker wait. */
+#define NGX_HTTP_WEIR_EXPORT_GZIP_LEVEL  1
+
+/* zlib's windowBits for a gzip header. */
+#define NGX_HTTP_WEIR_EXPORT_GZIP_BITS   (15 + 16)
+
+
+static u_char *ngx_http_weir_export_batch_collect(ngx_http_weir_exporter_t *ex,
+    u_char *p);
+static u_char *ngx_http_weir_export_batch_ring(ngx_http_weir_exporter_t *ex,
+    ngx_uint_t i, u_char *start, u_char *p);
+static void ngx_http_weir_export_batch_corrupt(ngx_http_weir_exporter_t *ex,
+    weir_ring_t *ring);
+static void ngx_http_weir_export_batch_gzip(ngx_http_weir_exporter_t *ex);
+
+
+ngx_int_t
+ngx_http_weir_export_batch_make(ngx_http_weir_exporter_t *ex)
+{
+    u_char                        *spans, *last;
+    size_t                         cursors, head, len, size;
+    uint64_t                       bytes;
+    weir_str_t                     tail;
+    ngx_uint_t                     half;
+    ngx_http_weir_export_batch_t  *batch;
+
+    batch = &ex->batch;
+
+    ngx_http_weir_assert(batch->buf == NULL);
+
+    if (ngx_http_weir_export_zone_queued(ex->sh, &bytes, &half) == 0) {
+        return NGX_DECLINED;
+    }
+
+    tail = weir_span_tail(ex->format);
+    cursors = ex->sh->slots * sizeof(weir_ring_cursor_t);
+
+    /* longer lengths have longer encodings */
+    head = weir_span_head(ex->format, &ex->resource,
+                          4 * NGX_HTTP_WEIR_EXPORT_BATCH_MAX, NULL, 0);
+
+    size = cursors + head + NGX_HTTP_WEIR_EXPORT_BATCH_MAX
+           + ex->batch_spans * weir_span_separator(ex->format).len + tail.len;
+
+    batch->buf = ngx_alloc(size, ngx_cycle->log);
+    if (batch->buf == NULL) {
+        return NGX_ERROR;
+    }
+
+    batch->cursors = (weir_ring_cursor_t *) batch->buf;
+    ngx_memzero(batch->cursors, cursors);
+    batch->spans = 0;
+
+    spans = batch->buf + cursors + head;
+    last = ngx_http_weir_export_batch_collect(ex, spans);
+
+    if (batch->spans == 0) {
+        ngx_http_weir_export_batch_free(ex);
+        return NGX_DECLINED;
+    }
+
+    batch->body = spans - head;
+    len = weir_span_head(ex->format, &ex->resource, last - spans,
+                         (char *) batch->body, head);
+    ngx_http_weir_assert(len <= head);
+
+    ngx_memmove(spans - len, batch->body, len);
+    batch->body = spans - len;
+
+    last = ngx_cpymem(last, tail.data, tail.len);
+    batch->len = last - batch->body;
+
+    ngx_http_weir_assert(last <= batch->buf + size);
+
+    if (ex->gzip) {
+        ngx_http_weir_export_batch_gzip(ex);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Copies spans to p; returns their end.  Each batch begins with another ring, so
+ * a busy ring does not keep the others waiting.
+ */
+
+static u_char *
+ngx_http_weir_export_batch_collect(ngx_http_weir_exporter_t *ex, u_char *p)
+{
+    u_char      *start;
+    ngx_uint_t   i, n;
+
+    start = p;
+    n = ex->sh->slots;
+
+    for (i = 0; i < n && ex->batch.spans < ex->batch_spans; i++) {
+        p = ngx_http_weir_export_batch_ring(ex, (ex->turn + i) % n, start, p);
+    }
+
+    ex->turn = (ex->turn + 1) % n;
+
+    return p;
+}
+
+
+static u_char *
+ngx_http_weir_export_batch_ring(ngx_http_weir_exporter_t *ex, ngx_uint_t i,
+    u_char *start, u_char *p)
+{
+    size_t                         len;
+    u_char                        *begin;
+    uint32_t                       spans;
+    weir_str_t                     record, separator;
+    weir_ring_t                    ring;
+    weir_ring_cursor_t            *cursor, before;
+    weir_ring_result_t             result;
+    ngx_http_weir_export_batch_t  *batch;
+
+    batch = &ex->batch;
+    begin = p;
+    spans = batch->spans;
+    cursor = &batch->cursors[i];
+    separator = weir_span_separator(ex->format);
+    ring = ngx_http_weir_export_zone_ring(ex->sh, i);
+
+    result = weir_ring_begin(&ring, cursor) ? WEIR_RING_RECORD
+                                            : WEIR_RING_CORRUPT;
+
+    while (result == WEIR_RING_RECORD && batch->spans < ex->batch_spans) {
+        before = *cursor;
+        result = weir_ring_read(&ring, cursor, NGX_HTTP_WEIR_EXPORT_SPAN_MAX,
+                                &record);
+
+        if (result != WEIR_RING_RECORD) {
+            break;
+        }
+
+        len = p - start - batch->spans * separator.len;
+
+        if (len + record.len > NGX_HTTP_WEIR_EXPORT_BATCH_MAX) {
+            *cursor = before;
+            break;
+        }
+
+        if (batch->spans++) {
+            p = ngx_cpymem(p, separator.data, separator.len);
+        }
+
+        p = ngx_cpymem(p, record.data, record.len);
+    }
+
+    if (result == WEIR_RING_CORRUPT) {
+        /* nor are the records before it trusted */
+        ngx_http_weir_export_batch_corrupt(ex, &ring);
+        ngx_memzero(cursor, sizeof(weir_ring_cursor_t));
+        batch->spans = spans;
+        return begin;
+    }
+
+    return p;
+}
+
+
+static void
+ngx_http_weir_export_batch_corrupt(ngx_http_weir_exporter_t *ex,
+    weir_ring_t *ring)
+{
+    uint32_t  n;
+
+    if (!weir_ring_reset(ring, &n)) {
+        return;
+    }
+
+    ngx_http_weir_export_add(&ex->sh->dropped_corrupt, n);
+
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                  "weir_exporter found a corrupt ring in shared memory; its %uD"
+                  " spans are dropped", n);
+}
+
+
+/* Without memory for it, the body remains as it is. */
+
+static void
+ngx_http_weir_export_batch_gzip(ngx_http_weir_exporter_t *ex)
+{
+    int                            rc;
+    size_t                         size;
+    z_stream                       z;
+    ngx_http_weir_export_batch_t  *batch;
+
+    batch = &ex->batch;
+
+    ngx_memzero(&z, sizeof(z_stream));
+
+    if (deflateInit2(&z, NGX_HTTP_WEIR_EXPORT_GZIP_LEVEL, Z_DEFLATED,
+                     NGX_HTTP_WEIR_EXPORT_GZIP_BITS, MAX_MEM_LEVEL,
+                     Z_DEFAULT_STRATEGY)
+        != Z_OK)
+    {
+        return;
+    }
+
+    size = deflateBound(&z, batch->len);
+    batch->zipped = ngx_alloc(size, ngx_cycle->log);
+
+    if (batch->zipped) {
+        z.next_in = batch->body;
+        z.avail_in = batch->len;
+        z.next_out = batch->zipped;
+        z.avail_out = size;
+
+        rc = deflate(&z, Z_FINISH);
+        ngx_http_weir_assert(rc == Z_STREAM_END);
+
+        if (rc == Z_STREAM_END) {
+            batch->body = batch->zipped;
+            batch->len = z.total_out;
+
+        } else {
+            ngx_free(batch->zipped);
+            batch->zipped = NULL;
+        }
+    }
+
+    (void) deflateEnd(&z);
+}
+
+
+void
+ngx_http_weir_export_batch_commit(ngx_http_weir_exporter_t *ex, uint32_t sent,
+    _Atomic uint64_t *dropped)
+{
+    uint32_t             n, total;
+    ngx_uint_t           i;
+    weir_ring_t          ring;
+    weir_ring_cursor_t  *cursor;
+
+    ngx_http_weir_assert(ex->batch.buf != NULL);
+
+    total = 0;
+
+    for (i = 0; i < ex->sh->slots; i++) {
+        cursor = &ex->batch.cursors[i];
+
+        if (cursor->next == cursor->start) {
+            continue;
+        }
+
+        ring = ngx_http_weir_export_zone_ring(ex->sh, i);
+
+        if (weir_ring_commit(&ring, cursor, &n)) {
+            total += n;
+        }
+    }
+
+    sent = ngx_min(sent, total);
+    ngx_http_weir_export_add(&ex->sh->sent, sent);
+
+    if (total > sent) {
+        ngx_http_weir_export_add(dropped, total - sent);
+    }
+
+    ngx_http_weir_export_batch_free(ex);
+}
+
+
+void
+ngx_http_weir_export_batch_free(ngx_http_weir_exporter_t *ex)
+{
+    ngx_http_weir_export_batch_t  *batch;
+
+    batch = &ex->batch;
+
+    if (batch->buf) {
+        ngx_free(batch->buf);
+        batch->buf = NULL;
+    }
+
+    if (batch->zipped) {
+        ngx_free(batch->zipped);
+        batch->zipped = NULL;
+    }
+}

@@ -1,0 +1,368 @@
+/*
+ * Shared by the files of weir_exporter; private to it.
+ *
+ *     module    the directive; the life of a process; finished spans
+ *     conf      parameters and URL
+ *     drain     when a batch is sent, and what becomes of it
+ *     client    the connection to the collector: a request and its answer
+ *     batch     the body of a request, made of the spans of all rings
+ *     log       the collector's state in words
+ *     zone      slots, rings and counts in shared memory
+ *     answer, partial, ring, retry_after   plain cores
+ *
+ * Each file calls those below it only.
+ */
+
+#ifndef _NGX_HTTP_WEIR_EXPORT_PRIVATE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_EXPORT_PRIVATE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_event_connect.h>
+#include <ngx_http.h>
+
+#include "export/answer.h"
+#include "export/ngx_http_weir_export.h"
+#include "export/ring.h"
+#include "tls/ngx_http_weir_tls.h"
+
+
+/* Limit of bytes of the spans in one request. */
+#define NGX_HTTP_WEIR_EXPORT_BATCH_MAX   (1024 * 1024)
+
+/* Slots of a zone at least: workers of two generations, and some to spare. */
+#define NGX_HTTP_WEIR_EXPORT_SLOTS_MIN   8
+#define NGX_HTTP_WEIR_EXPORT_SLOTS_MAX   1024
+
+/* How often the exporter looks at the rings, and another worker at it; ms. */
+#define NGX_HTTP_WEIR_EXPORT_TICK        100
+#define NGX_HTTP_WEIR_EXPORT_WATCH       1000
+
+/* An exporter that has not looked at the rings for so long is replaced; ms. */
+#define NGX_HTTP_WEIR_EXPORT_STALE       15000
+
+/* How long a process that ends goes on to send what is left; ms. */
+#define NGX_HTTP_WEIR_EXPORT_LINGER      5000
+
+/* Least interval between log lines about rings that are full, ms. */
+#define NGX_HTTP_WEIR_EXPORT_OVERFLOW    60000
+
+/* Delay before a batch is sent again: first and longest, ms. */
+#define NGX_HTTP_WEIR_EXPORT_BACKOFF_MIN 1000
+#define NGX_HTTP_WEIR_EXPORT_BACKOFF_MAX 30000
+
+
+/* The collector as it was seen last; in shared memory. */
+typedef enum {
+    NGX_HTTP_WEIR_EXPORT_UP = 0,
+    NGX_HTTP_WEIR_EXPORT_PARTIAL,      /* accepts a part of the spans */
+    NGX_HTTP_WEIR_EXPORT_REFUSING,     /* refuses requests */
+    NGX_HTTP_WEIR_EXPORT_AWAY          /* requests fail, and are sent again */
+} ngx_http_weir_export_state_e;
+
+
+/* A process' place in the zone. */
+typedef struct {
+    /* taken by compare-and-swap, freed by the owner; 0: free */
+    _Alignas(64) _Atomic uint64_t   pid;
+    _Atomic uint64_t                leaving;       /* bool: the owner ends */
+
+    /* written by the owner; they go on to count with the next one */
+    _Atomic uint64_t                ended;
+    _Atomic uint64_t                dropped_full;
+
+    weir_ring_words_t               words;
+} ngx_http_weir_export_slot_t;
+
+
+/* The counts are of all processes, since the zone was created. */
+typedef struct {
+    uint64_t                        layout;        /* first member */
+    uint32_t                        slots;
+    uint32_t                        units;         /* of each ring */
+    char                           *rings;         /* behind the slots */
+
+    _Alignas(64) _Atomic uint64_t   exporter;      /* pid; 0: none */
+    _Atomic uint64_t                beat;          /* ms, monotonic: its last
+                                                      look at the rings */
+
+    /* written by the exporter */
+    _Atomic uint64_t                sent;
+    _Atomic uint64_t                dropped_refused;
+    _Atomic uint64_t                dropped_unsent;
+    _Atomic uint64_t                dropped_corrupt;
+    _Atomic uint64_t                failures;
+    _Atomic uint64_t                state;         /* export_state_e */
+    _Atomic uint64_t                dropped_before;  /* when the state began */
+    _Atomic uint64_t                overflows;     /* dropped_full of all slots
+                                                      as of the last log line */
+    _Atomic uint64_t                overflow_logged;  /* ms, monotonic */
+
+    /* by any process without a slot */
+    _Alignas(64) _Atomic uint64_t   unslotted;     /* ended, and dropped */
+
+    ngx_http_weir_export_slot_t     slot[1];
+} ngx_http_weir_export_sh_t;
+
+
+/* The spans of one request, while it is under way. */
+typedef struct {
+    u_char                         *buf;           /* malloc'ed; NULL: none */
+    weir_ring_cursor_t             *cursors;       /* one for each slot */
+    u_char                         *body;          /* in buf or zipped */
+    size_t                          len;
+    u_char                         *zipped;        /* malloc'ed; NULL: none */
+    uint32_t                        spans;
+} ngx_http_weir_export_batch_t;
+
+
+/* What became of a request. */
+typedef struct {
+    enum {
+        NGX_HTTP_WEIR_EXPORT_ANSWERED,     /* answer is complete */
+        NGX_HTTP_WEIR_EXPORT_LOST,         /* by a kept connection, before
+                                              anything of an answer came */
+        NGX_HTTP_WEIR_EXPORT_FAILED        /* see fault */
+    }                               how;
+    char                           *fault;
+    char                           *detail;        /* more of it, or NULL */
+    ngx_err_t                       err;           /* 0: none */
+} ngx_http_weir_export_outcome_t;
+
+
+typedef struct ngx_http_weir_exporter_s  ngx_http_weir_exporter_t;
+
+typedef void (*ngx_http_weir_export_done_pt)(ngx_http_weir_exporter_t *ex,
+    ngx_http_weir_export_outcome_t *outcome);
+
+
+typedef enum {
+    NGX_HTTP_WEIR_EXPORT_CLOSED = 0,
+    NGX_HTTP_WEIR_EXPORT_RESOLVING,
+    NGX_HTTP_WEIR_EXPORT_CONNECTING,   /* the TLS handshake, too */
+    NGX_HTTP_WEIR_EXPORT_ASKING,       /* the request, and its answer */
+    NGX_HTTP_WEIR_EXPORT_KEPT          /* the connection is idle */
+} ngx_http_weir_export_client_e;
+
+
+/* The connection of this process. */
+typedef struct {
+    ngx_http_weir_export_client_e   state;
+    ngx_peer_connection_t           peer;
+    ngx_resolver_ctx_t             *resolving;
+    ngx_event_t                     deadline;      /* of the request */
+    ngx_http_weir_export_done_pt    done;          /* of the request; NULL: no
+                                                      request is under way */
+    unsigned                        reused:1;
+    unsigned                        quiet:1;       /* nginx itself is not to
+                                                      log failures */
+    ngx_log_t                       log;
+    ngx_uint_t                      turn;          /* of the addresses */
+    ngx_sockaddr_t                  resolved;
+
+    u_char                         *head;          /* malloc'ed */
+    size_t                          head_len;
+    size_t                          sent;          /* bytes of head and body */
+
+    weir_answer_t                   answer;
+} ngx_http_weir_export_client_t;
+
+
+struct ngx_http_weir_exporter_s {
+    /* configuration */
+
+    weir_span_format_t              format;
+    ngx_str_t                       url;           /* as configured */
+    ngx_url_t                       parsed;
+    ngx_str_t                       path;
+    ngx_str_t                       host;          /* value of Host */
+    ngx_resolver_t                 *resolver;      /* NULL: the addresses of the
+                                                      configuration only */
+    ngx_msec_t                      resolver_timeout;
+    ngx_http_weir_tls_t            *tls;           /* NULL: http:// */
+    ngx_str_t                       head;          /* of each request, without
+                                                      its last lines */
+    ngx_str_t                       headers;       /* lines of header= */
+    ngx_array_t                     attributes;    /* weir_attribute_t */
+    weir_resource_t                 resource;
+    ngx_msec_t                      timeout;
+    ngx_msec_t                      interval;
+    ngx_msec_t                      retry;
+    ngx_uint_t                      batch_spans;
+    size_t                          buffer;        /* of each ring, bytes */
+    ngx_uint_t                      gzip;          /* bool */
+    ngx_shm_zone_t                 *zone;
+    uint32_t                        slots;
+
+    /* this process; see module */
+
+    ngx_http_weir_export_sh_t      *sh;
+    ngx_http_weir_export_slot_t    *slot;          /* NULL: none */
+    weir_ring_t                     ring;          /* of the slot */
+    ngx_connection_t               *watcher;       /* tells that nginx ends */
+    unsigned                        started:1;
+    unsigned                        stopped:1;     /* for good */
+
+    /* see drain */
+
+    unsigned                        exporting:1;   /* the claim is ours */
+    unsigned                        exiting:1;
+    ngx_event_t                     tick;
+    ngx_msec_t                      exit_deadline;
+    ngx_uint_t                      exit_failures; /* failures at that time */
+    ngx_msec_t                      last;          /* start of the last batch */
+    ngx_msec_t                      not_before;    /* of the next one */
+    ngx_uint_t                      failures;      /* in a row */
+    ngx_uint_t                      tries;         /* of this batch, that have
+                                                      failed */
+    ngx_msec_t                      first_try;     /* with tries */
+    ngx_uint_t                      turn;          /* first ring of a batch */
+    ngx_http_weir_export_batch_t    batch;
+    ngx_http_weir_export_client_t   client;
+};
+
+
+typedef struct {
+    ngx_http_weir_exporter_t       *exporter;      /* NULL: no weir_exporter */
+} ngx_http_weir_export_main_conf_t;
+
+
+extern ngx_module_t  ngx_http_weir_export_module;
+
+
+/* conf: handler of weir_exporter. */
+char *ngx_http_weir_export_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * conf: resolves the URL's name, with the configuration complete; NGX_OK, or
+ * NGX_ERROR if the reason was logged.
+ */
+ngx_int_t ngx_http_weir_export_conf_complete(ngx_conf_t *cf,
+    ngx_http_weir_exporter_t *ex);
+
+
+/* drain: starts the timer of this process. */
+void ngx_http_weir_export_drain_start(ngx_http_weir_exporter_t *ex);
+
+/*
+ * drain: nginx ends this process gracefully.  What is in the rings is left to
+ * another process, or is sent if there is none.
+ */
+void ngx_http_weir_export_drain_leave(ngx_http_weir_exporter_t *ex);
+
+/* drain: a span was added while the process ends. */
+void ngx_http_weir_export_drain_linger(ngx_http_weir_exporter_t *ex);
+
+/* drain: gives up claim, timers and connection, without waiting. */
+void ngx_http_weir_export_drain_stop(ngx_http_weir_exporter_t *ex);
+
+
+/*
+ * client: sends the batch, which must remain until done is called.  That may
+ * happen from within this function.
+ */
+void ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
+    ngx_http_weir_export_done_pt done);
+
+/* client: ends a request without calling done, and closes the connection. */
+void ngx_http_weir_export_client_close(ngx_http_weir_exporter_t *ex);
+
+
+/*
+ * batch: takes spans from the rings without freeing them there; NGX_OK,
+ * NGX_DECLINED if there are none, or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_export_batch_make(ngx_http_weir_exporter_t *ex);
+
+/*
+ * batch: frees the batch, and its spans in the rings.  Of them so many were
+ * sent; the others are counted as dropped.
+ */
+void ngx_http_weir_export_batch_commit(ngx_http_weir_exporter_t *ex,
+    uint32_t sent, _Atomic uint64_t *dropped);
+
+/* batch: frees the batch; its spans remain in the rings. */
+void ngx_http_weir_export_batch_free(ngx_http_weir_exporter_t *ex);
+
+
+/* log: the collector's state after a request; logs changes. */
+void ngx_http_weir_export_log(ngx_http_weir_exporter_t *ex,
+    ngx_http_weir_export_state_e state, uint32_t spans,
+    ngx_http_weir_export_outcome_t *outcome, const char *message);
+
+/* log: spans that were dropped because rings are full. */
+void ngx_http_weir_export_log_overflow(ngx_http_weir_exporter_t *ex);
+
+
+/* zone: adds the shared memory to the configuration; NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_weir_export_zone_add(ngx_conf_t *cf,
+    ngx_http_weir_exporter_t *ex);
+
+/* zone: takes a slot for this process, if there is one. */
+void ngx_http_weir_export_zone_enter(ngx_http_weir_exporter_t *ex);
+
+/* zone: frees the slot; its spans remain. */
+void ngx_http_weir_export_zone_leave(ngx_http_weir_exporter_t *ex);
+
+/* zone: the ring of a slot. */
+weir_ring_t ngx_http_weir_export_zone_ring(ngx_http_weir_export_sh_t *sh,
+    ngx_uint_t slot);
+
+/*
+ * zone: true if this process is the exporter, or became it because the last one
+ * is gone.
+ */
+ngx_uint_t ngx_http_weir_export_zone_claim(ngx_http_weir_export_sh_t *sh);
+
+/* zone: true if this process still is the exporter. */
+ngx_uint_t ngx_http_weir_export_zone_owns(ngx_http_weir_export_sh_t *sh);
+
+/* zone: lets another process be the exporter. */
+void ngx_http_weir_export_zone_release(ngx_http_weir_export_sh_t *sh);
+
+/* zone: true if another process of this zone lives that does not end. */
+ngx_uint_t ngx_http_weir_export_zone_has_heir(ngx_http_weir_export_sh_t *sh);
+
+/*
+ * zone: the spans in all rings, their bytes, and whether a ring is more than
+ * half full.
+ */
+uint64_t ngx_http_weir_export_zone_queued(ngx_http_weir_export_sh_t *sh,
+    uint64_t *bytes, ngx_uint_t *half);
+
+/* zone: spans that found no room. */
+uint64_t ngx_http_weir_export_zone_overflows(ngx_http_weir_export_sh_t *sh);
+
+/* zone: all counts. */
+void ngx_http_weir_export_zone_counts(ngx_http_weir_export_sh_t *sh,
+    ngx_http_weir_export_counts_t *counts);
+
+
+static ngx_inline void
+ngx_http_weir_export_add(_Atomic uint64_t *count, uint64_t n)
+{
+    (void) atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+}
+
+
+/* The same, if no other process writes. */
+static ngx_inline void
+ngx_http_weir_export_count(_Atomic uint64_t *count)
+{
+    atomic_store_explicit(count,
+                          atomic_load_explicit(count, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+
+static ngx_inline uint64_t
+ngx_http_weir_export_get(_Atomic uint64_t *count)
+{
+    return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+
+#endif /* _NGX_HTTP_WEIR_EXPORT_PRIVATE_H_INCLUDED_ */

@@ -1,0 +1,231 @@
+#include "export/ring.h"
+
+#include "common/text/bytes.h"
+
+#include <assert.h>
+
+/* Bits of a word: the place is in the upper half, the number of records in the lower. */
+#define PLACE(word) ((uint32_t)((word) >> 32))
+#define COUNT(word) ((uint32_t)(word))
+
+/* The header's length of a gap. */
+#define GAP 0xffffffffU
+
+/* Mixed with place and length, so that neither zeros nor an old header pass for one. */
+#define MARK 0x57656972U
+
+static uint64_t word(uint32_t place, uint32_t count)
+{
+    return (uint64_t)place << 32 | count;
+}
+
+static uint32_t check_of(uint32_t place, uint32_t len)
+{
+    return (place * 2654435761U) ^ len ^ MARK;
+}
+
+static uint32_t index_of(const weir_ring_t *ring, uint32_t place)
+{
+    return place >= ring->units ? place - ring->units : place;
+}
+
+/* n is at most ring->units. */
+static uint32_t advance(const weir_ring_t *ring, uint32_t place, uint32_t n)
+{
+    uint64_t next = (uint64_t)place + n;
+
+    return (uint32_t)(next >= 2 * (uint64_t)ring->units ? next - 2 * (uint64_t)ring->units : next);
+}
+
+/* Units from tail to head; more than ring->units if a word is corrupt. */
+static uint64_t used(const weir_ring_t *ring, uint64_t head, uint64_t tail)
+{
+    uint64_t h = PLACE(head), t = PLACE(tail), places = 2 * (uint64_t)ring->units;
+
+    if (h >= places || t >= places)
+        return UINT64_MAX;
+
+    return h >= t ? h - t : h + places - t;
+}
+
+static uint32_t units_of(size_t len)
+{
+    return (uint32_t)(1 + (len + WEIR_RING_UNIT - 1) / WEIR_RING_UNIT);
+}
+
+static char *at(const weir_ring_t *ring, uint32_t place)
+{
+    return ring->data + (size_t)index_of(ring, place) * WEIR_RING_UNIT;
+}
+
+static void write_header(const weir_ring_t *ring, uint32_t place, uint32_t len)
+{
+    weir_put32(at(ring, place), len);
+    weir_put32(at(ring, place) + 4, check_of(place, len));
+}
+
+/* The producer's head. If it is corrupt, all records are given up. */
+static uint64_t own_head(weir_ring_t *ring, uint64_t tail)
+{
+    uint64_t head = atomic_load_explicit(&ring->words->head, memory_order_relaxed);
+
+    if (used(ring, head, tail) <= ring->units)
+        return head;
+
+    if (PLACE(tail) < 2 * (uint64_t)ring->units)
+        atomic_store_explicit(&ring->words->head, tail, memory_order_release);
+
+    return tail;
+}
+
+char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
+{
+    uint64_t tail = atomic_load_explicit(&ring->words->tail, memory_order_acquire);
+    uint64_t head = own_head(ring, tail);
+    uint64_t n = used(ring, head, tail);
+    uint32_t room, rest;
+
+    assert(ring->units > 1);
+
+    if (n >= ring->units || need > max)
+        return NULL;
+
+    room = ring->units - (uint32_t)n;
+    rest = ring->units - index_of(ring, PLACE(head)); /* until the end of the memory */
+
+    if (units_of(need) > (room < rest ? room : rest)) {
+        if (room <= rest || units_of(need) > room - rest)
+            return NULL;
+
+        write_header(ring, PLACE(head), GAP);
+        head = word(advance(ring, PLACE(head), rest), COUNT(head));
+        atomic_store_explicit(&ring->words->head, head, memory_order_release);
+
+        room -= rest;
+        rest = ring->units;
+    }
+
+    if (room > rest)
+        room = rest;
+
+    *cap = (size_t)(room - 1) * WEIR_RING_UNIT;
+    if (*cap > max)
+        *cap = max;
+
+    return at(ring, PLACE(head)) + WEIR_RING_UNIT;
+}
+
+void weir_ring_push(weir_ring_t *ring, const char *payload, size_t len)
+{
+    uint64_t head = atomic_load_explicit(&ring->words->head, memory_order_relaxed);
+
+    assert(len < GAP);
+    assert(payload == at(ring, PLACE(head)) + WEIR_RING_UNIT);
+
+    write_header(ring, PLACE(head), (uint32_t)len);
+
+    head = word(advance(ring, PLACE(head), units_of(len)), COUNT(head) + 1);
+    atomic_store_explicit(&ring->words->head, head, memory_order_release);
+}
+
+bool weir_ring_begin(const weir_ring_t *ring, weir_ring_cursor_t *cursor)
+{
+    cursor->start = atomic_load_explicit(&ring->words->tail, memory_order_acquire);
+    cursor->head = atomic_load_explicit(&ring->words->head, memory_order_acquire);
+    cursor->next = cursor->start;
+
+    return used(ring, cursor->head, cursor->start) <= ring->units;
+}
+
+weir_ring_result_t weir_ring_read(const weir_ring_t *ring, weir_ring_cursor_t *cursor, size_t max,
+                                  weir_str_t *record)
+{
+    uint64_t left = used(ring, cursor->head, cursor->next);
+    uint32_t place = PLACE(cursor->next), rest, len;
+
+    assert(left <= ring->units);
+
+    while (left > 0) {
+        rest = ring->units - index_of(ring, place);
+        len = weir_get32(at(ring, place));
+
+        if (weir_get32(at(ring, place) + 4) != check_of(place, len))
+            return WEIR_RING_CORRUPT;
+
+        if (len == GAP) {
+            if (rest > left)
+                return WEIR_RING_CORRUPT;
+
+            place = advance(ring, place, rest);
+            cursor->next = word(place, COUNT(cursor->next));
+            left -= rest;
+            continue;
+        }
+
+        if (len > max || units_of(len) > rest || units_of(len) > left)
+            return WEIR_RING_CORRUPT;
+
+        record->data = at(ring, place) + WEIR_RING_UNIT;
+        record->len = len;
+        cursor->next = word(advance(ring, place, units_of(len)), COUNT(cursor->next) + 1);
+        return WEIR_RING_RECORD;
+    }
+
+    return COUNT(cursor->next) == COUNT(cursor->head) ? WEIR_RING_EMPTY : WEIR_RING_CORRUPT;
+}
+
+bool weir_ring_commit(weir_ring_t *ring, const weir_ring_cursor_t *cursor, uint32_t *n)
+{
+    uint64_t expected = cursor->start;
+
+    *n = COUNT(cursor->next) - COUNT(cursor->start);
+
+    return atomic_compare_exchange_strong_explicit(&ring->words->tail, &expected, cursor->next,
+                                                   memory_order_release, memory_order_relaxed);
+}
+
+bool weir_ring_reset(weir_ring_t *ring, uint32_t *n)
+{
+    uint64_t head = atomic_load_explicit(&ring->words->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&ring->words->tail, memory_order_relaxed);
+
+    *n = 0;
+
+    if (PLACE(head) >= 2 * (uint64_t)ring->units)
+        return false;
+
+    /* more records than units are a sign that a count itself is wrong */
+    if (used(ring, head, tail) <= ring->units && COUNT(head) - COUNT(tail) <= ring->units)
+        *n = COUNT(head) - COUNT(tail);
+
+    atomic_store_explicit(&ring->words->tail, head, memory_order_release);
+
+    return true;
+}
+
+uint32_t weir_ring_count(const weir_ring_t *ring, uint64_t *bytes)
+{
+    uint64_t head, tail, n;
+
+    /* both words as they were at one time: until tail is the same before and after head was read */
+    for (int i = 0; i < 16; i++) {
+        tail = atomic_load_explicit(&ring->words->tail, memory_order_acquire);
+        head = atomic_load_explicit(&ring->words->head, memory_order_acquire);
+        n = used(ring, head, tail);
+
+        if (n <= ring->units && COUNT(head) - COUNT(tail) <= ring->units
+            && tail == atomic_load_explicit(&ring->words->tail, memory_order_acquire)) {
+            *bytes = n * WEIR_RING_UNIT;
+            return COUNT(head) - COUNT(tail);
+        }
+    }
+
+    *bytes = 0;
+
+    return 0;
+}
+
+uint32_t weir_ring_freed(const weir_ring_t *ring)
+{
+    return COUNT(atomic_load_explicit(&ring->words->tail, memory_order_acquire));
+}

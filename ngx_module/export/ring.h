@@ -1,0 +1,99 @@
+/*
+ * A ring of records in shared memory: one producer, one consumer, no lock.  Plain C.
+ *
+ * Invariants:
+ *
+ * - head is written by the producer alone, tail by the consumer alone.  Each is one 64-bit word
+ *   that holds a place in the ring and a number of records, so both always change together.
+ * - The records between tail and head are complete, and nobody writes to them.  The producer writes
+ *   a record behind head, and then moves head with a release store.  So of a producer that is killed
+ *   at any moment no part of a record is ever visible, and the next producer continues at head.
+ * - The consumer reads head with an acquire load, reads records, and moves tail with a
+ *   compare-and-swap from the value that it had begun with.  Records that were read and not committed
+ *   are read again, also by another consumer.  A consumer that was stopped for so long that another
+ *   took over has its commit refused.
+ * - A place is a number of units of 8 bytes, from 0 to twice the size of the ring: a full ring and
+ *   an empty one differ in it.
+ * - A record has a header of one unit, and is contiguous.  If the rest of the ring is too short for
+ *   it, the rest is one gap, which is a record without a payload that does not count.
+ *
+ * The memory may be corrupt.  The consumer checks places, lengths and the check word of a header
+ * before it uses them, and never reads outside of the ring.
+ */
+
+#ifndef WEIR_EXPORT_RING_H
+#define WEIR_EXPORT_RING_H
+
+#include "common/text/str.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WEIR_RING_UNIT 8 /* bytes */
+
+/* Bytes of a ring; the places need 32 bits. */
+#define WEIR_RING_SIZE_MAX ((size_t)1 << 33)
+
+/* In shared memory; all zero is an empty ring. The words are in cache lines of their own. */
+typedef struct {
+    _Alignas(64) _Atomic uint64_t head;
+    _Alignas(64) _Atomic uint64_t tail;
+} weir_ring_words_t;
+
+/* A process' view of a ring. */
+typedef struct {
+    weir_ring_words_t *words;
+    char *data;     /* aligned to a unit */
+    uint32_t units; /* of data, more than 1 */
+} weir_ring_t;
+
+/* What the consumer has read. */
+typedef struct {
+    uint64_t start; /* tail at the beginning */
+    uint64_t next;
+    uint64_t head;
+} weir_ring_cursor_t;
+
+typedef enum {
+    WEIR_RING_RECORD,
+    WEIR_RING_EMPTY,  /* nothing is left */
+    WEIR_RING_CORRUPT /* all up to head is to be dropped: weir_ring_reset() */
+} weir_ring_result_t;
+
+/*
+ * Producer: room for a record of need bytes at least. Returns the place for its payload, and in *cap
+ * the bytes of room, at most max. A caller that finds out that it needs more may call again. NULL:
+ * there is not so much room (or tail is corrupt).
+ */
+char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap);
+
+/* Producer: makes the record of len bytes visible that was written to the place of reserve(). */
+void weir_ring_push(weir_ring_t *ring, const char *payload, size_t len);
+
+/* Begins to read at tail. False: nothing can be read, because a word is corrupt. */
+bool weir_ring_begin(const weir_ring_t *ring, weir_ring_cursor_t *cursor);
+
+/* The next record of at most max bytes; its bytes are those of the ring. */
+weir_ring_result_t weir_ring_read(const weir_ring_t *ring, weir_ring_cursor_t *cursor, size_t max,
+                                  weir_str_t *record);
+
+/*
+ * Frees all records up to a cursor's next, which are *n. False: another consumer has moved tail, and
+ * nothing was changed.
+ */
+bool weir_ring_commit(weir_ring_t *ring, const weir_ring_cursor_t *cursor, uint32_t *n);
+
+/*
+ * Drops all records, because something is corrupt; *n were lost, as far as can be known. False if
+ * head itself is corrupt: the producer corrects it with its next record.
+ */
+bool weir_ring_reset(weir_ring_t *ring, uint32_t *n);
+
+/* Records that wait, and their bytes with headers, for any process; 0 if a word is corrupt. */
+uint32_t weir_ring_count(const weir_ring_t *ring, uint64_t *bytes);
+
+/* Records that were freed since the ring was created, modulo 2^32. */
+uint32_t weir_ring_freed(const weir_ring_t *ring);
+
+#endif
