@@ -73,9 +73,9 @@ static weir_answer_result_t status_line(weir_answer_t *a)
     const char *p = a->line;
     uint64_t status;
 
-    if (a->line_len < sizeof("HTTP/1.1 200") - 1 || memcmp(p, "HTTP/1.", 7) != 0
-        || !is_digit(p[7]) || p[8] != ' ' || !number_of((weir_str_t){p + 9, 3}, 599, &status)
-        || status < 100 || (a->line_len > 12 && p[12] != ' '))
+    if (a->line_len < sizeof("HTTP/1.1 200") - 1 || memcmp(p, "HTTP/1.", 7) != 0 ||
+        !is_digit(p[7]) || p[8] != ' ' || !number_of((weir_str_t){p + 9, 3}, 599, &status) ||
+        status < 100 || (a->line_len > 12 && p[12] != ' '))
         return bad(a, "no HTTP/1.1 answer");
 
     a->status = (unsigned)status;
@@ -150,8 +150,8 @@ static weir_answer_result_t field_of(weir_answer_t *a, weir_str_t name, weir_str
     } else if (weir_str_caseeq(name, WEIR_STR("Content-Encoding"))) {
         a->encoded = !weir_str_caseeq(value, WEIR_STR("identity"));
 
-    } else if (weir_str_caseeq(name, WEIR_STR("Retry-After")) && a->retry_after[0] == '\0'
-               && value.len > 0 && value.len < sizeof(a->retry_after)) {
+    } else if (weir_str_caseeq(name, WEIR_STR("Retry-After")) && a->retry_after[0] == '\0' &&
+               value.len > 0 && value.len < sizeof(a->retry_after)) {
         memcpy(a->retry_after, value.data, value.len);
         a->retry_after[value.len] = '\0';
     }
@@ -329,8 +329,8 @@ weir_answer_result_t weir_answer_feed(weir_answer_t *a, const char *data, size_t
             break;
         }
 
-        if (a->state == WEIR_ANSWER_IN_BODY || a->state == WEIR_ANSWER_IN_CHUNK
-            || a->state == WEIR_ANSWER_IN_REST) {
+        if (a->state == WEIR_ANSWER_IN_BODY || a->state == WEIR_ANSWER_IN_CHUNK ||
+            a->state == WEIR_ANSWER_IN_REST) {
             n = len - i < WEIR_ANSWER_MAX - a->total ? len - i : WEIR_ANSWER_MAX - a->total;
             n = body_bytes(a, data + i, n);
             if (a->state == WEIR_ANSWER_AT_END)

@@ -2,8 +2,8 @@
  * Strict parser of a collector's answer, HTTP/1.1 (RFC 9112), for a client that sends one POST at a
  * time.  Plain C; allocates nothing.
  *
- * The collector is not trusted: an answer is at most WEIR_ANSWER_MAX bytes with all its framing, and
- * what RFC 9112 lets a recipient repair (bare LF, folded lines, blanks around a colon, both
+ * The collector is not trusted: an answer is at most WEIR_ANSWER_MAX bytes with all its framing,
+ * and what RFC 9112 lets a recipient repair (bare LF, folded lines, blanks around a colon, both
  * Transfer-Encoding and Content-Length) is refused.
  */
 

@@ -121,9 +121,9 @@ bool weir_partial_protobuf(weir_str_t body, weir_partial_t *partial)
     clear(partial);
 
     while (body.len > 0) {
-        if (!take_field(&body, &field, &type, &number, &bytes)
-            || (field == RESPONSE_PARTIAL_SUCCESS && type == BYTES
-                && !partial_success(bytes, partial))) {
+        if (!take_field(&body, &field, &type, &number, &bytes) ||
+            (field == RESPONSE_PARTIAL_SUCCESS && type == BYTES &&
+             !partial_success(bytes, partial))) {
             clear(partial);
             return false;
         }
@@ -183,9 +183,8 @@ static bool take_string(json_t *j, weir_str_t *s)
 static bool take_word(json_t *j, weir_str_t *s)
 {
     s->data = j->p;
-    while (j->p < j->end
-           && ((*j->p >= '0' && *j->p <= '9') || (*j->p >= 'a' && *j->p <= 'z') || *j->p == '-'
-               || *j->p == '+' || *j->p == '.' || *j->p == 'E'))
+    while (j->p < j->end && ((*j->p >= '0' && *j->p <= '9') || (*j->p >= 'a' && *j->p <= 'z') ||
+                             *j->p == '-' || *j->p == '+' || *j->p == '.' || *j->p == 'E'))
         j->p++;
     s->len = (size_t)(j->p - s->data);
 
@@ -251,9 +250,9 @@ static bool take_value(json_t *j, weir_str_t name, int depth)
         return false;
 
     if (*j->p == '{' || *j->p == '[') {
-        j->inside = depth == 1 && *j->p == '{'
-                    && (weir_str_eq(name, WEIR_STR("partialSuccess"))
-                        || weir_str_eq(name, WEIR_STR("partial_success")));
+        j->inside = depth == 1 && *j->p == '{' &&
+                    (weir_str_eq(name, WEIR_STR("partialSuccess")) ||
+                     weir_str_eq(name, WEIR_STR("partial_success")));
         ok = *j->p++ == '{' ? take_object(j, depth + 1) : take_array(j, depth + 1);
         j->inside = inside;
         return ok;
@@ -264,12 +263,12 @@ static bool take_value(json_t *j, weir_str_t name, int depth)
         return false;
 
     if (inside && depth == 2) {
-        if (weir_str_eq(name, WEIR_STR("rejectedSpans"))
-            || weir_str_eq(name, WEIR_STR("rejected_spans")))
+        if (weir_str_eq(name, WEIR_STR("rejectedSpans")) ||
+            weir_str_eq(name, WEIR_STR("rejected_spans")))
             j->partial->rejected = integer_of(value);
 
-        if (text && (weir_str_eq(name, WEIR_STR("errorMessage"))
-                     || weir_str_eq(name, WEIR_STR("error_message"))))
+        if (text && (weir_str_eq(name, WEIR_STR("errorMessage")) ||
+                     weir_str_eq(name, WEIR_STR("error_message"))))
             weir_partial_text(value, j->partial->message, sizeof(j->partial->message));
     }
 

@@ -213,8 +213,8 @@ uint32_t weir_ring_count(const weir_ring_t *ring, uint64_t *bytes)
         head = atomic_load_explicit(&ring->words->head, memory_order_acquire);
         n = used(ring, head, tail);
 
-        if (n <= ring->units && COUNT(head) - COUNT(tail) <= ring->units
-            && tail == atomic_load_explicit(&ring->words->tail, memory_order_acquire)) {
+        if (n <= ring->units && COUNT(head) - COUNT(tail) <= ring->units &&
+            tail == atomic_load_explicit(&ring->words->tail, memory_order_acquire)) {
             *bytes = n * WEIR_RING_UNIT;
             return COUNT(head) - COUNT(tail);
         }

@@ -6,12 +6,13 @@
  * - head is written by the producer alone, tail by the consumer alone.  Each is one 64-bit word
  *   that holds a place in the ring and a number of records, so both always change together.
  * - The records between tail and head are complete, and nobody writes to them.  The producer writes
- *   a record behind head, and then moves head with a release store.  So of a producer that is killed
- *   at any moment no part of a record is ever visible, and the next producer continues at head.
+ *   a record behind head, and then moves head with a release store.  So of a producer that is
+ * killed at any moment no part of a record is ever visible, and the next producer continues at
+ * head.
  * - The consumer reads head with an acquire load, reads records, and moves tail with a
- *   compare-and-swap from the value that it had begun with.  Records that were read and not committed
- *   are read again, also by another consumer.  A consumer that was stopped for so long that another
- *   took over has its commit refused.
+ *   compare-and-swap from the value that it had begun with.  Records that were read and not
+ * committed are read again, also by another consumer.  A consumer that was stopped for so long that
+ * another took over has its commit refused.
  * - A place is a number of units of 8 bytes, from 0 to twice the size of the ring: a full ring and
  *   an empty one differ in it.
  * - A record has a header of one unit, and is contiguous.  If the rest of the ring is too short for
@@ -62,9 +63,9 @@ typedef enum {
 } weir_ring_result_t;
 
 /*
- * Producer: room for a record of need bytes at least. Returns the place for its payload, and in *cap
- * the bytes of room, at most max. A caller that finds out that it needs more may call again. NULL:
- * there is not so much room (or tail is corrupt).
+ * Producer: room for a record of need bytes at least. Returns the place for its payload, and in
+ * *cap the bytes of room, at most max. A caller that finds out that it needs more may call again.
+ * NULL: there is not so much room (or tail is corrupt).
  */
 char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap);
 
@@ -79,8 +80,8 @@ weir_ring_result_t weir_ring_read(const weir_ring_t *ring, weir_ring_cursor_t *c
                                   weir_str_t *record);
 
 /*
- * Frees all records up to a cursor's next, which are *n. False: another consumer has moved tail, and
- * nothing was changed.
+ * Frees all records up to a cursor's next, which are *n. False: another consumer has moved tail,
+ * and nothing was changed.
  */
 bool weir_ring_commit(weir_ring_t *ring, const weir_ring_cursor_t *cursor, uint32_t *n);
 
