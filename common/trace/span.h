@@ -16,13 +16,11 @@
 #define WEIR_SPAN_H
 
 #include "common/text/str.h"
+#include "common/trace/context.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define WEIR_TRACE_ID_LEN 16 /* bytes */
-#define WEIR_SPAN_ID_LEN 8
 
 typedef enum {
     WEIR_SPAN_FORMAT_PROTOBUF, /* application/x-protobuf */

@@ -1,88 +1,58 @@
 #include "common/trace/traceparent.h"
 
 #include "common/text/hex.h"
-#include "common/ids/random.h"
+#include "common/trace/ids.h"
 
-#include <stdio.h>
-
-/* Copies n lower-case hexadecimal digits; -1 for another character, or only zeros. */
-static int identifier(const char *in, size_t n, char *out)
+static void write_id(char *out, const uint8_t *id, size_t n)
 {
-    int nonzero = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (weir_unhex(in[i], 0) < 0)
-            return -1;
-        nonzero |= in[i] != '0';
-        out[i] = in[i];
-    }
-    out[n] = '\0';
-
-    return nonzero ? 0 : -1;
+    weir_hex(out, id, n);
+    out[2 * n] = '\0';
 }
 
-static int octet(const char *in)
+static void from_context(const weir_context_t *context, weir_traceparent_t *out)
 {
-    int high = weir_unhex(in[0], 0), low = weir_unhex(in[1], 0);
-
-    return high < 0 || low < 0 ? -1 : high << 4 | low;
+    write_id(out->trace_id, context->trace_id, WEIR_TRACE_ID_LEN);
+    write_id(out->parent_id, context->span_id, WEIR_SPAN_ID_LEN);
+    out->flags = context->flags;
 }
 
 int weir_traceparent_parse(weir_str_t value, weir_traceparent_t *out)
 {
-    const char *p = value.data;
-    int version, flags;
+    weir_context_t context;
 
-    if (value.len < WEIR_TRACEPARENT_LEN)
+    if (weir_context_parse(value, &context) != 0)
         return -1;
-
-    version = octet(p);
-    flags = octet(p + 53);
-    if (version < 0 || version == 0xff || flags < 0)
-        return -1;
-
-    /* Version 00 ends here; a later version may continue with a dash. */
-    if (value.len > WEIR_TRACEPARENT_LEN && (version == 0 || p[WEIR_TRACEPARENT_LEN] != '-'))
-        return -1;
-
-    if (p[2] != '-' || p[35] != '-' || p[52] != '-')
-        return -1;
-
-    if (identifier(p + 3, 32, out->trace_id) != 0 || identifier(p + 36, 16, out->parent_id) != 0)
-        return -1;
-
-    /* Only this bit is known; other bits must not be passed on (section 3.2.2.5.2). */
-    out->flags = (uint8_t)(flags & 1);
+    from_context(&context, out);
 
     return 0;
 }
 
-static void new_identifier(char *out, size_t digits)
-{
-    uint8_t bytes[16];
-
-    weir_random(bytes, digits / 2);
-    bytes[0] |= 1; /* never all zero */
-    weir_hex(out, bytes, digits / 2);
-    out[digits] = '\0';
-}
-
 void weir_traceparent_new(weir_traceparent_t *out)
 {
-    new_identifier(out->trace_id, 32);
-    new_identifier(out->parent_id, 16);
-    out->flags = 1;
+    weir_context_t context;
+
+    weir_trace_ids_new(&context);
+    context.flags |= WEIR_CONTEXT_SAMPLED;
+    from_context(&context, out);
 }
 
 void weir_traceparent_child(const weir_traceparent_t *parent, weir_traceparent_t *out)
 {
+    uint8_t id[WEIR_SPAN_ID_LEN];
+
     memcpy(out->trace_id, parent->trace_id, sizeof(out->trace_id));
-    new_identifier(out->parent_id, 16);
+    weir_trace_ids_span(id);
+    write_id(out->parent_id, id, WEIR_SPAN_ID_LEN);
     out->flags = parent->flags;
 }
 
 void weir_traceparent_format(const weir_traceparent_t *trace, char out[WEIR_TRACEPARENT_LEN + 1])
 {
-    snprintf(out, WEIR_TRACEPARENT_LEN + 1, "00-%s-%s-%02x", trace->trace_id, trace->parent_id,
-             trace->flags);
+    memcpy(out, "00-", 3);
+    memcpy(out + 3, trace->trace_id, 32);
+    out[35] = '-';
+    memcpy(out + 36, trace->parent_id, 16);
+    out[52] = '-';
+    weir_hex(out + 53, &trace->flags, 1);
+    out[WEIR_TRACEPARENT_LEN] = '\0';
 }

@@ -1,26 +1,21 @@
 /*
- * The traceparent header (W3C Trace Context, Recommendation of 2021-11-23, section 3.2): the trace
- * of a request, and its parent span.
+ * The context of a trace as text, for code that stores and logs it: see context.h, which is the one
+ * implementation.
  */
 #ifndef WEIR_TRACEPARENT_H
 #define WEIR_TRACEPARENT_H
 
-#include "common/text/str.h"
+#include "common/trace/context.h"
 
-#include <stdint.h>
-
-#define WEIR_TRACEPARENT_LEN 55
+#define WEIR_TRACEPARENT_LEN WEIR_CONTEXT_LEN
 
 typedef struct {
     char trace_id[33];  /* 32 lower-case digits, not all zero, with a NUL */
     char parent_id[17]; /* 16 of them: the parent span */
-    uint8_t flags;      /* bit 0: sampled */
+    uint8_t flags;      /* WEIR_CONTEXT_SAMPLED, WEIR_CONTEXT_RANDOM */
 } weir_traceparent_t;
 
-/*
- * Reads the header's value.  Returns 0, or -1 if it must be ignored (section 3.2.2.3).  Values of
- * later versions are read as far as version 00 defines them.
- */
+/* As weir_context_parse(). */
 int weir_traceparent_parse(weir_str_t value, weir_traceparent_t *out);
 
 /* Begins a trace: new identifiers, sampled. */

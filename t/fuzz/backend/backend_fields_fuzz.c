@@ -1,6 +1,7 @@
 // uses: libevent libpq jansson openssl
 // needs: backend/http/signature.c backend/http/idempotency.c backend/http/route.c
-// needs: backend/redis/url.c common/trace/traceparent.c common/ids/random.c common/ids/uuid7.c
+// needs: backend/redis/url.c common/trace/traceparent.c common/trace/context.c common/trace/ids.c
+// needs: common/ids/random.c common/ids/uuid7.c
 // needs: common/problem.c
 // needs: backend/log/alloc.c
 /*

@@ -1,6 +1,7 @@
 // uses: libevent libpq libcurl jansson hiredis
 // needs: backend/api/input.c backend/api/formats.c backend/events/cloudevent.c common/ids/uuid7.c
-// needs: common/problem.c common/trace/traceparent.c common/ids/random.c backend/log/alloc.c
+// needs: common/problem.c common/trace/traceparent.c common/trace/context.c common/trace/ids.c
+// needs: common/ids/random.c backend/log/alloc.c
 // needs: backend/log/log.c
 /*
  * JSON that the backend reads, on any bytes: bodies of requests and events; text that was taken is

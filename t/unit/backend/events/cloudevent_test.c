@@ -1,4 +1,5 @@
 // needs: backend/events/cloudevent.c common/problem.c common/trace/traceparent.c
+// needs: common/trace/context.c common/trace/ids.c
 // needs: common/ids/random.c
 // needs: backend/log/alloc.c backend/log/log.c
 #include "events/cloudevent.h"

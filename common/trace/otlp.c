@@ -1,0 +1,337 @@
+/*
+ * Spans as OTLP in protobuf (protobuf.dev/programming-guides/encoding): a writer for the messages
+ * of opentelemetry/proto/trace/v1/trace.proto and collector/trace/v1/trace_service.proto.
+ *
+ * A message within another one is preceded by its length. The length of an attribute is computed;
+ * that of larger messages is written when their end is known, into the bytes left free for it.
+ *
+ * Spans are the last field of ScopeSpans, which is the last of ResourceSpans, which is the only one
+ * of the request: so a batch is a head, which needs to know only the length of all spans, and the
+ * spans.
+ */
+#include "common/trace/span_out.h"
+
+#include "common/version.h"
+
+#include <assert.h>
+
+/* Wire types */
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
+
+#define TAG(field, type) ((uint8_t)((field) << 3 | (type)))
+
+static size_t varint_len(uint64_t n)
+{
+    size_t len = 1;
+
+    while (n >= 0x80) {
+        n >>= 7;
+        len++;
+    }
+
+    return len;
+}
+
+static size_t write_varint(char *p, uint64_t n)
+{
+    size_t len = 0;
+
+    while (n >= 0x80) {
+        p[len++] = (char)(n | 0x80);
+        n >>= 7;
+    }
+    p[len++] = (char)n;
+
+    return len;
+}
+
+static void put_varint(weir_span_out_t *out, uint64_t n)
+{
+    char bytes[10];
+
+    if (n < 0x80)
+        weir_span_out_byte(out, (uint8_t)n);
+    else
+        weir_span_out_bytes(out, bytes, write_varint(bytes, n));
+}
+
+static void put_fixed(weir_span_out_t *out, uint8_t tag, uint64_t value, size_t n)
+{
+    char bytes[1 + sizeof(uint64_t)];
+
+    bytes[0] = (char)tag;
+    for (size_t i = 0; i < n; i++)
+        bytes[1 + i] = (char)(value >> (8 * i));
+    weir_span_out_bytes(out, bytes, 1 + n);
+}
+
+static void put_bytes(weir_span_out_t *out, uint8_t tag, const void *bytes, size_t n)
+{
+    weir_span_out_byte(out, tag);
+    put_varint(out, n);
+    weir_span_out_bytes(out, bytes, n);
+}
+
+static void put_text(weir_span_out_t *out, uint8_t tag, weir_str_t text)
+{
+    size_t len = weir_span_out_text_len(text);
+
+    weir_span_out_byte(out, tag);
+    put_varint(out, len);
+    weir_span_out_text(out, text, len);
+}
+
+/* --- messages whose length is not known before ----------------------------------------------- */
+
+/* The length of most spans, of 128 to 16383 bytes, takes two bytes. */
+#define LENGTH_ROOM 2
+
+/* Writes the tag, leaves room for the length, and returns where the message begins. */
+static size_t begin(weir_span_out_t *out, uint8_t tag)
+{
+    weir_span_out_byte(out, tag);
+    out->len += LENGTH_ROOM;
+
+    return out->len;
+}
+
+/* Writes the length of what was written since then; moves that if the length takes other room. */
+static void end(weir_span_out_t *out, size_t start)
+{
+    size_t len = out->len - start, room = varint_len(len);
+
+    if (room != LENGTH_ROOM) {
+        if (start - LENGTH_ROOM + room + len <= out->cap && out->len <= out->cap)
+            memmove(out->buf + start - LENGTH_ROOM + room, out->buf + start, len);
+        out->len = out->len - LENGTH_ROOM + room;
+    }
+    if (out->len <= out->cap)
+        (void)write_varint(out->buf + start - LENGTH_ROOM, len);
+}
+
+/* --- attributes: KeyValue { key = 1, value = 2 }, AnyValue ----------------------------------- */
+
+/* The length of a field with tag, length and that many bytes. */
+static size_t field_len(size_t len)
+{
+    return 1 + varint_len(len) + len;
+}
+
+/* The array's values, each an AnyValue with a text. */
+static size_t texts_len(const weir_attribute_t *a)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < a->value.texts.n; i++)
+        total += field_len(field_len(weir_span_out_text_len(a->value.texts.elts[i])));
+
+    return total;
+}
+
+static void put_texts(weir_span_out_t *out, const weir_attribute_t *a)
+{
+    for (size_t i = 0; i < a->value.texts.n; i++) {
+        size_t len = weir_span_out_text_len(a->value.texts.elts[i]);
+
+        weir_span_out_byte(out, TAG(1, BYTES));
+        put_varint(out, field_len(len));
+        weir_span_out_byte(out, TAG(1, BYTES));
+        put_varint(out, len);
+        weir_span_out_text(out, a->value.texts.elts[i], len);
+    }
+}
+
+/* The length of the AnyValue; *inner is the length of what its field contains. */
+static size_t value_len(const weir_attribute_t *a, size_t *inner)
+{
+    switch (a->type) {
+    case WEIR_ATTRIBUTE_TEXT:
+        *inner = weir_span_out_text_len(a->value.text);
+        return field_len(*inner);
+    case WEIR_ATTRIBUTE_NUMBER:
+        return 1 + varint_len((uint64_t)a->value.number);
+    case WEIR_ATTRIBUTE_DOUBLE:
+        return 1 + sizeof(uint64_t);
+    case WEIR_ATTRIBUTE_BOOL:
+        return 2;
+    case WEIR_ATTRIBUTE_TEXTS:
+    default:
+        *inner = texts_len(a);
+        return field_len(*inner);
+    }
+}
+
+static void put_value(weir_span_out_t *out, const weir_attribute_t *a, size_t inner)
+{
+    uint64_t bits;
+
+    switch (a->type) {
+    case WEIR_ATTRIBUTE_TEXT: /* string_value = 1 */
+        weir_span_out_byte(out, TAG(1, BYTES));
+        put_varint(out, inner);
+        weir_span_out_text(out, a->value.text, inner);
+        break;
+    case WEIR_ATTRIBUTE_NUMBER: /* int_value = 3 */
+        weir_span_out_byte(out, TAG(3, VARINT));
+        put_varint(out, (uint64_t)a->value.number);
+        break;
+    case WEIR_ATTRIBUTE_DOUBLE: /* double_value = 4 */
+        memcpy(&bits, &a->value.real, sizeof(bits));
+        put_fixed(out, TAG(4, FIXED64), bits, sizeof(bits));
+        break;
+    case WEIR_ATTRIBUTE_BOOL: /* bool_value = 2 */
+        weir_span_out_byte(out, TAG(2, VARINT));
+        weir_span_out_byte(out, a->value.flag);
+        break;
+    case WEIR_ATTRIBUTE_TEXTS: /* array_value = 5, ArrayValue { values = 1 } */
+        weir_span_out_byte(out, TAG(5, BYTES));
+        put_varint(out, inner);
+        put_texts(out, a);
+        break;
+    }
+}
+
+static void put_attributes(weir_span_out_t *out, uint8_t tag, const weir_attributes_t *attributes)
+{
+    for (size_t i = 0; i < attributes->n; i++) {
+        const weir_attribute_t *a = &attributes->elts[i];
+        size_t inner = 0, name = strlen(a->name), value = value_len(a, &inner);
+
+        weir_span_out_byte(out, tag);
+        put_varint(out, field_len(name) + field_len(value));
+        put_bytes(out, TAG(1, BYTES), a->name, name);
+        weir_span_out_byte(out, TAG(2, BYTES));
+        put_varint(out, value);
+        put_value(out, a, inner);
+    }
+}
+
+/* --- spans ----------------------------------------------------------------------------------- */
+
+/* Event { time_unix_nano = 1, name = 2, attributes = 3 } */
+static void put_event(weir_span_out_t *out, const weir_span_event_t *event)
+{
+    size_t start = begin(out, TAG(11, BYTES));
+
+    put_fixed(out, TAG(1, FIXED64), event->time, 8);
+    put_text(out, TAG(2, BYTES), weir_str(event->name));
+    put_attributes(out, TAG(3, BYTES), &event->attributes);
+    end(out, start);
+}
+
+/* Link { trace_id = 1, span_id = 2, attributes = 4 } */
+static void put_link(weir_span_out_t *out, const weir_span_link_t *link)
+{
+    size_t start = begin(out, TAG(13, BYTES));
+
+    put_bytes(out, TAG(1, BYTES), link->trace_id, WEIR_TRACE_ID_LEN);
+    put_bytes(out, TAG(2, BYTES), link->span_id, WEIR_SPAN_ID_LEN);
+    put_attributes(out, TAG(4, BYTES), &link->attributes);
+    end(out, start);
+}
+
+/* Status { message = 2, code = 3 } */
+static void put_status(weir_span_out_t *out, const weir_span_t *span)
+{
+    size_t start;
+
+    if (span->status == WEIR_SPAN_STATUS_UNSET)
+        return;
+
+    start = begin(out, TAG(15, BYTES));
+    if (span->status == WEIR_SPAN_STATUS_ERROR && span->status_message.len != 0)
+        put_text(out, TAG(2, BYTES), span->status_message);
+    weir_span_out_byte(out, TAG(3, VARINT));
+    weir_span_out_byte(out, (uint8_t)span->status);
+    end(out, start);
+}
+
+/* Bits 8 and 9 of Span.flags: it is known whether the parent is remote, and it is. */
+#define FLAG_HAS_IS_REMOTE 0x100
+#define FLAG_IS_REMOTE 0x200
+
+static void put_flags(weir_span_out_t *out, const weir_span_t *span)
+{
+    uint32_t flags = span->flags | FLAG_HAS_IS_REMOTE | (span->remote_parent ? FLAG_IS_REMOTE : 0);
+
+    weir_span_out_byte(out, TAG(16, FIXED32) | 0x80); /* a tag of two bytes */
+    weir_span_out_byte(out, 16 >> 4);
+    for (int i = 0; i < 4; i++)
+        weir_span_out_byte(out, (uint8_t)(flags >> (8 * i)));
+}
+
+static void encode(weir_span_out_t *out, const weir_span_t *span, const weir_resource_t *resource)
+{
+    size_t start = begin(out, TAG(2, BYTES));
+
+    (void)resource;
+    put_bytes(out, TAG(1, BYTES), span->trace_id, WEIR_TRACE_ID_LEN);
+    put_bytes(out, TAG(2, BYTES), span->span_id, WEIR_SPAN_ID_LEN);
+    if (span->tracestate.len != 0)
+        put_text(out, TAG(3, BYTES), span->tracestate);
+    if (!weir_span_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN))
+        put_bytes(out, TAG(4, BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
+    put_text(out, TAG(5, BYTES), span->name);
+    weir_span_out_byte(out, TAG(6, VARINT));
+    weir_span_out_byte(out, (uint8_t)span->kind);
+    put_fixed(out, TAG(7, FIXED64), span->start, 8);
+    put_fixed(out, TAG(8, FIXED64), span->end, 8);
+    put_attributes(out, TAG(9, BYTES), &span->attributes);
+    for (size_t i = 0; i < span->event_count; i++)
+        put_event(out, &span->events[i]);
+    for (size_t i = 0; i < span->link_count; i++)
+        put_link(out, &span->links[i]);
+    put_status(out, span);
+    put_flags(out, span);
+    end(out, start);
+}
+
+/* --- a batch --------------------------------------------------------------------------------- */
+
+/* Resource { attributes = 1 }, ResourceSpans.resource = 1 */
+static void put_resource(weir_span_out_t *out, const weir_resource_t *resource)
+{
+    size_t start = begin(out, TAG(1, BYTES));
+
+    put_attributes(out, TAG(1, BYTES), &resource->attributes);
+    end(out, start);
+}
+
+/* ScopeSpans { scope = 1 { name = 1, version = 2 }, spans = 2, schema_url = 3 }, without spans */
+static void put_scope(weir_span_out_t *out)
+{
+    size_t start = begin(out, TAG(1, BYTES));
+
+    put_text(out, TAG(1, BYTES), WEIR_STR(WEIR_SPAN_SCOPE));
+    put_text(out, TAG(2, BYTES), WEIR_STR(WEIR_VERSION));
+    end(out, start);
+    put_text(out, TAG(3, BYTES), WEIR_STR(WEIR_SPAN_SCHEMA));
+}
+
+/* ExportTraceServiceRequest { resource_spans = 1 { resource = 1, scope_spans = 2 } } */
+static void head(weir_span_out_t *out, const weir_resource_t *resource, size_t spans_len)
+{
+    weir_span_out_t count = {NULL, 0, 0, false};
+    size_t resource_len, scope_spans;
+
+    put_resource(&count, resource);
+    resource_len = count.len;
+    count.len = 0;
+    put_scope(&count);
+    scope_spans = count.len + spans_len;
+
+    weir_span_out_byte(out, TAG(1, BYTES));
+    put_varint(out, resource_len + field_len(scope_spans));
+    put_resource(out, resource);
+    weir_span_out_byte(out, TAG(2, BYTES));
+    put_varint(out, scope_spans);
+    put_scope(out);
+}
+
+const weir_span_encoder_t weir_span_otlp = {
+    .media_type = "application/x-protobuf",
+    .encode = encode,
+    .head = head,
+    .separator = {"", 0},
+    .tail = {"", 0},
+};

@@ -1,0 +1,81 @@
+/*
+ * Private to the encoders of spans: output that counts all bytes and writes those that fit.
+ */
+#ifndef WEIR_SPAN_OUT_H
+#define WEIR_SPAN_OUT_H
+
+#include "common/trace/span.h"
+
+/* What encoded spans belong to: https://opentelemetry.io/docs/specs/otel/schemas/ */
+#define WEIR_SPAN_SCOPE "weir"
+#define WEIR_SPAN_SCHEMA "https://opentelemetry.io/schemas/1.37.0"
+
+typedef struct {
+    char *buf;
+    size_t cap;
+    size_t len; /* of all bytes, also those that did not fit */
+    bool full;  /* some did not fit */
+} weir_span_out_t;
+
+/*
+ * While an encoder writes, it may use so many bytes more than it needs in the end: one for the
+ * length of each message that contains the current one (otlp.c).
+ */
+#define WEIR_SPAN_OUT_SLACK 4
+
+static inline void weir_span_out_bytes(weir_span_out_t *out, const void *bytes, size_t n)
+{
+    if (out->len + n > out->cap)
+        out->full = true;
+    else if (n != 0)
+        memcpy(out->buf + out->len, bytes, n);
+    out->len += n;
+}
+
+static inline void weir_span_out_byte(weir_span_out_t *out, uint8_t byte)
+{
+    if (out->len < out->cap)
+        out->buf[out->len] = (char)byte;
+    else
+        out->full = true;
+    out->len++;
+}
+
+#define weir_span_out_literal(out, text) weir_span_out_bytes(out, text, sizeof(text) - 1)
+
+/* The length of the text as UTF-8, with U+FFFD instead of each invalid byte. */
+size_t weir_span_out_text_len(weir_str_t text);
+
+/* The text as UTF-8; len is weir_span_out_text_len() of it. */
+void weir_span_out_text(weir_span_out_t *out, weir_str_t text, size_t len);
+
+/* For JSON: a string in quotes, ids, numbers; a number in quotes is exact beyond 2^53. */
+void weir_span_out_string(weir_span_out_t *out, weir_str_t text);
+void weir_span_out_id(weir_span_out_t *out, const uint8_t *id, size_t n);
+void weir_span_out_number(weir_span_out_t *out, int64_t number);
+void weir_span_out_double(weir_span_out_t *out, double number);
+
+static inline bool weir_span_out_is_zero(const uint8_t *id, size_t n)
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < n; i++)
+        any |= id[i];
+
+    return any == 0;
+}
+
+/* The encoders of each format. */
+typedef struct {
+    const char *media_type;
+    void (*encode)(weir_span_out_t *out, const weir_span_t *span, const weir_resource_t *resource);
+    void (*head)(weir_span_out_t *out, const weir_resource_t *resource, size_t spans_len);
+    weir_str_t separator;
+    weir_str_t tail;
+} weir_span_encoder_t;
+
+extern const weir_span_encoder_t weir_span_otlp;
+extern const weir_span_encoder_t weir_span_otlp_json;
+extern const weir_span_encoder_t weir_span_zipkin;
+
+#endif
