@@ -32,6 +32,7 @@
 #include "cache/policy/range.h"
 #include "cache/policy/rules.h"
 #include "cache/stamp.h"
+#include "http/ngx_http_weir_forward.h"
 #include "redis/ngx_http_weir_redis.h"
 
 
@@ -228,9 +229,7 @@ typedef struct {
     ngx_http_weir_cache_lookup_t    *stale_lookup;
     weir_entry_t                     stale;       /* for validation */
 
-    /* the request's original handlers; see condition */
-    ngx_http_handler_pt              content_handler;
-    ngx_int_t                      (*create_request)(ngx_http_request_t *r);
+    ngx_http_weir_forward_t          forward;     /* see condition */
 
     weir_range_t                     range;       /* of a part: sent, or stored */
 
@@ -283,7 +282,6 @@ typedef struct {
     unsigned                         replacing:1;   /* the body is that of entry */
     unsigned                         swallowing:1;  /* output is discarded */
     unsigned                         edge_conditions:1; /* evaluated on the edge */
-    unsigned                         holding:1;     /* condition has set r->aio */
     unsigned                         from_redis:1;  /* entry is of ctx->lookup
                                                        or ctx->stale_lookup */
     unsigned                         unavailable:1; /* Redis gave no answer */

@@ -9,12 +9,14 @@
 
 #include "common/version.h"
 #include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_ctx.h"
 #include "http/ngx_http_weir_pass.h"
 #include "object/ngx_http_weir_object.h"
 
 
 static ngx_int_t ngx_http_weir_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_weir_init(ngx_conf_t *cf);
+static void *ngx_http_weir_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_weir_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
@@ -37,7 +39,7 @@ static ngx_http_module_t  ngx_http_weir_module_ctx = {
     ngx_http_weir_watch_passes,            /* preconfiguration */
     ngx_http_weir_init,                    /* postconfiguration */
 
-    NULL,                                  /* create main configuration */
+    ngx_http_weir_create_main_conf,        /* create main configuration */
     NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
@@ -62,6 +64,13 @@ ngx_module_t  ngx_http_weir_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+static void *
+ngx_http_weir_create_main_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_main_conf_t));
+}
 
 
 static void *
@@ -119,7 +128,7 @@ ngx_http_weir_init_module(ngx_cycle_t *cycle)
         ngx_http_weir_check_build(cycle->log);
     }
 
-    return NGX_OK;
+    return ngx_http_weir_forward_init_module(cycle);
 }
 
 

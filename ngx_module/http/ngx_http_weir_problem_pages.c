@@ -23,12 +23,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "http/ngx_http_weir.h"
-
-
-typedef struct {
-    ngx_uint_t   kept;                     /* the header waits for the body */
-} ngx_http_weir_problem_pages_ctx_t;
+#include "http/ngx_http_weir_ctx.h"
 
 
 typedef struct {
@@ -86,7 +81,7 @@ ngx_http_weir_problem_pages_init(void)
 static ngx_int_t
 ngx_http_weir_problem_pages_header_filter(ngx_http_request_t *r)
 {
-    ngx_http_weir_problem_pages_ctx_t  *ctx;
+    ngx_http_weir_ctx_t  *ctx;
 
     if (r->err_status < NGX_HTTP_BAD_REQUEST
         || !ngx_http_weir_problem_pages_may_be(r))
@@ -94,15 +89,9 @@ ngx_http_weir_problem_pages_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_module);
-
+    ctx = ngx_http_weir_ctx(r);
     if (ctx == NULL) {
-        ctx = ngx_palloc(r->pool, sizeof(ngx_http_weir_problem_pages_ctx_t));
-        if (ctx == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_http_set_ctx(r, ctx, ngx_http_weir_module);
+        return NGX_ERROR;
     }
 
     ctx->kept = 1;
@@ -144,10 +133,10 @@ ngx_http_weir_problem_pages_may_be(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_problem_pages_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_int_t                           rc;
-    ngx_uint_t                          finalized;
-    weir_problem_t                      problem;
-    ngx_http_weir_problem_pages_ctx_t  *ctx;
+    ngx_int_t             rc;
+    ngx_uint_t            finalized;
+    weir_problem_t        problem;
+    ngx_http_weir_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_module);
 

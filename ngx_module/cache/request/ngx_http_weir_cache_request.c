@@ -294,7 +294,10 @@ ngx_http_weir_cache_request_forward(ngx_http_weir_cache_ctx_t *ctx)
 
     if (ngx_http_weir_cache_request_keeps_conditions(ctx)) {
         ctx->edge_conditions = 1;
-        ngx_http_weir_cache_condition_replace(ctx);
+
+        if (ngx_http_weir_cache_condition_replace(ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     return NGX_DECLINED;

@@ -11,6 +11,9 @@
 #include "cache/serve/ngx_http_weir_cache_serve.h"
 
 
+static ngx_int_t ngx_http_weir_cache_refresh_fail(ngx_http_request_t *r);
+
+
 /*
  * Starts a subrequest without output: it goes through the same location, and
  * the upstream's response is only stored.  The subrequest takes over the
@@ -52,7 +55,19 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_http_weir_cache_ctx_hand_over(ctx, refresh, sr);
     ngx_http_weir_cache_ctx_forward(refresh, NGX_HTTP_WEIR_CACHE_EXPIRED);
-    ngx_http_weir_cache_condition_replace(refresh);
+
+    if (ngx_http_weir_cache_condition_replace(refresh) != NGX_OK) {
+        sr->content_handler = ngx_http_weir_cache_refresh_fail;
+    }
 
     return NGX_OK;
+}
+
+
+/* Instead of asking the upstream with the client's conditions. */
+
+static ngx_int_t
+ngx_http_weir_cache_refresh_fail(ngx_http_request_t *r)
+{
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
 }

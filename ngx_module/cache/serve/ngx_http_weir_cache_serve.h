@@ -47,9 +47,10 @@ ngx_chain_t *ngx_http_weir_cache_answer_body(ngx_http_weir_cache_ctx_t *ctx);
 /*
  * condition: replaces the client's conditions and Range in the upstream request
  * by the conditions of ctx->stale, or by none without ctx->stale.  For a
- * request whose body is known to be empty, before its content phase.
+ * request whose body is known to be empty, before its content phase.  NGX_OK or
+ * NGX_ERROR (no memory).
  */
-void ngx_http_weir_cache_condition_replace(ngx_http_weir_cache_ctx_t *ctx);
+ngx_int_t ngx_http_weir_cache_condition_replace(ngx_http_weir_cache_ctx_t *ctx);
 
 /* refresh: starts a background refresh; NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx);

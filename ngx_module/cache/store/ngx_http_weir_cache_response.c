@@ -174,14 +174,11 @@ ngx_http_weir_cache_response_led_away(ngx_http_request_t *r)
     last = NULL;
     cln = r->pool->cleanup;
 
+    ngx_http_weir_forward_release(r);
+
     while ((ctx = ngx_http_weir_cache_ctx_next(r, &cln)) != NULL) {
         ngx_http_weir_cache_response_not_passed_on(ctx);
         ngx_http_weir_cache_turn_not_stored(ctx);
-
-        if (ctx->holding) {
-            ctx->holding = 0;
-            r->aio = 0;
-        }
 
         if (last == NULL) {
             last = ctx;
