@@ -50,7 +50,7 @@ void weir_array_add(weir_array_t *a, const char *element)
     }
 
     a->len = (size_t)(p - a->text);
-    assert(a->len < a->cap);
+    assert(a->len <= a->cap); /* equal if each byte of the element has a backslash */
 }
 
 void weir_array_add_int(weir_array_t *a, int64_t element)

@@ -210,6 +210,21 @@ subtest 'changes at the same time come one after the other' => sub {
     }
 };
 
+# The first change waits for the lock, so the other two share a batch. In its literal of names they
+# need exactly the 256 bytes that it has.
+subtest 'names that fill the literal of a batch to its last byte' => sub {
+    my @names = ('first', 'a' x 50, '"' x 100);
+    my @ids = map { new_id() } @names;
+    my $lock = $s->session('BEGIN; LOCK TABLE outbox IN SHARE MODE;');
+    my @sockets = map {
+        my %product = (name => $names[$_], price => 1, currency => 'EUR');
+        $s->send_raw(raw_request('PUT', "/products/$ids[$_]", \%product));
+    } 0 .. $#names;
+    close $lock;
+    is status_of($s->read_raw($_)), 201, 'created' for @sockets;
+    is $s->get("/products/$ids[$_]")->{json}{name}, $names[$_], 'and kept' for 0 .. $#names;
+};
+
 subtest 'products are whole when PostgreSQL or the api dies' => sub {
     my $id = new_id();
     for my $how ('fast', 'immediate') {

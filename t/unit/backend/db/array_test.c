@@ -60,12 +60,29 @@ static void test_growth(void **state)
     free(weir_array_close(&a));
 }
 
+/* The memory of 256 bytes is full to the last byte: 50 + 3, then 2 * 100 + 3. */
+static void test_exactly_full(void **state)
+{
+    char plain[51] = "", quotes[101] = "";
+    weir_array_t a = {0};
+
+    (void)state;
+    memset(plain, 'a', sizeof(plain) - 1);
+    memset(quotes, '"', sizeof(quotes) - 1);
+    weir_array_add(&a, plain);
+    weir_array_add(&a, quotes);
+    assert_int_equal(a.len, 256);
+    assert_string_equal(weir_array_text(&a) + 254, "\"\"}");
+    free(weir_array_close(&a));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_elements),
         cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_exactly_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
