@@ -53,7 +53,18 @@ int64_t weir_log_stream_position(const char *id)
     char *end;
     int64_t position = strtoll(id, &end, 10);
 
-    return strcmp(end, "-0") == 0 ? position : INT64_MAX;
+    return strcmp(end, "-0") == 0 && position >= 0 ? position : INT64_MAX;
+}
+
+/* True for a reply of the form that the script returns. */
+static bool is_expected(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 &&
+           reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[0]->integer >= 0 &&
+           reply->element[0]->integer <= 2 && reply->element[1]->type == REDIS_REPLY_STRING &&
+           reply->element[2]->type == REDIS_REPLY_INTEGER &&
+           reply->element[3]->type == REDIS_REPLY_STRING &&
+           reply->element[3]->len == WEIR_TOKEN_LEN;
 }
 
 static void on_reply(redisReply *reply, void *arg)
@@ -68,10 +79,7 @@ static void on_reply(redisReply *reply, void *arg)
         answer.error = "the connection was lost";
     } else if (reply->type == REDIS_REPLY_ERROR) {
         answer.error = reply->str;
-    } else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 4 ||
-               reply->element[0]->integer < 0 || reply->element[0]->integer > 2 ||
-               reply->element[1]->type != REDIS_REPLY_STRING ||
-               reply->element[3]->type != REDIS_REPLY_STRING) {
+    } else if (!is_expected(reply)) {
         answer.error = "an unexpected reply";
     } else {
         answer.verdict = verdicts[reply->element[0]->integer];
@@ -94,7 +102,7 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *toke
     char key[32], fence[64];
     bool sent;
 
-    assert(strlen(token) == WEIR_TOKEN_LEN && expected >= 0);
+    assert(strlen(token) == WEIR_TOKEN_LEN);
     assert(partition >= 0 && cb != NULL);
     *call = (call_t){cb, arg};
     lens[0] = (size_t)snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", partition);

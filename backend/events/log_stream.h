@@ -65,7 +65,7 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *toke
 
 /*
  * The position in the ID of an entry, or in the last ID of a stream. INT64_MAX for an ID that no
- * relay gives, with another number than 0 after the dash.
+ * relay gives: a negative one, or one with another number than 0 after the dash.
  */
 int64_t weir_log_stream_position(const char *id);
 
