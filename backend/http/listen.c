@@ -75,7 +75,10 @@ static struct addrinfo *parse(const char *address, char *why, size_t size)
     char host[64];
     int rc;
 
-    assert(colon != NULL);
+    if (colon == NULL) {
+        snprintf(why, size, "it must be ADDRESS:PORT with a numeric address");
+        return NULL;
+    }
     rc = snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
     if (rc >= (int)sizeof(host)) {
         snprintf(why, size, "the address is too long");

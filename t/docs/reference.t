@@ -250,7 +250,8 @@ my %exit = (
         0 => 'build/weir-backend --version' },
     'weirctl' => { 2 => 'build/weirctl nonsense', 0 => 'build/weirctl version' },
     'weir-payments-sim' =>
-        { 2 => 'build/weir-payments-sim', 0 => 'build/weir-payments-sim --version' },
+        { 2 => 'build/weir-payments-sim', 1 => 'build/weir-payments-sim -l 8084',
+        0 => 'build/weir-payments-sim --version' },
     './weir' => {
         2 => './weir nonsense', 3 => 'WEIR_RUN=/nonexistent ./weir status', 0 => './weir version' },
 );
