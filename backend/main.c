@@ -187,7 +187,7 @@ static bool start_worker(app_t *app, char *error, size_t size)
 
 /*
  * Reports that the process is up. The state of its dependencies is not part of the answer: they are
- * no reason to restart the process. /
+ * no reason to restart the process.
  */
 static void get_health(weir_http_request_t *request, void *arg)
 {

@@ -241,7 +241,7 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
     }
     /*
      * Batches after a refused batch are refused, too; after the last answer the end of the stream
-     * is known. /
+     * is known.
      */
     if (p->in_flight == 0 && r->leads)
         found(p, answer->last, answer->length);

@@ -312,7 +312,7 @@ static void on_consumed(PGresult *res, const char *error, const char *sqlstate, 
 
 /*
  * The batch as arrays, which the caller frees: one for each parameter from CONSUME_POSITIONS to
- * CONSUME_IDS. /
+ * CONSUME_IDS.
  */
 static void put_batch(const weir_lease_settle_t *s, char *arrays[CONSUME_PARAMETERS])
 {

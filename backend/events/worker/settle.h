@@ -18,7 +18,7 @@ void weir_settle_leave(const weir_delivery_t *delivery);
 void weir_settle_leave_all(const weir_lease_t *lease);
 /*
  * Commits what can be committed now. If takes is true, takes events for it in groups without a
- * handler. /
+ * handler.
  */
 void weir_settle_run(weir_lease_t *lease, bool takes, uint64_t now, uint64_t *next);
 bool weir_settle_is_idle(const weir_lease_t *lease);
