@@ -109,8 +109,11 @@ static segment_t *take_head(weir_db_t *db)
     return s;
 }
 
-/* A callback may close the session. */
-static void read_results(weir_db_t *db)
+/*
+ * A callback may close the session. Returns NULL, or why the session is lost: answers that are not
+ * the server's, but of something between it and us, belong to no known statement.
+ */
+static const char *read_results(weir_db_t *db)
 {
     int silent =
         0; /* consecutive NULLs: one ends a statement's results, two are the end of the input */
@@ -136,10 +139,14 @@ static void read_results(weir_db_t *db)
         }
 
         PQclear(result);
+        if (db->head->got < db->head->results)
+            return "a transaction has ended before its statements were answered";
         s = take_head(db);
         forget_stale_statement(db, s);
         finish_segment(s, NULL);
     }
+
+    return NULL;
 }
 
 /* Sends buffered data; the rest is sent when the socket is writable. */
@@ -156,14 +163,17 @@ static bool flush(weir_db_t *db)
 
 const char *weir_pipeline_turn(weir_db_t *db)
 {
+    const char *why;
     bool ok;
 
     assert(db->state == UP && db->depth > 0);
     /* Reads also when the socket is writable: the server may read only after we have read. */
     ok = PQconsumeInput(db->conn);
-    read_results(db);
+    why = read_results(db);
     if (db->state != UP)
         return NULL; /* a callback has closed it */
+    if (why != NULL)
+        return why;
     if (ok && PQstatus(db->conn) != CONNECTION_BAD && flush(db))
         return NULL;
 
