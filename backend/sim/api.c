@@ -302,6 +302,15 @@ static bool is_status(const char *s)
            (strcmp(s, "succeeded") == 0 || strcmp(s, "failed") == 0 || strcmp(s, "refunded") == 0);
 }
 
+static bool is_allowed(const char *name, const json_t *value)
+{
+    json_int_t n = json_integer_value(value);
+
+    if (strcmp(name, "error_status") == 0 && (n < 200 || n > 599))
+        return false;
+    return json_is_integer(value);
+}
+
 static void admin_switches(sim_t *sim, struct evhttp_request *request, const json_t *body)
 {
     json_t *all = json_object(), *value;
@@ -313,9 +322,11 @@ static void admin_switches(sim_t *sim, struct evhttp_request *request, const jso
 
         while (i < N_SWITCHES && strcmp(switches[i].name, name) != 0)
             i++;
-        if (i == N_SWITCHES || !json_is_integer(value)) {
+        if (i == N_SWITCHES || !is_allowed(name, value)) {
             json_decref(all);
-            complain(sim, request, 422, "a switch is unknown, or its value is no integer");
+            complain(sim, request, 422,
+                     "a switch is unknown, its value is no integer, or error_status is not from "
+                     "200 to 599");
             return;
         }
     }

@@ -38,7 +38,7 @@ typedef struct {
     int only_amount;  /* latency and errors affect charges of this amount only; 0: all */
     int latency;      /* ms until an answer is sent */
     int errors;       /* requests that get error_status and have no effect */
-    int error_status; /* 503 by default */
+    int error_status; /* 200 to 599; 503 by default */
     int retry_after; /* s, in Retry-After of these; 0: there is none, -1: one that makes no sense */
     int retry_date;  /* as a date */
     int lost_answers;  /* POSTs that are executed, and whose connection is closed without an answer

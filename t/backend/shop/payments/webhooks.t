@@ -341,4 +341,11 @@ is($p->ledger->{webhooks}{refused}, 0, 'no webhook was given up');
 is($p->complaints, '', 'ledger and database say the same');
 is($s->stop_backend($_), 0, "$_ stops") for qw(worker relay api);
 
+subtest 'the simulator refuses a switch that it could not obey' => sub {
+    for my $status (0, 99, 600) {
+        ok !eval { $p->switch(error_status => $status); 1 }, "error_status $status";
+        like $@, qr/: 422 .*from 200 to 599/, '... with the allowed ones';
+    }
+};
+
 done_testing;
