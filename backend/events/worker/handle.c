@@ -229,7 +229,7 @@ bool weir_handle_is_idle(const weir_lease_t *l)
     return l->handling == 0 && weir_confirm_is_idle(l) && weir_settle_is_idle(l);
 }
 
-bool weir_handle_has_handlers(const weir_lease_t *l)
+bool weir_handle_has_handlers(const weir_group_t *g)
 {
-    return l->handling > 0;
+    return g->handle.under_way > 0;
 }

@@ -55,21 +55,23 @@ static void move(weir_worker_t *w, weir_worker_state_t to)
     w->state = to;
 }
 
-/* Without the database nothing can be finished, and the leases expire. */
+/*
+ * Without the database nothing can be finished, and the leases expire. Handlers are waited for in
+ * any case: also those of lost leases call the group at their end.
+ */
 static bool is_idle(const weir_worker_t *w)
 {
     bool up = weir_db_is_up(w->db);
 
     for (size_t i = 0; i < w->count; i++) {
-        for (int n = 0; n < WEIR_PARTITIONS_MAX; n++) {
-            const weir_lease_t *l = w->groups[i].leases[n];
+        weir_group_t *g = &w->groups[i];
+        bool busy = weir_handle_has_handlers(g);
 
-            if (l == NULL || weir_ownership_is_idle(l))
-                continue;
-            if (weir_handle_has_handlers(l) || up) {
-                weir_reader_kick(l->group);
-                return false;
-            }
+        for (int n = 0; n < WEIR_PARTITIONS_MAX && up && !busy; n++)
+            busy = g->leases[n] != NULL && !weir_ownership_is_idle(g->leases[n]);
+        if (busy) {
+            weir_reader_kick(g);
+            return false;
         }
     }
     return true;

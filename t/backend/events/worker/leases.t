@@ -198,4 +198,29 @@ subtest 'a mail that was sent is not sent again by a worker that lost its lease'
     is $s->stop_backend($_), 0, "$_ stops gracefully" for qw(held relay);
 };
 
+# The handler's end calls the group: a worker that had left before would read memory that is freed.
+subtest 'a worker that stops waits for a mail of a lease that it has lost' => sub {
+    my $s = Weir::Stack->new(conf => { groups => 'email', smtp_timeout => '60s' });
+    my $e = Weir::Events->new($s, groups => ['email']);
+    start_server($s, 'RCPT');
+    $s->start_backend('relay');
+    $s->start_backend('worker', name => 'held',
+        conf => { smtp => "smtp://127.0.0.1:$s->{smtp_port}/held" });
+    wait_for('its partitions' => sub {
+        $s->psql('SELECT count(*) FROM consumer_partitions WHERE owner IS NOT NULL') == 8;
+    });
+    $e->create(1);
+    wait_for('the mail on its way' => sub { -e $s->dir . '/waiting' });
+    $s->psql("UPDATE consumer_partitions SET epoch = epoch + 1, owner = 'nobody',"
+            . " expires_at = clock_timestamp() + interval '1 hour'");
+    wait_for('the loss of all' => sub { $s->logged('held', 'partition lost') == 8 });
+    $s->signal('held', 'TERM');
+    wait_for('its stop to begin' => sub { $s->logged('held', 'stopping') });
+    is $s->psql('SELECT count(*) FROM workers'), 1, 'it has not left';
+    let_go($s);
+    is $s->stop_backend('held'), 0, 'and stops gracefully';
+    is scalar $s->mails, 0, 'without sending it';
+    is $s->stop_backend('relay'), 0, 'relay stops';
+};
+
 done_testing;
