@@ -76,6 +76,17 @@ static void on_opened(PGresult *res, const char *error, const char *sqlstate, vo
     weir_lease_unref(l);
 }
 
+/* Lets other workers have the partition. False: the database gets no statement. */
+static bool release(const weir_group_t *g, int partition, int64_t epoch)
+{
+    static const char sql[] = "SELECT worker_release($1::text, $2::text, $3::smallint, $4::bigint)";
+    const char *values[] = {g->worker->id, g->consumer.group, WEIR_NUMBER(partition),
+                            WEIR_NUMBER(epoch)};
+
+    return weir_db_query(g->worker->db, sql, 4, values, NULL, NULL);
+}
+
+/* NULL if the group's session is not open. Then another worker may have the partition. */
 static weir_lease_t *open_lease(weir_group_t *g, int partition, int64_t epoch)
 {
     static const char sql[] = "SELECT handled, \"position\", wait_ms"
@@ -88,6 +99,7 @@ static weir_lease_t *open_lease(weir_group_t *g, int partition, int64_t epoch)
         return l;
     }
     weir_lease_remove(l);
+    (void)release(g, partition, epoch);
     return NULL;
 }
 
@@ -99,15 +111,10 @@ bool weir_ownership_is_idle(const weir_lease_t *l)
 /* For a lease that another worker should get: nothing of it may be under way here. */
 void weir_ownership_release(weir_lease_t *l)
 {
-    static const char sql[] = "SELECT worker_release($1::text, $2::text, $3::smallint, $4::bigint)";
-    const weir_group_t *g = l->group;
-    const char *values[] = {g->worker->id, g->consumer.group, WEIR_NUMBER(l->partition),
-                            WEIR_NUMBER(l->epoch)};
-
     assert(weir_lease_is_closing(l));
     if (!weir_ownership_is_idle(l))
         weir_reader_kick(l->group);
-    else if (weir_db_query(g->worker->db, sql, 4, values, NULL, NULL))
+    else if (release(l->group, l->partition, l->epoch))
         weir_lease_remove(l);
 }
 
@@ -193,12 +200,12 @@ void weir_ownership_step(weir_worker_t *w)
         /*
          * Without its session a group could not use a lease: its leases expire. But the first
          * heartbeat names all groups: a new group begins where the slowest other one is, and would
-         * miss what they handle until it is named.
+         * miss what they handle until it is named. What it gets and cannot open is released.
          */
-        g->asked = weir_db_is_up(g->db);
-        if (g->asked || !w->registered)
+        g->asked = weir_db_is_up(g->db) || !w->registered;
+        if (g->asked)
             weir_array_add(&names, g->consumer.group);
-        any = any || g->asked;
+        any = any || weir_db_is_up(g->db);
     }
     list = weir_array_close(&names);
     w->stepping = any && weir_db_query(w->db, sql, 3,

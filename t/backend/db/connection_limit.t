@@ -45,4 +45,30 @@ pass 'and go on with its session';
 is scalar(() = $s->mails), 20, 'each mail was sent once';
 is $s->stop_backend('relay worker'), 0, 'stops';
 
+# A worker begins, and its group flags has lost its session before the answer to the first
+# heartbeat, which names all groups. The heartbeats wait for this lock.
+my $taken = $super->("SELECT sum(epoch) FROM consumer_partitions WHERE group_name = 'flags'");
+my $lock = $s->session('SELECT pg_advisory_lock(2003134834, 2);');
+$s->start_backend('worker');
+wait_for('its sessions', sub {
+    $super->("SELECT count(*) FROM pg_stat_activity WHERE application_name
+        IN ('weir-worker', 'weir-worker-email', 'weir-worker-flags', 'weir-email')") == 4 });
+$sessions = $super->("SELECT count(*) FROM pg_stat_activity WHERE usename = 'weir'");
+$super->('ALTER ROLE weir CONNECTION LIMIT ' . ($sessions - 1));
+$super->("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = 'weir-worker-flags'");
+wait_for('the refusal', sub { $s->log_of('worker') =~ /too many connections/ });
+print $lock "SELECT pg_advisory_unlock(2003134834, 2);\n";
+wait_for('its partitions of email', sub {
+    $super->("SELECT count(owner) FROM consumer_partitions WHERE group_name = 'email'") == 8 });
+wait_for('those of flags to be released', sub {
+    $super->("SELECT count(owner) = 0 AND sum(epoch) > $taken FROM consumer_partitions
+        WHERE group_name = 'flags'") eq 't' });
+pass 'partitions of a group without a session are left to other workers';
+$super->('ALTER ROLE weir CONNECTION LIMIT -1');
+wait_for('them with a session', sub {
+    $super->("SELECT count(owner) FROM consumer_partitions WHERE group_name = 'flags'") == 8 });
+is $s->stop_backend('worker'), 0, 'and got when it has one; stops';
+close $lock or die "psql: $!\n";
+
 done_testing;
