@@ -197,7 +197,8 @@ static void look_at(weir_relay_t *r, int number, PGresult *res, int row)
     snprintf(p->slowest, sizeof(p->slowest), "%s", PQgetvalue(res, row, STATE_SLOWEST));
     if (p->marking == 0)
         p->halted = *PQgetvalue(res, row, STATE_HALTED) != '\0';
-    if (!r->leads) {
+    /* A row may be new while the relay leads: an operator has put it back. */
+    if (!r->leads || p->relay == NULL) {
         p->relay = r;
         p->number = number;
         p->given = weir_column_int(res, row, STATE_POSITION);
