@@ -24,7 +24,7 @@ typedef struct {
     ngx_flag_t   problem_pages;
     ngx_str_t    pass;                     /* argument of *_pass; len 0: none */
 
-    /* set by other modules; not inherited */
+    /* set by other modules; not inherited, status only by if, limit_except */
     unsigned     status:1;                 /* weir_status or weir_metrics */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
     unsigned     breaker:1;                /* the location has weir_breaker */

@@ -101,9 +101,14 @@ ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
+    /* `if` and limit_except inherit what answers in the enclosing location */
+
     if (conf->pass.len == 0 && clcf->noname) {
-        /* `if` and limit_except inherit the *_pass of the enclosing location */
         conf->pass = prev->pass;
+    }
+
+    if (clcf->handler == NULL && clcf->noname) {
+        conf->status = prev->status;
     }
 
     return NGX_CONF_OK;

@@ -24,6 +24,7 @@ start_edge(<<'HTTP', <<'SERVER');
     weir_breaker_zone unused 1m;
     gzip_types text/plain application/openmetrics-text;
     gzip_min_length 1;
+    weir_api shop { media_type application/vnd.shop; versions 1 2; }
 HTTP
     weir_cache "a \"zone\" \\";
     location /       { proxy_pass http://UPSTREAM; }
@@ -41,6 +42,12 @@ HTTP
     location = /status  { weir_status; }
     location = /metrics { weir_metrics; }
     location = /packed  { gzip on; weir_metrics; }
+    location = /chosen  {
+        weir_version shop;
+        if ($arg_pass) { proxy_pass http://UPSTREAM; }
+        if ($arg_by)   { set $by $arg_by; }
+        weir_metrics;
+    }
 SERVER
 
 # The families that Prometheus' library reads from a document in that format.
@@ -141,5 +148,15 @@ my $head = request('HEAD', '/metrics');
 is "$head->{status} $head->{content}", '200 ', '... both';
 my $packed = get('/packed', { 'Accept-Encoding' => 'gzip', Accept => $OPENMETRICS });
 is $packed->{headers}{'content-encoding'}, 'gzip', 'gzip_types knows the type without parameters';
+
+# An API's versions are of what the upstream answers.
+for my $path ('/chosen', '/chosen?by=prometheus') {
+    my $r = get($path, { Accept => "$OPENMETRICS;version=1.0.0" });
+    is "$r->{status} $r->{headers}{'content-type'}",
+        "200 $OPENMETRICS; version=1.0.0; charset=utf-8", "$path has no version";
+    is $r->{headers}{vary}, undef, '... and does not vary with it';
+}
+is get('/chosen?pass=1', { Accept => $OPENMETRICS })->{status}, 406,
+    'what an if block passes to an upstream has one';
 
 done_testing;
