@@ -31,8 +31,8 @@ static void check(void)
 static void on_abort(int signal_number)
 {
     static const char why[] =
-        ": aborted, most likely because memory is exhausted; the reason may be in "
-        "the line before\n";
+        ": aborted, because memory is exhausted or by a fault in the program; the reason may be "
+        "in the line before\n";
 
     (void)signal_number;
     if (write(STDERR_FILENO, program_name, strlen(program_name)) < 0 ||

@@ -96,7 +96,7 @@ for my $extra (500, 6000, 12000) { # kB
     if ($ended) {
         isnt delete $s->{status}{all}, 256 + 11,
             "$extra kB more: it has ended, not by an invalid address";
-        like $s->log_of('all'), qr/aborted, most likely because memory is exhausted/,
+        like $s->log_of('all'), qr/aborted, because memory is exhausted/,
             'and says why';
     } else {
         is $s->stop_backend('all'), 0, "$extra kB more: it has lived";
