@@ -13,6 +13,7 @@
 #include "common/text/token.h"
 #include "common/text/utf8.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -175,7 +176,7 @@ static void comment(weir_exposition_t *e, const char *word, const weir_metric_t 
 
 void weir_exposition_family(weir_exposition_t *e, const weir_metric_t *metric)
 {
-    static const char *const types[] = {"counter", "gauge", "info"};
+    static const char *const types[] = {"counter", "gauge", "info", "histogram"};
 
     if (metric->type == WEIR_METRIC_INFO && !e->openmetrics)
         comment(e, "TYPE", metric, "gauge");
@@ -208,11 +209,12 @@ static void put_value(weir_exposition_t *e, weir_str_t value)
     put_text(e, "\"");
 }
 
-static void sample(weir_exposition_t *e, const weir_metric_t *metric, const weir_label_t *labels,
-                   size_t n, const char *value)
+/* A line; ending is that of the sample's name. */
+static void line(weir_exposition_t *e, const weir_metric_t *metric, const char *ending,
+                 const weir_label_t *labels, size_t n, const char *value)
 {
     put_text(e, metric->name);
-    put_text(e, suffix(metric));
+    put_text(e, ending);
     for (size_t i = 0; i < n; i++) {
         put_text(e, i == 0 ? "{" : ",");
         put_text(e, labels[i].name);
@@ -222,6 +224,12 @@ static void sample(weir_exposition_t *e, const weir_metric_t *metric, const weir
     put_text(e, n > 0 ? "} " : " ");
     put_text(e, value);
     put_text(e, "\n");
+}
+
+static void sample(weir_exposition_t *e, const weir_metric_t *metric, const weir_label_t *labels,
+                   size_t n, const char *value)
+{
+    line(e, metric, suffix(metric), labels, n, value);
 }
 
 void weir_exposition_sample(weir_exposition_t *e, const weir_metric_t *metric,
@@ -240,6 +248,56 @@ void weir_exposition_sample_ms(weir_exposition_t *e, const weir_metric_t *metric
 
     snprintf(text, sizeof(text), "%" PRIu64 ".%03u", ms / 1000, (unsigned)(ms % 1000));
     sample(e, metric, labels, n, text);
+}
+
+/* The shortest decimal text that is exact to 15 digits. */
+static void print_double(char *text, size_t size, double value)
+{
+    snprintf(text, size, "%.15g", value);
+}
+
+void weir_exposition_sample_seconds(weir_exposition_t *e, const weir_metric_t *metric,
+                                    const weir_label_t *labels, size_t n, double seconds)
+{
+    char text[32];
+
+    print_double(text, sizeof(text), seconds);
+    sample(e, metric, labels, n, text);
+}
+
+/* A bound as the value of "le"; OpenMetrics wants a point in it. */
+static void print_bound(char *text, size_t size, double bound, bool openmetrics)
+{
+    print_double(text, size, bound);
+    if (openmetrics && strpbrk(text, ".e") == NULL)
+        strncat(text, ".0", size - strlen(text) - 1);
+}
+
+void weir_exposition_histogram(weir_exposition_t *e, const weir_metric_t *metric,
+                               const weir_label_t *labels, size_t n, const weir_buckets_t *buckets)
+{
+    weir_label_t all[WEIR_EXPOSITION_LABELS];
+    char bound[32], value[32];
+
+    assert(n < WEIR_EXPOSITION_LABELS);
+
+    for (size_t i = 0; i < n; i++)
+        all[i] = labels[i];
+    all[n].name = "le";
+
+    for (size_t i = 0; i < buckets->n; i++) {
+        print_bound(bound, sizeof(bound), buckets->bounds[i], e->openmetrics);
+        all[n].value = weir_str(bound);
+        snprintf(value, sizeof(value), "%" PRIu64, buckets->counts[i]);
+        line(e, metric, "_bucket", all, n + 1, value);
+    }
+
+    all[n].value = WEIR_STR("+Inf");
+    snprintf(value, sizeof(value), "%" PRIu64, buckets->count);
+    line(e, metric, "_bucket", all, n + 1, value);
+    line(e, metric, "_count", labels, n, value);
+    print_double(value, sizeof(value), buckets->sum);
+    line(e, metric, "_sum", labels, n, value);
 }
 
 void weir_exposition_end(weir_exposition_t *e)

@@ -17,7 +17,8 @@
 typedef enum {
     WEIR_METRIC_COUNTER, /* only grows, and begins at 0 again after a restart */
     WEIR_METRIC_GAUGE,
-    WEIR_METRIC_INFO /* always 1; its labels are what it says */
+    WEIR_METRIC_INFO,     /* always 1; its labels are what it says */
+    WEIR_METRIC_HISTOGRAM /* with classic buckets */
 } weir_metric_type_t;
 
 typedef struct {
@@ -64,6 +65,27 @@ void weir_exposition_sample(weir_exposition_t *e, const weir_metric_t *metric,
 /* The same for milliseconds, which are written in seconds. */
 void weir_exposition_sample_ms(weir_exposition_t *e, const weir_metric_t *metric,
                                const weir_label_t *labels, size_t n, uint64_t ms);
+
+/* The same for seconds; not for infinity and NaN. */
+void weir_exposition_sample_seconds(weir_exposition_t *e, const weir_metric_t *metric,
+                                    const weir_label_t *labels, size_t n, double seconds);
+
+/*
+ * Writes the samples of a histogram: counts[i] values are up to bounds[i], in ascending order,
+ * count in all, and sum is that of the values. n is at most WEIR_EXPOSITION_LABELS - 1.
+ */
+#define WEIR_EXPOSITION_LABELS 12
+
+typedef struct {
+    const double *bounds;
+    const uint64_t *counts;
+    size_t n;
+    uint64_t count;
+    double sum;
+} weir_buckets_t;
+
+void weir_exposition_histogram(weir_exposition_t *e, const weir_metric_t *metric,
+                               const weir_label_t *labels, size_t n, const weir_buckets_t *buckets);
 
 /* Ends the document. */
 void weir_exposition_end(weir_exposition_t *e);

@@ -23,6 +23,10 @@ extern ngx_module_t  ngx_http_weir_module;
 typedef struct {
     ngx_flag_t   problem_pages;
     ngx_str_t    pass;                     /* argument of *_pass; len 0: none */
+    ngx_str_t    route;                    /* see http/route; len 0:
+                                              "_other" */
+    unsigned     named:1;                  /* route is that of a weir_route,
+                                              also of an enclosing block */
 
     /* set by other modules; not inherited, status only by if, limit_except */
     unsigned     status:1;                 /* weir_status or weir_metrics */

@@ -1,6 +1,6 @@
 /*
- * The module that the others share: weir_problem_pages, and what they make known
- * of a location.  The shared object takes its name from this module.
+ * The module that the others share: weir_problem_pages, weir_route, and what
+ * they make known of a location.  The shared object takes its name from this module.
  */
 
 #include <ngx_config.h>
@@ -11,6 +11,7 @@
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_ctx.h"
 #include "http/ngx_http_weir_pass.h"
+#include "http/route/ngx_http_weir_route.h"
 #include "object/ngx_http_weir_object.h"
 
 
@@ -29,6 +30,13 @@ static ngx_command_t  ngx_http_weir_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_weir_loc_conf_t, problem_pages),
+      NULL },
+
+    { ngx_string("weir_route"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_route_set,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
       ngx_null_command
@@ -85,6 +93,10 @@ ngx_http_weir_create_loc_conf(ngx_conf_t *cf)
 
     wlcf->problem_pages = NGX_CONF_UNSET;
 
+    if (ngx_http_weir_route_default(cf, &wlcf->route) != NGX_OK) {
+        return NULL;
+    }
+
     return wlcf;
 }
 
@@ -109,6 +121,11 @@ ngx_http_weir_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (clcf->handler == NULL && clcf->noname) {
         conf->status = prev->status;
+    }
+
+    if (!conf->named && (prev->named || clcf->noname)) {
+        conf->route = prev->route;
+        conf->named = prev->named;
     }
 
     return NGX_CONF_OK;

@@ -4,9 +4,12 @@
  *     module    the directive and the document
  *     caches    the metrics of cache zones
  *     breakers  the metrics of breakers
+ *     series    the metrics of routes and upstreams
  *
- * A document is rendered twice, first to know its length.  So caches and
- * breakers first copy what they render: both renderings have the same values.
+ * The first part of a document, with caches and breakers, is rendered twice,
+ * first to know its length.  So caches and breakers first copy what they render:
+ * both renderings have the same values.  Series follow in parts of their own,
+ * because there may be thousands.
  */
 
 #ifndef _NGX_HTTP_WEIR_METRICS_H_INCLUDED_
@@ -28,6 +31,10 @@ typedef struct ngx_http_weir_metrics_breaker_s  ngx_http_weir_metrics_breaker_t;
 
 typedef struct ngx_http_weir_metrics_breaker_zone_s
     ngx_http_weir_metrics_breaker_zone_t;
+
+
+/* A position in the series. */
+typedef struct ngx_http_weir_metrics_series_s  ngx_http_weir_metrics_series_t;
 
 
 typedef struct {
@@ -54,6 +61,20 @@ void ngx_http_weir_metrics_caches_write(weir_exposition_t *e,
     ngx_http_weir_metrics_t *metrics);
 void ngx_http_weir_metrics_breakers_write(weir_exposition_t *e,
     ngx_http_weir_metrics_t *metrics);
+
+
+/*
+ * series: the position of the first one, from the request's pool.  NULL: the
+ * configuration has none, or there is no memory.
+ */
+ngx_http_weir_metrics_series_t *ngx_http_weir_metrics_series_create(
+    ngx_http_request_t *r, ngx_uint_t openmetrics);
+
+/*
+ * series: writes the next part of the document, up to its end; an
+ * ngx_http_weir_metrics_part_pt.
+ */
+ngx_int_t ngx_http_weir_metrics_series_next(void *data, ngx_buf_t *b);
 
 
 /* The text shares the string's bytes. */

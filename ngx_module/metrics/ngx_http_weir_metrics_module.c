@@ -1,6 +1,6 @@
 /*
- * weir_metrics: Weir's version and the state of caches and breakers for
- * Prometheus, in its text format or as OpenMetrics.
+ * weir_metrics: Weir's version, the state of caches and breakers, and the series
+ * of routes and upstreams for Prometheus, in its text format or as OpenMetrics.
  *
  * Counters are read without a lock, as by weir_status.  All labels come from
  * the configuration, so the number of series does not depend on clients.
@@ -14,15 +14,17 @@
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_assert.h"
 #include "metrics/ngx_http_weir_metrics.h"
+#include "metrics/ngx_http_weir_metrics_parts.h"
+#include "metrics/series/ngx_http_weir_series.h"
 
 
 static ngx_int_t ngx_http_weir_metrics_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_metrics_accepts(ngx_http_request_t *r,
     ngx_uint_t *openmetrics);
 static ngx_buf_t *ngx_http_weir_metrics_document(ngx_http_request_t *r,
-    ngx_uint_t openmetrics);
+    ngx_uint_t openmetrics, ngx_uint_t complete);
 static void ngx_http_weir_metrics_write(weir_exposition_t *e,
-    ngx_http_weir_metrics_t *metrics);
+    ngx_http_weir_metrics_t *metrics, ngx_uint_t complete);
 static char *ngx_http_weir_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -79,11 +81,11 @@ static weir_metric_t  ngx_http_weir_metrics_build = {
 static ngx_int_t
 ngx_http_weir_metrics_handler(ngx_http_request_t *r)
 {
-    ngx_int_t    rc;
-    ngx_buf_t   *b;
-    ngx_uint_t   openmetrics;
-    ngx_chain_t  out;
-    const char  *type;
+    ngx_int_t                        rc;
+    ngx_buf_t                       *b;
+    ngx_uint_t                       openmetrics;
+    const char                      *type;
+    ngx_http_weir_metrics_series_t  *series;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return NGX_HTTP_NOT_ALLOWED;
@@ -98,28 +100,27 @@ ngx_http_weir_metrics_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b = ngx_http_weir_metrics_document(r, openmetrics);
+    series = ngx_http_weir_metrics_series_create(r, openmetrics);
+
+    b = ngx_http_weir_metrics_document(r, openmetrics, series == NULL);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
     type = weir_exposition_media_type(openmetrics);
 
     r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = b->last - b->pos;
     r->headers_out.content_type.data = (u_char *) type;
     r->headers_out.content_type.len = ngx_strlen(type);
     r->headers_out.content_type_len = ngx_strchr(type, ';') - type;
     r->headers_out.content_type_lowcase = NULL;
     ngx_str_set(&r->headers_out.charset, "utf-8");
 
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_weir_send_response(r, &out);
+    return ngx_http_weir_metrics_parts_send(r, b,
+                                            series
+                                            ? ngx_http_weir_metrics_series_next
+                                            : NULL,
+                                            series);
 }
 
 
@@ -144,10 +145,11 @@ ngx_http_weir_metrics_accepts(ngx_http_request_t *r, ngx_uint_t *openmetrics)
 }
 
 
-/* NULL: no memory. */
+/* All but the series; complete: with the end.  NULL: no memory. */
 
 static ngx_buf_t *
-ngx_http_weir_metrics_document(ngx_http_request_t *r, ngx_uint_t openmetrics)
+ngx_http_weir_metrics_document(ngx_http_request_t *r, ngx_uint_t openmetrics,
+    ngx_uint_t complete)
 {
     ngx_buf_t                *b;
     weir_exposition_t         e;
@@ -162,7 +164,7 @@ ngx_http_weir_metrics_document(ngx_http_request_t *r, ngx_uint_t openmetrics)
     ngx_memzero(&e, sizeof(weir_exposition_t));
     e.openmetrics = openmetrics;
 
-    ngx_http_weir_metrics_write(&e, &metrics);
+    ngx_http_weir_metrics_write(&e, &metrics, complete);
 
     b = ngx_create_temp_buf(r->pool, e.len);
     if (b == NULL) {
@@ -173,7 +175,7 @@ ngx_http_weir_metrics_document(ngx_http_request_t *r, ngx_uint_t openmetrics)
     e.cap = e.len;
     e.len = 0;
 
-    ngx_http_weir_metrics_write(&e, &metrics);
+    ngx_http_weir_metrics_write(&e, &metrics, complete);
     ngx_http_weir_assert(e.len == e.cap);
 
     b->last = b->pos + e.len;
@@ -184,7 +186,7 @@ ngx_http_weir_metrics_document(ngx_http_request_t *r, ngx_uint_t openmetrics)
 
 static void
 ngx_http_weir_metrics_write(weir_exposition_t *e,
-    ngx_http_weir_metrics_t *metrics)
+    ngx_http_weir_metrics_t *metrics, ngx_uint_t complete)
 {
     weir_label_t  version;
 
@@ -197,7 +199,9 @@ ngx_http_weir_metrics_write(weir_exposition_t *e,
     ngx_http_weir_metrics_caches_write(e, metrics);
     ngx_http_weir_metrics_breakers_write(e, metrics);
 
-    weir_exposition_end(e);
+    if (complete) {
+        weir_exposition_end(e);
+    }
 }
 
 
@@ -217,6 +221,8 @@ ngx_http_weir_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
     wlcf->status = 1;
+
+    ngx_http_weir_series_require(cf);
 
     return NGX_CONF_OK;
 }

@@ -3,6 +3,7 @@
  *
  *     module    the directive, and the caches
  *     breakers  the breakers
+ *     series    routes and upstreams
  */
 
 #ifndef _NGX_HTTP_WEIR_STATUS_H_INCLUDED_
@@ -14,12 +15,29 @@
 #include <ngx_http.h>
 
 
+/* A position in the series. */
+typedef struct ngx_http_weir_status_series_s  ngx_http_weir_status_series_t;
+
+
 /*
  * breakers: appends a buffer (ngx_buf_t *, from the request's pool) for each
  * breaker zone, as a member of a JSON object; NGX_OK or NGX_ERROR (no memory).
  */
 ngx_int_t ngx_http_weir_status_breakers(ngx_http_request_t *r,
     ngx_array_t *bufs);
+
+/*
+ * series: the position of the first one, from the request's pool.  NULL: the
+ * configuration has none, or there is no memory.
+ */
+ngx_http_weir_status_series_t *ngx_http_weir_status_series_create(
+    ngx_http_request_t *r);
+
+/*
+ * series: writes the next part of the document, up to its end; an
+ * ngx_http_weir_metrics_part_pt.
+ */
+ngx_int_t ngx_http_weir_status_series_next(void *data, ngx_buf_t *b);
 
 
 #endif /* _NGX_HTTP_WEIR_STATUS_H_INCLUDED_ */

@@ -1,6 +1,6 @@
 /*
- * weir_status: Weir's version and the state of caches and breakers, as JSON for
- * operators and scripts.
+ * weir_status: Weir's version, the state of caches and breakers, and percentiles
+ * of routes and upstreams, as JSON for operators and scripts.
  *
  * Counters are read without a lock: each is correct, but they may be from
  * slightly different times.
@@ -16,7 +16,9 @@
 #include "common/problem.h"
 #include "common/version.h"
 #include "http/ngx_http_weir.h"
+#include "metrics/ngx_http_weir_metrics_parts.h"
 #include "metrics/ngx_http_weir_status.h"
+#include "metrics/series/ngx_http_weir_series.h"
 
 
 /* Upper limit of bytes per zone, without its name. */
@@ -25,7 +27,7 @@
 
 static ngx_int_t ngx_http_weir_status_handler(ngx_http_request_t *r);
 static ngx_buf_t *ngx_http_weir_status_document(ngx_http_request_t *r,
-    ngx_array_t *breakers);
+    ngx_array_t *breakers, ngx_uint_t complete);
 static u_char *ngx_http_weir_status_zone(u_char *p, u_char *last,
     ngx_http_weir_cache_zone_t *zone);
 static char *ngx_http_weir_status(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -79,10 +81,10 @@ ngx_module_t  ngx_http_weir_status_module = {
 static ngx_int_t
 ngx_http_weir_status_handler(ngx_http_request_t *r)
 {
-    ngx_int_t    rc;
-    ngx_buf_t   *b;
-    ngx_array_t  breakers;
-    ngx_chain_t  out;
+    ngx_int_t                       rc;
+    ngx_buf_t                      *b;
+    ngx_array_t                     breakers;
+    ngx_http_weir_status_series_t  *series;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return NGX_HTTP_NOT_ALLOWED;
@@ -99,31 +101,34 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b = ngx_http_weir_status_document(r, &breakers);
+    series = ngx_http_weir_status_series_create(r);
+
+    b = ngx_http_weir_status_document(r, &breakers, series == NULL);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
-
     r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = b->last - b->pos;
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
 
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_weir_send_response(r, &out);
+    return ngx_http_weir_metrics_parts_send(r, b,
+                                            series
+                                            ? ngx_http_weir_status_series_next
+                                            : NULL,
+                                            series);
 }
 
 
-/* Includes the buffers of the breakers; NULL: no memory. */
+/*
+ * Includes the buffers of the breakers; complete: with the end, behind which
+ * there are no series.  NULL: no memory.
+ */
 
 static ngx_buf_t *
-ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers)
+ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers,
+    ngx_uint_t complete)
 {
     u_char                       *p, *last;
     size_t                        size;
@@ -171,7 +176,7 @@ ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers)
                          breaker[i]->pos);
     }
 
-    b->last = ngx_slprintf(p, last, "\n}}\n");
+    b->last = ngx_slprintf(p, last, complete ? "\n}}\n" : "\n}");
 
     return b;
 }
@@ -244,6 +249,8 @@ ngx_http_weir_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
     wlcf->status = 1;
+
+    ngx_http_weir_series_require(cf);
 
     return NGX_CONF_OK;
 }

@@ -58,6 +58,11 @@ typedef struct {
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
     ngx_http_weir_record_wait_t  wait[NGX_HTTP_WEIR_RECORD_WAITS];
     ngx_uint_t              waits;
+    ngx_uint_t              method;     /* of the client; an error_page may
+                                           change r->method */
+    unsigned                ended:1;
+    unsigned                slow:1;     /* ended, and was slower than 99 percent
+                                           of its route's requests (metrics/) */
 } ngx_http_weir_record_t;
 
 
@@ -76,9 +81,28 @@ void ngx_http_weir_record_require(ngx_conf_t *cf);
  */
 ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
 
-/* Ends the current phase, and begins another, or the same one again. */
+/*
+ * Ends the current phase, and begins another, or the same one again.  Does
+ * nothing after the end.
+ */
 void ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     ngx_http_weir_phase_e phase);
+
+/*
+ * Ends the record, for handlers of the log phase, which all find the same times
+ * then: the request has taken record->since - record->start.
+ */
+void ngx_http_weir_record_end(ngx_http_weir_record_t *record);
+
+/*
+ * The time of connecting, summed over all servers that were tried, in nginx's
+ * own milliseconds; and their number.
+ */
+ngx_msec_t ngx_http_weir_record_connect(ngx_http_request_t *r,
+    ngx_uint_t *tries);
+
+/* The name of a phase in $weir_times. */
+ngx_str_t *ngx_http_weir_record_phase(ngx_http_weir_phase_e phase);
 
 
 /* Records that the request enters a phase. */

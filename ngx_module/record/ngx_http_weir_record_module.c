@@ -27,8 +27,6 @@ static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_weir_record_times(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_msec_t ngx_http_weir_record_connect(ngx_http_request_t *r,
-    ngx_uint_t *tries);
 static u_char *ngx_http_weir_record_print(u_char *p, ngx_str_t *name,
     uint64_t ns);
 static void *ngx_http_weir_record_create_main_conf(ngx_conf_t *cf);
@@ -117,6 +115,7 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
     record = cln->data;
     ngx_memzero(record, sizeof(ngx_http_weir_record_t));
     record->request = r;
+    record->method = r->method;
     record->start = ngx_http_weir_ns();
     record->since = record->start;
 
@@ -222,6 +221,10 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     uint64_t                      now;
     ngx_http_weir_record_wait_t  *wait;
 
+    if (record->ended) {
+        return;
+    }
+
     now = ngx_http_weir_ns();
 
     ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
@@ -241,6 +244,21 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     record->spent[record->phase] += now - record->since;
     record->since = now;
     record->phase = phase;
+}
+
+
+void
+ngx_http_weir_record_end(ngx_http_weir_record_t *record)
+{
+    ngx_http_weir_record_change(record, record->phase);
+    record->ended = 1;
+}
+
+
+ngx_str_t *
+ngx_http_weir_record_phase(ngx_http_weir_phase_e phase)
+{
+    return &ngx_http_weir_record_phases[phase];
 }
 
 
@@ -342,9 +360,7 @@ ngx_http_weir_record_times(ngx_http_request_t *r,
 }
 
 
-/* The sum over all servers that were tried, in nginx's own time. */
-
-static ngx_msec_t
+ngx_msec_t
 ngx_http_weir_record_connect(ngx_http_request_t *r, ngx_uint_t *tries)
 {
     ngx_msec_t                  connect;

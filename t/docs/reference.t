@@ -133,7 +133,7 @@ same({ map { $_ => 1 } $variables =~ /^\| `\$(weir_\w+)` \| [^|]*(?:;|\w)[^|]* \
     {%variable}, 'docs/reference/variables.md has each variable');
 
 my ($values) = slurp('ngx_module/cache/request/ngx_http_weir_cache_module.c') =~
-    /^ngx_http_weir_cache_status_variable\([^;{]*\)\s*\{(.*?)^\}/ms;
+    /^ngx_http_weir_cache_status_name\([^;{]*\)\s*\{(.*?)^\}/ms;
 same({ map { $_ => 1 } $variables =~ /^\| `([A-Z]+)` \|/mg },
     { map { $_ => 1 } $values =~ /ngx_string\("([A-Z]+)"\)/g },
     '... and each value of $weir_cache_status');

@@ -15,6 +15,7 @@
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/request/ngx_http_weir_cache_request.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
+#include "http/ngx_http_weir_assert.h"
 
 
 static ngx_int_t ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
@@ -360,13 +361,9 @@ ngx_http_weir_cache_zones(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
+ngx_str_t *
+ngx_http_weir_cache_status_name(ngx_http_weir_cache_status_e status)
 {
-    ngx_str_t                  *name;
-    ngx_http_weir_cache_ctx_t  *ctx;
-
     static ngx_str_t  names[] = {
         ngx_null_string,             /* NONE */
         ngx_string("HIT"),
@@ -380,6 +377,19 @@ ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
         ngx_string("REVALIDATED")
     };
 
+    ngx_http_weir_assert(status < sizeof(names) / sizeof(names[0]));
+
+    return &names[status];
+}
+
+
+static ngx_int_t
+ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                  *name;
+    ngx_http_weir_cache_ctx_t  *ctx;
+
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
 
     if (ctx == NULL || ctx->status == NGX_HTTP_WEIR_CACHE_NONE) {
@@ -387,7 +397,7 @@ ngx_http_weir_cache_status_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    name = &names[ctx->status];
+    name = ngx_http_weir_cache_status_name(ctx->status);
 
     v->data = name->data;
     v->len = name->len;

@@ -16,6 +16,9 @@
  */
 ngx_array_t *ngx_http_weir_cache_zones(ngx_http_request_t *r);
 
+/* module: the value of $weir_cache_status; len 0: none. */
+ngx_str_t *ngx_http_weir_cache_status_name(ngx_http_weir_cache_status_e status);
+
 /* conf: for the module's context and its table of directives. */
 void *ngx_http_weir_cache_conf_create_main(ngx_conf_t *cf);
 void *ngx_http_weir_cache_conf_create_loc(ngx_conf_t *cf);

@@ -1,0 +1,543 @@
+/*
+ * The series of routes and upstreams in weir_metrics, family after family.  A
+ * part of the document has whole samples: what does not fit any more is written
+ * again to the next part.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cache/request/ngx_http_weir_cache_request.h"
+#include "http/ngx_http_weir_assert.h"
+#include "metrics/ngx_http_weir_metrics.h"
+#include "metrics/series/ngx_http_weir_series.h"
+
+
+/* Bytes of a label's value at most; names of the configuration are shorter. */
+#define NGX_HTTP_WEIR_METRICS_LABEL  255
+
+/* Series that are added up in one part: some 500 us. */
+#define NGX_HTTP_WEIR_METRICS_TURN   64
+
+
+/* The families, in the order of the document. */
+typedef enum {
+    NGX_HTTP_WEIR_METRICS_SERVER_DURATION = 0,
+    NGX_HTTP_WEIR_METRICS_SERVER_RECEIVED,
+    NGX_HTTP_WEIR_METRICS_SERVER_SENT,
+    NGX_HTTP_WEIR_METRICS_CLIENT_DURATION,
+    NGX_HTTP_WEIR_METRICS_CLIENT_RECEIVED,
+    NGX_HTTP_WEIR_METRICS_CLIENT_SENT,
+    NGX_HTTP_WEIR_METRICS_PHASES_SPENT,
+    NGX_HTTP_WEIR_METRICS_DROPPED,
+    NGX_HTTP_WEIR_METRICS_FAMILIES
+} ngx_http_weir_metrics_family_e;
+
+
+struct ngx_http_weir_metrics_series_s {
+    ngx_http_weir_series_zone_t     *zone;
+    ngx_uint_t                       openmetrics;
+    ngx_http_weir_metrics_family_e   family;
+    ngx_uint_t                       begun;   /* bool: its lines are written */
+    ngx_http_weir_series_group_t    *group;   /* the next sample's */
+    ngx_http_weir_series_view_t     *view;
+    ngx_http_weir_series_t          *series;
+};
+
+
+/* The labels of a series, and bytes that their values are in. */
+typedef struct {
+    weir_label_t                     label[WEIR_EXPOSITION_LABELS - 1];
+    ngx_uint_t                       n;
+    u_char                           status[NGX_INT_T_LEN];
+    u_char                           port[NGX_INT_T_LEN];
+} ngx_http_weir_metrics_labels_t;
+
+
+static void ngx_http_weir_metrics_series_write(
+    ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
+static void ngx_http_weir_metrics_series_advance(
+    ngx_http_weir_metrics_series_t *s);
+static ngx_uint_t ngx_http_weir_metrics_series_seek(
+    ngx_http_weir_metrics_series_t *s);
+static void ngx_http_weir_metrics_series_duration(
+    ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
+static void ngx_http_weir_metrics_series_bytes(
+    ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
+static void ngx_http_weir_metrics_series_phases(
+    ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
+static void ngx_http_weir_metrics_series_labels(
+    ngx_http_weir_metrics_series_t *s,
+    ngx_http_weir_metrics_labels_t *labels);
+static void ngx_http_weir_metrics_series_failure(
+    ngx_http_weir_series_t *series, ngx_uint_t bad,
+    ngx_http_weir_metrics_labels_t *labels);
+static void ngx_http_weir_metrics_series_label(
+    ngx_http_weir_metrics_labels_t *labels, char *name, ngx_str_t *value);
+
+
+/* In the order of ngx_http_weir_metrics_family_e. */
+static weir_metric_t
+    ngx_http_weir_metrics_families[NGX_HTTP_WEIR_METRICS_FAMILIES] =
+{
+    { "http_server_request_duration_seconds", "seconds", WEIR_METRIC_HISTOGRAM,
+      "Duration of HTTP server requests." },
+    { "weir_http_server_received_bytes", "bytes", WEIR_METRIC_COUNTER,
+      "Bytes that requests of clients had, with header." },
+    { "weir_http_server_sent_bytes", "bytes", WEIR_METRIC_COUNTER,
+      "Bytes that responses to clients had, with header." },
+    { "http_client_request_duration_seconds", "seconds", WEIR_METRIC_HISTOGRAM,
+      "Duration of HTTP client requests: those to upstreams." },
+    { "weir_http_client_received_bytes", "bytes", WEIR_METRIC_COUNTER,
+      "Bytes that responses of upstreams had, with header." },
+    { "weir_http_client_sent_bytes", "bytes", WEIR_METRIC_COUNTER,
+      "Bytes that requests to upstreams had, with header." },
+    { "weir_request_phase_seconds", "seconds", WEIR_METRIC_COUNTER,
+      "Time that requests have spent in a phase." },
+    { "weir_metrics_series_dropped", NULL, WEIR_METRIC_COUNTER,
+      "Series for which weir_metrics_zone has no room, by worker." }
+};
+
+
+/* The advice of OpenTelemetry's conventions for durations of HTTP requests. */
+
+static double  ngx_http_weir_metrics_bounds[] = {
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10
+};
+
+#define NGX_HTTP_WEIR_METRICS_BOUNDS                                          \
+    (sizeof(ngx_http_weir_metrics_bounds) / sizeof(double))
+
+
+ngx_http_weir_metrics_series_t *
+ngx_http_weir_metrics_series_create(ngx_http_request_t *r,
+    ngx_uint_t openmetrics)
+{
+    ngx_http_weir_series_zone_t     *zone;
+    ngx_http_weir_metrics_series_t  *s;
+
+    zone = ngx_http_weir_series_zone(r);
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    s = ngx_pcalloc(r->pool, sizeof(ngx_http_weir_metrics_series_t));
+    if (s == NULL) {
+        return NULL;
+    }
+
+    s->zone = zone;
+    s->openmetrics = openmetrics;
+
+    return s;
+}
+
+
+ngx_int_t
+ngx_http_weir_metrics_series_next(void *data, ngx_buf_t *b)
+{
+    ngx_http_weir_metrics_series_t *s = data;
+
+    size_t             written;
+    ngx_uint_t         n;
+    weir_exposition_t  e;
+
+    ngx_memzero(&e, sizeof(weir_exposition_t));
+    e.buf = (char *) b->last;
+    e.cap = b->end - b->last;
+    e.openmetrics = s->openmetrics;
+
+    for (n = 0; n < NGX_HTTP_WEIR_METRICS_TURN; n++) {
+        written = e.len;
+
+        ngx_http_weir_metrics_series_write(s, &e);
+
+        if (e.len > e.cap) {
+            ngx_http_weir_assert(written);
+
+            b->last += written;
+            return NGX_AGAIN;
+        }
+
+        if (s->family == NGX_HTTP_WEIR_METRICS_FAMILIES) {
+            b->last += e.len;
+            return NGX_OK;
+        }
+
+        ngx_http_weir_metrics_series_advance(s);
+    }
+
+    b->last += e.len;
+
+    /* all samples may have been empty */
+    return e.len ? NGX_AGAIN : ngx_http_weir_metrics_series_next(s, b);
+}
+
+
+/*
+ * Writes what the position is at: the lines that begin a family, a sample, or
+ * the end of the document.
+ */
+
+static void
+ngx_http_weir_metrics_series_write(ngx_http_weir_metrics_series_t *s,
+    weir_exposition_t *e)
+{
+    weir_metric_t  *metric;
+
+    if (s->family == NGX_HTTP_WEIR_METRICS_FAMILIES) {
+        weir_exposition_end(e);
+        return;
+    }
+
+    metric = &ngx_http_weir_metrics_families[s->family];
+
+    if (!s->begun) {
+        weir_exposition_family(e, metric);
+        return;
+    }
+
+    switch (s->family) {
+
+    case NGX_HTTP_WEIR_METRICS_SERVER_DURATION:
+    case NGX_HTTP_WEIR_METRICS_CLIENT_DURATION:
+        ngx_http_weir_metrics_series_duration(s, e);
+        break;
+
+    case NGX_HTTP_WEIR_METRICS_PHASES_SPENT:
+        ngx_http_weir_metrics_series_phases(s, e);
+        break;
+
+    case NGX_HTTP_WEIR_METRICS_DROPPED:
+        weir_exposition_sample(e, metric, NULL, 0, s->zone->sh->dropped);
+        break;
+
+    default:
+        ngx_http_weir_metrics_series_bytes(s, e);
+        break;
+    }
+}
+
+
+/* Moves the position behind what was written. */
+
+static void
+ngx_http_weir_metrics_series_advance(ngx_http_weir_metrics_series_t *s)
+{
+    ngx_http_weir_series_sh_t  *sh;
+
+    if (!s->begun) {
+        sh = s->zone->sh;
+
+        s->begun = 1;
+        s->series = NULL;
+        s->view = NULL;
+        s->group = NULL;
+
+        switch (s->family) {
+
+        case NGX_HTTP_WEIR_METRICS_DROPPED:
+            return;
+
+        case NGX_HTTP_WEIR_METRICS_CLIENT_DURATION:
+        case NGX_HTTP_WEIR_METRICS_CLIENT_RECEIVED:
+        case NGX_HTTP_WEIR_METRICS_CLIENT_SENT:
+            s->group = ngx_http_weir_series_load(
+                                    sh->groups[NGX_HTTP_WEIR_SERIES_UPSTREAM]);
+            break;
+
+        default:
+            s->group = ngx_http_weir_series_load(
+                                    sh->groups[NGX_HTTP_WEIR_SERIES_ROUTE]);
+            break;
+        }
+
+        if (s->group) {
+            s->view = ngx_http_weir_series_load(s->group->views);
+        }
+
+        if (s->view) {
+            s->series = ngx_http_weir_series_load(s->view->series);
+        }
+
+    } else if (s->family == NGX_HTTP_WEIR_METRICS_PHASES_SPENT) {
+        s->group = s->group->next;
+
+    } else if (s->series) {
+        s->series = s->series->next;
+    }
+
+    if (!ngx_http_weir_metrics_series_seek(s)) {
+        s->family++;
+        s->begun = 0;
+    }
+}
+
+
+/* Finds the next sample at or behind the position; false: there is none. */
+
+static ngx_uint_t
+ngx_http_weir_metrics_series_seek(ngx_http_weir_metrics_series_t *s)
+{
+    if (s->family == NGX_HTTP_WEIR_METRICS_PHASES_SPENT) {
+        return s->group != NULL;
+    }
+
+    while (s->series == NULL) {
+
+        if (s->view) {
+            s->view = s->view->next;
+
+        } else if (s->group) {
+            s->group = s->group->next;
+
+            if (s->group) {
+                s->view = ngx_http_weir_series_load(s->group->views);
+            }
+
+        } else {
+            return 0;
+        }
+
+        if (s->view) {
+            s->series = ngx_http_weir_series_load(s->view->series);
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+ngx_http_weir_metrics_series_duration(ngx_http_weir_metrics_series_t *s,
+    weir_exposition_t *e)
+{
+    uint64_t                         counts[NGX_HTTP_WEIR_METRICS_BOUNDS];
+    weir_buckets_t                   buckets;
+    ngx_http_weir_series_part_t     *part;
+    ngx_http_weir_metrics_labels_t   labels;
+
+    static weir_histogram_sum_t  sum;
+
+    ngx_memzero(&sum, sizeof(weir_histogram_sum_t));
+
+    for (part = ngx_http_weir_series_load(s->series->parts);
+         part;
+         part = part->next)
+    {
+        weir_histogram_merge(&sum, &part->durations);
+    }
+
+    buckets.bounds = ngx_http_weir_metrics_bounds;
+    buckets.counts = counts;
+    buckets.n = NGX_HTTP_WEIR_METRICS_BOUNDS;
+    buckets.count = weir_histogram_count(&sum);
+    buckets.sum = sum.sum;
+
+    if (buckets.count == 0) {
+        /* the series for what has no room, which had none */
+        return;
+    }
+
+    weir_histogram_cumulative(&sum, ngx_http_weir_metrics_bounds, counts,
+                              NGX_HTTP_WEIR_METRICS_BOUNDS);
+
+    ngx_http_weir_metrics_series_labels(s, &labels);
+
+    weir_exposition_histogram(e, &ngx_http_weir_metrics_families[s->family],
+                              labels.label, labels.n, &buckets);
+}
+
+
+static void
+ngx_http_weir_metrics_series_bytes(ngx_http_weir_metrics_series_t *s,
+    weir_exposition_t *e)
+{
+    uint64_t                        *value, bytes;
+    ngx_http_weir_series_part_t     *part;
+    ngx_http_weir_metrics_labels_t   labels;
+
+    bytes = 0;
+
+    for (part = ngx_http_weir_series_load(s->series->parts);
+         part;
+         part = part->next)
+    {
+        value = s->family == NGX_HTTP_WEIR_METRICS_SERVER_RECEIVED
+                || s->family == NGX_HTTP_WEIR_METRICS_CLIENT_RECEIVED
+                ? &part->received : &part->sent;
+
+        bytes += __atomic_load_n(value, __ATOMIC_RELAXED);
+    }
+
+    if (bytes == 0) {
+        return;
+    }
+
+    ngx_http_weir_metrics_series_labels(s, &labels);
+
+    weir_exposition_sample(e, &ngx_http_weir_metrics_families[s->family],
+                           labels.label, labels.n, bytes);
+}
+
+
+/* The phases of a route. */
+
+static void
+ngx_http_weir_metrics_series_phases(ngx_http_weir_metrics_series_t *s,
+    weir_exposition_t *e)
+{
+    uint64_t                      spent[NGX_HTTP_WEIR_PHASES];
+    ngx_uint_t                    i;
+    weir_label_t                  label[2];
+    ngx_http_weir_series_t       *series;
+    ngx_http_weir_series_part_t  *part;
+    ngx_http_weir_series_view_t  *view;
+
+    ngx_memzero(spent, sizeof(spent));
+
+    for (view = ngx_http_weir_series_load(s->group->views);
+         view;
+         view = view->next)
+    {
+        for (series = ngx_http_weir_series_load(view->series);
+             series;
+             series = series->next)
+        {
+            for (part = ngx_http_weir_series_load(series->parts);
+                 part;
+                 part = part->next)
+            {
+                for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
+                    spent[i] += __atomic_load_n(&part->phase[i],
+                                                __ATOMIC_RELAXED);
+                }
+            }
+        }
+    }
+
+    label[0].name = "http_route";
+    label[0].value = ngx_http_weir_metrics_text(&s->group->name);
+    label[1].name = "phase";
+
+    for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
+
+        if (spent[i] == 0) {
+            /* the route does not have the phase */
+            continue;
+        }
+
+        label[1].value = ngx_http_weir_metrics_text(
+                                               ngx_http_weir_record_phase(i));
+        weir_exposition_sample_seconds(e,
+                                   &ngx_http_weir_metrics_families[s->family],
+                                   label, 2, spent[i] * 1e-9);
+    }
+}
+
+
+/* The attributes of the conventions, and after them our own. */
+
+static void
+ngx_http_weir_metrics_series_labels(ngx_http_weir_metrics_series_t *s,
+    ngx_http_weir_metrics_labels_t *labels)
+{
+    ngx_str_t                      port;
+    ngx_http_weir_series_t        *series;
+    ngx_http_weir_series_group_t  *group;
+
+    static ngx_str_t  scheme[] = { ngx_string("http"), ngx_string("https") };
+
+    series = s->series;
+    group = s->group;
+    labels->n = 0;
+
+    ngx_http_weir_metrics_series_label(labels, "http_request_method",
+                                   ngx_http_weir_series_method(series->method));
+    ngx_http_weir_metrics_series_label(labels, "url_scheme",
+                                       &scheme[series->secure]);
+
+    if (group->kind == NGX_HTTP_WEIR_SERIES_UPSTREAM) {
+        ngx_http_weir_metrics_series_label(labels, "server_address",
+                                           &group->name);
+        if (group->port) {
+            port.data = labels->port;
+            port.len = ngx_sprintf(port.data, "%ui", (ngx_uint_t) group->port)
+                       - port.data;
+            ngx_http_weir_metrics_series_label(labels, "server_port", &port);
+        }
+
+        ngx_http_weir_metrics_series_failure(series, 400, labels);
+        ngx_http_weir_metrics_series_label(labels, "http_route",
+                                           &series->route->name);
+        return;
+    }
+
+    ngx_http_weir_metrics_series_failure(series, 500, labels);
+    ngx_http_weir_metrics_series_label(labels, "http_route", &group->name);
+
+    if (s->view->version.len) {
+        ngx_http_weir_metrics_series_label(labels, "weir_version",
+                                           &s->view->version);
+    }
+
+    if (series->cache != NGX_HTTP_WEIR_CACHE_NONE) {
+        ngx_http_weir_metrics_series_label(labels, "weir_cache_status",
+                             ngx_http_weir_cache_status_name(series->cache));
+    }
+}
+
+
+/*
+ * The status that was sent or received; and error.type, which the conventions
+ * have for a status from 500 on of a server, from 400 on for a client, and if
+ * there is none.
+ */
+
+static void
+ngx_http_weir_metrics_series_failure(ngx_http_weir_series_t *series,
+    ngx_uint_t bad, ngx_http_weir_metrics_labels_t *labels)
+{
+    ngx_str_t  status;
+
+    static ngx_str_t  timeout = ngx_string("timeout");
+    static ngx_str_t  other = ngx_string("_OTHER");
+
+    if (series->failed) {
+        ngx_http_weir_metrics_series_label(labels, "error_type",
+                              series->status == NGX_HTTP_GATEWAY_TIME_OUT
+                              ? &timeout : &other);
+        return;
+    }
+
+    if (series->status == 0) {
+        return;
+    }
+
+    status.data = labels->status;
+    status.len = ngx_sprintf(status.data, "%ui", (ngx_uint_t) series->status)
+                 - status.data;
+
+    ngx_http_weir_metrics_series_label(labels, "http_response_status_code",
+                                       &status);
+
+    if (series->status >= bad) {
+        ngx_http_weir_metrics_series_label(labels, "error_type", &status);
+    }
+}
+
+
+static void
+ngx_http_weir_metrics_series_label(ngx_http_weir_metrics_labels_t *labels,
+    char *name, ngx_str_t *value)
+{
+    weir_label_t  *label;
+
+    ngx_http_weir_assert(labels->n < WEIR_EXPOSITION_LABELS - 1);
+
+    label = &labels->label[labels->n++];
+    label->name = name;
+    label->value.data = (char *) value->data;
+    label->value.len = ngx_min(value->len, NGX_HTTP_WEIR_METRICS_LABEL);
+}

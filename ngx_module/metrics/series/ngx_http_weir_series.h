@@ -1,0 +1,248 @@
+/*
+ * Durations, bytes and phases of requests, by route and upstream, in shared
+ * memory.
+ *
+ *     module   directives, processes
+ *     count    a request that ends is counted; the worker's table of pointers
+ *     cause    the phase that a request in the tail has spent its time in
+ *     windows  the last minute, 15 minutes and hour; the 99th percentile
+ *     zone     the tree in shared memory
+ *
+ * Calls go down in this list, never up.
+ *
+ * The tree:
+ *
+ *     group    a route, or an upstream (kind, name, port)
+ *       view   of a group: an API version; has the windows
+ *         series   of a view: method, status, cache result, ... of requests
+ *           part     of a series: what one slot has counted
+ *
+ * A worker has a slot: the first one that no living process has.  Only the
+ * process that has the slot writes its parts, without a lock or an atomic
+ * operation that reads and writes; the next process with the slot continues
+ * them.  So no count is lost with a worker, or with a reload.
+ *
+ * Invariant: lists only grow, at their head, under the zone's mutex; an element
+ * is complete before it is linked (release), and nothing is ever freed or
+ * changed but counts and windows.  So readers need no lock for the tree.  The
+ * windows of a view are guarded by the zone's mutex.
+ */
+
+#ifndef _NGX_HTTP_WEIR_SERIES_H_INCLUDED_
+#define _NGX_HTTP_WEIR_SERIES_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/metrics/window.h"
+#include "record/ngx_http_weir_record.h"
+
+
+/* Processes that count at the same time; a reload has two for each worker. */
+#define NGX_HTTP_WEIR_SERIES_SLOTS  512
+
+
+typedef enum {
+    NGX_HTTP_WEIR_SERIES_ROUTE = 0,  /* requests of clients, by route */
+    NGX_HTTP_WEIR_SERIES_UPSTREAM,   /* requests to servers, by upstream */
+    NGX_HTTP_WEIR_SERIES_KINDS
+} ngx_http_weir_series_kind_e;
+
+
+/* What a request in the tail has spent most of its time in. */
+typedef enum {
+    NGX_HTTP_WEIR_SERIES_NGINX = 0,
+    NGX_HTTP_WEIR_SERIES_VERSION,
+    NGX_HTTP_WEIR_SERIES_LOOKUP,
+    NGX_HTTP_WEIR_SERIES_REDIS,
+    NGX_HTTP_WEIR_SERIES_TURN,
+    NGX_HTTP_WEIR_SERIES_BREAKER,
+    NGX_HTTP_WEIR_SERIES_RECEIVE,    /* reading the request's body */
+    NGX_HTTP_WEIR_SERIES_CONNECT,    /* connecting to the upstream */
+    NGX_HTTP_WEIR_SERIES_WAIT,       /* waiting for the upstream's header */
+    NGX_HTTP_WEIR_SERIES_RESPONSE,
+    NGX_HTTP_WEIR_SERIES_SEND,
+    NGX_HTTP_WEIR_SERIES_CAUSES
+} ngx_http_weir_series_cause_e;
+
+
+typedef struct ngx_http_weir_series_group_s  ngx_http_weir_series_group_t;
+typedef struct ngx_http_weir_series_view_s  ngx_http_weir_series_view_t;
+typedef struct ngx_http_weir_series_s  ngx_http_weir_series_t;
+typedef struct ngx_http_weir_series_part_s  ngx_http_weir_series_part_t;
+
+
+/* Written by the process that has the slot; begins with all counts 0. */
+struct ngx_http_weir_series_part_s {
+    ngx_http_weir_series_part_t   *next;
+    ngx_http_weir_series_view_t   *view;
+    ngx_uint_t                     slot;
+    ngx_uint_t                     full;   /* bool: a page had no room, which
+                                              was counted */
+    weir_histogram_t               durations;
+    uint64_t                       received;  /* bytes */
+    uint64_t                       sent;      /* bytes */
+    uint64_t                       phase[NGX_HTTP_WEIR_PHASES];  /* ns */
+    uint64_t                       tail[NGX_HTTP_WEIR_SERIES_CAUSES];
+};
+
+
+struct ngx_http_weir_series_s {
+    ngx_http_weir_series_t        *next;
+    ngx_http_weir_series_view_t   *view;
+    ngx_http_weir_series_part_t   *parts;
+    ngx_http_weir_series_group_t  *route;     /* of an upstream's series: the
+                                                 route of the requests */
+    uint16_t                       status;    /* 0: none */
+    uint8_t                        method;    /* ngx_http_weir_series_method() */
+    uint8_t                        cache;     /* ngx_http_weir_cache_status_e */
+    uint8_t                        secure;    /* bool: https */
+    uint8_t                        failed;    /* bool: the upstream sent no
+                                                 header, status is nginx's */
+};
+
+
+struct ngx_http_weir_series_view_s {
+    ngx_http_weir_series_view_t   *next;
+    ngx_http_weir_series_group_t  *group;
+    ngx_http_weir_series_t        *series;
+    ngx_str_t                      version;   /* len 0: none */
+    double                         slow;      /* s: longer requests are in the
+                                                 tail; written by the keeper of
+                                                 the windows only */
+
+    /* guarded by the zone's mutex */
+    weir_window_t                  window;
+    weir_histogram_t               before;    /* what was pushed */
+    uint64_t                       tail_before[NGX_HTTP_WEIR_SERIES_CAUSES];
+};
+
+
+struct ngx_http_weir_series_group_s {
+    ngx_http_weir_series_group_t  *next;
+    ngx_http_weir_series_view_t   *views;
+    ngx_http_weir_series_kind_e    kind;
+    ngx_str_t                      name;
+    in_port_t                      port;      /* of an upstream; 0: none */
+};
+
+
+/* The identity of a series. */
+typedef struct {
+    ngx_http_weir_series_kind_e    kind;
+    ngx_str_t                     *route;
+    ngx_str_t                      version;
+    ngx_str_t                     *upstream;  /* of the kind UPSTREAM only */
+    in_port_t                      port;
+    ngx_http_weir_series_t         labels;    /* status and the members behind
+                                                 it; others are not used */
+} ngx_http_weir_series_id_t;
+
+
+typedef struct {
+    uint64_t                       layout;    /* first member: see object/ */
+    ngx_http_weir_series_group_t  *groups[NGX_HTTP_WEIR_SERIES_KINDS];
+    uint64_t                       dropped;   /* series without room, of each
+                                                 slot; guarded by the mutex */
+    ngx_pid_t                      keeper;    /* of the windows; 0: none */
+    ngx_pid_t                      pids[NGX_HTTP_WEIR_SERIES_SLOTS];
+                                              /* 0: free; guarded by the mutex */
+} ngx_http_weir_series_sh_t;
+
+
+/* Of a configuration; NULL where there is none. */
+typedef struct {
+    ngx_http_weir_series_sh_t     *sh;
+    ngx_slab_pool_t               *shpool;
+} ngx_http_weir_series_zone_t;
+
+
+extern ngx_module_t  ngx_http_weir_series_module;
+
+
+/*
+ * module: lets the configuration have a zone, unless it has
+ * "weir_metrics_zone off".  To be called by the handler of a directive.
+ */
+void ngx_http_weir_series_require(ngx_conf_t *cf);
+
+/* module: the zone of the configuration, or NULL. */
+ngx_http_weir_series_zone_t *ngx_http_weir_series_zone(ngx_http_request_t *r);
+
+/* count: the handler of the log phase. */
+ngx_int_t ngx_http_weir_series_count(ngx_http_request_t *r);
+
+/*
+ * count: lets this process count, or count nothing any more.  NGX_OK, or
+ * NGX_ERROR after an error was logged: the process counts nothing.
+ */
+ngx_int_t ngx_http_weir_series_count_begin(ngx_http_weir_series_zone_t *zone,
+    ngx_log_t *log);
+void ngx_http_weir_series_count_end(void);
+
+/* count: the label value of a method's number. */
+ngx_str_t *ngx_http_weir_series_method(ngx_uint_t method);
+
+/* cause: of a request with a record that has ended. */
+ngx_http_weir_series_cause_e ngx_http_weir_series_cause(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record);
+
+/* cause: its name in weir_status. */
+ngx_str_t *ngx_http_weir_series_cause_name(ngx_http_weir_series_cause_e cause);
+
+/*
+ * windows: the process takes part in keeping them: one of all processes does
+ * it, in steps that each take less than a millisecond.
+ */
+void ngx_http_weir_series_windows_begin(ngx_http_weir_series_zone_t *zone,
+    ngx_cycle_t *cycle);
+void ngx_http_weir_series_windows_end(void);
+
+/* windows: adds what a view has in a span up to now. */
+void ngx_http_weir_series_windows_read(ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_view_t *view, weir_window_span_t span,
+    weir_window_sum_t *into);
+
+/* zone: begins the memory; the init function of the zone. */
+ngx_int_t ngx_http_weir_series_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/*
+ * zone: claims a slot for this process and frees it.  NGX_ERROR: there is none,
+ * or no memory for other, which gets a part for each kind: that of the series
+ * for what has no room, with all its pages.
+ */
+ngx_int_t ngx_http_weir_series_zone_claim(ngx_http_weir_series_zone_t *zone,
+    ngx_uint_t *slot, ngx_http_weir_series_part_t **other);
+void ngx_http_weir_series_zone_free(ngx_http_weir_series_zone_t *zone,
+    ngx_uint_t slot);
+
+/*
+ * zone: the slot's part of a series, which is created if it is missing.  NULL:
+ * no room, which is counted.
+ */
+ngx_http_weir_series_part_t *ngx_http_weir_series_zone_part(
+    ngx_http_weir_series_zone_t *zone, ngx_uint_t slot,
+    ngx_http_weir_series_id_t *id);
+
+/* zone: counts a part for whose pages there is no room. */
+void ngx_http_weir_series_zone_full(ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_part_t *part);
+
+/* zone: takes zeroed memory; for pages.  data is the zone. */
+void *ngx_http_weir_series_zone_memory(void *data, size_t size);
+
+/*
+ * zone: true if no living process has the pid; for what processes claim in
+ * shared memory.
+ */
+ngx_uint_t ngx_http_weir_series_zone_is_dead(ngx_pid_t pid);
+
+
+/* An element of a list, and the first one, as other processes have linked it. */
+#define ngx_http_weir_series_load(list)                                       \
+    __atomic_load_n(&(list), __ATOMIC_ACQUIRE)
+
+
+#endif /* _NGX_HTTP_WEIR_SERIES_H_INCLUDED_ */
