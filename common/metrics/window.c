@@ -144,13 +144,16 @@ static void end_step(weir_window_t *w, weir_window_packed_t *packed, weir_window
     put(&w->five[five % WEIR_WINDOW_FIVES], pack(scratch, memory, failed), memory);
 }
 
-/* Ends all steps before step n without counts; after more than an hour nothing is left. */
+/*
+ * Ends all steps before step n without counts; after more than an hour nothing is left, and before
+ * the first push nothing was there.
+ */
 static void skip_to(weir_window_t *w, uint64_t n, weir_window_sum_t *scratch,
                     const weir_window_memory_t *memory, bool *failed)
 {
     uint64_t kept = WEIR_WINDOW_FIVES * STEPS_OF_FIVE;
 
-    if (n > w->next && n - w->next > kept) {
+    if (w->next == 0 || (n > w->next && n - w->next > kept)) {
         for (unsigned i = 0; i < WEIR_WINDOW_STEPS; i++)
             put(&w->step[i], NULL, memory);
         for (unsigned i = 0; i < WEIR_WINDOW_MINUTES; i++)

@@ -9,6 +9,114 @@
 #include <time.h>
 
 
+/* Clock and counter are compared over at least this time. */
+#define NGX_HTTP_WEIR_CLOCK_MEASURE  5     /* ms */
+
+
+ngx_uint_t  ngx_http_weir_clock_has_tsc;
+double      ngx_http_weir_clock_tick = 1;
+
+
+#if (__x86_64__)
+
+/* Both at the same time, when begin was first called. */
+static uint64_t  ngx_http_weir_clock_first_ns;
+static uint64_t  ngx_http_weir_clock_first_tick;
+
+
+/* The counter halfway between its values before and after the clock was read. */
+
+static uint64_t
+ngx_http_weir_clock_read(uint64_t *tick)
+{
+    uint64_t  ns, before;
+
+    before = __builtin_ia32_rdtsc();
+    ns = ngx_http_weir_ns();
+    *tick = before + (__builtin_ia32_rdtsc() - before) / 2;
+
+    return ns;
+}
+
+
+/*
+ * True if the kernel's clock is the TSC: then it runs at one rate, and is the
+ * same on all processors.
+ */
+
+static ngx_uint_t
+ngx_http_weir_clock_trusts_tsc(void)
+{
+    u_char    text[8];
+    ssize_t   n;
+    ngx_fd_t  fd;
+
+    fd = ngx_open_file("/sys/devices/system/clocksource/clocksource0/"
+                       "current_clocksource",
+                       NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        return 0;
+    }
+
+    n = ngx_read_fd(fd, text, sizeof(text));
+
+    (void) ngx_close_file(fd);
+
+    return n == 4 && ngx_memcmp(text, "tsc\n", 4) == 0;
+}
+
+
+void
+ngx_http_weir_clock_begin(void)
+{
+    if (ngx_http_weir_clock_first_tick == 0
+        && ngx_http_weir_clock_trusts_tsc())
+    {
+        ngx_http_weir_clock_first_ns =
+                     ngx_http_weir_clock_read(&ngx_http_weir_clock_first_tick);
+    }
+}
+
+
+void
+ngx_http_weir_clock_measure(void)
+{
+    uint64_t  ns, tick;
+
+    if (ngx_http_weir_clock_first_tick == 0) {
+        return;
+    }
+
+    ns = ngx_http_weir_clock_read(&tick);
+
+    if (ns - ngx_http_weir_clock_first_ns
+        < NGX_HTTP_WEIR_CLOCK_MEASURE * 1000000)
+    {
+        ngx_msleep(NGX_HTTP_WEIR_CLOCK_MEASURE);
+        ns = ngx_http_weir_clock_read(&tick);
+    }
+
+    ngx_http_weir_clock_tick = (double) (ns - ngx_http_weir_clock_first_ns)
+                               / (tick - ngx_http_weir_clock_first_tick);
+    ngx_http_weir_clock_has_tsc = 1;
+}
+
+#else
+
+void
+ngx_http_weir_clock_begin(void)
+{
+}
+
+
+void
+ngx_http_weir_clock_measure(void)
+{
+}
+
+#endif
+
+
 uint64_t
 ngx_http_weir_ms(void)
 {

@@ -3,9 +3,9 @@
  *
  * A phase clock: at any time a request is in one phase, and entering another
  * one adds the time since the last change to the phase that ends.  So the
- * phases add up to the request's time, and each change reads the clock once
- * (CLOCK_MONOTONIC, through the vDSO).  nginx's own time does not advance while
- * a worker is busy, and has a resolution of one millisecond.
+ * phases add up to the request's time, and each change reads the clock once (see
+ * ngx_http_weir_ticks()).  nginx's own time does not advance while a worker is
+ * busy, and has a resolution of one millisecond.
  *
  * A record exists only if the configuration uses $weir_times or a directive that
  * needs records (ngx_http_weir_record_require), and only for requests of clients
@@ -20,6 +20,9 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+
+#include "http/ngx_http_weir_assert.h"
+#include "http/ngx_http_weir_clock.h"
 
 
 /* Their names in $weir_times are in ngx_http_weir_record_module.c. */
@@ -55,6 +58,7 @@ typedef struct {
     ngx_http_weir_phase_e   phase;
     uint64_t                start;      /* the request's header was read */
     uint64_t                since;      /* start of the current phase */
+    uint64_t                tick;       /* the same in ngx_http_weir_ticks() */
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
     ngx_http_weir_record_wait_t  wait[NGX_HTTP_WEIR_RECORD_WAITS];
     ngx_uint_t              waits;
@@ -85,8 +89,12 @@ ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
  * Ends the current phase, and begins another, or the same one again.  Does
  * nothing after the end.
  */
-void ngx_http_weir_record_change(ngx_http_weir_record_t *record,
-    ngx_http_weir_phase_e phase);
+static ngx_inline void ngx_http_weir_record_change(
+    ngx_http_weir_record_t *record, ngx_http_weir_phase_e phase);
+
+/* Keeps the wait that ends now, if there is room. */
+void ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record,
+    uint64_t end);
 
 /*
  * Ends the record, for handlers of the log phase, which all find the same times
@@ -103,6 +111,39 @@ ngx_msec_t ngx_http_weir_record_connect(ngx_http_request_t *r,
 
 /* The name of a phase in $weir_times. */
 ngx_str_t *ngx_http_weir_record_phase(ngx_http_weir_phase_e phase);
+
+
+static ngx_inline void
+ngx_http_weir_record_change(ngx_http_weir_record_t *record,
+    ngx_http_weir_phase_e phase)
+{
+    uint64_t  tick, spent;
+
+    if (record->ended) {
+        return;
+    }
+
+    ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
+                         && record->phase < NGX_HTTP_WEIR_PHASES);
+
+    tick = ngx_http_weir_ticks();
+    spent = 0;
+
+    if (tick > record->tick) {
+        spent = (int64_t) (tick - record->tick) * ngx_http_weir_clock_tick;
+        record->tick = tick;
+    }
+
+    if (record->phase == NGX_HTTP_WEIR_PHASE_REDIS
+        || record->phase == NGX_HTTP_WEIR_PHASE_TURN)
+    {
+        ngx_http_weir_record_keep_wait(record, record->since + spent);
+    }
+
+    record->spent[record->phase] += spent;
+    record->since += spent;
+    record->phase = phase;
+}
 
 
 /* Records that the request enters a phase. */

@@ -33,6 +33,7 @@ static void *ngx_http_weir_record_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init(ngx_conf_t *cf);
 static ngx_uint_t ngx_http_weir_record_is_printed(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_record_init_process(ngx_cycle_t *cycle);
 
 
 typedef struct {
@@ -62,7 +63,7 @@ ngx_module_t  ngx_http_weir_record_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_weir_record_init_process,     /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     NULL,                                  /* exit process */
@@ -105,19 +106,26 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_record_t));
+    /* ngx_pool_cleanup_add() with one allocation */
+
+    cln = ngx_pcalloc(r->pool, sizeof(ngx_pool_cleanup_t)
+                               + sizeof(ngx_http_weir_record_t));
     if (cln == NULL) {
         return NGX_DECLINED;
     }
 
-    cln->handler = ngx_http_weir_record_cleanup;
+    record = (ngx_http_weir_record_t *) (cln + 1);
 
-    record = cln->data;
-    ngx_memzero(record, sizeof(ngx_http_weir_record_t));
+    cln->handler = ngx_http_weir_record_cleanup;
+    cln->data = record;
+    cln->next = r->pool->cleanup;
+    r->pool->cleanup = cln;
+
     record->request = r;
     record->method = r->method;
     record->start = ngx_http_weir_ns();
     record->since = record->start;
+    record->tick = ngx_http_weir_ticks();
 
     ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
 
@@ -215,35 +223,16 @@ ngx_http_weir_record_cleanup(void *data)
 
 
 void
-ngx_http_weir_record_change(ngx_http_weir_record_t *record,
-    ngx_http_weir_phase_e phase)
+ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
 {
-    uint64_t                      now;
     ngx_http_weir_record_wait_t  *wait;
 
-    if (record->ended) {
-        return;
-    }
-
-    now = ngx_http_weir_ns();
-
-    ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
-                         && record->phase < NGX_HTTP_WEIR_PHASES);
-    ngx_http_weir_assert(now >= record->since);
-
-    if ((record->phase == NGX_HTTP_WEIR_PHASE_REDIS
-         || record->phase == NGX_HTTP_WEIR_PHASE_TURN)
-        && record->waits < NGX_HTTP_WEIR_RECORD_WAITS)
-    {
+    if (record->waits < NGX_HTTP_WEIR_RECORD_WAITS) {
         wait = &record->wait[record->waits++];
         wait->phase = record->phase;
         wait->start = record->since;
-        wait->end = now;
+        wait->end = end;
     }
-
-    record->spent[record->phase] += now - record->since;
-    record->since = now;
-    record->phase = phase;
 }
 
 
@@ -475,6 +464,8 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
+    ngx_http_weir_clock_begin();
+
     if (ngx_http_weir_record_add_handler(cf, NGX_HTTP_POST_READ_PHASE,
                                          ngx_http_weir_record_handler)
         != NGX_OK
@@ -513,6 +504,17 @@ ngx_http_weir_record_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
     }
 
     *h = handler;
+
+    return NGX_OK;
+}
+
+
+/* Measures nothing if no configuration needs records. */
+
+static ngx_int_t
+ngx_http_weir_record_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_clock_measure();
 
     return NGX_OK;
 }

@@ -13,6 +13,11 @@
 
 
 typedef struct {
+    ngx_uint_t  used;                      /* bool: on somewhere */
+} ngx_http_weir_server_timing_main_conf_t;
+
+
+typedef struct {
     ngx_flag_t  enable;
 } ngx_http_weir_server_timing_conf_t;
 
@@ -22,6 +27,7 @@ static u_char *ngx_http_weir_server_timing_print(u_char *p, ngx_str_t *name,
     uint64_t ns);
 static char *ngx_http_weir_server_timing_set(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+static void *ngx_http_weir_server_timing_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_weir_server_timing_create_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_server_timing_merge_conf(ngx_conf_t *cf,
     void *parent, void *child);
@@ -45,7 +51,7 @@ static ngx_http_module_t  ngx_http_weir_server_timing_module_ctx = {
     NULL,                                  /* preconfiguration */
     ngx_http_weir_server_timing_init,      /* postconfiguration */
 
-    NULL,                                  /* create main configuration */
+    ngx_http_weir_server_timing_create_main_conf, /* create main configuration */
     NULL,                                  /* init main configuration */
 
     NULL,                                  /* create server configuration */
@@ -151,15 +157,28 @@ ngx_http_weir_server_timing_set(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_weir_server_timing_conf_t  *tcf = conf;
 
-    char  *rv;
+    char                                     *rv;
+    ngx_http_weir_server_timing_main_conf_t  *tmcf;
 
     rv = ngx_conf_set_flag_slot(cf, cmd, conf);
 
     if (rv == NGX_CONF_OK && tcf->enable) {
+        tmcf = ngx_http_conf_get_module_main_conf(cf,
+                                           ngx_http_weir_server_timing_module);
+        tmcf->used = 1;
+
         ngx_http_weir_record_require(cf);
     }
 
     return rv;
+}
+
+
+static void *
+ngx_http_weir_server_timing_create_main_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool,
+                       sizeof(ngx_http_weir_server_timing_main_conf_t));
 }
 
 
@@ -195,8 +214,15 @@ ngx_http_weir_server_timing_merge_conf(ngx_conf_t *cf, void *parent,
 static ngx_int_t
 ngx_http_weir_server_timing_init(ngx_conf_t *cf)
 {
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_weir_server_timing_filter;
+    ngx_http_weir_server_timing_main_conf_t  *tmcf;
+
+    tmcf = ngx_http_conf_get_module_main_conf(cf,
+                                           ngx_http_weir_server_timing_module);
+
+    if (tmcf->used) {
+        ngx_http_next_header_filter = ngx_http_top_header_filter;
+        ngx_http_top_header_filter = ngx_http_weir_server_timing_filter;
+    }
 
     return NGX_OK;
 }

@@ -52,7 +52,7 @@ typedef struct {
 
 
 static ngx_http_weir_series_part_t *ngx_http_weir_series_count_request(
-    ngx_http_request_t *r, ngx_http_weir_record_t *record, uint64_t *ns);
+    ngx_http_request_t *r, ngx_http_weir_record_t *record, double seconds);
 static void ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
     ngx_http_weir_record_t *record);
 static void ngx_http_weir_series_count_try(ngx_http_request_t *r,
@@ -142,19 +142,19 @@ ngx_http_weir_series_lookup(ngx_http_weir_series_key_t *key)
 
 
 /*
- * Adds a value to a part, or to that for others if its page has no room.
+ * Adds a duration to a part, or to that for others if its page has no room.
  * Returns the part that has it.
  */
 
 static ngx_inline ngx_http_weir_series_part_t *
 ngx_http_weir_series_add(ngx_http_weir_series_part_t *part,
-    ngx_http_weir_series_kind_e kind, uint64_t ns)
+    ngx_http_weir_series_kind_e kind, double seconds)
 {
     ngx_http_weir_series_process_t  *process;
 
     process = &ngx_http_weir_series_process;
 
-    if (weir_histogram_record(&part->durations, ns * 1e-9, &process->memory)) {
+    if (weir_histogram_record(&part->durations, seconds, &process->memory)) {
         return part;
     }
 
@@ -162,8 +162,8 @@ ngx_http_weir_series_add(ngx_http_weir_series_part_t *part,
 
     part = process->other[kind];
 
-    (void) weir_histogram_record(&part->durations, ns * 1e-9,
-                                 &process->memory);
+    (void) weir_histogram_record(&part->durations, seconds, &process->memory);
+
     return part;
 }
 
@@ -176,7 +176,7 @@ ngx_http_weir_series_add(ngx_http_weir_series_part_t *part,
 ngx_int_t
 ngx_http_weir_series_count(ngx_http_request_t *r)
 {
-    uint64_t                      ns;
+    double                        seconds;
     ngx_uint_t                    i;
     ngx_http_weir_record_t       *record;
     ngx_http_weir_series_part_t  *part;
@@ -185,13 +185,21 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    record = ngx_http_weir_record(r);
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+
+    if (record == NULL) {
+        record = ngx_http_weir_record(r);
+    }
 
     if (record) {
         ngx_http_weir_record_end(record);
+        seconds = (int64_t) (record->since - record->start) * 1e-9;
+
+    } else {
+        seconds = ngx_http_weir_series_count_age(r) * 1e-3;
     }
 
-    part = ngx_http_weir_series_count_request(r, record, &ns);
+    part = ngx_http_weir_series_count_request(r, record, seconds);
 
     weir_histogram_add_to(&part->received, r->request_length);
     weir_histogram_add_to(&part->sent, r->connection->sent);
@@ -201,7 +209,7 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
             weir_histogram_add_to(&part->phase[i], record->spent[i]);
         }
 
-        if (ns * 1e-9 > part->view->slow) {
+        if (seconds > part->view->slow) {
             record->slow = 1;
             i = ngx_http_weir_series_cause(r, record);
             weir_histogram_add_to(&part->tail[i], 1);
@@ -217,16 +225,17 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
 
 
 /*
- * Counts the request's duration, *ns.  A request without a record ended before
- * its header was read; it has nginx's milliseconds and no version.
+ * Counts the request's duration.  A request without a record ended before its
+ * header was read; it has nginx's milliseconds and no version.
  */
 
 static ngx_http_weir_series_part_t *
 ngx_http_weir_series_count_request(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record, uint64_t *ns)
+    ngx_http_weir_record_t *record, double seconds)
 {
     ngx_str_t                      version;
     ngx_uint_t                     status, method, secure;
+    ngx_http_weir_loc_conf_t      *wlcf;
     ngx_http_weir_cache_ctx_t     *cache;
     ngx_http_weir_series_key_t     key;
     ngx_http_weir_series_entry_t  *entry;
@@ -234,13 +243,11 @@ ngx_http_weir_series_count_request(ngx_http_request_t *r,
     ngx_str_null(&version);
 
     if (record) {
-        *ns = record->since - record->start;
         method = record->method;
 
         (void) ngx_http_weir_version_get(r, &version);
 
     } else {
-        *ns = (uint64_t) ngx_http_weir_series_count_age(r) * 1000000;
         method = r->method;
     }
 
@@ -252,7 +259,9 @@ ngx_http_weir_series_count_request(ngx_http_request_t *r,
     secure = r->connection->ssl != NULL;
 #endif
 
-    key.route = ngx_http_weir_route(r)->data;
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    key.route = wlcf->route.data;
     key.by = version.data;
     key.labels = ngx_http_weir_series_pack(NGX_HTTP_WEIR_SERIES_ROUTE, method,
                                            status, cache ? cache->status : 0,
@@ -264,7 +273,7 @@ ngx_http_weir_series_count_request(ngx_http_request_t *r,
                                     ? entry->part
                                     : ngx_http_weir_series_count_open(r, &key,
                                                                       &version),
-                                    NGX_HTTP_WEIR_SERIES_ROUTE, *ns);
+                                    NGX_HTTP_WEIR_SERIES_ROUTE, seconds);
 }
 
 
@@ -374,7 +383,8 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r,
     part = entry->part ? entry->part
                        : ngx_http_weir_series_count_open(r, &key, NULL);
 
-    part = ngx_http_weir_series_add(part, NGX_HTTP_WEIR_SERIES_UPSTREAM, ns);
+    part = ngx_http_weir_series_add(part, NGX_HTTP_WEIR_SERIES_UPSTREAM,
+                                    (int64_t) ns * 1e-9);
 
     weir_histogram_add_to(&part->received, state->bytes_received);
     weir_histogram_add_to(&part->sent, state->bytes_sent);

@@ -3,8 +3,8 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib "$Bin/../cache";
-use IPC::Open2;
+use lib $Bin, "$Bin/../cache";
+use Families;
 use JSON::PP;
 use Scene;
 use Test::More;
@@ -50,30 +50,6 @@ HTTP
     }
 SERVER
 
-# The families that Prometheus' library reads from a document in that format.
-sub families {
-    my ($format, $document) = @_;
-    my $pid = open2(my $out, my $in, '/usr/bin/python3', "$Bin/../../lib/prometheus.py", $format);
-    print $in $document;
-    close $in;
-    my $json = do { local $/; <$out> };
-    waitpid $pid, 0;
-    is $?, 0, "Prometheus' library reads the format $format" or return {};
-    return decode_json($json);
-}
-
-# The value of the sample with that name and these labels, or undef.
-sub value {
-    my ($families, $name, %labels) = @_;
-    my $wanted = JSON::PP->new->canonical->encode(\%labels);
-    for my $sample (map { @{ $_->{samples} } } values %$families) {
-        my ($is, $has, $value) = @$sample;
-        return $value if $is eq $name && JSON::PP->new->canonical->encode($has) eq $wanted;
-    }
-    return undef;
-}
-
-
 # --- both formats ------------------------------------------------------------------------------
 
 my $zone = 'a "zone" \\';
@@ -97,11 +73,14 @@ is_deeply [sort map { s/_(total|info)$//r } keys %{ $read{text} }],
     [sort keys %{ $read{openmetrics} }], 'both have the same families';
 is $read{openmetrics}{weir_invalidation_lag_seconds}{unit}, 'seconds', 'units are said';
 
-my @bad = grep { !/^weir_[a-z_]+$/ } keys %{ $read{openmetrics} };
-is "@bad", '', 'all names begin with weir_';
+my @bad = grep { !/^weir_[a-z_]+$/ && !/^http_(?:server|client)_request_duration_seconds$/ }
+    keys %{ $read{openmetrics} };
+is "@bad", '', 'all names are of the conventions or begin with weir_';
 my @labels = map { keys %{ $_->[1] } } map { @{ $_->{samples} } } values %{ $read{openmetrics} };
 is_deeply [sort keys %{ { map { $_ => 1 } @labels } }],
-    [qw(key level reason state version zone)], 'only labels of the configuration';
+    [qw(error_type http_request_method http_response_status_code http_route key le level phase
+        reason server_address server_port state url_scheme version weir_cache_status zone)],
+    'only labels of the configuration and of the conventions';
 
 
 # --- the values --------------------------------------------------------------------------------
