@@ -188,12 +188,16 @@ ngx_http_weir_status_series_name(u_char *p, u_char *last, ngx_str_t *name,
 }
 
 
-/* Of the view, or of all views of the group. */
+/*
+ * Of the view, or of all views of the group; and the duration from which on a
+ * request is in the tail, of a group that of the fastest version.
+ */
 
 static u_char *
 ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
     ngx_http_weir_series_view_t *view, u_char *p, u_char *last)
 {
+    double                        slow, limit;
     ngx_uint_t                    span;
     weir_window_sum_t            *sum;
     ngx_http_weir_series_view_t  *v;
@@ -202,6 +206,7 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
     static char  *names[] = { "\"1m\":", ",\"15m\":", ",\"1h\":" };
 
     sum = &ngx_http_weir_status_series_sum;
+    slow = INFINITY;
 
     for (span = 0; span < WEIR_WINDOW_SPANS; span++) {
         ngx_memzero(sum, sizeof(weir_window_sum_t));
@@ -211,10 +216,17 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
              v = view ? NULL : v->next)
         {
             ngx_http_weir_series_windows_read(s->zone, v, span, sum);
+
+            __atomic_load(&v->slow, &limit, __ATOMIC_RELAXED);
+            slow = ngx_min(slow, limit);
         }
 
         p = ngx_slprintf(p, last, "%s", names[span]);
         p = ngx_http_weir_status_series_span(p, last, sum);
+    }
+
+    if (isfinite(slow)) {
+        p = ngx_slprintf(p, last, ",\"slow_ms\":%.3f", slow * 1000);
     }
 
     return p;

@@ -1,0 +1,174 @@
+# The cause of the tail: of requests that are slower than the 99th percentile, weir_status has what
+# they have waited for.
+use strict;
+use warnings;
+
+use FindBin '$Bin';
+use lib "$Bin/../cache", "$Bin/../../lib";
+use IO::Socket::INET;
+use JSON::PP;
+use Scene;
+use Socket qw(SOL_SOCKET SO_RCVBUF);
+use Test::More;
+use Time::HiRes 'sleep';
+use Weir::Processes;
+
+start_upstream(sub {
+    my ($path) = @_;
+    my @fields = ('Cache-Control: max-age=600');
+    if ($path =~ /held/) {
+        return sub {
+            until_true('the upstream may answer', sub { -e "$dir/go" });
+            return answer('200 OK', \@fields, 'body');
+        };
+    }
+    return sub { sleep 0.3; return answer('200 OK', \@fields, 'body') } if $path =~ /slow/;
+    return answer('200 OK', \@fields, 'body');
+});
+
+# A server that takes connections only while it runs, and has room for few that wait.
+my $full = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1:0') or die $!;
+my $full_port = $full->sockport;
+spawn('full', sub {
+    while (1) {
+        my $client = $full->accept or next;
+        while (my $line = <$client>) { last if $line eq "\r\n" }
+        print $client answer('200 OK', [], 'x');
+        close $client;
+    }
+});
+close $full;
+
+my $small = free_port();
+spit("$dir/quick", 'x');
+spit("$dir/large", 'x' x 4e6);
+
+start_edge(<<"HTTP", <<"SERVER");
+    weir_cache_zone memory 1m;
+    weir_cache_zone shared 1m redis=main;
+    weir_cache_lock_timeout 10s;
+    server {
+        listen 127.0.0.1:$small sndbuf=16k;
+        location /send/ { alias $dir/; }
+    }
+HTTP
+    location /upstream/ { proxy_pass http://UPSTREAM; }
+    location /connect/  { proxy_pass http://127.0.0.1:$full_port; proxy_connect_timeout 20s; }
+    location /redis/    { weir_cache shared; proxy_pass http://UPSTREAM; }
+    location /turn/     { weir_cache memory; proxy_pass http://UPSTREAM; }
+    location /receive/  { proxy_pass http://UPSTREAM; }
+    location = /status  { weir_status; }
+    location = /connections { stub_status; }
+SERVER
+
+sub routes { decode_json(get('/status')->{content})->{routes} }
+
+# One request over a connection of its own, which is returned.
+sub send_request {
+    my ($port, $bytes, $receive) = @_;
+    my $socket = IO::Socket::INET->new(Proto => 'tcp') or die $!;
+    $socket->setsockopt(SOL_SOCKET, SO_RCVBUF, $receive) if $receive;
+    $socket->connect($port, Socket::inet_aton('127.0.0.1')) or die $!;
+    print $socket $bytes;
+    return $socket;
+}
+
+sub read_all { my $socket = shift; local $/; return scalar <$socket> }
+
+# So many connections of clients that are not answered.
+sub waiting { get('/connections')->{content} =~ /Active connections: (\d+)/ or die; return $1 - 1 }
+
+# In processes of their own; all have been sent when this returns.
+sub at_once {
+    my @paths = @_;
+    my $before = waiting();
+    my @sent = map {
+        send_request(port_of_edge(), "GET $_ HTTP/1.0\r\nHost: x\r\n\r\n")
+    } @paths;
+    until_true('the requests wait', sub { waiting() >= $before + @paths });
+    return @sent;
+}
+
+
+# --- what is usual -----------------------------------------------------------------------------
+
+my @routes = map { "/$_/" } qw(upstream connect redis turn receive send);
+for my $route (@routes) {
+    my $server = $route eq '/send/' ? "http://127.0.0.1:$small" : '';
+    get($server . $route . ($route eq '/send/' ? 'quick' : "quick$_")) for 1 .. 120;
+}
+until_true('it is known what is slow', sub {
+    my $now = routes();
+    !grep { !exists $now->{$_}{slow_ms} } @routes;
+});
+my $usual = routes();
+my $limit = 200;
+cmp_ok $usual->{$_}{slow_ms}, '<', $limit, "$_: what is usual takes less than the stages"
+    for @routes;
+
+
+# --- stages ------------------------------------------------------------------------------------
+
+get("/upstream/slow$_") for 1 .. 5;
+
+for my $round (1, 2) {
+    kill 'STOP', $pid{full};
+    until_true('the server is stopped', sub { slurp("/proc/$pid{full}/stat") =~ /\) T/ });
+    my @fill = map { send_request($full_port, "GET / HTTP/1.0\r\n\r\n") } 1 .. 2;
+    my @sent = at_once(map { "/connect/$round-$_" } 1 .. 3);
+    sleep 0.3;
+    kill 'CONT', $pid{full};
+    read_all($_) for @fill, @sent;
+}
+
+for my $round (1 .. 5) {
+    redis('CLIENT', 'PAUSE', 400, 'ALL');
+    get("/redis/slow-redis-only-$round" =~ s/slow-//r);
+}
+
+my @both = at_once('/turn/held', '/turn/held', '/turn/held', '/turn/held');
+sleep 0.3;
+spit("$dir/go", '');
+read_all($_) for @both;
+
+for my $round (1 .. 5) {
+    my $socket = send_request(port_of_edge(),
+        "POST /receive/x HTTP/1.0\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
+    $socket->flush;
+    sleep 0.3;
+    print $socket '67890';
+    read_all($socket);
+}
+
+for my $round (1 .. 5) {
+    my $socket = send_request($small, "GET /send/large HTTP/1.0\r\nHost: x\r\n\r\n", 16384);
+    sleep 0.3;
+    is length(read_all($socket)) > 4e6, 1, 'a slow client gets all';
+}
+
+
+# --- what is shown -----------------------------------------------------------------------------
+
+my %wanted = (
+    '/upstream/' => [upstream => 5],
+    '/connect/'  => [connect => 6],
+    '/redis/'    => [redis => 5],
+    '/turn/'     => [turn => 3],
+    '/receive/'  => [receive => 5],
+    '/send/'     => [send => 5],
+);
+my $shown = routes();
+for my $route (@routes) {
+    my ($phase, $number) = @{ $wanted{$route} };
+    my $hour = $shown->{$route}{'1h'};
+    my ($share) = map { $_->{share} } grep { $_->{phase} eq $phase } @{ $hour->{tail} };
+
+    # Of the usual requests, some that came after the limit was known may be in the tail, too.
+    cmp_ok int(($share // 0) * $hour->{slow} + 0.5), '>=', $number,
+        "$route: the $number staged requests have waited for $phase";
+    is $hour->{tail}[0]{phase}, $phase, '... which is the first cause';
+}
+is $shown->{'/turn/'}{'1h'}{slow} - 3, 1, 'the request that the others waited for is in the tail';
+
+is scalar(logged(qr/\[(?:emerg|crit|alert)\]/)), 0, 'no alarm';
+done_testing;
