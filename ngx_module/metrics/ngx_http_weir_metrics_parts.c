@@ -12,11 +12,12 @@
 typedef struct {
     ngx_http_weir_metrics_part_pt   next;
     void                           *data;
-    ngx_buf_t                      *last;  /* that was sent: the head or buf */
-    ngx_buf_t                      *buf;
+    ngx_buf_t                      *buf;   /* the part that is being sent */
 } ngx_http_weir_metrics_parts_t;
 
 
+static ngx_int_t ngx_http_weir_metrics_parts_begin(ngx_http_request_t *r,
+    ngx_buf_t *b, ngx_http_weir_metrics_part_pt next, void *data);
 static void ngx_http_weir_metrics_parts_cleanup(void *data);
 static ngx_http_weir_metrics_parts_t *ngx_http_weir_metrics_parts_find(
     ngx_http_request_t *r);
@@ -27,49 +28,58 @@ static void ngx_http_weir_metrics_parts_wait(ngx_http_request_t *r,
     ngx_uint_t taken);
 
 
+/*
+ * The first part is written with the head: a short document has a length, and is
+ * sent at once.
+ */
+
 ngx_int_t
 ngx_http_weir_metrics_parts_send(ngx_http_request_t *r, ngx_buf_t *head,
     ngx_http_weir_metrics_part_pt next, void *data)
 {
-    ngx_int_t                       rc;
-    ngx_chain_t                     out;
-    ngx_pool_cleanup_t             *cln;
-    ngx_http_weir_metrics_parts_t  *parts;
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out[2];
 
-    out.buf = head;
-    out.next = NULL;
+    out[0].buf = head;
+    out[0].next = NULL;
 
-    if (next == NULL) {
-        head->last_buf = (r == r->main);
-        head->last_in_chain = 1;
-        r->headers_out.content_length_n = head->last - head->pos;
+    b = head;
+    rc = NGX_OK;
 
-        return ngx_http_weir_send_response(r, &out);
+    if (next) {
+        b = ngx_create_temp_buf(r->pool, NGX_HTTP_WEIR_METRICS_PART);
+        if (b == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        rc = next(data, b);
+
+        out[0].next = &out[1];
+        out[1].buf = b;
+        out[1].next = NULL;
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_metrics_parts_t));
-    if (cln == NULL) {
+    if (rc == NGX_OK) {
+        b->last_buf = (r == r->main);
+        b->last_in_chain = 1;
+
+        r->headers_out.content_length_n = head->last - head->pos
+                                          + (b != head ? b->last - b->pos : 0);
+
+        return ngx_http_weir_send_response(r, out);
+    }
+
+    if (ngx_http_weir_metrics_parts_begin(r, b, next, data) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    parts = cln->data;
-    parts->next = next;
-    parts->data = data;
-    parts->last = head;
-    parts->buf = ngx_create_temp_buf(r->pool, NGX_HTTP_WEIR_METRICS_PART);
-
-    if (parts->buf == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    cln->handler = ngx_http_weir_metrics_parts_cleanup;
 
     ngx_http_clear_content_length(r);
     ngx_http_clear_accept_ranges(r);
 
-    head->flush = 1;
+    b->flush = 1;
 
-    rc = ngx_http_weir_send_response(r, &out);
+    rc = ngx_http_weir_send_response(r, out);
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         return rc;
@@ -79,9 +89,34 @@ ngx_http_weir_metrics_parts_send(ngx_http_request_t *r, ngx_buf_t *head,
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_weir_metrics_parts_handler;
 
-    ngx_http_weir_metrics_parts_wait(r, head->pos == head->last);
+    ngx_http_weir_metrics_parts_wait(r, b->pos == b->last);
 
     return NGX_DONE;
+}
+
+
+/* Keeps what the handler needs; NGX_OK or NGX_ERROR (no memory). */
+
+static ngx_int_t
+ngx_http_weir_metrics_parts_begin(ngx_http_request_t *r, ngx_buf_t *b,
+    ngx_http_weir_metrics_part_pt next, void *data)
+{
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_weir_metrics_parts_t  *parts;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_metrics_parts_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_metrics_parts_cleanup;
+
+    parts = cln->data;
+    parts->next = next;
+    parts->data = data;
+    parts->buf = b;
+
+    return NGX_OK;
 }
 
 
@@ -133,7 +168,7 @@ ngx_http_weir_metrics_parts_handler(ngx_http_request_t *r)
         ngx_del_timer(wev);
     }
 
-    if (parts->last->pos < parts->last->last) {
+    if (parts->buf->pos < parts->buf->last) {
         rc = ngx_http_output_filter(r, NULL);
 
     } else {
@@ -149,8 +184,7 @@ ngx_http_weir_metrics_parts_handler(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_weir_metrics_parts_wait(r,
-                                     parts->last->pos == parts->last->last);
+    ngx_http_weir_metrics_parts_wait(r, parts->buf->pos == parts->buf->last);
 }
 
 
@@ -178,8 +212,6 @@ ngx_http_weir_metrics_parts_next(ngx_http_request_t *r,
         b->last_buf = (r == r->main);
         b->last_in_chain = 1;
     }
-
-    parts->last = b;
 
     out.buf = b;
     out.next = NULL;

@@ -26,8 +26,8 @@ typedef ngx_int_t (*ngx_http_weir_metrics_part_pt)(void *data, ngx_buf_t *b);
 
 /*
  * Sends the header, then head, then the parts; without next the document is
- * head.  r->headers_out has status and type.  Returns the value for the content
- * handler.
+ * head.  It has a length if the first part is the last one.  r->headers_out has
+ * status and type.  Returns the value for the content handler.
  */
 ngx_int_t ngx_http_weir_metrics_parts_send(ngx_http_request_t *r,
     ngx_buf_t *head, ngx_http_weir_metrics_part_pt next, void *data);

@@ -1,0 +1,115 @@
+# Counts survive the workers: a kill -9, a reload; and a zone without room counts all the same.
+use strict;
+use warnings;
+
+use FindBin '$Bin';
+use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
+use Families;
+use JSON::PP;
+use Scene;
+use Test::More;
+use Time::HiRes 'sleep';
+use Weir::Processes;
+
+plan skip_all => 'needs the processes of a plain nginx' if $ENV{WEIR_NGINX};
+
+start_upstream(sub { answer('200 OK', [], 'x') });
+
+my $routes = 700;
+my $locations = join '', map { "    location = /many/$_ { return 204; }\n" } 1 .. $routes;
+
+start_edge('weir_metrics_zone 1m;', <<"SERVER", workers => 2);
+    location /a { return 204; }
+    location = /pid { return 200 "\$pid"; }
+    location /p { proxy_pass http://UPSTREAM; }
+    location = /metrics { weir_metrics; }
+    location = /status { weir_status; }
+$locations
+SERVER
+
+sub counted { families(text => get('/metrics')->{content}) }
+sub requests { total($_[0], 'http_server_request_duration_seconds_count', http_route => $_[1]) }
+
+# The workers: children of the master process that are not on their way out.
+sub workers {
+    return grep { slurp("/proc/$_/cmdline") =~ /worker process(?! is shutting)/ }
+        split ' ', slurp("/proc/$pid{edge}/task/$pid{edge}/children");
+}
+
+sub both_serve {
+    my %seen;
+    until_true('both workers serve', sub { $seen{ get('/pid')->{content} } = 1; keys %seen == 2 });
+}
+
+
+# --- kill -9 -----------------------------------------------------------------------------------
+
+until_true('there are two workers', sub { workers() == 2 });
+both_serve();
+get('/a') for 1 .. 50;
+get('/p') for 1 .. 10;
+is requests(counted(), '/a'), 50, 'all requests are counted';
+
+for my $round (1 .. 4) {
+    my ($victim, $other) = workers();
+    kill 'KILL', $victim;
+    until_true('there is another worker', sub {
+        my @now = workers();
+        @now == 2 && !grep { $_ == $victim } @now;
+    });
+    get('/a') for 1 .. 10;
+    my $m = counted();
+    is requests($m, '/a'), 50 + 10 * $round, "kill $round: no count is lost";
+    is requests($m, '/p'), 10, '... of no route';
+    is total($m, 'http_client_request_duration_seconds_count'), 10, '... and of no upstream';
+}
+my $status = decode_json(get('/status')->{content});
+is $status->{routes}{'/a'}{'1h'}{requests}, 90, 'the windows have them, too';
+
+
+# --- reload ------------------------------------------------------------------------------------
+
+for my $round (1 .. 3) {
+    my %old = map { $_ => 1 } workers();
+    kill 'HUP', $pid{edge};
+    until_true('there are new workers only', sub {
+        my @now = workers();
+        @now == 2 && !grep { $old{$_} } @now;
+    });
+    until_true('the old workers are gone', sub { !grep { -d "/proc/$_" } keys %old });
+    both_serve();
+    get('/a') for 1 .. 10;
+    is requests(counted(), '/a'), 90 + 10 * $round, "reload $round: no count is lost";
+}
+
+# The new workers of each reload have taken the slots that the killed ones and the old ones had: with
+# slots of their own, there would be no room for what follows.
+is total(counted(), 'weir_metrics_series_dropped_total'), 0, 'so far there was room';
+
+
+# --- a full zone -------------------------------------------------------------------------------
+
+for my $round (1, 2) {
+    get("/many/$_") for 1 .. $routes;
+}
+my $m = counted();
+my $other = requests($m, '_other');
+my $named = 0;
+$named += requests($m, "= /many/$_") for 1 .. $routes;
+is $named + $other, 2 * $routes, 'each request is counted once';
+cmp_ok $named, '>', 100, 'as long as there was room, under its route';
+cmp_ok $other, '>', 100, 'then under _other';
+cmp_ok total($m, 'weir_metrics_series_dropped_total'), '>', 100, 'what has no room is counted';
+cmp_ok total($m, 'weir_metrics_series_dropped_total'), '<=', 2 * $routes,
+    '... once by each worker';
+
+# A duration may need a page that has no room: then it is counted under _other.
+my $all = total($m, 'http_server_request_duration_seconds_count');
+get('/a') for 1 .. 10;
+$m = counted();
+is total($m, 'http_server_request_duration_seconds_count'), $all + 10 + 1, 'nothing is lost';
+cmp_ok requests($m, '/a'), '>=', 120, '... and nothing taken back';
+is get('/status')->{status}, 200, 'weir_status answers';
+is scalar(logged(qr/\[(?:emerg|crit)\]|\[alert\].*(?!signal 9)$/)
+    ) - scalar(logged(qr/signal 9/)), 0, 'no alarm but the kills';
+done_testing;
