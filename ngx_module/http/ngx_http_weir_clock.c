@@ -101,7 +101,9 @@ ngx_http_weir_clock_measure(void)
     ngx_http_weir_clock_has_tsc = 1;
 }
 
+
 #else
+
 
 void
 ngx_http_weir_clock_begin(void)
@@ -113,6 +115,7 @@ void
 ngx_http_weir_clock_measure(void)
 {
 }
+
 
 #endif
 

@@ -41,6 +41,7 @@ ngx_http_weir_ticks(void)
     return ngx_http_weir_ns();
 }
 
+
 /*
  * Find the length of a tick: begin is called while the configuration is read,
  * and measure when a process begins.  It may sleep for some milliseconds.

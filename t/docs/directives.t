@@ -18,7 +18,7 @@ for my $file (files(qr/\.c$/, 'ngx_module')) {
         $context{$name} = join ', ',
             grep { defined }
             map  { $flags =~ /NGX_HTTP_$_->[0]_CONF/ ? $_->[1] : undef } ['MAIN', 'http'],
-            ['SRV', 'server'], ['LOC', 'location'];
+            ['SRV', 'server'], ['LOC', 'location'], ['LIF', 'if in location'];
     }
 }
 cmp_ok scalar(keys %context), '>=', 20, 'directives are found in the sources';

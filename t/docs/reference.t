@@ -94,17 +94,22 @@ my @why = $names =~ /ngx_string\("([\w-]+)"\)/g;
 is scalar(@why), 7, 'the reasons for asking the upstream are found';
 $found{$_} = 1 for @why;
 my %field = map { s/.*\.//r => 1 } map { split /, / } map { cells($status, $_) } 'Top level',
-    'A cache zone', 'A breaker zone';
+    'A cache zone', 'A breaker zone', 'A route';
 cmp_ok scalar(keys %found), '>=', 40, 'fields of weir_status are found in the sources';
 same(\%field, \%found, 'docs/reference/status.md has each field');
+
+my ($causes) = slurp('ngx_module/metrics/series/ngx_http_weir_series_cause.c') =~
+    /ngx_http_weir_series_causes\[\w+\] = \{(.*?)\};/s;
+same({ map { $_ => 1 } cells($status, 'Causes') },
+    { map { $_ => 1 } $causes =~ /ngx_string\("(\w+)"\)/g }, '... and each cause of the tail');
 
 
 # --- weir_metrics -----------------------------------------------------------------------
 
 my %metric;
-my %ending = (COUNTER => '_total', GAUGE => '', INFO => '_info');
+my %ending = (COUNTER => '_total', GAUGE => '', INFO => '_info', HISTOGRAM => '');
 for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
-    my $table_row = qr/"(weir_\w+)", (?:NULL|"(\w+)"), WEIR_METRIC_(\w+),/;
+    my $table_row = qr/"((?:weir|http)_\w+)", (?:NULL|"(\w+)"), WEIR_METRIC_(\w+),/;
     my $text = slurp($file);
     while ($text =~ /$table_row/g) {
         my ($name, $unit, $type) = ($1, $2, $3);
@@ -114,7 +119,10 @@ for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
 }
 cmp_ok scalar(keys %metric), '>=', 30, 'metrics are found in the sources';
 my $metrics = slurp('docs/reference/metrics.md');
-my @described = map { cells($metrics, $_) } 'All edges', 'Cache zones', 'Breakers';
+my @described = map { cells($metrics, $_) } 'All edges', 'Requests', 'Cache zones', 'Breakers';
+# Tables of labels are in the same sections.
+my $label = qr/^weir_(?:version|cache_status)$/;
+@described = grep { /^(?:weir|http_\w+_duration)_/ && !/$label/ } @described;
 same({ map { $_ => 1 } @described }, \%metric, 'docs/reference/metrics.md has each metric');
 
 

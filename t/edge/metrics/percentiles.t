@@ -83,8 +83,10 @@ for my $route (qw(slow fast)) {
     for my $bound (matching($m, "${name}_bucket", %labels)) {
         my ($has, $count) = @$bound;
         next if $has->{le} eq '+Inf';
-        my ($low, $high) = map { my $of = $_; scalar grep { $_ <= $has->{le} * 1000 * $of } @sorted }
-            1 / 1.0056, 1.0056;
+        my ($low, $high) = map {
+            my $ms = $has->{le} * 1000 * $_;
+            scalar grep { $_ <= $ms } @sorted
+        } 1 / 1.0056, 1.0056;
         ok $low <= $count && $count <= $high, "$route: $count up to $has->{le} s";
     }
 }

@@ -82,8 +82,8 @@ for my $round (1 .. 3) {
     is requests(counted(), '/a'), 90 + 10 * $round, "reload $round: no count is lost";
 }
 
-# The new workers of each reload have taken the slots that the killed ones and the old ones had: with
-# slots of their own, there would be no room for what follows.
+# The new workers of each reload have taken the slots that the killed ones and the old ones had.
+# With slots of their own, there would be no room for what follows.
 is total(counted(), 'weir_metrics_series_dropped_total'), 0, 'so far there was room';
 
 

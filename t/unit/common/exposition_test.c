@@ -163,9 +163,85 @@ static void what_is_no_media_range_is_skipped(void **state)
     assert_accepts("application/openmetrics-text;q", true);
 }
 
+static const weir_metric_t duration = {"http_duration_seconds", "seconds", WEIR_METRIC_HISTOGRAM,
+                                       "Duration."};
+
+static void assert_histogram(bool openmetrics, const char *want)
+{
+    static const double bounds[] = {0.005, 0.25, 1, 10};
+    static const uint64_t counts[] = {0, 3, 4, 4};
+    weir_buckets_t buckets = {bounds, counts, 4, 5, 1234.5625};
+    weir_label_t label = {"http_route", WEIR_STR("/a\n\"")};
+    char buf[1024];
+    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics};
+
+    weir_exposition_family(&e, &duration);
+    weir_exposition_histogram(&e, &duration, &label, 1, &buckets);
+    weir_exposition_histogram(&e, &duration, NULL, 0, &buckets);
+    assert_true(e.len < sizeof(buf));
+    buf[e.len] = '\0';
+    assert_string_equal(buf, want);
+}
+
+static void histograms(void **state)
+{
+    (void)state;
+    assert_histogram(false,
+                     "# TYPE http_duration_seconds histogram\n"
+                     "# HELP http_duration_seconds Duration.\n"
+                     "http_duration_seconds_bucket{http_route=\"/a\\n\\\"\",le=\"0.005\"} 0\n"
+                     "http_duration_seconds_bucket{http_route=\"/a\\n\\\"\",le=\"0.25\"} 3\n"
+                     "http_duration_seconds_bucket{http_route=\"/a\\n\\\"\",le=\"1\"} 4\n"
+                     "http_duration_seconds_bucket{http_route=\"/a\\n\\\"\",le=\"10\"} 4\n"
+                     "http_duration_seconds_bucket{http_route=\"/a\\n\\\"\",le=\"+Inf\"} 5\n"
+                     "http_duration_seconds_count{http_route=\"/a\\n\\\"\"} 5\n"
+                     "http_duration_seconds_sum{http_route=\"/a\\n\\\"\"} 1234.5625\n"
+                     "http_duration_seconds_bucket{le=\"0.005\"} 0\n"
+                     "http_duration_seconds_bucket{le=\"0.25\"} 3\n"
+                     "http_duration_seconds_bucket{le=\"1\"} 4\n"
+                     "http_duration_seconds_bucket{le=\"10\"} 4\n"
+                     "http_duration_seconds_bucket{le=\"+Inf\"} 5\n"
+                     "http_duration_seconds_count 5\n"
+                     "http_duration_seconds_sum 1234.5625\n");
+}
+
+static void openmetrics_bounds_have_a_point(void **state)
+{
+    static const double bounds[] = {0.005, 1, 1e30};
+    static const uint64_t counts[] = {1, 2, 3};
+    weir_buckets_t buckets = {bounds, counts, 3, 3, 0.0};
+    char buf[512];
+    weir_exposition_t e = {buf, sizeof(buf), 0, true};
+
+    (void)state;
+    weir_exposition_histogram(&e, &duration, NULL, 0, &buckets);
+    buf[e.len] = '\0';
+    assert_string_equal(buf, "http_duration_seconds_bucket{le=\"0.005\"} 1\n"
+                             "http_duration_seconds_bucket{le=\"1.0\"} 2\n"
+                             "http_duration_seconds_bucket{le=\"1e+30\"} 3\n"
+                             "http_duration_seconds_bucket{le=\"+Inf\"} 3\n"
+                             "http_duration_seconds_count 3\n"
+                             "http_duration_seconds_sum 0\n");
+}
+
+static void seconds(void **state)
+{
+    char buf[256];
+    weir_exposition_t e = {buf, sizeof(buf), 0, false};
+
+    (void)state;
+    weir_exposition_sample_seconds(&e, &lag, NULL, 0, 0.1);
+    weir_exposition_sample_seconds(&e, &lag, NULL, 0, 123456789.123);
+    buf[e.len] = '\0';
+    assert_string_equal(buf, "weir_lag_seconds 0.1\nweir_lag_seconds 123456789.123\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(histograms),
+        cmocka_unit_test(openmetrics_bounds_have_a_point),
+        cmocka_unit_test(seconds),
         cmocka_unit_test(the_text_format),
         cmocka_unit_test(openmetrics),
         cmocka_unit_test(values_of_labels_may_be_any_bytes),
