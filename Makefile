@@ -44,7 +44,7 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CPPFLAGS_ALL = -I. -Ingx_module -Ibackend $(addprefix -I,$(filter-out backend/,$(dir $(DOMAIN)))) -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
 CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(HARDEN) -fPIE $(WARN) $(SANFLAGS) -MMD -MP
 LDFLAGS_ALL = -pie $(HARDEN_LD) $(SANFLAGS) $(LDFLAGS)
-LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl) -lpthread
+LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl) -lpthread -lm
 
 .PHONY: all module backend unit bench compile-flags lint clean
 all: module backend unit bench

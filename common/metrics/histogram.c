@@ -186,11 +186,13 @@ void weir_histogram_quantiles(const weir_histogram_sum_t *sum, const double *q, 
 {
     uint64_t count = weir_histogram_count(sum), below = sum->zero;
     unsigned bucket = 0;
+    double last = 0.0;
 
     for (size_t i = 0; i < n; i++) {
         double rank = q[i] * (double)count;
 
-        assert(i == 0 || q[i] >= q[i - 1]);
+        assert(q[i] >= last && q[i] <= 1.0);
+        last = q[i];
 
         if (count == 0) {
             values[i] = NAN;
@@ -244,7 +246,7 @@ void weir_histogram_cumulative(const weir_histogram_sum_t *sum, const double *bo
     for (size_t i = 0; i < n; i++) {
         unsigned end = buckets_up_to(bounds[i]);
 
-        assert(i == 0 || bounds[i] > bounds[i - 1]);
+        assert(end >= bucket); /* the bounds ascend */
 
         for (; bucket < end; bucket++)
             below += sum->bucket[bucket];

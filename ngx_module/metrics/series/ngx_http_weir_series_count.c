@@ -253,10 +253,11 @@ ngx_http_weir_series_count_request(ngx_http_request_t *r,
 
     status = r->err_status ? r->err_status : r->headers_out.status;
     cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
-    secure = 0;
 
 #if (NGX_HTTP_SSL)
     secure = r->connection->ssl != NULL;
+#else
+    secure = 0;
 #endif
 
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
@@ -367,10 +368,11 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r,
     record = ngx_http_weir_record(r);
     method = record ? record->method : r->method;
     failed = state->header_time == (ngx_msec_t) -1;
-    secure = 0;
 
 #if (NGX_HTTP_SSL)
     secure = u && u->ssl;
+#else
+    secure = 0;
 #endif
 
     key.route = ngx_http_weir_route(r)->data;
