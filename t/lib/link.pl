@@ -1,6 +1,7 @@
-# A network between two peers, for Weir::Link: link.pl FROM TO, each a port of loopback or the path
-# of a socket. Every connection has a process of its own, which can be stopped: then nothing passes,
-# and neither side notices.
+# A network between two peers, for Weir::Link: link.pl FROM TO [STRAY], FROM and TO each a port of
+# loopback or the path of a socket. Every connection has a process of its own, which can be stopped:
+# then nothing passes, and neither side notices. While the file STRAY is there, a client of
+# PostgreSQL gets a ReadyForQuery before the answers to its statements (manual, 55.7).
 use strict;
 use warnings;
 
@@ -8,7 +9,7 @@ use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 
-my ($from, $to) = @ARGV;
+my ($from, $to, $stray) = @ARGV;
 
 my $listener =
     $from =~ m{^/}
@@ -34,6 +35,8 @@ sub connection {
         for my $side ($select->can_read) {
             my $other = $side == $client ? $server : $client;
             sysread($side, my $bytes, 65536) or return;
+            syswrite $client, "Z\0\0\0\5I"
+                if $stray && $side == $client && $bytes =~ /\A[PB]/ && -e $stray;
             while (length $bytes) {
                 my $n = syswrite $other, $bytes or return;
                 substr $bytes, 0, $n, '';

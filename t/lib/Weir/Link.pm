@@ -17,12 +17,12 @@ use Weir::Stack::Postgres;
 
 my $PROGRAM = dirname(__FILE__) . '/../link.pl';
 
-# from and to are ports of loopback or paths of sockets.
+# from and to are ports of loopback or paths of sockets; stray is a file (see link.pl).
 sub new {
     my ($class, $stack, $name, %option) = @_;
     my $from = $option{from} // free_port();
     my $self = bless { stack => $stack, name => $name, from => $from, stalled => [] }, $class;
-    $stack->start_process($name, [$^X, $PROGRAM, $from, $option{to}]);
+    $stack->start_process($name, [$^X, $PROGRAM, $from, $option{to}, $option{stray} // ()]);
     $stack->wait_started($name => sub {
         return $from =~ m{^/} ? IO::Socket::UNIX->new(Peer => $from) : listens($from);
     });
