@@ -47,6 +47,12 @@ subtest 'leases: which worker may take which partition' => sub {
     cmp_ok $s->psql('SELECT extract(epoch FROM expires_at - clock_timestamp())::int'
             . ' FROM consumer_partitions WHERE partition = 0'),
         '>', 30, 'a worker that commits effects lives, which renews the lease';
+
+    for my $update ('consumer_partitions SET handled', 'partitions SET position') {
+        is $s->psql("DO \$\$ BEGIN UPDATE $update = -1; EXCEPTION WHEN check_violation THEN"
+                . " RAISE NOTICE 'refused'; END \$\$; SELECT min(handled) FROM consumer_partitions"),
+            0, "UPDATE $update = -1 is refused: positions begin at 1";
+    }
 };
 
 # --- mails -------------------------------------------------------------------------------------
