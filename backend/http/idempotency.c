@@ -22,6 +22,8 @@ enum { ONCE_VERDICT = 1, ONCE_OUTCOME };
 /* Keys under way in this process, by the first byte of their digest. */
 #define BUCKETS 256
 
+#define COLUMNS_MAX 32 /* of a command's row */
+
 struct weir_command {
     weir_batch_t *plain; /* requests without a key */
     weir_batch_t *keyed;
@@ -253,27 +255,30 @@ static void answer_other(weir_http_request_t *request, const char *key)
                     key);
 }
 
-/* The recorded row, in the form of a result of the command; NULL when the record is not a row. */
+/*
+ * The recorded row, in the form of a result of the command; NULL when the record is not a row. A
+ * record of another version may have fewer columns than are read: the others are NULL.
+ */
 static PGresult *make_row(const char *text)
 {
     json_t *root = json_loads(text, 0, NULL), *value;
-    PGresAttDesc columns[32];
+    PGresAttDesc columns[COLUMNS_MAX];
     PGresult *result;
     const char *name;
     int n = 0;
 
-    if (!json_is_object(root)) {
+    if (json_object_size(root) == 0) {
         json_decref(root);
         return NULL;
     }
     memset(columns, 0, sizeof(columns));
     json_object_foreach(root, name, value)
     {
-        if (n < (int)(sizeof(columns) / sizeof(columns[0])))
+        if (n < COLUMNS_MAX)
             columns[n++].name = (char *)name; /* copied by libpq */
     }
     result = weir_alloc_check(PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK));
-    if (!PQsetResultAttrs(result, n, columns))
+    if (!PQsetResultAttrs(result, COLUMNS_MAX, columns))
         weir_alloc_check(NULL);
 
     n = 0;
@@ -285,7 +290,7 @@ static PGresult *make_row(const char *text)
                             : json_is_null(value)   ? NULL
                                                     : (other = json_dumps(value, JSON_ENCODE_ANY));
 
-        if (n == PQnfields(result))
+        if (n == COLUMNS_MAX)
             break;
         if (!PQsetvalue(result, 0, n++, (char *)shown, shown != NULL ? (int)strlen(shown) : -1))
             weir_alloc_check(NULL);

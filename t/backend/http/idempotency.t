@@ -295,6 +295,18 @@ subtest 'a key is forgotten after 24 hours' => sub {
     is($s->psql('SELECT count(*) FROM idempotency_keys'), 1, 'old ones are deleted');
 };
 
+subtest 'a record of another version, or changed by hand, harms its request only' => sub {
+    my $user = $p->user;
+    for ([500, '{}'], [500, '[]'], [500, 'null'], [422, '{"place": 1}']) {
+        my ($status, $record) = @$_;
+        my $key = 'k' . length $record;
+        is($p->post($p->body($user), $key)->{status}, 202, 'a key');
+        $s->psql("UPDATE idempotency_keys SET outcome = '$record'");
+        is($p->post($p->body($user), $key)->{status}, $status, "its record is $record");
+        $s->psql('DELETE FROM idempotency_keys');
+    }
+};
+
 is(join('; ', $p->endless), '', 'no order is PENDING without an event that will end it');
 is($s->stop_backend('api'), 0, 'stops gracefully');
 
