@@ -2,13 +2,15 @@
  * A payment gateway for tests and demos: real HTTP, the API of shop/payments/gateway.h, signed
  * webhooks, and switches for the failures of gateways.
  *
- * - POST /charges, GET /charges?idempotency_key=KEY, POST /refunds: the gateway - GET
- * /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: the list of charges, in pages -
- * GET /ledger: {"charges":[…],"webhooks":{"waiting":N,"delivered":N,"refused":N}} - GET, POST
- * /admin/switches: the switches; omitted members do not change - POST /admin/charges
- * {"idempotency_key","amount","currency","status","created"?}: adds a charge that was not requested
- * over the API - POST /admin/charges/ID {"status"}: changes the status of the charge - POST
- * /admin/webhooks {"charge","status"?,"id"?}: sends a message about the charge, true or not
+ * - POST /charges, GET /charges?idempotency_key=KEY, POST /refunds: the gateway
+ * - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: the list of charges, in
+ *   pages
+ * - GET /ledger: {"charges":[…],"webhooks":{"waiting":N,"delivered":N,"refused":N}}
+ * - GET, POST /admin/switches: the switches; omitted members do not change
+ * - POST /admin/charges {"idempotency_key","amount","currency","status","created"?}: adds a charge
+ *   that was not requested over the API
+ * - POST /admin/charges/ID {"status"}: changes the status of the charge
+ * - POST /admin/webhooks {"charge","status"?,"id"?}: sends a message about the charge, true or not
  *
  * "requests" of a charge in the ledger is the number of its requests. With a ledger file the ledger
  * survives the process: each line is a state of a charge, and the last line of a charge counts.

@@ -4,10 +4,11 @@
  * - POST /charges {"amount","currency","reference"} with an Idempotency-Key: 201 with the charge;
  *   a repeated key: 200 with the charge of the first request
  * - GET /charges?idempotency_key=KEY: 200 with the charge, 404 with a JSON object when there is
- * none - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: 200 with
- * {"charges":[…],"next":ID}, the oldest first; "next" is what to name in `after` for the charges
- * that follow, null at the end - POST /refunds {"charge"} with an Idempotency-Key: 201 or 200, with
- * the present charge
+ *   none
+ * - GET /charges?created_from=TIME&created_before=TIME&limit=N&after=ID: 200 with
+ *   {"charges":[…],"next":ID}, the oldest first; "next" is what to name in `after` for the charges
+ *   that follow, null at the end
+ * - POST /refunds {"charge"} with an Idempotency-Key: 201 or 200, with the present charge
  *
  * A charge is {"id","idempotency_key","amount","currency","status","reason"}; the status is
  * succeeded, failed or refunded, the amount is in minor units. After any other answer, or none in

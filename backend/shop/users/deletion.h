@@ -4,7 +4,8 @@
  *
  *   access    the user is gone for the API (410)
  *   privacy   what is personal goes out of users, of the events kept as history and of dead letters
- *   billing   the subscription is cancelled       flags   what the user saw is deleted
+ *   billing   the subscription is cancelled
+ *   flags     what the user saw is deleted
  *
  * The table deletions records the progress. After the deletion no mail is sent to the user and
  * nothing is charged. Copies in Redis are removed when the stream is trimmed.
