@@ -63,11 +63,14 @@ struct weir_resource {
     size_t count;
 };
 
-/* The resource of a table of fields; its name in the document is TYPE. */
-#define WEIR_RESOURCE(type, table)                                                                 \
-    {                                                                                              \
-        .name = type, .fields = table, .count = sizeof(table) / sizeof((table)[0])                 \
-    }
+/*
+ * The resource of a table of fields; its name in the document is TYPE. Versions 14 and 19 of
+ * clang-format disagree about the braces.
+ */
+/* clang-format off */
+#define WEIR_RESOURCE(type, table) \
+    {.name = type, .fields = table, .count = sizeof(table) / sizeof((table)[0])}
+/* clang-format on */
 
 /* True when the version has the field. */
 static inline bool weir_field_is_shown(const weir_field_t *field, int version)
