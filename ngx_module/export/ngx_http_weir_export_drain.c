@@ -382,7 +382,7 @@ ngx_http_weir_export_drain_again(ngx_http_weir_exporter_t *ex,
                                outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED);
     ex->not_before = ngx_current_msec + delay;
 
-    if (ex->not_before - ex->first_try > ex->retry) {
+    if (!ex->exiting && ex->not_before - ex->first_try > ex->retry) {
         ex->tries = 0;
         ngx_http_weir_export_batch_commit(ex, 0, &ex->sh->dropped_unsent);
 

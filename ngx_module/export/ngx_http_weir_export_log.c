@@ -129,7 +129,8 @@ ngx_http_weir_export_log_overflow(ngx_http_weir_exporter_t *ex)
     atomic_store_explicit(&ex->sh->overflow_logged, now, memory_order_relaxed);
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                  "weir_exporter: %uL spans were dropped, because they end"
-                  " faster than %V takes them; increase buffer= or batch=, or"
-                  " keep fewer spans", n - before, &ex->url);
+                  "weir_exporter: %uL spans were dropped, because they were"
+                  " longer than %d bytes, or ended faster than %V takes them;"
+                  " increase buffer= or batch=, or keep fewer spans",
+                  n - before, NGX_HTTP_WEIR_EXPORT_SPAN_MAX, &ex->url);
 }

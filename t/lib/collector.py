@@ -186,8 +186,9 @@ def answer_of(todo, headers, path):
             response.partial_success.rejected_spans = todo["partial"]
             response.partial_success.error_message = "rejected by the test"
         if headers.get("content-type") == "application/json":
-            partial = {"rejectedSpans": str(todo["partial"]), "errorMessage": "rejected by the test"}
-            body = json.dumps({"partialSuccess": partial} if "partial" in todo else {}).encode()
+            partial = {"rejectedSpans": str(todo.get("partial", 0)),
+                       "errorMessage": "rejected by the test" if "partial" in todo else ""}
+            body = json.dumps({"partialSuccess": partial}).encode()
         else:
             body = response.SerializeToString()
         lines.append(f"Content-Type: {headers.get('content-type')}")
