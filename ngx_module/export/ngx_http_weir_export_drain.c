@@ -151,7 +151,7 @@ ngx_http_weir_export_drain_exit(ngx_http_weir_exporter_t *ex)
 
     ex->exporting = ngx_http_weir_export_zone_claim(ex->sh);
 
-    if (late || ex->failures > ex->exit_failures) {
+    if (late) {
 
         if (ex->exporting) {
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
@@ -202,7 +202,6 @@ ngx_http_weir_export_drain_leave(ngx_http_weir_exporter_t *ex)
 
     ex->exiting = 1;
     ex->exit_deadline = ngx_current_msec + NGX_HTTP_WEIR_EXPORT_LINGER;
-    ex->exit_failures = ex->failures;
     ex->not_before = ngx_current_msec;
 
     if (ex->tick.timer_set) {

@@ -44,7 +44,7 @@
 #define NGX_HTTP_WEIR_EXPORT_STALE       15000
 
 /* How long a process that ends goes on to send what is left; ms. */
-#define NGX_HTTP_WEIR_EXPORT_LINGER      5000
+#define NGX_HTTP_WEIR_EXPORT_LINGER      3000
 
 /* Least interval between log lines about rings that are full, ms. */
 #define NGX_HTTP_WEIR_EXPORT_OVERFLOW    60000
@@ -211,7 +211,6 @@ struct ngx_http_weir_exporter_s {
     unsigned                        exiting:1;
     ngx_event_t                     tick;
     ngx_msec_t                      exit_deadline;
-    ngx_uint_t                      exit_failures; /* failures at that time */
     ngx_msec_t                      last;          /* start of the last batch */
     ngx_msec_t                      not_before;    /* of the next one */
     ngx_uint_t                      failures;      /* in a row */

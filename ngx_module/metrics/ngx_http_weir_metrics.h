@@ -5,6 +5,7 @@
  *     caches    the metrics of cache zones
  *     breakers  the metrics of breakers
  *     series    the metrics of routes and upstreams
+ *     exporter  the metrics of weir_exporter
  *
  * The first part of a document, with caches and breakers, is rendered twice,
  * first to know its length.  So caches and breakers first copy what they render:
@@ -21,6 +22,7 @@
 #include <ngx_http.h>
 
 #include "common/metrics/exposition.h"
+#include "export/ngx_http_weir_export.h"
 
 
 /* The values of all cache zones at one time. */
@@ -44,6 +46,8 @@ typedef struct {
     ngx_uint_t                             breaker_zones;
     ngx_http_weir_metrics_breaker_t       *breaker;
     ngx_uint_t                             breakers;
+    ngx_http_weir_export_counts_t          exporter;
+    ngx_uint_t                             exports;    /* bool */
 } ngx_http_weir_metrics_t;
 
 
@@ -60,6 +64,12 @@ ngx_int_t ngx_http_weir_metrics_breakers_read(ngx_http_request_t *r,
 void ngx_http_weir_metrics_caches_write(weir_exposition_t *e,
     ngx_http_weir_metrics_t *metrics);
 void ngx_http_weir_metrics_breakers_write(weir_exposition_t *e,
+    ngx_http_weir_metrics_t *metrics);
+
+/* exporter: the same. */
+void ngx_http_weir_metrics_exporter_read(ngx_http_request_t *r,
+    ngx_http_weir_metrics_t *metrics);
+void ngx_http_weir_metrics_exporter_write(weir_exposition_t *e,
     ngx_http_weir_metrics_t *metrics);
 
 

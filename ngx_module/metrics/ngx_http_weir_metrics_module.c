@@ -161,6 +161,8 @@ ngx_http_weir_metrics_document(ngx_http_request_t *r, ngx_uint_t openmetrics,
         return NULL;
     }
 
+    ngx_http_weir_metrics_exporter_read(r, &metrics);
+
     ngx_memzero(&e, sizeof(weir_exposition_t));
     e.openmetrics = openmetrics;
 
@@ -196,6 +198,7 @@ ngx_http_weir_metrics_write(weir_exposition_t *e,
     weir_exposition_family(e, &ngx_http_weir_metrics_build);
     weir_exposition_sample(e, &ngx_http_weir_metrics_build, &version, 1, 1);
 
+    ngx_http_weir_metrics_exporter_write(e, metrics);
     ngx_http_weir_metrics_caches_write(e, metrics);
     ngx_http_weir_metrics_breakers_write(e, metrics);
 

@@ -4,6 +4,7 @@
  *     module    the directive, and the caches
  *     breakers  the breakers
  *     series    routes and upstreams
+ *     exporter  weir_exporter
  */
 
 #ifndef _NGX_HTTP_WEIR_STATUS_H_INCLUDED_
@@ -38,6 +39,11 @@ ngx_http_weir_status_series_t *ngx_http_weir_status_series_create(
  * ngx_http_weir_metrics_part_pt.
  */
 ngx_int_t ngx_http_weir_status_series_next(void *data, ngx_buf_t *b);
+/* exporter: writes at most so many bytes, as a member that follows another. */
+#define NGX_HTTP_WEIR_STATUS_EXPORTER  512
+
+u_char *ngx_http_weir_status_exporter(ngx_http_request_t *r, u_char *p,
+    u_char *last);
 
 
 #endif /* _NGX_HTTP_WEIR_STATUS_H_INCLUDED_ */

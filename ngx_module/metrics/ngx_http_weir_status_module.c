@@ -153,6 +153,8 @@ ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers,
                                                   zone[i]->name.len });
     }
 
+    size += NGX_HTTP_WEIR_STATUS_EXPORTER;
+
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
         return NULL;
@@ -161,7 +163,9 @@ ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers,
     p = b->last;
     last = b->end;
 
-    p = ngx_slprintf(p, last, "{\"version\":\"" WEIR_VERSION "\",\"caches\":{");
+    p = ngx_slprintf(p, last, "{\"version\":\"" WEIR_VERSION "\"");
+    p = ngx_http_weir_status_exporter(r, p, last);
+    p = ngx_slprintf(p, last, ",\"caches\":{");
 
     for (i = 0; i < zones->nelts; i++) {
         p = ngx_slprintf(p, last, "%s\n", i ? "," : "");
