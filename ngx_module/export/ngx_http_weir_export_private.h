@@ -2,13 +2,17 @@
  * Shared by the files of weir_exporter; private to it.
  *
  *     module    the directive; the life of a process; finished spans
- *     conf      parameters and URL
+ *     conf      the URL
+ *     parameter what follows it
  *     drain     when a batch is sent, and what becomes of it
- *     client    the connection to the collector: a request and its answer
+ *     collector/client
+ *               the connection to the collector: a request and its answer
+ *     collector/connect
+ *               a new connection
  *     batch     the body of a request, made of the spans of all rings
  *     log       the collector's state in words
  *     zone      slots, rings and counts in shared memory
- *     answer, partial, ring, retry_after   plain cores
+ *     collector/partial, ring   plain cores
  *
  * Each file calls those below it only.
  */
@@ -23,7 +27,7 @@
 #include <ngx_event_connect.h>
 #include <ngx_http.h>
 
-#include "export/answer.h"
+#include "export/collector/answer.h"
 #include "export/ngx_http_weir_export.h"
 #include "export/ring.h"
 #include "tls/ngx_http_weir_tls.h"
@@ -138,6 +142,11 @@ typedef void (*ngx_http_weir_export_done_pt)(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_outcome_t *outcome);
 
 
+/* fault is NULL if the connection can be used; detail may be, err may be 0. */
+typedef void (*ngx_http_weir_export_connected_pt)(ngx_http_weir_exporter_t *ex,
+    char *fault, char *detail, ngx_err_t err);
+
+
 typedef enum {
     NGX_HTTP_WEIR_EXPORT_CLOSED = 0,
     NGX_HTTP_WEIR_EXPORT_RESOLVING,
@@ -155,6 +164,7 @@ typedef struct {
     ngx_event_t                     deadline;      /* of the request */
     ngx_http_weir_export_done_pt    done;          /* of the request; NULL: no
                                                       request is under way */
+    ngx_http_weir_export_connected_pt  connected;
     unsigned                        reused:1;
     unsigned                        quiet:1;       /* nginx itself is not to
                                                       log failures */
@@ -236,6 +246,20 @@ char *ngx_http_weir_export_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /*
+ * parameter: one behind the URL; NGX_CONF_OK, or NGX_CONF_ERROR if the fault was
+ * logged.
+ */
+char *ngx_http_weir_export_parameter(ngx_conf_t *cf,
+    ngx_http_weir_exporter_t *ex, ngx_str_t *arg);
+
+/*
+ * parameter: replaces the attribute of that name in the resource, or adds it;
+ * NGX_CONF_OK, or NGX_CONF_ERROR (no memory).
+ */
+char *ngx_http_weir_export_parameter_attribute(ngx_http_weir_exporter_t *ex,
+    const char *name, ngx_str_t *value);
+
+/*
  * conf: resolves the URL's name, with the configuration complete; NGX_OK, or
  * NGX_ERROR if the reason was logged.
  */
@@ -265,6 +289,12 @@ void ngx_http_weir_export_drain_stop(ngx_http_weir_exporter_t *ex);
  */
 void ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_done_pt done);
+
+/*
+ * connect: makes a new connection; client.connected is called, from within or
+ * later.
+ */
+void ngx_http_weir_export_connect(ngx_http_weir_exporter_t *ex);
 
 /* client: ends a request without calling done, and closes the connection. */
 void ngx_http_weir_export_client_close(ngx_http_weir_exporter_t *ex);

@@ -28,8 +28,8 @@ cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $cflags"
 
 # -Bsymbolic: nginx loads modules into one global name space.  Without it, a reload with another
 # build of the module binds the new build's symbols to the old one, and neither runs as it was
-# compiled. nginx's configure lists the source files, so it must run again after a file was added, or
-# config was changed.
+# compiled. nginx's configure lists the source files, so it must run again after a file was added,
+# or config was changed.
 stamp=$work/configured
 want="$src $cc_opt $ldflags symbolic "
 want+=$(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')

@@ -48,8 +48,8 @@ for my $format ('protobuf', 'json') {
     $n = until_settled('again', $edge);
     cmp_ok $n->{refused}, '>', 2, '... again';
     is $n->{failures}, 0, '... it is no failure';
-    is scalar(logged(qr/rejected 2 of \d+ spans, which are dropped: "rejected by the test"/, $edge)),
-        1, '... and logged once';
+    my $said = qr/rejected 2 of \d+ spans, which are dropped: "rejected by the test"/;
+    is scalar(logged($said, $edge)), 1, '... and logged once';
     behave('c');
     probe('n=1', $edge);
     $all += 1 if $edge eq 'edge';
@@ -129,7 +129,8 @@ my %broken = (
     'a huge answer' => { raw => "HTTP/1.1 200 OK\r\n\r\n" . 'x' x 200_000 },
     'a huge header' => { raw => "HTTP/1.1 200 OK\r\nX: " . 'x' x 200_000 },
     'a page' => { raw => "<html>\r\n" },
-    'two lengths' => { raw => "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab" },
+    'two lengths' =>
+        { raw => "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab" },
     'a cut answer' => { raw => "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab", close => 1 },
 );
 for my $what (sort keys %broken) {

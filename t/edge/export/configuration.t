@@ -102,7 +102,7 @@ weir_exporter otlp http://127.0.0.1:4318 compression=gzip;
 --- config
 --- must_die
 --- error_log
-invalid parameter "compression=gzip" in "weir_exporter"; it takes service_name=, format=, header=, timeout=, interval=, batch=, buffer=, retry=, gzip=, resource=
+invalid parameter "compression=gzip" in "weir_exporter"; it takes service_name=, format=
 
 
 
@@ -397,8 +397,8 @@ weir_exporter otlp http://127.0.0.1:4318;
 
 === TEST 40: all parameters
 --- http_config
-weir_exporter otlp http://127.0.0.1:4318/v1/traces service_name=shop format=protobuf "header=A: b" header=C:d
-    timeout=1s interval=1s batch=100 buffer=64k retry=0 gzip=on resource=a=b resource=c=;
+weir_exporter otlp http://127.0.0.1:4318/v1/traces service_name=shop format=protobuf "header=A: b"
+    header=C:d    timeout=1s interval=1s batch=100 buffer=64k retry=0 gzip=on resource=a=b resource=c=;
 --- config
 location = /status { weir_status; }
 --- request

@@ -1,5 +1,5 @@
-// needs: ngx_module/export/answer.c common/text/http_date.c
-#include "export/answer.h"
+// needs: ngx_module/export/collector/answer.c common/text/http_date.c
+#include "export/collector/answer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

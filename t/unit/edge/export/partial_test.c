@@ -1,5 +1,5 @@
-// needs: ngx_module/export/partial.c
-#include "export/partial.h"
+// needs: ngx_module/export/collector/partial.c
+#include "export/collector/partial.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "export/answer.h"
+#include "export/collector/answer.h"
 
 #include "common/text/hex.h"
 #include "common/text/http_date.h"

@@ -25,19 +25,15 @@
      + NGX_SIZE_T_LEN)
 
 
-static ngx_int_t ngx_http_weir_export_client_head(ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_client_connect(ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_client_resolve(ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_client_resolved(ngx_resolver_ctx_t *ctx);
-static void ngx_http_weir_export_client_fallback(ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_client_open(ngx_http_weir_exporter_t *ex,
-    struct sockaddr *sockaddr, socklen_t socklen);
-static void ngx_http_weir_export_client_opened(ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_client_tls_ended(ngx_connection_t *c);
+static void ngx_http_weir_export_client_connected(ngx_http_weir_exporter_t *ex,
+    char *fault, char *detail, ngx_err_t err);
 static void ngx_http_weir_export_client_ask(ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_client_write_handler(ngx_event_t *wev);
-static void ngx_http_weir_export_client_write(ngx_http_weir_exporter_t *ex);
+static void ngx_http_weir_export_client_fail(ngx_http_weir_exporter_t *ex,
+    char *fault, char *detail, ngx_err_t err);
 static void ngx_http_weir_export_client_read_handler(ngx_event_t *rev);
+static void ngx_http_weir_export_client_write_handler(ngx_event_t *wev);
+static ngx_int_t ngx_http_weir_export_client_head(ngx_http_weir_exporter_t *ex);
+static void ngx_http_weir_export_client_write(ngx_http_weir_exporter_t *ex);
 static ngx_uint_t ngx_http_weir_export_client_read(
     ngx_http_weir_exporter_t *ex);
 static ngx_uint_t ngx_http_weir_export_client_ended(
@@ -45,8 +41,6 @@ static ngx_uint_t ngx_http_weir_export_client_ended(
 static void ngx_http_weir_export_client_answered(ngx_http_weir_exporter_t *ex,
     ngx_uint_t more);
 static void ngx_http_weir_export_client_deadline_handler(ngx_event_t *ev);
-static void ngx_http_weir_export_client_fail(ngx_http_weir_exporter_t *ex,
-    char *fault, char *detail, ngx_err_t err);
 static void ngx_http_weir_export_client_disconnect(
     ngx_http_weir_exporter_t *ex);
 
@@ -88,7 +82,8 @@ ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
     }
 
     client->reused = 0;
-    ngx_http_weir_export_client_connect(ex);
+    client->connected = ngx_http_weir_export_client_connected;
+    ngx_http_weir_export_connect(ex);
 }
 
 
@@ -120,208 +115,19 @@ ngx_http_weir_export_client_head(ngx_http_weir_exporter_t *ex)
 
 
 static void
-ngx_http_weir_export_client_connect(ngx_http_weir_exporter_t *ex)
+ngx_http_weir_export_client_connected(ngx_http_weir_exporter_t *ex,
+    char *fault, char *detail, ngx_err_t err)
 {
-    if (ex->resolver) {
-        ngx_http_weir_export_client_resolve(ex);
-        return;
-    }
-
-    ngx_http_weir_export_client_fallback(ex);
-}
-
-
-static void
-ngx_http_weir_export_client_resolve(ngx_http_weir_exporter_t *ex)
-{
-    ngx_resolver_ctx_t  *ctx;
-
-    ctx = ngx_resolve_start(ex->resolver, NULL);
-
-    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
-        ngx_http_weir_export_client_fallback(ex);
-        return;
-    }
-
-    ctx->name = ex->parsed.host;
-    ctx->handler = ngx_http_weir_export_client_resolved;
-    ctx->data = ex;
-    ctx->timeout = ex->resolver_timeout;
-    ctx->cancelable = 1;
-
-    ex->client.state = NGX_HTTP_WEIR_EXPORT_RESOLVING;
-    ex->client.resolving = ctx;
-
-    if (ngx_resolve_name(ctx) != NGX_OK) {
-        /* it has freed the context */
-        ex->client.resolving = NULL;
-        ngx_http_weir_export_client_fallback(ex);
-    }
-}
-
-
-static void
-ngx_http_weir_export_client_resolved(ngx_resolver_ctx_t *ctx)
-{
-    socklen_t                       socklen;
-    ngx_resolver_addr_t            *addr;
-    ngx_http_weir_exporter_t       *ex;
-    ngx_http_weir_export_client_t  *client;
-
-    ex = ctx->data;
-    client = &ex->client;
-
-    ngx_http_weir_assert(client->resolving == ctx);
-
-    client->resolving = NULL;
-    socklen = 0;
-
-    if (ctx->state == NGX_OK && ctx->naddrs) {
-        addr = &ctx->addrs[client->turn % ctx->naddrs];
-
-        socklen = ngx_min(addr->socklen, (socklen_t) sizeof(ngx_sockaddr_t));
-        ngx_memcpy(&client->resolved, addr->sockaddr, socklen);
-        ngx_inet_set_port(&client->resolved.sockaddr, ex->parsed.port);
-    }
-
-    ngx_resolve_name_done(ctx);
-
-    if (socklen) {
-        ngx_http_weir_export_client_open(ex, &client->resolved.sockaddr,
-                                         socklen);
-        return;
-    }
-
-    ngx_http_weir_export_client_fallback(ex);
-}
-
-
-/* Uses an address that the name had when the configuration was read. */
-
-static void
-ngx_http_weir_export_client_fallback(ngx_http_weir_exporter_t *ex)
-{
-    ngx_addr_t  *addr;
-
-    if (ex->parsed.naddrs == 0) {
-        ngx_http_weir_export_client_fail(ex, "its name cannot be resolved",
-                                         NULL, 0);
-        return;
-    }
-
-    addr = &ex->parsed.addrs[ex->client.turn % ex->parsed.naddrs];
-
-    ngx_http_weir_export_client_open(ex, addr->sockaddr, addr->socklen);
-}
-
-
-static void
-ngx_http_weir_export_client_open(ngx_http_weir_exporter_t *ex,
-    struct sockaddr *sockaddr, socklen_t socklen)
-{
-    ngx_int_t                       rc;
-    ngx_connection_t               *c;
-    ngx_http_weir_export_client_t  *client;
-
-    client = &ex->client;
-
-    client->log = *ngx_cycle->log;
-
-    if (client->quiet) {
-        /* one line for each change of state is enough */
-        client->log.log_level = NGX_LOG_EMERG;
-    }
-
-    ngx_memzero(&client->peer, sizeof(ngx_peer_connection_t));
-    client->peer.sockaddr = sockaddr;
-    client->peer.socklen = socklen;
-    client->peer.name = &ex->parsed.url;
-    client->peer.get = ngx_event_get_peer;
-    client->peer.log = &client->log;
-    client->peer.log_error = NGX_ERROR_INFO;
-
-    client->state = NGX_HTTP_WEIR_EXPORT_CONNECTING;
-
-    rc = ngx_event_connect_peer(&client->peer);
-
-    if (rc == NGX_ERROR || rc == NGX_BUSY || rc == NGX_DECLINED) {
-        ngx_http_weir_export_client_fail(ex, "cannot connect", NULL,
-                                         ngx_socket_errno);
-        return;
-    }
-
-    c = client->peer.connection;
-    c->data = ex;
-    c->log = &client->log;
-    c->read->log = c->log;
-    c->write->log = c->log;
-    c->read->handler = ngx_http_weir_export_client_read_handler;
-    c->write->handler = ngx_http_weir_export_client_write_handler;
-
-    if (rc == NGX_OK) {
-        ngx_http_weir_export_client_opened(ex);
-    }
-}
-
-
-/* TCP is connected. */
-
-static void
-ngx_http_weir_export_client_opened(ngx_http_weir_exporter_t *ex)
-{
-    ngx_int_t          rc;
     ngx_connection_t  *c;
 
+    if (fault) {
+        ngx_http_weir_export_client_fail(ex, fault, detail, err);
+        return;
+    }
+
+    /* those that connected had the events */
+
     c = ex->client.peer.connection;
-
-    if (ex->client.peer.sockaddr->sa_family != AF_UNIX) {
-        /* head and body are two writes */
-        (void) ngx_tcp_nodelay(c);
-    }
-
-    if (ex->tls == NULL) {
-        ngx_http_weir_export_client_ask(ex);
-        return;
-    }
-
-    rc = ngx_http_weir_tls_connect(ex->tls, c,
-                                   ngx_http_weir_export_client_tls_ended);
-
-    if (rc == NGX_OK) {
-        ngx_http_weir_export_client_tls_ended(c);
-
-    } else if (rc == NGX_ERROR) {
-        ngx_http_weir_export_client_fail(ex, "no memory for TLS", NULL, 0);
-    }
-}
-
-
-static void
-ngx_http_weir_export_client_tls_ended(ngx_connection_t *c)
-{
-    char                      *wrong;
-    ngx_int_t                  rc;
-    ngx_http_weir_exporter_t  *ex;
-
-    ex = c->data;
-    wrong = NULL;
-
-    rc = ngx_http_weir_tls_check(ex->tls, c, &wrong);
-
-    if (rc == NGX_ERROR) {
-        ngx_http_weir_export_client_fail(ex, "the TLS handshake failed", NULL,
-                                         0);
-        return;
-    }
-
-    if (rc == NGX_DECLINED) {
-        ngx_http_weir_export_client_fail(ex, "its certificate is refused",
-                                         wrong, 0);
-        return;
-    }
-
-    /* OpenSSL had the events */
-
     c->read->handler = ngx_http_weir_export_client_read_handler;
     c->write->handler = ngx_http_weir_export_client_write_handler;
 
@@ -341,8 +147,6 @@ ngx_http_weir_export_client_ask(ngx_http_weir_exporter_t *ex)
 static void
 ngx_http_weir_export_client_write_handler(ngx_event_t *wev)
 {
-    int                        err;
-    socklen_t                  len;
     ngx_connection_t          *c;
     ngx_http_weir_exporter_t  *ex;
 
@@ -353,26 +157,7 @@ ngx_http_weir_export_client_write_handler(ngx_event_t *wev)
 
     if (ex->client.state == NGX_HTTP_WEIR_EXPORT_ASKING) {
         ngx_http_weir_export_client_write(ex);
-        return;
     }
-
-    if (ex->client.state != NGX_HTTP_WEIR_EXPORT_CONNECTING) {
-        return;
-    }
-
-    err = 0;
-    len = sizeof(int);
-
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, (void *) &err, &len) == -1) {
-        err = ngx_socket_errno;
-    }
-
-    if (err) {
-        ngx_http_weir_export_client_fail(ex, "cannot connect", NULL, err);
-        return;
-    }
-
-    ngx_http_weir_export_client_opened(ex);
 }
 
 
@@ -442,9 +227,7 @@ ngx_http_weir_export_client_read_handler(ngx_event_t *rev)
 
     ngx_http_weir_assert(ex->client.peer.connection == c);
 
-    switch (ex->client.state) {
-
-    case NGX_HTTP_WEIR_EXPORT_KEPT:
+    if (ex->client.state == NGX_HTTP_WEIR_EXPORT_KEPT) {
 
         /* TLS has records of its own; anything else ends the connection */
 
@@ -454,13 +237,6 @@ ngx_http_weir_export_client_read_handler(ngx_event_t *rev)
             ngx_http_weir_export_client_disconnect(ex);
         }
 
-        return;
-
-    case NGX_HTTP_WEIR_EXPORT_ASKING:
-        break;
-
-    default:
-        /* the write event has the error */
         return;
     }
 
@@ -610,9 +386,6 @@ ngx_http_weir_export_client_fail(ngx_http_weir_exporter_t *ex, char *fault,
     ngx_http_weir_assert(done != NULL);
 
     ngx_http_weir_export_client_close(ex);
-
-    /* the next request tries the name's next address */
-    ex->client.turn++;
 
     outcome.how = NGX_HTTP_WEIR_EXPORT_FAILED;
     outcome.fault = fault;

@@ -1,4 +1,4 @@
-#include "export/partial.h"
+#include "export/collector/partial.h"
 
 #include <assert.h>
 #include <stdlib.h>
