@@ -29,7 +29,7 @@ static void follow(weir_outlet_t *p)
     for (int i = 0; i < p->relay->count; i++) {
         const weir_outlet_t *other = &p->relay->outlets[i];
 
-        if (other->state == WEIR_BEHIND || other->state == WEIR_UNKNOWN)
+        if (other->relay != NULL && (other->state == WEIR_BEHIND || other->state == WEIR_UNKNOWN))
             return;
     }
     weir_refusal_drop(&p->relay->read_refused, "relay", "relay_read");
@@ -78,7 +78,7 @@ static void tell_halted(weir_relay_t *r)
     for (int i = 0; i < r->count; i++) {
         const weir_outlet_t *p = &r->outlets[i];
 
-        if (p->state == WEIR_UNKNOWN)
+        if (p->state == WEIR_UNKNOWN && p->relay != NULL)
             return;
         if (p->state != WEIR_HALTED)
             continue;

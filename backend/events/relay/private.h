@@ -30,7 +30,7 @@ typedef enum {
 } weir_outlet_state_t;
 
 typedef struct {
-    weir_relay_t *relay;
+    weir_relay_t *relay; /* NULL: the database has no such partition */
     int number;
     weir_outlet_state_t state;
     weir_outlet_state_t told; /* the state that was logged last; not WEIR_UNKNOWN */
