@@ -184,6 +184,8 @@ ngx_http_weir_breaker_refuse(ngx_http_request_t *r, ngx_msec_t retry_after)
     ngx_str_t        value;
     weir_problem_t   problem;
 
+    ngx_http_weir_record_event(r, "weir.breaker.refused");
+
     value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
     if (value.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

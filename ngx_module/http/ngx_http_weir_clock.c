@@ -139,6 +139,17 @@ ngx_http_weir_ns(void)
 
 
 uint64_t
+ngx_http_weir_unix_ns(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+
+uint64_t
 ngx_http_weir_random(void)
 {
     uint64_t  n;

@@ -18,6 +18,9 @@ uint64_t ngx_http_weir_ms(void);
 /* The same in nanoseconds. */
 uint64_t ngx_http_weir_ns(void);
 
+/* CLOCK_REALTIME: nanoseconds since 1970. */
+uint64_t ngx_http_weir_unix_ns(void);
+
 /*
  * Ticks, for durations that are measured often: the processor's counter (TSC) if
  * the kernel's own clock is derived from it, which takes a third of the time of

@@ -53,6 +53,16 @@ typedef struct {
 } ngx_http_weir_record_wait_t;
 
 
+/* The events of a request that are kept; later ones are not. */
+#define NGX_HTTP_WEIR_RECORD_EVENTS  4
+
+
+typedef struct {
+    char                   *name;       /* a constant: "weir.breaker.refused" */
+    uint64_t                time;       /* ngx_http_weir_ns() */
+} ngx_http_weir_record_event_t;
+
+
 typedef struct {
     ngx_http_request_t     *request;
     ngx_http_weir_phase_e   phase;
@@ -62,6 +72,8 @@ typedef struct {
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
     ngx_http_weir_record_wait_t  wait[NGX_HTTP_WEIR_RECORD_WAITS];
     ngx_uint_t              waits;
+    ngx_http_weir_record_event_t  event[NGX_HTTP_WEIR_RECORD_EVENTS];
+    ngx_uint_t              events;
     ngx_uint_t              method;     /* of the client; an error_page may
                                            change r->method */
     unsigned                ended:1;
@@ -144,6 +156,12 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     record->since += spent;
     record->phase = phase;
 }
+
+/*
+ * Records an event of the request, or of the request that it is a subrequest
+ * of, if there is a record.
+ */
+void ngx_http_weir_record_event(ngx_http_request_t *r, char *name);
 
 
 /* Records that the request enters a phase. */

@@ -251,6 +251,22 @@ ngx_http_weir_record_phase(ngx_http_weir_phase_e phase)
 }
 
 
+void
+ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
+{
+    ngx_http_weir_record_t        *record;
+    ngx_http_weir_record_event_t  *event;
+
+    record = ngx_http_weir_record(r);
+
+    if (record && record->events < NGX_HTTP_WEIR_RECORD_EVENTS) {
+        event = &record->event[record->events++];
+        event->name = name;
+        event->time = ngx_http_weir_ns();
+    }
+}
+
+
 static ngx_int_t
 ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 {

@@ -22,6 +22,7 @@
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_park.h"
+#include "record/ngx_http_weir_record.h"
 
 
 static ngx_int_t ngx_http_weir_cache_request_first_run(ngx_http_request_t *r);
@@ -282,6 +283,10 @@ ngx_http_weir_cache_request_serve(ngx_http_weir_cache_ctx_t *ctx,
 {
     ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
     ctx->status = status;
+
+    if (status == NGX_HTTP_WEIR_CACHE_STALE) {
+        ngx_http_weir_record_event(ctx->request, "weir.cache.stale");
+    }
 
     return ngx_http_weir_cache_answer_send(ctx);
 }

@@ -18,6 +18,7 @@
 #include "cache/store/ngx_http_weir_cache_store.h"
 #include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_assert.h"
+#include "record/ngx_http_weir_record.h"
 
 
 static ngx_int_t ngx_http_weir_cache_filter_header(ngx_http_request_t *r);
@@ -185,6 +186,7 @@ ngx_http_weir_cache_filter_pass_header(ngx_http_weir_cache_ctx_t *ctx,
     if (instead) {
         ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_SERVED);
         ctx->status = NGX_HTTP_WEIR_CACHE_STALE;
+        ngx_http_weir_record_event(r, "weir.cache.stale");
     }
 
     /* these have no body, and so no last buffer */

@@ -1,0 +1,161 @@
+/*
+ * weir_trace: the trace of a request.
+ *
+ *     module     directives, phases, variables
+ *     conf       weir_trace and weir_trace_context
+ *     context    the context of a request: received, or new; whether sampled
+ *     extract    the context that the client sent
+ *     inject     the context that is sent to upstreams, one span id per try
+ *     end        whether the trace is kept, at the end of the request
+ *     server     the server span of a kept request
+ *     client     the client spans of its upstreams, the spans of its waits
+ *
+ * Calls go from module to context and end, and down in this list.
+ *
+ * A request has one server span, which ends in the log phase: nginx calls that
+ * exactly once for each end of each request.  A request that has sent no
+ * context and used no variable has no context until then; if it is not kept,
+ * nothing was allocated for it.
+ */
+
+#ifndef _NGX_HTTP_WEIR_TRACE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_TRACE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/trace/context.h"
+#include "common/trace/sampling.h"
+#include "http/ngx_http_weir_forward.h"
+
+
+typedef enum {
+    NGX_HTTP_WEIR_TRACE_OFF = 0,
+    NGX_HTTP_WEIR_TRACE_RATIO,       /* threshold */
+    NGX_HTTP_WEIR_TRACE_PARENT,      /* the sampled flag that was received */
+    NGX_HTTP_WEIR_TRACE_VARIABLE     /* of these, by the value of sampling */
+} ngx_http_weir_trace_mode_e;
+
+
+#define NGX_HTTP_WEIR_TRACE_EXTRACT   0x0001
+#define NGX_HTTP_WEIR_TRACE_INJECT    0x0002
+#define NGX_HTTP_WEIR_TRACE_B3        0x0004
+#define NGX_HTTP_WEIR_TRACE_B3MULTI   0x0008
+
+
+typedef struct {
+    ngx_uint_t                   mode;     /* NGX_CONF_UNSET_UINT: inherited */
+    uint64_t                     threshold; /* see common/trace/sampling.h */
+    ngx_str_t                    tracestate; /* of a new trace that is sampled
+                                                by the threshold */
+    ngx_http_complex_value_t    *sampling;
+    ngx_msec_t                   slow;     /* requests from then on are kept;
+                                              0: none */
+    ngx_flag_t                   errors;   /* failed requests are kept */
+    ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
+} ngx_http_weir_trace_loc_conf_t;
+
+
+typedef struct {
+    ngx_uint_t                   used;     /* bool: by a weir_trace */
+    ngx_int_t                    version;  /* indexes of variables */
+    ngx_int_t                    cache_status;
+} ngx_http_weir_trace_main_conf_t;
+
+
+/* A span id that was sent to an upstream. */
+typedef struct {
+    uint8_t                      id[WEIR_SPAN_ID_LEN];
+    ngx_uint_t                   state;    /* the first try with it, an index
+                                              of r->upstream_states */
+} ngx_http_weir_trace_try_t;
+
+
+typedef struct ngx_http_weir_trace_call_s  ngx_http_weir_trace_call_t;
+
+/* The upstream of a location, of the request or of a subrequest. */
+struct ngx_http_weir_trace_call_s {
+    ngx_http_request_t          *request;
+    ngx_http_weir_forward_t      forward;
+    ngx_http_weir_trace_try_t    first;
+    ngx_array_t                 *more;     /* ..._try_t; NULL: none */
+    ngx_http_upstream_t         *upstream; /* NULL: not asked */
+    uint64_t                     start;    /* ngx_http_weir_ns() */
+    ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
+    u_char                      *text;     /* of the header lines */
+    ngx_http_weir_trace_call_t  *next;     /* earlier */
+};
+
+
+typedef struct {
+    ngx_http_request_t          *request;  /* the main one */
+    weir_context_t               context;  /* our server span; the flags are
+                                              those that are sent */
+    uint8_t                      parent_id[WEIR_SPAN_ID_LEN]; /* zero: none */
+    ngx_str_t                    tracestate; /* as it is sent; len 0: none */
+    ngx_http_weir_trace_call_t  *calls;    /* the last one */
+    unsigned                     sampled:1;
+} ngx_http_weir_trace_ctx_t;
+
+
+/* The context that the client sent. */
+typedef struct {
+    weir_context_t               context;
+    weir_tracestate_t            state;    /* of a traceparent only */
+    unsigned                     found:1;
+    unsigned                     sampled:1; /* B3 may decide without ids */
+} ngx_http_weir_trace_received_t;
+
+
+extern ngx_module_t  ngx_http_weir_trace_module;
+
+
+/* conf: for the table of directives. */
+char *ngx_http_weir_trace_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_weir_trace_set_context(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void *ngx_http_weir_trace_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+/*
+ * conf: reads "on", "off", "parent", or a ratio from 0 to 1; NGX_DECLINED if
+ * the value is none of them.
+ */
+ngx_int_t ngx_http_weir_trace_read_mode(ngx_str_t *value, ngx_uint_t *mode,
+    uint64_t *threshold);
+
+/* context: the request's, or of the main request; NULL: it has none yet. */
+ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find(ngx_http_request_t *r);
+
+/*
+ * context: the same, which is created if there is none.  NULL if the location
+ * of the main request has no weir_trace, or without memory.
+ */
+ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get(ngx_http_request_t *r);
+
+/*
+ * context: begins the trace of a main request, into *ctx.  NGX_OK, or
+ * NGX_DECLINED if weir_trace is off for it, also by its variable, or without
+ * memory.
+ */
+ngx_int_t ngx_http_weir_trace_begin(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx);
+
+/*
+ * extract: the context of the client, by traceparent, or by the headers of B3
+ * that are allowed (NGX_HTTP_WEIR_TRACE_B3...).
+ */
+void ngx_http_weir_trace_extract(ngx_http_request_t *r, ngx_uint_t allowed,
+    ngx_http_weir_trace_received_t *received);
+
+/* inject: the handler of the precontent phase. */
+ngx_int_t ngx_http_weir_trace_content_handler(ngx_http_request_t *r);
+
+/* end: the handler of the log phase. */
+ngx_int_t ngx_http_weir_trace_log_handler(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_WEIR_TRACE_H_INCLUDED_ */

@@ -1,0 +1,373 @@
+/*
+ * The client spans of a request: one for each server that was tried, of its own
+ * upstreams and of those of its subrequests; and the spans of its waits.
+ *
+ * nginx keeps the times of tries as durations in milliseconds.  A try begins
+ * when the previous one ended.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/trace/ids.h"
+#include "export/ngx_http_weir_export.h"
+#include "http/ngx_http_weir_assert.h"
+#include "trace/ngx_http_weir_trace_span.h"
+
+
+/* The texts of a client span's attributes. */
+typedef struct {
+    u_char                      url[NGX_HTTP_WEIR_TRACE_URL_MAX];
+    u_char                      number[NGX_INT_T_LEN];
+} ngx_http_weir_trace_room_t;
+
+
+static void ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t last);
+static ngx_uint_t ngx_http_weir_trace_call_end(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call);
+static void ngx_http_weir_trace_try_id(ngx_http_weir_trace_call_t *call,
+    ngx_uint_t i, ngx_uint_t end, uint8_t *id);
+static void ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_span_t *span);
+static void ngx_http_weir_trace_try_address(ngx_http_upstream_state_t *state,
+    ngx_http_weir_trace_attributes_t *attributes);
+static void ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
+    ngx_http_upstream_state_t *state,
+    ngx_http_weir_trace_attributes_t *attributes, u_char *buf);
+static char *ngx_http_weir_trace_try_error(ngx_http_upstream_state_t *state);
+static void ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_phase_e phase, uint64_t start, uint64_t end);
+
+
+void
+ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept)
+{
+    ngx_http_weir_trace_call_t  *call;
+
+    for (call = kept->ctx->calls; call; call = call->next) {
+        if (call->upstream && call->request->upstream_states) {
+            ngx_http_weir_trace_call(kept, call,
+                                  ngx_http_weir_trace_call_end(kept, call));
+        }
+    }
+}
+
+
+/* The states of a call are followed by those of the request's next one. */
+
+static ngx_uint_t
+ngx_http_weir_trace_call_end(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call)
+{
+    ngx_uint_t                   end;
+    ngx_http_weir_trace_call_t  *later;
+
+    end = call->request->upstream_states->nelts;
+
+    for (later = kept->ctx->calls; later != call; later = later->next) {
+        if (later->request == call->request && later->upstream) {
+            end = later->first.state - 1;
+        }
+    }
+
+    return end;
+}
+
+
+static void
+ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t last)
+{
+    uint64_t                    time;
+    ngx_uint_t                  i;
+    weir_span_t                 span;
+    ngx_http_upstream_state_t  *state;
+
+    state = call->request->upstream_states->elts;
+    time = call->start + kept->offset;
+
+    for (i = call->first.state; i < last; i++) {
+
+        if (state[i].peer == NULL) {
+            continue;
+        }
+
+        ngx_http_weir_trace_child(kept->ctx, &span);
+        ngx_http_weir_trace_try_id(call, i, last, span.span_id);
+
+        span.start = ngx_min(time, kept->end);
+
+        if (state[i].response_time == (ngx_msec_t) -1) {
+            time = kept->end;
+
+        } else {
+            time += (uint64_t) state[i].response_time * 1000000;
+        }
+
+        span.end = ngx_min(time, kept->end);
+
+        if (i == last - 1 && call == kept->ctx->calls
+            && call->request == kept->request && kept->record
+            && kept->record->phase == NGX_HTTP_WEIR_PHASE_SEND
+            && kept->record->since + kept->offset > span.start)
+        {
+            /* the record knows when the last byte was there, and exactly */
+            span.end = kept->record->since + kept->offset;
+        }
+
+        ngx_http_weir_trace_try(kept, call, i, &span);
+    }
+}
+
+
+/*
+ * The id that was sent with a try.  An id is of the last try that has sent
+ * something before the next id was written; other tries have sent nothing, and
+ * get a new one.
+ */
+
+static void
+ngx_http_weir_trace_try_id(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
+    ngx_uint_t end, uint8_t *id)
+{
+    ngx_uint_t                  n, k, next;
+    ngx_http_weir_trace_try_t  *try, *more;
+    ngx_http_upstream_state_t  *state;
+
+    state = call->request->upstream_states->elts;
+    more = call->more ? call->more->elts : NULL;
+    n = call->more ? call->more->nelts : 0;
+
+    try = &call->first;
+
+    for (k = 0; k < n && more[k].state <= i; k++) {
+        try = &more[k];
+    }
+
+    next = k < n ? more[k].state : end;
+
+    for (k = next - 1; k > try->state; k--) {
+        if (state[k].bytes_sent > 0) {
+            break;
+        }
+    }
+
+    if (k == i && (call->context & NGX_HTTP_WEIR_TRACE_INJECT)) {
+        ngx_memcpy(id, try->id, WEIR_SPAN_ID_LEN);
+
+    } else {
+        weir_trace_ids_span(id);
+    }
+}
+
+
+static void
+ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_span_t *span)
+{
+    char                              *error;
+    ngx_str_t                          text;
+    ngx_http_upstream_state_t         *state;
+    ngx_http_weir_trace_room_t         room;
+    ngx_http_weir_trace_method_t       method;
+    ngx_http_weir_trace_attributes_t   attributes;
+
+    static ngx_str_t  http = ngx_string("HTTP");
+
+    state = call->request->upstream_states->elts;
+    state += i;
+    attributes.n = 0;
+
+    ngx_http_weir_trace_method(kept->request, &method);
+    ngx_http_weir_trace_text(&attributes, "http.request.method", &method.name,
+                             NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+    ngx_http_weir_trace_try_address(state, &attributes);
+    ngx_http_weir_trace_try_url(call, state, &attributes, room.url);
+
+    if (i > call->first.state) {
+        ngx_http_weir_trace_number(&attributes, "http.request.resend_count",
+                                   i - call->first.state);
+    }
+
+    error = ngx_http_weir_trace_try_error(state);
+
+    if (state->header_time != (ngx_msec_t) -1 && state->status) {
+        ngx_http_weir_trace_number(&attributes, "http.response.status_code",
+                                   state->status);
+
+        if (error == NULL && state->status >= NGX_HTTP_BAD_REQUEST) {
+            *ngx_sprintf(room.number, "%ui", state->status) = '\0';
+            error = (char *) room.number;
+        }
+    }
+
+    if (error) {
+        text.data = (u_char *) error;
+        text.len = ngx_strlen(error);
+        ngx_http_weir_trace_text(&attributes, "error.type", &text,
+                                 NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+        span->status = WEIR_SPAN_STATUS_ERROR;
+    }
+
+    span->kind = WEIR_SPAN_CLIENT;
+    text = method.name.data[0] == '_' ? http : method.name;
+    span->name.data = (char *) text.data;
+    span->name.len = text.len;
+    span->attributes.elts = attributes.elts;
+    span->attributes.n = attributes.n;
+
+    (void) ngx_http_weir_export_span(kept->request, span);
+}
+
+
+/* "127.0.0.1:8080", "[::1]:8080", "unix:/path", or a name of a server. */
+
+static void
+ngx_http_weir_trace_try_address(ngx_http_upstream_state_t *state,
+    ngx_http_weir_trace_attributes_t *attributes)
+{
+    u_char     *p, *last;
+    ngx_int_t   port;
+    ngx_str_t   address;
+
+    address = *state->peer;
+    port = NGX_ERROR;
+    last = address.data + address.len;
+
+    if (address.len > 5 && ngx_strncmp(address.data, "unix:", 5) == 0) {
+        address.data += 5;
+        address.len -= 5;
+
+    } else {
+        for (p = last; p > address.data && p[-1] != ':' && p[-1] != ']'; p--) {
+            /* void */
+        }
+
+        if (p > address.data && p[-1] == ':') {
+            port = ngx_atoi(p, last - p);
+            address.len = p - 1 - address.data;
+        }
+
+        if (address.len > 2 && address.data[0] == '[') {
+            address.data++;
+            address.len -= 2;
+        }
+    }
+
+    ngx_http_weir_trace_text(attributes, "server.address", &address,
+                             NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+
+    if (port != NGX_ERROR) {
+        ngx_http_weir_trace_number(attributes, "server.port", port);
+    }
+}
+
+
+/* The URL as the server received it, with the server's own address. */
+
+static void
+ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
+    ngx_http_upstream_state_t *state,
+    ngx_http_weir_trace_attributes_t *attributes, u_char *buf)
+{
+    u_char     *p;
+    size_t      len;
+    ngx_str_t   url, *schema, *uri;
+
+    schema = &call->upstream->schema;
+    uri = call->upstream->uri.len ? &call->upstream->uri
+                                  : &call->request->unparsed_uri;
+    len = schema->len + state->peer->len + uri->len;
+
+    p = ngx_pnalloc(call->request->pool, len);
+    if (p == NULL || uri->len == 0) {
+        return;
+    }
+
+    url.data = p;
+    url.len = len;
+
+    p = ngx_cpymem(p, schema->data, schema->len);
+    p = ngx_cpymem(p, state->peer->data, state->peer->len);
+    ngx_memcpy(p, uri->data, uri->len);
+
+    url.len = ngx_http_weir_trace_redact(buf, &url);
+    url.data = buf;
+
+    ngx_http_weir_trace_text(attributes, "url.full", &url,
+                             NGX_HTTP_WEIR_TRACE_URL_MAX);
+}
+
+
+/*
+ * Why a try ended without a response: nginx records 504 for a timeout, and
+ * another status for other errors.  NULL if it was answered, or if the request
+ * ended before.
+ */
+
+static char *
+ngx_http_weir_trace_try_error(ngx_http_upstream_state_t *state)
+{
+    if (state->header_time != (ngx_msec_t) -1 || state->status == 0) {
+        return NULL;
+    }
+
+    if (state->status == NGX_HTTP_GATEWAY_TIME_OUT) {
+        return "timeout";
+    }
+
+    return state->connect_time == (ngx_msec_t) -1 ? "connect_error"
+                                                  : "response_error";
+}
+
+
+void
+ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept)
+{
+    ngx_uint_t                    i;
+    ngx_http_weir_record_t       *record;
+    ngx_http_weir_record_wait_t  *wait;
+
+    record = kept->record;
+
+    if (record == NULL) {
+        return;
+    }
+
+    for (i = 0; i < record->waits; i++) {
+        wait = &record->wait[i];
+        ngx_http_weir_trace_wait(kept, wait->phase, wait->start + kept->offset,
+                                 wait->end + kept->offset);
+    }
+
+    /* the request may have ended while it waited */
+
+    ngx_http_weir_trace_wait(kept, record->phase, record->since + kept->offset,
+                             kept->end);
+}
+
+
+static void
+ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_phase_e phase, uint64_t start, uint64_t end)
+{
+    weir_span_t  span;
+
+    if (phase != NGX_HTTP_WEIR_PHASE_REDIS && phase != NGX_HTTP_WEIR_PHASE_TURN)
+    {
+        return;
+    }
+
+    ngx_http_weir_trace_child(kept->ctx, &span);
+    weir_trace_ids_span(span.span_id);
+
+    span.kind = WEIR_SPAN_INTERNAL;
+    span.name = phase == NGX_HTTP_WEIR_PHASE_REDIS
+                ? WEIR_STR("wait for redis") : WEIR_STR("wait for turn");
+    span.start = start;
+    span.end = end;
+
+    (void) ngx_http_weir_export_span(kept->request, &span);
+}

@@ -1,0 +1,280 @@
+/*
+ * The context of a request's trace: received or new, and whether the trace is
+ * sampled.
+ *
+ * An internal redirect clears the contexts of modules.  The trace's context is
+ * the data of a cleanup of the request's pool, and is found there again.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/trace/ids.h"
+#include "trace/ngx_http_weir_trace.h"
+
+
+static void ngx_http_weir_trace_cleanup(void *data);
+static ngx_int_t ngx_http_weir_trace_resolve(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_uint_t *mode,
+    uint64_t *threshold);
+static ngx_int_t ngx_http_weir_trace_continue(ngx_http_weir_trace_ctx_t *ctx,
+    ngx_http_weir_trace_received_t *received, ngx_uint_t mode,
+    uint64_t threshold);
+static ngx_uint_t ngx_http_weir_trace_sample(ngx_http_weir_trace_ctx_t *ctx,
+    weir_str_t ot, uint64_t threshold);
+static ngx_int_t ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
+    weir_tracestate_t *state, uint64_t threshold);
+
+
+ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_find(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_trace_ctx_t  *ctx;
+
+    r = r->main;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_trace_module);
+
+    if (ctx || !r->internal) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_trace_cleanup) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (ctx->request == r) {
+            ngx_http_set_ctx(r, ctx, ngx_http_weir_trace_module);
+            return ctx;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_get(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_weir_trace_ctx_t       *ctx;
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
+
+    ctx = ngx_http_weir_trace_find(r);
+    if (ctx) {
+        return ctx;
+    }
+
+    r = r->main;
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF || r->pool == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_trace_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+
+    if (ngx_http_weir_trace_begin(r, tlcf, ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_weir_trace_cleanup;
+    ngx_http_set_ctx(r, ctx, ngx_http_weir_trace_module);
+
+    return ctx;
+}
+
+
+/*
+ * The context needs no cleanup; the function pointer identifies it in the pool.
+ */
+
+static void
+ngx_http_weir_trace_cleanup(void *data)
+{
+}
+
+
+ngx_int_t
+ngx_http_weir_trace_begin(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx)
+{
+    uint64_t                        threshold;
+    ngx_uint_t                      mode;
+    weir_tracestate_t               none;
+    ngx_http_weir_trace_received_t  received;
+
+    mode = tlcf->mode;
+    threshold = tlcf->threshold;
+
+    if (mode == NGX_HTTP_WEIR_TRACE_VARIABLE
+        && ngx_http_weir_trace_resolve(r, tlcf, &mode, &threshold) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(ctx, sizeof(ngx_http_weir_trace_ctx_t));
+    ctx->request = r;
+
+    weir_trace_ids_new(&ctx->context);
+
+    if (tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT) {
+        ngx_http_weir_trace_extract(r, tlcf->context, &received);
+
+        return ngx_http_weir_trace_continue(ctx, &received, mode, threshold);
+    }
+
+    if (mode == NGX_HTTP_WEIR_TRACE_PARENT) {
+        return NGX_OK;
+    }
+
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_RATIO) {
+
+        if (ngx_http_weir_trace_sample(ctx, WEIR_STR(""), threshold)) {
+            ctx->tracestate = tlcf->tracestate;
+        }
+
+        return NGX_OK;
+    }
+
+    none.n = 0;
+
+    return ngx_http_weir_trace_decide(ctx, &none, threshold);
+}
+
+
+/* The value of a variable; another one than those of the directive is off. */
+
+static ngx_int_t
+ngx_http_weir_trace_resolve(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_uint_t *mode,
+    uint64_t *threshold)
+{
+    ngx_str_t  value;
+
+    if (ngx_http_complex_value(r, tlcf->sampling, &value) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_weir_trace_read_mode(&value, mode, threshold) == NGX_OK
+           && *mode != NGX_HTTP_WEIR_TRACE_OFF
+           ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_weir_trace_continue(ngx_http_weir_trace_ctx_t *ctx,
+    ngx_http_weir_trace_received_t *received, ngx_uint_t mode,
+    uint64_t threshold)
+{
+    size_t   len;
+    u_char  *p;
+
+    if (received->found) {
+        ngx_memcpy(ctx->context.trace_id, received->context.trace_id,
+                   WEIR_TRACE_ID_LEN);
+        ngx_memcpy(ctx->parent_id, received->context.span_id,
+                   WEIR_SPAN_ID_LEN);
+        ctx->context.flags = received->context.flags & WEIR_CONTEXT_RANDOM;
+    }
+
+    if (mode != NGX_HTTP_WEIR_TRACE_PARENT) {
+        return ngx_http_weir_trace_decide(ctx, &received->state, threshold);
+    }
+
+    if (received->sampled) {
+        ctx->sampled = 1;
+        ctx->context.flags |= WEIR_CONTEXT_SAMPLED;
+    }
+
+    if (received->state.n == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, WEIR_TRACESTATE_ROOM);
+    if (p == NULL) {
+        return NGX_DECLINED;
+    }
+
+    /* all members, ours too: its threshold is that of who has decided */
+
+    len = weir_tracestate_format(&received->state, WEIR_STR(""), WEIR_STR(""),
+                                 (char *) p);
+
+    ctx->tracestate.data = p;
+    ctx->tracestate.len = len;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Decides by the randomness of the trace, and puts the threshold into the
+ * member "ot" of tracestate.  A trace that is always sampled gets no member if
+ * the client sent none.
+ */
+
+static ngx_int_t
+ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
+    weir_tracestate_t *state, uint64_t threshold)
+{
+    u_char      *p;
+    weir_str_t   ot, member;
+    char         room[WEIR_TRACESTATE_VALUE];
+
+    ot = weir_tracestate_get(state, WEIR_STR("ot"));
+
+    if (!ngx_http_weir_trace_sample(ctx, ot, threshold)) {
+        threshold = WEIR_SAMPLING_NEVER;
+    }
+
+    member.data = room;
+    member.len = 0;
+
+    if (ot.len || (threshold != WEIR_SAMPLING_ALWAYS
+                   && threshold != WEIR_SAMPLING_NEVER))
+    {
+        member.len = weir_sampling_member(ot, threshold, room);
+    }
+
+    if (member.len == 0 && state->n == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, WEIR_TRACESTATE_ROOM);
+    if (p == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx->tracestate.data = p;
+    ctx->tracestate.len = weir_tracestate_format(state, WEIR_STR("ot"), member,
+                                                 (char *) p);
+    return NGX_OK;
+}
+
+
+/* True if the trace is sampled. */
+
+static ngx_uint_t
+ngx_http_weir_trace_sample(ngx_http_weir_trace_ctx_t *ctx, weir_str_t ot,
+    uint64_t threshold)
+{
+    if (weir_sampling_randomness(ctx->context.trace_id, ot) < threshold) {
+        return 0;
+    }
+
+    ctx->sampled = 1;
+    ctx->context.flags |= WEIR_CONTEXT_SAMPLED;
+
+    return 1;
+}

@@ -1,0 +1,157 @@
+/*
+ * The end of a request: whether its trace is kept.
+ *
+ * What can be known at the start is the sampled flag, which upstreams have
+ * received.  Errors and slow requests are kept, too.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "export/ngx_http_weir_export.h"
+#include "http/ngx_http_weir_assert.h"
+#include "http/ngx_http_weir_clock.h"
+#include "trace/ngx_http_weir_trace_span.h"
+
+
+static ngx_uint_t ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf);
+static ngx_uint_t ngx_http_weir_trace_has_failed(ngx_http_request_t *r);
+static void ngx_http_weir_trace_export(ngx_http_request_t *r,
+    ngx_http_weir_trace_ctx_t *ctx);
+
+
+ngx_int_t
+ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_trace_ctx_t       *ctx, here;
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+    ctx = ngx_http_weir_trace_find(r);
+
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF
+        && (ctx == NULL || ctx->calls == NULL))
+    {
+        /* a location with weir_trace that led here has not sent a context */
+        return NGX_OK;
+    }
+
+    if (!ngx_http_weir_export_enabled(r)) {
+        return NGX_OK;
+    }
+
+    if (ctx == NULL) {
+        ctx = &here;
+
+        if (ngx_http_weir_trace_begin(r, tlcf, ctx) != NGX_OK) {
+            return NGX_OK;
+        }
+    }
+
+    if (ctx->sampled || ngx_http_weir_trace_is_kept(r, tlcf)) {
+        ngx_http_weir_trace_export(r, ctx);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf)
+{
+    ngx_time_t      *tp;
+    ngx_msec_int_t   ms;
+
+    if (tlcf->errors && ngx_http_weir_trace_has_failed(r)) {
+        return 1;
+    }
+
+    if (tlcf->slow == 0) {
+        return 0;
+    }
+
+    tp = ngx_timeofday();
+    ms = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
+                           + (tp->msec - r->start_msec));
+
+    return ms >= (ngx_msec_int_t) tlcf->slow;
+}
+
+
+ngx_uint_t
+ngx_http_weir_trace_status(ngx_http_request_t *r)
+{
+    return r->err_status ? r->err_status : r->headers_out.status;
+}
+
+
+/* A status of 500 or more, of the response or of any try. */
+
+static ngx_uint_t
+ngx_http_weir_trace_has_failed(ngx_http_request_t *r)
+{
+    ngx_uint_t                  i;
+    ngx_http_upstream_state_t  *state;
+
+    if (ngx_http_weir_trace_status(r) >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        return 1;
+    }
+
+    if (r->upstream_states == NULL) {
+        return 0;
+    }
+
+    state = r->upstream_states->elts;
+
+    for (i = 0; i < r->upstream_states->nelts; i++) {
+        if (state[i].status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * The start is that of nginx, the arrival of the first byte, which has a
+ * resolution of one millisecond.  The record is exact, but begins when the
+ * header was read; it is used if that was the same moment.
+ */
+
+static void
+ngx_http_weir_trace_export(ngx_http_request_t *r,
+    ngx_http_weir_trace_ctx_t *ctx)
+{
+    uint64_t                    start;
+    ngx_http_weir_trace_kept_t  kept;
+
+    kept.request = r;
+    kept.ctx = ctx;
+    kept.record = ngx_http_weir_record(r);
+    kept.end = ngx_http_weir_unix_ns();
+    kept.offset = kept.end - ngx_http_weir_ns();
+
+    kept.start = ((uint64_t) r->start_sec * 1000 + r->start_msec) * 1000000;
+
+    if (kept.record) {
+        start = kept.record->start + kept.offset;
+
+        if (start < kept.start + 2000000) {
+            kept.start = start;
+        }
+    }
+
+    kept.start = ngx_min(kept.start, kept.end);
+
+    ngx_http_weir_trace_server(&kept);
+    ngx_http_weir_trace_waits(&kept);
+    ngx_http_weir_trace_clients(&kept);
+}

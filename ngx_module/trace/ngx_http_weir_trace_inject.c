@@ -1,0 +1,310 @@
+/*
+ * The context that is sent to upstreams.
+ *
+ * Each try is a span of its own, whose id goes upstream.  nginx sends the
+ * request again from the same buffers: so the id of another try is written over
+ * the old one, wherever the old one is in the buffer of the header (traceparent,
+ * b3, parameters of FastCGI).  gRPC and HTTP/2 compress the header, and the id is
+ * not found there; all tries then send the first one.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/text/hex.h"
+#include "common/trace/b3.h"
+#include "common/trace/ids.h"
+#include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_clock.h"
+#include "trace/ngx_http_weir_trace.h"
+
+
+/* The bytes of a call's header values: traceparent, b3, flag of B3; ids. */
+#define NGX_HTTP_WEIR_TRACE_TEXT_LEN                                          \
+    (WEIR_CONTEXT_LEN + WEIR_B3_LEN + 2 * WEIR_SPAN_ID_LEN)
+
+
+static ngx_int_t ngx_http_weir_trace_inject_add(ngx_http_request_t *r,
+    ngx_list_t *headers, void *data);
+static ngx_int_t ngx_http_weir_trace_inject_b3(ngx_list_t *headers,
+    ngx_http_weir_trace_ctx_t *ctx, u_char *b3, u_char *parent,
+    ngx_uint_t context);
+static void ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data);
+static void ngx_http_weir_trace_inject_again(ngx_http_request_t *r,
+    void *data);
+static ngx_uint_t ngx_http_weir_trace_inject_write(ngx_http_request_t *r,
+    uint8_t *old, uint8_t *id);
+
+
+static ngx_str_t  ngx_http_weir_trace_inject_names[] = {
+    ngx_string("traceparent"),
+    ngx_string("tracestate"),
+    ngx_string("b3"),
+    ngx_string("X-B3-TraceId"),
+    ngx_string("X-B3-SpanId"),
+    ngx_string("X-B3-ParentSpanId"),
+    ngx_string("X-B3-Sampled"),
+    ngx_string("X-B3-Flags")
+};
+
+
+/*
+ * Names that are left out of the client's header: those of B3 only if B3 is
+ * sent, because nothing else says that upstreams read them.
+ */
+
+#define NGX_HTTP_WEIR_TRACE_NAMES_W3C  2
+#define NGX_HTTP_WEIR_TRACE_NAMES_ALL                                         \
+    (sizeof(ngx_http_weir_trace_inject_names) / sizeof(ngx_str_t))
+
+
+/* Before the content phase, in each location that asks an upstream. */
+
+ngx_int_t
+ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
+{
+    ngx_uint_t                       context;
+    ngx_http_weir_loc_conf_t        *wlcf;
+    ngx_http_weir_trace_ctx_t       *ctx;
+    ngx_http_weir_trace_call_t      *call;
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
+
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    if (r->internal) {
+        ngx_http_weir_forward_release(r);
+    }
+
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF || wlcf->pass.len == 0
+        || r->content_handler == NULL)
+    {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_weir_trace_get(r);
+
+    if (ctx == NULL) {
+        return NGX_DECLINED;
+    }
+
+    call = ngx_pcalloc(r->pool, sizeof(ngx_http_weir_trace_call_t));
+    if (call == NULL) {
+        return NGX_DECLINED;
+    }
+
+    context = tlcf->context;
+
+    call->request = r;
+    call->context = context;
+    weir_trace_ids_span(call->first.id);
+
+    call->forward.made = ngx_http_weir_trace_inject_made;
+    call->forward.data = call;
+
+    if (context & NGX_HTTP_WEIR_TRACE_INJECT) {
+        call->forward.add = ngx_http_weir_trace_inject_add;
+        call->forward.again = ngx_http_weir_trace_inject_again;
+        call->forward.names = ngx_http_weir_trace_inject_names;
+        call->forward.n = (context & (NGX_HTTP_WEIR_TRACE_B3
+                                      |NGX_HTTP_WEIR_TRACE_B3MULTI))
+                          ? NGX_HTTP_WEIR_TRACE_NAMES_ALL
+                          : NGX_HTTP_WEIR_TRACE_NAMES_W3C;
+    }
+
+    if (ngx_http_weir_forward(r, &call->forward) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    call->next = ctx->calls;
+    ctx->calls = call;
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
+    void *data)
+{
+    ngx_http_weir_trace_call_t  *call = data;
+
+    u_char                     *p;
+    weir_context_t              context;
+    ngx_http_weir_trace_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_trace_find(r);
+    if (ctx == NULL) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_HTTP_WEIR_TRACE_TEXT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    context = ctx->context;
+    ngx_memcpy(context.span_id, call->first.id, WEIR_SPAN_ID_LEN);
+
+    weir_context_format(&context, (char *) p);
+    weir_b3_format(&context, (char *) p + WEIR_CONTEXT_LEN);
+    weir_hex((char *) p + WEIR_CONTEXT_LEN + WEIR_B3_LEN,
+             ctx->context.span_id, WEIR_SPAN_ID_LEN);
+
+    if (ngx_http_weir_forward_push(headers, "traceparent", "traceparent", p,
+                                   WEIR_CONTEXT_LEN)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->tracestate.len
+        && ngx_http_weir_forward_push(headers, "tracestate", "tracestate",
+                                      ctx->tracestate.data,
+                                      ctx->tracestate.len)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_trace_inject_b3(headers, ctx, p + WEIR_CONTEXT_LEN,
+                                         p + WEIR_CONTEXT_LEN + WEIR_B3_LEN,
+                                         call->context);
+}
+
+
+static ngx_int_t
+ngx_http_weir_trace_inject_b3(ngx_list_t *headers,
+    ngx_http_weir_trace_ctx_t *ctx, u_char *b3, u_char *parent,
+    ngx_uint_t context)
+{
+    if ((context & NGX_HTTP_WEIR_TRACE_B3)
+        && ngx_http_weir_forward_push(headers, "b3", "b3", b3, WEIR_B3_LEN)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (!(context & NGX_HTTP_WEIR_TRACE_B3MULTI)) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_weir_forward_push(headers, "X-B3-TraceId", "x-b3-traceid", b3,
+                                   2 * WEIR_TRACE_ID_LEN)
+        != NGX_OK
+        || ngx_http_weir_forward_push(headers, "X-B3-SpanId", "x-b3-spanid",
+                                      b3 + 2 * WEIR_TRACE_ID_LEN + 1,
+                                      2 * WEIR_SPAN_ID_LEN)
+           != NGX_OK
+        || ngx_http_weir_forward_push(headers, "X-B3-ParentSpanId",
+                                      "x-b3-parentspanid", parent,
+                                      2 * WEIR_SPAN_ID_LEN)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_forward_push(headers, "X-B3-Sampled", "x-b3-sampled",
+                                      b3 + WEIR_B3_LEN - 1, 1);
+}
+
+
+/*
+ * If the request has tried upstreams before, nginx appends a state that
+ * separates them after this call, and then one for each try.
+ */
+
+static void
+ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data)
+{
+    ngx_http_weir_trace_call_t  *call = data;
+
+    call->upstream = r->upstream;
+    call->start = ngx_http_weir_ns();
+    call->first.state = r->upstream_states ? r->upstream_states->nelts + 1 : 0;
+}
+
+
+/* Called while the last state is that of the new try. */
+
+static void
+ngx_http_weir_trace_inject_again(ngx_http_request_t *r, void *data)
+{
+    ngx_http_weir_trace_call_t  *call = data;
+
+    ngx_uint_t                  n;
+    ngx_http_weir_trace_try_t  *tries;
+
+    if (r->upstream_states == NULL || r->upstream_states->nelts == 0) {
+        return;
+    }
+
+    if (call->more == NULL) {
+        call->more = ngx_array_create(r->pool, 2,
+                                      sizeof(ngx_http_weir_trace_try_t));
+        if (call->more == NULL) {
+            return;
+        }
+    }
+
+    if (ngx_array_push(call->more) == NULL) {
+        return;
+    }
+
+    n = call->more->nelts - 1;
+    tries = call->more->elts;
+
+    weir_trace_ids_span(tries[n].id);
+    tries[n].state = r->upstream_states->nelts - 1;
+
+    if (!ngx_http_weir_trace_inject_write(r, n ? tries[n - 1].id
+                                               : call->first.id,
+                                          tries[n].id))
+    {
+        call->more->nelts--;
+    }
+}
+
+
+/* True if the old id was found in the header's buffer, the first one. */
+
+static ngx_uint_t
+ngx_http_weir_trace_inject_write(ngx_http_request_t *r, uint8_t *old,
+    uint8_t *id)
+{
+    u_char      *p, *last;
+    ngx_buf_t   *b;
+    ngx_uint_t   found;
+    char         digits[2 * WEIR_SPAN_ID_LEN], from[2 * WEIR_SPAN_ID_LEN];
+
+    if (r->upstream->request_bufs == NULL) {
+        return 0;
+    }
+
+    b = r->upstream->request_bufs->buf;
+
+    if (b->start == NULL || b->in_file) {
+        return 0;
+    }
+
+    weir_hex(from, old, WEIR_SPAN_ID_LEN);
+    weir_hex(digits, id, WEIR_SPAN_ID_LEN);
+
+    found = 0;
+    p = b->start;
+    last = b->last;
+
+    while (last - p >= (ssize_t) sizeof(from)) {
+
+        p = memmem(p, last - p, from, sizeof(from));
+        if (p == NULL) {
+            break;
+        }
+
+        p = ngx_cpymem(p, digits, sizeof(digits));
+        found = 1;
+    }
+
+    return found;
+}

@@ -1,0 +1,142 @@
+/* The spans of a request that is kept; private to trace/. */
+
+#ifndef _NGX_HTTP_WEIR_TRACE_SPAN_H_INCLUDED_
+#define _NGX_HTTP_WEIR_TRACE_SPAN_H_INCLUDED_
+
+
+#include "http/ngx_http_weir_assert.h"
+#include "record/ngx_http_weir_record.h"
+#include "trace/ngx_http_weir_trace.h"
+
+
+/* Limits of attributes, in bytes; longer texts are cut. */
+#define NGX_HTTP_WEIR_TRACE_URL_MAX    2048
+#define NGX_HTTP_WEIR_TRACE_TEXT_MAX   512
+#define NGX_HTTP_WEIR_TRACE_ROUTE_MAX  255
+
+#define NGX_HTTP_WEIR_TRACE_ATTRIBUTES  20
+
+
+/* The attributes of a span while they are collected. */
+typedef struct {
+    weir_attribute_t         elts[NGX_HTTP_WEIR_TRACE_ATTRIBUTES];
+    ngx_uint_t               n;
+} ngx_http_weir_trace_attributes_t;
+
+
+/* A request that is kept.  Times are ns since 1970. */
+typedef struct {
+    ngx_http_request_t         *request;
+    ngx_http_weir_trace_ctx_t  *ctx;
+    ngx_http_weir_record_t     *record;    /* NULL: none */
+    uint64_t                    start;
+    uint64_t                    end;
+    uint64_t                    offset;    /* to be added to
+                                              ngx_http_weir_ns() */
+} ngx_http_weir_trace_kept_t;
+
+
+/* The method as the client sent it; unknown ones are "_OTHER". */
+typedef struct {
+    ngx_str_t                   sent;      /* len 0: not known */
+    ngx_str_t                   name;
+} ngx_http_weir_trace_method_t;
+
+
+/* end: the status of the response, as $status; 0: none. */
+ngx_uint_t ngx_http_weir_trace_status(ngx_http_request_t *r);
+
+/* server: exports the server span. */
+void ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
+
+/* server: the method of the main request. */
+void ngx_http_weir_trace_method(ngx_http_request_t *r,
+    ngx_http_weir_trace_method_t *method);
+
+/*
+ * server: copies a query, or a URL with one, without the values of parameters
+ * that are credentials (conventions of url.query).  Returns the length, at most
+ * NGX_HTTP_WEIR_TRACE_URL_MAX.
+ */
+size_t ngx_http_weir_trace_redact(u_char *buf, ngx_str_t *text);
+
+/* client: exports a client span for each try of each upstream. */
+void ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept);
+
+/* client: exports an internal span for each wait of the record. */
+void ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept);
+
+
+/* True if the request has a route: the name of its location. */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_route(ngx_http_request_t *r, ngx_str_t *route)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    *route = clcf->name;
+
+    return route->len != 0;
+}
+
+
+static ngx_inline weir_attribute_t *
+ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
+    const char *name)
+{
+    weir_attribute_t  *a;
+
+    ngx_http_weir_assert(attributes->n < NGX_HTTP_WEIR_TRACE_ATTRIBUTES);
+
+    a = &attributes->elts[attributes->n++];
+    a->name = name;
+
+    return a;
+}
+
+
+/* The text is not copied, and is cut to max bytes. */
+
+static ngx_inline void
+ngx_http_weir_trace_text(ngx_http_weir_trace_attributes_t *attributes,
+    const char *name, ngx_str_t *text, size_t max)
+{
+    weir_attribute_t  *a;
+
+    a = ngx_http_weir_trace_attribute(attributes, name);
+    a->type = WEIR_ATTRIBUTE_TEXT;
+    a->value.text.data = (char *) text->data;
+    a->value.text.len = ngx_min(text->len, max);
+}
+
+
+static ngx_inline void
+ngx_http_weir_trace_number(ngx_http_weir_trace_attributes_t *attributes,
+    const char *name, int64_t number)
+{
+    weir_attribute_t  *a;
+
+    a = ngx_http_weir_trace_attribute(attributes, name);
+    a->type = WEIR_ATTRIBUTE_NUMBER;
+    a->value.number = number;
+}
+
+
+/* A span of the trace, with the server span as its parent. */
+
+static ngx_inline void
+ngx_http_weir_trace_child(ngx_http_weir_trace_ctx_t *ctx, weir_span_t *span)
+{
+    ngx_memzero(span, sizeof(weir_span_t));
+
+    ngx_memcpy(span->trace_id, ctx->context.trace_id, WEIR_TRACE_ID_LEN);
+    ngx_memcpy(span->parent_id, ctx->context.span_id, WEIR_SPAN_ID_LEN);
+
+    span->flags = ctx->context.flags;
+    span->tracestate.data = (char *) ctx->tracestate.data;
+    span->tracestate.len = ctx->tracestate.len;
+}
+
+
+#endif /* _NGX_HTTP_WEIR_TRACE_SPAN_H_INCLUDED_ */
