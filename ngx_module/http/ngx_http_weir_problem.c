@@ -10,6 +10,8 @@
 #include "http/ngx_http_weir.h"
 
 
+static ngx_int_t ngx_http_weir_add_trace(ngx_http_request_t *r,
+    weir_problem_t *problem);
 static ngx_uint_t ngx_http_weir_has_error_page(ngx_http_request_t *r,
     ngx_uint_t status);
 
@@ -95,6 +97,10 @@ ngx_http_weir_problem_body(ngx_http_request_t *r, weir_problem_t *problem)
     ngx_buf_t    *b;
     ngx_chain_t  *out;
 
+    if (ngx_http_weir_add_trace(r, problem) != NGX_OK) {
+        return NULL;
+    }
+
     len = weir_problem_json(NULL, 0, problem);
 
     b = ngx_create_temp_buf(r->pool, len);
@@ -122,4 +128,46 @@ ngx_http_weir_problem_body(ngx_http_request_t *r, weir_problem_t *problem)
     ngx_str_null(&r->headers_out.charset);
 
     return out;
+}
+
+
+/* Adds the member trace_id if the request has a trace. */
+
+static ngx_int_t
+ngx_http_weir_add_trace(ngx_http_request_t *r, weir_problem_t *problem)
+{
+    u_char                     *p, *members;
+    size_t                      len;
+    ngx_uint_t                  key;
+    ngx_http_variable_value_t  *v;
+
+    static ngx_str_t  name = ngx_string("weir_trace_id");
+
+    /* of the module trace, which is above this one */
+
+    key = ngx_hash_key(name.data, name.len);
+    v = ngx_http_get_variable(r, &name, key);
+
+    if (v == NULL || v->not_found) {
+        return NGX_OK;
+    }
+
+    len = problem->extensions ? ngx_strlen(problem->extensions) + 1 : 0;
+
+    members = ngx_pnalloc(r->pool, len + sizeof("\"trace_id\":\"\"") + v->len);
+    if (members == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = members;
+
+    if (len) {
+        p = ngx_cpymem(p, problem->extensions, len - 1);
+        *p++ = ',';
+    }
+
+    *ngx_sprintf(p, "\"trace_id\":\"%v\"", v) = '\0';
+    problem->extensions = (char *) members;
+
+    return NGX_OK;
 }
