@@ -44,6 +44,9 @@ typedef enum {
    to the time of their phase. */
 #define NGX_HTTP_WEIR_RECORD_WAITS  4
 
+/* Waits in one phase are the same wait if so many ns at most are between. */
+#define NGX_HTTP_WEIR_RECORD_SAME_WAIT  1000000
+
 
 /* All times are ngx_http_weir_ns(). */
 typedef struct {

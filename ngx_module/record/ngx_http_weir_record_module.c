@@ -222,13 +222,27 @@ ngx_http_weir_record_cleanup(void *data)
 }
 
 
+/*
+ * A request that waits for its turn wakes up now and then, and goes on waiting:
+ * that is one wait.
+ */
+
 void
 ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
 {
     ngx_http_weir_record_wait_t  *wait;
 
+    wait = &record->wait[record->waits];
+
+    if (record->waits && wait[-1].phase == record->phase
+        && record->since - wait[-1].end < NGX_HTTP_WEIR_RECORD_SAME_WAIT)
+    {
+        wait[-1].end = end;
+        return;
+    }
+
     if (record->waits < NGX_HTTP_WEIR_RECORD_WAITS) {
-        wait = &record->wait[record->waits++];
+        record->waits++;
         wait->phase = record->phase;
         wait->start = record->since;
         wait->end = end;

@@ -341,11 +341,6 @@ ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept)
         ngx_http_weir_trace_wait(kept, wait->phase, wait->start + kept->offset,
                                  wait->end + kept->offset);
     }
-
-    /* the request may have ended while it waited */
-
-    ngx_http_weir_trace_wait(kept, record->phase, record->since + kept->offset,
-                             kept->end);
 }
 
 
@@ -355,19 +350,14 @@ ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
 {
     weir_span_t  span;
 
-    if (phase != NGX_HTTP_WEIR_PHASE_REDIS && phase != NGX_HTTP_WEIR_PHASE_TURN)
-    {
-        return;
-    }
-
     ngx_http_weir_trace_child(kept->ctx, &span);
     weir_trace_ids_span(span.span_id);
 
     span.kind = WEIR_SPAN_INTERNAL;
     span.name = phase == NGX_HTTP_WEIR_PHASE_REDIS
                 ? WEIR_STR("wait for redis") : WEIR_STR("wait for turn");
-    span.start = start;
-    span.end = end;
+    span.start = ngx_min(start, kept->end);
+    span.end = ngx_min(end, kept->end);
 
     (void) ngx_http_weir_export_span(kept->request, &span);
 }

@@ -198,7 +198,7 @@ for my $end (@ends) {
     }
     is scalar(grep { $_->{start} < $span->{start} || $_->{end} > $span->{end}
             || $_->{start} > $_->{end} } @spans), 0, '... all spans are within its time'
-        or diag explain \@spans;
+       ;
     is scalar(grep { $_->{time} < $span->{start} || $_->{time} > $span->{end} }
             @{ $span->{events} }), 0, '... and all events';
 }
@@ -216,7 +216,7 @@ for my $client (1, 2) {
     until_true('the first is at the upstream', sub { asked('/held-shared') }) if $client == 1;
 }
 my $left = raw("GET /held-shared HTTP/1.1\r\nHost: 127.0.0.1:@{[port_of_edge()]}\r\n\r\n", open => 1);
-until_true('all wait', sub { get('/connections')->{content} =~ /Active connections: 4/ });
+until_true('all wait', sub { get('/connections')->{content} =~ /Writing: 4/ });
 close $left;
 @spans = spans_until('a client that waited and left', sub { $_->{kind} == 2 });
 is server_span(@spans)->{attributes}{$status}, 499, 'a client that leaves while it waits for a turn';
