@@ -85,8 +85,8 @@ int weir_b3_parse(weir_str_t value, weir_context_t *out, weir_b3_sampling_t *sam
     *sampling = WEIR_B3_DEFERRED;
     if (n > 2 && read_state(parts[2], sampling) != 0)
         return -1;
-    if (n > 3 && (parts[3].len != 16 ||
-                  weir_context_read_id(parts[3].data, parent, WEIR_SPAN_ID_LEN) != 0))
+    if (n > 3 &&
+        (parts[3].len != 16 || weir_context_read_id(parts[3].data, parent, WEIR_SPAN_ID_LEN) != 0))
         return -1;
 
     set_flags(*sampling, out);

@@ -36,7 +36,7 @@ static uint64_t next(void)
     return result;
 }
 
-void weir_trace_ids_span(uint8_t id[WEIR_SPAN_ID_LEN])
+uint64_t weir_trace_ids_draw(void)
 {
     uint64_t n;
 
@@ -46,13 +46,23 @@ void weir_trace_ids_span(uint8_t id[WEIR_SPAN_ID_LEN])
     do
         n = next();
     while (n == 0);
+
+    return n;
+}
+
+void weir_trace_ids_span(uint8_t id[WEIR_SPAN_ID_LEN])
+{
+    uint64_t n = weir_trace_ids_draw();
+
     memcpy(id, &n, sizeof(n));
 }
 
-void weir_trace_ids_new(weir_context_t *context)
+void weir_trace_ids_complete(uint64_t drawn, weir_context_t *context)
 {
-    weir_trace_ids_span(context->trace_id);
-    weir_trace_ids_span(context->trace_id + WEIR_SPAN_ID_LEN);
+    uint64_t first = weir_trace_ids_draw();
+
+    memcpy(context->trace_id, &first, sizeof(first));
+    memcpy(context->trace_id + sizeof(first), &drawn, sizeof(drawn));
     weir_trace_ids_span(context->span_id);
     context->flags = WEIR_CONTEXT_RANDOM;
 }

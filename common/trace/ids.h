@@ -14,8 +14,18 @@
  */
 void weir_trace_ids_seed(void);
 
-/* A new trace: both ids, and the flag RANDOM. */
-void weir_trace_ids_new(weir_context_t *context);
+/*
+ * A new trace: both ids, and the flag RANDOM. A trace of which only the randomness is needed yet
+ * (sampling.h) is begun by weir_trace_ids_draw(), which returns the last 8 bytes of its id in their
+ * order, and may be completed later.
+ */
+uint64_t weir_trace_ids_draw(void);
+void weir_trace_ids_complete(uint64_t drawn, weir_context_t *context);
+
+static inline void weir_trace_ids_new(weir_context_t *context)
+{
+    weir_trace_ids_complete(weir_trace_ids_draw(), context);
+}
 
 /* A new span id, never all zero. */
 void weir_trace_ids_span(uint8_t id[WEIR_SPAN_ID_LEN]);

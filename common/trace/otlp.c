@@ -13,14 +13,14 @@
 
 #include "common/version.h"
 
-#include <assert.h>
+#include <endian.h>
 
 /* Wire types */
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 #define TAG(field, type) ((uint8_t)((field) << 3 | (type)))
 
-static size_t varint_len(uint64_t n)
+static inline size_t varint_len(uint64_t n)
 {
     size_t len = 1;
 
@@ -32,17 +32,16 @@ static size_t varint_len(uint64_t n)
     return len;
 }
 
-static size_t write_varint(char *p, uint64_t n)
+/* Returns the place behind it. */
+static inline char *write_varint(char *p, uint64_t n)
 {
-    size_t len = 0;
-
     while (n >= 0x80) {
-        p[len++] = (char)(n | 0x80);
+        *p++ = (char)(n | 0x80);
         n >>= 7;
     }
-    p[len++] = (char)n;
+    *p++ = (char)n;
 
-    return len;
+    return p;
 }
 
 static void put_varint(weir_span_out_t *out, uint64_t n)
@@ -52,17 +51,18 @@ static void put_varint(weir_span_out_t *out, uint64_t n)
     if (n < 0x80)
         weir_span_out_byte(out, (uint8_t)n);
     else
-        weir_span_out_bytes(out, bytes, write_varint(bytes, n));
+        weir_span_out_bytes(out, bytes, (size_t)(write_varint(bytes, n) - bytes));
 }
 
-static void put_fixed(weir_span_out_t *out, uint8_t tag, uint64_t value, size_t n)
+/* A field of type FIXED64. */
+static void put_fixed(weir_span_out_t *out, uint8_t tag, uint64_t value)
 {
-    char bytes[1 + sizeof(uint64_t)];
+    char bytes[1 + sizeof(value)];
 
+    value = htole64(value);
     bytes[0] = (char)tag;
-    for (size_t i = 0; i < n; i++)
-        bytes[1 + i] = (char)(value >> (8 * i));
-    weir_span_out_bytes(out, bytes, 1 + n);
+    memcpy(bytes + 1, &value, sizeof(value));
+    weir_span_out_bytes(out, bytes, sizeof(bytes));
 }
 
 static void put_bytes(weir_span_out_t *out, uint8_t tag, const void *bytes, size_t n)
@@ -112,9 +112,32 @@ static void end(weir_span_out_t *out, size_t start)
 /* --- attributes: KeyValue { key = 1, value = 2 }, AnyValue ----------------------------------- */
 
 /* The length of a field with tag, length and that many bytes. */
-static size_t field_len(size_t len)
+static inline size_t field_len(size_t len)
 {
     return 1 + varint_len(len) + len;
+}
+
+static inline char *write_field(char *p, uint8_t tag, size_t len)
+{
+    *p++ = (char)tag;
+
+    return write_varint(p, len);
+}
+
+/* len is that of the text as UTF-8. */
+static inline char *write_text(char *p, uint8_t tag, weir_str_t text, size_t len)
+{
+    weir_span_out_t out;
+
+    p = write_field(p, tag, len);
+    if (len == text.len) {
+        memcpy(p, text.data, len);
+    } else {
+        out = (weir_span_out_t){p, len, 0, false};
+        weir_span_out_text(&out, text, len);
+    }
+
+    return p + len;
 }
 
 /* The array's values, each an AnyValue with a text. */
@@ -128,21 +151,20 @@ static size_t texts_len(const weir_attribute_t *a)
     return total;
 }
 
-static void put_texts(weir_span_out_t *out, const weir_attribute_t *a)
+static char *write_texts(char *p, const weir_attribute_t *a)
 {
     for (size_t i = 0; i < a->value.texts.n; i++) {
         size_t len = weir_span_out_text_len(a->value.texts.elts[i]);
 
-        weir_span_out_byte(out, TAG(1, BYTES));
-        put_varint(out, field_len(len));
-        weir_span_out_byte(out, TAG(1, BYTES));
-        put_varint(out, len);
-        weir_span_out_text(out, a->value.texts.elts[i], len);
+        p = write_field(p, TAG(1, BYTES), field_len(len));
+        p = write_text(p, TAG(1, BYTES), a->value.texts.elts[i], len);
     }
+
+    return p;
 }
 
 /* The length of the AnyValue; *inner is the length of what its field contains. */
-static size_t value_len(const weir_attribute_t *a, size_t *inner)
+static inline size_t value_len(const weir_attribute_t *a, size_t *inner)
 {
     switch (a->type) {
     case WEIR_ATTRIBUTE_TEXT:
@@ -161,48 +183,53 @@ static size_t value_len(const weir_attribute_t *a, size_t *inner)
     }
 }
 
-static void put_value(weir_span_out_t *out, const weir_attribute_t *a, size_t inner)
+static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner)
 {
     uint64_t bits;
 
     switch (a->type) {
     case WEIR_ATTRIBUTE_TEXT: /* string_value = 1 */
-        weir_span_out_byte(out, TAG(1, BYTES));
-        put_varint(out, inner);
-        weir_span_out_text(out, a->value.text, inner);
-        break;
+        return write_text(p, TAG(1, BYTES), a->value.text, inner);
     case WEIR_ATTRIBUTE_NUMBER: /* int_value = 3 */
-        weir_span_out_byte(out, TAG(3, VARINT));
-        put_varint(out, (uint64_t)a->value.number);
-        break;
+        *p++ = TAG(3, VARINT);
+        return write_varint(p, (uint64_t)a->value.number);
     case WEIR_ATTRIBUTE_DOUBLE: /* double_value = 4 */
         memcpy(&bits, &a->value.real, sizeof(bits));
-        put_fixed(out, TAG(4, FIXED64), bits, sizeof(bits));
-        break;
+        bits = htole64(bits);
+        *p++ = TAG(4, FIXED64);
+        memcpy(p, &bits, sizeof(bits));
+        return p + sizeof(bits);
     case WEIR_ATTRIBUTE_BOOL: /* bool_value = 2 */
-        weir_span_out_byte(out, TAG(2, VARINT));
-        weir_span_out_byte(out, a->value.flag);
-        break;
+        *p++ = TAG(2, VARINT);
+        *p++ = a->value.flag;
+        return p;
     case WEIR_ATTRIBUTE_TEXTS: /* array_value = 5, ArrayValue { values = 1 } */
-        weir_span_out_byte(out, TAG(5, BYTES));
-        put_varint(out, inner);
-        put_texts(out, a);
-        break;
+    default:
+        return write_texts(write_field(p, TAG(5, BYTES), inner), a);
     }
 }
 
+/* Most of a span's bytes are attributes: there is one check for room for each. */
 static void put_attributes(weir_span_out_t *out, uint8_t tag, const weir_attributes_t *attributes)
 {
     for (size_t i = 0; i < attributes->n; i++) {
         const weir_attribute_t *a = &attributes->elts[i];
-        size_t inner = 0, name = strlen(a->name), value = value_len(a, &inner);
+        size_t inner = 0, name = a->name_len != 0 ? a->name_len : strlen(a->name),
+               value = value_len(a, &inner), len = field_len(name) + field_len(value);
+        char *p;
 
-        weir_span_out_byte(out, tag);
-        put_varint(out, field_len(name) + field_len(value));
-        put_bytes(out, TAG(1, BYTES), a->name, name);
-        weir_span_out_byte(out, TAG(2, BYTES));
-        put_varint(out, value);
-        put_value(out, a, inner);
+        if (out->len + field_len(len) > out->cap) {
+            out->full = true;
+            out->len += field_len(len);
+            continue;
+        }
+
+        p = write_field(out->buf + out->len, tag, len);
+        p = write_field(p, TAG(1, BYTES), name);
+        memcpy(p, a->name, name);
+        p = write_field(p + name, TAG(2, BYTES), value);
+        p = write_value(p, a, inner);
+        out->len = (size_t)(p - out->buf);
     }
 }
 
@@ -213,7 +240,7 @@ static void put_event(weir_span_out_t *out, const weir_span_event_t *event)
 {
     size_t start = begin(out, TAG(11, BYTES));
 
-    put_fixed(out, TAG(1, FIXED64), event->time, 8);
+    put_fixed(out, TAG(1, FIXED64), event->time);
     put_text(out, TAG(2, BYTES), weir_str(event->name));
     put_attributes(out, TAG(3, BYTES), &event->attributes);
     end(out, start);
@@ -274,8 +301,8 @@ static void encode(weir_span_out_t *out, const weir_span_t *span, const weir_res
     put_text(out, TAG(5, BYTES), span->name);
     weir_span_out_byte(out, TAG(6, VARINT));
     weir_span_out_byte(out, (uint8_t)span->kind);
-    put_fixed(out, TAG(7, FIXED64), span->start, 8);
-    put_fixed(out, TAG(8, FIXED64), span->end, 8);
+    put_fixed(out, TAG(7, FIXED64), span->start);
+    put_fixed(out, TAG(8, FIXED64), span->end);
     put_attributes(out, TAG(9, BYTES), &span->attributes);
     for (size_t i = 0; i < span->event_count; i++)
         put_event(out, &span->events[i]);

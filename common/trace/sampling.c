@@ -86,11 +86,9 @@ uint64_t weir_sampling_randomness(const uint8_t trace_id[WEIR_TRACE_ID_LEN], wei
             return randomness;
     }
 
-    randomness = 0;
-    for (int i = WEIR_TRACE_ID_LEN - 7; i < WEIR_TRACE_ID_LEN; i++)
-        randomness = randomness << 8 | trace_id[i];
+    memcpy(&randomness, trace_id + WEIR_TRACE_ID_LEN - sizeof(randomness), sizeof(randomness));
 
-    return randomness;
+    return weir_sampling_randomness_of(randomness);
 }
 
 /* "th:" and the threshold's digits without the zeros at its end, but for one. */

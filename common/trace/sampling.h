@@ -11,6 +11,7 @@
 #include "common/trace/context.h"
 #include "common/trace/tracestate.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,12 @@ uint64_t weir_sampling_threshold(double ratio);
  * its id.
  */
 uint64_t weir_sampling_randomness(const uint8_t trace_id[WEIR_TRACE_ID_LEN], weir_str_t ot);
+
+/* The randomness of an id whose last 8 bytes are these, in their order. */
+static inline uint64_t weir_sampling_randomness_of(uint64_t last)
+{
+    return be64toh(last) & (WEIR_SAMPLING_NEVER - 1);
+}
 
 /*
  * Writes the value of "ot" with th of that threshold instead of an earlier one; without th if it is

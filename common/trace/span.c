@@ -68,27 +68,11 @@ weir_str_t weir_span_tail(weir_span_format_t format)
 
 /* --- text ------------------------------------------------------------------------------------ */
 
-/* The length of the ASCII at the start, in whole words. */
-static size_t ascii(weir_str_t text)
+size_t weir_span_out_utf8_len(weir_str_t text)
 {
-    uint64_t word;
-    size_t i = 0;
+    size_t len = 0, n;
 
-    while (text.len - i >= sizeof(word)) {
-        memcpy(&word, text.data + i, sizeof(word));
-        if (word & UINT64_C(0x8080808080808080))
-            break;
-        i += sizeof(word);
-    }
-
-    return i;
-}
-
-size_t weir_span_out_text_len(weir_str_t text)
-{
-    size_t i = ascii(text), len = i, n;
-
-    while (i < text.len) {
+    for (size_t i = 0; i < text.len;) {
         n = weir_utf8_sequence(text.data + i, text.len - i);
         len += n != 0 ? n : sizeof(WEIR_UTF8_REPLACEMENT) - 1;
         i += n != 0 ? n : 1;

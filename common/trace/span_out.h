@@ -43,8 +43,44 @@ static inline void weir_span_out_byte(weir_span_out_t *out, uint8_t byte)
 
 #define weir_span_out_literal(out, text) weir_span_out_bytes(out, text, sizeof(text) - 1)
 
+/* The bytes of ASCII text have this bit clear. */
+#define WEIR_SPAN_OUT_HIGH UINT64_C(0x8080808080808080)
+
+/* True if the text is ASCII; the last words may overlap. */
+static inline bool weir_span_out_is_ascii(weir_str_t text)
+{
+    const char *p = text.data, *end = p + text.len;
+    uint64_t word, last;
+    uint32_t half, rest;
+
+    if (text.len >= sizeof(word)) {
+        memcpy(&last, end - sizeof(word), sizeof(word));
+        for (; end - p > (ptrdiff_t)sizeof(word); p += sizeof(word)) {
+            memcpy(&word, p, sizeof(word));
+            last |= word;
+        }
+        return (last & WEIR_SPAN_OUT_HIGH) == 0;
+    }
+
+    if (text.len >= sizeof(half)) {
+        memcpy(&half, p, sizeof(half));
+        memcpy(&rest, end - sizeof(half), sizeof(half));
+        return ((half | rest) & (uint32_t)WEIR_SPAN_OUT_HIGH) == 0;
+    }
+
+    for (rest = 0; p < end; p++)
+        rest |= (unsigned char)*p;
+
+    return (rest & 0x80) == 0;
+}
+
 /* The length of the text as UTF-8, with U+FFFD instead of each invalid byte. */
-size_t weir_span_out_text_len(weir_str_t text);
+size_t weir_span_out_utf8_len(weir_str_t text);
+
+static inline size_t weir_span_out_text_len(weir_str_t text)
+{
+    return weir_span_out_is_ascii(text) ? text.len : weir_span_out_utf8_len(text);
+}
 
 /* The text as UTF-8; len is weir_span_out_text_len() of it. */
 void weir_span_out_text(weir_span_out_t *out, weir_str_t text, size_t len);

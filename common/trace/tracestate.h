@@ -9,10 +9,10 @@
 
 #include <stdbool.h>
 
-#define WEIR_TRACESTATE_MEMBERS 32  /* section 3.3.1.1 */
-#define WEIR_TRACESTATE_LEN 512     /* bytes that are passed on (section 3.3.1.5) */
-#define WEIR_TRACESTATE_LONG 128    /* longer members are removed first, if there are more */
-#define WEIR_TRACESTATE_VALUE 256   /* section 3.3.1.3.2 */
+#define WEIR_TRACESTATE_MEMBERS 32 /* section 3.3.1.1 */
+#define WEIR_TRACESTATE_LEN 512    /* bytes that are passed on (section 3.3.1.5) */
+#define WEIR_TRACESTATE_LONG 128   /* longer members are removed first, if there are more */
+#define WEIR_TRACESTATE_VALUE 256  /* section 3.3.1.3.2 */
 
 /* What weir_tracestate_format() may write: a member of our own, and that of others. */
 #define WEIR_TRACESTATE_ROOM (WEIR_TRACESTATE_LEN + WEIR_TRACESTATE_VALUE + 16)

@@ -167,7 +167,7 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
 void ngx_http_weir_record_event(ngx_http_request_t *r, char *name);
 
 
-/* Records that the request enters a phase. */
+/* Records that the request enters a phase, if it is not in that phase. */
 static ngx_inline void
 ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
 {
@@ -175,7 +175,7 @@ ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
 
     record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
 
-    if (record) {
+    if (record && record->phase != phase) {
         ngx_http_weir_record_change(record, phase);
     }
 }

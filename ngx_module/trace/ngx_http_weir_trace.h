@@ -137,12 +137,13 @@ ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find(ngx_http_request_t *r);
 ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get(ngx_http_request_t *r);
 
 /*
- * context: begins the trace of a main request, into *ctx.  NGX_OK, or
- * NGX_DECLINED if weir_trace is off for it, also by its variable, or without
- * memory.
+ * context: begins the trace of a main request, into *ctx; drawn is the result
+ * of weir_trace_ids_draw().  NGX_OK, or NGX_DECLINED if weir_trace is off for
+ * it, also by its variable, or without memory.
  */
 ngx_int_t ngx_http_weir_trace_begin(ngx_http_request_t *r,
-    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx);
+    ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
+    ngx_http_weir_trace_ctx_t *ctx);
 
 /*
  * extract: the context of the client, by traceparent, or by the headers of B3

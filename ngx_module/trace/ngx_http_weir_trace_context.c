@@ -84,7 +84,9 @@ ngx_http_weir_trace_get(ngx_http_request_t *r)
 
     ctx = cln->data;
 
-    if (ngx_http_weir_trace_begin(r, tlcf, ctx) != NGX_OK) {
+    if (ngx_http_weir_trace_begin(r, tlcf, weir_trace_ids_draw(), ctx)
+        != NGX_OK)
+    {
         return NULL;
     }
 
@@ -107,7 +109,8 @@ ngx_http_weir_trace_cleanup(void *data)
 
 ngx_int_t
 ngx_http_weir_trace_begin(ngx_http_request_t *r,
-    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx)
+    ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
+    ngx_http_weir_trace_ctx_t *ctx)
 {
     uint64_t                        threshold;
     ngx_uint_t                      mode;
@@ -126,7 +129,7 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
     ngx_memzero(ctx, sizeof(ngx_http_weir_trace_ctx_t));
     ctx->request = r;
 
-    weir_trace_ids_new(&ctx->context);
+    weir_trace_ids_complete(drawn, &ctx->context);
 
     if (tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT) {
         ngx_http_weir_trace_extract(r, tlcf->context, &received);

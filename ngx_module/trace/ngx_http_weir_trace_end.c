@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "common/trace/ids.h"
 #include "export/ngx_http_weir_export.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
@@ -25,6 +26,7 @@ static void ngx_http_weir_trace_export(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
 {
+    uint64_t                         drawn;
     ngx_http_weir_trace_ctx_t       *ctx, here;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
@@ -47,9 +49,20 @@ ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
     }
 
     if (ctx == NULL) {
+        drawn = weir_trace_ids_draw();
+
+        if (tlcf->mode == NGX_HTTP_WEIR_TRACE_RATIO
+            && !(tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT)
+            && weir_sampling_randomness_of(drawn) < tlcf->threshold
+            && !ngx_http_weir_trace_is_kept(r, tlcf))
+        {
+            /* most requests, where only a share is kept */
+            return NGX_OK;
+        }
+
         ctx = &here;
 
-        if (ngx_http_weir_trace_begin(r, tlcf, ctx) != NGX_OK) {
+        if (ngx_http_weir_trace_begin(r, tlcf, drawn, ctx) != NGX_OK) {
             return NGX_OK;
         }
     }

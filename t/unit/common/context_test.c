@@ -133,9 +133,8 @@ static void members_are_kept_in_order_with_ours_on_the_left(void **state)
 static void a_malformed_member_drops_all(void **state)
 {
     static const char *const bad[] = {
-        "a",      "a=",      "=1",       "A=1",      "a=1,B=2", "a=1=2", "a=\x7f",
-        "a=\xc3", "a=x\ty",  "_a=1",     "@a=1",     "a b=1",   "a=1;b", "a =1",
-        "a=1,b",  "a=1\nb=", "\xff=1",
+        "a",    "a=",   "=1",    "A=1",   "a=1,B=2", "a=1=2", "a=\x7f",  "a=\xc3", "a=x\ty",
+        "_a=1", "@a=1", "a b=1", "a=1;b", "a =1",    "a=1,b", "a=1\nb=", "\xff=1",
     };
 
     (void)state;
@@ -217,7 +216,7 @@ static void thresholds_are_those_of_the_specification(void **state)
         double ratio;
         const char *th;
     } cases[] = {
-        {1, "th:0"},       {0.5, "th:8"},     {0.25, "th:c"},       {0.1, "th:e666"},
+        {1, "th:0"},        {0.5, "th:8"},        {0.25, "th:c"},       {0.1, "th:e666"},
         {0.01, "th:fd70a"}, {0.001, "th:ffbe77"}, {2.0 / 3, "th:5555"}, {1.0 / 3, "th:aaab"},
     };
 
@@ -241,8 +240,7 @@ static void other_sub_members_are_kept(void **state)
 
     /* where there is no room for all, the randomness remains */
     snprintf(text, sizeof(text), "x:%0234d;rv:abcdef01234567", 0);
-    assert_string_equal(member(text, weir_sampling_threshold(0.1)),
-                        "th:e666;rv:abcdef01234567");
+    assert_string_equal(member(text, weir_sampling_threshold(0.1)), "th:e666;rv:abcdef01234567");
 }
 
 static void randomness_is_of_rv_or_of_the_trace_id(void **state)
