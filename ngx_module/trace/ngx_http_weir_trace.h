@@ -84,7 +84,6 @@ struct ngx_http_weir_trace_call_s {
     ngx_http_upstream_t         *upstream; /* NULL: not asked */
     uint64_t                     start;    /* ngx_http_weir_ns() */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
-    u_char                      *text;     /* of the header lines */
     ngx_http_weir_trace_call_t  *next;     /* earlier */
 };
 

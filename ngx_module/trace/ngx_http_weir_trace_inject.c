@@ -20,16 +20,10 @@
 #include "trace/ngx_http_weir_trace.h"
 
 
-/* The bytes of a call's header values: traceparent, b3, flag of B3; ids. */
-#define NGX_HTTP_WEIR_TRACE_TEXT_LEN                                          \
-    (WEIR_CONTEXT_LEN + WEIR_B3_LEN + 2 * WEIR_SPAN_ID_LEN)
-
-
 static ngx_int_t ngx_http_weir_trace_inject_add(ngx_http_request_t *r,
     ngx_list_t *headers, void *data);
-static ngx_int_t ngx_http_weir_trace_inject_b3(ngx_list_t *headers,
-    ngx_http_weir_trace_ctx_t *ctx, u_char *b3, u_char *parent,
-    ngx_uint_t context);
+static ngx_int_t ngx_http_weir_trace_inject_b3(ngx_http_request_t *r,
+    ngx_list_t *headers, weir_context_t *context, ngx_uint_t allowed);
 static void ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data);
 static void ngx_http_weir_trace_inject_again(ngx_http_request_t *r,
     void *data);
@@ -139,18 +133,14 @@ ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, NGX_HTTP_WEIR_TRACE_TEXT_LEN);
+    p = ngx_pnalloc(r->pool, WEIR_CONTEXT_LEN);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     context = ctx->context;
     ngx_memcpy(context.span_id, call->first.id, WEIR_SPAN_ID_LEN);
-
     weir_context_format(&context, (char *) p);
-    weir_b3_format(&context, (char *) p + WEIR_CONTEXT_LEN);
-    weir_hex((char *) p + WEIR_CONTEXT_LEN + WEIR_B3_LEN,
-             ctx->context.span_id, WEIR_SPAN_ID_LEN);
 
     if (ngx_http_weir_forward_push(headers, "traceparent", "traceparent", p,
                                    WEIR_CONTEXT_LEN)
@@ -168,25 +158,41 @@ ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
         return NGX_ERROR;
     }
 
-    return ngx_http_weir_trace_inject_b3(headers, ctx, p + WEIR_CONTEXT_LEN,
-                                         p + WEIR_CONTEXT_LEN + WEIR_B3_LEN,
-                                         call->context);
+    return (call->context & (NGX_HTTP_WEIR_TRACE_B3
+                             |NGX_HTTP_WEIR_TRACE_B3MULTI))
+           ? ngx_http_weir_trace_inject_b3(r, headers, &context,
+                                           call->context)
+           : NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_weir_trace_inject_b3(ngx_list_t *headers,
-    ngx_http_weir_trace_ctx_t *ctx, u_char *b3, u_char *parent,
-    ngx_uint_t context)
+ngx_http_weir_trace_inject_b3(ngx_http_request_t *r, ngx_list_t *headers,
+    weir_context_t *context, ngx_uint_t allowed)
 {
-    if ((context & NGX_HTTP_WEIR_TRACE_B3)
+    u_char                     *b3, *parent;
+    ngx_http_weir_trace_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_trace_find(r);
+
+    b3 = ngx_pnalloc(r->pool, WEIR_B3_LEN + 2 * WEIR_SPAN_ID_LEN);
+    if (b3 == NULL) {
+        return NGX_ERROR;
+    }
+
+    parent = b3 + WEIR_B3_LEN;
+
+    weir_b3_format(context, (char *) b3);
+    weir_hex((char *) parent, ctx->context.span_id, WEIR_SPAN_ID_LEN);
+
+    if ((allowed & NGX_HTTP_WEIR_TRACE_B3)
         && ngx_http_weir_forward_push(headers, "b3", "b3", b3, WEIR_B3_LEN)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (!(context & NGX_HTTP_WEIR_TRACE_B3MULTI)) {
+    if (!(allowed & NGX_HTTP_WEIR_TRACE_B3MULTI)) {
         return NGX_OK;
     }
 

@@ -63,14 +63,21 @@ for my $way (sort keys %ours) {
     is_deeply \@state, $way eq 'inject' ? [] : ['a=1'], '... tracestate goes with its traceparent';
 }
 
-my @line = log_lines("$dir/logs/trace.log", qr{^/propagate/ });
-my ($path, $http, @ids) = split / /, $line[0];
+# nginx writes its log behind the response.
+sub line_of {
+    my $path = shift;
+    my @lines;
+    until_true("$path is logged", sub {
+        @lines = log_lines("$dir/logs/trace.log", qr/^\Q$path\E /);
+    });
+    return $lines[0];
+}
+my ($path, $http, @ids) = split / /, line_of('/propagate/');
 is $http, $received, 'the variable of the client\'s header has its value again';
 is $ids[0], $trace, '$weir_trace_id';
 is $ids[2], $id, '$weir_parent_id';
 is $ids[3], 1, '$weir_trace_sampled';
-@line = log_lines("$dir/logs/trace.log", qr{^/untraced/ });
-is $line[0], "/untraced/ $received - - - -", 'without weir_trace there are no variables';
+is line_of('/untraced/'), "/untraced/ $received - - - -", 'without weir_trace there are no variables';
 
 # --- what is invalid ---
 
