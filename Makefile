@@ -66,7 +66,7 @@ $(MODULE): $(MODULE_SRC) scripts/build/module.sh Makefile
 
 # --- the backend ------------------------------------------------------------
 
-COMMON_SRC  := $(wildcard common/*.c common/*/*.c)
+COMMON_SRC  := $(wildcard common/*.c common/*/*.c common/*/*/*.c)
 DOMAIN_SRC  := $(shell find $(DOMAIN) -name '*.c' -not -path '*/t/*')
 BACKEND_SRC := $(filter-out backend/sim/% backend/shop/%,$(shell find backend -name '*.c' -not -path 'backend/ctl/*')) \
                $(filter-out $(DOMAIN)/ctl.c,$(DOMAIN_SRC))

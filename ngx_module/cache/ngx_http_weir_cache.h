@@ -32,7 +32,7 @@
 #include "cache/policy/range.h"
 #include "cache/policy/rules.h"
 #include "cache/stamp.h"
-#include "http/ngx_http_weir_forward.h"
+#include "http/forward/ngx_http_weir_forward.h"
 #include "redis/ngx_http_weir_redis.h"
 
 

@@ -9,7 +9,7 @@
 
 #include "common/version.h"
 #include "http/ngx_http_weir.h"
-#include "http/ngx_http_weir_ctx.h"
+#include "http/forward/ngx_http_weir_ctx.h"
 #include "http/ngx_http_weir_pass.h"
 #include "http/route/ngx_http_weir_route.h"
 #include "object/ngx_http_weir_object.h"

@@ -23,7 +23,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "http/ngx_http_weir_ctx.h"
+#include "http/forward/ngx_http_weir_ctx.h"
 
 
 typedef struct {

@@ -28,7 +28,7 @@
 
 #include "common/trace/context.h"
 #include "common/trace/sampling.h"
-#include "http/ngx_http_weir_forward.h"
+#include "http/forward/ngx_http_weir_forward.h"
 
 
 typedef enum {

@@ -12,8 +12,7 @@
 
 #include "common/trace/ids.h"
 #include "export/ngx_http_weir_export.h"
-#include "http/ngx_http_weir_assert.h"
-#include "trace/ngx_http_weir_trace_span.h"
+#include "trace/ngx_http_weir_trace_private.h"
 
 
 /* The texts of a client span's attributes. */

@@ -11,7 +11,9 @@
 
 static ngx_int_t ngx_http_weir_trace_read_ratio(ngx_str_t *value,
     uint64_t *threshold);
-static ngx_int_t ngx_http_weir_trace_tracestate(ngx_conf_t *cf,
+static char *ngx_http_weir_trace_sampling(ngx_conf_t *cf,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *value);
+static char *ngx_http_weir_trace_tracestate(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf);
 static char *ngx_http_weir_trace_parameter(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *value);
@@ -25,7 +27,7 @@ ngx_http_weir_trace_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_weir_trace_loc_conf_t  *tlcf = conf;
 
     char                             *rv;
-    ngx_str_t                        *value, text;
+    ngx_str_t                        *value;
     ngx_uint_t                        i;
     ngx_http_weir_trace_main_conf_t  *tmcf;
 
@@ -37,41 +39,8 @@ ngx_http_weir_trace_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     tlcf->errors = NGX_CONF_UNSET;
 
     value = cf->args->elts;
-    text = value[1];
 
-    if (text.len > 6 && ngx_strncmp(text.data, "ratio=", 6) == 0) {
-        text.data += 6;
-        text.len -= 6;
-
-        if (ngx_http_weir_trace_read_ratio(&text, &tlcf->threshold)
-            != NGX_OK)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid ratio \"%V\" in \"weir_trace\"; it must"
-                               " be from 0 to 1, as \"0.1\"", &text);
-            return NGX_CONF_ERROR;
-        }
-
-        tlcf->mode = NGX_HTTP_WEIR_TRACE_RATIO;
-
-        if (ngx_http_weir_trace_tracestate(cf, tlcf) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-    } else if (ngx_http_script_variables_count(&text)) {
-        if (ngx_http_weir_trace_variable(cf, tlcf, &text) != NGX_CONF_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-    } else if ((text.len && text.data[0] >= '0' && text.data[0] <= '9')
-               || ngx_http_weir_trace_read_mode(&text, &tlcf->mode,
-                                                &tlcf->threshold)
-                  != NGX_OK)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"weir_trace\"; it must be"
-                           " \"on\", \"off\", \"parent\", \"ratio=\" and a"
-                           " number, or have a variable", &text);
+    if (ngx_http_weir_trace_sampling(cf, tlcf, &value[1]) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -105,9 +74,56 @@ ngx_http_weir_trace_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* "on", "off", "parent", "ratio=0.1", or a text with variables. */
+
+static char *
+ngx_http_weir_trace_sampling(ngx_conf_t *cf,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *value)
+{
+    ngx_str_t  text;
+
+    if (value->len > 6 && ngx_strncmp(value->data, "ratio=", 6) == 0) {
+        text.data = value->data + 6;
+        text.len = value->len - 6;
+
+        if (ngx_http_weir_trace_read_ratio(&text, &tlcf->threshold)
+            != NGX_OK)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid ratio \"%V\" in \"weir_trace\"; it must"
+                               " be from 0 to 1, as \"0.1\"", &text);
+            return NGX_CONF_ERROR;
+        }
+
+        tlcf->mode = NGX_HTTP_WEIR_TRACE_RATIO;
+
+        return ngx_http_weir_trace_tracestate(cf, tlcf);
+    }
+
+    if (ngx_http_script_variables_count(value)) {
+        return ngx_http_weir_trace_variable(cf, tlcf, value);
+    }
+
+    /* a ratio alone is a value for variables only */
+
+    if (value->len == 0 || (value->data[0] >= '0' && value->data[0] <= '9')
+        || ngx_http_weir_trace_read_mode(value, &tlcf->mode, &tlcf->threshold)
+           != NGX_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"weir_trace\"; it must be"
+                           " \"on\", \"off\", \"parent\", \"ratio=\" and a"
+                           " number, or have a variable", value);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 /* A trace that is always sampled needs no member. */
 
-static ngx_int_t
+static char *
 ngx_http_weir_trace_tracestate(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf)
 {
@@ -117,7 +133,7 @@ ngx_http_weir_trace_tracestate(ngx_conf_t *cf,
     if (tlcf->threshold == WEIR_SAMPLING_ALWAYS
         || tlcf->threshold == WEIR_SAMPLING_NEVER)
     {
-        return NGX_OK;
+        return NGX_CONF_OK;
     }
 
     len = weir_sampling_member(WEIR_STR(""), tlcf->threshold, room);
@@ -125,12 +141,12 @@ ngx_http_weir_trace_tracestate(ngx_conf_t *cf,
     tlcf->tracestate.len = 3 + len;
     tlcf->tracestate.data = ngx_pnalloc(cf->pool, 3 + len);
     if (tlcf->tracestate.data == NULL) {
-        return NGX_ERROR;
+        return NGX_CONF_ERROR;
     }
 
     ngx_memcpy(ngx_cpymem(tlcf->tracestate.data, "ot=", 3), room, len);
 
-    return NGX_OK;
+    return NGX_CONF_OK;
 }
 
 

@@ -11,9 +11,8 @@
 
 #include "common/trace/ids.h"
 #include "export/ngx_http_weir_export.h"
-#include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
-#include "trace/ngx_http_weir_trace_span.h"
+#include "trace/ngx_http_weir_trace_private.h"
 
 
 static ngx_uint_t ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
@@ -95,13 +94,6 @@ ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
                            + (tp->msec - r->start_msec));
 
     return ms >= (ngx_msec_int_t) tlcf->slow;
-}
-
-
-ngx_uint_t
-ngx_http_weir_trace_status(ngx_http_request_t *r)
-{
-    return r->err_status ? r->err_status : r->headers_out.status;
 }
 
 

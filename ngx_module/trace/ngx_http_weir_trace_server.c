@@ -8,8 +8,7 @@
 #include <ngx_http.h>
 
 #include "export/ngx_http_weir_export.h"
-#include "http/ngx_http_weir_assert.h"
-#include "trace/ngx_http_weir_trace_span.h"
+#include "trace/ngx_http_weir_trace_private.h"
 
 
 static void ngx_http_weir_trace_server_request(ngx_http_request_t *r,

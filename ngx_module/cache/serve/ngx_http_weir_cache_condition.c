@@ -1,7 +1,7 @@
 /*
  * Replaces the client's conditions in the upstream request: by those of the
  * stored response (RFC 9111 section 4.3.1), or by none.  The request itself is
- * never changed; see http/ngx_http_weir_forward.h.
+ * never changed; see http/forward/ngx_http_weir_forward.h.
  */
 
 #include <ngx_config.h>

@@ -1,5 +1,5 @@
-// needs: common/trace/span.c common/trace/otlp.c common/trace/otlp_json.c common/trace/zipkin.c
-// needs: common/problem.c
+// needs: common/trace/span.c common/trace/encode/otlp.c common/trace/encode/otlp_json.c
+// needs: common/trace/encode/zipkin.c common/trace/encode/out.c common/problem.c
 /*
  * With an argument ("protobuf", "json", "zipkin"), prints a batch of two spans in that format, for
  * t/build/spans.t, which reads it with decoders that are not ours.

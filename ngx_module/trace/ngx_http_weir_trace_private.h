@@ -1,7 +1,7 @@
 /* The spans of a request that is kept; private to trace/. */
 
-#ifndef _NGX_HTTP_WEIR_TRACE_SPAN_H_INCLUDED_
-#define _NGX_HTTP_WEIR_TRACE_SPAN_H_INCLUDED_
+#ifndef _NGX_HTTP_WEIR_TRACE_PRIVATE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_TRACE_PRIVATE_H_INCLUDED_
 
 
 #include "http/ngx_http_weir_assert.h"
@@ -43,9 +43,6 @@ typedef struct {
 } ngx_http_weir_trace_method_t;
 
 
-/* end: the status of the response, as $status; 0: none. */
-ngx_uint_t ngx_http_weir_trace_status(ngx_http_request_t *r);
-
 /* server: exports the server span. */
 void ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
 
@@ -65,6 +62,15 @@ void ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept);
 
 /* client: exports an internal span for each wait of the record. */
 void ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept);
+
+
+/* The status of the response, as $status; 0: none. */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_status(ngx_http_request_t *r)
+{
+    return r->err_status ? r->err_status : r->headers_out.status;
+}
 
 
 /* True if the request has a route: the name of its location. */
@@ -140,4 +146,4 @@ ngx_http_weir_trace_child(ngx_http_weir_trace_ctx_t *ctx, weir_span_t *span)
 }
 
 
-#endif /* _NGX_HTTP_WEIR_TRACE_SPAN_H_INCLUDED_ */
+#endif /* _NGX_HTTP_WEIR_TRACE_PRIVATE_H_INCLUDED_ */

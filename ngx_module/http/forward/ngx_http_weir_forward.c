@@ -15,7 +15,7 @@
 #include <ngx_http.h>
 
 #include "compat/ngx_http_weir_compat_nginx.h"
-#include "http/ngx_http_weir_ctx.h"
+#include "http/forward/ngx_http_weir_ctx.h"
 
 
 static ngx_int_t ngx_http_weir_forward_content_handler(ngx_http_request_t *r);

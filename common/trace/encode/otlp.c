@@ -9,7 +9,7 @@
  * of the request: so a batch is a head, which needs to know only the length of all spans, and the
  * spans.
  */
-#include "common/trace/span_out.h"
+#include "common/trace/encode/otlp.h"
 
 #include "common/version.h"
 
@@ -44,41 +44,41 @@ static inline char *write_varint(char *p, uint64_t n)
     return p;
 }
 
-static void put_varint(weir_span_out_t *out, uint64_t n)
+static void put_varint(weir_out_t *out, uint64_t n)
 {
     char bytes[10];
 
     if (n < 0x80)
-        weir_span_out_byte(out, (uint8_t)n);
+        weir_out_byte(out, (uint8_t)n);
     else
-        weir_span_out_bytes(out, bytes, (size_t)(write_varint(bytes, n) - bytes));
+        weir_out_bytes(out, bytes, (size_t)(write_varint(bytes, n) - bytes));
 }
 
 /* A field of type FIXED64. */
-static void put_fixed(weir_span_out_t *out, uint8_t tag, uint64_t value)
+static void put_fixed(weir_out_t *out, uint8_t tag, uint64_t value)
 {
     char bytes[1 + sizeof(value)];
 
     value = htole64(value);
     bytes[0] = (char)tag;
     memcpy(bytes + 1, &value, sizeof(value));
-    weir_span_out_bytes(out, bytes, sizeof(bytes));
+    weir_out_bytes(out, bytes, sizeof(bytes));
 }
 
-static void put_bytes(weir_span_out_t *out, uint8_t tag, const void *bytes, size_t n)
+static void put_bytes(weir_out_t *out, uint8_t tag, const void *bytes, size_t n)
 {
-    weir_span_out_byte(out, tag);
+    weir_out_byte(out, tag);
     put_varint(out, n);
-    weir_span_out_bytes(out, bytes, n);
+    weir_out_bytes(out, bytes, n);
 }
 
-static void put_text(weir_span_out_t *out, uint8_t tag, weir_str_t text)
+static void put_text(weir_out_t *out, uint8_t tag, weir_str_t text)
 {
-    size_t len = weir_span_out_text_len(text);
+    size_t len = weir_out_text_len(text);
 
-    weir_span_out_byte(out, tag);
+    weir_out_byte(out, tag);
     put_varint(out, len);
-    weir_span_out_text(out, text, len);
+    weir_out_text(out, text, len);
 }
 
 /* --- messages whose length is not known before ----------------------------------------------- */
@@ -87,16 +87,16 @@ static void put_text(weir_span_out_t *out, uint8_t tag, weir_str_t text)
 #define LENGTH_ROOM 2
 
 /* Writes the tag, leaves room for the length, and returns where the message begins. */
-static size_t begin(weir_span_out_t *out, uint8_t tag)
+static size_t begin(weir_out_t *out, uint8_t tag)
 {
-    weir_span_out_byte(out, tag);
+    weir_out_byte(out, tag);
     out->len += LENGTH_ROOM;
 
     return out->len;
 }
 
 /* Writes the length of what was written since then; moves that if the length takes other room. */
-static void end(weir_span_out_t *out, size_t start)
+static void end(weir_out_t *out, size_t start)
 {
     size_t len = out->len - start, room = varint_len(len);
 
@@ -127,14 +127,14 @@ static inline char *write_field(char *p, uint8_t tag, size_t len)
 /* len is that of the text as UTF-8. */
 static inline char *write_text(char *p, uint8_t tag, weir_str_t text, size_t len)
 {
-    weir_span_out_t out;
+    weir_out_t out;
 
     p = write_field(p, tag, len);
     if (len == text.len) {
         memcpy(p, text.data, len);
     } else {
-        out = (weir_span_out_t){p, len, 0, false};
-        weir_span_out_text(&out, text, len);
+        out = (weir_out_t){p, len, 0, false};
+        weir_out_text(&out, text, len);
     }
 
     return p + len;
@@ -146,7 +146,7 @@ static size_t texts_len(const weir_attribute_t *a)
     size_t total = 0;
 
     for (size_t i = 0; i < a->value.texts.n; i++)
-        total += field_len(field_len(weir_span_out_text_len(a->value.texts.elts[i])));
+        total += field_len(field_len(weir_out_text_len(a->value.texts.elts[i])));
 
     return total;
 }
@@ -154,7 +154,7 @@ static size_t texts_len(const weir_attribute_t *a)
 static char *write_texts(char *p, const weir_attribute_t *a)
 {
     for (size_t i = 0; i < a->value.texts.n; i++) {
-        size_t len = weir_span_out_text_len(a->value.texts.elts[i]);
+        size_t len = weir_out_text_len(a->value.texts.elts[i]);
 
         p = write_field(p, TAG(1, BYTES), field_len(len));
         p = write_text(p, TAG(1, BYTES), a->value.texts.elts[i], len);
@@ -168,7 +168,7 @@ static inline size_t value_len(const weir_attribute_t *a, size_t *inner)
 {
     switch (a->type) {
     case WEIR_ATTRIBUTE_TEXT:
-        *inner = weir_span_out_text_len(a->value.text);
+        *inner = weir_out_text_len(a->value.text);
         return field_len(*inner);
     case WEIR_ATTRIBUTE_NUMBER:
         return 1 + varint_len((uint64_t)a->value.number);
@@ -210,7 +210,7 @@ static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner
 }
 
 /* Most of a span's bytes are attributes: there is one check for room for each. */
-static void put_attributes(weir_span_out_t *out, uint8_t tag, const weir_attributes_t *attributes)
+static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t *attributes)
 {
     for (size_t i = 0; i < attributes->n; i++) {
         const weir_attribute_t *a = &attributes->elts[i];
@@ -236,7 +236,7 @@ static void put_attributes(weir_span_out_t *out, uint8_t tag, const weir_attribu
 /* --- spans ----------------------------------------------------------------------------------- */
 
 /* Event { time_unix_nano = 1, name = 2, attributes = 3 } */
-static void put_event(weir_span_out_t *out, const weir_span_event_t *event)
+static void put_event(weir_out_t *out, const weir_span_event_t *event)
 {
     size_t start = begin(out, TAG(11, BYTES));
 
@@ -247,7 +247,7 @@ static void put_event(weir_span_out_t *out, const weir_span_event_t *event)
 }
 
 /* Link { trace_id = 1, span_id = 2, attributes = 4 } */
-static void put_link(weir_span_out_t *out, const weir_span_link_t *link)
+static void put_link(weir_out_t *out, const weir_span_link_t *link)
 {
     size_t start = begin(out, TAG(13, BYTES));
 
@@ -258,7 +258,7 @@ static void put_link(weir_span_out_t *out, const weir_span_link_t *link)
 }
 
 /* Status { message = 2, code = 3 } */
-static void put_status(weir_span_out_t *out, const weir_span_t *span)
+static void put_status(weir_out_t *out, const weir_span_t *span)
 {
     size_t start;
 
@@ -268,8 +268,8 @@ static void put_status(weir_span_out_t *out, const weir_span_t *span)
     start = begin(out, TAG(15, BYTES));
     if (span->status == WEIR_SPAN_STATUS_ERROR && span->status_message.len != 0)
         put_text(out, TAG(2, BYTES), span->status_message);
-    weir_span_out_byte(out, TAG(3, VARINT));
-    weir_span_out_byte(out, (uint8_t)span->status);
+    weir_out_byte(out, TAG(3, VARINT));
+    weir_out_byte(out, (uint8_t)span->status);
     end(out, start);
 }
 
@@ -277,17 +277,17 @@ static void put_status(weir_span_out_t *out, const weir_span_t *span)
 #define FLAG_HAS_IS_REMOTE 0x100
 #define FLAG_IS_REMOTE 0x200
 
-static void put_flags(weir_span_out_t *out, const weir_span_t *span)
+static void put_flags(weir_out_t *out, const weir_span_t *span)
 {
     uint32_t flags = span->flags | FLAG_HAS_IS_REMOTE | (span->remote_parent ? FLAG_IS_REMOTE : 0);
 
-    weir_span_out_byte(out, TAG(16, FIXED32) | 0x80); /* a tag of two bytes */
-    weir_span_out_byte(out, 16 >> 4);
+    weir_out_byte(out, TAG(16, FIXED32) | 0x80); /* a tag of two bytes */
+    weir_out_byte(out, 16 >> 4);
     for (int i = 0; i < 4; i++)
-        weir_span_out_byte(out, (uint8_t)(flags >> (8 * i)));
+        weir_out_byte(out, (uint8_t)(flags >> (8 * i)));
 }
 
-static void encode(weir_span_out_t *out, const weir_span_t *span, const weir_resource_t *resource)
+static void encode(weir_out_t *out, const weir_span_t *span, const weir_resource_t *resource)
 {
     size_t start = begin(out, TAG(2, BYTES));
 
@@ -296,11 +296,11 @@ static void encode(weir_span_out_t *out, const weir_span_t *span, const weir_res
     put_bytes(out, TAG(2, BYTES), span->span_id, WEIR_SPAN_ID_LEN);
     if (span->tracestate.len != 0)
         put_text(out, TAG(3, BYTES), span->tracestate);
-    if (!weir_span_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN))
+    if (!weir_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN))
         put_bytes(out, TAG(4, BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
     put_text(out, TAG(5, BYTES), span->name);
-    weir_span_out_byte(out, TAG(6, VARINT));
-    weir_span_out_byte(out, (uint8_t)span->kind);
+    weir_out_byte(out, TAG(6, VARINT));
+    weir_out_byte(out, (uint8_t)span->kind);
     put_fixed(out, TAG(7, FIXED64), span->start);
     put_fixed(out, TAG(8, FIXED64), span->end);
     put_attributes(out, TAG(9, BYTES), &span->attributes);
@@ -316,7 +316,7 @@ static void encode(weir_span_out_t *out, const weir_span_t *span, const weir_res
 /* --- a batch --------------------------------------------------------------------------------- */
 
 /* Resource { attributes = 1 }, ResourceSpans.resource = 1 */
-static void put_resource(weir_span_out_t *out, const weir_resource_t *resource)
+static void put_resource(weir_out_t *out, const weir_resource_t *resource)
 {
     size_t start = begin(out, TAG(1, BYTES));
 
@@ -325,7 +325,7 @@ static void put_resource(weir_span_out_t *out, const weir_resource_t *resource)
 }
 
 /* ScopeSpans { scope = 1 { name = 1, version = 2 }, spans = 2, schema_url = 3 }, without spans */
-static void put_scope(weir_span_out_t *out)
+static void put_scope(weir_out_t *out)
 {
     size_t start = begin(out, TAG(1, BYTES));
 
@@ -336,9 +336,9 @@ static void put_scope(weir_span_out_t *out)
 }
 
 /* ExportTraceServiceRequest { resource_spans = 1 { resource = 1, scope_spans = 2 } } */
-static void head(weir_span_out_t *out, const weir_resource_t *resource, size_t spans_len)
+static void head(weir_out_t *out, const weir_resource_t *resource, size_t spans_len)
 {
-    weir_span_out_t count = {NULL, 0, 0, false};
+    weir_out_t count = {NULL, 0, 0, false};
     size_t resource_len, scope_spans;
 
     put_resource(&count, resource);
@@ -347,15 +347,15 @@ static void head(weir_span_out_t *out, const weir_resource_t *resource, size_t s
     put_scope(&count);
     scope_spans = count.len + spans_len;
 
-    weir_span_out_byte(out, TAG(1, BYTES));
+    weir_out_byte(out, TAG(1, BYTES));
     put_varint(out, resource_len + field_len(scope_spans));
     put_resource(out, resource);
-    weir_span_out_byte(out, TAG(2, BYTES));
+    weir_out_byte(out, TAG(2, BYTES));
     put_varint(out, scope_spans);
     put_scope(out);
 }
 
-const weir_span_encoder_t weir_span_otlp = {
+const weir_encoder_t weir_otlp = {
     .media_type = "application/x-protobuf",
     .encode = encode,
     .head = head,

@@ -12,7 +12,7 @@
 #include <ngx_http.h>
 
 #include "http/ngx_http_weir.h"
-#include "http/ngx_http_weir_forward.h"
+#include "http/forward/ngx_http_weir_forward.h"
 
 
 /* A variable $http_NAME, and the header that it is the value of. */
