@@ -55,7 +55,6 @@ typedef enum {
 /* Bytes of texts that are not UTF-8 are replaced by U+FFFD. */
 typedef struct {
     const char *name; /* of the semantic conventions, or "weir." and a name */
-    uint8_t name_len; /* its length if that is known, or 0 */
     weir_attribute_type_t type;
     union {
         weir_str_t text;

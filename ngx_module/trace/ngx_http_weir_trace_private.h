@@ -97,7 +97,6 @@ ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
 
     a = &attributes->elts[attributes->n++];
     a->name = name;
-    a->name_len = ngx_strlen(name);        /* by the compiler */
 
     return a;
 }

@@ -1,5 +1,5 @@
-# Spans as they are encoded: a decoder that is not ours reads protobuf by OpenTelemetry's own schema,
-# and finds what OTLP in JSON says; Zipkin's JSON has the fields that Zipkin requires.
+# Spans as they are encoded: a decoder that is not ours reads protobuf by OpenTelemetry's own
+# schema, and finds what OTLP in JSON says; Zipkin's JSON has the fields that Zipkin requires.
 use strict;
 use warnings;
 

@@ -214,8 +214,8 @@ static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t
 {
     for (size_t i = 0; i < attributes->n; i++) {
         const weir_attribute_t *a = &attributes->elts[i];
-        size_t inner = 0, name = a->name_len != 0 ? a->name_len : strlen(a->name),
-               value = value_len(a, &inner), len = field_len(name) + field_len(value);
+        size_t inner = 0, name = strlen(a->name), value = value_len(a, &inner),
+               len = field_len(name) + field_len(value);
         char *p;
 
         if (out->len + field_len(len) > out->cap) {

@@ -15,7 +15,7 @@ __DATA__
     weir_trace yes;
 --- must_die
 --- error_log
-invalid value "yes" in "weir_trace"; it must be "on", "off", "parent", "ratio=" and a number, or have a variable
+invalid value "yes" in "weir_trace"; it must be "on", "off", "parent", "ratio=" and a number, or
 === weir_trace: a number is no value
 --- config
     weir_trace 0.5;
@@ -87,7 +87,7 @@ invalid time "0" in "weir_trace"
     weir_trace on errors=yes;
 --- must_die
 --- error_log
-invalid parameter "errors=yes" in "weir_trace"; it must be "slow=" and a time, "errors=on" or "errors=off"
+invalid parameter "errors=yes" in "weir_trace"; it must be "slow=" and a time, "errors=on" or
 === weir_trace: an unknown parameter
 --- config
     weir_trace on fast;
@@ -130,13 +130,13 @@ unknown "no_such_variable" variable
     weir_trace_context both;
 --- must_die
 --- error_log
-invalid value "both" in "weir_trace_context"; it must be "ignore", "extract", "inject" or "propagate"
+invalid value "both" in "weir_trace_context"; it must be "ignore", "extract", "inject" or
 === weir_trace_context: an unknown parameter
 --- config
     weir_trace_context inject jaeger;
 --- must_die
 --- error_log
-invalid parameter "jaeger" in "weir_trace_context"; "b3" and "b3multi" may follow once, but for "ignore"
+invalid parameter "jaeger" in "weir_trace_context"; "b3" and "b3multi" may follow once, but for
 === weir_trace_context: b3 twice
 --- config
     weir_trace_context inject b3 b3;

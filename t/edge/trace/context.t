@@ -21,12 +21,19 @@ HTTP
     location /inject/    { weir_trace on; proxy_pass http://UPSTREAM; }
     location /ignore/    { weir_trace on; weir_trace_context ignore; proxy_pass http://UPSTREAM; }
     location /extract/   { weir_trace on; weir_trace_context extract; proxy_pass http://UPSTREAM; }
-    location /propagate/ { weir_trace on; weir_trace_context propagate; proxy_pass http://UPSTREAM; }
     location /b3/ { weir_trace on; weir_trace_context propagate b3; proxy_pass http://UPSTREAM; }
-    location /multi/ { weir_trace on; weir_trace_context propagate b3multi; proxy_pass http://UPSTREAM; }
-    location /half/ { weir_trace ratio=0.5; weir_trace_context propagate; proxy_pass http://UPSTREAM; }
-    location /parent/ { weir_trace parent; weir_trace_context propagate; proxy_pass http://UPSTREAM; }
-    location /wanted/ { weir_trace $wanted; weir_trace_context propagate; proxy_pass http://UPSTREAM; }
+    location /multi/ {
+        weir_trace on;
+        weir_trace_context propagate b3multi;
+        proxy_pass http://UPSTREAM;
+    }
+    location / {
+        weir_trace_context propagate;
+        location /propagate/ { weir_trace on; proxy_pass http://UPSTREAM; }
+        location /half/      { weir_trace ratio=0.5; proxy_pass http://UPSTREAM; }
+        location /parent/    { weir_trace parent; proxy_pass http://UPSTREAM; }
+        location /wanted/    { weir_trace $wanted; proxy_pass http://UPSTREAM; }
+    }
 SERVER
 
 my ($trace, $id) = ('0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331');
@@ -77,7 +84,8 @@ is $http, $received, 'the variable of the client\'s header has its value again';
 is $ids[0], $trace, '$weir_trace_id';
 is $ids[2], $id, '$weir_parent_id';
 is $ids[3], 1, '$weir_trace_sampled';
-is line_of('/untraced/'), "/untraced/ $received - - - -", 'without weir_trace there are no variables';
+is line_of('/untraced/'), "/untraced/ $received - - - -",
+    'without weir_trace there are no variables';
 
 # --- what is invalid ---
 
@@ -132,7 +140,8 @@ is +(passed_on('/propagate/', '01', join ',', map { "k$_=1" } 1 .. 33))[1], unde
     '... and so does one too many';
 my $list = join ',', map { sprintf '%s=%0120d', $_, 0 } 'a' .. 'z';
 my $state = (passed_on('/propagate/', '01', substr $list, 0, 123 * 26 - 1))[1];
-like $state, qr/^a=0+,b=0+,c=0+,d=0+$/, 'of 3 KiB the first 512 bytes are passed on, in whole members';
+like $state, qr/^a=0+,b=0+,c=0+,d=0+$/,
+    'of 3 KiB the first 512 bytes are passed on, in whole members';
 my $long = join ',', map { sprintf '%s=%0250d', $_, 0 } 'a' .. 'z', 'aa' .. 'ae';
 $state = (passed_on('/propagate/', '01', "$long,last=1"))[1];
 cmp_ok length($long), '>', 7800, 'of 8 KiB';
@@ -141,9 +150,11 @@ cmp_ok length($state), '<=', 512, '... and no more is sent than that';
 
 # --- consistent sampling ---
 
-is_deeply [passed_on('/half/', '02', 'ot=rv:ffffffffffffff,a=1')], ['03', 'ot=th:8;rv:ffffffffffffff,a=1'],
+is_deeply [passed_on('/half/', '02', 'ot=rv:ffffffffffffff,a=1')],
+    ['03', 'ot=th:8;rv:ffffffffffffff,a=1'],
     'a trace above the threshold is sampled, and says the threshold';
-is_deeply [passed_on('/half/', '03', 'a=1,ot=rv:7fffffffffffff;th:0')], ['02', 'ot=rv:7fffffffffffff,a=1'],
+is_deeply [passed_on('/half/', '03', 'a=1,ot=rv:7fffffffffffff;th:0')],
+    ['02', 'ot=rv:7fffffffffffff,a=1'],
     'one below is not, and loses it';
 my ($high, $low) = (id('8', 16), id('7', 16));
 for ([$high, '01'], [$low, '00']) {
@@ -183,10 +194,12 @@ my ($b3) = lines_of('b3', $response->{content});
 my ($parent) = lines_of('traceparent', $response->{content});
 is fields($parent)->{trace}, $trace, 'b3 is read';
 is $b3, "$trace-" . fields($parent)->{id} . '-1', '... and sent';
-is fields((lines_of('traceparent', get('/b3/', { b3 => "$trace-$id-1", traceparent => "00-$high-$id-01" })
-    ->{content}))[0])->{trace}, $high, 'traceparent is preferred';
-isnt fields((lines_of('traceparent', get('/multi/', { b3 => "$trace-$id-1" })->{content}))[0])->{trace},
-    $trace, 'b3 is not read where only b3multi is allowed';
+$response = get('/b3/', { b3 => "$trace-$id-1", traceparent => "00-$high-$id-01" });
+($parent) = lines_of('traceparent', $response->{content});
+is fields($parent)->{trace}, $high, 'traceparent is preferred';
+$response = get('/multi/', { b3 => "$trace-$id-1" });
+($parent) = lines_of('traceparent', $response->{content});
+isnt fields($parent)->{trace}, $trace, 'b3 is not read where only b3multi is allowed';
 
 $response = get('/multi/', { 'X-B3-TraceId' => $trace, 'X-B3-SpanId' => $id, 'X-B3-Sampled' => 1,
     'X-B3-ParentSpanId' => id('1', 8) });

@@ -4,7 +4,6 @@ use warnings;
 
 use FindBin '$Bin';
 use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
-use IO::Socket::INET;
 use Scene;
 use Test::More;
 use Trace;
@@ -14,9 +13,11 @@ use Weir::Processes;
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     my @plain = ('Content-Type: text/plain');
-    return answer('200 OK', ['Cache-Control: max-age=600', @plain], 'stored') if $path =~ m{^/stored};
+    return answer('200 OK', ['Cache-Control: max-age=600', @plain], 'stored')
+        if $path =~ m{^/stored};
     return answer($n == 1 ? '200 OK' : '500 Internal Server Error',
-        ['Cache-Control: max-age=1, stale-if-error=600', 'Age: 1', @plain], 'stale') if $path =~ m{^/stale};
+        ['Cache-Control: max-age=1, stale-if-error=600', 'Age: 1', @plain], 'stale')
+        if $path =~ m{^/stale};
     return answer('500 Internal Server Error', [], 'no') if $path =~ m{^/(?:fails|breaks)};
     return answer('200 OK', ['X-Accel-Redirect: /static'], '') if $path =~ m{^/accel};
     return "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort" if $path =~ m{^/short};
@@ -66,11 +67,18 @@ HTTP
     location = /paged { error_page 403 = /static; return 403; }
     location = /dead { proxy_pass http://127.0.0.1:$dead; }
     location = /slow { proxy_read_timeout 200ms; proxy_pass http://UPSTREAM/held-forever; }
-    location = /breaks { weir_breaker zone=breakers key=b failures=1 open=1h; proxy_pass http://UPSTREAM; }
+    location = /breaks {
+        weir_breaker zone=breakers key=b failures=1 open=1h;
+        proxy_pass http://UPSTREAM;
+    }
     location /versioned { weir_version shop; proxy_pass http://UPSTREAM; }
     location /stored { weir_cache memory; proxy_pass http://UPSTREAM; }
     location /held-shared { weir_cache memory; proxy_pass http://UPSTREAM; }
-    location /stale { weir_cache memory; weir_cache_use_stale http_5xx; proxy_pass http://UPSTREAM; }
+    location /stale {
+        weir_cache memory;
+        weir_cache_use_stale http_5xx;
+        proxy_pass http://UPSTREAM;
+    }
     location /ssi { ssi on; proxy_pass http://UPSTREAM; }
     location = /guarded { auth_request /auth; proxy_pass http://UPSTREAM; }
     location = /auth { internal; proxy_pass http://UPSTREAM; }
@@ -84,7 +92,7 @@ SERVER
 
 sub raw {
     my ($bytes, %more) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => port_of_edge()) or die $!;
+    my $socket = listens(port_of_edge()) or die $!;
     print $socket $bytes;
     return $socket if $more{open};
     local $/;
@@ -114,7 +122,8 @@ my @ends = (
     ['a response of nginx', sub { get('/static') }, { $status => 200, 'http.route' => '/static' }],
     ['a redirect', sub { get('/moved') }, { $status => 301 }],
     ['a file', sub { get('/files/file.txt') }, { $status => 200, 'http.response.body.size' => 6 }],
-    ['no file', sub { get('/files/other') }, { $status => 404, status => 0, 'error.type' => undef }],
+    ['no file', sub { get('/files/other') },
+        { $status => 404, status => 0, 'error.type' => undef }],
     ['HEAD', sub { request('HEAD', '/plain') }, { $method => 'HEAD', name => 'HEAD /',
         'http.response.body.size' => 0 }],
     ['POST', sub { request('POST', '/plain', {}, 'x') }, { $method => 'POST', $status => 200 }],
@@ -125,34 +134,40 @@ my @ends = (
     ['HTTP/0.9', sub { raw("GET /static\r\n") }, { 'network.protocol.version' => '0.9' }],
     ['HTTP/1.0', sub { raw("GET /static HTTP/1.0\r\n\r\n") }, { 'network.protocol.version' => '1.0',
         'server.address' => undef }],
-    ['no HTTP', sub { raw("nonsense\r\n\r\n") }, { $status => 400, $method => '_OTHER', name => 'HTTP',
-        'url.path' => undef }],
+    ['no HTTP', sub { raw("nonsense\r\n\r\n") },
+        { $status => 400, $method => '_OTHER', name => 'HTTP', 'url.path' => undef }],
     ['no Host', sub { raw("GET /static HTTP/1.1\r\n\r\n") }, { $status => 400, $method => 'GET' }],
     ['two lengths', sub { raw(head('POST / HTTP/1.1', 'Content-Length: 1', 'Content-Length: 2')) },
         { $status => 400, $method => 'POST' }],
-    ['a URI that is too long', sub { raw(head('GET /' . 'x' x 2000 . ' HTTP/1.1')) }, { $status => 414 }],
+    ['a URI that is too long', sub { raw(head('GET /' . 'x' x 2000 . ' HTTP/1.1')) },
+        { $status => 414 }],
     ['a header that is too long', sub { raw(head('GET / HTTP/1.1', 'X: ' . 'x' x 2000)) },
         { $status => 400, 'url.path' => '/' }],
-    ['a body that is too long', sub { request('POST', '/plain', {}, 'x' x 101) }, { $status => 413 }],
+    ['a body that is too long', sub { request('POST', '/plain', {}, 'x' x 101) },
+        { $status => 413 }],
     ['a chunk that is none', sub {
-        raw(head('POST /plain HTTP/1.1', 'Transfer-Encoding: chunked') . "zz\r\n") }, { $status => 400 }],
+        raw(head('POST /plain HTTP/1.1', 'Transfer-Encoding: chunked') . "zz\r\n");
+    }, { $status => 400 }],
     ['a header that does not end', sub { raw("GET /static HTTP/1.1\r\nHost: a.test\r\n") },
         { $status => 408 }],
     ['a body that does not end', sub { raw(head('POST /plain HTTP/1.1', 'Content-Length: 10')) },
         { $status => 408, 'http.route' => '/' }],
     ['a client that leaves', sub { leave('/held-left') }, { $status => 499, status => 0 }],
-    ['a connection that nginx closes', sub { raw(head('GET /closed HTTP/1.1')) }, { $status => 444 }],
+    ['a connection that nginx closes', sub { raw(head('GET /closed HTTP/1.1')) },
+        { $status => 444 }],
     ['no access', sub { get('/denied') }, { $status => 403 }],
     ['a server of the upstream that is dead', sub { get('/dead') }, { $status => 502, status => 2,
         'error.type' => '502' }],
-    ['a server of the upstream that is slow', sub { get('/slow') }, { $status => 504, status => 2 }],
+    ['a server of the upstream that is slow', sub { get('/slow') },
+        { $status => 504, status => 2 }],
     ['a failure of the upstream', sub { get('/fails') }, { $status => 500, status => 2 }],
     ['a body of the upstream that breaks off', sub { raw(head('GET /short HTTP/1.1')) },
         { $status => 200, 'http.response.body.size' => 5 }],
     ['an internal redirect', sub { get('/rewritten') }, { 'url.path' => '/rewritten',
         'http.route' => '/static' }],
     ['try_files', sub { get('/tried') }, { 'url.path' => '/tried', $status => 200 }],
-    ['a named location for errors', sub { get('/named') }, { $status => 200, 'url.path' => '/named' }],
+    ['a named location for errors', sub { get('/named') },
+        { $status => 200, 'url.path' => '/named' }],
     ['a page for errors', sub { request('POST', '/paged', {}, 'x') }, { $method => 'POST',
         'url.path' => '/paged', $status => 200 }],
     ['X-Accel-Redirect', sub { get('/accel') }, { 'url.path' => '/accel', $status => 200 }],
@@ -215,11 +230,13 @@ for my $client (1, 2) {
     spawn("client $client", sub { get('/held-shared'); POSIX::_exit(0) });
     until_true('the first is at the upstream', sub { asked('/held-shared') }) if $client == 1;
 }
-my $left = raw("GET /held-shared HTTP/1.1\r\nHost: 127.0.0.1:@{[port_of_edge()]}\r\n\r\n", open => 1);
+my $host = '127.0.0.1:' . port_of_edge();
+my $left = raw("GET /held-shared HTTP/1.1\r\nHost: $host\r\n\r\n", open => 1);
 until_true('all wait', sub { get('/connections')->{content} =~ /Writing: 4/ });
 close $left;
 @spans = spans_until('a client that waited and left', sub { $_->{kind} == 2 });
-is server_span(@spans)->{attributes}{$status}, 499, 'a client that leaves while it waits for a turn';
+is server_span(@spans)->{attributes}{$status}, 499,
+    'a client that leaves while it waits for a turn';
 is_deeply [map { $_->{name} } grep { $_->{kind} == 1 } @spans], ['wait for turn'],
     '... has waited for it';
 spit("$dir/go-heldshared", '');

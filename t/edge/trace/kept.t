@@ -84,7 +84,8 @@ cmp_ok scalar(keys %kept), '>', 5, '... some of them';
 cmp_ok scalar(keys %kept), '<', 55, '... and not all';
 is scalar(grep { (hex(substr $_, 18, 1) >> 3 & 1) != $sampled{$_} } keys %sampled), 0,
     '... by the randomness of the trace id';
-is scalar(grep { $_->{state} ne 'ot=th:8' } values %kept), 0, '... and the threshold is in tracestate';
+is scalar(grep { $_->{state} ne 'ot=th:8' } values %kept), 0,
+    '... and the threshold is in tracestate';
 
 is scalar(logged(qr/\[(?:alert|crit|emerg)\]/)), 0, 'no alarm';
 done_testing;
