@@ -393,12 +393,12 @@ ngx_http_weir_trace_is_credential(u_char *name, size_t len)
 
     static ngx_str_t  credentials[] = {
         ngx_string("sig"),
-        ngx_string("Signature"),
-        ngx_string("AWSAccessKeyId"),
-        ngx_string("X-Amz-Signature"),
-        ngx_string("X-Amz-Credential"),
-        ngx_string("X-Amz-Security-Token"),
-        ngx_string("X-Goog-Signature"),
+        ngx_string("signature"),
+        ngx_string("awsaccesskeyid"),
+        ngx_string("x-amz-signature"),
+        ngx_string("x-amz-credential"),
+        ngx_string("x-amz-security-token"),
+        ngx_string("x-goog-signature"),
         ngx_null_string
     };
 
