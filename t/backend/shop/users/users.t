@@ -390,7 +390,7 @@ subtest 'a trace of the request is in the event and in the log' => sub {
         { traceparent => 'nonsense' });
     like $stack->psql(
         "SELECT traceparent FROM outbox WHERE data->>'email' = 'trace2\@example.com'"),
-        qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/, 'a malformed one is replaced';
+        qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-03$/, 'a malformed one is replaced';
 };
 
 subtest 'without PostgreSQL requests are answered 503, and work when it is back' => sub {
