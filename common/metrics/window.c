@@ -33,10 +33,30 @@ static uint32_t octaves_of(const weir_histogram_sum_t *sum)
 {
     uint32_t octaves = 0;
 
-    for (unsigned i = 0; i < WEIR_HISTOGRAM_BUCKETS; i++)
-        octaves |= (uint32_t)(sum->bucket[i] != 0) << (i / WEIR_HISTOGRAM_OCTAVE);
+    for (unsigned octave = 0; octave < WEIR_HISTOGRAM_OCTAVES; octave++) {
+        const uint64_t *bucket = &sum->bucket[(size_t)octave * WEIR_HISTOGRAM_OCTAVE];
+        uint64_t any = 0;
+
+        for (unsigned i = 0; i < WEIR_HISTOGRAM_OCTAVE; i++)
+            any |= bucket[i];
+        octaves |= (uint32_t)(any != 0) << octave;
+    }
 
     return octaves;
+}
+
+static void pack_counts(weir_window_packed_t *packed, const weir_histogram_sum_t *sum)
+{
+    uint32_t *counts = packed->counts;
+
+    for (unsigned octave = 0; octave < WEIR_HISTOGRAM_OCTAVES; octave++) {
+        const uint64_t *bucket = &sum->bucket[(size_t)octave * WEIR_HISTOGRAM_OCTAVE];
+
+        if (!(packed->octaves >> octave & 1))
+            continue;
+        for (unsigned i = 0; i < WEIR_HISTOGRAM_OCTAVE; i++)
+            *counts++ = saturated(bucket[i]);
+    }
 }
 
 /* NULL if nothing was counted, or there is no memory; *failed becomes true then. */
@@ -44,7 +64,7 @@ static weir_window_packed_t *pack(const weir_window_sum_t *from, const weir_wind
                                   bool *failed)
 {
     const weir_histogram_sum_t *sum = &from->durations;
-    uint32_t octaves = octaves_of(sum), *counts;
+    uint32_t octaves = octaves_of(sum);
     weir_window_packed_t *packed;
 
     if (octaves == 0 && sum->zero == 0 && sum->over == 0)
@@ -65,11 +85,7 @@ static weir_window_packed_t *pack(const weir_window_sum_t *from, const weir_wind
     for (unsigned i = 0; i < WEIR_WINDOW_CAUSES; i++)
         packed->cause[i] = saturated(from->cause[i]);
 
-    counts = packed->counts;
-    for (unsigned i = 0; i < WEIR_HISTOGRAM_BUCKETS; i++) {
-        if (octaves >> (i / WEIR_HISTOGRAM_OCTAVE) & 1)
-            *counts++ = saturated(sum->bucket[i]);
-    }
+    pack_counts(packed, sum);
 
     return packed;
 }

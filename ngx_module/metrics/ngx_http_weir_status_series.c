@@ -17,7 +17,7 @@
 
 
 /* Groups and views in one part: some 500 us. */
-#define NGX_HTTP_WEIR_STATUS_TURN     32
+#define NGX_HTTP_WEIR_STATUS_TURN     16
 
 /* Bytes of a name at most; names of the configuration are shorter. */
 #define NGX_HTTP_WEIR_STATUS_NAME     255
