@@ -6,6 +6,7 @@
  *     breakers  the metrics of breakers
  *     series    the metrics of routes and upstreams
  *     exporter  the metrics of weir_exporter
+ *     percentiles  of these, of the last minute, quarter of an hour and hour
  *
  * The first part of a document, with caches and breakers, is rendered twice,
  * first to know its length.  So caches and breakers first copy what they render:
@@ -23,6 +24,7 @@
 
 #include "common/metrics/exposition.h"
 #include "export/ngx_http_weir_export.h"
+#include "metrics/series/ngx_http_weir_series.h"
 
 
 /* The values of all cache zones at one time. */
@@ -85,6 +87,14 @@ ngx_http_weir_metrics_series_t *ngx_http_weir_metrics_series_create(
  * ngx_http_weir_metrics_part_pt.
  */
 ngx_int_t ngx_http_weir_metrics_series_next(void *data, ngx_buf_t *b);
+
+
+/*
+ * percentiles: writes the samples of a view; none for a span without requests.
+ */
+void ngx_http_weir_metrics_percentiles_write(weir_exposition_t *e,
+    weir_metric_t *metric, ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_view_t *view);
 
 
 /* The text shares the string's bytes. */

@@ -17,8 +17,9 @@
 /* Bytes of a label's value at most; names of the configuration are shorter. */
 #define NGX_HTTP_WEIR_METRICS_LABEL  255
 
-/* Series that are added up in one part: some 500 us. */
+/* Series that are added up in one part: some 500 us; and what windows take. */
 #define NGX_HTTP_WEIR_METRICS_TURN   64
+#define NGX_HTTP_WEIR_METRICS_VIEW   8
 
 
 /* The families, in the order of the document. */
@@ -30,6 +31,8 @@ typedef enum {
     NGX_HTTP_WEIR_METRICS_CLIENT_RECEIVED,
     NGX_HTTP_WEIR_METRICS_CLIENT_SENT,
     NGX_HTTP_WEIR_METRICS_PHASES_SPENT,
+    NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES,
+    NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES,
     NGX_HTTP_WEIR_METRICS_DROPPED,
     NGX_HTTP_WEIR_METRICS_FAMILIES
 } ngx_http_weir_metrics_family_e;
@@ -57,6 +60,8 @@ typedef struct {
 
 static void ngx_http_weir_metrics_series_write(
     ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
+static ngx_uint_t ngx_http_weir_metrics_series_has_views(
+    ngx_http_weir_metrics_series_t *s);
 static void ngx_http_weir_metrics_series_advance(
     ngx_http_weir_metrics_series_t *s);
 static ngx_uint_t ngx_http_weir_metrics_series_seek(
@@ -95,6 +100,12 @@ static weir_metric_t
       "Bytes that requests to upstreams had, with header." },
     { "weir_request_phase_seconds", "seconds", WEIR_METRIC_COUNTER,
       "Time that requests have spent in a phase." },
+    { "weir_http_server_request_duration_percentile_seconds", "seconds",
+      WEIR_METRIC_GAUGE,
+      "Percentiles of the last minute, quarter of an hour and hour." },
+    { "weir_http_client_request_duration_percentile_seconds", "seconds",
+      WEIR_METRIC_GAUGE,
+      "The same of requests to upstreams." },
     { "weir_metrics_series_dropped", NULL, WEIR_METRIC_COUNTER,
       "Series for which weir_metrics_zone has no room, by worker." }
 };
@@ -165,6 +176,10 @@ ngx_http_weir_metrics_series_next(void *data, ngx_buf_t *b)
             return NGX_OK;
         }
 
+        if (ngx_http_weir_metrics_series_has_views(s)) {
+            n += NGX_HTTP_WEIR_METRICS_VIEW - 1;
+        }
+
         ngx_http_weir_metrics_series_advance(s);
     }
 
@@ -209,6 +224,11 @@ ngx_http_weir_metrics_series_write(ngx_http_weir_metrics_series_t *s,
         ngx_http_weir_metrics_series_phases(s, e);
         break;
 
+    case NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES:
+    case NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES:
+        ngx_http_weir_metrics_percentiles_write(e, metric, s->zone, s->view);
+        break;
+
     case NGX_HTTP_WEIR_METRICS_DROPPED:
         weir_exposition_sample(e, metric, NULL, 0, s->zone->sh->dropped);
         break;
@@ -217,6 +237,16 @@ ngx_http_weir_metrics_series_write(ngx_http_weir_metrics_series_t *s,
         ngx_http_weir_metrics_series_bytes(s, e);
         break;
     }
+}
+
+
+/* True if the family has samples for each view. */
+
+static ngx_uint_t
+ngx_http_weir_metrics_series_has_views(ngx_http_weir_metrics_series_t *s)
+{
+    return s->family == NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES
+           || s->family == NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES;
 }
 
 
@@ -243,6 +273,7 @@ ngx_http_weir_metrics_series_advance(ngx_http_weir_metrics_series_t *s)
         case NGX_HTTP_WEIR_METRICS_CLIENT_DURATION:
         case NGX_HTTP_WEIR_METRICS_CLIENT_RECEIVED:
         case NGX_HTTP_WEIR_METRICS_CLIENT_SENT:
+        case NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES:
             s->group = ngx_http_weir_series_load(
                                     sh->groups[NGX_HTTP_WEIR_SERIES_UPSTREAM]);
             break;
@@ -264,6 +295,9 @@ ngx_http_weir_metrics_series_advance(ngx_http_weir_metrics_series_t *s)
     } else if (s->family == NGX_HTTP_WEIR_METRICS_PHASES_SPENT) {
         s->group = s->group->next;
 
+    } else if (ngx_http_weir_metrics_series_has_views(s)) {
+        s->view = s->view->next;
+
     } else if (s->series) {
         s->series = s->series->next;
     }
@@ -282,6 +316,21 @@ ngx_http_weir_metrics_series_seek(ngx_http_weir_metrics_series_t *s)
 {
     if (s->family == NGX_HTTP_WEIR_METRICS_PHASES_SPENT) {
         return s->group != NULL;
+    }
+
+    if (ngx_http_weir_metrics_series_has_views(s)) {
+
+        while (s->view == NULL) {
+
+            if (s->group == NULL || s->group->next == NULL) {
+                return 0;
+            }
+
+            s->group = s->group->next;
+            s->view = ngx_http_weir_series_load(s->group->views);
+        }
+
+        return 1;
     }
 
     while (s->series == NULL) {

@@ -54,7 +54,7 @@ static u_char *ngx_http_weir_status_series_tail(u_char *p, u_char *last,
 
 
 /* Used by one call at a time. */
-static weir_window_sum_t  ngx_http_weir_status_series_sum;
+static weir_window_sum_t  ngx_http_weir_status_series_sums[WEIR_WINDOW_SPANS];
 
 
 ngx_http_weir_status_series_t *
@@ -199,30 +199,30 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
 {
     double                        slow, limit;
     ngx_uint_t                    span;
-    weir_window_sum_t            *sum;
+    weir_window_sum_t            *sums;
     ngx_http_weir_series_view_t  *v;
 
     /* in the order of weir_window_span_t */
     static char  *names[] = { "\"1m\":", ",\"15m\":", ",\"1h\":" };
 
-    sum = &ngx_http_weir_status_series_sum;
+    sums = ngx_http_weir_status_series_sums;
     slow = INFINITY;
 
+    ngx_memzero(sums, sizeof(ngx_http_weir_status_series_sums));
+
+    for (v = view ? view : ngx_http_weir_series_load(s->group->views);
+         v;
+         v = view ? NULL : v->next)
+    {
+        ngx_http_weir_series_windows_read(s->zone, v, sums);
+
+        __atomic_load(&v->slow, &limit, __ATOMIC_RELAXED);
+        slow = ngx_min(slow, limit);
+    }
+
     for (span = 0; span < WEIR_WINDOW_SPANS; span++) {
-        ngx_memzero(sum, sizeof(weir_window_sum_t));
-
-        for (v = view ? view : ngx_http_weir_series_load(s->group->views);
-             v;
-             v = view ? NULL : v->next)
-        {
-            ngx_http_weir_series_windows_read(s->zone, v, span, sum);
-
-            __atomic_load(&v->slow, &limit, __ATOMIC_RELAXED);
-            slow = ngx_min(slow, limit);
-        }
-
         p = ngx_slprintf(p, last, "%s", names[span]);
-        p = ngx_http_weir_status_series_span(p, last, sum);
+        p = ngx_http_weir_status_series_span(p, last, &sums[span]);
     }
 
     if (isfinite(slow)) {

@@ -109,7 +109,7 @@ same({ map { $_ => 1 } cells($status, 'Causes') },
 my %metric;
 my %ending = (COUNTER => '_total', GAUGE => '', INFO => '_info', HISTOGRAM => '');
 for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
-    my $table_row = qr/"((?:weir|http)_\w+)", (?:NULL|"(\w+)"), WEIR_METRIC_(\w+),/;
+    my $table_row = qr/"((?:weir|http)_\w+)", (?:NULL|"(\w+)"),\s+WEIR_METRIC_(\w+),/;
     my $text = slurp($file);
     while ($text =~ /$table_row/g) {
         my ($name, $unit, $type) = ($1, $2, $3);

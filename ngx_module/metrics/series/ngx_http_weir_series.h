@@ -200,10 +200,12 @@ void ngx_http_weir_series_windows_begin(ngx_http_weir_series_zone_t *zone,
     ngx_cycle_t *cycle);
 void ngx_http_weir_series_windows_end(void);
 
-/* windows: adds what a view has in a span up to now. */
+/*
+ * windows: adds what a view has in each span up to now; into has
+ * WEIR_WINDOW_SPANS elements.
+ */
 void ngx_http_weir_series_windows_read(ngx_http_weir_series_zone_t *zone,
-    ngx_http_weir_series_view_t *view, weir_window_span_t span,
-    weir_window_sum_t *into);
+    ngx_http_weir_series_view_t *view, weir_window_sum_t *into);
 
 /* zone: begins the memory; the init function of the zone. */
 ngx_int_t ngx_http_weir_series_zone_init(ngx_shm_zone_t *shm_zone, void *data);

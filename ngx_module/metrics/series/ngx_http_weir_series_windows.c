@@ -333,8 +333,7 @@ ngx_http_weir_series_windows_tail(ngx_http_weir_series_view_t *view)
 
 void
 ngx_http_weir_series_windows_read(ngx_http_weir_series_zone_t *zone,
-    ngx_http_weir_series_view_t *view, weir_window_span_t span,
-    weir_window_sum_t *into)
+    ngx_http_weir_series_view_t *view, weir_window_sum_t *into)
 {
     ngx_uint_t                 i;
 
@@ -355,11 +354,15 @@ ngx_http_weir_series_windows_read(ngx_http_weir_series_zone_t *zone,
         now.cause[i] -= view->tail_before[i];
     }
 
-    weir_window_read(&view->window, span, into);
+    for (i = 0; i < WEIR_WINDOW_SPANS; i++) {
+        weir_window_read(&view->window, i, &into[i]);
+    }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    weir_window_add(into, &now);
+    for (i = 0; i < WEIR_WINDOW_SPANS; i++) {
+        weir_window_add(&into[i], &now);
+    }
 }
 
 

@@ -67,11 +67,15 @@ for my $route (qw(slow fast)) {
     my @sorted = sort { $a <=> $b } @{ $ms{$route} };
     my $shown = $status->{routes}{"/$route/"}{'1h'};
     is $shown->{requests}, $number{$route}, "$route: all requests of all workers";
+    my @gauges = matching($m, 'weir_http_server_request_duration_percentile_seconds',
+        http_route => "/$route/", window => '1h');
     for my $p (50, 90, 95, 99, 99.9) {
         my $exact = $sorted[ceil($p / 100 * @sorted) - 1];
         my $is = $shown->{ 'p' . ($p =~ s/\./_/r) . '_ms' };
         my $allowed = 0.01 * $exact + 0.0015;    # the log has whole microseconds
         cmp_ok abs($is - $exact), '<=', $allowed, "$route: P$p is $exact ms, within 1%";
+        my ($gauge) = grep { $_->[0]{percentile} eq $p } @gauges;
+        cmp_ok abs($gauge->[1] * 1000 - $is), '<=', 0.0006, '... in weir_metrics, too';
     }
 
     my %labels = (http_route => "/$route/", http_response_status_code => 200);
