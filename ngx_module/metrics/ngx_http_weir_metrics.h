@@ -4,8 +4,9 @@
  *     module    the directive and the document
  *     caches    the metrics of cache zones
  *     breakers  the metrics of breakers
- *     series    the metrics of routes and upstreams
  *     exporter  the metrics of weir_exporter
+ *     series    the metrics of routes and upstreams
+ *     labels    the labels of a series
  *     percentiles  of these, of the last minute, quarter of an hour and hour
  *
  * The first part of a document, with caches and breakers, is rendered twice,

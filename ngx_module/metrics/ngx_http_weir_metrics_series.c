@@ -8,14 +8,11 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "cache/request/ngx_http_weir_cache_request.h"
 #include "http/ngx_http_weir_assert.h"
 #include "metrics/ngx_http_weir_metrics.h"
+#include "metrics/ngx_http_weir_metrics_labels.h"
 #include "metrics/series/ngx_http_weir_series.h"
 
-
-/* Bytes of a label's value at most; names of the configuration are shorter. */
-#define NGX_HTTP_WEIR_METRICS_LABEL  255
 
 /* Series that are added up in one part: some 500 us; and what windows take. */
 #define NGX_HTTP_WEIR_METRICS_TURN   64
@@ -49,15 +46,6 @@ struct ngx_http_weir_metrics_series_s {
 };
 
 
-/* The labels of a series, and bytes that their values are in. */
-typedef struct {
-    weir_label_t                     label[WEIR_EXPOSITION_LABELS - 1];
-    ngx_uint_t                       n;
-    u_char                           status[NGX_INT_T_LEN];
-    u_char                           port[NGX_INT_T_LEN];
-} ngx_http_weir_metrics_labels_t;
-
-
 static void ngx_http_weir_metrics_series_write(
     ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
 static ngx_uint_t ngx_http_weir_metrics_series_has_views(
@@ -72,15 +60,6 @@ static void ngx_http_weir_metrics_series_bytes(
     ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
 static void ngx_http_weir_metrics_series_phases(
     ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
-static void ngx_http_weir_metrics_series_labels(
-    ngx_http_weir_metrics_series_t *s,
-    ngx_http_weir_metrics_labels_t *labels);
-static void ngx_http_weir_metrics_series_failure(
-    ngx_http_weir_series_t *series, ngx_uint_t bad,
-    ngx_http_weir_metrics_labels_t *labels);
-static void ngx_http_weir_metrics_series_label(
-    ngx_http_weir_metrics_labels_t *labels, char *name, ngx_str_t *value);
-
 
 /* In the order of ngx_http_weir_metrics_family_e. */
 static weir_metric_t
@@ -392,7 +371,7 @@ ngx_http_weir_metrics_series_duration(ngx_http_weir_metrics_series_t *s,
     weir_histogram_cumulative(&sum, ngx_http_weir_metrics_bounds, counts,
                               NGX_HTTP_WEIR_METRICS_BOUNDS);
 
-    ngx_http_weir_metrics_series_labels(s, &labels);
+    ngx_http_weir_metrics_labels(s->series, &labels);
 
     weir_exposition_histogram(e, &ngx_http_weir_metrics_families[s->family],
                               labels.label, labels.n, &buckets);
@@ -424,7 +403,7 @@ ngx_http_weir_metrics_series_bytes(ngx_http_weir_metrics_series_t *s,
         return;
     }
 
-    ngx_http_weir_metrics_series_labels(s, &labels);
+    ngx_http_weir_metrics_labels(s->series, &labels);
 
     weir_exposition_sample(e, &ngx_http_weir_metrics_families[s->family],
                            labels.label, labels.n, bytes);
@@ -483,110 +462,4 @@ ngx_http_weir_metrics_series_phases(ngx_http_weir_metrics_series_t *s,
                                    &ngx_http_weir_metrics_families[s->family],
                                    label, 2, spent[i] * 1e-9);
     }
-}
-
-
-/* The attributes of the conventions, and after them our own. */
-
-static void
-ngx_http_weir_metrics_series_labels(ngx_http_weir_metrics_series_t *s,
-    ngx_http_weir_metrics_labels_t *labels)
-{
-    ngx_str_t                      port;
-    ngx_http_weir_series_t        *series;
-    ngx_http_weir_series_group_t  *group;
-
-    static ngx_str_t  scheme[] = { ngx_string("http"), ngx_string("https") };
-
-    series = s->series;
-    group = s->group;
-    labels->n = 0;
-
-    ngx_http_weir_metrics_series_label(labels, "http_request_method",
-                                   ngx_http_weir_series_method(series->method));
-    ngx_http_weir_metrics_series_label(labels, "url_scheme",
-                                       &scheme[series->secure]);
-
-    if (group->kind == NGX_HTTP_WEIR_SERIES_UPSTREAM) {
-        ngx_http_weir_metrics_series_label(labels, "server_address",
-                                           &group->name);
-        if (group->port) {
-            port.data = labels->port;
-            port.len = ngx_sprintf(port.data, "%ui", (ngx_uint_t) group->port)
-                       - port.data;
-            ngx_http_weir_metrics_series_label(labels, "server_port", &port);
-        }
-
-        ngx_http_weir_metrics_series_failure(series, 400, labels);
-        ngx_http_weir_metrics_series_label(labels, "http_route",
-                                           &series->route->name);
-        return;
-    }
-
-    ngx_http_weir_metrics_series_failure(series, 500, labels);
-    ngx_http_weir_metrics_series_label(labels, "http_route", &group->name);
-
-    if (s->view->version.len) {
-        ngx_http_weir_metrics_series_label(labels, "weir_version",
-                                           &s->view->version);
-    }
-
-    if (series->cache != NGX_HTTP_WEIR_CACHE_NONE) {
-        ngx_http_weir_metrics_series_label(labels, "weir_cache_status",
-                             ngx_http_weir_cache_status_name(series->cache));
-    }
-}
-
-
-/*
- * The status that was sent or received; and error.type, which the conventions
- * have for a status from 500 on of a server, from 400 on for a client, and if
- * there is none.
- */
-
-static void
-ngx_http_weir_metrics_series_failure(ngx_http_weir_series_t *series,
-    ngx_uint_t bad, ngx_http_weir_metrics_labels_t *labels)
-{
-    ngx_str_t  status;
-
-    static ngx_str_t  timeout = ngx_string("timeout");
-    static ngx_str_t  other = ngx_string("_OTHER");
-
-    if (series->failed) {
-        ngx_http_weir_metrics_series_label(labels, "error_type",
-                              series->status == NGX_HTTP_GATEWAY_TIME_OUT
-                              ? &timeout : &other);
-        return;
-    }
-
-    if (series->status == 0) {
-        return;
-    }
-
-    status.data = labels->status;
-    status.len = ngx_sprintf(status.data, "%ui", (ngx_uint_t) series->status)
-                 - status.data;
-
-    ngx_http_weir_metrics_series_label(labels, "http_response_status_code",
-                                       &status);
-
-    if (series->status >= bad) {
-        ngx_http_weir_metrics_series_label(labels, "error_type", &status);
-    }
-}
-
-
-static void
-ngx_http_weir_metrics_series_label(ngx_http_weir_metrics_labels_t *labels,
-    char *name, ngx_str_t *value)
-{
-    weir_label_t  *label;
-
-    ngx_http_weir_assert(labels->n < WEIR_EXPOSITION_LABELS - 1);
-
-    label = &labels->label[labels->n++];
-    label->name = name;
-    label->value.data = (char *) value->data;
-    label->value.len = ngx_min(value->len, NGX_HTTP_WEIR_METRICS_LABEL);
 }

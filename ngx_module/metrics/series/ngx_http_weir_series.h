@@ -3,7 +3,8 @@
  * memory.
  *
  *     module   directives, processes
- *     count    a request that ends is counted; the worker's table of pointers
+ *     count    a request that ends is counted
+ *     table    the worker's table of pointers into the tree
  *     cause    the phase that a request in the tail has spent its time in
  *     windows  the last minute, 15 minutes and hour; the 99th percentile
  *     zone     the tree in shared memory
@@ -96,7 +97,7 @@ struct ngx_http_weir_series_s {
     ngx_http_weir_series_group_t  *route;     /* of an upstream's series: the
                                                  route of the requests */
     uint16_t                       status;    /* 0: none */
-    uint8_t                        method;    /* ngx_http_weir_series_method() */
+    uint8_t                        method;    /* ngx_http_weir_series_table_method() */
     uint8_t                        cache;     /* ngx_http_weir_cache_status_e */
     uint8_t                        secure;    /* bool: https */
     uint8_t                        failed;    /* bool: the upstream sent no
@@ -175,15 +176,15 @@ ngx_http_weir_series_zone_t *ngx_http_weir_series_zone(ngx_http_request_t *r);
 ngx_int_t ngx_http_weir_series_count(ngx_http_request_t *r);
 
 /*
- * count: lets this process count, or count nothing any more.  NGX_OK, or
+ * table: lets this process count, or count nothing any more.  NGX_OK, or
  * NGX_ERROR after an error was logged: the process counts nothing.
  */
-ngx_int_t ngx_http_weir_series_count_begin(ngx_http_weir_series_zone_t *zone,
+ngx_int_t ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
     ngx_log_t *log);
-void ngx_http_weir_series_count_end(void);
+void ngx_http_weir_series_table_end(void);
 
-/* count: the label value of a method's number. */
-ngx_str_t *ngx_http_weir_series_method(ngx_uint_t method);
+/* table: the label value of a method's number. */
+ngx_str_t *ngx_http_weir_series_table_method(ngx_uint_t method);
 
 /* cause: of a request with a record that has ended. */
 ngx_http_weir_series_cause_e ngx_http_weir_series_cause(ngx_http_request_t *r,

@@ -246,7 +246,7 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
 
     /* after a reload without a master process */
     ngx_http_weir_series_windows_end();
-    ngx_http_weir_series_count_end();
+    ngx_http_weir_series_table_end();
 
     smcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_weir_series_module);
@@ -258,7 +258,7 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     zone = smcf->shm_zone->data;
 
     /* a worker without a slot serves requests, and keeps windows */
-    (void) ngx_http_weir_series_count_begin(zone, cycle->log);
+    (void) ngx_http_weir_series_table_begin(zone, cycle->log);
     ngx_http_weir_series_windows_begin(zone, cycle);
 
     return NGX_OK;
@@ -269,5 +269,5 @@ static void
 ngx_http_weir_series_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_weir_series_windows_end();
-    ngx_http_weir_series_count_end();
+    ngx_http_weir_series_table_end();
 }

@@ -92,10 +92,11 @@ sub at_once {
 
 # --- what is usual -----------------------------------------------------------------------------
 
+# So many that the staged requests are less than one in a hundred, and do not change what is slow.
 my @routes = map { "/$_/" } qw(upstream connect redis turn receive send);
 for my $route (@routes) {
     my $server = $route eq '/send/' ? "http://127.0.0.1:$small" : '';
-    get($server . $route . ($route eq '/send/' ? 'quick' : "quick$_")) for 1 .. 120;
+    get($server . $route . ($route eq '/send/' ? 'quick' : "quick$_")) for 1 .. 800;
 }
 until_true('it is known what is slow', sub {
     my $now = routes();
@@ -165,7 +166,8 @@ for my $route (@routes) {
 
     # Of the usual requests, some that came after the limit was known may be in the tail, too.
     cmp_ok int(($share // 0) * $hour->{slow} + 0.5), '>=', $number,
-        "$route: the $number staged requests have waited for $phase";
+        "$route: the $number staged requests have waited for $phase"
+        or diag encode_json($shown->{$route});
     is $hour->{tail}[0]{phase}, $phase, '... which is the first cause';
 }
 is $shown->{'/turn/'}{'1h'}{slow} - 3, 1, 'the request that the others waited for is in the tail';
