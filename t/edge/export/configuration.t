@@ -398,7 +398,7 @@ weir_exporter otlp http://127.0.0.1:4318;
 === TEST 40: all parameters
 --- http_config
 weir_exporter otlp http://127.0.0.1:4318/v1/traces service_name=shop format=protobuf "header=A: b"
-    header=C:d    timeout=1s interval=1s batch=100 buffer=64k retry=0 gzip=on resource=a=b resource=c=;
+    header=C:d timeout=1s interval=1s batch=100 buffer=64k retry=0 gzip=on resource=a=b resource=c=;
 --- config
 location = /status { weir_status; }
 --- request

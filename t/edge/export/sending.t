@@ -15,7 +15,8 @@ my %arguments = (
     json => 'otlp ' . url('json') . '/ format=json interval=1ms service_name=shop gzip=on',
     zipkin => 'zipkin ' . url('zipkin') . ' interval=1ms service_name=shop',
     gzip => 'otlp ' . url('gzip') . '/other?key=1 interval=1ms gzip=on'
-        . ' "header=Authorization: Basic a:b" "header=X-Tenant:7" resource=deployment.environment.name=test resource=host.name=other',
+        . ' "header=Authorization: Basic a:b" "header=X-Tenant:7"'
+        . ' resource=deployment.environment.name=test resource=host.name=other',
     socket => "otlp http://unix:$dir/socket.sock interval=1ms",
     socket_path => "otlp http://unix:$dir/socket_path.sock:/there interval=1ms",
 );

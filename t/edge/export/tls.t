@@ -22,7 +22,7 @@ openssl("x509 -req -days 2 -in $dir/server.csr -CA $dir/authority.crt -CAkey $di
     . " -CAcreateserial -extfile $dir/names -out $dir/server.crt");
 
 start_collector('c', "$dir/server.crt", "$dir/server.key");
-start_collector('plain');
+start_collector('without_tls');
 my $silent = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1:0') or die $!;
 
 my $url = 'https://127.0.0.1:' . collector_port('c');
@@ -54,7 +54,7 @@ my %refused = (
         $unknown],
     system => [$url,
         $unknown],
-    plain => ['https://127.0.0.1:' . collector_port('plain') . " $trusted",
+    plain => ['https://127.0.0.1:' . collector_port('without_tls') . " $trusted",
         qr/the TLS handshake failed/],
     silent => ['https://127.0.0.1:' . $silent->sockport . " $trusted", qr/timeout passed/],
 );

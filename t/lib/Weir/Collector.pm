@@ -25,6 +25,7 @@ my (%port, %edge);
 sub start_collector {
     my ($name, @arguments) = @_;
     my $folder = "$dir/$name";
+    die "there is a process $name" if $pid{$name};
     mkdir $folder;
     my $unix = @arguments && $arguments[0] =~ /^unix:(.*)/ && $1;
     my $where = $unix ? shift @arguments : collector_port($name);
@@ -100,6 +101,7 @@ $temp
 }
 CONF
     return if !$new && $pid{$name};
+    die "there is a process $name" if $pid{$name};
     spawn_nginx($name, $root);
     until_true('the edge listens', sub { listens($edge{$name}{port}) });
     return;
