@@ -64,18 +64,26 @@ static void write_header(const weir_ring_t *ring, uint32_t place, uint32_t len)
     weir_put32(at(ring, place) + 4, check_of(place, len));
 }
 
-/* The producer's head. If it is corrupt, all records are given up. */
+/*
+ * The producer's head. If it is corrupt, all records are given up; if tail is corrupt too, the
+ * consumer corrects that next.
+ */
 static uint64_t own_head(weir_ring_t *ring, uint64_t tail)
 {
     uint64_t head = atomic_load_explicit(&ring->words->head, memory_order_relaxed);
+    uint64_t places = 2 * (uint64_t)ring->units;
 
     if (used(ring, head, tail) <= ring->units)
         return head;
 
-    if (PLACE(tail) < 2 * (uint64_t)ring->units)
-        atomic_store_explicit(&ring->words->head, tail, memory_order_release);
+    if (PLACE(tail) < places)
+        head = tail;
+    else if (PLACE(head) >= places)
+        head = word(0, COUNT(head));
 
-    return tail;
+    atomic_store_explicit(&ring->words->head, head, memory_order_release);
+
+    return head;
 }
 
 char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
