@@ -15,8 +15,8 @@ fi
 chosen=.
 if [ "${names[*]}" = ci ]; then
     names=(tls http2 asan)
-    chosen='/(sending|problem_pages|bounds|allocations|bodies|failures|hits|instead|late_end'
-    chosen+='|refused|stale)\.t$'
+    chosen='/(sending|problem_pages|bounds|allocations|exporter|bodies|failures|hits|instead'
+    chosen+='|late_end|refused|stale)\.t$'
     # of allocations.t the paths that have most of the others' allocations
     paths='a hit|in both|second variant|refresh|a revalidation|stale-if|POST that|not offered'
     paths+='|refuses|problem|status|PURGE of|Redis connection$'

@@ -69,8 +69,8 @@ sub received_spans {
     } received($name);
 }
 
-# Starts an edge. exporter: the arguments of weir_exporter; workers: 1 without it; http, main,
-# events: more directives; name: 'edge' without it.
+# Starts an edge. exporter: the arguments of weir_exporter; workers: 1 without it; http, server,
+# main, events: more directives; name: 'edge' without it.
 sub start_exporter {
     my (%conf) = @_;
     my $name = $conf{name} // 'edge';
@@ -97,6 +97,7 @@ $temp
         location /         { weir_export_probe; }
         location = /status { weir_status; }
         location = /metrics { weir_metrics; }
+        @{[$conf{server} // '']}
     }
 }
 CONF

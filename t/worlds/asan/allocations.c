@@ -20,6 +20,7 @@
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <hiredis/hiredis.h>
+#include <zlib.h>
 
 #include "cache/memory/arena.h"
 
@@ -172,6 +173,14 @@ FAILS(ngx_int_t, ngx_handle_read_event, (ngx_event_t *rev, ngx_uint_t flags),
 FAILS(ngx_int_t, ngx_ssl_create_connection,
       (ngx_ssl_t *ssl, ngx_connection_t *c, ngx_uint_t flags),
       (ssl, c, flags), NGX_ERROR)
+
+FAILS(ngx_resolver_ctx_t *, ngx_resolve_start,
+      (ngx_resolver_t *r, ngx_resolver_ctx_t *temp), (r, temp), NULL)
+
+FAILS(int, deflateInit2_,
+      (z_streamp z, int level, int method, int bits, int memory, int strategy,
+       const char *version, int size),
+      (z, level, method, bits, memory, strategy, version, size), Z_MEM_ERROR)
 
 FAILS(redisReader *, redisReaderCreateWithFunctions,
       (redisReplyObjectFunctions *functions), (functions), NULL)
