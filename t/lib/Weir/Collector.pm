@@ -14,14 +14,15 @@ use Test::More;
 use Weir::Processes;
 
 our @EXPORT = qw(
-    behave collector_port counts is_settled logged port_of_edge probe received received_spans start_collector
-    start_exporter until_settled workers
+    behave collector_port counts is_settled logged port_of_edge probe received received_spans
+    start_collector start_exporter until_settled workers
 );
 
 my $program = dirname(__FILE__) . '/../collector.py';
 my (%port, %edge);
 
-# Starts the collector NAME at its port, the same each time; arguments follow, or unix:PATH is first.
+# Starts the collector NAME at its port, the same each time, with the arguments that follow it; the
+# first may be unix:PATH.
 sub start_collector {
     my ($name, @arguments) = @_;
     my $folder = "$dir/$name";
@@ -123,8 +124,9 @@ sub counts { my $name = shift; return probe('n=0', $name) }
 # Each span that ended was sent, was dropped, or waits.
 sub is_settled {
     my ($n, $what) = @_;
-    my $rest = $n->{sent} + $n->{full} + $n->{refused} + $n->{unsent} + $n->{corrupt} + $n->{queued};
-    is $rest, $n->{ended}, "sent + dropped + queued = ended: $what"
+    my $sum = 0;
+    $sum += $n->{$_} for qw(sent full refused unsent corrupt queued);
+    is $sum, $n->{ended}, "sent + dropped + queued = ended: $what"
         or diag explain $n;
 }
 
