@@ -88,7 +88,7 @@ typedef struct {
     uint32_t                        units;         /* of each ring */
     char                           *rings;         /* behind the slots */
 
-    _Alignas(64) _Atomic uint64_t   exporter;      /* pid; 0: none */
+    _Atomic uint64_t                exporter;      /* pid; 0: none */
     _Atomic uint64_t                beat;          /* ms, monotonic: its last
                                                       look at the rings */
 
@@ -105,7 +105,7 @@ typedef struct {
     _Atomic uint64_t                overflow_logged;  /* ms, monotonic */
 
     /* by any process without a slot */
-    _Alignas(64) _Atomic uint64_t   unslotted;     /* ended, and dropped */
+    _Atomic uint64_t                unslotted;     /* ended, and dropped */
 
     ngx_http_weir_export_slot_t     slot[1];
 } ngx_http_weir_export_sh_t;
