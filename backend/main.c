@@ -18,6 +18,7 @@
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
+#include "operate/operate.h"
 #include "outbound/invalidation.h"
 #include "parts.h"
 #include "settings.h"
@@ -52,11 +53,17 @@ typedef struct {
     weir_http_t *http;
     weir_relay_t *relay;
     weir_worker_t *worker;
+    weir_operate_t *operate;                /* NULL: metrics_listen is off */
+    const char *names[WEIR_GROUPS_MAX + 1]; /* of the groups that run here; ends with NULL */
     struct event *limit;
     int taking; /* components that take requests or events and have not stopped */
     bool stopping;
     int status; /* to exit with */
 } app_t;
+
+/* In the order in which they are migrated. */
+static const weir_sql_line_t *lines[] = {
+    &weir_sql_db, &weir_sql_events, &weir_sql_http, &weir_sql_outbound, NULL, NULL};
 
 static void usage(FILE *out)
 {
@@ -130,6 +137,7 @@ static void stop(app_t *app)
 
     assert(!app->stopping && app->taking == 0);
     app->stopping = true;
+    weir_operate_stopping(app->operate);
     evtimer_add(app->limit, &limit);
     weir_log(WEIR_LOG_INFO, NULL, "stopping", NULL);
 
@@ -180,6 +188,8 @@ static bool start_worker(app_t *app, char *error, size_t size)
         return false;
 
     consumers = weir_groups_consumers(app->groups, &n);
+    for (size_t i = 0; i < n; i++)
+        app->names[i] = consumers[i].group;
     app->worker = weir_worker_start(app->base, &app->events, consumers, n, error, size);
 
     return app->worker != NULL;
@@ -220,6 +230,25 @@ static bool start(app_t *app, int bits, char *error, size_t size)
     }
 
     return true;
+}
+
+static bool start_operate(app_t *app, int bits, const char *role, char *error, size_t size)
+{
+    const weir_operate_settings_t settings = {
+        .listen = app->settings.metrics_listen,
+        .database = app->settings.database,
+        .redis = bits & (RELAY | WORKER) ? app->settings.redis : NULL,
+        .roles = role,
+        .lines = lines,
+        .reads_outbox = (bits & RELAY) != 0,
+        .groups = app->names,
+    };
+
+    if (strcmp(settings.listen, WEIR_SETTINGS_OFF) == 0)
+        return true;
+    app->operate = weir_operate_start(app->base, &settings, error, size);
+
+    return app->operate != NULL;
 }
 
 static int run(app_t *app, int bits, const char *role)
@@ -269,7 +298,8 @@ static int run(app_t *app, int bits, const char *role)
     sigprocmask(SIG_UNBLOCK, &stops, NULL);
     clock = weir_clock_watch(app->base);
 
-    started = start(app, bits, error, sizeof(error));
+    started = start(app, bits, error, sizeof(error)) &&
+              start_operate(app, bits, role, error, sizeof(error));
     if (!started) {
         app->status = complain(error);
     } else {
@@ -280,6 +310,7 @@ static int run(app_t *app, int bits, const char *role)
 
     /* After a clean stop all components are freed. After any other, exiting frees them. */
     if (started && app->status == 0) {
+        weir_operate_free(app->operate);
         weir_groups_close(app->groups);
         weir_openapi_free(app->runtime.openapi);
         event_free(term);
@@ -295,8 +326,6 @@ static int run(app_t *app, int bits, const char *role)
 
 static int migrate(const weir_settings_t *settings)
 {
-    const weir_sql_line_t *const lines[] = {&weir_sql_db,       &weir_sql_events, &weir_sql_http,
-                                            &weir_sql_outbound, weir_domain.sql,  NULL};
     char error[1024];
 
     if (*settings->sql != '\0')
@@ -363,6 +392,7 @@ int main(int argc, char **argv)
     bool check = false;
     int option, bits, status;
 
+    lines[sizeof(lines) / sizeof(lines[0]) - 2] = weir_domain.sql;
     weir_alloc_libraries();
     weir_output_check_at_exit("weir-backend", 1);
     while ((option = getopt_long(argc, argv, "c:thV", long_options, NULL)) != -1) {

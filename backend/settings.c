@@ -18,6 +18,7 @@
 
 #define FIELD(name) offsetof(weir_settings_t, name)
 
+static const char *const off[] = {WEIR_SETTINGS_OFF, NULL};
 static const char *const redis_urls[] = {"redis://", "unix:/", NULL};
 static const char *const levels[] = {[WEIR_LOG_DEBUG] = "debug",
                                      [WEIR_LOG_INFO] = "info",
@@ -32,6 +33,9 @@ static const char *const anonymous_keys[] = {[WEIR_KEYS_ANY] = "any",
 static const weir_config_key_t keys[] = {
     {"listen", &weir_config_listen, FIELD(listen), "127.0.0.1:8081", 1, 65535,
      .allowed = "ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH"},
+    {"metrics_listen", &weir_config_listen, FIELD(metrics_listen), WEIR_SETTINGS_OFF, 1, 65535,
+     .allowed = "off, ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH",
+     .choices = off},
     {"database", &weir_config_text, FIELD(database), NULL, 1, 1024,
      .allowed = "a libpq connection string, such as host=/run/postgresql dbname=weir"},
     {"redis", &weir_config_url, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
@@ -62,10 +66,21 @@ static const weir_config_key_t keys[] = {
 static bool check_listen(const weir_settings_t *settings, char *error, size_t size)
 {
     char why[256];
+    const char *key = NULL;
 
-    if (weir_listen_check(settings->listen, why, sizeof(why)))
+    if (!weir_listen_check(settings->listen, why, sizeof(why)))
+        key = "listen";
+    else if (strcmp(settings->metrics_listen, WEIR_SETTINGS_OFF) != 0 &&
+             !weir_listen_check(settings->metrics_listen, why, sizeof(why)))
+        key = "metrics_listen";
+    if (key != NULL) {
+        weir_config_complain(settings->config, key, why, error, size);
+        return false;
+    }
+    if (strcmp(settings->metrics_listen, settings->listen) != 0)
         return true;
-    weir_config_complain(settings->config, "listen", why, error, size);
+    weir_config_complain(settings->config, "metrics_listen", "must not be the address of listen",
+                         error, size);
     return false;
 }
 

@@ -9,9 +9,12 @@
 #include "http/idempotency.h"
 #include "log/log.h"
 
+#define WEIR_SETTINGS_OFF "off"
+
 typedef struct {
-    char *listen;   /* "HOST:PORT", "[HOST]:PORT" or "unix:/PATH" */
-    char *database; /* libpq connection string */
+    char *listen;         /* "HOST:PORT", "[HOST]:PORT" or "unix:/PATH" */
+    char *metrics_listen; /* the same, or WEIR_SETTINGS_OFF */
+    char *database;       /* libpq connection string */
     char *redis;
     char *sql; /* has no effect; earlier versions read migrations from this folder */
     weir_log_level_t log_level;

@@ -37,7 +37,7 @@ declare -A pid_of_process # name in the report → pid
 
 # start_role NAME ROLE: shellcheck cannot see that bench_end reads bench_pids.
 start_role() {
-    build/weir-backend -c "$conf" "$2" >"$bench_run/$1.log" 2>&1 &
+    WEIR_METRICS_LISTEN=off build/weir-backend -c "$conf" "$2" >"$bench_run/$1.log" 2>&1 &
     bench_pids+=($!)
     pid_of_process[$1]=$!
 }

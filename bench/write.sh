@@ -64,13 +64,13 @@ as_superuser "ALTER SYSTEM SET max_connections = 120"
 as_superuser "ALTER SYSTEM SET track_commit_timestamp = on"
 scripts/down.sh >/dev/null 2>&1
 bench_up
-one_api=$((WEIR_PORT + 5)) one_edge=$((WEIR_PORT + 6))
+one_api=$((WEIR_PORT + 6)) one_edge=$((WEIR_PORT + 7))
 
 start_one() {
     local dir=$bench_run/one
     mkdir -p "$dir/nginx"
-    WEIR_BATCH_MAX=1 WEIR_LISTEN=127.0.0.1:$one_api build/weir-backend -c "$conf" api \
-        >"$dir/api.log" 2>&1 &
+    WEIR_BATCH_MAX=1 WEIR_LISTEN=127.0.0.1:$one_api WEIR_METRICS_LISTEN=off \
+        build/weir-backend -c "$conf" api >"$dir/api.log" 2>&1 &
     bench_pids+=($!)
     sed -e "s|127.0.0.1:$backend_port|127.0.0.1:$one_api|" \
         -e "s|listen 127.0.0.1:$edge_port|listen 127.0.0.1:$one_edge|" \

@@ -43,11 +43,12 @@ check_ports() {
     for name in "${services[@]}"; do
         gone "$name" || continue
         stop_leftovers "$name"
-        port=$(port_of "$name")
-        [ -z "$port" ] || port_free "$port" ||
-            die "port $port, for $name, is taken by $(port_holder "$port")" \
-                "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up" \
-                "(five ports from there on are free)"
+        for port in $(ports_of "$name"); do
+            port_free "$port" ||
+                die "port $port, for $name, is taken by $(port_holder "$port")" \
+                    "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up" \
+                    "(six ports from there on are free)"
+        done
     done
 }
 
@@ -113,7 +114,7 @@ show_ways_in() {
 Weir is up with the domain $domain: http://127.0.0.1:$edge_port
 
   its API    curl -s http://127.0.0.1:$edge_port/openapi.json
-  watch      $weir status, $weir logs -f
+  watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics
   look in    $weir psql, $weir redis-cli, $weir ctl
   stop       $weir down
 END
@@ -125,7 +126,7 @@ Weir is up: http://127.0.0.1:$edge_port
 
   sign up    curl -si http://127.0.0.1:$edge_port/signup -H 'Content-Type: application/json' \\
                   -d '{"email":"ada@example.com","displayName":"Ada"}'
-  watch      $weir status, $weir logs -f
+  watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics
   look in    $weir psql, $weir redis-cli, mails in $home/mail/new
   the story  $weir demo
   stop       $weir down

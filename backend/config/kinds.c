@@ -50,6 +50,10 @@ static const char *set_listen(void *field, const char *value, const weir_config_
     unsigned long port;
 
     assert(key->max <= 65535);
+    for (const char *const *word = key->choices; word != NULL && *word != NULL; word++) {
+        if (strcmp(value, *word) == 0)
+            return set_text(field, value, &text);
+    }
     if (has_prefix(value, "unix:"))
         return value[5] == '/' ? set_text(field, value, &text) : key->allowed;
 

@@ -3,7 +3,7 @@
  *
  *   kind      field      takes
  *   text      char *     min to max bytes
- *   listen    char *     ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH
+ *   listen    char *     ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH; one of choices, if it has any
  *   url       char *     as text: one of choices, and text after it
  *   groups    char *     as text: names with commas between them
  *   limits    char *     a list of limits (list.h), none less than min

@@ -26,6 +26,7 @@
 #define WEIR_DB_H
 
 #include "common/text/str.h"
+#include "db/sqlstate.h"
 
 #include <event2/event.h>
 #include <inttypes.h>
@@ -48,20 +49,6 @@ typedef struct weir_db weir_db_t;
  * Otherwise error is NULL; result is only valid during the call.
  */
 typedef void (*weir_db_cb)(PGresult *result, const char *error, const char *sqlstate, void *arg);
-
-/*
- * True when sqlstate (PostgreSQL manual, appendix A) is about the server or the session, not about
- * the statement: lost, shutting down, out of resources, a standby, a deadlock, a plan that a
- * migration has made stale, a missing privilege, a schema of another version. The same statement
- * may succeed later; whether it was executed is unknown.
- */
-bool weir_db_is_away(const char *sqlstate);
-
-/*
- * For the log: what an operator can do about an error of that code, or NULL. When a table, column
- * or function is missing, the schema has another version.
- */
-const char *weir_db_advice(const char *sqlstate);
 
 /*
  * Called when the session has opened (up), and when it was lost and all statements in flight have
@@ -91,6 +78,8 @@ weir_db_t *weir_db_beside(const weir_db_t *db, const char *name, weir_db_state_c
 struct event_base *weir_db_base(const weir_db_t *db);
 
 bool weir_db_is_up(const weir_db_t *db);
+/* How many sessions the process has asked for, and how many of them are open. */
+void weir_db_count(unsigned *sessions, unsigned *open);
 /* Transactions sent and not yet answered. */
 unsigned weir_db_in_flight(const weir_db_t *db);
 /*

@@ -14,12 +14,37 @@
 #include "db/private.h"
 
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* --- metrics ------------------------------------------------------------------ */
+
+/* The text names no code of the server: such codes are many. */
+static const char *kind_of_error(const char *sqlstate)
+{
+    return weir_db_is_away(sqlstate) ? "unavailable" : "refused";
+}
+
+/* sqlstate is NULL without an error. */
+static void measure(const weir_db_t *db, const segment_t *s, const char *sqlstate)
+{
+    const statement_t *statement;
+    weir_series_t *series;
+
+    assert(s->last >= 0 && s->last < db->n_statements);
+    statement = &db->statements[s->last];
+    series = statement->duration;
+    if (sqlstate != NULL)
+        series =
+            weir_series(WEIR_DB_DURATION, (const char *[]){"postgresql", statement->summary.text,
+                                                           kind_of_error(sqlstate)});
+    weir_series_observe(series, weir_clock_us() - s->sent_us);
+}
 
 /* --- answers ----------------------------------------------------------------- */
 
@@ -143,6 +168,7 @@ static const char *read_results(weir_db_t *db)
             return "a transaction has ended before its statements were answered";
         s = take_head(db);
         forget_stale_statement(db, s);
+        measure(db, s, s->error != NULL ? s->sqlstate : NULL);
         finish_segment(s, NULL);
     }
 
@@ -187,7 +213,6 @@ void weir_pipeline_clear(weir_db_t *db, const char *why)
     segment_t *s = db->head;
 
     assert(db->state == CLOSED && db->conn == NULL);
-    db->n_statements = 0;
     db->head = NULL;
     db->tail = &db->head;
     db->in_flight = 0;
@@ -195,9 +220,11 @@ void weir_pipeline_clear(weir_db_t *db, const char *why)
     while (s != NULL) {
         segment_t *next = s->next;
 
+        measure(db, s, "08006");
         finish_segment(s, why);
         s = next;
     }
+    db->n_statements = 0;
 }
 
 void weir_db_reset(weir_db_t *db)
@@ -227,6 +254,9 @@ static int find_statement(weir_db_t *db, const char *sql)
         return -1;
 
     db->statements[i] = (statement_t){.sql = sql, .prepared = false};
+    weir_db_summarize(sql, &db->statements[i].summary);
+    db->statements[i].duration = weir_series(
+        WEIR_DB_DURATION, (const char *[]){"postgresql", db->statements[i].summary.text, NULL});
     db->n_statements++;
 
     return i;
@@ -281,6 +311,8 @@ bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, i
     s = weir_alloc(sizeof(*s) + (size_t)count * sizeof(s->parsed[0]));
     s->cb = cb;
     s->arg = arg;
+    s->last = places[count - 1];
+    s->sent_us = weir_clock_us();
 
     if (!send_segment(db, s, places, statements, count)) {
         /* A part of the segment may have been sent, so the order of answers is lost. */

@@ -6,9 +6,13 @@
 #define WEIR_DB_PRIVATE_H
 
 #include "db/db.h"
+#include "db/summary.h"
+#include "metrics/series.h"
 
 typedef struct {
     const char *sql;
+    weir_db_summary_t summary;
+    weir_series_t *duration; /* of the executions without an error */
     char name[32]; /* on the server; a text that must be parsed again gets a new one */
     bool prepared;
 } statement_t;
@@ -23,7 +27,9 @@ typedef struct segment {
     PGresult *ok; /* the last result, kept for the commit */
     char *error;  /* of the first statement that failed */
     char sqlstate[6];
-    int parsed[]; /* places in statements, one for each Parse */
+    int last;         /* place in statements of the last statement, which names the segment */
+    uint64_t sent_us; /* weir_clock_us() */
+    int parsed[];     /* places in statements, one for each Parse */
 } segment_t;
 
 typedef enum {
@@ -37,8 +43,9 @@ struct weir_db {
     struct event_base *base;
     char *conninfo;
     char *name;
-    const char *first; /* statement of each new session, or NULL */
-    unsigned turn;     /* the host of conninfo's list at which connecting begins */
+    weir_series_t *n_sessions, *n_open, *n_lost; /* shared by sessions of the same name */
+    const char *first;                           /* statement of each new session, or NULL */
+    unsigned turn; /* the host of conninfo's list at which connecting begins */
     weir_db_state_cb state_cb;
     void *arg;
 

@@ -24,6 +24,8 @@
 #define CHECK_MS 5000
 #define CHECKS_MAX 8
 
+static unsigned n_sessions, n_open; /* of the process */
+
 static void on_connect(evutil_socket_t fd, short what, void *arg);
 
 static void set_timer(weir_db_t *db, unsigned ms)
@@ -66,6 +68,10 @@ static void leave(weir_db_t *db)
 /* Closes the session and fails all statements in flight, in their order. */
 static void close_session(weir_db_t *db, const char *why)
 {
+    if (db->state == UP || db->state == BROKEN) {
+        weir_series_subtract(db->n_open, 1);
+        n_open--;
+    }
     drop_event(&db->readable);
     drop_event(&db->writable);
     PQfinish(db->conn);
@@ -93,9 +99,10 @@ static void lose(weir_db_t *db, const char *why)
         memcpy(db->logged, reason, sizeof(reason));
     }
 
-    if (was_up)
+    if (was_up) {
         db->backoff_ms = BACKOFF_MIN_MS;
-    else if (db->backoff_ms < BACKOFF_MAX_MS)
+        weir_series_add(db->n_lost, 1);
+    } else if (db->backoff_ms < BACKOFF_MAX_MS)
         db->backoff_ms *= 2;
 
     /* Half of the time is random, so that processes do not reconnect at the same time. */
@@ -155,6 +162,8 @@ static void opened(weir_db_t *db)
 
     weir_random(&db->nonce, sizeof(db->nonce));
     db->state = UP;
+    weir_series_add(db->n_open, 1);
+    n_open++;
     db->checks = 0;
     db->backoff_ms = BACKOFF_MIN_MS;
     db->logged[0] = '\0';
@@ -333,6 +342,11 @@ weir_db_t *weir_db_new(struct event_base *base, const char *conninfo, const char
     db->base = base;
     db->conninfo = weir_alloc_text(conninfo);
     db->name = weir_alloc_text(name);
+    db->n_sessions = weir_series(WEIR_DB_SESSIONS, &name);
+    db->n_open = weir_series(WEIR_DB_SESSIONS_OPEN, &name);
+    db->n_lost = weir_series(WEIR_DB_SESSIONS_LOST, &name);
+    weir_series_add(db->n_sessions, 1);
+    n_sessions++;
     db->state_cb = state;
     db->arg = arg;
     db->state = CLOSED;
@@ -364,6 +378,8 @@ void weir_db_free(weir_db_t *db)
     if (db == NULL || db->doomed)
         return;
 
+    weir_series_subtract(db->n_sessions, 1);
+    n_sessions--;
     enter(db);
     db->doomed = true;
     event_del(db->timer);
@@ -371,32 +387,15 @@ void weir_db_free(weir_db_t *db)
     leave(db);
 }
 
-bool weir_db_is_away(const char *sqlstate)
-{
-    assert(sqlstate != NULL);
-    /* Codes, or their classes. consume() (events/sql) uses the same codes. */
-    static const char *const away[] = {"08", "0A000", "25006", "26000", "28",    "3D",
-                                       "3F", "40",    "42501", "42703", "42883", "42P01",
-                                       "53", "55P03", "57",    "58"};
-
-    for (size_t i = 0; i < sizeof(away) / sizeof(away[0]); i++) {
-        if (strncmp(sqlstate, away[i], strlen(away[i])) == 0)
-            return true;
-    }
-    return false;
-}
-
-const char *weir_db_advice(const char *sqlstate)
-{
-    if (strcmp(sqlstate, "42883") == 0 || strcmp(sqlstate, "42P01") == 0 ||
-        strcmp(sqlstate, "42703") == 0)
-        return "the database's schema is not this version's; run: weir-backend -c FILE migrate";
-    return NULL;
-}
-
 bool weir_db_is_up(const weir_db_t *db)
 {
     return db->state == UP;
+}
+
+void weir_db_count(unsigned *sessions, unsigned *open)
+{
+    *sessions = n_sessions;
+    *open = n_open;
 }
 
 unsigned weir_db_in_flight(const weir_db_t *db)

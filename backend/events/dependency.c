@@ -18,6 +18,7 @@ void weir_dependency_init(weir_dependency_t *d, const char *name)
 static void change(weir_dependency_t *d, weir_dependency_state_t state)
 {
     assert(state != d->state || state == WEIR_DEPENDENCY_RESTING);
+    d->entered[state] += state != d->state;
     d->state = state;
     d->generation++;
     d->out[0] = d->out[1] = d->fresh_tried = 0;
@@ -121,6 +122,7 @@ static bool failed(weir_dependency_t *d, uint64_t now, const weir_call_t *call,
 bool weir_dependency_end(weir_dependency_t *d, uint64_t now, const weir_call_t *call,
                          weir_call_result_t result, const char *error)
 {
+    d->ended[result]++;
     if (call->generation == d->generation) {
         assert(d->out[call->fresh] > 0);
         d->out[call->fresh]--;

@@ -31,8 +31,17 @@
 typedef enum {
     WEIR_DEPENDENCY_CLOSED,
     WEIR_DEPENDENCY_RESTING, /* until `until` */
-    WEIR_DEPENDENCY_PROBING
+    WEIR_DEPENDENCY_PROBING,
+    WEIR_DEPENDENCY_STATES
 } weir_dependency_state_t;
+
+typedef enum {
+    WEIR_CALL_ANSWERED,  /* also with a refusal of this event */
+    WEIR_CALL_FAILED,    /* the cause may be the event or the dependency */
+    WEIR_CALL_UNREACHED, /* before the dependency received the event */
+    WEIR_CALL_ABANDONED, /* ended by us: says nothing about the dependency */
+    WEIR_CALL_RESULTS
+} weir_call_result_t;
 
 typedef struct {
     const char *name; /* for the log; borrowed */
@@ -47,6 +56,9 @@ typedef struct {
     unsigned unreached;   /* failures that did not reach the dependency */
     unsigned out[2];      /* probing: calls under way, [1] of fresh events */
     unsigned fresh_tried; /* probing: fresh events that failed */
+    /* for metrics, since the start: */
+    uint64_t entered[WEIR_DEPENDENCY_STATES]; /* changes to each state */
+    uint64_t ended[WEIR_CALL_RESULTS];        /* calls by their result */
 } weir_dependency_t;
 
 /* A call under way. */
@@ -54,13 +66,6 @@ typedef struct {
     uint64_t generation, answers; /* when it began */
     bool fresh;
 } weir_call_t;
-
-typedef enum {
-    WEIR_CALL_ANSWERED,  /* also with a refusal of this event */
-    WEIR_CALL_FAILED,    /* the cause may be the event or the dependency */
-    WEIR_CALL_UNREACHED, /* before the dependency received the event */
-    WEIR_CALL_ABANDONED  /* ended by us: says nothing about the dependency */
-} weir_call_result_t;
 
 /* name must outlive the dependency; NULL if there is no handler. */
 void weir_dependency_init(weir_dependency_t *dependency, const char *name);

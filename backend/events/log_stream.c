@@ -141,3 +141,15 @@ void weir_log_stream_trim(weir_redis_t *redis, int partition, int64_t position)
     (void)!weir_redis_command(redis, 4, (const char *[]){"XTRIM", key, "MINID", id}, NULL, NULL,
                               NULL);
 }
+
+/* Era and timeline have ten digits each, the term has the rest. */
+uint64_t weir_log_stream_term(const char *token)
+{
+    char digits[WEIR_TOKEN_DIGITS - 2 * WEIR_TOKEN_ERA_DIGITS + 1];
+
+    assert(strlen(token) == WEIR_TOKEN_LEN);
+    memcpy(digits, token + 2 * WEIR_TOKEN_ERA_DIGITS, sizeof(digits) - 1);
+    digits[sizeof(digits) - 1] = '\0';
+
+    return strtoull(digits, NULL, 10);
+}

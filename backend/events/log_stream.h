@@ -69,6 +69,9 @@ bool weir_log_stream_append(weir_redis_t *redis, int partition, const char *toke
  */
 int64_t weir_log_stream_position(const char *id);
 
+/* The number of the term in a token. */
+uint64_t weir_log_stream_term(const char *token);
+
 /* Removes all entries up to the position. */
 void weir_log_stream_trim(weir_redis_t *redis, int partition, int64_t position);
 

@@ -40,6 +40,12 @@ typedef void (*weir_http_handler)(weir_http_request_t *request, void *arg);
 /* body_limit: the most bytes of a request's body; a larger body gets a 413. */
 weir_http_t *weir_http_new(struct event_base *base, size_t body_limit);
 
+/*
+ * For a server of operators, not of clients: its requests are not in the metrics, and are logged at
+ * the level debug. To be called before weir_http_listen().
+ */
+void weir_http_be_quiet(weir_http_t *http);
+
 /* Patterns as in route.h. Both strings must live as long as http. */
 void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
                      weir_http_handler handler, void *arg);

@@ -207,6 +207,7 @@ weir_command_t *weir_command_new(weir_db_t *db, const char *sql, int width, int 
     assert(width <= WEIR_COMMAND_WIDTH_MAX);
     command->plain = weir_batch_new(db, sql, width, max, limit, in_flight);
     command->keyed = weir_batch_new(db, ONCE, 5, max, limit, in_flight);
+    weir_batch_name(command->keyed, sql);
     command->sql = sql;
     command->width = width;
     return command;

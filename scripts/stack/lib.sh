@@ -1,9 +1,9 @@
 # lib.sh: shared by the operator's scripts: the stack's folders and ports,
 # messages, waiting, and identifying processes.  Sourced, never run.
 #
-# A stack is one folder (WEIR_RUN, by default .run) and five ports from
-# WEIR_PORT (8080) on: edge, backend, Redis, SMTP sink, payment gateway.  Several stacks can run
-# side by side.  PostgreSQL listens on a unix socket, Redis also on one.
+# A stack is one folder (WEIR_RUN, by default .run) and six ports from
+# WEIR_PORT (8080) on: edge, backend, Redis, SMTP sink, payment gateway, and the backend's metrics.
+# Several stacks can run side by side.  PostgreSQL listens on a unix socket, Redis also on one.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are used by the scripts that source this
@@ -71,20 +71,20 @@ step() {
 
 # --- ports ---------------------------------------------------------------------
 
-# set_ports PORT: the edge's port and the four after it.
+# set_ports PORT: the edge's port and the five after it.
 set_ports() {
-    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65531 ]; then
-        die "WEIR_PORT is \"$1\"; it must be a number from 1 to 65531 (four more ports follow it)"
+    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65530 ]; then
+        die "WEIR_PORT is \"$1\"; it must be a number from 1 to 65530 (five more ports follow it)"
     fi
     edge_port=$1 backend_port=$(($1 + 1)) redis_port=$(($1 + 2)) smtp_port=$(($1 + 3))
-    payments_port=$(($1 + 4))
+    payments_port=$(($1 + 4)) metrics_port=$(($1 + 5))
 }
 
-# port_of SERVICE: its TCP port; nothing for PostgreSQL.
-port_of() {
+# ports_of SERVICE: its TCP ports; nothing for PostgreSQL.
+ports_of() {
     case $1 in
     nginx) echo "$edge_port" ;;
-    backend) echo "$backend_port" ;;
+    backend) echo "$backend_port $metrics_port" ;;
     redis) echo "$redis_port" ;;
     smtp) echo "$smtp_port" ;;
     payments) echo "$payments_port" ;;
@@ -116,11 +116,11 @@ port_holder() {
     echo "a process of another user"
 }
 
-# free_ports: the first of five consecutive free ports, from 8180 on.
+# free_ports: the first of six consecutive free ports, from 8180 on.
 free_ports() {
     local base i
     for ((base = 8180; base < 30000; base += 100)); do
-        for i in 0 1 2 3 4; do
+        for i in 0 1 2 3 4 5; do
             port_free $((base + i)) || continue 2
         done
         echo $base

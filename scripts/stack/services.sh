@@ -116,6 +116,7 @@ configure_backend() {
     write_secret "$home/weir-backend.conf" "$stack_user" <<END
 # Written by ./weir up; conf/weir-backend.conf describes every key.
 listen = 127.0.0.1:$backend_port
+metrics_listen = 127.0.0.1:$metrics_port
 database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
 $domain_conf

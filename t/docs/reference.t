@@ -127,6 +127,24 @@ my $label = qr/^weir_(?:version|cache_status)$/;
 same({ map { $_ => 1 } @described }, \%metric, 'docs/reference/metrics.md has each metric');
 
 
+# The backend's are in one table of the sources.
+my %of_backend;
+{
+    my $text = slurp('backend/metrics/families.c');
+    my $table_row = qr/\{\{"(\w+)", (?:NULL|"(\w+)"),\s*WEIR_METRIC_(\w+),/;
+    while ($text =~ /$table_row/g) {
+        my ($name, $unit, $type) = ($1, $2, $3);
+        $of_backend{ $name . ($ending{$type} // '') } = 1;
+        like $name, qr/_$unit$/, "$name ends with its unit" if $unit;
+    }
+}
+cmp_ok scalar(keys %of_backend), '>=', 35, 'metrics of the backend are found in the sources';
+my $its_metrics = slurp('docs/reference/backend-metrics.md');
+my @sections = ('Processes', 'Requests', 'Database', 'Outbox and relay', 'Consumer groups');
+same({ map { $_ => 1 } map { cells($its_metrics, $_) } @sections }, \%of_backend,
+    'docs/reference/backend-metrics.md has each metric');
+
+
 # --- variables --------------------------------------------------------------------------
 
 my $variables = slurp('docs/reference/variables.md');

@@ -11,7 +11,9 @@
  */
 #include "db/batch/private.h"
 
+#include "db/summary.h"
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -83,9 +85,11 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     assert(batch->running > 0);
     /* Sends the next group before it delivers the answers, so that PostgreSQL does not wait. */
     batch->running--;
+    weir_series_observe(batch->metrics.duration, weir_clock_us() - group->sent_us);
     send_waiting(batch);
 
     if (result == NULL && strcmp(sqlstate, WEIR_BATCH_LOCKED) == 0) {
+        weir_series_add(batch->metrics.splits, 1);
         weir_parts_take(group);
         return;
     }
@@ -94,6 +98,16 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     else
         fail_group(group, error, sqlstate);
     weir_batch_group_unref(group);
+}
+
+static void measure_sent(group_t *group)
+{
+    const weir_batch_metrics_t *metrics = &group->batch->metrics;
+
+    group->sent_us = weir_clock_us();
+    weir_series_observe(metrics->size, (uint64_t)group->count);
+    for (int i = 0; i < group->count; i++)
+        weir_series_observe(metrics->wait, group->sent_us - group->requests[i].since_us);
 }
 
 static bool send_group(group_t *group)
@@ -109,6 +123,7 @@ static bool send_group(group_t *group)
         return false;
 
     batch->running++;
+    measure_sent(group);
 
     return true;
 }
@@ -150,9 +165,25 @@ weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max,
     batch->limit = limit;
     batch->in_flight = in_flight;
     batch->tail = &batch->head;
+    weir_batch_name(batch, sql);
     weir_db_begin_with(db, LOCK_TIMEOUT);
 
     return batch;
+}
+
+void weir_batch_name(weir_batch_t *batch, const char *sql)
+{
+    weir_db_summary_t summary;
+    const char *values[] = {summary.text};
+
+    weir_db_summarize(sql, &summary);
+    batch->metrics = (weir_batch_metrics_t){
+        .size = weir_series(WEIR_BATCH_SIZE, values),
+        .wait = weir_series(WEIR_BATCH_WAIT, values),
+        .duration = weir_series(WEIR_BATCH_DURATION, values),
+        .refused = weir_series(WEIR_BATCH_REFUSED, values),
+        .splits = weir_series(WEIR_BATCH_SPLIT, values),
+    };
 }
 
 void weir_batch_free(weir_batch_t *batch)
@@ -171,8 +202,10 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
     group_t *group;
 
     assert(cb != NULL);
-    if (!weir_db_is_up(batch->db) || batch->waiting == batch->limit)
+    if (!weir_db_is_up(batch->db) || batch->waiting == batch->limit) {
+        weir_series_add(batch->metrics.refused, 1);
         return false;
+    }
 
     group = gathering(batch);
     weir_batch_group_add(group, values, cb, arg);

@@ -35,6 +35,11 @@ typedef void (*weir_batch_cb)(PGresult *result, int row, const char *error, cons
  */
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight);
+/*
+ * Names the batch in metrics by another statement than its own, of which its own one executes the
+ * requests.
+ */
+void weir_batch_name(weir_batch_t *batch, const char *sql);
 /* Sets an upper limit of max for all batches that the process creates after this call. */
 void weir_batch_ceiling(int max);
 /*

@@ -4,6 +4,7 @@
 #include "db/batch/private.h"
 
 #include "log/alloc.h"
+#include "log/clock.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ void weir_batch_group_add(group_t *group, const char *const *values, weir_batch_
         weir_array_add(&group->arrays[i], values[i]);
         group->ends[group->count * width + i] = group->arrays[i].len;
     }
-    group->requests[group->count++] = (request_t){cb, arg};
+    group->requests[group->count++] = (request_t){cb, arg, weir_clock_us()};
 }
 
 void weir_batch_group_free(group_t *group)

@@ -8,18 +8,21 @@
 
 #include "db/array.h"
 #include "db/batch/batch.h"
+#include "metrics/series.h"
 
 #define WEIR_BATCH_LOCKED "55P03" /* lock_not_available */
 
 typedef struct {
     weir_batch_cb cb; /* NULL: the request has its outcome */
     void *arg;
+    uint64_t since_us; /* weir_clock_us() when it came */
 } weir_batch_request_t;
 
 typedef struct weir_batch_group {
     struct weir_batch_group *next;
     weir_batch_t *batch;
     int count;
+    uint64_t sent_us;               /* weir_clock_us() */
     unsigned refs;                  /* one for the batch in flight, one for each part */
     weir_array_t *arrays;           /* width of them: {"a","b" without the closing brace */
     size_t *ends;                   /* where request r ends in array a: [r * width + a] */
@@ -28,10 +31,16 @@ typedef struct weir_batch_group {
 
 typedef struct weir_parts weir_parts_t;
 
+/* Shared by batches of the same statement. */
+typedef struct {
+    weir_series_t *size, *wait, *duration, *refused, *splits;
+} weir_batch_metrics_t;
+
 struct weir_batch {
     weir_db_t *db;
     const char *sql;
     int width, max, limit, in_flight;
+    weir_batch_metrics_t metrics;
     int waiting; /* requests */
     int running; /* groups */
     weir_batch_group_t *head, **tail;

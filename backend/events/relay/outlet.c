@@ -135,6 +135,7 @@ static void found(weir_outlet_t *p, int64_t last, int64_t length)
         return;
     }
     p->tail = last;
+    p->counted = from;
     if (length >= p->relay->stream_limit) {
         full(p, length);
         return;
@@ -219,6 +220,7 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
     p->in_flight--;
     if (r->stopping(r))
         return;
+    r->refused += answer->verdict == WEIR_LOG_FAILED || answer->verdict == WEIR_LOG_FENCED;
     if (answer->verdict == WEIR_LOG_FAILED) {
         on_failed(p, answer->error, entries);
         return;
@@ -247,8 +249,22 @@ static void answered(weir_outlet_t *p, const weir_log_answer_t *answer, bool ent
         found(p, answer->last, answer->length);
 }
 
+/* Positions have no gap, so their difference is a number of events. */
+static void count(weir_outlet_t *p, const weir_log_answer_t *answer)
+{
+    weir_relay_t *r = p->relay;
+
+    if (answer->verdict != WEIR_LOG_APPENDED)
+        return;
+    r->batches++;
+    if (answer->last > p->counted)
+        r->published += (uint64_t)(answer->last - p->counted);
+    p->counted = answer->last;
+}
+
 static void on_appended(const weir_log_answer_t *answer, void *arg)
 {
+    count(arg, answer);
     answered(arg, answer, true);
 }
 

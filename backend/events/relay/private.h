@@ -39,6 +39,7 @@ typedef struct {
     char slowest[64]; /* the group that has handled fewest events; empty: there is no group */
     int64_t tail;     /* the stream's last ID after all appends in flight */
     int64_t trimmed;
+    int64_t counted;    /* the last position that is counted as published */
     unsigned in_flight; /* scripts */
     bool reading;
     bool halted;          /* as the database has it, or will have it when `marking` is 0 */
@@ -83,6 +84,8 @@ struct weir_relay {
     unsigned quiet; /* ms without an event */
     weir_outlet_t outlets[WEIR_OUTLETS_MAX];
     int count;
+    uint64_t published, batches,
+        refused; /* since the start, for metrics: events, batches, answers */
     weir_stopped_cb stopped;
     void *stopped_arg;
 };

@@ -33,6 +33,7 @@
 #include "events/refusal.h"
 #include "log/alloc.h"
 #include "log/log.h"
+#include "metrics/series.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -378,10 +379,34 @@ static void on_housekeeping(evutil_socket_t fd, short what, void *arg)
         plan_housekeeping(r, false);
 }
 
+/* --- metrics ------------------------------------------------------------------- */
+
+static void collect(void *arg)
+{
+    static const char *const states[] = {
+        [WEIR_UNKNOWN] = "unknown", [WEIR_FOLLOWING] = "following", [WEIR_BEHIND] = "behind",
+        [WEIR_FULL] = "full",       [WEIR_HALTED] = "halted",
+    };
+    const weir_relay_t *r = arg;
+    uint64_t partitions[sizeof(states) / sizeof(states[0])] = {0};
+
+    for (int i = 0; i < r->count && r->leads; i++)
+        partitions[r->outlets[i].state]++;
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        weir_series_set(weir_series(WEIR_RELAY_PARTITIONS, &states[i]), partitions[i]);
+    weir_series_set(weir_series(WEIR_RELAY_ACTIVE, NULL), r->leads);
+    weir_series_set(weir_series(WEIR_RELAY_TERM, NULL),
+                    r->token[0] != '\0' ? weir_log_stream_term(r->token) : 0);
+    weir_series_set(weir_series(WEIR_RELAY_PUBLISHED, NULL), r->published);
+    weir_series_set(weir_series(WEIR_RELAY_BATCHES, NULL), r->batches);
+    weir_series_set(weir_series(WEIR_RELAY_REFUSED, NULL), r->refused);
+}
+
 /* --- start and stop ------------------------------------------------------------ */
 
 static void free_relay(weir_relay_t *r)
 {
+    weir_series_forget(collect, r);
     if (r->redis != NULL)
         weir_redis_free(r->redis);
     if (r->db != NULL)
@@ -434,6 +459,7 @@ weir_relay_t *weir_relay_start(struct event_base *base, const weir_events_settin
     r->keep_s = settings->outbox_keep_s;
     plan_housekeeping(r, false);
     arm(r->tick, TICK);
+    weir_series_collect(collect, r);
     return r;
 }
 

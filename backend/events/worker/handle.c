@@ -16,6 +16,7 @@
 #include "events/worker/settle.h"
 #include "log/alloc.h"
 #include "log/clock.h"
+#include "metrics/series.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -54,6 +55,21 @@ static weir_call_result_t call_result(weir_delivery_result_t result)
     }
 }
 
+static void measure(const weir_delivery_t *d, weir_delivery_result_t result)
+{
+    static const char *const errors[] = {
+        [WEIR_DELIVERY_RETRY] = "retry",
+        [WEIR_DELIVERY_PERMANENT] = "refused",
+        [WEIR_DELIVERY_UNAVAILABLE] = "unavailable",
+        [WEIR_DELIVERY_AWAY] = "unreached",
+        [WEIR_DELIVERY_GIVEN_UP] = "given_up",
+    };
+    const char *values[] = {"redis", d->lease->group->consumer.group,
+                            result == WEIR_DELIVERY_OK ? NULL : errors[result]};
+
+    weir_series_observe(weir_series(WEIR_GROUP_DURATION, values), weir_clock_us() - d->began_us);
+}
+
 void weir_delivery_not_before(weir_delivery_t *d, uint64_t wait_ms)
 {
     d->wait_ms = wait_ms < WEIR_NOT_BEFORE_MAX ? (unsigned)wait_ms : WEIR_NOT_BEFORE_MAX;
@@ -70,6 +86,7 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
     l->handling--;
     g->handle.under_way--;
     g->handle.failed -= weir_queue_kind(d->item) == WEIR_QUEUE_FAILED;
+    measure(d, result);
     blamed = weir_dependency_end(&g->handle.dependency, now, &d->call, call_result(result), error);
 
     d->excused = result == WEIR_DELIVERY_AWAY || (result == WEIR_DELIVERY_UNAVAILABLE && !blamed);
@@ -100,6 +117,7 @@ static void handle(weir_lease_t *l, weir_item_t *item)
         end(d, WEIR_DELIVERY_OK, NULL);
         return;
     }
+    d->began_us = weir_clock_us();
     d->call = weir_dependency_begin(&g->handle.dependency, is_fresh);
     d->excused = false;
     d->wait_ms = 0;

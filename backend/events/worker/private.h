@@ -2,6 +2,7 @@
  * Shared by the files of the worker; no other file includes it. worker.c explains the design.
  *
  *   worker.c           start and stop; runs the groups
+ *   measure.c          metrics
  *   ownership.c        heartbeats: the leases of this worker; opens and releases them
  *   reader.c           from Redis (missing events: from the outbox) into the queues
  *   handle.c           from the queues to handlers
@@ -14,7 +15,7 @@
  *
  * Calls go down in this list. A member of a struct that is named after a file belongs to that file:
  * other files use its functions. The exceptions: lease.c creates and frees a lease with all its
- * members, and worker.c a group.
+ * members, and worker.c a group; measure.c reads all.
  */
 #ifndef WEIR_WORKER_PRIVATE_H
 #define WEIR_WORKER_PRIVATE_H

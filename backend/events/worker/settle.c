@@ -17,6 +17,7 @@
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
+#include "metrics/series.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -125,6 +126,7 @@ static void send_dead(weir_lease_t *l, weir_delivery_t *d, const char *attempts,
     char key[128], partition[12], position[24];
 
     assert(d->item != NULL && error != NULL);
+    l->group->settle.died++;
     weir_log(WEIR_LOG_ERROR, d->event.trace_id, "event is a dead letter", "{s:s,s:i,s:I,s:s,s:s}",
              "group", l->group->consumer.group, "partition", l->partition, "position",
              (json_int_t)d->item->position, "attempts", attempts, "error", error);
@@ -191,9 +193,10 @@ static void put_off(weir_delivery_t *d, uint64_t at)
 static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t now)
 {
     const weir_lease_t *l = d->lease;
-    const weir_group_t *g = l->group;
+    weir_group_t *g = l->group;
     const char *attempts = PQgetvalue(res, row, OUTCOME_ATTEMPTS);
 
+    g->settle.failed++;
     weir_log(strcmp(attempts, "1") == 0 ? WEIR_LOG_WARN : WEIR_LOG_DEBUG, d->event.trace_id,
              "event failed and will be retried", "{s:s,s:i,s:s,s:s,s:s}", "group",
              l->group->consumer.group, "partition", l->partition, "position",
@@ -236,6 +239,7 @@ static void take_outcomes(weir_lease_t *l, const PGresult *res)
             weir_settle_leave(d);
             weir_queue_retry(l->queue, d->item, now);
         } else {
+            l->group->settle.handled += strcmp(word, "done") == 0 && d->wanted;
             if (strcmp(word, "dead") == 0)
                 send_dead(l, d, PQgetvalue(res, i, OUTCOME_ATTEMPTS),
                           PQgetvalue(res, i, OUTCOME_ERROR));
@@ -294,12 +298,26 @@ static bool fail_slow(weir_lease_t *l, const char *error)
     return true;
 }
 
+/* The time of a group with a handler is measured in handle.c. */
+static void measure(const weir_lease_t *l, const char *error, const char *sqlstate)
+{
+    const char *values[] = {"redis", l->group->consumer.group, NULL};
+
+    if (has_handler(l))
+        return;
+    if (error != NULL)
+        values[2] = weir_db_is_away(sqlstate) ? "unavailable" : "refused";
+    weir_series_observe(weir_series(WEIR_GROUP_DURATION, values),
+                        weir_clock_us() - l->settle.began_us);
+}
+
 static void on_consumed(PGresult *res, const char *error, const char *sqlstate, void *arg)
 {
     weir_lease_t *l = arg;
 
     assert(l->settle.consuming);
     l->settle.consuming = false;
+    measure(l, error, sqlstate);
     if (error == NULL)
         on_committed(l, res);
     else if (strcmp(sqlstate, CANCELED) != 0 || weir_lease_is_gone(l) || !fail_slow(l, error))
@@ -361,6 +379,7 @@ static void consume(weir_lease_t *l)
     for (int i = CONSUME_POSITIONS; i <= CONSUME_IDS; i++)
         values[i] = arrays[i];
     s->consuming = weir_db_query(g->db, consume_sql, CONSUME_PARAMETERS, values, on_consumed, l);
+    s->began_us = weir_clock_us();
     if (s->consuming)
         weir_lease_ref(l);
     else

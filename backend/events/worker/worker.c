@@ -33,6 +33,7 @@
 #include "events/worker/lease/delivery.h"
 #include "events/worker/lease/group.h"
 #include "events/worker/lease/lease.h"
+#include "events/worker/measure.h"
 #include "events/worker/ownership.h"
 #include "events/worker/reader.h"
 #include "events/worker/settle.h"
@@ -194,6 +195,7 @@ static void on_reader(weir_redis_t *redis, bool up, void *arg)
 
 static void free_worker(weir_worker_t *w)
 {
+    weir_measure_close(w);
     for (size_t i = 0; i < w->count; i++) {
         weir_group_t *g = &w->groups[i];
 
@@ -298,5 +300,6 @@ weir_worker_t *weir_worker_start(struct event_base *base, const weir_events_sett
     w->db = weir_db_new(base, settings->database, "worker", on_worker_db, w);
     weir_db_begin_with(w->db, "SET lock_timeout = '1s'"); /* heartbeats wait for each other */
     evtimer_add(w->beat, &now);
+    weir_measure_open(w);
     return w;
 }

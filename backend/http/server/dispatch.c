@@ -13,19 +13,6 @@ void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
     *target = (target_t){handler, arg};
 }
 
-static bool is_known_method(const char *method)
-{
-    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",
-                                        "DELETE", "OPTIONS", "TRACE", "PATCH"};
-
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(known[i], method) == 0)
-            return true;
-    }
-
-    return false;
-}
-
 bool weir_http_has_route(weir_http_t *http, const weir_head_t *head)
 {
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
@@ -44,7 +31,7 @@ void weir_http_dispatch(weir_http_request_t *r)
         weir_route_find(&http->routes, method, weir_http_path(r), r->params, allow, sizeof(allow));
 
     assert(r->connection != NULL && r->status == 0);
-    if (found == NULL && !is_known_method(method)) {
+    if (found == NULL && !weir_http_is_known_method(method)) {
         r->connection->close = true; /* an unknown method may have framing rules of its own */
         weir_http_error(r, 501, "The method %s is unknown.", method);
         return;
@@ -62,6 +49,7 @@ void weir_http_dispatch(weir_http_request_t *r)
         return;
     }
 
+    r->route = found->pattern;
     if (http->n_in_flight > WEIR_HTTP_IN_FLIGHT_MAX) {
         weir_http_add_header(r, "Retry-After", "1");
         weir_http_error(r, 503, "Too many requests are waiting.");

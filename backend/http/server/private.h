@@ -5,6 +5,7 @@
  *   exchange.c     from bytes to requests, and from an answer to the next request
  *   dispatch.c     routes
  *   request.c      a request's life and answer
+ *   measure.c      metrics
  *   connection.c   bytes, states, deadlines
  *
  * Calls go down in this list; connection.c calls back by connection_calls_t.
@@ -27,6 +28,7 @@
 #include "http/head.h"
 #include "http/http.h"
 #include "http/route.h"
+#include "metrics/series.h"
 
 #include <sys/queue.h>
 #include <sys/uio.h>
@@ -89,8 +91,10 @@ struct weir_http_request {
     connection_t *connection; /* NULL when it is closed, or serves another request */
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
     weir_traceparent_t trace;
-    uint64_t began_us; /* weir_clock_us() at its arrival */
-    int status;        /* of the answer; 0 while waiting */
+    uint64_t began_us;     /* weir_clock_us() at its arrival */
+    const char *route;     /* the pattern of its route; NULL: there is none */
+    weir_series_t *active; /* in which it is counted, or NULL */
+    int status;            /* of the answer; 0 while waiting */
     bool abandoned;
     bool has_cache_control;
     char *fields; /* of the answer, as lines */
@@ -104,6 +108,7 @@ struct weir_http {
     connection_calls_t calls;
     char *socket_file; /* to be removed at the end */
     size_t body_limit;
+    bool quiet; /* its requests are in no metric, and in the log at the level debug only */
     weir_routes_t routes;
     target_t targets[WEIR_ROUTES_MAX];
 
@@ -168,6 +173,15 @@ void weir_http_check_stopped(weir_http_t *http);
 
 /* How long ago the request came. */
 uint64_t weir_http_us_since(const weir_http_request_t *request);
+
+/* --- measure.c ---------------------------------------------------------------------------- */
+
+bool weir_http_is_known_method(const char *method);
+
+/* A request has come; it was answered; it ends. */
+void weir_http_measure_begin(weir_http_request_t *request);
+void weir_http_measure_answer(const weir_http_request_t *request);
+void weir_http_measure_end(weir_http_request_t *request);
 
 /* --- dispatch.c --------------------------------------------------------------------------- */
 

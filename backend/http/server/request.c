@@ -29,9 +29,9 @@ static void log_request(const weir_http_request_t *r)
         shown[i] = path.data[i] > ' ' && path.data[i] < 0x7f ? path.data[i] : '?';
     shown[n] = '\0';
 
-    weir_log(WEIR_LOG_INFO, r->trace.trace_id, "request", "{s:s,s:s,s:i,s:f}", "method",
-             weir_http_method(r), "path", shown, "status", r->status, "ms",
-             (double)weir_http_us_since(r) / 1000);
+    weir_log(r->http->quiet ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, r->trace.trace_id, "request",
+             "{s:s,s:s,s:i,s:f}", "method", weir_http_method(r), "path", shown, "status", r->status,
+             "ms", (double)weir_http_us_since(r) / 1000);
 }
 
 /* --- the life of a request --------------------------------------------------------- */
@@ -49,6 +49,7 @@ void weir_http_request_finish(weir_http_request_t *r)
     assert(http->n_in_flight > 0);
     TAILQ_REMOVE(&http->in_flight, r, link);
     http->n_in_flight--;
+    weir_http_measure_end(r);
     r->connection = NULL;
     free(r->fields);
     r->fields = NULL;
@@ -84,6 +85,7 @@ weir_http_request_t *weir_http_request_new(connection_t *connection)
     take_trace(r);
     TAILQ_INSERT_TAIL(&http->in_flight, r, link);
     http->n_in_flight++;
+    weir_http_measure_begin(r);
 
     return r;
 }
@@ -232,6 +234,7 @@ static void send_answer(weir_http_request_t *r, int status, const char *media_ty
 
     r->status = status;
     log_request(r);
+    weir_http_measure_answer(r);
     weir_connection_answer(r->connection, parts);
 }
 

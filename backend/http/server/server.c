@@ -241,6 +241,19 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
     return http;
 }
 
+static void collect(void *arg)
+{
+    const weir_http_t *http = arg;
+
+    weir_series_set(weir_series(WEIR_HTTP_CONNECTIONS, NULL), http->n_connections);
+}
+
+void weir_http_be_quiet(weir_http_t *http)
+{
+    assert(http->listener < 0);
+    http->quiet = true;
+}
+
 bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_t error_size)
 {
     assert(http->listener < 0);
@@ -257,6 +270,8 @@ bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_
     }
     if (strncmp(address, "unix:", 5) == 0)
         http->socket_file = weir_alloc_text(address + 5);
+    if (!http->quiet)
+        weir_series_collect(collect, http);
 
     return true;
 }
@@ -305,6 +320,7 @@ void weir_http_free(weir_http_t *http)
         return;
 
     close_listener(http);
+    weir_series_forget(collect, http);
     http->stopping = false; /* no callback is called any more */
     while ((c = TAILQ_FIRST(&http->idle)) != NULL || (c = TAILQ_FIRST(&http->lingering)) != NULL ||
            (c = TAILQ_FIRST(&http->busy)) != NULL)

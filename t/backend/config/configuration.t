@@ -40,6 +40,8 @@ subtest 'the sample and the shortest file are fine' => sub {
         'one key' => $DB,
         'odd spelling' => $odd,
         'IPv6' => "${DB}listen = [::1]:80",
+        'metrics' => "${DB}metrics_listen = 127.0.0.1:9102",
+        'no metrics' => "${DB}metrics_listen = off",
         'limits' => $DB . $limits,
     );
     for my $name (sort keys %fine) {
@@ -55,6 +57,9 @@ subtest 'every key refuses what it does not allow' => sub {
         listen => qr/must be ADDRESS:PORT/ => [
             '', '8081', ':8081', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', '127.0.0.1:0',
             '127.0.0.1:65536', '127.0.0.1:80x', '::1:80', 'unix:', 'unix:x', '127.0.0.1:-1'],
+        metrics_listen => qr/must be off, ADDRESS:PORT/ => [
+            '', 'on', 'Off', '9102', ':9102', '127.0.0.1', '127.0.0.1:0', '127.0.0.1:65536', '::1:80',
+            'unix:', 'unix:x'],
         database => qr/must be a libpq connection string/ => ['', 'x' x 1025],
         redis => qr{must be redis://} =>
             ['', '127.0.0.1:6379', 'http://x', 'redis://', 'unix:', 'unix:x'],
@@ -111,6 +116,8 @@ subtest 'addresses that can never work are refused at start' => sub {
     my @wrong = (
         listen => qr/numeric address|more than 107 bytes/ =>
             ['localhost:80', 'host.example:80', '[::g]:80', '1.2.3:x80:9', 'unix:/' . 'x' x 107],
+        metrics_listen => qr/numeric address|more than 107 bytes|not be the address of listen/ =>
+            ['localhost:80', '[::g]:80', '127.0.0.1:8081', 'unix:/' . 'x' x 107],
         redis => qr/port must be|database after|user:password|\] after|a % in/ => [
             'redis://h:0', 'redis://h:1/0?x=1', 'redis://h:1/x',
             'redis://pw@h:1', 'redis://[::1:1', 'redis://:%zz@h', 'redis://h:65536'],
@@ -228,6 +235,10 @@ subtest 'an address that is taken is named' => sub {
     my $port = $socket->sockport;
     my ($status, $output) = run_with("${DB}listen = 127.0.0.1:$port\n", 'api');
     is $status, 1, 'refused';
+    like $output, qr/cannot listen on 127\.0\.0\.1:$port: Address already in use/, 'says so';
+    my $file = "${DB}listen = 127.0.0.1:" . free_port() . "\nmetrics_listen = 127.0.0.1:$port\n";
+    ($status, $output) = run_with($file, 'api');
+    is $status, 1, 'the listener for operators, too';
     like $output, qr/cannot listen on 127\.0\.0\.1:$port: Address already in use/, 'says so';
 };
 

@@ -30,7 +30,8 @@ struct weir_delivery {
     bool missing;    /* the outbox no longer has the event of this position */
 
     /* handle.c, until the event is settled */
-    weir_call_t call; /* the call whose result the dependency's breaker needs */
+    uint64_t began_us; /* weir_clock_us() when the handler got the event */
+    weir_call_t call;  /* the call whose result the dependency's breaker needs */
     weir_delivery_result_t result;
     char *error;
     bool excused;     /* the failure does not count as an attempt */

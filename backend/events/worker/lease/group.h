@@ -39,6 +39,8 @@ typedef struct {
 typedef struct {
     weir_made_t made; /* effects of leases that were lost */
     bool uncommitted; /* it was logged that effects cannot be committed */
+    /* for metrics, since the start: events, and attempts that failed */
+    uint64_t handled, failed, died;
 } weir_group_settle_t;
 
 struct weir_group {

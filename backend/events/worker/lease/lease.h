@@ -58,6 +58,7 @@ typedef struct {
 typedef struct {
     struct weir_deliveries results; /* results of handlers, to be settled */
     bool consuming;                 /* consume() of the batch is under way */
+    uint64_t began_us;              /* weir_clock_us() when it was sent */
     bool failed_next; /* without a handler: the next batch has events that failed before */
     struct weir_delivery *batch[WEIR_BATCH_MAX];
     size_t count;   /* of batch */

@@ -1,6 +1,8 @@
 // needs: backend/db/session.c backend/db/settings.c backend/db/pipeline.c backend/db/batch/batch.c
 // needs: backend/db/batch/group.c backend/db/array.c backend/db/batch/part.c backend/log/log.c
 // needs: common/problem.c common/ids/random.c backend/log/alloc.c
+// needs: backend/db/summary.c backend/metrics/series.c backend/metrics/families.c
+// needs: common/metrics/exposition.c common/metrics/histogram.c
 //
 // Needs a PostgreSQL of its own: WEIR_TEST_DATABASE is its connection string. Without it
 // all is skipped; t/backend/db/session.t starts one and runs this.
