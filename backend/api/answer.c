@@ -150,7 +150,7 @@ void weir_answer_database_failed(weir_http_request_t *request, const char *error
     }
     /* db/ has logged a lost session. */
     weir_log(strncmp(sqlstate, "08", 2) == 0 ? WEIR_LOG_DEBUG : WEIR_LOG_ERROR,
-             weir_http_trace(request)->trace_id, "database error", "{s:s,s:s,s:s*}", "error", error,
+             weir_http_trace(request), "database error", "{s:s,s:s,s:s*}", "error", error,
              "sqlstate", sqlstate, "advice", weir_db_advice(sqlstate));
 
     if (weir_db_is_away(sqlstate))

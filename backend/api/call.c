@@ -56,7 +56,7 @@ weir_call_t *weir_call_begin(weir_http_request_t *request, void *part, const wei
     }
     weir_uuid7(call->new_id);
     weir_uuid7(call->event_id);
-    weir_traceparent_format(weir_http_trace(request), call->traceparent);
+    weir_http_trace_text(request, call->traceparent);
 
     return call;
 }

@@ -36,7 +36,7 @@ struct weir_call {
     /* except for a GET: ids for the new object and for its event, and their trace */
     char new_id[WEIR_UUID_LEN + 1];
     char event_id[WEIR_UUID_LEN + 1];
-    char traceparent[WEIR_TRACEPARENT_LEN + 1];
+    char traceparent[WEIR_TRACE_TEXT]; /* with the tracestate: weir_http_trace_text() */
     weir_call_answer_fn answer;
     char digits[4][24]; /* of weir_call_integer() */
     int n_digits;

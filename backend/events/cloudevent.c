@@ -1,7 +1,6 @@
 #include "events/cloudevent.h"
 
 #include "common/problem.h"
-#include "common/trace/traceparent.h"
 #include "db/db.h"
 #include "log/alloc.h"
 
@@ -44,6 +43,8 @@ static void event_out(out_t *o, const weir_cloudevent_t *e)
     member(o, ",\"time\":", e->time);
     if (e->traceparent != NULL)
         member(o, ",\"traceparent\":", e->traceparent);
+    if (e->traceparent != NULL && e->tracestate != NULL)
+        member(o, ",\"tracestate\":", e->tracestate);
     if (e->causation != NULL)
         member(o, ",\"causationid\":", e->causation);
     member(o, ",\"correlationid\":", e->correlation);
@@ -66,6 +67,7 @@ weir_cloudevent_t weir_cloudevent_of_row(const PGresult *rows, int row, const ch
         .aggregate = PQgetvalue(rows, row, WEIR_CLOUDEVENT_AGGREGATE),
         .data = PQgetvalue(rows, row, WEIR_CLOUDEVENT_DATA),
         .traceparent = weir_column_text(rows, row, WEIR_CLOUDEVENT_TRACEPARENT),
+        .tracestate = weir_column_text(rows, row, WEIR_CLOUDEVENT_TRACESTATE),
         .time = PQgetvalue(rows, row, WEIR_CLOUDEVENT_TIME),
         .causation = weir_column_text(rows, row, WEIR_CLOUDEVENT_CAUSATION),
         .correlation = PQgetvalue(rows, row, WEIR_CLOUDEVENT_CORRELATION),
@@ -181,24 +183,23 @@ static json_t *load(const char *json, size_t len)
 }
 
 /* An invalid traceparent counts as absent, because it is passed on unchanged. */
-static void read_trace(weir_event_t *event, char trace_id_buf[33])
+static void read_trace(weir_event_t *event, weir_trace_t *trace)
 {
-    const char *text = event->traceparent;
-    weir_traceparent_t trace;
+    const char *text = event->traceparent, *state = event->tracestate;
 
-    if (text == NULL)
+    if (text == NULL || strlen(text) != WEIR_TRACEPARENT_LEN ||
+        weir_traceparent_parse((weir_str_t){text, WEIR_TRACEPARENT_LEN}, &trace->at) != 0) {
+        event->traceparent = event->tracestate = NULL;
         return;
-    if (strlen(text) == WEIR_TRACEPARENT_LEN &&
-        weir_traceparent_parse((weir_str_t){text, WEIR_TRACEPARENT_LEN}, &trace) == 0) {
-        memcpy(trace_id_buf, trace.trace_id, 33);
-        event->trace_id = trace_id_buf;
-    } else {
-        event->traceparent = NULL;
     }
+    if (state != NULL && !weir_trace_is_state(weir_str(state)))
+        event->tracestate = NULL;
+    trace->tracestate = event->tracestate;
+    event->trace = trace;
 }
 
 json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
-                              char trace_id_buf[33])
+                              weir_trace_t *trace)
 {
     json_t *root = load(json, len);
     json_t *data = NULL;
@@ -206,16 +207,16 @@ json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
     memset(event, 0, sizeof(*event));
     event->schema_version = 1;
     if (root == NULL ||
-        json_unpack(root, "{s:s,s:s,s:s,s:s,s:o,s?s,s?s,s?s,s?i,s?s}", "id", &event->id, "type",
+        json_unpack(root, "{s:s,s:s,s:s,s:s,s:o,s?s,s?s,s?s,s?s,s?i,s?s}", "id", &event->id, "type",
                     &event->type, "subject", &event->aggregate, "time", &event->time, "data", &data,
-                    "traceparent", &event->traceparent, "causationid", &event->causation,
-                    "correlationid", &event->correlation, "schemaversion", &event->schema_version,
-                    "forgroup", &event->for_group) != 0 ||
+                    "traceparent", &event->traceparent, "tracestate", &event->tracestate,
+                    "causationid", &event->causation, "correlationid", &event->correlation,
+                    "schemaversion", &event->schema_version, "forgroup", &event->for_group) != 0 ||
         !json_is_object(data)) {
         json_decref(root);
         return NULL;
     }
     event->data = data;
-    read_trace(event, trace_id_buf);
+    read_trace(event, trace);
     return root;
 }

@@ -1,8 +1,8 @@
 /*
  * The format of events in streams: CloudEvents 1.0 in JSON (cloudevents.io, JSON event format
- * 1.0.2), with the distributed tracing extension, the correlation extension (causationid,
- * correlationid) and two own attributes: schemaversion, a number, and forgroup, the only group that
- * handles the event.
+ * 1.0.2), with the distributed tracing extension (traceparent, tracestate), the correlation
+ * extension (causationid, correlationid) and two own attributes: schemaversion, a number, and
+ * forgroup, the only group that handles the event.
  */
 #ifndef WEIR_CLOUDEVENT_H
 #define WEIR_CLOUDEVENT_H
@@ -19,6 +19,7 @@ typedef struct {
     const char *aggregate;   /* the attribute "subject" */
     const char *time;        /* RFC 3339 */
     const char *traceparent; /* or NULL */
+    const char *tracestate;  /* or NULL */
     const char *data;
     const char *causation;      /* UUID of the event that this one was emitted for, or NULL */
     const char *correlation;    /* UUID of the chain's first event */
@@ -29,7 +30,7 @@ typedef struct {
 /* The columns of relay_take(), relay_read() and worker_read(), and their indexes. */
 #define WEIR_CLOUDEVENT_COLUMNS                                                                    \
     "partition, \"position\", event_id, type, aggregate, data, traceparent, \"time\", "            \
-    "causation_id, correlation_id, schema_version, for_group"
+    "causation_id, correlation_id, schema_version, for_group, tracestate"
 
 enum {
     WEIR_CLOUDEVENT_PARTITION,
@@ -43,7 +44,8 @@ enum {
     WEIR_CLOUDEVENT_CAUSATION,
     WEIR_CLOUDEVENT_CORRELATION,
     WEIR_CLOUDEVENT_SCHEMA_VERSION,
-    WEIR_CLOUDEVENT_FOR_GROUP
+    WEIR_CLOUDEVENT_FOR_GROUP,
+    WEIR_CLOUDEVENT_TRACESTATE
 };
 
 /* The event of a row with these columns. The strings live as long as rows and source. */
@@ -54,11 +56,11 @@ char *weir_cloudevent_json(const weir_cloudevent_t *event, size_t *len);
 
 /*
  * Parses an event. On success returns the document, which the caller must json_decref(). The
- * strings of event point into the document, except trace_id, which points to trace_id_buf. A
- * traceparent of another version than 00 is ignored. Returns NULL when the text is not an event in
- * this format (id, type, subject, time and an object as data are required).
+ * strings of event point into the document. A traceparent of another version than 00 is ignored,
+ * and a tracestate without a traceparent; *trace is set if there is one. Returns NULL when the text
+ * is not an event in this format (id, type, subject, time and an object as data are required).
  */
 json_t *weir_cloudevent_parse(const char *json, size_t len, weir_event_t *event,
-                              char trace_id_buf[33]);
+                              weir_trace_t *trace);
 
 #endif

@@ -15,6 +15,7 @@
 #define WEIR_EVENTS_H
 
 #include "db/migrate.h"
+#include "log/trace.h"
 
 #include <event2/event.h>
 #include <jansson.h>
@@ -63,17 +64,18 @@ void weir_relay_stop(weir_relay_t *relay, weir_stopped_cb cb, void *arg);
 
 /* An event for a handler; valid until its delivery is done. */
 typedef struct {
-    const char *id;          /* UUID, the same on every delivery */
-    const char *type;        /* "ThingMade" */
-    const char *aggregate;   /* "thing:<uuid>" */
-    const char *time;        /* RFC 3339 */
-    const char *traceparent; /* or NULL */
-    const char *trace_id;    /* of traceparent, for the log, or NULL */
-    const json_t *data;      /* an object */
-    int schema_version;      /* of data, counted for each type */
-    const char *causation;   /* id of the event for which this one was emitted, or NULL */
-    const char *correlation; /* id of the first event of that chain; NULL if unknown */
-    const char *for_group;   /* the only group that handles it, or NULL */
+    const char *id;            /* UUID, the same on every delivery */
+    const char *type;          /* "ThingMade" */
+    const char *aggregate;     /* "thing:<uuid>" */
+    const char *time;          /* RFC 3339 */
+    const char *traceparent;   /* or NULL */
+    const char *tracestate;    /* or NULL */
+    const weir_trace_t *trace; /* the span of this attempt, or NULL: for the log, and for calls */
+    const json_t *data;        /* an object */
+    int schema_version;        /* of data, counted for each type */
+    const char *causation;     /* id of the event for which this one was emitted, or NULL */
+    const char *correlation;   /* id of the first event of that chain; NULL if unknown */
+    const char *for_group;     /* the only group that handles it, or NULL */
 } weir_event_t;
 
 /* An event that a handler is working on. */

@@ -387,18 +387,23 @@ weir_head_result_t weir_head_parse(weir_head_t *h, char *text, size_t len)
     }
 }
 
-const char *weir_head_field(const weir_head_t *h, const char *name)
+const char *weir_head_nth(const weir_head_t *h, const char *name, unsigned n)
 {
     size_t len = strlen(name);
 
     for (unsigned i = 0; i < h->n_fields; i++) {
         const weir_field_t *f = &h->fields[i];
 
-        if (f->name_len == len && strcasecmp(h->text + f->name, name) == 0)
+        if (f->name_len == len && strcasecmp(h->text + f->name, name) == 0 && n-- == 0)
             return h->text + f->value;
     }
 
     return NULL;
+}
+
+const char *weir_head_field(const weir_head_t *h, const char *name)
+{
+    return weir_head_nth(h, name, 0);
 }
 
 unsigned weir_head_count(const weir_head_t *h, const char *name)

@@ -74,6 +74,8 @@ weir_head_result_t weir_head_parse(weir_head_t *head, char *text, size_t len);
 
 /* The value of the first field of that name, NULL without one; it lives as long as the text. */
 const char *weir_head_field(const weir_head_t *head, const char *name);
+/* The same for the n-th one, counted from 0. */
+const char *weir_head_nth(const weir_head_t *head, const char *name, unsigned n);
 /* How many fields have that name. */
 unsigned weir_head_count(const weir_head_t *head, const char *name);
 

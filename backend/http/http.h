@@ -15,7 +15,7 @@
 
 #include "common/problem.h"
 #include "common/text/str.h"
-#include "common/trace/traceparent.h"
+#include "log/trace.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -84,7 +84,9 @@ weir_str_t weir_http_body(weir_http_request_t *request);
 /* The first parameter of that name in the query, not decoded; data is NULL if there is none. */
 weir_str_t weir_http_query(const weir_http_request_t *request, const char *name);
 /* The span of this request: in the client's trace, or in a new one. */
-const weir_traceparent_t *weir_http_trace(const weir_http_request_t *request);
+const weir_trace_t *weir_http_trace(const weir_http_request_t *request);
+/* The same as text for a command: traceparent, and a blank and tracestate if there is one. */
+void weir_http_trace_text(const weir_http_request_t *request, char out[WEIR_TRACE_TEXT]);
 
 /* --- its answer -------------------------------------------------------------------- */
 

@@ -77,8 +77,8 @@ static size_t put_fields(char *line, size_t len, json_t *object)
     return len + n - 1;
 }
 
-void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *fields,
-              ...)
+void weir_log(weir_log_level_t level, const weir_trace_t *trace, const char *msg,
+              const char *fields, ...)
 {
     char line[PIPE_BUF], when[64];
     size_t len;
@@ -98,8 +98,10 @@ void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, con
     len = put_member(line, 0, "{\"time\":", when);
     len = put_member(line, len, ",\"level\":", level_names[level]);
     len = put_member(line, len, ",\"role\":", role_name);
-    if (trace_id != NULL)
-        len = put_member(line, len, ",\"trace_id\":", trace_id);
+    if (trace != NULL) {
+        len = put_member(line, len, ",\"trace_id\":", trace->at.trace_id);
+        len = put_member(line, len, ",\"span_id\":", trace->at.parent_id);
+    }
     len = put_member(line, len, ",\"msg\":", msg);
 
     if (fields != NULL) {

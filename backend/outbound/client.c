@@ -91,6 +91,17 @@ static void add_header(call_t *c, const char *name, const char *value)
     free(line);
 }
 
+static void add_trace(call_t *c, const weir_trace_t *trace)
+{
+    char traceparent[WEIR_TRACEPARENT_LEN + 1];
+
+    if (trace == NULL)
+        return;
+    weir_traceparent_format(&trace->at, traceparent);
+    add_header(c, "traceparent", traceparent);
+    add_header(c, "tracestate", trace->tracestate);
+}
+
 void weir_client_send(weir_client_t *client, const weir_client_request_t *request,
                       weir_client_cb cb, void *arg)
 {
@@ -105,7 +116,7 @@ void weir_client_send(weir_client_t *client, const weir_client_request_t *reques
     url = weir_alloc_format("%s%s", client->url, request->path);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     free(url);
-    add_header(c, "traceparent", request->traceparent);
+    add_trace(c, request->trace);
     if (request->body != NULL) {
         c->body = weir_alloc_text(request->body);
         add_header(c, "Content-Type", "application/json");

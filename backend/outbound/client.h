@@ -5,6 +5,8 @@
 #ifndef WEIR_CLIENT_H
 #define WEIR_CLIENT_H
 
+#include "log/trace.h"
+
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +18,7 @@ typedef struct {
     const char *path;            /* appended to the client's URL: "/things?limit=1" */
     const char *body;            /* JSON for a POST; NULL: GET */
     const char *idempotency_key; /* of a POST, or NULL */
-    const char *traceparent;     /* or NULL */
+    const weir_trace_t *trace;   /* sent along (traceparent, tracestate); or NULL */
     size_t answer_max;           /* bytes; a longer answer counts as no answer */
 } weir_client_request_t;
 

@@ -127,7 +127,7 @@ static void send_dead(weir_lease_t *l, weir_delivery_t *d, const char *attempts,
 
     assert(d->item != NULL && error != NULL);
     l->group->settle.died++;
-    weir_log(WEIR_LOG_ERROR, d->event.trace_id, "event is a dead letter", "{s:s,s:i,s:I,s:s,s:s}",
+    weir_log(WEIR_LOG_ERROR, d->event.trace, "event is a dead letter", "{s:s,s:i,s:I,s:s,s:s}",
              "group", l->group->consumer.group, "partition", l->partition, "position",
              (json_int_t)d->item->position, "attempts", attempts, "error", error);
     snprintf(key, sizeof(key), "weir:dead:%s", l->group->consumer.group);
@@ -197,7 +197,7 @@ static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t
     const char *attempts = PQgetvalue(res, row, OUTCOME_ATTEMPTS);
 
     g->settle.failed++;
-    weir_log(strcmp(attempts, "1") == 0 ? WEIR_LOG_WARN : WEIR_LOG_DEBUG, d->event.trace_id,
+    weir_log(strcmp(attempts, "1") == 0 ? WEIR_LOG_WARN : WEIR_LOG_DEBUG, d->event.trace,
              "event failed and will be retried", "{s:s,s:i,s:s,s:s,s:s}", "group",
              l->group->consumer.group, "partition", l->partition, "position",
              PQgetvalue(res, row, OUTCOME_POSITION), "attempts", attempts, "error",

@@ -90,7 +90,8 @@ struct weir_http_request {
     weir_http_t *http;
     connection_t *connection; /* NULL when it is closed, or serves another request */
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
-    weir_traceparent_t trace;
+    weir_trace_t trace;
+    char *tracestate;      /* of trace, or NULL */
     uint64_t began_us;     /* weir_clock_us() at its arrival */
     const char *route;     /* the pattern of its route; NULL: there is none */
     weir_series_t *active; /* in which it is counted, or NULL */

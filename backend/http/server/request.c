@@ -29,7 +29,7 @@ static void log_request(const weir_http_request_t *r)
         shown[i] = path.data[i] > ' ' && path.data[i] < 0x7f ? path.data[i] : '?';
     shown[n] = '\0';
 
-    weir_log(r->http->quiet ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, r->trace.trace_id, "request",
+    weir_log(r->http->quiet ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, &r->trace, "request",
              "{s:s,s:s,s:i,s:f}", "method", weir_http_method(r), "path", shown, "status", r->status,
              "ms", (double)weir_http_us_since(r) / 1000);
 }
@@ -40,6 +40,12 @@ void weir_http_check_stopped(weir_http_t *http)
 {
     if (http->stopping && http->n_in_flight == 0 && TAILQ_EMPTY(&http->busy))
         event_active(http->stopped, EV_TIMEOUT, 0);
+}
+
+static void free_request(weir_http_request_t *r)
+{
+    free(r->tracestate);
+    free(r);
 }
 
 void weir_http_request_finish(weir_http_request_t *r)
@@ -57,9 +63,33 @@ void weir_http_request_finish(weir_http_request_t *r)
     if (r->abandoned)
         TAILQ_INSERT_TAIL(&http->abandoned, r, link);
     else
-        free(r);
+        free_request(r);
 
     weir_http_check_stopped(http);
+}
+
+/* All fields of that name are one list (RFC 9110 section 5.3); NULL: none, or it must be ignored.
+ */
+static char *tracestate_of(const weir_http_request_t *r)
+{
+    char state[WEIR_TRACE_STATE_MAX + 1];
+    size_t len = 0;
+    const char *value;
+
+    for (unsigned i = 0; (value = weir_head_nth(&r->connection->head, "tracestate", i)) != NULL;
+         i++) {
+        size_t n = strlen(value);
+
+        if (len + n + 1 > WEIR_TRACE_STATE_MAX)
+            return NULL;
+        if (len > 0)
+            state[len++] = ',';
+        memcpy(state + len, value, n);
+        len += n;
+    }
+    state[len] = '\0';
+
+    return weir_trace_is_state((weir_str_t){state, len}) ? weir_alloc_text(state) : NULL;
 }
 
 static void take_trace(weir_http_request_t *r)
@@ -67,10 +97,12 @@ static void take_trace(weir_http_request_t *r)
     const char *value = weir_http_header(r, "traceparent");
     weir_traceparent_t client;
 
-    if (value != NULL && weir_traceparent_parse((weir_str_t){value, strlen(value)}, &client) == 0)
-        weir_traceparent_child(&client, &r->trace);
-    else
-        weir_traceparent_new(&r->trace);
+    if (value != NULL && weir_traceparent_parse(weir_str(value), &client) == 0) {
+        weir_traceparent_child(&client, &r->trace.at);
+        r->trace.tracestate = r->tracestate = tracestate_of(r);
+    } else {
+        weir_traceparent_new(&r->trace.at);
+    }
 }
 
 weir_http_request_t *weir_http_request_new(connection_t *connection)
@@ -96,7 +128,7 @@ void weir_http_free_requests(struct requests *list)
 
     while ((r = TAILQ_FIRST(list)) != NULL) {
         TAILQ_REMOVE(list, r, link);
-        free(r);
+        free_request(r);
     }
 }
 
@@ -253,7 +285,7 @@ void weir_http_reply(weir_http_request_t *r, int status, const char *media_type,
     }
 
     TAILQ_REMOVE(&r->http->abandoned, r, link);
-    free(r);
+    free_request(r);
 }
 
 /* Writes the problem into small, or into new memory that the caller frees. */
@@ -358,9 +390,14 @@ weir_str_t weir_http_query(const weir_http_request_t *r, const char *name)
     return (weir_str_t){NULL, 0};
 }
 
-const weir_traceparent_t *weir_http_trace(const weir_http_request_t *r)
+const weir_trace_t *weir_http_trace(const weir_http_request_t *r)
 {
     return &r->trace;
+}
+
+void weir_http_trace_text(const weir_http_request_t *r, char out[WEIR_TRACE_TEXT])
+{
+    weir_trace_text(&r->trace, out);
 }
 
 void weir_http_add_header(weir_http_request_t *r, const char *name, const char *value)
@@ -370,7 +407,7 @@ void weir_http_add_header(weir_http_request_t *r, const char *name, const char *
 
     for (const char *p = value; *p != '\0'; p++) {
         if (!weir_is_value((unsigned char)*p)) {
-            weir_log(WEIR_LOG_ERROR, r->trace.trace_id,
+            weir_log(WEIR_LOG_ERROR, &r->trace,
                      "a response field is not sent, its value has a control character", "{s:s}",
                      "field", name);
             return;

@@ -150,13 +150,13 @@ static void on_order(PGresult *result, int row, const char *error, const char *s
 static weir_command_result_t submit_order(call_t *call, const weir_idempotency_t *idempotency,
                                           const weir_order_input_t *input)
 {
-    char event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
+    char event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACE_TEXT];
     const char *values[] = {call->id,          input->user, input->products,
                             input->quantities, event_id,    traceparent};
 
     weir_uuid7(call->id);
     weir_uuid7(event_id);
-    weir_traceparent_format(weir_http_trace(call->request), traceparent);
+    weir_http_trace_text(call->request, traceparent);
 
     return weir_command_submit(call->orders->commands, call->request, idempotency, values, on_order,
                                call);

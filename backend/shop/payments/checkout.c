@@ -102,7 +102,7 @@ static weir_command_result_t submit(call_t *call, const weir_idempotency_t *idem
                                     const weir_order_input_t *input)
 {
     char order[WEIR_UUID_LEN + 1], payment[WEIR_UUID_LEN + 1], event[WEIR_UUID_LEN + 1];
-    char traceparent[WEIR_TRACEPARENT_LEN + 1];
+    char traceparent[WEIR_TRACE_TEXT];
     const char *values[] = {order,   input->user, input->products, input->quantities,
                             payment, event,       traceparent};
 
@@ -110,7 +110,7 @@ static weir_command_result_t submit(call_t *call, const weir_idempotency_t *idem
     weir_uuid7(order);
     weir_uuid7(payment);
     weir_uuid7(event);
-    weir_traceparent_format(weir_http_trace(call->request), traceparent);
+    weir_http_trace_text(call->request, traceparent);
     return weir_command_submit(call->checkout->commands, call->request, idempotency, values,
                                on_outcome, call);
 }

@@ -155,13 +155,13 @@ static question_t *make_question(weir_gateway_cb cb, void *arg)
 
 /* Takes ownership of body; NULL means GET. */
 static void ask(weir_gateway_t *g, const char *path, const char *key, char *body,
-                const char *traceparent, question_t *q)
+                const weir_trace_t *trace, question_t *q)
 {
     const weir_client_request_t request = {
         .path = path,
         .body = body,
         .idempotency_key = key,
-        .traceparent = traceparent,
+        .trace = trace,
         .answer_max = q->page_cb != NULL ? WEIR_GATEWAY_PAGE * ANSWER_MAX : ANSWER_MAX,
     };
 
@@ -179,33 +179,33 @@ static char *dump(json_t *object)
 }
 
 void weir_gateway_charge(weir_gateway_t *g, const char *key, int64_t amount, const char *currency,
-                         const char *reference, const char *traceparent, weir_gateway_cb cb,
+                         const char *reference, const weir_trace_t *trace, weir_gateway_cb cb,
                          void *arg)
 {
     assert(key != NULL && currency != NULL && reference != NULL && cb != NULL);
     ask(g, "/charges", key,
         dump(json_pack("{s:I,s:s,s:s}", "amount", (json_int_t)amount, "currency", currency,
                        "reference", reference)),
-        traceparent, make_question(cb, arg));
+        trace, make_question(cb, arg));
 }
 
-void weir_gateway_find(weir_gateway_t *g, const char *key, const char *traceparent,
+void weir_gateway_find(weir_gateway_t *g, const char *key, const weir_trace_t *trace,
                        weir_gateway_cb cb, void *arg)
 {
     char *escaped = weir_client_escape(key), *path;
 
     assert(key != NULL && cb != NULL);
     path = weir_alloc_format("/charges?idempotency_key=%s", escaped);
-    ask(g, path, NULL, NULL, traceparent, make_question(cb, arg));
+    ask(g, path, NULL, NULL, trace, make_question(cb, arg));
     free(path);
     free(escaped);
 }
 
 void weir_gateway_refund(weir_gateway_t *g, const char *key, const char *charge,
-                         const char *traceparent, weir_gateway_cb cb, void *arg)
+                         const weir_trace_t *trace, weir_gateway_cb cb, void *arg)
 {
     assert(key != NULL && charge != NULL && cb != NULL);
-    ask(g, "/refunds", key, dump(json_pack("{s:s}", "charge", charge)), traceparent,
+    ask(g, "/refunds", key, dump(json_pack("{s:s}", "charge", charge)), trace,
         make_question(cb, arg));
 }
 

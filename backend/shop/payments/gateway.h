@@ -68,14 +68,14 @@ weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsig
 /* Requests in flight end as UNAVAILABLE during the call; their callbacks must not send new ones. */
 void weir_gateway_free(weir_gateway_t *gateway);
 
-/* Each function calls cb once, from the event loop. Strings are copied; traceparent may be NULL. */
+/* Each function calls cb once, from the event loop. Strings are copied; trace may be NULL. */
 void weir_gateway_charge(weir_gateway_t *gateway, const char *key, int64_t amount,
-                         const char *currency, const char *reference, const char *traceparent,
+                         const char *currency, const char *reference, const weir_trace_t *trace,
                          weir_gateway_cb cb, void *arg);
-void weir_gateway_find(weir_gateway_t *gateway, const char *key, const char *traceparent,
+void weir_gateway_find(weir_gateway_t *gateway, const char *key, const weir_trace_t *trace,
                        weir_gateway_cb cb, void *arg);
 void weir_gateway_refund(weir_gateway_t *gateway, const char *key, const char *charge,
-                         const char *traceparent, weir_gateway_cb cb, void *arg);
+                         const weir_trace_t *trace, weir_gateway_cb cb, void *arg);
 /*
  * The charges of that time (RFC 3339, by the gateway's clock) after `after`, which is NULL for the
  * first page.

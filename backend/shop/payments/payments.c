@@ -109,15 +109,25 @@ static const char *correlation(const job_t *job)
     return job->event->correlation != NULL ? job->event->correlation : job->event->id;
 }
 
+/* For an event that is emitted because of this one: it belongs to the attempt. NULL: no trace. */
+static const char *trace_of(const job_t *job, char text[WEIR_TRACE_TEXT])
+{
+    if (job->event->trace == NULL)
+        return NULL;
+    weir_trace_text(job->event->trace, text);
+
+    return text;
+}
+
 static void settle(job_t *job, const weir_gateway_answer_t *a)
 {
-    char amount[24];
+    char amount[24], trace[WEIR_TRACE_TEXT];
 
     assert(a->found && a->status != NULL);
     snprintf(amount, sizeof(amount), "%" PRId64, a->amount);
     weir_ask(job->payments->settle,
              (const char *[]){job->payment, a->status, a->charge, amount, a->currency, a->reason,
-                              job->confirmed ? "t" : "f", job->event->traceparent, job->event->id,
+                              job->confirmed ? "t" : "f", trace_of(job, trace), job->event->id,
                               correlation(job)},
              on_settled, job);
 }
@@ -125,10 +135,12 @@ static void settle(job_t *job, const weir_gateway_answer_t *a)
 /* There is no charge, and there will be none. */
 static void give_up(job_t *job)
 {
+    char trace[WEIR_TRACE_TEXT];
+
     assert(job->reason != NULL);
     weir_ask(job->payments->settle,
              (const char *[]){job->payment, "failed", NULL, NULL, NULL, job->reason, "t",
-                              job->event->traceparent, job->event->id, correlation(job)},
+                              trace_of(job, trace), job->event->id, correlation(job)},
              on_settled, job);
 }
 
@@ -147,7 +159,7 @@ static void on_answer(const weir_gateway_answer_t *a, void *arg)
         done(job, WEIR_DELIVERY_RETRY,
              "a message is about a charge that the gateway does not have");
     } else {
-        weir_log(WEIR_LOG_WARN, job->event->trace_id,
+        weir_log(WEIR_LOG_WARN, job->event->trace,
                  "a message is about a charge that the gateway does not have", "{s:s}", "payment",
                  job->payment);
         done(job, WEIR_DELIVERY_OK, NULL);
@@ -163,15 +175,14 @@ static void refund(job_t *job, const char *name, const char *charge, weir_gatewa
     assert(name != NULL && cb != NULL);
     job->confirmed = true;
     snprintf(key, sizeof(key), "refund-%.255s", name);
-    weir_gateway_refund(job->payments->gateway, key, charge, job->event->traceparent, cb, job);
+    weir_gateway_refund(job->payments->gateway, key, charge, job->event->trace, cb, job);
 }
 
 /* Queries the state of the payment's charge. */
 static void look_up(job_t *job)
 {
     job->confirmed = true;
-    weir_gateway_find(job->payments->gateway, job->payment, job->event->traceparent, on_answer,
-                      job);
+    weir_gateway_find(job->payments->gateway, job->payment, job->event->trace, on_answer, job);
 }
 
 /*
@@ -201,10 +212,10 @@ static void act(job_t *job, PGresult *result, int row)
         job->reason = "the user has left";
         look_up(job);
     } else if (strcmp(type, types[REQUESTED]) == 0 && is_open) {
-        weir_gateway_charge(
-            job->payments->gateway, job->payment, weir_column_int(result, row, DUE_AMOUNT),
-            PQgetvalue(result, row, DUE_CURRENCY), PQgetvalue(result, row, DUE_ORDER),
-            job->event->traceparent, on_charged, job);
+        weir_gateway_charge(job->payments->gateway, job->payment,
+                            weir_column_int(result, row, DUE_AMOUNT),
+                            PQgetvalue(result, row, DUE_CURRENCY),
+                            PQgetvalue(result, row, DUE_ORDER), job->event->trace, on_charged, job);
     } else if (strcmp(type, types[WITHDRAWN]) == 0 && is_open) {
         job->reason = "given up by an operator";
         look_up(job);
@@ -233,7 +244,7 @@ static void on_due(PGresult *result, int row, const char *error, const char *sql
 
 static void settle_stray(job_t *job, const char *status)
 {
-    weir_log(WEIR_LOG_WARN, job->event->trace_id, "a charge belongs to no payment", "{s:s,s:s}",
+    weir_log(WEIR_LOG_WARN, job->event->trace, "a charge belongs to no payment", "{s:s,s:s}",
              "charge", member(job, "charge"), "status", status);
     weir_ask(job->payments->settle_stray, (const char *[]){member(job, "charge"), status},
              on_settled, job);
@@ -286,8 +297,8 @@ static void on_stray_due(PGresult *result, int row, const char *error, const cha
     } else {
         snprintf(job->payment, sizeof(job->payment), "%s", PQgetvalue(result, row, STRAY_PAYMENT));
         job->confirmed = true;
-        weir_gateway_find(job->payments->gateway, job->payment, job->event->traceparent,
-                          on_owner_found, job);
+        weir_gateway_find(job->payments->gateway, job->payment, job->event->trace, on_owner_found,
+                          job);
     }
 }
 
@@ -330,8 +341,7 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
         if (member(job, "charge") == NULL || member(job, "key") == NULL)
             done(job, WEIR_DELIVERY_PERMANENT, "the event names no charge");
         else
-            weir_gateway_find(p->gateway, member(job, "key"), event->traceparent, on_stray_found,
-                              job);
+            weir_gateway_find(p->gateway, member(job, "key"), event->trace, on_stray_found, job);
         return;
     }
     payment = member(job, "paymentId");

@@ -82,7 +82,7 @@ static void submit(webhooks_t *webhooks, weir_http_request_t *request, const cha
     const json_t *amount_value = json_object_get(charge, "amount");
     const char *id = text(charge, "id"), *key = text(charge, "idempotency_key");
     const char *currency = text(charge, "currency");
-    char amount[24], traceparent[WEIR_TRACEPARENT_LEN + 1];
+    char amount[24], traceparent[WEIR_TRACE_TEXT];
     call_t *call;
 
     if (id == NULL || key == NULL || currency == NULL || !json_is_integer(amount_value)) {
@@ -93,7 +93,7 @@ static void submit(webhooks_t *webhooks, weir_http_request_t *request, const cha
     call = weir_alloc(sizeof(*call));
     *call = (call_t){webhooks, request};
     snprintf(amount, sizeof(amount), "%" JSON_INTEGER_FORMAT, json_integer_value(amount_value));
-    weir_traceparent_format(weir_http_trace(request), traceparent);
+    weir_http_trace_text(request, traceparent);
     if (weir_batch_submit(webhooks->batch,
                           (const char *[]){weir_http_header(request, "webhook-id"), key, news, id,
                                            amount, currency, text(charge, "reason"), traceparent},
@@ -125,8 +125,8 @@ static bool is_signed(const webhooks_t *webhooks, weir_http_request_t *request)
 
     if (wrong == NULL)
         return true;
-    weir_log(WEIR_LOG_WARN, weir_http_trace(request)->trace_id, "a webhook is refused", "{s:s}",
-             "error", wrong);
+    weir_log(WEIR_LOG_WARN, weir_http_trace(request), "a webhook is refused", "{s:s}", "error",
+             wrong);
     weir_http_error(request, 401, "%s", wrong);
     return false;
 }

@@ -255,13 +255,13 @@ static void on_put(PGresult *result, int row, const char *error, const char *sql
 
 static bool submit_put(call_t *call)
 {
-    char price[24], event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACEPARENT_LEN + 1];
+    char price[24], event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACE_TEXT];
     const char *values[] = {call->id, call->name, price, call->currency, event_id, traceparent};
 
     assert(call->id[0] != '\0');
     snprintf(price, sizeof(price), "%lld", call->price);
     weir_uuid7(event_id);
-    weir_traceparent_format(weir_http_trace(call->request), traceparent);
+    weir_http_trace_text(call->request, traceparent);
 
     return weir_batch_submit(call->products->puts, values, on_put, call);
 }

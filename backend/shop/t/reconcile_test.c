@@ -45,10 +45,10 @@ void weir_gateway_list(weir_gateway_t *gateway, const char *from, const char *be
     json_decref(charges);
 }
 
-void weir_gateway_find(weir_gateway_t *gateway, const char *key, const char *traceparent,
+void weir_gateway_find(weir_gateway_t *gateway, const char *key, const weir_trace_t *trace,
                        weir_gateway_cb cb, void *arg)
 {
-    (void)gateway, (void)traceparent;
+    (void)gateway, (void)trace;
     assert_string_equal(key, "01968f6e");
     cb(&(weir_gateway_answer_t){.result = WEIR_DELIVERY_OK, .found = false}, arg);
 }

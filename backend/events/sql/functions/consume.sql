@@ -131,10 +131,11 @@ BEGIN
         ), letters AS (
             INSERT INTO dead_letters (group_name, partition, position, attempts, error, event_id, type,
                                       aggregate, data, traceparent, created_at, causation_id,
-                                      correlation_id, schema_version)
+                                      correlation_id, schema_version, tracestate)
             SELECT p_group, p_partition, g.position, g.attempts, g.error, (g.event).event_id, (g.event).type,
                    (g.event).aggregate, (g.event).data, (g.event).traceparent, (g.event).created_at,
-                   (g.event).causation_id, (g.event).correlation_id, coalesce((g.event).schema_version, 1)
+                   (g.event).causation_id, (g.event).correlation_id, coalesce((g.event).schema_version, 1),
+                   (g.event).tracestate
             FROM (SELECT gone.*, (SELECT o FROM outbox o WHERE o.partition = p_partition
                                                          AND o.position = gone.position) AS event
                   FROM gone OFFSET 0) g

@@ -89,9 +89,9 @@ LANGUAGE sql AS $$
         RETURNING d.*
     ), put AS (
         INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent, created_at, causation_id,
-                            correlation_id, schema_version, for_group)
+                            correlation_id, schema_version, for_group, tracestate)
         SELECT l.event_id, l.partition, l.type, l.aggregate, l.data, l.traceparent, l.created_at,
-               l.causation_id, l.correlation_id, l.schema_version, l.group_name
+               l.causation_id, l.correlation_id, l.schema_version, l.group_name, l.tracestate
         FROM letter l ORDER BY l.partition, l.position
     )
     SELECT l.group_name, l.partition || '/' || l.position, l.type, l.aggregate, l.event_id

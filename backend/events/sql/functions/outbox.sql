@@ -8,7 +8,8 @@ $$;
 
 -- Writes an event to the outbox, in the caller's transaction. The caller must have locked
 -- (inserted, updated) the aggregate's row before, so that events of one aggregate are in the order
--- of their changes. schema_version is the version of data, counted for each type.
+-- of their changes. traceparent is the text that a command gets: 063_tracestate.sql. schema_version
+-- is the version of data, counted for each type.
 CREATE OR REPLACE FUNCTION outbox_put(event_id uuid, type text, aggregate text, data jsonb, traceparent text,
                                       schema_version int DEFAULT 1)
 RETURNS void
@@ -24,8 +25,8 @@ CREATE OR REPLACE FUNCTION outbox_put_because(cause outbox, event_id uuid, type 
                                               schema_version int DEFAULT 1)
 RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent, causation_id, correlation_id,
-                        schema_version)
-    VALUES (event_id, outbox_partition(aggregate), type, aggregate, data, (cause).traceparent, (cause).event_id,
-            coalesce((cause).correlation_id, (cause).event_id), schema_version)
+    INSERT INTO outbox (event_id, partition, type, aggregate, data, traceparent, tracestate, causation_id,
+                        correlation_id, schema_version)
+    VALUES (event_id, outbox_partition(aggregate), type, aggregate, data, (cause).traceparent,
+            (cause).tracestate, (cause).event_id, coalesce((cause).correlation_id, (cause).event_id), schema_version)
 $$;

@@ -45,7 +45,7 @@ $$;
 CREATE OR REPLACE FUNCTION relay_give(p_limit int, p_partitions smallint[])
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
-               schema_version smallint, for_group text)
+               schema_version smallint, for_group text, tracestate text)
 LANGUAGE sql
 SET enable_seqscan = off SET enable_bitmapscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET jit = off AS $$
@@ -67,7 +67,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET j
     )
     SELECT g.partition, g.position, g.event_id, g.type, g.aggregate, g.data::text, g.traceparent,
            to_char(g.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-           g.causation_id, coalesce(g.correlation_id, g.event_id), g.schema_version, g.for_group
+           g.causation_id, coalesce(g.correlation_id, g.event_id), g.schema_version, g.for_group, g.tracestate
     FROM given g ORDER BY g.partition, g.position
 $$;
 
@@ -76,7 +76,7 @@ $$;
 CREATE OR REPLACE FUNCTION relay_take(p_limit int, p_partitions smallint[])
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
-               schema_version smallint, for_group text)
+               schema_version smallint, for_group text, tracestate text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -101,12 +101,12 @@ $$;
 CREATE OR REPLACE FUNCTION relay_read(p_partition smallint, p_after bigint, p_limit int)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
-               schema_version smallint, for_group text)
+               schema_version smallint, for_group text, tracestate text)
 LANGUAGE sql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
     SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
            to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-           o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group
+           o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group, o.tracestate
     FROM outbox o
     WHERE o.partition = p_partition AND o.position > p_after
     ORDER BY o.position LIMIT p_limit

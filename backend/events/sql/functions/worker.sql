@@ -139,12 +139,12 @@ CREATE OR REPLACE FUNCTION worker_read(p_partition smallint, p_after bigint, p_a
                                        p_last bigint DEFAULT 9223372036854775807)
 RETURNS TABLE (partition smallint, "position" bigint, event_id uuid, type text, aggregate text,
                data text, traceparent text, "time" text, causation_id uuid, correlation_id uuid,
-               schema_version smallint, for_group text)
+               schema_version smallint, for_group text, tracestate text)
 LANGUAGE sql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
     SELECT o.partition, o.position, o.event_id, o.type, o.aggregate, o.data::text, o.traceparent,
            to_char(o.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-           o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group
+           o.causation_id, coalesce(o.correlation_id, o.event_id), o.schema_version, o.for_group, o.tracestate
     FROM outbox o
     WHERE o.partition = p_partition AND o.position > p_after AND o.position <= p_last
       AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)

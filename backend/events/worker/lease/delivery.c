@@ -41,7 +41,7 @@ weir_delivery_t *weir_delivery_new(weir_lease_t *l, const char *json, size_t len
     d->lease = l;
     d->json = weir_alloc_bytes(json, len);
     d->len = len;
-    d->root = weir_cloudevent_parse(json, len, &d->event, d->trace_id);
+    d->root = weir_cloudevent_parse(json, len, &d->event, &d->trace);
     d->readable = d->root != NULL;
     if (d->readable)
         copy_id(d);
@@ -53,7 +53,8 @@ void weir_delivery_slim(weir_delivery_t *d)
 {
     json_decref(d->root);
     d->root = NULL;
-    d->event = (weir_event_t){.trace_id = d->event.trace_id};
+    d->trace.tracestate = NULL; /* it was in the document */
+    d->event = (weir_event_t){.trace = d->event.trace};
 }
 
 void weir_delivery_free(void *delivery)

@@ -18,9 +18,9 @@ struct weir_delivery {
     size_t len;
     json_t *root; /* the document of event; NULL when no handler needs it */
     weir_event_t event;
-    char id[37]; /* the delivered id of the event; empty: not a UUID */
-    char trace_id[33];
-    bool wanted; /* the event has one of the consumer's types */
+    char id[37];        /* the delivered id of the event; empty: not a UUID */
+    weir_trace_t trace; /* the span of the attempt; event.trace points here, or is NULL */
+    bool wanted;        /* the event has one of the consumer's types */
     bool readable;
 
     weir_item_t *item; /* its item of the queue, set when the event is taken */

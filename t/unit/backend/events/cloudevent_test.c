@@ -1,6 +1,6 @@
 // needs: backend/events/cloudevent.c common/problem.c common/trace/traceparent.c
 // needs: common/trace/context.c common/trace/ids.c
-// needs: common/ids/random.c
+// needs: common/ids/random.c common/trace/tracestate.c backend/log/trace.c
 // needs: backend/log/alloc.c backend/log/log.c
 #include "events/cloudevent.h"
 
@@ -21,6 +21,7 @@ static const weir_cloudevent_t full = {
     .aggregate = "user:\"quoted\"\n",
     .time = "2026-01-01T00:00:00.000001Z",
     .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    .tracestate = "a=1,b@c=2",
     .data = "{\"n\": 1}",
     .causation = "0190b5a2-0000-7000-8000-000000000002",
     .correlation = "0190b5a2-0000-7000-8000-000000000003",
@@ -31,13 +32,14 @@ static const weir_cloudevent_t full = {
 static void what_is_written_can_be_read(void **state)
 {
     size_t len;
-    char *text = weir_cloudevent_json(&full, &len), trace_id[33];
+    char *text = weir_cloudevent_json(&full, &len);
+    weir_trace_t trace;
     weir_event_t e;
     json_t *root;
 
     (void)state;
     assert_int_equal(strlen(text), len);
-    root = weir_cloudevent_parse(text, len, &e, trace_id);
+    root = weir_cloudevent_parse(text, len, &e, &trace);
     assert_non_null(root);
     assert_string_equal(e.id, full.id);
     assert_string_equal(e.type, full.type);
@@ -48,7 +50,11 @@ static void what_is_written_can_be_read(void **state)
     assert_string_equal(e.correlation, full.correlation);
     assert_int_equal(e.schema_version, 7);
     assert_string_equal(e.for_group, "billing");
-    assert_string_equal(e.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_ptr_equal(e.trace, &trace);
+    assert_string_equal(trace.at.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_string_equal(trace.at.parent_id, "00f067aa0ba902b7");
+    assert_string_equal(e.tracestate, full.tracestate);
+    assert_ptr_equal(trace.tracestate, e.tracestate);
     assert_int_equal(json_integer_value(json_object_get(e.data, "n")), 1);
     assert_string_equal(json_string_value(json_object_get(root, "specversion")), "1.0");
     assert_string_equal(json_string_value(json_object_get(root, "source")), full.source);
@@ -62,7 +68,8 @@ static void without_a_trace_there_is_none(void **state)
 {
     weir_cloudevent_t plain = full;
     size_t len;
-    char *text, trace_id[33];
+    char *text;
+    weir_trace_t trace;
     weir_event_t e;
     json_t *root;
 
@@ -70,12 +77,13 @@ static void without_a_trace_there_is_none(void **state)
     plain.traceparent = plain.causation = plain.for_group = NULL;
     text = weir_cloudevent_json(&plain, &len);
     assert_null(strstr(text, "traceparent"));
+    assert_null(strstr(text, "tracestate")); /* of no use alone */
     assert_null(strstr(text, "causationid"));
     assert_null(strstr(text, "forgroup"));
-    root = weir_cloudevent_parse(text, len, &e, trace_id);
+    root = weir_cloudevent_parse(text, len, &e, &trace);
     assert_non_null(root);
     assert_null(e.traceparent);
-    assert_null(e.trace_id);
+    assert_null(e.trace);
     json_decref(root);
     free(text);
 }
@@ -95,12 +103,12 @@ static void what_is_no_event_is_refused(void **state)
         "1}",
         "{\"id\":\"1\",\"type\":\"t\",\"subject\":\"s\",\"time\":\"t\",\"data\":{}} more",
     };
-    char trace_id[33];
+    weir_trace_t trace;
     weir_event_t e;
 
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
-        assert_null(weir_cloudevent_parse(wrong[i], strlen(wrong[i]), &e, trace_id));
+        assert_null(weir_cloudevent_parse(wrong[i], strlen(wrong[i]), &e, &trace));
 }
 
 static char *event_with(const char *data)
@@ -134,9 +142,10 @@ static void data_that_no_c_type_holds_is_read_as_far_as_it_goes(void **state)
         abort();
     data[3] = deep;
     for (int i = 0; i < 4; i++) {
-        char *json = event_with(data[i]), trace[33];
+        char *json = event_with(data[i]);
+        weir_trace_t trace;
         weir_event_t event;
-        json_t *root = weir_cloudevent_parse(json, strlen(json), &event, trace);
+        json_t *root = weir_cloudevent_parse(json, strlen(json), &event, &trace);
 
         assert_non_null(root);
         assert_int_equal(event.schema_version, 3);
@@ -161,7 +170,8 @@ static void a_trace_that_is_none_is_left_out(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        char text[256], trace_id[33];
+        char text[256];
+        weir_trace_t trace;
         weir_event_t e;
         json_t *root;
         int n = snprintf(text, sizeof(text),
@@ -169,10 +179,10 @@ static void a_trace_that_is_none_is_left_out(void **state)
                          "\"data\":{},\"traceparent\":\"%s\"}",
                          wrong[i]);
 
-        root = weir_cloudevent_parse(text, (size_t)n, &e, trace_id);
+        root = weir_cloudevent_parse(text, (size_t)n, &e, &trace);
         assert_non_null(root);
         assert_null(e.traceparent);
-        assert_null(e.trace_id);
+        assert_null(e.trace);
         json_decref(root);
     }
 }

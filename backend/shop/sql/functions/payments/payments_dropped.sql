@@ -13,8 +13,8 @@ BEGIN
                          AND NOT EXISTS (SELECT FROM consumed d
                                          WHERE d.group_name = OLD.group_name AND d.partition = OLD.partition
                                            AND d.position = OLD.position)) THEN
-        PERFORM payment_event('PaymentWithdrawn', OLD.aggregate, OLD.data, OLD.traceparent, OLD.event_id,
-                              coalesce(OLD.correlation_id, OLD.event_id));
+        PERFORM payment_event('PaymentWithdrawn', OLD.aggregate, OLD.data,
+                              OLD.traceparent || coalesce(' ' || OLD.tracestate, ''), OLD.event_id, coalesce(OLD.correlation_id, OLD.event_id));
     END IF;
     RETURN NULL;
 END
