@@ -32,7 +32,7 @@ static size_t finish(const weir_out_t *out)
 }
 
 size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
-                        const weir_resource_t *resource, char *buf, size_t cap)
+                        const weir_span_resource_t *resource, char *buf, size_t cap)
 {
     weir_out_t out = {buf, cap, 0, false};
 
@@ -41,8 +41,8 @@ size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
     return finish(&out);
 }
 
-size_t weir_span_head(weir_span_format_t format, const weir_resource_t *resource, size_t spans_len,
-                      char *buf, size_t cap)
+size_t weir_span_head(weir_span_format_t format, const weir_span_resource_t *resource,
+                      size_t spans_len, char *buf, size_t cap)
 {
     weir_out_t out = {buf, cap, 0, false};
 

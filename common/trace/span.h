@@ -109,7 +109,7 @@ typedef struct {
 /* What a process says of itself; the first attribute is service.name. */
 typedef struct {
     weir_attributes_t attributes;
-} weir_resource_t;
+} weir_span_resource_t;
 
 /* The value of Content-Type. */
 const char *weir_span_media_type(weir_span_format_t format);
@@ -119,14 +119,14 @@ const char *weir_span_media_type(weir_span_format_t format);
  * the caller may try again with so much room. resource is used by Zipkin only.
  */
 size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
-                        const weir_resource_t *resource, char *buf, size_t cap);
+                        const weir_span_resource_t *resource, char *buf, size_t cap);
 
 /*
  * The bytes before the spans of a batch; spans_len is the length of all spans of the batch with
  * their separators. Returns the length as weir_span_encode() does.
  */
-size_t weir_span_head(weir_span_format_t format, const weir_resource_t *resource, size_t spans_len,
-                      char *buf, size_t cap);
+size_t weir_span_head(weir_span_format_t format, const weir_span_resource_t *resource,
+                      size_t spans_len, char *buf, size_t cap);
 
 /* What is written between two spans, and after the last; static, may be empty. */
 weir_str_t weir_span_separator(weir_span_format_t format);

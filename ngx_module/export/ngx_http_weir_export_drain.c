@@ -23,7 +23,7 @@
 #include <ngx_http.h>
 
 #include "export/ngx_http_weir_export_private.h"
-#include "export/collector/partial.h"
+#include "common/trace/partial.h"
 #include "http/ngx_http_weir_assert.h"
 
 

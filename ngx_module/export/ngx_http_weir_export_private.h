@@ -12,7 +12,7 @@
  *     batch     the body of a request, made of the spans of all rings
  *     log       the collector's state in words
  *     zone      slots, rings and counts in shared memory
- *     collector/partial, ring   plain cores
+ *     ring      plain core
  *
  * Each file calls those below it only.
  */
@@ -196,7 +196,7 @@ struct ngx_http_weir_exporter_s {
                                                       its last lines */
     ngx_str_t                       headers;       /* lines of header= */
     ngx_array_t                     attributes;    /* weir_attribute_t */
-    weir_resource_t                 resource;
+    weir_span_resource_t                 resource;
     ngx_msec_t                      timeout;
     ngx_msec_t                      interval;
     ngx_msec_t                      retry;

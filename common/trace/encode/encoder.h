@@ -11,8 +11,8 @@
 
 typedef struct {
     const char *media_type;
-    void (*encode)(weir_out_t *out, const weir_span_t *span, const weir_resource_t *resource);
-    void (*head)(weir_out_t *out, const weir_resource_t *resource, size_t spans_len);
+    void (*encode)(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource);
+    void (*head)(weir_out_t *out, const weir_span_resource_t *resource, size_t spans_len);
     weir_str_t separator;
     weir_str_t tail;
 } weir_encoder_t;

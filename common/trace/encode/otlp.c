@@ -287,7 +287,7 @@ static void put_flags(weir_out_t *out, const weir_span_t *span)
         weir_out_byte(out, (uint8_t)(flags >> (8 * i)));
 }
 
-static void encode(weir_out_t *out, const weir_span_t *span, const weir_resource_t *resource)
+static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
 {
     size_t start = begin(out, TAG(2, BYTES));
 
@@ -316,7 +316,7 @@ static void encode(weir_out_t *out, const weir_span_t *span, const weir_resource
 /* --- a batch --------------------------------------------------------------------------------- */
 
 /* Resource { attributes = 1 }, ResourceSpans.resource = 1 */
-static void put_resource(weir_out_t *out, const weir_resource_t *resource)
+static void put_resource(weir_out_t *out, const weir_span_resource_t *resource)
 {
     size_t start = begin(out, TAG(1, BYTES));
 
@@ -336,7 +336,7 @@ static void put_scope(weir_out_t *out)
 }
 
 /* ExportTraceServiceRequest { resource_spans = 1 { resource = 1, scope_spans = 2 } } */
-static void head(weir_out_t *out, const weir_resource_t *resource, size_t spans_len)
+static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t spans_len)
 {
     weir_out_t count = {NULL, 0, 0, false};
     size_t resource_len, scope_spans;

@@ -147,7 +147,7 @@ static void put_ids(weir_out_t *out, const weir_span_t *span)
     }
 }
 
-static void encode(weir_out_t *out, const weir_span_t *span, const weir_resource_t *resource)
+static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
 {
     (void)resource;
     put_ids(out, span);
@@ -169,7 +169,7 @@ static void encode(weir_out_t *out, const weir_span_t *span, const weir_resource
     weir_out_byte(out, '}');
 }
 
-static void head(weir_out_t *out, const weir_resource_t *resource, size_t spans_len)
+static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t spans_len)
 {
     (void)spans_len;
     weir_out_literal(out, "{\"resourceSpans\":[{\"resource\":{");

@@ -222,7 +222,7 @@ static const char *kind_name(weir_span_kind_t kind)
     }
 }
 
-static void put_service(weir_out_t *out, const weir_resource_t *resource)
+static void put_service(weir_out_t *out, const weir_span_resource_t *resource)
 {
     const weir_attribute_t *service = find_text(&resource->attributes, "service.name");
 
@@ -234,7 +234,7 @@ static void put_service(weir_out_t *out, const weir_resource_t *resource)
     weir_out_byte(out, '}');
 }
 
-static void encode(weir_out_t *out, const weir_span_t *span, const weir_resource_t *resource)
+static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
 {
     uint64_t duration = span->end > span->start ? (span->end - span->start + 500) / 1000 : 0;
     const char *kind = kind_name(span->kind);
@@ -261,7 +261,7 @@ static void encode(weir_out_t *out, const weir_span_t *span, const weir_resource
     weir_out_byte(out, '}');
 }
 
-static void head(weir_out_t *out, const weir_resource_t *resource, size_t spans_len)
+static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t spans_len)
 {
     (void)resource;
     (void)spans_len;

@@ -38,7 +38,7 @@ static const weir_attribute_t service[] = {
     {.name = "process.pid", .type = WEIR_ATTRIBUTE_NUMBER, .value.number = 42},
 };
 
-static const weir_resource_t resource = {{service, 2}};
+static const weir_span_resource_t resource = {{service, 2}};
 
 static const weir_span_event_t events[] = {
     {.time = UINT64_C(1700000000123456789), .name = "weir.cache.stale"},

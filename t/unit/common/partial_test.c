@@ -1,5 +1,5 @@
-// needs: ngx_module/export/collector/partial.c
-#include "export/collector/partial.h"
+// needs: common/trace/partial.c
+#include "common/trace/partial.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

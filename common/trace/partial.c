@@ -1,4 +1,4 @@
-#include "export/collector/partial.h"
+#include "common/trace/partial.h"
 
 #include <assert.h>
 #include <stdlib.h>

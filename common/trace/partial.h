@@ -3,8 +3,8 @@
  * a collector has rejected some spans of a request that it accepted.  Plain C; allocates nothing.
  */
 
-#ifndef WEIR_EXPORT_PARTIAL_H
-#define WEIR_EXPORT_PARTIAL_H
+#ifndef WEIR_PARTIAL_H
+#define WEIR_PARTIAL_H
 
 #include "common/text/str.h"
 
