@@ -12,6 +12,7 @@
 #include "db/migrate.h"
 #include "domain.h"
 #include "events/events.h"
+#include "export/exporter.h"
 #include "groups.h"
 #include "http/http.h"
 #include "http/idempotency.h"
@@ -53,6 +54,7 @@ typedef struct {
     weir_http_t *http;
     weir_relay_t *relay;
     weir_worker_t *worker;
+    weir_exporter_t *exporter;              /* NULL: no spans are recorded */
     weir_operate_t *operate;                /* NULL: metrics_listen is off */
     const char *names[WEIR_GROUPS_MAX + 1]; /* of the groups that run here; ends with NULL */
     struct event *limit;
@@ -88,13 +90,29 @@ static int complain(const char *message)
 
 /* --- stopping -------------------------------------------------------------------- */
 
+static void on_exported(void *arg)
+{
+    const app_t *app = arg;
+
+    event_base_loopexit(app->base, NULL);
+}
+
+/* Nothing makes spans any more. */
+static void stop_exporter(app_t *app)
+{
+    if (app->exporter != NULL)
+        weir_exporter_stop(app->exporter, on_exported, app);
+    else
+        event_base_loopexit(app->base, NULL);
+}
+
 static void on_relay_stopped(void *arg)
 {
     app_t *app = arg;
 
     assert(app->relay != NULL && app->taking == 0);
     app->relay = NULL;
-    event_base_loopexit(app->base, NULL);
+    stop_exporter(app);
 }
 
 /* api and worker have stopped, so nothing wakes the relay any more. */
@@ -109,7 +127,7 @@ static void stop_relay(app_t *app)
     if (app->relay != NULL)
         weir_relay_stop(app->relay, on_relay_stopped, app);
     else
-        event_base_loopexit(app->base, NULL);
+        stop_exporter(app);
 }
 
 static void on_http_stopped(void *arg)
@@ -251,6 +269,26 @@ static bool start_operate(app_t *app, int bits, const char *role, char *error, s
     return app->operate != NULL;
 }
 
+/* What the components are passed. */
+static void set_up(app_t *app)
+{
+    app->events = (weir_events_settings_t){
+        .database = app->settings.database,
+        .redis = app->settings.redis,
+        .retry_base_ms = app->settings.retry_base,
+        .retry_max_ms = app->settings.retry_max,
+        .stream_limit = app->settings.stream_limit,
+        .outbox_keep_s = app->settings.outbox_keep,
+        .source = weir_domain.event_source,
+    };
+    app->runtime = (weir_runtime_t){
+        .base = app->base,
+        .database = app->settings.database,
+        .redis = app->settings.redis,
+        .settings = app->settings.domain,
+    };
+}
+
 static int run(app_t *app, int bits, const char *role)
 {
     struct event *term, *interrupt, *clock;
@@ -273,21 +311,7 @@ static int run(app_t *app, int bits, const char *role)
     if (app->base == NULL)
         return complain("cannot create the event loop: out of memory or descriptors");
 
-    app->events = (weir_events_settings_t){
-        .database = app->settings.database,
-        .redis = app->settings.redis,
-        .retry_base_ms = app->settings.retry_base,
-        .retry_max_ms = app->settings.retry_max,
-        .stream_limit = app->settings.stream_limit,
-        .outbox_keep_s = app->settings.outbox_keep,
-        .source = weir_domain.event_source,
-    };
-    app->runtime = (weir_runtime_t){
-        .base = app->base,
-        .database = app->settings.database,
-        .redis = app->settings.redis,
-        .settings = app->settings.domain,
-    };
+    set_up(app);
     weir_batch_ceiling((int)app->settings.batch_max);
     weir_idempotency_anonymous(app->settings.anonymous_keys);
     app->limit = evtimer_new(app->base, on_limit, app);
@@ -298,6 +322,8 @@ static int run(app_t *app, int bits, const char *role)
     sigprocmask(SIG_UNBLOCK, &stops, NULL);
     clock = weir_clock_watch(app->base);
 
+    if (app->settings.export.on)
+        app->exporter = weir_exporter_start(app->base, &app->settings.export, role);
     started = start(app, bits, error, sizeof(error)) &&
               start_operate(app, bits, role, error, sizeof(error));
     if (!started) {
@@ -311,6 +337,7 @@ static int run(app_t *app, int bits, const char *role)
     /* After a clean stop all components are freed. After any other, exiting frees them. */
     if (started && app->status == 0) {
         weir_operate_free(app->operate);
+        weir_exporter_free(app->exporter);
         weir_groups_close(app->groups);
         weir_openapi_free(app->runtime.openapi);
         event_free(term);

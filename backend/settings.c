@@ -57,6 +57,26 @@ static const weir_config_key_t keys[] = {
      .allowed = "a number from 100 to 10000000"},
     {"outbox_keep", &weir_config_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
      .allowed = "a time from 1s to 3650d with its unit: s, m, h or d"},
+    {"traces_endpoint", &weir_config_text, FIELD(traces_endpoint), "", 0, 1024,
+     .allowed = "at most 1024 bytes"},
+    {"traces_protocol", &weir_config_text, FIELD(traces_protocol), "", 0, 64,
+     .allowed = "at most 64 bytes"},
+    {"traces_headers", &weir_config_text, FIELD(traces_headers), "", 0, 2048,
+     .allowed = "at most 2048 bytes", .privacy = WEIR_CONFIG_SECRET},
+    {"traces_timeout", &weir_config_text, FIELD(traces_timeout), "", 0, 64,
+     .allowed = "at most 64 bytes"},
+    {"traces_compression", &weir_config_text, FIELD(traces_compression), "", 0, 64,
+     .allowed = "at most 64 bytes"},
+    {"traces_certificate", &weir_config_text, FIELD(traces_certificate), "", 0, 1024,
+     .allowed = "at most 1024 bytes"},
+    {"traces_sampler", &weir_config_text, FIELD(traces_sampler), "", 0, 64,
+     .allowed = "at most 64 bytes"},
+    {"traces_sampler_arg", &weir_config_text, FIELD(traces_sampler_arg), "", 0, 64,
+     .allowed = "at most 64 bytes"},
+    {"service_name", &weir_config_text, FIELD(service_name), "", 0, 256,
+     .allowed = "at most 256 bytes"},
+    {"resource_attributes", &weir_config_text, FIELD(resource_attributes), "", 0, 2048,
+     .allowed = "at most 2048 bytes"},
     {"groups", &weir_config_groups, FIELD(groups), "all", 1, 1024,
      .allowed = "\"all\", or names of consumer groups with commas between them"},
 };
@@ -228,12 +248,35 @@ static bool check_groups(const weir_settings_t *settings, const weir_domain_t *d
     return key == NULL;
 }
 
-bool weir_settings_check(const weir_settings_t *settings, const weir_domain_t *domain, char *error,
+static bool check_traces(weir_settings_t *s, char *error, size_t size)
+{
+    const weir_export_keys_t texts = {
+        .endpoint = s->traces_endpoint,
+        .protocol = s->traces_protocol,
+        .headers = s->traces_headers,
+        .timeout = s->traces_timeout,
+        .compression = s->traces_compression,
+        .certificate = s->traces_certificate,
+        .sampler = s->traces_sampler,
+        .sampler_arg = s->traces_sampler_arg,
+        .service_name = s->service_name,
+        .resource_attributes = s->resource_attributes,
+    };
+    char why[256];
+    const char *key = weir_export_settings_read(&s->export, &texts, why, sizeof(why));
+
+    if (key != NULL)
+        weir_config_complain(s->config, key, why, error, size);
+    return key == NULL;
+}
+
+bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain, char *error,
                          size_t size)
 {
     assert(settings->config != NULL && size > 0);
     return check_listen(settings, error, size) && check_redis(settings, error, size) &&
            check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
+           check_traces(settings, error, size) &&
            (domain->check == NULL ||
             domain->check(settings->domain, settings->config, error, size));
 }
@@ -286,6 +329,7 @@ bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, 
 void weir_settings_free(weir_settings_t *settings)
 {
     weir_config_free(settings->config);
+    weir_export_settings_free(&settings->export);
     free(settings->domain);
     *settings = (weir_settings_t){0};
 }

@@ -6,6 +6,7 @@
 #define WEIR_SETTINGS_H
 
 #include "domain.h"
+#include "export/settings.h"
 #include "http/idempotency.h"
 #include "log/log.h"
 
@@ -26,7 +27,12 @@ typedef struct {
     unsigned batch_max;    /* requests */
     unsigned stream_limit; /* entries */
     unsigned outbox_keep;  /* s */
-    char *groups;          /* names with commas between them */
+    /* empty: see export/settings.h, which has the meaning of all */
+    char *traces_endpoint, *traces_protocol, *traces_headers, *traces_timeout;
+    char *traces_compression, *traces_certificate, *traces_sampler, *traces_sampler_arg;
+    char *service_name, *resource_attributes;
+    weir_export_settings_t export; /* made of these by weir_settings_check() */
+    char *groups;                  /* names with commas between them */
 
     void *domain;                         /* the domain's own struct */
     weir_config_t *config;                /* the origin of each value */
@@ -46,7 +52,7 @@ void weir_settings_free(weir_settings_t *settings);
  * parsers that use the values later. So "-t" finds values that would fail at start, or could never
  * work. Returns false with a message that names the key and its place.
  */
-bool weir_settings_check(const weir_settings_t *settings, const weir_domain_t *domain, char *error,
+bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain, char *error,
                          size_t error_size) __attribute__((warn_unused_result));
 
 #endif

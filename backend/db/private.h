@@ -13,7 +13,7 @@ typedef struct {
     const char *sql;
     weir_db_summary_t summary;
     weir_series_t *duration; /* of the executions without an error */
-    char name[32]; /* on the server; a text that must be parsed again gets a new one */
+    char name[32];           /* on the server; a text that must be parsed again gets a new one */
     bool prepared;
 } statement_t;
 

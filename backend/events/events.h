@@ -145,6 +145,9 @@ void weir_delivery_done(weir_delivery_t *delivery, weir_delivery_result_t result
  */
 weir_delivery_result_t weir_delivery_not_asked(const char *sqlstate);
 
+/* The span of this attempt at the event, or NULL; it lives as long as the delivery. */
+const weir_trace_t *weir_delivery_trace(const weir_delivery_t *delivery);
+
 /*
  * False when another worker may own the event, because this one was suspended or could not reach
  * the database. A handler whose effect cannot be undone, and cannot be recognised by its receiver,

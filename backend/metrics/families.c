@@ -114,6 +114,19 @@ const weir_family_t weir_families[WEIR_FAMILIES] = {
                                 "Calls of the dependency by their result."},
                                {"dependency", "group", "result"}},
 
+    [WEIR_SPANS_ENDED] = {{"weir_spans_ended", NULL, WEIR_METRIC_COUNTER,
+                           "Spans of recorded traces that have ended."}},
+    [WEIR_SPANS_SENT] = {{"weir_spans_sent", NULL, WEIR_METRIC_COUNTER,
+                          "Spans that the collector has taken."}},
+    [WEIR_SPANS_DROPPED] = {{"weir_spans_dropped", NULL, WEIR_METRIC_COUNTER,
+                             "Spans that reach no collector."},
+                            {"reason"}},
+    [WEIR_SPANS_WAITING] = {{"weir_spans_waiting", NULL, WEIR_METRIC_GAUGE,
+                             "Spans in the queue, without those of the request under way."}},
+    [WEIR_SPAN_EXPORTS] = {{"weir_span_exports", NULL, WEIR_METRIC_COUNTER,
+                            "Requests to the collector by their result."},
+                           {"result"}},
+
     [WEIR_READINGS_AGE] = {{"weir_readings_age_seconds", "seconds", WEIR_METRIC_GAUGE,
                             "How long ago the numbers were read that are in the database."}},
 };

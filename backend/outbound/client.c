@@ -2,6 +2,7 @@
 
 #include "log/alloc.h"
 #include "outbound/transfer.h"
+#include "trace/tracer.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 struct weir_client {
     weir_transfers_t *transfers;
     char *url;
+    char *host; /* of url; for spans */
     long timeout_ms;
 };
 
@@ -19,6 +21,9 @@ typedef struct {
     weir_client_cb cb;
     void *arg;
     size_t max; /* bytes of the answer */
+    const weir_client_t *client;
+    weir_open_span_t span; /* if the request has a trace */
+    char *url;             /* without user and query; for the span */
     struct curl_slist *headers;
     char *body;
     char *answer;
@@ -60,6 +65,42 @@ static bool is_unreached(CURL *easy, CURLcode code)
     }
 }
 
+/* By the semantic conventions for HTTP clients. */
+static void end_span(const call_t *c, const weir_client_answer_t *answer)
+{
+    const char *method = c->body != NULL ? "POST" : "GET";
+    char status[12];
+    weir_attribute_t attributes[6] = {
+        {.name = "http.request.method",
+         .type = WEIR_ATTRIBUTE_TEXT,
+         .value.text = weir_str(method)},
+        {.name = "url.full", .type = WEIR_ATTRIBUTE_TEXT, .value.text = weir_str(c->url)},
+        {.name = "server.address",
+         .type = WEIR_ATTRIBUTE_TEXT,
+         .value.text = weir_str(c->client->host)},
+    };
+    size_t n = 3;
+    weir_span_t span = {.name = weir_str(method), .kind = WEIR_SPAN_CLIENT};
+
+    snprintf(status, sizeof(status), "%ld", answer->status);
+    if (answer->status != 0)
+        attributes[n++] = (weir_attribute_t){.name = "http.response.status_code",
+                                             .type = WEIR_ATTRIBUTE_NUMBER,
+                                             .value.number = answer->status};
+    if (answer->status == 0 || answer->status >= 400) {
+        attributes[n++] =
+            (weir_attribute_t){.name = "error.type",
+                               .type = WEIR_ATTRIBUTE_TEXT,
+                               .value.text = weir_str(answer->status != 0 ? status
+                                                      : answer->unreached ? "unreached"
+                                                                          : "no_answer")};
+        span.status = WEIR_SPAN_STATUS_ERROR;
+        span.status_message = weir_str(answer->error != NULL ? answer->error : "");
+    }
+    span.attributes = (weir_attributes_t){attributes, n};
+    weir_tracer_end(&c->span, &span);
+}
+
 static void on_answer(CURL *easy, CURLcode code, void *arg)
 {
     call_t *c = arg;
@@ -72,9 +113,11 @@ static void on_answer(CURL *easy, CURLcode code, void *arg)
         answer.error = c->error[0] != '\0' ? c->error : curl_easy_strerror(code);
     }
     answer.retry_after = weir_transfer_retry_after(easy);
+    end_span(c, &answer);
     curl_easy_cleanup(easy);
     curl_slist_free_all(c->headers);
     c->cb(&answer, c->arg);
+    free(c->url);
     free(c->body);
     free(c->answer);
     free(c);
@@ -91,13 +134,15 @@ static void add_header(call_t *c, const char *name, const char *value)
     free(line);
 }
 
+/* Begins the request's span, and sends it along. */
 static void add_trace(call_t *c, const weir_trace_t *trace)
 {
     char traceparent[WEIR_TRACEPARENT_LEN + 1];
 
     if (trace == NULL)
         return;
-    weir_traceparent_format(&trace->at, traceparent);
+    weir_tracer_begin(&c->span, trace);
+    weir_traceparent_format(&c->span.trace.at, traceparent);
     add_header(c, "traceparent", traceparent);
     add_header(c, "tracestate", trace->tracestate);
 }
@@ -113,6 +158,9 @@ void weir_client_send(weir_client_t *client, const weir_client_request_t *reques
     c->cb = cb;
     c->arg = arg;
     c->max = request->answer_max;
+    c->client = client;
+    c->url = weir_alloc_format("%.*s%s%.*s", client->url[4] == 's' ? 8 : 7, client->url,
+                               client->host, (int)strcspn(request->path, "?"), request->path);
     url = weir_alloc_format("%s%s", client->url, request->path);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     free(url);
@@ -154,6 +202,7 @@ weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigne
     while (len > 0 && url[len - 1] == '/')
         len--;
     client->url = weir_alloc_bytes(url, len);
+    client->host = weir_transfer_host(client->url);
     client->timeout_ms = (long)timeout_ms;
     client->transfers = weir_transfers_new(base, connections);
     return client;
@@ -163,5 +212,6 @@ void weir_client_free(weir_client_t *client)
 {
     weir_transfers_free(client->transfers);
     free(client->url);
+    free(client->host);
     free(client);
 }

@@ -250,7 +250,12 @@ char *weir_mail_text(const weir_mail_t *mail, size_t *len)
     unstructured(&o, mail->subject);
     put(&o, "\r\nMessage-ID: <");
     put(&o, mail->message_id);
-    put(&o, ">\r\n"
+    put(&o, ">");
+    if (mail->traceparent != NULL) {
+        put(&o, "\r\nTraceparent: ");
+        put(&o, mail->traceparent);
+    }
+    put(&o, "\r\n"
             "Auto-Submitted: auto-generated\r\n" /* RFC 3834: no out-of-office replies */
             "MIME-Version: 1.0\r\n"
             "Content-Type: text/plain; charset=utf-8\r\n"

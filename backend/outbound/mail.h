@@ -14,9 +14,10 @@ typedef struct {
     const char *to_name;   /* or NULL */
     const char *to;        /* address */
     const char *subject;
-    const char *message_id; /* without <> */
-    const char *time;       /* RFC 3339, becomes Date */
-    const char *body;       /* UTF-8, lines end with \n */
+    const char *message_id;  /* without <> */
+    const char *time;        /* RFC 3339, becomes Date */
+    const char *traceparent; /* a header field of its own, or NULL */
+    const char *body;        /* UTF-8, lines end with \n */
 } weir_mail_t;
 
 /*

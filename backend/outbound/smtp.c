@@ -2,6 +2,7 @@
 
 #include "log/alloc.h"
 #include "outbound/transfer.h"
+#include "trace/tracer.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,12 +13,15 @@
 struct weir_smtp {
     weir_transfers_t *transfers;
     char *url;
+    char *host; /* of url, with its port, without credentials; for spans */
     long timeout_ms;
 };
 
 /* A mail in flight. */
 typedef struct {
     weir_delivery_t *delivery;
+    const weir_smtp_t *smtp;
+    weir_open_span_t span;
     struct curl_slist *to;
     char *text;
     size_t len, sent;
@@ -117,6 +121,29 @@ static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
     return reply >= 400 ? WEIR_DELIVERY_RETRY : WEIR_DELIVERY_UNAVAILABLE;
 }
 
+static void end_span(const mail_t *m, weir_delivery_result_t result, long reply, const char *error)
+{
+    weir_attribute_t attributes[] = {
+        {.name = "network.protocol.name",
+         .type = WEIR_ATTRIBUTE_TEXT,
+         .value.text = WEIR_STR("smtp")},
+        {.name = "server.address",
+         .type = WEIR_ATTRIBUTE_TEXT,
+         .value.text = weir_str(m->smtp->host)},
+        {.name = "weir.smtp.reply_code", .type = WEIR_ATTRIBUTE_NUMBER, .value.number = reply},
+        {.name = "error.type", .type = WEIR_ATTRIBUTE_TEXT, .value.text = WEIR_STR("_OTHER")},
+    };
+    weir_span_t span = {.name = WEIR_STR("SMTP"), .kind = WEIR_SPAN_CLIENT};
+
+    span.attributes = (weir_attributes_t){attributes, 3};
+    if (result != WEIR_DELIVERY_OK) {
+        span.attributes.n = 4;
+        span.status = WEIR_SPAN_STATUS_ERROR;
+        span.status_message = weir_str(error);
+    }
+    weir_tracer_end(&m->span, &span);
+}
+
 static void on_sent(CURL *easy, CURLcode code, void *arg)
 {
     mail_t *m = arg;
@@ -130,6 +157,7 @@ static void on_sent(CURL *easy, CURLcode code, void *arg)
     snprintf(error, sizeof(error), "SMTP: %s (last reply: %s)",
              m->error[0] != '\0' ? m->error : curl_easy_strerror(code),
              m->reply[0] != '\0' ? m->reply : "none");
+    end_span(m, result, reply, error);
     curl_easy_cleanup(easy);
     curl_slist_free_all(m->to);
     free(m->text);
@@ -141,11 +169,19 @@ void weir_smtp_send(weir_smtp_t *smtp, const weir_mail_t *mail, weir_delivery_t 
 {
     mail_t *m = weir_alloc(sizeof(*m));
     CURL *easy = weir_alloc_check(curl_easy_init());
-    char from[300];
+    char from[300], traceparent[WEIR_TRACEPARENT_LEN + 1];
+    weir_mail_t traced;
 
     assert(mail->to != NULL && delivery != NULL);
     m->delivery = delivery;
-    m->text = weir_mail_text(mail, &m->len);
+    m->smtp = smtp;
+    traced = *mail;
+    if (weir_delivery_trace(delivery) != NULL) {
+        weir_tracer_begin(&m->span, weir_delivery_trace(delivery));
+        weir_traceparent_format(&m->span.trace.at, traceparent);
+        traced.traceparent = traceparent;
+    }
+    m->text = weir_mail_text(&traced, &m->len);
     m->to = curl_slist_append(NULL, mail->to);
     snprintf(from, sizeof(from), "<%s>", mail->from);
     curl_easy_setopt(easy, CURLOPT_URL, smtp->url);
@@ -172,6 +208,7 @@ weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned ti
 
     assert(url != NULL && connections > 0);
     smtp->url = weir_alloc_text(url);
+    smtp->host = weir_transfer_host(url);
     smtp->timeout_ms = (long)timeout_ms;
     smtp->transfers = weir_transfers_new(base, connections);
     return smtp;
@@ -181,5 +218,6 @@ void weir_smtp_free(weir_smtp_t *smtp)
 {
     weir_transfers_free(smtp->transfers);
     free(smtp->url);
+    free(smtp->host);
     free(smtp);
 }

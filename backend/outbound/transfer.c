@@ -159,6 +159,23 @@ uint64_t weir_transfer_retry_after(CURL *easy)
     return (uint64_t)seconds < UINT64_MAX / 1000 ? (uint64_t)seconds * 1000 : UINT64_MAX;
 }
 
+char *weir_transfer_host(const char *url)
+{
+    CURLU *parts = weir_alloc_check(curl_url());
+    char *host = NULL, *port = NULL, *out;
+
+    if (curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
+        curl_url_get(parts, CURLUPART_HOST, &host, 0);
+        curl_url_get(parts, CURLUPART_PORT, &port, 0);
+    }
+    out = weir_alloc_format("%s%s%s", host != NULL ? host : "", port != NULL ? ":" : "",
+                            port != NULL ? port : "");
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parts);
+    return out;
+}
+
 const char *weir_transfer_check_url(const char *url)
 {
     CURLU *parts = weir_alloc_check(curl_url());

@@ -28,6 +28,9 @@ void weir_transfers_add(weir_transfers_t *transfers, CURL *easy, weir_transfer_c
  */
 uint64_t weir_transfer_retry_after(CURL *easy);
 
+/* The host of a URL, and its port if there is one, for free(); empty if it is no URL. */
+char *weir_transfer_host(const char *url);
+
 /* Checks a URL by libcurl. Returns NULL, or what is wrong. */
 const char *weir_transfer_check_url(const char *url);
 

@@ -184,6 +184,19 @@ static void reply_charge(sim_t *sim, struct evhttp_request *request, int status,
     go(a);
 }
 
+/* Webhooks about the charge belong to the trace in which it was requested. */
+static void note_trace(struct evhttp_request *request, json_t *charge)
+{
+    static const char *const names[] = {"traceparent", "tracestate"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = evhttp_find_header(evhttp_request_get_input_headers(request), names[i]);
+
+        if (value != NULL)
+            json_object_set_new(charge, names[i], json_string(value));
+    }
+}
+
 static void post_charge(sim_t *sim, struct evhttp_request *request, const json_t *body)
 {
     const char *key =
@@ -212,6 +225,8 @@ static void post_charge(sim_t *sim, struct evhttp_request *request, const json_t
         complain(sim, request, 422, "this idempotency key was used for another charge");
         return;
     }
+    if (is_new)
+        note_trace(request, charge);
     json_object_set_new(charge, "requests",
                         json_integer(json_integer_value(json_object_get(charge, "requests")) + 1));
     sim_write(sim, charge);

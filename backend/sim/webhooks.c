@@ -25,9 +25,10 @@ typedef struct webhook {
     TAILQ_ENTRY(webhook) link;
     char id[4 + 256];
     char *body;
-    int attempts; /* so far */
-    int again;    /* repetitions after this one */
-    long due;     /* weir_clock_ms() */
+    char *traceparent, *tracestate; /* or NULL */
+    int attempts;                   /* so far */
+    int again;                      /* repetitions after this one */
+    long due;                       /* weir_clock_ms() */
     sim_sent_cb cb;
     void *arg;
 } webhook_t;
@@ -65,6 +66,8 @@ static void drop(sim_webhooks_t *w, webhook_t *hook)
 {
     w->count--;
     free(hook->body);
+    free(hook->traceparent);
+    free(hook->tracestate);
     free(hook);
 }
 
@@ -121,6 +124,10 @@ static void send_hook(sim_webhooks_t *w, webhook_t *hook)
     evhttp_add_header(headers, "webhook-id", hook->id);
     evhttp_add_header(headers, "webhook-timestamp", timestamp);
     evhttp_add_header(headers, "webhook-signature", signature);
+    if (hook->traceparent != NULL)
+        evhttp_add_header(headers, "traceparent", hook->traceparent);
+    if (hook->tracestate != NULL)
+        evhttp_add_header(headers, "tracestate", hook->tracestate);
     evbuffer_add(evhttp_request_get_output_buffer(request), hook->body, strlen(hook->body));
     if (evhttp_make_request(w->connection, request, EVHTTP_REQ_POST, path) != 0)
         on_answer(NULL, w);
@@ -157,6 +164,16 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* Removes the member; a copy of its text, or NULL. */
+static char *take_text(json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    char *copy = value != NULL ? weir_alloc_text(value) : NULL;
+
+    json_object_del(object, name);
+    return copy;
+}
+
 void sim_webhook(sim_t *sim, const json_t *charge, const char *status, const char *id,
                  sim_sent_cb cb, void *arg)
 {
@@ -180,6 +197,8 @@ void sim_webhook(sim_t *sim, const json_t *charge, const char *status, const cha
     data = json_deep_copy(charge);
     json_object_set_new(data, "status", json_string(status));
     json_object_del(data, "requests");
+    hook->traceparent = take_text(data, "traceparent");
+    hook->tracestate = take_text(data, "tracestate");
     snprintf(type, sizeof(type), "charge.%s", status);
     body = json_pack("{s:s,s:o}", "type", type, "data", data);
     hook->body = json_dumps(body, JSON_COMPACT);

@@ -25,7 +25,8 @@ typedef struct {
     weir_batch_cb cb;
     void *arg;
     struct event *again;
-    uint64_t until; /* weir_clock_ms(): until then the question is repeated */
+    const weir_trace_t *trace; /* or NULL */
+    uint64_t until;            /* weir_clock_ms(): until then the question is repeated */
     char *values[WEIR_BATCH_WIDTH_MAX];
 } question_t;
 
@@ -78,7 +79,7 @@ static void on_answer(PGresult *result, int row, const char *error, const char *
 
 static void submit(question_t *q)
 {
-    if (!weir_batch_submit(q->ask->batch, (const char *const *)q->values, on_answer, q))
+    if (!weir_batch_submit(q->ask->batch, q->trace, (const char *const *)q->values, on_answer, q))
         on_away(q, "the session is not open", "08003");
 }
 
@@ -110,12 +111,14 @@ void weir_ask_free(weir_ask_t *ask)
     free(ask);
 }
 
-void weir_ask(weir_ask_t *ask, const char *const *values, weir_batch_cb cb, void *arg)
+void weir_ask(weir_ask_t *ask, const weir_trace_t *trace, const char *const *values,
+              weir_batch_cb cb, void *arg)
 {
     question_t *q = weir_alloc(sizeof(*q));
 
     assert(cb != NULL);
     q->ask = ask;
+    q->trace = trace;
     q->cb = cb;
     q->arg = arg;
     q->until = weir_clock_ms() + WEIR_ASK_PATIENCE_S * 1000;

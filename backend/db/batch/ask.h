@@ -18,7 +18,11 @@ weir_ask_t *weir_ask_new(struct event_base *base, weir_db_t *db, const char *gro
 /* Call this after weir_db_free() of its session, when no query is left. */
 void weir_ask_free(weir_ask_t *ask);
 
-/* Submits one row; the values are copied. cb is called once, from the event loop. */
-void weir_ask(weir_ask_t *ask, const char *const *values, weir_batch_cb cb, void *arg);
+/*
+ * Submits one row; the values are copied. cb is called once, from the event loop. The trace may be
+ * NULL; it must live until then, as that of a delivery does.
+ */
+void weir_ask(weir_ask_t *ask, const weir_trace_t *trace, const char *const *values,
+              weir_batch_cb cb, void *arg);
 
 #endif

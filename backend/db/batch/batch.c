@@ -86,6 +86,7 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     /* Sends the next group before it delivers the answers, so that PostgreSQL does not wait. */
     batch->running--;
     weir_series_observe(batch->metrics.duration, weir_clock_us() - group->sent_us);
+    weir_batch_span_statement(group, 0, group->count, group->sent_us, error, sqlstate);
     send_waiting(batch);
 
     if (result == NULL && strcmp(sqlstate, WEIR_BATCH_LOCKED) == 0) {
@@ -165,6 +166,7 @@ weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max,
     batch->limit = limit;
     batch->in_flight = in_flight;
     batch->tail = &batch->head;
+    weir_db_summarize(sql, &batch->summary);
     weir_batch_name(batch, sql);
     weir_db_begin_with(db, LOCK_TIMEOUT);
 
@@ -177,6 +179,9 @@ void weir_batch_name(weir_batch_t *batch, const char *sql)
     const char *values[] = {summary.text};
 
     weir_db_summarize(sql, &summary);
+    memcpy(batch->name, summary.procedure, sizeof(batch->name));
+    if (batch->name[0] == '\0')
+        memcpy(batch->name, summary.operation, sizeof(batch->name));
     batch->metrics = (weir_batch_metrics_t){
         .size = weir_series(WEIR_BATCH_SIZE, values),
         .wait = weir_series(WEIR_BATCH_WAIT, values),
@@ -197,7 +202,8 @@ void weir_batch_free(weir_batch_t *batch)
     free(batch);
 }
 
-bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batch_cb cb, void *arg)
+bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, const char *const *values,
+                       weir_batch_cb cb, void *arg)
 {
     group_t *group;
 
@@ -208,7 +214,7 @@ bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batc
     }
 
     group = gathering(batch);
-    weir_batch_group_add(group, values, cb, arg);
+    weir_batch_group_add(group, trace, values, cb, arg);
     batch->waiting++;
 
     if (batch->running == batch->in_flight)

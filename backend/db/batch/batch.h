@@ -16,6 +16,7 @@
 #define WEIR_BATCH_H
 
 #include "db/db.h"
+#include "log/trace.h"
 
 #define WEIR_BATCH_WIDTH_MAX 16
 
@@ -36,8 +37,8 @@ typedef void (*weir_batch_cb)(PGresult *result, int row, const char *error, cons
 weir_batch_t *weir_batch_new(weir_db_t *db, const char *sql, int width, int max, int limit,
                              int in_flight);
 /*
- * Names the batch in metrics by another statement than its own, of which its own one executes the
- * requests.
+ * Names the batch in metrics and spans by another statement than its own, of which its own one
+ * executes the requests.
  */
 void weir_batch_name(weir_batch_t *batch, const char *sql);
 /* Sets an upper limit of max for all batches that the process creates after this call. */
@@ -48,10 +49,11 @@ void weir_batch_ceiling(int max);
 void weir_batch_free(weir_batch_t *batch);
 
 /*
- * Adds one request; the width values are copied, NULL is SQL NULL. Returns false, and never calls
+ * Adds one request, of that trace or (NULL) of none, whose tracestate must live until the outcome;
+ * the width values are copied, NULL is SQL NULL. Returns false, and never calls
  * cb, when the session is not up or too many requests wait.
  */
-bool weir_batch_submit(weir_batch_t *batch, const char *const *values, weir_batch_cb cb, void *arg)
-    __attribute__((warn_unused_result));
+bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, const char *const *values,
+                       weir_batch_cb cb, void *arg) __attribute__((warn_unused_result));
 
 #endif

@@ -36,16 +36,21 @@ group_t *weir_batch_group_new(weir_batch_t *batch)
     return group;
 }
 
-void weir_batch_group_add(group_t *group, const char *const *values, weir_batch_cb cb, void *arg)
+void weir_batch_group_add(group_t *group, const weir_trace_t *trace, const char *const *values,
+                          weir_batch_cb cb, void *arg)
 {
     int width = group->batch->width;
+    request_t *request = &group->requests[group->count];
 
     assert(group->count < group->batch->max && cb != NULL);
     for (int i = 0; i < width; i++) {
         weir_array_add(&group->arrays[i], values[i]);
         group->ends[group->count * width + i] = group->arrays[i].len;
     }
-    group->requests[group->count++] = (request_t){cb, arg, weir_clock_us()};
+    *request = (request_t){.cb = cb, .arg = arg, .since_us = weir_clock_us()};
+    if (weir_tracer_records(trace))
+        weir_tracer_begin(&request->span, trace);
+    group->count++;
 }
 
 void weir_batch_group_free(group_t *group)
@@ -96,8 +101,10 @@ void weir_batch_group_fail(group_t *group, int from, int to, const char *error,
         weir_batch_cb cb = group->requests[i].cb;
 
         group->requests[i].cb = NULL;
-        if (cb != NULL)
-            cb(NULL, 0, error, sqlstate, group->requests[i].arg);
+        if (cb == NULL)
+            continue;
+        weir_batch_span_end(group, i, error);
+        cb(NULL, 0, error, sqlstate, group->requests[i].arg);
     }
 }
 
@@ -115,6 +122,7 @@ void weir_batch_group_answer(group_t *group, int from, int to, PGresult *result)
             continue;
         cb = group->requests[place].cb;
         group->requests[place].cb = NULL;
+        weir_batch_span_end(group, place, NULL);
         cb(result, row, NULL, NULL, group->requests[place].arg);
     }
     weir_batch_group_fail(group, from, to, "the command returned no row for this request", "XX000");

@@ -31,6 +31,7 @@ typedef struct part {
     int from, to;        /* its requests: [from, to) */
     uint64_t until;      /* ms: the requests fail after this time */
     uint64_t not_before; /* ms */
+    uint64_t sent_us;    /* weir_clock_us() */
 } part_t;
 
 TAILQ_HEAD(part_list, part);
@@ -108,6 +109,7 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
 
     assert(p->in_flight);
     p->in_flight = false;
+    weir_batch_span_statement(part->group, part->from, part->to, part->sent_us, error, sqlstate);
     if (result != NULL) {
         weir_batch_group_answer(part->group, part->from, part->to, result);
     } else if (strcmp(sqlstate, WEIR_BATCH_LOCKED) != 0) {
@@ -146,6 +148,7 @@ static bool send_part(weir_parts_t *p, part_t *part)
     int width = p->batch->width;
 
     assert(!p->in_flight);
+    part->sent_us = weir_clock_us();
     for (int i = 0; i < width; i++)
         values[i] = literal(part->group, i, part->from, part->to);
     p->in_flight =

@@ -1,21 +1,25 @@
 /*
  * Shared by batch.c (collecting, sending), part.c (groups that failed because of a lock) and
- * group.c (the requests and their outcomes); no other file includes it. batch.c calls part.c, both
- * call group.c.
+ * group.c (the requests and their outcomes) and span.c (traces); no other file includes it. batch.c
+ * calls part.c, both call group.c, all call span.c.
  */
 #ifndef WEIR_BATCH_PRIVATE_H
 #define WEIR_BATCH_PRIVATE_H
 
 #include "db/array.h"
 #include "db/batch/batch.h"
+#include "db/summary.h"
 #include "metrics/series.h"
+#include "trace/tracer.h"
 
 #define WEIR_BATCH_LOCKED "55P03" /* lock_not_available */
 
 typedef struct {
     weir_batch_cb cb; /* NULL: the request has its outcome */
     void *arg;
-    uint64_t since_us; /* weir_clock_us() when it came */
+    uint64_t since_us;      /* weir_clock_us() when it came */
+    weir_open_span_t span;  /* if its trace is recorded */
+    weir_trace_t statement; /* the span of the last statement that had it, if that is recorded */
 } weir_batch_request_t;
 
 typedef struct weir_batch_group {
@@ -40,6 +44,8 @@ struct weir_batch {
     weir_db_t *db;
     const char *sql;
     int width, max, limit, in_flight;
+    weir_db_summary_t summary;       /* of sql */
+    char name[WEIR_DB_WORD_MAX + 1]; /* of the command, for spans */
     weir_batch_metrics_t metrics;
     int waiting; /* requests */
     int running; /* groups */
@@ -49,13 +55,13 @@ struct weir_batch {
     weir_parts_t *parts; /* created when a group fails for a lock for the first time */
 };
 
-/* --- group.c ---------------------------------------------------------------------------- */
+/* --- group.c --------------------------------------------------------------------------------- */
 
 /* An empty group, with one reference; the caller puts it into the list. */
 weir_batch_group_t *weir_batch_group_new(weir_batch_t *batch);
-/* Adds a request to a group that is not full; the values are copied. */
-void weir_batch_group_add(weir_batch_group_t *group, const char *const *values, weir_batch_cb cb,
-                          void *arg);
+/* Adds a request to a group that is not full; the values are copied. trace may be NULL. */
+void weir_batch_group_add(weir_batch_group_t *group, const weir_trace_t *trace,
+                          const char *const *values, weir_batch_cb cb, void *arg);
 /* After the last reference the batch keeps the group for the next requests, or frees it. */
 void weir_batch_group_unref(weir_batch_group_t *group);
 /* NULL is allowed. */
@@ -68,6 +74,14 @@ void weir_batch_group_free(weir_batch_group_t *group);
 void weir_batch_group_answer(weir_batch_group_t *group, int from, int to, PGresult *result);
 void weir_batch_group_fail(weir_batch_group_t *group, int from, int to, const char *error,
                            const char *sqlstate);
+
+/* --- span.c ---------------------------------------------------------------------------------- */
+
+/* A statement with the requests [from, to) was answered. error and sqlstate may be NULL. */
+void weir_batch_span_statement(weir_batch_group_t *group, int from, int to, uint64_t sent_us,
+                               const char *error, const char *sqlstate);
+/* The request has its outcome. error may be NULL. */
+void weir_batch_span_end(const weir_batch_group_t *group, int i, const char *error);
 
 /* --- part.c ---------------------------------------------------------------------------------- */
 

@@ -264,8 +264,14 @@ static void count(weir_outlet_t *p, const weir_log_answer_t *answer)
 
 static void on_appended(const weir_log_answer_t *answer, void *arg)
 {
-    count(arg, answer);
-    answered(arg, answer, true);
+    weir_outlet_t *p = weir_send_outlet(arg);
+    bool appended = answer->verdict == WEIR_LOG_APPENDED;
+
+    weir_send_end(arg, appended                ? NULL
+                       : answer->error != NULL ? answer->error
+                                               : "the stream does not end where it should");
+    count(p, answer);
+    answered(p, answer, true);
 }
 
 static void on_looked(const weir_log_answer_t *answer, void *arg)
@@ -273,22 +279,27 @@ static void on_looked(const weir_log_answer_t *answer, void *arg)
     answered(arg, answer, false);
 }
 
-static void append(weir_outlet_t *p, const weir_log_entry_t *entries, size_t count)
+/* send is NULL if there are no entries. */
+static void append(weir_outlet_t *p, const weir_log_entry_t *entries, size_t n, weir_send_t *send)
 {
     int64_t expected = p->tail;
 
-    assert(count <= READ_MAX);
+    assert(n <= READ_MAX && (n > 0) == (send != NULL));
     if (p->relay->token[0] == '\0') { /* the term has ended: the state is queried again */
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < n; i++)
             free(entries[i].json);
+        if (send != NULL)
+            weir_send_end(send, "the relay's term has ended");
         p->state = WEIR_UNKNOWN;
         return;
     }
-    if (count > 0)
-        p->tail = entries[count - 1].position;
+    if (n > 0)
+        p->tail = entries[n - 1].position;
     p->in_flight++;
-    if (!weir_log_stream_append(p->relay->redis, p->number, p->relay->token, expected, entries,
-                                count, count > 0 ? on_appended : on_looked, p)) {
+    if (!weir_log_stream_append(p->relay->redis, p->number, p->relay->token, expected, entries, n,
+                                n > 0 ? on_appended : on_looked, n > 0 ? (void *)send : p)) {
+        if (send != NULL)
+            weir_send_end(send, "Redis cannot be reached");
         p->in_flight--;
         p->state = WEIR_UNKNOWN;
     }
@@ -300,16 +311,16 @@ static void append(weir_outlet_t *p, const weir_log_entry_t *entries, size_t cou
 void weir_outlet_publish(weir_outlet_t *p, PGresult *res, int from, int to)
 {
     weir_log_entry_t entries[READ_MAX];
+    weir_cloudevent_t events[READ_MAX];
     size_t n = 0;
 
     assert(from >= 0 && from < to && to <= PQntuples(res));
     for (int i = from; i < to && n < READ_MAX; i++, n++) {
-        weir_cloudevent_t e = weir_cloudevent_of_row(res, i, p->relay->source);
-
+        events[n] = weir_cloudevent_of_row(res, i, p->relay->source);
         entries[n].position = weir_column_int(res, i, WEIR_CLOUDEVENT_POSITION);
-        entries[n].json = weir_cloudevent_json(&e, &entries[n].len);
+        entries[n].json = weir_cloudevent_json(&events[n], &entries[n].len);
     }
-    append(p, entries, n);
+    append(p, entries, n, weir_send_new(p, events, n));
 }
 
 static void on_read(PGresult *res, const char *error, const char *sqlstate, void *arg)
@@ -357,5 +368,5 @@ void weir_outlet_check(weir_outlet_t *p)
         p->trimmed = p->handled;
     }
     if (p->in_flight == 0 && !p->reading)
-        append(p, NULL, 0);
+        append(p, NULL, 0, NULL);
 }

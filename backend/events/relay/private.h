@@ -3,6 +3,7 @@
  *
  *   relay.c   which process is the relay; rows of the outbox get positions
  *   outlet.c  one partition's way from there into its stream
+ *   send.c    the spans of a batch
  *
  * relay.c explains the design. It calls outlet.c, and passes it functions to call back.
  */
@@ -11,6 +12,7 @@
 
 #include "db/db.h"
 #include "events/events.h"
+#include "events/cloudevent.h"
 #include "events/log_stream.h"
 #include "redis/redis.h"
 
@@ -94,5 +96,13 @@ struct weir_relay {
 void weir_outlet_publish(weir_outlet_t *outlet, PGresult *rows, int from, int to);
 /* Trims the stream, and queries its state, which also raises the fence. */
 void weir_outlet_check(weir_outlet_t *outlet);
+
+/* send.c: the spans of events on their way; of none, if their traces are not recorded. */
+typedef struct weir_send weir_send_t;
+
+weir_send_t *weir_send_new(weir_outlet_t *outlet, const weir_cloudevent_t *events, size_t count);
+weir_outlet_t *weir_send_outlet(const weir_send_t *send);
+/* Redis has answered; error may be NULL. Frees it. */
+void weir_send_end(weir_send_t *send, const char *error);
 
 #endif

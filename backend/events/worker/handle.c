@@ -14,6 +14,7 @@
 #include "events/worker/lease/group.h"
 #include "events/worker/lease/lease.h"
 #include "events/worker/settle.h"
+#include "events/worker/span.h"
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "metrics/series.h"
@@ -90,12 +91,15 @@ void weir_delivery_done(weir_delivery_t *d, weir_delivery_result_t result, const
     blamed = weir_dependency_end(&g->handle.dependency, now, &d->call, call_result(result), error);
 
     d->excused = result == WEIR_DELIVERY_AWAY || (result == WEIR_DELIVERY_UNAVAILABLE && !blamed);
+    if (result == WEIR_DELIVERY_GIVEN_UP || weir_lease_is_gone(l))
+        weir_span_end(d,
+                      &(weir_span_outcome_t){.error = result == WEIR_DELIVERY_OK ? NULL : error});
+    if (weir_lease_is_gone(l) && result == WEIR_DELIVERY_OK)
+        weir_settle_leave(d);
     if (result == WEIR_DELIVERY_GIVEN_UP)
         weir_queue_retry(l->queue, d->item, now + (uint64_t)random() % WEIR_COMMIT_RETRY);
     else
         end(d, result, error);
-    if (weir_lease_is_gone(l) && result == WEIR_DELIVERY_OK)
-        weir_settle_leave(d);
     weir_group_wake(g);
     weir_lease_unref(l);
 }
@@ -117,6 +121,7 @@ static void handle(weir_lease_t *l, weir_item_t *item)
         end(d, WEIR_DELIVERY_OK, NULL);
         return;
     }
+    weir_span_begin(d);
     d->began_us = weir_clock_us();
     d->call = weir_dependency_begin(&g->handle.dependency, is_fresh);
     d->excused = false;

@@ -8,6 +8,7 @@
  *   handle.c           from the queues to handlers
  *   confirm.c          whether the outbox has an event as it was delivered
  *   settle.c           effects and marks in the database, and the outcome of each event
+ *   span.c             the spans of events
  *   lease/delivery.c   an event in memory
  *   lease/lease.c      the states of a lease
  *   lease/group.c      a group's settings, and whether it takes events

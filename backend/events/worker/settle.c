@@ -14,6 +14,7 @@
 #include "events/worker/lease/delivery.h"
 #include "events/worker/lease/group.h"
 #include "events/worker/lease/lease.h"
+#include "events/worker/span.h"
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
@@ -168,10 +169,12 @@ static void put_back(weir_lease_t *l, uint64_t at)
 
         if (d == NULL)
             continue;
-        if (has_handler(l))
+        if (has_handler(l)) {
             TAILQ_INSERT_TAIL(&s->results, d, link);
-        else
-            weir_queue_retry(l->queue, d->item, at);
+            continue;
+        }
+        weir_span_end(d, &(weir_span_outcome_t){.error = "the transaction has failed"});
+        weir_queue_retry(l->queue, d->item, at);
     }
     s->count = 0;
 }
@@ -203,11 +206,28 @@ static void try_again(weir_delivery_t *d, const PGresult *res, int row, uint64_t
              PQgetvalue(res, row, OUTCOME_POSITION), "attempts", attempts, "error",
              PQgetvalue(res, row, OUTCOME_ERROR));
     weir_settle_leave(d); /* an effect of the handler is not repeated */
+    weir_span_end(d, &(weir_span_outcome_t){.attempt = atoi(attempts) + d->excused,
+                                            .error = PQgetvalue(res, row, OUTCOME_ERROR)});
     if (g->consumer.handle == NULL) {
         free(d->error); /* the error of an attempt that took too long */
         d->error = NULL;
     }
     put_off(d, now + (uint64_t)weir_column_int(res, row, OUTCOME_WAIT_MS));
+}
+
+/* The event is done, or dead. */
+static void settled(weir_lease_t *l, weir_delivery_t *d, const PGresult *res, int row)
+{
+    bool dead = strcmp(PQgetvalue(res, row, OUTCOME_WORD), "dead") == 0;
+    const char *error = PQgetvalue(res, row, OUTCOME_ERROR);
+    int failed = (int)weir_column_int(res, row, OUTCOME_ATTEMPTS); /* a dead one has failed now */
+
+    l->group->settle.handled += !dead && d->wanted;
+    if (dead)
+        send_dead(l, d, PQgetvalue(res, row, OUTCOME_ATTEMPTS), error);
+    weir_span_end(d, &(weir_span_outcome_t){.attempt = failed + !dead,
+                                            .error = dead ? error : NULL,
+                                            .is_dead_letter = dead});
 }
 
 static void take_outcomes(weir_lease_t *l, const PGresult *res)
@@ -237,12 +257,11 @@ static void take_outcomes(weir_lease_t *l, const PGresult *res)
             if (d->item->position > strange)
                 strange = d->item->position;
             weir_settle_leave(d);
+            weir_span_end(d,
+                          &(weir_span_outcome_t){.error = "the database has another event here"});
             weir_queue_retry(l->queue, d->item, now);
         } else {
-            l->group->settle.handled += strcmp(word, "done") == 0 && d->wanted;
-            if (strcmp(word, "dead") == 0)
-                send_dead(l, d, PQgetvalue(res, i, OUTCOME_ATTEMPTS),
-                          PQgetvalue(res, i, OUTCOME_ERROR));
+            settled(l, d, res, i);
             ids[acks++] = PQgetvalue(res, i, OUTCOME_POSITION);
             weir_queue_done(l->queue, d->item);
         }
@@ -318,6 +337,7 @@ static void on_consumed(PGresult *res, const char *error, const char *sqlstate, 
     assert(l->settle.consuming);
     l->settle.consuming = false;
     measure(l, error, sqlstate);
+    weir_span_consumed(l, error, sqlstate);
     if (error == NULL)
         on_committed(l, res);
     else if (strcmp(sqlstate, CANCELED) != 0 || weir_lease_is_gone(l) || !fail_slow(l, error))
@@ -412,6 +432,7 @@ static void batch_kind(weir_lease_t *l, uint64_t now, weir_queue_kind_t kind)
         weir_delivery_t *d = item->payload;
 
         d->item = item;
+        weir_span_begin(d);
         s->batch[s->count++] = d;
     }
 }

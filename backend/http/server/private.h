@@ -6,6 +6,7 @@
  *   dispatch.c     routes
  *   request.c      a request's life and answer
  *   measure.c      metrics
+ *   span.c         the span of a request
  *   connection.c   bytes, states, deadlines
  *
  * Calls go down in this list; connection.c calls back by connection_calls_t.
@@ -29,6 +30,7 @@
 #include "http/http.h"
 #include "http/route.h"
 #include "metrics/series.h"
+#include "trace/tracer.h"
 
 #include <sys/queue.h>
 #include <sys/uio.h>
@@ -90,8 +92,8 @@ struct weir_http_request {
     weir_http_t *http;
     connection_t *connection; /* NULL when it is closed, or serves another request */
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
-    weir_trace_t trace;
-    char *tracestate;      /* of trace, or NULL */
+    weir_open_span_t span;
+    char *tracestate;      /* of the span, or NULL */
     uint64_t began_us;     /* weir_clock_us() at its arrival */
     const char *route;     /* the pattern of its route; NULL: there is none */
     weir_series_t *active; /* in which it is counted, or NULL */
@@ -138,7 +140,7 @@ struct weir_http {
     bool stopping;
 };
 
-/* --- connection.c ------------------------------------------------------------------------- */
+/* --- connection.c ---------------------------------------------------------------------------- */
 
 /* Takes ownership of the descriptor, also when it fails for lack of memory or kernel resources. */
 bool weir_connection_new(weir_http_t *http, int fd);
@@ -158,7 +160,7 @@ void weir_connection_close(connection_t *c);
 void weir_connection_hold(connection_t *c);
 void weir_connection_let_go(connection_t *c);
 
-/* --- request.c ---------------------------------------------------------------------------- */
+/* --- request.c ------------------------------------------------------------------------------- */
 
 /* Creates a request of the connection, and puts it into the list of requests in flight. */
 weir_http_request_t *weir_http_request_new(connection_t *connection);
@@ -175,7 +177,7 @@ void weir_http_check_stopped(weir_http_t *http);
 /* How long ago the request came. */
 uint64_t weir_http_us_since(const weir_http_request_t *request);
 
-/* --- measure.c ---------------------------------------------------------------------------- */
+/* --- measure.c ------------------------------------------------------------------------------- */
 
 bool weir_http_is_known_method(const char *method);
 
@@ -184,14 +186,19 @@ void weir_http_measure_begin(weir_http_request_t *request);
 void weir_http_measure_answer(const weir_http_request_t *request);
 void weir_http_measure_end(weir_http_request_t *request);
 
-/* --- dispatch.c --------------------------------------------------------------------------- */
+/* --- span.c ---------------------------------------------------------------------------------- */
+
+void weir_http_span_begin(weir_http_request_t *request);
+void weir_http_span_end(const weir_http_request_t *request);
+
+/* --- dispatch.c ------------------------------------------------------------------------------ */
 
 /* Finds the route of a request and calls its handler, or answers it. */
 void weir_http_dispatch(weir_http_request_t *request);
 /* True when there is a route for the head; otherwise the request is refused without its body. */
 bool weir_http_has_route(weir_http_t *http, const weir_head_t *head);
 
-/* --- exchange.c --------------------------------------------------------------------------- */
+/* --- exchange.c ------------------------------------------------------------------------------ */
 
 /* For connection_calls_t. */
 void weir_exchange_received(connection_t *c);

@@ -29,7 +29,7 @@ static void log_request(const weir_http_request_t *r)
         shown[i] = path.data[i] > ' ' && path.data[i] < 0x7f ? path.data[i] : '?';
     shown[n] = '\0';
 
-    weir_log(r->http->quiet ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, &r->trace, "request",
+    weir_log(r->http->quiet ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, &r->span.trace, "request",
              "{s:s,s:s,s:i,s:f}", "method", weir_http_method(r), "path", shown, "status", r->status,
              "ms", (double)weir_http_us_since(r) / 1000);
 }
@@ -68,43 +68,6 @@ void weir_http_request_finish(weir_http_request_t *r)
     weir_http_check_stopped(http);
 }
 
-/* All fields of that name are one list (RFC 9110 section 5.3); NULL: none, or it must be ignored.
- */
-static char *tracestate_of(const weir_http_request_t *r)
-{
-    char state[WEIR_TRACE_STATE_MAX + 1];
-    size_t len = 0;
-    const char *value;
-
-    for (unsigned i = 0; (value = weir_head_nth(&r->connection->head, "tracestate", i)) != NULL;
-         i++) {
-        size_t n = strlen(value);
-
-        if (len + n + 1 > WEIR_TRACE_STATE_MAX)
-            return NULL;
-        if (len > 0)
-            state[len++] = ',';
-        memcpy(state + len, value, n);
-        len += n;
-    }
-    state[len] = '\0';
-
-    return weir_trace_is_state((weir_str_t){state, len}) ? weir_alloc_text(state) : NULL;
-}
-
-static void take_trace(weir_http_request_t *r)
-{
-    const char *value = weir_http_header(r, "traceparent");
-    weir_traceparent_t client;
-
-    if (value != NULL && weir_traceparent_parse(weir_str(value), &client) == 0) {
-        weir_traceparent_child(&client, &r->trace.at);
-        r->trace.tracestate = r->tracestate = tracestate_of(r);
-    } else {
-        weir_traceparent_new(&r->trace.at);
-    }
-}
-
 weir_http_request_t *weir_http_request_new(connection_t *connection)
 {
     weir_http_t *http = connection->http;
@@ -114,7 +77,7 @@ weir_http_request_t *weir_http_request_new(connection_t *connection)
     r->http = http;
     r->connection = connection;
     r->began_us = weir_clock_us();
-    take_trace(r);
+    weir_http_span_begin(r);
     TAILQ_INSERT_TAIL(&http->in_flight, r, link);
     http->n_in_flight++;
     weir_http_measure_begin(r);
@@ -267,6 +230,7 @@ static void send_answer(weir_http_request_t *r, int status, const char *media_ty
     r->status = status;
     log_request(r);
     weir_http_measure_answer(r);
+    weir_http_span_end(r);
     weir_connection_answer(r->connection, parts);
 }
 
@@ -392,12 +356,12 @@ weir_str_t weir_http_query(const weir_http_request_t *r, const char *name)
 
 const weir_trace_t *weir_http_trace(const weir_http_request_t *r)
 {
-    return &r->trace;
+    return &r->span.trace;
 }
 
 void weir_http_trace_text(const weir_http_request_t *r, char out[WEIR_TRACE_TEXT])
 {
-    weir_trace_text(&r->trace, out);
+    weir_trace_text(&r->span.trace, out);
 }
 
 void weir_http_add_header(weir_http_request_t *r, const char *name, const char *value)
@@ -407,7 +371,7 @@ void weir_http_add_header(weir_http_request_t *r, const char *name, const char *
 
     for (const char *p = value; *p != '\0'; p++) {
         if (!weir_is_value((unsigned char)*p)) {
-            weir_log(WEIR_LOG_ERROR, &r->trace,
+            weir_log(WEIR_LOG_ERROR, &r->span.trace,
                      "a response field is not sent, its value has a control character", "{s:s}",
                      "field", name);
             return;

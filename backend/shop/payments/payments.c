@@ -125,7 +125,7 @@ static void settle(job_t *job, const weir_gateway_answer_t *a)
 
     assert(a->found && a->status != NULL);
     snprintf(amount, sizeof(amount), "%" PRId64, a->amount);
-    weir_ask(job->payments->settle,
+    weir_ask(job->payments->settle, job->event->trace,
              (const char *[]){job->payment, a->status, a->charge, amount, a->currency, a->reason,
                               job->confirmed ? "t" : "f", trace_of(job, trace), job->event->id,
                               correlation(job)},
@@ -138,7 +138,7 @@ static void give_up(job_t *job)
     char trace[WEIR_TRACE_TEXT];
 
     assert(job->reason != NULL);
-    weir_ask(job->payments->settle,
+    weir_ask(job->payments->settle, job->event->trace,
              (const char *[]){job->payment, "failed", NULL, NULL, NULL, job->reason, "t",
                               trace_of(job, trace), job->event->id, correlation(job)},
              on_settled, job);
@@ -246,8 +246,8 @@ static void settle_stray(job_t *job, const char *status)
 {
     weir_log(WEIR_LOG_WARN, job->event->trace, "a charge belongs to no payment", "{s:s,s:s}",
              "charge", member(job, "charge"), "status", status);
-    weir_ask(job->payments->settle_stray, (const char *[]){member(job, "charge"), status},
-             on_settled, job);
+    weir_ask(job->payments->settle_stray, job->event->trace,
+             (const char *[]){member(job, "charge"), status}, on_settled, job);
 }
 
 static void on_stray_refunded(const weir_gateway_answer_t *a, void *arg)
@@ -321,7 +321,8 @@ static void on_stray_found(const weir_gateway_answer_t *a, void *arg)
         if (a->key != NULL)
             key = a->key;
     }
-    weir_ask(job->payments->stray_due, (const char *[]){charge, key}, on_stray_due, job);
+    weir_ask(job->payments->stray_due, job->event->trace, (const char *[]){charge, key},
+             on_stray_due, job);
 }
 
 /* --- the consumer ----------------------------------------------------------------------------- */
@@ -350,7 +351,7 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
         done(job, WEIR_DELIVERY_PERMANENT, "the event names no payment");
         return;
     }
-    weir_ask(p->due, (const char *[]){job->payment}, on_due, job);
+    weir_ask(p->due, job->event->trace, (const char *[]){job->payment}, on_due, job);
 }
 
 static void *open_payments(const weir_runtime_t *runtime, char *error, size_t error_size)

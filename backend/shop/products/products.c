@@ -163,7 +163,8 @@ static void get_product(weir_http_request_t *request, void *arg)
     call = new_call(products, request, version);
     memcpy(call->id, uuid, sizeof(uuid));
     call->if_none_match = weir_if_none_match(request);
-    if (weir_batch_submit(products->reads, (const char *[]){uuid}, on_product, call))
+    if (weir_batch_submit(products->reads, weir_http_trace(request), (const char *[]){uuid},
+                          on_product, call))
         return;
 
     weir_answer_not_taken(request);
@@ -208,7 +209,8 @@ static void get_products(weir_http_request_t *request, void *arg)
 
     call = new_call(products, request, version);
     call->if_none_match = weir_if_none_match(request);
-    if (weir_batch_submit(products->lists, (const char *[]){uuid, PAGE}, on_page, call))
+    if (weir_batch_submit(products->lists, weir_http_trace(request), (const char *[]){uuid, PAGE},
+                          on_page, call))
         return;
 
     weir_answer_not_taken(request);
@@ -263,7 +265,8 @@ static bool submit_put(call_t *call)
     weir_uuid7(event_id);
     weir_http_trace_text(call->request, traceparent);
 
-    return weir_batch_submit(call->products->puts, values, on_put, call);
+    return weir_batch_submit(call->products->puts, weir_http_trace(call->request), values, on_put,
+                             call);
 }
 
 static void put_product(weir_http_request_t *request, void *arg)

@@ -158,7 +158,7 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
         done(job, WEIR_DELIVERY_PERMANENT, "the event names no user");
         return;
     }
-    weir_ask(e->recipients, (const char *[]){uuid}, on_recipient, job);
+    weir_ask(e->recipients, event->trace, (const char *[]){uuid}, on_recipient, job);
 }
 
 static void *open_email(const weir_runtime_t *runtime, char *error, size_t error_size)

@@ -42,6 +42,9 @@ subtest 'the sample and the shortest file are fine' => sub {
         'IPv6' => "${DB}listen = [::1]:80",
         'metrics' => "${DB}metrics_listen = 127.0.0.1:9102",
         'no metrics' => "${DB}metrics_listen = off",
+        'no traces' => "${DB}traces_endpoint = off\ntraces_sampler_arg = 1e-3",
+        'traces' => "${DB}traces_endpoint = https://[::1]:4318/v1/traces?x=1\n"
+            . 'traces_headers = a=b%2C,c=d',
         'limits' => $DB . $limits,
     );
     for my $name (sort keys %fine) {
@@ -58,8 +61,8 @@ subtest 'every key refuses what it does not allow' => sub {
             '', '8081', ':8081', '127.0.0.1', '127.0.0.1:', '127.0.0.1:x', '127.0.0.1:0',
             '127.0.0.1:65536', '127.0.0.1:80x', '::1:80', 'unix:', 'unix:x', '127.0.0.1:-1'],
         metrics_listen => qr/must be off, ADDRESS:PORT/ => [
-            '', 'on', 'Off', '9102', ':9102', '127.0.0.1', '127.0.0.1:0', '127.0.0.1:65536', '::1:80',
-            'unix:', 'unix:x'],
+            '', 'on', 'Off', '9102', ':9102', '127.0.0.1', '127.0.0.1:0', '127.0.0.1:65536',
+            '::1:80', 'unix:', 'unix:x'],
         database => qr/must be a libpq connection string/ => ['', 'x' x 1025],
         redis => qr{must be redis://} =>
             ['', '127.0.0.1:6379', 'http://x', 'redis://', 'unix:', 'unix:x'],
@@ -92,6 +95,21 @@ subtest 'every key refuses what it does not allow' => sub {
         stream_limit => qr/must be a number from 100 to 10000000/ => ['', '99', '10000001', '1k'],
         outbox_keep => qr/must be a time from 1s to 3650d with its unit: s, m, h or d/ =>
             ['', '0s', '3651d', '30', '5ms', 'd'],
+        traces_endpoint => qr/must (?:be off, http|have no blanks|not have)/ => [
+            'on', 'localhost:4318', 'ftp://h/', 'http://', 'https:///x', 'http://a b/',
+            'http://h/#x'],
+        traces_protocol => qr{must be http/protobuf or http/json} => ['grpc', 'http', 'HTTP/JSON'],
+        traces_timeout => qr/must be a time from 1ms to 60s/ =>
+            ['5', '0s', '61s', '60001ms', '1m', '-1s', 's', '1e1s', '99999999999999999999ms'],
+        traces_compression => qr/must be none or gzip/ => ['zstd', 'GZIP', '1'],
+        traces_certificate => qr/must be a file with certificates/ => ['/nonexistent'],
+        traces_sampler => qr/must be always_on, always_off, traceidratio, or parentbased_/ =>
+            ['on', 'jaeger_remote', 'parentbased', 'ALWAYS_ON'],
+        traces_sampler_arg => qr/must be a number from 0 to 1/ =>
+            ['x', '-0.1', '1.1', '0.5x', 'nan', 'inf', '0x1', '50%'],
+        service_name => qr/must be (?:UTF-8|at most 256 bytes)/ => ["a\xff", 'x' x 257],
+        resource_attributes => qr/must be (?:a list like|UTF-8|at most 2048 bytes)/ =>
+            ['a', 'a=b,c', '=b', 'a=%', 'a=%zz', 'a=%00', "a=\xff"],
         groups => qr/(?:must be "all"|there is no group)/ =>
             ['', ',', 'emails', 'email,x', 'email;flags', 'EMAIL', "a\xff"],
     );
@@ -153,6 +171,8 @@ subtest 'no message shows a secret' => sub {
         smtp => ['smtp://u:hush@h:x'],
         payments_url => ['http://u:hush@h:abc'],
         webhook_secret => ['whsec_hush', 'hush'],
+        traces_endpoint => ['http://u:hush@h/'],
+        traces_headers => ['hush', 'a b=hush', '=hush', 'a=hush%', "a=hush%0a"],
     );
     for my $key (sort keys %wrong) {
         for my $value (@{ $wrong{$key} }) {

@@ -17,9 +17,9 @@
 -- belongs to a history that was rolled back, and later events may belong to an aggregate whose
 -- event it hides.
 --
--- Returns the outcome per position: done, retry (after r_wait_ms), dead, other (see p_ids), or
--- unknown: the log ends before that position (a stream that is ahead of the database), so the
--- position must not be marked. Then r_handled, the position up to which all events are handled.
+-- Returns the outcome per position: done (r_attempts is the number of earlier attempts that failed,
+-- or NULL), retry (after r_wait_ms), dead, other (see p_ids), or unknown: the log ends before that
+-- position (a stream that is ahead of the database), so the position must not be marked. Then r_handled, the position up to which all events are handled.
 -- Raises WE001 when the caller no longer owns the partition.
 CREATE OR REPLACE FUNCTION consume(
     p_group text, p_partition smallint, p_epoch bigint, p_apply text, p_types text[], p_permanent text[],
@@ -198,12 +198,14 @@ BEGIN
     WHERE c.group_name = p_group AND c.partition = p_partition
       AND (advanced > low OR c.expires_at NOT BETWEEN until - make_interval(secs => p_ttl_ms / 2000.0) AND until);
 
-    DELETE FROM retries r
-    WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (settled);
-
     RETURN QUERY
+    WITH gone AS (
+        DELETE FROM retries r
+        WHERE r.group_name = p_group AND r.partition = p_partition AND r.position = ANY (settled)
+        RETURNING r.position, r.attempts
+    )
     SELECT u.position, CASE WHEN u.position > newest THEN 'unknown' WHEN u.position >= cut THEN 'other' ELSE 'done' END,
-           NULL::int, NULL::int, NULL::text, NULL::bigint
+           (SELECT g.attempts FROM gone g WHERE g.position = u.position), NULL::int, NULL::text, NULL::bigint
     FROM unnest(p_positions) u(position)
     WHERE u.position <> ALL (failed);
     RETURN QUERY SELECT NULL::bigint, 'handled'::text, NULL::int, NULL::int, NULL::text, advanced;

@@ -41,7 +41,11 @@ weir_delivery_t *weir_delivery_new(weir_lease_t *l, const char *json, size_t len
     d->lease = l;
     d->json = weir_alloc_bytes(json, len);
     d->len = len;
-    d->root = weir_cloudevent_parse(json, len, &d->event, &d->trace);
+    d->root = weir_cloudevent_parse(json, len, &d->event, &d->origin);
+    if (d->event.trace != NULL) {
+        d->span.trace = d->origin; /* until the first attempt */
+        d->event.trace = &d->span.trace;
+    }
     d->readable = d->root != NULL;
     if (d->readable)
         copy_id(d);
@@ -53,7 +57,7 @@ void weir_delivery_slim(weir_delivery_t *d)
 {
     json_decref(d->root);
     d->root = NULL;
-    d->trace.tracestate = NULL; /* it was in the document */
+    d->origin.tracestate = d->span.trace.tracestate = NULL; /* it was in the document */
     d->event = (weir_event_t){.trace = d->event.trace};
 }
 
@@ -65,6 +69,11 @@ void weir_delivery_free(void *delivery)
     free(d->json);
     free(d->error);
     free(d);
+}
+
+const weir_trace_t *weir_delivery_trace(const weir_delivery_t *d)
+{
+    return d->event.trace;
 }
 
 bool weir_delivery_is_owned(const weir_delivery_t *d)

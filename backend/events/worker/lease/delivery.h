@@ -7,6 +7,7 @@
 #include "events/dependency.h"
 #include "events/worker/private.h"
 #include "events/worker/queue/queue.h"
+#include "trace/tracer.h"
 
 #include <jansson.h>
 #include <sys/queue.h>
@@ -18,9 +19,9 @@ struct weir_delivery {
     size_t len;
     json_t *root; /* the document of event; NULL when no handler needs it */
     weir_event_t event;
-    char id[37];        /* the delivered id of the event; empty: not a UUID */
-    weir_trace_t trace; /* the span of the attempt; event.trace points here, or is NULL */
-    bool wanted;        /* the event has one of the consumer's types */
+    char id[37];         /* the delivered id of the event; empty: not a UUID */
+    weir_trace_t origin; /* the span that made the event */
+    bool wanted;         /* the event has one of the consumer's types */
     bool readable;
 
     weir_item_t *item; /* its item of the queue, set when the event is taken */
@@ -28,6 +29,10 @@ struct weir_delivery {
     /* confirm.c */
     unsigned proved; /* the session in which the outbox had this id at this position; 0: none */
     bool missing;    /* the outbox no longer has the event of this position */
+
+    /* span.c */
+    weir_open_span_t span; /* of the attempt; event.trace points into it, or is NULL */
+    bool received;         /* a handler has got the event */
 
     /* handle.c, until the event is settled */
     uint64_t began_us; /* weir_clock_us() when the handler got the event */

@@ -1,8 +1,14 @@
 // needs: backend/db/session.c backend/db/settings.c backend/db/pipeline.c backend/db/batch/batch.c
 // needs: backend/db/batch/group.c backend/db/array.c backend/db/batch/part.c backend/log/log.c
 // needs: common/problem.c common/ids/random.c backend/log/alloc.c
-// needs: backend/db/summary.c backend/metrics/series.c backend/metrics/families.c
+// needs: backend/db/sqlstate.c backend/db/summary.c
+// needs: backend/metrics/series.c backend/metrics/families.c
 // needs: common/metrics/exposition.c common/metrics/histogram.c
+// needs: backend/db/batch/span.c backend/trace/tracer.c
+// needs: common/trace/traceparent.c common/trace/context.c common/trace/ids.c
+// needs: common/trace/span.c common/trace/encode/otlp.c common/trace/encode/otlp_json.c
+// needs: common/trace/encode/zipkin.c common/trace/encode/out.c
+// needs: common/trace/sampling.c common/trace/tracestate.c
 //
 // Needs a PostgreSQL of its own: WEIR_TEST_DATABASE is its connection string. Without it
 // all is skipped; t/backend/db/session.t starts one and runs this.
@@ -286,7 +292,7 @@ static bool submit(weir_batch_t *batch, const char *t, const char *u, const char
 {
     const char *values[] = {t, u};
 
-    return weir_batch_submit(batch, values, on_row, (void *)name);
+    return weir_batch_submit(batch, NULL, values, on_row, (void *)name);
 }
 
 static void requests_get_their_own_rows(void **state)
@@ -376,9 +382,9 @@ static void an_error_of_the_statement_fails_the_whole_batch(void **state)
 
     (void)state;
     batch = weir_batch_new(db, ints, 1, 10, 10, 1);
-    assert_true(weir_batch_submit(batch, good, on_row, (void *)"a"));
-    assert_true(weir_batch_submit(batch, good, on_row, (void *)"b"));
-    assert_true(weir_batch_submit(batch, bad, on_row, (void *)"c"));
+    assert_true(weir_batch_submit(batch, NULL, good, on_row, (void *)"a"));
+    assert_true(weir_batch_submit(batch, NULL, good, on_row, (void *)"b"));
+    assert_true(weir_batch_submit(batch, NULL, bad, on_row, (void *)"c"));
     run_until(3);
     assert_string_equal(told, "a=ok b!22P02 c!22P02 ");
 
