@@ -267,9 +267,9 @@ static void on_appended(const weir_log_answer_t *answer, void *arg)
     weir_outlet_t *p = weir_send_outlet(arg);
     bool appended = answer->verdict == WEIR_LOG_APPENDED;
 
-    weir_send_end(arg, appended                ? NULL
-                       : answer->error != NULL ? answer->error
-                                               : "the stream does not end where it should");
+    weir_send_end(arg, appended                             ? NULL
+                       : answer->verdict == WEIR_LOG_FAILED ? answer->error
+                                                            : "the stream ends elsewhere");
     count(p, answer);
     answered(p, answer, true);
 }

@@ -10,7 +10,7 @@ void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
 
     assert(handler != NULL && http->routes.count < WEIR_ROUTES_MAX);
     weir_route_add(&http->routes, method, pattern, target);
-    *target = (target_t){handler, arg};
+    *target = (target_t){.handler = handler, .arg = arg, .pattern = pattern};
 }
 
 bool weir_http_has_route(weir_http_t *http, const weir_head_t *head)
@@ -49,12 +49,12 @@ void weir_http_dispatch(weir_http_request_t *r)
         return;
     }
 
-    r->route = found->pattern;
+    r->target = found->target;
     if (http->n_in_flight > WEIR_HTTP_IN_FLIGHT_MAX) {
         weir_http_add_header(r, "Retry-After", "1");
         weir_http_error(r, 503, "Too many requests are waiting.");
         return;
     }
 
-    ((target_t *)found->target)->handler(r, ((target_t *)found->target)->arg);
+    r->target->handler(r, r->target->arg);
 }

@@ -38,6 +38,11 @@
 typedef struct {
     weir_http_handler handler;
     void *arg;
+    const char *pattern;
+    /* measure.c: the series of the last answer's duration; status 0: there was none */
+    weir_series_t *duration;
+    int status;
+    unsigned method;
 } target_t;
 
 typedef enum {
@@ -95,7 +100,8 @@ struct weir_http_request {
     weir_open_span_t span;
     char *tracestate;      /* of the span, or NULL */
     uint64_t began_us;     /* weir_clock_us() at its arrival */
-    const char *route;     /* the pattern of its route; NULL: there is none */
+    target_t *target;      /* of its route; NULL: there is none */
+    unsigned method;       /* measure.c */
     weir_series_t *active; /* in which it is counted, or NULL */
     int status;            /* of the answer; 0 while waiting */
     bool abandoned;
@@ -183,7 +189,7 @@ bool weir_http_is_known_method(const char *method);
 
 /* A request has come; it was answered; it ends. */
 void weir_http_measure_begin(weir_http_request_t *request);
-void weir_http_measure_answer(const weir_http_request_t *request);
+void weir_http_measure_answer(weir_http_request_t *request);
 void weir_http_measure_end(weir_http_request_t *request);
 
 /* --- span.c ---------------------------------------------------------------------------------- */

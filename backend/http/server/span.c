@@ -64,6 +64,7 @@ void weir_http_span_end(const weir_http_request_t *r)
 {
     const weir_head_t *head = &r->connection->head;
     const char *method = weir_head_method(head), *host = weir_head_field(head, "Host");
+    const char *route = r->target != NULL ? r->target->pattern : NULL;
     bool known = weir_http_is_known_method(method);
     weir_attribute_t attributes[ATTRIBUTES];
     weir_str_t path = weir_str(weir_head_path(head));
@@ -76,15 +77,15 @@ void weir_http_span_end(const weir_http_request_t *r)
     assert(r->status >= 200 && r->status < 600);
     if (path.len > PATH_MAX_SHOWN)
         path.len = PATH_MAX_SHOWN;
-    snprintf(name, sizeof(name), "%s%s%s", known ? method : "HTTP", r->route != NULL ? " " : "",
-             r->route != NULL ? r->route : "");
+    snprintf(name, sizeof(name), "%s%s%s", known ? method : "HTTP", route != NULL ? " " : "",
+             route != NULL ? route : "");
     add(attributes, &n, "http.request.method", weir_str(known ? method : "_OTHER"));
     if (!known)
         add(attributes, &n, "http.request.method_original", weir_str(method));
     add(attributes, &n, "url.scheme", WEIR_STR("http"));
     add(attributes, &n, "url.path", path);
-    if (r->route != NULL)
-        add(attributes, &n, "http.route", weir_str(r->route));
+    if (route != NULL)
+        add(attributes, &n, "http.route", weir_str(route));
     if (host != NULL)
         add(attributes, &n, "server.address", weir_str(host));
     attributes[n++] = (weir_attribute_t){.name = "http.response.status_code",
