@@ -26,6 +26,8 @@ static void ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call, ngx_uint_t last);
 static ngx_uint_t ngx_http_weir_trace_call_end(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call);
+static void ngx_http_weir_trace_refine(ngx_http_weir_trace_kept_t *kept,
+    weir_span_t *span);
 static void ngx_http_weir_trace_try_id(ngx_http_weir_trace_call_t *call,
     ngx_uint_t i, ngx_uint_t end, uint8_t *id);
 static void ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
@@ -37,7 +39,7 @@ static void ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
     ngx_http_weir_trace_attributes_t *attributes, u_char *buf);
 static char *ngx_http_weir_trace_try_error(ngx_http_upstream_state_t *state);
 static void ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
-    ngx_http_weir_phase_e phase, uint64_t start, uint64_t end);
+    ngx_http_weir_record_wait_t *wait);
 
 
 void
@@ -85,7 +87,7 @@ ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
     ngx_http_upstream_state_t  *state;
 
     state = call->request->upstream_states->elts;
-    time = call->start + kept->offset;
+    time = ngx_http_weir_trace_time(kept, call->start);
 
     for (i = call->first.state; i < last; i++) {
 
@@ -108,15 +110,38 @@ ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
         span.end = ngx_min(time, kept->end);
 
         if (i == last - 1 && call == kept->ctx->calls
-            && call->request == kept->request && kept->record
-            && kept->record->phase == NGX_HTTP_WEIR_PHASE_SEND
-            && kept->record->since + kept->offset > span.start)
+            && call->request == kept->request)
         {
-            /* the record knows when the last byte was there, and exactly */
-            span.end = kept->record->since + kept->offset;
+            ngx_http_weir_trace_refine(kept, &span);
         }
 
         ngx_http_weir_trace_try(kept, call, i, &span);
+    }
+}
+
+
+/*
+ * The end of the request's last try: the record knows exactly when the last byte
+ * of the response was there.
+ */
+
+static void
+ngx_http_weir_trace_refine(ngx_http_weir_trace_kept_t *kept, weir_span_t *span)
+{
+    uint64_t                 end;
+    ngx_http_weir_record_t  *record;
+
+    record = kept->record;
+
+    if (record == NULL || record->phase != NGX_HTTP_WEIR_PHASE_SEND) {
+        return;
+    }
+
+    end = ngx_http_weir_trace_time(kept, record->since
+                                   - record->spent[NGX_HTTP_WEIR_PHASE_SEND]);
+
+    if (end > span->start) {
+        span->end = end;
     }
 }
 
@@ -325,9 +350,8 @@ ngx_http_weir_trace_try_error(ngx_http_upstream_state_t *state)
 void
 ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept)
 {
-    ngx_uint_t                    i;
-    ngx_http_weir_record_t       *record;
-    ngx_http_weir_record_wait_t  *wait;
+    ngx_uint_t               i;
+    ngx_http_weir_record_t  *record;
 
     record = kept->record;
 
@@ -336,16 +360,14 @@ ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept)
     }
 
     for (i = 0; i < record->waits; i++) {
-        wait = &record->wait[i];
-        ngx_http_weir_trace_wait(kept, wait->phase, wait->start + kept->offset,
-                                 wait->end + kept->offset);
+        ngx_http_weir_trace_wait(kept, &record->wait[i]);
     }
 }
 
 
 static void
 ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
-    ngx_http_weir_phase_e phase, uint64_t start, uint64_t end)
+    ngx_http_weir_record_wait_t *wait)
 {
     weir_span_t  span;
 
@@ -353,10 +375,10 @@ ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
     weir_trace_ids_span(span.span_id);
 
     span.kind = WEIR_SPAN_INTERNAL;
-    span.name = phase == NGX_HTTP_WEIR_PHASE_REDIS
+    span.name = wait->phase == NGX_HTTP_WEIR_PHASE_REDIS
                 ? WEIR_STR("wait for redis") : WEIR_STR("wait for turn");
-    span.start = ngx_min(start, kept->end);
-    span.end = ngx_min(end, kept->end);
+    span.start = ngx_http_weir_trace_time(kept, wait->start);
+    span.end = ngx_http_weir_trace_time(kept, wait->end);
 
     (void) ngx_http_weir_export_span(kept->request, &span);
 }

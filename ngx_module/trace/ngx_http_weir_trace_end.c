@@ -142,16 +142,20 @@ ngx_http_weir_trace_export(ngx_http_request_t *r,
     kept.ctx = ctx;
     kept.record = ngx_http_weir_record(r);
     kept.end = ngx_http_weir_unix_ns();
-    kept.offset = kept.end - ngx_http_weir_ns();
-
     kept.start = ((uint64_t) r->start_sec * 1000 + r->start_msec) * 1000000;
 
     if (kept.record) {
+        ngx_http_weir_record_end(kept.record);
+
+        kept.offset = kept.end - kept.record->since;
         start = kept.record->start + kept.offset;
 
         if (start < kept.start + 2000000) {
             kept.start = start;
         }
+
+    } else {
+        kept.offset = kept.end - ngx_http_weir_ns();
     }
 
     kept.start = ngx_min(kept.start, kept.end);

@@ -12,7 +12,6 @@
 /* Limits of attributes, in bytes; longer texts are cut. */
 #define NGX_HTTP_WEIR_TRACE_URL_MAX    2048
 #define NGX_HTTP_WEIR_TRACE_TEXT_MAX   512
-#define NGX_HTTP_WEIR_TRACE_ROUTE_MAX  255
 
 #define NGX_HTTP_WEIR_TRACE_ATTRIBUTES  20
 
@@ -64,26 +63,27 @@ void ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept);
 void ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept);
 
 
+/*
+ * A time of ngx_http_weir_ns(), in ns since 1970.  Clocks differ a little, and
+ * no span or event is outside of the server span.
+ */
+
+static ngx_inline uint64_t
+ngx_http_weir_trace_time(ngx_http_weir_trace_kept_t *kept, uint64_t ns)
+{
+    ns += kept->offset;
+    ns = ngx_max(ns, kept->start);
+
+    return ngx_min(ns, kept->end);
+}
+
+
 /* The status of the response, as $status; 0: none. */
 
 static ngx_inline ngx_uint_t
 ngx_http_weir_trace_status(ngx_http_request_t *r)
 {
     return r->err_status ? r->err_status : r->headers_out.status;
-}
-
-
-/* True if the request has a route: the name of its location. */
-
-static ngx_inline ngx_uint_t
-ngx_http_weir_trace_route(ngx_http_request_t *r, ngx_str_t *route)
-{
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-    *route = clcf->name;
-
-    return route->len != 0;
 }
 
 

@@ -8,6 +8,8 @@
 #include <ngx_http.h>
 
 #include "export/ngx_http_weir_export.h"
+#include "http/ngx_http_weir.h"
+#include "http/route/ngx_http_weir_route.h"
 #include "trace/ngx_http_weir_trace_private.h"
 
 
@@ -45,15 +47,15 @@ void
 ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 {
     u_char                            *p;
-    ngx_str_t                          route;
     weir_span_t                        span;
     ngx_http_request_t                *r;
+    ngx_http_weir_loc_conf_t          *wlcf;
     weir_span_event_t                  events[NGX_HTTP_WEIR_RECORD_EVENTS];
     ngx_http_weir_trace_method_t       method;
     ngx_http_weir_trace_attributes_t   attributes;
     u_char                             query[NGX_HTTP_WEIR_TRACE_URL_MAX],
                                        number[NGX_INT_T_LEN],
-                                       name[NGX_HTTP_WEIR_TRACE_ROUTE_MAX + 16];
+                                       name[NGX_HTTP_WEIR_ROUTE_MAX + 16];
 
     r = kept->request;
 
@@ -88,12 +90,13 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
         }
     }
 
-    if (ngx_http_weir_trace_route(r, &route)) {
-        ngx_http_weir_trace_text(&attributes, "http.route", &route,
-                                 NGX_HTTP_WEIR_TRACE_ROUTE_MAX);
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    if (wlcf->route.len) {
+        ngx_http_weir_trace_text(&attributes, "http.route", &wlcf->route,
+                                 NGX_HTTP_WEIR_ROUTE_MAX);
         *p++ = ' ';
-        p = ngx_cpymem(p, route.data,
-                       ngx_min(route.len, NGX_HTTP_WEIR_TRACE_ROUTE_MAX));
+        p = ngx_cpymem(p, wlcf->route.data, wlcf->route.len);
     }
 
     span.name.data = (char *) name;
@@ -339,7 +342,8 @@ ngx_http_weir_trace_server_events(ngx_http_weir_trace_kept_t *kept,
     for (i = 0; i < kept->record->events; i++) {
         ngx_memzero(&events[i], sizeof(weir_span_event_t));
         events[i].name = kept->record->event[i].name;
-        events[i].time = kept->record->event[i].time + kept->offset;
+        events[i].time = ngx_http_weir_trace_time(kept,
+                                                  kept->record->event[i].time);
     }
 
     return i;
