@@ -160,6 +160,7 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     record->phase = phase;
 }
 
+
 /*
  * Records an event of the request, or of the request that it is a subrequest
  * of, if there is a record.

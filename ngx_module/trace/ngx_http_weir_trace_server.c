@@ -105,10 +105,8 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
     ngx_http_weir_trace_server_request(r, &attributes, query);
     ngx_http_weir_trace_server_response(r, &attributes, number);
 
-    if (ngx_http_weir_trace_status(r) >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        span.status = WEIR_SPAN_STATUS_ERROR;
-    }
-
+    span.status = ngx_http_weir_trace_status(r) < NGX_HTTP_INTERNAL_SERVER_ERROR
+                  ? WEIR_SPAN_STATUS_UNSET : WEIR_SPAN_STATUS_ERROR;
     span.events = events;
     span.event_count = ngx_http_weir_trace_server_events(kept, events);
     span.attributes.elts = attributes.elts;
