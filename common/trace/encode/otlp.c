@@ -209,27 +209,61 @@ static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner
     }
 }
 
+/* Such an attribute has no length of more than one byte. */
+#define SHORT_MAX 100
+
+/* A text attribute that is short, which most are, and ASCII. */
+static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a, size_t name)
+{
+    size_t len = a->value.text.len;
+
+    *p++ = (char)tag;
+    *p++ = (char)(name + len + 6);
+    *p++ = TAG(1, BYTES);
+    *p++ = (char)name;
+    memcpy(p, a->name, name);
+    p += name;
+    *p++ = TAG(2, BYTES);
+    *p++ = (char)(len + 2);
+    *p++ = TAG(1, BYTES);
+    *p++ = (char)len;
+    memcpy(p, a->value.text.data, len);
+
+    return p + len;
+}
+
+static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a, size_t name)
+{
+    size_t inner = 0, value = value_len(a, &inner), len = field_len(name) + field_len(value);
+    char *p;
+
+    if (out->len + field_len(len) > out->cap) {
+        out->full = true;
+        out->len += field_len(len);
+        return;
+    }
+
+    p = write_field(out->buf + out->len, tag, len);
+    p = write_field(p, TAG(1, BYTES), name);
+    memcpy(p, a->name, name);
+    p = write_field(p + name, TAG(2, BYTES), value);
+    p = write_value(p, a, inner);
+    out->len = (size_t)(p - out->buf);
+}
+
 /* Most of a span's bytes are attributes: there is one check for room for each. */
 static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t *attributes)
 {
     for (size_t i = 0; i < attributes->n; i++) {
         const weir_attribute_t *a = &attributes->elts[i];
-        size_t inner = 0, name = strlen(a->name), value = value_len(a, &inner),
-               len = field_len(name) + field_len(value);
-        char *p;
+        size_t name = strlen(a->name);
 
-        if (out->len + field_len(len) > out->cap) {
-            out->full = true;
-            out->len += field_len(len);
-            continue;
-        }
-
-        p = write_field(out->buf + out->len, tag, len);
-        p = write_field(p, TAG(1, BYTES), name);
-        memcpy(p, a->name, name);
-        p = write_field(p + name, TAG(2, BYTES), value);
-        p = write_value(p, a, inner);
-        out->len = (size_t)(p - out->buf);
+        if (a->type == WEIR_ATTRIBUTE_TEXT && a->value.text.len != 0 &&
+            name + a->value.text.len <= SHORT_MAX && out->len + SHORT_MAX + 8 <= out->cap &&
+            weir_out_is_ascii(a->value.text))
+            out->len = (size_t)(write_short(out->buf + out->len, tag, a, name) - out->buf);
+        else
+            put_attribute(out, tag, a, name);
     }
 }
 
