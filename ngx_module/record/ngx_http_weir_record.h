@@ -73,7 +73,8 @@ typedef struct {
     uint64_t                since;      /* start of the current phase */
     uint64_t                tick;       /* the same in ngx_http_weir_ticks() */
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
-    ngx_http_weir_record_wait_t  wait[NGX_HTTP_WEIR_RECORD_WAITS];
+    ngx_http_weir_record_wait_t  *wait; /* NULL without one; most requests wait
+                                           for nothing */
     ngx_uint_t              waits;
     ngx_http_weir_record_event_t  event[NGX_HTTP_WEIR_RECORD_EVENTS];
     ngx_uint_t              events;

@@ -232,6 +232,15 @@ ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
 {
     ngx_http_weir_record_wait_t  *wait;
 
+    if (record->wait == NULL) {
+        record->wait = ngx_palloc(record->request->pool,
+                                  NGX_HTTP_WEIR_RECORD_WAITS
+                                  * sizeof(ngx_http_weir_record_wait_t));
+        if (record->wait == NULL) {
+            return;
+        }
+    }
+
     wait = &record->wait[record->waits];
 
     if (record->waits && wait[-1].phase == record->phase
