@@ -181,6 +181,22 @@ static double value_at(unsigned bucket, double part)
     return exp2((double)WEIR_HISTOGRAM_MIN_EXPONENT + (bucket + part) / WEIR_HISTOGRAM_OCTAVE);
 }
 
+/*
+ * Where in its bucket the value with that rank (1 to n) is, of n values: each is in the middle of
+ * its n-th part. Not nearer than a tenth to a bound: all values of a bucket may be at the other
+ * one, and 0.9 buckets are 0.98%.
+ */
+static double part_of_bucket(double rank, double n)
+{
+    return fmin(fmax((rank - 0.5) / n, 0.1), 0.9);
+}
+
+/* From 1 on; what is a whole number but for rounding is that number. */
+static double rank_of(double q, uint64_t count)
+{
+    return fmax(1.0, ceil(q * (double)count - 1e-6));
+}
+
 void weir_histogram_quantiles(const weir_histogram_sum_t *sum, const double *q, double *values,
                               size_t n)
 {
@@ -189,7 +205,7 @@ void weir_histogram_quantiles(const weir_histogram_sum_t *sum, const double *q, 
     double last = 0.0;
 
     for (size_t i = 0; i < n; i++) {
-        double rank = q[i] * (double)count;
+        double rank = rank_of(q[i], count);
 
         assert(q[i] >= last && q[i] <= 1.0);
         last = q[i];
@@ -198,7 +214,7 @@ void weir_histogram_quantiles(const weir_histogram_sum_t *sum, const double *q, 
             values[i] = NAN;
             continue;
         }
-        if (rank <= (double)sum->zero && sum->zero > 0) {
+        if (rank <= (double)sum->zero) {
             values[i] = 0.0;
             continue;
         }
@@ -206,10 +222,10 @@ void weir_histogram_quantiles(const weir_histogram_sum_t *sum, const double *q, 
                (sum->bucket[bucket] == 0 || (double)(below + sum->bucket[bucket]) < rank))
             below += sum->bucket[bucket++];
 
-        values[i] =
-            bucket == WEIR_HISTOGRAM_BUCKETS
-                ? value_at(WEIR_HISTOGRAM_BUCKETS, 0.0)
-                : value_at(bucket, fmax(0.0, rank - (double)below) / (double)sum->bucket[bucket]);
+        values[i] = bucket == WEIR_HISTOGRAM_BUCKETS
+                        ? value_at(WEIR_HISTOGRAM_BUCKETS, 0.0)
+                        : value_at(bucket, part_of_bucket(rank - (double)below,
+                                                          (double)sum->bucket[bucket]));
     }
 }
 

@@ -155,9 +155,10 @@ void weir_histogram_advance(weir_histogram_t *h, weir_histogram_sum_t *now,
 uint64_t weir_histogram_count(const weir_histogram_sum_t *sum);
 
 /*
- * The q-quantile (0 to 1) in seconds; NaN without values. Within a bucket values are taken to be
- * spread evenly on a logarithmic scale, as Prometheus does for native histograms. Values below the
- * first bucket count as 0, those above the last as 2^WEIR_HISTOGRAM_MAX_EXPONENT.
+ * The q-quantile (0 to 1) in seconds, within 1% of the value with the rank q * count, rounded up;
+ * NaN without values. Within a bucket values are taken to be spread evenly on a logarithmic scale.
+ * Values below the first bucket count as 0, those above the last as
+ * 2^WEIR_HISTOGRAM_MAX_EXPONENT.
  */
 double weir_histogram_quantile(const weir_histogram_sum_t *sum, double q);
 
