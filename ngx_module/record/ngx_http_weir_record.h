@@ -76,7 +76,7 @@ typedef struct {
     ngx_http_weir_record_wait_t  *wait; /* NULL without one; most requests wait
                                            for nothing */
     ngx_uint_t              waits;
-    ngx_http_weir_record_event_t  event[NGX_HTTP_WEIR_RECORD_EVENTS];
+    ngx_http_weir_record_event_t  *event;  /* NULL without one */
     ngx_uint_t              events;
     ngx_uint_t              method;     /* of the client; an error_page may
                                            change r->method */

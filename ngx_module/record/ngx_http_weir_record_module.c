@@ -282,7 +282,15 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
 
     record = ngx_http_weir_record(r);
 
-    if (record && record->events < NGX_HTTP_WEIR_RECORD_EVENTS) {
+    if (record && record->event == NULL) {
+        record->event = ngx_palloc(record->request->pool,
+                                   NGX_HTTP_WEIR_RECORD_EVENTS
+                                   * sizeof(ngx_http_weir_record_event_t));
+    }
+
+    if (record && record->event
+        && record->events < NGX_HTTP_WEIR_RECORD_EVENTS)
+    {
         event = &record->event[record->events++];
         event->name = name;
         event->time = ngx_http_weir_ns();
