@@ -10,7 +10,9 @@
 
 
 /* Clock and counter are compared over at least this time. */
-#define NGX_HTTP_WEIR_CLOCK_MEASURE  5     /* ms */
+#define NGX_HTTP_WEIR_CLOCK_MEASURE   20   /* ms */
+
+#define NGX_HTTP_WEIR_CLOCK_READINGS  16
 
 
 ngx_uint_t  ngx_http_weir_clock_has_tsc;
@@ -24,18 +26,33 @@ static uint64_t  ngx_http_weir_clock_first_ns;
 static uint64_t  ngx_http_weir_clock_first_tick;
 
 
-/* The counter halfway between its values before and after the clock was read. */
+/*
+ * The counter halfway between its values before and after the clock was read:
+ * of some readings the quickest, between which the process was not interrupted.
+ */
 
 static uint64_t
 ngx_http_weir_clock_read(uint64_t *tick)
 {
-    uint64_t  ns, before;
+    uint64_t    ns, best, before, took, quickest;
+    ngx_uint_t  i;
 
-    before = __builtin_ia32_rdtsc();
-    ns = ngx_http_weir_ns();
-    *tick = before + (__builtin_ia32_rdtsc() - before) / 2;
+    best = 0;
+    quickest = (uint64_t) -1;
 
-    return ns;
+    for (i = 0; i < NGX_HTTP_WEIR_CLOCK_READINGS; i++) {
+        before = __builtin_ia32_rdtsc();
+        ns = ngx_http_weir_ns();
+        took = __builtin_ia32_rdtsc() - before;
+
+        if (took < quickest) {
+            quickest = took;
+            best = ns;
+            *tick = before + took / 2;
+        }
+    }
+
+    return best;
 }
 
 
