@@ -15,6 +15,7 @@
 
 static void ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *query);
+static ngx_uint_t ngx_http_weir_trace_is_tls(ngx_http_request_t *r);
 static void ngx_http_weir_trace_server_host(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes);
 static void ngx_http_weir_trace_server_response(ngx_http_request_t *r,
@@ -161,8 +162,7 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     u_char     *p;
     ngx_str_t   path, text, *version;
 
-    static ngx_str_t  https = ngx_string("https");
-    static ngx_str_t  http = ngx_string("http");
+    static ngx_str_t  schemes[] = { ngx_string("http"), ngx_string("https") };
     static ngx_str_t  v3 = ngx_string("3");
     static ngx_str_t  v2 = ngx_string("2");
     static ngx_str_t  v11 = ngx_string("1.1");
@@ -189,12 +189,8 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
                                  NGX_HTTP_WEIR_TRACE_URL_MAX);
     }
 
-#if (NGX_HTTP_SSL)
     ngx_http_weir_trace_text(attributes, "url.scheme",
-                             r->connection->ssl ? &https : &http, 5);
-#else
-    ngx_http_weir_trace_text(attributes, "url.scheme", &http, 5);
-#endif
+                             &schemes[ngx_http_weir_trace_is_tls(r)], 5);
 
     ngx_http_weir_trace_server_host(r, attributes);
 
@@ -217,6 +213,17 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
                                  &r->headers_in.user_agent->value,
                                  NGX_HTTP_WEIR_TRACE_TEXT_MAX);
     }
+}
+
+
+static ngx_uint_t
+ngx_http_weir_trace_is_tls(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_SSL)
+    return r->connection->ssl != NULL;
+#else
+    return 0;
+#endif
 }
 
 
@@ -254,13 +261,7 @@ ngx_http_weir_trace_server_host(ngx_http_request_t *r,
     }
 
     if (port == NGX_ERROR) {
-        port = 80;
-
-#if (NGX_HTTP_SSL)
-        if (r->connection->ssl) {
-            port = 443;
-        }
-#endif
+        port = ngx_http_weir_trace_is_tls(r) ? 443 : 80;
     }
 
     ngx_http_weir_trace_number(attributes, "server.port", port);

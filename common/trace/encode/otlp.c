@@ -13,6 +13,7 @@
 
 #include "common/version.h"
 
+#include <assert.h>
 #include <endian.h>
 
 /* Wire types */
@@ -217,6 +218,7 @@ static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a,
 {
     size_t len = a->value.text.len;
 
+    assert(p != NULL && name + len <= SHORT_MAX);
     *p++ = (char)tag;
     *p++ = (char)(name + len + 6);
     *p++ = TAG(1, BYTES);
@@ -243,6 +245,7 @@ static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *
         return;
     }
 
+    assert(out->buf != NULL);
     p = write_field(out->buf + out->len, tag, len);
     p = write_field(p, TAG(1, BYTES), name);
     memcpy(p, a->name, name);

@@ -7,6 +7,7 @@
 #include "common/text/str.h"
 #include "common/trace/context.h"
 
+#include <assert.h>
 #include <stdbool.h>
 
 typedef struct {
@@ -24,10 +25,12 @@ typedef struct {
 
 static inline void weir_out_bytes(weir_out_t *out, const void *bytes, size_t n)
 {
-    if (out->len + n > out->cap)
+    if (out->len + n > out->cap) {
         out->full = true;
-    else if (n != 0)
+    } else if (n != 0) {
+        assert(out->buf != NULL);
         memcpy(out->buf + out->len, bytes, n);
+    }
     out->len += n;
 }
 
