@@ -38,6 +38,7 @@ ngx_http_weir_clock_read(uint64_t *tick)
     ngx_uint_t  i;
 
     best = 0;
+    *tick = 0;
     quickest = (uint64_t) -1;
 
     for (i = 0; i < NGX_HTTP_WEIR_CLOCK_READINGS; i++) {
