@@ -1,12 +1,12 @@
-// needs: ngx_module/export/collector/answer.c ngx_module/export/collector/partial.c
+// needs: ngx_module/export/collector/answer.c common/trace/partial.c
 // needs: common/text/http_date.c
 /*
  * A collector's answers: any bytes, whole and in pieces, which must not make a difference; then the
  * body as each kind of message.
  */
 #include "budget.h"
+#include "common/trace/partial.h"
 #include "export/collector/answer.h"
-#include "export/collector/partial.h"
 
 #include <assert.h>
 #include <stdlib.h>
