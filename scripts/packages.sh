@@ -17,7 +17,7 @@ build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjanss
     libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev zlib1g-dev)
 run=(postgresql python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter
-    python3-h2 python3-prometheus-client python3-protobuf protobuf-compiler
+    python3-h2 prometheus python3-prometheus-client python3-protobuf protobuf-compiler
     libopentelemetry-proto-dev openssl curl libfaketime git python3 binutils)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev)
