@@ -19,7 +19,9 @@ wait_for('the halt of another one to be logged' => sub {
 pass 'that a stream is ahead is logged without the partition that is not there';
 
 $s->psql('INSERT INTO partitions (partition) VALUES (3)');
-wait_for('the fence of its stream' => sub { $s->redis('EXISTS', 'weir:fence:{weir:events:3}') == 1 });
+wait_for('the fence of its stream' => sub {
+    $s->redis('EXISTS', 'weir:fence:{weir:events:3}') == 1;
+});
 pass 'put back, it is looked at';
 is $s->stop_backend('relay'), 0, 'the relay stops';
 

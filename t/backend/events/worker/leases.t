@@ -50,7 +50,8 @@ subtest 'leases: which worker may take which partition' => sub {
 
     for my $update ('consumer_partitions SET handled', 'partitions SET position') {
         is $s->psql("DO \$\$ BEGIN UPDATE $update = -1; EXCEPTION WHEN check_violation THEN"
-                . " RAISE NOTICE 'refused'; END \$\$; SELECT min(handled) FROM consumer_partitions"),
+                . " RAISE NOTICE 'refused'; END \$\$;"
+                . ' SELECT min(handled) FROM consumer_partitions'),
             0, "UPDATE $update = -1 is refused: positions begin at 1";
     }
 };
