@@ -51,6 +51,7 @@ kill 'HUP', $pid{edge};
 until_true('new workers', sub { logged(qr/exited with code 0/) == 2 });
 is decode_json(get($port, 'status'))->{exporter}{ended}, 2012, 'a reload keeps the counts';
 
+stop('edge', 'QUIT');
 my $plain = free_port();
 start_nginx("$dir/plain", $plain, http => "server { listen 127.0.0.1:$plain;"
     . ' location /status { weir_status; } location /metrics { weir_metrics; }'
