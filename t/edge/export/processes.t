@@ -25,10 +25,11 @@ sub ids_twice { my %n; $n{ $_->{id} }++ for received_spans('c'); return grep { $
 sub exporter_of {
     my $edge = shift;
     my $port = sprintf '%04X', collector_port('c');
-    my ($inode) = slurp('/proc/net/tcp') =~ /^ *\d+: \w+:\w+ 0100007F:$port 01 .{40,60}? (\d+) 1 /m
-        or return;
+    my @inodes =
+        slurp('/proc/net/tcp') =~ /^ *\d+: \w+:\w+ 0100007F:$port 01(?: +\S+){5} +(\d+) /mg;
+    my %ours = map { ("socket:[$_]" => 1) } @inodes;
     for my $pid (workers($edge)) {
-        return $pid if grep { (readlink // '') eq "socket:[$inode]" } glob "/proc/$pid/fd/*";
+        return $pid if grep { $ours{ readlink // '' } } glob "/proc/$pid/fd/*";
     }
     return;
 }
