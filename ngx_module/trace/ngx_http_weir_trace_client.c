@@ -56,24 +56,35 @@ ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept)
 }
 
 
-/* The states of a call are followed by those of the request's next one. */
+/*
+ * The states of a call are followed by those of the upstream of another
+ * location, which may be one that is not traced: nginx separates them by a state
+ * without a peer.  A call that failed before the states had an array has none.
+ */
 
 static ngx_uint_t
 ngx_http_weir_trace_call_end(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call)
 {
-    ngx_uint_t                   end;
+    ngx_uint_t                   i, end;
+    ngx_http_upstream_state_t   *state;
     ngx_http_weir_trace_call_t  *later;
 
     end = call->request->upstream_states->nelts;
 
     for (later = kept->ctx->calls; later != call; later = later->next) {
         if (later->request == call->request && later->upstream) {
-            end = later->first.state - 1;
+            end = ngx_max(later->first.state, 1) - 1;
         }
     }
 
-    return end;
+    state = call->request->upstream_states->elts;
+
+    for (i = call->first.state; i < end && state[i].peer; i++) {
+        /* void */
+    }
+
+    return i;
 }
 
 
@@ -90,11 +101,6 @@ ngx_http_weir_trace_call(ngx_http_weir_trace_kept_t *kept,
     time = ngx_http_weir_trace_time(kept, call->start);
 
     for (i = call->first.state; i < last; i++) {
-
-        if (state[i].peer == NULL) {
-            continue;
-        }
-
         ngx_http_weir_trace_child(kept->ctx, &span);
         ngx_http_weir_trace_try_id(call, i, last, span.span_id);
 

@@ -376,6 +376,11 @@ ngx_http_weir_trace_redact(u_char *buf, ngx_str_t *text)
             p = ngx_cpymem(p, redacted,
                            ngx_min(end - p, (ssize_t) sizeof(redacted) - 1));
 
+            /* a question mark in the value is a part of it */
+            while (next < last && *next != '&') {
+                next++;
+            }
+
         } else {
             p = ngx_cpymem(p, src, ngx_min(end - p, next - src));
         }

@@ -121,6 +121,8 @@ my @ends = (
         'http.response.body.size' => 4, 'error.type' => undef, name => 'GET /', status => 0 }],
     ['a response of nginx', sub { get('/static') },
         { $status => 200, 'http.route' => '= /static' }],
+    ['a credential with a question mark', sub { get('/static?sig=one?two&b=2') },
+        { 'url.query' => 'sig=REDACTED&b=2' }],
     ['a redirect', sub { get('/moved') }, { $status => 301 }],
     ['a file', sub { get('/files/file.txt') }, { $status => 200, 'http.response.body.size' => 6 }],
     ['no file', sub { get('/files/other') },

@@ -16,7 +16,7 @@ start_upstream(sub {
     spit("$dir/received-$kind-$n", $request);
     return answer('302 Found', ['X-Accel-Redirect: /second/'], '') if $kind eq 'accel';
     return echo($request) if $n > 1 || $kind =~ /^(?:dead|second|sub|mirrored|main)$/;
-    return answer('503 Service Unavailable', [], 'busy') if $kind =~ /^(?:busy|body|all|bthree)$/;
+    return answer('503 Service Unavailable', [], 'busy') if $kind =~ /^(?:busy|body|all|bthree|leaves)$/;
     return '' if $kind eq 'closes';
     return sub { until_true('the edge has given up', sub { -e "$dir/received-hangs-2" }); '' };
 });
@@ -46,6 +46,12 @@ HTTP
     location /ignored { weir_trace_context ignore; proxy_pass http://twice/busy; }
     location /second/ { internal; proxy_pass http://UPSTREAM; }
     location /grpc { grpc_pass grpc://grpc; grpc_next_upstream http_503; }
+    location /left {
+        error_page 503 = /untraced;
+        proxy_intercept_errors on;
+        proxy_pass http://UPSTREAM/leaves;
+    }
+    location = /untraced { weir_trace off; proxy_pass http://UPSTREAM/second/; }
     location /main { mirror /mirrored; auth_request /sub; proxy_pass http://UPSTREAM; }
     location /mirrored { internal; proxy_pass http://UPSTREAM; }
     location /sub { internal; proxy_pass_request_body off; proxy_set_header Content-Length "";
@@ -143,6 +149,12 @@ is fields((split / /, $logged[0])[1])->{id}, $clients[1]{id}, '... with the id o
 is received_id('accel', 1), $clients[0]{id}, '... the first location has sent its id';
 is received_id('second', 1), $clients[1]{id}, '... and the second one, too';
 is $clients[1]{attributes}{'http.request.resend_count'}, undef, '... which is no repetition';
+
+($response, @spans) = traced('a location that is not traced', sub { get('/left') });
+is $response->{status}, 200, 'a location that is not traced answers';
+($server, @clients) = clients('... and only the first location is traced', 1, \@spans);
+is received_id('leaves', 1), $clients[0]{id}, '... which has sent the id of its span';
+is $clients[0]{attributes}{'http.response.status_code'}, 503, '... and has its status';
 
 ($response, @spans) = traced('subrequests', sub { get('/main') });
 ($server, @clients) = clients('subrequests', 3, \@spans);
