@@ -129,6 +129,10 @@ ngx_http_weir_series_table_label(uint64_t packed,
 
     labels->secure = packed >> 56 & 1;
     labels->failed = packed >> 57 & 1;
+
+    if (labels->failed && labels->status != NGX_HTTP_GATEWAY_TIME_OUT) {
+        labels->status = 0;
+    }
 }
 
 

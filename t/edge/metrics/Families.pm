@@ -23,7 +23,13 @@ sub families {
     my $json = do { local $/; <$out> };
     waitpid $pid, 0;
     is $?, 0, "Prometheus' library reads the format $format" or return {};
-    return decode_json($json);
+    my $families = decode_json($json);
+    my %n;
+    for my $sample (map { @{ $_->{samples} } } values %$families) {
+        $n{ JSON::PP->new->canonical->encode([@$sample[0, 1]]) }++;
+    }
+    is_deeply [grep { $n{$_} > 1 } sort keys %n], [], '... in which no series is twice';
+    return $families;
 }
 
 # The value of the sample with that name and these labels, or undef.

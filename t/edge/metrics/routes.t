@@ -13,6 +13,9 @@ use Weir::Processes;
 start_upstream(sub {
     my ($path) = @_;
     return answer('500 Oops', [], 'oops') if $path =~ m{broken};
+    return '' if $path =~ m{silent/closes};
+    return sub { until_true('the client has left', sub { -e "$dir/left" }); '' }
+        if $path =~ m{silent/waits};
     return answer('200 OK', ['Cache-Control: max-age=600'], 'x');
 });
 my $dead = free_port();
@@ -47,6 +50,7 @@ a line"; return 204; }
     location /versions/   { weir_version shop; weir_cache memory; proxy_pass http://UPSTREAM; }
     location /tried/      { proxy_pass http://tried; }
     location /broken      { proxy_pass http://UPSTREAM; }
+    location /silent/     { proxy_pass http://UPSTREAM; }
     location /led         { error_page 404 = /prefix/; return 404; }
     location = /metrics   { weir_metrics; }
     location = /status    { weir_status; }
@@ -139,6 +143,19 @@ is tries($m, server_address => 'tried', error_type => '_OTHER'), 1, '... also wi
 is tries($m, server_address => 'tried', http_response_status_code => 200), 1,
     '... to the upstream that the configuration names';
 
+# Without an answer nginx has a status of its own, or none.
+get('/silent/closes');
+my $client = listens(port_of_edge()) or die $!;
+print $client "GET /silent/waits HTTP/1.1\r\nHost: a\r\n\r\n";
+until_true('the upstream was asked', sub { asked('/silent/waits') });
+close $client;
+until_true('the request has ended', sub {
+    requests($m = counted(), http_route => '/silent/') == 2;
+});
+spit("$dir/left", '');
+is tries($m, http_route => '/silent/', error_type => '_OTHER'), 2,
+    'tries without an answer are one series';
+
 cmp_ok total($m, 'weir_http_server_received_bytes_total', http_route => '/prefix/'), '>', 100,
     'bytes of requests';
 cmp_ok total($m, 'weir_http_server_sent_bytes_total', http_route => '/prefix/'), '>', 300,
@@ -152,7 +169,7 @@ $status = decode_json(get('/status')->{content});
 is $status->{routes}{'/versions/'}{versions}{1}{'15m'}{requests}, 1, 'weir_status has versions';
 is $status->{routes}{'/versions/'}{'1h'}{requests}, 5, '... and their sum';
 is $status->{upstreams}{tried}{'1m'}{requests}, 2, '... and upstreams';
-is $status->{upstreams}{"$host:$port"}{'1m'}{requests}, 4, '... also those of a proxy_pass';
+is $status->{upstreams}{"$host:$port"}{'1m'}{requests}, 6, '... also those of a proxy_pass';
 
 
 # --- phases ------------------------------------------------------------------------------------
