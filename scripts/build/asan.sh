@@ -53,7 +53,7 @@ if [ ! -f "$work/configured" ] || [ "$(cat "$work/configured")" != "$want" ]; th
     # No -Werror: with -fsanitize, gcc warns of variables in nginx' own sources.
     cc_opt="-O1 -g -fsanitize=address -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1"
     cc_opt+=" -DNGX_HTTP_WEIR_ASSERT=1 -Wno-error"
-    options=(--with-compat --with-debug --with-threads)
+    options=(--with-compat --with-debug --with-threads --with-poll_module --with-select_module)
     for module in ssl v2 slice stub_status realip sub gunzip auth_request addition; do
         options+=("--with-http_${module}_module")
     done
