@@ -102,6 +102,11 @@ ngx_http_weir_metrics_handler(ngx_http_request_t *r)
 
     series = ngx_http_weir_metrics_series_create(r, openmetrics);
 
+    if (series == NULL && ngx_http_weir_series_zone(r)) {
+        /* a document without them would look complete */
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     b = ngx_http_weir_metrics_document(r, openmetrics, series == NULL);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

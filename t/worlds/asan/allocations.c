@@ -126,6 +126,7 @@ FAILS(void *, ngx_palloc, (ngx_pool_t *pool, size_t size), (pool, size), NULL)
 FAILS(void *, ngx_pnalloc, (ngx_pool_t *pool, size_t size), (pool, size), NULL)
 FAILS(void *, ngx_pcalloc, (ngx_pool_t *pool, size_t size), (pool, size), NULL)
 FAILS(void *, ngx_alloc, (size_t size, ngx_log_t *log), (size, log), NULL)
+FAILS(void *, ngx_calloc, (size_t size, ngx_log_t *log), (size, log), NULL)
 FAILS(void *, realloc, (void *p, size_t size), (p, size), NULL)
 FAILS(ngx_pool_t *, ngx_create_pool, (size_t size, ngx_log_t *log),
       (size, log), NULL)

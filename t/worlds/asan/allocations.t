@@ -19,6 +19,7 @@ BEGIN {
     plan skip_all => 'for ./weir test --world asan alone' if ($ENV{WEIR_WORLD} // '') ne 'asan';
 }
 use Crowd;
+use Weir::Collector qw(collector_port received_spans start_collector);
 use Weir::Edge::Nginx qw(http2_directives make_certificate);
 use Weir::Http2;
 use Weir::Processes qw(listens spawn spit);
@@ -101,6 +102,9 @@ until_true('Redis listens', sub { listens($secure) });
 my $http2 = free_port();
 my ($listen, $on) = http2_directives();
 
+start_collector('spans');
+my $spans = 'http://127.0.0.1:' . collector_port('spans');
+
 spit("$dir/zone.secret", "a secret that nobody knows\n");
 chmod 0600, "$dir/zone.secret";
 my $http = <<"HTTP";
@@ -116,6 +120,8 @@ my $http = <<"HTTP";
     weir_cache_zone signed 2m redis=main secret_file=$dir/zone.secret;
     weir_cache_lock_timeout ${LOCK_TIMEOUT}s;
     weir_problem_pages on;
+    weir_exporter otlp $spans interval=1ms gzip=on;
+    upstream twice { server UPSTREAM max_fails=0; server UPSTREAM max_fails=0; }
 HTTP
 my $server = <<'SERVER' =~ s/LONG/'long' x 60/er;
         LISTEN
@@ -123,6 +129,24 @@ my $server = <<'SERVER' =~ s/LONG/'long' x 60/er;
         location = /nothing { weir_cache off; return 404; }
         location = /teapot { weir_cache off; return 418; }
         location = /status { weir_status; }
+        location = /metrics { weir_metrics; }
+        location /traced/ {
+            weir_trace on;
+            weir_trace_context propagate b3 b3multi;
+            add_header X-Trace $weir_trace_id;
+            weir_server_timing on;
+            weir_cache off;
+            proxy_pass http://UPSTREAM/plain/;
+        }
+        location /retraced/ {
+            weir_trace $arg_trace errors=on slow=1h;
+            weir_trace_context propagate;
+            weir_cache off;
+            proxy_next_upstream http_500;
+            proxy_intercept_errors on;
+            error_page 500 = /traced/page$uri;
+            proxy_pass http://twice/fails/;
+        }
         location /memory/ {
             weir_cache memory;
             weir_cache_min_uses 1;
@@ -250,7 +274,7 @@ sub round {
     my ($name, $p, $nth, $onward) = @_;
     my $uri = "$p->{at}/$nth" . ($onward ? '-onward' : '') . ($p->{end} // '');
     my $ask = $p->{ask} // sub { request($p->{method} // 'GET', $uri, $p->{headers}) };
-    my $kinds = qr{memory|redis|both|signed|secure|versions|guarded|purged};
+    my $kinds = qr{traced|memory|redis|both|signed|secure|versions|guarded|purged};
     my $body = body_of($uri =~ s{^/(?:$kinds)/}{/plain/}r);
     my $right = $p->{right} // sub { $_[0]{status} == 200 && decoded($_[0]) eq $body };
     my $where = "$name, allocation $nth" . ($onward ? ' and all that follow' : '');
@@ -463,7 +487,24 @@ my $document = sub {
 path 'a problem page', at => '/nothing?', right => $page->(404), right_again => $document->(404);
 path 'a problem page without a text', at => '/teapot?', right => $page->(418),
     right_again => $document->(418);
-path 'weir_status', at => '/status?', right => says(qr/^\{.*\}\s*\z/s);
+path 'weir_status', at => '/status?', right => sub {
+    $_[0]{status} == 200 && decoded($_[0]) =~ /^\{.*"upstreams":.*\}\s*\z/s;
+};
+path 'weir_metrics', at => '/metrics?', right => sub {
+    $_[0]{status} == 200 && decoded($_[0]) =~ /^weir_metrics_series_dropped_total/m;
+};
+my @context = ('traceparent' => '00-' . '4b' x 16 . '-' . '7c' x 8 . '-01',
+    tracestate => 'a=1,b=2');
+my $arrived = sub {
+    my $n = received_spans('spans');
+    return until_true('a span arrives', sub { get('/traced/sentinel'); received_spans('spans') > $n })
+        ? () : 'no span arrives';
+};
+path 'a traced request', at => '/traced', headers => {@context}, holds => $arrived;
+path 'a traced request, and its export', at => '/traced/export', headers => {@context},
+    after => sub { sleep 0.1 }, holds => $arrived;
+path 'a traced request that fails', at => '/retraced', headers => {@context}, end => '?trace=0.5',
+    right => says(qr{^body of /plain/page/retraced});
 path 'an upstream error', at => '/problem', right => sub { $_[0]{status} == 404 };
 
 path 'two clients of one key', at => '/plain/gate', before => sub { hold('upstream') }, ask => sub {
