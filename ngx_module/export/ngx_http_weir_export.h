@@ -19,8 +19,13 @@
 #include "common/trace/span.h"
 
 
-/* The longest encoded span, in bytes; longer ones are dropped and counted. */
-#define NGX_HTTP_WEIR_EXPORT_SPAN_MAX  16384
+/*
+ * The longest encoded span, in bytes; longer ones are dropped and counted.  No
+ * client may choose to be dropped: the limits of attributes in trace/ are of
+ * what was received, of which a byte takes up to 3 in a URL (U+FFFD) and up to
+ * 6 in other texts (JSON).
+ */
+#define NGX_HTTP_WEIR_EXPORT_SPAN_MAX  32768
 
 
 /* Counted since the zone was created; spans ended = sent + dropped + queued. */

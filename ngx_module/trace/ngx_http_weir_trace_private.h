@@ -9,7 +9,10 @@
 #include "trace/ngx_http_weir_trace.h"
 
 
-/* Limits of attributes, in bytes; longer texts are cut. */
+/*
+ * Limits of attributes, in bytes; longer texts are cut.  All together must fit
+ * into NGX_HTTP_WEIR_EXPORT_SPAN_MAX, see there.
+ */
 #define NGX_HTTP_WEIR_TRACE_URL_MAX    2048
 #define NGX_HTTP_WEIR_TRACE_TEXT_MAX   512
 

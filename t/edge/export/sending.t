@@ -105,10 +105,10 @@ probe("n=1", 'batches-edge') while $waiting++ < 50;
 is counts('batches-edge')->{queued}, $waiting - 1, 'less than a batch waits for the interval'
     if $n->{queued} < 50;
 
-# Spans of 16 KiB are the longest.
+# Spans of 32 KiB are the longest.
 my $before = counts('batches-edge');
-is probe('n=1&pad=16000', 'batches-edge')->{taken}, 1, 'a long span is taken';
-is probe('n=1&pad=17000', 'batches-edge')->{taken}, 0, 'a longer one is dropped';
+is probe('n=1&pad=32000', 'batches-edge')->{taken}, 1, 'a long span is taken';
+is probe('n=1&pad=33000', 'batches-edge')->{taken}, 0, 'a longer one is dropped';
 is counts('batches-edge')->{full}, $before->{full} + 1, '... and counted';
 probe('n=100&pad=15000', 'batches-edge');
 until_true('long spans are sent', sub { counts('batches-edge')->{queued} < 100 });
@@ -116,7 +116,7 @@ until_true('long spans are sent', sub { counts('batches-edge')->{queued} < 100 }
 is scalar(grep { $_->{bytes} > 1_100_000 } @requests), 0, 'a request has a mebibyte at most';
 is scalar(grep { $_->{error} } @requests), 0, 'and all are well-formed';
 
-is scalar(logged(qr/ 1 spans were dropped, because they were longer than 16384 bytes/,
+is scalar(logged(qr/ 1 spans were dropped, because they were longer than 32768 bytes/,
     'batches-edge')), 1, 'the dropped one is logged';
 
 for my $edge (map { "$_-edge" } keys %arguments) {

@@ -44,6 +44,7 @@ HTTP
     location /dead { proxy_pass http://dead; }
     location /bthree { weir_trace_context inject b3 b3multi; proxy_pass http://twice; }
     location /ignored { weir_trace_context ignore; proxy_pass http://twice/busy; }
+    location /longest/ { weir_trace_context propagate; return 204; }
     location /second/ { internal; proxy_pass http://UPSTREAM; }
     location /grpc { grpc_pass grpc://grpc; grpc_next_upstream http_503; }
     location /left {
@@ -161,6 +162,21 @@ is $clients[0]{attributes}{'http.response.status_code'}, 503, '... and has its s
 my %sent = map { received_id($_, 1) => $_ } qw(main sub mirrored);
 is_deeply [sort map { $sent{ $_->{id} } // 'none' } @clients], [qw(main mirrored sub)],
     '... each upstream got the id of its span';
+
+# --- the longest span: what is no UTF-8 takes three times its room ---
+
+my $socket = listens(port_of_edge()) or die $!;
+my $bytes = "\xff" x 3000;
+my $cut = substr $bytes, 0, 600;
+my $members = join ',', map { "a$_=" . '!' x 100 } 1 .. 4;
+my $method = 'BREW_' . 'X' x 500;
+print $socket join "\r\n", "$method /longest/$bytes?$bytes HTTP/1.1", "Host: $cut",
+    "User-Agent: $cut", 'traceparent: 00-' . id('a', 16) . '-' . id('b', 8) . '-01',
+    "tracestate: $members", 'Connection: close', '', '';
+my $raw = do { local $/; <$socket> };
+@spans = spans_until('a long span', sub { $_->{kind} == 2 });
+is server_span(@spans)->{attributes}{'http.request.method'}, '_OTHER',
+    'no client can send what makes its span too long';
 
 is scalar(logged(qr/\[(?:alert|crit|emerg)\]/)), 0, 'no alarm';
 done_testing;
