@@ -313,7 +313,8 @@ ngx_http_weir_export_watch_handler(ngx_event_t *ev)
     ngx_http_weir_export_unwatch(ex);
 
     if (ex->slot) {
-        atomic_store_explicit(&ex->slot->leaving, 1, memory_order_relaxed);
+        /* before others are looked for, which may do the same at this moment */
+        atomic_store_explicit(&ex->slot->leaving, 1, memory_order_seq_cst);
     }
 
     ngx_http_weir_export_drain_leave(ex);

@@ -314,7 +314,8 @@ ngx_http_weir_export_zone_has_heir(ngx_http_weir_export_sh_t *sh)
         pid = atomic_load_explicit(&sh->slot[i].pid, memory_order_relaxed);
 
         if (pid != 0 && pid != (uint64_t) ngx_pid
-            && ngx_http_weir_export_get(&sh->slot[i].leaving) == 0
+            && atomic_load_explicit(&sh->slot[i].leaving, memory_order_seq_cst)
+               == 0
             && !ngx_http_weir_export_zone_gone(pid))
         {
             return 1;
