@@ -48,6 +48,8 @@ $temp
     access_log off;
     weir_breaker_zone upstreams 1m;
     weir_cache_zone answers 1m;
+    weir_metrics_zone 1m;
+    weir_exporter otlp http://127.0.0.1:9;
     server {
         listen 127.0.0.1:$port;
         location /cached/ { weir_cache answers; proxy_pass http://127.0.0.1:$port/fresh/; }
@@ -131,15 +133,19 @@ until_true('nginx listens again', sub { listens($port) });
 $first = get('/cached/a');
 my @sources = glob "$root/ngx_module/*/*.c $root/ngx_module/*/*/*.c";
 my $zones = () = join('', map { slurp($_) } @sources)
-    =~ /ngx_shared_memory_add\(cf, [^;]*, size,/g;
-my @zones = qw(answers upstreams);
+    =~ /ngx_shared_memory_add\(cf, [^;]*size,/g;
+my @zones = qw(answers upstreams weir_exporter:protobuf weir_metrics:LAYOUT);
+my $layout;
 is $zones, scalar @zones, 'every kind of zone is tried';
 for my $zone (@zones) {
+    $zone =~ s/LAYOUT/$layout/;
     get("/probe?stamp=$zone");
     my $layouts = qr/layout [0-9a-f]{16}, this one has [0-9a-f]{16}/;
     my $why = qr/shared memory zone "$zone" was made by another build of Weir/;
-    like reload(), qr/\[emerg\].*$why \($layouts\)/,
+    my $said = reload();
+    like $said, qr/\[emerg\].*$why \($layouts\)/,
         "$zone: a stamp of another layout is refused";
+    ($layout) = $said =~ /this one has ([0-9a-f]{16})/;
     is get('/cached/a'), $first, '... and the old configuration stays';
     get("/probe?stamp=$zone");
     is reload(), '', '... and with the right stamp it is taken';
