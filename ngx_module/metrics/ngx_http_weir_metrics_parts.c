@@ -10,6 +10,7 @@
 
 
 typedef struct {
+    ngx_http_request_t             *request;
     ngx_http_weir_metrics_part_pt   next;
     void                           *data;
     ngx_buf_t                      *buf;   /* the part that is being sent */
@@ -112,6 +113,7 @@ ngx_http_weir_metrics_parts_begin(ngx_http_request_t *r, ngx_buf_t *b,
     cln->handler = ngx_http_weir_metrics_parts_cleanup;
 
     parts = cln->data;
+    parts->request = r;
     parts->next = next;
     parts->data = data;
     parts->buf = b;
@@ -120,7 +122,10 @@ ngx_http_weir_metrics_parts_begin(ngx_http_request_t *r, ngx_buf_t *b,
 }
 
 
-/* The function pointer identifies the data in the request's pool. */
+/*
+ * The function pointer identifies the data in the request's pool, which
+ * subrequests share.
+ */
 
 static void
 ngx_http_weir_metrics_parts_cleanup(void *data)
@@ -131,11 +136,19 @@ ngx_http_weir_metrics_parts_cleanup(void *data)
 static ngx_http_weir_metrics_parts_t *
 ngx_http_weir_metrics_parts_find(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t  *cln;
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_weir_metrics_parts_t  *parts;
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_weir_metrics_parts_cleanup) {
-            return cln->data;
+
+        if (cln->handler != ngx_http_weir_metrics_parts_cleanup) {
+            continue;
+        }
+
+        parts = cln->data;
+
+        if (parts->request == r) {
+            return parts;
         }
     }
 

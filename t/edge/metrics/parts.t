@@ -16,7 +16,12 @@ use Weir::Processes;
 my $routes = 800;
 my $locations = join '', map { "    location = /many/$_ { return 204; }\n" } 1 .. $routes;
 
+mkdir "$dir/html";
+spit("$dir/html/page.html",
+    '<!--#include virtual="/metrics" -->|<!--#include virtual="/status" -->');
+
 start_edge('weir_metrics_zone 32m;', <<"SERVER");
+    location = /page.html { root $dir/html; ssi on; }
     location / { return 204; }
     location = /metrics { weir_metrics; }
     location = /status { weir_status; }
@@ -56,6 +61,13 @@ my $document = get('/metrics')->{content};
 cmp_ok length $document, '>', 1e6, 'a long document';
 is_whole($document, 'it');
 unlike $document, qr/# EOF/, '... in the text format';
+
+my ($first, $second) = split /\|/, get('/page.html')->{content};
+is scalar(grep { $_->[0]{http_route} =~ m{^= /many/} }
+        matching(families(text => $first), 'http_server_request_duration_seconds_count')), $routes,
+    'the first of two documents in a page has all series';
+is scalar(grep { /^= \/many/ } keys %{ decode_json($second // '{}')->{routes} }), $routes,
+    'the second one has all routes';
 
 my $open = get('/metrics', { Accept => 'application/openmetrics-text' })->{content};
 like $open, qr/\n# EOF\n\z/, 'OpenMetrics ends with its end';
