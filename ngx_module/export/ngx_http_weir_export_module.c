@@ -292,7 +292,7 @@ static void
 ngx_http_weir_export_unwatch(ngx_http_weir_exporter_t *ex)
 {
     if (ex->watcher) {
-        /* poll has a table of connections by descriptor: this is in that of 0 */
+        /* poll has a table of connections by descriptor: this one is at 0 */
         ex->watcher->fd = 0;
         ngx_free_connection(ex->watcher);
         ex->watcher->fd = (ngx_socket_t) -1;

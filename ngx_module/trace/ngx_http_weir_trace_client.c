@@ -58,8 +58,8 @@ ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept)
 
 /*
  * The states of a call are followed by those of the upstream of another
- * location, which may be one that is not traced: nginx separates them by a state
- * without a peer.  A call that failed before the states had an array has none.
+ * location, which may be one that is not traced: nginx separates them by a
+ * state without a peer.  A call that failed before the states had an array has none.
  */
 
 static ngx_uint_t

@@ -16,7 +16,8 @@ start_upstream(sub {
     spit("$dir/received-$kind-$n", $request);
     return answer('302 Found', ['X-Accel-Redirect: /second/'], '') if $kind eq 'accel';
     return echo($request) if $n > 1 || $kind =~ /^(?:dead|second|sub|mirrored|main)$/;
-    return answer('503 Service Unavailable', [], 'busy') if $kind =~ /^(?:busy|body|all|bthree|leaves)$/;
+    return answer('503 Service Unavailable', [], 'busy')
+        if $kind =~ /^(?:busy|body|all|bthree|leaves)$/;
     return '' if $kind eq 'closes';
     return sub { until_true('the edge has given up', sub { -e "$dir/received-hangs-2" }); '' };
 });
