@@ -74,16 +74,17 @@ static void check_inputs(weir_str_t body)
 static void check_event(weir_str_t body)
 {
     weir_event_t event;
-    char trace_id[33];
-    json_t *root = weir_cloudevent_parse(body.data, body.len, &event, trace_id);
+    weir_trace_t trace;
+    json_t *root = weir_cloudevent_parse(body.data, body.len, &event, &trace);
 
     if (root == NULL)
         return;
     assert(event.id != NULL && event.type != NULL && event.aggregate != NULL);
     assert(json_is_object(event.data));
-    assert((event.trace_id != NULL) == (event.traceparent != NULL));
+    assert((event.trace != NULL) == (event.traceparent != NULL));
+    assert(event.tracestate == NULL || event.traceparent != NULL);
     if (event.traceparent != NULL)
-        assert(strlen(event.traceparent) == 55 && strlen(event.trace_id) == 32);
+        assert(strlen(event.traceparent) == 55 && strlen(event.trace->at.trace_id) == 32);
     json_decref(root);
 }
 

@@ -30,10 +30,10 @@ void weir_group_wake(weir_group_t *group)
     (void)group;
 }
 
-void weir_log(weir_log_level_t level, const char *trace_id, const char *msg, const char *format,
-              ...)
+void weir_log(weir_log_level_t level, const weir_trace_t *trace, const char *msg,
+              const char *format, ...)
 {
-    (void)level, (void)trace_id, (void)msg, (void)format;
+    (void)level, (void)trace, (void)msg, (void)format;
 }
 
 bool weir_group_is_running(const weir_group_t *group)
