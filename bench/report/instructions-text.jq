@@ -1,0 +1,19 @@
+# The instructions as a table in Markdown.
+
+def left($n): . + (" " * ($n - length) // "");
+def right($n): tostring | (" " * ($n - length) // "") + .;
+def percent($base): (. / $base - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %" else "\(.) %" end;
+
+.results as $all
+| def of($name; $path): $all[] | select(.name == $name and .path == $path) | .instructions;
+"Instructions for a request of 1 KiB, mean of \(.requests), \(.weir):",
+"",
+"| with              |  a hit |          |  proxied |          |",
+"|-------------------|-------:|---------:|---------:|---------:|",
+(reduce $all[].name as $n ([]; if index($n) then . else . + [$n] end)
+    | .[] as $name
+    | of($name; "/hit/1") as $hit
+    | of($name; "/1") as $proxied
+    | "| \($name | left(17)) | \($hit | right(6)) "
+    + "| \($hit | percent(of("none"; "/hit/1")) | right(8)) "
+    + "| \($proxied | right(8)) | \($proxied | percent(of("none"; "/1")) | right(8)) |")
