@@ -83,5 +83,5 @@ for name in "${contestants[@]}"; do
 done
 
 mkdir -p build
-node bench/report/conformance.mjs "$tests" "${results[@]}" >build/bench-conformance.json
+node bench/tools/conformance.mjs "$tests" "${results[@]}" >build/bench-conformance.json
 bench_print conformance

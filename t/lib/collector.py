@@ -133,8 +133,8 @@ def decoded(path, headers, body):
 
 
 def read_body(stream, headers):
-    """The body by Content-Length, or in chunks, as OpenTelemetry's SDK for Node.js sends it; None if
-    the connection ends before."""
+    """The body by Content-Length, or in chunks, as OpenTelemetry's SDK for Node.js sends it.
+    None if the connection ends before its end."""
     if headers.get("transfer-encoding", "").lower() != "chunked":
         length = int(headers["content-length"])
         body = stream.read(length)
