@@ -277,21 +277,13 @@ ngx_http_weir_breaker_add_variables(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_breaker_init(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt        *h;
-    ngx_http_core_main_conf_t  *cmcf;
-
-    if (ngx_http_weir_breaker_check_zones(cf) != NGX_OK) {
+    if (ngx_http_weir_breaker_check_zones(cf) != NGX_OK
+        || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                     ngx_http_weir_breaker_handler)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_weir_breaker_handler;
 
     ngx_http_weir_breaker_init_filter();
 

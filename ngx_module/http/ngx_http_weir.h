@@ -116,6 +116,14 @@ ngx_http_weir_is_idle(ngx_http_core_loc_conf_t *clcf)
  */
 ngx_int_t ngx_http_weir_place(ngx_conf_t *cf, ngx_str_t *place);
 
+/*
+ * Appends a handler to a phase, for postconfiguration; NGX_OK or NGX_ERROR (no
+ * memory).  nginx runs the handlers of a phase from the last one to the first,
+ * those of the log phase from the first one.
+ */
+ngx_int_t ngx_http_weir_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
+    ngx_http_handler_pt handler);
+
 
 /*
  * variables: true if a text contains a variable that has no value yet before

@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "record/ngx_http_weir_record.h"
@@ -20,8 +21,6 @@ static ngx_int_t ngx_http_weir_record_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_content_handler(ngx_http_request_t *r);
 static void ngx_http_weir_record_cleanup(void *data);
-static ngx_int_t ngx_http_weir_record_add_handler(ngx_conf_t *cf,
-    ngx_uint_t phase, ngx_http_handler_pt handler);
 static ngx_int_t ngx_http_weir_record_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -513,13 +512,13 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
 
     ngx_http_weir_clock_begin();
 
-    if (ngx_http_weir_record_add_handler(cf, NGX_HTTP_POST_READ_PHASE,
+    if (ngx_http_weir_add_handler(cf, NGX_HTTP_POST_READ_PHASE,
                                          ngx_http_weir_record_handler)
         != NGX_OK
-        || ngx_http_weir_record_add_handler(cf, NGX_HTTP_REWRITE_PHASE,
+        || ngx_http_weir_add_handler(cf, NGX_HTTP_REWRITE_PHASE,
                                           ngx_http_weir_record_rewrite_handler)
            != NGX_OK
-        || ngx_http_weir_record_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+        || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                           ngx_http_weir_record_content_handler)
            != NGX_OK)
     {
@@ -531,26 +530,6 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_http_weir_record_body_filter;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_record_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
-    ngx_http_handler_pt handler)
-{
-    ngx_http_handler_pt        *h;
-    ngx_http_core_main_conf_t  *cmcf;
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    h = ngx_array_push(&cmcf->phases[phase].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = handler;
 
     return NGX_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "common/text/hex.h"
 #include "common/trace/ids.h"
+#include "http/ngx_http_weir.h"
 #include "trace/ngx_http_weir_trace.h"
 
 
@@ -14,8 +15,6 @@ static ngx_int_t ngx_http_weir_trace_variable(ngx_http_request_t *r,
 static void *ngx_http_weir_trace_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_init(ngx_conf_t *cf);
-static ngx_int_t ngx_http_weir_trace_add_handler(ngx_conf_t *cf,
-    ngx_uint_t phase, ngx_http_handler_pt handler);
 static ngx_int_t ngx_http_weir_trace_init_process(ngx_cycle_t *cycle);
 
 
@@ -210,35 +209,15 @@ ngx_http_weir_trace_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (ngx_http_weir_trace_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+    if (ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                         ngx_http_weir_trace_content_handler)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_weir_trace_add_handler(cf, NGX_HTTP_LOG_PHASE,
+    return ngx_http_weir_add_handler(cf, NGX_HTTP_LOG_PHASE,
                                            ngx_http_weir_trace_log_handler);
-}
-
-
-static ngx_int_t
-ngx_http_weir_trace_add_handler(ngx_conf_t *cf, ngx_uint_t phase,
-    ngx_http_handler_pt handler)
-{
-    ngx_http_handler_pt        *h;
-    ngx_http_core_main_conf_t  *cmcf;
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    h = ngx_array_push(&cmcf->phases[phase].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = handler;
-
-    return NGX_OK;
 }
 
 

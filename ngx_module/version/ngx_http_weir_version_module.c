@@ -366,8 +366,6 @@ ngx_http_weir_version_find_api(ngx_http_weir_version_main_conf_t *wmcf,
 static ngx_int_t
 ngx_http_weir_version_init(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt                *h;
-    ngx_http_core_main_conf_t          *cmcf;
     ngx_http_weir_version_main_conf_t  *wmcf;
 
     wmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_version_module);
@@ -376,14 +374,12 @@ ngx_http_weir_version_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
-    if (h == NULL) {
+    if (ngx_http_weir_add_handler(cf, NGX_HTTP_PREACCESS_PHASE,
+                                  ngx_http_weir_version_handler)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-    *h = ngx_http_weir_version_handler;
 
     ngx_http_weir_version_init_filter();
 

@@ -15,6 +15,7 @@
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "cache/request/ngx_http_weir_cache_request.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
+#include "http/ngx_http_weir.h"
 #include "http/ngx_http_weir_assert.h"
 
 
@@ -430,8 +431,6 @@ ngx_http_weir_cache_add_variables(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_cache_init(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt              *h;
-    ngx_http_core_main_conf_t        *cmcf;
     ngx_http_weir_cache_main_conf_t  *wmcf;
 
     wmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_cache_module);
@@ -440,25 +439,16 @@ ngx_http_weir_cache_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    /* nginx calls the handler added last first */
 
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_weir_cache_request_handler;
-
-    /* nginx calls the handler pushed last first */
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_weir_cache_purge_handler;
-
-    if (ngx_http_weir_cache_port_find_all(cf) != NGX_OK) {
+    if (ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                  ngx_http_weir_cache_request_handler)
+        != NGX_OK
+        || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                     ngx_http_weir_cache_purge_handler)
+           != NGX_OK
+        || ngx_http_weir_cache_port_find_all(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
