@@ -22,10 +22,13 @@ shell() {
     shellcheck weir .ci/run scripts/*.sh scripts/*/*.sh bench/*.sh bench/lib/*.sh lint/*.sh
 }
 
+# Not uninitvar: cppcheck 2.17 takes loops for empty that never are; the compilers, clang-tidy and
+# Valgrind look for uninitialized variables, too.
 # shellcheck disable=SC2317  # called by name
 cpp() {
     cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability -j "$(nproc)" \
         --suppress=missingIncludeSystem --suppress=unknownMacro \
+        --suppress=normalCheckLevelMaxBranches --suppress=uninitvar \
         --suppress=nullPointerOutOfMemory --suppress=nullPointerArithmeticOutOfMemory \
         -I. -Ingx_module -Ibackend common ngx_module backend bench t/unit
 }
