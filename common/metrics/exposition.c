@@ -10,6 +10,7 @@
 
 #include "common/metrics/exposition.h"
 
+#include "common/text/hex.h"
 #include "common/text/token.h"
 #include "common/text/utf8.h"
 
@@ -209,9 +210,9 @@ static void put_value(weir_exposition_t *e, weir_str_t value)
     put_text(e, "\"");
 }
 
-/* A line; ending is that of the sample's name. */
-static void line(weir_exposition_t *e, const weir_metric_t *metric, const char *ending,
-                 const weir_label_t *labels, size_t n, const char *value)
+/* A line without its end; ending is that of the sample's name. */
+static void unended(weir_exposition_t *e, const weir_metric_t *metric, const char *ending,
+                    const weir_label_t *labels, size_t n, const char *value)
 {
     put_text(e, metric->name);
     put_text(e, ending);
@@ -223,6 +224,12 @@ static void line(weir_exposition_t *e, const weir_metric_t *metric, const char *
     }
     put_text(e, n > 0 ? "} " : " ");
     put_text(e, value);
+}
+
+static void line(weir_exposition_t *e, const weir_metric_t *metric, const char *ending,
+                 const weir_label_t *labels, size_t n, const char *value)
+{
+    unended(e, metric, ending, labels, n, value);
     put_text(e, "\n");
 }
 
@@ -273,6 +280,38 @@ static void print_bound(char *text, size_t size, double bound, bool openmetrics)
         strncat(text, ".0", size - strlen(text) - 1);
 }
 
+/*
+ * The exemplar of bucket i, with the name that OpenMetrics and OpenTelemetry have for the id: 40 of
+ * the 128 characters that are allowed.
+ */
+static void put_exemplar(weir_exposition_t *e, const weir_buckets_t *buckets, size_t i)
+{
+    const weir_exemplar_t *exemplar;
+    char id[2 * sizeof(exemplar->trace_id)], text[32];
+
+    if (!e->openmetrics || buckets->exemplars == NULL || buckets->exemplars[i].time == 0)
+        return;
+
+    exemplar = &buckets->exemplars[i];
+    put_text(e, " # {trace_id=\"");
+    weir_hex(id, exemplar->trace_id, sizeof(exemplar->trace_id));
+    put(e, id, sizeof(id));
+    put_text(e, "\"} ");
+    print_double(text, sizeof(text), exemplar->value);
+    put_text(e, text);
+    snprintf(text, sizeof(text), " %" PRIu64 ".%03u", exemplar->time / 1000000000,
+             (unsigned)(exemplar->time / 1000000 % 1000));
+    put_text(e, text);
+}
+
+static void bucket(weir_exposition_t *e, const weir_metric_t *metric, const weir_label_t *labels,
+                   size_t n, const weir_buckets_t *buckets, size_t i, const char *count)
+{
+    unended(e, metric, "_bucket", labels, n, count);
+    put_exemplar(e, buckets, i);
+    put_text(e, "\n");
+}
+
 void weir_exposition_histogram(weir_exposition_t *e, const weir_metric_t *metric,
                                const weir_label_t *labels, size_t n, const weir_buckets_t *buckets)
 {
@@ -289,12 +328,12 @@ void weir_exposition_histogram(weir_exposition_t *e, const weir_metric_t *metric
         print_bound(bound, sizeof(bound), buckets->bounds[i], e->openmetrics);
         all[n].value = weir_str(bound);
         snprintf(value, sizeof(value), "%" PRIu64, buckets->counts[i]);
-        line(e, metric, "_bucket", all, n + 1, value);
+        bucket(e, metric, all, n + 1, buckets, i, value);
     }
 
     all[n].value = WEIR_STR("+Inf");
     snprintf(value, sizeof(value), "%" PRIu64, buckets->count);
-    line(e, metric, "_bucket", all, n + 1, value);
+    bucket(e, metric, all, n + 1, buckets, buckets->n, value);
     line(e, metric, "_count", labels, n, value);
     print_double(value, sizeof(value), buckets->sum);
     line(e, metric, "_sum", labels, n, value);

@@ -9,6 +9,7 @@
 #ifndef WEIR_EXPOSITION_H
 #define WEIR_EXPOSITION_H
 
+#include "common/metrics/exemplars.h"
 #include "common/text/str.h"
 
 #include <stdbool.h>
@@ -82,6 +83,8 @@ typedef struct {
     size_t n;
     uint64_t count;
     double sum;
+    const weir_exemplar_t *exemplars; /* n + 1, of which some may be none; NULL: none. The text
+                                         format has no exemplars */
 } weir_buckets_t;
 
 void weir_exposition_histogram(weir_exposition_t *e, const weir_metric_t *metric,

@@ -90,14 +90,7 @@ static weir_metric_t
 };
 
 
-/* The advice of OpenTelemetry's conventions for durations of HTTP requests. */
-
-static double  ngx_http_weir_metrics_bounds[] = {
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10
-};
-
-#define NGX_HTTP_WEIR_METRICS_BOUNDS                                          \
-    (sizeof(ngx_http_weir_metrics_bounds) / sizeof(double))
+#define NGX_HTTP_WEIR_METRICS_BOUNDS  (WEIR_EXEMPLARS_BUCKETS - 1)
 
 
 ngx_http_weir_metrics_series_t *
@@ -343,6 +336,7 @@ ngx_http_weir_metrics_series_duration(ngx_http_weir_metrics_series_t *s,
 {
     uint64_t                         counts[NGX_HTTP_WEIR_METRICS_BOUNDS];
     weir_buckets_t                   buckets;
+    weir_exemplars_t                 exemplars;
     ngx_http_weir_series_part_t     *part;
     ngx_http_weir_metrics_labels_t   labels;
 
@@ -357,19 +351,25 @@ ngx_http_weir_metrics_series_duration(ngx_http_weir_metrics_series_t *s,
         weir_histogram_merge(&sum, &part->durations);
     }
 
-    buckets.bounds = ngx_http_weir_metrics_bounds;
+    buckets.bounds = ngx_http_weir_series_bounds;
     buckets.counts = counts;
     buckets.n = NGX_HTTP_WEIR_METRICS_BOUNDS;
     buckets.count = weir_histogram_count(&sum);
     buckets.sum = sum.sum;
+    buckets.exemplars = NULL;
 
     if (buckets.count == 0) {
         /* the series for what has no room, which had none */
         return;
     }
 
-    weir_histogram_cumulative(&sum, ngx_http_weir_metrics_bounds, counts,
+    weir_histogram_cumulative(&sum, ngx_http_weir_series_bounds, counts,
                               NGX_HTTP_WEIR_METRICS_BOUNDS);
+
+    if (s->openmetrics) {
+        ngx_http_weir_series_exemplars_read(s->series, &exemplars);
+        buckets.exemplars = exemplars.bucket;
+    }
 
     ngx_http_weir_metrics_labels(s->series, &labels);
 

@@ -125,6 +125,19 @@ void ngx_http_weir_record_end(ngx_http_weir_record_t *record);
 ngx_msec_t ngx_http_weir_record_connect(ngx_http_request_t *r,
     ngx_uint_t *tries);
 
+/*
+ * The trace of a main request with a record that has ended is kept: its server
+ * span waits to be sent.  trace_id has 16 bytes, end is ngx_http_weir_unix_ns().
+ * The trace tells it to the part of this process that wants to know; at most one
+ * does.  A handler that is NULL is none.
+ */
+typedef void (*ngx_http_weir_record_kept_pt)(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, const u_char *trace_id, uint64_t end);
+
+void ngx_http_weir_record_on_kept(ngx_http_weir_record_kept_pt handler);
+void ngx_http_weir_record_kept(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, const u_char *trace_id, uint64_t end);
+
 /* The name of a phase in $weir_times. */
 ngx_str_t *ngx_http_weir_record_phase(ngx_http_weir_phase_e phase);
 

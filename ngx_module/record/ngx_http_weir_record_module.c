@@ -89,6 +89,9 @@ static ngx_str_t  ngx_http_weir_record_phases[NGX_HTTP_WEIR_PHASES] = {
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
+/* Of this process. */
+static ngx_http_weir_record_kept_pt  ngx_http_weir_record_kept_handler;
+
 
 /*
  * The first phase handler of all: a request that ends before it has no record,
@@ -263,6 +266,23 @@ ngx_http_weir_record_end(ngx_http_weir_record_t *record)
 {
     ngx_http_weir_record_change(record, record->phase);
     record->ended = 1;
+}
+
+
+void
+ngx_http_weir_record_on_kept(ngx_http_weir_record_kept_pt handler)
+{
+    ngx_http_weir_record_kept_handler = handler;
+}
+
+
+void
+ngx_http_weir_record_kept(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, const u_char *trace_id, uint64_t end)
+{
+    if (ngx_http_weir_record_kept_handler) {
+        ngx_http_weir_record_kept_handler(r, record, trace_id, end);
+    }
 }
 
 

@@ -160,7 +160,11 @@ ngx_http_weir_trace_export(ngx_http_request_t *r,
 
     kept.start = ngx_min(kept.start, kept.end);
 
-    ngx_http_weir_trace_server(&kept);
+    if (ngx_http_weir_trace_server(&kept) == NGX_OK && kept.record) {
+        ngx_http_weir_record_kept(r, kept.record, ctx->context.trace_id,
+                                  kept.end);
+    }
+
     ngx_http_weir_trace_waits(&kept);
     ngx_http_weir_trace_clients(&kept);
 }

@@ -45,8 +45,8 @@ typedef struct {
 } ngx_http_weir_trace_method_t;
 
 
-/* server: exports the server span. */
-void ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
+/* server: exports the server span; as ngx_http_weir_export_span(). */
+ngx_int_t ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
 
 /* server: the method of the main request. */
 void ngx_http_weir_trace_method(ngx_http_request_t *r,

@@ -44,7 +44,7 @@ static ngx_str_t  ngx_http_weir_trace_methods[] = {
 };
 
 
-void
+ngx_int_t
 ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 {
     u_char                            *p;
@@ -113,7 +113,7 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
     span.attributes.elts = attributes.elts;
     span.attributes.n = attributes.n;
 
-    (void) ngx_http_weir_export_span(r, &span);
+    return ngx_http_weir_export_span(r, &span);
 }
 
 

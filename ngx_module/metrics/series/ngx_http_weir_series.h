@@ -4,6 +4,7 @@
  *
  *     module   directives, processes
  *     count    a request that ends is counted
+ *     exemplars  ids of traces that are kept
  *     table    the worker's table of pointers into the tree
  *     cause    the phase that a request in the tail has spent its time in
  *     windows  the last minute, 15 minutes and hour; the 99th percentile
@@ -37,6 +38,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "common/metrics/exemplars.h"
 #include "common/metrics/window.h"
 #include "record/ngx_http_weir_record.h"
 
@@ -80,13 +82,15 @@ struct ngx_http_weir_series_part_s {
     ngx_http_weir_series_part_t   *next;
     ngx_http_weir_series_view_t   *view;
     ngx_uint_t                     slot;
-    ngx_uint_t                     full;   /* bool: a page had no room, which
+    uint32_t                       full;   /* bool: a page had no room, which
                                               was counted */
+    uint32_t                       bare;   /* bool: exemplars had none */
     weir_histogram_t               durations;
     uint64_t                       received;  /* bytes */
     uint64_t                       sent;      /* bytes */
     uint64_t                       phase[NGX_HTTP_WEIR_PHASES];  /* ns */
     uint64_t                       tail[NGX_HTTP_WEIR_SERIES_CAUSES];
+    weir_exemplars_t              *exemplars;  /* NULL: no trace was kept */
 };
 
 
@@ -174,6 +178,24 @@ ngx_http_weir_series_zone_t *ngx_http_weir_series_zone(ngx_http_request_t *r);
 
 /* count: the handler of the log phase. */
 ngx_int_t ngx_http_weir_series_count(ngx_http_request_t *r);
+
+/* count: the trace of a request is kept; an ngx_http_weir_record_kept_pt. */
+void ngx_http_weir_series_count_kept(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, const u_char *trace_id, uint64_t end);
+
+/*
+ * exemplars: the bounds of the classic buckets in seconds, WEIR_EXEMPLARS_BUCKETS
+ * - 1: the advice of OpenTelemetry's conventions for durations of HTTP requests.
+ */
+extern const double  ngx_http_weir_series_bounds[WEIR_EXEMPLARS_BUCKETS - 1];
+
+/* exemplars: puts one; without memory there is none. */
+void ngx_http_weir_series_exemplars_put(ngx_http_weir_series_part_t *part,
+    weir_exemplar_t *exemplar);
+
+/* exemplars: those of the buckets of all workers. */
+void ngx_http_weir_series_exemplars_read(ngx_http_weir_series_t *series,
+    weir_exemplars_t *merged);
 
 /*
  * table: lets this process count, or count nothing any more.  NGX_OK, or

@@ -17,10 +17,14 @@
 
 static ngx_http_weir_series_part_t *ngx_http_weir_series_count_request(
     ngx_http_request_t *r, ngx_http_weir_record_t *record, double seconds);
+static void ngx_http_weir_series_count_key(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, ngx_http_weir_series_key_t *key,
+    ngx_str_t *version);
 static void ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record);
+    ngx_http_weir_record_t *record, weir_exemplar_t *exemplar);
 static void ngx_http_weir_series_count_try(ngx_http_request_t *r,
-    ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns);
+    ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns,
+    weir_exemplar_t *exemplar);
 static uint64_t ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record,
     ngx_msec_t ms);
 static ngx_msec_t ngx_http_weir_series_count_age(ngx_http_request_t *r);
@@ -93,10 +97,46 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
     }
 
     if (r->upstream_states) {
-        ngx_http_weir_series_count_upstreams(r, record);
+        ngx_http_weir_series_count_upstreams(r, record, NULL);
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * What has counted the request gets the id of its trace.  A part that had no
+ * room for a duration gets none: the duration may have been counted elsewhere.
+ */
+
+void
+ngx_http_weir_series_count_kept(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, const u_char *trace_id, uint64_t end)
+{
+    ngx_str_t                     version;
+    weir_exemplar_t               exemplar;
+    ngx_http_weir_series_key_t    key;
+    ngx_http_weir_series_part_t  *part;
+
+    if (ngx_http_weir_series_table.zone == NULL) {
+        return;
+    }
+
+    ngx_memcpy(exemplar.trace_id, trace_id, sizeof(exemplar.trace_id));
+    exemplar.value = (int64_t) (record->since - record->start) * 1e-9;
+    exemplar.time = end;
+
+    ngx_http_weir_series_count_key(r, record, &key, &version);
+
+    part = ngx_http_weir_series_table_find(&key)->part;
+
+    if (part && !part->full) {
+        ngx_http_weir_series_exemplars_put(part, &exemplar);
+    }
+
+    if (r->upstream_states) {
+        ngx_http_weir_series_count_upstreams(r, record, &exemplar);
+    }
 }
 
 
@@ -110,18 +150,36 @@ ngx_http_weir_series_count_request(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, double seconds)
 {
     ngx_str_t                      version;
-    ngx_uint_t                     status, method, secure;
-    ngx_http_weir_loc_conf_t      *wlcf;
-    ngx_http_weir_cache_ctx_t     *cache;
     ngx_http_weir_series_key_t     key;
     ngx_http_weir_series_entry_t  *entry;
 
-    ngx_str_null(&version);
+    ngx_http_weir_series_count_key(r, record, &key, &version);
+
+    entry = ngx_http_weir_series_table_find(&key);
+
+    return ngx_http_weir_series_table_add(entry->part
+                                    ? entry->part
+                                    : ngx_http_weir_series_table_open(r, &key,
+                                                                      &version),
+                                    NGX_HTTP_WEIR_SERIES_ROUTE, seconds);
+}
+
+
+static void
+ngx_http_weir_series_count_key(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, ngx_http_weir_series_key_t *key,
+    ngx_str_t *version)
+{
+    ngx_uint_t                  status, method, secure;
+    ngx_http_weir_loc_conf_t   *wlcf;
+    ngx_http_weir_cache_ctx_t  *cache;
+
+    ngx_str_null(version);
 
     if (record) {
         method = record->method;
 
-        (void) ngx_http_weir_version_get(r, &version);
+        (void) ngx_http_weir_version_get(r, version);
 
     } else {
         method = r->method;
@@ -138,19 +196,12 @@ ngx_http_weir_series_count_request(ngx_http_request_t *r,
 
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
 
-    key.route = wlcf->route.data;
-    key.by = version.data;
-    key.labels = ngx_http_weir_series_table_pack(NGX_HTTP_WEIR_SERIES_ROUTE, method,
-                                           status, cache ? cache->status : 0,
-                                           secure, 0);
-
-    entry = ngx_http_weir_series_table_find(&key);
-
-    return ngx_http_weir_series_table_add(entry->part
-                                    ? entry->part
-                                    : ngx_http_weir_series_table_open(r, &key,
-                                                                      &version),
-                                    NGX_HTTP_WEIR_SERIES_ROUTE, seconds);
+    key->route = wlcf->route.data;
+    key->by = version->data;
+    key->labels = ngx_http_weir_series_table_pack(NGX_HTTP_WEIR_SERIES_ROUTE,
+                                            method, status,
+                                            cache ? cache->status : 0, secure,
+                                            0);
 }
 
 
@@ -173,12 +224,13 @@ ngx_http_weir_series_count_age(ngx_http_request_t *r)
 
 /*
  * Each server that was tried counts as a request to its upstream.  Of servers of
- * a location that led to this one, the upstream is not known any more.
+ * a location that led to this one, the upstream is not known any more.  With an
+ * exemplar, what was counted gets it.
  */
 
 static void
 ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record)
+    ngx_http_weir_record_t *record, weir_exemplar_t *exemplar)
 {
     uint64_t                    ns;
     ngx_int_t                   i;
@@ -207,7 +259,7 @@ ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
             ns = (uint64_t) state[i].response_time * 1000000;
         }
 
-        ngx_http_weir_series_count_try(r, u, &state[i], ns);
+        ngx_http_weir_series_count_try(r, u, &state[i], ns, exemplar);
     }
 }
 
@@ -233,7 +285,8 @@ ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record, ngx_msec_t ms)
 
 static void
 ngx_http_weir_series_count_try(ngx_http_request_t *r,
-    ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns)
+    ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns,
+    weir_exemplar_t *exemplar)
 {
     ngx_uint_t                     failed, secure, method;
     ngx_http_weir_record_t        *record;
@@ -261,6 +314,17 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r,
                                            failed);
 
     entry = ngx_http_weir_series_table_find(&key);
+
+    if (exemplar) {
+
+        if (entry->part && !entry->part->full) {
+            exemplar->value = (int64_t) ns * 1e-9;
+            ngx_http_weir_series_exemplars_put(entry->part, exemplar);
+        }
+
+        return;
+    }
+
     part = entry->part ? entry->part
                        : ngx_http_weir_series_table_open(r, &key, NULL);
 

@@ -257,6 +257,8 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
 
     zone = smcf->shm_zone->data;
 
+    ngx_http_weir_record_on_kept(ngx_http_weir_series_count_kept);
+
     /* a worker without a slot serves requests, and keeps windows */
     (void) ngx_http_weir_series_table_begin(zone, cycle->log);
     ngx_http_weir_series_windows_begin(zone, cycle);

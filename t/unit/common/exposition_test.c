@@ -170,7 +170,7 @@ static void assert_histogram(bool openmetrics, const char *want)
 {
     static const double bounds[] = {0.005, 0.25, 1, 10};
     static const uint64_t counts[] = {0, 3, 4, 4};
-    weir_buckets_t buckets = {bounds, counts, 4, 5, 1234.5625};
+    weir_buckets_t buckets = {bounds, counts, 4, 5, 1234.5625, NULL};
     weir_label_t label = {"http_route", WEIR_STR("/a\n\"")};
     char buf[1024];
     weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics};
@@ -209,7 +209,7 @@ static void openmetrics_bounds_have_a_point(void **state)
 {
     static const double bounds[] = {0.005, 1, 1e30};
     static const uint64_t counts[] = {1, 2, 3};
-    weir_buckets_t buckets = {bounds, counts, 3, 3, 0.0};
+    weir_buckets_t buckets = {bounds, counts, 3, 3, 0.0, NULL};
     char buf[512];
     weir_exposition_t e = {buf, sizeof(buf), 0, true};
 
@@ -222,6 +222,41 @@ static void openmetrics_bounds_have_a_point(void **state)
                              "http_duration_seconds_bucket{le=\"+Inf\"} 3\n"
                              "http_duration_seconds_count 3\n"
                              "http_duration_seconds_sum 0\n");
+}
+
+static void assert_exemplars(bool openmetrics, const char *want)
+{
+    static const double bounds[] = {0.005, 0.25};
+    static const uint64_t counts[] = {1, 1};
+    static const weir_exemplar_t exemplars[] = {
+        {{0x0a, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff}, 0.001, 1700000000012345678},
+        {{0}, 0, 0},
+        {{1}, 11.5, 1700000001999999999},
+    };
+    weir_buckets_t buckets = {bounds, counts, 2, 2, 11.501, exemplars};
+    char buf[1024];
+    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics};
+
+    weir_exposition_histogram(&e, &duration, NULL, 0, &buckets);
+    buf[e.len] = '\0';
+    assert_string_equal(buf, want);
+}
+
+static void exemplars(void **state)
+{
+    (void)state;
+    assert_exemplars(true, "http_duration_seconds_bucket{le=\"0.005\"} 1 # "
+                           "{trace_id=\"0a0102030405060708090a0b0c0d0eff\"} 0.001 1700000000.012\n"
+                           "http_duration_seconds_bucket{le=\"0.25\"} 1\n"
+                           "http_duration_seconds_bucket{le=\"+Inf\"} 2 # "
+                           "{trace_id=\"01000000000000000000000000000000\"} 11.5 1700000001.999\n"
+                           "http_duration_seconds_count 2\n"
+                           "http_duration_seconds_sum 11.501\n");
+    assert_exemplars(false, "http_duration_seconds_bucket{le=\"0.005\"} 1\n"
+                            "http_duration_seconds_bucket{le=\"0.25\"} 1\n"
+                            "http_duration_seconds_bucket{le=\"+Inf\"} 2\n"
+                            "http_duration_seconds_count 2\n"
+                            "http_duration_seconds_sum 11.501\n");
 }
 
 static void seconds(void **state)
@@ -240,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(histograms),
+        cmocka_unit_test(exemplars),
         cmocka_unit_test(openmetrics_bounds_have_a_point),
         cmocka_unit_test(seconds),
         cmocka_unit_test(the_text_format),
