@@ -15,7 +15,7 @@
 #include "common/metrics/histogram.h"
 
 #define WEIR_WINDOW_STEP 10 /* seconds */
-#define WEIR_WINDOW_CAUSES 12
+#define WEIR_WINDOW_CAUSES 24
 
 typedef enum {
     WEIR_WINDOW_MINUTE,

@@ -12,6 +12,7 @@
 #include "metrics/ngx_http_weir_metrics.h"
 #include "metrics/ngx_http_weir_metrics_labels.h"
 #include "metrics/series/ngx_http_weir_series.h"
+#include "metrics/tail/ngx_http_weir_tail.h"
 
 
 /* Series that are added up in one part: some 500 us; and what windows take. */
@@ -28,6 +29,7 @@ typedef enum {
     NGX_HTTP_WEIR_METRICS_CLIENT_RECEIVED,
     NGX_HTTP_WEIR_METRICS_CLIENT_SENT,
     NGX_HTTP_WEIR_METRICS_PHASES_SPENT,
+    NGX_HTTP_WEIR_METRICS_SERVER_SLOW,
     NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES,
     NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES,
     NGX_HTTP_WEIR_METRICS_DROPPED,
@@ -79,6 +81,8 @@ static weir_metric_t
       "Bytes that requests to upstreams had, with header." },
     { "weir_request_phase_seconds", "seconds", WEIR_METRIC_COUNTER,
       "Time that requests have spent in a phase." },
+    { "weir_http_server_slow_requests", NULL, WEIR_METRIC_COUNTER,
+      "Requests above the 99th percentile, by what took most of their time." },
     { "weir_http_server_request_duration_percentile_seconds", "seconds",
       WEIR_METRIC_GAUGE,
       "Percentiles of the last minute, quarter of an hour and hour." },
@@ -196,6 +200,10 @@ ngx_http_weir_metrics_series_write(ngx_http_weir_metrics_series_t *s,
         ngx_http_weir_metrics_series_phases(s, e);
         break;
 
+    case NGX_HTTP_WEIR_METRICS_SERVER_SLOW:
+        ngx_http_weir_tail_metrics(e, metric, s->view);
+        break;
+
     case NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES:
     case NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES:
         ngx_http_weir_metrics_percentiles_write(e, metric, s->zone, s->view);
@@ -217,7 +225,8 @@ ngx_http_weir_metrics_series_write(ngx_http_weir_metrics_series_t *s,
 static ngx_uint_t
 ngx_http_weir_metrics_series_has_views(ngx_http_weir_metrics_series_t *s)
 {
-    return s->family == NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES
+    return s->family == NGX_HTTP_WEIR_METRICS_SERVER_SLOW
+           || s->family == NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES
            || s->family == NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES;
 }
 

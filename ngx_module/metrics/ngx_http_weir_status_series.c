@@ -1,7 +1,6 @@
 /*
  * Routes and upstreams in weir_status: percentiles of the last minute, quarter
- * of an hour, and hour; and of requests in the tail, what they have spent their
- * time in.
+ * of an hour, and hour; and what tail/ knows of the slow ones.
  */
 
 #include <ngx_config.h>
@@ -12,6 +11,7 @@
 #include "http/ngx_http_weir_assert.h"
 #include "metrics/ngx_http_weir_status.h"
 #include "metrics/series/ngx_http_weir_series.h"
+#include "metrics/tail/ngx_http_weir_tail.h"
 
 #include <math.h>
 
@@ -25,7 +25,7 @@
 /* Upper limit of bytes of a group or a view: its name, a port, and its spans. */
 #define NGX_HTTP_WEIR_STATUS_SPANS                                            \
     (6 * NGX_HTTP_WEIR_STATUS_NAME + 64                                       \
-     + WEIR_WINDOW_SPANS * (256 + NGX_HTTP_WEIR_SERIES_CAUSES * 48))
+     + WEIR_WINDOW_SPANS * (256 + NGX_HTTP_WEIR_TAIL_STATUS))
 
 
 struct ngx_http_weir_status_series_s {
@@ -48,9 +48,7 @@ static u_char *ngx_http_weir_status_series_spans(
     ngx_http_weir_status_series_t *s, ngx_http_weir_series_view_t *view,
     u_char *p, u_char *last);
 static u_char *ngx_http_weir_status_series_span(u_char *p, u_char *last,
-    weir_window_sum_t *sum);
-static u_char *ngx_http_weir_status_series_tail(u_char *p, u_char *last,
-    uint64_t *cause);
+    ngx_http_weir_tail_t *tail);
 
 
 /* Used by one call at a time. */
@@ -200,7 +198,9 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
     double                        slow, limit;
     ngx_uint_t                    span;
     weir_window_sum_t            *sums;
+    ngx_http_weir_tail_t          tail;
     ngx_http_weir_series_view_t  *v;
+    ngx_http_weir_series_slowest_t  slowest[WEIR_WINDOW_SPANS];
 
     /* in the order of weir_window_span_t */
     static char  *names[] = { "\"1m\":", ",\"15m\":", ",\"1h\":" };
@@ -209,20 +209,28 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
     slow = INFINITY;
 
     ngx_memzero(sums, sizeof(ngx_http_weir_status_series_sums));
+    ngx_memzero(slowest, sizeof(slowest));
 
     for (v = view ? view : ngx_http_weir_series_load(s->group->views);
          v;
          v = view ? NULL : v->next)
     {
         ngx_http_weir_series_windows_read(s->zone, v, sums);
+        ngx_http_weir_series_exemplars_slowest(v, slowest);
 
         __atomic_load(&v->slow, &limit, __ATOMIC_RELAXED);
         slow = ngx_min(slow, limit);
     }
 
+    tail.group = s->group;
+    tail.view = view;
+
     for (span = 0; span < WEIR_WINDOW_SPANS; span++) {
+        tail.sum = &sums[span];
+        tail.slowest = &slowest[span];
+
         p = ngx_slprintf(p, last, "%s", names[span]);
-        p = ngx_http_weir_status_series_span(p, last, &sums[span]);
+        p = ngx_http_weir_status_series_span(p, last, &tail);
     }
 
     if (isfinite(slow)) {
@@ -235,13 +243,15 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
 
 static u_char *
 ngx_http_weir_status_series_span(u_char *p, u_char *last,
-    weir_window_sum_t *sum)
+    ngx_http_weir_tail_t *tail)
 {
-    double    ms[5];
-    uint64_t  requests;
+    double              ms[5];
+    uint64_t            requests;
+    weir_window_sum_t  *sum;
 
     static const double  q[] = { 0.5, 0.9, 0.95, 0.99, 0.999 };
 
+    sum = tail->sum;
     requests = weir_histogram_count(&sum->durations);
 
     p = ngx_slprintf(p, last, "{\"requests\":%uL", requests);
@@ -254,51 +264,8 @@ ngx_http_weir_status_series_span(u_char *p, u_char *last,
                          ms[0] * 1000, ms[1] * 1000, ms[2] * 1000,
                          ms[3] * 1000, ms[4] * 1000);
 
-        p = ngx_http_weir_status_series_tail(p, last, sum->cause);
+        p = ngx_http_weir_tail_status(tail, ms[3], p, last);
     }
 
     return ngx_slprintf(p, last, "}");
-}
-
-
-/* The causes of the tail, the greatest share first. */
-
-static u_char *
-ngx_http_weir_status_series_tail(u_char *p, u_char *last, uint64_t *cause)
-{
-    uint64_t    total;
-    ngx_uint_t  i, n, most;
-
-    total = 0;
-
-    for (i = 0; i < NGX_HTTP_WEIR_SERIES_CAUSES; i++) {
-        total += cause[i];
-    }
-
-    if (total == 0) {
-        return p;
-    }
-
-    p = ngx_slprintf(p, last, ",\"slow\":%uL,\"tail\":[", total);
-
-    for (n = 0; /* void */ ; n++) {
-        most = 0;
-
-        for (i = 1; i < NGX_HTTP_WEIR_SERIES_CAUSES; i++) {
-            if (cause[i] > cause[most]) {
-                most = i;
-            }
-        }
-
-        if (cause[most] == 0) {
-            break;
-        }
-
-        p = ngx_slprintf(p, last, "%s{\"phase\":\"%V\",\"share\":%.3f}",
-                         n ? "," : "", ngx_http_weir_series_cause_name(most),
-                         (double) cause[most] / total);
-        cause[most] = 0;
-    }
-
-    return ngx_slprintf(p, last, "]");
 }

@@ -84,6 +84,9 @@ struct ngx_http_weir_redis_command_s {
 };
 
 
+/* The name of weir_redis; lives as long as the server. */
+ngx_str_t *ngx_http_weir_redis_name(ngx_http_weir_redis_t *redis);
+
 /*
  * Called while the configuration is read: returns the server of that name,
  * created empty if its weir_redis comes later in the file.  A name that no

@@ -115,6 +115,13 @@ ngx_http_weir_redis_get(ngx_conf_t *cf, ngx_str_t *name)
 }
 
 
+ngx_str_t *
+ngx_http_weir_redis_name(ngx_http_weir_redis_t *redis)
+{
+    return &redis->name;
+}
+
+
 static char *
 ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {

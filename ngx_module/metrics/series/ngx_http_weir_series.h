@@ -6,7 +6,8 @@
  *     count    a request that ends is counted
  *     exemplars  ids of traces that are kept
  *     table    the worker's table of pointers into the tree
- *     cause    the phase that a request in the tail has spent its time in
+ *     cause    the phase that a request in the tail has spent its time in, and
+ *              the upstream or Redis that it has waited for
  *     windows  the last minute, 15 minutes and hour; the 99th percentile
  *     zone     the tree in shared memory
  *
@@ -75,6 +76,7 @@ typedef struct ngx_http_weir_series_group_s  ngx_http_weir_series_group_t;
 typedef struct ngx_http_weir_series_view_s  ngx_http_weir_series_view_t;
 typedef struct ngx_http_weir_series_s  ngx_http_weir_series_t;
 typedef struct ngx_http_weir_series_part_s  ngx_http_weir_series_part_t;
+typedef struct ngx_http_weir_series_blame_s  ngx_http_weir_series_blame_t;
 
 
 /* Written by the process that has the slot; begins with all counts 0. */
@@ -89,7 +91,8 @@ struct ngx_http_weir_series_part_s {
     uint64_t                       received;  /* bytes */
     uint64_t                       sent;      /* bytes */
     uint64_t                       phase[NGX_HTTP_WEIR_PHASES];  /* ns */
-    uint64_t                       tail[NGX_HTTP_WEIR_SERIES_CAUSES];
+    uint64_t                      *tail;       /* WEIR_WINDOW_CAUSES counts;
+                                                  NULL: no request was slow */
     weir_exemplars_t              *exemplars;  /* NULL: no trace was kept */
 };
 
@@ -121,7 +124,7 @@ struct ngx_http_weir_series_view_s {
     /* guarded by the zone's mutex */
     weir_window_t                  window;
     weir_histogram_t               before;    /* what was pushed */
-    uint64_t                       tail_before[NGX_HTTP_WEIR_SERIES_CAUSES];
+    uint64_t                       tail_before[WEIR_WINDOW_CAUSES];
 };
 
 
@@ -131,6 +134,29 @@ struct ngx_http_weir_series_group_s {
     ngx_http_weir_series_kind_e    kind;
     ngx_str_t                      name;
     in_port_t                      port;      /* of an upstream; 0: none */
+    ngx_http_weir_series_blame_t  *blames;    /* of a route: at most
+                                                 NGX_HTTP_WEIR_SERIES_BLAMES */
+};
+
+
+/*
+ * Causes are counted by number: first the phases alone, in the order of
+ * ngx_http_weir_series_cause_e, then those of which a route knows the
+ * dependency, too.
+ */
+
+#define NGX_HTTP_WEIR_SERIES_BLAMES                                           \
+    (WEIR_WINDOW_CAUSES - NGX_HTTP_WEIR_SERIES_CAUSES)
+
+/* Bytes of the name of a dependency at most; a longer one is cut. */
+#define NGX_HTTP_WEIR_SERIES_BLAME  64
+
+struct ngx_http_weir_series_blame_s {
+    ngx_http_weir_series_blame_t  *next;
+    ngx_http_weir_series_cause_e   phase;
+    ngx_uint_t                     number;    /* of the cause */
+    ngx_str_t                      name;      /* as of weir_redis, or "host:port"
+                                                 of an upstream */
 };
 
 
@@ -193,6 +219,19 @@ extern const double  ngx_http_weir_series_bounds[WEIR_EXEMPLARS_BUCKETS - 1];
 void ngx_http_weir_series_exemplars_put(ngx_http_weir_series_part_t *part,
     weir_exemplar_t *exemplar);
 
+/* exemplars: the slowest ones of a span. */
+typedef struct {
+    weir_exemplar_t                exemplar[WEIR_EXEMPLARS_SLOWEST];
+    size_t                         n;
+} ngx_http_weir_series_slowest_t;
+
+/*
+ * exemplars: adds the slowest ones of a view, of all workers; into has
+ * WEIR_WINDOW_SPANS elements.
+ */
+void ngx_http_weir_series_exemplars_slowest(ngx_http_weir_series_view_t *view,
+    ngx_http_weir_series_slowest_t *into);
+
 /* exemplars: those of the buckets of all workers. */
 void ngx_http_weir_series_exemplars_read(ngx_http_weir_series_t *series,
     weir_exemplars_t *merged);
@@ -208,12 +247,31 @@ void ngx_http_weir_series_table_end(void);
 /* table: the label value of a method's number. */
 ngx_str_t *ngx_http_weir_series_table_method(ngx_uint_t method);
 
-/* cause: of a request with a record that has ended. */
+/*
+ * cause: of a request with a record that has ended; and the name of the upstream
+ * or Redis that it has waited for, which is empty if there is none, and is in
+ * buf, of NGX_HTTP_WEIR_SERIES_BLAME bytes.
+ */
 ngx_http_weir_series_cause_e ngx_http_weir_series_cause(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record);
+    ngx_http_weir_record_t *record, ngx_str_t *dependency, u_char *buf);
 
 /* cause: its name in weir_status. */
 ngx_str_t *ngx_http_weir_series_cause_name(ngx_http_weir_series_cause_e cause);
+
+/* cause: in words, to be followed by the name of the dependency if named is set. */
+ngx_str_t *ngx_http_weir_series_cause_words(ngx_http_weir_series_cause_e cause,
+    ngx_uint_t named);
+
+/*
+ * cause: the phase of a number, and the dependency; NULL: the phase alone.
+ */
+ngx_http_weir_series_blame_t *ngx_http_weir_series_cause_of(
+    ngx_http_weir_series_group_t *route, ngx_uint_t number,
+    ngx_http_weir_series_cause_e *phase);
+
+/* table: counts a request in the tail. */
+void ngx_http_weir_series_table_slow(ngx_http_weir_series_part_t *part,
+    ngx_http_weir_series_cause_e phase, ngx_str_t *dependency);
 
 /*
  * windows: the process takes part in keeping them: one of all processes does
@@ -254,6 +312,21 @@ ngx_http_weir_series_part_t *ngx_http_weir_series_zone_part(
 /* zone: counts a part for whose pages there is no room. */
 void ngx_http_weir_series_zone_full(ngx_http_weir_series_zone_t *zone,
     ngx_http_weir_series_part_t *part);
+
+/*
+ * zone: the number of a cause of requests of the route, which is that of the
+ * phase alone if there is no room for the dependency.
+ */
+ngx_uint_t ngx_http_weir_series_zone_cause(ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_group_t *route, ngx_http_weir_series_cause_e phase,
+    ngx_str_t *dependency);
+
+/*
+ * zone: adds the causes that a part has counted; sum has WEIR_WINDOW_CAUSES
+ * elements.
+ */
+void ngx_http_weir_series_zone_tail(ngx_http_weir_series_part_t *part,
+    uint64_t *sum);
 
 /* zone: takes zeroed memory; for pages.  data is the zone. */
 void *ngx_http_weir_series_zone_memory(void *data, size_t size);

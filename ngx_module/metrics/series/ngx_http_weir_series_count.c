@@ -20,6 +20,8 @@ static ngx_http_weir_series_part_t *ngx_http_weir_series_count_request(
 static void ngx_http_weir_series_count_key(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, ngx_http_weir_series_key_t *key,
     ngx_str_t *version);
+static void ngx_http_weir_series_count_slow(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, ngx_http_weir_series_part_t *part);
 static void ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, weir_exemplar_t *exemplar);
 static void ngx_http_weir_series_count_try(ngx_http_request_t *r,
@@ -59,7 +61,6 @@ ngx_int_t
 ngx_http_weir_series_count(ngx_http_request_t *r)
 {
     double                        seconds;
-    ngx_uint_t                    i;
     ngx_http_weir_record_t       *record;
     ngx_http_weir_series_part_t  *part;
 
@@ -91,8 +92,7 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
 
         if (seconds > part->view->slow) {
             record->slow = 1;
-            i = ngx_http_weir_series_cause(r, record);
-            weir_histogram_add_to(&part->tail[i], 1);
+            ngx_http_weir_series_count_slow(r, record, part);
         }
     }
 
@@ -202,6 +202,20 @@ ngx_http_weir_series_count_key(ngx_http_request_t *r,
                                             method, status,
                                             cache ? cache->status : 0, secure,
                                             0);
+}
+
+
+static void
+ngx_http_weir_series_count_slow(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, ngx_http_weir_series_part_t *part)
+{
+    u_char                        buf[NGX_HTTP_WEIR_SERIES_BLAME];
+    ngx_str_t                     dependency;
+    ngx_http_weir_series_cause_e  phase;
+
+    phase = ngx_http_weir_series_cause(r, record, &dependency, buf);
+
+    ngx_http_weir_series_table_slow(part, phase, &dependency);
 }
 
 

@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir_clock.h"
 #include "metrics/series/ngx_http_weir_series.h"
 #include "metrics/series/ngx_http_weir_series_table.h"
 
@@ -42,6 +43,44 @@ ngx_http_weir_series_exemplars_put(ngx_http_weir_series_part_t *part,
     }
 
     weir_exemplars_put(exemplars, ngx_http_weir_series_bounds, exemplar);
+}
+
+
+void
+ngx_http_weir_series_exemplars_slowest(ngx_http_weir_series_view_t *view,
+    ngx_http_weir_series_slowest_t *into)
+{
+    uint64_t                      now;
+    ngx_uint_t                    span;
+    weir_exemplars_t              copy, *exemplars;
+    ngx_http_weir_series_t       *series;
+    ngx_http_weir_series_part_t  *part;
+
+    /* s, in the order of weir_window_span_t */
+    static const uint64_t  spans[WEIR_WINDOW_SPANS] = { 60, 900, 3600 };
+
+    now = ngx_http_weir_unix_ns();
+
+    for (series = ngx_http_weir_series_load(view->series);
+         series;
+         series = series->next)
+    {
+        for (part = ngx_http_weir_series_load(series->parts);
+             part;
+             part = part->next)
+        {
+            exemplars = ngx_http_weir_series_load(part->exemplars);
+
+            if (exemplars == NULL || !weir_exemplars_read(exemplars, &copy)) {
+                continue;
+            }
+
+            for (span = 0; span < WEIR_WINDOW_SPANS; span++) {
+                weir_exemplars_slowest(&copy, now - spans[span] * 1000000000,
+                                       into[span].exemplar, &into[span].n);
+            }
+        }
+    }
 }
 
 

@@ -196,6 +196,34 @@ ngx_http_weir_series_table_grow(void)
 }
 
 
+void
+ngx_http_weir_series_table_slow(ngx_http_weir_series_part_t *part,
+    ngx_http_weir_series_cause_e phase, ngx_str_t *dependency)
+{
+    uint64_t                     *tail;
+    ngx_uint_t                    cause;
+    ngx_http_weir_series_zone_t  *zone;
+
+    zone = ngx_http_weir_series_table.zone;
+    tail = part->tail;
+
+    if (tail == NULL) {
+        tail = ngx_http_weir_series_zone_memory(zone,
+                                       WEIR_WINDOW_CAUSES * sizeof(uint64_t));
+        if (tail == NULL) {
+            ngx_http_weir_series_zone_full(zone, part);
+            return;
+        }
+
+        __atomic_store_n(&part->tail, tail, __ATOMIC_RELEASE);
+    }
+
+    cause = ngx_http_weir_series_zone_cause(zone, part->view->group, phase,
+                                            dependency);
+    weir_histogram_add_to(&tail[cause], 1);
+}
+
+
 ngx_int_t
 ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
     ngx_log_t *log)

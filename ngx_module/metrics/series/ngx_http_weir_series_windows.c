@@ -228,7 +228,7 @@ static ngx_uint_t
 ngx_http_weir_series_windows_sum(ngx_http_weir_series_view_t *view,
     weir_window_sum_t *sum)
 {
-    ngx_uint_t                    i, parts;
+    ngx_uint_t                    parts;
     ngx_http_weir_series_t       *series;
     ngx_http_weir_series_part_t  *part;
 
@@ -245,11 +245,7 @@ ngx_http_weir_series_windows_sum(ngx_http_weir_series_view_t *view,
         {
             weir_histogram_merge(&sum->durations, &part->durations);
 
-            for (i = 0; i < NGX_HTTP_WEIR_SERIES_CAUSES; i++) {
-                sum->cause[i] += __atomic_load_n(&part->tail[i],
-                                                 __ATOMIC_RELAXED);
-            }
-
+            ngx_http_weir_series_zone_tail(part, sum->cause);
             parts++;
         }
     }
@@ -285,7 +281,7 @@ ngx_http_weir_series_windows_push(ngx_http_weir_series_view_t *view,
     if (view->window.next <= step) {
         weir_histogram_advance(&view->before, &sum->durations, &pages);
 
-        for (i = 0; i < NGX_HTTP_WEIR_SERIES_CAUSES; i++) {
+        for (i = 0; i < WEIR_WINDOW_CAUSES; i++) {
             cause = sum->cause[i];
             sum->cause[i] -= view->tail_before[i];
             view->tail_before[i] = cause;
@@ -350,7 +346,7 @@ ngx_http_weir_series_windows_read(ngx_http_weir_series_zone_t *zone,
 
     weir_histogram_subtract(&now.durations, &view->before);
 
-    for (i = 0; i < NGX_HTTP_WEIR_SERIES_CAUSES; i++) {
+    for (i = 0; i < WEIR_WINDOW_CAUSES; i++) {
         now.cause[i] -= view->tail_before[i];
     }
 

@@ -28,6 +28,12 @@ static ngx_http_weir_series_t *ngx_http_weir_series_zone_series(
 static ngx_http_weir_series_part_t *ngx_http_weir_series_zone_find(
     ngx_http_weir_series_zone_t *zone, ngx_uint_t slot,
     ngx_http_weir_series_id_t *id);
+static ngx_http_weir_series_blame_t *ngx_http_weir_series_zone_blame(
+    ngx_http_weir_series_group_t *route, ngx_http_weir_series_cause_e phase,
+    ngx_str_t *dependency, ngx_uint_t *n);
+static ngx_http_weir_series_blame_t *ngx_http_weir_series_zone_blame_add(
+    ngx_http_weir_series_zone_t *zone, ngx_http_weir_series_group_t *route,
+    ngx_http_weir_series_cause_e phase, ngx_str_t *dependency);
 static ngx_int_t ngx_http_weir_series_zone_other(
     ngx_http_weir_series_zone_t *zone, ngx_uint_t slot,
     ngx_http_weir_series_part_t **other);
@@ -355,6 +361,114 @@ ngx_http_weir_series_zone_series(ngx_http_weir_series_zone_t *zone,
     ngx_http_weir_series_zone_link(view->series, series);
 
     return series;
+}
+
+
+ngx_uint_t
+ngx_http_weir_series_zone_cause(ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_group_t *route, ngx_http_weir_series_cause_e phase,
+    ngx_str_t *dependency)
+{
+    ngx_uint_t                     n;
+    ngx_http_weir_series_blame_t  *blame;
+
+    if (dependency->len == 0) {
+        return phase;
+    }
+
+    blame = ngx_http_weir_series_zone_blame(route, phase, dependency, &n);
+
+    if (blame == NULL && n < NGX_HTTP_WEIR_SERIES_BLAMES) {
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+
+        blame = ngx_http_weir_series_zone_blame(route, phase, dependency, &n);
+
+        if (blame == NULL && n < NGX_HTTP_WEIR_SERIES_BLAMES) {
+            blame = ngx_http_weir_series_zone_blame_add(zone, route, phase,
+                                                        dependency);
+        }
+
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+    }
+
+    return blame ? blame->number : (ngx_uint_t) phase;
+}
+
+
+/* NULL: the route has none for that; *n is how many it has. */
+
+static ngx_http_weir_series_blame_t *
+ngx_http_weir_series_zone_blame(ngx_http_weir_series_group_t *route,
+    ngx_http_weir_series_cause_e phase, ngx_str_t *dependency, ngx_uint_t *n)
+{
+    ngx_http_weir_series_blame_t  *blame;
+
+    *n = 0;
+
+    for (blame = ngx_http_weir_series_load(route->blames);
+         blame;
+         blame = blame->next)
+    {
+        if (blame->phase == phase && blame->name.len == dependency->len
+            && ngx_memcmp(blame->name.data, dependency->data, dependency->len)
+               == 0)
+        {
+            return blame;
+        }
+
+        (*n)++;
+    }
+
+    return NULL;
+}
+
+
+/* NULL: no memory.  The mutex is held. */
+
+static ngx_http_weir_series_blame_t *
+ngx_http_weir_series_zone_blame_add(ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_group_t *route, ngx_http_weir_series_cause_e phase,
+    ngx_str_t *dependency)
+{
+    ngx_http_weir_series_blame_t  *blame;
+
+    blame = ngx_slab_calloc_locked(zone->shpool,
+                                   sizeof(ngx_http_weir_series_blame_t)
+                                   + dependency->len);
+    if (blame == NULL) {
+        return NULL;
+    }
+
+    blame->phase = phase;
+    blame->number = route->blames ? route->blames->number + 1
+                                  : NGX_HTTP_WEIR_SERIES_CAUSES;
+    blame->name.data = (u_char *) (blame + 1);
+    blame->name.len = dependency->len;
+    ngx_memcpy(blame->name.data, dependency->data, dependency->len);
+
+    ngx_http_weir_series_zone_link(route->blames, blame);
+
+    return blame;
+}
+
+
+void
+ngx_http_weir_series_zone_tail(ngx_http_weir_series_part_t *part,
+    uint64_t *sum)
+{
+    uint64_t    *tail;
+    ngx_uint_t   i;
+
+    tail = ngx_http_weir_series_load(part->tail);
+
+    if (tail == NULL) {
+        return;
+    }
+
+    for (i = 0; i < WEIR_WINDOW_CAUSES; i++) {
+        sum[i] += __atomic_load_n(&tail[i], __ATOMIC_RELAXED);
+    }
 }
 
 

@@ -17,11 +17,12 @@ use Prometheus;
 start_upstream(sub {
     my ($path, $request) = @_;
     return answer('500 Internal Server Error', [], 'no') if $path =~ /fails/;
-    return sub { sleep 0.3; echo($request) } if $path =~ /slow/;
+    return sub { sleep 0.3; echo($request) } if $path =~ /slow$/;
+    return sub { sleep 0.6; echo($request) } if $path =~ /slowest$/;
     return echo($request);
 });
-start_traced('', <<'SERVER', workers => 2);
-    location /kept/   { weir_trace on; proxy_pass http://UPSTREAM; }
+start_traced('upstream api { server UPSTREAM; }', <<'SERVER', workers => 2);
+    location /kept/   { weir_trace on; proxy_pass http://api; }
     location /none/   { weir_trace ratio=0 errors=on; proxy_pass http://UPSTREAM; }
     location /off/    { proxy_pass http://UPSTREAM; }
     location = /pid   { return 200 "$pid"; }
@@ -128,6 +129,34 @@ if (!$ENV{WEIR_NGINX}) {
     is((slower_than(0.29, exemplars(openmetrics(), $server, '/kept/')))[0][1], $newest,
         '... also after a reload');
 }
+
+
+# --- the slowest -------------------------------------------------------------------------------
+
+my $most = trace_of(get('/kept/slowest'));
+get('/kept/quick') for 1 .. 5;
+my $shown = decode_json(get('/status')->{content});
+for my $span (qw(1m 15m 1h)) {
+    my $slowest = $shown->{routes}{'/kept/'}{$span}{slowest};
+    is $slowest->[0]{trace_id}, $most, "$span: the slowest trace is named first";
+    cmp_ok $slowest->[0]{duration_ms}, '>=', 599, '... with its duration';
+    like $slowest->[0]{time}, qr/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, '... and its time';
+    cmp_ok scalar(@$slowest), '<=', 3, 'a few are';
+    is_deeply [sort { $b <=> $a } map { $_->{duration_ms} } @$slowest],
+        [map { $_->{duration_ms} } @$slowest], '... in the order of their durations';
+    is $shown->{routes}{'/off/'}{$span}{slowest}, undef, 'none where no trace is kept';
+}
+my $hour = $shown->{routes}{'/kept/'}{'1h'}{slowest};
+is scalar(@$hour), 3, 'three in an hour';
+is scalar(@{ $shown->{routes}{'/none/'}{'1h'}{slowest} }), 1, 'one where one was kept';
+my $upstream = $shown->{upstreams}{api}{'1h'}{slowest};
+is $upstream->[0]{trace_id}, $most, 'an upstream has them, too';
+until_true('the slowest arrive', sub {
+    %arrived = arrived();
+    !grep { !$arrived{ $_->{trace_id} } } @$hour;
+});
+is scalar(grep { $arrived{ $_->{trace_id} } =~ m{^/kept/slow} } @$hour), 3,
+    'they are the traces of slow requests';
 
 
 # --- a real Prometheus -------------------------------------------------------------------------

@@ -4,7 +4,8 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib "$Bin/../cache", "$Bin/../../lib";
+use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
+use Families;
 use IO::Socket::INET;
 use JSON::PP;
 use Scene;
@@ -44,6 +45,7 @@ spit("$dir/quick", 'x');
 spit("$dir/large", 'x' x 4e6);
 
 start_edge(<<"HTTP", <<"SERVER");
+    upstream api { server UPSTREAM; }
     weir_cache_zone memory 1m;
     weir_cache_zone shared 1m redis=main;
     weir_cache_lock_timeout 10s;
@@ -52,12 +54,13 @@ start_edge(<<"HTTP", <<"SERVER");
         location /send/ { alias $dir/; }
     }
 HTTP
-    location /upstream/ { proxy_pass http://UPSTREAM; }
+    location /upstream/ { proxy_pass http://api; }
     location /connect/  { proxy_pass http://127.0.0.1:$full_port; proxy_connect_timeout 20s; }
     location /redis/    { weir_cache shared; proxy_pass http://UPSTREAM; }
     location /turn/     { weir_cache memory; proxy_pass http://UPSTREAM; }
     location /receive/  { proxy_pass http://UPSTREAM; }
     location = /status  { weir_status; }
+    location = /metrics { weir_metrics; }
     location = /connections { stub_status; }
 SERVER
 
@@ -67,7 +70,8 @@ sub routes { decode_json(get('/status')->{content})->{routes} }
 sub tail_of {
     my ($routes, $route) = @_;
     my $hour = $routes->{$route}{'1h'};
-    my %tail = map { $_->{phase} => int($_->{share} * $hour->{slow} + 0.5) } @{ $hour->{tail} };
+    my %tail;
+    $tail{ $_->{phase} } += int($_->{share} * $hour->{slow} + 0.5) for @{ $hour->{tail} };
     return { %tail, slow => $hour->{slow} };
 }
 
@@ -162,16 +166,17 @@ for my $round (1 .. 5) {
 # --- what is shown -----------------------------------------------------------------------------
 
 my %wanted = (
-    '/upstream/' => [upstream => 5],
-    '/connect/'  => [connect => 6],
-    '/redis/'    => [redis => 5],
-    '/turn/'     => [turn => 3],
-    '/receive/'  => [receive => 5],
-    '/send/'     => [send => 5],
+    '/upstream/' => [upstream => 5, 'api', 'waiting for api'],
+    '/connect/'  => [connect => 6, "127.0.0.1:$full_port", "connecting to 127.0.0.1:$full_port"],
+    '/redis/'    => [redis => 5, 'main', 'Redis main'],
+    '/turn/'     => [turn => 3, undef, 'waiting for another request'],
+    '/receive/'  => [receive => 5, undef, 'receiving the request'],
+    '/send/'     => [send => 5, undef, 'sending to the client'],
 );
 my $shown = routes();
+my $counted = families(text => get('/metrics')->{content});
 for my $route (@routes) {
-    my ($phase, $number) = @{ $wanted{$route} };
+    my ($phase, $number, $dependency, $words) = @{ $wanted{$route} };
     my $now = tail_of($shown, $route);
     my %more = map { $_ => $now->{$_} - ($before{$route}{$_} // 0) } keys %$now;
     my $slow = delete $more{slow};
@@ -180,6 +185,20 @@ for my $route (@routes) {
         "$route: the $number staged requests have waited for $phase";
     my ($first) = sort { $more{$b} <=> $more{$a} } keys %more;
     is $first, $phase, '... which is the first cause';
+
+    my $hour = $shown->{$route}{'1h'};
+    my ($cause) = grep { $_->{phase} eq $phase } @{ $hour->{tail} };
+    is $cause->{dependency}, $dependency, '... with what they have waited for';
+    my $percent = int($cause->{share} * 100 + 0.5);
+    like $hour->{text},
+        qr/^P99 of \Q$route\E is \d+(?:\.\d\d)? ms: (?:\d+% .*, )?$percent% \Q$words\E(?:,|$)/,
+        '... in words';
+    my %labels = (http_route => $route, phase => $phase,
+        $dependency ? (dependency => $dependency) : ());
+    my $metric = 'weir_http_server_slow_requests_total';
+    is value($counted, $metric, %labels), int($cause->{share} * $hour->{slow} + 0.5),
+        '... and counted in weir_metrics';
+    is total($counted, $metric, http_route => $route), $hour->{slow}, '... with all others';
     is $slow - $more{$phase}, 1, 'the request that the others waited for is in the tail'
         if $route eq '/turn/';
 }
