@@ -218,7 +218,8 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
         ngx_http_weir_series_windows_read(s->zone, v, sums);
         ngx_http_weir_series_exemplars_slowest(v, slowest);
 
-        __atomic_load(&v->slow, &limit, __ATOMIC_RELAXED);
+        __atomic_load(&v->percentiles[NGX_HTTP_WEIR_PERCENTILE_99], &limit,
+                      __ATOMIC_RELAXED);
         slow = ngx_min(slow, limit);
     }
 

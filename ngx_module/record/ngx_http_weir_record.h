@@ -56,6 +56,17 @@ typedef struct {
 } ngx_http_weir_record_wait_t;
 
 
+/* What the time of a request can be compared with, by its route's requests. */
+typedef enum {
+    NGX_HTTP_WEIR_PERCENTILE_50 = 0,
+    NGX_HTTP_WEIR_PERCENTILE_90,
+    NGX_HTTP_WEIR_PERCENTILE_95,
+    NGX_HTTP_WEIR_PERCENTILE_99,
+    NGX_HTTP_WEIR_PERCENTILE_999,
+    NGX_HTTP_WEIR_PERCENTILES
+} ngx_http_weir_percentile_e;
+
+
 /* The events of a request that are kept; later ones are not. */
 #define NGX_HTTP_WEIR_RECORD_EVENTS  4
 
@@ -80,6 +91,9 @@ typedef struct {
     ngx_uint_t              events;
     ngx_uint_t              method;     /* of the client; an error_page may
                                            change r->method */
+    const double           *percentiles; /* s: of its route, in the order of
+                                            ngx_http_weir_percentile_e; NULL:
+                                            not counted (metrics/) */
     unsigned                ended:1;
     unsigned                slow:1;     /* ended, and was slower than 99 percent
                                            of its route's requests (metrics/) */
@@ -94,6 +108,23 @@ extern ngx_module_t  ngx_http_weir_record_module;
  * read, before any module's postconfiguration: by the handler of a directive.
  */
 void ngx_http_weir_record_require(ngx_conf_t *cf);
+
+/*
+ * The same, and records tell their percentiles: metrics/series counts requests
+ * then, also if nothing shows what it has counted.
+ */
+ngx_int_t ngx_http_weir_record_require_percentiles(ngx_conf_t *cf);
+
+/* The first place that has required them, "file:line"; NULL: none has. */
+ngx_str_t *ngx_http_weir_record_needs_percentiles(ngx_conf_t *cf);
+
+/*
+ * True if the request has taken longer than that percentile of its route; false
+ * as long as too few requests of the route are known.  For handlers of the log
+ * phase.
+ */
+static ngx_inline ngx_uint_t ngx_http_weir_record_is_above(
+    ngx_http_weir_record_t *record, ngx_http_weir_percentile_e percentile);
 
 /*
  * The record of the request, also if r is a subrequest of it or was redirected
@@ -172,6 +203,16 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     record->spent[record->phase] += spent;
     record->since += spent;
     record->phase = phase;
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_record_is_above(ngx_http_weir_record_t *record,
+    ngx_http_weir_percentile_e percentile)
+{
+    return record->percentiles
+           && (int64_t) (record->since - record->start) * 1e-9
+              > record->percentiles[percentile];
 }
 
 

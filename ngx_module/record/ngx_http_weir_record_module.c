@@ -37,6 +37,8 @@ static ngx_int_t ngx_http_weir_record_init_process(ngx_cycle_t *cycle);
 
 typedef struct {
     unsigned    required:1;                /* by ngx_http_weir_record_require() */
+    ngx_str_t   percentiles;               /* the place that requires them; data
+                                              NULL: none */
 } ngx_http_weir_record_main_conf_t;
 
 
@@ -488,6 +490,30 @@ ngx_http_weir_record_require(ngx_conf_t *cf)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
     mcf->required = 1;
+}
+
+
+ngx_int_t
+ngx_http_weir_record_require_percentiles(ngx_conf_t *cf)
+{
+    ngx_http_weir_record_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
+    mcf->required = 1;
+
+    return mcf->percentiles.data
+           ? NGX_OK : ngx_http_weir_place(cf, &mcf->percentiles);
+}
+
+
+ngx_str_t *
+ngx_http_weir_record_needs_percentiles(ngx_conf_t *cf)
+{
+    ngx_http_weir_record_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
+
+    return mcf->percentiles.data ? &mcf->percentiles : NULL;
 }
 
 

@@ -53,6 +53,10 @@ typedef struct {
     ngx_http_complex_value_t    *sampling;
     ngx_msec_t                   slow;     /* requests from then on are kept;
                                               0: none */
+    ngx_uint_t                   percentile; /* requests above it are kept, too:
+                                                ngx_http_weir_percentile_e, or
+                                                NGX_HTTP_WEIR_PERCENTILES:
+                                                none */
     ngx_flag_t                   errors;   /* failed requests are kept */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
 } ngx_http_weir_trace_loc_conf_t;

@@ -17,6 +17,8 @@ static char *ngx_http_weir_trace_tracestate(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf);
 static char *ngx_http_weir_trace_parameter(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *value);
+static char *ngx_http_weir_trace_slow(ngx_conf_t *cf,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *text);
 static char *ngx_http_weir_trace_variable(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *value);
 
@@ -36,6 +38,7 @@ ngx_http_weir_trace_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     tlcf->slow = 0;
+    tlcf->percentile = NGX_HTTP_WEIR_PERCENTILES;
     tlcf->errors = NGX_CONF_UNSET;
 
     value = cf->args->elts;
@@ -190,27 +193,13 @@ static char *
 ngx_http_weir_trace_parameter(ngx_conf_t *cf,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_str_t *value)
 {
-    ngx_str_t   text;
-    ngx_msec_t  slow;
+    ngx_str_t  text;
 
     if (value->len > 5 && ngx_strncmp(value->data, "slow=", 5) == 0) {
         text.data = value->data + 5;
         text.len = value->len - 5;
-        slow = ngx_parse_time(&text, 0);
 
-        if (slow == (ngx_msec_t) NGX_ERROR || slow == 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid time \"%V\" in \"weir_trace\"; \"slow=\""
-                               " must be a time of at least 1ms", &text);
-            return NGX_CONF_ERROR;
-        }
-
-        if (tlcf->slow) {
-            return "has two parameters \"slow=\"";
-        }
-
-        tlcf->slow = slow;
-        return NGX_CONF_OK;
+        return ngx_http_weir_trace_slow(cf, tlcf, &text);
     }
 
     if (value->len > 7 && ngx_strncmp(value->data, "errors=", 7) == 0) {
@@ -232,10 +221,65 @@ ngx_http_weir_trace_parameter(ngx_conf_t *cf,
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid parameter \"%V\" in \"weir_trace\"; it must be"
-                       " \"slow=\" and a time, \"errors=on\" or \"errors=off\"",
-                       value);
+                       " \"slow=\" and a time or a percentile, \"errors=on\""
+                       " or \"errors=off\"", value);
 
     return NGX_CONF_ERROR;
+}
+
+
+/* A time or a percentile; a request may be above one of both. */
+
+static char *
+ngx_http_weir_trace_slow(ngx_conf_t *cf, ngx_http_weir_trace_loc_conf_t *tlcf,
+    ngx_str_t *text)
+{
+    ngx_uint_t  i;
+    ngx_msec_t  slow;
+
+    static ngx_str_t  percentiles[NGX_HTTP_WEIR_PERCENTILES] = {
+        ngx_string("p50"),
+        ngx_string("p90"),
+        ngx_string("p95"),
+        ngx_string("p99"),
+        ngx_string("p99.9")
+    };
+
+    for (i = 0; i < NGX_HTTP_WEIR_PERCENTILES; i++) {
+
+        if (text->len != percentiles[i].len
+            || ngx_strncmp(text->data, percentiles[i].data, text->len) != 0)
+        {
+            continue;
+        }
+
+        if (tlcf->percentile != NGX_HTTP_WEIR_PERCENTILES) {
+            return "has two percentiles in \"slow=\"";
+        }
+
+        tlcf->percentile = i;
+
+        return ngx_http_weir_record_require_percentiles(cf) == NGX_OK
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    slow = ngx_parse_time(text, 0);
+
+    if (slow == (ngx_msec_t) NGX_ERROR || slow == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"weir_trace\"; \"slow=\""
+                           " must be a time of at least 1ms, or one of \"p50\","
+                           " \"p90\", \"p95\", \"p99\", \"p99.9\"", text);
+        return NGX_CONF_ERROR;
+    }
+
+    if (tlcf->slow) {
+        return "has two times in \"slow=\"";
+    }
+
+    tlcf->slow = slow;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -413,6 +457,7 @@ ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->tracestate = prev->tracestate;
         conf->sampling = prev->sampling;
         conf->slow = prev->slow;
+        conf->percentile = prev->percentile;
         conf->errors = prev->errors;
     }
 

@@ -78,11 +78,21 @@ static ngx_uint_t
 ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf)
 {
-    ngx_time_t      *tp;
-    ngx_msec_int_t   ms;
+    ngx_time_t              *tp;
+    ngx_msec_int_t           ms;
+    ngx_http_weir_record_t  *record;
 
     if (tlcf->errors && ngx_http_weir_trace_has_failed(r)) {
         return 1;
+    }
+
+    if (tlcf->percentile != NGX_HTTP_WEIR_PERCENTILES) {
+        record = ngx_http_weir_record(r);
+
+        if (record && ngx_http_weir_record_is_above(record, tlcf->percentile))
+        {
+            return 1;
+        }
     }
 
     if (tlcf->slow == 0) {

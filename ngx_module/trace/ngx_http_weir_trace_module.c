@@ -21,7 +21,7 @@ static ngx_int_t ngx_http_weir_trace_init_process(ngx_cycle_t *cycle);
 static ngx_command_t  ngx_http_weir_trace_commands[] = {
 
     { ngx_string("weir_trace"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1234,
       ngx_http_weir_trace_set,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,

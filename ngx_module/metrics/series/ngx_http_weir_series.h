@@ -117,9 +117,11 @@ struct ngx_http_weir_series_view_s {
     ngx_http_weir_series_group_t  *group;
     ngx_http_weir_series_t        *series;
     ngx_str_t                      version;   /* len 0: none */
-    double                         slow;      /* s: longer requests are in the
-                                                 tail; written by the keeper of
-                                                 the windows only */
+    double                         percentiles[NGX_HTTP_WEIR_PERCENTILES];
+                                              /* s, as the record needs them:
+                                                 requests above the 99th are in
+                                                 the tail; written by the keeper
+                                                 of the windows only */
 
     /* guarded by the zone's mutex */
     weir_window_t                  window;

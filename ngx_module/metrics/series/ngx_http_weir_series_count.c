@@ -90,7 +90,9 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
     if (record) {
         ngx_http_weir_series_count_phases(part->phase, record->spent);
 
-        if (seconds > part->view->slow) {
+        record->percentiles = part->view->percentiles;
+
+        if (seconds > record->percentiles[NGX_HTTP_WEIR_PERCENTILE_99]) {
             record->slow = 1;
             ngx_http_weir_series_count_slow(r, record, part);
         }

@@ -1,7 +1,7 @@
 /*
  * weir_metrics_zone: the shared memory of series.  Without the directive a
- * configuration has a zone if it shows what is in it: with weir_metrics or
- * weir_status.
+ * configuration has a zone if it shows what is in it, with weir_metrics or
+ * weir_status, or if records need percentiles.
  */
 
 #include <ngx_config.h>
@@ -148,12 +148,27 @@ ngx_http_weir_series_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_weir_series_main_conf_t  *smcf = conf;
 
-    ngx_str_t                     name;
+    ngx_str_t                     name, *place;
     ngx_http_weir_series_zone_t  *zone;
 
     ngx_conf_init_size_value(smcf->size, NGX_HTTP_WEIR_SERIES_SIZE);
 
-    if (smcf->size == 0 || !smcf->required) {
+    place = ngx_http_weir_record_needs_percentiles(cf);
+
+    if (smcf->size == 0) {
+
+        if (place) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "a percentile of \"slow=\" needs the counts of"
+                          " metrics, and there is \"weir_metrics_zone off\""
+                          " in %V", place);
+            return NGX_CONF_ERROR;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (place == NULL && !smcf->required) {
         return NGX_CONF_OK;
     }
 

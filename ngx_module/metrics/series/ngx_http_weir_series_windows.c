@@ -1,8 +1,8 @@
 /*
  * The windows of all views.  One process of the machine is the keeper: at the
  * end of each step it adds up what the parts of a view have counted since the
- * last one, and pushes it to the view's window.  Then it computes the 99th
- * percentile, above which a request is in the tail.
+ * last one, and pushes it to the view's window.  Then it computes the
+ * percentiles; a request above the 99th is in the tail.
  *
  * The keeper does a number of parts in one turn of the event loop, and goes on
  * after a millisecond.  If it dies, the next process that looks takes over:
@@ -26,8 +26,12 @@
 /* Parts that are added up in one turn: some 100 us. */
 #define NGX_HTTP_WEIR_SERIES_TURN   256
 
-/* Values that a 99th percentile needs. */
-#define NGX_HTTP_WEIR_SERIES_ENOUGH  100
+/*
+ * Values that a percentile needs: at least one of them is above it, and one of
+ * 100 for those that are lower than the 99th.
+ */
+#define NGX_HTTP_WEIR_SERIES_ENOUGH      100
+#define NGX_HTTP_WEIR_SERIES_ENOUGH_999  1000
 
 
 static void ngx_http_weir_series_windows_timer(ngx_event_t *ev);
@@ -299,31 +303,53 @@ ngx_http_weir_series_windows_push(ngx_http_weir_series_view_t *view,
 }
 
 
-/* The mutex is held. */
+/*
+ * Each percentile is that of the shortest span with enough values.  The mutex is
+ * held.
+ */
 
 static void
 ngx_http_weir_series_windows_tail(ngx_http_weir_series_view_t *view)
 {
-    double              slow;
-    ngx_uint_t          span;
+    double              seconds;
+    uint64_t            n;
+    ngx_uint_t          span, i;
     weir_window_sum_t  *sum;
 
+    static struct {
+        double    quantile;
+        uint64_t  enough;
+    } percentiles[NGX_HTTP_WEIR_PERCENTILES] = {
+        { 0.5, NGX_HTTP_WEIR_SERIES_ENOUGH },
+        { 0.9, NGX_HTTP_WEIR_SERIES_ENOUGH },
+        { 0.95, NGX_HTTP_WEIR_SERIES_ENOUGH },
+        { 0.99, NGX_HTTP_WEIR_SERIES_ENOUGH },
+        { 0.999, NGX_HTTP_WEIR_SERIES_ENOUGH_999 }
+    };
+
     sum = &ngx_http_weir_series_keeper.scratch;
-    slow = INFINITY;
+    i = 0;
 
     for (span = 0; span < WEIR_WINDOW_SPANS; span++) {
         ngx_memzero(sum, sizeof(weir_window_sum_t));
         weir_window_read(&view->window, span, sum);
+        n = weir_histogram_count(&sum->durations);
 
-        if (weir_histogram_count(&sum->durations)
-            >= NGX_HTTP_WEIR_SERIES_ENOUGH)
+        for ( /* void */ ;
+             i < NGX_HTTP_WEIR_PERCENTILES && n >= percentiles[i].enough;
+             i++)
         {
-            slow = weir_histogram_quantile(&sum->durations, 0.99);
-            break;
+            seconds = weir_histogram_quantile(&sum->durations,
+                                              percentiles[i].quantile);
+            __atomic_store(&view->percentiles[i], &seconds, __ATOMIC_RELAXED);
         }
     }
 
-    __atomic_store(&view->slow, &slow, __ATOMIC_RELAXED);
+    seconds = INFINITY;
+
+    for ( /* void */ ; i < NGX_HTTP_WEIR_PERCENTILES; i++) {
+        __atomic_store(&view->percentiles[i], &seconds, __ATOMIC_RELAXED);
+    }
 }
 
 

@@ -299,6 +299,7 @@ static ngx_http_weir_series_view_t *
 ngx_http_weir_series_zone_view(ngx_http_weir_series_zone_t *zone,
     ngx_http_weir_series_group_t *group, ngx_str_t *version)
 {
+    ngx_uint_t                    i;
     ngx_http_weir_series_view_t  *view;
 
     for (view = group->views; view; view = view->next) {
@@ -318,7 +319,11 @@ ngx_http_weir_series_zone_view(ngx_http_weir_series_zone_t *zone,
     }
 
     view->group = group;
-    view->slow = INFINITY;
+
+    for (i = 0; i < NGX_HTTP_WEIR_PERCENTILES; i++) {
+        view->percentiles[i] = INFINITY;
+    }
+
     view->version.data = (u_char *) (view + 1);
     view->version.len = version->len;
     ngx_memcpy(view->version.data, version->data, version->len);

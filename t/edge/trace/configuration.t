@@ -63,19 +63,40 @@ invalid ratio "0.1234567890" in "weir_trace"
     weir_trace on slow=fast;
 --- must_die
 --- error_log
-invalid time "fast" in "weir_trace"; "slow=" must be a time of at least 1ms
+invalid value "fast" in "weir_trace"; "slow=" must be a time of at least 1ms, or one of "p50",
 === weir_trace: slow of 0
 --- config
     weir_trace on slow=0;
 --- must_die
 --- error_log
-invalid time "0" in "weir_trace"
-=== weir_trace: slow twice
+invalid value "0" in "weir_trace"
+=== weir_trace: two times that are slow
 --- config
     weir_trace on slow=1s slow=2s;
 --- must_die
 --- error_log
-"weir_trace" directive has two parameters "slow="
+"weir_trace" directive has two times in "slow="
+=== weir_trace: two percentiles
+--- config
+    weir_trace on slow=p99 slow=p95;
+--- must_die
+--- error_log
+"weir_trace" directive has two percentiles in "slow="
+=== weir_trace: a percentile that is not computed
+--- config
+    weir_trace on slow=p98;
+--- must_die
+--- error_log
+invalid value "p98" in "weir_trace"; "slow=" must be
+=== weir_trace: a percentile without the counts of metrics
+--- http_config
+    weir_metrics_zone off;
+--- config
+    weir_trace ratio=0 slow=1s
+        slow=p99;
+--- must_die
+--- error_log eval
+qr{percentile of "slow=" needs the counts of metrics, and .* "weir_metrics_zone off" in \S+:\d}
 === weir_trace: errors twice
 --- config
     weir_trace on errors=on errors=off;
@@ -87,7 +108,7 @@ invalid time "0" in "weir_trace"
     weir_trace on errors=yes;
 --- must_die
 --- error_log
-invalid parameter "errors=yes" in "weir_trace"; it must be "slow=" and a time, "errors=on" or
+invalid parameter "errors=yes" in "weir_trace"; it must be "slow=" and a time or a percentile
 === weir_trace: an unknown parameter
 --- config
     weir_trace on fast;
@@ -96,7 +117,7 @@ invalid parameter "errors=yes" in "weir_trace"; it must be "slow=" and a time, "
 invalid parameter "fast" in "weir_trace"
 === weir_trace: too many parameters
 --- config
-    weir_trace on slow=1s errors=on more=1;
+    weir_trace on slow=1s slow=p99 errors=on more=1;
 --- must_die
 --- error_log
 invalid number of arguments in "weir_trace" directive
