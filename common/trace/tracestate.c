@@ -119,6 +119,20 @@ weir_str_t weir_tracestate_get(const weir_tracestate_t *state, weir_str_t key)
     return (weir_str_t){NULL, 0};
 }
 
+void weir_tracestate_put(weir_tracestate_t *state, weir_str_t key, weir_str_t value)
+{
+    size_t i = 0;
+
+    while (i < state->n && !weir_str_eq(state->members[i].key, key))
+        i++;
+    if (i == WEIR_TRACESTATE_MEMBERS)
+        i--;
+    else if (i == state->n)
+        state->n++;
+    memmove(&state->members[1], &state->members[0], i * sizeof(state->members[0]));
+    state->members[0] = (weir_tracestate_member_t){key, value};
+}
+
 static size_t length(const weir_tracestate_member_t *member)
 {
     return member->key.len + 1 + member->value.len;

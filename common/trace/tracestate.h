@@ -40,6 +40,12 @@ int weir_tracestate_parse(const weir_str_t *lines, size_t n, weir_tracestate_t *
 weir_str_t weir_tracestate_get(const weir_tracestate_t *state, weir_str_t key);
 
 /*
+ * Puts a member before all others, in place of one with that key; the last one is removed if there
+ * are 32 others. The texts are not copied.
+ */
+void weir_tracestate_put(weir_tracestate_t *state, weir_str_t key, weir_str_t value);
+
+/*
  * Writes the header's value: the member key=value first (section 3.5), none if value is empty, then
  * the other members without that key. Members that do not fit into WEIR_TRACESTATE_LEN bytes are
  * removed, first the long ones, then the last ones. Returns the length; 0: send no header.

@@ -41,6 +41,8 @@ typedef struct {
     uint64_t    queued_bytes;
     uint64_t    failures;                  /* requests to the collector that
                                               failed */
+    uint64_t    ids_published;             /* of traces that were kept late */
+    uint64_t    ids_dropped;
 } ngx_http_weir_export_counts_t;
 
 
@@ -53,6 +55,20 @@ ngx_uint_t ngx_http_weir_export_enabled(ngx_http_request_t *r);
  */
 ngx_int_t ngx_http_weir_export_span(ngx_http_request_t *r,
     const weir_span_t *span);
+
+typedef struct ngx_http_weir_exporter_s  ngx_http_weir_exporter_t;
+
+
+/* The exporter of the configuration; NULL: none. */
+ngx_http_weir_exporter_t *ngx_http_weir_export_exporter(ngx_http_request_t *r);
+
+/* The same as ngx_http_weir_export_span() where there is no request. */
+ngx_int_t ngx_http_weir_export_span_to(ngx_http_weir_exporter_t *ex,
+    const weir_span_t *span);
+
+/* Counts ids of traces that were kept late (trace/). */
+void ngx_http_weir_export_ids(ngx_http_weir_exporter_t *ex,
+    ngx_uint_t published, ngx_uint_t dropped);
 
 /* Reads the counts of all workers, without a lock. */
 void ngx_http_weir_export_counts(ngx_http_request_t *r,

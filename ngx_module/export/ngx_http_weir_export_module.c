@@ -31,8 +31,6 @@ static void ngx_http_weir_export_unwatch(ngx_http_weir_exporter_t *ex);
 static void ngx_http_weir_export_watch_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_weir_export_append(ngx_http_weir_exporter_t *ex,
     const weir_span_t *span);
-static ngx_http_weir_exporter_t *ngx_http_weir_export_get_exporter(
-    ngx_http_request_t *r);
 
 
 static ngx_command_t  ngx_http_weir_export_commands[] = {
@@ -79,8 +77,8 @@ ngx_module_t  ngx_http_weir_export_module = {
 };
 
 
-static ngx_http_weir_exporter_t *
-ngx_http_weir_export_get_exporter(ngx_http_request_t *r)
+ngx_http_weir_exporter_t *
+ngx_http_weir_export_exporter(ngx_http_request_t *r)
 {
     ngx_http_weir_export_main_conf_t  *emcf;
 
@@ -93,7 +91,7 @@ ngx_http_weir_export_get_exporter(ngx_http_request_t *r)
 ngx_uint_t
 ngx_http_weir_export_enabled(ngx_http_request_t *r)
 {
-    return ngx_http_weir_export_get_exporter(r) != NULL;
+    return ngx_http_weir_export_exporter(r) != NULL;
 }
 
 
@@ -105,7 +103,7 @@ ngx_http_weir_export_counts(ngx_http_request_t *r,
 
     ngx_memzero(counts, sizeof(ngx_http_weir_export_counts_t));
 
-    ex = ngx_http_weir_export_get_exporter(r);
+    ex = ngx_http_weir_export_exporter(r);
 
     if (ex) {
         ngx_http_weir_export_zone_counts(ex->sh, counts);
@@ -116,14 +114,19 @@ ngx_http_weir_export_counts(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_weir_export_span(ngx_http_request_t *r, const weir_span_t *span)
 {
-    ngx_int_t                  rc;
     ngx_http_weir_exporter_t  *ex;
 
-    ex = ngx_http_weir_export_get_exporter(r);
+    ex = ngx_http_weir_export_exporter(r);
 
-    if (ex == NULL) {
-        return NGX_DECLINED;
-    }
+    return ex ? ngx_http_weir_export_span_to(ex, span) : NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_weir_export_span_to(ngx_http_weir_exporter_t *ex,
+    const weir_span_t *span)
+{
+    ngx_int_t  rc;
 
     if (!ex->started && !ex->stopped) {
         /* "master_process off" does not initialize what it reads later */
@@ -148,6 +151,15 @@ ngx_http_weir_export_span(ngx_http_request_t *r, const weir_span_t *span)
     }
 
     return rc;
+}
+
+
+void
+ngx_http_weir_export_ids(ngx_http_weir_exporter_t *ex, ngx_uint_t published,
+    ngx_uint_t dropped)
+{
+    ngx_http_weir_export_add(&ex->sh->ids_published, published);
+    ngx_http_weir_export_add(&ex->sh->ids_dropped, dropped);
 }
 
 

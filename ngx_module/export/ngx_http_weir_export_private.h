@@ -107,6 +107,10 @@ typedef struct {
     /* by any process without a slot */
     _Atomic uint64_t                unslotted;     /* ended, and dropped */
 
+    /* ids of traces that were kept late; by any process */
+    _Atomic uint64_t                ids_published;
+    _Atomic uint64_t                ids_dropped;
+
     ngx_http_weir_export_slot_t     slot[1];
 } ngx_http_weir_export_sh_t;
 
@@ -135,8 +139,6 @@ typedef struct {
     ngx_err_t                       err;           /* 0: none */
 } ngx_http_weir_export_outcome_t;
 
-
-typedef struct ngx_http_weir_exporter_s  ngx_http_weir_exporter_t;
 
 typedef void (*ngx_http_weir_export_done_pt)(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_outcome_t *outcome);

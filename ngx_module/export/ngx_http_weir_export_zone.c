@@ -386,6 +386,8 @@ ngx_http_weir_export_zone_counts(ngx_http_weir_export_sh_t *sh,
     counts->dropped_unsent = ngx_http_weir_export_get(&sh->dropped_unsent);
     counts->dropped_corrupt = ngx_http_weir_export_get(&sh->dropped_corrupt);
     counts->failures = ngx_http_weir_export_get(&sh->failures);
+    counts->ids_published = ngx_http_weir_export_get(&sh->ids_published);
+    counts->ids_dropped = ngx_http_weir_export_get(&sh->ids_dropped);
     counts->queued = ngx_http_weir_export_zone_queued(sh, &counts->queued_bytes,
                                                       &half);
 }

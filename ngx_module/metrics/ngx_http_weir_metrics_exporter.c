@@ -32,6 +32,11 @@ static weir_metric_t  ngx_http_weir_metrics_failures = {
     "Requests to the collector that failed or were refused."
 };
 
+static weir_metric_t  ngx_http_weir_metrics_ids = {
+    "weir_trace_ids", NULL, WEIR_METRIC_COUNTER,
+    "Ids of traces that were kept late, by what became of them."
+};
+
 
 void
 ngx_http_weir_metrics_exporter_read(ngx_http_request_t *r,
@@ -95,4 +100,14 @@ ngx_http_weir_metrics_exporter_write(weir_exposition_t *e,
     weir_exposition_family(e, &ngx_http_weir_metrics_failures);
     weir_exposition_sample(e, &ngx_http_weir_metrics_failures, NULL, 0,
                            n->failures);
+
+    weir_exposition_family(e, &ngx_http_weir_metrics_ids);
+
+    label.value = WEIR_STR("published");
+    weir_exposition_sample(e, &ngx_http_weir_metrics_ids, &label, 1,
+                           n->ids_published);
+
+    label.value = WEIR_STR("dropped");
+    weir_exposition_sample(e, &ngx_http_weir_metrics_ids, &label, 1,
+                           n->ids_dropped);
 }

@@ -22,8 +22,10 @@ ngx_http_weir_status_exporter(ngx_http_request_t *r, u_char *p, u_char *last)
     return ngx_slprintf(p, last, ",\n\"exporter\":{\"ended\":%uL,\"sent\":%uL,"
                         "\"dropped\":{\"full\":%uL,\"refused\":%uL,"
                         "\"unsent\":%uL,\"corrupt\":%uL},\"queued\":%uL,"
-                        "\"queued_bytes\":%uL,\"failures\":%uL}",
+                        "\"queued_bytes\":%uL,\"failures\":%uL,"
+                        "\"ids\":{\"published\":%uL,\"dropped\":%uL}}",
                         n.ended, n.sent, n.dropped_full, n.dropped_refused,
                         n.dropped_unsent, n.dropped_corrupt, n.queued,
-                        n.queued_bytes, n.failures);
+                        n.queued_bytes, n.failures, n.ids_published,
+                        n.ids_dropped);
 }

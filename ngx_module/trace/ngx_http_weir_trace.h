@@ -9,6 +9,7 @@
  *     end        whether the trace is kept, at the end of the request
  *     server     the server span of a kept request
  *     client     the client spans of its upstreams, the spans of its waits
+ *     publish    the ids of traces that are kept late
  *
  * Calls go from module to context and end, and down in this list.
  *
@@ -58,11 +59,18 @@ typedef struct {
                                                 NGX_HTTP_WEIR_PERCENTILES:
                                                 none */
     ngx_flag_t                   errors;   /* failed requests are kept */
+    ngx_uint_t                   late;     /* bool: of traces that are not
+                                              sampled, some are kept and their
+                                              ids published */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
 } ngx_http_weir_trace_loc_conf_t;
 
 
+typedef struct ngx_http_weir_trace_publish_s  ngx_http_weir_trace_publish_t;
+
+
 typedef struct {
+    ngx_http_weir_trace_publish_t  *publish;  /* NULL: no ids are published */
     ngx_uint_t                   used;     /* bool: by a weir_trace */
     ngx_int_t                    version;  /* indexes of variables */
     ngx_int_t                    cache_status;
@@ -100,6 +108,8 @@ typedef struct {
     ngx_str_t                    tracestate; /* as it is sent; len 0: none */
     ngx_http_weir_trace_call_t  *calls;    /* the last one */
     unsigned                     sampled:1;
+    unsigned                     late:1;   /* upstreams are told that the trace
+                                              may be kept late */
 } ngx_http_weir_trace_ctx_t;
 
 
@@ -160,6 +170,20 @@ ngx_int_t ngx_http_weir_trace_content_handler(ngx_http_request_t *r);
 
 /* end: the handler of the log phase. */
 ngx_int_t ngx_http_weir_trace_log_handler(ngx_http_request_t *r);
+
+/* publish: for the table of directives. */
+char *ngx_http_weir_trace_set_publish(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/*
+ * publish: lets the id of the request's trace be published, or be dropped and
+ * counted if there is no room.  The configuration has weir_trace_publish.
+ */
+void ngx_http_weir_trace_publish(ngx_http_request_t *r,
+    ngx_http_weir_trace_ctx_t *ctx);
+
+/* publish: the process ends; ids that wait are dropped and counted. */
+void ngx_http_weir_trace_publish_exit(ngx_http_weir_trace_main_conf_t *tmcf);
 
 
 #endif /* _NGX_HTTP_WEIR_TRACE_H_INCLUDED_ */

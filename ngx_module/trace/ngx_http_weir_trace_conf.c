@@ -446,10 +446,13 @@ ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_trace_loc_conf_t  *prev = parent;
     ngx_http_weir_trace_loc_conf_t  *conf = child;
 
+    ngx_http_weir_trace_main_conf_t  *tmcf;
+
     if (conf->mode == NGX_CONF_UNSET_UINT) {
 
         if (prev->mode == NGX_CONF_UNSET_UINT) {
             prev->mode = NGX_HTTP_WEIR_TRACE_OFF;
+            prev->percentile = NGX_HTTP_WEIR_PERCENTILES;
         }
 
         conf->mode = prev->mode;
@@ -463,6 +466,11 @@ ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->context, prev->context,
                               NGX_HTTP_WEIR_TRACE_INJECT);
+
+    tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_trace_module);
+
+    conf->late = tmcf->publish && (conf->slow || conf->errors
+                         || conf->percentile != NGX_HTTP_WEIR_PERCENTILES);
 
     return NGX_CONF_OK;
 }

@@ -11,6 +11,8 @@
 #include <ngx_http.h>
 
 #include "common/trace/ids.h"
+#include "common/trace/late/late.h"
+#include "export/ngx_http_weir_export.h"
 #include "trace/ngx_http_weir_trace.h"
 
 
@@ -21,6 +23,8 @@ static ngx_int_t ngx_http_weir_trace_resolve(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_trace_continue(ngx_http_weir_trace_ctx_t *ctx,
     ngx_http_weir_trace_received_t *received, ngx_uint_t mode,
     uint64_t threshold);
+static void ngx_http_weir_trace_late(ngx_http_weir_trace_ctx_t *ctx,
+    weir_tracestate_t *state);
 static ngx_uint_t ngx_http_weir_trace_sample(ngx_http_weir_trace_ctx_t *ctx,
     weir_str_t ot, uint64_t threshold);
 static ngx_int_t ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
@@ -117,6 +121,9 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
     weir_tracestate_t               none;
     ngx_http_weir_trace_received_t  received;
 
+    static ngx_str_t  late = ngx_string(WEIR_TRACE_LATE_KEY "="
+                                        WEIR_TRACE_LATE_VALUE);
+
     mode = tlcf->mode;
     threshold = tlcf->threshold;
 
@@ -131,6 +138,8 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
 
     weir_trace_ids_complete(drawn, &ctx->context);
 
+    ctx->late = tlcf->late && ngx_http_weir_export_enabled(r);
+
     if (tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT) {
         ngx_http_weir_trace_extract(r, tlcf->context, &received);
 
@@ -138,13 +147,16 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
     }
 
     if (mode == NGX_HTTP_WEIR_TRACE_PARENT) {
-        return NGX_OK;
+        threshold = WEIR_SAMPLING_NEVER;
     }
 
-    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_RATIO) {
+    if (mode == tlcf->mode) {
 
         if (ngx_http_weir_trace_sample(ctx, WEIR_STR(""), threshold)) {
             ctx->tracestate = tlcf->tracestate;
+
+        } else if (ctx->late) {
+            ctx->tracestate = late;
         }
 
         return NGX_OK;
@@ -200,6 +212,8 @@ ngx_http_weir_trace_continue(ngx_http_weir_trace_ctx_t *ctx,
         ctx->context.flags |= WEIR_CONTEXT_SAMPLED;
     }
 
+    ngx_http_weir_trace_late(ctx, &received->state);
+
     if (received->state.n == 0) {
         return NGX_OK;
     }
@@ -241,6 +255,8 @@ ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
         threshold = WEIR_SAMPLING_NEVER;
     }
 
+    ngx_http_weir_trace_late(ctx, state);
+
     member.data = room;
     member.len = 0;
 
@@ -263,6 +279,19 @@ ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
     ctx->tracestate.len = weir_tracestate_format(state, WEIR_STR("ot"), member,
                                                  (char *) p);
     return NGX_OK;
+}
+
+
+/* Puts our member into what is sent, if the trace may be kept late. */
+
+static void
+ngx_http_weir_trace_late(ngx_http_weir_trace_ctx_t *ctx,
+    weir_tracestate_t *state)
+{
+    if (ctx->late && !ctx->sampled) {
+        weir_tracestate_put(state, WEIR_STR(WEIR_TRACE_LATE_KEY),
+                            WEIR_STR(WEIR_TRACE_LATE_VALUE));
+    }
 }
 
 

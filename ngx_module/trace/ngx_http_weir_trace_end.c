@@ -17,6 +17,7 @@
 
 static ngx_uint_t ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf);
+static ngx_uint_t ngx_http_weir_trace_is_late(ngx_http_weir_trace_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_trace_has_failed(ngx_http_request_t *r);
 static void ngx_http_weir_trace_export(ngx_http_request_t *r,
     ngx_http_weir_trace_ctx_t *ctx);
@@ -66,11 +67,39 @@ ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
         }
     }
 
-    if (ctx->sampled || ngx_http_weir_trace_is_kept(r, tlcf)) {
+    if (ctx->sampled) {
         ngx_http_weir_trace_export(r, ctx);
+
+    } else if (ngx_http_weir_trace_is_kept(r, tlcf)) {
+        ngx_http_weir_trace_export(r, ctx);
+
+        if (ngx_http_weir_trace_is_late(ctx)) {
+            ngx_http_weir_trace_publish(r, ctx);
+        }
     }
 
     return NGX_OK;
+}
+
+
+/* True if an upstream was asked and told that the trace may be kept late. */
+
+static ngx_uint_t
+ngx_http_weir_trace_is_late(ngx_http_weir_trace_ctx_t *ctx)
+{
+    ngx_http_weir_trace_call_t  *call;
+
+    if (!ctx->late) {
+        return 0;
+    }
+
+    for (call = ctx->calls; call; call = call->next) {
+        if (call->upstream && (call->context & NGX_HTTP_WEIR_TRACE_INJECT)) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

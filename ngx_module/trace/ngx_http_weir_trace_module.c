@@ -16,6 +16,7 @@ static void *ngx_http_weir_trace_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_init_process(ngx_cycle_t *cycle);
+static void ngx_http_weir_trace_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_command_t  ngx_http_weir_trace_commands[] = {
@@ -31,6 +32,13 @@ static ngx_command_t  ngx_http_weir_trace_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
       ngx_http_weir_trace_set_context,
       NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_trace_publish"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_trace_set_publish,
+      NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
@@ -63,7 +71,7 @@ ngx_module_t  ngx_http_weir_trace_module = {
     ngx_http_weir_trace_init_process,      /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_weir_trace_exit_process,      /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -229,4 +237,20 @@ ngx_http_weir_trace_init_process(ngx_cycle_t *cycle)
     weir_trace_ids_seed();
 
     return NGX_OK;
+}
+
+
+/* Before the exporter ends, which is behind this module. */
+
+static void
+ngx_http_weir_trace_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_trace_main_conf_t  *tmcf;
+
+    tmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_trace_module);
+
+    if (tmcf) {
+        ngx_http_weir_trace_publish_exit(tmcf);
+    }
 }

@@ -236,7 +236,7 @@ same({ map { $_ => 1 } $problems =~ /^\| \d+ \| `([^`]+)` \|/mg }, \%title,
 # --- keys in Redis ----------------------------------------------------------------------
 
 my %key;
-for my $file (@edge, @backend) {
+for my $file (@edge, @backend, glob 'common/*/*/*.h') {
     my $text = slurp($file);
     $text =~ s{/\*.*?\*/}{}sg;
     $text =~ s/"weir:%s:%V:\{"//g;
@@ -252,7 +252,7 @@ same({ map { s/[:{].*//r => 1 } $keys =~ /^### `weir:([^`]+)`/mg }, \%key,
 # Both rules of ACL name each key that their side uses.
 my ($edge_rule) = slurp('docs/reference/directives.md') =~ /ACL SETUSER weir-edge (.*?)\n\n/s
     or die 'no ACL of an edge';
-for my $name (qw(cache lease fill invalidate era)) {
+for my $name (qw(cache lease fill invalidate era traces)) {
     like $edge_rule, qr/~weir:$name\b/, "the edge's ACL has weir:$name";
 }
 

@@ -28,7 +28,8 @@ my $status = decode_json(get($port, 'status'));
 is_deeply $status->{exporter}, {
     ended => 2012, sent => 6, queued => $n->{queued}, queued_bytes => $n->{bytes},
     failures => $status->{exporter}{failures},
-    dropped => { full => $n->{full}, refused => 6, unsent => 0, corrupt => 0 } },
+    dropped => { full => $n->{full}, refused => 6, unsent => 0, corrupt => 0 },
+    ids => { published => 0, dropped => 0 } },
     'weir_status has all counts';
 cmp_ok $status->{exporter}{failures}, '>=', 2, '... failures, too';
 

@@ -146,6 +146,35 @@ invalid number of arguments in "weir_trace" directive
 --- must_die
 --- error_log
 unknown "no_such_variable" variable
+=== weir_trace_publish: a server that nothing defines
+--- http_config
+    weir_trace_publish none;
+--- config
+    weir_trace on;
+--- must_die
+--- error_log
+no "weir_redis" defines the server "none" that is used in
+=== weir_trace_publish twice
+--- http_config
+    weir_trace_publish a;
+    weir_trace_publish b;
+--- config
+--- must_die
+--- error_log
+"weir_trace_publish" directive is duplicate
+=== weir_trace_publish in a server
+--- config
+    weir_trace_publish a;
+--- must_die
+--- error_log
+"weir_trace_publish" directive is not allowed here
+=== weir_trace_publish without a name
+--- http_config
+    weir_trace_publish;
+--- config
+--- must_die
+--- error_log
+invalid number of arguments in "weir_trace_publish" directive
 === weir_trace_context needs a value that it knows
 --- config
     weir_trace_context both;
