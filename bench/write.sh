@@ -64,7 +64,7 @@ as_superuser "ALTER SYSTEM SET max_connections = 120"
 as_superuser "ALTER SYSTEM SET track_commit_timestamp = on"
 scripts/down.sh >/dev/null 2>&1
 bench_up
-one_api=$((WEIR_PORT + 6)) one_edge=$((WEIR_PORT + 7))
+one_api=$((WEIR_PORT + 8)) one_edge=$((WEIR_PORT + 9))
 
 start_one() {
     local dir=$bench_run/one

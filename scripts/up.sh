@@ -1,5 +1,5 @@
 #!/bin/bash
-# up.sh [--domain FOLDER]: starts the stack: packages, build, six services.  A second call starts
+# up.sh [--domain FOLDER]: starts the stack: packages, build, services.  A second call starts
 # services that died, and restarts those whose program or configuration has changed.
 set -euo pipefail
 # shellcheck source=scripts/stack/services.sh
@@ -47,14 +47,14 @@ check_ports() {
             port_free "$port" ||
                 die "port $port, for $name, is taken by $(port_holder "$port")" \
                     "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up" \
-                    "(six ports from there on are free)"
+                    "(eight ports from there on are free)"
         done
     done
 }
 
 # The times of the programs that run.
 programs_from() {
-    stat -c %Y "$domain_build/weir-backend" build/weir-payments-sim build/ngx_http_weir_module.so
+    stat -c %Y "$domain_build"/{weir-backend,weirctl} build/weir-payments-sim build/ngx_http_weir_module.so
 }
 
 build() {

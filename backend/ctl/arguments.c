@@ -32,6 +32,11 @@ const weir_ctl_option_t weir_ctl_options[] = {
     {"count", 'n', WEIR_CTL_NUMBER, ARG(count), "N", "how many, from 0 to 100000 (20)", 0, 100000},
     {"interval", 0, WEIR_CTL_TIME, ARG(interval), "TIME",
      "how long the rate is measured, 0 to 60s (1s); 0: no rate", 0, 60000},
+    {"file", 0, WEIR_CTL_TEXT, ARG(file), "FILE",
+     "a file of spans (in the environment: WEIR_TRACES_FILE)", 0, 0},
+    {"listen", 0, WEIR_CTL_TEXT, ARG(listen), "ADDRESS:PORT",
+     "on the loopback interface, or unix:/PATH (127.0.0.1:4318)", 0, 0},
+    {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB (64)", 1, 65536},
 };
 
 const size_t weir_ctl_n_options = sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]);

@@ -33,8 +33,10 @@ typedef struct {
     bool json;
     bool all, follow, yes, new_group, mend;
     const char *group, *from, *type, *aggregate, *since, *until;
+    const char *listen, *file;
     int partition;    /* -1: not given */
     int count;        /* of lines */
+    int limit;        /* MiB; 0: not given */
     int64_t interval; /* ms */
     const char *words[WEIR_CTL_WORDS_MAX];
     int n_words;

@@ -33,16 +33,18 @@ bench_folder() {
     # Where the services' users may go, too.
     chmod 755 "$bench_run"
     export WEIR_RUN=$bench_run/run
+    # Spans of all requests would be measured, too, and their receiver.
+    export WEIR_TRACE=off
     trap bench_end EXIT
     trap 'exit 130' INT TERM
 }
 
-# Eight free ports in a row: six of the stack, two for what a benchmark adds.
+# Ten free ports in a row: eight of the stack, two for what a benchmark adds.
 # Two benchmarks that start at the same time begin to look at different places.
 bench_free_ports() {
     local base i
     for ((base = 18600 + $$ % 100 * 10; base < 30000; base += 10)); do
-        for i in 0 1 2 3 4 5 6 7; do
+        for i in 0 1 2 3 4 5 6 7 8 9; do
             if (: <"/dev/tcp/127.0.0.1/$((base + i))") 2>/dev/null; then continue 2; fi
         done
         echo "$base"

@@ -1,5 +1,7 @@
 #include "common/trace/partial.h"
 
+#include "common/trace/decode/wire.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -9,9 +11,6 @@ enum {
     PARTIAL_REJECTED_SPANS = 1,
     PARTIAL_ERROR_MESSAGE = 2,
 };
-
-/* Wire types (protobuf's encoding guide). */
-enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 /* Nesting of a JSON document, beyond which it is refused. */
 #define DEPTH_MAX 32
@@ -30,77 +29,18 @@ void weir_partial_text(weir_str_t text, char *buf, size_t size)
 
 /* --- protobuf --- */
 
-static bool take_varint(weir_str_t *in, uint64_t *n)
-{
-    *n = 0;
-
-    for (unsigned shift = 0; shift < 64 && in->len > 0; shift += 7) {
-        unsigned char byte = (unsigned char)*in->data++;
-
-        in->len--;
-        *n |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return true;
-    }
-
-    return false;
-}
-
-static bool take_bytes(weir_str_t *in, uint64_t n, weir_str_t *bytes)
-{
-    if (n > in->len)
-        return false;
-
-    *bytes = (weir_str_t){in->data, (size_t)n};
-    in->data += n;
-    in->len -= (size_t)n;
-
-    return true;
-}
-
-/* One field: number is its value if it is a varint, bytes are it if it has a length. */
-static bool take_field(weir_str_t *in, uint64_t *field, int *type, uint64_t *number,
-                       weir_str_t *bytes)
-{
-    uint64_t tag;
-
-    if (!take_varint(in, &tag))
-        return false;
-
-    *field = tag >> 3;
-    *type = (int)(tag & 7);
-
-    if (*field == 0)
-        return false;
-
-    switch (*type) {
-    case VARINT:
-        return take_varint(in, number);
-    case FIXED64:
-        return take_bytes(in, 8, bytes);
-    case FIXED32:
-        return take_bytes(in, 4, bytes);
-    case BYTES:
-        return take_varint(in, number) && take_bytes(in, *number, bytes);
-    default:
-        return false; /* groups are not used */
-    }
-}
-
 static bool partial_success(weir_str_t in, weir_partial_t *partial)
 {
-    uint64_t field, number;
-    weir_str_t bytes;
-    int type;
+    weir_wire_t wire;
 
     while (in.len > 0) {
-        if (!take_field(&in, &field, &type, &number, &bytes))
+        if (!weir_wire_take(&in, &wire))
             return false;
 
-        if (field == PARTIAL_REJECTED_SPANS && type == VARINT)
-            partial->rejected = (int64_t)number;
-        if (field == PARTIAL_ERROR_MESSAGE && type == BYTES)
-            weir_partial_text(bytes, partial->message, sizeof(partial->message));
+        if (wire.field == PARTIAL_REJECTED_SPANS && wire.type == WEIR_WIRE_VARINT)
+            partial->rejected = (int64_t)wire.number;
+        if (wire.field == PARTIAL_ERROR_MESSAGE && wire.type == WEIR_WIRE_BYTES)
+            weir_partial_text(wire.bytes, partial->message, sizeof(partial->message));
     }
 
     return true;
@@ -114,16 +54,14 @@ static void clear(weir_partial_t *partial)
 
 bool weir_partial_protobuf(weir_str_t body, weir_partial_t *partial)
 {
-    uint64_t field, number;
-    weir_str_t bytes;
-    int type;
+    weir_wire_t wire;
 
     clear(partial);
 
     while (body.len > 0) {
-        if (!take_field(&body, &field, &type, &number, &bytes) ||
-            (field == RESPONSE_PARTIAL_SUCCESS && type == BYTES &&
-             !partial_success(bytes, partial))) {
+        if (!weir_wire_take(&body, &wire) ||
+            (wire.field == RESPONSE_PARTIAL_SUCCESS && wire.type == WEIR_WIRE_BYTES &&
+             !partial_success(wire.bytes, partial))) {
             clear(partial);
             return false;
         }

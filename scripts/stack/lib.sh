@@ -1,8 +1,9 @@
 # lib.sh: shared by the operator's scripts: the stack's folders and ports,
 # messages, waiting, and identifying processes.  Sourced, never run.
 #
-# A stack is one folder (WEIR_RUN, by default .run) and six ports from
-# WEIR_PORT (8080) on: edge, backend, Redis, SMTP sink, payment gateway, and the backend's metrics.
+# A stack is one folder (WEIR_RUN, by default .run) and eight ports from WEIR_PORT (8080) on: edge,
+# backend, Redis, SMTP sink, payment gateway, the backend's metrics, the receiver of spans, and the
+# edge's server for operators.
 # Several stacks can run side by side.  PostgreSQL listens on a unix socket, Redis also on one.
 #
 # shellcheck shell=bash
@@ -30,7 +31,7 @@ choose_domain() {
     services=(postgres redis)
     ! grep -qs '^[^#]*@SMTP_PORT@' "$domain/backend.conf.in" || services+=(smtp)
     ! grep -qs '^[^#]*@PAYMENTS_PORT@' "$domain/backend.conf.in" || services+=(payments)
-    services+=(backend nginx)
+    services+=(traces backend nginx)
 }
 
 # --- messages ----------------------------------------------------------------
@@ -71,20 +72,22 @@ step() {
 
 # --- ports ---------------------------------------------------------------------
 
-# set_ports PORT: the edge's port and the five after it.
+# set_ports PORT: the edge's port and the seven after it.
 set_ports() {
-    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65530 ]; then
-        die "WEIR_PORT is \"$1\"; it must be a number from 1 to 65530 (five more ports follow it)"
+    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65528 ]; then
+        die "WEIR_PORT is \"$1\"; it must be from 1 to 65528 (seven more ports follow it)"
     fi
     edge_port=$1 backend_port=$(($1 + 1)) redis_port=$(($1 + 2)) smtp_port=$(($1 + 3))
     payments_port=$(($1 + 4)) metrics_port=$(($1 + 5))
+    traces_port=$(($1 + 6)) operators_port=$(($1 + 7))
 }
 
 # ports_of SERVICE: its TCP ports; nothing for PostgreSQL.
 ports_of() {
     case $1 in
-    nginx) echo "$edge_port" ;;
+    nginx) echo "$edge_port $operators_port" ;;
     backend) echo "$backend_port $metrics_port" ;;
+    traces) echo "$traces_port" ;;
     redis) echo "$redis_port" ;;
     smtp) echo "$smtp_port" ;;
     payments) echo "$payments_port" ;;
@@ -116,11 +119,11 @@ port_holder() {
     echo "a process of another user"
 }
 
-# free_ports: the first of six consecutive free ports, from 8180 on.
+# free_ports: the first of eight consecutive free ports, from 8180 on.
 free_ports() {
     local base i
     for ((base = 8180; base < 30000; base += 100)); do
-        for i in 0 1 2 3 4 5; do
+        for i in 0 1 2 3 4 5 6 7; do
             port_free $((base + i)) || continue 2
         done
         echo $base
@@ -135,8 +138,8 @@ free_ports() {
 # bytes).
 #
 # Also the users: $service_user runs PostgreSQL, which refuses root, with $as_service_user.
-# $stack_user runs Redis, the backend, the SMTP sink and the gateway, which do not need root, with
-# $as_stack_user.
+# $stack_user runs Redis, the backend, the SMTP sink, the gateway and the receiver of spans, which
+# do not need root, with $as_stack_user.
 choose_places() {
     local name
     service_user=$(id -un) as_service_user=() stack_user=$(id -un) as_stack_user=()
@@ -276,7 +279,8 @@ stack_psql() {
 }
 
 stack_ctl() {
-    "$weir_root/$domain_build/weirctl" -c "$home/weir-backend.conf" "$@"
+    WEIR_TRACES_FILE=$home/traces/spans.jsonl \
+        "$weir_root/$domain_build/weirctl" -c "$home/weir-backend.conf" "$@"
 }
 
 # Created once for this stack, readable by its user only.
@@ -289,6 +293,10 @@ redis_password() {
 stack_redis_cli() {
     REDISCLI_AUTH=$(redis_password) "$redis_cli" -s "$sockets/redis-socket/redis.sock" "$@"
 }
+
+# What is traced: weir_trace of the edge, on or off.
+trace=${WEIR_TRACE:-on}
+[[ $trace =~ ^(on|off)$ ]] || die "WEIR_TRACE is \"$trace\"; it must be on or off"
 
 # An existing stack keeps its domain, its port and its Redis until up gets other ones.
 choose_domain "$(cat "$run/domain" 2>/dev/null || echo backend/shop)"

@@ -1,4 +1,4 @@
-# services.sh: the six services of a stack: configuring, starting, checking and
+# services.sh: the services of a stack: configuring, starting, checking and
 # stopping each of them.  Sourced; sources lib.sh.
 #
 # shellcheck shell=bash
@@ -15,6 +15,7 @@ address_of() {
     backend) echo "http://127.0.0.1:$backend_port" ;;
     smtp) echo "127.0.0.1:$smtp_port, mails in $home/mail" ;;
     payments) echo "http://127.0.0.1:$payments_port/ledger" ;;
+    traces) echo "http://127.0.0.1:$traces_port/traces, spans in $home/traces" ;;
     esac
 }
 
@@ -108,7 +109,8 @@ webhook_secret() {
 }
 
 configure_backend() {
-    local domain_conf=
+    local domain_conf='' endpoint=off
+    [ "$trace" = off ] || endpoint=http://127.0.0.1:$traces_port/v1/traces
     if [ -f "$domain/backend.conf.in" ]; then
         domain_conf=$(fill SMTP_PORT "$smtp_port" PAYMENTS_PORT "$payments_port" \
             WEBHOOK_SECRET "$(webhook_secret)" <"$domain/backend.conf.in")
@@ -117,6 +119,7 @@ configure_backend() {
 # Written by ./weir up; conf/weir-backend.conf describes every key.
 listen = 127.0.0.1:$backend_port
 metrics_listen = 127.0.0.1:$metrics_port
+traces_endpoint = $endpoint
 database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
 $domain_conf
@@ -131,7 +134,8 @@ configure_nginx() {
     [ "$(id -u)" != 0 ] || user="user www-data;"
     fill MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
         REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
-        BACKEND "127.0.0.1:$backend_port" <"$template" | write_secret "$run/edge.conf"
+        BACKEND "127.0.0.1:$backend_port" TRACES "127.0.0.1:$traces_port" \
+        TRACE "$trace" OPERATORS_PORT "$operators_port" <"$template" | write_secret "$run/edge.conf"
 }
 
 # fingerprint_of SERVICE: changes with its program and its configuration.
@@ -146,6 +150,7 @@ fingerprint_of() {
         ;;
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
     smtp) echo "$smtp_port $stack_user" ;;
+    traces) cat "$domain_build/weirctl" && echo "$traces_port $stack_user" ;;
     esac | sha256sum | cut -d ' ' -f 1
 }
 
@@ -207,6 +212,13 @@ start_payments() {
         -w "http://127.0.0.1:$edge_port/webhooks/payment"
 }
 
+# Keeps the newest spans of edge and backend.
+start_traces() {
+    own_folder "$home/traces"
+    launch traces "${as_stack_user[@]}" "$(program "$domain_build/weirctl")" trace receive \
+        --listen "127.0.0.1:$traces_port" --file "$home/traces/spans.jsonl"
+}
+
 start_backend() {
     launch backend "${as_stack_user[@]}" "$(program "$domain_build/weir-backend")" \
         -c "$home/weir-backend.conf" all
@@ -227,6 +239,7 @@ answers_smtp() {
         [ "${banner%% *}" = 220 ]
 }
 answers_payments() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$payments_port/ledger"; }
+answers_traces() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$traces_port/health"; }
 answers_backend() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$backend_port/health"; }
 answers_nginx() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$edge_port/.well-known/weir-edge"; }
 

@@ -97,6 +97,13 @@ static const weir_ctl_command_t commands[] = {
 };
 
 static const weir_ctl_command_t about_itself[] = {
+    {"trace receive", "", 0, 0, "listen file limit", false, weir_ctl_trace_receive,
+     "receive spans (OTLP/HTTP), and keep the newest in a file",
+     "For a machine without a collector: exporters send to http://ADDRESS:PORT/v1/traces. The\n"
+     "file has a line of JSON for each span; at half of the limit it becomes FILE.1, in the\n"
+     "place of the one before. GET /traces/ID answers with a trace, GET /traces with the\n"
+     "newest ones. Everyone who reaches the address can read all spans. Ends at SIGTERM.\n\n"
+     "  weirctl trace receive --file spans.jsonl\n"},
     {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
      "check that clients of OLD can use NEW (OpenAPI)",
      "A line for each difference, then the verdict. Exit code 1 when a field, a path or an\n"
