@@ -54,7 +54,8 @@ check_ports() {
 
 # The times of the programs that run.
 programs_from() {
-    stat -c %Y "$domain_build"/{weir-backend,weirctl} build/weir-payments-sim build/ngx_http_weir_module.so
+    stat -c %Y "$domain_build"/{weir-backend,weirctl} build/weir-payments-sim \
+        build/ngx_http_weir_module.so
 }
 
 build() {

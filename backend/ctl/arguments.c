@@ -36,6 +36,9 @@ const weir_ctl_option_t weir_ctl_options[] = {
      "a file of spans (in the environment: WEIR_TRACES_FILE)", 0, 0},
     {"listen", 0, WEIR_CTL_TEXT, ARG(listen), "ADDRESS:PORT",
      "on the loopback interface, or unix:/PATH (127.0.0.1:4318)", 0, 0},
+    {"url", 0, WEIR_CTL_TEXT, ARG(url), "URL", "http://HOST:PORT, instead of a file", 0, 0},
+    {"slow", 0, WEIR_CTL_FLAG, ARG(slow), NULL, "the slowest first, instead of the newest", 0, 0},
+    {"errors", 0, WEIR_CTL_FLAG, ARG(errors), NULL, "those with an error only", 0, 0},
     {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB (64)", 1, 65536},
 };
 

@@ -33,7 +33,8 @@ typedef struct {
     bool json;
     bool all, follow, yes, new_group, mend;
     const char *group, *from, *type, *aggregate, *since, *until;
-    const char *listen, *file;
+    const char *listen, *file, *url;
+    bool slow, errors, once;
     int partition;    /* -1: not given */
     int count;        /* of lines */
     int limit;        /* MiB; 0: not given */

@@ -1,5 +1,6 @@
 #include "ctl/ctl.h"
 
+#include "ctl/text.h"
 #include "log/alloc.h"
 
 #include <ctype.h>
@@ -29,10 +30,7 @@ weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
     return code;
 }
 
-/*
- * The text of a value for tables, which the caller frees. Control characters are replaced: they
- * could change the terminal.
- */
+/* The text of a value for tables, which the caller frees. */
 static char *text_of(const json_t *value)
 {
     char *text;
@@ -44,29 +42,15 @@ static char *text_of(const json_t *value)
     else
         text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
 
-    for (char *p = text; *p != '\0'; p++) {
-        if (iscntrl((unsigned char)*p))
-            *p = '?';
-    }
+    weir_ctl_make_safe(text, false);
 
     return text;
-}
-
-/* Characters of UTF-8 text; wide and combining ones count as one. */
-static int width_of(const char *text)
-{
-    int n = 0;
-
-    for (; *text != '\0'; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-
-    return n;
 }
 
 /* Aligns numbers to the right and other values to the left; no blanks after the last column. */
 static void print_cell(const char *text, int width, bool right, bool last)
 {
-    int pad = width > width_of(text) ? width - width_of(text) : 0;
+    int pad = width > weir_ctl_width(text) ? width - weir_ctl_width(text) : 0;
 
     if (right)
         printf("%*s", pad, "");
@@ -98,13 +82,13 @@ static void print_table(const json_t *rows)
     {
         if (n == COLUMNS_MAX)
             break;
-        widths[n] = width_of(name);
+        widths[n] = weir_ctl_width(name);
         right[n] = true;
         json_array_foreach(rows, at, row)
         {
             char *text = text_of(json_object_get(row, name));
 
-            widths[n] = width_of(text) > widths[n] ? width_of(text) : widths[n];
+            widths[n] = weir_ctl_width(text) > widths[n] ? weir_ctl_width(text) : widths[n];
             right[n] = right[n] && !json_is_string(json_object_get(row, name));
             free(text);
         }
@@ -167,7 +151,7 @@ void weir_ctl_print_object(const weir_ctl_t *ctl, const json_t *object)
 
     json_object_foreach((json_t *)object, name, value)
     {
-        width = width_of(name) > width ? width_of(name) : width;
+        width = weir_ctl_width(name) > width ? weir_ctl_width(name) : width;
     }
     json_object_foreach((json_t *)object, name, value)
     {

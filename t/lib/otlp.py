@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-# otlp.py: reads an ExportTraceServiceRequest in protobuf from standard input, and prints it as OTLP
-# in JSON. The schema is OpenTelemetry's own: its descriptors, as libopentelemetry-proto-dev has
+# otlp.py [encode]: reads an ExportTraceServiceRequest in protobuf from standard input, and prints it
+# as OTLP in JSON; with "encode" the reverse. The schema is OpenTelemetry's own: its descriptors, as libopentelemetry-proto-dev has
 # them in C++ sources; the decoder is Google's. Bytes that the schema does not know are an error.
 import ast
 import base64
@@ -41,11 +41,24 @@ def check_known(message):
         sys.exit('the message has fields that the schema does not have')
 
 
+IDS = ('traceId', 'spanId', 'parentSpanId')
+
+
+def binary(value):
+    """The reverse of hexadecimal()."""
+    if isinstance(value, dict):
+        return {k: base64.b64encode(bytes.fromhex(v)).decode() if k in IDS else binary(v)
+                for k, v in value.items()}
+    if isinstance(value, list):
+        return [binary(v) for v in value]
+    return value
+
+
 def hexadecimal(value):
     """Ids are hexadecimal in OTLP, and base64 in the JSON of protobuf."""
     if isinstance(value, dict):
         return {k: bytes.hex(base64.b64decode(v))
-                if k in ('traceId', 'spanId', 'parentSpanId') else hexadecimal(v)
+                if k in IDS else hexadecimal(v)
                 for k, v in value.items()}
     if isinstance(value, list):
         return [hexadecimal(v) for v in value]
@@ -59,6 +72,10 @@ for file in FILES:
     pool.Add(parsed)
 request = message_class(
     pool, 'opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')()
+if sys.argv[1:] == ['encode']:
+    json_format.ParseDict(binary(json.load(sys.stdin)), request)
+    sys.stdout.buffer.write(request.SerializeToString())
+    sys.exit()
 request.ParseFromString(sys.stdin.buffer.read())
 check_known(request)
 print(json.dumps(hexadecimal(json_format.MessageToDict(request, use_integers_for_enums=True))))

@@ -97,6 +97,19 @@ static const weir_ctl_command_t commands[] = {
 };
 
 static const weir_ctl_command_t about_itself[] = {
+    {"trace list", "", 0, 0, "slow errors count file url json", false, weir_ctl_trace_list,
+     "traces of a file of spans, the newest first",
+     "MS: how long the first span took; as long as that is missing, the whole trace. SPANS:\n"
+     "those received so far. SERVICE and NAME are those of the first span.\n\n"
+     "  weirctl trace list --file spans.jsonl --slow -n 5\n"
+     "  weirctl trace list --url http://127.0.0.1:4318 --errors\n"},
+    {"trace show", "ID", 1, 1, "file url json", false, weir_ctl_trace_show,
+     "a trace as a tree of its spans",
+     "A line for each span: service, name, status, number of the try, errors, events, links,\n"
+     "duration, and when it was. A span whose parent has not arrived begins a tree of its own,\n"
+     "and says so. --json prints OTLP. The file is one of \"weirctl trace receive\", or of the\n"
+     "file exporter of an OpenTelemetry Collector.\n\n"
+     "  weirctl trace show 4bf92f3577b34da6a3ce929d0e0e4736 --file spans.jsonl\n"},
     {"trace receive", "", 0, 0, "listen file limit", false, weir_ctl_trace_receive,
      "receive spans (OTLP/HTTP), and keep the newest in a file",
      "For a machine without a collector: exporters send to http://ADDRESS:PORT/v1/traces. The\n"
