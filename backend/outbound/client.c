@@ -173,7 +173,6 @@ void weir_client_send(weir_client_t *client, const weir_client_request_t *reques
     }
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* ignores the proxy of the environment */
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, client->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, client->timeout_ms);

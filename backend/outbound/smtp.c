@@ -1,93 +1,54 @@
 #include "outbound/smtp.h"
 
 #include "log/alloc.h"
-#include "outbound/transfer.h"
+#include "outbound/smtp/protocol.h"
+#include "outbound/smtp/session.h"
 #include "trace/tracer.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/queue.h>
 
 struct weir_smtp {
     weir_transfers_t *transfers;
     char *url;
     char *host; /* of url, with its port, without credentials; for spans */
-    long timeout_ms;
+    size_t n;
+    weir_smtp_session_t **sessions; /* n of them */
+    STAILQ_HEAD(waiting, mail) waiting;
 };
 
-/* A mail in flight. */
-typedef struct {
+typedef struct mail {
+    STAILQ_ENTRY(mail) link; /* while it waits for a session */
     weir_delivery_t *delivery;
-    const weir_smtp_t *smtp;
+    weir_smtp_t *smtp;
     weir_open_span_t span;
-    struct curl_slist *to;
-    char *text;
-    size_t len, sent;
-    bool given_up;
-    bool named;      /* RCPT TO was sent */
-    bool has_quit;   /* QUIT was sent */
-    char reply[200]; /* the server's last line before QUIT */
-    char error[CURL_ERROR_SIZE];
+    char *from, *to, *text;
+    size_t len;
+    char reply[300]; /* the server's last line, without the recipient */
 } mail_t;
 
-/*
- * The server accepts a mail when it has the text and the line that ends it. libcurl sends this line
- * after the call that returns no more text. So that call is the last point at which a mail can be
- * stopped because another worker may be sending it; an earlier end of the transfer sends no mail.
- */
-static size_t on_text(char *buffer, size_t size, size_t count, void *arg)
+/* Another worker may be sending the mail. */
+static bool may_end(void *arg)
 {
-    mail_t *m = arg;
-    size_t n = m->len - m->sent;
+    const mail_t *m = arg;
 
-    assert(m->sent <= m->len);
-    if (!weir_delivery_is_owned(m->delivery)) {
-        m->given_up = true;
-        return CURL_READFUNC_ABORT;
-    }
-    if (n > size * count)
-        n = size * count;
-    memcpy(buffer, m->text + m->sent, n);
-    m->sent += n;
-    return n;
+    return weir_delivery_is_owned(m->delivery);
 }
 
 /* The recipient's address is replaced: errors are kept longer than the data of a deleted user. */
-static void note_reply(mail_t *m, const char *data, size_t size)
+static void note_reply(mail_t *m, const char *line)
 {
-    const char *rest, *at;
-    char line[512];
-    size_t len = 0, address = strlen(m->to->data);
+    const char *at;
+    size_t len = 0, address = strlen(m->to);
 
-    snprintf(line, sizeof(line), "%.*s", (int)(size < sizeof(line) ? size : sizeof(line) - 1),
-             data);
-    for (rest = line;
-         address > 0 && len < sizeof(m->reply) && (at = strcasestr(rest, m->to->data)) != NULL;
-         rest = at + address)
+    for (; len < sizeof(m->reply) && (at = strcasestr(line, m->to)) != NULL; line = at + address)
         len += (size_t)snprintf(m->reply + len, sizeof(m->reply) - len, "%.*s(recipient)",
-                                (int)(at - rest), rest);
+                                (int)(at - line), line);
     if (len < sizeof(m->reply))
-        snprintf(m->reply + len, sizeof(m->reply) - len, "%.199s", rest);
-}
-
-/* Notes the parts of the dialogue that decide the result, and the last reply for operators. */
-static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
-{
-    mail_t *m = arg;
-
-    (void)easy;
-    if (type == CURLINFO_HEADER_OUT && size >= 7 && strncasecmp(data, "RCPT TO", 7) == 0) {
-        m->named = true;
-    } else if (type == CURLINFO_HEADER_OUT && size >= 4 && strncasecmp(data, "QUIT", 4) == 0) {
-        m->has_quit = true;
-    } else if (type == CURLINFO_HEADER_IN && !m->has_quit) {
-        while (size > 0 && (data[size - 1] == '\n' || data[size - 1] == '\r'))
-            size--;
-        note_reply(m, data, size);
-    }
-    return 0;
+        snprintf(m->reply + len, sizeof(m->reply) - len, "%s", line);
 }
 
 /*
@@ -95,7 +56,7 @@ static int on_dialogue(CURL *easy, curl_infotype type, char *data, size_t size, 
  * restrictions until they know the recipient (Postfix does) then reply that the client must log in
  * (RFC 4954 section 6), or may not send (security and policy, X.7.x of RFC 3463).
  */
-static bool may_concern_sender(const mail_t *m, long reply)
+static bool may_concern_sender(const mail_t *m, int reply)
 {
     return reply == 530 || reply == 534 || reply == 535 || reply == 538 ||
            (strlen(m->reply) > 7 && strncmp(m->reply + 4, "5.7.", 4) == 0);
@@ -106,22 +67,23 @@ static bool may_concern_sender(const mail_t *m, long reply)
  * mails. After it, a plain reply concerns this mail; 421 (RFC 5321 section 3.8), a reply about the
  * sender's rights, a time-out and a lost connection may concern this recipient or all.
  */
-static weir_delivery_result_t judge(const mail_t *m, CURLcode code, long reply)
+static weir_delivery_result_t judge(const mail_t *m, const weir_smtp_outcome_t *outcome)
 {
-    if (m->given_up)
+    if (outcome->end == WEIR_SMTP_GIVEN_UP)
         return WEIR_DELIVERY_GIVEN_UP;
-    if (code == CURLE_OK)
+    if (outcome->end == WEIR_SMTP_SENT)
         return WEIR_DELIVERY_OK;
-    if (!m->named)
+    if (!outcome->named)
         return WEIR_DELIVERY_AWAY;
-    if (reply == 421 || code == CURLE_OPERATION_TIMEDOUT || may_concern_sender(m, reply))
+    if (outcome->end != WEIR_SMTP_REFUSED || outcome->code == 421 ||
+        may_concern_sender(m, outcome->code))
         return WEIR_DELIVERY_UNAVAILABLE;
-    if (reply >= 500 && reply <= 599)
+    if (outcome->code >= 500)
         return WEIR_DELIVERY_PERMANENT;
-    return reply >= 400 ? WEIR_DELIVERY_RETRY : WEIR_DELIVERY_UNAVAILABLE;
+    return outcome->code >= 400 ? WEIR_DELIVERY_RETRY : WEIR_DELIVERY_UNAVAILABLE;
 }
 
-static void end_span(const mail_t *m, weir_delivery_result_t result, long reply, const char *error)
+static void end_span(const mail_t *m, weir_delivery_result_t result, int reply, const char *error)
 {
     weir_attribute_t attributes[] = {
         {.name = "network.protocol.name",
@@ -144,79 +106,115 @@ static void end_span(const mail_t *m, weir_delivery_result_t result, long reply,
     weir_tracer_end(&m->span, &span);
 }
 
-static void on_sent(CURL *easy, CURLcode code, void *arg)
+static void on_done(const weir_smtp_outcome_t *outcome, void *arg);
+
+/* Sends mails that wait, as long as sessions are free: first over connections that are there. */
+static void send_waiting(weir_smtp_t *smtp)
+{
+    mail_t *m;
+
+    while ((m = STAILQ_FIRST(&smtp->waiting)) != NULL) {
+        weir_smtp_session_t *found = NULL;
+
+        for (size_t i = 0; i < smtp->n; i++) {
+            weir_smtp_session_t *s = smtp->sessions[i];
+
+            if (weir_smtp_session_is_free(s) && (found == NULL || weir_smtp_session_is_idle(s)))
+                found = s;
+        }
+        if (found == NULL)
+            return;
+        STAILQ_REMOVE_HEAD(&smtp->waiting, link);
+        weir_smtp_session_send(found, &(weir_smtp_envelope_t){.from = m->from,
+                                                              .to = m->to,
+                                                              .text = m->text,
+                                                              .len = m->len,
+                                                              .may_end = may_end,
+                                                              .done = on_done,
+                                                              .arg = m});
+    }
+}
+
+static void on_done(const weir_smtp_outcome_t *outcome, void *arg)
 {
     mail_t *m = arg;
+    weir_smtp_t *smtp = m->smtp;
     weir_delivery_t *delivery = m->delivery;
     weir_delivery_result_t result;
-    char error[CURL_ERROR_SIZE + 300];
-    long reply = 0;
+    char error[CURL_ERROR_SIZE + sizeof(m->reply) + 30];
 
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &reply);
-    result = judge(m, code, reply);
-    snprintf(error, sizeof(error), "SMTP: %s (last reply: %s)",
-             m->error[0] != '\0' ? m->error : curl_easy_strerror(code),
+    note_reply(m, outcome->line);
+    result = judge(m, outcome);
+    snprintf(error, sizeof(error), "SMTP: %s (last reply: %s)", outcome->error,
              m->reply[0] != '\0' ? m->reply : "none");
-    end_span(m, result, reply, error);
-    curl_easy_cleanup(easy);
-    curl_slist_free_all(m->to);
+    end_span(m, result, outcome->code, error);
+    free(m->from);
+    free(m->to);
     free(m->text);
     free(m);
+    send_waiting(smtp);
     weir_delivery_done(delivery, result, error);
 }
 
 void weir_smtp_send(weir_smtp_t *smtp, const weir_mail_t *mail, weir_delivery_t *delivery)
 {
     mail_t *m = weir_alloc(sizeof(*m));
-    CURL *easy = weir_alloc_check(curl_easy_init());
-    char from[300], traceparent[WEIR_TRACEPARENT_LEN + 1];
+    char *text, traceparent[WEIR_TRACEPARENT_LEN + 1];
     weir_mail_t traced;
+    size_t len;
 
-    assert(mail->to != NULL && delivery != NULL);
+    assert(weir_mail_is_address(mail->from) && weir_mail_is_address(mail->to));
+    assert(delivery != NULL);
     m->delivery = delivery;
     m->smtp = smtp;
+    m->from = weir_alloc_text(mail->from);
+    m->to = weir_alloc_text(mail->to);
     traced = *mail;
     if (weir_delivery_trace(delivery) != NULL) {
         weir_tracer_begin(&m->span, weir_delivery_trace(delivery));
         weir_traceparent_format(&m->span.trace.at, traceparent);
         traced.traceparent = traceparent;
     }
-    m->text = weir_mail_text(&traced, &m->len);
-    m->to = curl_slist_append(NULL, mail->to);
-    snprintf(from, sizeof(from), "<%s>", mail->from);
-    curl_easy_setopt(easy, CURLOPT_URL, smtp->url);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, smtp->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, smtp->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_MAIL_FROM, from);
-    curl_easy_setopt(easy, CURLOPT_MAIL_RCPT, m->to);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_text);
-    curl_easy_setopt(easy, CURLOPT_READDATA, m);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, m->error);
-    curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
-    curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_dialogue);
-    curl_easy_setopt(easy, CURLOPT_DEBUGDATA, m);
-    weir_transfers_add(smtp->transfers, easy, on_sent, m);
+    text = weir_mail_text(&traced, &len);
+    m->text = weir_smtp_dotted(text, len, &m->len);
+    free(text);
+    STAILQ_INSERT_TAIL(&smtp->waiting, m, link);
+    send_waiting(smtp);
 }
 
 weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned timeout_ms,
-                           long connections)
+                           size_t connections)
 {
     weir_smtp_t *smtp = weir_alloc(sizeof(*smtp));
 
     assert(url != NULL && connections > 0);
     smtp->url = weir_alloc_text(url);
     smtp->host = weir_transfer_host(url);
-    smtp->timeout_ms = (long)timeout_ms;
-    smtp->transfers = weir_transfers_new(base, connections);
+    smtp->transfers = weir_transfers_new(base, (long)connections);
+    smtp->n = connections;
+    smtp->sessions = weir_alloc_array(connections, sizeof(*smtp->sessions));
+    for (size_t i = 0; i < connections; i++)
+        smtp->sessions[i] =
+            weir_smtp_session_new(base, smtp->transfers, smtp->url, timeout_ms);
+    STAILQ_INIT(&smtp->waiting);
     return smtp;
 }
 
 void weir_smtp_free(weir_smtp_t *smtp)
 {
+    const weir_smtp_outcome_t outcome = {.end = WEIR_SMTP_LOST, .error = "not sent", .line = ""};
+    mail_t *m;
+
+    while ((m = STAILQ_FIRST(&smtp->waiting)) != NULL) {
+        STAILQ_REMOVE_HEAD(&smtp->waiting, link);
+        on_done(&outcome, m);
+    }
+    for (size_t i = 0; i < smtp->n; i++)
+        weir_smtp_session_close(smtp->sessions[i]);
     weir_transfers_free(smtp->transfers);
+    for (size_t i = 0; i < smtp->n; i++)
+        weir_smtp_session_free(smtp->sessions[i]);
+    free(smtp->sessions);
     free(smtp->url);
     free(smtp->host);
     free(smtp);

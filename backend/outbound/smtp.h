@@ -15,7 +15,7 @@ typedef struct weir_smtp weir_smtp_t;
  * `connections` mails are in flight; further ones wait.
  */
 weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned timeout_ms,
-                           long connections);
+                           size_t connections);
 /* Deliveries in flight end during the call. */
 void weir_smtp_free(weir_smtp_t *smtp);
 

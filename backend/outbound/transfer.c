@@ -12,6 +12,7 @@ typedef struct transfer {
     CURL *easy;
     weir_transfer_cb cb;
     void *arg;
+    bool connects; /* and the connection is then its owner's */
 } transfer_t;
 
 struct weir_transfers {
@@ -27,7 +28,8 @@ static void end(weir_transfers_t *t, transfer_t *transfer, CURLcode code)
 
     LIST_REMOVE(transfer, link);
     free(transfer);
-    curl_multi_remove_handle(t->multi, done.easy);
+    if (!done.connects || code != CURLE_OK)
+        curl_multi_remove_handle(t->multi, done.easy);
     done.cb(done.easy, code, done.arg);
 }
 
@@ -137,16 +139,40 @@ void weir_transfers_free(weir_transfers_t *t)
     curl_global_cleanup();
 }
 
-void weir_transfers_add(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, void *arg)
+/*
+ * libcurl resolves names in threads. Without CURLOPT_QUICK_EXIT, a transfer that ends before its
+ * name is resolved waits for the thread, so a name server that is silent would stop the event loop;
+ * with it the thread ends by itself, and frees what is its own.
+ */
+static void start(weir_transfers_t *t, const transfer_t *made)
 {
     transfer_t *transfer = weir_alloc(sizeof(*transfer));
 
-    assert(easy != NULL && cb != NULL);
-    *transfer = (transfer_t){.easy = easy, .cb = cb, .arg = arg};
+    assert(made->easy != NULL && made->cb != NULL);
+    *transfer = *made;
     LIST_INSERT_HEAD(&t->running, transfer, link);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-    if (curl_multi_add_handle(t->multi, easy) != CURLM_OK)
+    curl_easy_setopt(made->easy, CURLOPT_PRIVATE, transfer);
+    curl_easy_setopt(made->easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(made->easy, CURLOPT_QUICK_EXIT, 1L);
+    if (curl_multi_add_handle(t->multi, made->easy) != CURLM_OK)
         weir_alloc_check(NULL);
+}
+
+void weir_transfers_add(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, void *arg)
+{
+    start(t, &(transfer_t){.easy = easy, .cb = cb, .arg = arg});
+}
+
+void weir_transfers_connect(weir_transfers_t *t, CURL *easy, weir_transfer_cb cb, void *arg)
+{
+    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+    start(t, &(transfer_t){.easy = easy, .cb = cb, .arg = arg, .connects = true});
+}
+
+void weir_transfers_close(weir_transfers_t *t, CURL *easy)
+{
+    curl_multi_remove_handle(t->multi, easy);
+    curl_easy_cleanup(easy);
 }
 
 uint64_t weir_transfer_retry_after(CURL *easy)

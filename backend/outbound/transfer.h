@@ -16,11 +16,24 @@ typedef void (*weir_transfer_cb)(CURL *easy, CURLcode code, void *arg);
 
 /* At most `connections` connections; further transfers wait. */
 weir_transfers_t *weir_transfers_new(struct event_base *base, long connections);
-/* Transfers in flight end with CURLE_ABORTED_BY_CALLBACK; no new ones may be added meanwhile. */
+/*
+ * Transfers in flight end with CURLE_ABORTED_BY_CALLBACK; no new ones may be added meanwhile.
+ * Connections of weir_transfers_connect() must have been closed.
+ */
 void weir_transfers_free(weir_transfers_t *transfers);
 
 /* Starts a transfer; uses CURLOPT_PRIVATE of easy. The callback is called later, once. */
 void weir_transfers_add(weir_transfers_t *transfers, CURL *easy, weir_transfer_cb cb, void *arg);
+
+/*
+ * Connects, with TLS and login as the URL asks, and transfers nothing: on success the connection is
+ * the callback's, which uses it by curl_easy_send() and curl_easy_recv() and ends it by
+ * weir_transfers_close(). On failure it owns easy as above.
+ */
+void weir_transfers_connect(weir_transfers_t *transfers, CURL *easy, weir_transfer_cb cb,
+                            void *arg);
+/* Closes the connection, without any message to the peer, and cleans up easy. */
+void weir_transfers_close(weir_transfers_t *transfers, CURL *easy);
 
 /*
  * The time in Retry-After of an HTTP answer (RFC 9110 section 10.2.3: seconds, or a date), for

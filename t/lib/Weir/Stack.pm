@@ -238,6 +238,15 @@ sub start_smtp_moody {
     return $file;
 }
 
+# One that misbehaves as smtp-hostile.py says, with TLS if a certificate is given. Returns the file to
+# which it writes what it has heard; the file .mood beside that is what it obeys.
+sub start_smtp_hostile {
+    my ($self, @certificate) = @_;
+    my $file = "$self->{dir}/heard";
+    $self->_run_smtp("$ROOT/t/lib/smtp-hostile.py", $self->{smtp_port}, $file, @certificate);
+    return $file;
+}
+
 # One that behaves as that Python says, which defines a class Handler below aiosmtpd's Mailbox.
 sub start_smtp_with {
     my ($self, $handler) = @_;
