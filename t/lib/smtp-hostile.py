@@ -2,8 +2,8 @@
 #
 #     smtp-hostile.py PORT FILE [CERTIFICATE]
 #
-# Each line of FILE.mood has a stage (greeting, EHLO, MAIL, RCPT, DATA, text or QUIT) and what happens
-# there:
+# Each line of FILE.mood has a stage (greeting, EHLO, AUTH, login, MAIL, RCPT, DATA, text or QUIT) and
+# what happens there:
 #
 #     silent      no reply while the file says so; then the usual one
 #     close       the connection is closed
@@ -13,16 +13,19 @@
 #     say TEXT    this reply, where \r, \n and \0 mean these bytes
 #
 # Without the file, all mail is taken. FILE gets a line for each stage that was reached: its name, and
-# the recipient as far as one is known; `closed` is the end of a connection. CERTIFICATE is a file
+# the recipient, or at `login` what AUTH PLAIN said; `closed` is the end of a connection. CERTIFICATE is a file
 # with a certificate and its key, for TLS from the first byte.
 import asyncio
+import base64
 import re
 import ssl
 import sys
 
 port, name = int(sys.argv[1]), sys.argv[2]
 heard = open(name, 'a', buffering=1)
-USUAL = {'greeting': '220 hostile ESMTP', 'DATA': '354 go on', 'QUIT': '221 bye'}
+USUAL = {
+    'greeting': '220 hostile ESMTP', 'AUTH': '334 ', 'login': '235 ok', 'DATA': '354 go on',
+    'QUIT': '221 bye'}
 
 
 def mood(stage):
@@ -74,6 +77,9 @@ async def talk(reader, writer):
             stage = 'text'
             while (line := await reader.readline()) not in (b'.\r\n', b''):
                 pass
+        elif stage == 'AUTH':
+            stage, line = 'login', await reader.readline()
+            recipient = base64.b64decode(line).replace(b'\0', b' ').decode()
         else:
             line = await reader.readline()
             stage = line[:4].decode('latin1').upper()
