@@ -192,10 +192,10 @@ weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned ti
     smtp->host = weir_transfer_host(url);
     smtp->transfers = weir_transfers_new(base, (long)connections);
     smtp->n = connections;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the array is one of pointers */
     smtp->sessions = weir_alloc_array(connections, sizeof(*smtp->sessions));
     for (size_t i = 0; i < connections; i++)
-        smtp->sessions[i] =
-            weir_smtp_session_new(base, smtp->transfers, smtp->url, timeout_ms);
+        smtp->sessions[i] = weir_smtp_session_new(base, smtp->transfers, smtp->url, timeout_ms);
     STAILQ_INIT(&smtp->waiting);
     return smtp;
 }

@@ -4,6 +4,8 @@
  *
  * When the connection is lost, commands in flight get a NULL reply; whether Redis executed them is
  * unknown. While the connection is down, commands are refused.
+ *
+ * A host name in the URL is resolved by a blocking call; numeric addresses and sockets need none.
  */
 #ifndef WEIR_REDIS_H
 #define WEIR_REDIS_H

@@ -2,8 +2,8 @@
 #
 #     smtp-hostile.py PORT FILE [CERTIFICATE]
 #
-# Each line of FILE.mood has a stage (greeting, EHLO, AUTH, login, MAIL, RCPT, DATA, text or QUIT) and
-# what happens there:
+# Each line of FILE.mood has a stage (greeting, EHLO, AUTH, login, MAIL, RCPT, DATA, text or QUIT)
+# and what happens there:
 #
 #     silent      no reply while the file says so; then the usual one
 #     close       the connection is closed
@@ -12,9 +12,9 @@
 #     drip        a reply that does not end, byte by byte
 #     say TEXT    this reply, where \r, \n and \0 mean these bytes
 #
-# Without the file, all mail is taken. FILE gets a line for each stage that was reached: its name, and
-# the recipient, or at `login` what AUTH PLAIN said; `closed` is the end of a connection. CERTIFICATE is a file
-# with a certificate and its key, for TLS from the first byte.
+# Without the file, all mail is taken. FILE gets a line for each stage that was reached: its name,
+# and the recipient, or at `login` what AUTH PLAIN said; `closed` is the end of a connection.
+# CERTIFICATE is a file with a certificate and its key, for TLS from the first byte.
 import asyncio
 import base64
 import re

@@ -10,11 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define IDLE_MS 60000 /* servers close an idle connection after minutes (RFC 5321 section 4.5.3.2) */
+/* Servers close an idle connection after minutes (RFC 5321 section 4.5.3.2). */
+#define IDLE_MS 60000
 
-/* From CLOSED by a mail through CONNECTING, or from IDLE, to MAIL and on, one line after another. */
+/* A mail goes from CLOSED or IDLE to IDLE, line by line; any state may end in CLOSED. */
 typedef enum {
-    CLOSED,
+    CLOSED,     /* without a connection */
     CONNECTING, /* libcurl is at work; on_connected() ends it */
     MAIL,       /* MAIL was sent, or a part of it; its reply is awaited */
     RCPT,
@@ -30,19 +31,19 @@ struct weir_smtp_session {
     const char *url;
     unsigned timeout_ms;
     state_t state;
-    CURL *easy;                             /* CONNECTING and all later states */
-    struct event *readable, *writable;      /* MAIL and all later states */
-    struct event *timer;                    /* of the mail, or of an idle connection */
-    size_t login;                           /* octets that the server has sent to libcurl */
-    bool reused;                            /* an earlier mail had this connection */
-    weir_smtp_reply_t reply;                /* the last one, or the one that arrives */
-    char command[300];                      /* room for one with an address */
-    const char *out;                        /* what is being sent: command, text, or its end */
+    CURL *easy;                        /* CONNECTING and all later states */
+    struct event *readable, *writable; /* MAIL and all later states */
+    struct event *timer;               /* of the mail, or of an idle connection */
+    size_t login;                      /* octets that the server has sent to libcurl */
+    bool reused;                       /* an earlier mail had this connection */
+    weir_smtp_reply_t reply;           /* the last one, or the one that arrives */
+    char command[300];                 /* room for one with an address */
+    const char *out;                   /* what is being sent: command, text, or its end */
     size_t out_len, sent;
-    weir_smtp_envelope_t mail;              /* done is NULL if there is none */
-    uint64_t deadline;                      /* of the mail, weir_clock_ms() */
-    bool named;                             /* as in the outcome */
-    bool ended;                             /* the mail's outcome is known, and reported next: */
+    weir_smtp_envelope_t mail; /* done is NULL if there is none */
+    uint64_t deadline;         /* of the mail, weir_clock_ms() */
+    bool named;                /* as in the outcome */
+    bool ended;                /* the mail's outcome is known, and reported next: */
     weir_smtp_end_t end;
     char error[CURL_ERROR_SIZE];
 };
@@ -339,8 +340,8 @@ static void on_connected(CURL *easy, CURLcode code, void *arg)
         curl_easy_cleanup(easy);
     } else {
         curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
-        s->readable = weir_alloc_check(
-            event_new(s->base, fd, EV_READ | EV_PERSIST, on_readable, s));
+        s->readable =
+            weir_alloc_check(event_new(s->base, fd, EV_READ | EV_PERSIST, on_readable, s));
         s->writable = weir_alloc_check(event_new(s->base, fd, EV_WRITE, on_writable, s));
         event_add(s->readable, NULL);
         begin(s);

@@ -24,7 +24,10 @@ $s->start_backend('relay worker', conf => { metrics_listen => "127.0.0.1:$operat
 
 # What became of the first attempts of an event that is not handled yet: the errors, and whether
 # they count as attempts.
-sub failure { $s->psql('SELECT error || CASE WHEN attempts > 0 THEN $$ counted$$ ELSE $$$$ END FROM retries') }
+sub failure {
+    return $s->psql('SELECT error || CASE WHEN attempts > 0 THEN $$ counted$$ ELSE $$$$ END'
+            . ' FROM retries');
+}
 
 my $silent = qr/no reply within 300 ms/;
 my $closed = qr/the connection was lost/;
@@ -32,9 +35,11 @@ my $long = qr/a reply is malformed, or too long/;
 my $login = qr/SMTP: .*\(last reply: /;
 my @cases = (
     # The server has no recipient yet: this is about all mails, and no attempt of this one.
-    (map { ["greeting $_", $login, 0] } 'close', 'silent', 'flood', 'line', 'drip',
+    ['greeting flood', qr{the server's replies are too long}, 0],
+    ['EHLO flood', qr{the server's replies are too long|Too large}, 0], # libcurl has a limit, too
+    (map { ["greeting $_", $login, 0] } 'close', 'silent', 'line', 'drip',
         'say 554 go away', 'say HTTP/1.1 400 Bad Request', 'say \0'),
-    (map { ["EHLO $_", $login, 0] } 'close', 'silent', 'flood', 'line', 'drip'),
+    (map { ["EHLO $_", $login, 0] } 'close', 'silent', 'line', 'drip'),
     ['MAIL close', $closed, 0],
     ['MAIL silent', $silent, 0],
     ['MAIL flood', $long, 0],

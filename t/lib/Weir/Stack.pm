@@ -238,8 +238,8 @@ sub start_smtp_moody {
     return $file;
 }
 
-# One that misbehaves as smtp-hostile.py says, with TLS if a certificate is given. Returns the file to
-# which it writes what it has heard; the file .mood beside that is what it obeys.
+# One that misbehaves as smtp-hostile.py says, with TLS if a certificate is given. Returns the file
+# to which it writes what it has heard; the file .mood beside that is what it obeys.
 sub start_smtp_hostile {
     my ($self, @certificate) = @_;
     my $file = "$self->{dir}/heard";

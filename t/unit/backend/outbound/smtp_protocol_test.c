@@ -61,10 +61,14 @@ static void whole_replies(void **state)
 static void malformed_replies(void **state)
 {
     static const char *const cases[] = {
-        "\r\n",           "ok\r\n",         "25\r\n",          "2500\r\n",
-        "250_ok\r\n",     "150 ok\r\n",     "650 ok\r\n",      "2x0 ok\r\n",
-        " 250 ok\r\n",    "250-a\r\n\r\n",  "250-a\r\nb\r\n",  "250-a\r\n251 b\r\n",
-        "HTTP/1.1 200\n", "250-a\r\n550-b\r\n", "-250 ok\r\n",
+        "\r\n",           "ok\r\n",
+        "25\r\n",         "2500\r\n",
+        "250_ok\r\n",     "150 ok\r\n",
+        "650 ok\r\n",     "2x0 ok\r\n",
+        " 250 ok\r\n",    "250-a\r\n\r\n",
+        "250-a\r\nb\r\n", "250-a\r\n251 b\r\n",
+        "HTTP/1.1 200\n", "250-a\r\n550-b\r\n",
+        "-250 ok\r\n",
     };
 
     (void)state;
