@@ -25,6 +25,8 @@ typedef struct {
     ngx_str_t    pass;                     /* argument of *_pass; len 0: none */
     ngx_str_t    route;                    /* see http/route; len 0:
                                               "_other" */
+    struct ngx_http_weir_usage_s  *usage;  /* of the route, in this process (see
+                                              usage/); NULL: not counted yet */
     unsigned     named:1;                  /* route is that of a weir_route,
                                               also of an enclosing block */
 

@@ -219,7 +219,12 @@ ngx_http_weir_metrics_parts_next(ngx_http_request_t *r,
 
     done = parts->next(parts->data, b) == NGX_OK;
 
-    ngx_http_weir_assert(b->last > b->pos && b->last <= b->end);
+    ngx_http_weir_assert((b->last > b->pos || done) && b->last <= b->end);
+
+    if (b->last == b->pos) {
+        /* what was left to write was empty; nginx refuses empty memory */
+        b->temporary = 0;
+    }
 
     if (done) {
         b->last_buf = (r == r->main);

@@ -19,7 +19,8 @@
 
 /*
  * Writes the next part to b, which is empty and has NGX_HTTP_WEIR_METRICS_PART
- * bytes.  NGX_OK: it was the last one; NGX_AGAIN: there are more.
+ * bytes.  NGX_OK: it was the last one, which may be empty; NGX_AGAIN: there are
+ * more, and this one is not empty.
  */
 typedef ngx_int_t (*ngx_http_weir_metrics_part_pt)(void *data, ngx_buf_t *b);
 

@@ -10,6 +10,7 @@
 
 #include "http/ngx_http_weir_assert.h"
 #include "metrics/ngx_http_weir_metrics.h"
+#include "metrics/cost/ngx_http_weir_cost.h"
 #include "metrics/ngx_http_weir_metrics_labels.h"
 #include "metrics/series/ngx_http_weir_series.h"
 #include "metrics/tail/ngx_http_weir_tail.h"
@@ -33,6 +34,7 @@ typedef enum {
     NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES,
     NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES,
     NGX_HTTP_WEIR_METRICS_DROPPED,
+    NGX_HTTP_WEIR_METRICS_USAGE,           /* families of cost/ */
     NGX_HTTP_WEIR_METRICS_FAMILIES
 } ngx_http_weir_metrics_family_e;
 
@@ -45,6 +47,7 @@ struct ngx_http_weir_metrics_series_s {
     ngx_http_weir_series_group_t    *group;   /* the next sample's */
     ngx_http_weir_series_view_t     *view;
     ngx_http_weir_series_t          *series;
+    ngx_http_weir_cost_position_t    cost;
 };
 
 
@@ -65,7 +68,7 @@ static void ngx_http_weir_metrics_series_phases(
 
 /* In the order of ngx_http_weir_metrics_family_e. */
 static weir_metric_t
-    ngx_http_weir_metrics_families[NGX_HTTP_WEIR_METRICS_FAMILIES] =
+    ngx_http_weir_metrics_families[NGX_HTTP_WEIR_METRICS_USAGE] =
 {
     { "http_server_request_duration_seconds", "seconds", WEIR_METRIC_HISTOGRAM,
       "Duration of HTTP server requests." },
@@ -115,6 +118,8 @@ ngx_http_weir_metrics_series_create(ngx_http_request_t *r,
     }
 
     s->zone = zone;
+    s->cost.sh = &zone->sh->usage;
+    s->cost.prices = ngx_http_weir_cost_prices(r);
     s->openmetrics = openmetrics;
 
     return s;
@@ -182,6 +187,11 @@ ngx_http_weir_metrics_series_write(ngx_http_weir_metrics_series_t *s,
         return;
     }
 
+    if (s->family == NGX_HTTP_WEIR_METRICS_USAGE) {
+        ngx_http_weir_cost_write(&s->cost, e);
+        return;
+    }
+
     metric = &ngx_http_weir_metrics_families[s->family];
 
     if (!s->begun) {
@@ -237,6 +247,14 @@ static void
 ngx_http_weir_metrics_series_advance(ngx_http_weir_metrics_series_t *s)
 {
     ngx_http_weir_series_sh_t  *sh;
+
+    if (s->family == NGX_HTTP_WEIR_METRICS_USAGE) {
+        if (!ngx_http_weir_cost_advance(&s->cost)) {
+            s->family++;
+        }
+
+        return;
+    }
 
     if (!s->begun) {
         sh = s->zone->sh;

@@ -9,6 +9,7 @@
 
 #include "common/problem.h"
 #include "http/ngx_http_weir_assert.h"
+#include "metrics/cost/ngx_http_weir_cost.h"
 #include "metrics/ngx_http_weir_status.h"
 #include "metrics/series/ngx_http_weir_series.h"
 #include "metrics/tail/ngx_http_weir_tail.h"
@@ -25,11 +26,13 @@
 /* Upper limit of bytes of a group or a view: its name, a port, and its spans. */
 #define NGX_HTTP_WEIR_STATUS_SPANS                                            \
     (6 * NGX_HTTP_WEIR_STATUS_NAME + 64                                       \
+     + NGX_HTTP_WEIR_COST_STATUS                                              \
      + WEIR_WINDOW_SPANS * (256 + NGX_HTTP_WEIR_TAIL_STATUS))
 
 
 struct ngx_http_weir_status_series_s {
     ngx_http_weir_series_zone_t   *zone;
+    ngx_http_weir_cost_prices_t   *prices;
     ngx_uint_t                     kind;
     ngx_uint_t                     begun;     /* bool: its object is open */
     ngx_uint_t                     open;      /* bool: the group's object is */
@@ -72,6 +75,7 @@ ngx_http_weir_status_series_create(ngx_http_request_t *r)
     }
 
     s->zone = zone;
+    s->prices = ngx_http_weir_cost_prices(r);
 
     return s;
 }
@@ -138,7 +142,14 @@ ngx_http_weir_status_series_write(ngx_http_weir_status_series_t *s, u_char *p,
                                              s->group->port);
         p = ngx_slprintf(p, last, ":{");
 
-        return ngx_http_weir_status_series_spans(s, NULL, p, last);
+        p = ngx_http_weir_status_series_spans(s, NULL, p, last);
+
+        if (s->kind == NGX_HTTP_WEIR_SERIES_ROUTE) {
+            p = ngx_http_weir_cost_status(&s->zone->sh->usage, s->prices,
+                                          &s->group->name, p, last);
+        }
+
+        return p;
     }
 
     while (s->view && s->view->version.len == 0) {

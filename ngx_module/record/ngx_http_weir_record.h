@@ -23,6 +23,7 @@
 
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
+#include "usage/ngx_http_weir_usage.h"
 
 
 /* Their names in $weir_times are in ngx_http_weir_record_module.c. */
@@ -84,6 +85,7 @@ typedef struct {
     uint64_t                since;      /* start of the current phase */
     uint64_t                tick;       /* the same in ngx_http_weir_ticks() */
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
+    ngx_http_weir_usage_run_t  ran;
     ngx_http_weir_record_wait_t  *wait; /* NULL without one; most requests wait
                                            for nothing */
     ngx_uint_t              waits;

@@ -131,6 +131,8 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
     record->since = record->start;
     record->tick = ngx_http_weir_ticks();
 
+    ngx_http_weir_usage_run(&record->ran, record->tick);
+
     ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
 
     return NGX_DECLINED;
@@ -217,12 +219,35 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
 
 
 /*
- * The record needs no cleanup; the function pointer identifies it in the pool.
+ * The function pointer identifies the record in the pool.  A request that has
+ * ended does not run any more.
  */
 
 static void
 ngx_http_weir_record_cleanup(void *data)
 {
+    ngx_http_weir_record_t *record = data;
+
+    if (ngx_http_weir_usage_process.running == &record->ran) {
+        ngx_http_weir_usage_process.running = NULL;
+    }
+}
+
+
+/* A filter of the request, or of a subrequest, is called: it runs. */
+
+static ngx_inline void
+ngx_http_weir_record_run(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
+
+    record = ngx_http_get_module_ctx(r->main, ngx_http_weir_record_module);
+
+    if (record && !record->ended
+        && ngx_http_weir_usage_process.running != &record->ran)
+    {
+        ngx_http_weir_usage_run(&record->ran, ngx_http_weir_ticks());
+    }
 }
 
 
@@ -322,6 +347,7 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
 static ngx_int_t
 ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 {
+    ngx_http_weir_record_run(r);
     ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_RESPONSE);
 
     return ngx_http_next_header_filter(r);
@@ -332,6 +358,8 @@ static ngx_int_t
 ngx_http_weir_record_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_chain_t  *cl;
+
+    ngx_http_weir_record_run(r);
 
     if (r == r->main) {
         for (cl = in; cl; cl = cl->next) {

@@ -22,6 +22,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "usage/ngx_http_weir_usage.h"
+
 
 /* A server named by "weir_redis"; lives as long as its configuration. */
 typedef struct ngx_http_weir_redis_s  ngx_http_weir_redis_t;
@@ -79,6 +81,7 @@ struct ngx_http_weir_redis_command_s {
     ngx_http_weir_redis_handler_pt   handler;   /* may be NULL */
     void                            *data;      /* the caller's */
     ngx_log_t                       *log;
+    ngx_http_weir_usage_t           *usage;     /* that counts it, or NULL */
 
     void                            *slot;      /* private to the client */
 };

@@ -60,6 +60,11 @@ ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
 
     ngx_queue_insert_tail(&redis->slots, &slot->queue);
 
+    len = redis->out_len - redis->out_pos - len;
+
+    ngx_http_weir_usage_redis(cmd->usage, NGX_HTTP_WEIR_USAGE_COMMANDS, 1);
+    ngx_http_weir_usage_redis(cmd->usage, NGX_HTTP_WEIR_USAGE_REDIS_SENT, len);
+
     if (cmd->handler) {
         cmd->slot = slot;
     }
@@ -199,6 +204,10 @@ ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis)
     if (ngx_http_weir_redis_append(redis, 1, argv) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_weir_usage_redis(NULL, NGX_HTTP_WEIR_USAGE_COMMANDS, commands);
+    ngx_http_weir_usage_redis(NULL, NGX_HTTP_WEIR_USAGE_REDIS_SENT,
+                              redis->out_len);
 
     for (i = 0; i < commands; i++) {
         slot = ngx_http_weir_redis_slot(redis, NULL);

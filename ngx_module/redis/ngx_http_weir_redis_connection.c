@@ -490,6 +490,7 @@ ngx_http_weir_redis_clear(ngx_http_weir_redis_t *redis)
 
     redis->rest = 0;
     redis->reply_bytes = 0;
+    redis->received = 0;
     redis->reply_elements = 0;
 
     if (redis->deadline.timer_set) {

@@ -68,6 +68,7 @@ ngx_http_weir_redis_read(ngx_http_weir_redis_t *redis)
         redis->last_read = ngx_current_msec;
 
         if (direct) {
+            redis->received += direct;
             redis->rest -= direct;
             redis->target += direct;
             redis->room -= direct;
@@ -112,11 +113,17 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
             ngx_http_weir_assert(reader->ridx == -1
                                  && reader->pos == reader->len);
 
-            p = ngx_http_weir_redis_read_string_put(redis, p, last);
+            next = ngx_http_weir_redis_read_string_put(redis, p, last);
 
-            if (p == NULL
-                || (redis->rest == 0
-                    && ngx_http_weir_redis_end_string(redis) != NGX_OK))
+            if (next == NULL) {
+                return NGX_ERROR;
+            }
+
+            redis->received += next - p;
+            p = next;
+
+            if (redis->rest == 0
+                && ngx_http_weir_redis_end_string(redis) != NGX_OK)
             {
                 return NGX_ERROR;
             }
@@ -140,6 +147,7 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
                 }
 
                 if (next != p) {
+                    redis->received += next - p;
                     p = next;
                     continue;
                 }
@@ -196,6 +204,7 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
 
     reader = redis->reader;
     redis->reply_bytes += len;
+    redis->received += len;
 
     if (redis->reply_bytes > NGX_HTTP_WEIR_REDIS_REPLY_MAX) {
         redis->fault = "sent a reply that is too large";
@@ -230,9 +239,14 @@ ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis, u_char *p, size_t len)
         redis->reply_bytes = reader->len - reader->pos;
         redis->reply_elements = 0;
 
+        /* the rest belongs to the next reply */
+        redis->received -= redis->reply_bytes;
+
         if (ngx_http_weir_redis_deliver(redis, reply) != NGX_OK) {
             return NGX_ERROR;
         }
+
+        redis->received = redis->reply_bytes;
     }
 
     return NGX_OK;
@@ -282,6 +296,12 @@ ngx_http_weir_redis_deliver(ngx_http_weir_redis_t *redis,
     ngx_http_weir_assert(slot->cmd == NULL || slot->cmd->slot == slot);
 
     cmd = slot->cmd;
+
+    ngx_http_weir_usage_redis(cmd ? cmd->usage : NULL,
+                              NGX_HTTP_WEIR_USAGE_REDIS_RECEIVED,
+                              redis->received);
+    redis->received = 0;
+
     handshake = slot->handshake;
 
     ngx_queue_remove(&slot->queue);

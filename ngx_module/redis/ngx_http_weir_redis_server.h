@@ -109,6 +109,8 @@ struct ngx_http_weir_redis_s {
     size_t                           reply_bytes;
     size_t                           reply_elements;
 
+    size_t                           received;  /* bytes of the next reply */
+
     ngx_queue_t                      slots;     /* oldest first */
     ngx_queue_t                      free;
     ngx_uint_t                       nslots;

@@ -82,6 +82,7 @@ ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
     cmd->handler = ngx_http_weir_cache_lease_handler;
     cmd->data = ctx;
     cmd->log = r->connection->log;
+    cmd->usage = ngx_http_weir_usage(r);
 
     ngx_str_set(&argv[0], "SET");
     argv[1] = ctx->lease_key;
@@ -184,6 +185,7 @@ ngx_http_weir_cache_lease_end(ngx_http_weir_cache_ctx_t *ctx, ngx_uint_t pass,
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = ctx->request->connection->log;
+    cmd.usage = ngx_http_weir_usage(ctx->request);
 
     ngx_str_set(&argv[0], "EVAL");
     argv[1] = pass ? replace : release;

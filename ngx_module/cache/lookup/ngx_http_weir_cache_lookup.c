@@ -177,6 +177,7 @@ ngx_http_weir_cache_lookup_ask(ngx_http_weir_cache_ctx_t *ctx, u_char *digest)
     cmd->handler = ngx_http_weir_cache_lookup_handler;
     cmd->data = lookup;
     cmd->log = ngx_cycle->log;
+    cmd->usage = ngx_http_weir_usage(ctx->request);
 
     if (ngx_http_weir_redis_command(lookup->zone->redis, cmd, 2, argv)
         != NGX_OK)

@@ -267,6 +267,7 @@ ngx_http_weir_cache_invalidate_tell(ngx_http_request_t *r,
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = r->connection->log;
+    cmd.usage = ngx_http_weir_usage(r);
 
     if (ngx_http_weir_redis_command(zone->redis, &cmd, argc, argv) != NGX_OK
         || zone->invalidation->refusing)

@@ -106,6 +106,7 @@ ngx_http_weir_cache_store_drop(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = ctx->request->connection->log;
+    cmd.usage = ngx_http_weir_usage(ctx->request);
 
     ngx_str_set(&argv[0], "DEL");
     argv[1] = ngx_http_weir_cache_key_in_redis(ctx, "cache", ctx->varies);
@@ -196,6 +197,7 @@ ngx_http_weir_cache_store_set(ngx_http_weir_cache_ctx_t *ctx,
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = ctx->request->connection->log;
+    cmd.usage = ngx_http_weir_usage(ctx->request);
 
     if (ctx->lease.len) {
         ngx_http_weir_cache_store_set_fenced(ctx, variant, &key, &value, &time);
@@ -281,6 +283,7 @@ ngx_http_weir_cache_store_set_fenced(ngx_http_weir_cache_ctx_t *ctx,
 
     ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
     cmd.log = ctx->request->connection->log;
+    cmd.usage = ngx_http_weir_usage(ctx->request);
 
     ngx_str_set(&argv[0], "SET");
     argv[1] = own;

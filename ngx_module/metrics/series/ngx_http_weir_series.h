@@ -42,6 +42,7 @@
 #include "common/metrics/exemplars.h"
 #include "common/metrics/window.h"
 #include "record/ngx_http_weir_record.h"
+#include "usage/ngx_http_weir_usage.h"
 
 
 /* Processes that count at the same time; a reload has two for each worker. */
@@ -177,6 +178,7 @@ typedef struct {
 typedef struct {
     uint64_t                       layout;    /* first member: see object/ */
     ngx_http_weir_series_group_t  *groups[NGX_HTTP_WEIR_SERIES_KINDS];
+    ngx_http_weir_usage_sh_t       usage;
     uint64_t                       dropped;   /* series without room, of each
                                                  slot; guarded by the mutex */
     ngx_pid_t                      keeper;    /* of the windows; 0: none */

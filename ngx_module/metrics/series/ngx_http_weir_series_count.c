@@ -30,6 +30,51 @@ static void ngx_http_weir_series_count_try(ngx_http_request_t *r,
 static uint64_t ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record,
     ngx_msec_t ms);
 static ngx_msec_t ngx_http_weir_series_count_age(ngx_http_request_t *r);
+
+
+/* What the request has used; see usage/. */
+
+static ngx_inline void
+ngx_http_weir_series_count_usage(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record)
+{
+    ngx_http_weir_usage_t      *usage;
+    ngx_http_weir_cache_ctx_t  *cache;
+
+    usage = ngx_http_weir_usage(r);
+    if (usage == NULL) {
+        return;
+    }
+
+    if (record) {
+        usage->ran.ticks += record->ran.ticks;
+        usage->ran.times += record->ran.times;
+
+    } else {
+        usage->ran.times++;
+    }
+
+    ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_REQUESTS, 1);
+    ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_SENT,
+                            r->connection->sent);
+
+    if (r->upstream_states) {
+        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_FETCHED, 1);
+        return;
+    }
+
+    cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    if (cache && (cache->status == NGX_HTTP_WEIR_CACHE_HIT
+                  || cache->status == NGX_HTTP_WEIR_CACHE_STALE))
+    {
+        ngx_http_weir_usage_add(usage->part, cache->collapsed
+                                             ? NGX_HTTP_WEIR_USAGE_COLLAPSED
+                                             : NGX_HTTP_WEIR_USAGE_CACHED, 1);
+    }
+}
+
+
 /*
  * Adds all phases.  Each sum is one aligned word, which is stored at once; the
  * compiler does not unroll a loop of nine.
@@ -76,6 +121,7 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
 
     if (record) {
         ngx_http_weir_record_end(record);
+        ngx_http_weir_usage_stop(record->tick);
         seconds = (int64_t) (record->since - record->start) * 1e-9;
 
     } else {
@@ -86,6 +132,8 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
 
     weir_histogram_add_to(&part->received, r->request_length);
     weir_histogram_add_to(&part->sent, r->connection->sent);
+
+    ngx_http_weir_series_count_usage(r, record);
 
     if (record) {
         ngx_http_weir_series_count_phases(part->phase, record->spent);
@@ -305,6 +353,7 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r,
     weir_exemplar_t *exemplar)
 {
     ngx_uint_t                     failed, secure, method;
+    ngx_http_weir_usage_t         *usage;
     ngx_http_weir_record_t        *record;
     ngx_http_weir_loc_conf_t      *wlcf;
     ngx_http_weir_series_key_t     key;
@@ -349,4 +398,11 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r,
 
     weir_histogram_add_to(&part->received, state->bytes_received);
     weir_histogram_add_to(&part->sent, state->bytes_sent);
+
+    usage = ngx_http_weir_usage(r);
+
+    if (usage) {
+        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_TRIES, 1);
+        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_UPSTREAM, ns);
+    }
 }

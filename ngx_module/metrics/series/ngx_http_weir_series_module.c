@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 
 #include "metrics/series/ngx_http_weir_series.h"
+#include "metrics/series/ngx_http_weir_series_table.h"
 #include "object/ngx_http_weir_object.h"
 
 
@@ -260,6 +261,7 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     }
 
     /* after a reload without a master process */
+    ngx_http_weir_usage_end();
     ngx_http_weir_series_windows_end();
     ngx_http_weir_series_table_end();
 
@@ -275,7 +277,17 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     ngx_http_weir_record_on_kept(ngx_http_weir_series_count_kept);
 
     /* a worker without a slot serves requests, and keeps windows */
-    (void) ngx_http_weir_series_table_begin(zone, cycle->log);
+    if (ngx_http_weir_series_table_begin(zone, cycle->log) == NGX_OK
+        && ngx_http_weir_usage_begin(&zone->sh->usage, zone->shpool,
+                                     ngx_http_weir_series_table.slot, cycle)
+           != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "weir_metrics_zone has no room for what this worker's"
+                      " requests use, which is not counted: make the zone"
+                      " larger");
+    }
+
     ngx_http_weir_series_windows_begin(zone, cycle);
 
     return NGX_OK;
@@ -285,6 +297,7 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
 static void
 ngx_http_weir_series_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_http_weir_usage_end();
     ngx_http_weir_series_windows_end();
     ngx_http_weir_series_table_end();
 }

@@ -1,0 +1,90 @@
+/* What requests of a route use and cost, in weir_status. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "metrics/cost/ngx_http_weir_cost.h"
+
+
+static u_char *ngx_http_weir_cost_status_amount(u_char *p, u_char *last,
+    char *name, double amount);
+
+
+u_char *
+ngx_http_weir_cost_status(ngx_http_weir_usage_sh_t *sh,
+    ngx_http_weir_cost_prices_t *prices, ngx_str_t *route, u_char *p,
+    u_char *last)
+{
+    uint64_t                      used[NGX_HTTP_WEIR_USAGE_VALUES];
+    ngx_http_weir_cost_sum_t      sum;
+    ngx_http_weir_usage_group_t  *group;
+
+    for (group = ngx_http_weir_usage_load(sh->groups);
+         group;
+         group = group->next)
+    {
+        if (group->name.len == route->len
+            && ngx_memcmp(group->name.data, route->data, route->len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (group == NULL) {
+        return p;
+    }
+
+    ngx_memzero(used, sizeof(used));
+    ngx_http_weir_usage_read(group, used);
+
+    p = ngx_slprintf(p, last, ",\"usage\":{\"requests\":%uL,"
+                     "\"cpu_ms\":%uL.%03uL,\"sent_bytes\":%uL,"
+                     "\"redis\":{\"commands\":%uL,\"sent_bytes\":%uL,"
+                     "\"received_bytes\":%uL},\"upstream\":{\"requests\":%uL,"
+                     "\"ms\":%uL},\"saved\":{\"cache\":%uL,"
+                     "\"collapsing\":%uL}}",
+                     used[NGX_HTTP_WEIR_USAGE_REQUESTS],
+                     used[NGX_HTTP_WEIR_USAGE_CPU] / 1000000,
+                     used[NGX_HTTP_WEIR_USAGE_CPU] / 1000 % 1000,
+                     used[NGX_HTTP_WEIR_USAGE_SENT],
+                     used[NGX_HTTP_WEIR_USAGE_COMMANDS],
+                     used[NGX_HTTP_WEIR_USAGE_REDIS_SENT],
+                     used[NGX_HTTP_WEIR_USAGE_REDIS_RECEIVED],
+                     used[NGX_HTTP_WEIR_USAGE_TRIES],
+                     used[NGX_HTTP_WEIR_USAGE_UPSTREAM] / 1000000,
+                     used[NGX_HTTP_WEIR_USAGE_CACHED],
+                     used[NGX_HTTP_WEIR_USAGE_COLLAPSED]);
+
+    if (prices->currency.len == 0 || used[NGX_HTTP_WEIR_USAGE_REQUESTS] == 0) {
+        return p;
+    }
+
+    ngx_http_weir_cost_sum(prices, used, &sum);
+
+    p = ngx_slprintf(p, last, ",\"cost\":{\"currency\":\"%V\"",
+                     &prices->currency);
+    p = ngx_http_weir_cost_status_amount(p, last, "per_thousand_requests",
+                                         sum.all * 1000
+                                       / used[NGX_HTTP_WEIR_USAGE_REQUESTS]);
+    p = ngx_http_weir_cost_status_amount(p, last, "saved_by_cache",
+                                         sum.cached);
+    p = ngx_http_weir_cost_status_amount(p, last, "saved_by_collapsing",
+                                         sum.collapsed);
+
+    return ngx_slprintf(p, last, "}");
+}
+
+
+/* nginx's printf has no numbers beyond 64 bits, and none that are very small. */
+
+static u_char *
+ngx_http_weir_cost_status_amount(u_char *p, u_char *last, char *name,
+    double amount)
+{
+    char  text[32];
+
+    (void) snprintf(text, sizeof(text), "%.9g", amount);
+
+    return ngx_slprintf(p, last, ",\"%s\":%s", name, text);
+}
