@@ -9,6 +9,7 @@
 #include "common/version.h"
 #include "common/output.h"
 #include "db/batch/batch.h"
+#include "db/cost/spent.h"
 #include "db/migrate.h"
 #include "domain.h"
 #include "events/events.h"
@@ -312,6 +313,11 @@ static int run(app_t *app, int bits, const char *role)
         return complain("cannot create the event loop: out of memory or descriptors");
 
     set_up(app);
+    weir_spent_begin(&(weir_spent_prices_t){
+        .currency = app->settings.cost_currency[0] != '\0' ? app->settings.cost_currency : NULL,
+        .database = app->settings.cost_database,
+        .wal = app->settings.cost_wal,
+    });
     weir_batch_ceiling((int)app->settings.batch_max);
     weir_idempotency_anonymous(app->settings.anonymous_keys);
     app->limit = evtimer_new(app->base, on_limit, app);

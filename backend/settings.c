@@ -1,5 +1,6 @@
 #include "settings.h"
 
+#include "common/metrics/price.h"
 #include "config/kinds.h"
 #include "config/list.h"
 #include "groups.h"
@@ -77,6 +78,12 @@ static const weir_config_key_t keys[] = {
      .allowed = "at most 256 bytes"},
     {"resource_attributes", &weir_config_text, FIELD(resource_attributes), "", 0, 2048,
      .allowed = "at most 2048 bytes"},
+    {"cost_currency", &weir_config_text, FIELD(cost_currency), "", 0, 3,
+     .allowed = "three capital letters, such as EUR"},
+    {"cost_database", &weir_config_price, FIELD(cost_database), WEIR_SETTINGS_OFF, 0, 0,
+     .allowed = "off, or a price such as 0.25, at most 1000000000"},
+    {"cost_wal", &weir_config_price, FIELD(cost_wal), WEIR_SETTINGS_OFF, 0, 0,
+     .allowed = "off, or a price such as 0.25, at most 1000000000"},
     {"groups", &weir_config_groups, FIELD(groups), "all", 1, 1024,
      .allowed = "\"all\", or names of consumer groups with commas between them"},
 };
@@ -113,6 +120,19 @@ static bool check_redis(const weir_settings_t *settings, char *error, size_t siz
     if (why != NULL)
         weir_config_complain(settings->config, "redis", why, error, size);
     return why == NULL;
+}
+
+static bool check_cost(const weir_settings_t *settings, char *error, size_t size)
+{
+    bool has_price = settings->cost_database >= 0 || settings->cost_wal >= 0;
+
+    if (settings->cost_currency[0] == '\0' ? !has_price
+                                            : weir_currency_is_valid(weir_str(settings->cost_currency)))
+        return true;
+    weir_config_complain(settings->config, "cost_currency",
+                         "must be three capital letters, such as EUR, where there is a price", error,
+                         size);
+    return false;
 }
 
 /* Values that libpq checks only when it connects (libpq manual, 34.1.2); lists end with NULL. */
@@ -275,6 +295,7 @@ bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain,
 {
     assert(settings->config != NULL && size > 0);
     return check_listen(settings, error, size) && check_redis(settings, error, size) &&
+           check_cost(settings, error, size) &&
            check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
            check_traces(settings, error, size) &&
            (domain->check == NULL ||

@@ -32,6 +32,9 @@ typedef struct {
     char *traces_compression, *traces_certificate, *traces_sampler, *traces_sampler_arg;
     char *service_name, *resource_attributes;
     weir_export_settings_t export; /* made of these by weir_settings_check() */
+    char *cost_currency;           /* ISO 4217; empty: there are no prices */
+    double cost_database;          /* an hour of a session; -1: none */
+    double cost_wal;               /* a GiB; -1: none */
     char *groups;                  /* names with commas between them */
 
     void *domain;                         /* the domain's own struct */

@@ -1,5 +1,6 @@
 #include "config/kinds.h"
 
+#include "common/metrics/price.h"
 #include "config/list.h"
 
 #include "log/alloc.h"
@@ -201,6 +202,16 @@ static const char *set_size(void *field, const char *value, const weir_config_ke
     return NULL;
 }
 
+static const char *set_price(void *field, const char *value, const weir_config_key_t *key)
+{
+    if (strcmp(value, "off") == 0)
+        *(double *)field = -1;
+    else if (!weir_price_read(weir_str(value), field))
+        return key->allowed;
+
+    return NULL;
+}
+
 /* --- the kinds --------------------------------------------------------------------- */
 
 const weir_config_kind_t weir_config_text = {set_text, true};
@@ -212,4 +223,5 @@ const weir_config_kind_t weir_config_choice = {set_choice, false};
 const weir_config_kind_t weir_config_count = {set_count, false};
 const weir_config_kind_t weir_config_time = {set_time, false};
 const weir_config_kind_t weir_config_seconds = {set_seconds, false};
+const weir_config_kind_t weir_config_price = {set_price, false};
 const weir_config_kind_t weir_config_size = {set_size, false};

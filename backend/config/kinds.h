@@ -11,6 +11,7 @@
  *   count     unsigned   a number from min to max
  *   time      unsigned   a time from min to max, in ms, with its unit: ms, s or m
  *   seconds   unsigned   a time in seconds, with its unit: s, m, h or d
+ *   price     double     a number with at most one point, up to WEIR_PRICE_MAX; "off" is -1
  *   size      size_t     a number of bytes from min to max; k or m may follow
  */
 #ifndef WEIR_CONFIG_KINDS_H
@@ -27,6 +28,7 @@ extern const weir_config_kind_t weir_config_choice;
 extern const weir_config_kind_t weir_config_count;
 extern const weir_config_kind_t weir_config_time;
 extern const weir_config_kind_t weir_config_seconds;
+extern const weir_config_kind_t weir_config_price;
 extern const weir_config_kind_t weir_config_size;
 
 #endif

@@ -83,6 +83,11 @@ void weir_db_count(unsigned *sessions, unsigned *open);
 /* Transactions sent and not yet answered. */
 unsigned weir_db_in_flight(const weir_db_t *db);
 /*
+ * For a callback: the time in us that the session has worked for its transaction, as the client
+ * sees it: from sending, or from the answer before if that came later, to the answer.
+ */
+uint64_t weir_db_spent_us(const weir_db_t *db);
+/*
  * Drops the session and opens a new one (for a lock that may be lost). weir_db_is_up() is false
  * when this returns; the callbacks are called later.
  */

@@ -30,11 +30,17 @@ static const char *kind_of_error(const char *sqlstate)
     return weir_db_is_away(sqlstate) ? "unavailable" : "refused";
 }
 
+uint64_t weir_db_spent_us(const weir_db_t *db)
+{
+    return db->spent_us;
+}
+
 /* sqlstate is NULL without an error. */
-static void measure(const weir_db_t *db, const segment_t *s, const char *sqlstate)
+static void measure(weir_db_t *db, const segment_t *s, const char *sqlstate)
 {
     const statement_t *statement;
     weir_series_t *series;
+    uint64_t now = weir_clock_us();
 
     assert(s->last >= 0 && s->last < db->n_statements);
     statement = &db->statements[s->last];
@@ -43,7 +49,9 @@ static void measure(const weir_db_t *db, const segment_t *s, const char *sqlstat
         series =
             weir_series(WEIR_DB_DURATION, (const char *[]){"postgresql", statement->summary.text,
                                                            kind_of_error(sqlstate)});
-    weir_series_observe(series, weir_clock_us() - s->sent_us);
+    weir_series_observe(series, now - s->sent_us);
+    db->spent_us = now - (s->sent_us > db->answered_us ? s->sent_us : db->answered_us);
+    db->answered_us = now;
 }
 
 /* --- answers ----------------------------------------------------------------- */

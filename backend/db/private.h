@@ -60,6 +60,8 @@ struct weir_db {
     segment_t *head;
     segment_t **tail;
     unsigned in_flight;
+    uint64_t answered_us; /* weir_clock_us() of the last answer */
+    uint64_t spent_us;    /* the session's time for the last segment that was answered */
     unsigned checks; /* checks since the server last sent something */
 
     statement_t statements[WEIR_DB_STATEMENTS_MAX];

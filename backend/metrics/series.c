@@ -26,6 +26,8 @@ struct weir_series {
     weir_family_id_t family;
     char *values[WEIR_FAMILY_LABELS_MAX]; /* NULL: without that label */
     uint64_t value;
+    double amount; /* if has_amount, instead of value */
+    bool has_amount;
     weir_histogram_t *histogram; /* of such a family; NULL: nothing was observed */
 };
 
@@ -143,6 +145,13 @@ void weir_series_set(weir_series_t *s, uint64_t value)
     s->value = value;
 }
 
+void weir_series_set_amount(weir_series_t *s, double amount)
+{
+    assert(type_of(s) != WEIR_METRIC_HISTOGRAM);
+    s->amount = amount;
+    s->has_amount = true;
+}
+
 uint64_t weir_series_value(const weir_series_t *s)
 {
     return s->value;
@@ -231,6 +240,8 @@ static void put_series(weir_exposition_t *e, const weir_series_t *s)
     }
     if (metric->type == WEIR_METRIC_HISTOGRAM)
         put_histogram(e, s, labels, n);
+    else if (s->has_amount)
+        weir_exposition_sample_seconds(e, metric, labels, n, s->amount);
     else if (is_in_seconds(s))
         weir_exposition_sample_ms(e, metric, labels, n, s->value);
     else

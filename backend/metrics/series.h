@@ -27,6 +27,8 @@ void weir_series_add(weir_series_t *series, uint64_t n);
 void weir_series_subtract(weir_series_t *series, uint64_t n);
 /* For a gauge, and for a counter that is counted elsewhere. */
 void weir_series_set(weir_series_t *series, uint64_t value);
+/* For amounts of money, and a gauge that may be negative; in seconds if the family is. */
+void weir_series_set_amount(weir_series_t *series, double amount);
 uint64_t weir_series_value(const weir_series_t *series);
 
 /* Adds an observation to a histogram: microseconds if the family is in seconds. */

@@ -83,6 +83,11 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     weir_batch_t *batch = group->batch;
 
     assert(batch->running > 0);
+    if (result != NULL)
+        weir_spent_add(batch->spent, (unsigned)group->count, (unsigned)group->count,
+                       weir_db_spent_us(batch->db));
+    else
+        weir_spent_fail(batch->spent);
     /* Sends the next group before it delivers the answers, so that PostgreSQL does not wait. */
     batch->running--;
     weir_series_observe(batch->metrics.duration, weir_clock_us() - group->sent_us);
@@ -120,7 +125,9 @@ static bool send_group(group_t *group)
     for (int i = 0; i < batch->width; i++)
         values[i] = weir_array_text(&group->arrays[i]);
 
-    if (!weir_db_query(batch->db, batch->sql, batch->width, values, on_answer, group))
+    if (!weir_spent_query(batch->spent, batch->db,
+                          &(weir_db_statement_t){batch->sql, batch->width, values},
+                          (unsigned)group->count, 1, on_answer, group))
         return false;
 
     batch->running++;
@@ -182,6 +189,7 @@ void weir_batch_name(weir_batch_t *batch, const char *sql)
     memcpy(batch->name, summary.procedure, sizeof(batch->name));
     if (batch->name[0] == '\0')
         memcpy(batch->name, summary.operation, sizeof(batch->name));
+    batch->spent = weir_spent(summary.text, NULL, NULL);
     batch->metrics = (weir_batch_metrics_t){
         .size = weir_series(WEIR_BATCH_SIZE, values),
         .wait = weir_series(WEIR_BATCH_WAIT, values),

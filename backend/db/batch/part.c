@@ -111,6 +111,9 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     p->in_flight = false;
     weir_batch_span_statement(part->group, part->from, part->to, part->sent_us, error, sqlstate);
     if (result != NULL) {
+        unsigned count = (unsigned)(part->to - part->from);
+
+        weir_spent_add(p->batch->spent, count, count, weir_db_spent_us(p->db));
         weir_batch_group_answer(part->group, part->from, part->to, result);
     } else if (strcmp(sqlstate, WEIR_BATCH_LOCKED) != 0) {
         weir_batch_group_fail(part->group, part->from, part->to, error, sqlstate);

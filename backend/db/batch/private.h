@@ -8,6 +8,7 @@
 
 #include "db/array.h"
 #include "db/batch/batch.h"
+#include "db/cost/spent.h"
 #include "db/summary.h"
 #include "metrics/series.h"
 #include "trace/tracer.h"
@@ -47,6 +48,7 @@ struct weir_batch {
     weir_db_summary_t summary;       /* of sql */
     char name[WEIR_DB_WORD_MAX + 1]; /* of the command, for spans */
     weir_batch_metrics_t metrics;
+    weir_spent_t *spent;
     int waiting; /* requests */
     int running; /* groups */
     weir_batch_group_t *head, **tail;

@@ -14,6 +14,7 @@
 #include "events/worker/lease/delivery.h"
 #include "events/worker/lease/group.h"
 #include "events/worker/lease/lease.h"
+#include "events/worker/lease/spend.h"
 #include "events/worker/span.h"
 #include "log/alloc.h"
 #include "log/clock.h"
@@ -337,6 +338,7 @@ static void on_consumed(PGresult *res, const char *error, const char *sqlstate, 
     assert(l->settle.consuming);
     l->settle.consuming = false;
     measure(l, error, sqlstate);
+    weir_spend_add(l, consume_sql, error == NULL);
     weir_span_consumed(l, error, sqlstate);
     if (error == NULL)
         on_committed(l, res);
@@ -398,7 +400,7 @@ static void consume(weir_lease_t *l)
     put_batch(s, arrays);
     for (int i = CONSUME_POSITIONS; i <= CONSUME_IDS; i++)
         values[i] = arrays[i];
-    s->consuming = weir_db_query(g->db, consume_sql, CONSUME_PARAMETERS, values, on_consumed, l);
+    s->consuming = weir_spend_query(l, consume_sql, CONSUME_PARAMETERS, values, on_consumed);
     s->began_us = weir_clock_us();
     if (s->consuming)
         weir_lease_ref(l);

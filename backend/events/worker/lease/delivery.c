@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* consume() has the same condition. */
-static bool wants(const weir_consumer_t *consumer, const weir_event_t *event)
+/* The event's type among those that the consumer wants, or NULL. consume() has the same condition. */
+static const char *wanted_type(const weir_consumer_t *consumer, const weir_event_t *event)
 {
     if (event->for_group != NULL && strcmp(event->for_group, consumer->group) != 0)
-        return false;
+        return NULL;
     for (const char *const *t = consumer->types; *t != NULL; t++) {
         if (strcmp(*t, event->type) == 0)
-            return true;
+            return *t;
     }
-    return false;
+    return NULL;
 }
 
 /*
@@ -47,9 +47,11 @@ weir_delivery_t *weir_delivery_new(weir_lease_t *l, const char *json, size_t len
         d->event.trace = &d->span.trace;
     }
     d->readable = d->root != NULL;
-    if (d->readable)
+    if (d->readable) {
         copy_id(d);
-    d->wanted = !d->readable || wants(&l->group->consumer, &d->event);
+        d->type = wanted_type(&l->group->consumer, &d->event);
+    }
+    d->wanted = !d->readable || d->type != NULL;
     return d;
 }
 

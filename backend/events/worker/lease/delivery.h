@@ -21,6 +21,7 @@ struct weir_delivery {
     weir_event_t event;
     char id[37];         /* the delivered id of the event; empty: not a UUID */
     weir_trace_t origin; /* the span that made the event */
+    const char *type;    /* the consumer's, of an event that it wants and can read; or NULL */
     bool wanted;         /* the event has one of the consumer's types */
     bool readable;
 
