@@ -171,12 +171,13 @@ static void add_schemas(json_t *schemas, const weir_resource_t *resource, int ve
 static json_t *problem_schema(void)
 {
     return weir_alloc_check(json_pack(
-        "{s:s,s:{s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s,s:{s:s,s:{s:{s:s},s:{s:s}},s:[s,s]}}},s:[s,"
-        "s]}",
+        "{s:s,s:{s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s,s:s},s:{s:s,s:{s:s,s:{s:{s:s},s:{s:s}},"
+        "s:[s,s]}}},s:[s,s]}",
         "type", "object", "properties", "type", "type", "string", "title", "type", "string",
-        "status", "type", "integer", "detail", "type", "string", "errors", "type", "array", "items",
-        "type", "object", "properties", "pointer", "type", "string", "detail", "type", "string",
-        "required", "pointer", "detail", "required", "title", "status"));
+        "status", "type", "integer", "detail", "type", "string", "trace_id", "type", "string",
+        "description", "The trace of the request, as in the logs.", "errors", "type", "array",
+        "items", "type", "object", "properties", "pointer", "type", "string", "detail", "type",
+        "string", "required", "pointer", "detail", "required", "title", "status"));
 }
 
 /* --- operations -------------------------------------------------------------------------- */

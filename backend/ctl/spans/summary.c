@@ -129,14 +129,14 @@ static uint64_t duration_of(const trace_t *trace)
 
 static int by_start(const void *a, const void *b)
 {
-    const trace_t *x = *(trace_t *const *)a, *y = *(trace_t *const *)b;
+    const trace_t *x = *(const void *const *)a, *y = *(const void *const *)b;
 
     return x->start < y->start ? 1 : x->start > y->start ? -1 : strcmp(x->id, y->id);
 }
 
 static int by_duration(const void *a, const void *b)
 {
-    const trace_t *x = *(trace_t *const *)a, *y = *(trace_t *const *)b;
+    const trace_t *x = *(const void *const *)a, *y = *(const void *const *)b;
 
     return duration_of(x) < duration_of(y)   ? 1
            : duration_of(x) > duration_of(y) ? -1
@@ -144,7 +144,7 @@ static int by_duration(const void *a, const void *b)
 }
 
 typedef struct {
-    const trace_t **traces;
+    const void **traces; /* of trace_t */
     size_t n;
     bool errors;
 } chosen_t;
@@ -181,7 +181,7 @@ static json_t *row_of(const trace_t *trace)
 
     return weir_alloc_check(
         json_pack("{s:s,s:s,s:f,s:I,s:I,s:o,s:o}", "trace_id", trace->id, "start", start, "ms",
-                  (double)(duration_of(trace) / 1000) / 1000, "spans", (json_int_t)trace->spans,
+                  (double)duration_of(trace) / 1e6, "spans", (json_int_t)trace->spans,
                   "errors", (json_int_t)trace->errors, "service", name_of(trace->service), "name",
                   name_of(trace->name)));
 }

@@ -266,19 +266,35 @@ static char *problem_text(const weir_problem_t *problem, char *small, size_t siz
     return text;
 }
 
+/*
+ * The member trace_id, behind the problem's own, for free(); NULL: the requests of this server are
+ * in no trace.
+ */
+static char *members_of(const weir_http_request_t *r, const weir_problem_t *problem)
+{
+    const char *own = problem->extensions;
+
+    return r->http->quiet ? NULL
+                          : weir_alloc_format("%s%s\"trace_id\":\"%s\"", own != NULL ? own : "",
+                                              own != NULL ? "," : "", r->span.trace.at.trace_id);
+}
+
 void weir_http_problem(weir_http_request_t *r, const weir_problem_t *problem)
 {
     weir_problem_t named = *problem;
-    char small[2048], *text;
+    char small[2048], *text, *members = members_of(r, problem);
     size_t len;
 
     if (named.title == NULL)
         named.title = title(named.status);
+    if (members != NULL)
+        named.extensions = members;
 
     text = problem_text(&named, small, sizeof(small), &len);
     weir_http_reply(r, named.status, WEIR_PROBLEM_MEDIA_TYPE, text, len);
     if (text != small)
         free(text);
+    free(members);
 }
 
 void weir_http_error(weir_http_request_t *r, int status, const char *detail, ...)
@@ -299,9 +315,12 @@ void weir_http_error(weir_http_request_t *r, int status, const char *detail, ...
 void weir_http_abandon(weir_http_request_t *r)
 {
     weir_problem_t problem = {.title = title(503), .status = 503, .detail = WEIR_STR(OVERDUE)};
-    char text[512];
-    size_t len = weir_problem_json(text, sizeof(text), &problem);
+    char text[512], *members = members_of(r, &problem);
+    size_t len;
 
+    problem.extensions = members;
+    len = weir_problem_json(text, sizeof(text), &problem);
+    free(members);
     assert(!r->abandoned && r->status == 0);
     weir_http_add_header(r, "Retry-After", "1");
     r->abandoned = true;

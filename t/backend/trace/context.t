@@ -143,4 +143,16 @@ subtest 'every line of a request has its trace and its span' => sub {
         'no line has a span without a trace';
 };
 
+subtest 'a problem names the trace of its request' => sub {
+    my $r = $s->request('GET', '/nothing', { headers => { traceparent => $traceparent } });
+    is $r->{json}{trace_id}, $TRACE, 'that of the client';
+    my ($line) = grep { ($_->{path} // '') eq '/nothing' } $s->log_lines('all');
+    is $line->{trace_id}, $TRACE, 'as the log does';
+    my $answer = $s->read_raw($s->send_raw("GET / HTTP/1.1\r\n\r\n"));
+    like $answer, qr/^HTTP\/1.1 400 .*"trace_id":"[0-9a-f]{32}"/s, 'a malformed request has one, too';
+    my $openapi = $s->get('/openapi.json')->{json};
+    is $openapi->{components}{schemas}{Problem}{properties}{trace_id}{type}, 'string',
+        'the description of the API has it';
+};
+
 done_testing;

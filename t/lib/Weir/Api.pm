@@ -103,7 +103,8 @@ sub is_problem {
             && ($r->{headers}{'content-type'}  // '') eq 'application/problem+json'
             && ($r->{headers}{'cache-control'} // '') eq 'no-store'
             && ($document->{status}            // 0) == $status
-            && length($document->{title} // ''), "$name: problem $status")
+            && length($document->{title} // '')
+            && ($document->{trace_id} // '') =~ /\A[0-9a-f]{32}\z/, "$name: problem $status")
         or diag explain $r;
     return $document;
 }
