@@ -33,7 +33,7 @@ typedef struct {
     bool json;
     bool all, follow, yes, new_group, mend;
     const char *group, *from, *type, *aggregate, *since, *until;
-    const char *listen, *file, *url;
+    const char *listen, *file, *url, *backend, *window;
     bool slow, errors, once;
     int partition;    /* -1: not given */
     int count;        /* of lines */

@@ -280,6 +280,8 @@ stack_psql() {
 
 stack_ctl() {
     WEIR_TRACES_FILE=$home/traces/spans.jsonl \
+        WEIR_STATUS_URL=http://127.0.0.1:$operators_port/status \
+        WEIR_METRICS_URL=http://127.0.0.1:$metrics_port/metrics \
         "$weir_root/$domain_build/weirctl" -c "$home/weir-backend.conf" "$@"
 }
 

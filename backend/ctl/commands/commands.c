@@ -97,6 +97,17 @@ static const weir_ctl_command_t commands[] = {
 };
 
 static const weir_ctl_command_t about_itself[] = {
+    {"top", "", 0, 0, "url backend window interval once json", false, weir_ctl_top,
+     "percentiles of routes and upstreams, why they are slow, and what the backend waits for",
+     "URL is that of weir_status of an edge (or WEIR_STATUS_URL in the environment), BACKEND\n"
+     "that of the metrics of a backend process (or WEIR_METRICS_URL); either may be missing.\n"
+     "The edge's percentiles are those of the window. The backend's are of what it has done\n"
+     "since the last look, at first of all since its start: of a batch (a request waits for\n"
+     "it), a statement (its commit included), a handler (an attempt of a group). On a terminal\n"
+     "1, 2 and 3 choose the window, and q ends it. --json prints an object a line. Exit code 3\n"
+     "when one does not answer.\n\n"
+     "  weirctl top --url http://127.0.0.1/weir-status --backend http://127.0.0.1:9102/metrics\n"
+     "  weirctl top --once --json | jq '.edge.routes'\n"},
     {"trace list", "", 0, 0, "slow errors count file url json", false, weir_ctl_trace_list,
      "traces of a file of spans, the newest first",
      "MS: how long the first span took; as long as that is missing, the whole trace. SPANS:\n"

@@ -29,6 +29,7 @@ weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_top(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_list(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_receive(weir_ctl_t *ctl);
