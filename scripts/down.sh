@@ -13,7 +13,7 @@ own_run_folder
 choose_places
 
 stopped=
-for name in nginx backend payments smtp traces redis postgres; do
+for name in prometheus nginx backend payments smtp traces redis postgres; do
     if stop_service "$name"; then
         step "$name" "stopped"
         stopped=1

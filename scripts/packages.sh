@@ -7,6 +7,7 @@
 #   packages.sh sanitize  to run them under sanitizers and Valgrind
 #   packages.sh bench     to run the benchmarks
 #   packages.sh fuzz      to run the fuzz targets
+#   packages.sh prometheus  to run the stack's Prometheus
 #   packages.sh lint      to check the sources
 #   packages.sh conformance  to run the suite of `bench conformance`
 #
@@ -24,6 +25,7 @@ fuzz=(clang libclang-rt-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter
     lua-nginx-redis)
 conformance=(nodejs npm)
+prometheus=(prometheus)
 lint=(git python3 binutils shellcheck cppcheck clang-format clang-tidy)
 
 # The caller must install a server other than redis-server.
@@ -86,9 +88,10 @@ sanitize) wanted=("${build[@]}" "${run[@]}" "${test[@]}" "${sanitize[@]}") ;;
 bench) wanted=("${build[@]}" "${bench[@]}") ;;
 fuzz) wanted=("${build[@]}" "${fuzz[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
+prometheus) wanted=("${prometheus[@]}") ;;
 lint) wanted=("${build[@]}" "${lint[@]}") ;;
 *)
-    echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance|lint" >&2
+    echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance|prometheus|lint" >&2
     exit 2
     ;;
 esac

@@ -35,6 +35,7 @@ settle_port() {
     fi
     echo "$edge_port" >"$run/port"
     echo "$redis_server" >"$run/redis-server"
+    echo "$prometheus" >"$run/with-prometheus"
 }
 
 # Before the long work, so that a port in use is reported at once.
@@ -47,7 +48,7 @@ check_ports() {
             port_free "$port" ||
                 die "port $port, for $name, is taken by $(port_holder "$port")" \
                     "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up" \
-                    "(eight ports from there on are free)"
+                    "(nine ports from there on are free)"
         done
     done
 }
@@ -140,6 +141,7 @@ settle_domain
 settle_port
 check_ports
 scripts/packages.sh run 9>&-
+[ "$prometheus" = 0 ] || scripts/packages.sh prometheus 9>&-
 step packages "all there"
 build 9>&-
 make_places
@@ -147,7 +149,8 @@ make_places
     die "the data in $home/postgres need PostgreSQL's programs in $(pg_bin)" \
         "install that version, or remove the data to start anew"
 [ -f "$home/postgres/PG_VERSION" ] || create_cluster
-for name in postgres redis backend nginx; do "configure_$name"; done
+for name in postgres redis backend nginx prometheus; do "configure_$name"; done
+[ "$prometheus" = 1 ] || ! stop_service prometheus || step prometheus "stopped"
 ensure_service postgres
 ensure_service redis
 prepare_database

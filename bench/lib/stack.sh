@@ -39,7 +39,7 @@ bench_folder() {
     trap 'exit 130' INT TERM
 }
 
-# Ten free ports in a row: eight of the stack, two for what a benchmark adds.
+# Ten free ports in a row: eight of the stack without Prometheus, two for what a benchmark adds.
 # Two benchmarks that start at the same time begin to look at different places.
 bench_free_ports() {
     local base i

@@ -3,7 +3,7 @@
 #
 # A stack is one folder (WEIR_RUN, by default .run) and eight ports from WEIR_PORT (8080) on: edge,
 # backend, Redis, SMTP sink, payment gateway, the backend's metrics, the receiver of spans, and the
-# edge's server for operators.
+# edge's server for operators. With WEIR_PROMETHEUS=1 Prometheus has the next one.
 # Several stacks can run side by side.  PostgreSQL listens on a unix socket, Redis also on one.
 #
 # shellcheck shell=bash
@@ -32,6 +32,7 @@ choose_domain() {
     ! grep -qs '^[^#]*@SMTP_PORT@' "$domain/backend.conf.in" || services+=(smtp)
     ! grep -qs '^[^#]*@PAYMENTS_PORT@' "$domain/backend.conf.in" || services+=(payments)
     services+=(traces backend nginx)
+    [ "$prometheus" = 0 ] || services+=(prometheus)
 }
 
 # --- messages ----------------------------------------------------------------
@@ -72,14 +73,14 @@ step() {
 
 # --- ports ---------------------------------------------------------------------
 
-# set_ports PORT: the edge's port and the seven after it.
+# set_ports PORT: the edge's port and the eight after it.
 set_ports() {
-    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65528 ]; then
-        die "WEIR_PORT is \"$1\"; it must be from 1 to 65528 (seven more ports follow it)"
+    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65527 ]; then
+        die "WEIR_PORT is \"$1\"; it must be from 1 to 65527 (up to eight more follow it)"
     fi
     edge_port=$1 backend_port=$(($1 + 1)) redis_port=$(($1 + 2)) smtp_port=$(($1 + 3))
     payments_port=$(($1 + 4)) metrics_port=$(($1 + 5))
-    traces_port=$(($1 + 6)) operators_port=$(($1 + 7))
+    traces_port=$(($1 + 6)) operators_port=$(($1 + 7)) prometheus_port=$(($1 + 8))
 }
 
 # ports_of SERVICE: its TCP ports; nothing for PostgreSQL.
@@ -119,11 +120,11 @@ port_holder() {
     echo "a process of another user"
 }
 
-# free_ports: the first of eight consecutive free ports, from 8180 on.
+# free_ports: the first of nine consecutive free ports, from 8180 on.
 free_ports() {
     local base i
     for ((base = 8180; base < 30000; base += 100)); do
-        for i in 0 1 2 3 4 5 6 7; do
+        for i in 0 1 2 3 4 5 6 7 8; do
             port_free $((base + i)) || continue 2
         done
         echo $base
@@ -300,7 +301,9 @@ stack_redis_cli() {
 trace=${WEIR_TRACE:-on}
 [[ $trace =~ ^(on|off)$ ]] || die "WEIR_TRACE is \"$trace\"; it must be on or off"
 
-# An existing stack keeps its domain, its port and its Redis until up gets other ones.
+# An existing stack keeps its domain, its port, its Redis and its Prometheus until up gets others.
+prometheus=${WEIR_PROMETHEUS:-$(cat "$run/with-prometheus" 2>/dev/null || echo 0)}
+[[ $prometheus =~ ^[01]$ ]] || die "WEIR_PROMETHEUS is \"$prometheus\"; it must be 1 or 0"
 choose_domain "$(cat "$run/domain" 2>/dev/null || echo backend/shop)"
 set_ports "$(cat "$run/port" 2>/dev/null || echo "${WEIR_PORT:-8080}")"
 choose_redis "$run/redis-server"

@@ -16,6 +16,7 @@ address_of() {
     smtp) echo "127.0.0.1:$smtp_port, mails in $home/mail" ;;
     payments) echo "http://127.0.0.1:$payments_port/ledger" ;;
     traces) echo "http://127.0.0.1:$traces_port/traces, spans in $home/traces" ;;
+    prometheus) echo "http://127.0.0.1:$prometheus_port" ;;
     esac
 }
 
@@ -138,6 +139,16 @@ configure_nginx() {
         TRACE "$trace" OPERATORS_PORT "$operators_port" <"$template" | write_secret "$run/edge.conf"
 }
 
+# Its user may not be able to enter the clone, so it has a copy of the rules.
+configure_prometheus() {
+    own_folder "$home/prometheus"
+    mkdir -p "$home/prometheus/rules"
+    cp conf/prometheus/*.rules.yml "$home/prometheus/rules"
+    fill HOME "$home" OPERATORS_PORT "$operators_port" METRICS_PORT "$metrics_port" \
+        <conf/prometheus/prometheus.yml.in | write_file "$home/prometheus/prometheus.yml"
+    if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/prometheus"; fi
+}
+
 # fingerprint_of SERVICE: changes with its program and its configuration.
 fingerprint_of() {
     case $1 in
@@ -151,6 +162,9 @@ fingerprint_of() {
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
     smtp) echo "$smtp_port $stack_user" ;;
     traces) cat "$domain_build/weirctl" && echo "$traces_port $stack_user" ;;
+    prometheus)
+        cat "$home/prometheus"/{prometheus.yml,rules/*} && echo "$prometheus_port $stack_user"
+        ;;
     esac | sha256sum | cut -d ' ' -f 1
 }
 
@@ -219,6 +233,14 @@ start_traces() {
         --listen "127.0.0.1:$traces_port" --file "$home/traces/spans.jsonl"
 }
 
+# Exemplars lead from a bucket to a trace.
+start_prometheus() {
+    launch prometheus "${as_stack_user[@]}" prometheus --web.listen-address \
+        "127.0.0.1:$prometheus_port" --config.file "$home/prometheus/prometheus.yml" \
+        --storage.tsdb.path "$home/prometheus/data" --storage.tsdb.retention.size 512MB \
+        --enable-feature exemplar-storage
+}
+
 start_backend() {
     launch backend "${as_stack_user[@]}" "$(program "$domain_build/weir-backend")" \
         -c "$home/weir-backend.conf" all
@@ -240,6 +262,7 @@ answers_smtp() {
 }
 answers_payments() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$payments_port/ledger"; }
 answers_traces() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$traces_port/health"; }
+answers_prometheus() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$prometheus_port/-/ready"; }
 answers_backend() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$backend_port/health"; }
 answers_nginx() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$edge_port/.well-known/weir-edge"; }
 

@@ -223,7 +223,7 @@ is scalar @{ ledger()->{charges} }, 1, 'one charge';
 
 {
     local $ENV{WEIR_RUN} = "$run-other";
-    local $ENV{WEIR_PORT} = free_ports(8);
+    local $ENV{WEIR_PORT} = free_ports(9);
     my $taken = $ENV{WEIR_PORT} + 1;
     my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$taken")
         or die("cannot listen: $!");

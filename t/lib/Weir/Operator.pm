@@ -23,7 +23,7 @@ my $dir = tempdir('/tmp/weir-up.XXXXXX', CLEANUP => 1);
 chmod 0755, $dir;
 
 our $run  = $ENV{WEIR_RUN}  = "$dir/run";
-our $port = $ENV{WEIR_PORT} = free_ports(8); # of the edge; other services have the next ones
+our $port = $ENV{WEIR_PORT} = free_ports(9); # of the edge; other services have the next ones
 our $edge = "http://127.0.0.1:$port";
 
 my $test = $$;
