@@ -130,6 +130,7 @@ Weir is up: http://127.0.0.1:$edge_port
                   -d '{"email":"ada@example.com","displayName":"Ada"}'
   watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics
   look in    $weir psql, $weir redis-cli, mails in $home/mail/new
+  why slow   $weir ctl top, $weir ctl trace list, $weir ctl trace show ID
   the story  $weir demo
   stop       $weir down
 END
