@@ -52,7 +52,8 @@ all: module backend unit bench
 # --- the edge module, by nginx's own build ---------------------------------
 
 MODULE := $(BUILD)/ngx_http_weir_module.so
-MODULE_SRC := config $(shell find common ngx_module t/edge/redis/probe t/edge/cache/probe t/edge/export/probe -name '*.[ch]')
+MODULE_SRC := config config.make scripts/build/embed-page.sh $(wildcard ngx_module/dashboard/page/*) \
+              $(shell find common ngx_module t/edge/redis/probe t/edge/cache/probe t/edge/export/probe -name '*.[ch]')
 
 module: $(MODULE)
 

@@ -218,6 +218,14 @@ void weir_window_read(const weir_window_t *w, weir_window_span_t span, weir_wind
     add_last(into, w->five, WEIR_WINDOW_FIVES, five, fives);
 }
 
+void weir_window_minute(const weir_window_t *w, unsigned ago, weir_window_sum_t *into)
+{
+    uint64_t minutes = w->next / WEIR_WINDOW_STEPS;
+
+    if (ago < WEIR_WINDOW_MINUTES && ago < minutes)
+        unpack(into, w->minute[(minutes - 1 - ago) % WEIR_WINDOW_MINUTES]);
+}
+
 void weir_window_add(weir_window_sum_t *into, const weir_window_sum_t *sum)
 {
     into->durations.sum += sum->durations.sum;

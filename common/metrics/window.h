@@ -62,6 +62,12 @@ bool weir_window_push(weir_window_t *w, uint64_t n, const weir_window_sum_t *cou
 /* Adds what the span before the last push has; the owner pushes every step. */
 void weir_window_read(const weir_window_t *w, weir_window_span_t span, weir_window_sum_t *into);
 
+/*
+ * Adds what the whole minute has that ended `ago` minutes before the last one that has ended;
+ * nothing from WEIR_WINDOW_MINUTES on.
+ */
+void weir_window_minute(const weir_window_t *w, unsigned ago, weir_window_sum_t *into);
+
 /* Adds sums. */
 void weir_window_add(weir_window_sum_t *into, const weir_window_sum_t *sum);
 

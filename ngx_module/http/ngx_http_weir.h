@@ -31,7 +31,8 @@ typedef struct {
                                               also of an enclosing block */
 
     /* set by other modules; not inherited, status only by if, limit_except */
-    unsigned     status:1;                 /* weir_status or weir_metrics */
+    unsigned     status:1;                 /* weir_status, weir_metrics or
+                                              weir_dashboard */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
     unsigned     breaker:1;                /* the location has weir_breaker */
 } ngx_http_weir_loc_conf_t;

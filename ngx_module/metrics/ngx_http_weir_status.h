@@ -21,6 +21,15 @@ typedef struct ngx_http_weir_status_series_s  ngx_http_weir_status_series_t;
 
 
 /*
+ * module: the begin of the document; history: with the minutes of the last
+ * quarter of an hour of each route and upstream.  Behind it come the parts that
+ * ngx_http_weir_status_series_next() writes, unless *series becomes NULL.  Of
+ * the request only its pool and its configuration are used.  NULL: no memory.
+ */
+ngx_buf_t *ngx_http_weir_status_begin(ngx_http_request_t *r,
+    ngx_uint_t history, ngx_http_weir_status_series_t **series);
+
+/*
  * breakers: appends a buffer (ngx_buf_t *, from the request's pool) for each
  * breaker zone, as a member of a JSON object; NGX_OK or NGX_ERROR (no memory).
  */
@@ -32,7 +41,7 @@ ngx_int_t ngx_http_weir_status_breakers(ngx_http_request_t *r,
  * configuration has none, or there is no memory.
  */
 ngx_http_weir_status_series_t *ngx_http_weir_status_series_create(
-    ngx_http_request_t *r);
+    ngx_http_request_t *r, ngx_uint_t history);
 
 /*
  * series: writes the next part of the document, up to its end; an

@@ -83,7 +83,6 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
 {
     ngx_int_t                       rc;
     ngx_buf_t                      *b;
-    ngx_array_t                     breakers;
     ngx_http_weir_status_series_t  *series;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -95,20 +94,7 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    if (ngx_array_init(&breakers, r->pool, 4, sizeof(ngx_buf_t *)) != NGX_OK
-        || ngx_http_weir_status_breakers(r, &breakers) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    series = ngx_http_weir_status_series_create(r);
-
-    if (series == NULL && ngx_http_weir_series_zone(r)) {
-        /* a document without them would look complete */
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    b = ngx_http_weir_status_document(r, &breakers, series == NULL);
+    b = ngx_http_weir_status_begin(r, 0, &series);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -123,6 +109,29 @@ ngx_http_weir_status_handler(ngx_http_request_t *r)
                                             ? ngx_http_weir_status_series_next
                                             : NULL,
                                             series);
+}
+
+
+ngx_buf_t *
+ngx_http_weir_status_begin(ngx_http_request_t *r, ngx_uint_t history,
+    ngx_http_weir_status_series_t **series)
+{
+    ngx_array_t  breakers;
+
+    if (ngx_array_init(&breakers, r->pool, 4, sizeof(ngx_buf_t *)) != NGX_OK
+        || ngx_http_weir_status_breakers(r, &breakers) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    *series = ngx_http_weir_status_series_create(r, history);
+
+    if (*series == NULL && ngx_http_weir_series_zone(r)) {
+        /* a document without them would look complete */
+        return NULL;
+    }
+
+    return ngx_http_weir_status_document(r, &breakers, *series == NULL);
 }
 
 

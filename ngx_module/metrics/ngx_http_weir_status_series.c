@@ -17,22 +17,28 @@
 #include <math.h>
 
 
-/* Groups and views in one part: some 500 us. */
+/* Groups and views in one part, some 500 us; and what a history takes. */
 #define NGX_HTTP_WEIR_STATUS_TURN     16
+#define NGX_HTTP_WEIR_STATUS_MINUTES  3
 
 /* Bytes of a name at most; names of the configuration are shorter. */
 #define NGX_HTTP_WEIR_STATUS_NAME     255
 
-/* Upper limit of bytes of a group or a view: its name, a port, and its spans. */
+/*
+ * Upper limit of bytes of a group or a view: its name, a port, its spans, and its
+ * history.
+ */
 #define NGX_HTTP_WEIR_STATUS_SPANS                                            \
     (6 * NGX_HTTP_WEIR_STATUS_NAME + 64                                       \
      + NGX_HTTP_WEIR_COST_STATUS                                              \
+     + WEIR_WINDOW_MINUTES * 64                                               \
      + WEIR_WINDOW_SPANS * (256 + NGX_HTTP_WEIR_TAIL_STATUS))
 
 
 struct ngx_http_weir_status_series_s {
     ngx_http_weir_series_zone_t   *zone;
     ngx_http_weir_cost_prices_t   *prices;
+    ngx_uint_t                     history;   /* bool: it is written, too */
     ngx_uint_t                     kind;
     ngx_uint_t                     begun;     /* bool: its object is open */
     ngx_uint_t                     open;      /* bool: the group's object is */
@@ -52,6 +58,9 @@ static u_char *ngx_http_weir_status_series_spans(
     u_char *p, u_char *last);
 static u_char *ngx_http_weir_status_series_span(u_char *p, u_char *last,
     ngx_http_weir_tail_t *tail);
+static u_char *ngx_http_weir_status_series_history(
+    ngx_http_weir_status_series_t *s, ngx_http_weir_series_view_t *view,
+    u_char *p, u_char *last);
 
 
 /* Used by one call at a time. */
@@ -59,7 +68,7 @@ static weir_window_sum_t  ngx_http_weir_status_series_sums[WEIR_WINDOW_SPANS];
 
 
 ngx_http_weir_status_series_t *
-ngx_http_weir_status_series_create(ngx_http_request_t *r)
+ngx_http_weir_status_series_create(ngx_http_request_t *r, ngx_uint_t history)
 {
     ngx_http_weir_series_zone_t    *zone;
     ngx_http_weir_status_series_t  *s;
@@ -76,6 +85,7 @@ ngx_http_weir_status_series_create(ngx_http_request_t *r)
 
     s->zone = zone;
     s->prices = ngx_http_weir_cost_prices(r);
+    s->history = history;
 
     return s;
 }
@@ -101,6 +111,10 @@ ngx_http_weir_status_series_next(void *data, ngx_buf_t *b)
         b->last = ngx_http_weir_status_series_write(s, b->last, b->end);
 
         ngx_http_weir_assert(b->last < b->end);
+
+        if (s->history) {
+            n += NGX_HTTP_WEIR_STATUS_MINUTES;
+        }
     }
 
     return NGX_AGAIN;
@@ -249,6 +263,10 @@ ngx_http_weir_status_series_spans(ngx_http_weir_status_series_t *s,
         p = ngx_slprintf(p, last, ",\"slow_ms\":%.3f", slow * 1000);
     }
 
+    if (s->history) {
+        p = ngx_http_weir_status_series_history(s, view, p, last);
+    }
+
     return p;
 }
 
@@ -280,4 +298,47 @@ ngx_http_weir_status_series_span(u_char *p, u_char *last,
     }
 
     return ngx_slprintf(p, last, "}");
+}
+
+
+/* The whole minutes of the last quarter of an hour, the oldest first. */
+
+static u_char *
+ngx_http_weir_status_series_history(ngx_http_weir_status_series_t *s,
+    ngx_http_weir_series_view_t *view, u_char *p, u_char *last)
+{
+    double                        p99;
+    uint64_t                      requests;
+    ngx_uint_t                    ago;
+    weir_window_sum_t            *sum;
+    ngx_http_weir_series_view_t  *v;
+
+    static const double  q = 0.99;
+
+    sum = ngx_http_weir_status_series_sums;
+    p = ngx_slprintf(p, last, ",\"history\":[");
+
+    for (ago = WEIR_WINDOW_MINUTES; ago-- > 0; /* void */ ) {
+        ngx_memzero(sum, sizeof(weir_window_sum_t));
+
+        for (v = view ? view : ngx_http_weir_series_load(s->group->views);
+             v;
+             v = view ? NULL : v->next)
+        {
+            ngx_http_weir_series_windows_minute(s->zone, v, ago, sum);
+        }
+
+        requests = weir_histogram_count(&sum->durations);
+        p = ngx_slprintf(p, last, "[%uL,", requests);
+
+        if (requests) {
+            weir_histogram_quantiles(&sum->durations, &q, &p99, 1);
+            p = ngx_slprintf(p, last, "%.3f]%s", p99 * 1000, ago ? "," : "");
+
+        } else {
+            p = ngx_slprintf(p, last, "null]%s", ago ? "," : "");
+        }
+    }
+
+    return ngx_slprintf(p, last, "]");
 }

@@ -99,6 +99,8 @@ typedef struct {
     unsigned                ended:1;
     unsigned                slow:1;     /* ended, and was slower than 99 percent
                                            of its route's requests (metrics/) */
+    unsigned                endless:1;  /* it lasts as long as the client wants:
+                                           no metric and no trace has it */
 } ngx_http_weir_record_t;
 
 

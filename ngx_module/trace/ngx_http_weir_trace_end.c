@@ -184,6 +184,10 @@ ngx_http_weir_trace_export(ngx_http_request_t *r,
     kept.start = ((uint64_t) r->start_sec * 1000 + r->start_msec) * 1000000;
 
     if (kept.record) {
+        if (kept.record->endless) {
+            return;
+        }
+
         ngx_http_weir_record_end(kept.record);
 
         kept.offset = kept.end - kept.record->since;

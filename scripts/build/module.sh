@@ -33,7 +33,7 @@ cc_opt="-O2 -g -fPIC -Wall -Wextra -Wno-unused-parameter -Werror $cflags"
 stamp=$work/configured
 want="$src $cc_opt $ldflags symbolic "
 want+=$(cd "$root" && find config common ngx_module t/edge/*/probe | sort | tr '\n' ' ')
-want+=$(cksum <"$root/config")
+want+=$(cat "$root/config" "$root/config.make" | cksum)
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     rm -rf "$work"
     mkdir -p "$work"

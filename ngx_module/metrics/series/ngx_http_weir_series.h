@@ -292,6 +292,10 @@ void ngx_http_weir_series_windows_end(void);
 void ngx_http_weir_series_windows_read(ngx_http_weir_series_zone_t *zone,
     ngx_http_weir_series_view_t *view, weir_window_sum_t *into);
 
+/* windows: the same as weir_window_minute() of the view's window. */
+void ngx_http_weir_series_windows_minute(ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_view_t *view, ngx_uint_t ago, weir_window_sum_t *into);
+
 /* zone: begins the memory; the init function of the zone. */
 ngx_int_t ngx_http_weir_series_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 

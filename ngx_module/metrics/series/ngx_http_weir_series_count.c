@@ -120,6 +120,10 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
     }
 
     if (record) {
+        if (record->endless) {
+            return NGX_OK;
+        }
+
         ngx_http_weir_record_end(record);
         ngx_http_weir_usage_stop(record->tick);
         seconds = (int64_t) (record->since - record->start) * 1e-9;

@@ -388,6 +388,16 @@ ngx_http_weir_series_windows_read(ngx_http_weir_series_zone_t *zone,
 }
 
 
+void
+ngx_http_weir_series_windows_minute(ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_series_view_t *view, ngx_uint_t ago, weir_window_sum_t *into)
+{
+    ngx_shmtx_lock(&zone->shpool->mutex);
+    weir_window_minute(&view->window, ago, into);
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
 static void *
 ngx_http_weir_series_windows_zeroed(void *data, size_t size)
 {
