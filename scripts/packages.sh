@@ -10,6 +10,7 @@
 #   packages.sh prometheus  to run the stack's Prometheus
 #   packages.sh lint      to check the sources
 #   packages.sh conformance  to run the suite of `bench conformance`
+#   packages.sh browser   to run the tests of the dashboard in Chromium
 #
 # If nothing is missing, a call needs neither network nor root.
 set -euo pipefail
@@ -26,6 +27,11 @@ bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-
     lua-nginx-redis)
 conformance=(nodejs npm)
 prometheus=(prometheus)
+browser=(chromium fonts-dejavu-core)
+# Another node than Debian's brings its npm along.
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    browser+=(nodejs npm)
+fi
 lint=(git python3 binutils shellcheck cppcheck clang-format clang-tidy)
 
 # The caller must install a server other than redis-server.
@@ -89,9 +95,11 @@ bench) wanted=("${build[@]}" "${bench[@]}") ;;
 fuzz) wanted=("${build[@]}" "${fuzz[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
 prometheus) wanted=("${prometheus[@]}") ;;
+browser) wanted=("${browser[@]}") ;;
 lint) wanted=("${build[@]}" "${lint[@]}") ;;
 *)
     echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance|prometheus|lint" >&2
+    echo "                   |browser" >&2
     exit 2
     ;;
 esac

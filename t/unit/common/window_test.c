@@ -116,6 +116,29 @@ static void steps_that_were_not_pushed_are_empty(void **state)
     clear(&w);
 }
 
+static uint64_t minute(const weir_window_t *w, unsigned ago)
+{
+    memset(&found, 0, sizeof(found));
+    weir_window_minute(w, ago, &found);
+
+    return weir_histogram_count(&found.durations);
+}
+
+static void whole_minutes_are_read_one_by_one(void **state)
+{
+    weir_window_t w = {0};
+
+    (void)state;
+    assert_int_equal(minute(&w, 0), 0);
+    for (uint64_t step = 600; step < 600 + 40 * WEIR_WINDOW_STEPS + 3; step++)
+        push(&w, step, step / WEIR_WINDOW_STEPS);
+    for (unsigned ago = 0; ago < WEIR_WINDOW_MINUTES; ago++)
+        assert_int_equal(minute(&w, ago), (uint64_t)WEIR_WINDOW_STEPS * (139 - ago));
+    assert_int_equal(minute(&w, WEIR_WINDOW_MINUTES), 0);
+    clear(&w);
+    assert_int_equal(minute(&w, 0), 0);
+}
+
 static void octaves_are_packed_and_unpacked(void **state)
 {
     weir_window_t w = {0};
@@ -172,6 +195,7 @@ int main(void)
         cmocka_unit_test(spans_have_their_length),
         cmocka_unit_test(every_value_is_in_a_span_once),
         cmocka_unit_test(steps_that_were_not_pushed_are_empty),
+        cmocka_unit_test(whole_minutes_are_read_one_by_one),
         cmocka_unit_test(octaves_are_packed_and_unpacked),
         cmocka_unit_test(without_memory_a_step_is_empty),
         cmocka_unit_test(a_count_that_does_not_fit_stays_at_the_greatest),
