@@ -18,8 +18,8 @@ COLUMNS = 100
 FUNCTION = 70
 FOLDER = 16
 PRODUCTION = ("common/", "backend/", "ngx_module/")
-LINES_OF = (".c", ".h", ".sh", ".pl", ".pm", ".t", ".py", ".jq", ".lua", ".md", ".conf", ".conf.in",
-            ".ci/run", "weir")
+LINES_OF = (".c", ".h", ".sh", ".pl", ".pm", ".t", ".py", ".jq", ".lua", ".js", ".css", ".md",
+            ".conf", ".conf.in", ".ci/run", "weir")
 
 
 def is_too_long(name, line):

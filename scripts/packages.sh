@@ -11,6 +11,7 @@
 #   packages.sh lint      to check the sources
 #   packages.sh conformance  to run the suite of `bench conformance`
 #   packages.sh browser   to run the tests of the dashboard in Chromium
+#   packages.sh screenshots  to take those of docs/images
 #
 # If nothing is missing, a call needs neither network nor root.
 set -euo pipefail
@@ -96,10 +97,11 @@ fuzz) wanted=("${build[@]}" "${fuzz[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
 prometheus) wanted=("${prometheus[@]}") ;;
 browser) wanted=("${browser[@]}") ;;
+screenshots) wanted=("${browser[@]}" pngquant) ;;
 lint) wanted=("${build[@]}" "${lint[@]}") ;;
 *)
     echo "usage: packages.sh build|run|test|sanitize|bench|fuzz|conformance|prometheus|lint" >&2
-    echo "                   |browser" >&2
+    echo "                   |browser|screenshots" >&2
     exit 2
     ;;
 esac

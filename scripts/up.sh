@@ -126,6 +126,7 @@ END
 
 Weir is up: http://127.0.0.1:$edge_port
 
+  see        http://127.0.0.1:$operators_port in a browser: what is slow, and why
   sign up    curl -si http://127.0.0.1:$edge_port/signup -H 'Content-Type: application/json' \\
                   -d '{"email":"ada@example.com","displayName":"Ada"}'
   watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics

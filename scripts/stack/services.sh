@@ -136,6 +136,7 @@ configure_nginx() {
     fill MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
         REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
         BACKEND "127.0.0.1:$backend_port" TRACES "127.0.0.1:$traces_port" \
+        METRICS "127.0.0.1:$metrics_port" \
         TRACE "$trace" OPERATORS_PORT "$operators_port" <"$template" | write_secret "$run/edge.conf"
 }
 

@@ -53,7 +53,10 @@ function disconnect() {
 
 /* Calls visit(key, group) for each route, upstream and version of them. */
 function eachSeries(status, visit) {
-  for (const [what, groups] of [["Route", status.routes], ["Upstream", status.upstreams]]) {
+  for (const [what, groups] of [
+    ["Route", status.routes],
+    ["Upstream", status.upstreams],
+  ]) {
     for (const [name, group] of Object.entries(groups || {})) {
       visit(`${what} ${name}`, group);
       for (const [version, view] of Object.entries(group.versions || {})) {
@@ -91,8 +94,10 @@ function draw() {
 }
 
 function drawAge() {
-  setText(byId("age"), stream.at ? `numbers of ${new Date(stream.at).toLocaleTimeString()}`
-    : "no numbers yet");
+  setText(
+    byId("age"),
+    stream.at ? `numbers of ${new Date(stream.at).toLocaleTimeString()}` : "no numbers yet",
+  );
 }
 
 function setPaused(paused) {

@@ -66,10 +66,13 @@ function sync(parent, items, create, update) {
 
 /* A list of facts: [name, text, class]. */
 function facts(list, pairs) {
-  sync(list, pairs.map(([name, text, look]) => ({ key: name, text, look })),
+  sync(
+    list,
+    pairs.map(([name, text, look]) => ({ key: name, text, look })),
     (item) => element("div", {}, element("dt", {}, item.key), element("dd")),
     (child, item) => {
       setText(child.lastElementChild, item.text);
       setClass(child.lastElementChild, item.look || "");
-    });
+    },
+  );
 }

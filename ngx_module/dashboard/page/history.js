@@ -3,12 +3,12 @@
 /*
  * --- what the page remembers ---
  *
- * Each series (a route, the requests to all, …) has points {t, rate, p99} of the last quarter of an
- * hour: those of a minute each from the edge when the page was opened, and one for each event.
+ * Each series (a route, the requests to all, …) has points {t, rate, p99} of the last quarter of
+ * an hour: from the edge one of each minute before the page was opened, and one of each event.
  */
 
 const KEPT_MS = 15 * 60 * 1000;
-const STEP_MS = 10 * 1000;      /* of the edge's windows */
+const STEP_MS = 10 * 1000; /* of the edge's windows */
 const SMOOTH_MS = 10 * 1000;
 
 const series = new Map();
@@ -26,8 +26,8 @@ function seriesOf(key) {
 function remember(key, t, requests, p99) {
   const one = seriesOf(key);
   const seconds = (t - one.t) / 1000;
-  const moved = Math.floor((t - 1500) / STEP_MS) !== Math.floor((one.t - 1500) / STEP_MS)
-    || t % STEP_MS < 2500;
+  const moved =
+    Math.floor((t - 1500) / STEP_MS) !== Math.floor((one.t - 1500) / STEP_MS) || t % STEP_MS < 2500;
 
   if (one.t !== undefined && seconds > 0 && seconds < 30 && !moved && requests >= one.requests) {
     one.rates.push({ t, rate: (requests - one.requests) / seconds });
@@ -48,12 +48,15 @@ function rateOf(one) {
   return one.rate === undefined ? one.first : one.rate;
 }
 
-/* Minutes before the page was opened, the last one ended at t: [[requests, P99 in ms or null]…]. */
+/* Minutes before the page was opened, the last ended at t: [[requests, P99 in ms or null]…]. */
 function recall(key, t, minutes) {
   const one = seriesOf(key);
   const first = one.points.length ? one.points[0].t : t;
-  const old = minutes.map(([requests, p99], i) => (
-    { t: t - (minutes.length - 1 - i) * 60000 - 30000, rate: requests / 60, p99 }));
+  const old = minutes.map(([requests, p99], i) => ({
+    t: t - (minutes.length - 1 - i) * 60000 - 30000,
+    rate: requests / 60,
+    p99,
+  }));
   one.points = [...old.filter((point) => point.t < first), ...one.points];
 }
 
@@ -81,14 +84,20 @@ function perSecond(key, t, value) {
   list.push({ t, value });
   counters.set(key, list);
   const { t: since, value: before } = list[0];
-  return t > since && value >= before ? (value - before) * 1000 / (t - since) : undefined;
+  return t > since && value >= before ? ((value - before) * 1000) / (t - since) : undefined;
 }
 
 /* --- sparklines --- */
 
 function spark(width, height) {
-  const svg = drawn("svg", { class: "spark", width, height, viewBox: `0 0 ${width} ${height}`,
-    preserveAspectRatio: "none", role: "img" });
+  const svg = drawn("svg", {
+    class: "spark",
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    preserveAspectRatio: "none",
+    role: "img",
+  });
   svg.append(drawn("path", { class: "area" }), drawn("path", { class: "line" }));
   svg.weirSize = [width, height];
   return svg;
@@ -112,7 +121,8 @@ function drawSpark(svg, points, field, text) {
     const x = (1 - (last - point.t) / time) * width;
     if (x - before < 0.4 && point !== seen[seen.length - 1]) continue;
     before = x;
-    line += `${line ? "L" : "M"}${x.toFixed(1)} ${(height - 2 - point[field] / top * (height - 4)).toFixed(1)}`;
+    const y = height - 2 - (point[field] / top) * (height - 4);
+    line += `${line ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
   }
   const left = ((1 - (last - seen[0].t) / time) * width).toFixed(1);
   svg.children[0].setAttribute("d", `${line}L${width} ${height}L${left} ${height}Z`);

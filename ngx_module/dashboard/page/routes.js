@@ -2,8 +2,16 @@
 
 /* --- the tables of routes and upstreams --- */
 
-const PERCENTILES = [["p50_ms", "P50"], ["p90_ms", "P90"], ["p95_ms", "P95"], ["p99_ms", "P99"],
-  ["p99_9_ms", "P99.9"]];
+const PERCENTILES = [
+  ["p50_ms", "P50"],
+  ["p90_ms", "P90"],
+  ["p95_ms", "P95"],
+  ["p99_ms", "P99"],
+  ["p99_9_ms", "P99.9"],
+];
+
+/* Fewer requests say little of a percentile. */
+const ENOUGH = 20;
 
 const SLOW_MS = 1000;
 const ODD_MS = 100;
@@ -12,7 +20,7 @@ const MANY_SLOW = 0.05;
 
 /* How a span's P99 looks: "bad", "warn" or "". */
 function looks(span) {
-  if (!span.requests || span.p99_ms === undefined) return "";
+  if (!(span.requests >= ENOUGH)) return "";
   if (span.p99_ms >= SLOW_MS) return "bad";
   return span.p99_ms >= ODD_MS && span.p99_ms >= ODD_TIMES * span.p50_ms ? "warn" : "";
 }
@@ -21,16 +29,24 @@ const unfolded = new Set();
 
 /* Makes a table in the element; returns a function that fills it with {name: numbers}. */
 function tableOf(place, what, withWhy) {
-  const columns = [["name", what], ["rate", "Requests"], ["chart", "P99 over time"],
-    ...PERCENTILES, ...(withWhy ? [["why", "Why"]] : [])];
+  const columns = [
+    ["name", what],
+    ["rate", "Requests"],
+    ["chart", "P99 over time"],
+    ...PERCENTILES,
+    ...(withWhy ? [["why", "Why"]] : []),
+  ];
   const sorting = { by: "p99_ms", up: false };
   const head = element("tr", { role: "row" });
   const body = element("tbody", { role: "rowgroup" });
   let shown = {};
 
   for (const [key, title] of columns) {
-    const cell = element("th", { role: "columnheader", scope: "col",
-      class: key.endsWith("_ms") || key === "rate" ? "number" : "" });
+    const cell = element("th", {
+      role: "columnheader",
+      scope: "col",
+      class: key.endsWith("_ms") || key === "rate" ? "number" : "",
+    });
     if (key === "chart" || key === "why") {
       cell.append(title);
     } else {
@@ -45,8 +61,14 @@ function tableOf(place, what, withWhy) {
     cell.weirKey = key;
     head.append(cell);
   }
-  place.append(element("table", { role: "table", "aria-label": what },
-    element("thead", { role: "rowgroup" }, head), body));
+  place.append(
+    element(
+      "table",
+      { role: "table", "aria-label": what },
+      element("thead", { role: "rowgroup" }, head),
+      body,
+    ),
+  );
 
   function fill(groups) {
     shown = groups;
@@ -57,8 +79,12 @@ function tableOf(place, what, withWhy) {
         cell.removeAttribute("aria-sort");
       }
     }
-    sync(body, rowsOf(what, groups, sorting), (row) => createRow(columns, row, () => fill(shown)),
-      (line, row) => updateRow(line, row));
+    sync(
+      body,
+      rowsOf(what, groups, sorting),
+      (row) => createRow(columns, row, () => fill(shown)),
+      (line, row) => updateRow(line, row),
+    );
   }
 
   return fill;
@@ -66,11 +92,21 @@ function tableOf(place, what, withWhy) {
 
 function rowsOf(what, groups, sorting) {
   const used = Object.entries(groups).filter(([, group]) => group["1h"].requests);
-  const rows = used.map(([name, group]) => (
-    { key: `${what} ${name}`, name, group, span: group[chosenSpan()] }));
-  const value = (row) => (sorting.by === "name" ? row.name
-    : sorting.by === "rate" ? rateOf(seriesOf(row.key)) || 0 : row.span[sorting.by] ?? -1);
+  const rows = used.map(([name, group]) => ({
+    key: `${what} ${name}`,
+    name,
+    group,
+    span: group[chosenSpan()],
+  }));
+  const value = (row) =>
+    sorting.by === "name"
+      ? row.name
+      : sorting.by === "rate"
+        ? rateOf(seriesOf(row.key)) || 0
+        : (row.span[sorting.by] ?? -1);
+  const isRare = (row) => sorting.by.endsWith("_ms") && row.span.requests < ENOUGH;
   rows.sort((a, b) => {
+    if (isRare(a) !== isRare(b)) return isRare(a) ? 1 : -1;
     const [x, y] = [value(a), value(b)];
     const order = x < y ? -1 : x > y ? 1 : a.name < b.name ? -1 : 1;
     return sorting.up ? order : -order;
@@ -83,8 +119,13 @@ function rowsOf(what, groups, sorting) {
     all.push(row);
     if (row.folded !== false) continue;
     for (const [name, group] of versions) {
-      all.push({ key: `${row.key} version ${name}`, name: `version ${name}`, of: true, group,
-        span: group[chosenSpan()] });
+      all.push({
+        key: `${row.key} version ${name}`,
+        name: `version ${name}`,
+        of: true,
+        group,
+        span: group[chosenSpan()],
+      });
     }
   }
   return all;
@@ -110,8 +151,11 @@ function createRow(columns, row, redraw) {
     cell.weirColumn = key;
     if (key === "chart") cell.append(spark(110, 26));
     if (key === "why") {
-      cell.append(element("div", { class: "bar", "aria-hidden": "true" }),
-        element("ul", { class: "causes" }), element("p"));
+      cell.append(
+        element("div", { class: "bar", "aria-hidden": "true" }),
+        element("ul", { class: "causes" }),
+        element("p"),
+      );
     }
     line.append(cell);
   }
@@ -134,15 +178,23 @@ function updateRow(line, row) {
       setText(cell, rate(rateOf(one)));
     } else if (key === "chart") {
       setClass(cell, "chart");
-      drawSpark(cell.firstChild, one.points, "p99", span.requests
-        ? `P99 of the last 15 minutes, now ${duration(span.p99_ms)}` : "no requests");
+      drawSpark(
+        cell.firstChild,
+        one.points,
+        "p99",
+        span.requests ? `P99 of the last 15 minutes, now ${duration(span.p99_ms)}` : "no requests",
+      );
     } else if (key === "why") {
       setClass(cell, "why");
       drawWhy(cell, span, row.group);
     } else {
       setText(cell, duration(span[key]));
-      setClass(cell, `number${key === "p99_ms" ? ` p99 ${looks(span)}` : ""}${
-        span.requests ? "" : " idle"}`);
+      setClass(
+        cell,
+        `number${key === "p99_ms" ? ` p99 ${looks(span)}` : ""}${
+          span.requests >= ENOUGH ? "" : " idle"
+        }`,
+      );
     }
   }
 }
@@ -154,19 +206,33 @@ function colourOf(phase) {
 function drawWhy(cell, span, group) {
   const [bar, list, text] = cell.children;
   const tail = (span.tail || []).map((one) => ({ key: one.phase, share: one.share }));
-  sync(bar, tail, () => element("i"), (part, one) => {
-    part.style.width = `${one.share * 100}%`;
-    part.style.background = colourOf(one.key);
-  });
-  sync(list, tail.filter((one, i) => !i || one.share >= 0.05).slice(0, 3),
+  sync(
+    bar,
+    tail,
+    () => element("i"),
+    (part, one) => {
+      part.style.width = `${one.share * 100}%`;
+      part.style.background = colourOf(one.key);
+    },
+  );
+  sync(
+    list,
+    worthAWord(tail, 3),
     (one) => {
       const dot = element("i", { "aria-hidden": "true" });
       dot.style.background = colourOf(one.key);
       return element("li", {}, dot, element("b"), ` ${causeInWords(one.key)}`);
     },
-    (part, one) => setText(part.children[1], percent(one.share)));
+    (part, one) => setText(part.children[1], percent(one.share)),
+  );
   bar.hidden = list.hidden = !tail.length;
   text.hidden = Boolean(tail.length);
-  setText(text, !span.requests ? "no requests"
-    : group.slow_ms === undefined ? "too few requests to tell" : "nothing was slow");
+  setText(
+    text,
+    !span.requests
+      ? "no requests"
+      : group.slow_ms === undefined
+        ? "too few requests to tell"
+        : "nothing was slow",
+  );
 }

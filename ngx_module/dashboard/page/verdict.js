@@ -2,9 +2,6 @@
 
 /* --- what is slow, and why, in a sentence; and what else is wrong --- */
 
-/* Fewer requests say little of a percentile. */
-const ENOUGH = 20;
-
 const LINES = 8;
 
 /* [{key, look, tag, title, text}…], the worst first; look is "bad" or "warn". */
@@ -12,37 +9,66 @@ function findingsOf(status) {
   const found = findingsOfBreakers(status);
   for (const { key, log } of followersOf(status)) {
     if (redisIsAway(log)) {
-      found.push({ key: `redis ${key}`, look: "bad", tag: "Redis", title: "Redis is not reached",
-        text: `Zone ${key} has not heard of it ${log.lag_ms < 0 ? "yet" : `for ${age(log.lag_ms)}`
-        }. It serves no tagged responses; requests go to the upstream.` });
+      found.push({
+        key: `redis ${key}`,
+        look: "bad",
+        tag: "Redis",
+        title: "Redis is not reached",
+        text: `Zone ${key} has not heard of it ${
+          log.lag_ms < 0 ? "yet" : `for ${age(log.lag_ms)}`
+        }. It serves no tagged responses; requests go to the upstream.`,
+      });
     } else if (log.writes_refused) {
-      found.push({ key: `redis ${key}`, look: "warn", tag: "Redis", title: "Redis takes no writes",
-        text: `Redis answers zone ${key}, but takes no writes.` });
+      found.push({
+        key: `redis ${key}`,
+        look: "warn",
+        tag: "Redis",
+        title: "Redis takes no writes",
+        text: `Redis answers zone ${key}, but takes no writes.`,
+      });
     }
   }
   found.push(...findingsOfBackend());
   for (const { name, span } of judged(status)) {
     if (looks(span)) {
-      found.push({ key: `slow ${name}`, look: looks(span), tag: "Slow", route: name,
-        title: `${name} is slow`, text: sentenceOf(name, span) });
+      found.push({
+        key: `slow ${name}`,
+        look: looks(span),
+        tag: "Slow",
+        route: name,
+        title: `${name} is slow`,
+        text: sentenceOf(name, span),
+      });
     }
     if (span.slow / span.requests > MANY_SLOW) {
-      found.push({ key: `slower ${name}`, look: "warn", tag: "Slower",
-        title: `${name} has become slower`, text: `${name} has become slower: ${
-          percent(span.slow / span.requests)} of its requests are slow, where 1% is usual.` });
+      found.push({
+        key: `slower ${name}`,
+        look: "warn",
+        tag: "Slower",
+        title: `${name} has become slower`,
+        text: `${name} has become slower: ${percent(
+          span.slow / span.requests,
+        )} of its requests are slow, where 1% is usual.`,
+      });
     }
   }
   return found.sort((a, b) => (b.look === "bad") - (a.look === "bad"));
 }
 
 function findingsOfBreakers(status) {
-  return breakersOf(status).filter(({ breaker }) => breaker.state !== "closed")
-    .map(({ key, name, breaker }) => ({ key: `breaker ${key}`,
-      look: breaker.state === "open" ? "bad" : "warn", tag: "Breaker",
+  return breakersOf(status)
+    .filter(({ breaker }) => breaker.state !== "closed")
+    .map(({ key, name, breaker }) => ({
+      key: `breaker ${key}`,
+      look: breaker.state === "open" ? "bad" : "warn",
+      tag: "Breaker",
       title: `The breaker ${name} is ${breaker.state}`,
       text: `Breaker ${name} is ${breaker.state} for ${age(breaker.since_ms)}: ${
-        breaker.reason || "no reason known"}. It has refused ${count(breaker.refused)} requests; ${
-        breaker.state === "open" ? `next probe ${nextProbe(breaker)}` : nextProbe(breaker)}.` }));
+        breaker.reason || "no reason known"
+      }. It has refused ${count(breaker.refused)} requests; ${
+        breaker.state === "open" ? `next probe ${nextProbe(breaker)}` : nextProbe(breaker)
+      }.`,
+    }));
 }
 
 /* Routes with enough requests, the slowest first. */
@@ -54,23 +80,28 @@ function judged(status) {
 }
 
 function sentenceOf(name, span) {
-  const why = span.tail && span.tail.length ? `: ${tailInWords(span.tail, 2)}` : "";
-  return `P99 of ${name} is ${duration(span.p99_ms)}, half of its requests take less than ${
-    duration(span.p50_ms)}${why}.`;
+  const p50 = duration(span.p50_ms);
+  const why = span.tail && span.tail.length ? `; ${tailInWords(span.tail, 2)}` : "";
+  return `P99 of ${name} is ${duration(span.p99_ms)}, half take less than ${p50}${why}.`;
 }
 
 /* [headline, text below it] of the worst: a problem, or else the slowest route. */
 function headlineOf(worst, slowest) {
   if (worst && worst.look === "bad" && worst.tag !== "Slow") return [worst.title, worst.text];
   if (!slowest) {
-    return ["No route has enough requests yet", `Percentiles are judged from ${ENOUGH} requests on.`];
+    return [
+      "No route has enough requests yet",
+      `Percentiles are judged from ${ENOUGH} requests on.`,
+    ];
   }
   const { name, span } = slowest;
   const half = `half of its requests take less than ${duration(span.p50_ms)}`;
-  return [`${name} is the slowest: its P99 is ${duration(span.p99_ms)}`,
+  return [
+    `${name} is the slowest: its P99 is ${duration(span.p99_ms)}`,
     span.tail && span.tail.length
-      ? `Why: of its slow requests, ${tailInWords(span.tail, 3)}; ${half}.`
-      : `Fine so far: ${half}, and none was slow enough to ask why.`];
+      ? `Why: ${tailInWords(span.tail, 3)}; ${half}.`
+      : `Fine so far: ${half}, and none was slow enough to ask why.`,
+  ];
 }
 
 function drawVerdict(status) {
@@ -83,21 +114,38 @@ function drawVerdict(status) {
   setText(byId("verdict-title"), headline);
   setText(byId("verdict-text"), text);
 
-  const lines = findings.filter((one) => one.title !== headline
-    && !(slowest && one.tag === "Slow" && one.route === slowest.name && headline.startsWith(slowest.name)));
+  const lines = findings.filter(
+    (one) =>
+      one.title !== headline &&
+      !(
+        slowest &&
+        one.tag === "Slow" &&
+        one.route === slowest.name &&
+        headline.startsWith(slowest.name)
+      ),
+  );
   const shown = lines.slice(0, LINES);
   if (lines.length > LINES) {
-    shown.push({ key: "more", look: "", tag: "More", text: `${lines.length - LINES} more findings.` });
+    shown.push({
+      key: "more",
+      look: "",
+      tag: "More",
+      text: `${lines.length - LINES} more findings.`,
+    });
   }
   if (!findings.length && slowest) {
     shown.push({ key: "fine", look: "good", tag: "Fine", text: `${fineInWords(status)}.` });
   }
-  sync(byId("findings"), shown, () => element("li", {}, element("span"), element("span")),
+  sync(
+    byId("findings"),
+    shown,
+    () => element("li", {}, element("span"), element("span")),
     (child, line) => {
       setClass(child.firstChild, `tag ${line.look}`);
       setText(child.firstChild, line.tag);
       setText(child.lastChild, line.text);
-    });
+    },
+  );
   announce(findings);
 }
 
@@ -128,8 +176,10 @@ function drawTiles(status, t) {
   const caches = Object.values(status.caches || {});
   const breakers = breakersOf(status);
   const requests = routes.reduce((sum, group) => sum + group["1m"].requests, 0);
-  const upstream = Object.values(status.upstreams || {})
-    .reduce((sum, group) => sum + group["1m"].requests, 0);
+  const upstream = Object.values(status.upstreams || {}).reduce(
+    (sum, group) => sum + group["1m"].requests,
+    0,
+  );
   const hits = caches.reduce((sum, cache) => sum + cache.hits.memory + cache.hits.redis, 0);
   const misses = caches.reduce((sum, cache) => sum + missesOf(cache), 0);
   const hit = [perSecond("all hits", t, hits), perSecond("all misses", t, misses)];
@@ -139,27 +189,60 @@ function drawTiles(status, t) {
   remember("all upstream", t, upstream);
 
   const tiles = [
-    { key: "Requests", value: rate(rateOf(seriesOf("all requests"))), chart: "all requests",
-      note: `${count(requests)} in the last minute` },
-    { key: "Sent to upstreams", value: rate(rateOf(seriesOf("all upstream"))), chart: "all upstream",
-      note: `${count(upstream)} in the last minute` },
+    {
+      key: "Requests",
+      value: rate(rateOf(seriesOf("all requests"))),
+      chart: "all requests",
+      note: `${count(requests)} in the last minute`,
+    },
+    {
+      key: "Sent to upstreams",
+      value: rate(rateOf(seriesOf("all upstream"))),
+      chart: "all upstream",
+      note: `${count(upstream)} in the last minute`,
+    },
   ];
   if (caches.length) {
-    tiles.push({ key: "From the cache", note: `${count(hits)} hits since the start`,
-      value: hit[0] + hit[1] > 0 ? percent(hit[0] / (hit[0] + hit[1])) : "–" });
+    tiles.push({
+      key: "From the cache",
+      note: `${count(hits)} hits since the start`,
+      value: hit[0] + hit[1] > 0 ? percent(hit[0] / (hit[0] + hit[1])) : "–",
+    });
   }
   if (breakers.length) {
-    tiles.push({ key: "Breakers", value: open ? `${open} open` : "closed",
-      note: open ? "see below" : `all ${breakers.length}` });
+    tiles.push({
+      key: "Breakers",
+      value: open ? `${open} open` : "closed",
+      note: open ? "see below" : `all ${breakers.length}`,
+    });
   }
-  sync(byId("tiles"), tiles, (tile) => element("div", {}, element("dt", {}, tile.key),
-    element("dd", {}, element("span", { class: "value" }), ...(tile.chart ? [spark(84, 30)] : [])),
-    element("dd", {}, element("span", { class: "note" }))), (child, tile) => {
-    setText(child.querySelector(".value"), tile.value);
-    setText(child.querySelector(".note"), tile.note);
-    if (tile.chart) {
-      drawSpark(child.querySelector("svg"), seriesOf(tile.chart).points, "rate",
-        `${tile.key} in the last 15 minutes, now ${tile.value}`);
-    }
-  });
+  sync(
+    byId("tiles"),
+    tiles,
+    (tile) =>
+      element(
+        "div",
+        {},
+        element("dt", {}, tile.key),
+        element(
+          "dd",
+          {},
+          element("span", { class: "value" }),
+          ...(tile.chart ? [spark(84, 30)] : []),
+        ),
+        element("dd", {}, element("span", { class: "note" })),
+      ),
+    (child, tile) => {
+      setText(child.querySelector(".value"), tile.value);
+      setText(child.querySelector(".note"), tile.note);
+      if (tile.chart) {
+        drawSpark(
+          child.querySelector("svg"),
+          seriesOf(tile.chart).points,
+          "rate",
+          `${tile.key} in the last 15 minutes, now ${tile.value}`,
+        );
+      }
+    },
+  );
 }

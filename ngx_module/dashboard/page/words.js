@@ -3,11 +3,16 @@
 /* --- numbers and causes in words --- */
 
 const CAUSES = {
-  nginx: "nginx’s own work", version: "negotiating the version",
-  lookup: "looking in the cache’s memory", redis: "waiting for Redis",
-  turn: "waiting for another request’s answer", breaker: "asking the breaker",
-  receive: "reading the client’s request", connect: "connecting to the upstream",
-  upstream: "waiting for the upstream", response: "receiving the upstream’s answer",
+  nginx: "nginx’s own work",
+  version: "negotiating the version",
+  lookup: "looking in the cache’s memory",
+  redis: "waiting for Redis",
+  turn: "waiting for another request’s answer",
+  breaker: "asking the breaker",
+  receive: "reading the client’s request",
+  connect: "connecting to the upstream",
+  upstream: "waiting for the upstream",
+  response: "receiving the upstream’s answer",
   send: "sending to a slow client",
 };
 
@@ -23,8 +28,8 @@ function digits(x) {
 
 function duration(ms) {
   if (ms === undefined || ms === null) return "–";
-  if (ms < 1000) return `${digits(ms)} ms`;
-  return ms < 100000 ? `${digits(ms / 1000)} s` : age(ms);
+  if (ms < 1000) return `${digits(ms)}\u00a0ms`;
+  return ms < 100000 ? `${digits(ms / 1000)}\u00a0s` : age(ms);
 }
 
 function age(ms) {
@@ -57,8 +62,15 @@ function percent(share) {
   return x > 0 && x < 1 ? "<1%" : x < 100 && x > 99 ? ">99%" : `${Math.round(x)}%`;
 }
 
-/* "71% waiting for Redis, 22% connecting to the upstream" */
+/* The causes that are worth a word. */
+function worthAWord(tail, most) {
+  return tail.filter((one, i) => i === 0 || one.share >= 0.05).slice(0, most);
+}
+
+/* "71% of its slow requests spent most time waiting for Redis, 22% connecting to the upstream" */
 function tailInWords(tail, most) {
-  return tail.filter((one, i) => i === 0 || one.share >= 0.05).slice(0, most)
-    .map((one) => `${percent(one.share)} ${causeInWords(one.phase)}`).join(", ");
+  const [first, ...others] = worthAWord(tail, most);
+  const share = first.share === 1 ? "all" : percent(first.share);
+  const more = others.map((one) => `, ${percent(one.share)} ${causeInWords(one.phase)}`).join("");
+  return `${share} of its slow requests spent most time ${causeInWords(first.phase)}${more}`;
 }
