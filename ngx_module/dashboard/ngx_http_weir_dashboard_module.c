@@ -347,15 +347,15 @@ ngx_http_weir_dashboard_parameter(ngx_conf_t *cf,
 
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\" of \"weir_dashboard\";"
-                           " there are backend= and traces=", value);
+                           "invalid parameter \"%V\" in \"weir_dashboard\";"
+                           " it takes backend=uri and traces=uri", value);
         return NGX_CONF_ERROR;
     }
 
     if (uri->len) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "parameter \"%V\" of \"weir_dashboard\" repeats"
-                           " another one", value);
+                           "duplicate parameter \"%V\" in"
+                           " \"weir_dashboard\"", value);
         return NGX_CONF_ERROR;
     }
 
@@ -365,7 +365,7 @@ ngx_http_weir_dashboard_parameter(ngx_conf_t *cf,
         || ngx_strlchr(p, last, '$'))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\" of \"weir_dashboard\"; it"
+                           "invalid parameter \"%V\" in \"weir_dashboard\"; it"
                            " must be a URI of this server, like /metrics, and"
                            " without variables", value);
         return NGX_CONF_ERROR;
@@ -397,12 +397,15 @@ ngx_http_weir_dashboard_hello(ngx_conf_t *cf,
         { ",\"traces\":", &dlcf->traces }
     };
 
+    weir_str_t  text[sizeof(member) / sizeof(member[0])];
+
     size = sizeof("retry: 2000\nevent: hello\ndata: }\n\n");
 
     for (i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
-        size += ngx_strlen(member[i].name)
-                + weir_json_string(NULL, 0,
-                                   (weir_str_t) { (char *) member[i].value->data, member[i].value->len });
+        text[i].data = (char *) member[i].value->data;
+        text[i].len = member[i].value->len;
+
+        size += ngx_strlen(member[i].name) + weir_json_string(NULL, 0, text[i]);
     }
 
     p = ngx_pnalloc(cf->pool, size);
@@ -417,8 +420,7 @@ ngx_http_weir_dashboard_hello(ngx_conf_t *cf,
 
     for (i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
         p = ngx_slprintf(p, last, "%s", member[i].name);
-        p += weir_json_string((char *) p, last - p,
-                              (weir_str_t) { (char *) member[i].value->data, member[i].value->len });
+        p += weir_json_string((char *) p, last - p, text[i]);
     }
 
     p = ngx_slprintf(p, last, "}\n\n");

@@ -36,7 +36,7 @@ policy+="; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 policy+="; require-trusted-types-for 'script'; trusted-types 'none'"
 
 cat <<END
-/* Made by scripts/build/embed-page.sh from $(basename "$(dirname "$folder")")/$(basename "$folder"). */
+/* Made by scripts/build/embed-page.sh from ${folder##*/ngx_module/}. */
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>

@@ -207,6 +207,8 @@ for my $file (@edge) {
     while ($text =~ /ngx_http_weir_add_header\(r,\s*&(\w+),/g) {
         $added{ $name{$1} } = 1 if $name{$1};
     }
+    # of tables of fields with constant values
+    $added{$_} = 1 for $text =~ /\{ ngx_string\("([A-Z][\w-]+)"\),\s*ngx_string\(/g;
 }
 cmp_ok scalar(keys %added), '>=', 7, 'fields that the edge adds are found';
 same({ map { $_ => 1 } map { split /, / } cells($headers, 'Responses, to the client') }, \%added,

@@ -1,5 +1,5 @@
-# The dashboard of ./weir up in a browser: the edge's numbers, the backend's groups and outbox beside
-# them, and a whole trace. t/edge/dashboard/browser.t looks at the page closer.
+# The dashboard of ./weir up in a browser: the edge's numbers, the backend's groups and outbox
+# beside them, and a whole trace. t/edge/dashboard/browser.t looks at the page closer.
 use strict;
 use warnings;
 

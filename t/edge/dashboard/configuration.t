@@ -19,7 +19,7 @@ location = /d { weir_dashboard; weir_dashboard; }
 location = /d { weir_dashboard fontend=/metrics; }
 --- must_die
 --- error_log
-invalid parameter "fontend=/metrics" of "weir_dashboard"; there are backend= and traces=
+invalid parameter "fontend=/metrics" in "weir_dashboard"; it takes backend=uri and traces=uri
 
 
 
@@ -28,16 +28,16 @@ invalid parameter "fontend=/metrics" of "weir_dashboard"; there are backend= and
 location = /d { weir_dashboard traces=/a traces=/b; }
 --- must_die
 --- error_log
-parameter "traces=/b" of "weir_dashboard" repeats another one
+duplicate parameter "traces=/b" in "weir_dashboard"
 
 
 
 === TEST 4: an address instead of a URI of this server
 --- config
-location = /d { weir_dashboard backend=http://127.0.0.1:8085/metrics; }
+location = /d { weir_dashboard backend=http://x/metrics; }
 --- must_die
 --- error_log
-invalid parameter "backend=http://127.0.0.1:8085/metrics" of "weir_dashboard"; it must be a URI of this server
+invalid parameter "backend=http://x/metrics" in "weir_dashboard"; it must be a URI of this server
 
 
 
@@ -46,7 +46,7 @@ invalid parameter "backend=http://127.0.0.1:8085/metrics" of "weir_dashboard"; i
 location = /d { weir_dashboard traces=//elsewhere/traces; }
 --- must_die
 --- error_log
-invalid parameter "traces=//elsewhere/traces" of "weir_dashboard"; it must be a URI of this server
+invalid parameter "traces=//elsewhere/traces" in "weir_dashboard"; it must be a URI of this server
 
 
 
@@ -55,7 +55,7 @@ invalid parameter "traces=//elsewhere/traces" of "weir_dashboard"; it must be a 
 location = /d { weir_dashboard traces=/$arg_t; }
 --- must_die
 --- error_log
-invalid parameter "traces=/$arg_t" of "weir_dashboard"; it must be a URI of this server
+invalid parameter "traces=/$arg_t" in "weir_dashboard"; it must be a URI of this server
 
 
 
@@ -64,7 +64,7 @@ invalid parameter "traces=/$arg_t" of "weir_dashboard"; it must be a URI of this
 location = /d { weir_dashboard backend=; }
 --- must_die
 --- error_log
-invalid parameter "backend=" of "weir_dashboard"; it must be a URI of this server
+invalid parameter "backend=" in "weir_dashboard"; it must be a URI of this server
 
 
 
