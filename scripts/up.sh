@@ -115,6 +115,7 @@ show_ways_in() {
 
 Weir is up with the domain $domain: http://127.0.0.1:$edge_port
 
+  see        http://127.0.0.1:$operators_port in a browser: what is slow, and why
   its API    curl -s http://127.0.0.1:$edge_port/openapi.json
   watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics
   look in    $weir psql, $weir redis-cli, $weir ctl

@@ -75,7 +75,6 @@ function learn(status) {
     askHistory(t);
   }
   askBackend();
-  askTraces();
 }
 
 function draw() {
@@ -90,6 +89,7 @@ function draw() {
   drawCaches(status, status.time);
   drawRedis(status);
   drawExporter(status, status.time);
+  drawTraces(status);
   setText(byId("version"), status.version);
 }
 

@@ -9,6 +9,7 @@
 
 const KEPT_MS = 15 * 60 * 1000;
 const STEP_MS = 10 * 1000; /* of the edge's windows */
+const POINT_MS = 5 * 1000;
 const SMOOTH_MS = 10 * 1000;
 
 const series = new Map();
@@ -40,6 +41,8 @@ function remember(key, t, requests, p99) {
   } else if (one.rate === undefined) {
     one.first = requests / 60;
   }
+  /* the last point moves on until there is room for one more */
+  if (one.points.length > 1 && t - one.points[one.points.length - 2].t < POINT_MS) one.points.pop();
   one.points.push({ t, rate: rateOf(one), p99 });
   while (one.points.length && t - one.points[0].t > KEPT_MS) one.points.shift();
 }

@@ -8,6 +8,12 @@ function show(id, visible) {
   byId(id).hidden = !visible;
 }
 
+/* How many more there are than are shown. */
+function showMore(id, more) {
+  show(id, more > 0);
+  setText(byId(id), `… and ${more} more`);
+}
+
 function item(withMeter) {
   const made = element(
     "li",
@@ -30,6 +36,9 @@ function fillItem(child, name, tag, look, text, pairs) {
   child.children[1].hidden = !text;
   facts(child.lastElementChild, pairs);
 }
+
+/* Zones list those that are not closed first. */
+const SHOWN_BREAKERS = 50;
 
 function breakersOf(status) {
   return Object.entries(status.breakers || {}).flatMap(([zone, { keys }]) =>
@@ -54,9 +63,10 @@ function timesInWords(n) {
 function drawBreakers(status) {
   const list = breakersOf(status);
   show("breakers", list.length);
+  showMore("breakers-more", list.length - SHOWN_BREAKERS);
   sync(
     byId("breaker-list"),
-    list,
+    list.slice(0, SHOWN_BREAKERS),
     () => item(),
     (child, { name, zone, breaker }) => {
       const closed = breaker.state === "closed";

@@ -13,6 +13,8 @@ const PERCENTILES = [
 /* Fewer requests say little of a percentile. */
 const ENOUGH = 20;
 
+const SHOWN_ROWS = 100;
+
 const SLOW_MS = 1000;
 const ODD_MS = 100;
 const ODD_TIMES = 10;
@@ -39,6 +41,7 @@ function tableOf(place, what, withWhy) {
   const sorting = { by: "p99_ms", up: false };
   const head = element("tr", { role: "row" });
   const body = element("tbody", { role: "rowgroup" });
+  const more = element("p", { class: "hint", hidden: "" });
   let shown = {};
 
   for (const [key, title] of columns) {
@@ -68,6 +71,7 @@ function tableOf(place, what, withWhy) {
       element("thead", { role: "rowgroup" }, head),
       body,
     ),
+    more,
   );
 
   function fill(groups) {
@@ -79,9 +83,12 @@ function tableOf(place, what, withWhy) {
         cell.removeAttribute("aria-sort");
       }
     }
+    const rows = rowsOf(what, groups, sorting);
+    more.hidden = rows.length <= SHOWN_ROWS;
+    setText(more, `… and ${rows.length - SHOWN_ROWS} more, which another order may show`);
     sync(
       body,
-      rowsOf(what, groups, sorting),
+      rows.slice(0, SHOWN_ROWS),
       (row) => createRow(columns, row, () => fill(shown)),
       (line, row) => updateRow(line, row),
     );
@@ -93,7 +100,8 @@ function tableOf(place, what, withWhy) {
 function rowsOf(what, groups, sorting) {
   const used = Object.entries(groups).filter(([, group]) => group["1h"].requests);
   const rows = used.map(([name, group]) => ({
-    key: `${what} ${name}`,
+    key: `${group.versions ? "versions of " : ""}${what} ${name}`,
+    series: `${what} ${name}`,
     name,
     group,
     span: group[chosenSpan()],
@@ -102,7 +110,7 @@ function rowsOf(what, groups, sorting) {
     sorting.by === "name"
       ? row.name
       : sorting.by === "rate"
-        ? rateOf(seriesOf(row.key)) || 0
+        ? rateOf(seriesOf(row.series)) || 0
         : (row.span[sorting.by] ?? -1);
   const isRare = (row) => sorting.by.endsWith("_ms") && row.span.requests < ENOUGH;
   rows.sort((a, b) => {
@@ -115,12 +123,13 @@ function rowsOf(what, groups, sorting) {
   const all = [];
   for (const row of rows) {
     const versions = Object.entries(row.group.versions || {});
-    row.folded = versions.length ? !unfolded.has(row.key) : undefined;
+    row.folded = versions.length ? !unfolded.has(row.series) : undefined;
     all.push(row);
     if (row.folded !== false) continue;
     for (const [name, group] of versions) {
       all.push({
         key: `${row.key} version ${name}`,
+        series: `${row.series} version ${name}`,
         name: `version ${name}`,
         of: true,
         group,
@@ -139,7 +148,7 @@ function createRow(columns, row, redraw) {
       if (row.folded !== undefined) {
         const fold = element("button", { type: "button", class: "fold" });
         fold.addEventListener("click", () => {
-          if (!unfolded.delete(row.key)) unfolded.add(row.key);
+          if (!unfolded.delete(row.series)) unfolded.add(row.series);
           redraw();
         });
         cell.append(fold);
@@ -164,7 +173,7 @@ function createRow(columns, row, redraw) {
 
 function updateRow(line, row) {
   const [name, ...cells] = line.children;
-  const one = seriesOf(row.key);
+  const one = seriesOf(row.series);
   const fold = name.firstElementChild;
   const { span } = row;
 
@@ -205,14 +214,17 @@ function colourOf(phase) {
 
 function drawWhy(cell, span, group) {
   const [bar, list, text] = cell.children;
-  const tail = (span.tail || []).map((one) => ({ key: one.phase, share: one.share }));
+  const tail = (span.tail || []).map((one) => ({
+    ...one,
+    key: `${one.phase} ${one.dependency || ""}`,
+  }));
   sync(
     bar,
     tail,
     () => element("i"),
     (part, one) => {
       part.style.width = `${one.share * 100}%`;
-      part.style.background = colourOf(one.key);
+      part.style.background = colourOf(one.phase);
     },
   );
   sync(
@@ -220,8 +232,8 @@ function drawWhy(cell, span, group) {
     worthAWord(tail, 3),
     (one) => {
       const dot = element("i", { "aria-hidden": "true" });
-      dot.style.background = colourOf(one.key);
-      return element("li", {}, dot, element("b"), ` ${causeInWords(one.key)}`);
+      dot.style.background = colourOf(one.phase);
+      return element("li", {}, dot, element("b"), ` ${causeInWords(one)}`);
     },
     (part, one) => setText(part.children[1], percent(one.share)),
   );

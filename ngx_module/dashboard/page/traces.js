@@ -3,12 +3,11 @@
 /* --- the slowest traces, and the spans of one as a waterfall --- */
 
 const PATIENCE_MS = 10000;
-const TRACES_MS = 5000;
 const TRACES = 10;
 const SPANS = 200; /* drawn */
 const READ_SPANS = 10000;
 
-const traces = { uri: "", asked: 0, asking: false, open: "", list: [] };
+const traces = { uri: "", open: null };
 
 async function fetchJson(uri) {
   const answer = await fetch(uri, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -16,60 +15,61 @@ async function fetchJson(uri) {
   return answer.json();
 }
 
-async function askTraces() {
-  if (!traces.uri || traces.asking || Date.now() - traces.asked < TRACES_MS) return;
-  traces.asking = true;
-  try {
-    traces.list = (await fetchJson(`${traces.uri}?limit=${TRACES}&sort=slow`)).traces || [];
-    drawTraces();
-  } catch (error) {
-    /* the last list stays */
-  }
-  traces.asked = Date.now();
-  traces.asking = false;
-}
-
-function drawTraces() {
-  show("traces", traces.list.length);
-  sync(
-    byId("trace-list"),
-    traces.list.map((trace) => ({ key: trace.trace_id, trace })),
-    createTrace,
-    (child, { key, trace }) => {
-      const [button, place] = child.children;
-      const [took, what] = button.children;
-      setText(took, duration(trace.ms));
-      setText(
-        what.firstChild,
-        `${trace.name} · ${trace.spans} spans${
-          trace.errors ? ` · ${trace.errors} errors` : ""
-        } · ${new Date(trace.start).toLocaleTimeString()} `,
-      );
-      setAttribute(button, "aria-expanded", String(traces.open === key));
-      place.hidden = traces.open !== key;
-    },
+/* The slowest of all routes; the one that is open stays. */
+function slowestOf(status) {
+  const all = Object.entries(status.routes || {}).flatMap(([name, group]) =>
+    (group[chosenSpan()].slowest || []).map((one) => ({ ...one, key: one.trace_id, name })),
   );
+  const list = all.sort((a, b) => b.duration_ms - a.duration_ms).slice(0, TRACES);
+  if (traces.open && !list.some((one) => one.key === traces.open.key)) list.push(traces.open);
+  return list;
 }
 
-function createTrace({ key }) {
-  const button = element(
-    "button",
-    { type: "button", class: "open", "aria-expanded": "false" },
+function drawTraces(status) {
+  const list = slowestOf(status);
+  show("traces", list.length);
+  setText(
+    byId("traces-text"),
+    traces.uri
+      ? "Open one to see where its time went."
+      : "The collector of traces has them under these ids.",
+  );
+  sync(byId("trace-list"), list, createTrace, (child, one) => {
+    const [head, place] = child.children;
+    const open = traces.open !== null && traces.open.key === one.key;
+    setText(head.children[0], duration(one.duration_ms));
+    setText(
+      head.children[1].firstChild,
+      `${one.name} · ${new Date(one.time).toLocaleTimeString()} `,
+    );
+    if (traces.uri) setAttribute(head, "aria-expanded", String(open));
+    place.hidden = !open;
+  });
+}
+
+function createTrace(one) {
+  const head = element(
+    traces.uri ? "button" : "div",
+    traces.uri ? { type: "button", class: "open", "aria-expanded": "false" } : { class: "open" },
     element("b"),
-    element("span", {}, element("span"), element("code", {}, key)),
+    element("span", {}, element("span"), element("code", {}, one.key)),
   );
   const place = element("div", { hidden: "" });
-  button.addEventListener("click", async () => {
-    traces.open = traces.open === key ? "" : key;
-    drawTraces();
-    if (traces.open !== key || place.firstChild) return;
-    try {
-      place.append(waterfall(spansOf(await fetchJson(`${traces.uri}/${encodeURIComponent(key)}`))));
-    } catch (error) {
-      place.append(element("p", { class: "hint" }, `The trace cannot be read: ${error.message}`));
-    }
-  });
-  return element("li", {}, button, place);
+  if (traces.uri) head.addEventListener("click", () => openTrace(one, place));
+  return element("li", {}, head, place);
+}
+
+async function openTrace(one, place) {
+  traces.open = traces.open && traces.open.key === one.key ? null : one;
+  draw();
+  if (!traces.open) return;
+  let shown;
+  try {
+    shown = waterfall(spansOf(await fetchJson(`${traces.uri}/${encodeURIComponent(one.key)}`)));
+  } catch (error) {
+    shown = element("p", { class: "hint" }, `The trace cannot be read: ${error.message}`);
+  }
+  place.replaceChildren(shown);
 }
 
 /* Spans of OTLP's JSON, in the order of a tree: [{name, service, depth, start, ms, error}…]. */

@@ -2,22 +2,24 @@
 
 /* --- numbers and causes in words --- */
 
+/* What a phase is, and what it is with the name of what was waited for. */
 const CAUSES = {
-  nginx: "nginx’s own work",
-  version: "negotiating the version",
-  lookup: "looking in the cache’s memory",
-  redis: "waiting for Redis",
-  turn: "waiting for another request’s answer",
-  breaker: "asking the breaker",
-  receive: "reading the client’s request",
-  connect: "connecting to the upstream",
-  upstream: "waiting for the upstream",
-  response: "receiving the upstream’s answer",
-  send: "sending to a slow client",
+  nginx: ["nginx’s own work"],
+  version: ["negotiating the version"],
+  lookup: ["looking in the cache’s memory"],
+  redis: ["waiting for Redis", "waiting for Redis "],
+  turn: ["waiting for another request’s answer"],
+  breaker: ["asking the breaker"],
+  receive: ["reading the client’s request"],
+  connect: ["connecting to the upstream", "connecting to "],
+  upstream: ["waiting for the upstream", "waiting for "],
+  response: ["receiving the upstream’s answer", "receiving the answer of "],
+  send: ["sending to a slow client"],
 };
 
-function causeInWords(phase) {
-  return CAUSES[phase] || phase;
+function causeInWords({ phase, dependency }) {
+  const [alone, before] = CAUSES[phase] || [phase];
+  return dependency && before ? before + dependency : alone;
 }
 
 /* Three digits, as people read them. */
@@ -67,10 +69,10 @@ function worthAWord(tail, most) {
   return tail.filter((one, i) => i === 0 || one.share >= 0.05).slice(0, most);
 }
 
-/* "71% of its slow requests spent most time waiting for Redis, 22% connecting to the upstream" */
+/* "71% of its slow requests spent most time waiting for Redis main, 22% connecting to api" */
 function tailInWords(tail, most) {
   const [first, ...others] = worthAWord(tail, most);
   const share = first.share === 1 ? "all" : percent(first.share);
-  const more = others.map((one) => `, ${percent(one.share)} ${causeInWords(one.phase)}`).join("");
-  return `${share} of its slow requests spent most time ${causeInWords(first.phase)}${more}`;
+  const more = others.map((one) => `, ${percent(one.share)} ${causeInWords(one)}`).join("");
+  return `${share} of its slow requests spent most time ${causeInWords(first)}${more}`;
 }

@@ -36,10 +36,6 @@ weir_outbox_oldest_age_seconds 0.5
 weir_relay_active 1
 METRICS
 
-my $listed = { trace_id => $id, start => '2026-11-30T01:02:03.004Z', ms => 84.2, spans => 4,
-    errors => 1, service => 'edge', name => 'GET /checkout' };
-spit("$dir/html/list", encode_json({ traces => [$listed] }));
-
 sub span {
     my ($name, $span, $parent, $from, $to, %more) = @_;
     return { traceId => $id, spanId => $span, parentSpanId => $parent, name => $name,
@@ -73,14 +69,19 @@ until_true('Redis listens', sub { listens($redis) });
 }
 start_edge(<<"HTTP", <<"SERVER", workers => 2);
     weir_cache_zone answers 1m redis=main;
+    weir_exporter otlp http://127.0.0.1:9;
+    weir_trace on;
     weir_breaker_zone upstreams 1m;
     weir_api shop { media_type application/vnd.shop; versions 1 2; }
     server {
         listen 127.0.0.1:$page;
         location = / { weir_dashboard backend=/backend traces=/traces; }
         location = /backend { alias $dir/html/metrics; }
-        location = /traces { default_type application/json; alias $dir/html/list; }
-        location = /traces/$id { default_type application/json; alias $dir/html/trace; }
+        location /traces/ {
+            root $dir/html;
+            default_type application/json;
+            rewrite ^ /trace break;
+        }
     }
 HTTP
     location = /fast { weir_cache answers; proxy_pass http://UPSTREAM; }
@@ -94,7 +95,7 @@ SERVER
 
 my %given = (page => "http://127.0.0.1:$page/", edge => 'http://127.0.0.1:' . port_of_edge(),
     nginx => $pid{edge}, redis => $pid{redis});
-open my $browser, '-|', 'timeout', 120, 'node', "$Bin/browser.js", $folder, encode_json(\%given)
+open my $browser, '-|', 'timeout', 240, 'node', "$Bin/browser.js", $folder, encode_json(\%given)
     or die $!;
 while (my $line = <$browser>) {
     chomp $line;
