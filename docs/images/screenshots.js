@@ -1,11 +1,11 @@
 // Puts load on a stack, stages what is to be seen, and takes the screenshots of the dashboard.
 // Arguments: the folder of the npm packages; addresses of edge and dashboard; the folder for the
-// screenshots; seconds of load; commands that lock a table for some time, stop and continue the
+// screenshots; seconds of load; commands that lock a table for some time, and that kill the
 // backend.
 "use strict";
 
 const { execFile } = require("child_process");
-const [folder, edge, dashboard, target, seconds, lock, stop, go] = process.argv.slice(2);
+const [folder, edge, dashboard, target, seconds, lock, stop] = process.argv.slice(2);
 const { chromium } = require(`${folder}/node_modules/playwright-core`);
 
 let running = true;
@@ -114,7 +114,6 @@ async function shot(browser, name, options, prepare) {
   await shot(browser, "dashboard-trace", { viewport: desktop, colorScheme: "dark" }, openTrace);
   await run(stop);
   await shot(browser, "dashboard-breaker", { viewport: desktop, colorScheme: "dark" }, () => {});
-  await run(go);
 
   running = false;
   await Promise.all(load);

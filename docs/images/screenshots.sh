@@ -1,7 +1,7 @@
 #!/bin/bash
 # screenshots.sh [SECONDS]: takes the screenshots of docs/guides/dashboard.md again, of a stack of
 # its own that has been under load for that time (600): customers look, sign up and buy; the
-# database stands still for a moment now and then; at the end the backend does.
+# database stands still for a moment now and then; at the end the backend is killed.
 set -euo pipefail
 seconds=${1:-600}
 target=$(cd "$(dirname "$0")" && pwd)
@@ -27,7 +27,7 @@ lock="./weir psql -qc 'BEGIN; LOCK TABLE users; SELECT pg_sleep(0.25)' >/dev/nul
 backend=$(cut -d ' ' -f 1 "$WEIR_RUN/pids/backend")
 node docs/images/screenshots.js "$folder" "http://127.0.0.1:$WEIR_PORT" \
     "http://127.0.0.1:$((WEIR_PORT + 7))" "$WEIR_RUN" "$seconds" "$lock" \
-    "kill -STOP $backend" "kill -CONT $backend"
+    "kill -KILL $backend"
 for image in "$WEIR_RUN"/dashboard*.png; do
     pngquant --force --speed 1 --strip 128 --output "$target/${image##*/}" "$image"
 done

@@ -32,11 +32,11 @@ async function askBackend() {
       cache: "no-store",
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
-    if (!answer.ok) throw new Error(`it answers ${answer.status}`);
+    if (!answer.ok) throw new Error(`the answer is ${answer.status}`);
     backend.numbers = parseMetrics(await answer.text());
     backend.error = "";
   } catch (error) {
-    backend.error = error.name === "TimeoutError" ? "it does not answer" : error.message;
+    backend.error = error.name === "TimeoutError" ? "there is no answer" : error.message;
   }
   backend.asked = Date.now();
   backend.asking = false;
@@ -82,7 +82,7 @@ function drawBackend() {
   setText(
     byId("backend-text"),
     backend.error
-      ? `The backend’s metrics cannot be read: ${backend.error}`
+      ? `The backend’s metrics cannot be read: ${backend.error}; these are older.`
       : "What was committed is published by the relay and handled by each group once.",
   );
   drawOutbox();
@@ -189,7 +189,7 @@ function findingsOfBackend() {
       "bad",
       "Backend",
       "The backend’s metrics cannot be read",
-      `The backend’s metrics cannot be read: ${backend.error}.`,
+      `Asked for the backend’s metrics, ${backend.error}. What is shown of its events is older.`,
     );
     return found;
   }
