@@ -27,7 +27,7 @@ typedef struct mail {
     weir_open_span_t span;
     char *from, *to, *text;
     size_t len;
-    char reply[300]; /* the server's last line, without the recipient */
+    char reply[200]; /* the server's last line, without the recipient */
 } mail_t;
 
 /* Another worker may be sending the mail. */

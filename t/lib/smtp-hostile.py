@@ -10,7 +10,7 @@
 #     flood       a reply that does not end, in lines
 #     line        a line that does not end
 #     drip        a reply that does not end, byte by byte
-#     say TEXT    this reply, where \r, \n and \0 mean these bytes
+#     say TEXT    this reply, where \r, \n and \0 mean these bytes, and <> the recipient
 #
 # Without the file, all mail is taken. FILE gets a line for each stage that was reached: its name,
 # and the recipient, or at `login` what AUTH PLAIN said; `closed` is the end of a connection.
@@ -45,7 +45,7 @@ async def endless(writer, piece, pause=0.0):
 
 
 # Replies at a stage. Returns false when the connection is to be closed.
-async def reply(stage, reader, writer):
+async def reply(stage, recipient, writer):
     what = mood(stage)
     if what == 'close':
         return False
@@ -59,6 +59,7 @@ async def reply(stage, reader, writer):
         }[what]()
     if what.startswith('say '):
         text = what[4:].replace('\\r', '\r').replace('\\n', '\n').replace('\\0', '\0')
+        text = text.replace('<>', '<%s>' % recipient)
         writer.write(text.encode('latin1') + b'\r\n')
         return True
     while mood(stage) == 'silent':
@@ -71,7 +72,7 @@ async def talk(reader, writer):
     recipient, stage = '', 'greeting'
     while True:
         heard.write('%s %s\n' % (stage, recipient))
-        if not await reply(stage, reader, writer):
+        if not await reply(stage, recipient, writer):
             return
         if stage == 'DATA':
             stage = 'text'

@@ -13,7 +13,8 @@
 /* A reply while it arrives. All zero before the first. */
 typedef struct {
     int code;       /* of the last whole reply; 0: none */
-    char line[200]; /* the beginning of the last line, also of one that has not ended */
+    char line[512]; /* the beginning of the last line, also of one that has not ended; room for
+                       as much as a server may send (section 4.5.3.1.5) */
     size_t len;     /* of the line; more than fits above is not kept */
     size_t octets;  /* of the reply so far */
     int first;      /* code of the reply's first line; 0 while that has not ended */

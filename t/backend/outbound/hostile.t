@@ -104,6 +104,19 @@ for my $case (['RCPT say 550 no such user', 'RCPT failed: 550 (last reply: 550 n
     $e->wait_handled;
 }
 
+subtest 'a long reply with the address' => sub {
+    spew("$heard.mood", 'RCPT say 550 ' . 'x' x 180 . ' <> <>');
+    $e->create(1);
+    my $error;
+    wait_for('a dead letter' => sub {
+        ($error = $s->psql('SELECT error FROM dead_letters ORDER BY dead_at DESC LIMIT 1')) =~ /xx/;
+    });
+    like $error, qr/x <\(recip/, 'is kept without it';
+    unlike $error, qr/user/, 'also where it is cut';
+    unlink "$heard.mood";
+    $e->wait_handled;
+};
+
 subtest 'a server that takes a mail and leaves' => sub {
     spew("$heard.mood", 'text say 250 ok\r\n421 4.4.2 bye');
     $e->create(20);
