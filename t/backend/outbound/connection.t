@@ -184,7 +184,8 @@ C
     $e->wait_handled;
     is $s->psql('SELECT count(*) FROM dead_letters'), 0, 'the mails arrive when it is';
     my $process = '/proc/' . $s->pid('relay worker');
-    wait_for('the threads of the resolver to end' => sub { my @t = glob "$process/task/*"; @t == 1 });
+    wait_for('the threads of the resolver to end' =>
+            sub { 1 == (my @threads = glob "$process/task/*") });
     pass 'no thread is left';
     stop();
 };
