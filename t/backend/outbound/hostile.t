@@ -117,6 +117,9 @@ subtest 'a long reply with the address' => sub {
     $e->wait_handled;
 };
 
+is $s->stop_backend('relay worker'), 0, 'stops gracefully';
+$s->start_backend('relay worker', conf => { smtp_timeout => '60s' });
+
 subtest 'a server that takes a mail and leaves' => sub {
     spew("$heard.mood", 'text say 250 ok\r\n421 4.4.2 bye');
     $e->create(20);
