@@ -265,6 +265,11 @@ static bool start_operate(app_t *app, int bits, const char *role, char *error, s
 
     if (strcmp(settings.listen, WEIR_SETTINGS_OFF) == 0)
         return true;
+    weir_spent_begin(&(weir_spent_prices_t){
+        .currency = app->settings.cost_currency[0] != '\0' ? app->settings.cost_currency : NULL,
+        .database = app->settings.cost_database,
+        .wal = app->settings.cost_wal,
+    });
     app->operate = weir_operate_start(app->base, &settings, error, size);
 
     return app->operate != NULL;
@@ -313,11 +318,6 @@ static int run(app_t *app, int bits, const char *role)
         return complain("cannot create the event loop: out of memory or descriptors");
 
     set_up(app);
-    weir_spent_begin(&(weir_spent_prices_t){
-        .currency = app->settings.cost_currency[0] != '\0' ? app->settings.cost_currency : NULL,
-        .database = app->settings.cost_database,
-        .wal = app->settings.cost_wal,
-    });
     weir_batch_ceiling((int)app->settings.batch_max);
     weir_idempotency_anonymous(app->settings.anonymous_keys);
     app->limit = evtimer_new(app->base, on_limit, app);

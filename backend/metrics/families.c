@@ -59,7 +59,7 @@ const weir_family_t weir_families[WEIR_FAMILIES] = {
                                 "Time that batching has saved, by that of single requests."},
                                {"db_query_summary"}},
     [WEIR_WAL_SAMPLES] = {{"weir_wal_samples", NULL, WEIR_METRIC_COUNTER,
-                           "Batches whose WAL was measured while nothing else wrote."},
+                           "Batches whose WAL was measured while no one else wrote."},
                           {"db_query_summary", "group", "event_type"}},
     [WEIR_WAL_SAMPLES_UNUSABLE] = {{"weir_wal_samples_unusable", NULL, WEIR_METRIC_COUNTER,
                                     "Batches whose WAL is not known, because others wrote, too."},

@@ -32,6 +32,7 @@ typedef struct {
 
 static LIST_HEAD(spent_list, weir_spent) all;
 static weir_spent_prices_t prices = {.database = -1, .wal = -1};
+static bool shown; /* somebody may read what is counted */
 
 /*
  * Before: the end of the WAL, and the transaction id that the batch takes; without the latter if
@@ -134,6 +135,7 @@ static void collect(void *arg)
 void weir_spent_begin(const weir_spent_prices_t *set)
 {
     prices = *set;
+    shown = true;
     weir_series_collect(collect, NULL);
 }
 
@@ -210,7 +212,7 @@ bool weir_spent_query(weir_spent_t *s, weir_db_t *db, const weir_db_statement_t 
     const char *values[] = {WEIR_NUMBER(ids)};
     sample_t *sample;
 
-    if (s->batches++ % (s->samples > 0 ? SAMPLE : FIRST_SAMPLE) != 0)
+    if (!shown || s->batches++ % (s->samples > 0 ? SAMPLE : FIRST_SAMPLE) != 0)
         return weir_db_transaction(db, statement, 1, cb, arg);
     if (!weir_db_transaction(db, pair, 2, cb, arg))
         return false;

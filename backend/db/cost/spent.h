@@ -27,7 +27,7 @@ typedef struct {
     double wal;           /* a GiB */
 } weir_spent_prices_t;
 
-/* To be called once, before the first weir_spent(). */
+/* To be called once, before the first batch, by a process whose metrics are read: WAL is sampled. */
 void weir_spent_begin(const weir_spent_prices_t *prices);
 
 /*
