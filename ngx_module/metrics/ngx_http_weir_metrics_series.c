@@ -33,8 +33,8 @@ typedef enum {
     NGX_HTTP_WEIR_METRICS_SERVER_SLOW,
     NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES,
     NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES,
-    NGX_HTTP_WEIR_METRICS_DROPPED,
     NGX_HTTP_WEIR_METRICS_USAGE,           /* families of cost/ */
+    NGX_HTTP_WEIR_METRICS_DROPPED,
     NGX_HTTP_WEIR_METRICS_FAMILIES
 } ngx_http_weir_metrics_family_e;
 
@@ -68,7 +68,7 @@ static void ngx_http_weir_metrics_series_phases(
 
 /* In the order of ngx_http_weir_metrics_family_e. */
 static weir_metric_t
-    ngx_http_weir_metrics_families[NGX_HTTP_WEIR_METRICS_USAGE] =
+    ngx_http_weir_metrics_families[NGX_HTTP_WEIR_METRICS_FAMILIES] =
 {
     { "http_server_request_duration_seconds", "seconds", WEIR_METRIC_HISTOGRAM,
       "Duration of HTTP server requests." },
@@ -92,6 +92,7 @@ static weir_metric_t
     { "weir_http_client_request_duration_percentile_seconds", "seconds",
       WEIR_METRIC_GAUGE,
       "The same of requests to upstreams." },
+    { NULL, NULL, WEIR_METRIC_COUNTER, NULL },  /* they are in cost/ */
     { "weir_metrics_series_dropped", NULL, WEIR_METRIC_COUNTER,
       "Series for which weir_metrics_zone has no room, by worker." }
 };

@@ -86,6 +86,7 @@ typedef struct {
     uint64_t                tick;       /* the same in ngx_http_weir_ticks() */
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
     ngx_http_weir_usage_run_t  ran;
+    ngx_http_request_t     *refresh;    /* its background refresh, or NULL */
     ngx_http_weir_record_wait_t  *wait; /* NULL without one; most requests wait
                                            for nothing */
     ngx_uint_t              waits;

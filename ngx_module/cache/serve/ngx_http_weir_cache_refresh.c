@@ -9,6 +9,7 @@
 
 #include "cache/lookup/ngx_http_weir_cache_ctx.h"
 #include "cache/serve/ngx_http_weir_cache_serve.h"
+#include "record/ngx_http_weir_record.h"
 
 
 static ngx_int_t ngx_http_weir_cache_refresh_fail(ngx_http_request_t *r);
@@ -28,6 +29,7 @@ ngx_int_t
 ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t         *r, *sr;
+    ngx_http_weir_record_t     *record;
     ngx_http_weir_cache_ctx_t  *refresh;
 
     r = ctx->request;
@@ -43,6 +45,12 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
         != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    record = ngx_http_weir_record(r);
+
+    if (record) {
+        record->refresh = sr;
     }
 
     if (r->http_version < NGX_HTTP_VERSION_20) {

@@ -58,7 +58,7 @@ ngx_http_weir_series_count_usage(ngx_http_request_t *r,
     ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_SENT,
                             r->connection->sent);
 
-    if (r->upstream_states) {
+    if (r->upstream_states || (record && record->refresh)) {
         ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_FETCHED, 1);
         return;
     }
@@ -152,6 +152,10 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
 
     if (r->upstream_states) {
         ngx_http_weir_series_count_upstreams(r, record, NULL);
+    }
+
+    if (record && record->refresh && record->refresh->upstream_states) {
+        ngx_http_weir_series_count_upstreams(record->refresh, NULL);
     }
 
     return NGX_OK;

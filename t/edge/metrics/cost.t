@@ -18,6 +18,8 @@ start_upstream(sub {
     return sub { until_true('two requests wait', sub { -e "$dir/go" }); answer('200 OK',
         ['Cache-Control: max-age=600'], 'y') } if $path =~ m{^/shared};
     return answer('503 Busy', [], 'busy') if $path =~ m{^/tried};
+    return answer('200 OK', ['Cache-Control: max-age=0, stale-while-revalidate=600'], 's')
+        if $path =~ m{^/stale};
     return answer('200 OK', ['Cache-Control: max-age=600'], 'x' x 1000);
 });
 
@@ -42,6 +44,7 @@ HTTP
     location /near/    { weir_cache near; proxy_pass http://UPSTREAM; }
     location /far/     { weir_cache far l1=off; proxy_pass http://UPSTREAM; }
     location /shared   { weir_cache near; proxy_pass http://UPSTREAM; }
+    location /stale    { weir_cache near; weir_cache_use_stale updating; proxy_pass http://UPSTREAM; }
     location /tried    { proxy_pass http://tried; proxy_next_upstream http_503; }
     location = /pid     { return 200 "\$pid"; }
     location = /metrics { weir_metrics; }
@@ -109,6 +112,22 @@ cmp_ok of($m, 'weir_upstream_requests_saved_total', '/shared', by => 'collapsing
     '... by waiting for the one that was fetched';
 near(of($m, 'weir_cost_saved', '/shared', by => 'collapsing', %euro)
     + of($m, 'weir_cost_saved', '/shared', by => 'cache', %euro), 3 * 2, '... at its cost');
+
+
+# A stale response that is refreshed at the same time saves nothing.
+get('/stale');
+for my $n (2 .. 4) {
+    get('/stale');
+    until_true("refresh $n", sub { asked('/stale') >= $n });
+}
+until_true('the last one is counted', sub {
+    abs(cost(counted(), '/stale', 'upstream') - 2 * asked('/stale')) < 1e-6;
+});
+$m = counted();
+is of($m, 'weir_upstream_requests_saved_total', '/stale', by => 'cache'), 0,
+    'a stale response that is refreshed saves nothing';
+is total($m, 'http_client_request_duration_seconds_count', http_route => '/stale'),
+    asked('/stale'), '... and the refresh is a request to the upstream';
 
 
 # --- Redis -----------------------------------------------------------------------------------------
