@@ -74,6 +74,12 @@ static const weir_config_key_t keys[] = {
      .allowed = "at most 64 bytes"},
     {"traces_sampler_arg", &weir_config_text, FIELD(traces_sampler_arg), "", 0, 64,
      .allowed = "at most 64 bytes"},
+    {"traces_late_buffer", &weir_config_size, FIELD(traces_late_buffer), "16m", 0, 1073741824,
+     .allowed = "a number of bytes from 0 to 1024m, with k or m after it or nothing"},
+    {"traces_late_hold", &weir_config_time, FIELD(traces_late_hold), "1m", 1000, 3600000,
+     .allowed = "a time from 1s to 60m with its unit: ms, s or m"},
+    {"traces_late_remember", &weir_config_time, FIELD(traces_late_remember), "15m", 1000, 86400000,
+     .allowed = "a time from 1s to 1440m with its unit: ms, s or m"},
     {"service_name", &weir_config_text, FIELD(service_name), "", 0, 256,
      .allowed = "at most 256 bytes"},
     {"resource_attributes", &weir_config_text, FIELD(resource_attributes), "", 0, 2048,
@@ -287,6 +293,10 @@ static bool check_traces(weir_settings_t *s, char *error, size_t size)
 
     if (key != NULL)
         weir_config_complain(s->config, key, why, error, size);
+    s->export.late_redis = s->redis;
+    s->export.late_bytes = s->traces_late_buffer;
+    s->export.late_hold_ms = s->traces_late_hold;
+    s->export.late_remember_ms = s->traces_late_remember;
     return key == NULL;
 }
 

@@ -30,6 +30,9 @@ typedef struct {
     /* empty: see export/settings.h, which has the meaning of all */
     char *traces_endpoint, *traces_protocol, *traces_headers, *traces_timeout;
     char *traces_compression, *traces_certificate, *traces_sampler, *traces_sampler_arg;
+    size_t traces_late_buffer;     /* bytes */
+    unsigned traces_late_hold;     /* ms */
+    unsigned traces_late_remember; /* ms */
     char *service_name, *resource_attributes;
     weir_export_settings_t export; /* made of these by weir_settings_check() */
     char *cost_currency;           /* ISO 4217; empty: there are no prices */

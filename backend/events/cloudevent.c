@@ -194,7 +194,7 @@ static void read_trace(weir_event_t *event, weir_trace_t *trace)
     }
     if (state != NULL && !weir_trace_is_state(weir_str(state)))
         event->tracestate = NULL;
-    trace->tracestate = event->tracestate;
+    weir_trace_set_state(trace, event->tracestate);
     event->trace = trace;
 }
 

@@ -3,6 +3,7 @@
 #include "common/ids/random.h"
 #include "common/trace/partial.h"
 #include "common/version.h"
+#include "export/kept.h"
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
@@ -31,7 +32,9 @@ typedef enum {
 } state_t;
 
 struct weir_exporter {
+    struct event_base *base;
     const weir_export_settings_t *settings;
+    weir_kept_t *kept; /* NULL: no span was held yet */
     weir_transfers_t *transfers;
     struct event *timer;
     state_t state;
@@ -328,6 +331,16 @@ static void on_many(void *arg)
         arm(e, 0);
 }
 
+/* The first span is held. */
+static void on_late(void *arg)
+{
+    weir_exporter_t *e = arg;
+    const weir_export_settings_t *s = e->settings;
+
+    assert(e->kept == NULL);
+    e->kept = weir_kept_start(e->base, s->late_redis, s->late_remember_ms);
+}
+
 /* --- start and stop -------------------------------------------------------------------------- */
 
 static void add_attribute(weir_exporter_t *e, size_t *n, const char *name, const char *value)
@@ -372,9 +385,18 @@ weir_exporter_t *weir_exporter_start(struct event_base *base,
     weir_exporter_t *e = weir_alloc(sizeof(*e));
     char *type = weir_alloc_format("Content-Type: %s", weir_span_media_type(settings->format));
     weir_tracer_settings_t tracer = {
-        .format = settings->format, .sampler = settings->sampler, .ratio = settings->ratio};
+        .format = settings->format,
+        .sampler = settings->sampler,
+        .ratio = settings->ratio,
+        .late_bytes = settings->late_bytes,
+        .late_hold_ms = settings->late_hold_ms,
+        .late_remember_ms = settings->late_remember_ms,
+        .late_begin = on_late,
+        .late_arg = e,
+    };
 
     assert(settings->on && settings->url != NULL);
+    e->base = base;
     e->settings = settings;
     e->answer = weir_alloc(ANSWER_MAX);
     e->transfers = weir_transfers_new(base, 1);
@@ -409,6 +431,7 @@ void weir_exporter_free(weir_exporter_t *e)
     if (e == NULL)
         return;
     assert(e->state != SENDING);
+    weir_kept_free(e->kept);
     drop_body(e);
     if (e->transfers != NULL)
         weir_transfers_free(e->transfers);

@@ -56,6 +56,12 @@ typedef struct {
     size_t n_attributes;
     char *names[WEIR_EXPORT_ATTRIBUTES_MAX]; /* of the resource, and their values */
     char *values[WEIR_EXPORT_ATTRIBUTES_MAX];
+
+    /* The caller's: of traces that are kept late (trace/late.h); their ids come from that Redis. */
+    const char *late_redis;
+    size_t late_bytes; /* 0: no spans are held */
+    unsigned late_hold_ms;
+    unsigned late_remember_ms;
 } weir_export_settings_t;
 
 /*

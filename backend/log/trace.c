@@ -1,5 +1,6 @@
 #include "log/trace.h"
 
+#include "common/trace/late/late.h"
 #include "common/trace/tracestate.h"
 
 #include <string.h>
@@ -19,4 +20,10 @@ bool weir_trace_is_state(weir_str_t state)
 
     return state.len <= WEIR_TRACE_STATE_MAX && weir_tracestate_parse(&state, 1, &parsed) == 0 &&
            parsed.n > 0;
+}
+
+void weir_trace_set_state(weir_trace_t *trace, const char *state)
+{
+    trace->tracestate = state;
+    trace->late = state != NULL && weir_trace_is_late(weir_str(state));
 }

@@ -12,6 +12,7 @@
 typedef struct {
     weir_traceparent_t at;  /* parent_id is this span, the parent of the next ones */
     const char *tracestate; /* what other systems keep in the trace, or NULL */
+    bool late;              /* it says that the trace may be kept late (common/trace/late) */
 } weir_trace_t;
 
 /* Room for a traceparent, a blank and a tracestate (Trace Context Level 2, section 3.3.1.5). */
@@ -23,6 +24,9 @@ typedef struct {
  * of at most 32 well-formed members (section 3.3.1).
  */
 bool weir_trace_is_state(weir_str_t state);
+
+/* Gives the trace a tracestate that may be passed on, or NULL; the text is not copied. */
+void weir_trace_set_state(weir_trace_t *trace, const char *state);
 
 /* The context as text for a command: traceparent, and a blank and tracestate if there is one. */
 void weir_trace_text(const weir_trace_t *trace, char out[WEIR_TRACE_TEXT]);

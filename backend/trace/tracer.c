@@ -1,26 +1,23 @@
 #include "trace/tracer.h"
 
+#include "common/trace/ids.h"
 #include "common/trace/sampling.h"
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "metrics/series.h"
+#include "trace/late.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 /* The queue's limits: spans, and bytes. */
 #define QUEUE_SPANS 8192
 #define QUEUE_BYTES (8u * 1024 * 1024)
 #define SPAN_FIRST 1024 /* bytes; a longer span is encoded twice */
 
-typedef struct finished {
-    STAILQ_ENTRY(finished) link;
-    size_t len;
-    char bytes[];
-} finished_t;
+typedef weir_finished_t finished_t;
 
 static struct {
     bool on;
@@ -28,15 +25,17 @@ static struct {
     uint64_t threshold;                    /* of the ratio */
     char state[WEIR_TRACESTATE_VALUE + 4]; /* tracestate of new traces with a ratio: "ot=th:c" */
 
-    STAILQ_HEAD(finished_queue, finished) queue;
+    struct weir_finished_queue queue;
     size_t spans, bytes;
     size_t when; /* 0: fn was called */
     size_t when_set;
     void (*fn)(void *arg);
     void *arg;
 
+    bool has_held; /* spans of traces that may be kept late */
+
     weir_series_t *ended, *sent, *dropped[3], *waiting;
-} tracer = {.queue = STAILQ_HEAD_INITIALIZER(tracer.queue)};
+} tracer = {.queue = TAILQ_HEAD_INITIALIZER(tracer.queue)};
 
 /* --- sampling -------------------------------------------------------------------------------- */
 
@@ -63,6 +62,13 @@ static bool samples(const weir_traceparent_t *at)
     }
 }
 
+/* True if the trace may be kept late, so that its spans are held. */
+static bool is_late(const weir_trace_t *trace)
+{
+    return trace->late && !(trace->at.flags & WEIR_CONTEXT_SAMPLED) &&
+           tracer.settings.late_bytes > 0 && tracer.settings.sampler != WEIR_SAMPLER_ALWAYS_OFF;
+}
+
 static void decide(weir_open_span_t *span, bool is_root)
 {
     weir_traceparent_t *at = &span->trace.at;
@@ -76,12 +82,17 @@ static void decide(weir_open_span_t *span, bool is_root)
         (uint8_t)(sampled ? at->flags | WEIR_CONTEXT_SAMPLED : at->flags & ~WEIR_CONTEXT_SAMPLED);
     if (is_root && sampled && tracer.state[0] != '\0')
         span->trace.tracestate = tracer.state;
-    span->recorded = sampled;
+    span->recorded = sampled || is_late(&span->trace);
 }
 
 bool weir_tracer_records(const weir_trace_t *trace)
 {
-    return tracer.on && trace != NULL && trace->at.flags & WEIR_CONTEXT_SAMPLED;
+    return tracer.on && trace != NULL && (trace->at.flags & WEIR_CONTEXT_SAMPLED || is_late(trace));
+}
+
+bool weir_tracer_holds(const weir_open_span_t *span)
+{
+    return span->recorded && is_late(&span->trace);
 }
 
 /* --- spans ----------------------------------------------------------------------------------- */
@@ -100,6 +111,7 @@ static void begin(weir_open_span_t *span, const weir_trace_t *parent, bool remot
     if (parent != NULL) {
         weir_traceparent_child(&parent->at, &span->trace.at);
         span->trace.tracestate = parent->tracestate;
+        span->trace.late = parent->late;
         memcpy(span->parent_id, parent->at.parent_id, sizeof(span->parent_id));
     } else {
         weir_traceparent_new(&span->trace.at);
@@ -142,18 +154,23 @@ static finished_t *encode(const weir_span_t *span)
         room = len;
     } while (true);
     f->len = len;
+    memcpy(f->trace_id, span->trace_id, sizeof(f->trace_id));
+    memcpy(f->parent_id, span->parent_id, sizeof(f->parent_id));
+    f->start = span->start;
+    f->end = span->end;
 
     return f;
 }
 
 static void enqueue(finished_t *f)
 {
+    weir_series_add(tracer.ended, 1);
     if (tracer.spans == QUEUE_SPANS || tracer.bytes + f->len > QUEUE_BYTES) {
         weir_tracer_dropped(WEIR_DROP_QUEUE_FULL, 1);
         free(f);
         return;
     }
-    STAILQ_INSERT_TAIL(&tracer.queue, f, link);
+    TAILQ_INSERT_TAIL(&tracer.queue, f, link);
     tracer.spans++;
     tracer.bytes += f->len;
     weir_series_set(tracer.waiting, tracer.spans);
@@ -161,6 +178,40 @@ static void enqueue(finished_t *f)
         tracer.when = 0;
         tracer.fn(tracer.arg);
     }
+}
+
+/* --- traces that are kept late --------------------------------------------------------------- */
+
+static void hold(finished_t *f)
+{
+    if (!tracer.has_held) {
+        tracer.has_held = true;
+        tracer.settings.late_begin(tracer.settings.late_arg);
+    }
+    weir_late_add(f);
+}
+
+/* A span in the place of those that are missing. */
+static void say_incomplete(const weir_late_missing_t *missing)
+{
+    weir_attribute_t attributes[] = {
+        {.name = "weir.trace.incomplete",
+         .type = WEIR_ATTRIBUTE_TEXT,
+         .value.text = WEIR_STR("evicted")},
+        {.name = "weir.trace.missing_spans",
+         .type = WEIR_ATTRIBUTE_NUMBER,
+         .value.number = (int64_t)missing->spans},
+    };
+    weir_span_t span = {.name = WEIR_STR("missing spans"),
+                        .kind = WEIR_SPAN_INTERNAL,
+                        .start = missing->start,
+                        .end = missing->end,
+                        .attributes = {attributes, 2}};
+
+    memcpy(span.trace_id, missing->trace_id, sizeof(span.trace_id));
+    memcpy(span.parent_id, missing->parent_id, sizeof(span.parent_id));
+    weir_trace_ids_span(span.span_id);
+    enqueue(encode(&span));
 }
 
 void weir_tracer_end_at(const weir_open_span_t *open, const weir_span_t *details, uint64_t ended_us)
@@ -181,8 +232,10 @@ void weir_tracer_end_at(const weir_open_span_t *open, const weir_span_t *details
         span.tracestate = weir_str(open->trace.tracestate);
     span.start = open->start;
     span.end = open->start + (ended_us > open->began_us ? (ended_us - open->began_us) * 1000 : 0);
-    weir_series_add(tracer.ended, 1);
-    enqueue(encode(&span));
+    if (is_late(&open->trace))
+        hold(encode(&span));
+    else
+        enqueue(encode(&span));
 }
 
 void weir_tracer_end(const weir_open_span_t *open, const weir_span_t *details)
@@ -219,9 +272,9 @@ void weir_tracer_when(size_t waiting, void (*fn)(void *arg), void *arg)
 
 static finished_t *take_first(void)
 {
-    finished_t *f = STAILQ_FIRST(&tracer.queue);
+    finished_t *f = TAILQ_FIRST(&tracer.queue);
 
-    STAILQ_REMOVE_HEAD(&tracer.queue, link);
+    TAILQ_REMOVE(&tracer.queue, f, link);
     tracer.spans--;
     tracer.bytes -= f->len;
 
@@ -232,9 +285,9 @@ static finished_t *take_first(void)
 static size_t length_of(size_t n)
 {
     size_t separator = weir_span_separator(tracer.settings.format).len, len = 0;
-    const finished_t *f = STAILQ_FIRST(&tracer.queue);
+    const finished_t *f = TAILQ_FIRST(&tracer.queue);
 
-    for (size_t i = 0; i < n; i++, f = STAILQ_NEXT(f, link))
+    for (size_t i = 0; i < n; i++, f = TAILQ_NEXT(f, link))
         len += f->len + (i > 0 ? separator : 0);
 
     return len;
@@ -313,8 +366,20 @@ void weir_tracer_start(const weir_tracer_settings_t *settings)
         [WEIR_DROP_UNSENT] = "unsent",
     };
 
+    const weir_late_settings_t late = {
+        .bytes = settings->late_bytes,
+        .hold_ms = settings->late_hold_ms,
+        .remember_ms = settings->late_remember_ms,
+        .keep = enqueue,
+        .missing = say_incomplete,
+    };
+
     assert(!tracer.on && settings->sampler < WEIR_SAMPLERS);
     tracer.settings = *settings;
+    if (settings->late_bytes > 0) {
+        assert(settings->late_begin != NULL);
+        weir_late_start(&late);
+    }
     set_threshold();
     tracer.ended = weir_series(WEIR_SPANS_ENDED, NULL);
     tracer.sent = weir_series(WEIR_SPANS_SENT, NULL);

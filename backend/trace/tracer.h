@@ -10,7 +10,8 @@
  *
  * A span that is not recorded has ids all the same: they are in the log, and go to others. A
  * finished span is encoded at once and put into a queue with a limit; at the limit it is dropped
- * and counted. Nothing waits. All of it belongs to the event loop's thread.
+ * and counted. Nothing waits. Spans of a trace that the caller may keep late are held first
+ * (trace/late.h). All of it belongs to the event loop's thread.
  */
 #ifndef WEIR_TRACER_H
 #define WEIR_TRACER_H
@@ -37,6 +38,13 @@ typedef struct {
     weir_span_resource_t resource; /* must live as long as the process */
     weir_sampler_t sampler;
     double ratio; /* of TRACEIDRATIO, 0 to 1 */
+
+    /* Of traces that are not sampled, and may be kept late (trace/late.h). */
+    size_t late_bytes; /* 0: no spans are held */
+    unsigned late_hold_ms;
+    unsigned late_remember_ms;
+    void (*late_begin)(void *arg); /* called before the first span is held */
+    void *late_arg;
 } weir_tracer_settings_t;
 
 /*
@@ -79,6 +87,9 @@ weir_span_link_t weir_tracer_link(const weir_trace_t *trace);
 
 /* True if a trace is recorded, so that it is worth to gather what its spans say. */
 bool weir_tracer_records(const weir_trace_t *trace);
+
+/* True if the span will be held: nobody knows yet whether its trace is kept. */
+bool weir_tracer_holds(const weir_open_span_t *span);
 
 /* --- for the exporter ------------------------------------------------------------------------ */
 

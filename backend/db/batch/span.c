@@ -1,7 +1,8 @@
 /*
  * The spans of a batch. Each request has one in its own trace, from the submit to the outcome. The
- * statement is a child of the first one that is recorded, and links all others; those link the
- * statement, because it is in another trace.
+ * statement is a child of the first one that is sampled, and links all others; those link the
+ * statement, because it is in another trace. Of requests that are not sampled and may be kept late,
+ * each has a span of the statement of its own: nobody knows which of them will be kept.
  */
 #include "db/batch/private.h"
 
@@ -27,11 +28,16 @@ static weir_attribute_t number(const char *name, int64_t value)
     return (weir_attribute_t){.name = name, .type = WEIR_ATTRIBUTE_NUMBER, .value.number = value};
 }
 
-/* The first request of [from, to) whose trace is recorded; -1: none is. */
-static int first_recorded(const group_t *group, int from, int to)
+static bool is_sampled(const weir_open_span_t *span)
+{
+    return span->recorded && !weir_tracer_holds(span);
+}
+
+/* The first request of [from, to) whose trace is sampled; -1: none is. */
+static int first_sampled(const group_t *group, int from, int to)
 {
     for (int i = from; i < to; i++) {
-        if (group->requests[i].span.recorded)
+        if (is_sampled(&group->requests[i].span))
             return i;
     }
 
@@ -43,7 +49,7 @@ static size_t links_of(const group_t *group, int from, int to, weir_span_link_t 
     size_t n = 0;
 
     for (int i = from; i < to && n < LINKS_MAX; i++) {
-        if (group->requests[i].span.recorded)
+        if (is_sampled(&group->requests[i].span))
             links[n++] = weir_tracer_link(&group->requests[i].span.trace);
     }
 
@@ -71,31 +77,48 @@ static size_t describe(const weir_db_summary_t *summary, int count, const char *
     return n;
 }
 
+static weir_trace_t end_statement(const weir_batch_request_t *request, const weir_span_t *span,
+                                  uint64_t sent_us)
+{
+    weir_open_span_t open;
+
+    weir_tracer_begin(&open, &request->span.trace);
+    weir_tracer_backdate(&open, sent_us);
+    weir_tracer_end(&open, span);
+
+    return open.trace;
+}
+
 void weir_batch_span_statement(group_t *group, int from, int to, uint64_t sent_us,
                                const char *error, const char *sqlstate)
 {
     const weir_db_summary_t *summary = &group->batch->summary;
     weir_attribute_t attributes[ATTRIBUTES];
     weir_span_link_t links[LINKS_MAX];
-    int parent = first_recorded(group, from, to);
-    weir_open_span_t open;
+    int parent = first_sampled(group, from, to);
     weir_span_t span = {.name = weir_str(summary->text), .kind = WEIR_SPAN_CLIENT};
 
-    if (parent < 0)
-        return;
-    weir_tracer_begin(&open, &group->requests[parent].span.trace);
-    weir_tracer_backdate(&open, sent_us);
     span.attributes =
         (weir_attributes_t){attributes, describe(summary, to - from, sqlstate, attributes)};
-    span.links = links;
-    span.link_count = links_of(group, from, to, links);
     if (error != NULL) {
         span.status = WEIR_SPAN_STATUS_ERROR;
         span.status_message = weir_str(error);
     }
-    weir_tracer_end(&open, &span);
-    for (int i = from; i < to; i++)
-        group->requests[i].statement = open.trace;
+    for (int i = from; i < to; i++) {
+        weir_batch_request_t *request = &group->requests[i];
+
+        if (weir_tracer_holds(&request->span))
+            request->statement = end_statement(request, &span, sent_us);
+    }
+    if (parent < 0)
+        return;
+    span.links = links;
+    span.link_count = links_of(group, from, to, links);
+    group->requests[parent].statement = end_statement(&group->requests[parent], &span, sent_us);
+    for (int i = from; i < to; i++) {
+        if (is_sampled(&group->requests[i].span))
+            group->requests[i].statement = group->requests[parent].statement;
+    }
 }
 
 void weir_batch_span_end(const group_t *group, int i, const char *error)

@@ -30,6 +30,7 @@ static bool read_trace(const weir_cloudevent_t *e, weir_trace_t *trace)
 {
     if (e->traceparent == NULL || weir_traceparent_parse(weir_str(e->traceparent), &trace->at) != 0)
         return false;
+    weir_trace_set_state(trace, e->tracestate);
     trace->tracestate = NULL; /* the row does not live as long as the span */
 
     return weir_tracer_records(trace);

@@ -58,6 +58,16 @@ static weir_attribute_t text(const char *name, const char *value)
         .name = name, .type = WEIR_ATTRIBUTE_TEXT, .value.text = weir_str(value)};
 }
 
+static void end_consumed(const weir_trace_t *parent, const weir_span_t *span, uint64_t began_us)
+{
+    weir_open_span_t open;
+
+    weir_tracer_begin(&open, parent);
+    weir_tracer_backdate(&open, began_us);
+    weir_tracer_end(&open, span);
+}
+
+/* As in db/batch/span.c, a trace that may be kept late has a span of its own. */
 void weir_span_consumed(const weir_lease_t *l, const char *error, const char *sqlstate)
 {
     const weir_lease_settle_t *s = &l->settle;
@@ -73,26 +83,29 @@ void weir_span_consumed(const weir_lease_t *l, const char *error, const char *sq
     weir_span_link_t links[LINKS_MAX];
     weir_span_t span = {.name = WEIR_STR("SELECT consume"), .kind = WEIR_SPAN_CLIENT};
     const weir_trace_t *parent = NULL;
-    weir_open_span_t open;
+    size_t link_count = 0;
 
+    span.attributes = (weir_attributes_t){attributes, sqlstate != NULL ? 7 : 5};
+    if (error != NULL) {
+        span.status = WEIR_SPAN_STATUS_ERROR;
+        span.status_message = weir_str(error);
+    }
     for (size_t i = 0; i < s->count; i++) {
         const weir_delivery_t *d = s->batch[i];
 
         if (d == NULL || !d->span.recorded)
             continue;
+        if (weir_tracer_holds(&d->span)) {
+            end_consumed(&d->span.trace, &span, s->began_us);
+            continue;
+        }
         parent = parent == NULL ? &d->span.trace : parent;
-        if (span.link_count < LINKS_MAX)
-            links[span.link_count++] = weir_tracer_link(&d->span.trace);
+        if (link_count < LINKS_MAX)
+            links[link_count++] = weir_tracer_link(&d->span.trace);
     }
     if (parent == NULL)
         return;
-    weir_tracer_begin(&open, parent);
-    weir_tracer_backdate(&open, s->began_us);
-    span.attributes = (weir_attributes_t){attributes, sqlstate != NULL ? 7 : 5};
     span.links = links;
-    if (error != NULL) {
-        span.status = WEIR_SPAN_STATUS_ERROR;
-        span.status_message = weir_str(error);
-    }
-    weir_tracer_end(&open, &span);
+    span.link_count = link_count;
+    end_consumed(parent, &span, s->began_us);
 }

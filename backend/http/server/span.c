@@ -43,7 +43,8 @@ void weir_http_span_begin(weir_http_request_t *r)
     weir_trace_t client = {.tracestate = NULL};
 
     if (value != NULL && weir_traceparent_parse(weir_str(value), &client.at) == 0) {
-        client.tracestate = r->tracestate = tracestate_of(r);
+        r->tracestate = tracestate_of(r);
+        weir_trace_set_state(&client, r->tracestate);
         weir_tracer_begin_remote(&r->span, &client);
     } else {
         weir_tracer_begin(&r->span, NULL);

@@ -45,6 +45,8 @@ subtest 'the sample and the shortest file are fine' => sub {
         'no traces' => "${DB}traces_endpoint = off\ntraces_sampler_arg = 1e-3",
         'traces' => "${DB}traces_endpoint = https://[::1]:4318/v1/traces?x=1\n"
             . 'traces_headers = a=b%2C,c=d',
+        'late' => "${DB}traces_late_buffer = 1k\ntraces_late_hold = 1s\n"
+            . 'traces_late_remember = 1440m',
         'limits' => $DB . $limits,
     );
     for my $name (sort keys %fine) {
@@ -107,6 +109,10 @@ subtest 'every key refuses what it does not allow' => sub {
             ['on', 'jaeger_remote', 'parentbased', 'ALWAYS_ON'],
         traces_sampler_arg => qr/must be a number from 0 to 1/ =>
             ['x', '-0.1', '1.1', '0.5x', 'nan', 'inf', '0x1', '50%'],
+        traces_late_buffer => qr/must be a number of bytes from 0 to 1024m/ =>
+            ['', '-1', '1g', '1025m', '16x', '1.5m'],
+        traces_late_hold => $time => ['', '1', '999ms', '61m', '1h'],
+        traces_late_remember => $time => ['', '0s', '999ms', '1441m', '1d'],
         service_name => qr/must be (?:UTF-8|at most 256 bytes)/ => ["a\xff", 'x' x 257],
         resource_attributes => qr/must be (?:a list like|UTF-8|at most 2048 bytes)/ =>
             ['a', 'a=b,c', '=b', 'a=%', 'a=%zz', 'a=%00', "a=\xff"],

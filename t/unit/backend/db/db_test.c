@@ -5,6 +5,7 @@
 // needs: backend/metrics/series.c backend/metrics/families.c
 // needs: common/metrics/exposition.c common/metrics/histogram.c
 // needs: backend/db/batch/span.c backend/db/cost/spent.c backend/trace/tracer.c
+// needs: backend/trace/late.c
 // needs: common/trace/traceparent.c common/trace/context.c common/trace/ids.c
 // needs: common/trace/span.c common/trace/encode/otlp.c common/trace/encode/otlp_json.c
 // needs: common/trace/encode/zipkin.c common/trace/encode/out.c

@@ -1,7 +1,7 @@
 // needs: backend/events/cloudevent.c common/problem.c common/trace/traceparent.c
 // needs: common/trace/context.c common/trace/ids.c
 // needs: common/ids/random.c common/trace/tracestate.c backend/log/trace.c
-// needs: backend/log/alloc.c backend/log/log.c
+// needs: backend/log/alloc.c backend/log/log.c common/trace/late/late.c
 #include "events/cloudevent.h"
 
 #include <setjmp.h>
