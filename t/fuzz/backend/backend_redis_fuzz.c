@@ -4,7 +4,8 @@
 // needs: backend/events/worker/lease/lease.c backend/events/worker/confirm.c
 // needs: backend/events/cloudevent.c backend/redis/reader.c common/ids/uuid7.c common/problem.c
 // needs: common/trace/traceparent.c common/trace/context.c common/trace/ids.c
-// needs: common/ids/random.c backend/log/alloc.c
+// needs: common/ids/random.c backend/log/alloc.c backend/log/trace.c common/trace/tracestate.c
+// needs: common/trace/late/late.c
 /*
  * What a worker reads from Redis, on any bytes: hiredis' reader with our limits, and the streams
  * that an XREADGROUP delivers, up to the queue.  The relay's and the followers' replies are checked
