@@ -83,6 +83,7 @@ typedef struct {
 typedef struct {
     uint8_t trace_id[WEIR_TRACE_ID_LEN];
     uint8_t span_id[WEIR_SPAN_ID_LEN];
+    uint8_t flags; /* of traceparent; 0 also if they are not known */
     weir_attributes_t attributes;
 } weir_span_link_t;
 

@@ -21,6 +21,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "common/trace/context.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "usage/ngx_http_weir_usage.h"
@@ -54,6 +55,8 @@ typedef struct {
     ngx_http_weir_phase_e   phase;      /* REDIS or TURN */
     uint64_t                start;
     uint64_t                end;
+    weir_context_t         *link;       /* TURN: the request that fetched; NULL:
+                                           not known */
 } ngx_http_weir_record_wait_t;
 
 
@@ -90,6 +93,7 @@ typedef struct {
     ngx_http_weir_record_wait_t  *wait; /* NULL without one; most requests wait
                                            for nothing */
     ngx_uint_t              waits;
+    weir_context_t         *link;       /* of the next wait; NULL: none */
     ngx_http_weir_record_event_t  *event;  /* NULL without one */
     ngx_uint_t              events;
     ngx_uint_t              method;     /* of the client; an error_page may
@@ -143,6 +147,23 @@ ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
  */
 static ngx_inline void ngx_http_weir_record_change(
     ngx_http_weir_record_t *record, ngx_http_weir_phase_e phase);
+
+/*
+ * The context of a request's own span, for the links of requests that wait for
+ * it; all zero without one.  Set by trace/, NULL if nothing is traced.
+ */
+extern void (*ngx_http_weir_record_identity)(ngx_http_request_t *r,
+    weir_context_t *context);
+
+/* Calls it, and fills the context in any case. */
+static ngx_inline void ngx_http_weir_record_identify(ngx_http_request_t *r,
+    weir_context_t *context);
+
+/*
+ * Records the request for whose fetch r waits from now on; its context is all
+ * zero if it is not known.
+ */
+void ngx_http_weir_record_link(ngx_http_request_t *r, weir_context_t *context);
 
 /* Keeps the wait that ends now, if there is room. */
 void ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record,
@@ -221,9 +242,20 @@ ngx_http_weir_record_is_above(ngx_http_weir_record_t *record,
 }
 
 
+static ngx_inline void
+ngx_http_weir_record_identify(ngx_http_request_t *r, weir_context_t *context)
+{
+    ngx_memzero(context, sizeof(weir_context_t));
+
+    if (ngx_http_weir_record_identity) {
+        ngx_http_weir_record_identity(r, context);
+    }
+}
+
+
 /*
  * Records an event of the request, or of the request that it is a subrequest
- * of, if there is a record.
+ * of, if there is a record.  The same event in a row is recorded once.
  */
 void ngx_http_weir_record_event(ngx_http_request_t *r, char *name);
 

@@ -88,6 +88,9 @@ static ngx_str_t  ngx_http_weir_record_phases[NGX_HTTP_WEIR_PHASES] = {
 };
 
 
+void (*ngx_http_weir_record_identity)(ngx_http_request_t *r,
+    weir_context_t *context);
+
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
@@ -251,15 +254,50 @@ ngx_http_weir_record_run(ngx_http_request_t *r)
 }
 
 
+void
+ngx_http_weir_record_link(ngx_http_request_t *r, weir_context_t *context)
+{
+    ngx_http_weir_record_t  *record;
+
+    static u_char  none[WEIR_TRACE_ID_LEN];
+
+    record = ngx_http_weir_record(r);
+
+    if (record == NULL) {
+        return;
+    }
+
+    if (ngx_memcmp(context->trace_id, none, sizeof(none)) == 0) {
+        record->link = NULL;
+        return;
+    }
+
+    if (record->link
+        && ngx_memcmp(record->link, context, sizeof(weir_context_t)) == 0)
+    {
+        return;
+    }
+
+    record->link = ngx_palloc(record->request->pool, sizeof(weir_context_t));
+
+    if (record->link) {
+        *record->link = *context;
+    }
+}
+
+
 /*
- * A request that waits for its turn wakes up now and then, and goes on waiting:
- * that is one wait.
+ * A request that waits for its turn wakes up now and then, and goes on waiting
+ * for the same request: that is one wait.
  */
 
 void
 ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
 {
+    weir_context_t               *link;
     ngx_http_weir_record_wait_t  *wait;
+
+    link = record->phase == NGX_HTTP_WEIR_PHASE_TURN ? record->link : NULL;
 
     if (record->wait == NULL) {
         record->wait = ngx_palloc(record->request->pool,
@@ -273,6 +311,7 @@ ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
     wait = &record->wait[record->waits];
 
     if (record->waits && wait[-1].phase == record->phase
+        && wait[-1].link == link
         && record->since - wait[-1].end < NGX_HTTP_WEIR_RECORD_SAME_WAIT)
     {
         wait[-1].end = end;
@@ -284,6 +323,7 @@ ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
         wait->phase = record->phase;
         wait->start = record->since;
         wait->end = end;
+        wait->link = link;
     }
 }
 
@@ -327,6 +367,12 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
     ngx_http_weir_record_event_t  *event;
 
     record = ngx_http_weir_record(r);
+
+    if (record && record->events
+        && ngx_strcmp(record->event[record->events - 1].name, name) == 0)
+    {
+        return;
+    }
 
     if (record && record->event == NULL) {
         record->event = ngx_palloc(record->request->pool,

@@ -7,6 +7,7 @@
  *     extract    the context that the client sent
  *     inject     the context that is sent to upstreams, one span id per try
  *     end        whether the trace is kept, at the end of the request
+ *     refresh    the trace of a background refresh
  *     server     the server span of a kept request
  *     client     the client spans of its upstreams, the spans of its waits
  *     publish    the ids of traces that are kept late
@@ -17,6 +18,9 @@
  * exactly once for each end of each request.  A request that has sent no
  * context and used no variable has no context until then; if it is not kept,
  * nothing was allocated for it.
+ *
+ * The background refresh of a stale response is no part of the request that
+ * started it: it has a trace of its own, whose first span links that request.
  */
 
 #ifndef _NGX_HTTP_WEIR_TRACE_H_INCLUDED_
@@ -100,17 +104,32 @@ struct ngx_http_weir_trace_call_s {
 };
 
 
+typedef struct ngx_http_weir_trace_refresh_s  ngx_http_weir_trace_refresh_t;
+
 typedef struct {
-    ngx_http_request_t          *request;  /* the main one */
+    ngx_http_request_t          *request;  /* the main one, or a background
+                                              refresh */
     weir_context_t               context;  /* our server span; the flags are
                                               those that are sent */
     uint8_t                      parent_id[WEIR_SPAN_ID_LEN]; /* zero: none */
     ngx_str_t                    tracestate; /* as it is sent; len 0: none */
     ngx_http_weir_trace_call_t  *calls;    /* the last one */
+    ngx_http_weir_trace_refresh_t  *refreshes; /* of a main request: the last
+                                                  that it has started */
     unsigned                     sampled:1;
     unsigned                     late:1;   /* upstreams are told that the trace
                                               may be kept late */
 } ngx_http_weir_trace_ctx_t;
+
+
+/* Times are ngx_http_weir_ns(). */
+struct ngx_http_weir_trace_refresh_s {
+    ngx_http_weir_trace_ctx_t    ctx;      /* of the subrequest; first member */
+    weir_context_t               origin;   /* the span that started it */
+    uint64_t                     start;
+    uint64_t                     end;      /* 0: not ended */
+    ngx_http_weir_trace_refresh_t  *next;  /* earlier */
+};
 
 
 /* The context that the client sent. */
@@ -140,12 +159,15 @@ char *ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent,
 ngx_int_t ngx_http_weir_trace_read_mode(ngx_str_t *value, ngx_uint_t *mode,
     uint64_t *threshold);
 
-/* context: the request's, or of the main request; NULL: it has none yet. */
+/*
+ * context: that of the background refresh that r is or belongs to, or else of
+ * the main request; NULL: it has none yet.
+ */
 ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find(ngx_http_request_t *r);
 
 /*
  * context: the same, which is created if there is none.  NULL if the location
- * of the main request has no weir_trace, or without memory.
+ * of the request has no weir_trace, or without memory.
  */
 ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get(ngx_http_request_t *r);
 
@@ -158,12 +180,23 @@ ngx_int_t ngx_http_weir_trace_begin(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
     ngx_http_weir_trace_ctx_t *ctx);
 
+/* context: ngx_http_weir_record_identity of requests that are traced. */
+void ngx_http_weir_trace_identity(ngx_http_request_t *r,
+    weir_context_t *context);
+
 /*
  * extract: the context of the client, by traceparent, or by the headers of B3
  * that are allowed (NGX_HTTP_WEIR_TRACE_B3...).
  */
 void ngx_http_weir_trace_extract(ngx_http_request_t *r, ngx_uint_t allowed,
     ngx_http_weir_trace_received_t *received);
+
+/*
+ * refresh: begins the trace of a background refresh; refresh->ctx.request is
+ * set.  The trace is sampled if that of its request is.
+ */
+void ngx_http_weir_trace_refresh_begin(ngx_http_weir_trace_refresh_t *refresh,
+    ngx_http_weir_trace_ctx_t *origin);
 
 /* inject: the handler of the precontent phase. */
 ngx_int_t ngx_http_weir_trace_content_handler(ngx_http_request_t *r);

@@ -210,7 +210,7 @@ ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
     state += i;
     attributes.n = 0;
 
-    ngx_http_weir_trace_method(kept->request, &method);
+    ngx_http_weir_trace_method(call->request, &method);
     ngx_http_weir_trace_text(&attributes, "http.request.method", &method.name,
                              NGX_HTTP_WEIR_TRACE_TEXT_MAX);
     ngx_http_weir_trace_try_address(state, &attributes);
@@ -375,10 +375,15 @@ static void
 ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_record_wait_t *wait)
 {
-    weir_span_t  span;
+    weir_span_t       span;
+    weir_span_link_t  link;
 
     ngx_http_weir_trace_child(kept->ctx, &span);
     weir_trace_ids_span(span.span_id);
+
+    if (wait->link) {
+        ngx_http_weir_trace_link(&span, &link, wait->link);
+    }
 
     span.kind = WEIR_SPAN_INTERNAL;
     span.name = wait->phase == NGX_HTTP_WEIR_PHASE_REDIS

@@ -4,6 +4,9 @@
  *
  * An internal redirect clears the contexts of modules.  The trace's context is
  * the data of a cleanup of the request's pool, and is found there again.
+ *
+ * A background refresh is a subrequest, of Weir's cache or of nginx's own, that
+ * is a clone of its request.
  */
 
 #include <ngx_config.h>
@@ -16,6 +19,11 @@
 #include "trace/ngx_http_weir_trace.h"
 
 
+static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find_own(
+    ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_trace_is_refresh(ngx_http_request_t *r);
+static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_refresh(
+    ngx_http_request_t *r);
 static void ngx_http_weir_trace_cleanup(void *data);
 static ngx_int_t ngx_http_weir_trace_resolve(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_uint_t *mode,
@@ -34,10 +42,31 @@ static ngx_int_t ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
 ngx_http_weir_trace_ctx_t *
 ngx_http_weir_trace_find(ngx_http_request_t *r)
 {
+    ngx_http_weir_trace_ctx_t  *ctx;
+
+    for ( /* void */ ; r != r->main; r = r->parent) {
+
+        if (r->background) {
+            ctx = ngx_http_weir_trace_find_own(r);
+
+            if (ctx) {
+                return ctx;
+            }
+        }
+    }
+
+    return ngx_http_weir_trace_find_own(r);
+}
+
+
+/* The context of this very request. */
+
+static ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_find_own(ngx_http_request_t *r)
+{
     ngx_pool_cleanup_t         *cln;
     ngx_http_weir_trace_ctx_t  *ctx;
 
-    r = r->main;
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_trace_module);
 
     if (ctx || !r->internal) {
@@ -69,12 +98,18 @@ ngx_http_weir_trace_get(ngx_http_request_t *r)
     ngx_http_weir_trace_ctx_t       *ctx;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
-    ctx = ngx_http_weir_trace_find(r);
+    for ( /* void */ ; r != r->main; r = r->parent) {
+
+        if (ngx_http_weir_trace_is_refresh(r)) {
+            return ngx_http_weir_trace_get_refresh(r);
+        }
+    }
+
+    ctx = ngx_http_weir_trace_find_own(r);
     if (ctx) {
         return ctx;
     }
 
-    r = r->main;
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
 
     if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF || r->pool == NULL) {
@@ -98,6 +133,75 @@ ngx_http_weir_trace_get(ngx_http_request_t *r)
     ngx_http_set_ctx(r, ctx, ngx_http_weir_trace_module);
 
     return ctx;
+}
+
+
+/*
+ * A clone that was not redirected since has the location and URI of its parent;
+ * later its context is there.  A mirror is in the background, too, but has a URI
+ * of its own.
+ */
+
+static ngx_uint_t
+ngx_http_weir_trace_is_refresh(ngx_http_request_t *r)
+{
+    return r->background
+           && ((r->uri.data == r->parent->uri.data
+                && r->loc_conf == r->parent->loc_conf)
+               || ngx_http_weir_trace_find_own(r));
+}
+
+
+static ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_get_refresh(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_weir_trace_ctx_t      *ctx, *origin, *main;
+    ngx_http_weir_trace_refresh_t  *refresh;
+
+    ctx = ngx_http_weir_trace_find_own(r);
+    if (ctx) {
+        return ctx;
+    }
+
+    origin = ngx_http_weir_trace_get(r->parent);
+    main = ngx_http_weir_trace_get(r->main);
+
+    if (origin == NULL || main == NULL) {
+        return NULL;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_trace_refresh_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    refresh = cln->data;
+    ngx_memzero(refresh, sizeof(ngx_http_weir_trace_refresh_t));
+    refresh->ctx.request = r;
+
+    ngx_http_weir_trace_refresh_begin(refresh, origin);
+
+    refresh->next = main->refreshes;
+    main->refreshes = refresh;
+
+    cln->handler = ngx_http_weir_trace_cleanup;
+    ngx_http_set_ctx(r, &refresh->ctx, ngx_http_weir_trace_module);
+
+    return &refresh->ctx;
+}
+
+
+void
+ngx_http_weir_trace_identity(ngx_http_request_t *r, weir_context_t *context)
+{
+    ngx_http_weir_trace_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_trace_get(r);
+
+    if (ctx) {
+        *context = ctx->context;
+    }
 }
 
 

@@ -15,19 +15,24 @@
 #include "trace/ngx_http_weir_trace_private.h"
 
 
+static void ngx_http_weir_trace_request_end(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx);
+static ngx_msec_int_t ngx_http_weir_trace_took(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
-    ngx_http_weir_trace_loc_conf_t *tlcf);
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_msec_int_t took);
 static ngx_uint_t ngx_http_weir_trace_is_late(ngx_http_weir_trace_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_trace_has_failed(ngx_http_request_t *r);
 static void ngx_http_weir_trace_export(ngx_http_request_t *r,
     ngx_http_weir_trace_ctx_t *ctx);
+static void ngx_http_weir_trace_refresh_end(
+    ngx_http_weir_trace_refresh_t *refresh);
 
 
 ngx_int_t
 ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
 {
-    uint64_t                         drawn;
-    ngx_http_weir_trace_ctx_t       *ctx, here;
+    ngx_http_weir_trace_ctx_t       *ctx;
+    ngx_http_weir_trace_refresh_t   *refresh;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
     if (r != r->main) {
@@ -37,16 +42,37 @@ ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
     ctx = ngx_http_weir_trace_find(r);
 
-    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF
-        && (ctx == NULL || ctx->calls == NULL))
+    if ((tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF && ctx == NULL)
+        || !ngx_http_weir_export_enabled(r))
     {
-        /* a location with weir_trace that led here has not sent a context */
         return NGX_OK;
     }
 
-    if (!ngx_http_weir_export_enabled(r)) {
-        return NGX_OK;
+    refresh = ctx ? ctx->refreshes : NULL;
+
+    if (tlcf->mode != NGX_HTTP_WEIR_TRACE_OFF || ctx->calls || refresh) {
+        ngx_http_weir_trace_request_end(r, tlcf, ctx);
     }
+
+    /* else a location with weir_trace that led here has not sent a context */
+
+    for ( /* void */ ; refresh; refresh = refresh->next) {
+        ngx_http_weir_trace_refresh_end(refresh);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_trace_request_end(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx)
+{
+    uint64_t                   drawn;
+    ngx_msec_int_t             took;
+    ngx_http_weir_trace_ctx_t  here;
+
+    took = ngx_http_weir_trace_took(r);
 
     if (ctx == NULL) {
         drawn = weir_trace_ids_draw();
@@ -54,31 +80,43 @@ ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
         if (tlcf->mode == NGX_HTTP_WEIR_TRACE_RATIO
             && !(tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT)
             && weir_sampling_randomness_of(drawn) < tlcf->threshold
-            && !ngx_http_weir_trace_is_kept(r, tlcf))
+            && !ngx_http_weir_trace_is_kept(r, tlcf, took))
         {
             /* most requests, where only a share is kept */
-            return NGX_OK;
+            return;
         }
 
         ctx = &here;
 
         if (ngx_http_weir_trace_begin(r, tlcf, drawn, ctx) != NGX_OK) {
-            return NGX_OK;
+            return;
         }
     }
 
     if (ctx->sampled) {
         ngx_http_weir_trace_export(r, ctx);
 
-    } else if (ngx_http_weir_trace_is_kept(r, tlcf)) {
+    } else if (ngx_http_weir_trace_is_kept(r, tlcf, took)) {
         ngx_http_weir_trace_export(r, ctx);
 
         if (ngx_http_weir_trace_is_late(ctx)) {
             ngx_http_weir_trace_publish(r, ctx);
         }
     }
+}
 
-    return NGX_OK;
+
+/* Milliseconds, as $request_time. */
+
+static ngx_msec_int_t
+ngx_http_weir_trace_took(ngx_http_request_t *r)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
+                             + (tp->msec - r->start_msec));
 }
 
 
@@ -105,17 +143,15 @@ ngx_http_weir_trace_is_late(ngx_http_weir_trace_ctx_t *ctx)
 
 static ngx_uint_t
 ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
-    ngx_http_weir_trace_loc_conf_t *tlcf)
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_msec_int_t took)
 {
-    ngx_time_t              *tp;
-    ngx_msec_int_t           ms;
     ngx_http_weir_record_t  *record;
 
     if (tlcf->errors && ngx_http_weir_trace_has_failed(r)) {
         return 1;
     }
 
-    if (tlcf->percentile != NGX_HTTP_WEIR_PERCENTILES) {
+    if (tlcf->percentile != NGX_HTTP_WEIR_PERCENTILES && r == r->main) {
         record = ngx_http_weir_record(r);
 
         if (record && ngx_http_weir_record_is_above(record, tlcf->percentile))
@@ -124,15 +160,7 @@ ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
         }
     }
 
-    if (tlcf->slow == 0) {
-        return 0;
-    }
-
-    tp = ngx_timeofday();
-    ms = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
-                           + (tp->msec - r->start_msec));
-
-    return ms >= (ngx_msec_int_t) tlcf->slow;
+    return tlcf->slow != 0 && took >= (ngx_msec_int_t) tlcf->slow;
 }
 
 
@@ -210,4 +238,44 @@ ngx_http_weir_trace_export(ngx_http_request_t *r,
 
     ngx_http_weir_trace_waits(&kept);
     ngx_http_weir_trace_clients(&kept);
+}
+
+
+/* A refresh that was cut off ends with its request. */
+
+static void
+ngx_http_weir_trace_refresh_end(ngx_http_weir_trace_refresh_t *refresh)
+{
+    uint64_t                         now;
+    ngx_http_request_t              *r;
+    ngx_http_weir_trace_kept_t       kept;
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
+
+    r = refresh->ctx.request;
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+    now = ngx_http_weir_ns();
+
+    if (refresh->end == 0) {
+        refresh->end = now;
+    }
+
+    if (!refresh->ctx.sampled
+        && !ngx_http_weir_trace_is_kept(r, tlcf,
+                                  (refresh->end - refresh->start) / 1000000))
+    {
+        return;
+    }
+
+    kept.request = r;
+    kept.ctx = &refresh->ctx;
+    kept.record = NULL;
+    kept.offset = ngx_http_weir_unix_ns() - now;
+    kept.start = refresh->start + kept.offset;
+    kept.end = refresh->end + kept.offset;
+
+    ngx_http_weir_trace_refresh(&kept, refresh);
+
+    if (!refresh->ctx.sampled && ngx_http_weir_trace_is_late(&refresh->ctx)) {
+        ngx_http_weir_trace_publish(r, &refresh->ctx);
+    }
 }

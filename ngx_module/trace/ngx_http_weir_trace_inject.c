@@ -20,6 +20,7 @@
 #include "trace/ngx_http_weir_trace.h"
 
 
+static void ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data);
 static ngx_int_t ngx_http_weir_trace_inject_add(ngx_http_request_t *r,
     ngx_list_t *headers, void *data);
 static ngx_int_t ngx_http_weir_trace_inject_b3(ngx_http_request_t *r,
@@ -58,10 +59,7 @@ static ngx_str_t  ngx_http_weir_trace_inject_names[] = {
 ngx_int_t
 ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
 {
-    ngx_uint_t                       context;
     ngx_http_weir_loc_conf_t        *wlcf;
-    ngx_http_weir_trace_ctx_t       *ctx;
-    ngx_http_weir_trace_call_t      *call;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
@@ -77,23 +75,41 @@ ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    ngx_http_weir_trace_inject(r, NULL);
+
+    return NGX_DECLINED;
+}
+
+
+/* Without memory, the request goes upstream with the client's context. */
+
+static void
+ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data)
+{
+    ngx_uint_t                       context;
+    ngx_http_weir_trace_ctx_t       *ctx;
+    ngx_http_weir_trace_call_t      *call;
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
+
     ctx = ngx_http_weir_trace_get(r);
 
     if (ctx == NULL) {
-        return NGX_DECLINED;
+        return;
     }
 
     call = ngx_pcalloc(r->pool, sizeof(ngx_http_weir_trace_call_t));
     if (call == NULL) {
-        return NGX_DECLINED;
+        return;
     }
 
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
     context = tlcf->context;
 
     call->request = r;
     call->context = context;
     weir_trace_ids_span(call->first.id);
 
+    call->forward.cloned = ngx_http_weir_trace_inject;
     call->forward.made = ngx_http_weir_trace_inject_made;
     call->forward.data = call;
 
@@ -108,13 +124,11 @@ ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
     }
 
     if (ngx_http_weir_forward(r, &call->forward) != NGX_OK) {
-        return NGX_DECLINED;
+        return;
     }
 
     call->next = ctx->calls;
     ctx->calls = call;
-
-    return NGX_DECLINED;
 }
 
 

@@ -7,6 +7,7 @@
 #include "common/text/hex.h"
 #include "common/trace/ids.h"
 #include "http/ngx_http_weir.h"
+#include "record/ngx_http_weir_record.h"
 #include "trace/ngx_http_weir_trace.h"
 
 
@@ -212,6 +213,8 @@ ngx_http_weir_trace_init(ngx_conf_t *cf)
 
     tmcf->version = ngx_http_get_variable_index(cf, &version);
     tmcf->cache_status = ngx_http_get_variable_index(cf, &cache_status);
+
+    ngx_http_weir_record_identity = ngx_http_weir_trace_identity;
 
     if (tmcf->version == NGX_ERROR || tmcf->cache_status == NGX_ERROR) {
         return NGX_ERROR;

@@ -26,7 +26,7 @@ typedef struct {
 } ngx_http_weir_trace_attributes_t;
 
 
-/* A request that is kept.  Times are ns since 1970. */
+/* A request or a background refresh that is kept.  Times are ns since 1970. */
 typedef struct {
     ngx_http_request_t         *request;
     ngx_http_weir_trace_ctx_t  *ctx;
@@ -48,7 +48,7 @@ typedef struct {
 /* server: exports the server span; as ngx_http_weir_export_span(). */
 ngx_int_t ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
 
-/* server: the method of the main request. */
+/* server: the method of the client's request, or of a subrequest. */
 void ngx_http_weir_trace_method(ngx_http_request_t *r,
     ngx_http_weir_trace_method_t *method);
 
@@ -58,6 +58,10 @@ void ngx_http_weir_trace_method(ngx_http_request_t *r,
  * NGX_HTTP_WEIR_TRACE_URL_MAX.
  */
 size_t ngx_http_weir_trace_redact(u_char *buf, ngx_str_t *text);
+
+/* refresh: exports the spans of a background refresh, which is kept. */
+void ngx_http_weir_trace_refresh(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_refresh_t *refresh);
 
 /* client: exports a client span for each try of each upstream. */
 void ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept);
@@ -132,7 +136,7 @@ ngx_http_weir_trace_number(ngx_http_weir_trace_attributes_t *attributes,
 }
 
 
-/* A span of the trace, with the server span as its parent. */
+/* A span of the trace, with the trace's first span as its parent. */
 
 static ngx_inline void
 ngx_http_weir_trace_child(ngx_http_weir_trace_ctx_t *ctx, weir_span_t *span)
@@ -145,6 +149,23 @@ ngx_http_weir_trace_child(ngx_http_weir_trace_ctx_t *ctx, weir_span_t *span)
     span->flags = ctx->context.flags;
     span->tracestate.data = (char *) ctx->tracestate.data;
     span->tracestate.len = ctx->tracestate.len;
+}
+
+
+/* Gives the span its only link. */
+
+static ngx_inline void
+ngx_http_weir_trace_link(weir_span_t *span, weir_span_link_t *link,
+    weir_context_t *to)
+{
+    ngx_memzero(link, sizeof(weir_span_link_t));
+
+    ngx_memcpy(link->trace_id, to->trace_id, WEIR_TRACE_ID_LEN);
+    ngx_memcpy(link->span_id, to->span_id, WEIR_SPAN_ID_LEN);
+    link->flags = to->flags;
+
+    span->links = link;
+    span->link_count = 1;
 }
 
 

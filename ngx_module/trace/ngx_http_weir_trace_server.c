@@ -119,7 +119,7 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 
 /*
  * The request line has the method that the client sent; an error_page changes
- * r->method.
+ * that of the main request.
  */
 
 void
@@ -127,12 +127,13 @@ ngx_http_weir_trace_method(ngx_http_request_t *r,
     ngx_http_weir_trace_method_t *method)
 {
     u_char      *p, *last;
-    ngx_str_t   *known;
+    ngx_str_t   *known, *line;
 
     static ngx_str_t  other = ngx_string("_OTHER");
 
-    p = r->main->request_line.data;
-    last = p + r->main->request_line.len;
+    line = (r == r->main) ? &r->request_line : &r->method_name;
+    p = line->data;
+    last = p + line->len;
 
     method->sent.data = p;
 

@@ -73,7 +73,7 @@ def span_of(span):
         "attributes": attributes_of(span.attributes),
         "events": [{"name": e.name, "time": e.time_unix_nano,
                     "attributes": attributes_of(e.attributes)} for e in span.events],
-        "links": [{"trace": k.trace_id.hex(), "id": k.span_id.hex(),
+        "links": [{"trace": k.trace_id.hex(), "id": k.span_id.hex(), "flags": k.flags,
                    "attributes": attributes_of(k.attributes)} for k in span.links],
         "status": span.status.code, "message": span.status.message}
 

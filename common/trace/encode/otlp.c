@@ -66,6 +66,12 @@ static void put_fixed(weir_out_t *out, uint8_t tag, uint64_t value)
     weir_out_bytes(out, bytes, sizeof(bytes));
 }
 
+static void put_fixed32(weir_out_t *out, uint32_t value)
+{
+    value = htole32(value);
+    weir_out_bytes(out, (const char *)&value, sizeof(value));
+}
+
 static void put_bytes(weir_out_t *out, uint8_t tag, const void *bytes, size_t n)
 {
     weir_out_byte(out, tag);
@@ -283,7 +289,7 @@ static void put_event(weir_out_t *out, const weir_span_event_t *event)
     end(out, start);
 }
 
-/* Link { trace_id = 1, span_id = 2, attributes = 4 } */
+/* Link { trace_id = 1, span_id = 2, attributes = 4, flags = 6 } */
 static void put_link(weir_out_t *out, const weir_span_link_t *link)
 {
     size_t start = begin(out, TAG(13, BYTES));
@@ -291,6 +297,10 @@ static void put_link(weir_out_t *out, const weir_span_link_t *link)
     put_bytes(out, TAG(1, BYTES), link->trace_id, WEIR_TRACE_ID_LEN);
     put_bytes(out, TAG(2, BYTES), link->span_id, WEIR_SPAN_ID_LEN);
     put_attributes(out, TAG(4, BYTES), &link->attributes);
+    if (link->flags != 0) {
+        weir_out_byte(out, TAG(6, FIXED32));
+        put_fixed32(out, link->flags);
+    }
     end(out, start);
 }
 
@@ -320,8 +330,7 @@ static void put_flags(weir_out_t *out, const weir_span_t *span)
 
     weir_out_byte(out, TAG(16, FIXED32) | 0x80); /* a tag of two bytes */
     weir_out_byte(out, 16 >> 4);
-    for (int i = 0; i < 4; i++)
-        weir_out_byte(out, (uint8_t)(flags >> (8 * i)));
+    put_fixed32(out, flags);
 }
 
 static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)

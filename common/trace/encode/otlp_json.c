@@ -112,6 +112,10 @@ static void put_links(weir_out_t *out, const weir_span_t *span)
         weir_out_id(out, link->span_id, WEIR_SPAN_ID_LEN);
         weir_out_byte(out, ',');
         put_attributes(out, &link->attributes);
+        if (link->flags != 0) {
+            weir_out_literal(out, ",\"flags\":");
+            weir_out_number(out, link->flags);
+        }
         weir_out_byte(out, '}');
     }
     weir_out_byte(out, ']');

@@ -18,6 +18,7 @@
 #include "cache/lookup/ngx_http_weir_cache_ctx.h"
 #include "cache/lookup/ngx_http_weir_cache_lookup.h"
 #include "cache/lookup/ngx_http_weir_cache_turn.h"
+#include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "record/ngx_http_weir_record.h"
@@ -85,6 +86,8 @@ void
 ngx_http_weir_cache_ctx_hand_over(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_ctx_t *refresh, ngx_http_request_t *sr)
 {
+    weir_context_t  context;
+
     refresh->request = sr;
     refresh->method = sr->method;
     ngx_http_set_ctx(sr, refresh, ngx_http_weir_cache_module);
@@ -93,6 +96,10 @@ ngx_http_weir_cache_ctx_hand_over(ngx_http_weir_cache_ctx_t *ctx,
     refresh->flight_token = ctx->flight_token;
     refresh->in_flight = ctx->in_flight;
     ctx->in_flight = 0;
+
+    ngx_http_weir_record_identify(sr, &context);
+    ngx_http_weir_cache_flight_hand_over(ctx->conf->zone, refresh->flight,
+                                         refresh->flight_token, &context);
 }
 
 
@@ -176,6 +183,8 @@ void
 ngx_http_weir_cache_ctx_enter(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_state_e state)
 {
+    ngx_http_weir_phase_e  phase;
+
     ngx_http_weir_assert(ngx_http_weir_cache_transitions[state]
                          & (1u << ctx->state));
 
@@ -184,7 +193,14 @@ ngx_http_weir_cache_ctx_enter(ngx_http_weir_cache_ctx_t *ctx,
 
     ctx->state = state;
 
-    ngx_http_weir_record_enter(ctx->request, ngx_http_weir_cache_phases[state]);
+    phase = ngx_http_weir_cache_phases[state];
+
+    if (phase == NGX_HTTP_WEIR_PHASE_REDIS && ctx->collapsed) {
+        /* the look-ups of a wait for another edge's fetch are a part of it */
+        phase = NGX_HTTP_WEIR_PHASE_TURN;
+    }
+
+    ngx_http_weir_record_enter(ctx->request, phase);
 }
 
 

@@ -2,12 +2,13 @@
  * The lease: of the edges that share a Redis, one at a time fetches a key.
  *
  * The lease is a key in Redis beside the entry: SET NX with a time to live and
- * a random token, the fencing token.  The owner of the lease stores the entry
- * and then deletes the lease.  An owner that held it too long finds another
- * token there and does not store.  An owner that dies delays the other edges by
- * at most the lease's time, which is weir_cache_lock_timeout.  After a response
- * that cannot be stored, a marker replaces the lease for a short time, so that
- * no request waits for the key.
+ * a random token, the fencing token, behind which is the context of the owner's
+ * span if it is traced ("<token>-<traceparent>").  The owner of the lease stores
+ * the entry and then deletes the lease.  An owner that held it too long finds
+ * another token there and does not store.  An owner that dies delays the other
+ * edges by at most the lease's time, which is weir_cache_lock_timeout.  After a
+ * response that cannot be stored, a marker replaces the lease for a short time,
+ * so that no request waits for the key.
  *
  * Without a reply from Redis there is no lease: each edge asks the upstream.
  */
@@ -23,11 +24,20 @@
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "http/ngx_http_weir_park.h"
+#include "record/ngx_http_weir_record.h"
 
 
+/* Digits of the fencing token. */
+#define NGX_HTTP_WEIR_CACHE_LEASE_TOKEN_LEN  16
+
+
+static ngx_int_t ngx_http_weir_cache_lease_token(
+    ngx_http_weir_cache_ctx_t *ctx);
 static void ngx_http_weir_cache_lease_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
     ngx_http_weir_redis_reply_t *reply);
+static void ngx_http_weir_cache_lease_link(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *token);
 
 
 /*
@@ -55,7 +65,7 @@ ngx_int_t
 ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
 {
     u_char                          timeout[NGX_INT64_LEN];
-    ngx_str_t                       argv[7], token;
+    ngx_str_t                       argv[7];
     ngx_http_request_t             *r;
     ngx_http_weir_redis_command_t  *cmd;
 
@@ -66,17 +76,14 @@ ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_DECLINED;
     }
 
-    token.data = ngx_pnalloc(r->pool, 16);
     ctx->lease_key = ngx_http_weir_cache_key_in_redis(ctx, "lease",
                                                       ctx->varies);
 
-    if (token.data == NULL || ctx->lease_key.data == NULL) {
+    if (ctx->lease_key.data == NULL
+        || ngx_http_weir_cache_lease_token(ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
-
-    token.len = 16;
-    ngx_sprintf(token.data, "%016xL", ngx_http_weir_random());
-    ctx->lease_wanted = token;
 
     cmd->pool = r->pool;
     cmd->handler = ngx_http_weir_cache_lease_handler;
@@ -86,7 +93,7 @@ ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
 
     ngx_str_set(&argv[0], "SET");
     argv[1] = ctx->lease_key;
-    argv[2] = token;
+    argv[2] = ctx->lease_wanted;
     ngx_str_set(&argv[3], "NX");
     ngx_str_set(&argv[4], "GET");
     ngx_str_set(&argv[5], "PX");
@@ -103,6 +110,39 @@ ngx_http_weir_cache_lease_take(ngx_http_weir_cache_ctx_t *ctx)
     ctx->lease_asked = 1;
 
     (void) ngx_http_weir_cache_lookup(ctx, 1);
+
+    return NGX_OK;
+}
+
+
+/* Makes ctx->lease_wanted. */
+
+static ngx_int_t
+ngx_http_weir_cache_lease_token(ngx_http_weir_cache_ctx_t *ctx)
+{
+    u_char          *p;
+    weir_context_t   context;
+
+    static u_char  none[WEIR_TRACE_ID_LEN];
+
+    p = ngx_pnalloc(ctx->request->pool, NGX_HTTP_WEIR_CACHE_LEASE_TOKEN_LEN
+                                        + 1 + WEIR_CONTEXT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->lease_wanted.data = p;
+    p = ngx_sprintf(p, "%016xL", ngx_http_weir_random());
+
+    ngx_http_weir_record_identify(ctx->request, &context);
+
+    if (ngx_memcmp(context.trace_id, none, sizeof(none)) != 0) {
+        *p++ = '-';
+        weir_context_format(&context, (char *) p);
+        p += WEIR_CONTEXT_LEN;
+    }
+
+    ctx->lease_wanted.len = p - ctx->lease_wanted.data;
 
     return NGX_OK;
 }
@@ -148,6 +188,7 @@ ngx_http_weir_cache_lease_read(ngx_http_weir_cache_ctx_t *ctx)
     word = &reply->str;
 
     if (word->len < 4 || ngx_strncmp(word->data, "pass", 4) != 0) {
+        ngx_http_weir_cache_lease_link(ctx, word);
         return NGX_HTTP_WEIR_CACHE_LEASE_TAKEN;
     }
 
@@ -161,6 +202,28 @@ ngx_http_weir_cache_lease_read(ngx_http_weir_cache_ctx_t *ctx)
             && ngx_memcmp(word->data, own->data, own->len) == 0)
            ? NGX_HTTP_WEIR_CACHE_LEASE_UNCACHEABLE
            : NGX_HTTP_WEIR_CACHE_LEASE_NONE;
+}
+
+
+/* The request waits for the owner of the token, if this names its span. */
+
+static void
+ngx_http_weir_cache_lease_link(ngx_http_weir_cache_ctx_t *ctx,
+    ngx_str_t *token)
+{
+    weir_str_t      value;
+    weir_context_t  context;
+
+    value.data = (char *) token->data + NGX_HTTP_WEIR_CACHE_LEASE_TOKEN_LEN + 1;
+    value.len = WEIR_CONTEXT_LEN;
+
+    if (token->len != NGX_HTTP_WEIR_CACHE_LEASE_TOKEN_LEN + 1 + value.len
+        || value.data[-1] != '-' || weir_context_parse(value, &context) != 0)
+    {
+        ngx_memzero(&context, sizeof(weir_context_t));
+    }
+
+    ngx_http_weir_record_link(ctx->request, &context);
 }
 
 

@@ -22,6 +22,7 @@
 #include "cache/memory/ngx_http_weir_cache_flight.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_park.h"
+#include "record/ngx_http_weir_record.h"
 
 
 /*
@@ -40,8 +41,9 @@ static void ngx_http_weir_cache_turn_wake(ngx_event_t *ev);
 ngx_int_t
 ngx_http_weir_cache_turn_begin(ngx_http_weir_cache_ctx_t *ctx)
 {
-    u_char     *digest, known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
-    ngx_int_t   rc;
+    u_char         *digest, known[NGX_HTTP_WEIR_CACHE_DIGEST_LEN];
+    ngx_int_t       rc;
+    weir_context_t  context;
 
     digest = ctx->varies ? ctx->variant : ctx->digest;
 
@@ -57,14 +59,18 @@ ngx_http_weir_cache_turn_begin(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     ngx_http_weir_cache_turn_known(ctx, known);
+    ngx_http_weir_record_identify(ctx->request, &context);
 
     rc = ngx_http_weir_cache_flight_begin(ctx->conf->zone, digest, known,
                                           ctx->conf->lock_timeout,
-                                          &ctx->flight_token);
+                                          &ctx->flight_token, &context);
 
     if (rc == NGX_OK) {
         ngx_memcpy(ctx->flight, digest, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
         ctx->in_flight = 1;
+
+    } else if (rc == NGX_BUSY) {
+        ngx_http_weir_record_link(ctx->request, &context);
     }
 
     return rc;

@@ -21,7 +21,8 @@ static ngx_http_weir_cache_flight_t *ngx_http_weir_cache_flight_find(
 
 ngx_int_t
 ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token)
+    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token,
+    weir_context_t *context)
 {
     uint64_t                       now;
     ngx_int_t                      rc;
@@ -42,6 +43,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
         rc = NGX_DECLINED;
 
     } else if (flight && !ngx_http_weir_cache_zone_dead(flight->pid)) {
+        *context = flight->context;
         rc = NGX_BUSY;
 
     } else {
@@ -56,6 +58,7 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
             flight->token = ++zone->sh->token;
             flight->until = now + timeout;
             flight->pid = ngx_pid;
+            flight->context = *context;
 
             *token = flight->token;
             rc = NGX_OK;
@@ -65,6 +68,25 @@ ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
     ngx_http_weir_cache_zone_unlock(zone);
 
     return rc;
+}
+
+
+void
+ngx_http_weir_cache_flight_hand_over(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, uint64_t token, weir_context_t *context)
+{
+    ngx_http_weir_cache_flight_t  *flight, *free;
+
+    ngx_http_weir_cache_zone_lock(zone);
+
+    flight = ngx_http_weir_cache_flight_find(zone, digest, ngx_http_weir_ms(),
+                                             &free);
+
+    if (flight && flight->token == token) {
+        flight->context = *context;
+    }
+
+    ngx_http_weir_cache_zone_unlock(zone);
 }
 
 

@@ -24,6 +24,7 @@
 
 
 #include "cache/memory/ngx_http_weir_cache_zone.h"
+#include "common/trace/context.h"
 
 
 /*
@@ -36,14 +37,20 @@
 /*
  * Begins or joins the flight of the key, which expires after timeout ms.  known
  * is the name of the request's record of uncacheable responses; it differs from
- * digest in the first byte only.  Returns NGX_OK with *token: the caller
- * fetches, and must end the flight; NGX_BUSY: another request fetches;
+ * digest in the first byte only.  context is that of the request's span, or all
+ * zero.  Returns NGX_OK with *token: the caller fetches, and must end the
+ * flight; NGX_BUSY: another request fetches, and context is that of its span;
  * NGX_ABORT: responses to such requests are known to be uncacheable;
  * NGX_DECLINED: the request goes to the upstream without a flight for another
  * reason.
  */
 ngx_int_t ngx_http_weir_cache_flight_begin(ngx_http_weir_cache_zone_t *zone,
-    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token);
+    u_char *digest, u_char *known, ngx_msec_t timeout, uint64_t *token,
+    weir_context_t *context);
+
+/* The flight was handed over to a request with that context. */
+void ngx_http_weir_cache_flight_hand_over(ngx_http_weir_cache_zone_t *zone,
+    u_char *digest, uint64_t token, weir_context_t *context);
 
 /*
  * Ends a flight.  With pass, waiting requests go to the upstream at once, and

@@ -8,6 +8,7 @@
 
 
 #include "cache/memory/ngx_http_weir_cache_zone.h"
+#include "common/trace/context.h"
 
 
 /* Under the zone's mutex, except the bytes of the entry, which never change. */
@@ -45,6 +46,8 @@ typedef struct {
     uint64_t                       token;
     uint64_t                       until;      /* ngx_http_weir_ms(); 0: free */
     ngx_pid_t                      pid;        /* 0: record without a fetch */
+    weir_context_t                 context;    /* of the request that fetches;
+                                                  all zero: not traced */
 } ngx_http_weir_cache_flight_t;
 
 

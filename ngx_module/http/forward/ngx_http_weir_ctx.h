@@ -36,6 +36,7 @@ typedef struct {
     ngx_http_handler_pt       content_handler;
     ngx_int_t               (*create_request)(ngx_http_request_t *r);
     ngx_int_t               (*reinit_request)(ngx_http_request_t *r);
+    ngx_int_t               (*process_header)(ngx_http_request_t *r);
 } ngx_http_weir_ctx_t;
 
 

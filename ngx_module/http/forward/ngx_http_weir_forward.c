@@ -22,6 +22,11 @@ static ngx_int_t ngx_http_weir_forward_content_handler(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_forward_waits_for_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_forward_create_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_forward_reinit_request(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_forward_process_header(ngx_http_request_t *r);
+#if (NGX_HTTP_CACHE)
+static void ngx_http_weir_forward_clones(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx);
+#endif
 static ngx_int_t ngx_http_weir_forward_make_headers(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, ngx_list_t *client);
 static ngx_uint_t ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx,
@@ -117,6 +122,9 @@ ngx_http_weir_forward_content_handler(ngx_http_request_t *r)
     ctx->reinit_request = u->reinit_request;
     u->reinit_request = ngx_http_weir_forward_reinit_request;
 
+    ctx->process_header = u->process_header;
+    u->process_header = ngx_http_weir_forward_process_header;
+
     if (!ngx_http_weir_forward_waits_for_body(r)) {
         ngx_http_upstream_init(r);
     }
@@ -200,6 +208,63 @@ ngx_http_weir_forward_reinit_request(ngx_http_request_t *r)
 
     return ctx->reinit_request(r);
 }
+
+
+/*
+ * Called for the header of the upstream's response, or of one in nginx's own
+ * cache: if that is stale, nginx has just made a clone of the request, which will
+ * run from the content phase on, with the content handler of the location.
+ */
+
+static ngx_int_t
+ngx_http_weir_forward_process_header(ngx_http_request_t *r)
+{
+    ngx_http_weir_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_module);
+
+#if (NGX_HTTP_CACHE)
+
+    if (r->cached && r->cache->background) {
+        ngx_http_weir_forward_clones(r, ctx);
+    }
+
+#endif
+
+    return ctx->process_header(r);
+}
+
+
+#if (NGX_HTTP_CACHE)
+
+
+static void
+ngx_http_weir_forward_clones(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
+{
+    ngx_http_request_t         *clone;
+    ngx_http_weir_forward_t    *forward;
+    ngx_http_posted_request_t  *posted;
+
+    for (posted = r->main->posted_requests; posted; posted = posted->next) {
+        clone = posted->request;
+
+        if (clone->parent != r || !clone->background
+            || clone->content_handler == NULL
+            || ngx_http_get_module_ctx(clone, ngx_http_weir_module))
+        {
+            continue;
+        }
+
+        for (forward = ctx->forward; forward; forward = forward->next) {
+            if (forward->cloned) {
+                forward->cloned(clone, forward->data);
+            }
+        }
+    }
+}
+
+
+#endif
 
 
 static ngx_int_t

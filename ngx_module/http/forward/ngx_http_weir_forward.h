@@ -36,6 +36,11 @@ struct ngx_http_weir_forward_s {
        another server; or NULL */
     void                    (*again)(ngx_http_request_t *r, void *data);
 
+    /* r is a clone of the request that goes upstream by itself: nginx's own
+       cache refreshes in the background.  It has no changes unless the function
+       calls ngx_http_weir_forward(); or NULL */
+    void                    (*cloned)(ngx_http_request_t *r, void *data);
+
     void                     *data;
 
     ngx_http_weir_forward_t  *next;        /* private */
