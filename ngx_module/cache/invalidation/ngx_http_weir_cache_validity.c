@@ -14,6 +14,7 @@
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "http/ngx_http_weir_headers.h"
+#include "record/ngx_http_weir_record.h"
 
 
 static ngx_uint_t ngx_http_weir_cache_validity_in_step(
@@ -62,6 +63,7 @@ ngx_http_weir_cache_validity_outlived(ngx_http_weir_cache_ctx_t *ctx,
 
     if (entry->tags.len && !ngx_http_weir_cache_validity_in_step(ctx)) {
         ctx->outdated = "unsynced";
+        ngx_http_weir_record_event(ctx->request, "weir.cache.unsynced");
         return 0;
     }
 
@@ -91,15 +93,20 @@ ngx_http_weir_cache_validity_outlived(ngx_http_weir_cache_ctx_t *ctx,
 
     if (validity == WEIR_INVALID) {
         ctx->outdated = "invalidated";
+        ngx_http_weir_record_event(ctx->request, "weir.cache.outdated");
         return 0;
     }
 
     if (behind) {
         ctx->outdated = "behind";
+        ngx_http_weir_record_event(ctx->request, "weir.cache.behind");
         return 0;
     }
 
-    ctx->soft = (validity == WEIR_INVALID_SOFT);
+    if (validity == WEIR_INVALID_SOFT) {
+        ctx->soft = 1;
+        ngx_http_weir_record_event(ctx->request, "weir.cache.outdated");
+    }
 
     return 1;
 }

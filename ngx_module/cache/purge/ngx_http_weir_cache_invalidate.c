@@ -16,6 +16,7 @@
 #include "cache/purge/ngx_http_weir_cache_purge.h"
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
+#include "record/ngx_http_weir_record.h"
 
 
 /* Limit for a text that is in a message in clear, bytes. */
@@ -49,6 +50,8 @@ ngx_http_weir_cache_invalidate_all(ngx_http_request_t *r,
                   " invalidations of a response; all responses stored before"
                   " now are invalid",
                   &zone->name);
+
+    ngx_http_weir_record_event(r, "weir.cache.invalidated");
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
     weir_invalidations_make_all(table, position, zone->redis != NULL);
@@ -167,6 +170,8 @@ ngx_http_weir_cache_invalidate(ngx_http_request_t *r,
     ngx_http_weir_assert(n != 0);
     ngx_http_weir_assert(!(how & NGX_HTTP_WEIR_CACHE_OF_CLIENT)
                          || n <= WEIR_INVALIDATION_FORGOTTEN);
+
+    ngx_http_weir_record_event(r, "weir.cache.invalidated");
 
     table = ngx_http_weir_cache_invalidation_lock(zone);
 

@@ -18,6 +18,9 @@ start_upstream(sub {
     return answer($n == 1 ? '200 OK' : '500 Internal Server Error',
         ['Cache-Control: max-age=1, stale-if-error=600', 'Age: 1', @plain], 'stale')
         if $path =~ m{^/stale};
+    return answer('200 OK', ['Cache-Control: max-age=600', 'Cache-Tag: a',
+        $path =~ /named/ ? 'Weir-Invalidate: a' : 'X: y'], $request =~ /^GET/ ? 'tagged' : '')
+        if $path =~ m{^/tagged};
     return answer('500 Internal Server Error', [], 'no') if $path =~ m{^/(?:fails|breaks)};
     return answer('200 OK', ['X-Accel-Redirect: /static'], '') if $path =~ m{^/accel};
     return "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort" if $path =~ m{^/short};
@@ -77,6 +80,12 @@ HTTP
     location /stale {
         weir_cache memory;
         weir_cache_use_stale http_5xx;
+        proxy_pass http://UPSTREAM;
+    }
+    location /tagged {
+        weir_cache memory;
+        weir_cache_invalidate on;
+        weir_cache_purge on;
         proxy_pass http://UPSTREAM;
     }
     location /ssi { ssi on; proxy_pass http://UPSTREAM; }
@@ -186,6 +195,19 @@ my @ends = (
     ['a response that will be stale', sub { get('/stale') }, { 'weir.cache.status' => 'MISS' }],
     ['a stale response', sub { get('/stale') }, { 'weir.cache.status' => 'STALE',
         events => ['weir.cache.stale'] }],
+    ['a response with a tag', sub { get('/tagged/a') }, { events => [] }],
+    ['... which its own POST invalidates', sub { request('POST', '/tagged/a', {}, 'x') },
+        { events => ['weir.cache.invalidated'] }],
+    ['... and is not used', sub { get('/tagged/a') }, { 'weir.cache.status' => 'EXPIRED',
+        events => ['weir.cache.outdated'] }],
+    ['... and is again', sub { get('/tagged/a') }, { 'weir.cache.status' => 'HIT', events => [] }],
+    ['... which a response invalidates by its tag, and its target',
+        sub { request('POST', '/tagged/named', {}, 'x') },
+        { events => ['weir.cache.invalidated'] }],
+    ['... and is not used', sub { get('/tagged/a') }, { events => ['weir.cache.outdated'] }],
+    ['a PURGE', sub { request('PURGE', '/tagged/a') }, { $method => '_OTHER',
+        events => ['weir.cache.invalidated'] }],
+    ['... and is not used', sub { get('/tagged/a') }, { events => ['weir.cache.outdated'] }],
     ['SSI', sub { get('/ssi') }, { $status => 200 }],
     ['auth_request', sub { get('/guarded') }, { $status => 403 }],
     ['mirror', sub { get('/mirrored') }, { $status => 200 }],
