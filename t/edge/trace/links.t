@@ -131,11 +131,12 @@ is scalar(grep { $_->{trace} eq $waiting } received_spans('spans')), 0,
 
 # --- leases of other builds, and of others ---
 
+my $owner = 'c' x 32 . ' ' . 'd' x 16;
 my $context = '00-' . 'c' x 32 . '-' . 'd' x 16 . '-01';
 my $n = 0;
 for (['the token of an older build', 'f' x 16],
-    ['a token with a context', 'f' x 16 . "-$context", ['c' x 32 . ' ' . 'd' x 16]],
-    ['... of a later version', 'f' x 16 . '-' . $context =~ s/^00/01/r, ['c' x 32 . ' ' . 'd' x 16]],
+    ['a token with a context', 'f' x 16 . "-$context", [$owner]],
+    ['... of a later version', 'f' x 16 . '-' . $context =~ s/^00/01/r, [$owner]],
     ['... without a dash', 'f' x 16 . " $context"],
     ['... with zeros', 'f' x 16 . '-00-' . '0' x 32 . '-' . 'd' x 16 . '-01'],
     ['... in upper case', 'f' x 16 . '-' . uc $context],

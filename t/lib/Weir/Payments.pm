@@ -51,11 +51,13 @@ sub secret { return 'whsec_' . encode_base64($_[1] // $KEY, '') }
 
 # --- the simulator ------------------------------------------------------------------
 
+# webhooks: where they go; to the api without it.
 sub start {
-    my ($self) = @_;
+    my ($self, %more) = @_;
     my $s = $self->{stack};
     my $binary = $ENV{WEIR_PAYMENTS_SIM_BINARY} // $s->{binary} =~ s/[^\/]+\z/weir-payments-sim/r;
-    my @webhooks = ('-w', $s->url('/webhooks/payment'), '-s', $self->secret);
+    my $url = $more{webhooks} // $s->url('/webhooks/payment');
+    my @webhooks = ('-w', $url, '-s', $self->secret);
     my @command = ($binary, '-l', "127.0.0.1:$self->{port}", @webhooks);
     $s->start_process('sim', [@command, '-f', $s->dir . '/ledger.json']);
     $s->wait_started('sim' => sub { listens($self->{port}) });

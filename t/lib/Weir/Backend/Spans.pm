@@ -5,6 +5,8 @@
 #     my @spans = $c->trace($id, 9);                     # waits for that many of the trace
 #     my ($server) = named('POST /signup', @spans);
 #     tree(@spans);                                      # "server: POST /signup\n  internal: …"
+#     signup_tree();                                     # that of a signup
+#     early(@spans);                                     # those that begin before their parent
 package Weir::Backend::Spans;
 
 use strict;
@@ -16,7 +18,7 @@ use File::Basename qw(dirname);
 use JSON::PP ();
 use Weir::Base qw(free_port listens slurp spew wait_for);
 
-our @EXPORT_OK = qw(named tree);
+our @EXPORT_OK = qw(early named signup_tree tree);
 
 my $PROGRAM = abs_path(dirname(__FILE__) . '/../../collector.py');
 my @KINDS = qw(unspecified internal server client producer consumer);
@@ -91,6 +93,46 @@ sub tree {
         return join '', sort @texts;
     };
     return $show->('', 0);
+}
+
+# The tree of a signup, until the mail is sent; before it, the spans of those that passed it on.
+sub signup_tree {
+    my @before = @_;
+    my $level = 0;
+    my $tree = join '', map { '  ' x $level++ . "$_\n" } @before;
+    return $tree . <<'TREE' =~ s/^/'  ' x $level/gemr;
+server: POST /signup
+  client: receive weir:events
+  consumer: process weir:events
+    client: SELECT consume
+  consumer: process weir:events
+    client: SELECT consume
+  consumer: process weir:events
+    client: SELECT consume
+  consumer: process weir:events
+    client: SELECT consume
+    client: SMTP
+    internal: batch mail_recipients
+      client: SELECT mail_recipients
+  internal: batch signup
+    client: SELECT signup
+  internal: outbox
+  producer: send weir:events
+TREE
+}
+
+# The spans that end before they begin, or begin before their parent. What is asynchronous begins
+# later, and may end later. nginx gives the duration of a try in milliseconds, so a span within one
+# may be that much too early.
+sub early {
+    my (@spans) = @_;
+    my %by_id = map { $_->{id} => $_ } @spans;
+    return map { "$_->{name}: $_->{start} to $_->{end}" } grep {
+        my $parent = $by_id{ $_->{parent} };
+        my $slack = $parent && ($parent->{attributes}{'server.address'} // '') ne ''
+            && $parent->{kind} == 3 ? 2_000_000 : 0;
+        $_->{end} < $_->{start} || $parent && $_->{start} < $parent->{start} - $slack
+    } @spans;
 }
 
 1;
