@@ -63,6 +63,45 @@ for my $round (1 .. 4) {
     is requests($m, '/p'), 10, '... of no route';
     is total($m, 'http_client_request_duration_seconds_count'), 10, '... and of no upstream';
 }
+
+# --- documents that are read while workers are killed --------------------------------------------
+
+# Clients that ask until a file is there, and write what was wrong with the documents that came.
+for my $client (1, 2) {
+    spawn("scraper $client", sub {
+        my ($last, $documents) = (0, 0);
+        while (!-e "$dir/enough") {
+            my $r = get('/metrics', { Accept => 'application/openmetrics-text; version=1.0.0' });
+            next if $r->{status} == 599;    # its worker was killed
+            my ($n) = $r->{content} =~ /^weir_build_info.*\n# EOF\n\z/ms
+                ? $r->{content} =~ /^http_server_request_duration_seconds_count\{.*"\/a".*\} (\d+)/m
+                : ();
+            my $wrong = !defined $n ? "$r->{status} " . substr $r->{content}, -100
+                : $n < $last ? "$n after $last" : '';
+            spit("$dir/wrong-$client", $wrong) if $wrong;
+            $last = $n // $last;
+            spit("$dir/documents-$client", ++$documents);
+        }
+        POSIX::_exit(0);
+    });
+}
+sub documents { return map { -e "$dir/documents-$_" ? slurp("$dir/documents-$_") : 0 } 1, 2 }
+for my $round (1 .. 6) {
+    my @before = documents();
+    my ($victim) = workers();
+    kill 'KILL', $victim;
+    until_true('there is another worker', sub {
+        my @now = workers();
+        @now == 2 && !grep { $_ == $victim } @now;
+    });
+    until_true('both clients go on', sub {
+        my @now = documents();
+        $now[0] > $before[0] + 1 && $now[1] > $before[1] + 1;
+    });
+}
+spit("$dir/enough", '');
+is_deeply [glob "$dir/wrong-*"], [], 'documents that are read while workers are killed are whole';
+
 my $status = decode_json(get('/status')->{content});
 is $status->{routes}{'/a'}{'1h'}{requests}, 90, 'the windows have them, too';
 

@@ -148,6 +148,15 @@ cmp_ok length($long), '>', 7800, 'of 8 KiB';
 like $state, qr/(?:^|,)last=1$/, '... long members are dropped first';
 cmp_ok length($state), '<=', 512, '... and no more is sent than that';
 
+# --- baggage ---
+
+my $baggage = join ',', map { "key$_=" . 'v' x 100 . ';p=1' } 1 .. 70;
+cmp_ok length($baggage), '>', 7500, 'baggage of 8 KiB';
+for my $where ('/inject/', '/propagate/') {
+    my @lines = lines_of('baggage', get($where, { baggage => $baggage })->{content});
+    is_deeply \@lines, [$baggage], "... is passed on as it is: $where";
+}
+
 # --- consistent sampling ---
 
 is_deeply [passed_on('/half/', '02', 'ot=rv:ffffffffffffff,a=1')],
