@@ -155,7 +155,7 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
     }
 
     if (record && record->refresh && record->refresh->upstream_states) {
-        ngx_http_weir_series_count_upstreams(record->refresh, NULL);
+        ngx_http_weir_series_count_upstreams(record->refresh, NULL, NULL);
     }
 
     return NGX_OK;
