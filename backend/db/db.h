@@ -88,6 +88,11 @@ unsigned weir_db_in_flight(const weir_db_t *db);
  */
 uint64_t weir_db_spent_us(const weir_db_t *db);
 /*
+ * For a callback: when the result of the transaction's last statement was there, by
+ * weir_clock_us(); the rest of its time was the commit. 0: there was an error.
+ */
+uint64_t weir_db_executed_us(const weir_db_t *db);
+/*
  * Drops the session and opens a new one (for a lock that may be lost). weir_db_is_up() is false
  * when this returns; the callbacks are called later.
  */

@@ -1,7 +1,10 @@
 /*
  * Each transaction in flight is a segment of the pipeline: Parse messages of
- * statements not seen before in this session, then the statements, then Sync.
+ * statements not seen before in this session, then the statements, then Flush, then Sync.
  * Segments are answered in the order of the list.
+ *
+ * The server commits when it has read Sync. Flush makes it send the results before: so the time of
+ * the statements and that of the commit, which waits for the disk, are known apart.
  *
  * A statement is marked as prepared when its Parse is sent. If that Parse fails, or is skipped
  * after an earlier error, the mark is removed when the answer arrives; segments that were sent
@@ -35,6 +38,11 @@ uint64_t weir_db_spent_us(const weir_db_t *db)
     return db->spent_us;
 }
 
+uint64_t weir_db_executed_us(const weir_db_t *db)
+{
+    return db->executed_us;
+}
+
 /* sqlstate is NULL without an error. */
 static void measure(weir_db_t *db, const segment_t *s, const char *sqlstate)
 {
@@ -49,9 +57,12 @@ static void measure(weir_db_t *db, const segment_t *s, const char *sqlstate)
         series =
             weir_series(WEIR_DB_DURATION, (const char *[]){"postgresql", statement->summary.text,
                                                            kind_of_error(sqlstate)});
+    else
+        weir_series_observe(statement->commit, now - s->executed_us);
     weir_series_observe(series, now - s->sent_us);
     db->spent_us = now - (s->sent_us > db->answered_us ? s->sent_us : db->answered_us);
     db->answered_us = now;
+    db->executed_us = s->executed_us;
 }
 
 /* --- answers ----------------------------------------------------------------- */
@@ -114,10 +125,12 @@ static void take_result(weir_db_t *db, segment_t *s, PGresult *result)
     if (!ok && place >= 0 && place < s->parses)
         db->statements[s->parsed[place]].prepared = false;
 
-    if (ok && place == s->results - 1)
+    if (ok && place == s->results - 1) {
         s->ok = result;
-    else
+        s->executed_us = weir_clock_us();
+    } else {
         PQclear(result);
+    }
 }
 
 static void forget_stale_statement(weir_db_t *db, const segment_t *s)
@@ -265,6 +278,8 @@ static int find_statement(weir_db_t *db, const char *sql)
     weir_db_summarize(sql, &db->statements[i].summary);
     db->statements[i].duration = weir_series(
         WEIR_DB_DURATION, (const char *[]){"postgresql", db->statements[i].summary.text, NULL});
+    db->statements[i].commit =
+        weir_series(WEIR_DB_COMMIT, (const char *[]){db->statements[i].summary.text});
     db->n_statements++;
 
     return i;
@@ -296,7 +311,7 @@ static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
             return false;
     }
 
-    return PQpipelineSync(db->conn) && flush(db);
+    return PQsendFlushRequest(db->conn) && PQpipelineSync(db->conn) && flush(db);
 }
 
 bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,

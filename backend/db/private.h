@@ -13,6 +13,7 @@ typedef struct {
     const char *sql;
     weir_db_summary_t summary;
     weir_series_t *duration; /* of the executions without an error */
+    weir_series_t *commit;   /* of their transactions' commits */
     char name[32];           /* on the server; a text that must be parsed again gets a new one */
     bool prepared;
 } statement_t;
@@ -27,9 +28,10 @@ typedef struct segment {
     PGresult *ok; /* the last result, kept for the commit */
     char *error;  /* of the first statement that failed */
     char sqlstate[6];
-    int last;         /* place in statements of the last statement, which names the segment */
-    uint64_t sent_us; /* weir_clock_us() */
-    int parsed[];     /* places in statements, one for each Parse */
+    int last;             /* place in statements of the last statement, which names the segment */
+    uint64_t sent_us;     /* weir_clock_us() */
+    uint64_t executed_us; /* the last statement's result was there; 0: it was not */
+    int parsed[];         /* places in statements, one for each Parse */
 } segment_t;
 
 typedef enum {
@@ -62,7 +64,8 @@ struct weir_db {
     unsigned in_flight;
     uint64_t answered_us; /* weir_clock_us() of the last answer */
     uint64_t spent_us;    /* the session's time for the last segment that was answered */
-    unsigned checks; /* checks since the server last sent something */
+    uint64_t executed_us; /* that of this segment */
+    unsigned checks;      /* checks since the server last sent something */
 
     statement_t statements[WEIR_DB_STATEMENTS_MAX];
     int n_statements;

@@ -140,6 +140,17 @@ void weir_tracer_backdate(weir_open_span_t *span, uint64_t began_us)
     span->began_us = began_us;
 }
 
+size_t weir_tracer_event(const weir_open_span_t *span, const char *name, uint64_t at_us,
+                         weir_span_event_t *event)
+{
+    if (!span->recorded || at_us < span->began_us)
+        return 0;
+    *event =
+        (weir_span_event_t){.time = span->start + (at_us - span->began_us) * 1000, .name = name};
+
+    return 1;
+}
+
 static finished_t *encode(const weir_span_t *span)
 {
     size_t room = SPAN_FIRST, len;

@@ -74,6 +74,13 @@ void weir_tracer_begin_remote(weir_open_span_t *span, const weir_trace_t *parent
 void weir_tracer_backdate(weir_open_span_t *span, uint64_t began_us);
 
 /*
+ * An event of the span, at the time that weir_clock_us() had then. Returns the number of events: 0,
+ * and *event is not set, if the span had not begun then or is not recorded.
+ */
+size_t weir_tracer_event(const weir_open_span_t *span, const char *name, uint64_t at_us,
+                         weir_span_event_t *event);
+
+/*
  * Ends a span now; details has what is not known before: name, kind, attributes, events, links,
  * status. Must be called once for each span that was begun and shall be in the trace.
  */

@@ -105,11 +105,8 @@ ngx_http_weir_trace_refresh_state(ngx_http_request_t *r, ngx_str_t *from,
 static ngx_uint_t
 ngx_http_weir_trace_refresh_keeps(weir_str_t key)
 {
-    static const char  late[] = WEIR_TRACE_LATE_KEY;
-
-    return (key.len == 2 && ngx_memcmp(key.data, "ot", 2) == 0)
-           || (key.len == sizeof(late) - 1
-               && ngx_memcmp(key.data, late, key.len) == 0);
+    return weir_str_eq(key, WEIR_STR("ot"))
+           || weir_str_eq(key, WEIR_STR(WEIR_TRACE_LATE_KEY));
 }
 
 

@@ -91,7 +91,7 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
     /* Sends the next group before it delivers the answers, so that PostgreSQL does not wait. */
     batch->running--;
     weir_series_observe(batch->metrics.duration, weir_clock_us() - group->sent_us);
-    weir_batch_span_statement(group, 0, group->count, group->sent_us, error, sqlstate);
+    weir_batch_span_statement(group, 0, group->count, batch->db, group->sent_us, error, sqlstate);
     send_waiting(batch);
 
     if (result == NULL && strcmp(sqlstate, WEIR_BATCH_LOCKED) == 0) {

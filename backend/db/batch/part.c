@@ -109,7 +109,8 @@ static void on_answer(PGresult *result, const char *error, const char *sqlstate,
 
     assert(p->in_flight);
     p->in_flight = false;
-    weir_batch_span_statement(part->group, part->from, part->to, part->sent_us, error, sqlstate);
+    weir_batch_span_statement(part->group, part->from, part->to, p->db, part->sent_us, error,
+                              sqlstate);
     if (result != NULL) {
         unsigned count = (unsigned)(part->to - part->from);
 

@@ -79,9 +79,9 @@ void weir_batch_group_fail(weir_batch_group_t *group, int from, int to, const ch
 
 /* --- span.c ---------------------------------------------------------------------------------- */
 
-/* A statement with the requests [from, to) was answered. error and sqlstate may be NULL. */
-void weir_batch_span_statement(weir_batch_group_t *group, int from, int to, uint64_t sent_us,
-                               const char *error, const char *sqlstate);
+/* A statement with the requests [from, to) was answered by db. error and sqlstate may be NULL. */
+void weir_batch_span_statement(weir_batch_group_t *group, int from, int to, const weir_db_t *db,
+                               uint64_t sent_us, const char *error, const char *sqlstate);
 /* The request has its outcome. error may be NULL. */
 void weir_batch_span_end(const weir_batch_group_t *group, int i, const char *error);
 

@@ -78,24 +78,29 @@ static size_t describe(const weir_db_summary_t *summary, int count, const char *
 }
 
 static weir_trace_t end_statement(const weir_batch_request_t *request, const weir_span_t *span,
-                                  uint64_t sent_us)
+                                  uint64_t sent_us, uint64_t executed_us)
 {
+    weir_span_t with = *span;
+    weir_span_event_t executed;
     weir_open_span_t open;
 
     weir_tracer_begin(&open, &request->span.trace);
     weir_tracer_backdate(&open, sent_us);
-    weir_tracer_end(&open, span);
+    with.events = &executed;
+    with.event_count = weir_tracer_event(&open, "weir.db.executed", executed_us, &executed);
+    weir_tracer_end(&open, &with);
 
     return open.trace;
 }
 
-void weir_batch_span_statement(group_t *group, int from, int to, uint64_t sent_us,
-                               const char *error, const char *sqlstate)
+void weir_batch_span_statement(group_t *group, int from, int to, const weir_db_t *db,
+                               uint64_t sent_us, const char *error, const char *sqlstate)
 {
     const weir_db_summary_t *summary = &group->batch->summary;
     weir_attribute_t attributes[ATTRIBUTES];
     weir_span_link_t links[LINKS_MAX];
     int parent = first_sampled(group, from, to);
+    uint64_t executed_us = weir_db_executed_us(db);
     weir_span_t span = {.name = weir_str(summary->text), .kind = WEIR_SPAN_CLIENT};
 
     span.attributes =
@@ -108,13 +113,14 @@ void weir_batch_span_statement(group_t *group, int from, int to, uint64_t sent_u
         weir_batch_request_t *request = &group->requests[i];
 
         if (weir_tracer_holds(&request->span))
-            request->statement = end_statement(request, &span, sent_us);
+            request->statement = end_statement(request, &span, sent_us, executed_us);
     }
     if (parent < 0)
         return;
     span.links = links;
     span.link_count = links_of(group, from, to, links);
-    group->requests[parent].statement = end_statement(&group->requests[parent], &span, sent_us);
+    group->requests[parent].statement =
+        end_statement(&group->requests[parent], &span, sent_us, executed_us);
     for (int i = from; i < to; i++) {
         if (is_sampled(&group->requests[i].span))
             group->requests[i].statement = group->requests[parent].statement;

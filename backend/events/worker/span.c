@@ -1,5 +1,6 @@
 #include "events/worker/span.h"
 
+#include "db/db.h"
 #include "events/messaging.h"
 #include "events/worker/lease/group.h"
 #include "log/clock.h"
@@ -58,13 +59,18 @@ static weir_attribute_t text(const char *name, const char *value)
         .name = name, .type = WEIR_ATTRIBUTE_TEXT, .value.text = weir_str(value)};
 }
 
-static void end_consumed(const weir_trace_t *parent, const weir_span_t *span, uint64_t began_us)
+static void end_consumed(const weir_trace_t *parent, const weir_span_t *span, uint64_t began_us,
+                         uint64_t executed_us)
 {
+    weir_span_t with = *span;
+    weir_span_event_t executed;
     weir_open_span_t open;
 
     weir_tracer_begin(&open, parent);
     weir_tracer_backdate(&open, began_us);
-    weir_tracer_end(&open, span);
+    with.events = &executed;
+    with.event_count = weir_tracer_event(&open, "weir.db.executed", executed_us, &executed);
+    weir_tracer_end(&open, &with);
 }
 
 /* As in db/batch/span.c, a trace that may be kept late has a span of its own. */
@@ -84,6 +90,7 @@ void weir_span_consumed(const weir_lease_t *l, const char *error, const char *sq
     weir_span_t span = {.name = WEIR_STR("SELECT consume"), .kind = WEIR_SPAN_CLIENT};
     const weir_trace_t *parent = NULL;
     size_t link_count = 0;
+    uint64_t executed_us = weir_db_executed_us(l->group->db);
 
     span.attributes = (weir_attributes_t){attributes, sqlstate != NULL ? 7 : 5};
     if (error != NULL) {
@@ -96,7 +103,7 @@ void weir_span_consumed(const weir_lease_t *l, const char *error, const char *sq
         if (d == NULL || !d->span.recorded)
             continue;
         if (weir_tracer_holds(&d->span)) {
-            end_consumed(&d->span.trace, &span, s->began_us);
+            end_consumed(&d->span.trace, &span, s->began_us, executed_us);
             continue;
         }
         parent = parent == NULL ? &d->span.trace : parent;
@@ -107,5 +114,5 @@ void weir_span_consumed(const weir_lease_t *l, const char *error, const char *sq
         return;
     span.links = links;
     span.link_count = link_count;
-    end_consumed(parent, &span, s->began_us);
+    end_consumed(parent, &span, s->began_us, executed_us);
 }

@@ -1,5 +1,5 @@
-// A service with OpenTelemetry's SDK, as its documentation sets it up. It answers with what it knows
-// of its trace; /again asks the edge itself.
+// A service with OpenTelemetry's SDK, as its documentation sets it up. It answers with what it
+// knows of its trace; /again asks the edge itself.
 //
 //     node sdk.js FOLDER PORT COLLECTOR EDGE
 'use strict';

@@ -1,5 +1,5 @@
-# A service with OpenTelemetry's own SDK behind the edge, and before it: both join one trace. It also
-# shows that the tests' collector reads what is known to be good.
+# A service with OpenTelemetry's own SDK behind the edge, and before it: both join one trace. This
+# also shows that the tests' collector reads what is known to be good.
 use strict;
 use warnings;
 

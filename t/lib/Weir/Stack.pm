@@ -47,6 +47,7 @@ my @API_SESSIONS =
 #
 #     postgres => 0, redis => 0, migrate => 0    without that server, or without the schema
 #     postgres_env => { NAME => value }          more of PostgreSQL's environment
+#     postgres_settings => ['fsync=on']          and of its settings
 #     conf => { key => value }                   goes into the configuration file
 #     domain => FOLDER                           the programs of make DOMAIN=FOLDER
 #     sessions => [names]                        the sessions to the database of that domain's api
@@ -61,6 +62,7 @@ sub new {
         proc         => {},
         conf         => $option{conf} // {},
         postgres_env => $option{postgres_env},
+        postgres_settings => $option{postgres_settings},
     }, $class;
 
     chmod 0755, $self->{dir};

@@ -104,7 +104,8 @@ sub start_postgres {
         my $initdb = programs() . '/initdb';
         $self->run_as_postgres($initdb, '-D', "$folder/data", '-U', 'postgres', @like);
     }
-    $self->start_server('postgres', $folder, env => $self->{postgres_env});
+    $self->start_server('postgres', $folder, env => $self->{postgres_env},
+        settings => $self->{postgres_settings});
     if ($is_new) {
         $self->psql_as('postgres', 'postgres', 'CREATE ROLE weir LOGIN');
         $self->psql_as('postgres', 'postgres', 'CREATE DATABASE weir OWNER weir');
