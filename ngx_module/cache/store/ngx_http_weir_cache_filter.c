@@ -69,9 +69,13 @@ ngx_http_weir_cache_filter_header(ngx_http_request_t *r)
 
     if (ctx == NULL || ctx->state != NGX_HTTP_WEIR_CACHE_STATE_FORWARDED) {
 
-        if (ctx == NULL && r->internal && r == r->main) {
-            /* a "return" answers before the phase that detects this */
-            (void) ngx_http_weir_cache_response_led_away(r);
+        /* a "return" answers before the phase that detects this */
+
+        if (ctx == NULL && r->internal && (r == r->main || r->background)
+            && ngx_http_weir_cache_response_led_away(r) && r->background)
+        {
+            /* a background refresh has no client that could receive a body */
+            r->header_only = 1;
         }
 
         return ngx_http_next_header_filter(r);

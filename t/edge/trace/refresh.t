@@ -8,6 +8,7 @@ use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
 use Scene;
 use Test::More;
 use Trace;
+use Weir::Collector 'received_spans';
 use Weir::Processes;
 
 # The first answer is stale at once. Later ones are kept by the test, and are errors in /fails.
@@ -24,6 +25,8 @@ start_upstream(sub {
     } if $n > 1 && $path =~ /held/;
     return answer('200 OK', ['X-Accel-Redirect: /elsewhere', @fields], '')
         if $n > 1 && $path =~ /leads/;
+    return answer('200 OK', ['X-Accel-Redirect: /returned', @fields], '')
+        if $n > 1 && $path =~ /returns/;
     return answer('200 OK', \@fields, "answer $n");
 });
 
@@ -47,6 +50,7 @@ HTTP
         location /weir/mirrored/ { mirror /copy; proxy_pass http://UPSTREAM; }
     }
     location = /elsewhere { proxy_pass http://UPSTREAM; }
+    location = /returned { return 200 returned; }
     location /copy { internal; proxy_pass http://UPSTREAM; }
     location /nginx {
         proxy_cache nginx;
@@ -119,7 +123,9 @@ for my $path ('/weir/x', '/nginx/x', '/nginx/led/x', '/weir/leads', '/weir/mirro
         '... within its time';
 }
 
-my @spans = refreshed('/weir/b3/x');
+my @spans = refreshed('/weir/returns');
+is scalar(refreshes(@spans)), 1, 'a refresh that is led to a response of nginx ends';
+@spans = refreshed('/weir/b3/x');
 my ($refresh) = refreshes(@spans);
 is +(lines_of('b3', received('/weir/b3/x', 2)))[0],
     "$refresh->{trace}-" . (clients(@spans))[0]{id} . '-1', 'B3 has the refresh, too';
@@ -136,26 +142,19 @@ is server_span(@spans)->{status}, 0, '... and a request that does not';
 
 for my $path ('/weir/held', '/nginx/held') {
     traced("$path, first", sub { get($path) });
-    my $one = traced_later(sub { get($path) });
+    spawn("client of $path", sub { get($path); POSIX::_exit(0) });
     received($path, 2);
     is get($path)->{content}, 'answer 1', "$path: a request while it is refreshed" for 1 .. 3;
     spit("$dir/go-" . $path =~ s{\W}{}gr, '');
-    my @all;
     until_true('all are traced', sub {
-        push @all, spans_until($path, sub { $_->{kind} == 2 });
-        4 == grep { $_->{kind} == 2 } @all;
+        5 == grep { $_->{kind} == 2 && $_->{attributes}{'url.path'} eq $path }
+            received_spans('spans');
     });
+    my @all = spans_until($path, sub { $_->{kind} == 2 });
     is scalar(refreshes(@all)), 1, '... starts no other refresh';
-    my ($asked) = clients(@all);
     is scalar(grep { $_->{id} eq (refreshes(@all))[0]{links}[0]{id} } @all), 1,
         '... which links one of the requests';
     is scalar(clients(@all)), 1, '... and asks the upstream once';
-}
-
-sub traced_later {
-    my $request = shift;
-    spawn('client ' . rand, sub { $request->(); POSIX::_exit(0) });
-    return;
 }
 
 # --- what is kept ---
@@ -173,7 +172,7 @@ get('/weir/errors/fails') for 1, 2;
 is scalar(grep { $_->{kind} == 2 } @spans), 0, 'errors=on keeps a refresh that fails';
 is scalar(clients(@spans)), 1, '... with what it asked';
 
-my (%request, %sampled);
+my %sampled;
 for my $i (1 .. 40) {
     my $path = "/weir/some/$i";
     get($path) for 1, 2;
