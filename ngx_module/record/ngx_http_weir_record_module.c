@@ -263,7 +263,8 @@ ngx_http_weir_record_link(ngx_http_request_t *r, weir_context_t *context)
 
     record = ngx_http_weir_record(r);
 
-    if (record == NULL) {
+    if (record == NULL || record->waits == NGX_HTTP_WEIR_RECORD_WAITS) {
+        /* no other wait is kept */
         return;
     }
 

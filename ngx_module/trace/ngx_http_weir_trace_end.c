@@ -72,7 +72,7 @@ ngx_http_weir_trace_request_end(ngx_http_request_t *r,
     ngx_msec_int_t             took;
     ngx_http_weir_trace_ctx_t  here;
 
-    took = ngx_http_weir_trace_took(r);
+    took = tlcf->slow ? ngx_http_weir_trace_took(r) : 0;
 
     if (ctx == NULL) {
         drawn = weir_trace_ids_draw();

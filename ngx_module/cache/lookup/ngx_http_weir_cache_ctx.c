@@ -97,9 +97,11 @@ ngx_http_weir_cache_ctx_hand_over(ngx_http_weir_cache_ctx_t *ctx,
     refresh->in_flight = ctx->in_flight;
     ctx->in_flight = 0;
 
-    ngx_http_weir_record_identify(sr, &context);
-    ngx_http_weir_cache_flight_hand_over(ctx->conf->zone, refresh->flight,
-                                         refresh->flight_token, &context);
+    if (refresh->in_flight) {
+        ngx_http_weir_record_identify(sr, &context);
+        ngx_http_weir_cache_flight_hand_over(ctx->conf->zone, refresh->flight,
+                                             refresh->flight_token, &context);
+    }
 }
 
 
