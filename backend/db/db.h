@@ -89,7 +89,7 @@ unsigned weir_db_in_flight(const weir_db_t *db);
 uint64_t weir_db_spent_us(const weir_db_t *db);
 /*
  * For a callback: when the result of the transaction's last statement was there, by
- * weir_clock_us(); the rest of its time was the commit. 0: there was an error.
+ * weir_clock_us(); the rest of its time was the commit. 0: it is not known.
  */
 uint64_t weir_db_executed_us(const weir_db_t *db);
 /*

@@ -1,10 +1,11 @@
 /*
  * Each transaction in flight is a segment of the pipeline: Parse messages of
- * statements not seen before in this session, then the statements, then Flush, then Sync.
+ * statements not seen before in this session, then the statements, then often Flush, then Sync.
  * Segments are answered in the order of the list.
  *
  * The server commits when it has read Sync. Flush makes it send the results before: so the time of
- * the statements and that of the commit, which waits for the disk, are known apart.
+ * the statements and that of the commit, which waits for the disk, are known apart. That costs both
+ * sides a system call or two, so it is done for all transactions only where spans are recorded.
  *
  * A statement is marked as prepared when its Parse is sent. If that Parse fails, or is skipped
  * after an earlier error, the mark is removed when the answer arrives; segments that were sent
@@ -18,12 +19,16 @@
 
 #include "log/alloc.h"
 #include "log/clock.h"
+#include "trace/tracer.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Where no spans are recorded, the commit of one in so many transactions is measured. */
+#define FLUSH_EVERY 16
 
 /* --- metrics ------------------------------------------------------------------ */
 
@@ -57,7 +62,7 @@ static void measure(weir_db_t *db, const segment_t *s, const char *sqlstate)
         series =
             weir_series(WEIR_DB_DURATION, (const char *[]){"postgresql", statement->summary.text,
                                                            kind_of_error(sqlstate)});
-    else
+    else if (s->executed_us != 0)
         weir_series_observe(statement->commit, now - s->executed_us);
     weir_series_observe(series, now - s->sent_us);
     db->spent_us = now - (s->sent_us > db->answered_us ? s->sent_us : db->answered_us);
@@ -127,7 +132,7 @@ static void take_result(weir_db_t *db, segment_t *s, PGresult *result)
 
     if (ok && place == s->results - 1) {
         s->ok = result;
-        s->executed_us = weir_clock_us();
+        s->executed_us = s->flushed ? weir_clock_us() : 0;
     } else {
         PQclear(result);
     }
@@ -311,7 +316,11 @@ static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
             return false;
     }
 
-    return PQsendFlushRequest(db->conn) && PQpipelineSync(db->conn) && flush(db);
+    s->flushed = weir_tracer_is_on() || db->statements[s->last].runs++ % FLUSH_EVERY == 0;
+    if (s->flushed && !PQsendFlushRequest(db->conn))
+        return false;
+
+    return PQpipelineSync(db->conn) && flush(db);
 }
 
 bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,

@@ -14,6 +14,7 @@ typedef struct {
     weir_db_summary_t summary;
     weir_series_t *duration; /* of the executions without an error */
     weir_series_t *commit;   /* of their transactions' commits */
+    unsigned runs;           /* as the last statement of a transaction */
     char name[32];           /* on the server; a text that must be parsed again gets a new one */
     bool prepared;
 } statement_t;
@@ -30,7 +31,8 @@ typedef struct segment {
     char sqlstate[6];
     int last;             /* place in statements of the last statement, which names the segment */
     uint64_t sent_us;     /* weir_clock_us() */
-    uint64_t executed_us; /* the last statement's result was there; 0: it was not */
+    uint64_t executed_us; /* the last statement's result was there; 0: it is not known */
+    bool flushed;         /* so that it is known */
     int parsed[];         /* places in statements, one for each Parse */
 } segment_t;
 
@@ -64,7 +66,7 @@ struct weir_db {
     unsigned in_flight;
     uint64_t answered_us; /* weir_clock_us() of the last answer */
     uint64_t spent_us;    /* the session's time for the last segment that was answered */
-    uint64_t executed_us; /* that of this segment */
+    uint64_t executed_us; /* of that segment */
     unsigned checks;      /* checks since the server last sent something */
 
     statement_t statements[WEIR_DB_STATEMENTS_MAX];

@@ -85,6 +85,11 @@ static void decide(weir_open_span_t *span, bool is_root)
     span->recorded = sampled || is_late(&span->trace);
 }
 
+bool weir_tracer_is_on(void)
+{
+    return tracer.on;
+}
+
 bool weir_tracer_records(const weir_trace_t *trace)
 {
     return tracer.on && trace != NULL && (trace->at.flags & WEIR_CONTEXT_SAMPLED || is_late(trace));

@@ -92,6 +92,8 @@ void weir_tracer_end_at(const weir_open_span_t *span, const weir_span_t *details
 /* The link to a span. */
 weir_span_link_t weir_tracer_link(const weir_trace_t *trace);
 
+/* True if spans are recorded at all. */
+bool weir_tracer_is_on(void);
 /* True if a trace is recorded, so that it is worth to gather what its spans say. */
 bool weir_tracer_records(const weir_trace_t *trace);
 
