@@ -42,7 +42,8 @@ const weir_ctl_option_t weir_ctl_options[] = {
     {"once", 0, WEIR_CTL_FLAG, ARG(once), NULL, "print once, and end", 0, 0},
     {"slow", 0, WEIR_CTL_FLAG, ARG(slow), NULL, "the slowest first, instead of the newest", 0, 0},
     {"errors", 0, WEIR_CTL_FLAG, ARG(errors), NULL, "those with an error only", 0, 0},
-    {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB (64)", 1, 65536},
+    {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB, up to 1024 (64)",
+     1, 1024},
 };
 
 const size_t weir_ctl_n_options = sizeof(weir_ctl_options) / sizeof(weir_ctl_options[0]);

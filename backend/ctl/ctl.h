@@ -2,7 +2,8 @@
  * weirctl: shows operators the state of events, and changes it.
  *
  * It queries PostgreSQL, which has all durable state, and Redis for its streams. It does not need a
- * running weir-backend and connects to none: relay and workers read the changes from PostgreSQL.
+ * running weir-backend: relay and workers read the changes from PostgreSQL. Only "top" asks a
+ * backend, for its metrics; "trace" and "top" need no database.
  *
  * cli.h describes commands and options. Results are JSON values; output.c prints them as tables, or
  * with --json as JSON.
@@ -23,7 +24,7 @@ typedef enum {
     WEIR_CTL_OK = 0,
     WEIR_CTL_REFUSED = 1, /* the object does not exist, or the answer is no */
     WEIR_CTL_USAGE = 2,   /* wrong arguments or configuration */
-    WEIR_CTL_AWAY = 3     /* PostgreSQL or Redis cannot be reached, or has failed */
+    WEIR_CTL_AWAY = 3     /* PostgreSQL, Redis or a URL cannot be reached, or has failed */
 } weir_ctl_exit_t;
 
 #define WEIR_CTL_WORDS_MAX 2

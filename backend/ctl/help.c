@@ -32,7 +32,7 @@ void weir_ctl_usage(const weir_ctl_t *ctl, FILE *out)
         "  0   done\n"
         "  1   what was named is not there, or the answer is no\n"
         "  2   wrong arguments, or a wrong configuration\n"
-        "  3   PostgreSQL or Redis cannot be reached, or failed\n",
+        "  3   PostgreSQL, Redis or what an URL names cannot be reached, or failed\n",
         out);
 }
 

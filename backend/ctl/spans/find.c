@@ -11,6 +11,7 @@ typedef struct {
     const char *id;
     json_t *list; /* resourceSpans */
     json_t *seen; /* an object: a member for each span's id */
+    size_t bytes; /* of the lines with the id, so far */
     json_int_t left_out;
 } search_t;
 
@@ -53,7 +54,8 @@ static bool take(const json_t *resource, const json_t *scope, const json_t *span
     if (strcmp(weir_spans_text(span, "traceId"), search->id) != 0 ||
         json_object_get(search->seen, id) != NULL)
         return true;
-    if (json_object_size(search->seen) == WEIR_SPANS_FOUND_MAX) {
+    if (json_object_size(search->seen) == WEIR_SPANS_FOUND_MAX ||
+        search->bytes > WEIR_SPANS_FOUND_BYTES_MAX) {
         search->left_out++;
         return true;
     }
@@ -67,17 +69,19 @@ static bool take(const json_t *resource, const json_t *scope, const json_t *span
 
 static void read_line(weir_str_t line, void *arg)
 {
-    const search_t *search = arg;
+    search_t *search = arg;
     weir_spans_decoded_t decoded;
 
     /* It may also be the id of a link. */
-    if (memmem(line.data, line.len, search->id, strlen(search->id)) != NULL)
-        (void)weir_spans_decode_json(line, take, arg, &decoded);
+    if (memmem(line.data, line.len, search->id, strlen(search->id)) == NULL)
+        return;
+    (void)weir_spans_decode_json(line, take, search, &decoded);
+    search->bytes += line.len;
 }
 
 json_t *weir_spans_find(const char *path, const char *id, char *error, size_t size)
 {
-    search_t search = {id, weir_alloc_check(json_array()), weir_alloc_check(json_object()), 0};
+    search_t search = {id, weir_alloc_check(json_array()), weir_alloc_check(json_object()), 0, 0};
     const weir_spans_reader_t reader = {NULL, read_line, &search};
     weir_spans_place_t place = {0};
     json_t *document;

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Spans of a trace that are read; further ones are left out, and counted. */
+/* Spans of a trace that are read, and the bytes of their lines; what is beyond is left out. */
 #define WEIR_SPANS_FOUND_MAX 10000
+#define WEIR_SPANS_FOUND_BYTES_MAX (16u * 1024 * 1024)
 
 /* True if the text is the id of a trace: 32 hexadecimal digits, of which one is not zero. */
 bool weir_spans_is_id(const char *text, size_t len);
