@@ -131,13 +131,13 @@ static bool check_redis(const weir_settings_t *settings, char *error, size_t siz
 static bool check_cost(const weir_settings_t *settings, char *error, size_t size)
 {
     bool has_price = settings->cost_database >= 0 || settings->cost_wal >= 0;
+    weir_str_t currency = weir_str(settings->cost_currency);
 
-    if (settings->cost_currency[0] == '\0' ? !has_price
-                                            : weir_currency_is_valid(weir_str(settings->cost_currency)))
+    if (currency.len == 0 ? !has_price : weir_currency_is_valid(currency))
         return true;
     weir_config_complain(settings->config, "cost_currency",
-                         "must be three capital letters, such as EUR, where there is a price", error,
-                         size);
+                         "must be three capital letters, such as EUR, where there is a price",
+                         error, size);
     return false;
 }
 
@@ -305,9 +305,8 @@ bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain,
 {
     assert(settings->config != NULL && size > 0);
     return check_listen(settings, error, size) && check_redis(settings, error, size) &&
-           check_cost(settings, error, size) &&
-           check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
-           check_traces(settings, error, size) &&
+           check_cost(settings, error, size) && check_database(settings, error, size) &&
+           check_groups(settings, domain, error, size) && check_traces(settings, error, size) &&
            (domain->check == NULL ||
             domain->check(settings->domain, settings->config, error, size));
 }

@@ -22,6 +22,8 @@
 
 static ngx_int_t ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis,
     u_char *p, u_char *last);
+static u_char *ngx_http_weir_redis_put(ngx_http_weir_redis_t *redis,
+    u_char *p, u_char *last);
 static ngx_int_t ngx_http_weir_redis_end_string(ngx_http_weir_redis_t *redis);
 static ngx_int_t ngx_http_weir_redis_feed(ngx_http_weir_redis_t *redis,
     u_char *p, size_t len);
@@ -113,18 +115,9 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
             ngx_http_weir_assert(reader->ridx == -1
                                  && reader->pos == reader->len);
 
-            next = ngx_http_weir_redis_read_string_put(redis, p, last);
+            p = ngx_http_weir_redis_put(redis, p, last);
 
-            if (next == NULL) {
-                return NGX_ERROR;
-            }
-
-            redis->received += next - p;
-            p = next;
-
-            if (redis->rest == 0
-                && ngx_http_weir_redis_end_string(redis) != NGX_OK)
-            {
+            if (p == NULL) {
                 return NGX_ERROR;
             }
 
@@ -173,6 +166,29 @@ ngx_http_weir_redis_take(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
     }
 
     return NGX_OK;
+}
+
+
+/* More of a string; the byte behind it, or NULL with redis->fault. */
+
+static u_char *
+ngx_http_weir_redis_put(ngx_http_weir_redis_t *redis, u_char *p, u_char *last)
+{
+    u_char  *next;
+
+    next = ngx_http_weir_redis_read_string_put(redis, p, last);
+
+    if (next == NULL) {
+        return NULL;
+    }
+
+    redis->received += next - p;
+
+    if (redis->rest == 0 && ngx_http_weir_redis_end_string(redis) != NGX_OK) {
+        return NULL;
+    }
+
+    return next;
 }
 
 

@@ -120,6 +120,9 @@ configure_backend() {
 # Written by ./weir up; conf/weir-backend.conf describes every key.
 listen = 127.0.0.1:$backend_port
 metrics_listen = 127.0.0.1:$metrics_port
+cost_currency = EUR
+cost_database = 0.20
+cost_wal = 0.10
 traces_endpoint = $endpoint
 database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0

@@ -119,8 +119,8 @@ for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
 }
 cmp_ok scalar(keys %metric), '>=', 30, 'metrics are found in the sources';
 my $metrics = slurp('docs/reference/metrics.md');
-my @described = map { cells($metrics, $_) } 'All edges', 'The exporter', 'Requests', 'Cache zones',
-    'Breakers';
+my @described = map { cells($metrics, $_) } 'All edges', 'The exporter', 'Requests',
+    'What requests use', 'Cache zones', 'Breakers';
 # Tables of labels are in the same sections.
 my $label = qr/^weir_(?:version|cache_status)$/;
 @described = grep { /^(?:weir|http_\w+_duration)_/ && !/$label/ } @described;
@@ -140,8 +140,8 @@ my %of_backend;
 }
 cmp_ok scalar(keys %of_backend), '>=', 35, 'metrics of the backend are found in the sources';
 my $its_metrics = slurp('docs/reference/backend-metrics.md');
-my @sections = ('Processes', 'Requests', 'Database', 'Outbox and relay', 'Consumer groups',
-    'Traces');
+my @sections = ('Processes', 'Requests', 'Database', 'Cost', 'Outbox and relay',
+    'Consumer groups', 'Traces');
 same({ map { $_ => 1 } map { cells($its_metrics, $_) } @sections }, \%of_backend,
     'docs/reference/backend-metrics.md has each metric');
 

@@ -12,6 +12,7 @@
 #define LABELS 3
 #define SAMPLE 64 /* batches from one sample to the next */
 #define FIRST_SAMPLE 8
+#define SINGLES 10 /* batches with one request, before their mean says something */
 
 struct weir_spent {
     LIST_ENTRY(weir_spent) link;
@@ -61,7 +62,7 @@ static double wal_of(const weir_spent_t *s)
                : 0;
 }
 
-/* The time that the requests would have taken one by one, less that which they have taken; in us. */
+/* Time that the requests would have taken one by one, less what they have taken; in us. */
 static double saved_of(const weir_spent_t *s)
 {
     return (double)s->single_us / (double)s->single_requests * (double)s->requests - (double)s->us;
@@ -93,7 +94,7 @@ static void collect_counts(const weir_spent_t *s)
 static void collect_cost(const weir_spent_t *s)
 {
     const char *const labels[] = {s->labels[0], s->labels[1], s->labels[2], prices.currency};
-    bool has_single = s->single_requests > 0 && s->labels[1] == NULL;
+    bool has_single = s->single_requests >= SINGLES && s->labels[1] == NULL;
     double database = (double)s->us / HOUR_US * prices.database, wal = wal_of(s) / GIB * prices.wal;
     double cost = 0;
 
@@ -139,7 +140,7 @@ void weir_spent_begin(const weir_spent_prices_t *set)
     weir_series_collect(collect, NULL);
 }
 
-/* --- counting ---------------------------------------------------------------------------------- */
+/* --- counting --------------------------------------------------------------------------------- */
 
 static bool is_same(const char *a, const char *b)
 {
@@ -180,7 +181,7 @@ void weir_spent_add(weir_spent_t *s, unsigned requests, unsigned of, uint64_t us
     }
 }
 
-/* --- samples of WAL ----------------------------------------------------------------------------- */
+/* --- samples of WAL --------------------------------------------------------------------------- */
 
 static void on_sample(PGresult *result, const char *error, const char *sqlstate, void *arg)
 {

@@ -6,12 +6,12 @@
  * many statements wait in it. The time of a batch belongs in equal parts to its requests or events.
  *
  * PostgreSQL counts WAL for the whole server only. So one batch of 64, and until one could be used
- * one of 8, is a sample: the session asks for the end of the WAL before it, in the same transaction, and
- * after its commit. The difference is kept if no other transaction wrote meanwhile, that is, if none
- * was under way, and no transaction id was taken but the batch's own; otherwise the sample is
- * counted as unusable. What vacuum and checkpoints write at that moment is in it, and so are whole
- * pages, which PostgreSQL writes at their first change after a checkpoint. A sample takes a
- * transaction id, so a batch that only reads has the bytes of its commit.
+ * one of 8, is a sample: the session asks for the end of the WAL before it, in the same
+ * transaction, and after its commit. The difference is kept if no other transaction wrote
+ * meanwhile, that is, if none was under way, and no transaction id was taken but the batch's own;
+ * otherwise the sample is counted as unusable. What vacuum and checkpoints write at that moment is
+ * in it, and so are whole pages, which PostgreSQL writes at their first change after a checkpoint.
+ * A sample takes a transaction id, so a batch that only reads has the bytes of its commit.
  */
 #ifndef WEIR_SPENT_H
 #define WEIR_SPENT_H
@@ -27,7 +27,7 @@ typedef struct {
     double wal;           /* a GiB */
 } weir_spent_prices_t;
 
-/* To be called once, before the first batch, by a process whose metrics are read: WAL is sampled. */
+/* To be called once, before the first batch, by a process whose metrics are read. */
 void weir_spent_begin(const weir_spent_prices_t *prices);
 
 /*

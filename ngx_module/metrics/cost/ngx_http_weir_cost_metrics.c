@@ -37,7 +37,8 @@ static void ngx_http_weir_cost_amounts(ngx_http_weir_cost_position_t *position,
 
 /* In the order of ngx_http_weir_cost_family_e. */
 
-static weir_metric_t  ngx_http_weir_cost_families[NGX_HTTP_WEIR_COST_FAMILIES] =
+static weir_metric_t
+    ngx_http_weir_cost_families[NGX_HTTP_WEIR_COST_FAMILIES] =
 {
     { "weir_worker_cpu_seconds", "seconds", WEIR_METRIC_COUNTER,
       "Time of the processor that workers have used." },

@@ -7,8 +7,11 @@
 #include "metrics/cost/ngx_http_weir_cost.h"
 
 
-static u_char *ngx_http_weir_cost_status_amount(u_char *p, u_char *last,
-    char *name, double amount);
+/* Bytes of an amount as text, with its NUL. */
+#define NGX_HTTP_WEIR_COST_AMOUNT_LEN  32
+
+
+static char *ngx_http_weir_cost_status_amount(char *text, double amount);
 
 
 u_char *
@@ -16,6 +19,9 @@ ngx_http_weir_cost_status(ngx_http_weir_usage_sh_t *sh,
     ngx_http_weir_cost_prices_t *prices, ngx_str_t *route, u_char *p,
     u_char *last)
 {
+    char                          thousand[NGX_HTTP_WEIR_COST_AMOUNT_LEN];
+    char                          cached[NGX_HTTP_WEIR_COST_AMOUNT_LEN];
+    char                          collapsed[NGX_HTTP_WEIR_COST_AMOUNT_LEN];
     uint64_t                      used[NGX_HTTP_WEIR_USAGE_VALUES];
     ngx_http_weir_cost_sum_t      sum;
     ngx_http_weir_usage_group_t  *group;
@@ -62,29 +68,24 @@ ngx_http_weir_cost_status(ngx_http_weir_usage_sh_t *sh,
 
     ngx_http_weir_cost_sum(prices, used, &sum);
 
-    p = ngx_slprintf(p, last, ",\"cost\":{\"currency\":\"%V\"",
-                     &prices->currency);
-    p = ngx_http_weir_cost_status_amount(p, last, "per_thousand_requests",
-                                         sum.all * 1000
-                                       / used[NGX_HTTP_WEIR_USAGE_REQUESTS]);
-    p = ngx_http_weir_cost_status_amount(p, last, "saved_by_cache",
-                                         sum.cached);
-    p = ngx_http_weir_cost_status_amount(p, last, "saved_by_collapsing",
-                                         sum.collapsed);
-
-    return ngx_slprintf(p, last, "}");
+    return ngx_slprintf(p, last, ",\"cost\":{\"currency\":\"%V\","
+                        "\"per_thousand_requests\":%s,"
+                        "\"saved_by_cache\":%s,\"saved_by_collapsing\":%s}",
+                        &prices->currency,
+                        ngx_http_weir_cost_status_amount(thousand, sum.all * 1000
+                                       / used[NGX_HTTP_WEIR_USAGE_REQUESTS]),
+                        ngx_http_weir_cost_status_amount(cached, sum.cached),
+                        ngx_http_weir_cost_status_amount(collapsed,
+                                                         sum.collapsed));
 }
 
 
 /* nginx's printf has no numbers beyond 64 bits, and none that are very small. */
 
-static u_char *
-ngx_http_weir_cost_status_amount(u_char *p, u_char *last, char *name,
-    double amount)
+static char *
+ngx_http_weir_cost_status_amount(char *text, double amount)
 {
-    char  text[32];
+    (void) snprintf(text, NGX_HTTP_WEIR_COST_AMOUNT_LEN, "%.9g", amount);
 
-    (void) snprintf(text, sizeof(text), "%.9g", amount);
-
-    return ngx_slprintf(p, last, ",\"%s\":%s", name, text);
+    return text;
 }

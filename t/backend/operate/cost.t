@@ -19,7 +19,7 @@ my %signup = (db_query_summary => 'SELECT signup');
 my %event = (db_query_summary => 'SELECT consume', event_type => 'UserCreated');
 
 
-# --- configuration ---------------------------------------------------------------------------------
+# --- configuration -----------------------------------------------------------------------------
 
 for my $case (
     [{ cost_database => '1' }, 'cost_currency', 'a price without a currency'],
@@ -39,14 +39,16 @@ for my $case (
 }
 
 
-# --- commands --------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------------------------
 
 # Alone: no relay and no worker write beside it.
 $s->start_backend('api', conf => { %listens, %prices });
 my $wal = sub { $s->psql("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')") };
 my $before = $wal->();
-is $s->post('/signup', { email => "a$_\@example.com", displayName => 'A' })->{status}, 201, 'a signup'
-    for 1 .. 10;
+for my $n (1 .. 10) {
+    my $r = $s->post('/signup', { email => "a$n\@example.com", displayName => 'A' });
+    is $r->{status}, 201, 'a signup';
+}
 my $written = $wal->() - $before;
 my $f = $m->scrape('openmetrics');
 
@@ -73,7 +75,7 @@ SKIP: {
 }
 
 
-# --- prices ----------------------------------------------------------------------------------------
+# --- prices ------------------------------------------------------------------------------------
 
 # A second costs 1 EUR, and a GiB of WAL 1000000000.
 my %eur = (%signup, currency => 'EUR');
@@ -92,7 +94,7 @@ cmp_ok abs($thousand - $cost * 100), '<', 1e-6 * $thousand, 'the cost of a thous
 ok defined value($f, 'weir_cost_saved', %eur, by => 'batching'), 'what batching has saved';
 
 
-# --- another transaction writes at the same time ---------------------------------------------------
+# --- another transaction writes at the same time -----------------------------------------------
 
 is $s->stop_backend('api'), 0, 'the backend stops';
 my $open = $s->session('BEGIN; SELECT pg_current_xact_id();');
@@ -106,7 +108,7 @@ close $open or die "psql: $!\n";
 is $s->stop_backend('api'), 0, 'it stops';
 
 
-# --- events ----------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------------------------
 
 $s->start_smtp;
 $s->start_backend('all', conf => { %listens, %prices });

@@ -112,7 +112,7 @@ weir_cost currency=EUR memory=1;
 --- config
 --- must_die
 --- error_log
-invalid parameter "memory" in "weir_cost"; it must be currency, cpu, egress, redis, redis_traffic, upstream or upstream_time
+invalid parameter "memory" in "weir_cost"; it must be currency, cpu, egress, redis,
 
 
 
@@ -172,7 +172,8 @@ fine
 
 === TEST 17: the greatest prices
 --- http_config
-weir_cost currency=EUR cpu=1000000000 egress=1000000000 redis=1000000000 redis_traffic=1000000000 upstream=1000000000 upstream_time=1000000000;
+weir_cost currency=EUR cpu=1000000000 egress=1000000000 redis=1000000000
+          redis_traffic=1000000000 upstream=1000000000 upstream_time=1000000000;
 --- config
 location /t { weir_metrics; }
 --- request eval

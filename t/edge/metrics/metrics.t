@@ -78,9 +78,9 @@ my @bad = grep { !/^weir_[a-z_]+$/ && !/^http_(?:server|client)_request_duration
 is "@bad", '', 'all names are of the conventions or begin with weir_';
 my @labels = map { keys %{ $_->[1] } } map { @{ $_->{samples} } } values %{ $read{openmetrics} };
 is_deeply [sort keys %{ { map { $_ => 1 } @labels } }],
-    [qw(by error_type http_request_method http_response_status_code http_route key le level percentile
-        phase reason server_address server_port state url_scheme version weir_cache_status window
-        zone)],
+    [qw(by error_type http_request_method http_response_status_code http_route key le level
+        percentile phase reason server_address server_port state url_scheme version
+        weir_cache_status window zone)],
     'only labels of the configuration and of the conventions';
 
 

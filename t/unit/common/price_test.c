@@ -37,9 +37,23 @@ static void prices_are_read(void **state)
 
 static void other_text_is_no_price(void **state)
 {
-    static const char *const cases[] = {"",    ".",    "-1",  "+1",          "1e3",         "1.2.3",
-                                        "0x1", "1 ",   " 1",  "1,5",         "inf",         "nan",
-                                        "1a",  "EUR1", "..1", "1000000001", "99999999999999999999"};
+    static const char *const cases[] = {"",
+                                        ".",
+                                        "-1",
+                                        "+1",
+                                        "1e3",
+                                        "1.2.3",
+                                        "0x1",
+                                        "1 ",
+                                        " 1",
+                                        "1,5",
+                                        "inf",
+                                        "nan",
+                                        "1a",
+                                        "EUR1",
+                                        "..1",
+                                        "1000000001",
+                                        "99999999999999999999"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

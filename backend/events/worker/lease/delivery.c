@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The event's type among those that the consumer wants, or NULL. consume() has the same condition. */
+/* The event's type if the consumer wants it, or NULL. consume() has the same condition. */
 static const char *wanted_type(const weir_consumer_t *consumer, const weir_event_t *event)
 {
     if (event->for_group != NULL && strcmp(event->for_group, consumer->group) != 0)
