@@ -195,6 +195,7 @@ json_t *weir_top_backend(const json_t *metrics, const json_t *earlier)
     add_waits(waits, "batch", metrics, earlier, "weir_batch_wait_seconds", "db_query_summary");
     add_waits(waits, "statement", metrics, earlier, "db_client_operation_duration_seconds",
               "db_query_summary");
+    add_waits(waits, "commit", metrics, earlier, "weir_db_commit_seconds", "db_query_summary");
     add_waits(waits, "handler", metrics, earlier, "messaging_process_duration_seconds",
               "messaging_consumer_group_name");
 

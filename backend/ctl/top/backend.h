@@ -12,10 +12,10 @@
  *    "waits":[{"what":…,"name":…,"count":…,"p50_ms":…,"p99_ms":…}]}
  *
  * Waits are where the time of requests and events goes, the slowest P99 first; what is "batch" (a
- * request waits for its batch), "statement" (of the database, its commit included) or "handler" (an
- * attempt of a consumer group, with its calls of others). Percentiles are of what was counted since
- * the earlier metrics; of all since the process began if they are NULL. Without a figure its member
- * is missing.
+ * request waits for its batch), "statement" (of the database, its commit included), "commit" (of
+ * that, the disk) or "handler" (an attempt of a consumer group, with its calls of others).
+ * Percentiles are of what was counted since the earlier metrics; of all since the process began if
+ * they are NULL. Without a figure its member is missing.
  */
 json_t *weir_top_backend(const json_t *metrics, const json_t *earlier);
 

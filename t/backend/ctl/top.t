@@ -64,6 +64,8 @@ ${of}"0.1"} $fast
 ${of}"1"} $all
 ${of}"+Inf"} $all
 weir_batch_wait_seconds_bucket{db_query_summary="a",le="+Inf"} 0
+weir_db_commit_seconds_bucket{db_query_summary="SELECT signup",le="0.05"} $fast
+weir_db_commit_seconds_bucket{db_query_summary="SELECT signup",le="+Inf"} $fast
 no sample
 broken{label="x 1
 broken{label=x} 1
@@ -91,6 +93,7 @@ subtest 'a screen' => sub {
     like $text, qr/\n\(outbox\) +7 +1\.5\nemail +12 +0\.0 +0 +2  paused\n/, 'outbox and groups';
     # As histogram_quantile(): P50 is the bound of the first bucket, P99 is in the second.
     like $text, qr/\nstatement SELECT "x" +100 +100 +982\n/, 'statements by their name';
+    like $text, qr/\ncommit SELECT signup +50 +25\.00 +49\.50\n/, 'the disk';
     ($code, $text) = top(@edge, '--once', '--window', '1h');
     like $text, qr/\n\/slow +99( +4\.00){5}\n/, 'another window';
     unlike $text, qr/CONSUMER/, 'the edge alone';
@@ -123,7 +126,8 @@ subtest 'JSON, and the difference between two looks' => sub {
         return @$waits;
     });
     is_deeply $waits, [ { what => 'statement', name => 'SELECT "x"', count => 100, p50_ms => 50,
-        p99_ms => 99 } ], 'then of what is new';
+        p99_ms => 99 }, { what => 'commit', name => 'SELECT signup', count => 100, p50_ms => 25,
+        p99_ms => 49.5 } ], 'then of what is new';
     close $out;
 };
 
