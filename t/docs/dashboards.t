@@ -45,12 +45,13 @@ for my $name (qw(edge backend)) {
         my $expr = $target->{expr} =~ s/\$__rate_interval/5m/gr;
         my @unknown = grep { !$known{$_} } $expr =~ /([a-z_]+)\{/g;
         is "@unknown", '', "$expr: documented metrics only" if @unknown;
-        push @rules, "{record: 'x:" . @rules . "', expr: " . JSON::PP->new->allow_nonref->utf8->encode($expr) . '},';
+        push @rules, "{record: 'x:" . @rules . "', expr: "
+            . JSON::PP->new->allow_nonref->utf8->encode($expr) . '},';
     }
     spew("$dir/$name.rules.yml", join "\n", @rules, ']}]');
     my $checked = `promtool check rules '$dir/$name.rules.yml' 2>&1`;
-    like $checked, qr/SUCCESS: \d+ rules found/, "Prometheus can read the expressions of $file" or
-        diag $checked;
+    like $checked, qr/SUCCESS: \d+ rules found/, "Prometheus can read the expressions of $file"
+        or diag $checked;
     unlike $checked, qr/could not parse|error/i, 'all of them';
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-# otlp.py [encode]: reads an ExportTraceServiceRequest in protobuf from standard input, and prints it
-# as OTLP in JSON; with "encode" the reverse. The schema is OpenTelemetry's own: its descriptors, as libopentelemetry-proto-dev has
+# otlp.py [encode]: reads an ExportTraceServiceRequest in protobuf from standard input, and prints
+# it as OTLP in JSON; with "encode" the reverse. The schema is OpenTelemetry's own: its descriptors,
+# as libopentelemetry-proto-dev has
 # them in C++ sources; the decoder is Google's. Bytes that the schema does not know are an error.
 import ast
 import base64

@@ -104,7 +104,8 @@ static const weir_ctl_command_t about_itself[] = {
      "The edge's percentiles are those of the window. The backend's are of what it has done\n"
      "since the last look, at first of all since its start: of a batch (a request waits for\n"
      "it), a statement (its commit included), a commit (of that, the disk), a handler (an\n"
-     "attempt of a group). On a terminal 1, 2 and 3 choose the window, and q ends it. --json prints an object a line. Exit code 3\n"
+     "attempt of a group). On a terminal 1, 2 and 3 choose the window, and q ends it. --json\n"
+     "prints an object a line. Exit code 3\n"
      "when one does not answer.\n\n"
      "  weirctl top --url http://127.0.0.1/weir-status --backend http://127.0.0.1:9102/metrics\n"
      "  weirctl top --once --json | jq '.edge.routes'\n"},

@@ -12,7 +12,7 @@ use File::Temp 'tempdir';
 use JSON::PP;
 use Test::More;
 use Weir::Base qw(output_of slurp spew);
-use Weir::Traces qw(request span $CTL $ID);
+use Weir::Backend::Traces qw(request span $CTL $ID);
 
 my $dir  = tempdir(CLEANUP => 1);
 my $file = "$dir/spans.jsonl";
@@ -94,7 +94,8 @@ subtest 'text of others' => sub {
         attributes('messaging.consumer.group.name', "g\x{9b}", 'url.path', "/\r\x{200f}")));
     local $ENV{COLUMNS} = 150;
     for my $mode ([], ['list']) {
-        my ($code, $text) = @$mode ? ctl('list', '--file', $file) : ctl('show', $ID, '--file', $file);
+        my ($code, $text) =
+            @$mode ? ctl('list', '--file', $file) : ctl('show', $ID, '--file', $file);
         unlike $text, qr/[\x00-\x09\x0b-\x1f\x7f-\x9f\x{202e}\x{2028}\x{200f}\x{feff}]/,
             "no control character: @$mode";
         like $text, qr/a\?\[2Jb\?2Jc\?d\?e\?f\?g/, 'but what can be read';
@@ -142,7 +143,7 @@ subtest 'exit codes' => sub {
 };
 
 subtest 'from a receiver' => sub {
-    my $r   = Weir::Traces->new(dir => tempdir(CLEANUP => 1));
+    my $r   = Weir::Backend::Traces->new(dir => tempdir(CLEANUP => 1));
     my @url = ('--url', "http://127.0.0.1:$r->{port}");
     $r->post(request(@spans));
     file_of(@spans);

@@ -11,11 +11,11 @@ use IO::Compress::Gzip 'gzip';
 use JSON::PP;
 use Test::More;
 use Weir::Base qw(free_port output_of slurp spew wait_for);
-use Weir::Traces qw(encoded request span $CTL $ID);
+use Weir::Backend::Traces qw(encoded request span $CTL $ID);
 
 my $PROTOBUF = 'application/x-protobuf';
 my $dir      = tempdir(CLEANUP => 1);
-my $r        = Weir::Traces->new(dir => $dir, limit => 1);
+my $r        = Weir::Backend::Traces->new(dir => $dir, limit => 1);
 
 sub gzipped { my ($text) = @_; gzip(\$text => \my $out) or die; return $out }
 
@@ -138,8 +138,8 @@ subtest 'the limit' => sub {
     my $n = 100;
     # 12,000 spans of some 300 bytes: several files.
     for my $round (1 .. 12) {
-        is $r->post(request(map { span(traceId => id($n++), name => 'x' x 80) } 1 .. 1000))->{status},
-            200, "a thousand spans, $round";
+        my @spans = map { span(traceId => id($n++), name => 'x' x 80) } 1 .. 1000;
+        is $r->post(request(@spans))->{status}, 200, "a thousand spans, $round";
         cmp_ok -s $_, '<=', 524288, 'no file is over half of the limit' for glob "$r->{file}*";
         ok $r->get('/traces/' . id($n - 1)), 'the newest trace is there';
     }
@@ -191,7 +191,7 @@ subtest 'only on the loopback interface' => sub {
 };
 
 subtest 'eight megabytes' => sub {
-    my $r = Weir::Traces->new(dir => tempdir(CLEANUP => 1));
+    my $r = Weir::Backend::Traces->new(dir => tempdir(CLEANUP => 1));
     my $n = 20_000;
     my $body = encoded(request(map { span(name => 'x' x 360) } 1 .. $n));
     cmp_ok length $body, '>', 8_000_000, 'a large request';

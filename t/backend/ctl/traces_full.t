@@ -24,14 +24,14 @@ BEGIN {
 use File::Temp 'tempdir';
 use JSON::PP;
 use Weir::Base qw(slurp);
-use Weir::Traces qw(request span);
+use Weir::Backend::Traces qw(request span);
 
 my $dir = tempdir(CLEANUP => 1);
 system('mount', '-t', 'tmpfs', '-o', 'size=256k', 'none', $dir) == 0 or die 'mount';
 END { system('umount', '-l', $dir) if $dir }
 
 # The log has room.
-my $r = Weir::Traces->new(dir => $dir, limit => 1);
+my $r = Weir::Backend::Traces->new(dir => $dir, limit => 1);
 is $r->post(request(span(name => 'before')))->{status}, 200, 'there is room';
 
 # More than there is room for, in one request.

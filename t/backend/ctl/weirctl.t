@@ -269,7 +269,8 @@ subtest 'help and completion know each command' => sub {
         return $out =~ s/\n\z//r;
     };
     is $complete->(''),
-        'events groups dead outbox relay payments top trace schema new-domain completion version help',
+        'events groups dead outbox relay payments top trace schema'
+        . ' new-domain completion version help',
         'first words';
     is $complete->('e'), 'events', 'one of them';
     is $complete->('dead', ''), 'list show replay drop', 'second words';

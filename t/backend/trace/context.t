@@ -149,7 +149,8 @@ subtest 'a problem names the trace of its request' => sub {
     my ($line) = grep { ($_->{path} // '') eq '/nothing' } $s->log_lines('all');
     is $line->{trace_id}, $TRACE, 'as the log does';
     my $answer = $s->read_raw($s->send_raw("GET / HTTP/1.1\r\n\r\n"));
-    like $answer, qr/^HTTP\/1.1 400 .*"trace_id":"[0-9a-f]{32}"/s, 'a malformed request has one, too';
+    like $answer, qr/^HTTP\/1.1 400 .*"trace_id":"[0-9a-f]{32}"/s,
+        'a malformed request has one, too';
     my $openapi = $s->get('/openapi.json')->{json};
     is $openapi->{components}{schemas}{Problem}{properties}{trace_id}{type}, 'string',
         'the description of the API has it';

@@ -1,11 +1,11 @@
 # A receiver of spans (weirctl trace receive), and spans to send to it.
 #
-#     my $r = Weir::Traces->new(dir => $dir, limit => 1);    # MiB; started
+#     my $r = Weir::Backend::Traces->new(dir => $dir, limit => 1);    # MiB; started
 #     $r->post(request(span(name => 'a')));                  # OTLP in JSON
 #     $r->get("/traces/$ID");                                # decoded, or undef
 #
 # Spans are of the trace $ID and have growing ids, unless said otherwise.
-package Weir::Traces;
+package Weir::Backend::Traces;
 use strict;
 use warnings;
 
@@ -42,7 +42,8 @@ sub attribute { return { key => $_[0], value => { stringValue => $_[1] } } }
 # A request of the service "shop" with these spans.
 sub request {
     my (@spans) = @_;
-    return { resourceSpans => [ { resource => { attributes => [ attribute('service.name', 'shop') ] },
+    return { resourceSpans => [ {
+        resource   => { attributes => [ attribute('service.name', 'shop') ] },
         scopeSpans => [ { scope => { name => 'test' }, spans => [@spans] } ] } ] };
 }
 
