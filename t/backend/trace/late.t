@@ -141,7 +141,7 @@ subtest 'not late' => sub {
 };
 
 subtest 'a worker that was not there' => sub {
-    $s->stop_backend('worker');
+    $s->kill_backend('worker');
     my $trace = sign_up('later');
     keep($trace);
     $c->trace($trace, 5);
@@ -205,6 +205,18 @@ sub check_missing {
     cmp_ok $span->{end}, '>', $span->{start}, '... and when';
     is metric('weir_late_spans_missing_total'), $spans, 'they are counted';
 }
+
+subtest 'the api is killed' => sub {
+    my $trace = sign_up('killed');
+    mailed('killed');
+    $s->kill_backend('api');
+    start_api();
+    keep($trace);
+    my @spans = $c->trace($trace, 14);
+    is scalar(named('SMTP', @spans)), 1, 'what relay and worker have held is sent';
+    settle();
+    is scalar(named(qr/signup/, spans_of($trace))), 0, 'what the api had held is lost';
+};
 
 subtest 'no room' => sub {
     $s->stop_backend('api');
