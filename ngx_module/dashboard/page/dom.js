@@ -38,13 +38,17 @@ function setClass(of, name) {
 
 /*
  * Lets a parent have one child for each item, in that order: children are kept by the items' keys.
- * create(item) makes a child, update(child, item) fills it.
+ * create(item) makes a child, update(child, item) fills it. Of items with the same key the first
+ * one counts.
  */
 function sync(parent, items, create, update) {
   const known = new Map([...parent.children].map((child) => [child.weirKey, child]));
+  const done = new Set();
   let place = parent.firstElementChild;
 
   for (const item of items) {
+    if (done.has(item.key)) continue;
+    done.add(item.key);
     let child = known.get(item.key);
     if (child) {
       known.delete(item.key);

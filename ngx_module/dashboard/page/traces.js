@@ -15,12 +15,15 @@ async function fetchJson(uri) {
   return answer.json();
 }
 
-/* The slowest of all routes; the one that is open stays. */
+/* The slowest of all routes; the one that is open stays. A trace may have requests of several. */
 function slowestOf(status) {
   const all = Object.entries(status.routes || {}).flatMap(([name, group]) =>
     (group[chosenSpan()].slowest || []).map((one) => ({ ...one, key: one.trace_id, name })),
   );
-  const list = all.sort((a, b) => b.duration_ms - a.duration_ms).slice(0, TRACES);
+  all.sort((a, b) => b.duration_ms - a.duration_ms);
+
+  const known = new Set();
+  const list = all.filter(({ key }) => !known.has(key) && known.add(key)).slice(0, TRACES);
   if (traces.open && !list.some((one) => one.key === traces.open.key)) list.push(traces.open);
   return list;
 }

@@ -149,6 +149,17 @@ async function trace(page) {
   check((await page.locator("#trace-list .lane i.error").count()) === 1, "... and its errors");
 }
 
+/* The requests to /twice are in the traces of two routes. */
+async function slowest(page) {
+  const status = await (await fetch(`${given.page}?history`)).json();
+  const ids = Object.values(status.routes).flatMap((route) =>
+    (route["1m"].slowest || []).map((one) => one.trace_id),
+  );
+  const shown = await page.locator("#trace-list code").allTextContents();
+  check(new Set(ids).size < ids.length, "a trace is among the slowest of two routes", ids);
+  check(shown.length > 0 && new Set(shown).size === shown.length, "... and is shown once", shown);
+}
+
 async function accessible(page, name) {
   await page.evaluate(axe);
   const { passes, violations } = await page.evaluate(() => window.axe.run());
@@ -216,12 +227,14 @@ async function redisGone(page) {
   await ask("/versions", 5);
   await ask("/versions", 5, { Accept: "application/vnd.shop.v1+json" });
   await ask("/fails", 6);
+  await ask("/twice", 5);
   const page = await open(browser, { viewport: { width: 1280, height: 900 } });
   await page.waitForSelector("#groups-table tbody tr");
   await page.waitForSelector("#trace-list .open");
   await contents(page);
   await keyboard(page);
   await trace(page);
+  await slowest(page);
   await screens(browser);
   await reload(page);
   await redisGone(page);

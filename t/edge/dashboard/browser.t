@@ -71,11 +71,13 @@ start_edge(<<"HTTP", <<"SERVER", workers => 2);
     weir_cache_zone answers 1m redis=main;
     weir_exporter otlp http://127.0.0.1:9;
     weir_trace on;
+    weir_trace_context propagate;
     weir_breaker_zone upstreams 1m;
     weir_api shop { media_type application/vnd.shop; versions 1 2; }
     server {
         listen 127.0.0.1:$page;
         location = / { weir_dashboard backend=/backend traces=/traces; }
+        location = /once { return 204; }
         location = /backend { alias $dir/html/metrics; }
         location /traces/ {
             root $dir/html;
@@ -85,6 +87,7 @@ start_edge(<<"HTTP", <<"SERVER", workers => 2);
     }
 HTTP
     location = /fast { weir_cache answers; proxy_pass http://UPSTREAM; }
+    location = /twice { proxy_pass http://127.0.0.1:$page/once; }
     location = /hostile { weir_route '$hostile'; return 204; }
     location = /versions { weir_version shop; proxy_pass http://UPSTREAM; }
     location = /fails {
