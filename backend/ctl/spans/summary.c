@@ -179,11 +179,11 @@ static json_t *row_of(const trace_t *trace)
     strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(start, sizeof(start), "%s.%03uZ", seconds, (unsigned)(trace->start / 1000000 % 1000));
 
-    return weir_alloc_check(
-        json_pack("{s:s,s:s,s:f,s:I,s:I,s:o,s:o}", "trace_id", trace->id, "start", start, "ms",
-                  (double)duration_of(trace) / 1e6, "spans", (json_int_t)trace->spans,
-                  "errors", (json_int_t)trace->errors, "service", name_of(trace->service), "name",
-                  name_of(trace->name)));
+    return weir_alloc_check(json_pack("{s:s,s:s,s:f,s:I,s:I,s:o,s:o}", "trace_id", trace->id,
+                                      "start", start, "ms", (double)duration_of(trace) / 1e6,
+                                      "spans", (json_int_t)trace->spans, "errors",
+                                      (json_int_t)trace->errors, "service", name_of(trace->service),
+                                      "name", name_of(trace->name)));
 }
 
 json_t *weir_spans_summary_list(const weir_spans_summary_t *summary,
