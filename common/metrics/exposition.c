@@ -179,6 +179,9 @@ void weir_exposition_family(weir_exposition_t *e, const weir_metric_t *metric)
 {
     static const char *const types[] = {"counter", "gauge", "info", "histogram"};
 
+    if (e->sink != NULL)
+        return;
+
     if (metric->type == WEIR_METRIC_INFO && !e->openmetrics)
         comment(e, "TYPE", metric, "gauge");
     else
@@ -244,6 +247,11 @@ void weir_exposition_sample(weir_exposition_t *e, const weir_metric_t *metric,
 {
     char text[24];
 
+    if (e->sink != NULL) {
+        e->sink->number(e->sink->data, metric, labels, n, value);
+        return;
+    }
+
     snprintf(text, sizeof(text), "%" PRIu64, value);
     sample(e, metric, labels, n, text);
 }
@@ -252,6 +260,11 @@ void weir_exposition_sample_ms(weir_exposition_t *e, const weir_metric_t *metric
                                const weir_label_t *labels, size_t n, uint64_t ms)
 {
     char text[28];
+
+    if (e->sink != NULL) {
+        e->sink->real(e->sink->data, metric, labels, n, (double)ms / 1000);
+        return;
+    }
 
     snprintf(text, sizeof(text), "%" PRIu64 ".%03u", ms / 1000, (unsigned)(ms % 1000));
     sample(e, metric, labels, n, text);
@@ -267,6 +280,11 @@ void weir_exposition_sample_seconds(weir_exposition_t *e, const weir_metric_t *m
                                     const weir_label_t *labels, size_t n, double seconds)
 {
     char text[32];
+
+    if (e->sink != NULL) {
+        e->sink->real(e->sink->data, metric, labels, n, seconds);
+        return;
+    }
 
     print_double(text, sizeof(text), seconds);
     sample(e, metric, labels, n, text);
@@ -318,7 +336,7 @@ void weir_exposition_histogram(weir_exposition_t *e, const weir_metric_t *metric
     weir_label_t all[WEIR_EXPOSITION_LABELS];
     char bound[32], value[32];
 
-    assert(n < WEIR_EXPOSITION_LABELS);
+    assert(n < WEIR_EXPOSITION_LABELS && e->sink == NULL);
 
     for (size_t i = 0; i < n; i++)
         all[i] = labels[i];
@@ -341,6 +359,6 @@ void weir_exposition_histogram(weir_exposition_t *e, const weir_metric_t *metric
 
 void weir_exposition_end(weir_exposition_t *e)
 {
-    if (e->openmetrics)
+    if (e->openmetrics && e->sink == NULL)
         put_text(e, "# EOF\n");
 }

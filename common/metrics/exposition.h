@@ -34,6 +34,15 @@ typedef struct {
     weir_str_t value; /* bytes that are not UTF-8 are replaced by U+FFFD */
 } weir_label_t;
 
+/* Takes samples instead of the text; see weir_exposition_t. */
+typedef struct {
+    void (*number)(void *data, const weir_metric_t *metric, const weir_label_t *labels, size_t n,
+                   uint64_t value);
+    void (*real)(void *data, const weir_metric_t *metric, const weir_label_t *labels, size_t n,
+                 double value);
+    void *data;
+} weir_exposition_sink_t;
+
 /*
  * The output. Nothing is written beyond cap, and len counts all bytes: if len is greater than cap
  * at the end, the text is incomplete, and the caller begins again with that much room. buf may be
@@ -44,6 +53,7 @@ typedef struct {
     size_t cap;
     size_t len;
     bool openmetrics;
+    const weir_exposition_sink_t *sink; /* gets all samples but histograms; NULL: text is written */
 } weir_exposition_t;
 
 /* The value of Content-Type. */

@@ -202,7 +202,9 @@ static bool take_value(json_t *j, weir_str_t name, int depth)
 
     if (inside && depth == 2) {
         if (weir_str_eq(name, WEIR_STR("rejectedSpans")) ||
-            weir_str_eq(name, WEIR_STR("rejected_spans")))
+            weir_str_eq(name, WEIR_STR("rejected_spans")) ||
+            weir_str_eq(name, WEIR_STR("rejectedDataPoints")) ||
+            weir_str_eq(name, WEIR_STR("rejected_data_points")))
             j->partial->rejected = integer_of(value);
 
         if (text && (weir_str_eq(name, WEIR_STR("errorMessage")) ||

@@ -16,6 +16,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "common/metrics/otlp/otlp.h"
 #include "common/trace/span.h"
 
 
@@ -43,8 +44,36 @@ typedef struct {
                                               failed */
     uint64_t    ids_published;             /* of traces that were kept late */
     uint64_t    ids_dropped;
+
+    /* points of metrics; others were not made */
+    uint64_t    points_sent;               /* accepted by the collector */
+    uint64_t    points_refused;            /* by the collector */
+    uint64_t    points_unsent;             /* the collector was away */
 } ngx_http_weir_export_counts_t;
 
+
+/* Where metrics come from; functions of a part above this one. */
+typedef struct {
+    /* the position of the first point; NULL: there are no metrics */
+    void       *(*begin)(void);
+
+    /*
+     * Adds some points, in less than a millisecond.  NGX_OK: there are no more;
+     * NGX_AGAIN: there are; NGX_DECLINED: there are, and the request has no room
+     * for them.
+     */
+    ngx_int_t   (*next)(void *position, weir_otlp_t *otlp);
+} ngx_http_weir_export_source_t;
+
+/* Of this process, which sends its metrics if it is the exporter. */
+void ngx_http_weir_export_set_source(
+    const ngx_http_weir_export_source_t *source);
+
+/* True if the configuration that was read has metrics= in weir_exporter. */
+ngx_uint_t ngx_http_weir_export_has_metrics(ngx_conf_t *cf);
+
+/* The counts of this process' configuration. */
+void ngx_http_weir_export_cycle_counts(ngx_http_weir_export_counts_t *counts);
 
 /* True if the configuration has weir_exporter. */
 ngx_uint_t ngx_http_weir_export_enabled(ngx_http_request_t *r);

@@ -30,7 +30,6 @@ static u_char *ngx_http_weir_export_batch_ring(ngx_http_weir_exporter_t *ex,
     ngx_uint_t i, u_char *start, u_char *p);
 static void ngx_http_weir_export_batch_corrupt(ngx_http_weir_exporter_t *ex,
     weir_ring_t *ring);
-static void ngx_http_weir_export_batch_gzip(ngx_http_weir_exporter_t *ex);
 
 
 ngx_int_t
@@ -92,7 +91,11 @@ ngx_http_weir_export_batch_make(ngx_http_weir_exporter_t *ex)
     ngx_http_weir_assert(last <= batch->buf + size);
 
     if (ex->gzip) {
-        ngx_http_weir_export_batch_gzip(ex);
+        batch->zipped = ngx_http_weir_export_batch_gzip(batch->body,
+                                                        &batch->len);
+        if (batch->zipped) {
+            batch->body = batch->zipped;
+        }
     }
 
     return NGX_OK;
@@ -199,17 +202,13 @@ ngx_http_weir_export_batch_corrupt(ngx_http_weir_exporter_t *ex,
 }
 
 
-/* Without memory for it, the body remains as it is. */
-
-static void
-ngx_http_weir_export_batch_gzip(ngx_http_weir_exporter_t *ex)
+u_char *
+ngx_http_weir_export_batch_gzip(u_char *body, size_t *len)
 {
-    int                            rc;
-    size_t                         size;
-    z_stream                       z;
-    ngx_http_weir_export_batch_t  *batch;
-
-    batch = &ex->batch;
+    int        rc;
+    size_t     size;
+    u_char    *zipped;
+    z_stream   z;
 
     ngx_memzero(&z, sizeof(z_stream));
 
@@ -218,32 +217,33 @@ ngx_http_weir_export_batch_gzip(ngx_http_weir_exporter_t *ex)
                      Z_DEFAULT_STRATEGY)
         != Z_OK)
     {
-        return;
+        return NULL;
     }
 
-    size = deflateBound(&z, batch->len);
-    batch->zipped = ngx_alloc(size, ngx_cycle->log);
+    size = deflateBound(&z, *len);
+    zipped = ngx_alloc(size, ngx_cycle->log);
 
-    if (batch->zipped) {
-        z.next_in = batch->body;
-        z.avail_in = batch->len;
-        z.next_out = batch->zipped;
+    if (zipped) {
+        z.next_in = body;
+        z.avail_in = *len;
+        z.next_out = zipped;
         z.avail_out = size;
 
         rc = deflate(&z, Z_FINISH);
         ngx_http_weir_assert(rc == Z_STREAM_END);
 
         if (rc == Z_STREAM_END) {
-            batch->body = batch->zipped;
-            batch->len = z.total_out;
+            *len = z.total_out;
 
         } else {
-            ngx_free(batch->zipped);
-            batch->zipped = NULL;
+            ngx_free(zipped);
+            zipped = NULL;
         }
     }
 
     (void) deflateEnd(&z);
+
+    return zipped;
 }
 
 

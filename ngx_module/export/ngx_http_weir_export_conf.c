@@ -26,8 +26,10 @@ static char *ngx_http_weir_export_conf_server(ngx_conf_t *cf,
 static char *ngx_http_weir_export_conf_url(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex);
 static char *ngx_http_weir_export_conf_path(ngx_http_weir_exporter_t *ex);
-static char *ngx_http_weir_export_conf_head(ngx_conf_t *cf,
+static char *ngx_http_weir_export_conf_metrics(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex);
+static char *ngx_http_weir_export_conf_head(ngx_conf_t *cf,
+    ngx_http_weir_exporter_t *ex, ngx_str_t *path, ngx_str_t *head);
 
 char *
 ngx_http_weir_export_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -83,7 +85,9 @@ ngx_http_weir_export_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_weir_export_conf_head(cf, ex) != NGX_CONF_OK
+    if (ngx_http_weir_export_conf_head(cf, ex, &ex->path, &ex->head)
+        != NGX_CONF_OK
+        || ngx_http_weir_export_conf_metrics(cf, ex) != NGX_CONF_OK
         || ngx_http_weir_export_zone_add(cf, ex) != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -268,10 +272,54 @@ ngx_http_weir_export_conf_path(ngx_http_weir_exporter_t *ex)
 }
 
 
+/* Metrics go to the path beside that of spans. */
+
+static char *
+ngx_http_weir_export_conf_metrics(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
+{
+    size_t     len;
+    ngx_str_t *path;
+
+    static ngx_str_t  traces = ngx_string("/v1/traces");
+    static ngx_str_t  metrics = ngx_string("/v1/metrics");
+
+    if (ex->metrics_interval == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (ex->path.len < traces.len
+        || ngx_strncmp(ex->path.data + ex->path.len - traces.len, traces.data,
+                       traces.len)
+           != 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"metrics=\" of \"weir_exporter\" needs a URL"
+                           " without a path, or with one that ends with"
+                           " /v1/traces; \"%V\" has another one", &ex->url);
+        return NGX_CONF_ERROR;
+    }
+
+    path = &ex->metrics_path;
+    len = ex->path.len - traces.len;
+
+    path->len = len + metrics.len;
+    path->data = ngx_pnalloc(cf->pool, path->len);
+    if (path->data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memcpy(ngx_cpymem(path->data, ex->path.data, len), metrics.data,
+               metrics.len);
+
+    return ngx_http_weir_export_conf_head(cf, ex, path, &ex->metrics_head);
+}
+
+
 /* What is the same in each request. */
 
 static char *
-ngx_http_weir_export_conf_head(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
+ngx_http_weir_export_conf_head(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex,
+    ngx_str_t *path, ngx_str_t *head)
 {
     size_t       len;
     u_char      *p;
@@ -285,7 +333,7 @@ ngx_http_weir_export_conf_head(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
 
     type = weir_span_media_type(ex->format);
 
-    len = sizeof(form) + ex->path.len + ex->host.len + ngx_strlen(type)
+    len = sizeof(form) + path->len + ex->host.len + ngx_strlen(type)
           + ex->headers.len;
 
     p = ngx_pnalloc(cf->pool, len);
@@ -293,10 +341,10 @@ ngx_http_weir_export_conf_head(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
         return NGX_CONF_ERROR;
     }
 
-    ex->head.data = p;
-    ex->head.len = ngx_snprintf(p, len, (char *) form, &ex->path, &ex->host,
-                                type, &ex->headers)
-                   - p;
+    head->data = p;
+    head->len = ngx_snprintf(p, len, (char *) form, path, &ex->host, type,
+                             &ex->headers)
+                - p;
 
     return NGX_CONF_OK;
 }

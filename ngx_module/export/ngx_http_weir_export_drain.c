@@ -22,13 +22,10 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "export/ngx_http_weir_export_metrics.h"
 #include "export/ngx_http_weir_export_private.h"
 #include "common/trace/partial.h"
 #include "http/ngx_http_weir_assert.h"
-
-
-/* Limit of what a collector may ask for by Retry-After, s. */
-#define NGX_HTTP_WEIR_EXPORT_RETRY_AFTER_MAX  3600
 
 
 static void ngx_http_weir_export_drain_handler(ngx_event_t *ev);
@@ -88,6 +85,7 @@ ngx_http_weir_export_drain_handler(ngx_event_t *ev)
     ex->exporting = 1;
 
     ngx_http_weir_export_log_overflow(ex);
+    ngx_http_weir_export_metrics_work(ex);
     ngx_http_weir_export_drain_work(ex);
     ngx_http_weir_export_drain_arm(ex, NGX_HTTP_WEIR_EXPORT_TICK);
 }
@@ -177,6 +175,7 @@ static void
 ngx_http_weir_export_drain_yield(ngx_http_weir_exporter_t *ex)
 {
     ngx_http_weir_export_client_close(ex);
+    ngx_http_weir_export_metrics_abandon(ex);
     ngx_http_weir_export_batch_free(ex);
     ngx_http_weir_export_zone_release(ex->sh);
 
@@ -245,13 +244,21 @@ ngx_http_weir_export_drain_stop(ngx_http_weir_exporter_t *ex)
 static void
 ngx_http_weir_export_drain_send(ngx_http_weir_exporter_t *ex)
 {
-    ngx_int_t  rc;
+    ngx_int_t                       rc;
+    ngx_http_weir_export_request_t  request;
 
     rc = ngx_http_weir_export_batch_make(ex);
 
     if (rc == NGX_OK) {
         ex->last = ngx_current_msec;
-        ngx_http_weir_export_client_send(ex, ngx_http_weir_export_drain_done);
+
+        request.head = &ex->head;
+        request.body = ex->batch.body;
+        request.len = ex->batch.len;
+        request.zipped = (ex->batch.zipped != NULL);
+
+        ngx_http_weir_export_client_send(ex, &request,
+                                         ngx_http_weir_export_drain_done);
 
     } else if (rc == NGX_ERROR) {
         /* nginx has logged it; the spans remain in the rings */
@@ -271,7 +278,8 @@ ngx_http_weir_export_drain_done(ngx_http_weir_exporter_t *ex,
 
     if (outcome->how == NGX_HTTP_WEIR_EXPORT_LOST) {
         /* the next connection is a new one, so this happens once */
-        ngx_http_weir_export_client_send(ex, ngx_http_weir_export_drain_done);
+        ngx_http_weir_export_client_send(ex, &ex->client.request,
+                                         ngx_http_weir_export_drain_done);
         return;
     }
 
@@ -323,26 +331,9 @@ ngx_http_weir_export_drain_accepted(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_outcome_t *outcome)
 {
     uint32_t        rejected;
-    weir_str_t      body;
-    weir_answer_t  *answer;
     weir_partial_t  partial;
 
-    answer = &ex->client.answer;
-    body.data = answer->body;
-    body.len = answer->body_len;
-
-    partial.rejected = 0;
-    partial.message[0] = '\0';
-
-    if (ex->format == WEIR_SPAN_FORMAT_ZIPKIN || answer->encoded) {
-        /* Zipkin has none; an encoding was not asked for */
-
-    } else if (answer->type == WEIR_ANSWER_PROTOBUF) {
-        (void) weir_partial_protobuf(body, &partial);
-
-    } else if (answer->type == WEIR_ANSWER_JSON) {
-        (void) weir_partial_json(body, &partial);
-    }
+    ngx_http_weir_export_client_partial(ex, &partial);
 
     rejected = 0;
 

@@ -101,6 +101,37 @@ ngx_http_weir_export_log_dropped(ngx_http_weir_exporter_t *ex)
 }
 
 
+void
+ngx_http_weir_export_log_metrics(ngx_http_weir_exporter_t *ex,
+    ngx_http_weir_export_outcome_t *outcome, ngx_uint_t taken,
+    const char *message)
+{
+    if (ngx_http_weir_export_get(&ex->sh->metrics_failing) == !taken) {
+        return;
+    }
+
+    atomic_store_explicit(&ex->sh->metrics_failing, !taken,
+                          memory_order_relaxed);
+
+    if (taken) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "weir_exporter: %V takes metrics again", &ex->url);
+
+    } else if (outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "weir_exporter: %V takes no metrics, or not all, at %V:"
+                      " status %ui, \"%s\"", &ex->url, &ex->metrics_path,
+                      (ngx_uint_t) ex->client.answer.status, message);
+
+    } else {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, outcome->err,
+                      "weir_exporter: %V takes no metrics: %s%s%s", &ex->url,
+                      outcome->fault, outcome->detail ? ": " : "",
+                      outcome->detail ? outcome->detail : "");
+    }
+}
+
+
 /*
  * While the collector is away, the line that it is back has the number.  A
  * collector that is only too slow is named when spans are first dropped, and

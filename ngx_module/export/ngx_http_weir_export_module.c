@@ -9,6 +9,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "export/ngx_http_weir_export_metrics.h"
 #include "export/ngx_http_weir_export_private.h"
 #include "http/ngx_http_weir_assert.h"
 
@@ -22,6 +23,7 @@
 
 static void *ngx_http_weir_export_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_export_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_export_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_weir_export_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_export_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_export_start(ngx_http_weir_exporter_t *ex);
@@ -67,7 +69,7 @@ ngx_module_t  ngx_http_weir_export_module = {
     ngx_http_weir_export_commands,             /* module directives */
     NGX_HTTP_MODULE,                           /* module type */
     NULL,                                      /* init master */
-    NULL,                                      /* init module */
+    ngx_http_weir_export_init_module,          /* init module */
     ngx_http_weir_export_init_process,         /* init process */
     NULL,                                      /* init thread */
     NULL,                                      /* exit thread */
@@ -108,6 +110,33 @@ ngx_http_weir_export_counts(ngx_http_request_t *r,
     if (ex) {
         ngx_http_weir_export_zone_counts(ex->sh, counts);
     }
+}
+
+
+void
+ngx_http_weir_export_cycle_counts(ngx_http_weir_export_counts_t *counts)
+{
+    ngx_http_weir_export_main_conf_t  *emcf;
+
+    emcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_weir_export_module);
+
+    ngx_memzero(counts, sizeof(ngx_http_weir_export_counts_t));
+
+    if (emcf && emcf->exporter) {
+        ngx_http_weir_export_zone_counts(emcf->exporter->sh, counts);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_weir_export_has_metrics(ngx_conf_t *cf)
+{
+    ngx_http_weir_export_main_conf_t  *emcf;
+
+    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_export_module);
+
+    return emcf->exporter && emcf->exporter->metrics_interval;
 }
 
 
@@ -195,6 +224,15 @@ ngx_http_weir_export_append(ngx_http_weir_exporter_t *ex,
     }
 
     weir_ring_push(&ex->ring, p, len);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_export_init_module(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_export_metrics_start();
 
     return NGX_OK;
 }

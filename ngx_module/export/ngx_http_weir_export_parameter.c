@@ -34,6 +34,8 @@ static char *ngx_http_weir_export_parameter_timeout(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex, ngx_str_t *value);
 static char *ngx_http_weir_export_parameter_interval(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex, ngx_str_t *value);
+static char *ngx_http_weir_export_parameter_metrics(ngx_conf_t *cf,
+    ngx_http_weir_exporter_t *ex, ngx_str_t *value);
 static char *ngx_http_weir_export_parameter_retry(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex, ngx_str_t *value);
 static char *ngx_http_weir_export_parameter_batch(ngx_conf_t *cf,
@@ -62,6 +64,9 @@ static ngx_http_weir_export_parameter_t  ngx_http_weir_export_parameters[] = {
 
     { ngx_string("interval="), ngx_http_weir_export_parameter_interval,
       "a time like 5s, at least 1ms" },
+
+    { ngx_string("metrics="), ngx_http_weir_export_parameter_metrics,
+      "off, or a time like 60s, at least 1s, with otlp only" },
 
     { ngx_string("retry="), ngx_http_weir_export_parameter_retry,
       "a time like 5m, or 0" },
@@ -131,7 +136,7 @@ ngx_http_weir_export_parameter(ngx_conf_t *cf,
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid parameter \"%V\" in \"weir_exporter\"; it takes"
                        " service_name=, format=, header=, timeout=, interval=,"
-                       " batch=, buffer=, retry=, gzip=, resource=%s",
+                       " metrics=, batch=, buffer=, retry=, gzip=, resource=%s",
                        arg,
                        ex->tls ? ", ssl_trusted_certificate=, ssl_name=,"
                                  " ssl_verify=, ssl_certificate=,"
@@ -296,6 +301,24 @@ ngx_http_weir_export_parameter_interval(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex, ngx_str_t *value)
 {
     return ngx_http_weir_export_parameter_time(value, 1, &ex->interval);
+}
+
+
+static char *
+ngx_http_weir_export_parameter_metrics(ngx_conf_t *cf,
+    ngx_http_weir_exporter_t *ex, ngx_str_t *value)
+{
+    if (ngx_strcmp(value->data, "off") == 0) {
+        ex->metrics_interval = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ex->format == WEIR_SPAN_FORMAT_ZIPKIN) {
+        return "";
+    }
+
+    return ngx_http_weir_export_parameter_time(value, 1000,
+                                               &ex->metrics_interval);
 }
 
 

@@ -5,6 +5,7 @@
  *     conf      the URL
  *     parameter what follows it
  *     drain     when a batch is sent, and what becomes of it
+ *     metrics   the same for metrics
  *     collector/client
  *               the connection to the collector: a request and its answer
  *     collector/connect
@@ -27,6 +28,7 @@
 #include <ngx_event_connect.h>
 #include <ngx_http.h>
 
+#include "common/trace/partial.h"
 #include "export/collector/answer.h"
 #include "export/ngx_http_weir_export.h"
 #include "export/ring.h"
@@ -52,6 +54,9 @@
 
 /* Least interval between log lines about rings that are full, ms. */
 #define NGX_HTTP_WEIR_EXPORT_OVERFLOW    60000
+
+/* Limit of what a collector may ask for by Retry-After, s. */
+#define NGX_HTTP_WEIR_EXPORT_RETRY_AFTER_MAX  3600
 
 /* Delay before a batch is sent again: first and longest, ms. */
 #define NGX_HTTP_WEIR_EXPORT_BACKOFF_MIN 1000
@@ -98,6 +103,11 @@ typedef struct {
     _Atomic uint64_t                dropped_unsent;
     _Atomic uint64_t                dropped_corrupt;
     _Atomic uint64_t                failures;
+    _Atomic uint64_t                points_sent;
+    _Atomic uint64_t                points_refused;
+    _Atomic uint64_t                points_unsent;
+    _Atomic uint64_t                metrics_due;   /* ms, monotonic */
+    _Atomic uint64_t                metrics_failing;  /* bool: logged */
     _Atomic uint64_t                state;         /* export_state_e */
     _Atomic uint64_t                dropped_before;  /* when the state began */
     _Atomic uint64_t                overflows;     /* dropped_full of all slots
@@ -124,6 +134,33 @@ typedef struct {
     u_char                         *zipped;        /* malloc'ed; NULL: none */
     uint32_t                        spans;
 } ngx_http_weir_export_batch_t;
+
+
+/* What is sent; it remains until the end of the request. */
+typedef struct {
+    ngx_str_t                      *head;          /* without its last lines */
+    u_char                         *body;
+    size_t                          len;
+    ngx_uint_t                      zipped;        /* bool */
+} ngx_http_weir_export_request_t;
+
+
+/* The metrics of one interval are sent in one request or more. */
+typedef struct {
+    void                           *position;      /* of the source; NULL:
+                                                      nothing is under way */
+    u_char                         *buf;           /* malloc'ed; NULL: none */
+    u_char                         *zipped;        /* malloc'ed; NULL: none */
+    weir_otlp_t                     otlp;
+    ngx_http_weir_export_request_t  request;
+    ngx_event_t                     timer;         /* for the next points */
+    uint64_t                        since;         /* Unix time, ns: the last
+                                                      interval */
+    unsigned                        complete:1;    /* the request is */
+    unsigned                        last:1;        /* it is the last one */
+    unsigned                        sending:1;
+    unsigned                        looked:1;      /* at when it is due */
+} ngx_http_weir_export_metrics_t;
 
 
 /* What became of a request. */
@@ -166,6 +203,7 @@ typedef struct {
     ngx_event_t                     deadline;      /* of the request */
     ngx_http_weir_export_done_pt    done;          /* of the request; NULL: no
                                                       request is under way */
+    ngx_http_weir_export_request_t  request;       /* with done */
     ngx_http_weir_export_connected_pt  connected;
     unsigned                        reused:1;
     unsigned                        quiet:1;       /* nginx itself is not to
@@ -196,6 +234,9 @@ struct ngx_http_weir_exporter_s {
     ngx_http_weir_tls_t            *tls;           /* NULL: http:// */
     ngx_str_t                       head;          /* of each request, without
                                                       its last lines */
+    ngx_msec_t                      metrics_interval;  /* 0: off */
+    ngx_str_t                       metrics_path;
+    ngx_str_t                       metrics_head;
     ngx_str_t                       headers;       /* lines of header= */
     ngx_array_t                     attributes;    /* weir_attribute_t */
     weir_span_resource_t                 resource;
@@ -231,6 +272,7 @@ struct ngx_http_weir_exporter_s {
     ngx_msec_t                      first_try;     /* with tries */
     ngx_uint_t                      turn;          /* first ring of a batch */
     ngx_http_weir_export_batch_t    batch;
+    ngx_http_weir_export_metrics_t  metrics;
     ngx_http_weir_export_client_t   client;
 };
 
@@ -286,10 +328,11 @@ void ngx_http_weir_export_drain_stop(ngx_http_weir_exporter_t *ex);
 
 
 /*
- * client: sends the batch, which must remain until done is called.  That may
- * happen from within this function.
+ * client: sends a request; its head and body must remain until done is called.
+ * That may happen from within this function.
  */
 void ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
+    const ngx_http_weir_export_request_t *request,
     ngx_http_weir_export_done_pt done);
 
 /*
@@ -297,6 +340,10 @@ void ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
  * later.
  */
 void ngx_http_weir_export_connect(ngx_http_weir_exporter_t *ex);
+
+/* client: what an answer of 2xx says by partial_success. */
+void ngx_http_weir_export_client_partial(ngx_http_weir_exporter_t *ex,
+    weir_partial_t *partial);
 
 /* client: ends a request without calling done, and closes the connection. */
 void ngx_http_weir_export_client_close(ngx_http_weir_exporter_t *ex);
@@ -307,6 +354,12 @@ void ngx_http_weir_export_client_close(ngx_http_weir_exporter_t *ex);
  * NGX_DECLINED if there are none, or NGX_ERROR (no memory).
  */
 ngx_int_t ngx_http_weir_export_batch_make(ngx_http_weir_exporter_t *ex);
+
+/*
+ * batch: the body compressed, with *len bytes then, malloc'ed; NULL: no memory,
+ * nothing was changed.
+ */
+u_char *ngx_http_weir_export_batch_gzip(u_char *body, size_t *len);
 
 /*
  * batch: frees the batch, and its spans in the rings.  Of them so many were
@@ -323,6 +376,11 @@ void ngx_http_weir_export_batch_free(ngx_http_weir_exporter_t *ex);
 void ngx_http_weir_export_log(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_state_e state, uint32_t spans,
     ngx_http_weir_export_outcome_t *outcome, const char *message);
+
+/* log: whether the collector takes metrics; logs changes. */
+void ngx_http_weir_export_log_metrics(ngx_http_weir_exporter_t *ex,
+    ngx_http_weir_export_outcome_t *outcome, ngx_uint_t taken,
+    const char *message);
 
 /* log: spans that were dropped because rings are full. */
 void ngx_http_weir_export_log_overflow(ngx_http_weir_exporter_t *ex);

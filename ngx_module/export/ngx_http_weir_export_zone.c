@@ -388,6 +388,9 @@ ngx_http_weir_export_zone_counts(ngx_http_weir_export_sh_t *sh,
     counts->failures = ngx_http_weir_export_get(&sh->failures);
     counts->ids_published = ngx_http_weir_export_get(&sh->ids_published);
     counts->ids_dropped = ngx_http_weir_export_get(&sh->ids_dropped);
+    counts->points_sent = ngx_http_weir_export_get(&sh->points_sent);
+    counts->points_refused = ngx_http_weir_export_get(&sh->points_refused);
+    counts->points_unsent = ngx_http_weir_export_get(&sh->points_unsent);
     counts->queued = ngx_http_weir_export_zone_queued(sh, &counts->queued_bytes,
                                                       &half);
 }

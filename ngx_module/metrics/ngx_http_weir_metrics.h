@@ -8,6 +8,7 @@
  *     series    the metrics of routes and upstreams
  *     labels    the labels of a series
  *     percentiles  of these, of the last minute, quarter of an hour and hour
+ *     otlp/     the same metrics for weir_exporter
  *
  * The first part of a document, with caches and breakers, is rendered twice,
  * first to know its length.  So caches and breakers first copy what they render:
@@ -88,6 +89,23 @@ ngx_http_weir_metrics_series_t *ngx_http_weir_metrics_series_create(
  * ngx_http_weir_metrics_part_pt.
  */
 ngx_int_t ngx_http_weir_metrics_series_next(void *data, ngx_buf_t *b);
+
+
+/*
+ * series: the position of the first one of this process' configuration, of which
+ * there is one at a time; NULL: it has none.
+ */
+void ngx_http_weir_metrics_series_begin(ngx_http_weir_metrics_series_t **s);
+
+/*
+ * series: adds some as points: histograms to otlp, all others to the sink, which
+ * leads to it.  As next() of ngx_http_weir_export_source_t.
+ */
+ngx_int_t ngx_http_weir_metrics_series_add(ngx_http_weir_metrics_series_t *s,
+    weir_otlp_t *otlp, const weir_exposition_sink_t *sink);
+
+/* otlp/: the metrics that weir_exporter sends. */
+extern const ngx_http_weir_export_source_t  ngx_http_weir_metrics_otlp;
 
 
 /*

@@ -7,6 +7,10 @@
 #include "metrics/ngx_http_weir_metrics.h"
 
 
+static void ngx_http_weir_metrics_exporter_points(weir_exposition_t *e,
+    ngx_http_weir_export_counts_t *n);
+
+
 static weir_metric_t  ngx_http_weir_metrics_spans_ended = {
     "weir_exporter_spans_ended", NULL, WEIR_METRIC_COUNTER,
     "Spans that ended and were to be exported."
@@ -38,6 +42,12 @@ static weir_metric_t  ngx_http_weir_metrics_ids = {
 };
 
 
+static weir_metric_t  ngx_http_weir_metrics_points = {
+    "weir_exporter_points", NULL, WEIR_METRIC_COUNTER,
+    "Points of metrics that were sent or dropped, by result."
+};
+
+
 void
 ngx_http_weir_metrics_exporter_read(ngx_http_request_t *r,
     ngx_http_weir_metrics_t *metrics)
@@ -46,6 +56,34 @@ ngx_http_weir_metrics_exporter_read(ngx_http_request_t *r,
 
     if (metrics->exports) {
         ngx_http_weir_export_counts(r, &metrics->exporter);
+    }
+}
+
+
+static void
+ngx_http_weir_metrics_exporter_points(weir_exposition_t *e,
+    ngx_http_weir_export_counts_t *n)
+{
+    ngx_uint_t    i;
+    weir_label_t  label;
+
+    struct {
+        weir_str_t   result;
+        uint64_t     value;
+    } results[] = {
+        { WEIR_STR("sent"), n->points_sent },
+        { WEIR_STR("refused"), n->points_refused },
+        { WEIR_STR("unsent"), n->points_unsent }
+    };
+
+    weir_exposition_family(e, &ngx_http_weir_metrics_points);
+
+    label.name = "result";
+
+    for (i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        label.value = results[i].result;
+        weir_exposition_sample(e, &ngx_http_weir_metrics_points, &label, 1,
+                               results[i].value);
     }
 }
 
@@ -88,6 +126,8 @@ ngx_http_weir_metrics_exporter_write(weir_exposition_t *e,
         weir_exposition_sample(e, &ngx_http_weir_metrics_spans, &label, 1,
                                results[i].value);
     }
+
+    ngx_http_weir_metrics_exporter_points(e, n);
 
     weir_exposition_family(e, &ngx_http_weir_metrics_queued);
     weir_exposition_sample(e, &ngx_http_weir_metrics_queued, NULL, 0,

@@ -25,6 +25,7 @@ static ngx_buf_t *ngx_http_weir_metrics_document(ngx_http_request_t *r,
     ngx_uint_t openmetrics, ngx_uint_t complete);
 static void ngx_http_weir_metrics_write(weir_exposition_t *e,
     ngx_http_weir_metrics_t *metrics, ngx_uint_t complete);
+static ngx_int_t ngx_http_weir_metrics_init_process(ngx_cycle_t *cycle);
 static char *ngx_http_weir_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -64,7 +65,7 @@ ngx_module_t  ngx_http_weir_metrics_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     NULL,                                  /* init module */
-    NULL,                                  /* init process */
+    ngx_http_weir_metrics_init_process,    /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     NULL,                                  /* exit process */
@@ -233,4 +234,13 @@ ngx_http_weir_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_weir_series_require(cf);
 
     return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_metrics_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_export_set_source(&ngx_http_weir_metrics_otlp);
+
+    return NGX_OK;
 }

@@ -12,6 +12,7 @@
 #include "metrics/ngx_http_weir_metrics.h"
 #include "metrics/cost/ngx_http_weir_cost.h"
 #include "metrics/ngx_http_weir_metrics_labels.h"
+#include "metrics/ngx_http_weir_metrics_parts.h"
 #include "metrics/series/ngx_http_weir_series.h"
 #include "metrics/tail/ngx_http_weir_tail.h"
 
@@ -42,6 +43,7 @@ typedef enum {
 struct ngx_http_weir_metrics_series_s {
     ngx_http_weir_series_zone_t     *zone;
     ngx_uint_t                       openmetrics;
+    weir_otlp_t                     *otlp;    /* NULL: text is written */
     ngx_http_weir_metrics_family_e   family;
     ngx_uint_t                       begun;   /* bool: its lines are written */
     ngx_http_weir_series_group_t    *group;   /* the next sample's */
@@ -169,6 +171,54 @@ ngx_http_weir_metrics_series_next(void *data, ngx_buf_t *b)
 
     /* all samples may have been empty */
     return e.len ? NGX_AGAIN : ngx_http_weir_metrics_series_next(s, b);
+}
+
+
+void
+ngx_http_weir_metrics_series_begin(ngx_http_weir_metrics_series_t **s)
+{
+    static ngx_http_weir_metrics_series_t  position;
+
+    ngx_memzero(&position, sizeof(ngx_http_weir_metrics_series_t));
+    position.zone = ngx_http_weir_series_cycle_zone();
+
+    *s = position.zone ? &position : NULL;
+}
+
+
+ngx_int_t
+ngx_http_weir_metrics_series_add(ngx_http_weir_metrics_series_t *s,
+    weir_otlp_t *otlp, const weir_exposition_sink_t *sink)
+{
+    ngx_uint_t         n;
+    weir_exposition_t  e;
+
+    ngx_memzero(&e, sizeof(weir_exposition_t));
+    e.sink = sink;
+    s->otlp = otlp;
+
+    for (n = 0; n < NGX_HTTP_WEIR_METRICS_TURN; n++) {
+
+        if (s->family == NGX_HTTP_WEIR_METRICS_FAMILIES) {
+            return NGX_OK;
+        }
+
+        if (otlp->cap - otlp->out.len < NGX_HTTP_WEIR_METRICS_PART) {
+            return NGX_DECLINED;
+        }
+
+        /* histograms of that scale tell all percentiles */
+
+        if (s->family != NGX_HTTP_WEIR_METRICS_SERVER_PERCENTILES
+            && s->family != NGX_HTTP_WEIR_METRICS_CLIENT_PERCENTILES)
+        {
+            ngx_http_weir_metrics_series_write(s, &e);
+        }
+
+        ngx_http_weir_metrics_series_advance(s);
+    }
+
+    return NGX_AGAIN;
 }
 
 
@@ -394,12 +444,20 @@ ngx_http_weir_metrics_series_duration(ngx_http_weir_metrics_series_t *s,
     weir_histogram_cumulative(&sum, ngx_http_weir_series_bounds, counts,
                               NGX_HTTP_WEIR_METRICS_BOUNDS);
 
-    if (s->openmetrics) {
+    if (s->openmetrics || s->otlp) {
         ngx_http_weir_series_exemplars_read(s->series, &exemplars);
         buckets.exemplars = exemplars.bucket;
     }
 
     ngx_http_weir_metrics_labels(s->series, &labels);
+
+    if (s->otlp) {
+        (void) weir_otlp_histogram(s->otlp,
+                                   &ngx_http_weir_metrics_families[s->family],
+                                   labels.label, labels.n, &sum,
+                                   exemplars.bucket);
+        return;
+    }
 
     weir_exposition_histogram(e, &ngx_http_weir_metrics_families[s->family],
                               labels.label, labels.n, &buckets);

@@ -49,7 +49,7 @@ ngx_http_weir_status_series_t *ngx_http_weir_status_series_create(
  */
 ngx_int_t ngx_http_weir_status_series_next(void *data, ngx_buf_t *b);
 /* exporter: writes at most so many bytes, as a member that follows another. */
-#define NGX_HTTP_WEIR_STATUS_EXPORTER  512
+#define NGX_HTTP_WEIR_STATUS_EXPORTER  768
 
 u_char *ngx_http_weir_status_exporter(ngx_http_request_t *r, u_char *p,
     u_char *last);

@@ -23,9 +23,12 @@ ngx_http_weir_status_exporter(ngx_http_request_t *r, u_char *p, u_char *last)
                         "\"dropped\":{\"full\":%uL,\"refused\":%uL,"
                         "\"unsent\":%uL,\"corrupt\":%uL},\"queued\":%uL,"
                         "\"queued_bytes\":%uL,\"failures\":%uL,"
-                        "\"ids\":{\"published\":%uL,\"dropped\":%uL}}",
+                        "\"ids\":{\"published\":%uL,\"dropped\":%uL},"
+                        "\"points\":{\"sent\":%uL,\"refused\":%uL,"
+                        "\"unsent\":%uL}}",
                         n.ended, n.sent, n.dropped_full, n.dropped_refused,
                         n.dropped_unsent, n.dropped_corrupt, n.queued,
                         n.queued_bytes, n.failures, n.ids_published,
-                        n.ids_dropped);
+                        n.ids_dropped, n.points_sent, n.points_refused,
+                        n.points_unsent);
 }

@@ -3,7 +3,7 @@
 
 It takes OTLP/HTTP (protobuf and JSON) and Zipkin v2, decodes protobuf with Google's library, and
 appends a line of JSON for each request to FOLDER/requests: connection (a number), path, headers,
-resource, and spans. A request that it cannot decode has "error".
+resource, and spans, or metrics. A request that it cannot decode has "error".
 
 FOLDER/behaviour says how requests are answered, as a JSON list of one object for each request, of
 which the last one remains; without it all are accepted. FOLDER/behaviour is read at each request,
@@ -18,6 +18,7 @@ and FOLDER/answered counts requests. An object has
     drip     true: the answer comes a byte a second
     close    true: the connection is closed behind the answer, which does not say so
     drop     true: the connection is closed without an answer
+    metrics  such an object, that is used instead if the request has metrics
 """
 
 import gzip
@@ -92,6 +93,52 @@ def protobuf(body):
     return resource, spans
 
 
+def number_of(point):
+    return {"attributes": attributes_of(point.attributes), "start": point.start_time_unix_nano,
+            "time": point.time_unix_nano, "value": getattr(point, point.WhichOneof("value"))}
+
+
+def exponential_of(point):
+    return {"attributes": attributes_of(point.attributes), "start": point.start_time_unix_nano,
+            "time": point.time_unix_nano, "count": point.count, "sum": point.sum,
+            "scale": point.scale, "zero": point.zero_count, "offset": point.positive.offset,
+            "buckets": list(point.positive.bucket_counts),
+            "exemplars": [{"time": e.time_unix_nano, "value": e.as_double,
+                           "trace": e.trace_id.hex()} for e in point.exemplars]}
+
+
+def metrics_of(body):
+    """The metrics of a request: name, unit, type and points."""
+    request = OTLP.MetricsRequest()
+    request.ParseFromString(body)
+    if request.ByteSize() != len(body):
+        raise ValueError("unknown fields, or another encoding than protobuf's")
+    resource, metrics = {}, []
+    for part in request.resource_metrics:
+        resource.update(attributes_of(part.resource.attributes))
+        for metric in [m for scope in part.scope_metrics for m in scope.metrics]:
+            kind = metric.WhichOneof("data")
+            data = getattr(metric, kind)
+            if kind != "gauge" and data.aggregation_temporality != 2:
+                raise ValueError(f"{metric.name} is not cumulative")
+            point_of = exponential_of if kind == "exponential_histogram" else number_of
+            metrics.append({"name": metric.name, "unit": metric.unit, "type": kind,
+                            "points": [point_of(p) for p in data.data_points]})
+    return resource, metrics
+
+
+def json_metrics_of(body):
+    """The same of JSON, with the points as they are."""
+    part, = json.loads(body)["resourceMetrics"]
+    resource = {p["key"]: any_of(p["value"]) for p in part["resource"]["attributes"]}
+    metrics = []
+    for metric in [m for scope in part["scopeMetrics"] for m in scope["metrics"]]:
+        kind, = set(metric) - {"name", "description", "unit"}
+        metrics.append({"name": metric["name"], "unit": metric.get("unit", ""), "type": kind,
+                        "points": metric[kind]["dataPoints"]})
+    return resource, metrics
+
+
 def any_of(value):
     (kind, v), = value.items()
     if kind == "arrayValue":
@@ -123,10 +170,24 @@ def zipkin(body):
         "attributes": s.get("tags", {})} for s in spans]
 
 
+def has_metrics(path):
+    return path.endswith("/v1/metrics")
+
+
 def decoded(path, headers, body):
+    """What the entry of a request has."""
     kind = headers.get("content-type")
     if headers.get("content-encoding") == "gzip":
         body = gzip.decompress(body)
+    if has_metrics(path):
+        resource, metrics = {"application/x-protobuf": metrics_of,
+                             "application/json": json_metrics_of}[kind](body)
+        return {"resource": resource, "metrics": metrics}
+    resource, spans = spans_of(path, kind, body)
+    return {"resource": resource, "spans": spans}
+
+
+def spans_of(path, kind, body):
     if path.startswith("/api/v2/spans"):
         return zipkin(body)
     return {"application/x-protobuf": protobuf, "application/json": otlp_json}[kind](body)
@@ -200,7 +261,8 @@ def answer_of(todo, headers, path):
             response.partial_success.rejected_spans = todo["partial"]
             response.partial_success.error_message = "rejected by the test"
         if headers.get("content-type") == "application/json":
-            partial = {"rejectedSpans": str(todo.get("partial", 0)),
+            name = "rejectedDataPoints" if has_metrics(path) else "rejectedSpans"
+            partial = {name: str(todo.get("partial", 0)),
                        "errorMessage": "rejected by the test" if "partial" in todo else ""}
             body = json.dumps({"partialSuccess": partial}).encode()
         else:
@@ -221,10 +283,12 @@ def serve(connection, number):
             path, headers, body = request
             entry = {"connection": number, "path": path, "headers": headers, "bytes": len(body)}
             try:
-                entry["resource"], entry["spans"] = decoded(path, headers, body)
+                entry.update(decoded(path, headers, body))
             except Exception as error:  # pylint: disable=broad-except
                 entry["error"] = repr(error)
             todo = behaviour()
+            if has_metrics(path):
+                todo = todo.get("metrics", todo)
             entry["todo"] = todo
             note(entry)
             if todo.get("hang"):

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-# otlp.py [encode]: reads an ExportTraceServiceRequest in protobuf from standard input, and prints
-# it as OTLP in JSON; with "encode" the reverse. The schema is OpenTelemetry's own: its descriptors,
-# as libopentelemetry-proto-dev has
-# them in C++ sources; the decoder is Google's. Bytes that the schema does not know are an error.
+# otlp.py [metrics | encode]: reads an ExportTraceServiceRequest, or one of metrics, in protobuf from
+# standard input, and prints it as OTLP in JSON; with "encode" the reverse, of traces. The schema is
+# OpenTelemetry's own: its descriptors, as libopentelemetry-proto-dev has them in C++ sources; the
+# decoder is Google's. Bytes that the schema does not know are an error.
 import ast
 import base64
 import json
@@ -14,8 +14,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 from google.protobuf import message_factory
 
 FOLDER = '/usr/include/opentelemetry/proto/'
-FILES = ['common/v1/common', 'resource/v1/resource', 'trace/v1/trace',
-         'collector/trace/v1/trace_service']
+SIGNAL = 'metrics' if sys.argv[1:] == ['metrics'] else 'trace'
+FILES = ['common/v1/common', 'resource/v1/resource', f'{SIGNAL}/v1/{SIGNAL}',
+         f'collector/{SIGNAL}/v1/{SIGNAL}_service']
 
 
 def descriptor(name):
@@ -71,8 +72,8 @@ pool = descriptor_pool.DescriptorPool()
 for file in FILES:
     parsed = descriptor_pb2.FileDescriptorProto.FromString(descriptor(file))
     pool.Add(parsed)
-request = message_class(
-    pool, 'opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')()
+request = message_class(pool, f'opentelemetry.proto.collector.{SIGNAL}.v1.'
+                        f'Export{SIGNAL.capitalize()}ServiceRequest')()
 if sys.argv[1:] == ['encode']:
     json_format.ParseDict(binary(json.load(sys.stdin)), request)
     sys.stdout.buffer.write(request.SerializeToString())

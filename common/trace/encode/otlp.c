@@ -11,132 +11,19 @@
  */
 #include "common/trace/encode/otlp.h"
 
+#include "common/trace/encode/protobuf.h"
 #include "common/version.h"
 
 #include <assert.h>
-#include <endian.h>
-
-/* Wire types */
-enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
-
-#define TAG(field, type) ((uint8_t)((field) << 3 | (type)))
-
-static inline size_t varint_len(uint64_t n)
-{
-    size_t len = 1;
-
-    while (n >= 0x80) {
-        n >>= 7;
-        len++;
-    }
-
-    return len;
-}
-
-/* Returns the place behind it. */
-static inline char *write_varint(char *p, uint64_t n)
-{
-    while (n >= 0x80) {
-        *p++ = (char)(n | 0x80);
-        n >>= 7;
-    }
-    *p++ = (char)n;
-
-    return p;
-}
-
-static void put_varint(weir_out_t *out, uint64_t n)
-{
-    char bytes[10];
-
-    if (n < 0x80)
-        weir_out_byte(out, (uint8_t)n);
-    else
-        weir_out_bytes(out, bytes, (size_t)(write_varint(bytes, n) - bytes));
-}
-
-/* A field of type FIXED64. */
-static void put_fixed(weir_out_t *out, uint8_t tag, uint64_t value)
-{
-    char bytes[1 + sizeof(value)];
-
-    value = htole64(value);
-    bytes[0] = (char)tag;
-    memcpy(bytes + 1, &value, sizeof(value));
-    weir_out_bytes(out, bytes, sizeof(bytes));
-}
-
-static void put_fixed32(weir_out_t *out, uint32_t value)
-{
-    value = htole32(value);
-    weir_out_bytes(out, (const char *)&value, sizeof(value));
-}
-
-static void put_bytes(weir_out_t *out, uint8_t tag, const void *bytes, size_t n)
-{
-    weir_out_byte(out, tag);
-    put_varint(out, n);
-    weir_out_bytes(out, bytes, n);
-}
-
-static void put_text(weir_out_t *out, uint8_t tag, weir_str_t text)
-{
-    size_t len = weir_out_text_len(text);
-
-    weir_out_byte(out, tag);
-    put_varint(out, len);
-    weir_out_text(out, text, len);
-}
-
-/* --- messages whose length is not known before ----------------------------------------------- */
-
-/* The length of most spans, of 128 to 16383 bytes, takes two bytes. */
-#define LENGTH_ROOM 2
-
-/* Writes the tag, leaves room for the length, and returns where the message begins. */
-static size_t begin(weir_out_t *out, uint8_t tag)
-{
-    weir_out_byte(out, tag);
-    out->len += LENGTH_ROOM;
-
-    return out->len;
-}
-
-/* Writes the length of what was written since then; moves that if the length takes other room. */
-static void end(weir_out_t *out, size_t start)
-{
-    size_t len = out->len - start, room = varint_len(len);
-
-    if (room != LENGTH_ROOM) {
-        if (start - LENGTH_ROOM + room + len <= out->cap && out->len <= out->cap)
-            memmove(out->buf + start - LENGTH_ROOM + room, out->buf + start, len);
-        out->len = out->len - LENGTH_ROOM + room;
-    }
-    if (out->len <= out->cap)
-        (void)write_varint(out->buf + start - LENGTH_ROOM, len);
-}
 
 /* --- attributes: KeyValue { key = 1, value = 2 }, AnyValue ----------------------------------- */
-
-/* The length of a field with tag, length and that many bytes. */
-static inline size_t field_len(size_t len)
-{
-    return 1 + varint_len(len) + len;
-}
-
-static inline char *write_field(char *p, uint8_t tag, size_t len)
-{
-    *p++ = (char)tag;
-
-    return write_varint(p, len);
-}
 
 /* len is that of the text as UTF-8. */
 static inline char *write_text(char *p, uint8_t tag, weir_str_t text, size_t len)
 {
     weir_out_t out;
 
-    p = write_field(p, tag, len);
+    p = weir_pb_write_field(p, tag, len);
     if (len == text.len) {
         memcpy(p, text.data, len);
     } else {
@@ -153,7 +40,7 @@ static size_t texts_len(const weir_attribute_t *a)
     size_t total = 0;
 
     for (size_t i = 0; i < a->value.texts.n; i++)
-        total += field_len(field_len(weir_out_text_len(a->value.texts.elts[i])));
+        total += weir_pb_field_len(weir_pb_field_len(weir_out_text_len(a->value.texts.elts[i])));
 
     return total;
 }
@@ -163,8 +50,8 @@ static char *write_texts(char *p, const weir_attribute_t *a)
     for (size_t i = 0; i < a->value.texts.n; i++) {
         size_t len = weir_out_text_len(a->value.texts.elts[i]);
 
-        p = write_field(p, TAG(1, BYTES), field_len(len));
-        p = write_text(p, TAG(1, BYTES), a->value.texts.elts[i], len);
+        p = weir_pb_write_field(p, WEIR_PB_TAG(1, WEIR_PB_BYTES), weir_pb_field_len(len));
+        p = write_text(p, WEIR_PB_TAG(1, WEIR_PB_BYTES), a->value.texts.elts[i], len);
     }
 
     return p;
@@ -176,9 +63,9 @@ static inline size_t value_len(const weir_attribute_t *a, size_t *inner)
     switch (a->type) {
     case WEIR_ATTRIBUTE_TEXT:
         *inner = weir_out_text_len(a->value.text);
-        return field_len(*inner);
+        return weir_pb_field_len(*inner);
     case WEIR_ATTRIBUTE_NUMBER:
-        return 1 + varint_len((uint64_t)a->value.number);
+        return 1 + weir_pb_varint_len((uint64_t)a->value.number);
     case WEIR_ATTRIBUTE_DOUBLE:
         return 1 + sizeof(uint64_t);
     case WEIR_ATTRIBUTE_BOOL:
@@ -186,7 +73,7 @@ static inline size_t value_len(const weir_attribute_t *a, size_t *inner)
     case WEIR_ATTRIBUTE_TEXTS:
     default:
         *inner = texts_len(a);
-        return field_len(*inner);
+        return weir_pb_field_len(*inner);
     }
 }
 
@@ -196,23 +83,23 @@ static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner
 
     switch (a->type) {
     case WEIR_ATTRIBUTE_TEXT: /* string_value = 1 */
-        return write_text(p, TAG(1, BYTES), a->value.text, inner);
+        return write_text(p, WEIR_PB_TAG(1, WEIR_PB_BYTES), a->value.text, inner);
     case WEIR_ATTRIBUTE_NUMBER: /* int_value = 3 */
-        *p++ = TAG(3, VARINT);
-        return write_varint(p, (uint64_t)a->value.number);
+        *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
+        return weir_pb_write_varint(p, (uint64_t)a->value.number);
     case WEIR_ATTRIBUTE_DOUBLE: /* double_value = 4 */
         memcpy(&bits, &a->value.real, sizeof(bits));
         bits = htole64(bits);
-        *p++ = TAG(4, FIXED64);
+        *p++ = WEIR_PB_TAG(4, WEIR_PB_FIXED64);
         memcpy(p, &bits, sizeof(bits));
         return p + sizeof(bits);
     case WEIR_ATTRIBUTE_BOOL: /* bool_value = 2 */
-        *p++ = TAG(2, VARINT);
+        *p++ = WEIR_PB_TAG(2, WEIR_PB_VARINT);
         *p++ = a->value.flag;
         return p;
     case WEIR_ATTRIBUTE_TEXTS: /* array_value = 5, ArrayValue { values = 1 } */
     default:
-        return write_texts(write_field(p, TAG(5, BYTES), inner), a);
+        return write_texts(weir_pb_write_field(p, WEIR_PB_TAG(5, WEIR_PB_BYTES), inner), a);
     }
 }
 
@@ -227,13 +114,13 @@ static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a,
     assert(p != NULL && name + len <= SHORT_MAX);
     *p++ = (char)tag;
     *p++ = (char)(name + len + 6);
-    *p++ = TAG(1, BYTES);
+    *p++ = WEIR_PB_TAG(1, WEIR_PB_BYTES);
     *p++ = (char)name;
     memcpy(p, a->name, name);
     p += name;
-    *p++ = TAG(2, BYTES);
+    *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
     *p++ = (char)(len + 2);
-    *p++ = TAG(1, BYTES);
+    *p++ = WEIR_PB_TAG(1, WEIR_PB_BYTES);
     *p++ = (char)len;
     memcpy(p, a->value.text.data, len);
 
@@ -242,20 +129,21 @@ static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a,
 
 static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a, size_t name)
 {
-    size_t inner = 0, value = value_len(a, &inner), len = field_len(name) + field_len(value);
+    size_t inner = 0, value = value_len(a, &inner),
+           len = weir_pb_field_len(name) + weir_pb_field_len(value);
     char *p;
 
-    if (out->len + field_len(len) > out->cap) {
+    if (out->len + weir_pb_field_len(len) > out->cap) {
         out->full = true;
-        out->len += field_len(len);
+        out->len += weir_pb_field_len(len);
         return;
     }
 
     assert(out->buf != NULL);
-    p = write_field(out->buf + out->len, tag, len);
-    p = write_field(p, TAG(1, BYTES), name);
+    p = weir_pb_write_field(out->buf + out->len, tag, len);
+    p = weir_pb_write_field(p, WEIR_PB_TAG(1, WEIR_PB_BYTES), name);
     memcpy(p, a->name, name);
-    p = write_field(p + name, TAG(2, BYTES), value);
+    p = weir_pb_write_field(p + name, WEIR_PB_TAG(2, WEIR_PB_BYTES), value);
     p = write_value(p, a, inner);
     out->len = (size_t)(p - out->buf);
 }
@@ -281,27 +169,27 @@ static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t
 /* Event { time_unix_nano = 1, name = 2, attributes = 3 } */
 static void put_event(weir_out_t *out, const weir_span_event_t *event)
 {
-    size_t start = begin(out, TAG(11, BYTES));
+    size_t start = weir_pb_begin(out, WEIR_PB_TAG(11, WEIR_PB_BYTES));
 
-    put_fixed(out, TAG(1, FIXED64), event->time);
-    put_text(out, TAG(2, BYTES), weir_str(event->name));
-    put_attributes(out, TAG(3, BYTES), &event->attributes);
-    end(out, start);
+    weir_pb_put_fixed(out, WEIR_PB_TAG(1, WEIR_PB_FIXED64), event->time);
+    weir_pb_put_text(out, WEIR_PB_TAG(2, WEIR_PB_BYTES), weir_str(event->name));
+    put_attributes(out, WEIR_PB_TAG(3, WEIR_PB_BYTES), &event->attributes);
+    weir_pb_end(out, start);
 }
 
 /* Link { trace_id = 1, span_id = 2, attributes = 4, flags = 6 } */
 static void put_link(weir_out_t *out, const weir_span_link_t *link)
 {
-    size_t start = begin(out, TAG(13, BYTES));
+    size_t start = weir_pb_begin(out, WEIR_PB_TAG(13, WEIR_PB_BYTES));
 
-    put_bytes(out, TAG(1, BYTES), link->trace_id, WEIR_TRACE_ID_LEN);
-    put_bytes(out, TAG(2, BYTES), link->span_id, WEIR_SPAN_ID_LEN);
-    put_attributes(out, TAG(4, BYTES), &link->attributes);
+    weir_pb_put_bytes(out, WEIR_PB_TAG(1, WEIR_PB_BYTES), link->trace_id, WEIR_TRACE_ID_LEN);
+    weir_pb_put_bytes(out, WEIR_PB_TAG(2, WEIR_PB_BYTES), link->span_id, WEIR_SPAN_ID_LEN);
+    put_attributes(out, WEIR_PB_TAG(4, WEIR_PB_BYTES), &link->attributes);
     if (link->flags != 0) {
-        weir_out_byte(out, TAG(6, FIXED32));
-        put_fixed32(out, link->flags);
+        weir_out_byte(out, WEIR_PB_TAG(6, WEIR_PB_FIXED32));
+        weir_pb_put_fixed32(out, link->flags);
     }
-    end(out, start);
+    weir_pb_end(out, start);
 }
 
 /* Status { message = 2, code = 3 } */
@@ -312,12 +200,12 @@ static void put_status(weir_out_t *out, const weir_span_t *span)
     if (span->status == WEIR_SPAN_STATUS_UNSET)
         return;
 
-    start = begin(out, TAG(15, BYTES));
+    start = weir_pb_begin(out, WEIR_PB_TAG(15, WEIR_PB_BYTES));
     if (span->status == WEIR_SPAN_STATUS_ERROR && span->status_message.len != 0)
-        put_text(out, TAG(2, BYTES), span->status_message);
-    weir_out_byte(out, TAG(3, VARINT));
+        weir_pb_put_text(out, WEIR_PB_TAG(2, WEIR_PB_BYTES), span->status_message);
+    weir_out_byte(out, WEIR_PB_TAG(3, WEIR_PB_VARINT));
     weir_out_byte(out, (uint8_t)span->status);
-    end(out, start);
+    weir_pb_end(out, start);
 }
 
 /* Bits 8 and 9 of Span.flags: it is known whether the parent is remote, and it is. */
@@ -328,57 +216,57 @@ static void put_flags(weir_out_t *out, const weir_span_t *span)
 {
     uint32_t flags = span->flags | FLAG_HAS_IS_REMOTE | (span->remote_parent ? FLAG_IS_REMOTE : 0);
 
-    weir_out_byte(out, TAG(16, FIXED32) | 0x80); /* a tag of two bytes */
+    weir_out_byte(out, WEIR_PB_TAG(16, WEIR_PB_FIXED32) | 0x80); /* a tag of two bytes */
     weir_out_byte(out, 16 >> 4);
-    put_fixed32(out, flags);
+    weir_pb_put_fixed32(out, flags);
 }
 
 static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
 {
-    size_t start = begin(out, TAG(2, BYTES));
+    size_t start = weir_pb_begin(out, WEIR_PB_TAG(2, WEIR_PB_BYTES));
 
     (void)resource;
-    put_bytes(out, TAG(1, BYTES), span->trace_id, WEIR_TRACE_ID_LEN);
-    put_bytes(out, TAG(2, BYTES), span->span_id, WEIR_SPAN_ID_LEN);
+    weir_pb_put_bytes(out, WEIR_PB_TAG(1, WEIR_PB_BYTES), span->trace_id, WEIR_TRACE_ID_LEN);
+    weir_pb_put_bytes(out, WEIR_PB_TAG(2, WEIR_PB_BYTES), span->span_id, WEIR_SPAN_ID_LEN);
     if (span->tracestate.len != 0)
-        put_text(out, TAG(3, BYTES), span->tracestate);
+        weir_pb_put_text(out, WEIR_PB_TAG(3, WEIR_PB_BYTES), span->tracestate);
     if (!weir_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN))
-        put_bytes(out, TAG(4, BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
-    put_text(out, TAG(5, BYTES), span->name);
-    weir_out_byte(out, TAG(6, VARINT));
+        weir_pb_put_bytes(out, WEIR_PB_TAG(4, WEIR_PB_BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
+    weir_pb_put_text(out, WEIR_PB_TAG(5, WEIR_PB_BYTES), span->name);
+    weir_out_byte(out, WEIR_PB_TAG(6, WEIR_PB_VARINT));
     weir_out_byte(out, (uint8_t)span->kind);
-    put_fixed(out, TAG(7, FIXED64), span->start);
-    put_fixed(out, TAG(8, FIXED64), span->end);
-    put_attributes(out, TAG(9, BYTES), &span->attributes);
+    weir_pb_put_fixed(out, WEIR_PB_TAG(7, WEIR_PB_FIXED64), span->start);
+    weir_pb_put_fixed(out, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
+    put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
     for (size_t i = 0; i < span->event_count; i++)
         put_event(out, &span->events[i]);
     for (size_t i = 0; i < span->link_count; i++)
         put_link(out, &span->links[i]);
     put_status(out, span);
     put_flags(out, span);
-    end(out, start);
+    weir_pb_end(out, start);
 }
 
 /* --- a batch --------------------------------------------------------------------------------- */
 
 /* Resource { attributes = 1 }, ResourceSpans.resource = 1 */
-static void put_resource(weir_out_t *out, const weir_span_resource_t *resource)
+void weir_otlp_put_resource(weir_out_t *out, const weir_span_resource_t *resource)
 {
-    size_t start = begin(out, TAG(1, BYTES));
+    size_t start = weir_pb_begin(out, WEIR_PB_TAG(1, WEIR_PB_BYTES));
 
-    put_attributes(out, TAG(1, BYTES), &resource->attributes);
-    end(out, start);
+    put_attributes(out, WEIR_PB_TAG(1, WEIR_PB_BYTES), &resource->attributes);
+    weir_pb_end(out, start);
 }
 
 /* ScopeSpans { scope = 1 { name = 1, version = 2 }, spans = 2, schema_url = 3 }, without spans */
-static void put_scope(weir_out_t *out)
+void weir_otlp_put_scope(weir_out_t *out)
 {
-    size_t start = begin(out, TAG(1, BYTES));
+    size_t start = weir_pb_begin(out, WEIR_PB_TAG(1, WEIR_PB_BYTES));
 
-    put_text(out, TAG(1, BYTES), WEIR_STR(WEIR_SPAN_SCOPE));
-    put_text(out, TAG(2, BYTES), WEIR_STR(WEIR_VERSION));
-    end(out, start);
-    put_text(out, TAG(3, BYTES), WEIR_STR(WEIR_SPAN_SCHEMA));
+    weir_pb_put_text(out, WEIR_PB_TAG(1, WEIR_PB_BYTES), WEIR_STR(WEIR_SPAN_SCOPE));
+    weir_pb_put_text(out, WEIR_PB_TAG(2, WEIR_PB_BYTES), WEIR_STR(WEIR_VERSION));
+    weir_pb_end(out, start);
+    weir_pb_put_text(out, WEIR_PB_TAG(3, WEIR_PB_BYTES), WEIR_STR(WEIR_SPAN_SCHEMA));
 }
 
 /* ExportTraceServiceRequest { resource_spans = 1 { resource = 1, scope_spans = 2 } } */
@@ -387,18 +275,18 @@ static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t s
     weir_out_t count = {NULL, 0, 0, false};
     size_t resource_len, scope_spans;
 
-    put_resource(&count, resource);
+    weir_otlp_put_resource(&count, resource);
     resource_len = count.len;
     count.len = 0;
-    put_scope(&count);
+    weir_otlp_put_scope(&count);
     scope_spans = count.len + spans_len;
 
-    weir_out_byte(out, TAG(1, BYTES));
-    put_varint(out, resource_len + field_len(scope_spans));
-    put_resource(out, resource);
-    weir_out_byte(out, TAG(2, BYTES));
-    put_varint(out, scope_spans);
-    put_scope(out);
+    weir_out_byte(out, WEIR_PB_TAG(1, WEIR_PB_BYTES));
+    weir_pb_put_varint(out, resource_len + weir_pb_field_len(scope_spans));
+    weir_otlp_put_resource(out, resource);
+    weir_out_byte(out, WEIR_PB_TAG(2, WEIR_PB_BYTES));
+    weir_pb_put_varint(out, scope_spans);
+    weir_otlp_put_scope(out);
 }
 
 const weir_encoder_t weir_otlp = {

@@ -6,4 +6,8 @@
 
 extern const weir_encoder_t weir_otlp;
 
+/* Those of metrics are the same: the field resource = 1, and the members of Scope… but the last. */
+void weir_otlp_put_resource(weir_out_t *out, const weir_span_resource_t *resource);
+void weir_otlp_put_scope(weir_out_t *out);
+
 #endif

@@ -56,7 +56,7 @@ static void put_value(weir_out_t *out, const weir_attribute_t *a)
     }
 }
 
-static void put_attributes(weir_out_t *out, const weir_attributes_t *attributes)
+void weir_otlp_json_put_attributes(weir_out_t *out, const weir_attributes_t *attributes)
 {
     weir_out_literal(out, "\"attributes\":[");
     for (size_t i = 0; i < attributes->n; i++) {
@@ -89,7 +89,7 @@ static void put_events(weir_out_t *out, const weir_span_t *span)
         weir_out_literal(out, ",\"name\":");
         weir_out_string(out, weir_str(event->name));
         weir_out_byte(out, ',');
-        put_attributes(out, &event->attributes);
+        weir_otlp_json_put_attributes(out, &event->attributes);
         weir_out_byte(out, '}');
     }
     weir_out_byte(out, ']');
@@ -111,7 +111,7 @@ static void put_links(weir_out_t *out, const weir_span_t *span)
         weir_out_literal(out, ",\"spanId\":");
         weir_out_id(out, link->span_id, WEIR_SPAN_ID_LEN);
         weir_out_byte(out, ',');
-        put_attributes(out, &link->attributes);
+        weir_otlp_json_put_attributes(out, &link->attributes);
         if (link->flags != 0) {
             weir_out_literal(out, ",\"flags\":");
             weir_out_number(out, link->flags);
@@ -166,7 +166,7 @@ static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_res
     weir_out_literal(out, ",\"endTimeUnixNano\":");
     put_time(out, span->end);
     weir_out_byte(out, ',');
-    put_attributes(out, &span->attributes);
+    weir_otlp_json_put_attributes(out, &span->attributes);
     put_events(out, span);
     put_links(out, span);
     put_status(out, span);
@@ -177,7 +177,7 @@ static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t s
 {
     (void)spans_len;
     weir_out_literal(out, "{\"resourceSpans\":[{\"resource\":{");
-    put_attributes(out, &resource->attributes);
+    weir_otlp_json_put_attributes(out, &resource->attributes);
     weir_out_literal(out, "},\"scopeSpans\":[{\"scope\":{\"name\":\"" WEIR_SPAN_SCOPE
                           "\",\"version\":\"" WEIR_VERSION "\"},\"schemaUrl\":\"" WEIR_SPAN_SCHEMA
                           "\",\"spans\":[");

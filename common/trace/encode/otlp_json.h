@@ -6,4 +6,7 @@
 
 extern const weir_encoder_t weir_otlp_json;
 
+/* The member "attributes". */
+void weir_otlp_json_put_attributes(weir_out_t *out, const weir_attributes_t *attributes);
+
 #endif

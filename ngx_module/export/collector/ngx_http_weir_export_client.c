@@ -47,6 +47,7 @@ static void ngx_http_weir_export_client_disconnect(
 
 void
 ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
+    const ngx_http_weir_export_request_t *request,
     ngx_http_weir_export_done_pt done)
 {
     ngx_http_weir_export_client_t  *client;
@@ -57,6 +58,7 @@ ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_assert(client->state == NGX_HTTP_WEIR_EXPORT_CLOSED
                          || client->state == NGX_HTTP_WEIR_EXPORT_KEPT);
 
+    client->request = *request;
     client->done = done;
     client->sent = 0;
     client->quiet = (ex->failures != 0);
@@ -90,23 +92,26 @@ ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
 static ngx_int_t
 ngx_http_weir_export_client_head(ngx_http_weir_exporter_t *ex)
 {
-    u_char                         *p;
-    ngx_http_weir_export_client_t  *client;
+    u_char                          *p;
+    ngx_http_weir_export_client_t   *client;
+    ngx_http_weir_export_request_t  *request;
 
     client = &ex->client;
+    request = &client->request;
 
     if (client->head == NULL) {
-        client->head = ngx_alloc(ex->head.len + NGX_HTTP_WEIR_EXPORT_HEAD,
+        client->head = ngx_alloc(ngx_max(ex->head.len, ex->metrics_head.len)
+                                 + NGX_HTTP_WEIR_EXPORT_HEAD,
                                  ngx_cycle->log);
         if (client->head == NULL) {
             return NGX_ERROR;
         }
     }
 
-    p = ngx_cpymem(client->head, ex->head.data, ex->head.len);
+    p = ngx_cpymem(client->head, request->head->data, request->head->len);
     p = ngx_sprintf(p, "%sContent-Length: %uz" CRLF CRLF,
-                    ex->batch.zipped ? "Content-Encoding: gzip" CRLF : "",
-                    ex->batch.len);
+                    request->zipped ? "Content-Encoding: gzip" CRLF : "",
+                    request->len);
 
     client->head_len = p - client->head;
 
@@ -174,15 +179,15 @@ ngx_http_weir_export_client_write(ngx_http_weir_exporter_t *ex)
     client = &ex->client;
     c = client->peer.connection;
 
-    while (client->sent < client->head_len + ex->batch.len) {
+    while (client->sent < client->head_len + client->request.len) {
 
         if (client->sent < client->head_len) {
             p = client->head + client->sent;
             len = client->head_len - client->sent;
 
         } else {
-            p = ex->batch.body + (client->sent - client->head_len);
-            len = ex->batch.len - (client->sent - client->head_len);
+            p = client->request.body + (client->sent - client->head_len);
+            len = client->request.len - (client->sent - client->head_len);
         }
 
         n = c->send(c, p, len);
@@ -349,7 +354,7 @@ ngx_http_weir_export_client_answered(ngx_http_weir_exporter_t *ex,
     done = client->done;
 
     if (more || !client->answer.keep_alive || ngx_exiting
-        || client->sent < client->head_len + ex->batch.len
+        || client->sent < client->head_len + client->request.len
         || ngx_handle_read_event(c->read, 0) != NGX_OK)
     {
         ngx_http_weir_export_client_close(ex);
@@ -392,6 +397,34 @@ ngx_http_weir_export_client_fail(ngx_http_weir_exporter_t *ex, char *fault,
     outcome.detail = detail;
     outcome.err = err;
     done(ex, &outcome);
+}
+
+
+void
+ngx_http_weir_export_client_partial(ngx_http_weir_exporter_t *ex,
+    weir_partial_t *partial)
+{
+    weir_str_t      body;
+    weir_answer_t  *answer;
+
+    answer = &ex->client.answer;
+    body.data = answer->body;
+    body.len = answer->body_len;
+
+    partial->rejected = 0;
+    partial->message[0] = '\0';
+
+    if (ex->format == WEIR_SPAN_FORMAT_ZIPKIN || answer->encoded) {
+        /* Zipkin has none; an encoding was not asked for */
+        return;
+    }
+
+    if (answer->type == WEIR_ANSWER_PROTOBUF) {
+        (void) weir_partial_protobuf(body, partial);
+
+    } else if (answer->type == WEIR_ANSWER_JSON) {
+        (void) weir_partial_json(body, partial);
+    }
 }
 
 

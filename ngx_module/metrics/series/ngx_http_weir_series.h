@@ -206,6 +206,9 @@ void ngx_http_weir_series_require(ngx_conf_t *cf);
 /* module: the zone of the configuration, or NULL. */
 ngx_http_weir_series_zone_t *ngx_http_weir_series_zone(ngx_http_request_t *r);
 
+/* module: that of this process' configuration, or NULL. */
+ngx_http_weir_series_zone_t *ngx_http_weir_series_cycle_zone(void);
+
 /* count: the handler of the log phase. */
 ngx_int_t ngx_http_weir_series_count(ngx_http_request_t *r);
 

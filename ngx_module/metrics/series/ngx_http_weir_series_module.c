@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "export/ngx_http_weir_export.h"
 #include "metrics/series/ngx_http_weir_series.h"
 #include "metrics/series/ngx_http_weir_series_table.h"
 #include "object/ngx_http_weir_object.h"
@@ -169,7 +170,9 @@ ngx_http_weir_series_init_main_conf(ngx_conf_t *cf, void *conf)
         return NGX_CONF_OK;
     }
 
-    if (place == NULL && !smcf->required) {
+    if (place == NULL && !smcf->required
+        && !ngx_http_weir_export_has_metrics(cf))
+    {
         return NGX_CONF_OK;
     }
 
@@ -210,6 +213,18 @@ ngx_http_weir_series_zone(ngx_http_request_t *r)
     smcf = ngx_http_get_module_main_conf(r, ngx_http_weir_series_module);
 
     return smcf->shm_zone ? smcf->shm_zone->data : NULL;
+}
+
+
+ngx_http_weir_series_zone_t *
+ngx_http_weir_series_cycle_zone(void)
+{
+    ngx_http_weir_series_main_conf_t  *smcf;
+
+    smcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_weir_series_module);
+
+    return smcf && smcf->shm_zone ? smcf->shm_zone->data : NULL;
 }
 
 

@@ -398,7 +398,61 @@ weir_exporter otlp http://127.0.0.1:4318;
 === TEST 40: all parameters
 --- http_config
 weir_exporter otlp http://127.0.0.1:4318/v1/traces service_name=shop format=protobuf "header=A: b"
-    header=C:d timeout=1s interval=1s batch=100 buffer=64k retry=0 gzip=on resource=a=b resource=c=;
+    header=C:d timeout=1s interval=1s batch=100 buffer=64k retry=0 gzip=on resource=a=b resource=c=
+    metrics=60s;
+--- config
+location = /status { weir_status; }
+--- request
+GET /status
+--- error_code: 200
+--- no_error_log
+[error]
+
+
+
+=== TEST 41: metrics=soon
+--- http_config
+weir_exporter otlp http://127.0.0.1:4318 metrics=soon;
+--- config
+--- must_die
+--- error_log
+invalid value "soon" of "metrics=" in "weir_exporter"; it must be off, or a time like 60s, at least
+
+
+
+=== TEST 42: metrics=999ms
+--- http_config
+weir_exporter otlp http://127.0.0.1:4318 metrics=999ms;
+--- config
+--- must_die
+--- error_log
+invalid value "999ms" of "metrics=" in "weir_exporter"; it must be off
+
+
+
+=== TEST 43: metrics of Zipkin
+--- http_config
+weir_exporter zipkin http://127.0.0.1:9411 metrics=60s;
+--- config
+--- must_die
+--- error_log
+invalid value "60s" of "metrics=" in "weir_exporter"; it must be off
+
+
+
+=== TEST 44: metrics beside another path
+--- http_config
+weir_exporter otlp http://127.0.0.1:4318/v1/traces/ metrics=60s;
+--- config
+--- must_die
+--- error_log
+"metrics=" of "weir_exporter" needs a URL without a path, or with one that ends with /v1/traces; "
+
+
+
+=== TEST 45: metrics=off
+--- http_config
+weir_exporter zipkin http://127.0.0.1:9411 metrics=off;
 --- config
 location = /status { weir_status; }
 --- request

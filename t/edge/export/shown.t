@@ -29,7 +29,8 @@ is_deeply $status->{exporter}, {
     ended => 2012, sent => 6, queued => $n->{queued}, queued_bytes => $n->{bytes},
     failures => $status->{exporter}{failures},
     dropped => { full => $n->{full}, refused => 6, unsent => 0, corrupt => 0 },
-    ids => { published => 0, dropped => 0 } },
+    ids => { published => 0, dropped => 0 },
+    points => { sent => 0, refused => 0, unsent => 0 } },
     'weir_status has all counts';
 cmp_ok $status->{exporter}{failures}, '>=', 2, '... failures, too';
 
@@ -45,6 +46,7 @@ is $sample{weir_exporter_spans_ended_total}, 2012, '... ended';
 is $sample{weir_exporter_queued_spans}, $n->{queued}, '... queued';
 is $sample{weir_exporter_queued_bytes}, $n->{bytes}, '... their bytes';
 cmp_ok $sample{weir_exporter_failures_total}, '>=', 2, '... failures';
+is $sample{'weir_exporter_points_total{result="sent"}'}, 0, '... points of metrics';
 like $metrics, qr/^# TYPE weir_exporter_spans_total counter$/m, '... with types';
 
 # Counts outlive a reload.

@@ -53,7 +53,7 @@ static void run(const uint8_t *data, size_t size)
     static const weir_metric_t metric = {"weir_n", NULL, WEIR_METRIC_GAUGE, "N."};
     static char line[4 * BUDGET_INPUT_MAX + 64];
     weir_label_t label = {"l", {(const char *)data, size}};
-    weir_exposition_t e = {line, sizeof(line), 0, true};
+    weir_exposition_t e = {line, sizeof(line), 0, true, NULL};
 
     negotiate((const char *)data, size);
     weir_exposition_sample(&e, &metric, &label, 1, size);

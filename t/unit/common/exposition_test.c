@@ -30,7 +30,7 @@ static void write_all(weir_exposition_t *e)
 static void assert_document(bool openmetrics, const char *want)
 {
     char buf[1024];
-    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics};
+    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics, NULL};
 
     write_all(&e);
     assert_true(e.len < sizeof(buf));
@@ -73,7 +73,7 @@ static void openmetrics(void **state)
 static void assert_label(weir_str_t value, const char *want)
 {
     char buf[128];
-    weir_exposition_t e = {buf, sizeof(buf), 0, false};
+    weir_exposition_t e = {buf, sizeof(buf), 0, false, NULL};
     weir_label_t label = {"l", value};
     char line[128];
 
@@ -95,12 +95,12 @@ static void values_of_labels_may_be_any_bytes(void **state)
 static void nothing_is_written_past_the_capacity(void **state)
 {
     char whole[1024], part[1024];
-    weir_exposition_t e = {whole, sizeof(whole), 0, true};
+    weir_exposition_t e = {whole, sizeof(whole), 0, true, NULL};
 
     (void)state;
     write_all(&e);
     for (size_t cap = 0; cap <= e.len; cap++) {
-        weir_exposition_t f = {part, cap, 0, true};
+        weir_exposition_t f = {part, cap, 0, true, NULL};
 
         memset(part, '#', sizeof(part));
         write_all(&f);
@@ -173,7 +173,7 @@ static void assert_histogram(bool openmetrics, const char *want)
     weir_buckets_t buckets = {bounds, counts, 4, 5, 1234.5625, NULL};
     weir_label_t label = {"http_route", WEIR_STR("/a\n\"")};
     char buf[1024];
-    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics};
+    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics, NULL};
 
     weir_exposition_family(&e, &duration);
     weir_exposition_histogram(&e, &duration, &label, 1, &buckets);
@@ -211,7 +211,7 @@ static void openmetrics_bounds_have_a_point(void **state)
     static const uint64_t counts[] = {1, 2, 3};
     weir_buckets_t buckets = {bounds, counts, 3, 3, 0.0, NULL};
     char buf[512];
-    weir_exposition_t e = {buf, sizeof(buf), 0, true};
+    weir_exposition_t e = {buf, sizeof(buf), 0, true, NULL};
 
     (void)state;
     weir_exposition_histogram(&e, &duration, NULL, 0, &buckets);
@@ -235,7 +235,7 @@ static void assert_exemplars(bool openmetrics, const char *want)
     };
     weir_buckets_t buckets = {bounds, counts, 2, 2, 11.501, exemplars};
     char buf[1024];
-    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics};
+    weir_exposition_t e = {buf, sizeof(buf), 0, openmetrics, NULL};
 
     weir_exposition_histogram(&e, &duration, NULL, 0, &buckets);
     buf[e.len] = '\0';
@@ -262,7 +262,7 @@ static void exemplars(void **state)
 static void seconds(void **state)
 {
     char buf[256];
-    weir_exposition_t e = {buf, sizeof(buf), 0, false};
+    weir_exposition_t e = {buf, sizeof(buf), 0, false, NULL};
 
     (void)state;
     weir_exposition_sample_seconds(&e, &lag, NULL, 0, 0.1);
