@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-# otlp.py [metrics | encode]: reads an ExportTraceServiceRequest, or one of metrics, in protobuf from
-# standard input, and prints it as OTLP in JSON; with "encode" the reverse, of traces. The schema is
-# OpenTelemetry's own: its descriptors, as libopentelemetry-proto-dev has them in C++ sources; the
-# decoder is Google's. Bytes that the schema does not know are an error.
+# otlp.py [metrics | encode]: reads an ExportTraceServiceRequest, or one of metrics, in protobuf
+# from standard input, and prints it as OTLP in JSON; with "encode" the reverse, of traces. The
+# schema is OpenTelemetry's own: its descriptors, as libopentelemetry-proto-dev has them in C++
+# sources; the decoder is Google's. Bytes that the schema does not know are an error.
 import ast
 import base64
 import json
