@@ -127,6 +127,7 @@ static void forget(held_t *trace)
     weir_finished_t *span;
 
     while ((span = STAILQ_FIRST(&trace->spans)) != NULL) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): release() takes it from the queue */
         release(span);
         lose(trace, span, late.evicted);
     }
@@ -254,6 +255,7 @@ void weir_late_start(const weir_late_settings_t *settings)
         late.max = TRACES_MIN;
     for (late.slots = TRACES_MIN; late.slots < 2 * late.max; late.slots *= 2)
         ;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the array is one of pointers */
     late.table = weir_alloc_array(late.slots, sizeof(*late.table));
     weir_random(&late.key, sizeof(late.key));
     TAILQ_INIT(&late.spans);
