@@ -53,6 +53,9 @@ struct ngx_http_weir_metrics_series_s {
 };
 
 
+static void ngx_http_weir_metrics_series_init(
+    ngx_http_weir_metrics_series_t *s, ngx_http_weir_series_zone_t *zone,
+    ngx_http_weir_cost_prices_t *prices);
 static void ngx_http_weir_metrics_series_write(
     ngx_http_weir_metrics_series_t *s, weir_exposition_t *e);
 static ngx_uint_t ngx_http_weir_metrics_series_has_views(
@@ -120,12 +123,22 @@ ngx_http_weir_metrics_series_create(ngx_http_request_t *r,
         return NULL;
     }
 
-    s->zone = zone;
-    s->cost.sh = &zone->sh->usage;
-    s->cost.prices = ngx_http_weir_cost_prices(r);
+    ngx_http_weir_metrics_series_init(s, zone, ngx_http_weir_cost_prices(r));
     s->openmetrics = openmetrics;
 
     return s;
+}
+
+
+/* At the beginning of the zone's metrics.  S is zeroed. */
+
+static void
+ngx_http_weir_metrics_series_init(ngx_http_weir_metrics_series_t *s,
+    ngx_http_weir_series_zone_t *zone, ngx_http_weir_cost_prices_t *prices)
+{
+    s->zone = zone;
+    s->cost.sh = &zone->sh->usage;
+    s->cost.prices = prices;
 }
 
 
@@ -177,12 +190,21 @@ ngx_http_weir_metrics_series_next(void *data, ngx_buf_t *b)
 void
 ngx_http_weir_metrics_series_begin(ngx_http_weir_metrics_series_t **s)
 {
+    ngx_http_weir_series_zone_t  *zone;
+
     static ngx_http_weir_metrics_series_t  position;
 
-    ngx_memzero(&position, sizeof(ngx_http_weir_metrics_series_t));
-    position.zone = ngx_http_weir_series_cycle_zone();
+    zone = ngx_http_weir_series_cycle_zone();
+    if (zone == NULL) {
+        *s = NULL;
+        return;
+    }
 
-    *s = position.zone ? &position : NULL;
+    ngx_memzero(&position, sizeof(ngx_http_weir_metrics_series_t));
+    ngx_http_weir_metrics_series_init(&position, zone,
+                                      ngx_http_weir_cost_cycle_prices());
+
+    *s = &position;
 }
 
 

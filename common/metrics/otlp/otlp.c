@@ -117,6 +117,7 @@ static weir_otlp_t begin_point(weir_otlp_t *o, const weir_metric_t *metric)
     char buf[NAME_MAX];
     weir_otlp_t before;
 
+    assert(metric != NULL);
     if (o->metric != metric)
         close_metric(o);
 

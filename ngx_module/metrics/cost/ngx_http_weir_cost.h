@@ -67,8 +67,9 @@ typedef struct {
 extern ngx_module_t  ngx_http_weir_cost_module;
 
 
-/* module: those of the request's configuration. */
+/* module: those of the request's configuration, and of the newest one. */
 ngx_http_weir_cost_prices_t *ngx_http_weir_cost_prices(ngx_http_request_t *r);
+ngx_http_weir_cost_prices_t *ngx_http_weir_cost_cycle_prices(void);
 
 /*
  * sum: of a route's usage, NGX_HTTP_WEIR_USAGE_VALUES elements.  A request that

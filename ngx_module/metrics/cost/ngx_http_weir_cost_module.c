@@ -85,6 +85,14 @@ ngx_http_weir_cost_prices(ngx_http_request_t *r)
 }
 
 
+ngx_http_weir_cost_prices_t *
+ngx_http_weir_cost_cycle_prices(void)
+{
+    return ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_weir_cost_module);
+}
+
+
 static char *
 ngx_http_weir_cost(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {

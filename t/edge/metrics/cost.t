@@ -205,15 +205,16 @@ SKIP: {
     my %n = ('/big.txt' => 25, '/tiny' => 1000);
     my %alone = map { load($_ => $n{$_}) } sort keys %n;
     my %both = load(%n);
-    my %bound = ('/big.txt' => 2, '/tiny' => 4);
-    cmp_ok $alone{'/big.txt'}, '>', 10 * $alone{'/tiny'}, 'the routes differ greatly';
     for my $path (sort keys %both) {
-        my $ratio = $both{$path} / $alone{$path};
         note sprintf '%s: alone %.1f us, with the other %.1f us', $path, 1e6 * $alone{$path},
             1e6 * $both{$path};
-        cmp_ok $ratio, '>', 1 / $bound{$path}, "$path costs beside the other what it costs alone";
-        cmp_ok $ratio, '<', $bound{$path}, '... and no more';
     }
+    # In which route's requests the worker was preempted is chance.
+    cmp_ok $alone{'/big.txt'}, '>', 10 * $alone{'/tiny'}, 'the routes differ greatly';
+    cmp_ok $both{'/big.txt'}, '>', 10 * $both{'/tiny'}, '... also beside each other';
+    my $ratio = $both{'/big.txt'} / $alone{'/big.txt'};
+    cmp_ok $ratio, '>', 1 / 3, 'a route costs beside another what it costs alone';
+    cmp_ok $ratio, '<', 3, '... and no more';
 
     my $after = apportioned();
     my $whole = value($after, 'weir_worker_cpu_seconds_total');
