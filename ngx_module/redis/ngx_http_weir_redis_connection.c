@@ -182,6 +182,13 @@ ngx_http_weir_redis_connect(ngx_http_weir_redis_t *redis)
     redis->peer.log = ngx_cycle->log;
     redis->peer.log_error = NGX_ERROR_INFO;
 
+    if (redis->failures) {
+        /* one line for each change of state is enough */
+        redis->quiet = *ngx_cycle->log;
+        redis->quiet.log_level = NGX_LOG_EMERG;
+        redis->peer.log = &redis->quiet;
+    }
+
     redis->state = NGX_HTTP_WEIR_REDIS_CONNECTING;
 
     redis->reader = redisReaderCreateWithFunctions(

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #define NAME_MAX_SHOWN 32
 #define CAUSES 3
 #define WAITS 12
+#define CAUSES_BESIDE 120 /* columns from which on the causes are beside a row, not below it */
 
 typedef struct {
     const weir_top_screen_t *screen;
@@ -74,9 +76,10 @@ static const char *text_of(const json_t *object, const char *name)
 
 /* --- the edge -------------------------------------------------------------------------------- */
 
-/* "71% redis, 22% connect" */
+/* "71% redis main, 22% connect api" */
 static void causes_of(const json_t *of_window, char *text, size_t size)
 {
+    const char *dependency;
     json_t *cause;
     size_t i, len = 0;
 
@@ -87,8 +90,10 @@ static void causes_of(const json_t *of_window, char *text, size_t size)
 
         if (i == CAUSES || len >= size)
             break;
-        len += (size_t)snprintf(text + len, size - len, "%s%.0f%% %s", i > 0 ? ", " : "",
-                                share * 100, text_of(cause, "phase"));
+        dependency = text_of(cause, "dependency");
+        len += (size_t)snprintf(text + len, size - len, "%s%.0f%% %s%s%s", i > 0 ? ", " : "",
+                                share * 100, text_of(cause, "phase"),
+                                *dependency != '\0' ? " " : "", dependency);
     }
 }
 
@@ -97,14 +102,18 @@ static void print_row(output_t *o, const char *indent, const char *name, const j
     static const char *const percentiles[] = {"p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms"};
     const json_t *window = json_object_get(spans, o->screen->window);
     char cells[5][32], title[256], causes[256];
+    bool beside;
 
     for (int i = 0; i < 5; i++)
         ms_cell(window, percentiles[i], cells[i], sizeof(cells[i]));
     name_cell(indent, name, title, sizeof(title));
     causes_of(window, causes, sizeof(causes));
+    beside = *causes != '\0' && o->screen->columns >= CAUSES_BESIDE;
     line(o, "%s %9" JSON_INTEGER_FORMAT "%s%s%s%s%s%s%s", title,
          json_integer_value(json_object_get(window, "requests")), cells[0], cells[1], cells[2],
-         cells[3], cells[4], *causes != '\0' ? "  " : "", causes);
+         cells[3], cells[4], beside ? "  " : "", beside ? causes : "");
+    if (*causes != '\0' && !beside)
+        line(o, "%*sslow: %s", (int)strlen(indent) + 4, "", causes);
 }
 
 typedef struct {
@@ -140,7 +149,10 @@ static void print_members(output_t *o, const char *title, const json_t *object)
     qsort(members, n, sizeof(*members), by_requests);
     line(o, "%s", "");
     line(o, "%-*s %9s%9s%9s%9s%9s%9s  %s", NAME_MAX_SHOWN, title, "REQUESTS", "P50 MS", "P90",
-         "P95", "P99", "P99.9", strcmp(title, "ROUTE") == 0 ? "WHY THE SLOW ONES ARE SLOW" : "");
+         "P95", "P99", "P99.9",
+         o->screen->columns >= CAUSES_BESIDE && strcmp(title, "ROUTE") == 0
+             ? "WHY THE SLOW ONES ARE SLOW"
+             : "");
     for (size_t i = 0; i < n; i++) {
         print_row(o, "", members[i].name, members[i].value);
         json_object_foreach(json_object_get(members[i].value, "versions"), name, value)

@@ -33,7 +33,8 @@ sub spans {
     my ($requests, $ms, @tail) = @_;
     return { requests => $requests,
         $requests ? (map { ("p${_}_ms" => $ms) } qw(50 90 95 99 99_9)) : (),
-        @tail ? (tail => [ map { { phase => $_->[0], share => $_->[1] } } @tail ]) : () };
+        @tail ? (tail => [ map { { phase => $_->[0], share => $_->[1],
+            $_->[2] ? (dependency => $_->[2]) : () } } @tail ]) : () };
 }
 
 sub route {
@@ -77,7 +78,7 @@ END
 sub top { my ($code, $text) = output_of($CTL, 'top', @_); return ($code, $text) }
 
 subtest 'a screen' => sub {
-    status('/slow' => route(spans(10, 84, [ redis => 0.712 ], [ connect => 0.221 ]), spans(99, 4),
+    status('/slow' => route(spans(10, 84, [ redis => 0.712, 'main' ], [ connect => 0.221 ]), spans(99, 4),
             versions => { 2 => route(spans(10, 84), spans(1, 4)) }),
         '/many' => route(spans(1000, 0.5), spans(1000, 0.5)), '/idle' => route(spans(0), spans(0)));
     metrics(50, 100);
@@ -86,7 +87,7 @@ subtest 'a screen' => sub {
     is $code, 0, 'is printed';
     like $text, qr/^weir 9\.9  the last 1m\nbreaker api is open: five failures\n\n/,
         'the version, and breakers that are not closed';
-    like $text, qr/\nROUTE .*\n\/many +1000 +0\.50 .*\n\/slow +10( +84\.00){5}  71% redis, 22/,
+    like $text, qr/\nROUTE .*\n\/many +1000 +0\.50 .*\n\/slow +10( +84\.00){5}  71% redis main, 22% connect\n/,
         'routes, most requests first, with the causes of the tail';
     like $text, qr/\n  version 2 +10( +84\.00){5}\n/, 'versions';
     unlike $text, qr/idle/, 'not those without requests';
@@ -100,7 +101,10 @@ subtest 'a screen' => sub {
     unlike $text, qr/CONSUMER/, 'the edge alone';
     ($code, $text) = top(@backend, '--once');
     unlike $text, qr/ROUTE/, 'the backend alone';
-    local $ENV{COLUMNS} = 40;
+    $ENV{COLUMNS} = 80;
+    like +(top(@edge, '--once'))[1], qr/\n\/slow +10( +84\.00){2}.*\n    slow: 71% redis main, 22% c/,
+        'causes below their route where the terminal is not wide enough for them';
+    $ENV{COLUMNS} = 40;
     ok !(grep { length > 40 } split /\n/, (top(@edge, @backend, '--once'))[1]), 'in 40 columns';
 };
 

@@ -31,12 +31,15 @@ sub logged { log_lines("$dir/logs/error.log", shift) }
 start_redis();
 start_nginx($dir, $edge, http => <<"HTTP");
     weir_redis main redis://127.0.0.1:$port timeout=500ms connect_timeout=500ms;
+    weir_redis gone unix:$dir/none.sock;
     server {
         listen 127.0.0.1:$edge;
         location / { weir_redis_probe main; }
+        location /gone { weir_redis_probe gone; }
     }
 HTTP
 is ask('SET+a+1', 'GET+a'), "+OK\n\$1\n", 'the server answers';
+ok $http->get("http://127.0.0.1:$edge/gone?PING")->{success}, 'another one is away from the start';
 
 stop('redis', 'KILL');
 until_true('commands are declined', sub { ask('PING') eq "declined\n" });
@@ -52,7 +55,7 @@ is scalar(logged(qr/weir_redis "main" is up again/)), 1, 'one line says that it 
 ask('SET+b+2');
 system redis_cli() . " -p $port client kill type normal >/dev/null";
 is ask('GET+b'), "\$2\n", 'a connection closed while idle is made again at once';
-is scalar(logged(qr/is down/)), 1, 'and is not called a failure';
+is scalar(logged(qr/"main" at .* is down/)), 1, 'and is not called a failure';
 
 # Half-open: it accepts and says nothing.
 kill 'STOP', $pid{redis};
@@ -76,5 +79,11 @@ kill 'HUP', $pid{edge};
 until_true('the old worker is gone', sub { logged(qr/exited with code 0/) });
 is ask('GET+b'), "\$2\n", 'the new worker has its own connection';
 is scalar(logged(qr/open socket .* left in connection/)), 0, 'no connection was left behind';
+
+# connect() to a socket that is not there fails at once, at each of the many attempts since.
+my %attempts;
+$attempts{ /(\d+)#/ ? $1 : '' }++ for logged(qr/none\.sock failed/);
+is_deeply [ grep { $_ > 1 } values %attempts ], [], "nginx's own line comes once for each worker";
+ok scalar(keys %attempts), 'and is there';
 
 done_testing;
