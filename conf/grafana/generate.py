@@ -19,13 +19,16 @@ LABELS = [
     ("http_server_active_requests", ["http_request_method"]),
     ("http_server_", ["http_route"]),
     ("http_client_", ["server_address"]),
-    ("weir_http_server_slow_requests", ["http_route", "phase"]),
+    ("weir_http_server_slow_requests", ["http_route", "phase", "dependency"]),
     ("weir_http_server_request_duration_percentile", ["http_route", "window", "percentile"]),
     ("weir_http_client_request_duration_percentile", ["server_address", "window", "percentile"]),
     ("weir_http_server_", ["http_route"]),
     ("weir_http_client_", ["server_address"]),
     ("weir_request_phase_", ["http_route", "phase"]),
     ("weir_exporter_spans_total", ["result"]),
+    ("weir_exporter_points", ["result"]),
+    ("weir_trace_ids", ["result"]),
+    ("weir_upstream_requests_saved", ["http_route", "by"]),
     ("weir_cache_hits", ["zone", "level"]),
     ("weir_cache_forwarded", ["zone", "reason"]),
     ("weir_cache_", ["zone"]),
@@ -40,9 +43,11 @@ LABELS = [
     ("db_client_", ["db_query_summary"]),
     ("weir_db_sessions", ["instance", "session"]),
     ("weir_batch_", ["db_query_summary"]),
-    ("weir_db_", ["db_query_summary"]),
-    ("weir_wal_", ["db_query_summary"]),
-    ("weir_cost_per_thousand", ["currency", "http_route", "db_query_summary"]),
+    ("weir_db_commit", ["db_query_summary"]),
+    ("weir_db_", ["db_query_summary", "group", "event_type"]),
+    ("weir_wal_", ["db_query_summary", "group", "event_type"]),
+    ("weir_cost_per_thousand", ["currency", "http_route", "db_query_summary", "group",
+                                "event_type"]),
     ("weir_cost_saved", ["currency", "by"]),
     ("weir_cost_", ["currency", "resource"]),
     ("weir_route_", ["http_route"]),
@@ -133,8 +138,10 @@ def targets_of(metric, kind):
     add = "max" if SAME_FOR_ALL.match(metric) else "sum"
     if metric == "process_start_time_seconds":
         return [(f"max by ({by}) ({metric}{{SELECT}}) * 1000", legend)]
-    if "percentile" in metric or unit_of(metric) == "s":
-        add = "max"
+    if "percentile" in metric or "per_thousand" in metric or unit_of(metric) == "s":
+        add = "max"  # of each process: these cannot be added up
+    if "saved" in metric:
+        add = "sum"
     return [(f"{add} by ({by}) ({metric}{{SELECT}})", legend)]
 
 

@@ -28,6 +28,15 @@ for my $name (qw(edge backend)) {
     my %of   = $page =~ /^\| `([a-z_]+)` \| (counter|gauge|histogram)\b/mg;
     my %has  = map { $_->{title} => 1 } @panels;
     is_deeply [ grep { !$has{$_} } sort keys %of ], [], "$file has each metric of its page";
+    my %expr = map { $_->{title} => $_->{targets}[0]{expr} } @panels;
+    my %by   = map { $_ => { map { $_ => 1 } ($expr{$_} =~ /by \((.*?)\)/)[0] =~ /\w+/g } } keys %of;
+    my @adds;
+    while ($page =~ /^\| `([a-z_]+)` \| \w+ \| .*?(?:by|label) (?:label )?`(\w+)`/mg) {
+        push @adds, "$1 over $2" unless $by{$1}{$2};
+    }
+    is_deeply \@adds, [], 'no panel adds up what the reference tells apart by a label';
+    is_deeply [ grep { /percentile|per_thousand/ && $expr{$_} =~ /^sum/ } sort keys %of ], [],
+        'nor means and percentiles';
     my %known = map { $_ => 1, "${_}_bucket" => 1, "${_}_count" => 1 } keys %of;
 
     my %ids;
