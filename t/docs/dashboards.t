@@ -29,8 +29,11 @@ for my $name (qw(edge backend)) {
     my %has  = map { $_->{title} => 1 } @panels;
     is_deeply [ grep { !$has{$_} } sort keys %of ], [], "$file has each metric of its page";
     my %expr = map { $_->{title} => $_->{targets}[0]{expr} } @panels;
-    my %by   = map { $_ => { map { $_ => 1 } ($expr{$_} =~ /by \((.*?)\)/)[0] =~ /\w+/g } } keys %of;
-    my @adds;
+    my (%by, @adds);
+    for my $metric (keys %of) {
+        my ($labels) = $expr{$metric} =~ /by \((.*?)\)/;
+        $by{$metric}{$_} = 1 for split /, /, $labels;
+    }
     while ($page =~ /^\| `([a-z_]+)` \| \w+ \| .*?(?:by|label) (?:label )?`(\w+)`/mg) {
         push @adds, "$1 over $2" unless $by{$1}{$2};
     }

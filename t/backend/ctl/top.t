@@ -78,7 +78,8 @@ END
 sub top { my ($code, $text) = output_of($CTL, 'top', @_); return ($code, $text) }
 
 subtest 'a screen' => sub {
-    status('/slow' => route(spans(10, 84, [ redis => 0.712, 'main' ], [ connect => 0.221 ]), spans(99, 4),
+    status('/slow' => route(spans(10, 84, [ redis => 0.712, 'main' ], [ connect => 0.221 ]),
+            spans(99, 4),
             versions => { 2 => route(spans(10, 84), spans(1, 4)) }),
         '/many' => route(spans(1000, 0.5), spans(1000, 0.5)), '/idle' => route(spans(0), spans(0)));
     metrics(50, 100);
@@ -87,7 +88,8 @@ subtest 'a screen' => sub {
     is $code, 0, 'is printed';
     like $text, qr/^weir 9\.9  the last 1m\nbreaker api is open: five failures\n\n/,
         'the version, and breakers that are not closed';
-    like $text, qr/\nROUTE .*\n\/many +1000 +0\.50 .*\n\/slow +10( +84\.00){5}  71% redis main, 22% connect\n/,
+    like $text,
+        qr/\nROUTE .*\n\/many +1000 +0\.50 .*\n\/slow +10( +84\.00){5}  71% redis main, 22%/,
         'routes, most requests first, with the causes of the tail';
     like $text, qr/\n  version 2 +10( +84\.00){5}\n/, 'versions';
     unlike $text, qr/idle/, 'not those without requests';
@@ -102,7 +104,8 @@ subtest 'a screen' => sub {
     ($code, $text) = top(@backend, '--once');
     unlike $text, qr/ROUTE/, 'the backend alone';
     $ENV{COLUMNS} = 80;
-    like +(top(@edge, '--once'))[1], qr/\n\/slow +10( +84\.00){2}.*\n    slow: 71% redis main, 22% c/,
+    like +(top(@edge, '--once'))[1],
+        qr/\n\/slow +10( +84\.00){2}.*\n    slow: 71% redis main, 22% connect\n/,
         'causes below their route where the terminal is not wide enough for them';
     $ENV{COLUMNS} = 40;
     ok !(grep { length > 40 } split /\n/, (top(@edge, @backend, '--once'))[1]), 'in 40 columns';
