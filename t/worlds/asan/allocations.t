@@ -11,6 +11,7 @@ use warnings;
 
 use FindBin '$Bin';
 use lib "$Bin/../../edge/cache", "$Bin/../../lib";
+use IO::Select;
 use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -121,6 +122,8 @@ my $http = <<"HTTP";
     weir_cache_lock_timeout ${LOCK_TIMEOUT}s;
     weir_problem_pages on;
     weir_exporter otlp $spans interval=1ms gzip=on;
+    weir_trace_publish main;
+    weir_cost currency=EUR cpu=0.04 redis=0.1 upstream=0.02;
     upstream twice { server UPSTREAM max_fails=0; server UPSTREAM max_fails=0; }
 HTTP
 my $server = <<'SERVER' =~ s/LONG/'long' x 60/er;
@@ -130,6 +133,12 @@ my $server = <<'SERVER' =~ s/LONG/'long' x 60/er;
         location = /teapot { weir_cache off; return 418; }
         location = /status { weir_status; }
         location = /metrics { weir_metrics; }
+        location /dashboard/ { weir_cache off; weir_dashboard; }
+        location /kept/ {
+            weir_trace ratio=0 errors=on slow=p99;
+            weir_cache off;
+            proxy_pass http://UPSTREAM/fails/;
+        }
         location /traced/ {
             weir_trace on;
             weir_trace_context propagate b3 b3multi;
@@ -493,6 +502,27 @@ path 'weir_status', at => '/status?', right => sub {
 path 'weir_metrics', at => '/metrics?', right => sub {
     $_[0]{status} == 200 && decoded($_[0]) =~ /^weir_metrics_series_dropped_total/m;
 };
+path 'weir_dashboard', at => '/dashboard', right => says(qr/<!doctype html>/);
+path 'the history of weir_dashboard', at => '/dashboard/past', end => '?history', right => sub {
+    $_[0]{status} == 200 && decoded($_[0]) =~ /^\{.*"upstreams":.*\}\s*\z/s;
+};
+# HTTP/1.0 has no chunks. A listener gets its first event at once, and a document later.
+my $listen_for = sub {
+    my ($uri, $seconds) = @_;
+    my ($socket, $raw, $end) = (IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . Crowd::port())
+        // die($!), '', time + $seconds);
+    print $socket "GET $uri HTTP/1.0\r\nHost: a\r\n\r\n";
+    while ($raw !~ /^event: status\n.*\n\n/m && (my $rest = $end - time) > 0) {
+        last if IO::Select->new($socket)->can_read($rest)
+            && !sysread $socket, $raw, 65536, length $raw;
+    }
+    my ($status) = $raw =~ /^HTTP\S+ (\d+)/;
+    return { status => $status // 0, headers => {}, raw => $raw,
+        content => $raw =~ s/.*?\r\n\r\n//sr };
+};
+path 'a listener of weir_dashboard', at => '/dashboard/events', end => '?events',
+    ask => sub { $listen_for->($_[0], 0.3) }, right => says(qr/^event: hello$/m),
+    again => sub { $listen_for->($_[0], 2) }, right_again => says(qr/^event: status$/m);
 my @context = ('traceparent' => '00-' . '4b' x 16 . '-' . '7c' x 8 . '-01',
     tracestate => 'a=1,b=2');
 my $arrived = sub {
@@ -505,6 +535,8 @@ path 'a traced request, and its export', at => '/traced/export', headers => {@co
     after => sub { sleep 0.1 }, holds => $arrived;
 path 'a traced request that fails', at => '/retraced', headers => {@context}, end => '?trace=0.5',
     right => says(qr{^body of /plain/page/retraced});
+path 'a trace that is kept late', at => '/kept', right => sub { $_[0]{status} == 500 },
+    after => sub { sleep 0.15 };
 path 'an upstream error', at => '/problem', right => sub { $_[0]{status} == 404 };
 
 path 'two clients of one key', at => '/plain/gate', before => sub { hold('upstream') }, ask => sub {
