@@ -24,6 +24,10 @@ static uint64_t ngx_http_weir_usage_cpu(void);
 
 ngx_http_weir_usage_process_t  ngx_http_weir_usage_process;
 
+/* The routes of what each process has: its sum, and what has no room. */
+static ngx_str_t  ngx_http_weir_usage_none = ngx_null_string;
+static ngx_str_t  ngx_http_weir_usage_other = ngx_string("_other");
+
 
 ngx_int_t
 ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
@@ -32,15 +36,14 @@ ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
     ngx_event_t                    *ev;
     ngx_http_weir_usage_process_t  *process;
 
-    static ngx_str_t  none = ngx_null_string;
-    static ngx_str_t  other = ngx_string("_other");
-
     process = &ngx_http_weir_usage_process;
 
     ngx_http_weir_usage_end();
 
-    process->total = ngx_http_weir_usage_zone_part(sh, shpool, slot, &none);
-    process->other = ngx_http_weir_usage_zone_part(sh, shpool, slot, &other);
+    process->total = ngx_http_weir_usage_zone_part(sh, shpool, slot,
+                                                   &ngx_http_weir_usage_none);
+    process->other = ngx_http_weir_usage_zone_part(sh, shpool, slot,
+                                                   &ngx_http_weir_usage_other);
 
     if (process->total == NULL || process->other == NULL) {
         return NGX_ERROR;
@@ -67,6 +70,18 @@ ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
     ngx_add_timer(ev, NGX_HTTP_WEIR_USAGE_INTERVAL);
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_usage_reserve(ngx_http_weir_usage_sh_t *sh,
+    ngx_slab_pool_t *shpool, ngx_uint_t slot)
+{
+    return ngx_http_weir_usage_zone_part(sh, shpool, slot,
+                                         &ngx_http_weir_usage_none)
+           && ngx_http_weir_usage_zone_part(sh, shpool, slot,
+                                            &ngx_http_weir_usage_other)
+           ? NGX_OK : NGX_ERROR;
 }
 
 

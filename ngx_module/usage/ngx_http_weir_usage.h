@@ -130,6 +130,13 @@ ngx_int_t ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
     ngx_slab_pool_t *shpool, ngx_uint_t slot, ngx_cycle_t *cycle);
 void ngx_http_weir_usage_end(void);
 
+/*
+ * Takes the memory with which a process with that slot begins.  NGX_OK, or
+ * NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_weir_usage_reserve(ngx_http_weir_usage_sh_t *sh,
+    ngx_slab_pool_t *shpool, ngx_uint_t slot);
+
 /* That of the request's location.  NULL: nothing is counted. */
 ngx_http_weir_usage_t *ngx_http_weir_usage_open(ngx_http_request_t *r);
 

@@ -313,6 +313,13 @@ void ngx_http_weir_series_zone_free(ngx_http_weir_series_zone_t *zone,
     ngx_uint_t slot);
 
 /*
+ * zone: takes the memory that a process needs to claim the slot, as far as there
+ * is room.
+ */
+void ngx_http_weir_series_zone_reserve(ngx_http_weir_series_zone_t *zone,
+    ngx_uint_t slot);
+
+/*
  * zone: the slot's part of a series, which is created if it is missing.  NULL:
  * no room, which is counted.
  */

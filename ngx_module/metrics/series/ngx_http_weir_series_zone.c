@@ -153,8 +153,8 @@ ngx_http_weir_series_zone_other(ngx_http_weir_series_zone_t *zone,
             page = &other[kind]->durations.page[octave];
 
             if (*page == NULL) {
-                /* no process has the slot, and a page without values reads
-                   like none */
+                /* no process has the slot, as it would have all pages; and a
+                   page without values reads like none */
                 *page = ngx_slab_calloc_locked(zone->shpool,
                                                sizeof(weir_histogram_page_t));
                 if (*page == NULL) {
@@ -165,6 +165,20 @@ ngx_http_weir_series_zone_other(ngx_http_weir_series_zone_t *zone,
     }
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_weir_series_zone_reserve(ngx_http_weir_series_zone_t *zone,
+    ngx_uint_t slot)
+{
+    ngx_http_weir_series_part_t  *other[NGX_HTTP_WEIR_SERIES_KINDS];
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+    (void) ngx_http_weir_series_zone_other(zone, slot, other);
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    (void) ngx_http_weir_usage_reserve(&zone->sh->usage, zone->shpool, slot);
 }
 
 

@@ -18,7 +18,7 @@ start_upstream(sub { answer('200 OK', [], 'x') });
 my $routes = 700;
 my $locations = join '', map { "    location = /many/$_ { return 204; }\n" } 1 .. $routes;
 
-start_edge('weir_metrics_zone 1m;', <<"SERVER", workers => 2);
+my $server = <<"SERVER";
     location /a { return 204; }
     location = /pid { return 200 "\$pid"; }
     location /p { proxy_pass http://UPSTREAM; }
@@ -26,6 +26,7 @@ start_edge('weir_metrics_zone 1m;', <<"SERVER", workers => 2);
     location = /status { weir_status; }
 $locations
 SERVER
+start_edge('weir_metrics_zone 1m;', $server, workers => 2);
 
 sub counted { families(text => get('/metrics')->{content}) }
 sub requests { total($_[0], 'http_server_request_duration_seconds_count', http_route => $_[1]) }
@@ -149,6 +150,30 @@ $m = counted();
 is total($m, 'http_server_request_duration_seconds_count'), $all + 10 + 1, 'nothing is lost';
 cmp_ok requests($m, '/a'), '>=', 120, '... and nothing taken back';
 is get('/status')->{status}, 200, 'weir_status answers';
+
+# A first reload while the zone is full: the new workers begin while the old ones have theirs.
+stop('edge', 'TERM');
+start_edge('weir_metrics_zone 1m;', $server, workers => 2);
+until_true('there are two workers', sub { workers() == 2 });
+both_serve();
+for my $round (1, 2) {
+    get("/many/$_") for 1 .. $routes;
+}
+cmp_ok total(counted(), 'weir_metrics_series_dropped_total'), '>', 100, 'a new zone is full';
+my %full = map { $_ => 1 } workers();
+kill 'HUP', $pid{edge};
+until_true('there are new workers only', sub {
+    my @now = workers();
+    @now == 2 && !grep { $full{$_} } @now;
+});
+until_true('the old workers are gone', sub { !grep { -d "/proc/$_" } keys %full });
+both_serve();
+my $begun = total(counted(), 'http_server_request_duration_seconds_count');
+get('/a') for 1 .. 20;
+is total(counted(), 'http_server_request_duration_seconds_count'), $begun + 20 + 1,
+    'workers that begin in a full zone count each request';
+is scalar(logged(qr/has no room for/)), 0, '... and find room for themselves';
+
 is scalar(logged(qr/\[(?:emerg|crit)\]|\[alert\].*(?!signal 9)$/)
     ) - scalar(logged(qr/signal 9/)), 0, 'no alarm but the kills';
 done_testing;
