@@ -248,7 +248,7 @@ void ngx_http_weir_series_exemplars_read(ngx_http_weir_series_t *series,
  * NGX_ERROR after an error was logged: the process counts nothing.
  */
 ngx_int_t ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
-    ngx_log_t *log);
+    ngx_uint_t workers, ngx_log_t *log);
 void ngx_http_weir_series_table_end(void);
 
 /* table: the label value of a method's number. */
@@ -305,18 +305,12 @@ ngx_int_t ngx_http_weir_series_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 /*
  * zone: claims a slot for this process and frees it.  NGX_ERROR: there is none,
  * or no memory for other, which gets a part for each kind: that of the series
- * for what has no room, with all its pages.
+ * for what has no room, with all its pages.  The last of so many workers also
+ * takes what those after a reload need, as far as there is room.
  */
 ngx_int_t ngx_http_weir_series_zone_claim(ngx_http_weir_series_zone_t *zone,
-    ngx_uint_t *slot, ngx_http_weir_series_part_t **other);
+    ngx_uint_t *slot, ngx_http_weir_series_part_t **other, ngx_uint_t workers);
 void ngx_http_weir_series_zone_free(ngx_http_weir_series_zone_t *zone,
-    ngx_uint_t slot);
-
-/*
- * zone: takes the memory that a process needs to claim the slot, as far as there
- * is room.
- */
-void ngx_http_weir_series_zone_reserve(ngx_http_weir_series_zone_t *zone,
     ngx_uint_t slot);
 
 /*

@@ -31,8 +31,6 @@ static void *ngx_http_weir_series_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_series_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_int_t ngx_http_weir_series_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_series_init_process(ngx_cycle_t *cycle);
-static void ngx_http_weir_series_reserve(ngx_http_weir_series_zone_t *zone,
-    ngx_cycle_t *cycle);
 static void ngx_http_weir_series_exit_process(ngx_cycle_t *cycle);
 
 
@@ -269,6 +267,7 @@ ngx_http_weir_series_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
 {
+    ngx_core_conf_t                   *ccf;
     ngx_http_weir_series_zone_t       *zone;
     ngx_http_weir_series_main_conf_t  *smcf;
 
@@ -290,11 +289,14 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     }
 
     zone = smcf->shm_zone->data;
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
     ngx_http_weir_record_on_kept(ngx_http_weir_series_count_kept);
 
     /* a worker without a slot serves requests, and keeps windows */
-    if (ngx_http_weir_series_table_begin(zone, cycle->log) == NGX_OK
+    if (ngx_http_weir_series_table_begin(zone, ccf->worker_processes,
+                                         cycle->log)
+        == NGX_OK
         && ngx_http_weir_usage_begin(&zone->sh->usage, zone->shpool,
                                      ngx_http_weir_series_table.slot, cycle)
            != NGX_OK)
@@ -305,39 +307,9 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
                       " larger");
     }
 
-    ngx_http_weir_series_reserve(zone, cycle);
     ngx_http_weir_series_windows_begin(zone, cycle);
 
     return NGX_OK;
-}
-
-
-/*
- * The workers of the next configuration begin while these still have their
- * slots, and must count even if the zone is full by then.  The lowest slots are
- * claimed first, so the last one of this configuration's takes from nobody.
- */
-
-static void
-ngx_http_weir_series_reserve(ngx_http_weir_series_zone_t *zone,
-    ngx_cycle_t *cycle)
-{
-    ngx_uint_t        i, n;
-    ngx_core_conf_t  *ccf;
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-    n = ccf->worker_processes;
-
-    if (ngx_process != NGX_PROCESS_WORKER
-        || ngx_http_weir_series_table.zone == NULL
-        || ngx_http_weir_series_table.slot != n - 1)
-    {
-        return;
-    }
-
-    for (i = n; i < ngx_min(2 * n, NGX_HTTP_WEIR_SERIES_SLOTS); i++) {
-        ngx_http_weir_series_zone_reserve(zone, i);
-    }
 }
 
 

@@ -226,7 +226,7 @@ ngx_http_weir_series_table_slow(ngx_http_weir_series_part_t *part,
 
 ngx_int_t
 ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
-    ngx_log_t *log)
+    ngx_uint_t workers, ngx_log_t *log)
 {
     ngx_http_weir_series_table_t  *process;
 
@@ -240,7 +240,8 @@ ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
         return NGX_ERROR;
     }
 
-    if (ngx_http_weir_series_zone_claim(zone, &process->slot, process->other)
+    if (ngx_http_weir_series_zone_claim(zone, &process->slot, process->other,
+                                        workers)
         != NGX_OK)
     {
         ngx_free(process->entries);

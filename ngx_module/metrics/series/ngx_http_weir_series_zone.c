@@ -37,6 +37,8 @@ static ngx_http_weir_series_blame_t *ngx_http_weir_series_zone_blame_add(
 static ngx_int_t ngx_http_weir_series_zone_other(
     ngx_http_weir_series_zone_t *zone, ngx_uint_t slot,
     ngx_http_weir_series_part_t **other);
+static void ngx_http_weir_series_zone_reserve(
+    ngx_http_weir_series_zone_t *zone, ngx_uint_t workers);
 
 
 /* Links an element that is complete, under the mutex. */
@@ -93,7 +95,7 @@ ngx_http_weir_series_zone_is_dead(ngx_pid_t pid)
 
 ngx_int_t
 ngx_http_weir_series_zone_claim(ngx_http_weir_series_zone_t *zone,
-    ngx_uint_t *slot, ngx_http_weir_series_part_t **other)
+    ngx_uint_t *slot, ngx_http_weir_series_part_t **other, ngx_uint_t workers)
 {
     ngx_int_t   rc;
     ngx_pid_t   pid;
@@ -120,6 +122,11 @@ ngx_http_weir_series_zone_claim(ngx_http_weir_series_zone_t *zone,
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (rc == NGX_OK && i + 1 == workers) {
+        /* the lowest slots come first: all of these workers have theirs */
+        ngx_http_weir_series_zone_reserve(zone, workers);
+    }
 
     return rc;
 }
@@ -168,17 +175,28 @@ ngx_http_weir_series_zone_other(ngx_http_weir_series_zone_t *zone,
 }
 
 
-void
+/*
+ * The workers of the next configuration begin while these still have their
+ * slots, and must count even if the zone is full by then.
+ */
+
+static void
 ngx_http_weir_series_zone_reserve(ngx_http_weir_series_zone_t *zone,
-    ngx_uint_t slot)
+    ngx_uint_t workers)
 {
+    ngx_uint_t                    i;
     ngx_http_weir_series_part_t  *other[NGX_HTTP_WEIR_SERIES_KINDS];
 
-    ngx_shmtx_lock(&zone->shpool->mutex);
-    (void) ngx_http_weir_series_zone_other(zone, slot, other);
-    ngx_shmtx_unlock(&zone->shpool->mutex);
+    for (i = workers;
+         i < ngx_min(2 * workers, NGX_HTTP_WEIR_SERIES_SLOTS);
+         i++)
+    {
+        ngx_shmtx_lock(&zone->shpool->mutex);
+        (void) ngx_http_weir_series_zone_other(zone, i, other);
+        ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    (void) ngx_http_weir_usage_reserve(&zone->sh->usage, zone->shpool, slot);
+        (void) ngx_http_weir_usage_reserve(&zone->sh->usage, zone->shpool, i);
+    }
 }
 
 
