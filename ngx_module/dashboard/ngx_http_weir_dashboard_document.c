@@ -101,7 +101,6 @@ ngx_http_weir_dashboard_document_next(
     ngx_http_weir_dashboard_document_t  *d;
 
     pool = ngx_http_weir_dashboard_draft.pool;
-    rc = NGX_OK;
 
     if (ngx_http_weir_dashboard_draft.series) {
         b = ngx_create_temp_buf(pool, NGX_HTTP_WEIR_METRICS_PART);
