@@ -25,7 +25,14 @@ weir_ctl_exit_t weir_ctl_fail(weir_ctl_exit_t code, const char *format, ...)
     while (len > 0 && text[len - 1] == '\n')
         text[--len] = '\0';
     fflush(stdout);
-    fprintf(stderr, "weirctl: %s\n", text);
+    fputs("weirctl: ", stderr);
+    for (char *line = text, *end; line != NULL; line = end) {
+        end = strchr(line, '\n');
+        if (end != NULL)
+            *end++ = '\0';
+        weir_ctl_make_safe(line, false);
+        fprintf(stderr, "%s\n", line);
+    }
 
     return code;
 }
@@ -67,6 +74,7 @@ static void print_head(const char *name, int width, bool right, bool last)
     for (; n < sizeof(upper) - 1 && name[n] != '\0'; n++)
         upper[n] = name[n] == '_' ? ' ' : (char)toupper((unsigned char)name[n]);
     upper[n] = '\0';
+    weir_ctl_make_safe(upper, false);
     print_cell(upper, width, right, last);
 }
 

@@ -7,6 +7,7 @@
 
 #include "ctl/fetch.h"
 #include "ctl/terminal.h"
+#include "ctl/text.h"
 #include "ctl/top/backend.h"
 #include "ctl/top/metrics.h"
 #include "ctl/top/screen.h"
@@ -66,6 +67,7 @@ static bool ask(top_t *top)
         ask_edge(top);
     if (top->metrics_url != NULL)
         ask_backend(top);
+    weir_ctl_make_safe(top->error, false);
 
     return top->error[0] == '\0';
 }

@@ -117,6 +117,12 @@ subtest 'text of others' => sub {
     my ($code, $text) = top(@edge, '--once');
     unlike $text, qr/[\x00-\x09\x0b-\x1f\x7f]|\xc2\x9b/, 'no control character';
     like $text, qr/^a\?\[2J\?2Jx+~ +1 .*  100% \?\]0;x\?$/m, 'but what can be read';
+    spew("$dir/odd", "[\"\xc2\x9b2J");
+    ($code, $text) = top('--url', "http://127.0.0.1:$port/odd", '--once');
+    like $text, qr/^weirctl: .*no JSON: .*\?2J/, 'nor one in a message';
+    spew("$dir/traces", "{\"traces\":[{\"a\\u001b[2J\":1}]}");
+    ($code, $text) = output_of($CTL, 'trace', 'list', '--url', "http://127.0.0.1:$port");
+    like $text, qr/^A\?\[2J$/m, 'nor in the head of a table';
 };
 
 subtest 'JSON, and the difference between two looks' => sub {
