@@ -24,6 +24,21 @@ static bool fail(const char *what, const char *path, char *error, size_t size)
     return false;
 }
 
+/* Not a FIFO or a device, which would keep a reader waiting; -1 with errno. */
+static int open_regular(const char *path, int flags, struct stat *st)
+{
+    int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC, 0600), why;
+
+    if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode))) {
+        why = EINVAL;
+        close(fd);
+        errno = why;
+        fd = -1;
+    }
+
+    return fd;
+}
+
 /* --- writing --------------------------------------------------------------------------------- */
 
 static void forget(weir_spans_file_t *file)
@@ -47,7 +62,9 @@ static bool end_line(const weir_spans_file_t *file)
 
 static bool open_file(weir_spans_file_t *file, char *error, size_t size)
 {
-    file->fd = open(file->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    struct stat st;
+
+    file->fd = open_regular(file->path, O_RDWR | O_APPEND | O_CREAT, &st);
     if (file->fd < 0)
         return fail("open", file->path, error, size);
     if (flock(file->fd, LOCK_EX | LOCK_NB) != 0) {
@@ -176,18 +193,6 @@ static bool read_lines(int fd, off_t *offset, const weir_spans_reader_t *reader)
     return n == 0;
 }
 
-static int open_part(const char *path, struct stat *st)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd >= 0 && fstat(fd, st) != 0) {
-        close(fd);
-        fd = -1;
-    }
-
-    return fd;
-}
-
 /* The part before the file, unless that is the file itself, which was renamed since it was opened.
  */
 static bool read_old(const char *path, const struct stat *current, bool *renamed,
@@ -195,7 +200,7 @@ static bool read_old(const char *path, const struct stat *current, bool *renamed
 {
     char *old = weir_alloc_format("%s.1", path);
     struct stat st;
-    int fd = open_part(old, &st);
+    int fd = open_regular(old, O_RDONLY, &st);
     off_t offset = 0;
     bool ok = fd >= 0 || errno == ENOENT;
 
@@ -215,7 +220,7 @@ bool weir_spans_file_read(const char *path, weir_spans_place_t *place,
 {
     bool ok = true, renamed = false;
     struct stat st;
-    int fd = open_part(path, &st);
+    int fd = open_regular(path, O_RDONLY, &st);
 
     if (fd < 0 && errno != ENOENT)
         return fail("read", path, error, size);
@@ -233,7 +238,7 @@ bool weir_spans_file_read(const char *path, weir_spans_place_t *place,
     }
     if (renamed && ok) {
         /* What has been read is the old part; now the new one. */
-        fd = open_part(path, &st);
+        fd = open_regular(path, O_RDONLY, &st);
         *place = (weir_spans_place_t){0};
         if (fd >= 0) {
             *place = (weir_spans_place_t){st.st_dev, st.st_ino, 0};

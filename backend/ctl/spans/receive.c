@@ -41,12 +41,14 @@ typedef struct {
     char *text;
     size_t len, size;
     size_t max;
+    size_t tried; /* bytes, with those of spans that had no room */
 } lines_t;
 
 static int add_text(const char *text, size_t len, void *arg)
 {
     lines_t *lines = arg;
 
+    lines->tried += len;
     if (len > lines->max - lines->len)
         return -1;
     if (lines->len + len > lines->size) {
@@ -59,15 +61,20 @@ static int add_text(const char *text, size_t len, void *arg)
     return 0;
 }
 
+/* Each line repeats resource and scope: spans behind many that had no room are not tried. */
 static bool add_span(const json_t *resource, const json_t *scope, const json_t *span, void *arg)
 {
     lines_t *lines = arg;
     size_t before = lines->len;
-    json_t *line =
-        weir_alloc_check(json_pack("{s:[{s:O,s:[{s:O,s:[O]}]}]}", "resourceSpans", "resource",
-                                   resource, "scopeSpans", "scope", scope, "spans", span));
-    bool ok = json_dump_callback(line, add_text, lines, JSON_COMPACT) == 0 &&
-              add_text("\n", 1, lines) == 0;
+    json_t *line;
+    bool ok;
+
+    if (lines->tried > 2 * lines->max)
+        return false;
+    line = weir_alloc_check(json_pack("{s:[{s:O,s:[{s:O,s:[O]}]}]}", "resourceSpans", "resource",
+                                      resource, "scopeSpans", "scope", scope, "spans", span));
+    ok = json_dump_callback(line, add_text, lines, JSON_COMPACT) == 0 &&
+         add_text("\n", 1, lines) == 0;
 
     json_decref(line);
     if (!ok)
@@ -211,6 +218,23 @@ static void post_traces(weir_http_request_t *request, void *arg)
     free(whole);
 }
 
+/*
+ * False, with an answer, if the host can be one of the web: a page whose name leads here (DNS
+ * rebinding) may not read spans.
+ */
+static bool check_host(weir_http_request_t *request)
+{
+    const char *host = weir_http_header(request, "Host");
+    size_t len = host != NULL ? strcspn(host, ":") : 0;
+
+    if (len == 0 || host[0] == '[' || memchr(host, '.', len) == NULL ||
+        strspn(host, "0123456789.") == len)
+        return true;
+    weir_http_error(request, 421, "Spans are shown to hosts that are addresses or plain names.");
+
+    return false;
+}
+
 static void fail_to_read(weir_http_request_t *request, const char *error)
 {
     weir_log(WEIR_LOG_ERROR, NULL, "spans cannot be read", "{s:s}", "error", error);
@@ -224,6 +248,8 @@ static void get_trace(weir_http_request_t *request, void *arg)
     char id[33], error[512];
     json_t *trace;
 
+    if (!check_host(request))
+        return;
     if (!weir_spans_is_id(given.data, given.len)) {
         weir_http_error(request, 400, "The id of a trace has 32 hexadecimal digits.");
         return;
@@ -268,6 +294,8 @@ static void get_traces(weir_http_request_t *request, void *arg)
     };
     char error[512];
 
+    if (!check_host(request))
+        return;
     if (choice.limit == 0 || (sort.data != NULL && !choice.slowest)) {
         weir_http_error(request, 400, "limit is a number from 1 to %d, and sort is slow.",
                         LIST_MAX);

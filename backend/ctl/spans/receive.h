@@ -11,7 +11,7 @@
  *   GET /health          200; 503 while the file cannot be written
  *
  * It listens on the loopback interface or a unix socket only: what it has may be personal, and is
- * shown to everyone who asks.
+ * shown to everyone who asks. A Host with a dot that is no address gets 421 instead of traces.
  */
 #ifndef WEIR_SPANS_RECEIVE_H
 #define WEIR_SPANS_RECEIVE_H

@@ -8,7 +8,9 @@ use lib "$FindBin::Bin/../../lib";
 
 use File::Temp 'tempdir';
 use IO::Compress::Gzip 'gzip';
+use IO::Socket::INET;
 use JSON::PP;
+use POSIX 'mkfifo';
 use Test::More;
 use Weir::Base qw(free_port output_of slurp spew wait_for);
 use Weir::Backend::Traces qw(encoded request span $CTL $ID);
@@ -165,6 +167,18 @@ subtest 'the file goes' => sub {
     is @{ $r->get('/traces')->{traces} }, 1, 'and in the list';
 };
 
+subtest 'something else is in its place' => sub {
+    unlink glob "$r->{file}*";
+    mkfifo($r->{file}, 0600) or die $!;
+    is $r->ask('GET', '/traces')->{status}, 503, 'a FIFO: it is not read';
+    is $r->post(request(span()))->{status}, 503, 'nor written';
+    unlink $r->{file};
+    symlink '/dev/zero', $r->{file} or die $!;
+    is $r->ask('GET', "/traces/$ID")->{status}, 503, 'a device is not read';
+    unlink $r->{file};
+    is $r->post(request(span(name => 'moved')))->{status}, 200, 'it goes: all is well again';
+};
+
 subtest 'the process goes' => sub {
     is $r->stop('KILL'), 9, 'killed';
     open my $out, '>>', $r->{file} or die $!;
@@ -179,6 +193,29 @@ subtest 'the process goes' => sub {
     is $code, 2, 'a second one is refused';
     like $text, qr/another process writes/, 'with the reason';
     is $r->stop, 0, 'TERM ends it';
+};
+
+subtest 'a large resource of many spans' => sub {
+    my $r = Weir::Backend::Traces->new(dir => tempdir(CLEANUP => 1));
+    my $large = request(map { span(traceId => id($_ + 1)) } 1 .. 30_000);
+    push @{ $large->{resourceSpans}[0]{resource}{attributes} },
+        { key => 'large', value => { stringValue => 'x' x 2_000_000 } };
+    # Each span repeats its resource: 60 GB in all.
+    my $answer = $r->post($large);
+    is $answer->{status}, 200, 'is taken';
+    cmp_ok decode_json($answer->{content})->{partialSuccess}{rejectedSpans}, '>', 29_900,
+        'as far as there is room';
+};
+
+subtest 'pages of the web' => sub {
+    my $r = Weir::Backend::Traces->new(dir => tempdir(CLEANUP => 1));
+    for ([ 421 => 'evil.example' ], [ 421 => "evil.example:$r->{port}" ], [ 421 => '1.2.3.4.x' ],
+        [ 200 => "127.0.0.1:$r->{port}" ], [ 200 => 'localhost' ], [ 200 => '[::1]:4318' ]) {
+        my ($status, $host) = @$_;
+        my $socket = IO::Socket::INET->new("127.0.0.1:$r->{port}") or die $@;
+        print $socket "GET /traces HTTP/1.1\r\nHost: $host\r\nConnection: close\r\n\r\n";
+        like <$socket>, qr/^HTTP\S+ $status /, $host;
+    }
 };
 
 subtest 'only on the loopback interface' => sub {
