@@ -37,13 +37,15 @@ static bool shown; /* somebody may read what is counted */
 
 /*
  * Before: the end of the WAL, and the transaction id that the batch takes; without the latter if
- * another transaction is under way or has taken one since the snapshot.
+ * another transaction is under way or has taken one since the snapshot. A server that refuses, such
+ * as a standby, spoils the sample and not the batch.
  */
 static const char before_sql[] =
-    "SELECT set_config('weir.wal', CASE WHEN pg_snapshot_xmin(s) = pg_snapshot_xmax(s) "
-    "AND pg_current_xact_id() = pg_snapshot_xmax(s) "
+    "DO $$ BEGIN PERFORM set_config('weir.wal', CASE WHEN pg_snapshot_xmin(s) = pg_snapshot_xmax(s)"
+    " AND pg_current_xact_id() = pg_snapshot_xmax(s) "
     "THEN concat_ws(' ', pg_current_wal_insert_lsn(), pg_snapshot_xmax(s)) ELSE '' END, false) "
-    "FROM pg_current_snapshot() s";
+    "FROM pg_current_snapshot() s; "
+    "EXCEPTION WHEN OTHERS THEN PERFORM set_config('weir.wal', '', false); END $$";
 
 /* After: the bytes of WAL since then; NULL if another transaction may have written some. */
 static const char after_sql[] =

@@ -122,4 +122,18 @@ for my $group (qw(email billing analytics flags)) {
         + value($f, 'weir_wal_samples_unusable_total', %of), '<=', 11, '... samples';
 }
 is $s->stop_backend('all'), 0, 'it stops';
+
+
+# --- a server that refuses to measure ----------------------------------------------------------
+
+# As a standby does.
+$s->psql_as('postgres', 'weir',
+    'REVOKE EXECUTE ON FUNCTION pg_current_wal_insert_lsn() FROM PUBLIC');
+$s->start_backend('api', conf => {%listens});
+for my $n (1 .. 9) {
+    my $r = $s->post('/signup', { email => "c$n\@example.com", displayName => 'C' });
+    is $r->{status}, 201, 'a signup';
+}
+$m->wait_for_value('weir_wal_samples_unusable_total', sub { $_ == 2 }, %signup);
+is $s->stop_backend('api'), 0, 'it stops';
 done_testing;
