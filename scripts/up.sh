@@ -38,14 +38,14 @@ settle_port() {
     echo "$prometheus" >"$run/with-prometheus"
 }
 
-# Before the long work, so that a port in use is reported at once.
+# Before the long work, so that a port in use is reported at once. A service that runs may need
+# another port, too, if an earlier version has started it.
 check_ports() {
     local name port
     for name in "${services[@]}"; do
-        gone "$name" || continue
-        stop_leftovers "$name"
+        ! gone "$name" || stop_leftovers "$name"
         for port in $(ports_of "$name"); do
-            port_free "$port" ||
+            port_free "$port" || port_of_service "$name" "$port" ||
                 die "port $port, for $name, is taken by $(port_holder "$port")" \
                     "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up" \
                     "(nine ports from there on are free)"

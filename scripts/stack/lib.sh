@@ -92,6 +92,7 @@ ports_of() {
     redis) echo "$redis_port" ;;
     smtp) echo "$smtp_port" ;;
     payments) echo "$payments_port" ;;
+    prometheus) echo "$prometheus_port" ;;
     esac
 }
 
@@ -104,6 +105,17 @@ listener_inodes() {
 
 port_free() {
     [ -z "$(listener_inodes "$1")" ]
+}
+
+# port_of_service SERVICE PORT: whether it listens there.
+port_of_service() {
+    local inode pid
+    pid=$(pid_of "$1") || return 1
+    for inode in $(listener_inodes "$2"); do
+        [ -z "$(find "/proc/$pid/fd" -lname "socket:\[$inode\]" -print -quit 2>/dev/null)" ] ||
+            return 0
+    done
+    return 1
 }
 
 # port_holder PORT: "name (pid N)" of the process that listens there, as far as /proc shows it.

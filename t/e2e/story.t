@@ -14,7 +14,7 @@ use JSON::PP;
 use List::Util qw(sum0);
 use POSIX ();
 use Test::More;
-use Weir::Base qw(free_ports listens slurp wait_for);
+use Weir::Base qw(free_ports listens slurp spew wait_for);
 use Weir::Operator;
 
 my @services = qw(postgres redis smtp payments backend nginx);
@@ -232,6 +232,23 @@ is scalar @{ ledger()->{charges} }, 1, 'one charge';
     like $text, qr/port $taken, for backend, is taken by \S+ \(pid $$\)/,
         'names port and holder';
     like $text, qr/WEIR_PORT=\d+ \.\/weir up/, 'and how to move';
+    close $listener;
+
+    # A version without some port has started a service that needs the port now.
+    my $redis = pids()->{redis};
+    my $start = (split ' ', slurp("/proc/$redis/stat") =~ s/.*\)//rs)[19];
+    mkdir "$run-other/pids";
+    spew("$run-other/pids/nginx", "$redis $start " . slurp('/proc/sys/kernel/random/boot_id'));
+    local $ENV{WEIR_PROMETHEUS} = 1;
+    for ([ nginx => 7 ], [ prometheus => 8 ]) {
+        my ($service, $n) = @$_;
+        $listener = IO::Socket::INET->new(Listen => 1,
+            LocalAddr => '127.0.0.1:' . ($ENV{WEIR_PORT} + $n)) or die("cannot listen: $!");
+        ($code, $text) = weir('up');
+        like $text, qr/, for $service, is taken by \S+ \(pid $$\)/, "that of $service, too";
+        close $listener;
+    }
+    unlink "$run-other/pids/nginx";
 }
 
 # Everything that has to do with this stack names its folder, or works in it.
