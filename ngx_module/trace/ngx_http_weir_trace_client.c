@@ -323,8 +323,12 @@ ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
     p = ngx_cpymem(p, state->peer->data, state->peer->len);
     ngx_memcpy(p, uri->data, uri->len);
 
-    url.len = ngx_http_weir_trace_redact(buf, &url);
-    url.data = buf;
+    /* without a query there is nothing to redact */
+
+    if (memchr(uri->data, '?', uri->len)) {
+        url.len = ngx_http_weir_trace_redact(buf, &url);
+        url.data = buf;
+    }
 
     ngx_http_weir_trace_text(attributes, "url.full", &url,
                              NGX_HTTP_WEIR_TRACE_URL_MAX);

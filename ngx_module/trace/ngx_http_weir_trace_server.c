@@ -173,7 +173,7 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     path = r->unparsed_uri;
 
     if (path.len) {
-        p = ngx_strlchr(path.data, path.data + path.len, '?');
+        p = memchr(path.data, '?', path.len);
 
         if (p) {
             text.data = p + 1;

@@ -89,10 +89,7 @@ static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner
         return weir_pb_write_varint(p, (uint64_t)a->value.number);
     case WEIR_ATTRIBUTE_DOUBLE: /* double_value = 4 */
         memcpy(&bits, &a->value.real, sizeof(bits));
-        bits = htole64(bits);
-        *p++ = WEIR_PB_TAG(4, WEIR_PB_FIXED64);
-        memcpy(p, &bits, sizeof(bits));
-        return p + sizeof(bits);
+        return weir_pb_write_fixed(p, WEIR_PB_TAG(4, WEIR_PB_FIXED64), bits);
     case WEIR_ATTRIBUTE_BOOL: /* bool_value = 2 */
         *p++ = WEIR_PB_TAG(2, WEIR_PB_VARINT);
         *p++ = a->value.flag;
@@ -106,25 +103,86 @@ static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner
 /* Such an attribute has no length of more than one byte. */
 #define SHORT_MAX 100
 
-/* A text attribute that is short, which most are, and ASCII. */
-static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a, size_t name)
-{
-    size_t len = a->value.text.len;
+/* What it takes beside its name and text, at most: a negative number takes ten bytes. */
+#define SHORT_HEAD 17
 
-    assert(p != NULL && name + len <= SHORT_MAX);
+/*
+ * Copies a short text without a call, by words that may overlap at its end. False if the text is
+ * not ASCII.
+ */
+static inline bool copy_ascii(char *p, const char *text, size_t len)
+{
+    const char *end = text + len;
+    uint64_t word, any;
+    uint32_t half, rest = 0;
+
+    if (len >= sizeof(word)) {
+        memcpy(&any, end - sizeof(any), sizeof(any));
+        memcpy(p + len - sizeof(any), &any, sizeof(any));
+        for (; end - text > (ptrdiff_t)sizeof(word); text += sizeof(word), p += sizeof(word)) {
+            memcpy(&word, text, sizeof(word));
+            memcpy(p, &word, sizeof(word));
+            any |= word;
+        }
+        return (any & WEIR_OUT_HIGH) == 0;
+    }
+
+    if (len >= sizeof(half)) {
+        memcpy(&half, text, sizeof(half));
+        memcpy(&rest, end - sizeof(rest), sizeof(rest));
+        memcpy(p, &half, sizeof(half));
+        memcpy(p + len - sizeof(rest), &rest, sizeof(rest));
+        return ((half | rest) & (uint32_t)WEIR_OUT_HIGH) == 0;
+    }
+
+    for (; text < end; text++) {
+        rest |= (unsigned char)*text;
+        *p++ = *text;
+    }
+
+    return (rest & 0x80) == 0;
+}
+
+/* The name of a short attribute whose value takes so many bytes, and the value's tag and length. */
+static inline char *write_short_name(char *p, uint8_t tag, const weir_attribute_t *a, size_t name,
+                                     size_t value)
+{
     *p++ = (char)tag;
-    *p++ = (char)(name + len + 6);
+    *p++ = (char)(name + value + 4);
     *p++ = WEIR_PB_TAG(1, WEIR_PB_BYTES);
     *p++ = (char)name;
-    memcpy(p, a->name, name);
+    (void)copy_ascii(p, a->name, name);
     p += name;
     *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
-    *p++ = (char)(len + 2);
-    *p++ = WEIR_PB_TAG(1, WEIR_PB_BYTES);
-    *p++ = (char)len;
-    memcpy(p, a->value.text.data, len);
+    *p++ = (char)value;
 
-    return p + len;
+    return p;
+}
+
+/*
+ * A short text in ASCII or a number, as most attributes are. Returns the place behind it, or NULL
+ * if it is another one; what was written is then of no use.
+ */
+static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a, size_t name)
+{
+    size_t len;
+
+    if (a->type == WEIR_ATTRIBUTE_TEXT && name + a->value.text.len <= SHORT_MAX) {
+        len = a->value.text.len;
+        p = write_short_name(p, tag, a, name, len + 2);
+        *p++ = WEIR_PB_TAG(1, WEIR_PB_BYTES);
+        *p++ = (char)len;
+        return copy_ascii(p, a->value.text.data, len) ? p + len : NULL;
+    }
+
+    if (a->type == WEIR_ATTRIBUTE_NUMBER && name <= SHORT_MAX) {
+        len = weir_pb_varint_len((uint64_t)a->value.number);
+        p = write_short_name(p, tag, a, name, len + 1);
+        *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
+        return weir_pb_write_varint(p, (uint64_t)a->value.number);
+    }
+
+    return NULL;
 }
 
 static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a, size_t name)
@@ -154,11 +212,15 @@ static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t
     for (size_t i = 0; i < attributes->n; i++) {
         const weir_attribute_t *a = &attributes->elts[i];
         size_t name = strlen(a->name);
+        char *p = NULL;
 
-        if (a->type == WEIR_ATTRIBUTE_TEXT && a->value.text.len != 0 &&
-            name + a->value.text.len <= SHORT_MAX && out->len + SHORT_MAX + 8 <= out->cap &&
-            weir_out_is_ascii(a->value.text))
-            out->len = (size_t)(write_short(out->buf + out->len, tag, a, name) - out->buf);
+        if (out->len + SHORT_MAX + SHORT_HEAD <= out->cap) {
+            assert(out->buf != NULL);
+            p = write_short(out->buf + out->len, tag, a, name);
+        }
+
+        if (p != NULL)
+            out->len = (size_t)(p - out->buf);
         else
             put_attribute(out, tag, a, name);
     }
@@ -221,22 +283,53 @@ static void put_flags(weir_out_t *out, const weir_span_t *span)
     weir_pb_put_fixed32(out, flags);
 }
 
+static inline char *write_id(char *p, uint8_t tag, const uint8_t *id, size_t n)
+{
+    *p++ = (char)tag;
+    *p++ = (char)n;
+    memcpy(p, id, n);
+
+    return p + n;
+}
+
+/* The fields before the attributes, with one check for room for all. */
+static void put_head(weir_out_t *out, const weir_span_t *span)
+{
+    bool root = weir_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN);
+    size_t state = span->tracestate.len != 0 ? weir_out_text_len(span->tracestate) : 0,
+           name = weir_out_text_len(span->name),
+           len = (2 + WEIR_TRACE_ID_LEN) + (2 + WEIR_SPAN_ID_LEN) +
+                 (state != 0 ? weir_pb_field_len(state) : 0) + (root ? 0 : 2 + WEIR_SPAN_ID_LEN) +
+                 weir_pb_field_len(name) + 2 + 2 * (1 + sizeof(uint64_t));
+    char *p;
+
+    out->len += len;
+    if (out->len > out->cap) {
+        out->full = true;
+        return;
+    }
+
+    assert(out->buf != NULL);
+    p = out->buf + out->len - len;
+    p = write_id(p, WEIR_PB_TAG(1, WEIR_PB_BYTES), span->trace_id, WEIR_TRACE_ID_LEN);
+    p = write_id(p, WEIR_PB_TAG(2, WEIR_PB_BYTES), span->span_id, WEIR_SPAN_ID_LEN);
+    if (state != 0)
+        p = write_text(p, WEIR_PB_TAG(3, WEIR_PB_BYTES), span->tracestate, state);
+    if (!root)
+        p = write_id(p, WEIR_PB_TAG(4, WEIR_PB_BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
+    p = write_text(p, WEIR_PB_TAG(5, WEIR_PB_BYTES), span->name, name);
+    *p++ = WEIR_PB_TAG(6, WEIR_PB_VARINT);
+    *p++ = (char)span->kind;
+    p = weir_pb_write_fixed(p, WEIR_PB_TAG(7, WEIR_PB_FIXED64), span->start);
+    (void)weir_pb_write_fixed(p, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
+}
+
 static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
 {
     size_t start = weir_pb_begin(out, WEIR_PB_TAG(2, WEIR_PB_BYTES));
 
     (void)resource;
-    weir_pb_put_bytes(out, WEIR_PB_TAG(1, WEIR_PB_BYTES), span->trace_id, WEIR_TRACE_ID_LEN);
-    weir_pb_put_bytes(out, WEIR_PB_TAG(2, WEIR_PB_BYTES), span->span_id, WEIR_SPAN_ID_LEN);
-    if (span->tracestate.len != 0)
-        weir_pb_put_text(out, WEIR_PB_TAG(3, WEIR_PB_BYTES), span->tracestate);
-    if (!weir_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN))
-        weir_pb_put_bytes(out, WEIR_PB_TAG(4, WEIR_PB_BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
-    weir_pb_put_text(out, WEIR_PB_TAG(5, WEIR_PB_BYTES), span->name);
-    weir_out_byte(out, WEIR_PB_TAG(6, WEIR_PB_VARINT));
-    weir_out_byte(out, (uint8_t)span->kind);
-    weir_pb_put_fixed(out, WEIR_PB_TAG(7, WEIR_PB_FIXED64), span->start);
-    weir_pb_put_fixed(out, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
+    put_head(out, span);
     put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
     for (size_t i = 0; i < span->event_count; i++)
         put_event(out, &span->events[i]);

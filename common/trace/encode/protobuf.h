@@ -49,13 +49,20 @@ static inline void weir_pb_put_varint(weir_out_t *out, uint64_t n)
 }
 
 /* A field of type WEIR_PB_FIXED64. */
+static inline char *weir_pb_write_fixed(char *p, uint8_t tag, uint64_t value)
+{
+    value = htole64(value);
+    *p++ = (char)tag;
+    memcpy(p, &value, sizeof(value));
+
+    return p + sizeof(value);
+}
+
 static inline void weir_pb_put_fixed(weir_out_t *out, uint8_t tag, uint64_t value)
 {
     char bytes[1 + sizeof(value)];
 
-    value = htole64(value);
-    bytes[0] = (char)tag;
-    memcpy(bytes + 1, &value, sizeof(value));
+    (void)weir_pb_write_fixed(bytes, tag, value);
     weir_out_bytes(out, bytes, sizeof(bytes));
 }
 

@@ -2,11 +2,13 @@
 // needs: common/trace/ids.c common/ids/random.c
 #include "common/trace/traceparent.h"
 #include "common/ids/uuid7.h"
+#include "common/text/hex.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -14,6 +16,26 @@
 static weir_str_t str(const char *s)
 {
     return (weir_str_t){s, strlen(s)};
+}
+
+/* Eight bytes at a time, and the rest. */
+static void each_byte_has_two_digits(void **state)
+{
+    uint8_t bytes[256];
+    char out[2 * sizeof(bytes) + 1], want[3];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)i;
+    for (size_t n = 0; n <= sizeof(bytes); n += 1 + n / 20) {
+        memset(out, '.', sizeof(out));
+        weir_hex(out, bytes, n);
+        for (size_t i = 0; i < n; i++) {
+            snprintf(want, sizeof(want), "%02x", bytes[i]);
+            assert_memory_equal(out + 2 * i, want, 2);
+        }
+        assert_int_equal(out[2 * n], '.');
+    }
 }
 
 /* RFC 9562 appendix A.6 */
@@ -161,6 +183,7 @@ static void nothing_past_the_end_is_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_byte_has_two_digits),
         cmocka_unit_test(a_uuid_is_time_then_randomness),
         cmocka_unit_test(uuids_differ_and_can_be_read),
         cmocka_unit_test(capitals_are_read_as_small_letters),

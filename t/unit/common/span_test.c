@@ -157,6 +157,40 @@ static void a_long_text_takes_a_longer_length(void **state)
     assert_int_equal((room[1] & 0x7f) | (room[2] & 0x7f) << 7 | (room[3] & 0x7f) << 14, n - 4);
 }
 
+/* Short texts in ASCII and numbers are written in another way where there is more room. */
+static void more_room_changes_no_attribute(void **state)
+{
+    char text[130], room[1024], exact[1024];
+    weir_attribute_t a = {.name = "name", .type = WEIR_ATTRIBUTE_TEXT};
+    weir_span_t span = bare();
+    size_t n, m, want;
+
+    (void)state;
+    span.attributes = (weir_attributes_t){&a, 1};
+    for (size_t len = 0; len <= sizeof(text); len++) {
+        for (size_t other = 0; other <= len; other++) { /* which is no UTF-8; len: none */
+            for (size_t i = 0; i < len; i++)
+                text[i] = (char)(i == other ? 0xff : 'a' + i % 26);
+            a.value.text = (weir_str_t){text, len};
+            want = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, NULL, 0);
+            n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, room, sizeof(room));
+            m = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, exact, want);
+            assert_int_equal(n, m);
+            assert_memory_equal(room, exact, n);
+        }
+    }
+
+    a.type = WEIR_ATTRIBUTE_NUMBER;
+    for (int bits = 0; bits < 64; bits++) {
+        a.value.number = (int64_t)(UINT64_C(1) << bits);
+        want = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, NULL, 0);
+        n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, room, sizeof(room));
+        m = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, NULL, exact, want);
+        assert_int_equal(n, m);
+        assert_memory_equal(room, exact, n);
+    }
+}
+
 static void media_types_are_those_of_the_protocols(void **state)
 {
     (void)state;
@@ -170,6 +204,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_span_fits_into_the_room_that_it_asked_for),
         cmocka_unit_test(a_long_text_takes_a_longer_length),
+        cmocka_unit_test(more_room_changes_no_attribute),
         cmocka_unit_test(media_types_are_those_of_the_protocols),
     };
 
