@@ -43,7 +43,15 @@ sub trace_of {
         @found = grep { $_->{trace} eq $trace } received_spans('spans');
         return @found >= $number;
     });
-    return sort { $a->{start} <=> $b->{start} } @found;
+    # From parent to child: nginx knows a start in milliseconds only, so times may be out of order.
+    my %child_of = map { $_->{parent} => $_ } @found;
+    my %known    = map { $_->{id} => 1 } @found;
+    my ($first)  = grep { !$known{ $_->{parent} } } @found;
+    my @chain;
+    for (my $span = $first; $span; $span = $child_of{ $span->{id} }) {
+        push @chain, $span;
+    }
+    return @chain;
 }
 sub is_child {
     my ($child, $parent, $what) = @_;
