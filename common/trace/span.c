@@ -41,6 +41,19 @@ size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
     return finish(&out);
 }
 
+size_t weir_span_attributes(weir_span_format_t format, const weir_attributes_t *attributes,
+                            char *buf, size_t cap)
+{
+    weir_out_t out = {buf, cap, 0, false};
+
+    if (encoder(format)->attributes == NULL)
+        return 0;
+
+    encoder(format)->attributes(&out, attributes);
+
+    return out.full ? 0 : out.len;
+}
+
 size_t weir_span_head(weir_span_format_t format, const weir_span_resource_t *resource,
                       size_t spans_len, char *buf, size_t cap)
 {

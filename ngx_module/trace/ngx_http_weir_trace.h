@@ -9,6 +9,7 @@
  *     end        whether the trace is kept, at the end of the request
  *     refresh    the trace of a background refresh
  *     server     the server span of a kept request
+ *     known      what it has in common with that of the last request
  *     client     the client spans of its upstreams, the spans of its waits
  *     publish    the ids of traces that are kept late
  *
@@ -44,6 +45,9 @@ typedef enum {
 } ngx_http_weir_trace_mode_e;
 
 
+typedef struct ngx_http_weir_trace_known_s  ngx_http_weir_trace_known_t;
+
+
 #define NGX_HTTP_WEIR_TRACE_EXTRACT   0x0001
 #define NGX_HTTP_WEIR_TRACE_INJECT    0x0002
 #define NGX_HTTP_WEIR_TRACE_B3        0x0004
@@ -67,6 +71,7 @@ typedef struct {
                                               sampled, some are kept and their
                                               ids published */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
+    ngx_http_weir_trace_known_t  *known;   /* of this process; NULL: off */
 } ngx_http_weir_trace_loc_conf_t;
 
 
@@ -151,6 +156,9 @@ char *ngx_http_weir_trace_set_context(ngx_conf_t *cf, ngx_command_t *cmd,
 void *ngx_http_weir_trace_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+
+/* known: empty; NULL: no memory. */
+ngx_http_weir_trace_known_t *ngx_http_weir_trace_known_create(ngx_pool_t *pool);
 
 /*
  * conf: reads "on", "off", "parent", or a ratio from 0 to 1; NGX_DECLINED if

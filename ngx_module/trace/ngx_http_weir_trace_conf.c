@@ -472,5 +472,13 @@ ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     conf->late = tmcf->publish && (conf->slow || conf->errors
                          || conf->percentile != NGX_HTTP_WEIR_PERCENTILES);
 
+    if (conf->mode != NGX_HTTP_WEIR_TRACE_OFF) {
+        conf->known = ngx_http_weir_trace_known_create(cf->pool);
+
+        if (conf->known == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
     return NGX_CONF_OK;
 }

@@ -45,6 +45,33 @@ typedef struct {
 } ngx_http_weir_trace_method_t;
 
 
+/*
+ * Name and attributes of a location's last server span.  These are of method,
+ * route, scheme, host and protocol, which clients seldom change.
+ */
+struct ngx_http_weir_trace_known_s {
+    ngx_uint_t                  method;    /* a number of nginx; 0: nothing is
+                                              known */
+    ngx_uint_t                  version;   /* r->http_version */
+    ngx_uint_t                  tls;       /* bool */
+    size_t                      host_len;
+    size_t                      address_len;  /* of the host without its port */
+    size_t                      name_len;
+    size_t                      len;       /* of encoded */
+    u_char                      host[64];
+    u_char                      name[64];  /* of the span */
+    char                        encoded[384];
+};
+
+
+/* known: the location's, if the request has the same; else NULL. */
+ngx_http_weir_trace_known_t *ngx_http_weir_trace_known_find(
+    ngx_http_weir_trace_kept_t *kept);
+
+/* known: keeps the name, and attributes that are the first ones of the span. */
+void ngx_http_weir_trace_known_keep(ngx_http_weir_trace_kept_t *kept,
+    ngx_http_weir_trace_attributes_t *attributes, ngx_str_t *name);
+
 /* server: exports the server span; as ngx_http_weir_export_span(). */
 ngx_int_t ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
 
@@ -82,6 +109,17 @@ ngx_http_weir_trace_time(ngx_http_weir_trace_kept_t *kept, uint64_t ns)
     ns = ngx_max(ns, kept->start);
 
     return ngx_min(ns, kept->end);
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_trace_is_tls(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_SSL)
+    return r->connection->ssl != NULL;
+#else
+    return 0;
+#endif
 }
 
 

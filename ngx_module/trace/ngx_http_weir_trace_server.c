@@ -15,7 +15,8 @@
 
 static void ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *query);
-static ngx_uint_t ngx_http_weir_trace_is_tls(ngx_http_request_t *r);
+static size_t ngx_http_weir_trace_server_target(ngx_http_request_t *r,
+    ngx_http_weir_trace_attributes_t *attributes, u_char *name);
 static void ngx_http_weir_trace_server_host(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes);
 static void ngx_http_weir_trace_server_response(ngx_http_request_t *r,
@@ -47,12 +48,11 @@ static ngx_str_t  ngx_http_weir_trace_methods[] = {
 ngx_int_t
 ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 {
-    u_char                            *p;
+    ngx_str_t                          text;
     weir_span_t                        span;
     ngx_http_request_t                *r;
-    ngx_http_weir_loc_conf_t          *wlcf;
     weir_span_event_t                  events[NGX_HTTP_WEIR_RECORD_EVENTS];
-    ngx_http_weir_trace_method_t       method;
+    ngx_http_weir_trace_known_t       *known;
     ngx_http_weir_trace_attributes_t   attributes;
     u_char                             query[NGX_HTTP_WEIR_TRACE_URL_MAX],
                                        number[NGX_INT_T_LEN],
@@ -71,37 +71,22 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 
     attributes.n = 0;
 
-    ngx_http_weir_trace_method(r, &method);
-    ngx_http_weir_trace_text(&attributes, "http.request.method", &method.name,
-                             NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+    known = ngx_http_weir_trace_known_find(kept);
 
-    p = name;
-
-    if (method.name.data[0] != '_') {
-        p = ngx_cpymem(p, method.name.data, method.name.len);
+    if (known) {
+        span.name.data = (char *) known->name;
+        span.name.len = known->name_len;
+        span.encoded.data = known->encoded;
+        span.encoded.len = known->len;
 
     } else {
-        p = ngx_cpymem(p, "HTTP", 4);
+        text.data = name;
+        text.len = ngx_http_weir_trace_server_target(r, &attributes, name);
+        span.name.data = (char *) name;
+        span.name.len = text.len;
 
-        if (method.sent.len) {
-            ngx_http_weir_trace_text(&attributes,
-                                     "http.request.method_original",
-                                     &method.sent,
-                                     NGX_HTTP_WEIR_TRACE_TEXT_MAX);
-        }
+        ngx_http_weir_trace_known_keep(kept, &attributes, &text);
     }
-
-    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
-
-    if (wlcf->route.len) {
-        ngx_http_weir_trace_text(&attributes, "http.route", &wlcf->route,
-                                 NGX_HTTP_WEIR_ROUTE_MAX);
-        *p++ = ' ';
-        p = ngx_cpymem(p, wlcf->route.data, wlcf->route.len);
-    }
-
-    span.name.data = (char *) name;
-    span.name.len = p - name;
 
     ngx_http_weir_trace_server_request(r, &attributes, query);
     ngx_http_weir_trace_server_response(r, &attributes, number);
@@ -114,6 +99,74 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
     span.attributes.n = attributes.n;
 
     return ngx_http_weir_export_span(r, &span);
+}
+
+
+/*
+ * Method, route, scheme, host and protocol; see known.  Returns the length of
+ * the span's name, which is written to name.
+ */
+
+static size_t
+ngx_http_weir_trace_server_target(ngx_http_request_t *r,
+    ngx_http_weir_trace_attributes_t *attributes, u_char *name)
+{
+    u_char                        *p;
+    ngx_str_t                     *version;
+    ngx_http_weir_loc_conf_t      *wlcf;
+    ngx_http_weir_trace_method_t   method;
+
+    static ngx_str_t  schemes[] = { ngx_string("http"), ngx_string("https") };
+    static ngx_str_t  v3 = ngx_string("3");
+    static ngx_str_t  v2 = ngx_string("2");
+    static ngx_str_t  v11 = ngx_string("1.1");
+    static ngx_str_t  v10 = ngx_string("1.0");
+    static ngx_str_t  v9 = ngx_string("0.9");
+
+    ngx_http_weir_trace_method(r, &method);
+    ngx_http_weir_trace_text(attributes, "http.request.method", &method.name,
+                             NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+
+    p = name;
+
+    if (method.name.data[0] != '_') {
+        p = ngx_cpymem(p, method.name.data, method.name.len);
+
+    } else {
+        p = ngx_cpymem(p, "HTTP", 4);
+
+        if (method.sent.len) {
+            ngx_http_weir_trace_text(attributes, "http.request.method_original",
+                                     &method.sent,
+                                     NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+        }
+    }
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    if (wlcf->route.len) {
+        ngx_http_weir_trace_text(attributes, "http.route", &wlcf->route,
+                                 NGX_HTTP_WEIR_ROUTE_MAX);
+        *p++ = ' ';
+        p = ngx_cpymem(p, wlcf->route.data, wlcf->route.len);
+    }
+
+    ngx_http_weir_trace_text(attributes, "url.scheme",
+                             &schemes[ngx_http_weir_trace_is_tls(r)], 5);
+
+    ngx_http_weir_trace_server_host(r, attributes);
+
+    if (r->request_line.len) {
+        version = r->http_version >= 3000 ? &v3
+                  : r->http_version >= NGX_HTTP_VERSION_20 ? &v2
+                  : r->http_version >= NGX_HTTP_VERSION_11 ? &v11
+                  : r->http_version >= NGX_HTTP_VERSION_10 ? &v10 : &v9;
+
+        ngx_http_weir_trace_text(attributes, "network.protocol.version",
+                                 version, 3);
+    }
+
+    return p - name;
 }
 
 
@@ -161,14 +214,7 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *query)
 {
     u_char     *p;
-    ngx_str_t   path, text, *version;
-
-    static ngx_str_t  schemes[] = { ngx_string("http"), ngx_string("https") };
-    static ngx_str_t  v3 = ngx_string("3");
-    static ngx_str_t  v2 = ngx_string("2");
-    static ngx_str_t  v11 = ngx_string("1.1");
-    static ngx_str_t  v10 = ngx_string("1.0");
-    static ngx_str_t  v9 = ngx_string("0.9");
+    ngx_str_t   path, text;
 
     path = r->unparsed_uri;
 
@@ -190,41 +236,15 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
                                  NGX_HTTP_WEIR_TRACE_URL_MAX);
     }
 
-    ngx_http_weir_trace_text(attributes, "url.scheme",
-                             &schemes[ngx_http_weir_trace_is_tls(r)], 5);
-
-    ngx_http_weir_trace_server_host(r, attributes);
-
     ngx_http_weir_trace_text(attributes, "client.address",
                              &r->connection->addr_text,
                              NGX_HTTP_WEIR_TRACE_TEXT_MAX);
-
-    if (r->request_line.len) {
-        version = r->http_version >= 3000 ? &v3
-                  : r->http_version >= NGX_HTTP_VERSION_20 ? &v2
-                  : r->http_version >= NGX_HTTP_VERSION_11 ? &v11
-                  : r->http_version >= NGX_HTTP_VERSION_10 ? &v10 : &v9;
-
-        ngx_http_weir_trace_text(attributes, "network.protocol.version",
-                                 version, 3);
-    }
 
     if (r->headers_in.user_agent) {
         ngx_http_weir_trace_text(attributes, "user_agent.original",
                                  &r->headers_in.user_agent->value,
                                  NGX_HTTP_WEIR_TRACE_TEXT_MAX);
     }
-}
-
-
-static ngx_uint_t
-ngx_http_weir_trace_is_tls(ngx_http_request_t *r)
-{
-#if (NGX_HTTP_SSL)
-    return r->connection->ssl != NULL;
-#else
-    return 0;
-#endif
 }
 
 

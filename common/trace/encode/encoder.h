@@ -12,6 +12,8 @@
 typedef struct {
     const char *media_type;
     void (*encode)(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource);
+    /* see weir_span_attributes(); NULL: none */
+    void (*attributes)(weir_out_t *out, const weir_attributes_t *attributes);
     void (*head)(weir_out_t *out, const weir_span_resource_t *resource, size_t spans_len);
     weir_str_t separator;
     weir_str_t tail;

@@ -324,13 +324,19 @@ static void put_head(weir_out_t *out, const weir_span_t *span)
     (void)weir_pb_write_fixed(p, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
 }
 
+static void span_attributes(weir_out_t *out, const weir_attributes_t *attributes)
+{
+    put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), attributes);
+}
+
 static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
 {
     size_t start = weir_pb_begin(out, WEIR_PB_TAG(2, WEIR_PB_BYTES));
 
     (void)resource;
     put_head(out, span);
-    put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
+    weir_out_bytes(out, span->encoded.data, span->encoded.len);
+    span_attributes(out, &span->attributes);
     for (size_t i = 0; i < span->event_count; i++)
         put_event(out, &span->events[i]);
     for (size_t i = 0; i < span->link_count; i++)
@@ -385,6 +391,7 @@ static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t s
 const weir_encoder_t weir_otlp = {
     .media_type = "application/x-protobuf",
     .encode = encode,
+    .attributes = span_attributes,
     .head = head,
     .separator = {"", 0},
     .tail = {"", 0},

@@ -111,6 +111,12 @@ sub raw {
 
 sub head { my ($line, @more) = @_; return join("\r\n", $line, 'Host: a.test:81', @more, '', '') }
 
+# A request of a host, which closes the connection.
+sub named {
+    my ($host, $line) = @_;
+    return raw(join "\r\n", $line, "Host: $host", 'Connection: close', '', '');
+}
+
 # A client that leaves while its upstream is asked.
 sub leave {
     my $path = shift;
@@ -122,6 +128,12 @@ sub leave {
 # Name; what is done; attributes of the span, undef: absent.
 my $method = 'http.request.method';
 my $status = 'http.response.status_code';
+sub of_host {
+    my ($address, $port, %more) = @_;
+    return { $method => 'GET', name => 'GET = /static', 'url.scheme' => 'http',
+        'http.route' => '= /static', 'server.address' => $address, 'server.port' => $port,
+        'network.protocol.version' => '1.1', 'url.path' => '/static', %more };
+}
 my @ends = (
     ['a response of the upstream', sub { get('/plain?a=1&sig=secret') }, { $method => 'GET',
         $status => 200, 'url.path' => '/plain', 'url.query' => 'a=1&sig=REDACTED',
@@ -216,6 +228,29 @@ my @ends = (
     ['HTTP/2', sub { Weir::Http2->new($h2)->get('/plain', 'user-agent', 'test') }, {
         'network.protocol.version' => '2', 'user_agent.original' => 'test', $method => 'GET',
         'server.address' => 'a.test', 'url.path' => '/plain' }],
+    # The location remembers what is common to its requests.
+    ['a host', sub { named('b.test:81', 'GET /static HTTP/1.1') }, of_host('b.test', 81)],
+    ['... again', sub { named('b.test:81', 'GET /static HTTP/1.1') }, of_host('b.test', 81)],
+    ['... with another port', sub { named('b.test:82', 'GET /static HTTP/1.1') },
+        of_host('b.test', 82)],
+    ['... without a port', sub { named('b.test', 'GET /static HTTP/1.1') }, of_host('b.test', 80)],
+    ['... with a dot', sub { named('b.test.', 'GET /static HTTP/1.1') }, of_host('b.test', 80)],
+    ['... of the same length', sub { named('c.test.', 'GET /static HTTP/1.1') },
+        of_host('c.test', 80)],
+    ['... with another method', sub { named('c.test.', 'HEAD /static HTTP/1.1') },
+        of_host('c.test', 80, $method => 'HEAD', name => 'HEAD = /static')],
+    ['... with another version', sub { named('c.test.', 'HEAD /static HTTP/1.0') },
+        of_host('c.test', 80, $method => 'HEAD', 'network.protocol.version' => '1.0',
+            name => 'HEAD = /static')],
+    ['... with a longer name', sub { named('c' x 65, 'GET /static HTTP/1.1') },
+        of_host('c' x 65, 80)],
+    ['... again', sub { named('c' x 65, 'GET /static HTTP/1.1') }, of_host('c' x 65, 80)],
+    ['... of the request line', sub { named('c.test:81', 'GET http://d.test/static HTTP/1.1') },
+        of_host('d.test', 81)],
+    ['... and not of it', sub { named('c.test:81', 'GET /static HTTP/1.1') },
+        of_host('c.test', 81)],
+    ['... with an unknown method', sub { named('c.test:81', 'BREW /static HTTP/1.1') },
+        of_host('c.test', 81, $method => '_OTHER', name => 'HTTP = /static')],
     ['a stream of HTTP/2 that is reset', sub {
         my $client = Weir::Http2->new($h2);
         my $stream = $client->open('GET', '/held-reset', 1);
