@@ -4,7 +4,8 @@
 # starting from the corpus in NAME beside it. Fails on the first finding and leaves the input that
 # causes it in build/fuzz. The last line of each log is the used part of the target's budget; with
 # WEIR_FUZZ_MEASURE=1 exceeding it is no finding. WEIR_FUZZ_SEED=N generates the same inputs in the
-# same order each time.
+# same order each time, 10,000 for each second at most, so that the inputs do not depend on the
+# machine's speed.
 #
 # New inputs are kept in build/fuzz/NAME.  With WEIR_FUZZ_MERGE=1 the corpus is
 # minimized: it keeps the inputs with a name, and a small set of others with the
@@ -101,6 +102,9 @@ merge() {
 wrapped=(__sanitizer_cov_trace_pc __asan_memcpy __asan_memmove __asan_memset)
 mapfile -t -O 4 wrapped < <(sed -nE 's/^WRAP\([^,]*, ([a-z]+),.*/\1/p' t/fuzz/budget.c)
 
+runs=-1
+[ -z "${WEIR_FUZZ_SEED:-}" ] || runs=$((10000 * seconds))
+
 scripts/packages.sh fuzz
 mkdir -p build/fuzz
 clang -g -O2 -Wall -Wextra -Werror -fno-builtin -c t/fuzz/budget.c -o build/fuzz/budget.o
@@ -112,7 +116,7 @@ for target in "$@"; do
     mkdir -p "build/fuzz/$target" "$corpus"
     echo "fuzz: $target for $seconds s"
     "build/fuzz/${target}_fuzz" -seed="${WEIR_FUZZ_SEED:-0}" -max_total_time="$seconds" \
-        -timeout=300 -rss_limit_mb=1024 -max_len=4096 \
+        -runs="$runs" -timeout=300 -rss_limit_mb=1024 -max_len=4096 \
         -artifact_prefix="build/fuzz/$target-" "build/fuzz/$target" "$corpus" \
         >"build/fuzz/$target.log" 2>&1 || {
         tail -50 "build/fuzz/$target.log" >&2

@@ -1,8 +1,9 @@
 /*
  * One XREAD is under way at a time. The position is the id of the last message; it survives a lost
- * connection. Times in ids are those of Redis. A message may have any id: one that is far in the
- * future would make us wait for later ones for ever, so from there we go back, and read the last
- * ids again, which does no harm.
+ * connection. Times in ids are those of Redis. A message may have any id, and as long as the stream
+ * is there, later ones have greater ids. But a stream that was deleted begins again: if nothing
+ * comes behind an id that is far in the future, we go back, and read the last ids again, which does
+ * no harm.
  */
 #include "export/kept.h"
 
@@ -24,6 +25,7 @@
 #define IDS_MAX 1024    /* of one message; edges send 256 */
 #define PAUSE_MS 1000   /* after a refusal */
 #define AHEAD_MS 60000  /* by so much may Redis' clock be ahead of ours */
+#define IDLE_MAX 3      /* replies without messages before we go back */
 #define POSITION_LEN 41 /* two numbers of 64 bits, a dash */
 
 struct weir_kept {
@@ -31,6 +33,7 @@ struct weir_kept {
     struct event *pause;
     unsigned remember_ms;
     char position[POSITION_LEN + 1];
+    unsigned idle; /* replies without messages, behind an id in the future */
     bool reading;
     bool refused; /* the log has it */
     weir_series_t *read, *malformed;
@@ -71,6 +74,20 @@ static bool is_text(const redisReply *reply)
     return reply->type == REDIS_REPLY_STRING;
 }
 
+/* Two numbers, a dash between them. */
+static bool is_position(const redisReply *reply)
+{
+    size_t ms, n;
+
+    if (!is_text(reply) || (size_t)reply->len > POSITION_LEN)
+        return false;
+    ms = strspn(reply->str, "0123456789");
+    if (ms == 0 || reply->str[ms] != '-')
+        return false;
+    n = strspn(reply->str + ms + 1, "0123456789");
+    return n > 0 && ms + 1 + n == (size_t)reply->len;
+}
+
 /* A message is an array of its id, and an array of names and values. */
 static void take_message(weir_kept_t *k, const redisReply *message)
 {
@@ -78,7 +95,7 @@ static void take_message(weir_kept_t *k, const redisReply *message)
     bool found = false;
 
     if (message->type != REDIS_REPLY_ARRAY || message->elements != 2 ||
-        !is_text(message->element[0]) || message->element[0]->len > POSITION_LEN)
+        !is_position(message->element[0]))
         return;
     snprintf(k->position, sizeof(k->position), "%s", message->element[0]->str);
     fields = message->element[1];
@@ -120,9 +137,18 @@ static void pause_reading(weir_kept_t *k)
     event_add(k->pause, &pause);
 }
 
+static void on_idle(weir_kept_t *k)
+{
+    if (strtoull(k->position, NULL, 10) <= real_ms() + AHEAD_MS || ++k->idle < IDLE_MAX)
+        return;
+    k->idle = 0;
+    go_back(k);
+}
+
 static void on_reply(redisReply *reply, void *arg)
 {
     weir_kept_t *k = arg;
+    char before[POSITION_LEN + 1];
 
     k->reading = false;
     if (reply == NULL)
@@ -136,13 +162,18 @@ static void on_reply(redisReply *reply, void *arg)
         return;
     }
     k->refused = false;
-    take_messages(k, reply);
-    if (strtoull(k->position, NULL, 10) > real_ms() + AHEAD_MS) {
-        go_back(k);
-        pause_reading(k);
+    if (reply->type == REDIS_REPLY_NIL) {
+        on_idle(k);
+        read_on(k);
         return;
     }
-    read_on(k);
+    memcpy(before, k->position, sizeof(before));
+    take_messages(k, reply);
+    k->idle = 0;
+    if (strcmp(before, k->position) == 0)
+        pause_reading(k); /* no message was in it: not what was asked for */
+    else
+        read_on(k);
 }
 
 static void read_on(weir_kept_t *k)

@@ -33,7 +33,7 @@ typedef struct {
 
 typedef struct {
     size_t bytes;                        /* of held spans; not 0 */
-    uint64_t hold_ms;                    /* held spans get no older */
+    uint64_t hold_ms;                    /* older ones go when a span is added */
     uint64_t remember_ms;                /* for ids, and for counts of lost spans */
     void (*keep)(weir_finished_t *span); /* the span is to be sent, and belongs to fn then */
     void (*missing)(const weir_late_missing_t *missing); /* for each kept trace that lacks spans */

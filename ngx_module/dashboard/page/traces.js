@@ -82,14 +82,14 @@ function spansOf({ resourceSpans }) {
     const service = textOf(resource, "service.name");
     for (const { spans } of scopeSpans || []) {
       for (const span of spans || []) {
-        const start = Number(BigInt(span.startTimeUnixNano) / 1000n) / 1000;
+        const start = Number(BigInt(span.startTimeUnixNano || 0) / 1000n) / 1000;
         all.push({
           id: span.spanId,
           parent: span.parentSpanId || "",
           name: span.name,
           service,
           start,
-          ms: Number(BigInt(span.endTimeUnixNano) / 1000n) / 1000 - start,
+          ms: Number(BigInt(span.endTimeUnixNano || 0) / 1000n) / 1000 - start,
           error: (span.status || {}).code === 2 || (span.status || {}).code === "STATUS_CODE_ERROR",
         });
       }

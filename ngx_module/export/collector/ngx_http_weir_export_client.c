@@ -61,7 +61,8 @@ ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
     client->request = *request;
     client->done = done;
     client->sent = 0;
-    client->quiet = (ex->failures != 0);
+    client->quiet = (ex->failures != 0
+                     || ngx_http_weir_export_get(&ex->sh->metrics_failing));
     weir_answer_init(&client->answer);
 
     client->deadline.handler = ngx_http_weir_export_client_deadline_handler;

@@ -160,6 +160,14 @@ subtest 'what others write' => sub {
     is tree($c->trace($trace, 17)), $TREE, 'messages that are malformed change nothing';
     is metric('weir_late_ids_total', result => 'malformed') - $malformed, 9, 'they are counted';
 
+    # As far in the future as a wrong clock might be, and more than one reply has.
+    $s->redis('XADD', $STREAM, (time + 7200) . '000-0', 'ids', 'x');
+    $s->redis('XADD', $STREAM, '*', 'ids', 'x') for 1 .. 150;
+    $trace = sign_up('ahead');
+    keep($trace);
+    is tree($c->trace($trace, 17)), $TREE, 'ids in the future do not hide what follows them';
+    $malformed += 151;
+
     $s->redis('XADD', $STREAM, '18446744073709551615-18446744073709551615', 'ids', 'x');
     wait_for('it is read' => sub {
         metric('weir_late_ids_total', result => 'malformed') - $malformed > 9;
