@@ -87,4 +87,4 @@ mkdir -p build
 jq -s --argjson facts "$(bench_machine)" --argjson requests "$requests" \
     '$facts + {requests: $requests, results: .}' "$bench_dir/counted" \
     >build/bench-instructions.json
-bench_print instructions
+bench_print instructions cost/instructions
