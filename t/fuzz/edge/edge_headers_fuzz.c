@@ -15,6 +15,8 @@
 #include "ngx_module/cache/lookup/key/ngx_http_weir_cache_redirect.c"
 #include "ngx_module/cache/serve/ngx_http_weir_cache_restore.c"
 
+#include "cache/lookup/key/ngx_http_weir_cache_uri.h"
+
 #include "budget.h"
 
 #include <assert.h>

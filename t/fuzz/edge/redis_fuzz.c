@@ -23,6 +23,7 @@
 #include "redis/ngx_http_weir_redis_commands.h"
 #include "redis/ngx_http_weir_redis_read.h"
 #include "redis/ngx_http_weir_redis_reply.h"
+#include "usage/ngx_http_weir_usage.h"
 
 #include "budget.h"
 
@@ -39,6 +40,9 @@ static const budget_t budget = {50000, 1500, 5 * 1200000, 5 * 80};
 #define SLOTS 12
 
 /* --- nginx around it ------------------------------------------------------------------- */
+
+/* Nothing is counted. */
+ngx_http_weir_usage_process_t ngx_http_weir_usage_process;
 
 void ngx_http_weir_redis_arm(ngx_http_weir_redis_t *redis)
 {
