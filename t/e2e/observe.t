@@ -58,7 +58,7 @@ subtest 'one trace, from the edge to the mail' => sub {
     is_deeply [ grep { $_->{parentSpanId} && !$known{ $_->{parentSpanId} } } spans($id) ], [],
         'no parent is missing';
     my $text = ctl('trace', 'show', $id);
-    like $text, qr/^shop-edge +POST \S+ 201 \/signup .*\nshop-edge +`-POST 201 /m, 'the edge';
+    like $text, qr/^shop-edge +POST \S+ 201 \/signup\b.*\nshop-edge +`-POST 201 /m, 'the edge';
     like $text, qr/`-POST 201 .*\nweir-backend +`-POST \/signup 201 /,
         'its try, the backend';
     like $text, qr/process weir:events email.*\n(.*\n)*.*-SMTP /, 'and the mail of the consumer';
