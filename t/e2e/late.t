@@ -10,7 +10,7 @@ use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
 use Test::More;
-use Weir::Backend::Spans qw(named tree);
+use Weir::Backend::Spans qw(named signup_tree tree);
 use Weir::Base qw(free_port listens slurp spew wait_for);
 use Weir::Stack;
 
@@ -76,26 +76,7 @@ sub sign_up {
     return $ids[-1];
 }
 
-my $BACKEND = <<'TREE';
-server: POST /signup
-  client: receive weir:events
-  consumer: process weir:events
-    client: SELECT consume
-  consumer: process weir:events
-    client: SELECT consume
-  consumer: process weir:events
-    client: SELECT consume
-  consumer: process weir:events
-    client: SELECT consume
-    client: SMTP
-    internal: batch mail_recipients
-      client: SELECT mail_recipients
-  internal: batch signup
-    client: SELECT signup
-  internal: outbox
-  producer: send weir:events
-TREE
-my $below = $BACKEND =~ s/^/    /gmr;
+my $below = signup_tree() =~ s/^/    /gmr;
 
 my @usual = (sign_up('/usual', 'a'));
 my $slow = sign_up('/slow', 'b');

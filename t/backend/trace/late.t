@@ -8,7 +8,7 @@ use lib "$FindBin::Bin/../../lib";
 
 use Test::More;
 use Weir::Backend::Metrics qw(value);
-use Weir::Backend::Spans qw(named tree);
+use Weir::Backend::Spans qw(named signup_tree tree);
 use Weir::Base qw(free_port slurp spew wait_for);
 use Weir::Stack;
 
@@ -60,25 +60,7 @@ sub settle {
     $c->trace($trace, 17);
 }
 
-my $TREE = <<'TREE';
-server: POST /signup
-  client: receive weir:events
-  consumer: process weir:events
-    client: SELECT consume
-  consumer: process weir:events
-    client: SELECT consume
-  consumer: process weir:events
-    client: SELECT consume
-  consumer: process weir:events
-    client: SELECT consume
-    client: SMTP
-    internal: batch mail_recipients
-      client: SELECT mail_recipients
-  internal: batch signup
-    client: SELECT signup
-  internal: outbox
-  producer: send weir:events
-TREE
+my $TREE = signup_tree();
 
 # Its lines, each once: the relay publishes events again that a Redis has lost.
 sub once { my %seen; return grep { !$seen{$_}++ } split /\n/, shift }
