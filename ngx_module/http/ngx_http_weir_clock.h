@@ -45,6 +45,15 @@ ngx_http_weir_ticks(void)
 }
 
 
+/* The length of so many ticks in nanoseconds. */
+
+static ngx_inline uint64_t
+ngx_http_weir_clock_ns(uint64_t ticks)
+{
+    return (int64_t) ((int64_t) ticks * ngx_http_weir_clock_tick);
+}
+
+
 /*
  * Find the length of a tick: begin is called while the configuration is read,
  * and measure when a process begins.  It may sleep for some milliseconds.

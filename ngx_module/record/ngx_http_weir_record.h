@@ -7,10 +7,22 @@
  * ngx_http_weir_ticks()).  nginx's own time does not advance while a worker is
  * busy, and has a resolution of one millisecond.
  *
- * A record exists only if the configuration uses $weir_times or a directive that
+ * Records exist only if the configuration uses $weir_times or a directive that
  * needs records (ngx_http_weir_record_require), and only for requests of clients
  * whose header was read, not for subrequests.  Without a record, entering a
  * phase costs one access to the request.
+ *
+ * Most requests end in the same turn of the event loop in which they began; they
+ * are answered from the cache's memory, or refused.  A worker runs one of them at
+ * a time, so all of them have the same record, ngx_http_weir_record_fresh.  A
+ * request that is still there when the turn ends, or when another one begins,
+ * gets a record of its own, which is a copy (ngx_http_weir_record_keep).  So a
+ * pointer to a record is good until the caller returns to the event loop.
+ *
+ * A fresh record is brief, unless the configuration prints phases: until the
+ * request waits for something, all its time is that of nginx.  When it gets a
+ * record of its own, what it waits for is the upstream if that was asked, or the
+ * client if it does not take what was sent.
  */
 
 #ifndef _NGX_HTTP_WEIR_RECORD_H_INCLUDED_
@@ -50,7 +62,7 @@ typedef enum {
 #define NGX_HTTP_WEIR_RECORD_SAME_WAIT  1000000
 
 
-/* All times are ngx_http_weir_ns(). */
+/* All times are ngx_http_weir_ticks(). */
 typedef struct {
     ngx_http_weir_phase_e   phase;      /* REDIS or TURN */
     uint64_t                start;
@@ -77,19 +89,29 @@ typedef enum {
 
 typedef struct {
     char                   *name;       /* a constant: "weir.breaker.refused" */
-    uint64_t                time;       /* ngx_http_weir_ns() */
+    uint64_t                time;       /* ngx_http_weir_ticks() */
 } ngx_http_weir_record_event_t;
+
+
+/* The background refreshes that a request has started. */
+typedef struct ngx_http_weir_record_refresh_s  ngx_http_weir_record_refresh_t;
+
+struct ngx_http_weir_record_refresh_s {
+    ngx_http_request_t              *request;   /* the subrequest */
+    ngx_http_weir_record_refresh_t  *next;
+};
 
 
 typedef struct {
     ngx_http_request_t     *request;
     ngx_http_weir_phase_e   phase;
-    uint64_t                start;      /* the request's header was read */
-    uint64_t                since;      /* start of the current phase */
-    uint64_t                tick;       /* the same in ngx_http_weir_ticks() */
-    uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ns */
+    uint64_t                start;      /* tick: the request's header was read */
+    uint64_t                tick;       /* start of the current phase; when it
+                                           has ended: the end */
+    uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ticks */
+    double                  seconds;    /* when it has ended: its time */
     ngx_http_weir_usage_run_t  ran;
-    ngx_http_request_t     *refresh;    /* its background refresh, or NULL */
+    ngx_http_weir_record_refresh_t  *refreshes;  /* the last one; NULL: none */
     ngx_http_weir_record_wait_t  *wait; /* NULL without one; most requests wait
                                            for nothing */
     ngx_uint_t              waits;
@@ -101,6 +123,9 @@ typedef struct {
     const double           *percentiles; /* s: of its route, in the order of
                                             ngx_http_weir_percentile_e; NULL:
                                             not counted (metrics/) */
+    unsigned                brief:1;    /* no phase, wait, event or refresh was
+                                           recorded */
+    unsigned                asked:1;    /* brief: the upstream is asked */
     unsigned                ended:1;
     unsigned                slow:1;     /* ended, and was slower than 99 percent
                                            of its route's requests (metrics/) */
@@ -112,8 +137,13 @@ typedef struct {
 extern ngx_module_t  ngx_http_weir_record_module;
 
 
+/* Of the request that began in this turn of the event loop; request is NULL if
+   none did, or if it has ended. */
+extern ngx_http_weir_record_t  ngx_http_weir_record_fresh;
+
+
 /*
- * Every client request gets a record.  To be called while the configuration is
+ * Client requests get records.  To be called while the configuration is
  * read, before any module's postconfiguration: by the handler of a directive.
  */
 void ngx_http_weir_record_require(ngx_conf_t *cf);
@@ -135,11 +165,24 @@ ngx_str_t *ngx_http_weir_record_needs_percentiles(ngx_conf_t *cf);
 static ngx_inline ngx_uint_t ngx_http_weir_record_is_above(
     ngx_http_weir_record_t *record, ngx_http_weir_percentile_e percentile);
 
+/* The same, and no record is brief. */
+void ngx_http_weir_record_require_phases(ngx_conf_t *cf);
+
 /*
  * The record of the request, also if r is a subrequest of it or was redirected
- * internally; NULL without one.  It lives as long as the request.
+ * internally; NULL without one.  It is good until the caller returns to the
+ * event loop.
  */
 ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
+
+/* The same of a main request that was redirected, which has it again then. */
+ngx_http_weir_record_t *ngx_http_weir_record_restore(ngx_http_request_t *r);
+
+/*
+ * The fresh request gets a record of its own, or none without memory.  Called
+ * when it may wait; there must be one.
+ */
+void ngx_http_weir_record_keep(void);
 
 /*
  * Ends the current phase, and begins another, or the same one again.  Does
@@ -170,10 +213,18 @@ void ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record,
     uint64_t end);
 
 /*
- * Ends the record, for handlers of the log phase, which all find the same times
- * then: the request has taken record->since - record->start.
+ * The handler of the log phase that comes first ends the record, so that all of
+ * them find the same times, and calls this one, which may be NULL; record is NULL
+ * if the request has none.  At most one part of this process counts requests.
  */
-void ngx_http_weir_record_end(ngx_http_weir_record_t *record);
+typedef void (*ngx_http_weir_record_ended_pt)(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record);
+
+void ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt handler);
+
+/* Keeps that r has started sr as a background refresh. */
+void ngx_http_weir_record_refresh(ngx_http_request_t *r,
+    ngx_http_request_t *sr);
 
 /*
  * The time of connecting, summed over all servers that were tried, in nginx's
@@ -203,7 +254,7 @@ static ngx_inline void
 ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     ngx_http_weir_phase_e phase)
 {
-    uint64_t  tick, spent;
+    uint64_t  tick;
 
     if (record->ended) {
         return;
@@ -212,22 +263,17 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
                          && record->phase < NGX_HTTP_WEIR_PHASES);
 
-    tick = ngx_http_weir_ticks();
-    spent = 0;
-
-    if (tick > record->tick) {
-        spent = (int64_t) (tick - record->tick) * ngx_http_weir_clock_tick;
-        record->tick = tick;
-    }
+    /* that of another processor may be smaller */
+    tick = ngx_max(ngx_http_weir_ticks(), record->tick);
 
     if (record->phase == NGX_HTTP_WEIR_PHASE_REDIS
         || record->phase == NGX_HTTP_WEIR_PHASE_TURN)
     {
-        ngx_http_weir_record_keep_wait(record, record->since + spent);
+        ngx_http_weir_record_keep_wait(record, tick);
     }
 
-    record->spent[record->phase] += spent;
-    record->since += spent;
+    record->spent[record->phase] += tick - record->tick;
+    record->tick = tick;
     record->phase = phase;
 }
 
@@ -237,8 +283,7 @@ ngx_http_weir_record_is_above(ngx_http_weir_record_t *record,
     ngx_http_weir_percentile_e percentile)
 {
     return record->percentiles
-           && (int64_t) (record->since - record->start) * 1e-9
-              > record->percentiles[percentile];
+           && record->seconds > record->percentiles[percentile];
 }
 
 
@@ -268,9 +313,35 @@ ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
 
     record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
 
-    if (record && record->phase != phase) {
-        ngx_http_weir_record_change(record, phase);
+    if (record == NULL) {
+        record = r->internal ? ngx_http_weir_record_restore(r) : NULL;
+
+        if (record == NULL) {
+            return;
+        }
     }
+
+    if (record->phase == phase) {
+        return;
+    }
+
+    if (record->brief) {
+
+        if (phase == NGX_HTTP_WEIR_PHASE_UPSTREAM) {
+            record->asked = 1;
+            return;
+        }
+
+        if (phase != NGX_HTTP_WEIR_PHASE_REDIS
+            && phase != NGX_HTTP_WEIR_PHASE_TURN)
+        {
+            return;
+        }
+
+        record->brief = 0;
+    }
+
+    ngx_http_weir_record_change(record, phase);
 }
 
 

@@ -1,7 +1,4 @@
-/*
- * The record of a request (ngx_http_weir_record.h): created as soon as the
- * request's header was read, and printed by $weir_times.
- */
+/* The record of a request: see ngx_http_weir_record.h. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -11,32 +8,25 @@
 #include "http/ngx_http_weir_assert.h"
 #include "http/ngx_http_weir_clock.h"
 #include "record/ngx_http_weir_record.h"
-
-
-/* Digits of a time in milliseconds, with the point and three decimals. */
-#define NGX_HTTP_WEIR_RECORD_TIME_LEN  (NGX_INT64_LEN + sizeof(".000") - 1)
+#include "record/ngx_http_weir_record_private.h"
 
 
 static ngx_int_t ngx_http_weir_record_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_add_first(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_content_handler(ngx_http_request_t *r);
 static void ngx_http_weir_record_cleanup(void *data);
 static ngx_int_t ngx_http_weir_record_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_int_t ngx_http_weir_record_times(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static u_char *ngx_http_weir_record_print(u_char *p, ngx_str_t *name,
-    uint64_t ns);
 static void *ngx_http_weir_record_create_main_conf(ngx_conf_t *cf);
-static ngx_int_t ngx_http_weir_record_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init(ngx_conf_t *cf);
-static ngx_uint_t ngx_http_weir_record_is_printed(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init_process(ngx_cycle_t *cycle);
 
 
 typedef struct {
     unsigned    required:1;                /* by ngx_http_weir_record_require() */
+    unsigned    phases:1;                  /* ngx_http_weir_record_require_phases() */
     ngx_str_t   percentiles;               /* the place that requires them; data
                                               NULL: none */
 } ngx_http_weir_record_main_conf_t;
@@ -73,8 +63,6 @@ ngx_module_t  ngx_http_weir_record_module = {
 };
 
 
-static ngx_str_t  ngx_http_weir_record_name = ngx_string("weir_times");
-
 static ngx_str_t  ngx_http_weir_record_phases[NGX_HTTP_WEIR_PHASES] = {
     ngx_string("nginx"),
     ngx_string("version"),
@@ -94,47 +82,51 @@ void (*ngx_http_weir_record_identity)(ngx_http_request_t *r,
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
+ngx_http_weir_record_t  ngx_http_weir_record_fresh;
+
 /* Of this process. */
-static ngx_http_weir_record_kept_pt  ngx_http_weir_record_kept_handler;
+static ngx_http_weir_record_kept_pt   ngx_http_weir_record_kept_handler;
+static ngx_http_weir_record_ended_pt  ngx_http_weir_record_ended_handler;
+static ngx_uint_t                     ngx_http_weir_record_brief;  /* bool */
 
 
-/*
- * The first phase handler of all: a request that ends before it has no record,
- * nor has a request without memory for one.
- */
+/* The first phase handler of all: a request that ends before it has no record. */
 
 static ngx_int_t
 ngx_http_weir_record_handler(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t      *cln;
     ngx_http_weir_record_t  *record;
 
     if (r != r->main || r->internal) {
         return NGX_DECLINED;
     }
 
-    /* ngx_pool_cleanup_add() with one allocation */
+    record = &ngx_http_weir_record_fresh;
 
-    cln = ngx_pcalloc(r->pool, sizeof(ngx_pool_cleanup_t)
-                               + sizeof(ngx_http_weir_record_t));
-    if (cln == NULL) {
-        return NGX_DECLINED;
+    if (record->request) {
+        ngx_http_weir_record_keep();
     }
 
-    record = (ngx_http_weir_record_t *) (cln + 1);
-
-    cln->handler = ngx_http_weir_record_cleanup;
-    cln->data = record;
-    cln->next = r->pool->cleanup;
-    r->pool->cleanup = cln;
+    if (!record->brief) {
+        ngx_memzero(record, sizeof(ngx_http_weir_record_t));
+    }
 
     record->request = r;
+    record->phase = NGX_HTTP_WEIR_PHASE_NGINX;
+    record->start = ngx_http_weir_ticks();
+    record->tick = record->start;
+    record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = 0;
+    record->ran.ticks = 0;
+    record->ran.times = 0;
     record->method = r->method;
-    record->start = ngx_http_weir_ns();
-    record->since = record->start;
-    record->tick = ngx_http_weir_ticks();
+    record->percentiles = NULL;
+    record->brief = ngx_http_weir_record_brief;
+    record->asked = 0;
+    record->ended = 0;
+    record->slow = 0;
+    record->endless = 0;
 
-    ngx_http_weir_usage_run(&record->ran, record->tick);
+    ngx_http_weir_usage_run(&record->ran, record->start);
 
     ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
 
@@ -142,60 +134,114 @@ ngx_http_weir_record_handler(ngx_http_request_t *r)
 }
 
 
-/*
- * An internal redirect clears the contexts of modules, and leads to this phase
- * again, also to that of a named location.
- */
-
-static ngx_int_t
-ngx_http_weir_record_rewrite_handler(ngx_http_request_t *r)
+void
+ngx_http_weir_record_keep(void)
 {
-    ngx_http_weir_record_t  *record;
+    ngx_http_request_t      *r;
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_weir_record_t  *fresh, *record;
 
-    if (!r->internal || r != r->main
-        || ngx_http_get_module_ctx(r, ngx_http_weir_record_module))
-    {
-        return NGX_DECLINED;
+    fresh = &ngx_http_weir_record_fresh;
+    r = fresh->request;
+
+    /* ngx_pool_cleanup_add() with one allocation */
+
+    cln = ngx_palloc(r->pool, sizeof(ngx_pool_cleanup_t)
+                              + sizeof(ngx_http_weir_record_t));
+    record = NULL;
+
+    if (cln) {
+        record = (ngx_http_weir_record_t *) (cln + 1);
+
+        *record = *fresh;
+
+        if (record->brief) {
+            record->brief = 0;
+            ngx_http_weir_record_change(record, r->out
+                                                ? NGX_HTTP_WEIR_PHASE_SEND
+                                                : record->asked
+                                                ? NGX_HTTP_WEIR_PHASE_UPSTREAM
+                                                : NGX_HTTP_WEIR_PHASE_NGINX);
+        }
+
+        cln->handler = ngx_http_weir_record_cleanup;
+        cln->data = record;
+        cln->next = r->pool->cleanup;
+        r->pool->cleanup = cln;
     }
 
-    record = ngx_http_weir_record(r);
+    fresh->request = NULL;
+
+    if (ngx_http_weir_usage_process.running == &fresh->ran) {
+        ngx_http_weir_usage_process.running = record ? &record->ran : NULL;
+    }
+
+    if (ngx_http_get_module_ctx(r, ngx_http_weir_record_module)) {
+        ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+    }
+}
+
+
+/*
+ * An internal redirect, also to a named location, clears the contexts of modules.
+ */
+
+ngx_http_weir_record_t *
+ngx_http_weir_record_restore(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_weir_record_t  *record;
+
+    if (r != r->main) {
+        return NULL;
+    }
+
+    record = NULL;
+
+    if (ngx_http_weir_record_fresh.request == r) {
+        record = &ngx_http_weir_record_fresh;
+    }
+
+    for (cln = r->pool->cleanup; cln && record == NULL; cln = cln->next) {
+
+        if (cln->handler == ngx_http_weir_record_cleanup) {
+            record = cln->data;
+
+            if (record->request != r) {
+                /* HTTP/2: of another stream */
+                record = NULL;
+            }
+        }
+    }
 
     if (record) {
         ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
-        ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_NGINX);
+
+        if (!record->brief) {
+            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_NGINX);
+        }
     }
 
-    return NGX_DECLINED;
+    return record;
+}
+
+
+static ngx_inline ngx_http_weir_record_t *
+ngx_http_weir_record_get(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
+
+    r = r->main;
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+
+    return record || !r->internal ? record : ngx_http_weir_record_restore(r);
 }
 
 
 ngx_http_weir_record_t *
 ngx_http_weir_record(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t      *cln;
-    ngx_http_weir_record_t  *record;
-
-    r = r->main;
-    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
-
-    if (record) {
-        return record;
-    }
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-
-        if (cln->handler != ngx_http_weir_record_cleanup) {
-            continue;
-        }
-
-        record = cln->data;
-
-        if (record->request == r) {
-            return record;
-        }
-    }
-
-    return NULL;
+    return ngx_http_weir_record_get(r);
 }
 
 
@@ -209,12 +255,20 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
-    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+    if (r != r->main || r->content_handler == NULL) {
+        return NGX_DECLINED;
+    }
 
-    if (record && r->content_handler
-        && record->phase == NGX_HTTP_WEIR_PHASE_NGINX)
-    {
-        ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_UPSTREAM);
+    record = ngx_http_weir_record_get(r);
+
+    if (record && record->phase == NGX_HTTP_WEIR_PHASE_NGINX) {
+
+        if (record->brief) {
+            record->asked = 1;
+
+        } else {
+            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_UPSTREAM);
+        }
     }
 
     return NGX_DECLINED;
@@ -240,13 +294,9 @@ ngx_http_weir_record_cleanup(void *data)
 /* A filter of the request, or of a subrequest, is called: it runs. */
 
 static ngx_inline void
-ngx_http_weir_record_run(ngx_http_request_t *r)
+ngx_http_weir_record_run(ngx_http_weir_record_t *record)
 {
-    ngx_http_weir_record_t  *record;
-
-    record = ngx_http_get_module_ctx(r->main, ngx_http_weir_record_module);
-
-    if (record && !record->ended
+    if (!record->ended
         && ngx_http_weir_usage_process.running != &record->ran)
     {
         ngx_http_weir_usage_run(&record->ran, ngx_http_weir_ticks());
@@ -279,6 +329,7 @@ ngx_http_weir_record_link(ngx_http_request_t *r, weir_context_t *context)
         return;
     }
 
+    record->brief = 0;
     record->link = ngx_palloc(record->request->pool, sizeof(weir_context_t));
 
     if (record->link) {
@@ -313,7 +364,8 @@ ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
 
     if (record->waits && wait[-1].phase == record->phase
         && wait[-1].link == link
-        && record->since - wait[-1].end < NGX_HTTP_WEIR_RECORD_SAME_WAIT)
+        && ngx_http_weir_clock_ns(record->tick - wait[-1].end)
+           < NGX_HTTP_WEIR_RECORD_SAME_WAIT)
     {
         wait[-1].end = end;
         return;
@@ -322,7 +374,7 @@ ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
     if (record->waits < NGX_HTTP_WEIR_RECORD_WAITS) {
         record->waits++;
         wait->phase = record->phase;
-        wait->start = record->since;
+        wait->start = record->tick;
         wait->end = end;
         wait->link = link;
     }
@@ -330,10 +382,78 @@ ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
 
 
 void
-ngx_http_weir_record_end(ngx_http_weir_record_t *record)
+ngx_http_weir_record_refresh(ngx_http_request_t *r, ngx_http_request_t *sr)
 {
-    ngx_http_weir_record_change(record, record->phase);
-    record->ended = 1;
+    ngx_http_weir_record_t          *record;
+    ngx_http_weir_record_refresh_t  *refresh;
+
+    record = ngx_http_weir_record(r);
+
+    if (record == NULL) {
+        return;
+    }
+
+    refresh = ngx_palloc(r->pool, sizeof(ngx_http_weir_record_refresh_t));
+
+    if (refresh) {
+        record->brief = 0;
+        refresh->request = sr;
+        refresh->next = record->refreshes;
+        record->refreshes = refresh;
+    }
+}
+
+
+/*
+ * The first handler of the log phase, which nginx calls once for each request,
+ * however it ended.
+ */
+
+static ngx_int_t
+ngx_http_weir_record_log_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    record = ngx_http_weir_record_get(r);
+
+    if (record) {
+
+        if (record->brief) {
+            record->tick = ngx_max(ngx_http_weir_ticks(), record->start);
+            record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = record->tick
+                                                       - record->start;
+
+        } else {
+            ngx_http_weir_record_change(record, record->phase);
+        }
+
+        ngx_http_weir_usage_stop(record->tick);
+
+        record->ended = 1;
+        record->seconds = (int64_t) (record->tick - record->start)
+                          * ngx_http_weir_clock_tick * 1e-9;
+
+        if (record == &ngx_http_weir_record_fresh) {
+            record->request = NULL;
+        }
+    }
+
+    if (ngx_http_weir_record_ended_handler) {
+        ngx_http_weir_record_ended_handler(r, record);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt handler)
+{
+    ngx_http_weir_record_ended_handler = handler;
 }
 
 
@@ -376,6 +496,7 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
     }
 
     if (record && record->event == NULL) {
+        record->brief = 0;
         record->event = ngx_palloc(record->request->pool,
                                    NGX_HTTP_WEIR_RECORD_EVENTS
                                    * sizeof(ngx_http_weir_record_event_t));
@@ -386,7 +507,7 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
     {
         event = &record->event[record->events++];
         event->name = name;
-        event->time = ngx_http_weir_ns();
+        event->time = ngx_http_weir_ticks();
     }
 }
 
@@ -394,8 +515,17 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
 static ngx_int_t
 ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 {
-    ngx_http_weir_record_run(r);
-    ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_RESPONSE);
+    ngx_http_weir_record_t  *record;
+
+    record = ngx_http_weir_record_get(r);
+
+    if (record && !record->brief) {
+        ngx_http_weir_record_run(record);
+
+        if (r == r->main && record->phase != NGX_HTTP_WEIR_PHASE_RESPONSE) {
+            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_RESPONSE);
+        }
+    }
 
     return ngx_http_next_header_filter(r);
 }
@@ -404,91 +534,29 @@ ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_record_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_chain_t  *cl;
+    ngx_chain_t             *cl;
+    ngx_http_weir_record_t  *record;
 
-    ngx_http_weir_record_run(r);
+    record = ngx_http_weir_record_get(r);
 
-    if (r == r->main) {
-        for (cl = in; cl; cl = cl->next) {
-            if (cl->buf->last_buf) {
-                ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_SEND);
-                break;
-            }
+    if (record == NULL || record->brief) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    ngx_http_weir_record_run(record);
+
+    if (record->phase == NGX_HTTP_WEIR_PHASE_SEND || r != r->main) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    for (cl = in; cl; cl = cl->next) {
+        if (cl->buf->last_buf) {
+            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_SEND);
+            break;
         }
     }
 
     return ngx_http_next_body_filter(r, in);
-}
-
-
-/*
- * "name=milliseconds" of each phase that took time, in their order. Then the
- * time of connecting, which is a part of upstream, if it took a millisecond of
- * nginx's time; the number of servers tried, if more than one; and the sum.
- */
-
-static ngx_int_t
-ngx_http_weir_record_times(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    u_char                  *p;
-    uint64_t                 total;
-    ngx_uint_t               i, tries;
-    ngx_msec_t               connect;
-    ngx_http_weir_record_t  *record;
-
-    static ngx_str_t  connecting = ngx_string("connect");
-    static ngx_str_t  sum = ngx_string("total");
-
-    record = ngx_http_get_module_ctx(r->main, ngx_http_weir_record_module);
-
-    if (record == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, (NGX_HTTP_WEIR_PHASES + 2)
-                             * (sizeof("response= ")
-                                + NGX_HTTP_WEIR_RECORD_TIME_LEN)
-                             + sizeof("tries= ") + NGX_INT_T_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->data = p;
-
-    ngx_http_weir_record_change(record, record->phase);
-
-    total = 0;
-
-    for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
-        total += record->spent[i];
-
-        if (record->spent[i]) {
-            p = ngx_http_weir_record_print(p, &ngx_http_weir_record_phases[i],
-                                           record->spent[i]);
-        }
-    }
-
-    connect = ngx_http_weir_record_connect(r->main, &tries);
-
-    if (connect) {
-        p = ngx_http_weir_record_print(p, &connecting,
-                                       (uint64_t) connect * 1000000);
-    }
-
-    if (tries > 1) {
-        p = ngx_sprintf(p, "tries=%ui ", tries);
-    }
-
-    p = ngx_http_weir_record_print(p, &sum, total);
-
-    v->len = p - 1 - v->data;
-    v->valid = 1;
-    v->no_cacheable = 1;
-    v->not_found = 0;
-
-    return NGX_OK;
 }
 
 
@@ -526,31 +594,6 @@ ngx_http_weir_record_connect(ngx_http_request_t *r, ngx_uint_t *tries)
 }
 
 
-static u_char *
-ngx_http_weir_record_print(u_char *p, ngx_str_t *name, uint64_t ns)
-{
-    return ngx_sprintf(p, "%V=%uL.%03uL ", name, ns / 1000000,
-                       ns / 1000 % 1000);
-}
-
-
-static ngx_int_t
-ngx_http_weir_record_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t  *var;
-
-    var = ngx_http_add_variable(cf, &ngx_http_weir_record_name,
-                                NGX_HTTP_VAR_NOCACHEABLE);
-    if (var == NULL) {
-        return NGX_ERROR;
-    }
-
-    var->get_handler = ngx_http_weir_record_times;
-
-    return NGX_OK;
-}
-
-
 static void *
 ngx_http_weir_record_create_main_conf(ngx_conf_t *cf)
 {
@@ -565,6 +608,17 @@ ngx_http_weir_record_require(ngx_conf_t *cf)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
     mcf->required = 1;
+}
+
+
+void
+ngx_http_weir_record_require_phases(ngx_conf_t *cf)
+{
+    ngx_http_weir_record_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
+    mcf->required = 1;
+    mcf->phases = 1;
 }
 
 
@@ -592,32 +646,6 @@ ngx_http_weir_record_needs_percentiles(ngx_conf_t *cf)
 }
 
 
-/* True if the configuration uses $weir_times. */
-
-static ngx_uint_t
-ngx_http_weir_record_is_printed(ngx_conf_t *cf)
-{
-    ngx_uint_t                  i;
-    ngx_http_variable_t        *v;
-    ngx_http_core_main_conf_t  *cmcf;
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    v = cmcf->variables.elts;
-
-    for (i = 0; i < cmcf->variables.nelts; i++) {
-        if (v[i].name.len == ngx_http_weir_record_name.len
-            && ngx_strncmp(v[i].name.data, ngx_http_weir_record_name.data,
-                           v[i].name.len)
-               == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 /* Installs nothing if nothing needs records. */
 
 static ngx_int_t
@@ -627,7 +655,11 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_record_module);
 
-    if (!mcf->required && !ngx_http_weir_record_is_printed(cf)) {
+    if (ngx_http_weir_record_is_printed(cf)) {
+        ngx_http_weir_record_require_phases(cf);
+    }
+
+    if (!mcf->required) {
         return NGX_OK;
     }
 
@@ -636,9 +668,7 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
     if (ngx_http_weir_add_handler(cf, NGX_HTTP_POST_READ_PHASE,
                                          ngx_http_weir_record_handler)
         != NGX_OK
-        || ngx_http_weir_add_handler(cf, NGX_HTTP_REWRITE_PHASE,
-                                          ngx_http_weir_record_rewrite_handler)
-           != NGX_OK
+        || ngx_http_weir_record_add_first(cf) != NGX_OK
         || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                           ngx_http_weir_record_content_handler)
            != NGX_OK)
@@ -656,12 +686,49 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
 }
 
 
-/* Measures nothing if no configuration needs records. */
+/* Handlers of the log phase are called in their order. */
+
+static ngx_int_t
+ngx_http_weir_record_add_first(ngx_conf_t *cf)
+{
+    ngx_array_t                *handlers;
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    handlers = &cmcf->phases[NGX_HTTP_LOG_PHASE].handlers;
+
+    if (ngx_array_push(handlers) == NULL) {
+        return NGX_ERROR;
+    }
+
+    h = handlers->elts;
+    ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
+    h[0] = ngx_http_weir_record_log_handler;
+
+    return NGX_OK;
+}
+
+
+/* Called in helper processes, too, which have no requests. */
 
 static ngx_int_t
 ngx_http_weir_record_init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_weir_clock_measure();
+    ngx_http_weir_record_main_conf_t  *mcf;
 
-    return NGX_OK;
+    mcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                              ngx_http_weir_record_module);
+
+    if (mcf == NULL || !mcf->required
+        || (ngx_process != NGX_PROCESS_WORKER
+            && ngx_process != NGX_PROCESS_SINGLE))
+    {
+        return NGX_OK;
+    }
+
+    ngx_http_weir_clock_measure();
+    ngx_http_weir_record_brief = !mcf->phases;
+
+    return ngx_http_weir_record_turn_begin(cycle);
 }

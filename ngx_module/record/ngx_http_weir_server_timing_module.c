@@ -87,7 +87,7 @@ static ngx_int_t
 ngx_http_weir_server_timing_filter(ngx_http_request_t *r)
 {
     u_char                              *p;
-    uint64_t                             total;
+    uint64_t                             total, spent;
     ngx_str_t                            value;
     ngx_uint_t                           i;
     ngx_http_weir_record_t              *record;
@@ -102,7 +102,7 @@ ngx_http_weir_server_timing_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+    record = ngx_http_weir_record(r);
 
     if (record == NULL) {
         return ngx_http_next_header_filter(r);
@@ -119,12 +119,13 @@ ngx_http_weir_server_timing_filter(ngx_http_request_t *r)
     total = 0;
 
     for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
-        total += record->spent[i];
+        spent = ngx_http_weir_clock_ns(record->spent[i]);
+        total += spent;
 
-        if (record->spent[i]) {
+        if (spent) {
             p = ngx_http_weir_server_timing_print(p,
                                                 ngx_http_weir_record_phase(i),
-                                                record->spent[i]);
+                                                spent);
             *p++ = ',';
             *p++ = ' ';
         }
@@ -167,7 +168,7 @@ ngx_http_weir_server_timing_set(ngx_conf_t *cf, ngx_command_t *cmd,
                                            ngx_http_weir_server_timing_module);
         tmcf->used = 1;
 
-        ngx_http_weir_record_require(cf);
+        ngx_http_weir_record_require_phases(cf);
     }
 
     return rv;

@@ -103,7 +103,7 @@ struct ngx_http_weir_trace_call_s {
     ngx_http_weir_trace_try_t    first;
     ngx_array_t                 *more;     /* ..._try_t; NULL: none */
     ngx_http_upstream_t         *upstream; /* NULL: not asked */
-    uint64_t                     start;    /* ngx_http_weir_ns() */
+    uint64_t                     start;    /* ngx_http_weir_ticks() */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
     ngx_http_weir_trace_call_t  *next;     /* earlier */
 };
@@ -127,7 +127,7 @@ typedef struct {
 } ngx_http_weir_trace_ctx_t;
 
 
-/* Times are ngx_http_weir_ns(). */
+/* Times are ngx_http_weir_ticks(). */
 struct ngx_http_weir_trace_refresh_s {
     ngx_http_weir_trace_ctx_t    ctx;      /* of the subrequest; first member */
     weir_context_t               origin;   /* the span that started it */

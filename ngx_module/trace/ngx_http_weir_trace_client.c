@@ -143,7 +143,7 @@ ngx_http_weir_trace_refine(ngx_http_weir_trace_kept_t *kept, weir_span_t *span)
         return;
     }
 
-    end = ngx_http_weir_trace_time(kept, record->since
+    end = ngx_http_weir_trace_time(kept, record->tick
                                    - record->spent[NGX_HTTP_WEIR_PHASE_SEND]);
 
     if (end > span->start) {

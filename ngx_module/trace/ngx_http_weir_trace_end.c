@@ -216,17 +216,16 @@ ngx_http_weir_trace_export(ngx_http_request_t *r,
             return;
         }
 
-        ngx_http_weir_record_end(kept.record);
-
-        kept.offset = kept.end - kept.record->since;
-        start = kept.record->start + kept.offset;
+        kept.tick = kept.record->tick;
+        start = kept.end
+                - ngx_http_weir_clock_ns(kept.tick - kept.record->start);
 
         if (start < kept.start + 2000000) {
             kept.start = start;
         }
 
     } else {
-        kept.offset = kept.end - ngx_http_weir_ns();
+        kept.tick = ngx_http_weir_ticks();
     }
 
     kept.start = ngx_min(kept.start, kept.end);
@@ -253,7 +252,7 @@ ngx_http_weir_trace_refresh_end(ngx_http_weir_trace_refresh_t *refresh)
 
     r = refresh->ctx.request;
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
-    now = ngx_http_weir_ns();
+    now = ngx_http_weir_ticks();
 
     if (refresh->end == 0) {
         refresh->end = now;
@@ -261,7 +260,8 @@ ngx_http_weir_trace_refresh_end(ngx_http_weir_trace_refresh_t *refresh)
 
     if (!refresh->ctx.sampled
         && !ngx_http_weir_trace_is_kept(r, tlcf,
-                                  (refresh->end - refresh->start) / 1000000))
+                                  ngx_http_weir_clock_ns(refresh->end - refresh->start)
+                                  / 1000000))
     {
         return;
     }
@@ -269,9 +269,11 @@ ngx_http_weir_trace_refresh_end(ngx_http_weir_trace_refresh_t *refresh)
     kept.request = r;
     kept.ctx = &refresh->ctx;
     kept.record = NULL;
-    kept.offset = ngx_http_weir_unix_ns() - now;
-    kept.start = refresh->start + kept.offset;
-    kept.end = refresh->end + kept.offset;
+    kept.tick = refresh->end;
+    kept.end = ngx_http_weir_unix_ns()
+               - ngx_http_weir_clock_ns(now - refresh->end);
+    kept.start = kept.end
+                 - ngx_http_weir_clock_ns(refresh->end - refresh->start);
 
     ngx_http_weir_trace_refresh(&kept, refresh);
 

@@ -241,7 +241,7 @@ ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data)
     ngx_http_weir_trace_call_t  *call = data;
 
     call->upstream = r->upstream;
-    call->start = ngx_http_weir_ns();
+    call->start = ngx_http_weir_ticks();
     call->first.state = r->upstream_states ? r->upstream_states->nelts + 1 : 0;
 }
 

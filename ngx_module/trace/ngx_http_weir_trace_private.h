@@ -33,8 +33,8 @@ typedef struct {
     ngx_http_weir_record_t     *record;    /* NULL: none */
     uint64_t                    start;
     uint64_t                    end;
-    uint64_t                    offset;    /* to be added to
-                                              ngx_http_weir_ns() */
+    uint64_t                    tick;      /* ngx_http_weir_ticks() of the
+                                              end */
 } ngx_http_weir_trace_kept_t;
 
 
@@ -98,14 +98,16 @@ void ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept);
 
 
 /*
- * A time of ngx_http_weir_ns(), in ns since 1970.  Clocks differ a little, and
+ * A time of ngx_http_weir_ticks(), in ns since 1970.  Clocks differ a little, and
  * no span or event is outside of the server span.
  */
 
 static ngx_inline uint64_t
-ngx_http_weir_trace_time(ngx_http_weir_trace_kept_t *kept, uint64_t ns)
+ngx_http_weir_trace_time(ngx_http_weir_trace_kept_t *kept, uint64_t tick)
 {
-    ns += kept->offset;
+    uint64_t  ns;
+
+    ns = kept->end - ngx_http_weir_clock_ns(kept->tick - tick);
     ns = ngx_max(ns, kept->start);
 
     return ngx_min(ns, kept->end);

@@ -42,7 +42,7 @@ ngx_http_weir_trace_refresh_begin(ngx_http_weir_trace_refresh_t *refresh,
     weir_trace_ids_complete(drawn, &refresh->ctx.context);
 
     refresh->origin = origin->context;
-    refresh->start = ngx_http_weir_ns();
+    refresh->start = ngx_http_weir_ticks();
     refresh->ctx.context.flags = origin->context.flags;
     refresh->ctx.sampled = origin->sampled;
     refresh->ctx.late = origin->late;
@@ -116,7 +116,7 @@ ngx_http_weir_trace_refresh_done(ngx_http_request_t *r, void *data,
 {
     ngx_http_weir_trace_refresh_t *refresh = data;
 
-    refresh->end = ngx_http_weir_ns();
+    refresh->end = ngx_http_weir_ticks();
 
     return rc;
 }

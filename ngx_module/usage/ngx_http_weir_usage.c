@@ -16,7 +16,6 @@
 #define NGX_HTTP_WEIR_USAGE_INTERVAL  1000
 
 
-static void ngx_http_weir_usage_stop_handler(ngx_event_t *ev);
 static void ngx_http_weir_usage_timer(ngx_event_t *ev);
 static void ngx_http_weir_usage_apportion(void);
 static uint64_t ngx_http_weir_usage_cpu(void);
@@ -54,12 +53,6 @@ ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
     process->slot = slot;
     process->dummy.fd = (ngx_socket_t) -1;
 
-    ev = &process->stop;
-    ngx_memzero(ev, sizeof(ngx_event_t));
-    ev->handler = ngx_http_weir_usage_stop_handler;
-    ev->log = cycle->log;
-    ev->data = &process->dummy;
-
     ev = &process->timer;
     ngx_memzero(ev, sizeof(ngx_event_t));
     ev->handler = ngx_http_weir_usage_timer;
@@ -85,11 +78,6 @@ ngx_http_weir_usage_reserve(ngx_http_weir_usage_sh_t *sh,
 }
 
 
-/*
- * Locations that are open open again if their requests go on, after a reload
- * without a master process.
- */
-
 void
 ngx_http_weir_usage_end(void)
 {
@@ -110,10 +98,6 @@ ngx_http_weir_usage_end(void)
 
     if (process->timer.timer_set) {
         ngx_del_timer(&process->timer);
-    }
-
-    if (process->stop.posted) {
-        ngx_delete_posted_event(&process->stop);
     }
 
     process->open = NULL;
@@ -178,20 +162,6 @@ ngx_http_weir_usage_read(ngx_http_weir_usage_group_t *group, uint64_t *into)
         for (i = 0; i < NGX_HTTP_WEIR_USAGE_VALUES; i++) {
             into[i] += __atomic_load_n(&part->value[i], __ATOMIC_RELAXED);
         }
-    }
-}
-
-
-/*
- * Called after all other events, or before those that were posted by them: a
- * request that one of these runs posts this event again.
- */
-
-static void
-ngx_http_weir_usage_stop_handler(ngx_event_t *ev)
-{
-    if (ngx_http_weir_usage_process.running) {
-        ngx_http_weir_usage_stop(ngx_http_weir_ticks());
     }
 }
 

@@ -111,7 +111,6 @@ typedef struct {
 
     ngx_http_weir_usage_run_t     *running;   /* of a request; NULL: none runs */
     uint64_t                       since;     /* tick */
-    ngx_event_t                    stop;      /* after all events */
 
     uint64_t                       cpu;       /* ns, apportioned */
     ngx_event_t                    timer;
@@ -222,10 +221,7 @@ ngx_http_weir_usage_run(ngx_http_weir_usage_run_t *run, uint64_t tick)
         return;
     }
 
-    if (process->running == NULL) {
-        ngx_post_event(&process->stop, &ngx_posted_events);
-
-    } else if (tick > process->since) {
+    if (process->running && tick > process->since) {
         process->running->ticks += tick - process->since;
     }
 

@@ -29,7 +29,6 @@ ngx_int_t
 ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
 {
     ngx_http_request_t         *r, *sr;
-    ngx_http_weir_record_t     *record;
     ngx_http_weir_cache_ctx_t  *refresh;
 
     r = ctx->request;
@@ -47,11 +46,7 @@ ngx_http_weir_cache_refresh(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    record = ngx_http_weir_record(r);
-
-    if (record) {
-        record->refresh = sr;
-    }
+    ngx_http_weir_record_refresh(r, sr);
 
     if (r->http_version < NGX_HTTP_VERSION_20) {
         r->keepalive = 0;

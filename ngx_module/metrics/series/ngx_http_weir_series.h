@@ -209,8 +209,9 @@ ngx_http_weir_series_zone_t *ngx_http_weir_series_zone(ngx_http_request_t *r);
 /* module: that of this process' configuration, or NULL. */
 ngx_http_weir_series_zone_t *ngx_http_weir_series_cycle_zone(void);
 
-/* count: the handler of the log phase. */
-ngx_int_t ngx_http_weir_series_count(ngx_http_request_t *r);
+/* count: a request has ended; an ngx_http_weir_record_ended_pt. */
+void ngx_http_weir_series_count(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record);
 
 /* count: the trace of a request is kept; an ngx_http_weir_record_kept_pt. */
 void ngx_http_weir_series_count_kept(ngx_http_request_t *r,

@@ -102,11 +102,13 @@ ngx_http_weir_series_cause(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, ngx_str_t *dependency, u_char *buf)
 {
     uint64_t                      times[NGX_HTTP_WEIR_SERIES_CAUSES];
-    uint64_t                     *spent;
+    uint64_t                      spent[NGX_HTTP_WEIR_PHASES];
     ngx_uint_t                    i;
     ngx_http_weir_series_cause_e  cause;
 
-    spent = record->spent;
+    for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
+        spent[i] = ngx_http_weir_clock_ns(record->spent[i]);
+    }
 
     times[NGX_HTTP_WEIR_SERIES_NGINX] = spent[NGX_HTTP_WEIR_PHASE_NGINX];
     times[NGX_HTTP_WEIR_SERIES_VERSION] = spent[NGX_HTTP_WEIR_PHASE_VERSION];

@@ -25,8 +25,8 @@ static void ngx_http_weir_series_count_slow(ngx_http_request_t *r,
 static void ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, weir_exemplar_t *exemplar);
 static void ngx_http_weir_series_count_try(ngx_http_request_t *r,
-    ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns,
-    weir_exemplar_t *exemplar);
+    ngx_uint_t method, ngx_http_upstream_t *u,
+    ngx_http_upstream_state_t *state, uint64_t ns, weir_exemplar_t *exemplar);
 static uint64_t ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record,
     ngx_msec_t ms);
 static ngx_msec_t ngx_http_weir_series_count_age(ngx_http_request_t *r);
@@ -58,7 +58,7 @@ ngx_http_weir_series_count_usage(ngx_http_request_t *r,
     ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_SENT,
                             r->connection->sent);
 
-    if (r->upstream_states || (record && record->refresh)) {
+    if (r->upstream_states || (record && record->refreshes)) {
         ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_FETCHED, 1);
         return;
     }
@@ -75,62 +75,58 @@ ngx_http_weir_series_count_usage(ngx_http_request_t *r,
 }
 
 
-/*
- * Adds all phases.  Each sum is one aligned word, which is stored at once; the
- * compiler does not unroll a loop of nine.
- */
+/* A brief record has no other phase. */
 
 static ngx_inline void
-ngx_http_weir_series_count_phases(uint64_t *phase, uint64_t *spent)
+ngx_http_weir_series_count_phases(uint64_t *phase,
+    ngx_http_weir_record_t *record)
 {
-    phase[NGX_HTTP_WEIR_PHASE_NGINX] += spent[NGX_HTTP_WEIR_PHASE_NGINX];
-    phase[NGX_HTTP_WEIR_PHASE_VERSION] += spent[NGX_HTTP_WEIR_PHASE_VERSION];
-    phase[NGX_HTTP_WEIR_PHASE_LOOKUP] += spent[NGX_HTTP_WEIR_PHASE_LOOKUP];
-    phase[NGX_HTTP_WEIR_PHASE_REDIS] += spent[NGX_HTTP_WEIR_PHASE_REDIS];
-    phase[NGX_HTTP_WEIR_PHASE_TURN] += spent[NGX_HTTP_WEIR_PHASE_TURN];
-    phase[NGX_HTTP_WEIR_PHASE_BREAKER] += spent[NGX_HTTP_WEIR_PHASE_BREAKER];
-    phase[NGX_HTTP_WEIR_PHASE_UPSTREAM] += spent[NGX_HTTP_WEIR_PHASE_UPSTREAM];
-    phase[NGX_HTTP_WEIR_PHASE_RESPONSE] += spent[NGX_HTTP_WEIR_PHASE_RESPONSE];
-    phase[NGX_HTTP_WEIR_PHASE_SEND] += spent[NGX_HTTP_WEIR_PHASE_SEND];
+    ngx_uint_t  i;
 
-    ngx_http_weir_assert(NGX_HTTP_WEIR_PHASES == 9);
+    if (record->brief) {
+        phase[NGX_HTTP_WEIR_PHASE_NGINX] +=
+              ngx_http_weir_clock_ns(record->spent[NGX_HTTP_WEIR_PHASE_NGINX]);
+        return;
+    }
+
+    for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
+        if (record->spent[i]) {
+            phase[i] += ngx_http_weir_clock_ns(record->spent[i]);
+        }
+    }
 }
 
 
-/*
- * The first handler of the log phase, which nginx calls once for each request,
- * however it ended.
- */
+/* The upstreams of background refreshes. */
 
-ngx_int_t
-ngx_http_weir_series_count(ngx_http_request_t *r)
+static void
+ngx_http_weir_series_count_refreshes(ngx_http_weir_record_t *record)
+{
+    ngx_http_weir_record_refresh_t  *refresh;
+
+    for (refresh = record->refreshes; refresh; refresh = refresh->next) {
+        if (refresh->request->upstream_states) {
+            ngx_http_weir_series_count_upstreams(refresh->request, record,
+                                                 NULL);
+        }
+    }
+}
+
+
+void
+ngx_http_weir_series_count(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record)
 {
     double                        seconds;
-    ngx_http_weir_record_t       *record;
     ngx_http_weir_series_part_t  *part;
 
-    if (ngx_http_weir_series_table.zone == NULL || r != r->main) {
-        return NGX_OK;
+    if (ngx_http_weir_series_table.zone == NULL
+        || (record && record->endless))
+    {
+        return;
     }
 
-    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
-
-    if (record == NULL) {
-        record = ngx_http_weir_record(r);
-    }
-
-    if (record) {
-        if (record->endless) {
-            return NGX_OK;
-        }
-
-        ngx_http_weir_record_end(record);
-        ngx_http_weir_usage_stop(record->tick);
-        seconds = (int64_t) (record->since - record->start) * 1e-9;
-
-    } else {
-        seconds = ngx_http_weir_series_count_age(r) * 1e-3;
-    }
+    seconds = record ? record->seconds : ngx_http_weir_series_count_age(r) * 1e-3;
 
     part = ngx_http_weir_series_count_request(r, record, seconds);
 
@@ -139,26 +135,26 @@ ngx_http_weir_series_count(ngx_http_request_t *r)
 
     ngx_http_weir_series_count_usage(r, record);
 
-    if (record) {
-        ngx_http_weir_series_count_phases(part->phase, record->spent);
-
-        record->percentiles = part->view->percentiles;
-
-        if (seconds > record->percentiles[NGX_HTTP_WEIR_PERCENTILE_99]) {
-            record->slow = 1;
-            ngx_http_weir_series_count_slow(r, record, part);
-        }
-    }
-
     if (r->upstream_states) {
         ngx_http_weir_series_count_upstreams(r, record, NULL);
     }
 
-    if (record && record->refresh && record->refresh->upstream_states) {
-        ngx_http_weir_series_count_upstreams(record->refresh, NULL, NULL);
+    if (record == NULL) {
+        return;
     }
 
-    return NGX_OK;
+    ngx_http_weir_series_count_phases(part->phase, record);
+
+    record->percentiles = part->view->percentiles;
+
+    if (seconds > record->percentiles[NGX_HTTP_WEIR_PERCENTILE_99]) {
+        record->slow = 1;
+        ngx_http_weir_series_count_slow(r, record, part);
+    }
+
+    if (record->refreshes) {
+        ngx_http_weir_series_count_refreshes(record);
+    }
 }
 
 
@@ -181,7 +177,7 @@ ngx_http_weir_series_count_kept(ngx_http_request_t *r,
     }
 
     ngx_memcpy(exemplar.trace_id, trace_id, sizeof(exemplar.trace_id));
-    exemplar.value = (int64_t) (record->since - record->start) * 1e-9;
+    exemplar.value = record->seconds;
     exemplar.time = end;
 
     ngx_http_weir_series_count_key(r, record, &key, &version);
@@ -324,14 +320,15 @@ ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
             continue;
         }
 
-        if (record && r->upstream_states->nelts == 1) {
+        if (record && r == r->main && r->upstream_states->nelts == 1) {
             ns = ngx_http_weir_series_count_ns(record,
                                                state[i].response_time);
         } else {
             ns = (uint64_t) state[i].response_time * 1000000;
         }
 
-        ngx_http_weir_series_count_try(r, u, &state[i], ns, exemplar);
+        ngx_http_weir_series_count_try(r, record ? record->method : r->method,
+                                       u, &state[i], ns, exemplar);
     }
 }
 
@@ -347,8 +344,8 @@ ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record, ngx_msec_t ms)
 {
     uint64_t  ns, rounded;
 
-    ns = record->spent[NGX_HTTP_WEIR_PHASE_UPSTREAM]
-         + record->spent[NGX_HTTP_WEIR_PHASE_RESPONSE];
+    ns = ngx_http_weir_clock_ns(record->spent[NGX_HTTP_WEIR_PHASE_UPSTREAM]
+                                + record->spent[NGX_HTTP_WEIR_PHASE_RESPONSE]);
     rounded = (uint64_t) ms * 1000000;
 
     return ns + 2000000 > rounded && ns < rounded + 2000000 ? ns : rounded;
@@ -356,20 +353,17 @@ ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record, ngx_msec_t ms)
 
 
 static void
-ngx_http_weir_series_count_try(ngx_http_request_t *r,
+ngx_http_weir_series_count_try(ngx_http_request_t *r, ngx_uint_t method,
     ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns,
     weir_exemplar_t *exemplar)
 {
-    ngx_uint_t                     failed, secure, method;
+    ngx_uint_t                     failed, secure;
     ngx_http_weir_usage_t         *usage;
-    ngx_http_weir_record_t        *record;
     ngx_http_weir_loc_conf_t      *wlcf;
     ngx_http_weir_series_key_t     key;
     ngx_http_weir_series_part_t   *part;
     ngx_http_weir_series_entry_t  *entry;
 
-    record = ngx_http_weir_record(r);
-    method = record ? record->method : r->method;
     failed = state->header_time == (ngx_msec_t) -1;
 
 #if (NGX_HTTP_SSL)

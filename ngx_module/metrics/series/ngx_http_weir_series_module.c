@@ -29,9 +29,9 @@ static char *ngx_http_weir_series_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static void *ngx_http_weir_series_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_series_init_main_conf(ngx_conf_t *cf, void *conf);
-static ngx_int_t ngx_http_weir_series_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_series_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_series_exit_process(ngx_cycle_t *cycle);
+static void ngx_http_weir_series_cleanup(void *data);
 
 
 static ngx_command_t  ngx_http_weir_series_commands[] = {
@@ -49,7 +49,7 @@ static ngx_command_t  ngx_http_weir_series_commands[] = {
 
 static ngx_http_module_t  ngx_http_weir_series_module_ctx = {
     NULL,                                  /* preconfiguration */
-    ngx_http_weir_series_init,             /* postconfiguration */
+    NULL,                                  /* postconfiguration */
 
     ngx_http_weir_series_create_main_conf, /* create main configuration */
     ngx_http_weir_series_init_main_conf,   /* init main configuration */
@@ -228,46 +228,13 @@ ngx_http_weir_series_cycle_zone(void)
 }
 
 
-/*
- * The handler is the first one of the log phase, so that an access log has the
- * times that are counted.
- */
-
-static ngx_int_t
-ngx_http_weir_series_init(ngx_conf_t *cf)
-{
-    ngx_array_t                       *handlers;
-    ngx_http_handler_pt               *h;
-    ngx_http_core_main_conf_t         *cmcf;
-    ngx_http_weir_series_main_conf_t  *smcf;
-
-    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_series_module);
-
-    if (smcf->shm_zone == NULL) {
-        return NGX_OK;
-    }
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    handlers = &cmcf->phases[NGX_HTTP_LOG_PHASE].handlers;
-
-    if (ngx_array_push(handlers) == NULL) {
-        return NGX_ERROR;
-    }
-
-    h = handlers->elts;
-    ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
-    h[0] = ngx_http_weir_series_count;
-
-    return NGX_OK;
-}
-
-
 /* Called in helper processes, too, which have no requests. */
 
 static ngx_int_t
 ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
 {
     ngx_core_conf_t                   *ccf;
+    ngx_pool_cleanup_t                *cln;
     ngx_http_weir_series_zone_t       *zone;
     ngx_http_weir_series_main_conf_t  *smcf;
 
@@ -275,11 +242,6 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     {
         return NGX_OK;
     }
-
-    /* after a reload without a master process */
-    ngx_http_weir_usage_end();
-    ngx_http_weir_series_windows_end();
-    ngx_http_weir_series_table_end();
 
     smcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_weir_series_module);
@@ -291,6 +253,14 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     zone = smcf->shm_zone->data;
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_series_cleanup;
+
+    ngx_http_weir_record_on_end(ngx_http_weir_series_count);
     ngx_http_weir_record_on_kept(ngx_http_weir_series_count_kept);
 
     /* a worker without a slot serves requests, and keeps windows */
@@ -315,6 +285,18 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
 
 static void
 ngx_http_weir_series_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_series_cleanup(NULL);
+}
+
+
+/*
+ * Without a master process a reload frees the configuration, whose memory this
+ * process counts with; nginx calls no init_process for the next one.
+ */
+
+static void
+ngx_http_weir_series_cleanup(void *data)
 {
     ngx_http_weir_usage_end();
     ngx_http_weir_series_windows_end();
