@@ -16,4 +16,6 @@ def percent($base): (. / $base - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %
     | of($name; "/1") as $proxied
     | "| \($name | left(17)) | \($hit | right(6)) "
     + "| \($hit | percent(of("none"; "/hit/1")) | right(8)) "
-    + "| \($proxied | right(8)) | \($proxied | percent(of("none"; "/1")) | right(8)) |")
+    + "| \($proxied | right(8)) | \($proxied | percent(of("none"; "/1")) | right(8)) |"),
+"",
+"What keeps the percentiles took up to \([.results[].keeper_per_second] | max) instructions a second, not in the table."
