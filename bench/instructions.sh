@@ -71,11 +71,11 @@ count() {
     wait "$pid" || die "nginx of $1 failed: $(tail -3 "$dir/valgrind.log")"
     # Behind a function's "fn=" come its own costs and, behind "calls=", those of what it calls.
     awk -v keeper=$keeper '
-        /^fn=/ {
+        /^c?fn=/ {
             split($0, part, /[()]/)
             if ($2 == keeper) id = part[2]
-            inside = (id != "" && part[2] == id)
         }
+        /^fn=/ { inside = (id != "" && part[2] == id) }
         inside && /^[-+*0-9]/ { sum += $2 }
         /^totals: / { total = $2 }
         END { print total, sum + 0 }' "$dir/callgrind"
