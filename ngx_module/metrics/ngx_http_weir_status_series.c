@@ -38,6 +38,7 @@
 struct ngx_http_weir_status_series_s {
     ngx_http_weir_series_zone_t   *zone;
     ngx_http_weir_cost_prices_t   *prices;
+    ngx_http_weir_cost_index_t     used;
     ngx_uint_t                     history;   /* bool: it is written, too */
     ngx_uint_t                     kind;
     ngx_uint_t                     begun;     /* bool: its object is open */
@@ -86,6 +87,12 @@ ngx_http_weir_status_series_create(ngx_http_request_t *r, ngx_uint_t history)
     s->zone = zone;
     s->prices = ngx_http_weir_cost_prices(r);
     s->history = history;
+
+    if (ngx_http_weir_cost_index(&s->used, &zone->sh->usage, r->pool)
+        != NGX_OK)
+    {
+        return NULL;
+    }
 
     return s;
 }
@@ -159,7 +166,7 @@ ngx_http_weir_status_series_write(ngx_http_weir_status_series_t *s, u_char *p,
         p = ngx_http_weir_status_series_spans(s, NULL, p, last);
 
         if (s->kind == NGX_HTTP_WEIR_SERIES_ROUTE) {
-            p = ngx_http_weir_cost_status(&s->zone->sh->usage, s->prices,
+            p = ngx_http_weir_cost_status(&s->used, s->prices,
                                           &s->group->name, p, last);
         }
 

@@ -5,6 +5,7 @@
  *     module   the directive
  *     metrics  the families
  *     status   a route's members in weir_status
+ *     index    finds what a route has used
  *     sum      amounts of money
  */
 
@@ -64,6 +65,13 @@ typedef struct {
 } ngx_http_weir_cost_position_t;
 
 
+/* What routes have used, in the order of their names. */
+typedef struct {
+    ngx_http_weir_usage_group_t  **groups;
+    ngx_uint_t                     n;
+} ngx_http_weir_cost_index_t;
+
+
 extern ngx_module_t  ngx_http_weir_cost_module;
 
 
@@ -88,12 +96,21 @@ void ngx_http_weir_cost_write(ngx_http_weir_cost_position_t *position,
 ngx_uint_t ngx_http_weir_cost_advance(ngx_http_weir_cost_position_t *position);
 
 /*
+ * index: of all routes that exist when it is made, from the pool; NGX_OK or
+ * NGX_ERROR (no memory).  find: NULL if there was no such route then.
+ */
+ngx_int_t ngx_http_weir_cost_index(ngx_http_weir_cost_index_t *index,
+    ngx_http_weir_usage_sh_t *sh, ngx_pool_t *pool);
+ngx_http_weir_usage_group_t *ngx_http_weir_cost_index_find(
+    ngx_http_weir_cost_index_t *index, ngx_str_t *route);
+
+/*
  * status: writes the member "usage" of a route, and "cost" if there are prices,
  * as members that follow others; at most so many bytes.
  */
 #define NGX_HTTP_WEIR_COST_STATUS  1024
 
-u_char *ngx_http_weir_cost_status(ngx_http_weir_usage_sh_t *sh,
+u_char *ngx_http_weir_cost_status(ngx_http_weir_cost_index_t *index,
     ngx_http_weir_cost_prices_t *prices, ngx_str_t *route, u_char *p,
     u_char *last);
 

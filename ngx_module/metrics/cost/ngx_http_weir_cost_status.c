@@ -15,7 +15,7 @@ static char *ngx_http_weir_cost_status_amount(char *text, double amount);
 
 
 u_char *
-ngx_http_weir_cost_status(ngx_http_weir_usage_sh_t *sh,
+ngx_http_weir_cost_status(ngx_http_weir_cost_index_t *index,
     ngx_http_weir_cost_prices_t *prices, ngx_str_t *route, u_char *p,
     u_char *last)
 {
@@ -26,16 +26,7 @@ ngx_http_weir_cost_status(ngx_http_weir_usage_sh_t *sh,
     ngx_http_weir_cost_sum_t      sum;
     ngx_http_weir_usage_group_t  *group;
 
-    for (group = ngx_http_weir_usage_load(sh->groups);
-         group;
-         group = group->next)
-    {
-        if (group->name.len == route->len
-            && ngx_memcmp(group->name.data, route->data, route->len) == 0)
-        {
-            break;
-        }
-    }
+    group = ngx_http_weir_cost_index_find(index, route);
 
     if (group == NULL) {
         return p;

@@ -105,6 +105,18 @@ my $status = decode_json(get('/status')->{content});
 is scalar(grep { m{^= /many/} } keys %{ $status->{routes} }), $routes,
     'weir_status has all routes, too';
 is $status->{routes}{'= /many/800'}{'1m'}{requests}, 1, '... with their windows';
+is scalar(grep { m{^= /many/} && $status->{routes}{$_}{usage}{requests} == 1 }
+        keys %{ $status->{routes} }), $routes, '... and each with what it has used';
+
+# Each part is a chunk: of at most 16 members, of which a route has two, its begin and its end.
+my (undef, $chunks) = raw("GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+my $turns = 0;
+while ($chunks =~ s/\A([0-9a-f]+)\r\n//i && hex $1) {
+    substr $chunks, 0, 2 + hex $1, '';
+    $turns++;
+}
+is $chunks, "\r\n", 'all chunks of a document were read';
+cmp_ok $turns, '>=', 2 * $routes / 16, '... of which no turn of the loop has made many routes';
 
 # Two over one connection.
 my @two = split /HTTP\/1\.1 200 OK/,
