@@ -193,19 +193,25 @@ static bool read_lines(int fd, off_t *offset, const weir_spans_reader_t *reader)
     return n == 0;
 }
 
-/* The part before the file, unless that is the file itself, which was renamed since it was opened.
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/*
+ * The part before the current file (-1: there is none), unless that is the file itself, which was
+ * renamed since it was opened.
  */
-static bool read_old(const char *path, const struct stat *current, bool *renamed,
+static bool read_old(const char *path, int current, bool *renamed,
                      const weir_spans_reader_t *reader)
 {
     char *old = weir_alloc_format("%s.1", path);
-    struct stat st;
+    struct stat st, own;
     int fd = open_regular(old, O_RDONLY, &st);
     off_t offset = 0;
     bool ok = fd >= 0 || errno == ENOENT;
 
-    *renamed =
-        fd >= 0 && current != NULL && st.st_ino == current->st_ino && st.st_dev == current->st_dev;
+    *renamed = fd >= 0 && current >= 0 && fstat(current, &own) == 0 && is_same(&st, &own);
     if (fd >= 0 && !*renamed)
         ok = read_lines(fd, &offset, reader);
     if (fd >= 0)
@@ -213,6 +219,30 @@ static bool read_old(const char *path, const struct stat *current, bool *renamed
     free(old);
 
     return ok;
+}
+
+/* True if the file, which st is of, has the place. */
+static bool has_place(const struct stat *st, const weir_spans_place_t *place)
+{
+    struct stat own;
+
+    return place->fd >= 0 && fstat(place->fd, &own) == 0 && is_same(st, &own) &&
+           st->st_size >= place->offset;
+}
+
+void weir_spans_place_close(weir_spans_place_t *place)
+{
+    if (place->fd >= 0)
+        close(place->fd);
+    *place = WEIR_SPANS_PLACE_FIRST;
+}
+
+void weir_spans_place_settle(weir_spans_place_t *place)
+{
+    struct stat st;
+
+    if (place->fd >= 0 && (fstat(place->fd, &st) != 0 || st.st_nlink == 0))
+        weir_spans_place_close(place);
 }
 
 bool weir_spans_file_read(const char *path, weir_spans_place_t *place,
@@ -224,28 +254,29 @@ bool weir_spans_file_read(const char *path, weir_spans_place_t *place,
 
     if (fd < 0 && errno != ENOENT)
         return fail("read", path, error, size);
-    if (fd < 0 || st.st_ino != place->inode || st.st_dev != place->device ||
-        st.st_size < place->offset) {
+    if (fd < 0 || !has_place(&st, place)) {
+        weir_spans_place_close(place);
         if (reader->restart != NULL)
             reader->restart(reader->arg);
-        *place = (weir_spans_place_t){0};
-        ok = read_old(path, fd >= 0 ? &st : NULL, &renamed, reader);
-    }
-    if (fd >= 0) {
-        *place = (weir_spans_place_t){st.st_dev, st.st_ino, place->offset};
-        ok = read_lines(fd, &place->offset, reader) && ok;
+        place->fd = fd;
+        ok = read_old(path, fd, &renamed, reader);
+    } else {
         close(fd);
     }
+    if (place->fd >= 0)
+        ok = read_lines(place->fd, &place->offset, reader) && ok;
     if (renamed && ok) {
         /* What has been read is the old part; now the new one. */
-        fd = open_regular(path, O_RDONLY, &st);
-        *place = (weir_spans_place_t){0};
-        if (fd >= 0) {
-            *place = (weir_spans_place_t){st.st_dev, st.st_ino, 0};
-            ok = read_lines(fd, &place->offset, reader);
-            close(fd);
-        }
+        weir_spans_place_close(place);
+        place->fd = open_regular(path, O_RDONLY, &st);
+        if (place->fd >= 0)
+            ok = read_lines(place->fd, &place->offset, reader);
     }
 
-    return ok || fail("read", path, error, size);
+    if (!ok) {
+        fail("read", path, error, size);
+        weir_spans_place_close(place);
+    }
+
+    return ok;
 }

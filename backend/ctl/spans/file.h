@@ -31,12 +31,22 @@ void weir_spans_file_close(weir_spans_file_t *file);
  */
 bool weir_spans_file_append(weir_spans_file_t *file, weir_str_t lines, char *error, size_t size);
 
-/* Up to where a reader has read; all zero at first. */
+/*
+ * Up to where a reader has read. The file stays open, so that no later file can have its inode: it
+ * is the same file, or it is not. Its bytes stay on the disk, too, up to the next read, or until
+ * weir_spans_place_settle().
+ */
 typedef struct {
-    dev_t device;
-    ino_t inode;
+    int fd; /* -1: nothing was read */
     off_t offset;
 } weir_spans_place_t;
+
+#define WEIR_SPANS_PLACE_FIRST ((weir_spans_place_t){-1, 0})
+
+/* Closes the file; the next read begins at the first line. */
+void weir_spans_place_close(weir_spans_place_t *place);
+/* The same if the file was deleted. */
+void weir_spans_place_settle(weir_spans_place_t *place);
 
 typedef struct {
     void (*restart)(void *arg); /* what was read before is void; NULL allowed */
@@ -45,9 +55,9 @@ typedef struct {
 } weir_spans_reader_t;
 
 /*
- * Reads the lines behind the place, and moves it; if the file was replaced meanwhile, restart() is
- * called, and all lines of both files are read, oldest first. A file that is not there has no
- * lines. False with a message.
+ * Reads the lines behind the place, which the caller closes, and moves it; if the file was replaced
+ * meanwhile, restart() is called, and all lines of both files are read, oldest first. A file that
+ * is not there has no lines. False with a message.
  */
 bool weir_spans_file_read(const char *path, weir_spans_place_t *place,
                           const weir_spans_reader_t *reader, char *error, size_t size);

@@ -83,10 +83,11 @@ json_t *weir_spans_find(const char *path, const char *id, char *error, size_t si
 {
     search_t search = {id, weir_alloc_check(json_array()), weir_alloc_check(json_object()), 0, 0};
     const weir_spans_reader_t reader = {NULL, read_line, &search};
-    weir_spans_place_t place = {0};
+    weir_spans_place_t place = WEIR_SPANS_PLACE_FIRST;
     json_t *document;
     bool ok = weir_spans_file_read(path, &place, &reader, error, size);
 
+    weir_spans_place_close(&place);
     json_decref(search.seen);
     if (!ok) {
         json_decref(search.list);

@@ -180,6 +180,7 @@ static void keep(receiver_t *r, weir_http_request_t *request, weir_str_t body, b
                                          sizeof(error));
 
         settle_state(r, error);
+        weir_spans_summary_settle(r->summary);
         if (ok) {
             accept_spans(request, is_json, decoded.rejected);
         } else {

@@ -42,6 +42,7 @@ weir_spans_summary_t *weir_spans_summary_new(const char *path)
     weir_spans_summary_t *summary = weir_alloc(sizeof(*summary));
 
     summary->path = weir_alloc_text(path);
+    summary->place = WEIR_SPANS_PLACE_FIRST;
 
     return summary;
 }
@@ -58,6 +59,7 @@ static void clear(void *arg)
 void weir_spans_summary_free(weir_spans_summary_t *summary)
 {
     clear(summary);
+    weir_spans_place_close(&summary->place);
     free(summary->path);
     free(summary);
 }
@@ -115,6 +117,11 @@ bool weir_spans_summary_read(weir_spans_summary_t *summary, char *error, size_t 
     const weir_spans_reader_t reader = {clear, add_line, summary};
 
     return weir_spans_file_read(summary->path, &summary->place, &reader, error, size);
+}
+
+void weir_spans_summary_settle(weir_spans_summary_t *summary)
+{
+    weir_spans_place_settle(&summary->place);
 }
 
 /* --- the list -------------------------------------------------------------------------------- */

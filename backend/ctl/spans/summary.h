@@ -17,6 +17,9 @@ void weir_spans_summary_free(weir_spans_summary_t *summary);
 /* Reads what has been added to the file. False with a message. */
 bool weir_spans_summary_read(weir_spans_summary_t *summary, char *error, size_t size);
 
+/* To be called after the file was written: gives back the disk space of a file that is gone. */
+void weir_spans_summary_settle(weir_spans_summary_t *summary);
+
 typedef struct {
     bool slowest; /* first, instead of the newest */
     bool errors;  /* those with a span whose status is an error, only */
