@@ -22,7 +22,8 @@
 #include <stddef.h>
 
 /* Limits of a head are in head.h. */
-#define WEIR_HTTP_IN_FLIGHT_MAX 4096   /* requests; further ones get a 503 */
+#define WEIR_HTTP_IN_FLIGHT_MAX 4096               /* requests; further ones get a 503 */
+#define WEIR_HTTP_BUFFERS_MAX (128u * 1024 * 1024) /* bytes of memory for requests: see below */
 #define WEIR_HTTP_ANSWER_LIMIT_S 15    /* longer than PostgreSQL may take to be available again */
 #define WEIR_HTTP_CONNECTIONS_MAX 8192 /* fewer if the process's limit of descriptors is lower */
 #define WEIR_HTTP_IDLE_LIMIT_S 75      /* between requests; more than nginx's keepalive_timeout */
@@ -37,7 +38,11 @@ typedef struct weir_http_request weir_http_request_t;
 
 typedef void (*weir_http_handler)(weir_http_request_t *request, void *arg);
 
-/* body_limit: the most bytes of a request's body; a larger body gets a 413. */
+/*
+ * body_limit: the most bytes of a request's body; a larger body gets a 413. Requests of all
+ * connections take WEIR_HTTP_BUFFERS_MAX together, or, if that is more, eight times body_limit:
+ * further bodies of more than 16 KiB get a 503 with Retry-After.
+ */
 weir_http_t *weir_http_new(struct event_base *base, size_t body_limit);
 
 /*

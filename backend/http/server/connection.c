@@ -106,6 +106,7 @@ static void free_connection(connection_t *c)
 
     assert(c->state == CONNECTION_CLOSED && !c->held && http->n_connections > 0);
     TAILQ_REMOVE(list_of(c), c, link);
+    http->buffered -= c->in_size;
     free(c->in);
     free(c->out);
     free(c);
@@ -165,18 +166,31 @@ static void discard(connection_t *c)
         weir_connection_close(c);
 }
 
-static bool grow(connection_t *c)
+bool weir_connection_resize(connection_t *c, size_t size)
 {
-    size_t size = c->in_size > 0 ? c->in_size * 2 : BUFFER_FIRST;
     char *in = realloc(c->in, size);
 
+    assert(size >= c->in_len && size > 0 && c->http->buffered >= c->in_size);
     if (in == NULL)
         return false;
+    c->http->buffered = c->http->buffered - c->in_size + size;
     c->in = in;
     c->in_size = size;
     c->head.text = in;
 
     return true;
+}
+
+/* A buffer doubles. */
+static bool grow(connection_t *c)
+{
+    return weir_connection_resize(c, c->in_size > 0 ? c->in_size * 2 : BUFFER_FIRST);
+}
+
+bool weir_connection_is_crowded(const connection_t *c)
+{
+    return c->in_len == c->in_size && c->in_size >= BUFFER_KEPT &&
+           c->http->buffered + c->in_size > c->http->buffers_max;
 }
 
 /* The number of bytes to read: for a body of known length not more than are missing. */

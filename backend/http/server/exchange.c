@@ -11,14 +11,15 @@
 #include "http/server/private.h"
 
 #include "log/clock.h"
+#include "log/log.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define BUFFER_KEPT 16384 /* a larger buffer is reduced after its request */
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+#define CROWDED_RETRY "1" /* s */
 
 /* why is not used for 413. */
 static void refuse(connection_t *c, int status, const char *why)
@@ -29,7 +30,10 @@ static void refuse(connection_t *c, int status, const char *why)
     c->request = weir_http_request_new(c);
     if (status == 413)
         weir_http_error(c->request, 413, "The body has more than %zu bytes.", c->http->body_limit);
-    else
+    else if (status == 503) {
+        weir_http_add_header(c->request, "Retry-After", CROWDED_RETRY);
+        weir_http_error(c->request, 503, "%s", why);
+    } else
         weir_http_error(c->request, status, "%s", why);
 }
 
@@ -78,6 +82,22 @@ static void begin_body(connection_t *c)
         send_continue(c);
 }
 
+/* More of the body is missing. True when the connection's state has changed: there is no room. */
+static bool read_more(connection_t *c)
+{
+    weir_http_t *http = c->http;
+
+    if (!weir_connection_is_crowded(c))
+        return false;
+    if (http->crowded++ == 0)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "requests that are received have all their memory, further ones are refused",
+                 "{s:i}", "bytes", (int)http->buffers_max);
+    refuse(c, 503, "Too many large requests are being received.");
+
+    return true;
+}
+
 /* Returns true when the connection's state has changed: the body is complete or wrong. */
 static bool read_body(connection_t *c)
 {
@@ -89,7 +109,7 @@ static bool read_body(connection_t *c)
 
         c->body_len = have < c->head.length ? have : (size_t)c->head.length;
         if (c->body_len < c->head.length)
-            return false;
+            return read_more(c);
         dispatch(c);
         return true;
     }
@@ -99,7 +119,7 @@ static bool read_body(connection_t *c)
     c->in_len -= used - content;
     c->body_len += content;
     if (result == WEIR_CHUNKED_MORE)
-        return false;
+        return read_more(c);
     if (result == WEIR_CHUNKED_WRONG)
         refuse(c, c->chunked.status, c->chunked.why);
     else
@@ -197,14 +217,8 @@ static void forget_request(connection_t *c)
     assert(c->in_len >= end);
     c->in_len -= end;
     memmove(c->in, c->in + end, c->in_len);
-    if (c->in_size > BUFFER_KEPT && c->in_len <= BUFFER_KEPT) {
-        char *smaller = realloc(c->in, BUFFER_KEPT);
-
-        if (smaller != NULL) {
-            c->in = smaller;
-            c->in_size = BUFFER_KEPT;
-        }
-    }
+    if (c->in_size > BUFFER_KEPT && c->in_len <= BUFFER_KEPT)
+        (void)weir_connection_resize(c, BUFFER_KEPT);
     weir_head_init(&c->head);
     c->body_len = 0;
     c->skipped_line = false;
@@ -218,6 +232,8 @@ void weir_exchange_sent(connection_t *c)
     c->request = NULL;
     weir_http_request_finish(r);
     if (c->close) {
+        c->in_len = 0;
+        (void)weir_connection_resize(c, 1);
         weir_connection_linger(c);
         return;
     }

@@ -35,6 +35,8 @@
 #include <sys/queue.h>
 #include <sys/uio.h>
 
+#define BUFFER_KEPT 16384 /* bytes for received ones that each connection may have */
+
 typedef struct {
     weir_http_handler handler;
     void *arg;
@@ -117,6 +119,8 @@ struct weir_http {
     connection_calls_t calls;
     char *socket_file; /* to be removed at the end */
     size_t body_limit;
+    size_t buffered, buffers_max; /* bytes of received requests, in all connections */
+    unsigned long crowded;        /* requests refused for lack of it, since there was enough */
     bool quiet; /* its requests are in no metric, and in the log at the level debug only */
     weir_routes_t routes;
     target_t targets[WEIR_ROUTES_MAX];
@@ -154,6 +158,10 @@ bool weir_connection_new(weir_http_t *http, int fd);
 void weir_connection_enter(connection_t *c, connection_state_t state, int limit_s);
 /* Reads received bytes; their use depends on the state. */
 void weir_connection_read(connection_t *c);
+/* True if the next byte of a body needs more memory than all connections may have together. */
+bool weir_connection_is_crowded(const connection_t *c);
+/* Changes the size of the buffer of received bytes; false: no memory. */
+bool weir_connection_resize(connection_t *c, size_t size);
 /* Starts to watch for received bytes. Closes the connection if the event loop refuses. */
 void weir_connection_watch(connection_t *c);
 /* Sends the answer to the connection's request. */

@@ -40,6 +40,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     weir_exchange_check(http, (int64_t)weir_clock_ms());
     accept_if_room(http); /* a connection may now have been idle long enough */
+    if (http->crowded > 0 && http->buffered < http->buffers_max / 2) {
+        weir_log(WEIR_LOG_INFO, NULL, "there is memory for requests again", "{s:I}", "refused",
+                 (json_int_t)http->crowded);
+        http->crowded = 0;
+    }
 }
 
 /* --- accepting ---------------------------------------------------------------------------- */
@@ -226,6 +231,8 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
                                        .closed = weir_exchange_closed,
                                        .freed = on_freed};
     http->body_limit = body_limit;
+    http->buffers_max =
+        body_limit * 8 > WEIR_HTTP_BUFFERS_MAX ? body_limit * 8 : WEIR_HTTP_BUFFERS_MAX;
     http->listener = -1;
     http->connections_max = connections_max();
     TAILQ_INIT(&http->idle);

@@ -239,4 +239,36 @@ subtest 'eight megabytes' => sub {
     is $trace->{left_out}, $n - 10_000, 'of a trace so long a part is shown';
 };
 
+subtest 'many megabytes at a time' => sub {
+    my $r = Weir::Backend::Traces->new(dir => tempdir(CLEANUP => 1));
+    my $length = 8_388_608;
+    my $head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        . "Content-Type: $PROTOBUF\r\nContent-Length: $length\r\n\r\n";
+    local $SIG{PIPE} = 'IGNORE';
+    my @sockets = map {
+        my $socket = IO::Socket::INET->new("127.0.0.1:$r->{port}") or die $@;
+        print $socket $head, "\xff" x ($length - 1);
+        $socket->flush;
+        $socket;
+    } 1 .. 20;
+    my %answers;
+    for my $socket (@sockets) {
+        print $socket "\xff";
+        local $/;
+        my ($status, $rest) = (<$socket> // '') =~ m{^HTTP/1.1 (\d+)(.*?)\r\n\r\n}s;
+        $answers{ $status // 'none' }++;
+        like $rest, qr/\r\nRetry-After: 1\b/, '... to come again' if ($status // 0) == 503;
+    }
+    cmp_ok $answers{503} // 0, '>=', 10, 'some are refused';
+    cmp_ok $answers{400} // 0, '>=', 4, 'others are read';
+    is $answers{503} + $answers{400}, 20, 'all are answered';
+    my ($peak) = slurp("/proc/$r->{pid}/status") =~ /^VmHWM:\s+(\d+) kB/m;
+    cmp_ok $peak, '<', 160 * 1024, 'there is a limit of memory for all';
+    is $r->post(request(span()))->{status}, 200, 'the next one is taken';
+    wait_for('the end in the log' => sub { slurp($r->{log}) =~ /memory for requests again/ });
+    my @log = map { decode_json($_) } split /\n/, slurp($r->{log});
+    is scalar(grep { $_->{level} eq 'warn' } @log), 1, 'the log says it once';
+    is $log[-1]{refused}, $answers{503}, '... and how many were refused';
+};
+
 done_testing;
