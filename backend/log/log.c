@@ -5,6 +5,7 @@
 #include "log/log.h"
 
 #include "common/problem.h"
+#include "common/text/rfc3339.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -80,20 +81,16 @@ static size_t put_fields(char *line, size_t len, json_t *object)
 void weir_log(weir_log_level_t level, const weir_trace_t *trace, const char *msg,
               const char *fields, ...)
 {
-    char line[PIPE_BUF], when[64];
+    char line[PIPE_BUF], when[WEIR_RFC3339_LEN + 1];
     size_t len;
     struct timespec now;
-    struct tm tm;
-    int n;
 
     assert(level <= WEIR_LOG_FATAL && msg != NULL);
     if (level < threshold)
         return;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    n = (int)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(when + n, sizeof(when) - (size_t)n, ".%03ldZ", now.tv_nsec / 1000000);
+    weir_rfc3339(when, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
 
     len = put_member(line, 0, "{\"time\":", when);
     len = put_member(line, len, ",\"level\":", level_names[level]);

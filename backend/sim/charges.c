@@ -1,6 +1,7 @@
 #include "sim/sim.h"
 
 #include "common/ids/uuid7.h"
+#include "common/text/rfc3339.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -46,16 +47,12 @@ void sim_write(sim_t *sim, const json_t *charge)
     fflush(sim->ledger);
 }
 
-/* RFC 3339 in UTC with milliseconds, so that the order of the texts is the order of time. */
-static void sim_now(char out[SIM_TIME_LEN + 1])
+static void sim_now(char out[WEIR_RFC3339_LEN + 1])
 {
     struct timespec now;
-    struct tm tm;
-    size_t n;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    n = strftime(out, SIM_TIME_LEN + 1, "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
-    snprintf(out + n, SIM_TIME_LEN + 1 - n, ".%03ldZ", now.tv_nsec / 1000000);
+    weir_rfc3339(out, now.tv_sec, (unsigned)(now.tv_nsec / 1000000));
 }
 
 /* For ledgers of versions whose charges had no time: a time in the past. */
@@ -113,7 +110,7 @@ json_t *sim_find(const sim_t *sim, const char *member, const char *value)
 json_t *sim_charge(sim_t *sim, const char *key, json_int_t amount, const char *currency,
                    const char *status, const char *reason, const char *created)
 {
-    char id[4 + WEIR_UUID_LEN] = "ch_", now[SIM_TIME_LEN + 1];
+    char id[4 + WEIR_UUID_LEN] = "ch_", now[WEIR_RFC3339_LEN + 1];
     json_t *charge;
 
     if (json_array_size(sim->charges) == SIM_CHARGES_MAX)

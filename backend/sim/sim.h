@@ -29,7 +29,6 @@
 
 #define SIM_CHARGES_MAX 100000  /* further charges get a 503 */
 #define SIM_PAGE_MAX 100        /* of the list */
-#define SIM_TIME_LEN 24         /* 2026-01-31T12:00:00.000Z */
 #define SIM_WEBHOOKS_MAX 100000 /* waiting webhooks; further ones are dropped */
 
 /*

@@ -45,4 +45,25 @@ static inline int weir_unhex(char c, int capitals)
     return -1;
 }
 
+/*
+ * Copies the digits of an id to out, in lower case and with a NUL. Returns 0 if there is another
+ * character, or only zeros, which is no id; what is in out is undefined then.
+ */
+static inline int weir_hex_id(char *out, const char *digits, size_t n)
+{
+    int any = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        int digit = weir_unhex(digits[i], 1);
+
+        if (digit < 0)
+            return 0;
+        any |= digit;
+        out[i] = "0123456789abcdef"[digit];
+    }
+    out[n] = '\0';
+
+    return any != 0;
+}
+
 #endif

@@ -98,16 +98,14 @@ static json_t *find_trace(const weir_ctl_args_t *args, const char *id, char *err
 weir_ctl_exit_t weir_ctl_trace_show(weir_ctl_t *ctl)
 {
     const char *given = ctl->args.words[0];
-    char id[33], error[512];
+    char id[WEIR_SPANS_ID_LEN + 1], error[512];
     json_t *document;
 
-    if (!weir_spans_is_id(given, strlen(given)))
+    if (!weir_spans_read_id(weir_str(given), id))
         return weir_ctl_fail(WEIR_CTL_USAGE,
                              "\"%s\" is no id of a trace: it has 32 hexadecimal "
                              "digits",
                              given);
-    for (size_t i = 0; i <= 32; i++)
-        id[i] = given[i] >= 'A' && given[i] <= 'F' ? (char)(given[i] | 0x20) : given[i];
     document = find_trace(&ctl->args, id, error, sizeof(error));
     if (document == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "%s", error);

@@ -326,23 +326,13 @@ static bool settle_id(json_t *value, size_t n)
 {
     const char *text = json_string_value(value);
     char lower[2 * WEIR_TRACE_ID_LEN + 1];
-    int any = 0;
 
     assert(n <= WEIR_TRACE_ID_LEN);
-    if (text == NULL || json_string_length(value) != 2 * n)
+    if (text == NULL || json_string_length(value) != 2 * n || !weir_hex_id(lower, text, 2 * n))
         return false;
-    for (size_t i = 0; i < 2 * n; i++) {
-        int digit = weir_unhex(text[i], 1);
-
-        if (digit < 0)
-            return false;
-        any |= digit;
-        lower[i] = "0123456789abcdef"[digit];
-    }
-    lower[2 * n] = '\0';
     json_string_set(value, lower);
 
-    return any != 0;
+    return true;
 }
 
 /* A root has no parent, or an empty one, or one of zeros. */

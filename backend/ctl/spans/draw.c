@@ -300,16 +300,13 @@ static void choose_widths(drawing_t *d)
 
 static void print_head(const drawing_t *d, const json_t *document)
 {
-    char time[32], seconds[24];
-    time_t at = (time_t)(d->start / 1000000000);
+    char time[32], start[WEIR_RFC3339_LEN + 1];
     json_int_t left_out = json_integer_value(json_object_get(document, "left_out"));
-    struct tm tm;
 
-    gmtime_r(&at, &tm);
-    strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
+    weir_spans_time(d->start, start);
     duration_text(d->end - d->start, time, sizeof(time));
-    printf("%s  %s.%03uZ  %zu span%s in %s\n", weir_spans_text(d->nodes[0].span, "traceId"),
-           seconds, (unsigned)(d->start / 1000000 % 1000), d->n, d->n == 1 ? "" : "s", time);
+    printf("%s  %s  %zu span%s in %s\n", weir_spans_text(d->nodes[0].span, "traceId"), start, d->n,
+           d->n == 1 ? "" : "s", time);
     if (left_out > 0)
         printf("%" JSON_INTEGER_FORMAT " more spans are left out\n", left_out);
     putchar('\n');

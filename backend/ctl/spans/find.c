@@ -1,7 +1,6 @@
 #include "ctl/spans/find.h"
 
 #include "common/text/hex.h"
-#include "common/trace/context.h"
 #include "ctl/spans/decode.h"
 #include "ctl/spans/file.h"
 #include "ctl/spans/value.h"
@@ -15,21 +14,9 @@ typedef struct {
     json_int_t left_out;
 } search_t;
 
-bool weir_spans_is_id(const char *text, size_t len)
+bool weir_spans_read_id(weir_str_t text, char id[WEIR_SPANS_ID_LEN + 1])
 {
-    int any = 0;
-
-    if (len != 2 * WEIR_TRACE_ID_LEN)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        int digit = weir_unhex(text[i], 1);
-
-        if (digit < 0)
-            return false;
-        any |= digit;
-    }
-
-    return any != 0;
+    return text.len == WEIR_SPANS_ID_LEN && weir_hex_id(id, text.data, text.len);
 }
 
 /* The element of the list, or of its last element's list, whose member is equal; else a new one. */

@@ -2,6 +2,9 @@
 #ifndef WEIR_SPANS_FIND_H
 #define WEIR_SPANS_FIND_H
 
+#include "common/text/str.h"
+#include "common/trace/context.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,8 +13,13 @@
 #define WEIR_SPANS_FOUND_MAX 10000
 #define WEIR_SPANS_FOUND_BYTES_MAX (16u * 1024 * 1024)
 
-/* True if the text is the id of a trace: 32 hexadecimal digits, of which one is not zero. */
-bool weir_spans_is_id(const char *text, size_t len);
+#define WEIR_SPANS_ID_LEN (2 * WEIR_TRACE_ID_LEN) /* digits */
+
+/*
+ * Reads the id of a trace, in lower case. False if the text is none: 32 hexadecimal digits, of
+ * which one is not zero.
+ */
+bool weir_spans_read_id(weir_str_t text, char id[WEIR_SPANS_ID_LEN + 1]);
 
 /*
  * The trace as one document of OTLP in JSON, which the caller frees: resourceSpans, each span once,

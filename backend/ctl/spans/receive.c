@@ -245,20 +245,15 @@ static void fail_to_read(weir_http_request_t *request, const char *error)
 static void get_trace(weir_http_request_t *request, void *arg)
 {
     const receiver_t *r = arg;
-    weir_str_t given = weir_http_param(request, 0);
-    char id[33], error[512];
+    char id[WEIR_SPANS_ID_LEN + 1], error[512];
     json_t *trace;
 
     if (!check_host(request))
         return;
-    if (!weir_spans_is_id(given.data, given.len)) {
+    if (!weir_spans_read_id(weir_http_param(request, 0), id)) {
         weir_http_error(request, 400, "The id of a trace has 32 hexadecimal digits.");
         return;
     }
-    for (size_t i = 0; i < sizeof(id) - 1; i++)
-        id[i] = given.data[i] >= 'A' && given.data[i] <= 'F' ? (char)(given.data[i] | 0x20)
-                                                             : given.data[i];
-    id[sizeof(id) - 1] = '\0';
     trace = weir_spans_find(r->path, id, error, sizeof(error));
     if (trace == NULL) {
         fail_to_read(request, error);

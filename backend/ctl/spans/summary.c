@@ -178,13 +178,9 @@ static json_t *name_of(const char *text)
 
 static json_t *row_of(const trace_t *trace)
 {
-    char start[32], seconds[24];
-    time_t at = (time_t)(trace->start / 1000000000);
-    struct tm tm;
+    char start[WEIR_RFC3339_LEN + 1];
 
-    gmtime_r(&at, &tm);
-    strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(start, sizeof(start), "%s.%03uZ", seconds, (unsigned)(trace->start / 1000000 % 1000));
+    weir_spans_time(trace->start, start);
 
     return weir_alloc_check(json_pack("{s:s,s:s,s:f,s:I,s:I,s:o,s:o}", "trace_id", trace->id,
                                       "start", start, "ms", (double)duration_of(trace) / 1e6,

@@ -20,6 +20,11 @@ uint64_t weir_spans_number(const json_t *object, const char *name)
     return json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
 }
 
+void weir_spans_time(uint64_t ns, char out[WEIR_RFC3339_LEN + 1])
+{
+    weir_rfc3339(out, (time_t)(ns / 1000000000), (unsigned)(ns / 1000000 % 1000));
+}
+
 const json_t *weir_spans_attribute(const json_t *object, const char *key)
 {
     json_t *pair;
