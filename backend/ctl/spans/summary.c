@@ -3,6 +3,7 @@
 #include "common/trace/span.h"
 #include "ctl/spans/decode.h"
 #include "ctl/spans/file.h"
+#include "ctl/spans/scan.h"
 #include "ctl/spans/value.h"
 #include "log/alloc.h"
 #include "log/clock.h"
@@ -80,27 +81,40 @@ static trace_t *trace_of(weir_spans_summary_t *summary, const char *id)
     return trace;
 }
 
+static void count(weir_spans_summary_t *summary, const weir_spans_scanned_t *span)
+{
+    trace_t *trace = trace_of(summary, span->trace_id);
+
+    trace->spans++;
+    trace->errors += span->is_error;
+    trace->start = span->start < trace->start ? span->start : trace->start;
+    trace->end = span->end > trace->end ? span->end : trace->end;
+    if (span->is_root > trace->has_root ||
+        (span->is_root == trace->has_root && span->start < trace->first)) {
+        trace->has_root = span->is_root;
+        trace->first = span->start;
+        trace->root_ns = span->end > span->start ? span->end - span->start : 0;
+        snprintf(trace->service, sizeof(trace->service), "%.*s", (int)span->service.len,
+                 span->service.data);
+        snprintf(trace->name, sizeof(trace->name), "%.*s", (int)span->name.len, span->name.data);
+    }
+}
+
 static bool add_span(const json_t *resource, const json_t *scope, const json_t *span, void *arg)
 {
-    trace_t *trace = trace_of(arg, weir_spans_text(span, "traceId"));
-    uint64_t start = weir_spans_number(span, "startTimeUnixNano");
-    uint64_t end = weir_spans_number(span, "endTimeUnixNano");
-    bool is_root = weir_spans_text(span, "parentSpanId")[0] == '\0';
+    weir_spans_scanned_t scanned = {
+        .is_root = weir_spans_text(span, "parentSpanId")[0] == '\0',
+        .is_error =
+            weir_spans_number(json_object_get(span, "status"), "code") == WEIR_SPAN_STATUS_ERROR,
+        .start = weir_spans_number(span, "startTimeUnixNano"),
+        .end = weir_spans_number(span, "endTimeUnixNano"),
+        .service = weir_str(weir_spans_attribute_text(resource, "service.name")),
+        .name = weir_str(weir_spans_text(span, "name")),
+    };
 
     (void)scope;
-    trace->spans++;
-    if (weir_spans_number(json_object_get(span, "status"), "code") == WEIR_SPAN_STATUS_ERROR)
-        trace->errors++;
-    trace->start = start < trace->start ? start : trace->start;
-    trace->end = end > trace->end ? end : trace->end;
-    if (is_root > trace->has_root || (is_root == trace->has_root && start < trace->first)) {
-        trace->has_root = is_root;
-        trace->first = start;
-        trace->root_ns = end > start ? end - start : 0;
-        snprintf(trace->service, sizeof(trace->service), "%s",
-                 weir_spans_attribute_text(resource, "service.name"));
-        snprintf(trace->name, sizeof(trace->name), "%s", weir_spans_text(span, "name"));
-    }
+    snprintf(scanned.trace_id, sizeof(scanned.trace_id), "%s", weir_spans_text(span, "traceId"));
+    count(arg, &scanned);
 
     return true;
 }
@@ -108,8 +122,12 @@ static bool add_span(const json_t *resource, const json_t *scope, const json_t *
 static void add_line(weir_str_t line, void *arg)
 {
     weir_spans_decoded_t decoded;
+    weir_spans_scanned_t span;
 
-    (void)weir_spans_decode_json(line, add_span, arg, &decoded);
+    if (weir_spans_scan(line, &span))
+        count(arg, &span);
+    else
+        (void)weir_spans_decode_json(line, add_span, arg, &decoded);
 }
 
 bool weir_spans_summary_read(weir_spans_summary_t *summary, char *error, size_t size)
