@@ -31,15 +31,20 @@ my @edge = files(qr/\.[ch]$/, 'ngx_module');
 my @backend = files(qr/\.[ch]$/, 'backend');
 
 
-# --- log messages at warn and above -----------------------------------------------------
+# --- log messages -----------------------------------------------------------------------
 
-my (%logged, %described);
+my (%logged, %described, %quiet, %listed);
 for my $file (@edge, @backend) {
     my $text = slurp($file);
     for my $how (['ngx_log_error', 3], ['ngx_conf_log_error', 3], ['weir_log', 2]) {
         my ($function, $message) = @$how;
         for my $call (calls($text, $function)) {
             my $level = $call->[0];
+            if ($level =~ /_(INFO|NOTICE)$/) {
+                my @texts = literals($call->[$message]);
+                ok scalar(@texts), "$file: $function has a message";
+                $quiet{ pattern($_) =~ s/ $/ …/r } = lc $1 for @texts; # the version
+            }
             next if $level !~ /_(WARN|ERR|ERROR|CRIT|ALERT|EMERG|FATAL)\b|^level$/;
             my $name = { WARN => 'warn', ERR => 'error', ERROR => 'error', EMERG => 'emerg',
                 FATAL => 'fatal' }->{ $1 // '' };
@@ -57,12 +62,16 @@ for my $file (@edge, @backend) {
 my $log = slurp('docs/reference/log-messages.md');
 while ($log =~ /^- \*\*(\w+)\*\* `([^`]+)`/mg) {
     my ($level, $text) = ($1, pattern($2));
+    if ($level =~ /^(?:info|notice)$/) { $listed{$text} = $level; next }
     ok !$described{$text}, "described once: $text" if $described{$text};
     $described{$text} = $level;
 }
 cmp_ok scalar(keys %logged), '>=', 100, 'log messages are found in the sources';
 same(\%described, { map { $_ => 1 } keys %logged },
     'docs/reference/log-messages.md has each message at warn and above');
+cmp_ok scalar(keys %quiet), '>=', 30, 'messages at info and notice are found, too';
+same(\%listed, \%quiet, '... and are described, too');
+is $listed{$_}, $quiet{$_}, "its level: $_" for sort grep { $listed{$_} } keys %quiet;
 for my $text (sort grep { $logged{$_} && $described{$_} } keys %logged) {
     is $described{$text}, $logged{$text}, "its level: $text" if $described{$text} ne $logged{$text};
 }
