@@ -2,8 +2,8 @@
 # test.sh [--sanitize | --domain FOLDER | --world NAME | --worlds [NAME,...]] [FILE...]: installs
 # packages, builds and runs the tests (without FILE all, including those of the domains in
 # examples/).  --domain builds the domain of that folder and runs its tests, t/*_test.c and t/*.t.
-# With --sanitize the plain C runs with AddressSanitizer and UBSan, nginx with the module runs under
-# Valgrind, and any report is a failure.  --world runs the edge's tests in another world
+# With --sanitize the plain C and the backend's programs run with AddressSanitizer and UBSan, nginx
+# with the module runs under Valgrind, and any report is a failure.  --world runs the edge's tests in another world
 # (t/worlds/README.md), --worlds in each of the given worlds, or in all.
 #
 # Two files run at once (WEIR_TEST_JOBS), because most of them wait most of the time.  The edge's
@@ -62,8 +62,9 @@ echo "test: building"
 make -s module backend unit bench
 for example in ${domain:-examples/*}; do
     make -s backend unit DOMAIN="$example"
+    [ -z "$sanitize" ] || make -s SANITIZE=1 backend unit DOMAIN="$example"
 done
-[ -z "$sanitize" ] || make -s SANITIZE=1 unit
+[ -z "$sanitize" ] || make -s SANITIZE=1 backend unit
 
 # nginx's workers do not run as root: they must be able to read the files that they serve.
 run=$(mktemp -d /tmp/weir-test.XXXXXX)
@@ -110,8 +111,13 @@ if [ -n "$sanitize" ]; then
     WEIR_VALGRIND_SUPPRESSIONS=$root/t/valgrind.supp
     TEST_NGINX_BINARY=$root/scripts/test/nginx-valgrind.sh
     TEST_NGINX_TIMEOUT=20
-    mkdir -m 777 "$WEIR_VALGRIND_LOGS"
-    export WEIR_NGINX WEIR_VALGRIND_LOGS WEIR_VALGRIND_SUPPRESSIONS TEST_NGINX_TIMEOUT
+    WEIR_BUILD=$root/$build
+    reports=$run/sanitizers
+    mkdir -m 777 "$WEIR_VALGRIND_LOGS" "$reports"
+    export WEIR_NGINX WEIR_VALGRIND_LOGS WEIR_VALGRIND_SUPPRESSIONS TEST_NGINX_TIMEOUT WEIR_BUILD
+    export ASAN_OPTIONS="log_path=$reports/asan${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+    export LSAN_OPTIONS="suppressions=$root/t/lsan.supp:print_suppressions=0"
+    export UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 fi
 if [ -n "$world" ]; then
     # shellcheck source=scripts/test/world.sh
@@ -131,7 +137,7 @@ if [ -n "$domain" ] && [ $# -eq 0 ]; then
     set -- "${files[@]}"
 elif [ $# -eq 0 ]; then
     mapfile -t files < <(find $build/unit -name '*_test' -perm -u+x | sort
-        find build/domains -path '*/unit/*_test' -perm -u+x | sort
+        find $build/domains -path '*/unit/*_test' -perm -u+x | sort
         find t examples -name '*.t' -not -path 't/servroot*' | sort)
     set -- "${files[@]}"
 fi
@@ -155,6 +161,11 @@ fi
 if [ -n "$sanitize" ] && [ -n "$(find "$WEIR_VALGRIND_LOGS" -type f -size +0)" ]; then
     find "$WEIR_VALGRIND_LOGS" -type f -size +0 -exec cat {} + | head -200
     echo "test: Valgrind has findings"
+    status=1
+fi
+if [ -n "$sanitize" ] && [ -n "$(find "$reports" -type f -size +0)" ]; then
+    find "$reports" -type f -size +0 -exec cat {} + | head -200
+    echo "test: the sanitizers have findings"
     status=1
 fi
 [ "$world" != asan ] || asan_is_silent || status=1

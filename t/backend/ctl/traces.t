@@ -263,7 +263,8 @@ subtest 'many megabytes at a time' => sub {
     cmp_ok $answers{400} // 0, '>=', 4, 'others are read';
     is $answers{503} + $answers{400}, 20, 'all are answered';
     my ($peak) = slurp("/proc/$r->{pid}/status") =~ /^VmHWM:\s+(\d+) kB/m;
-    cmp_ok $peak, '<', 160 * 1024, 'there is a limit of memory for all';
+    # AddressSanitizer keeps what is freed for a while.
+    cmp_ok $peak, '<', 160 * 1024, 'there is a limit of memory for all' if $CTL !~ /sanitize/;
     is $r->post(request(span()))->{status}, 200, 'the next one is taken';
     wait_for('the end in the log' => sub { slurp($r->{log}) =~ /memory for requests again/ });
     my @log = map { decode_json($_) } split /\n/, slurp($r->{log});

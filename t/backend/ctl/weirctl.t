@@ -125,7 +125,8 @@ subtest 'events tail -f shows new events once each' => sub {
     $s->start_process(
         'tail',
         [
-            '/bin/sh', '-c', "exec \"\$@\" >$out", 'sh', 'build/weirctl', '-c', $s->write_conf,
+            '/bin/sh', '-c', "exec \"\$@\" >$out", 'sh', $s->{binary} =~ s/weir-backend$/weirctl/r,
+            '-c', $s->write_conf,
             'events', 'tail', '-f', '-n', 1, '--json']);
     wait_for('the last event' => sub { slurp($out) =~ /User 3/ });
     $e->create(200);

@@ -8,7 +8,8 @@
 #     wait_for('a mail' => sub { $stack->mails == 1 });
 #     is $stack->stop_backend('all'), 0;     # its exit status, 256 + signal when killed
 #
-# WEIR_BACKEND_BINARY names the binary to test; the default is build/weir-backend.
+# WEIR_BUILD is the folder of the programs to test; the default is build. WEIR_BACKEND_BINARY names
+# another weir-backend.
 # Only modules of Perl's core.
 package Weir::Stack;
 
@@ -53,7 +54,7 @@ my @API_SESSIONS =
 #     sessions => [names]                        the sessions to the database of that domain's api
 sub new {
     my ($class, %option) = @_;
-    my $build = "$ROOT/build" . ($option{domain} ? '/domains/' . basename($option{domain}) : '');
+    my $build = ($ENV{WEIR_BUILD} // "$ROOT/build") . ($option{domain} ? '/domains/' . basename($option{domain}) : '');
     my $self = bless {
         domain       => $option{domain},
         sessions     => $option{sessions} // ($option{domain} ? [] : \@API_SESSIONS),

@@ -18,7 +18,8 @@ use Weir::Base qw(free_port slurp wait_for);
 our @EXPORT_OK = qw(encoded request span $CTL $ID);
 
 our $ID  = '4bf92f3577b34da6a3ce929d0e0e4736';
-our $CTL = ($ENV{WEIR_BACKEND_BINARY} // 'build/weir-backend') =~ s/weir-backend$/weirctl/r;
+my $build = $ENV{WEIR_BUILD} // 'build';
+our $CTL = ($ENV{WEIR_BACKEND_BINARY} // "$build/weir-backend") =~ s/weir-backend$/weirctl/r;
 
 my $json = JSON::PP->new->utf8->canonical;
 my $next = 0;
