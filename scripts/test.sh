@@ -3,7 +3,8 @@
 # packages, builds and runs the tests (without FILE all, including those of the domains in
 # examples/).  --domain builds the domain of that folder and runs its tests, t/*_test.c and t/*.t.
 # With --sanitize the plain C and the backend's programs run with AddressSanitizer and UBSan, nginx
-# with the module runs under Valgrind, and any report is a failure.  --world runs the edge's tests in another world
+# with the module runs under Valgrind, and any report is a failure.
+# --world runs the edge's tests in another world
 # (t/worlds/README.md), --worlds in each of the given worlds, or in all.
 #
 # Two files run at once (WEIR_TEST_JOBS), because most of them wait most of the time.  The edge's
@@ -117,7 +118,8 @@ if [ -n "$sanitize" ]; then
     export WEIR_NGINX WEIR_VALGRIND_LOGS WEIR_VALGRIND_SUPPRESSIONS TEST_NGINX_TIMEOUT WEIR_BUILD
     export ASAN_OPTIONS="log_path=$reports/asan${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
     export LSAN_OPTIONS="suppressions=$root/t/lsan.supp:print_suppressions=0"
-    export UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
+    UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
+    export UBSAN_OPTIONS
 fi
 if [ -n "$world" ]; then
     # shellcheck source=scripts/test/world.sh

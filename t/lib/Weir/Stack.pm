@@ -54,7 +54,8 @@ my @API_SESSIONS =
 #     sessions => [names]                        the sessions to the database of that domain's api
 sub new {
     my ($class, %option) = @_;
-    my $build = ($ENV{WEIR_BUILD} // "$ROOT/build") . ($option{domain} ? '/domains/' . basename($option{domain}) : '');
+    my $build = ($ENV{WEIR_BUILD} // "$ROOT/build")
+        . ($option{domain} ? '/domains/' . basename($option{domain}) : '');
     my $self = bless {
         domain       => $option{domain},
         sessions     => $option{sessions} // ($option{domain} ? [] : \@API_SESSIONS),
