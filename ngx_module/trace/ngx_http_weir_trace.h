@@ -67,6 +67,9 @@ typedef struct {
                                                 NGX_HTTP_WEIR_PERCENTILES:
                                                 none */
     ngx_flag_t                   errors;   /* failed requests are kept */
+    time_t                       refused;  /* of this process: the second in
+                                              which the last request was kept
+                                              that a breaker had refused */
     ngx_uint_t                   late;     /* bool: of traces that are not
                                               sampled, some are kept and their
                                               ids published */

@@ -21,7 +21,9 @@ static ngx_msec_int_t ngx_http_weir_trace_took(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_msec_int_t took);
 static ngx_uint_t ngx_http_weir_trace_is_late(ngx_http_weir_trace_ctx_t *ctx);
-static ngx_uint_t ngx_http_weir_trace_has_failed(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_weir_trace_has_failed(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf);
+static ngx_uint_t ngx_http_weir_trace_is_refused(ngx_http_request_t *r);
 static void ngx_http_weir_trace_export(ngx_http_request_t *r,
     ngx_http_weir_trace_ctx_t *ctx);
 static void ngx_http_weir_trace_refresh_end(
@@ -69,9 +71,11 @@ ngx_http_weir_trace_request_end(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx)
 {
     uint64_t                   drawn;
+    ngx_uint_t                 kept;
     ngx_msec_int_t             took;
     ngx_http_weir_trace_ctx_t  here;
 
+    kept = 0;
     took = tlcf->slow ? ngx_http_weir_trace_took(r) : 0;
 
     if (ctx == NULL) {
@@ -79,11 +83,14 @@ ngx_http_weir_trace_request_end(ngx_http_request_t *r,
 
         if (tlcf->mode == NGX_HTTP_WEIR_TRACE_RATIO
             && !(tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT)
-            && weir_sampling_randomness_of(drawn) < tlcf->threshold
-            && !ngx_http_weir_trace_is_kept(r, tlcf, took))
+            && weir_sampling_randomness_of(drawn) < tlcf->threshold)
         {
-            /* most requests, where only a share is kept */
-            return;
+            kept = ngx_http_weir_trace_is_kept(r, tlcf, took);
+
+            if (!kept) {
+                /* most requests, where only a share is kept */
+                return;
+            }
         }
 
         ctx = &here;
@@ -96,7 +103,7 @@ ngx_http_weir_trace_request_end(ngx_http_request_t *r,
     if (ctx->sampled) {
         ngx_http_weir_trace_export(r, ctx);
 
-    } else if (ngx_http_weir_trace_is_kept(r, tlcf, took)) {
+    } else if (kept || ngx_http_weir_trace_is_kept(r, tlcf, took)) {
         ngx_http_weir_trace_export(r, ctx);
 
         if (ngx_http_weir_trace_is_late(ctx)) {
@@ -141,13 +148,15 @@ ngx_http_weir_trace_is_late(ngx_http_weir_trace_ctx_t *ctx)
 }
 
 
+/* To be called once for a request: refusals of a breaker are counted here. */
+
 static ngx_uint_t
 ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_msec_int_t took)
 {
     ngx_http_weir_record_t  *record;
 
-    if (tlcf->errors && ngx_http_weir_trace_has_failed(r)) {
+    if (tlcf->errors && ngx_http_weir_trace_has_failed(r, tlcf)) {
         return 1;
     }
 
@@ -164,26 +173,63 @@ ngx_http_weir_trace_is_kept(ngx_http_request_t *r,
 }
 
 
-/* A status of 500 or more, of the response or of any try. */
+/*
+ * A status of 500 or more, of the response or of any try.  While a breaker is
+ * open, all its requests have one, and tell the same: of these one a second is
+ * enough, of each location and worker.
+ */
 
 static ngx_uint_t
-ngx_http_weir_trace_has_failed(ngx_http_request_t *r)
+ngx_http_weir_trace_has_failed(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf)
 {
     ngx_uint_t                  i;
     ngx_http_upstream_state_t  *state;
 
-    if (ngx_http_weir_trace_status(r) >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-        return 1;
+    if (r->upstream_states) {
+        state = r->upstream_states->elts;
+
+        for (i = 0; i < r->upstream_states->nelts; i++) {
+            if (state[i].status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+                return 1;
+            }
+        }
     }
 
-    if (r->upstream_states == NULL) {
+    if (ngx_http_weir_trace_status(r) < NGX_HTTP_INTERNAL_SERVER_ERROR) {
         return 0;
     }
 
-    state = r->upstream_states->elts;
+    if (!ngx_http_weir_trace_is_refused(r)) {
+        return 1;
+    }
 
-    for (i = 0; i < r->upstream_states->nelts; i++) {
-        if (state[i].status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+    if (tlcf->refused == ngx_time()) {
+        return 0;
+    }
+
+    tlcf->refused = ngx_time();
+
+    return 1;
+}
+
+
+/* By a breaker. */
+
+static ngx_uint_t
+ngx_http_weir_trace_is_refused(ngx_http_request_t *r)
+{
+    ngx_uint_t               i;
+    ngx_http_weir_record_t  *record;
+
+    record = ngx_http_weir_record(r);
+
+    if (record == NULL) {
+        return 0;
+    }
+
+    for (i = 0; i < record->events; i++) {
+        if (ngx_strcmp(record->event[i].name, "weir.breaker.refused") == 0) {
             return 1;
         }
     }

@@ -19,6 +19,7 @@ start_upstream(sub {
 start_traced(<<'HTTP', <<'SERVER');
     upstream twice { server UPSTREAM max_fails=0; server UPSTREAM max_fails=0; }
     proxy_next_upstream http_503;
+    weir_breaker_zone b 1m;
     weir_problem_pages on;
 HTTP
     location /none/   { weir_trace ratio=0; proxy_pass http://twice; }
@@ -32,6 +33,8 @@ HTTP
     location /led/    { weir_trace on; proxy_intercept_errors on; error_page 500 = @off;
         proxy_pass http://twice; }
     location @off     { weir_trace off; return 200; }
+    location /broken/ { weir_trace ratio=0 errors=on; proxy_pass http://twice;
+        weir_breaker zone=b key=broken failures=1 open=60s; }
     location /half/   { weir_trace ratio=0.5; proxy_pass http://UPSTREAM; }
 SERVER
 
@@ -63,6 +66,20 @@ kept(['/all/a', '/all/same/a'], 'a location inherits weir_trace, and may turn it
 kept(['/led/fails'],
     'a request whose upstream has got the context is kept also if a location without led on',
     '/led/fails');
+
+# The requests of an open breaker: one a second is kept, however many there are.
+my $begin = time;
+get('/broken/fails');
+get('/broken/a') for 1 .. 300;
+my $seconds = time - $begin + 1;
+my @broken = servers(spans_until('of the breaker',
+    sub { ($_->{attributes}{'url.path'} // '') eq '/broken/a' }));
+is scalar(grep { $_->{attributes}{'url.path'} eq '/broken/fails' } @broken), 1,
+    'the request that opens a breaker is kept';
+my @refused = grep { $_->{attributes}{'url.path'} eq '/broken/a' } @broken;
+is_deeply [map { $_->{name} } @{ $refused[0]{events} }], ['weir.breaker.refused'],
+    '... and a request that it refuses';
+cmp_ok scalar(@refused), '<=', $seconds, '... of these one a second';
 
 # What is sent upstream is what is known at the start.
 my $sent = fields((lines_of('traceparent', get('/slow/slow')->{content}))[0]);
