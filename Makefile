@@ -142,7 +142,7 @@ $(BUILD)/migrate-folders: $(call OBJ,t/lib/migrate-folders.c backend/db/migrate.
 
 # --- programs for benchmarks ---------------------------------------------------
 
-bench: $(BUILD)/bench-invalidate $(BUILD)/bench-fsync $(BUILD)/bench-socket
+bench: $(BUILD)/bench-invalidate $(BUILD)/bench-fsync $(BUILD)/bench-socket $(BUILD)/bench-paced
 
 $(BUILD)/bench-invalidate: $(call OBJ,bench/tools/invalidate.c)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(shell pkg-config --libs hiredis) -lpthread
@@ -152,6 +152,9 @@ $(BUILD)/bench-fsync: $(call OBJ,bench/tools/fsync.c)
 
 $(BUILD)/bench-socket: $(call OBJ,bench/tools/socket.c)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+$(BUILD)/bench-paced: $(call OBJ,bench/tools/paced.c)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lm
 
 # What of the compiler's flags clang-tidy must know.
 compile-flags:

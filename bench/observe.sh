@@ -22,6 +22,8 @@ END
 
 # shellcheck source=bench/lib/processes.sh
 . bench/lib/processes.sh
+# shellcheck source=bench/lib/collectors.sh
+. bench/lib/collectors.sh
 
 rounds=7
 seconds=3
@@ -43,17 +45,6 @@ for name in traces-10 both gone hung busy; do
     http[$name]="$export_to ratio=0.1;"
 done
 http[busy]=${http[busy]/@collector@/@collector@/busy/v1/traces}
-
-# Starts the collectors: one that takes everything, one that answers 503, one that accepts and is
-# silent, and one that is gone.
-start_collectors() {
-    bench_start_nginx collector
-    bench_take_port hung-collector
-    perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Listen => 128,
-        LocalAddr => "127.0.0.1:$ARGV[0]") or die; sleep' "${bench_port[hung-collector]}" &
-    bench_pids+=($!)
-    bench_take_port gone-collector
-}
 
 # start NAME: its edge, with its collector.
 start() {
@@ -79,7 +70,7 @@ load() {
 bench_begin
 bench_body 1
 bench_start_nginx upstream
-start_collectors
+bench_start_collectors
 mkdir "$bench_dir/conf"
 cp "$bench_conf/nginx.conf" "$bench_dir/conf/"
 bench_conf=$bench_dir/conf

@@ -34,7 +34,7 @@ bench_folder() {
     chmod 755 "$bench_run"
     export WEIR_RUN=$bench_run/run
     # Spans of all requests would be measured, too, and their receiver.
-    export WEIR_TRACE=off
+    export WEIR_TRACE=${bench_trace:-off}
     trap bench_end EXIT
     trap 'exit 130' INT TERM
 }

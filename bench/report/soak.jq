@@ -1,4 +1,5 @@
-# The report: from one line per process and sample (slurped), $facts, $loaded, $dead and $events.
+# The report: from one line per process and sample (slurped), $facts, $loaded, $dead,
+# $events, $page_events, and of spans $spans (a line for each exporter) and $twice.
 #
 # A process' memory at minute 2 is the median of the samples half a minute around it, at the end
 # that of the last minute: a single one may fall on a peak.
@@ -12,9 +13,14 @@ def between($from; $to): map(select(.second >= $from and .second <= $to));
     load: ($loaded + {per_second: ($loaded.requests / $loaded.duration_us * 1e6 | round)}),
     events: $events,
     dead_letters: $dead,
+    page_events: $page_events,
+    spans: $spans,
+    spans_twice: $twice,
     processes: (group_by(.process) | map(
         (between(105; 135) | map(.rss_kb) | median) as $first
         | (between($last_second - 60; $last_second) | map(.rss_kb) | median) as $last
+        | (between(105; 135) | map(.descriptors) | max) as $few
+        | (between($last_second - 60; $last_second) | map(.descriptors) | min) as $many
         | {
             process: .[0].process,
             judged: (.[0].process | startswith("(") | not),
@@ -22,8 +28,10 @@ def between($from; $to): map(select(.second >= $from and .second <= $to));
             end_kb: $last,
             ratio: ($last / $first * 1000 | round / 1000),
             shared_kb: .[-1].shared_kb,
+            descriptors: [$few, $many],
             samples: map([.second, .rss_kb])
         }
-        | . + {grown: (.judged and .end_kb > .minute_2_kb * 1.05)})
+        | . + {grown: (.judged and .end_kb > .minute_2_kb * 1.05),
+            leaks: (.judged and $many > $few)})
         | sort_by([(.judged | not), .process]))
 }
