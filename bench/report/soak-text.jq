@@ -4,8 +4,7 @@ def left($n): tostring | . + " " * ([$n - length, 0] | max);
 def right($n): tostring | " " * ([$n - length, 0] | max) + .;
 
 def statuses: to_entries | sort_by(.key) | map("\(.value) × \(.key)") | join(", ");
-def verdict: if .judged | not then "no" elif .grown then "grown"
-    elif .leaks then "descriptors" else "flat" end;
+def verdict: if .judged | not then "no" elif .grown then "grown" else "flat" end;
 
 "\(.load.requests) requests in \(.facts.minutes) minutes (\(.load.per_second)/s; "
     + "\(.load.statuses | statuses)), \(.load.socket_errors) without an answer; "
@@ -15,7 +14,8 @@ def verdict: if .judged | not then "no" elif .grown then "grown"
 (.processes[]
     | (.process | left(16)) + (.minute_2_kb | right(14)) + (.end_kb | right(10))
     + (.ratio | right(8)) + (.shared_kb | right(13))
-    + ((.descriptors | join(" to ")) | right(13)) + "  " + verdict),
+    + (.descriptors | right(13)) + "  " + verdict),
+"\(.descriptors.minute_2) descriptors at minute 2, \(.descriptors.end) at the end",
 (.spans[] | "\(.process): \(.ended) spans ended, \(.sent) sent, \(.dropped) dropped, "
     + "\(.waiting) wait"),
 "\(.spans_twice) spans were received twice; the page got \(.page_events) events",

@@ -14,13 +14,16 @@ def between($from; $to): map(select(.second >= $from and .second <= $to));
     events: $events,
     dead_letters: $dead,
     page_events: $page_events,
+    # Of all together: which worker has a connection is the kernel's choice.
+    descriptors: (map(select(.process | startswith("(") | not))
+        | group_by(.second) | map({second: .[0].second, n: (map(.descriptors) | add)})
+        | {minute_2: (between(105; 135) | map(.n) | max),
+            end: (between($last_second - 60; $last_second) | map(.n) | min)}),
     spans: $spans,
     spans_twice: $twice,
     processes: (group_by(.process) | map(
         (between(105; 135) | map(.rss_kb) | median) as $first
         | (between($last_second - 60; $last_second) | map(.rss_kb) | median) as $last
-        | (between(105; 135) | map(.descriptors) | max) as $few
-        | (between($last_second - 60; $last_second) | map(.descriptors) | min) as $many
         | {
             process: .[0].process,
             judged: (.[0].process | startswith("(") | not),
@@ -28,10 +31,9 @@ def between($from; $to): map(select(.second >= $from and .second <= $to));
             end_kb: $last,
             ratio: ($last / $first * 1000 | round / 1000),
             shared_kb: .[-1].shared_kb,
-            descriptors: [$few, $many],
+            descriptors: .[-1].descriptors,
             samples: map([.second, .rss_kb])
         }
-        | . + {grown: (.judged and .end_kb > .minute_2_kb * 1.05),
-            leaks: (.judged and $many > $few)})
+        | . + {grown: (.judged and .end_kb > .minute_2_kb * 1.05)})
         | sort_by([(.judged | not), .process]))
 }
