@@ -20,7 +20,7 @@ def base: {scraped: "series", series: null, none: null}[.] as $b
 def dropped: .dropped | add;
 
 ($loads | map(select(.round > 0))) as $all
-| ([$all[] | {key: "\(.name) \(.path) \(.round)", value: .p99_us}] | from_entries) as $p99
+| ([$all[] | {key: "\(.name) \(.path) \(.round)", value: .}] | from_entries) as $of
 | (reduce $all[].name as $n ([]; if index($n) then . else . + [$n] end)) as $names
 | $facts + {
     $rate, $kept, $seconds, $real_time, $series, $others_busy,
@@ -34,8 +34,9 @@ def dropped: .dropped | add;
         + ($its | map(.times) | add | {p50_us: quantile(0.5), p99_us: quantile(0.99),
             p999_us: quantile(0.999)})
         + if $base == null then {} else
-            [$its[] | .p99_us / $p99["\($base) \($path) \(.round)"]]
-            | {ratio: median} + between
+            [$its[] | [., $of["\($base) \($path) \(.round)"]]]
+            | {p50_ratio: (map(.[0].p50_us / .[1].p50_us) | median)}
+            + (map(.[0].p99_us / .[1].p99_us) | {p99_ratio: median} + between)
             end
     ],
     edges: [
