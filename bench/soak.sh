@@ -59,7 +59,8 @@ start_role() {
     local listen=off
     [ -z "${metrics_of[$1]:-}" ] || listen=127.0.0.1:${metrics_of[$1]}
     # So little is full after a minute; what is held by default grows for a quarter of an hour.
-    WEIR_METRICS_LISTEN=$listen WEIR_TRACES_LATE_BUFFER=1m build/weir-backend -c "$conf" "$2" >"$bench_run/$1.log" 2>&1 &
+    WEIR_METRICS_LISTEN=$listen WEIR_TRACES_LATE_BUFFER=1m \
+        build/weir-backend -c "$conf" "$2" >"$bench_run/$1.log" 2>&1 &
     bench_pids+=($!)
     pid_of_process[$1]=$!
 }

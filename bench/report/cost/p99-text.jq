@@ -10,14 +10,15 @@ def fixed: . * 1000 | round | tostring | (("0" * (4 - length)) // "") + .
     + " \(.others_busy * 100 | round)% of the machine"
     + (if .real_time then "" else ", and no priority over them" end) + ":",
 "",
-"| with    |           | P50, µs | P99, µs | P99.9, µs | against | P50 × | P99 ×, median (95%)    |",
-"|---------|-----------|--------:|--------:|----------:|---------|------:|-----------------------:|",
+"| with    |          | P50, µs | P99, µs | P99.9, µs | against | P50 × |            P99 × (95%) |",
+"|---------|----------|--------:|--------:|----------:|---------|------:|-----------------------:|",
 (.results[]
-    | "| \(.name | left(7)) | \(if .path == "/1" then "proxied  " else "hits     " end) "
+    | "| \(.name | left(7)) | \(if .path == "/1" then "proxied " else "hits    " end) "
     + "| \(.p50_us | round | right(7)) | \(.p99_us | round | right(7)) "
     + "| \(.p999_us | round | right(9)) | \(.base // "" | left(7)) "
     + "| \(if .p50_ratio then .p50_ratio | fixed else "" end | right(5)) "
-    + "| \(if .p99_ratio then "\(.p99_ratio | fixed) (\(.least | fixed) to \(.most | fixed))" else "" end
+    + "| \(if .p99_ratio
+        then "\(.p99_ratio | fixed) (\(.least | fixed) to \(.most | fixed))" else "" end
         | right(22)) |"),
 "",
 "| edge    | begin, KiB | end, KiB | spans ended |    sent | dropped | waiting | lost |",
