@@ -109,6 +109,8 @@ struct ngx_http_weir_trace_call_s {
     uint64_t                     start;    /* ngx_http_weir_ticks() */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
     ngx_http_weir_trace_call_t  *next;     /* earlier */
+    char                         traceparent[WEIR_CONTEXT_LEN]; /* as it was
+                                              first sent */
 };
 
 
@@ -127,6 +129,7 @@ typedef struct {
     unsigned                     sampled:1;
     unsigned                     late:1;   /* upstreams are told that the trace
                                               may be kept late */
+    ngx_http_weir_trace_call_t   first;    /* memory of the first call */
 } ngx_http_weir_trace_ctx_t;
 
 

@@ -33,8 +33,8 @@ static ngx_int_t ngx_http_weir_trace_continue(ngx_http_weir_trace_ctx_t *ctx,
     uint64_t threshold);
 static void ngx_http_weir_trace_late(ngx_http_weir_trace_ctx_t *ctx,
     weir_tracestate_t *state);
-static ngx_uint_t ngx_http_weir_trace_sample(ngx_http_weir_trace_ctx_t *ctx,
-    weir_str_t ot, uint64_t threshold);
+static ngx_inline void ngx_http_weir_trace_sampled(
+    ngx_http_weir_trace_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
     weir_tracestate_t *state, uint64_t threshold);
 
@@ -237,7 +237,7 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    ngx_memzero(ctx, sizeof(ngx_http_weir_trace_ctx_t));
+    ngx_memzero(ctx, offsetof(ngx_http_weir_trace_ctx_t, first));
     ctx->request = r;
 
     weir_trace_ids_complete(drawn, &ctx->context);
@@ -256,7 +256,8 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
 
     if (mode == tlcf->mode) {
 
-        if (ngx_http_weir_trace_sample(ctx, WEIR_STR(""), threshold)) {
+        if (weir_sampling_randomness_of(drawn) >= threshold) {
+            ngx_http_weir_trace_sampled(ctx);
             ctx->tracestate = tlcf->tracestate;
 
         } else if (ctx->late) {
@@ -312,8 +313,7 @@ ngx_http_weir_trace_continue(ngx_http_weir_trace_ctx_t *ctx,
     }
 
     if (received->sampled) {
-        ctx->sampled = 1;
-        ctx->context.flags |= WEIR_CONTEXT_SAMPLED;
+        ngx_http_weir_trace_sampled(ctx);
     }
 
     ngx_http_weir_trace_late(ctx, &received->state);
@@ -355,7 +355,10 @@ ngx_http_weir_trace_decide(ngx_http_weir_trace_ctx_t *ctx,
 
     ot = weir_tracestate_get(state, WEIR_STR("ot"));
 
-    if (!ngx_http_weir_trace_sample(ctx, ot, threshold)) {
+    if (weir_sampling_randomness(ctx->context.trace_id, ot) >= threshold) {
+        ngx_http_weir_trace_sampled(ctx);
+
+    } else {
         threshold = WEIR_SAMPLING_NEVER;
     }
 
@@ -399,18 +402,9 @@ ngx_http_weir_trace_late(ngx_http_weir_trace_ctx_t *ctx,
 }
 
 
-/* True if the trace is sampled. */
-
-static ngx_uint_t
-ngx_http_weir_trace_sample(ngx_http_weir_trace_ctx_t *ctx, weir_str_t ot,
-    uint64_t threshold)
+static ngx_inline void
+ngx_http_weir_trace_sampled(ngx_http_weir_trace_ctx_t *ctx)
 {
-    if (weir_sampling_randomness(ctx->context.trace_id, ot) < threshold) {
-        return 0;
-    }
-
     ctx->sampled = 1;
     ctx->context.flags |= WEIR_CONTEXT_SAMPLED;
-
-    return 1;
 }

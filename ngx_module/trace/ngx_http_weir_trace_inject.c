@@ -32,6 +32,23 @@ static ngx_uint_t ngx_http_weir_trace_inject_write(ngx_http_request_t *r,
     uint8_t *old, uint8_t *id);
 
 
+/* Added lines. */
+static ngx_http_weir_forward_name_t  ngx_http_weir_trace_traceparent =
+    ngx_http_weir_forward_name("traceparent", "traceparent");
+static ngx_http_weir_forward_name_t  ngx_http_weir_trace_tracestate =
+    ngx_http_weir_forward_name("tracestate", "tracestate");
+static ngx_http_weir_forward_name_t  ngx_http_weir_trace_b3 =
+    ngx_http_weir_forward_name("b3", "b3");
+static ngx_http_weir_forward_name_t  ngx_http_weir_trace_b3_trace_id =
+    ngx_http_weir_forward_name("X-B3-TraceId", "x-b3-traceid");
+static ngx_http_weir_forward_name_t  ngx_http_weir_trace_b3_span_id =
+    ngx_http_weir_forward_name("X-B3-SpanId", "x-b3-spanid");
+static ngx_http_weir_forward_name_t  ngx_http_weir_trace_b3_parent_id =
+    ngx_http_weir_forward_name("X-B3-ParentSpanId", "x-b3-parentspanid");
+static ngx_http_weir_forward_name_t  ngx_http_weir_trace_b3_sampled =
+    ngx_http_weir_forward_name("X-B3-Sampled", "x-b3-sampled");
+
+
 static ngx_str_t  ngx_http_weir_trace_inject_names[] = {
     ngx_string("traceparent"),
     ngx_string("tracestate"),
@@ -97,13 +114,16 @@ ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data)
         return;
     }
 
-    call = ngx_pcalloc(r->pool, sizeof(ngx_http_weir_trace_call_t));
+    call = ctx->calls ? ngx_palloc(r->pool, sizeof(ngx_http_weir_trace_call_t))
+                      : &ctx->first;
     if (call == NULL) {
         return;
     }
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
     context = tlcf->context;
+
+    ngx_memzero(call, offsetof(ngx_http_weir_trace_call_t, traceparent));
 
     call->request = r;
     call->context = context;
@@ -138,7 +158,6 @@ ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
 {
     ngx_http_weir_trace_call_t  *call = data;
 
-    u_char                     *p;
     weir_context_t              context;
     ngx_http_weir_trace_ctx_t  *ctx;
 
@@ -147,16 +166,12 @@ ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, WEIR_CONTEXT_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
     context = ctx->context;
     ngx_memcpy(context.span_id, call->first.id, WEIR_SPAN_ID_LEN);
-    weir_context_format(&context, (char *) p);
+    weir_context_format(&context, call->traceparent);
 
-    if (ngx_http_weir_forward_push(headers, "traceparent", "traceparent", p,
+    if (ngx_http_weir_forward_push(headers, &ngx_http_weir_trace_traceparent,
+                                   (u_char *) call->traceparent,
                                    WEIR_CONTEXT_LEN)
         != NGX_OK)
     {
@@ -164,7 +179,7 @@ ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
     }
 
     if (ctx->tracestate.len
-        && ngx_http_weir_forward_push(headers, "tracestate", "tracestate",
+        && ngx_http_weir_forward_push(headers, &ngx_http_weir_trace_tracestate,
                                       ctx->tracestate.data,
                                       ctx->tracestate.len)
            != NGX_OK)
@@ -200,7 +215,8 @@ ngx_http_weir_trace_inject_b3(ngx_http_request_t *r, ngx_list_t *headers,
     weir_hex((char *) parent, ctx->context.span_id, WEIR_SPAN_ID_LEN);
 
     if ((allowed & NGX_HTTP_WEIR_TRACE_B3)
-        && ngx_http_weir_forward_push(headers, "b3", "b3", b3, WEIR_B3_LEN)
+        && ngx_http_weir_forward_push(headers, &ngx_http_weir_trace_b3, b3,
+                                      WEIR_B3_LEN)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -210,22 +226,22 @@ ngx_http_weir_trace_inject_b3(ngx_http_request_t *r, ngx_list_t *headers,
         return NGX_OK;
     }
 
-    if (ngx_http_weir_forward_push(headers, "X-B3-TraceId", "x-b3-traceid", b3,
-                                   2 * WEIR_TRACE_ID_LEN)
+    if (ngx_http_weir_forward_push(headers, &ngx_http_weir_trace_b3_trace_id,
+                                   b3, 2 * WEIR_TRACE_ID_LEN)
         != NGX_OK
-        || ngx_http_weir_forward_push(headers, "X-B3-SpanId", "x-b3-spanid",
+        || ngx_http_weir_forward_push(headers, &ngx_http_weir_trace_b3_span_id,
                                       b3 + 2 * WEIR_TRACE_ID_LEN + 1,
                                       2 * WEIR_SPAN_ID_LEN)
            != NGX_OK
-        || ngx_http_weir_forward_push(headers, "X-B3-ParentSpanId",
-                                      "x-b3-parentspanid", parent,
-                                      2 * WEIR_SPAN_ID_LEN)
+        || ngx_http_weir_forward_push(headers,
+                                      &ngx_http_weir_trace_b3_parent_id,
+                                      parent, 2 * WEIR_SPAN_ID_LEN)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_weir_forward_push(headers, "X-B3-Sampled", "x-b3-sampled",
+    return ngx_http_weir_forward_push(headers, &ngx_http_weir_trace_b3_sampled,
                                       b3 + WEIR_B3_LEN - 1, 1);
 }
 

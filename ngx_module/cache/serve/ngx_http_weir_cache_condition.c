@@ -53,6 +53,11 @@ ngx_http_weir_cache_condition_add(ngx_http_request_t *r, ngx_list_t *headers,
 
     weir_str_t  etag, modified;
 
+    static ngx_http_weir_forward_name_t  none_match =
+        ngx_http_weir_forward_name("If-None-Match", "if-none-match");
+    static ngx_http_weir_forward_name_t  modified_since =
+        ngx_http_weir_forward_name("If-Modified-Since", "if-modified-since");
+
     if (!ctx->have_stale) {
         return NGX_OK;
     }
@@ -63,17 +68,15 @@ ngx_http_weir_cache_condition_add(ngx_http_request_t *r, ngx_list_t *headers,
     ctx->conditional = (etag.len || modified.len);
 
     if (etag.len
-        && ngx_http_weir_forward_push(headers, "If-None-Match",
-                                      "if-none-match", (u_char *) etag.data,
-                                      etag.len)
+        && ngx_http_weir_forward_push(headers, &none_match,
+                                      (u_char *) etag.data, etag.len)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     return modified.len
-           ? ngx_http_weir_forward_push(headers, "If-Modified-Since",
-                                        "if-modified-since",
+           ? ngx_http_weir_forward_push(headers, &modified_since,
                                         (u_char *) modified.data, modified.len)
            : NGX_OK;
 }

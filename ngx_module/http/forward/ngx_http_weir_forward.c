@@ -1,5 +1,7 @@
 /*
  * Changes the header lines of an upstream request; see ngx_http_weir_forward.h.
+ * Lines that are added follow the client's in a part of the list that is in it
+ * for one call; the list is copied only if a line of the client is left out.
  *
  * The content handler sets u->create_request and calls ngx_http_upstream_init()
  * at its end.  That function does nothing while r->aio is set.  So the content
@@ -22,17 +24,29 @@ static ngx_int_t ngx_http_weir_forward_content_handler(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_forward_waits_for_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_forward_create_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_forward_reinit_request(ngx_http_request_t *r);
-static ngx_int_t ngx_http_weir_forward_process_header(ngx_http_request_t *r);
 #if (NGX_HTTP_CACHE)
+static ngx_int_t ngx_http_weir_forward_process_header(ngx_http_request_t *r);
 static void ngx_http_weir_forward_clones(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx);
 #endif
-static ngx_int_t ngx_http_weir_forward_make_headers(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_forward_call(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx, ngx_list_part_t *added);
+static uint64_t ngx_http_weir_forward_lengths(ngx_http_weir_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_forward_leaves_any_out(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_forward_copy_rest(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, ngx_list_t *client);
 static ngx_uint_t ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx,
-    u_char *name, size_t len);
+    ngx_str_t *name);
 static void ngx_http_weir_forward_forget_variables(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx);
+
+
+/* More added lines than these take memory of the request's pool. */
+#define NGX_HTTP_WEIR_FORWARD_LINES  8
+
+/* A bit for each length of a name; names longer than 63 share bits. */
+#define ngx_http_weir_forward_bit(len)  ((uint64_t) 1 << ((len) & 63))
 
 
 /* The request whose content handler runs with r->aio set, or NULL. */
@@ -122,8 +136,14 @@ ngx_http_weir_forward_content_handler(ngx_http_request_t *r)
     ctx->reinit_request = u->reinit_request;
     u->reinit_request = ngx_http_weir_forward_reinit_request;
 
-    ctx->process_header = u->process_header;
-    u->process_header = ngx_http_weir_forward_process_header;
+#if (NGX_HTTP_CACHE)
+
+    if (u->conf->cache) {
+        ctx->process_header = u->process_header;
+        u->process_header = ngx_http_weir_forward_process_header;
+    }
+
+#endif
 
     if (!ngx_http_weir_forward_waits_for_body(r)) {
         ngx_http_upstream_init(r);
@@ -155,28 +175,49 @@ static ngx_int_t
 ngx_http_weir_forward_create_request(ngx_http_request_t *r)
 {
     ngx_int_t                 rc;
-    ngx_list_t                client;
+    ngx_list_t                added, client;
+    ngx_table_elt_t           lines[NGX_HTTP_WEIR_FORWARD_LINES];
     ngx_http_weir_ctx_t      *ctx;
     ngx_http_weir_forward_t  *forward;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_module);
 
-    /*
-     * The list points into itself (list->last): a copy can be restored to the
-     * original place, but the copy itself cannot be used as a list.
-     */
+    added.part.elts = lines;
+    added.part.nelts = 0;
+    added.part.next = NULL;
+    added.last = &added.part;
+    added.size = sizeof(ngx_table_elt_t);
+    added.nalloc = NGX_HTTP_WEIR_FORWARD_LINES;
+    added.pool = r->pool;
 
-    client = r->headers_in.headers;
-
-    rc = ngx_http_weir_forward_make_headers(r, ctx, &client);
-
-    if (rc == NGX_OK) {
-        ngx_http_weir_forward_forget_variables(r, ctx);
-        rc = ctx->create_request(r);
-        ngx_http_weir_forward_forget_variables(r, ctx);
+    for (forward = ctx->forward; forward; forward = forward->next) {
+        if (forward->add
+            && forward->add(r, &added, forward->data) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
-    r->headers_in.headers = client;
+    if (ngx_http_weir_forward_leaves_any_out(r, ctx)) {
+
+        /*
+         * The list points into itself (list->last): a copy can be restored to
+         * the original place, but the copy itself cannot be used as a list.
+         */
+
+        client = r->headers_in.headers;
+
+        rc = ngx_http_weir_forward_copy_rest(r, ctx, &client);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_weir_forward_call(r, ctx, &added.part);
+        }
+
+        r->headers_in.headers = client;
+
+    } else {
+        rc = ngx_http_weir_forward_call(r, ctx, &added.part);
+    }
 
     if (rc != NGX_OK) {
         return rc;
@@ -189,6 +230,35 @@ ngx_http_weir_forward_create_request(ngx_http_request_t *r)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Makes the upstream request with the added lines behind the list.  The last
+ * part of a subrequest's list is not list->last, which is of its parent's.
+ */
+
+static ngx_int_t
+ngx_http_weir_forward_call(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx,
+    ngx_list_part_t *added)
+{
+    ngx_int_t         rc;
+    ngx_list_part_t  *last;
+
+    for (last = &r->headers_in.headers.part; last->next; last = last->next) {
+        /* void */
+    }
+
+    /* nginx reads the first line of each part but the first */
+    last->next = added->nelts ? added : NULL;
+
+    ngx_http_weir_forward_forget_variables(r, ctx);
+    rc = ctx->create_request(r);
+    ngx_http_weir_forward_forget_variables(r, ctx);
+
+    last->next = NULL;
+
+    return rc;
 }
 
 
@@ -210,6 +280,9 @@ ngx_http_weir_forward_reinit_request(ngx_http_request_t *r)
 }
 
 
+#if (NGX_HTTP_CACHE)
+
+
 /*
  * Called for the header of the upstream's response, or of one in nginx's own
  * cache: if that is stale, nginx has just made a clone of the request, which will
@@ -223,19 +296,12 @@ ngx_http_weir_forward_process_header(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_module);
 
-#if (NGX_HTTP_CACHE)
-
     if (r->cached && r->cache->background) {
         ngx_http_weir_forward_clones(r, ctx);
     }
 
-#endif
-
     return ctx->process_header(r);
 }
-
-
-#if (NGX_HTTP_CACHE)
 
 
 static void
@@ -267,15 +333,66 @@ ngx_http_weir_forward_clones(ngx_http_request_t *r, ngx_http_weir_ctx_t *ctx)
 #endif
 
 
+/* The lengths of all names that are left out, as bits. */
+
+static uint64_t
+ngx_http_weir_forward_lengths(ngx_http_weir_ctx_t *ctx)
+{
+    uint64_t                  lengths;
+    ngx_uint_t                n;
+    ngx_http_weir_forward_t  *forward;
+
+    lengths = 0;
+
+    for (forward = ctx->forward; forward; forward = forward->next) {
+        for (n = 0; n < forward->n; n++) {
+            lengths |= ngx_http_weir_forward_bit(forward->names[n].len);
+        }
+    }
+
+    return lengths;
+}
+
+
+/* True if the client has sent a line that is left out. */
+
+static ngx_uint_t
+ngx_http_weir_forward_leaves_any_out(ngx_http_request_t *r,
+    ngx_http_weir_ctx_t *ctx)
+{
+    uint64_t          lengths;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    lengths = ngx_http_weir_forward_lengths(ctx);
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if ((lengths & ngx_http_weir_forward_bit(h[i].key.len))
+                && ngx_http_weir_forward_leaves_out(ctx, &h[i].key))
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+/* Replaces the request's list by one of the client's other lines. */
+
 static ngx_int_t
-ngx_http_weir_forward_make_headers(ngx_http_request_t *r,
+ngx_http_weir_forward_copy_rest(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, ngx_list_t *client)
 {
-    ngx_uint_t                i;
-    ngx_list_t               *headers;
-    ngx_list_part_t          *part;
-    ngx_table_elt_t          *h, *copy;
-    ngx_http_weir_forward_t  *forward;
+    ngx_uint_t        i;
+    ngx_list_t       *headers;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h, *copy;
 
     headers = &r->headers_in.headers;
 
@@ -289,9 +406,7 @@ ngx_http_weir_forward_make_headers(ngx_http_request_t *r,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (ngx_http_weir_forward_leaves_out(ctx, h[i].key.data,
-                                                 h[i].key.len))
-            {
+            if (ngx_http_weir_forward_leaves_out(ctx, &h[i].key)) {
                 continue;
             }
 
@@ -304,14 +419,6 @@ ngx_http_weir_forward_make_headers(ngx_http_request_t *r,
         }
     }
 
-    for (forward = ctx->forward; forward; forward = forward->next) {
-        if (forward->add
-            && forward->add(r, headers, forward->data) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
     return NGX_OK;
 }
 
@@ -319,8 +426,7 @@ ngx_http_weir_forward_make_headers(ngx_http_request_t *r,
 /* Compares names without regard to case. */
 
 static ngx_uint_t
-ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, u_char *name,
-    size_t len)
+ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, ngx_str_t *name)
 {
     ngx_uint_t                n;
     ngx_http_weir_forward_t  *forward;
@@ -328,8 +434,10 @@ ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, u_char *name,
     for (forward = ctx->forward; forward; forward = forward->next) {
 
         for (n = 0; n < forward->n; n++) {
-            if (forward->names[n].len == len
-                && ngx_strncasecmp(forward->names[n].data, name, len) == 0)
+            if (forward->names[n].len == name->len
+                && ngx_strncasecmp(forward->names[n].data, name->data,
+                                   name->len)
+                   == 0)
             {
                 return 1;
             }
@@ -341,8 +449,8 @@ ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, u_char *name,
 
 
 ngx_int_t
-ngx_http_weir_forward_push(ngx_list_t *headers, char *name, char *lowcase,
-    u_char *value, size_t len)
+ngx_http_weir_forward_push(ngx_list_t *headers,
+    ngx_http_weir_forward_name_t *name, u_char *value, size_t len)
 {
     ngx_table_elt_t  *h;
 
@@ -351,10 +459,13 @@ ngx_http_weir_forward_push(ngx_list_t *headers, char *name, char *lowcase,
         return NGX_ERROR;
     }
 
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->lowcase_key = (u_char *) lowcase;
-    h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
+    if (name->hash == 0) {
+        name->hash = ngx_hash_key(name->lowcase, name->name.len);
+    }
+
+    h->key = name->name;
+    h->lowcase_key = name->lowcase;
+    h->hash = name->hash;
     h->value.data = value;
     h->value.len = len;
     ngx_http_weir_header_init(h);
@@ -372,9 +483,9 @@ static void
 ngx_http_weir_forward_forget_variables(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx)
 {
-    ngx_uint_t                       i, n;
-    ngx_http_weir_main_conf_t       *wmcf;
-    ngx_http_weir_http_variable_t   *v;
+    ngx_uint_t                      i, n;
+    ngx_http_weir_main_conf_t      *wmcf;
+    ngx_http_weir_http_variable_t  *v;
 
     wmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_module);
 
@@ -382,9 +493,7 @@ ngx_http_weir_forward_forget_variables(ngx_http_request_t *r,
     n = wmcf->http_variables.nelts;
 
     for (i = 0; i < n; i++) {
-        if (ngx_http_weir_forward_leaves_out(ctx, v[i].header.data,
-                                             v[i].header.len))
-        {
+        if (ngx_http_weir_forward_leaves_out(ctx, &v[i].header)) {
             r->variables[v[i].index].valid = 0;
             r->variables[v[i].index].not_found = 0;
         }

@@ -3,7 +3,7 @@
  *
  * The request itself is never changed.  The upstream request is made from
  * r->headers_in by one call, u->create_request(), which starts nothing and ends
- * nothing; the list of header lines is replaced only during that call.  So all
+ * nothing; the list of header lines is another one only during that call.  So all
  * later processing (error_page, X-Accel-Redirect, a failure before the first
  * header) finds the client's own header, and nothing must be restored later.
  */
@@ -18,6 +18,16 @@
 
 
 typedef struct ngx_http_weir_forward_s  ngx_http_weir_forward_t;
+
+/* The name of a line that is added; constants, but for the hash. */
+typedef struct {
+    ngx_str_t                 name;
+    u_char                   *lowcase;
+    ngx_uint_t                hash;        /* of lowcase; 0: not known yet */
+} ngx_http_weir_forward_name_t;
+
+#define ngx_http_weir_forward_name(name, lowcase)                             \
+    { ngx_string(name), (u_char *) lowcase, 0 }
 
 /* A change of the header, in the request's pool; filled by the caller. */
 struct ngx_http_weir_forward_s {
@@ -57,11 +67,10 @@ ngx_int_t ngx_http_weir_forward(ngx_http_request_t *r,
     ngx_http_weir_forward_t *forward);
 
 /*
- * Adds a line.  Name, its lower-case form and value are not copied; the names
- * are constants.  NGX_OK or NGX_ERROR (no memory).
+ * Adds a line.  Its value is not copied.  NGX_OK or NGX_ERROR (no memory).
  */
-ngx_int_t ngx_http_weir_forward_push(ngx_list_t *headers, char *name,
-    char *lowcase, u_char *value, size_t len);
+ngx_int_t ngx_http_weir_forward_push(ngx_list_t *headers,
+    ngx_http_weir_forward_name_t *name, u_char *value, size_t len);
 
 /*
  * For a handler of a location to which the request was redirected: the content
