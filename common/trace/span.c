@@ -41,15 +41,14 @@ size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
     return finish(&out);
 }
 
-size_t weir_span_attributes(weir_span_format_t format, const weir_attributes_t *attributes,
-                            char *buf, size_t cap)
+size_t weir_span_common(weir_span_format_t format, const weir_span_t *span, char *buf, size_t cap)
 {
     weir_out_t out = {buf, cap, 0, false};
 
-    if (encoder(format)->attributes == NULL)
+    if (encoder(format)->common == NULL)
         return 0;
 
-    encoder(format)->attributes(&out, attributes);
+    encoder(format)->common(&out, span);
 
     return out.full ? 0 : out.len;
 }

@@ -98,8 +98,9 @@ typedef struct {
     weir_span_kind_t kind;
     uint64_t start; /* ns since 1970 */
     uint64_t end;
-    weir_str_t encoded;           /* attributes, by weir_span_attributes() in the same format */
-    weir_attributes_t attributes; /* those behind them */
+    weir_str_t encoded; /* name, kind and attributes, by weir_span_common() in the same format;
+                           those of the span itself are not name and kind then */
+    weir_attributes_t attributes; /* those behind the encoded ones */
     const weir_span_event_t *events;
     size_t event_count;
     const weir_span_link_t *links;
@@ -124,11 +125,11 @@ size_t weir_span_encode(weir_span_format_t format, const weir_span_t *span,
                         const weir_span_resource_t *resource, char *buf, size_t cap);
 
 /*
- * Encodes attributes that many spans have in common, for their member encoded. Returns the length;
- * 0 if the format has no such encoding, or if they do not fit into cap.
+ * Encodes name, kind and attributes of a span, which many others have in common, for their member
+ * encoded. Returns the length; 0 if the format has no such encoding, or if they do not fit into
+ * cap.
  */
-size_t weir_span_attributes(weir_span_format_t format, const weir_attributes_t *attributes,
-                            char *buf, size_t cap);
+size_t weir_span_common(weir_span_format_t format, const weir_span_t *span, char *buf, size_t cap);
 
 /*
  * The bytes before the spans of a batch; spans_len is the length of all spans of the batch with

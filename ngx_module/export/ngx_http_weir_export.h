@@ -85,9 +85,9 @@ ngx_uint_t ngx_http_weir_export_enabled(ngx_http_request_t *r);
 ngx_int_t ngx_http_weir_export_span(ngx_http_request_t *r,
     const weir_span_t *span);
 
-/* weir_span_attributes() in the exporter's format; 0 also without an exporter. */
-size_t ngx_http_weir_export_attributes(ngx_http_request_t *r,
-    const weir_attributes_t *attributes, char *buf, size_t cap);
+/* weir_span_common() in the exporter's format; 0 also without an exporter. */
+size_t ngx_http_weir_export_common(ngx_http_request_t *r,
+    const weir_span_t *span, char *buf, size_t cap);
 
 typedef struct ngx_http_weir_exporter_s  ngx_http_weir_exporter_t;
 

@@ -152,14 +152,14 @@ ngx_http_weir_export_span(ngx_http_request_t *r, const weir_span_t *span)
 
 
 size_t
-ngx_http_weir_export_attributes(ngx_http_request_t *r,
-    const weir_attributes_t *attributes, char *buf, size_t cap)
+ngx_http_weir_export_common(ngx_http_request_t *r, const weir_span_t *span,
+    char *buf, size_t cap)
 {
     ngx_http_weir_exporter_t  *ex;
 
     ex = ngx_http_weir_export_exporter(r);
 
-    return ex ? weir_span_attributes(ex->format, attributes, buf, cap) : 0;
+    return ex ? weir_span_common(ex->format, span, buf, cap) : 0;
 }
 
 

@@ -9,8 +9,8 @@
  *     end        whether the trace is kept, at the end of the request
  *     refresh    the trace of a background refresh
  *     server     the server span of a kept request
- *     known      what it has in common with that of the last request
  *     client     the client spans of its upstreams, the spans of its waits
+ *     known      what these have in common with those of other requests
  *     publish    the ids of traces that are kept late
  *
  * Calls go from module to context and end, and down in this list.
@@ -74,7 +74,8 @@ typedef struct {
                                               sampled, some are kept and their
                                               ids published */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
-    ngx_http_weir_trace_known_t  *known;   /* of this process; NULL: off */
+    ngx_http_weir_trace_known_t  *known;   /* an array, of this process; NULL:
+                                              off */
 } ngx_http_weir_trace_loc_conf_t;
 
 
@@ -97,11 +98,13 @@ typedef struct {
 } ngx_http_weir_trace_try_t;
 
 
+typedef struct ngx_http_weir_trace_ctx_s  ngx_http_weir_trace_ctx_t;
 typedef struct ngx_http_weir_trace_call_s  ngx_http_weir_trace_call_t;
 
 /* The upstream of a location, of the request or of a subrequest. */
 struct ngx_http_weir_trace_call_s {
     ngx_http_request_t          *request;
+    ngx_http_weir_trace_ctx_t   *ctx;      /* that has it */
     ngx_http_weir_forward_t      forward;
     ngx_http_weir_trace_try_t    first;
     ngx_array_t                 *more;     /* ..._try_t; NULL: none */
@@ -116,7 +119,7 @@ struct ngx_http_weir_trace_call_s {
 
 typedef struct ngx_http_weir_trace_refresh_s  ngx_http_weir_trace_refresh_t;
 
-typedef struct {
+struct ngx_http_weir_trace_ctx_s {
     ngx_http_request_t          *request;  /* the main one, or a background
                                               refresh */
     weir_context_t               context;  /* our server span; the flags are
@@ -130,7 +133,7 @@ typedef struct {
     unsigned                     late:1;   /* upstreams are told that the trace
                                               may be kept late */
     ngx_http_weir_trace_call_t   first;    /* memory of the first call */
-} ngx_http_weir_trace_ctx_t;
+};
 
 
 /* Times are ngx_http_weir_ticks(). */

@@ -32,6 +32,12 @@ static void ngx_http_weir_trace_try_id(ngx_http_weir_trace_call_t *call,
     ngx_uint_t i, ngx_uint_t end, uint8_t *id);
 static void ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_span_t *span);
+static void ngx_http_weir_trace_try_key(ngx_http_weir_trace_call_t *call,
+    ngx_uint_t i, ngx_http_weir_trace_key_t *key);
+static void ngx_http_weir_trace_try_outcome(ngx_http_weir_trace_call_t *call,
+    ngx_uint_t i, ngx_http_weir_trace_attributes_t *attributes, u_char *number);
+static ngx_uint_t ngx_http_weir_trace_try_has_failed(
+    ngx_http_upstream_state_t *state);
 static void ngx_http_weir_trace_try_address(ngx_http_upstream_state_t *state,
     ngx_http_weir_trace_attributes_t *attributes);
 static void ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
@@ -197,9 +203,9 @@ static void
 ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
     ngx_http_weir_trace_call_t *call, ngx_uint_t i, weir_span_t *span)
 {
-    char                              *error;
     ngx_str_t                          text;
     ngx_http_upstream_state_t         *state;
+    ngx_http_weir_trace_key_t          key;
     ngx_http_weir_trace_room_t         room;
     ngx_http_weir_trace_method_t       method;
     ngx_http_weir_trace_attributes_t   attributes;
@@ -210,45 +216,120 @@ ngx_http_weir_trace_try(ngx_http_weir_trace_kept_t *kept,
     state += i;
     attributes.n = 0;
 
-    ngx_http_weir_trace_method(call->request, &method);
-    ngx_http_weir_trace_text(&attributes, "http.request.method", &method.name,
-                             NGX_HTTP_WEIR_TRACE_TEXT_MAX);
-    ngx_http_weir_trace_try_address(state, &attributes);
+    span->kind = WEIR_SPAN_CLIENT;
+    span->attributes.elts = attributes.elts;
+
+    ngx_http_weir_trace_try_key(call, i, &key);
+
+    if (!ngx_http_weir_trace_known(kept->request, &key, span)) {
+        ngx_http_weir_trace_method(call->request, &method);
+        text = method.name.data[0] == '_' ? http : method.name;
+        span->name.data = (char *) text.data;
+        span->name.len = text.len;
+
+        ngx_http_weir_trace_text(&attributes, "http.request.method",
+                                 &method.name, NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+        ngx_http_weir_trace_try_address(state, &attributes);
+        ngx_http_weir_trace_try_outcome(call, i, &attributes, room.number);
+
+        span->attributes.n = attributes.n;
+        ngx_http_weir_trace_known_keep(kept->request, &key, span);
+
+        if (span->encoded.len) {
+            attributes.n = 0;
+        }
+    }
+
+    if (ngx_http_weir_trace_try_has_failed(state)) {
+        span->status = WEIR_SPAN_STATUS_ERROR;
+    }
+
     ngx_http_weir_trace_try_url(call, state, &attributes, room.url);
+    span->attributes.n = attributes.n;
+
+    (void) ngx_http_weir_export_span(kept->request, span);
+}
+
+
+/* First tries that were answered and did not fail have a key. */
+
+static void
+ngx_http_weir_trace_try_key(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
+    ngx_http_weir_trace_key_t *key)
+{
+    ngx_str_t                   method;
+    ngx_http_upstream_state_t  *state;
+
+    state = call->request->upstream_states->elts;
+    state += i;
+
+    if (i > call->first.state || state->header_time == (ngx_msec_t) -1
+        || state->status == 0 || state->peer->len == 0
+        || ngx_http_weir_trace_try_has_failed(state))
+    {
+        key->len = NGX_HTTP_WEIR_TRACE_KEY_MAX + 1;
+        return;
+    }
+
+    ngx_http_weir_trace_method_sent(call->request, &method);
+
+    ngx_http_weir_trace_key(key, (uint64_t) WEIR_SPAN_CLIENT << 56
+                                 | state->status);
+    ngx_http_weir_trace_key_add(key, &method);
+    ngx_http_weir_trace_key_add(key, state->peer);
+
+    /* servers often differ in their last digit */
+    key->sum += 1 + state->peer->data[state->peer->len - 1];
+}
+
+
+/* A try that was not the first, its status, its error. */
+
+static void
+ngx_http_weir_trace_try_outcome(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
+    ngx_http_weir_trace_attributes_t *attributes, u_char *number)
+{
+    char                       *error;
+    ngx_str_t                   text;
+    ngx_http_upstream_state_t  *state;
+
+    state = call->request->upstream_states->elts;
+    state += i;
 
     if (i > call->first.state) {
-        ngx_http_weir_trace_number(&attributes, "http.request.resend_count",
+        ngx_http_weir_trace_number(attributes, "http.request.resend_count",
                                    i - call->first.state);
     }
 
     error = ngx_http_weir_trace_try_error(state);
 
     if (state->header_time != (ngx_msec_t) -1 && state->status) {
-        ngx_http_weir_trace_number(&attributes, "http.response.status_code",
+        ngx_http_weir_trace_number(attributes, "http.response.status_code",
                                    state->status);
 
         if (error == NULL && state->status >= NGX_HTTP_BAD_REQUEST) {
-            *ngx_sprintf(room.number, "%ui", state->status) = '\0';
-            error = (char *) room.number;
+            *ngx_sprintf(number, "%ui", state->status) = '\0';
+            error = (char *) number;
         }
     }
 
     if (error) {
         text.data = (u_char *) error;
         text.len = ngx_strlen(error);
-        ngx_http_weir_trace_text(&attributes, "error.type", &text,
+        ngx_http_weir_trace_text(attributes, "error.type", &text,
                                  NGX_HTTP_WEIR_TRACE_TEXT_MAX);
-        span->status = WEIR_SPAN_STATUS_ERROR;
     }
+}
 
-    span->kind = WEIR_SPAN_CLIENT;
-    text = method.name.data[0] == '_' ? http : method.name;
-    span->name.data = (char *) text.data;
-    span->name.len = text.len;
-    span->attributes.elts = attributes.elts;
-    span->attributes.n = attributes.n;
 
-    (void) ngx_http_weir_export_span(kept->request, span);
+/* True if it ended without a response, or with a status that is an error. */
+
+static ngx_uint_t
+ngx_http_weir_trace_try_has_failed(ngx_http_upstream_state_t *state)
+{
+    return state->status != 0
+           && (state->header_time == (ngx_msec_t) -1
+               || state->status >= NGX_HTTP_BAD_REQUEST);
 }
 
 
@@ -302,7 +383,7 @@ ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
     ngx_http_upstream_state_t *state,
     ngx_http_weir_trace_attributes_t *attributes, u_char *buf)
 {
-    u_char     *p;
+    u_char     *p, *last;
     size_t      len;
     ngx_str_t   url, *schema, *uri;
 
@@ -311,21 +392,28 @@ ngx_http_weir_trace_try_url(ngx_http_weir_trace_call_t *call,
                                   : &call->request->unparsed_uri;
     len = schema->len + state->peer->len + uri->len;
 
-    p = ngx_pnalloc(call->request->pool, len);
-    if (p == NULL || uri->len == 0) {
+    if (uri->len == 0) {
         return;
     }
 
-    url.data = p;
-    url.len = len;
-
-    p = ngx_cpymem(p, schema->data, schema->len);
-    p = ngx_cpymem(p, state->peer->data, state->peer->len);
-    ngx_memcpy(p, uri->data, uri->len);
-
     /* without a query there is nothing to redact */
 
-    if (memchr(uri->data, '?', uri->len)) {
+    if (len > NGX_HTTP_WEIR_TRACE_URL_MAX || memchr(uri->data, '?', uri->len)) {
+        url.data = ngx_pnalloc(call->request->pool, len);
+        if (url.data == NULL) {
+            return;
+        }
+
+    } else {
+        url.data = buf;
+    }
+
+    p = ngx_cpymem(url.data, schema->data, schema->len);
+    p = ngx_cpymem(p, state->peer->data, state->peer->len);
+    last = ngx_cpymem(p, uri->data, uri->len);
+    url.len = last - url.data;
+
+    if (url.data != buf) {
         url.len = ngx_http_weir_trace_redact(buf, &url);
         url.data = buf;
     }
@@ -364,10 +452,6 @@ ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept)
     ngx_http_weir_record_t  *record;
 
     record = kept->record;
-
-    if (record == NULL) {
-        return;
-    }
 
     for (i = 0; i < record->waits; i++) {
         ngx_http_weir_trace_wait(kept, &record->wait[i]);

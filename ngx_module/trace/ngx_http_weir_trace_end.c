@@ -281,8 +281,13 @@ ngx_http_weir_trace_export(ngx_http_request_t *r,
                                   kept.end);
     }
 
-    ngx_http_weir_trace_waits(&kept);
-    ngx_http_weir_trace_clients(&kept);
+    if (kept.record && kept.record->waits) {
+        ngx_http_weir_trace_waits(&kept);
+    }
+
+    if (ctx->calls) {
+        ngx_http_weir_trace_clients(&kept);
+    }
 }
 
 

@@ -24,7 +24,8 @@ static void ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data);
 static ngx_int_t ngx_http_weir_trace_inject_add(ngx_http_request_t *r,
     ngx_list_t *headers, void *data);
 static ngx_int_t ngx_http_weir_trace_inject_b3(ngx_http_request_t *r,
-    ngx_list_t *headers, weir_context_t *context, ngx_uint_t allowed);
+    ngx_list_t *headers, weir_context_t *context,
+    ngx_http_weir_trace_call_t *call);
 static void ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data);
 static void ngx_http_weir_trace_inject_again(ngx_http_request_t *r,
     void *data);
@@ -126,6 +127,7 @@ ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data)
     ngx_memzero(call, offsetof(ngx_http_weir_trace_call_t, traceparent));
 
     call->request = r;
+    call->ctx = ctx;
     call->context = context;
     weir_trace_ids_span(call->first.id);
 
@@ -161,11 +163,7 @@ ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
     weir_context_t              context;
     ngx_http_weir_trace_ctx_t  *ctx;
 
-    ctx = ngx_http_weir_trace_find(r);
-    if (ctx == NULL) {
-        return NGX_OK;
-    }
-
+    ctx = call->ctx;
     context = ctx->context;
     ngx_memcpy(context.span_id, call->first.id, WEIR_SPAN_ID_LEN);
     weir_context_format(&context, call->traceparent);
@@ -189,20 +187,16 @@ ngx_http_weir_trace_inject_add(ngx_http_request_t *r, ngx_list_t *headers,
 
     return (call->context & (NGX_HTTP_WEIR_TRACE_B3
                              |NGX_HTTP_WEIR_TRACE_B3MULTI))
-           ? ngx_http_weir_trace_inject_b3(r, headers, &context,
-                                           call->context)
+           ? ngx_http_weir_trace_inject_b3(r, headers, &context, call)
            : NGX_OK;
 }
 
 
 static ngx_int_t
 ngx_http_weir_trace_inject_b3(ngx_http_request_t *r, ngx_list_t *headers,
-    weir_context_t *context, ngx_uint_t allowed)
+    weir_context_t *context, ngx_http_weir_trace_call_t *call)
 {
-    u_char                     *b3, *parent;
-    ngx_http_weir_trace_ctx_t  *ctx;
-
-    ctx = ngx_http_weir_trace_find(r);
+    u_char  *b3, *parent;
 
     b3 = ngx_pnalloc(r->pool, WEIR_B3_LEN + 2 * WEIR_SPAN_ID_LEN);
     if (b3 == NULL) {
@@ -212,9 +206,9 @@ ngx_http_weir_trace_inject_b3(ngx_http_request_t *r, ngx_list_t *headers,
     parent = b3 + WEIR_B3_LEN;
 
     weir_b3_format(context, (char *) b3);
-    weir_hex((char *) parent, ctx->context.span_id, WEIR_SPAN_ID_LEN);
+    weir_hex((char *) parent, call->ctx->context.span_id, WEIR_SPAN_ID_LEN);
 
-    if ((allowed & NGX_HTTP_WEIR_TRACE_B3)
+    if ((call->context & NGX_HTTP_WEIR_TRACE_B3)
         && ngx_http_weir_forward_push(headers, &ngx_http_weir_trace_b3, b3,
                                       WEIR_B3_LEN)
            != NGX_OK)
@@ -222,7 +216,7 @@ ngx_http_weir_trace_inject_b3(ngx_http_request_t *r, ngx_list_t *headers,
         return NGX_ERROR;
     }
 
-    if (!(allowed & NGX_HTTP_WEIR_TRACE_B3MULTI)) {
+    if (!(call->context & NGX_HTTP_WEIR_TRACE_B3MULTI)) {
         return NGX_OK;
     }
 

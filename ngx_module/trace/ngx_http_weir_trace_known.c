@@ -1,9 +1,12 @@
 /*
- * What a request's server span has in common with that of the last request of
- * its location: name, method, route, scheme, host and protocol.  It is encoded
- * once, and copied into the spans of the requests that follow.
+ * What spans of a location have in common: name, kind and those attributes that
+ * few requests change (method, host, status, server of the upstream).  They are
+ * encoded once, and copied into the spans that follow.
  *
- * The memory is that of the location's configuration in this process.
+ * A key is all that the encoded bytes depend on beside the location, as texts
+ * with their lengths; spans with the same key share the bytes.  The last spans
+ * of a location are kept, in slots by their keys.  The memory is that of the
+ * location's configuration in this process.
  */
 
 #include <ngx_config.h>
@@ -14,111 +17,91 @@
 #include "trace/ngx_http_weir_trace_private.h"
 
 
-static ngx_uint_t ngx_http_weir_trace_known_applies(
-    ngx_http_weir_trace_kept_t *kept);
+/* Of a location; a power of two. */
+#define NGX_HTTP_WEIR_TRACE_KNOWN  8
+
+
+struct ngx_http_weir_trace_known_s {
+    size_t                      key_len;   /* 0: nothing is known */
+    size_t                      len;       /* of encoded */
+    u_char                      key[NGX_HTTP_WEIR_TRACE_KEY_MAX];
+    char                        encoded[384];
+};
+
+
+static ngx_http_weir_trace_known_t *ngx_http_weir_trace_known_slot(
+    ngx_http_request_t *r, ngx_http_weir_trace_key_t *key);
 
 
 ngx_http_weir_trace_known_t *
 ngx_http_weir_trace_known_create(ngx_pool_t *pool)
 {
-    return ngx_pcalloc(pool, sizeof(ngx_http_weir_trace_known_t));
+    return ngx_pcalloc(pool, NGX_HTTP_WEIR_TRACE_KNOWN
+                             * sizeof(ngx_http_weir_trace_known_t));
 }
 
 
-/*
- * The host is read from the header Host, unless the request line has another
- * one, which is rare.  A method of r->method may be that of an error_page.
- */
+/* NULL: nothing can be kept for this request. */
 
-static ngx_uint_t
-ngx_http_weir_trace_known_applies(ngx_http_weir_trace_kept_t *kept)
+static ngx_http_weir_trace_known_t *
+ngx_http_weir_trace_known_slot(ngx_http_request_t *r,
+    ngx_http_weir_trace_key_t *key)
 {
-    ngx_http_request_t  *r;
-
-    r = kept->request;
-
-    return kept->record
-           && kept->record->method != NGX_HTTP_UNKNOWN
-           && r->headers_in.host && r->request_line.len
-           && r->headers_in.server.data == r->headers_in.host->value.data;
-}
-
-
-ngx_http_weir_trace_known_t *
-ngx_http_weir_trace_known_find(ngx_http_weir_trace_kept_t *kept)
-{
-    ngx_str_t                       *host;
-    ngx_http_request_t              *r;
-    ngx_http_weir_trace_known_t     *known;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
-    if (!ngx_http_weir_trace_known_applies(kept)) {
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+
+    if (tlcf->known == NULL || key->len > NGX_HTTP_WEIR_TRACE_KEY_MAX) {
         return NULL;
     }
 
-    r = kept->request;
-    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
-    known = tlcf->known;
-    host = &r->headers_in.host->value;
+    return &tlcf->known[key->sum & (NGX_HTTP_WEIR_TRACE_KNOWN - 1)];
+}
 
-    return known
-           && known->method == kept->record->method
-           && known->version == r->http_version
-           && known->tls == ngx_http_weir_trace_is_tls(r)
-           && known->host_len == host->len
-           && known->address_len == r->headers_in.server.len
-           && ngx_memcmp(known->host, host->data, host->len) == 0
-           ? known : NULL;
+
+ngx_uint_t
+ngx_http_weir_trace_known(ngx_http_request_t *r,
+    ngx_http_weir_trace_key_t *key, weir_span_t *span)
+{
+    ngx_http_weir_trace_known_t  *known;
+
+    known = ngx_http_weir_trace_known_slot(r, key);
+
+    if (known == NULL || known->key_len != key->len
+        || ngx_memcmp(known->key, key->data, key->len) != 0)
+    {
+        return 0;
+    }
+
+    span->encoded.data = known->encoded;
+    span->encoded.len = known->len;
+
+    return 1;
 }
 
 
 void
-ngx_http_weir_trace_known_keep(ngx_http_weir_trace_kept_t *kept,
-    ngx_http_weir_trace_attributes_t *attributes, ngx_str_t *name)
+ngx_http_weir_trace_known_keep(ngx_http_request_t *r,
+    ngx_http_weir_trace_key_t *key, weir_span_t *span)
 {
-    size_t                           len;
-    ngx_str_t                       *host;
-    weir_attributes_t                list;
-    ngx_http_request_t              *r;
-    ngx_http_weir_trace_known_t     *known;
-    ngx_http_weir_trace_loc_conf_t  *tlcf;
+    ngx_http_weir_trace_known_t  *known;
 
-    if (!ngx_http_weir_trace_known_applies(kept)) {
-        return;
-    }
-
-    r = kept->request;
-    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
-    known = tlcf->known;
+    known = ngx_http_weir_trace_known_slot(r, key);
 
     if (known == NULL) {
         return;
     }
 
-    host = &r->headers_in.host->value;
-
-    /* of no request, while it is written, or if it cannot be kept */
-    known->method = 0;
-
-    if (host->len > sizeof(known->host) || name->len > sizeof(known->name)) {
+    known->key_len = 0;
+    known->len = ngx_http_weir_export_common(r, span, known->encoded,
+                                             sizeof(known->encoded));
+    if (known->len == 0) {
         return;
     }
 
-    list.elts = attributes->elts;
-    list.n = attributes->n;
-    len = ngx_http_weir_export_attributes(r, &list, known->encoded,
-                                          sizeof(known->encoded));
-    if (len == 0) {
-        return;
-    }
+    ngx_memcpy(known->key, key->data, key->len);
+    known->key_len = key->len;
 
-    known->version = r->http_version;
-    known->tls = ngx_http_weir_trace_is_tls(r);
-    known->host_len = host->len;
-    known->address_len = r->headers_in.server.len;
-    ngx_memcpy(known->host, host->data, host->len);
-    known->name_len = name->len;
-    ngx_memcpy(known->name, name->data, name->len);
-    known->len = len;
-    known->method = kept->record->method;
+    span->encoded.data = known->encoded;
+    span->encoded.len = known->len;
 }

@@ -45,35 +45,37 @@ typedef struct {
 } ngx_http_weir_trace_method_t;
 
 
+/* The longest key, in bytes; spans with longer ones share nothing. */
+#define NGX_HTTP_WEIR_TRACE_KEY_MAX  144
+
+
+/* See known. */
+typedef struct {
+    size_t                      len;       /* more than ..._KEY_MAX: no key */
+    ngx_uint_t                  sum;       /* selects the slot */
+    u_char                      data[NGX_HTTP_WEIR_TRACE_KEY_MAX];
+} ngx_http_weir_trace_key_t;
+
+
 /*
- * Name and attributes of a location's last server span.  These are of method,
- * route, scheme, host and protocol, which clients seldom change.
+ * known: true if spans with that key are known in r's location; the span gets
+ * what they have in common.
  */
-struct ngx_http_weir_trace_known_s {
-    ngx_uint_t                  method;    /* a number of nginx; 0: nothing is
-                                              known */
-    ngx_uint_t                  version;   /* r->http_version */
-    ngx_uint_t                  tls;       /* bool */
-    size_t                      host_len;
-    size_t                      address_len;  /* of the host without its port */
-    size_t                      name_len;
-    size_t                      len;       /* of encoded */
-    u_char                      host[64];
-    u_char                      name[64];  /* of the span */
-    char                        encoded[384];
-};
+ngx_uint_t ngx_http_weir_trace_known(ngx_http_request_t *r,
+    ngx_http_weir_trace_key_t *key, weir_span_t *span);
 
-
-/* known: the location's, if the request has the same; else NULL. */
-ngx_http_weir_trace_known_t *ngx_http_weir_trace_known_find(
-    ngx_http_weir_trace_kept_t *kept);
-
-/* known: keeps the name, and attributes that are the first ones of the span. */
-void ngx_http_weir_trace_known_keep(ngx_http_weir_trace_kept_t *kept,
-    ngx_http_weir_trace_attributes_t *attributes, ngx_str_t *name);
+/*
+ * known: keeps what the span has in common with others of that key, which is
+ * all of its name, kind and attributes.  Without room, span->encoded is not set.
+ */
+void ngx_http_weir_trace_known_keep(ngx_http_request_t *r,
+    ngx_http_weir_trace_key_t *key, weir_span_t *span);
 
 /* server: exports the server span; as ngx_http_weir_export_span(). */
 ngx_int_t ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
+
+/* server: the method as it was sent, of the client or a subrequest. */
+void ngx_http_weir_trace_method_sent(ngx_http_request_t *r, ngx_str_t *sent);
 
 /* server: the method of the client's request, or of a subrequest. */
 void ngx_http_weir_trace_method(ngx_http_request_t *r,
@@ -93,7 +95,7 @@ void ngx_http_weir_trace_refresh(ngx_http_weir_trace_kept_t *kept,
 /* client: exports a client span for each try of each upstream. */
 void ngx_http_weir_trace_clients(ngx_http_weir_trace_kept_t *kept);
 
-/* client: exports an internal span for each wait of the record. */
+/* client: exports an internal span for each wait of the record; there is one. */
 void ngx_http_weir_trace_waits(ngx_http_weir_trace_kept_t *kept);
 
 
@@ -146,6 +148,38 @@ ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
     a->name = name;
 
     return a;
+}
+
+
+/* Begins a key; number is a part of it. */
+
+static ngx_inline void
+ngx_http_weir_trace_key(ngx_http_weir_trace_key_t *key, uint64_t number)
+{
+    ngx_memcpy(key->data, &number, sizeof(number));
+    key->len = sizeof(number);
+    key->sum = number;
+}
+
+
+/* Adds a text to the key, with its length before it. */
+
+static ngx_inline void
+ngx_http_weir_trace_key_add(ngx_http_weir_trace_key_t *key, ngx_str_t *text)
+{
+    uint16_t  len;
+
+    len = text->len;
+
+    if (key->len + sizeof(len) + text->len > NGX_HTTP_WEIR_TRACE_KEY_MAX) {
+        key->len = NGX_HTTP_WEIR_TRACE_KEY_MAX + 1;
+        return;
+    }
+
+    ngx_memcpy(key->data + key->len, &len, sizeof(len));
+    key->len += sizeof(len);
+    ngx_memcpy(key->data + key->len, text->data, text->len);
+    key->len += text->len;
 }
 
 

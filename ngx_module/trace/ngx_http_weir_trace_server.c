@@ -13,17 +13,29 @@
 #include "trace/ngx_http_weir_trace_private.h"
 
 
+/* What the response was, in attributes and in the key of known spans. */
+typedef struct {
+    ngx_uint_t                  status;    /* 0: none */
+    ngx_str_t                   version;   /* of an API; len 0: none */
+    ngx_str_t                   cache_status;
+} ngx_http_weir_trace_shown_t;
+
+
+static void ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
+    ngx_http_weir_trace_shown_t *shown);
+static void ngx_http_weir_trace_server_key(ngx_http_request_t *r,
+    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key);
 static void ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *query);
 static size_t ngx_http_weir_trace_server_target(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *name);
 static void ngx_http_weir_trace_server_host(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes);
-static void ngx_http_weir_trace_server_response(ngx_http_request_t *r,
+static void ngx_http_weir_trace_server_outcome(
+    ngx_http_weir_trace_shown_t *shown,
     ngx_http_weir_trace_attributes_t *attributes, u_char *number);
 static void ngx_http_weir_trace_server_variable(ngx_http_request_t *r,
-    ngx_http_weir_trace_attributes_t *attributes, const char *name,
-    ngx_int_t index);
+    ngx_int_t index, ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_trace_server_events(
     ngx_http_weir_trace_kept_t *kept, weir_span_event_t *events);
 static ngx_uint_t ngx_http_weir_trace_is_credential(u_char *name, size_t len);
@@ -48,11 +60,11 @@ static ngx_str_t  ngx_http_weir_trace_methods[] = {
 ngx_int_t
 ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 {
-    ngx_str_t                          text;
     weir_span_t                        span;
     ngx_http_request_t                *r;
     weir_span_event_t                  events[NGX_HTTP_WEIR_RECORD_EVENTS];
-    ngx_http_weir_trace_known_t       *known;
+    ngx_http_weir_trace_key_t          key;
+    ngx_http_weir_trace_shown_t        shown;
     ngx_http_weir_trace_attributes_t   attributes;
     u_char                             query[NGX_HTTP_WEIR_TRACE_URL_MAX],
                                        number[NGX_INT_T_LEN],
@@ -70,41 +82,90 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
     span.end = kept->end;
 
     attributes.n = 0;
+    span.attributes.elts = attributes.elts;
 
-    known = ngx_http_weir_trace_known_find(kept);
+    ngx_http_weir_trace_server_shown(r, &shown);
+    ngx_http_weir_trace_server_key(r, &shown, &key);
 
-    if (known) {
-        span.name.data = (char *) known->name;
-        span.name.len = known->name_len;
-        span.encoded.data = known->encoded;
-        span.encoded.len = known->len;
-
-    } else {
-        text.data = name;
-        text.len = ngx_http_weir_trace_server_target(r, &attributes, name);
+    if (!ngx_http_weir_trace_known(r, &key, &span)) {
         span.name.data = (char *) name;
-        span.name.len = text.len;
+        span.name.len = ngx_http_weir_trace_server_target(r, &attributes, name);
+        ngx_http_weir_trace_server_outcome(&shown, &attributes, number);
 
-        ngx_http_weir_trace_known_keep(kept, &attributes, &text);
+        span.attributes.n = attributes.n;
+        ngx_http_weir_trace_known_keep(r, &key, &span);
+
+        if (span.encoded.len) {
+            attributes.n = 0;
+        }
     }
 
     ngx_http_weir_trace_server_request(r, &attributes, query);
-    ngx_http_weir_trace_server_response(r, &attributes, number);
 
-    span.status = ngx_http_weir_trace_status(r) < NGX_HTTP_INTERNAL_SERVER_ERROR
+    span.status = shown.status < NGX_HTTP_INTERNAL_SERVER_ERROR
                   ? WEIR_SPAN_STATUS_UNSET : WEIR_SPAN_STATUS_ERROR;
     span.events = events;
     span.event_count = ngx_http_weir_trace_server_events(kept, events);
-    span.attributes.elts = attributes.elts;
     span.attributes.n = attributes.n;
 
     return ngx_http_weir_export_span(r, &span);
 }
 
 
+static void
+ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
+    ngx_http_weir_trace_shown_t *shown)
+{
+    ngx_http_weir_trace_main_conf_t  *tmcf;
+
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_trace_module);
+
+    shown->status = ngx_http_weir_trace_status(r);
+
+    ngx_http_weir_trace_server_variable(r, tmcf->version, &shown->version);
+    ngx_http_weir_trace_server_variable(r, tmcf->cache_status,
+                                        &shown->cache_status);
+}
+
+
 /*
- * Method, route, scheme, host and protocol; see known.  Returns the length of
- * the span's name, which is written to name.
+ * The host is read from the header Host, unless the request line has another
+ * one, which is rare.
+ */
+
+static void
+ngx_http_weir_trace_server_key(ngx_http_request_t *r,
+    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key)
+{
+    ngx_str_t  method;
+
+    if (r->headers_in.host == NULL || r->request_line.len == 0
+        || r->headers_in.server.data != r->headers_in.host->value.data)
+    {
+        key->len = NGX_HTTP_WEIR_TRACE_KEY_MAX + 1;
+        return;
+    }
+
+    ngx_http_weir_trace_method_sent(r, &method);
+
+    ngx_http_weir_trace_key(key, (uint64_t) WEIR_SPAN_SERVER << 56
+                                 | (uint64_t) ngx_http_weir_trace_is_tls(r)
+                                   << 48
+                                 | (uint64_t) r->headers_in.server.len << 32
+                                 | (uint64_t) r->http_version << 16
+                                 | shown->status);
+    ngx_http_weir_trace_key_add(key, &method);
+    ngx_http_weir_trace_key_add(key, &r->headers_in.host->value);
+    ngx_http_weir_trace_key_add(key, &shown->version);
+    ngx_http_weir_trace_key_add(key, &shown->cache_status);
+
+    key->sum += shown->cache_status.len;
+}
+
+
+/*
+ * Method, route, scheme, host and protocol.  Returns the length of the span's
+ * name, which is written to name.
  */
 
 static size_t
@@ -176,25 +237,33 @@ ngx_http_weir_trace_server_target(ngx_http_request_t *r,
  */
 
 void
-ngx_http_weir_trace_method(ngx_http_request_t *r,
-    ngx_http_weir_trace_method_t *method)
+ngx_http_weir_trace_method_sent(ngx_http_request_t *r, ngx_str_t *sent)
 {
     u_char      *p, *last;
-    ngx_str_t   *known, *line;
-
-    static ngx_str_t  other = ngx_string("_OTHER");
+    ngx_str_t   *line;
 
     line = (r == r->main) ? &r->request_line : &r->method_name;
     p = line->data;
     last = p + line->len;
 
-    method->sent.data = p;
-
     while (p < last && *p != ' ') {
         p++;
     }
 
-    method->sent.len = p - method->sent.data;
+    sent->data = line->data;
+    sent->len = p - line->data;
+}
+
+
+void
+ngx_http_weir_trace_method(ngx_http_request_t *r,
+    ngx_http_weir_trace_method_t *method)
+{
+    ngx_str_t  *known;
+
+    static ngx_str_t  other = ngx_string("_OTHER");
+
+    ngx_http_weir_trace_method_sent(r, &method->sent);
 
     for (known = ngx_http_weir_trace_methods; known->len; known++) {
         if (known->len == method->sent.len
@@ -209,10 +278,13 @@ ngx_http_weir_trace_method(ngx_http_request_t *r,
 }
 
 
+/* What most requests have for themselves. */
+
 static void
 ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *query)
 {
+    off_t       sent;
     u_char     *p;
     ngx_str_t   path, text;
 
@@ -244,6 +316,13 @@ ngx_http_weir_trace_server_request(ngx_http_request_t *r,
         ngx_http_weir_trace_text(attributes, "user_agent.original",
                                  &r->headers_in.user_agent->value,
                                  NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+    }
+
+    sent = r->connection->sent - r->header_size;
+
+    if (r->header_sent && sent >= 0) {
+        ngx_http_weir_trace_number(attributes, "http.response.body.size",
+                                   sent);
     }
 }
 
@@ -290,62 +369,63 @@ ngx_http_weir_trace_server_host(ngx_http_request_t *r,
 
 
 static void
-ngx_http_weir_trace_server_response(ngx_http_request_t *r,
+ngx_http_weir_trace_server_outcome(ngx_http_weir_trace_shown_t *shown,
     ngx_http_weir_trace_attributes_t *attributes, u_char *number)
 {
-    off_t                             sent;
-    ngx_str_t                         text;
-    ngx_uint_t                        status;
-    ngx_http_weir_trace_main_conf_t  *tmcf;
+    ngx_str_t  text;
 
-    status = ngx_http_weir_trace_status(r);
-
-    if (status) {
+    if (shown->status) {
         ngx_http_weir_trace_number(attributes, "http.response.status_code",
-                                   status);
+                                   shown->status);
     }
 
-    if (status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+    if (shown->status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
         text.data = number;
-        text.len = ngx_sprintf(number, "%ui", status) - number;
+        text.len = ngx_sprintf(number, "%ui", shown->status) - number;
         ngx_http_weir_trace_text(attributes, "error.type", &text,
                                  NGX_INT_T_LEN);
     }
 
-    sent = r->connection->sent - r->header_size;
-
-    if (r->header_sent && sent >= 0) {
-        ngx_http_weir_trace_number(attributes, "http.response.body.size",
-                                   sent);
+    if (shown->version.len) {
+        ngx_http_weir_trace_text(attributes, "weir.version", &shown->version,
+                                 NGX_HTTP_WEIR_TRACE_TEXT_MAX);
     }
 
-    tmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_trace_module);
-
-    ngx_http_weir_trace_server_variable(r, attributes, "weir.version",
-                                        tmcf->version);
-    ngx_http_weir_trace_server_variable(r, attributes, "weir.cache.status",
-                                        tmcf->cache_status);
+    if (shown->cache_status.len) {
+        ngx_http_weir_trace_text(attributes, "weir.cache.status",
+                                 &shown->cache_status,
+                                 NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+    }
 }
 
 
+/*
+ * The value of one of Weir's variables, which are evaluated at each use; empty
+ * if there is none.
+ */
+
 static void
-ngx_http_weir_trace_server_variable(ngx_http_request_t *r,
-    ngx_http_weir_trace_attributes_t *attributes, const char *name,
-    ngx_int_t index)
+ngx_http_weir_trace_server_variable(ngx_http_request_t *r, ngx_int_t index,
+    ngx_str_t *value)
 {
-    ngx_str_t                   text;
-    ngx_http_variable_value_t  *v;
+    ngx_http_variable_t        *variable;
+    ngx_http_core_main_conf_t  *cmcf;
+    ngx_http_variable_value_t   v;
 
-    v = ngx_http_get_flushed_variable(r, index);
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
 
-    if (v == NULL || v->not_found || v->len == 0) {
-        return;
+    variable = cmcf->variables.elts;
+    variable += index;
+
+    v.not_found = 0;
+    v.len = 0;
+
+    if (variable->get_handler(r, &v, variable->data) != NGX_OK || v.not_found) {
+        v.len = 0;
     }
 
-    text.data = v->data;
-    text.len = v->len;
-    ngx_http_weir_trace_text(attributes, name, &text,
-                             NGX_HTTP_WEIR_TRACE_TEXT_MAX);
+    value->data = v.data;
+    value->len = v.len;
 }
 
 

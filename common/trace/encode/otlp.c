@@ -11,6 +11,7 @@
  */
 #include "common/trace/encode/otlp.h"
 
+#include "common/text/bytes.h"
 #include "common/trace/encode/protobuf.h"
 #include "common/version.h"
 
@@ -143,20 +144,23 @@ static inline bool copy_ascii(char *p, const char *text, size_t len)
     return (rest & 0x80) == 0;
 }
 
-/* The name of a short attribute whose value takes so many bytes, and the value's tag and length. */
+/* Two fields with lengths of one byte, the second at the beginning of the first. */
+static inline char *write_two(char *p, uint8_t outer, size_t outer_len, uint8_t inner,
+                              size_t inner_len)
+{
+    weir_put32(p, (uint32_t)(outer | outer_len << 8 | (size_t)inner << 16 | inner_len << 24));
+
+    return p + 4;
+}
+
+/* The name of a short attribute whose value takes so many bytes with its tag and length. */
 static inline char *write_short_name(char *p, uint8_t tag, const weir_attribute_t *a, size_t name,
                                      size_t value)
 {
-    *p++ = (char)tag;
-    *p++ = (char)(name + value + 4);
-    *p++ = WEIR_PB_TAG(1, WEIR_PB_BYTES);
-    *p++ = (char)name;
+    p = write_two(p, tag, 2 + name + value, WEIR_PB_TAG(1, WEIR_PB_BYTES), name);
     (void)copy_ascii(p, a->name, name);
-    p += name;
-    *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
-    *p++ = (char)value;
 
-    return p;
+    return p + name;
 }
 
 /*
@@ -169,15 +173,17 @@ static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a,
 
     if (a->type == WEIR_ATTRIBUTE_TEXT && name + a->value.text.len <= SHORT_MAX) {
         len = a->value.text.len;
-        p = write_short_name(p, tag, a, name, len + 2);
-        *p++ = WEIR_PB_TAG(1, WEIR_PB_BYTES);
-        *p++ = (char)len;
+        p = write_short_name(p, tag, a, name, len + 4);
+        p = write_two(p, WEIR_PB_TAG(2, WEIR_PB_BYTES), len + 2, WEIR_PB_TAG(1, WEIR_PB_BYTES),
+                      len);
         return copy_ascii(p, a->value.text.data, len) ? p + len : NULL;
     }
 
     if (a->type == WEIR_ATTRIBUTE_NUMBER && name <= SHORT_MAX) {
         len = weir_pb_varint_len((uint64_t)a->value.number);
-        p = write_short_name(p, tag, a, name, len + 1);
+        p = write_short_name(p, tag, a, name, len + 3);
+        *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
+        *p++ = (char)(len + 1);
         *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
         return weir_pb_write_varint(p, (uint64_t)a->value.number);
     }
@@ -278,9 +284,10 @@ static void put_flags(weir_out_t *out, const weir_span_t *span)
 {
     uint32_t flags = span->flags | FLAG_HAS_IS_REMOTE | (span->remote_parent ? FLAG_IS_REMOTE : 0);
 
-    weir_out_byte(out, WEIR_PB_TAG(16, WEIR_PB_FIXED32) | 0x80); /* a tag of two bytes */
-    weir_out_byte(out, 16 >> 4);
-    weir_pb_put_fixed32(out, flags);
+    char bytes[2 + sizeof(flags)] = {(char)(WEIR_PB_TAG(16, WEIR_PB_FIXED32) | 0x80), 16 >> 4};
+
+    weir_put32(bytes + 2, flags); /* behind a tag of two bytes */
+    weir_out_bytes(out, bytes, sizeof(bytes));
 }
 
 static inline char *write_id(char *p, uint8_t tag, const uint8_t *id, size_t n)
@@ -292,15 +299,14 @@ static inline char *write_id(char *p, uint8_t tag, const uint8_t *id, size_t n)
     return p + n;
 }
 
-/* The fields before the attributes, with one check for room for all. */
+/* What identifies the span, and its times, with one check for room for all. */
 static void put_head(weir_out_t *out, const weir_span_t *span)
 {
     bool root = weir_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN);
     size_t state = span->tracestate.len != 0 ? weir_out_text_len(span->tracestate) : 0,
-           name = weir_out_text_len(span->name),
            len = (2 + WEIR_TRACE_ID_LEN) + (2 + WEIR_SPAN_ID_LEN) +
                  (state != 0 ? weir_pb_field_len(state) : 0) + (root ? 0 : 2 + WEIR_SPAN_ID_LEN) +
-                 weir_pb_field_len(name) + 2 + 2 * (1 + sizeof(uint64_t));
+                 2 * (1 + sizeof(uint64_t));
     char *p;
 
     out->len += len;
@@ -317,16 +323,16 @@ static void put_head(weir_out_t *out, const weir_span_t *span)
         p = write_text(p, WEIR_PB_TAG(3, WEIR_PB_BYTES), span->tracestate, state);
     if (!root)
         p = write_id(p, WEIR_PB_TAG(4, WEIR_PB_BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
-    p = write_text(p, WEIR_PB_TAG(5, WEIR_PB_BYTES), span->name, name);
-    *p++ = WEIR_PB_TAG(6, WEIR_PB_VARINT);
-    *p++ = (char)span->kind;
     p = weir_pb_write_fixed(p, WEIR_PB_TAG(7, WEIR_PB_FIXED64), span->start);
     (void)weir_pb_write_fixed(p, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
 }
 
-static void span_attributes(weir_out_t *out, const weir_attributes_t *attributes)
+static void put_common(weir_out_t *out, const weir_span_t *span)
 {
-    put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), attributes);
+    weir_pb_put_text(out, WEIR_PB_TAG(5, WEIR_PB_BYTES), span->name);
+    weir_out_byte(out, WEIR_PB_TAG(6, WEIR_PB_VARINT));
+    weir_out_byte(out, (uint8_t)span->kind);
+    put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
 }
 
 static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
@@ -335,8 +341,12 @@ static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_res
 
     (void)resource;
     put_head(out, span);
-    weir_out_bytes(out, span->encoded.data, span->encoded.len);
-    span_attributes(out, &span->attributes);
+    if (span->encoded.len != 0) {
+        weir_out_bytes(out, span->encoded.data, span->encoded.len);
+        put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
+    } else {
+        put_common(out, span);
+    }
     for (size_t i = 0; i < span->event_count; i++)
         put_event(out, &span->events[i]);
     for (size_t i = 0; i < span->link_count; i++)
@@ -391,7 +401,7 @@ static void head(weir_out_t *out, const weir_span_resource_t *resource, size_t s
 const weir_encoder_t weir_otlp = {
     .media_type = "application/x-protobuf",
     .encode = encode,
-    .attributes = span_attributes,
+    .common = put_common,
     .head = head,
     .separator = {"", 0},
     .tail = {"", 0},

@@ -423,7 +423,7 @@ ngx_http_weir_forward_copy_rest(ngx_http_request_t *r,
 }
 
 
-/* Compares names without regard to case. */
+/* Compares names without regard to case, letters at their beginning first. */
 
 static ngx_uint_t
 ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, ngx_str_t *name)
@@ -435,6 +435,7 @@ ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, ngx_str_t *name)
 
         for (n = 0; n < forward->n; n++) {
             if (forward->names[n].len == name->len
+                && ((forward->names[n].data[0] ^ name->data[0]) | 0x20) == 0x20
                 && ngx_strncasecmp(forward->names[n].data, name->data,
                                    name->len)
                    == 0)

@@ -191,27 +191,28 @@ static void more_room_changes_no_attribute(void **state)
     }
 }
 
-/* What was encoded before is the same as the first attributes. */
-static void attributes_may_be_encoded_before(void **state)
+/* What was encoded before is the same as name, kind and the first attributes. */
+static void what_spans_have_in_common_may_be_encoded_before(void **state)
 {
-    weir_span_t all = whole(), rest = whole();
+    weir_span_t all = whole(), first = whole(), rest = whole();
     char want[4096], got[4096], encoded[512];
-    weir_attributes_t first = {attributes, 4};
-    size_t len = weir_span_attributes(WEIR_SPAN_FORMAT_PROTOBUF, &first, encoded, sizeof(encoded)),
-           n;
+    size_t len, n;
 
     (void)state;
+    first.attributes.n = 4;
+    len = weir_span_common(WEIR_SPAN_FORMAT_PROTOBUF, &first, encoded, sizeof(encoded));
     assert_in_range(len, 1, sizeof(encoded));
     rest.encoded = (weir_str_t){encoded, len};
+    rest.name = WEIR_STR("another");
     rest.attributes.elts += 4;
     rest.attributes.n -= 4;
     n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &all, NULL, want, sizeof(want));
     assert_int_equal(weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &rest, NULL, got, sizeof(got)), n);
     assert_memory_equal(got, want, n);
 
-    assert_int_equal(weir_span_attributes(WEIR_SPAN_FORMAT_PROTOBUF, &first, encoded, len - 1), 0);
-    assert_int_equal(weir_span_attributes(WEIR_SPAN_FORMAT_JSON, &first, encoded, 512), 0);
-    assert_int_equal(weir_span_attributes(WEIR_SPAN_FORMAT_ZIPKIN, &first, encoded, 512), 0);
+    assert_int_equal(weir_span_common(WEIR_SPAN_FORMAT_PROTOBUF, &first, encoded, len - 1), 0);
+    assert_int_equal(weir_span_common(WEIR_SPAN_FORMAT_JSON, &first, encoded, 512), 0);
+    assert_int_equal(weir_span_common(WEIR_SPAN_FORMAT_ZIPKIN, &first, encoded, 512), 0);
 }
 
 static void media_types_are_those_of_the_protocols(void **state)
@@ -228,7 +229,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_span_fits_into_the_room_that_it_asked_for),
         cmocka_unit_test(a_long_text_takes_a_longer_length),
         cmocka_unit_test(more_room_changes_no_attribute),
-        cmocka_unit_test(attributes_may_be_encoded_before),
+        cmocka_unit_test(what_spans_have_in_common_may_be_encoded_before),
         cmocka_unit_test(media_types_are_those_of_the_protocols),
     };
 
