@@ -10,8 +10,9 @@ usage: ./weir bench instructions [--requests N]
 
 Counts the instructions that nginx takes for a hit of 1 KiB, and for a proxied request of 1 KiB:
 without metrics and traces, with metrics, and with traces of which none, a tenth or all are kept.
-callgrind counts, so other load on the machine does not matter. What one worker of a machine does once
-a second, whatever the load, is told apart: the percentiles of the last minute, 15 minutes and hour.
+callgrind counts, so other load on the machine does not matter. What one worker of a machine does
+once a second, whatever the load, is told apart: the percentiles of the last minute, 15 minutes and
+hour.
 
   --requests N    requests of a run (3000)
 

@@ -58,7 +58,7 @@ typedef enum {
    to the time of their phase. */
 #define NGX_HTTP_WEIR_RECORD_WAITS  4
 
-/* Waits in one phase are the same wait if so many ns at most are between. */
+/* Waits for Redis are the same wait if so many ns at most are between. */
 #define NGX_HTTP_WEIR_RECORD_SAME_WAIT  1000000
 
 

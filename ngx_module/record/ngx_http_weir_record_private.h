@@ -20,4 +20,18 @@ ngx_uint_t ngx_http_weir_record_is_printed(ngx_conf_t *cf);
 ngx_int_t ngx_http_weir_record_turn_begin(ngx_cycle_t *cycle);
 
 
+/* ngx_http_weir_record(), for what is called for each request. */
+
+static ngx_inline ngx_http_weir_record_t *
+ngx_http_weir_record_get(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
+
+    r = r->main;
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+
+    return record || !r->internal ? record : ngx_http_weir_record_restore(r);
+}
+
+
 #endif /* _NGX_HTTP_WEIR_RECORD_PRIVATE_H_INCLUDED_ */

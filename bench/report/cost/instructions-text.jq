@@ -18,4 +18,5 @@ def percent($base): (. / $base - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %
     + "| \($hit | percent(of("none"; "/hit/1")) | right(8)) "
     + "| \($proxied | right(8)) | \($proxied | percent(of("none"; "/1")) | right(8)) |"),
 "",
-"What keeps the percentiles took up to \([.results[].keeper_per_second] | max) instructions a second, not in the table."
+"Not in the table: what keeps the percentiles takes up to "
+    + "\([.results[].keeper_per_second] | max) instructions a second."

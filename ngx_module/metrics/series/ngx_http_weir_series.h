@@ -304,8 +304,8 @@ void ngx_http_weir_series_windows_minute(ngx_http_weir_series_zone_t *zone,
 ngx_int_t ngx_http_weir_series_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 
 /*
- * zone: claims a slot for this process and frees it.  NGX_ERROR: there is none,
- * or no memory for other, which gets a part for each kind: that of the series
+ * zone: claims a slot for this process and frees it.  NGX_BUSY: there is none;
+ * NGX_ERROR: no memory for other, which gets a part for each kind: that of the series
  * for what has no room, with all its pages.  The last of so many workers also
  * takes what those after a reload need, as far as there is room.
  */

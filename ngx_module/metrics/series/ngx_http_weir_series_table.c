@@ -228,6 +228,7 @@ ngx_int_t
 ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
     ngx_uint_t workers, ngx_log_t *log)
 {
+    ngx_int_t                      rc;
     ngx_http_weir_series_table_t  *process;
 
     process = &ngx_http_weir_series_table;
@@ -240,16 +241,24 @@ ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
         return NGX_ERROR;
     }
 
-    if (ngx_http_weir_series_zone_claim(zone, &process->slot, process->other,
-                                        workers)
-        != NGX_OK)
-    {
+    rc = ngx_http_weir_series_zone_claim(zone, &process->slot, process->other,
+                                         workers);
+    if (rc != NGX_OK) {
         ngx_free(process->entries);
         process->entries = NULL;
 
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "weir_metrics_zone has no room for this worker, whose"
-                      " requests are not counted: make the zone larger");
+        if (rc == NGX_BUSY) {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "weir_metrics_zone has slots for %d processes, which"
+                          " are all taken: the requests of this worker are not"
+                          " counted", NGX_HTTP_WEIR_SERIES_SLOTS);
+
+        } else {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "weir_metrics_zone has no room for this worker, whose"
+                          " requests are not counted: make the zone larger");
+        }
+
         return NGX_ERROR;
     }
 

@@ -101,7 +101,7 @@ ngx_http_weir_series_zone_claim(ngx_http_weir_series_zone_t *zone,
     ngx_pid_t   pid;
     ngx_uint_t  i;
 
-    rc = NGX_ERROR;
+    rc = NGX_BUSY;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
