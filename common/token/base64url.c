@@ -1,0 +1,46 @@
+/* base64url, read strictly; see base64url.h. */
+
+#include "common/token/base64url.h"
+
+/* The value of a character, or -1. */
+static int value_of(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '-')
+        return 62;
+
+    return c == '_' ? 63 : -1;
+}
+
+bool weir_base64url_decode(weir_str_t text, uint8_t *out, size_t *len)
+{
+    uint32_t bits = 0;
+    unsigned count = 0; /* bits that are not written yet */
+
+    *len = 0;
+
+    if (text.len % 4 == 1)
+        return false;
+
+    for (size_t i = 0; i < text.len; i++) {
+        int value = value_of(text.data[i]);
+
+        if (value == -1)
+            return false;
+
+        bits = bits << 6 | (uint32_t)value;
+        count += 6;
+
+        if (count >= 8) {
+            count -= 8;
+            out[(*len)++] = (uint8_t)(bits >> count);
+        }
+    }
+
+    return (bits & ((1U << count) - 1)) == 0;
+}

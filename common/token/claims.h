@@ -1,0 +1,40 @@
+/*
+ * The registered claims of a token (RFC 7519 section 4.1), compared with what is known of its
+ * issuer; and what a location may require of its claims.
+ */
+#ifndef WEIR_TOKEN_CLAIMS_H
+#define WEIR_TOKEN_CLAIMS_H
+
+#include "common/text/str.h"
+#include "common/token/reason.h"
+#include "common/token/token.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* As weir_token_check(), for the claims alone. */
+weir_token_reason_t weir_claims_check(const json_t *claims, const weir_token_issuer_t *issuer,
+                                      int64_t now, int64_t *expires);
+
+/*
+ * True if the claim is that text, a number or boolean that is written so, or an array that contains
+ * one of these.
+ */
+bool weir_claim_has(const json_t *claims, const char *name, weir_str_t value);
+
+/*
+ * True if the scopes of the token contain that one: scope (RFC 8693 section 4.2), which is a list
+ * with spaces between its elements, or an array; or scp, as some issuers name it.
+ */
+bool weir_claims_have_scope(const json_t *claims, weir_str_t scope);
+
+/*
+ * The claim as text, without NUL and control characters: a string as it is, a number or boolean as
+ * it is written in JSON, anything else as JSON with sorted members and no characters but ASCII.
+ * False if there is no such claim, if it is null, if a string has control characters, or if there
+ * is no memory. The caller releases *text with free(), which has *len bytes and a NUL behind them.
+ */
+bool weir_claim_text(const json_t *claim, char **text, size_t *len);
+
+#endif
