@@ -5,8 +5,8 @@
  * Parsing believes nothing; weir_token_check() compares all that needs no cryptography with what is
  * known of the issuer, weir_token_verify() verifies the signature. A token is good if both say so.
  */
-#ifndef WEIR_TOKEN_H
-#define WEIR_TOKEN_H
+#ifndef WEIR_JSON_WEB_TOKEN_H
+#define WEIR_JSON_WEB_TOKEN_H
 
 #include "common/text/str.h"
 #include "common/token/key/algorithm.h"

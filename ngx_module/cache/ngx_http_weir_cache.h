@@ -291,8 +291,9 @@ typedef struct {
                                                        response */
     unsigned                         part:1;      /* the response is a 206 */
     unsigned                         validator:1; /* the response has one */
-    unsigned                         forbidden:1; /* an earlier response forbids
-                                                     storing */
+    unsigned                         forbidden:1; /* an earlier response, or the
+                                                     token, forbids storing */
+    unsigned                         private:1;   /* of the request's token */
     unsigned                         soft:1;      /* entry is soft-invalidated */
     unsigned                         left:1;      /* for another location */
     unsigned                         may_store:1; /* weir_cache_no_store refuses

@@ -37,6 +37,11 @@ ngx_http_weir_send_problem(ngx_http_request_t *r, weir_problem_t *problem)
     r->headers_out.status = problem->status;
     r->headers_out.status_line.len = 0;
 
+    if (r->err_status) {
+        /* of the error_page that led here, which would replace the status */
+        r->err_status = problem->status;
+    }
+
     ngx_http_finalize_request(r, ngx_http_weir_send_response(r, body));
 
     return NGX_DONE;

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/ngx_http_weir_jwt.h"
 #include "cache/lookup/key/ngx_http_weir_cache_key.h"
 #include "cache/lookup/key/ngx_http_weir_cache_key_text.h"
 #include "cache/lookup/key/ngx_http_weir_cache_redirect.h"
@@ -87,6 +88,7 @@ static ngx_int_t
 ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
 {
     ngx_int_t                        rc, forbidden;
+    ngx_uint_t                       private;
     ngx_http_weir_cache_ctx_t       *ctx, *first;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
@@ -130,10 +132,16 @@ ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_weir_cache_ctx_create(r, clcf, forbidden);
+    /* RFC 9111 section 3.5, also for a token in a cookie */
+
+    private = ngx_http_weir_jwt_is_private(r);
+
+    ctx = ngx_http_weir_cache_ctx_create(r, clcf, forbidden || private);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ctx->private = private;
 
     return ngx_http_weir_cache_request_act(ctx,
                                        ngx_http_weir_cache_request_start(ctx));
@@ -177,8 +185,13 @@ ngx_http_weir_cache_request_start(ngx_http_weir_cache_ctx_t *ctx)
         return NGX_HTTP_WEIR_CACHE_FAIL;
     }
 
+    if (ctx->private) {
+        /* without a key, nothing is looked up or stored */
+        ctx->key.len = 0;
+    }
+
     if (ctx->key.len == 0) {
-        /* weir_cache_key is empty for this request */
+        /* or weir_cache_key is empty for this request */
         return ngx_http_weir_cache_decide_forward(ctx,
                                                   NGX_HTTP_WEIR_CACHE_BYPASS);
     }

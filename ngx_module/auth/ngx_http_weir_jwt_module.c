@@ -1,0 +1,222 @@
+/*
+ * weir_jwt: who calls is proved by a JSON Web Token (RFC 7519), which the edge
+ * verifies without asking anybody.
+ *
+ * The access phase decides, so that "satisfy any", auth_basic and auth_request
+ * work beside it, and so that nothing is answered before, in particular not
+ * from the cache.  As other modules of that phase, it does not look at
+ * subrequests.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "auth/ngx_http_weir_jwt_private.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_int_t ngx_http_weir_jwt_access_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
+static void *ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_jwt_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle);
+static void ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_command_t  ngx_http_weir_jwt_commands[] = {
+
+    { ngx_string("weir_jwt_issuer"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_weir_jwt_issuer_block,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_jwt_conf_set,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt_require"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_jwt_conf_require,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_weir_jwt_module_ctx = {
+    ngx_http_weir_jwt_variables_add,       /* preconfiguration */
+    ngx_http_weir_jwt_init,                /* postconfiguration */
+
+    ngx_http_weir_jwt_create_main_conf,    /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_weir_jwt_create_loc_conf,     /* create location configuration */
+    ngx_http_weir_jwt_conf_merge           /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_weir_jwt_module = {
+    NGX_MODULE_V1,
+    &ngx_http_weir_jwt_module_ctx,         /* module context */
+    ngx_http_weir_jwt_commands,            /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_http_weir_jwt_init_process,        /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_http_weir_jwt_exit_process,        /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_int_t
+ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_jwt_ctx_t       *ctx;
+    ngx_http_weir_jwt_loc_conf_t  *jlcf;
+
+    jlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_jwt_module);
+
+    if (jlcf->issuers == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_weir_jwt_request(r);
+
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
+        && ngx_http_weir_jwt_request_may(ctx))
+    {
+        return NGX_OK;
+    }
+
+    if (ctx->result == NGX_HTTP_WEIR_JWT_ABSENT && jlcf->optional
+        && jlcf->rules == NULL)
+    {
+        /* neither granted nor refused, which matters for "satisfy any" */
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_weir_jwt_refuse(r, ctx);
+}
+
+
+/*
+ * The request was refused here, and "satisfy any" let another module admit it:
+ * its response has no challenge.
+ */
+
+static ngx_int_t
+ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r)
+{
+    ngx_http_weir_jwt_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_weir_jwt_module);
+
+    if (ctx && ctx->challenge) {
+        ctx->challenge->hash = 0;
+        ctx->challenge = NULL;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static void *
+ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_jwt_main_conf_t));
+    if (jmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&jmcf->issuers, cf->pool, 4,
+                       sizeof(ngx_http_weir_jwt_issuer_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return jmcf;
+}
+
+
+static void *
+ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_weir_jwt_loc_conf_t  *jlcf;
+
+    jlcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_jwt_loc_conf_t));
+    if (jlcf == NULL) {
+        return NULL;
+    }
+
+    jlcf->issuers = NGX_CONF_UNSET_PTR;
+    jlcf->rules = NGX_CONF_UNSET_PTR;
+
+    return jlcf;
+}
+
+
+static ngx_int_t
+ngx_http_weir_jwt_init(ngx_conf_t *cf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_jwt_module);
+
+    if (!jmcf->used) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_weir_add_handler(cf, NGX_HTTP_ACCESS_PHASE,
+                                  ngx_http_weir_jwt_access_handler)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
+                                     ngx_http_weir_jwt_granted_handler);
+}
+
+
+static ngx_int_t
+ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_weir_jwt_module);
+
+    if (jmcf && jmcf->used) {
+        ngx_http_weir_jwt_request_init_process(cycle->log);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_jwt_request_exit_process();
+}

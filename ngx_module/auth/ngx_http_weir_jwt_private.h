@@ -1,0 +1,139 @@
+/*
+ * Private to auth/: the configuration, and the result for a request.  Calls go
+ * down in this order of files: module, variables, refuse, request; conf,
+ * issuer.
+ */
+
+#ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
+#define _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "common/token/claims.h"
+#include "common/token/token.h"
+#include "auth/remembered.h"
+
+
+extern ngx_module_t  ngx_http_weir_jwt_module;
+
+
+/* A weir_jwt_issuer; its keys live as long as the configuration. */
+typedef struct {
+    ngx_str_t             name;
+    weir_token_issuer_t   token;
+    u_char                keys[WEIR_REMEMBERED_DIGEST];    /* digest of them */
+} ngx_http_weir_jwt_issuer_t;
+
+
+/* One condition of weir_jwt_require. */
+typedef struct {
+    ngx_str_t             scope;      /* len 0: a claim */
+    char                 *claim;      /* NUL-terminated */
+    ngx_array_t          *values;     /* of ngx_str_t, any of them; NULL: the
+                                         claim must be present */
+} ngx_http_weir_jwt_rule_t;
+
+
+typedef enum {
+    NGX_HTTP_WEIR_JWT_AUTHORIZATION = 0,
+    NGX_HTTP_WEIR_JWT_COOKIE,
+    NGX_HTTP_WEIR_JWT_HEADER
+} ngx_http_weir_jwt_source_e;
+
+
+typedef struct {
+    ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
+    ngx_uint_t            used;       /* bool: a weir_jwt names one */
+} ngx_http_weir_jwt_main_conf_t;
+
+
+typedef struct {
+    /* weir_jwt; NULL: off */
+    ngx_array_t          *issuers;    /* of ngx_http_weir_jwt_issuer_t * */
+
+    ngx_uint_t            off;        /* bool: by weir_jwt off */
+
+    /* with issuers */
+    ngx_uint_t            optional;   /* bool */
+    ngx_http_weir_jwt_source_e  source;
+    ngx_str_t             name;       /* of the header; of the variable of the
+                                         cookie, in lower case */
+
+    ngx_array_t          *rules;      /* of ngx_http_weir_jwt_rule_t, or NULL */
+
+    /* values of WWW-Authenticate */
+    ngx_str_t             realm;
+    ngx_str_t             invalid_request;
+    ngx_str_t             invalid_token;
+    ngx_str_t             expired_token;
+    ngx_str_t             insufficient_scope;
+} ngx_http_weir_jwt_loc_conf_t;
+
+
+typedef enum {
+    NGX_HTTP_WEIR_JWT_ABSENT = 0,     /* the request has no token */
+    NGX_HTTP_WEIR_JWT_SEVERAL,        /* it has more than one */
+    NGX_HTTP_WEIR_JWT_REFUSED,        /* see reason */
+    NGX_HTTP_WEIR_JWT_VERIFIED        /* see issuer and claims */
+} ngx_http_weir_jwt_result_e;
+
+
+/* The result for a request in a location; data of a cleanup of the pool. */
+typedef struct {
+    ngx_http_request_t             *request;
+    ngx_http_weir_jwt_loc_conf_t   *conf;    /* that it is the result for */
+    ngx_http_weir_jwt_result_e      result;
+    weir_token_reason_t             reason;
+    ngx_http_weir_jwt_issuer_t     *issuer;
+    weir_token_t                    token;   /* released with the pool */
+    ngx_table_elt_t                *challenge; /* that was added; or NULL */
+} ngx_http_weir_jwt_ctx_t;
+
+
+/* conf: the setters of weir_jwt and weir_jwt_require, and what follows from
+   both. */
+char *ngx_http_weir_jwt_conf_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_jwt_conf_require(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child);
+
+/* issuer: the setter of weir_jwt_issuer; the one of that name, or NULL. */
+char *ngx_http_weir_jwt_issuer_block(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_http_weir_jwt_issuer_t *ngx_http_weir_jwt_issuer_find(
+    ngx_http_weir_jwt_main_conf_t *jmcf, ngx_str_t *name);
+
+/* jwks: reads the file into the issuer's keys; NGX_OK, or NGX_ERROR after an
+   error was logged. */
+ngx_int_t ngx_http_weir_jwt_jwks_read(ngx_conf_t *cf, ngx_str_t *file,
+    ngx_http_weir_jwt_issuer_t *issuer);
+
+/*
+ * request: the result for the main request in its current location, whose
+ * weir_jwt is not off; computed once in each location.  NULL: no memory.
+ */
+ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request(ngx_http_request_t *r);
+
+/* request: true if the claims of a verified token satisfy weir_jwt_require. */
+ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
+
+/* request: begins and ends the memory for tokens of this process. */
+void ngx_http_weir_jwt_request_init_process(ngx_log_t *log);
+void ngx_http_weir_jwt_request_exit_process(void);
+
+/*
+ * refuse: answers 400, 401 or 403, by the result; the value for the phase
+ * handler.
+ */
+ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx);
+
+/* variables: preconfiguration. */
+ngx_int_t ngx_http_weir_jwt_variables_add(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_ */

@@ -1,0 +1,121 @@
+/*
+ * Refusals: 401 without a good token, 403 if its claims do not suffice, 400 for
+ * more than one token (RFC 6750 section 3.1), each with a challenge.
+ *
+ * With "satisfy any" another module may still admit the request.  Then only the
+ * status is returned, and nginx sends its own page if no module admits it.
+ */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "auth/ngx_http_weir_jwt_private.h"
+#include "http/ngx_http_weir.h"
+
+
+static ngx_int_t ngx_http_weir_jwt_refuse_challenge(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx, ngx_str_t *challenge);
+
+
+static ngx_str_t  ngx_http_weir_jwt_authenticate =
+                                             ngx_string("WWW-Authenticate");
+
+
+ngx_int_t
+ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
+{
+    ngx_str_t                 *challenge;
+    weir_problem_t             problem;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    ngx_memzero(&problem, sizeof(weir_problem_t));
+
+    switch (ctx->result) {
+
+    case NGX_HTTP_WEIR_JWT_ABSENT:
+        problem.status = NGX_HTTP_UNAUTHORIZED;
+        problem.title = "Token required";
+        problem.detail = WEIR_STR("The request has no token.");
+        challenge = &ctx->conf->realm;
+        break;
+
+    case NGX_HTTP_WEIR_JWT_SEVERAL:
+        problem.status = NGX_HTTP_BAD_REQUEST;
+        problem.title = "Several tokens";
+        problem.detail = WEIR_STR("The request has more than one token; send"
+                                  " one.");
+        challenge = &ctx->conf->invalid_request;
+        break;
+
+    case NGX_HTTP_WEIR_JWT_REFUSED:
+        problem.status = NGX_HTTP_UNAUTHORIZED;
+        problem.title = "Invalid token";
+
+        if (ctx->reason == WEIR_TOKEN_EXPIRED) {
+            problem.detail = WEIR_STR("The token has expired.");
+            challenge = &ctx->conf->expired_token;
+
+        } else {
+            problem.detail = WEIR_STR("The token is not one that is accepted"
+                                      " here.");
+            challenge = &ctx->conf->invalid_token;
+        }
+
+        break;
+
+    default: /* NGX_HTTP_WEIR_JWT_VERIFIED */
+        problem.status = NGX_HTTP_FORBIDDEN;
+        problem.title = "Insufficient scope";
+        problem.detail = WEIR_STR("The token does not permit this request.");
+        challenge = &ctx->conf->insufficient_scope;
+        break;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "weir_jwt refused the request: %s",
+                  ctx->result == NGX_HTTP_WEIR_JWT_REFUSED
+                  ? weir_token_reason_text(ctx->reason) : problem.title);
+
+    if (ngx_http_weir_jwt_refuse_challenge(r, ctx, challenge) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (clcf->satisfy == NGX_HTTP_SATISFY_ANY
+        && problem.status != NGX_HTTP_BAD_REQUEST)
+    {
+        return problem.status;
+    }
+
+    return ngx_http_weir_send_problem(r, &problem);
+}
+
+
+/*
+ * An error_page that is protected, too, is refused again: the same challenge is
+ * not added twice.
+ */
+
+static ngx_int_t
+ngx_http_weir_jwt_refuse_challenge(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx, ngx_str_t *challenge)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_weir_find_header(&r->headers_out.headers,
+                                  &ngx_http_weir_jwt_authenticate);
+
+    if (h && h->value.len == challenge->len
+        && ngx_strncmp(h->value.data, challenge->data, challenge->len) == 0)
+    {
+        return NGX_OK;
+    }
+
+    ctx->challenge = ngx_http_weir_add_header(r,
+                                              &ngx_http_weir_jwt_authenticate,
+                                              challenge);
+
+    return ctx->challenge ? NGX_OK : NGX_ERROR;
+}

@@ -1,0 +1,433 @@
+use Test::Nginx::Socket 'no_plan';
+
+use File::Path 'make_path';
+
+no_shuffle();
+no_root_location();
+
+# Each block is a configuration that nginx must refuse, and the reason it must give.
+our $key = '{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}';
+our %issuer = (issuer => 'i', audience => 'a', jwks => 'keys.jwks');
+
+# A weir_jwt_issuer with these lines in addition, or instead.
+sub issuer {
+    my (%more) = @_;
+    my %lines = (%issuer, %more);
+    return 'weir_jwt_issuer x {'
+        . join(' ', map { defined $lines{$_} ? "$_ $lines{$_};" : () } sort keys %lines) . '}';
+}
+
+# nginx starts in conf/, which it makes with the first block.
+add_block_preprocessor(sub {
+    my ($block) = @_;
+    my $keys = $block->keys // "{\"keys\":[$main::key]}";
+    $block->set_value('user_files', ">>> ../conf/keys.jwks\n$keys\n") if $keys ne 'none';
+});
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: an issuer without keys
+--- http_config eval
+main::issuer(jwks => undef)
+--- config
+--- must_die
+--- error_log
+"weir_jwt_issuer" "x" has no "jwks"
+
+
+
+=== TEST 2: an issuer without an issuer
+--- http_config eval
+main::issuer(issuer => undef)
+--- config
+--- must_die
+--- error_log
+"weir_jwt_issuer" "x" has no "issuer"
+
+
+
+=== TEST 3: an issuer without an audience
+--- http_config eval
+main::issuer(audience => undef)
+--- config
+--- must_die
+--- error_log
+"weir_jwt_issuer" "x" has no "audience"
+
+
+
+=== TEST 4: an unknown line
+--- http_config eval
+main::issuer(colour => 'red')
+--- config
+--- must_die
+--- error_log
+unknown directive "colour" in "weir_jwt_issuer"; it takes issuer, audience, jwks, algorithms, leeway, type, max_age
+
+
+
+=== TEST 5: a line twice
+--- http_config eval
+main::issuer(issuer => 'i; issuer j')
+--- config
+--- must_die
+--- error_log
+"issuer" of "weir_jwt_issuer" "x" is duplicate
+
+
+
+=== TEST 6: two issuers in a line
+--- http_config eval
+main::issuer(issuer => 'i j')
+--- config
+--- must_die
+--- error_log
+"issuer" of "weir_jwt_issuer" "x" has an invalid number of arguments
+
+
+
+=== TEST 7: a URL
+--- http_config eval
+main::issuer(jwks => 'https://issuer.example/keys')
+--- config
+--- must_die
+--- error_log
+invalid jwks "https://issuer.example/keys" of "weir_jwt_issuer" "x": only files are supported yet, no URLs
+
+
+
+=== TEST 8: an algorithm with a shared secret
+--- http_config eval
+main::issuer(algorithms => 'ES256 HS256')
+--- config
+--- must_die
+--- error_log
+invalid algorithm "HS256" of "weir_jwt_issuer" "x"; there are RS256, RS384
+
+
+
+=== TEST 9: no algorithm
+--- http_config eval
+main::issuer(algorithms => 'none')
+--- config
+--- must_die
+--- error_log
+invalid algorithm "none"
+
+
+
+=== TEST 10: no key for the algorithms
+--- http_config eval
+main::issuer(algorithms => 'ES256')
+--- config
+--- must_die
+--- error_log
+of "weir_jwt_issuer" "x": no key is for one of its algorithms
+
+
+
+=== TEST 11: a leeway of an hour
+--- http_config eval
+main::issuer(leeway => '1h')
+--- config
+--- must_die
+--- error_log
+"leeway" of "weir_jwt_issuer" "x" must be a time of at most 10m
+
+
+
+=== TEST 12: a leeway that is no time
+--- http_config eval
+main::issuer(leeway => 'long')
+--- config
+--- must_die
+--- error_log
+"leeway" of "weir_jwt_issuer" "x" must be a time of at most 10m
+
+
+
+=== TEST 13: no age at all
+--- http_config eval
+main::issuer(max_age => '0')
+--- config
+--- must_die
+--- error_log
+"max_age" of "weir_jwt_issuer" "x" must be a time of at least 1s
+
+
+
+=== TEST 14: a type with application/
+--- http_config eval
+main::issuer(type => 'application/at+jwt')
+--- config
+--- must_die
+--- error_log
+"type" of "weir_jwt_issuer" "x" is written without "application/"
+
+
+
+=== TEST 15: audience off beside another
+--- http_config eval
+main::issuer(audience => 'a off')
+--- config
+--- must_die
+--- error_log
+"audience" of "weir_jwt_issuer" "x" has "off" beside other values
+
+
+
+=== TEST 16: an empty audience
+--- http_config eval
+main::issuer(audience => '""')
+--- config
+--- must_die
+--- error_log
+"audience" of "weir_jwt_issuer" "x" is empty
+
+
+
+=== TEST 17: a name that cannot be quoted
+--- http_config
+weir_jwt_issuer "a\"b" { }
+--- config
+--- must_die
+--- error_log
+in "weir_jwt_issuer"; it has letters, digits, "-" and "_"
+
+
+
+=== TEST 18: a name that means something else
+--- http_config
+weir_jwt_issuer optional { }
+--- config
+--- must_die
+--- error_log
+invalid name "optional" in "weir_jwt_issuer"
+
+
+
+=== TEST 19: two of a name
+--- http_config eval
+main::issuer() . main::issuer()
+--- config
+--- must_die
+--- error_log
+duplicate "weir_jwt_issuer" "x"
+
+
+
+=== TEST 20: no such file
+--- http_config eval
+main::issuer(jwks => 'absent.jwks')
+--- config
+--- must_die
+--- error_log
+absent.jwks" of "weir_jwt_issuer" "x" can't be opened
+
+
+
+=== TEST 21: a folder
+--- http_config eval
+main::issuer(jwks => '/')
+--- config
+--- must_die
+--- error_log
+jwks "/" of "weir_jwt_issuer" "x" is not a file
+
+
+
+=== TEST 22: no JSON; the message does not quote the file
+--- http_config eval
+main::issuer()
+--- keys
+-----BEGIN PRIVATE KEY-----
+--- config
+--- must_die
+--- error_log
+keys.jwks" of "weir_jwt_issuer" "x": it is no JSON object without duplicate members: line 1
+--- no_error_log
+PRIVATE
+
+
+
+=== TEST 23: a private key
+--- http_config eval
+main::issuer()
+--- keys
+{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}
+--- config
+--- must_die
+--- error_log
+of "weir_jwt_issuer" "x": key 1: it has a secret part: only public keys belong here
+--- no_error_log
+nWGxne
+
+
+
+=== TEST 24: a document that is too large
+--- http_config eval
+main::issuer()
+--- keys eval
+' ' x 300000
+--- config
+--- must_die
+--- error_log
+of "weir_jwt_issuer" "x": it has more than 262144 bytes
+
+
+
+=== TEST 25: an unknown issuer
+--- config
+location / { weir_jwt y; }
+--- must_die
+--- error_log
+unknown issuer "y" in "weir_jwt": no "weir_jwt_issuer" of that name comes before it
+
+
+
+=== TEST 26: no issuer
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt optional; }
+--- must_die
+--- error_log
+"weir_jwt" directive names no issuer
+
+
+
+=== TEST 27: two issuers that are one
+--- http_config eval
+my $one = main::issuer();
+(my $two = $one) =~ s/ x / y /;
+$one . $two
+--- config
+location / { weir_jwt x y; }
+--- must_die
+--- error_log
+"x" and "y" in "weir_jwt" have the same issuer
+
+
+
+=== TEST 28: two places for the token
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x cookie=a header=b; }
+--- must_die
+--- error_log
+"weir_jwt" directive has more than one of "cookie=" and "header="
+
+
+
+=== TEST 29: a cookie without a name
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x cookie=; }
+--- must_die
+--- error_log
+invalid name "cookie=" in "weir_jwt"
+
+
+
+=== TEST 30: weir_jwt twice
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_jwt off; }
+--- must_die
+--- error_log
+"weir_jwt" directive is duplicate
+
+
+
+=== TEST 31: a requirement without a token
+--- http_config eval
+main::issuer()
+--- config
+location /a { weir_jwt_require scope=read; }
+--- must_die
+--- error_log
+"weir_jwt_require" has no "weir_jwt" in location "/a", which may say "weir_jwt off" where nothing is required
+
+
+
+=== TEST 32: a requirement with weir_jwt off
+--- http_config eval
+main::issuer()
+--- config
+location /a { weir_jwt off; weir_jwt_require scope=read; }
+--- must_die
+--- error_log
+"weir_jwt_require" has no "weir_jwt" in location "/a"
+
+
+
+=== TEST 33: an inherited requirement without a token
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_require scope=read;
+location /a { weir_jwt x; }
+location /b { }
+--- must_die
+--- error_log
+"weir_jwt_require" has no "weir_jwt" in location ""
+
+
+
+=== TEST 34: conditions that are none
+--- http_config eval
+main::issuer()
+--- config
+location /a { weir_jwt x; weir_jwt_require scope=; }
+--- must_die
+--- error_log
+invalid value "scope=" in "weir_jwt_require"; it takes scope=..., claim=NAME, claim=NAME=VALUE|...
+
+
+
+=== TEST 35: a scope with a space
+--- http_config eval
+main::issuer()
+--- config
+location /a { weir_jwt x; weir_jwt_require "scope=a b"; }
+--- must_die
+--- error_log
+invalid value "scope=a b" in "weir_jwt_require"
+
+
+
+=== TEST 36: a claim without a name
+--- http_config eval
+main::issuer()
+--- config
+location /a { weir_jwt x; weir_jwt_require claim==x; }
+--- must_die
+--- error_log
+invalid value "claim==x" in "weir_jwt_require"
+
+
+
+=== TEST 37: a word
+--- http_config eval
+main::issuer()
+--- config
+location /a { weir_jwt x; weir_jwt_require read; }
+--- must_die
+--- error_log
+invalid value "read" in "weir_jwt_require"
+
+
+
+=== TEST 38: off beside conditions
+--- http_config eval
+main::issuer()
+--- config
+location /a { weir_jwt x; weir_jwt_require scope=a; weir_jwt_require off; }
+--- must_die
+--- error_log
+"weir_jwt_require" directive has "off" beside other values
