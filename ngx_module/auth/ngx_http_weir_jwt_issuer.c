@@ -29,6 +29,8 @@ typedef struct {
 } ngx_http_weir_jwt_line_t;
 
 
+static ngx_int_t ngx_http_weir_jwt_issuer_read(ngx_conf_t *cf,
+    ngx_http_weir_jwt_block_t *block);
 static ngx_int_t ngx_http_weir_jwt_issuer_finish(ngx_conf_t *cf,
     ngx_http_weir_jwt_block_t *block);
 static ngx_uint_t ngx_http_weir_jwt_issuer_is_name(ngx_str_t *name);
@@ -68,9 +70,7 @@ ngx_http_weir_jwt_issuer_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
 
-    char                         *rv;
     ngx_str_t                    *value;
-    ngx_conf_t                    save;
     ngx_http_weir_jwt_block_t     block;
     ngx_http_weir_jwt_issuer_t   *issuer, **place;
 
@@ -110,21 +110,33 @@ ngx_http_weir_jwt_issuer_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     issuer->token.leeway = NGX_HTTP_WEIR_JWT_LEEWAY;
     block.issuer = issuer;
 
-    save = *cf;
-    cf->handler = ngx_http_weir_jwt_issuer_line;
-    cf->handler_conf = (char *) &block;
-
-    rv = ngx_conf_parse(cf, NULL);
-
-    *cf = save;
-
-    if (rv != NGX_CONF_OK
+    if (ngx_http_weir_jwt_issuer_read(cf, &block) != NGX_OK
         || ngx_http_weir_jwt_issuer_finish(cf, &block) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* Reads the lines; NGX_ERROR after an error was logged. */
+
+static ngx_int_t
+ngx_http_weir_jwt_issuer_read(ngx_conf_t *cf, ngx_http_weir_jwt_block_t *block)
+{
+    char        *rv;
+    ngx_conf_t   save;
+
+    save = *cf;
+    cf->handler = ngx_http_weir_jwt_issuer_line;
+    cf->handler_conf = (char *) block;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    return rv == NGX_CONF_OK ? NGX_OK : NGX_ERROR;
 }
 
 

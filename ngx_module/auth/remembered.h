@@ -3,9 +3,9 @@
  * newer one takes the place of an older one. It has no claims and no times, so these are compared
  * each time; it only saves the verification of a signature.
  *
- * The digest is a MAC of the token and of its issuer's keys under a secret of the process, so nobody
- * can find another token with the digest of a good one, and a change of the keys forgets the tokens
- * that were signed with the previous ones.
+ * The digest is a MAC of the token and of its issuer's keys, under a secret of the process. So
+ * nobody can find another token with the digest of a good one, and a change of the keys forgets the
+ * tokens that were signed with the previous ones.
  */
 #ifndef WEIR_REMEMBERED_H
 #define WEIR_REMEMBERED_H

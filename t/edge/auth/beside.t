@@ -34,7 +34,10 @@ HTTP
         weir_jwt main header=X-Token;
         proxy_pass http://UPSTREAM;
         location /any/scope { weir_jwt_require scope=read; proxy_pass http://UPSTREAM; }
-        location /any/optional { weir_jwt main optional header=X-Token; proxy_pass http://UPSTREAM; }
+        location /any/optional {
+            weir_jwt main optional header=X-Token;
+            proxy_pass http://UPSTREAM;
+        }
         location /any/problem { weir_problem_pages on; proxy_pass http://UPSTREAM; }
     }
     location /all {
@@ -47,7 +50,12 @@ HTTP
     location = /asked { internal; proxy_pass http://UPSTREAM; }
     location /from { weir_jwt main; error_page 404 /inner; alias $dir/none; }
     location /from/200 { weir_jwt main; error_page 404 =200 /inner; alias $dir/none; }
-    location = /inner { internal; weir_jwt main; weir_jwt_require scope=inner; proxy_pass http://UPSTREAM; }
+    location = /inner {
+        internal;
+        weir_jwt main;
+        weir_jwt_require scope=inner;
+        proxy_pass http://UPSTREAM;
+    }
     location /rewritten { weir_jwt main; rewrite ^ /inner2 last; }
     location = /inner2 { weir_jwt main; weir_jwt_require scope=inner; proxy_pass http://UPSTREAM; }
     location /loop { weir_jwt main; error_page 401 /loop/page; proxy_pass http://UPSTREAM; }

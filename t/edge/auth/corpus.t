@@ -30,7 +30,12 @@ start_edge(<<'HTTP', <<'SERVER');
     large_client_header_buffers 4 32k;
     weir_jwt_issuer all { issuer https://issuer.example; audience api; jwks all.jwks; }
     weir_jwt_issuer at { issuer https://issuer.example; audience api; jwks all.jwks; type at+jwt; }
-    weir_jwt_issuer one { issuer https://issuer.example; audience api; jwks all.jwks; algorithms ES256; }
+    weir_jwt_issuer one {
+        issuer https://issuer.example;
+        audience api;
+        jwks all.jwks;
+        algorithms ES256;
+    }
 HTTP
     location /all { weir_jwt all; proxy_pass http://UPSTREAM; }
     location /at { weir_jwt at; proxy_pass http://UPSTREAM; }

@@ -47,7 +47,11 @@ HTTP
     }
     location /cookie { weir_jwt main cookie=session; proxy_pass http://UPSTREAM; }
     location /header { weir_jwt main header=X-Token; proxy_pass http://UPSTREAM; }
-    location /scope { weir_jwt main; weir_jwt_require scope=read scope=write; proxy_pass http://UPSTREAM; }
+    location /scope {
+        weir_jwt main;
+        weir_jwt_require scope=read scope=write;
+        proxy_pass http://UPSTREAM;
+    }
     location /claim {
         weir_jwt main;
         weir_jwt_require claim=tenant;
@@ -56,7 +60,11 @@ HTTP
         location /claim/any { weir_jwt_require off; proxy_pass http://UPSTREAM; }
         location /claim/number { weir_jwt_require claim=level=7; proxy_pass http://UPSTREAM; }
     }
-    location /early { set \$early "\$weir_jwt_subject"; weir_jwt main; return 200 "early: \$early"; }
+    location /early {
+        set \$early "\$weir_jwt_subject";
+        weir_jwt main;
+        return 200 "early: \$early";
+    }
     location /page { weir_jwt main; error_page 401 /login; proxy_pass http://UPSTREAM; }
     location /login { return 200 "log in"; }
     location /open { proxy_pass http://UPSTREAM; }
@@ -131,7 +139,8 @@ is get('/', bearer(of_other($type)))->{status}, 401, 'an issuer that the locatio
 # --- where the token is ---
 
 is get('/optional')->{content}, 'seen: ||', 'where it is optional, a request needs no token';
-is get('/optional', bearer($good))->{content}, 'seen: alice|acme|["a b","c"]', '... it may have one';
+is get('/optional', bearer($good))->{content}, 'seen: alice|acme|["a b","c"]',
+    '... it may have one';
 is get('/optional', bearer("$good."))->{status}, 401, '... but no bad one';
 is get('/optional', { Authorization => 'Basic eDp5' })->{status}, 200, '... another scheme is none';
 is get('/optional/scope')->{status}, 401, 'what is required of a token requires one';
