@@ -116,10 +116,7 @@ ngx_http_weir_jwt_jwks_text(ngx_conf_t *cf, ngx_str_t *file,
 
 done:
 
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
-                           ngx_close_file_n " \"%V\" failed", file);
-    }
+    (void) ngx_close_file(fd);
 
     return rc;
 }

@@ -2,6 +2,7 @@
 // nothing in common with the edge. Prints one line of JSON for the JWK Set, and then one for each
 // token: its name, whether it must pass, and the token.
 const path = require('path');
+const url = require('url');
 const crypto = require('crypto');
 const folder = process.argv[2];
 
@@ -32,7 +33,7 @@ function put(name, good, token) {
 
 async function main() {
     const jose =
-        await import('file://' + path.join(folder, 'node_modules/jose/dist/node/esm/index.js'));
+        await import(url.pathToFileURL(path.join(folder, 'node_modules/jose/dist/node/esm/index.js')));
     const keys = {}, set = [];
     for (const [alg, options] of TYPES) {
         keys[alg] = await jose.generateKeyPair(alg, {...options, extractable: true});
