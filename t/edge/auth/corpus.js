@@ -32,8 +32,8 @@ function put(name, good, token) {
 }
 
 async function main() {
-    const jose =
-        await import(url.pathToFileURL(path.join(folder, 'node_modules/jose/dist/node/esm/index.js')));
+    const library = path.join(folder, 'node_modules/jose/dist/node/esm/index.js');
+    const jose = await import(url.pathToFileURL(library));
     const keys = {}, set = [];
     for (const [alg, options] of TYPES) {
         keys[alg] = await jose.generateKeyPair(alg, {...options, extractable: true});
