@@ -27,7 +27,7 @@ typedef struct {
 } ngx_http_weir_forward_name_t;
 
 #define ngx_http_weir_forward_name(name, lowcase)                             \
-    { ngx_string(name), (u_char *) lowcase, 0 }
+    { ngx_string(name), (u_char *) (lowcase), 0 }
 
 /* A change of the header, in the request's pool; filled by the caller. */
 struct ngx_http_weir_forward_s {
