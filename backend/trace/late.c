@@ -207,7 +207,6 @@ void weir_late_add(weir_finished_t *span)
         lose(trace, span, late.evicted);
         return;
     }
-    span = weir_alloc_resize(span, cost(span), 1);
     span->since_ms = weir_clock_ms();
     span->held = trace;
     drop_old(span->since_ms, cost(span));

@@ -15,7 +15,7 @@
 /* The queue's limits: spans, and bytes. */
 #define QUEUE_SPANS 8192
 #define QUEUE_BYTES (8u * 1024 * 1024)
-#define SPAN_FIRST 1024 /* bytes; a longer span is encoded twice */
+#define SPAN_FIRST 4096 /* bytes; a longer span is encoded twice */
 
 typedef weir_finished_t finished_t;
 
@@ -156,19 +156,23 @@ size_t weir_tracer_event(const weir_open_span_t *span, const char *name, uint64_
     return 1;
 }
 
+/*
+ * The block is exactly as long as the span. A longer one would be more memory than the limits of
+ * the queue count; and one that is cut when the span is held leaves a hole beside it that is too
+ * small for the next span.
+ */
 static finished_t *encode(const weir_span_t *span)
 {
-    size_t room = SPAN_FIRST, len;
-    finished_t *f = NULL;
+    char first[SPAN_FIRST];
+    size_t len = weir_span_encode(tracer.settings.format, span, &tracer.settings.resource, first,
+                                  sizeof(first));
+    finished_t *f = weir_alloc(sizeof(*f) + len);
 
-    do {
-        f = weir_alloc_resize(f, sizeof(*f) + room, 1);
+    if (len <= sizeof(first))
+        memcpy(f->bytes, first, len);
+    else
         len = weir_span_encode(tracer.settings.format, span, &tracer.settings.resource, f->bytes,
-                               room);
-        if (len <= room)
-            break;
-        room = len;
-    } while (true);
+                               len);
     f->len = len;
     memcpy(f->trace_id, span->trace_id, sizeof(f->trace_id));
     memcpy(f->parent_id, span->parent_id, sizeof(f->parent_id));
