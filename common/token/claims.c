@@ -192,10 +192,16 @@ static bool is_printable(weir_str_t text)
     return true;
 }
 
+/* True if a header's value may begin and end so: its recipients remove spaces at both ends. */
+static bool is_trimmed(weir_str_t text)
+{
+    return text.len == 0 || (text.data[0] != ' ' && text.data[text.len - 1] != ' ');
+}
+
 /* The text in memory of its own; NULL: there is none that fits in a header. */
 static char *copy_of(weir_str_t text)
 {
-    char *copy = is_printable(text) ? malloc(text.len + 1) : NULL;
+    char *copy = is_printable(text) && is_trimmed(text) ? malloc(text.len + 1) : NULL;
 
     if (copy != NULL) {
         memcpy(copy, text.data, text.len);
