@@ -113,6 +113,7 @@ is get('/optional/a')->{content}, 'for anyone 1', '... and does not replace what
 is_not_cached(get('/optional/b', cookie('alice')), 'for alice 1', 'a token first');
 is get('/optional/b')->{content}, 'for anyone 2', '... then none';
 is get('/optional/b', { Cookie => 's=bad' })->{status}, 401, 'a bad token gets nothing';
+is get('/optional/c', { Cookie => "s=; s=$token{bob}" })->{status}, 400, 'nor do two cookies';
 
 # --- one key, two locations ---
 

@@ -148,6 +148,11 @@ is get('/optional/off', bearer($good))->{content}, 'seen: ||', 'weir_jwt off';
 is get('/cookie', { Cookie => "a=b; session=$good; c=d" })->{content},
     'seen: alice|acme|["a b","c"]', 'a cookie';
 is get('/cookie', bearer($good))->{status}, 401, '... and no other place';
+for ("session=$good; session=x", "Session=; session=$good", "session=; a=b;session=$good") {
+    is get('/cookie', { Cookie => $_ })->{status}, 400, 'two cookies of that name';
+}
+is get('/cookie', { Cookie => "xsession=a; session=$good; sessions=b" })->{status}, 200,
+    '... others begin or end alike';
 is get('/header', { 'X-Token' => $good })->{status}, 200, 'a header';
 is get('/header', { 'x-token' => "Bearer $good" })->{status}, 200, '... also with the scheme';
 is get('/header', { 'X-Token' => [$good, $good] })->{status}, 400, '... once';
