@@ -33,7 +33,8 @@ bool weir_claims_have_scope(const json_t *claims, weir_str_t scope);
  * The claim as text, without NUL and control characters: a string as it is, a number or boolean as
  * it is written in JSON, anything else as JSON with sorted members and no characters but ASCII.
  * False if there is no such claim, if it is null, if a string has control characters, or a space at
- * an end, or if there is no memory. The caller releases *text with free(), which has *len bytes and a NUL behind them.
+ * an end, or if there is no memory. The caller releases *text with free(), which has *len bytes and
+ * a NUL behind them.
  */
 bool weir_claim_text(const json_t *claim, char **text, size_t *len);
 
