@@ -25,6 +25,7 @@ static ngx_int_t ngx_http_weir_jwt_request_find_cookie(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text);
 static ngx_int_t ngx_http_weir_jwt_request_find_header(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text);
+static ngx_uint_t ngx_http_weir_jwt_request_is_name(char c);
 static ngx_uint_t ngx_http_weir_jwt_request_skip_scheme(weir_str_t *text);
 static weir_token_reason_t ngx_http_weir_jwt_request_judge(
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text);
@@ -241,9 +242,21 @@ ngx_http_weir_jwt_request_find_header(ngx_http_request_t *r,
 }
 
 
+/* A token character (RFC 9110 section 5.6.2). */
+
+static ngx_uint_t
+ngx_http_weir_jwt_request_is_name(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9')
+           || (c && ngx_strchr("!#$%&'*+-.^_`|~", c));
+}
+
+
 /*
  * "Bearer", without regard to case, and the spaces behind it (RFC 9110 section
- * 11.4); false if it is absent.
+ * 11.4); false if it is absent, or only begins the name of another scheme.
+ * Whatever else follows is a token that is refused: the upstream may read one.
  */
 
 static ngx_uint_t
@@ -257,7 +270,8 @@ ngx_http_weir_jwt_request_skip_scheme(weir_str_t *text)
 
     if (text->len < len
         || ngx_strncasecmp((u_char *) text->data, (u_char *) scheme, len) != 0
-        || (text->len > len && text->data[len] != ' '))
+        || (text->len > len
+            && ngx_http_weir_jwt_request_is_name(text->data[len])))
     {
         return 0;
     }
