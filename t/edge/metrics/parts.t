@@ -104,7 +104,7 @@ for my $path ('/metrics', '/status') {
 my $status = decode_json(get('/status')->{content});
 is scalar(grep { m{^= /many/} } keys %{ $status->{routes} }), $routes,
     'weir_status has all routes, too';
-is $status->{routes}{'= /many/800'}{'1m'}{requests}, 1, '... with their windows';
+is $status->{routes}{'= /many/800'}{'1h'}{requests}, 1, '... with their windows';
 is scalar(grep { m{^= /many/} && $status->{routes}{$_}{usage}{requests} == 1 }
         keys %{ $status->{routes} }), $routes, '... and each with what it has used';
 
