@@ -166,6 +166,9 @@ until_true('then spans are sent again', sub {
 
 # Workers of many generations stay as long as their clients.
 start_exporter(name => 'many', workers => 3, exporter => "otlp $url interval=1ms");
+# nginx listens before its workers run: a worker of this generation that is not known yet would be
+# taken for one of the next.
+until_true('the first generation', sub { workers('many') == 3 });
 my @clients;
 # Which workers get them is the kernel's choice, so there are generations until there are enough.
 for my $generation (1 .. 20) {
