@@ -12,7 +12,7 @@ use List::Util 'max';
 use Scene;
 use Socket qw(SOL_SOCKET SO_RCVBUF);
 use Test::More;
-use Time::HiRes 'sleep';
+use Time::HiRes qw(sleep time);
 use Weir::Processes;
 
 start_upstream(sub {
@@ -89,28 +89,50 @@ sub send_request {
 
 sub read_all { my $socket = shift; local $/; return scalar <$socket> }
 
-# So many connections of clients that are not answered.
-sub waiting { get('/connections')->{content} =~ /Active connections: (\d+)/ or die; return $1 - 1 }
+# So many requests whose header the edge has read, and that are not answered.
+sub waiting { get('/connections')->{content} =~ /Writing: (\d+)/ or die; return $1 - 1 }
 
-# In processes of their own; all have been sent when this returns.
-sub at_once {
-    my @paths = @_;
+# What the code returns, the connections of requests, as soon as the edge has all of the requests.
+sub all_wait {
+    my ($send) = @_;
     my $before = waiting();
-    my @sent = map {
-        send_request(port_of_edge(), "GET $_ HTTP/1.0\r\nHost: x\r\n\r\n")
-    } @paths;
-    until_true('the requests wait', sub { waiting() >= $before + @paths });
+    my @sent = $send->();
+    until_true('the requests wait', sub { waiting() >= $before + @sent });
     return @sent;
 }
+
+sub at_once {
+    my @paths = @_;
+    return all_wait(sub {
+        map { send_request(port_of_edge(), "GET $_ HTTP/1.0\r\nHost: x\r\n\r\n") } @paths
+    });
+}
+
+sub pause {
+    my ($process) = @_;
+    kill 'STOP', $process;
+    until_true('the process is stopped', sub { slurp("/proc/$process/stat") =~ /\) T/ });
+}
+
+# Other tests need Redis, too: it never stays stopped.
+my ($redis) = redis('INFO', 'server') =~ /^process_id:(\d+)/m or die;
+END { kill 'CONT', $redis if $redis }
 
 
 # --- what is usual -----------------------------------------------------------------------------
 
 # So many that the staged requests are less than one in a hundred, and do not change what is slow.
 my @routes = map { "/$_/" } qw(upstream connect redis turn receive send);
+my $longest = 0; # seconds
 for my $route (@routes) {
     my $server = $route eq '/send/' ? "http://127.0.0.1:$small" : '';
-    get($server . $route . ($route eq '/send/' ? 'quick' : "quick$_")) for 1 .. 800;
+    my @took = (0, 0);
+    for (1 .. 800) {
+        my $start = time;
+        get($server . $route . ($route eq '/send/' ? 'quick' : "quick$_"));
+        @took = (sort { $b <=> $a } @took, time - $start)[0, 1];
+    }
+    $longest = max($longest, $took[1]);
 }
 until_true('it is known what is slow', sub {
     my $now = routes();
@@ -118,8 +140,9 @@ until_true('it is known what is slow', sub {
 });
 my $usual = routes();
 
-# A stage takes longer than what is slow on this machine now.
-my $stage = 0.1 + 3e-3 * max(map { $usual->{$_}{slow_ms} } @routes);
+# A stage takes longer than what is slow on this machine, also after the staged requests: six of
+# 806, which leave one of the usual requests above the 99th percentile.
+my $stage = 0.1 + 2 * max($longest, map { 1e-3 * $usual->{$_}{slow_ms} } @routes);
 spit("$dir/stage", $stage);
 
 # Of the usual requests, those that came after the limit was known may be in the tail, too.
@@ -131,8 +154,7 @@ my %before = map { $_ => tail_of($usual, $_) } @routes;
 get("/upstream/slow$_") for 1 .. 5;
 
 for my $round (1, 2) {
-    kill 'STOP', $pid{full};
-    until_true('the server is stopped', sub { slurp("/proc/$pid{full}/stat") =~ /\) T/ });
+    pause($pid{full});
     my @fill = map { send_request($full_port, "GET / HTTP/1.0\r\n\r\n") } 1 .. 2;
     my @sent = at_once(map { "/connect/$round-$_" } 1 .. 3);
     sleep $stage;
@@ -141,8 +163,11 @@ for my $round (1, 2) {
 }
 
 for my $round (1 .. 5) {
-    redis('CLIENT', 'PAUSE', int(1000 * $stage), 'ALL');
-    get("/redis/slow-redis-only-$round" =~ s/slow-//r);
+    pause($redis);
+    my ($sent) = at_once("/redis/paused-$round");
+    sleep $stage;
+    kill 'CONT', $redis;
+    read_all($sent);
 }
 
 my @both = at_once('/turn/held', '/turn/held', '/turn/held', '/turn/held');
@@ -151,16 +176,19 @@ spit("$dir/go", '');
 read_all($_) for @both;
 
 for my $round (1 .. 5) {
-    my $socket = send_request(port_of_edge(),
-        "POST /receive/x HTTP/1.0\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
-    $socket->flush;
+    my ($socket) = all_wait(sub {
+        send_request(port_of_edge(),
+            "POST /receive/x HTTP/1.0\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+    });
     sleep $stage;
     print $socket '67890';
     read_all($socket);
 }
 
 for my $round (1 .. 5) {
-    my $socket = send_request($small, "GET /send/large HTTP/1.0\r\nHost: x\r\n\r\n", 16384);
+    my ($socket) = all_wait(sub {
+        send_request($small, "GET /send/large HTTP/1.0\r\nHost: x\r\n\r\n", 16384)
+    });
     sleep $stage;
     is length(read_all($socket)) > 4e6, 1, 'a slow client gets all';
 }
