@@ -85,8 +85,10 @@ weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl)
 
     choose(ctl, &c);
     rows = weir_ctl_rows(ctl, sql, 3, c.values);
-    if (json_array_size(rows) == 0)
+    if (json_array_size(rows) == 0) {
+        json_decref(rows);
         return absent(ctl, &c);
+    }
     weir_ctl_print_object(ctl, json_array_get(rows, 0));
     json_decref(rows);
 
@@ -100,8 +102,10 @@ static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *sql)
 
     choose(ctl, &c);
     rows = weir_ctl_rows(ctl, sql, 3, c.values);
-    if (json_array_size(rows) == 0)
+    if (json_array_size(rows) == 0) {
+        json_decref(rows);
         return absent(ctl, &c);
+    }
     weir_ctl_print_rows(ctl, rows, "");
     json_decref(rows);
 

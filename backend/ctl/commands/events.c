@@ -197,8 +197,10 @@ weir_ctl_exit_t weir_ctl_events_show(weir_ctl_t *ctl)
     }
 
     event = json_array_get(rows, 0);
-    if (event == NULL)
+    if (event == NULL) {
+        json_decref(rows);
         return weir_ctl_fail(WEIR_CTL_REFUSED, "the outbox has no event %s", word);
+    }
 
     if (weir_ctl_place(json_string_value(json_object_get(event, "at")), &p, &n)) {
         snprintf(partition, sizeof(partition), "%d", p);
@@ -293,8 +295,10 @@ weir_ctl_exit_t weir_ctl_events_replay(weir_ctl_t *ctl)
         free(message);
         return WEIR_CTL_REFUSED;
     }
-    if (json_array_size(rows) == 0)
+    if (json_array_size(rows) == 0) {
+        json_decref(rows);
         return weir_ctl_fail(WEIR_CTL_REFUSED, "there is no partition %d", args->partition);
+    }
     weir_ctl_print_rows(ctl, rows, "");
     json_decref(rows);
 
