@@ -232,22 +232,13 @@ ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record, uint64_t end)
 void
 ngx_http_weir_record_refresh(ngx_http_request_t *r, ngx_http_request_t *sr)
 {
-    ngx_http_weir_record_t          *record;
-    ngx_http_weir_record_refresh_t  *refresh;
+    ngx_http_weir_record_t  *record;
 
     record = ngx_http_weir_record(r);
 
-    if (record == NULL) {
-        return;
-    }
-
-    refresh = ngx_palloc(r->pool, sizeof(ngx_http_weir_record_refresh_t));
-
-    if (refresh) {
+    if (record) {
         record->brief = 0;
-        refresh->request = sr;
-        refresh->next = record->refreshes;
-        record->refreshes = refresh;
+        record->refresh = sr;
     }
 }
 

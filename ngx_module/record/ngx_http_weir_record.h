@@ -93,15 +93,6 @@ typedef struct {
 } ngx_http_weir_record_event_t;
 
 
-/* The background refreshes that a request has started. */
-typedef struct ngx_http_weir_record_refresh_s  ngx_http_weir_record_refresh_t;
-
-struct ngx_http_weir_record_refresh_s {
-    ngx_http_request_t              *request;   /* the subrequest */
-    ngx_http_weir_record_refresh_t  *next;
-};
-
-
 typedef struct {
     ngx_http_request_t     *request;
     ngx_http_weir_phase_e   phase;
@@ -111,7 +102,9 @@ typedef struct {
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ticks */
     double                  seconds;    /* when it has ended: its time */
     ngx_http_weir_usage_run_t  ran;
-    ngx_http_weir_record_refresh_t  *refreshes;  /* the last one; NULL: none */
+    ngx_http_request_t     *refresh;    /* its background refresh, a subrequest;
+                                           NULL: none.  Only main requests are
+                                           looked up, so there is one at most */
     ngx_http_weir_record_wait_t  *wait; /* NULL without one; most requests wait
                                            for nothing */
     ngx_uint_t              waits;
@@ -222,7 +215,7 @@ typedef void (*ngx_http_weir_record_ended_pt)(ngx_http_request_t *r,
 
 void ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt handler);
 
-/* Keeps that r has started sr as a background refresh. */
+/* Keeps that r has started sr as its background refresh. */
 void ngx_http_weir_record_refresh(ngx_http_request_t *r,
     ngx_http_request_t *sr);
 

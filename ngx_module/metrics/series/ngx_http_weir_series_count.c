@@ -58,7 +58,7 @@ ngx_http_weir_series_count_usage(ngx_http_request_t *r,
     ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_SENT,
                             r->connection->sent);
 
-    if (r->upstream_states || (record && record->refreshes)) {
+    if (r->upstream_states || (record && record->refresh)) {
         ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_FETCHED, 1);
         return;
     }
@@ -92,22 +92,6 @@ ngx_http_weir_series_count_phases(uint64_t *phase,
     for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
         if (record->spent[i]) {
             phase[i] += ngx_http_weir_clock_ns(record->spent[i]);
-        }
-    }
-}
-
-
-/* The upstreams of background refreshes. */
-
-static void
-ngx_http_weir_series_count_refreshes(ngx_http_weir_record_t *record)
-{
-    ngx_http_weir_record_refresh_t  *refresh;
-
-    for (refresh = record->refreshes; refresh; refresh = refresh->next) {
-        if (refresh->request->upstream_states) {
-            ngx_http_weir_series_count_upstreams(refresh->request, record,
-                                                 NULL);
         }
     }
 }
@@ -152,8 +136,8 @@ ngx_http_weir_series_count(ngx_http_request_t *r,
         ngx_http_weir_series_count_slow(r, record, part);
     }
 
-    if (record->refreshes) {
-        ngx_http_weir_series_count_refreshes(record);
+    if (record->refresh && record->refresh->upstream_states) {
+        ngx_http_weir_series_count_upstreams(record->refresh, record, NULL);
     }
 }
 
