@@ -35,7 +35,8 @@ ngx_http_weir_cost_index(ngx_http_weir_cost_index_t *index,
     }
 
     index->n = 0;
-    index->groups = ngx_palloc(pool, (n + 1) * sizeof(*index->groups));
+    index->groups = ngx_palloc(pool,
+                               (n + 1) * sizeof(ngx_http_weir_usage_group_t *));
 
     if (index->groups == NULL) {
         return NGX_ERROR;
@@ -45,7 +46,7 @@ ngx_http_weir_cost_index(ngx_http_weir_cost_index_t *index,
         index->groups[index->n++] = group;
     }
 
-    qsort(index->groups, index->n, sizeof(*index->groups),
+    qsort(index->groups, index->n, sizeof(ngx_http_weir_usage_group_t *),
           ngx_http_weir_cost_index_compare);
 
     return NGX_OK;
@@ -58,7 +59,8 @@ ngx_http_weir_cost_index_find(ngx_http_weir_cost_index_t *index,
 {
     ngx_http_weir_usage_group_t  **found;
 
-    found = bsearch(route, index->groups, index->n, sizeof(*index->groups),
+    found = bsearch(route, index->groups, index->n,
+                    sizeof(ngx_http_weir_usage_group_t *),
                     ngx_http_weir_cost_index_match);
 
     return found ? *found : NULL;
