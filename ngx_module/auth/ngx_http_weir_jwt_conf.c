@@ -140,7 +140,13 @@ ngx_http_weir_jwt_conf_set_source(ngx_conf_t *cf,
     name.data = value->data + prefix;
     name.len = value->len - prefix;
 
-    for (i = 0; i < name.len && weir_is_tchar((char) name.data[i]); i++) {
+    /* "$" is meant for a variable, which would be taken for a name */
+
+    for (i = 0;
+         i < name.len && name.data[i] != '$'
+         && weir_is_tchar((char) name.data[i]);
+         i++)
+    {
         /* void */
     }
 
@@ -233,9 +239,11 @@ ngx_http_weir_jwt_conf_read_rule(ngx_conf_t *cf, ngx_str_t *value,
         rule->scope.data = p;
         rule->scope.len = last - p;
 
-        /* RFC 6749 section 3.3 */
+        /* RFC 6749 section 3.3; "|" is meant for one of several */
 
-        while (p < last && *p > 0x20 && *p < 0x7f && *p != '"' && *p != '\\') {
+        while (p < last && *p > 0x20 && *p < 0x7f && *p != '"' && *p != '\\'
+               && *p != '|')
+        {
             p++;
         }
 

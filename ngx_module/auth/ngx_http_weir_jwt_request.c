@@ -14,6 +14,7 @@
 
 #include "auth/ngx_http_weir_jwt.h"
 #include "auth/ngx_http_weir_jwt_private.h"
+#include "common/text/token.h"
 #include "http/ngx_http_weir.h"
 
 
@@ -25,7 +26,6 @@ static ngx_int_t ngx_http_weir_jwt_request_find_cookie(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text);
 static ngx_int_t ngx_http_weir_jwt_request_find_header(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text);
-static ngx_uint_t ngx_http_weir_jwt_request_is_name(char c);
 static ngx_uint_t ngx_http_weir_jwt_request_skip_scheme(weir_str_t *text);
 static weir_token_reason_t ngx_http_weir_jwt_request_judge(
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text);
@@ -242,17 +242,6 @@ ngx_http_weir_jwt_request_find_header(ngx_http_request_t *r,
 }
 
 
-/* A token character (RFC 9110 section 5.6.2). */
-
-static ngx_uint_t
-ngx_http_weir_jwt_request_is_name(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
-           || (c >= '0' && c <= '9')
-           || (c && ngx_strchr("!#$%&'*+-.^_`|~", c));
-}
-
-
 /*
  * "Bearer", without regard to case, and the spaces behind it (RFC 9110 section
  * 11.4); false if it is absent, or only begins the name of another scheme.
@@ -270,8 +259,7 @@ ngx_http_weir_jwt_request_skip_scheme(weir_str_t *text)
 
     if (text->len < len
         || ngx_strncasecmp((u_char *) text->data, (u_char *) scheme, len) != 0
-        || (text->len > len
-            && ngx_http_weir_jwt_request_is_name(text->data[len])))
+        || (text->len > len && weir_is_tchar(text->data[len])))
     {
         return 0;
     }

@@ -432,3 +432,25 @@ location /a { weir_jwt x; weir_jwt_require scope=a; weir_jwt_require off; }
 --- must_die
 --- error_log
 "weir_jwt_require" directive has "off" beside other values
+
+
+
+=== TEST 39: weir_jwt_require: one of several scopes
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_jwt_require "scope=a|b"; }
+--- must_die
+--- error_log
+invalid value "scope=a|b" in "weir_jwt_require"
+
+
+
+=== TEST 40: weir_jwt: a variable where a cookie is named
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x cookie=$arg_token; }
+--- must_die
+--- error_log
+invalid name "cookie=$arg_token" in "weir_jwt"
