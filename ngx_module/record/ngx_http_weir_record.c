@@ -82,10 +82,6 @@ ngx_http_weir_record_keep(void)
 }
 
 
-/*
- * An internal redirect, also to a named location, clears the contexts of modules.
- */
-
 ngx_http_weir_record_t *
 ngx_http_weir_record_restore(ngx_http_request_t *r)
 {

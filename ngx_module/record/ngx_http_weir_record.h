@@ -168,7 +168,17 @@ void ngx_http_weir_record_require_phases(ngx_conf_t *cf);
  */
 ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
 
-/* The same of a main request that was redirected, which has it again then. */
+/*
+ * True if the contexts of modules may have been cleared: by an internal redirect,
+ * or when a filter has replaced the response by an error.
+ */
+static ngx_inline ngx_uint_t
+ngx_http_weir_record_is_cleared(ngx_http_request_t *r)
+{
+    return r->internal || r->filter_finalize;
+}
+
+/* The record of a main request whose context is empty, which has it again then. */
 ngx_http_weir_record_t *ngx_http_weir_record_restore(ngx_http_request_t *r);
 
 /*
@@ -306,15 +316,11 @@ ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
 
     record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
 
-    if (record == NULL) {
-        record = r->internal ? ngx_http_weir_record_restore(r) : NULL;
-
-        if (record == NULL) {
-            return;
-        }
+    if (record == NULL && ngx_http_weir_record_is_cleared(r)) {
+        record = ngx_http_weir_record_restore(r);
     }
 
-    if (record->phase == phase) {
+    if (record == NULL || record->phase == phase) {
         return;
     }
 

@@ -162,7 +162,8 @@ ngx_http_weir_record_run(ngx_http_weir_record_t *record)
 
 /*
  * The first handler of the log phase, which nginx calls once for each request,
- * however it ended.
+ * however it ended: no request is fresh any more behind it, whoever has cleared
+ * its context.
  */
 
 static ngx_int_t
@@ -174,7 +175,11 @@ ngx_http_weir_record_log_handler(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    record = ngx_http_weir_record_get(r);
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+
+    if (record == NULL) {
+        record = ngx_http_weir_record_restore(r);
+    }
 
     if (record) {
 

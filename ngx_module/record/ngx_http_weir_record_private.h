@@ -30,7 +30,8 @@ ngx_http_weir_record_get(ngx_http_request_t *r)
     r = r->main;
     record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
 
-    return record || !r->internal ? record : ngx_http_weir_record_restore(r);
+    return record || !ngx_http_weir_record_is_cleared(r)
+           ? record : ngx_http_weir_record_restore(r);
 }
 
 

@@ -69,7 +69,9 @@ ngx_http_weir_trace_find_own(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_trace_module);
 
-    if (ctx || !r->internal) {
+    /* a redirect, or a filter that replaces the response, clears contexts */
+
+    if (ctx || !(r->internal || r->filter_finalize)) {
         return ctx;
     }
 

@@ -17,7 +17,7 @@ plan skip_all => 'needs the processes of a plain nginx' if $ENV{WEIR_NGINX};
 my $wait = 0.4;
 start_upstream(sub {
     my ($path) = @_;
-    my @fields = ('Cache-Control: max-age=' . ($path =~ /stored/ ? 600 : 0));
+    my @fields = ('Cache-Control: max-age=' . ($path =~ /stored/ ? 600 : 0), 'ETag: "1"');
     return answer('200 OK', \@fields, 'body') if $path !~ /slow/;
     return sub { sleep $wait; return answer('200 OK', \@fields, 'body') };
 });
@@ -98,6 +98,15 @@ cmp_ok spent('/slow', 'upstream'), '>=', $wait, '... with the time of its upstre
 cmp_ok took('/slow'), '>=', $wait, '... and its own';
 is counted('/stored'), 2, 'the other one is counted with its route';
 cmp_ok spent('/stored', 'turn') + spent('/stored', 'redis'), '==', 0, '... and waited for nothing';
+
+# --- a response that a filter replaces ----------------------------------------------------------
+
+# nginx clears the contexts of modules then.
+is get('/stored/1', { 'If-Match' => '"2"' })->{status}, 412, 'a condition fails';
+is get('/pid')->{content}, $worker, '... and the worker lives';
+read_metrics();
+is total(\%family, 'http_server_request_duration_seconds_count', http_route => '/stored',
+    http_response_status_code => 412), 1, '... and has counted it';
 
 # --- a request that ends in its turn, behind one on the same connection --------------------------
 
