@@ -172,11 +172,8 @@ ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
  * True if the contexts of modules may have been cleared: by an internal redirect,
  * or when a filter has replaced the response by an error.
  */
-static ngx_inline ngx_uint_t
-ngx_http_weir_record_is_cleared(ngx_http_request_t *r)
-{
-    return r->internal || r->filter_finalize;
-}
+static ngx_inline ngx_uint_t ngx_http_weir_record_is_cleared(
+    ngx_http_request_t *r);
 
 /* The record of a main request whose context is empty, which has it again then. */
 ngx_http_weir_record_t *ngx_http_weir_record_restore(ngx_http_request_t *r);
@@ -251,6 +248,13 @@ void ngx_http_weir_record_kept(ngx_http_request_t *r,
 
 /* The name of a phase in $weir_times. */
 ngx_str_t *ngx_http_weir_record_phase(ngx_http_weir_phase_e phase);
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_record_is_cleared(ngx_http_request_t *r)
+{
+    return r->internal || r->filter_finalize;
+}
 
 
 static ngx_inline void
