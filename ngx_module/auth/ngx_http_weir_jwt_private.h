@@ -1,6 +1,6 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
- * down in this order of files: module, variables, refuse, request; conf,
+ * down in this order of files: module, share, variables, refuse, request; conf,
  * issuer.
  */
 
@@ -44,6 +44,17 @@ typedef enum {
 } ngx_http_weir_jwt_source_e;
 
 
+/* weir_cache_authorized */
+typedef enum {
+    NGX_HTTP_WEIR_JWT_SHARE_OFF = 0,
+    NGX_HTTP_WEIR_JWT_SHARE_ALL,      /* all who meet the requirement */
+    NGX_HTTP_WEIR_JWT_SHARE_CLAIMS    /* those with the same claims */
+} ngx_http_weir_jwt_share_e;
+
+
+#define NGX_HTTP_WEIR_JWT_REQUIREMENT  32   /* digits */
+
+
 typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
@@ -51,6 +62,8 @@ typedef struct {
 
 
 typedef struct {
+    ngx_str_t             place;      /* "file:line" of the block */
+
     /* weir_jwt; NULL: off */
     ngx_array_t          *issuers;    /* of ngx_http_weir_jwt_issuer_t * */
 
@@ -63,6 +76,13 @@ typedef struct {
                                          cookie, in lower case */
 
     ngx_array_t          *rules;      /* of ngx_http_weir_jwt_rule_t, or NULL */
+
+    /* weir_cache_authorized */
+    ngx_uint_t            share;      /* ngx_http_weir_jwt_share_e */
+    ngx_array_t          *share_claims; /* of ngx_str_t: names, with CLAIMS */
+    u_char                requirement[NGX_HTTP_WEIR_JWT_REQUIREMENT];
+                                      /* of the location, with issuers: digest
+                                         in hexadecimal digits */
 
     /* values of WWW-Authenticate */
     ngx_str_t             realm;
@@ -89,6 +109,7 @@ typedef struct {
     weir_token_reason_t             reason;
     ngx_http_weir_jwt_issuer_t     *issuer;
     weir_token_t                    token;   /* released with the pool */
+    int64_t                         expires; /* VERIFIED: s since the epoch */
     ngx_table_elt_t                *challenge; /* that was added; or NULL */
 } ngx_http_weir_jwt_ctx_t;
 
@@ -121,6 +142,9 @@ ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request(ngx_http_request_t *r);
 /* request: true if the claims of a verified token satisfy weir_jwt_require. */
 ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
 
+/* request: the handler of the cleanup whose data is such a result. */
+void ngx_http_weir_jwt_request_cleanup(void *data);
+
 /* request: begins and ends the memory for tokens of this process. */
 void ngx_http_weir_jwt_request_init_process(ngx_log_t *log);
 void ngx_http_weir_jwt_request_exit_process(void);
@@ -134,6 +158,16 @@ ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,
 
 /* variables: preconfiguration. */
 ngx_int_t ngx_http_weir_jwt_variables_add(ngx_conf_t *cf);
+
+/* variables: the claim of that name, as $weir_jwt_claim_NAME; NULL: none. */
+const json_t *ngx_http_weir_jwt_variables_find(json_t *claims,
+    weir_str_t name);
+
+/* share: the setter of weir_cache_authorized; what locations inherit. */
+char *ngx_http_weir_jwt_share_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_weir_jwt_share_merge(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *prev, ngx_http_weir_jwt_loc_conf_t *conf);
 
 
 #endif /* _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_ */

@@ -31,7 +31,6 @@ static weir_token_reason_t ngx_http_weir_jwt_request_judge(
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text);
 static weir_token_reason_t ngx_http_weir_jwt_request_verify(
     ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text);
-static void ngx_http_weir_jwt_request_cleanup(void *data);
 
 
 /* of this process; NULL: no token is remembered */
@@ -278,7 +277,6 @@ ngx_http_weir_jwt_request_skip_scheme(weir_str_t *text)
 static weir_token_reason_t
 ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text)
 {
-    int64_t                       expires;
     ngx_uint_t                    i;
     weir_str_t                    iss;
     weir_token_reason_t           reason;
@@ -303,7 +301,7 @@ ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text)
     }
 
     reason = weir_token_check(&ctx->token, &ctx->issuer->token, ngx_time(),
-                              &expires);
+                              &ctx->expires);
 
     return reason == WEIR_TOKEN_OK
            ? ngx_http_weir_jwt_request_verify(ctx, text) : reason;
@@ -424,7 +422,7 @@ ngx_http_weir_jwt_is_private(ngx_http_request_t *r)
 }
 
 
-static void
+void
 ngx_http_weir_jwt_request_cleanup(void *data)
 {
     ngx_http_weir_jwt_ctx_t  *ctx = data;
