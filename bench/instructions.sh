@@ -54,7 +54,7 @@ configure() {
 }
 
 # What runs once a second.
-keeper=ngx_http_weir_series_windows_timer
+keeper=ngx_http_weir_series_windows_keep
 
 # count NAME PATH REQUESTS: the instructions of an nginx from its start to its end, and of these the
 # keeper's, with all that it calls.

@@ -42,8 +42,9 @@ const uint8_t weir_histogram_guess[2 * WEIR_HISTOGRAM_OCTAVE] = {
 
 /* --- pages ----------------------------------------------------------------------------------- */
 
-weir_histogram_page_t *weir_histogram_page(weir_histogram_t *h, unsigned octave,
-                                           const weir_histogram_memory_t *memory)
+/* The page of an octave, which is created if it is missing; NULL: no memory. */
+static weir_histogram_page_t *page_with_memory(weir_histogram_t *h, unsigned octave,
+                                               const weir_histogram_memory_t *memory)
 {
     weir_histogram_page_t *page;
 
@@ -57,6 +58,23 @@ weir_histogram_page_t *weir_histogram_page(weir_histogram_t *h, unsigned octave,
     }
 
     return page;
+}
+
+bool weir_histogram_record_first(weir_histogram_t *h, double value,
+                                 const weir_histogram_memory_t *memory)
+{
+    unsigned octave = weir_histogram_octave(weir_histogram_below(value));
+
+    if (octave < WEIR_HISTOGRAM_OCTAVES)
+        return page_with_memory(h, octave, memory) != NULL &&
+               weir_histogram_record(h, value, memory);
+
+    weir_count_add(weir_histogram_bucket(value) < 0 ? &h->zero : &h->over, 1);
+
+    if (value > 0.0) /* a clock that was set back, or NaN, changes no sum */
+        weir_count_add_double(&h->sum, value);
+
+    return true;
 }
 
 static const weir_histogram_page_t *page_of(const weir_histogram_t *h, unsigned octave)
@@ -157,7 +175,7 @@ void weir_histogram_advance(weir_histogram_t *h, weir_histogram_sum_t *now,
 
         if (!is_used(bucket))
             continue;
-        page = weir_histogram_page(h, octave, memory);
+        page = page_with_memory(h, octave, memory);
         for (unsigned i = 0; i < WEIR_HISTOGRAM_OCTAVE; i++)
             bucket[i] = page != NULL ? replace(&page->bucket[i], bucket[i]) : 0;
     }

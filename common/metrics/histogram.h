@@ -22,6 +22,8 @@
 #ifndef WEIR_HISTOGRAM_H
 #define WEIR_HISTOGRAM_H
 
+#include "common/count.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,67 +72,78 @@ extern const uint64_t weir_histogram_boundary[WEIR_HISTOGRAM_OCTAVE + 1];
 extern const uint8_t weir_histogram_guess[2 * WEIR_HISTOGRAM_OCTAVE];
 
 /*
- * The bucket of a value in (2^WEIR_HISTOGRAM_MIN_EXPONENT, 2^WEIR_HISTOGRAM_MAX_EXPONENT]; for
- * smaller values less than 0, for greater ones at least WEIR_HISTOGRAM_BUCKETS. NaN is greater.
+ * The bits of the value just below, which has the same bucket if there is one: upper bounds belong
+ * to their bucket. Its exponent is the octave.
  */
-static inline int weir_histogram_bucket(double value)
+static inline uint64_t weir_histogram_below(double value)
 {
     union {
         double value;
         uint64_t bits;
     } u = {value};
-    uint64_t mantissa;
-    unsigned guess;
-    int exponent;
+
+    return u.bits - 1;
+}
+
+/* The octave: WEIR_HISTOGRAM_OCTAVES or more for values without a bucket, which 0 and NaN are. */
+static inline unsigned weir_histogram_octave(uint64_t below)
+{
+    return (unsigned)(below >> 52) - (1023 + WEIR_HISTOGRAM_MIN_EXPONENT);
+}
+
+/* The bucket within the octave. */
+static inline unsigned weir_histogram_step(uint64_t below)
+{
+    uint64_t mantissa = below & 0xfffffffffffff;
+    size_t guess = weir_histogram_guess[mantissa >> 45];
+
+    return (unsigned)(guess + (mantissa >= weir_histogram_boundary[guess + 1]));
+}
+
+/*
+ * The bucket of a value in (2^WEIR_HISTOGRAM_MIN_EXPONENT, 2^WEIR_HISTOGRAM_MAX_EXPONENT]; for
+ * smaller values less than 0, for greater ones at least WEIR_HISTOGRAM_BUCKETS. NaN is greater.
+ */
+static inline int weir_histogram_bucket(double value)
+{
+    uint64_t below = weir_histogram_below(value);
 
     if (!(value > 0.0))
         return value <= 0.0 ? -1 : WEIR_HISTOGRAM_BUCKETS;
 
-    /* upper bounds belong to their bucket: the value just below has the same one */
-    u.bits--;
-    exponent = (int)(u.bits >> 52) - 1023;
-    mantissa = u.bits & 0xfffffffffffff;
-    guess = weir_histogram_guess[mantissa >> 45];
-    guess += mantissa >= weir_histogram_boundary[guess + 1];
-
-    return (exponent - WEIR_HISTOGRAM_MIN_EXPONENT) * WEIR_HISTOGRAM_OCTAVE + (int)guess;
+    return (int)weir_histogram_octave(below) * WEIR_HISTOGRAM_OCTAVE +
+           (int)weir_histogram_step(below);
 }
 
-/* Adds n to what one process writes and others read. */
-static inline void weir_histogram_add_to(uint64_t *count, uint64_t n)
+/* weir_histogram_record() of a value that has no page yet, or no bucket. */
+bool weir_histogram_record_first(weir_histogram_t *h, double value,
+                                 const weir_histogram_memory_t *memory);
+
+/* True if the value has a bucket and a page, so that it is counted in a few instructions. */
+static inline bool weir_histogram_has(const weir_histogram_t *h, double value)
 {
-    __atomic_store_n(count, __atomic_load_n(count, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+    unsigned octave = weir_histogram_octave(weir_histogram_below(value));
+
+    return octave < WEIR_HISTOGRAM_OCTAVES && h->page[octave] != NULL;
 }
 
-/* The page of an octave, which is created if it is missing; NULL: no memory. */
-weir_histogram_page_t *weir_histogram_page(weir_histogram_t *h, unsigned octave,
-                                           const weir_histogram_memory_t *memory);
+/* Counts a value that it has. */
+static inline void weir_histogram_count_in(weir_histogram_t *h, double value)
+{
+    uint64_t below = weir_histogram_below(value);
+
+    weir_count_add(&h->page[weir_histogram_octave(below)]->bucket[weir_histogram_step(below)], 1);
+    weir_count_add_double(&h->sum, value);
+}
 
 /* Counts a value, in seconds. False without memory for its page: nothing was changed. */
 static inline bool weir_histogram_record(weir_histogram_t *h, double value,
                                          const weir_histogram_memory_t *memory)
 {
-    int bucket = weir_histogram_bucket(value);
-    double sum;
+    if (!weir_histogram_has(h, value))
+        return weir_histogram_record_first(h, value, memory);
 
-    if (bucket >= 0 && bucket < WEIR_HISTOGRAM_BUCKETS) {
-        unsigned octave = (unsigned)bucket / WEIR_HISTOGRAM_OCTAVE;
-        weir_histogram_page_t *page = h->page[octave];
-
-        if (page == NULL) {
-            page = weir_histogram_page(h, octave, memory);
-            if (page == NULL)
-                return false;
-        }
-        weir_histogram_add_to(&page->bucket[(unsigned)bucket % WEIR_HISTOGRAM_OCTAVE], 1);
-    } else {
-        weir_histogram_add_to(bucket < 0 ? &h->zero : &h->over, 1);
-    }
-
-    if (value > 0.0) { /* a clock that was set back, or NaN, changes no sum */
-        sum = h->sum + value;
-        __atomic_store(&h->sum, &sum, __ATOMIC_RELAXED);
-    }
+    weir_histogram_count_in(h, value);
 
     return true;
 }

@@ -12,12 +12,21 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "common/hint.h"
 #include "common/problem.h"
 #include "http/ngx_http_weir_headers.h"
 #include "http/ngx_http_weir_outcome.h"
 
 
-extern ngx_module_t  ngx_http_weir_module;
+extern weir_local ngx_module_t  ngx_http_weir_module;
+
+
+/* What metrics/series has counted last for a location, in this process. */
+typedef struct {
+    uint64_t     labels;                   /* 0: nothing */
+    void        *by;                       /* version or upstream */
+    struct ngx_http_weir_series_part_s  *part;
+} ngx_http_weir_counted_t;
 
 
 typedef struct {
@@ -27,6 +36,9 @@ typedef struct {
                                               "_other" */
     struct ngx_http_weir_usage_s  *usage;  /* of the route, in this process (see
                                               usage/); NULL: not counted yet */
+    ngx_http_weir_counted_t  request;      /* the last request of clients, */
+    ngx_http_weir_counted_t  versioned;    /* the same with weir_version, */
+    ngx_http_weir_counted_t  upstream;     /* and the last one to upstreams */
     unsigned     named:1;                  /* route is that of a weir_route,
                                               also of an enclosing block */
 
@@ -35,6 +47,7 @@ typedef struct {
                                               weir_dashboard */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
     unsigned     breaker:1;                /* the location has weir_breaker */
+    unsigned     versions:1;               /* the location has weir_version */
 } ngx_http_weir_loc_conf_t;
 
 

@@ -17,6 +17,7 @@
 
 ngx_uint_t  ngx_http_weir_clock_has_tsc;
 double      ngx_http_weir_clock_tick = 1;
+double      ngx_http_weir_clock_seconds = 1e-9;
 
 
 #if (__x86_64__)
@@ -116,6 +117,7 @@ ngx_http_weir_clock_measure(void)
 
     ngx_http_weir_clock_tick = (double) (ns - ngx_http_weir_clock_first_ns)
                                / (tick - ngx_http_weir_clock_first_tick);
+    ngx_http_weir_clock_seconds = ngx_http_weir_clock_tick * 1e-9;
     ngx_http_weir_clock_has_tsc = 1;
 }
 

@@ -7,6 +7,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "common/hint.h"
+
 
 /*
  * CLOCK_MONOTONIC in milliseconds, the same for all processes of this machine.
@@ -27,8 +29,9 @@ uint64_t ngx_http_weir_unix_ns(void);
  * ngx_http_weir_ns(), or else that.  Ticks of different processors may differ by
  * some nanoseconds, so a later one may be smaller.
  */
-extern ngx_uint_t  ngx_http_weir_clock_has_tsc;
-extern double      ngx_http_weir_clock_tick;   /* ns */
+extern weir_local ngx_uint_t  ngx_http_weir_clock_has_tsc;
+extern weir_local double      ngx_http_weir_clock_tick;   /* ns */
+extern weir_local double      ngx_http_weir_clock_seconds; /* the same */
 
 static ngx_inline uint64_t
 ngx_http_weir_ticks(void)
@@ -42,6 +45,19 @@ ngx_http_weir_ticks(void)
 #endif
 
     return ngx_http_weir_ns();
+}
+
+
+/* The same, but not before an earlier one, which another processor may have had. */
+
+static ngx_inline uint64_t
+ngx_http_weir_ticks_from(uint64_t earlier)
+{
+    uint64_t  tick;
+
+    tick = ngx_http_weir_ticks();
+
+    return ngx_max(tick, earlier);
 }
 
 

@@ -9,6 +9,7 @@
 #include "record/ngx_http_weir_record_private.h"
 
 
+static ngx_http_weir_phase_e ngx_http_weir_record_now(ngx_http_request_t *r);
 static void ngx_http_weir_record_cleanup(void *data);
 
 
@@ -39,46 +40,56 @@ ngx_http_weir_record_keep(void)
 {
     ngx_http_request_t      *r;
     ngx_pool_cleanup_t      *cln;
-    ngx_http_weir_record_t  *fresh, *record;
+    ngx_http_weir_record_t  *record;
 
-    fresh = &ngx_http_weir_record_fresh;
-    r = fresh->request;
+    r = ngx_http_weir_record_fresh.request;
+    ngx_http_weir_record_fresh.request = NULL;
 
     /* ngx_pool_cleanup_add() with one allocation */
 
-    cln = ngx_palloc(r->pool, sizeof(ngx_pool_cleanup_t)
-                              + sizeof(ngx_http_weir_record_t));
-    record = NULL;
-
-    if (cln) {
-        record = (ngx_http_weir_record_t *) (cln + 1);
-
-        *record = *fresh;
-
-        if (record->brief) {
-            record->brief = 0;
-            ngx_http_weir_record_change(record, r->out
-                                                ? NGX_HTTP_WEIR_PHASE_SEND
-                                                : record->asked
-                                                ? NGX_HTTP_WEIR_PHASE_UPSTREAM
-                                                : NGX_HTTP_WEIR_PHASE_NGINX);
-        }
-
-        cln->handler = ngx_http_weir_record_cleanup;
-        cln->data = record;
-        cln->next = r->pool->cleanup;
-        r->pool->cleanup = cln;
+    cln = ngx_pcalloc(r->pool, sizeof(ngx_pool_cleanup_t)
+                               + sizeof(ngx_http_weir_record_t));
+    if (cln == NULL) {
+        return;
     }
 
-    fresh->request = NULL;
+    record = (ngx_http_weir_record_t *) (cln + 1);
+    record->request = r;
+    record->method = ngx_http_weir_record_fresh.method;
+    record->start = ngx_http_weir_record_fresh.start;
+    record->tick = record->start;
 
-    if (ngx_http_weir_usage_process.running == &fresh->ran) {
-        ngx_http_weir_usage_process.running = record ? &record->ran : NULL;
+    ngx_http_weir_record_change(record, ngx_http_weir_record_now(r));
+
+    record->ran.ticks = record->tick - record->start;
+    ngx_http_weir_usage_run(&record->ran, record->tick);
+
+    cln->handler = ngx_http_weir_record_cleanup;
+    cln->data = record;
+    cln->next = r->pool->cleanup;
+    r->pool->cleanup = cln;
+
+    ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+}
+
+
+/* The phase that a request is in of which none was recorded. */
+
+static ngx_http_weir_phase_e
+ngx_http_weir_record_now(ngx_http_request_t *r)
+{
+    ngx_http_core_main_conf_t  *cmcf;
+
+    if (r->out) {
+        return NGX_HTTP_WEIR_PHASE_SEND;
     }
 
-    if (ngx_http_get_module_ctx(r, ngx_http_weir_record_module)) {
-        ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
-    }
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+
+    return r->content_handler
+           && cmcf->phase_engine.handlers[r->phase_handler].checker
+              == ngx_http_core_content_phase
+           ? NGX_HTTP_WEIR_PHASE_UPSTREAM : NGX_HTTP_WEIR_PHASE_NGINX;
 }
 
 
@@ -92,40 +103,35 @@ ngx_http_weir_record_restore(ngx_http_request_t *r)
         return NULL;
     }
 
-    record = NULL;
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
 
-    if (ngx_http_weir_record_fresh.request == r) {
-        record = &ngx_http_weir_record_fresh;
-    }
-
-    for (cln = r->pool->cleanup; cln && record == NULL; cln = cln->next) {
-
-        if (cln->handler == ngx_http_weir_record_cleanup) {
-            record = cln->data;
-
-            if (record->request != r) {
-                /* HTTP/2: of another stream */
-                record = NULL;
-            }
+        if (cln->handler != ngx_http_weir_record_cleanup) {
+            continue;
         }
-    }
 
-    if (record) {
-        ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+        record = cln->data;
 
-        if (!record->brief) {
+        if (record->request == r) {
+            ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
             ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_NGINX);
+            return record;
         }
+
+        /* HTTP/2: of another stream */
     }
 
-    return record;
+    return NULL;
 }
 
 
 ngx_http_weir_record_t *
 ngx_http_weir_record(ngx_http_request_t *r)
 {
-    return ngx_http_weir_record_get(r);
+    if (ngx_http_weir_record_fresh.request == r->main) {
+        ngx_http_weir_record_keep();
+    }
+
+    return ngx_http_weir_record_get(r->main);
 }
 
 
@@ -154,7 +160,9 @@ ngx_http_weir_record_link(ngx_http_request_t *r, weir_context_t *context)
 
     record = ngx_http_weir_record(r);
 
-    if (record == NULL || record->waits == NGX_HTTP_WEIR_RECORD_WAITS) {
+    if (record == NULL || record->ended
+        || record->waits == NGX_HTTP_WEIR_RECORD_WAITS)
+    {
         /* no other wait is kept */
         return;
     }
@@ -170,7 +178,6 @@ ngx_http_weir_record_link(ngx_http_request_t *r, weir_context_t *context)
         return;
     }
 
-    record->brief = 0;
     record->link = ngx_palloc(record->request->pool, sizeof(weir_context_t));
 
     if (record->link) {
@@ -233,8 +240,7 @@ ngx_http_weir_record_refresh(ngx_http_request_t *r, ngx_http_request_t *sr)
     record = ngx_http_weir_record(r);
 
     if (record) {
-        record->brief = 0;
-        record->refresh = sr;
+            record->refresh = sr;
     }
 }
 
@@ -271,22 +277,20 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
 
     record = ngx_http_weir_record(r);
 
-    if (record && record->events
-        && ngx_strcmp(record->event[record->events - 1].name, name) == 0)
+    if (record == NULL || record->ended
+        || (record->events
+            && ngx_strcmp(record->event[record->events - 1].name, name) == 0))
     {
         return;
     }
 
-    if (record && record->event == NULL) {
-        record->brief = 0;
-        record->event = ngx_palloc(record->request->pool,
+    if (record->event == NULL) {
+            record->event = ngx_palloc(record->request->pool,
                                    NGX_HTTP_WEIR_RECORD_EVENTS
                                    * sizeof(ngx_http_weir_record_event_t));
     }
 
-    if (record && record->event
-        && record->events < NGX_HTTP_WEIR_RECORD_EVENTS)
-    {
+    if (record->event && record->events < NGX_HTTP_WEIR_RECORD_EVENTS) {
         event = &record->event[record->events++];
         event->name = name;
         event->time = ngx_http_weir_ticks();

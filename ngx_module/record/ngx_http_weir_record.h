@@ -12,17 +12,18 @@
  * whose header was read, not for subrequests.  Without a record, entering a
  * phase costs one access to the request.
  *
- * Most requests end in the same turn of the event loop in which they began; they
- * are answered from the cache's memory, or refused.  A worker runs one of them at
- * a time, so all of them have the same record, ngx_http_weir_record_fresh.  A
- * request that is still there when the turn ends, or when another one begins,
- * gets a record of its own, which is a copy (ngx_http_weir_record_keep).  So a
- * pointer to a record is good until the caller returns to the event loop.
+ * Many requests end in the turn of the event loop in which they began; they are
+ * answered from the cache's memory, or refused.  Until a request has waited, all
+ * its time is that of nginx, and the time at which it began is all that must be
+ * kept of it.  So a request begins as the fresh one, of which a worker has one at
+ * a time, and gets a record of its own (ngx_http_weir_record_keep) when it waits,
+ * is still there at the end of the turn, or when another one begins; or when there
+ * is more to record.  One that ends before has ngx_http_weir_record_fresh as its
+ * record in the log phase, and so has the next one.
  *
- * A fresh record is brief, unless the configuration prints phases: until the
- * request waits for something, all its time is that of nginx.  When it gets a
- * record of its own, what it waits for is the upstream if that was asked, or the
- * client if it does not take what was sent.
+ * A request that gets its record at the end of a turn waits for the upstream if
+ * its content handler was called, and for the client if that does not take what
+ * was sent.
  */
 
 #ifndef _NGX_HTTP_WEIR_RECORD_H_INCLUDED_
@@ -116,23 +117,20 @@ typedef struct {
     const double           *percentiles; /* s: of its route, in the order of
                                             ngx_http_weir_percentile_e; NULL:
                                             not counted (metrics/) */
-    unsigned                brief:1;    /* no phase, wait, event or refresh was
-                                           recorded */
-    unsigned                asked:1;    /* brief: the upstream is asked */
     unsigned                ended:1;
-    unsigned                slow:1;     /* ended, and was slower than 99 percent
-                                           of its route's requests (metrics/) */
     unsigned                endless:1;  /* it lasts as long as the client wants:
                                            no metric and no trace has it */
 } ngx_http_weir_record_t;
 
 
-extern ngx_module_t  ngx_http_weir_record_module;
+extern weir_local ngx_module_t  ngx_http_weir_record_module;
 
 
-/* Of the request that began in this turn of the event loop; request is NULL if
-   none did, or if it has ended. */
-extern ngx_http_weir_record_t  ngx_http_weir_record_fresh;
+/*
+ * request is the fresh one, or NULL; of the record only its start and method are
+ * valid until it ends, and the record's end with it.
+ */
+extern weir_local ngx_http_weir_record_t  ngx_http_weir_record_fresh;
 
 
 /*
@@ -158,13 +156,12 @@ ngx_str_t *ngx_http_weir_record_needs_percentiles(ngx_conf_t *cf);
 static ngx_inline ngx_uint_t ngx_http_weir_record_is_above(
     ngx_http_weir_record_t *record, ngx_http_weir_percentile_e percentile);
 
-/* The same, and no record is brief. */
+/* The same, and each request has a record of its own from its beginning. */
 void ngx_http_weir_record_require_phases(ngx_conf_t *cf);
 
 /*
  * The record of the request, also if r is a subrequest of it or was redirected
- * internally; NULL without one.  It is good until the caller returns to the
- * event loop.
+ * internally; NULL without one.  A request that has not ended gets one of its own.
  */
 ngx_http_weir_record_t *ngx_http_weir_record(ngx_http_request_t *r);
 
@@ -179,8 +176,8 @@ static ngx_inline ngx_uint_t ngx_http_weir_record_is_cleared(
 ngx_http_weir_record_t *ngx_http_weir_record_restore(ngx_http_request_t *r);
 
 /*
- * The fresh request gets a record of its own, or none without memory.  Called
- * when it may wait; there must be one.
+ * The fresh request, which there must be, gets a record of its own, or none
+ * without memory.
  */
 void ngx_http_weir_record_keep(void);
 
@@ -214,13 +211,16 @@ void ngx_http_weir_record_keep_wait(ngx_http_weir_record_t *record,
 
 /*
  * The handler of the log phase that comes first ends the record, so that all of
- * them find the same times, and calls this one, which may be NULL; record is NULL
- * if the request has none.  At most one part of this process counts requests.
+ * them find the same times, and calls one of these, which return NGX_OK: fresh, with
+ * ngx_http_weir_record_fresh, or other, with NULL if the request has no record.
+ * None is called for an endless one.  At most one part of this process counts
+ * requests; NULL: none does any more.  Each sets the percentiles.
  */
-typedef void (*ngx_http_weir_record_ended_pt)(ngx_http_request_t *r,
+typedef ngx_int_t (*ngx_http_weir_record_ended_pt)(ngx_http_request_t *r,
     ngx_http_weir_record_t *record);
 
-void ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt handler);
+void ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt fresh,
+    ngx_http_weir_record_ended_pt other);
 
 /* Keeps that r has started sr as its background refresh. */
 void ngx_http_weir_record_refresh(ngx_http_request_t *r,
@@ -246,6 +246,26 @@ void ngx_http_weir_record_on_kept(ngx_http_weir_record_kept_pt handler);
 void ngx_http_weir_record_kept(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, const u_char *trace_id, uint64_t end);
 
+/*
+ * What this process does again and again between turns of the event loop, also if
+ * nothing else happens.  The handler returns how many ms later it is to be called
+ * again.
+ */
+typedef struct ngx_http_weir_record_task_s  ngx_http_weir_record_task_t;
+
+struct ngx_http_weir_record_task_s {
+    ngx_http_weir_record_task_t  *next;
+    ngx_msec_t                    due;      /* ngx_current_msec */
+    ngx_msec_t                  (*handler)(void);
+};
+
+/*
+ * Begins it, in so many ms; the task is a static variable.  Needs a configuration
+ * that has records.
+ */
+void ngx_http_weir_record_repeat(ngx_http_weir_record_task_t *task,
+    ngx_msec_t ms);
+
 /* The name of a phase in $weir_times. */
 ngx_str_t *ngx_http_weir_record_phase(ngx_http_weir_phase_e phase);
 
@@ -270,8 +290,7 @@ ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
                          && record->phase < NGX_HTTP_WEIR_PHASES);
 
-    /* that of another processor may be smaller */
-    tick = ngx_max(ngx_http_weir_ticks(), record->tick);
+    tick = ngx_http_weir_ticks_from(record->tick);
 
     if (record->phase == NGX_HTTP_WEIR_PHASE_REDIS
         || record->phase == NGX_HTTP_WEIR_PHASE_TURN)
@@ -312,28 +331,16 @@ ngx_http_weir_record_identify(ngx_http_request_t *r, weir_context_t *context)
 void ngx_http_weir_record_event(ngx_http_request_t *r, char *name);
 
 
-/* Records that the request enters a phase, if it is not in that phase. */
+/*
+ * Records that the request enters a phase, if it is not in that phase.  That of a
+ * fresh one does not matter until it waits.
+ */
 static ngx_inline void
 ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
 {
     ngx_http_weir_record_t  *record;
 
-    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
-
-    if (record == NULL && ngx_http_weir_record_is_cleared(r)) {
-        record = ngx_http_weir_record_restore(r);
-    }
-
-    if (record == NULL || record->phase == phase) {
-        return;
-    }
-
-    if (record->brief) {
-
-        if (phase == NGX_HTTP_WEIR_PHASE_UPSTREAM) {
-            record->asked = 1;
-            return;
-        }
+    if (ngx_http_weir_record_fresh.request == r) {
 
         if (phase != NGX_HTTP_WEIR_PHASE_REDIS
             && phase != NGX_HTTP_WEIR_PHASE_TURN)
@@ -341,10 +348,18 @@ ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
             return;
         }
 
-        record->brief = 0;
+        ngx_http_weir_record_keep();
     }
 
-    ngx_http_weir_record_change(record, phase);
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+
+    if (record == NULL && ngx_http_weir_record_is_cleared(r)) {
+        record = ngx_http_weir_record_restore(r);
+    }
+
+    if (record && record->phase != phase) {
+        ngx_http_weir_record_change(record, phase);
+    }
 }
 
 

@@ -14,13 +14,27 @@
 #include "record/ngx_http_weir_record_private.h"
 
 
+static ngx_int_t ngx_http_weir_record_checker(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
 static ngx_int_t ngx_http_weir_record_handler(ngx_http_request_t *r);
+static ngx_inline void ngx_http_weir_record_begin(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_begin_behind(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_phased_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_end(ngx_http_request_t *r);
+static ngx_inline double ngx_http_weir_record_seconds(
+    ngx_http_weir_record_t *record);
 static ngx_int_t ngx_http_weir_record_add_first(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_content_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_int_t ngx_http_weir_record_respond(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_send(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_inline void ngx_http_weir_record_run(
+    ngx_http_weir_record_t *record);
+static void ngx_http_weir_record_run_again(ngx_http_weir_record_t *record);
 static void *ngx_http_weir_record_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init_process(ngx_cycle_t *cycle);
@@ -69,49 +83,80 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 /* Of this process. */
-static ngx_http_weir_record_ended_pt  ngx_http_weir_record_ended_handler;
-static ngx_uint_t                     ngx_http_weir_record_brief;  /* bool */
+static ngx_http_weir_record_ended_pt  ngx_http_weir_record_fresh_ended;
+static ngx_http_weir_record_ended_pt  ngx_http_weir_record_other_ended;
 
 
-/* The first phase handler of all: a request that ends before it has no record. */
+/*
+ * Calls one of the two handlers below, in place of nginx's function, which acts on
+ * what a handler returns and takes longer than they do: they always decline.
+ */
+
+static ngx_int_t
+ngx_http_weir_record_checker(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph)
+{
+    r->phase_handler++;
+
+    return ph->handler(r);
+}
+
+
+/*
+ * The first phase handler of all: a request that ends before it has no record.
+ * Subrequests and internal redirects begin in a later phase.
+ */
 
 static ngx_int_t
 ngx_http_weir_record_handler(ngx_http_request_t *r)
 {
-    ngx_http_weir_record_t  *record;
+    ngx_http_weir_assert(r == r->main && !r->internal);
 
-    if (r != r->main || r->internal) {
-        return NGX_DECLINED;
+    if (ngx_http_weir_record_fresh.request
+        || ngx_http_weir_usage_process.running)
+    {
+        return ngx_http_weir_record_begin_behind(r);
     }
 
-    record = &ngx_http_weir_record_fresh;
+    ngx_http_weir_record_begin(r);
 
-    if (record->request) {
+    return NGX_DECLINED;
+}
+
+
+static ngx_inline void
+ngx_http_weir_record_begin(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_fresh.request = r;
+    ngx_http_weir_record_fresh.method = r->method;
+    ngx_http_weir_record_fresh.start = ngx_http_weir_ticks();
+}
+
+
+/* Another request is fresh, or runs. */
+
+static weir_apart ngx_int_t
+ngx_http_weir_record_begin_behind(ngx_http_request_t *r)
+{
+    if (ngx_http_weir_record_fresh.request) {
         ngx_http_weir_record_keep();
     }
 
-    if (!record->brief) {
-        ngx_memzero(record, sizeof(ngx_http_weir_record_t));
-    }
+    ngx_http_weir_record_begin(r);
+    ngx_http_weir_usage_stop(ngx_http_weir_record_fresh.start);
 
-    record->request = r;
-    record->phase = NGX_HTTP_WEIR_PHASE_NGINX;
-    record->start = ngx_http_weir_ticks();
-    record->tick = record->start;
-    record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = 0;
-    record->ran.ticks = 0;
-    record->ran.times = 0;
-    record->method = r->method;
-    record->percentiles = NULL;
-    record->brief = ngx_http_weir_record_brief;
-    record->asked = 0;
-    record->ended = 0;
-    record->slow = 0;
-    record->endless = 0;
+    return NGX_DECLINED;
+}
 
-    ngx_http_weir_usage_run(&record->ran, record->start);
 
-    ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+/* The same handler, where each request has a record of its own. */
+
+static ngx_int_t
+ngx_http_weir_record_phased_handler(ngx_http_request_t *r)
+{
+    (void) ngx_http_weir_record_begin_behind(r);
+
+    ngx_http_weir_record_keep();
 
     return NGX_DECLINED;
 }
@@ -127,43 +172,25 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
-    if (r != r->main || r->content_handler == NULL) {
+    if (ngx_http_weir_record_fresh.request == r || r != r->main
+        || r->content_handler == NULL)
+    {
         return NGX_DECLINED;
     }
 
     record = ngx_http_weir_record_get(r);
 
     if (record && record->phase == NGX_HTTP_WEIR_PHASE_NGINX) {
-
-        if (record->brief) {
-            record->asked = 1;
-
-        } else {
-            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_UPSTREAM);
-        }
+        ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_UPSTREAM);
     }
 
     return NGX_DECLINED;
 }
 
 
-/* A filter of the request, or of a subrequest, is called: it runs. */
-
-static ngx_inline void
-ngx_http_weir_record_run(ngx_http_weir_record_t *record)
-{
-    if (!record->ended
-        && ngx_http_weir_usage_process.running != &record->ran)
-    {
-        ngx_http_weir_usage_run(&record->ran, ngx_http_weir_ticks());
-    }
-}
-
-
 /*
  * The first handler of the log phase, which nginx calls once for each request,
- * however it ended: no request is fresh any more behind it, whoever has cleared
- * its context.
+ * however it ended: no request is fresh any more behind it.
  */
 
 static ngx_int_t
@@ -171,9 +198,38 @@ ngx_http_weir_record_log_handler(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
-    if (r != r->main) {
-        return NGX_OK;
+    record = &ngx_http_weir_record_fresh;
+
+    if (record->request != r) {
+        return r == r->main ? ngx_http_weir_record_end(r) : NGX_OK;
     }
+
+    record->request = NULL;
+    record->tick = ngx_http_weir_ticks_from(record->start);
+    record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = record->tick - record->start;
+    record->seconds = ngx_http_weir_record_seconds(record);
+
+    ngx_http_set_ctx(r, record, ngx_http_weir_record_module);
+
+    return ngx_http_weir_record_fresh_ended
+           ? ngx_http_weir_record_fresh_ended(r, record) : NGX_OK;
+}
+
+
+static ngx_inline double
+ngx_http_weir_record_seconds(ngx_http_weir_record_t *record)
+{
+    return (int64_t) (record->tick - record->start)
+           * ngx_http_weir_clock_seconds;
+}
+
+
+/* Ends a record of the request's own, if it has one. */
+
+static weir_apart ngx_int_t
+ngx_http_weir_record_end(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
 
     record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
 
@@ -182,50 +238,54 @@ ngx_http_weir_record_log_handler(ngx_http_request_t *r)
     }
 
     if (record) {
-
-        if (record->brief) {
-            record->tick = ngx_max(ngx_http_weir_ticks(), record->start);
-            record->spent[NGX_HTTP_WEIR_PHASE_NGINX] = record->tick
-                                                       - record->start;
-
-        } else {
-            ngx_http_weir_record_change(record, record->phase);
-        }
-
+        ngx_http_weir_record_change(record, record->phase);
         ngx_http_weir_usage_stop(record->tick);
 
         record->ended = 1;
-        record->seconds = (int64_t) (record->tick - record->start)
-                          * ngx_http_weir_clock_tick * 1e-9;
-
-        if (record == &ngx_http_weir_record_fresh) {
-            record->request = NULL;
-        }
+        record->seconds = ngx_http_weir_record_seconds(record);
     }
 
-    if (ngx_http_weir_record_ended_handler) {
-        ngx_http_weir_record_ended_handler(r, record);
-    }
-
-    return NGX_OK;
+    return ngx_http_weir_record_other_ended && !(record && record->endless)
+           ? ngx_http_weir_record_other_ended(r, record) : NGX_OK;
 }
 
 
 void
-ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt handler)
+ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt fresh,
+    ngx_http_weir_record_ended_pt other)
 {
-    ngx_http_weir_record_ended_handler = handler;
+    ngx_http_weir_record_fresh_ended = fresh;
+    ngx_http_weir_record_other_ended = other;
+    ngx_http_weir_record_fresh.percentiles = NULL;
 }
 
 
 static ngx_int_t
 ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 {
+    return ngx_http_weir_record_fresh.request == r->main
+           ? ngx_http_next_header_filter(r)
+           : ngx_http_weir_record_respond(r);
+}
+
+
+static ngx_int_t
+ngx_http_weir_record_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    return ngx_http_weir_record_fresh.request == r->main
+           ? ngx_http_next_body_filter(r, in)
+           : ngx_http_weir_record_send(r, in);
+}
+
+
+static weir_apart ngx_int_t
+ngx_http_weir_record_respond(ngx_http_request_t *r)
+{
     ngx_http_weir_record_t  *record;
 
-    record = ngx_http_weir_record_get(r);
+    record = ngx_http_weir_record_get(r->main);
 
-    if (record && !record->brief) {
+    if (record) {
         ngx_http_weir_record_run(record);
 
         if (r == r->main && record->phase != NGX_HTTP_WEIR_PHASE_RESPONSE) {
@@ -237,32 +297,54 @@ ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_weir_record_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+static weir_apart ngx_int_t
+ngx_http_weir_record_send(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_chain_t             *cl;
     ngx_http_weir_record_t  *record;
 
-    record = ngx_http_weir_record_get(r);
+    record = ngx_http_weir_record_get(r->main);
 
-    if (record == NULL || record->brief) {
-        return ngx_http_next_body_filter(r, in);
-    }
+    if (record) {
+        ngx_http_weir_record_run(record);
 
-    ngx_http_weir_record_run(record);
+        if (r == r->main && record->phase != NGX_HTTP_WEIR_PHASE_SEND) {
 
-    if (record->phase == NGX_HTTP_WEIR_PHASE_SEND || r != r->main) {
-        return ngx_http_next_body_filter(r, in);
-    }
-
-    for (cl = in; cl; cl = cl->next) {
-        if (cl->buf->last_buf) {
-            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_SEND);
-            break;
+            for (cl = in; cl; cl = cl->next) {
+                if (cl->buf->last_buf) {
+                    ngx_http_weir_record_change(record,
+                                                NGX_HTTP_WEIR_PHASE_SEND);
+                    break;
+                }
+            }
         }
     }
 
     return ngx_http_next_body_filter(r, in);
+}
+
+
+/* A filter of the request, or of a subrequest, is called: it runs. */
+
+static ngx_inline void
+ngx_http_weir_record_run(ngx_http_weir_record_t *record)
+{
+    if (ngx_http_weir_usage_process.running != &record->ran) {
+        ngx_http_weir_record_run_again(record);
+    }
+}
+
+
+static weir_apart void
+ngx_http_weir_record_run_again(ngx_http_weir_record_t *record)
+{
+    if (ngx_http_weir_record_fresh.request) {
+        ngx_http_weir_record_keep();
+    }
+
+    if (!record->ended) {
+        ngx_http_weir_usage_run(&record->ran, ngx_http_weir_ticks());
+    }
 }
 
 
@@ -338,7 +420,9 @@ ngx_http_weir_record_init(ngx_conf_t *cf)
     ngx_http_weir_clock_begin();
 
     if (ngx_http_weir_add_handler(cf, NGX_HTTP_POST_READ_PHASE,
-                                         ngx_http_weir_record_handler)
+                                  mcf->phases
+                                  ? ngx_http_weir_record_phased_handler
+                                  : ngx_http_weir_record_handler)
         != NGX_OK
         || ngx_http_weir_record_add_first(cf) != NGX_OK
         || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
@@ -387,6 +471,8 @@ ngx_http_weir_record_add_first(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_record_init_process(ngx_cycle_t *cycle)
 {
+    ngx_http_phase_handler_t          *ph;
+    ngx_http_core_main_conf_t         *cmcf;
     ngx_http_weir_record_main_conf_t  *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle,
@@ -400,7 +486,18 @@ ngx_http_weir_record_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_weir_clock_measure();
-    ngx_http_weir_record_brief = !mcf->phases;
+    ngx_http_weir_record_fresh.ended = 1;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    for (ph = cmcf->phase_engine.handlers; ph->checker; ph++) {
+        if (ph->handler == ngx_http_weir_record_handler
+            || ph->handler == ngx_http_weir_record_phased_handler
+            || ph->handler == ngx_http_weir_record_content_handler)
+        {
+            ph->checker = ngx_http_weir_record_checker;
+        }
+    }
 
     return ngx_http_weir_record_turn_begin(cycle);
 }

@@ -20,14 +20,13 @@ ngx_uint_t ngx_http_weir_record_is_printed(ngx_conf_t *cf);
 ngx_int_t ngx_http_weir_record_turn_begin(ngx_cycle_t *cycle);
 
 
-/* ngx_http_weir_record(), for what is called for each request. */
+/* That of a main request that is not fresh. */
 
 static ngx_inline ngx_http_weir_record_t *
 ngx_http_weir_record_get(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
-    r = r->main;
     record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
 
     return record || !ngx_http_weir_record_is_cleared(r)

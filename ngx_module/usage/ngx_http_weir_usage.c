@@ -12,12 +12,6 @@
 #include <time.h>
 
 
-/* Interval in which the processor's time is apportioned, ms. */
-#define NGX_HTTP_WEIR_USAGE_INTERVAL  1000
-
-
-static void ngx_http_weir_usage_timer(ngx_event_t *ev);
-static void ngx_http_weir_usage_apportion(void);
 static uint64_t ngx_http_weir_usage_cpu(void);
 
 
@@ -30,9 +24,8 @@ static ngx_str_t  ngx_http_weir_usage_other = ngx_string("_other");
 
 ngx_int_t
 ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
-    ngx_slab_pool_t *shpool, ngx_uint_t slot, ngx_cycle_t *cycle)
+    ngx_slab_pool_t *shpool, ngx_uint_t slot)
 {
-    ngx_event_t                    *ev;
     ngx_http_weir_usage_process_t  *process;
 
     process = &ngx_http_weir_usage_process;
@@ -51,16 +44,6 @@ ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
     process->sh = sh;
     process->shpool = shpool;
     process->slot = slot;
-    process->dummy.fd = (ngx_socket_t) -1;
-
-    ev = &process->timer;
-    ngx_memzero(ev, sizeof(ngx_event_t));
-    ev->handler = ngx_http_weir_usage_timer;
-    ev->log = cycle->log;
-    ev->data = &process->dummy;
-    ev->cancelable = 1;
-
-    ngx_add_timer(ev, NGX_HTTP_WEIR_USAGE_INTERVAL);
 
     return NGX_OK;
 }
@@ -94,10 +77,6 @@ ngx_http_weir_usage_end(void)
 
     for (usage = process->open; usage; usage = usage->next) {
         usage->part = NULL;
-    }
-
-    if (process->timer.timer_set) {
-        ngx_del_timer(&process->timer);
     }
 
     process->open = NULL;
@@ -166,15 +145,6 @@ ngx_http_weir_usage_read(ngx_http_weir_usage_group_t *group, uint64_t *into)
 }
 
 
-static void
-ngx_http_weir_usage_timer(ngx_event_t *ev)
-{
-    ngx_http_weir_usage_apportion();
-
-    ngx_add_timer(ev, NGX_HTTP_WEIR_USAGE_INTERVAL);
-}
-
-
 /* CLOCK_PROCESS_CPUTIME_ID begins at 0 with the process. */
 
 static uint64_t
@@ -190,7 +160,7 @@ ngx_http_weir_usage_cpu(void)
 }
 
 
-static void
+void
 ngx_http_weir_usage_apportion(void)
 {
     double                          cpu, tick, ran, rest;
@@ -199,7 +169,7 @@ ngx_http_weir_usage_apportion(void)
     ngx_http_weir_usage_process_t  *process;
 
     process = &ngx_http_weir_usage_process;
-    now = ngx_http_weir_usage_cpu();
+    now = process->sh ? ngx_http_weir_usage_cpu() : 0;
 
     if (now <= process->cpu) {
         return;

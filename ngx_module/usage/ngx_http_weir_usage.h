@@ -31,6 +31,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "common/count.h"
 #include "http/ngx_http_weir.h"
 
 
@@ -83,7 +84,8 @@ typedef struct {
 /* How long and how often requests have run. */
 typedef struct {
     uint64_t                       ticks;
-    uint64_t                       times;
+    uint32_t                       times;     /* those of a location are begun
+                                                 again each second */
 } ngx_http_weir_usage_run_t;
 
 
@@ -113,12 +115,11 @@ typedef struct {
     uint64_t                       since;     /* tick */
 
     uint64_t                       cpu;       /* ns, apportioned */
-    ngx_event_t                    timer;
-    ngx_connection_t               dummy;
 } ngx_http_weir_usage_process_t;
 
 
-extern ngx_http_weir_usage_process_t  ngx_http_weir_usage_process;
+extern ngx_http_weir_usage_process_t
+    weir_local ngx_http_weir_usage_process;
 
 
 /*
@@ -126,8 +127,14 @@ extern ngx_http_weir_usage_process_t  ngx_http_weir_usage_process;
  * count nothing any more.  NGX_OK, or NGX_ERROR: no memory.
  */
 ngx_int_t ngx_http_weir_usage_begin(ngx_http_weir_usage_sh_t *sh,
-    ngx_slab_pool_t *shpool, ngx_uint_t slot, ngx_cycle_t *cycle);
+    ngx_slab_pool_t *shpool, ngx_uint_t slot);
 void ngx_http_weir_usage_end(void);
+
+/*
+ * Apportions the processor's time since the last call; to be called once a
+ * second.
+ */
+void ngx_http_weir_usage_apportion(void);
 
 /*
  * Takes the memory with which a process with that slot begins.  NGX_OK, or
@@ -169,18 +176,11 @@ ngx_http_weir_usage(ngx_http_request_t *r)
 }
 
 
-/* One process writes, others read. */
-
 static ngx_inline void
 ngx_http_weir_usage_add(ngx_http_weir_usage_part_t *part,
     ngx_http_weir_usage_value_e i, uint64_t n)
 {
-    uint64_t  *value;
-
-    value = &part->value[i];
-
-    __atomic_store_n(value, __atomic_load_n(value, __ATOMIC_RELAXED) + n,
-                     __ATOMIC_RELAXED);
+    weir_count_add(&part->value[i], n);
 }
 
 
@@ -240,7 +240,11 @@ ngx_http_weir_usage_stop(uint64_t tick)
 
     process = &ngx_http_weir_usage_process;
 
-    if (process->running && tick > process->since) {
+    if (process->running == NULL) {
+        return;
+    }
+
+    if (tick > process->since) {
         process->running->ticks += tick - process->since;
     }
 

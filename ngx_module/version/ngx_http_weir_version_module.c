@@ -263,7 +263,12 @@ ngx_http_weir_version_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_weir_version_loc_conf_t  *prev = parent;
     ngx_http_weir_version_loc_conf_t  *conf = child;
 
+    ngx_http_weir_loc_conf_t  *wlcf;
+
     ngx_conf_merge_ptr_value(conf->api, prev->api, NULL);
+
+    wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
+    wlcf->versions = conf->api != NULL;
 
     return NGX_CONF_OK;
 }

@@ -209,8 +209,13 @@ ngx_http_weir_series_zone_t *ngx_http_weir_series_zone(ngx_http_request_t *r);
 /* module: that of this process' configuration, or NULL. */
 ngx_http_weir_series_zone_t *ngx_http_weir_series_cycle_zone(void);
 
-/* count: a request has ended; an ngx_http_weir_record_ended_pt. */
-void ngx_http_weir_series_count(ngx_http_request_t *r,
+/*
+ * count: a request has ended, which was fresh until then, or not;
+ * ngx_http_weir_record_ended_pt.
+ */
+ngx_int_t ngx_http_weir_series_count_fresh(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record);
+ngx_int_t ngx_http_weir_series_count(ngx_http_request_t *r,
     ngx_http_weir_record_t *record);
 
 /* count: the trace of a request is kept; an ngx_http_weir_record_kept_pt. */
@@ -243,14 +248,6 @@ void ngx_http_weir_series_exemplars_slowest(ngx_http_weir_series_view_t *view,
 /* exemplars: those of the buckets of all workers. */
 void ngx_http_weir_series_exemplars_read(ngx_http_weir_series_t *series,
     weir_exemplars_t *merged);
-
-/*
- * table: lets this process count, or count nothing any more.  NGX_OK, or
- * NGX_ERROR after an error was logged: the process counts nothing.
- */
-ngx_int_t ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
-    ngx_uint_t workers, ngx_log_t *log);
-void ngx_http_weir_series_table_end(void);
 
 /* table: the label value of a method's number. */
 ngx_str_t *ngx_http_weir_series_table_method(ngx_uint_t method);
@@ -285,9 +282,14 @@ void ngx_http_weir_series_table_slow(ngx_http_weir_series_part_t *part,
  * windows: the process takes part in keeping them: one of all processes does
  * it, in steps that each take less than a millisecond.
  */
-void ngx_http_weir_series_windows_begin(ngx_http_weir_series_zone_t *zone,
-    ngx_cycle_t *cycle);
+void ngx_http_weir_series_windows_begin(ngx_http_weir_series_zone_t *zone);
 void ngx_http_weir_series_windows_end(void);
+
+/*
+ * windows: a step, if there is one to do; to be called once a second, or after a
+ * millisecond if it returns true, as there is more to do.
+ */
+ngx_uint_t ngx_http_weir_series_windows_keep(void);
 
 /*
  * windows: adds what a view has in each span up to now; into has

@@ -15,14 +15,17 @@
 #include "version/ngx_http_weir_version.h"
 
 
-static ngx_http_weir_series_part_t *ngx_http_weir_series_count_request(
-    ngx_http_request_t *r, ngx_http_weir_record_t *record, double seconds);
-static void ngx_http_weir_series_count_key(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record, ngx_http_weir_series_key_t *key,
-    ngx_str_t *version);
+static ngx_int_t ngx_http_weir_series_count_none(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_series_count_any(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, ngx_http_weir_cache_ctx_t *cache,
+    uint64_t labels);
+static ngx_http_weir_series_part_t *ngx_http_weir_series_count_part(
+    ngx_http_request_t *r, ngx_http_weir_record_t *record, uint64_t labels);
+static ngx_inline void ngx_http_weir_series_count_phases(uint64_t *phase,
+    ngx_http_weir_record_t *record);
 static void ngx_http_weir_series_count_slow(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, ngx_http_weir_series_part_t *part);
-static void ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
+static ngx_int_t ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, weir_exemplar_t *exemplar);
 static void ngx_http_weir_series_count_try(ngx_http_request_t *r,
     ngx_uint_t method, ngx_http_upstream_t *u,
@@ -32,50 +35,232 @@ static uint64_t ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record,
 static ngx_msec_t ngx_http_weir_series_count_age(ngx_http_request_t *r);
 
 
-/* What the request has used; see usage/. */
+/* Never 0, as each request has a method. */
+
+static ngx_inline uint64_t
+ngx_http_weir_series_count_labels(ngx_http_request_t *r, ngx_uint_t method,
+    ngx_http_weir_cache_ctx_t *cache)
+{
+    ngx_uint_t  status, secure;
+
+    status = r->err_status ? r->err_status : r->headers_out.status;
+
+#if (NGX_HTTP_SSL)
+    secure = r->connection->ssl != NULL;
+#else
+    secure = 0;
+#endif
+
+    return ngx_http_weir_series_table_pack(NGX_HTTP_WEIR_SERIES_ROUTE, method,
+                                           status, cache ? cache->status : 0,
+                                           secure, 0);
+}
+
+
+/* What the route has used by this request, except for time; see usage/. */
 
 static ngx_inline void
 ngx_http_weir_series_count_usage(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record)
+    ngx_http_weir_usage_part_t *part, ngx_http_weir_cache_ctx_t *cache,
+    ngx_uint_t fetched, ngx_uint_t collapsed)
 {
-    ngx_http_weir_usage_t      *usage;
-    ngx_http_weir_cache_ctx_t  *cache;
-
-    usage = ngx_http_weir_usage(r);
-    if (usage == NULL) {
-        return;
-    }
-
-    if (record) {
-        usage->ran.ticks += record->ran.ticks;
-        usage->ran.times += record->ran.times;
-
-    } else {
-        usage->ran.times++;
-    }
-
-    ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_REQUESTS, 1);
-    ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_SENT,
+    ngx_http_weir_usage_add(part, NGX_HTTP_WEIR_USAGE_REQUESTS, 1);
+    ngx_http_weir_usage_add(part, NGX_HTTP_WEIR_USAGE_SENT,
                             r->connection->sent);
 
-    if (r->upstream_states || (record && record->refresh)) {
-        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_FETCHED, 1);
-        return;
-    }
+    if (fetched) {
+        ngx_http_weir_usage_add(part, NGX_HTTP_WEIR_USAGE_FETCHED, 1);
 
-    cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
-
-    if (cache && (cache->status == NGX_HTTP_WEIR_CACHE_HIT
-                  || cache->status == NGX_HTTP_WEIR_CACHE_STALE))
+    } else if (cache && (cache->status == NGX_HTTP_WEIR_CACHE_HIT
+                         || cache->status == NGX_HTTP_WEIR_CACHE_STALE))
     {
-        ngx_http_weir_usage_add(usage->part, cache->collapsed
-                                             ? NGX_HTTP_WEIR_USAGE_COLLAPSED
-                                             : NGX_HTTP_WEIR_USAGE_CACHED, 1);
+        ngx_http_weir_usage_add(part, collapsed
+                                      ? NGX_HTTP_WEIR_USAGE_COLLAPSED
+                                      : NGX_HTTP_WEIR_USAGE_CACHED, 1);
     }
 }
 
 
-/* A brief record has no other phase. */
+/*
+ * Most requests are like the one before at the same location: all places that
+ * count them are known.  fresh is a constant; a fresh request has waited for no
+ * other one, has no other phase than that of nginx, and has no refresh.
+ */
+
+static ngx_inline ngx_int_t
+ngx_http_weir_series_count_again(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, ngx_uint_t fresh)
+{
+    uint64_t                      labels;
+    ngx_http_weir_usage_t        *usage;
+    ngx_http_weir_loc_conf_t     *wlcf;
+    ngx_http_weir_cache_ctx_t    *cache;
+    ngx_http_weir_series_part_t  *part;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+    cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+    labels = ngx_http_weir_series_count_labels(r, record->method, cache);
+    part = wlcf->request.part;
+
+    if (wlcf->request.labels != labels
+        || (fresh ? r->upstream_states != NULL : record->refresh != NULL)
+        || !weir_histogram_has(&part->durations, record->seconds)
+        || record->seconds
+           > part->view->percentiles[NGX_HTTP_WEIR_PERCENTILE_99])
+    {
+        return ngx_http_weir_series_count_any(r, record, cache, labels);
+    }
+
+    record->percentiles = part->view->percentiles;
+
+    weir_histogram_count_in(&part->durations, record->seconds);
+    weir_count_add(&part->received, r->request_length);
+    weir_count_add(&part->sent, r->connection->sent);
+
+    usage = wlcf->usage;
+    usage->ran.times += fresh ? 1 : record->ran.times;
+    usage->ran.ticks += fresh ? record->spent[NGX_HTTP_WEIR_PHASE_NGINX]
+                              : record->ran.ticks;
+
+    ngx_http_weir_series_count_usage(r, usage->part, cache,
+                                     r->upstream_states != NULL,
+                                     !fresh && cache && cache->collapsed);
+
+    if (fresh) {
+        weir_count_add(&part->phase[NGX_HTTP_WEIR_PHASE_NGINX],
+                       (int64_t) (record->seconds * 1e9));
+        return NGX_OK;
+    }
+
+    ngx_http_weir_series_count_phases(part->phase, record);
+
+    return r->upstream_states
+           ? ngx_http_weir_series_count_upstreams(r, record, NULL) : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_series_count_fresh(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record)
+{
+    return ngx_http_weir_series_count_again(r, &ngx_http_weir_record_fresh, 1);
+}
+
+
+ngx_int_t
+ngx_http_weir_series_count(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record)
+{
+    return record ? ngx_http_weir_series_count_again(r, record, 0)
+                  : ngx_http_weir_series_count_none(r);
+}
+
+
+/* A request without a record ended before its header was read. */
+
+static weir_apart ngx_int_t
+ngx_http_weir_series_count_none(ngx_http_request_t *r)
+{
+    ngx_http_weir_cache_ctx_t  *cache;
+
+    cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+
+    return ngx_http_weir_series_count_any(r, NULL, cache,
+                       ngx_http_weir_series_count_labels(r, r->method, cache));
+}
+
+
+/* The same for any request; record may be NULL. */
+
+static weir_apart ngx_int_t
+ngx_http_weir_series_count_any(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, ngx_http_weir_cache_ctx_t *cache,
+    uint64_t labels)
+{
+    double                        seconds;
+    ngx_http_weir_usage_t        *usage;
+    ngx_http_weir_series_part_t  *part;
+
+    seconds = record ? record->seconds
+                     : ngx_http_weir_series_count_age(r) * 1e-3;
+
+    part = ngx_http_weir_series_count_part(r, record, labels);
+    part = ngx_http_weir_series_table_add(part, NGX_HTTP_WEIR_SERIES_ROUTE,
+                                          seconds);
+
+    weir_count_add(&part->received, r->request_length);
+    weir_count_add(&part->sent, r->connection->sent);
+
+    usage = ngx_http_weir_usage(r);
+
+    if (usage) {
+        if (record == NULL || record == &ngx_http_weir_record_fresh) {
+            usage->ran.ticks += record
+                                ? record->spent[NGX_HTTP_WEIR_PHASE_NGINX] : 0;
+            usage->ran.times++;
+
+        } else {
+            usage->ran.ticks += record->ran.ticks;
+            usage->ran.times += record->ran.times;
+        }
+
+        ngx_http_weir_series_count_usage(r, usage->part, cache,
+                                         r->upstream_states
+                                         || (record && record->refresh),
+                                         cache && cache->collapsed);
+    }
+
+    if (r->upstream_states) {
+        (void) ngx_http_weir_series_count_upstreams(r, record, NULL);
+    }
+
+    if (record == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_weir_series_count_phases(part->phase, record);
+
+    record->percentiles = part->view->percentiles;
+
+    if (ngx_http_weir_record_is_above(record, NGX_HTTP_WEIR_PERCENTILE_99)) {
+        ngx_http_weir_series_count_slow(r, record, part);
+    }
+
+    if (record->refresh && record->refresh->upstream_states) {
+        (void) ngx_http_weir_series_count_upstreams(record->refresh, record,
+                                                    NULL);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The part that counts the request. */
+
+static ngx_http_weir_series_part_t *
+ngx_http_weir_series_count_part(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record, uint64_t labels)
+{
+    ngx_str_t                  version;
+    ngx_http_weir_loc_conf_t  *wlcf;
+
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    ngx_str_null(&version);
+
+    if (!wlcf->versions) {
+        return ngx_http_weir_series_table_part(r, &wlcf->request, labels, NULL,
+                                               &version);
+    }
+
+    if (record) {
+        (void) ngx_http_weir_version_get(r, &version);
+    }
+
+    return ngx_http_weir_series_table_part(r, &wlcf->versioned, labels,
+                                           version.data, &version);
+}
+
 
 static ngx_inline void
 ngx_http_weir_series_count_phases(uint64_t *phase,
@@ -83,61 +268,12 @@ ngx_http_weir_series_count_phases(uint64_t *phase,
 {
     ngx_uint_t  i;
 
-    if (record->brief) {
-        phase[NGX_HTTP_WEIR_PHASE_NGINX] +=
-              ngx_http_weir_clock_ns(record->spent[NGX_HTTP_WEIR_PHASE_NGINX]);
-        return;
-    }
+#pragma GCC unroll 9
 
     for (i = 0; i < NGX_HTTP_WEIR_PHASES; i++) {
         if (record->spent[i]) {
-            phase[i] += ngx_http_weir_clock_ns(record->spent[i]);
+            weir_count_add(&phase[i], ngx_http_weir_clock_ns(record->spent[i]));
         }
-    }
-}
-
-
-void
-ngx_http_weir_series_count(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record)
-{
-    double                        seconds;
-    ngx_http_weir_series_part_t  *part;
-
-    if (ngx_http_weir_series_table.zone == NULL
-        || (record && record->endless))
-    {
-        return;
-    }
-
-    seconds = record ? record->seconds : ngx_http_weir_series_count_age(r) * 1e-3;
-
-    part = ngx_http_weir_series_count_request(r, record, seconds);
-
-    weir_histogram_add_to(&part->received, r->request_length);
-    weir_histogram_add_to(&part->sent, r->connection->sent);
-
-    ngx_http_weir_series_count_usage(r, record);
-
-    if (r->upstream_states) {
-        ngx_http_weir_series_count_upstreams(r, record, NULL);
-    }
-
-    if (record == NULL) {
-        return;
-    }
-
-    ngx_http_weir_series_count_phases(part->phase, record);
-
-    record->percentiles = part->view->percentiles;
-
-    if (seconds > record->percentiles[NGX_HTTP_WEIR_PERCENTILE_99]) {
-        record->slow = 1;
-        ngx_http_weir_series_count_slow(r, record, part);
-    }
-
-    if (record->refresh && record->refresh->upstream_states) {
-        ngx_http_weir_series_count_upstreams(record->refresh, record, NULL);
     }
 }
 
@@ -151,99 +287,30 @@ void
 ngx_http_weir_series_count_kept(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, const u_char *trace_id, uint64_t end)
 {
-    ngx_str_t                     version;
+    uint64_t                      labels;
     weir_exemplar_t               exemplar;
-    ngx_http_weir_series_key_t    key;
+    ngx_http_weir_cache_ctx_t    *cache;
     ngx_http_weir_series_part_t  *part;
-
-    if (ngx_http_weir_series_table.zone == NULL) {
-        return;
-    }
 
     ngx_memcpy(exemplar.trace_id, trace_id, sizeof(exemplar.trace_id));
     exemplar.value = record->seconds;
     exemplar.time = end;
 
-    ngx_http_weir_series_count_key(r, record, &key, &version);
+    cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
+    labels = ngx_http_weir_series_count_labels(r, record->method, cache);
+    part = ngx_http_weir_series_count_part(r, record, labels);
 
-    part = ngx_http_weir_series_table_find(&key)->part;
-
-    if (part && !part->full) {
+    if (!part->full) {
         ngx_http_weir_series_exemplars_put(part, &exemplar);
     }
 
     if (r->upstream_states) {
-        ngx_http_weir_series_count_upstreams(r, record, &exemplar);
+        (void) ngx_http_weir_series_count_upstreams(r, record, &exemplar);
     }
 }
 
 
-/*
- * Counts the request's duration.  A request without a record ended before its
- * header was read; it has nginx's milliseconds and no version.
- */
-
-static ngx_http_weir_series_part_t *
-ngx_http_weir_series_count_request(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record, double seconds)
-{
-    ngx_str_t                      version;
-    ngx_http_weir_series_key_t     key;
-    ngx_http_weir_series_entry_t  *entry;
-
-    ngx_http_weir_series_count_key(r, record, &key, &version);
-
-    entry = ngx_http_weir_series_table_find(&key);
-
-    return ngx_http_weir_series_table_add(entry->part
-                                    ? entry->part
-                                    : ngx_http_weir_series_table_open(r, &key,
-                                                                      &version),
-                                    NGX_HTTP_WEIR_SERIES_ROUTE, seconds);
-}
-
-
-static void
-ngx_http_weir_series_count_key(ngx_http_request_t *r,
-    ngx_http_weir_record_t *record, ngx_http_weir_series_key_t *key,
-    ngx_str_t *version)
-{
-    ngx_uint_t                  status, method, secure;
-    ngx_http_weir_loc_conf_t   *wlcf;
-    ngx_http_weir_cache_ctx_t  *cache;
-
-    ngx_str_null(version);
-
-    if (record) {
-        method = record->method;
-
-        (void) ngx_http_weir_version_get(r, version);
-
-    } else {
-        method = r->method;
-    }
-
-    status = r->err_status ? r->err_status : r->headers_out.status;
-    cache = ngx_http_get_module_ctx(r, ngx_http_weir_cache_module);
-
-#if (NGX_HTTP_SSL)
-    secure = r->connection->ssl != NULL;
-#else
-    secure = 0;
-#endif
-
-    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
-
-    key->route = wlcf->route.data;
-    key->by = version->data;
-    key->labels = ngx_http_weir_series_table_pack(NGX_HTTP_WEIR_SERIES_ROUTE,
-                                            method, status,
-                                            cache ? cache->status : 0, secure,
-                                            0);
-}
-
-
-static void
+static weir_apart void
 ngx_http_weir_series_count_slow(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, ngx_http_weir_series_part_t *part)
 {
@@ -259,7 +326,7 @@ ngx_http_weir_series_count_slow(ngx_http_request_t *r,
 
 /* $request_time. */
 
-static ngx_msec_t
+static weir_apart ngx_msec_t
 ngx_http_weir_series_count_age(ngx_http_request_t *r)
 {
     ngx_time_t      *tp;
@@ -280,7 +347,7 @@ ngx_http_weir_series_count_age(ngx_http_request_t *r)
  * exemplar, what was counted gets it.
  */
 
-static void
+static ngx_int_t
 ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, weir_exemplar_t *exemplar)
 {
@@ -314,6 +381,8 @@ ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
         ngx_http_weir_series_count_try(r, record ? record->method : r->method,
                                        u, &state[i], ns, exemplar);
     }
+
+    return NGX_OK;
 }
 
 
@@ -341,12 +410,10 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r, ngx_uint_t method,
     ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns,
     weir_exemplar_t *exemplar)
 {
-    ngx_uint_t                     failed, secure;
-    ngx_http_weir_usage_t         *usage;
-    ngx_http_weir_loc_conf_t      *wlcf;
-    ngx_http_weir_series_key_t     key;
-    ngx_http_weir_series_part_t   *part;
-    ngx_http_weir_series_entry_t  *entry;
+    ngx_uint_t                    failed, secure;
+    ngx_http_weir_usage_t        *usage;
+    ngx_http_weir_loc_conf_t     *wlcf;
+    ngx_http_weir_series_part_t  *part;
 
     failed = state->header_time == (ngx_msec_t) -1;
 
@@ -358,32 +425,27 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r, ngx_uint_t method,
 
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
 
-    key.route = wlcf->route.data;
-    key.by = u ? u->upstream : NULL;
-    key.labels = ngx_http_weir_series_table_pack(NGX_HTTP_WEIR_SERIES_UPSTREAM,
-                                           method, state->status, 0, secure,
-                                           failed);
-
-    entry = ngx_http_weir_series_table_find(&key);
+    part = ngx_http_weir_series_table_part(r, &wlcf->upstream,
+                 ngx_http_weir_series_table_pack(NGX_HTTP_WEIR_SERIES_UPSTREAM,
+                                                 method, state->status, 0,
+                                                 secure, failed),
+                 u ? u->upstream : NULL, NULL);
 
     if (exemplar) {
 
-        if (entry->part && !entry->part->full) {
+        if (!part->full) {
             exemplar->value = (int64_t) ns * 1e-9;
-            ngx_http_weir_series_exemplars_put(entry->part, exemplar);
+            ngx_http_weir_series_exemplars_put(part, exemplar);
         }
 
         return;
     }
 
-    part = entry->part ? entry->part
-                       : ngx_http_weir_series_table_open(r, &key, NULL);
-
     part = ngx_http_weir_series_table_add(part, NGX_HTTP_WEIR_SERIES_UPSTREAM,
-                                    (int64_t) ns * 1e-9);
+                                          (int64_t) ns * 1e-9);
 
-    weir_histogram_add_to(&part->received, state->bytes_received);
-    weir_histogram_add_to(&part->sent, state->bytes_sent);
+    weir_count_add(&part->received, state->bytes_received);
+    weir_count_add(&part->sent, state->bytes_sent);
 
     usage = ngx_http_weir_usage(r);
 

@@ -17,6 +17,9 @@
 #define NGX_HTTP_WEIR_SERIES_SIZE      (8 * 1024 * 1024)
 #define NGX_HTTP_WEIR_SERIES_MIN_SIZE  (1024 * 1024)
 
+/* ms between two times that a process does what it does again and again. */
+#define NGX_HTTP_WEIR_SERIES_INTERVAL  1000
+
 
 typedef struct {
     size_t           size;                 /* bytes; 0: off */
@@ -30,6 +33,10 @@ static char *ngx_http_weir_series_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
 static void *ngx_http_weir_series_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_weir_series_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_int_t ngx_http_weir_series_init_process(ngx_cycle_t *cycle);
+static void ngx_http_weir_series_begin(ngx_http_weir_series_zone_t *zone,
+    ngx_uint_t workers, ngx_log_t *log);
+static ngx_msec_t ngx_http_weir_series_apportion(void);
+static ngx_msec_t ngx_http_weir_series_keep(void);
 static void ngx_http_weir_series_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_series_cleanup(void *data);
 
@@ -238,6 +245,14 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     ngx_http_weir_series_zone_t       *zone;
     ngx_http_weir_series_main_conf_t  *smcf;
 
+    static ngx_http_weir_record_task_t  usage = {
+        NULL, 0, ngx_http_weir_series_apportion
+    };
+
+    static ngx_http_weir_record_task_t  windows = {
+        NULL, 0, ngx_http_weir_series_keep
+    };
+
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
     {
         return NGX_OK;
@@ -260,26 +275,56 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
 
     cln->handler = ngx_http_weir_series_cleanup;
 
-    ngx_http_weir_record_on_end(ngx_http_weir_series_count);
+    ngx_http_weir_series_begin(zone, ccf->worker_processes, cycle->log);
+    ngx_http_weir_series_windows_begin(zone);
+
+    ngx_http_weir_record_repeat(&usage, NGX_HTTP_WEIR_SERIES_INTERVAL);
+    ngx_http_weir_record_repeat(&windows, NGX_HTTP_WEIR_SERIES_INTERVAL);
+
+    return NGX_OK;
+}
+
+
+/* A worker without a slot serves requests, and keeps windows. */
+
+static void
+ngx_http_weir_series_begin(ngx_http_weir_series_zone_t *zone,
+    ngx_uint_t workers, ngx_log_t *log)
+{
+    if (ngx_http_weir_series_table_begin(zone, workers, log) != NGX_OK) {
+        return;
+    }
+
+    ngx_http_weir_record_on_end(ngx_http_weir_series_count_fresh,
+                                ngx_http_weir_series_count);
     ngx_http_weir_record_on_kept(ngx_http_weir_series_count_kept);
 
-    /* a worker without a slot serves requests, and keeps windows */
-    if (ngx_http_weir_series_table_begin(zone, ccf->worker_processes,
-                                         cycle->log)
-        == NGX_OK
-        && ngx_http_weir_usage_begin(&zone->sh->usage, zone->shpool,
-                                     ngx_http_weir_series_table.slot, cycle)
-           != NGX_OK)
+    if (ngx_http_weir_usage_begin(&zone->sh->usage, zone->shpool,
+                                  ngx_http_weir_series_table.slot)
+        != NGX_OK)
     {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+        ngx_log_error(NGX_LOG_ERR, log, 0,
                       "weir_metrics_zone has no room for what this worker's"
                       " requests use, which is not counted: make the zone"
                       " larger");
     }
+}
 
-    ngx_http_weir_series_windows_begin(zone, cycle);
 
-    return NGX_OK;
+static ngx_msec_t
+ngx_http_weir_series_apportion(void)
+{
+    ngx_http_weir_usage_apportion();
+
+    return NGX_HTTP_WEIR_SERIES_INTERVAL;
+}
+
+
+static ngx_msec_t
+ngx_http_weir_series_keep(void)
+{
+    return ngx_http_weir_series_windows_keep() ? 1
+                                               : NGX_HTTP_WEIR_SERIES_INTERVAL;
 }
 
 
@@ -298,6 +343,9 @@ ngx_http_weir_series_exit_process(ngx_cycle_t *cycle)
 static void
 ngx_http_weir_series_cleanup(void *data)
 {
+    ngx_http_weir_record_on_end(NULL, NULL);
+    ngx_http_weir_record_on_kept(NULL);
+
     ngx_http_weir_usage_end();
     ngx_http_weir_series_windows_end();
     ngx_http_weir_series_table_end();

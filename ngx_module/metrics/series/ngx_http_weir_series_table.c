@@ -18,6 +18,8 @@
 #define NGX_HTTP_WEIR_SERIES_KEYS  256
 
 
+static ngx_http_weir_series_part_t *ngx_http_weir_series_table_create(
+    ngx_str_t *route, ngx_http_weir_series_key_t *key, ngx_str_t *version);
 static void ngx_http_weir_series_table_label(uint64_t packed,
     ngx_http_weir_series_t *labels);
 static ngx_int_t ngx_http_weir_series_table_keep(
@@ -53,11 +55,42 @@ static struct {
 
 ngx_http_weir_series_part_t *
 ngx_http_weir_series_table_open(ngx_http_request_t *r,
+    ngx_http_weir_counted_t *last, uint64_t labels, void *by,
+    ngx_str_t *version)
+{
+    ngx_str_t                    *route;
+    ngx_http_weir_series_key_t    key;
+    ngx_http_weir_series_part_t  *part;
+
+    route = ngx_http_weir_route(r);
+
+    key.route = route->data;
+    key.by = by;
+    key.labels = labels;
+
+    part = ngx_http_weir_series_table_find(&key)->part;
+
+    if (part == NULL) {
+        part = ngx_http_weir_series_table_create(route, &key, version);
+    }
+
+    if (ngx_http_weir_usage(r)) {
+        last->labels = labels;
+        last->by = by;
+        last->part = part;
+    }
+
+    return part;
+}
+
+
+static ngx_http_weir_series_part_t *
+ngx_http_weir_series_table_create(ngx_str_t *route,
     ngx_http_weir_series_key_t *key, ngx_str_t *version)
 {
-    ngx_http_weir_series_id_t        id;
-    ngx_http_weir_series_part_t     *part;
-    ngx_http_upstream_srv_conf_t    *uscf;
+    ngx_http_weir_series_id_t      id;
+    ngx_http_weir_series_part_t   *part;
+    ngx_http_upstream_srv_conf_t  *uscf;
     ngx_http_weir_series_table_t  *process;
 
     static ngx_str_t  other = ngx_string("_other");
@@ -65,8 +98,8 @@ ngx_http_weir_series_table_open(ngx_http_request_t *r,
     process = &ngx_http_weir_series_table;
 
     ngx_memzero(&id, sizeof(ngx_http_weir_series_id_t));
-    id.kind = key->labels >> 58;
-    id.route = ngx_http_weir_route(r);
+    id.kind = key->labels >> 26 & 0x3f;
+    id.route = route;
     ngx_http_weir_series_table_label(key->labels, &id.labels);
 
     if (id.kind == NGX_HTTP_WEIR_SERIES_ROUTE) {
@@ -93,13 +126,31 @@ ngx_http_weir_series_table_open(ngx_http_request_t *r,
 }
 
 
+ngx_http_weir_series_part_t *
+ngx_http_weir_series_table_full(ngx_http_weir_series_part_t *part,
+    ngx_http_weir_series_kind_e kind, double seconds)
+{
+    ngx_http_weir_series_table_t  *process;
+
+    process = &ngx_http_weir_series_table;
+
+    ngx_http_weir_series_zone_full(process->zone, part);
+
+    part = process->other[kind];
+
+    (void) weir_histogram_record(&part->durations, seconds, &process->memory);
+
+    return part;
+}
+
+
 static void
 ngx_http_weir_series_table_label(uint64_t packed,
     ngx_http_weir_series_t *labels)
 {
     ngx_uint_t  i, method;
 
-    method = packed & 0xffffffff;
+    method = packed >> 32;
 
     for (i = 1; i < NGX_HTTP_WEIR_SERIES_METHODS; i++) {
         if (method == ngx_http_weir_series_methods[i].method) {
@@ -107,8 +158,8 @@ ngx_http_weir_series_table_label(uint64_t packed,
         }
     }
 
-    labels->status = packed >> 32 & 0xffff;
-    labels->cache = packed >> 48 & 0xff;
+    labels->status = packed & 0xffff;
+    labels->cache = packed >> 16 & 0xff;
 
     /* what has the same name is one series */
 
@@ -127,8 +178,8 @@ ngx_http_weir_series_table_label(uint64_t packed,
         break;
     }
 
-    labels->secure = packed >> 56 & 1;
-    labels->failed = packed >> 57 & 1;
+    labels->secure = packed >> 24 & 1;
+    labels->failed = packed >> 25 & 1;
 
     if (labels->failed && labels->status != NGX_HTTP_GATEWAY_TIME_OUT) {
         labels->status = 0;
@@ -220,7 +271,7 @@ ngx_http_weir_series_table_slow(ngx_http_weir_series_part_t *part,
 
     cause = ngx_http_weir_series_zone_cause(zone, part->view->group, phase,
                                             dependency);
-    weir_histogram_add_to(&tail[cause], 1);
+    weir_count_add(&tail[cause], 1);
 }
 
 

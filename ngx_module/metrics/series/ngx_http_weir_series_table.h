@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "http/ngx_http_weir.h"
 #include "metrics/series/ngx_http_weir_series.h"
 
 
@@ -42,24 +43,39 @@ typedef struct {
 } ngx_http_weir_series_table_t;
 
 
-extern ngx_http_weir_series_table_t  ngx_http_weir_series_table;
+extern weir_local ngx_http_weir_series_table_t
+    ngx_http_weir_series_table;
 
 
 /*
- * The part of a key that is not in the table yet, which has it then; that for
- * others if it has no room.  version is used for routes only.
+ * Lets this process count, or count nothing any more.  NGX_OK, or
+ * NGX_ERROR after an error was logged: the process counts nothing.
+ */
+ngx_int_t ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
+    ngx_uint_t workers, ngx_log_t *log);
+void ngx_http_weir_series_table_end(void);
+
+/*
+ * The part of a key, which is created if it is missing; that for others if it has
+ * no room.  It is the location's last one then, if this process counts what the
+ * location uses.  version is that of a route; NULL: none.
  */
 ngx_http_weir_series_part_t *ngx_http_weir_series_table_open(
-    ngx_http_request_t *r, ngx_http_weir_series_key_t *key,
-    ngx_str_t *version);
+    ngx_http_request_t *r, ngx_http_weir_counted_t *last, uint64_t labels,
+    void *by, ngx_str_t *version);
+
+/* A duration for which the page of the part has no room: what has counted it. */
+ngx_http_weir_series_part_t *ngx_http_weir_series_table_full(
+    ngx_http_weir_series_part_t *part, ngx_http_weir_series_kind_e kind,
+    double seconds);
 
 
 /* ngx_http_weir_series_table_label() takes them out again. */
 #define ngx_http_weir_series_table_pack(kind, method, status, cache, secure,   \
     failed)                                                                   \
-    ((uint64_t) (method) | (uint64_t) ((status) & 0xffff) << 32               \
-     | (uint64_t) (cache) << 48 | (uint64_t) (secure) << 56                   \
-     | (uint64_t) (failed) << 57 | (uint64_t) (kind) << 58)
+    ((uint64_t) (method) << 32                                                \
+     | (uint32_t) ((kind) << 26 | (failed) << 25 | (secure) << 24             \
+                   | (cache) << 16 | (uint16_t) (status)))
 
 
 static ngx_inline ngx_uint_t
@@ -101,6 +117,22 @@ ngx_http_weir_series_table_find(ngx_http_weir_series_key_t *key)
 
 
 /*
+ * The part that counts a request with these labels, of a route and version or to
+ * an upstream.  Most are the same as the last one of their location.
+ */
+
+static ngx_inline ngx_http_weir_series_part_t *
+ngx_http_weir_series_table_part(ngx_http_request_t *r,
+    ngx_http_weir_counted_t *last, uint64_t labels, void *by,
+    ngx_str_t *version)
+{
+    return last->labels == labels && last->by == by
+           ? last->part
+           : ngx_http_weir_series_table_open(r, last, labels, by, version);
+}
+
+
+/*
  * Adds a duration to a part, or to that for others if its page has no room.
  * Returns the part that has it.
  */
@@ -109,21 +141,9 @@ static ngx_inline ngx_http_weir_series_part_t *
 ngx_http_weir_series_table_add(ngx_http_weir_series_part_t *part,
     ngx_http_weir_series_kind_e kind, double seconds)
 {
-    ngx_http_weir_series_table_t  *process;
-
-    process = &ngx_http_weir_series_table;
-
-    if (weir_histogram_record(&part->durations, seconds, &process->memory)) {
-        return part;
-    }
-
-    ngx_http_weir_series_zone_full(process->zone, part);
-
-    part = process->other[kind];
-
-    (void) weir_histogram_record(&part->durations, seconds, &process->memory);
-
-    return part;
+    return weir_histogram_record(&part->durations, seconds,
+                                 &ngx_http_weir_series_table.memory)
+           ? part : ngx_http_weir_series_table_full(part, kind, seconds);
 }
 
 

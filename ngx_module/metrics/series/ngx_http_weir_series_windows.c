@@ -20,9 +20,6 @@
 #include <math.h>
 
 
-/* ms between two looks of a process */
-#define NGX_HTTP_WEIR_SERIES_LOOK   1000
-
 /* Parts that are added up in one turn: some 100 us. */
 #define NGX_HTTP_WEIR_SERIES_TURN   256
 
@@ -34,7 +31,6 @@
 #define NGX_HTTP_WEIR_SERIES_ENOUGH_999  1000
 
 
-static void ngx_http_weir_series_windows_timer(ngx_event_t *ev);
 static ngx_uint_t ngx_http_weir_series_windows_is_keeper(void);
 static ngx_uint_t ngx_http_weir_series_windows_turn(uint64_t step);
 static ngx_uint_t ngx_http_weir_series_windows_sum(
@@ -49,8 +45,6 @@ static void ngx_http_weir_series_windows_release(void *data, void *memory);
 
 static struct {
     ngx_http_weir_series_zone_t   *zone;   /* NULL: this process keeps none */
-    ngx_event_t                    timer;
-    ngx_connection_t               dummy;
     ngx_http_weir_series_view_t   *view;   /* the next one of a step */
     ngx_uint_t                     kind;   /* of its group */
     ngx_http_weir_series_group_t  *group;
@@ -61,24 +55,11 @@ static struct {
 
 
 void
-ngx_http_weir_series_windows_begin(ngx_http_weir_series_zone_t *zone,
-    ngx_cycle_t *cycle)
+ngx_http_weir_series_windows_begin(ngx_http_weir_series_zone_t *zone)
 {
-    ngx_event_t  *ev;
-
     ngx_http_weir_series_windows_end();
 
     ngx_http_weir_series_keeper.zone = zone;
-    ngx_http_weir_series_keeper.dummy.fd = (ngx_socket_t) -1;
-
-    ev = &ngx_http_weir_series_keeper.timer;
-    ngx_memzero(ev, sizeof(ngx_event_t));
-    ev->handler = ngx_http_weir_series_windows_timer;
-    ev->log = cycle->log;
-    ev->data = &ngx_http_weir_series_keeper.dummy;
-    ev->cancelable = 1;
-
-    ngx_add_timer(ev, NGX_HTTP_WEIR_SERIES_LOOK);
 }
 
 
@@ -97,38 +78,31 @@ ngx_http_weir_series_windows_end(void)
         sh->keeper = 0;
     }
 
-    if (ngx_http_weir_series_keeper.timer.timer_set) {
-        ngx_del_timer(&ngx_http_weir_series_keeper.timer);
-    }
-
     ngx_http_weir_series_keeper.zone = NULL;
 }
 
 
-static void
-ngx_http_weir_series_windows_timer(ngx_event_t *ev)
+ngx_uint_t
+ngx_http_weir_series_windows_keep(void)
 {
-    uint64_t    step;
-    ngx_uint_t  more;
+    uint64_t  step;
 
     if (ngx_exiting) {
         /* a worker that waits for its last clients lets another one do it */
         ngx_http_weir_series_windows_end();
-        return;
     }
 
-    more = 0;
-
-    if (ngx_http_weir_series_windows_is_keeper()) {
-        /* the last one that has ended */
-        step = ngx_http_weir_ms() / (WEIR_WINDOW_STEP * 1000) - 1;
-
-        if (step > ngx_http_weir_series_keeper.step) {
-            more = ngx_http_weir_series_windows_turn(step);
-        }
+    if (ngx_http_weir_series_keeper.zone == NULL
+        || !ngx_http_weir_series_windows_is_keeper())
+    {
+        return 0;
     }
 
-    ngx_add_timer(ev, more ? 1 : NGX_HTTP_WEIR_SERIES_LOOK);
+    /* the last one that has ended */
+    step = ngx_http_weir_ms() / (WEIR_WINDOW_STEP * 1000) - 1;
+
+    return step > ngx_http_weir_series_keeper.step
+           && ngx_http_weir_series_windows_turn(step);
 }
 
 
