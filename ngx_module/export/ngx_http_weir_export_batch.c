@@ -26,8 +26,8 @@
 
 static u_char *ngx_http_weir_export_batch_collect(ngx_http_weir_exporter_t *ex,
     u_char *p);
-static u_char *ngx_http_weir_export_batch_ring(ngx_http_weir_exporter_t *ex,
-    ngx_uint_t i, u_char *start, u_char *p);
+static void ngx_http_weir_export_batch_ring(ngx_http_weir_exporter_t *ex,
+    ngx_uint_t i, weir_ring_copy_t *copy);
 static void ngx_http_weir_export_batch_corrupt(ngx_http_weir_exporter_t *ex,
     weir_ring_t *ring);
 
@@ -67,7 +67,6 @@ ngx_http_weir_export_batch_make(ngx_http_weir_exporter_t *ex)
 
     batch->cursors = (weir_ring_cursor_t *) batch->buf;
     ngx_memzero(batch->cursors, cursors);
-    batch->spans = 0;
 
     spans = batch->buf + cursors + head;
     last = ngx_http_weir_export_batch_collect(ex, spans);
@@ -110,77 +109,49 @@ ngx_http_weir_export_batch_make(ngx_http_weir_exporter_t *ex)
 static u_char *
 ngx_http_weir_export_batch_collect(ngx_http_weir_exporter_t *ex, u_char *p)
 {
-    u_char      *start;
-    ngx_uint_t   i, n;
+    ngx_uint_t        i, n;
+    weir_ring_copy_t  copy;
 
-    start = p;
+    copy.p = (char *) p;
+    copy.bytes = NGX_HTTP_WEIR_EXPORT_BATCH_MAX;
+    copy.records = ex->batch_spans;
+    copy.separator = weir_span_separator(ex->format);
+    copy.separated = 0;
+
     n = ex->sh->slots;
 
-    for (i = 0; i < n && ex->batch.spans < ex->batch_spans; i++) {
-        p = ngx_http_weir_export_batch_ring(ex, (ex->turn + i) % n, start, p);
+    for (i = 0; i < n && copy.records; i++) {
+        ngx_http_weir_export_batch_ring(ex, (ex->turn + i) % n, &copy);
     }
 
     ex->turn = (ex->turn + 1) % n;
+    ex->batch.spans = ex->batch_spans - copy.records;
 
-    return p;
+    return (u_char *) copy.p;
 }
 
 
-static u_char *
+static void
 ngx_http_weir_export_batch_ring(ngx_http_weir_exporter_t *ex, ngx_uint_t i,
-    u_char *start, u_char *p)
+    weir_ring_copy_t *copy)
 {
-    size_t                         len;
-    u_char                        *begin;
-    uint32_t                       spans;
-    weir_str_t                     record, separator;
-    weir_ring_t                    ring;
-    weir_ring_cursor_t            *cursor, before;
-    weir_ring_result_t             result;
-    ngx_http_weir_export_batch_t  *batch;
+    weir_ring_t          ring;
+    weir_ring_copy_t     before;
+    weir_ring_cursor_t  *cursor;
 
-    batch = &ex->batch;
-    begin = p;
-    spans = batch->spans;
-    cursor = &batch->cursors[i];
-    separator = weir_span_separator(ex->format);
+    before = *copy;
+    cursor = &ex->batch.cursors[i];
     ring = ngx_http_weir_export_zone_ring(ex->sh, i);
 
-    result = weir_ring_begin(&ring, cursor) ? WEIR_RING_RECORD
-                                            : WEIR_RING_CORRUPT;
-
-    while (result == WEIR_RING_RECORD && batch->spans < ex->batch_spans) {
-        before = *cursor;
-        result = weir_ring_read(&ring, cursor, NGX_HTTP_WEIR_EXPORT_SPAN_MAX,
-                                &record);
-
-        if (result != WEIR_RING_RECORD) {
-            break;
-        }
-
-        len = p - start - batch->spans * separator.len;
-
-        if (len + record.len > NGX_HTTP_WEIR_EXPORT_BATCH_MAX) {
-            *cursor = before;
-            break;
-        }
-
-        if (batch->spans++) {
-            p = ngx_cpymem(p, separator.data, separator.len);
-        }
-
-        p = ngx_cpymem(p, record.data, record.len);
-    }
-
-    if (result == WEIR_RING_CORRUPT) {
+    if (!weir_ring_begin(&ring, cursor)
+        || weir_ring_copy(&ring, cursor, NGX_HTTP_WEIR_EXPORT_SPAN_MAX, copy)
+           == WEIR_RING_CORRUPT)
+    {
         /* nor are the records before it trusted */
         ngx_http_weir_export_batch_corrupt(ex, &ring);
         ngx_memzero(cursor, sizeof(weir_ring_cursor_t));
-        batch->spans = spans;
-        return begin;
+        *copy = before;
     }
-
-    return p;
 }
 
 

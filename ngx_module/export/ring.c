@@ -29,12 +29,12 @@ static uint32_t index_of(const weir_ring_t *ring, uint32_t place)
     return place >= ring->units ? place - ring->units : place;
 }
 
-/* n is at most ring->units. */
+/* n is at most ring->units, so that the sum has 32 bits. */
 static uint32_t advance(const weir_ring_t *ring, uint32_t place, uint32_t n)
 {
-    uint64_t next = (uint64_t)place + n;
+    uint32_t places = 2 * ring->units, next = place + n;
 
-    return (uint32_t)(next >= 2 * (uint64_t)ring->units ? next - 2 * (uint64_t)ring->units : next);
+    return next >= places ? next - places : next;
 }
 
 /* Units from tail to head; more than ring->units if a word is corrupt. */
@@ -58,10 +58,9 @@ static char *at(const weir_ring_t *ring, uint32_t place)
     return ring->data + (size_t)index_of(ring, place) * WEIR_RING_UNIT;
 }
 
-static void write_header(const weir_ring_t *ring, uint32_t place, uint32_t len)
+static void write_header(char *header, uint32_t place, uint32_t len)
 {
-    weir_put32(at(ring, place), len);
-    weir_put32(at(ring, place) + 4, check_of(place, len));
+    weir_put64(header, len | (uint64_t)check_of(place, len) << 32);
 }
 
 /*
@@ -86,14 +85,14 @@ static uint64_t own_head(weir_ring_t *ring, uint64_t tail)
     return head;
 }
 
-char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
+/* Reserves what reserve() cannot: in a ring whose end is near, or that is full or corrupt. */
+static __attribute__((noinline, cold)) char *reserve_rest(weir_ring_t *ring, size_t need,
+                                                          size_t max, size_t *cap)
 {
     uint64_t tail = atomic_load_explicit(&ring->words->tail, memory_order_acquire);
     uint64_t head = own_head(ring, tail);
     uint64_t n = used(ring, head, tail);
     uint32_t room, rest;
-
-    assert(ring->units > 1);
 
     if (n >= ring->units || need > max)
         return NULL;
@@ -105,7 +104,7 @@ char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
         if (room <= rest || units_of(need) > room - rest)
             return NULL;
 
-        write_header(ring, PLACE(head), GAP);
+        write_header(at(ring, PLACE(head)), PLACE(head), GAP);
         head = word(advance(ring, PLACE(head), rest), COUNT(head));
         atomic_store_explicit(&ring->words->head, head, memory_order_release);
 
@@ -123,17 +122,45 @@ char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
     return at(ring, PLACE(head)) + WEIR_RING_UNIT;
 }
 
-void weir_ring_push(weir_ring_t *ring, const char *payload, size_t len)
+char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap)
 {
+    uint64_t tail = atomic_load_explicit(&ring->words->tail, memory_order_acquire);
     uint64_t head = atomic_load_explicit(&ring->words->head, memory_order_relaxed);
+    uint64_t n = used(ring, head, tail);
+    uint32_t index = index_of(ring, PLACE(head)), room, rest;
+
+    assert(ring->units > 1);
+
+    if (n >= ring->units)
+        return reserve_rest(ring, need, max, cap);
+
+    room = ring->units - (uint32_t)n;
+    rest = ring->units - index;
+    if (room > rest)
+        room = rest;
+
+    *cap = (size_t)(room - 1) * WEIR_RING_UNIT;
+    if (*cap > max)
+        *cap = max;
+
+    if (need > *cap)
+        return reserve_rest(ring, need, max, cap);
+
+    return ring->data + ((size_t)index + 1) * WEIR_RING_UNIT;
+}
+
+void weir_ring_push(weir_ring_t *ring, char *payload, size_t len)
+{
+    weir_ring_words_t *words = ring->words;
+    uint64_t head = atomic_load_explicit(&words->head, memory_order_relaxed);
+    uint32_t next = advance(ring, PLACE(head), units_of(len));
+    char *header = payload - WEIR_RING_UNIT;
 
     assert(len < GAP);
-    assert(payload == at(ring, PLACE(head)) + WEIR_RING_UNIT);
+    assert(header == at(ring, PLACE(head)));
 
-    write_header(ring, PLACE(head), (uint32_t)len);
-
-    head = word(advance(ring, PLACE(head), units_of(len)), COUNT(head) + 1);
-    atomic_store_explicit(&ring->words->head, head, memory_order_release);
+    write_header(header, PLACE(head), (uint32_t)len);
+    atomic_store_explicit(&words->head, word(next, COUNT(head) + 1), memory_order_release);
 }
 
 bool weir_ring_begin(const weir_ring_t *ring, weir_ring_cursor_t *cursor)
@@ -145,41 +172,89 @@ bool weir_ring_begin(const weir_ring_t *ring, weir_ring_cursor_t *cursor)
     return used(ring, cursor->head, cursor->start) <= ring->units;
 }
 
-weir_ring_result_t weir_ring_read(const weir_ring_t *ring, weir_ring_cursor_t *cursor, size_t max,
-                                  weir_str_t *record)
+/* What is left to read, while records are read. */
+typedef struct {
+    uint32_t place;
+    uint32_t count; /* of the records before the place */
+    uint32_t left;  /* units */
+} position_t;
+
+/* The record at the position, which is moved behind it. */
+static inline weir_ring_result_t read_record(const weir_ring_t *ring, position_t *position,
+                                             size_t max, weir_str_t *record)
+{
+    uint32_t index, rest, len, units;
+    char *header;
+
+    while (position->left > 0) {
+        index = index_of(ring, position->place);
+        rest = ring->units - index;
+        header = ring->data + (size_t)index * WEIR_RING_UNIT;
+        len = weir_get32(header);
+
+        if (weir_get32(header + 4) != check_of(position->place, len))
+            return WEIR_RING_CORRUPT;
+
+        units = len == GAP ? rest : units_of(len);
+
+        if (units > rest || units > position->left)
+            return WEIR_RING_CORRUPT;
+        if (len != GAP && len > max)
+            return WEIR_RING_CORRUPT;
+
+        position->place = advance(ring, position->place, units);
+        position->left -= units;
+
+        if (len != GAP) {
+            position->count++;
+            record->data = header + WEIR_RING_UNIT;
+            record->len = len;
+            return WEIR_RING_RECORD;
+        }
+    }
+
+    return WEIR_RING_EMPTY;
+}
+
+weir_ring_result_t weir_ring_copy(const weir_ring_t *ring, weir_ring_cursor_t *cursor, size_t max,
+                                  weir_ring_copy_t *copy)
 {
     uint64_t left = used(ring, cursor->head, cursor->next);
-    uint32_t place = PLACE(cursor->next), rest, len;
+    position_t position = {PLACE(cursor->next), COUNT(cursor->next), (uint32_t)left};
+    position_t next = position;
+    weir_ring_result_t result;
+    weir_str_t record;
 
     assert(left <= ring->units);
 
-    while (left > 0) {
-        rest = ring->units - index_of(ring, place);
-        len = weir_get32(at(ring, place));
+    while (copy->records > 0) {
+        result = read_record(ring, &next, max, &record);
 
-        if (weir_get32(at(ring, place) + 4) != check_of(place, len))
-            return WEIR_RING_CORRUPT;
-
-        if (len == GAP) {
-            if (rest > left)
-                return WEIR_RING_CORRUPT;
-
-            place = advance(ring, place, rest);
-            cursor->next = word(place, COUNT(cursor->next));
-            left -= rest;
-            continue;
+        if (result == WEIR_RING_CORRUPT)
+            return result;
+        if (result == WEIR_RING_EMPTY) {
+            /* too few records, or too many, are a sign that a header is wrong */
+            cursor->next = word(next.place, next.count);
+            return next.count == COUNT(cursor->head) ? WEIR_RING_EMPTY : WEIR_RING_CORRUPT;
         }
+        if (record.len > copy->bytes)
+            break;
 
-        if (len > max || units_of(len) > rest || units_of(len) > left)
-            return WEIR_RING_CORRUPT;
-
-        record->data = at(ring, place) + WEIR_RING_UNIT;
-        record->len = len;
-        cursor->next = word(advance(ring, place, units_of(len)), COUNT(cursor->next) + 1);
-        return WEIR_RING_RECORD;
+        if (copy->separated) {
+            memcpy(copy->p, copy->separator.data, copy->separator.len);
+            copy->p += copy->separator.len;
+        }
+        memcpy(copy->p, record.data, record.len);
+        copy->p += record.len;
+        copy->bytes -= record.len;
+        copy->records--;
+        copy->separated = copy->separator.len > 0;
+        position = next;
     }
 
-    return COUNT(cursor->next) == COUNT(cursor->head) ? WEIR_RING_EMPTY : WEIR_RING_CORRUPT;
+    cursor->next = word(position.place, position.count);
+
+    return WEIR_RING_RECORD;
 }
 
 bool weir_ring_commit(weir_ring_t *ring, const weir_ring_cursor_t *cursor, uint32_t *n)

@@ -49,7 +49,7 @@ typedef struct {
     uint32_t units; /* of data, more than 1 */
 } weir_ring_t;
 
-/* What the consumer has read. */
+/* What the consumer has copied. */
 typedef struct {
     uint64_t start; /* tail at the beginning */
     uint64_t next;
@@ -57,7 +57,7 @@ typedef struct {
 } weir_ring_cursor_t;
 
 typedef enum {
-    WEIR_RING_RECORD,
+    WEIR_RING_RECORD, /* there may be more records, for which the copy has no room */
     WEIR_RING_EMPTY,  /* nothing is left */
     WEIR_RING_CORRUPT /* all up to head is to be dropped: weir_ring_reset() */
 } weir_ring_result_t;
@@ -70,14 +70,23 @@ typedef enum {
 char *weir_ring_reserve(weir_ring_t *ring, size_t need, size_t max, size_t *cap);
 
 /* Producer: makes the record of len bytes visible that was written to the place of reserve(). */
-void weir_ring_push(weir_ring_t *ring, const char *payload, size_t len);
+void weir_ring_push(weir_ring_t *ring, char *payload, size_t len);
 
-/* Begins to read at tail. False: nothing can be read, because a word is corrupt. */
+/* Begins at tail. False: nothing can be copied, because a word is corrupt. */
 bool weir_ring_begin(const weir_ring_t *ring, weir_ring_cursor_t *cursor);
 
-/* The next record of at most max bytes; its bytes are those of the ring. */
-weir_ring_result_t weir_ring_read(const weir_ring_t *ring, weir_ring_cursor_t *cursor, size_t max,
-                                  weir_str_t *record);
+/* Where records are copied to, one behind the other. */
+typedef struct {
+    char *p;              /* behind what was copied */
+    size_t bytes;         /* of the records that still have room, without separators */
+    uint32_t records;     /* that may still be copied */
+    weir_str_t separator; /* before each record but the first */
+    bool separated;       /* the next record is not the first one */
+} weir_ring_copy_t;
+
+/* Copies records from the cursor on, of at most max bytes each. After CORRUPT, *copy is undefined. */
+weir_ring_result_t weir_ring_copy(const weir_ring_t *ring, weir_ring_cursor_t *cursor, size_t max,
+                                  weir_ring_copy_t *copy);
 
 /*
  * Frees all records up to a cursor's next, which are *n. False: another consumer has moved tail,

@@ -17,15 +17,16 @@ static void drain(weir_ring_t *ring)
 {
     weir_ring_cursor_t cursor;
     weir_ring_result_t result = WEIR_RING_CORRUPT;
-    weir_str_t record;
+    weir_ring_copy_t copy;
+    char room[4 * MAX];
     uint32_t n;
-    volatile char sum = 0;
 
     if (weir_ring_begin(ring, &cursor)) {
-        while ((result = weir_ring_read(ring, &cursor, MAX, &record)) == WEIR_RING_RECORD) {
-            for (size_t i = 0; i < record.len; i++)
-                sum = (char)(sum + record.data[i]);
-        }
+        do {
+            copy = (weir_ring_copy_t){room, sizeof(room) - 8, 4, {"; ", 2}, false};
+            result = weir_ring_copy(ring, &cursor, MAX, &copy);
+            assert(result == WEIR_RING_CORRUPT || copy.p <= room + sizeof(room));
+        } while (result == WEIR_RING_RECORD);
     }
     if (result == WEIR_RING_CORRUPT)
         (void)weir_ring_reset(ring, &n);

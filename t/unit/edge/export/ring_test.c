@@ -67,6 +67,18 @@ static bool push(weir_ring_t *ring, uint32_t n)
     return true;
 }
 
+/* The next record as a copy in room, which has MAX bytes. */
+static weir_ring_result_t read_one(const weir_ring_t *ring, weir_ring_cursor_t *cursor, char *room,
+                                   weir_str_t *record)
+{
+    weir_ring_copy_t copy = {.p = room, .bytes = MAX, .records = 1};
+    weir_ring_result_t result = weir_ring_copy(ring, cursor, MAX, &copy);
+
+    *record = (weir_str_t){room, (size_t)(copy.p - room)};
+
+    return result;
+}
+
 static void assert_record(weir_str_t record, uint32_t n)
 {
     uint32_t number;
@@ -83,10 +95,11 @@ static uint32_t drain(weir_ring_t *ring, uint32_t next)
 {
     weir_ring_cursor_t cursor;
     weir_str_t record;
+    char room[MAX];
     uint32_t n, first = next;
 
     assert_true(weir_ring_begin(ring, &cursor));
-    while (weir_ring_read(ring, &cursor, MAX, &record) == WEIR_RING_RECORD)
+    while (read_one(ring, &cursor, room, &record) == WEIR_RING_RECORD)
         assert_record(record, next++);
     assert_true(weir_ring_commit(ring, &cursor, &n));
     assert_int_equal(n, next - first);
@@ -147,23 +160,24 @@ static void what_is_not_committed_is_read_again(void **state)
     weir_ring_t ring = new_ring(&memory, 512);
     weir_ring_cursor_t first, second;
     weir_str_t record;
+    char room[MAX];
     uint32_t n;
 
     (void)state;
     push(&ring, 0);
     push(&ring, 1);
     assert_true(weir_ring_begin(&ring, &first));
-    assert_int_equal(weir_ring_read(&ring, &first, MAX, &record), WEIR_RING_RECORD);
+    assert_int_equal(read_one(&ring, &first, room, &record), WEIR_RING_RECORD);
     assert_record(record, 0);
 
     assert_true(weir_ring_begin(&ring, &second));
-    assert_int_equal(weir_ring_read(&ring, &second, MAX, &record), WEIR_RING_RECORD);
+    assert_int_equal(read_one(&ring, &second, room, &record), WEIR_RING_RECORD);
     assert_record(record, 0);
     assert_true(weir_ring_commit(&ring, &second, &n));
     assert_int_equal(n, 1);
 
     /* the first reader was overtaken */
-    assert_int_equal(weir_ring_read(&ring, &first, MAX, &record), WEIR_RING_RECORD);
+    assert_int_equal(read_one(&ring, &first, room, &record), WEIR_RING_RECORD);
     assert_false(weir_ring_commit(&ring, &first, &n));
     assert_int_equal(drain(&ring, 1), 2);
     munmap(memory, sizeof(*memory));
@@ -213,13 +227,12 @@ static void read_all(weir_ring_t *ring)
     weir_ring_cursor_t cursor;
     weir_ring_result_t result = WEIR_RING_CORRUPT;
     weir_str_t record;
+    char room[MAX];
     uint32_t n, read = 0;
 
     if (weir_ring_begin(ring, &cursor)) {
-        while ((result = weir_ring_read(ring, &cursor, MAX, &record)) == WEIR_RING_RECORD) {
-            assert_true(record.data >= ring->data && record.len <= MAX);
-            assert_true(record.data + record.len <=
-                        ring->data + (size_t)ring->units * WEIR_RING_UNIT);
+        while ((result = read_one(ring, &cursor, room, &record)) == WEIR_RING_RECORD) {
+            assert_true(record.len <= MAX);
             read++;
         }
         assert_true(read <= ring->units);
@@ -263,12 +276,48 @@ static void corrupt_memory_is_noticed_and_given_up(void **state)
     }
 }
 
+static void a_copy_ends_where_its_room_ends(void **state)
+{
+    char room[200];
+    shared_t *memory;
+    weir_ring_t ring = new_ring(&memory, 300);
+    weir_ring_cursor_t cursor;
+    weir_ring_copy_t copy = {.p = room, .bytes = 100, .records = 9, .separator = WEIR_STR(", ")};
+    uint32_t n, expected = 0;
+    size_t bytes = 0;
+
+    (void)state;
+    for (n = 0; n < 9; n++)
+        assert_true(push(&ring, n));
+    while (bytes + sizeof(n) + len_of(expected) <= 100)
+        bytes += sizeof(n) + len_of(expected++);
+
+    assert_true(weir_ring_begin(&ring, &cursor));
+    assert_int_equal(weir_ring_copy(&ring, &cursor, MAX, &copy), WEIR_RING_RECORD);
+    assert_int_equal(copy.records, 9 - expected);
+    assert_int_equal(copy.bytes, 100 - bytes);
+    assert_int_equal(copy.p - room, bytes + (expected - 1) * 2);
+    assert_record((weir_str_t){room, sizeof(n) + len_of(0)}, 0);
+    assert_memory_equal(room + sizeof(n) + len_of(0), ", ", 2);
+
+    /* a second ring goes on behind the first one */
+    copy.records = 1;
+    copy.bytes = 100;
+    assert_int_equal(weir_ring_copy(&ring, &cursor, MAX, &copy), WEIR_RING_RECORD);
+    assert_int_equal(copy.p - room, bytes + expected * 2 + sizeof(n) + len_of(expected));
+    assert_true(weir_ring_commit(&ring, &cursor, &n));
+    assert_int_equal(n, expected + 1);
+    assert_int_equal(drain(&ring, n), 9);
+    munmap(memory, sizeof(*memory));
+}
+
 static void a_reset_counts_what_it_drops(void **state)
 {
     shared_t *memory;
     weir_ring_t ring = new_ring(&memory, 100);
     weir_ring_cursor_t cursor;
     weir_str_t record;
+    char room[MAX];
     uint32_t n;
 
     (void)state;
@@ -277,7 +326,7 @@ static void a_reset_counts_what_it_drops(void **state)
     push(&ring, 2);
     memory->data[0] ^= 1;
     assert_true(weir_ring_begin(&ring, &cursor));
-    assert_int_equal(weir_ring_read(&ring, &cursor, MAX, &record), WEIR_RING_CORRUPT);
+    assert_int_equal(read_one(&ring, &cursor, room, &record), WEIR_RING_CORRUPT);
     assert_true(weir_ring_reset(&ring, &n));
     assert_int_equal(n, 3);
     assert_int_equal(weir_ring_freed(&ring), 3);
@@ -294,6 +343,7 @@ int main(void)
         cmocka_unit_test(what_is_not_committed_is_read_again),
         cmocka_unit_test(a_killed_producer_leaves_whole_records),
         cmocka_unit_test(corrupt_memory_is_noticed_and_given_up),
+        cmocka_unit_test(a_copy_ends_where_its_room_ends),
         cmocka_unit_test(a_reset_counts_what_it_drops),
     };
 
