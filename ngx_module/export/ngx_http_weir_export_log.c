@@ -145,11 +145,14 @@ ngx_http_weir_export_log_overflow(ngx_http_weir_exporter_t *ex)
 
     n = ngx_http_weir_export_zone_overflows(ex->sh);
     before = ngx_http_weir_export_get(&ex->sh->overflows);
+
+    if (n == before) {
+        return;
+    }
+
     now = ngx_http_weir_ms();
 
-    if (n == before
-        || ngx_http_weir_export_get(&ex->sh->state)
-           == NGX_HTTP_WEIR_EXPORT_AWAY
+    if (ngx_http_weir_export_get(&ex->sh->state) == NGX_HTTP_WEIR_EXPORT_AWAY
         || (before && now < ngx_http_weir_export_get(&ex->sh->overflow_logged)
                             + NGX_HTTP_WEIR_EXPORT_OVERFLOW))
     {

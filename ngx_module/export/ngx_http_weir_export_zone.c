@@ -339,6 +339,11 @@ ngx_http_weir_export_zone_queued(ngx_http_weir_export_sh_t *sh, uint64_t *bytes,
     *half = 0;
 
     for (i = 0; i < sh->slots; i++) {
+
+        if (weir_ring_is_empty(&sh->slot[i].words)) {
+            continue;
+        }
+
         ring = ngx_http_weir_export_zone_ring(sh, i);
         n += weir_ring_count(&ring, &b);
         *bytes += b;

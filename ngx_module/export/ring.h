@@ -100,6 +100,13 @@ bool weir_ring_commit(weir_ring_t *ring, const weir_ring_cursor_t *cursor, uint3
  */
 bool weir_ring_reset(weir_ring_t *ring, uint32_t *n);
 
+/* True if both words are the same, so that no record waits; for any process. */
+static inline bool weir_ring_is_empty(const weir_ring_words_t *words)
+{
+    return atomic_load_explicit(&words->head, memory_order_acquire) ==
+           atomic_load_explicit(&words->tail, memory_order_acquire);
+}
+
 /* Records that wait, and their bytes with headers, for any process; 0 if a word is corrupt. */
 uint32_t weir_ring_count(const weir_ring_t *ring, uint64_t *bytes);
 
