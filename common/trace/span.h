@@ -56,6 +56,7 @@ typedef enum {
 typedef struct {
     const char *name; /* of the semantic conventions, or "weir." and a name */
     weir_attribute_type_t type;
+    uint32_t name_len; /* 0: it is to be counted */
     union {
         weir_str_t text;
         int64_t number;

@@ -146,6 +146,7 @@ ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
 
     a = &attributes->elts[attributes->n++];
     a->name = name;
+    a->name_len = ngx_strlen(name);        /* a constant where this is inlined */
 
     return a;
 }

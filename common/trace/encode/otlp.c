@@ -58,6 +58,11 @@ static char *write_texts(char *p, const weir_attribute_t *a)
     return p;
 }
 
+static inline size_t name_len(const weir_attribute_t *a)
+{
+    return a->name_len != 0 ? a->name_len : strlen(a->name);
+}
+
 /* The length of the AnyValue; *inner is the length of what its field contains. */
 static inline size_t value_len(const weir_attribute_t *a, size_t *inner)
 {
@@ -107,38 +112,48 @@ static inline char *write_value(char *p, const weir_attribute_t *a, size_t inner
 /* What it takes beside its name and text, at most: a negative number takes ten bytes. */
 #define SHORT_HEAD 17
 
+/* A word of 16 bytes, of which a processor has registers. */
+typedef uint64_t wide_t __attribute__((vector_size(16)));
+
 /*
- * Copies a short text without a call, by words that may overlap at its end. False if the text is
- * not ASCII.
+ * Copies a short text without a call, by words that may overlap. False if the text is not ASCII.
  */
 static inline bool copy_ascii(char *p, const char *text, size_t len)
 {
-    const char *end = text + len;
-    uint64_t word, any;
+    wide_t wide, last_wide;
+    uint64_t word, last;
     uint32_t half, rest = 0;
 
-    if (len >= sizeof(word)) {
-        memcpy(&any, end - sizeof(any), sizeof(any));
-        memcpy(p + len - sizeof(any), &any, sizeof(any));
-        for (; end - text > (ptrdiff_t)sizeof(word); text += sizeof(word), p += sizeof(word)) {
-            memcpy(&word, text, sizeof(word));
-            memcpy(p, &word, sizeof(word));
-            any |= word;
+    if (len >= sizeof(wide)) {
+        memcpy(&last_wide, text + len - sizeof(wide), sizeof(wide));
+        memcpy(p + len - sizeof(wide), &last_wide, sizeof(wide));
+        for (size_t i = 0; i + sizeof(wide) < len; i += sizeof(wide)) {
+            memcpy(&wide, text + i, sizeof(wide));
+            memcpy(p + i, &wide, sizeof(wide));
+            last_wide |= wide;
         }
-        return (any & WEIR_OUT_HIGH) == 0;
+        return ((last_wide[0] | last_wide[1]) & WEIR_OUT_HIGH) == 0;
+    }
+
+    if (len >= sizeof(word)) {
+        memcpy(&word, text, sizeof(word));
+        memcpy(&last, text + len - sizeof(last), sizeof(last));
+        memcpy(p, &word, sizeof(word));
+        memcpy(p + len - sizeof(last), &last, sizeof(last));
+        return ((word | last) & WEIR_OUT_HIGH) == 0;
     }
 
     if (len >= sizeof(half)) {
         memcpy(&half, text, sizeof(half));
-        memcpy(&rest, end - sizeof(rest), sizeof(rest));
+        memcpy(&rest, text + len - sizeof(rest), sizeof(rest));
         memcpy(p, &half, sizeof(half));
         memcpy(p + len - sizeof(rest), &rest, sizeof(rest));
         return ((half | rest) & (uint32_t)WEIR_OUT_HIGH) == 0;
     }
 
-    for (; text < end; text++) {
-        rest |= (unsigned char)*text;
-        *p++ = *text;
+    for (size_t i = 0; i < len; i++) {
+        rest |= (unsigned char)text[i];
+        p[i] = text[i];
     }
 
     return (rest & 0x80) == 0;
@@ -217,7 +232,7 @@ static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t
 {
     for (size_t i = 0; i < attributes->n; i++) {
         const weir_attribute_t *a = &attributes->elts[i];
-        size_t name = strlen(a->name);
+        size_t name = name_len(a);
         char *p = NULL;
 
         if (out->len + SHORT_MAX + SHORT_HEAD <= out->cap) {
