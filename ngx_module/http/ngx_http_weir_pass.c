@@ -26,6 +26,10 @@ static ngx_http_handler_pt ngx_http_weir_pass_handler(ngx_conf_t *cf,
     ngx_module_t *module, ngx_http_weir_pass_t *pass);
 static ngx_command_t *ngx_http_weir_pass_command(ngx_module_t *module,
     char *name);
+static ngx_array_t *ngx_http_weir_pass_fields(ngx_conf_t *cf,
+    ngx_http_weir_pass_t *pass);
+static ngx_uint_t ngx_http_weir_pass_is_field(ngx_keyval_t *kv,
+    ngx_str_t *field);
 
 
 static ngx_http_weir_pass_t  ngx_http_weir_passes[] = {
@@ -314,20 +318,49 @@ ngx_http_weir_pass_command(ngx_module_t *module, char *name)
 }
 
 
+/* The fields that a *_set_header has configured; NULL: none, or not known. */
+
+static ngx_array_t *
+ngx_http_weir_pass_fields(ngx_conf_t *cf, ngx_http_weir_pass_t *pass)
+{
+    char                 *conf;
+    ngx_array_t          *fields;
+    ngx_module_t         *module;
+    ngx_command_t        *cmd;
+    ngx_http_conf_ctx_t  *ctx;
+
+    module = ngx_http_weir_find_module(cf, pass->module);
+    cmd = ngx_http_weir_pass_command(module, pass->set_header);
+
+    if (cmd == NULL || cmd->set != ngx_conf_set_keyval_slot) {
+        return NULL;
+    }
+
+    ctx = cf->ctx;
+    conf = ctx->loc_conf[module->ctx_index];
+    fields = *(ngx_array_t **) (conf + cmd->offset);
+
+    return fields == NGX_CONF_UNSET_PTR ? NULL : fields;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_pass_is_field(ngx_keyval_t *kv, ngx_str_t *field)
+{
+    return kv->key.len == field->len
+           && ngx_strncasecmp(kv->key.data, field->data, field->len) == 0;
+}
+
+
 ngx_uint_t
 ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field, char *value)
 {
-    char                      *conf;
     ngx_uint_t                 i, lines;
     ngx_array_t               *fields;
     ngx_keyval_t              *kv;
-    ngx_module_t              *module;
-    ngx_command_t             *cmd;
-    ngx_http_conf_ctx_t       *ctx;
     ngx_http_weir_pass_t      *pass;
     ngx_http_core_loc_conf_t  *clcf;
 
-    ctx = cf->ctx;
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     pass = clcf->handler ? ngx_http_weir_find_pass(cf, clcf->handler) : NULL;
@@ -336,17 +369,9 @@ ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field, char *value)
         return 0;
     }
 
-    module = ngx_http_weir_find_module(cf, pass->module);
-    cmd = ngx_http_weir_pass_command(module, pass->set_header);
+    fields = ngx_http_weir_pass_fields(cf, pass);
 
-    if (cmd == NULL || cmd->set != ngx_conf_set_keyval_slot) {
-        return 0;
-    }
-
-    conf = ctx->loc_conf[module->ctx_index];
-    fields = *(ngx_array_t **) (conf + cmd->offset);
-
-    if (fields == NULL || fields == NGX_CONF_UNSET_PTR) {
+    if (fields == NULL) {
         return 0;
     }
 
@@ -355,9 +380,7 @@ ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field, char *value)
 
     for (i = 0; i < fields->nelts; i++) {
 
-        if (kv[i].key.len != field->len
-            || ngx_strncasecmp(kv[i].key.data, field->data, field->len) != 0)
-        {
+        if (!ngx_http_weir_pass_is_field(&kv[i], field)) {
             continue;
         }
 
@@ -369,4 +392,69 @@ ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field, char *value)
     }
 
     return lines == 1;
+}
+
+
+ngx_http_upstream_conf_t *
+ngx_http_weir_pass_plain(ngx_conf_t *cf, ngx_str_t *fields, ngx_uint_t n)
+{
+    ngx_uint_t                 i, k, *version;
+    ngx_array_t               *set;
+    ngx_module_t              *module;
+    ngx_keyval_t              *kv;
+    ngx_command_t             *cmd;
+    ngx_http_conf_ctx_t       *ctx;
+    ngx_http_weir_pass_t      *pass;
+    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_upstream_conf_t  *ucf;
+
+    pass = ngx_http_weir_passes;           /* proxy_pass */
+    module = ngx_http_weir_find_module(cf, pass->module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (module == NULL || clcf->handler == NULL) {
+        return NULL;
+    }
+
+    ctx = cf->ctx;
+    ucf = ctx->loc_conf[module->ctx_index];
+
+    if (ucf->upstream == NULL || ucf->upstream == NGX_CONF_UNSET_PTR
+        || ngx_http_weir_pass_handler(cf, module, pass) != clcf->handler)
+    {
+        return NULL;
+    }
+
+#if (NGX_HTTP_CACHE)
+
+    if (ucf->cache) {
+        return NULL;
+    }
+
+#endif
+
+    cmd = ngx_http_weir_pass_command(module, "proxy_http_version");
+
+    if (cmd == NULL || cmd->set != ngx_conf_set_enum_slot) {
+        return NULL;
+    }
+
+    version = (ngx_uint_t *) ((char *) ucf + cmd->offset);
+
+    if (*version != NGX_HTTP_VERSION_10 && *version != NGX_HTTP_VERSION_11) {
+        return NULL;
+    }
+
+    set = ngx_http_weir_pass_fields(cf, pass);
+    kv = set ? set->elts : NULL;
+
+    for (i = 0; set && i < set->nelts; i++) {
+        for (k = 0; k < n; k++) {
+            if (ngx_http_weir_pass_is_field(&kv[i], &fields[k])) {
+                return NULL;
+            }
+        }
+    }
+
+    return ucf;
 }

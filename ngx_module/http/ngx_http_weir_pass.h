@@ -65,4 +65,15 @@ ngx_uint_t ngx_http_weir_pass_sets(ngx_conf_t *cf, ngx_str_t *field,
     char *value);
 
 
+/*
+ * The configuration with which proxy_pass asks an upstream for the location that
+ * is being merged, if its requests are texts of HTTP/1, to an upstream that is
+ * named without variables, without nginx's own cache, and without request fields
+ * of these names (proxy_set_header); else NULL.  Must be called as
+ * ngx_http_weir_pass_sets().
+ */
+ngx_http_upstream_conf_t *ngx_http_weir_pass_plain(ngx_conf_t *cf,
+    ngx_str_t *fields, ngx_uint_t n);
+
+
 #endif /* _NGX_HTTP_WEIR_PASS_H_INCLUDED_ */

@@ -6,6 +6,7 @@
  *     context    the context of a request: received, or new; whether sampled
  *     extract    the context that the client sent
  *     inject     the context that is sent to upstreams, one span id per try
+ *     direct     the same for proxy_pass over HTTP/1, with less work
  *     end        whether the trace is kept, at the end of the request
  *     refresh    the trace of a background refresh
  *     server     the server span of a kept request
@@ -74,9 +75,20 @@ typedef struct {
                                               sampled, some are kept and their
                                               ids published */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
+    ngx_http_upstream_conf_t    *direct;   /* of proxy_pass, whose requests get
+                                              the context from direct; NULL: by
+                                              inject */
+    ngx_http_upstream_init_peer_pt  init;  /* with direct: that of its upstream */
     ngx_http_weir_trace_known_t  *known;   /* an array, of this process; NULL:
                                               off */
 } ngx_http_weir_trace_loc_conf_t;
+
+
+/* An upstream whose initialization is ngx_http_weir_trace_direct_init(). */
+typedef struct {
+    ngx_http_upstream_srv_conf_t    *upstream;
+    ngx_http_upstream_init_peer_pt   init;  /* its own one */
+} ngx_http_weir_trace_direct_t;
 
 
 typedef struct ngx_http_weir_trace_publish_s  ngx_http_weir_trace_publish_t;
@@ -85,6 +97,7 @@ typedef struct ngx_http_weir_trace_publish_s  ngx_http_weir_trace_publish_t;
 typedef struct {
     ngx_http_weir_trace_publish_t  *publish;  /* NULL: no ids are published */
     ngx_uint_t                   used;     /* bool: by a weir_trace */
+    ngx_array_t                  direct;   /* of ngx_http_weir_trace_direct_t */
     ngx_int_t                    version;  /* indexes of variables */
     ngx_int_t                    cache_status;
 } ngx_http_weir_trace_main_conf_t;
@@ -112,6 +125,8 @@ struct ngx_http_weir_trace_call_s {
     uint64_t                     start;    /* ngx_http_weir_ticks() */
     ngx_uint_t                   context;  /* NGX_HTTP_WEIR_TRACE_... */
     ngx_http_weir_trace_call_t  *next;     /* earlier */
+    ngx_int_t                  (*reinit)(ngx_http_request_t *r); /* direct: that
+                                              of the upstream */
     char                         traceparent[WEIR_CONTEXT_LEN]; /* as it was
                                               first sent */
 };
@@ -217,6 +232,26 @@ void ngx_http_weir_trace_refresh_begin(ngx_http_weir_trace_refresh_t *refresh,
 
 /* inject: the handler of the precontent phase. */
 ngx_int_t ngx_http_weir_trace_content_handler(ngx_http_request_t *r);
+
+/*
+ * inject: a new call, which is not in its context's list yet; NULL: weir_trace is
+ * off for the request, or no memory.
+ */
+ngx_http_weir_trace_call_t *ngx_http_weir_trace_call_create(
+    ngx_http_request_t *r, ngx_http_weir_trace_loc_conf_t *tlcf);
+
+/*
+ * inject: the request is made again from the same buffers, for another server;
+ * data is the call.
+ */
+void ngx_http_weir_trace_inject_again(ngx_http_request_t *r, void *data);
+
+/*
+ * direct: finds out whether the location that is being merged is asked by it.
+ * NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_trace_direct_merge(ngx_conf_t *cf,
+    ngx_http_weir_trace_loc_conf_t *tlcf);
 
 /* end: the handler of the log phase. */
 ngx_int_t ngx_http_weir_trace_log_handler(ngx_http_request_t *r);

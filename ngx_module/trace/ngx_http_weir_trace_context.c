@@ -118,12 +118,15 @@ ngx_http_weir_trace_get(ngx_http_request_t *r)
         return NULL;
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_weir_trace_ctx_t));
+    /* ngx_pool_cleanup_add() with one allocation */
+
+    cln = ngx_palloc(r->pool, sizeof(ngx_pool_cleanup_t)
+                              + sizeof(ngx_http_weir_trace_ctx_t));
     if (cln == NULL) {
         return NULL;
     }
 
-    ctx = cln->data;
+    ctx = (ngx_http_weir_trace_ctx_t *) (cln + 1);
 
     if (ngx_http_weir_trace_begin(r, tlcf, weir_trace_ids_draw(), ctx)
         != NGX_OK)
@@ -132,6 +135,10 @@ ngx_http_weir_trace_get(ngx_http_request_t *r)
     }
 
     cln->handler = ngx_http_weir_trace_cleanup;
+    cln->data = ctx;
+    cln->next = r->pool->cleanup;
+    r->pool->cleanup = cln;
+
     ngx_http_set_ctx(r, ctx, ngx_http_weir_trace_module);
 
     return ctx;

@@ -27,8 +27,6 @@ static ngx_int_t ngx_http_weir_trace_inject_b3(ngx_http_request_t *r,
     ngx_list_t *headers, weir_context_t *context,
     ngx_http_weir_trace_call_t *call);
 static void ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data);
-static void ngx_http_weir_trace_inject_again(ngx_http_request_t *r,
-    void *data);
 static ngx_uint_t ngx_http_weir_trace_inject_write(ngx_http_request_t *r,
     uint8_t *old, uint8_t *id);
 
@@ -72,7 +70,10 @@ static ngx_str_t  ngx_http_weir_trace_inject_names[] = {
     (sizeof(ngx_http_weir_trace_inject_names) / sizeof(ngx_str_t))
 
 
-/* Before the content phase, in each location that asks an upstream. */
+/*
+ * Before the content phase, in each location that asks an upstream.  A background
+ * refresh, whose trace begins here, is never asked by direct.
+ */
 
 ngx_int_t
 ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
@@ -80,22 +81,55 @@ ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
     ngx_http_weir_loc_conf_t        *wlcf;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
-    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
-    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
-
     if (r->internal) {
         ngx_http_weir_forward_release(r);
     }
 
-    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF || wlcf->pass.len == 0
-        || r->content_handler == NULL)
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF
+        || (tlcf->direct && !r->background) || r->content_handler == NULL)
     {
         return NGX_DECLINED;
     }
 
-    ngx_http_weir_trace_inject(r, NULL);
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+
+    if (wlcf->pass.len) {
+        ngx_http_weir_trace_inject(r, NULL);
+    }
 
     return NGX_DECLINED;
+}
+
+
+ngx_http_weir_trace_call_t *
+ngx_http_weir_trace_call_create(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf)
+{
+    ngx_http_weir_trace_ctx_t   *ctx;
+    ngx_http_weir_trace_call_t  *call;
+
+    ctx = ngx_http_weir_trace_get(r);
+
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    call = ctx->calls ? ngx_palloc(r->pool, sizeof(ngx_http_weir_trace_call_t))
+                      : &ctx->first;
+    if (call == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(call, offsetof(ngx_http_weir_trace_call_t, traceparent));
+
+    call->request = r;
+    call->ctx = ctx;
+    call->context = tlcf->context;
+    weir_trace_ids_span(call->first.id);
+
+    return call;
 }
 
 
@@ -104,43 +138,26 @@ ngx_http_weir_trace_content_handler(ngx_http_request_t *r)
 static void
 ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data)
 {
-    ngx_uint_t                       context;
-    ngx_http_weir_trace_ctx_t       *ctx;
     ngx_http_weir_trace_call_t      *call;
     ngx_http_weir_trace_loc_conf_t  *tlcf;
 
-    ctx = ngx_http_weir_trace_get(r);
+    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
+    call = ngx_http_weir_trace_call_create(r, tlcf);
 
-    if (ctx == NULL) {
-        return;
-    }
-
-    call = ctx->calls ? ngx_palloc(r->pool, sizeof(ngx_http_weir_trace_call_t))
-                      : &ctx->first;
     if (call == NULL) {
         return;
     }
-
-    tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
-    context = tlcf->context;
-
-    ngx_memzero(call, offsetof(ngx_http_weir_trace_call_t, traceparent));
-
-    call->request = r;
-    call->ctx = ctx;
-    call->context = context;
-    weir_trace_ids_span(call->first.id);
 
     call->forward.cloned = ngx_http_weir_trace_inject;
     call->forward.made = ngx_http_weir_trace_inject_made;
     call->forward.data = call;
 
-    if (context & NGX_HTTP_WEIR_TRACE_INJECT) {
+    if (call->context & NGX_HTTP_WEIR_TRACE_INJECT) {
         call->forward.add = ngx_http_weir_trace_inject_add;
         call->forward.again = ngx_http_weir_trace_inject_again;
         call->forward.names = ngx_http_weir_trace_inject_names;
-        call->forward.n = (context & (NGX_HTTP_WEIR_TRACE_B3
-                                      |NGX_HTTP_WEIR_TRACE_B3MULTI))
+        call->forward.n = (call->context & (NGX_HTTP_WEIR_TRACE_B3
+                                            |NGX_HTTP_WEIR_TRACE_B3MULTI))
                           ? NGX_HTTP_WEIR_TRACE_NAMES_ALL
                           : NGX_HTTP_WEIR_TRACE_NAMES_W3C;
     }
@@ -149,8 +166,8 @@ ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data)
         return;
     }
 
-    call->next = ctx->calls;
-    ctx->calls = call;
+    call->next = call->ctx->calls;
+    call->ctx->calls = call;
 }
 
 
@@ -258,7 +275,7 @@ ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data)
 
 /* Called while the last state is that of the new try. */
 
-static void
+void
 ngx_http_weir_trace_inject_again(ngx_http_request_t *r, void *data)
 {
     ngx_http_weir_trace_call_t  *call = data;

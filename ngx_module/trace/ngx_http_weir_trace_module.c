@@ -171,7 +171,19 @@ ngx_http_weir_trace_variable(ngx_http_request_t *r,
 static void *
 ngx_http_weir_trace_create_main_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_trace_main_conf_t));
+    ngx_http_weir_trace_main_conf_t  *tmcf;
+
+    tmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_trace_main_conf_t));
+
+    if (tmcf == NULL
+        || ngx_array_init(&tmcf->direct, cf->pool, 4,
+                          sizeof(ngx_http_weir_trace_direct_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return tmcf;
 }
 
 

@@ -23,7 +23,7 @@ static const weir_metric_t duration = {"http_server_request_duration_seconds", "
                                        WEIR_METRIC_HISTOGRAM, "Durations."};
 
 static const weir_attribute_t of_resource[] = {
-    {"service.name", WEIR_ATTRIBUTE_TEXT, {.text = {"edge", 4}}},
+    {.name = "service.name", .type = WEIR_ATTRIBUTE_TEXT, .value.text = {"edge", 4}},
 };
 static const weir_span_resource_t resource = {{of_resource, 1}};
 
