@@ -11,6 +11,7 @@
  *     refresh    the trace of a background refresh
  *     server     the server span of a kept request
  *     client     the client spans of its upstreams, the spans of its waits
+ *     redact     queries without credentials
  *     known      what these have in common with those of other requests
  *     publish    the ids of traces that are kept late
  *
@@ -98,8 +99,8 @@ typedef struct {
     ngx_http_weir_trace_publish_t  *publish;  /* NULL: no ids are published */
     ngx_uint_t                   used;     /* bool: by a weir_trace */
     ngx_array_t                  direct;   /* of ngx_http_weir_trace_direct_t */
-    ngx_int_t                    version;  /* indexes of variables */
-    ngx_int_t                    cache_status;
+    ngx_http_variable_t         *version;  /* of Weir; in this process */
+    ngx_http_variable_t         *cache_status;
 } ngx_http_weir_trace_main_conf_t;
 
 

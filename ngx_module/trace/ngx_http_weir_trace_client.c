@@ -257,8 +257,10 @@ static void
 ngx_http_weir_trace_try_key(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
     ngx_http_weir_trace_key_t *key)
 {
-    ngx_str_t                   method;
+    ngx_uint_t                  method;
     ngx_http_upstream_state_t  *state;
+
+    key->number = 0;
 
     state = call->request->upstream_states->elts;
     state += i;
@@ -267,19 +269,25 @@ ngx_http_weir_trace_try_key(ngx_http_weir_trace_call_t *call, ngx_uint_t i,
         || state->status == 0 || state->peer->len == 0
         || ngx_http_weir_trace_try_has_failed(state))
     {
-        key->len = NGX_HTTP_WEIR_TRACE_KEY_MAX + 1;
         return;
     }
 
-    ngx_http_weir_trace_method_sent(call->request, &method);
+    method = ngx_http_weir_trace_method_number(call->request);
 
-    ngx_http_weir_trace_key(key, (uint64_t) WEIR_SPAN_CLIENT << 56
-                                 | state->status);
-    ngx_http_weir_trace_key_add(key, &method);
-    ngx_http_weir_trace_key_add(key, state->peer);
+    if (method == 0) {
+        return;
+    }
+
+    /* a status that has not failed is less than 400 */
+
+    key->number = (uint64_t) WEIR_SPAN_CLIENT << 60
+                  | (uint64_t) method << 12 | state->status;
+    key->version = NULL;
+    key->cache_status = NULL;
+    key->text = *state->peer;
 
     /* servers often differ in their last digit */
-    key->sum += 1 + state->peer->data[state->peer->len - 1];
+    key->slot = state->status + 1 + state->peer->data[state->peer->len - 1];
 }
 
 

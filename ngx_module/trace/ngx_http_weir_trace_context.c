@@ -25,6 +25,8 @@ static ngx_uint_t ngx_http_weir_trace_is_refresh(ngx_http_request_t *r);
 static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_refresh(
     ngx_http_request_t *r);
 static void ngx_http_weir_trace_cleanup(void *data);
+static ngx_int_t ngx_http_weir_trace_begin_received(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_trace_resolve(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, ngx_uint_t *mode,
     uint64_t *threshold);
@@ -229,13 +231,44 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
     ngx_http_weir_trace_ctx_t *ctx)
 {
+    ngx_memzero(ctx, offsetof(ngx_http_weir_trace_ctx_t, first));
+    ctx->request = r;
+
+    weir_trace_ids_complete(drawn, &ctx->context);
+
+    ctx->late = tlcf->late && ngx_http_weir_export_enabled(r);
+
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_VARIABLE
+        || (tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT))
+    {
+        return ngx_http_weir_trace_begin_received(r, tlcf, ctx);
+    }
+
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_RATIO
+        && weir_sampling_randomness_of(drawn) >= tlcf->threshold)
+    {
+        ngx_http_weir_trace_sampled(ctx);
+        ctx->tracestate = tlcf->tracestate;
+
+    } else if (ctx->late) {
+        ngx_str_set(&ctx->tracestate, WEIR_TRACE_LATE_KEY "="
+                                      WEIR_TRACE_LATE_VALUE);
+    }
+
+    return NGX_OK;
+}
+
+
+/* The same where the request decides. */
+
+static ngx_int_t
+ngx_http_weir_trace_begin_received(ngx_http_request_t *r,
+    ngx_http_weir_trace_loc_conf_t *tlcf, ngx_http_weir_trace_ctx_t *ctx)
+{
     uint64_t                        threshold;
     ngx_uint_t                      mode;
     weir_tracestate_t               none;
     ngx_http_weir_trace_received_t  received;
-
-    static ngx_str_t  late = ngx_string(WEIR_TRACE_LATE_KEY "="
-                                        WEIR_TRACE_LATE_VALUE);
 
     mode = tlcf->mode;
     threshold = tlcf->threshold;
@@ -246,13 +279,6 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    ngx_memzero(ctx, offsetof(ngx_http_weir_trace_ctx_t, first));
-    ctx->request = r;
-
-    weir_trace_ids_complete(drawn, &ctx->context);
-
-    ctx->late = tlcf->late && ngx_http_weir_export_enabled(r);
-
     if (tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT) {
         ngx_http_weir_trace_extract(r, tlcf->context, &received);
 
@@ -261,19 +287,6 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
 
     if (mode == NGX_HTTP_WEIR_TRACE_PARENT) {
         threshold = WEIR_SAMPLING_NEVER;
-    }
-
-    if (mode == tlcf->mode) {
-
-        if (weir_sampling_randomness_of(drawn) >= threshold) {
-            ngx_http_weir_trace_sampled(ctx);
-            ctx->tracestate = tlcf->tracestate;
-
-        } else if (ctx->late) {
-            ctx->tracestate = late;
-        }
-
-        return NGX_OK;
     }
 
     none.n = 0;

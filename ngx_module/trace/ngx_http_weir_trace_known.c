@@ -3,9 +3,9 @@
  * few requests change (method, host, status, server of the upstream).  They are
  * encoded once, and copied into the spans that follow.
  *
- * A key is all that the encoded bytes depend on beside the location, as texts
- * with their lengths; spans with the same key share the bytes.  The last spans
- * of a location are kept, in slots by their keys.  The memory is that of the
+ * A key is all that the encoded bytes depend on beside the location.  Spans with
+ * the same key share the bytes.  The last spans of a
+ * location are kept, in slots by their keys.  The memory is that of the
  * location's configuration in this process.
  */
 
@@ -22,9 +22,12 @@
 
 
 struct ngx_http_weir_trace_known_s {
-    size_t                      key_len;   /* 0: nothing is known */
+    uint64_t                    number;    /* of the key; 0: nothing is known */
+    const void                 *version;
+    const void                 *cache_status;
+    size_t                      text_len;
     size_t                      len;       /* of encoded */
-    u_char                      key[NGX_HTTP_WEIR_TRACE_KEY_MAX];
+    u_char                      text[NGX_HTTP_WEIR_TRACE_KEY_MAX];
     char                        encoded[384];
 };
 
@@ -43,7 +46,7 @@ ngx_http_weir_trace_known_create(ngx_pool_t *pool)
 
 /* NULL: nothing can be kept for this request. */
 
-static ngx_http_weir_trace_known_t *
+static ngx_inline ngx_http_weir_trace_known_t *
 ngx_http_weir_trace_known_slot(ngx_http_request_t *r,
     ngx_http_weir_trace_key_t *key)
 {
@@ -51,11 +54,13 @@ ngx_http_weir_trace_known_slot(ngx_http_request_t *r,
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
 
-    if (tlcf->known == NULL || key->len > NGX_HTTP_WEIR_TRACE_KEY_MAX) {
+    if (key->number == 0 || key->text.len > NGX_HTTP_WEIR_TRACE_KEY_MAX
+        || tlcf->known == NULL)
+    {
         return NULL;
     }
 
-    return &tlcf->known[key->sum & (NGX_HTTP_WEIR_TRACE_KNOWN - 1)];
+    return &tlcf->known[key->slot & (NGX_HTTP_WEIR_TRACE_KNOWN - 1)];
 }
 
 
@@ -67,8 +72,11 @@ ngx_http_weir_trace_known(ngx_http_request_t *r,
 
     known = ngx_http_weir_trace_known_slot(r, key);
 
-    if (known == NULL || known->key_len != key->len
-        || ngx_memcmp(known->key, key->data, key->len) != 0)
+    if (known == NULL || known->number != key->number
+        || known->version != key->version
+        || known->cache_status != key->cache_status
+        || known->text_len != key->text.len
+        || ngx_memcmp(known->text, key->text.data, key->text.len) != 0)
     {
         return 0;
     }
@@ -92,15 +100,18 @@ ngx_http_weir_trace_known_keep(ngx_http_request_t *r,
         return;
     }
 
-    known->key_len = 0;
+    known->number = 0;
     known->len = ngx_http_weir_export_common(r, span, known->encoded,
                                              sizeof(known->encoded));
     if (known->len == 0) {
         return;
     }
 
-    ngx_memcpy(known->key, key->data, key->len);
-    known->key_len = key->len;
+    ngx_memcpy(known->text, key->text.data, key->text.len);
+    known->text_len = key->text.len;
+    known->version = key->version;
+    known->cache_status = key->cache_status;
+    known->number = key->number;
 
     span->encoded.data = known->encoded;
     span->encoded.len = known->len;

@@ -17,7 +17,15 @@ static void *ngx_http_weir_trace_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_init_process(ngx_cycle_t *cycle);
+static ngx_http_variable_t *ngx_http_weir_trace_find_variable(
+    ngx_cycle_t *cycle, ngx_str_t *name);
 static void ngx_http_weir_trace_exit_process(ngx_cycle_t *cycle);
+
+
+/* What spans show. */
+static ngx_str_t  ngx_http_weir_trace_version = ngx_string("weir_version");
+static ngx_str_t  ngx_http_weir_trace_cache_status =
+    ngx_string("weir_cache_status");
 
 
 static ngx_command_t  ngx_http_weir_trace_commands[] = {
@@ -214,21 +222,19 @@ ngx_http_weir_trace_init(ngx_conf_t *cf)
 {
     ngx_http_weir_trace_main_conf_t  *tmcf;
 
-    static ngx_str_t  version = ngx_string("weir_version");
-    static ngx_str_t  cache_status = ngx_string("weir_cache_status");
-
     tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_trace_module);
 
     if (!tmcf->used) {
         return NGX_OK;
     }
 
-    tmcf->version = ngx_http_get_variable_index(cf, &version);
-    tmcf->cache_status = ngx_http_get_variable_index(cf, &cache_status);
-
     ngx_http_weir_record_identity = ngx_http_weir_trace_identity;
 
-    if (tmcf->version == NGX_ERROR || tmcf->cache_status == NGX_ERROR) {
+    if (ngx_http_get_variable_index(cf, &ngx_http_weir_trace_version)
+        == NGX_ERROR
+        || ngx_http_get_variable_index(cf, &ngx_http_weir_trace_cache_status)
+           == NGX_ERROR)
+    {
         return NGX_ERROR;
     }
 
@@ -249,9 +255,43 @@ ngx_http_weir_trace_init(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_trace_init_process(ngx_cycle_t *cycle)
 {
+    ngx_http_weir_trace_main_conf_t  *tmcf;
+
     weir_trace_ids_seed();
 
+    tmcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_trace_module);
+
+    if (tmcf && tmcf->used) {
+        tmcf->version = ngx_http_weir_trace_find_variable(cycle,
+                                          &ngx_http_weir_trace_version);
+        tmcf->cache_status = ngx_http_weir_trace_find_variable(cycle,
+                                          &ngx_http_weir_trace_cache_status);
+    }
+
     return NGX_OK;
+}
+
+
+/* One that has an index. */
+
+static ngx_http_variable_t *
+ngx_http_weir_trace_find_variable(ngx_cycle_t *cycle, ngx_str_t *name)
+{
+    ngx_http_variable_t        *v;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    for (v = cmcf->variables.elts;
+         v->name.len != name->len
+         || ngx_strncmp(v->name.data, name->data, name->len) != 0;
+         v++)
+    {
+        /* void */
+    }
+
+    return v;
 }
 
 

@@ -4,6 +4,7 @@
 #define _NGX_HTTP_WEIR_TRACE_PRIVATE_H_INCLUDED_
 
 
+#include "common/trace/span.h"
 #include "http/ngx_http_weir_assert.h"
 #include "record/ngx_http_weir_record.h"
 #include "trace/ngx_http_weir_trace.h"
@@ -45,15 +46,23 @@ typedef struct {
 } ngx_http_weir_trace_method_t;
 
 
-/* The longest key, in bytes; spans with longer ones share nothing. */
-#define NGX_HTTP_WEIR_TRACE_KEY_MAX  144
+/* The longest text of a key, in bytes; spans with longer ones share nothing. */
+#define NGX_HTTP_WEIR_TRACE_KEY_MAX  255
+
+/* The greatest status that a key has room for. */
+#define NGX_HTTP_WEIR_TRACE_STATUS_MAX  4095
 
 
-/* See known. */
+/*
+ * See known.  What the pointers point to has the life of the configuration, and
+ * another address if it is another text.
+ */
 typedef struct {
-    size_t                      len;       /* more than ..._KEY_MAX: no key */
-    ngx_uint_t                  sum;       /* selects the slot */
-    u_char                      data[NGX_HTTP_WEIR_TRACE_KEY_MAX];
+    uint64_t                    number;    /* 0: no key */
+    const void                 *version;
+    const void                 *cache_status;
+    ngx_str_t                   text;
+    ngx_uint_t                  slot;      /* modulo the number of slots */
 } ngx_http_weir_trace_key_t;
 
 
@@ -74,15 +83,18 @@ void ngx_http_weir_trace_known_keep(ngx_http_request_t *r,
 /* server: exports the server span; as ngx_http_weir_export_span(). */
 ngx_int_t ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept);
 
-/* server: the method as it was sent, of the client or a subrequest. */
-void ngx_http_weir_trace_method_sent(ngx_http_request_t *r, ngx_str_t *sent);
+/*
+ * server: the number of the method that was sent, of the client or a subrequest;
+ * 0: not known, or not that of r->method.
+ */
+ngx_uint_t ngx_http_weir_trace_method_number(ngx_http_request_t *r);
 
 /* server: the method of the client's request, or of a subrequest. */
 void ngx_http_weir_trace_method(ngx_http_request_t *r,
     ngx_http_weir_trace_method_t *method);
 
 /*
- * server: copies a query, or a URL with one, without the values of parameters
+ * redact: copies a query, or a URL with one, without the values of parameters
  * that are credentials (conventions of url.query).  Returns the length, at most
  * NGX_HTTP_WEIR_TRACE_URL_MAX.
  */
@@ -149,38 +161,6 @@ ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
     a->name_len = ngx_strlen(name);        /* a constant where this is inlined */
 
     return a;
-}
-
-
-/* Begins a key; number is a part of it. */
-
-static ngx_inline void
-ngx_http_weir_trace_key(ngx_http_weir_trace_key_t *key, uint64_t number)
-{
-    ngx_memcpy(key->data, &number, sizeof(number));
-    key->len = sizeof(number);
-    key->sum = number;
-}
-
-
-/* Adds a text to the key, with its length before it. */
-
-static ngx_inline void
-ngx_http_weir_trace_key_add(ngx_http_weir_trace_key_t *key, ngx_str_t *text)
-{
-    uint16_t  len;
-
-    len = text->len;
-
-    if (key->len + sizeof(len) + text->len > NGX_HTTP_WEIR_TRACE_KEY_MAX) {
-        key->len = NGX_HTTP_WEIR_TRACE_KEY_MAX + 1;
-        return;
-    }
-
-    ngx_memcpy(key->data + key->len, &len, sizeof(len));
-    key->len += sizeof(len);
-    ngx_memcpy(key->data + key->len, text->data, text->len);
-    key->len += text->len;
 }
 
 

@@ -21,6 +21,13 @@ typedef struct {
 } ngx_http_weir_trace_shown_t;
 
 
+static ngx_int_t ngx_http_weir_trace_server_new(
+    ngx_http_weir_trace_kept_t *kept, weir_span_t *span,
+    ngx_http_weir_trace_attributes_t *attributes,
+    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key);
+static ngx_int_t ngx_http_weir_trace_server_export(
+    ngx_http_weir_trace_kept_t *kept, weir_span_t *span,
+    ngx_http_weir_trace_attributes_t *attributes);
 static void ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
     ngx_http_weir_trace_shown_t *shown);
 static void ngx_http_weir_trace_server_key(ngx_http_request_t *r,
@@ -29,16 +36,19 @@ static void ngx_http_weir_trace_server_request(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *query);
 static size_t ngx_http_weir_trace_server_target(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *name);
+static void ngx_http_weir_trace_method_sent(ngx_http_request_t *r,
+    ngx_str_t *sent);
+static void ngx_http_weir_trace_server_protocol(ngx_http_request_t *r,
+    ngx_str_t *version);
 static void ngx_http_weir_trace_server_host(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes);
 static void ngx_http_weir_trace_server_outcome(
     ngx_http_weir_trace_shown_t *shown,
     ngx_http_weir_trace_attributes_t *attributes, u_char *number);
 static void ngx_http_weir_trace_server_variable(ngx_http_request_t *r,
-    ngx_int_t index, ngx_str_t *value);
+    ngx_http_variable_t *variable, ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_trace_server_events(
     ngx_http_weir_trace_kept_t *kept, weir_span_event_t *events);
-static ngx_uint_t ngx_http_weir_trace_is_credential(u_char *name, size_t len);
 
 
 /* Those that the conventions know; http.request.method has no others. */
@@ -61,16 +71,9 @@ ngx_int_t
 ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
 {
     weir_span_t                        span;
-    ngx_http_request_t                *r;
-    weir_span_event_t                  events[NGX_HTTP_WEIR_RECORD_EVENTS];
     ngx_http_weir_trace_key_t          key;
     ngx_http_weir_trace_shown_t        shown;
     ngx_http_weir_trace_attributes_t   attributes;
-    u_char                             query[NGX_HTTP_WEIR_TRACE_URL_MAX],
-                                       number[NGX_INT_T_LEN],
-                                       name[NGX_HTTP_WEIR_ROUTE_MAX + 16];
-
-    r = kept->request;
 
     ngx_http_weir_trace_child(kept->ctx, &span);
 
@@ -84,35 +87,69 @@ ngx_http_weir_trace_server(ngx_http_weir_trace_kept_t *kept)
     attributes.n = 0;
     span.attributes.elts = attributes.elts;
 
-    ngx_http_weir_trace_server_shown(r, &shown);
-    ngx_http_weir_trace_server_key(r, &shown, &key);
-
-    if (!ngx_http_weir_trace_known(r, &key, &span)) {
-        span.name.data = (char *) name;
-        span.name.len = ngx_http_weir_trace_server_target(r, &attributes, name);
-        ngx_http_weir_trace_server_outcome(&shown, &attributes, number);
-
-        span.attributes.n = attributes.n;
-        ngx_http_weir_trace_known_keep(r, &key, &span);
-
-        if (span.encoded.len) {
-            attributes.n = 0;
-        }
-    }
-
-    ngx_http_weir_trace_server_request(r, &attributes, query);
+    ngx_http_weir_trace_server_shown(kept->request, &shown);
+    ngx_http_weir_trace_server_key(kept->request, &shown, &key);
 
     span.status = shown.status < NGX_HTTP_INTERNAL_SERVER_ERROR
                   ? WEIR_SPAN_STATUS_UNSET : WEIR_SPAN_STATUS_ERROR;
-    span.events = events;
-    span.event_count = ngx_http_weir_trace_server_events(kept, events);
-    span.attributes.n = attributes.n;
 
-    return ngx_http_weir_export_span(r, &span);
+    if (ngx_http_weir_trace_known(kept->request, &key, &span)) {
+        return ngx_http_weir_trace_server_export(kept, &span, &attributes);
+    }
+
+    return ngx_http_weir_trace_server_new(kept, &span, &attributes, &shown,
+                                          &key);
 }
 
 
-static void
+/* The first span of a key, or one that shares nothing. */
+
+static ngx_int_t
+ngx_http_weir_trace_server_new(ngx_http_weir_trace_kept_t *kept,
+    weir_span_t *span, ngx_http_weir_trace_attributes_t *attributes,
+    ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key)
+{
+    u_char  number[NGX_INT_T_LEN], name[NGX_HTTP_WEIR_ROUTE_MAX + 16];
+
+    span->name.data = (char *) name;
+    span->name.len = ngx_http_weir_trace_server_target(kept->request,
+                                                       attributes, name);
+    ngx_http_weir_trace_server_outcome(shown, attributes, number);
+
+    span->attributes.n = attributes->n;
+    ngx_http_weir_trace_known_keep(kept->request, key, span);
+
+    if (span->encoded.len) {
+        attributes->n = 0;
+    }
+
+    return ngx_http_weir_trace_server_export(kept, span, attributes);
+}
+
+
+/* Adds what the request has for itself. */
+
+static ngx_int_t
+ngx_http_weir_trace_server_export(ngx_http_weir_trace_kept_t *kept,
+    weir_span_t *span, ngx_http_weir_trace_attributes_t *attributes)
+{
+    weir_span_event_t  events[NGX_HTTP_WEIR_RECORD_EVENTS];
+    u_char             query[NGX_HTTP_WEIR_TRACE_URL_MAX];
+
+    ngx_http_weir_trace_server_request(kept->request, attributes, query);
+
+    if (kept->record && kept->record->events) {
+        span->events = events;
+        span->event_count = ngx_http_weir_trace_server_events(kept, events);
+    }
+
+    span->attributes.n = attributes->n;
+
+    return ngx_http_weir_export_span(kept->request, span);
+}
+
+
+static ngx_inline void
 ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
     ngx_http_weir_trace_shown_t *shown)
 {
@@ -133,33 +170,41 @@ ngx_http_weir_trace_server_shown(ngx_http_request_t *r,
  * one, which is rare.
  */
 
-static void
+static ngx_inline void
 ngx_http_weir_trace_server_key(ngx_http_request_t *r,
     ngx_http_weir_trace_shown_t *shown, ngx_http_weir_trace_key_t *key)
 {
-    ngx_str_t  method;
+    ngx_uint_t  method;
 
-    if (r->headers_in.host == NULL || r->request_line.len == 0
-        || r->headers_in.server.data != r->headers_in.host->value.data)
+    key->number = 0;
+
+    if (r->headers_in.host == NULL
+        || r->headers_in.server.data != r->headers_in.host->value.data
+        || r->headers_in.server.len > NGX_HTTP_WEIR_TRACE_KEY_MAX
+        || r->http_protocol.len != sizeof("HTTP/1.1") - 1
+        || shown->status > NGX_HTTP_WEIR_TRACE_STATUS_MAX)
     {
-        key->len = NGX_HTTP_WEIR_TRACE_KEY_MAX + 1;
         return;
     }
 
-    ngx_http_weir_trace_method_sent(r, &method);
+    method = ngx_http_weir_trace_method_number(r);
 
-    ngx_http_weir_trace_key(key, (uint64_t) WEIR_SPAN_SERVER << 56
-                                 | (uint64_t) ngx_http_weir_trace_is_tls(r)
-                                   << 48
-                                 | (uint64_t) r->headers_in.server.len << 32
-                                 | (uint64_t) r->http_version << 16
-                                 | shown->status);
-    ngx_http_weir_trace_key_add(key, &method);
-    ngx_http_weir_trace_key_add(key, &r->headers_in.host->value);
-    ngx_http_weir_trace_key_add(key, &shown->version);
-    ngx_http_weir_trace_key_add(key, &shown->cache_status);
+    if (method == 0) {
+        return;
+    }
 
-    key->sum += shown->cache_status.len;
+    key->number = (uint64_t) WEIR_SPAN_SERVER << 60
+                  | (uint64_t) ngx_http_weir_trace_is_tls(r) << 59
+                  | (uint64_t) r->headers_in.server.len << 48
+                  | (uint64_t) (r->http_protocol.data[5] & 15) << 44
+                  | (uint64_t) (r->http_protocol.data[7] & 15) << 40
+                  | (uint64_t) method << 12 | shown->status;
+
+    key->version = shown->version.len ? shown->version.data : NULL;
+    key->cache_status = shown->cache_status.len ? shown->cache_status.data
+                                                : NULL;
+    key->text = r->headers_in.host->value;
+    key->slot = shown->status + shown->cache_status.len;
 }
 
 
@@ -173,16 +218,11 @@ ngx_http_weir_trace_server_target(ngx_http_request_t *r,
     ngx_http_weir_trace_attributes_t *attributes, u_char *name)
 {
     u_char                        *p;
-    ngx_str_t                     *version;
+    ngx_str_t                      version;
     ngx_http_weir_loc_conf_t      *wlcf;
     ngx_http_weir_trace_method_t   method;
 
     static ngx_str_t  schemes[] = { ngx_string("http"), ngx_string("https") };
-    static ngx_str_t  v3 = ngx_string("3");
-    static ngx_str_t  v2 = ngx_string("2");
-    static ngx_str_t  v11 = ngx_string("1.1");
-    static ngx_str_t  v10 = ngx_string("1.0");
-    static ngx_str_t  v9 = ngx_string("0.9");
 
     ngx_http_weir_trace_method(r, &method);
     ngx_http_weir_trace_text(attributes, "http.request.method", &method.name,
@@ -217,14 +257,11 @@ ngx_http_weir_trace_server_target(ngx_http_request_t *r,
 
     ngx_http_weir_trace_server_host(r, attributes);
 
-    if (r->request_line.len) {
-        version = r->http_version >= 3000 ? &v3
-                  : r->http_version >= NGX_HTTP_VERSION_20 ? &v2
-                  : r->http_version >= NGX_HTTP_VERSION_11 ? &v11
-                  : r->http_version >= NGX_HTTP_VERSION_10 ? &v10 : &v9;
+    ngx_http_weir_trace_server_protocol(r, &version);
 
+    if (version.len) {
         ngx_http_weir_trace_text(attributes, "network.protocol.version",
-                                 version, 3);
+                                 &version, NGX_HTTP_WEIR_TRACE_TEXT_MAX);
     }
 
     return p - name;
@@ -232,11 +269,42 @@ ngx_http_weir_trace_server_target(ngx_http_request_t *r,
 
 
 /*
- * The request line has the method that the client sent; an error_page changes
- * that of the main request.
+ * "1.1", "2"; len 0: not known, because the request line was not understood.
+ * r->http_version is not the client's after post_action.
  */
 
-void
+static void
+ngx_http_weir_trace_server_protocol(ngx_http_request_t *r, ngx_str_t *version)
+{
+    static ngx_str_t  v9 = ngx_string("0.9");
+
+    if (r->http_protocol.len > sizeof("HTTP/") - 1) {
+        version->data = r->http_protocol.data + sizeof("HTTP/") - 1;
+        version->len = r->http_protocol.len - (sizeof("HTTP/") - 1);
+
+        /* "2.0", "3.0" */
+
+        if (version->len == 3 && version->data[0] >= '2') {
+            version->len = 1;
+        }
+
+        return;
+    }
+
+    *version = v9;
+
+    if (r->request_line.len == 0 || r->http_version != NGX_HTTP_VERSION_9) {
+        version->len = 0;
+    }
+}
+
+
+/*
+ * The request line has the method that the client sent, if an error_page has
+ * changed that of the main request.
+ */
+
+static void
 ngx_http_weir_trace_method_sent(ngx_http_request_t *r, ngx_str_t *sent)
 {
     u_char      *p, *last;
@@ -252,6 +320,28 @@ ngx_http_weir_trace_method_sent(ngx_http_request_t *r, ngx_str_t *sent)
 
     sent->data = line->data;
     sent->len = p - line->data;
+}
+
+
+ngx_uint_t
+ngx_http_weir_trace_method_number(ngx_http_request_t *r)
+{
+    ngx_str_t  *line, *name;
+
+    line = &r->request_line;
+    name = &r->method_name;
+
+    /* HTTP/2 and HTTP/3 have the line as a copy */
+
+    if (r->method <= NGX_HTTP_UNKNOWN || r->method >= (1 << 28)
+        || (r == r->main && name->data != line->data
+            && (line->len <= name->len || line->data[name->len] != ' '
+                || ngx_memcmp(line->data, name->data, name->len) != 0)))
+    {
+        return 0;
+    }
+
+    return r->method;
 }
 
 
@@ -404,18 +494,11 @@ ngx_http_weir_trace_server_outcome(ngx_http_weir_trace_shown_t *shown,
  * if there is none.
  */
 
-static void
-ngx_http_weir_trace_server_variable(ngx_http_request_t *r, ngx_int_t index,
-    ngx_str_t *value)
+static ngx_inline void
+ngx_http_weir_trace_server_variable(ngx_http_request_t *r,
+    ngx_http_variable_t *variable, ngx_str_t *value)
 {
-    ngx_http_variable_t        *variable;
-    ngx_http_core_main_conf_t  *cmcf;
-    ngx_http_variable_value_t   v;
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
-
-    variable = cmcf->variables.elts;
-    variable += index;
+    ngx_http_variable_value_t  v;
 
     v.not_found = 0;
     v.len = 0;
@@ -435,10 +518,6 @@ ngx_http_weir_trace_server_events(ngx_http_weir_trace_kept_t *kept,
 {
     ngx_uint_t  i;
 
-    if (kept->record == NULL) {
-        return 0;
-    }
-
     for (i = 0; i < kept->record->events; i++) {
         ngx_memzero(&events[i], sizeof(weir_span_event_t));
         events[i].name = kept->record->event[i].name;
@@ -447,77 +526,4 @@ ngx_http_weir_trace_server_events(ngx_http_weir_trace_kept_t *kept,
     }
 
     return i;
-}
-
-
-size_t
-ngx_http_weir_trace_redact(u_char *buf, ngx_str_t *text)
-{
-    u_char  *p, *src, *last, *end, *name, *next, *equals;
-
-    static u_char  redacted[] = "REDACTED";
-
-    p = buf;
-    end = buf + NGX_HTTP_WEIR_TRACE_URL_MAX;
-    last = text->data + text->len;
-
-    /* one parameter at a time, with what is before its name */
-
-    for (src = text->data; src < last && p < end; src = next) {
-
-        for (next = src; next < last && *next != '&' && *next != '?'; next++) {
-            /* void */
-        }
-
-        name = src;
-        equals = ngx_strlchr(name, next, '=');
-
-        if (equals && ngx_http_weir_trace_is_credential(name, equals - name)) {
-            p = ngx_cpymem(p, name, ngx_min(end - p, equals + 1 - name));
-            p = ngx_cpymem(p, redacted,
-                           ngx_min(end - p, (ssize_t) sizeof(redacted) - 1));
-
-            /* a question mark in the value is a part of it */
-            while (next < last && *next != '&') {
-                next++;
-            }
-
-        } else {
-            p = ngx_cpymem(p, src, ngx_min(end - p, next - src));
-        }
-
-        if (next < last && p < end) {
-            *p++ = *next++;
-        }
-    }
-
-    return p - buf;
-}
-
-
-static ngx_uint_t
-ngx_http_weir_trace_is_credential(u_char *name, size_t len)
-{
-    ngx_str_t  *credential;
-
-    static ngx_str_t  credentials[] = {
-        ngx_string("sig"),
-        ngx_string("signature"),
-        ngx_string("awsaccesskeyid"),
-        ngx_string("x-amz-signature"),
-        ngx_string("x-amz-credential"),
-        ngx_string("x-amz-security-token"),
-        ngx_string("x-goog-signature"),
-        ngx_null_string
-    };
-
-    for (credential = credentials; credential->len; credential++) {
-        if (credential->len == len
-            && ngx_strncasecmp(credential->data, name, len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }

@@ -118,7 +118,7 @@ typedef uint64_t wide_t __attribute__((vector_size(16)));
 /*
  * Copies a short text without a call, by words that may overlap. False if the text is not ASCII.
  */
-static inline bool copy_ascii(char *p, const char *text, size_t len)
+static inline __attribute__((always_inline)) bool copy_ascii(char *p, const char *text, size_t len)
 {
     wide_t wide, last_wide;
     uint64_t word, last;
@@ -169,13 +169,13 @@ static inline char *write_two(char *p, uint8_t outer, size_t outer_len, uint8_t 
 }
 
 /* The name of a short attribute whose value takes so many bytes with its tag and length. */
-static inline char *write_short_name(char *p, uint8_t tag, const weir_attribute_t *a, size_t name,
+static inline char *write_short_name(char *p, uint8_t tag, const char *name, size_t len,
                                      size_t value)
 {
-    p = write_two(p, tag, 2 + name + value, WEIR_PB_TAG(1, WEIR_PB_BYTES), name);
-    (void)copy_ascii(p, a->name, name);
+    p = write_two(p, tag, 2 + len + value, WEIR_PB_TAG(1, WEIR_PB_BYTES), len);
+    (void)copy_ascii(p, name, len);
 
-    return p + name;
+    return p + len;
 }
 
 /*
@@ -184,26 +184,28 @@ static inline char *write_short_name(char *p, uint8_t tag, const weir_attribute_
  */
 static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a, size_t name)
 {
-    size_t len;
+    bool is_text = a->type == WEIR_ATTRIBUTE_TEXT;
+    size_t len = is_text ? a->value.text.len : 0;
 
-    if (a->type == WEIR_ATTRIBUTE_TEXT && name + a->value.text.len <= SHORT_MAX) {
-        len = a->value.text.len;
-        p = write_short_name(p, tag, a, name, len + 4);
+    if (name + len > SHORT_MAX || (!is_text && a->type != WEIR_ATTRIBUTE_NUMBER))
+        return NULL;
+
+    if (!is_text)
+        len = weir_pb_varint_len((uint64_t)a->value.number) - 1;
+
+    p = write_short_name(p, tag, a->name, name, len + 4);
+
+    if (is_text) {
         p = write_two(p, WEIR_PB_TAG(2, WEIR_PB_BYTES), len + 2, WEIR_PB_TAG(1, WEIR_PB_BYTES),
                       len);
         return copy_ascii(p, a->value.text.data, len) ? p + len : NULL;
     }
 
-    if (a->type == WEIR_ATTRIBUTE_NUMBER && name <= SHORT_MAX) {
-        len = weir_pb_varint_len((uint64_t)a->value.number);
-        p = write_short_name(p, tag, a, name, len + 3);
-        *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
-        *p++ = (char)(len + 1);
-        *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
-        return weir_pb_write_varint(p, (uint64_t)a->value.number);
-    }
+    *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
+    *p++ = (char)(len + 2);
+    *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
 
-    return NULL;
+    return weir_pb_write_varint(p, (uint64_t)a->value.number);
 }
 
 static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a, size_t name)
@@ -314,32 +316,50 @@ static inline char *write_id(char *p, uint8_t tag, const uint8_t *id, size_t n)
     return p + n;
 }
 
-/* What identifies the span, and its times, with one check for room for all. */
-static void put_head(weir_out_t *out, const weir_span_t *span)
+static inline bool is_root(const weir_span_t *span)
 {
-    bool root = weir_out_is_zero(span->parent_id, WEIR_SPAN_ID_LEN);
-    size_t state = span->tracestate.len != 0 ? weir_out_text_len(span->tracestate) : 0,
+    uint64_t parent;
+
+    memcpy(&parent, span->parent_id, sizeof(parent));
+
+    return parent == 0;
+}
+
+/*
+ * The span's tag, room for its length, what identifies it, its times and what was encoded before,
+ * with one check for room for all. Returns where the message begins.
+ */
+static size_t put_head(weir_out_t *out, const weir_span_t *span)
+{
+    bool root = is_root(span);
+    size_t start = out->len + 1 + WEIR_PB_LENGTH_ROOM,
+           state = span->tracestate.len != 0 ? weir_out_text_len(span->tracestate) : 0,
            len = (2 + WEIR_TRACE_ID_LEN) + (2 + WEIR_SPAN_ID_LEN) +
                  (state != 0 ? weir_pb_field_len(state) : 0) + (root ? 0 : 2 + WEIR_SPAN_ID_LEN) +
-                 2 * (1 + sizeof(uint64_t));
-    char *p;
+                 2 * (1 + sizeof(uint64_t)) + span->encoded.len;
+    char *p = out->buf + out->len;
 
-    out->len += len;
+    out->len = start + len;
     if (out->len > out->cap) {
         out->full = true;
-        return;
+        return start;
     }
 
     assert(out->buf != NULL);
-    p = out->buf + out->len - len;
-    p = write_id(p, WEIR_PB_TAG(1, WEIR_PB_BYTES), span->trace_id, WEIR_TRACE_ID_LEN);
+    *p = WEIR_PB_TAG(2, WEIR_PB_BYTES);
+    p = write_id(p + 1 + WEIR_PB_LENGTH_ROOM, WEIR_PB_TAG(1, WEIR_PB_BYTES), span->trace_id,
+                 WEIR_TRACE_ID_LEN);
     p = write_id(p, WEIR_PB_TAG(2, WEIR_PB_BYTES), span->span_id, WEIR_SPAN_ID_LEN);
     if (state != 0)
         p = write_text(p, WEIR_PB_TAG(3, WEIR_PB_BYTES), span->tracestate, state);
     if (!root)
         p = write_id(p, WEIR_PB_TAG(4, WEIR_PB_BYTES), span->parent_id, WEIR_SPAN_ID_LEN);
     p = weir_pb_write_fixed(p, WEIR_PB_TAG(7, WEIR_PB_FIXED64), span->start);
-    (void)weir_pb_write_fixed(p, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
+    p = weir_pb_write_fixed(p, WEIR_PB_TAG(8, WEIR_PB_FIXED64), span->end);
+    if (span->encoded.len != 0)
+        memcpy(p, span->encoded.data, span->encoded.len);
+
+    return start;
 }
 
 static void put_common(weir_out_t *out, const weir_span_t *span)
@@ -352,16 +372,13 @@ static void put_common(weir_out_t *out, const weir_span_t *span)
 
 static void encode(weir_out_t *out, const weir_span_t *span, const weir_span_resource_t *resource)
 {
-    size_t start = weir_pb_begin(out, WEIR_PB_TAG(2, WEIR_PB_BYTES));
+    size_t start = put_head(out, span);
 
     (void)resource;
-    put_head(out, span);
-    if (span->encoded.len != 0) {
-        weir_out_bytes(out, span->encoded.data, span->encoded.len);
+    if (span->encoded.len != 0)
         put_attributes(out, WEIR_PB_TAG(9, WEIR_PB_BYTES), &span->attributes);
-    } else {
+    else
         put_common(out, span);
-    }
     for (size_t i = 0; i < span->event_count; i++)
         put_event(out, &span->events[i]);
     for (size_t i = 0; i < span->link_count; i++)
