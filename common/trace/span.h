@@ -52,11 +52,15 @@ typedef enum {
     WEIR_ATTRIBUTE_TEXTS /* an array of strings */
 } weir_attribute_type_t;
 
+/* A name in an array of so many bytes, with its length, is copied faster than another one. */
+#define WEIR_SPAN_NAME_ROOM 32
+
 /* Bytes of texts that are not UTF-8 are replaced by U+FFFD. */
 typedef struct {
     const char *name; /* of the semantic conventions, or "weir." and a name */
     weir_attribute_type_t type;
-    uint32_t name_len; /* 0: it is to be counted */
+    uint16_t name_len;  /* 0: it is to be counted */
+    uint16_t name_room; /* bytes of name that may be read; see WEIR_SPAN_NAME_ROOM */
     union {
         weir_str_t text;
         int64_t number;

@@ -231,8 +231,12 @@ ngx_http_weir_trace_begin(ngx_http_request_t *r,
     ngx_http_weir_trace_loc_conf_t *tlcf, uint64_t drawn,
     ngx_http_weir_trace_ctx_t *ctx)
 {
-    ngx_memzero(ctx, offsetof(ngx_http_weir_trace_ctx_t, first));
     ctx->request = r;
+    ngx_memzero(ctx->parent_id, WEIR_SPAN_ID_LEN);
+    ngx_str_null(&ctx->tracestate);
+    ctx->calls = NULL;
+    ctx->refreshes = NULL;
+    ctx->sampled = 0;
 
     weir_trace_ids_complete(drawn, &ctx->context);
 

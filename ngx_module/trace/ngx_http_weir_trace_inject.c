@@ -122,12 +122,12 @@ ngx_http_weir_trace_call_create(ngx_http_request_t *r,
         return NULL;
     }
 
-    ngx_memzero(call, offsetof(ngx_http_weir_trace_call_t, traceparent));
-
     call->request = r;
     call->ctx = ctx;
-    call->context = tlcf->context;
     weir_trace_ids_span(call->first.id);
+    call->more = NULL;
+    call->upstream = NULL;
+    call->context = tlcf->context;
 
     return call;
 }
@@ -147,6 +147,8 @@ ngx_http_weir_trace_inject(ngx_http_request_t *r, void *data)
     if (call == NULL) {
         return;
     }
+
+    ngx_memzero(&call->forward, sizeof(ngx_http_weir_forward_t));
 
     call->forward.cloned = ngx_http_weir_trace_inject;
     call->forward.made = ngx_http_weir_trace_inject_made;

@@ -148,9 +148,17 @@ ngx_http_weir_trace_status(ngx_http_request_t *r)
 }
 
 
+/* A literal in an array that the encoder copies whole. */
+#define ngx_http_weir_trace_name(literal)                                     \
+    __extension__ ({                                                          \
+        static const char  array[WEIR_SPAN_NAME_ROOM] = literal;              \
+        array;                                                                \
+    })
+
+
 static ngx_inline weir_attribute_t *
 ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
-    const char *name)
+    const char *name, size_t len)
 {
     weir_attribute_t  *a;
 
@@ -158,21 +166,16 @@ ngx_http_weir_trace_attribute(ngx_http_weir_trace_attributes_t *attributes,
 
     a = &attributes->elts[attributes->n++];
     a->name = name;
-    a->name_len = ngx_strlen(name);        /* a constant where this is inlined */
+    a->name_len = len;
+    a->name_room = WEIR_SPAN_NAME_ROOM;
 
     return a;
 }
 
 
-/* The text is not copied, and is cut to max bytes. */
-
 static ngx_inline void
-ngx_http_weir_trace_text(ngx_http_weir_trace_attributes_t *attributes,
-    const char *name, ngx_str_t *text, size_t max)
+ngx_http_weir_trace_add_text(weir_attribute_t *a, ngx_str_t *text, size_t max)
 {
-    weir_attribute_t  *a;
-
-    a = ngx_http_weir_trace_attribute(attributes, name);
     a->type = WEIR_ATTRIBUTE_TEXT;
     a->value.text.data = (char *) text->data;
     a->value.text.len = ngx_min(text->len, max);
@@ -180,30 +183,51 @@ ngx_http_weir_trace_text(ngx_http_weir_trace_attributes_t *attributes,
 
 
 static ngx_inline void
-ngx_http_weir_trace_number(ngx_http_weir_trace_attributes_t *attributes,
-    const char *name, int64_t number)
+ngx_http_weir_trace_add_number(weir_attribute_t *a, int64_t number)
 {
-    weir_attribute_t  *a;
-
-    a = ngx_http_weir_trace_attribute(attributes, name);
     a->type = WEIR_ATTRIBUTE_NUMBER;
     a->value.number = number;
 }
 
 
-/* A span of the trace, with the trace's first span as its parent. */
+/* The text is not copied, and is cut to max bytes; name is a literal. */
+#define ngx_http_weir_trace_text(attributes, name, text, max)                 \
+    ngx_http_weir_trace_add_text(                                             \
+        ngx_http_weir_trace_attribute(attributes,                             \
+                                      ngx_http_weir_trace_name(name),         \
+                                      sizeof(name) - 1),                      \
+        text, max)
+
+#define ngx_http_weir_trace_number(attributes, name, number)                  \
+    ngx_http_weir_trace_add_number(                                           \
+        ngx_http_weir_trace_attribute(attributes,                             \
+                                      ngx_http_weir_trace_name(name),         \
+                                      sizeof(name) - 1),                      \
+        number)
+
+
+/*
+ * A span of the trace, with the trace's first span as its parent.  Sets each
+ * member but id, kind, name, times and attributes.elts; a call that clears all
+ * takes longer.
+ */
 
 static ngx_inline void
 ngx_http_weir_trace_child(ngx_http_weir_trace_ctx_t *ctx, weir_span_t *span)
 {
-    ngx_memzero(span, sizeof(weir_span_t));
-
     ngx_memcpy(span->trace_id, ctx->context.trace_id, WEIR_TRACE_ID_LEN);
     ngx_memcpy(span->parent_id, ctx->context.span_id, WEIR_SPAN_ID_LEN);
 
+    span->remote_parent = 0;
     span->flags = ctx->context.flags;
     span->tracestate.data = (char *) ctx->tracestate.data;
     span->tracestate.len = ctx->tracestate.len;
+    span->encoded.len = 0;
+    span->attributes.n = 0;
+    span->event_count = 0;
+    span->link_count = 0;
+    span->status = WEIR_SPAN_STATUS_UNSET;
+    span->status_message.len = 0;
 }
 
 

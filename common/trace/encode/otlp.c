@@ -169,46 +169,46 @@ static inline char *write_two(char *p, uint8_t outer, size_t outer_len, uint8_t 
 }
 
 /* The name of a short attribute whose value takes so many bytes with its tag and length. */
-static inline char *write_short_name(char *p, uint8_t tag, const char *name, size_t len,
+static inline char *write_short_name(char *p, uint8_t tag, const weir_attribute_t *a, size_t name,
                                      size_t value)
 {
-    p = write_two(p, tag, 2 + len + value, WEIR_PB_TAG(1, WEIR_PB_BYTES), len);
-    (void)copy_ascii(p, name, len);
+    p = write_two(p, tag, 2 + name + value, WEIR_PB_TAG(1, WEIR_PB_BYTES), name);
+    if (a->name_room >= WEIR_SPAN_NAME_ROOM)
+        memcpy(p, a->name, WEIR_SPAN_NAME_ROOM); /* what is too much is written over */
+    else
+        memcpy(p, a->name, name);
 
-    return p + len;
+    return p + name;
 }
 
 /*
  * A short text in ASCII or a number, as most attributes are. Returns the place behind it, or NULL
  * if it is another one; what was written is then of no use.
  */
-static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a, size_t name)
+static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a)
 {
-    bool is_text = a->type == WEIR_ATTRIBUTE_TEXT;
-    size_t len = is_text ? a->value.text.len : 0;
+    size_t name = name_len(a), len = a->value.text.len;
 
-    if (name + len > SHORT_MAX || (!is_text && a->type != WEIR_ATTRIBUTE_NUMBER))
-        return NULL;
-
-    if (!is_text)
-        len = weir_pb_varint_len((uint64_t)a->value.number) - 1;
-
-    p = write_short_name(p, tag, a->name, name, len + 4);
-
-    if (is_text) {
+    if (a->type == WEIR_ATTRIBUTE_TEXT && name + len <= SHORT_MAX) {
+        p = write_short_name(p, tag, a, name, len + 4);
         p = write_two(p, WEIR_PB_TAG(2, WEIR_PB_BYTES), len + 2, WEIR_PB_TAG(1, WEIR_PB_BYTES),
                       len);
         return copy_ascii(p, a->value.text.data, len) ? p + len : NULL;
     }
 
-    *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
-    *p++ = (char)(len + 2);
-    *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
+    if (a->type == WEIR_ATTRIBUTE_NUMBER && name <= SHORT_MAX) {
+        len = weir_pb_varint_len((uint64_t)a->value.number);
+        p = write_short_name(p, tag, a, name, len + 3);
+        *p++ = WEIR_PB_TAG(2, WEIR_PB_BYTES);
+        *p++ = (char)(len + 1);
+        *p++ = WEIR_PB_TAG(3, WEIR_PB_VARINT);
+        return weir_pb_write_varint(p, (uint64_t)a->value.number);
+    }
 
-    return weir_pb_write_varint(p, (uint64_t)a->value.number);
+    return NULL;
 }
 
-static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a, size_t name)
+static __attribute__((noinline)) void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a, size_t name)
 {
     size_t inner = 0, value = value_len(a, &inner),
            len = weir_pb_field_len(name) + weir_pb_field_len(value);
@@ -229,23 +229,29 @@ static void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *
     out->len = (size_t)(p - out->buf);
 }
 
-/* Most of a span's bytes are attributes: there is one check for room for each. */
+/*
+ * Most of a span's bytes are attributes, and most of them are short: there is one check for room
+ * for all. Behind one that is not short, room is checked again.
+ */
 static void put_attributes(weir_out_t *out, uint8_t tag, const weir_attributes_t *attributes)
 {
-    for (size_t i = 0; i < attributes->n; i++) {
-        const weir_attribute_t *a = &attributes->elts[i];
-        size_t name = name_len(a);
-        char *p = NULL;
+    const weir_attribute_t *a = attributes->elts, *end = a + attributes->n;
+    char *p, *next;
 
-        if (out->len + SHORT_MAX + SHORT_HEAD <= out->cap) {
+    while (a < end) {
+        if (out->len + (size_t)(end - a) * (SHORT_MAX + SHORT_HEAD) <= out->cap) {
             assert(out->buf != NULL);
-            p = write_short(out->buf + out->len, tag, a, name);
-        }
-
-        if (p != NULL)
+            for (p = out->buf + out->len; a < end; a++, p = next) {
+                next = write_short(p, tag, a);
+                if (next == NULL)
+                    break;
+            }
             out->len = (size_t)(p - out->buf);
-        else
-            put_attribute(out, tag, a, name);
+        }
+        if (a < end) {
+            put_attribute(out, tag, a, name_len(a));
+            a++;
+        }
     }
 }
 
