@@ -94,6 +94,8 @@ typedef struct ngx_http_weir_exporter_s  ngx_http_weir_exporter_t;
 
 /* The exporter of the configuration; NULL: none. */
 ngx_http_weir_exporter_t *ngx_http_weir_export_exporter(ngx_http_request_t *r);
+ngx_http_weir_exporter_t *ngx_http_weir_export_cycle_exporter(
+    ngx_cycle_t *cycle);
 
 /* The same as ngx_http_weir_export_span() where there is no request. */
 ngx_int_t ngx_http_weir_export_span_to(ngx_http_weir_exporter_t *ex,

@@ -90,6 +90,18 @@ ngx_http_weir_export_exporter(ngx_http_request_t *r)
 }
 
 
+ngx_http_weir_exporter_t *
+ngx_http_weir_export_cycle_exporter(ngx_cycle_t *cycle)
+{
+    ngx_http_weir_export_main_conf_t  *emcf;
+
+    emcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_weir_export_module);
+
+    return emcf ? emcf->exporter : NULL;
+}
+
+
 ngx_uint_t
 ngx_http_weir_export_enabled(ngx_http_request_t *r)
 {
@@ -116,15 +128,14 @@ ngx_http_weir_export_counts(ngx_http_request_t *r,
 void
 ngx_http_weir_export_cycle_counts(ngx_http_weir_export_counts_t *counts)
 {
-    ngx_http_weir_export_main_conf_t  *emcf;
-
-    emcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                               ngx_http_weir_export_module);
+    ngx_http_weir_exporter_t  *ex;
 
     ngx_memzero(counts, sizeof(ngx_http_weir_export_counts_t));
 
-    if (emcf && emcf->exporter) {
-        ngx_http_weir_export_zone_counts(emcf->exporter->sh, counts);
+    ex = ngx_http_weir_export_cycle_exporter((ngx_cycle_t *) ngx_cycle);
+
+    if (ex) {
+        ngx_http_weir_export_zone_counts(ex->sh, counts);
     }
 }
 
@@ -253,18 +264,17 @@ ngx_http_weir_export_init_module(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_weir_export_init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_weir_export_main_conf_t  *emcf;
+    ngx_http_weir_exporter_t  *ex;
 
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE) {
         /* nginx' cache manager and loader have no spans */
         return NGX_OK;
     }
 
-    emcf = ngx_http_cycle_get_module_main_conf(cycle,
-                                               ngx_http_weir_export_module);
+    ex = ngx_http_weir_export_cycle_exporter(cycle);
 
-    if (emcf && emcf->exporter) {
-        ngx_http_weir_export_start(emcf->exporter);
+    if (ex) {
+        ngx_http_weir_export_start(ex);
     }
 
     return NGX_OK;
@@ -274,13 +284,12 @@ ngx_http_weir_export_init_process(ngx_cycle_t *cycle)
 static void
 ngx_http_weir_export_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_http_weir_export_main_conf_t  *emcf;
+    ngx_http_weir_exporter_t  *ex;
 
-    emcf = ngx_http_cycle_get_module_main_conf(cycle,
-                                               ngx_http_weir_export_module);
+    ex = ngx_http_weir_export_cycle_exporter(cycle);
 
-    if (emcf && emcf->exporter) {
-        ngx_http_weir_export_stop(emcf->exporter);
+    if (ex) {
+        ngx_http_weir_export_stop(ex);
     }
 }
 

@@ -69,6 +69,7 @@ typedef struct {
                                                 NGX_HTTP_WEIR_PERCENTILES:
                                                 none */
     ngx_flag_t                   errors;   /* failed requests are kept */
+    ngx_uint_t                   keeps;    /* bool: by one of these three */
     time_t                       refused;  /* of this process: the second in
                                               which the last request was kept
                                               that a breaker had refused */
@@ -99,7 +100,10 @@ typedef struct {
     ngx_http_weir_trace_publish_t  *publish;  /* NULL: no ids are published */
     ngx_uint_t                   used;     /* bool: by a weir_trace */
     ngx_array_t                  direct;   /* of ngx_http_weir_trace_direct_t */
-    ngx_http_variable_t         *version;  /* of Weir; in this process */
+
+    /* of this process */
+    ngx_uint_t                   exports;  /* bool: there is an exporter */
+    ngx_http_variable_t         *version;  /* of Weir */
     ngx_http_variable_t         *cache_status;
 } ngx_http_weir_trace_main_conf_t;
 

@@ -469,8 +469,9 @@ ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     tmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_trace_module);
 
-    conf->late = tmcf->publish && (conf->slow || conf->errors
-                         || conf->percentile != NGX_HTTP_WEIR_PERCENTILES);
+    conf->keeps = conf->slow || conf->errors
+                  || conf->percentile != NGX_HTTP_WEIR_PERCENTILES;
+    conf->late = tmcf->publish && conf->keeps;
 
     if (conf->mode != NGX_HTTP_WEIR_TRACE_OFF) {
         conf->known = ngx_http_weir_trace_known_create(cf->pool);

@@ -21,6 +21,10 @@
 
 static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_find_own(
     ngx_http_request_t *r);
+static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_restore(
+    ngx_http_request_t *r);
+static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_main(
+    ngx_http_request_t *r);
 static ngx_uint_t ngx_http_weir_trace_is_refresh(ngx_http_request_t *r);
 static ngx_http_weir_trace_ctx_t *ngx_http_weir_trace_get_refresh(
     ngx_http_request_t *r);
@@ -63,19 +67,25 @@ ngx_http_weir_trace_find(ngx_http_request_t *r)
 
 /* The context of this very request. */
 
-static ngx_http_weir_trace_ctx_t *
+static ngx_inline ngx_http_weir_trace_ctx_t *
 ngx_http_weir_trace_find_own(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t         *cln;
     ngx_http_weir_trace_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_weir_trace_module);
 
     /* a redirect, or a filter that replaces the response, clears contexts */
 
-    if (ctx || !(r->internal || r->filter_finalize)) {
-        return ctx;
-    }
+    return ctx || !(r->internal || r->filter_finalize)
+           ? ctx : ngx_http_weir_trace_restore(r);
+}
+
+
+static ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_restore(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_weir_trace_ctx_t  *ctx;
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
 
@@ -98,9 +108,9 @@ ngx_http_weir_trace_find_own(ngx_http_request_t *r)
 ngx_http_weir_trace_ctx_t *
 ngx_http_weir_trace_get(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t              *cln;
-    ngx_http_weir_trace_ctx_t       *ctx;
-    ngx_http_weir_trace_loc_conf_t  *tlcf;
+    if (r == r->main) {
+        return ngx_http_weir_trace_get_main(r);
+    }
 
     for ( /* void */ ; r != r->main; r = r->parent) {
 
@@ -108,6 +118,17 @@ ngx_http_weir_trace_get(ngx_http_request_t *r)
             return ngx_http_weir_trace_get_refresh(r);
         }
     }
+
+    return ngx_http_weir_trace_get_main(r);
+}
+
+
+static ngx_http_weir_trace_ctx_t *
+ngx_http_weir_trace_get_main(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_weir_trace_ctx_t       *ctx;
+    ngx_http_weir_trace_loc_conf_t  *tlcf;
 
     ctx = ngx_http_weir_trace_find_own(r);
     if (ctx) {

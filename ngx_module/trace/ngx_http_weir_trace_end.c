@@ -33,20 +33,21 @@ static void ngx_http_weir_trace_refresh_end(
 ngx_int_t
 ngx_http_weir_trace_log_handler(ngx_http_request_t *r)
 {
-    ngx_http_weir_trace_ctx_t       *ctx;
-    ngx_http_weir_trace_refresh_t   *refresh;
-    ngx_http_weir_trace_loc_conf_t  *tlcf;
+    ngx_http_weir_trace_ctx_t        *ctx;
+    ngx_http_weir_trace_refresh_t    *refresh;
+    ngx_http_weir_trace_loc_conf_t   *tlcf;
+    ngx_http_weir_trace_main_conf_t  *tmcf;
 
-    if (r != r->main) {
+    tmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_trace_module);
+
+    if (r != r->main || !tmcf->exports) {
         return NGX_OK;
     }
 
     tlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_trace_module);
     ctx = ngx_http_weir_trace_find(r);
 
-    if ((tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF && ctx == NULL)
-        || !ngx_http_weir_export_enabled(r))
-    {
+    if (tlcf->mode == NGX_HTTP_WEIR_TRACE_OFF && ctx == NULL) {
         return NGX_OK;
     }
 
@@ -85,7 +86,7 @@ ngx_http_weir_trace_request_end(ngx_http_request_t *r,
             && !(tlcf->context & NGX_HTTP_WEIR_TRACE_EXTRACT)
             && weir_sampling_randomness_of(drawn) < tlcf->threshold)
         {
-            kept = ngx_http_weir_trace_is_kept(r, tlcf, took);
+            kept = tlcf->keeps && ngx_http_weir_trace_is_kept(r, tlcf, took);
 
             if (!kept) {
                 /* most requests, where only a share is kept */
@@ -103,7 +104,9 @@ ngx_http_weir_trace_request_end(ngx_http_request_t *r,
     if (ctx->sampled) {
         ngx_http_weir_trace_export(r, ctx);
 
-    } else if (kept || ngx_http_weir_trace_is_kept(r, tlcf, took)) {
+    } else if (kept || (tlcf->keeps
+                        && ngx_http_weir_trace_is_kept(r, tlcf, took)))
+    {
         ngx_http_weir_trace_export(r, ctx);
 
         if (ngx_http_weir_trace_is_late(ctx)) {

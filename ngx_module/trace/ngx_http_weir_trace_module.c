@@ -6,6 +6,7 @@
 
 #include "common/text/hex.h"
 #include "common/trace/ids.h"
+#include "export/ngx_http_weir_export.h"
 #include "http/ngx_http_weir.h"
 #include "record/ngx_http_weir_record.h"
 #include "trace/ngx_http_weir_trace.h"
@@ -263,6 +264,7 @@ ngx_http_weir_trace_init_process(ngx_cycle_t *cycle)
                                                ngx_http_weir_trace_module);
 
     if (tmcf && tmcf->used) {
+        tmcf->exports = ngx_http_weir_export_cycle_exporter(cycle) != NULL;
         tmcf->version = ngx_http_weir_trace_find_variable(cycle,
                                           &ngx_http_weir_trace_version);
         tmcf->cache_status = ngx_http_weir_trace_find_variable(cycle,
