@@ -55,7 +55,9 @@ typedef enum {
 /* A name in an array of so many bytes, with its length, is copied faster than another one. */
 #define WEIR_SPAN_NAME_ROOM 32
 
-/* Bytes of texts that are not UTF-8 are replaced by U+FFFD. */
+/*
+ * Bytes of texts that are not UTF-8 are replaced by U+FFFD. Members that are not needed are 0.
+ */
 typedef struct {
     const char *name; /* of the semantic conventions, or "weir." and a name */
     weir_attribute_type_t type;

@@ -168,6 +168,7 @@ ngx_http_weir_export_parameter_attribute(ngx_http_weir_exporter_t *ex,
 
     attribute = (weir_attribute_t *) ex->attributes.elts + i;
 
+    ngx_memzero(attribute, sizeof(weir_attribute_t));
     attribute->name = name;
     attribute->type = WEIR_ATTRIBUTE_TEXT;
     attribute->value.text.data = (char *) value->data;

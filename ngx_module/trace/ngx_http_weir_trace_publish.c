@@ -333,6 +333,7 @@ ngx_http_weir_trace_publish_mark(ngx_http_weir_trace_publish_t *publish,
     weir_attribute_t  reason;
 
     ngx_memzero(&span, sizeof(weir_span_t));
+    ngx_memzero(&reason, sizeof(weir_attribute_t));
 
     ngx_memcpy(span.trace_id, id->trace_id, WEIR_TRACE_ID_LEN);
     ngx_memcpy(span.parent_id, id->span_id, WEIR_SPAN_ID_LEN);

@@ -141,6 +141,41 @@ static void a_span_fits_into_the_room_that_it_asked_for(void **state)
     }
 }
 
+/* Names of one letter to 31, which are short or not with the text behind them. */
+static void names_with_a_length_are_encoded_as_others(void **state)
+{
+    char name[WEIR_SPAN_NAME_ROOM] = "", text[120], plain[512], named[512];
+    weir_span_t span = bare();
+    weir_attribute_t a[2];
+    size_t n;
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    for (size_t len = 1; len < sizeof(name); len++) {
+        name[len - 1] = (char)('a' + len % 26);
+        for (size_t value = 0; value <= sizeof(text); value++) {
+            a[0] = (weir_attribute_t){
+                .name = name, .type = WEIR_ATTRIBUTE_TEXT, .value.text = {text, value}};
+            a[1] = (weir_attribute_t){.name = name,
+                                      .type = WEIR_ATTRIBUTE_NUMBER,
+                                      .value.number = (int64_t)(value * value * value)};
+            span.attributes = (weir_attributes_t){a, 2};
+            n = weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, &resource, plain, sizeof(plain));
+            assert_in_range(n, 1, sizeof(plain));
+
+            for (size_t i = 0; i < 2; i++) {
+                a[i].name_len = (uint16_t)len;
+                a[i].name_room = value % 2 != 0 ? sizeof(name) : 0;
+            }
+            memset(named, 0x55, sizeof(named));
+            assert_int_equal(weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, &resource, named,
+                                              sizeof(named)),
+                             n);
+            assert_memory_equal(named, plain, n);
+        }
+    }
+}
+
 static void a_long_text_takes_a_longer_length(void **state)
 {
     static char text[20000], room[40000];
@@ -227,6 +262,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_span_fits_into_the_room_that_it_asked_for),
+        cmocka_unit_test(names_with_a_length_are_encoded_as_others),
         cmocka_unit_test(a_long_text_takes_a_longer_length),
         cmocka_unit_test(more_room_changes_no_attribute),
         cmocka_unit_test(what_spans_have_in_common_may_be_encoded_before),
