@@ -84,7 +84,8 @@ typedef struct {
     bool separated;       /* the next record is not the first one */
 } weir_ring_copy_t;
 
-/* Copies records from the cursor on, of at most max bytes each. After CORRUPT, *copy is undefined. */
+/* Copies records from the cursor on, of at most max bytes each. After CORRUPT, *copy is undefined.
+ */
 weir_ring_result_t weir_ring_copy(const weir_ring_t *ring, weir_ring_cursor_t *cursor, size_t max,
                                   weir_ring_copy_t *copy);
 

@@ -481,6 +481,5 @@ ngx_http_weir_trace_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         }
     }
 
-    return ngx_http_weir_trace_direct_merge(cf, conf) == NGX_OK
-           ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return NGX_CONF_OK;
 }

@@ -15,6 +15,8 @@
 static ngx_int_t ngx_http_weir_trace_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void *ngx_http_weir_trace_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_weir_trace_merge(ngx_conf_t *cf, void *parent,
+    void *child);
 static ngx_int_t ngx_http_weir_trace_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_trace_init_process(ngx_cycle_t *cycle);
@@ -67,7 +69,7 @@ static ngx_http_module_t  ngx_http_weir_trace_module_ctx = {
     NULL,                                  /* merge server configuration */
 
     ngx_http_weir_trace_create_loc_conf,   /* create location configuration */
-    ngx_http_weir_trace_merge_loc_conf     /* merge location configuration */
+    ngx_http_weir_trace_merge              /* merge location configuration */
 };
 
 
@@ -193,6 +195,23 @@ ngx_http_weir_trace_create_main_conf(ngx_conf_t *cf)
     }
 
     return tmcf;
+}
+
+
+static char *
+ngx_http_weir_trace_merge(ngx_conf_t *cf, void *parent, void *child)
+{
+    char  *rv;
+
+    rv = ngx_http_weir_trace_merge_loc_conf(cf, parent, child);
+
+    if (rv == NGX_CONF_OK
+        && ngx_http_weir_trace_direct_merge(cf, child) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return rv;
 }
 
 

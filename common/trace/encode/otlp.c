@@ -208,7 +208,8 @@ static inline char *write_short(char *p, uint8_t tag, const weir_attribute_t *a)
     return NULL;
 }
 
-static __attribute__((noinline)) void put_attribute(weir_out_t *out, uint8_t tag, const weir_attribute_t *a, size_t name)
+static __attribute__((noinline)) void put_attribute(weir_out_t *out, uint8_t tag,
+                                                    const weir_attribute_t *a, size_t name)
 {
     size_t inner = 0, value = value_len(a, &inner),
            len = weir_pb_field_len(name) + weir_pb_field_len(value);

@@ -168,9 +168,9 @@ static void names_with_a_length_are_encoded_as_others(void **state)
                 a[i].name_room = value % 2 != 0 ? sizeof(name) : 0;
             }
             memset(named, 0x55, sizeof(named));
-            assert_int_equal(weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, &resource, named,
-                                              sizeof(named)),
-                             n);
+            assert_int_equal(
+                weir_span_encode(WEIR_SPAN_FORMAT_PROTOBUF, &span, &resource, named, sizeof(named)),
+                n);
             assert_memory_equal(named, plain, n);
         }
     }
