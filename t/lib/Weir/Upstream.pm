@@ -26,8 +26,8 @@ sub answer {
         . "\r\n$body";
 }
 
-# script->(path with query, whole request, how often that path was asked) returns
-# the bytes to send; or a sub that is given the connection and returns them, which
+# script->(path with query, head of the request, how often that path was asked, body with a
+# Content-Length) returns the bytes to send; or a sub that is given the connection and returns them, which
 # runs in a process of its own, so that it may wait.  Then the connection is closed.
 sub start_upstream {
     my $script = shift;
@@ -46,8 +46,9 @@ sub start_upstream {
                 print $client answer('200 OK', [], $asked{$1} // 0);
                 next;
             }
-            if ($request =~ /^Content-Length: (\d+)/mi) { read $client, my ($body), $1 }
-            my $bytes = $script->($path, $request, ++$asked{$path});
+            my $body = '';
+            if ($request =~ /^Content-Length: (\d+)/mi) { read $client, $body, $1 }
+            my $bytes = $script->($path, $request, ++$asked{$path}, $body);
             if (ref $bytes) {
                 my $own = fork // die $!;
                 if ($own) {

@@ -10,7 +10,7 @@ use Test::More;
 use Trace;
 use Weir::Processes;
 
-start_upstream(sub { my ($path, $request) = @_; echo($request) });
+start_upstream(sub { my ($path, $request, $n, $body) = @_; echo($request . $body) });
 start_traced(<<'HTTP', <<'SERVER');
     upstream shared { server UPSTREAM; keepalive 4; }
     upstream unused { server UPSTREAM; }
@@ -69,6 +69,8 @@ for my $way (qw(plain variable address old headless first cached if)) {
     unlike $head, qr/\n\n|\r\n\r\n/, '... within the header';
     like $head, qr{^POST /$way/ HTTP/1\.\d\r\n(?:Host|A-First|Content-Length|Connection): },
         '... behind the first line of the header';
+    like $head, qr/\A[^\n]+\n[^\n]+\ntraceparent: /, '... as its second line'
+        if $way !~ /^(?:variable|cached)$/;
     is $body, 'the body', '... which the body follows';
 }
 my ($head, $body) = sent('/if/?deep=1');
