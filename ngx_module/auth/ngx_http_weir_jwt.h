@@ -17,22 +17,33 @@
  */
 ngx_uint_t ngx_http_weir_jwt_is_private(ngx_http_request_t *r);
 
-/*
- * weir_cache_authorized: the partition of a request for which the function above
- * is true, with which its key in the cache begins; it is in the request's pool.
- * Requests with different partitions never share a response.  *authorization
- * becomes true if the token is the request's Authorization header.
- *
- * NGX_DECLINED: the response must not be shared at all; NGX_ERROR: no memory.
- */
-ngx_int_t ngx_http_weir_jwt_share(ngx_http_request_t *r,
-    ngx_str_t *partition, ngx_uint_t *authorization);
+/* With whom a request shares a response; from the request's pool. */
+typedef struct {
+    ngx_str_t    partition;        /* begins the key in the cache; len 0: the
+                                      request has no token */
+    ngx_uint_t   authorization;    /* bool: the token is the Authorization
+                                      header */
+    int64_t      expires;          /* s since the epoch: the token is good
+                                      before that */
+} ngx_http_weir_jwt_share_t;
+
 
 /*
- * For a request that has a partition, and has waited since: true if its token is
- * still good.
+ * weir_cache_authorized: the share of a request for which the function above is
+ * true.  Requests with different partitions never share a response.
+ *
+ * NGX_DECLINED: the response must not be shared at all; NGX_ERROR: no memory.
+ * Both leave *share as it is.
  */
-ngx_uint_t ngx_http_weir_jwt_share_holds(ngx_http_request_t *r);
+ngx_int_t ngx_http_weir_jwt_share(ngx_http_request_t *r,
+    ngx_http_weir_jwt_share_t *share);
+
+/*
+ * True for a share whose token is still good, and for that of a request without
+ * a token.  The request may be in another location than that of the share.
+ */
+ngx_uint_t ngx_http_weir_jwt_share_holds(
+    const ngx_http_weir_jwt_share_t *share);
 
 /*
  * Answers a request whose token is not good any longer: the value for the phase

@@ -108,6 +108,10 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* a variable may have needed the token before "limit_req" has waited */
+
+    ngx_http_weir_jwt_request_expire(ctx);
+
     if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
         && ngx_http_weir_jwt_request_may(ctx))
     {

@@ -139,6 +139,9 @@ ngx_int_t ngx_http_weir_jwt_jwks_read(ngx_conf_t *cf, ngx_str_t *file,
  */
 ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request(ngx_http_request_t *r);
 
+/* request: makes a verified token that has expired since a refused one. */
+void ngx_http_weir_jwt_request_expire(ngx_http_weir_jwt_ctx_t *ctx);
+
 /* request: true if the claims of a verified token satisfy weir_jwt_require. */
 ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
 
@@ -160,8 +163,7 @@ ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,
 ngx_int_t ngx_http_weir_jwt_variables_add(ngx_conf_t *cf);
 
 /* variables: the claim of that name, as $weir_jwt_claim_NAME; NULL: none. */
-const json_t *ngx_http_weir_jwt_variables_find(json_t *claims,
-    weir_str_t name);
+json_t *ngx_http_weir_jwt_variables_find(json_t *claims, weir_str_t name);
 
 /* share: the setter of weir_cache_authorized; what locations inherit. */
 char *ngx_http_weir_jwt_share_set(ngx_conf_t *cf, ngx_command_t *cmd,

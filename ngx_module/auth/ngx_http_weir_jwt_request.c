@@ -343,6 +343,17 @@ ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text)
 }
 
 
+void
+ngx_http_weir_jwt_request_expire(ngx_http_weir_jwt_ctx_t *ctx)
+{
+    if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED && ngx_time() >= ctx->expires)
+    {
+        ctx->result = NGX_HTTP_WEIR_JWT_REFUSED;
+        ctx->reason = WEIR_TOKEN_EXPIRED;
+    }
+}
+
+
 ngx_uint_t
 ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx)
 {

@@ -10,8 +10,9 @@
  *
  * No other key begins so (a line feed and a digit begins one after an internal
  * redirect), and the lengths keep different parts apart.  The requirement is a
- * digest of all that the location wants of a token: a response that was stored
- * under one requirement is never found under another.
+ * digest of all that the location wants of a token, and of the names of the
+ * claims: a response that was stored under one requirement is never found under
+ * another, and the value of one claim is never taken for that of another.
  */
 
 #include <ngx_config.h>
@@ -30,14 +31,21 @@
 static char *ngx_http_weir_jwt_share_add_claim(ngx_conf_t *cf,
     ngx_http_weir_jwt_loc_conf_t *jlcf, ngx_str_t *value);
 static void ngx_http_weir_jwt_share_digest(ngx_http_weir_jwt_loc_conf_t *jlcf);
+static void ngx_http_weir_jwt_share_add_issuer(weir_blake2b_t *digest,
+    ngx_http_weir_jwt_issuer_t *issuer);
+static void ngx_http_weir_jwt_share_add_rule(weir_blake2b_t *digest,
+    ngx_http_weir_jwt_rule_t *rule);
+static void ngx_http_weir_jwt_share_add_texts(weir_blake2b_t *digest,
+    ngx_array_t *texts);
 static void ngx_http_weir_jwt_share_add_text(weir_blake2b_t *digest,
     const char *text, size_t len);
 static ngx_int_t ngx_http_weir_jwt_share_read_claims(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, ngx_str_t *text);
 static u_char *ngx_http_weir_jwt_share_put_claim(u_char *p, u_char *last,
-    const json_t *claim);
+    json_t *claim);
 static u_char *ngx_http_weir_jwt_share_put(u_char *p, u_char *last,
     u_char letter, const char *text, size_t len);
+static ngx_uint_t ngx_http_weir_jwt_share_is_rounded(json_t *claim);
 static ngx_uint_t ngx_http_weir_jwt_share_is_other(
     ngx_http_weir_jwt_ctx_t *ctx, ngx_http_weir_jwt_ctx_t *earlier);
 
@@ -181,16 +189,17 @@ ngx_http_weir_jwt_share_merge(ngx_conf_t *cf,
 }
 
 
-/* What the location wants of a token, its keys and the place of it aside. */
+/*
+ * What the location wants of a token, the issuers' keys and the place of the
+ * token aside, and what callers have in common who share.
+ */
 
 static void
 ngx_http_weir_jwt_share_digest(ngx_http_weir_jwt_loc_conf_t *jlcf)
 {
-    ngx_str_t                    *values;
-    ngx_uint_t                    i, j;
+    ngx_uint_t                    i;
     weir_blake2b_t                digest;
-    weir_token_issuer_t          *token;
-    ngx_http_weir_jwt_rule_t     *rule;
+    ngx_http_weir_jwt_rule_t     *rules;
     ngx_http_weir_jwt_issuer_t  **issuers;
     u_char                        hash[NGX_HTTP_WEIR_JWT_REQUIREMENT / 2];
 
@@ -200,50 +209,90 @@ ngx_http_weir_jwt_share_digest(ngx_http_weir_jwt_loc_conf_t *jlcf)
     issuers = jlcf->issuers->elts;
 
     for (i = 0; i < jlcf->issuers->nelts; i++) {
-        token = &issuers[i]->token;
-
-        ngx_http_weir_jwt_share_add_text(&digest,
-                                         (char *) issuers[i]->name.data,
-                                         issuers[i]->name.len);
-        ngx_http_weir_jwt_share_add_text(&digest, token->issuer.data,
-                                         token->issuer.len);
-        ngx_http_weir_jwt_share_add_text(&digest, token->type.data,
-                                         token->type.len);
-        ngx_http_weir_jwt_share_add_text(&digest, (char *) &token->algorithms,
-                                         sizeof(token->algorithms));
-        ngx_http_weir_jwt_share_add_text(&digest, (char *) &token->max_age,
-                                         sizeof(token->max_age));
-
-        for (j = 0; j < token->n_audiences; j++) {
-            ngx_http_weir_jwt_share_add_text(&digest, token->audiences[j].data,
-                                             token->audiences[j].len);
-        }
-
-        ngx_http_weir_jwt_share_add_text(&digest, NULL, 0);
+        ngx_http_weir_jwt_share_add_issuer(&digest, issuers[i]);
     }
 
-    rule = jlcf->rules ? jlcf->rules->elts : NULL;
+    ngx_http_weir_jwt_share_add_text(&digest, NULL, 0);
 
-    for (i = 0; rule && i < jlcf->rules->nelts; i++) {
-        ngx_http_weir_jwt_share_add_text(&digest, (char *) rule[i].scope.data,
-                                         rule[i].scope.len);
-        ngx_http_weir_jwt_share_add_text(&digest, rule[i].claim,
-                                         rule[i].claim
-                                         ? ngx_strlen(rule[i].claim) : 0);
+    if (jlcf->share == NGX_HTTP_WEIR_JWT_SHARE_CLAIMS) {
+        ngx_http_weir_jwt_share_add_texts(&digest, jlcf->share_claims);
+    }
 
-        values = rule[i].values ? rule[i].values->elts : NULL;
+    ngx_http_weir_jwt_share_add_text(&digest, NULL, 0);
 
-        for (j = 0; values && j < rule[i].values->nelts; j++) {
-            ngx_http_weir_jwt_share_add_text(&digest, (char *) values[j].data,
-                                             values[j].len);
-        }
+    rules = jlcf->rules ? jlcf->rules->elts : NULL;
 
-        ngx_http_weir_jwt_share_add_text(&digest, NULL, 0);
+    for (i = 0; rules && i < jlcf->rules->nelts; i++) {
+        ngx_http_weir_jwt_share_add_rule(&digest, &rules[i]);
     }
 
     weir_blake2b_end(&digest, hash);
 
     (void) ngx_hex_dump(jlcf->requirement, hash, sizeof(hash));
+}
+
+
+static void
+ngx_http_weir_jwt_share_add_issuer(weir_blake2b_t *digest,
+    ngx_http_weir_jwt_issuer_t *issuer)
+{
+    ngx_uint_t            i;
+    weir_token_issuer_t  *token;
+
+    token = &issuer->token;
+
+    ngx_http_weir_jwt_share_add_text(digest, (char *) issuer->name.data,
+                                     issuer->name.len);
+    ngx_http_weir_jwt_share_add_text(digest, token->issuer.data,
+                                     token->issuer.len);
+    ngx_http_weir_jwt_share_add_text(digest, token->type.data,
+                                     token->type.len);
+    ngx_http_weir_jwt_share_add_text(digest, (char *) &token->algorithms,
+                                     sizeof(token->algorithms));
+    ngx_http_weir_jwt_share_add_text(digest, (char *) &token->leeway,
+                                     sizeof(token->leeway));
+    ngx_http_weir_jwt_share_add_text(digest, (char *) &token->max_age,
+                                     sizeof(token->max_age));
+
+    for (i = 0; i < token->n_audiences; i++) {
+        ngx_http_weir_jwt_share_add_text(digest, token->audiences[i].data,
+                                         token->audiences[i].len);
+    }
+
+    ngx_http_weir_jwt_share_add_text(digest, NULL, 0);
+}
+
+
+static void
+ngx_http_weir_jwt_share_add_rule(weir_blake2b_t *digest,
+    ngx_http_weir_jwt_rule_t *rule)
+{
+    ngx_http_weir_jwt_share_add_text(digest, (char *) rule->scope.data,
+                                     rule->scope.len);
+    ngx_http_weir_jwt_share_add_text(digest, rule->claim,
+                                     rule->claim ? ngx_strlen(rule->claim)
+                                                 : 0);
+
+    if (rule->values) {
+        ngx_http_weir_jwt_share_add_texts(digest, rule->values);
+    }
+
+    ngx_http_weir_jwt_share_add_text(digest, NULL, 0);
+}
+
+
+static void
+ngx_http_weir_jwt_share_add_texts(weir_blake2b_t *digest, ngx_array_t *texts)
+{
+    ngx_str_t   *text;
+    ngx_uint_t   i;
+
+    text = texts->elts;
+
+    for (i = 0; i < texts->nelts; i++) {
+        ngx_http_weir_jwt_share_add_text(digest, (char *) text[i].data,
+                                         text[i].len);
+    }
 }
 
 
@@ -263,9 +312,11 @@ ngx_http_weir_jwt_share_add_text(weir_blake2b_t *digest, const char *text,
 
 
 ngx_int_t
-ngx_http_weir_jwt_share(ngx_http_request_t *r, ngx_str_t *partition,
-    ngx_uint_t *authorization)
+ngx_http_weir_jwt_share(ngx_http_request_t *r,
+    ngx_http_weir_jwt_share_t *share)
 {
+    ngx_int_t                      rc;
+    ngx_str_t                      text;
     ngx_pool_cleanup_t            *cln;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
@@ -282,9 +333,13 @@ ngx_http_weir_jwt_share(ngx_http_request_t *r, ngx_str_t *partition,
         return NGX_ERROR;
     }
 
-    /* "satisfy any": another module may have admitted the request */
+    /*
+     * "satisfy any": another module may have admitted the request; and the
+     * access phase may have taken longer than the token is good
+     */
 
     if (ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED
+        || ngx_time() >= ctx->expires
         || !ngx_http_weir_jwt_request_may(ctx))
     {
         return NGX_DECLINED;
@@ -299,9 +354,16 @@ ngx_http_weir_jwt_share(ngx_http_request_t *r, ngx_str_t *partition,
         }
     }
 
-    *authorization = (jlcf->source == NGX_HTTP_WEIR_JWT_AUTHORIZATION);
+    rc = ngx_http_weir_jwt_share_read_claims(r, ctx, &text);
 
-    return ngx_http_weir_jwt_share_read_claims(r, ctx, partition);
+    if (rc == NGX_OK) {
+        share->partition = text;
+        share->authorization =
+                           (jlcf->source == NGX_HTTP_WEIR_JWT_AUTHORIZATION);
+        share->expires = ctx->expires;
+    }
+
+    return rc;
 }
 
 
@@ -382,7 +444,7 @@ ngx_http_weir_jwt_share_read_claims(ngx_http_request_t *r,
 /* A text and other values never look the same; NULL: no claim, or no room. */
 
 static u_char *
-ngx_http_weir_jwt_share_put_claim(u_char *p, u_char *last, const json_t *claim)
+ngx_http_weir_jwt_share_put_claim(u_char *p, u_char *last, json_t *claim)
 {
     char  *text;
 
@@ -392,7 +454,9 @@ ngx_http_weir_jwt_share_put_claim(u_char *p, u_char *last, const json_t *claim)
                                            json_string_length(claim));
     }
 
-    if (claim == NULL || json_is_null(claim) || json_is_string(claim)) {
+    if (claim == NULL || json_is_null(claim) || json_is_string(claim)
+        || ngx_http_weir_jwt_share_is_rounded(claim))
+    {
         return NULL;
     }
 
@@ -426,14 +490,39 @@ ngx_http_weir_jwt_share_put(u_char *p, u_char *last, u_char letter,
 }
 
 
-ngx_uint_t
-ngx_http_weir_jwt_share_holds(ngx_http_request_t *r)
+/*
+ * True if there is a number with a fraction or an exponent: jansson has rounded
+ * it, so different ones may have become the same.  The reader of the token has
+ * bounded the depth.
+ */
+
+static ngx_uint_t
+ngx_http_weir_jwt_share_is_rounded(json_t *claim)
 {
-    ngx_http_weir_jwt_ctx_t  *ctx;
+    size_t       i;
+    json_t      *value;
+    const char  *name;
 
-    ctx = ngx_http_weir_jwt_request(r);
+    json_array_foreach(claim, i, value) {
+        if (ngx_http_weir_jwt_share_is_rounded(value)) {
+            return 1;
+        }
+    }
 
-    return ctx && ngx_time() < ctx->expires;
+    json_object_foreach(claim, name, value) {
+        if (ngx_http_weir_jwt_share_is_rounded(value)) {
+            return 1;
+        }
+    }
+
+    return json_is_real(claim);
+}
+
+
+ngx_uint_t
+ngx_http_weir_jwt_share_holds(const ngx_http_weir_jwt_share_t *share)
+{
+    return share->partition.len == 0 || ngx_time() < share->expires;
 }
 
 
@@ -448,8 +537,7 @@ ngx_http_weir_jwt_share_refuse(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->result = NGX_HTTP_WEIR_JWT_REFUSED;
-    ctx->reason = WEIR_TOKEN_EXPIRED;
+    ngx_http_weir_jwt_request_expire(ctx);
 
     return ngx_http_weir_jwt_refuse(r, ctx);
 }

@@ -159,14 +159,13 @@ ngx_http_weir_jwt_variables_set(ngx_http_request_t *r,
 }
 
 
-const json_t *
+json_t *
 ngx_http_weir_jwt_variables_find(json_t *claims, weir_str_t name)
 {
-    json_t        *claim;
-    weir_str_t     other;
-    const char    *key;
-    ngx_uint_t     n;
-    const json_t  *found;
+    json_t      *claim, *found;
+    weir_str_t   other;
+    const char  *key;
+    ngx_uint_t   n;
 
     found = NULL;
     n = 0;

@@ -26,6 +26,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/ngx_http_weir_jwt.h"
 #include "cache/entry.h"
 #include "cache/memory/ngx_http_weir_cache_zone.h"
 #include "cache/policy/cache_control.h"
@@ -210,8 +211,7 @@ typedef struct {
 
     /* the identity in the cache, and the entry found */
 
-    ngx_str_t                        partition;   /* begins the key; len 0:
-                                                     shared without a token */
+    ngx_http_weir_jwt_share_t        share;
     ngx_str_t                        key;         /* len 0: not cached */
     ngx_str_t                        key_text;    /* named by invalidations */
     ngx_str_t                        vary;        /* normalized values */
@@ -296,8 +296,6 @@ typedef struct {
     unsigned                         forbidden:1; /* an earlier response, or the
                                                      token, forbids storing */
     unsigned                         private:1;   /* of the request's token */
-    unsigned                         authorized:1; /* its Authorization is the
-                                                      token of the partition */
     unsigned                         soft:1;      /* entry is soft-invalidated */
     unsigned                         left:1;      /* for another location */
     unsigned                         may_store:1; /* weir_cache_no_store refuses

@@ -71,8 +71,7 @@ ngx_http_weir_cache_ctx_copy(ngx_http_weir_cache_ctx_t *ctx)
     ngx_memcpy(refresh->variant, ctx->variant, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     refresh->varies = ctx->varies;
     refresh->forbidden = ctx->forbidden;
-    refresh->partition = ctx->partition;
-    refresh->authorized = ctx->authorized;
+    refresh->share = ctx->share;
 
     /* the main request, which ends later, keeps the stale entry pinned */
 

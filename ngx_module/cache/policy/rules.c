@@ -39,6 +39,11 @@ bool weir_cache_is_about_client(int status)
     return status == 401 || status == 407 || status == 511;
 }
 
+bool weir_cache_is_about_caller(int status)
+{
+    return status == 403 || weir_cache_is_about_client(status);
+}
+
 /* A final status about the resource, or one that the operator has named. */
 static bool is_storable_status(const weir_cache_response_t *r)
 {
@@ -161,7 +166,7 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
         return "status";
 
     /* one caller's refusal, to those who would not be refused */
-    if (r->token && (weir_cache_is_about_client(r->status) || r->status == 403))
+    if (r->token && weir_cache_is_about_caller(r->status))
         return "status";
 
     if (r->request_no_store)

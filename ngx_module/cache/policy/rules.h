@@ -71,6 +71,12 @@ bool weir_cache_is_about_request(int status);
 bool weir_cache_is_about_client(int status);
 
 /*
+ * True for statuses that refuse one caller: those who share a response by their
+ * tokens (weir_cache_response_t's token) may get another one.
+ */
+bool weir_cache_is_about_caller(int status);
+
+/*
  * Decides whether a response may be stored (section 3).  Returns NULL if it
  * may, with *freshness filled in; otherwise the reason as a short constant
  * string.  A response with lifetime 0 is still stored if it can be validated or

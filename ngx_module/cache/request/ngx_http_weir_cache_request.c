@@ -89,8 +89,9 @@ ngx_http_weir_cache_request_resume(ngx_http_weir_cache_ctx_t *ctx)
         ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_NEW);
     }
 
-    if (ctx->partition.len && !ngx_http_weir_jwt_share_holds(ctx->request)) {
+    if (!ngx_http_weir_jwt_share_holds(&ctx->share)) {
         ngx_http_weir_cache_ctx_stop_waiting(ctx);
+        ngx_http_weir_cache_turn_end(ctx, 0);
         ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_REFUSED);
 
         return ngx_http_weir_jwt_share_refuse(ctx->request);
@@ -171,25 +172,19 @@ ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_weir_cache_request_share(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  authorized;
+    ngx_int_t  rc;
 
     if (!ngx_http_weir_jwt_is_private(ctx->request)) {
         return NGX_OK;
     }
 
-    authorized = 0;
-
-    rc = ngx_http_weir_jwt_share(ctx->request, &ctx->partition, &authorized);
+    rc = ngx_http_weir_jwt_share(ctx->request, &ctx->share);
 
     if (rc == NGX_DECLINED) {
         ctx->private = 1;
         ctx->forbidden = 1;
-        ngx_str_null(&ctx->partition);
         return NGX_OK;
     }
-
-    ctx->authorized = authorized;
 
     return rc;
 }

@@ -184,7 +184,9 @@ ngx_http_weir_cache_validate_instead_of_error(ngx_http_weir_cache_ctx_t *ctx)
 
     mask = ngx_http_weir_cache_validate_error(ctx);
 
-    if (mask == 0) {
+    /* the token may have expired while the upstream was asked */
+
+    if (mask == 0 || !ngx_http_weir_jwt_share_holds(&ctx->share)) {
         return NULL;
     }
 

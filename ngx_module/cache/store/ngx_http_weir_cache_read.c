@@ -110,7 +110,7 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
     ngx_http_weir_cache_read_valid(ctx, response);
 
     response->authorization = ngx_http_weir_cache_key_has_authorization(ctx);
-    response->token = ctx->partition.len != 0;
+    response->token = ctx->share.partition.len != 0;
     response->request_no_store = (ctx->request_cc.flags & WEIR_CC_NO_STORE)
                                  != 0;
     response->request_time = ctx->request_time;

@@ -139,8 +139,9 @@ ngx_http_weir_cache_response_may_be_stored(ngx_http_weir_cache_ctx_t *ctx)
 
 
 /*
- * True if the next response will be uncacheable, too.  An error, and an effect
- * of this request's own fields, is chance.
+ * True if the next response will be uncacheable, too.  An error, an effect of
+ * this request's own fields, and a refusal of one caller among those who share,
+ * is chance.
  */
 
 static ngx_uint_t
@@ -148,7 +149,9 @@ ngx_http_weir_cache_response_lasts(ngx_http_weir_cache_ctx_t *ctx,
     ngx_uint_t status)
 {
     return ctx->request->method == NGX_HTTP_GET && status != 0 && status < 500
-           && !weir_cache_is_about_request(status);
+           && !weir_cache_is_about_request(status)
+           && !(ctx->share.partition.len
+                && weir_cache_is_about_caller(status));
 }
 
 

@@ -69,7 +69,8 @@ ngx_http_weir_cache_key_make(ngx_http_weir_cache_ctx_t *ctx)
 
     rewritten = (ctx->conf->key == NULL && !r->valid_unparsed_uri);
 
-    p = ngx_pnalloc(r->pool, ctx->partition.len + place.len + version.len + 1 + text->len
+    p = ngx_pnalloc(r->pool, ctx->share.partition.len + place.len
+                             + version.len + 1 + text->len
                              + (rewritten ? 1 + r->uri.len + 1 + r->args.len
                                           : 0));
     if (p == NULL) {
@@ -77,7 +78,7 @@ ngx_http_weir_cache_key_make(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     ctx->key.data = p;
-    p = ngx_cpymem(p, ctx->partition.data, ctx->partition.len);
+    p = ngx_cpymem(p, ctx->share.partition.data, ctx->share.partition.len);
     p = ngx_cpymem(p, place.data, place.len);
     p = ngx_cpymem(p, version.data, version.len);
     *p++ = ' ';
@@ -252,7 +253,8 @@ ngx_http_weir_cache_key_read_request(ngx_http_weir_cache_ctx_t *ctx)
 ngx_uint_t
 ngx_http_weir_cache_key_has_authorization(ngx_http_weir_cache_ctx_t *ctx)
 {
-    return ctx->request->headers_in.authorization && !ctx->authorized;
+    return ctx->request->headers_in.authorization
+           && !ctx->share.authorization;
 }
 
 
