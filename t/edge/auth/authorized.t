@@ -254,9 +254,12 @@ stop('edge', 'QUIT');
 start_edge($http, $server);
 gets('/subject/read', $of{bob}, 'for bob 2', 'after a restart, another caller');
 gets('/subject/read', $of{alice}, 'for alice 1', '... and the first one, from Redis');
+stop('edge', 'QUIT');
+start_edge($http =~ s/jwks main.jwks;/jwks main.jwks; leeway 9s;/r, $server);
+gets('/subject/read', $of{alice}, 'for alice 3', 'an edge that requires something else');
 redis('XADD', 'weir:invalidate', '*', 'tags', 'all');
 until_true('alice asks the upstream again', sub {
-    get('/subject/read', $of{alice})->{content} ne 'for alice 1'
+    get('/subject/read', $of{alice})->{content} !~ /alice [13]/
 });
 unlike get('/subject/read', $of{bob})->{content}, qr/bob 2/, 'an invalidation is for all shares';
 
