@@ -29,6 +29,8 @@ static ngx_int_t ngx_http_weir_cache_restore_header(ngx_http_request_t *r,
     ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_http_weir_cache_link_header(ngx_http_request_t *r,
     ngx_table_elt_t *h);
+static ngx_int_t ngx_http_weir_cache_restore_content_range(
+    ngx_http_request_t *r, ngx_table_elt_t *h);
 static void ngx_http_weir_cache_restore_content_type(ngx_http_request_t *r,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_weir_cache_restore_is_modified(
@@ -181,7 +183,7 @@ ngx_http_weir_cache_link_header(ngx_http_request_t *r, ngx_table_elt_t *h)
                              ngx_parse_http_time(h->value.data, h->value.len);
 
         } else if (ngx_http_weir_cache_is(&h->key, "Content-Range")) {
-            r->headers_out.content_range = h;
+            return ngx_http_weir_cache_restore_content_range(r, h);
 
         } else if (ngx_http_weir_cache_is(&h->key, "Cache-Control")) {
             return ngx_http_weir_link_cache_control(r, h);
@@ -199,6 +201,31 @@ ngx_http_weir_cache_link_header(ngx_http_request_t *r, ngx_table_elt_t *h)
 
         break;
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * nginx's slice filter reads the value up to a NUL, which values in an entry do
+ * not have.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_restore_content_range(ngx_http_request_t *r,
+    ngx_table_elt_t *h)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, h->value.len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    *ngx_cpymem(p, h->value.data, h->value.len) = '\0';
+
+    h->value.data = p;
+    r->headers_out.content_range = h;
 
     return NGX_OK;
 }

@@ -67,8 +67,8 @@ start_upstream(sub {
     if ($request =~ /^Range: bytes=(\d+)-(\d+)/mi) {
         my $last = $2 < length $body ? $2 : length($body) - 1;
         return answer('206 Partial Content',
-            ['ETag: "s"', 'Cache-Control: max-age=600',
-                "Content-Range: bytes $1-$last/" . length $body],
+            ["Content-Range: bytes $1-$last/" . length $body, 'ETag: "s"',
+                'Cache-Control: max-age=600'],
             substr $body, $1, $last - $1 + 1);
     }
     return answer('200 OK', \@stale, $long) if $path =~ /long/;
