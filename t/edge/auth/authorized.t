@@ -250,10 +250,16 @@ is get('/subject/fails-soon', $of{bob})->{status}, 500, '... and to no other';
 
 gets('/subject/read', $of{alice}, 'for alice 1', 'stored');
 entries_of('shares', qr{/subject/read}, 1);
+gets('/subject/swap', $of{alice}, 'for alice 1', 'two callers');
+gets('/subject/swap', $of{bob}, 'for bob 2', '... store');
+my ($hers, $his) = map { (entries_of('shares', qr{$_ .*/subject/swap}s, 1))[0] } qw(s5:alice s3:bob);
+redis('SET', $his, redis('GET', $hers));
 stop('edge', 'QUIT');
 start_edge($http, $server);
 gets('/subject/read', $of{bob}, 'for bob 2', 'after a restart, another caller');
 gets('/subject/read', $of{alice}, 'for alice 1', '... and the first one, from Redis');
+gets('/subject/swap', $of{bob}, 'for bob 3', 'an entry under the name of another partition');
+gets('/subject/swap', $of{alice}, 'for alice 1', '... is found under its own');
 stop('edge', 'QUIT');
 start_edge($http =~ s/jwks main.jwks;/jwks main.jwks; leeway 9s;/r, $server);
 gets('/subject/read', $of{alice}, 'for alice 3', 'an edge that requires something else');
