@@ -77,7 +77,7 @@ SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/si
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 # Migrations and functions are compiled in: each folder becomes $(BUILD)/FOLDER.c. A folder's time changes when a file is added or removed.
-SQL     := backend/db/sql backend/events/sql backend/http/sql backend/outbound/sql $(DOMAIN)/sql
+SQL     := backend/db/sql backend/audit/sql backend/events/sql backend/http/sql backend/outbound/sql $(DOMAIN)/sql
 SQL_SRC := $(SQL:%=$(BUILD)/%.c)
 
 .SECONDEXPANSION:

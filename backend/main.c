@@ -6,6 +6,7 @@
  *   have taken.  Then the relay stops, which the last of them may have woken.  Exit code 0.
  *   After STOP_LIMIT_S, or at a second SIGINT, unfinished work is dropped.  Exit code 1.
  */
+#include "audit/audit.h"
 #include "common/version.h"
 #include "common/output.h"
 #include "db/batch/batch.h"
@@ -55,6 +56,7 @@ typedef struct {
     weir_groups_t *groups;
     weir_http_t *http;
     weir_relay_t *relay;
+    weir_audit_t *audit; /* runs beside the relay */
     weir_worker_t *worker;
     weir_exporter_t *exporter;              /* NULL: no spans are recorded */
     weir_operate_t *operate;                /* NULL: metrics_listen is off */
@@ -67,7 +69,9 @@ typedef struct {
 
 /* In the order in which they are migrated. */
 static const weir_sql_line_t *lines[] = {
-    &weir_sql_db, &weir_sql_events, &weir_sql_http, &weir_sql_outbound, NULL, NULL};
+    &weir_sql_db,   &weir_sql_audit,    &weir_sql_events,
+    &weir_sql_http, &weir_sql_outbound, NULL,
+    NULL};
 
 static void usage(FILE *out)
 {
@@ -108,13 +112,29 @@ static void stop_exporter(app_t *app)
         event_base_loopexit(app->base, NULL);
 }
 
+static void on_audit_stopped(void *arg)
+{
+    app_t *app = arg;
+
+    app->audit = NULL;
+    stop_exporter(app);
+}
+
+static void stop_audit(app_t *app)
+{
+    if (app->audit != NULL)
+        weir_audit_stop(app->audit, on_audit_stopped, app);
+    else
+        stop_exporter(app);
+}
+
 static void on_relay_stopped(void *arg)
 {
     app_t *app = arg;
 
     assert(app->relay != NULL && app->taking == 0);
     app->relay = NULL;
-    stop_exporter(app);
+    stop_audit(app);
 }
 
 /* api and worker have stopped, so nothing wakes the relay any more. */
@@ -129,7 +149,7 @@ static void stop_relay(app_t *app)
     if (app->relay != NULL)
         weir_relay_stop(app->relay, on_relay_stopped, app);
     else
-        stop_exporter(app);
+        stop_audit(app);
 }
 
 static void on_http_stopped(void *arg)
@@ -227,12 +247,27 @@ static void get_health(weir_http_request_t *request, void *arg)
     weir_http_reply(request, 200, "application/json", ok, sizeof(ok) - 1);
 }
 
+static bool start_audit(app_t *app, char *error, size_t size)
+{
+    const weir_audit_settings_t settings = {
+        .database = app->settings.database,
+        .redis = app->settings.redis,
+        .key = app->settings.audit_key,
+        .heads = app->settings.audit_heads,
+        .interval_ms = app->settings.audit_interval,
+    };
+
+    app->audit = weir_audit_start(app->base, &settings, error, size);
+
+    return app->audit != NULL;
+}
+
 static bool start(app_t *app, int bits, char *error, size_t size)
 {
     assert(bits != 0 && (bits & MIGRATE) == 0);
     if (bits & RELAY) {
         app->relay = weir_relay_start(app->base, &app->events, error, size);
-        if (app->relay == NULL)
+        if (app->relay == NULL || !start_audit(app, error, size))
             return false;
     }
 
@@ -333,6 +368,7 @@ static int run(app_t *app, int bits, const char *role)
     set_up(app);
     weir_batch_ceiling((int)app->settings.batch_max);
     weir_idempotency_anonymous(app->settings.anonymous_keys);
+    weir_caller_address(app->settings.audit_address);
     app->limit = evtimer_new(app->base, on_limit, app);
     term = evsignal_new(app->base, SIGTERM, on_signal, app);
     interrupt = evsignal_new(app->base, SIGINT, on_signal, app);
@@ -474,7 +510,9 @@ int main(int argc, char **argv)
         return complain(error);
 
     weir_log_init(app.settings.log_level, names);
-    if (!weir_settings_check(&app.settings, &weir_domain, error, sizeof(error)))
+    if (!weir_settings_check(&app.settings, &weir_domain, error, sizeof(error)) ||
+        ((bits == 0 || bits & RELAY) &&
+         !weir_settings_check_key(&app.settings, error, sizeof(error))))
         status = complain(error);
     else if (check)
         status = printf("weir-backend: the configuration %s is fine\n", file) < 0;

@@ -1,5 +1,6 @@
 #include "settings.h"
 
+#include "common/audit/key.h"
 #include "common/metrics/price.h"
 #include "config/kinds.h"
 #include "config/list.h"
@@ -32,6 +33,11 @@ static const char *const anonymous_keys[] = {[WEIR_KEYS_ANY] = "any",
                                              [WEIR_KEYS_REFUSED] = "refused",
                                              NULL};
 
+static const char *const addresses[] = {[WEIR_CALLER_PEER] = "peer",
+                                        [WEIR_CALLER_FORWARDED] = "forwarded",
+                                        [WEIR_CALLER_OFF] = WEIR_SETTINGS_OFF,
+                                        NULL};
+
 static const weir_config_key_t keys[] = {
     {"listen", &weir_config_listen, FIELD(listen), "127.0.0.1:8081", 1, 65535,
      .allowed = "ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH"},
@@ -61,6 +67,14 @@ static const weir_config_key_t keys[] = {
      .allowed = "a number from 100 to 10000000"},
     {"outbox_keep", &weir_config_seconds, FIELD(outbox_keep), "30d", 1, 315360000,
      .allowed = "a time from 1s to 3650d with its unit: s, m, h or d"},
+    {"audit_key", &weir_config_text, FIELD(audit_key), "", 0, 1024,
+     .allowed = "the path of a private key in PEM (Ed25519 or P-256), or nothing"},
+    {"audit_heads", &weir_config_text, FIELD(audit_heads), "", 0, 1024,
+     .allowed = "the path of a file, or nothing"},
+    {"audit_interval", &weir_config_time, FIELD(audit_interval), "1m", 1000, 3600000,
+     .allowed = "a time from 1s to 60m with its unit: ms, s or m"},
+    {"audit_address", &weir_config_choice, FIELD(audit_address), "peer", 0, 0,
+     .allowed = "peer, forwarded or off", .choices = addresses},
     {"traces_endpoint", &weir_config_text, FIELD(traces_endpoint), "", 0, 1024,
      .allowed = "at most 1024 bytes"},
     {"traces_protocol", &weir_config_text, FIELD(traces_protocol), "", 0, 64,
@@ -142,6 +156,30 @@ static bool check_cost(const weir_settings_t *settings, char *error, size_t size
                          "must be three capital letters, such as EUR, where there is a price",
                          error, size);
     return false;
+}
+
+static bool check_audit(const weir_settings_t *settings, char *error, size_t size)
+{
+    if (settings->audit_key[0] != '\0' || settings->audit_heads[0] == '\0')
+        return true;
+    weir_config_complain(settings->config, "audit_heads",
+                         "needs audit_key: without a key there are no heads", error, size);
+    return false;
+}
+
+bool weir_settings_check_key(const weir_settings_t *settings, char *error, size_t size)
+{
+    weir_audit_key_t key;
+    char why[512];
+
+    if (settings->audit_key[0] == '\0')
+        return true;
+    if (!weir_audit_key_read(&key, settings->audit_key, why, sizeof(why))) {
+        weir_config_complain(settings->config, "audit_key", why, error, size);
+        return false;
+    }
+    weir_audit_key_release(&key);
+    return true;
 }
 
 /* Values that libpq checks only when it connects (libpq manual, 34.1.2); lists end with NULL. */
@@ -308,7 +346,8 @@ bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain,
 {
     assert(settings->config != NULL && size > 0);
     return check_listen(settings, error, size) && check_redis(settings, error, size) &&
-           check_cost(settings, error, size) && check_database(settings, error, size) &&
+           check_cost(settings, error, size) && check_audit(settings, error, size) &&
+           check_database(settings, error, size) &&
            check_groups(settings, domain, error, size) && check_traces(settings, error, size) &&
            (domain->check == NULL ||
             domain->check(settings->domain, settings->config, error, size));

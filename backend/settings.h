@@ -7,6 +7,7 @@
 
 #include "domain.h"
 #include "export/settings.h"
+#include "http/caller.h"
 #include "http/idempotency.h"
 #include "log/log.h"
 
@@ -28,6 +29,9 @@ typedef struct {
     unsigned batch_max;    /* requests */
     unsigned stream_limit; /* entries */
     unsigned outbox_keep;  /* s */
+    char *audit_key, *audit_heads; /* files; may be empty */
+    unsigned audit_interval;       /* ms */
+    weir_caller_address_t audit_address;
     /* empty: see export/settings.h, which has the meaning of all */
     char *traces_endpoint, *traces_protocol, *traces_headers, *traces_timeout;
     char *traces_compression, *traces_certificate, *traces_sampler, *traces_sampler_arg;
@@ -61,5 +65,12 @@ void weir_settings_free(weir_settings_t *settings);
  */
 bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain, char *error,
                          size_t error_size) __attribute__((warn_unused_result));
+
+/*
+ * The same for the file of audit_key, which only the process that has the role relay may read, and
+ * only it needs.
+ */
+bool weir_settings_check_key(const weir_settings_t *settings, char *error, size_t size)
+    __attribute__((warn_unused_result));
 
 #endif

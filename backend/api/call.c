@@ -57,6 +57,7 @@ weir_call_t *weir_call_begin(weir_http_request_t *request, void *part, const wei
     weir_uuid7(call->new_id);
     weir_uuid7(call->event_id);
     weir_http_trace_text(request, call->traceparent);
+    weir_caller_text(request, call->caller);
 
     return call;
 }

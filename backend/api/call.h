@@ -17,6 +17,7 @@
 #include "api/openapi.h"
 #include "common/ids/uuid7.h"
 #include "db/batch/batch.h"
+#include "http/caller.h"
 #include "http/idempotency.h"
 
 typedef struct weir_call weir_call_t;
@@ -33,10 +34,11 @@ struct weir_call {
     json_t *body;               /* with the fields of the operation, or NULL */
     char *if_none_match;        /* of a GET, or NULL */
     weir_idempotency_t idempotency;
-    /* except for a GET: ids for the new object and for its event, and their trace */
+    /* except for a GET: ids for the new object and for its event, their trace, and who calls */
     char new_id[WEIR_UUID_LEN + 1];
     char event_id[WEIR_UUID_LEN + 1];
     char traceparent[WEIR_TRACE_TEXT]; /* with the tracestate: weir_http_trace_text() */
+    char caller[WEIR_CALLER_TEXT];     /* for audit_put(): http/caller.h */
     weir_call_answer_fn answer;
     char digits[4][24]; /* of weir_call_integer() */
     int n_digits;

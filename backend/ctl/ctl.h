@@ -74,6 +74,12 @@ void weir_ctl_run(weir_ctl_t *ctl, const char *sql, int n, const char *const *va
 /* True when the group exists. Otherwise prints a message with the existing groups. */
 bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group);
 
+/*
+ * Who runs weirctl, for the audit log, as audit_put() takes it: the user of the operating system,
+ * by the real user id. A constant text.
+ */
+const char *weir_ctl_caller(const weir_ctl_t *ctl);
+
 /* --- redis.c ---------------------------------------------------------------- */
 
 /* A connection, for redisFree(); NULL with a message in error on failure. */

@@ -3,9 +3,12 @@
 #include "log/alloc.h"
 
 #include <assert.h>
+#include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static PGresult *execute(weir_ctl_t *ctl, const char *sql, int n, const char *const *values)
 {
@@ -95,6 +98,26 @@ void weir_ctl_run(weir_ctl_t *ctl, const char *sql, int n, const char *const *va
     assert(ctl->db != NULL);
     check(result);
     PQclear(result);
+}
+
+const char *weir_ctl_caller(const weir_ctl_t *ctl)
+{
+    static char text[1024]; /* twice the subject, if all of it is escaped, and the rest */
+    const struct passwd *user = getpwuid(getuid());
+    char subject[256];
+    json_t *json;
+
+    (void)ctl;
+    if (user != NULL)
+        snprintf(subject, sizeof(subject), "os:%s", user->pw_name);
+    else
+        snprintf(subject, sizeof(subject), "os:%ju", (uintmax_t)getuid());
+    weir_str_make_printable(subject);
+    json = json_pack("{s:s, s:s}", "subject", subject, "actor", "weirctl");
+    text[json_dumpb(json, text, sizeof(text) - 1, JSON_COMPACT)] = '\0';
+    json_decref(json);
+
+    return text;
 }
 
 bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group)

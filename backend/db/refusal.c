@@ -1,4 +1,4 @@
-#include "events/refusal.h"
+#include "db/refusal.h"
 
 #include "db/db.h"
 #include "log/log.h"

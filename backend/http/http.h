@@ -82,6 +82,9 @@ void weir_http_free(weir_http_t *http);
 weir_str_t weir_http_param(const weir_http_request_t *request, int n);
 /* The first field of that name, NULL if there is none. */
 const char *weir_http_header(const weir_http_request_t *request, const char *name);
+#define WEIR_HTTP_PEER 64 /* bytes of an address, with its NUL */
+/* The numeric address of the connection's other end, without a port; "unix" for a socket file. */
+void weir_http_peer(const weir_http_request_t *request, char out[WEIR_HTTP_PEER]);
 const char *weir_http_method(const weir_http_request_t *request);
 /* The received path, without query; also of an absolute URI (RFC 9112 section 3.2.2). */
 weir_str_t weir_http_path(const weir_http_request_t *request);

@@ -142,7 +142,7 @@ static weir_ctl_exit_t mend(work_t *w, weir_db_t *db, json_t *differences)
             "may be those of another shop with this gateway account, or this is another database "
             "than theirs. If they are not, say --yes",
             ghosts, w->compared);
-    weir_reconcile_mend(db, differences, w->until, on_found, w);
+    weir_reconcile_mend(db, differences, w->until, weir_ctl_caller(w->ctl), on_found, w);
     mended = result_of(w);
     left = mark_mended(differences, mended);
     json_decref(mended);

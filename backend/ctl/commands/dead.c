@@ -33,7 +33,7 @@ weir_ctl_exit_t weir_ctl_dead_list(weir_ctl_t *ctl)
  */
 typedef struct {
     char partition[12], position[24];
-    const char *values[3];
+    const char *values[4]; /* group, partition, position, caller */
 } choice_t;
 
 static void choose(weir_ctl_t *ctl, choice_t *c)
@@ -46,7 +46,7 @@ static void choose(weir_ctl_t *ctl, choice_t *c)
         exit(weir_ctl_fail(WEIR_CTL_USAGE,
                            "name a dead letter by GROUP PARTITION/POSITION as \"dead list\" "
                            "shows it, or all of a group by GROUP --all"));
-    *c = (choice_t){.values = {args->words[0], NULL, NULL}};
+    *c = (choice_t){.values = {args->words[0], NULL, NULL, weir_ctl_caller(ctl)}};
     if (args->all)
         return;
 
@@ -101,7 +101,7 @@ static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *sql)
     json_t *rows;
 
     choose(ctl, &c);
-    rows = weir_ctl_rows(ctl, sql, 3, c.values);
+    rows = weir_ctl_rows(ctl, sql, 4, c.values);
     if (json_array_size(rows) == 0) {
         json_decref(rows);
         return absent(ctl, &c);
@@ -114,10 +114,10 @@ static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *sql)
 
 weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl)
 {
-    return change(ctl, "SELECT * FROM dead_replay($1, $2::smallint, $3::bigint)");
+    return change(ctl, "SELECT * FROM dead_replay($1, $2::smallint, $3::bigint, $4)");
 }
 
 weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl)
 {
-    return change(ctl, "SELECT * FROM dead_drop($1, $2::smallint, $3::bigint)");
+    return change(ctl, "SELECT * FROM dead_drop($1, $2::smallint, $3::bigint, $4)");
 }

@@ -140,12 +140,12 @@ static bool chosen(weir_ctl_t *ctl, const char **group)
 
 static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *sql, const char *none)
 {
-    const char *group;
+    const char *values[2] = {NULL, weir_ctl_caller(ctl)};
     json_t *rows;
 
-    if (!chosen(ctl, &group))
+    if (!chosen(ctl, &values[0]))
         return WEIR_CTL_REFUSED;
-    rows = weir_ctl_rows(ctl, sql, 1, &group);
+    rows = weir_ctl_rows(ctl, sql, 2, values);
     weir_ctl_print_rows(ctl, rows, none);
     json_decref(rows);
 
@@ -154,53 +154,23 @@ static weir_ctl_exit_t change(weir_ctl_t *ctl, const char *sql, const char *none
 
 weir_ctl_exit_t weir_ctl_groups_pause(weir_ctl_t *ctl)
 {
-    const char *group;
-
-    if (!chosen(ctl, &group))
-        return WEIR_CTL_REFUSED;
-    weir_ctl_run(ctl,
-                 "INSERT INTO paused_groups (group_name)"
-                 " SELECT DISTINCT c.group_name FROM consumer_partitions c"
-                 " WHERE c.group_name = coalesce($1::text, c.group_name) ON CONFLICT DO NOTHING",
-                 1, &group);
-
-    return change(ctl,
-                  "SELECT g.group_name AS \"group\", rfc3339(g.paused_at) AS paused_since"
-                  " FROM paused_groups g WHERE g.group_name = coalesce($1::text, g.group_name)"
-                  " ORDER BY 1",
-                  "No group has run yet.");
+    return change(ctl, "SELECT * FROM group_pause($1, $2)", "No group has run yet.");
 }
 
 weir_ctl_exit_t weir_ctl_groups_resume(weir_ctl_t *ctl)
 {
-    const char *group;
-    json_t *rows;
-
-    if (!chosen(ctl, &group))
-        return WEIR_CTL_REFUSED;
-    rows = weir_ctl_rows(ctl,
-                         "SELECT g.group_name AS \"group\", rfc3339(now()) AS resumed_at,"
-                         " rfc3339(g.paused_at) AS was_paused_at FROM paused_groups g"
-                         " WHERE g.group_name = coalesce($1::text, g.group_name) ORDER BY 1",
-                         1, &group);
-    weir_ctl_run(
-        ctl, "DELETE FROM paused_groups g WHERE g.group_name = coalesce($1::text, g.group_name)", 1,
-        &group);
-    weir_ctl_print_rows(ctl, rows, "Nothing was paused.");
-    json_decref(rows);
-
-    return WEIR_CTL_OK;
+    return change(ctl, "SELECT * FROM group_resume($1, $2)", "Nothing was paused.");
 }
 
 weir_ctl_exit_t weir_ctl_groups_delete(weir_ctl_t *ctl)
 {
-    const char *values[] = {ctl->args.words[0], ctl->args.yes ? "t" : "f"};
+    const char *values[] = {ctl->args.words[0], ctl->args.yes ? "t" : "f", weir_ctl_caller(ctl)};
     char *message = NULL;
     json_t *rows;
 
     if (!weir_ctl_group_exists(ctl, values[0]))
         return WEIR_CTL_REFUSED;
-    rows = weir_ctl_query(ctl, "SELECT * FROM group_delete($1, $2::boolean)", 2, values, "WE003",
+    rows = weir_ctl_query(ctl, "SELECT * FROM group_delete($1, $2::boolean, $3)", 3, values, "WE003",
                           &message);
     if (rows == NULL) {
         weir_ctl_fail(WEIR_CTL_REFUSED, "%s", message);

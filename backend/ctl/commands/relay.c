@@ -136,8 +136,8 @@ static json_t *rebase(weir_ctl_t *ctl, redisContext *redis, json_t *rows, int64_
     size_t i;
 
     snprintf(text, sizeof(text), "%" PRId64, era);
-    weir_ctl_run(ctl, "UPDATE relay_term SET era = greatest(era, $1::bigint) + 1", 1,
-                 (const char *[]){text});
+    json_decref(weir_ctl_rows(ctl, "SELECT relay_rebase($1::bigint, $2)", 2,
+                              (const char *[]){text, weir_ctl_caller(ctl)}));
     json_array_foreach(rows, i, row)
     {
         int partition = (int)json_integer_value(json_object_get(row, "partition"));

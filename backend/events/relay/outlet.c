@@ -2,7 +2,7 @@
 
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
-#include "events/refusal.h"
+#include "db/refusal.h"
 #include "log/log.h"
 
 #include <assert.h>

@@ -30,7 +30,7 @@
 #include "events/relay/private.h"
 
 #include "events/cloudevent.h"
-#include "events/refusal.h"
+#include "db/refusal.h"
 #include "log/alloc.h"
 #include "log/log.h"
 #include "metrics/series.h"

@@ -6,7 +6,7 @@
  */
 #include "events/worker/confirm.h"
 
-#include "events/refusal.h"
+#include "db/refusal.h"
 #include "events/worker/lease/delivery.h"
 #include "events/worker/lease/group.h"
 #include "events/worker/lease/lease.h"

@@ -8,7 +8,7 @@
 #include "events/worker/ownership.h"
 
 #include "db/array.h"
-#include "events/refusal.h"
+#include "db/refusal.h"
 #include "events/worker/handle.h"
 #include "events/worker/lease/delivery.h"
 #include "events/worker/lease/group.h"

@@ -16,7 +16,7 @@
 
 #include "events/cloudevent.h"
 #include "events/log_stream.h"
-#include "events/refusal.h"
+#include "db/refusal.h"
 #include "events/worker/confirm.h"
 #include "events/worker/lease/delivery.h"
 #include "events/worker/lease/group.h"

@@ -39,7 +39,7 @@
 #include "events/worker/settle.h"
 #include "events/worker/private.h"
 
-#include "events/refusal.h"
+#include "db/refusal.h"
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"

@@ -5,10 +5,12 @@
 #include "log/log.h"
 
 #include <assert.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #define LOGGED_PATH_MAX 256
 #define FIELDS_FIRST 512
@@ -338,6 +340,20 @@ weir_str_t weir_http_param(const weir_http_request_t *r, int n)
 const char *weir_http_header(const weir_http_request_t *r, const char *name)
 {
     return r->connection != NULL ? weir_head_field(&r->connection->head, name) : NULL;
+}
+
+void weir_http_peer(const weir_http_request_t *r, char out[WEIR_HTTP_PEER])
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(address);
+
+    if (r->connection == NULL ||
+        getpeername(r->connection->fd, (struct sockaddr *)&address, &len) != 0 ||
+        getnameinfo((struct sockaddr *)&address, len, out, WEIR_HTTP_PEER, NULL, 0,
+                    NI_NUMERICHOST) != 0)
+        address.ss_family = AF_UNSPEC;
+    if (address.ss_family != AF_INET && address.ss_family != AF_INET6)
+        snprintf(out, WEIR_HTTP_PEER, "%s", address.ss_family == AF_UNIX ? "unix" : "unknown");
 }
 
 const char *weir_http_method(const weir_http_request_t *r)

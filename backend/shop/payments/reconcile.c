@@ -9,7 +9,7 @@
 
 #define COMPARE                                                                                    \
     "SELECT coalesce(json_agg(to_json(c)), '[]') "                                                 \
-    "FROM payments_compare($1::jsonb, $2::timestamptz, $3::boolean) c"
+    "FROM payments_compare($1::jsonb, $2::timestamptz, $3::boolean, $4) c"
 #define UNCHARGED                                                                                  \
     "SELECT coalesce(json_agg(to_json(u)), '[]') "                                                 \
     "FROM payments_uncharged($1::jsonb, $2::timestamptz, $3::timestamptz, $4::int) u"
@@ -67,11 +67,13 @@ static void query(run_t *run, const char *sql, int n, const char *const *values,
 }
 
 /* charges: an array of the gateway's charges, or of objects with the same members. */
-static void compare(run_t *run, const json_t *charges, bool mend, weir_db_cb cb)
+/* caller is who has differences mended; NULL: nothing is mended. */
+static void compare(run_t *run, const json_t *charges, const char *caller, weir_db_cb cb)
 {
     char *text = weir_alloc_check(json_dumps(charges, JSON_COMPACT));
 
-    query(run, COMPARE, 3, (const char *[]){text, run->until, mend ? "t" : "f"}, cb);
+    query(run, COMPARE, 4,
+          (const char *[]){text, run->until, caller != NULL ? "t" : "f", caller}, cb);
     free(text);
 }
 
@@ -102,7 +104,7 @@ static void on_charge(const weir_gateway_answer_t *a, void *arg)
         one = json_pack("[{s:s,s:O,s:I,s:s,s:s}]", "id", a->charge, "idempotency_key",
                         json_object_get(payment, "payment"), "amount", (json_int_t)a->amount,
                         "currency", a->currency, "status", a->status);
-        compare(run, one, false, on_one_compared);
+        compare(run, one, NULL, on_one_compared);
         json_decref(one);
     } else {
         json_array_append_new(run->differences,
@@ -184,7 +186,7 @@ static void on_page(const weir_gateway_page_t *page, void *arg)
     }
     free(run->after);
     run->after = page->next != NULL ? weir_alloc_text(page->next) : NULL;
-    compare(run, page->charges, false, on_compared);
+    compare(run, page->charges, NULL, on_compared);
 }
 
 static void ask_page(run_t *run)
@@ -236,7 +238,7 @@ static void on_mended(PGresult *result, const char *error, const char *sqlstate,
 }
 
 void weir_reconcile_mend(weir_db_t *db, const json_t *differences, const char *until,
-                         weir_reconcile_cb cb, void *arg)
+                         const char *caller, weir_reconcile_cb cb, void *arg)
 {
     run_t *run = make(db, NULL, until, until, cb, arg);
     json_t *charges = json_array(), *difference;
@@ -250,6 +252,6 @@ void weir_reconcile_mend(weir_db_t *db, const json_t *differences, const char *u
         if (listed != NULL)
             json_array_append(charges, listed);
     }
-    compare(run, charges, true, on_mended);
+    compare(run, charges, caller, on_mended);
     json_decref(charges);
 }

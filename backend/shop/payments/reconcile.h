@@ -45,9 +45,9 @@ void weir_reconcile(weir_db_t *db, weir_gateway_t *gateway, const char *since, c
 
 /*
  * Writes the events for those differences that still exist and can be mended. cb gets these
- * differences; compared is 0.
+ * differences; compared is 0. caller is for the audit log, as audit_put() takes it.
  */
 void weir_reconcile_mend(weir_db_t *db, const json_t *differences, const char *until,
-                         weir_reconcile_cb cb, void *arg);
+                         const char *caller, weir_reconcile_cb cb, void *arg);
 
 #endif

@@ -25,7 +25,8 @@
 
 #define PUT                                                                                        \
     "SELECT place, outcome, updated_at "                                                           \
-    "FROM products_put($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::text[])"
+    "FROM products_put($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::text[],"    \
+    " $7::text[])"
 #define READ "SELECT place, id, name, price, currency, updated_at FROM products_by_id($1::uuid[])"
 #define LIST "SELECT place, products, next FROM products_page($1::uuid[], $2::int[])"
 
@@ -258,12 +259,14 @@ static void on_put(PGresult *result, int row, const char *error, const char *sql
 static bool submit_put(call_t *call)
 {
     char price[24], event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACE_TEXT];
-    const char *values[] = {call->id, call->name, price, call->currency, event_id, traceparent};
+    char caller[WEIR_CALLER_TEXT];
+    const char *values[] = {call->id, call->name, price, call->currency, event_id, traceparent, caller};
 
     assert(call->id[0] != '\0');
     snprintf(price, sizeof(price), "%lld", call->price);
     weir_uuid7(event_id);
     weir_http_trace_text(call->request, traceparent);
+    weir_caller_text(call->request, caller);
 
     return weir_batch_submit(call->products->puts, weir_http_trace(call->request), values, on_put,
                              call);
@@ -312,7 +315,7 @@ static void *open_products(const weir_runtime_t *runtime)
     products->relay = runtime->relay;
     products->db = weir_db_new(runtime->base, runtime->database, "products", NULL, NULL);
     products->puts =
-        weir_batch_new(products->db, PUT, 6, BATCH_MAX, WAITING_MAX, CHANGES_IN_FLIGHT);
+        weir_batch_new(products->db, PUT, 7, BATCH_MAX, WAITING_MAX, CHANGES_IN_FLIGHT);
     products->reads =
         weir_batch_new(products->db, READ, 1, BATCH_MAX, WAITING_MAX, READS_IN_FLIGHT);
     products->lists =

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define DELETE                                                                                     \
-    "SELECT place, outcome, requested_at FROM delete_users($1::uuid[], $2::uuid[], $3::text[])"
+    "SELECT place, outcome, requested_at FROM delete_users($1::uuid[], $2::uuid[], $3::text[], $4::text[])"
 
 static const char *const types[] = {"UserDeleted", NULL};
 
@@ -60,10 +60,11 @@ static void bind_deletion(weir_call_t *call, const char **values)
     values[0] = call->id;
     values[1] = call->event_id;
     values[2] = call->traceparent;
+    values[3] = call->caller;
 }
 
 static const weir_endpoint_t endpoints[] = {
-    {&operation, DELETE, 3, bind_deletion, on_outcome},
+    {&operation, DELETE, 4, bind_deletion, on_outcome},
     {0},
 };
 

@@ -1,4 +1,5 @@
--- Functions of weirctl that change data.
+-- Functions of weirctl that change data. Each writes a record of the audit log; p_caller is who asks,
+-- as audit_put() takes it.
 
 -- Sets a group back (or creates it), so that its workers handle the events of the outbox again from
 -- a position or a time on; in one partition, or (NULL) in all. A group that has not reached the
@@ -10,7 +11,7 @@
 -- dead_replay() made of them are deleted, or count as handled if they are already in the log, so
 -- that each event has its effect once.
 CREATE OR REPLACE FUNCTION group_replay(p_group text, p_partition smallint, p_position bigint, p_time timestamptz,
-                                        p_again boolean)
+                                        p_again boolean, p_caller text DEFAULT NULL)
 RETURNS TABLE (partition smallint, "from" bigint, events bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -71,15 +72,29 @@ BEGIN
                     AND e.position > r.target AND e.position < o.position
                     AND coalesce(e.for_group = p_group, true));
 
+    PERFORM audit_put(p_caller, NULL, 'group.replay', 'group:' || p_group,
+                      CASE WHEN repeated > 0 THEN 'repeated' ELSE 'set back' END,
+                      jsonb_build_object('partition', p_partition, 'position', p_position, 'time', p_time,
+                                         'events', (SELECT sum(r.position - r.target) FROM replay r)));
     RETURN QUERY SELECT r.partition, r.target + 1, r.position - r.target FROM replay r ORDER BY 1;
     DROP TABLE replay;
 END
 $$;
 
+-- The record of a dead letter that was replayed or dropped.
+CREATE OR REPLACE FUNCTION audit_put_letter(p_caller text, p_operation text, p_group text, p_partition smallint,
+                                            p_position bigint, p_event uuid, p_type text)
+RETURNS bigint
+LANGUAGE sql AS $$
+    SELECT audit_put(p_caller, NULL, p_operation, 'dead:' || p_group || ' ' || p_partition || '/' || p_position, 'done',
+                     jsonb_build_object('event', p_event, 'type', p_type))
+$$;
+
 -- Writes dead letters of a group to the outbox again, for this group only: one, or (NULL) all. They
 -- keep the event's id, come after newer events of their aggregates, and are no longer dead letters.
 -- Letters without an event remain. Returns the letters.
-CREATE OR REPLACE FUNCTION dead_replay(p_group text, p_partition smallint, p_position bigint)
+CREATE OR REPLACE FUNCTION dead_replay(p_group text, p_partition smallint, p_position bigint,
+                                       p_caller text DEFAULT NULL)
 RETURNS TABLE ("group" text, at text, type text, aggregate text, id uuid)
 LANGUAGE sql AS $$
     WITH letter AS (
@@ -93,25 +108,36 @@ LANGUAGE sql AS $$
         SELECT l.event_id, l.partition, l.type, l.aggregate, l.data, l.traceparent, l.created_at,
                l.causation_id, l.correlation_id, l.schema_version, l.group_name, l.tracestate
         FROM letter l ORDER BY l.partition, l.position
+    ), audited AS MATERIALIZED (
+        SELECT count(audit_put_letter(p_caller, 'dead.replay', l.group_name, l.partition, l.position, l.event_id, l.type))
+        FROM letter l
     )
     SELECT l.group_name, l.partition || '/' || l.position, l.type, l.aggregate, l.event_id
-    FROM letter l ORDER BY l.partition, l.position
+    FROM audited CROSS JOIN letter l ORDER BY l.partition, l.position
 $$;
 
 -- Deletes dead letters of a group: one, or (NULL) all. Returns them.
-CREATE OR REPLACE FUNCTION dead_drop(p_group text, p_partition smallint, p_position bigint)
+CREATE OR REPLACE FUNCTION dead_drop(p_group text, p_partition smallint, p_position bigint,
+                                     p_caller text DEFAULT NULL)
 RETURNS TABLE ("group" text, at text, type text, aggregate text, id uuid)
 LANGUAGE sql AS $$
-    DELETE FROM dead_letters d
-    WHERE d.group_name = p_group
-      AND (p_partition IS NULL OR (d.partition = p_partition AND d.position = p_position))
-    RETURNING d.group_name, d.partition || '/' || d.position, d.type, d.aggregate, d.event_id
+    WITH letter AS (
+        DELETE FROM dead_letters d
+        WHERE d.group_name = p_group
+          AND (p_partition IS NULL OR (d.partition = p_partition AND d.position = p_position))
+        RETURNING d.*
+    ), audited AS MATERIALIZED (
+        SELECT count(audit_put_letter(p_caller, 'dead.drop', l.group_name, l.partition, l.position, l.event_id, l.type))
+        FROM letter l
+    )
+    SELECT l.group_name, l.partition || '/' || l.position, l.type, l.aggregate, l.event_id
+    FROM audited CROSS JOIN letter l ORDER BY l.partition, l.position
 $$;
 
 -- Deletes the state of a group: its positions, its failed events and its dead letters. The error is
 -- WE003 when a worker runs the group, or, without p_yes, when it has unhandled events or dead
 -- letters. Returns what was deleted.
-CREATE OR REPLACE FUNCTION group_delete(p_group text, p_yes boolean)
+CREATE OR REPLACE FUNCTION group_delete(p_group text, p_yes boolean, p_caller text DEFAULT NULL)
 RETURNS TABLE ("group" text, unhandled bigint, pending bigint, dead bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -132,11 +158,57 @@ BEGIN
         RAISE EXCEPTION 'group % has % events that it has not handled and % dead letters; --yes forgets them', p_group,
             unhandled, dead USING ERRCODE = 'WE003';
     END IF;
+    PERFORM audit_put(p_caller, NULL, 'group.delete', 'group:' || p_group, 'deleted',
+                      jsonb_build_object('unhandled', unhandled, 'pending', pending, 'dead', dead));
     DELETE FROM consumer_partitions c WHERE c.group_name = p_group;
     DELETE FROM consumed m WHERE m.group_name = p_group;
     DELETE FROM retries r WHERE r.group_name = p_group;
     DELETE FROM dead_letters d WHERE d.group_name = p_group;
     DELETE FROM paused_groups g WHERE g.group_name = p_group;
     RETURN NEXT;
+END
+$$;
+
+-- Pauses a group, or (NULL) all groups that have run. Returns the groups that are paused, of these.
+CREATE OR REPLACE FUNCTION group_pause(p_group text, p_caller text DEFAULT NULL)
+RETURNS TABLE ("group" text, paused_since text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    audited bigint;
+BEGIN
+    WITH paused AS (
+        INSERT INTO paused_groups (group_name)
+        SELECT DISTINCT c.group_name FROM consumer_partitions c
+        WHERE c.group_name = coalesce(p_group, c.group_name) ON CONFLICT DO NOTHING
+        RETURNING group_name
+    )
+    SELECT count(audit_put(p_caller, NULL, 'group.pause', 'group:' || p.group_name, 'paused')) INTO audited FROM paused p;
+    RETURN QUERY SELECT g.group_name, rfc3339(g.paused_at) FROM paused_groups g
+                 WHERE g.group_name = coalesce(p_group, g.group_name) ORDER BY 1;
+END
+$$;
+
+-- Ends the pause of a group, or (NULL) of all. Returns them.
+CREATE OR REPLACE FUNCTION group_resume(p_group text, p_caller text DEFAULT NULL)
+RETURNS TABLE ("group" text, resumed_at text, was_paused_at text)
+LANGUAGE sql AS $$
+    WITH resumed AS (
+        DELETE FROM paused_groups g WHERE g.group_name = coalesce(p_group, g.group_name)
+        RETURNING g.group_name, g.paused_at
+    ), audited AS MATERIALIZED (
+        SELECT count(audit_put(p_caller, NULL, 'group.resume', 'group:' || r.group_name, 'resumed')) FROM resumed r
+    )
+    SELECT r.group_name, rfc3339(now()), rfc3339(r.paused_at) FROM audited CROSS JOIN resumed r ORDER BY 1
+$$;
+
+-- Begins a new era of the relay, after p_era at least: weirctl relay rebase.
+CREATE OR REPLACE FUNCTION relay_rebase(p_era bigint, p_caller text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    new_era bigint;
+BEGIN
+    UPDATE relay_term t SET era = greatest(t.era, p_era) + 1 RETURNING t.era INTO new_era;
+    PERFORM audit_put(p_caller, NULL, 'relay.rebase', 'relay', 'done', jsonb_build_object('era', new_era));
+    RETURN new_era;
 END
 $$;

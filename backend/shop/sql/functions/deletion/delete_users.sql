@@ -1,12 +1,18 @@
 -- The command DELETE /users/{id}: the event UserDeleted, once for each user. The consumers do the
 -- rest independently; `deletions` has their progress. Outcomes: accepted (also when it was asked
 -- for before), gone when access is revoked already, unknown.
-CREATE OR REPLACE FUNCTION delete_users(p_ids uuid[], p_events uuid[], p_traceparents text[])
+CREATE OR REPLACE FUNCTION delete_users(p_ids uuid[], p_events uuid[], p_traceparents text[],
+                                        p_callers text[] DEFAULT NULL)
 RETURNS TABLE (place bigint, outcome text, requested_at text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM u.id FROM users u WHERE u.id = ANY (p_ids) ORDER BY u.id FOR NO KEY UPDATE;
+
+    PERFORM audit_put(p_callers[l.place], p_traceparents[l.place], 'user.delete', 'user:' || l.id, 'accepted')
+    FROM (SELECT DISTINCT ON (r.id) r.id, r.place FROM unnest(p_ids) WITH ORDINALITY AS r(id, place)
+          JOIN users u ON u.id = r.id AND u.status IN ('PENDING', 'ACTIVE')
+          ORDER BY r.id, r.place) l;
 
     WITH leaving AS MATERIALIZED (
         SELECT DISTINCT ON (r.id) r.* FROM unnest(p_ids, p_events, p_traceparents)

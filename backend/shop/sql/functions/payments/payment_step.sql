@@ -84,6 +84,13 @@ BEGIN
     WHERE id = p.id;
     content := content || jsonb_strip_nulls(jsonb_build_object('charge', p_charge, 'reason', p_reason));
 
+    IF t.next IN ('REFUNDING', 'REFUNDED') THEN
+        PERFORM audit_put(NULL, p_traceparent, 'payment.refund', 'payment:' || p.id,
+                          CASE t.next WHEN 'REFUNDING' THEN 'requested' ELSE 'refunded' END,
+                          jsonb_build_object('orderId', p.order_id, 'amount', p.amount, 'currency', p.currency,
+                                             'charge', coalesce(p_charge, p.charge), 'cause', p_cause));
+    END IF;
+
     CASE t.next
     WHEN 'SUCCEEDED' THEN
         UPDATE orders SET status = 'PAID' WHERE id = p.order_id AND status = 'PENDING';

@@ -63,6 +63,10 @@ RETURNS TABLE (place bigint, verdict text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM audit_put(NULL, NULL, 'charge.refund', 'charge:' || s.charge, lower(r.status))
+    FROM unnest(p_charges, p_statuses) r(charge, status)
+    JOIN stray_charges s ON s.charge = r.charge AND s.status IS DISTINCT FROM r.status
+    WHERE r.status = 'REFUNDED';
     -- What the gateway knows nothing of was not proved.
     UPDATE stray_charges s SET status = r.status, proven = s.proven OR r.status <> 'UNKNOWN'
     FROM unnest(p_charges, p_statuses) r(charge, status) WHERE s.charge = r.charge;

@@ -11,7 +11,8 @@
 --
 -- mend is the event that ends the difference, NULL when only a person can. With p_mend it is put: the group payments
 -- asks the gateway, and decides by its answer, so that an event which comes twice, or too late, does no harm.
-CREATE OR REPLACE FUNCTION payments_compare(p_charges jsonb, p_until timestamptz, p_mend boolean)
+CREATE OR REPLACE FUNCTION payments_compare(p_charges jsonb, p_until timestamptz, p_mend boolean,
+                                            p_caller text DEFAULT NULL)
 RETURNS TABLE (difference text, charge text, key text, charged text, payment uuid, order_id uuid, paid text, mend text,
                listed jsonb)
 LANGUAGE plpgsql AS $$
@@ -63,6 +64,8 @@ BEGIN
         RETURN NEXT;
 
         CONTINUE WHEN NOT p_mend OR mend IS NULL;
+        PERFORM audit_put(p_caller, NULL, 'payment.mend', 'charge:' || c.id, mend,
+                          jsonb_build_object('difference', difference, 'payment', p.id));
         IF mend = 'StrayChargeReported' THEN
             INSERT INTO stray_charges AS k (charge, key) VALUES (c.id, c.idempotency_key) ON CONFLICT DO NOTHING;
             PERFORM payment_event(mend, 'charge:' || c.id,

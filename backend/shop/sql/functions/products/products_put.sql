@@ -1,5 +1,5 @@
 -- The command of PUT /products/{id}: creates or changes a product, and writes the event
--- ProductChanged if a value has changed.
+-- ProductChanged and a record of the audit log if a value has changed.
 --
 -- Returns a row per request with outcome 'created', 'changed' or 'unchanged'. Of several requests
 -- for one product in the same call the last one wins, as if they had come one after the other;
@@ -7,7 +7,7 @@
 --
 -- Products are written in the order of their ids, so that two calls cannot deadlock.
 CREATE OR REPLACE FUNCTION products_put(p_ids uuid[], p_names text[], p_prices bigint[], p_currencies text[],
-                                        p_events uuid[], p_traceparents text[])
+                                        p_events uuid[], p_traceparents text[], p_callers text[] DEFAULT NULL)
 RETURNS TABLE (place bigint, outcome text, updated_at text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -37,13 +37,18 @@ BEGIN
                r.traceparent
         FROM written w JOIN requests r ON r.id = w.id AND r.place = r.last_place
         ORDER BY r.place
+    ), audited AS MATERIALIZED (
+        SELECT count(audit_put(p_callers[r.place], r.traceparent, 'product.put', 'product:' || r.id,
+                               CASE WHEN w.is_new THEN 'created' ELSE 'changed' END,
+                               jsonb_build_object('price', r.price, 'currency', r.currency)))
+        FROM written w JOIN requests r ON r.id = w.id AND r.place = r.last_place
     )
     SELECT r.place,
            CASE WHEN w.id IS NULL THEN 'unchanged'
                 WHEN w.is_new AND r.nth = 1 THEN 'created'
                 ELSE 'changed' END,
            rfc3339(coalesce(w.updated_at, product_updated_at(r.id)))
-    FROM requests r LEFT JOIN written w ON w.id = r.id
+    FROM audited CROSS JOIN requests r LEFT JOIN written w ON w.id = r.id
     ORDER BY r.place;
 END
 $$;

@@ -1,0 +1,34 @@
+/*
+ * Who has sent a request, for the records of the audit log (backend/audit/sql/functions/audit.sql):
+ * a JSON object with subject (on whose behalf), actor (the program that asks) and address, as text.
+ *
+ * Callers have no verified identity yet: the subject is "anonymous", and actor is missing.
+ */
+#ifndef WEIR_CALLER_H
+#define WEIR_CALLER_H
+
+#include "http/http.h"
+
+#define WEIR_CALLER_TEXT 512 /* bytes of the text, with its NUL */
+
+/* What is recorded as the address of a caller. */
+typedef enum {
+    WEIR_CALLER_PEER,      /* that of the connection: of a proxy, if there is one */
+    WEIR_CALLER_FORWARDED, /* the last one in X-Forwarded-For, which the proxy in front appends; that
+                              of the connection, if the field is missing or has none at its end */
+    WEIR_CALLER_OFF
+} weir_caller_address_t;
+
+/* Sets it; the default is WEIR_CALLER_PEER. */
+void weir_caller_address(weir_caller_address_t address);
+
+/* To be called within the handler's call. */
+void weir_caller_text(const weir_http_request_t *request, char out[WEIR_CALLER_TEXT]);
+
+/*
+ * Copies the last element of a value of X-Forwarded-For, an IPv4 or IPv6 address without port or
+ * brackets. False: it is none.
+ */
+bool weir_caller_forwarded(const char *value, char out[WEIR_HTTP_PEER]);
+
+#endif
