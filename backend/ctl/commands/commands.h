@@ -33,6 +33,12 @@ weir_ctl_exit_t weir_ctl_top(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_list(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_receive(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_audit_list(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_audit_show(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_audit_verify(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_audit_prove(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_audit_check(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_audit_key(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
 
 #endif
