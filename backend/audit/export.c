@@ -122,51 +122,79 @@ static void on_for_file(PGresult *res, const char *error, const char *sqlstate, 
 
 /* --- Redis ----------------------------------------------------------------------------------- */
 
+/*
+ * KEYS[1] the stream, ARGV[1] the number of the head that it is expected to end with (0: none), then
+ * number and text of each head. Returns the number of the last head that it ends with: that of
+ * ARGV[1] or of the last head, unless it ends elsewhere and nothing was appended.
+ */
+static const char append_script[] =
+    "local last = '0'\n"
+    "local entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)\n"
+    "if entries[1] then last = string.match(entries[1][1], '^%d+') end\n"
+    "if last ~= ARGV[1] then return last end\n"
+    "for i = 2, #ARGV, 2 do\n"
+    "  redis.call('XADD', KEYS[1], 'MAXLEN', '~', " STREAM_MAX ", ARGV[i] .. '-0',\n"
+    "             '" WEIR_AUDIT_HEADS_FIELD "', ARGV[i + 1])\n"
+    "  last = ARGV[i]\n"
+    "end\n"
+    "return last\n";
+
 void weir_audit_forget_stream(weir_audit_t *a)
 {
     a->stream.known = false;
     a->stream.after = 0;
 }
 
-/* The last head of the stream. One that is not of this log is no evidence: anyone may write it. */
-static void on_last(redisReply *reply, void *arg)
+/* The stream ends with that head; the next ones are sent after it. */
+static void found(weir_audit_t *a, uint64_t last)
 {
-    weir_audit_t *a = arg;
     weir_audit_outlet_t *s = &a->stream;
-    const redisReply *entry, *id;
 
-    assert(s->sent > 0);
-    s->sent--;
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        refuse(s, "redis", reply == NULL ? "no answer" : reply->str);
-        return;
-    }
     s->known = true;
-    s->last = 0;
-    if (reply->elements == 0) {
-        s->last = a->newest > STREAM_FIRST ? a->newest - STREAM_FIRST : 0;
-        return;
-    }
-    entry = reply->element[0];
-    id = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[0] : NULL;
-    s->last = id != NULL && id->type == REDIS_REPLY_STRING ? strtoull(id->str, NULL, 10) : 0;
-    if (s->last > a->newest)
+    s->there = last;
+    s->last = last;
+    if (last == 0 && a->newest > STREAM_FIRST)
+        s->last = a->newest - STREAM_FIRST;
+    if (last > a->newest)
         refuse(s, "redis",
                "the stream " WEIR_AUDIT_HEADS_STREAM " has newer heads than the database; weirctl "
                "audit verify compares them");
 }
 
-static void on_added(redisReply *reply, void *arg)
+static void on_appended(redisReply *reply, void *arg)
 {
     weir_audit_t *a = arg;
     weir_audit_outlet_t *s = &a->stream;
+    uint64_t last;
 
     assert(s->sent > 0);
     s->sent--;
-    if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
+    if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
         refuse(s, "redis", reply == NULL ? "no answer" : reply->str);
-    else if (s->known && reply->type == REDIS_REPLY_STRING)
-        accept_heads(s, "redis", strtoull(reply->str, NULL, 10));
+        return;
+    }
+    last = strtoull(reply->str, NULL, 10);
+    if (s->known && last > s->there && last <= a->newest)
+        accept_heads(s, "redis", last);
+    found(a, last);
+}
+
+static void append(weir_audit_t *a, const PGresult *res, int rows)
+{
+    const char *argv[2 + 2 * READ_MAX] = {WEIR_AUDIT_HEADS_STREAM,
+                                          WEIR_NUMBER((int64_t)a->stream.there)};
+    char *lines[READ_MAX];
+    int n = 2;
+
+    assert(rows <= READ_MAX);
+    for (int i = 0; i < rows; i++) {
+        lines[i] = line_of(res, i);
+        argv[n++] = PQgetvalue(res, i, HEAD_NUMBER);
+        argv[n++] = lines[i];
+    }
+    a->stream.sent += weir_redis_script(a->redis, append_script, 1, n, argv, NULL, on_appended, a);
+    for (int i = 0; i < rows; i++)
+        free(lines[i]);
 }
 
 static void on_for_stream(PGresult *res, const char *error, const char *sqlstate, void *arg)
@@ -175,21 +203,9 @@ static void on_for_stream(PGresult *res, const char *error, const char *sqlstate
     int rows = error == NULL ? PQntuples(res) : 0;
 
     weir_refusal_note(&a->export_refused, "audit", "audit_heads_after", error, sqlstate);
-    for (int i = 0; i < rows; i++) {
-        char *line = line_of(res, i), id[32];
-        bool sent;
-
-        snprintf(id, sizeof(id), "%s-0", PQgetvalue(res, i, HEAD_NUMBER));
-        sent = weir_redis_command(a->redis, 8,
-                                  (const char *[]){"XADD", WEIR_AUDIT_HEADS_STREAM, "MAXLEN", "~",
-                                                   STREAM_MAX, id, WEIR_AUDIT_HEADS_FIELD, line},
-                                  NULL, on_added, a);
-        free(line);
-        if (!sent)
-            break;
-        a->stream.sent++;
-    }
-    a->done(a, true); /* the replies decide what is next, at the tick */
+    if (rows > 0 && a->stopped == NULL)
+        append(a, res, rows);
+    a->done(a, true); /* the reply decides what is next, at the tick */
 }
 
 /* --- both ------------------------------------------------------------------------------------ */
@@ -215,10 +231,8 @@ bool weir_audit_export(weir_audit_t *a)
     if (weir_redis_is_up(a->redis) && s->sent == 0 && is_due(a, s)) {
         if (s->known)
             return read_heads(a, s->last, on_for_stream);
-        s->sent += weir_redis_command(
-            a->redis, 6,
-            (const char *[]){"XREVRANGE", WEIR_AUDIT_HEADS_STREAM, "+", "-", "COUNT", "1"}, NULL,
-            on_last, a);
+        s->there = UINT64_MAX; /* which no stream ends with: this asks for the last one */
+        append(a, NULL, 0);
     }
     if (a->settings.heads[0] == '\0' || !is_due(a, &a->file))
         return false;

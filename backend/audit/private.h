@@ -22,7 +22,8 @@
 /* A place to which heads are exported. */
 typedef struct {
     bool known;     /* last was read there */
-    uint64_t last;  /* number of the last head there; 0: none */
+    uint64_t last;  /* heads after this number are missing there */
+    uint64_t there; /* of the stream: number of its last head, 0 if it is empty */
     bool refused;   /* the last attempt failed, and it was logged */
     unsigned sent;  /* commands without a reply */
     uint64_t after; /* ms: no attempt before */

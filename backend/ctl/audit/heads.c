@@ -22,6 +22,13 @@ typedef struct weir_heads_item {
     bool is_known; /* it counts */
 } item_t;
 
+static weir_heads_place_t first_place(unsigned places)
+{
+    return places & WEIR_HEADS_DATABASE ? WEIR_HEADS_DATABASE
+           : places & WEIR_HEADS_FILE   ? WEIR_HEADS_FILE
+                                        : WEIR_HEADS_REDIS;
+}
+
 static const char *place_name(weir_heads_place_t place)
 {
     return place == WEIR_HEADS_DATABASE ? "the database"
@@ -139,6 +146,12 @@ bool weir_heads_read_redis(weir_heads_t *heads, const weir_ctl_t *ctl, weir_find
     return good;
 }
 
+/* False: the value is too long. */
+static bool copy(char *out, size_t size, const PGresult *res, int row, int column)
+{
+    return (size_t)snprintf(out, size, "%s", PQgetvalue(res, row, column)) < size;
+}
+
 void weir_heads_read_database(weir_heads_t *heads, weir_ctl_t *ctl, weir_findings_t *findings)
 {
     PGresult *res = PQexec(ctl->db, "SELECT number, head, key, signature FROM audit_heads");
@@ -152,9 +165,13 @@ void weir_heads_read_database(weir_heads_t *heads, weir_ctl_t *ctl, weir_finding
         char where[40];
 
         snprintf(where, sizeof(where), "head %s", PQgetvalue(res, i, 0));
-        snprintf(head.text, sizeof(head.text), "%s", PQgetvalue(res, i, 1));
-        snprintf(head.key, sizeof(head.key), "%s", PQgetvalue(res, i, 2));
-        snprintf(head.signature, sizeof(head.signature), "%s", PQgetvalue(res, i, 3));
+        if (!copy(head.text, sizeof(head.text), res, i, 1) ||
+            !copy(head.key, sizeof(head.key), res, i, 2) ||
+            !copy(head.signature, sizeof(head.signature), res, i, 3)) {
+            weir_findings_add(findings, "head damaged", where,
+                              "the database has a row that is no head");
+            continue;
+        }
         add(heads, &head, WEIR_HEADS_DATABASE, where, findings);
         if (heads->n > before &&
             heads->items[before].number != strtoull(PQgetvalue(res, i, 0), NULL, 10))
@@ -182,8 +199,31 @@ static void name_item(const item_t *item, char where[40])
     snprintf(where, 40, "head %" PRIu64, item->number);
 }
 
+/* Of two signatures of a text, those of our key that are wrong; *last keeps a good one. */
+static void compare_signatures(item_t *last, const item_t *item, const weir_audit_key_t *key,
+                               weir_findings_t *findings)
+{
+    bool good = weir_audit_is_signed(key, item->text, item->signature);
+    char where[40];
+
+    name_item(item, where);
+    if (strcmp(last->key, item->key) != 0)
+        weir_findings_add(findings, "head changed", where, "%s names another key than %s",
+                          place_name(first_place(item->places)),
+                          place_name(first_place(last->places)));
+    else if (!good || !weir_audit_is_signed(key, last->text, last->signature))
+        weir_findings_add(findings, "signature", where,
+                          "%s has another signature than %s, and not both are of the key %s",
+                          place_name(first_place(item->places)),
+                          place_name(first_place(last->places)), key->id);
+    if (good) {
+        memcpy(last->signature, item->signature, sizeof(last->signature));
+        memcpy(last->key, item->key, sizeof(last->key));
+    }
+}
+
 /* The same text in several places is one item; its signatures may differ, as those of ECDSA do. */
-static void merge(weir_heads_t *heads, const weir_audit_key_t *key)
+static void merge(weir_heads_t *heads, const weir_audit_key_t *key, weir_findings_t *findings)
 {
     size_t n = 0;
 
@@ -197,12 +237,9 @@ static void merge(weir_heads_t *heads, const weir_audit_key_t *key)
             heads->items[n++] = *item;
             continue;
         }
+        if (strcmp(last->signature, item->signature) != 0 || strcmp(last->key, item->key) != 0)
+            compare_signatures(last, item, key, findings);
         last->places |= item->places;
-        if (strcmp(last->signature, item->signature) != 0 &&
-            weir_audit_is_signed(key, item->text, item->signature)) {
-            memcpy(last->signature, item->signature, sizeof(last->signature));
-            memcpy(last->key, item->key, sizeof(last->key));
-        }
         free(item->text);
     }
     heads->n = n;
@@ -214,15 +251,18 @@ static void check_item(const weir_heads_t *heads, size_t i, const weir_audit_key
 {
     item_t *item = &heads->items[i];
     const item_t *next = i + 1 < heads->n ? &heads->items[i + 1] : NULL;
-    bool follows = next != NULL && next->number == item->number + 1;
+    bool follows = next != NULL && next->number == item->number + 1, is_alone, is_signed;
     char where[40];
 
     name_item(item, where);
     item->is_known = follows && next->is_known &&
                      memcmp(&next->previous, &item->hash, sizeof(item->hash)) == 0;
-    if (!item->is_known)
-        item->is_known = weir_audit_is_signed(key, item->text, item->signature);
-    if (!item->is_known)
+    /* Two places that agree need no third proof of a head that a later one names. */
+    is_alone = (item->places & (item->places - 1)) == 0 && strcmp(item->key, key->id) == 0;
+    is_signed = (item->is_known && !is_alone) ||
+                weir_audit_is_signed(key, item->text, item->signature);
+    item->is_known = item->is_known || is_signed;
+    if (!is_signed)
         weir_findings_add(findings, "signature", where,
                           "the key %s has not signed this head; it is said to be of %s", key->id,
                           item->key);
@@ -237,7 +277,7 @@ static void check_item(const weir_heads_t *heads, size_t i, const weir_audit_key
     if (!(item->places & WEIR_HEADS_DATABASE))
         weir_findings_add(findings, "head removed", where,
                           "%s has it, and the database does not",
-                          item->places & WEIR_HEADS_FILE ? "the file" : "Redis");
+                          place_name(first_place(item->places)));
 }
 
 static int compare_ends(const void *a, const void *b)
@@ -282,7 +322,7 @@ void weir_heads_check(weir_heads_t *heads, const weir_audit_key_t *key, weir_fin
     static const weir_hash_t none;
     char where[40];
 
-    merge(heads, key);
+    merge(heads, key, findings);
     for (size_t i = heads->n; i > 0; i--)
         check_item(heads, i - 1, key, findings);
     if (heads->n > 0 && memcmp(&heads->items[0].previous, &none, sizeof(none)) != 0) {

@@ -120,6 +120,20 @@ static void run(weir_ctl_t *ctl, const char *sql)
     weir_ctl_run(ctl, sql, 0, NULL);
 }
 
+/* True while a process has the sealer's lock. */
+static bool is_sealing(weir_ctl_t *ctl)
+{
+    json_t *rows = weir_ctl_rows(ctl,
+                                 "SELECT 1 AS yes FROM pg_locks l WHERE l.locktype = 'advisory'"
+                                 " AND l.classid = 2003134834 AND l.objid = 5 AND l.granted",
+                                 0, NULL);
+    bool is = json_array_size(rows) > 0;
+
+    json_decref(rows);
+
+    return is;
+}
+
 /*
  * Records that should have a seal. One that has just committed may have none although it was
  * written long ago, so the question is repeated for some seconds.
@@ -144,6 +158,8 @@ static void find_unsealed(weir_ctl_t *ctl, weir_findings_t *findings)
         json_decref(rows);
         if (n == 0)
             return;
+        if (!is_sealing(ctl))
+            break;
         poll(NULL, 0, 1000);
     }
     snprintf(where, sizeof(where), "record %" JSON_INTEGER_FORMAT, first);

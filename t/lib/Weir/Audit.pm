@@ -85,11 +85,12 @@ sub sealed {
             . ' ORDER BY partition');
 }
 
-# The numbers of the heads in the file.
+# The numbers of the heads in the file, of its complete lines.
 sub in_file {
     my ($self) = @_;
-    return if !-e $self->{heads};
-    return map { $json->decode($_)->{head} =~ /^number (\d+)$/m } split /\n/, slurp($self->{heads});
+    return if !-f $self->{heads};
+    return map { $json->decode($_)->{head} =~ /^number (\d+)$/m }
+        slurp($self->{heads}) =~ /^(.*)\n/mg;
 }
 
 # And of those in Redis.
