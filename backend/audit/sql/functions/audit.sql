@@ -33,7 +33,7 @@ RETURNS TABLE (partition int, id bigint, at_us bigint, operation text, object te
                actor text, address text, trace_id text, detail text, size bigint, link bytea, peaks bytea, horizon text)
 LANGUAGE sql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET jit = off AS $$
     SELECT r.partition, r.id, (extract(epoch FROM r.at) * 1000000)::bigint, r.operation, r.object, r.outcome,
            r.subject, r.actor, r.address, r.trace_id, r.detail, c.size, c.link, c.peaks,
            pg_snapshot_xmin(pg_current_snapshot())::text
