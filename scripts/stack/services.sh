@@ -109,6 +109,14 @@ webhook_secret() {
     cat "$file"
 }
 
+# The key that signs heads of the audit log: made once for this stack.
+audit_key() {
+    local file=$home/audit/key.pem
+    own_folder "$home/audit"
+    [ -s "$file" ] || openssl genpkey -algorithm ed25519 | write_secret "$file" "$stack_user"
+    echo "$file"
+}
+
 configure_backend() {
     local domain_conf='' endpoint=off
     [ "$trace" = off ] || endpoint=http://127.0.0.1:$traces_port/v1/traces
@@ -126,6 +134,9 @@ cost_wal = 0.10
 traces_endpoint = $endpoint
 database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
+audit_key = $(audit_key)
+audit_heads = $home/audit/heads.jsonl
+audit_address = forwarded
 $domain_conf
 END
 }
