@@ -176,6 +176,31 @@ static const weir_audit_witness_t *find_witness(const weir_audit_t *a, int parti
     return NULL;
 }
 
+/* Months before this one may be dropped as a whole; verify tells of it as long as heads do. */
+static bool is_dropped(const PGresult *res, int row)
+{
+    time_t now = time(NULL);
+    struct tm utc;
+
+    gmtime_r(&now, &utc);
+
+    return weir_column_int(res, row, END_SIZE) == 0 &&
+           weir_column_int(res, row, END_PARTITION) <
+               (int64_t)(utc.tm_year + 1900) * 100 + utc.tm_mon + 1;
+}
+
+static void forget(weir_audit_t *a, int partition)
+{
+    size_t k = 0;
+
+    weir_log(WEIR_LOG_WARN, NULL, "a month of the audit log is not there any more", "{s:i}",
+             "partition", partition);
+    while (k < a->n_witnesses && a->witnesses[k].partition != partition)
+        k++;
+    if (k < a->n_witnesses)
+        a->witnesses[k] = a->witnesses[--a->n_witnesses];
+}
+
 /* False: the row's chain is not the continuation of what was witnessed. */
 static bool continues(const weir_audit_witness_t *w, const PGresult *res, int row)
 {
@@ -219,6 +244,10 @@ static bool collect(weir_audit_t *a, weir_audit_head_t *head, const PGresult *re
         const weir_audit_witness_t *w = find_witness(a, partition);
         bool grew = w == NULL || (uint64_t)weir_column_int(res, i, END_SIZE) > w->size;
 
+        if (w != NULL && is_dropped(res, i)) {
+            forget(a, partition);
+            continue;
+        }
         if (!continues(w, res, i)) {
             weir_audit_diverge(a, "a chain is shorter, or another one, than at its last head");
             return false;

@@ -46,6 +46,8 @@ const weir_ctl_option_t weir_ctl_options[] = {
      "a public key in PEM (in the configuration: audit_key)", 0, 0},
     {"heads", 0, WEIR_CTL_TEXT, ARG(heads), "FILE",
      "a file of signed heads (in the configuration: audit_heads)", 0, 0},
+    {"oldest", 0, WEIR_CTL_NUMBER, ARG(oldest), "YYYYMM",
+     "the oldest month that is not dropped, such as 202512", 197001, 999912},
     {"operation", 0, WEIR_CTL_TEXT, ARG(operation), "OPERATION", "records of this operation only",
      0, 0},
     {"object", 0, WEIR_CTL_TEXT, ARG(object), "OBJECT", "records of this object only", 0, 0},

@@ -40,6 +40,7 @@ typedef struct {
     int partition;    /* -1: not given */
     int count;        /* of lines */
     int limit;        /* MiB; 0: not given */
+    int oldest;       /* partition of the audit log; 0: not given */
     int64_t interval; /* ms */
     const char *words[WEIR_CTL_WORDS_MAX];
     int n_words;

@@ -136,16 +136,18 @@ static void end_partition(pass_t *pass, int next)
 {
     for (; pass->next_end < pass->heads->n_ends; pass->next_end++) {
         const weir_heads_end_t *end = &pass->heads->ends[pass->next_end];
+        bool is_there = pass->any && pass->partition == end->chain.partition;
         char where[48];
 
         if (end->chain.partition >= next)
             break;
+        if (!is_there && end->chain.partition < pass->ctl->args.oldest)
+            continue;
         snprintf(where, sizeof(where), "%d/%" PRIu64, end->chain.partition, end->chain.size - 1);
         weir_findings_add(pass->findings, "cut off", where,
                           "head %" PRIu64 " has signed %" PRIu64 " records, and there are %" PRIu64,
                           end->number, end->chain.size,
-                          pass->any && pass->partition == end->chain.partition ? pass->tree.size
-                                                                               : 0);
+                          is_there ? pass->tree.size : 0);
     }
     pass->result.covered += pass->covered;
 }

@@ -102,12 +102,13 @@ static const weir_ctl_command_t commands[] = {
      "  weirctl audit list --operation user.delete --json\n"},
     {"audit show", "ID", 1, 1, "json", true, weir_ctl_audit_show, "a record, and its seal",
      "  weirctl audit show 17\n"},
-    {"audit verify", "", 0, 0, "key heads json", true, weir_ctl_audit_verify,
+    {"audit verify", "", 0, 0, "key heads oldest json", true, weir_ctl_audit_verify,
      "compare all records with their seals, and these with the signed heads",
      "Heads are read from the database, the file and Redis. FINDING: changed, removed (a record or\n"
      "its seal), chain and end (hashes that do not follow), not what was signed, cut off, unsealed\n"
      "(no process seals, or a record was put in beside it), backdated; and of heads: signature,\n"
-     "head changed, head removed, head damaged. Exit code 1 when something was found.\n\n"
+     "head changed, head removed, head damaged. Exit code 1 when something was found. Months before\n"
+     "--oldest may be missing as a whole.\n\n"
      "  weirctl audit verify\n"
      "  weirctl audit verify --key audit-public.pem --heads /mnt/other/audit-heads.jsonl\n"},
     {"audit prove", "ID", 1, 1, "", true, weir_ctl_audit_prove,

@@ -277,6 +277,30 @@ subtest 'keys' => sub {
         'whose key does not vouch for it';
 };
 
+subtest 'an old month is dropped' => sub {
+    my $a = Weir::Audit->new;
+    my $s = $a->stack;
+    $s->psql("SELECT audit_add_partition('202501', 'FOR VALUES IN (202501)')");
+    $s->psql("INSERT INTO audit_records (partition, operation, object, outcome, subject, actor)"
+            . " VALUES (202501, 'old', 'thing:1', 'done', 'someone', 'test')");
+    start($a, 'relay');
+    $a->put('new');
+    $a->wait_signed;
+    $s->psql("ALTER TABLE audit_records DETACH PARTITION audit_records_202501;"
+            . " ALTER TABLE audit_seals DETACH PARTITION audit_seals_202501;"
+            . ' DROP TABLE audit_records_202501, audit_seals_202501;'
+            . ' DELETE FROM audit_chains WHERE partition = 202501');
+    $a->put('newer');
+    $a->wait_sealed;
+    my ($month) = $s->psql('SELECT max(partition) FROM audit_seals');
+    wait_for('the next head' => sub { $a->signed =~ /$month=2/ });
+    is scalar(my @said = $s->logged('relay', qr/a month of the audit log is not there/)), 1,
+        'it is said once, and heads are signed as before';
+    is +($a->verify)[0], 'cut off', 'it is found';
+    is +($a->verify('--oldest', $month))[0], '', 'unless it is expected';
+    is +($a->verify('--oldest', 202501))[0], 'cut off', 'which is said exactly';
+};
+
 subtest 'a database that was set back' => sub {
     my $a = Weir::Audit->new;
     my $s = $a->stack;
