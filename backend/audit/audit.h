@@ -36,9 +36,9 @@ extern const weir_sql_line_t weir_sql_audit;
 /* The strings must live as long as the component runs. */
 typedef struct {
     const char *database;
-    const char *redis;    /* as in redis/redis.h */
-    const char *key;      /* file of the private key; empty: records are sealed, no head is signed */
-    const char *heads;    /* file that heads are appended to; empty: none */
+    const char *redis; /* as in redis/redis.h */
+    const char *key;   /* file of the private key; empty: records are sealed, no head is signed */
+    const char *heads; /* file that heads are appended to; empty: none */
     unsigned interval_ms; /* between heads */
 } weir_audit_settings_t;
 

@@ -15,14 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_MAX 256         /* heads exported at once */
-#define STREAM_MAX "10000"   /* heads that Redis keeps: a week of minutes */
-#define STREAM_FIRST 10000   /* an empty stream gets as many of the newest */
-#define AGAIN_MS 5000        /* after a failure */
+#define READ_MAX 256       /* heads exported at once */
+#define STREAM_MAX "10000" /* heads that Redis keeps: a week of minutes */
+#define STREAM_FIRST 10000 /* an empty stream gets as many of the newest */
+#define AGAIN_MS 5000      /* after a failure */
 
 enum { HEAD_NUMBER, HEAD_TEXT, HEAD_KEY, HEAD_SIGNATURE };
-#define HEADS                                                                                      \
-    "SELECT number, head, key, signature FROM audit_heads_after($1::bigint, $2::int)"
+#define HEADS "SELECT number, head, key, signature FROM audit_heads_after($1::bigint, $2::int)"
 
 static char *line_of(const PGresult *res, int row)
 {
@@ -123,8 +122,8 @@ static void on_for_file(PGresult *res, const char *error, const char *sqlstate, 
 /* --- Redis ----------------------------------------------------------------------------------- */
 
 /*
- * KEYS[1] the stream, ARGV[1] the number of the head that it is expected to end with (0: none), then
- * number and text of each head. Returns the number of the last head that it ends with: that of
+ * KEYS[1] the stream, ARGV[1] the number of the head that it is expected to end with (0: none),
+ * then number and text of each head. Returns the number of the last head that it ends with: that of
  * ARGV[1] or of the last head, unless it ends elsewhere and nothing was appended.
  */
 static const char append_script[] =

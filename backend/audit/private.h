@@ -48,10 +48,10 @@ struct weir_audit {
     weir_audit_key_t key; /* {0}: no head is signed */
     struct event *tick;
     struct event *gone;
-    bool locked;   /* this session has the lock */
-    bool waits;    /* it was logged that another process seals */
-    bool busy;     /* a statement is in flight */
-    bool may_seal; /* there may be records without a seal */
+    bool locked;                  /* this session has the lock */
+    bool waits;                   /* it was logged that another process seals */
+    bool busy;                    /* a statement is in flight */
+    bool may_seal;                /* there may be records without a seal */
     uint64_t prepare_at, sign_at; /* ms */
 
     /* sign.c */
@@ -61,8 +61,8 @@ struct weir_audit {
     int64_t newest_time; /* s since 1970 */
     size_t n_witnesses;
     weir_audit_witness_t witnesses[WEIR_AUDIT_CHAINS_MAX];
-    bool diverged; /* the log is not the continuation of its heads; this was logged */
-    weir_audit_signed_t *head;     /* being written */
+    bool diverged;             /* the log is not the continuation of its heads; this was logged */
+    weir_audit_signed_t *head; /* being written */
     weir_audit_head_t *head_chains; /* the same, parsed */
 
     weir_audit_outlet_t file, stream;

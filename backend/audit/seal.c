@@ -25,13 +25,9 @@
 /* Columns of audit_unsealed(); those of the record come first, in the order of its fields. */
 #define LOOK                                                                                       \
     "SELECT partition, id, at_us, operation, object, outcome, subject, actor, address, trace_id,"  \
-    " detail, size, encode(link, 'hex'), encode(peaks, 'hex'), horizon FROM audit_unsealed($1::int)"
-enum {
-    LOOK_SIZE = WEIR_AUDIT_FIELDS,
-    LOOK_LINK,
-    LOOK_PEAKS,
-    LOOK_HORIZON
-};
+    " detail, size, encode(link, 'hex'), encode(peaks, 'hex'), horizon FROM "                      \
+    "audit_unsealed($1::int)"
+enum { LOOK_SIZE = WEIR_AUDIT_FIELDS, LOOK_LINK, LOOK_PEAKS, LOOK_HORIZON };
 
 static const char seal_sql[] =
     "SELECT audit_seal($1::bigint[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::int[],"

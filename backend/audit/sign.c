@@ -206,10 +206,9 @@ static bool continues(const weir_audit_witness_t *w, const PGresult *res, int ro
 {
     weir_hash_t there;
 
-    return w == NULL ||
-           ((uint64_t)weir_column_int(res, row, END_SIZE) >= w->size &&
-            weir_audit_read_hash(weir_column(res, row, END_WITNESSED), &there) &&
-            memcmp(&there, &w->link, sizeof(there)) == 0);
+    return w == NULL || ((uint64_t)weir_column_int(res, row, END_SIZE) >= w->size &&
+                         weir_audit_read_hash(weir_column(res, row, END_WITNESSED), &there) &&
+                         memcmp(&there, &w->link, sizeof(there)) == 0);
 }
 
 static bool read_end(weir_audit_chain_t *chain, const PGresult *res, int row)
@@ -304,8 +303,8 @@ static void on_ends(PGresult *res, const char *error, const char *sqlstate, void
     weir_audit_t *a = arg;
     weir_audit_head_t *head = a->head_chains;
     int64_t now = (int64_t)time(NULL);
-    bool is_idle = now - a->newest_time >=
-                   (int64_t)a->settings.interval_ms * IDLE_INTERVALS / 1000 + 1;
+    bool is_idle =
+        now - a->newest_time >= (int64_t)a->settings.interval_ms * IDLE_INTERVALS / 1000 + 1;
     bool good;
 
     weir_refusal_note(&a->sign_refused, "audit", "audit_ends", error, sqlstate);

@@ -14,8 +14,9 @@
 /* What is recorded as the address of a caller. */
 typedef enum {
     WEIR_CALLER_PEER,      /* that of the connection: of a proxy, if there is one */
-    WEIR_CALLER_FORWARDED, /* the last one in X-Forwarded-For, which the proxy in front appends; that
-                              of the connection, if the field is missing or has none at its end */
+    WEIR_CALLER_FORWARDED, /* the last one in X-Forwarded-For, which the proxy in front appends;
+                              that of the connection, if the field is missing or has none at its end
+                            */
     WEIR_CALLER_OFF
 } weir_caller_address_t;
 

@@ -28,8 +28,8 @@ void weir_audit_head_print(const weir_audit_head_t *head, char out[WEIR_AUDIT_HE
         assert(i == 0 || c->partition > head->chains[i - 1].partition);
         weir_audit_print_hash(root, &c->root);
         weir_audit_print_hash(link, &c->link);
-        len += (size_t)snprintf(out + len, size - len, "chain %d %" PRIu64 " %s %s\n",
-                                c->partition, c->size, root, link);
+        len += (size_t)snprintf(out + len, size - len, "chain %d %" PRIu64 " %s %s\n", c->partition,
+                                c->size, root, link);
         assert(len < size);
     }
 }
@@ -148,8 +148,7 @@ static bool read_text(const json_t *json, const char *name, char *out, size_t ma
     const json_t *value = json_object_get(json, name);
     size_t len = json_string_length(value);
 
-    if (!json_is_string(value) || len == 0 || len > max ||
-        strlen(json_string_value(value)) != len)
+    if (!json_is_string(value) || len == 0 || len > max || strlen(json_string_value(value)) != len)
         return false;
     memcpy(out, json_string_value(value), len + 1);
 

@@ -22,7 +22,7 @@
 
 #include <jansson.h>
 
-#define WEIR_AUDIT_CHAINS_MAX 64       /* of one head */
+#define WEIR_AUDIT_CHAINS_MAX 64        /* of one head */
 #define WEIR_AUDIT_HEAD_MAX (16 * 1024) /* bytes of a head's text */
 #define WEIR_AUDIT_LINE_MAX (20 * 1024) /* bytes of a head as JSON */
 

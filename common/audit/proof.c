@@ -80,9 +80,8 @@ static bool read_path(const json_t *json, weir_merkle_path_t *path)
         const json_t *value = json_array_get(json, i);
 
         if (!json_is_string(value) ||
-            !weir_audit_read_hash(
-                (weir_str_t){json_string_value(value), json_string_length(value)},
-                &path->hashes[i]))
+            !weir_audit_read_hash((weir_str_t){json_string_value(value), json_string_length(value)},
+                                  &path->hashes[i]))
             return false;
     }
 
@@ -103,10 +102,9 @@ bool weir_audit_proof_parse(weir_str_t text, weir_audit_proof_t *proof)
         return false;
     proof->position = (uint64_t)json_integer_value(position);
 
-    return weir_str_eq(
-               (weir_str_t){json_string_value(json_object_get(proof->json, "weir")),
-                            json_string_length(json_object_get(proof->json, "weir"))},
-               WEIR_STR(FORMAT)) &&
+    return weir_str_eq((weir_str_t){json_string_value(json_object_get(proof->json, "weir")),
+                                    json_string_length(json_object_get(proof->json, "weir"))},
+                       WEIR_STR(FORMAT)) &&
            read_record(json_object_get(proof->json, "record"), &proof->record) &&
            read_partition(proof->record.fields[WEIR_AUDIT_PARTITION], &proof->partition) &&
            read_path(json_object_get(proof->json, "path"), &proof->path) &&

@@ -105,9 +105,8 @@ void weir_heads_read_file(weir_heads_t *heads, const char *path, weir_findings_t
 /* The value of the field in an entry of XRANGE, or NULL. */
 static const redisReply *value_of(const redisReply *entry)
 {
-    const redisReply *fields = entry->type == REDIS_REPLY_ARRAY && entry->elements == 2
-                                   ? entry->element[1]
-                                   : NULL;
+    const redisReply *fields =
+        entry->type == REDIS_REPLY_ARRAY && entry->elements == 2 ? entry->element[1] : NULL;
 
     if (fields == NULL || fields->type != REDIS_REPLY_ARRAY || fields->elements != 2 ||
         strcmp(fields->element[0]->str, WEIR_AUDIT_HEADS_FIELD) != 0)
@@ -128,7 +127,8 @@ bool weir_heads_read_redis(weir_heads_t *heads, const weir_ctl_t *ctl, weir_find
     reply = redisCommand(redis, "XRANGE " WEIR_AUDIT_HEADS_STREAM " - +");
     good = reply != NULL && reply->type == REDIS_REPLY_ARRAY;
     if (!good)
-        snprintf(error, size, "%s", reply != NULL && reply->str != NULL ? reply->str : redis->errstr);
+        snprintf(error, size, "%s",
+                 reply != NULL && reply->str != NULL ? reply->str : redis->errstr);
     for (size_t i = 0; good && i < reply->elements; i++) {
         const redisReply *value = value_of(reply->element[i]);
         char where[32];
@@ -137,7 +137,8 @@ bool weir_heads_read_redis(weir_heads_t *heads, const weir_ctl_t *ctl, weir_find
         if (value != NULL)
             add_json(heads, value->str, value->len, WEIR_HEADS_REDIS, where, findings);
         else
-            weir_findings_add(findings, "head damaged", where, "Redis has an entry that is no head");
+            weir_findings_add(findings, "head damaged", where,
+                              "Redis has an entry that is no head");
     }
     if (reply != NULL)
         freeReplyObject(reply);
@@ -255,12 +256,12 @@ static void check_item(const weir_heads_t *heads, size_t i, const weir_audit_key
     char where[40];
 
     name_item(item, where);
-    item->is_known = follows && next->is_known &&
-                     memcmp(&next->previous, &item->hash, sizeof(item->hash)) == 0;
+    item->is_known =
+        follows && next->is_known && memcmp(&next->previous, &item->hash, sizeof(item->hash)) == 0;
     /* Two places that agree need no third proof of a head that a later one names. */
     is_alone = (item->places & (item->places - 1)) == 0 && strcmp(item->key, key->id) == 0;
-    is_signed = (item->is_known && !is_alone) ||
-                weir_audit_is_signed(key, item->text, item->signature);
+    is_signed =
+        (item->is_known && !is_alone) || weir_audit_is_signed(key, item->text, item->signature);
     item->is_known = item->is_known || is_signed;
     if (!is_signed)
         weir_findings_add(findings, "signature", where,
@@ -275,8 +276,7 @@ static void check_item(const weir_heads_t *heads, size_t i, const weir_audit_key
         weir_findings_add(findings, "head removed", where,
                           "the heads after it, up to %" PRIu64 ", are missing", next->number - 1);
     if (!(item->places & WEIR_HEADS_DATABASE))
-        weir_findings_add(findings, "head removed", where,
-                          "%s has it, and the database does not",
+        weir_findings_add(findings, "head removed", where, "%s has it, and the database does not",
                           place_name(first_place(item->places)));
 }
 

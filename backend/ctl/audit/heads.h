@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     struct weir_heads_item *items; /* in the order of numbers, when they were checked */
     size_t n, room;
-    unsigned places; /* of which at least one head was read: weir_heads_place_t */
+    unsigned places;        /* of which at least one head was read: weir_heads_place_t */
     weir_heads_end_t *ends; /* in the order of partitions and sizes */
     size_t n_ends;
 } weir_heads_t;

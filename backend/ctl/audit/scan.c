@@ -41,9 +41,9 @@ typedef struct {
     uint64_t expected; /* position of the next seal */
     weir_merkle_t tree;
     weir_hash_t link;
-    uint64_t covered; /* records of the partition that a head has signed */
-    int64_t signed_us; /* time of the last head at or before this place; 0: none */
-    bool is_broken;    /* a finding in this partition explains other roots */
+    uint64_t covered;         /* records of the partition that a head has signed */
+    int64_t signed_us;        /* time of the last head at or before this place; 0: none */
+    bool is_broken;           /* a finding in this partition explains other roots */
     weir_audit_chain_t *ends; /* of the partitions that were read */
     size_t n_ends;
 } pass_t;
@@ -125,8 +125,7 @@ static void compare_heads(pass_t *pass)
         name_place(pass, pass->tree.size - 1, where);
         if (!pass->is_broken)
             weir_findings_add(pass->findings, "not what was signed", where,
-                              "records up to here differ from those of head %" PRIu64,
-                              end->number);
+                              "records up to here differ from those of head %" PRIu64, end->number);
         pass->is_broken = true;
     }
 }
@@ -146,8 +145,7 @@ static void end_partition(pass_t *pass, int next)
         snprintf(where, sizeof(where), "%d/%" PRIu64, end->chain.partition, end->chain.size - 1);
         weir_findings_add(pass->findings, "cut off", where,
                           "head %" PRIu64 " has signed %" PRIu64 " records, and there are %" PRIu64,
-                          end->number, end->chain.size,
-                          is_there ? pass->tree.size : 0);
+                          end->number, end->chain.size, is_there ? pass->tree.size : 0);
     }
     pass->result.covered += pass->covered;
 }
@@ -192,9 +190,8 @@ static void compare_record(pass_t *pass, const weir_str_t *values, const char *w
         return;
     }
     us = read_i64(values[AT]) + EPOCH_US;
-    record.fields[WEIR_AUDIT_PARTITION] =
-        (weir_str_t){partition, (size_t)snprintf(partition, sizeof(partition), "%d",
-                                                 pass->partition)};
+    record.fields[WEIR_AUDIT_PARTITION] = (weir_str_t){
+        partition, (size_t)snprintf(partition, sizeof(partition), "%d", pass->partition)};
     record.fields[WEIR_AUDIT_ID] =
         (weir_str_t){id, (size_t)snprintf(id, sizeof(id), "%" PRId64, read_i64(values[ID]))};
     record.fields[WEIR_AUDIT_TIME] =
@@ -252,8 +249,8 @@ static void take_row(pass_t *pass, const weir_str_t *values)
 /* The ends from which the sealer would continue. */
 static void compare_ends(const pass_t *pass)
 {
-    PGresult *res = PQexec(pass->ctl->db,
-                           "SELECT partition, size, encode(link, 'hex') FROM audit_chains");
+    PGresult *res =
+        PQexec(pass->ctl->db, "SELECT partition, size, encode(link, 'hex') FROM audit_chains");
     int rows = PQntuples(res);
 
     if (PQresultStatus(res) != PGRES_TUPLES_OK)

@@ -219,8 +219,9 @@ weir_ctl_exit_t weir_ctl_audit_verify(weir_ctl_t *ctl)
     } else {
         weir_ctl_print_rows(ctl, findings.rows, "The audit log is what was signed.");
         fflush(stdout);
-        fprintf(stderr, "weirctl: %" PRIu64 " records, %" PRIu64 " of them under %zu heads, %" PRIu64
-                        " findings\n",
+        fprintf(stderr,
+                "weirctl: %" PRIu64 " records, %" PRIu64 " of them under %zu heads, %" PRIu64
+                " findings\n",
                 scan.records, scan.covered, heads.n, findings.count);
     }
     count = findings.count;
@@ -379,9 +380,9 @@ static void print_proved(const weir_ctl_t *ctl, const weir_audit_proof_t *proof,
     json_t *object = json_object();
 
     for (int i = 0; i < WEIR_AUDIT_FIELDS; i++)
-        json_object_set(object, weir_audit_field_names[i],
-                        json_object_get(json_object_get(proof->json, "record"),
-                                        weir_audit_field_names[i]));
+        json_object_set(
+            object, weir_audit_field_names[i],
+            json_object_get(json_object_get(proof->json, "record"), weir_audit_field_names[i]));
     json_object_set_new(object, "position", json_integer((json_int_t)proof->position));
     json_object_set_new(object, "head", json_integer((json_int_t)head->number));
     json_object_set_new(object, "signed", json_integer(head->time));

@@ -13,7 +13,7 @@ use Weir::Base qw(slurp spew);
 use Weir::Stack qw(wait_for);
 
 my $root = "$FindBin::Bin/../../..";
-my @ENGINE = map { "backend/$_/sql" } qw(db events http outbound);
+my @ENGINE = map { "backend/$_/sql" } qw(db audit events http outbound);
 my $s = Weir::Stack->new(redis => 0, migrate => 0);
 my $folders = dirname($s->{binary}) . '/migrate-folders';
 
@@ -99,7 +99,7 @@ FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
   AND c.relname NOT IN ('schema_migrations', 'payment_transitions', 'payments_checked',
-                        'relay_term')
+                        'relay_term', 'audit_floor')
 GROUP BY c.relname ORDER BY c.relname
 SQL
 }

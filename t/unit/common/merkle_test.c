@@ -220,15 +220,12 @@ static void consistency_is_proved_for_two_trees(void **state)
             weir_merkle_path_t path;
 
             weir_merkle_consistency(many, m, n, &path);
-            assert_true(
-                weir_merkle_is_consistent(&many_roots[m], m, &many_roots[n], n, &path));
+            assert_true(weir_merkle_is_consistent(&many_roots[m], m, &many_roots[n], n, &path));
             for (uint64_t k = 1; k <= n; k++) {
                 assert_int_equal(
-                    weir_merkle_is_consistent(&many_roots[k], m, &many_roots[n], n, &path),
-                    k == m);
+                    weir_merkle_is_consistent(&many_roots[k], m, &many_roots[n], n, &path), k == m);
                 assert_int_equal(
-                    weir_merkle_is_consistent(&many_roots[m], m, &many_roots[k], n, &path),
-                    k == n);
+                    weir_merkle_is_consistent(&many_roots[m], m, &many_roots[k], n, &path), k == n);
             }
             for (size_t k = 0; k < path.len; k++) {
                 path.hashes[k].bytes[31] ^= 0x80;
@@ -237,8 +234,7 @@ static void consistency_is_proved_for_two_trees(void **state)
                 path.hashes[k].bytes[31] ^= 0x80;
             }
             path.hashes[path.len++] = many[0];
-            assert_false(
-                weir_merkle_is_consistent(&many_roots[m], m, &many_roots[n], n, &path));
+            assert_false(weir_merkle_is_consistent(&many_roots[m], m, &many_roots[n], n, &path));
         }
     }
 }

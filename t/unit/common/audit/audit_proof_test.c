@@ -172,7 +172,8 @@ static void other_texts_are_no_heads(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         assert_false(weir_audit_head_parse(weir_str(wrong[i]), &head));
-        snprintf(text, sizeof(text), "weir-audit-head/1\n%s\ntime 1\nprevious %s\n", wrong[i], zeros);
+        snprintf(text, sizeof(text), "weir-audit-head/1\n%s\ntime 1\nprevious %s\n", wrong[i],
+                 zeros);
         assert_false(weir_audit_head_parse(weir_str(text), &head));
     }
     snprintf(text, sizeof(text), "weir-audit-head/1\nnumber 1\ntime 1\nprevious %s\n", zeros);
@@ -198,8 +199,8 @@ static void a_head_has_64_chains_at_most(void **state)
 
     (void)state;
     for (int i = 0; i < WEIR_AUDIT_CHAINS_MAX; i++)
-        head.chains[i] =
-            (weir_audit_chain_t){.partition = 999999 - WEIR_AUDIT_CHAINS_MAX + i, .size = INT64_MAX};
+        head.chains[i] = (weir_audit_chain_t){.partition = 999999 - WEIR_AUDIT_CHAINS_MAX + i,
+                                              .size = INT64_MAX};
     weir_audit_head_print(&head, text);
     assert_true(weir_audit_head_parse(weir_str(text), &other));
     assert_int_equal(other.n, WEIR_AUDIT_CHAINS_MAX);

@@ -1,0 +1,101 @@
+// needs: backend/http/caller.c
+/* The address of a caller, as X-Forwarded-For or the connection says it. */
+#include "http/caller.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* --- in place of the server ------------------------------------------------------------------- */
+
+static const char *forwarded, *peer;
+
+const char *weir_http_header(const weir_http_request_t *request, const char *name)
+{
+    (void)request;
+    assert_string_equal(name, "X-Forwarded-For");
+    return forwarded;
+}
+
+void weir_http_peer(const weir_http_request_t *request, char out[WEIR_HTTP_PEER])
+{
+    (void)request;
+    snprintf(out, WEIR_HTTP_PEER, "%s", peer);
+}
+
+/* --- tests --------------------------------------------------------------------------------------
+ */
+
+static void is_text(weir_caller_address_t mode, const char *text)
+{
+    char out[WEIR_CALLER_TEXT];
+
+    weir_caller_address(mode);
+    weir_caller_text(NULL, out);
+    assert_string_equal(out, text);
+}
+
+static void the_address_is_what_is_configured(void **state)
+{
+    (void)state;
+    peer = "10.0.0.1";
+    forwarded = "192.0.2.1, 192.0.2.2";
+    is_text(WEIR_CALLER_PEER, "{\"subject\":\"anonymous\",\"address\":\"10.0.0.1\"}");
+    is_text(WEIR_CALLER_FORWARDED, "{\"subject\":\"anonymous\",\"address\":\"192.0.2.2\"}");
+    is_text(WEIR_CALLER_OFF, "{\"subject\":\"anonymous\"}");
+    forwarded = NULL;
+    is_text(WEIR_CALLER_FORWARDED, "{\"subject\":\"anonymous\",\"address\":\"10.0.0.1\"}");
+    forwarded = "\"},\"subject\":\"root";
+    is_text(WEIR_CALLER_FORWARDED, "{\"subject\":\"anonymous\",\"address\":\"10.0.0.1\"}");
+    peer = "unix";
+    is_text(WEIR_CALLER_PEER, "{\"subject\":\"anonymous\",\"address\":\"unix\"}");
+}
+
+static void the_last_address_is_the_proxys(void **state)
+{
+    static const struct {
+        const char *value, *address; /* NULL: none */
+    } cases[] = {
+        {"192.0.2.1", "192.0.2.1"},
+        {"spoofed, 192.0.2.1", "192.0.2.1"},
+        {"192.0.2.9,192.0.2.1", "192.0.2.1"},
+        {"192.0.2.9, \t 192.0.2.1 \t", "192.0.2.1"},
+        {"2001:db8::1", "2001:db8::1"},
+        {"::ffff:192.0.2.1", "::ffff:192.0.2.1"},
+        {"", NULL},
+        {",", NULL},
+        {"192.0.2.1,", NULL},
+        {"192.0.2.1, unknown", NULL},
+        {"192.0.2.1:80", NULL},
+        {"[2001:db8::1]", NULL},
+        {"192.0.2.1 192.0.2.2", NULL},
+        {"192.0.2.256", NULL},
+        {"example.org", NULL},
+        {"192.0.2.1\"", NULL},
+        {"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000", NULL},
+    };
+    char out[WEIR_HTTP_PEER];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        bool found = weir_caller_forwarded(cases[i].value, out);
+
+        if (found != (cases[i].address != NULL) || (found && strcmp(out, cases[i].address) != 0))
+            fail_msg("\"%s\": %s", cases[i].value, found ? out : "none");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_address_is_what_is_configured),
+        cmocka_unit_test(the_last_address_is_the_proxys),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
