@@ -30,7 +30,7 @@ my $s = $a->stack;
 my $dir = $s->dir . '/small';
 mkdir $dir;
 system('mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', $dir) == 0 or die("mount $dir");
-END { system('umount', '-l', $dir) }
+END { system('umount', '-l', $dir) if $s } # before the folder is removed
 
 $a->{heads} = $s->{conf}{audit_heads} = "$dir/heads.jsonl";
 $s->start_backend('relay');
