@@ -69,8 +69,7 @@ typedef struct {
 
 /* In the order in which they are migrated. */
 static const weir_sql_line_t *lines[] = {
-    &weir_sql_db,   &weir_sql_audit,    &weir_sql_events,
-    &weir_sql_http, &weir_sql_outbound, NULL,
+    &weir_sql_db, &weir_sql_audit, &weir_sql_events, &weir_sql_http, &weir_sql_outbound, NULL,
     NULL};
 
 static void usage(FILE *out)

@@ -23,12 +23,12 @@ typedef struct {
     int sandbox;       /* bool: the process confines itself; see sandbox/ */
     size_t body_limit; /* bytes */
     weir_anonymous_keys_t anonymous_keys;
-    char *retry_attempts;  /* limits: "8, GROUP=20" */
-    unsigned retry_base;   /* ms */
-    unsigned retry_max;    /* ms */
-    unsigned batch_max;    /* requests */
-    unsigned stream_limit; /* entries */
-    unsigned outbox_keep;  /* s */
+    char *retry_attempts;          /* limits: "8, GROUP=20" */
+    unsigned retry_base;           /* ms */
+    unsigned retry_max;            /* ms */
+    unsigned batch_max;            /* requests */
+    unsigned stream_limit;         /* entries */
+    unsigned outbox_keep;          /* s */
     char *audit_key, *audit_heads; /* files; may be empty */
     unsigned audit_interval;       /* ms */
     weir_caller_address_t audit_address;

@@ -96,7 +96,8 @@ static const weir_ctl_command_t commands[] = {
      "  weirctl relay rebase\n"},
     {"audit list", "", 0, 0, "operation object subject count json", true, weir_ctl_audit_list,
      "records of the audit log, the newest first",
-     "SEALED is PARTITION/POSITION in the chain of the record's month; - until it is sealed, which\n"
+     "SEALED is PARTITION/POSITION in the chain of the record's month; - until it is sealed, "
+     "which\n"
      "takes about a second.\n\n"
      "  weirctl audit list -n 5\n"
      "  weirctl audit list --operation user.delete --json\n"},
@@ -104,10 +105,13 @@ static const weir_ctl_command_t commands[] = {
      "  weirctl audit show 17\n"},
     {"audit verify", "", 0, 0, "key heads oldest json", true, weir_ctl_audit_verify,
      "compare all records with their seals, and these with the signed heads",
-     "Heads are read from the database, the file and Redis. FINDING: changed, removed (a record or\n"
-     "its seal), chain and end (hashes that do not follow), not what was signed, cut off, unsealed\n"
+     "Heads are read from the database, the file and Redis. FINDING: changed, removed (a record "
+     "or\n"
+     "its seal), chain and end (hashes that do not follow), not what was signed, cut off, "
+     "unsealed\n"
      "(no process seals, or a record was put in beside it), backdated; and of heads: signature,\n"
-     "head changed, head removed, head damaged. Exit code 1 when something was found. Months before\n"
+     "head changed, head removed, head damaged. Exit code 1 when something was found. Months "
+     "before\n"
      "--oldest may be missing as a whole.\n\n"
      "  weirctl audit verify\n"
      "  weirctl audit verify --key audit-public.pem --heads /mnt/other/audit-heads.jsonl\n"},
@@ -156,7 +160,8 @@ static const weir_ctl_command_t about_itself[] = {
      "  weirctl trace receive --file spans.jsonl\n"},
     {"audit check", "PROOF", 1, 1, "key json", false, weir_ctl_audit_check,
      "check a proof of the audit log, with nothing but the public key",
-     "PROOF is a file, or - for standard input. Needs no configuration, no database and no network.\n"
+     "PROOF is a file, or - for standard input. Needs no configuration, no database and no "
+     "network.\n"
      "Exit code 1 when it proves nothing.\n\n"
      "  weirctl audit check proof.json --key audit-public.pem\n"},
     {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,

@@ -260,7 +260,7 @@ weir_ctl_exit_t weir_ctl_events_replay(weir_ctl_t *ctl)
 {
     const weir_ctl_args_t *args = &ctl->args;
     char partition[12], *message = NULL;
-    const char *values[] = {args->group, NULL, NULL, NULL, args->yes ? "t" : "f",
+    const char *values[] = {args->group,         NULL, NULL, NULL, args->yes ? "t" : "f",
                             weir_ctl_caller(ctl)};
     json_t *rows;
 
@@ -286,10 +286,10 @@ weir_ctl_exit_t weir_ctl_events_replay(weir_ctl_t *ctl)
 
     if (!args->new_group && !is_group(ctl, args->group))
         return WEIR_CTL_REFUSED;
-    rows = weir_ctl_query(
-        ctl,
-        "SELECT * FROM group_replay($1, $2::smallint, $3::bigint, $4::timestamptz, $5::boolean, $6)",
-        6, values, "WE003", &message);
+    rows = weir_ctl_query(ctl,
+                          "SELECT * FROM group_replay($1, $2::smallint, $3::bigint, "
+                          "$4::timestamptz, $5::boolean, $6)",
+                          6, values, "WE003", &message);
     if (rows == NULL) {
         weir_ctl_fail(WEIR_CTL_REFUSED,
                       "%s; whatever it does for them it would do again. --yes does it", message);

@@ -170,8 +170,8 @@ weir_ctl_exit_t weir_ctl_groups_delete(weir_ctl_t *ctl)
 
     if (!weir_ctl_group_exists(ctl, values[0]))
         return WEIR_CTL_REFUSED;
-    rows = weir_ctl_query(ctl, "SELECT * FROM group_delete($1, $2::boolean, $3)", 3, values, "WE003",
-                          &message);
+    rows = weir_ctl_query(ctl, "SELECT * FROM group_delete($1, $2::boolean, $3)", 3, values,
+                          "WE003", &message);
     if (rows == NULL) {
         weir_ctl_fail(WEIR_CTL_REFUSED, "%s", message);
         free(message);

@@ -72,8 +72,8 @@ static void compare(run_t *run, const json_t *charges, const char *caller, weir_
 {
     char *text = weir_alloc_check(json_dumps(charges, JSON_COMPACT));
 
-    query(run, COMPARE, 4,
-          (const char *[]){text, run->until, caller != NULL ? "t" : "f", caller}, cb);
+    query(run, COMPARE, 4, (const char *[]){text, run->until, caller != NULL ? "t" : "f", caller},
+          cb);
     free(text);
 }
 

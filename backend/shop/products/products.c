@@ -25,7 +25,7 @@
 
 #define PUT                                                                                        \
     "SELECT place, outcome, updated_at "                                                           \
-    "FROM products_put($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::text[],"    \
+    "FROM products_put($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::uuid[], $6::text[],"  \
     " $7::text[])"
 #define READ "SELECT place, id, name, price, currency, updated_at FROM products_by_id($1::uuid[])"
 #define LIST "SELECT place, products, next FROM products_page($1::uuid[], $2::int[])"
@@ -260,7 +260,8 @@ static bool submit_put(call_t *call)
 {
     char price[24], event_id[WEIR_UUID_LEN + 1], traceparent[WEIR_TRACE_TEXT];
     char caller[WEIR_CALLER_TEXT];
-    const char *values[] = {call->id, call->name, price, call->currency, event_id, traceparent, caller};
+    const char *values[] = {call->id, call->name,  price, call->currency,
+                            event_id, traceparent, caller};
 
     assert(call->id[0] != '\0');
     snprintf(price, sizeof(price), "%lld", call->price);

@@ -3,7 +3,8 @@
 #include <string.h>
 
 #define DELETE                                                                                     \
-    "SELECT place, outcome, requested_at FROM delete_users($1::uuid[], $2::uuid[], $3::text[], $4::text[])"
+    "SELECT place, outcome, requested_at FROM delete_users($1::uuid[], $2::uuid[], $3::text[], "   \
+    "$4::text[])"
 
 static const char *const types[] = {"UserDeleted", NULL};
 

@@ -21,11 +21,11 @@ BEGIN {
     delete $ENV{WEIR_TEST_UNSHARED};
 }
 
-use Weir::Audit;
+use Weir::Stack::Audit;
 use Weir::Base qw(slurp);
 use Weir::Stack qw(wait_for);
 
-my $a = Weir::Audit->new;
+my $a = Weir::Stack::Audit->new;
 my $s = $a->stack;
 my $dir = $s->dir . '/small';
 mkdir $dir;

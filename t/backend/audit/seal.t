@@ -7,7 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 
 use Test::More;
-use Weir::Audit;
+use Weir::Stack::Audit;
 use Weir::Base qw(slurp spew);
 use Weir::Stack qw(wait_for);
 
@@ -36,7 +36,7 @@ sub sealer_is {
 }
 
 subtest 'records are sealed, signed and exported' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     $a->put('before.start', 1234);
     start($a, 'relay');
@@ -52,7 +52,7 @@ subtest 'records are sealed, signed and exported' => sub {
 };
 
 subtest 'a transaction that commits late holds nothing up' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     start($a, 'relay');
     $a->put('early');
@@ -64,7 +64,8 @@ subtest 'a transaction that commits late holds nothing up' => sub {
         $a->wait_sealed;
     }
     my ($floor) = $s->psql('SELECT floor FROM audit_floor');
-    cmp_ok $floor, '<', $s->psql("SELECT min(id) FROM audit_records WHERE operation = 'meanwhile.1'"),
+    cmp_ok $floor, '<',
+        $s->psql("SELECT min(id) FROM audit_records WHERE operation = 'meanwhile.1'"),
         'the floor stays below it';
     print $late "COMMIT;\n";
     close $late;
@@ -89,7 +90,7 @@ subtest 'a transaction that commits late holds nothing up' => sub {
 };
 
 subtest 'ids of transactions that begin again' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     start($a, 'relay');
     $a->put('one');
@@ -106,7 +107,7 @@ subtest 'ids of transactions that begin again' => sub {
 };
 
 subtest 'writers while sealers are killed' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     start($a, 'one');
     sealer_is($a, 'one');
@@ -118,8 +119,8 @@ subtest 'writers while sealers are killed' => sub {
         $s->start_process("writer$_", [
             Weir::Stack::Postgres::programs() . '/psql', '-XAtq', '-h', $s->pg, '-U', 'weir', '-d',
             'weir', '-c',
-            "DO \$\$ BEGIN FOR i IN 1 .. 2000 LOOP PERFORM audit_put(NULL, NULL, 'w$_', 'thing:' || i,"
-                . " 'done'); IF i % 7 = 0 THEN ROLLBACK; ELSE COMMIT; END IF; END LOOP; END \$\$",
+            "DO \$\$ BEGIN FOR i IN 1 .. 2000 LOOP PERFORM audit_put(NULL, NULL, 'w$_',"
+                . " 'thing:' || i, 'done'); IF i % 7 = 0 THEN ROLLBACK; ELSE COMMIT; END IF; END LOOP; END \$\$",
         ]);
         "writer$_";
     } 1 .. 3;
@@ -140,14 +141,15 @@ subtest 'writers while sealers are killed' => sub {
 };
 
 subtest 'a sealer that has lost the lock without knowing' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     $a->put('one', 3);
     my $month = $s->psql('SELECT max(partition) FROM audit_records');
     my $arguments = sub {
         my ($before, $size) = @_;
         my $none = q{ARRAY['\x00'::bytea]};
-        return "ARRAY[(SELECT min(id) FROM audit_records)], ARRAY[$month], ARRAY[$before]::bigint[],"
+        return "ARRAY[(SELECT min(id) FROM audit_records)], ARRAY[$month],"
+            . " ARRAY[$before]::bigint[],"
             . " $none, $none, ARRAY[$month], ARRAY[$before]::bigint[], ARRAY[$size]::bigint[],"
             . " $none, $none, '3'::xid8, false";
     };
@@ -160,7 +162,7 @@ subtest 'a sealer that has lost the lock without knowing' => sub {
 };
 
 subtest 'PostgreSQL is killed' => sub {
-    my $a = Weir::Audit->new(postgres_settings => ['fsync=on']);
+    my $a = Weir::Stack::Audit->new(postgres_settings => ['fsync=on']);
     my $s = $a->stack;
     start($a, 'relay');
     $a->put('before', 100);
@@ -175,7 +177,7 @@ subtest 'PostgreSQL is killed' => sub {
 };
 
 subtest 'Redis is emptied, and away' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     start($a, 'relay');
     for my $n (1 .. 3) {
@@ -196,7 +198,7 @@ subtest 'Redis is emptied, and away' => sub {
 };
 
 subtest 'the file is moved away, damaged, and a folder' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     start($a, 'relay');
     $a->put('one');
@@ -227,15 +229,16 @@ subtest 'the file is moved away, damaged, and a folder' => sub {
 };
 
 subtest 'keys' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     my $other = $s->dir . '/other.pem';
     my %wrong = (
         '/nowhere/key' => qr/No such file/,
         $s->dir => qr/is not a file/,
-        Weir::Audit::make_key($s->dir . '/rsa.pem', qw(-algorithm RSA)) => qr/Ed25519 or P-256/,
+        Weir::Stack::Audit::make_key($s->dir . '/rsa.pem', qw(-algorithm RSA)) =>
+            qr/Ed25519 or P-256/,
     );
-    Weir::Audit::make_key($other);
+    Weir::Stack::Audit::make_key($other);
     chmod 0644, $other;
     $wrong{$other} = qr/has the mode 644: others can use the key; chmod 600/;
     for my $file (sort keys %wrong) {
@@ -264,7 +267,7 @@ subtest 'keys' => sub {
     my (undef, $old) = $s->weirctl(qw(audit key));
     $s->stop_backend('ed25519');
     unlink $a->{key};
-    Weir::Audit::make_key($a->{key},
+    Weir::Stack::Audit::make_key($a->{key},
         qw(-algorithm EC -pkeyopt ec_paramgen_curve:P-256));
     start($a, 'p256');
     $a->put('two');
@@ -278,7 +281,7 @@ subtest 'keys' => sub {
 };
 
 subtest 'an old month is dropped' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     $s->psql("SELECT audit_add_partition('202501', 'FOR VALUES IN (202501)')");
     $s->psql("INSERT INTO audit_records (partition, operation, object, outcome, subject, actor)"
@@ -302,7 +305,7 @@ subtest 'an old month is dropped' => sub {
 };
 
 subtest 'a database that was set back' => sub {
-    my $a = Weir::Audit->new;
+    my $a = Weir::Stack::Audit->new;
     my $s = $a->stack;
     start($a, 'relay');
     $a->put('one', 10);

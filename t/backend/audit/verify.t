@@ -10,7 +10,7 @@ use lib "$FindBin::Bin/../../lib";
 
 use Cwd ();
 use Test::More;
-use Weir::Audit;
+use Weir::Stack::Audit;
 use Weir::Base qw(slurp spew);
 use Weir::Stack qw(wait_for);
 
@@ -18,7 +18,7 @@ my $ROUNDS = $ENV{WEIR_AUDIT_ROUNDS} // 1000;
 my $SEED = $ENV{WEIR_AUDIT_SEED} // time;
 my $HEADS = 6;
 
-my $a = Weir::Audit->new;
+my $a = Weir::Stack::Audit->new;
 my $s = $a->stack;
 
 # A log with some heads, and records behind the last one; two partitions, as at the end of a month.
@@ -33,22 +33,22 @@ for my $n (1 .. $HEADS) {
 }
 is +($a->verify)[0], '', 'nothing is wrong at first';
 $s->stop_backend('relay');
-my $redis = join "\n", $s->redis('XRANGE', 'weir:audit:heads', '-', '+');
 my $file = slurp($a->{heads});
 
-# --- the attacker's tools ----------------------------------------------------------------------------
+# --- the attacker's tools ---------------------------------------------------------------------
 
 $s->psql_as('postgres', 'weir', <<'SQL');
 CREATE FUNCTION attack_part(value text) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
-    SELECT coalesce(int4send(octet_length(convert_to(value, 'UTF8'))) || convert_to(value, 'UTF8'), '\xffffffff')
+    SELECT coalesce(int4send(octet_length(b)) || b, '\xffffffff') FROM convert_to(value, 'UTF8') b
 $$;
 -- The hash of a record, as common/audit/record.h describes it.
 CREATE FUNCTION attack_leaf(r audit_records) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
-    SELECT sha256('\x00'::bytea || 'weir-audit-1'::bytea || attack_part(r.partition::text) || attack_part(r.id::text)
-                  || attack_part((extract(epoch FROM r.at) * 1000000)::bigint::text) || attack_part(r.operation)
-                  || attack_part(r.object) || attack_part(r.outcome) || attack_part(r.subject)
-                  || attack_part(r.actor) || attack_part(r.address) || attack_part(r.trace_id)
-                  || attack_part(r.detail))
+    SELECT sha256('\x00'::bytea || 'weir-audit-1'::bytea || attack_part(r.partition::text)
+                  || attack_part(r.id::text)
+                  || attack_part((extract(epoch FROM r.at) * 1000000)::bigint::text)
+                  || attack_part(r.operation) || attack_part(r.object) || attack_part(r.outcome)
+                  || attack_part(r.subject) || attack_part(r.actor) || attack_part(r.address)
+                  || attack_part(r.trace_id) || attack_part(r.detail))
 $$;
 -- Makes seals and the end of a chain consistent with its records, in the order of positions.
 CREATE FUNCTION attack_again(p int) RETURNS void LANGUAGE plpgsql AS $$
@@ -80,7 +80,8 @@ is $s->psql('SELECT count(*) FROM audit_seals s JOIN audit_records r USING (id, 
         . ' WHERE s.leaf <> attack_leaf(r)'), 0, 'the hashes are what is written about them';
 
 my $RESTORE = join '; ',
-    map { "TRUNCATE audit_$_; INSERT INTO audit_$_ SELECT * FROM kept_$_" } qw(records seals heads chains);
+    map { "TRUNCATE audit_$_; INSERT INTO audit_$_ SELECT * FROM kept_$_" }
+    qw(records seals heads chains);
 
 srand $SEED;
 my ($MONTH) = $s->psql('SELECT max(partition) FROM audit_records');
@@ -98,7 +99,8 @@ sub field {
     return any("at = at + interval '1 us' * ($n + 1)", "at = at - interval '40 days'",
         "operation = operation || '$n'", "object = 'thing:x$n'", "outcome = 'refused$n'",
         "subject = 'nobody$n'", "actor = coalesce(actor, '') || ' '",
-        "address = coalesce(address || '1', '10.0.0.1')", "trace_id = coalesce(trace_id, '') || '0'",
+        "address = coalesce(address || '1', '10.0.0.1')",
+        "trace_id = coalesce(trace_id, '') || '0'",
         q{detail = CASE WHEN detail IS NULL THEN '' ELSE detail || ' ' END},
         "detail = CASE WHEN detail IS NULL THEN 'x' END");
 }
@@ -122,7 +124,9 @@ my %attack = (
         return "UPDATE audit_records SET id = id + 100000 WHERE id = $id;"
             . " UPDATE audit_seals SET id = id + 100000 WHERE id = $id";
     },
-    remove => sub { return 'DELETE FROM audit_records WHERE id = ' . any(@{ $IDS{ any_partition() } }) },
+    remove => sub {
+        return 'DELETE FROM audit_records WHERE id = ' . any(@{ $IDS{ any_partition() } });
+    },
     'remove a seal' => sub {
         return 'DELETE FROM audit_seals WHERE id = ' . any(@{ $IDS{ any_partition() } });
     },
@@ -150,7 +154,8 @@ my %attack = (
         return 'INSERT INTO audit_records (id, partition, at, operation, object, outcome, subject,'
             . " actor) SELECT 100000, $p, max(at), 'thing.change', 'thing:1', 'done', 'me', 'me'"
             . " FROM audit_records WHERE partition = $p;"
-            . " UPDATE audit_seals SET position = -position - 1 WHERE partition = $p AND position >= $at;"
+            . ' UPDATE audit_seals SET position = -position - 1'
+            . " WHERE partition = $p AND position >= $at;"
             . " UPDATE audit_seals SET position = -position WHERE position < 0;"
             . " INSERT INTO audit_seals VALUES ($p, $at, 100000, '', ''); SELECT attack_again($p)";
     },
@@ -167,8 +172,8 @@ my %attack = (
         my $heads = any('', "; DELETE FROM audit_heads WHERE number > " . int rand $HEADS);
         my $again = $from == 0 ? "DELETE FROM audit_chains WHERE partition = $p"
             : "SELECT attack_again($p)";
-        return "DELETE FROM audit_records r USING audit_seals s WHERE r.id = s.id AND s.partition = $p"
-            . " AND s.position >= $from;"
+        return 'DELETE FROM audit_records r USING audit_seals s WHERE r.id = s.id'
+            . " AND s.partition = $p AND s.position >= $from;"
             . " DELETE FROM audit_seals WHERE partition = $p AND position >= $from; $again$heads";
     },
     empty => sub {
@@ -178,7 +183,8 @@ my %attack = (
     'change a head' => sub {
         my $set = any("signature = translate(signature, '0123456789abcdef', '123456789abcdef0')",
             "signature = '00'", "key = reverse(key)", "key = key || ' '",
-            "head = replace(head, 'time 1', 'time 2')", "number = number + 1000", "head = head || ' '",
+            "head = replace(head, 'time 1', 'time 2')", "number = number + 1000",
+            "head = head || ' '",
             "head = regexp_replace(head, 'chain ([0-9]+) [0-9]+', 'chain \\1 1')",
             "head = translate(head, '0123456789', '1234567890')");
         return "UPDATE audit_heads SET $set WHERE number = " . (1 + int rand $HEADS);
@@ -194,7 +200,7 @@ my %attack = (
     },
 );
 
-# --- attacks -------------------------------------------------------------------------------------------
+# --- attacks ----------------------------------------------------------------------------------
 
 subtest 'a thousand changes' => sub {
     my (%found, %missed);
@@ -221,15 +227,16 @@ subtest 'a thousand changes' => sub {
 
 subtest 'the database and one of the other places' => sub {
     my $cut = 'DELETE FROM audit_records r USING audit_seals s WHERE r.id = s.id AND r.partition ='
-        . " s.partition AND s.partition = $MONTH AND s.position >= 37; DELETE FROM audit_seals WHERE"
-        . " partition = $MONTH AND position >= 37; SELECT attack_again($MONTH);"
+        . " s.partition AND s.partition = $MONTH AND s.position >= 37;"
+        . " DELETE FROM audit_seals WHERE partition = $MONTH AND position >= 37; SELECT attack_again($MONTH);"
         . ' DELETE FROM audit_heads WHERE number > 1';
     my ($first) = $file =~ /\A(.*\n)/;
     my @heads = split /\n/, $file;
 
     $a->tamper($cut);
     spew($a->{heads}, $first);
-    like +($a->verify)[0], qr/cut off.*head removed/, 'the file is cut off, too: Redis has the heads';
+    like +($a->verify)[0], qr/cut off.*head removed/,
+        'the file is cut off, too: Redis has the heads';
     spew($a->{heads}, $file);
     $s->redis('DEL', 'weir:audit:heads');
     like +($a->verify)[0], qr/cut off.*head removed/, 'Redis is cut off, too: the file has them';
@@ -254,7 +261,7 @@ subtest 'the database and one of the other places' => sub {
     $s->redis('DEL', 'weir:audit:heads');
 };
 
-# --- proofs --------------------------------------------------------------------------------------------
+# --- proofs -----------------------------------------------------------------------------------
 
 subtest 'proofs' => sub {
     my $dir = $s->dir;
@@ -262,7 +269,8 @@ subtest 'proofs' => sub {
     spew("$dir/public.pem", $public);
     like $public, qr/\A-----BEGIN PUBLIC KEY-----\n/, 'the public key';
     my $check = sub {
-        my @command = (Cwd::abs_path($s->{binary}) =~ s/weir-backend$/weirctl/r, 'audit', 'check', @_);
+        my $weirctl = Cwd::abs_path($s->{binary}) =~ s/weir-backend$/weirctl/r;
+        my @command = ($weirctl, 'audit', 'check', @_);
         # without database and configuration
         return $s->run_command('/usr/bin/env', '-i', @command);
     };

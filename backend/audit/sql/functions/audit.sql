@@ -25,6 +25,33 @@ BEGIN
 END
 $$;
 
+-- The same for many records of one operation in one statement, for set-based commands: each list has
+-- a value for each record, in the order in which they are written. Returns their number; lists that
+-- are NULL, as array_agg() makes of no row, have none.
+CREATE OR REPLACE FUNCTION audit_put_all(p_callers text[], p_traceparents text[], p_operation text, p_objects text[],
+                                         p_outcomes text[], p_details jsonb[] DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    written bigint;
+    own     CONSTANT text := coalesce(nullif(current_setting('application_name'), ''), 'unknown');
+BEGIN
+    IF p_objects IS NULL THEN
+        RETURN 0;
+    END IF;
+    INSERT INTO audit_records (operation, object, outcome, subject, actor, address, trace_id, detail)
+    SELECT p_operation, left(r.object, 500), r.outcome, left(coalesce(c.caller->>'subject', 'system'), 256),
+           left(coalesce(c.caller->>'actor', own), 256), left(c.caller->>'address', 64),
+           substr(r.traceparent, 4, 32), left(r.detail::text, 4000)
+    FROM unnest(p_callers, p_traceparents, p_objects, p_outcomes, p_details)
+        WITH ORDINALITY AS r(caller, traceparent, object, outcome, detail, place)
+    CROSS JOIN LATERAL (SELECT r.caller::jsonb AS caller OFFSET 0) c
+    ORDER BY r.place;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END
+$$;
+
 -- The first p_limit records that are not sealed, in the order of their ids, with the bytes that are
 -- sealed; and the state of their chains (NULL: a new one). horizon is the least id of a transaction
 -- whose end the snapshot does not know.

@@ -9,7 +9,9 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM u.id FROM users u WHERE u.id = ANY (p_ids) ORDER BY u.id FOR NO KEY UPDATE;
 
-    PERFORM audit_put(p_callers[l.place], p_traceparents[l.place], 'user.delete', 'user:' || l.id, 'accepted')
+    PERFORM audit_put_all(array_agg(p_callers[l.place] ORDER BY l.id), array_agg(p_traceparents[l.place] ORDER BY l.id),
+                          'user.delete', array_agg('user:' || l.id ORDER BY l.id),
+                          array_agg('accepted'::text ORDER BY l.id))
     FROM (SELECT DISTINCT ON (r.id) r.id, r.place FROM unnest(p_ids) WITH ORDINALITY AS r(id, place)
           JOIN users u ON u.id = r.id AND u.status IN ('PENDING', 'ACTIVE')
           ORDER BY r.id, r.place) l;

@@ -38,9 +38,11 @@ BEGIN
         FROM written w JOIN requests r ON r.id = w.id AND r.place = r.last_place
         ORDER BY r.place
     ), audited AS MATERIALIZED (
-        SELECT count(audit_put(p_callers[r.place], r.traceparent, 'product.put', 'product:' || r.id,
-                               CASE WHEN w.is_new THEN 'created' ELSE 'changed' END,
-                               jsonb_build_object('price', r.price, 'currency', r.currency)))
+        SELECT audit_put_all(array_agg(p_callers[r.place] ORDER BY r.place),
+                             array_agg(r.traceparent ORDER BY r.place), 'product.put',
+                             array_agg('product:' || r.id ORDER BY r.place),
+                             array_agg(CASE WHEN w.is_new THEN 'created' ELSE 'changed' END ORDER BY r.place),
+                             array_agg(jsonb_build_object('price', r.price, 'currency', r.currency) ORDER BY r.place))
         FROM written w JOIN requests r ON r.id = w.id AND r.place = r.last_place
     )
     SELECT r.place,

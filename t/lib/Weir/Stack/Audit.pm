@@ -1,10 +1,10 @@
 # The audit log in tests: a stack with a key of its own and a file of heads, and what waits for
 # seals and heads.
 #
-#     my $a = Weir::Audit->new;         # $a->{stack} is the Weir::Stack
+#     my $a = Weir::Stack::Audit->new;         # $a->{stack} is the Weir::Stack
 #     $a->put('thing.change', 'thing:1') for 1 .. 10;
 #     $a->wait_signed;                  # each record has a seal, and a head has signed it
-package Weir::Audit;
+package Weir::Stack::Audit;
 
 use strict;
 use warnings;
