@@ -120,7 +120,8 @@ subtest 'writers while sealers are killed' => sub {
             Weir::Stack::Postgres::programs() . '/psql', '-XAtq', '-h', $s->pg, '-U', 'weir', '-d',
             'weir', '-c',
             "DO \$\$ BEGIN FOR i IN 1 .. 2000 LOOP PERFORM audit_put(NULL, NULL, 'w$_',"
-                . " 'thing:' || i, 'done'); IF i % 7 = 0 THEN ROLLBACK; ELSE COMMIT; END IF; END LOOP; END \$\$",
+                . " 'thing:' || i, 'done'); IF i % 7 = 0 THEN ROLLBACK;"
+                . " ELSE COMMIT; END IF; END LOOP; END \$\$",
         ]);
         "writer$_";
     } 1 .. 3;

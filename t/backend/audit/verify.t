@@ -228,7 +228,8 @@ subtest 'a thousand changes' => sub {
 subtest 'the database and one of the other places' => sub {
     my $cut = 'DELETE FROM audit_records r USING audit_seals s WHERE r.id = s.id AND r.partition ='
         . " s.partition AND s.partition = $MONTH AND s.position >= 37;"
-        . " DELETE FROM audit_seals WHERE partition = $MONTH AND position >= 37; SELECT attack_again($MONTH);"
+        . " DELETE FROM audit_seals WHERE partition = $MONTH AND position >= 37;"
+        . " SELECT attack_again($MONTH);"
         . ' DELETE FROM audit_heads WHERE number > 1';
     my ($first) = $file =~ /\A(.*\n)/;
     my @heads = split /\n/, $file;
