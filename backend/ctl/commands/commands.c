@@ -123,6 +123,12 @@ static const weir_ctl_command_t commands[] = {
     {"audit key", "", 0, 0, "key json", true, weir_ctl_audit_key, "print the public key in PEM",
      "Who has it can check proofs and heads, and sign none.\n\n"
      "  weirctl audit key >audit-public.pem\n"},
+    {"audit check", "PROOF", 1, 1, "key json", false, weir_ctl_audit_check,
+     "check a proof of the audit log, with nothing but the public key",
+     "PROOF is a file, or - for standard input. Needs no configuration, no database and no "
+     "network.\n"
+     "Exit code 1 when it proves nothing.\n\n"
+     "  weirctl audit check proof.json --key audit-public.pem\n"},
 };
 
 static const weir_ctl_command_t about_itself[] = {
@@ -158,12 +164,6 @@ static const weir_ctl_command_t about_itself[] = {
      "place of the one before. GET /traces/ID answers with a trace, GET /traces with the\n"
      "newest ones. Everyone who reaches the address can read all spans. Ends at SIGTERM.\n\n"
      "  weirctl trace receive --file spans.jsonl\n"},
-    {"audit check", "PROOF", 1, 1, "key json", false, weir_ctl_audit_check,
-     "check a proof of the audit log, with nothing but the public key",
-     "PROOF is a file, or - for standard input. Needs no configuration, no database and no "
-     "network.\n"
-     "Exit code 1 when it proves nothing.\n\n"
-     "  weirctl audit check proof.json --key audit-public.pem\n"},
     {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
      "check that clients of OLD can use NEW (OpenAPI)",
      "A line for each difference, then the verdict. Exit code 1 when a field, a path or an\n"

@@ -89,6 +89,24 @@ SQL
     is $s->psql('SELECT count(*) FROM audit_records'), $before, 'with it its record is gone';
 };
 
+subtest 'a refund' => sub {
+    my $payment = '01900000-0000-7000-8000-00000000a0d2';
+    $s->psql('INSERT INTO payments (id, order_id, user_id, amount, currency)'
+            . " VALUES ('$payment', '$payment', '$payment', 500, 'EUR')");
+    my $step = sub {
+        my ($news) = @_;
+        return $s->psql("SELECT payment_step('$payment', '$news', 'ch_audit', 500, 'EUR', NULL,"
+                . " true, '00-$TRACE-00f067aa0ba902b7-01')");
+    };
+    $step->('failed');
+    is $step->('succeeded'), 'applied', 'money that was taken for a failed payment';
+    is $step->('refunded'),  'applied', 'goes back';
+    is $step->('refunded'), 'repeated', 'once';
+    is records('payment.refund', "object, outcome, subject, detail::jsonb->>'amount', trace_id"),
+        "payment:$payment|requested|system|500|$TRACE\n"
+        . "payment:$payment|refunded|system|500|$TRACE", 'and both are recorded';
+};
+
 subtest 'operators' => sub {
     $s->ctl_json(qw(groups pause analytics));
     $s->ctl_json(qw(groups pause analytics));
@@ -98,7 +116,6 @@ subtest 'operators' => sub {
     is records('group.pause'), "group:analytics|paused|$who", 'a pause, once';
     is records('group.resume'), "group:analytics|resumed|$who", 'its end';
 
-    $s->stop_smtp;
     $s->psql('INSERT INTO dead_letters (group_name, partition, position, attempts, error, event_id,'
             . " type, aggregate, data) SELECT 'email', 3, 100 + n, 8, 'e',"
             . " ('01900000-0000-7000-8000-00000000d00' || n)::uuid, 'UserCreated', 'user:x', '{}'"
