@@ -24,8 +24,10 @@
 #include "operate/operate.h"
 #include "outbound/invalidation.h"
 #include "parts.h"
+#include "redis/redis.h"
 #include "sandbox/sandbox.h"
 #include "settings.h"
+#include "tls/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -59,6 +61,7 @@ typedef struct {
     weir_audit_t *audit; /* runs beside the relay */
     weir_worker_t *worker;
     weir_exporter_t *exporter;              /* NULL: no spans are recorded */
+    weir_tls_t *tls, *metrics_tls, *redis_tls; /* NULL: in the clear */
     weir_operate_t *operate;                /* NULL: metrics_listen is off */
     const char *names[WEIR_GROUPS_MAX + 1]; /* of the groups that run here; ends with NULL */
     struct event *limit;
@@ -279,6 +282,7 @@ static bool start(app_t *app, int bits, char *error, size_t size)
         app->runtime.openapi = weir_openapi_new(app->http, weir_domain.api);
         app->runtime.relay = app->relay;
         app->parts = weir_parts_open(&weir_domain, &app->runtime);
+        weir_http_use_tls(app->http, app->tls);
         if (!weir_http_listen(app->http, app->settings.listen, error, size))
             return false;
     }
@@ -296,6 +300,7 @@ static bool start_operate(app_t *app, int bits, const char *role, char *error, s
         .lines = lines,
         .reads_outbox = (bits & RELAY) != 0,
         .groups = app->names,
+        .tls = app->metrics_tls,
     };
 
     if (strcmp(settings.listen, WEIR_SETTINGS_OFF) == 0)
@@ -308,6 +313,36 @@ static bool start_operate(app_t *app, int bits, const char *role, char *error, s
     app->operate = weir_operate_start(app->base, &settings, error, size);
 
     return app->operate != NULL;
+}
+
+static bool open_one(app_t *app, weir_tls_t **tls, weir_tls_settings_t *settings, char *error,
+                     size_t size)
+{
+    *tls = weir_tls_new(app->base, settings, error, size);
+
+    return *tls != NULL;
+}
+
+/* Reads the certificates of what runs here. A socket file has no TLS: its owner decides. */
+static bool open_tls(app_t *app, int bits, char *error, size_t size)
+{
+    const weir_settings_t *s = &app->settings;
+    weir_tls_settings_t listen = weir_settings_tls(s, "listen");
+    weir_tls_settings_t metrics = weir_settings_tls(s, "metrics");
+    weir_tls_settings_t redis = weir_settings_tls(s, "redis");
+    bool has_tls = *listen.certificate != '\0';
+    bool fine = true;
+
+    if (has_tls && bits & API && strncmp(s->listen, "unix:", 5) != 0)
+        fine = open_one(app, &app->tls, &listen, error, size);
+    if (fine && has_tls && s->tls_metrics && strncmp(s->metrics_listen, "unix:", 5) != 0 &&
+        strcmp(s->metrics_listen, WEIR_SETTINGS_OFF) != 0)
+        fine = open_one(app, &app->metrics_tls, &metrics, error, size);
+    if (fine && strncmp(s->redis, "rediss://", 9) == 0)
+        fine = open_one(app, &app->redis_tls, &redis, error, size);
+    weir_redis_use_tls(app->redis_tls);
+
+    return fine;
 }
 
 /* What the components are passed. */
@@ -376,9 +411,10 @@ static int run(app_t *app, int bits, const char *role)
     sigprocmask(SIG_UNBLOCK, &stops, NULL);
     clock = weir_clock_watch(app->base);
 
-    if (app->settings.export.on)
+    started = open_tls(app, bits, error, sizeof(error));
+    if (started && app->settings.export.on)
         app->exporter = weir_exporter_start(app->base, &app->settings.export, role);
-    started = start(app, bits, error, sizeof(error)) &&
+    started = started && start(app, bits, error, sizeof(error)) &&
               start_operate(app, bits, role, error, sizeof(error));
     if (!started) {
         app->status = complain(error);
@@ -394,6 +430,9 @@ static int run(app_t *app, int bits, const char *role)
         weir_exporter_free(app->exporter);
         weir_groups_close(app->groups);
         weir_openapi_free(app->runtime.openapi);
+        weir_tls_free(app->tls);
+        weir_tls_free(app->metrics_tls);
+        weir_tls_free(app->redis_tls);
         event_free(term);
         event_free(interrupt);
         event_free(clock);

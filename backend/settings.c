@@ -21,7 +21,8 @@
 #define FIELD(name) offsetof(weir_settings_t, name)
 
 static const char *const off[] = {WEIR_SETTINGS_OFF, NULL};
-static const char *const redis_urls[] = {"redis://", "unix:/", NULL};
+static const char *const off_on[] = {WEIR_SETTINGS_OFF, "on", NULL};
+static const char *const redis_urls[] = {"redis://", "rediss://", "unix:/", NULL};
 static const char *const levels[] = {[WEIR_LOG_DEBUG] = "debug",
                                      [WEIR_LOG_INFO] = "info",
                                      [WEIR_LOG_WARN] = "warn",
@@ -44,10 +45,29 @@ static const weir_config_key_t keys[] = {
     {"metrics_listen", &weir_config_listen, FIELD(metrics_listen), WEIR_SETTINGS_OFF, 1, 65535,
      .allowed = "off, ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH",
      .choices = off},
+    {"tls_certificate", &weir_config_text, FIELD(tls_certificate), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
+    {"tls_key", &weir_config_text, FIELD(tls_key), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
+    {"tls_client_ca", &weir_config_text, FIELD(tls_client_ca), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
+    {"tls_allowed_names", &weir_config_text, FIELD(tls_allowed_names), "", 0, 4095,
+     .allowed = "names of certificates", .privacy = WEIR_CONFIG_SHOWN},
+    {"tls_metrics", &weir_config_choice, FIELD(tls_metrics), "on", 0, 0, .allowed = "off or on",
+     .choices = off_on},
+    {"tls_metrics_names", &weir_config_text, FIELD(tls_metrics_names), "", 0, 4095,
+     .allowed = "names of certificates", .privacy = WEIR_CONFIG_SHOWN},
     {"database", &weir_config_text, FIELD(database), NULL, 1, 1024,
      .allowed = "a libpq connection string, such as host=/run/postgresql dbname=weir"},
     {"redis", &weir_config_url, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
-     .allowed = "redis://[USER:PASSWORD@]HOST:PORT[/DB] or unix:/PATH", .choices = redis_urls},
+     .allowed = "redis://[USER:PASSWORD@]HOST:PORT[/DB], rediss://… for TLS, or unix:/PATH",
+     .choices = redis_urls},
+    {"redis_ca", &weir_config_text, FIELD(redis_ca), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
+    {"redis_certificate", &weir_config_text, FIELD(redis_certificate), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
+    {"redis_key", &weir_config_text, FIELD(redis_key), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
     {"sql", &weir_config_text, FIELD(sql), "", 0, 1024, .allowed = "at most 1024 bytes"},
     {"log_level", &weir_config_choice, FIELD(log_level), "info", 0, 0,
      .allowed = "debug, info, warn or error", .choices = levels},
@@ -132,6 +152,92 @@ static bool check_listen(const weir_settings_t *settings, char *error, size_t si
     weir_config_complain(settings->config, "metrics_listen", "must not be the address of listen",
                          error, size);
     return false;
+}
+
+weir_tls_settings_t weir_settings_tls(const weir_settings_t *s, const char *use)
+{
+    weir_tls_settings_t tls = {.use = use};
+
+    if (strcmp(use, "redis") == 0) {
+        tls.certificate = s->redis_certificate;
+        tls.key = s->redis_key;
+        tls.ca = s->redis_ca;
+        return tls;
+    }
+    tls.is_server = true;
+    tls.certificate = s->tls_certificate;
+    tls.key = s->tls_key;
+    tls.ca = s->tls_client_ca;
+    tls.names = strcmp(use, "metrics") == 0 && *s->tls_metrics_names != '\0'
+                    ? s->tls_metrics_names
+                    : s->tls_allowed_names;
+
+    return tls;
+}
+
+static bool check_listen_tls(const weir_settings_t *s, char *error, size_t size)
+{
+    const struct {
+        const char *key, *value;
+    } together[] = {{"tls_certificate", s->tls_certificate},
+                    {"tls_key", s->tls_key},
+                    {"tls_client_ca", s->tls_client_ca},
+                    {"tls_allowed_names", s->tls_allowed_names}};
+    static const char *const keys_of[] = {[WEIR_TLS_CERTIFICATE] = "tls_certificate",
+                                          [WEIR_TLS_KEY] = "tls_key",
+                                          [WEIR_TLS_CA] = "tls_client_ca",
+                                          [WEIR_TLS_NAMES] = "tls_allowed_names"};
+    const char *const uses[] = {"listen", "metrics"};
+    char why[512];
+    int given = 0;
+
+    for (int i = 0; i < 4; i++)
+        given += *together[i].value != '\0';
+    if (given == 0)
+        return true;
+    for (int i = 0; i < 4; i++) {
+        if (*together[i].value != '\0')
+            continue;
+        weir_config_complain(s->config, together[i].key,
+                             "must be given with tls_certificate, tls_key, tls_client_ca and "
+                             "tls_allowed_names: all of them, or none",
+                             error, size);
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        weir_tls_settings_t tls = weir_settings_tls(s, uses[i]);
+        weir_tls_fault_t fault = weir_tls_check(&tls, why, sizeof(why));
+
+        if (fault == WEIR_TLS_NO_FAULT)
+            continue;
+        weir_config_complain(s->config,
+                             tls.names == s->tls_metrics_names && fault == WEIR_TLS_NAMES
+                                 ? "tls_metrics_names"
+                                 : keys_of[fault],
+                             why, error, size);
+        return false;
+    }
+
+    return true;
+}
+
+static bool check_redis_tls(const weir_settings_t *s, char *error, size_t size)
+{
+    static const char *const keys_of[] = {[WEIR_TLS_CERTIFICATE] = "redis_certificate",
+                                          [WEIR_TLS_KEY] = "redis_key",
+                                          [WEIR_TLS_CA] = "redis_ca"};
+    weir_tls_settings_t tls = weir_settings_tls(s, "redis");
+    weir_tls_fault_t fault = WEIR_TLS_NO_FAULT;
+    char why[512] = "needs redis_certificate and redis_key, or none of them";
+
+    if ((*tls.certificate == '\0') != (*tls.key == '\0'))
+        fault = *tls.certificate == '\0' ? WEIR_TLS_KEY : WEIR_TLS_CERTIFICATE;
+    else if (strncmp(s->redis, "rediss://", 9) == 0)
+        fault = weir_tls_check(&tls, why, sizeof(why));
+    if (fault != WEIR_TLS_NO_FAULT)
+        weir_config_complain(s->config, keys_of[fault], why, error, size);
+
+    return fault == WEIR_TLS_NO_FAULT;
 }
 
 static bool check_redis(const weir_settings_t *settings, char *error, size_t size)
@@ -345,7 +451,8 @@ bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain,
                          size_t size)
 {
     assert(settings->config != NULL && size > 0);
-    return check_listen(settings, error, size) && check_redis(settings, error, size) &&
+    return check_listen(settings, error, size) && check_listen_tls(settings, error, size) &&
+           check_redis(settings, error, size) && check_redis_tls(settings, error, size) &&
            check_cost(settings, error, size) && check_audit(settings, error, size) &&
            check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
            check_traces(settings, error, size) &&

@@ -10,14 +10,20 @@
 #include "http/caller.h"
 #include "http/idempotency.h"
 #include "log/log.h"
+#include "tls/tls.h"
 
 #define WEIR_SETTINGS_OFF "off"
 
 typedef struct {
     char *listen;         /* "HOST:PORT", "[HOST]:PORT" or "unix:/PATH" */
     char *metrics_listen; /* the same, or WEIR_SETTINGS_OFF */
+    /* of the listeners; empty: they are in the clear */
+    char *tls_certificate, *tls_key, *tls_client_ca, *tls_allowed_names;
+    unsigned tls_metrics;     /* whether metrics_listen has TLS, too */
+    char *tls_metrics_names;   /* empty: tls_allowed_names */
     char *database;       /* libpq connection string */
     char *redis;
+    char *redis_ca, *redis_certificate, *redis_key; /* of rediss:// */
     char *sql; /* has no effect; earlier versions read migrations from this folder */
     weir_log_level_t log_level;
     int sandbox;       /* bool: the process confines itself; see sandbox/ */
@@ -49,6 +55,9 @@ typedef struct {
     weir_config_t *config;                /* the origin of each value */
     weir_config_key_t retry_attempts_key; /* the domain gives its default */
 } weir_settings_t;
+
+/* The certificates of a listener, and of the connections to Redis; use as in tls/tls.h. */
+weir_tls_settings_t weir_settings_tls(const weir_settings_t *settings, const char *use);
 
 /*
  * Reads file and environment. When a value is wrong, returns false with a message; there is nothing

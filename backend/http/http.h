@@ -16,6 +16,7 @@
 #include "common/problem.h"
 #include "common/text/str.h"
 #include "log/trace.h"
+#include "tls/tls.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -26,6 +27,8 @@
 #define WEIR_HTTP_BUFFERS_MAX (128u * 1024 * 1024) /* bytes of memory for requests: see below */
 #define WEIR_HTTP_ANSWER_LIMIT_S 15    /* longer than PostgreSQL may take to be available again */
 #define WEIR_HTTP_CONNECTIONS_MAX 8192 /* fewer if the process's limit of descriptors is lower */
+#define WEIR_HTTP_HANDSHAKES_MAX 256   /* TLS handshakes under way; one more ends the oldest */
+#define WEIR_HTTP_HANDSHAKE_LIMIT_S 5  /* from the connection to the end of its TLS handshake */
 #define WEIR_HTTP_IDLE_LIMIT_S 75      /* between requests; more than nginx's keepalive_timeout */
 #define WEIR_HTTP_HEAD_LIMIT_S 10      /* from a head's first byte to its last */
 #define WEIR_HTTP_BODY_LIMIT_S 60      /* from the end of the head to the body's last byte */
@@ -50,6 +53,13 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit);
  * the level debug. To be called before weir_http_listen().
  */
 void weir_http_be_quiet(weir_http_t *http);
+
+/*
+ * Connections to a TCP address are by TLS, and clients prove who they are (tls/tls.h). After a
+ * change of certificates a connection is closed at its next answer. To be called before
+ * weir_http_listen(); tls must outlive http, and may be NULL.
+ */
+void weir_http_use_tls(weir_http_t *http, weir_tls_t *tls);
 
 /* Patterns as in route.h. Both strings must live as long as http. */
 void weir_http_route(weir_http_t *http, const char *method, const char *pattern,

@@ -21,6 +21,16 @@ const weir_family_t weir_families[WEIR_FAMILIES] = {
     [WEIR_HTTP_CONNECTIONS] = {{"weir_http_connections", NULL, WEIR_METRIC_GAUGE,
                                 "Connections of clients."}},
 
+    [WEIR_TLS_HANDSHAKES] = {{"weir_tls_handshakes", NULL, WEIR_METRIC_COUNTER,
+                              "TLS handshakes with clients by their result."},
+                             {"use", "result"}},
+    [WEIR_TLS_EXPIRY] = {{"weir_tls_certificate_expiry_seconds", "seconds", WEIR_METRIC_GAUGE,
+                          "When the certificate expires, in seconds since 1970."},
+                         {"use", "kind"}},
+    [WEIR_TLS_RELOADS] = {{"weir_tls_reloads", NULL, WEIR_METRIC_COUNTER,
+                           "Changes of the certificates' files by their result."},
+                          {"use", "result"}},
+
     [WEIR_DB_DURATION] = {{"db_client_operation_duration_seconds", "seconds", WEIR_METRIC_HISTOGRAM,
                            "From sending a statement to the answer after its commit."},
                           {"db_system_name", "db_query_summary", "error_type"}},

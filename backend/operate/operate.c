@@ -93,6 +93,7 @@ weir_operate_t *weir_operate_start(struct event_base *base, const weir_operate_s
 
     o->http = weir_http_new(base, BODY_LIMIT);
     weir_http_be_quiet(o->http);
+    weir_http_use_tls(o->http, settings->tls);
     weir_http_route(o->http, "GET", "/metrics", get_metrics, o);
     weir_http_route(o->http, "GET", "/livez", get_livez, o);
     weir_http_route(o->http, "GET", "/readyz", get_readyz, o);

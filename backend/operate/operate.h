@@ -12,6 +12,7 @@
 #define WEIR_OPERATE_H
 
 #include "db/migrate.h"
+#include "tls/tls.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -27,6 +28,7 @@ typedef struct {
     const char *roles;                   /* "api,relay" */
     const weir_sql_line_t *const *lines; /* that the database must have; ends with NULL */
     bool reads_outbox;                   /* whether the outbox's depth is in the metrics */
+    weir_tls_t *tls;                     /* of the listener; NULL: in the clear */
     const char *const *groups; /* consumer groups whose state is in the metrics; ends with NULL */
 } weir_operate_settings_t;
 

@@ -14,6 +14,7 @@ struct weir_client {
     char *url;
     char *host; /* of url; for spans */
     long timeout_ms;
+    weir_tls_t *tls; /* or NULL */
 };
 
 /* A request in flight. */
@@ -56,6 +57,7 @@ static bool is_unreached(CURL *easy, CURLcode code)
     case CURLE_COULDNT_CONNECT:
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
         return true;
     case CURLE_OPERATION_TIMEDOUT:
         curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &asked_us);
@@ -179,6 +181,7 @@ void weir_client_send(weir_client_t *client, const weir_client_request_t *reques
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, c->error);
+    weir_transfer_use_tls(easy, client->tls);
     weir_transfers_add(client->transfers, easy, on_answer, c);
 }
 
@@ -205,6 +208,11 @@ weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigne
     client->timeout_ms = (long)timeout_ms;
     client->transfers = weir_transfers_new(base, connections);
     return client;
+}
+
+void weir_client_use_tls(weir_client_t *client, weir_tls_t *tls)
+{
+    client->tls = tls;
 }
 
 void weir_client_free(weir_client_t *client)

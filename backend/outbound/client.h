@@ -7,6 +7,8 @@
 
 #include "log/trace.h"
 
+#include "tls/tls.h"
+
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,6 +46,8 @@ weir_client_t *weir_client_new(struct event_base *base, const char *url, unsigne
 /*
  * Requests in flight end without an answer during the call; their callbacks must not send new ones.
  */
+/* For https: as weir_transfer_use_tls(). tls must outlive the client. */
+void weir_client_use_tls(weir_client_t *client, weir_tls_t *tls);
 void weir_client_free(weir_client_t *client);
 
 /* Sends a request, whose strings are copied, and calls cb once, from the event loop. */

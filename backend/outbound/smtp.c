@@ -200,6 +200,12 @@ weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned ti
     return smtp;
 }
 
+void weir_smtp_use_tls(weir_smtp_t *smtp, weir_tls_t *tls, bool starttls)
+{
+    for (size_t i = 0; i < smtp->n; i++)
+        weir_smtp_session_use_tls(smtp->sessions[i], tls, starttls);
+}
+
 void weir_smtp_free(weir_smtp_t *smtp)
 {
     const weir_smtp_outcome_t outcome = {.end = WEIR_SMTP_LOST, .error = "not sent", .line = ""};

@@ -7,6 +7,7 @@
 
 #include "events/events.h"
 #include "outbound/mail.h"
+#include "tls/tls.h"
 
 typedef struct weir_smtp weir_smtp_t;
 
@@ -17,6 +18,11 @@ typedef struct weir_smtp weir_smtp_t;
 weir_smtp_t *weir_smtp_new(struct event_base *base, const char *url, unsigned timeout_ms,
                            size_t connections);
 /* Deliveries in flight end during the call. */
+/*
+ * The certificates for the server, as weir_transfer_use_tls(); and whether over smtp:// no mail is
+ * sent without STARTTLS. tls must outlive the result of weir_smtp_new(). Before the first mail.
+ */
+void weir_smtp_use_tls(weir_smtp_t *smtp, weir_tls_t *tls, bool starttls);
 void weir_smtp_free(weir_smtp_t *smtp);
 
 /*

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+/* After it a kept connection gets no new request, so that changed certificates come into use. */
+#define CONNECTION_LIFE_S 600L
+
 typedef struct transfer {
     LIST_ENTRY(transfer) link;
     CURL *easy;
@@ -173,6 +176,28 @@ void weir_transfers_close(weir_transfers_t *t, CURL *easy)
 {
     curl_multi_remove_handle(t->multi, easy);
     curl_easy_cleanup(easy);
+}
+
+static CURLcode on_context(CURL *easy, void *ctx, void *tls)
+{
+    (void)easy;
+    weir_tls_apply(tls, ctx);
+
+    return CURLE_OK;
+}
+
+void weir_transfer_use_tls(CURL *easy, weir_tls_t *tls)
+{
+    if (tls == NULL)
+        return;
+
+    curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, tls);
+    /* A resumed session would not show the certificate of today. */
+    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S);
 }
 
 uint64_t weir_transfer_retry_after(CURL *easy)

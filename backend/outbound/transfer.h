@@ -5,6 +5,8 @@
 #ifndef WEIR_TRANSFER_H
 #define WEIR_TRANSFER_H
 
+#include "tls/tls.h"
+
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <stdint.h>
@@ -34,6 +36,13 @@ void weir_transfers_connect(weir_transfers_t *transfers, CURL *easy, weir_transf
                             void *arg);
 /* Closes the connection, without any message to the peer, and cleans up easy. */
 void weir_transfers_close(weir_transfers_t *transfers, CURL *easy);
+
+/*
+ * The transfer's connections verify the server with the authorities of tls, and show its
+ * certificate if it has one. A new connection has the files as they are then. NULL: libcurl's own
+ * authorities, and no certificate.
+ */
+void weir_transfer_use_tls(CURL *easy, weir_tls_t *tls);
 
 /*
  * The time in Retry-After of an HTTP answer (RFC 9110 section 10.2.3: seconds, or a date), for

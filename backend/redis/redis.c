@@ -15,6 +15,7 @@
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
+#include "redis/bridge.h"
 #include "redis/reader.h"
 #include "redis/url.h"
 
@@ -45,6 +46,7 @@ struct weir_redis {
     weir_redis_url_t url;
 
     redisAsyncContext *ac; /* NULL while waiting */
+    weir_bridge_t *bridge; /* NULL: no TLS */
     bool up;
     bool freed;      /* weir_redis_free() was called; pending commands still refer to it */
     bool complained; /* the log has the present outage */
@@ -62,6 +64,13 @@ typedef struct {
         *eval; /* EVAL with the whole script, for a server that does not know the script; or NULL */
     size_t eval_len;
 } command_t;
+
+static weir_tls_t *tls; /* for rediss:// */
+
+void weir_redis_use_tls(weir_tls_t *of_process)
+{
+    tls = of_process;
+}
 
 static void arm(weir_redis_t *r, unsigned ms)
 {
@@ -233,6 +242,8 @@ static void drop(weir_redis_t *r)
         ac->data = NULL;
         redisAsyncFree(ac);
     }
+    weir_bridge_free(r->bridge);
+    r->bridge = NULL;
 }
 
 static void lost(weir_redis_t *r, const char *why)
@@ -324,16 +335,45 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     lost(r, ac->err ? ac->errstr : "closed");
 }
 
+static void on_bridge_failed(const char *why, void *arg)
+{
+    lost(arg, why);
+}
+
+/*
+ * hiredis speaks with the bridge from now on, to which it is connected. Returns NULL, or what is
+ * wrong.
+ */
+static const char *add_tls(weir_redis_t *r, redisAsyncContext *ac)
+{
+    const char *error = "there are no certificates for rediss://";
+
+    assert(r->bridge == NULL);
+    if (tls != NULL)
+        r->bridge = weir_bridge_new(r->base, tls, ac->c.fd, r->url.host, on_bridge_failed, r, &error);
+    if (r->bridge == NULL)
+        return error;
+    ac->c.flags |= REDIS_CONNECTED;
+
+    return NULL;
+}
+
 static void start(weir_redis_t *r)
 {
+    const char *wrong = NULL;
     redisAsyncContext *ac = r->url.path != NULL ? redisAsyncConnectUnix(r->url.path)
                                                 : redisAsyncConnect(r->url.host, r->url.port);
 
     assert(r->ac == NULL && !r->up);
-    if (ac == NULL || ac->err || redisLibeventAttach(ac, r->base) != REDIS_OK) {
+    if (ac != NULL && !ac->err && r->url.tls)
+        wrong = add_tls(r, ac);
+    if (ac == NULL || ac->err || wrong != NULL || redisLibeventAttach(ac, r->base) != REDIS_OK) {
         char why[200];
 
-        snprintf(why, sizeof(why), "%s", ac != NULL && ac->err ? ac->errstr : "out of memory");
+        snprintf(why, sizeof(why), "%s",
+                 wrong != NULL               ? wrong
+                 : ac != NULL && ac->err ? ac->errstr
+                                             : "out of memory");
         if (ac != NULL)
             redisAsyncFree(ac);
         lost(r, why);
@@ -346,6 +386,8 @@ static void start(weir_redis_t *r)
     arm(r, CONNECT_TIMEOUT);
     redisAsyncSetConnectCallback(ac, on_connect);
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
+    if (r->bridge != NULL)
+        on_connect(ac, REDIS_OK);
 }
 
 /* Connects, ends a handshake that takes too long, or checks that the server is alive. */

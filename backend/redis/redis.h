@@ -5,10 +5,15 @@
  * When the connection is lost, commands in flight get a NULL reply; whether Redis executed them is
  * unknown. While the connection is down, commands are refused.
  *
+ * rediss:// is TLS with the files of weir_redis_use_tls(). Changed files are used for the next
+ * connection; one that exists stays.
+ *
  * A host name in the URL is resolved by a blocking call; numeric addresses and sockets need none.
  */
 #ifndef WEIR_REDIS_H
 #define WEIR_REDIS_H
+
+#include "tls/tls.h"
 
 #include <event2/event.h>
 #include <hiredis/async.h>
@@ -23,7 +28,13 @@ typedef void (*weir_redis_cb)(redisReply *reply, void *arg);
 typedef void (*weir_redis_state_cb)(weir_redis_t *redis, bool up, void *arg);
 
 /*
- * url is redis://[user:pass@]host:port[/db] or unix:/path. Starts to connect at once, and
+ * The certificates for rediss:// of all connections that are made later; it must outlive them. The
+ * server's certificate must have the host of the URL.
+ */
+void weir_redis_use_tls(weir_tls_t *tls);
+
+/*
+ * url is redis://[user:pass@]host:port[/db], rediss://… or unix:/path. Starts to connect at once, and
  * reconnects until weir_redis_free(). Returns NULL, with a message in error, when the URL is wrong.
  */
 weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const char *name,

@@ -54,9 +54,10 @@ const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
         r->path = weir_alloc_text(url + 5);
         return url[5] == '/' ? NULL : "the path after unix: must start with /";
     }
-    if (strncmp(url, "redis://", 8) != 0)
-        return "the URL must start with redis:// or unix:/";
-    url += 8;
+    r->tls = strncmp(url, "rediss://", 9) == 0;
+    if (!r->tls && strncmp(url, "redis://", 8) != 0)
+        return "the URL must start with redis://, rediss:// or unix:/";
+    url += r->tls ? 9 : 8;
 
     slash = strchr(url, '/');
     end = slash != NULL ? slash : url + strlen(url);

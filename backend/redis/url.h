@@ -1,6 +1,11 @@
-/* The address of a Redis server: redis://[[user]:password@]host[:port][/db] or unix:/path. */
+/*
+ * The address of a Redis server: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, or
+ * unix:/path.
+ */
 #ifndef WEIR_REDIS_URL_H
 #define WEIR_REDIS_URL_H
+
+#include <stdbool.h>
 
 typedef struct {
     char *path; /* of a Unix socket; NULL: host and port are used */
@@ -9,6 +14,7 @@ typedef struct {
     char *user;     /* or NULL */
     char *password; /* or NULL */
     int db;
+    bool tls; /* rediss:// */
 } weir_redis_url_t;
 
 /*

@@ -172,6 +172,8 @@ static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
                 .since = json_string_value(json_object_get(json_array_get(times, 0), "since")),
                 .until = json_string_value(json_object_get(json_array_get(times, 0), "until"))};
     static const struct timeval limit = {SESSION_S, 0};
+    weir_tls_settings_t tls;
+    bool has_tls = weir_shop_payments_tls(settings, &tls);
     weir_ctl_exit_t code;
     weir_db_t *db;
 
@@ -179,7 +181,7 @@ static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
         return weir_ctl_fail(WEIR_CTL_AWAY, "no event loop: out of memory or descriptors");
     weir_log_init(WEIR_LOG_ERROR, "weirctl"); /* the log lines of sessions are not needed */
     w.gateway = weir_gateway_new(w.base, settings->payments_url, settings->payments_timeout,
-                                 CONNECTIONS, w.error, sizeof(w.error));
+                                 CONNECTIONS, has_tls ? &tls : NULL, w.error, sizeof(w.error));
     if (w.gateway == NULL)
         return weir_ctl_fail(WEIR_CTL_USAGE, "%s", w.error);
     db = weir_db_new(w.base, ctl->settings.database, "reconcile", on_session, &w);

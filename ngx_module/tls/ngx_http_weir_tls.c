@@ -23,8 +23,32 @@
 #define NGX_HTTP_WEIR_TLS_DEPTH  5
 
 
+/* A fault of changed files is logged when none is younger than this, s. */
+#define NGX_HTTP_WEIR_TLS_SETTLED  2
+
+/* certificate, key, trusted */
+#define NGX_HTTP_WEIR_TLS_FILES  3
+
+
+/* What tells a changed file. */
+typedef struct {
+    dev_t            device;
+    ino_t            inode;
+    off_t            size;
+    struct timespec  modified;
+    struct timespec  changed;
+} ngx_http_weir_tls_stamp_t;
+
+
 struct ngx_http_weir_tls_s {
     ngx_ssl_t    ssl;
+
+    ngx_http_weir_tls_stamp_t
+                 used[NGX_HTTP_WEIR_TLS_FILES];   /* of the files in use */
+    ngx_http_weir_tls_stamp_t
+                 refused[NGX_HTTP_WEIR_TLS_FILES]; /* of those logged last */
+    time_t       looked;            /* s; when the files were looked at */
+
     ngx_str_t    name;              /* expected in the certificate;
                                        NUL-terminated */
     ngx_str_t    trusted;           /* file; empty: the system's */
@@ -38,6 +62,14 @@ struct ngx_http_weir_tls_s {
 static void ngx_http_weir_tls_cleanup(void *data);
 static char *ngx_http_weir_tls_read(ngx_conf_t *cf,
     ngx_http_weir_tls_t *tls);
+static void ngx_http_weir_tls_prepare(ngx_ssl_t *ssl);
+static void ngx_http_weir_tls_look(ngx_http_weir_tls_t *tls,
+    ngx_http_weir_tls_stamp_t *stamps);
+static void ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log);
+static ngx_str_t *ngx_http_weir_tls_load(ngx_http_weir_tls_t *tls,
+    ngx_ssl_t *ssl);
+static int ngx_http_weir_tls_no_passphrase(char *out, int size, int writing,
+    void *arg);
 static ngx_int_t ngx_http_weir_tls_expect(ngx_http_weir_tls_t *tls,
     ngx_connection_t *c);
 
@@ -136,12 +168,26 @@ ngx_http_weir_tls_cleanup(void *data)
 }
 
 
+static void
+ngx_http_weir_tls_prepare(ngx_ssl_t *ssl)
+{
+    /*
+     * A partial write is repeated with the bytes appended since, from a buffer
+     * that may have moved; the number of bytes written so far is reported.
+     */
+
+    SSL_CTX_set_mode(ssl->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
+                               |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+
+
 /* Loads the certificates; returns as ngx_http_weir_tls_init(). */
 
 static char *
 ngx_http_weir_tls_read(ngx_conf_t *cf, ngx_http_weir_tls_t *tls)
 {
     tls->ssl.log = cf->log;
+    ngx_http_weir_tls_look(tls, tls->used);
 
     if (ngx_ssl_create(&tls->ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL)
         != NGX_OK)
@@ -149,13 +195,7 @@ ngx_http_weir_tls_read(ngx_conf_t *cf, ngx_http_weir_tls_t *tls)
         return NGX_CONF_ERROR;
     }
 
-    /*
-     * A partial write is repeated with the bytes appended since, from a buffer
-     * that may have moved; the number of bytes written so far is reported.
-     */
-
-    SSL_CTX_set_mode(tls->ssl.ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
-                                   |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    ngx_http_weir_tls_prepare(&tls->ssl);
 
     if (ngx_ssl_trusted_certificate(cf, &tls->ssl, &tls->trusted,
                                     NGX_HTTP_WEIR_TLS_DEPTH)
@@ -190,6 +230,11 @@ ngx_http_weir_tls_connect(ngx_http_weir_tls_t *tls, ngx_connection_t *c,
 
     ngx_http_weir_assert(c->ssl == NULL && c->pool == NULL);
 
+    if (tls->looked != ngx_time()) {
+        tls->looked = ngx_time();
+        ngx_http_weir_tls_renew(tls, ngx_cycle->log);
+    }
+
     c->pool = ngx_create_pool(256, c->log);
 
     if (c->pool == NULL
@@ -209,6 +254,145 @@ ngx_http_weir_tls_connect(ngx_http_weir_tls_t *tls, ngx_connection_t *c,
     /* handshaked or not: ngx_http_weir_tls_check() */
 
     return NGX_OK;
+}
+
+
+/* A file that is not there, or not given, has a stamp of zeros. */
+
+static void
+ngx_http_weir_tls_look(ngx_http_weir_tls_t *tls,
+    ngx_http_weir_tls_stamp_t *stamps)
+{
+    ngx_str_t   *files[NGX_HTTP_WEIR_TLS_FILES] =
+                     { &tls->certificate, &tls->key, &tls->trusted };
+    ngx_uint_t   i;
+    struct stat  st;
+
+    ngx_memzero(stamps, NGX_HTTP_WEIR_TLS_FILES
+                        * sizeof(ngx_http_weir_tls_stamp_t));
+
+    for (i = 0; i < NGX_HTTP_WEIR_TLS_FILES; i++) {
+
+        if (files[i]->len == 0
+            || stat((char *) files[i]->data, &st) != 0)
+        {
+            continue;
+        }
+
+        stamps[i].device = st.st_dev;
+        stamps[i].inode = st.st_ino;
+        stamps[i].size = st.st_size;
+        stamps[i].modified = st.st_mtim;
+        stamps[i].changed = st.st_ctim;
+    }
+}
+
+
+/* Reads changed files; keeps the old ones if these are not fine. */
+
+static void
+ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log)
+{
+    ngx_str_t                  *wrong;
+    ngx_ssl_t                   ssl;
+    ngx_uint_t                  i;
+    ngx_http_weir_tls_stamp_t   now[NGX_HTTP_WEIR_TLS_FILES];
+
+    ngx_http_weir_tls_look(tls, now);
+
+    if (ngx_memcmp(now, tls->used, sizeof(now)) == 0
+        || ngx_memcmp(now, tls->refused, sizeof(now)) == 0)
+    {
+        return;
+    }
+
+    ngx_memzero(&ssl, sizeof(ngx_ssl_t));
+    ssl.log = log;
+
+    ERR_clear_error();
+
+    if (ngx_ssl_create(&ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL) != NGX_OK) {
+        return;
+    }
+
+    wrong = ngx_http_weir_tls_load(tls, &ssl);
+
+    if (wrong == NULL) {
+        ngx_ssl_cleanup_ctx(&tls->ssl);
+        tls->ssl = ssl;
+        ngx_memcpy(tls->used, now, sizeof(now));
+        ngx_memzero(tls->refused, sizeof(now));
+
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "weir: changed certificates for \"%V\" are in use",
+                      &tls->name);
+        return;
+    }
+
+    ngx_ssl_cleanup_ctx(&ssl);
+
+    for (i = 0; i < NGX_HTTP_WEIR_TLS_FILES; i++) {
+
+        if (ngx_time() - now[i].changed.tv_sec < NGX_HTTP_WEIR_TLS_SETTLED) {
+            /* whoever writes the files may not be done */
+            ERR_clear_error();
+            return;
+        }
+    }
+
+    ngx_memcpy(tls->refused, now, sizeof(now));
+
+    ngx_ssl_error(NGX_LOG_ERR, log, 0,
+                  "weir: changed certificates for \"%V\" cannot be used, the"
+                  " old ones stay in use: \"%V\"", &tls->name, wrong);
+}
+
+
+/* Loads the files in a worker; NULL, or the name of the one that is wrong. */
+
+static ngx_str_t *
+ngx_http_weir_tls_load(ngx_http_weir_tls_t *tls, ngx_ssl_t *ssl)
+{
+    ngx_http_weir_tls_prepare(ssl);
+
+    SSL_CTX_set_default_passwd_cb(ssl->ctx, ngx_http_weir_tls_no_passphrase);
+
+    if (tls->certificate.len) {
+
+        if (SSL_CTX_use_certificate_chain_file(ssl->ctx,
+                                          (char *) tls->certificate.data)
+            != 1)
+        {
+            return &tls->certificate;
+        }
+
+        if (SSL_CTX_use_PrivateKey_file(ssl->ctx, (char *) tls->key.data,
+                                        SSL_FILETYPE_PEM)
+            != 1)
+        {
+            return &tls->key;
+        }
+    }
+
+    if (tls->trusted.len == 0) {
+        return SSL_CTX_set_default_verify_paths(ssl->ctx) == 1 ? NULL
+                                                               : &tls->trusted;
+    }
+
+    SSL_CTX_set_verify_depth(ssl->ctx, NGX_HTTP_WEIR_TLS_DEPTH);
+
+    return SSL_CTX_load_verify_locations(ssl->ctx, (char *) tls->trusted.data,
+                                         NULL)
+           == 1 ? NULL : &tls->trusted;
+}
+
+
+/* A key with a passphrase is refused: OpenSSL would ask the terminal for it. */
+
+static int
+ngx_http_weir_tls_no_passphrase(char *out, int size, int writing, void *arg)
+{
+    return -1;
 }
 
 

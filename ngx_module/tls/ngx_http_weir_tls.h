@@ -1,6 +1,10 @@
 /*
  * TLS of the edge's own connections to other servers: the parameters ssl_... of
  * a directive, the handshake, and the check of the server's certificate.
+ *
+ * A worker reads the files again when they have changed, at most once a second
+ * and when it makes a connection.  If they cannot be used, it keeps those that
+ * it has and logs the fault once.  A connection keeps what it was made with.
  */
 
 #ifndef _NGX_HTTP_WEIR_TLS_H_INCLUDED_
@@ -35,7 +39,8 @@ char *ngx_http_weir_tls_init(ngx_conf_t *cf, ngx_http_weir_tls_t *tls,
     ngx_str_t *host);
 
 /*
- * Does the TLS handshake on a new connection, and gives it a pool.  NGX_OK: it
+ * Does the TLS handshake on a new connection, with the certificates as their
+ * files are now, and gives it a pool.  NGX_OK: it
  * has ended, see ngx_http_weir_tls_check(); NGX_AGAIN: ended is called when it
  * has, from an event of the connection, also after the timer of c->read;
  * NGX_ERROR: no memory.

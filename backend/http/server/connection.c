@@ -26,6 +26,8 @@
 static struct connections *list_of(connection_t *c)
 {
     switch (c->state) {
+    case CONNECTION_HANDSHAKE:
+        return &c->http->handshaking;
     case CONNECTION_IDLE:
         return &c->http->idle;
     case CONNECTION_LINGERING:
@@ -57,6 +59,9 @@ void weir_connection_enter(connection_t *c, connection_state_t state, int limit_
 {
     /* All allowed changes of the state. Only this function changes it. */
     static const bool allowed[CONNECTION_CLOSED + 1][CONNECTION_CLOSED + 1] = {
+        [CONNECTION_HANDSHAKE] = {[CONNECTION_IDLE] = true,
+                                  [CONNECTION_LINGERING] = true, /* refused */
+                                  [CONNECTION_CLOSED] = true},
         [CONNECTION_IDLE] = {[CONNECTION_HEAD] = true, [CONNECTION_CLOSED] = true},
         [CONNECTION_HEAD] =
             {[CONNECTION_BODY] = true, [CONNECTION_WAITING] = true, [CONNECTION_CLOSED] = true},
@@ -71,6 +76,10 @@ void weir_connection_enter(connection_t *c, connection_state_t state, int limit_
     struct connections *old = list_of(c);
 
     assert(allowed[c->state][state]);
+    if (c->state == CONNECTION_HANDSHAKE) {
+        assert(c->http->n_handshaking > 0);
+        c->http->n_handshaking--;
+    }
     c->deadline_ms = deadline(c, state, limit_s);
     c->state = state;
     if (list_of(c) != old) {
@@ -82,15 +91,15 @@ void weir_connection_enter(connection_t *c, connection_state_t state, int limit_
 void weir_connection_watch(connection_t *c)
 {
     assert(c->state != CONNECTION_CLOSED);
-    if (c->watching)
-        return;
-    if (event_add(c->readable, NULL) != 0) {
+    if (!c->watching && event_add(c->readable, NULL) != 0) {
         weir_log(WEIR_LOG_ERROR, NULL, "cannot watch a connection", "{s:s}", "error",
                  strerror(errno));
         weir_connection_close(c);
         return;
     }
     c->watching = true;
+    if (weir_channel_has_more(c))
+        event_active(c->readable, EV_READ, 0);
 }
 
 static void unwatch(connection_t *c)
@@ -98,6 +107,13 @@ static void unwatch(connection_t *c)
     if (c->watching)
         event_del(c->readable);
     c->watching = false;
+}
+
+void weir_connection_unready(connection_t *c)
+{
+    if (c->ready)
+        TAILQ_REMOVE(&c->http->ready, c, ready_link);
+    c->ready = false;
 }
 
 static void free_connection(connection_t *c)
@@ -119,10 +135,11 @@ void weir_connection_close(connection_t *c)
     if (c->state == CONNECTION_CLOSED)
         return;
 
+    weir_connection_unready(c);
     weir_connection_enter(c, CONNECTION_CLOSED, 0);
     event_free(c->readable);
     event_free(c->writable);
-    close(c->fd);
+    weir_channel_close(c);
     c->http->calls.closed(c);
     if (!c->held)
         free_connection(c);
@@ -130,15 +147,14 @@ void weir_connection_close(connection_t *c)
 
 void weir_connection_hold(connection_t *c)
 {
-    assert(!c->held && c->state != CONNECTION_CLOSED);
-    c->held = true;
+    assert(c->state != CONNECTION_CLOSED);
+    c->held++;
 }
 
 void weir_connection_let_go(connection_t *c)
 {
-    assert(c->held);
-    c->held = false;
-    if (c->state == CONNECTION_CLOSED)
+    assert(c->held > 0);
+    if (--c->held == 0 && c->state == CONNECTION_CLOSED)
         free_connection(c);
 }
 
@@ -147,7 +163,7 @@ void weir_connection_let_go(connection_t *c)
  */
 void weir_connection_linger(connection_t *c)
 {
-    if (c->eof || shutdown(c->fd, SHUT_WR) != 0) {
+    if (c->eof || !weir_channel_end(c)) {
         weir_connection_close(c);
         return;
     }
@@ -159,8 +175,7 @@ void weir_connection_linger(connection_t *c)
 
 static void discard(connection_t *c)
 {
-    char dropped[4096];
-    ssize_t n = recv(c->fd, dropped, sizeof(dropped), 0);
+    ssize_t n = weir_channel_drop(c);
 
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         weir_connection_close(c);
@@ -219,7 +234,7 @@ static bool receive(connection_t *c)
         return false;
     }
 
-    n = recv(c->fd, c->in + c->in_len, wanted(c), 0);
+    n = weir_channel_receive(c, c->in + c->in_len, wanted(c));
     if (n > 0) {
         c->in_len += (size_t)n;
         return true;
@@ -237,6 +252,10 @@ static bool receive(connection_t *c)
 void weir_connection_read(connection_t *c)
 {
     switch (c->state) {
+    case CONNECTION_HANDSHAKE:
+        unwatch(c);
+        c->http->calls.shaking(c);
+        break;
     case CONNECTION_IDLE:
     case CONNECTION_HEAD:
     case CONNECTION_BODY:
@@ -271,11 +290,18 @@ static void on_sent(connection_t *c)
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     connection_t *c = arg;
-    ssize_t n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
+    struct iovec rest[2] = {{.iov_base = c->out + c->out_sent, .iov_len = c->out_len - c->out_sent}};
+    ssize_t n;
 
-    assert(c->state == CONNECTION_SENDING && c->out_sent < c->out_len);
     (void)fd;
     (void)what;
+    if (c->state == CONNECTION_HANDSHAKE) {
+        event_del(c->writable);
+        c->http->calls.shaking(c);
+        return;
+    }
+    assert(c->state == CONNECTION_SENDING && c->out_sent < c->out_len);
+    n = weir_channel_send(c, rest);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             weir_connection_close(c);
@@ -309,9 +335,7 @@ static bool keep(connection_t *c, const struct iovec parts[2], size_t sent)
 
 void weir_connection_answer(connection_t *c, const struct iovec parts[2])
 {
-    struct iovec copy[2] = {parts[0], parts[1]};
-    struct msghdr message = {.msg_iov = copy, .msg_iovlen = parts[1].iov_len > 0 ? 2 : 1};
-    ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    ssize_t n = weir_channel_send(c, parts);
 
     assert(c->state == CONNECTION_WAITING && c->out == NULL);
     if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
@@ -327,6 +351,16 @@ void weir_connection_answer(connection_t *c, const struct iovec parts[2])
 
 /* --- a new one ---------------------------------------------------------------------------- */
 
+static bool begin_tls(connection_t *c)
+{
+    c->state = CONNECTION_HANDSHAKE;
+    c->deadline_ms = (int64_t)weir_clock_ms() + WEIR_HTTP_HANDSHAKE_LIMIT_S * 1000;
+    c->generation = weir_tls_generation(c->http->tls);
+    c->ssl = weir_tls_accept(c->http->tls, c->fd);
+
+    return c->ssl != NULL;
+}
+
 bool weir_connection_new(weir_http_t *http, int fd)
 {
     connection_t *c = calloc(1, sizeof(*c));
@@ -338,7 +372,13 @@ bool weir_connection_new(weir_http_t *http, int fd)
     }
     c->http = http;
     c->fd = fd;
+    c->state = CONNECTION_IDLE;
     c->deadline_ms = (int64_t)weir_clock_ms() + WEIR_HTTP_IDLE_LIMIT_S * 1000;
+    if (http->tls != NULL && !begin_tls(c)) {
+        close(fd);
+        free(c);
+        return false;
+    }
     c->readable = event_new(http->base, fd, EV_READ | EV_PERSIST, on_readable, c);
     c->writable = event_new(http->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     if (c->readable == NULL || c->writable == NULL || event_add(c->readable, NULL) != 0) {
@@ -346,13 +386,14 @@ bool weir_connection_new(weir_http_t *http, int fd)
             event_free(c->readable);
         if (c->writable != NULL)
             event_free(c->writable);
-        close(fd);
+        weir_channel_close(c);
         free(c);
         return false;
     }
     c->watching = true;
-    TAILQ_INSERT_TAIL(&http->idle, c, link);
+    TAILQ_INSERT_TAIL(list_of(c), c, link);
     http->n_connections++;
+    http->n_handshaking += c->ssl != NULL;
 
     return true;
 }

@@ -50,7 +50,8 @@ static void dispatch(connection_t *c)
 static void send_continue(connection_t *c)
 {
     static const char text[] = CONTINUE;
-    ssize_t n = send(c->fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
+    const struct iovec parts[2] = {{.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof(text) - 1}};
+    ssize_t n = weir_channel_send(c, parts);
 
     if (n != sizeof(text) - 1)
         weir_connection_close(c);
@@ -202,6 +203,16 @@ static void advance(connection_t *c)
     weir_connection_let_go(c);
 }
 
+/* When the server stops, a client whose request has not come with its handshake is too late. */
+void weir_exchange_shaken(connection_t *c)
+{
+    if (!c->http->stopping)
+        return;
+    weir_connection_read(c);
+    if (c->state == CONNECTION_IDLE)
+        weir_connection_close(c);
+}
+
 void weir_exchange_received(connection_t *c)
 {
     advance(c);
@@ -257,6 +268,10 @@ void weir_exchange_closed(connection_t *c)
 
 static void expire(connection_t *c)
 {
+    if (c->state == CONNECTION_HANDSHAKE) {
+        weir_handshake_expired(c);
+        return;
+    }
     if (c->state != CONNECTION_HEAD && c->state != CONNECTION_BODY) {
         weir_connection_close(c);
         return;
@@ -279,6 +294,7 @@ static void check(struct connections *list, int64_t now)
 
 void weir_exchange_check(weir_http_t *http, int64_t now)
 {
+    check(&http->handshaking, now);
     check(&http->idle, now);
     check(&http->busy, now);
     check(&http->lingering, now);
@@ -291,6 +307,10 @@ void weir_exchange_stop(weir_http_t *http)
 
     for (c = TAILQ_FIRST(&http->busy); c != NULL; c = TAILQ_NEXT(c, link)) {
         if (c->deadline_ms > limit && c->state != CONNECTION_WAITING)
+            c->deadline_ms = limit;
+    }
+    for (c = TAILQ_FIRST(&http->handshaking); c != NULL; c = TAILQ_NEXT(c, link)) {
+        if (c->deadline_ms > limit)
             c->deadline_ms = limit;
     }
     /*

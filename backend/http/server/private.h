@@ -7,7 +7,9 @@
  *   request.c      a request's life and answer
  *   measure.c      metrics
  *   span.c         the span of a request
- *   connection.c   bytes, states, deadlines
+ *   handshake.c    the TLS handshake of a connection
+ *   connection.c   states, deadlines, buffers
+ *   channel.c      bytes, in the clear or by TLS
  *
  * Calls go down in this list; connection.c calls back by connection_calls_t.
  *
@@ -30,6 +32,7 @@
 #include "http/http.h"
 #include "http/route.h"
 #include "metrics/series.h"
+#include "tls/tls.h"
 #include "trace/tracer.h"
 
 #include <sys/queue.h>
@@ -48,6 +51,7 @@ typedef struct {
 } target_t;
 
 typedef enum {
+    CONNECTION_HANDSHAKE, /* the first state with TLS; until the client is known */
     CONNECTION_IDLE,      /* no byte of a request has come; until the first one */
     CONNECTION_HEAD,      /* a head has begun; until its empty line */
     CONNECTION_BODY,      /* a body has begun; until its last byte */
@@ -61,6 +65,8 @@ typedef struct connection connection_t;
 
 /* Functions that a connection calls; server.c passes them. */
 typedef struct {
+    void (*shaking)(connection_t *c); /* bytes of a handshake have come, or can be sent */
+    void (*shaken)(connection_t *c);  /* the handshake is done; the state is IDLE */
     void (*received)(connection_t *c); /* bytes of a request, or their end, in IDLE, HEAD or BODY */
     void (*sent)(connection_t *c);     /* the whole answer was sent */
     void (*closed)(connection_t *c);   /* if it has a request, the request gets no answer */
@@ -68,16 +74,22 @@ typedef struct {
 } connection_calls_t;
 
 struct connection {
-    TAILQ_ENTRY(connection) link; /* in one of the server's three lists, by state */
+    TAILQ_ENTRY(connection) link; /* in one of the server's four lists, by state */
+    TAILQ_ENTRY(connection) ready_link;
     weir_http_t *http;
     int fd;
+    SSL *ssl;            /* channel.c; NULL: without TLS */
+    unsigned generation; /* of the certificates, weir_tls_generation() */
+    bool may_have_more;  /* the last reading has found bytes */
+    bool broken;         /* the TLS connection has failed or was ended: nothing more is sent by it */
+    bool ready;          /* handshake.c: in the list of handshakes that can go on */
     connection_state_t state;
     int64_t deadline_ms; /* of this state, in ms of the monotonic clock; WAITING has none */
     struct event *readable, *writable;
     bool watching; /* readable is added */
     bool eof;      /* the client will send no more bytes; it may still read */
     bool close;    /* after this request */
-    bool held; /* held by exchange.c: a closed connection is freed by weir_connection_let_go() */
+    unsigned held; /* a closed connection is freed by the last weir_connection_let_go() */
 
     char *in; /* head, then body as content, then bytes of the next request */
     size_t in_len, in_size;
@@ -132,6 +144,12 @@ struct weir_http {
     bool logged_full; /* this was logged, and since then at least half of them were in use */
     bool failing;     /* the last accept() failed */
 
+    weir_tls_t *tls;                /* NULL: connections are in the clear */
+    struct connections handshaking; /* connections in this state, oldest first */
+    struct connections ready;       /* those of them that can go on, in order of their bytes */
+    unsigned n_handshaking;
+    struct event *turn; /* handshake.c */
+
     struct connections idle, lingering; /* connections in these states, oldest first */
     struct connections busy;            /* connections in all other states */
     unsigned n_connections;
@@ -150,6 +168,32 @@ struct weir_http {
     bool stopping;
 };
 
+/* --- channel.c -------------------------------------------------------------------------------- */
+
+/* As recv(2): the number of bytes; 0 at their end; -1 with errno, EAGAIN if there are none now. */
+ssize_t weir_channel_receive(connection_t *c, void *out, size_t size);
+/* True if bytes are there that make the socket not readable. */
+bool weir_channel_has_more(const connection_t *c);
+/* As sendmsg(2); the second part may be empty. What is sent next must begin where this ended. */
+ssize_t weir_channel_send(connection_t *c, const struct iovec parts[2]);
+/* Drops bytes of a client that is not answered any more; returns as recv(2). */
+ssize_t weir_channel_drop(const connection_t *c);
+/* Says that nothing more is sent; false: the connection is lost. */
+bool weir_channel_end(connection_t *c);
+/* Closes the socket. */
+void weir_channel_close(connection_t *c);
+
+/* --- handshake.c ------------------------------------------------------------------------------ */
+
+/* Makes the lists of a server. */
+void weir_handshake_open(weir_http_t *http);
+/* Ends the oldest handshake if there are too many for a new one. */
+void weir_handshake_make_room(weir_http_t *http);
+/* For connection_calls_t. */
+void weir_handshake_ready(connection_t *c);
+/* Ends one that took too long. */
+void weir_handshake_expired(connection_t *c);
+
 /* --- connection.c ---------------------------------------------------------------------------- */
 
 /* Takes ownership of the descriptor, also when it fails for lack of memory or kernel resources. */
@@ -162,6 +206,8 @@ void weir_connection_read(connection_t *c);
 bool weir_connection_is_crowded(const connection_t *c);
 /* Changes the size of the buffer of received bytes; false: no memory. */
 bool weir_connection_resize(connection_t *c, size_t size);
+/* Takes it out of the list of handshakes that can go on. */
+void weir_connection_unready(connection_t *c);
 /* Starts to watch for received bytes. Closes the connection if the event loop refuses. */
 void weir_connection_watch(connection_t *c);
 /* Sends the answer to the connection's request. */
@@ -215,6 +261,7 @@ bool weir_http_has_route(weir_http_t *http, const weir_head_t *head);
 /* --- exchange.c ------------------------------------------------------------------------------ */
 
 /* For connection_calls_t. */
+void weir_exchange_shaken(connection_t *c);
 void weir_exchange_received(connection_t *c);
 void weir_exchange_sent(connection_t *c);
 void weir_exchange_closed(connection_t *c);

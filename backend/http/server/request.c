@@ -40,7 +40,8 @@ static void log_request(const weir_http_request_t *r)
 
 void weir_http_check_stopped(weir_http_t *http)
 {
-    if (http->stopping && http->n_in_flight == 0 && TAILQ_EMPTY(&http->busy))
+    if (http->stopping && http->n_in_flight == 0 && TAILQ_EMPTY(&http->busy) &&
+        TAILQ_EMPTY(&http->handshaking))
         event_active(http->stopped, EV_TIMEOUT, 0);
 }
 
@@ -201,7 +202,9 @@ static void add_own_fields(weir_http_request_t *r, int status, const char *media
     }
     if (!r->has_cache_control)
         add_field(r, "Cache-Control", "no-store");
-    if (r->http->stopping)
+    /* A connection made with earlier certificates ends, so that the new ones are used. */
+    if (r->http->stopping ||
+        (c->ssl != NULL && c->generation != weir_tls_generation(r->http->tls)))
         c->close = true;
     if (c->close)
         add_field(r, "Connection", "close");

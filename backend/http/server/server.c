@@ -133,6 +133,8 @@ static void on_accept_failed(weir_http_t *http, int error)
 static void on_accepted(weir_http_t *http, int fd)
 {
     assert(fd >= 0);
+    if (http->tls != NULL)
+        weir_handshake_make_room(http);
     if (!weir_connection_new(http, fd)) {
         on_accept_failed(http, ENOMEM);
         return;
@@ -212,7 +214,8 @@ static void on_stopped(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (cb == NULL || http->n_in_flight > 0 || !TAILQ_EMPTY(&http->busy))
+    if (cb == NULL || http->n_in_flight > 0 || !TAILQ_EMPTY(&http->busy) ||
+        !TAILQ_EMPTY(&http->handshaking))
         return; /* already called, or a request has come since */
 
     http->stop_cb = NULL;
@@ -226,7 +229,9 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
 
     assert(base != NULL && body_limit > 0);
     http->base = base;
-    http->calls = (connection_calls_t){.received = weir_exchange_received,
+    http->calls = (connection_calls_t){.shaking = weir_handshake_ready,
+                                       .shaken = weir_exchange_shaken,
+                                       .received = weir_exchange_received,
                                        .sent = weir_exchange_sent,
                                        .closed = weir_exchange_closed,
                                        .freed = on_freed};
@@ -235,6 +240,7 @@ weir_http_t *weir_http_new(struct event_base *base, size_t body_limit)
         body_limit * 8 > WEIR_HTTP_BUFFERS_MAX ? body_limit * 8 : WEIR_HTTP_BUFFERS_MAX;
     http->listener = -1;
     http->connections_max = connections_max();
+    weir_handshake_open(http);
     TAILQ_INIT(&http->idle);
     TAILQ_INIT(&http->lingering);
     TAILQ_INIT(&http->busy);
@@ -261,6 +267,12 @@ void weir_http_be_quiet(weir_http_t *http)
     http->quiet = true;
 }
 
+void weir_http_use_tls(weir_http_t *http, weir_tls_t *tls)
+{
+    assert(http->listener < 0);
+    http->tls = tls;
+}
+
 bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_t error_size)
 {
     assert(http->listener < 0);
@@ -275,8 +287,10 @@ bool weir_http_listen(weir_http_t *http, const char *address, char *error, size_
                  address, strerror(errno));
         return false;
     }
-    if (strncmp(address, "unix:", 5) == 0)
+    if (strncmp(address, "unix:", 5) == 0) {
         http->socket_file = weir_alloc_text(address + 5);
+        http->tls = NULL;
+    }
     if (!http->quiet)
         weir_series_collect(collect, http);
 
@@ -329,10 +343,12 @@ void weir_http_free(weir_http_t *http)
     close_listener(http);
     weir_series_forget(collect, http);
     http->stopping = false; /* no callback is called any more */
-    while ((c = TAILQ_FIRST(&http->idle)) != NULL || (c = TAILQ_FIRST(&http->lingering)) != NULL ||
+    while ((c = TAILQ_FIRST(&http->handshaking)) != NULL ||
+           (c = TAILQ_FIRST(&http->idle)) != NULL || (c = TAILQ_FIRST(&http->lingering)) != NULL ||
            (c = TAILQ_FIRST(&http->busy)) != NULL)
         weir_connection_close(c);
     weir_http_free_requests(&http->abandoned);
+    event_free(http->turn);
     event_free(http->tick);
     event_free(http->accept_again);
     event_free(http->stopped);

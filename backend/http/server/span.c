@@ -83,7 +83,7 @@ void weir_http_span_end(const weir_http_request_t *r)
     add(attributes, &n, "http.request.method", weir_str(known ? method : "_OTHER"));
     if (!known)
         add(attributes, &n, "http.request.method_original", weir_str(method));
-    add(attributes, &n, "url.scheme", WEIR_STR("http"));
+    add(attributes, &n, "url.scheme", weir_str(r->http->tls != NULL ? "https" : "http"));
     add(attributes, &n, "url.path", path);
     if (route != NULL)
         add(attributes, &n, "http.route", weir_str(route));

@@ -29,6 +29,8 @@ struct weir_smtp_session {
     struct event_base *base;
     weir_transfers_t *transfers;
     const char *url;
+    weir_tls_t *tls; /* or NULL */
+    bool starttls;
     unsigned timeout_ms;
     state_t state;
     CURL *easy;                        /* CONNECTING and all later states */
@@ -367,6 +369,9 @@ static void connect_now(weir_smtp_session_t *s)
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_login);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, s);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, s->error);
+    if (s->starttls)
+        curl_easy_setopt(easy, CURLOPT_USE_SSL, (long)CURLUSESSL_ALL);
+    weir_transfer_use_tls(easy, s->tls);
     weir_transfers_connect(s->transfers, easy, on_connected, s);
 }
 
@@ -410,6 +415,12 @@ void weir_smtp_session_close(weir_smtp_session_t *s)
     else if (is_connected(s))
         end_mail(s, WEIR_SMTP_LOST, "the mail was interrupted");
     report(s);
+}
+
+void weir_smtp_session_use_tls(weir_smtp_session_t *s, weir_tls_t *tls, bool starttls)
+{
+    s->tls = tls;
+    s->starttls = starttls;
 }
 
 void weir_smtp_session_free(weir_smtp_session_t *s)

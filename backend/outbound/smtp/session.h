@@ -48,6 +48,11 @@ typedef struct {
 /* A session without a connection, which its first mail makes. url must outlive it. */
 weir_smtp_session_t *weir_smtp_session_new(struct event_base *base, weir_transfers_t *transfers,
                                            const char *url, unsigned timeout_ms);
+/*
+ * As weir_transfer_use_tls(), and whether a mail is sent over smtp:// only after STARTTLS (RFC
+ * 3207). tls must outlive the session.
+ */
+void weir_smtp_session_use_tls(weir_smtp_session_t *session, weir_tls_t *tls, bool starttls);
 /* Its connection must have been closed, and its last mail be done. */
 void weir_smtp_session_free(weir_smtp_session_t *session);
 

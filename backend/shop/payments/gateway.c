@@ -14,6 +14,7 @@
 
 struct weir_gateway {
     weir_client_t *client;
+    weir_tls_t *tls; /* or NULL */
 };
 
 /* A request in flight. */
@@ -225,7 +226,8 @@ void weir_gateway_list(weir_gateway_t *g, const char *from, const char *before, 
 }
 
 weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsigned timeout_ms,
-                                 long connections, char *error, size_t error_size)
+                                 long connections, const weir_tls_settings_t *tls, char *error,
+                                 size_t error_size)
 {
     weir_gateway_t *g;
 
@@ -235,7 +237,12 @@ weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsig
         return NULL;
     }
     g = weir_alloc(sizeof(*g));
+    if (tls != NULL && (g->tls = weir_tls_new(base, tls, error, error_size)) == NULL) {
+        free(g);
+        return NULL;
+    }
     g->client = weir_client_new(base, url, timeout_ms, connections);
+    weir_client_use_tls(g->client, g->tls);
     return g;
 }
 
@@ -244,5 +251,6 @@ void weir_gateway_free(weir_gateway_t *g)
     if (g == NULL)
         return;
     weir_client_free(g->client);
+    weir_tls_free(g->tls);
     free(g);
 }

@@ -18,6 +18,7 @@
 #define WEIR_GATEWAY_H
 
 #include "events/events.h"
+#include "tls/tls.h"
 
 typedef struct weir_gateway weir_gateway_t;
 
@@ -60,11 +61,12 @@ typedef void (*weir_gateway_page_cb)(const weir_gateway_page_t *page, void *arg)
 #define WEIR_GATEWAY_PAGE 100 /* the most charges of a page */
 
 /*
+ * tls has the certificates for https, or is NULL; its texts must outlive the result.
  * url is http://… or https://… without a path; it is copied. Returns NULL with a message on
  * failure.
  */
 weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsigned timeout_ms,
-                                 long connections, char *error, size_t error_size);
+                                 long connections, const weir_tls_settings_t *tls, char *error, size_t error_size);
 /* Requests in flight end as UNAVAILABLE during the call; their callbacks must not send new ones. */
 void weir_gateway_free(weir_gateway_t *gateway);
 

@@ -357,9 +357,11 @@ static void handle(void *self, const weir_event_t *event, weir_delivery_t *deliv
 static void *open_payments(const weir_runtime_t *runtime, char *error, size_t error_size)
 {
     const weir_shop_settings_t *settings = runtime->settings;
+    weir_tls_settings_t tls;
+    bool has_tls = weir_shop_payments_tls(settings, &tls);
     weir_gateway_t *gateway =
         weir_gateway_new(runtime->base, settings->payments_url, settings->payments_timeout,
-                         CONNECTIONS, error, error_size);
+                         CONNECTIONS, has_tls ? &tls : NULL, error, error_size);
     payments_t *p;
 
     assert(settings != NULL);

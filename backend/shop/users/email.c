@@ -23,6 +23,7 @@ typedef struct {
     weir_db_t *db;
     weir_ask_t *recipients;
     weir_smtp_t *smtp;
+    weir_tls_t *tls; /* or NULL */
     char *name; /* of the sender, or NULL */
     char *address;
 } email_t;
@@ -165,6 +166,7 @@ static void *open_email(const weir_runtime_t *runtime, char *error, size_t error
 {
     const weir_shop_settings_t *settings = runtime->settings;
     email_t *e = weir_alloc(sizeof(*e));
+    weir_tls_settings_t tls;
 
     if (!weir_mail_split(settings->mail_from, &e->name, &e->address)) {
         snprintf(error, error_size,
@@ -173,7 +175,17 @@ static void *open_email(const weir_runtime_t *runtime, char *error, size_t error
         free(e);
         return NULL;
     }
+    if (weir_shop_smtp_tls(settings, &tls)) {
+        e->tls = weir_tls_new(runtime->base, &tls, error, error_size);
+        if (e->tls == NULL) {
+            free(e->name);
+            free(e->address);
+            free(e);
+            return NULL;
+        }
+    }
     e->smtp = weir_smtp_new(runtime->base, settings->smtp, settings->smtp_timeout, CONNECTIONS);
+    weir_smtp_use_tls(e->smtp, e->tls, settings->smtp_starttls != 0);
     e->db = weir_db_new(runtime->base, runtime->database, GROUP, NULL, NULL);
     e->recipients = weir_ask_new(runtime->base, e->db, GROUP, RECIPIENTS, 1);
     return e;
@@ -184,6 +196,7 @@ static void close_email(void *self)
     email_t *e = self;
 
     weir_smtp_free(e->smtp);
+    weir_tls_free(e->tls);
     weir_db_free(e->db);
     weir_ask_free(e->recipients);
     free(e->name);
