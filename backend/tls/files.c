@@ -55,10 +55,10 @@ bool weir_tls_files_differ(const weir_tls_stamps_t *a, const weir_tls_stamps_t *
 
 /* --- reading ------------------------------------------------------------------------------- */
 
-/* OpenSSL's last error, without the place in its source. */
-static const char *last_error(void)
+/* OpenSSL's first error, which is nearest to the cause, without the place in its source. */
+static const char *first_error(void)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
 
     ERR_clear_error();
 
@@ -113,13 +113,14 @@ static void take_validity(weir_tls_validity_t *validity, const X509 *certificate
     validity->begin = seconds_of(X509_get0_notBefore(certificate));
 }
 
-/* A key with a passphrase is refused: OpenSSL would ask the terminal for it. */
+/* A key with a passphrase is refused: OpenSSL would ask the terminal for it. arg: a bool. */
 static int no_passphrase(char *out, int size, int writing, void *arg)
 {
     (void)out;
     (void)size;
     (void)writing;
-    (void)arg;
+    if (arg != NULL)
+        *(bool *)arg = true;
 
     return -1;
 }
@@ -129,18 +130,24 @@ static weir_tls_fault_t read_certificate(const weir_tls_settings_t *s, SSL_CTX *
 {
     STACK_OF(X509) *chain = NULL;
     const char *reason = cannot_read(s->certificate);
+    bool locked = false, fits;
 
     if (reason != NULL)
         return complain(WEIR_TLS_CERTIFICATE, s->certificate, reason, why, size);
     if (SSL_CTX_use_certificate_chain_file(ctx, s->certificate) != 1)
-        return complain(WEIR_TLS_CERTIFICATE, s->certificate, last_error(), why, size);
+        return complain(WEIR_TLS_CERTIFICATE, s->certificate, first_error(), why, size);
     reason = cannot_read(s->key);
     if (reason != NULL)
         return complain(WEIR_TLS_KEY, s->key, reason, why, size);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-    if (SSL_CTX_use_PrivateKey_file(ctx, s->key, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(ctx) != 1)
-        return complain(WEIR_TLS_KEY, s->key, last_error(), why, size);
+    SSL_CTX_set_default_passwd_cb_userdata(ctx, &locked);
+    fits = SSL_CTX_use_PrivateKey_file(ctx, s->key, SSL_FILETYPE_PEM) == 1 &&
+           SSL_CTX_check_private_key(ctx) == 1;
+    SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
+    if (!fits)
+        return complain(WEIR_TLS_KEY, s->key,
+                        locked ? "it has a passphrase; it must have none" : first_error(), why,
+                        size);
 
     take_validity(own, SSL_CTX_get0_certificate(ctx));
     SSL_CTX_get0_chain_certs(ctx, &chain);
@@ -182,13 +189,13 @@ static weir_tls_fault_t read_ca(const weir_tls_settings_t *s, SSL_CTX *ctx,
     if (reason != NULL)
         return complain(WEIR_TLS_CA, s->ca, reason, why, size);
     if (SSL_CTX_load_verify_file(ctx, s->ca) != 1)
-        return complain(WEIR_TLS_CA, s->ca, last_error(), why, size);
+        return complain(WEIR_TLS_CA, s->ca, first_error(), why, size);
     read_validity(s->ca, ca);
     if (s->is_server) {
         /* The names of authorities by which a client with several certificates chooses one. */
         names = SSL_load_client_CA_file(s->ca);
         if (names == NULL)
-            return complain(WEIR_TLS_CA, s->ca, last_error(), why, size);
+            return complain(WEIR_TLS_CA, s->ca, first_error(), why, size);
         SSL_CTX_set_client_CA_list(ctx, names);
     }
 
@@ -213,7 +220,7 @@ weir_tls_fault_t weir_tls_files_read(const weir_tls_settings_t *settings, SSL_CT
     if (*settings->ca != '\0')
         return read_ca(settings, ctx, ca, why, size);
     if (SSL_CTX_set_default_verify_paths(ctx) != 1)
-        return complain(WEIR_TLS_CA, "the system's authorities", last_error(), why, size);
+        return complain(WEIR_TLS_CA, "the system's authorities", first_error(), why, size);
 
     return WEIR_TLS_NO_FAULT;
 }
