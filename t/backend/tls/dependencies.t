@@ -126,7 +126,8 @@ sub dead { return $s->psql('SELECT count(*) FROM dead_letters') }
 my $seen = 0;
 sub wait_logged {
     my ($pattern) = @_;
-    wait_for("$pattern in the log" => sub { substr($s->log_of('all'), $seen) =~ $pattern });
+    eval { wait_for("$pattern in the log" => sub { substr($s->log_of('all'), $seen) =~ $pattern }); 1 }
+        or die "$@" . substr $s->log_of('all'), $seen;
     return;
 }
 sub restart {
