@@ -29,6 +29,10 @@ for my $who ('server', 'client') {
         . " -CAkey $dir/authority.key -CAcreateserial -extfile $dir/names -out $dir/$who.crt");
 }
 
+system("cp $dir/client.crt $dir/ours.crt && cp $dir/client.key $dir/ours.key"
+    . " && cp $dir/authority.crt $dir/theirs.crt && chmod 644 $dir/*.key && chmod 755 $dir") == 0
+    or die 'copies';
+
 # --- Redis, with TLS only, and one that wants the client's certificate ---
 
 my %port = map { $_ => free_port() } 'open', 'strict';
@@ -57,6 +61,8 @@ my %server = (
     unverified => "rediss://:secret\@127.0.0.1:$port{open} ssl_verify=off",
     ours => "rediss://:secret\@127.0.0.1:$port{strict} $trusted"
         . " ssl_certificate=$dir/client.crt ssl_certificate_key=$dir/client.key",
+    changing => "rediss://:secret\@127.0.0.1:$port{strict} ssl_trusted_certificate=$dir/theirs.crt"
+        . " ssl_certificate=$dir/ours.crt ssl_certificate_key=$dir/ours.key",
     none_of_ours => "rediss://:secret\@127.0.0.1:$port{strict} $trusted",
     silent => 'rediss://127.0.0.1:' . $silent->sockport . " $trusted",
     plain => "redis://:secret\@127.0.0.1:$port{open}",
@@ -129,6 +135,49 @@ unlike ask('plain', 'PING'), qr/PONG/, 'without TLS a server that has it only is
 is ask('silent', 'PING'), "lost\n", 'a server that never shakes hands is given up';
 is scalar(logged(qr/weir_redis "silent" at .* is down: connect_timeout passed/)), 1,
     '... with its reason';
+
+# --- changed files: ours and the authority's, without a reload ---
+
+# Puts copies of files in the place of others.
+sub put {
+    my %files = @_;
+    for my $to (sort keys %files) {
+        system("cp $dir/$files{$to} $dir/put && chmod 644 $dir/put && mv $dir/put $dir/$to") == 0
+            or die "$to\n";
+    }
+}
+
+# The next connection to the server that wants certificates.
+sub lose_connection {
+    stop('strict', 'KILL');
+    until_true('commands are declined', sub { ask('changing', 'PING') eq "declined\n" });
+    start_redis('strict');
+}
+is ask('changing', 'PING'), "+PONG\n", 'with the first certificate';
+put('ours.key' => 'stranger.key');
+lose_connection();
+my $unusable = qr/changed certificates for "127.0.0.1" cannot be used, the old ones stay in use: "[^"]*ours.key"/;
+until_true('a key that does not fit is logged', sub { ask('changing', 'PING'); logged($unusable) });
+until_true('the old pair is in use', sub { ask('changing', 'PING') eq "+PONG\n" });
+lose_connection();
+until_true('still', sub { ask('changing', 'PING') eq "+PONG\n" });
+is scalar(logged($unusable)), 1, 'the fault is logged once';
+put('ours.crt' => 'stranger.crt');
+lose_connection();
+until_true('a certificate that the server does not know', sub {
+    ask('changing', 'PING');
+    logged(qr/weir_redis "changing" at .* is down/) > 2;
+});
+unlike ask('changing', 'PING'), qr/PONG/, 'the changed pair is in use, and is refused by the server';
+put('ours.crt' => 'client.crt', 'ours.key' => 'client.key', 'theirs.crt' => 'stranger.crt');
+until_true('another authority counts', sub {
+    ask('changing', 'PING');
+    logged(qr/weir_redis "changing" .* the server's certificate is refused/)
+        || logged(qr/changed certificates for "127.0.0.1" are in use/) >= 2;
+});
+unlike ask('changing', 'PING'), qr/PONG/, 'the changed authority counts';
+put('theirs.crt' => 'authority.crt');
+until_true('what fits is used again', sub { ask('changing', 'PING') eq "+PONG\n" });
 
 # --- it dies and comes back ---
 
