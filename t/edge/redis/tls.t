@@ -145,6 +145,8 @@ sub put {
         system("cp $dir/$files{$to} $dir/put && chmod 644 $dir/put && mv $dir/put $dir/$to") == 0
             or die "$to\n";
     }
+    my ($last) = sort keys %files;
+    until_true('the files are not that new', sub { time - (stat "$dir/$last")[10] >= 3 });
 }
 
 # The next connection to the server that wants certificates.
@@ -153,29 +155,25 @@ sub lose_connection {
     until_true('commands are declined', sub { ask('changing', 'PING') eq "declined\n" });
     start_redis('strict');
 }
+sub count { my @lines = logged(shift); return scalar @lines }
+my $in_use = qr/changed certificates for "127.0.0.1" are in use/;
+my $unusable =
+    qr/changed certificates for "127.0.0.1" cannot be used, the old ones stay in use: "[^"]*ours.key"/;
+
 is ask('changing', 'PING'), "+PONG\n", 'with the first certificate';
 put('ours.key' => 'stranger.key');
-lose_connection();
-my $unusable = qr/changed certificates for "127.0.0.1" cannot be used, the old ones stay in use: "[^"]*ours.key"/;
-until_true('a key that does not fit is logged', sub { ask('changing', 'PING'); logged($unusable) });
-until_true('the old pair is in use', sub { ask('changing', 'PING') eq "+PONG\n" });
-lose_connection();
-until_true('still', sub { ask('changing', 'PING') eq "+PONG\n" });
-is scalar(logged($unusable)), 1, 'the fault is logged once';
+for my $n (1, 2) {
+    lose_connection();
+    until_true('the old pair is in use', sub { ask('changing', 'PING') eq "+PONG\n" });
+    is count($unusable), 1, 'a key that does not fit is logged once';
+}
 put('ours.crt' => 'stranger.crt');
 lose_connection();
-until_true('a certificate that the server does not know', sub {
-    ask('changing', 'PING');
-    logged(qr/weir_redis "changing" at .* is down/) > 2;
-});
-unlike ask('changing', 'PING'), qr/PONG/, 'the changed pair is in use, and is refused by the server';
+until_true('the changed pair is in use', sub { ask('changing', 'PING'); count($in_use) == 1 });
+unlike ask('changing', 'PING'), qr/PONG/, 'and is refused by the server';
 put('ours.crt' => 'client.crt', 'ours.key' => 'client.key', 'theirs.crt' => 'stranger.crt');
-until_true('another authority counts', sub {
-    ask('changing', 'PING');
-    logged(qr/weir_redis "changing" .* the server's certificate is refused/)
-        || logged(qr/changed certificates for "127.0.0.1" are in use/) >= 2;
-});
-unlike ask('changing', 'PING'), qr/PONG/, 'the changed authority counts';
+until_true('the next one is, too', sub { ask('changing', 'PING'); count($in_use) >= 2 });
+unlike ask('changing', 'PING'), qr/PONG/, 'with an authority that did not sign the server';
 put('theirs.crt' => 'authority.crt');
 until_true('what fits is used again', sub { ask('changing', 'PING') eq "+PONG\n" });
 
@@ -193,7 +191,7 @@ is ask('name', 'PING'), "+PONG\n", 'the new worker has its own connection';
 cmp_ok scalar(logged(qr/\[crit\].*certificate required/)), '<=', 2,
     "nginx logs once in each worker's life that the server wants a certificate";
 my $alarm = qr/open socket .* left in connection|\[(?:alert|crit|emerg)\]/;
-is scalar(grep { !/certificate required/ } logged($alarm)), 0,
+is scalar(grep { !/certificate required|unknown ca/ } logged($alarm)), 0,
     'nothing was left behind, nothing else is alarming';
 
 done_testing;
