@@ -60,10 +60,10 @@ typedef struct {
     weir_relay_t *relay;
     weir_audit_t *audit; /* runs beside the relay */
     weir_worker_t *worker;
-    weir_exporter_t *exporter;              /* NULL: no spans are recorded */
+    weir_exporter_t *exporter;                 /* NULL: no spans are recorded */
     weir_tls_t *tls, *metrics_tls, *redis_tls; /* NULL: in the clear */
-    weir_operate_t *operate;                /* NULL: metrics_listen is off */
-    const char *names[WEIR_GROUPS_MAX + 1]; /* of the groups that run here; ends with NULL */
+    weir_operate_t *operate;                   /* NULL: metrics_listen is off */
+    const char *names[WEIR_GROUPS_MAX + 1];    /* of the groups that run here; ends with NULL */
     struct event *limit;
     int taking; /* components that take requests or events and have not stopped */
     bool stopping;

@@ -168,9 +168,8 @@ weir_tls_settings_t weir_settings_tls(const weir_settings_t *s, const char *use)
     tls.certificate = s->tls_certificate;
     tls.key = s->tls_key;
     tls.ca = s->tls_client_ca;
-    tls.names = strcmp(use, "metrics") == 0 && *s->tls_metrics_names != '\0'
-                    ? s->tls_metrics_names
-                    : s->tls_allowed_names;
+    tls.names = strcmp(use, "metrics") == 0 && *s->tls_metrics_names != '\0' ? s->tls_metrics_names
+                                                                             : s->tls_allowed_names;
 
     return tls;
 }

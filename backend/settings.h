@@ -19,9 +19,9 @@ typedef struct {
     char *metrics_listen; /* the same, or WEIR_SETTINGS_OFF */
     /* of the listeners; empty: they are in the clear */
     char *tls_certificate, *tls_key, *tls_client_ca, *tls_allowed_names;
-    unsigned tls_metrics;     /* whether metrics_listen has TLS, too */
-    char *tls_metrics_names;   /* empty: tls_allowed_names */
-    char *database;       /* libpq connection string */
+    unsigned tls_metrics;    /* whether metrics_listen has TLS, too */
+    char *tls_metrics_names; /* empty: tls_allowed_names */
+    char *database;          /* libpq connection string */
     char *redis;
     char *redis_ca, *redis_certificate, *redis_key; /* of rediss:// */
     char *sql; /* has no effect; earlier versions read migrations from this folder */

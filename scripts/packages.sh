@@ -22,7 +22,7 @@ build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjanss
 run=(postgresql python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter
     python3-h2 prometheus python3-prometheus-client python3-protobuf protobuf-compiler
-    libopentelemetry-proto-dev openssl curl libfaketime git python3 binutils)
+    libopentelemetry-proto-dev openssl libio-socket-ssl-perl curl libfaketime git python3 binutils)
 sanitize=(valgrind)
 fuzz=(clang libclang-rt-dev)
 bench=(wrk curl jq redis-server varnish libnginx-mod-http-lua libnginx-mod-http-srcache-filter

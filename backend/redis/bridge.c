@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_MS 100       /* for a server to accept our certificate or not, if it does not say so */
+#define ACCEPT_MS 100 /* for a server to accept our certificate or not, if it does not say so */
 #define WAITING_MAX 1048576 /* bytes on the way to one side; then the other side is not read */
 
 struct weir_bridge {
@@ -88,7 +88,6 @@ static void on_server_error(weir_bridge_t *b)
     unsigned long code = bufferevent_get_openssl_error(b->server);
     long verified = SSL_get_verify_result(bufferevent_openssl_get_ssl(b->server));
     char why[256];
-
 
     if (verified != X509_V_OK)
         snprintf(why, sizeof(why), "TLS: the server's certificate is refused: %s",

@@ -350,7 +350,8 @@ static const char *add_tls(weir_redis_t *r, redisAsyncContext *ac)
 
     assert(r->bridge == NULL);
     if (tls != NULL)
-        r->bridge = weir_bridge_new(r->base, tls, ac->c.fd, r->url.host, on_bridge_failed, r, &error);
+        r->bridge =
+            weir_bridge_new(r->base, tls, ac->c.fd, r->url.host, on_bridge_failed, r, &error);
     if (r->bridge == NULL)
         return error;
     ac->c.flags |= REDIS_CONNECTED;
@@ -371,9 +372,9 @@ static void start(weir_redis_t *r)
         char why[200];
 
         snprintf(why, sizeof(why), "%s",
-                 wrong != NULL               ? wrong
+                 wrong != NULL           ? wrong
                  : ac != NULL && ac->err ? ac->errstr
-                                             : "out of memory");
+                                         : "out of memory");
         if (ac != NULL)
             redisAsyncFree(ac);
         lost(r, why);

@@ -34,8 +34,9 @@ typedef void (*weir_redis_state_cb)(weir_redis_t *redis, bool up, void *arg);
 void weir_redis_use_tls(weir_tls_t *tls);
 
 /*
- * url is redis://[user:pass@]host:port[/db], rediss://… or unix:/path. Starts to connect at once, and
- * reconnects until weir_redis_free(). Returns NULL, with a message in error, when the URL is wrong.
+ * url is redis://[user:pass@]host:port[/db], rediss://… or unix:/path. Starts to connect at once,
+ * and reconnects until weir_redis_free(). Returns NULL, with a message in error, when the URL is
+ * wrong.
  */
 weir_redis_t *weir_redis_new(struct event_base *base, const char *url, const char *name,
                              weir_redis_state_cb state, void *arg, char *error, size_t error_size);

@@ -98,9 +98,8 @@ bool weir_shop_payments_tls(const weir_shop_settings_t *shop, weir_tls_settings_
 static bool check_tls(const weir_tls_settings_t *tls, const weir_config_t *config, char *error,
                       size_t error_size)
 {
-    static const char *const ends[] = {[WEIR_TLS_CERTIFICATE] = "certificate",
-                                       [WEIR_TLS_KEY] = "key",
-                                       [WEIR_TLS_CA] = "ca"};
+    static const char *const ends[] = {
+        [WEIR_TLS_CERTIFICATE] = "certificate", [WEIR_TLS_KEY] = "key", [WEIR_TLS_CA] = "ca"};
     char why[512] = "", key[64];
     weir_tls_fault_t fault;
 

@@ -7,7 +7,7 @@
 
 typedef struct {
     char *smtp;
-    unsigned smtp_timeout; /* ms */
+    unsigned smtp_timeout;  /* ms */
     unsigned smtp_starttls; /* bool: required */
     char *smtp_ca, *smtp_certificate, *smtp_key;
     char *mail_from;
@@ -15,8 +15,8 @@ typedef struct {
     unsigned payments_timeout; /* ms */
     unsigned payments_check;   /* s; 0: never */
     char *payments_ca, *payments_certificate, *payments_key;
-    char *webhook_secret;      /* whsec_…, or empty */
-    char *webhook_secret_old;  /* the same */
+    char *webhook_secret;     /* whsec_…, or empty */
+    char *webhook_secret_old; /* the same */
 } weir_shop_settings_t;
 
 extern const weir_config_key_t weir_shop_keys[]; /* ends with {0} */

@@ -180,10 +180,10 @@ static void read_validity(const char *file, weir_tls_validity_t *validity)
         *validity = ended;
 }
 
-static weir_tls_fault_t read_ca(const weir_tls_settings_t *s, SSL_CTX *ctx,
-                                weir_tls_validity_t *ca, char *why, size_t size)
+static weir_tls_fault_t read_ca(const weir_tls_settings_t *s, SSL_CTX *ctx, weir_tls_validity_t *ca,
+                                char *why, size_t size)
 {
-    STACK_OF(X509_NAME) *names;
+    STACK_OF(X509_NAME) * names;
     const char *reason = cannot_read(s->ca);
 
     if (reason != NULL)

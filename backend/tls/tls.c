@@ -15,17 +15,18 @@
 #include <string.h>
 #include <time.h>
 
-#define DEPTH 5                /* certificates between the peer's and an authority's */
-#define CHAIN_MAX 32768        /* bytes of the certificates that a client sends */
-#define REFUSED_LOG_MS 60000   /* between two lines about refused handshakes */
-#define WARN_AGAIN_S 86400     /* between two warnings of one certificate */
-#define WARN_PART 4            /* of its lifetime, if a quarter is less than WEIR_TLS_WARN_S */
+#define DEPTH 5              /* certificates between the peer's and an authority's */
+#define CHAIN_MAX 32768      /* bytes of the certificates that a client sends */
+#define REFUSED_LOG_MS 60000 /* between two lines about refused handshakes */
+#define WARN_AGAIN_S 86400   /* between two warnings of one certificate */
+#define WARN_PART 4          /* of its lifetime, if a quarter is less than WEIR_TLS_WARN_S */
 
 /* The results of handshakes with clients. */
 enum { OK, NO_CERTIFICATE, REFUSED_NAME, REFUSED_CERTIFICATE, FAILED, TIMED_OUT, CROWDED, RESULTS };
 
 static const char *const results[RESULTS] = {
-    "ok", "no_certificate", "refused_name", "refused_certificate", "failed", "timed_out", "crowded"};
+    "ok",     "no_certificate", "refused_name", "refused_certificate",
+    "failed", "timed_out",      "crowded"};
 
 /* A certificate whose end is watched. */
 typedef struct {
@@ -78,8 +79,8 @@ static int on_verify(int fine, X509_STORE_CTX *store)
 /* Without the files. */
 static SSL_CTX *make_context(const weir_tls_settings_t *settings)
 {
-    SSL_CTX *ctx =
-        weir_alloc_check(SSL_CTX_new(settings->is_server ? TLS_server_method() : TLS_client_method()));
+    SSL_CTX *ctx = weir_alloc_check(
+        SSL_CTX_new(settings->is_server ? TLS_server_method() : TLS_client_method()));
 
     /* Redis and mail servers may not speak 1.3; what connects to Weir's listeners does. */
     SSL_CTX_set_min_proto_version(ctx, settings->is_server ? TLS1_3_VERSION : TLS1_2_VERSION);
@@ -171,7 +172,8 @@ static void watch(const weir_tls_t *tls, watched_t *watched, const weir_tls_vali
     weir_series_set(watched->series, (uint64_t)validity->end * 1000);
 }
 
-/* --- changed files ----------------------------------------------------------------------------- */
+/* --- changed files -----------------------------------------------------------------------------
+ */
 
 /* Expired files do not replace those that are valid. */
 static bool would_expire(const weir_tls_t *tls, const weir_tls_validity_t *own, char *why,
@@ -259,7 +261,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     warn_of(tls, &tls->ca, now);
 }
 
-/* --- its life ------------------------------------------------------------------------------------ */
+/* --- its life ------------------------------------------------------------------------------------
+ */
 
 weir_tls_t *weir_tls_new(struct event_base *base, const weir_tls_settings_t *settings, char *error,
                          size_t size)
@@ -317,7 +320,8 @@ void weir_tls_apply(const weir_tls_t *tls, SSL_CTX *ctx)
         weir_alloc_check(NULL); /* the pair was checked */
 }
 
-/* --- handshakes ---------------------------------------------------------------------------------- */
+/* --- handshakes ----------------------------------------------------------------------------------
+ */
 
 static SSL *make_connection(const weir_tls_t *tls, int fd)
 {
@@ -354,7 +358,8 @@ SSL *weir_tls_connect(weir_tls_t *tls, int fd, const char *host)
     is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
     ERR_clear_error();
     /* SNI has no addresses (RFC 6066 section 3). */
-    if (!is_address && (SSL_set_tlsext_host_name(ssl, host) != 1 || SSL_set1_host(ssl, host) != 1)) {
+    if (!is_address &&
+        (SSL_set_tlsext_host_name(ssl, host) != 1 || SSL_set1_host(ssl, host) != 1)) {
         SSL_free(ssl);
         ERR_clear_error();
         return NULL;
@@ -448,6 +453,7 @@ void weir_tls_why(const SSL *ssl, char *out, size_t size)
     if (verified != X509_V_OK)
         snprintf(out, size, "TLS: the server's certificate is refused: %s", reason);
     else
-        snprintf(out, size, "TLS: %s", reason != NULL ? reason : "the server closed the connection");
+        snprintf(out, size, "TLS: %s",
+                 reason != NULL ? reason : "the server closed the connection");
     ERR_clear_error();
 }

@@ -10,9 +10,9 @@
  *
  * A listener asks each client for its certificate. It must have a chain to one of the authorities,
  * be made for clients (extended key usage), be valid now, and have a name of the list (names.h)
- * among its subject alternative names: a SPIFFE ID, which is its only URI, or a DNS name. Its common
- * name is not looked at. There are no tickets for resumed sessions: they would let a client in whose
- * certificate has expired since.
+ * among its subject alternative names: a SPIFFE ID, which is its only URI, or a DNS name. Its
+ * common name is not looked at. There are no tickets for resumed sessions: they would let a client
+ * in whose certificate has expired since.
  *
  * All of it belongs to the thread of the event loop.
  */

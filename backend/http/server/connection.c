@@ -290,7 +290,8 @@ static void on_sent(connection_t *c)
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     connection_t *c = arg;
-    struct iovec rest[2] = {{.iov_base = c->out + c->out_sent, .iov_len = c->out_len - c->out_sent}};
+    struct iovec rest[2] = {
+        {.iov_base = c->out + c->out_sent, .iov_len = c->out_len - c->out_sent}};
     ssize_t n;
 
     (void)fd;

@@ -50,7 +50,8 @@ static void dispatch(connection_t *c)
 static void send_continue(connection_t *c)
 {
     static const char text[] = CONTINUE;
-    const struct iovec parts[2] = {{.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof(text) - 1}};
+    const struct iovec parts[2] = {
+        {.iov_base = (void *)(uintptr_t)text, .iov_len = sizeof(text) - 1}};
     ssize_t n = weir_channel_send(c, parts);
 
     if (n != sizeof(text) - 1)

@@ -5,8 +5,8 @@
  *   - in a turn of the event loop at most AT_ONCE steps are made, in the order in which their bytes
  *     have come; requests of other connections are answered between the turns;
  *   - a connection has WEIR_HTTP_HANDSHAKE_LIMIT_S for its handshake;
- *   - WEIR_HTTP_HANDSHAKES_MAX are under way at most, and half of all connections: one more ends the
- *     oldest, which has had the most time.
+ *   - WEIR_HTTP_HANDSHAKES_MAX are under way at most, and half of all connections: one more ends
+ * the oldest, which has had the most time.
  */
 #include "http/server/private.h"
 

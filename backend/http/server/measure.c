@@ -40,9 +40,9 @@ void weir_http_measure_begin(weir_http_request_t *r)
     assert(r->active == NULL);
     r->method = method_of(weir_head_method(&r->connection->head));
     if (active[r->method] == NULL)
-        active[r->method] =
-            weir_series(WEIR_HTTP_ACTIVE, (const char *[]){methods[r->method],
-                                                        r->http->tls != NULL ? "https" : "http"});
+        active[r->method] = weir_series(
+            WEIR_HTTP_ACTIVE,
+            (const char *[]){methods[r->method], r->http->tls != NULL ? "https" : "http"});
     r->active = active[r->method];
     weir_series_add(r->active, 1);
 }

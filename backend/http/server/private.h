@@ -65,8 +65,8 @@ typedef struct connection connection_t;
 
 /* Functions that a connection calls; server.c passes them. */
 typedef struct {
-    void (*shaking)(connection_t *c); /* bytes of a handshake have come, or can be sent */
-    void (*shaken)(connection_t *c);  /* the handshake is done; the state is IDLE */
+    void (*shaking)(connection_t *c);  /* bytes of a handshake have come, or can be sent */
+    void (*shaken)(connection_t *c);   /* the handshake is done; the state is IDLE */
     void (*received)(connection_t *c); /* bytes of a request, or their end, in IDLE, HEAD or BODY */
     void (*sent)(connection_t *c);     /* the whole answer was sent */
     void (*closed)(connection_t *c);   /* if it has a request, the request gets no answer */
@@ -81,8 +81,8 @@ struct connection {
     SSL *ssl;            /* channel.c; NULL: without TLS */
     unsigned generation; /* of the certificates, weir_tls_generation() */
     bool may_have_more;  /* the last reading has found bytes */
-    bool broken;         /* the TLS connection has failed or was ended: nothing more is sent by it */
-    bool ready;          /* handshake.c: in the list of handshakes that can go on */
+    bool broken; /* the TLS connection has failed or was ended: nothing more is sent by it */
+    bool ready;  /* handshake.c: in the list of handshakes that can go on */
     connection_state_t state;
     int64_t deadline_ms; /* of this state, in ms of the monotonic clock; WAITING has none */
     struct event *readable, *writable;

@@ -203,8 +203,7 @@ static void add_own_fields(weir_http_request_t *r, int status, const char *media
     if (!r->has_cache_control)
         add_field(r, "Cache-Control", "no-store");
     /* A connection made with earlier certificates ends, so that the new ones are used. */
-    if (r->http->stopping ||
-        (c->ssl != NULL && c->generation != weir_tls_generation(r->http->tls)))
+    if (r->http->stopping || (c->ssl != NULL && c->generation != weir_tls_generation(r->http->tls)))
         c->close = true;
     if (c->close)
         add_field(r, "Connection", "close");

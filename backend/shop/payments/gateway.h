@@ -66,7 +66,8 @@ typedef void (*weir_gateway_page_cb)(const weir_gateway_page_t *page, void *arg)
  * failure.
  */
 weir_gateway_t *weir_gateway_new(struct event_base *base, const char *url, unsigned timeout_ms,
-                                 long connections, const weir_tls_settings_t *tls, char *error, size_t error_size);
+                                 long connections, const weir_tls_settings_t *tls, char *error,
+                                 size_t error_size);
 /* Requests in flight end as UNAVAILABLE during the call; their callbacks must not send new ones. */
 void weir_gateway_free(weir_gateway_t *gateway);
 

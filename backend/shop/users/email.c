@@ -24,7 +24,7 @@ typedef struct {
     weir_ask_t *recipients;
     weir_smtp_t *smtp;
     weir_tls_t *tls; /* or NULL */
-    char *name; /* of the sender, or NULL */
+    char *name;      /* of the sender, or NULL */
     char *address;
 } email_t;
 

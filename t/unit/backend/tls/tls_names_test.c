@@ -33,14 +33,8 @@ static bool dns(const char *text)
 static void a_list_is_read(void **state)
 {
     static const char *const good[] = {
-        "spiffe://a/b",
-        "spiffe://a/*",
-        "spiffe://a.b-c_d/e/F/0.9_-/*",
-        "host",
-        "a.b-c.d9",
-        " a,b\t,, c ",
-        "xn--bcher-kva.example",
-        "spiffe://a/..."};
+        "spiffe://a/b", "spiffe://a/*", "spiffe://a.b-c_d/e/F/0.9_-/*", "host",
+        "a.b-c.d9",     " a,b\t,, c ",  "xn--bcher-kva.example",        "spiffe://a/..."};
     static const char *const bad[] = {"",
                                       " , ",
                                       "*",
