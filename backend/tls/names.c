@@ -115,10 +115,11 @@ const char *weir_tls_names_read(weir_tls_names_t *names, const char *text, const
                                 size_t *wrong_len)
 {
     static const char between[] = ", \t";
-    const char *s = text, *why;
+    const char *s, *why;
 
     assert(text != NULL && wrong != NULL && wrong_len != NULL);
     names->n = 0;
+    s = text;
     while (*(s += strspn(s, between)) != '\0') {
         *wrong = s;
         *wrong_len = strcspn(s, between);

@@ -51,6 +51,8 @@ LABELS = [
     ("weir_cost_saved", ["currency", "by"]),
     ("weir_cost_", ["currency", "resource"]),
     ("weir_route_", ["http_route"]),
+    ("weir_tls_certificate_", ["instance", "use", "kind"]),
+    ("weir_tls_", ["use", "result"]),
     ("weir_late_ids_total", ["result"]),
     ("weir_late_spans_total", ["result"]),
     ("weir_relay_partitions", ["state"]),

@@ -294,6 +294,7 @@ static void
 ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log)
 {
     ngx_str_t                  *wrong;
+    const char                 *reason;
     ngx_ssl_t                   ssl;
     ngx_uint_t                  i;
     ngx_http_weir_tls_stamp_t   now[NGX_HTTP_WEIR_TLS_FILES];
@@ -342,9 +343,14 @@ ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log)
 
     ngx_memcpy(tls->refused, now, sizeof(now));
 
-    ngx_ssl_error(NGX_LOG_ERR, log, 0,
+    reason = ERR_reason_error_string(ERR_peek_error());
+
+    ngx_log_error(NGX_LOG_ERR, log, 0,
                   "weir: changed certificates for \"%V\" cannot be used, the"
-                  " old ones stay in use: \"%V\"", &tls->name, wrong);
+                  " old ones stay in use: \"%V\": %s",
+                  &tls->name, wrong, reason ? reason : "cannot be read");
+
+    ERR_clear_error();
 }
 
 

@@ -4,6 +4,7 @@
  * With TLS the socket alone does not tell whether there are bytes: OpenSSL reads as much as has
  * come, and keeps what was not asked for. weir_channel_has_more() tells.
  */
+#include "http/server/channel.h"
 #include "http/server/private.h"
 
 #include <assert.h>

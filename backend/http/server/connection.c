@@ -5,6 +5,7 @@
  * A handler may answer within a call of exchange.c, so exchange.c holds the connection meanwhile: a
  * closed connection is freed only by weir_connection_let_go().
  */
+#include "http/server/channel.h"
 #include "http/server/private.h"
 
 #include "log/clock.h"

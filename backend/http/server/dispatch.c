@@ -1,3 +1,4 @@
+#include "http/server/measure.h"
 #include "http/server/private.h"
 
 #include <assert.h>

@@ -8,6 +8,8 @@
  * it is answered fills its own socket buffer. So a client that disconnects while its request waits
  * is not noticed; sending the answer then fails.
  */
+#include "http/server/channel.h"
+#include "http/server/handshake.h"
 #include "http/server/private.h"
 
 #include "log/clock.h"

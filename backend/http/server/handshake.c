@@ -8,6 +8,7 @@
  *   - WEIR_HTTP_HANDSHAKES_MAX are under way at most, and half of all connections: one more ends
  * the oldest, which has had the most time.
  */
+#include "http/server/handshake.h"
 #include "http/server/private.h"
 
 #include "log/alloc.h"

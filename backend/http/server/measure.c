@@ -5,6 +5,7 @@
  * A route remembers the series of its last answer, because most answers of a route are of one
  * method and one status.
  */
+#include "http/server/measure.h"
 #include "http/server/private.h"
 
 #include "log/clock.h"

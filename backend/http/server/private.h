@@ -168,32 +168,6 @@ struct weir_http {
     bool stopping;
 };
 
-/* --- channel.c -------------------------------------------------------------------------------- */
-
-/* As recv(2): the number of bytes; 0 at their end; -1 with errno, EAGAIN if there are none now. */
-ssize_t weir_channel_receive(connection_t *c, void *out, size_t size);
-/* True if bytes are there that make the socket not readable. */
-bool weir_channel_has_more(const connection_t *c);
-/* As sendmsg(2); the second part may be empty. What is sent next must begin where this ended. */
-ssize_t weir_channel_send(connection_t *c, const struct iovec parts[2]);
-/* Drops bytes of a client that is not answered any more; returns as recv(2). */
-ssize_t weir_channel_drop(const connection_t *c);
-/* Says that nothing more is sent; false: the connection is lost. */
-bool weir_channel_end(connection_t *c);
-/* Closes the socket. */
-void weir_channel_close(connection_t *c);
-
-/* --- handshake.c ------------------------------------------------------------------------------ */
-
-/* Makes the lists of a server. */
-void weir_handshake_open(weir_http_t *http);
-/* Ends the oldest handshake if there are too many for a new one. */
-void weir_handshake_make_room(weir_http_t *http);
-/* For connection_calls_t. */
-void weir_handshake_ready(connection_t *c);
-/* Ends one that took too long. */
-void weir_handshake_expired(connection_t *c);
-
 /* --- connection.c ---------------------------------------------------------------------------- */
 
 /* Takes ownership of the descriptor, also when it fails for lack of memory or kernel resources. */
@@ -236,15 +210,6 @@ void weir_http_check_stopped(weir_http_t *http);
 
 /* How long ago the request came. */
 uint64_t weir_http_us_since(const weir_http_request_t *request);
-
-/* --- measure.c ------------------------------------------------------------------------------- */
-
-bool weir_http_is_known_method(const char *method);
-
-/* A request has come; it was answered; it ends. */
-void weir_http_measure_begin(weir_http_request_t *request);
-void weir_http_measure_answer(weir_http_request_t *request);
-void weir_http_measure_end(weir_http_request_t *request);
 
 /* --- span.c ---------------------------------------------------------------------------------- */
 

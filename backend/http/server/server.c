@@ -1,3 +1,4 @@
+#include "http/server/handshake.h"
 #include "http/server/private.h"
 
 #include "http/listen.h"

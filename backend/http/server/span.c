@@ -2,6 +2,7 @@
  * The span of a request, by the semantic conventions for HTTP servers. It ends when the answer is
  * made; a slow client does not make it longer.
  */
+#include "http/server/measure.h"
 #include "http/server/private.h"
 
 #include "log/alloc.h"

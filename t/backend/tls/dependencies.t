@@ -10,7 +10,7 @@ use lib "$FindBin::Bin/../../lib";
 use File::Temp qw(tempdir);
 use Test::More;
 use Weir::Base qw(free_port listens wait_for);
-use Weir::Certificates;
+use Weir::Tls::Certificates;
 use Weir::Events;
 use Weir::Payments;
 use Weir::Redis qw(redis_server);
@@ -18,7 +18,7 @@ use Weir::Stack;
 
 my $folder = tempdir('/tmp/weir-tls.XXXXXX', CLEANUP => 1);
 chmod 0755, $folder;
-my $pki = Weir::Certificates->new("$folder/pki");
+my $pki = Weir::Tls::Certificates->new("$folder/pki");
 $pki->authority($_) for qw(ca stranger);
 $pki->issue('server', ip => ['127.0.0.1'], use => 'serverAuth');
 $pki->issue('weir', cn => 'weir', uri => ['spiffe://weir.test/backend']);
@@ -93,7 +93,7 @@ $s->start_process('nginx',
     [$nginx, '-e', "$root/logs/error.log", '-p', $root, '-c', $pki->file('nginx.conf')]);
 $s->wait_started('nginx' => sub { listens($gateway) });
 
-# --- the backend: for each dependency files of its own, db.crt, db.key and db.ca and so on ---------
+# --- the backend: files of its own for each dependency, db.crt, db.key, db.ca and so on --------
 
 my @USES = qw(db redis smtp payments);
 sub give {
@@ -126,7 +126,8 @@ sub dead { return $s->psql('SELECT count(*) FROM dead_letters') }
 my $seen = 0;
 sub wait_logged {
     my ($pattern) = @_;
-    eval { wait_for("$pattern in the log" => sub { substr($s->log_of('all'), $seen) =~ $pattern }); 1 }
+    my $found = sub { substr($s->log_of('all'), $seen) =~ $pattern };
+    eval { wait_for("$pattern in the log" => $found); 1 }
         or die "$@" . substr $s->log_of('all'), $seen;
     return;
 }
@@ -151,10 +152,10 @@ subtest 'everything by TLS, with certificates on both sides' => sub {
 };
 
 # Names of the fault, the files, and what the log says.
-my $refused = qr/certificate is refused|certificate verify failed|unable to get|self.signed|certificate problem/i;
+my $refused = qr/certificate is refused|certificate verify failed|certificate problem/i;
 my @faults = (
     ['an authority that did not sign the server', 'weir', 'stranger', $refused],
-    ['our certificate is of another authority', 'foreign', 'ca', qr/unknown.ca|alert|closed|eof|reset/i],
+    ['our certificate is of another authority', 'foreign', 'ca', qr/unknown.ca/i],
     ['our certificate has expired', 'late', 'ca', qr/expired/i],
 );
 
@@ -240,7 +241,7 @@ subtest 'the mail server' => sub {
     restart();
     my $mails = $s->mails;
     $e->create(1);
-    wait_for('the fault' => sub { $s->psql('SELECT error FROM retries') =~ /SMTP: .*STARTTLS|TLS|SSL/ });
+    wait_for('the fault' => sub { $s->psql('SELECT error FROM retries') =~ /SMTP: .*(?:TLS|SSL)/ });
     is $s->mails, $mails, 'no mail is sent without TLS where it is required';
     $s->stop_smtp;
     start_smtp('starttls');
@@ -255,7 +256,7 @@ subtest 'the gateway' => sub {
         restart();
         my $order = $p->checkout;
         wait_for('the fault' => sub {
-            $s->psql("SELECT string_agg(error, ' ') FROM retries") =~ /certificate|SSL|TLS|alert|400|eof/i
+            $s->psql('SELECT error FROM retries') =~ /certificate|SSL|TLS|alert|400/i
         });
         is scalar(grep { !defined $p->charge_of($_) } $order), 1, $what
             or diag $s->psql('SELECT error FROM retries');

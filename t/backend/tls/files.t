@@ -1,5 +1,5 @@
-# Changed certificates, keys and authorities are in use a second later, without a restart; wrong ones
-# are not, and are logged once. When certificates expire is a metric, and soon a warning.
+# Changed certificates, keys and authorities are in use a second later, without a restart; wrong
+# ones are not, and are logged once. When certificates expire is a metric, and soon a warning.
 use strict;
 use warnings;
 
@@ -9,12 +9,12 @@ use lib "$FindBin::Bin/../../lib";
 use Test::More;
 use Time::Local qw(timegm);
 use Weir::Base qw(free_port output_of wait_for);
-use Weir::Certificates;
+use Weir::Tls::Certificates;
 use Weir::Stack;
-use Weir::TlsClient qw(curl tls_connect tls_request);
+use Weir::Tls::Client qw(curl tls_connect tls_request);
 
 my $s = Weir::Stack->new(postgres => 0, redis => 0);
-my $pki = Weir::Certificates->new($s->dir . '/pki');
+my $pki = Weir::Tls::Certificates->new($s->dir . '/pki');
 my $operators = free_port();
 
 $pki->authority($_) for qw(ca next);
@@ -106,7 +106,10 @@ sub expiry {
 
 my $expiry = 'weir_tls_certificate_expiry_seconds{use="listen",kind=';
 sub reloads { return metric("weir_tls_reloads_total{use=\"listen\",result=\"$_[0]\"}") }
-sub status { return curl($pki, $_[0], "https://127.0.0.1:$s->{port}/health", @_[1 .. $#_])->{status} }
+sub status {
+    my ($name, @options) = @_;
+    return curl($pki, $name, "https://127.0.0.1:$s->{port}/health", @options)->{status};
+}
 sub trusting { return ('--cacert', $pki->file("$_[0].crt")) }
 
 # Changes files, and waits until they are in use.

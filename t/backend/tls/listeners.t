@@ -11,12 +11,12 @@ use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(time);
 use Weir::Base qw(free_port wait_for);
-use Weir::Certificates;
+use Weir::Tls::Certificates;
 use Weir::Stack;
-use Weir::TlsClient qw(curl tls_connect tls_request);
+use Weir::Tls::Client qw(curl tls_connect tls_request);
 
 my $s = Weir::Stack->new(postgres => 0, redis => 0);
-my $pki = Weir::Certificates->new($s->dir . '/pki');
+my $pki = Weir::Tls::Certificates->new($s->dir . '/pki');
 my $operators = free_port();
 
 $pki->authority($_) for qw(ca stranger);

@@ -1,5 +1,5 @@
-# Certificates and authorities of edge and backend change while requests go through nginx with mutual
-# TLS (conf/backend-tls.conf): not one of them fails.
+# Certificates and authorities of edge and backend change while requests go through nginx with
+# mutual TLS (conf/backend-tls.conf): not one of them fails.
 use strict;
 use warnings;
 
@@ -9,7 +9,7 @@ use lib "$FindBin::Bin/../../lib";
 use HTTP::Tiny;
 use Test::More;
 use Weir::Base qw(free_port listens slurp wait_for);
-use Weir::Certificates;
+use Weir::Tls::Certificates;
 use Weir::Stack;
 
 my $RATE = 500; # requests a second
@@ -17,7 +17,7 @@ my $CLIENTS = 4;
 my $ROOT = "$FindBin::Bin/../../..";
 
 my $s = Weir::Stack->new(postgres => 0, redis => 0);
-my $pki = Weir::Certificates->new($s->dir . '/pki');
+my $pki = Weir::Tls::Certificates->new($s->dir . '/pki');
 my ($operators, $edge) = (free_port(), free_port());
 
 $pki->authority($_) for qw(old new);
@@ -69,7 +69,9 @@ $s->start_process('nginx',
     [$nginx, '-e', "$root/logs/error.log", '-p', $root, '-c', $pki->file('nginx.conf')]);
 $s->wait_started('nginx' => sub { listens($edge) });
 
-sub metrics { return HTTP::Tiny->new(timeout => 30)->get("http://127.0.0.1:$operators/metrics")->{content} }
+sub metrics {
+    return HTTP::Tiny->new(timeout => 30)->get("http://127.0.0.1:$operators/metrics")->{content};
+}
 sub value {
     my ($series) = @_;
     my ($n) = metrics() =~ /^\Q$series\E (\S+)$/m or die "no $series\n";

@@ -1,14 +1,14 @@
 # Certificates for tests, by openssl: authorities, and certificates below them with SPIFFE IDs, DNS
 # names, addresses and any validity.
 #
-#     my $pki = Weir::Certificates->new($dir);
+#     my $pki = Weir::Tls::Certificates->new($dir);
 #     $pki->authority('ca');                                   # DIR/ca.crt, DIR/ca.key
 #     $pki->issue('edge', ca => 'ca', uri => ['spiffe://weir.test/edge'], dns => ['edge.test']);
 #     $pki->put("all.crt" => $pki->text("ca.crt") . $pki->text("new.crt"));  # by rename
 #
 # issue() takes also: ip => […], days => N (2), ago => N (days since it became valid, 0), use =>
 # 'clientAuth' (default: client and server), extension => 'lines'.
-package Weir::Certificates;
+package Weir::Tls::Certificates;
 
 use strict;
 use warnings;
