@@ -18,6 +18,8 @@ redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size)
     redisContext *redis = NULL;
     redisReply *reply = NULL;
 
+    if (wrong == NULL && at.tls)
+        wrong = "weirctl has no TLS for Redis; give it redis:// or unix:/ by WEIR_REDIS";
     if (wrong != NULL) {
         snprintf(error, size, "%s", wrong);
         weir_redis_url_clear(&at);
