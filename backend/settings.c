@@ -21,7 +21,6 @@
 #define FIELD(name) offsetof(weir_settings_t, name)
 
 static const char *const off[] = {WEIR_SETTINGS_OFF, NULL};
-static const char *const off_on[] = {WEIR_SETTINGS_OFF, "on", NULL};
 static const char *const redis_urls[] = {"redis://", "rediss://", "unix:/", NULL};
 static const char *const levels[] = {[WEIR_LOG_DEBUG] = "debug",
                                      [WEIR_LOG_INFO] = "info",
