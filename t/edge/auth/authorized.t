@@ -252,7 +252,8 @@ gets('/subject/read', $of{alice}, 'for alice 1', 'stored');
 entries_of('shares', qr{/subject/read}, 1);
 gets('/subject/swap', $of{alice}, 'for alice 1', 'two callers');
 gets('/subject/swap', $of{bob}, 'for bob 2', '... store');
-my ($hers, $his) = map { (entries_of('shares', qr{$_ .*/subject/swap}s, 1))[0] } qw(s5:alice s3:bob);
+my ($hers, $his) =
+    map { (entries_of('shares', qr{$_ .*/subject/swap}s, 1))[0] } qw(s5:alice s3:bob);
 redis('SET', $his, redis('GET', $hers));
 stop('edge', 'QUIT');
 start_edge($http, $server);
