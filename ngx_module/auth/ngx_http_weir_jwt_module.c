@@ -18,9 +18,12 @@
 
 static ngx_int_t ngx_http_weir_jwt_access_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
+static char *ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static void *ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_jwt_init(ngx_conf_t *cf);
+static void ngx_http_weir_jwt_cleanup(void *data);
 static ngx_int_t ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle);
 
@@ -30,6 +33,13 @@ static ngx_command_t  ngx_http_weir_jwt_commands[] = {
     { ngx_string("weir_jwt_issuer"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
       ngx_http_weir_jwt_issuer_block,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_jwt_set_zone,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -86,6 +96,7 @@ ngx_module_t  ngx_http_weir_jwt_module = {
 static ngx_int_t
 ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                      rc;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
 
@@ -95,10 +106,10 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_weir_jwt_request(r);
+    rc = ngx_http_weir_jwt_request_wait(r, &ctx);
 
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (rc != NGX_OK) {
+        return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
@@ -136,6 +147,34 @@ ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r)
     }
 
     return NGX_DECLINED;
+}
+
+
+static char *
+ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (jmcf->size) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR || size < NGX_HTTP_WEIR_JWT_MEMORY_MIN) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"weir_jwt_zone\"; it is at"
+                           " least 64k", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    jmcf->size = size;
+
+    return NGX_CONF_OK;
 }
 
 
@@ -180,12 +219,30 @@ ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_jwt_init(ngx_conf_t *cf)
 {
+    ngx_pool_cleanup_t             *cln;
     ngx_http_weir_jwt_main_conf_t  *jmcf;
 
     jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_jwt_module);
 
     if (!jmcf->used) {
         return NGX_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_jwt_cleanup;
+    cln->data = jmcf;
+
+    if (ngx_http_weir_jwt_memory_add(cf, jmcf->size
+                                         ? jmcf->size
+                                         : NGX_HTTP_WEIR_JWT_MEMORY_SIZE,
+                                     &jmcf->memory, &ngx_http_weir_jwt_module)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_http_weir_add_handler(cf, NGX_HTTP_ACCESS_PHASE,
@@ -200,6 +257,18 @@ ngx_http_weir_jwt_init(ngx_conf_t *cf)
 }
 
 
+static void
+ngx_http_weir_jwt_cleanup(void *data)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = data;
+
+    if (jmcf->known) {
+        ngx_http_weir_jwt_known_destroy(jmcf->known);
+        jmcf->known = NULL;
+    }
+}
+
+
 static ngx_int_t
 ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle)
 {
@@ -207,16 +276,16 @@ ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle)
 
     jmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_weir_jwt_module);
 
-    if (jmcf && jmcf->used) {
-        ngx_http_weir_jwt_request_init_process(cycle->log);
+    if (jmcf == NULL || !jmcf->used) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    return ngx_http_weir_jwt_turn_init_process(cycle->log);
 }
 
 
 static void
 ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_http_weir_jwt_request_exit_process();
+    ngx_http_weir_jwt_turn_exit_process();
 }

@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
- * down in this order of files: module, variables, refuse, request; conf,
- * issuer.
+ * down in this order of files: module, variables, refuse, request, find, turn/,
+ * verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -12,9 +12,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/ngx_http_weir_jwt_wait.h"
+#include "auth/turn/ngx_http_weir_jwt_turn.h"
+#include "auth/verified/ngx_http_weir_jwt_known.h"
+#include "auth/verified/ngx_http_weir_jwt_memory.h"
 #include "common/token/claims.h"
 #include "common/token/token.h"
-#include "auth/remembered.h"
 
 
 extern ngx_module_t  ngx_http_weir_jwt_module;
@@ -47,6 +50,10 @@ typedef enum {
 typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
+    size_t                size;       /* weir_jwt_zone; 0: none */
+    ngx_http_weir_jwt_memory_t  *memory;    /* if used */
+    ngx_http_weir_jwt_known_table_t  *known;    /* of this worker; NULL: none
+                                                   yet */
 } ngx_http_weir_jwt_main_conf_t;
 
 
@@ -76,6 +83,8 @@ typedef struct {
 typedef enum {
     NGX_HTTP_WEIR_JWT_ABSENT = 0,     /* the request has no token */
     NGX_HTTP_WEIR_JWT_SEVERAL,        /* it has more than one */
+    NGX_HTTP_WEIR_JWT_PENDING,        /* its signature waits for its turn */
+    NGX_HTTP_WEIR_JWT_BUSY,           /* it got no turn: too many wait */
     NGX_HTTP_WEIR_JWT_REFUSED,        /* see reason */
     NGX_HTTP_WEIR_JWT_VERIFIED        /* see issuer and claims */
 } ngx_http_weir_jwt_result_e;
@@ -87,8 +96,17 @@ typedef struct {
     ngx_http_weir_jwt_loc_conf_t   *conf;    /* that it is the result for */
     ngx_http_weir_jwt_result_e      result;
     weir_token_reason_t             reason;
+    ngx_http_weir_jwt_main_conf_t  *main;
+    weir_str_t                      text;    /* of the token; in the request */
     ngx_http_weir_jwt_issuer_t     *issuer;
-    weir_token_t                    token;   /* released with the pool */
+    weir_token_t                    token;   /* released with the pool; empty if
+                                                known */
+    ngx_http_weir_jwt_known_t      *known;   /* a reference, or NULL */
+    json_t                         *claims;  /* if VERIFIED; in one of them */
+    int64_t                         expires; /* s since the epoch */
+    uint8_t                         digest[WEIR_REMEMBERED_DIGEST];
+    ngx_http_weir_jwt_turn_t        turn;
+    ngx_http_weir_jwt_wait_t        wait;
     ngx_table_elt_t                *challenge; /* that was added; or NULL */
 } ngx_http_weir_jwt_ctx_t;
 
@@ -113,20 +131,33 @@ ngx_int_t ngx_http_weir_jwt_jwks_read(ngx_conf_t *cf, ngx_str_t *file,
     ngx_http_weir_jwt_issuer_t *issuer);
 
 /*
+ * find: the text of the request's token, which lives as long as the request.
+ * NGX_OK; NGX_DECLINED: there is none; NGX_ABORT: there are several; NGX_ERROR:
+ * no memory.
+ */
+ngx_int_t ngx_http_weir_jwt_find(ngx_http_request_t *r,
+    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
+
+/*
  * request: the result for the main request in its current location, whose
- * weir_jwt is not off; computed once in each location.  NULL: no memory.
+ * weir_jwt is not off; computed once in each location.  It is PENDING if it
+ * cannot be known without waiting.  NULL: no memory.
  */
 ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request(ngx_http_request_t *r);
+
+/*
+ * request: the same for the handler of the access phase, which can wait: NGX_OK
+ * with a result that is not PENDING; NGX_AGAIN: the request is parked;
+ * NGX_ERROR.
+ */
+ngx_int_t ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t **ctx);
 
 /* request: true if the claims of a verified token satisfy weir_jwt_require. */
 ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
 
-/* request: begins and ends the memory for tokens of this process. */
-void ngx_http_weir_jwt_request_init_process(ngx_log_t *log);
-void ngx_http_weir_jwt_request_exit_process(void);
-
 /*
- * refuse: answers 400, 401 or 403, by the result; the value for the phase
+ * refuse: answers 400, 401, 403 or 503, by the result; the value for the phase
  * handler.
  */
 ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,

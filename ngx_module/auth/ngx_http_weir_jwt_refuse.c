@@ -1,6 +1,7 @@
 /*
  * Refusals: 401 without a good token, 403 if its claims do not suffice, 400 for
- * more than one token (RFC 6750 section 3.1), each with a challenge.
+ * more than one token (RFC 6750 section 3.1), each with a challenge; and 503 if
+ * it is not known whether the token is good.
  *
  * With "satisfy any" another module may still admit the request.  Then only the
  * status is returned, and nginx sends its own page if no module admits it.
@@ -14,6 +15,7 @@
 #include "http/ngx_http_weir.h"
 
 
+static ngx_int_t ngx_http_weir_jwt_refuse_busy(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_jwt_refuse_challenge(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, ngx_str_t *challenge);
 
@@ -47,6 +49,9 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
                                   " one.");
         challenge = &ctx->conf->invalid_request;
         break;
+
+    case NGX_HTTP_WEIR_JWT_BUSY:
+        return ngx_http_weir_jwt_refuse_busy(r);
 
     case NGX_HTTP_WEIR_JWT_REFUSED:
         problem.status = NGX_HTTP_UNAUTHORIZED;
@@ -88,6 +93,36 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
     {
         return problem.status;
     }
+
+    return ngx_http_weir_send_problem(r, &problem);
+}
+
+
+/* Of a token that has not been verified nothing is known: "satisfy any" does not
+   change that. */
+
+static ngx_int_t
+ngx_http_weir_jwt_refuse_busy(ngx_http_request_t *r)
+{
+    weir_problem_t  problem;
+
+    static ngx_str_t  name = ngx_string("Retry-After");
+    static ngx_str_t  value = ngx_string("1");
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "weir_jwt refused the request: too many tokens wait to be"
+                  " verified");
+
+    if (ngx_http_weir_add_header(r, &name, &value) == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memzero(&problem, sizeof(weir_problem_t));
+
+    problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
+    problem.title = "Too many new tokens";
+    problem.detail = WEIR_STR("The token could not be verified in time; try"
+                              " again.");
 
     return ngx_http_weir_send_problem(r, &problem);
 }
