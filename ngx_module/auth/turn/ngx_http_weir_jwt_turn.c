@@ -1,10 +1,7 @@
 /*
- * The turn of the event loop in which signatures are verified; see
- * ngx_http_weir_jwt_turn.h.
+ * When a worker verifies signatures; see ngx_http_weir_jwt_turn.h.
  *
- * Invariant: the event is posted while anything waits or was verified in this
- * turn of the loop.  After a turn in which it has verified, it is posted to the
- * next one, so it runs once in each turn, however many requests come meanwhile.
+ * Invariant: while requests wait, the event is posted, or its timer is set.
  */
 
 #include <ngx_config.h>
@@ -20,21 +17,28 @@
 /* Requests that have lost their place are still there until they are resumed. */
 #define NGX_HTTP_WEIR_JWT_TURN_WAITS  (2 * WEIR_FAIR_MAX)
 
+/* ms, from the beginning of this turn of the event loop, after which there is
+   time again */
+#define NGX_HTTP_WEIR_JWT_TURN_PAUSE  2
+
 
 /* Of this process. */
 typedef struct {
     weir_fair_t                    fair;
     ngx_http_weir_jwt_wait_list_t  list;
     ngx_event_t                    event;
-    uint64_t                       now;    /* ticks of _turn_now(), since the
-                                              event has run */
+    int64_t                        left;   /* ns for verifying */
+    uint64_t                       last;   /* ns: left is that of then */
 } ngx_http_weir_jwt_turns_t;
 
 
 static void ngx_http_weir_jwt_turn_key(ngx_http_request_t *r,
     uint8_t key[WEIR_FAIR_KEY]);
 static void ngx_http_weir_jwt_turn_handler(ngx_event_t *ev);
-static void ngx_http_weir_jwt_turn_verify(ngx_http_weir_jwt_turn_t *turn);
+static ngx_uint_t ngx_http_weir_jwt_turn_has_time(
+    ngx_http_weir_jwt_turns_t *turns);
+static void ngx_http_weir_jwt_turn_verify(ngx_http_weir_jwt_turns_t *turns,
+    ngx_http_weir_jwt_turn_t *turn);
 
 
 static ngx_http_weir_jwt_turns_t  *ngx_http_weir_jwt_turns;
@@ -58,6 +62,7 @@ ngx_http_weir_jwt_turn_init_process(ngx_log_t *log)
     turns->event.handler = ngx_http_weir_jwt_turn_handler;
     turns->event.data = turns;
     turns->event.log = log;
+    turns->last = ngx_http_weir_ns();
 
     ngx_http_weir_jwt_turns = turns;
 
@@ -78,6 +83,10 @@ ngx_http_weir_jwt_turn_exit_process(void)
 
     if (turns->event.posted) {
         ngx_delete_posted_event(&turns->event);
+    }
+
+    if (turns->event.timer_set) {
+        ngx_del_timer(&turns->event);
     }
 
     ngx_free(turns);
@@ -126,7 +135,7 @@ ngx_http_weir_jwt_turn_take(ngx_http_request_t *r,
         return rc;
     }
 
-    if (!turns->event.posted) {
+    if (!turns->event.posted && !turns->event.timer_set) {
         ngx_post_event(&turns->event, &ngx_posted_events);
     }
 
@@ -196,27 +205,17 @@ ngx_http_weir_jwt_turn_leave(ngx_http_weir_jwt_turn_t *turn)
 ngx_uint_t
 ngx_http_weir_jwt_turn_now(ngx_http_weir_jwt_turn_t *turn)
 {
-    uint64_t                    start;
     ngx_http_weir_jwt_turns_t  *turns;
 
     turns = ngx_http_weir_jwt_turns;
 
     if (turns == NULL || turns->fair.n
-        || ngx_http_weir_clock_ns(turns->now) >= NGX_HTTP_WEIR_JWT_TURN_NS)
+        || !ngx_http_weir_jwt_turn_has_time(turns))
     {
         return 0;
     }
 
-    start = ngx_http_weir_ticks();
-
-    turn->verify(turn);
-    turn->verified = 1;
-
-    turns->now += ngx_http_weir_ticks() - start;
-
-    if (!turns->event.posted) {
-        ngx_post_event(&turns->event, &ngx_posted_next_events);
-    }
+    ngx_http_weir_jwt_turn_verify(turns, turn);
 
     return 1;
 }
@@ -225,18 +224,17 @@ ngx_http_weir_jwt_turn_now(ngx_http_weir_jwt_turn_t *turn)
 static void
 ngx_http_weir_jwt_turn_handler(ngx_event_t *ev)
 {
-    uint64_t                    start;
     ngx_uint_t                  n;
     weir_fair_item_t           *item;
+    ngx_http_weir_record_t     *record;
     ngx_http_weir_jwt_turn_t   *turn;
     ngx_http_weir_jwt_turns_t  *turns = ev->data;
 
-    turns->now = 0;
-    start = ngx_http_weir_ticks();
     n = 0;
 
-    while ((item = weir_fair_next(&turns->fair)) != NULL) {
+    while (turns->fair.n && ngx_http_weir_jwt_turn_has_time(turns)) {
 
+        item = weir_fair_next(&turns->fair);
         turn = (ngx_http_weir_jwt_turn_t *) item;
 
         if (ngx_http_weir_jwt_wait_state(turn->wait, &turns->list)
@@ -246,41 +244,57 @@ ngx_http_weir_jwt_turn_handler(ngx_event_t *ev)
             continue;
         }
 
-        ngx_http_weir_jwt_turn_verify(turn);
-        n++;
+        record = ngx_http_weir_record(turn->request);
 
-        if (ngx_http_weir_clock_ns(ngx_http_weir_ticks() - start)
-            >= NGX_HTTP_WEIR_JWT_TURN_NS)
-        {
-            break;
+        if (record) {
+            ngx_http_weir_usage_run(&record->ran, ngx_http_weir_ticks());
         }
-    }
 
-    if (n == 0) {
-        return;
+        ngx_http_weir_jwt_turn_verify(turns, turn);
+        ngx_http_weir_jwt_wait_wake_one(turn->wait);
+        n++;
     }
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, ev->log, 0,
-                   "weir_jwt: %ui verified in this turn, %uz wait",
+                   "weir_jwt: %ui verified in turn, %uz wait",
                    n, turns->fair.n);
 
-    ngx_post_event(ev, &ngx_posted_next_events);
+    if (turns->fair.n) {
+        ngx_add_timer(ev, NGX_HTTP_WEIR_JWT_TURN_PAUSE);
+    }
+}
+
+
+/* Half of the time that has passed is for verifying. */
+
+static ngx_uint_t
+ngx_http_weir_jwt_turn_has_time(ngx_http_weir_jwt_turns_t *turns)
+{
+    uint64_t  now;
+
+    now = ngx_http_weir_ns();
+
+    if (now > turns->last) {
+        turns->left += ngx_min((now - turns->last) / 2,
+                               NGX_HTTP_WEIR_JWT_TURN_NS);
+        turns->left = ngx_min(turns->left, NGX_HTTP_WEIR_JWT_TURN_NS);
+        turns->last = now;
+    }
+
+    return turns->left > 0;
 }
 
 
 static void
-ngx_http_weir_jwt_turn_verify(ngx_http_weir_jwt_turn_t *turn)
+ngx_http_weir_jwt_turn_verify(ngx_http_weir_jwt_turns_t *turns,
+    ngx_http_weir_jwt_turn_t *turn)
 {
-    ngx_http_weir_record_t  *record;
+    uint64_t  start;
 
-    record = ngx_http_weir_record(turn->request);
-
-    if (record) {
-        ngx_http_weir_usage_run(&record->ran, ngx_http_weir_ticks());
-    }
+    start = ngx_http_weir_ns();
 
     turn->verify(turn);
     turn->verified = 1;
 
-    ngx_http_weir_jwt_wait_wake_one(turn->wait);
+    turns->left -= ngx_http_weir_ns() - start;
 }

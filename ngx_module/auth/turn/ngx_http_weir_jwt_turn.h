@@ -1,10 +1,12 @@
 /*
- * The turn of a worker's event loop in which signatures are verified.
+ * When a worker verifies signatures.
  *
  * Verifying is the one expensive thing that a stranger can ask for.  So requests
  * whose token needs it wait in the access phase, and are taken in turn by their
- * client's address (turn/fair.h), for NGX_HTTP_WEIR_JWT_TURN_NS in each turn of
- * the event loop.  In between the worker does all its other work.
+ * client's address (turn/fair.h).  Verifying takes at most half of the worker's
+ * time: time is saved up at that rate, to at most NGX_HTTP_WEIR_JWT_TURN_NS, and
+ * no verification begins when none is left.  So one turn of the event loop has
+ * at most twice that time of verifying, and the last one.
  *
  * At most WEIR_FAIR_MAX requests of a worker wait, each for at most
  * NGX_HTTP_WEIR_JWT_TURN_TIMEOUT.
@@ -22,8 +24,8 @@
 #include "auth/turn/fair.h"
 
 
-/* ns: after that no verification begins in this turn of the event loop */
-#define NGX_HTTP_WEIR_JWT_TURN_NS       2000000
+/* ns */
+#define NGX_HTTP_WEIR_JWT_TURN_NS       1000000
 
 /* ms */
 #define NGX_HTTP_WEIR_JWT_TURN_TIMEOUT  2000
@@ -67,9 +69,8 @@ ngx_uint_t ngx_http_weir_jwt_turn_is_lost(ngx_http_weir_jwt_turn_t *turn,
 void ngx_http_weir_jwt_turn_leave(ngx_http_weir_jwt_turn_t *turn);
 
 /*
- * For a caller that cannot wait: calls verify now, if no request waits and less
- * than NGX_HTTP_WEIR_JWT_TURN_NS were taken so since the loop's last turn; true
- * if it did.
+ * For a caller that cannot wait: calls verify now, if no request waits and time is
+ * left for it; true if it did.
  */
 ngx_uint_t ngx_http_weir_jwt_turn_now(ngx_http_weir_jwt_turn_t *turn);
 
