@@ -189,7 +189,7 @@ static void what_a_body_is_is_known(void **state)
     assert_int_equal(answer.type, WEIR_ANSWER_PROTOBUF);
     assert_false(answer.encoded);
     FEED("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n");
-    assert_int_equal(answer.type, WEIR_ANSWER_OTHER);
+    assert_int_equal(answer.type, WEIR_ANSWER_HTML);
     assert_true(answer.encoded);
 }
 
