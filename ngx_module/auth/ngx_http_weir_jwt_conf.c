@@ -114,6 +114,7 @@ ngx_http_weir_jwt_conf_add_issuer(ngx_conf_t *cf,
     }
 
     *issuers = issuer;
+    issuer->used = 1;
     jmcf->used = 1;
 
     return NGX_CONF_OK;

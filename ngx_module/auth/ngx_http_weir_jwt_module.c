@@ -17,6 +17,8 @@
 
 
 static ngx_int_t ngx_http_weir_jwt_access_handler(ngx_http_request_t *r);
+static void ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx,
+    ngx_uint_t may);
 static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
 static char *ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -97,6 +99,7 @@ static ngx_int_t
 ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 {
     ngx_int_t                      rc;
+    ngx_uint_t                     may;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
 
@@ -112,9 +115,12 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
         return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
-        && ngx_http_weir_jwt_request_may(ctx))
-    {
+    may = ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
+          && ngx_http_weir_jwt_request_may(ctx);
+
+    ngx_http_weir_jwt_count(ctx, may);
+
+    if (may) {
         return NGX_OK;
     }
 
@@ -126,6 +132,41 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_weir_jwt_refuse(r, ctx);
+}
+
+
+/* A request without an issuer of its own counts for the location's first. */
+
+static void
+ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
+{
+    ngx_uint_t                    count;
+    ngx_http_weir_jwt_issuer_t  **issuers;
+
+    switch (ctx->result) {
+
+    case NGX_HTTP_WEIR_JWT_ABSENT:
+        count = NGX_HTTP_WEIR_JWT_COUNT_ABSENT;
+        break;
+
+    case NGX_HTTP_WEIR_JWT_SEVERAL:
+        count = NGX_HTTP_WEIR_JWT_COUNT_SEVERAL;
+        break;
+
+    case NGX_HTTP_WEIR_JWT_REFUSED:
+        count = ctx->reason;
+        break;
+
+    default: /* NGX_HTTP_WEIR_JWT_VERIFIED */
+        count = may ? (ngx_uint_t) WEIR_TOKEN_OK
+                    : (ngx_uint_t) NGX_HTTP_WEIR_JWT_COUNT_FORBIDDEN;
+        break;
+    }
+
+    issuers = ctx->conf->issuers->elts;
+
+    ngx_http_weir_jwt_keys_count(ctx->issuer ? ctx->issuer->source
+                                             : issuers[0]->source, count);
 }
 
 
@@ -219,10 +260,20 @@ ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_jwt_init(ngx_conf_t *cf)
 {
+    ngx_uint_t                      i;
     ngx_pool_cleanup_t             *cln;
+    ngx_http_weir_jwt_issuer_t    **issuers;
     ngx_http_weir_jwt_main_conf_t  *jmcf;
 
     jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_jwt_module);
+
+    issuers = jmcf->issuers.elts;
+
+    for (i = 0; i < jmcf->issuers.nelts; i++) {
+        if (ngx_http_weir_jwt_keys_complete(cf, issuers[i]->source) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
 
     if (!jmcf->used) {
         return NGX_OK;
@@ -272,12 +323,28 @@ ngx_http_weir_jwt_cleanup(void *data)
 static ngx_int_t
 ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                      i;
+    ngx_http_weir_jwt_issuer_t    **issuers;
     ngx_http_weir_jwt_main_conf_t  *jmcf;
 
     jmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_weir_jwt_module);
 
     if (jmcf == NULL || !jmcf->used) {
         return NGX_OK;
+    }
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        /* nginx' cache manager and loader have no requests */
+        return NGX_OK;
+    }
+
+    issuers = jmcf->issuers.elts;
+
+    for (i = 0; i < jmcf->issuers.nelts; i++) {
+        if (issuers[i]->used) {
+            ngx_http_weir_jwt_keys_start(issuers[i]->source);
+        }
     }
 
     return ngx_http_weir_jwt_turn_init_process(cycle->log);
@@ -287,5 +354,19 @@ ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle)
 static void
 ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                      i;
+    ngx_http_weir_jwt_issuer_t    **issuers;
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_weir_jwt_module);
+
+    if (jmcf) {
+        issuers = jmcf->issuers.elts;
+
+        for (i = 0; i < jmcf->issuers.nelts; i++) {
+            ngx_http_weir_jwt_keys_stop(issuers[i]->source);
+        }
+    }
+
     ngx_http_weir_jwt_turn_exit_process();
 }

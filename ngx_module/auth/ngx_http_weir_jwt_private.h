@@ -13,6 +13,7 @@
 #include <ngx_http.h>
 
 #include "auth/ngx_http_weir_jwt_wait.h"
+#include "auth/keys/ngx_http_weir_jwt_keys.h"
 #include "auth/turn/ngx_http_weir_jwt_turn.h"
 #include "auth/verified/ngx_http_weir_jwt_known.h"
 #include "auth/verified/ngx_http_weir_jwt_memory.h"
@@ -23,11 +24,13 @@
 extern ngx_module_t  ngx_http_weir_jwt_module;
 
 
-/* A weir_jwt_issuer; its keys live as long as the configuration. */
+/* A weir_jwt_issuer. */
 typedef struct {
     ngx_str_t             name;
     weir_token_issuer_t   token;
     u_char                keys[WEIR_REMEMBERED_DIGEST];    /* digest of them */
+    ngx_http_weir_jwt_keys_t  *source;                     /* of them */
+    ngx_uint_t            used;       /* bool: a weir_jwt names it */
 } ngx_http_weir_jwt_issuer_t;
 
 
@@ -107,6 +110,9 @@ typedef struct {
     uint8_t                         digest[WEIR_REMEMBERED_DIGEST];
     ngx_http_weir_jwt_turn_t        turn;
     ngx_http_weir_jwt_wait_t        wait;
+    uint64_t                        generation;  /* of the keys that it was
+                                                    compared with */
+    ngx_http_weir_jwt_keys_wait_t   keys_wait;
     ngx_table_elt_t                *challenge; /* that was added; or NULL */
 } ngx_http_weir_jwt_ctx_t;
 
@@ -124,11 +130,6 @@ char *ngx_http_weir_jwt_issuer_block(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_http_weir_jwt_issuer_t *ngx_http_weir_jwt_issuer_find(
     ngx_http_weir_jwt_main_conf_t *jmcf, ngx_str_t *name);
-
-/* jwks: reads the file into the issuer's keys; NGX_OK, or NGX_ERROR after an
-   error was logged. */
-ngx_int_t ngx_http_weir_jwt_jwks_read(ngx_conf_t *cf, ngx_str_t *file,
-    ngx_http_weir_jwt_issuer_t *issuer);
 
 /*
  * find: the text of the request's token, which lives as long as the request.

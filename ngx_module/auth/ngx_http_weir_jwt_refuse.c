@@ -16,6 +16,8 @@
 
 
 static ngx_int_t ngx_http_weir_jwt_refuse_busy(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_jwt_refuse_unavailable(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx, weir_problem_t *problem);
 static ngx_int_t ngx_http_weir_jwt_refuse_challenge(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, ngx_str_t *challenge);
 
@@ -54,6 +56,17 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
         return ngx_http_weir_jwt_refuse_busy(r);
 
     case NGX_HTTP_WEIR_JWT_REFUSED:
+
+        if (ctx->reason == WEIR_TOKEN_NO_KEYS) {
+            problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
+            problem.title = "Token cannot be verified";
+            problem.detail = WEIR_STR("The keys of the token's issuer are not"
+                                      " available now; retry after the time in"
+                                      " Retry-After.");
+            challenge = &ctx->conf->realm;
+            break;
+        }
+
         problem.status = NGX_HTTP_UNAUTHORIZED;
         problem.title = "Invalid token";
 
@@ -82,11 +95,21 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
                   ctx->result == NGX_HTTP_WEIR_JWT_REFUSED
                   ? weir_token_reason_text(ctx->reason) : problem.title);
 
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (problem.status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+
+        if (clcf->satisfy != NGX_HTTP_SATISFY_ANY) {
+            return ngx_http_weir_jwt_refuse_unavailable(r, ctx, &problem);
+        }
+
+        /* of any other status, other modules would not be asked */
+        problem.status = NGX_HTTP_UNAUTHORIZED;
+    }
+
     if (ngx_http_weir_jwt_refuse_challenge(r, ctx, challenge) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     if (clcf->satisfy == NGX_HTTP_SATISFY_ANY
         && problem.status != NGX_HTTP_BAD_REQUEST)
@@ -125,6 +148,37 @@ ngx_http_weir_jwt_refuse_busy(ngx_http_request_t *r)
                               " again.");
 
     return ngx_http_weir_send_problem(r, &problem);
+}
+
+
+/* 503; an error_page that is protected, too, has the header already. */
+
+static ngx_int_t
+ngx_http_weir_jwt_refuse_unavailable(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx, weir_problem_t *problem)
+{
+    ngx_str_t  value;
+
+    static ngx_str_t  name = ngx_string("Retry-After");
+
+    if (ngx_http_weir_find_header(&r->headers_out.headers, &name) == NULL) {
+
+        value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
+        if (value.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        value.len = ngx_sprintf(value.data, "%T",
+                                ngx_http_weir_jwt_keys_retry(
+                                                        ctx->issuer->source))
+                    - value.data;
+
+        if (ngx_http_weir_add_header(r, &name, &value) == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    return ngx_http_weir_send_problem(r, problem);
 }
 
 

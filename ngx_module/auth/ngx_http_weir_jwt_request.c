@@ -23,6 +23,10 @@
 
 static ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request_ctx(
     ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_jwt_request_judge(
     ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_jwt_request_is_known(
@@ -69,6 +73,27 @@ ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    do {
+        rc = ngx_http_weir_jwt_request_turn(r, ctx);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_weir_jwt_request_await_keys(r, ctx);
+        }
+
+    } while (rc == NGX_OK && ctx->result == NGX_HTTP_WEIR_JWT_PENDING);
+
+    return rc;
+}
+
+
+/* NGX_OK with a result that is not PENDING, NGX_AGAIN, NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
     if (ngx_http_weir_jwt_request_judge(ctx) != NGX_OK) {
 
         rc = ngx_http_weir_jwt_turn_is_lost(&ctx->turn, &ctx->wait)
@@ -84,6 +109,39 @@ ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
     }
 
     return ctx->reason == WEIR_TOKEN_NO_MEMORY ? NGX_ERROR : NGX_OK;
+}
+
+
+/*
+ * While the issuer's keys may be about to change, the request waits.  NGX_OK,
+ * with the result PENDING if they have changed; NGX_AGAIN.
+ */
+
+static ngx_int_t
+ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx)
+{
+    if (ctx->result != NGX_HTTP_WEIR_JWT_REFUSED
+        || (ctx->reason != WEIR_TOKEN_UNKNOWN_KEY
+            && ctx->reason != WEIR_TOKEN_NO_KEYS))
+    {
+        return NGX_OK;
+    }
+
+    switch (ngx_http_weir_jwt_keys_wait(r, ctx->issuer->source, &ctx->keys_wait,
+                                        ctx->reason, ctx->generation))
+    {
+    case NGX_AGAIN:
+        return NGX_AGAIN;
+
+    case NGX_OK:
+        ctx->result = NGX_HTTP_WEIR_JWT_PENDING;
+        ctx->reason = WEIR_TOKEN_OK;
+        return NGX_OK;
+
+    default: /* NGX_DECLINED */
+        return NGX_OK;
+    }
 }
 
 
@@ -167,6 +225,13 @@ ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
                                   &ctx->expires);
     }
 
+    if (reason == WEIR_TOKEN_OK
+        && ngx_http_weir_jwt_keys_use(ctx->issuer->source, &ctx->generation)
+           != NGX_OK)
+    {
+        reason = WEIR_TOKEN_NO_KEYS;
+    }
+
     if (reason != WEIR_TOKEN_OK) {
         return ngx_http_weir_jwt_request_end(ctx, reason);
     }
@@ -217,6 +282,12 @@ ngx_http_weir_jwt_request_is_known(ngx_http_weir_jwt_ctx_t *ctx)
 
     issuer = known->issuer;
     now = ngx_time();
+
+    if (ngx_http_weir_jwt_keys_use(issuer->source, &ctx->generation)
+        != NGX_OK)
+    {
+        return 0;
+    }
 
     if (now >= known->expires || now < known->since
         || ngx_memcmp(known->keys, issuer->keys, sizeof(known->keys)) != 0)

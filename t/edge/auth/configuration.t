@@ -90,11 +90,11 @@ main::issuer(issuer => 'i j')
 
 === TEST 7: a URL
 --- http_config eval
-main::issuer(jwks => 'https://issuer.example/keys')
+main::issuer(jwks => 'https://issuer.invalid/keys')
 --- config
 --- must_die
 --- error_log
-of "weir_jwt_issuer" "x": only files are supported yet, no URLs
+"weir_jwt_issuer" cannot resolve the name in "https://issuer.invalid/keys"
 
 
 
@@ -246,7 +246,7 @@ main::issuer()
 --- config
 --- must_die
 --- error_log
-keys.jwks" of "weir_jwt_issuer" "x": it is no JSON object without duplicate members: line 1
+keys.jwks" of "weir_jwt_issuer" "x": it is a key or a certificate in PEM or for SSH, not JSON
 --- no_error_log
 PRIVATE
 
