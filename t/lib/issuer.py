@@ -35,7 +35,7 @@ def read_head(connection):
     head = b""
     while b"\r\n\r\n" not in head:
         data = connection.recv(4096)
-        if not data:
+        if not data or not (head + data)[:1].isalpha():
             return None
         head += data
     return head.decode("latin-1")
@@ -86,6 +86,7 @@ def serve(number, connection, context):
             connection = context.wrap_socket(connection, server_side=True)
         head = read_head(connection)
         if head is None:
+            connection.close()
             return
         with open(f"{FOLDER}/behaviour", encoding="utf-8") as file:
             todo = json.load(file)

@@ -34,7 +34,7 @@ static void ngx_http_weir_jwt_keys_request(ngx_http_weir_jwt_keys_t *keys);
 static void ngx_http_weir_jwt_keys_answered(ngx_http_weir_client_t *client,
     ngx_http_weir_client_outcome_t *outcome);
 static const char *ngx_http_weir_jwt_keys_fault(weir_answer_t *answer,
-    char detail[WEIR_JWKS_WHY_MAX]);
+    char why[WEIR_JWKS_WHY_MAX]);
 static void ngx_http_weir_jwt_keys_offer(ngx_http_weir_jwt_keys_t *keys,
     weir_str_t document);
 static void ngx_http_weir_jwt_keys_check_handler(ngx_event_t *ev);
@@ -286,7 +286,7 @@ static void
 ngx_http_weir_jwt_keys_answered(ngx_http_weir_client_t *client,
     ngx_http_weir_client_outcome_t *outcome)
 {
-    char                       detail[WEIR_JWKS_WHY_MAX];
+    char                       why[WEIR_JWKS_WHY_MAX];
     weir_str_t                 document;
     const char                *fault;
     ngx_http_weir_jwt_keys_t  *keys;
@@ -300,12 +300,11 @@ ngx_http_weir_jwt_keys_answered(ngx_http_weir_client_t *client,
         return;
     }
 
-    detail[0] = '\0';
-    fault = ngx_http_weir_jwt_keys_fault(client->answer, detail);
+    fault = ngx_http_weir_jwt_keys_fault(client->answer, why);
 
     if (fault) {
         ngx_http_weir_jwt_keys_bad(keys, NGX_HTTP_WEIR_JWT_FETCH_REFUSED, fault,
-                                   detail[0] ? detail : NULL, 0);
+                                   NULL, 0);
         return;
     }
 
@@ -320,16 +319,17 @@ ngx_http_weir_jwt_keys_answered(ngx_http_weir_client_t *client,
 
 static const char *
 ngx_http_weir_jwt_keys_fault(weir_answer_t *answer,
-    char detail[WEIR_JWKS_WHY_MAX])
+    char why[WEIR_JWKS_WHY_MAX])
 {
     if (answer->status != NGX_HTTP_OK) {
-        (void) ngx_snprintf((u_char *) detail, WEIR_JWKS_WHY_MAX, "%ui%s%Z",
+        (void) ngx_snprintf((u_char *) why, WEIR_JWKS_WHY_MAX,
+                            "its status is %ui%s%Z",
                             (ngx_uint_t) answer->status,
                             answer->status / 100 == 3
                             ? ", and redirects are not followed: use the URL"
                               " that it leads to"
                             : "");
-        return "its status is";
+        return why;
     }
 
     if (answer->encoded) {
