@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/ngx_http_weir_jwt.h"
 #include "auth/ngx_http_weir_jwt_private.h"
 #include "http/ngx_http_weir.h"
 
@@ -95,6 +96,38 @@ ngx_module_t  ngx_http_weir_jwt_module = {
 };
 
 
+ngx_uint_t
+ngx_http_weir_jwt_issuers(ngx_http_request_t *r)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
+
+    return jmcf->issuers.nelts;
+}
+
+
+ngx_uint_t
+ngx_http_weir_jwt_issuer_counts(ngx_http_request_t *r, ngx_uint_t i,
+    ngx_http_weir_jwt_counts_t *counts)
+{
+    ngx_http_weir_jwt_issuer_t    **issuers;
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
+    issuers = jmcf->issuers.elts;
+
+    if (!issuers[i]->used) {
+        return 0;
+    }
+
+    counts->name = issuers[i]->name;
+    ngx_http_weir_jwt_keys_counts(issuers[i]->source, &counts->keys);
+
+    return 1;
+}
+
+
 static ngx_int_t
 ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 {
@@ -151,6 +184,10 @@ ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
 
     case NGX_HTTP_WEIR_JWT_SEVERAL:
         count = NGX_HTTP_WEIR_JWT_COUNT_SEVERAL;
+        break;
+
+    case NGX_HTTP_WEIR_JWT_BUSY:
+        count = NGX_HTTP_WEIR_JWT_COUNT_BUSY;
         break;
 
     case NGX_HTTP_WEIR_JWT_REFUSED:

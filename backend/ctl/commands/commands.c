@@ -135,6 +135,14 @@ static const weir_ctl_command_t about_itself[] = {
      "answer is gone, renamed or retyped; 2 when a document cannot be read.\n\n"
      "  curl -s 127.0.0.1:8080/openapi.json?version=2 >new.json\n"
      "  weirctl schema check old.json new.json\n"},
+    {"jwks", "FILE|URL|-", 1, 1, "json", false, weir_ctl_jwks,
+     "the keys of a JWK Set, and whether the edge takes them",
+     "ACCEPTED: yes; left out, for keys of a type or use that the edge does not know; or no,\n"
+     "which refuses the whole set. FOR: the algorithms, or the reason. Of a URL, redirects are\n"
+     "not followed, as by the edge. Exit code 1 when the edge refuses the set, 2 when a file\n"
+     "cannot be read, 3 when the URL does not answer with 200.\n\n"
+     "  weirctl jwks https://login.example.com/keys\n"
+     "  curl --cacert ca.crt https://login.internal/keys | weirctl jwks -\n"},
     {"new-domain", "FOLDER", 1, 1, "", false, weir_ctl_new_domain,
      "create the folder of a new domain, with its test",
      "The folder must not be there; its name is the domain's. What it holds builds and\n"

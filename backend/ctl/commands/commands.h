@@ -34,5 +34,6 @@ weir_ctl_exit_t weir_ctl_trace_list(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_receive(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_jwks(weir_ctl_t *ctl);
 
 #endif
