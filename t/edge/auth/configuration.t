@@ -454,3 +454,165 @@ location / { weir_jwt x cookie=$arg_token; }
 --- must_die
 --- error_log
 invalid name "cookie=$arg_token" in "weir_jwt"
+
+
+
+=== TEST 41: a URL that has a user
+--- http_config eval
+main::issuer(jwks => 'http://a:b@127.0.0.1/keys')
+--- config
+--- must_die
+--- error_log
+invalid jwks "http://a:b@127.0.0.1/keys" of "weir_jwt_issuer" "x": it must have no user
+
+
+
+=== TEST 42: a URL without a path
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1')
+--- config
+--- must_die
+--- error_log
+invalid jwks "http://127.0.0.1" of "weir_jwt_issuer" "x": its path must start with a slash
+
+
+
+=== TEST 43: a URL with a fragment
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys#1')
+--- config
+--- must_die
+--- error_log
+its path has a character that must be percent-encoded
+
+
+
+=== TEST 44: a URL in capitals
+--- http_config eval
+main::issuer(jwks => 'HTTPS://127.0.0.1/keys')
+--- config
+--- must_die
+--- error_log
+invalid jwks "HTTPS://127.0.0.1/keys" of "weir_jwt_issuer" "x": it must start with http:// or https://
+
+
+
+=== TEST 45: a parameter of TLS without TLS
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys ssl_verify=off')
+--- config
+--- must_die
+--- error_log
+invalid parameter "ssl_verify=off" in jwks of "weir_jwt_issuer" "x"; it takes refresh=, keep=, timeout=
+
+
+
+=== TEST 46: a parameter of a URL for a file
+--- http_config eval
+main::issuer(jwks => 'keys.jwks keep=1h')
+--- config
+--- must_die
+--- error_log
+invalid parameter "keep=1h" in jwks of "weir_jwt_issuer" "x"; it takes refresh=
+
+
+
+=== TEST 47: an unknown parameter
+--- http_config eval
+main::issuer(jwks => 'https://127.0.0.1/keys colour=red')
+--- config
+--- must_die
+--- error_log
+invalid parameter "colour=red" in jwks of "weir_jwt_issuer" "x"; it takes refresh=, keep=, timeout=, ssl_trusted_certificate=
+
+
+
+=== TEST 48: a refresh that is too short
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys refresh=500ms')
+--- config
+--- must_die
+--- error_log
+invalid value "500ms" of "refresh=" in jwks of "weir_jwt_issuer" "x"; it must be a time of 1s to 24h
+
+
+
+=== TEST 49: a keep that is too long
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys keep=31d')
+--- config
+--- must_die
+--- error_log
+invalid value "31d" of "keep=" in jwks of "weir_jwt_issuer" "x"; it must be a time of 1s to 30d
+
+
+
+=== TEST 50: a timeout that is no time
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys timeout=soon')
+--- config
+--- must_die
+--- error_log
+invalid value "soon" of "timeout=" in jwks of "weir_jwt_issuer" "x"; it must be a time of 1ms to 60s
+
+
+
+=== TEST 51: a file of certificates that is not there
+--- http_config eval
+main::issuer(jwks => 'https://127.0.0.1/keys ssl_trusted_certificate=/absent')
+--- config
+--- must_die
+--- error_log
+jwks "https://127.0.0.1/keys" of "weir_jwt_issuer" "x" cannot use TLS with these parameters
+
+
+
+=== TEST 52: a URL without TLS on another machine is warned of
+--- http_config eval
+main::issuer(jwks => 'http://192.0.2.1/keys')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- error_log
+jwks "http://192.0.2.1/keys" of "weir_jwt_issuer" "x" is fetched without TLS: whoever is on the way can replace the keys
+
+
+
+=== TEST 53: a server that is not verified is warned of
+--- http_config eval
+main::issuer(jwks => 'https://127.0.0.1/keys ssl_verify=off')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- error_log
+with ssl_verify=off the issuer is not verified
+
+
+
+=== TEST 54: a URL without TLS on this machine is not
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1:1/keys')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- no_error_log
+without TLS
+
+
+
+=== TEST 55: nor is one at a socket
+--- http_config eval
+main::issuer(jwks => 'http://unix:/absent:/keys')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- no_error_log
+without TLS
