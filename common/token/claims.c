@@ -238,3 +238,15 @@ bool weir_claim_text(const json_t *claim, char **text, size_t *len)
 
     return true;
 }
+
+bool weir_claims_issued(const json_t *claims, int64_t *seconds)
+{
+    const json_t *iat = json_object_get(claims, "iat");
+
+    if (read_date(claims, "iat", seconds) != PRESENT)
+        return false;
+    if ((double)*seconds > json_number_value(iat))
+        --*seconds;
+
+    return true;
+}

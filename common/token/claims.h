@@ -38,4 +38,7 @@ bool weir_claims_have_scope(const json_t *claims, weir_str_t scope);
  */
 bool weir_claim_text(const json_t *claim, char **text, size_t *len);
 
+/* The time at which the token was issued (iat), in seconds, rounded down; false: there is none. */
+bool weir_claims_issued(const json_t *claims, int64_t *seconds);
+
 #endif
