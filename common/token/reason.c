@@ -27,6 +27,10 @@ const char *weir_token_reason_text(weir_token_reason_t reason)
         [WEIR_TOKEN_AMBIGUOUS_KEY] = "the token does not say which key it is signed with",
         [WEIR_TOKEN_BAD_SIGNATURE] = "the signature of the token is wrong",
         [WEIR_TOKEN_NO_KEYS] = "the keys of the issuer are not known",
+        [WEIR_TOKEN_NO_TURN] = "too many tokens wait to be verified",
+        [WEIR_TOKEN_REVOKED] = "the token was revoked",
+        [WEIR_TOKEN_OUTLIVES] = "the token has no iat, or lives longer than revocations are kept",
+        [WEIR_TOKEN_STALE] = "it is not known which tokens are revoked",
     };
 
     return texts[reason];
@@ -57,6 +61,10 @@ const char *weir_token_reason_name(weir_token_reason_t reason)
         [WEIR_TOKEN_AMBIGUOUS_KEY] = "ambiguous_key",
         [WEIR_TOKEN_BAD_SIGNATURE] = "bad_signature",
         [WEIR_TOKEN_NO_KEYS] = "no_keys",
+        [WEIR_TOKEN_NO_TURN] = "no_turn",
+        [WEIR_TOKEN_REVOKED] = "revoked",
+        [WEIR_TOKEN_OUTLIVES] = "outlives",
+        [WEIR_TOKEN_STALE] = "revocations_unknown",
     };
 
     return names[reason];

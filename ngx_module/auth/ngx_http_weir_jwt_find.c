@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_weir_jwt_find_cookie(ngx_http_request_t *r,
     ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
 static ngx_int_t ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
+static ngx_uint_t ngx_http_weir_jwt_find_lines(ngx_http_request_t *r,
+    ngx_str_t *name, weir_str_t *value);
 static ngx_uint_t ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text);
 
 
@@ -127,31 +129,19 @@ static ngx_int_t
 ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text)
 {
-    ngx_str_t    *name;
-    weir_str_t   *line;
-    ngx_uint_t    bearer;
-    ngx_array_t  *lines;
+    ngx_str_t   *name;
+    ngx_uint_t   bearer, n;
 
     static ngx_str_t  authorization = ngx_string("Authorization");
 
     name = conf->source == NGX_HTTP_WEIR_JWT_HEADER ? &conf->name
-                                                         : &authorization;
+                                                    : &authorization;
 
-    lines = ngx_http_weir_header_lines(r, &r->headers_in.headers, name);
-    if (lines == NULL) {
-        return NGX_ERROR;
+    n = ngx_http_weir_jwt_find_lines(r, name, text);
+
+    if (n != 1) {
+        return n ? NGX_ABORT : NGX_DECLINED;
     }
-
-    if (lines->nelts == 0) {
-        return NGX_DECLINED;
-    }
-
-    if (lines->nelts > 1) {
-        return NGX_ABORT;
-    }
-
-    line = lines->elts;
-    *text = line[0];
 
     bearer = ngx_http_weir_jwt_find_skip_scheme(text);
 
@@ -160,6 +150,36 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     }
 
     return text->len || bearer ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* The number of lines of that name, and the value of the last one. */
+
+static ngx_uint_t
+ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
+    weir_str_t *value)
+{
+    ngx_uint_t        i, n;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    n = 0;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == name->len && h[i].hash != 0
+                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+            {
+                value->data = (char *) h[i].value.data;
+                value->len = h[i].value.len;
+                n++;
+            }
+        }
+    }
+
+    return n;
 }
 
 

@@ -23,6 +23,8 @@ static void ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx,
 static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
 static char *ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_weir_jwt_set_revocation(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static void *ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_jwt_init(ngx_conf_t *cf);
@@ -43,6 +45,13 @@ static ngx_command_t  ngx_http_weir_jwt_commands[] = {
     { ngx_string("weir_jwt_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_weir_jwt_set_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt_revocation"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_jwt_set_revocation,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -256,6 +265,16 @@ ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+static char *
+ngx_http_weir_jwt_set_revocation(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
+
+    return ngx_http_weir_jwt_revocation_set(cf, &jmcf->revocation);
+}
+
+
 static void *
 ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf)
 {
@@ -333,6 +352,14 @@ ngx_http_weir_jwt_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (jmcf->revocation
+        && ngx_http_weir_jwt_revocation_add_zone(cf, jmcf->revocation,
+                                                 &ngx_http_weir_jwt_module)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_weir_add_handler(cf, NGX_HTTP_ACCESS_PHASE,
                                   ngx_http_weir_jwt_access_handler)
         != NGX_OK)
@@ -384,6 +411,12 @@ ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle)
         }
     }
 
+    if (jmcf->revocation
+        && ngx_http_weir_jwt_revocation_follow(jmcf->revocation) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_http_weir_jwt_turn_init_process(cycle->log);
 }
 
@@ -402,6 +435,10 @@ ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle)
 
         for (i = 0; i < jmcf->issuers.nelts; i++) {
             ngx_http_weir_jwt_keys_stop(issuers[i]->source);
+        }
+
+        if (jmcf->revocation) {
+            ngx_http_weir_jwt_revocation_leave(jmcf->revocation);
         }
     }
 

@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
- * down in this order of files: module, variables, refuse, request, find, turn/,
- * verified/, wait; conf, issuer.
+ * down in this order of files: module, variables, refuse, request, find, revoked/,
+ * turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -14,6 +14,7 @@
 
 #include "auth/ngx_http_weir_jwt_wait.h"
 #include "auth/keys/ngx_http_weir_jwt_keys.h"
+#include "auth/revoked/ngx_http_weir_jwt_revocation.h"
 #include "auth/turn/ngx_http_weir_jwt_turn.h"
 #include "auth/verified/ngx_http_weir_jwt_known.h"
 #include "auth/verified/ngx_http_weir_jwt_memory.h"
@@ -54,6 +55,7 @@ typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
     size_t                size;       /* weir_jwt_zone; 0: none */
+    ngx_http_weir_jwt_revocation_t  *revocation;    /* NULL: none */
     ngx_http_weir_jwt_memory_t  *memory;    /* if used */
     ngx_http_weir_jwt_known_table_t  *known;    /* of this worker; NULL: none
                                                    yet */
@@ -87,34 +89,41 @@ typedef enum {
     NGX_HTTP_WEIR_JWT_ABSENT = 0,     /* the request has no token */
     NGX_HTTP_WEIR_JWT_SEVERAL,        /* it has more than one */
     NGX_HTTP_WEIR_JWT_PENDING,        /* its signature waits for its turn */
-    NGX_HTTP_WEIR_JWT_BUSY,           /* it got no turn: too many wait */
     NGX_HTTP_WEIR_JWT_REFUSED,        /* see reason */
     NGX_HTTP_WEIR_JWT_VERIFIED        /* see issuer and claims */
 } ngx_http_weir_jwt_result_e;
 
 
-/* The result for a request in a location; data of a cleanup of the pool. */
+typedef struct ngx_http_weir_jwt_ctx_s  ngx_http_weir_jwt_ctx_t;
+
+/* The token of a request that this worker does not know. */
 typedef struct {
-    ngx_http_request_t             *request;
-    ngx_http_weir_jwt_loc_conf_t   *conf;    /* that it is the result for */
-    ngx_http_weir_jwt_result_e      result;
-    weir_token_reason_t             reason;
-    ngx_http_weir_jwt_main_conf_t  *main;
-    weir_str_t                      text;    /* of the token; in the request */
-    ngx_http_weir_jwt_issuer_t     *issuer;
-    weir_token_t                    token;   /* released with the pool; empty if
-                                                known */
-    ngx_http_weir_jwt_known_t      *known;   /* a reference, or NULL */
-    json_t                         *claims;  /* if VERIFIED; in one of them */
+    ngx_http_weir_jwt_ctx_t        *ctx;
+    weir_token_t                    token;   /* owned; empty once it is known */
     int64_t                         expires; /* s since the epoch */
     uint8_t                         digest[WEIR_REMEMBERED_DIGEST];
     ngx_http_weir_jwt_turn_t        turn;
-    ngx_http_weir_jwt_wait_t        wait;
+    ngx_http_weir_jwt_wait_t        wait;    /* for its turn */
+    ngx_http_weir_jwt_keys_wait_t   keys_wait;
+} ngx_http_weir_jwt_fresh_t;
+
+
+/* The result for a request in a location; data of a cleanup of the pool. */
+struct ngx_http_weir_jwt_ctx_s {
+    ngx_http_request_t             *request;
+    ngx_http_weir_jwt_loc_conf_t   *conf;    /* that it is the result for */
+    ngx_http_weir_jwt_main_conf_t  *main;
+    ngx_http_weir_jwt_result_e      result;
+    weir_token_reason_t             reason;
+    weir_str_t                      text;    /* of the token; in the request */
+    ngx_http_weir_jwt_issuer_t     *issuer;
+    ngx_http_weir_jwt_known_t      *known;   /* a reference, or NULL */
+    ngx_http_weir_jwt_fresh_t      *fresh;   /* NULL if it was known */
+    json_t                         *claims;  /* if VERIFIED; in one of them */
     uint64_t                        generation;  /* of the keys that it was
                                                     compared with */
-    ngx_http_weir_jwt_keys_wait_t   keys_wait;
     ngx_table_elt_t                *challenge; /* that was added; or NULL */
-} ngx_http_weir_jwt_ctx_t;
+};
 
 
 /* conf: the setters of weir_jwt and weir_jwt_require, and what follows from

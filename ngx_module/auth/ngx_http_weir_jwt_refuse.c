@@ -15,7 +15,6 @@
 #include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_jwt_refuse_busy(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_jwt_refuse_unavailable(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, weir_problem_t *problem);
 static ngx_int_t ngx_http_weir_jwt_refuse_challenge(ngx_http_request_t *r,
@@ -52,17 +51,24 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
         challenge = &ctx->conf->invalid_request;
         break;
 
-    case NGX_HTTP_WEIR_JWT_BUSY:
-        return ngx_http_weir_jwt_refuse_busy(r);
-
     case NGX_HTTP_WEIR_JWT_REFUSED:
 
-        if (ctx->reason == WEIR_TOKEN_NO_KEYS) {
+        if (ctx->reason == WEIR_TOKEN_NO_KEYS
+            || ctx->reason == WEIR_TOKEN_NO_TURN
+            || ctx->reason == WEIR_TOKEN_STALE)
+        {
             problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
             problem.title = "Token cannot be verified";
-            problem.detail = WEIR_STR("The keys of the token's issuer are not"
-                                      " available now; retry after the time in"
-                                      " Retry-After.");
+            problem.detail = ctx->reason == WEIR_TOKEN_NO_KEYS
+                             ? WEIR_STR("The keys of the token's issuer are not"
+                                        " available now; retry after the time in"
+                                        " Retry-After.")
+                             : ctx->reason == WEIR_TOKEN_NO_TURN
+                             ? WEIR_STR("Too many tokens wait to be verified;"
+                                        " retry after the time in Retry-After.")
+                             : WEIR_STR("It is not known now which tokens were"
+                                        " revoked; retry after the time in"
+                                        " Retry-After.");
             challenge = &ctx->conf->realm;
             break;
         }
@@ -121,42 +127,13 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
 }
 
 
-/* Of a token that has not been verified nothing is known: "satisfy any" does not
-   change that. */
-
-static ngx_int_t
-ngx_http_weir_jwt_refuse_busy(ngx_http_request_t *r)
-{
-    weir_problem_t  problem;
-
-    static ngx_str_t  name = ngx_string("Retry-After");
-    static ngx_str_t  value = ngx_string("1");
-
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "weir_jwt refused the request: too many tokens wait to be"
-                  " verified");
-
-    if (ngx_http_weir_add_header(r, &name, &value) == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_memzero(&problem, sizeof(weir_problem_t));
-
-    problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
-    problem.title = "Too many new tokens";
-    problem.detail = WEIR_STR("The token could not be verified in time; try"
-                              " again.");
-
-    return ngx_http_weir_send_problem(r, &problem);
-}
-
-
 /* 503; an error_page that is protected, too, has the header already. */
 
 static ngx_int_t
 ngx_http_weir_jwt_refuse_unavailable(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, weir_problem_t *problem)
 {
+    time_t     retry;
     ngx_str_t  value;
 
     static ngx_str_t  name = ngx_string("Retry-After");
@@ -168,10 +145,10 @@ ngx_http_weir_jwt_refuse_unavailable(ngx_http_request_t *r,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        value.len = ngx_sprintf(value.data, "%T",
-                                ngx_http_weir_jwt_keys_retry(
-                                                        ctx->issuer->source))
-                    - value.data;
+        retry = ctx->reason == WEIR_TOKEN_NO_KEYS
+                ? ngx_http_weir_jwt_keys_retry(ctx->issuer->source) : 1;
+
+        value.len = ngx_sprintf(value.data, "%T", retry) - value.data;
 
         if (ngx_http_weir_add_header(r, &name, &value) == NULL) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -35,6 +35,8 @@ static weir_token_reason_t ngx_http_weir_jwt_request_parse(
     ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
     weir_token_reason_t reason);
+static void ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
+    int64_t expires, uint64_t *revision);
 static void ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn);
 static void ngx_http_weir_jwt_request_accept(ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_jwt_request_compare(
@@ -52,7 +54,7 @@ ngx_http_weir_jwt_request(ngx_http_request_t *r)
     if (ctx && ctx->result == NGX_HTTP_WEIR_JWT_PENDING
         && ngx_http_weir_jwt_request_judge(ctx) != NGX_OK)
     {
-        (void) ngx_http_weir_jwt_turn_now(&ctx->turn);
+        (void) ngx_http_weir_jwt_turn_now(&ctx->fresh->turn);
     }
 
     return ctx && ctx->reason == WEIR_TOKEN_NO_MEMORY ? NULL : ctx;
@@ -92,20 +94,23 @@ static ngx_int_t
 ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx)
 {
-    ngx_int_t  rc;
+    ngx_int_t                   rc;
+    ngx_http_weir_jwt_fresh_t  *fresh;
 
     if (ngx_http_weir_jwt_request_judge(ctx) != NGX_OK) {
 
-        rc = ngx_http_weir_jwt_turn_is_lost(&ctx->turn, &ctx->wait)
+        fresh = ctx->fresh;
+
+        rc = ngx_http_weir_jwt_turn_is_lost(&fresh->turn, &fresh->wait)
              ? NGX_BUSY
-             : ngx_http_weir_jwt_turn_take(r, &ctx->turn, &ctx->wait);
+             : ngx_http_weir_jwt_turn_take(r, &fresh->turn, &fresh->wait);
 
         if (rc != NGX_BUSY) {
             return rc;
         }
 
-        ngx_http_weir_jwt_turn_leave(&ctx->turn);
-        ctx->result = NGX_HTTP_WEIR_JWT_BUSY;
+        ngx_http_weir_jwt_turn_leave(&fresh->turn);
+        (void) ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_NO_TURN);
     }
 
     return ctx->reason == WEIR_TOKEN_NO_MEMORY ? NGX_ERROR : NGX_OK;
@@ -128,8 +133,9 @@ ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    switch (ngx_http_weir_jwt_keys_wait(r, ctx->issuer->source, &ctx->keys_wait,
-                                        ctx->reason, ctx->generation))
+    switch (ngx_http_weir_jwt_keys_wait(r, ctx->issuer->source,
+                                        &ctx->fresh->keys_wait, ctx->reason,
+                                        ctx->generation))
     {
     case NGX_AGAIN:
         return NGX_AGAIN;
@@ -172,7 +178,6 @@ ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
     ctx->request = r;
     ctx->conf = jlcf;
     ctx->main = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
-    ctx->turn.verify = ngx_http_weir_jwt_request_verify;
 
     cln->handler = ngx_http_weir_jwt_request_cleanup;
 
@@ -210,6 +215,7 @@ ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
 {
     weir_str_t                   keys;
     weir_token_reason_t          reason;
+    ngx_http_weir_jwt_fresh_t   *fresh;
     ngx_http_weir_jwt_memory_t  *memory;
 
     if (ctx->result != NGX_HTTP_WEIR_JWT_PENDING
@@ -219,10 +225,11 @@ ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
     }
 
     reason = ngx_http_weir_jwt_request_parse(ctx);
+    fresh = ctx->fresh;
 
     if (reason == WEIR_TOKEN_OK) {
-        reason = weir_token_check(&ctx->token, &ctx->issuer->token, ngx_time(),
-                                  &ctx->expires);
+        reason = weir_token_check(&fresh->token, &ctx->issuer->token,
+                                  ngx_time(), &fresh->expires);
     }
 
     if (reason == WEIR_TOKEN_OK
@@ -240,17 +247,18 @@ ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
     keys.len = sizeof(ctx->issuer->keys);
 
     memory = ctx->main->memory;
-    weir_remembered_digest(memory->verified, keys, ctx->text, ctx->digest);
+    weir_remembered_digest(memory->verified, keys, ctx->text,
+                           fresh->digest);
 
-    if (weir_remembered_has(memory->verified, ctx->digest)) {
+    if (weir_remembered_has(memory->verified, fresh->digest)) {
         return ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_OK);
     }
 
-    if (weir_remembered_has(memory->refused, ctx->digest)) {
+    if (weir_remembered_has(memory->refused, fresh->digest)) {
         return ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_BAD_SIGNATURE);
     }
 
-    reason = weir_token_has_key(&ctx->token, &ctx->issuer->token);
+    reason = weir_token_has_key(&fresh->token, &ctx->issuer->token);
 
     return reason == WEIR_TOKEN_OK ? NGX_DECLINED
                                : ngx_http_weir_jwt_request_end(ctx, reason);
@@ -301,7 +309,8 @@ ngx_http_weir_jwt_request_is_known(ngx_http_weir_jwt_ctx_t *ctx)
     ctx->known = known;
     ctx->issuer = issuer;
     ctx->claims = known->token.claims;
-    ctx->result = NGX_HTTP_WEIR_JWT_VERIFIED;
+
+    ngx_http_weir_jwt_request_believe(ctx, known->expires, &known->revision);
 
     return 1;
 }
@@ -317,16 +326,27 @@ ngx_http_weir_jwt_request_parse(ngx_http_weir_jwt_ctx_t *ctx)
     weir_token_reason_t           reason;
     ngx_http_weir_jwt_issuer_t  **issuers;
 
-    if (ctx->token.claims) {
+    if (ctx->fresh == NULL) {
+        ctx->fresh = ngx_pcalloc(ctx->request->pool,
+                                 sizeof(ngx_http_weir_jwt_fresh_t));
+        if (ctx->fresh == NULL) {
+            return WEIR_TOKEN_NO_MEMORY;
+        }
+
+        ctx->fresh->ctx = ctx;
+        ctx->fresh->turn.verify = ngx_http_weir_jwt_request_verify;
+    }
+
+    if (ctx->fresh->token.claims) {
         return WEIR_TOKEN_OK;
     }
 
-    reason = weir_token_parse(ctx->text, &ctx->token);
+    reason = weir_token_parse(ctx->text, &ctx->fresh->token);
     if (reason != WEIR_TOKEN_OK) {
         return reason;
     }
 
-    iss = weir_token_issuer_of(&ctx->token);
+    iss = weir_token_issuer_of(&ctx->fresh->token);
     issuers = ctx->conf->issuers->elts;
 
     /* the check names what is wrong if no issuer has that name */
@@ -347,17 +367,39 @@ static ngx_int_t
 ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
     weir_token_reason_t reason)
 {
-    ctx->reason = reason;
-
     if (reason == WEIR_TOKEN_OK) {
-        ctx->result = NGX_HTTP_WEIR_JWT_VERIFIED;
         ngx_http_weir_jwt_request_accept(ctx);
 
     } else {
         ctx->result = NGX_HTTP_WEIR_JWT_REFUSED;
+        ctx->reason = reason;
     }
 
     return NGX_OK;
+}
+
+
+/* The token is good, unless it was revoked. */
+
+static void
+ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
+    int64_t expires, uint64_t *revision)
+{
+    static weir_token_reason_t  reasons[] = {
+        WEIR_TOKEN_OK, WEIR_TOKEN_REVOKED, WEIR_TOKEN_OUTLIVES,
+        WEIR_TOKEN_STALE
+    };
+
+    ctx->reason = WEIR_TOKEN_OK;
+
+    if (ctx->main->revocation) {
+        ctx->reason = reasons[ngx_http_weir_jwt_revocation_check(
+                                  ctx->main->revocation, ctx->claims, expires,
+                                  revision)];
+    }
+
+    ctx->result = ctx->reason == WEIR_TOKEN_OK ? NGX_HTTP_WEIR_JWT_VERIFIED
+                                               : NGX_HTTP_WEIR_JWT_REFUSED;
 }
 
 
@@ -366,23 +408,27 @@ ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
 static void
 ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn)
 {
-    weir_token_reason_t       reason;
-    ngx_http_weir_jwt_ctx_t  *ctx;
+    weir_token_reason_t          reason;
+    ngx_http_weir_jwt_ctx_t     *ctx;
+    ngx_http_weir_jwt_fresh_t   *fresh;
+    ngx_http_weir_jwt_memory_t  *memory;
 
-    ctx = (ngx_http_weir_jwt_ctx_t *)
-              ((u_char *) turn - offsetof(ngx_http_weir_jwt_ctx_t, turn));
+    fresh = (ngx_http_weir_jwt_fresh_t *)
+                ((u_char *) turn - offsetof(ngx_http_weir_jwt_fresh_t, turn));
+    ctx = fresh->ctx;
 
     if (ngx_http_weir_jwt_request_judge(ctx) == NGX_OK) {
         return;
     }
 
-    reason = weir_token_verify(&ctx->token, &ctx->issuer->token);
+    reason = weir_token_verify(&fresh->token, &ctx->issuer->token);
+    memory = ctx->main->memory;
 
     if (reason == WEIR_TOKEN_OK) {
-        weir_remembered_add(ctx->main->memory->verified, ctx->digest);
+        weir_remembered_add(memory->verified, fresh->digest);
 
     } else if (reason == WEIR_TOKEN_BAD_SIGNATURE) {
-        weir_remembered_add(ctx->main->memory->refused, ctx->digest);
+        weir_remembered_add(memory->refused, fresh->digest);
     }
 
     (void) ngx_http_weir_jwt_request_end(ctx, reason);
@@ -394,32 +440,40 @@ ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn)
 static void
 ngx_http_weir_jwt_request_accept(ngx_http_weir_jwt_ctx_t *ctx)
 {
+    uint64_t                          revision;
     ngx_log_t                        *log;
     ngx_http_weir_jwt_known_t        *known;
+    ngx_http_weir_jwt_fresh_t        *fresh;
     ngx_http_weir_jwt_known_table_t  *table;
 
-    ctx->claims = ctx->token.claims;
+    fresh = ctx->fresh;
     log = ctx->request->connection->log;
+
+    ctx->claims = fresh->token.claims;
 
     if (ctx->main->known == NULL) {
         ctx->main->known = ngx_http_weir_jwt_known_create(log);
     }
 
     table = ctx->main->known;
-    known = table ? ngx_http_weir_jwt_known_add(table, ctx->text, &ctx->token,
-                                                log)
+    known = table ? ngx_http_weir_jwt_known_add(table, ctx->text,
+                                                &fresh->token, log)
                   : NULL;
     if (known == NULL) {
+        revision = 0;
+        ngx_http_weir_jwt_request_believe(ctx, fresh->expires, &revision);
         return;
     }
 
     known->issuer = ctx->issuer;
-    known->expires = ctx->expires;
+    known->expires = fresh->expires;
     known->since = ngx_time();
     ngx_memcpy(known->keys, ctx->issuer->keys, sizeof(known->keys));
 
     ngx_http_weir_jwt_known_keep(known);
     ctx->known = known;
+
+    ngx_http_weir_jwt_request_believe(ctx, fresh->expires, &known->revision);
 }
 
 
@@ -527,11 +581,12 @@ ngx_http_weir_jwt_request_cleanup(void *data)
 {
     ngx_http_weir_jwt_ctx_t  *ctx = data;
 
-    ngx_http_weir_jwt_turn_leave(&ctx->turn);
-
     if (ctx->known) {
         ngx_http_weir_jwt_known_release(ctx->known);
     }
 
-    weir_token_release(&ctx->token);
+    if (ctx->fresh) {
+        ngx_http_weir_jwt_turn_leave(&ctx->fresh->turn);
+        weir_token_release(&ctx->fresh->token);
+    }
 }

@@ -181,7 +181,7 @@ is_deeply [sort keys %statuses], [401, 503], '... and the flood is refused, in p
 cmp_ok $statuses{401}, '<=', 1024 + 200, '... what is more than may wait';
 is scalar(grep { /^503/ && $_ ne '503 1' } split /\n/, slurp("$dir/logs/retry.log")), 0,
     '... which says when to try again';
-like $busy->{body} // '', qr/Too many new tokens/, '... and why';
+like $busy->{body} // '', qr/Too many tokens wait/, '... and why';
 is answered(send_from('127.0.0.1', '/api/after', token(sub => 'after'))), 200,
     'afterwards the address is as good as others';
 
