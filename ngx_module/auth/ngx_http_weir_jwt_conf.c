@@ -161,6 +161,7 @@ ngx_http_weir_jwt_conf_set_source(ngx_conf_t *cf,
     jlcf->name = name;
 
     if (source == NGX_HTTP_WEIR_JWT_HEADER) {
+        ngx_strlow(name.data, name.data, name.len);
         return NGX_CONF_OK;
     }
 

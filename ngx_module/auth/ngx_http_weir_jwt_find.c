@@ -132,7 +132,7 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
     ngx_str_t   *name;
     ngx_uint_t   bearer, n;
 
-    static ngx_str_t  authorization = ngx_string("Authorization");
+    static ngx_str_t  authorization = ngx_string("authorization");
 
     name = conf->source == NGX_HTTP_WEIR_JWT_HEADER ? &conf->name
                                                     : &authorization;
@@ -153,7 +153,10 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
 }
 
 
-/* The number of lines of that name, and the value of the last one. */
+/*
+ * The number of lines of that name, which is in lower case, and the value of the
+ * last one.
+ */
 
 static ngx_uint_t
 ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
@@ -169,8 +172,16 @@ ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
-            if (h[i].key.len == name->len && h[i].hash != 0
-                && ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
+
+            if (h[i].key.len != name->len || h[i].hash == 0) {
+                continue;
+            }
+
+            /* a line that a module has added may have its name only */
+
+            if (h[i].lowcase_key
+                ? ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0
+                : ngx_strncasecmp(h[i].key.data, name->data, name->len) == 0)
             {
                 value->data = (char *) h[i].value.data;
                 value->len = h[i].value.len;
@@ -192,20 +203,22 @@ ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
 static ngx_uint_t
 ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text)
 {
-    size_t  len;
+    size_t       len;
+    const char  *p;
 
-    static char  scheme[] = "Bearer";
-
-    len = sizeof(scheme) - 1;
+    p = text->data;
+    len = sizeof("Bearer") - 1;
 
     if (text->len < len
-        || ngx_strncasecmp((u_char *) text->data, (u_char *) scheme, len) != 0
-        || (text->len > len && weir_is_tchar(text->data[len])))
+        || (p[0] | 0x20) != 'b' || (p[1] | 0x20) != 'e'
+        || (p[2] | 0x20) != 'a' || (p[3] | 0x20) != 'r'
+        || (p[4] | 0x20) != 'e' || (p[5] | 0x20) != 'r'
+        || (text->len > len && weir_is_tchar(p[len])))
     {
         return 0;
     }
 
-    while (len < text->len && text->data[len] == ' ') {
+    while (len < text->len && p[len] == ' ') {
         len++;
     }
 

@@ -71,8 +71,8 @@ typedef struct {
     /* with issuers */
     ngx_uint_t            optional;   /* bool */
     ngx_http_weir_jwt_source_e  source;
-    ngx_str_t             name;       /* of the header; of the variable of the
-                                         cookie, in lower case */
+    ngx_str_t             name;       /* of the header, in lower case; of the
+                                         variable of the cookie */
 
     ngx_array_t          *rules;      /* of ngx_http_weir_jwt_rule_t, or NULL */
 
