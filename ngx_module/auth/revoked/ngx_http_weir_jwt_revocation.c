@@ -277,7 +277,8 @@ ngx_http_weir_jwt_revocation_check(ngx_http_weir_jwt_revocation_t *revocation,
     }
 
     if (!weir_claims_issued(claims, &issued)
-        || expires - issued > (int64_t) revocation->keep)
+        || expires - issued > (int64_t) revocation->keep
+                              + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY)
     {
         return NGX_HTTP_WEIR_JWT_REVOCATION_OUTLIVES;
     }

@@ -25,6 +25,9 @@
 #define NGX_HTTP_WEIR_JWT_REVOKED_STREAM   "weir:revoked"
 #define NGX_HTTP_WEIR_JWT_REVOKED_TRIMMED  "weir:revoked:trimmed"
 
+/* s: the most that leeway may be; entries are kept that much longer */
+#define NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY   600
+
 
 /* An ID of the stream. */
 typedef struct {

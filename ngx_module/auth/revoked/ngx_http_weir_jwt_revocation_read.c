@@ -14,10 +14,6 @@
 #include "http/ngx_http_weir_clock.h"
 
 
-/* s: by which clocks of issuers may be ahead, the most that leeway may be */
-#define NGX_HTTP_WEIR_JWT_REVOKED_AHEAD  600
-
-
 /* The fields of XINFO STREAM that are used. */
 typedef struct {
     uint64_t                        added;
@@ -253,7 +249,7 @@ ngx_http_weir_jwt_revocation_find_gap(ngx_http_weir_jwt_follower_t *f,
     if (ngx_http_weir_jwt_revocation_compare_id(&f->sh->position, &id) < 0) {
         weir_revoked_raise(table, id.ms / 1000,
                            f->revocation->keep
-                           + NGX_HTTP_WEIR_JWT_REVOKED_AHEAD);
+                           + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
         f->sh->position = id;
         raised = 1;
     }
@@ -390,20 +386,19 @@ ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
     if (message->kind == WEIR_REVOKED_ID) {
         before = INT64_MAX;
         until = (message->time < 0 ? added + keep : message->time)
-                + NGX_HTTP_WEIR_JWT_REVOKED_AHEAD;
+                + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY;
 
     } else {
         before = message->time < 0
                  ? added
                  : ngx_min(message->time,
-                           added + NGX_HTTP_WEIR_JWT_REVOKED_AHEAD);
-        until = before + keep + NGX_HTTP_WEIR_JWT_REVOKED_AHEAD;
+                           added + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
+        until = before + keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY;
     }
 
     if (until < now
-        || (now <= table->floor_until
-            && table->floor >= (message->kind == WEIR_REVOKED_ID ? added
-                                                                 : before)))
+        || weir_revoked_covers(table, message->kind == WEIR_REVOKED_ID
+                                      ? added : before, now))
     {
         /* no such token is accepted any more, or all are below the floor */
         return;
@@ -414,7 +409,7 @@ ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
 
     ngx_shmtx_lock(&f->revocation->shpool->mutex);
     room = weir_revoked_add(table, digest, before, until, now,
-                            keep + NGX_HTTP_WEIR_JWT_REVOKED_AHEAD);
+                            keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
     ngx_shmtx_unlock(&f->revocation->shpool->mutex);
 
     (void) ngx_atomic_fetch_add(&f->sh->applied, 1);
@@ -425,7 +420,7 @@ ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "weir_jwt_revocation: there is no room for another"
                       " revocation beside %uD; all tokens that were issued"
-                      " before now are refused; make \"size\" larger",
+                      " up to now are refused; make \"size\" larger",
                       table->max);
     }
 }

@@ -120,8 +120,10 @@ static void changed(weir_revoked_t *revoked)
     __atomic_fetch_add(&revoked->revision, 1, __ATOMIC_RELEASE);
 }
 
-void weir_revoked_raise(weir_revoked_t *revoked, int64_t floor, int64_t keep)
+void weir_revoked_raise(weir_revoked_t *revoked, int64_t time, int64_t keep)
 {
+    int64_t floor = time + WEIR_REVOKED_AHEAD;
+
     if (floor <= revoked->floor)
         return;
 
@@ -173,6 +175,11 @@ bool weir_revoked_add(weir_revoked_t *revoked, const uint8_t digest[WEIR_REVOKED
     changed(revoked);
 
     return true;
+}
+
+bool weir_revoked_covers(const weir_revoked_t *revoked, int64_t time, int64_t now)
+{
+    return weir_revoked_is_below(revoked, time + WEIR_REVOKED_AHEAD, now);
 }
 
 bool weir_revoked_is_below(const weir_revoked_t *revoked, int64_t issued, int64_t now)

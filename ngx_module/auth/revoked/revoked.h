@@ -7,7 +7,8 @@
  *
  * No entry is evicted: its token would be accepted again. Into a full table another entry is taken by
  * raising the floor to the present: all tokens that were issued up to then are revoked, for as long
- * as any of them could be accepted, so no entry is needed any more and the table is empty.
+ * as any of them could be accepted, so no entry is needed any more and the table is empty. The clock
+ * of an issuer may be ahead, so the floor is that much later.
  *
  * An entry is complete before it is linked, so a process that is killed while it has the lock leaves
  * a table that can be used.
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #define WEIR_REVOKED_DIGEST 16 /* bytes */
+#define WEIR_REVOKED_AHEAD 30  /* s */
 
 typedef enum { WEIR_REVOKED_ID, WEIR_REVOKED_SUBJECT } weir_revoked_kind_t;
 
@@ -65,8 +67,14 @@ void weir_revoked_digest(const weir_revoked_t *revoked, weir_revoked_kind_t kind
 bool weir_revoked_add(weir_revoked_t *revoked, const uint8_t digest[WEIR_REVOKED_DIGEST],
                       int64_t before, int64_t until, int64_t now, int64_t keep);
 
-/* Raises the floor: tokens issued up to that time are revoked, until that time and keep. */
-void weir_revoked_raise(weir_revoked_t *revoked, int64_t floor, int64_t keep);
+/*
+ * Raises the floor: tokens issued up to that time and WEIR_REVOKED_AHEAD are revoked, until keep
+ * later.
+ */
+void weir_revoked_raise(weir_revoked_t *revoked, int64_t time, int64_t keep);
+
+/* True if an entry for tokens issued up to that time is not needed, as they are below the floor. */
+bool weir_revoked_covers(const weir_revoked_t *revoked, int64_t time, int64_t now);
 
 /* True if a token that was issued at that time is revoked by the floor. */
 bool weir_revoked_is_below(const weir_revoked_t *revoked, int64_t issued, int64_t now);
