@@ -42,6 +42,9 @@ const weir_ctl_option_t weir_ctl_options[] = {
     {"once", 0, WEIR_CTL_FLAG, ARG(once), NULL, "print once, and end", 0, 0},
     {"slow", 0, WEIR_CTL_FLAG, ARG(slow), NULL, "the slowest first, instead of the newest", 0, 0},
     {"errors", 0, WEIR_CTL_FLAG, ARG(errors), NULL, "those with an error only", 0, 0},
+    {"exp", 0, WEIR_CTL_TEXT, ARG(exp), "SECONDS", "exp of the token, in seconds since 1970", 0, 0},
+    {"before", 0, WEIR_CTL_TEXT, ARG(before), "SECONDS",
+     "tokens issued up to that time, in seconds since 1970 (now)", 0, 0},
     {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB, up to 1024 (64)",
      1, 1024},
 };

@@ -35,6 +35,7 @@ typedef struct {
     bool all, follow, yes, new_group, mend;
     const char *group, *from, *type, *aggregate, *since, *until;
     const char *listen, *file, *url, *backend, *window;
+    const char *exp, *before;
     bool slow, errors, once;
     int partition;    /* -1: not given */
     int count;        /* of lines */

@@ -195,10 +195,6 @@ ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
         count = NGX_HTTP_WEIR_JWT_COUNT_SEVERAL;
         break;
 
-    case NGX_HTTP_WEIR_JWT_BUSY:
-        count = NGX_HTTP_WEIR_JWT_COUNT_BUSY;
-        break;
-
     case NGX_HTTP_WEIR_JWT_REFUSED:
         count = ctx->reason;
         break;

@@ -28,7 +28,6 @@ typedef enum {
     NGX_HTTP_WEIR_JWT_COUNT_ABSENT = WEIR_TOKEN_REASONS,
     NGX_HTTP_WEIR_JWT_COUNT_SEVERAL,
     NGX_HTTP_WEIR_JWT_COUNT_FORBIDDEN, /* weir_jwt_require */
-    NGX_HTTP_WEIR_JWT_COUNT_BUSY,      /* too many wait to be verified */
     NGX_HTTP_WEIR_JWT_COUNTS
 } ngx_http_weir_jwt_count_e;
 

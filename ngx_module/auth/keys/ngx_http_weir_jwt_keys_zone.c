@@ -414,9 +414,6 @@ ngx_http_weir_jwt_keys_count_name(ngx_uint_t count)
     case NGX_HTTP_WEIR_JWT_COUNT_FORBIDDEN:
         return "insufficient_scope";
 
-    case NGX_HTTP_WEIR_JWT_COUNT_BUSY:
-        return "busy";
-
     default:
         return weir_token_reason_name(count);
     }

@@ -2,16 +2,16 @@
  * Revoked tokens: a table in memory that processes share. The caller holds a lock for every call
  * but those that say otherwise.
  *
- * An entry is about the tokens with an ID (jti), or with a subject, of an issuer. It holds for those
- * that were issued up to a time, and is kept until none of them can be accepted any more.
+ * An entry is about the tokens with an ID (jti), or with a subject, of an issuer. It holds for
+ * those that were issued up to a time, and is kept until none of them can be accepted any more.
  *
- * No entry is evicted: its token would be accepted again. Into a full table another entry is taken by
- * raising the floor to the present: all tokens that were issued up to then are revoked, for as long
- * as any of them could be accepted, so no entry is needed any more and the table is empty. The clock
- * of an issuer may be ahead, so the floor is that much later.
+ * No entry is evicted: its token would be accepted again. Into a full table another entry is taken
+ * by raising the floor to the present: all tokens that were issued up to then are revoked, for as
+ * long as any of them could be accepted, so no entry is needed any more and the table is empty. The
+ * clock of an issuer may be ahead, so the floor is that much later.
  *
- * An entry is complete before it is linked, so a process that is killed while it has the lock leaves
- * a table that can be used.
+ * An entry is complete before it is linked, so a process that is killed while it has the lock
+ * leaves a table that can be used.
  */
 #ifndef WEIR_REVOKED_H
 #define WEIR_REVOKED_H

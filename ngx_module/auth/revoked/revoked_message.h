@@ -4,8 +4,8 @@
  *     iss ISSUER jti ID [exp SECONDS]
  *     iss ISSUER sub SUBJECT [before SECONDS]
  *
- * exp is that of the token, before the time up to which its tokens were issued, both in seconds since
- * the epoch. Other names are ignored.
+ * exp is that of the token, before the time up to which its tokens were issued, both in seconds
+ * since the epoch. Other names are ignored.
  */
 #ifndef WEIR_REVOKED_MESSAGE_H
 #define WEIR_REVOKED_MESSAGE_H

@@ -1,6 +1,6 @@
 /*
- * A queue that is fair to sources: the next item is the oldest of the source that has waited longest
- * for its turn, so a source with many items delays the others by one item each.
+ * A queue that is fair to sources: the next item is the oldest of the source that has waited
+ * longest for its turn, so a source with many items delays the others by one item each.
  *
  * The queue has a bound. If it is full, the newest item of the source with most items leaves it, or
  * the new item finds no place if its own source would have most. So no source can keep the others

@@ -5,13 +5,14 @@
  * a signature.
  *
  * The digest is a MAC of the token and of its issuer's keys, under a secret of the table. So nobody
- * can find another token with the digest of a good one, a change of the keys forgets the tokens that
- * were signed with the previous ones, and the memory contains no token.
+ * can find another token with the digest of a good one, a change of the keys forgets the tokens
+ * that were signed with the previous ones, and the memory contains no token.
  *
  * There is no lock. A digest is four words, which are read and written one by one: a digest that is
- * being replaced, by one process or by two at a time, is a mixture of words of several, which equals
- * no other digest (each word has 64 bits that nobody can choose). A process that is killed while it
- * writes leaves such a mixture. So the worst that can happen is that a digest is forgotten.
+ * being replaced, by one process or by two at a time, is a mixture of words of several, which
+ * equals no other digest (each word has 64 bits that nobody can choose). A process that is killed
+ * while it writes leaves such a mixture. So the worst that can happen is that a digest is
+ * forgotten.
  */
 #ifndef WEIR_REMEMBERED_H
 #define WEIR_REMEMBERED_H

@@ -89,6 +89,29 @@ revoke(jti => 'marker');
 becomes(fresh(jti => 'marker'), 401, 'a marker');
 is statuses(fresh(jti => 'mine')), 200, 'the jti of another issuer';
 
+# --- weirctl ---
+
+spit("$dir/weir.conf", "database = host=$dir dbname=none\nredis = redis://127.0.0.1:$redis/0\n");
+sub weirctl {
+    open my $out, '-|', "$Bin/../../../build/weirctl -c $dir/weir.conf @_ 2>&1" or die $!;
+    local $/;
+    my $text = <$out>;
+    close $out;
+    return ($? >> 8) . " $text";
+}
+my $carol = fresh(sub => 'carol', jti => 'c1');
+my $dave  = fresh(sub => 'dave', jti => 'd1');
+is statuses($carol) . statuses($dave), '200200', 'two tokens';
+like weirctl('revoke', 'jti', $issuer, 'c1', '--exp', time + 3600), qr/^0 stream +weir:revoked\n/,
+    'weirctl revoke jti';
+becomes($carol, 401, '... its token');
+like weirctl('revoke', 'sub', $issuer, 'dave', '--json'), qr/^0 .*"entry": ?"\d+-\d+"/s,
+    'weirctl revoke sub, which needs no database';
+becomes($dave, 401, '... its tokens');
+like weirctl('revoke', 'sub', $issuer, 'dave', '--before', 'now'),
+    qr/^2 .*"now" must be a number of seconds/, '... a time that is none';
+like weirctl('revoke', 'sub', $issuer, '--json', "''"), qr/^2 .*the sub is empty/, '... no name';
+
 # --- what must be known of a token ---
 
 my %timeless = %{ claims() };
