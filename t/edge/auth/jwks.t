@@ -7,6 +7,7 @@ use FindBin '$Bin';
 use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
 use IO::Socket::INET;
 use Issuer;
+use JSON::PP 'decode_json';
 use Scene;
 use Test::More;
 use Token;
@@ -27,6 +28,8 @@ start_edge(<<"HTTP", <<'SERVER', workers => 2, events => 'worker_connections 204
     }
 HTTP
     location / { weir_jwt main; proxy_pass http://UPSTREAM; }
+    location = /metrics { weir_jwt off; weir_metrics; }
+    location = /status { weir_jwt off; weir_status; }
     location /any {
         satisfy any; allow 127.0.0.1; deny all;
         weir_jwt main;
@@ -111,6 +114,33 @@ until_true('the worker is replaced', sub { my @w = workers(); @w == 2 && !grep {
 until_true('another worker fetches', sub { status($main) == 200 });
 pass 'another worker fetches when the one that did was killed';
 is_deeply [map { status($_) } ($next) x 10], [(200) x 10], '... and nothing was lost';
+
+# --- metrics ---
+
+sub metric { my ($name, $labels) = @_;
+    return get('/metrics')->{content} =~ /^\Q$name\E\Q$labels\E (\d+)$/m ? $1 : undef;
+}
+is metric('weir_jwt_keys', '{issuer="main"}'), 2, 'metrics: the keys of the set';
+ok defined metric('weir_jwt_keys_age_seconds', '{issuer="main"}'), '... their age';
+cmp_ok metric('weir_jwt_fetches_total', '{issuer="main",result="changed"}'), '>=', 4, '... fetches';
+$before = metric('weir_jwt_tokens_total', '{issuer="main",result="verified"}');
+status($next) for 1 .. 5;
+is metric('weir_jwt_tokens_total', '{issuer="main",result="verified"}'), $before + 5,
+    '... tokens that were verified, each once';
+for my $refusal (['expired', token_of('main', exp => 1)], ['bad_signature', $main =~ s/.{8}$/AAAAAAAA/r],
+    ['not_compact', 'a'], ['unknown_key', unknown()])
+{
+    my ($result, $token) = @$refusal;
+    $before = metric('weir_jwt_tokens_total', "{issuer=\"main\",result=\"$result\"}");
+    status($token);
+    is metric('weir_jwt_tokens_total', "{issuer=\"main\",result=\"$result\"}"), $before + 1,
+        "... and refused: $result";
+}
+my $status = decode_json(get('/status')->{content})->{issuers}{main};
+is $status->{keys}, 2, 'weir_status: the keys';
+cmp_ok $status->{fetches}{changed}, '>=', 4, '... fetches';
+cmp_ok $status->{tokens}{verified}, '>', 5, '... tokens';
+is $status->{failing} ? 1 : 0, 0, '... and whether the last fetch failed';
 
 # --- reload ---
 
