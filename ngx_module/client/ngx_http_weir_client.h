@@ -156,6 +156,7 @@ ngx_http_weir_client_busy(ngx_http_weir_client_t *client)
     return client->done != NULL;
 }
 
+
 /* Of the answer; 0 if there is none. */
 static ngx_inline unsigned
 ngx_http_weir_client_status(ngx_http_weir_client_t *client,
@@ -164,6 +165,7 @@ ngx_http_weir_client_status(ngx_http_weir_client_t *client,
     return outcome->how == NGX_HTTP_WEIR_CLIENT_ANSWERED
            ? client->answer->status : 0;
 }
+
 
 /* Ends a request without calling done, and closes the connection. */
 void ngx_http_weir_client_close(ngx_http_weir_client_t *client);

@@ -5,7 +5,7 @@
  *     caches    the metrics of cache zones
  *     breakers  the metrics of breakers
  *     exporter  the metrics of weir_exporter
- *     tokens    the metrics of weir_jwt
+ *     tokens/   the metrics of weir_jwt
  *     series    the metrics of routes and upstreams
  *     labels    the labels of a series
  *     percentiles  of these, of the last minute, quarter of an hour and hour

@@ -5,7 +5,7 @@
  *     breakers  the breakers
  *     series    routes and upstreams
  *     exporter  weir_exporter
- *     tokens    the issuers of weir_jwt
+ *     tokens/   the issuers of weir_jwt
  */
 
 #ifndef _NGX_HTTP_WEIR_STATUS_H_INCLUDED_

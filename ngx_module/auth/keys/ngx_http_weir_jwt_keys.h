@@ -93,7 +93,7 @@ void ngx_http_weir_jwt_keys_start(ngx_http_weir_jwt_keys_t *keys);
 void ngx_http_weir_jwt_keys_stop(void *keys);
 
 /*
- * take: makes token->keys and digest those of the newest set.  NGX_OK, or
+ * wait: makes token->keys and digest those of the newest set.  NGX_OK, or
  * NGX_DECLINED if there is none that may be used.  *generation becomes that of
  * the set, 0 without one.
  */

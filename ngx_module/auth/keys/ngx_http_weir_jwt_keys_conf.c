@@ -19,6 +19,8 @@
 #define NGX_HTTP_WEIR_JWT_KEYS_TIMEOUT       5000
 
 
+static ngx_int_t ngx_http_weir_jwt_keys_conf_server(ngx_conf_t *cf,
+    ngx_http_weir_jwt_keys_t *keys);
 static char *ngx_http_weir_jwt_keys_conf_parameters(ngx_conf_t *cf,
     ngx_http_weir_jwt_keys_t *keys);
 static ngx_int_t ngx_http_weir_jwt_keys_conf_time(ngx_conf_t *cf,
@@ -38,7 +40,6 @@ ngx_http_weir_jwt_keys_t *
 ngx_http_weir_jwt_keys_conf(ngx_conf_t *cf, ngx_str_t *name,
     weir_token_issuer_t *token, u_char *digest)
 {
-    char                      *fault;
     ngx_str_t                 *value;
     ngx_pool_cleanup_t        *cln;
     ngx_http_weir_jwt_keys_t  *keys;
@@ -88,25 +89,38 @@ ngx_http_weir_jwt_keys_conf(ngx_conf_t *cf, ngx_str_t *name,
                ? keys : NULL;
     }
 
+    return ngx_http_weir_jwt_keys_conf_server(cf, keys) == NGX_OK ? keys : NULL;
+}
+
+
+/* The URL, and TLS; NGX_OK, or NGX_ERROR (logged). */
+
+static ngx_int_t
+ngx_http_weir_jwt_keys_conf_server(ngx_conf_t *cf,
+    ngx_http_weir_jwt_keys_t *keys)
+{
+    char  *fault;
+
     fault = ngx_http_weir_jwt_keys_conf_url(cf, keys);
 
     if (fault == NGX_CONF_OK) {
-        return keys;
+        return NGX_OK;
     }
 
     if (fault != NGX_CONF_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid jwks \"%V\" of \"weir_jwt_issuer\" \"%V\":"
-                           " %s", &keys->source, name, fault);
+                           " %s", &keys->source, &keys->name, fault);
 
     } else if (keys->server.tls) {
         /* OpenSSL has logged the file and the reason before this line */
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "jwks \"%V\" of \"weir_jwt_issuer\" \"%V\" cannot use"
-                           " TLS with these parameters", &keys->source, name);
+                           " TLS with these parameters", &keys->source,
+                           &keys->name);
     }
 
-    return NULL;
+    return NGX_ERROR;
 }
 
 

@@ -2,7 +2,7 @@
  * Private to auth/keys/.
  *
  *     conf      the line jwks of an issuer
- *     wait      requests that wait for another set
+ *     wait      the set for a request; requests that wait for another one
  *     fetch     when a document is fetched, and its result
  *     log       the issuer's state in words
  *     file      a document in a file

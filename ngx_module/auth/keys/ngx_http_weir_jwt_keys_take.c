@@ -10,37 +10,6 @@
 
 #include "auth/keys/ngx_http_weir_jwt_keys_private.h"
 #include "common/hash/blake2b.h"
-#include "http/ngx_http_weir_clock.h"
-
-
-ngx_int_t
-ngx_http_weir_jwt_keys_use(ngx_http_weir_jwt_keys_t *keys,
-    uint64_t *generation)
-{
-    if (!keys->started && !keys->stopped) {
-        /* "master_process off" does not initialize what it reads later */
-        ngx_http_weir_jwt_keys_start(keys);
-    }
-
-    if (ngx_http_weir_jwt_keys_get(&keys->sh->generation) != keys->generation) {
-        ngx_http_weir_jwt_keys_take(keys);
-    }
-
-    *generation = keys->generation;
-
-    if (keys->generation == 0) {
-        return NGX_DECLINED;
-    }
-
-    if (keys->remote
-        && ngx_http_weir_ms()
-           > ngx_http_weir_jwt_keys_get(&keys->sh->confirmed) + keys->keep)
-    {
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
-}
 
 
 void

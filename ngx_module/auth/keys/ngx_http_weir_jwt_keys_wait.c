@@ -1,6 +1,6 @@
 /*
- * Requests whose token has a key that is not in the set, or for which there is
- * no set.  They wait for one fetch that begins after them: the issuer may have
+ * The set for a request; and requests whose token has a key that is not in the
+ * set, or for which there is no set.  They wait for one fetch that begins after them: the issuer may have
  * published the key a moment ago.  The bounds are those of the list, and one
  * fetch in NGX_HTTP_WEIR_JWT_KEYS_INTERVAL for all of them.
  */
@@ -11,6 +11,36 @@
 
 #include "auth/keys/ngx_http_weir_jwt_keys_private.h"
 #include "http/ngx_http_weir_clock.h"
+
+
+ngx_int_t
+ngx_http_weir_jwt_keys_use(ngx_http_weir_jwt_keys_t *keys,
+    uint64_t *generation)
+{
+    if (!keys->started && !keys->stopped) {
+        /* "master_process off" does not initialize what it reads later */
+        ngx_http_weir_jwt_keys_start(keys);
+    }
+
+    if (ngx_http_weir_jwt_keys_get(&keys->sh->generation) != keys->generation) {
+        ngx_http_weir_jwt_keys_take(keys);
+    }
+
+    *generation = keys->generation;
+
+    if (keys->generation == 0) {
+        return NGX_DECLINED;
+    }
+
+    if (keys->remote
+        && ngx_http_weir_ms()
+           > ngx_http_weir_jwt_keys_get(&keys->sh->confirmed) + keys->keep)
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
 
 
 ngx_int_t
