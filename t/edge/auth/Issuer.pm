@@ -64,7 +64,10 @@ sub publish {
 }
 
 # The requests that it got.
-sub fetches { my $name = shift; return map { decode_json($_) } split /\n/, slurp("$dir/$name/requests") }
+sub fetches {
+    my $name = shift;
+    return map { decode_json($_) } split /\n/, slurp("$dir/$name/requests");
+}
 
 sub until_fetched {
     my ($name, $n) = @_;

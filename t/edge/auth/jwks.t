@@ -110,7 +110,10 @@ sub fetching {
 my ($victim) = until_true('a worker fetches', sub { my @w = fetching(); @w && $w[0] });
 publish('issuer', 'main', 'next');
 kill 'KILL', $victim;
-until_true('the worker is replaced', sub { my @w = workers(); @w == 2 && !grep { $_ == $victim } @w });
+until_true('the worker is replaced', sub {
+    my @w = workers();
+    @w == 2 && !grep { $_ == $victim } @w;
+});
 until_true('another worker fetches', sub { status($main) == 200 });
 pass 'another worker fetches when the one that did was killed';
 is_deeply [map { status($_) } ($next) x 10], [(200) x 10], '... and nothing was lost';
@@ -127,8 +130,9 @@ $before = metric('weir_jwt_tokens_total', '{issuer="main",result="verified"}');
 status($next) for 1 .. 5;
 is metric('weir_jwt_tokens_total', '{issuer="main",result="verified"}'), $before + 5,
     '... tokens that were verified, each once';
-for my $refusal (['expired', token_of('main', exp => 1)], ['bad_signature', $main =~ s/.{8}$/AAAAAAAA/r],
-    ['not_compact', 'a'], ['unknown_key', unknown()])
+for my $refusal (['expired', token_of('main', exp => 1)],
+    ['bad_signature', $main =~ s/.{8}$/AAAAAAAA/r], ['not_compact', 'a'],
+    ['unknown_key', unknown()])
 {
     my ($result, $token) = @$refusal;
     $before = metric('weir_jwt_tokens_total', "{issuer=\"main\",result=\"$result\"}");
@@ -160,10 +164,13 @@ is status(unknown(), '/any'), 200, 'with "satisfy any" another module may admit 
 
 start_issuer('issuer', tls => 1);
 publish('issuer', 'main');
-until_true('the issuer is seen again', sub { status(unknown()); logged(qr/uses the set of 1 keys/) >= 3 });
+until_true('the issuer is seen again', sub {
+    status(unknown());
+    logged(qr/uses the set of 1 keys/) >= 3;
+});
 is status($main), 200, 'the issuer is back';
 
-is_deeply [logged(qr/\[(?:error|crit|alert|emerg)\]/) && grep { !/connect\(\) failed|recv\(\)|exited on signal 9/ }
-    logged(qr/\[(?:error|crit|alert|emerg)\]/)], [], 'no errors are logged';
+my @errors = logged(qr/\[(?:error|crit|alert|emerg)\]/);
+is_deeply [grep { !/exited on signal 9/ } @errors], [], 'no errors are logged';
 
 done_testing();

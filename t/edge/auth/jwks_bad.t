@@ -1,5 +1,5 @@
-# Issuers that lie, hang, are down, or are not who they say: a good set stays, and without one tokens
-# are answered with 503.
+# Issuers that lie, hang, are down, or are not who they say: a good set stays, and without one
+# tokens are answered with 503.
 use strict;
 use warnings;
 
@@ -33,14 +33,17 @@ my %wrong = (
     name     => "$secure ssl_trusted_certificate=authority.crt ssl_name=other.example",
     stranger => "$secure ssl_trusted_certificate=stranger.crt",
     system   => $secure,
-    plain    => 'https://127.0.0.1:' . issuer_port('lying') . '/ ssl_trusted_certificate=authority.crt',
+    plain    => 'https://127.0.0.1:' . issuer_port('lying')
+        . '/ ssl_trusted_certificate=authority.crt',
 );
 $jwks{"wrong_$_"} = $wrong{$_} for keys %wrong;
 $jwks{named} = "$secure ssl_trusted_certificate=authority.crt ssl_name=issuer.example";
 my $issuers = join '', map {
     "weir_jwt_issuer $_ { issuer https://issuer.example; audience api; jwks $jwks{$_}; }\n"
 } sort keys %jwks;
-my $locations = join '', map { "location /$_ { weir_jwt $_; proxy_pass http://UPSTREAM; }\n" } sort keys %jwks;
+my $locations = join '', map {
+    "location /$_ { weir_jwt $_; proxy_pass http://UPSTREAM; }\n"
+} sort keys %jwks;
 
 start_upstream(sub { answer('200 OK', [], 'in') });
 start_edge($issuers, <<"SERVER");
@@ -67,7 +70,9 @@ is status('/optional', $main), 503, 'an optional token is not ignored';
 is get('/optional')->{status}, 200, '... while none is needed';
 is status('/any', $main), 401, 'with "satisfy any" other modules are asked';
 is status('/silent', $main), 503, 'an issuer that never answers is as one that is down';
-until_true('it is logged', sub { logged(qr/"late" has no keys yet, and cannot use those at http:/) });
+until_true('it is logged', sub {
+    logged(qr/"late" has no keys yet, and cannot use those at http:/);
+});
 is scalar(logged(qr/"late" has no keys yet/)), 1, 'that is logged once';
 start_issuer('late');
 until_true('the set is there', sub { status('/late', $main) == 200 });
@@ -82,8 +87,10 @@ my %reason = (
     plain    => qr/the TLS handshake failed/,
 );
 for my $case (sort keys %wrong) {
-    is status("/wrong_$case", $main), 503, "no set is taken from a server that is not the issuer: $case";
-    until_true("$case is logged", sub { logged(qr/"wrong_$case" has no keys yet.*$reason{$case}/) });
+    is status("/wrong_$case", $main), 503, "no set of a server that is not the issuer: $case";
+    until_true("$case is logged", sub {
+        logged(qr/"wrong_$case" has no keys yet.*$reason{$case}/);
+    });
 }
 is status('/named', $main), 200, 'a server with the expected name is the issuer';
 
@@ -136,20 +143,21 @@ my @lies = (
 my $n = 0;
 for my $lie (@lies) {
     my ($how, $reason) = @$lie;
-    my $from = length slurp("$dir/logs/error.log");
+    my $log = "$dir/logs/error.log";
+    my $from = length slurp($log);
     behave('lying', %$how);
     is status('/lying', unknown()), 401, "lie $n: an unknown key";
     until_true("lie $n is logged", sub {
-        log_lines("$dir/logs/error.log", qr/"lying" keeps its keys for \d+ s at most, .*$reason/, $from);
+        log_lines($log, qr/"lying" keeps its keys for \d+ s at most, .*$reason/, $from);
     });
     is status('/lying', $main), 200, "... does not replace the good set: $reason";
 
     # the answers that are good again
-    $from = length slurp("$dir/logs/error.log");
+    $from = length slurp($log);
     publish('lying', 'main');
     until_true('it is good again', sub {
         status('/lying', unknown());
-        log_lines("$dir/logs/error.log", qr/"lying" can read its keys .* again, which are the same/, $from);
+        log_lines($log, qr/"lying" can read its keys .* again, which are the same/, $from);
     });
     $n++;
 }
@@ -157,7 +165,9 @@ for my $lie (@lies) {
 # Odd, but right.
 my $both = jwks('main', 'next');
 my $chunks = join '', map { sprintf "%x;a=b\r\n%s\r\n", length, $_ } $both =~ /(.{1,7})/sg;
-behave('lying', raw => "HTTP/1.1 103 Early\r\n\r\n${head}Transfer-Encoding: chunked\r\n\r\n${chunks}0\r\nX: y\r\n\r\n");
+my $early = "HTTP/1.1 103 Early\r\n\r\n";
+behave('lying',
+    raw => "$early${head}Transfer-Encoding: chunked\r\n\r\n${chunks}0\r\nX: y\r\n\r\n");
 is status('/lying', token_of('next')), 200, 'chunks, an interim answer and trailers are read';
 behave('lying', raw => "${head}\r\n$good");
 status('/lying', unknown());

@@ -52,18 +52,19 @@ my @bad = (
     ["@{[jwks('main')]}@{[' ' x (256 * 1024)]}", qr/more than 262144 bytes/],
 );
 for my $bad (@bad) {
-    my $from = length slurp("$dir/logs/error.log");
+    my $log = "$dir/logs/error.log";
+    my $from = length slurp($log);
     replace($bad->[0]);
     until_true('it is logged', sub {
-        log_lines("$dir/logs/error.log",
-            qr/"main" keeps its keys, and cannot use those of the file .*keys.jwks: .*$bad->[1]/, $from);
+        my $what = qr/"main" keeps its keys, and cannot use those of the file .*keys.jwks/;
+        log_lines($log, qr/$what: .*$bad->[1]/, $from);
     });
     is_deeply [statuses($next)], [(200) x 8], "a file that is not good changes nothing: $bad->[1]";
     replace(jwks('main', 'next'));
     until_true('it is good again', sub {
-        log_lines("$dir/logs/error.log", qr/"main" can read its keys at .* again/, $from);
+        log_lines($log, qr/"main" can read its keys at .* again/, $from);
     });
-    is scalar(log_lines("$dir/logs/error.log", qr/keeps its keys/, $from)), 1, '... and is logged once';
+    is scalar(log_lines($log, qr/keeps its keys/, $from)), 1, '... and is logged once';
 }
 
 unlink "$dir/keys.jwks" or die $!;
