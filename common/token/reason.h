@@ -27,7 +27,7 @@ typedef enum {
     WEIR_TOKEN_UNKNOWN_KEY,    /* no key of the issuer has this kid and fits alg */
     WEIR_TOKEN_AMBIGUOUS_KEY,  /* there is no kid, and more than one key fits alg */
     WEIR_TOKEN_BAD_SIGNATURE,
-    WEIR_TOKEN_NO_KEYS, /* the issuer's keys are not known, so nothing is known about the token */
+    WEIR_TOKEN_NO_KEYS,  /* the issuer's keys are not known, so nothing is known about the token */
     WEIR_TOKEN_NO_TURN,  /* too many tokens wait to be verified, so nothing is known about it */
     WEIR_TOKEN_REVOKED,  /* by its jti, its sub, or because it was issued before a time */
     WEIR_TOKEN_OUTLIVES, /* iat is missing, or it lives longer than revocations are kept */

@@ -74,8 +74,8 @@ typedef struct {
 typedef struct {
     uint64_t                        layout;        /* first member */
 
-    /* read with each token */
-    _Alignas(64) _Atomic uint64_t   generation;    /* of the set; 0: none */
+    /* read with each token, and seldom written */
+    _Atomic uint64_t                generation;    /* of the set; 0: none */
     _Atomic uint64_t                confirmed;     /* the issuer gave the set */
 
     /* the claim; see zone */
@@ -91,7 +91,7 @@ typedef struct {
 
     _Atomic uint64_t                fetches[NGX_HTTP_WEIR_JWT_FETCHES];
 
-    _Alignas(64) _Atomic uint64_t   tokens[NGX_HTTP_WEIR_JWT_COUNTS];
+    _Atomic uint64_t                tokens[NGX_HTTP_WEIR_JWT_COUNTS];
 
     /* under the mutex of the zone */
     ngx_http_weir_jwt_keys_stat_t   stat;          /* of a file */

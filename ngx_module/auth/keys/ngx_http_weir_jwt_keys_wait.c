@@ -1,8 +1,9 @@
 /*
  * The set for a request; and requests whose token has a key that is not in the
- * set, or for which there is no set.  They wait for one fetch that begins after them: the issuer may have
- * published the key a moment ago.  The bounds are those of the list, and one
- * fetch in NGX_HTTP_WEIR_JWT_KEYS_INTERVAL for all of them.
+ * set, or for which there is no set.  They wait for one fetch that begins after
+ * them: the issuer may have published the key a moment ago.  The bounds are
+ * those of the list, and one fetch in NGX_HTTP_WEIR_JWT_KEYS_INTERVAL for all of
+ * them.
  */
 
 #include <ngx_config.h>
