@@ -30,6 +30,7 @@ const char *weir_token_reason_text(weir_token_reason_t reason)
         [WEIR_TOKEN_NO_TURN] = "too many tokens wait to be verified",
         [WEIR_TOKEN_REVOKED] = "the token was revoked",
         [WEIR_TOKEN_OUTLIVES] = "the token has no iat, or lives longer than revocations are kept",
+        [WEIR_TOKEN_BOUND] = "the token is bound to another key, or to none",
         [WEIR_TOKEN_STALE] = "it is not known which tokens are revoked",
     };
 
@@ -64,6 +65,7 @@ const char *weir_token_reason_name(weir_token_reason_t reason)
         [WEIR_TOKEN_NO_TURN] = "no_turn",
         [WEIR_TOKEN_REVOKED] = "revoked",
         [WEIR_TOKEN_OUTLIVES] = "outlives",
+        [WEIR_TOKEN_BOUND] = "bound",
         [WEIR_TOKEN_STALE] = "revocations_unknown",
     };
 

@@ -32,6 +32,7 @@ typedef enum {
     WEIR_TOKEN_REVOKED,  /* by its jti, its sub, or because it was issued before a time */
     WEIR_TOKEN_OUTLIVES, /* iat is missing, or it lives longer than revocations are kept */
     WEIR_TOKEN_STALE,    /* it is not known which tokens are revoked */
+    WEIR_TOKEN_BOUND,    /* to a key that the client has not proved to have */
     WEIR_TOKEN_REASONS
 } weir_token_reason_t;
 

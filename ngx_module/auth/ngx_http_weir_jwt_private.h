@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
- * down in this order of files: module, variables, refuse, request, find, revoked/,
- * turn/, verified/, wait; conf, issuer.
+ * down in this order of files: module, variables, refuse, request, find, bound,
+ * revoked/, turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -51,6 +51,16 @@ typedef enum {
 } ngx_http_weir_jwt_source_e;
 
 
+/* What is asked of a token that is bound to a key of its holder. */
+typedef enum {
+    NGX_HTTP_WEIR_JWT_BOUND_IGNORE = 0,
+    NGX_HTTP_WEIR_JWT_BOUND_REFUSE,      /* it is refused */
+    NGX_HTTP_WEIR_JWT_BOUND_CERTIFICATE  /* it is bound to the certificate of the
+                                            client, RFC 8705; others are
+                                            refused */
+} ngx_http_weir_jwt_bound_e;
+
+
 typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
@@ -73,6 +83,8 @@ typedef struct {
     ngx_http_weir_jwt_source_e  source;
     ngx_str_t             name;       /* of the header, in lower case; of the
                                          variable of the cookie */
+
+    ngx_http_weir_jwt_bound_e  bound;
 
     ngx_array_t          *rules;      /* of ngx_http_weir_jwt_rule_t, or NULL */
 
@@ -165,6 +177,13 @@ ngx_int_t ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
 
 /* request: true if the claims of a verified token satisfy weir_jwt_require. */
 ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
+
+/*
+ * bound: true if a token with these claims is that of the client, as far as
+ * "bound" asks.
+ */
+ngx_uint_t ngx_http_weir_jwt_bound(ngx_http_request_t *r,
+    ngx_http_weir_jwt_bound_e bound, const json_t *claims);
 
 /*
  * refuse: answers 400, 401, 403 or 503, by the result; the value for the phase

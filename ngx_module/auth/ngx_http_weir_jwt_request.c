@@ -398,6 +398,14 @@ ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
                                   revision)];
     }
 
+    if (ctx->reason == WEIR_TOKEN_OK
+        && ctx->conf->bound != NGX_HTTP_WEIR_JWT_BOUND_IGNORE
+        && !ngx_http_weir_jwt_bound(ctx->request, ctx->conf->bound,
+                                    ctx->claims))
+    {
+        ctx->reason = WEIR_TOKEN_BOUND;
+    }
+
     ctx->result = ctx->reason == WEIR_TOKEN_OK ? NGX_HTTP_WEIR_JWT_VERIFIED
                                                : NGX_HTTP_WEIR_JWT_REFUSED;
 }
@@ -507,6 +515,7 @@ ngx_http_weir_jwt_request_compare(ngx_http_weir_jwt_ctx_t *ctx)
     ngx_str_t                 *values;
     ngx_uint_t                 i, j, has;
     weir_str_t                 text;
+    const json_t              *claim;
     ngx_http_weir_jwt_rule_t  *rule;
 
     rule = ctx->conf->rules->elts;
@@ -519,9 +528,8 @@ ngx_http_weir_jwt_request_compare(ngx_http_weir_jwt_ctx_t *ctx)
             has = weir_claims_have_scope(ctx->claims, text);
 
         } else if (rule[i].values == NULL) {
-            has = json_object_get(ctx->claims, rule[i].claim) != NULL
-                  && !json_is_null(json_object_get(ctx->claims,
-                                                   rule[i].claim));
+            claim = weir_claim_find(ctx->claims, rule[i].claim);
+            has = claim != NULL && !json_is_null(claim);
 
         } else {
             values = rule[i].values->elts;
