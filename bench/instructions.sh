@@ -37,7 +37,8 @@ scripts/packages.sh sanitize # valgrind
 make -s module
 
 declare -A http location
-contestants=(${ONLY:-none metrics traces-0 traces-10 traces-100 metrics-traces-10 bearer jwt jwt-require})
+contestants=(none metrics traces-0 traces-10 traces-100 metrics-traces-10 bearer jwt
+    jwt-require)
 export_to='weir_exporter otlp http://127.0.0.1:@collector@; weir_trace'
 http=([none]='' [metrics]='' [traces-0]="$export_to ratio=0;" [traces-10]="$export_to ratio=0.1;"
     [traces-100]="$export_to on;" [metrics-traces-10]="$export_to ratio=0.1;")
@@ -51,7 +52,8 @@ configure() {
     local dir=$bench_dir/$1
     mkdir -p "$dir/temp"
     bench_take_port "$1"
-    sed -e "s#@http@#${http[$1]:-}#" -e "s|@jwks@|$bench_dir/jwks|" -e "s|@location@|${location[$1]:-}|" \
+    sed -e "s#@http@#${http[$1]:-}#" -e "s|@location@|${location[$1]:-}|" \
+        -e "s|@jwks@|$bench_dir/jwks|" \
         -e "s|@collector@|${bench_port[collector]}|" bench/conf/instructions.conf |
         bench_fill "$1" >"$dir/contestant.conf"
     bench_modules "$1" bench/conf/instructions.conf >"$dir/modules.conf"
@@ -118,10 +120,10 @@ for name in "${contestants[@]}"; do
     case $name in bearer | jwt*) paths=(/1) ;; esac
     for path in "${paths[@]}"; do
         echo "bench: $name, $path" >&2
-        read -r before before_keeper < <(count "$name" $path $warm)
+        read -r before before_keeper < <(count "$name" "$path" "$warm")
         since=$(date +%s%3N)
-        read -r after after_keeper < <(count "$name" $path $((warm + requests)))
-        jq -n --arg name "$name" --arg path $path --argjson requests "$requests" \
+        read -r after after_keeper < <(count "$name" "$path" $((warm + requests)))
+        jq -n --arg name "$name" --arg path "$path" --argjson requests "$requests" \
             --argjson all $((after - before)) --argjson keeper $((after_keeper - before_keeper)) \
             --argjson last "$after_keeper" --argjson ms $(($(date +%s%3N) - since)) \
             '{$name, $path, instructions: (($all - $keeper) / $requests | round),

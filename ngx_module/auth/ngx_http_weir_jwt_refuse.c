@@ -15,6 +15,10 @@
 #include "http/ngx_http_weir.h"
 
 
+static ngx_str_t *ngx_http_weir_jwt_refuse_describe(
+    ngx_http_weir_jwt_ctx_t *ctx, weir_problem_t *problem);
+static ngx_str_t *ngx_http_weir_jwt_refuse_token(ngx_http_weir_jwt_ctx_t *ctx,
+    weir_problem_t *problem);
 static ngx_int_t ngx_http_weir_jwt_refuse_unavailable(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx, weir_problem_t *problem);
 static ngx_int_t ngx_http_weir_jwt_refuse_challenge(ngx_http_request_t *r,
@@ -34,67 +38,7 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
 
     ngx_memzero(&problem, sizeof(weir_problem_t));
 
-    switch (ctx->result) {
-
-    case NGX_HTTP_WEIR_JWT_ABSENT:
-        problem.status = NGX_HTTP_UNAUTHORIZED;
-        problem.title = "Token required";
-        problem.detail = WEIR_STR("The request has no token.");
-        challenge = &ctx->conf->realm;
-        break;
-
-    case NGX_HTTP_WEIR_JWT_SEVERAL:
-        problem.status = NGX_HTTP_BAD_REQUEST;
-        problem.title = "Several tokens";
-        problem.detail = WEIR_STR("The request has more than one token; send"
-                                  " one.");
-        challenge = &ctx->conf->invalid_request;
-        break;
-
-    case NGX_HTTP_WEIR_JWT_REFUSED:
-
-        if (ctx->reason == WEIR_TOKEN_NO_KEYS
-            || ctx->reason == WEIR_TOKEN_NO_TURN
-            || ctx->reason == WEIR_TOKEN_STALE)
-        {
-            problem.status = NGX_HTTP_SERVICE_UNAVAILABLE;
-            problem.title = "Token cannot be verified";
-            problem.detail = ctx->reason == WEIR_TOKEN_NO_KEYS
-                             ? WEIR_STR("The keys of the token's issuer are not"
-                                        " available now; retry after the time in"
-                                        " Retry-After.")
-                             : ctx->reason == WEIR_TOKEN_NO_TURN
-                             ? WEIR_STR("Too many tokens wait to be verified;"
-                                        " retry after the time in Retry-After.")
-                             : WEIR_STR("It is not known now which tokens were"
-                                        " revoked; retry after the time in"
-                                        " Retry-After.");
-            challenge = &ctx->conf->realm;
-            break;
-        }
-
-        problem.status = NGX_HTTP_UNAUTHORIZED;
-        problem.title = "Invalid token";
-
-        if (ctx->reason == WEIR_TOKEN_EXPIRED) {
-            problem.detail = WEIR_STR("The token has expired.");
-            challenge = &ctx->conf->expired_token;
-
-        } else {
-            problem.detail = WEIR_STR("The token is not one that is accepted"
-                                      " here.");
-            challenge = &ctx->conf->invalid_token;
-        }
-
-        break;
-
-    default: /* NGX_HTTP_WEIR_JWT_VERIFIED */
-        problem.status = NGX_HTTP_FORBIDDEN;
-        problem.title = "Insufficient scope";
-        problem.detail = WEIR_STR("The token does not permit this request.");
-        challenge = &ctx->conf->insufficient_scope;
-        break;
-    }
+    challenge = ngx_http_weir_jwt_refuse_describe(ctx, &problem);
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "weir_jwt refused the request: %s",
@@ -124,6 +68,85 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
     }
 
     return ngx_http_weir_send_problem(r, &problem);
+}
+
+
+/* Fills the problem by the result; returns the challenge. */
+
+static ngx_str_t *
+ngx_http_weir_jwt_refuse_describe(ngx_http_weir_jwt_ctx_t *ctx,
+    weir_problem_t *problem)
+{
+    switch (ctx->result) {
+
+    case NGX_HTTP_WEIR_JWT_ABSENT:
+        problem->status = NGX_HTTP_UNAUTHORIZED;
+        problem->title = "Token required";
+        problem->detail = WEIR_STR("The request has no token.");
+        return &ctx->conf->realm;
+
+    case NGX_HTTP_WEIR_JWT_SEVERAL:
+        problem->status = NGX_HTTP_BAD_REQUEST;
+        problem->title = "Several tokens";
+        problem->detail = WEIR_STR("The request has more than one token; send"
+                                   " one.");
+        return &ctx->conf->invalid_request;
+
+    case NGX_HTTP_WEIR_JWT_REFUSED:
+        return ngx_http_weir_jwt_refuse_token(ctx, problem);
+
+    default: /* NGX_HTTP_WEIR_JWT_VERIFIED */
+        problem->status = NGX_HTTP_FORBIDDEN;
+        problem->title = "Insufficient scope";
+        problem->detail = WEIR_STR("The token does not permit this request.");
+        return &ctx->conf->insufficient_scope;
+    }
+}
+
+
+/* The same for a token that is not believed, or of which nothing is known. */
+
+static ngx_str_t *
+ngx_http_weir_jwt_refuse_token(ngx_http_weir_jwt_ctx_t *ctx,
+    weir_problem_t *problem)
+{
+    problem->status = NGX_HTTP_SERVICE_UNAVAILABLE;
+    problem->title = "Token cannot be verified";
+
+    switch (ctx->reason) {
+
+    case WEIR_TOKEN_NO_KEYS:
+        problem->detail = WEIR_STR("The keys of the token's issuer are not"
+                                   " available now; retry after the time in"
+                                   " Retry-After.");
+        return &ctx->conf->realm;
+
+    case WEIR_TOKEN_NO_TURN:
+        problem->detail = WEIR_STR("Too many tokens wait to be verified; retry"
+                                   " after the time in Retry-After.");
+        return &ctx->conf->realm;
+
+    case WEIR_TOKEN_STALE:
+        problem->detail = WEIR_STR("It is not known now which tokens were"
+                                   " revoked; retry after the time in"
+                                   " Retry-After.");
+        return &ctx->conf->realm;
+
+    default:
+        break;
+    }
+
+    problem->status = NGX_HTTP_UNAUTHORIZED;
+    problem->title = "Invalid token";
+
+    if (ctx->reason == WEIR_TOKEN_EXPIRED) {
+        problem->detail = WEIR_STR("The token has expired.");
+        return &ctx->conf->expired_token;
+    }
+
+    problem->detail = WEIR_STR("The token is not one that is accepted here.");
+
+    return &ctx->conf->invalid_token;
 }
 
 

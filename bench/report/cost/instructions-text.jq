@@ -10,7 +10,8 @@ def percent($base): (. / $base - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %
 "",
 "| with              |  a hit |          |  proxied |          |",
 "|-------------------|-------:|---------:|---------:|---------:|",
-(reduce ($all[] | select(.path == "/hit/1") | .name) as $n ([]; if index($n) then . else . + [$n] end)
+(reduce ($all[] | select(.path == "/hit/1") | .name) as $n
+        ([]; if index($n) then . else . + [$n] end)
     | .[] as $name
     | of($name; "/hit/1") as $hit
     | of($name; "/1") as $proxied
@@ -24,7 +25,8 @@ def percent($base): (. / $base - 1) * 1000 | round / 10 | if . > 0 then "+\(.) %
 "|-------------------|--------:|---------:|",
 ("bearer", "jwt", "jwt-require"
     | of(.; "/1") as $proxied
-    | "| \(. | left(17)) | \($proxied | right(7)) | \($proxied | percent(of("bearer"; "/1")) | right(8)) |"),
+    | "| \(. | left(17)) | \($proxied | right(7)) "
+    + "| \($proxied | percent(of("bearer"; "/1")) | right(8)) |"),
 "",
 "Not in the table: what keeps the percentiles takes up to "
     + "\([.results[].keeper_per_second] | max) instructions a second."

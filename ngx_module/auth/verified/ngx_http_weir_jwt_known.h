@@ -62,8 +62,8 @@ ngx_http_weir_jwt_known_table_t *ngx_http_weir_jwt_known_create(
 void ngx_http_weir_jwt_known_destroy(ngx_http_weir_jwt_known_table_t *table);
 
 /*
- * The token of that text and of one of the issuers, or NULL.  It belongs to the table; the caller may keep
- * it with a reference of its own.
+ * The token of that text and of one of the issuers, or NULL.  It belongs to the
+ * table; the caller may keep it with a reference of its own.
  */
 ngx_http_weir_jwt_known_t *ngx_http_weir_jwt_known_find(
     ngx_http_weir_jwt_known_table_t *table, weir_str_t text, void **issuers,

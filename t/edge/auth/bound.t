@@ -21,8 +21,8 @@ start_upstream(sub { answer('200 OK', [], 'fresh') });
 # A certificate that nobody has signed; its digest.
 sub certificate {
     my ($name) = @_;
-    system('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', "/CN=$name", '-keyout',
-        "$dir/$name.key", '-out', "$dir/$name.crt", '-days', 2) == 0 or die 'openssl';
+    system('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', "/CN=$name",
+        '-keyout', "$dir/$name.key", '-out', "$dir/$name.crt", '-days', 2) == 0 or die 'openssl';
     my ($der) = slurp("$dir/$name.crt") =~ /-----BEGIN CERTIFICATE-----(.*?)-----END/s;
     return encode_base64url(sha256(decode_base64($der)));
 }
@@ -75,14 +75,15 @@ is by_tls($dpop, 'alice'), 401, '... one that is bound otherwise';
 is by_tls($alice, 'alice'), 200, '... the good one is good as before';
 is get('/plain', bearer($alice))->{status}, 401, '... without TLS';
 
-is get('/refuse', bearer($_))->{status}, 401, 'bound=refuse: a token that is bound' for $alice, $dpop;
+is get('/refuse', bearer($_))->{status}, 401, 'bound=refuse: a token that is bound'
+    for $alice, $dpop;
 is get('/refuse', bearer($free))->{status}, 200, '... one that is not';
 is get('/ignore', bearer($alice))->{status}, 200, 'without bound= nothing is asked';
 ok scalar(logged(qr/the token is bound to another key, or to none/)), 'the log says why';
 
 my %team = ('https://a.example/team' => 'blue');
-is get('/nested', bearer(token(%team, realm_access => { roles => ['user', 'owner'] })))->{status}, 200,
-    'a dot leads to a member of an object; a name may be a URL';
+is get('/nested', bearer(token(%team, realm_access => { roles => ['user', 'owner'] })))->{status},
+    200, 'a dot leads to a member of an object; a name may be a URL';
 is get('/nested', bearer(token(%team, 'realm_access.roles' => 'admin')))->{status}, 200,
     '... or is part of the name';
 is get('/nested', bearer(token(%team, realm_access => { roles => ['user'] })))->{status}, 403,

@@ -616,3 +616,78 @@ GET /t
 --- error_code: 204
 --- no_error_log
 without TLS
+
+
+
+=== TEST 56: bound= has three values
+--- http_config eval
+main::issuer()
+--- config
+location /t { weir_jwt x bound=dpop; }
+--- must_die
+--- error_log
+invalid value "bound=dpop" in "weir_jwt"; there are bound=certificate, bound=refuse, bound=ignore
+
+
+
+=== TEST 57: the zone is too small
+--- http_config
+weir_jwt_zone 4k;
+--- config
+--- must_die
+--- error_log
+invalid size "4k" in "weir_jwt_zone"; it is at least 64k
+
+
+
+=== TEST 58: revocation without Redis
+--- http_config
+weir_jwt_revocation keep=1h;
+--- config
+--- must_die
+--- error_log
+"weir_jwt_revocation" directive has no "redis="
+
+
+
+=== TEST 59: keep is too short
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main keep=1s;
+--- config
+--- must_die
+--- error_log
+invalid parameter "keep=1s" of "weir_jwt_revocation": it is a time of 1m to 366d
+
+
+
+=== TEST 60: staleness is too short
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main staleness=100ms;
+--- config
+--- must_die
+--- error_log
+invalid parameter "staleness=100ms" of "weir_jwt_revocation": it is a time of 2s to 1d
+
+
+
+=== TEST 61: an unknown parameter
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main off;
+--- config
+--- must_die
+--- error_log
+invalid parameter "off" of "weir_jwt_revocation": there are redis=, keep=, staleness= and size=
+
+
+
+=== TEST 62: the memory of revocations is too small
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main size=4k;
+--- config
+--- must_die
+--- error_log
+invalid parameter "size=4k" of "weir_jwt_revocation": it is a size of at least 64k

@@ -116,8 +116,8 @@ like weirctl('revoke', 'sub', $issuer, '--json', "''"), qr/^2 .*the sub is empty
 
 my %timeless = %{ claims() };
 delete $timeless{iat};
-is statuses(sign('main', '{"alg":"RS256","kid":"main"}', JSON::PP->new->encode(\%timeless))), 401,
-    'a token without iat';
+is statuses(sign('main', '{"alg":"RS256","kid":"main"}', JSON::PP->new->encode(\%timeless))),
+    401, 'a token without iat';
 is statuses(fresh(exp => time + 3 * 3600)), 401, '... that lives longer than revocations are kept';
 is statuses(fresh(exp => time + 2 * 3600 - 60)), 200, '... not longer';
 ok scalar(logged(qr/lives longer than revocations are kept/)), '... the log says why';
@@ -208,7 +208,8 @@ for my $worker (@workers) {
     becomes(fresh(jti => "killed $worker", iat => time + 100), 401, 'a worker was killed');
 }
 
-is join("\n", grep { !/exited on signal 9|no room for another/ } logged(qr/\[(alert|emerg|crit)\]/)),
+is join("\n",
+    grep { !/exited on signal 9|no room for another/ } logged(qr/\[(alert|emerg|crit)\]/)),
     '', 'no other alert';
 
 done_testing;

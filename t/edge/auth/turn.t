@@ -1,5 +1,5 @@
-# A flood of new tokens: signatures are verified in turn, other requests are answered in between, and
-# an address that floods does not delay the tokens of others.
+# A flood of new tokens: signatures are verified in turn, other requests are answered in between,
+# and an address that floods does not delay the tokens of others.
 #
 # The worker is stopped while requests are sent, so it finds all of them at once. What it then
 # answers, and in which order, is in its access log: the tests count lines, and measure no time.
@@ -26,7 +26,8 @@ new_key('main', $dir);
 system('openssl', 'ecparam', '-name', 'secp521r1', '-genkey', '-noout', '-out', "$dir/big.pem") == 0
     or die 'openssl';
 my $point = substr `openssl ec -in $dir/big.pem -pubout -outform DER 2>$dir/openssl.log`, -132;
-my $big = JSON::PP->new->canonical->encode({ kty => 'EC', crv => 'P-521', kid => 'big', use => 'sig',
+my $big = JSON::PP->new->canonical->encode({
+    kty => 'EC', crv => 'P-521', kid => 'big', use => 'sig',
     x => encode_base64url(substr $point, 0, 66), y => encode_base64url(substr $point, 66) });
 spit("$dir/main.jwks", jwks('main') =~ s/\]\}$/,$big]}/r);
 
@@ -203,7 +204,8 @@ $_->close for @forged;
 kill 'CONT', $worker;
 is $client->answer($good)->{status}, 200, 'a stream beside others that are reset';
 until_true('all are logged', sub { (() = seen()) >= $from + @forged + @streams + 2 });
-cmp_ok scalar(grep { m{ 499 /api/reset} } seen()), '>=', 15, 'streams that were reset are not answered';
+cmp_ok scalar(grep { m{ 499 /api/reset} } seen()), '>=', 15,
+    'streams that were reset are not answered';
 cmp_ok scalar(grep { m{ 499 /api/gone} } seen()), '>', 10, '... nor clients that have left';
 
 # --- variables before the access phase ---
