@@ -238,7 +238,7 @@ same({ map { /^detail=(.*)/ ? ($1 => 1) : () } keys %part }, \%detail,
     '... and each of its details');
 
 my %title;
-for my $file (@edge) { $title{$_} = 1 for slurp($file) =~ /problem\.title = "([^"]+)"/g }
+for my $file (@edge) { $title{$_} = 1 for slurp($file) =~ /problem(?:\.|->)title = "([^"]+)"/g }
 my ($problems) = $headers =~ /^## Problem documents\n(.*?)(?=^## |\z)/ms;
 same({ map { $_ => 1 } $problems =~ /^\| \d+ \| `([^`]+)` \|/mg }, \%title,
     '... and each problem document');
