@@ -38,13 +38,13 @@ $(shell mkdir -p $(OUT); [ "$$(cat $(OUT)/folder 2>/dev/null)" = "$(abspath $(DO
 endif
 
 NGX_SRC ?= /usr/share/nginx/src
-PKGS    := libevent libcurl jansson hiredis libpq cmocka openssl zlib
+PKGS    := libevent libcurl jansson hiredis libpq libseccomp cmocka openssl zlib
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CPPFLAGS_ALL = -I. -Ingx_module -Ibackend $(addprefix -I,$(filter-out backend/,$(dir $(DOMAIN)))) -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS))
 CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(HARDEN) -fPIE $(WARN) $(SANFLAGS) -MMD -MP
 LDFLAGS_ALL = -pie $(HARDEN_LD) $(SANFLAGS) $(LDFLAGS)
-LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq openssl zlib) -lpthread -lm
+LIBS    = $(shell pkg-config --libs libevent libcurl jansson hiredis libpq libseccomp openssl zlib) -lpthread -lm
 
 .PHONY: all module backend unit bench compile-flags lint clean
 all: module backend unit bench

@@ -23,6 +23,7 @@
 #include "operate/operate.h"
 #include "outbound/invalidation.h"
 #include "parts.h"
+#include "sandbox/sandbox.h"
 #include "settings.h"
 
 #include <assert.h>
@@ -295,6 +296,17 @@ static void set_up(app_t *app)
     };
 }
 
+/* Without it the process does all the same. */
+static void confine(const weir_settings_t *settings)
+{
+    char error[256];
+
+    if (settings->sandbox && !weir_sandbox_enter(error, sizeof(error)))
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "the process is not confined; \"sandbox = off\" turns this message off", "{s:s}",
+                 "reason", error);
+}
+
 static int run(app_t *app, int bits, const char *role)
 {
     struct event *term, *interrupt, *clock;
@@ -302,6 +314,7 @@ static int run(app_t *app, int bits, const char *role)
     bool started;
     sigset_t stops;
 
+    confine(&app->settings);
     signal(SIGPIPE, SIG_IGN);
     /* A signal that comes before its handler is set waits for it. */
     sigemptyset(&stops);

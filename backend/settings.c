@@ -26,6 +26,7 @@ static const char *const levels[] = {[WEIR_LOG_DEBUG] = "debug",
                                      [WEIR_LOG_WARN] = "warn",
                                      [WEIR_LOG_ERROR] = "error",
                                      NULL};
+static const char *const off_on[] = {"off", "on", NULL};
 static const char *const anonymous_keys[] = {[WEIR_KEYS_ANY] = "any",
                                              [WEIR_KEYS_UNGUESSABLE] = "unguessable",
                                              [WEIR_KEYS_REFUSED] = "refused",
@@ -44,6 +45,8 @@ static const weir_config_key_t keys[] = {
     {"sql", &weir_config_text, FIELD(sql), "", 0, 1024, .allowed = "at most 1024 bytes"},
     {"log_level", &weir_config_choice, FIELD(log_level), "info", 0, 0,
      .allowed = "debug, info, warn or error", .choices = levels},
+    {"sandbox", &weir_config_choice, FIELD(sandbox), "on", 0, 0, .allowed = "off or on",
+     .choices = off_on},
     {"body_limit", &weir_config_size, FIELD(body_limit), "64k", 1024, 16777216,
      .allowed = "a number of bytes from 1k to 16m, with k or m after it or nothing"},
     {"anonymous_keys", &weir_config_choice, FIELD(anonymous_keys), "any", 0, 0,

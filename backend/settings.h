@@ -19,6 +19,7 @@ typedef struct {
     char *redis;
     char *sql; /* has no effect; earlier versions read migrations from this folder */
     weir_log_level_t log_level;
+    int sandbox;       /* bool: the process confines itself; see sandbox/ */
     size_t body_limit; /* bytes */
     weir_anonymous_keys_t anonymous_keys;
     char *retry_attempts;  /* limits: "8, GROUP=20" */

@@ -40,7 +40,7 @@ bench_number --kept "$kept" 1 100
 scripts/packages.sh bench
 make -s module bench
 
-routes=275 # with which the page has more than 10,000 series
+routes=300 # with which the page has more than 10,000 series
 
 contestants=(none again sent killed hung busy partial series scraped)
 declare -A collector=([sent]=collector [killed]=mortal-collector [hung]=hung-collector

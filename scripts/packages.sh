@@ -17,7 +17,8 @@
 set -euo pipefail
 
 build=(gcc make pkg-config nginx nginx-dev libhiredis-dev libxxhash-dev libjansson-dev libpq-dev
-    libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev zlib1g-dev)
+    libevent-dev libcurl4-openssl-dev libssl-dev libseccomp-dev libcmocka-dev
+    zlib1g-dev)
 run=(postgresql python3-aiosmtpd curl jq)
 test=(perl libtest-nginx-perl libnginx-mod-http-lua libnginx-mod-http-headers-more-filter
     python3-h2 prometheus python3-prometheus-client python3-protobuf protobuf-compiler

@@ -33,5 +33,28 @@ ngx_uint_t ngx_http_weir_jwt_issuers(ngx_http_request_t *r);
 ngx_uint_t ngx_http_weir_jwt_issuer_counts(ngx_http_request_t *r, ngx_uint_t i,
     ngx_http_weir_jwt_counts_t *counts);
 
+/*
+ * weir_cache_authorized: the partition of a request for which the function above
+ * is true, with which its key in the cache begins; it is in the request's pool.
+ * Requests with different partitions never share a response.  *authorization
+ * becomes true if the token is the request's Authorization header.
+ *
+ * NGX_DECLINED: the response must not be shared at all; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_weir_jwt_share(ngx_http_request_t *r,
+    ngx_str_t *partition, ngx_uint_t *authorization);
+
+/*
+ * For a request that has a partition, and has waited since: true if its token is
+ * still good.
+ */
+ngx_uint_t ngx_http_weir_jwt_share_holds(ngx_http_request_t *r);
+
+/*
+ * Answers a request whose token is not good any longer: the value for the phase
+ * handler.  The request may have been freed when it returns.
+ */
+ngx_int_t ngx_http_weir_jwt_share_refuse(ngx_http_request_t *r);
+
 
 #endif /* _NGX_HTTP_WEIR_JWT_H_INCLUDED_ */

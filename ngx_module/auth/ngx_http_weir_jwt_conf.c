@@ -366,6 +366,7 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_init_ptr_value(conf->issuers, NULL);
     ngx_conf_merge_ptr_value(conf->rules, prev->rules, NULL);
+    ngx_http_weir_jwt_share_merge(cf, prev, conf);
 
     if (conf->issuers) {
         return ngx_http_weir_jwt_conf_challenges(cf, conf) == NGX_OK
@@ -380,10 +381,10 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"weir_jwt_require\" has no \"weir_jwt\" in location"
-                       " \"%V\", which may say \"weir_jwt off\" where nothing is"
-                       " required", &clcf->name);
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"weir_jwt_require\" has no \"weir_jwt\" in location \"%V\","
+                  " which may say \"weir_jwt off\" where nothing is required, in"
+                  " %V", &clcf->name, &conf->place);
 
     return NGX_CONF_ERROR;
 }

@@ -70,6 +70,13 @@ static ngx_command_t  ngx_http_weir_jwt_commands[] = {
       0,
       NULL },
 
+    { ngx_string("weir_cache_authorized"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_jwt_share_set,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -302,8 +309,13 @@ ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    if (ngx_http_weir_place(cf, &jlcf->place) != NGX_OK) {
+        return NULL;
+    }
+
     jlcf->issuers = NGX_CONF_UNSET_PTR;
     jlcf->rules = NGX_CONF_UNSET_PTR;
+    jlcf->share = NGX_CONF_UNSET_UINT;
 
     return jlcf;
 }

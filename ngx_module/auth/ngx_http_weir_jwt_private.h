@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
- * down in this order of files: module, variables, refuse, request, find, bound,
- * revoked/, turn/, verified/, wait; conf, issuer.
+ * down in this order of files: module, share, variables, refuse, request, find,
+ * bound, revoked/, turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -61,6 +61,17 @@ typedef enum {
 } ngx_http_weir_jwt_bound_e;
 
 
+/* weir_cache_authorized */
+typedef enum {
+    NGX_HTTP_WEIR_JWT_SHARE_OFF = 0,
+    NGX_HTTP_WEIR_JWT_SHARE_ALL,      /* all who meet the requirement */
+    NGX_HTTP_WEIR_JWT_SHARE_CLAIMS    /* those with the same claims */
+} ngx_http_weir_jwt_share_e;
+
+
+#define NGX_HTTP_WEIR_JWT_REQUIREMENT  32   /* digits */
+
+
 typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
@@ -73,6 +84,8 @@ typedef struct {
 
 
 typedef struct {
+    ngx_str_t             place;      /* "file:line" of the block */
+
     /* weir_jwt; NULL: off */
     ngx_array_t          *issuers;    /* of ngx_http_weir_jwt_issuer_t * */
 
@@ -87,6 +100,13 @@ typedef struct {
     ngx_http_weir_jwt_bound_e  bound;
 
     ngx_array_t          *rules;      /* of ngx_http_weir_jwt_rule_t, or NULL */
+
+    /* weir_cache_authorized */
+    ngx_uint_t            share;      /* ngx_http_weir_jwt_share_e */
+    ngx_array_t          *share_claims; /* of ngx_str_t: names, with CLAIMS */
+    u_char                requirement[NGX_HTTP_WEIR_JWT_REQUIREMENT];
+                                      /* of the location, with issuers: digest
+                                         in hexadecimal digits */
 
     /* values of WWW-Authenticate */
     ngx_str_t             realm;
@@ -134,6 +154,7 @@ struct ngx_http_weir_jwt_ctx_s {
     json_t                         *claims;  /* if VERIFIED; in one of them */
     uint64_t                        generation;  /* of the keys that it was
                                                     compared with */
+    int64_t                         expires; /* VERIFIED: s since the epoch */
     ngx_table_elt_t                *challenge; /* that was added; or NULL */
 };
 
@@ -185,6 +206,15 @@ ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
 ngx_uint_t ngx_http_weir_jwt_bound(ngx_http_request_t *r,
     ngx_http_weir_jwt_bound_e bound, const json_t *claims);
 
+/* request: the handler of the cleanup whose data is such a result. */
+void ngx_http_weir_jwt_request_cleanup(void *data);
+
+/*
+ * request: true if a token that was verified for the request, which has waited
+ * since, is still good: not expired, and not revoked.
+ */
+ngx_uint_t ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx);
+
 /*
  * refuse: answers 400, 401, 403 or 503, by the result; the value for the phase
  * handler.
@@ -194,6 +224,16 @@ ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,
 
 /* variables: preconfiguration. */
 ngx_int_t ngx_http_weir_jwt_variables_add(ngx_conf_t *cf);
+
+/* variables: the claim of that name, as $weir_jwt_claim_NAME; NULL: none. */
+const json_t *ngx_http_weir_jwt_variables_find(json_t *claims,
+    weir_str_t name);
+
+/* share: the setter of weir_cache_authorized; what locations inherit. */
+char *ngx_http_weir_jwt_share_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_weir_jwt_share_merge(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *prev, ngx_http_weir_jwt_loc_conf_t *conf);
 
 
 #endif /* _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_ */

@@ -41,7 +41,6 @@ static void ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn);
 static void ngx_http_weir_jwt_request_accept(ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_uint_t ngx_http_weir_jwt_request_compare(
     ngx_http_weir_jwt_ctx_t *ctx);
-static void ngx_http_weir_jwt_request_cleanup(void *data);
 
 
 ngx_http_weir_jwt_ctx_t *
@@ -391,6 +390,7 @@ ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
     };
 
     ctx->reason = WEIR_TOKEN_OK;
+    ctx->expires = expires;
 
     if (ctx->main->revocation) {
         ctx->reason = reasons[ngx_http_weir_jwt_revocation_check(
@@ -408,6 +408,21 @@ ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
 
     ctx->result = ctx->reason == WEIR_TOKEN_OK ? NGX_HTTP_WEIR_JWT_VERIFIED
                                                : NGX_HTTP_WEIR_JWT_REFUSED;
+}
+
+
+ngx_uint_t
+ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx)
+{
+    uint64_t  revision;
+
+    revision = 0;
+
+    return ngx_time() < ctx->expires
+           && (ctx->main->revocation == NULL
+               || ngx_http_weir_jwt_revocation_check(ctx->main->revocation,
+                                     ctx->claims, ctx->expires, &revision)
+                  == NGX_HTTP_WEIR_JWT_REVOCATION_NONE);
 }
 
 
@@ -584,7 +599,7 @@ ngx_http_weir_jwt_is_private(ngx_http_request_t *r)
 }
 
 
-static void
+void
 ngx_http_weir_jwt_request_cleanup(void *data)
 {
     ngx_http_weir_jwt_ctx_t  *ctx = data;

@@ -24,8 +24,6 @@ static ngx_int_t ngx_http_weir_jwt_variables_claims(ngx_http_request_t *r,
     json_t **claims);
 static ngx_int_t ngx_http_weir_jwt_variables_set(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, const json_t *claim);
-static const json_t *ngx_http_weir_jwt_variables_find(json_t *claims,
-    weir_str_t name);
 
 
 /* Not cacheable: an internal redirect may lead to another weir_jwt. */
@@ -163,7 +161,7 @@ ngx_http_weir_jwt_variables_set(ngx_http_request_t *r,
 }
 
 
-static const json_t *
+const json_t *
 ngx_http_weir_jwt_variables_find(json_t *claims, weir_str_t name)
 {
     json_t        *claim;

@@ -210,6 +210,8 @@ typedef struct {
 
     /* the identity in the cache, and the entry found */
 
+    ngx_str_t                        partition;   /* begins the key; len 0:
+                                                     shared without a token */
     ngx_str_t                        key;         /* len 0: not cached */
     ngx_str_t                        key_text;    /* named by invalidations */
     ngx_str_t                        vary;        /* normalized values */
@@ -294,6 +296,8 @@ typedef struct {
     unsigned                         forbidden:1; /* an earlier response, or the
                                                      token, forbids storing */
     unsigned                         private:1;   /* of the request's token */
+    unsigned                         authorized:1; /* its Authorization is the
+                                                      token of the partition */
     unsigned                         soft:1;      /* entry is soft-invalidated */
     unsigned                         left:1;      /* for another location */
     unsigned                         may_store:1; /* weir_cache_no_store refuses

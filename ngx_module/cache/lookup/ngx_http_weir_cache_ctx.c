@@ -71,6 +71,8 @@ ngx_http_weir_cache_ctx_copy(ngx_http_weir_cache_ctx_t *ctx)
     ngx_memcpy(refresh->variant, ctx->variant, NGX_HTTP_WEIR_CACHE_DIGEST_LEN);
     refresh->varies = ctx->varies;
     refresh->forbidden = ctx->forbidden;
+    refresh->partition = ctx->partition;
+    refresh->authorized = ctx->authorized;
 
     /* the main request, which ends later, keeps the stale entry pinned */
 
@@ -160,7 +162,8 @@ static const unsigned  ngx_http_weir_cache_transitions[] = {
     FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE),                  /* TURN */
     FROM(NEW)|FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE),        /* FORWARDED */
     FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE)|FROM(FORWARDED),  /* SERVED */
-    FROM(NEW)|FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE)         /* REFUSED */
+    FROM(NEW)|FROM(LOOKUP)|FROM(REDIS)|FROM(LEASE)
+    |FROM(TURN)                                            /* REFUSED */
 };
 
 #undef FROM

@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
 #include "cache/lookup/ngx_http_weir_cache_ctx.h"
 #include "cache/lookup/ngx_http_weir_cache_decide.h"
 #include "cache/lookup/ngx_http_weir_cache_find.h"
@@ -258,7 +259,8 @@ ngx_http_weir_cache_decide_turn(ngx_http_weir_cache_ctx_t *ctx)
      * request that refuses stored responses cannot use those of others.
      */
 
-    if (r->method != NGX_HTTP_GET || r->headers_in.authorization
+    if (r->method != NGX_HTTP_GET
+        || ngx_http_weir_cache_key_has_authorization(ctx)
         || ctx->conf->lock_timeout == 0
         || (ctx->refused && !ctx->conf->l1)
         || (ctx->request_cc.flags & (WEIR_CC_NO_STORE|WEIR_CC_ONLY_IF_CACHED))

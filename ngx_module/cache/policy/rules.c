@@ -160,6 +160,10 @@ const char *weir_cache_refuses_storing(const weir_cache_response_t *r, weir_cach
     if (!is_storable_status(r))
         return "status";
 
+    /* one caller's refusal, to those who would not be refused */
+    if (r->token && (weir_cache_is_about_client(r->status) || r->status == 403))
+        return "status";
+
     if (r->request_no_store)
         return "request no-store";
 

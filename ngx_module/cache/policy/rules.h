@@ -38,7 +38,9 @@ typedef struct {
     bool part;                      /* a 206 whose range is known */
     bool post;                      /* the response to a POST: only its own fields make it fresh */
     bool vary_any;                  /* Vary contains "*" */
-    bool authorization;             /* the request has Authorization */
+    bool authorization;             /* the request has Authorization, and the operator has not said
+                                       who shares the response */
+    bool token;                     /* the request has a token, and the operator has said so */
     bool request_no_store;
     int64_t request_time;  /* time at which the request was sent to the upstream */
     int64_t response_time; /* time at which the response header arrived */

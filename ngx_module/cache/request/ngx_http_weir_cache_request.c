@@ -27,6 +27,10 @@
 
 
 static ngx_int_t ngx_http_weir_cache_request_first_run(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_cache_request_share(
+    ngx_http_weir_cache_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_cache_request_resume(
+    ngx_http_weir_cache_ctx_t *ctx);
 static ngx_http_weir_cache_verdict_e ngx_http_weir_cache_request_start(
     ngx_http_weir_cache_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_cache_request_act(ngx_http_weir_cache_ctx_t *ctx,
@@ -70,15 +74,32 @@ ngx_http_weir_cache_request_handler(ngx_http_request_t *r)
     case NGX_HTTP_WEIR_CACHE_STATE_REFUSED:
         return NGX_DECLINED;
 
-    case NGX_HTTP_WEIR_CACHE_STATE_BODY:
-        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_NEW);
-        return ngx_http_weir_cache_request_act(ctx,
-                                       ngx_http_weir_cache_request_start(ctx));
-
     default:
-        return ngx_http_weir_cache_request_act(ctx,
-                                               ngx_http_weir_cache_decide(ctx));
+        return ngx_http_weir_cache_request_resume(ctx);
     }
+}
+
+
+/* A request that has waited: its token may have expired in that time. */
+
+static ngx_int_t
+ngx_http_weir_cache_request_resume(ngx_http_weir_cache_ctx_t *ctx)
+{
+    if (ctx->state == NGX_HTTP_WEIR_CACHE_STATE_BODY) {
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_NEW);
+    }
+
+    if (ctx->partition.len && !ngx_http_weir_jwt_share_holds(ctx->request)) {
+        ngx_http_weir_cache_ctx_stop_waiting(ctx);
+        ngx_http_weir_cache_ctx_enter(ctx, NGX_HTTP_WEIR_CACHE_STATE_REFUSED);
+
+        return ngx_http_weir_jwt_share_refuse(ctx->request);
+    }
+
+    return ngx_http_weir_cache_request_act(ctx,
+                            ctx->state == NGX_HTTP_WEIR_CACHE_STATE_NEW
+                            ? ngx_http_weir_cache_request_start(ctx)
+                            : ngx_http_weir_cache_decide(ctx));
 }
 
 
@@ -88,7 +109,6 @@ static ngx_int_t
 ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
 {
     ngx_int_t                        rc, forbidden;
-    ngx_uint_t                       private;
     ngx_http_weir_cache_ctx_t       *ctx, *first;
     ngx_http_weir_cache_loc_conf_t  *clcf;
 
@@ -132,19 +152,46 @@ ngx_http_weir_cache_request_first_run(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    /* RFC 9111 section 3.5, also for a token in a cookie */
+    ctx = ngx_http_weir_cache_ctx_create(r, clcf, forbidden);
 
-    private = ngx_http_weir_jwt_is_private(r);
-
-    ctx = ngx_http_weir_cache_ctx_create(r, clcf, forbidden || private);
-    if (ctx == NULL) {
+    if (ctx == NULL || ngx_http_weir_cache_request_share(ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ctx->private = private;
-
     return ngx_http_weir_cache_request_act(ctx,
                                        ngx_http_weir_cache_request_start(ctx));
+}
+
+
+/*
+ * RFC 9111 section 3.5, also for a token in a cookie: unless
+ * weir_cache_authorized names those who share the response, nobody does.
+ */
+
+static ngx_int_t
+ngx_http_weir_cache_request_share(ngx_http_weir_cache_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  authorized;
+
+    if (!ngx_http_weir_jwt_is_private(ctx->request)) {
+        return NGX_OK;
+    }
+
+    authorized = 0;
+
+    rc = ngx_http_weir_jwt_share(ctx->request, &ctx->partition, &authorized);
+
+    if (rc == NGX_DECLINED) {
+        ctx->private = 1;
+        ctx->forbidden = 1;
+        ngx_str_null(&ctx->partition);
+        return NGX_OK;
+    }
+
+    ctx->authorized = authorized;
+
+    return rc;
 }
 
 

@@ -7,6 +7,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "cache/lookup/key/ngx_http_weir_cache_key.h"
 #include "cache/lookup/key/ngx_http_weir_cache_redirect.h"
 #include "cache/policy/vary.h"
 #include "cache/store/ngx_http_weir_cache_store.h"
@@ -108,7 +109,8 @@ ngx_http_weir_cache_read_response(ngx_http_weir_cache_ctx_t *ctx,
 
     ngx_http_weir_cache_read_valid(ctx, response);
 
-    response->authorization = r->headers_in.authorization != NULL;
+    response->authorization = ngx_http_weir_cache_key_has_authorization(ctx);
+    response->token = ctx->partition.len != 0;
     response->request_no_store = (ctx->request_cc.flags & WEIR_CC_NO_STORE)
                                  != 0;
     response->request_time = ctx->request_time;

@@ -691,3 +691,69 @@ weir_jwt_revocation redis=main size=4k;
 --- must_die
 --- error_log
 invalid parameter "size=4k" of "weir_jwt_revocation": it is a size of at least 64k
+
+
+
+=== TEST 63: weir_cache_authorized: an unknown word
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_cache_authorized all; }
+--- must_die
+--- error_log
+invalid value "all" in "weir_cache_authorized"; it takes off, shared, subject, or one or more of
+
+
+
+=== TEST 64: weir_cache_authorized: a variable that a client sends
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_cache_authorized partition=$http_x_tenant; }
+--- must_die
+--- error_log
+invalid value "partition=$http_x_tenant" in "weir_cache_authorized"
+
+
+
+=== TEST 65: weir_cache_authorized: a claim and more
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_cache_authorized partition=$weir_jwt_claim_a-$arg_b; }
+--- must_die
+--- error_log
+invalid value "partition=$weir_jwt_claim_a-$arg_b" in "weir_cache_authorized"
+
+
+
+=== TEST 66: weir_cache_authorized: a claim without a name
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_cache_authorized partition=$weir_jwt_claim_; }
+--- must_die
+--- error_log
+invalid value "partition=$weir_jwt_claim_" in "weir_cache_authorized"
+
+
+
+=== TEST 67: weir_cache_authorized: off beside a partition
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_cache_authorized off partition=$weir_jwt_subject; }
+--- must_die
+--- error_log
+invalid value "off" in "weir_cache_authorized"
+
+
+
+=== TEST 68: weir_cache_authorized: twice
+--- http_config eval
+main::issuer()
+--- config
+location / { weir_jwt x; weir_cache_authorized off; weir_cache_authorized shared; }
+--- must_die
+--- error_log
+"weir_cache_authorized" directive is duplicate

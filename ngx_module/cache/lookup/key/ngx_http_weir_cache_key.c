@@ -35,8 +35,9 @@ static ngx_str_t  ngx_http_weir_cache_pragma = ngx_string("Pragma");
  * that invalidations name.  So versions of an API are separate, whatever the
  * text.  The default text contains the URI as requested.  If nginx changed the
  * URI (rewrite, set $args, an internal redirect) by something that the text
- * does not contain, the changed URI follows in a line of its own.  The place to
- * which an internal redirect led comes first, whatever the text.
+ * does not contain, the changed URI follows in a line of its own.  The partition
+ * of a request with a token comes first, then the place to which an internal
+ * redirect led, whatever the text.
  */
 
 ngx_int_t
@@ -68,7 +69,7 @@ ngx_http_weir_cache_key_make(ngx_http_weir_cache_ctx_t *ctx)
 
     rewritten = (ctx->conf->key == NULL && !r->valid_unparsed_uri);
 
-    p = ngx_pnalloc(r->pool, place.len + version.len + 1 + text->len
+    p = ngx_pnalloc(r->pool, ctx->partition.len + place.len + version.len + 1 + text->len
                              + (rewritten ? 1 + r->uri.len + 1 + r->args.len
                                           : 0));
     if (p == NULL) {
@@ -76,6 +77,7 @@ ngx_http_weir_cache_key_make(ngx_http_weir_cache_ctx_t *ctx)
     }
 
     ctx->key.data = p;
+    p = ngx_cpymem(p, ctx->partition.data, ctx->partition.len);
     p = ngx_cpymem(p, place.data, place.len);
     p = ngx_cpymem(p, version.data, version.len);
     *p++ = ' ';
@@ -248,12 +250,15 @@ ngx_http_weir_cache_key_read_request(ngx_http_weir_cache_ctx_t *ctx)
 
 
 ngx_uint_t
+ngx_http_weir_cache_key_has_authorization(ngx_http_weir_cache_ctx_t *ctx)
+{
+    return ctx->request->headers_in.authorization && !ctx->authorized;
+}
+
+
+ngx_uint_t
 ngx_http_weir_cache_key_credentials(ngx_http_weir_cache_ctx_t *ctx)
 {
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    return (r->headers_in.authorization ? 1 : 0)
-           + (ngx_http_weir_has_cookie(r) ? 2 : 0);
+    return (ngx_http_weir_cache_key_has_authorization(ctx) ? 1 : 0)
+           + (ngx_http_weir_has_cookie(ctx->request) ? 2 : 0);
 }

@@ -45,6 +45,13 @@ ngx_int_t ngx_http_weir_cache_key_make(ngx_http_weir_cache_ctx_t *ctx);
 ngx_int_t ngx_http_weir_cache_key_read_request(ngx_http_weir_cache_ctx_t *ctx);
 
 /*
+ * True if the request has an Authorization header that its partition does not
+ * account for: RFC 9111 section 3.5 applies.
+ */
+ngx_uint_t ngx_http_weir_cache_key_has_authorization(
+    ngx_http_weir_cache_ctx_t *ctx);
+
+/*
  * Which credentials the request has: 1 for Authorization, 2 for Cookie, added
  * up.
  */

@@ -107,6 +107,9 @@ warned('weir_breaker without *_pass',
 warned('use_stale breaker',
     '"weir_cache_use_stale breaker" has no effect in location "/x", which has no "weir_breaker"',
     '', '', "weir_cache z; weir_cache_use_stale breaker; $pass");
+warned('who shares what without tokens',
+    '"weir_cache_authorized" has no effect in location "/x", where "weir_jwt" is not on', '', '',
+    "weir_cache z; weir_cache_authorized shared; $pass");
 warned('use_stale breaker around it', '"weir_cache_use_stale breaker" has no effect:'
     . ' no location with "weir_cache" has a "weir_breaker"',
     'weir_cache z; weir_cache_use_stale error breaker;', '', $pass);
