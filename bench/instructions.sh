@@ -1,5 +1,5 @@
 #!/bin/bash
-# instructions.sh: what metrics and traces cost, in instructions of the edge for a request.
+# instructions.sh: what metrics, traces and tokens cost, in instructions of the edge for a request.
 # docs/internals/benchmarks.md tells more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,9 @@ without metrics and traces, with metrics, and with traces of which none, a tenth
 callgrind counts, so other load on the machine does not matter. What one worker of a machine does
 once a second, whatever the load, is told apart: the percentiles of the last minute, 15 minutes and
 hour.
+
+Also counted is a proxied request with a token of 0.6 KiB, which is the same in all requests: passed
+on by nginx (bearer), verified (jwt), and verified and compared with two requirements (jwt-require).
 
   --requests N    requests of a run (3000)
 
@@ -34,10 +37,14 @@ scripts/packages.sh sanitize # valgrind
 make -s module
 
 declare -A http location
-contestants=(none metrics traces-0 traces-10 traces-100 metrics-traces-10)
+contestants=(none metrics traces-0 traces-10 traces-100 metrics-traces-10 bearer jwt
+    jwt-require)
 export_to='weir_exporter otlp http://127.0.0.1:@collector@; weir_trace'
 http=([none]='' [metrics]='' [traces-0]="$export_to ratio=0;" [traces-10]="$export_to ratio=0.1;"
     [traces-100]="$export_to on;" [metrics-traces-10]="$export_to ratio=0.1;")
+issuer='weir_jwt_issuer main { issuer https://issuer.example; audience api; jwks @jwks@; }'
+http+=([jwt]="$issuer weir_jwt main;"
+    [jwt-require]="$issuer weir_jwt main; weir_jwt_require scope=read claim=role=admin|user;")
 location=([metrics]='weir_metrics;' [metrics-traces-10]='weir_metrics;')
 
 # configure NAME: its folder, as bench_start_nginx makes it.
@@ -45,12 +52,30 @@ configure() {
     local dir=$bench_dir/$1
     mkdir -p "$dir/temp"
     bench_take_port "$1"
-    sed -e "s|@http@|${http[$1]}|" -e "s|@location@|${location[$1]:-}|" \
+    sed -e "s#@http@#${http[$1]:-}#" -e "s|@location@|${location[$1]:-}|" \
+        -e "s|@jwks@|$bench_dir/jwks|" \
         -e "s|@collector@|${bench_port[collector]}|" bench/conf/instructions.conf |
         bench_fill "$1" >"$dir/contestant.conf"
     bench_modules "$1" bench/conf/instructions.conf >"$dir/modules.conf"
     sed "s|@modules@|include $dir/modules.conf;|" "$bench_conf/nginx.conf" |
         bench_fill "$1" >"$dir/nginx.conf"
+}
+
+base64url() { base64 -w0 | tr '+/' '-_' | tr -d =; }
+
+# make_token: a key, its JWK Set, and a token in the form of a header line.
+make_token() {
+    local dir=$bench_dir now text
+    now=$(date +%s)
+    openssl genrsa -out "$dir/key" 2048 2>"$dir/openssl.log"
+    jq -nc --arg n "$(openssl rsa -in "$dir/key" -noout -modulus | cut -d= -f2 | xxd -r -p |
+        base64url)" '{keys: [{kty: "RSA", kid: "1", use: "sig", e: "AQAB", $n}]}' >"$dir/jwks"
+    text=$(printf '{"alg":"RS256","kid":"1","typ":"at+jwt"}' | base64url).$(jq -njc \
+        --argjson now "$now" '{iss: "https://issuer.example", aud: "api", sub: "user-1234567",
+            client_id: "web", iat: $now, exp: ($now + 86400), jti: "5f1c9d0e-2f0c-4b0e",
+            scope: "read write", role: "user"}' | base64url)
+    printf 'Authorization: Bearer %s.%s\n' "$text" \
+        "$(printf %s "$text" | openssl dgst -sha256 -sign "$dir/key" | base64url)" >"$dir/token"
 }
 
 # What runs once a second.
@@ -59,7 +84,8 @@ keeper=ngx_http_weir_series_windows_keep
 # count NAME PATH REQUESTS: the instructions of an nginx from its start to its end, and of these the
 # keeper's, with all that it calls.
 count() {
-    local dir=$bench_dir/$1 url=127.0.0.1:${bench_port[$1]} pid
+    local dir=$bench_dir/$1 url=127.0.0.1:${bench_port[$1]} pid header=()
+    case $1 in bearer | jwt*) header=(-H "@$bench_dir/token") ;; esac
     valgrind -q --tool=callgrind --callgrind-out-file="$dir/callgrind" \
         nginx -p "$dir" -c "$dir/nginx.conf" -g 'master_process off;' 2>>"$dir/valgrind.log" &
     pid=$!
@@ -67,7 +93,7 @@ count() {
     bench_wait "port of $1" curl -s "$url/1"
     # One connection, one request after the other.
     for ((n = 0; n < $3; n++)); do printf 'url = %s\noutput = /dev/null\n' "$url$2"; done |
-        curl -sS -K - || die "curl failed against $1"
+        curl -sSf "${header[@]}" -K - || die "curl failed against $1"
     kill -QUIT "$pid"
     wait "$pid" || die "nginx of $1 failed: $(tail -3 "$dir/valgrind.log")"
     # Behind a function's "fn=" come its own costs and, behind "calls=", those of what it calls.
@@ -84,17 +110,20 @@ count() {
 
 bench_begin
 bench_body 1
+make_token
 bench_start_nginx upstream
 bench_start_nginx collector
 
 for name in "${contestants[@]}"; do
     configure "$name"
-    for path in /hit/1 /1; do
+    paths=(/hit/1 /1)
+    case $name in bearer | jwt*) paths=(/1) ;; esac
+    for path in "${paths[@]}"; do
         echo "bench: $name, $path" >&2
-        read -r before before_keeper < <(count "$name" $path $warm)
+        read -r before before_keeper < <(count "$name" "$path" "$warm")
         since=$(date +%s%3N)
-        read -r after after_keeper < <(count "$name" $path $((warm + requests)))
-        jq -n --arg name "$name" --arg path $path --argjson requests "$requests" \
+        read -r after after_keeper < <(count "$name" "$path" $((warm + requests)))
+        jq -n --arg name "$name" --arg path "$path" --argjson requests "$requests" \
             --argjson all $((after - before)) --argjson keeper $((after_keeper - before_keeper)) \
             --argjson last "$after_keeper" --argjson ms $(($(date +%s%3N) - since)) \
             '{$name, $path, instructions: (($all - $keeper) / $requests | round),

@@ -52,6 +52,9 @@ const weir_ctl_option_t weir_ctl_options[] = {
      0, 0},
     {"object", 0, WEIR_CTL_TEXT, ARG(object), "OBJECT", "records of this object only", 0, 0},
     {"subject", 0, WEIR_CTL_TEXT, ARG(subject), "SUBJECT", "records of this subject only", 0, 0},
+    {"exp", 0, WEIR_CTL_TEXT, ARG(exp), "SECONDS", "exp of the token, in seconds since 1970", 0, 0},
+    {"before", 0, WEIR_CTL_TEXT, ARG(before), "SECONDS",
+     "tokens issued up to that time, in seconds since 1970 (now)", 0, 0},
     {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB, up to 1024 (64)",
      1, 1024},
 };

@@ -25,12 +25,19 @@ typedef struct {
     long min, max; /* of a WEIR_CTL_NUMBER; of a WEIR_CTL_TIME in ms */
 } weir_ctl_option_t;
 
+/* What a command needs before it runs; a database is named by the configuration. */
+typedef enum {
+    WEIR_CTL_NEEDS_NOTHING,
+    WEIR_CTL_NEEDS_CONFIGURATION,
+    WEIR_CTL_NEEDS_DATABASE
+} weir_ctl_needs_t;
+
 typedef struct {
     const char *name;    /* "events tail" */
     const char *words;   /* the words after the name, for the help */
     int min, max;        /* how many such words */
     const char *options; /* their names, with blanks between them */
-    bool database;       /* it needs PostgreSQL, and so the configuration */
+    weir_ctl_needs_t needs;
     weir_ctl_run_t run;
     const char *about;
     const char *more; /* the rest of the help */

@@ -36,6 +36,7 @@ typedef struct {
     const char *group, *from, *type, *aggregate, *since, *until;
     const char *listen, *file, *url, *backend, *window;
     const char *key, *heads, *operation, *object, *subject;
+    const char *exp, *before;
     bool slow, errors, once;
     int partition;    /* -1: not given */
     int count;        /* of lines */

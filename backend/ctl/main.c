@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     }
 
     weir_ctl_check_arguments(command, &ctl.args, &given, used);
-    if (command->database) {
+    if (command->needs != WEIR_CTL_NEEDS_NOTHING) {
         const char *file = given.conf != NULL ? given.conf : getenv(WEIR_CTL_CONF_ENVIRONMENT);
 
         if (!weir_settings_read(&ctl.settings, &weir_domain,
@@ -70,14 +70,15 @@ int main(int argc, char **argv)
                                  file == NULL ? "; -c FILE or " WEIR_CTL_CONF_ENVIRONMENT
                                                 " names another configuration"
                                               : "");
-        connect_database(&ctl);
     }
+    if (command->needs == WEIR_CTL_NEEDS_DATABASE)
+        connect_database(&ctl);
 
     code = command->run(&ctl);
-    if (ctl.db != NULL) {
+    if (ctl.db != NULL)
         PQfinish(ctl.db);
+    if (command->needs != WEIR_CTL_NEEDS_NOTHING)
         weir_settings_free(&ctl.settings);
-    }
 
     return code;
 }

@@ -203,8 +203,8 @@ static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
 }
 
 static const weir_ctl_command_t commands[] = {
-    {"payments reconcile", "", 0, 0, "since until mend yes json", true, reconcile,
-     "compare the gateway's list of charges with the payments",
+    {"payments reconcile", "", 0, 0, "since until mend yes json", WEIR_CTL_NEEDS_DATABASE,
+     reconcile, "compare the gateway's list of charges with the payments",
      "After a standby was promoted without the last transactions, or a backup was restored,\n"
      "there may be charges whose payments are lost. DIFFERENCE: no payment (money was taken,\n"
      "the database knows no payment), not given back, other charge, other amount, other\n"

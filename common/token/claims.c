@@ -2,9 +2,11 @@
 
 #include "common/token/claims.h"
 
+#include "common/token/base64url.h"
 #include "common/token/json.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Numbers that a double represents exactly; no date is beyond. */
 #define NUMBER_MAX ((int64_t)1 << 53)
@@ -130,9 +132,31 @@ static bool is_value(const json_t *claim, weir_str_t value)
     return same;
 }
 
+const json_t *weir_claim_find(const json_t *claims, const char *name)
+{
+    const json_t *claim = json_object_get(claims, name);
+    char first[WEIR_CLAIM_NAME_MAX + 1];
+    size_t len = strlen(name);
+
+    if (claim != NULL || len > WEIR_CLAIM_NAME_MAX)
+        return claim;
+
+    memcpy(first, name, len + 1);
+    while (claim == NULL && len-- > 0) {
+        if (first[len] != '.')
+            continue;
+        first[len] = '\0';
+        claim = json_object_get(claims, first);
+        if (claim != NULL)
+            claim = weir_claim_find(claim, name + len + 1);
+    }
+
+    return claim;
+}
+
 bool weir_claim_has(const json_t *claims, const char *name, weir_str_t value)
 {
-    const json_t *claim = json_object_get(claims, name), *one;
+    const json_t *claim = weir_claim_find(claims, name), *one;
     size_t i;
 
     if (!json_is_array(claim))
@@ -237,4 +261,32 @@ bool weir_claim_text(const json_t *claim, char **text, size_t *len)
     *len = json_is_string(claim) ? json_string_length(claim) : strlen(*text);
 
     return true;
+}
+
+bool weir_claims_issued(const json_t *claims, int64_t *seconds)
+{
+    const json_t *iat = json_object_get(claims, "iat");
+
+    if (read_date(claims, "iat", seconds) != PRESENT)
+        return false;
+    if ((double)*seconds > json_number_value(iat))
+        --*seconds;
+
+    return true;
+}
+
+bool weir_claims_are_bound(const json_t *claims)
+{
+    return json_object_get(claims, "cnf") != NULL;
+}
+
+bool weir_claims_are_bound_to(const json_t *claims, const uint8_t digest[WEIR_CLAIMS_DIGEST])
+{
+    weir_str_t text =
+        weir_token_json_str(json_object_get(json_object_get(claims, "cnf"), "x5t#S256"));
+    uint8_t bytes[WEIR_CLAIMS_DIGEST + 3];
+    size_t len;
+
+    return text.len <= WEIR_CLAIMS_DIGEST_TEXT && weir_base64url_decode(text, bytes, &len) &&
+           len == WEIR_CLAIMS_DIGEST && memcmp(bytes, digest, len) == 0;
 }

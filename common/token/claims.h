@@ -17,6 +17,17 @@
 weir_token_reason_t weir_claims_check(const json_t *claims, const weir_token_issuer_t *issuer,
                                       int64_t now, int64_t *expires);
 
+/* Characters of a name for weir_claim_find(). */
+#define WEIR_CLAIM_NAME_MAX 255
+
+/*
+ * The claim of that name; or NULL. A dot of the name is part of it, or leads to the member of an
+ * object: of all readings that the token has, the one whose first name is longest. So
+ * "realm_access.roles" is the claim of that name, or if there is none, the member roles of
+ * realm_access; and "https://a.example/roles" works as it is.
+ */
+const json_t *weir_claim_find(const json_t *claims, const char *name);
+
 /*
  * True if the claim is that text, a number or boolean that is written so, or an array that contains
  * one of these.
@@ -37,5 +48,18 @@ bool weir_claims_have_scope(const json_t *claims, weir_str_t scope);
  * a NUL behind them.
  */
 bool weir_claim_text(const json_t *claim, char **text, size_t *len);
+
+/* The time at which the token was issued (iat), in seconds, rounded down; false: there is none. */
+bool weir_claims_issued(const json_t *claims, int64_t *seconds);
+
+/* Bytes of a SHA-256 digest, and its characters in base64url. */
+#define WEIR_CLAIMS_DIGEST 32
+#define WEIR_CLAIMS_DIGEST_TEXT 43
+
+/* True if the token is bound to a key of its holder (cnf, RFC 7800). */
+bool weir_claims_are_bound(const json_t *claims);
+
+/* True if it is bound to the certificate of that digest (RFC 8705 section 3.1). */
+bool weir_claims_are_bound_to(const json_t *claims, const uint8_t digest[WEIR_CLAIMS_DIGEST]);
 
 #endif

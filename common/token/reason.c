@@ -26,7 +26,48 @@ const char *weir_token_reason_text(weir_token_reason_t reason)
         [WEIR_TOKEN_UNKNOWN_KEY] = "the issuer has no such key",
         [WEIR_TOKEN_AMBIGUOUS_KEY] = "the token does not say which key it is signed with",
         [WEIR_TOKEN_BAD_SIGNATURE] = "the signature of the token is wrong",
+        [WEIR_TOKEN_NO_KEYS] = "the keys of the issuer are not known",
+        [WEIR_TOKEN_NO_TURN] = "too many tokens wait to be verified",
+        [WEIR_TOKEN_REVOKED] = "the token was revoked",
+        [WEIR_TOKEN_OUTLIVES] = "the token has no iat, or lives longer than revocations are kept",
+        [WEIR_TOKEN_BOUND] = "the token is bound to another key, or to none",
+        [WEIR_TOKEN_STALE] = "it is not known which tokens are revoked",
     };
 
     return texts[reason];
+}
+
+const char *weir_token_reason_name(weir_token_reason_t reason)
+{
+    static const char *const names[WEIR_TOKEN_REASONS] = {
+        [WEIR_TOKEN_OK] = "ok",
+        [WEIR_TOKEN_NO_MEMORY] = "no_memory",
+        [WEIR_TOKEN_TOO_LARGE] = "too_large",
+        [WEIR_TOKEN_NOT_COMPACT] = "not_compact",
+        [WEIR_TOKEN_BAD_BASE64] = "bad_base64",
+        [WEIR_TOKEN_BAD_HEADER] = "bad_header",
+        [WEIR_TOKEN_BRINGS_KEY] = "brings_key",
+        [WEIR_TOKEN_CRITICAL] = "critical",
+        [WEIR_TOKEN_BAD_ALGORITHM] = "bad_algorithm",
+        [WEIR_TOKEN_WRONG_TYPE] = "wrong_type",
+        [WEIR_TOKEN_BAD_CLAIMS] = "bad_claims",
+        [WEIR_TOKEN_WRONG_ISSUER] = "wrong_issuer",
+        [WEIR_TOKEN_WRONG_AUDIENCE] = "wrong_audience",
+        [WEIR_TOKEN_NO_EXPIRY] = "no_expiry",
+        [WEIR_TOKEN_EXPIRED] = "expired",
+        [WEIR_TOKEN_NOT_YET] = "not_yet",
+        [WEIR_TOKEN_FROM_FUTURE] = "from_future",
+        [WEIR_TOKEN_TOO_OLD] = "too_old",
+        [WEIR_TOKEN_UNKNOWN_KEY] = "unknown_key",
+        [WEIR_TOKEN_AMBIGUOUS_KEY] = "ambiguous_key",
+        [WEIR_TOKEN_BAD_SIGNATURE] = "bad_signature",
+        [WEIR_TOKEN_NO_KEYS] = "no_keys",
+        [WEIR_TOKEN_NO_TURN] = "no_turn",
+        [WEIR_TOKEN_REVOKED] = "revoked",
+        [WEIR_TOKEN_OUTLIVES] = "outlives",
+        [WEIR_TOKEN_BOUND] = "bound",
+        [WEIR_TOKEN_STALE] = "revocations_unknown",
+    };
+
+    return names[reason];
 }

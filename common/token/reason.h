@@ -27,10 +27,19 @@ typedef enum {
     WEIR_TOKEN_UNKNOWN_KEY,    /* no key of the issuer has this kid and fits alg */
     WEIR_TOKEN_AMBIGUOUS_KEY,  /* there is no kid, and more than one key fits alg */
     WEIR_TOKEN_BAD_SIGNATURE,
+    WEIR_TOKEN_NO_KEYS,  /* the issuer's keys are not known, so nothing is known about the token */
+    WEIR_TOKEN_NO_TURN,  /* too many tokens wait to be verified, so nothing is known about it */
+    WEIR_TOKEN_REVOKED,  /* by its jti, its sub, or because it was issued before a time */
+    WEIR_TOKEN_OUTLIVES, /* iat is missing, or it lives longer than revocations are kept */
+    WEIR_TOKEN_STALE,    /* it is not known which tokens are revoked */
+    WEIR_TOKEN_BOUND,    /* to a key that the client has not proved to have */
     WEIR_TOKEN_REASONS
 } weir_token_reason_t;
 
 /* A constant text, "the token has expired" for example. */
 const char *weir_token_reason_text(weir_token_reason_t reason);
+
+/* A constant name in lower case with underscores, "expired" for example. */
+const char *weir_token_reason_name(weir_token_reason_t reason);
 
 #endif

@@ -179,6 +179,13 @@ weir_token_reason_t weir_token_check(const weir_token_t *token, const weir_token
     return weir_claims_check(token->claims, issuer, now, expires);
 }
 
+weir_token_reason_t weir_token_has_key(const weir_token_t *token, const weir_token_issuer_t *issuer)
+{
+    const weir_jwk_t *key;
+
+    return weir_jwks_find(&issuer->keys, token->algorithm, token->kid, &key);
+}
+
 weir_token_reason_t weir_token_verify(const weir_token_t *token, const weir_token_issuer_t *issuer)
 {
     const weir_jwk_t *key;

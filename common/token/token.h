@@ -60,6 +60,10 @@ weir_str_t weir_token_issuer_of(const weir_token_t *token);
 weir_token_reason_t weir_token_check(const weir_token_t *token, const weir_token_issuer_t *issuer,
                                      int64_t now, int64_t *expires);
 
+/* The key of a parsed token: WEIR_TOKEN_OK if there is one, which costs little. */
+weir_token_reason_t weir_token_has_key(const weir_token_t *token,
+                                       const weir_token_issuer_t *issuer);
+
 /* Key and signature of a parsed token whose algorithm the issuer may use. */
 weir_token_reason_t weir_token_verify(const weir_token_t *token, const weir_token_issuer_t *issuer);
 

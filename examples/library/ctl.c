@@ -20,7 +20,8 @@ static weir_ctl_exit_t overdue(weir_ctl_t *ctl)
 }
 
 static const weir_ctl_command_t commands[] = {
-    {"loans overdue", "", 0, 0, "json", true, overdue, "what is out longer than agreed",
+    {"loans overdue", "", 0, 0, "json", WEIR_CTL_NEEDS_DATABASE, overdue,
+     "what is out longer than agreed",
      "The longest first. Exit code 1 when there is something.\n\n"
      "  weirctl loans overdue --json\n"},
 };

@@ -8,6 +8,15 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/keys/ngx_http_weir_jwt_keys.h"
+
+
+/* What metrics say of an issuer. */
+typedef struct {
+    ngx_str_t                        name;
+    ngx_http_weir_jwt_keys_counts_t  keys;
+} ngx_http_weir_jwt_counts_t;
+
 
 /*
  * True if the response must not be shared with other requests: if a token of
@@ -17,16 +26,24 @@
  */
 ngx_uint_t ngx_http_weir_jwt_is_private(ngx_http_request_t *r);
 
+/* The number of issuers in the configuration. */
+ngx_uint_t ngx_http_weir_jwt_issuers(ngx_http_request_t *r);
+
+/* The counts of issuer i; false if no location uses it. */
+ngx_uint_t ngx_http_weir_jwt_issuer_counts(ngx_http_request_t *r, ngx_uint_t i,
+    ngx_http_weir_jwt_counts_t *counts);
+
+/* The result for a request; it belongs to the request's pool. */
+typedef struct ngx_http_weir_jwt_ctx_s  ngx_http_weir_jwt_ctx_t;
+
 /* With whom a request shares a response; from the request's pool. */
 typedef struct {
-    ngx_str_t    partition;        /* begins the key in the cache; len 0: the
-                                      request has no token */
-    ngx_uint_t   authorization;    /* bool: the token is the Authorization
-                                      header */
-    int64_t      expires;          /* s since the epoch: the token is good
-                                      before that */
+    ngx_str_t                 partition;      /* begins the key in the cache; len
+                                                 0: the request has no token */
+    ngx_uint_t                authorization;  /* bool: the token is the
+                                                 Authorization header */
+    ngx_http_weir_jwt_ctx_t  *token;          /* NULL: none */
 } ngx_http_weir_jwt_share_t;
-
 
 /*
  * weir_cache_authorized: the share of a request for which the function above is

@@ -13,6 +13,8 @@ static char *ngx_http_weir_jwt_conf_add_issuer(ngx_conf_t *cf,
 static char *ngx_http_weir_jwt_conf_set_source(ngx_conf_t *cf,
     ngx_http_weir_jwt_loc_conf_t *jlcf, ngx_str_t *value,
     ngx_http_weir_jwt_source_e source);
+static char *ngx_http_weir_jwt_conf_set_bound(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *jlcf, ngx_str_t *value);
 static char *ngx_http_weir_jwt_conf_read_rule(ngx_conf_t *cf,
     ngx_str_t *value, ngx_http_weir_jwt_rule_t *rule);
 static ngx_int_t ngx_http_weir_jwt_conf_read_values(ngx_conf_t *cf,
@@ -64,6 +66,9 @@ ngx_http_weir_jwt_conf_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             rv = ngx_http_weir_jwt_conf_set_source(cf, jlcf, &value[i],
                                                    NGX_HTTP_WEIR_JWT_HEADER);
 
+        } else if (ngx_strncmp(value[i].data, "bound=", 6) == 0) {
+            rv = ngx_http_weir_jwt_conf_set_bound(cf, jlcf, &value[i]);
+
         } else {
             rv = ngx_http_weir_jwt_conf_add_issuer(cf, jlcf, &value[i]);
         }
@@ -114,6 +119,7 @@ ngx_http_weir_jwt_conf_add_issuer(ngx_conf_t *cf,
     }
 
     *issuers = issuer;
+    issuer->used = 1;
     jmcf->used = 1;
 
     return NGX_CONF_OK;
@@ -160,6 +166,7 @@ ngx_http_weir_jwt_conf_set_source(ngx_conf_t *cf,
     jlcf->name = name;
 
     if (source == NGX_HTTP_WEIR_JWT_HEADER) {
+        ngx_strlow(name.data, name.data, name.len);
         return NGX_CONF_OK;
     }
 
@@ -171,6 +178,32 @@ ngx_http_weir_jwt_conf_set_source(ngx_conf_t *cf,
 
     ngx_memcpy(ngx_cpymem(jlcf->name.data, "cookie_", sizeof("cookie_") - 1),
                name.data, name.len);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_jwt_conf_set_bound(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *jlcf, ngx_str_t *value)
+{
+    u_char  *name;
+
+    name = value->data + sizeof("bound=") - 1;
+
+    if (ngx_strcmp(name, "certificate") == 0) {
+        jlcf->bound = NGX_HTTP_WEIR_JWT_BOUND_CERTIFICATE;
+
+    } else if (ngx_strcmp(name, "refuse") == 0) {
+        jlcf->bound = NGX_HTTP_WEIR_JWT_BOUND_REFUSE;
+
+    } else if (ngx_strcmp(name, "ignore") != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"weir_jwt\"; there are"
+                           " bound=certificate, bound=refuse, bound=ignore",
+                           value);
+        return NGX_CONF_ERROR;
+    }
 
     return NGX_CONF_OK;
 }
@@ -254,7 +287,9 @@ ngx_http_weir_jwt_conf_read_rule(ngx_conf_t *cf, ngx_str_t *value,
     } else if (ngx_strncmp(value->data, "claim=", 6) == 0) {
         equals = ngx_strlchr(p, last, '=');
 
-        if (p < last && p != equals) {
+        if (p < last && p != equals
+            && (equals ? equals : last) - p <= WEIR_CLAIM_NAME_MAX)
+        {
             rule->claim = (char *) p;
 
             if (equals == NULL) {
@@ -326,6 +361,7 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
         conf->optional = prev->optional;
         conf->source = prev->source;
         conf->name = prev->name;
+        conf->bound = prev->bound;
     }
 
     ngx_conf_init_ptr_value(conf->issuers, NULL);

@@ -16,7 +16,6 @@
 typedef struct {
     ngx_http_weir_jwt_issuer_t  *issuer;
     ngx_array_t                  audiences;    /* of weir_str_t */
-    ngx_str_t                    jwks;         /* data NULL: not read yet */
     ngx_uint_t                   seen;         /* lines, as bits */
 } ngx_http_weir_jwt_block_t;
 
@@ -55,7 +54,7 @@ static char *ngx_http_weir_jwt_issuer_set_type(ngx_conf_t *cf,
 static ngx_http_weir_jwt_line_t  ngx_http_weir_jwt_lines[] = {
     { ngx_string("issuer"), 1, 1, ngx_http_weir_jwt_issuer_set_issuer },
     { ngx_string("audience"), 16, 1, ngx_http_weir_jwt_issuer_set_audience },
-    { ngx_string("jwks"), 1, 1, ngx_http_weir_jwt_issuer_set_jwks },
+    { ngx_string("jwks"), 10, 1, ngx_http_weir_jwt_issuer_set_jwks },
     { ngx_string("algorithms"), WEIR_TOKEN_ALGORITHMS, 0,
       ngx_http_weir_jwt_issuer_set_algorithms },
     { ngx_string("leeway"), 1, 0, ngx_http_weir_jwt_issuer_set_leeway },
@@ -165,7 +164,7 @@ ngx_http_weir_jwt_issuer_finish(ngx_conf_t *cf,
     issuer->token.audiences = block->audiences.elts;
     issuer->token.n_audiences = block->audiences.nelts;
 
-    return ngx_http_weir_jwt_jwks_read(cf, &block->jwks, issuer);
+    return ngx_http_weir_jwt_keys_finish(cf, issuer->source);
 }
 
 
@@ -335,19 +334,12 @@ ngx_http_weir_jwt_issuer_set_jwks(ngx_conf_t *cf,
         return "is empty";
     }
 
-    if (ngx_strncasecmp(value[1].data, (u_char *) "https://", 8) == 0
-        || ngx_strncasecmp(value[1].data, (u_char *) "http://", 7) == 0)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid jwks \"%V\" of \"weir_jwt_issuer\" \"%V\":"
-                           " only files are supported yet, no URLs",
-                           &value[1], &block->issuer->name);
-        return NGX_CONF_ERROR;
-    }
+    block->issuer->source = ngx_http_weir_jwt_keys_conf(cf,
+                                                        &block->issuer->name,
+                                                        &block->issuer->token,
+                                                        block->issuer->keys);
 
-    block->jwks = value[1];
-
-    return NGX_CONF_OK;
+    return block->issuer->source ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 

@@ -12,15 +12,23 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/ngx_http_weir_jwt.h"
 #include "auth/ngx_http_weir_jwt_private.h"
 #include "http/ngx_http_weir.h"
 
 
 static ngx_int_t ngx_http_weir_jwt_access_handler(ngx_http_request_t *r);
+static void ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx,
+    ngx_uint_t may);
 static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
+static char *ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_weir_jwt_set_revocation(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static void *ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_jwt_init(ngx_conf_t *cf);
+static void ngx_http_weir_jwt_cleanup(void *data);
 static ngx_int_t ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle);
 
@@ -30,6 +38,20 @@ static ngx_command_t  ngx_http_weir_jwt_commands[] = {
     { ngx_string("weir_jwt_issuer"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
       ngx_http_weir_jwt_issuer_block,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_jwt_set_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt_revocation"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_jwt_set_revocation,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -90,9 +112,43 @@ ngx_module_t  ngx_http_weir_jwt_module = {
 };
 
 
+ngx_uint_t
+ngx_http_weir_jwt_issuers(ngx_http_request_t *r)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
+
+    return jmcf->issuers.nelts;
+}
+
+
+ngx_uint_t
+ngx_http_weir_jwt_issuer_counts(ngx_http_request_t *r, ngx_uint_t i,
+    ngx_http_weir_jwt_counts_t *counts)
+{
+    ngx_http_weir_jwt_issuer_t    **issuers;
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
+    issuers = jmcf->issuers.elts;
+
+    if (!issuers[i]->used) {
+        return 0;
+    }
+
+    counts->name = issuers[i]->name;
+    ngx_http_weir_jwt_keys_counts(issuers[i]->source, &counts->keys);
+
+    return 1;
+}
+
+
 static ngx_int_t
 ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                      rc;
+    ngx_uint_t                     may;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
 
@@ -102,19 +158,25 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_weir_jwt_request(r);
+    rc = ngx_http_weir_jwt_request_wait(r, &ctx);
 
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (rc != NGX_OK) {
+        return rc == NGX_AGAIN ? NGX_AGAIN : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* a variable may have needed the token before "limit_req" has waited */
+    /*
+     * a variable may have needed the token before "limit_req" or another module
+     * of this phase has waited
+     */
 
-    ngx_http_weir_jwt_request_expire(ctx);
+    ngx_http_weir_jwt_request_recheck(ctx);
 
-    if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
-        && ngx_http_weir_jwt_request_may(ctx))
-    {
+    may = ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
+          && ngx_http_weir_jwt_request_may(ctx);
+
+    ngx_http_weir_jwt_count(ctx, may);
+
+    if (may) {
         return NGX_OK;
     }
 
@@ -126,6 +188,41 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_weir_jwt_refuse(r, ctx);
+}
+
+
+/* A request without an issuer of its own counts for the location's first. */
+
+static void
+ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx, ngx_uint_t may)
+{
+    ngx_uint_t                    count;
+    ngx_http_weir_jwt_issuer_t  **issuers;
+
+    switch (ctx->result) {
+
+    case NGX_HTTP_WEIR_JWT_ABSENT:
+        count = NGX_HTTP_WEIR_JWT_COUNT_ABSENT;
+        break;
+
+    case NGX_HTTP_WEIR_JWT_SEVERAL:
+        count = NGX_HTTP_WEIR_JWT_COUNT_SEVERAL;
+        break;
+
+    case NGX_HTTP_WEIR_JWT_REFUSED:
+        count = ctx->reason;
+        break;
+
+    default: /* NGX_HTTP_WEIR_JWT_VERIFIED */
+        count = may ? (ngx_uint_t) WEIR_TOKEN_OK
+                    : (ngx_uint_t) NGX_HTTP_WEIR_JWT_COUNT_FORBIDDEN;
+        break;
+    }
+
+    issuers = ctx->conf->issuers->elts;
+
+    ngx_http_weir_jwt_keys_count(ctx->issuer ? ctx->issuer->source
+                                             : issuers[0]->source, count);
 }
 
 
@@ -147,6 +244,44 @@ ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r)
     }
 
     return NGX_DECLINED;
+}
+
+
+static char *
+ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
+
+    ssize_t     size;
+    ngx_str_t  *value;
+
+    if (jmcf->size) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = ngx_parse_size(&value[1]);
+
+    if (size == NGX_ERROR || size < NGX_HTTP_WEIR_JWT_MEMORY_MIN) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"weir_jwt_zone\"; it is at"
+                           " least 64k", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    jmcf->size = size;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_weir_jwt_set_revocation(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
+
+    return ngx_http_weir_jwt_revocation_set(cf, &jmcf->revocation);
 }
 
 
@@ -196,12 +331,48 @@ ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_weir_jwt_init(ngx_conf_t *cf)
 {
+    ngx_uint_t                      i;
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_weir_jwt_issuer_t    **issuers;
     ngx_http_weir_jwt_main_conf_t  *jmcf;
 
     jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_jwt_module);
 
+    issuers = jmcf->issuers.elts;
+
+    for (i = 0; i < jmcf->issuers.nelts; i++) {
+        if (ngx_http_weir_jwt_keys_complete(cf, issuers[i]->source) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
     if (!jmcf->used) {
         return NGX_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_weir_jwt_cleanup;
+    cln->data = jmcf;
+
+    if (ngx_http_weir_jwt_memory_add(cf, jmcf->size
+                                         ? jmcf->size
+                                         : NGX_HTTP_WEIR_JWT_MEMORY_SIZE,
+                                     &jmcf->memory, &ngx_http_weir_jwt_module)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (jmcf->revocation
+        && ngx_http_weir_jwt_revocation_add_zone(cf, jmcf->revocation,
+                                                 &ngx_http_weir_jwt_module)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_http_weir_add_handler(cf, NGX_HTTP_ACCESS_PHASE,
@@ -216,23 +387,75 @@ ngx_http_weir_jwt_init(ngx_conf_t *cf)
 }
 
 
+static void
+ngx_http_weir_jwt_cleanup(void *data)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = data;
+
+    if (jmcf->known) {
+        ngx_http_weir_jwt_known_destroy(jmcf->known);
+        jmcf->known = NULL;
+    }
+}
+
+
 static ngx_int_t
 ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                      i;
+    ngx_http_weir_jwt_issuer_t    **issuers;
     ngx_http_weir_jwt_main_conf_t  *jmcf;
 
     jmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_weir_jwt_module);
 
-    if (jmcf && jmcf->used) {
-        ngx_http_weir_jwt_request_init_process(cycle->log);
+    if (jmcf == NULL || !jmcf->used) {
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        /* nginx' cache manager and loader have no requests */
+        return NGX_OK;
+    }
+
+    issuers = jmcf->issuers.elts;
+
+    for (i = 0; i < jmcf->issuers.nelts; i++) {
+        if (issuers[i]->used) {
+            ngx_http_weir_jwt_keys_start(issuers[i]->source);
+        }
+    }
+
+    if (jmcf->revocation
+        && ngx_http_weir_jwt_revocation_follow(jmcf->revocation) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_weir_jwt_turn_init_process(cycle->log);
 }
 
 
 static void
 ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle)
 {
-    ngx_http_weir_jwt_request_exit_process();
+    ngx_uint_t                      i;
+    ngx_http_weir_jwt_issuer_t    **issuers;
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    jmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_weir_jwt_module);
+
+    if (jmcf) {
+        issuers = jmcf->issuers.elts;
+
+        for (i = 0; i < jmcf->issuers.nelts; i++) {
+            ngx_http_weir_jwt_keys_stop(issuers[i]->source);
+        }
+
+        if (jmcf->revocation) {
+            ngx_http_weir_jwt_revocation_leave(jmcf->revocation);
+        }
+    }
+
+    ngx_http_weir_jwt_turn_exit_process();
 }

@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
- * down in this order of files: module, share, variables, refuse, request; conf,
- * issuer.
+ * down in this order of files: module, share, variables, refuse, request, find,
+ * bound, revoked/, turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -12,19 +12,27 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/ngx_http_weir_jwt.h"
+#include "auth/ngx_http_weir_jwt_wait.h"
+#include "auth/keys/ngx_http_weir_jwt_keys.h"
+#include "auth/revoked/ngx_http_weir_jwt_revocation.h"
+#include "auth/turn/ngx_http_weir_jwt_turn.h"
+#include "auth/verified/ngx_http_weir_jwt_known.h"
+#include "auth/verified/ngx_http_weir_jwt_memory.h"
 #include "common/token/claims.h"
 #include "common/token/token.h"
-#include "auth/remembered.h"
 
 
 extern ngx_module_t  ngx_http_weir_jwt_module;
 
 
-/* A weir_jwt_issuer; its keys live as long as the configuration. */
+/* A weir_jwt_issuer. */
 typedef struct {
     ngx_str_t             name;
     weir_token_issuer_t   token;
     u_char                keys[WEIR_REMEMBERED_DIGEST];    /* digest of them */
+    ngx_http_weir_jwt_keys_t  *source;                     /* of them */
+    ngx_uint_t            used;       /* bool: a weir_jwt names it */
 } ngx_http_weir_jwt_issuer_t;
 
 
@@ -44,6 +52,16 @@ typedef enum {
 } ngx_http_weir_jwt_source_e;
 
 
+/* What is asked of a token that is bound to a key of its holder. */
+typedef enum {
+    NGX_HTTP_WEIR_JWT_BOUND_IGNORE = 0,
+    NGX_HTTP_WEIR_JWT_BOUND_REFUSE,      /* it is refused */
+    NGX_HTTP_WEIR_JWT_BOUND_CERTIFICATE  /* it is bound to the certificate of the
+                                            client, RFC 8705; others are
+                                            refused */
+} ngx_http_weir_jwt_bound_e;
+
+
 /* weir_cache_authorized */
 typedef enum {
     NGX_HTTP_WEIR_JWT_SHARE_OFF = 0,
@@ -58,6 +76,11 @@ typedef enum {
 typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
+    size_t                size;       /* weir_jwt_zone; 0: none */
+    ngx_http_weir_jwt_revocation_t  *revocation;    /* NULL: none */
+    ngx_http_weir_jwt_memory_t  *memory;    /* if used */
+    ngx_http_weir_jwt_known_table_t  *known;    /* of this worker; NULL: none
+                                                   yet */
 } ngx_http_weir_jwt_main_conf_t;
 
 
@@ -72,8 +95,10 @@ typedef struct {
     /* with issuers */
     ngx_uint_t            optional;   /* bool */
     ngx_http_weir_jwt_source_e  source;
-    ngx_str_t             name;       /* of the header; of the variable of the
-                                         cookie, in lower case */
+    ngx_str_t             name;       /* of the header, in lower case; of the
+                                         variable of the cookie */
+
+    ngx_http_weir_jwt_bound_e  bound;
 
     ngx_array_t          *rules;      /* of ngx_http_weir_jwt_rule_t, or NULL */
 
@@ -96,22 +121,42 @@ typedef struct {
 typedef enum {
     NGX_HTTP_WEIR_JWT_ABSENT = 0,     /* the request has no token */
     NGX_HTTP_WEIR_JWT_SEVERAL,        /* it has more than one */
+    NGX_HTTP_WEIR_JWT_PENDING,        /* its signature waits for its turn */
     NGX_HTTP_WEIR_JWT_REFUSED,        /* see reason */
     NGX_HTTP_WEIR_JWT_VERIFIED        /* see issuer and claims */
 } ngx_http_weir_jwt_result_e;
 
 
-/* The result for a request in a location; data of a cleanup of the pool. */
+
+/* The token of a request that this worker does not know. */
 typedef struct {
+    ngx_http_weir_jwt_ctx_t        *ctx;
+    weir_token_t                    token;   /* owned; empty once it is known */
+    int64_t                         expires; /* s since the epoch */
+    uint8_t                         digest[WEIR_REMEMBERED_DIGEST];
+    ngx_http_weir_jwt_turn_t        turn;
+    ngx_http_weir_jwt_wait_t        wait;    /* for its turn */
+    ngx_http_weir_jwt_keys_wait_t   keys_wait;
+} ngx_http_weir_jwt_fresh_t;
+
+
+/* The result for a request in a location; data of a cleanup of the pool. */
+struct ngx_http_weir_jwt_ctx_s {
     ngx_http_request_t             *request;
     ngx_http_weir_jwt_loc_conf_t   *conf;    /* that it is the result for */
+    ngx_http_weir_jwt_main_conf_t  *main;
     ngx_http_weir_jwt_result_e      result;
     weir_token_reason_t             reason;
+    weir_str_t                      text;    /* of the token; in the request */
     ngx_http_weir_jwt_issuer_t     *issuer;
-    weir_token_t                    token;   /* released with the pool */
+    ngx_http_weir_jwt_known_t      *known;   /* a reference, or NULL */
+    ngx_http_weir_jwt_fresh_t      *fresh;   /* NULL if it was known */
+    json_t                         *claims;  /* if VERIFIED; in one of them */
+    uint64_t                        generation;  /* of the keys that it was
+                                                    compared with */
     int64_t                         expires; /* VERIFIED: s since the epoch */
     ngx_table_elt_t                *challenge; /* that was added; or NULL */
-} ngx_http_weir_jwt_ctx_t;
+};
 
 
 /* conf: the setters of weir_jwt and weir_jwt_require, and what follows from
@@ -128,32 +173,56 @@ char *ngx_http_weir_jwt_issuer_block(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_http_weir_jwt_issuer_t *ngx_http_weir_jwt_issuer_find(
     ngx_http_weir_jwt_main_conf_t *jmcf, ngx_str_t *name);
 
-/* jwks: reads the file into the issuer's keys; NGX_OK, or NGX_ERROR after an
-   error was logged. */
-ngx_int_t ngx_http_weir_jwt_jwks_read(ngx_conf_t *cf, ngx_str_t *file,
-    ngx_http_weir_jwt_issuer_t *issuer);
+/*
+ * find: the text of the request's token, which lives as long as the request.
+ * NGX_OK; NGX_DECLINED: there is none; NGX_ABORT: there are several; NGX_ERROR:
+ * no memory.
+ */
+ngx_int_t ngx_http_weir_jwt_find(ngx_http_request_t *r,
+    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
 
 /*
  * request: the result for the main request in its current location, whose
- * weir_jwt is not off; computed once in each location.  NULL: no memory.
+ * weir_jwt is not off; computed once in each location.  It is PENDING if it
+ * cannot be known without waiting.  NULL: no memory.
  */
 ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request(ngx_http_request_t *r);
 
-/* request: makes a verified token that has expired since a refused one. */
-void ngx_http_weir_jwt_request_expire(ngx_http_weir_jwt_ctx_t *ctx);
+/*
+ * request: the same for the handler of the access phase, which can wait: NGX_OK
+ * with a result that is not PENDING; NGX_AGAIN: the request is parked;
+ * NGX_ERROR.
+ */
+ngx_int_t ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t **ctx);
+
+/*
+ * request: makes a verified token that has expired since, or was revoked, a
+ * refused one.
+ */
+void ngx_http_weir_jwt_request_recheck(ngx_http_weir_jwt_ctx_t *ctx);
 
 /* request: true if the claims of a verified token satisfy weir_jwt_require. */
 ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
 
+/*
+ * bound: true if a token with these claims is that of the client, as far as
+ * "bound" asks.
+ */
+ngx_uint_t ngx_http_weir_jwt_bound(ngx_http_request_t *r,
+    ngx_http_weir_jwt_bound_e bound, const json_t *claims);
+
 /* request: the handler of the cleanup whose data is such a result. */
 void ngx_http_weir_jwt_request_cleanup(void *data);
 
-/* request: begins and ends the memory for tokens of this process. */
-void ngx_http_weir_jwt_request_init_process(ngx_log_t *log);
-void ngx_http_weir_jwt_request_exit_process(void);
+/*
+ * request: true if a token that was verified for the request, which has waited
+ * since, is still good: not expired, and not revoked.
+ */
+ngx_uint_t ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx);
 
 /*
- * refuse: answers 400, 401 or 403, by the result; the value for the phase
+ * refuse: answers 400, 401, 403 or 503, by the result; the value for the phase
  * handler.
  */
 ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,

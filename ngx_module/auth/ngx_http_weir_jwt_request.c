@@ -1,11 +1,15 @@
 /*
- * The token of a request: where it is found, and whether it is believed.
+ * The token of a request, and whether it is believed.
  *
  * The result is computed once for each location in which the request is, at the
  * latest in the access phase; a variable may need it earlier.  An internal
  * redirect clears the contexts of modules, but not the cleanups of the pool: so
  * a token that was verified before a redirect is still known, which matters to
  * the cache.
+ *
+ * What is cheap comes first: a token that this worker knows is compared, one
+ * that any worker has verified or refused is parsed, and one that is new waits
+ * for its turn.
  */
 
 #include <ngx_config.h>
@@ -14,33 +18,144 @@
 
 #include "auth/ngx_http_weir_jwt.h"
 #include "auth/ngx_http_weir_jwt_private.h"
-#include "common/text/token.h"
 #include "http/ngx_http_weir.h"
 
 
-static ngx_int_t ngx_http_weir_jwt_request_find(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text);
-static ngx_int_t ngx_http_weir_jwt_request_count_cookies(ngx_http_request_t *r,
+static ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request_ctx(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
-static ngx_int_t ngx_http_weir_jwt_request_find_cookie(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text);
-static ngx_int_t ngx_http_weir_jwt_request_find_header(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text);
-static ngx_uint_t ngx_http_weir_jwt_request_skip_scheme(weir_str_t *text);
-static weir_token_reason_t ngx_http_weir_jwt_request_judge(
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text);
-static weir_token_reason_t ngx_http_weir_jwt_request_verify(
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text);
-
-
-/* of this process; NULL: no token is remembered */
-static weir_remembered_t  *ngx_http_weir_jwt_remembered;
+static ngx_int_t ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_jwt_request_judge(
+    ngx_http_weir_jwt_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_jwt_request_is_known(
+    ngx_http_weir_jwt_ctx_t *ctx);
+static weir_token_reason_t ngx_http_weir_jwt_request_parse(
+    ngx_http_weir_jwt_ctx_t *ctx);
+static ngx_int_t ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
+    weir_token_reason_t reason);
+static void ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
+    int64_t expires, uint64_t *revision);
+static void ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn);
+static void ngx_http_weir_jwt_request_accept(ngx_http_weir_jwt_ctx_t *ctx);
+static ngx_uint_t ngx_http_weir_jwt_request_compare(
+    ngx_http_weir_jwt_ctx_t *ctx);
 
 
 ngx_http_weir_jwt_ctx_t *
 ngx_http_weir_jwt_request(ngx_http_request_t *r)
 {
-    weir_str_t                     text;
+    ngx_http_weir_jwt_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_jwt_request_ctx(r);
+
+    if (ctx && ctx->result == NGX_HTTP_WEIR_JWT_PENDING
+        && ngx_http_weir_jwt_request_judge(ctx) != NGX_OK)
+    {
+        (void) ngx_http_weir_jwt_turn_now(&ctx->fresh->turn);
+    }
+
+    return ctx && ctx->reason == WEIR_TOKEN_NO_MEMORY ? NULL : ctx;
+}
+
+
+ngx_int_t
+ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t **result)
+{
+    ngx_int_t                 rc;
+    ngx_http_weir_jwt_ctx_t  *ctx;
+
+    ctx = ngx_http_weir_jwt_request_ctx(r);
+    *result = ctx;
+
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    do {
+        rc = ngx_http_weir_jwt_request_turn(r, ctx);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_weir_jwt_request_await_keys(r, ctx);
+        }
+
+    } while (rc == NGX_OK && ctx->result == NGX_HTTP_WEIR_JWT_PENDING);
+
+    return rc;
+}
+
+
+/* NGX_OK with a result that is not PENDING, NGX_AGAIN, NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx)
+{
+    ngx_int_t                   rc;
+    ngx_http_weir_jwt_fresh_t  *fresh;
+
+    if (ngx_http_weir_jwt_request_judge(ctx) != NGX_OK) {
+
+        fresh = ctx->fresh;
+
+        rc = ngx_http_weir_jwt_turn_is_lost(&fresh->turn, &fresh->wait)
+             ? NGX_BUSY
+             : ngx_http_weir_jwt_turn_take(r, &fresh->turn, &fresh->wait);
+
+        if (rc != NGX_BUSY) {
+            return rc;
+        }
+
+        ngx_http_weir_jwt_turn_leave(&fresh->turn);
+        (void) ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_NO_TURN);
+    }
+
+    return ctx->reason == WEIR_TOKEN_NO_MEMORY ? NGX_ERROR : NGX_OK;
+}
+
+
+/*
+ * While the issuer's keys may be about to change, the request waits.  NGX_OK,
+ * with the result PENDING if they have changed; NGX_AGAIN.
+ */
+
+static ngx_int_t
+ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
+    ngx_http_weir_jwt_ctx_t *ctx)
+{
+    if (ctx->result != NGX_HTTP_WEIR_JWT_REFUSED
+        || (ctx->reason != WEIR_TOKEN_UNKNOWN_KEY
+            && ctx->reason != WEIR_TOKEN_NO_KEYS))
+    {
+        return NGX_OK;
+    }
+
+    switch (ngx_http_weir_jwt_keys_wait(r, ctx->issuer->source,
+                                        &ctx->fresh->keys_wait, ctx->reason,
+                                        ctx->generation))
+    {
+    case NGX_AGAIN:
+        return NGX_AGAIN;
+
+    case NGX_OK:
+        ctx->result = NGX_HTTP_WEIR_JWT_PENDING;
+        ctx->reason = WEIR_TOKEN_OK;
+        return NGX_OK;
+
+    default: /* NGX_DECLINED */
+        return NGX_OK;
+    }
+}
+
+
+/* That of the request in its location, with the text of its token; NULL: no
+   memory. */
+
+static ngx_http_weir_jwt_ctx_t *
+ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
+{
     ngx_pool_cleanup_t            *cln;
     ngx_http_weir_jwt_ctx_t       *ctx;
     ngx_http_weir_jwt_loc_conf_t  *jlcf;
@@ -61,15 +176,14 @@ ngx_http_weir_jwt_request(ngx_http_request_t *r)
     ngx_memzero(ctx, sizeof(ngx_http_weir_jwt_ctx_t));
     ctx->request = r;
     ctx->conf = jlcf;
+    ctx->main = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
 
     cln->handler = ngx_http_weir_jwt_request_cleanup;
 
-    switch (ngx_http_weir_jwt_request_find(r, ctx, &text)) {
+    switch (ngx_http_weir_jwt_find(r, jlcf, &ctx->text)) {
 
     case NGX_OK:
-        ctx->reason = ngx_http_weir_jwt_request_judge(ctx, text);
-        ctx->result = ctx->reason == WEIR_TOKEN_OK
-                      ? NGX_HTTP_WEIR_JWT_VERIFIED : NGX_HTTP_WEIR_JWT_REFUSED;
+        ctx->result = NGX_HTTP_WEIR_JWT_PENDING;
         break;
 
     case NGX_DECLINED:
@@ -84,10 +198,6 @@ ngx_http_weir_jwt_request(ngx_http_request_t *r)
         return NULL;
     }
 
-    if (ctx->reason == WEIR_TOKEN_NO_MEMORY) {
-        return NULL;
-    }
-
     ngx_http_set_ctx(r, ctx, ngx_http_weir_jwt_module);
 
     return ctx;
@@ -95,199 +205,147 @@ ngx_http_weir_jwt_request(ngx_http_request_t *r)
 
 
 /*
- * The text of the token: NGX_OK; NGX_DECLINED: there is none; NGX_ABORT: there
- * are several; NGX_ERROR: no memory.
+ * NGX_OK: the result is no longer PENDING; NGX_DECLINED: the signature must be
+ * verified.
  */
 
 static ngx_int_t
-ngx_http_weir_jwt_request_find(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text)
+ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
 {
-    return ctx->conf->source == NGX_HTTP_WEIR_JWT_COOKIE
-           ? ngx_http_weir_jwt_request_find_cookie(r, ctx, text)
-           : ngx_http_weir_jwt_request_find_header(r, ctx, text);
+    weir_str_t                   keys;
+    weir_token_reason_t          reason;
+    ngx_http_weir_jwt_fresh_t   *fresh;
+    ngx_http_weir_jwt_memory_t  *memory;
+
+    if (ctx->result != NGX_HTTP_WEIR_JWT_PENDING
+        || ngx_http_weir_jwt_request_is_known(ctx))
+    {
+        return NGX_OK;
+    }
+
+    reason = ngx_http_weir_jwt_request_parse(ctx);
+    fresh = ctx->fresh;
+
+    if (reason == WEIR_TOKEN_OK) {
+        reason = weir_token_check(&fresh->token, &ctx->issuer->token,
+                                  ngx_time(), &fresh->expires);
+    }
+
+    if (reason == WEIR_TOKEN_OK
+        && ngx_http_weir_jwt_keys_use(ctx->issuer->source, &ctx->generation)
+           != NGX_OK)
+    {
+        reason = WEIR_TOKEN_NO_KEYS;
+    }
+
+    if (reason != WEIR_TOKEN_OK) {
+        return ngx_http_weir_jwt_request_end(ctx, reason);
+    }
+
+    keys.data = (char *) ctx->issuer->keys;
+    keys.len = sizeof(ctx->issuer->keys);
+
+    memory = ctx->main->memory;
+    weir_remembered_digest(memory->verified, keys, ctx->text,
+                           fresh->digest);
+
+    if (weir_remembered_has(memory->verified, fresh->digest)) {
+        return ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_OK);
+    }
+
+    if (weir_remembered_has(memory->refused, fresh->digest)) {
+        return ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_BAD_SIGNATURE);
+    }
+
+    reason = weir_token_has_key(&fresh->token, &ctx->issuer->token);
+
+    return reason == WEIR_TOKEN_OK ? NGX_DECLINED
+                               : ngx_http_weir_jwt_request_end(ctx, reason);
 }
 
 
-/*
- * NGX_ABORT: there are several cookies of that name, of which the upstream
- * could read another one.  Names are compared as nginx does, without regard to
- * case; so are the ends of cookies, ";" and ",".
- */
-
-static ngx_int_t
-ngx_http_weir_jwt_request_count_cookies(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t *ctx)
-{
-    const char   *p, *last;
-    ngx_str_t     name;
-    weir_str_t   *line;
-    ngx_uint_t    i, n;
-    ngx_array_t  *lines;
-
-    static ngx_str_t  cookie = ngx_string("Cookie");
-
-    name.data = ctx->conf->name.data + sizeof("cookie_") - 1;
-    name.len = ctx->conf->name.len - (sizeof("cookie_") - 1);
-
-    lines = ngx_http_weir_header_lines(r, &r->headers_in.headers, &cookie);
-    if (lines == NULL) {
-        return NGX_ERROR;
-    }
-
-    line = lines->elts;
-    n = 0;
-
-    for (i = 0; i < lines->nelts; i++) {
-        p = line[i].data;
-        last = p + line[i].len;
-
-        while (p < last) {
-
-            while (p < last && (*p == ' ' || *p == '\t')) {
-                p++;
-            }
-
-            if ((size_t) (last - p) > name.len
-                && ngx_strncasecmp((u_char *) p, name.data, name.len) == 0
-                && (p[name.len] == '=' || p[name.len] == ' '
-                    || p[name.len] == '\t'))
-            {
-                n++;
-            }
-
-            while (p < last && *p != ';' && *p != ',') {
-                p++;
-            }
-
-            p++;
-        }
-    }
-
-    return n > 1 ? NGX_ABORT : NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_jwt_request_find_cookie(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text)
-{
-    ngx_int_t                   rc;
-    ngx_uint_t                  key;
-    ngx_http_variable_value_t  *v;
-
-    rc = ngx_http_weir_jwt_request_count_cookies(r, ctx);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    key = ngx_hash_key(ctx->conf->name.data, ctx->conf->name.len);
-    v = ngx_http_get_variable(r, &ctx->conf->name, key);
-
-    if (v == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (v->not_found || v->len == 0) {
-        return NGX_DECLINED;
-    }
-
-    text->data = (char *) v->data;
-    text->len = v->len;
-
-    return NGX_OK;
-}
-
-
-/* RFC 6750 section 2.1; the scheme may be absent in a header of another name. */
-
-static ngx_int_t
-ngx_http_weir_jwt_request_find_header(ngx_http_request_t *r,
-    ngx_http_weir_jwt_ctx_t *ctx, weir_str_t *text)
-{
-    ngx_str_t    *name;
-    weir_str_t   *line;
-    ngx_uint_t    bearer;
-    ngx_array_t  *lines;
-
-    static ngx_str_t  authorization = ngx_string("Authorization");
-
-    name = ctx->conf->source == NGX_HTTP_WEIR_JWT_HEADER ? &ctx->conf->name
-                                                         : &authorization;
-
-    lines = ngx_http_weir_header_lines(r, &r->headers_in.headers, name);
-    if (lines == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (lines->nelts == 0) {
-        return NGX_DECLINED;
-    }
-
-    if (lines->nelts > 1) {
-        return NGX_ABORT;
-    }
-
-    line = lines->elts;
-    *text = line[0];
-
-    bearer = ngx_http_weir_jwt_request_skip_scheme(text);
-
-    if (ctx->conf->source == NGX_HTTP_WEIR_JWT_AUTHORIZATION) {
-        return bearer ? NGX_OK : NGX_DECLINED;
-    }
-
-    return text->len || bearer ? NGX_OK : NGX_DECLINED;
-}
-
-
-/*
- * "Bearer", without regard to case, and the spaces behind it (RFC 9110 section
- * 11.4); false if it is absent, or only begins the name of another scheme.
- * Whatever else follows is a token that is refused: the upstream may read one.
- */
+/* A token that this worker has parsed, and that is still good. */
 
 static ngx_uint_t
-ngx_http_weir_jwt_request_skip_scheme(weir_str_t *text)
+ngx_http_weir_jwt_request_is_known(ngx_http_weir_jwt_ctx_t *ctx)
 {
-    size_t  len;
+    time_t                            now;
+    ngx_http_weir_jwt_known_t        *known;
+    ngx_http_weir_jwt_issuer_t       *issuer;
+    ngx_http_weir_jwt_known_table_t  *table;
 
-    static char  scheme[] = "Bearer";
+    table = ctx->main->known;
 
-    len = sizeof(scheme) - 1;
+    if (table == NULL) {
+        return 0;
+    }
 
-    if (text->len < len
-        || ngx_strncasecmp((u_char *) text->data, (u_char *) scheme, len) != 0
-        || (text->len > len && weir_is_tchar(text->data[len])))
+    known = ngx_http_weir_jwt_known_find(table, ctx->text,
+                                         ctx->conf->issuers->elts,
+                                         ctx->conf->issuers->nelts);
+    if (known == NULL) {
+        return 0;
+    }
+
+    issuer = known->issuer;
+    now = ngx_time();
+
+    if (ngx_http_weir_jwt_keys_use(issuer->source, &ctx->generation)
+        != NGX_OK)
     {
         return 0;
     }
 
-    while (len < text->len && text->data[len] == ' ') {
-        len++;
+    if (now >= known->expires || now < known->since
+        || ngx_memcmp(known->keys, issuer->keys, sizeof(known->keys)) != 0)
+    {
+        ngx_http_weir_jwt_known_forget(table, known);
+        return 0;
     }
 
-    text->data += len;
-    text->len -= len;
+    ngx_http_weir_jwt_known_keep(known);
+
+    ctx->known = known;
+    ctx->issuer = issuer;
+    ctx->claims = known->token.claims;
+
+    ngx_http_weir_jwt_request_believe(ctx, known->expires, &known->revision);
 
     return 1;
 }
 
 
+/* Once for a request: it may be judged again when it has waited. */
+
 static weir_token_reason_t
-ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text)
+ngx_http_weir_jwt_request_parse(ngx_http_weir_jwt_ctx_t *ctx)
 {
     ngx_uint_t                    i;
     weir_str_t                    iss;
     weir_token_reason_t           reason;
     ngx_http_weir_jwt_issuer_t  **issuers;
 
-    reason = weir_token_parse(text, &ctx->token);
+    if (ctx->fresh == NULL) {
+        ctx->fresh = ngx_pcalloc(ctx->request->pool,
+                                 sizeof(ngx_http_weir_jwt_fresh_t));
+        if (ctx->fresh == NULL) {
+            return WEIR_TOKEN_NO_MEMORY;
+        }
+
+        ctx->fresh->ctx = ctx;
+        ctx->fresh->turn.verify = ngx_http_weir_jwt_request_verify;
+    }
+
+    if (ctx->fresh->token.claims) {
+        return WEIR_TOKEN_OK;
+    }
+
+    reason = weir_token_parse(ctx->text, &ctx->fresh->token);
     if (reason != WEIR_TOKEN_OK) {
         return reason;
     }
 
-    iss = weir_token_issuer_of(&ctx->token);
+    iss = weir_token_issuer_of(&ctx->fresh->token);
     issuers = ctx->conf->issuers->elts;
 
     /* the check names what is wrong if no issuer has that name */
@@ -300,71 +358,203 @@ ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text)
         }
     }
 
-    reason = weir_token_check(&ctx->token, &ctx->issuer->token, ngx_time(),
-                              &ctx->expires);
-
-    return reason == WEIR_TOKEN_OK
-           ? ngx_http_weir_jwt_request_verify(ctx, text) : reason;
+    return WEIR_TOKEN_OK;
 }
 
 
-/* The signature, which is expensive: the last of the checks, and remembered. */
-
-static weir_token_reason_t
-ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_ctx_t *ctx, weir_str_t text)
+static ngx_int_t
+ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
+    weir_token_reason_t reason)
 {
-    uint8_t               digest[WEIR_REMEMBERED_DIGEST];
-    weir_str_t            keys;
-    weir_remembered_t    *remembered;
-    weir_token_reason_t   reason;
+    if (reason == WEIR_TOKEN_OK) {
+        ngx_http_weir_jwt_request_accept(ctx);
 
-    remembered = ngx_http_weir_jwt_remembered;
-
-    if (remembered == NULL) {
-        return weir_token_verify(&ctx->token, &ctx->issuer->token);
+    } else {
+        ctx->result = NGX_HTTP_WEIR_JWT_REFUSED;
+        ctx->reason = reason;
     }
 
-    keys.data = (char *) ctx->issuer->keys;
-    keys.len = sizeof(ctx->issuer->keys);
+    return NGX_OK;
+}
 
-    weir_remembered_digest(remembered, keys, text, digest);
 
-    if (weir_remembered_has(remembered, digest)) {
-        return WEIR_TOKEN_OK;
+/* The token is good, unless it was revoked. */
+
+static void
+ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
+    int64_t expires, uint64_t *revision)
+{
+    static weir_token_reason_t  reasons[] = {
+        WEIR_TOKEN_OK, WEIR_TOKEN_REVOKED, WEIR_TOKEN_OUTLIVES,
+        WEIR_TOKEN_STALE
+    };
+
+    ctx->reason = WEIR_TOKEN_OK;
+    ctx->expires = expires;
+
+    if (ctx->main->revocation) {
+        ctx->reason = reasons[ngx_http_weir_jwt_revocation_check(
+                                  ctx->main->revocation, ctx->claims, expires,
+                                  revision)];
     }
 
-    reason = weir_token_verify(&ctx->token, &ctx->issuer->token);
+    if (ctx->reason == WEIR_TOKEN_OK
+        && ctx->conf->bound != NGX_HTTP_WEIR_JWT_BOUND_IGNORE
+        && !ngx_http_weir_jwt_bound(ctx->request, ctx->conf->bound,
+                                    ctx->claims))
+    {
+        ctx->reason = WEIR_TOKEN_BOUND;
+    }
+
+    ctx->result = ctx->reason == WEIR_TOKEN_OK ? NGX_HTTP_WEIR_JWT_VERIFIED
+                                               : NGX_HTTP_WEIR_JWT_REFUSED;
+}
+
+
+ngx_uint_t
+ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx)
+{
+    uint64_t  revision;
+
+    revision = 0;
+
+    return ngx_time() < ctx->expires
+           && (ctx->main->revocation == NULL
+               || ngx_http_weir_jwt_revocation_check(ctx->main->revocation,
+                                     ctx->claims, ctx->expires, &revision)
+                  == NGX_HTTP_WEIR_JWT_REVOCATION_NONE);
+}
+
+
+/* Its turn has come; the same token may have been verified meanwhile. */
+
+static void
+ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn)
+{
+    weir_token_reason_t          reason;
+    ngx_http_weir_jwt_ctx_t     *ctx;
+    ngx_http_weir_jwt_fresh_t   *fresh;
+    ngx_http_weir_jwt_memory_t  *memory;
+
+    fresh = (ngx_http_weir_jwt_fresh_t *)
+                ((u_char *) turn - offsetof(ngx_http_weir_jwt_fresh_t, turn));
+    ctx = fresh->ctx;
+
+    if (ngx_http_weir_jwt_request_judge(ctx) == NGX_OK) {
+        return;
+    }
+
+    reason = weir_token_verify(&fresh->token, &ctx->issuer->token);
+    memory = ctx->main->memory;
 
     if (reason == WEIR_TOKEN_OK) {
-        weir_remembered_add(remembered, digest);
+        weir_remembered_add(memory->verified, fresh->digest);
+
+    } else if (reason == WEIR_TOKEN_BAD_SIGNATURE) {
+        weir_remembered_add(memory->refused, fresh->digest);
     }
 
-    return reason;
+    (void) ngx_http_weir_jwt_request_end(ctx, reason);
+}
+
+
+/* This worker knows the token from now on; without memory, the request does. */
+
+static void
+ngx_http_weir_jwt_request_accept(ngx_http_weir_jwt_ctx_t *ctx)
+{
+    uint64_t                          revision;
+    ngx_log_t                        *log;
+    ngx_http_weir_jwt_known_t        *known;
+    ngx_http_weir_jwt_fresh_t        *fresh;
+    ngx_http_weir_jwt_known_table_t  *table;
+
+    fresh = ctx->fresh;
+    log = ctx->request->connection->log;
+
+    ctx->claims = fresh->token.claims;
+
+    if (ctx->main->known == NULL) {
+        ctx->main->known = ngx_http_weir_jwt_known_create(log);
+    }
+
+    table = ctx->main->known;
+    known = table ? ngx_http_weir_jwt_known_add(table, ctx->text,
+                                                &fresh->token, log)
+                  : NULL;
+    if (known == NULL) {
+        revision = 0;
+        ngx_http_weir_jwt_request_believe(ctx, fresh->expires, &revision);
+        return;
+    }
+
+    known->issuer = ctx->issuer;
+    known->expires = fresh->expires;
+    known->since = ngx_time();
+    ngx_memcpy(known->keys, ctx->issuer->keys, sizeof(known->keys));
+
+    ngx_http_weir_jwt_known_keep(known);
+    ctx->known = known;
+
+    ngx_http_weir_jwt_request_believe(ctx, fresh->expires, &known->revision);
 }
 
 
 void
-ngx_http_weir_jwt_request_expire(ngx_http_weir_jwt_ctx_t *ctx)
+ngx_http_weir_jwt_request_recheck(ngx_http_weir_jwt_ctx_t *ctx)
 {
-    if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED && ngx_time() >= ctx->expires)
-    {
+    uint64_t  revision;
+
+    if (ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED) {
+        return;
+    }
+
+    if (ngx_time() >= ctx->expires) {
         ctx->result = NGX_HTTP_WEIR_JWT_REFUSED;
         ctx->reason = WEIR_TOKEN_EXPIRED;
+        return;
     }
+
+    revision = 0;
+
+    ngx_http_weir_jwt_request_believe(ctx, ctx->expires,
+                                      ctx->known ? &ctx->known->revision
+                                                 : &revision);
 }
 
 
 ngx_uint_t
 ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx)
 {
-    ngx_str_t                 *values;
-    ngx_uint_t                 i, j, has;
-    weir_str_t                 text;
-    ngx_http_weir_jwt_rule_t  *rule;
+    ngx_http_weir_jwt_known_t  *known;
+
+    known = ctx->known;
 
     if (ctx->conf->rules == NULL) {
         return 1;
     }
+
+    if (known == NULL) {
+        return ngx_http_weir_jwt_request_compare(ctx);
+    }
+
+    if (known->conf != ctx->conf) {
+        known->may = ngx_http_weir_jwt_request_compare(ctx);
+        known->conf = ctx->conf;
+    }
+
+    return known->may;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_jwt_request_compare(ngx_http_weir_jwt_ctx_t *ctx)
+{
+    ngx_str_t                 *values;
+    ngx_uint_t                 i, j, has;
+    weir_str_t                 text;
+    const json_t              *claim;
+    ngx_http_weir_jwt_rule_t  *rule;
 
     rule = ctx->conf->rules->elts;
 
@@ -373,12 +563,11 @@ ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx)
         if (rule[i].scope.len) {
             text.data = (char *) rule[i].scope.data;
             text.len = rule[i].scope.len;
-            has = weir_claims_have_scope(ctx->token.claims, text);
+            has = weir_claims_have_scope(ctx->claims, text);
 
         } else if (rule[i].values == NULL) {
-            has = json_object_get(ctx->token.claims, rule[i].claim) != NULL
-                  && !json_is_null(json_object_get(ctx->token.claims,
-                                                   rule[i].claim));
+            claim = weir_claim_find(ctx->claims, rule[i].claim);
+            has = claim != NULL && !json_is_null(claim);
 
         } else {
             values = rule[i].values->elts;
@@ -387,7 +576,7 @@ ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx)
             for (j = 0; j < rule[i].values->nelts && !has; j++) {
                 text.data = (char *) values[j].data;
                 text.len = values[j].len;
-                has = weir_claim_has(ctx->token.claims, rule[i].claim, text);
+                has = weir_claim_has(ctx->claims, rule[i].claim, text);
             }
         }
 
@@ -438,26 +627,12 @@ ngx_http_weir_jwt_request_cleanup(void *data)
 {
     ngx_http_weir_jwt_ctx_t  *ctx = data;
 
-    weir_token_release(&ctx->token);
-}
-
-
-void
-ngx_http_weir_jwt_request_init_process(ngx_log_t *log)
-{
-    ngx_http_weir_jwt_remembered = ngx_alloc(sizeof(weir_remembered_t), log);
-
-    if (ngx_http_weir_jwt_remembered) {
-        weir_remembered_init(ngx_http_weir_jwt_remembered);
+    if (ctx->known) {
+        ngx_http_weir_jwt_known_release(ctx->known);
     }
-}
 
-
-void
-ngx_http_weir_jwt_request_exit_process(void)
-{
-    if (ngx_http_weir_jwt_remembered) {
-        ngx_free(ngx_http_weir_jwt_remembered);
-        ngx_http_weir_jwt_remembered = NULL;
+    if (ctx->fresh) {
+        ngx_http_weir_jwt_turn_leave(&ctx->fresh->turn);
+        weir_token_release(&ctx->fresh->token);
     }
 }

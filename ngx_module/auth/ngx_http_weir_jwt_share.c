@@ -219,6 +219,8 @@ ngx_http_weir_jwt_share_digest(ngx_http_weir_jwt_loc_conf_t *jlcf)
     }
 
     ngx_http_weir_jwt_share_add_text(&digest, NULL, 0);
+    ngx_http_weir_jwt_share_add_text(&digest, (char *) &jlcf->bound,
+                                     sizeof(jlcf->bound));
 
     rules = jlcf->rules ? jlcf->rules->elts : NULL;
 
@@ -339,7 +341,7 @@ ngx_http_weir_jwt_share(ngx_http_request_t *r,
      */
 
     if (ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED
-        || ngx_time() >= ctx->expires
+        || !ngx_http_weir_jwt_request_holds(ctx)
         || !ngx_http_weir_jwt_request_may(ctx))
     {
         return NGX_DECLINED;
@@ -360,7 +362,7 @@ ngx_http_weir_jwt_share(ngx_http_request_t *r,
         share->partition = text;
         share->authorization =
                            (jlcf->source == NGX_HTTP_WEIR_JWT_AUTHORIZATION);
-        share->expires = ctx->expires;
+        share->token = ctx;
     }
 
     return rc;
@@ -378,7 +380,7 @@ ngx_http_weir_jwt_share_is_other(ngx_http_weir_jwt_ctx_t *ctx,
 {
     return earlier != ctx && earlier->request == ctx->request
            && earlier->result == NGX_HTTP_WEIR_JWT_VERIFIED
-           && !json_equal(earlier->token.claims, ctx->token.claims);
+           && !json_equal(earlier->claims, ctx->claims);
 }
 
 
@@ -425,7 +427,7 @@ ngx_http_weir_jwt_share_read_claims(ngx_http_request_t *r,
             name.len = claims[i].len;
 
             p = ngx_http_weir_jwt_share_put_claim(p, last,
-                       ngx_http_weir_jwt_variables_find(ctx->token.claims,
+                       ngx_http_weir_jwt_variables_find(ctx->claims,
                                                         name));
         }
 
@@ -522,7 +524,7 @@ ngx_http_weir_jwt_share_is_rounded(json_t *claim)
 ngx_uint_t
 ngx_http_weir_jwt_share_holds(const ngx_http_weir_jwt_share_t *share)
 {
-    return share->partition.len == 0 || ngx_time() < share->expires;
+    return share->token == NULL || ngx_http_weir_jwt_request_holds(share->token);
 }
 
 
@@ -537,7 +539,7 @@ ngx_http_weir_jwt_share_refuse(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_http_weir_jwt_request_expire(ctx);
+    ngx_http_weir_jwt_request_recheck(ctx);
 
     return ngx_http_weir_jwt_refuse(r, ctx);
 }

@@ -1,6 +1,8 @@
 /*
  * $weir_jwt_subject and $weir_jwt_claim_NAME: claims of the verified token of
- * the request, in a location with weir_jwt.  A token that was refused has none.
+ * the request, in a location with weir_jwt.  A token that was refused has none,
+ * nor has one whose signature must wait for its turn: before the access phase
+ * nothing can wait.
  *
  * Names of variables have no capital letters.  So NAME is the claim of that
  * name, or, if there is none, the only one whose name is the same without
@@ -119,7 +121,7 @@ ngx_http_weir_jwt_variables_claims(ngx_http_request_t *r, json_t **claims)
     }
 
     if (ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED) {
-        *claims = ctx->token.claims;
+        *claims = ctx->claims;
     }
 
     return NGX_OK;

@@ -23,8 +23,6 @@ static ngx_http_weir_exporter_t *ngx_http_weir_export_conf_create(
     ngx_conf_t *cf);
 static char *ngx_http_weir_export_conf_server(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex);
-static char *ngx_http_weir_export_conf_url(ngx_conf_t *cf,
-    ngx_http_weir_exporter_t *ex);
 static char *ngx_http_weir_export_conf_path(ngx_http_weir_exporter_t *ex);
 static char *ngx_http_weir_export_conf_metrics(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex);
@@ -64,11 +62,11 @@ ngx_http_weir_export_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    ex->url = value[2];
+    ex->server.url = value[2];
 
-    if (ngx_strncmp(ex->url.data, "https://", 8) == 0) {
-        ex->tls = ngx_http_weir_tls_create(cf);
-        if (ex->tls == NULL) {
+    if (ngx_strncmp(ex->server.url.data, "https://", 8) == 0) {
+        ex->server.tls = ngx_http_weir_tls_create(cf);
+        if (ex->server.tls == NULL) {
             return NGX_CONF_ERROR;
         }
     }
@@ -121,7 +119,7 @@ ngx_http_weir_export_conf_create(ngx_conf_t *cf)
     }
 
     ex->interval = NGX_HTTP_WEIR_EXPORT_INTERVAL;
-    ex->timeout = NGX_HTTP_WEIR_EXPORT_TIMEOUT;
+    ex->server.timeout = NGX_HTTP_WEIR_EXPORT_TIMEOUT;
     ex->retry = NGX_HTTP_WEIR_EXPORT_RETRY;
     ex->batch_spans = NGX_HTTP_WEIR_EXPORT_SPANS;
     ex->buffer = NGX_HTTP_WEIR_EXPORT_BUFFER;
@@ -157,9 +155,13 @@ ngx_http_weir_export_conf_server(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
 {
     char  *rv;
 
-    rv = ngx_http_weir_export_conf_url(cf, ex);
+    rv = ngx_http_weir_client_url(cf, &ex->server);
 
-    if (rv == NGX_CONF_ERROR && ex->tls) {
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_http_weir_export_conf_path(ex);
+    }
+
+    if (rv == NGX_CONF_ERROR && ex->server.tls) {
         /* OpenSSL has logged the file and the reason before this line */
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"weir_exporter\" cannot use TLS with these"
@@ -168,7 +170,7 @@ ngx_http_weir_export_conf_server(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
     } else if (rv != NGX_CONF_OK && rv != NGX_CONF_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid URL \"%V\" of \"weir_exporter\": %s",
-                           &ex->url, rv);
+                           &ex->server.url, rv);
         return NGX_CONF_ERROR;
     }
 
@@ -176,76 +178,12 @@ ngx_http_weir_export_conf_server(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
 }
 
 
-/* As ngx_http_weir_tls_init(). */
-
-static char *
-ngx_http_weir_export_conf_url(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
-{
-    u_char      *p, *slash, *end;
-    char        *rv;
-    ngx_url_t   *u;
-    ngx_str_t    authority;
-
-    p = ex->url.data;
-    end = p + ex->url.len;
-
-    if (ex->tls) {
-        p += sizeof("https://") - 1;
-
-    } else if (ngx_strncmp(p, "http://", 7) == 0) {
-        p += sizeof("http://") - 1;
-
-    } else {
-        return "it must start with http:// or https://";
-    }
-
-    u = &ex->parsed;
-    u->url.data = p;
-    u->url.len = end - p;
-    u->default_port = ex->tls ? 443 : 80;
-    u->uri_part = 1;
-    u->no_resolve = 1;
-
-    for (slash = p; slash < end && *slash != '/'; slash++) {
-        if (*slash == '@') {
-            return "it must have no user; use header= for credentials";
-        }
-    }
-
-    if (ngx_parse_url(cf->pool, u) != NGX_OK) {
-        return u->err ? u->err : "it has no host";
-    }
-
-    rv = ngx_http_weir_export_conf_path(ex);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    if (u->family == AF_UNIX) {
-        ngx_str_set(&authority, "localhost");
-
-    } else {
-        authority.data = p;
-        authority.len = slash - p;
-    }
-
-    ex->host = authority;
-
-    if (ex->tls) {
-        return ngx_http_weir_tls_init(cf, ex->tls, u->family == AF_UNIX
-                                                   ? &authority : &u->host);
-    }
-
-    return NGX_CONF_OK;
-}
-
-
 static char *
 ngx_http_weir_export_conf_path(ngx_http_weir_exporter_t *ex)
 {
-    u_char  *p;
+    char  *fault;
 
-    ex->path = ex->parsed.uri;
+    ex->path = ex->server.parsed.uri;
 
     if (ex->path.len == 0
         || (ex->path.len == 1 && ex->path.data[0] == '/'))
@@ -258,17 +196,9 @@ ngx_http_weir_export_conf_path(ngx_http_weir_exporter_t *ex)
         }
     }
 
-    if (ex->path.data[0] != '/') {
-        return "its path must start with a slash";
-    }
+    fault = ngx_http_weir_client_path(&ex->path);
 
-    for (p = ex->path.data; p < ex->path.data + ex->path.len; p++) {
-        if (*p <= 0x20 || *p >= 0x7f || *p == '#') {
-            return "its path has a character that must be percent-encoded";
-        }
-    }
-
-    return NGX_CONF_OK;
+    return fault ? fault : NGX_CONF_OK;
 }
 
 
@@ -295,7 +225,7 @@ ngx_http_weir_export_conf_metrics(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"metrics=\" of \"weir_exporter\" needs a URL"
                            " without a path, or with one that ends with"
-                           " /v1/traces; \"%V\" has another one", &ex->url);
+                           " /v1/traces; \"%V\" has another one", &ex->server.url);
         return NGX_CONF_ERROR;
     }
 
@@ -333,7 +263,7 @@ ngx_http_weir_export_conf_head(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex,
 
     type = weir_span_media_type(ex->format);
 
-    len = sizeof(form) + path->len + ex->host.len + ngx_strlen(type)
+    len = sizeof(form) + path->len + ex->server.host.len + ngx_strlen(type)
           + ex->headers.len;
 
     p = ngx_pnalloc(cf->pool, len);
@@ -342,7 +272,7 @@ ngx_http_weir_export_conf_head(ngx_conf_t *cf, ngx_http_weir_exporter_t *ex,
     }
 
     head->data = p;
-    head->len = ngx_snprintf(p, len, (char *) form, path, &ex->host, type,
+    head->len = ngx_snprintf(p, len, (char *) form, path, &ex->server.host, type,
                              &ex->headers)
                 - p;
 
@@ -354,35 +284,5 @@ ngx_int_t
 ngx_http_weir_export_conf_complete(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex)
 {
-    ngx_int_t                  rc;
-    ngx_url_t                 *u;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    u = &ex->parsed;
-
-    if (u->naddrs) {
-        /* an address, or a path of a unix socket */
-        return NGX_OK;
-    }
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->resolver && clcf->resolver->connections.nelts) {
-        ex->resolver = clcf->resolver;
-        ex->resolver_timeout = (clcf->resolver_timeout
-                                == NGX_CONF_UNSET_MSEC)
-                               ? 30000 : clcf->resolver_timeout;
-    }
-
-    rc = ngx_inet_resolve_host(cf->pool, u);
-
-    if (rc == NGX_OK || ex->resolver) {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"weir_exporter\" cannot resolve the name in \"%V\": %s",
-                  &ex->url, u->err ? u->err : "no memory");
-
-    return NGX_ERROR;
+    return ngx_http_weir_client_resolve(cf, &ex->server, "weir_exporter");
 }

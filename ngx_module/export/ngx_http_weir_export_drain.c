@@ -36,12 +36,12 @@ static void ngx_http_weir_export_drain_arm(ngx_http_weir_exporter_t *ex,
     ngx_msec_t delay);
 static ngx_uint_t ngx_http_weir_export_drain_due(ngx_http_weir_exporter_t *ex);
 static void ngx_http_weir_export_drain_send(ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_drain_done(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome);
+static void ngx_http_weir_export_drain_done(ngx_http_weir_client_t *client,
+    ngx_http_weir_client_outcome_t *outcome);
 static void ngx_http_weir_export_drain_accepted(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome);
+    ngx_http_weir_client_outcome_t *outcome);
 static void ngx_http_weir_export_drain_again(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome);
+    ngx_http_weir_client_outcome_t *outcome);
 static ngx_msec_t ngx_http_weir_export_drain_delay(
     ngx_http_weir_exporter_t *ex, ngx_uint_t answered);
 
@@ -98,7 +98,7 @@ ngx_http_weir_export_drain_work(ngx_http_weir_exporter_t *ex)
 {
     ngx_http_weir_assert(ex->exporting);
 
-    if (ex->client.done == NULL
+    if (!ngx_http_weir_client_busy(&ex->client)
         && (ngx_msec_int_t) (ngx_current_msec - ex->not_before) >= 0
         && ngx_http_weir_export_drain_due(ex))
     {
@@ -135,7 +135,7 @@ ngx_http_weir_export_drain_exit(ngx_http_weir_exporter_t *ex)
 
     late = (ngx_msec_int_t) (ngx_current_msec - ex->exit_deadline) >= 0;
 
-    if (ex->client.done && !late) {
+    if (ngx_http_weir_client_busy(&ex->client) && !late) {
         ngx_http_weir_export_drain_arm(ex, NGX_HTTP_WEIR_EXPORT_TICK);
         return;
     }
@@ -154,7 +154,7 @@ ngx_http_weir_export_drain_exit(ngx_http_weir_exporter_t *ex)
         if (ex->exporting) {
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "weir_exporter could not send %uL spans to %V before"
-                          " nginx ended", n, &ex->url);
+                          " nginx ended", n, &ex->server.url);
         }
 
         ngx_http_weir_export_drain_yield(ex);
@@ -174,7 +174,7 @@ ngx_http_weir_export_drain_exit(ngx_http_weir_exporter_t *ex)
 static void
 ngx_http_weir_export_drain_yield(ngx_http_weir_exporter_t *ex)
 {
-    ngx_http_weir_export_client_close(ex);
+    ngx_http_weir_client_close(&ex->client);
     ngx_http_weir_export_metrics_abandon(ex);
     ngx_http_weir_export_batch_free(ex);
     ngx_http_weir_export_zone_release(ex->sh);
@@ -234,10 +234,7 @@ ngx_http_weir_export_drain_stop(ngx_http_weir_exporter_t *ex)
         ngx_del_timer(&ex->tick);
     }
 
-    if (ex->client.head) {
-        ngx_free(ex->client.head);
-        ex->client.head = NULL;
-    }
+    ngx_http_weir_client_free(&ex->client);
 }
 
 
@@ -245,7 +242,7 @@ static void
 ngx_http_weir_export_drain_send(ngx_http_weir_exporter_t *ex)
 {
     ngx_int_t                       rc;
-    ngx_http_weir_export_request_t  request;
+    ngx_http_weir_client_request_t  request;
 
     rc = ngx_http_weir_export_batch_make(ex);
 
@@ -257,8 +254,8 @@ ngx_http_weir_export_drain_send(ngx_http_weir_exporter_t *ex)
         request.len = ex->batch.len;
         request.zipped = (ex->batch.zipped != NULL);
 
-        ngx_http_weir_export_client_send(ex, &request,
-                                         ngx_http_weir_export_drain_done);
+        ngx_http_weir_export_send(ex, &request,
+                                  ngx_http_weir_export_drain_done);
 
     } else if (rc == NGX_ERROR) {
         /* nginx has logged it; the spans remain in the rings */
@@ -269,23 +266,26 @@ ngx_http_weir_export_drain_send(ngx_http_weir_exporter_t *ex)
 
 
 static void
-ngx_http_weir_export_drain_done(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome)
+ngx_http_weir_export_drain_done(ngx_http_weir_client_t *client,
+    ngx_http_weir_client_outcome_t *outcome)
 {
-    unsigned    status;
-    char        message[128];
-    weir_str_t  body;
+    char                       message[128];
+    unsigned                   status;
+    weir_str_t                 body;
+    ngx_http_weir_exporter_t  *ex;
 
-    if (outcome->how == NGX_HTTP_WEIR_EXPORT_LOST) {
+    ex = client->data;
+
+    if (outcome->how == NGX_HTTP_WEIR_CLIENT_LOST) {
         /* the next connection is a new one, so this happens once */
-        ngx_http_weir_export_client_send(ex, &ex->client.request,
-                                         ngx_http_weir_export_drain_done);
+        ngx_http_weir_export_send(ex, &ex->client.request,
+                                  ngx_http_weir_export_drain_done);
         return;
     }
 
-    status = ex->client.answer.status;
+    status = ngx_http_weir_client_status(&ex->client, outcome);
 
-    if (outcome->how == NGX_HTTP_WEIR_EXPORT_FAILED
+    if (outcome->how == NGX_HTTP_WEIR_CLIENT_FAILED
         || status == NGX_HTTP_TOO_MANY_REQUESTS
         || status == NGX_HTTP_BAD_GATEWAY
         || status == NGX_HTTP_SERVICE_UNAVAILABLE
@@ -305,8 +305,8 @@ ngx_http_weir_export_drain_done(ngx_http_weir_exporter_t *ex,
         ex->failures++;
         ngx_http_weir_export_add(&ex->sh->failures, 1);
 
-        body.data = ex->client.answer.body;
-        body.len = ex->client.answer.encoded ? 0 : ex->client.answer.body_len;
+        body.data = ex->client.answer->body;
+        body.len = ex->client.answer->encoded ? 0 : ex->client.answer->body_len;
         weir_partial_text(body, message, sizeof(message));
 
         ngx_http_weir_export_log(ex, NGX_HTTP_WEIR_EXPORT_REFUSING,
@@ -328,12 +328,12 @@ ngx_http_weir_export_drain_done(ngx_http_weir_exporter_t *ex,
 
 static void
 ngx_http_weir_export_drain_accepted(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome)
+    ngx_http_weir_client_outcome_t *outcome)
 {
     uint32_t        rejected;
     weir_partial_t  partial;
 
-    ngx_http_weir_export_client_partial(ex, &partial);
+    ngx_http_weir_export_partial(ex, &partial);
 
     rejected = 0;
 
@@ -354,7 +354,7 @@ ngx_http_weir_export_drain_accepted(ngx_http_weir_exporter_t *ex,
 
 static void
 ngx_http_weir_export_drain_again(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome)
+    ngx_http_weir_client_outcome_t *outcome)
 {
     ngx_msec_t  delay;
 
@@ -369,7 +369,7 @@ ngx_http_weir_export_drain_again(ngx_http_weir_exporter_t *ex,
                              outcome, "");
 
     delay = ngx_http_weir_export_drain_delay(ex,
-                               outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED);
+                               outcome->how == NGX_HTTP_WEIR_CLIENT_ANSWERED);
     ex->not_before = ngx_current_msec + delay;
 
     if (!ex->exiting && ex->not_before - ex->first_try > ex->retry) {
@@ -390,7 +390,7 @@ ngx_http_weir_export_drain_delay(ngx_http_weir_exporter_t *ex,
     ngx_msec_t  delay;
 
     if (answered) {
-        after = weir_answer_retry_after(&ex->client.answer, ngx_time());
+        after = weir_answer_retry_after(ex->client.answer, ngx_time());
 
         if (after >= 0) {
             after = ngx_min(after, NGX_HTTP_WEIR_EXPORT_RETRY_AFTER_MAX);

@@ -18,7 +18,7 @@ static uint64_t ngx_http_weir_export_log_dropped(ngx_http_weir_exporter_t *ex);
 void
 ngx_http_weir_export_log(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_state_e state, uint32_t spans,
-    ngx_http_weir_export_outcome_t *outcome, const char *message)
+    ngx_http_weir_client_outcome_t *outcome, const char *message)
 {
     uint64_t    queued, bytes;
     ngx_uint_t  half;
@@ -41,7 +41,7 @@ ngx_http_weir_export_log(ngx_http_weir_exporter_t *ex,
     if (state == NGX_HTTP_WEIR_EXPORT_PARTIAL) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "weir_exporter: %V rejected %uD of %uD spans, which are"
-                      " dropped: \"%s\"", &ex->url, spans, ex->batch.spans,
+                      " dropped: \"%s\"", &ex->server.url, spans, ex->batch.spans,
                       message);
         return;
     }
@@ -49,24 +49,24 @@ ngx_http_weir_export_log(ngx_http_weir_exporter_t *ex,
     if (state == NGX_HTTP_WEIR_EXPORT_REFUSING) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "weir_exporter: %V refused %uD spans with status %ui,"
-                      " which are dropped: \"%s\"", &ex->url, spans,
-                      (ngx_uint_t) ex->client.answer.status, message);
+                      " which are dropped: \"%s\"", &ex->server.url, spans,
+                      (ngx_uint_t) ex->client.answer->status, message);
         return;
     }
 
     queued = ngx_http_weir_export_zone_queued(ex->sh, &bytes, &half);
 
-    if (outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED) {
+    if (outcome->how == NGX_HTTP_WEIR_CLIENT_ANSWERED) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "weir_exporter: %V takes no spans now, status %ui; %uL are"
-                      " queued and sent again", &ex->url,
-                      (ngx_uint_t) ex->client.answer.status, queued);
+                      " queued and sent again", &ex->server.url,
+                      (ngx_uint_t) ex->client.answer->status, queued);
         return;
     }
 
     ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, outcome->err,
                   "weir_exporter: %V is away: %s%s%s; %uL spans are queued and"
-                  " sent again", &ex->url, outcome->fault,
+                  " sent again", &ex->server.url, outcome->fault,
                   outcome->detail ? ": " : "",
                   outcome->detail ? outcome->detail : "", queued);
 }
@@ -87,7 +87,7 @@ ngx_http_weir_export_log_up(ngx_http_weir_exporter_t *ex)
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "weir_exporter: %V takes spans again; %uL were dropped"
-                  " meanwhile", &ex->url, dropped);
+                  " meanwhile", &ex->server.url, dropped);
 }
 
 
@@ -103,7 +103,7 @@ ngx_http_weir_export_log_dropped(ngx_http_weir_exporter_t *ex)
 
 void
 ngx_http_weir_export_log_metrics(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome, ngx_uint_t taken,
+    ngx_http_weir_client_outcome_t *outcome, ngx_uint_t taken,
     const char *message)
 {
     if (ngx_http_weir_export_get(&ex->sh->metrics_failing) == !taken) {
@@ -115,17 +115,17 @@ ngx_http_weir_export_log_metrics(ngx_http_weir_exporter_t *ex,
 
     if (taken) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "weir_exporter: %V takes metrics again", &ex->url);
+                      "weir_exporter: %V takes metrics again", &ex->server.url);
 
-    } else if (outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED) {
+    } else if (outcome->how == NGX_HTTP_WEIR_CLIENT_ANSWERED) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "weir_exporter: %V takes no metrics, or not all, at %V:"
-                      " status %ui, \"%s\"", &ex->url, &ex->metrics_path,
-                      (ngx_uint_t) ex->client.answer.status, message);
+                      " status %ui, \"%s\"", &ex->server.url, &ex->metrics_path,
+                      (ngx_uint_t) ex->client.answer->status, message);
 
     } else {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, outcome->err,
-                      "weir_exporter: %V takes no metrics: %s%s%s", &ex->url,
+                      "weir_exporter: %V takes no metrics: %s%s%s", &ex->server.url,
                       outcome->fault, outcome->detail ? ": " : "",
                       outcome->detail ? outcome->detail : "");
     }
@@ -166,5 +166,5 @@ ngx_http_weir_export_log_overflow(ngx_http_weir_exporter_t *ex)
                   "weir_exporter: %uL spans were dropped, because they were"
                   " longer than %d bytes, or ended faster than %V takes them;"
                   " increase buffer= or batch=, or keep fewer spans",
-                  n - before, NGX_HTTP_WEIR_EXPORT_SPAN_MAX, &ex->url);
+                  n - before, NGX_HTTP_WEIR_EXPORT_SPAN_MAX, &ex->server.url);
 }

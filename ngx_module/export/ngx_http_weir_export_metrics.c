@@ -29,12 +29,12 @@ static ngx_int_t ngx_http_weir_export_metrics_begin(
 static void ngx_http_weir_export_metrics_handler(ngx_event_t *ev);
 static void ngx_http_weir_export_metrics_complete(
     ngx_http_weir_exporter_t *ex);
-static void ngx_http_weir_export_metrics_done(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome);
+static void ngx_http_weir_export_metrics_done(ngx_http_weir_client_t *client,
+    ngx_http_weir_client_outcome_t *outcome);
 static void ngx_http_weir_export_metrics_count(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome);
+    ngx_http_weir_client_outcome_t *outcome);
 static void ngx_http_weir_export_metrics_accepted(
-    ngx_http_weir_exporter_t *ex, ngx_http_weir_export_outcome_t *outcome);
+    ngx_http_weir_exporter_t *ex, ngx_http_weir_client_outcome_t *outcome);
 
 
 static const ngx_http_weir_export_source_t  *ngx_http_weir_export_source;
@@ -71,10 +71,10 @@ ngx_http_weir_export_metrics_work(ngx_http_weir_exporter_t *ex)
         return;
     }
 
-    if (metrics->complete && !metrics->sending && ex->client.done == NULL) {
+    if (metrics->complete && !metrics->sending && !ngx_http_weir_client_busy(&ex->client)) {
         metrics->sending = 1;
-        ngx_http_weir_export_client_send(ex, &metrics->request,
-                                         ngx_http_weir_export_metrics_done);
+        ngx_http_weir_export_send(ex, &metrics->request,
+                                  ngx_http_weir_export_metrics_done);
         return;
     }
 
@@ -196,7 +196,7 @@ static void
 ngx_http_weir_export_metrics_complete(ngx_http_weir_exporter_t *ex)
 {
     ngx_http_weir_export_metrics_t  *metrics;
-    ngx_http_weir_export_request_t  *request;
+    ngx_http_weir_client_request_t  *request;
 
     metrics = &ex->metrics;
     request = &metrics->request;
@@ -220,29 +220,31 @@ ngx_http_weir_export_metrics_complete(ngx_http_weir_exporter_t *ex)
 
 
 static void
-ngx_http_weir_export_metrics_done(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome)
+ngx_http_weir_export_metrics_done(ngx_http_weir_client_t *client,
+    ngx_http_weir_client_outcome_t *outcome)
 {
     unsigned                         status;
+    ngx_http_weir_exporter_t        *ex;
     ngx_http_weir_export_metrics_t  *metrics;
 
+    ex = client->data;
     metrics = &ex->metrics;
 
-    if (outcome->how == NGX_HTTP_WEIR_EXPORT_LOST) {
+    if (outcome->how == NGX_HTTP_WEIR_CLIENT_LOST) {
         /* the next connection is a new one, so this happens once */
-        ngx_http_weir_export_client_send(ex, &metrics->request,
-                                         ngx_http_weir_export_metrics_done);
+        ngx_http_weir_export_send(ex, &metrics->request,
+                                  ngx_http_weir_export_metrics_done);
         return;
     }
 
-    status = ex->client.answer.status;
+    status = ngx_http_weir_client_status(&ex->client, outcome);
 
     ngx_http_weir_export_metrics_count(ex, outcome);
 
-    if (metrics->last || outcome->how != NGX_HTTP_WEIR_EXPORT_ANSWERED
+    if (metrics->last || outcome->how != NGX_HTTP_WEIR_CLIENT_ANSWERED
         || status < 200 || status > 299)
     {
-        if (outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED && status < 300) {
+        if (outcome->how == NGX_HTTP_WEIR_CLIENT_ANSWERED && status < 300) {
             metrics->since = metrics->otlp.time;
         }
 
@@ -268,16 +270,16 @@ ngx_http_weir_export_metrics_done(ngx_http_weir_exporter_t *ex,
 
 static void
 ngx_http_weir_export_metrics_count(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome)
+    ngx_http_weir_client_outcome_t *outcome)
 {
     char        message[128];
     int64_t     after;
     unsigned    status;
     weir_str_t  body;
 
-    status = ex->client.answer.status;
+    status = ngx_http_weir_client_status(&ex->client, outcome);
 
-    if (outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED
+    if (outcome->how == NGX_HTTP_WEIR_CLIENT_ANSWERED
         && status >= 200 && status < 300)
     {
         ngx_http_weir_export_metrics_accepted(ex, outcome);
@@ -287,15 +289,15 @@ ngx_http_weir_export_metrics_count(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_add(&ex->sh->failures, 1);
     message[0] = '\0';
 
-    if (outcome->how == NGX_HTTP_WEIR_EXPORT_ANSWERED) {
+    if (outcome->how == NGX_HTTP_WEIR_CLIENT_ANSWERED) {
         ngx_http_weir_export_add(&ex->sh->points_refused,
                                  ex->metrics.otlp.points);
 
-        body.data = ex->client.answer.body;
-        body.len = ex->client.answer.encoded ? 0 : ex->client.answer.body_len;
+        body.data = ex->client.answer->body;
+        body.len = ex->client.answer->encoded ? 0 : ex->client.answer->body_len;
         weir_partial_text(body, message, sizeof(message));
 
-        after = weir_answer_retry_after(&ex->client.answer, ngx_time());
+        after = weir_answer_retry_after(ex->client.answer, ngx_time());
         after = ngx_min(after, NGX_HTTP_WEIR_EXPORT_RETRY_AFTER_MAX) * 1000;
 
         if (after > (int64_t) ex->metrics_interval) {
@@ -317,14 +319,14 @@ ngx_http_weir_export_metrics_count(ngx_http_weir_exporter_t *ex,
 
 static void
 ngx_http_weir_export_metrics_accepted(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome)
+    ngx_http_weir_client_outcome_t *outcome)
 {
     uint32_t         points, rejected;
     weir_partial_t   partial;
 
     points = ex->metrics.otlp.points;
 
-    ngx_http_weir_export_client_partial(ex, &partial);
+    ngx_http_weir_export_partial(ex, &partial);
 
     rejected = partial.rejected > 0
                ? ngx_min(partial.rejected, (int64_t) points) : 0;

@@ -95,7 +95,7 @@ ngx_http_weir_export_parameter(ngx_conf_t *cf,
     ngx_str_t                          value;
     ngx_http_weir_export_parameter_t  *p;
 
-    if (ex->tls && ngx_http_weir_tls_parameter(ex->tls, arg) == NGX_OK) {
+    if (ex->server.tls && ngx_http_weir_tls_parameter(ex->server.tls, arg) == NGX_OK) {
         return NGX_CONF_OK;
     }
 
@@ -126,7 +126,7 @@ ngx_http_weir_export_parameter(ngx_conf_t *cf,
         return rv;
     }
 
-    if (ngx_strncmp(arg->data, "ssl_", 4) == 0 && ex->tls == NULL) {
+    if (ngx_strncmp(arg->data, "ssl_", 4) == 0 && ex->server.tls == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\" in \"weir_exporter\": ssl_"
                            " parameters need a URL with https://", arg);
@@ -138,7 +138,7 @@ ngx_http_weir_export_parameter(ngx_conf_t *cf,
                        " service_name=, format=, header=, timeout=, interval=,"
                        " metrics=, batch=, buffer=, retry=, gzip=, resource=%s",
                        arg,
-                       ex->tls ? ", ssl_trusted_certificate=, ssl_name=,"
+                       ex->server.tls ? ", ssl_trusted_certificate=, ssl_name=,"
                                  " ssl_verify=, ssl_certificate=,"
                                  " ssl_certificate_key="
                                : "");
@@ -293,7 +293,7 @@ static char *
 ngx_http_weir_export_parameter_timeout(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex, ngx_str_t *value)
 {
-    return ngx_http_weir_export_parameter_time(value, 1, &ex->timeout);
+    return ngx_http_weir_export_parameter_time(value, 1, &ex->server.timeout);
 }
 
 

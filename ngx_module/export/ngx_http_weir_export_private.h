@@ -6,10 +6,7 @@
  *     parameter what follows it
  *     drain     when a batch is sent, and what becomes of it
  *     metrics   the same for metrics
- *     collector/client
- *               the connection to the collector: a request and its answer
- *     collector/connect
- *               a new connection
+ *     send      a request to the collector, by client/
  *     batch     the body of a request, made of the spans of all rings
  *     log       the collector's state in words
  *     zone      slots, rings and counts in shared memory
@@ -25,15 +22,16 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
-#include <ngx_event_connect.h>
 #include <ngx_http.h>
 
+#include "client/ngx_http_weir_client.h"
 #include "common/trace/partial.h"
-#include "export/collector/answer.h"
 #include "export/ngx_http_weir_export.h"
 #include "export/ring.h"
-#include "tls/ngx_http_weir_tls.h"
 
+
+/* Limit of an answer, bytes with all its framing. */
+#define NGX_HTTP_WEIR_EXPORT_ANSWER_MAX  65536
 
 /* Limit of bytes of the spans in one request. */
 #define NGX_HTTP_WEIR_EXPORT_BATCH_MAX   (1024 * 1024)
@@ -136,15 +134,6 @@ typedef struct {
 } ngx_http_weir_export_batch_t;
 
 
-/* What is sent; it remains until the end of the request. */
-typedef struct {
-    ngx_str_t                      *head;          /* without its last lines */
-    u_char                         *body;
-    size_t                          len;
-    ngx_uint_t                      zipped;        /* bool */
-} ngx_http_weir_export_request_t;
-
-
 /* The metrics of one interval are sent in one request or more. */
 typedef struct {
     void                           *position;      /* of the source; NULL:
@@ -152,7 +141,7 @@ typedef struct {
     u_char                         *buf;           /* malloc'ed; NULL: none */
     u_char                         *zipped;        /* malloc'ed; NULL: none */
     weir_otlp_t                     otlp;
-    ngx_http_weir_export_request_t  request;
+    ngx_http_weir_client_request_t  request;
     ngx_event_t                     timer;         /* for the next points */
     uint64_t                        since;         /* Unix time, ns: the last
                                                       interval */
@@ -163,75 +152,12 @@ typedef struct {
 } ngx_http_weir_export_metrics_t;
 
 
-/* What became of a request. */
-typedef struct {
-    enum {
-        NGX_HTTP_WEIR_EXPORT_ANSWERED,     /* answer is complete */
-        NGX_HTTP_WEIR_EXPORT_LOST,         /* by a kept connection, before
-                                              anything of an answer came */
-        NGX_HTTP_WEIR_EXPORT_FAILED        /* see fault */
-    }                               how;
-    char                           *fault;
-    char                           *detail;        /* more of it, or NULL */
-    ngx_err_t                       err;           /* 0: none */
-} ngx_http_weir_export_outcome_t;
-
-
-typedef void (*ngx_http_weir_export_done_pt)(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome);
-
-
-/* fault is NULL if the connection can be used; detail may be, err may be 0. */
-typedef void (*ngx_http_weir_export_connected_pt)(ngx_http_weir_exporter_t *ex,
-    char *fault, char *detail, ngx_err_t err);
-
-
-typedef enum {
-    NGX_HTTP_WEIR_EXPORT_CLOSED = 0,
-    NGX_HTTP_WEIR_EXPORT_RESOLVING,
-    NGX_HTTP_WEIR_EXPORT_CONNECTING,   /* the TLS handshake, too */
-    NGX_HTTP_WEIR_EXPORT_ASKING,       /* the request, and its answer */
-    NGX_HTTP_WEIR_EXPORT_KEPT          /* the connection is idle */
-} ngx_http_weir_export_client_e;
-
-
-/* The connection of this process. */
-typedef struct {
-    ngx_http_weir_export_client_e   state;
-    ngx_peer_connection_t           peer;
-    ngx_resolver_ctx_t             *resolving;
-    ngx_event_t                     deadline;      /* of the request */
-    ngx_http_weir_export_done_pt    done;          /* of the request; NULL: no
-                                                      request is under way */
-    ngx_http_weir_export_request_t  request;       /* with done */
-    ngx_http_weir_export_connected_pt  connected;
-    unsigned                        reused:1;
-    unsigned                        quiet:1;       /* nginx itself is not to
-                                                      log failures */
-    ngx_log_t                       log;
-    ngx_uint_t                      turn;          /* of the addresses */
-    ngx_sockaddr_t                  resolved;
-
-    u_char                         *head;          /* malloc'ed */
-    size_t                          head_len;
-    size_t                          sent;          /* bytes of head and body */
-
-    weir_answer_t                   answer;
-} ngx_http_weir_export_client_t;
-
-
 struct ngx_http_weir_exporter_s {
     /* configuration */
 
     weir_span_format_t              format;
-    ngx_str_t                       url;           /* as configured */
-    ngx_url_t                       parsed;
+    ngx_http_weir_client_server_t   server;
     ngx_str_t                       path;
-    ngx_str_t                       host;          /* value of Host */
-    ngx_resolver_t                 *resolver;      /* NULL: the addresses of the
-                                                      configuration only */
-    ngx_msec_t                      resolver_timeout;
-    ngx_http_weir_tls_t            *tls;           /* NULL: http:// */
     ngx_str_t                       head;          /* of each request, without
                                                       its last lines */
     ngx_msec_t                      metrics_interval;  /* 0: off */
@@ -240,7 +166,6 @@ struct ngx_http_weir_exporter_s {
     ngx_str_t                       headers;       /* lines of header= */
     ngx_array_t                     attributes;    /* weir_attribute_t */
     weir_span_resource_t                 resource;
-    ngx_msec_t                      timeout;
     ngx_msec_t                      interval;
     ngx_msec_t                      retry;
     ngx_uint_t                      batch_spans;
@@ -273,7 +198,7 @@ struct ngx_http_weir_exporter_s {
     ngx_uint_t                      turn;          /* first ring of a batch */
     ngx_http_weir_export_batch_t    batch;
     ngx_http_weir_export_metrics_t  metrics;
-    ngx_http_weir_export_client_t   client;
+    ngx_http_weir_client_t          client;
 };
 
 
@@ -328,26 +253,15 @@ void ngx_http_weir_export_drain_stop(ngx_http_weir_exporter_t *ex);
 
 
 /*
- * client: sends a request; its head and body must remain until done is called.
- * That may happen from within this function.
+ * send: sends a request to the collector; see ngx_http_weir_client_send().
  */
-void ngx_http_weir_export_client_send(ngx_http_weir_exporter_t *ex,
-    const ngx_http_weir_export_request_t *request,
-    ngx_http_weir_export_done_pt done);
+void ngx_http_weir_export_send(ngx_http_weir_exporter_t *ex,
+    const ngx_http_weir_client_request_t *request,
+    ngx_http_weir_client_done_pt done);
 
-/*
- * connect: makes a new connection; client.connected is called, from within or
- * later.
- */
-void ngx_http_weir_export_connect(ngx_http_weir_exporter_t *ex);
-
-/* client: what an answer of 2xx says by partial_success. */
-void ngx_http_weir_export_client_partial(ngx_http_weir_exporter_t *ex,
+/* send: what an answer of 2xx says by partial_success. */
+void ngx_http_weir_export_partial(ngx_http_weir_exporter_t *ex,
     weir_partial_t *partial);
-
-/* client: ends a request without calling done, and closes the connection. */
-void ngx_http_weir_export_client_close(ngx_http_weir_exporter_t *ex);
-
 
 /*
  * batch: takes spans from the rings without freeing them there; NGX_OK,
@@ -375,11 +289,11 @@ void ngx_http_weir_export_batch_free(ngx_http_weir_exporter_t *ex);
 /* log: the collector's state after a request; logs changes. */
 void ngx_http_weir_export_log(ngx_http_weir_exporter_t *ex,
     ngx_http_weir_export_state_e state, uint32_t spans,
-    ngx_http_weir_export_outcome_t *outcome, const char *message);
+    ngx_http_weir_client_outcome_t *outcome, const char *message);
 
 /* log: whether the collector takes metrics; logs changes. */
 void ngx_http_weir_export_log_metrics(ngx_http_weir_exporter_t *ex,
-    ngx_http_weir_export_outcome_t *outcome, ngx_uint_t taken,
+    ngx_http_weir_client_outcome_t *outcome, ngx_uint_t taken,
     const char *message);
 
 /* log: spans that were dropped because rings are full. */

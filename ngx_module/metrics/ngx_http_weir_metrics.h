@@ -5,6 +5,7 @@
  *     caches    the metrics of cache zones
  *     breakers  the metrics of breakers
  *     exporter  the metrics of weir_exporter
+ *     tokens/   the metrics of weir_jwt
  *     series    the metrics of routes and upstreams
  *     labels    the labels of a series
  *     percentiles  of these, of the last minute, quarter of an hour and hour
@@ -24,6 +25,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "auth/ngx_http_weir_jwt.h"
 #include "common/metrics/exposition.h"
 #include "export/ngx_http_weir_export.h"
 #include "metrics/series/ngx_http_weir_series.h"
@@ -52,6 +54,8 @@ typedef struct {
     ngx_uint_t                             breakers;
     ngx_http_weir_export_counts_t          exporter;
     ngx_uint_t                             exports;    /* bool */
+    ngx_http_weir_jwt_counts_t            *issuer;
+    ngx_uint_t                             issuers;
 } ngx_http_weir_metrics_t;
 
 
@@ -74,6 +78,12 @@ void ngx_http_weir_metrics_breakers_write(weir_exposition_t *e,
 void ngx_http_weir_metrics_exporter_read(ngx_http_request_t *r,
     ngx_http_weir_metrics_t *metrics);
 void ngx_http_weir_metrics_exporter_write(weir_exposition_t *e,
+    ngx_http_weir_metrics_t *metrics);
+
+/* tokens: as caches. */
+ngx_int_t ngx_http_weir_metrics_tokens_read(ngx_http_request_t *r,
+    ngx_http_weir_metrics_t *metrics);
+void ngx_http_weir_metrics_tokens_write(weir_exposition_t *e,
     ngx_http_weir_metrics_t *metrics);
 
 

@@ -5,6 +5,7 @@
  *     breakers  the breakers
  *     series    routes and upstreams
  *     exporter  weir_exporter
+ *     tokens/   the issuers of weir_jwt
  */
 
 #ifndef _NGX_HTTP_WEIR_STATUS_H_INCLUDED_
@@ -52,6 +53,11 @@ ngx_int_t ngx_http_weir_status_series_next(void *data, ngx_buf_t *b);
 #define NGX_HTTP_WEIR_STATUS_EXPORTER  768
 
 u_char *ngx_http_weir_status_exporter(ngx_http_request_t *r, u_char *p,
+    u_char *last);
+
+/* tokens: the same, with at most so many bytes. */
+size_t ngx_http_weir_status_tokens_size(ngx_http_request_t *r);
+u_char *ngx_http_weir_status_tokens(ngx_http_request_t *r, u_char *p,
     u_char *last);
 
 

@@ -103,7 +103,7 @@ my @why = $names =~ /ngx_string\("([\w-]+)"\)/g;
 is scalar(@why), 7, 'the reasons for asking the upstream are found';
 $found{$_} = 1 for @why;
 my %field = map { s/.*\.//r => 1 } map { split /, / } map { cells($status, $_) } 'Top level',
-    'The exporter', 'A cache zone', 'A breaker zone', 'A route';
+    'The exporter', 'An issuer', 'A cache zone', 'A breaker zone', 'A route';
 cmp_ok scalar(keys %found), '>=', 40, 'fields of weir_status are found in the sources';
 same(\%field, \%found, 'docs/reference/status.md has each field');
 
@@ -128,7 +128,7 @@ for my $file (files(qr/\.c$/, 'ngx_module/metrics')) {
 }
 cmp_ok scalar(keys %metric), '>=', 30, 'metrics are found in the sources';
 my $metrics = slurp('docs/reference/metrics.md');
-my @described = map { cells($metrics, $_) } 'All edges', 'The exporter', 'Requests',
+my @described = map { cells($metrics, $_) } 'All edges', 'The exporter', 'Tokens', 'Requests',
     'What requests use', 'Cache zones', 'Breakers';
 # Tables of labels are in the same sections.
 my $label = qr/^weir_(?:version|cache_status)$/;
@@ -238,7 +238,7 @@ same({ map { /^detail=(.*)/ ? ($1 => 1) : () } keys %part }, \%detail,
     '... and each of its details');
 
 my %title;
-for my $file (@edge) { $title{$_} = 1 for slurp($file) =~ /problem\.title = "([^"]+)"/g }
+for my $file (@edge) { $title{$_} = 1 for slurp($file) =~ /problem(?:\.|->)title = "([^"]+)"/g }
 my ($problems) = $headers =~ /^## Problem documents\n(.*?)(?=^## |\z)/ms;
 same({ map { $_ => 1 } $problems =~ /^\| \d+ \| `([^`]+)` \|/mg }, \%title,
     '... and each problem document');

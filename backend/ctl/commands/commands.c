@@ -8,18 +8,18 @@
 #include <string.h>
 
 static const weir_ctl_command_t commands[] = {
-    {"events tail", "", 0, 0, "count follow type aggregate json", true, weir_ctl_events_tail,
-     "the newest events of the outbox",
+    {"events tail", "", 0, 0, "count follow type aggregate json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_events_tail, "the newest events of the outbox",
      "AT is PARTITION/POSITION; the position is - until the relay has taken the event.\n"
      "--json prints one object a line, with data.\n\n"
      "  weirctl events tail -n 5\n"
      "  weirctl events tail -f --type TYPE --json | jq .data\n"},
-    {"events show", "ID|PARTITION/POSITION", 1, 1, "json", true, weir_ctl_events_show,
-     "an event, and its state in each group",
+    {"events show", "ID|PARTITION/POSITION", 1, 1, "json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_events_show, "an event, and its state in each group",
      "  weirctl events show 3/17\n"
      "  weirctl events show 0192d0a1-7c1e-7d3a-9a55-0f6b3a1f2e11\n"},
-    {"events replay", "", 0, 0, "group new from partition yes json", true, weir_ctl_events_replay,
-     "let a group handle the outbox from a position on",
+    {"events replay", "", 0, 0, "group new from partition yes json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_events_replay, "let a group handle the outbox from a position on",
      "For a new group: after its workers have started, or before with --new. The group reads\n"
      "history from PostgreSQL, and then continues with new events. A group without workers\n"
      "blocks trimming and retention, so an unknown name is refused without --new. No event is\n"
@@ -28,7 +28,7 @@ static const weir_ctl_command_t commands[] = {
      "keeps events for outbox_keep (configuration).\n\n"
      "  weirctl events replay --group reports --new --from 0\n"
      "  weirctl events replay --group reports --from 2026-01-31T12:00:00Z --yes\n"},
-    {"groups", "", 0, 0, "interval json", true, weir_ctl_groups,
+    {"groups", "", 0, 0, "interval json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_groups,
      "consumer groups: how far they are behind, how fast they go",
      "LAG: events with a position that the group has not handled, and events that wait in\n"
      "halted partitions (weirctl relay). PENDING: failed events that wait for a retry.\n"
@@ -39,16 +39,16 @@ static const weir_ctl_command_t commands[] = {
      "events have waited for the relay for 10 seconds.\n\n"
      "  weirctl groups\n"
      "  weirctl groups --interval 10s --json | jq '.[] | select(.lag > 1000)'\n"},
-    {"groups pause", "NAME", 0, 1, "all json", true, weir_ctl_groups_pause,
+    {"groups pause", "NAME", 0, 1, "all json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_groups_pause,
      "stop a group's workers from taking events",
      "Takes effect within a second; the workers finish the events that they have taken.\n"
      "Events wait in the streams, and when a stream has stream_limit entries, in the outbox:\n"
      "then other groups wait, too.\n\n"
      "  weirctl groups pause reports\n"
      "  weirctl groups pause --all\n"},
-    {"groups resume", "NAME", 0, 1, "all json", true, weir_ctl_groups_resume,
+    {"groups resume", "NAME", 0, 1, "all json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_groups_resume,
      "resume a paused group", "  weirctl groups resume reports\n"},
-    {"groups delete", "NAME", 1, 1, "yes json", true, weir_ctl_groups_delete,
+    {"groups delete", "NAME", 1, 1, "yes json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_groups_delete,
      "delete the state of a group that is no longer used",
      "Deletes its positions, its failed events and its dead letters; trimming no longer waits\n"
      "for it. A group that a worker runs is refused. A group with unhandled events or dead\n"
@@ -56,23 +56,25 @@ static const weir_ctl_command_t commands[] = {
      "the group later begins at the position of the slowest other group, and handles the\n"
      "events after it again.\n\n"
      "  weirctl groups delete reports\n"},
-    {"dead list", "", 0, 0, "group count json", true, weir_ctl_dead_list,
+    {"dead list", "", 0, 0, "group count json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_dead_list,
      "dead letters, the newest first",
      "  weirctl dead list --group reports\n"
      "  weirctl dead list -n 1000 --json\n"},
-    {"dead show", "GROUP PARTITION/POSITION", 2, 2, "json", true, weir_ctl_dead_show,
-     "a dead letter: the reason, and the event", "  weirctl dead show reports 3/17\n"},
-    {"dead replay", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
-     weir_ctl_dead_replay, "handle dead letters again, after the cause was fixed",
+    {"dead show", "GROUP PARTITION/POSITION", 2, 2, "json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_dead_show, "a dead letter: the reason, and the event",
+     "  weirctl dead show reports 3/17\n"},
+    {"dead replay", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json",
+     WEIR_CTL_NEEDS_DATABASE, weir_ctl_dead_replay,
+     "handle dead letters again, after the cause was fixed",
      "Writes the event to the outbox again for this group only, with its id, after newer\n"
      "events of its aggregate. If it fails again, it becomes a dead letter again.\n\n"
      "  weirctl dead replay reports 3/17\n"
      "  weirctl dead replay reports --all\n"},
-    {"dead drop", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json", true,
-     weir_ctl_dead_drop, "delete dead letters",
+    {"dead drop", "GROUP PARTITION/POSITION | GROUP --all", 1, 2, "all json",
+     WEIR_CTL_NEEDS_DATABASE, weir_ctl_dead_drop, "delete dead letters",
      "The outbox keeps the events themselves, as history.\n\n"
      "  weirctl dead drop reports 3/17\n"},
-    {"outbox", "", 0, 0, "json", true, weir_ctl_outbox,
+    {"outbox", "", 0, 0, "json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_outbox,
      "events that wait for the relay, and the state of the streams",
      "WAITING: events without a position. HANDLED: the position up to which all groups have\n"
      "handled the events. SLOWEST GROUP: the group that is last. STATE: behind means that\n"
@@ -80,12 +82,13 @@ static const weir_ctl_command_t commands[] = {
      "that the database does not have. Exit code 3 when Redis is away; the other columns are\n"
      "still printed.\n\n"
      "  weirctl outbox --json | jq .waiting\n"},
-    {"relay", "", 0, 0, "json", true, weir_ctl_relay, "the active relay, and the halted partitions",
+    {"relay", "", 0, 0, "json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_relay,
+     "the active relay, and the halted partitions",
      "HALTED: ahead when the stream had events that the database does not have, superseded\n"
      "when Redis has a later term than the database. UNKNOWN: how many such events the\n"
      "stream has. Exit code 1 when a partition is halted.\n\n"
      "  weirctl relay\n"},
-    {"relay rebase", "", 0, 0, "json", true, weir_ctl_relay_rebase,
+    {"relay rebase", "", 0, 0, "json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_relay_rebase,
      "continue after a promotion or a restored backup",
      "First make sure that nothing uses the other database any more. The command deletes the\n"
      "streams of halted partitions, and the relay fills them again from the outbox with the\n"
@@ -132,7 +135,18 @@ static const weir_ctl_command_t commands[] = {
 };
 
 static const weir_ctl_command_t about_itself[] = {
-    {"top", "", 0, 0, "url backend window interval once json", false, weir_ctl_top,
+    {"revoke jti", "ISSUER ID", 2, 2, "exp json", WEIR_CTL_NEEDS_CONFIGURATION, weir_ctl_revoke_jti,
+     "let the edges refuse the token with that jti",
+     "ISSUER is iss of the token, such as https://login.example.com. Edges with\n"
+     "weir_jwt_revocation refuse the token within a second. Without --exp they keep that for as\n"
+     "long as any token lives (keep). Prints the entry that was added to weir:revoked.\n\n"
+     "  weirctl revoke jti https://login.example.com 5f1c9d0e-2f0c-4b0e-8a2c-6f4f0d8c2b11\n"},
+    {"revoke sub", "ISSUER SUBJECT", 2, 2, "before json", WEIR_CTL_NEEDS_CONFIGURATION,
+     weir_ctl_revoke_sub, "let the edges refuse the tokens of a subject that were issued up to now",
+     "Tokens that are issued afterwards are accepted: first take from the subject the means to\n"
+     "get some.\n\n"
+     "  weirctl revoke sub https://login.example.com user-1234567\n"},
+    {"top", "", 0, 0, "url backend window interval once json", WEIR_CTL_NEEDS_NOTHING, weir_ctl_top,
      "percentiles of routes and upstreams, why they are slow, and what the backend waits for",
      "URL is that of weir_status of an edge (or WEIR_STATUS_URL in the environment), BACKEND\n"
      "that of the metrics of a backend process (or WEIR_METRICS_URL); either may be missing.\n"
@@ -144,43 +158,51 @@ static const weir_ctl_command_t about_itself[] = {
      "when one does not answer.\n\n"
      "  weirctl top --url http://127.0.0.1/weir-status --backend http://127.0.0.1:9102/metrics\n"
      "  weirctl top --once --json | jq '.edge.routes'\n"},
-    {"trace list", "", 0, 0, "slow errors count file url json", false, weir_ctl_trace_list,
-     "traces of a file of spans, the newest first",
+    {"trace list", "", 0, 0, "slow errors count file url json", WEIR_CTL_NEEDS_NOTHING,
+     weir_ctl_trace_list, "traces of a file of spans, the newest first",
      "MS: how long the first span took; as long as that is missing, the whole trace. SPANS:\n"
      "those received so far. SERVICE and NAME are those of the first span.\n\n"
      "  weirctl trace list --file spans.jsonl --slow -n 5\n"
      "  weirctl trace list --url http://127.0.0.1:4318 --errors\n"},
-    {"trace show", "ID", 1, 1, "file url json", false, weir_ctl_trace_show,
+    {"trace show", "ID", 1, 1, "file url json", WEIR_CTL_NEEDS_NOTHING, weir_ctl_trace_show,
      "a trace as a tree of its spans",
      "A line for each span: service, name, status, number of the try, errors, events, links,\n"
      "duration, and when it was. A span whose parent has not arrived begins a tree of its own,\n"
      "and says so. --json prints OTLP. The file is one of \"weirctl trace receive\", or of the\n"
      "file exporter of an OpenTelemetry Collector.\n\n"
      "  weirctl trace show 4bf92f3577b34da6a3ce929d0e0e4736 --file spans.jsonl\n"},
-    {"trace receive", "", 0, 0, "listen file limit", false, weir_ctl_trace_receive,
+    {"trace receive", "", 0, 0, "listen file limit", WEIR_CTL_NEEDS_NOTHING, weir_ctl_trace_receive,
      "receive spans (OTLP/HTTP), and keep the newest in a file",
      "For a machine without a collector: exporters send to http://ADDRESS:PORT/v1/traces. The\n"
      "file has a line of JSON for each span; at half of the limit it becomes FILE.1, in the\n"
      "place of the one before. GET /traces/ID answers with a trace, GET /traces with the\n"
      "newest ones. Everyone who reaches the address can read all spans. Ends at SIGTERM.\n\n"
      "  weirctl trace receive --file spans.jsonl\n"},
-    {"schema check", "OLD NEW", 2, 2, "", false, weir_ctl_schema_check,
+    {"schema check", "OLD NEW", 2, 2, "", WEIR_CTL_NEEDS_NOTHING, weir_ctl_schema_check,
      "check that clients of OLD can use NEW (OpenAPI)",
      "A line for each difference, then the verdict. Exit code 1 when a field, a path or an\n"
      "answer is gone, renamed or retyped; 2 when a document cannot be read.\n\n"
      "  curl -s 127.0.0.1:8080/openapi.json?version=2 >new.json\n"
      "  weirctl schema check old.json new.json\n"},
-    {"new-domain", "FOLDER", 1, 1, "", false, weir_ctl_new_domain,
+    {"jwks", "FILE|URL|-", 1, 1, "json", WEIR_CTL_NEEDS_NOTHING, weir_ctl_jwks,
+     "the keys of a JWK Set, and whether the edge takes them",
+     "ACCEPTED: yes; left out, for keys of a type or use that the edge does not know; or no,\n"
+     "which refuses the whole set. FOR: the algorithms, or the reason. Of a URL, redirects are\n"
+     "not followed, as by the edge. Exit code 1 when the edge refuses the set, 2 when a file\n"
+     "cannot be read, 3 when the URL does not answer with 200.\n\n"
+     "  weirctl jwks https://login.example.com/keys\n"
+     "  curl --cacert ca.crt https://login.internal/keys | weirctl jwks -\n"},
+    {"new-domain", "FOLDER", 1, 1, "", WEIR_CTL_NEEDS_NOTHING, weir_ctl_new_domain,
      "create the folder of a new domain, with its test",
      "The folder must not be there; its name is the domain's. What it holds builds and\n"
      "passes its test as it is.\n\n"
      "  weirctl new-domain ../orchard\n"
      "  make DOMAIN=../orchard && ./weir test --domain ../orchard\n"},
-    {"completion bash", "", 0, 0, "", false, weir_ctl_completion, "print the completion for bash",
-     "  eval \"$(weirctl completion bash)\"\n"},
-    {"version", "", 0, 0, "", false, weir_ctl_version, "print the version; --version is the same",
-     ""},
-    {"help", "[COMMAND]", 0, 2, "", false, weir_ctl_help,
+    {"completion bash", "", 0, 0, "", WEIR_CTL_NEEDS_NOTHING, weir_ctl_completion,
+     "print the completion for bash", "  eval \"$(weirctl completion bash)\"\n"},
+    {"version", "", 0, 0, "", WEIR_CTL_NEEDS_NOTHING, weir_ctl_version,
+     "print the version; --version is the same", ""},
+    {"help", "[COMMAND]", 0, 2, "", WEIR_CTL_NEEDS_NOTHING, weir_ctl_help,
      "print this text, or the help of a command", ""},
 };
 

@@ -28,6 +28,8 @@ weir_ctl_exit_t weir_ctl_dead_list(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_show(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_replay(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_dead_drop(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_revoke_jti(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_revoke_sub(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_top(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_trace_list(weir_ctl_t *ctl);
@@ -40,5 +42,6 @@ weir_ctl_exit_t weir_ctl_audit_prove(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_audit_check(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_audit_key(weir_ctl_t *ctl);
 weir_ctl_exit_t weir_ctl_schema_check(weir_ctl_t *ctl);
+weir_ctl_exit_t weir_ctl_jwks(weir_ctl_t *ctl);
 
 #endif

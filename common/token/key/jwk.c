@@ -58,7 +58,10 @@ static int is_secret(const json_t *jwk)
     return 0;
 }
 
-/* The key of these parameters; NULL if OpenSSL refuses them. */
+/*
+ * The key of these parameters; NULL if OpenSSL refuses them. A point of EC is on its curve then,
+ * and so of the right order, because the curves here have a prime number of points.
+ */
 static EVP_PKEY *make(const char *type, OSSL_PARAM *params)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
@@ -67,14 +70,6 @@ static EVP_PKEY *make(const char *type, OSSL_PARAM *params)
     if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
         EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
         pkey = NULL;
-    EVP_PKEY_CTX_free(ctx);
-
-    /* for EC the point is on the curve, and of its order; for RSA the modulus is composite */
-    ctx = pkey != NULL ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
-    if (ctx == NULL || EVP_PKEY_public_check(ctx) != 1) {
-        EVP_PKEY_free(pkey);
-        pkey = NULL;
-    }
     EVP_PKEY_CTX_free(ctx);
 
     return pkey;
@@ -324,6 +319,46 @@ weir_jwk_result_t weir_jwk_read(const json_t *jwk, weir_jwk_t *key, const char *
     *key = read;
 
     return WEIR_JWK_USABLE;
+}
+
+/*
+ * 2^(n-1) is 1 modulo n for each odd prime n, and for next to no composite number (Fermat). This
+ * costs half of EVP_PKEY_public_check().
+ */
+static bool is_prime(const BIGNUM *n)
+{
+    BN_CTX *ctx = BN_CTX_new();
+    BIGNUM *exponent = BN_dup(n), *result = BN_new();
+    bool prime = true; /* without memory, the key is not believed */
+
+    if (ctx != NULL && exponent != NULL && result != NULL && BN_sub_word(exponent, 1) == 1 &&
+        BN_mod_exp_mont_word(result, 2, exponent, n, ctx, NULL) == 1)
+        prime = BN_is_one(result);
+
+    BN_free(result);
+    BN_free(exponent);
+    BN_CTX_free(ctx);
+
+    return prime;
+}
+
+bool weir_jwk_check(const weir_jwk_t *key, const char **why)
+{
+    BIGNUM *n = NULL;
+    bool good;
+
+    *why = "";
+    if (!EVP_PKEY_is_a(key->pkey, "RSA"))
+        return true;
+
+    good = EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 && BN_is_odd(n) &&
+           !is_prime(n);
+    BN_free(n);
+    ERR_clear_error();
+    if (!good)
+        *why = "it is no valid RSA key";
+
+    return good;
 }
 
 void weir_jwk_release(weir_jwk_t *key)

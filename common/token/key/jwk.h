@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 
 #define WEIR_JWK_RSA_MIN 2048 /* bits of a modulus */
 #define WEIR_JWK_RSA_MAX 8192
@@ -22,7 +23,8 @@ typedef struct {
     EVP_PKEY *pkey;
     unsigned algorithms; /* that it may verify, as bits (algorithm.h) */
     int has_kid;
-    weir_str_t kid; /* in the key's own memory */
+    weir_str_t kid;  /* in the key's own memory */
+    size_t position; /* in its set, from 1; 0: none */
 } weir_jwk_t;
 
 typedef enum {
@@ -34,9 +36,15 @@ typedef enum {
 
 /*
  * Reads the key. Sets *why to a constant text that says why it is not usable. The caller releases a
- * usable key with weir_jwk_release().
+ * usable key with weir_jwk_release(), and believes it after weir_jwk_check().
  */
 weir_jwk_result_t weir_jwk_read(const json_t *jwk, weir_jwk_t *key, const char **why);
+
+/*
+ * False if the modulus of an RSA key is even or prime: anybody could sign then. One exponentiation:
+ * 2 ms of CPU for 2048 bits, 13 ms for 4096, 90 ms for 8192; nothing for other keys.
+ */
+bool weir_jwk_check(const weir_jwk_t *key, const char **why);
 
 void weir_jwk_release(weir_jwk_t *key);
 

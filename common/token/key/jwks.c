@@ -5,7 +5,40 @@
 #include "common/token/json.h"
 
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
+
+static bool begins(weir_str_t text, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    return text.len >= len && memcmp(text.data, prefix, len) == 0;
+}
+
+/* What a text that is no JSON is; NULL: unknown. */
+static const char *other_text(weir_str_t text)
+{
+    if (begins(text, "\x1f\x8b"))
+        return "it is compressed by gzip";
+    if (begins(text, "\xef\xbb\xbf"))
+        return "it begins with a byte order mark";
+    if (begins(text, "\x30\x82"))
+        return "it is DER, not JSON";
+
+    while (text.len > 0 && strchr(" \t\r\n", text.data[0]) != NULL && text.data[0] != '\0') {
+        text.data++;
+        text.len--;
+    }
+
+    if (text.len == 0)
+        return "it is empty";
+    if (begins(text, "-----BEGIN ") || begins(text, "ssh-") || begins(text, "ecdsa-sha2-"))
+        return "it is a key or a certificate in PEM or for SSH, not JSON";
+    if (begins(text, "<"))
+        return "it is HTML or XML, not JSON";
+
+    return NULL;
+}
 
 static bool has_kid(const weir_jwk_t *key, weir_str_t kid)
 {
@@ -42,6 +75,7 @@ static bool add_keys(const json_t *array, weir_jwks_t *set, char *why)
                          i + 1);
                 return false;
             }
+            key.position = i + 1;
             set->keys[set->n++] = key;
             break;
 
@@ -65,12 +99,34 @@ static bool add_keys(const json_t *array, weir_jwks_t *set, char *why)
     return set->n > 0;
 }
 
+/* What an object without "keys" is, in words for someone who took the wrong URL or file. */
+static const char *other_object(const json_t *document)
+{
+    const json_t *value;
+    const char *name;
+
+    if (json_object_get(document, "jwks_uri") != NULL)
+        return ": it is the configuration of an OpenID provider, whose \"jwks_uri\" is meant";
+    if (json_object_get(document, "kty") != NULL)
+        return ": it is one key, which belongs in such an array";
+
+    json_object_foreach((json_t *)(uintptr_t)document, name, value)
+    {
+        weir_str_t text = json_is_string(value) ? weir_token_json_str(value) : WEIR_STR("");
+
+        if (begins(text, "-----BEGIN "))
+            return ": it has keys or certificates in PEM by their names";
+    }
+
+    return "";
+}
+
 static bool read_set(const json_t *document, weir_jwks_t *set, char *why)
 {
     const json_t *array = json_object_get(document, "keys");
 
     if (!json_is_array(array)) {
-        snprintf(why, WEIR_JWKS_WHY_MAX, "it has no array \"keys\"");
+        snprintf(why, WEIR_JWKS_WHY_MAX, "it has no array \"keys\"%s", other_object(document));
         return false;
     }
     if (json_array_size(array) > WEIR_JWKS_KEYS_MAX) {
@@ -87,9 +143,10 @@ static bool read_set(const json_t *document, weir_jwks_t *set, char *why)
     return add_keys(array, set, why);
 }
 
-bool weir_jwks_parse(weir_str_t text, weir_jwks_t *set, char why[WEIR_JWKS_WHY_MAX])
+bool weir_jwks_read(weir_str_t text, weir_jwks_t *set, char why[WEIR_JWKS_WHY_MAX])
 {
     json_error_t error;
+    const char *other;
     json_t *document;
     bool good;
 
@@ -102,9 +159,13 @@ bool weir_jwks_parse(weir_str_t text, weir_jwks_t *set, char why[WEIR_JWKS_WHY_M
 
     document = weir_token_json(text, &error);
     if (document == NULL) {
-        /* jansson's own text quotes the document, which could be a private key */
-        snprintf(why, WEIR_JWKS_WHY_MAX, "it is no JSON object without duplicate members: line %d",
-                 error.line);
+        other = other_text(text);
+        if (other != NULL)
+            snprintf(why, WEIR_JWKS_WHY_MAX, "%s", other);
+        else
+            /* jansson's own text quotes the document, which could be a private key */
+            snprintf(why, WEIR_JWKS_WHY_MAX,
+                     "it is no JSON object without duplicate members: line %d", error.line);
         return false;
     }
 
@@ -114,6 +175,43 @@ bool weir_jwks_parse(weir_str_t text, weir_jwks_t *set, char why[WEIR_JWKS_WHY_M
         weir_jwks_release(set);
 
     return good;
+}
+
+bool weir_jwks_check(const weir_jwks_t *set, size_t i, char why[WEIR_JWKS_WHY_MAX])
+{
+    const char *text;
+
+    if (weir_jwk_check(&set->keys[i], &text))
+        return true;
+
+    snprintf(why, WEIR_JWKS_WHY_MAX, "key %zu: %s", set->keys[i].position, text);
+
+    return false;
+}
+
+bool weir_jwks_parse(weir_str_t text, weir_jwks_t *set, char why[WEIR_JWKS_WHY_MAX])
+{
+    if (!weir_jwks_read(text, set, why))
+        return false;
+
+    for (size_t i = 0; i < set->n; i++) {
+        if (!weir_jwks_check(set, i, why)) {
+            weir_jwks_release(set);
+            return false;
+        }
+    }
+
+    return true;
+}
+
+unsigned weir_jwks_algorithms(const weir_jwks_t *set)
+{
+    unsigned algorithms = 0;
+
+    for (size_t i = 0; i < set->n; i++)
+        algorithms |= set->keys[i].algorithms;
+
+    return algorithms;
 }
 
 void weir_jwks_release(weir_jwks_t *set)

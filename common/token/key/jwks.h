@@ -24,6 +24,17 @@ typedef struct {
  */
 bool weir_jwks_parse(weir_str_t text, weir_jwks_t *set, char why[WEIR_JWKS_WHY_MAX]);
 
+/*
+ * The same in parts, for a loop that must not stand still: weir_jwks_read() reads the document
+ * (some ms at most), then weir_jwks_check() is called for each key (weir_jwk_check()). If it is
+ * false, the set must not be used. A document that was checked before need not be again.
+ */
+bool weir_jwks_read(weir_str_t text, weir_jwks_t *set, char why[WEIR_JWKS_WHY_MAX]);
+bool weir_jwks_check(const weir_jwks_t *set, size_t i, char why[WEIR_JWKS_WHY_MAX]);
+
+/* The algorithms that any key of the set may verify, as bits. */
+unsigned weir_jwks_algorithms(const weir_jwks_t *set);
+
 void weir_jwks_release(weir_jwks_t *set);
 
 /*

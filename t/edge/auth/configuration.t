@@ -90,11 +90,11 @@ main::issuer(issuer => 'i j')
 
 === TEST 7: a URL
 --- http_config eval
-main::issuer(jwks => 'https://issuer.example/keys')
+main::issuer(jwks => 'https://issuer.invalid/keys')
 --- config
 --- must_die
 --- error_log
-of "weir_jwt_issuer" "x": only files are supported yet, no URLs
+"weir_jwt_issuer" cannot resolve the name in "https://issuer.invalid/keys"
 
 
 
@@ -246,7 +246,7 @@ main::issuer()
 --- config
 --- must_die
 --- error_log
-keys.jwks" of "weir_jwt_issuer" "x": it is no JSON object without duplicate members: line 1
+keys.jwks" of "weir_jwt_issuer" "x": it is a key or a certificate in PEM or for SSH, not JSON
 --- no_error_log
 PRIVATE
 
@@ -457,7 +457,244 @@ invalid name "cookie=$arg_token" in "weir_jwt"
 
 
 
-=== TEST 41: weir_cache_authorized: an unknown word
+=== TEST 41: a URL that has a user
+--- http_config eval
+main::issuer(jwks => 'http://a:b@127.0.0.1/keys')
+--- config
+--- must_die
+--- error_log
+invalid jwks "http://a:b@127.0.0.1/keys" of "weir_jwt_issuer" "x": it must have no user
+
+
+
+=== TEST 42: a URL without a path
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1')
+--- config
+--- must_die
+--- error_log
+invalid jwks "http://127.0.0.1" of "weir_jwt_issuer" "x": its path must start with a slash
+
+
+
+=== TEST 43: a URL with a fragment
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys#1')
+--- config
+--- must_die
+--- error_log
+its path has a character that must be percent-encoded
+
+
+
+=== TEST 44: a URL in capitals
+--- http_config eval
+main::issuer(jwks => 'HTTPS://127.0.0.1/keys')
+--- config
+--- must_die
+--- error_log
+of "weir_jwt_issuer" "x": it must start with http:// or https://
+
+
+
+=== TEST 45: a parameter of TLS without TLS
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys ssl_verify=off')
+--- config
+--- must_die
+--- error_log
+"ssl_verify=off" in jwks of "weir_jwt_issuer" "x"; it takes refresh=, keep=, timeout=
+
+
+
+=== TEST 46: a parameter of a URL for a file
+--- http_config eval
+main::issuer(jwks => 'keys.jwks keep=1h')
+--- config
+--- must_die
+--- error_log
+invalid parameter "keep=1h" in jwks of "weir_jwt_issuer" "x"; it takes refresh=
+
+
+
+=== TEST 47: an unknown parameter
+--- http_config eval
+main::issuer(jwks => 'https://127.0.0.1/keys colour=red')
+--- config
+--- must_die
+--- error_log
+"colour=red" in jwks of "weir_jwt_issuer" "x"; it takes refresh=, keep=, timeout=, ssl_trusted
+
+
+
+=== TEST 48: a refresh that is too short
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys refresh=500ms')
+--- config
+--- must_die
+--- error_log
+invalid value "500ms" of "refresh=" in jwks of "weir_jwt_issuer" "x"; it must be a time of 1s to 24h
+
+
+
+=== TEST 49: a keep that is too long
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys keep=31d')
+--- config
+--- must_die
+--- error_log
+invalid value "31d" of "keep=" in jwks of "weir_jwt_issuer" "x"; it must be a time of 1s to 30d
+
+
+
+=== TEST 50: a timeout that is no time
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1/keys timeout=soon')
+--- config
+--- must_die
+--- error_log
+invalid value "soon" of "timeout=" in jwks of "weir_jwt_issuer" "x"; it must be a time of 1ms to 60s
+
+
+
+=== TEST 51: a file of certificates that is not there
+--- http_config eval
+main::issuer(jwks => 'https://127.0.0.1/keys ssl_trusted_certificate=/absent')
+--- config
+--- must_die
+--- error_log
+jwks "https://127.0.0.1/keys" of "weir_jwt_issuer" "x" cannot use TLS with these parameters
+
+
+
+=== TEST 52: a URL without TLS on another machine is warned of
+--- http_config eval
+main::issuer(jwks => 'http://192.0.2.1/keys')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- error_log
+jwks "http://192.0.2.1/keys" of "weir_jwt_issuer" "x" is fetched without TLS: whoever is on
+
+
+
+=== TEST 53: a server that is not verified is warned of
+--- http_config eval
+main::issuer(jwks => 'https://127.0.0.1/keys ssl_verify=off')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- error_log
+with ssl_verify=off the issuer is not verified
+
+
+
+=== TEST 54: a URL without TLS on this machine is not
+--- http_config eval
+main::issuer(jwks => 'http://127.0.0.1:1/keys')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- no_error_log
+without TLS
+
+
+
+=== TEST 55: nor is one at a socket
+--- http_config eval
+main::issuer(jwks => 'http://unix:/absent:/keys')
+--- config
+location /t { return 204; }
+--- request
+GET /t
+--- error_code: 204
+--- no_error_log
+without TLS
+
+
+
+=== TEST 56: bound= has three values
+--- http_config eval
+main::issuer()
+--- config
+location /t { weir_jwt x bound=dpop; }
+--- must_die
+--- error_log
+invalid value "bound=dpop" in "weir_jwt"; there are bound=certificate, bound=refuse, bound=ignore
+
+
+
+=== TEST 57: the zone is too small
+--- http_config
+weir_jwt_zone 4k;
+--- config
+--- must_die
+--- error_log
+invalid size "4k" in "weir_jwt_zone"; it is at least 64k
+
+
+
+=== TEST 58: revocation without Redis
+--- http_config
+weir_jwt_revocation keep=1h;
+--- config
+--- must_die
+--- error_log
+"weir_jwt_revocation" directive has no "redis="
+
+
+
+=== TEST 59: keep is too short
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main keep=1s;
+--- config
+--- must_die
+--- error_log
+invalid parameter "keep=1s" of "weir_jwt_revocation": it is a time of 1m to 366d
+
+
+
+=== TEST 60: staleness is too short
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main staleness=100ms;
+--- config
+--- must_die
+--- error_log
+invalid parameter "staleness=100ms" of "weir_jwt_revocation": it is a time of 2s to 1d
+
+
+
+=== TEST 61: an unknown parameter
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main off;
+--- config
+--- must_die
+--- error_log
+invalid parameter "off" of "weir_jwt_revocation": there are redis=, keep=, staleness= and size=
+
+
+
+=== TEST 62: the memory of revocations is too small
+--- http_config
+weir_redis main redis://127.0.0.1:1;
+weir_jwt_revocation redis=main size=4k;
+--- config
+--- must_die
+--- error_log
+invalid parameter "size=4k" of "weir_jwt_revocation": it is a size of at least 64k
+
+
+
+=== TEST 63: weir_cache_authorized: an unknown word
 --- http_config eval
 main::issuer()
 --- config
@@ -468,7 +705,7 @@ invalid value "all" in "weir_cache_authorized"; it takes off, shared, subject, o
 
 
 
-=== TEST 42: weir_cache_authorized: a variable that a client sends
+=== TEST 64: weir_cache_authorized: a variable that a client sends
 --- http_config eval
 main::issuer()
 --- config
@@ -479,7 +716,7 @@ invalid value "partition=$http_x_tenant" in "weir_cache_authorized"
 
 
 
-=== TEST 43: weir_cache_authorized: a claim and more
+=== TEST 65: weir_cache_authorized: a claim and more
 --- http_config eval
 main::issuer()
 --- config
@@ -490,7 +727,7 @@ invalid value "partition=$weir_jwt_claim_a-$arg_b" in "weir_cache_authorized"
 
 
 
-=== TEST 44: weir_cache_authorized: a claim without a name
+=== TEST 66: weir_cache_authorized: a claim without a name
 --- http_config eval
 main::issuer()
 --- config
@@ -501,7 +738,7 @@ invalid value "partition=$weir_jwt_claim_" in "weir_cache_authorized"
 
 
 
-=== TEST 45: weir_cache_authorized: off beside a partition
+=== TEST 67: weir_cache_authorized: off beside a partition
 --- http_config eval
 main::issuer()
 --- config
@@ -512,7 +749,7 @@ invalid value "off" in "weir_cache_authorized"
 
 
 
-=== TEST 46: weir_cache_authorized: twice
+=== TEST 68: weir_cache_authorized: twice
 --- http_config eval
 main::issuer()
 --- config

@@ -34,7 +34,8 @@ sub logged { log_lines("$dir/logs/error.log", shift) }
 sub http_date { POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + $_[0])) }
 
 # http: directives of that level; server: directives of the server, in which UPSTREAM is replaced
-# by the upstream's address; main: directives of the main level; workers: their number.
+# by the upstream's address; main: directives of the main level; events: of its events block;
+# workers: their number.
 sub start_edge {
     my ($http, $server, %more) = @_;
     my $address = $redis_address // $ENV{TEST_NGINX_REDIS_SOCK};
@@ -43,6 +44,7 @@ sub start_edge {
     my $temp = temp_paths($dir);
     my $upstream = upstream();
     my $main = $more{main} // '';
+    my $events = $more{events} // '';
     my $workers = $more{workers} // 1;
     my ($module) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 
@@ -55,7 +57,7 @@ error_log $dir/logs/error.log info;
 worker_processes $workers;
 load_module $module;
 $main
-events {}
+events { $events }
 http {
 $temp
     access_log off;

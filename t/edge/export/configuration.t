@@ -62,7 +62,7 @@ weir_exporter otlp http://user:pass@127.0.0.1/;
 --- config
 --- must_die
 --- error_log
-of "weir_exporter": it must have no user; use header= for credentials
+of "weir_exporter": it must have no user
 
 
 

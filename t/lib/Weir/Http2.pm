@@ -36,8 +36,19 @@ sub put {
     $self->{socket}->flush;
 }
 
-# A literal header field without indexing; lengths below 127.
-sub field { pack('C/a C/a', @_) =~ s/^/\0/r }
+# A literal header field without indexing (RFC 7541 section 6.2.2).
+sub field { join '', "\0", map { prefixed(length) . $_ } @_ }
+
+# An integer with a prefix of seven bits (RFC 7541 section 5.1).
+sub prefixed {
+    my ($n) = @_;
+    return chr $n if $n < 127;
+    my $bytes = "\x7f";
+    for ($n -= 127; $n >= 128; $n >>= 7) {
+        $bytes .= chr(128 | $n & 127);
+    }
+    return $bytes . chr $n;
+}
 
 # Sends the header of a request; end: in the same frame the stream's end.  Returns the stream.
 sub open {
@@ -55,6 +66,12 @@ sub open {
 sub data {
     my ($self, $stream, $bytes, $end) = @_;
     $self->put(frame($DATA, $end ? $END_STREAM : 0, $stream, $bytes));
+}
+
+# CANCEL (RFC 9113 section 7).
+sub reset {
+    my ($self, $stream) = @_;
+    $self->put(frame($RST_STREAM, 0, $stream, pack('N', 8)));
 }
 
 # Reads until the stream has ended or was reset, 20 seconds at most: { status, body, ended, reset }.

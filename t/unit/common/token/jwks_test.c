@@ -118,6 +118,14 @@ static void uses_that_include_signatures_are_taken(void **state)
     weir_jwks_release(&set);
 }
 
+/* a prime number of 2048 bits */
+#define PRIME                                                                                      \
+    "9R6n27BXtkMrsFFW2_Fekr33_43Af1Zeb12cp-"                                                       \
+    "E084wqyxfcMddchNyZUDdx_bkhJ0zijES9hj44CzKz9gH17w6Lza4P6Dm3mtMFupEORpVSPjh_yyKU4S"             \
+    "5QYarfYZ2n7TEN0CkJ8Q_008uqtLKuNxFv20pgWPl39t_CxWYvX_O8ndFm2OUVnArz1jxlImcLUP90v7"             \
+    "KDYMKIpwZecaMYp0NA6zVi0byCo3jfMyeTR4Q3hkWq80fDmm70nnYXXh5qQoeZW0aQdlj2UemZThYdA3"             \
+    "UwRpnSLmHp8LoDd0UCGSiBzCWmFU0xAt38AoulVLcEumDJForn7XTA-JY6sqtxWQ"
+
 typedef struct {
     const char *keys, *why;
 } refused_t;
@@ -187,6 +195,15 @@ static void a_modulus_is_odd_and_composite(void **state)
     weir_jwks_t set;
 
     (void)state;
+    snprintf(text, sizeof(text), KEYS("{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"%s\"}"), PRIME);
+    assert_false(weir_jwks_parse(weir_str(text), &set, why));
+    assert_string_equal(why, "key 1: it is no valid RSA key");
+
+    /* which is found when it is checked, not when it is read */
+    assert_true(weir_jwks_read(weir_str(text), &set, why));
+    assert_false(weir_jwks_check(&set, 0, why));
+    weir_jwks_release(&set);
+
     snprintf(text, sizeof(text), KEYS("{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"%.*sg\"}"),
              (int)strlen(N) - 1, N);
     assert_false(weir_jwks_parse(weir_str(text), &set, why));
@@ -218,6 +235,40 @@ static void documents_that_are_no_set_are_refused(void **state)
             fail_msg("%s was read", bad[i]);
         assert_true(strlen(why) > 0);
         assert_null(set.keys);
+    }
+}
+
+/* Someone who took the wrong URL or file is told which it is. */
+static void what_else_a_document_is_is_said(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } others[] = {
+        {"", "it is empty"},
+        {" \r\n\t", "it is empty"},
+        {"-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n", "PEM"},
+        {"\n-----BEGIN CERTIFICATE-----\n", "PEM"},
+        {"ssh-ed25519 AAAA a@b\n", "SSH"},
+        {"<!DOCTYPE html>\n<html></html>", "HTML"},
+        {"  <html></html>", "HTML"},
+        {"\x1f\x8b\x08", "gzip"},
+        {"\x30\x82\x01", "DER"},
+        {"\xef\xbb\xbf{}", "byte order mark"},
+        {"{\"issuer\":\"https://a\",\"jwks_uri\":\"https://a/k\"}", "whose \"jwks_uri\" is meant"},
+        {ED_KEY, "it is one key"},
+        {"{\"a1\":\"-----BEGIN CERTIFICATE-----\\n\"}", "PEM by their names"},
+        {"{\"error\":\"no\"}", "it has no array \"keys\""},
+        {"[" ED_KEY "]", "it is no JSON object"},
+        {"eyJhbGciOiJIUzI1NiJ9.e30.AA", "it is no JSON object without duplicate members: line 1"},
+    };
+    char why[WEIR_JWKS_WHY_MAX];
+    weir_jwks_t set;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_false(weir_jwks_parse(weir_str(others[i].text), &set, why));
+        if (strstr(why, others[i].why) == NULL)
+            fail_msg("%s: %s", others[i].text, why);
     }
 }
 
@@ -285,6 +336,7 @@ int main(void)
         cmocka_unit_test(keys_of_others_are_left_out),
         cmocka_unit_test(uses_that_include_signatures_are_taken),
         cmocka_unit_test(wrong_keys_are_refused),
+        cmocka_unit_test(what_else_a_document_is_is_said),
         cmocka_unit_test(a_modulus_is_odd_and_composite),
         cmocka_unit_test(documents_that_are_no_set_are_refused),
         cmocka_unit_test(sizes_have_limits),

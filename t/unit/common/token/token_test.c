@@ -363,6 +363,84 @@ static json_t *read(const char *text)
     return value;
 }
 
+static void dots_of_a_name_lead_into_objects(void **state)
+{
+    json_t *claims =
+        read("{\"a\":{\"b\":{\"c\":[\"x\"]},\"b.c\":\"y\",\"\":{\"d\":\"e\"}},\"a.b\":{\"z\":1},"
+             "\"https://a.example/roles\":[\"admin\"],\"t\":\"text\",\"a.\":5}");
+    char longest[WEIR_CLAIM_NAME_MAX + 2];
+
+    (void)state;
+    assert_true(weir_claim_has(claims, "https://a.example/roles", WEIR_STR("admin")));
+    /* the longest first name: a.b has no c, so a is looked at, and its b.c before its b */
+    assert_true(weir_claim_has(claims, "a.b.c", WEIR_STR("y")));
+    assert_true(weir_claim_has(claims, "a.b.z", WEIR_STR("1")));
+    assert_true(weir_claim_has(claims, "a..d", WEIR_STR("e")));
+    assert_true(weir_claim_has(claims, "a.", WEIR_STR("5")));
+    assert_non_null(weir_claim_find(claims, "a.b"));
+    assert_null(weir_claim_find(claims, "t.x"));
+    assert_null(weir_claim_find(claims, "b.c"));
+    assert_null(weir_claim_find(claims, ".a"));
+    assert_null(weir_claim_find(claims, "."));
+    memset(longest, '.', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    assert_null(weir_claim_find(claims, longest));
+    json_decref(claims);
+}
+
+static void a_token_may_be_bound_to_a_certificate(void **state)
+{
+    uint8_t digest[WEIR_CLAIMS_DIGEST] = {0};
+    static const struct {
+        const char *claims;
+        bool bound, same;
+    } rows[] = {
+        {"{}", false, false},
+        {"{\"cnf\":{\"x5t#S256\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}}", true, true},
+        {"{\"cnf\":{\"x5t#S256\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}}", true, false},
+        {"{\"cnf\":{\"x5t#S256\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}}", true, false},
+        {"{\"cnf\":{\"x5t#S256\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}}", true, false},
+        {"{\"cnf\":{\"x5t#S256\":\"\"}}", true, false},
+        {"{\"cnf\":{\"x5t#S256\":7}}", true, false},
+        {"{\"cnf\":{\"jkt\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}}", true, false},
+        {"{\"cnf\":\"x\"}", true, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *claims = read(rows[i].claims);
+
+        assert_int_equal(weir_claims_are_bound(claims), rows[i].bound);
+        assert_int_equal(weir_claims_are_bound_to(claims, digest), rows[i].same);
+        json_decref(claims);
+    }
+}
+
+static void the_time_of_issue_is_rounded_down(void **state)
+{
+    static const struct {
+        const char *claims;
+        bool known;
+        int64_t seconds;
+    } rows[] = {
+        {"{\"iat\":100}", true, 100},  {"{\"iat\":100.5}", true, 100},
+        {"{\"iat\":-0.5}", true, -1},  {"{\"iat\":\"100\"}", false, 0},
+        {"{\"iat\":null}", false, 0},  {"{}", false, 0},
+        {"{\"iat\":1e300}", false, 0},
+    };
+    int64_t seconds;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *claims = read(rows[i].claims);
+
+        assert_int_equal(weir_claims_issued(claims, &seconds), rows[i].known);
+        if (rows[i].known)
+            assert_int_equal(seconds, rows[i].seconds);
+        json_decref(claims);
+    }
+}
+
 static void claims_may_be_required(void **state)
 {
     json_t *claims = read("{\"a\":\"x\",\"n\":7,\"b\":true,\"r\":1.5,\"list\":[\"x y\",7,[\"z\"]],"
@@ -470,6 +548,9 @@ int main(void)
         cmocka_unit_test(sizes_have_limits),
         cmocka_unit_test(depth_has_a_limit),
         cmocka_unit_test(claims_may_be_required),
+        cmocka_unit_test(dots_of_a_name_lead_into_objects),
+        cmocka_unit_test(a_token_may_be_bound_to_a_certificate),
+        cmocka_unit_test(the_time_of_issue_is_rounded_down),
         cmocka_unit_test(scopes_are_whole_words),
         cmocka_unit_test(claims_have_texts_that_fit_in_a_header),
     };

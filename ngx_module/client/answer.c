@@ -1,4 +1,4 @@
-#include "export/collector/answer.h"
+#include "client/answer.h"
 
 #include "common/text/hex.h"
 #include "common/text/http_date.h"
@@ -50,14 +50,18 @@ static bool number_of(weir_str_t s, uint64_t max, uint64_t *n)
     return *n <= max;
 }
 
-void weir_answer_init(weir_answer_t *a)
+void weir_answer_init(weir_answer_t *a, char *body, size_t max)
 {
+    a->body = body;
+    a->max = max;
     a->status = 0;
     a->keep_alive = false;
     a->encoded = false;
     a->type = WEIR_ANSWER_OTHER;
     a->body_len = 0;
     a->retry_after[0] = '\0';
+    a->max_age = -1;
+    a->age = 0;
     a->fault = NULL;
     a->state = WEIR_ANSWER_IN_STATUS_LINE;
     a->chunked = false;
@@ -105,6 +109,38 @@ static bool has_token(weir_str_t list, weir_str_t token)
     return false;
 }
 
+/*
+ * The directives of Cache-Control that say how long a private cache may keep the answer (RFC 9111
+ * section 5.2.2). The least of several values is taken; an invalid one is 0 (section 4.2.1).
+ */
+static void cache_control(weir_answer_t *a, weir_str_t list)
+{
+    const char *end = list.data + list.len, *comma;
+    weir_str_t name = WEIR_STR("max-age=");
+    uint64_t seconds;
+
+    for (; list.data < end; list.data = comma < end ? comma + 1 : end) {
+        comma = memchr(list.data, ',', (size_t)(end - list.data));
+        if (comma == NULL)
+            comma = end;
+
+        weir_str_t one = trimmed((weir_str_t){list.data, (size_t)(comma - list.data)});
+
+        if (weir_str_caseeq(one, WEIR_STR("no-store")) ||
+            weir_str_caseeq(one, WEIR_STR("no-cache"))) {
+            a->max_age = 0;
+        } else if (one.len >= name.len && weir_str_caseeq((weir_str_t){one.data, name.len}, name)) {
+            one = (weir_str_t){one.data + name.len, one.len - name.len};
+            if (one.len >= 2 && one.data[0] == '"' && one.data[one.len - 1] == '"')
+                one = (weir_str_t){one.data + 1, one.len - 2};
+            if (!number_of(one, INT32_MAX, &seconds))
+                seconds = 0;
+            if (a->max_age < 0 || (int64_t)seconds < a->max_age)
+                a->max_age = (int64_t)seconds;
+        }
+    }
+}
+
 static weir_answer_type_t type_of(weir_str_t value)
 {
     const char *semicolon = value.len ? memchr(value.data, ';', value.len) : NULL;
@@ -117,6 +153,10 @@ static weir_answer_type_t type_of(weir_str_t value)
         return WEIR_ANSWER_PROTOBUF;
     if (weir_str_caseeq(value, WEIR_STR("application/json")))
         return WEIR_ANSWER_JSON;
+    if (weir_str_caseeq(value, WEIR_STR("application/jwk-set+json")))
+        return WEIR_ANSWER_JWK_SET;
+    if (weir_str_caseeq(value, WEIR_STR("text/html")))
+        return WEIR_ANSWER_HTML;
 
     return WEIR_ANSWER_OTHER;
 }
@@ -126,7 +166,7 @@ static weir_answer_result_t field_of(weir_answer_t *a, weir_str_t name, weir_str
     uint64_t n;
 
     if (weir_str_caseeq(name, WEIR_STR("Content-Length"))) {
-        if (!number_of(value, WEIR_ANSWER_MAX, &n))
+        if (!number_of(value, a->max, &n))
             return bad(a, "Content-Length is invalid, or the answer too long");
         if (a->has_length && n != a->left)
             return bad(a, "Content-Length twice");
@@ -149,6 +189,13 @@ static weir_answer_result_t field_of(weir_answer_t *a, weir_str_t name, weir_str
 
     } else if (weir_str_caseeq(name, WEIR_STR("Content-Encoding"))) {
         a->encoded = !weir_str_caseeq(value, WEIR_STR("identity"));
+
+    } else if (weir_str_caseeq(name, WEIR_STR("Cache-Control"))) {
+        cache_control(a, value);
+
+    } else if (weir_str_caseeq(name, WEIR_STR("Age"))) {
+        if (number_of(value, INT32_MAX, &n))
+            a->age = (int64_t)n;
 
     } else if (weir_str_caseeq(name, WEIR_STR("Retry-After")) && a->retry_after[0] == '\0' &&
                value.len > 0 && value.len < sizeof(a->retry_after)) {
@@ -181,7 +228,7 @@ static weir_answer_result_t field_line(weir_answer_t *a)
     return field_of(a, name, trimmed(value));
 }
 
-/* The length of the body by RFC 9112 section 6.3, for an answer to POST. */
+/* The length of the body by RFC 9112 section 6.3, for an answer to GET or POST. */
 static weir_answer_result_t head_end(weir_answer_t *a)
 {
     if (a->chunked && a->has_length)
@@ -195,7 +242,7 @@ static weir_answer_result_t head_end(weir_answer_t *a)
         if (a->chunked || a->has_length)
             return bad(a, "an interim answer with a body");
 
-        weir_answer_init(a);
+        weir_answer_init(a, a->body, a->max);
         a->total = total;
         return WEIR_ANSWER_MORE;
     }
@@ -223,7 +270,7 @@ static weir_answer_result_t chunk_size(weir_answer_t *a)
     a->left = 0;
     for (i = 0; i < a->line_len && (digit = weir_unhex(a->line[i], 1)) >= 0; i++) {
         a->left = a->left * 16 + (uint64_t)digit;
-        if (a->left > WEIR_ANSWER_MAX)
+        if (a->left > a->max)
             return bad(a, "the answer is too long");
     }
 
@@ -309,7 +356,7 @@ static size_t body_bytes(weir_answer_t *a, const char *data, size_t len)
             a->state = a->chunked ? WEIR_ANSWER_IN_CHUNK_END : WEIR_ANSWER_AT_END;
     }
 
-    assert(len <= sizeof(a->body) - a->body_len);
+    assert(len <= a->max - a->body_len);
     memcpy(a->body + a->body_len, data, len);
     a->body_len += len;
 
@@ -324,14 +371,14 @@ weir_answer_result_t weir_answer_feed(weir_answer_t *a, const char *data, size_t
     assert(a->state != WEIR_ANSWER_AT_END && a->state != WEIR_ANSWER_BROKEN);
 
     while (i < len && result == WEIR_ANSWER_MORE) {
-        if (a->total == WEIR_ANSWER_MAX) {
+        if (a->total == a->max) {
             result = bad(a, "the answer is too long");
             break;
         }
 
         if (a->state == WEIR_ANSWER_IN_BODY || a->state == WEIR_ANSWER_IN_CHUNK ||
             a->state == WEIR_ANSWER_IN_REST) {
-            n = len - i < WEIR_ANSWER_MAX - a->total ? len - i : WEIR_ANSWER_MAX - a->total;
+            n = len - i < a->max - a->total ? len - i : a->max - a->total;
             n = body_bytes(a, data + i, n);
             if (a->state == WEIR_ANSWER_AT_END)
                 result = WEIR_ANSWER_DONE;
@@ -380,4 +427,12 @@ int64_t weir_answer_retry_after(const weir_answer_t *a, int64_t now)
         return -1;
 
     return date > now ? date - now : 0;
+}
+
+int64_t weir_answer_freshness(const weir_answer_t *a)
+{
+    if (a->max_age < 0)
+        return -1;
+
+    return a->max_age > a->age ? a->max_age - a->age : 0;
 }

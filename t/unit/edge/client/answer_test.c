@@ -1,5 +1,5 @@
-// needs: ngx_module/export/collector/answer.c common/text/http_date.c
-#include "export/collector/answer.h"
+// needs: ngx_module/client/answer.c common/text/http_date.c
+#include "client/answer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,10 @@
 
 #define NOW 1795564800 /* Wed, 25 Nov 2026 00:00:00 GMT */
 
+#define MAX 65536
+
 static weir_answer_t answer;
+static char room[MAX];
 
 /* Feeds the text in pieces of n bytes each; bytes behind the answer are left. */
 static weir_answer_result_t feed(const char *text, size_t len, size_t n)
@@ -18,7 +21,7 @@ static weir_answer_result_t feed(const char *text, size_t len, size_t n)
     weir_answer_result_t result = WEIR_ANSWER_MORE;
     size_t used, taken = 0;
 
-    weir_answer_init(&answer);
+    weir_answer_init(&answer, room, MAX);
     while (taken < len && result == WEIR_ANSWER_MORE) {
         size_t piece = len - taken < n ? len - taken : n;
         char *exact = malloc(piece);
@@ -99,7 +102,7 @@ static void what_is_not_asked_for_is_left(void **state)
     size_t used;
 
     (void)state;
-    weir_answer_init(&answer);
+    weir_answer_init(&answer, room, MAX);
     assert_int_equal(weir_answer_feed(&answer, text, sizeof(text) - 1, &used), WEIR_ANSWER_DONE);
     assert_string_equal(text + used, "HTTP/1.1 500 X\r\n");
 }
@@ -152,24 +155,24 @@ static void malformed_answers_are_refused(void **state)
 
 static void answers_are_bounded(void **state)
 {
-    char *text = malloc(3 * WEIR_ANSWER_MAX);
+    char *text = malloc(3 * MAX);
     size_t len, head = (size_t)sprintf(text, "HTTP/1.1 200 OK\r\n\r\n");
 
     (void)state;
-    memset(text + head, 'x', 2 * WEIR_ANSWER_MAX);
-    assert_int_equal(feed(text, WEIR_ANSWER_MAX, 4096), WEIR_ANSWER_MORE);
-    assert_int_equal(feed(text, WEIR_ANSWER_MAX + 1, 4096), WEIR_ANSWER_BAD);
+    memset(text + head, 'x', 2 * MAX);
+    assert_int_equal(feed(text, MAX, 4096), WEIR_ANSWER_MORE);
+    assert_int_equal(feed(text, MAX + 1, 4096), WEIR_ANSWER_BAD);
 
     head = (size_t)sprintf(text, "HTTP/1.1 200 OK\r\nA: ");
-    memset(text + head, 'x', 2 * WEIR_ANSWER_MAX);
-    assert_int_equal(feed(text, 2 * WEIR_ANSWER_MAX, 4096), WEIR_ANSWER_BAD);
+    memset(text + head, 'x', 2 * MAX);
+    assert_int_equal(feed(text, 2 * MAX, 4096), WEIR_ANSWER_BAD);
 
-    for (len = 0; len < 2 * WEIR_ANSWER_MAX;)
+    for (len = 0; len < 2 * MAX;)
         len += (size_t)sprintf(text + len, "HTTP/1.1 100 Continue\r\n\r\n");
     assert_int_equal(feed(text, len, 4096), WEIR_ANSWER_BAD);
 
     len = (size_t)sprintf(text, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    while (len < 2 * WEIR_ANSWER_MAX)
+    while (len < 2 * MAX)
         len += (size_t)sprintf(text + len, "1\r\nx\r\n");
     assert_int_equal(feed(text, len, 4096), WEIR_ANSWER_BAD);
     free(text);
@@ -186,7 +189,7 @@ static void what_a_body_is_is_known(void **state)
     assert_int_equal(answer.type, WEIR_ANSWER_PROTOBUF);
     assert_false(answer.encoded);
     FEED("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n");
-    assert_int_equal(answer.type, WEIR_ANSWER_OTHER);
+    assert_int_equal(answer.type, WEIR_ANSWER_HTML);
     assert_true(answer.encoded);
 }
 
@@ -211,8 +214,41 @@ static void retry_after_is_seconds_or_a_date(void **state)
     assert_int_equal(retry_after("-1"), -1);
     assert_int_equal(retry_after("1.5"), -1);
     assert_int_equal(retry_after("99999999999"), -1);
-    weir_answer_init(&answer);
+    weir_answer_init(&answer, room, MAX);
     assert_int_equal(weir_answer_retry_after(&answer, NOW), -1);
+}
+
+static int64_t freshness(const char *fields)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%s\r\nContent-Length: 0\r\n\r\n", fields);
+    assert_int_equal(feed(text, strlen(text), 7), WEIR_ANSWER_DONE);
+
+    return weir_answer_freshness(&answer);
+}
+
+static void freshness_is_that_of_cache_control(void **state)
+{
+    (void)state;
+    assert_int_equal(freshness("X: max-age=1"), -1);
+    assert_int_equal(freshness("Cache-Control: public"), -1);
+    assert_int_equal(freshness("Cache-Control: max-age=300"), 300);
+    assert_int_equal(freshness("Cache-Control: public , Max-Age=300,must-revalidate"), 300);
+    assert_int_equal(freshness("Cache-Control: max-age=\"300\""), 300);
+    assert_int_equal(freshness("Cache-Control: max-age=300\r\nAge: 100"), 200);
+    assert_int_equal(freshness("Age: 400\r\nCache-Control: max-age=300"), 0);
+    assert_int_equal(freshness("Cache-Control: max-age=300\r\nAge: old"), 300);
+    assert_int_equal(freshness("Cache-Control: max-age=300, no-store"), 0);
+    assert_int_equal(freshness("Cache-Control: no-cache\r\nCache-Control: max-age=300"), 0);
+    assert_int_equal(freshness("Cache-Control: max-age=300\r\nCache-Control: max-age=7"), 7);
+    assert_int_equal(freshness("Cache-Control: max-age=-1"), 0);
+    assert_int_equal(freshness("Cache-Control: max-age=1.5"), 0);
+    assert_int_equal(freshness("Cache-Control: max-age="), 0);
+    assert_int_equal(freshness("Cache-Control: max-age=99999999999999999999"), 0);
+    assert_int_equal(freshness("Cache-Control: s-maxage=300"), -1);
+    assert_int_equal(freshness("Cache-Control:"), -1);
+    assert_int_equal(freshness("Cache-Control: ,,,"), -1);
 }
 
 int main(void)
@@ -225,6 +261,7 @@ int main(void)
         cmocka_unit_test(answers_are_bounded),
         cmocka_unit_test(what_a_body_is_is_known),
         cmocka_unit_test(retry_after_is_seconds_or_a_date),
+        cmocka_unit_test(freshness_is_that_of_cache_control),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

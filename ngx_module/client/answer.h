@@ -1,21 +1,20 @@
 /*
- * Strict parser of a collector's answer, HTTP/1.1 (RFC 9112), for a client that sends one POST at a
- * time.  Plain C; allocates nothing.
+ * Strict parser of a server's answer, HTTP/1.1 (RFC 9112), for a client that sends one GET or POST
+ * at a time.  Plain C; allocates nothing.
  *
- * The collector is not trusted: an answer is at most WEIR_ANSWER_MAX bytes with all its framing,
- * and what RFC 9112 lets a recipient repair (bare LF, folded lines, blanks around a colon, both
- * Transfer-Encoding and Content-Length) is refused.
+ * The server is not trusted: an answer has at most as many bytes, with all its framing, as the
+ * caller says, and what RFC 9112 lets a recipient repair (bare LF, folded lines, blanks around a
+ * colon, both Transfer-Encoding and Content-Length) is refused.
  */
 
-#ifndef WEIR_EXPORT_ANSWER_H
-#define WEIR_EXPORT_ANSWER_H
+#ifndef WEIR_ANSWER_H
+#define WEIR_ANSWER_H
 
 #include "common/text/str.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WEIR_ANSWER_MAX 65536     /* bytes of an answer, with framing and interim answers */
 #define WEIR_ANSWER_LINE_MAX 8192 /* bytes of one line */
 
 typedef enum {
@@ -27,7 +26,9 @@ typedef enum {
 typedef enum {
     WEIR_ANSWER_OTHER, /* or no Content-Type */
     WEIR_ANSWER_PROTOBUF,
-    WEIR_ANSWER_JSON
+    WEIR_ANSWER_JSON,
+    WEIR_ANSWER_JWK_SET,
+    WEIR_ANSWER_HTML
 } weir_answer_type_t;
 
 typedef enum {
@@ -50,12 +51,15 @@ typedef struct {
     bool encoded;            /* has a Content-Encoding */
     weir_answer_type_t type; /* of the body */
     size_t body_len;
-    char body[WEIR_ANSWER_MAX];
+    char *body;           /* the caller's */
     char retry_after[40]; /* value of Retry-After; empty: none */
+    int64_t max_age;      /* seconds, of Cache-Control; 0 with no-store or no-cache; -1: none */
+    int64_t age;          /* seconds, of Age; 0: none */
 
     const char *fault; /* constant; valid with WEIR_ANSWER_BAD */
 
     /* private */
+    size_t max; /* bytes of the answer */
     weir_answer_state_t state;
     bool chunked;
     bool has_length;
@@ -65,8 +69,8 @@ typedef struct {
     char line[WEIR_ANSWER_LINE_MAX];
 } weir_answer_t;
 
-/* Before each request. */
-void weir_answer_init(weir_answer_t *a);
+/* Before each request. body has room for max bytes, which is the limit of the whole answer. */
+void weir_answer_init(weir_answer_t *a, char *body, size_t max);
 
 /*
  * Takes bytes of the connection. *used is how many of them belong to the answer: with
@@ -74,7 +78,7 @@ void weir_answer_init(weir_answer_t *a);
  */
 weir_answer_result_t weir_answer_feed(weir_answer_t *a, const char *data, size_t len, size_t *used);
 
-/* The collector has ended the connection; never WEIR_ANSWER_MORE. */
+/* The server has ended the connection; never WEIR_ANSWER_MORE. */
 weir_answer_result_t weir_answer_finish(weir_answer_t *a);
 
 /*
@@ -82,5 +86,11 @@ weir_answer_result_t weir_answer_finish(weir_answer_t *a);
  * or it is invalid. now is in seconds since 1970.
  */
 int64_t weir_answer_retry_after(const weir_answer_t *a, int64_t now);
+
+/*
+ * Seconds for which the body is fresh by Cache-Control and Age (RFC 9111 section 4.2); 0: it is
+ * not, -1: the answer does not say.
+ */
+int64_t weir_answer_freshness(const weir_answer_t *a);
 
 #endif

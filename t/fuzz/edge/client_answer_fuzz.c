@@ -1,12 +1,12 @@
-// needs: ngx_module/export/collector/answer.c common/trace/partial.c
+// needs: ngx_module/client/answer.c common/trace/partial.c
 // needs: common/text/http_date.c
 /*
- * A collector's answers: any bytes, whole and in pieces, which must not make a difference; then the
+ * A server's answers: any bytes, whole and in pieces, which must not make a difference; then the
  * body as each kind of message.
  */
 #include "budget.h"
 #include "common/trace/partial.h"
-#include "export/collector/answer.h"
+#include "client/answer.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -16,7 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* An answer is read byte by byte, and its body twice more. */
 static const budget_t budget = {4000, 20, 300000, 4};
 
+#define MAX 65536
+
 static weir_answer_t whole, pieces;
+static char body_whole[MAX], body_pieces[MAX];
 
 /* The bytes in pieces of n; each is an allocation of its own. *used is how many were taken. */
 static weir_answer_result_t feed(weir_answer_t *a, const uint8_t *data, size_t size, size_t n,
@@ -25,7 +28,7 @@ static weir_answer_result_t feed(weir_answer_t *a, const uint8_t *data, size_t s
     weir_answer_result_t result = WEIR_ANSWER_MORE;
     size_t piece, taken;
 
-    weir_answer_init(a);
+    weir_answer_init(a, a == &whole ? body_whole : body_pieces, MAX);
     for (*used = 0; *used < size && result == WEIR_ANSWER_MORE; *used += taken) {
         piece = size - *used < n ? size - *used : n;
         char *exact = malloc(piece);
@@ -65,8 +68,9 @@ static void run(const uint8_t *data, size_t size)
 
     if (feed(&whole, data, size, size ? size : 1, &used) == WEIR_ANSWER_DONE) {
         assert(whole.status >= 200 && whole.status <= 599);
-        assert(whole.body_len <= WEIR_ANSWER_MAX && used <= WEIR_ANSWER_MAX);
+        assert(whole.body_len <= MAX && used <= MAX);
         assert(weir_answer_retry_after(&whole, 1795564800) >= -1);
+        assert(weir_answer_freshness(&whole) >= -1);
         check_body(whole.body, whole.body_len);
     } else {
         assert(whole.fault != NULL);
@@ -87,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(used == used_whole && pieces.status == whole.status);
         assert(pieces.keep_alive == whole.keep_alive && pieces.type == whole.type);
         assert(pieces.body_len == whole.body_len);
+        assert(weir_answer_freshness(&pieces) == weir_answer_freshness(&whole));
         assert(memcmp(pieces.body, whole.body, whole.body_len) == 0);
     }
 
