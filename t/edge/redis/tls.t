@@ -158,7 +158,7 @@ sub lose_connection {
 sub count { my @lines = logged(shift); return scalar @lines }
 my $in_use = qr/changed certificates for "127.0.0.1" are in use/;
 my $unusable =
-    qr/changed certificates for "127.0.0.1" cannot be used, .*: "[^"]*ours.key": key values mismatch/;
+    qr/changed certificates for "127.0.0.1" cannot be used, .*ours.key": key values mismatch/;
 
 is ask('changing', 'PING'), "+PONG\n", 'with the first certificate';
 put('ours.key' => 'stranger.key');

@@ -1,5 +1,6 @@
 # A client of TLS for tests: curl for a request on a connection of its own, and a socket for
-# connections that are kept. Certificates are those of Weir::Tls::Certificates; the authority is "ca".
+# connections that are kept. Certificates are those of Weir::Tls::Certificates; the authority is
+# "ca".
 package Weir::Tls::Client;
 
 use strict;
