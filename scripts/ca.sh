@@ -1,7 +1,7 @@
 #!/bin/bash
 # ca.sh FOLDER [DAYS]: a private authority for development, and certificates below it, valid for
-# DAYS (1). A second run renews what has less than half of its time left, and leaves the rest. Every file
-# is replaced by rename, so that servers that look for changes never see a half of one.
+# DAYS (1). A second run renews what has less than half of its time left, and leaves the rest. Every
+# file is replaced by rename, so that servers that look for changes never see a half of one.
 #
 #   ca.crt, ca.key               the authority, for 30 times as long
 #   NAME.crt, NAME.key           for each NAME below: a SPIFFE ID and DNS names
