@@ -156,6 +156,13 @@ void ngx_http_weir_jwt_request_exit_process(void);
 ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
 
+/*
+ * variables: the verified claims of the main request, which its subrequests
+ * share; NULL: there are none.  NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_jwt_variables_claims(ngx_http_request_t *r,
+    json_t **claims);
+
 /* variables: preconfiguration. */
 ngx_int_t ngx_http_weir_jwt_variables_add(ngx_conf_t *cf);
 
