@@ -21,6 +21,15 @@ const weir_family_t weir_families[WEIR_FAMILIES] = {
     [WEIR_HTTP_CONNECTIONS] = {{"weir_http_connections", NULL, WEIR_METRIC_GAUGE,
                                 "Connections of clients."}},
 
+    [WEIR_IDENTITY_CHECKS] = {{"weir_identity_checks", NULL, WEIR_METRIC_COUNTER,
+                               "Identities of requests, by the result of their verification."},
+                              {"result"}},
+    [WEIR_IDENTITY_DENIALS] = {{"weir_identity_denials", NULL, WEIR_METRIC_COUNTER,
+                                "Requests that their identity does not allow."},
+                               {"reason"}},
+    [WEIR_IDENTITY_KEYS_FAILED] = {{"weir_identity_keys_failures", NULL, WEIR_METRIC_COUNTER,
+                                    "Failures to read the keys of identities."}},
+
     [WEIR_DB_DURATION] = {{"db_client_operation_duration_seconds", "seconds", WEIR_METRIC_HISTOGRAM,
                            "From sending a statement to the answer after its commit."},
                           {"db_system_name", "db_query_summary", "error_type"}},
