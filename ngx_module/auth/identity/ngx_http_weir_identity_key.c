@@ -10,6 +10,8 @@
 #include "auth/identity/ngx_http_weir_identity_private.h"
 
 
+static ngx_int_t ngx_http_weir_identity_key_load(ngx_conf_t *cf,
+    char *parameter, ngx_http_weir_identity_key_t *key);
 static ngx_int_t ngx_http_weir_identity_key_text(ngx_conf_t *cf,
     char *parameter, ngx_str_t *file, u_char *buf, size_t size, size_t *len,
     ngx_uint_t *shared);
@@ -20,11 +22,8 @@ ngx_http_weir_identity_key_t *
 ngx_http_weir_identity_key_read(ngx_conf_t *cf, char *parameter,
     ngx_str_t *file)
 {
-    u_char                               buf[WEIR_SIGN_KEY_MAX + 1];
-    size_t                               len;
     ngx_str_t                            path;
-    ngx_uint_t                           i, shared;
-    const char                          *wrong;
+    ngx_uint_t                           i;
     ngx_pool_cleanup_t                  *cln;
     ngx_http_weir_identity_key_t        *key, **keys;
     ngx_http_weir_identity_main_conf_t  *imcf;
@@ -58,11 +57,31 @@ ngx_http_weir_identity_key_read(ngx_conf_t *cf, char *parameter,
     *keys = key;
     key->file = path;
 
-    if (ngx_http_weir_identity_key_text(cf, parameter, &path, buf, sizeof(buf),
-                                        &len, &shared)
+    if (ngx_http_weir_identity_key_load(cf, parameter, key) != NGX_OK) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_weir_identity_key_cleanup;
+    cln->data = key;
+
+    return key;
+}
+
+
+static ngx_int_t
+ngx_http_weir_identity_key_load(ngx_conf_t *cf, char *parameter,
+    ngx_http_weir_identity_key_t *key)
+{
+    u_char       buf[WEIR_SIGN_KEY_MAX + 1];
+    size_t       len;
+    ngx_uint_t   shared;
+    const char  *wrong;
+
+    if (ngx_http_weir_identity_key_text(cf, parameter, &key->file, buf,
+                                        sizeof(buf), &len, &shared)
         != NGX_OK)
     {
-        return NULL;
+        return NGX_ERROR;
     }
 
     wrong = weir_signer_read(&key->signer,
@@ -73,23 +92,22 @@ ngx_http_weir_identity_key_read(ngx_conf_t *cf, char *parameter,
     if (wrong) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid %s \"%V\" in \"weir_identity\": %s",
-                           parameter, &path, wrong);
-        return NULL;
+                           parameter, &key->file, wrong);
+        return NGX_ERROR;
     }
 
-    cln->handler = ngx_http_weir_identity_key_cleanup;
-    cln->data = key;
-
     if (key->signer.is_private && shared) {
+        weir_signer_release(&key->signer);
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "%s \"%V\" in \"weir_identity\" is a private key"
                            " that all users of this machine can read or write;"
                            " restrict it to the master's user with chmod 600",
-                           parameter, &path);
-        return NULL;
+                           parameter, &key->file);
+        return NGX_ERROR;
     }
 
-    return key;
+    return NGX_OK;
 }
 
 

@@ -46,7 +46,10 @@ start_edge(<<'HTTP', <<"SERVER");
 HTTP
     weir_jwt main optional;
     location /ec/ { proxy_pass http://UPSTREAM; }
-    location /ed/ { weir_identity key=ed.pem audience=shop issuer=edge-1; proxy_pass http://UPSTREAM; }
+    location /ed/ {
+        weir_identity key=ed.pem audience=shop issuer=edge-1;
+        proxy_pass http://UPSTREAM;
+    }
     location /off/ { weir_identity off; proxy_pass http://UPSTREAM; }
     location /named/ {
         weir_identity key=ec.pem audience=shop issuer=edge-1 header=X-Who-Is;
@@ -142,7 +145,8 @@ is one(get('/ec/', bearer(token(scope => 'admin'))))->{scope}, undef, '... has n
 my $odd = one(get('/ec/', bearer(token(sub => qq(a"\\\n\xc3\xa9","scope":"admin)))));
 is $odd->{sub}, qq(a"\\\n\x{e9}","scope":"admin), 'a subject is quoted';
 is $odd->{scope}, '', '... and stays one';
-is one(get('/gone/', bearer($alice)))->{sub}, 'anonymous', 'a location without weir_jwt knows nobody';
+is one(get('/gone/', bearer($alice)))->{sub}, 'anonymous',
+    'a location without weir_jwt knows nobody';
 is one(get('/ssi/page', bearer($alice)))->{sub}, 'alice', 'a subrequest has the caller';
 is one(get('/ssi/page', bearer($alice)))->{path}, '/ec/sub', '... and its own path';
 my $big = token(sub => 'b', scope => 's' x 2600);
@@ -199,7 +203,8 @@ is one(get('/cached/x'))->{path}, '/cached/x', 'what the cache has stored';
 # --- worker processes and keys that change ---
 
 my $before = token_of(get('/ec/z'));
-(my $conf = slurp("$dir/nginx.conf")) =~ s/key=ec.pem next_key=next.pem old_key=old.pub/key=next.pem old_key=ec.pem/;
+my $conf = slurp("$dir/nginx.conf");
+$conf =~ s/key=ec.pem next_key=next.pem old_key=old.pub/key=next.pem old_key=ec.pem/;
 spit("$dir/nginx.conf", $conf);
 kill HUP => $pid{edge};
 my %kid = map { $_->{kid} => 1 } @{ decode_json($set)->{keys} };

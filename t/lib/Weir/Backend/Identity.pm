@@ -1,8 +1,8 @@
 # Identities as weir_identity makes them: Ed25519 keys that openssl makes and signs with.
 #
-#     my $edge = Weir::Identity->new($folder);     # with the key "main"; $folder/edge.jwks
+#     my $edge = Weir::Backend::Identity->new($folder);     # with the key "main"; $folder/edge.jwks
 #     $edge->header('GET', '/x', sub => 'alice', sub_iss => 'i', scope => 'a b');
-package Weir::Identity;
+package Weir::Backend::Identity;
 
 use strict;
 use warnings;
