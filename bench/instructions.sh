@@ -9,7 +9,8 @@ usage() {
 usage: ./weir bench instructions [--requests N]
 
 Counts the instructions that nginx takes for a hit of 1 KiB, and for a proxied request of 1 KiB:
-without metrics and traces, with metrics, and with traces of which none, a tenth or all are kept.
+without metrics and traces, with metrics, with traces of which none, a tenth or all are kept, and
+with a signed identity for the upstream, once a second or for each request.
 callgrind counts, so other load on the machine does not matter. What one worker of a machine does
 once a second, whatever the load, is told apart: the percentiles of the last minute, 15 minutes and
 hour.
@@ -34,10 +35,13 @@ scripts/packages.sh sanitize # valgrind
 make -s module
 
 declare -A http location
-contestants=(none metrics traces-0 traces-10 traces-100 metrics-traces-10)
+contestants=(none metrics traces-0 traces-10 traces-100 metrics-traces-10 identity
+    identity-request)
 export_to='weir_exporter otlp http://127.0.0.1:@collector@; weir_trace'
 http=([none]='' [metrics]='' [traces-0]="$export_to ratio=0;" [traces-10]="$export_to ratio=0.1;"
-    [traces-100]="$export_to on;" [metrics-traces-10]="$export_to ratio=0.1;")
+    [traces-100]="$export_to on;" [metrics-traces-10]="$export_to ratio=0.1;"
+    [identity]='weir_identity key=@key@ audience=shop;'
+    [identity-request]='weir_identity key=@key@ audience=shop bind=request;')
 location=([metrics]='weir_metrics;' [metrics-traces-10]='weir_metrics;')
 
 # configure NAME: its folder, as bench_start_nginx makes it.
@@ -46,7 +50,8 @@ configure() {
     mkdir -p "$dir/temp"
     bench_take_port "$1"
     sed -e "s|@http@|${http[$1]}|" -e "s|@location@|${location[$1]:-}|" \
-        -e "s|@collector@|${bench_port[collector]}|" bench/conf/instructions.conf |
+        -e "s|@collector@|${bench_port[collector]}|" -e "s|@key@|$bench_dir/key.pem|" \
+        bench/conf/instructions.conf |
         bench_fill "$1" >"$dir/contestant.conf"
     bench_modules "$1" bench/conf/instructions.conf >"$dir/modules.conf"
     sed "s|@modules@|include $dir/modules.conf;|" "$bench_conf/nginx.conf" |
@@ -86,6 +91,8 @@ bench_begin
 bench_body 1
 bench_start_nginx upstream
 bench_start_nginx collector
+openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$bench_dir/key.pem"
+chmod 600 "$bench_dir/key.pem"
 
 for name in "${contestants[@]}"; do
     configure "$name"
