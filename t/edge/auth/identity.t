@@ -39,8 +39,8 @@ start_upstream(sub {
 });
 
 # The keys are in a file of their own, which the worlds do not translate.
-sub keys { spit("$dir/keys.conf", "weir_identity @_ audience=shop issuer=edge-1 ttl=40s;\n") }
-keys('key=ec.pem next_key=next.pem old_key=old.pub');
+sub sign_with { spit("$dir/keys.conf", "weir_identity @_ audience=shop issuer=edge-1 ttl=40s;\n") }
+sign_with('key=ec.pem next_key=next.pem old_key=old.pub');
 
 start_edge(<<"HTTP", <<"SERVER");
     underscores_in_headers on;
@@ -207,7 +207,7 @@ is one(get('/cached/x'))->{path}, '/cached/x', 'what the cache has stored';
 # --- worker processes and keys that change ---
 
 my $before = token_of(get('/ec/z'));
-keys('key=next.pem old_key=ec.pem');
+sign_with('key=next.pem old_key=ec.pem');
 kill HUP => $pid{edge};
 my %kid = map { $_->{kid} => 1 } @{ decode_json($set)->{keys} };
 my $kid = (verified($before))[0]{header}{kid};

@@ -86,8 +86,8 @@ my $applications = join '', map { <<"SERVER" } sort keys %answer;
 SERVER
 
 # The keys are in a file of their own, which the worlds do not translate.
-sub keys { spit("$dir/keys.conf", "weir_identity @_ audience=shop issuer=edge-1;\n") }
-keys('key=a.pem next_key=b.pem');
+sub sign_with { spit("$dir/keys.conf", "weir_identity @_ audience=shop issuer=edge-1;\n") }
+sign_with('key=a.pem next_key=b.pem');
 
 start_edge(<<"HTTP", <<"SERVER");
     underscores_in_headers on;
@@ -220,7 +220,7 @@ my @sets = ($set);
 for my $step ('key=b.pem old_key=a.pem', 'key=b.pem next_key=c.pem', 'key=c.pem old_key=b.pem') {
     until_true('clients', sub { -e "$answers-3" });
     more();
-    keys($step);
+    sign_with($step);
     kill HUP => $pid{edge};
     # the keys of the first step are published already, in the same order or another
     until_true('the new workers', sub { logged(qr/ gracefully shutting down$/) >= @sets });
