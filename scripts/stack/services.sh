@@ -5,6 +5,8 @@
 
 # shellcheck source=scripts/stack/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/stack/identity.sh
+. "$(dirname "${BASH_SOURCE[0]}")/identity.sh"
 
 # address_of SERVICE: its address, for output.
 address_of() {
@@ -126,6 +128,7 @@ cost_wal = 0.10
 traces_endpoint = $endpoint
 database = host=$pg_socket port=5432 dbname=weir user=weir
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
+$(identity_backend)
 $domain_conf
 END
 }
@@ -140,6 +143,7 @@ configure_nginx() {
         REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
         BACKEND "127.0.0.1:$backend_port" TRACES "127.0.0.1:$traces_port" \
         METRICS "127.0.0.1:$metrics_port" \
+        IDENTITY_HTTP "$(identity_http)" IDENTITY_SERVER "$(identity_server)" \
         TRACE "$trace" OPERATORS_PORT "$operators_port" <"$template" | write_secret "$run/edge.conf"
 }
 
