@@ -20,7 +20,7 @@ make_key() {
 
 # The JWK Set of the key that signs the clients' tokens. The last 32 bytes of the DER are the key.
 issuer_jwks() {
-    printf '{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"demo","alg":"EdDSA","use":"sig","x":"%s"}]}\n' \
+    printf '{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"demo","alg":"EdDSA","x":"%s"}]}\n' \
         "$(openssl pkey -in "$run/keys/issuer.pem" -pubout -outform DER | tail -c 32 | base64url)"
 }
 
@@ -41,7 +41,8 @@ identity_http() {
 
 identity_server() {
     [ "$identity" = 1 ] || return 0
-    echo "weir_jwt demo optional; weir_identity key=$run/keys/edge.pem audience=$(basename "$domain");" \
+    echo "weir_jwt demo optional;" \
+        "weir_identity key=$run/keys/edge.pem audience=$(basename "$domain");" \
         "location = /.well-known/jwks.json { weir_identity_keys; }"
 }
 

@@ -164,7 +164,7 @@ $statuses{$_}++ for map { split /\n/, slurp("$dir/answers-$_") } 1 .. 3;
 is_deeply [keys %statuses], [200], 'no request failed while keys changed'
     or diag explain \%statuses;
 
-# --- a key that was not published before -------------------------------------------------------------
+# --- a key that was not published before --------------------------------------------------------
 
 system('openssl', 'genpkey', '-quiet', '-algorithm', 'ed25519', '-out', "$dir/d.pem") == 0 or die;
 chmod 0600, "$dir/d.pem";
