@@ -2,6 +2,8 @@
 # tokens for its clients. Sourced by services.sh and the commands token and curl.
 #
 # shellcheck shell=bash
+# lib.sh, which is sourced before, sets these:
+# shellcheck disable=SC2154
 
 identity_issuer=https://issuer.weir.example
 identity_audience=weir-demo
