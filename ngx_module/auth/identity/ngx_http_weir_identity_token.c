@@ -115,6 +115,7 @@ ngx_http_weir_identity_token_place(ngx_http_weir_identity_kept_t *kept,
     uint32_t         place;
     ngx_uint_t       i;
     uint64_t         lengths[6];
+    uintptr_t        location;
     weir_str_t       texts[5];
     weir_blake2b_t   b;
 
@@ -137,7 +138,9 @@ ngx_http_weir_identity_token_place(ngx_http_weir_identity_kept_t *kept,
 
     /* key, issuer, audience and ttl are the location's; names are constants */
 
-    weir_blake2b_add(&b, (weir_str_t) { (char *) &ilcf, sizeof(ilcf) });
+    location = (uintptr_t) ilcf;
+    weir_blake2b_add(&b, (weir_str_t) { (char *) &location,
+                                        sizeof(location) });
     weir_blake2b_add(&b, (weir_str_t) { (char *) lengths, sizeof(lengths) });
 
     for (i = 0; i < 5; i++) {
