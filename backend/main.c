@@ -18,6 +18,8 @@
 #include "groups.h"
 #include "http/http.h"
 #include "http/idempotency.h"
+#include "http/listen.h"
+#include "identity/guard.h"
 #include "log/alloc.h"
 #include "log/clock.h"
 #include "log/log.h"
@@ -57,6 +59,7 @@ typedef struct {
     weir_parts_t *parts;
     weir_groups_t *groups;
     weir_http_t *http;
+    weir_guard_t *guard; /* NULL: requests need no identity */
     weir_relay_t *relay;
     weir_audit_t *audit; /* runs beside the relay */
     weir_worker_t *worker;
@@ -147,6 +150,8 @@ static void stop_relay(app_t *app)
     app->parts = NULL;
     weir_http_free(app->http);
     app->http = NULL;
+    weir_guard_free(app->guard);
+    app->guard = NULL;
 
     if (app->relay != NULL)
         weir_relay_stop(app->relay, on_relay_stopped, app);
@@ -264,6 +269,26 @@ static bool start_audit(app_t *app, char *error, size_t size)
     return app->audit != NULL;
 }
 
+/* Without identities, whoever reaches the port may do everything. */
+static bool start_guard(app_t *app, char *error, size_t size)
+{
+    const weir_settings_t *s = &app->settings;
+
+    if (strcmp(s->identity_jwks, WEIR_SETTINGS_OFF) != 0) {
+        app->guard = weir_guard_new(app->base, app->http, s->identity_jwks, s->identity_issuer,
+                                    s->identity_audience, error, size);
+        return app->guard != NULL;
+    }
+    if (!weir_listen_is_local(s->listen))
+        weir_log(
+            WEIR_LOG_WARN, NULL,
+            "requests need no identity, and the address is not a local one: whoever reaches it "
+            "may do everything; set identity_jwks",
+            "{s:s}", "listen", s->listen);
+
+    return true;
+}
+
 static bool start(app_t *app, int bits, char *error, size_t size)
 {
     assert(bits != 0 && (bits & MIGRATE) == 0);
@@ -278,7 +303,9 @@ static bool start(app_t *app, int bits, char *error, size_t size)
 
     if (bits & API) {
         app->http = weir_http_new(app->base, app->settings.body_limit);
-        weir_http_route(app->http, "GET", "/health", get_health, NULL);
+        if (!start_guard(app, error, size))
+            return false;
+        weir_http_route_open(app->http, "GET", "/health", get_health, NULL);
         app->runtime.openapi = weir_openapi_new(app->http, weir_domain.api);
         app->runtime.relay = app->relay;
         app->parts = weir_parts_open(&weir_domain, &app->runtime);

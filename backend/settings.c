@@ -6,6 +6,7 @@
 #include "config/list.h"
 #include "groups.h"
 #include "http/listen.h"
+#include "identity/keys.h"
 #include "log/alloc.h"
 #include "redis/url.h"
 
@@ -76,6 +77,12 @@ static const weir_config_key_t keys[] = {
      .allowed = "a number of bytes from 1k to 16m, with k or m after it or nothing"},
     {"anonymous_keys", &weir_config_choice, FIELD(anonymous_keys), "any", 0, 0,
      .allowed = "any, unguessable or refused", .choices = anonymous_keys},
+    {"identity_jwks", &weir_config_text, FIELD(identity_jwks), WEIR_SETTINGS_OFF, 1, 1024,
+     .allowed = "off, a file, or a URL (http://, https://)"},
+    {"identity_issuer", &weir_config_text, FIELD(identity_issuer), "weir", 1, 255,
+     .allowed = "1 to 255 bytes", .privacy = WEIR_CONFIG_SHOWN},
+    {"identity_audience", &weir_config_text, FIELD(identity_audience), "", 0, 255,
+     .allowed = "at most 255 bytes", .privacy = WEIR_CONFIG_SHOWN},
     {"retry_base", &weir_config_time, FIELD(retry_base), "200ms", 1, 3600000,
      .allowed = "a time from 1ms to 60m with its unit: ms, s or m"},
     {"retry_max", &weir_config_time, FIELD(retry_max), "30s", 1, 86400000,
@@ -236,6 +243,29 @@ static bool check_redis_tls(const weir_settings_t *s, char *error, size_t size)
         weir_config_complain(s->config, keys_of[fault], why, error, size);
 
     return fault == WEIR_TLS_NO_FAULT;
+}
+
+static bool check_identity(const weir_settings_t *settings, char *error, size_t size)
+{
+    char why[WEIR_JWKS_WHY_MAX];
+
+    if (strcmp(settings->identity_jwks, WEIR_SETTINGS_OFF) == 0) {
+        if (settings->identity_audience[0] == '\0')
+            return true;
+        weir_config_complain(settings->config, "identity_audience",
+                             "has no effect without identity_jwks", error, size);
+        return false;
+    }
+    if (settings->identity_audience[0] == '\0') {
+        weir_config_complain(settings->config, "identity_audience",
+                             "must be the audience of weir_identity, since identity_jwks is set",
+                             error, size);
+        return false;
+    }
+    if (weir_identity_keys_check(settings->identity_jwks, why, sizeof(why)))
+        return true;
+    weir_config_complain(settings->config, "identity_jwks", why, error, size);
+    return false;
 }
 
 static bool check_redis(const weir_settings_t *settings, char *error, size_t size)
@@ -450,8 +480,9 @@ bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain,
 {
     assert(settings->config != NULL && size > 0);
     return check_listen(settings, error, size) && check_listen_tls(settings, error, size) &&
-           check_redis(settings, error, size) && check_redis_tls(settings, error, size) &&
-           check_cost(settings, error, size) && check_audit(settings, error, size) &&
+           check_identity(settings, error, size) && check_redis(settings, error, size) &&
+           check_redis_tls(settings, error, size) && check_cost(settings, error, size) &&
+           check_audit(settings, error, size) &&
            check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
            check_traces(settings, error, size) &&
            (domain->check == NULL ||

@@ -9,7 +9,8 @@ usage() {
 usage: ./weir bench instructions [--requests N]
 
 Counts the instructions that nginx takes for a hit of 1 KiB, and for a proxied request of 1 KiB:
-without metrics and traces, with metrics, and with traces of which none, a tenth or all are kept.
+without metrics and traces, with metrics, with traces of which none, a tenth or all are kept, and
+with a signed identity for the upstream, once a second or for each request.
 callgrind counts, so other load on the machine does not matter. What one worker of a machine does
 once a second, whatever the load, is told apart: the percentiles of the last minute, 15 minutes and
 hour.
@@ -38,10 +39,12 @@ make -s module
 
 declare -A http location
 contestants=(none metrics traces-0 traces-10 traces-100 metrics-traces-10 bearer jwt
-    jwt-require)
+    jwt-require identity identity-request)
 export_to='weir_exporter otlp http://127.0.0.1:@collector@; weir_trace'
 http=([none]='' [metrics]='' [traces-0]="$export_to ratio=0;" [traces-10]="$export_to ratio=0.1;"
-    [traces-100]="$export_to on;" [metrics-traces-10]="$export_to ratio=0.1;")
+    [traces-100]="$export_to on;" [metrics-traces-10]="$export_to ratio=0.1;"
+    [identity]='weir_identity key=@key@ audience=shop;'
+    [identity-request]='weir_identity key=@key@ audience=shop bind=request;')
 issuer='weir_jwt_issuer main { issuer https://issuer.example; audience api; jwks @jwks@; }'
 http+=([jwt]="$issuer weir_jwt main;"
     [jwt-require]="$issuer weir_jwt main; weir_jwt_require scope=read claim=role=admin|user;")
@@ -53,7 +56,7 @@ configure() {
     mkdir -p "$dir/temp"
     bench_take_port "$1"
     sed -e "s#@http@#${http[$1]:-}#" -e "s|@location@|${location[$1]:-}|" \
-        -e "s|@jwks@|$bench_dir/jwks|" \
+        -e "s|@jwks@|$bench_dir/jwks|" -e "s|@key@|$bench_dir/key.pem|" \
         -e "s|@collector@|${bench_port[collector]}|" bench/conf/instructions.conf |
         bench_fill "$1" >"$dir/contestant.conf"
     bench_modules "$1" bench/conf/instructions.conf >"$dir/modules.conf"
@@ -113,6 +116,8 @@ bench_body 1
 make_token
 bench_start_nginx upstream
 bench_start_nginx collector
+openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$bench_dir/key.pem"
+chmod 600 "$bench_dir/key.pem"
 
 for name in "${contestants[@]}"; do
     configure "$name"

@@ -16,6 +16,8 @@ no_arguments demo "$help" "$@"
 
 [ "$domain" = backend/shop ] ||
     die "demo plays the story of the shop; this stack has the domain $domain"
+[ "$identity" = 0 ] ||
+    die "demo plays without tokens; this stack asks for them" "WEIR_IDENTITY=0 ./weir up"
 
 edge=http://127.0.0.1:$edge_port
 name=demo-$(date +%s)-$$

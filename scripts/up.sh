@@ -36,6 +36,7 @@ settle_port() {
     echo "$edge_port" >"$run/port"
     echo "$redis_server" >"$run/redis-server"
     echo "$prometheus" >"$run/with-prometheus"
+    echo "$identity" >"$run/with-identity"
 }
 
 # Before the long work, so that a port in use is reported at once. A service that runs may need
@@ -152,7 +153,7 @@ make_places
     die "the data in $home/postgres need PostgreSQL's programs in $(pg_bin)" \
         "install that version, or remove the data to start anew"
 [ -f "$home/postgres/PG_VERSION" ] || create_cluster
-for name in postgres redis backend nginx prometheus; do "configure_$name"; done
+for name in identity postgres redis backend nginx prometheus; do "configure_$name"; done
 [ "$prometheus" = 1 ] || ! stop_service prometheus || step prometheus "stopped"
 ensure_service postgres
 ensure_service redis

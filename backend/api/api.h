@@ -11,6 +11,7 @@ typedef struct {
     const char *media_type; /* of the edge (media_type of weir_api), without ".v2+json" */
     int first, standard,
         last; /* versions; standard is the version of a request without API-Version */
+    const char *operator_scope; /* whose owners may call all operations, for all owners; or NULL */
 } weir_api_t;
 
 #endif

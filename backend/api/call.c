@@ -1,5 +1,6 @@
 #include "api/call.h"
 
+#include "api/authorize.h"
 #include "log/alloc.h"
 
 #include <assert.h>
@@ -25,6 +26,8 @@ static bool read_request(weir_call_t *call, const weir_api_t *api,
         return false;
     if (strchr(operation->pattern, '{') != NULL &&
         !weir_id_of(call->request, operation->kind, call->id))
+        return false;
+    if (operation->of_subject && !weir_authorize_owner(call->request, api, weir_str(call->id)))
         return false;
     if (is_post && !weir_idempotency_read(call->request, operation->needs_key != 0, call->version,
                                           &call->idempotency))

@@ -1,6 +1,7 @@
 #include "api/openapi.h"
 
 #include "api/answer.h"
+#include "api/authorize.h"
 #include "http/idempotency.h"
 #include "log/alloc.h"
 
@@ -13,6 +14,16 @@
 #define OPERATIONS_MAX 64
 #define MEDIA_TYPE "application/json"
 
+#define SCHEME "token" /* name of the security scheme */
+
+/* An operation, and the handler of its requests. */
+typedef struct {
+    const weir_api_t *api;
+    const weir_operation_t *operation;
+    weir_http_handler handler;
+    void *arg;
+} row_t;
+
 struct weir_openapi {
     weir_http_t *http;
     const weir_api_t *api;
@@ -20,7 +31,7 @@ struct weir_openapi {
     weir_field_t query_field;
     weir_resource_t query;
     weir_operation_t own;
-    const weir_operation_t *operations[OPERATIONS_MAX];
+    row_t rows[OPERATIONS_MAX];
     int count;
     char *texts[WEIR_API_VERSION_MAX + 1]; /* by version; generated at the first request */
 };
@@ -257,12 +268,27 @@ static json_t *parameters(const weir_api_t *api, const weir_operation_t *operati
     return all;
 }
 
+/* OpenAPI 3.1 section 4.8.30: an empty requirement means that none is needed. */
+static json_t *security(const weir_operation_t *operation)
+{
+    json_t *all = weir_alloc_check(json_array()), *scopes = weir_alloc_check(json_array());
+
+    if (operation->anonymous)
+        json_array_append_new(all, weir_alloc_check(json_object()));
+    if (operation->scope != NULL)
+        json_array_append_new(scopes, weir_alloc_check(json_string(operation->scope)));
+    json_array_append_new(all, weir_alloc_check(json_pack("{s:o}", SCHEME, scopes)));
+
+    return all;
+}
+
 static json_t *describe(const weir_api_t *api, const weir_operation_t *operation, int version)
 {
     json_t *answers = weir_alloc_check(json_object());
-    json_t *all = weir_alloc_check(
-        json_pack("{s:s,s:s,s:o,s:o}", "operationId", operation->id, "summary", operation->summary,
-                  "parameters", parameters(api, operation, version), "responses", answers));
+    json_t *all = weir_alloc_check(json_pack("{s:s,s:s,s:o,s:o,s:o}", "operationId", operation->id,
+                                             "summary", operation->summary, "parameters",
+                                             parameters(api, operation, version), "responses",
+                                             answers, "security", security(operation)));
 
     if (operation->body != NULL)
         set(all, "requestBody",
@@ -272,6 +298,10 @@ static json_t *describe(const weir_api_t *api, const weir_operation_t *operation
     add_answer(answers, operation->status, api, operation, version);
     add_answer(answers, operation->also, api, operation, version);
     add_answer(answers, 400, api, operation, version);
+    if (!operation->anonymous) {
+        add_answer(answers, 401, api, operation, version);
+        add_answer(answers, 403, api, operation, version);
+    }
     for (int i = 0; i < WEIR_OPERATION_ERRORS_MAX; i++)
         add_answer(answers, operation->errors[i], api, operation, version);
     add_answer(answers, 503, api, operation, version);
@@ -301,7 +331,7 @@ static char *document(const weir_openapi_t *openapi, int version)
 
     assert(version > 0 && version <= WEIR_API_VERSION_MAX);
     for (int i = 0; i < openapi->count; i++) {
-        const weir_operation_t *operation = openapi->operations[i];
+        const weir_operation_t *operation = openapi->rows[i].operation;
         json_t *path = json_object_get(paths, operation->pattern);
 
         if (path == NULL) {
@@ -314,10 +344,11 @@ static char *document(const weir_openapi_t *openapi, int version)
     }
     set(schemas, "Problem", problem_schema());
 
-    all = weir_alloc_check(json_pack("{s:s,s:{s:s,s:o},s:o,s:{s:o}}", "openapi", "3.1.0", "info",
-                                     "title", openapi->api->title, "version",
+    all = weir_alloc_check(json_pack("{s:s,s:{s:s,s:o},s:o,s:{s:o,s:{s:{s:s,s:s,s:s}}}}", "openapi",
+                                     "3.1.0", "info", "title", openapi->api->title, "version",
                                      weir_alloc_check(json_sprintf("%d", version)), "paths", paths,
-                                     "components", "schemas", schemas));
+                                     "components", "schemas", schemas, "securitySchemes", SCHEME,
+                                     "type", "http", "scheme", "bearer", "bearerFormat", "JWT"));
     text = weir_alloc_check(json_dumps(all, JSON_COMPACT));
     json_decref(all);
 
@@ -359,13 +390,22 @@ static void get_document(weir_http_request_t *request, void *arg)
                     strlen(openapi->texts[version]));
 }
 
+static void handle(weir_http_request_t *request, void *arg)
+{
+    const row_t *row = arg;
+
+    if (weir_authorize(request, row->api, row->operation))
+        row->handler(request, row->arg);
+}
+
 void weir_openapi_route(weir_openapi_t *openapi, const weir_operation_t *operation,
                         weir_http_handler handler, void *arg)
 {
-    assert(openapi->count < OPERATIONS_MAX);
+    row_t *row = &openapi->rows[openapi->count++];
 
-    openapi->operations[openapi->count++] = operation;
-    weir_http_route(openapi->http, operation->method, operation->pattern, handler, arg);
+    assert(openapi->count <= OPERATIONS_MAX);
+    *row = (row_t){openapi->api, operation, handler, arg};
+    weir_http_route(openapi->http, operation->method, operation->pattern, handle, row);
 }
 
 static void describe_itself(weir_openapi_t *openapi)
@@ -381,6 +421,7 @@ static void describe_itself(weir_openapi_t *openapi)
         "This document, of a version.",
         .query = &openapi->query,
         .status = 200,
+        .anonymous = 1,
     };
     weir_openapi_route(openapi, &openapi->own, get_document, openapi);
 }

@@ -15,6 +15,7 @@
 
 #include "common/problem.h"
 #include "common/text/str.h"
+#include "http/identity.h"
 #include "log/trace.h"
 #include "tls/tls.h"
 
@@ -66,6 +67,18 @@ void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
                      weir_http_handler handler, void *arg);
 
 /*
+ * Lets fn decide about each request, before its handler is called: it returns the identity of the
+ * caller, which the request then owns, or answers the request and returns NULL. Without fn requests
+ * have no identity.
+ */
+typedef weir_identity_t *(*weir_http_admit)(weir_http_request_t *request, void *arg);
+void weir_http_guard(weir_http_t *http, weir_http_admit fn, void *arg);
+
+/* As weir_http_route(), for a handler that answers anybody: fn is not asked. */
+void weir_http_route_open(weir_http_t *http, const char *method, const char *pattern,
+                          weir_http_handler handler, void *arg);
+
+/*
  * Listens on "ADDRESS:PORT", "[ADDRESS]:PORT" or "unix:/PATH" (a socket file without a listener is
  * replaced). Returns false with a message.
  */
@@ -85,7 +98,7 @@ void weir_http_free(weir_http_t *http);
 
 /*
  * To be called within the handler's call; a result that is needed later must be copied. Only the
- * trace lives as long as the request.
+ * trace and the identity live as long as the request.
  */
 
 /* The path's segment for the pattern's n-th name, counted from 0. */
@@ -101,6 +114,10 @@ weir_str_t weir_http_path(const weir_http_request_t *request);
 weir_str_t weir_http_body(weir_http_request_t *request);
 /* The first parameter of that name in the query, not decoded; data is NULL if there is none. */
 weir_str_t weir_http_query(const weir_http_request_t *request, const char *name);
+/* Who calls, as was proved; NULL: no proof is asked for (weir_http_guard()), and anybody may. */
+const weir_identity_t *weir_http_identity(const weir_http_request_t *request);
+/* The answer is for this caller alone: its Cache-Control will have "private". */
+void weir_http_be_private(weir_http_request_t *request);
 /* The span of this request: in the client's trace, or in a new one. */
 const weir_trace_t *weir_http_trace(const weir_http_request_t *request);
 /* The same as text for a command: traceparent, and a blank and tracestate if there is one. */

@@ -102,6 +102,7 @@ static void add(EVP_MD_CTX *ctx, const char *s, size_t len)
 static void describe(weir_http_request_t *request, int version, weir_idempotency_t *out)
 {
     const char *caller = weir_http_header(request, "Authorization");
+    const weir_identity_t *identity = weir_http_identity(request);
     char digits[16];
     int n = snprintf(digits, sizeof(digits), "%d", version);
     const char *method = weir_http_method(request);
@@ -118,7 +119,13 @@ static void describe(weir_http_request_t *request, int version, weir_idempotency
     digest(out->fingerprint, ctx);
 
     out->caller[0] = '\0';
-    if (caller != NULL) {
+    if (identity != NULL && !identity->anonymous) {
+        /* The same caller, whatever token it has now. */
+        EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+        add(ctx, identity->issuer, strlen(identity->issuer));
+        add(ctx, identity->subject, strlen(identity->subject));
+        digest(out->caller, ctx);
+    } else if (caller != NULL) {
         EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
         add(ctx, caller, strlen(caller));
         digest(out->caller, ctx);

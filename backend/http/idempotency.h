@@ -11,12 +11,12 @@
  *   same key, another request  422
  *   still under way            409 with Retry-After
  *
- * A key belongs to its caller, who is identified by the request's Authorization, and expires after
- * 24 hours. Callers without Authorization cannot be distinguished and share one scope: a caller who
- * sends the key of another caller with the same request gets the other's answer, and with a
- * different request a 422. Each answer to such callers has the field Idempotency-Scope: anonymous,
- * and the first one is logged. The configuration can restrict such callers to unguessable keys, or
- * refuse their keys.
+ * A key belongs to its caller, who is identified by the subject of the request's identity
+ * (identity.h), or, without one, by the request's Authorization, and expires after 24 hours.
+ * Callers without Authorization cannot be distinguished and share one scope: a caller who sends the
+ * key of another caller with the same request gets the other's answer, and with a different request
+ * a 422. Each answer to such callers has the field Idempotency-Scope: anonymous, and the first one
+ * is logged. The configuration can restrict such callers to unguessable keys, or refuse their keys.
  *
  * Two requests are the same if method, path, version (the default one without API-Version) and
  * every byte of the body are equal. A request that is refused before its command begins (a

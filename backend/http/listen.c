@@ -141,3 +141,28 @@ int weir_listen(const char *address, char *error, size_t error_size)
 
     return fd;
 }
+
+bool weir_listen_is_local(const char *address)
+{
+    char why[128];
+    struct addrinfo *found;
+    bool local = false;
+
+    if (strncmp(address, "unix:", 5) == 0)
+        return true;
+
+    found = parse(address, why, sizeof(why));
+    if (found != NULL && found->ai_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)found->ai_addr;
+
+        local = ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    } else if (found != NULL && found->ai_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)found->ai_addr;
+
+        local = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+    }
+    if (found != NULL)
+        freeaddrinfo(found);
+
+    return local;
+}

@@ -15,4 +15,7 @@ int weir_listen(const char *address, char *error, size_t error_size);
 /* Checks the address without listening. Returns false with the reason. */
 bool weir_listen_check(const char *address, char *error, size_t error_size);
 
+/* True for a socket file, and an address of this machine alone (127.0.0.0/8, ::1). */
+bool weir_listen_is_local(const char *address);
+
 #endif

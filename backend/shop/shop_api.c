@@ -6,4 +6,5 @@ const weir_api_t weir_shop_api = {
     .first = 1,
     .standard = 2,
     .last = 3,
+    .operator_scope = "shop:admin",
 };

@@ -44,3 +44,28 @@ bool weir_base64url_decode(weir_str_t text, uint8_t *out, size_t *len)
 
     return (bits & ((1U << count) - 1)) == 0;
 }
+
+char *weir_base64url_encode(char *out, const void *bytes, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const uint8_t *p = bytes;
+    uint32_t bits;
+
+    for (; n >= 3; n -= 3, p += 3) {
+        bits = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+        *out++ = digits[bits >> 18];
+        *out++ = digits[bits >> 12 & 63];
+        *out++ = digits[bits >> 6 & 63];
+        *out++ = digits[bits & 63];
+    }
+
+    if (n > 0) {
+        bits = (uint32_t)p[0] << 16 | (n > 1 ? (uint32_t)p[1] << 8 : 0);
+        *out++ = digits[bits >> 18];
+        *out++ = digits[bits >> 12 & 63];
+        if (n > 1)
+            *out++ = digits[bits >> 6 & 63];
+    }
+
+    return out;
+}

@@ -20,4 +20,10 @@
  */
 bool weir_base64url_decode(weir_str_t text, uint8_t *out, size_t *len);
 
+/* Characters that n bytes become. */
+#define WEIR_BASE64URL_CHARS(n) (((n)*4 + 2) / 3)
+
+/* Writes the text of n bytes, WEIR_BASE64URL_CHARS(n) characters without a NUL; returns its end. */
+char *weir_base64url_encode(char *out, const void *bytes, size_t n);
+
 #endif

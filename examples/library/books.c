@@ -50,9 +50,11 @@ static const weir_operation_t add_operation = {
     .status = 201,
     .answer = &book,
     .errors = {409, 413, 415, 422},
+    .scope = "library:staff",
 };
 static const weir_operation_t list_operation = {
-    "GET", "/books", "listBooks", "Shows all books.", .status = 200, .answer = &list,
+    "GET",         "/books",        "listBooks",    "Shows all books.",
+    .status = 200, .answer = &list, .anonymous = 1,
 };
 
 static void on_added(weir_call_t *call, PGresult *result, int row)

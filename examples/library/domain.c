@@ -19,6 +19,7 @@ static const weir_api_t api = {
     .first = 1,
     .standard = 1,
     .last = 1,
+    .operator_scope = "library:staff",
 };
 
 static const weir_endpoints_t *const endpoints[] = {

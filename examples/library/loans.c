@@ -44,12 +44,18 @@ static const weir_operation_t lend_operation = {
     .status = 201,
     .answer = &loan,
     .errors = {409, 413, 415, 422},
+    .scope = "library:staff",
 };
 static const weir_operation_t return_operation = {
-    "POST",          "/loans/{id}/return",
-    "returnLoan",    "Takes a copy back; again: the same answer.",
-    .kind = "loan",  .status = 200,
-    .answer = &loan, .errors = {404, 409, 422},
+    "POST",
+    "/loans/{id}/return",
+    "returnLoan",
+    "Takes a copy back; again: the same answer.",
+    .kind = "loan",
+    .status = 200,
+    .answer = &loan,
+    .errors = {404, 409, 422},
+    .scope = "library:staff",
 };
 
 static void on_lent(weir_call_t *call, PGresult *result, int row)

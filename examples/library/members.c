@@ -38,10 +38,11 @@ static const weir_operation_t join_operation = {
     .status = 201,
     .answer = &member,
     .errors = {409, 413, 415, 422},
+    .anonymous = 1,
 };
 static const weir_operation_t get_operation = {
-    "GET",         "/members/{id}",   "getMember",     "Shows a member.", .kind = "member",
-    .status = 200, .answer = &member, .errors = {404},
+    "GET",         "/members/{id}",   "getMember",     "Shows a member.",         .kind = "member",
+    .status = 200, .answer = &member, .errors = {404}, .scope = "library:member", .of_subject = 1,
 };
 
 static void on_joined(weir_call_t *call, PGresult *result, int row)

@@ -228,6 +228,13 @@ ngx_uint_t ngx_http_weir_jwt_request_holds(ngx_http_weir_jwt_ctx_t *ctx);
 ngx_int_t ngx_http_weir_jwt_refuse(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
 
+/*
+ * variables: the verified claims of the main request, which its subrequests
+ * share; NULL: there are none.  NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_jwt_variables_claims(ngx_http_request_t *r,
+    json_t **claims);
+
 /* variables: preconfiguration. */
 ngx_int_t ngx_http_weir_jwt_variables_add(ngx_conf_t *cf);
 

@@ -20,8 +20,6 @@ static ngx_int_t ngx_http_weir_jwt_variables_claim(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_weir_jwt_variables_subject(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_weir_jwt_variables_claims(ngx_http_request_t *r,
-    json_t **claims);
 static ngx_int_t ngx_http_weir_jwt_variables_set(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, const json_t *claim);
 
@@ -95,12 +93,7 @@ ngx_http_weir_jwt_variables_claim(ngx_http_request_t *r,
 }
 
 
-/*
- * The claims of the main request, which its subrequests share; NULL: none.
- * NGX_ERROR: no memory.
- */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_weir_jwt_variables_claims(ngx_http_request_t *r, json_t **claims)
 {
     ngx_http_weir_jwt_ctx_t       *ctx;

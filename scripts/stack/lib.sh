@@ -313,9 +313,11 @@ stack_redis_cli() {
 trace=${WEIR_TRACE:-on}
 [[ $trace =~ ^(on|off)$ ]] || die "WEIR_TRACE is \"$trace\"; it must be on or off"
 
-# An existing stack keeps its domain, its port, its Redis and its Prometheus until up gets others.
+# An existing stack keeps its domain, port, Redis, Prometheus and identities until up gets others.
 prometheus=${WEIR_PROMETHEUS:-$(cat "$run/with-prometheus" 2>/dev/null || echo 0)}
 [[ $prometheus =~ ^[01]$ ]] || die "WEIR_PROMETHEUS is \"$prometheus\"; it must be 1 or 0"
+identity=${WEIR_IDENTITY:-$(cat "$run/with-identity" 2>/dev/null || echo 0)}
+[[ $identity =~ ^[01]$ ]] || die "WEIR_IDENTITY is \"$identity\"; it must be 1 or 0"
 choose_domain "$(cat "$run/domain" 2>/dev/null || echo backend/shop)"
 set_ports "$(cat "$run/port" 2>/dev/null || echo "${WEIR_PORT:-8080}")"
 choose_redis "$run/redis-server"

@@ -5,6 +5,8 @@
 
 # shellcheck source=scripts/stack/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/stack/identity.sh
+. "$(dirname "${BASH_SOURCE[0]}")/identity.sh"
 
 # address_of SERVICE: its address, for output.
 address_of() {
@@ -137,6 +139,7 @@ redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
 audit_key = $(audit_key)
 audit_heads = $home/audit/heads.jsonl
 audit_address = forwarded
+$(identity_backend)
 $domain_conf
 END
 }
@@ -151,6 +154,7 @@ configure_nginx() {
         REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
         BACKEND "127.0.0.1:$backend_port" TRACES "127.0.0.1:$traces_port" \
         METRICS "127.0.0.1:$metrics_port" \
+        IDENTITY_HTTP "$(identity_http)" IDENTITY_SERVER "$(identity_server)" \
         TRACE "$trace" OPERATORS_PORT "$operators_port" <"$template" | write_secret "$run/edge.conf"
 }
 

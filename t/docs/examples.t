@@ -46,20 +46,21 @@ for my $step (@steps) {
 
 # --- the configurations of the documents are accepted ----------------------------------------
 
-my %file = map { $_ => "$dir/own.$_" } qw(crt key secret jwks);
+my %file = map { $_ => "$dir/own.$_" } qw(crt key secret jwks pem);
 system(   "openssl req -x509 -newkey rsa:2048 -nodes -keyout $file{key} -out $file{crt}"
         . " -subj /CN=api.example 2>/dev/null") == 0
     or die 'openssl failed';
 spit($file{secret}, 'x' x 32 . "\n");
 spit($file{jwks}, '{"keys":[{"kty":"OKP","crv":"Ed25519",'
         . '"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}');
-chmod 0600, $file{secret};
+system("openssl genpkey -quiet -algorithm ed25519 -out $file{pem}") == 0 or die 'openssl failed';
+chmod 0600, @file{qw(secret pem)};
 
 # tested(NAME, TEXT): what nginx -t says of TEXT in http {}, with files and addresses of this
 # machine.
 sub tested {
     my ($name, $text) = @_;
-    $text =~ s{/etc/nginx/[\w.-]+\.(crt|key|secret|jwks)}{$file{$1}}g;
+    $text =~ s{/etc/nginx/[\w.-]+\.(crt|key|secret|jwks|pem)}{$file{$1}}g;
     $text =~ s{\bredis\.internal\b}{127.0.0.1}g;
     $text =~ s{\blisten (?:80|443)\b}{'listen 127.0.0.1:' . free_port()}ge;
     spit("$dir/own.conf",

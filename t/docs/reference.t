@@ -149,8 +149,8 @@ my %of_backend;
 }
 cmp_ok scalar(keys %of_backend), '>=', 35, 'metrics of the backend are found in the sources';
 my $its_metrics = slurp('docs/reference/backend-metrics.md');
-my @sections = ('Processes', 'TLS', 'Requests', 'Database', 'Cost', 'Audit log', 'Outbox and relay',
-    'Consumer groups', 'Traces');
+my @sections = ('Processes', 'TLS', 'Requests', 'Identities', 'Database', 'Cost', 'Audit log',
+    'Outbox and relay', 'Consumer groups', 'Traces');
 same({ map { $_ => 1 } map { cells($its_metrics, $_) } @sections }, \%of_backend,
     'docs/reference/backend-metrics.md has each metric');
 

@@ -14,6 +14,39 @@ void weir_http_route(weir_http_t *http, const char *method, const char *pattern,
     *target = (target_t){.handler = handler, .arg = arg, .pattern = pattern};
 }
 
+void weir_http_route_open(weir_http_t *http, const char *method, const char *pattern,
+                          weir_http_handler handler, void *arg)
+{
+    target_t *target = &http->targets[http->routes.count];
+
+    weir_http_route(http, method, pattern, handler, arg);
+    target->open = true;
+}
+
+void weir_http_guard(weir_http_t *http, weir_http_admit fn, void *arg)
+{
+    assert(http->guard == NULL && fn != NULL);
+    http->guard = fn;
+    http->guard_arg = arg;
+}
+
+/* False if the request was refused, and answered. */
+static bool is_admitted(weir_http_request_t *r)
+{
+    weir_identity_t *identity;
+
+    if (r->http->guard == NULL || (r->target != NULL && r->target->open))
+        return true;
+
+    identity = r->http->guard(r, r->http->guard_arg);
+    if (identity == NULL)
+        return false; /* it may have been freed */
+    assert(r->status == 0);
+    r->identity = identity;
+
+    return true;
+}
+
 bool weir_http_has_route(weir_http_t *http, const weir_head_t *head)
 {
     weir_str_t params[WEIR_ROUTE_PARAMS_MAX];
@@ -32,6 +65,12 @@ void weir_http_dispatch(weir_http_request_t *r)
         weir_route_find(&http->routes, method, weir_http_path(r), r->params, allow, sizeof(allow));
 
     assert(r->connection != NULL && r->status == 0);
+    if (found != NULL)
+        r->target = found->target;
+    /* Who may not call learns nothing of what there is. */
+    if (!is_admitted(r))
+        return;
+
     if (found == NULL && !weir_http_is_known_method(method)) {
         r->connection->close = true; /* an unknown method may have framing rules of its own */
         weir_http_error(r, 501, "The method %s is unknown.", method);
@@ -50,7 +89,6 @@ void weir_http_dispatch(weir_http_request_t *r)
         return;
     }
 
-    r->target = found->target;
     if (http->n_in_flight > WEIR_HTTP_IN_FLIGHT_MAX) {
         weir_http_add_header(r, "Retry-After", "1");
         weir_http_error(r, 503, "Too many requests are waiting.");

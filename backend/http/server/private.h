@@ -44,6 +44,7 @@ typedef struct {
     weir_http_handler handler;
     void *arg;
     const char *pattern;
+    bool open; /* the guard is not asked */
     /* measure.c: the series of the last answer's duration; status 0: there was none */
     weir_series_t *duration;
     int status;
@@ -119,6 +120,8 @@ struct weir_http_request {
     weir_series_t *active; /* in which it is counted, or NULL */
     int status;            /* of the answer; 0 while waiting */
     bool abandoned;
+    bool is_private;           /* its answer is for the caller alone */
+    weir_identity_t *identity; /* owned; NULL: none is asked for, or the request was refused */
     bool has_cache_control;
     char *fields; /* of the answer, as lines */
     size_t fields_len, fields_size;
@@ -134,6 +137,8 @@ struct weir_http {
     size_t buffered, buffers_max; /* bytes of received requests, in all connections */
     unsigned long crowded;        /* requests refused for lack of it, since there was enough */
     bool quiet; /* its requests are in no metric, and in the log at the level debug only */
+    weir_http_admit guard; /* or NULL */
+    void *guard_arg;
     weir_routes_t routes;
     target_t targets[WEIR_ROUTES_MAX];
 

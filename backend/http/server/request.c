@@ -48,6 +48,7 @@ void weir_http_check_stopped(weir_http_t *http)
 
 static void free_request(weir_http_request_t *r)
 {
+    weir_identity_drop(r->identity);
     free(r->tracestate);
     free(r);
 }
@@ -397,6 +398,16 @@ const weir_trace_t *weir_http_trace(const weir_http_request_t *r)
     return &r->span.trace;
 }
 
+const weir_identity_t *weir_http_identity(const weir_http_request_t *r)
+{
+    return r->identity;
+}
+
+void weir_http_be_private(weir_http_request_t *r)
+{
+    r->is_private = true;
+}
+
 void weir_http_trace_text(const weir_http_request_t *r, char out[WEIR_TRACE_TEXT])
 {
     weir_trace_text(&r->span.trace, out);
@@ -415,7 +426,11 @@ void weir_http_add_header(weir_http_request_t *r, const char *name, const char *
             return;
         }
     }
-    add_field(r, name, value);
-    if (strcasecmp(name, "Cache-Control") == 0)
+    if (strcasecmp(name, "Cache-Control") == 0) {
         r->has_cache_control = true;
+        if (r->is_private) {
+            add_field(r, name, "private"); /* RFC 9110 section 5.3: both lines are one list */
+        }
+    }
+    add_field(r, name, value);
 }

@@ -36,6 +36,7 @@ static const weir_operation_t operation = {
     "Shows what was ordered on each day.",
     .status = 200,
     .answer = &daily_orders,
+    .scope = "shop:admin",
 };
 
 typedef struct {

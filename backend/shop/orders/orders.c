@@ -1,6 +1,7 @@
 #include "shop/orders/orders.h"
 
 #include "api/answer.h"
+#include "api/authorize.h"
 #include "common/ids/uuid7.h"
 #include "db/batch/batch.h"
 #include "http/idempotency.h"
@@ -78,12 +79,18 @@ static const weir_operation_t post_operation = {
     .status = 201,
     .answer = &weir_order_resource,
     .errors = {409, 413, 415, 422},
+    .scope = "shop:orders",
 };
 static const weir_operation_t get_operation = {
-    "GET",           "/orders/{id}",
-    "getOrder",      "Shows an order.",
-    .status = 200,   .answer = &weir_order_resource,
-    .errors = {404}, .kind = "order",
+    "GET",
+    "/orders/{id}",
+    "getOrder",
+    "Shows an order.",
+    .status = 200,
+    .answer = &weir_order_resource,
+    .errors = {404},
+    .kind = "order",
+    .scope = "shop:orders",
 };
 
 /* A request whose batch is in flight. */
@@ -183,7 +190,7 @@ int weir_order_request(weir_http_request_t *request, bool key_required,
         return 0;
     }
 
-    return version;
+    return weir_authorize_owner(request, &weir_shop_api, weir_str(input->user)) ? version : 0;
 }
 
 static void post_order(weir_http_request_t *request, void *arg)
@@ -247,7 +254,10 @@ static void on_read(weir_call_t *call, PGresult *result, int row)
 {
     weir_str_t values[WEIR_ORDER_N_VALUES];
 
-    if (PQgetisnull(result, row, READ_FIRST)) {
+    /* An order of another user is answered like one that does not exist. */
+    if (PQgetisnull(result, row, READ_FIRST) ||
+        !weir_is_owner(call->request, &weir_shop_api,
+                       weir_column(result, row, READ_FIRST + WEIR_ORDER_USER))) {
         weir_answer_no_such(call->request, "order", weir_str(call->id));
         return;
     }

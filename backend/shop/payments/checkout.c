@@ -49,6 +49,7 @@ static const weir_operation_t operation = {
     .answer = &weir_order_resource,
     .needs_key = 1,
     .errors = {409, 413, 415, 422},
+    .scope = "shop:orders",
 };
 
 /* A request whose batch is in flight. */

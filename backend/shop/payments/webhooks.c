@@ -37,6 +37,7 @@ static const weir_operation_t operation = {
     "The gateway's signed word.",
     .status = 202,
     .errors = {401, 413, 415, 422},
+    .anonymous = 1, /* the gateway's signature is its proof */
 };
 
 /* A message whose batch is in flight. */

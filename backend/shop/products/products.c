@@ -78,11 +78,11 @@ static const weir_resource_t query = WEIR_RESOURCE("After", query_fields);
 
 static const weir_operation_t list_operation = {
     "GET",           "/products",   "listProducts",  "Shows products, in the order of their ids.",
-    .query = &query, .status = 200, .answer = &page,
+    .query = &query, .status = 200, .answer = &page, .anonymous = 1,
 };
 static const weir_operation_t get_operation = {
     "GET",         "/products/{id}",   "getProduct",    "Shows a product.",
-    .status = 200, .answer = &product, .errors = {404},
+    .status = 200, .answer = &product, .errors = {404}, .anonymous = 1,
 };
 static const weir_operation_t put_operation = {
     "PUT",
@@ -94,6 +94,7 @@ static const weir_operation_t put_operation = {
     .also = 201,
     .answer = &product,
     .errors = {404, 413, 415, 422},
+    .scope = "shop:admin",
 };
 
 /* A request whose batch is in flight. */

@@ -32,8 +32,16 @@ static const weir_field_t fields[] = {
 static const weir_resource_t resource = WEIR_RESOURCE("Deletion", fields);
 
 static const weir_operation_t operation = {
-    "DELETE",      "/users/{id}",       "deleteUser",         "Has a user deleted.",
-    .status = 202, .answer = &resource, .errors = {404, 410}, .kind = "user",
+    "DELETE",
+    "/users/{id}",
+    "deleteUser",
+    "Has a user deleted.",
+    .status = 202,
+    .answer = &resource,
+    .errors = {404, 410},
+    .kind = "user",
+    .scope = "shop:users",
+    .of_subject = 1,
 };
 
 /* Columns of the statement; place is the batch's. */

@@ -42,10 +42,11 @@ static const weir_resource_t signup = WEIR_RESOURCE("Signup", signup_fields);
 static const weir_operation_t post_operation = {
     "POST",          "/signup",     "signUp",        "Creates a user.",
     .body = &signup, .status = 201, .answer = &user, .errors = {409, 413, 415, 422},
+    .anonymous = 1,
 };
 static const weir_operation_t get_operation = {
-    "GET",           "/users/{id}",        "getUser",      "Shows a user.", .status = 200,
-    .answer = &user, .errors = {404, 410}, .kind = "user",
+    "GET",           "/users/{id}",        "getUser",      "Shows a user.",       .status = 200,
+    .answer = &user, .errors = {404, 410}, .kind = "user", .scope = "shop:users", .of_subject = 1,
 };
 
 /* --- POST /signup ------------------------------------------------------------------------ */

@@ -13,10 +13,14 @@
 static void is_decoded(const char *text, const char *bytes, size_t n)
 {
     uint8_t out[64];
+    char again[64];
     size_t len;
 
     assert_true(weir_base64url_decode(weir_str(text), out, &len));
     assert_int_equal(len, n);
+    assert_int_equal(weir_base64url_encode(again, out, len) - again, strlen(text));
+    assert_int_equal(WEIR_BASE64URL_CHARS(n), strlen(text));
+    assert_memory_equal(again, text, strlen(text));
     assert_int_equal(len, WEIR_BASE64URL_BYTES(strlen(text)));
     assert_memory_equal(out, bytes, n);
 }
