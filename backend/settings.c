@@ -482,9 +482,8 @@ bool weir_settings_check(weir_settings_t *settings, const weir_domain_t *domain,
     return check_listen(settings, error, size) && check_listen_tls(settings, error, size) &&
            check_identity(settings, error, size) && check_redis(settings, error, size) &&
            check_redis_tls(settings, error, size) && check_cost(settings, error, size) &&
-           check_audit(settings, error, size) &&
-           check_database(settings, error, size) && check_groups(settings, domain, error, size) &&
-           check_traces(settings, error, size) &&
+           check_audit(settings, error, size) && check_database(settings, error, size) &&
+           check_groups(settings, domain, error, size) && check_traces(settings, error, size) &&
            (domain->check == NULL ||
             domain->check(settings->domain, settings->config, error, size));
 }

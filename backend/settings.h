@@ -7,7 +7,7 @@
 
 #include "domain.h"
 #include "export/settings.h"
-#include "http/caller.h"
+#include "http/caller/caller.h"
 #include "http/idempotency.h"
 #include "log/log.h"
 #include "tls/tls.h"

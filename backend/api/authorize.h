@@ -1,7 +1,7 @@
 /*
  * What an identity may do. The row of an operation (openapi.h) says which scope its callers need,
  * and whether anonymous ones may call it; api.h names the scope of operators, who may call all
- * operations for all owners. Without identities (http/identity.h) anybody may do everything.
+ * operations for all owners. Without identities (http/caller/identity.h) anybody may do everything.
  *
  *   an anonymous caller                 401, with WWW-Authenticate: Bearer
  *   a caller without the scope          403, with the scope in WWW-Authenticate (RFC 6750 section

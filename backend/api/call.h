@@ -17,7 +17,7 @@
 #include "api/openapi.h"
 #include "common/ids/uuid7.h"
 #include "db/batch/batch.h"
-#include "http/caller.h"
+#include "http/caller/caller.h"
 #include "http/idempotency.h"
 
 typedef struct weir_call weir_call_t;
@@ -38,7 +38,7 @@ struct weir_call {
     char new_id[WEIR_UUID_LEN + 1];
     char event_id[WEIR_UUID_LEN + 1];
     char traceparent[WEIR_TRACE_TEXT]; /* with the tracestate: weir_http_trace_text() */
-    char caller[WEIR_CALLER_TEXT];     /* for audit_put(): http/caller.h */
+    char caller[WEIR_CALLER_TEXT];     /* for audit_put(): http/caller/caller.h */
     weir_call_answer_fn answer;
     char digits[4][24]; /* of weir_call_integer() */
     int n_digits;

@@ -15,7 +15,7 @@
 
 #include "common/problem.h"
 #include "common/text/str.h"
-#include "http/identity.h"
+#include "http/caller/identity.h"
 #include "log/trace.h"
 #include "tls/tls.h"
 

@@ -12,7 +12,7 @@
 
 #include "common/text/str.h"
 #include "common/token/key/jwks.h"
-#include "http/identity.h"
+#include "http/caller/identity.h"
 
 #include <stdbool.h>
 #include <stdint.h>

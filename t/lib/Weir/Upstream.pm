@@ -27,8 +27,8 @@ sub answer {
 }
 
 # script->(path with query, head of the request, how often that path was asked, body with a
-# Content-Length) returns the bytes to send; or a sub that is given the connection and returns them, which
-# runs in a process of its own, so that it may wait.  Then the connection is closed.
+# Content-Length) returns the bytes to send; or a sub that is given the connection and returns them,
+# which runs in a process of its own, so that it may wait.  Then the connection is closed.
 sub start_upstream {
     my $script = shift;
     my $listener = IO::Socket::INET->new(Listen => 1024, LocalAddr => '127.0.0.1:0') or die $!;

@@ -2,7 +2,7 @@
 -- commit together, or neither does. Returns the record's id, so that a query can call it for each
 -- row of a set: SELECT count(audit_put(…)) FROM …
 --
--- p_caller is the text of http/caller.h, a JSON object with subject, actor and address; NULL when no
+-- p_caller is the text of http/caller/caller.h, a JSON object with subject, actor and address; NULL when no
 -- one called: then the subject is "system", and the actor the session's application_name.
 -- p_traceparent is the text that a command gets; its trace is recorded. p_object names what was
 -- changed by its id: the log is never changed, so it must have no e-mail address, no name, and

@@ -1,6 +1,8 @@
-// needs: backend/http/caller.c
+// needs: backend/http/caller/caller.c backend/log/alloc.c backend/log/log.c common/problem.c
 /* The address of a caller, as X-Forwarded-For or the connection says it. */
-#include "http/caller.h"
+#include "http/caller/caller.h"
+
+#include "http/caller/identity.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +16,13 @@
 /* --- in place of the server ------------------------------------------------------------------- */
 
 static const char *forwarded, *peer;
+static const weir_identity_t *identity;
+
+const weir_identity_t *weir_http_identity(const weir_http_request_t *request)
+{
+    (void)request;
+    return identity;
+}
 
 const char *weir_http_header(const weir_http_request_t *request, const char *name)
 {
@@ -56,6 +65,36 @@ static void the_address_is_what_is_configured(void **state)
     is_text(WEIR_CALLER_PEER, "{\"subject\":\"anonymous\",\"address\":\"unix\"}");
 }
 
+static void an_identity_names_subject_and_actor(void **state)
+{
+    char subject[1024], text[2048], out[WEIR_CALLER_TEXT];
+    weir_identity_t caller = {.subject = "a\"b\\\n", .issuer = "i", .actor = "weir"};
+
+    (void)state;
+    peer = "10.0.0.1";
+    identity = &caller;
+    is_text(WEIR_CALLER_PEER,
+            "{\"subject\":\"a\\\"b\\\\\\n\",\"actor\":\"weir\",\"address\":\"10.0.0.1\"}");
+    caller.actor = "";
+    is_text(WEIR_CALLER_OFF, "{\"subject\":\"a\\\"b\\\\\\n\"}");
+
+    /* 255 bytes, and a character of two that begins with the last one of the limit */
+    memset(subject, 'x', WEIR_CALLER_NAME - 1);
+    strcpy(subject + WEIR_CALLER_NAME - 1, "\xc3\xa9 and more");
+    caller.subject = subject;
+    snprintf(text, sizeof(text), "{\"subject\":\"%.*s\"}", WEIR_CALLER_NAME - 1, subject);
+    is_text(WEIR_CALLER_OFF, text);
+
+    /* the longest text */
+    memset(subject, '\x1f', sizeof(subject) - 1);
+    subject[sizeof(subject) - 1] = '\0';
+    caller.actor = subject;
+    weir_caller_text(NULL, out);
+    assert_int_equal(strlen(out), strlen("{\"subject\":\"\",\"actor\":\"\"}") +
+                                      2 * WEIR_CALLER_NAME * strlen("\\u001F"));
+    identity = NULL;
+}
+
 static void the_last_address_is_the_proxys(void **state)
 {
     static const struct {
@@ -94,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_address_is_what_is_configured),
+        cmocka_unit_test(an_identity_names_subject_and_actor),
         cmocka_unit_test(the_last_address_is_the_proxys),
     };
 

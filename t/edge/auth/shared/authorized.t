@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
+use lib "$Bin/..", $Bin, "$Bin/../../cache", "$Bin/../../../lib";
 use Scene;
 use Test::More;
 use Token;

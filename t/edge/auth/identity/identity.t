@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
+use lib "$Bin/..", $Bin, "$Bin/../../cache", "$Bin/../../../lib";
 use IPC::Open2;
 use JSON::PP 'decode_json';
 use Scene;
@@ -12,7 +12,7 @@ use Time::HiRes 'sleep';
 use Token;
 use Weir::Processes;
 
-my $folder = `$Bin/../../../scripts/test/jose.sh 2>$dir/jose.log`;
+my $folder = `$Bin/../../../../scripts/test/jose.sh 2>$dir/jose.log`;
 plan skip_all => 'no jose: ' . ((split /\n/, slurp("$dir/jose.log"))[-1] // '') if $? != 0;
 chomp $folder;
 

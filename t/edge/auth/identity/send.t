@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
+use lib "$Bin/..", $Bin, "$Bin/../../cache", "$Bin/../../../lib";
 use IO::Socket::INET;
 use IPC::Open2;
 use JSON::PP qw(decode_json encode_json);
@@ -14,7 +14,7 @@ use POSIX ();
 use Token;
 use Weir::Processes;
 
-my $folder = `$Bin/../../../scripts/test/jose.sh 2>$dir/jose.log`;
+my $folder = `$Bin/../../../../scripts/test/jose.sh 2>$dir/jose.log`;
 plan skip_all => 'no jose: ' . ((split /\n/, slurp("$dir/jose.log"))[-1] // '') if $? != 0;
 chomp $folder;
 

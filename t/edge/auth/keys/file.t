@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
+use lib "$Bin/..", $Bin, "$Bin/../../cache", "$Bin/../../../lib";
 use Issuer;
 use Scene;
 use Test::More;

@@ -1,4 +1,4 @@
-#include "http/identity.h"
+#include "http/caller/identity.h"
 
 #include "log/alloc.h"
 

@@ -14,7 +14,7 @@ our @EXPORT = qw(
     behave certificates fetches issuer_port publish start_issuer token_of until_fetched unknown
 );
 
-my $program = dirname(__FILE__) . '/../../lib/issuer.py';
+my $program = dirname(__FILE__) . '/../../../lib/issuer.py';
 my (%port, $serial);
 
 sub openssl { system("openssl @_ 2>$dir/openssl.log") == 0 or die "openssl @_" }

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 use FindBin '$Bin';
-use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
+use lib "$Bin/..", $Bin, "$Bin/../../cache", "$Bin/../../../lib";
 use Crowd;
 use Test::More;
 use Token;

@@ -2,14 +2,17 @@
  * Who has sent a request, for the records of the audit log (backend/audit/sql/functions/audit.sql):
  * a JSON object with subject (on whose behalf), actor (the program that asks) and address, as text.
  *
- * Callers have no verified identity yet: the subject is "anonymous", and actor is missing.
+ * Subject and actor are those of the request's verified identity (http/caller/identity.h). Without
+ * one the subject is "anonymous", and actor is missing.
  */
 #ifndef WEIR_CALLER_H
 #define WEIR_CALLER_H
 
 #include "http/http.h"
 
-#define WEIR_CALLER_TEXT 512 /* bytes of the text, with its NUL */
+#define WEIR_CALLER_TEXT 4096 /* bytes of the text, with its NUL */
+
+#define WEIR_CALLER_NAME 256
 
 /* What is recorded as the address of a caller. */
 typedef enum {
@@ -23,7 +26,10 @@ typedef enum {
 /* Sets it; the default is WEIR_CALLER_PEER. */
 void weir_caller_address(weir_caller_address_t address);
 
-/* To be called within the handler's call. */
+/*
+ * To be called within the handler's call. Of subject and actor, whole characters of the first
+ * WEIR_CALLER_NAME bytes are taken, as the log has no more.
+ */
 void weir_caller_text(const weir_http_request_t *request, char out[WEIR_CALLER_TEXT]);
 
 /*
