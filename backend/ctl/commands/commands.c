@@ -97,17 +97,17 @@ static const weir_ctl_command_t commands[] = {
      "Earlier relays are refused from then on. The database has no record of what handlers\n"
      "did outside of it for lost events: see the commands of the domain.\n\n"
      "  weirctl relay rebase\n"},
-    {"audit list", "", 0, 0, "operation object subject count json", true, weir_ctl_audit_list,
-     "records of the audit log, the newest first",
+    {"audit list", "", 0, 0, "operation object subject count json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_audit_list, "records of the audit log, the newest first",
      "SEALED is PARTITION/POSITION in the chain of the record's month; - until it is sealed, "
      "which\n"
      "takes about a second.\n\n"
      "  weirctl audit list -n 5\n"
      "  weirctl audit list --operation user.delete --json\n"},
-    {"audit show", "ID", 1, 1, "json", true, weir_ctl_audit_show, "a record, and its seal",
-     "  weirctl audit show 17\n"},
-    {"audit verify", "", 0, 0, "key heads oldest json", true, weir_ctl_audit_verify,
-     "compare all records with their seals, and these with the signed heads",
+    {"audit show", "ID", 1, 1, "json", WEIR_CTL_NEEDS_DATABASE, weir_ctl_audit_show,
+     "a record, and its seal", "  weirctl audit show 17\n"},
+    {"audit verify", "", 0, 0, "key heads oldest json", WEIR_CTL_NEEDS_DATABASE,
+     weir_ctl_audit_verify, "compare all records with their seals, and these with the signed heads",
      "Heads are read from the database, the file and Redis. FINDING: changed, removed (a record "
      "or\n"
      "its seal), chain and end (hashes that do not follow), not what was signed, cut off, "
@@ -118,15 +118,16 @@ static const weir_ctl_command_t commands[] = {
      "--oldest may be missing as a whole.\n\n"
      "  weirctl audit verify\n"
      "  weirctl audit verify --key audit-public.pem --heads /mnt/other/audit-heads.jsonl\n"},
-    {"audit prove", "ID", 1, 1, "", true, weir_ctl_audit_prove,
+    {"audit prove", "ID", 1, 1, "", WEIR_CTL_NEEDS_DATABASE, weir_ctl_audit_prove,
      "print a proof that a record is in the log",
      "JSON for \"audit check\": the record, its place, the hashes of its tree (RFC 9162) and the\n"
      "newest signed head.\n\n"
      "  weirctl audit prove 17 >proof.json\n"},
-    {"audit key", "", 0, 0, "key json", true, weir_ctl_audit_key, "print the public key in PEM",
+    {"audit key", "", 0, 0, "key json", WEIR_CTL_NEEDS_CONFIGURATION, weir_ctl_audit_key,
+     "print the public key in PEM",
      "Who has it can check proofs and heads, and sign none.\n\n"
      "  weirctl audit key >audit-public.pem\n"},
-    {"audit check", "PROOF", 1, 1, "key json", false, weir_ctl_audit_check,
+    {"audit check", "PROOF", 1, 1, "key json", WEIR_CTL_NEEDS_NOTHING, weir_ctl_audit_check,
      "check a proof of the audit log, with nothing but the public key",
      "PROOF is a file, or - for standard input. Needs no configuration, no database and no "
      "network.\n"
