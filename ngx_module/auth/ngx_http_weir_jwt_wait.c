@@ -262,6 +262,7 @@ ngx_http_weir_jwt_wait_wake_handler(ngx_event_t *ev)
         q = ngx_queue_head(&list->ready);
         wait = ngx_queue_data(q, ngx_http_weir_jwt_wait_t, queue);
 
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is a ring */
         ngx_queue_remove(q);
         list->n--;
 

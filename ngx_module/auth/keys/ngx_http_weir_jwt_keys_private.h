@@ -77,9 +77,10 @@ typedef struct {
     /* read with each token, and seldom written */
     _Atomic uint64_t                generation;    /* of the set; 0: none */
     _Atomic uint64_t                confirmed;     /* the issuer gave the set */
+    uint64_t                        unused[5];     /* of their cache line */
 
     /* the claim; see zone */
-    _Alignas(64) _Atomic uint64_t   fetcher;       /* pid; 0: none */
+    _Atomic uint64_t                fetcher;       /* pid; 0: none */
     _Atomic uint64_t                claimed;       /* until then at most */
     _Atomic uint64_t                started;       /* the last fetch */
     _Atomic uint64_t                begun;         /* fetches */
