@@ -240,7 +240,7 @@ ngx_http_weir_record_refresh(ngx_http_request_t *r, ngx_http_request_t *sr)
     record = ngx_http_weir_record(r);
 
     if (record) {
-            record->refresh = sr;
+        record->refresh = sr;
     }
 }
 
@@ -285,7 +285,7 @@ ngx_http_weir_record_event(ngx_http_request_t *r, char *name)
     }
 
     if (record->event == NULL) {
-            record->event = ngx_palloc(record->request->pool,
+        record->event = ngx_palloc(record->request->pool,
                                    NGX_HTTP_WEIR_RECORD_EVENTS
                                    * sizeof(ngx_http_weir_record_event_t));
     }

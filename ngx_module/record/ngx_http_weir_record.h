@@ -94,6 +94,16 @@ typedef struct {
 } ngx_http_weir_record_event_t;
 
 
+typedef struct ngx_http_weir_record_subrequest_s
+    ngx_http_weir_record_subrequest_t;
+
+/* Subrequests exist as long as their main request. */
+struct ngx_http_weir_record_subrequest_s {
+    ngx_http_request_t                 *request;
+    ngx_http_weir_record_subrequest_t  *next;
+};
+
+
 typedef struct {
     ngx_http_request_t     *request;
     ngx_http_weir_phase_e   phase;
@@ -103,6 +113,9 @@ typedef struct {
     uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ticks */
     double                  seconds;    /* when it has ended: its time */
     ngx_http_weir_usage_run_t  ran;
+    ngx_http_weir_record_subrequest_t  *subrequests;  /* that may have asked an
+                                           upstream, its refresh too; the newest
+                                           first */
     ngx_http_request_t     *refresh;    /* its background refresh, a subrequest;
                                            NULL: none.  Only main requests are
                                            looked up, so there is one at most */

@@ -26,6 +26,7 @@ static ngx_inline double ngx_http_weir_record_seconds(
     ngx_http_weir_record_t *record);
 static ngx_int_t ngx_http_weir_record_add_first(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_content_handler(ngx_http_request_t *r);
+static void ngx_http_weir_record_subrequest(ngx_http_request_t *sr);
 static ngx_int_t ngx_http_weir_record_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -172,9 +173,13 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
-    if (ngx_http_weir_record_fresh.request == r || r != r->main
-        || r->content_handler == NULL)
+    if (ngx_http_weir_record_fresh.request == r || r->content_handler == NULL)
     {
+        return NGX_DECLINED;
+    }
+
+    if (r != r->main) {
+        ngx_http_weir_record_subrequest(r);
         return NGX_DECLINED;
     }
 
@@ -185,6 +190,42 @@ ngx_http_weir_record_content_handler(ngx_http_request_t *r)
     }
 
     return NGX_DECLINED;
+}
+
+
+/* One that is led to another location comes here again. */
+
+static void
+ngx_http_weir_record_subrequest(ngx_http_request_t *sr)
+{
+    ngx_http_weir_record_t             *record;
+    ngx_http_weir_record_subrequest_t  *subrequest;
+
+    record = ngx_http_weir_record(sr);
+
+    if (record == NULL
+        || (record->subrequests && record->subrequests->request == sr))
+    {
+        return;
+    }
+
+    for (subrequest = record->subrequests;
+         sr->internal && subrequest;
+         subrequest = subrequest->next)
+    {
+        if (subrequest->request == sr) {
+            return;
+        }
+    }
+
+    subrequest = ngx_palloc(sr->pool,
+                            sizeof(ngx_http_weir_record_subrequest_t));
+
+    if (subrequest) {
+        subrequest->request = sr;
+        subrequest->next = record->subrequests;
+        record->subrequests = subrequest;
+    }
 }
 
 

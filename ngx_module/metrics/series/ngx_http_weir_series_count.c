@@ -103,7 +103,7 @@ ngx_http_weir_series_count_again(ngx_http_request_t *r,
     part = wlcf->request.part;
 
     if (wlcf->request.labels != labels
-        || (fresh ? r->upstream_states != NULL : record->refresh != NULL)
+        || (fresh ? r->upstream_states != NULL : record->subrequests != NULL)
         || !weir_histogram_has(&part->durations, record->seconds)
         || record->seconds
            > part->view->percentiles[NGX_HTTP_WEIR_PERCENTILE_99])
@@ -177,9 +177,10 @@ ngx_http_weir_series_count_any(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, ngx_http_weir_cache_ctx_t *cache,
     uint64_t labels)
 {
-    double                        seconds;
-    ngx_http_weir_usage_t        *usage;
-    ngx_http_weir_series_part_t  *part;
+    double                              seconds;
+    ngx_http_weir_usage_t              *usage;
+    ngx_http_weir_series_part_t        *part;
+    ngx_http_weir_record_subrequest_t  *sub;
 
     seconds = record ? record->seconds
                      : ngx_http_weir_series_count_age(r) * 1e-3;
@@ -226,9 +227,12 @@ ngx_http_weir_series_count_any(ngx_http_request_t *r,
         ngx_http_weir_series_count_slow(r, record, part);
     }
 
-    if (record->refresh && record->refresh->upstream_states) {
-        (void) ngx_http_weir_series_count_upstreams(record->refresh, record,
-                                                    NULL);
+    for (sub = record->subrequests; sub; sub = sub->next) {
+
+        if (sub->request->upstream_states) {
+            (void) ngx_http_weir_series_count_upstreams(sub->request, record,
+                                                        NULL);
+        }
     }
 
     return NGX_OK;
@@ -343,8 +347,8 @@ ngx_http_weir_series_count_age(ngx_http_request_t *r)
 
 /*
  * Each server that was tried counts as a request to its upstream.  Of servers of
- * a location that led to this one, the upstream is not known any more.  With an
- * exemplar, what was counted gets it.
+ * a location that led to this one, the upstream is not known any more.  r may be
+ * a subrequest of the record's request.  With an exemplar, what was counted gets it.
  */
 
 static ngx_int_t
@@ -378,7 +382,8 @@ ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
             ns = (uint64_t) state[i].response_time * 1000000;
         }
 
-        ngx_http_weir_series_count_try(r, record ? record->method : r->method,
+        ngx_http_weir_series_count_try(r, record && r == r->main
+                                          ? record->method : r->method,
                                        u, &state[i], ns, exemplar);
     }
 
