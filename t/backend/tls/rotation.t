@@ -33,9 +33,21 @@ sub pair {
     my ($who, $name) = @_;
     $pki->put("$who.crt" => \"$who-$name.crt", "$who.key" => \"$who-$name.key");
 }
+
+# The edge's pair has a folder of its own, to which a link leads.
+sub edge_pair {
+    my ($name) = @_;
+    my $folder = $pki->file("edge-pair-$name");
+    mkdir $folder or die "$folder: $!\n";
+    $pki->put("edge-pair-$name/tls.crt" => \"edge-$name.crt",
+        "edge-pair-$name/tls.key" => \"edge-$name.key");
+    symlink $folder, $pki->file('edge.next') or die "edge.next: $!\n";
+    rename $pki->file('edge.next'), $pki->file('edge') or die "edge: $!\n";
+}
 sub authorities { $pki->put('ca.crt' => join '', map { $pki->text("$_.crt") } @_) }
 
-pair($_, 'old-1') for qw(backend edge);
+pair('backend', 'old-1');
+edge_pair('old-1');
 authorities('old');
 
 # --- backend and edge ---------------------------------------------------------------------
@@ -122,7 +134,7 @@ sub change {
 
 go_on();
 change('the backend\'s certificate' => sub { pair('backend', 'old-2') });
-change('the edge\'s certificate' => sub { pair('edge', 'old-2') });
+change('the edge\'s certificate' => sub { edge_pair('old-2') });
 change('both authorities count' => sub { authorities('old', 'new') });
 my $workers = slurp("$root/pid");
 kill 'HUP', $workers;
@@ -130,10 +142,10 @@ wait_for('the edge to have both authorities' => sub {
     slurp("$root/logs/error.log") =~ /exited with code 0(?:.*exited with code 0)/s;
 });
 change('the backend\'s certificate of the new authority' => sub { pair('backend', 'new-1') });
-change('the edge\'s certificate of the new authority' => sub { pair('edge', 'new-1') });
+change('the edge\'s certificate of the new authority' => sub { edge_pair('new-1') });
 change('the old authority counts no more' => sub { authorities('new') });
 change('another pair of the backend' => sub { pair('backend', 'new-2') });
-change('the edge\'s second certificate of it' => sub { pair('edge', 'new-2') });
+change('the edge\'s second certificate of it' => sub { edge_pair('new-2') });
 
 $pki->put('enough', '');
 rename $pki->file('enough'), "$load.enough" or die $!;

@@ -1,4 +1,5 @@
-// needs: backend/identity/verify.c backend/http/caller/identity.c backend/log/alloc.c backend/log/log.c
+// needs: backend/identity/verify.c backend/http/caller/identity.c backend/log/alloc.c
+// needs: backend/log/log.c
 // needs: common/problem.c common/ids/random.c common/token/sign.c common/token/signature.c
 // needs: common/token/base64url.c common/token/json.c common/token/token.c common/token/claims.c
 // needs: common/token/key/jwks.c common/token/key/jwk.c common/token/key/algorithm.c

@@ -1,4 +1,5 @@
-// needs: backend/identity/verify.c backend/http/caller/identity.c backend/log/alloc.c backend/log/log.c
+// needs: backend/identity/verify.c backend/http/caller/identity.c backend/log/alloc.c
+// needs: backend/log/log.c
 // needs: common/ids/random.c common/problem.c
 // needs: common/token/sign.c common/token/signature.c common/token/base64url.c common/token/json.c
 // needs: common/token/token.c common/token/claims.c common/token/key/jwk.c
