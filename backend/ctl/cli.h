@@ -11,6 +11,7 @@
 
 #include "ctl/ctl.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef enum { WEIR_CTL_FLAG, WEIR_CTL_TEXT, WEIR_CTL_NUMBER, WEIR_CTL_TIME } weir_ctl_kind_t;
@@ -25,11 +26,15 @@ typedef struct {
     long min, max; /* of a WEIR_CTL_NUMBER; of a WEIR_CTL_TIME in ms */
 } weir_ctl_option_t;
 
-/* What a command needs before it runs; a database is named by the configuration. */
+/*
+ * What a command needs before it runs; the configuration names the database.  NOTHING and DATABASE
+ * are false and true: the field was a bool, and a domain's table that still says true compiles
+ * without a warning.
+ */
 typedef enum {
-    WEIR_CTL_NEEDS_NOTHING,
-    WEIR_CTL_NEEDS_CONFIGURATION,
-    WEIR_CTL_NEEDS_DATABASE
+    WEIR_CTL_NEEDS_NOTHING = false,
+    WEIR_CTL_NEEDS_DATABASE = true,
+    WEIR_CTL_NEEDS_CONFIGURATION /* but no database */
 } weir_ctl_needs_t;
 
 typedef struct {
