@@ -39,6 +39,13 @@ static const char *const addresses[] = {[WEIR_CALLER_PEER] = "peer",
                                         [WEIR_CALLER_OFF] = WEIR_SETTINGS_OFF,
                                         NULL};
 
+#define DATABASE_ALLOWED "a libpq connection string, such as host=/run/postgresql dbname=weir"
+
+static const weir_config_key_t database_required = {
+    "database", &weir_config_text, FIELD(database), NULL, 1, 1024, .allowed = DATABASE_ALLOWED};
+static const weir_config_key_t database_optional = {
+    "database", &weir_config_text, FIELD(database), "", 0, 1024, .allowed = DATABASE_ALLOWED};
+
 static const weir_config_key_t keys[] = {
     {"listen", &weir_config_listen, FIELD(listen), "127.0.0.1:8081", 1, 65535,
      .allowed = "ADDRESS:PORT with a numeric address, [ADDRESS]:PORT or unix:/PATH"},
@@ -57,8 +64,6 @@ static const weir_config_key_t keys[] = {
      .choices = off_on},
     {"tls_metrics_names", &weir_config_text, FIELD(tls_metrics_names), "", 0, 4095,
      .allowed = "names of certificates", .privacy = WEIR_CONFIG_SHOWN},
-    {"database", &weir_config_text, FIELD(database), NULL, 1, 1024,
-     .allowed = "a libpq connection string, such as host=/run/postgresql dbname=weir"},
     {"redis", &weir_config_url, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
      .allowed = "redis://[USER:PASSWORD@]HOST:PORT[/DB], rediss://… for TLS, or unix:/PATH",
      .choices = redis_urls},
@@ -500,10 +505,12 @@ static size_t count_keys(const weir_config_key_t *of)
     return n;
 }
 
-bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, const char *file,
-                        char *error, size_t error_size)
+/* database_key: of the two */
+static bool read_with(weir_settings_t *settings, const weir_config_key_t *database_key,
+                      const weir_domain_t *domain, const char *file, char *error, size_t error_size)
 {
     weir_config_table_t tables[] = {
+        {database_key, 1, settings},
         {keys, sizeof(keys) / sizeof(keys[0]), settings},
         {&settings->retry_attempts_key, 1, settings},
         {domain->keys, count_keys(domain->keys), NULL},
@@ -518,7 +525,7 @@ bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, 
                         "with another number"},
     };
     assert(domain->retry_attempts != NULL);
-    tables[2].values = settings->domain;
+    tables[3].values = settings->domain;
 
     settings->config =
         weir_config_read(tables, sizeof(tables) / sizeof(tables[0]), file, error, error_size);
@@ -531,6 +538,18 @@ bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, 
     weir_settings_free(settings);
 
     return false;
+}
+
+bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, const char *file,
+                        char *error, size_t error_size)
+{
+    return read_with(settings, &database_required, domain, file, error, error_size);
+}
+
+bool weir_settings_read_partly(weir_settings_t *settings, const weir_domain_t *domain,
+                               const char *file, char *error, size_t error_size)
+{
+    return read_with(settings, &database_optional, domain, file, error, error_size);
 }
 
 void weir_settings_free(weir_settings_t *settings)

@@ -67,6 +67,11 @@ weir_tls_settings_t weir_settings_tls(const weir_settings_t *settings, const cha
  */
 bool weir_settings_read(weir_settings_t *settings, const weir_domain_t *domain, const char *file,
                         char *error, size_t error_size) __attribute__((warn_unused_result));
+
+/* The same for a program that uses no database: the key may be missing, and is empty then. */
+bool weir_settings_read_partly(weir_settings_t *settings, const weir_domain_t *domain,
+                               const char *file, char *error, size_t error_size)
+    __attribute__((warn_unused_result));
 void weir_settings_free(weir_settings_t *settings);
 
 /*

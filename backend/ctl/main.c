@@ -29,6 +29,15 @@ static void connect_database(weir_ctl_t *ctl)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", error));
 }
 
+/* Operators of edges alone have no database: what needs none does not ask for its key. */
+static bool read_settings(weir_settings_t *settings, weir_ctl_needs_t needs, const char *file,
+                          char *error, size_t size)
+{
+    return needs == WEIR_CTL_NEEDS_DATABASE
+               ? weir_settings_read(settings, &weir_domain, file, error, size)
+               : weir_settings_read_partly(settings, &weir_domain, file, error, size);
+}
+
 int main(int argc, char **argv)
 {
     static weir_ctl_t ctl = {.args = {.partition = -1, .count = 20, .interval = 1000}};
@@ -64,8 +73,8 @@ int main(int argc, char **argv)
     if (command->needs != WEIR_CTL_NEEDS_NOTHING) {
         const char *file = given.conf != NULL ? given.conf : getenv(WEIR_CTL_CONF_ENVIRONMENT);
 
-        if (!weir_settings_read(&ctl.settings, &weir_domain,
-                                file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error, sizeof(error)))
+        if (!read_settings(&ctl.settings, command->needs,
+                           file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error, sizeof(error)))
             return weir_ctl_fail(WEIR_CTL_USAGE, "%s%s", error,
                                  file == NULL ? "; -c FILE or " WEIR_CTL_CONF_ENVIRONMENT
                                                 " names another configuration"

@@ -87,7 +87,11 @@ void weir_heads_read_file(weir_heads_t *heads, const char *path, weir_findings_t
     ssize_t len;
 
     if (file == NULL)
-        exit(weir_ctl_fail(WEIR_CTL_AWAY, "%s: %s", path, strerror(errno)));
+        exit(weir_ctl_fail(
+            WEIR_CTL_AWAY, "%s: %s%s", path, strerror(errno),
+            errno != ENOENT ? ""
+                            : "; a process with the role relay makes it with the first head, "
+                              "audit_interval after a record: if there was one, it was removed"));
     while ((len = getline(&line, &room, file)) > 0) {
         char where[32];
 

@@ -91,7 +91,7 @@ is statuses(fresh(jti => 'mine')), 200, 'the jti of another issuer';
 
 # --- weirctl ---
 
-spit("$dir/weir.conf", "database = host=$dir dbname=none\nredis = redis://127.0.0.1:$redis/0\n");
+spit("$dir/weir.conf", "redis = redis://127.0.0.1:$redis/0\n");
 sub weirctl {
     open my $out, '-|', "$Bin/../../../build/weirctl -c $dir/weir.conf @_ 2>&1" or die $!;
     local $/;
@@ -102,15 +102,17 @@ sub weirctl {
 my $carol = fresh(sub => 'carol', jti => 'c1');
 my $dave  = fresh(sub => 'dave', jti => 'd1');
 is statuses($carol) . statuses($dave), '200200', 'two tokens';
+# The file has nothing but the address of Redis: an edge alone has no database.
 like weirctl('revoke', 'jti', $issuer, 'c1', '--exp', time + 3600), qr/^0 stream +weir:revoked\n/,
     'weirctl revoke jti';
 becomes($carol, 401, '... its token');
 like weirctl('revoke', 'sub', $issuer, 'dave', '--json'), qr/^0 .*"entry": ?"\d+-\d+"/s,
-    'weirctl revoke sub, which needs no database';
+    'weirctl revoke sub';
 becomes($dave, 401, '... its tokens');
 like weirctl('revoke', 'sub', $issuer, 'dave', '--before', 'now'),
     qr/^2 .*"now" must be a number of seconds/, '... a time that is none';
 like weirctl('revoke', 'sub', $issuer, '--json', "''"), qr/^2 .*the sub is empty/, '... no name';
+like weirctl('outbox'), qr/^2 .*key "database" is missing/, '... others need the database';
 
 # --- what must be known of a token ---
 
