@@ -32,11 +32,14 @@ bool weir_caller_forwarded(const char *value, char out[WEIR_HTTP_PEER])
     return inet_pton(AF_INET, out, address) == 1 || inet_pton(AF_INET6, out, address) == 1;
 }
 
-/* Adds the first characters of a text that is not empty and valid UTF-8. */
-static void put_name(json_t *caller, const char *key, const char *name)
+/* Adds the first characters of two texts in one, which is not empty and valid UTF-8. */
+static void put_name(json_t *caller, const char *key, const char *first, const char *second)
 {
-    size_t len = strlen(name);
+    char name[WEIR_CALLER_NAME + 2]; /* and the first byte that is cut, which may end a character */
+    size_t len;
 
+    snprintf(name, sizeof(name), "%s%s", first, second);
+    len = strlen(name);
     if (len > WEIR_CALLER_NAME) {
         len = WEIR_CALLER_NAME;
         while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80)
@@ -46,9 +49,24 @@ static void put_name(json_t *caller, const char *key, const char *name)
         json_object_set_new(caller, key, weir_alloc_check(json_stringn(name, len)));
 }
 
+static void put_identity(json_t *caller, const weir_identity_t *identity)
+{
+    char actor[WEIR_CALLER_NAME];
+
+    if (identity == NULL || identity->anonymous) {
+        put_name(caller, "subject", WEIR_IDENTITY_ANONYMOUS, "");
+        put_name(caller, "actor", identity != NULL ? identity->actor : "", "");
+        return;
+    }
+
+    put_name(caller, "subject", "sub:", identity->subject);
+    /* A long name of the edge leaves room for the issuer's. */
+    snprintf(actor, sizeof(actor), "%.64s ", identity->actor);
+    put_name(caller, "actor", actor, identity->issuer);
+}
+
 void weir_caller_text(const weir_http_request_t *request, char out[WEIR_CALLER_TEXT])
 {
-    const weir_identity_t *identity = weir_http_identity(request);
     const char *forwarded = NULL;
     char address[WEIR_HTTP_PEER] = "";
     json_t *caller = weir_alloc_check(json_object());
@@ -60,9 +78,8 @@ void weir_caller_text(const weir_http_request_t *request, char out[WEIR_CALLER_T
         (forwarded == NULL || !weir_caller_forwarded(forwarded, address)))
         weir_http_peer(request, address);
 
-    put_name(caller, "subject", identity != NULL ? identity->subject : WEIR_IDENTITY_ANONYMOUS);
-    put_name(caller, "actor", identity != NULL ? identity->actor : "");
-    put_name(caller, "address", address);
+    put_identity(caller, weir_http_identity(request));
+    put_name(caller, "address", address, "");
     len = json_dumpb(caller, out, WEIR_CALLER_TEXT - 1, JSON_COMPACT);
     /* at most six bytes for each of the names' */
     assert(len > 0 && len < WEIR_CALLER_TEXT);

@@ -2,8 +2,10 @@
  * Who has sent a request, for the records of the audit log (backend/audit/sql/functions/audit.sql):
  * a JSON object with subject (on whose behalf), actor (the program that asks) and address, as text.
  *
- * Subject and actor are those of the request's verified identity (http/caller/identity.h). Without
- * one the subject is "anonymous", and actor is missing.
+ * With a verified identity (http/caller/identity.h) the subject is "sub:" and that of the caller's
+ * token, and actor the edge and, behind a blank, the token's issuer: two issuers may give one
+ * subject to different people. The prefix keeps subjects apart from "system", "os:…" and
+ * "anonymous", which is the subject without a token. Without an identity actor is missing.
  */
 #ifndef WEIR_CALLER_H
 #define WEIR_CALLER_H

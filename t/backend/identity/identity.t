@@ -134,7 +134,8 @@ is call('DELETE', "/users/$bob", user('root', 'shop:admin'))->{status}, 202,
     'an operator deletes a user';
 is $stack->psql("SELECT object, subject, actor FROM audit_records WHERE operation = 'user.delete'"
         . ' ORDER BY id'),
-    "user:$alice|$alice|weir\nuser:$bob|root|weir", 'the audit log has who it was';
+    "user:$alice|sub:$alice|weir https://issuer.example\n"
+        . "user:$bob|sub:root|weir https://issuer.example", 'the audit log has who it was';
 
 my $is = call('GET', '/dashboard/daily-orders', user($alice, 'shop:orders'));
 is $is->{headers}{'www-authenticate'}, 'Bearer error="insufficient_scope", scope="shop:admin"',

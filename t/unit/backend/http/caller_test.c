@@ -74,24 +74,33 @@ static void an_identity_names_subject_and_actor(void **state)
     peer = "10.0.0.1";
     identity = &caller;
     is_text(WEIR_CALLER_PEER,
-            "{\"subject\":\"a\\\"b\\\\\\n\",\"actor\":\"weir\",\"address\":\"10.0.0.1\"}");
-    caller.actor = "";
-    is_text(WEIR_CALLER_OFF, "{\"subject\":\"a\\\"b\\\\\\n\"}");
+            "{\"subject\":\"sub:a\\\"b\\\\\\n\",\"actor\":\"weir i\",\"address\":\"10.0.0.1\"}");
+
+    /* A token's subject is taken for no other kind of subject. */
+    caller.subject = "system";
+    is_text(WEIR_CALLER_OFF, "{\"subject\":\"sub:system\",\"actor\":\"weir i\"}");
+    caller.anonymous = true;
+    caller.subject = WEIR_IDENTITY_ANONYMOUS;
+    is_text(WEIR_CALLER_OFF, "{\"subject\":\"anonymous\",\"actor\":\"weir\"}");
+    caller.anonymous = false;
 
     /* 255 bytes, and a character of two that begins with the last one of the limit */
-    memset(subject, 'x', WEIR_CALLER_NAME - 1);
-    strcpy(subject + WEIR_CALLER_NAME - 1, "\xc3\xa9 and more");
+    memset(subject, 'x', WEIR_CALLER_NAME - 5);
+    strcpy(subject + WEIR_CALLER_NAME - 5, "\xc3\xa9 and more");
     caller.subject = subject;
-    snprintf(text, sizeof(text), "{\"subject\":\"%.*s\"}", WEIR_CALLER_NAME - 1, subject);
+    snprintf(text, sizeof(text), "{\"subject\":\"sub:%.*s\",\"actor\":\"weir i\"}",
+             WEIR_CALLER_NAME - 5, subject);
     is_text(WEIR_CALLER_OFF, text);
 
     /* the longest text */
     memset(subject, '\x1f', sizeof(subject) - 1);
     subject[sizeof(subject) - 1] = '\0';
     caller.actor = subject;
+    caller.issuer = subject;
     weir_caller_text(NULL, out);
-    assert_int_equal(strlen(out), strlen("{\"subject\":\"\",\"actor\":\"\"}") +
-                                      2 * WEIR_CALLER_NAME * strlen("\\u001F"));
+    assert_int_equal(strlen(out),
+                     strlen("{\"subject\":\"sub:\",\"actor\":\" \"}") +
+                         (WEIR_CALLER_NAME - 4 + WEIR_CALLER_NAME - 1) * strlen("\\u001F"));
     identity = NULL;
 }
 
