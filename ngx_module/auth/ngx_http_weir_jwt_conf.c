@@ -158,7 +158,9 @@ ngx_http_weir_jwt_conf_set_source(ngx_conf_t *cf,
 
     if (name.len == 0 || i < name.len) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid name \"%V\" in \"weir_jwt\"", value);
+                           "invalid name \"%V\" in \"weir_jwt\"; it must be"
+                           " that of a cookie or header, without variables",
+                           value);
         return NGX_CONF_ERROR;
     }
 
@@ -306,7 +308,7 @@ ngx_http_weir_jwt_conf_read_rule(ngx_conf_t *cf, ngx_str_t *value,
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid value \"%V\" in \"weir_jwt_require\"; it takes"
-                       " scope=..., claim=NAME, claim=NAME=VALUE|...", value);
+                       " scope=ONE, claim=NAME, claim=NAME=VALUE|...", value);
 
     return NGX_CONF_ERROR;
 }

@@ -116,7 +116,8 @@ ngx_http_weir_client_resolve(ngx_conf_t *cf,
     }
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "\"%s\" cannot resolve the name in \"%V\": %s",
+                  "\"%s\" cannot resolve the name in \"%V\": %s; with a"
+                  " \"resolver\" in \"http\" nginx starts without it",
                   directive, &server->url, u->err ? u->err : "no memory");
 
     return NGX_ERROR;

@@ -94,7 +94,7 @@ main::issuer(jwks => 'https://issuer.invalid/keys')
 --- config
 --- must_die
 --- error_log
-"weir_jwt_issuer" cannot resolve the name in "https://issuer.invalid/keys"
+"weir_jwt_issuer" cannot resolve the name in "https://issuer.invalid/keys": host not found; with a "resolver" in "http" nginx starts without it
 
 
 
@@ -387,7 +387,7 @@ main::issuer()
 location /a { weir_jwt x; weir_jwt_require scope=; }
 --- must_die
 --- error_log
-invalid value "scope=" in "weir_jwt_require"; it takes scope=..., claim=NAME, claim=NAME=VALUE|...
+invalid value "scope=" in "weir_jwt_require"; it takes scope=ONE, claim=NAME, claim=NAME=VALUE|...
 
 
 
@@ -442,7 +442,7 @@ main::issuer()
 location / { weir_jwt x; weir_jwt_require "scope=a|b"; }
 --- must_die
 --- error_log
-invalid value "scope=a|b" in "weir_jwt_require"
+invalid value "scope=a|b" in "weir_jwt_require"; it takes scope=ONE,
 
 
 
@@ -453,7 +453,7 @@ main::issuer()
 location / { weir_jwt x cookie=$arg_token; }
 --- must_die
 --- error_log
-invalid name "cookie=$arg_token" in "weir_jwt"
+invalid name "cookie=$arg_token" in "weir_jwt"; it must be that of a cookie or header, without variables
 
 
 
