@@ -70,6 +70,11 @@ END
         )
     rm "$name.csr"
     chmod 644 "$name.crt.new"
+    # Whoever was given the right to read the earlier key needs it for this one.
+    if [ -e "$name.key" ]; then
+        chown --reference="$name.key" "$name.key.new"
+        chmod --reference="$name.key" "$name.key.new"
+    fi
     mv "$name.key.new" "$name.key"
     mv "$name.crt.new" "$name.crt"
 done

@@ -51,9 +51,12 @@ make(4);
 my %then = texts();
 isnt $then{client}, $first{client}, 'what is missing is made';
 is $then{edge}, $first{edge}, 'and the rest left';
+chmod 0640, $pki->file('edge.key');
 make(16); # what has 4 days is now to have 8
 my %renewed = texts();
 isnt $renewed{$_}, $first{$_}, "$_ is renewed" for @names;
+is +(stat $pki->file('edge.key'))[2] & 07777, 0640, 'who could read a key can read the new one';
+is +(stat $pki->file('redis.key'))[2] & 07777, 0600, 'and no others';
 like $renewed{ca}, qr/\Q$first{ca}\E/, 'the old authority counts, too';
 wait_for('the new authority to count' => sub { curl($pki, 'edge', $url)->{status} == 200 });
 pass 'the renewed certificate is accepted';

@@ -94,7 +94,7 @@ main::issuer(jwks => 'https://issuer.invalid/keys')
 --- config
 --- must_die
 --- error_log
-"weir_jwt_issuer" cannot resolve the name in "https://issuer.invalid/keys": host not found; with a "resolver" in "http" nginx starts without it
+in "https://issuer.invalid/keys": host not found; with a "resolver" in "http" nginx starts
 
 
 
@@ -453,7 +453,7 @@ main::issuer()
 location / { weir_jwt x cookie=$arg_token; }
 --- must_die
 --- error_log
-invalid name "cookie=$arg_token" in "weir_jwt"; it must be that of a cookie or header, without variables
+invalid name "cookie=$arg_token" in "weir_jwt"; it must be that of a cookie or header
 
 
 
