@@ -134,9 +134,16 @@ Weir is up: http://127.0.0.1:$edge_port
   watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics
   look in    $weir psql, $weir redis-cli, mails in $home/mail/new
   why slow   $weir ctl top, $weir ctl trace list, $weir ctl trace show ID
-  the story  $weir demo
-  stop       $weir down
 END
+    if [ "$identity" = 1 ]; then
+        cat <<END
+  who calls  $weir curl -si /dashboard/daily-orders, as an operator; of a user:
+             $weir curl --sub ID --scope 'shop:users shop:orders' -si /users/ID
+END
+    else
+        echo "  the story  $weir demo"
+    fi
+    echo "  stop       $weir down"
 }
 
 own_run_folder
