@@ -28,6 +28,8 @@ static char *ngx_http_weir_jwt_set_revocation(ngx_conf_t *cf,
 static void *ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_weir_jwt_create_loc_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_jwt_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_weir_jwt_init_revocation(ngx_conf_t *cf,
+    ngx_http_weir_jwt_main_conf_t *jmcf);
 static void ngx_http_weir_jwt_cleanup(void *data);
 static ngx_int_t ngx_http_weir_jwt_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_jwt_exit_process(ngx_cycle_t *cycle);
@@ -368,9 +370,7 @@ ngx_http_weir_jwt_init(ngx_conf_t *cf)
     }
 
     if (jmcf->revocation
-        && ngx_http_weir_jwt_revocation_add_zone(cf, jmcf->revocation,
-                                                 &ngx_http_weir_jwt_module)
-           != NGX_OK)
+        && ngx_http_weir_jwt_init_revocation(cf, jmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -384,6 +384,33 @@ ngx_http_weir_jwt_init(ngx_conf_t *cf)
 
     return ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                      ngx_http_weir_jwt_granted_handler);
+}
+
+
+static ngx_int_t
+ngx_http_weir_jwt_init_revocation(ngx_conf_t *cf,
+    ngx_http_weir_jwt_main_conf_t *jmcf)
+{
+    ngx_uint_t                        i;
+    ngx_http_weir_jwt_issuer_t      **issuers;
+    ngx_http_weir_jwt_revocation_t   *revocation;
+
+    issuers = jmcf->issuers.elts;
+    revocation = jmcf->revocation;
+
+    revocation->nissuers = jmcf->issuers.nelts;
+    revocation->issuers = ngx_palloc(cf->pool, revocation->nissuers
+                                               * sizeof(weir_str_t));
+    if (revocation->issuers == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < revocation->nissuers; i++) {
+        revocation->issuers[i] = issuers[i]->token.issuer;
+    }
+
+    return ngx_http_weir_jwt_revocation_add_zone(cf, revocation,
+                                                 &ngx_http_weir_jwt_module);
 }
 
 

@@ -62,6 +62,8 @@ typedef struct {
     size_t                    size;        /* of the zone */
     time_t                    keep;        /* s: the longest life of a token */
     ngx_msec_t                staleness;   /* 0: off */
+    weir_str_t               *issuers;     /* of weir_jwt_issuer: iss */
+    ngx_uint_t                nissuers;
     ngx_slab_pool_t          *shpool;
     ngx_http_weir_jwt_revocation_sh_t  *sh;
     ngx_http_weir_jwt_follower_t  *follower;    /* of this worker */

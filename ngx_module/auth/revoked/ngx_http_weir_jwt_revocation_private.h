@@ -31,6 +31,8 @@ struct ngx_http_weir_jwt_follower_s {
     ngx_http_weir_redis_t              *redis;   /* a connection of its own */
     ngx_event_t                         tick;
     uint64_t                            trimmed; /* ms, the last XTRIM */
+    uint64_t                            warned;  /* ms, of an issuer that is not
+                                                    known; 0: never */
 
     /* one cycle */
 

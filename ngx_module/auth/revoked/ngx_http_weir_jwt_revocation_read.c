@@ -14,6 +14,9 @@
 #include "http/ngx_http_weir_clock.h"
 
 
+#define NGX_HTTP_WEIR_JWT_REVOCATION_WARN  60000    /* ms between warnings */
+
+
 /* The fields of XINFO STREAM that are used. */
 typedef struct {
     uint64_t                        added;
@@ -38,6 +41,9 @@ static ngx_int_t ngx_http_weir_jwt_revocation_apply(
     ngx_http_weir_jwt_follower_t *f);
 static ngx_int_t ngx_http_weir_jwt_revocation_entry(
     ngx_http_weir_jwt_follower_t *f, ngx_http_weir_redis_reply_t *entry);
+static void ngx_http_weir_jwt_revocation_check_issuer(
+    ngx_http_weir_jwt_follower_t *f, weir_revoked_message_t *message,
+    ngx_str_t *id);
 static void ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
     weir_revoked_message_t *message, ngx_http_weir_jwt_revoked_id_t *id);
 static ngx_int_t ngx_http_weir_jwt_revocation_complain(
@@ -338,6 +344,8 @@ ngx_http_weir_jwt_revocation_entry(ngx_http_weir_jwt_follower_t *f,
     wrong = weir_revoked_message_read(texts, n, &message);
 
     if (wrong == NULL) {
+        ngx_http_weir_jwt_revocation_check_issuer(f, &message,
+                                                  &entry->elements[0]->str);
         ngx_http_weir_jwt_revocation_add(f, &message, &id);
 
     } else {
@@ -360,6 +368,45 @@ ngx_http_weir_jwt_revocation_entry(ngx_http_weir_jwt_follower_t *f,
     ngx_shmtx_unlock(&f->revocation->shpool->mutex);
 
     return NGX_OK;
+}
+
+
+/*
+ * An issuer that is not written as in its tokens, without the "/" at its end
+ * say, revokes nothing.  It may also be one that only other edges know, whose
+ * many entries must not fill the log.
+ */
+
+static void
+ngx_http_weir_jwt_revocation_check_issuer(ngx_http_weir_jwt_follower_t *f,
+    weir_revoked_message_t *message, ngx_str_t *id)
+{
+    uint64_t    now;
+    ngx_str_t   issuer;
+    ngx_uint_t  i;
+
+    for (i = 0; i < f->revocation->nissuers; i++) {
+        if (weir_str_eq(f->revocation->issuers[i], message->issuer)) {
+            return;
+        }
+    }
+
+    now = ngx_http_weir_ms();
+
+    if (f->warned && now - f->warned < NGX_HTTP_WEIR_JWT_REVOCATION_WARN) {
+        return;
+    }
+
+    f->warned = now;
+
+    issuer.data = (u_char *) message->issuer.data;
+    issuer.len = ngx_min(message->issuer.len, 256);
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "weir_jwt_revocation: the entry \"%V\" of the stream \"%s\""
+                  " names the issuer \"%V\", which no weir_jwt_issuer has: it"
+                  " revokes nothing here", id, NGX_HTTP_WEIR_JWT_REVOKED_STREAM,
+                  &issuer);
 }
 
 

@@ -132,6 +132,16 @@ revoke(jti => 'behind');
 becomes(fresh(jti => 'behind'), 401, 'what comes behind malformed entries');
 is scalar(logged(qr/revokes nothing: it has not one of jti and sub/)), 2, '... which are logged';
 
+# An issuer with a "/" at its end, say, is another one.
+redis('XADD', 'weir:revoked', '*', 'iss', "$issuer/", 'sub', 'eve');
+revoke(jti => 'after');
+becomes(fresh(jti => 'after'), 401, 'what comes behind an issuer that is not known');
+is statuses(fresh(sub => 'eve')), 200, '... which revokes nothing';
+my $unknown = qr/names the issuer "(.*)", which no weir_jwt_issuer has: it revokes nothing here/;
+my ($first) = map { /$unknown/ } logged($unknown);
+is $first, 'https://other.example', 'the first such entry is logged';
+is scalar(logged($unknown)), 1, '... and no other one in the same minute';
+
 # --- reload ---
 
 kill 'HUP', $pid{edge};
