@@ -310,6 +310,7 @@ ngx_http_weir_redis_slot(ngx_http_weir_redis_t *redis,
     slot->cmd = cmd;
     slot->deadline = ngx_current_msec + redis->timeout;
     slot->handshake = 0;
+    slot->failed = 0;
     redis->nslots++;
 
     return slot;

@@ -424,6 +424,7 @@ ngx_http_weir_redis_deadline_handler(ngx_event_t *ev)
             ngx_http_weir_assert(cmd->slot == slot);
 
             slot->cmd = NULL;
+            slot->failed = 1;
             cmd->slot = NULL;
             cmd->handler(cmd, NGX_ABORT, NULL);
         }

@@ -127,7 +127,11 @@ ngx_http_weir_redis_make_printable(u_char *text, size_t len)
 }
 
 
-/* Error replies without a waiting command are logged for the operator. */
+/*
+ * Error replies to commands for which nothing has ever waited are logged for the
+ * operator.  A late one says nothing new, and may be no fault: that there is no
+ * such stream yet.
+ */
 
 static void
 ngx_http_weir_redis_unheard_error(ngx_http_weir_redis_t *redis, char *text,
@@ -148,6 +152,10 @@ ngx_http_weir_redis_unheard_error(ngx_http_weir_redis_t *redis, char *text,
                                                redis->refusal.len);
         }
 
+        return;
+    }
+
+    if (slot && slot->failed) {
         return;
     }
 

@@ -72,6 +72,8 @@ typedef struct {
     ngx_http_weir_redis_command_t   *cmd;       /* NULL: reply is dropped */
     ngx_msec_t                       deadline;
     unsigned                         handshake:1;
+    unsigned                         failed:1;  /* the deadline of its command has
+                                                   passed, which was said */
 } ngx_http_weir_redis_slot_t;
 
 

@@ -66,6 +66,12 @@ kill 'CONT', $pid{redis};
 until_true('the server answers again', sub { ask('GET+b') eq "\$2\n" });
 
 # A reply that arrives after its deadline is dropped.
+is ask('XREAD+BLOCK+700+STREAMS+none+0', 'XINFO+STREAM+none'), "timeout\ntimeout\n",
+    'a command behind one that blocks is given up';
+until_true('a command is answered again', sub { ask('ECHO+again') eq "\$again\n" });
+is scalar(logged(qr/answered a command with/)), 0,
+    'an error in a late reply is not logged: the command has failed before';
+
 my $late = ask('DEBUG+SLEEP+0.7', 'ECHO+late');
 SKIP: {
     skip 'DEBUG is not allowed here', 2 if $late =~ /^-/;
