@@ -1,5 +1,6 @@
 #include "identity/keys.h"
 
+#include "common/hash/blake2b.h"
 #include "log/alloc.h"
 #include "log/log.h"
 #include "metrics/series.h"
@@ -14,17 +15,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define DIGEST 32 /* bytes */
+
 struct weir_identity_keys {
     weir_verifier_t *verifier;
     char *source;
-    struct event *tick;    /* each second */
-    struct stat seen;      /* of the file, when it was read */
-    weir_client_t *client; /* NULL: the source is a file */
-    const char *path;      /* of the URL, in source */
-    bool asking;           /* the URL has not answered yet */
-    bool missed;           /* a key is not known */
-    bool failing;          /* this was logged */
-    int wait_s;            /* until the URL is asked again */
+    uint8_t digest[DIGEST]; /* of the document in use; 0: none is */
+    struct event *tick;     /* each second */
+    struct stat seen;       /* of the file, when it was read */
+    weir_client_t *client;  /* NULL: the source is a file */
+    const char *path;       /* of the URL, in source */
+    bool asking;            /* the URL has not answered yet */
+    bool missed;            /* a key is not known */
+    bool failing;           /* this was logged */
+    int wait_s;             /* until the URL is asked again */
     weir_series_t *failures;
 };
 
@@ -51,14 +55,23 @@ static void failed(weir_identity_keys_t *keys, const char *why)
     keys->failing = true;
 }
 
+/*
+ * A document that is in use already changes nothing: new keys make the verifier forget all tokens,
+ * and whoever sends an unknown kid makes it be read each second.
+ */
 static bool take(weir_identity_keys_t *keys, weir_str_t document)
 {
     char why[WEIR_JWKS_WHY_MAX];
+    uint8_t digest[DIGEST];
 
+    weir_blake2b(digest, DIGEST, (weir_str_t){NULL, 0}, WEIR_STR("weir jwks"), document);
+    if (memcmp(digest, keys->digest, DIGEST) == 0 && !keys->failing)
+        return true;
     if (!weir_verifier_keys(keys->verifier, document, why)) {
         failed(keys, why);
         return false;
     }
+    memcpy(keys->digest, digest, DIGEST);
     weir_log(WEIR_LOG_INFO, NULL, "the keys of identities were read", "{s:s}", "identity_jwks",
              keys->source);
     keys->failing = false;
@@ -66,8 +79,7 @@ static bool take(weir_identity_keys_t *keys, weir_str_t document)
     return true;
 }
 
-/* --- a file ------------------------------------------------------------------------------------
- */
+/* --- a file ---------------------------------------------------------------------------------- */
 
 /* The file's text, for free(), and what stat says of it; NULL with the reason. */
 static char *read_file(const char *file, size_t *len, struct stat *seen, char *why, size_t size)
@@ -120,8 +132,7 @@ static void look_at_file(weir_identity_keys_t *keys)
     free(text);
 }
 
-/* --- a URL ---------------------------------------------------------------------------------------
- */
+/* --- a URL ----------------------------------------------------------------------------------- */
 
 static void on_answer(const weir_client_answer_t *answer, void *arg)
 {
@@ -159,8 +170,7 @@ static void look_at_url(weir_identity_keys_t *keys)
         ask(keys);
 }
 
-/* --- both
- * ------------------------------------------------------------------------------------------ */
+/* --- both ------------------------------------------------------------------------------------ */
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {

@@ -103,8 +103,7 @@ bool weir_verifier_keys(weir_verifier_t *v, weir_str_t document, char why[WEIR_J
     return true;
 }
 
-/* --- a token that is not known yet -------------------------------------------------------------
- */
+/* --- a token that is not known yet ----------------------------------------------------------- */
 
 static weir_verdict_t verdict_of(weir_token_reason_t reason)
 {
@@ -190,8 +189,7 @@ static weir_verdict_t verify(const weir_verifier_t *v, weir_str_t text, int64_t 
     return WEIR_VERDICT_ACCEPTED;
 }
 
-/* --- a request -----------------------------------------------------------------------------------
- */
+/* --- a request ------------------------------------------------------------------------------- */
 
 /* Paths are compared byte for byte, as routes are. */
 static bool is_bound(const place_t *place, const char *method, weir_str_t path)

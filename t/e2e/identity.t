@@ -56,7 +56,7 @@ http {
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         location / { weir_cache api; proxy_pass http://shop; }
-        location = /.well-known/jwks.json { weir_identity_keys; }
+        location = /.well-known/jwks.json { access_log $dir/jwks.log; weir_identity_keys; }
     }
 }
 CONF
@@ -149,12 +149,22 @@ more();
 # c is published, and signs when the backend has read it: within a minute, or after a token with an
 # unknown key, as that of a stranger here.
 my $stranger = Weir::Backend::Identity->new($s->dir);
-my $read = () = $s->logged('api', 'the keys of identities were read');
+sub reads { scalar(() = $s->logged('api', 'the keys of identities were read')) }
+sub asks { scalar(() = slurp("$dir/jwks.log") =~ /\n/g) }
+my $read = reads();
 reload('key=b.pem next_key=c.pem');
 is $s->get('/products', $stranger->header('GET', '/products'))->{status}, 401,
     'a stranger is not believed';
-wait_for('the backend to read the keys' =>
-    sub { $read < (() = $s->logged('api', 'the keys of identities were read')) });
+wait_for('the backend to read the keys' => sub { $read < reads() });
+# Strangers can make the backend ask, but the same keys change nothing: it would verify all tokens
+# again. When it asks for the second time, it has taken the first answer.
+$read = reads();
+my $asked = asks();
+wait_for('the backend to ask twice' => sub {
+    $s->get('/products', $stranger->header('GET', '/products'));
+    asks() >= $asked + 2;
+});
+is reads(), $read, 'the same keys are not read again';
 reload('key=c.pem old_key=b.pem');
 more();
 kill TERM => @clients;
