@@ -385,10 +385,15 @@ ngx_http_weir_client_answered(ngx_http_weir_client_t *client,
 }
 
 
+/* An address that does not answer is not the next request's. */
+
 static void
 ngx_http_weir_client_deadline_handler(ngx_event_t *ev)
 {
-    ngx_http_weir_client_fail(ev->data, "timeout passed", NULL, 0);
+    ngx_http_weir_client_t  *client = ev->data;
+
+    client->turn++;
+    ngx_http_weir_client_fail(client, "timeout passed", NULL, 0);
 }
 
 

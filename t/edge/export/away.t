@@ -105,12 +105,15 @@ probe('n=3', 'named');
 is until_settled('named', 'named')->{sent}, 3, 'without an answer of the resolver';
 
 # One that answers: the collector has another address than the name "collector.test" has nowhere.
+# Of "two.test" the first address is that of a server which never answers; the answer is not kept,
+# so the order is always the same.
 my $dns = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1:0');
 spawn('dns', sub {
     while ($dns->recv(my $query, 512)) {
         my ($id, $question) = unpack 'a2x10a*', $query;
-        $dns->send($id . pack('n5', 0x8180, 1, 1, 0, 0) . $question
-            . pack('n n n N n C4', 0xc00c, 1, 1, 60, 4, 127, 0, 0, 1));
+        my ($ttl, @last) = $question =~ /^\x03two/ ? (0, 2, 1) : (60, 1);
+        $dns->send($id . pack('n5', 0x8180, 1, scalar @last, 0, 0) . $question
+            . join '', map { pack('n n n N n C4', 0xc00c, 1, 1, $ttl, 4, 127, 0, 0, $_) } @last);
     }
 });
 start_exporter(name => 'resolved', exporter => "otlp http://collector.test:$port interval=1ms",
@@ -118,6 +121,14 @@ start_exporter(name => 'resolved', exporter => "otlp http://collector.test:$port
 probe('n=3', 'resolved');
 is until_settled('resolved', 'resolved')->{sent}, 3, 'a name that the resolver alone knows';
 is +(received('c'))[-1]{headers}{host}, "collector.test:$port", '... Host has the name';
+
+my $silent = IO::Socket::INET->new(Listen => 8, LocalAddr => "127.0.0.2:$port") or die $!;
+start_exporter(name => 'two',
+    exporter => "otlp http://two.test:$port interval=1ms timeout=1s",
+    http => 'resolver 127.0.0.1:' . $dns->sockport . ' ipv6=off; resolver_timeout 5s;');
+probe('n=3', 'two');
+is until_settled('two', 'two')->{sent}, 3, 'after a timeout the next address is tried';
+ok scalar(logged(qr/is away: timeout passed/, 'two')), '... the first one was silent';
 
 # --- descriptors ---
 
