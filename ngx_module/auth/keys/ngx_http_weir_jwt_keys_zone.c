@@ -281,6 +281,12 @@ ngx_http_weir_jwt_keys_zone_claim(ngx_http_weir_jwt_keys_t *keys)
         return 0;
     }
 
+    /* before the claim, which otherwise looks for a moment as if it had ended */
+
+    ngx_http_weir_jwt_keys_set(&sh->claimed,
+                               now + keys->server.timeout
+                               + NGX_HTTP_WEIR_JWT_KEYS_CHECKS);
+
     if (!atomic_compare_exchange_strong_explicit(&sh->fetcher, &pid,
                                                  (uint64_t) ngx_pid,
                                                  memory_order_acq_rel,
@@ -295,9 +301,6 @@ ngx_http_weir_jwt_keys_zone_claim(ngx_http_weir_jwt_keys_t *keys)
         return 0;
     }
 
-    ngx_http_weir_jwt_keys_set(&sh->claimed,
-                               now + keys->server.timeout
-                               + NGX_HTTP_WEIR_JWT_KEYS_CHECKS);
     ngx_http_weir_jwt_keys_set(&sh->started, now);
 
     keys->number = ngx_http_weir_jwt_keys_get(&sh->begun) + 1;
