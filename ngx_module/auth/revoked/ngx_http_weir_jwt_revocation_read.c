@@ -422,7 +422,7 @@ ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
     time_t           now, keep;
     uint8_t          digest[WEIR_REVOKED_DIGEST];
     int64_t          before, until, added;
-    ngx_uint_t       room;
+    ngx_uint_t       room, covered;
     weir_revoked_t  *table;
 
     table = f->sh->table;
@@ -443,11 +443,8 @@ ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
         until = before + keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY;
     }
 
-    if (until < now
-        || weir_revoked_covers(table, message->kind == WEIR_REVOKED_ID
-                                      ? added : before, now))
-    {
-        /* no such token is accepted any more, or all are below the floor */
+    if (until < now) {
+        /* no such token is accepted any more */
         return;
     }
 
@@ -455,9 +452,19 @@ ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
                         digest);
 
     ngx_shmtx_lock(&f->revocation->shpool->mutex);
-    room = weir_revoked_add(table, digest, before, until, now,
-                            keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
+
+    covered = weir_revoked_covers(table, message->kind == WEIR_REVOKED_ID
+                                         ? added : before, now);
+    room = covered
+           || weir_revoked_add(table, digest, before, until, now,
+                               keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
+
     ngx_shmtx_unlock(&f->revocation->shpool->mutex);
+
+    if (covered) {
+        /* all such tokens are below the floor */
+        return;
+    }
 
     (void) ngx_atomic_fetch_add(&f->sh->applied, 1);
 
