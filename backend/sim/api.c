@@ -403,8 +403,7 @@ static void admin_webhook(sim_t *sim, struct evhttp_request *request, const json
     reply(sim, request, 202, json_incref(charge));
 }
 
-/* --- routes ------------------------------------------------------------------------------------
- */
+/* --- routes ----------------------------------------------------------------------------------- */
 
 static void post(sim_t *sim, struct evhttp_request *request, const char *path)
 {

@@ -172,8 +172,7 @@ static void watch(const weir_tls_t *tls, watched_t *watched, const weir_tls_vali
     weir_series_set(watched->series, (uint64_t)validity->end * 1000);
 }
 
-/* --- changed files -----------------------------------------------------------------------------
- */
+/* --- changed files ---------------------------------------------------------------------------- */
 
 /* Expired files do not replace those that are valid. */
 static bool would_expire(const weir_tls_t *tls, const weir_tls_validity_t *own, char *why,
@@ -261,8 +260,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     warn_of(tls, &tls->ca, now);
 }
 
-/* --- its life ------------------------------------------------------------------------------------
- */
+/* --- its life --------------------------------------------------------------------------------- */
 
 weir_tls_t *weir_tls_new(struct event_base *base, const weir_tls_settings_t *settings, char *error,
                          size_t size)
@@ -320,8 +318,7 @@ void weir_tls_apply(const weir_tls_t *tls, SSL_CTX *ctx)
         weir_alloc_check(NULL); /* the pair was checked */
 }
 
-/* --- handshakes ----------------------------------------------------------------------------------
- */
+/* --- handshakes ------------------------------------------------------------------------------- */
 
 static SSL *make_connection(const weir_tls_t *tls, int fd)
 {

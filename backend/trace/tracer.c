@@ -274,8 +274,7 @@ weir_span_link_t weir_tracer_link(const weir_trace_t *trace)
     return link;
 }
 
-/* --- for the exporter ---------------------------------------------------------------------------
- */
+/* --- for the exporter ------------------------------------------------------------------------- */
 
 size_t weir_tracer_waiting(void)
 {
@@ -362,8 +361,7 @@ void weir_tracer_dropped(weir_drop_t why, size_t spans)
     weir_series_add(tracer.dropped[why], spans);
 }
 
-/* --- start
- * ---------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static void set_threshold(void)
 {

@@ -127,7 +127,6 @@ typedef enum {
 } ngx_http_weir_jwt_result_e;
 
 
-
 /* The token of a request that this worker does not know. */
 typedef struct {
     ngx_http_weir_jwt_ctx_t        *ctx;

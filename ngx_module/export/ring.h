@@ -7,12 +7,12 @@
  *   that holds a place in the ring and a number of records, so both always change together.
  * - The records between tail and head are complete, and nobody writes to them.  The producer writes
  *   a record behind head, and then moves head with a release store.  So of a producer that is
- * killed at any moment no part of a record is ever visible, and the next producer continues at
- * head.
+ *   killed at any moment no part of a record is ever visible, and the next producer continues at
+ *   head.
  * - The consumer reads head with an acquire load, reads records, and moves tail with a
  *   compare-and-swap from the value that it had begun with.  Records that were read and not
- * committed are read again, also by another consumer.  A consumer that was stopped for so long that
- * another took over has its commit refused.
+ *   committed are read again, also by another consumer.  A consumer that was stopped for so long
+ *   that another took over has its commit refused.
  * - A place is a number of units of 8 bytes, from 0 to twice the size of the ring: a full ring and
  *   an empty one differ in it.
  * - A record has a header of one unit, and is contiguous.  If the rest of the ring is too short for

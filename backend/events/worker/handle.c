@@ -228,8 +228,7 @@ static void run_handlers(weir_lease_t *l, uint64_t now, uint64_t *next)
     }
 }
 
-/* --- for the files above -----------------------------------------------------------------------
- */
+/* --- for the files above ---------------------------------------------------------------------- */
 
 void weir_handle_init(weir_group_t *g)
 {

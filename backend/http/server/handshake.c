@@ -6,7 +6,7 @@
  *     have come; requests of other connections are answered between the turns;
  *   - a connection has WEIR_HTTP_HANDSHAKE_LIMIT_S for its handshake;
  *   - WEIR_HTTP_HANDSHAKES_MAX are under way at most, and half of all connections: one more ends
- * the oldest, which has had the most time.
+ *     the oldest, which has had the most time.
  */
 #include "http/server/handshake.h"
 #include "http/server/private.h"

@@ -215,8 +215,7 @@ static void post_order(weir_http_request_t *request, void *arg)
     free(call);
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static void *open_orders(const weir_runtime_t *runtime)
 {

@@ -193,7 +193,7 @@ static ngx_int_t
 ngx_http_weir_series_table_keep(ngx_http_weir_series_key_t *key,
     ngx_http_weir_series_part_t *part)
 {
-    ngx_http_weir_series_entry_t    *entry;
+    ngx_http_weir_series_entry_t  *entry;
     ngx_http_weir_series_table_t  *process;
 
     process = &ngx_http_weir_series_table;
@@ -218,16 +218,17 @@ ngx_http_weir_series_table_keep(ngx_http_weir_series_key_t *key,
 static ngx_int_t
 ngx_http_weir_series_table_grow(void)
 {
-    ngx_uint_t                       i, size;
-    ngx_http_weir_series_entry_t    *old;
+    ngx_uint_t                     i, size;
+    ngx_http_weir_series_entry_t  *old;
     ngx_http_weir_series_table_t  *process;
 
     process = &ngx_http_weir_series_table;
     old = process->entries;
     size = process->size;
 
-    process->entries = ngx_calloc(2 * size * sizeof(ngx_http_weir_series_entry_t),
-                                ngx_cycle->log);
+    process->entries = ngx_calloc(2 * size
+                                  * sizeof(ngx_http_weir_series_entry_t),
+                                  ngx_cycle->log);
     if (process->entries == NULL) {
         process->entries = old;
         return NGX_ERROR;
@@ -287,7 +288,7 @@ ngx_http_weir_series_table_begin(ngx_http_weir_series_zone_t *zone,
     ngx_http_weir_series_table_end();
 
     process->entries = ngx_calloc(NGX_HTTP_WEIR_SERIES_KEYS
-                                * sizeof(ngx_http_weir_series_entry_t), log);
+                                  * sizeof(ngx_http_weir_series_entry_t), log);
     if (process->entries == NULL) {
         return NGX_ERROR;
     }

@@ -97,8 +97,8 @@ ngx_http_weir_series_table_hash(ngx_http_weir_series_key_t *key)
 static ngx_inline ngx_http_weir_series_entry_t *
 ngx_http_weir_series_table_find(ngx_http_weir_series_key_t *key)
 {
-    ngx_uint_t                       i;
-    ngx_http_weir_series_entry_t    *entry;
+    ngx_uint_t                     i;
+    ngx_http_weir_series_entry_t  *entry;
     ngx_http_weir_series_table_t  *process;
 
     process = &ngx_http_weir_series_table;
