@@ -174,7 +174,7 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
     ngx_http_weir_jwt_request_recheck(ctx);
 
     may = ctx->result == NGX_HTTP_WEIR_JWT_VERIFIED
-          && ngx_http_weir_jwt_request_may(ctx);
+          && ngx_http_weir_jwt_rules_permit(ctx);
 
     ngx_http_weir_jwt_count(ctx, may);
 

@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
- * down in this order of files: module, share, variables, refuse, request, find,
- * bound, revoked/, turn/, verified/, wait; conf, issuer.
+ * down in this order of files: module, share, variables, refuse, rules,
+ * request, find, bound, revoked/, turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -201,8 +201,8 @@ ngx_int_t ngx_http_weir_jwt_request_wait(ngx_http_request_t *r,
  */
 void ngx_http_weir_jwt_request_recheck(ngx_http_weir_jwt_ctx_t *ctx);
 
-/* request: true if the claims of a verified token satisfy weir_jwt_require. */
-ngx_uint_t ngx_http_weir_jwt_request_may(ngx_http_weir_jwt_ctx_t *ctx);
+/* rules: true if the claims of a verified token satisfy weir_jwt_require. */
+ngx_uint_t ngx_http_weir_jwt_rules_permit(ngx_http_weir_jwt_ctx_t *ctx);
 
 /*
  * bound: true if a token with these claims is that of the client, as far as

@@ -342,7 +342,7 @@ ngx_http_weir_jwt_share(ngx_http_request_t *r,
 
     if (ctx->result != NGX_HTTP_WEIR_JWT_VERIFIED
         || !ngx_http_weir_jwt_request_holds(ctx)
-        || !ngx_http_weir_jwt_request_may(ctx))
+        || !ngx_http_weir_jwt_rules_permit(ctx))
     {
         return NGX_DECLINED;
     }
