@@ -439,18 +439,3 @@ void weir_tls_ended(weir_tls_t *tls, weir_tls_end_t why)
                 why == WEIR_TLS_TIMED_OUT ? "the client was too slow"
                                           : "too many handshakes were under way");
 }
-
-void weir_tls_why(const SSL *ssl, char *out, size_t size)
-{
-    long verified = SSL_get_verify_result(ssl);
-    const char *reason = verified != X509_V_OK ? X509_verify_cert_error_string(verified)
-                                               : ERR_reason_error_string(ERR_peek_error());
-
-    assert(size > 0);
-    if (verified != X509_V_OK)
-        snprintf(out, size, "TLS: the server's certificate is refused: %s", reason);
-    else
-        snprintf(out, size, "TLS: %s",
-                 reason != NULL ? reason : "the server closed the connection");
-    ERR_clear_error();
-}

@@ -89,7 +89,4 @@ void weir_tls_ended(weir_tls_t *tls, weir_tls_end_t why);
  */
 void weir_tls_apply(const weir_tls_t *tls, SSL_CTX *ctx);
 
-/* Why the handshake with a server has failed; out gets a text for the log. */
-void weir_tls_why(const SSL *ssl, char *out, size_t size);
-
 #endif

@@ -320,9 +320,6 @@ weir_ring_t ngx_http_weir_export_zone_ring(ngx_http_weir_export_sh_t *sh,
  */
 ngx_uint_t ngx_http_weir_export_zone_claim(ngx_http_weir_export_sh_t *sh);
 
-/* zone: true if this process still is the exporter. */
-ngx_uint_t ngx_http_weir_export_zone_owns(ngx_http_weir_export_sh_t *sh);
-
 /* zone: lets another process be the exporter. */
 void ngx_http_weir_export_zone_release(ngx_http_weir_export_sh_t *sh);
 

@@ -283,14 +283,6 @@ ngx_http_weir_export_zone_reconcile(ngx_http_weir_export_sh_t *sh)
 }
 
 
-ngx_uint_t
-ngx_http_weir_export_zone_owns(ngx_http_weir_export_sh_t *sh)
-{
-    return atomic_load_explicit(&sh->exporter, memory_order_acquire)
-           == (uint64_t) ngx_pid;
-}
-
-
 void
 ngx_http_weir_export_zone_release(ngx_http_weir_export_sh_t *sh)
 {

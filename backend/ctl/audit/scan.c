@@ -214,11 +214,18 @@ static void compare_record(pass_t *pass, const weir_str_t *values, const char *w
 
 static void take_row(pass_t *pass, const weir_str_t *values)
 {
-    int partition = (int)read_u32(values[PARTITION].data);
     uint64_t position = (uint64_t)read_i64(values[POSITION]);
     weir_hash_t leaf = {{0}};
     char where[48];
+    int partition;
 
+    /* The columns were not these when Weir made them. */
+    if (values[PARTITION].len != sizeof(uint32_t) || values[POSITION].len != sizeof(position)) {
+        weir_findings_add(pass->findings, "changed", "audit_seals",
+                          "a row has a partition or a position of another type");
+        return;
+    }
+    partition = (int)read_u32(values[PARTITION].data);
     if (!pass->any || partition != pass->partition)
         begin_partition(pass, partition);
     name_place(pass, position, where);
