@@ -262,6 +262,13 @@ subtest 'the database and one of the other places' => sub {
     $s->redis('DEL', 'weir:audit:heads');
 };
 
+subtest 'an altered table' => sub {
+    $a->tamper('ALTER TABLE audit_seals ALTER COLUMN position TYPE numeric');
+    like +($a->verify)[0], qr/changed/, 'positions of another type';
+    $a->tamper('ALTER TABLE audit_seals ALTER COLUMN position TYPE bigint');
+    is +($a->verify)[0], '', '... and of the right one again';
+};
+
 # --- proofs -----------------------------------------------------------------------------------
 
 subtest 'proofs' => sub {
