@@ -3,10 +3,11 @@
  * and whether anonymous ones may call it; api.h names the scope of operators, who may call all
  * operations for all owners. Without identities (http/caller/identity.h) anybody may do everything.
  *
- *   an anonymous caller                 401, with WWW-Authenticate: Bearer
- *   a caller without the scope          403, with the scope in WWW-Authenticate (RFC 6750 section
- * 3) another owner, named by the caller  403: what the caller has sent says who the owner is an
- * object of another owner          404, as for one that does not exist
+ *   an anonymous caller              401, with WWW-Authenticate: Bearer
+ *   a caller without the scope       403, which names the scope (RFC 6750 section 3)
+ *   a request that names an owner,   403: the caller has sent who the owner is
+ *   and is not the owner's
+ *   an object of another owner       404, as for one that does not exist
  */
 #ifndef WEIR_AUTHORIZE_H
 #define WEIR_AUTHORIZE_H
