@@ -15,7 +15,8 @@
  *
  * Edges trim what is older than the longest life of a token ("keep"), and
  * count what they have trimmed in a key beside the stream.  A count that is lost
- * raises the floor, and nothing else.
+ * raises the floor, and nothing else.  One that is greater than the number of
+ * missing entries is that of a stream that was deleted, and does not count.
  *
  * The role of the follower is that of the cache's: a worker takes it if its
  * holder is dead, has exited, or has sent no heartbeat for a second.  Two workers
@@ -56,7 +57,6 @@ static void ngx_http_weir_jwt_follow_send(ngx_http_weir_jwt_follower_t *f,
 static void ngx_http_weir_jwt_follow_handler(
     ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
     ngx_http_weir_redis_reply_t *reply);
-static void ngx_http_weir_jwt_follow_trimmed(ngx_http_weir_jwt_follower_t *f);
 
 
 ngx_int_t
@@ -278,14 +278,22 @@ ngx_http_weir_jwt_follow_read(ngx_http_weir_jwt_follower_t *f)
 }
 
 
-/* Removes entries that are older than any token that is accepted. */
+/*
+ * Removes entries that are older than any token that is accepted, and counts
+ * them for all edges.  A script does both: what was removed and not counted would
+ * look as if others had removed it.
+ */
 
 static void
 ngx_http_weir_jwt_follow_trim(ngx_http_weir_jwt_follower_t *f)
 {
     u_char     text[NGX_INT64_LEN];
     uint64_t   before;
-    ngx_str_t  argv[5];
+    ngx_str_t  argv[6];
+
+    static ngx_str_t  trim = ngx_string(
+        "local n=redis.call('XTRIM',KEYS[1],'MINID','~',ARGV[1])"
+        " if n>0 then redis.call('INCRBY',KEYS[2],n) end return n");
 
     if (!f->caught_up
         || f->sent - f->trimmed < NGX_HTTP_WEIR_JWT_FOLLOW_TRIM)
@@ -296,14 +304,15 @@ ngx_http_weir_jwt_follow_trim(ngx_http_weir_jwt_follower_t *f)
     f->trimmed = f->sent;
     before = (uint64_t) (ngx_time() - f->revocation->keep) * 1000;
 
-    ngx_str_set(&argv[0], "XTRIM");
-    ngx_str_set(&argv[1], NGX_HTTP_WEIR_JWT_REVOKED_STREAM);
-    ngx_str_set(&argv[2], "MINID");
-    ngx_str_set(&argv[3], "~");
-    argv[4].data = text;
-    argv[4].len = ngx_sprintf(text, "%uL", before) - text;
+    ngx_str_set(&argv[0], "EVAL");
+    argv[1] = trim;
+    ngx_str_set(&argv[2], "2");
+    ngx_str_set(&argv[3], NGX_HTTP_WEIR_JWT_REVOKED_STREAM);
+    ngx_str_set(&argv[4], NGX_HTTP_WEIR_JWT_REVOKED_TRIMMED);
+    argv[5].data = text;
+    argv[5].len = ngx_sprintf(text, "%uL", before) - text;
 
-    ngx_http_weir_jwt_follow_send(f, NGX_HTTP_WEIR_JWT_FOLLOW_TRIM_REPLY, 5,
+    ngx_http_weir_jwt_follow_send(f, NGX_HTTP_WEIR_JWT_FOLLOW_TRIM_REPLY, 6,
                                   argv);
 }
 
@@ -358,7 +367,6 @@ ngx_http_weir_jwt_follow_handler(ngx_http_weir_redis_command_t *cmd,
     result = NGX_ERROR;
 
     if (f->following && !f->failed) {
-        ngx_http_weir_jwt_follow_trimmed(f);
         result = ngx_http_weir_jwt_revocation_was_read(f);
     }
 
@@ -372,34 +380,4 @@ ngx_http_weir_jwt_follow_handler(ngx_http_weir_redis_command_t *cmd,
     }
 
     f->known = 0;
-}
-
-
-/* Counts what this edge has trimmed, for all edges. */
-
-static void
-ngx_http_weir_jwt_follow_trimmed(ngx_http_weir_jwt_follower_t *f)
-{
-    u_char                          text[NGX_INT64_LEN];
-    ngx_str_t                       argv[3];
-    ngx_http_weir_redis_reply_t    *reply;
-    ngx_http_weir_redis_command_t   cmd;
-
-    reply = f->replies[NGX_HTTP_WEIR_JWT_FOLLOW_TRIM_REPLY];
-
-    if (reply == NULL || reply->type != NGX_HTTP_WEIR_REDIS_INTEGER
-        || reply->integer <= 0)
-    {
-        return;
-    }
-
-    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
-    cmd.log = ngx_cycle->log;
-
-    ngx_str_set(&argv[0], "INCRBY");
-    ngx_str_set(&argv[1], NGX_HTTP_WEIR_JWT_REVOKED_TRIMMED);
-    argv[2].data = text;
-    argv[2].len = ngx_sprintf(text, "%L", reply->integer) - text;
-
-    (void) ngx_http_weir_redis_command(f->redis, &cmd, 3, argv);
 }

@@ -232,7 +232,13 @@ ngx_http_weir_jwt_revocation_find_gap(ngx_http_weir_jwt_follower_t *f,
     weir_revoked_t                 *table;
     ngx_http_weir_jwt_revoked_id_t  id;
 
-    missing = (int64_t) (stream->added - stream->length) - trimmed;
+    missing = (int64_t) (stream->added - stream->length);
+
+    if (trimmed <= missing) {
+        missing -= trimmed;
+    }
+
+    /* else the count is that of a stream before this one, which was deleted */
 
     if (missing <= 0) {
         return;

@@ -25,7 +25,10 @@ sub start_redis {
 
 start_redis();
 
-# Before the edge has read anything.
+# Before the edge has read anything: entries that are too old for any token, and one that is not.
+redis('EVAL', <<'LUA', 1, 'weir:revoked', $issuer);
+    for i = 1, 300 do redis.call('XADD', KEYS[1], '1-' .. i, 'iss', ARGV[1], 'jti', 'old' .. i) end
+LUA
 redis('XADD', 'weir:revoked', '*', 'iss', $issuer, 'jti', 'early');
 
 start_edge(<<'HTTP', <<'SERVER', workers => 2);
@@ -58,6 +61,9 @@ sub fresh { token(jti => 'j' . ++$n, sub => "s$n", @_) }
 
 my $good = fresh();
 becomes($good, 200, 'once the stream was read, a good token');
+until_true('the old entries are removed, and counted',
+    sub { (redis('GET', 'weir:revoked:trimmed') // '') =~ /^"?300"?$/ });
+is statuses($good), 200, '... which refuses nothing';
 is statuses(fresh(jti => 'early')), 401, 'a token that was revoked before';
 
 # --- by jti and sub ---
@@ -177,6 +183,8 @@ is statuses($is), 401, '... what was revoked before stays so';
 
 # --- the stream is deleted, and its IDs begin again ---
 
+# The count of what was trimmed from it stays.
+redis('SET', 'weir:revoked:trimmed', 300);
 redis('DEL', 'weir:revoked');
 redis('XADD', 'weir:revoked', '1-1', 'iss', $issuer, 'jti', 'again', 'exp', time + 3600);
 becomes(fresh(jti => 'again'), 401, 'the stream began again with lower IDs');
