@@ -143,12 +143,19 @@ ngx_http_weir_jwt_turn_take(ngx_http_request_t *r,
 }
 
 
-/* An address of IPv4, or the network of an address of IPv6, as hosts have /64. */
+/*
+ * An address of IPv4, or the network of an address of IPv6, as hosts have /64.
+ * A socket with ipv6only=off shows the former within the latter, where all of
+ * them are one network.
+ */
 
 static void
 ngx_http_weir_jwt_turn_key(ngx_http_request_t *r, uint8_t key[WEIR_FAIR_KEY])
 {
     struct sockaddr  *sa;
+#if (NGX_HAVE_INET6)
+    struct in6_addr  *in6;
+#endif
 
     ngx_memzero(key, WEIR_FAIR_KEY);
 
@@ -159,7 +166,15 @@ ngx_http_weir_jwt_turn_key(ngx_http_request_t *r, uint8_t key[WEIR_FAIR_KEY])
 
 #if (NGX_HAVE_INET6)
     case AF_INET6:
-        ngx_memcpy(&key[1], &((struct sockaddr_in6 *) sa)->sin6_addr, 8);
+        in6 = &((struct sockaddr_in6 *) sa)->sin6_addr;
+
+        if (IN6_IS_ADDR_V4MAPPED(in6)) {
+            key[0] = AF_INET;
+            ngx_memcpy(&key[1], &in6->s6_addr[12], 4);
+            break;
+        }
+
+        ngx_memcpy(&key[1], in6, 8);
         break;
 #endif
 

@@ -21,6 +21,7 @@ plan skip_all => 'sends many requests by sockets of its own' if in_world('tls', 
 
 my $flood = 300;
 my $http2 = free_port();
+my $both = free_port();
 
 new_key('main', $dir);
 system('openssl', 'ecparam', '-name', 'secp521r1', '-genkey', '-noout', '-out', "$dir/big.pem") == 0
@@ -49,6 +50,7 @@ HTTP
     access_log $dir/logs/who.log who;
     access_log $dir/logs/retry.log retry;
     listen 127.0.0.1:$http2 http2;
+    listen [::]:$both ipv6only=off;
     http2_max_concurrent_streams 4096;
     keepalive_requests 10000;
 SERVER
@@ -70,9 +72,9 @@ sub forged {
 
 # Sends a request from that address; returns its connection.
 sub send_from {
-    my ($address, $path, $token) = @_;
+    my ($address, $path, $token, $port) = @_;
     my $socket = IO::Socket::INET->new(LocalAddr => $address,
-        PeerAddr => '127.0.0.1:' . port_of_edge()) or die "$address: $!";
+        PeerAddr => '127.0.0.1:' . ($port // port_of_edge())) or die "$address: $!";
     $socket->print("GET $path HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
             . ($token ? "Authorization: Bearer $token\r\n" : '') . "\r\n");
     return $socket;
@@ -136,6 +138,19 @@ for my $is (@late) {
         "$is->[1]: sent last, answered before half of the forgeries" or diag $place;
 }
 
+# --- addresses of IPv4 on a socket of IPv6 ---
+
+kill 'STOP', $worker;
+@forged = map { send_from('127.0.0.1', '/api/forged', forged(), $both) } 1 .. $flood;
+my $mapped = send_from('127.0.0.2', '/api/mapped', token(sub => 'mapped'), $both);
+$from = () = seen();
+kill 'CONT', $worker;
+is answered($mapped), 200, 'ipv6only=off: another address of IPv4';
+answered($_) for @forged;
+until_true('all are logged', sub { (() = seen()) >= $from + $flood + 1 });
+my $place = place('::ffff:127.0.0.2 200 /api/mapped', $from);
+ok $place >= 0 && $place < $flood / 2, '... is no part of the flood' or diag $place;
+
 # --- a forged token that comes again ---
 
 my $again = forged();
@@ -147,7 +162,7 @@ $from = () = seen();
 kill 'CONT', $worker;
 answered($_) for @forged;
 until_true('all are logged', sub { (() = seen()) >= $from + @forged });
-my $place = place('127.0.0.4 401 /api/again', $from);
+$place = place('127.0.0.4 401 /api/again', $from);
 ok $place < $flood / 2, '... is refused from memory, not in turn' or diag $place;
 
 # --- the same new token, many times ---
