@@ -276,7 +276,7 @@ static bool start_guard(app_t *app, char *error, size_t size)
 
     if (strcmp(s->identity_jwks, WEIR_SETTINGS_OFF) != 0) {
         app->guard = weir_guard_new(app->base, app->http, s->identity_jwks, s->identity_issuer,
-                                    s->identity_audience, error, size);
+                                    s->identity_audience, s->identity_callers, error, size);
         return app->guard != NULL;
     }
     if (!weir_listen_is_local(s->listen))

@@ -30,7 +30,7 @@ typedef struct {
     size_t body_limit; /* bytes */
     weir_anonymous_keys_t anonymous_keys;
     char *identity_jwks; /* a file or a URL, or WEIR_SETTINGS_OFF: requests need no identity */
-    char *identity_issuer, *identity_audience;
+    char *identity_issuer, *identity_audience, *identity_callers;
     char *retry_attempts;          /* limits: "8, GROUP=20" */
     unsigned retry_base;           /* ms */
     unsigned retry_max;            /* ms */

@@ -63,14 +63,15 @@ static weir_identity_t *admit(weir_http_request_t *request, void *arg)
 }
 
 weir_guard_t *weir_guard_new(struct event_base *base, weir_http_t *http, const char *jwks,
-                             const char *issuer, const char *audience, char *error, size_t size)
+                             const char *issuer, const char *audience, const char *callers,
+                             char *error, size_t size)
 {
     weir_guard_t *guard = weir_alloc(sizeof(*guard));
 
     for (int i = 0; i < WEIR_VERDICTS; i++)
         guard->counts[i] = weir_series(WEIR_IDENTITY_CHECKS,
                                        (const char *[]){weir_verdict_name((weir_verdict_t)i)});
-    guard->verifier = weir_verifier_new(issuer, audience);
+    guard->verifier = weir_verifier_new(issuer, audience, callers);
     guard->keys = weir_identity_keys_new(base, jwks, guard->verifier, error, size);
     if (guard->keys == NULL) {
         weir_guard_free(guard);

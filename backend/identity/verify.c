@@ -20,7 +20,7 @@ typedef struct {
 } place_t;
 
 struct weir_verifier {
-    char *issuer, *audience;
+    char *issuer, *audience, *callers;
     weir_str_t audiences[1];
     weir_token_issuer_t rules; /* its texts are those above */
     weir_siphash_key_t secret;
@@ -43,12 +43,13 @@ const char *weir_verdict_name(weir_verdict_t verdict)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-weir_verifier_t *weir_verifier_new(const char *issuer, const char *audience)
+weir_verifier_t *weir_verifier_new(const char *issuer, const char *audience, const char *callers)
 {
     weir_verifier_t *v = weir_alloc(sizeof(*v));
 
     v->issuer = weir_alloc_text(issuer);
     v->audience = weir_alloc_text(audience);
+    v->callers = weir_alloc_text(callers);
     v->audiences[0] = weir_str(v->audience);
     v->rules = (weir_token_issuer_t){
         .issuer = weir_str(v->issuer),
@@ -87,6 +88,7 @@ void weir_verifier_free(weir_verifier_t *v)
     weir_jwks_release(&v->rules.keys);
     free(v->issuer);
     free(v->audience);
+    free(v->callers);
     free(v);
 }
 
@@ -139,8 +141,27 @@ static bool read_text(const json_t *claims, const char *name, const char **text)
     return true;
 }
 
+/* True if subjects and scopes of that issuer count; NULL: the caller has shown no token. */
+static bool believes(const weir_verifier_t *v, const char *issuer)
+{
+    static const char blanks[] = " \t";
+    const char *p = v->callers + strspn(v->callers, blanks);
+
+    if (issuer == NULL || *p == '\0')
+        return issuer != NULL;
+    for (; *p != '\0'; p += strspn(p, blanks)) {
+        size_t len = strcspn(p, blanks);
+
+        if (weir_str_eq((weir_str_t){p, len}, weir_str(issuer)))
+            return true;
+        p += len;
+    }
+
+    return false;
+}
+
 /* Reads what the token says; its texts are copied. False: a claim is missing, or of no use. */
-static bool read_claims(const json_t *claims, place_t *place)
+static bool read_claims(const weir_verifier_t *v, const json_t *claims, place_t *place)
 {
     const char *sub, *sub_iss, *scope, *actor, *method, *path, *prefix;
     bool anonymous;
@@ -154,8 +175,8 @@ static bool read_claims(const json_t *claims, place_t *place)
         (path == NULL) == (prefix == NULL))
         return false;
 
-    /* Who has no issuer has shown no token, and has no scopes. */
-    anonymous = sub_iss == NULL;
+    /* Two issuers may give the same subject to different people: one is asked for at least. */
+    anonymous = !believes(v, sub_iss);
     place->prefix = prefix != NULL;
     place->method = weir_alloc_text(method);
     place->path = weir_alloc_text(prefix != NULL ? prefix : path);
@@ -177,7 +198,7 @@ static weir_verdict_t verify(const weir_verifier_t *v, weir_str_t text, int64_t 
     reason = weir_token_check(&token, &v->rules, now, &place->expires);
     if (reason == WEIR_TOKEN_OK)
         reason = weir_token_verify(&token, &v->rules);
-    if (reason == WEIR_TOKEN_OK && !read_claims(token.claims, place))
+    if (reason == WEIR_TOKEN_OK && !read_claims(v, token.claims, place))
         reason = WEIR_TOKEN_BAD_CLAIMS;
     weir_token_release(&token);
     if (reason != WEIR_TOKEN_OK)

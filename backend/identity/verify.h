@@ -40,8 +40,12 @@ typedef enum {
 /* A constant: "accepted", "unknown_key" …, for metrics and logs. */
 const char *weir_verdict_name(weir_verdict_t verdict);
 
-/* Both texts are copied. There are no keys yet. */
-weir_verifier_t *weir_verifier_new(const char *issuer, const char *audience);
+/*
+ * callers: the issuers whose subjects and scopes are believed, with blanks between them; empty: all
+ * that the edge believes. A caller with a token of another one is anonymous. The texts are copied.
+ * There are no keys yet.
+ */
+weir_verifier_t *weir_verifier_new(const char *issuer, const char *audience, const char *callers);
 void weir_verifier_free(weir_verifier_t *verifier);
 
 /*

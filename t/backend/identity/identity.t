@@ -216,6 +216,27 @@ wait_for('an error' => sub { $stack->logged('api', qr/cannot be read again; the 
 is status($new), 200, 'a wrong file changes nothing';
 publish('next');
 
+# --- several issuers -------------------------------------------------------------------------------
+
+is $stack->stop_backend('api'), 0, 'a clean end, before another setting';
+$stack->{conf}{identity_callers} = 'https://login.example https://issuer.example';
+$edge->publish('main');
+start('api');
+my $carol;
+wait_for('the sessions' => sub {
+    $carol = call('POST', '/signup', {}, { email => 'carol@example.com', displayName => 'C' });
+    $carol->{status} == 201;
+});
+sub asks {
+    my ($issuer, @scopes) = @_;
+    my %claims = (sub => $carol->{json}{id}, sub_iss => $issuer, scope => "@scopes");
+    return call('GET', "/users/$carol->{json}{id}", \%claims)->{status};
+}
+is asks('https://issuer.example', 'shop:users'), 200, 'an issuer of identity_callers';
+for my $other ('https://partner.example', 'https://issuer.example/', 'issuer.example', '') {
+    is asks($other, 'shop:users', 'shop:admin'), 401, "... '$other', with the same subject";
+}
+
 # --- logs, start --------------------------------------------------------------------------------
 
 is $stack->stop_backend('api'), 0, 'a clean end';

@@ -37,7 +37,7 @@ static void begin(void)
     size_t len = weir_signer_jwks(&list, 1, set, sizeof(set));
     bool good;
 
-    verifier = weir_verifier_new("weir", "shop");
+    verifier = weir_verifier_new("weir", "shop", "");
     good = weir_verifier_keys(verifier, (weir_str_t){set, len}, why);
     assert(wrong == NULL && good);
 }

@@ -36,7 +36,7 @@ static int set_up(void **state)
     (void)state;
     assert_null(weir_signer_read(&signer, WEIR_STR(KEY)));
     len = weir_signer_jwks(&list, 1, set, sizeof(set));
-    verifier = weir_verifier_new("weir", "shop");
+    verifier = weir_verifier_new("weir", "shop", "");
     assert_true(weir_verifier_keys(verifier, (weir_str_t){set, len}, why));
 
     return 0;
@@ -115,6 +115,36 @@ static void nobody_has_no_scope(void **state)
     assert_string_equal(identity->subject, WEIR_IDENTITY_ANONYMOUS);
     assert_string_equal(identity->scopes, "");
     weir_identity_drop(identity);
+}
+
+/* Of two issuers, each could name the users of the other one. */
+static void callers_of_other_issuers_are_nobody(void **state)
+{
+    static const struct {
+        const char *callers;
+        bool known; /* of the issuer "i" */
+    } cases[] = {{"", true},    {" ", true},    {"i", true}, {"x\ti  ii", true},
+                 {"ii", false}, {"x y", false}, {"I", false}};
+    const weir_signer_t *list = &signer;
+    char set[WEIR_SIGN_JWK_MAX + 32], why[WEIR_JWKS_WHY_MAX];
+    size_t len = weir_signer_jwks(&list, 1, set, sizeof(set));
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        weir_verifier_t *v = weir_verifier_new("weir", "shop", cases[i].callers);
+        weir_identity_t *identity;
+
+        assert_true(weir_verifier_keys(v, (weir_str_t){set, len}, why));
+        assert_int_equal(weir_verifier_check(v, token_of(ALICE ",\"path\":\"/x\""), "GET",
+                                             WEIR_STR("/x"), NOW, &identity),
+                         WEIR_VERDICT_ACCEPTED);
+        assert_int_equal(identity->anonymous, !cases[i].known);
+        assert_string_equal(identity->subject, cases[i].known ? "alice" : WEIR_IDENTITY_ANONYMOUS);
+        assert_string_equal(identity->issuer, cases[i].known ? "i" : "");
+        assert_int_equal(weir_identity_has(identity, "a"), cases[i].known);
+        weir_identity_drop(identity);
+        weir_verifier_free(v);
+    }
 }
 
 static void a_token_is_for_its_request(void **state)
@@ -204,7 +234,7 @@ static void more_tokens_than_places(void **state)
 
 static void nothing_is_believed_without_keys(void **state)
 {
-    weir_verifier_t *empty = weir_verifier_new("weir", "shop");
+    weir_verifier_t *empty = weir_verifier_new("weir", "shop", "");
     weir_identity_t *identity;
 
     (void)state;
@@ -219,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(who_calls_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nobody_has_no_scope, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(callers_of_other_issuers_are_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_token_is_for_its_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_kept_token_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_keys_forget_what_was_kept, set_up, tear_down),
