@@ -47,6 +47,7 @@ struct weir_tls {
     weir_tls_stamps_t read;  /* of the files in use */
     weir_tls_stamps_t tried; /* of those that could not be read, if failing */
     bool failing, logged;    /* the files are not those in use; the fault was logged */
+    time_t again;            /* when those tried become valid; 0: they are wrong for good */
 
     watched_t own, ca;
     weir_series_t *loaded, *not_loaded; /* counters */
@@ -174,15 +175,23 @@ static void watch(const weir_tls_t *tls, watched_t *watched, const weir_tls_vali
 
 /* --- changed files ---------------------------------------------------------------------------- */
 
-/* Expired files do not replace those that are valid. */
-static bool would_expire(const weir_tls_t *tls, const weir_tls_validity_t *own, char *why,
-                         size_t size)
+static bool is_valid(const weir_tls_validity_t *own, time_t now)
+{
+    return own->begin <= now && now < own->end;
+}
+
+/* Expired files do not replace those that are valid, nor do those that are not valid yet. */
+static bool would_be_invalid(weir_tls_t *tls, const weir_tls_validity_t *own, char *why,
+                             size_t size)
 {
     time_t now = time(NULL);
 
-    if (own->end == 0 || own->end > now || tls->own.validity.end <= now)
+    if (own->end == 0 || is_valid(own, now) || !is_valid(&tls->own.validity, now))
         return false;
-    snprintf(why, size, "%s: the certificate has expired", tls->settings.certificate);
+    if (own->begin > now)
+        tls->again = own->begin;
+    snprintf(why, size, "%s: the certificate %s", tls->settings.certificate,
+             own->begin > now ? "is not valid yet" : "has expired");
 
     return true;
 }
@@ -198,8 +207,9 @@ static weir_tls_fault_t read_files(weir_tls_t *tls, char *why, size_t size)
     /* A file that is written after this look differs at the next one. */
     weir_tls_files_look(&tls->settings, &stamps);
     SSL_CTX_set_app_data(ctx, tls);
+    tls->again = 0;
     fault = weir_tls_files_read(&tls->settings, ctx, &own, &ca, why, size);
-    if (fault == WEIR_TLS_NO_FAULT && tls->ctx != NULL && would_expire(tls, &own, why, size))
+    if (fault == WEIR_TLS_NO_FAULT && tls->ctx != NULL && would_be_invalid(tls, &own, why, size))
         fault = WEIR_TLS_CERTIFICATE;
     if (fault != WEIR_TLS_NO_FAULT) {
         tls->tried = stamps;
@@ -228,7 +238,7 @@ static void read_changed(weir_tls_t *tls)
         return;
     }
     same = tls->failing && !weir_tls_files_differ(&now, &tls->tried);
-    if (same && tls->logged)
+    if (same && tls->logged && (tls->again == 0 || time(NULL) < tls->again))
         return;
     if (read_files(tls, why, sizeof(why)) == WEIR_TLS_NO_FAULT) {
         tls->generation++;

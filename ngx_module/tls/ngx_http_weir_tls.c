@@ -26,6 +26,9 @@
 /* A fault of changed files is logged when none is younger than this, s. */
 #define NGX_HTTP_WEIR_TLS_SETTLED  2
 
+/* Of a changed file, bytes. */
+#define NGX_HTTP_WEIR_TLS_FILE_MAX  4194304
+
 /* certificate, key, trusted */
 #define NGX_HTTP_WEIR_TLS_FILES  3
 
@@ -47,6 +50,8 @@ struct ngx_http_weir_tls_s {
                  used[NGX_HTTP_WEIR_TLS_FILES];   /* of the files in use */
     ngx_http_weir_tls_stamp_t
                  refused[NGX_HTTP_WEIR_TLS_FILES]; /* of those logged last */
+    time_t       again;             /* s; when those refused become valid;
+                                       0: they are wrong for good */
     time_t       looked;            /* s; when the files were looked at */
 
     ngx_str_t    name;              /* expected in the certificate;
@@ -67,7 +72,12 @@ static void ngx_http_weir_tls_look(ngx_http_weir_tls_t *tls,
     ngx_http_weir_tls_stamp_t *stamps);
 static void ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log);
 static ngx_str_t *ngx_http_weir_tls_load(ngx_http_weir_tls_t *tls,
-    ngx_ssl_t *ssl);
+    ngx_ssl_t *ssl, const char **reason);
+static const char *ngx_http_weir_tls_unreadable(ngx_http_weir_tls_t *tls,
+    ngx_str_t **file);
+static const char *ngx_http_weir_tls_invalid(ngx_http_weir_tls_t *tls,
+    SSL_CTX *ctx);
+static ngx_int_t ngx_http_weir_tls_left(const ASN1_TIME *end);
 static int ngx_http_weir_tls_no_passphrase(char *out, int size, int writing,
     void *arg);
 static ngx_int_t ngx_http_weir_tls_expect(ngx_http_weir_tls_t *tls,
@@ -302,7 +312,8 @@ ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log)
     ngx_http_weir_tls_look(tls, now);
 
     if (ngx_memcmp(now, tls->used, sizeof(now)) == 0
-        || ngx_memcmp(now, tls->refused, sizeof(now)) == 0)
+        || (ngx_memcmp(now, tls->refused, sizeof(now)) == 0
+            && (tls->again == 0 || ngx_time() < tls->again)))
     {
         return;
     }
@@ -316,7 +327,7 @@ ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log)
         return;
     }
 
-    wrong = ngx_http_weir_tls_load(tls, &ssl);
+    wrong = ngx_http_weir_tls_load(tls, &ssl, &reason);
 
     if (wrong == NULL) {
         ngx_ssl_cleanup_ctx(&tls->ssl);
@@ -343,7 +354,9 @@ ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log)
 
     ngx_memcpy(tls->refused, now, sizeof(now));
 
-    reason = ERR_reason_error_string(ERR_peek_error());
+    if (reason == NULL) {
+        reason = ERR_reason_error_string(ERR_peek_error());
+    }
 
     ngx_log_error(NGX_LOG_ERR, log, 0,
                   "weir: changed certificates for \"%V\" cannot be used, the"
@@ -354,11 +367,24 @@ ngx_http_weir_tls_renew(ngx_http_weir_tls_t *tls, ngx_log_t *log)
 }
 
 
-/* Loads the files in a worker; NULL, or the name of the one that is wrong. */
+/*
+ * Loads the files in a worker; NULL, or the name of the one that is wrong, with
+ * the reason, or NULL if OpenSSL has it.
+ */
 
 static ngx_str_t *
-ngx_http_weir_tls_load(ngx_http_weir_tls_t *tls, ngx_ssl_t *ssl)
+ngx_http_weir_tls_load(ngx_http_weir_tls_t *tls, ngx_ssl_t *ssl,
+    const char **reason)
 {
+    ngx_str_t  *file;
+
+    tls->again = 0;
+    *reason = ngx_http_weir_tls_unreadable(tls, &file);
+
+    if (*reason) {
+        return file;
+    }
+
     ngx_http_weir_tls_prepare(ssl);
 
     SSL_CTX_set_default_passwd_cb(ssl->ctx, ngx_http_weir_tls_no_passphrase);
@@ -378,6 +404,12 @@ ngx_http_weir_tls_load(ngx_http_weir_tls_t *tls, ngx_ssl_t *ssl)
         {
             return &tls->key;
         }
+
+        *reason = ngx_http_weir_tls_invalid(tls, ssl->ctx);
+
+        if (*reason) {
+            return &tls->certificate;
+        }
     }
 
     if (tls->trusted.len == 0) {
@@ -390,6 +422,91 @@ ngx_http_weir_tls_load(ngx_http_weir_tls_t *tls, ngx_ssl_t *ssl)
     return SSL_CTX_load_verify_locations(ssl->ctx, (char *) tls->trusted.data,
                                          NULL)
            == 1 ? NULL : &tls->trusted;
+}
+
+
+/* What is no regular file could make the worker wait; NULL if none is. */
+
+static const char *
+ngx_http_weir_tls_unreadable(ngx_http_weir_tls_t *tls, ngx_str_t **file)
+{
+    ngx_str_t   *files[NGX_HTTP_WEIR_TLS_FILES] =
+                     { &tls->certificate, &tls->key, &tls->trusted };
+    ngx_uint_t   i;
+    struct stat  st;
+
+    for (i = 0; i < NGX_HTTP_WEIR_TLS_FILES; i++) {
+
+        if (files[i]->len == 0) {
+            continue;
+        }
+
+        *file = files[i];
+
+        if (stat((char *) files[i]->data, &st) != 0) {
+            return "it cannot be found";
+        }
+
+        if (!S_ISREG(st.st_mode)) {
+            return "it is no regular file";
+        }
+
+        if (st.st_size > NGX_HTTP_WEIR_TLS_FILE_MAX) {
+            return "it has more than 4 MB";
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * A certificate that has expired, or is not valid yet, does not replace one that
+ * is valid; NULL if this one may be used.
+ */
+
+static const char *
+ngx_http_weir_tls_invalid(ngx_http_weir_tls_t *tls, SSL_CTX *ctx)
+{
+    X509       *x, *used;
+    ngx_int_t   early;
+
+    x = SSL_CTX_get0_certificate(ctx);
+    used = SSL_CTX_get0_certificate(tls->ssl.ctx);
+
+    if (used == NULL
+        || ngx_http_weir_tls_left(X509_get0_notBefore(used)) > 0
+        || ngx_http_weir_tls_left(X509_get0_notAfter(used)) <= 0)
+    {
+        return NULL;
+    }
+
+    early = ngx_http_weir_tls_left(X509_get0_notBefore(x));
+
+    if (early > 0) {
+        tls->again = ngx_time() + early;
+        return "the certificate is not valid yet";
+    }
+
+    return ngx_http_weir_tls_left(X509_get0_notAfter(x)) > 0
+           ? NULL : "the certificate has expired";
+}
+
+
+/* Seconds until that time, or 0; a malformed one is in the past. */
+
+static ngx_int_t
+ngx_http_weir_tls_left(const ASN1_TIME *end)
+{
+    int  days, seconds;
+
+    if (ASN1_TIME_diff(&days, &seconds, NULL, end) != 1
+        || days < 0 || seconds < 0)
+    {
+        return 0;
+    }
+
+    return (ngx_int_t) days * 86400 + seconds;
 }
 
 

@@ -216,7 +216,7 @@ wait_for('an error' => sub { $stack->logged('api', qr/cannot be read again; the 
 is status($new), 200, 'a wrong file changes nothing';
 publish('next');
 
-# --- several issuers -------------------------------------------------------------------------------
+# --- several issuers -----------------------------------------------------------------------------
 
 is $stack->stop_backend('api'), 0, 'a clean end, before another setting';
 $stack->{conf}{identity_callers} = 'https://login.example https://issuer.example';

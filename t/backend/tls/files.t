@@ -23,6 +23,7 @@ $pki->issue('second', ip => ['127.0.0.1'], days => 3);
 $pki->issue('third', ip => ['127.0.0.1'], ca => 'next', days => 60);
 $pki->issue('soon', ip => ['127.0.0.1'], ago => 30, days => 3);
 $pki->issue('expired', ip => ['127.0.0.1'], ago => 30, days => -1);
+$pki->issue('early', ip => ['127.0.0.1'], ago => -1);
 $pki->issue('edge', uri => ['spiffe://weir.test/edge']);
 $pki->issue('edge-next', uri => ['spiffe://weir.test/edge'], ca => 'next');
 
@@ -160,6 +161,14 @@ subtest 'files that do not fit' => sub {
     $pki->put('s.crt' => \'expired.crt', 's.key' => \'expired.key');
     wait_for('an expired one' => sub { reloads('failed') == $failed + 4 });
     is status('edge'), 200, 'it does not replace a valid one';
+    $pki->put('s.crt' => \'early.crt', 's.key' => \'early.key');
+    wait_for('one that is not valid yet' => sub { reloads('failed') == $failed + 5 });
+    is status('edge'), 200, '... neither';
+    like +($s->logged('api', $fault))[-1]{error}, qr{s\.crt: the certificate is not valid yet},
+        '... as the log says';
+    $pki->issue('seconds', ip => ['127.0.0.1'], ago => -3 / 86400);
+    change('s.crt' => \'seconds.crt', 's.key' => \'seconds.key');
+    is status('edge'), 200, 'it is taken when it is';
     change('s.crt' => \'first.crt', 's.key' => \'first.key');
     is status('edge'), 200, 'a pair that fits is used again';
 };

@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::Bin/../../lib";
 use HTTP::Tiny;
 use IO::Socket::INET;
+use POSIX ();
 use Test::More;
 use Weir::Edge::Nginx 'start_nginx';
 use Weir::Processes;
@@ -27,6 +28,30 @@ for my $who ('server', 'client') {
     openssl("req -newkey rsa:2048 -nodes -subj /CN=$who -keyout $dir/$who.key -out $dir/$who.csr");
     openssl("x509 -req -days 2 -in $dir/$who.csr -CA $dir/authority.crt"
         . " -CAkey $dir/authority.key -CAcreateserial -extfile $dir/names -out $dir/$who.crt");
+}
+
+# The client's, at other times.
+spit("$dir/index.txt", '');
+spit("$dir/serial", "1000\n");
+spit("$dir/ca.conf", <<"CONF");
+[ca]
+default_ca = here
+[here]
+database = $dir/index.txt
+serial = $dir/serial
+new_certs_dir = $dir
+default_md = sha256
+policy = any
+unique_subject = no
+[any]
+commonName = supplied
+CONF
+sub at { return POSIX::strftime('%Y%m%d%H%M%SZ', gmtime(time + $_[0] * 86400)) }
+for (['expired', -9, -1], ['early', 1, 9]) {
+    my ($name, $from, $to) = @$_;
+    openssl("ca -batch -notext -config $dir/ca.conf -in $dir/client.csr -cert $dir/authority.crt"
+        . " -keyfile $dir/authority.key -startdate " . at($from) . ' -enddate ' . at($to)
+        . " -out $dir/$name.crt");
 }
 
 system("cp $dir/client.crt $dir/ours.crt && cp $dir/client.key $dir/ours.key"
@@ -176,6 +201,28 @@ until_true('the next one is, too', sub { ask('changing', 'PING'); count($in_use)
 unlike ask('changing', 'PING'), qr/PONG/, 'with an authority that did not sign the server';
 put('theirs.crt' => 'authority.crt');
 until_true('what fits is used again', sub { ask('changing', 'PING') eq "+PONG\n" });
+
+# What could make the worker wait, and certificates that are worse than the one in use.
+sub refused {
+    my ($file, $reason) = @_;
+    lose_connection();
+    until_true("$reason: the old file is in use", sub { ask('changing', 'PING') eq "+PONG\n" });
+    is count(qr/cannot be used, the old ones stay in use: "\S*\Q$file\E": $reason$/), 1, $reason;
+}
+unlink "$dir/ours.crt";
+POSIX::mkfifo("$dir/ours.crt", 0644) or die "mkfifo: $!";
+until_true('it is not that new', sub { time - (stat "$dir/ours.crt")[10] >= 3 });
+refused('ours.crt', 'it is no regular file');
+put('ours.crt' => 'expired.crt', 'ours.key' => 'client.key');
+refused('ours.crt', 'the certificate has expired');
+put('ours.crt' => 'early.crt');
+refused('ours.crt', 'the certificate is not valid yet');
+put('ours.crt' => 'client.crt');
+lose_connection();
+my $before = count($in_use);
+until_true('a good one is used', sub {
+    ask('changing', 'PING') eq "+PONG\n" && count($in_use) > $before;
+});
 
 # --- it dies and comes back ---
 
