@@ -43,7 +43,7 @@ static char *ngx_http_weir_identity_conf_name(ngx_conf_t *cf, ngx_str_t *value,
     char *parameter);
 static char *ngx_http_weir_identity_conf_header(ngx_conf_t *cf,
     ngx_http_weir_identity_loc_conf_t *ilcf, ngx_str_t *name);
-static ngx_int_t ngx_http_weir_identity_conf_spellings(ngx_conf_t *cf,
+static ngx_int_t ngx_http_weir_identity_conf_leave_out(ngx_conf_t *cf,
     ngx_str_t *name);
 static char *ngx_http_weir_identity_conf_invalid(ngx_conf_t *cf,
     char *parameter, ngx_str_t *value, char *allowed);
@@ -343,24 +343,18 @@ static char *
 ngx_http_weir_identity_conf_header(ngx_conf_t *cf,
     ngx_http_weir_identity_loc_conf_t *ilcf, ngx_str_t *name)
 {
-    ngx_uint_t                     i, dashes;
+    ngx_uint_t                     i;
     ngx_http_weir_forward_name_t  *header;
-
-    dashes = 0;
 
     for (i = 0; i < name->len; i++) {
         if (!weir_is_tchar((char) name->data[i]) || name->data[i] == '$') {
             break;
         }
-
-        dashes += (name->data[i] == '-' || name->data[i] == '_');
     }
 
-    if (i < name->len || name->len > 63
-        || dashes > NGX_HTTP_WEIR_IDENTITY_DASHES)
-    {
+    if (i < name->len || name->len > 63) {
         return ngx_http_weir_identity_conf_invalid(cf, "header", name,
-                  "the name of a header field, with at most 4 \"-\" or \"_\"");
+                  "the name of a header field, with at most 63 bytes");
     }
 
     header = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_forward_name_t));
@@ -378,62 +372,38 @@ ngx_http_weir_identity_conf_header(ngx_conf_t *cf,
 
     ilcf->name = header;
 
-    return ngx_http_weir_identity_conf_spellings(cf, name) == NGX_OK
+    return ngx_http_weir_identity_conf_leave_out(cf, name) == NGX_OK
            ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
-/*
- * Names that FastCGI, uwsgi and SCGI, and many programs behind them, make the
- * same one: "-" is "_" there.
- */
+/* What clients may not send. */
 
 static ngx_int_t
-ngx_http_weir_identity_conf_spellings(ngx_conf_t *cf, ngx_str_t *name)
+ngx_http_weir_identity_conf_leave_out(ngx_conf_t *cf, ngx_str_t *name)
 {
-    u_char                              *p;
-    ngx_str_t                           *spelling;
-    ngx_uint_t                           i, n, bit, dashes;
+    ngx_str_t                           *other;
+    ngx_uint_t                           i;
     ngx_http_weir_identity_main_conf_t  *imcf;
 
     imcf = ngx_http_conf_get_module_main_conf(cf,
                                               ngx_http_weir_identity_module);
-    spelling = imcf->names.elts;
+    other = imcf->names.elts;
 
     for (i = 0; i < imcf->names.nelts; i++) {
-        if (spelling[i].len == name->len
-            && ngx_strncasecmp(spelling[i].data, name->data, name->len) == 0)
+        if (other[i].len == name->len
+            && ngx_strncasecmp(other[i].data, name->data, name->len) == 0)
         {
             return NGX_OK;
         }
     }
 
-    dashes = 0;
-
-    for (i = 0; i < name->len; i++) {
-        dashes += (name->data[i] == '-' || name->data[i] == '_');
+    other = ngx_array_push(&imcf->names);
+    if (other == NULL) {
+        return NGX_ERROR;
     }
 
-    for (n = 0; n < (ngx_uint_t) 1 << dashes; n++) {
-        p = ngx_pnalloc(cf->pool, name->len);
-        spelling = ngx_array_push(&imcf->names);
-
-        if (p == NULL || spelling == NULL) {
-            return NGX_ERROR;
-        }
-
-        spelling->data = p;
-        spelling->len = name->len;
-        bit = 0;
-
-        for (i = 0; i < name->len; i++) {
-            p[i] = name->data[i];
-
-            if (p[i] == '-' || p[i] == '_') {
-                p[i] = (n >> bit++ & 1) ? '_' : '-';
-            }
-        }
-    }
+    *other = *name;
 
     return NGX_OK;
 }

@@ -19,7 +19,6 @@
 #define NGX_HTTP_WEIR_IDENTITY_TYPE       "weir-identity+jwt"
 #define NGX_HTTP_WEIR_IDENTITY_ANONYMOUS  "anonymous"
 #define NGX_HTTP_WEIR_IDENTITY_KEYS_AGE   60    /* s: Cache-Control of the keys */
-#define NGX_HTTP_WEIR_IDENTITY_DASHES     4     /* "-" in the header's name */
 
 
 extern ngx_module_t  ngx_http_weir_identity_module;

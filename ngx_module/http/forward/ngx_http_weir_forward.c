@@ -38,6 +38,9 @@ static ngx_int_t ngx_http_weir_forward_copy_rest(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx, ngx_list_t *client);
 static ngx_uint_t ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx,
     ngx_str_t *name);
+static ngx_uint_t ngx_http_weir_forward_is_same(ngx_str_t *one,
+    ngx_str_t *other);
+static u_char ngx_http_weir_forward_fold(u_char c);
 static void ngx_http_weir_forward_forget_variables(ngx_http_request_t *r,
     ngx_http_weir_ctx_t *ctx);
 
@@ -423,8 +426,6 @@ ngx_http_weir_forward_copy_rest(ngx_http_request_t *r,
 }
 
 
-/* Compares names without regard to case, letters at their beginning first. */
-
 static ngx_uint_t
 ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, ngx_str_t *name)
 {
@@ -434,18 +435,46 @@ ngx_http_weir_forward_leaves_out(ngx_http_weir_ctx_t *ctx, ngx_str_t *name)
     for (forward = ctx->forward; forward; forward = forward->next) {
 
         for (n = 0; n < forward->n; n++) {
-            if (forward->names[n].len == name->len
-                && ((forward->names[n].data[0] ^ name->data[0]) | 0x20) == 0x20
-                && ngx_strncasecmp(forward->names[n].data, name->data,
-                                   name->len)
-                   == 0)
-            {
+            if (ngx_http_weir_forward_is_same(&forward->names[n], name)) {
                 return 1;
             }
         }
     }
 
     return 0;
+}
+
+
+/*
+ * Names that are one for FastCGI, uwsgi and SCGI, or for programs behind them:
+ * "-" is "_" there, and "." is, too, in PHP.
+ */
+
+static ngx_uint_t
+ngx_http_weir_forward_is_same(ngx_str_t *one, ngx_str_t *other)
+{
+    size_t  i;
+
+    if (one->len != other->len) {
+        return 0;
+    }
+
+    for (i = 0; i < one->len; i++) {
+        if (ngx_http_weir_forward_fold(one->data[i])
+            != ngx_http_weir_forward_fold(other->data[i]))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static u_char
+ngx_http_weir_forward_fold(u_char c)
+{
+    return (c == '_' || c == '.') ? '-' : ngx_tolower(c);
 }
 
 

@@ -31,7 +31,8 @@ typedef struct {
 
 /* A change of the header, in the request's pool; filled by the caller. */
 struct ngx_http_weir_forward_s {
-    /* the client's lines of these names are left out; n may be 0 */
+    /* the client's lines of these names are left out, also with "_" or "." in
+       the place of "-"; n may be 0 */
     ngx_str_t                *names;
     ngx_uint_t                n;
 

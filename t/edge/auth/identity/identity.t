@@ -32,7 +32,7 @@ my @alg = ('ES256', 'EdDSA');
 my $fails = 0;
 start_upstream(sub {
     my ($path, $request) = @_;
-    my @lines = $request =~ /^(Weir[-_]Identity: .*?)\r$/gmi;
+    my @lines = $request =~ /^(Weir[-_.]Identity: .*?)\r$/gmi;
     my ($method, $uri) = $request =~ /\A(\S+) (\S+)/;
     return answer('503 Service Unavailable', [], '') if $fails-- > 0;
     return answer('200 OK', ['Cache-Control: max-age=1'], join "\n", "$method $uri", @lines);
@@ -44,6 +44,7 @@ sign_with('key=ec.pem next_key=next.pem old_key=old.pub');
 
 start_edge(<<"HTTP", <<"SERVER");
     underscores_in_headers on;
+    ignore_invalid_headers off;
     weir_jwt_issuer main { issuer https://issuer.example; audience api; jwks main.jwks; }
     include $dir/keys.conf;
     weir_cache_zone api 1m;
@@ -158,7 +159,8 @@ is length one(get('/ec/', bearer($big)))->{scope}, 2600, 'a large token, which i
 
 # --- what clients send ---
 
-my @forged = ('Weir-Identity' => 'forged', 'weir_identity' => 'forged', 'X-Who_Is' => 'forged');
+my @forged = ('Weir-Identity' => 'forged', 'weir_identity' => 'forged', 'X-Who_Is' => 'forged',
+    'WEIR.Identity' => 'forged', 'x.Who.Is' => 'forged');
 is one(get('/ec/', { @forged }))->{sub}, 'anonymous', "the client's own lines do not pass";
 is get('/off/', { @forged })->{content}, 'GET /off/', '... also where it is off';
 is one(get('/named/', { @forged }))->{sub}, 'anonymous', 'a header of another name';
