@@ -7,7 +7,7 @@
  *     request is still in the location that this path led to;
  *   - or else the present path (after rewrite, of a subrequest), escaped again;
  *   - with a path of its own, that, and the present path without the part that
- *     the location's name matches.
+ *     the location's name matches; which is in the query if that has one.
  *
  * With variables in its path nothing is known before it has evaluated them, and
  * path= is needed.  grpc_pass has no path of its own.
@@ -95,9 +95,17 @@ static ngx_int_t
 ngx_http_weir_identity_path_made(ngx_http_request_t *r,
     ngx_http_weir_identity_loc_conf_t *ilcf, weir_str_t *path)
 {
-    u_char     *p, *from;
+    u_char     *p, *from, *query;
     size_t      len, skip;
     uintptr_t   escape;
+
+    query = ngx_strlchr(ilcf->uri.data, ilcf->uri.data + ilcf->uri.len, '?');
+
+    if (query) {
+        path->data = (char *) ilcf->uri.data;
+        path->len = query - ilcf->uri.data;
+        return NGX_OK;
+    }
 
     skip = (r->valid_location && ilcf->uri.len) ? ilcf->location.len : 0;
     skip = ngx_min(skip, r->uri.len);

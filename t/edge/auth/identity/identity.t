@@ -62,6 +62,11 @@ HTTP
         proxy_pass http://UPSTREAM;
     }
     location /from/ { proxy_pass http://UPSTREAM/to/; }
+    location /query/ { proxy_pass http://UPSTREAM/to?path=; }
+    location /query/below/ {
+        weir_identity key=ec.pem audience=shop issuer=edge-1 bind=location;
+        proxy_pass http://UPSTREAM/to?path=;
+    }
     location /rewritten/ { rewrite ^/rewritten/(.*) "/a b/\$1" break; proxy_pass http://UPSTREAM; }
     location /given/ {
         weir_identity key=ec.pem audience=shop issuer=edge-1 path=/x\$uri;
@@ -168,6 +173,10 @@ is one(get('/named/', { @forged }))->{sub}, 'anonymous', 'a header of another na
 # --- paths ---
 
 is one(get('/from/x%2Fy'))->{path}, '/to/x/y', 'proxy_pass with a path';
+my ($asked, $with_query) = sent(get('/query/x?y'));
+is $asked, 'GET /to?path=x?y', 'proxy_pass with a query';
+is +(verified($with_query))[0]{path}, '/to', '... is no part of the path';
+is one(get('/query/below/x'))->{path}, '/to', '... nor with bind=location';
 for my $path ('/from/x', '/from/a%20b', '/rewritten/c', '/given/d', '/if/e', '/if/e?x=1',
     '/ec//f/../g') {
     my ($asked, $token) = sent(get($path));
