@@ -63,7 +63,8 @@ ngx_http_weir_jwt_revocation_was_read(ngx_http_weir_jwt_follower_t *f)
     trimmed = 0;
 
     if (value->type == NGX_HTTP_WEIR_REDIS_STRING) {
-        trimmed = ngx_atoof(value->str.data, value->str.len);
+        /* what is no number counts as one that is lost */
+        trimmed = ngx_max(ngx_atoof(value->str.data, value->str.len), 0);
 
     } else if (value->type != NGX_HTTP_WEIR_REDIS_NIL) {
         return ngx_http_weir_jwt_revocation_complain(f, "GET "

@@ -190,6 +190,17 @@ redis('XADD', 'weir:revoked', '1-1', 'iss', $issuer, 'jti', 'again', 'exp', time
 becomes(fresh(jti => 'again'), 401, 'the stream began again with lower IDs');
 is statuses($good), 200, '... nothing else is revoked';
 
+# --- a count of trimmed entries that is no number ---
+
+for my $count ('-5', 'many', '') {
+    redis('SET', 'weir:revoked:trimmed', $count);
+    redis('DEL', 'weir:revoked');
+    revoke(jti => "count $count");
+    becomes(fresh(jti => "count $count"), 401, "a count of '$count'");
+    is statuses($good), 200, '... nothing else is revoked';
+}
+redis('DEL', 'weir:revoked:trimmed');
+
 # --- entries that were trimmed before they were read ---
 
 # The follower does not see the stream between the two commands.
