@@ -102,10 +102,15 @@ static time_t seconds_of(const ASN1_TIME *at)
     return ASN1_TIME_to_tm(at, &tm) == 1 ? timegm(&tm) : 0;
 }
 
+time_t weir_tls_files_end(const X509 *certificate)
+{
+    return seconds_of(X509_get0_notAfter(certificate));
+}
+
 /* The certificate becomes the result if it ends before those before it. */
 static void take_validity(weir_tls_validity_t *validity, const X509 *certificate)
 {
-    time_t end = seconds_of(X509_get0_notAfter(certificate));
+    time_t end = weir_tls_files_end(certificate);
 
     if (validity->end != 0 && validity->end <= end)
         return;

@@ -28,6 +28,9 @@ typedef struct {
     time_t begin, end;
 } weir_tls_validity_t;
 
+/* The end of a certificate, in seconds since 1970; 0 if it is malformed. */
+time_t weir_tls_files_end(const X509 *certificate);
+
 /* Looks at the files. */
 void weir_tls_files_look(const weir_tls_settings_t *settings, weir_tls_stamps_t *stamps);
 /* True if a file is not what it was. */

@@ -439,6 +439,21 @@ weir_tls_step_t weir_tls_handshake(weir_tls_t *tls, SSL *ssl)
     }
 }
 
+time_t weir_tls_client_ends(const SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    time_t first = 0;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        time_t end = weir_tls_files_end(sk_X509_value(chain, i));
+
+        if (i == 0 || end < first)
+            first = end;
+    }
+
+    return first;
+}
+
 void weir_tls_ended(weir_tls_t *tls, weir_tls_end_t why)
 {
     int result = why == WEIR_TLS_TIMED_OUT ? TIMED_OUT : CROWDED;

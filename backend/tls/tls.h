@@ -78,6 +78,9 @@ typedef enum {
 /* Goes on with the handshake of a listener's connection, as far as it goes without waiting. */
 weir_tls_step_t weir_tls_handshake(weir_tls_t *tls, SSL *ssl);
 
+/* Behind the handshake: when the first certificate of the client's chain ends, s since 1970. */
+time_t weir_tls_client_ends(const SSL *ssl);
+
 /* Why a listener has ended a handshake itself. */
 typedef enum { WEIR_TLS_TIMED_OUT, WEIR_TLS_CROWDED } weir_tls_end_t;
 /* Counts it. A refused or ended handshake is logged at most once a minute and listener. */

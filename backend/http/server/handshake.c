@@ -39,6 +39,7 @@ static void step(connection_t *c)
             weir_connection_close(c);
         break;
     case WEIR_TLS_DONE:
+        c->ends = weir_tls_client_ends(c->ssl);
         weir_connection_enter(c, CONNECTION_IDLE, WEIR_HTTP_IDLE_LIMIT_S);
         weir_connection_hold(c);
         c->may_have_more = true; /* the first request may have come with the handshake's end */

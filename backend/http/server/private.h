@@ -81,6 +81,7 @@ struct connection {
     int fd;
     SSL *ssl;            /* channel.c; NULL: without TLS */
     unsigned generation; /* of the certificates, weir_tls_generation() */
+    time_t ends;         /* with TLS: of the client's certificate, s since 1970 */
     bool may_have_more;  /* the last reading has found bytes */
     bool broken; /* the TLS connection has failed or was ended: nothing more is sent by it */
     bool ready;  /* handshake.c: in the list of handshakes that can go on */

@@ -188,6 +188,16 @@ static const char *date(weir_http_t *http)
     return http->date;
 }
 
+/*
+ * True for a TLS connection that was made with earlier certificates of ours, or whose client's
+ * certificate has expired since: it ends, and a new handshake decides.
+ */
+static bool is_outdated(const connection_t *c)
+{
+    return c->ssl != NULL &&
+           (c->generation != weir_tls_generation(c->http->tls) || c->ends <= time(NULL));
+}
+
 /* Adds the fields of every answer, and those for its framing. */
 static void add_own_fields(weir_http_request_t *r, int status, const char *media_type, size_t len)
 {
@@ -204,8 +214,7 @@ static void add_own_fields(weir_http_request_t *r, int status, const char *media
     }
     if (!r->has_cache_control)
         add_field(r, "Cache-Control", "no-store");
-    /* A connection made with earlier certificates ends, so that the new ones are used. */
-    if (r->http->stopping || (c->ssl != NULL && c->generation != weir_tls_generation(r->http->tls)))
+    if (r->http->stopping || is_outdated(c))
         c->close = true;
     if (c->close)
         add_field(r, "Connection", "close");

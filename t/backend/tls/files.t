@@ -142,6 +142,18 @@ subtest 'another certificate' => sub {
     like tls_request($kept[1], '/health'), qr/Connection: close/, 'the other one is closed, too';
 };
 
+subtest 'a client whose certificate ends' => sub {
+    my $end = time + 8;
+    $pki->issue('brief', uri => ['spiffe://weir.test/edge'], days => 8 / 86400);
+    my $c = tls_connect($pki, 'brief', $s->{port});
+    like tls_request($c, '/health'), qr/200 OK(?!.*Connection: close)/s, 'is answered';
+    wait_for('its end' => sub { time > $end + 2 });
+    like tls_request($c, '/health'), qr/200 OK.*Connection: close/s,
+        'a kept connection ends at its next answer';
+    is sysread($c, my $more, 1), 0, 'in order';
+    is status('brief'), 0, 'and there is no new one';
+};
+
 subtest 'files that do not fit' => sub {
     my $failed = reloads('failed');
     $pki->put('s.crt' => \'first.crt');
