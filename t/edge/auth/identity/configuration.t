@@ -153,7 +153,10 @@ invalid value "A:" of "header=" in "weir_identity"; it must be the name of a hea
 
 === TEST 14: a header with a long name
 --- config
-location / { weir_identity key=KEYS/ec.pem audience=a header=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; }
+location / {
+    weir_identity key=KEYS/ec.pem audience=a
+        header=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;
+}
 --- must_die
 --- error_log
 invalid value "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" of "header="
