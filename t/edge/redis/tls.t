@@ -217,9 +217,9 @@ put('ours.crt' => 'expired.crt', 'ours.key' => 'client.key');
 refused('ours.crt', 'the certificate has expired');
 put('ours.crt' => 'early.crt');
 refused('ours.crt', 'the certificate is not valid yet');
+my $before = count($in_use);
 put('ours.crt' => 'client.crt');
 lose_connection();
-my $before = count($in_use);
 until_true('a good one is used', sub {
     ask('changing', 'PING') eq "+PONG\n" && count($in_use) > $before;
 });
