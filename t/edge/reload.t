@@ -15,6 +15,8 @@ my $root = "$Bin/../..";
 my ($module, @probes) = split ' ', $ENV{TEST_NGINX_LOAD_MODULES};
 my $port = free_port();
 my $log = "$dir/logs/error.log";
+spit("$dir/login.jwks", '{"keys":[{"kty":"OKP","crv":"Ed25519",'
+        . '"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}');
 my $http = HTTP::Tiny->new(timeout => 30, keep_alive => 0);
 mkdir "$dir/logs";
 
@@ -50,6 +52,9 @@ $temp
     weir_cache_zone answers 1m;
     weir_metrics_zone 1m;
     weir_exporter otlp http://127.0.0.1:9;
+    weir_redis main unix:$ENV{TEST_NGINX_REDIS_SOCK};
+    weir_jwt_issuer login { issuer i; audience a; jwks $dir/login.jwks; }
+    weir_jwt_revocation redis=main;
     server {
         listen 127.0.0.1:$port;
         location /cached/ { weir_cache answers; proxy_pass http://127.0.0.1:$port/fresh/; }
@@ -60,6 +65,7 @@ $temp
         }
         location /fails { return 500; }
         location /status { weir_status; }
+        location /tokens { weir_jwt login; return 204; }
         @{[$more ? 'location /probe { weir_cache answers; weir_cache_probe on; }' : '']}
     }
 }
@@ -134,7 +140,12 @@ $first = get('/cached/a');
 my @sources = glob "$root/ngx_module/*/*.c $root/ngx_module/*/*/*.c";
 my $zones = () = join('', map { slurp($_) } @sources)
     =~ /ngx_shared_memory_add\(cf, [^;]*size,/g;
-my @zones = qw(answers upstreams weir_exporter:protobuf weir_metrics:LAYOUT);
+# The zone of an issuer's keys has a hash of their place in its name.
+my $hash = `/usr/bin/python3 -c 'import hashlib
+d = hashlib.blake2b(b"$dir/login.jwks", digest_size=8, person=b"weir jwks").digest()
+print("%016x" % int.from_bytes(d, "little"), end="")'`;
+my @zones = (qw(answers upstreams weir_exporter:protobuf weir_metrics:LAYOUT weir_jwt:LAYOUT),
+    "weir_jwt_issuer:login:$hash", 'weir_jwt_revocation:LAYOUT:main');
 my $layout;
 is $zones, scalar @zones, 'every kind of zone is tried';
 for my $zone (@zones) {
