@@ -94,6 +94,18 @@ static int map_writable_code(void)
     return p == MAP_FAILED ? -1 : 0;
 }
 
+static int map_writable_code_of_a_file(void)
+{
+    FILE *file = tmpfile();
+    void *p;
+
+    if (file == NULL || fputc('x', file) == EOF || fflush(file) != 0)
+        return 0;
+    p = mmap(NULL, 1, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, fileno(file), 0);
+
+    return p == MAP_FAILED ? -1 : 0;
+}
+
 static int make_code_of_data(void)
 {
     void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -112,6 +124,7 @@ static void is_refused(void **state)
     assert_int_equal(confined(set_clock), EPERM);
     assert_int_equal(confined(become_root), EPERM);
     assert_int_equal(confined(map_writable_code), EPERM);
+    assert_int_equal(confined(map_writable_code_of_a_file), EPERM);
     assert_int_equal(confined(make_code_of_data), EPERM);
 }
 
