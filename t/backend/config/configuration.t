@@ -194,7 +194,7 @@ subtest 'no message shows a secret' => sub {
 subtest 'a file that is no configuration is refused with its line' => sub {
     refused('', qr/test\.conf: key "database" is missing/, 'nothing');
     refused("${DB}colour = red\n",
-        qr/test\.conf:2: key "colour" is unknown; the known keys are listen, /,
+        qr/test\.conf:2: key "colour" is unknown; the known keys are database, /,
         'an unknown key');
     refused("${DB}Listen = 127.0.0.1:80\n", qr/key "Listen" is unknown/, 'capitals');
     refused("${DB}\n\nhello\n", qr/test\.conf:4: "=" is missing after "hello"/,

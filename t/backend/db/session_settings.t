@@ -91,10 +91,11 @@ my $sign_up = sub {
     $users += 10;
     is "@status", '201 ' x 9 . '201', "$name: signups are answered";
     wait_for('their events', $handled);
+    wait_for('all effects' => sub {
+        $super->("SELECT count(*) FROM public.users WHERE status = 'ACTIVE'") == $users;
+    });
     is $count->('dead_letters'), 0, "$name: no dead letter";
     is $count->('retries'), 0, "$name: nor a retry";
-    is $super->("SELECT count(*) FROM public.users WHERE status = 'ACTIVE'"), $users,
-        "$name: all effects";
 };
 
 subtest 'settings of role and database change no result' => sub {
