@@ -71,7 +71,9 @@ $s->{conf} = { identity_audience => 'shop',
 $s->start_process('api', [$s->{binary}, '-c', $s->write_conf, 'api']);
 $s->wait_started('api' => sub { listens($s->{port}) });
 
-my $http = HTTP::Tiny->new(timeout => $Weir::Base::DEADLINE, max_redirect => 0);
+# Each request has a connection of its own: a reload of nginx closes idle ones.
+my $http =
+    HTTP::Tiny->new(timeout => $Weir::Base::DEADLINE, max_redirect => 0, keep_alive => 0);
 
 sub call {
     my ($method, $path, $token, $body) = @_;
