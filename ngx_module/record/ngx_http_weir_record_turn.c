@@ -22,7 +22,7 @@
 #include "record/ngx_http_weir_record_private.h"
 
 
-/* ms to wait at most; those who wait for events have an int for them. */
+/* ms; the event methods of nginx take the time to wait as an int. */
 #define NGX_HTTP_WEIR_RECORD_FOREVER  0x7fffffff
 
 
@@ -82,7 +82,7 @@ ngx_http_weir_record_turn(ngx_cycle_t *cycle, ngx_msec_t timer,
 }
 
 
-/* A request that is still there waits, and none runs. */
+/* A request that has not ended waits for an event, and no request runs. */
 
 static weir_apart ngx_int_t
 ngx_http_weir_record_turn_end(ngx_cycle_t *cycle, ngx_msec_t timer,
