@@ -4,8 +4,9 @@
  * Each try is a span of its own, whose id goes upstream.  nginx sends the
  * request again from the same buffers: so the id of another try is written over
  * the old one, wherever the old one is in the buffer of the header (traceparent,
- * b3, parameters of FastCGI).  gRPC and HTTP/2 compress the header, and the id is
- * not found there; all tries then send the first one.
+ * b3, parameters of FastCGI).  gRPC and HTTP/2 compress the header: there, the
+ * compressed value is looked for, and the new id is one that takes as many bits
+ * at each place.
  */
 
 #include <ngx_config.h>
@@ -13,6 +14,7 @@
 #include <ngx_http.h>
 
 #include "common/text/hex.h"
+#include "common/text/huffman.h"
 #include "common/trace/b3.h"
 #include "common/trace/ids.h"
 #include "http/ngx_http_weir.h"
@@ -28,7 +30,11 @@ static ngx_int_t ngx_http_weir_trace_inject_b3(ngx_http_request_t *r,
     ngx_http_weir_trace_call_t *call);
 static void ngx_http_weir_trace_inject_made(ngx_http_request_t *r, void *data);
 static ngx_uint_t ngx_http_weir_trace_inject_write(ngx_http_request_t *r,
-    uint8_t *old, uint8_t *id);
+    ngx_http_weir_trace_call_t *call, uint8_t *old, uint8_t *id);
+static ngx_uint_t ngx_http_weir_trace_inject_replace(ngx_buf_t *b, void *from,
+    void *to, size_t len);
+static ngx_uint_t ngx_http_weir_trace_inject_compressed(ngx_buf_t *b,
+    ngx_http_weir_trace_call_t *call, char *from, char *digits);
 
 
 /* Added lines. */
@@ -307,8 +313,8 @@ ngx_http_weir_trace_inject_again(ngx_http_request_t *r, void *data)
     weir_trace_ids_span(tries[n].id);
     tries[n].state = r->upstream_states->nelts - 1;
 
-    if (!ngx_http_weir_trace_inject_write(r, n ? tries[n - 1].id
-                                               : call->first.id,
+    if (!ngx_http_weir_trace_inject_write(r, call,
+                                          n ? tries[n - 1].id : call->first.id,
                                           tries[n].id))
     {
         call->more->nelts--;
@@ -316,15 +322,17 @@ ngx_http_weir_trace_inject_again(ngx_http_request_t *r, void *data)
 }
 
 
-/* True if the old id was found in the header's buffer, the first one. */
+/*
+ * True if the old id was found in the header's buffer, the first one.  Another id
+ * may have been chosen.
+ */
 
 static ngx_uint_t
-ngx_http_weir_trace_inject_write(ngx_http_request_t *r, uint8_t *old,
-    uint8_t *id)
+ngx_http_weir_trace_inject_write(ngx_http_request_t *r,
+    ngx_http_weir_trace_call_t *call, uint8_t *old, uint8_t *id)
 {
-    u_char      *p, *last;
     ngx_buf_t   *b;
-    ngx_uint_t   found;
+    ngx_uint_t   i;
     char         digits[2 * WEIR_SPAN_ID_LEN], from[2 * WEIR_SPAN_ID_LEN];
 
     if (r->upstream->request_bufs == NULL) {
@@ -340,19 +348,92 @@ ngx_http_weir_trace_inject_write(ngx_http_request_t *r, uint8_t *old,
     weir_hex(from, old, WEIR_SPAN_ID_LEN);
     weir_hex(digits, id, WEIR_SPAN_ID_LEN);
 
+    if (ngx_http_weir_trace_inject_replace(b, from, digits, sizeof(digits))) {
+        return 1;
+    }
+
+    weir_huffman_alike(digits, from, sizeof(digits));
+
+    if (!ngx_http_weir_trace_inject_compressed(b, call, from, digits)) {
+        return 0;
+    }
+
+    for (i = 0; i < WEIR_SPAN_ID_LEN; i++) {
+        id[i] = (uint8_t) (weir_unhex(digits[2 * i], 0) << 4
+                           | weir_unhex(digits[2 * i + 1], 0));
+    }
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_weir_trace_inject_replace(ngx_buf_t *b, void *from, void *to,
+    size_t len)
+{
+    u_char      *p;
+    ngx_uint_t   found;
+
     found = 0;
     p = b->start;
-    last = b->last;
 
-    while (last - p >= (ssize_t) sizeof(from)) {
+    while (b->last - p >= (ssize_t) len) {
 
-        p = memmem(p, last - p, from, sizeof(from));
+        p = memmem(p, b->last - p, from, len);
         if (p == NULL) {
             break;
         }
 
-        p = ngx_cpymem(p, digits, sizeof(digits));
+        p = ngx_cpymem(p, to, len);
         found = 1;
+    }
+
+    return found;
+}
+
+
+/* The values that have the id: traceparent, b3 and X-B3-SpanId. */
+
+static ngx_uint_t
+ngx_http_weir_trace_inject_compressed(ngx_buf_t *b,
+    ngx_http_weir_trace_call_t *call, char *from, char *digits)
+{
+    size_t           len;
+    u_char          *id, traceparent[WEIR_CONTEXT_LEN], b3[WEIR_B3_LEN];
+    uint8_t          old[WEIR_HUFFMAN_MAX(WEIR_CONTEXT_LEN)];
+    uint8_t          new[WEIR_HUFFMAN_MAX(WEIR_CONTEXT_LEN)];
+    ngx_str_t        values[3];
+    ngx_uint_t       i, found;
+    weir_context_t   context;
+
+    static const size_t  places[] = {
+        3 + 2 * WEIR_TRACE_ID_LEN + 1, 2 * WEIR_TRACE_ID_LEN + 1, 0
+    };
+
+    context = call->ctx->context;
+    weir_context_format(&context, (char *) traceparent);
+    weir_b3_format(&context, (char *) b3);
+
+    values[0].data = traceparent;
+    values[0].len = WEIR_CONTEXT_LEN;
+    values[1].data = b3;
+    values[1].len = WEIR_B3_LEN;
+    values[2].data = b3 + places[1];
+    values[2].len = 2 * WEIR_SPAN_ID_LEN;
+
+    found = 0;
+
+    for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        id = values[i].data + places[i];
+
+        ngx_memcpy(id, from, 2 * WEIR_SPAN_ID_LEN);
+        len = weir_huffman(old, (char *) values[i].data, values[i].len);
+
+        ngx_memcpy(id, digits, 2 * WEIR_SPAN_ID_LEN);
+
+        if (weir_huffman(new, (char *) values[i].data, values[i].len) == len) {
+            found |= ngx_http_weir_trace_inject_replace(b, old, new, len);
+        }
     }
 
     return found;

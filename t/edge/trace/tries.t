@@ -27,8 +27,12 @@ mkdir "$dir/received";
 start_traced(<<"HTTP", <<"SERVER");
     upstream twice { server UPSTREAM max_fails=0; server UPSTREAM max_fails=0; }
     upstream dead  { server 127.0.0.1:$dead; server UPSTREAM backup; }
-    upstream grpc  { server 127.0.0.1:$grpc max_fails=0; server 127.0.0.1:$grpc max_fails=0; }
-    log_format received '\$uri \$http_traceparent';
+    upstream grpc {
+        server 127.0.0.1:$grpc max_fails=0;
+        server 127.0.0.1:$grpc max_fails=0;
+        server 127.0.0.1:$grpc max_fails=0;
+    }
+    log_format received '\$uri \$http_traceparent \$http_b3 \$http_x_b3_spanid';
     weir_trace on;
     proxy_next_upstream error timeout http_503 non_idempotent;
     proxy_read_timeout 300ms;
@@ -48,6 +52,11 @@ HTTP
     location /longest/ { weir_trace_context propagate; return 204; }
     location /second/ { internal; proxy_pass http://UPSTREAM; }
     location /grpc { grpc_pass grpc://grpc; grpc_next_upstream http_503; }
+    location /grpc-b3 {
+        weir_trace_context inject b3 b3multi;
+        grpc_pass grpc://grpc;
+        grpc_next_upstream http_503;
+    }
     location /left {
         error_page 503 = /untraced;
         proxy_intercept_errors on;
@@ -133,16 +142,23 @@ for my $n (1, 2) {
 ($response, @spans) = traced('all fail', sub { get('/gone') });
 is server_span(@spans)->{attributes}{'http.response.status_code'}, 200, 'a server that hangs once';
 
-# --- gRPC: the header is compressed, and the id cannot be replaced ---
+# --- gRPC: the header is compressed ---
 
-($response, @spans) = traced('grpc', sub { get('/grpc') });
-($server, @clients) = clients('gRPC', 2, \@spans);
-my @logged;
-until_true('both tries are logged', sub {
-    2 == (@logged = log_lines("$dir/logs/grpc.log", qr{^/grpc }));
-});
-is $logged[0], $logged[1], '... both servers got the same context';
-is fields((split / /, $logged[0])[1])->{id}, $clients[1]{id}, '... with the id of the last span';
+for my $kind ('grpc', 'grpc-b3') {
+    ($response, @spans) = traced($kind, sub { get("/$kind") });
+    ($server, @clients) = clients($kind, 3, \@spans);
+    my @logged;
+    until_true('all tries are logged', sub {
+        3 == (@logged = log_lines("$dir/logs/grpc.log", qr{^/\Q$kind\E }));
+    });
+    for my $n (0 .. 2) {
+        my (undef, @sent) = split / /, $logged[$n];
+        is fields($sent[0])->{id}, $clients[$n]{id}, "$kind: try $n sent its own id";
+        next if $kind ne 'grpc-b3';
+        is $sent[1], "$server->{trace}-$clients[$n]{id}-1", '... in b3, too';
+        is $sent[2], $clients[$n]{id}, '... and in X-B3-SpanId';
+    }
+}
 
 # --- other locations, subrequests ---
 
