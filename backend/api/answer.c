@@ -3,6 +3,7 @@
 #include "api/representation.h"
 #include "common/text/hex.h"
 #include "common/ids/uuid7.h"
+#include "db/batch/batch.h"
 #include "db/db.h"
 #include "log/alloc.h"
 #include "log/log.h"
@@ -146,6 +147,10 @@ void weir_answer_database_failed(weir_http_request_t *request, const char *error
     if (strcmp(sqlstate, "55P03") == 0) { /* db/batch/batch.h */
         answer_unavailable(request, "A record that the request needs is locked by another "
                                     "transaction; nothing was changed. Try again.");
+        return;
+    }
+    if (strcmp(sqlstate, WEIR_BATCH_LATE) == 0 && weir_http_deadline(request) != 0) {
+        weir_http_error(request, 504, "The request's deadline has passed; nothing was changed.");
         return;
     }
     /* db/ has logged a lost session. */

@@ -83,7 +83,8 @@ void weir_call_query(weir_call_t *call, weir_batch_t *batch, const char *const *
 {
     assert(answer != NULL);
     call->answer = answer;
-    if (weir_batch_submit(batch, weir_http_trace(call->request), values, on_row, call))
+    if (weir_batch_submit(batch, weir_http_trace(call->request), weir_http_deadline(call->request),
+                          values, on_row, call))
         return;
 
     weir_answer_not_taken(call->request);

@@ -305,6 +305,7 @@ static json_t *describe(const weir_api_t *api, const weir_operation_t *operation
     for (int i = 0; i < WEIR_OPERATION_ERRORS_MAX; i++)
         add_answer(answers, operation->errors[i], api, operation, version);
     add_answer(answers, 503, api, operation, version);
+    add_answer(answers, 504, api, operation, version);
 
     return all;
 }

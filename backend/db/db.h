@@ -93,6 +93,12 @@ uint64_t weir_db_spent_us(const weir_db_t *db);
  */
 uint64_t weir_db_executed_us(const weir_db_t *db);
 /*
+ * Bounds each statement of the next transaction to that time in ms; 0, and more than the session's
+ * statement_timeout: to that one. A different bound than that of the transaction before is set by a
+ * statement of its own; one that is later by less than 1/64 is left as it is.
+ */
+void weir_db_bound(weir_db_t *db, unsigned ms);
+/*
  * Drops the session and opens a new one (for a lock that may be lost). weir_db_is_up() is false
  * when this returns; the callbacks are called later.
  */

@@ -19,6 +19,7 @@
 
 #include "log/alloc.h"
 #include "log/clock.h"
+#include "log/log.h"
 #include "trace/tracer.h"
 
 #include <assert.h>
@@ -251,6 +252,7 @@ void weir_pipeline_clear(weir_db_t *db, const char *why)
         s = next;
     }
     db->n_statements = 0;
+    db->bound_ms = 0;
 }
 
 void weir_db_reset(weir_db_t *db)
@@ -323,8 +325,8 @@ static bool send_segment(weir_db_t *db, segment_t *s, const int *places,
     return PQpipelineSync(db->conn) && flush(db);
 }
 
-bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
-                         weir_db_cb cb, void *arg)
+static bool send_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
+                             weir_db_cb cb, void *arg)
 {
     int places[WEIR_DB_STATEMENTS_MAX];
     segment_t *s;
@@ -361,6 +363,64 @@ bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, i
     db->in_flight++;
 
     return true;
+}
+
+/* --- bounds ------------------------------------------------------------------ */
+
+/*
+ * Its own transaction: what a transaction that fails has set is rolled back. The first one keeps
+ * the session's own bound.
+ */
+static const char bound_sql[] =
+    "WITH d AS (SELECT coalesce(nullif(current_setting('weir.statement_timeout', true), ''),"
+    " current_setting('statement_timeout')) AS own)"
+    " SELECT set_config('weir.statement_timeout', d.own, false), set_config('statement_timeout',"
+    " CASE WHEN $1 = '0' OR d.own <> '0' AND extract(epoch FROM d.own::interval) * 1000 <= $1::int"
+    " THEN d.own ELSE $1 END, false) FROM d";
+
+void weir_db_bound(weir_db_t *db, unsigned ms)
+{
+    db->next_bound_ms = ms;
+}
+
+/* True if the bound of the session is the wanted one, or later by so little. */
+static bool is_bounded(const weir_db_t *db, unsigned ms)
+{
+    return ms == 0 ? db->bound_ms == 0 : db->bound_ms >= ms && db->bound_ms - ms <= ms / 64;
+}
+
+static void on_bound(PGresult *result, const char *error, const char *sqlstate, void *arg)
+{
+    (void)sqlstate;
+    /* If it is not known, a new session has its own one. */
+    if (result == NULL && weir_db_is_up(arg)) {
+        weir_log(WEIR_LOG_ERROR, NULL, "statement_timeout cannot be set", "{s:s}", "error", error);
+        weir_db_reset(arg);
+    }
+}
+
+static bool set_bound(weir_db_t *db, unsigned ms)
+{
+    const char *values[] = {WEIR_NUMBER(ms)};
+    const weir_db_statement_t statement = {bound_sql, 1, values};
+
+    if (!send_transaction(db, &statement, 1, on_bound, db))
+        return false;
+    db->bound_ms = ms;
+
+    return true;
+}
+
+bool weir_db_transaction(weir_db_t *db, const weir_db_statement_t *statements, int count,
+                         weir_db_cb cb, void *arg)
+{
+    unsigned ms = db->next_bound_ms;
+
+    db->next_bound_ms = 0;
+    if (!is_bounded(db, ms) && !set_bound(db, ms))
+        return false;
+
+    return send_transaction(db, statements, count, cb, arg);
 }
 
 bool weir_db_query(weir_db_t *db, const char *sql, int n, const char *const *values, weir_db_cb cb,

@@ -69,6 +69,9 @@ struct weir_db {
     uint64_t executed_us; /* of that segment */
     unsigned checks;      /* checks since the server last sent something */
 
+    unsigned bound_ms;      /* of statements, as the session was told; 0: its own one */
+    unsigned next_bound_ms; /* of those of the next transaction */
+
     statement_t statements[WEIR_DB_STATEMENTS_MAX];
     int n_statements;
     unsigned serial;

@@ -7,6 +7,9 @@
  * disconnected. A request that is not answered within WEIR_HTTP_ANSWER_LIMIT_S gets a 503; the
  * handler's later answer is dropped.
  *
+ * A request with the field Weir-Deadline, the ms that are left for it, gets a 504 when they have
+ * passed. It is not started if there are none left.
+ *
  * A malformed request (see head.h and chunked.h) gets a problem document, and the connection is
  * closed. A request that does not arrive in time gets a 408.
  */
@@ -118,6 +121,11 @@ weir_str_t weir_http_query(const weir_http_request_t *request, const char *name)
 const weir_identity_t *weir_http_identity(const weir_http_request_t *request);
 /* The answer is for this caller alone: its Cache-Control will have "private". */
 void weir_http_be_private(weir_http_request_t *request);
+/*
+ * When the answer is of no more use, in weir_clock_us(), by the field Weir-Deadline; 0: there is no
+ * such time. Then the server answers with a 504, and the handler's later answer is dropped.
+ */
+uint64_t weir_http_deadline(const weir_http_request_t *request);
 /* The span of this request: in the client's trace, or in a new one. */
 const weir_trace_t *weir_http_trace(const weir_http_request_t *request);
 /* The same as text for a command: traceparent, and a blank and tracestate if there is one. */

@@ -378,7 +378,7 @@ static weir_command_result_t submit_keyed(weir_command_t *command, weir_http_req
         .arg = arg,
     };
     json = values_json(command, values);
-    taken = weir_batch_submit(command->keyed, weir_http_trace(request),
+    taken = weir_batch_submit(command->keyed, weir_http_trace(request), weir_http_deadline(request),
                               (const char *[]){command->sql, idempotency->caller, idempotency->key,
                                                idempotency->fingerprint, json},
                               on_outcome, call);
@@ -398,7 +398,8 @@ weir_command_result_t weir_command_submit(weir_command_t *command, weir_http_req
     assert(cb != NULL);
     if (idempotency->key[0] != '\0')
         return submit_keyed(command, request, idempotency, values, cb, arg);
-    return weir_batch_submit(command->plain, weir_http_trace(request), values, cb, arg)
+    return weir_batch_submit(command->plain, weir_http_trace(request), weir_http_deadline(request),
+                             values, cb, arg)
                ? WEIR_COMMAND_TAKEN
                : WEIR_COMMAND_REFUSED;
 }

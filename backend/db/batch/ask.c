@@ -79,7 +79,8 @@ static void on_answer(PGresult *result, int row, const char *error, const char *
 
 static void submit(question_t *q)
 {
-    if (!weir_batch_submit(q->ask->batch, q->trace, (const char *const *)q->values, on_answer, q))
+    if (!weir_batch_submit(q->ask->batch, q->trace, 0, (const char *const *)q->values, on_answer,
+                           q))
         on_away(q, "the session is not open", "08003");
 }
 

@@ -70,7 +70,8 @@ static void send_waiting(weir_batch_t *batch)
     while (batch->head != NULL && batch->running < batch->in_flight) {
         group_t *group = take_head(batch);
 
-        if (send_group(group))
+        weir_batch_group_expire(group, weir_clock_us());
+        if (group->count > 0 && send_group(group))
             continue;
         fail_group(group, "the database session is not open", "08003");
         weir_batch_group_unref(group);
@@ -125,6 +126,7 @@ static bool send_group(group_t *group)
     for (int i = 0; i < batch->width; i++)
         values[i] = weir_array_text(&group->arrays[i]);
 
+    weir_db_bound(batch->db, weir_batch_group_bound(group, 0, group->count, weir_clock_us()));
     if (!weir_spent_query(batch->spent, batch->db,
                           &(weir_db_statement_t){batch->sql, batch->width, values},
                           (unsigned)group->count, 1, on_answer, group))
@@ -210,8 +212,8 @@ void weir_batch_free(weir_batch_t *batch)
     free(batch);
 }
 
-bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, const char *const *values,
-                       weir_batch_cb cb, void *arg)
+bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, uint64_t deadline_us,
+                       const char *const *values, weir_batch_cb cb, void *arg)
 {
     group_t *group;
 
@@ -222,7 +224,7 @@ bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, const cha
     }
 
     group = gathering(batch);
-    weir_batch_group_add(group, trace, values, cb, arg);
+    weir_batch_group_add(group, trace, deadline_us, values, cb, arg);
     batch->waiting++;
 
     if (batch->running == batch->in_flight)

@@ -52,8 +52,15 @@ void weir_batch_free(weir_batch_t *batch);
  * Adds one request, of that trace or (NULL) of none, whose tracestate must live until the outcome;
  * the width values are copied, NULL is SQL NULL. Returns false, and never calls
  * cb, when the session is not up or too many requests wait.
+ *
+ * deadline_us is when the outcome is of no more use, in weir_clock_us(); 0: never. A request that
+ * waits until then is not sent, and fails with WEIR_BATCH_LATE. So does a statement that is
+ * executed after the deadlines of all its requests, without any change.
  */
-bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, const char *const *values,
-                       weir_batch_cb cb, void *arg) __attribute__((warn_unused_result));
+bool weir_batch_submit(weir_batch_t *batch, const weir_trace_t *trace, uint64_t deadline_us,
+                       const char *const *values, weir_batch_cb cb, void *arg)
+    __attribute__((warn_unused_result));
+
+#define WEIR_BATCH_LATE "57014" /* query_canceled */
 
 #endif

@@ -36,8 +36,8 @@ group_t *weir_batch_group_new(weir_batch_t *batch)
     return group;
 }
 
-void weir_batch_group_add(group_t *group, const weir_trace_t *trace, const char *const *values,
-                          weir_batch_cb cb, void *arg)
+void weir_batch_group_add(group_t *group, const weir_trace_t *trace, uint64_t deadline_us,
+                          const char *const *values, weir_batch_cb cb, void *arg)
 {
     int width = group->batch->width;
     request_t *request = &group->requests[group->count];
@@ -47,7 +47,8 @@ void weir_batch_group_add(group_t *group, const weir_trace_t *trace, const char 
         weir_array_add(&group->arrays[i], values[i]);
         group->ends[group->count * width + i] = group->arrays[i].len;
     }
-    *request = (request_t){.cb = cb, .arg = arg, .since_us = weir_clock_us()};
+    *request =
+        (request_t){.cb = cb, .arg = arg, .since_us = weir_clock_us(), .deadline_us = deadline_us};
     if (weir_tracer_records(trace))
         weir_tracer_begin(&request->span, trace);
     group->count++;
@@ -126,4 +127,62 @@ void weir_batch_group_answer(group_t *group, int from, int to, PGresult *result)
         cb(result, row, NULL, NULL, group->requests[place].arg);
     }
     weir_batch_group_fail(group, from, to, "the command returned no row for this request", "XX000");
+}
+
+/* --- deadlines ------------------------------------------------------------------------------ */
+
+unsigned weir_batch_group_bound(const group_t *group, int from, int to, uint64_t now_us)
+{
+    uint64_t last = 0;
+
+    assert(from >= 0 && from < to && to <= group->count);
+    for (int i = from; i < to; i++) {
+        uint64_t deadline = group->requests[i].deadline_us;
+
+        if (deadline == 0)
+            return 0;
+        if (deadline > last)
+            last = deadline;
+    }
+
+    return last < now_us + 1000 ? 1 : (unsigned)((last - now_us) / 1000);
+}
+
+/* Moves a request and its elements to the place of an earlier one. */
+static void move_request(group_t *group, int i, int place)
+{
+    int width = group->batch->width;
+
+    for (int a = 0; a < width; a++) {
+        weir_array_t *array = &group->arrays[a];
+        size_t from = i > 0 ? group->ends[(i - 1) * width + a] : 0;
+        size_t to = place > 0 ? group->ends[(place - 1) * width + a] : 0;
+        size_t len = group->ends[i * width + a] - from;
+
+        assert(place < i && to < from);
+        memmove(array->text + to, array->text + from, len);
+        array->text[to] = place > 0 ? ',' : '{';
+        group->ends[place * width + a] = to + len;
+    }
+    group->requests[place] = group->requests[i];
+}
+
+void weir_batch_group_expire(group_t *group, uint64_t now_us)
+{
+    int width = group->batch->width, kept = 0;
+
+    for (int i = 0; i < group->count; i++) {
+        uint64_t deadline = group->requests[i].deadline_us;
+
+        if (deadline != 0 && deadline <= now_us) {
+            weir_batch_group_fail(group, i, i + 1, "the deadline has passed", WEIR_BATCH_LATE);
+            continue;
+        }
+        if (i != kept)
+            move_request(group, i, kept);
+        kept++;
+    }
+    group->count = kept;
+    for (int a = 0; a < width; a++)
+        group->arrays[a].len = kept > 0 ? group->ends[(kept - 1) * width + a] : 0;
 }

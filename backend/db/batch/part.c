@@ -155,6 +155,7 @@ static bool send_part(weir_parts_t *p, part_t *part)
     part->sent_us = weir_clock_us();
     for (int i = 0; i < width; i++)
         values[i] = literal(part->group, i, part->from, part->to);
+    weir_db_bound(p->db, weir_batch_group_bound(part->group, part->from, part->to, part->sent_us));
     p->in_flight =
         weir_db_query(p->db, p->batch->sql, width, (const char *const *)values, on_answer, part);
     for (int i = 0; i < width; i++)

@@ -19,6 +19,7 @@ typedef struct {
     weir_batch_cb cb; /* NULL: the request has its outcome */
     void *arg;
     uint64_t since_us;      /* weir_clock_us() when it came */
+    uint64_t deadline_us;   /* the same clock; 0: none */
     weir_open_span_t span;  /* if its trace is recorded */
     weir_trace_t statement; /* the span of the last statement that had it, if that is recorded */
 } weir_batch_request_t;
@@ -63,7 +64,16 @@ struct weir_batch {
 weir_batch_group_t *weir_batch_group_new(weir_batch_t *batch);
 /* Adds a request to a group that is not full; the values are copied. trace may be NULL. */
 void weir_batch_group_add(weir_batch_group_t *group, const weir_trace_t *trace,
-                          const char *const *values, weir_batch_cb cb, void *arg);
+                          uint64_t deadline_us, const char *const *values, weir_batch_cb cb,
+                          void *arg);
+/* Fails the requests of a group that was not sent yet whose deadline has passed, and removes them.
+ */
+void weir_batch_group_expire(weir_batch_group_t *group, uint64_t now_us);
+/*
+ * ms until the last deadline of the requests [from, to), at least 1; 0: one of them has none. The
+ * time is what a statement for them may take.
+ */
+unsigned weir_batch_group_bound(const weir_batch_group_t *group, int from, int to, uint64_t now_us);
 /* After the last reference the batch keeps the group for the next requests, or frees it. */
 void weir_batch_group_unref(weir_batch_group_t *group);
 /* NULL is allowed. */

@@ -95,5 +95,6 @@ void weir_http_dispatch(weir_http_request_t *r)
         return;
     }
 
-    r->target->handler(r, r->target->arg);
+    if (weir_http_deadline_begin(r))
+        r->target->handler(r, r->target->arg);
 }

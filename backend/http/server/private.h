@@ -5,6 +5,7 @@
  *   exchange.c     from bytes to requests, and from an answer to the next request
  *   dispatch.c     routes
  *   request.c      a request's life and answer
+ *   deadline.c     the field Weir-Deadline
  *   measure.c      metrics
  *   span.c         the span of a request
  *   handshake.c    the TLS handshake of a connection
@@ -119,6 +120,8 @@ struct weir_http_request {
     target_t *target;      /* of its route; NULL: there is none */
     unsigned method;       /* measure.c */
     weir_series_t *active; /* in which it is counted, or NULL */
+    uint64_t deadline_us;  /* deadline.c: weir_clock_us(); 0: none */
+    struct event *overdue; /* the timer for it, or NULL */
     int status;            /* of the answer; 0 while waiting */
     bool abandoned;
     bool is_private;           /* its answer is for the caller alone */
@@ -206,8 +209,8 @@ void weir_connection_let_go(connection_t *c);
 weir_http_request_t *weir_http_request_new(connection_t *connection);
 /* To be called when its answer was sent, or the connection was lost. */
 void weir_http_request_finish(weir_http_request_t *request);
-/* Answers with a 503, because the handler has not answered in time. */
-void weir_http_abandon(weir_http_request_t *request);
+/* Answers with that status, because the handler has not answered in time. */
+void weir_http_abandon(weir_http_request_t *request, int status);
 /* Frees all requests of the list, whatever their state. */
 void weir_http_free_requests(struct requests *list);
 
@@ -221,6 +224,13 @@ uint64_t weir_http_us_since(const weir_http_request_t *request);
 
 void weir_http_span_begin(weir_http_request_t *request);
 void weir_http_span_end(const weir_http_request_t *request);
+
+/* --- deadline.c ------------------------------------------------------------------------------ */
+
+/* Reads the field Weir-Deadline. False: the request was answered, as wrong or as too late. */
+bool weir_http_deadline_begin(weir_http_request_t *request);
+/* The request has its answer, or no client any more. */
+void weir_http_deadline_end(weir_http_request_t *request);
 
 /* --- dispatch.c ------------------------------------------------------------------------------ */
 

@@ -48,6 +48,7 @@ void weir_http_check_stopped(weir_http_t *http)
 
 static void free_request(weir_http_request_t *r)
 {
+    weir_http_deadline_end(r);
     weir_identity_drop(r->identity);
     free(r->tracestate);
     free(r);
@@ -60,6 +61,7 @@ void weir_http_request_finish(weir_http_request_t *r)
     assert(http->n_in_flight > 0);
     TAILQ_REMOVE(&http->in_flight, r, link);
     http->n_in_flight--;
+    weir_http_deadline_end(r);
     weir_http_measure_end(r);
     r->connection = NULL;
     free(r->fields);
@@ -135,6 +137,7 @@ static const char *title(int status)
         {431, "Request header fields too large"},
         {501, "Not implemented"},
         {503, "Service unavailable"},
+        {504, "Gateway timeout"},
         {505, "HTTP version not supported"},
     };
 
@@ -243,6 +246,7 @@ static void send_answer(weir_http_request_t *r, int status, const char *media_ty
     parts[0] = (struct iovec){r->fields, r->fields_len + line_len};
 
     r->status = status;
+    weir_http_deadline_end(r);
     log_request(r);
     weir_http_measure_answer(r);
     weir_http_span_end(r);
@@ -259,7 +263,7 @@ void weir_http_reply(weir_http_request_t *r, int status, const char *media_type,
     }
 
     if (r->connection != NULL) {
-        r->abandoned = false; /* the 503 is still being sent */
+        r->abandoned = false; /* the server's answer is still being sent */
         return;
     }
 
@@ -327,9 +331,10 @@ void weir_http_error(weir_http_request_t *r, int status, const char *detail, ...
     weir_http_problem(r, &problem);
 }
 
-void weir_http_abandon(weir_http_request_t *r)
+void weir_http_abandon(weir_http_request_t *r, int status)
 {
-    weir_problem_t problem = {.title = title(503), .status = 503, .detail = WEIR_STR(OVERDUE)};
+    weir_problem_t problem = {
+        .title = title(status), .status = status, .detail = WEIR_STR(OVERDUE)};
     char text[512], *members = members_of(r, &problem);
     size_t len;
 
@@ -337,9 +342,10 @@ void weir_http_abandon(weir_http_request_t *r)
     len = weir_problem_json(text, sizeof(text), &problem);
     free(members);
     assert(!r->abandoned && r->status == 0);
-    weir_http_add_header(r, "Retry-After", "1");
+    if (status == 503)
+        weir_http_add_header(r, "Retry-After", "1");
     r->abandoned = true;
-    send_answer(r, 503, WEIR_PROBLEM_MEDIA_TYPE, text, len);
+    send_answer(r, status, WEIR_PROBLEM_MEDIA_TYPE, text, len);
 }
 
 /* --- what a handler asks -------------------------------------------------------------- */

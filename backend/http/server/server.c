@@ -36,7 +36,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         weir_http_request_t *next = TAILQ_NEXT(r, link);
 
         if (r->status == 0)
-            weir_http_abandon(r);
+            weir_http_abandon(r, 503);
         r = next;
     }
     weir_exchange_check(http, (int64_t)weir_clock_ms());

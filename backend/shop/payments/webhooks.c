@@ -95,7 +95,7 @@ static void submit(webhooks_t *webhooks, weir_http_request_t *request, const cha
     *call = (call_t){webhooks, request};
     snprintf(amount, sizeof(amount), "%" JSON_INTEGER_FORMAT, json_integer_value(amount_value));
     weir_http_trace_text(request, traceparent);
-    if (weir_batch_submit(webhooks->batch, weir_http_trace(request),
+    if (weir_batch_submit(webhooks->batch, weir_http_trace(request), weir_http_deadline(request),
                           (const char *[]){weir_http_header(request, "webhook-id"), key, news, id,
                                            amount, currency, text(charge, "reason"), traceparent},
                           on_taken, call))

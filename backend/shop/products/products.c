@@ -165,8 +165,8 @@ static void get_product(weir_http_request_t *request, void *arg)
     call = new_call(products, request, version);
     memcpy(call->id, uuid, sizeof(uuid));
     call->if_none_match = weir_if_none_match(request);
-    if (weir_batch_submit(products->reads, weir_http_trace(request), (const char *[]){uuid},
-                          on_product, call))
+    if (weir_batch_submit(products->reads, weir_http_trace(request), weir_http_deadline(request),
+                          (const char *[]){uuid}, on_product, call))
         return;
 
     weir_answer_not_taken(request);
@@ -211,8 +211,8 @@ static void get_products(weir_http_request_t *request, void *arg)
 
     call = new_call(products, request, version);
     call->if_none_match = weir_if_none_match(request);
-    if (weir_batch_submit(products->lists, weir_http_trace(request), (const char *[]){uuid, PAGE},
-                          on_page, call))
+    if (weir_batch_submit(products->lists, weir_http_trace(request), weir_http_deadline(request),
+                          (const char *[]){uuid, PAGE}, on_page, call))
         return;
 
     weir_answer_not_taken(request);
@@ -270,8 +270,8 @@ static bool submit_put(call_t *call)
     weir_http_trace_text(call->request, traceparent);
     weir_caller_text(call->request, caller);
 
-    return weir_batch_submit(call->products->puts, weir_http_trace(call->request), values, on_put,
-                             call);
+    return weir_batch_submit(call->products->puts, weir_http_trace(call->request),
+                             weir_http_deadline(call->request), values, on_put, call);
 }
 
 static void put_product(weir_http_request_t *request, void *arg)

@@ -134,7 +134,11 @@ for my $version (1 .. 3) {
         for my $operation (sort keys %operations) {
             my ($method) = split / /, $operation;
             my %asked;
-            for my $sample ($samples{$operation} ? $samples{$operation}->() : ()) {
+            my @samples = $samples{$operation} ? $samples{$operation}->() : ();
+            # The first one again, without time.
+            my ($first) = map { [@$_] } @samples;
+            push @samples, [504, @$first[1 .. 3], { %{ $first->[4] // {} }, 'Weir-Deadline' => 0 }];
+            for my $sample (@samples) {
                 my ($status, $path, $content, $type, $fields) = @$sample;
                 my $r = ask($method, $version, $path, $content, $type, $fields);
                 my $answer = $operations{$operation}{responses}{$status};

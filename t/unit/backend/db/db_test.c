@@ -14,6 +14,7 @@
 // Needs a PostgreSQL of its own: WEIR_TEST_DATABASE is its connection string. Without it
 // all is skipped; t/backend/db/session.t starts one and runs this.
 #include "db/batch/batch.h"
+#include "log/clock.h"
 #include "log/log.h"
 
 #include <limits.h>
@@ -293,7 +294,7 @@ static bool submit(weir_batch_t *batch, const char *t, const char *u, const char
 {
     const char *values[] = {t, u};
 
-    return weir_batch_submit(batch, NULL, values, on_row, (void *)name);
+    return weir_batch_submit(batch, NULL, 0, values, on_row, (void *)name);
 }
 
 static void requests_get_their_own_rows(void **state)
@@ -383,11 +384,76 @@ static void an_error_of_the_statement_fails_the_whole_batch(void **state)
 
     (void)state;
     batch = weir_batch_new(db, ints, 1, 10, 10, 1);
-    assert_true(weir_batch_submit(batch, NULL, good, on_row, (void *)"a"));
-    assert_true(weir_batch_submit(batch, NULL, good, on_row, (void *)"b"));
-    assert_true(weir_batch_submit(batch, NULL, bad, on_row, (void *)"c"));
+    assert_true(weir_batch_submit(batch, NULL, 0, good, on_row, (void *)"a"));
+    assert_true(weir_batch_submit(batch, NULL, 0, good, on_row, (void *)"b"));
+    assert_true(weir_batch_submit(batch, NULL, 0, bad, on_row, (void *)"c"));
     run_until(3);
     assert_string_equal(told, "a=ok b!22P02 c!22P02 ");
+
+    weir_db_free(db);
+    db = NULL;
+    weir_batch_free(batch);
+}
+
+/* Deadlines are chosen so that the clock need not be waited for: 1 us, or an hour. */
+static void late_requests_are_not_sent(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    static const char *const texts[] = {"1", "\"2", "3", "4,", "5"};
+    static const bool late[] = {true, false, true, false, true};
+    weir_batch_t *batch;
+
+    (void)state;
+    batch = weir_batch_new(db, echo, 2, 100, 100, 1);
+    assert_true(submit(batch, "0", "x", "first"));
+    for (int i = 0; i < 5; i++)
+        assert_true(weir_batch_submit(batch, NULL, late[i] ? 1 : weir_clock_us() + 3600000000u,
+                                      (const char *[]){texts[i], "y"}, on_row, (void *)names[i]));
+    run_until(6);
+    assert_string_equal(told, "a!57014 c!57014 e!57014 first=0x d=4,y b=\"2y ");
+
+    weir_db_free(db);
+    db = NULL;
+    weir_batch_free(batch);
+}
+
+static void a_batch_of_late_requests_only_is_left_out(void **state)
+{
+    weir_batch_t *batch;
+
+    (void)state;
+    batch = weir_batch_new(db, echo, 2, 1, 100, 1);
+    assert_true(submit(batch, "0", "x", "first"));
+    assert_true(weir_batch_submit(batch, NULL, 1, (const char *[]){"1", "y"}, on_row, (void *)"a"));
+    assert_true(submit(batch, "2", "z", "last"));
+    run_until(3);
+    assert_string_equal(told, "a!57014 first=0x last=2z ");
+
+    weir_db_free(db);
+    db = NULL;
+    weir_batch_free(batch);
+}
+
+/* What the session says of its bound, and of a statement that would take longer. */
+static void a_statement_ends_with_the_last_deadline_of_its_requests(void **state)
+{
+    static const char bound[] =
+        "SELECT place, current_setting('statement_timeout') FROM unnest($1::text[])"
+        " WITH ORDINALITY AS x(t, place), LATERAL (SELECT pg_sleep(t::float) OFFSET 0) s";
+    const char *const now[] = {"0"}, *const minute[] = {"60"};
+    weir_batch_t *batch;
+
+    (void)state;
+    batch = weir_batch_new(db, bound, 1, 1, 100, 1);
+    assert_true(
+        weir_batch_submit(batch, NULL, weir_clock_us() + 20000500, now, on_row, (void *)"a"));
+    assert_true(
+        weir_batch_submit(batch, NULL, weir_clock_us() + 60000, minute, on_row, (void *)"b"));
+    assert_true(weir_batch_submit(batch, NULL, 0, now, on_row, (void *)"c"));
+    assert_true(
+        weir_batch_submit(batch, NULL, weir_clock_us() + 3600000000u, now, on_row, (void *)"d"));
+    run_until(4);
+    assert_string_equal(told, "a=20s b!57014 c=30s d=30s ");
 
     weir_db_free(db);
     db = NULL;
@@ -411,6 +477,9 @@ int main(void)
         TEST(batches_have_limits),
         TEST(a_ceiling_makes_batches_smaller),
         TEST(an_error_of_the_statement_fails_the_whole_batch),
+        TEST(late_requests_are_not_sent),
+        TEST(a_batch_of_late_requests_only_is_left_out),
+        TEST(a_statement_ends_with_the_last_deadline_of_its_requests),
     };
 
     if (getenv("WEIR_TEST_DATABASE") == NULL) {
