@@ -26,6 +26,7 @@
 #include "operate/operate.h"
 #include "outbound/invalidation.h"
 #include "parts.h"
+#include "redis/login.h"
 #include "redis/redis.h"
 #include "sandbox/sandbox.h"
 #include "settings.h"
@@ -368,6 +369,7 @@ static bool open_tls(app_t *app, int bits, char *error, size_t size)
     if (fine && strncmp(s->redis, "rediss://", 9) == 0)
         fine = open_one(app, &app->redis_tls, &redis, error, size);
     weir_redis_use_tls(app->redis_tls);
+    weir_redis_login_use(s->redis_user, s->redis_password_file);
 
     return fine;
 }

@@ -2,6 +2,7 @@
 
 #include "common/audit/key.h"
 #include "common/metrics/price.h"
+#include "common/secret.h"
 #include "config/kinds.h"
 #include "config/list.h"
 #include "groups.h"
@@ -11,6 +12,7 @@
 #include "redis/url.h"
 
 #include <libpq-fe.h>
+#include <openssl/crypto.h>
 
 #include <assert.h>
 #include <stdio.h>
@@ -67,6 +69,10 @@ static const weir_config_key_t keys[] = {
     {"redis", &weir_config_url, FIELD(redis), "redis://127.0.0.1:6379/0", 1, 1024,
      .allowed = "redis://[USER:PASSWORD@]HOST:PORT[/DB], rediss://… for TLS, or unix:/PATH",
      .choices = redis_urls},
+    {"redis_user", &weir_config_text, FIELD(redis_user), "", 0, 128,
+     .allowed = "the name of a user of Redis, at most 128 bytes, or nothing"},
+    {"redis_password_file", &weir_config_text, FIELD(redis_password_file), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
     {"redis_ca", &weir_config_text, FIELD(redis_ca), "", 0, 1024,
      .allowed = "the name of a file, at most 1024 bytes, or nothing"},
     {"redis_certificate", &weir_config_text, FIELD(redis_certificate), "", 0, 1024,
@@ -276,14 +282,34 @@ static bool check_identity(const weir_settings_t *settings, char *error, size_t 
     return false;
 }
 
+/* Returns NULL, or what is wrong with the file. */
+static const char *check_password(const char *file)
+{
+    char text[WEIR_SECRET_FILE_MAX + 1];
+    const char *why = weir_secret_read(file, text);
+
+    OPENSSL_cleanse(text, sizeof(text));
+
+    return why;
+}
+
 static bool check_redis(const weir_settings_t *settings, char *error, size_t size)
 {
     weir_redis_url_t url;
-    const char *why = weir_redis_url_parse(&url, settings->redis);
+    const char *why = weir_redis_url_parse(&url, settings->redis), *key = "redis";
+    bool has_password = url.password != NULL;
 
     weir_redis_url_clear(&url);
+    if (why == NULL && *settings->redis_password_file != '\0') {
+        key = "redis_password_file";
+        why = has_password ? "must be empty, since the URL of redis has a password"
+                           : check_password(settings->redis_password_file);
+    } else if (why == NULL && *settings->redis_user != '\0') {
+        key = "redis_user";
+        why = "needs redis_password_file";
+    }
     if (why != NULL)
-        weir_config_complain(settings->config, "redis", why, error, size);
+        weir_config_complain(settings->config, key, why, error, size);
     return why == NULL;
 }
 

@@ -23,6 +23,7 @@ typedef struct {
     char *tls_metrics_names; /* empty: tls_allowed_names */
     char *database;          /* libpq connection string */
     char *redis;
+    char *redis_user, *redis_password_file;         /* empty: see redis/login.h */
     char *redis_ca, *redis_certificate, *redis_key; /* of rediss:// */
     char *sql; /* has no effect; earlier versions read migrations from this folder */
     weir_log_level_t log_level;

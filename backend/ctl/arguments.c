@@ -55,6 +55,11 @@ const weir_ctl_option_t weir_ctl_options[] = {
     {"exp", 0, WEIR_CTL_TEXT, ARG(exp), "SECONDS", "exp of the token, in seconds since 1970", 0, 0},
     {"before", 0, WEIR_CTL_TEXT, ARG(before), "SECONDS",
      "tokens issued up to that time, in seconds since 1970 (now)", 0, 0},
+    {"passwords", 0, WEIR_CTL_TEXT, ARG(passwords), "FOLDER",
+     "with a file of passwords for each user, named as the user", 0, 0},
+    {"commands", 0, WEIR_CTL_FLAG, ARG(commands), NULL, "print commands for redis-cli", 0, 0},
+    {"keep-default", 0, WEIR_CTL_FLAG, ARG(keep_default), NULL,
+     "leave the default user on, without a password", 0, 0},
     {"limit", 0, WEIR_CTL_NUMBER, ARG(limit), "MIB", "bytes of the file, in MiB, up to 1024 (64)",
      1, 1024},
 };

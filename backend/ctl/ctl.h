@@ -36,8 +36,8 @@ typedef struct {
     const char *group, *from, *type, *aggregate, *since, *until;
     const char *listen, *file, *url, *backend, *window;
     const char *key, *heads, *operation, *object, *subject;
-    const char *exp, *before;
-    bool slow, errors, once;
+    const char *exp, *before, *passwords;
+    bool slow, errors, once, commands, keep_default;
     int partition;    /* -1: not given */
     int count;        /* of lines */
     int limit;        /* MiB; 0: not given */

@@ -16,6 +16,7 @@
 #include "log/clock.h"
 #include "log/log.h"
 #include "redis/bridge.h"
+#include "redis/login.h"
 #include "redis/reader.h"
 #include "redis/url.h"
 
@@ -50,6 +51,7 @@ struct weir_redis {
     bool up;
     bool freed;      /* weir_redis_free() was called; pending commands still refer to it */
     bool complained; /* the log has the present outage */
+    bool unreadable; /* the file of the password is, and the log has it */
     unsigned pending;
     unsigned backoff;
     uint64_t progress; /* ms: the last reply, or the first command after a time without commands */
@@ -301,6 +303,9 @@ static void on_pong(redisReply *reply, void *arg)
 static void on_connect(const redisAsyncContext *ac, int status)
 {
     weir_redis_t *r = ac->data;
+    const char *auth[3];
+    size_t lens[3];
+    int words;
     char db[16];
 
     if (r == NULL)
@@ -311,12 +316,9 @@ static void on_connect(const redisAsyncContext *ac, int status)
         return;
     }
 
-    if (r->url.password != NULL) {
-        const char *auth[] = {"AUTH", r->url.user != NULL ? r->url.user : r->url.password,
-                              r->url.password};
-
-        (void)send_argv(r, r->url.user != NULL ? 3 : 2, auth, NULL, on_greeted, r);
-    }
+    words = weir_redis_login_auth(&r->url, auth, lens);
+    if (words > 0)
+        (void)send_argv(r, words, auth, lens, on_greeted, r);
     snprintf(db, sizeof(db), "%d", r->url.db);
     (void)send_argv(r, 3, (const char *[]){"CLIENT", "SETNAME", r->name}, NULL, NULL, NULL);
     (void)send_argv(r, 2, (const char *[]){"SELECT", db}, NULL, on_greeted, r);
@@ -359,13 +361,41 @@ static const char *add_tls(weir_redis_t *r, redisAsyncContext *ac)
     return NULL;
 }
 
+/* False if there is no password, but a file that should have it. */
+static bool renew_password(weir_redis_t *r)
+{
+    const char *wrong;
+    char why[200];
+
+    if (!weir_redis_login_renew(&wrong)) {
+        snprintf(why, sizeof(why), "redis_password_file: %s", wrong);
+        lost(r, why);
+        return false;
+    }
+    if (wrong != NULL && !r->unreadable)
+        weir_log(WEIR_LOG_WARN, NULL,
+                 "redis_password_file cannot be used, the last password stays in use", "{s:s,s:s}",
+                 "connection", r->name, "error", wrong);
+    r->unreadable = wrong != NULL;
+
+    return true;
+}
+
+static redisAsyncContext *open_context(const weir_redis_t *r)
+{
+    return r->url.path != NULL ? redisAsyncConnectUnix(r->url.path)
+                               : redisAsyncConnect(r->url.host, r->url.port);
+}
+
 static void start(weir_redis_t *r)
 {
     const char *wrong = NULL;
-    redisAsyncContext *ac = r->url.path != NULL ? redisAsyncConnectUnix(r->url.path)
-                                                : redisAsyncConnect(r->url.host, r->url.port);
+    redisAsyncContext *ac;
 
     assert(r->ac == NULL && !r->up);
+    if (!renew_password(r))
+        return;
+    ac = open_context(r);
     if (ac != NULL && !ac->err && r->url.tls)
         wrong = add_tls(r, ac);
     if (ac == NULL || ac->err || wrong != NULL || redisLibeventAttach(ac, r->base) != REDIS_OK) {

@@ -6,7 +6,7 @@
  * unknown. While the connection is down, commands are refused.
  *
  * rediss:// is TLS with the files of weir_redis_use_tls(). Changed files are used for the next
- * connection; one that exists stays.
+ * connection; one that exists stays. So does a password in a file (login.h).
  *
  * A host name in the URL is resolved by a blocking call; numeric addresses and sockets need none.
  */

@@ -173,15 +173,18 @@ ngx_http_weir_redis_introduce(ngx_http_weir_redis_t *redis)
 
     commands = 1;
 
-    if (redis->password.len) {
+    ngx_http_weir_redis_login_renew(redis->login, &redis->name,
+                                    redis->peer.connection->log);
+
+    if (redis->login->password.len) {
         ngx_str_set(&argv[0], "AUTH");
         i = 1;
 
-        if (redis->user.len) {
-            argv[i++] = redis->user;
+        if (redis->login->user.len) {
+            argv[i++] = redis->login->user;
         }
 
-        argv[i++] = redis->password;
+        argv[i++] = redis->login->password;
         commands++;
 
         if (ngx_http_weir_redis_append(redis, i, argv) != NGX_OK) {

@@ -116,8 +116,7 @@ ngx_http_weir_redis_dedicate(ngx_http_weir_redis_t *redis, ngx_str_t *purpose,
     own->purpose = *purpose;
     own->addr = redis->addr;
     own->tls = redis->tls;
-    own->user = redis->user;
-    own->password = redis->password;
+    own->login = redis->login;
     own->database = redis->database;
     own->timeout = redis->timeout + block;
     own->connect_timeout = redis->connect_timeout;

@@ -100,6 +100,12 @@ ngx_http_weir_redis_get(ngx_conf_t *cf, ngx_str_t *name)
         return NULL;
     }
 
+    redis->login = ngx_pcalloc(cf->pool,
+                               sizeof(ngx_http_weir_redis_login_t));
+    if (redis->login == NULL) {
+        return NULL;
+    }
+
     redis->name = *name;
     redis->timeout = 100;
     redis->connect_timeout = 100;
@@ -175,6 +181,10 @@ ngx_http_weir_redis_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                            " parameters", &value[1]);
     }
 
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_http_weir_redis_login_init(cf, redis->login, &value[1]);
+    }
+
     return rv;
 }
 
@@ -195,6 +205,10 @@ ngx_http_weir_redis_parameter(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
         return NGX_CONF_OK;
     }
 
+    if (ngx_http_weir_redis_login_parameter(redis->login, value) == NGX_OK) {
+        return NGX_CONF_OK;
+    }
+
     if (ngx_strncmp(value->data, "timeout=", 8) == 0) {
         s.data = value->data + 8;
         time = &redis->timeout;
@@ -212,7 +226,8 @@ ngx_http_weir_redis_parameter(ngx_conf_t *cf, ngx_http_weir_redis_t *redis,
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\" in \"weir_redis\"; it"
-                           " takes timeout=time, connect_timeout=time%s",
+                           " takes timeout=time, connect_timeout=time, user=name,"
+                           " password_file=file, password_env=name%s",
                            value,
                            redis->tls
                            ? ", ssl_trusted_certificate=file,"

@@ -3,6 +3,7 @@
  *
  *     module      weir_redis, and the servers of a configuration
  *     url         its argument
+ *     login/      user and password
  *     connection  connecting, writing, closing, reconnecting
  *     tls         the TLS handshake
  *     read        replies from the socket to the handlers
@@ -24,6 +25,7 @@
 #include <ngx_http.h>
 
 #include "compat/ngx_http_weir_compat_hiredis.h"
+#include "redis/login/ngx_http_weir_redis_login.h"
 #include "redis/ngx_http_weir_redis.h"
 #include "tls/ngx_http_weir_tls.h"
 
@@ -86,8 +88,7 @@ struct ngx_http_weir_redis_s {
     ngx_addr_t                      *addr;
     ngx_str_t                        place;     /* file:line of its first use */
     ngx_http_weir_tls_t             *tls;       /* NULL: no TLS */
-    ngx_str_t                        user;
-    ngx_str_t                        password;
+    ngx_http_weir_redis_login_t     *login;     /* of all its connections */
     ngx_str_t                        database;
     ngx_msec_t                       timeout;
     ngx_msec_t                       connect_timeout;

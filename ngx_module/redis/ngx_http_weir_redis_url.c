@@ -104,10 +104,10 @@ ngx_http_weir_redis_url_credentials(ngx_conf_t *cf,
         return "it names a user without a password";
     }
 
-    if (ngx_http_weir_redis_url_decode(cf, start, colon, &redis->user)
+    if (ngx_http_weir_redis_url_decode(cf, start, colon, &redis->login->user)
            != NGX_OK
         || ngx_http_weir_redis_url_decode(cf, colon + 1, end,
-                                          &redis->password)
+                                          &redis->login->password)
            != NGX_OK)
     {
         return NGX_CONF_ERROR;

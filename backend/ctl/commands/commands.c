@@ -147,6 +147,15 @@ static const weir_ctl_command_t about_itself[] = {
      "Tokens that are issued afterwards are accepted: first take from the subject the means to\n"
      "get some.\n\n"
      "  weirctl revoke sub https://login.example.com user-1234567\n"},
+    {"redis users", "[USER]", 0, 1, "passwords commands keep-default", WEIR_CTL_NEEDS_NOTHING,
+     weir_ctl_redis_users, "users for Redis, each with the rights that its process needs",
+     "Prints an ACL file for Redis 7 or later, or with --commands \"ACL SETUSER ...\" for\n"
+     "redis-cli. Only digests (SHA-256) of passwords are printed. A file in FOLDER has a\n"
+     "password in each line, all valid; users without a file are left out. Without --passwords\n"
+     "nobody can log in as these users. The ACL file turns the default user off: add a user for\n"
+     "administration.\n\n"
+     "  weirctl redis users\n"
+     "  weirctl redis users --passwords /etc/weir/redis >/etc/redis/users.acl\n"},
     {"top", "", 0, 0, "url backend window interval once json", WEIR_CTL_NEEDS_NOTHING, weir_ctl_top,
      "percentiles of routes and upstreams, why they are slow, and what the backend waits for",
      "URL is that of weir_status of an edge (or WEIR_STATUS_URL in the environment), BACKEND\n"
