@@ -83,14 +83,22 @@ free_port() {
         LocalAddr => "127.0.0.1:0")->sockport'
 }
 
+# as_tests COMMAND...: to the Redis that the edge's tests share, as their user (t/lib/Weir/Redis.pm).
+as_tests() {
+    REDISCLI_AUTH=secret-of-tests "$redis_cli" --user tests --no-auth-warning \
+        -s "$TEST_NGINX_REDIS_SOCK" "$@"
+}
+
 TEST_NGINX_REDIS_PORT=$(free_port)
 TEST_NGINX_REDIS_SOCK=$run/redis.sock
-"$redis_server" --port "$TEST_NGINX_REDIS_PORT" --bind 127.0.0.1 \
+mapfile -t users < <(perl -It/lib -MWeir::Redis=redis_users -le \
+    'print for redis_users($ARGV[0])' "$run")
+"$redis_server" "${users[@]}" --port "$TEST_NGINX_REDIS_PORT" --bind 127.0.0.1 \
     --unixsocket "$TEST_NGINX_REDIS_SOCK" --unixsocketperm 777 \
     --dir "$run" --save "" --appendonly no >"$run/redis.log" 2>&1 &
 redis=$!
 for _ in $(seq 100); do
-    "$redis_cli" -s "$TEST_NGINX_REDIS_SOCK" ping >/dev/null 2>&1 && break
+    as_tests PING >/dev/null 2>&1 && break
     kill -0 "$redis" 2>/dev/null || {
         cat "$run/redis.log" >&2
         echo "test: $redis_server did not start" >&2
@@ -158,6 +166,14 @@ if [ $status != 0 ] && [ "${WEIR_TEST_AGAIN:-}" = 1 ]; then
         status=0
         prove --exec scripts/test/prove-exec.sh "${failed[@]}" || status=$?
     fi
+fi
+
+# The edge has all rights that it needs, in all files that use the shared Redis.
+refused=$(as_tests ACL LOG | grep -A 12 -E '^(command|key|channel)$' || true)
+if [ -n "$refused" ]; then
+    printf '%s\n' "$refused" "test: Redis refused what a process of Weir wanted; its right is" \
+        "missing in backend/ctl/users.c" >&2
+    status=1
 fi
 
 if [ -n "$sanitize" ] && [ -n "$(find "$WEIR_VALGRIND_LOGS" -type f -size +0)" ]; then

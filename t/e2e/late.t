@@ -12,6 +12,7 @@ use JSON::PP;
 use Test::More;
 use Weir::Backend::Spans qw(named signup_tree tree);
 use Weir::Base qw(free_port listens slurp spew wait_for);
+use Weir::Redis 'redis_login';
 use Weir::Stack;
 
 my $s = Weir::Stack->new;
@@ -38,7 +39,7 @@ http {
     scgi_temp_path $dir/scgi;
     log_format id '\$weir_trace_id';
     access_log $dir/access.log id;
-    weir_redis main redis://127.0.0.1:$s->{redis_port};
+    weir_redis main redis://@{[redis_login()]}\@127.0.0.1:$s->{redis_port};
     weir_exporter otlp @{[$c->url]} service_name=edge interval=100ms;
     weir_trace_publish main;
     weir_trace ratio=0 errors=on slow=1h;

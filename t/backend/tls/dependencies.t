@@ -13,7 +13,7 @@ use Weir::Base qw(free_port listens wait_for);
 use Weir::Tls::Certificates;
 use Weir::Events;
 use Weir::Payments;
-use Weir::Redis qw(redis_server);
+use Weir::Redis qw(redis_server redis_users redis_watch);
 use Weir::Stack;
 
 my $folder = tempdir('/tmp/weir-tls.XXXXXX', CLEANUP => 1);
@@ -50,8 +50,10 @@ sub start_redis {
     $s->start_process('redis', [redis_server(), '--port', $s->{redis_port}, '--tls-port', $tls_port,
         '--bind', '127.0.0.1', '--dir', $folder, '--save', '', '--appendonly', 'no',
         '--tls-cert-file', $pki->file('server.crt'), '--tls-key-file', $pki->file('server.key'),
-        '--tls-ca-cert-file', $pki->file('ca.crt'), '--tls-auth-clients', 'yes']);
+        '--tls-ca-cert-file', $pki->file('ca.crt'), '--tls-auth-clients', 'yes',
+        redis_users($s->dir)]);
     $s->wait_started('redis' => sub { $s->redis('ping') =~ /PONG/ });
+    redis_watch($s->{redis_port});
 }
 start_redis();
 

@@ -9,7 +9,7 @@ use Scene;
 use Test::More;
 use Token;
 use Weir::Processes;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_answers redis_server redis_users redis_watch);
 
 new_key('main', $dir);
 spit("$dir/main.jwks", jwks('main'));
@@ -19,8 +19,10 @@ my $issuer = 'https://issuer.example';
 $Scene::redis_address = my $redis = free_port();
 
 sub start_redis {
-    spawn('redis', [redis_server(), '--port', $redis, '--save', '', '--dir', $dir]);
-    until_true('Redis listens', sub { listens($redis) });
+    spawn('redis',
+        [redis_server(), '--port', $redis, '--save', '', '--dir', $dir, redis_users($dir)]);
+    until_true('Redis answers', sub { redis_answers($redis) });
+    redis_watch($redis);
 }
 
 start_redis();
@@ -97,7 +99,11 @@ is statuses(fresh(jti => 'mine')), 200, 'the jti of another issuer';
 
 # --- weirctl ---
 
-spit("$dir/weir.conf", "redis = redis://127.0.0.1:$redis/0\n");
+spit("$dir/weir.conf", <<"CONF");
+redis = redis://127.0.0.1:$redis/0
+redis_user = weir-ctl
+redis_password_file = $dir/redis-passwords/weir-ctl
+CONF
 sub weirctl {
     open my $out, '-|', "$Bin/../../../build/weirctl -c $dir/weir.conf @_ 2>&1" or die $!;
     local $/;

@@ -10,7 +10,8 @@ use lib dirname(__FILE__) . '/../../lib';
 use HTTP::Tiny;
 use Weir::Edge::Nginx 'cache_status';
 use Weir::Processes;
-use Weir::Redis qw(redis_command redis_server);
+use Weir::Redis
+    qw(redis_answers redis_command redis_connect redis_login redis_server redis_users redis_watch);
 use Weir::Upstream qw(answer asked upstream);
 
 our @EXPORT = qw(answer answers asked cache_status children free_port get invalidate kill_process
@@ -44,12 +45,10 @@ sub start_redis {
     mkdir "$dir/redis";
     my $append = $more{append} ? 'yes' : 'no';
     spawn('redis', [redis_server(), '--port', $redis, '--bind', '127.0.0.1',
-        '--dir', "$dir/redis", '--save', '', '--appendonly', $append, '--appendfsync', 'always']);
-    until_true('Redis answers', sub {
-        my $s = listens($redis) or return;
-        print $s "PING\r\n";
-        (readline($s) // '') =~ /^\+PONG/;
-    });
+        '--dir', "$dir/redis", '--save', '', '--appendonly', $append, '--appendfsync', 'always',
+        redis_users($dir)]);
+    until_true('Redis answers', sub { redis_answers($redis) });
+    redis_watch($redis);
 }
 
 sub port_of_redis { $redis //= free_port() }
@@ -58,16 +57,15 @@ sub port_of_redis { $redis //= free_port() }
 my ($connection, $connected);
 sub redis {
     if (!$connection || $connected != $pid{redis}) {
-        $connection = listens($redis) or die "no Redis: $!";
+        $connection = redis_connect($redis) or die "no Redis: $!";
         $connected = $pid{redis};
-        binmode $connection;
     }
     return redis_command($connection, @_);
 }
 
 # A connection on which Redis says each command that it gets, a line each.
 sub monitor {
-    my $socket = listens($redis) or die "no Redis: $!";
+    my $socket = redis_connect($redis) or die "no Redis: $!";
     print $socket "MONITOR\r\n";
     (readline($socket) // '') =~ /^\+OK/ or die 'Redis does not monitor';
     return $socket;
@@ -104,7 +102,7 @@ sub start_edge {
     $redis //= free_port();
     s/UPSTREAM/$upstream/g for $http, $server;
     my $workers = $more{workers} // 1;
-    my $user = $more{user} ? "$more{user}@" : '';    # name:password in Redis
+    my $user = redis_login();
     my $key = $http =~ /weir_cache_key/ ? '' : 'weir_cache_key http$host$request_uri;';
     spit("$root/nginx.conf", <<"CONF");
 daemon off;
@@ -116,7 +114,7 @@ events {}
 http {
 $temp
     access_log off;
-    weir_redis main redis://${user}127.0.0.1:$redis timeout=$timeout connect_timeout=$timeout;
+    weir_redis main redis://$user\@127.0.0.1:$redis timeout=$timeout connect_timeout=$timeout;
     $key
     $http
     server {

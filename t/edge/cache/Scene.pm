@@ -9,11 +9,10 @@ use Exporter 'import';
 use File::Basename 'dirname';
 use lib dirname(__FILE__) . '/../../lib';
 use HTTP::Tiny;
-use IO::Socket::UNIX;
 use POSIX ();
 use Weir::Edge::Nginx 'cache_status';
 use Weir::Processes;
-use Weir::Redis 'redis_command';
+use Weir::Redis qw(redis_command redis_connect redis_login redis_parameters redis_watch);
 use Weir::Upstream;
 
 our @EXPORT = qw(answer asked cache_status entries_of free_port get http_date in_world keys_of
@@ -39,8 +38,11 @@ sub http_date { POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + $_[0]
 sub start_edge {
     my ($http, $server, %more) = @_;
     my $address = $redis_address // $ENV{TEST_NGINX_REDIS_SOCK};
-    my $url = $address =~ /^\d+$/ ? "redis://127.0.0.1:$address" : "unix:$address";
+    my $of_test = $address =~ /^\d+$/;    # its own server
+    my $url = $of_test ? 'redis://' . redis_login() . "\@127.0.0.1:$address" : "unix:$address";
+    my $login = $of_test ? '' : redis_parameters(dirname($address));
     my $timeout = $more{timeout} // '5s';
+    redis_watch($address);
     my $temp = temp_paths($dir);
     my $upstream = upstream();
     my $main = $more{main} // '';
@@ -61,7 +63,7 @@ events { $events }
 http {
 $temp
     access_log off;
-    weir_redis main $url timeout=$timeout connect_timeout=$timeout;
+    weir_redis main $url $login timeout=$timeout connect_timeout=$timeout;
     $http
     server {
         listen 127.0.0.1:$edge;
@@ -89,10 +91,7 @@ sub get { request('GET', @_) }
 # One command to Redis; the reply as string, number, list or undef.
 sub redis {
     my $address = $redis_address // $ENV{TEST_NGINX_REDIS_SOCK};
-    my $socket = $address =~ /^\d+$/ ? listens($address)
-        : IO::Socket::UNIX->new(Peer => $address);
-    die "no Redis: $!" if !$socket;
-    binmode $socket;
+    my $socket = redis_connect($address) or die "no Redis: $!";
     return redis_command($socket, @_);
 }
 

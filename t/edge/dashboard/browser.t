@@ -9,7 +9,7 @@ use JSON::PP;
 use Scene;
 use Test::More;
 use Weir::Processes;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_answers redis_server redis_users redis_watch);
 
 plan skip_all => 'the browser speaks for itself' if $ENV{WEIR_WORLD} || $ENV{WEIR_NGINX};
 
@@ -60,8 +60,9 @@ start_upstream(sub {
     return answer('200 OK', ['Cache-Control: max-age=600', 'Cache-Tag: t'], 'yes');
 });
 spawn('redis', [redis_server(), '--port', $redis, '--bind', '127.0.0.1', '--save', '', '--dir',
-    $dir]);
-until_true('Redis listens', sub { listens($redis) });
+    $dir, redis_users($dir)]);
+until_true('Redis answers', sub { redis_answers($redis) });
+redis_watch($redis);
 
 {
     no warnings 'once';

@@ -6,12 +6,12 @@ use warnings;
 use FindBin '$Bin';
 use lib $Bin, "$Bin/../cache", "$Bin/../../lib";
 use Families;
-use IO::Socket::UNIX;
 use JSON::PP;
 use List::Util qw(max sum0);
 use Scene;
 use Test::More;
 use Weir::Processes;
+use Weir::Redis 'redis_connect';
 
 start_upstream(sub {
     my ($path) = @_;
@@ -139,7 +139,7 @@ is total($m, 'http_client_request_duration_seconds_count', http_route => '/stale
 
 my ($key) = do { get('/far/a'); entries_of('far', qr/x{1000}/, 1) };
 my $reply = length(redis('GET', $key));
-my $monitor = IO::Socket::UNIX->new(Peer => $ENV{TEST_NGINX_REDIS_SOCK}) or die "no Redis: $!";
+my $monitor = redis_connect($ENV{TEST_NGINX_REDIS_SOCK}) or die "no Redis: $!";
 print $monitor "MONITOR\r\n";
 my $ok = <$monitor>;
 my @before = map { of(counted(), "weir_route_redis_${_}_total", '/far/') }

@@ -1,14 +1,20 @@
+use File::Basename 'dirname';
+use FindBin;
+use lib "$FindBin::Bin/../../lib";
 use Test::Nginx::Socket 'no_plan';
+use Weir::Redis qw(redis_login redis_parameters);
 
 no_shuffle();
 repeat_each(1);
 
-$ENV{TEST_NGINX_REDIS_PORT} ||= 6379;
+# The probe sends any command.
+$ENV{TEST_NGINX_REDIS} = redis_login('tests') . "\@127.0.0.1:$ENV{TEST_NGINX_REDIS_PORT}";
 
 our $http =
-    'weir_redis main redis://127.0.0.1:$TEST_NGINX_REDIS_PORT timeout=2s connect_timeout=2s;'
-    . ' weir_redis other unix:$TEST_NGINX_REDIS_SOCK timeout=2s connect_timeout=2s;'
-    . ' weir_redis second redis://127.0.0.1:$TEST_NGINX_REDIS_PORT/2 timeout=2s connect_timeout=2s;'
+    'weir_redis main redis://$TEST_NGINX_REDIS timeout=2s connect_timeout=2s;'
+    . ' weir_redis other unix:$TEST_NGINX_REDIS_SOCK timeout=2s connect_timeout=2s '
+    . redis_parameters(dirname($ENV{TEST_NGINX_REDIS_SOCK}), 'tests') . ';'
+    . ' weir_redis second redis://$TEST_NGINX_REDIS/2 timeout=2s connect_timeout=2s;'
     . ' weir_redis nobody redis://127.0.0.1:1;'
     . ' weir_redis stranger redis://nobody:wrong@127.0.0.1:$TEST_NGINX_REDIS_PORT'
     . ' timeout=2s connect_timeout=2s;';

@@ -9,7 +9,7 @@ use HTTP::Tiny;
 use Test::More;
 use Weir::Edge::Nginx 'start_nginx';
 use Weir::Processes;
-use Weir::Redis qw(redis_cli redis_server);
+use Weir::Redis qw(redis_answers redis_cli_command redis_login redis_server redis_users);
 
 mkdir "$dir/logs";
 
@@ -17,8 +17,8 @@ my ($edge, $port) = (free_port(), free_port());
 
 sub start_redis {
     spawn('redis', [redis_server(), '--port', $port, '--bind', '127.0.0.1', '--dir', $dir,
-        '--save', '', '--appendonly', 'no']);
-    until_true('redis listens', sub { listens($port) });
+        '--save', '', '--appendonly', 'no', redis_users($dir)]);
+    until_true('Redis answers', sub { redis_answers($port) });
 }
 
 my $http = HTTP::Tiny->new(timeout => 10, keep_alive => 0);
@@ -29,8 +29,9 @@ sub ask {
 sub logged { log_lines("$dir/logs/error.log", shift) }
 
 start_redis();
+my $login = redis_login('tests');    # the probe sends any command
 start_nginx($dir, $edge, http => <<"HTTP");
-    weir_redis main redis://127.0.0.1:$port timeout=500ms connect_timeout=500ms;
+    weir_redis main redis://$login\@127.0.0.1:$port timeout=500ms connect_timeout=500ms;
     weir_redis gone unix:$dir/none.sock;
     server {
         listen 127.0.0.1:$edge;
@@ -53,7 +54,7 @@ is scalar(logged(qr/weir_redis "main" is up again/)), 1, 'one line says that it 
 
 # The server's own end of an idle connection is no failure.
 ask('SET+b+2');
-system redis_cli() . " -p $port client kill type normal >/dev/null";
+system join ' ', redis_cli_command('-p', $port, qw(client kill type normal >/dev/null));
 is ask('GET+b'), "\$2\n", 'a connection closed while idle is made again at once';
 is scalar(logged(qr/"main" at .* is down/)), 1, 'and is not called a failure';
 

@@ -10,15 +10,16 @@ use Test::More;
 use Trace;
 use Weir::Collector qw(received_spans);
 use Weir::Processes;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_answers redis_server redis_users redis_watch);
 
 my $stream = 'weir:traces:kept';
 my $port = $Scene::redis_address = free_port();
 
 sub start_redis {
     spawn('redis', [redis_server(), '--port', $port, '--bind', '127.0.0.1', '--dir', $dir,
-        '--save', '', '--appendonly', 'no']);
-    until_true('Redis listens', sub { listens($port) });
+        '--save', '', '--appendonly', 'no', redis_users($dir)]);
+    until_true('Redis answers', sub { redis_answers($port) });
+    redis_watch($port);
 }
 
 start_redis();

@@ -24,6 +24,7 @@ END {
     my $status = $?;
     if ($$ == $test) {
         kill 'CONT', values %pid;
+        Weir::Redis::redis_check() if defined &Weir::Redis::redis_check;
         stop($_, 'TERM') for keys %pid;
         $? = $status;
     }

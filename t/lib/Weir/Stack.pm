@@ -29,7 +29,7 @@ use JSON::PP ();
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(time);
 use Weir::Base qw(free_port listens slurp spew wait_for);
-use Weir::Redis qw(redis_cli redis_server);
+use Weir::Redis qw(redis_answers redis_cli_command redis_server redis_users redis_watch);
 
 use parent 'Weir::Stack::Postgres';
 
@@ -71,6 +71,7 @@ sub new {
     $self->{port} = free_port();
     $self->{redis_port} = free_port();
     $self->{smtp_port} = free_port();
+    redis_users($self->{dir});
     $self->{binary} = abs_path($ENV{WEIR_BACKEND_BINARY} // "$build/weir-backend")
         or die "there is no weir-backend; run make\n";
 
@@ -190,11 +191,13 @@ sub start_redis {
     my $dir = "$self->{dir}/redis";
     mkdir $dir;
     my @listen = ('--port', $self->{redis_port}, '--bind', '127.0.0.1');
+    my @users = redis_users($self->{dir});
     my @files = ('--unixsocket', "$dir/redis.sock", '--dir', $dir);
     $self->start_process(
         'redis',
-        [redis_server(), @listen, @files, '--save', '', '--appendonly', 'no']);
-    $self->wait_started('redis' => sub { $self->redis('ping') =~ /PONG/ });
+        [redis_server(), @listen, @files, '--save', '', '--appendonly', 'no', @users]);
+    $self->wait_started('redis' => sub { redis_answers($self->{redis_port}) });
+    redis_watch($self->{redis_port});
 }
 
 # Nothing is saved: after this Redis starts empty.
@@ -208,9 +211,10 @@ sub thaw   { my ($self, $name) = @_; return $self->signal($name, 'CONT') }
 # Runs Redis' client and returns its output.
 sub redis {
     my ($self, @arguments) = @_;
-    my @command = (redis_cli(), '-h', '127.0.0.1', '-p', $self->{redis_port}, @arguments);
+    my @command =
+        redis_cli_command('-h', '127.0.0.1', '-p', $self->{redis_port}, @arguments);
     open my $cli, '-|', '/bin/sh', '-c', 'exec "$@" 2>&1', 'sh', @command
-        or die redis_cli() . ": $!\n";
+        or die "redis-cli: $!\n";
     local $/;
     my $out = <$cli> // '';
     close $cli;
@@ -283,13 +287,17 @@ sub mails {
 
 # --- the backend ----------------------------------------------------------------------------
 
-# Writes a configuration file and returns its name. Values that are undef are left out.
+# Writes a configuration file and returns its name. Values that are undef are left out. user: that
+# of Redis; if it is not given, that of weirctl.
 sub write_conf {
     my ($self, %conf) = @_;
+    my $user = delete $conf{user} // 'weir-ctl';
     my %all = (
         listen   => "127.0.0.1:$self->{port}",
         database => $self->database,
         redis    => "redis://127.0.0.1:$self->{redis_port}/0",
+        redis_user => $user,
+        redis_password_file => "$self->{dir}/redis-passwords/$user",
         ($self->{domain} ? () : (smtp => "smtp://127.0.0.1:$self->{smtp_port}")),
         %{ $self->{conf} }, %conf);
     my $file = "$self->{dir}/weir-backend." . ++$self->{confs} . '.conf';
@@ -344,7 +352,9 @@ sub start_backend {
     my $log = length $self->log_of($name);
     my %conf = %{ $option{conf} // {} };
 
-    my @command = ($self->{binary}, '-c', $self->write_conf(%conf), split ' ', $roles);
+    my $user = $roles =~ /\A(?:api|relay|worker)\z/ ? "weir-$roles" : 'weir-backend';
+    my $file = $self->write_conf(user => $user, %conf);
+    my @command = ($self->{binary}, '-c', $file, split ' ', $roles);
     $self->start_process($name, \@command, env => $option{env});
     $self->wait_started($name => sub { substr($self->log_of($name), $log) =~ /"msg":"started"/ });
     if ($roles =~ /api|all/ && $self->{proc}{postgres} && !$conf{listen}) {

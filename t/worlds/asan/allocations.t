@@ -24,7 +24,8 @@ use Weir::Collector qw(collector_port received_spans start_collector);
 use Weir::Edge::Nginx qw(http2_directives make_certificate);
 use Weir::Http2;
 use Weir::Processes qw(listens spawn spit);
-use Weir::Redis qw(redis_command redis_server);
+use Weir::Redis qw(redis_cli_command redis_command redis_connect redis_login redis_server
+    redis_users);
 
 my $LOCK_TIMEOUT = 5;    # seconds; a request that waits so long waits for somebody who is gone
 my $SOON = 2.5;
@@ -95,7 +96,7 @@ start_upstream(sub {
 my $secure = free_port();
 make_certificate('redis');
 spawn('redis', [redis_server(), '--port', 0, '--tls-port', $secure,
-    '--bind', '127.0.0.1', '--dir', $dir, '--save', '', '--requirepass', 'secret',
+    '--bind', '127.0.0.1', '--dir', $dir, '--save', '', redis_users($dir),
     '--tls-cert-file', "$dir/certificate", '--tls-key-file', "$dir/key",
     '--tls-auth-clients', 'no']);
 until_true('Redis listens', sub { listens($secure) });
@@ -108,9 +109,10 @@ my $spans = 'http://127.0.0.1:' . collector_port('spans');
 
 spit("$dir/zone.secret", "a secret that nobody knows\n");
 chmod 0600, "$dir/zone.secret";
+my $login = redis_login();
 my $http = <<"HTTP";
-    weir_redis main redis://127.0.0.1:$ENV{TEST_NGINX_REDIS_PORT}/1 timeout=2s connect_timeout=2s;
-    weir_redis secure rediss://:secret\@127.0.0.1:$secure ssl_verify=off
+    weir_redis main redis://$login\@127.0.0.1:$ENV{TEST_NGINX_REDIS_PORT}/1 timeout=2s connect_timeout=2s;
+    weir_redis secure rediss://$login\@127.0.0.1:$secure ssl_verify=off
         timeout=2s connect_timeout=2s;
     weir_cache_zone secure 2m redis=secure;
     weir_api shop { media_type application/vnd.shop; header API-Version; versions 1 2; default 2;
@@ -217,7 +219,7 @@ $server =~ s/LISTEN/listen 127.0.0.1:$http2 $listen; $on/;
 start_edge($http, $server);
 my $redis;
 sub redis {
-    $redis //= IO::Socket::INET->new(PeerAddr => "127.0.0.1:$ENV{TEST_NGINX_REDIS_PORT}") // die $!;
+    $redis //= redis_connect($ENV{TEST_NGINX_REDIS_PORT}) // die $!;
     redis_command($redis, @_);
 }
 redis('SELECT', 1);
@@ -587,7 +589,7 @@ path 'a lease that another edge has', at => '/both/gate-lease', before => sub {
 };
 sub secure_redis {
     my @words = map { "'$_'" } @_;
-    my $client = Weir::Redis::redis_cli() . " --tls --insecure -a secret -p $secure";
+    my $client = join ' ', redis_cli_command('--tls', '--insecure', '-p', $secure);
     system("$client @words >$dir/redis-cli.log 2>&1") == 0 or die slurp("$dir/redis-cli.log");
 }
 sub kill_connections { redis('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes') }

@@ -8,6 +8,7 @@ use lib "$FindBin::Bin/../../../lib";
 
 use Test::More;
 use Weir::Events;
+use Weir::Redis qw(redis_expects_refusals redis_rules);
 use Weir::Stack qw(wait_for);
 
 my $s = Weir::Stack->new(conf => { groups => 'analytics' });
@@ -19,6 +20,7 @@ sub said {
     return $s->logged('relay worker', $msg);
 }
 
+redis_expects_refusals();
 $s->start_backend('relay worker');
 $e->create(20);
 $e->wait_handled;
@@ -29,12 +31,12 @@ for my $case (
     )
 {
     my ($command, $msg) = @$case;
-    $s->redis(qw(ACL SETUSER default), "-$command");
+    $s->redis(qw(ACL SETUSER weir-backend), redis_rules($s->dir, 'weir-backend', $command));
     $s->redis('FLUSHALL') if $command eq 'xgroup'; # the group must be made again
     $e->create(50);
     wait_for("the log: $msg" => sub { said($msg) });
     like((said($msg))[0]{error}, qr/permission|can't run/, "$msg: with Redis's word");
-    $s->redis(qw(ACL SETUSER default), "+$command");
+    $s->redis(qw(ACL SETUSER weir-backend), redis_rules($s->dir, 'weir-backend'));
     $e->wait_handled;
     is $e->complaints, '', 'then all events have their effects, once';
     is scalar(said($msg)), 1, 'it is logged once';

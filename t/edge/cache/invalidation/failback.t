@@ -10,7 +10,8 @@ use Fleet;
 use IO::Socket::INET;
 use Test::More;
 use Weir::Processes;
-use Weir::Redis qw(redis_command redis_server);
+use Weir::Redis
+    qw(redis_answers redis_command redis_connect redis_server redis_users redis_watch);
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
@@ -35,8 +36,9 @@ for my $name (keys %port) {
     mkdir "$dir/$name";
     spawn($name,
         [redis_server(), '--port', $port{$name}, '--bind', '127.0.0.1', '--dir', "$dir/$name",
-            '--save', '', '--appendonly', 'no']);
-    until_true("$name answers", sub { listens($port{$name}) });
+            '--save', '', '--appendonly', 'no', redis_users($dir)]);
+    until_true("$name answers", sub { redis_answers($port{$name}) });
+    redis_watch($port{$name});
 }
 sub lead_to {
     my $name = shift;
@@ -74,7 +76,7 @@ my %old = map { $_ => asked($_) } '/t1', '/t2';
 lead_to('B');
 in_step($_, join '|', keys %seen) for @edges;
 ok !$seen{era('left')}++, 'another server is another era';
-redis_command(IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port{B}"), 'XADD', 'weir:invalidate',
+redis_command(redis_connect($port{B}), 'XADD', 'weir:invalidate',
     '*', 'tags', 't1');
 
 lead_to('A');

@@ -1,5 +1,5 @@
-# Edges under the Redis user that docs/reference/directives.md describes: all that they do
-# works, and Redis refuses them nothing.
+# Edges as the Redis user of "weirctl redis users": all that they do works, and Redis refuses them
+# nothing.
 use strict;
 use warnings;
 
@@ -10,12 +10,6 @@ use IO::Socket::INET;
 use Test::More;
 
 start_redis();
-my $directives = slurp("$Bin/../../../../docs/reference/directives.md");
-my ($rules) = $directives =~ /^ +ACL SETUSER weir-edge (.+?)\n\n/ms
-    or die 'docs/reference/directives.md has no ACL of an edge';
-redis('ACL', 'SETUSER', 'weir-edge', grep { $_ ne '\\' } split ' ', $rules);
-# this connection goes on; edges have no other user
-redis('ACL', 'SETUSER', 'default', 'resetpass', '>other');
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
@@ -32,7 +26,7 @@ start_upstream(sub {
         $request =~ /^HEAD/ ? '' : "answer $n");
 });
 start_edge($_, 'weir_cache_zone fleet 1m redis=main;',
-    <<'SERVER', user => 'weir-edge:password') for 'left', 'right';
+    <<'SERVER') for 'left', 'right';
     weir_cache fleet;
     weir_cache_purge on;
     location / { proxy_pass http://UPSTREAM; }
@@ -87,9 +81,10 @@ is_deeply [map { logged($_, $complaint) } 'left', 'right'], [],
 
 my ($port) = port_of_redis();
 my $connection = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") or die $!;
-print $connection "AUTH weir-edge password\r\n$_\r\n" for 'FLUSHALL';
+print $connection 'AUTH weir-edge secret-of-weir-edge', "\r\n$_\r\n" for 'FLUSHALL';
 my @replies = map { scalar readline $connection } 1 .. 2;
 like $replies[1], qr/^-NOPERM/, 'what is not in the rules is refused';
 is scalar @{ redis('ACL', 'LOG') }, 1, '... and in the log';
+redis('ACL', 'LOG', 'RESET');
 
 done_testing;

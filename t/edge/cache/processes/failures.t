@@ -9,7 +9,8 @@ use lib "$Bin/..", "$Bin/../../../lib";
 use IO::Socket::INET;
 use Scene;
 use Test::More;
-use Weir::Redis 'redis_server';
+use Weir::Redis qw(redis_answers redis_expects_refusals redis_login redis_rules redis_server
+    redis_users);
 
 my $port = free_port();
 $Scene::redis_address = $port;
@@ -17,8 +18,8 @@ $Scene::redis_address = $port;
 sub start_redis {
     spawn('redis',
         [redis_server(), '--port', $port, '--bind', '127.0.0.1', '--dir', $dir, '--save', '',
-            '--appendonly', 'no']);
-    until_true('redis listens', sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port") });
+            '--appendonly', 'no', redis_users($dir)]);
+    until_true('Redis answers', sub { redis_answers($port) });
 }
 
 # Redis is back when the zones follow its stream: it is another stream, and responses stored
@@ -41,6 +42,8 @@ sub stop_redis { kill 'STOP', $pid{redis}; until_true('redis is stopped', \&is_s
 sub continue_redis { kill 'CONT', $pid{redis} }
 
 start_redis();
+redis_expects_refusals();
+my $login = redis_login();
 start_upstream(sub {
     my ($path, $request, $n) = @_;
     return answer('200 OK', ['Cache-Control: max-age=600'], "answer $n of $path");
@@ -49,7 +52,7 @@ start_upstream(sub {
 # One zone with a Redis timeout of half a second, and one with a timeout longer than the test, in
 # which only events end a wait, never the clock.
 start_edge(<<"HTTP", <<'SERVER', timeout => '500ms');
-    weir_redis patient redis://127.0.0.1:$port timeout=1h connect_timeout=1h;
+    weir_redis patient redis://$login\@127.0.0.1:$port timeout=1h connect_timeout=1h;
     weir_cache_zone failures 1m redis=main;
     weir_cache_zone patient 1m redis=patient;
 HTTP
@@ -200,9 +203,9 @@ like cache_status(get('/full')), qr/; hit;/, '... until there is room';
 
 # --- not allowed to read ---
 
-redis('ACL', 'SETUSER', 'default', '-get');
+redis('ACL', 'SETUSER', 'weir-edge', redis_rules($dir, 'weir-edge', 'get'));
 is get('/full')->{content}, 'answer 4 of /full', 'a Redis that refuses to answer is a miss';
-redis('ACL', 'SETUSER', 'default', '+get');
+redis('ACL', 'SETUSER', 'weir-edge', redis_rules($dir, 'weir-edge'));
 like cache_status(get('/full')), qr/; hit;/, '... until it allows it';
 
 # --- a reload while Redis is asked ---

@@ -6,7 +6,9 @@ use warnings;
 use FindBin '$Bin';
 use lib "$Bin/..";
 use Scene;
+use File::Basename 'dirname';
 use Test::More;
+use Weir::Redis qw(redis_expects_refusals redis_rules);
 
 start_upstream(sub {
     my ($path, $request, $n) = @_;
@@ -27,17 +29,22 @@ SERVER
 sub refused { get('/status')->{content} =~ /"writes_refused":(\w+)/ ? $1 : '?' }
 sub value { my $name = shift; get('/status')->{content} =~ /"$name":(\d+)/ ? $1 : '?' }
 
+redis_expects_refusals();
 until_true('the stream is followed', sub { get('/status')->{content} =~ /"lag_ms":\d/ });
 is request('PURGE', '/a')->{status}, 200, 'PURGE is heard';
 my $r = request('POST', '/b', {}, 'x');
 is $r->{headers}{'weir-invalidation'}, undef, 'so is Weir-Invalidate';
+
+my @user = qw(ACL SETUSER weir-edge);
+my $users = dirname($ENV{TEST_NGINX_REDIS_SOCK});
 
 # Ways in which Redis refuses messages: the commands that begin and end each of them.
 my $last_id = '18446744073709551615-18446744073709551615';
 for ([NOREPLICAS => [qw(CONFIG SET min-replicas-to-write 1)],
         [qw(CONFIG SET min-replicas-to-write 0)]],
     [OOM => [qw(CONFIG SET maxmemory 1)], [qw(CONFIG SET maxmemory 0)]],
-    [NOPERM => [qw(ACL SETUSER default -xadd)], [qw(ACL SETUSER default +xadd)]],
+    [NOPERM => [@user, redis_rules($users, 'weir-edge', 'xadd')],
+        [@user, redis_rules($users, 'weir-edge')]],
     ['ERR The stream has exhausted' => ['XADD', 'weir:invalidate', $last_id, 'tags', 'x'],
         [qw(DEL weir:invalidate)]])
 {
