@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Weir::Events;
 use Weir::Payments;
+use Weir::Redis 'redis_login';
 use Weir::Stack qw(wait_for);
 
 my %CONF = (retry_base => '20ms', retry_max => '300ms');
@@ -76,7 +77,10 @@ subtest 'processes of a later version than the schema wait for its migration' =>
 subtest 'processes of another version run beside these' => sub {
     my $tree = $ENV{WEIR_OLD_TREE} or plan skip_all => 'WEIR_OLD_TREE names no other checkout';
     my $s = Weir::Stack->new(migrate => 0,
-        conf => { %CONF, groups => 'email,billing,analytics,flags' });
+        conf => { %CONF, groups => 'email,billing,analytics,flags', redis_user => undef,
+            redis_password_file => undef }); # earlier versions don't have these keys
+    $s->{conf}{redis} =
+        'redis://' . redis_login('weir-backend') . "\@127.0.0.1:$s->{redis_port}/0";
     my $old = sub {
         my ($roles, $name) = @_;
         local $s->{binary} = "$tree/build/weir-backend";
