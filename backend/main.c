@@ -9,9 +9,11 @@
 #include "audit/audit.h"
 #include "common/version.h"
 #include "common/output.h"
+#include "database.h"
 #include "db/batch/batch.h"
 #include "db/cost/spent.h"
 #include "db/migrate.h"
+#include "db/settings.h"
 #include "domain.h"
 #include "events/events.h"
 #include "export/exporter.h"
@@ -55,8 +57,8 @@ static const struct {
 typedef struct {
     struct event_base *base;
     weir_settings_t settings;
-    weir_events_settings_t events;
-    weir_runtime_t runtime;
+    weir_events_settings_t relay_events, worker_events;
+    weir_runtime_t api_runtime, worker_runtime;
     weir_parts_t *parts;
     weir_groups_t *groups;
     weir_http_t *http;
@@ -230,7 +232,7 @@ static bool start_worker(app_t *app, char *error, size_t size)
     const weir_consumer_t *consumers;
     size_t n;
 
-    app->groups = weir_groups_open(&weir_domain, &app->runtime, app->settings.groups,
+    app->groups = weir_groups_open(&weir_domain, &app->worker_runtime, app->settings.groups,
                                    app->settings.retry_attempts, error, size);
     if (app->groups == NULL)
         return false;
@@ -238,7 +240,7 @@ static bool start_worker(app_t *app, char *error, size_t size)
     consumers = weir_groups_consumers(app->groups, &n);
     for (size_t i = 0; i < n; i++)
         app->names[i] = consumers[i].group;
-    app->worker = weir_worker_start(app->base, &app->events, consumers, n, error, size);
+    app->worker = weir_worker_start(app->base, &app->worker_events, consumers, n, error, size);
 
     return app->worker != NULL;
 }
@@ -258,7 +260,7 @@ static void get_health(weir_http_request_t *request, void *arg)
 static bool start_audit(app_t *app, char *error, size_t size)
 {
     const weir_audit_settings_t settings = {
-        .database = app->settings.database,
+        .database = weir_database_of(&app->settings, WEIR_DATABASE_RELAY),
         .redis = app->settings.redis,
         .key = app->settings.audit_key,
         .heads = app->settings.audit_heads,
@@ -294,7 +296,7 @@ static bool start(app_t *app, int bits, char *error, size_t size)
 {
     assert(bits != 0 && (bits & MIGRATE) == 0);
     if (bits & RELAY) {
-        app->relay = weir_relay_start(app->base, &app->events, error, size);
+        app->relay = weir_relay_start(app->base, &app->relay_events, error, size);
         if (app->relay == NULL || !start_audit(app, error, size))
             return false;
     }
@@ -307,9 +309,10 @@ static bool start(app_t *app, int bits, char *error, size_t size)
         if (!start_guard(app, error, size))
             return false;
         weir_http_route_open(app->http, "GET", "/health", get_health, NULL);
-        app->runtime.openapi = weir_openapi_new(app->http, weir_domain.api);
-        app->runtime.relay = app->relay;
-        app->parts = weir_parts_open(&weir_domain, &app->runtime);
+        app->api_runtime.openapi = weir_openapi_new(app->http, weir_domain.api);
+        app->worker_runtime.openapi = app->api_runtime.openapi;
+        app->api_runtime.relay = app->worker_runtime.relay = app->relay;
+        app->parts = weir_parts_open(&weir_domain, &app->api_runtime);
         weir_http_use_tls(app->http, app->tls);
         if (!weir_http_listen(app->http, app->settings.listen, error, size))
             return false;
@@ -320,9 +323,13 @@ static bool start(app_t *app, int bits, char *error, size_t size)
 
 static bool start_operate(app_t *app, int bits, const char *role, char *error, size_t size)
 {
+    /* The relay's role may read what is shown about groups, too. */
+    weir_database_t part = bits & RELAY    ? WEIR_DATABASE_RELAY
+                           : bits & WORKER ? WEIR_DATABASE_WORKER
+                                           : WEIR_DATABASE_API;
     const weir_operate_settings_t settings = {
         .listen = app->settings.metrics_listen,
-        .database = app->settings.database,
+        .database = weir_database_of(&app->settings, part),
         .redis = bits & (RELAY | WORKER) ? app->settings.redis : NULL,
         .roles = role,
         .lines = lines,
@@ -377,8 +384,8 @@ static bool open_tls(app_t *app, int bits, char *error, size_t size)
 /* What the components are passed. */
 static void set_up(app_t *app)
 {
-    app->events = (weir_events_settings_t){
-        .database = app->settings.database,
+    app->relay_events = (weir_events_settings_t){
+        .database = weir_database_of(&app->settings, WEIR_DATABASE_RELAY),
         .redis = app->settings.redis,
         .retry_base_ms = app->settings.retry_base,
         .retry_max_ms = app->settings.retry_max,
@@ -386,12 +393,16 @@ static void set_up(app_t *app)
         .outbox_keep_s = app->settings.outbox_keep,
         .source = weir_domain.event_source,
     };
-    app->runtime = (weir_runtime_t){
+    app->worker_events = app->relay_events;
+    app->worker_events.database = weir_database_of(&app->settings, WEIR_DATABASE_WORKER);
+    app->worker_runtime = (weir_runtime_t){
         .base = app->base,
-        .database = app->settings.database,
+        .database = app->worker_events.database,
         .redis = app->settings.redis,
         .settings = app->settings.domain,
     };
+    app->api_runtime = app->worker_runtime;
+    app->api_runtime.database = weir_database_of(&app->settings, WEIR_DATABASE_API);
 }
 
 /* Without it the process does all the same. */
@@ -458,7 +469,7 @@ static int run(app_t *app, int bits, const char *role)
         weir_operate_free(app->operate);
         weir_exporter_free(app->exporter);
         weir_groups_close(app->groups);
-        weir_openapi_free(app->runtime.openapi);
+        weir_openapi_free(app->api_runtime.openapi);
         weir_tls_free(app->tls);
         weir_tls_free(app->metrics_tls);
         weir_tls_free(app->redis_tls);
@@ -482,7 +493,7 @@ static int migrate(const weir_settings_t *settings)
             WEIR_LOG_INFO, NULL,
             "the key \"sql\" has no effect and can be removed: the migrations are in the program",
             "{s:s}", "sql", settings->sql);
-    if (!weir_migrate(settings->database, lines, error, sizeof(error)))
+    if (!weir_migrate(weir_database_of(settings, WEIR_DATABASE_MIGRATE), lines, error, sizeof(error)))
         return complain(error);
 
     return 0;
@@ -576,6 +587,7 @@ int main(int argc, char **argv)
     if (!weir_settings_read(&app.settings, &weir_domain, file, error, sizeof(error)))
         return complain(error);
 
+    weir_db_password_file(app.settings.database, app.settings.database_password_file);
     weir_log_init(app.settings.log_level, names);
     if (!weir_settings_check(&app.settings, &weir_domain, error, sizeof(error)) ||
         ((bits == 0 || bits & RELAY) &&

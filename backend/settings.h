@@ -22,6 +22,9 @@ typedef struct {
     unsigned tls_metrics;    /* whether metrics_listen has TLS, too */
     char *tls_metrics_names; /* empty: tls_allowed_names */
     char *database;          /* libpq connection string */
+    /* the same for a part of the program; empty: that of database. database.h chooses */
+    char *database_api, *database_relay, *database_worker, *database_ctl, *database_migrate;
+    char *database_password_file; /* for database; may be empty */
     char *redis;
     char *redis_user, *redis_password_file;         /* empty: see redis/login.h */
     char *redis_ca, *redis_certificate, *redis_key; /* of rediss:// */

@@ -292,7 +292,7 @@ static bool write_head(weir_audit_t *a)
 
     return weir_db_query(
         a->db,
-        "INSERT INTO audit_heads (number, head, key, signature) VALUES ($1::bigint, $2, $3, $4)", 4,
+        "SELECT audit_head_put($1::bigint, $2::text, $3::text, $4::text)", 4,
         (const char *[]){WEIR_NUMBER((int64_t)a->head_chains->number), a->head->text, a->head->key,
                          a->head->signature},
         on_written, a);

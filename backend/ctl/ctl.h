@@ -52,7 +52,8 @@ struct weir_ctl_commands;
 typedef struct {
     const struct weir_ctl_commands *commands; /* all commands, for the help; see cli.h */
     weir_settings_t settings;
-    PGconn *db; /* NULL for commands that need none */
+    const char *database; /* the connection string: that of settings for weirctl */
+    PGconn *db;           /* NULL for commands that need none */
     weir_ctl_args_t args;
 } weir_ctl_t;
 

@@ -6,6 +6,7 @@
 #include "ctl/arguments.h"
 #include "ctl/commands/commands.h"
 #include "ctl/help.h"
+#include "database.h"
 #include "db/settings.h"
 #include "log/alloc.h"
 #include "log/log.h"
@@ -15,14 +16,19 @@
 
 static void connect_database(weir_ctl_t *ctl)
 {
-    const char *const keys[] = {"dbname",          "client_encoding", "application_name",
-                                "connect_timeout", "options",         NULL};
-    char *options = weir_db_options(ctl->settings.database, "-c statement_timeout=60s");
-    const char *const values[] = {ctl->settings.database, "UTF8", "weirctl", "5", options, NULL};
-    char error[512];
+    const char *const keys[] = {"dbname",  "client_encoding", "application_name", "connect_timeout",
+                                "options", "password",        NULL};
+    char *options = weir_db_options(ctl->database, "-c statement_timeout=60s");
+    char error[1280], *password;
+    bool fine = weir_db_password(ctl->database, &password, error, sizeof(error));
+    const char *const values[] = {ctl->database, "UTF8",   "weirctl", "5",
+                                  options,       password, NULL};
 
+    if (!fine)
+        exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", error));
     ctl->db = PQconnectdbParams(keys, values, 1);
     free(options);
+    weir_db_password_forget(password);
     if (PQstatus(ctl->db) != CONNECTION_OK)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", PQerrorMessage(ctl->db)));
     if (!weir_db_settings_apply(ctl->db, error, sizeof(error)))
@@ -80,8 +86,11 @@ int main(int argc, char **argv)
                                                 " names another configuration"
                                               : "");
     }
-    if (command->needs == WEIR_CTL_NEEDS_DATABASE)
+    if (command->needs == WEIR_CTL_NEEDS_DATABASE) {
+        ctl.database = weir_database_of(&ctl.settings, WEIR_DATABASE_CTL);
+        weir_db_password_file(ctl.settings.database, ctl.settings.database_password_file);
         connect_database(&ctl);
+    }
 
     code = command->run(&ctl);
     if (ctl.db != NULL)

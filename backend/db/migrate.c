@@ -162,6 +162,10 @@ static bool each_function(job_t *job, const weir_sql_line_t *line,
     return true;
 }
 
+/* db/sql/functions/grants.sql has it, if that line is among those that are migrated. */
+static const char grant_end[] = "DO $$ BEGIN IF to_regprocedure('grant_end()') IS NOT NULL THEN"
+                                " PERFORM grant_end(); END IF; END $$";
+
 /*
  * Creates the functions of all lines in one transaction, so running processes never see functions
  * of two versions. Creates them twice: first without a check of the bodies, because functions may
@@ -178,6 +182,7 @@ static bool create_functions(job_t *job, const weir_sql_line_t *const *lines)
     ok = ok && run(job, "functions", "SET LOCAL check_function_bodies = on");
     for (size_t i = 0; ok && lines[i] != NULL; i++)
         ok = each_function(job, lines[i], run);
+    ok = ok && run(job, "rights", grant_end);
 
     return ok && run(job, "functions", "COMMIT");
 }
@@ -320,6 +325,18 @@ static bool open_records(job_t *job, const weir_sql_line_t *const *lines)
 
     return ok && check_all_known(job, lines) && run(job, "schema_migrations", "COMMIT");
 }
+
+/*
+ * What is made belongs to the role weir_migrate, if that is there for it: a member may log in under
+ * several names in turn, and the objects have one owner. A database whose tables another role owns
+ * is left as it is.
+ */
+static const char as_owner[] =
+    "SELECT set_config('role', r.rolname, false) FROM pg_roles r"
+    " WHERE r.rolname = 'weir_migrate' AND pg_has_role(r.oid, 'MEMBER')"
+    " AND current_user <> r.rolname AND has_schema_privilege(r.oid, current_schema(), 'CREATE')"
+    " AND coalesce((SELECT c.relowner = r.oid FROM pg_class c"
+    "               WHERE c.oid = to_regclass('schema_migrations')), true)";
 
 /* --- steps ------------------------------------------------------------------------ */
 
@@ -479,19 +496,25 @@ bool weir_migrate(const char *conninfo, const weir_sql_line_t *const *lines, cha
                   size_t error_size)
 {
     char *options = weir_db_options(conninfo, "-c statement_timeout=0 -c lock_timeout=0");
-    const char *const keys[] = {"dbname", "options", "client_encoding", "application_name", NULL};
-    const char *const values[] = {conninfo, options, "UTF8", "weir-migrate", NULL};
-    job_t job = {
-        .conn = PQconnectdbParams(keys, values, 1), .error = error, .error_size = error_size};
-    bool ok;
+    char *password;
+    bool ok = weir_db_password(conninfo, &password, error, error_size);
+    const char *const keys[] = {"dbname",   "options", "client_encoding", "application_name",
+                                "password", NULL};
+    const char *const values[] = {conninfo, options, "UTF8", "weir-migrate", password, NULL};
+    job_t job = {.error = error, .error_size = error_size};
 
     assert(conninfo != NULL && lines != NULL && error_size > 0);
-    if (PQstatus(job.conn) != CONNECTION_OK)
+    if (ok)
+        job.conn = PQconnectdbParams(keys, values, 1);
+    weir_db_password_forget(password);
+    if (!ok)
+        ; /* there is a message */
+    else if (PQstatus(job.conn) != CONNECTION_OK)
         ok = fail(&job, "%s", PQerrorMessage(job.conn));
     else /* a migration has no time limit */
         ok = weir_db_settings_apply(job.conn, error, error_size) &&
              run(&job, "settings", "SET statement_timeout = 0; SET lock_timeout = " LOCK_TIMEOUT) &&
-             migrate(&job, lines);
+             run(&job, "role", as_owner) && migrate(&job, lines);
     PQfinish(job.conn);
     free(options);
 

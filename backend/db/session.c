@@ -250,10 +250,12 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
  * libpq goes on to the next host of a list when one refuses, but waits for one that says nothing:
  * a machine that is off, a server that stands still.  So after a time-out the list begins with the
  * next one.
+ *
+ * Returns NULL, or why it cannot begin; error is room for a message.
  */
-static void start_connecting(weir_db_t *db)
+static const char *start_connecting(weir_db_t *db, char *error, size_t size)
 {
-    char application[64];
+    char application[64], *password;
     char *options = weir_db_options(db->conninfo, "-c statement_timeout=30s");
     char *host = weir_db_rotated(db->conninfo, "host", db->turn);
     char *address = weir_db_rotated(db->conninfo, "hostaddr", db->turn);
@@ -270,26 +272,39 @@ static void start_connecting(weir_db_t *db)
                                 "host",
                                 "hostaddr",
                                 "port",
+                                "password",
                                 NULL};
+    bool fine = weir_db_password(db->conninfo, &password, error, size);
     const char *const values[] = {"10",   "5",         "3",  "20000", db->conninfo, options,
-                                  "UTF8", application, host, address, port,         NULL};
+                                  "UTF8", application, host, address, port,         password,
+                                  NULL};
 
     assert(db->state == CONNECTING && db->conn == NULL && db->in_flight == 0);
     snprintf(application, sizeof(application), "weir-%s", db->name);
-    db->conn = PQconnectStartParams(keys, values, 1);
+    if (fine)
+        db->conn = PQconnectStartParams(keys, values, 1);
+    weir_db_password_forget(password);
     free(options);
     free(host);
     free(address);
     free(port);
+    if (!fine)
+        return error;
+    if (db->conn == NULL)
+        return "out of memory";
+
+    return PQstatus(db->conn) == CONNECTION_BAD ? PQerrorMessage(db->conn) : NULL;
 }
 
 static void open_session(weir_db_t *db)
 {
-    db->state = CONNECTING;
-    start_connecting(db);
+    char error[1280];
+    const char *why;
 
-    if (db->conn == NULL || PQstatus(db->conn) == CONNECTION_BAD) {
-        lose(db, db->conn != NULL ? PQerrorMessage(db->conn) : "out of memory");
+    db->state = CONNECTING;
+    why = start_connecting(db, error, sizeof(error));
+    if (why != NULL) {
+        lose(db, why);
         return;
     }
 

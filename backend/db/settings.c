@@ -3,9 +3,15 @@
 #include "log/alloc.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PASSWORD_MAX 1024 /* bytes */
 
 /*
  * Every name is qualified, because search_path is not set yet. Only settings that differ are set:
@@ -67,7 +73,9 @@ const char weir_db_settings_sql[] =
     " SELECT pg_catalog.quote_ident(n.nspname) AS name, pg_catalog.pg_table_is_visible(c.oid) AS "
     "seen,"
     "  pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-    "   AND pg_catalog.has_table_privilege(c.oid, 'INSERT') AS may"
+    "   AND (pg_catalog.has_table_privilege(c.oid, 'INSERT') OR EXISTS (SELECT"
+    "    FROM pg_catalog.pg_roles r WHERE r.rolname IN ('weir_api', 'weir_relay', 'weir_worker',"
+    "     'weir_ctl', 'weir_operator') AND pg_catalog.pg_has_role(r.oid, 'USAGE'))) AS may"
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relname = 'outbox' AND c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_class m"
     "  WHERE m.relname = 'schema_migrations' AND m.relnamespace = n.oid)"
@@ -171,4 +179,70 @@ bool weir_db_settings_apply(PGconn *conn, char *error, size_t size)
         PQclear(result);
     }
     return ok;
+}
+
+/* --- passwords ------------------------------------------------------------------------ */
+
+static const char *password_of, *password_file;
+
+void weir_db_password_file(const char *conninfo, const char *file)
+{
+    assert(conninfo != NULL && file != NULL);
+    password_of = conninfo;
+    password_file = *file != '\0' ? file : NULL;
+}
+
+/* Whatever is no regular file could make the process wait. Returns NULL, or why there is none. */
+static const char *read_password(int fd, char *text)
+{
+    struct stat st;
+    ssize_t n;
+
+    if (fstat(fd, &st) != 0)
+        return strerror(errno);
+    if (!S_ISREG(st.st_mode))
+        return "it is no regular file";
+    n = read(fd, text, PASSWORD_MAX + 1);
+    if (n < 0)
+        return strerror(errno);
+    if (n > PASSWORD_MAX || memchr(text, '\0', (size_t)n) != NULL)
+        return "a password has at most 1024 bytes, and none is 0";
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+        n--;
+    text[n] = '\0';
+
+    return n > 0 ? NULL : "it is empty";
+}
+
+bool weir_db_password(const char *conninfo, char **password, char *error, size_t size)
+{
+    const char *why;
+    int fd;
+
+    assert(conninfo != NULL && size > 0);
+    *password = NULL;
+    if (password_file == NULL || strcmp(conninfo, password_of) != 0)
+        return true;
+    fd = open(password_file, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        why = strerror(errno);
+    } else {
+        *password = weir_alloc(PASSWORD_MAX + 2);
+        why = read_password(fd, *password);
+        close(fd);
+    }
+    if (why == NULL)
+        return true;
+    snprintf(error, size, "the file of the password, %s: %s", password_file, why);
+    weir_db_password_forget(*password);
+    *password = NULL;
+
+    return false;
+}
+
+void weir_db_password_forget(char *password)
+{
+    if (password != NULL)
+        explicit_bzero(password, PASSWORD_MAX + 2);
+    free(password);
 }

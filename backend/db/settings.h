@@ -42,4 +42,21 @@ bool weir_db_settings_check(const PGresult *result, char *error, size_t size);
 bool weir_db_settings_apply(PGconn *conn, char *error, size_t size)
     __attribute__((warn_unused_result));
 
+/*
+ * Sessions with this connection string have the password that is in the file, whatever the string
+ * says. The file is read for each connection, so that another password needs no restart. The texts
+ * must live as long as the process; an empty name of a file does nothing.
+ */
+void weir_db_password_file(const char *conninfo, const char *file);
+
+/*
+ * Reads the password for a connection: sets *password, for the caller to free with
+ * weir_db_password_forget(), or to NULL if there is no file for this connection string. Returns
+ * false, with a message that names the file, if it cannot be read. Does not block.
+ */
+bool weir_db_password(const char *conninfo, char **password, char *error, size_t size)
+    __attribute__((warn_unused_result));
+/* Overwrites and frees it; NULL is allowed. */
+void weir_db_password_forget(char *password);
+
 #endif

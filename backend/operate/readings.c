@@ -8,20 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char outbox_sql[] =
-    "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(o.created_at)) * 1000, "
-    "0)::bigint FROM outbox o WHERE o.position IS NULL";
+static const char outbox_sql[] = "SELECT waiting, age_ms FROM readings_outbox()";
 enum { OUTBOX_WAITING, OUTBOX_AGE_MS };
 
-/* Ages use the first event that each partition has not handled, as "weirctl groups" does. */
 static const char groups_sql[] =
-    "SELECT c.group_name, sum(p.position - c.handled)"
-    " - (SELECT count(*) FROM consumed m WHERE m.group_name = c.group_name) AS lag,"
-    " coalesce(extract(epoch FROM clock_timestamp() - min((SELECT o.created_at FROM outbox o"
-    "   WHERE o.partition = c.partition AND o.position = c.handled + 1))) * 1000, 0)::bigint,"
-    " (SELECT count(*) FROM retries r WHERE r.group_name = c.group_name),"
-    " (SELECT count(*) FROM dead_letters d WHERE d.group_name = c.group_name)"
-    " FROM consumer_partitions c JOIN partitions p USING (partition) GROUP BY c.group_name";
+    "SELECT group_name, lag, age_ms, retries, dead FROM readings_groups()";
 enum { GROUP_NAME, GROUP_LAG, GROUP_AGE_MS, GROUP_RETRIES, GROUP_DEAD };
 
 struct weir_readings {

@@ -184,7 +184,7 @@ static weir_ctl_exit_t reconcile(weir_ctl_t *ctl)
                                  CONNECTIONS, has_tls ? &tls : NULL, w.error, sizeof(w.error));
     if (w.gateway == NULL)
         return weir_ctl_fail(WEIR_CTL_USAGE, "%s", w.error);
-    db = weir_db_new(w.base, ctl->settings.database, "reconcile", on_session, &w);
+    db = weir_db_new(w.base, ctl->database, "reconcile", on_session, &w);
     event_base_once(w.base, -1, EV_TIMEOUT, on_time, &w, &limit);
     differences = result_of(&w);
 

@@ -151,8 +151,7 @@ static json_t *rebase(weir_ctl_t *ctl, redisContext *redis, json_t *rows, int64_
                                reply != NULL ? reply->str : redis->errstr));
         freeReplyObject(reply);
         snprintf(text, sizeof(text), "%d", partition);
-        weir_ctl_run(ctl, "UPDATE partitions SET halted = NULL WHERE partition = $1::smallint", 1,
-                     (const char *[]){text});
+        weir_ctl_run(ctl, "SELECT relay_resume($1::smallint)", 1, (const char *[]){text});
         json_array_append(done, row);
     }
     return done;

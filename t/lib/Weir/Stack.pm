@@ -49,6 +49,7 @@ my @API_SESSIONS =
 #     postgres => 0, redis => 0, migrate => 0    without that server, or without the schema
 #     postgres_env => { NAME => value }          more of PostgreSQL's environment
 #     postgres_settings => ['fsync=on']          and of its settings
+#     roles => 0                                 all processes log in as the schema's owner
 #     conf => { key => value }                   goes into the configuration file
 #     domain => FOLDER                           the programs of make DOMAIN=FOLDER
 #     sessions => [names]                        the sessions to the database of that domain's api
@@ -62,6 +63,7 @@ sub new {
         dir          => tempdir('/tmp/weir-t.XXXXXX'),
         owner        => $$,
         proc         => {},
+        roles        => $option{roles} // 1,
         conf         => $option{conf} // {},
         postgres_env => $option{postgres_env},
         postgres_settings => $option{postgres_settings},
@@ -300,6 +302,7 @@ sub write_conf {
         redis_password_file => "$self->{dir}/redis-passwords/$user",
         ($self->{domain} ? () : (smtp => "smtp://127.0.0.1:$self->{smtp_port}")),
         %{ $self->{conf} }, %conf);
+    %all = ($self->databases($all{database}), %all) if defined $all{database};
     my $file = "$self->{dir}/weir-backend." . ++$self->{confs} . '.conf';
     spew($file, join '', map { "$_ = $all{$_}\n" } grep { defined $all{$_} } sort keys %all);
     return $file;

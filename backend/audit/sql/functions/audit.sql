@@ -71,6 +71,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off SET j
     LEFT JOIN audit_chains c ON c.partition = r.partition
     ORDER BY r.id
 $$;
+SELECT grant_execute('audit_unsealed', 'relay');
 
 -- Seals records: p_ids and the four lists after it have a value for each. p_chains and the lists
 -- after it have the new ends of their chains, and the sizes that these had before: if one has
@@ -120,6 +121,14 @@ BEGIN
                         THEN current ELSE f.next_xid END;
 END
 $$;
+SELECT grant_execute('audit_seal', 'relay');
+
+-- Keeps a signed head.
+CREATE OR REPLACE FUNCTION audit_head_put(p_number bigint, p_head text, p_key text, p_signature text) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO audit_heads (number, head, key, signature) VALUES (p_number, p_head, p_key, p_signature)
+$$;
+SELECT grant_execute('audit_head_put', 'relay');
 
 -- The newest head, or no row.
 CREATE OR REPLACE FUNCTION audit_newest_head()
@@ -127,6 +136,7 @@ RETURNS TABLE (number bigint, head text, key text, signature text)
 LANGUAGE sql STABLE AS $$
     SELECT h.number, h.head, h.key, h.signature FROM audit_heads h ORDER BY h.number DESC LIMIT 1
 $$;
+SELECT grant_execute('audit_newest_head', 'relay');
 
 -- The ends of all chains; and for those in p_partitions, of which p_sizes records were witnessed by
 -- a head, the hash of the chain there (NULL: there are fewer records).
@@ -140,6 +150,7 @@ SET enable_seqscan = off SET jit = off AS $$
     FULL JOIN unnest(p_partitions, p_sizes) w(partition, size) ON w.partition = c.partition
     ORDER BY 1
 $$;
+SELECT grant_execute('audit_ends', 'relay');
 
 -- Heads after a number, the oldest first.
 CREATE OR REPLACE FUNCTION audit_heads_after(p_number bigint, p_limit int)
@@ -148,3 +159,11 @@ LANGUAGE sql STABLE AS $$
     SELECT h.number, h.head, h.key, h.signature FROM audit_heads h
     WHERE h.number > p_number ORDER BY h.number LIMIT p_limit
 $$;
+SELECT grant_execute('audit_heads_after', 'relay');
+
+-- The migration has made it: it adds partitions, which the sealer may not do by itself.
+SELECT grant_execute('audit_prepare', 'relay');
+
+-- weirctl compares all of it.
+SELECT grant_tables(r, 'SELECT', 'audit_records', 'audit_seals', 'audit_heads', 'audit_chains')
+FROM unnest(ARRAY['ctl', 'operator']) r;

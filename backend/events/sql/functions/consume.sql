@@ -211,3 +211,4 @@ BEGIN
     RETURN QUERY SELECT NULL::bigint, 'handled'::text, NULL::int, NULL::int, NULL::text, advanced;
 END
 $$;
+SELECT grant_execute('consume', 'worker');

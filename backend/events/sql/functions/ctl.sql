@@ -80,6 +80,7 @@ BEGIN
     DROP TABLE replay;
 END
 $$;
+SELECT grant_execute('group_replay', 'operator');
 
 -- The record of a dead letter that was replayed or dropped.
 CREATE OR REPLACE FUNCTION audit_put_letter(p_caller text, p_operation text, p_group text, p_partition smallint,
@@ -115,6 +116,7 @@ LANGUAGE sql AS $$
     SELECT l.group_name, l.partition || '/' || l.position, l.type, l.aggregate, l.event_id
     FROM audited CROSS JOIN letter l ORDER BY l.partition, l.position
 $$;
+SELECT grant_execute('dead_replay', 'operator');
 
 -- Deletes dead letters of a group: one, or (NULL) all. Returns them.
 CREATE OR REPLACE FUNCTION dead_drop(p_group text, p_partition smallint, p_position bigint,
@@ -133,6 +135,7 @@ LANGUAGE sql AS $$
     SELECT l.group_name, l.partition || '/' || l.position, l.type, l.aggregate, l.event_id
     FROM audited CROSS JOIN letter l ORDER BY l.partition, l.position
 $$;
+SELECT grant_execute('dead_drop', 'operator');
 
 -- Deletes the state of a group: its positions, its failed events and its dead letters. The error is
 -- WE003 when a worker runs the group, or, without p_yes, when it has unhandled events or dead
@@ -168,6 +171,7 @@ BEGIN
     RETURN NEXT;
 END
 $$;
+SELECT grant_execute('group_delete', 'operator');
 
 -- Pauses a group, or (NULL) all groups that have run. Returns the groups that are paused, of these.
 CREATE OR REPLACE FUNCTION group_pause(p_group text, p_caller text DEFAULT NULL)
@@ -187,6 +191,7 @@ BEGIN
                  WHERE g.group_name = coalesce(p_group, g.group_name) ORDER BY 1;
 END
 $$;
+SELECT grant_execute('group_pause', 'operator');
 
 -- Ends the pause of a group, or (NULL) of all. Returns them.
 CREATE OR REPLACE FUNCTION group_resume(p_group text, p_caller text DEFAULT NULL)
@@ -200,6 +205,7 @@ LANGUAGE sql AS $$
     )
     SELECT r.group_name, rfc3339(now()), rfc3339(r.paused_at) FROM audited CROSS JOIN resumed r ORDER BY 1
 $$;
+SELECT grant_execute('group_resume', 'operator');
 
 -- Begins a new era of the relay, after p_era at least: weirctl relay rebase.
 CREATE OR REPLACE FUNCTION relay_rebase(p_era bigint, p_caller text DEFAULT NULL) RETURNS bigint
@@ -212,3 +218,9 @@ BEGIN
     RETURN new_era;
 END
 $$;
+SELECT grant_execute('relay_rebase', 'operator');
+
+-- weirctl shows what is there, and selects, sorts and joins it as its arguments say.
+SELECT grant_tables(r, 'SELECT', 'outbox', 'partitions', 'consumer_partitions', 'consumed', 'retries', 'dead_letters',
+                    'workers', 'paused_groups', 'relay_term')
+FROM unnest(ARRAY['ctl', 'operator']) r;

@@ -25,6 +25,7 @@ BEGIN
     RETURNING lpad(t.era::text, 10, '0') || lpad(timeline::text, 10, '0') || lpad(t.term::text, 20, '0'), t.era;
 END
 $$;
+SELECT grant_execute('relay_lead', 'relay');
 
 -- Halts a partition, unless an operator has begun another era meanwhile.
 CREATE OR REPLACE FUNCTION relay_halt(p_partition smallint, p_why text, p_era bigint) RETURNS void
@@ -33,12 +34,14 @@ LANGUAGE sql AS $$
     WHERE p.partition = p_partition AND p.halted IS DISTINCT FROM p_why
       AND EXISTS (SELECT FROM relay_term t WHERE t.era = p_era)
 $$;
+SELECT grant_execute('relay_halt', 'relay');
 
 -- Ends the halt of a partition whose stream was deleted, with the unknown events in it.
 CREATE OR REPLACE FUNCTION relay_resume(p_partition smallint) RETURNS void
 LANGUAGE sql AS $$
     UPDATE partitions p SET halted = NULL WHERE p.partition = p_partition
 $$;
+SELECT grant_execute('relay_resume', 'relay', 'operator');
 
 -- Gives positions to the first p_limit waiting events of each listed partition, in one transaction,
 -- and returns these events.
@@ -96,6 +99,7 @@ EXCEPTION WHEN lock_not_available THEN
     PERFORM set_config('lock_timeout', waited, true);
 END
 $$;
+SELECT grant_execute('relay_take', 'relay');
 
 -- Events of a partition above position p_after, to be published again.
 CREATE OR REPLACE FUNCTION relay_read(p_partition smallint, p_after bigint, p_limit int)
@@ -111,6 +115,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
     WHERE o.partition = p_partition AND o.position > p_after
     ORDER BY o.position LIMIT p_limit
 $$;
+SELECT grant_execute('relay_read', 'relay');
 
 -- For every partition: the last position, the position up to which all groups have handled it, the
 -- slowest group, whether it is halted, and the era.
@@ -125,6 +130,7 @@ LANGUAGE sql STABLE AS $$
                        ORDER BY c.handled, c.group_name LIMIT 1) c ON true
     ORDER BY p.partition
 $$;
+SELECT grant_execute('relay_state', 'relay');
 
 -- Deletes events that every group has handled and that are older than p_keep_s seconds: at most the
 -- first p_limit of each partition, so that the rest has no gap. Returns their number.
@@ -152,3 +158,4 @@ BEGIN
     RETURN gone;
 END
 $$;
+SELECT grant_execute('outbox_expire', 'relay');

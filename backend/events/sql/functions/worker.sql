@@ -83,6 +83,7 @@ BEGIN
     ORDER BY 1, 2;
 END
 $$;
+SELECT grant_execute('worker_step', 'worker');
 
 -- The number of partitions of a group that a worker should own: the same for all workers; the first
 -- ones take the remainder.
@@ -101,6 +102,7 @@ LANGUAGE sql AS $$
     UPDATE consumer_partitions SET owner = NULL
     WHERE group_name = p_group AND partition = p_partition AND epoch = p_epoch AND owner = p_worker
 $$;
+SELECT grant_execute('worker_release', 'worker');
 
 -- Releases all partitions of the worker.
 CREATE OR REPLACE FUNCTION worker_leave(p_worker text) RETURNS void
@@ -111,6 +113,7 @@ BEGIN
     DELETE FROM workers WHERE worker = p_worker;
 END
 $$;
+SELECT grant_execute('worker_leave', 'worker');
 
 -- The state for a new owner: the position up to which all events are handled, and the positions
 -- above it that are handled (wait_ms NULL) or have failed and must wait. Returns at least one row
@@ -132,6 +135,7 @@ LANGUAGE sql STABLE AS $$
     WHERE l.group_name = p_group AND l.partition = p_partition AND l.epoch = p_epoch
     ORDER BY s.position
 $$;
+SELECT grant_execute('worker_open', 'worker');
 
 -- The first p_limit events of a partition above p_after and up to p_last, of one aggregate or
 -- (NULL) of all: events that are missing in Redis, or were dropped from memory.
@@ -150,6 +154,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET j
       AND (p_aggregate IS NULL OR o.aggregate = p_aggregate)
     ORDER BY o.position LIMIT p_limit
 $$;
+SELECT grant_execute('worker_read', 'worker');
 
 -- The ids of the outbox's events at p_limit positions from p_from on, and the partition's last
 -- position; delivered events must have these ids. Returns at least one row.
@@ -165,3 +170,4 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
                        ORDER BY o.position OFFSET 0) o ON true
     WHERE p.partition = p_partition
 $$;
+SELECT grant_execute('worker_ids', 'worker');

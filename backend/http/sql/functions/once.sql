@@ -64,3 +64,6 @@ BEGIN
     LEFT JOIN LATERAL (SELECT * FROM idempotency_keys k WHERE k.caller = r.caller AND k.key = r.key LIMIT 1) i ON true;
 END
 $$;
+-- It runs statements that its caller passes, so with the caller's rights.
+SELECT grant_invoke('once', 'api');
+SELECT grant_tables('api', 'SELECT, INSERT, UPDATE, DELETE', 'idempotency_keys');

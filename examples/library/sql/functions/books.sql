@@ -18,6 +18,7 @@ LANGUAGE sql AS $$
     )
     SELECT r.place FROM requests r ORDER BY r.place
 $$;
+SELECT grant_execute('books_add', 'api');
 
 -- A row per request: the newest books, as [[id, title, author, kind, copies, free], …].
 CREATE OR REPLACE FUNCTION books_list(p_limits int[])
@@ -36,3 +37,4 @@ LANGUAGE sql STABLE AS $$
             WHERE k.book_id = b.id) c
     ) l
 $$;
+SELECT grant_execute('books_list', 'api');

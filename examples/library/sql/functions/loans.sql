@@ -45,6 +45,7 @@ BEGIN
     ORDER BY r.place;
 END
 $$;
+SELECT grant_execute('loans_lend', 'api');
 
 -- The command of POST /loans/{id}/return: a row per request, with outcome 'returned', 'before' when
 -- the copy has been returned already, or 'unknown'. A late return writes an event for its fine:
@@ -93,3 +94,7 @@ BEGIN
     ORDER BY r.place;
 END
 $$;
+SELECT grant_execute('loans_return', 'api');
+
+-- "weirctl loans overdue" reads these.
+SELECT grant_tables(r, 'SELECT', 'loans', 'books', 'members') FROM unnest(ARRAY['ctl', 'operator']) r;

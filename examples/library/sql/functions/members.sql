@@ -28,6 +28,7 @@ BEGIN
     ORDER BY r.place;
 END
 $$;
+SELECT grant_execute('members_join', 'api');
 
 -- A row per requested id, with NULLs where there is no such member.
 CREATE OR REPLACE FUNCTION members_by_id(p_ids uuid[])
@@ -37,3 +38,4 @@ LANGUAGE sql STABLE AS $$
            (SELECT coalesce(sum(f.cents), 0) FROM fines f WHERE f.member_id = m.id)
     FROM unnest(p_ids) WITH ORDINALITY AS r(id, place) LEFT JOIN members m ON m.id = r.id
 $$;
+SELECT grant_execute('members_by_id', 'api');

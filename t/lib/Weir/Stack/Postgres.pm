@@ -109,7 +109,17 @@ sub start_postgres {
     if ($is_new) {
         $self->psql_as('postgres', 'postgres', 'CREATE ROLE weir LOGIN');
         $self->psql_as('postgres', 'postgres', 'CREATE DATABASE weir OWNER weir');
+        $self->make_roles if $self->{roles};
     }
+}
+
+# The roles of docs/guides/database-roles.md, and for each a user who logs in: user_api and so on.
+our @ROLES = qw(api relay worker ctl operator);
+
+sub make_roles {
+    my ($self) = @_;
+    $self->psql_as('postgres', 'postgres',
+        join ' ', map { "CREATE ROLE weir_$_ NOLOGIN; CREATE ROLE user_$_ LOGIN IN ROLE weir_$_;" } @ROLES);
 }
 
 # 'fast' ends sessions, 'immediate' is a crash.
@@ -149,6 +159,15 @@ sub thaw_postgres { my ($self) = @_; return kill 'CONT', @{ delete $self->{froze
 sub pg { my ($self) = @_; return $self->{pg} // "$self->{dir}/pg" }
 
 sub database { my ($self) = @_; return 'host=' . $self->pg . ' dbname=weir user=weir' }
+
+# Keys of the configuration: the connection strings of the processes' own roles, like that string of
+# the user weir. weirctl changes things, so it is the operator.
+sub databases {
+    my ($self, $database) = @_;
+    return if !$self->{roles} || $database !~ /\buser=weir\b/;
+    my %user = (map({ $_ => "user_$_" } qw(api relay worker)), ctl => 'user_operator');
+    return map { ("database_$_" => $database =~ s/\buser=weir\b/user=$user{$_}/r) } keys %user;
+}
 
 # Runs SQL and returns its output, columns with | between them.
 sub psql { my ($self, $sql) = @_; return $self->psql_as('weir', 'weir', $sql) }

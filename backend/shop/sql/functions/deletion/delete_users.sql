@@ -41,3 +41,4 @@ BEGIN
     LEFT JOIN LATERAL (SELECT * FROM deletions WHERE deletions.user_id = r.id LIMIT 1) d ON true;
 END
 $$;
+SELECT grant_execute('delete_users', 'api');

@@ -6,3 +6,4 @@ LANGUAGE sql STABLE AS $$
     FROM daily_order_stats s
     WHERE s.day IN (SELECT DISTINCT d.day FROM daily_order_stats d ORDER BY d.day DESC LIMIT p_days)
 $$;
+SELECT grant_execute('daily_orders', 'api');

@@ -10,3 +10,4 @@ LANGUAGE sql STABLE AS $$
         SELECT jsonb_agg(jsonb_build_array(i.product_id, i.quantity, i.unit_price) ORDER BY i.line) AS items
         FROM order_items i WHERE i.order_id = o.id) i ON true
 $$;
+SELECT grant_execute('orders_by_id', 'api');

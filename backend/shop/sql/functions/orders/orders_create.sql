@@ -22,3 +22,4 @@ BEGIN
     FROM orders o ORDER BY o.place;
 END
 $$;
+SELECT grant_execute('orders_create', 'api');

@@ -35,3 +35,4 @@ BEGIN
     FROM orders o ORDER BY o.place;
 END
 $$;
+SELECT grant_execute('checkout', 'api');

@@ -53,3 +53,4 @@ BEGIN
     END LOOP;
 END
 $$;
+SELECT grant_execute('payment_webhooks_take', 'api');

@@ -14,6 +14,7 @@ LANGUAGE sql STABLE AS $$
     FROM unnest(p_ids) WITH ORDINALITY AS r(id, place)
     LEFT JOIN LATERAL (SELECT * FROM payments WHERE payments.id = r.id LIMIT 1) p ON true
 $$;
+SELECT grant_execute('payments_due', 'worker');
 
 -- Records the gateway's answers about charges. verdict as of payment_step(), or impossible with
 -- why.
@@ -46,6 +47,7 @@ BEGIN
     END LOOP;
 END
 $$;
+SELECT grant_execute('payments_settle', 'worker');
 
 -- To which payments charges belong that were said to belong to none: NULL when that is true. keys are the gateway's
 -- own, as it gives them when it is asked.
@@ -56,6 +58,7 @@ LANGUAGE sql STABLE AS $$
     FROM unnest(p_charges, p_keys) WITH ORDINALITY AS r(charge, key, place)
     LEFT JOIN stray_charges s ON s.charge = r.charge
 $$;
+SELECT grant_execute('stray_charges_due', 'worker');
 
 -- Records the outcome of charges that belong to no payment.
 CREATE OR REPLACE FUNCTION stray_charges_settle(p_charges text[], p_statuses text[])
@@ -73,3 +76,4 @@ BEGIN
     RETURN QUERY SELECT r.place, 'applied'::text FROM unnest(p_charges) WITH ORDINALITY r(charge, place);
 END
 $$;
+SELECT grant_execute('stray_charges_settle', 'worker');

@@ -79,6 +79,7 @@ BEGIN
     END LOOP;
 END
 $$;
+SELECT grant_execute('payments_compare', 'worker', 'operator');
 
 -- Payments that were made in that time and say that there is a charge, without one among p_keys, the keys of the
 -- charges that the gateway has listed. At most p_limit; the gateway is to be asked for each, because its clock is
@@ -93,6 +94,7 @@ LANGUAGE sql STABLE AS $$
       AND NOT EXISTS (SELECT FROM jsonb_array_elements_text(p_keys) k WHERE uuid_value(k) = p.id)
     ORDER BY p.created_at LIMIT p_limit
 $$;
+SELECT grant_execute('payments_uncharged', 'worker', 'operator');
 
 -- The time to compare next, one row when it is due: of all workers one gets it. It begins an hour before the end of the
 -- last one, as clocks differ. Whoever has compared says so with payments_checked_to().
@@ -103,8 +105,10 @@ LANGUAGE sql AS $$
     WHERE next_at <= clock_timestamp() OR next_at > clock_timestamp() + make_interval(secs => p_every_s)
     RETURNING rfc3339(checked_to - interval '1 hour'), rfc3339(clock_timestamp() - interval '5 minutes')
 $$;
+SELECT grant_execute('payments_check_due', 'worker');
 
 CREATE OR REPLACE FUNCTION payments_checked_to(p_until timestamptz) RETURNS void
 LANGUAGE sql AS $$
     UPDATE payments_checked SET checked_to = greatest(checked_to, p_until)
 $$;
+SELECT grant_execute('payments_checked_to', 'worker');

@@ -6,3 +6,4 @@ LANGUAGE sql STABLE AS $$
     FROM unnest(p_ids) WITH ORDINALITY AS r(id, place)
     LEFT JOIN LATERAL (SELECT * FROM products WHERE products.id = r.id LIMIT 1) p ON true
 $$;
+SELECT grant_execute('products_by_id', 'api');

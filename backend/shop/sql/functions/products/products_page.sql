@@ -14,3 +14,4 @@ LANGUAGE sql STABLE AS $$
               FROM (SELECT * FROM products WHERE products.id > r.after ORDER BY products.id LIMIT r.n + 1) q) p
     ) l
 $$;
+SELECT grant_execute('products_page', 'api');

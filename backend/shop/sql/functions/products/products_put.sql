@@ -54,6 +54,7 @@ BEGIN
     ORDER BY r.place;
 END
 $$;
+SELECT grant_execute('products_put', 'api');
 
 -- Its own snapshot sees a row that another transaction has committed while products_put() waited for it.
 CREATE OR REPLACE FUNCTION product_updated_at(p_id uuid) RETURNS timestamptz

@@ -8,3 +8,4 @@ LANGUAGE sql STABLE AS $$
     FROM unnest(p_users) WITH ORDINALITY AS r(id, place)
     LEFT JOIN LATERAL (SELECT * FROM users WHERE users.id = r.id LIMIT 1) u ON true
 $$;
+SELECT grant_execute('mail_recipients', 'worker');

@@ -34,3 +34,4 @@ BEGIN
     ORDER BY r.place;
 END
 $$;
+SELECT grant_execute('signup', 'api');

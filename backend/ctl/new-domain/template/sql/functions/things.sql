@@ -20,6 +20,7 @@ BEGIN
     SELECT r.place, rfc3339(m.made_at) FROM requests r JOIN made m ON m.id = r.id ORDER BY r.place;
 END
 $$;
+SELECT grant_execute('things_make', 'api');
 
 -- A row per request: the newest things, as [[id, name, made], …].
 CREATE OR REPLACE FUNCTION things_list(p_limits int[])
@@ -32,6 +33,7 @@ LANGUAGE sql STABLE AS $$
         FROM (SELECT * FROM things ORDER BY made_at DESC, id DESC LIMIT r.n) t
     ) l
 $$;
+SELECT grant_execute('things_list', 'api');
 
 -- The group counts. It commits together with the mark that the events are handled, so each is counted once.
 CREATE OR REPLACE FUNCTION counts_apply(events outbox[]) RETURNS void
