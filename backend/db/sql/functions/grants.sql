@@ -71,29 +71,32 @@ BEGIN
 END
 $$;
 
--- What the roles have on this schema's functions, tables and sequences.
-CREATE OR REPLACE FUNCTION grant_present() RETURNS TABLE (object text, role text)
-LANGUAGE sql STABLE AS $$
-    WITH objects AS (
-        SELECT 'ROUTINE ' || p.oid::regprocedure AS object, p.proowner AS owner, p.proacl AS acl
-        FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace
-        UNION ALL
-        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass, c.relowner, c.relacl
-        FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
-    )
-    SELECT DISTINCT o.object, a.grantee::regrole::text
-    FROM objects o CROSS JOIN LATERAL aclexplode(o.acl) a
-    JOIN unnest(grant_roles()) r(name) ON a.grantee = to_regrole('weir_' || r.name)::oid
-    WHERE pg_has_role(o.owner, 'USAGE')
+-- Takes all rights on these objects ('TABLE outbox') from the roles.
+CREATE OR REPLACE FUNCTION grant_withdraw(p_objects text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    object text;
+BEGIN
+    FOREACH object IN ARRAY p_objects LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', object,
+                       (SELECT string_agg(grant_role(r)::text, ', ') FROM unnest(grant_roles()) r));
+    END LOOP;
+END
 $$;
 
--- Before the other functions are made: takes all rights from the roles, so that they have those of
--- this version only. All of it is in the transaction of the migration: no session sees it.
+-- Whether a role is among the grantees.
+CREATE OR REPLACE FUNCTION grant_is_in(p_acl aclitem[]) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM aclexplode(p_acl) a JOIN unnest(grant_roles()) r ON a.grantee = grant_role(r)::oid)
+$$;
+
+-- Before the other functions are made: takes the rights on tables from the roles, so that they have
+-- those of this version only. All of it is in the transaction of the migration: no session sees it.
 CREATE OR REPLACE FUNCTION grant_begin() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     missing CONSTANT text[] := ARRAY(SELECT 'weir_' || r FROM unnest(grant_roles()) r WHERE grant_role(r) IS NULL);
-    given   record;
+    given   text;
 BEGIN
     IF cardinality(missing) = cardinality(grant_roles()) THEN
         RETURN;
@@ -102,18 +105,20 @@ BEGIN
         RAISE EXCEPTION 'of the roles for the processes some are there, but not %; create all of them, or none '
             '(CREATE ROLE % NOLOGIN)', array_to_string(missing, ', '), missing[1];
     END IF;
-    FOR given IN SELECT * FROM grant_present() LOOP
-        EXECUTE format('REVOKE ALL ON %s FROM %s', given.object, given.role);
-    END LOOP;
-    FOR given IN SELECT grant_role(r) AS role FROM unnest(grant_roles()) r
-                 WHERE NOT has_schema_privilege(grant_role(r), current_schema(), 'USAGE') LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), given.role);
+    PERFORM grant_withdraw(ARRAY(
+        SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass FROM pg_class c
+        WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+          AND pg_has_role(c.relowner, 'USAGE') AND grant_is_in(c.relacl)));
+    FOREACH given IN ARRAY grant_roles() LOOP
+        IF NOT has_schema_privilege(grant_role(given), current_schema(), 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), grant_role(given));
+        END IF;
     END LOOP;
 END
 $$;
 
--- After all functions are made: nobody else may call the functions of this schema and owner. Those
--- of extensions stay as they are.
+-- After all functions are made: takes the rights on functions that this transaction has neither made
+-- nor granted, and PUBLIC's on all of this schema and owner. Those of extensions stay as they are.
 CREATE OR REPLACE FUNCTION grant_end() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -122,6 +127,10 @@ BEGIN
     IF grant_role('api') IS NULL THEN
         RETURN;
     END IF;
+    PERFORM grant_withdraw(ARRAY(
+        SELECT 'ROUTINE ' || p.oid::regprocedure FROM pg_proc p
+        WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'USAGE')
+          AND p.xmin <> pg_current_xact_id()::xid AND grant_is_in(p.proacl)));
     FOR open IN SELECT p.oid FROM pg_proc p
                 WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'USAGE')
                   AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0))
