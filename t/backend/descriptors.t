@@ -208,7 +208,7 @@ for my $name (sort keys %errno) {
     # The database and Redis go while nothing can be opened; both come back.
     begin_fault("$errno{$name} socket connect open epoll_ctl");
     $stack->psql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            . " WHERE pid <> pg_backend_pid() AND usename = 'weir'");
+            . " WHERE pid <> pg_backend_pid() AND usename <> 'postgres'");
     $stack->redis('CLIENT', 'KILL', 'TYPE', 'normal');
     # Or no answer: a listener that had to rest is not watched again before the fault has ended.
     wait_for('503' => sub {

@@ -9,7 +9,7 @@ use Test::More;
 use Weir::Events;
 use Weir::Stack qw(wait_for);
 
-my $s = Weir::Stack->new(conf => { groups => 'email,flags' });
+my $s = Weir::Stack->new(roles => 0, conf => { groups => 'email,flags' });
 my $e = Weir::Events->new($s, groups => ['email', 'flags']);
 
 # The superuser's sessions do not count.

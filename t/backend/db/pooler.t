@@ -15,7 +15,7 @@ use Weir::Stack::Postgres;
 my $pgbouncer = '/usr/sbin/pgbouncer';
 plan skip_all => 'there is no PgBouncer' if !-x $pgbouncer;
 
-my $stack = Weir::Stack->new;
+my $stack = Weir::Stack->new(roles => 0);
 my $events = Weir::Events->new($stack);
 $events->count_effects;
 $stack->start_smtp;

@@ -84,11 +84,11 @@ subtest 'PostgreSQL hangs, is gone, and comes again' => sub {
 subtest 'sessions that PostgreSQL refuses' => sub {
     # The session of the check is open; those of the api are closed and cannot come again.
     my $as_admin = sub { $s->psql_as('postgres', 'weir', $_[0]) };
-    $as_admin->('ALTER ROLE weir CONNECTION LIMIT 0');
+    $as_admin->('ALTER ROLE user_api CONNECTION LIMIT 0');
     $as_admin->("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             . " WHERE application_name = 'weir-commands'");
     not_ready('api', qr/^Only \d+ of \d+ sessions to PostgreSQL are open\.$/);
-    $as_admin->('ALTER ROLE weir CONNECTION LIMIT -1');
+    $as_admin->('ALTER ROLE user_api CONNECTION LIMIT -1');
     ready('api');
 };
 

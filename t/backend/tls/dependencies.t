@@ -37,7 +37,7 @@ Weir::Stack::Postgres::hand_over(private($pki->file('pg.key')));
 $pki->put(hba => "local all all trust\nhostssl all all 127.0.0.1/32 cert\n");
 
 local $ENV{PGPORT} = free_port();
-my $s = Weir::Stack->new(redis => 0, postgres_settings => [
+my $s = Weir::Stack->new(redis => 0, roles => 0, postgres_settings => [
     'listen_addresses=127.0.0.1', "port=$ENV{PGPORT}", 'ssl=on',
     'ssl_cert_file=' . $pki->file('server.crt'), 'ssl_key_file=' . $pki->file('pg.key'),
     'ssl_ca_file=' . $pki->file('ca.crt'), 'hba_file=' . $pki->file('hba')]);
