@@ -96,6 +96,8 @@ ngx_http_weir_export_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     emcf->exporter = ex;
 
+    ngx_http_weir_record_require(cf);
+
     return NGX_CONF_OK;
 }
 

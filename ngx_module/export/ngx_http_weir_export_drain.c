@@ -1,6 +1,6 @@
 /*
- * When a batch is sent, and what becomes of it.  Each process has a timer: the
- * exporter looks at the rings, and the others look whether there is an exporter.
+ * When a batch is sent, and what becomes of it.  Each process looks again and
+ * again: the exporter at the rings, and the others whether there is an exporter.
  *
  * A batch remains in the rings until its end is known:
  *
@@ -28,6 +28,8 @@
 #include "http/ngx_http_weir_assert.h"
 
 
+static ngx_msec_t ngx_http_weir_export_drain_task(
+    ngx_http_weir_record_task_t *task);
 static void ngx_http_weir_export_drain_handler(ngx_event_t *ev);
 static void ngx_http_weir_export_drain_work(ngx_http_weir_exporter_t *ex);
 static void ngx_http_weir_export_drain_exit(ngx_http_weir_exporter_t *ex);
@@ -49,6 +51,7 @@ static ngx_msec_t ngx_http_weir_export_drain_delay(
 void
 ngx_http_weir_export_drain_start(ngx_http_weir_exporter_t *ex)
 {
+    ex->task.handler = ngx_http_weir_export_drain_task;
     ex->tick.handler = ngx_http_weir_export_drain_handler;
     ex->tick.data = ex;
     ex->tick.log = ngx_cycle->log;
@@ -58,6 +61,20 @@ ngx_http_weir_export_drain_start(ngx_http_weir_exporter_t *ex)
     ex->not_before = ngx_current_msec;
 
     ngx_http_weir_export_drain_arm(ex, 1);
+}
+
+
+static ngx_msec_t
+ngx_http_weir_export_drain_task(ngx_http_weir_record_task_t *task)
+{
+    ngx_http_weir_exporter_t  *ex;
+
+    ex = (ngx_http_weir_exporter_t *)
+             ((u_char *) task - offsetof(ngx_http_weir_exporter_t, task));
+
+    ngx_http_weir_export_drain_handler(&ex->tick);
+
+    return ex->delay;
 }
 
 
@@ -185,10 +202,21 @@ ngx_http_weir_export_drain_yield(ngx_http_weir_exporter_t *ex)
 }
 
 
+/*
+ * nginx waits for the timer of a process that ends.  Without a master process there
+ * is no task any more after a reload.
+ */
+
 static void
 ngx_http_weir_export_drain_arm(ngx_http_weir_exporter_t *ex, ngx_msec_t delay)
 {
-    ngx_add_timer(&ex->tick, delay);
+    ex->delay = delay;
+
+    if (ex->exiting
+        || ngx_http_weir_record_repeat(&ex->task, delay) != NGX_OK)
+    {
+        ngx_add_timer(&ex->tick, delay);
+    }
 }
 
 
@@ -202,6 +230,8 @@ ngx_http_weir_export_drain_leave(ngx_http_weir_exporter_t *ex)
     ex->exiting = 1;
     ex->exit_deadline = ngx_current_msec + NGX_HTTP_WEIR_EXPORT_LINGER;
     ex->not_before = ngx_current_msec;
+
+    ngx_http_weir_record_cease(&ex->task);
 
     if (ex->tick.timer_set) {
         ngx_del_timer(&ex->tick);
@@ -229,6 +259,7 @@ void
 ngx_http_weir_export_drain_stop(ngx_http_weir_exporter_t *ex)
 {
     ngx_http_weir_export_drain_yield(ex);
+    ngx_http_weir_record_cease(&ex->task);
 
     if (ex->tick.timer_set) {
         ngx_del_timer(&ex->tick);

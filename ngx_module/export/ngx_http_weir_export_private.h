@@ -28,6 +28,7 @@
 #include "common/trace/partial.h"
 #include "export/ngx_http_weir_export.h"
 #include "export/ring.h"
+#include "record/ngx_http_weir_record.h"
 
 
 /* Limit of an answer, bytes with all its framing. */
@@ -187,7 +188,10 @@ struct ngx_http_weir_exporter_s {
 
     unsigned                        exporting:1;   /* the claim is ours */
     unsigned                        exiting:1;
-    ngx_event_t                     tick;
+    ngx_http_weir_record_task_t     task;
+    ngx_msec_t                      delay;         /* of the task's next call */
+    ngx_event_t                     tick;          /* in place of the task while
+                                                      the process ends */
     ngx_msec_t                      exit_deadline;
     ngx_msec_t                      last;          /* start of the last batch */
     ngx_msec_t                      not_before;    /* of the next one */
@@ -236,7 +240,7 @@ ngx_int_t ngx_http_weir_export_conf_complete(ngx_conf_t *cf,
     ngx_http_weir_exporter_t *ex);
 
 
-/* drain: starts the timer of this process. */
+/* drain: starts what this process does again and again. */
 void ngx_http_weir_export_drain_start(ngx_http_weir_exporter_t *ex);
 
 /*

@@ -110,8 +110,13 @@ typedef struct {
     uint64_t                start;      /* tick: the request's header was read */
     uint64_t                tick;       /* start of the current phase; when it
                                            has ended: the end */
-    uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ticks */
     double                  seconds;    /* when it has ended: its time */
+    ngx_uint_t              method;     /* of the client; an error_page may
+                                           change r->method */
+
+    /* a record begins with these all zero */
+
+    uint64_t                spent[NGX_HTTP_WEIR_PHASES];  /* ticks */
     ngx_http_weir_usage_run_t  ran;
     ngx_http_weir_record_subrequest_t  *subrequests;  /* that may have asked an
                                            upstream, its refresh too; the newest
@@ -125,8 +130,6 @@ typedef struct {
     weir_context_t         *link;       /* of the next wait; NULL: none */
     ngx_http_weir_record_event_t  *event;  /* NULL without one */
     ngx_uint_t              events;
-    ngx_uint_t              method;     /* of the client; an error_page may
-                                           change r->method */
     const double           *percentiles; /* s: of its route, in the order of
                                             ngx_http_weir_percentile_e; NULL:
                                             not counted (metrics/) */
@@ -200,6 +203,8 @@ void ngx_http_weir_record_keep(void);
  */
 static ngx_inline void ngx_http_weir_record_change(
     ngx_http_weir_record_t *record, ngx_http_weir_phase_e phase);
+static ngx_inline void ngx_http_weir_record_change_at(
+    ngx_http_weir_record_t *record, ngx_http_weir_phase_e phase, uint64_t tick);
 
 /*
  * The context of a request's own span, for the links of requests that wait for
@@ -269,15 +274,19 @@ typedef struct ngx_http_weir_record_task_s  ngx_http_weir_record_task_t;
 struct ngx_http_weir_record_task_s {
     ngx_http_weir_record_task_t  *next;
     ngx_msec_t                    due;      /* ngx_current_msec */
-    ngx_msec_t                  (*handler)(void);
+    ngx_msec_t                  (*handler)(ngx_http_weir_record_task_t *task);
 };
 
 /*
- * Begins it, in so many ms; the task is a static variable.  Needs a configuration
- * that has records.
+ * Begins it, in so many ms, or changes when it is due next; the caller keeps the
+ * task until the end.  NGX_OK, or NGX_DECLINED if the configuration with which this
+ * process began has no records: nothing will be called.
  */
-void ngx_http_weir_record_repeat(ngx_http_weir_record_task_t *task,
+ngx_int_t ngx_http_weir_record_repeat(ngx_http_weir_record_task_t *task,
     ngx_msec_t ms);
+
+/* Ends it; not to be called by a task. */
+void ngx_http_weir_record_cease(ngx_http_weir_record_task_t *task);
 
 /* The name of a phase in $weir_times. */
 ngx_str_t *ngx_http_weir_record_phase(ngx_http_weir_phase_e phase);
@@ -294,16 +303,22 @@ static ngx_inline void
 ngx_http_weir_record_change(ngx_http_weir_record_t *record,
     ngx_http_weir_phase_e phase)
 {
-    uint64_t  tick;
-
-    if (record->ended) {
-        return;
+    if (!record->ended) {
+        ngx_http_weir_record_change_at(record, phase,
+                                       ngx_http_weir_ticks_from(record->tick));
     }
+}
 
+
+/* The same at that tick, for a record that has not ended. */
+
+static ngx_inline void
+ngx_http_weir_record_change_at(ngx_http_weir_record_t *record,
+    ngx_http_weir_phase_e phase, uint64_t tick)
+{
     ngx_http_weir_assert(phase < NGX_HTTP_WEIR_PHASES
-                         && record->phase < NGX_HTTP_WEIR_PHASES);
-
-    tick = ngx_http_weir_ticks_from(record->tick);
+                         && record->phase < NGX_HTTP_WEIR_PHASES
+                         && tick >= record->tick);
 
     if (record->phase == NGX_HTTP_WEIR_PHASE_REDIS
         || record->phase == NGX_HTTP_WEIR_PHASE_TURN)

@@ -22,6 +22,7 @@ static ngx_int_t ngx_http_weir_record_begin_behind(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_phased_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_end(ngx_http_request_t *r);
+static ngx_int_t ngx_http_weir_record_end_any(ngx_http_request_t *r);
 static ngx_inline double ngx_http_weir_record_seconds(
     ngx_http_weir_record_t *record);
 static ngx_int_t ngx_http_weir_record_add_first(ngx_conf_t *cf);
@@ -30,12 +31,15 @@ static void ngx_http_weir_record_subrequest(ngx_http_request_t *sr);
 static ngx_int_t ngx_http_weir_record_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_inline ngx_uint_t ngx_http_weir_record_is_last(ngx_chain_t *in);
+static ngx_inline ngx_uint_t ngx_http_weir_record_can_step(
+    ngx_http_weir_record_t *record);
+static ngx_inline void ngx_http_weir_record_step(
+    ngx_http_weir_record_t *record, ngx_http_weir_phase_e phase);
 static ngx_int_t ngx_http_weir_record_respond(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_record_send(ngx_http_request_t *r,
     ngx_chain_t *in);
-static ngx_inline void ngx_http_weir_record_run(
-    ngx_http_weir_record_t *record);
-static void ngx_http_weir_record_run_again(ngx_http_weir_record_t *record);
+static ngx_http_weir_record_t *ngx_http_weir_record_run(ngx_http_request_t *r);
 static void *ngx_http_weir_record_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_weir_record_init_process(ngx_cycle_t *cycle);
@@ -265,10 +269,37 @@ ngx_http_weir_record_seconds(ngx_http_weir_record_t *record)
 }
 
 
-/* Ends a record of the request's own, if it has one. */
+/*
+ * Ends a record of the request's own, if it has one.  Like the filters, it calls
+ * nothing for most of them.
+ */
 
 static weir_apart ngx_int_t
 ngx_http_weir_record_end(ngx_http_request_t *r)
+{
+    ngx_http_weir_record_t  *record;
+
+    record = ngx_http_get_module_ctx(r, ngx_http_weir_record_module);
+
+    if (record == NULL || record->ended || record->endless
+        || !ngx_http_weir_record_can_step(record))
+    {
+        return ngx_http_weir_record_end_any(r);
+    }
+
+    ngx_http_weir_record_step(record, record->phase);
+    ngx_http_weir_usage_stop(record->tick);
+
+    record->ended = 1;
+    record->seconds = ngx_http_weir_record_seconds(record);
+
+    return ngx_http_weir_record_other_ended
+           ? ngx_http_weir_record_other_ended(r, record) : NGX_OK;
+}
+
+
+static weir_apart ngx_int_t
+ngx_http_weir_record_end_any(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
@@ -301,37 +332,123 @@ ngx_http_weir_record_on_end(ngx_http_weir_record_ended_pt fresh,
 }
 
 
+/* The record whose request runs, which has not ended. */
+#define ngx_http_weir_record_of(running)                                      \
+    ((ngx_http_weir_record_t *) ((u_char *) (running)                         \
+                                 - offsetof(ngx_http_weir_record_t, ran)))
+
+
+/*
+ * The filters call no function where most requests come by, so that they save no
+ * registers: once with a header, and for each part of a body, the last one too.
+ */
+
 static ngx_int_t
 ngx_http_weir_record_header_filter(ngx_http_request_t *r)
 {
-    return ngx_http_weir_record_fresh.request == r->main
-           ? ngx_http_next_header_filter(r)
-           : ngx_http_weir_record_respond(r);
+    ngx_http_weir_record_t  *record;
+
+    if (ngx_http_weir_record_fresh.request == r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    record = ngx_http_get_module_ctx(r->main, ngx_http_weir_record_module);
+
+    if (r != r->main || record == NULL || record->ended
+        || !ngx_http_weir_record_can_step(record)
+        || ngx_http_weir_record_fresh.request
+        || ngx_http_weir_usage_process.running)
+    {
+        return ngx_http_weir_record_respond(r);
+    }
+
+    ngx_http_weir_record_step(record, NGX_HTTP_WEIR_PHASE_RESPONSE);
+    ngx_http_weir_usage_run(&record->ran, record->tick);
+
+    return ngx_http_next_header_filter(r);
 }
 
 
 static ngx_int_t
 ngx_http_weir_record_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    return ngx_http_weir_record_fresh.request == r->main
-           ? ngx_http_next_body_filter(r, in)
-           : ngx_http_weir_record_send(r, in);
+    ngx_http_weir_record_t  *record;
+
+    if (ngx_http_weir_record_fresh.request == r->main) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (ngx_http_weir_usage_process.running == NULL) {
+        return ngx_http_weir_record_send(r, in);
+    }
+
+    record = ngx_http_weir_record_of(ngx_http_weir_usage_process.running);
+
+    if (record->request != r || !ngx_http_weir_record_can_step(record)) {
+        return ngx_http_weir_record_send(r, in);
+    }
+
+    if (ngx_http_weir_record_is_last(in)) {
+        ngx_http_weir_record_step(record, NGX_HTTP_WEIR_PHASE_SEND);
+    }
+
+    return ngx_http_next_body_filter(r, in);
 }
 
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_record_is_last(ngx_chain_t *in)
+{
+    ngx_chain_t  *cl;
+
+    for (cl = in; cl; cl = cl->next) {
+        if (cl->buf->last_buf) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* The phases of waits have ended before, as a rule. */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_record_can_step(ngx_http_weir_record_t *record)
+{
+    return record->phase >= NGX_HTTP_WEIR_PHASE_BREAKER
+           && ngx_http_weir_clock_has_tsc;
+}
+
+
+/* ngx_http_weir_record_change() if it can. */
+
+static ngx_inline void
+ngx_http_weir_record_step(ngx_http_weir_record_t *record,
+    ngx_http_weir_phase_e phase)
+{
+    uint64_t  tick;
+
+    tick = ngx_http_weir_ticks_from(record->tick);
+
+    record->spent[record->phase] += tick - record->tick;
+    record->tick = tick;
+    record->phase = phase;
+}
+
+
+/* The two filters for any request that is not fresh. */
 
 static weir_apart ngx_int_t
 ngx_http_weir_record_respond(ngx_http_request_t *r)
 {
     ngx_http_weir_record_t  *record;
 
-    record = ngx_http_weir_record_get(r->main);
+    record = ngx_http_weir_record_run(r);
 
-    if (record) {
-        ngx_http_weir_record_run(record);
-
-        if (r == r->main && record->phase != NGX_HTTP_WEIR_PHASE_RESPONSE) {
-            ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_RESPONSE);
-        }
+    if (record && r == r->main && record->phase != NGX_HTTP_WEIR_PHASE_RESPONSE)
+    {
+        ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_RESPONSE);
     }
 
     return ngx_http_next_header_filter(r);
@@ -341,51 +458,43 @@ ngx_http_weir_record_respond(ngx_http_request_t *r)
 static weir_apart ngx_int_t
 ngx_http_weir_record_send(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_chain_t             *cl;
     ngx_http_weir_record_t  *record;
 
-    record = ngx_http_weir_record_get(r->main);
+    record = ngx_http_weir_record_run(r);
 
-    if (record) {
-        ngx_http_weir_record_run(record);
-
-        if (r == r->main && record->phase != NGX_HTTP_WEIR_PHASE_SEND) {
-
-            for (cl = in; cl; cl = cl->next) {
-                if (cl->buf->last_buf) {
-                    ngx_http_weir_record_change(record,
-                                                NGX_HTTP_WEIR_PHASE_SEND);
-                    break;
-                }
-            }
-        }
+    if (record && r == r->main && record->phase != NGX_HTTP_WEIR_PHASE_SEND
+        && ngx_http_weir_record_is_last(in))
+    {
+        ngx_http_weir_record_change(record, NGX_HTTP_WEIR_PHASE_SEND);
     }
 
     return ngx_http_next_body_filter(r, in);
 }
 
 
-/* A filter of the request, or of a subrequest, is called: it runs. */
+/*
+ * A filter of the request, or of a subrequest, is called: it runs.  Returns its
+ * record, or NULL.
+ */
 
-static ngx_inline void
-ngx_http_weir_record_run(ngx_http_weir_record_t *record)
+static ngx_http_weir_record_t *
+ngx_http_weir_record_run(ngx_http_request_t *r)
 {
-    if (ngx_http_weir_usage_process.running != &record->ran) {
-        ngx_http_weir_record_run_again(record);
-    }
-}
+    ngx_http_weir_record_t  *record;
 
+    record = ngx_http_weir_record_get(r->main);
 
-static weir_apart void
-ngx_http_weir_record_run_again(ngx_http_weir_record_t *record)
-{
-    if (ngx_http_weir_record_fresh.request) {
-        ngx_http_weir_record_keep();
-    }
+    if (record && !record->ended
+        && ngx_http_weir_usage_process.running != &record->ran)
+    {
+        if (ngx_http_weir_record_fresh.request) {
+            ngx_http_weir_record_keep();
+        }
 
-    if (!record->ended) {
         ngx_http_weir_usage_run(&record->ran, ngx_http_weir_ticks());
     }
+
+    return record;
 }
 
 

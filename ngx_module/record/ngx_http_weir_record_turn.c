@@ -111,7 +111,7 @@ ngx_http_weir_record_turn_end(ngx_cycle_t *cycle, ngx_msec_t timer,
 
 /* Does what is due; returns the time until more is. */
 
-static ngx_msec_t
+static weir_apart ngx_msec_t
 ngx_http_weir_record_turn_work(void)
 {
     ngx_msec_t                    now, next;
@@ -123,7 +123,7 @@ ngx_http_weir_record_turn_work(void)
     for (task = ngx_http_weir_record_tasks; task; task = task->next) {
 
         if ((ngx_msec_int_t) (task->due - now) <= 0) {
-            task->due = now + task->handler();
+            task->due = now + task->handler(task);
         }
 
         next = ngx_min(next, task->due - now);
@@ -135,10 +135,14 @@ ngx_http_weir_record_turn_work(void)
 }
 
 
-void
+ngx_int_t
 ngx_http_weir_record_repeat(ngx_http_weir_record_task_t *task, ngx_msec_t ms)
 {
     ngx_http_weir_record_task_t  *other;
+
+    if (ngx_event_actions.process_events != ngx_http_weir_record_turn) {
+        return NGX_DECLINED;
+    }
 
     task->due = ngx_current_msec + ms;
 
@@ -154,6 +158,22 @@ ngx_http_weir_record_repeat(ngx_http_weir_record_task_t *task, ngx_msec_t ms)
     }
 
     ngx_http_weir_record_due = ngx_current_msec;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_weir_record_cease(ngx_http_weir_record_task_t *task)
+{
+    ngx_http_weir_record_task_t  **p;
+
+    for (p = &ngx_http_weir_record_tasks; *p; p = &(*p)->next) {
+        if (*p == task) {
+            *p = task->next;
+            return;
+        }
+    }
 }
 
 

@@ -217,10 +217,6 @@ ngx_http_weir_usage_run(ngx_http_weir_usage_run_t *run, uint64_t tick)
 
     process = &ngx_http_weir_usage_process;
 
-    if (process->sh == NULL) {
-        return;
-    }
-
     if (process->running && tick > process->since) {
         process->running->ticks += tick - process->since;
     }

@@ -25,13 +25,21 @@ static ngx_inline void ngx_http_weir_series_count_phases(uint64_t *phase,
     ngx_http_weir_record_t *record);
 static void ngx_http_weir_series_count_slow(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, ngx_http_weir_series_part_t *part);
+static ngx_inline ngx_uint_t ngx_http_weir_series_count_same_try(
+    ngx_http_request_t *r, ngx_http_weir_record_t *record);
 static ngx_int_t ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, weir_exemplar_t *exemplar);
 static void ngx_http_weir_series_count_try(ngx_http_request_t *r,
     ngx_uint_t method, ngx_http_upstream_t *u,
-    ngx_http_upstream_state_t *state, uint64_t ns, weir_exemplar_t *exemplar);
-static uint64_t ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record,
-    ngx_msec_t ms);
+    ngx_http_upstream_state_t *state, double seconds,
+    weir_exemplar_t *exemplar);
+static ngx_inline double ngx_http_weir_series_count_took(
+    ngx_http_weir_record_t *record, ngx_msec_t ms);
+static ngx_inline ngx_uint_t ngx_http_weir_series_count_tls(
+    ngx_http_upstream_t *u);
+static ngx_inline void ngx_http_weir_series_count_used(
+    ngx_http_weir_usage_t *usage, ngx_http_weir_series_part_t *part,
+    ngx_http_upstream_state_t *state, double seconds);
 static ngx_msec_t ngx_http_weir_series_count_age(ngx_http_request_t *r);
 
 
@@ -134,8 +142,55 @@ ngx_http_weir_series_count_again(ngx_http_request_t *r,
 
     ngx_http_weir_series_count_phases(part->phase, record);
 
-    return r->upstream_states
+    return r->upstream_states && !ngx_http_weir_series_count_same_try(r, record)
            ? ngx_http_weir_series_count_upstreams(r, record, NULL) : NGX_OK;
+}
+
+
+/*
+ * One server was tried, and its answer is like that of the request before at the
+ * same location.  False: nothing was counted.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_series_count_same_try(ngx_http_request_t *r,
+    ngx_http_weir_record_t *record)
+{
+    double                        seconds;
+    ngx_http_upstream_t          *u;
+    ngx_http_weir_loc_conf_t     *wlcf;
+    ngx_http_upstream_state_t    *state;
+    ngx_http_weir_series_part_t  *part;
+
+    u = r->upstream;
+    state = r->upstream_states->elts;
+    wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
+    part = wlcf->upstream.part;
+
+    if (r->upstream_states->nelts != 1 || u == NULL
+        || u->upstream != wlcf->upstream.by
+        || state->header_time == (ngx_msec_t) -1
+        || state->response_time == (ngx_msec_t) -1
+        || wlcf->upstream.labels
+           != ngx_http_weir_series_table_pack(NGX_HTTP_WEIR_SERIES_UPSTREAM,
+                                              record->method, state->status, 0,
+                                              ngx_http_weir_series_count_tls(u),
+                                              0))
+    {
+        return 0;
+    }
+
+    seconds = ngx_http_weir_series_count_took(record, state->response_time);
+
+    if (!weir_histogram_has(&part->durations, seconds)) {
+        return 0;
+    }
+
+    weir_histogram_count_in(&part->durations, seconds);
+
+    ngx_http_weir_series_count_used(wlcf->usage, part, state, seconds);
+
+    return 1;
 }
 
 
@@ -351,11 +406,11 @@ ngx_http_weir_series_count_age(ngx_http_request_t *r)
  * a subrequest of the record's request.  With an exemplar, what was counted gets it.
  */
 
-static ngx_int_t
+static weir_apart ngx_int_t
 ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
     ngx_http_weir_record_t *record, weir_exemplar_t *exemplar)
 {
-    uint64_t                    ns;
+    double                      seconds;
     ngx_int_t                   i;
     ngx_http_upstream_t        *u;
     ngx_http_upstream_state_t  *state;
@@ -376,15 +431,15 @@ ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
         }
 
         if (record && r == r->main && r->upstream_states->nelts == 1) {
-            ns = ngx_http_weir_series_count_ns(record,
-                                               state[i].response_time);
+            seconds = ngx_http_weir_series_count_took(record,
+                                                      state[i].response_time);
         } else {
-            ns = (uint64_t) state[i].response_time * 1000000;
+            seconds = (int64_t) state[i].response_time * 1e-3;
         }
 
         ngx_http_weir_series_count_try(r, record && r == r->main
                                           ? record->method : r->method,
-                                       u, &state[i], ns, exemplar);
+                                       u, &state[i], seconds, exemplar);
     }
 
     return NGX_OK;
@@ -397,36 +452,61 @@ ngx_http_weir_series_count_upstreams(ngx_http_request_t *r,
  * while the body of the request was read, or the client was waited for.
  */
 
-static uint64_t
-ngx_http_weir_series_count_ns(ngx_http_weir_record_t *record, ngx_msec_t ms)
+static ngx_inline double
+ngx_http_weir_series_count_took(ngx_http_weir_record_t *record, ngx_msec_t ms)
 {
-    uint64_t  ns, rounded;
+    double  seconds, rounded;
 
-    ns = ngx_http_weir_clock_ns(record->spent[NGX_HTTP_WEIR_PHASE_UPSTREAM]
-                                + record->spent[NGX_HTTP_WEIR_PHASE_RESPONSE]);
-    rounded = (uint64_t) ms * 1000000;
+    seconds = (int64_t) (record->spent[NGX_HTTP_WEIR_PHASE_UPSTREAM]
+                         + record->spent[NGX_HTTP_WEIR_PHASE_RESPONSE])
+              * ngx_http_weir_clock_seconds;
+    rounded = (int64_t) ms * 1e-3;
 
-    return ns + 2000000 > rounded && ns < rounded + 2000000 ? ns : rounded;
+    return seconds > rounded - 2e-3 && seconds < rounded + 2e-3 ? seconds
+                                                                : rounded;
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_series_count_tls(ngx_http_upstream_t *u)
+{
+#if (NGX_HTTP_SSL)
+    return u->ssl;
+#else
+    return 0;
+#endif
+}
+
+
+/* What a try has used beside its time in the histogram; usage may be NULL. */
+
+static ngx_inline void
+ngx_http_weir_series_count_used(ngx_http_weir_usage_t *usage,
+    ngx_http_weir_series_part_t *part, ngx_http_upstream_state_t *state,
+    double seconds)
+{
+    weir_count_add(&part->received, state->bytes_received);
+    weir_count_add(&part->sent, state->bytes_sent);
+
+    if (usage) {
+        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_TRIES, 1);
+        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_UPSTREAM,
+                                (int64_t) (seconds * 1e9));
+    }
 }
 
 
 static void
 ngx_http_weir_series_count_try(ngx_http_request_t *r, ngx_uint_t method,
-    ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, uint64_t ns,
+    ngx_http_upstream_t *u, ngx_http_upstream_state_t *state, double seconds,
     weir_exemplar_t *exemplar)
 {
     ngx_uint_t                    failed, secure;
-    ngx_http_weir_usage_t        *usage;
     ngx_http_weir_loc_conf_t     *wlcf;
     ngx_http_weir_series_part_t  *part;
 
     failed = state->header_time == (ngx_msec_t) -1;
-
-#if (NGX_HTTP_SSL)
-    secure = u && u->ssl;
-#else
-    secure = 0;
-#endif
+    secure = u ? ngx_http_weir_series_count_tls(u) : 0;
 
     wlcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_module);
 
@@ -439,7 +519,7 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r, ngx_uint_t method,
     if (exemplar) {
 
         if (!part->full) {
-            exemplar->value = (int64_t) ns * 1e-9;
+            exemplar->value = seconds;
             ngx_http_weir_series_exemplars_put(part, exemplar);
         }
 
@@ -447,15 +527,8 @@ ngx_http_weir_series_count_try(ngx_http_request_t *r, ngx_uint_t method,
     }
 
     part = ngx_http_weir_series_table_add(part, NGX_HTTP_WEIR_SERIES_UPSTREAM,
-                                          (int64_t) ns * 1e-9);
+                                          seconds);
 
-    weir_count_add(&part->received, state->bytes_received);
-    weir_count_add(&part->sent, state->bytes_sent);
-
-    usage = ngx_http_weir_usage(r);
-
-    if (usage) {
-        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_TRIES, 1);
-        ngx_http_weir_usage_add(usage->part, NGX_HTTP_WEIR_USAGE_UPSTREAM, ns);
-    }
+    ngx_http_weir_series_count_used(ngx_http_weir_usage(r), part, state,
+                                    seconds);
 }

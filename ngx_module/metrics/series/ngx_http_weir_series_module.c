@@ -35,8 +35,9 @@ static char *ngx_http_weir_series_init_main_conf(ngx_conf_t *cf, void *conf);
 static ngx_int_t ngx_http_weir_series_init_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_series_begin(ngx_http_weir_series_zone_t *zone,
     ngx_uint_t workers, ngx_log_t *log);
-static ngx_msec_t ngx_http_weir_series_apportion(void);
-static ngx_msec_t ngx_http_weir_series_keep(void);
+static ngx_msec_t ngx_http_weir_series_apportion(
+    ngx_http_weir_record_task_t *task);
+static ngx_msec_t ngx_http_weir_series_keep(ngx_http_weir_record_task_t *task);
 static void ngx_http_weir_series_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_weir_series_cleanup(void *data);
 
@@ -278,8 +279,8 @@ ngx_http_weir_series_init_process(ngx_cycle_t *cycle)
     ngx_http_weir_series_begin(zone, ccf->worker_processes, cycle->log);
     ngx_http_weir_series_windows_begin(zone);
 
-    ngx_http_weir_record_repeat(&usage, NGX_HTTP_WEIR_SERIES_INTERVAL);
-    ngx_http_weir_record_repeat(&windows, NGX_HTTP_WEIR_SERIES_INTERVAL);
+    (void) ngx_http_weir_record_repeat(&usage, NGX_HTTP_WEIR_SERIES_INTERVAL);
+    (void) ngx_http_weir_record_repeat(&windows, NGX_HTTP_WEIR_SERIES_INTERVAL);
 
     return NGX_OK;
 }
@@ -312,7 +313,7 @@ ngx_http_weir_series_begin(ngx_http_weir_series_zone_t *zone,
 
 
 static ngx_msec_t
-ngx_http_weir_series_apportion(void)
+ngx_http_weir_series_apportion(ngx_http_weir_record_task_t *task)
 {
     ngx_http_weir_usage_apportion();
 
@@ -321,7 +322,7 @@ ngx_http_weir_series_apportion(void)
 
 
 static ngx_msec_t
-ngx_http_weir_series_keep(void)
+ngx_http_weir_series_keep(ngx_http_weir_record_task_t *task)
 {
     return ngx_http_weir_series_windows_keep() ? 1
                                                : NGX_HTTP_WEIR_SERIES_INTERVAL;
