@@ -6,8 +6,10 @@
  *     parameter  the parameters of weir_breaker
  *     key        the breaker of a location's requests
  *     debt       the result that an admitted request must report
- *     zone       the breakers in shared memory
- *     log        a breaker's state in log and status
+ *     outcome    what a response, a try or a missing one says of the upstream
+ *     tries      the tries of a request at several servers
+ *     changed    what follows from a change of state
+ *     zone/      the breakers in shared memory
  */
 
 #ifndef _NGX_HTTP_WEIR_BREAKER_H_INCLUDED_
@@ -18,7 +20,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "breaker/ngx_http_weir_breaker_zone.h"
+#include "breaker/zone/ngx_http_weir_breaker_zone.h"
 
 
 #define NGX_HTTP_WEIR_BREAKER_ON_ERROR    0x0001
@@ -43,7 +45,7 @@ typedef struct {
 
 typedef struct {
     ngx_http_weir_breaker_t     *breaker;  /* NULL: off */
-    ngx_str_t                    name;     /* key, unless key= has a value */
+    ngx_http_weir_breaker_key_t  name;     /* key, unless key= has a value */
     ngx_uint_t                   pass;     /* bool: the location has a *_pass */
 } ngx_http_weir_breaker_loc_conf_t;
 
@@ -52,7 +54,15 @@ typedef struct {
     ngx_array_t                  breakers; /* of ngx_http_weir_breaker_t * */
     ngx_array_t                  keys;     /* of ngx_http_weir_breaker_use_t */
     ngx_uint_t                   unnamed;  /* locations without an upstream */
+    ngx_array_t                  inits;    /* of ngx_http_weir_breaker_init_t */
 } ngx_http_weir_breaker_main_conf_t;
+
+
+/* The function of an upstream that is called through one of tries. */
+typedef struct {
+    ngx_http_upstream_srv_conf_t    *upstream;
+    ngx_http_upstream_init_peer_pt   init;
+} ngx_http_weir_breaker_init_t;
 
 
 /* The first weir_breaker with a given key. */
@@ -69,9 +79,11 @@ typedef struct {
 typedef struct {
     ngx_http_request_t          *request;
     ngx_http_weir_breaker_t     *breaker;
-    ngx_str_t                    key;
-    uint64_t                     generation;
+    ngx_http_weir_breaker_ticket_t  ticket;
     ngx_http_upstream_t         *upstream; /* its header was counted */
+    ngx_event_get_peer_pt        get;      /* of the upstream's balancer */
+    ngx_uint_t                   tries;    /* of r->upstream_states, that were
+                                              counted, or precede this pass */
     off_t                        body;     /* bytes of the body received */
     uint64_t                     success;  /* number of the reported success; 0:
                                               none */
@@ -115,7 +127,42 @@ char *ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
  * without memory.
  */
 ngx_int_t ngx_http_weir_breaker_key(ngx_http_request_t *r,
-    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_str_t *key);
+    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_http_weir_breaker_key_t *key);
+
+/*
+ * outcome: the outcome of the request's last try; *cause is that of a failure.
+ */
+weir_breaker_outcome_t ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker, ngx_uint_t *cause);
+
+/* outcome: the same for an earlier try, which was given up. */
+weir_breaker_outcome_t ngx_http_weir_breaker_outcome_of_try(
+    ngx_http_upstream_state_t *state, ngx_http_weir_breaker_t *breaker,
+    ngx_uint_t *cause);
+
+/*
+ * outcome: that of a client that left after waiting longer than slow=;
+ * WEIR_BREAKER_ABANDONED if it did not.
+ */
+weir_breaker_outcome_t ngx_http_weir_breaker_outcome_left(
+    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker);
+
+/*
+ * tries: lets all upstreams tell when they choose a server.  For
+ * postconfiguration; NGX_OK or NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_weir_breaker_tries_init(ngx_conf_t *cf);
+
+/* tries: counts those that were given up; reused: the last one does not count. */
+void ngx_http_weir_breaker_tries_count(ngx_http_weir_breaker_debt_t *debt,
+    ngx_uint_t reused);
+
+/*
+ * changed: logs a change of state that r has caused, and records it as an event
+ * of r's span.  Nothing happens if there was none.
+ */
+void ngx_http_weir_breaker_changed(ngx_http_request_t *r,
+    ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_change_t *change);
 
 /* debt: installs the filter that sees the upstream's response. */
 void ngx_http_weir_breaker_init_filter(void);

@@ -26,6 +26,9 @@ ngx_http_weir_breaker_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&bmcf->keys, cf->pool, 4,
                           sizeof(ngx_http_weir_breaker_use_t))
+           != NGX_OK
+        || ngx_array_init(&bmcf->inits, cf->pool, 4,
+                          sizeof(ngx_http_weir_breaker_init_t))
            != NGX_OK)
     {
         return NULL;
@@ -82,7 +85,14 @@ ngx_http_weir_breaker_merge_loc_conf(ngx_conf_t *cf, void *parent,
                       &conf->breaker->place);
     }
 
-    return ngx_http_weir_breaker_merge_key(cf, prev, conf);
+    if (ngx_http_weir_breaker_merge_key(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    conf->name.hash = ngx_crc32_short(conf->name.text.data,
+                                      conf->name.text.len);
+
+    return NGX_CONF_OK;
 }
 
 
@@ -123,6 +133,16 @@ ngx_http_weir_breaker_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (breaker->zone == NULL) {
         return "must have zone=name, or be \"off\"";
+    }
+
+    if (breaker->settings.slow_ratio && breaker->slow == 0) {
+        return "must have slow=time with slow_ratio=";
+    }
+
+    if (breaker->settings.max_open
+        && breaker->settings.max_open < breaker->settings.open)
+    {
+        return "must have max_open= not below open=";
     }
 
     /* counting=window needs no ratio unless one is configured */

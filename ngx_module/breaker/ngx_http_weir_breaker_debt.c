@@ -25,12 +25,8 @@ static ngx_int_t ngx_http_weir_breaker_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static void ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final);
-static weir_breaker_outcome_t ngx_http_weir_breaker_outcome(
-    ngx_http_request_t *r, ngx_http_weir_breaker_t *breaker,
-    ngx_uint_t *cause);
-static ngx_uint_t ngx_http_weir_breaker_on_status(ngx_uint_t status);
-static ngx_uint_t ngx_http_weir_breaker_was_slow(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker);
+static ngx_uint_t ngx_http_weir_breaker_is_failure(
+    weir_breaker_outcome_t outcome);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -107,13 +103,14 @@ static void
 ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     ngx_uint_t final)
 {
-    ngx_http_request_t      *r;
-    ngx_uint_t               cause, missing;
-    weir_breaker_outcome_t   outcome;
+    ngx_http_request_t              *r;
+    ngx_uint_t                       cause, missing;
+    weir_breaker_outcome_t           outcome;
+    ngx_http_weir_breaker_change_t   change;
 
     r = debt->request;
 
-    ngx_http_weir_assert(debt->breaker && debt->key.len != 0);
+    ngx_http_weir_assert(debt->breaker && debt->ticket.node);
 
     cause = NGX_HTTP_WEIR_BREAKER_CUT;
     missing = 0;
@@ -125,16 +122,17 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
     if (!debt->reported) {
         outcome = ngx_http_weir_breaker_outcome(r, debt->breaker, &cause);
 
-        if (outcome == WEIR_BREAKER_ABANDONED && final
-            && ngx_http_weir_breaker_was_slow(r, debt->breaker))
-        {
-            outcome = WEIR_BREAKER_FAILURE;
+        if (outcome == WEIR_BREAKER_ABANDONED) {
+
+            if (!final) {
+                return;
+            }
+
+            outcome = ngx_http_weir_breaker_outcome_left(r, debt->breaker);
             cause = NGX_HTTP_WEIR_BREAKER_LEFT;
         }
 
-        if (outcome == WEIR_BREAKER_ABANDONED && !final) {
-            return;
-        }
+        ngx_http_weir_breaker_tries_count(debt, 0);
 
     } else if (final && !debt->failed && r->upstream
                && r->upstream == debt->upstream
@@ -147,101 +145,26 @@ ngx_http_weir_breaker_settle(ngx_http_weir_breaker_debt_t *debt,
         return;
     }
 
-    ngx_http_weir_assert(!debt->reported || outcome == WEIR_BREAKER_FAILURE);
+    ngx_http_weir_assert(!debt->reported
+                         || ngx_http_weir_breaker_is_failure(outcome));
     ngx_http_weir_assert(final || outcome != WEIR_BREAKER_ABANDONED);
 
     debt->reported = 1;
-    debt->failed = (outcome != WEIR_BREAKER_SUCCESS);
+    debt->failed = outcome == WEIR_BREAKER_ABANDONED
+                   || ngx_http_weir_breaker_is_failure(outcome);
     debt->upstream = r->upstream;
 
-    ngx_http_weir_breaker_zone_report(debt->breaker->zone, &debt->key,
-                                      debt->generation, outcome, cause,
-                                      &debt->success, r->connection->log);
+    ngx_http_weir_breaker_zone_report(debt->breaker->zone, &debt->ticket,
+                                      outcome, cause, &debt->success, &change);
+
+    ngx_http_weir_breaker_changed(r, debt->breaker, &change);
 }
 
-
-static weir_breaker_outcome_t
-ngx_http_weir_breaker_outcome(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker, ngx_uint_t *cause)
-{
-    ngx_uint_t  what, status;
-
-    switch (ngx_http_weir_outcome(r, NULL, &status)) {
-
-    case NGX_HTTP_WEIR_OUTCOME_ERROR:
-        what = NGX_HTTP_WEIR_BREAKER_ON_ERROR;
-        *cause = NGX_HTTP_WEIR_BREAKER_ERROR;
-        break;
-
-    case NGX_HTTP_WEIR_OUTCOME_TIMEOUT:
-        what = NGX_HTTP_WEIR_BREAKER_ON_TIMEOUT;
-        *cause = NGX_HTTP_WEIR_BREAKER_TIMEOUT;
-        break;
-
-    case NGX_HTTP_WEIR_OUTCOME_ANSWERED:
-        what = ngx_http_weir_breaker_on_status(status);
-        *cause = status;
-
-        if (!(breaker->on & what)
-            && ngx_http_weir_breaker_was_slow(r, breaker))
-        {
-            *cause = NGX_HTTP_WEIR_BREAKER_SLOW;
-            return WEIR_BREAKER_FAILURE;
-        }
-
-        break;
-
-    default:
-        return WEIR_BREAKER_ABANDONED;
-    }
-
-    return (breaker->on & what) ? WEIR_BREAKER_FAILURE : WEIR_BREAKER_SUCCESS;
-}
-
-
-/* The bit of on= for the status, or 0. */
 
 static ngx_uint_t
-ngx_http_weir_breaker_on_status(ngx_uint_t status)
+ngx_http_weir_breaker_is_failure(weir_breaker_outcome_t outcome)
 {
-    switch (status) {
-    case 429:
-        return NGX_HTTP_WEIR_BREAKER_ON_429;
-    case NGX_HTTP_INTERNAL_SERVER_ERROR:
-        return NGX_HTTP_WEIR_BREAKER_ON_500;
-    case NGX_HTTP_BAD_GATEWAY:
-        return NGX_HTTP_WEIR_BREAKER_ON_502;
-    case NGX_HTTP_SERVICE_UNAVAILABLE:
-        return NGX_HTTP_WEIR_BREAKER_ON_503;
-    case NGX_HTTP_GATEWAY_TIME_OUT:
-        return NGX_HTTP_WEIR_BREAKER_ON_504;
-    default:
-        return (status >= 500 && status <= 599)
-               ? NGX_HTTP_WEIR_BREAKER_ON_5XX : 0;
-    }
-}
-
-
-/*
- * True if the upstream's header took longer than slow=, also if the client left
- * before it arrived.  The time begins with the connection.  If the client's
- * body is passed on as it arrives, the time depends on the client and is not
- * counted.
- */
-
-static ngx_uint_t
-ngx_http_weir_breaker_was_slow(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker)
-{
-    ngx_msec_t  took;
-
-    if (breaker->slow == 0 || r->request_body_no_buffering) {
-        return 0;
-    }
-
-    took = ngx_http_weir_outcome_took(r);
-
-    return took != (ngx_msec_t) -1 && took > breaker->slow;
+    return outcome == WEIR_BREAKER_FAILURE || outcome == WEIR_BREAKER_TIMEOUT;
 }
 
 

@@ -67,7 +67,7 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
         return NGX_CONF_OK;
     }
 
-    rc = ngx_http_weir_breaker_upstream(cf, &conf->name);
+    rc = ngx_http_weir_breaker_upstream(cf, &conf->name.text);
 
     if (rc == NGX_ERROR) {
         return NGX_CONF_ERROR;
@@ -81,14 +81,14 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
     }
 
     if (breaker->key && breaker->key->lengths == NULL) {
-        conf->name = key;
+        conf->name.text = key;
         return NGX_CONF_OK;
     }
 
     if (rc == NGX_OK) {
         return breaker->key ? NGX_CONF_OK
                             : ngx_http_weir_breaker_use(cf, breaker,
-                                                        &conf->name, 0);
+                                                        &conf->name.text, 0);
     }
 
     if (breaker->key == NULL) {
@@ -99,7 +99,7 @@ ngx_http_weir_breaker_merge_key(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_weir_breaker_unnamed(cf, &conf->name) == NGX_OK
+    return ngx_http_weir_breaker_unnamed(cf, &conf->name.text) == NGX_OK
            ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
@@ -200,8 +200,9 @@ ngx_http_weir_breaker_use(ngx_conf_t *cf, ngx_http_weir_breaker_t *breaker,
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"weir_breaker\" gives the breaker \"%V\" of zone"
                       " \"%V\" other thresholds than in %V: failures, window,"
-                      " counting, ratio, min, open and probes must be equal,"
-                      " or key=string different, in %V", key,
+                      " counting, ratio, min, open, probes, slow_ratio,"
+                      " max_open and ramp must be equal, or key=string"
+                      " different, in %V", key,
                       &breaker->zone->shm.name, &use[i].breaker->place,
                       &breaker->place);
         return NGX_CONF_ERROR;
@@ -230,13 +231,16 @@ ngx_http_weir_breaker_same(weir_breaker_settings_t *a,
            && a->min == b->min
            && a->probes == b->probes
            && a->window == b->window
-           && a->open == b->open;
+           && a->open == b->open
+           && a->slow_ratio == b->slow_ratio
+           && a->max_open == b->max_open
+           && a->ramp == b->ramp;
 }
 
 
 ngx_int_t
 ngx_http_weir_breaker_key(ngx_http_request_t *r,
-    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_str_t *key)
+    ngx_http_weir_breaker_loc_conf_t *blcf, ngx_http_weir_breaker_key_t *key)
 {
     if (!blcf->pass) {
         return NGX_DECLINED;
@@ -244,18 +248,27 @@ ngx_http_weir_breaker_key(ngx_http_request_t *r,
 
     if (blcf->breaker->key && blcf->breaker->key->lengths) {
 
-        if (ngx_http_complex_value(r, blcf->breaker->key, key) != NGX_OK) {
+        if (ngx_http_complex_value(r, blcf->breaker->key, &key->text)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
-        if (key->len) {
-            return ngx_http_weir_breaker_shorten(r->pool, key);
+        if (key->text.len) {
+
+            if (ngx_http_weir_breaker_shorten(r->pool, &key->text) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            key->hash = ngx_crc32_short(key->text.data, key->text.len);
+
+            return NGX_OK;
         }
     }
 
     *key = blcf->name;
 
-    return key->len ? NGX_OK : NGX_DECLINED;
+    return key->text.len ? NGX_OK : NGX_DECLINED;
 }
 
 

@@ -10,14 +10,14 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
-#include "breaker/ngx_http_weir_breaker_log.h"
+#include "breaker/zone/ngx_http_weir_breaker_log.h"
 #include "http/ngx_http_weir.h"
 #include "record/ngx_http_weir_record.h"
 
 
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_ask(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *key);
+    ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_key_t *key);
 static ngx_int_t ngx_http_weir_breaker_refuse(ngx_http_request_t *r,
     ngx_msec_t retry_after);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
@@ -91,7 +91,7 @@ static ngx_int_t
 ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 {
     ngx_int_t                          rc;
-    ngx_str_t                          key;
+    ngx_http_weir_breaker_key_t        key;
     ngx_http_weir_breaker_debt_t      *debt;
     ngx_http_weir_breaker_loc_conf_t  *blcf;
 
@@ -130,13 +130,14 @@ ngx_http_weir_breaker_handler(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_weir_breaker_ask(ngx_http_request_t *r,
-    ngx_http_weir_breaker_t *breaker, ngx_str_t *key)
+    ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_key_t *key)
 {
-    ngx_int_t                      rc;
-    uint64_t                       generation;
-    ngx_msec_t                     retry_after;
-    ngx_pool_cleanup_t            *cln;
-    ngx_http_weir_breaker_debt_t  *debt;
+    ngx_int_t                        rc;
+    ngx_msec_t                       retry_after;
+    ngx_pool_cleanup_t              *cln;
+    ngx_http_weir_breaker_debt_t    *debt;
+    ngx_http_weir_breaker_change_t   change;
+    ngx_http_weir_breaker_ticket_t   ticket;
 
     /* before asking the breaker: an admitted request must be able to report */
 
@@ -146,11 +147,13 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     }
 
     retry_after = 0;
-    generation = 0;
 
     rc = ngx_http_weir_breaker_zone_admit(breaker->zone, key,
-                                          &breaker->settings, &generation,
-                                          &retry_after, r->connection->log);
+                                          &breaker->settings, &ticket,
+                                          &retry_after, &change,
+                                          r->connection->log);
+
+    ngx_http_weir_breaker_changed(r, breaker, &change);
 
     if (rc == NGX_BUSY) {
         return ngx_http_weir_breaker_refuse(r, retry_after);
@@ -161,8 +164,8 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
         ngx_memzero(debt, sizeof(ngx_http_weir_breaker_debt_t));
         debt->request = r;
         debt->breaker = breaker;
-        debt->key = *key;
-        debt->generation = generation;
+        debt->ticket = ticket;
+        debt->tries = r->upstream_states ? r->upstream_states->nelts : 0;
 
         cln->handler = ngx_http_weir_breaker_cleanup;
     }
@@ -218,8 +221,9 @@ static ngx_int_t
 ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t                          key, *name;
+    ngx_str_t                         *name;
     ngx_http_weir_breaker_t           *breaker;
+    ngx_http_weir_breaker_key_t        key;
     ngx_http_weir_breaker_loc_conf_t  *blcf;
 
     blcf = ngx_http_get_module_loc_conf(r, ngx_http_weir_breaker_module);
@@ -278,6 +282,7 @@ static ngx_int_t
 ngx_http_weir_breaker_init(ngx_conf_t *cf)
 {
     if (ngx_http_weir_breaker_check_zones(cf) != NGX_OK
+        || ngx_http_weir_breaker_tries_init(cf) != NGX_OK
         || ngx_http_weir_add_handler(cf, NGX_HTTP_PRECONTENT_PHASE,
                                      ngx_http_weir_breaker_handler)
            != NGX_OK)

@@ -68,16 +68,22 @@ static ngx_http_weir_breaker_parameter_t  ngx_http_weir_breaker_parameters[] = {
       setting(window), NGX_HTTP_WEIR_BREAKER_TIME },
     { ngx_string("counting"), ngx_http_weir_breaker_parameter_counting, 0,
       "row or window" },
-    { ngx_string("ratio"), ngx_http_weir_breaker_parameter_ratio, 0,
-      "off or a share from 1% to 100%, such as 50%" },
+    { ngx_string("ratio"), ngx_http_weir_breaker_parameter_ratio,
+      setting(ratio), "off or a share from 1% to 100%, such as 50%" },
     { ngx_string("min"), ngx_http_weir_breaker_parameter_number,
       setting(min), NGX_HTTP_WEIR_BREAKER_NUMBER },
     { ngx_string("open"), ngx_http_weir_breaker_parameter_time,
       setting(open), NGX_HTTP_WEIR_BREAKER_TIME },
+    { ngx_string("max_open"), ngx_http_weir_breaker_parameter_time,
+      setting(max_open), NGX_HTTP_WEIR_BREAKER_TIME },
+    { ngx_string("ramp"), ngx_http_weir_breaker_parameter_time,
+      setting(ramp), NGX_HTTP_WEIR_BREAKER_TIME },
     { ngx_string("probes"), ngx_http_weir_breaker_parameter_number,
       setting(probes), NGX_HTTP_WEIR_BREAKER_NUMBER },
     { ngx_string("slow"), ngx_http_weir_breaker_parameter_slow, 0,
       NGX_HTTP_WEIR_BREAKER_TIME },
+    { ngx_string("slow_ratio"), ngx_http_weir_breaker_parameter_ratio,
+      setting(slow_ratio), "off or a share from 1% to 100%, such as 50%" },
     { ngx_string("on"), ngx_http_weir_breaker_parameter_on, 0,
       "a list with commas of error, timeout, http_429, http_500, http_502,"
       " http_503, http_504, http_5xx" },
@@ -139,7 +145,8 @@ ngx_http_weir_breaker_parameter_read(ngx_conf_t *cf,
                        "invalid parameter \"%V\" in \"weir_breaker\"; it takes"
                        " zone=name, key=string, failures=number, window=time,"
                        " counting=row|window, ratio=percent%%|off, min=number,"
-                       " open=time, probes=number, slow=time, on=list",
+                       " open=time, max_open=time, probes=number, ramp=time,"
+                       " slow=time, slow_ratio=percent%%|off, on=list",
                        parameter);
     return NGX_ERROR;
 }
@@ -266,10 +273,13 @@ static ngx_int_t
 ngx_http_weir_breaker_parameter_ratio(ngx_conf_t *cf,
     ngx_http_weir_breaker_t *breaker, ngx_str_t *value, uintptr_t offset)
 {
-    ngx_int_t  n;
+    uint32_t   *ratio;
+    ngx_int_t   n;
+
+    ratio = (uint32_t *) ((char *) &breaker->settings + offset);
 
     if (ngx_strcmp(value->data, "off") == 0) {
-        breaker->settings.ratio = 0;
+        *ratio = 0;
         return NGX_OK;
     }
 
@@ -283,7 +293,7 @@ ngx_http_weir_breaker_parameter_ratio(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    breaker->settings.ratio = n * 10;
+    *ratio = n * 10;
 
     return NGX_OK;
 }

@@ -25,8 +25,11 @@ typedef enum {
 typedef enum {
     NGX_HTTP_WEIR_METRICS_CALLS = 0,
     NGX_HTTP_WEIR_METRICS_FAILURES,
+    NGX_HTTP_WEIR_METRICS_SLOW,
+    NGX_HTTP_WEIR_METRICS_TIMEOUTS,
     NGX_HTTP_WEIR_METRICS_OPENINGS,
     NGX_HTTP_WEIR_METRICS_REFUSED,
+    NGX_HTTP_WEIR_METRICS_PROBES,
     NGX_HTTP_WEIR_METRICS_BREAKER_VALUES
 } ngx_http_weir_metrics_breaker_value_e;
 
@@ -79,10 +82,16 @@ static weir_metric_t
       "Calls within the window." },
     { "weir_breaker_window_failures", NULL, WEIR_METRIC_GAUGE,
       "Failures among the calls within the window." },
+    { "weir_breaker_window_slow", NULL, WEIR_METRIC_GAUGE,
+      "Slow calls within the window; timeouts are slow, too." },
+    { "weir_breaker_window_timeouts", NULL, WEIR_METRIC_GAUGE,
+      "Timeouts among the failures within the window." },
     { "weir_breaker_openings", NULL, WEIR_METRIC_COUNTER,
       "Times that the breaker opened." },
     { "weir_breaker_refused", NULL, WEIR_METRIC_COUNTER,
-      "Requests that the breaker refused." }
+      "Requests that the breaker refused." },
+    { "weir_breaker_probes", NULL, WEIR_METRIC_COUNTER,
+      "Requests that were let through while the breaker was half-open." }
 };
 
 
@@ -142,7 +151,7 @@ ngx_http_weir_metrics_breakers_one(ngx_http_weir_breaker_use_t *use,
     breaker->zone = ngx_http_weir_metrics_text(&zone->shm.name);
     breaker->key = ngx_http_weir_metrics_text(&use->key);
 
-    if (ngx_http_weir_breaker_zone_find(zone, &use->key, &info) != NGX_OK) {
+    if (ngx_http_weir_breaker_list_find(zone, &use->key, &info) != NGX_OK) {
         breaker->state = WEIR_BREAKER_CLOSED;
         return;
     }
@@ -153,8 +162,11 @@ ngx_http_weir_metrics_breakers_one(ngx_http_weir_breaker_use_t *use,
 
     v[NGX_HTTP_WEIR_METRICS_CALLS] = info.counts.calls;
     v[NGX_HTTP_WEIR_METRICS_FAILURES] = info.counts.failed;
+    v[NGX_HTTP_WEIR_METRICS_SLOW] = info.counts.slow;
+    v[NGX_HTTP_WEIR_METRICS_TIMEOUTS] = info.counts.timeouts;
     v[NGX_HTTP_WEIR_METRICS_OPENINGS] = info.openings;
     v[NGX_HTTP_WEIR_METRICS_REFUSED] = info.refused;
+    v[NGX_HTTP_WEIR_METRICS_PROBES] = info.probes;
 }
 
 
@@ -213,7 +225,7 @@ ngx_http_weir_metrics_breakers_zone(ngx_http_request_t *r,
     uint64_t                           *v;
     ngx_http_weir_breaker_zone_info_t   info;
 
-    if (ngx_http_weir_breaker_zone_list(shm_zone, r->pool, &info, NULL, 0)
+    if (ngx_http_weir_breaker_list(shm_zone, r->pool, &info, NULL, 0)
         == NGX_ERROR)
     {
         return NGX_ERROR;
@@ -281,7 +293,8 @@ ngx_http_weir_metrics_breakers_states(weir_exposition_t *e,
     ngx_http_weir_metrics_breaker_t  *breaker;
 
     /* in the order of weir_breaker_state_t */
-    static const char  *states[] = { "closed", "open", "half_open" };
+    static const char  *states[] = { "closed", "open", "half_open",
+                                     "ramping" };
 
     breaker = metrics->breaker;
 

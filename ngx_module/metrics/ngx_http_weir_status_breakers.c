@@ -5,7 +5,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
-#include "breaker/ngx_http_weir_breaker_log.h"
+#include "breaker/zone/ngx_http_weir_breaker_log.h"
 #include "common/problem.h"
 #include "metrics/ngx_http_weir_status.h"
 
@@ -15,7 +15,7 @@
 
 /* Upper limit of bytes per breaker; a byte of a key takes up to six. */
 #define NGX_HTTP_WEIR_STATUS_BREAKER                                          \
-    (512 + 6 * NGX_HTTP_WEIR_BREAKER_KEY_MAX)
+    (768 + 6 * NGX_HTTP_WEIR_BREAKER_KEY_MAX)
 
 
 static ngx_buf_t *ngx_http_weir_status_breaker_zone(ngx_http_request_t *r,
@@ -75,7 +75,7 @@ ngx_http_weir_status_breaker_zone(ngx_http_request_t *r, ngx_shm_zone_t *zone)
         return NULL;
     }
 
-    n = ngx_http_weir_breaker_zone_list(zone, r->pool, &info, breakers,
+    n = ngx_http_weir_breaker_list(zone, r->pool, &info, breakers,
                                         NGX_HTTP_WEIR_STATUS_BREAKERS);
     if (n == NGX_ERROR) {
         return NULL;
@@ -119,11 +119,13 @@ ngx_http_weir_status_breaker(u_char *p, u_char *last,
                                          info->key.len });
 
     p = ngx_slprintf(p, last, ":{\"state\":\"%V\",\"since_ms\":%uL,"
-                     "\"calls\":%uD,\"failed\":%uD,\"in_a_row\":%uD,"
-                     "\"openings\":%uL,\"refused\":%uL",
+                     "\"calls\":%uD,\"failed\":%uD,\"slow\":%uD,"
+                     "\"timeouts\":%uD,\"in_a_row\":%uD,"
+                     "\"openings\":%uL,\"refused\":%uL,\"probes\":%uL",
                      ngx_http_weir_breaker_log_state(info->state), info->since,
-                     info->counts.calls, info->counts.failed, info->counts.row,
-                     info->openings, info->refused);
+                     info->counts.calls, info->counts.failed, info->counts.slow,
+                     info->counts.timeouts, info->counts.row,
+                     info->openings, info->refused, info->probes);
 
     if (info->state == WEIR_BREAKER_OPEN) {
         p = ngx_slprintf(p, last, ",\"retry_after_ms\":%uL",
@@ -133,7 +135,8 @@ ngx_http_weir_status_breaker(u_char *p, u_char *last,
     if (info->rule != WEIR_BREAKER_BY_NOTHING) {
         p = ngx_slprintf(p, last, ",\"reason\":\"");
         p = ngx_http_weir_breaker_log_reason(p, last, info->rule,
-                                             &info->opened, info->cause);
+                                             &info->opened, info->window,
+                                             info->cause);
         p = ngx_slprintf(p, last, "\"");
     }
 

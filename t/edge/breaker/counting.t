@@ -154,7 +154,7 @@ is $row->{reason}, '5 calls in a row failed; last: status 500', 'with its reason
 is $row->{openings}, 1, 'how often it opened';
 cmp_ok $row->{refused}, '>=', 2, 'how many calls it refused';
 cmp_ok $row->{retry_after_ms}, '>', 0, 'and how long it stays open';
-like $now->{upstreams}{keys}{half}{reason}, qr/^10 of 20 calls failed; last: status 500/,
+like $now->{upstreams}{keys}{half}{reason}, qr/^ratio 0\.50 of 20 in 10 s; last: status 500/,
     'a ratio is a reason';
 like $now->{upstreams}{keys}{cut}{reason}, qr/last: a body that broke off/, 'a body that broke off';
 like $now->{upstreams}{keys}{patience}{reason}, qr/last: a client that left/,

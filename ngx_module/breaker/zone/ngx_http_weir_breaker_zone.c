@@ -1,0 +1,311 @@
+/* weir_breaker_zone, and what calls ask and report. */
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/zone/ngx_http_weir_breaker_nodes.h"
+#include "http/ngx_http_weir.h"
+#include "http/ngx_http_weir_assert.h"
+#include "object/ngx_http_weir_object.h"
+
+
+static ngx_int_t ngx_http_weir_breaker_zone_init(ngx_shm_zone_t *shm_zone,
+    void *data);
+static ngx_int_t ngx_http_weir_breaker_zone_ask(
+    ngx_http_weir_breaker_zone_t *zone, ngx_http_weir_breaker_node_t *node,
+    ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after);
+static void ngx_http_weir_breaker_zone_change(
+    ngx_http_weir_breaker_change_t *change, ngx_http_weir_breaker_node_t *node,
+    weir_breaker_state_t was);
+
+
+char *
+ngx_http_weir_breaker_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ssize_t                        size;
+    ngx_str_t                     *value;
+    ngx_shm_zone_t                *shm_zone;
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    value = cf->args->elts;
+
+    size = ngx_parse_size(&value[2]);
+
+    if (size == NGX_ERROR || size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"weir_breaker_zone\";"
+                           " it must be like 1m or 512k, and at least %uzk",
+                           &value[2], 8 * ngx_pagesize / 1024);
+        return NGX_CONF_ERROR;
+    }
+
+    shm_zone = ngx_shared_memory_add(cf, &value[1], size,
+                                     &ngx_http_weir_breaker_module);
+    if (shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (shm_zone->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate \"weir_breaker_zone\" \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_weir_breaker_zone_t));
+    if (zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->seen = ngx_pcalloc(cf->pool, NGX_HTTP_WEIR_BREAKER_SEEN
+                                       * sizeof(ngx_http_weir_breaker_seen_t));
+    if (zone->seen == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    shm_zone->init = ngx_http_weir_breaker_zone_init;
+    shm_zone->data = zone;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_breaker_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+
+    zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (data || shm_zone->shm.exists) {
+        zone->sh = zone->shpool->data;
+
+        if (ngx_http_weir_check_layout(shm_zone, zone->sh->layout) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (ngx_http_weir_breaker_nodes_init(zone, &shm_zone->shm.name)
+               != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    zone->configuration = ++zone->sh->configuration;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *shm_zone,
+    ngx_http_weir_breaker_key_t *key, weir_breaker_settings_t *settings,
+    ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after,
+    ngx_http_weir_breaker_change_t *change, ngx_log_t *log)
+{
+    ngx_int_t                      rc;
+    ngx_uint_t                     full;
+    weir_breaker_state_t           was;
+    ngx_http_weir_breaker_node_t  *node;
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+
+    if (ngx_http_weir_breaker_nodes_seen(zone, key, ticket) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    rc = NGX_DECLINED;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    node = ngx_http_weir_breaker_nodes_get(zone, key, settings);
+
+    full = zone->sh->full == 1;
+    if (full) {
+        zone->sh->full = 2;
+    }
+
+    if (node) {
+        was = node->breaker.state;
+        rc = ngx_http_weir_breaker_zone_ask(zone, node, ticket, retry_after);
+
+        ngx_http_weir_breaker_nodes_used(zone, node, was);
+        ngx_http_weir_breaker_nodes_remember(zone, node);
+        ngx_http_weir_breaker_zone_change(change, node, was);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (full) {
+        ngx_log_error(NGX_LOG_WARN, log, 0,
+                      "weir_breaker_zone \"%V\" is full: the least recently"
+                      " used closed breakers are evicted; while all breakers"
+                      " are open, calls of new keys are not counted",
+                      &shm_zone->shm.name);
+    }
+
+    return rc;
+}
+
+
+/* The mutex is held. */
+
+static ngx_int_t
+ngx_http_weir_breaker_zone_ask(ngx_http_weir_breaker_zone_t *zone,
+    ngx_http_weir_breaker_node_t *node, ngx_http_weir_breaker_ticket_t *ticket,
+    ngx_msec_t *retry_after)
+{
+    if (weir_breaker_admit(&node->breaker, &node->settings, ngx_current_msec,
+                           ++zone->sh->generation, &ticket->generation))
+    {
+        ticket->node = node;
+        node->probes += (node->breaker.state == WEIR_BREAKER_HALF_OPEN);
+
+        return NGX_OK;
+    }
+
+    node->refused++;
+    *retry_after = weir_breaker_retry_after(&node->breaker, ngx_current_msec);
+
+    return NGX_BUSY;
+}
+
+
+void
+ngx_http_weir_breaker_zone_report(ngx_shm_zone_t *shm_zone,
+    ngx_http_weir_breaker_ticket_t *ticket, weir_breaker_outcome_t outcome,
+    ngx_uint_t cause, uint64_t *success,
+    ngx_http_weir_breaker_change_t *change)
+{
+    uint64_t                       generation;
+    weir_breaker_t                *breaker;
+    weir_breaker_state_t           was;
+    ngx_http_weir_breaker_node_t  *node;
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+    node = ticket->node;
+    breaker = &node->breaker;
+    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    was = breaker->state;
+    generation = breaker->generation;
+
+    if (*success) {
+        weir_breaker_take_back(breaker, &node->settings, ngx_current_msec,
+                               ++zone->sh->generation, ticket->generation,
+                               *success);
+    } else {
+        weir_breaker_report(breaker, &node->settings, ngx_current_msec,
+                            ++zone->sh->generation, ticket->generation,
+                            outcome);
+    }
+
+    if (generation == ticket->generation) {
+
+        if (outcome == WEIR_BREAKER_SUCCESS || outcome == WEIR_BREAKER_SLOW) {
+            *success = breaker->successes;
+        }
+
+        if (outcome != WEIR_BREAKER_SUCCESS
+            && outcome != WEIR_BREAKER_ABANDONED)
+        {
+            node->cause = cause;
+        }
+    }
+
+    if (generation == ticket->generation || breaker->generation != generation) {
+        ngx_http_weir_breaker_nodes_used(zone, node, was);
+        ngx_http_weir_breaker_zone_change(change, node, was);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+void
+ngx_http_weir_breaker_zone_tried(ngx_shm_zone_t *shm_zone,
+    ngx_http_weir_breaker_ticket_t *ticket, weir_breaker_outcome_t outcome,
+    ngx_uint_t cause, ngx_http_weir_breaker_change_t *change)
+{
+    weir_breaker_state_t           was;
+    ngx_http_weir_breaker_node_t  *node;
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+    node = ticket->node;
+    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (node->breaker.generation == ticket->generation) {
+        was = node->breaker.state;
+        node->cause = cause;
+
+        weir_breaker_tried(&node->breaker, &node->settings, ngx_current_msec,
+                           ++zone->sh->generation, ticket->generation,
+                           outcome);
+
+        ngx_http_weir_breaker_nodes_used(zone, node, was);
+        ngx_http_weir_breaker_zone_change(change, node, was);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+/* The mutex is held; the key is copied, as the node may be evicted next. */
+
+static void
+ngx_http_weir_breaker_zone_change(ngx_http_weir_breaker_change_t *change,
+    ngx_http_weir_breaker_node_t *node, weir_breaker_state_t was)
+{
+    change->was = was;
+    change->is = node->breaker.state;
+
+    if (change->was == change->is) {
+        return;
+    }
+
+    change->rule = node->breaker.rule;
+    change->counts = node->breaker.opened;
+    change->window = node->settings.window;
+    change->open = node->breaker.open_for;
+    change->cause = node->cause;
+    change->len = node->sn.str.len;
+    ngx_memcpy(change->key, node->key, change->len);
+}
+
+
+weir_breaker_state_t
+ngx_http_weir_breaker_zone_state(ngx_shm_zone_t *shm_zone,
+    ngx_http_weir_breaker_key_t *key)
+{
+    weir_breaker_state_t             state;
+    ngx_http_weir_breaker_node_t    *node;
+    ngx_http_weir_breaker_zone_t    *zone;
+    ngx_http_weir_breaker_ticket_t   ticket;
+
+    zone = shm_zone->data;
+
+    if (ngx_http_weir_breaker_nodes_seen(zone, key, &ticket) == NGX_OK) {
+        return WEIR_BREAKER_CLOSED;
+    }
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    node = ngx_http_weir_breaker_nodes_find(zone, key);
+    state = node ? weir_breaker_state(&node->breaker, &node->settings,
+                                      ngx_current_msec)
+                 : WEIR_BREAKER_CLOSED;
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return state;
+}
