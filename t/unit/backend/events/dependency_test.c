@@ -1,4 +1,4 @@
-// needs: backend/events/dependency.c backend/log/log.c common/problem.c common/breaker.c
+// needs: backend/events/dependency.c backend/log/log.c common/problem.c common/breaker/breaker.c common/breaker/tally.c
 #include "events/dependency.h"
 #include "log/log.h"
 
