@@ -13,7 +13,6 @@
 
 #include "settings.h"
 
-#include <hiredis/hiredis.h>
 #include <jansson.h>
 #include <libpq-fe.h>
 #include <stdbool.h>
@@ -83,21 +82,6 @@ bool weir_ctl_group_exists(weir_ctl_t *ctl, const char *group);
  * by the real user id. A constant text.
  */
 const char *weir_ctl_caller(const weir_ctl_t *ctl);
-
-/* --- redis.c ---------------------------------------------------------------- */
-
-/* A connection, for redisFree(); NULL with a message in error on failure. */
-redisContext *weir_ctl_redis(const weir_ctl_t *ctl, char *error, size_t size);
-/*
- * An array with an object for each partition, in their order: partition, stream_last (the position
- * of the stream's last entry) and stream_length. Both are 0 without a stream, and null when Redis
- * does not answer or redis is NULL; then error has the last reason, otherwise it is unchanged. The
- * caller must json_decref() the array.
- *
- * The caller reads the positions from the database afterwards: an event has its position before it
- * is in the stream, so events between the two queries do not make a stream look ahead.
- */
-json_t *weir_ctl_streams(weir_ctl_t *ctl, redisContext *redis, char *error, size_t size);
 
 /* --- output.c -------------------------------------------------------------- */
 

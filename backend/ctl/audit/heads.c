@@ -2,6 +2,7 @@
 #include "ctl/audit/heads.h"
 
 #include "audit/audit.h"
+#include "ctl/redis/redis.h"
 #include "log/alloc.h"
 
 #include <assert.h>
@@ -122,17 +123,18 @@ static const redisReply *value_of(const redisReply *entry)
 bool weir_heads_read_redis(weir_heads_t *heads, const weir_ctl_t *ctl, weir_findings_t *findings,
                            char *error, size_t size)
 {
-    redisContext *redis = weir_ctl_redis(ctl, error, size);
+    weir_ctl_redis_t *redis = weir_ctl_redis_open(ctl, error, size);
     redisReply *reply;
     bool good;
 
     if (redis == NULL)
         return false;
-    reply = redisCommand(redis, "XRANGE " WEIR_AUDIT_HEADS_STREAM " - +");
+    reply =
+        weir_ctl_redis_ask(redis, 4, (const char *[]){"XRANGE", WEIR_AUDIT_HEADS_STREAM, "-", "+"},
+                           NULL, error, size);
     good = reply != NULL && reply->type == REDIS_REPLY_ARRAY;
-    if (!good)
-        snprintf(error, size, "%s",
-                 reply != NULL && reply->str != NULL ? reply->str : redis->errstr);
+    if (reply != NULL && !good)
+        snprintf(error, size, "an unexpected reply");
     for (size_t i = 0; good && i < reply->elements; i++) {
         const redisReply *value = value_of(reply->element[i]);
         char where[32];
@@ -146,7 +148,7 @@ bool weir_heads_read_redis(weir_heads_t *heads, const weir_ctl_t *ctl, weir_find
     }
     if (reply != NULL)
         freeReplyObject(reply);
-    redisFree(redis);
+    weir_ctl_redis_close(redis);
 
     return good;
 }

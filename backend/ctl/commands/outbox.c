@@ -1,5 +1,7 @@
 #include "ctl/commands/commands.h"
 
+#include "ctl/redis/streams.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +63,7 @@ static void add_streams(const json_t *streams, json_t *partitions)
 weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl)
 {
     char error[256] = "";
-    redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
+    weir_ctl_redis_t *redis = weir_ctl_redis_open(ctl, error, sizeof(error));
     json_t *streams = weir_ctl_streams(ctl, redis, error, sizeof(error)); /* before the positions */
     json_t *summary = weir_ctl_rows(ctl, summary_sql, 0, NULL);
     json_t *partitions = weir_ctl_rows(ctl, partitions_sql, 0, NULL);
@@ -75,7 +77,7 @@ weir_ctl_exit_t weir_ctl_outbox(weir_ctl_t *ctl)
     (void)weir_ctl_none_halted(ctl);
 
     if (redis != NULL)
-        redisFree(redis);
+        weir_ctl_redis_close(redis);
 
     return error[0] == '\0' ? WEIR_CTL_OK : weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
 }

@@ -1,7 +1,7 @@
 /* weirctl redis users: the users of Redis, as its ACL file or as commands. */
 #include "ctl/commands/commands.h"
 
-#include "ctl/users.h"
+#include "ctl/redis/users.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
  * and how to continue. events/relay/relay.c explains when this happens.
  */
 #include "ctl/commands/commands.h"
+#include "ctl/redis/streams.h"
 #include "events/log_stream.h"
 
 #include <inttypes.h>
@@ -41,13 +42,14 @@ bool weir_ctl_none_halted(weir_ctl_t *ctl)
 }
 
 /* The stream's fence (log_stream.h), or "". */
-static void read_fence(redisContext *redis, int partition, char fence[WEIR_TOKEN_LEN + 1])
+static void read_fence(weir_ctl_redis_t *redis, int partition, char fence[WEIR_TOKEN_LEN + 1])
 {
-    char key[64];
+    char key[64], why[200];
     redisReply *reply;
 
     snprintf(key, sizeof(key), WEIR_FENCE_FORMAT, partition);
-    reply = redisCommand(redis, "GET %s", key);
+    reply =
+        weir_ctl_redis_ask(redis, 2, (const char *[]){"GET", key}, NULL, why, sizeof(why));
     fence[0] = '\0';
     if (reply != NULL && reply->type == REDIS_REPLY_STRING && reply->len == WEIR_TOKEN_LEN)
         memcpy(fence, reply->str, WEIR_TOKEN_LEN + 1);
@@ -59,7 +61,7 @@ static void read_fence(redisContext *redis, int partition, char fence[WEIR_TOKEN
  * The partitions as objects, with the state of their streams. Exits when Redis is away. *era is the
  * greatest era of the fences.
  */
-static json_t *look(weir_ctl_t *ctl, redisContext *redis, int64_t *era)
+static json_t *look(weir_ctl_t *ctl, weir_ctl_redis_t *redis, int64_t *era)
 {
     char error[256] = "";
     json_t *streams = weir_ctl_streams(ctl, redis, error, sizeof(error)); /* before the positions */
@@ -95,10 +97,10 @@ static bool is_halted(const json_t *row)
     return *json_string_value(json_object_get(row, "halted")) != '\0';
 }
 
-static redisContext *open_redis(const weir_ctl_t *ctl)
+static weir_ctl_redis_t *open_redis(const weir_ctl_t *ctl)
 {
     char error[256];
-    redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
+    weir_ctl_redis_t *redis = weir_ctl_redis_open(ctl, error, sizeof(error));
 
     if (redis == NULL)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error));
@@ -107,7 +109,7 @@ static redisContext *open_redis(const weir_ctl_t *ctl)
 
 weir_ctl_exit_t weir_ctl_relay(weir_ctl_t *ctl)
 {
-    redisContext *redis = open_redis(ctl);
+    weir_ctl_redis_t *redis = open_redis(ctl);
     bool halted = false;
     int64_t era;
     json_t *rows = look(ctl, redis, &era), *row;
@@ -119,7 +121,7 @@ weir_ctl_exit_t weir_ctl_relay(weir_ctl_t *ctl)
     json_object_set_new(object, "partitions", rows);
     weir_ctl_print_object(ctl, object);
     json_decref(terms);
-    redisFree(redis);
+    weir_ctl_redis_close(redis);
 
     return halted ? WEIR_CTL_REFUSED : WEIR_CTL_OK;
 }
@@ -129,10 +131,10 @@ weir_ctl_exit_t weir_ctl_relay(weir_ctl_t *ctl)
  * because of an earlier check. Then the stream is deleted, and the mark last: while the mark
  * exists, the relay does nothing in the partition unless the stream is gone.
  */
-static json_t *rebase(weir_ctl_t *ctl, redisContext *redis, json_t *rows, int64_t era)
+static json_t *rebase(weir_ctl_t *ctl, weir_ctl_redis_t *redis, json_t *rows, int64_t era)
 {
     json_t *done = json_array(), *row;
-    char text[24];
+    char text[24], key[32], error[256];
     size_t i;
 
     snprintf(text, sizeof(text), "%" PRId64, era);
@@ -145,10 +147,11 @@ static json_t *rebase(weir_ctl_t *ctl, redisContext *redis, json_t *rows, int64_
 
         if (!is_halted(row))
             continue;
-        reply = redisCommand(redis, "DEL " WEIR_STREAM_PREFIX "%d", partition);
-        if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
-            exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s",
-                               reply != NULL ? reply->str : redis->errstr));
+        snprintf(key, sizeof(key), WEIR_STREAM_PREFIX "%d", partition);
+        reply = weir_ctl_redis_ask(redis, 2, (const char *[]){"DEL", key}, NULL, error,
+                                   sizeof(error));
+        if (reply == NULL)
+            exit(weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error));
         freeReplyObject(reply);
         snprintf(text, sizeof(text), "%d", partition);
         weir_ctl_run(ctl, "SELECT relay_resume($1::smallint)", 1, (const char *[]){text});
@@ -159,7 +162,7 @@ static json_t *rebase(weir_ctl_t *ctl, redisContext *redis, json_t *rows, int64_
 
 weir_ctl_exit_t weir_ctl_relay_rebase(weir_ctl_t *ctl)
 {
-    redisContext *redis = open_redis(ctl);
+    weir_ctl_redis_t *redis = open_redis(ctl);
     int64_t era;
     json_t *rows = look(ctl, redis, &era), *done;
     bool halted = false;
@@ -171,7 +174,7 @@ weir_ctl_exit_t weir_ctl_relay_rebase(weir_ctl_t *ctl)
     weir_ctl_print_rows(ctl, done, "No partition is halted.");
     json_decref(done);
     json_decref(rows);
-    redisFree(redis);
+    weir_ctl_redis_close(redis);
 
     return WEIR_CTL_OK;
 }

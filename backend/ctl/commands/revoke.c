@@ -1,6 +1,8 @@
 /* "weirctl revoke": entries of the stream weir:revoked, which the edges read. */
 #include "ctl/commands/commands.h"
 
+#include "ctl/redis/redis.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,32 +22,26 @@ static void check_time(const char *option, const char *text)
 static weir_ctl_exit_t add(weir_ctl_t *ctl, int n, const char **words)
 {
     char error[256];
-    redisContext *redis = weir_ctl_redis(ctl, error, sizeof(error));
+    weir_ctl_redis_t *redis = weir_ctl_redis_open(ctl, error, sizeof(error));
     redisReply *reply;
     json_t *object;
 
     if (redis == NULL)
         return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s", error);
 
-    reply = redisCommandArgv(redis, n, words, NULL);
+    reply = weir_ctl_redis_ask(redis, n, words, NULL, error, sizeof(error));
+    weir_ctl_redis_close(redis);
     if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
-        weir_ctl_exit_t code =
-            weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s",
-                          reply == NULL                      ? redis->errstr
-                          : reply->type == REDIS_REPLY_ERROR ? reply->str
-                                                             : "an unexpected reply");
-
         if (reply != NULL)
             freeReplyObject(reply);
-        redisFree(redis);
-        return code;
+        return weir_ctl_fail(WEIR_CTL_AWAY, "Redis: %s",
+                             reply == NULL ? error : "an unexpected reply");
     }
 
     object = json_pack("{s:s, s:s}", "stream", STREAM, "entry", reply->str);
     weir_ctl_print_object(ctl, object);
     json_decref(object);
     freeReplyObject(reply);
-    redisFree(redis);
 
     return WEIR_CTL_OK;
 }

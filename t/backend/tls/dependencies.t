@@ -190,6 +190,39 @@ subtest 'Redis' => sub {
     is dead(), 0, 'a server that was killed and has come back';
 };
 
+subtest 'weirctl, to Redis' => sub {
+    my $run = sub {
+        my ($more, @command) = @_;
+        local $s->{conf} = { %all, %$more };
+        return $s->weirctl(@command);
+    };
+    my ($status, $out, $err) = $run->({}, 'outbox');
+    is $status, 0, 'its streams' or diag $err;
+    unlike $out, qr/unknown/, '... are known';
+    my @revoke = qw(revoke sub https://login.example eve);
+    ($status, $out) = $run->({}, @revoke);
+    like "$status $out", qr/^0 stream +weir:revoked\n/, 'a revocation';
+    for my $fault (@faults) {
+        my ($what, $name, $ca, $says) = @$fault;
+        give('redis', $name, $ca);
+        ($status, $out, $err) = $run->({}, @revoke);
+        is $status, 3, $what;
+        like $err, qr/^weirctl: Redis: TLS: [^\n]*$says/, '... is said';
+    }
+    give('redis', 'weir', 'ca');
+    ($status, $out, $err) = $run->({ redis => "rediss://localhost:$tls_port/0" }, @revoke);
+    like "$status $err", qr/^3 weirctl: Redis: TLS: [^\n]*hostname mismatch/i, 'another name';
+    ($status, $out, $err) =
+        $run->({ redis_certificate => undef, redis_key => undef }, @revoke);
+    like "$status $err", qr/^3 weirctl: Redis: [^\n]*certificate required/i, 'no certificate';
+    ($status, $out, $err) = $run->({ redis_ca => '/nowhere' }, @revoke);
+    like "$status $err", qr{^3 weirctl: Redis: [^\n]*/nowhere}, 'no file of authorities';
+    $s->freeze('redis');
+    ($status, $out, $err) = $run->({}, @revoke);
+    $s->thaw('redis');
+    like "$status $err", qr/^3 weirctl: Redis: no answer within 2 s/, 'a silent server';
+};
+
 subtest 'PostgreSQL' => sub {
     for my $fault (@faults) {
         my ($what, $name, $ca, $says) = @$fault;

@@ -1,4 +1,4 @@
-#include "ctl/users.h"
+#include "ctl/redis/users.h"
 
 #include "common/merkle/sha256.h"
 #include "common/secret.h"
