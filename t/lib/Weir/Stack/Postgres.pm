@@ -113,13 +113,15 @@ sub start_postgres {
     }
 }
 
-# The roles of docs/guides/database-roles.md, and for each a user who logs in: user_api and so on.
+# The roles of docs/guides/database-roles.md, and for each a user who logs in: user_api and so on. The
+# owner, as whom tests ask, may look at the others' sessions and end them.
 our @ROLES = qw(api relay worker ctl operator);
 
 sub make_roles {
     my ($self) = @_;
     $self->psql_as('postgres', 'postgres',
-        join ' ', map { "CREATE ROLE weir_$_ NOLOGIN; CREATE ROLE user_$_ LOGIN IN ROLE weir_$_;" } @ROLES);
+        join ' ', 'GRANT pg_read_all_stats, pg_signal_backend TO weir;',
+        map { "CREATE ROLE weir_$_ NOLOGIN; CREATE ROLE user_$_ LOGIN IN ROLE weir_$_;" } @ROLES);
 }
 
 # 'fast' ends sessions, 'immediate' is a crash.
