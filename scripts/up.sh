@@ -87,8 +87,7 @@ make_places() {
     elif [ "$home" != "$run" ]; then
         step places "the services' users may not enter $run; their data is in $home"
     fi
-    mkdir -p "$pg_socket"
-    if [ "$(id -u)" = 0 ]; then chown "$service_user:" "$pg_socket"; fi
+    roles_make_socket_folder
     own_folder "$sockets/redis-socket"
 }
 
@@ -97,10 +96,7 @@ as_superuser() {
 }
 
 prepare_database() {
-    [ -n "$(as_superuser -c "SELECT 1 FROM pg_roles WHERE rolname = 'weir'")" ] ||
-        as_superuser -c "CREATE ROLE weir LOGIN"
-    [ -n "$(as_superuser -c "SELECT 1 FROM pg_database WHERE datname = 'weir'")" ] ||
-        as_superuser -c "CREATE DATABASE weir OWNER weir"
+    roles_prepare
     mark_log migrate
     "$domain_build/weir-backend" -c "$home/weir-backend.conf" migrate \
         >>"$run/logs/migrate.log" 2>&1 || failed migrate "the migration failed"

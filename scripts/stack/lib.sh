@@ -22,6 +22,10 @@ unset "${!PG@}"
 run=${WEIR_RUN:-$weir_root/.run}
 [[ $run = /* ]] || run=$weir_root/$run
 
+# The passwords of PostgreSQL's superuser and of the user weir, for psql.
+admin_passwords=$run/postgres-passwords
+export PGPASSFILE=$admin_passwords
+
 # choose_domain FOLDER: the backend's domain, the folder of its programs, and the services that it
 # needs: an SMTP sink and a payment gateway only if its backend.conf.in names their ports.
 choose_domain() {

@@ -7,6 +7,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/stack/identity.sh
 . "$(dirname "${BASH_SOURCE[0]}")/identity.sh"
+# shellcheck source=scripts/stack/roles.sh
+. "$(dirname "${BASH_SOURCE[0]}")/roles.sh"
 
 # address_of SERVICE: its address, for output.
 address_of() {
@@ -52,16 +54,10 @@ own_folder() {
 }
 
 configure_postgres() {
-    # Only users who can read the data anyway may connect; the kernel identifies them (peer).
-    local conf=$home/postgres map user memory=posix
+    local conf=$home/postgres memory=posix
     # A bare chroot has no usable /dev/shm.
     "${as_service_user[@]}" test -w /dev/shm || memory=sysv
-    map="weir $service_user postgres"
-    for user in root "$stack_user" "$(id -un)"; do
-        map+=$'\n'"weir $user postgres"$'\n'"weir $user weir"
-    done
-    echo "local all all peer map=weir" | write_file "$conf/pg_hba.conf"
-    sort -u <<<"$map" | write_file "$conf/pg_ident.conf"
+    roles_configure
     write_file "$conf/postgresql.conf" <<END
 listen_addresses = ''
 unix_socket_directories = '$pg_socket'
@@ -134,7 +130,7 @@ cost_currency = EUR
 cost_database = 0.20
 cost_wal = 0.10
 traces_endpoint = $endpoint
-database = host=$pg_socket port=5432 dbname=weir user=weir
+$(roles_backend)
 redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
 audit_key = $(audit_key)
 audit_heads = $home/audit/heads.jsonl

@@ -18,8 +18,8 @@ mkdir "$dir/$_" or die $! for qw(bin run);
 
 # Every program that the scripts may call with a text of theirs notes its arguments first.
 my @programs = qw(
-    awk base64 cat chmod chown cksum cut dirname grep head install mkdir mv od printf redis-cli sed
-    sha256sum sort tee tr
+    awk base64 cat chmod chown cksum cut dirname grep head install mkdir mv od printf psql redis-cli
+    sed sha256sum sort tee tr
 );
 symlink "$dir/note", "$dir/bin/$_" or die "$_: $!" for @programs;
 open my $note, '>', "$dir/note" or die $!;
@@ -42,11 +42,17 @@ my $script = <<'END';
 choose_places
 mkdir -p "$home" "$run/logs"
 PATH=$0/bin:$PATH
+mkdir -p "$home/postgres"
+pg_bin() { echo "$0/bin"; }
+as_superuser() { "$(pg_bin)/psql" "$@" >"$run/sql"; chmod 600 "$run/sql"; }
+configure_postgres
 configure_redis
 configure_backend
 configure_nginx
-for service in redis backend payments nginx; do fingerprint_of "$service"; done
+roles_set_passwords | as_superuser
+for service in postgres redis backend payments nginx; do fingerprint_of "$service"; done
 redis_cli=redis-cli stack_redis_cli PING
+stack_psql -c "SELECT 1"
 true
 END
 my $said = do {
@@ -61,11 +67,19 @@ my ($webhook) = slurp("$dir/run/webhook-secret") =~ /^whsec_(\S{20,})$/;
 my $arguments = slurp("$dir/arguments");
 ok $password && $webhook, 'there are secrets' or diag $said;
 like $arguments, qr/^sed /m, 'programs were called';
+my %of = map { /:([^:]+):([^:]+)$/ ? ($1 => $2) : () }
+    map { split /\n/, slurp($_) } "$dir/run/postgres-passwords", glob "$dir/run/database/*";
+is join(' ', sort keys %of),
+    'postgres stack_api stack_operator stack_relay stack_worker weir', 'and a password for each user';
 unlike $arguments, qr/\Q$_->[1]\E/, "no argument has $_->[0]"
-    for ["Redis' password", $password], ['what webhooks are signed with', $webhook];
+    for ["Redis' password", $password], ['what webhooks are signed with', $webhook],
+    map { ["the password of PostgreSQL's user $_", $of{$_}] } sort keys %of;
+like $arguments, qr/^psql .*weir/m, 'psql was called, too';
 
-my %has = map { $_ => 1 }
-    grep { -f && slurp($_) =~ /\Q$password\E|\Q$webhook\E/ } glob "$dir/run/* $dir/run/*/*";
+my $secret = join '|', map { quotemeta } $password, $webhook, values %of;
+my %has = map { $_ => 1 } grep { -f && slurp($_) =~ /$secret/ } glob "$dir/run/* $dir/run/*/*";
+unlike slurp("$dir/run/weir-backend.conf"), qr/\Q$of{$_}\E/, "the configuration has not that of $_"
+    for sort keys %of;
 cmp_ok scalar(keys %has), '>=', 5, 'files have them';
 is join(' ', grep { (stat)[2] & 077 } sort keys %has), '', 'their users alone may read these files';
 like slurp("$dir/run/edge.conf"),

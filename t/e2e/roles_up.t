@@ -1,0 +1,76 @@
+# ./weir up: each part of the backend logs in to PostgreSQL as a user of its own, with a password that
+# nobody else can read. A stack of an earlier version, in which all are one user, gets that, too.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use Test::More;
+use Weir::Base qw(output_of slurp spew wait_for);
+use Weir::Operator;
+
+# psql as that user, with that file of passwords; returns its exit code and what it printed.
+sub psql_as {
+    my ($user, $passfile, @arguments) = @_;
+    my ($psql) = sort { $b cmp $a } glob '/usr/lib/postgresql/*/bin/psql';
+    local $ENV{PGPASSFILE} = $passfile;
+    return output_of($psql, '-w', '-h', "$run/pg", '-U', $user, '-d', 'weir', '-XAtq', @arguments);
+}
+
+
+my $emails = 0;
+sub signs_up { return ask('POST', '/signup', { email => $emails++ . '@example.com', displayName => 'A' })->{status} }
+
+up();
+wait_for('the first signup' => sub { signs_up() == 201 });
+my $admin = "$run/postgres-passwords";
+my ($code, $text) = psql_as('postgres', $admin, '-c',
+    "SELECT string_agg(DISTINCT usename, ' ' ORDER BY usename) FROM pg_stat_activity"
+        . " WHERE application_name LIKE 'weir-%'");
+is $text, "stack_api stack_relay stack_worker\n", 'each part is a user of its own';
+is slurp("$run/postgres/pg_hba.conf"), "local all all scram-sha-256\n", 'all need a password';
+for my $user (qw(postgres weir stack_api stack_operator)) {
+    ($code, $text) = psql_as($user, '/dev/null', '-c', 'SELECT 1');
+    is $code, 2, "$user has no way in without it";
+}
+for my $file ($admin, glob "$run/database/*") {
+    is sprintf('%03o', (stat $file)[2] & 07777), '600', "$file is its owner's alone";
+}
+is sprintf('%03o', (stat "$run/pg")[2] & 07777), '750', "PostgreSQL's socket is for the services";
+($code, $text) = psql_as('stack_api', "$run/database/api", '-c', 'DELETE FROM outbox');
+like $text, qr/permission denied for table outbox/, 'a password gives the rights of its part';
+($code, $text) = psql_as('weir', $admin, '-c', 'CREATE TABLE mine (); DROP TABLE mine');
+is $code, 0, './weir psql may change all' or diag $text;
+
+my @passwords = map { /:(\w+)$/mg } map { slurp($_) } $admin, glob "$run/database/*";
+is scalar(@passwords), 6, 'six passwords';
+my $secret = join '|', @passwords;
+my @leaks = grep { -f && slurp($_) =~ /$secret/ } glob "$run/logs/* $run/*.conf $run/pids/*";
+is "@leaks", '', 'are in no log and no configuration';
+@leaks = grep { slurp($_) =~ /$secret/ } glob '/proc/[0-9]*/cmdline /proc/[0-9]*/environ';
+is "@leaks", '', 'and in the arguments and the environment of no process';
+
+$text = up();
+like $text, qr/postgres +running.*backend +running/s, 'another up changes nothing';
+is((weir('ctl', 'groups', 'pause', 'email'))[0], 0, './weir ctl may act');
+
+# As an earlier version has left it.
+($code, $text) = psql_as('postgres', $admin, '-c', <<'SQL');
+REASSIGN OWNED BY weir_migrate TO weir;
+ALTER DATABASE weir OWNER TO weir;
+DROP OWNED BY stack_api, stack_relay, stack_worker, stack_operator, weir_api, weir_relay, weir_worker, weir_ctl,
+              weir_operator;
+SQL
+is $code, 0, 'one user owns all' or diag $text;
+is((weir('down'))[0], 0, 'down');
+unlink $admin or die $!;
+up();
+wait_for('signups' => sub { signs_up() == 201 });
+is((psql_as('postgres', $admin, '-c', "SELECT string_agg(DISTINCT tableowner, ' ') FROM pg_tables"
+            . " WHERE schemaname = 'public'"))[1], "weir_migrate\n", 'has an owner that nobody logs in as');
+is slurp("$run/postgres/pg_hba.conf"), "local all all scram-sha-256\n", 'and passwords again';
+($code, $text) = psql_as('weir', $admin, '-c', 'SELECT count(*) FROM users');
+is $code, 0, 'which are new ones' or diag $text;
+
+done_testing;
