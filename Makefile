@@ -73,7 +73,8 @@ BACKEND_SRC := $(filter-out backend/sim/% backend/shop/%,$(shell find backend -n
                $(filter-out $(DOMAIN)/ctl.c,$(DOMAIN_SRC))
 CTL_SRC     := $(wildcard backend/ctl/*.c backend/ctl/*/*.c) $(DOMAIN)/ctl.c
 SIM_SRC     := $(wildcard backend/sim/*.c) backend/http/listen.c backend/http/signature.c \
-               backend/log/alloc.c backend/log/log.c
+               backend/log/alloc.c backend/log/log.c backend/log/clock.c $(wildcard backend/tls/*.c) \
+               backend/metrics/series.c backend/metrics/families.c
 OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 # Migrations and functions are compiled in: each folder becomes $(BUILD)/FOLDER.c. A folder's time changes when a file is added or removed.

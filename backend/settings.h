@@ -47,6 +47,7 @@ typedef struct {
     /* empty: see export/settings.h, which has the meaning of all */
     char *traces_endpoint, *traces_protocol, *traces_headers, *traces_timeout;
     char *traces_compression, *traces_certificate, *traces_sampler, *traces_sampler_arg;
+    char *traces_client_certificate, *traces_client_key;
     size_t traces_late_buffer;     /* bytes */
     unsigned traces_late_hold;     /* ms */
     unsigned traces_late_remember; /* ms */

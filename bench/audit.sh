@@ -81,7 +81,7 @@ jq -s --argjson facts "$(bench_facts)" --argjson records "$records" \
     }' "$bench_run/times" >build/bench-audit.json
 bench_print audit
 
-"$(pg_bin)/psql" -qAtX -h "$pg_socket" -p 5432 -U postgres -d weir -v ON_ERROR_STOP=1 -c \
+"$(pg_bin)/psql" -qAtX -h "$pg_socket" -p "$pg_port" -U postgres -d weir -v ON_ERROR_STOP=1 -c \
     "SET session_replication_role = replica;
      UPDATE audit_records SET outcome = 'created' WHERE object = 'product:$((records / 2))'"
 verify

@@ -89,7 +89,7 @@ record() { jq -c . <<<"$1" >>"$bench_run/measured"; }
 measure_pgbench() {
     local out rate
     out=$(pgbench -n -M prepared -c "$2" -j 1 -T "$seconds" -f "bench/load/pgbench-$1.sql" \
-        -D user_id="$user_id" -h "$pg_socket" -p 5432 -U weir weir 2>&1) ||
+        -D user_id="$user_id" -h "$pg_socket" -p "$pg_port" -U weir weir 2>&1) ||
         die "pgbench failed" "$out"
     rate=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out")
     # It prints none when the machine let not one transaction end.

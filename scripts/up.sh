@@ -37,6 +37,7 @@ settle_port() {
     echo "$redis_server" >"$run/redis-server"
     echo "$prometheus" >"$run/with-prometheus"
     echo "$identity" >"$run/with-identity"
+    echo "$tls" >"$run/with-tls"
 }
 
 # Before the long work, so that a port in use is reported at once. A service that runs may need
@@ -49,7 +50,7 @@ check_ports() {
             port_free "$port" || port_of_service "$name" "$port" ||
                 die "port $port, for $name, is taken by $(port_holder "$port")" \
                     "stop that, or move Weir: WEIR_PORT=$(free_ports) ./weir up" \
-                    "(nine ports from there on are free)"
+                    "(ten ports from there on are free)"
         done
     done
 }
@@ -92,7 +93,7 @@ make_places() {
 }
 
 as_superuser() {
-    "$(pg_bin)/psql" -qAtX -v ON_ERROR_STOP=1 -h "$pg_socket" -p 5432 -U postgres -d postgres "$@"
+    "$(pg_bin)/psql" -qAtX -v ON_ERROR_STOP=1 -h "$pg_socket" -p "$pg_port" -U postgres -d postgres "$@"
 }
 
 prepare_database() {
@@ -107,38 +108,39 @@ prepare_database() {
 show_ways_in() {
     # another folder must be named to every command
     local weir=${WEIR_RUN:+WEIR_RUN=${WEIR_RUN@Q} }./weir
+    local see="http://127.0.0.1:$operators_port in a browser" curl=curl
+    [ "$identity" = 0 ] || see="in a browser what $weir dashboard prints" curl="$weir curl"
+    echo
     if [ "$domain" != backend/shop ]; then
         cat <<END
-
 Weir is up with the domain $domain: http://127.0.0.1:$edge_port
 
-  see        http://127.0.0.1:$operators_port in a browser: what is slow, and why
+  see        $see: what is slow, and why
   its API    curl -s http://127.0.0.1:$edge_port/openapi.json
-  watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics
-  look in    $weir psql, $weir redis-cli, $weir ctl
-  stop       $weir down
 END
-        return
-    fi
-    cat <<END
-
+    else
+        cat <<END
 Weir is up: http://127.0.0.1:$edge_port
 
-  see        http://127.0.0.1:$operators_port in a browser: what is slow, and why
+  see        $see: what is slow, and why
   sign up    curl -si http://127.0.0.1:$edge_port/signup -H 'Content-Type: application/json' \\
                   -d '{"email":"ada@example.com","displayName":"Ada"}'
-  watch      $weir status, $weir logs -f, curl -s http://127.0.0.1:$metrics_port/metrics
-  look in    $weir psql, $weir redis-cli, mails in $home/mail/new
-  why slow   $weir ctl top, $weir ctl trace list, $weir ctl trace show ID
 END
-    if [ "$identity" = 1 ]; then
-        cat <<END
+        [ "$identity" = 0 ] || cat <<END
   who calls  $weir curl -si /dashboard/daily-orders, as an operator; of a user:
              $weir curl --sub ID --scope 'shop:users shop:orders' -si /users/ID
 END
-    else
-        echo "  the story  $weir demo"
+        cat <<END
+  why slow   $weir ctl top, $weir ctl trace list, $weir ctl trace show ID
+  the story  $weir demo
+END
     fi
+    cat <<END
+  watch      $weir status, $weir logs -f,
+             $curl -s $(tls_scheme)://127.0.0.1:$metrics_port/metrics
+  look in    $weir psql, $weir redis-cli, $weir ctl, mails in $home/mail/new
+END
+    [ "$identity$tls" = 00 ] || echo "  keys       $weir keys list, $weir keys rotate all"
     echo "  stop       $weir down"
 }
 
@@ -156,7 +158,7 @@ make_places
     die "the data in $home/postgres need PostgreSQL's programs in $(pg_bin)" \
         "install that version, or remove the data to start anew"
 [ -f "$home/postgres/PG_VERSION" ] || create_cluster
-for name in identity postgres redis backend nginx prometheus; do "configure_$name"; done
+for name in keys postgres redis backend nginx prometheus; do "configure_$name"; done
 [ "$prometheus" = 1 ] || ! stop_service prometheus || step prometheus "stopped"
 ensure_service postgres
 ensure_service redis

@@ -34,7 +34,8 @@ typedef struct {
 typedef enum {
     WEIR_CTL_NEEDS_NOTHING = false,
     WEIR_CTL_NEEDS_DATABASE = true,
-    WEIR_CTL_NEEDS_CONFIGURATION /* but no database */
+    WEIR_CTL_NEEDS_CONFIGURATION, /* but no database */
+    WEIR_CTL_USES_DATABASE        /* if there is a configuration, and the database answers */
 } weir_ctl_needs_t;
 
 typedef struct {

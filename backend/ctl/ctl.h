@@ -36,12 +36,16 @@ typedef struct {
     const char *listen, *file, *url, *backend, *window;
     const char *key, *heads, *operation, *object, *subject;
     const char *exp, *before, *passwords;
+    const char *folder, *reload, *tls, *allow;
     bool slow, errors, once, commands, keep_default;
     int partition;    /* -1: not given */
     int count;        /* of lines */
     int limit;        /* MiB; 0: not given */
     int oldest;       /* partition of the audit log; 0: not given */
+    int days;         /* 0: not given */
     int64_t interval; /* ms */
+    int64_t wait;     /* ms; -1: not given */
+    int64_t overlap;  /* ms; -1: not given */
     const char *words[WEIR_CTL_WORDS_MAX];
     int n_words;
 } weir_ctl_args_t;

@@ -29,11 +29,47 @@ static size_t on_data(char *data, size_t size, size_t n, void *arg)
     return n;
 }
 
+/*
+ * What proves who asks: from the environment, because others of the machine can read arguments. The
+ * token goes to local addresses alone.
+ */
+static struct curl_slist *prove(CURL *easy, const char *url)
+{
+    const char *folder = getenv("WEIR_CTL_TLS"), *token = getenv("WEIR_CTL_TOKEN");
+    struct curl_slist *lines = NULL;
+    char *text;
+
+    if (folder != NULL && *folder != '\0') {
+        static const struct {
+            CURLoption option;
+            const char *file;
+        } files[] = {{CURLOPT_CAINFO, "ca.crt"},
+                     {CURLOPT_SSLCERT, "tls.crt"},
+                     {CURLOPT_SSLKEY, "tls.key"}};
+
+        for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+            text = weir_alloc_format("%s/%s", folder, files[i].file);
+            curl_easy_setopt(easy, files[i].option, text); /* it is copied */
+            free(text);
+        }
+    }
+    if (token != NULL && *token != '\0' &&
+        (strncmp(url, "http://127.0.0.1:", 17) == 0 || strncmp(url, "http://localhost:", 17) == 0)) {
+        text = weir_alloc_format("Authorization: Bearer %s", token);
+        lines = weir_alloc_check(curl_slist_append(NULL, text));
+        free(text);
+        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, lines);
+    }
+
+    return lines;
+}
+
 char *weir_ctl_fetch(const char *url, size_t *len, long *status, char *error, size_t size)
 {
     CURL *easy = weir_alloc_check(curl_easy_init());
     char reason[CURL_ERROR_SIZE] = "";
     answer_t answer = {weir_alloc(1), 0};
+    struct curl_slist *lines = prove(easy, url);
     long code = 0;
     CURLcode rc;
 
@@ -47,6 +83,7 @@ char *weir_ctl_fetch(const char *url, size_t *len, long *status, char *error, si
     if (rc == CURLE_OK)
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
     curl_easy_cleanup(easy);
+    curl_slist_free_all(lines);
     if (status != NULL)
         *status = code;
     if (code == 200) {

@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void connect_database(weir_ctl_t *ctl)
 {
@@ -35,6 +36,32 @@ static void connect_database(weir_ctl_t *ctl)
         exit(weir_ctl_fail(WEIR_CTL_AWAY, "PostgreSQL: %s", error));
 }
 
+/* Connects if that is possible now; otherwise says that nothing is recorded. */
+static void try_database(weir_ctl_t *ctl, const char *file)
+{
+    const char *const keys[] = {"dbname", "client_encoding", "application_name", "connect_timeout",
+                                NULL};
+    const char *values[] = {NULL, "UTF8", "weirctl", "2", NULL};
+    char error[1024];
+
+    if (access(file, F_OK) != 0)
+        return;
+    if (!weir_settings_read_partly(&ctl->settings, &weir_domain, file, error, sizeof(error))) {
+        weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: %s", error);
+        return;
+    }
+    if (*ctl->settings.database == '\0')
+        return;
+    values[0] = ctl->settings.database;
+    ctl->db = PQconnectdbParams(keys, values, 1);
+    if (PQstatus(ctl->db) == CONNECTION_OK && weir_db_settings_apply(ctl->db, error, sizeof(error)))
+        return;
+    weir_ctl_fail(WEIR_CTL_OK, "nothing is recorded in the audit log: PostgreSQL: %s",
+                  PQerrorMessage(ctl->db));
+    PQfinish(ctl->db);
+    ctl->db = NULL;
+}
+
 /* Operators of edges alone have no database: what needs none does not ask for its key. */
 static bool read_settings(weir_settings_t *settings, weir_ctl_needs_t needs, const char *file,
                           char *error, size_t size)
@@ -46,7 +73,7 @@ static bool read_settings(weir_settings_t *settings, weir_ctl_needs_t needs, con
 
 int main(int argc, char **argv)
 {
-    static weir_ctl_t ctl = {.args = {.partition = -1, .count = 20, .interval = 1000}};
+    static weir_ctl_t ctl = {.args = {.partition = -1, .count = 20, .interval = 1000, .wait = -1, .overlap = -1}};
     static weir_ctl_commands_t commands;
     static weir_ctl_given_t given;
     const weir_ctl_command_t *command;
@@ -79,7 +106,9 @@ int main(int argc, char **argv)
     if (command->needs != WEIR_CTL_NEEDS_NOTHING) {
         const char *file = given.conf != NULL ? given.conf : getenv(WEIR_CTL_CONF_ENVIRONMENT);
 
-        if (!read_settings(&ctl.settings, command->needs,
+        if (command->needs == WEIR_CTL_USES_DATABASE)
+            try_database(&ctl, file != NULL ? file : WEIR_CTL_CONF_DEFAULT);
+        else if (!read_settings(&ctl.settings, command->needs,
                            file != NULL ? file : WEIR_CTL_CONF_DEFAULT, error, sizeof(error)))
             return weir_ctl_fail(WEIR_CTL_USAGE, "%s%s", error,
                                  file == NULL ? "; -c FILE or " WEIR_CTL_CONF_ENVIRONMENT

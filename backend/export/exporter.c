@@ -274,6 +274,12 @@ static void send_request(weir_exporter_t *e)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, e->error);
     if (s->certificate != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, s->certificate);
+    /* Changed files are used by the next connection. */
+    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+    if (s->client_certificate != NULL)
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, s->client_certificate);
+    if (s->client_key != NULL)
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, s->client_key);
     weir_transfers_add(e->transfers, easy, on_answer, e);
 }
 

@@ -113,17 +113,35 @@ static const char *take_compression(weir_export_settings_t *s, const char *value
     return NULL;
 }
 
+static bool take_file(char **file, const char *value)
+{
+    FILE *opened = fopen(value, "re");
+
+    if (opened == NULL)
+        return false;
+    fclose(opened);
+    free(*file);
+    *file = weir_alloc_text(value);
+
+    return true;
+}
+
 static const char *take_certificate(weir_export_settings_t *s, const char *value)
 {
-    FILE *file = fopen(value, "re");
+    return take_file(&s->certificate, value) ? NULL
+                                             : "must be a file with certificates that can be read";
+}
 
-    if (file == NULL)
-        return "must be a file with certificates that can be read";
-    fclose(file);
-    free(s->certificate);
-    s->certificate = weir_alloc_text(value);
+static const char *take_client_certificate(weir_export_settings_t *s, const char *value)
+{
+    return take_file(&s->client_certificate, value) ? NULL
+                                                    : "must be a file with a certificate that can "
+                                                      "be read";
+}
 
-    return NULL;
+static const char *take_client_key(weir_export_settings_t *s, const char *value)
+{
+    return take_file(&s->client_key, value) ? NULL : "must be a file with a key that can be read";
 }
 
 static const char *take_sampler(weir_export_settings_t *s, const char *value)
@@ -358,6 +376,8 @@ static const char *take_keys(weir_export_settings_t *s, const weir_export_keys_t
         {"traces_timeout", keys->timeout, take_timeout_of_key},
         {"traces_compression", keys->compression, take_compression},
         {"traces_certificate", keys->certificate, take_certificate},
+        {"traces_client_certificate", keys->client_certificate, take_client_certificate},
+        {"traces_client_key", keys->client_key, take_client_key},
         {"traces_sampler", keys->sampler, take_sampler},
         {"traces_sampler_arg", keys->sampler_arg, take_sampler_arg},
         {"resource_attributes", keys->resource_attributes, take_attributes},
@@ -391,6 +411,10 @@ static void take_environment(weir_export_settings_t *s, const weir_export_keys_t
         take_either(s, "COMPRESSION", take_compression);
     if (!is_set(keys->certificate))
         take_either(s, "CERTIFICATE", take_certificate);
+    if (!is_set(keys->client_certificate))
+        take_either(s, "CLIENT_CERTIFICATE", take_client_certificate);
+    if (!is_set(keys->client_key))
+        take_either(s, "CLIENT_KEY", take_client_key);
     if (!is_set(keys->sampler))
         take_variable(s, "OTEL_TRACES_SAMPLER", take_sampler);
     if (!is_set(keys->sampler_arg))
@@ -439,6 +463,8 @@ void weir_export_settings_free(weir_export_settings_t *s)
     }
     free(s->url);
     free(s->certificate);
+    free(s->client_certificate);
+    free(s->client_key);
     free(s->service_name);
     *s = (weir_export_settings_t){0};
 }

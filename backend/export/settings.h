@@ -11,6 +11,8 @@
  *   traces_timeout       OTEL_EXPORTER_OTLP_[TRACES_]TIMEOUT
  *   traces_compression   OTEL_EXPORTER_OTLP_[TRACES_]COMPRESSION
  *   traces_certificate   OTEL_EXPORTER_OTLP_[TRACES_]CERTIFICATE
+ *   traces_client_certificate, traces_client_key
+ *                        OTEL_EXPORTER_OTLP_[TRACES_]CLIENT_CERTIFICATE, …CLIENT_KEY
  *   traces_sampler       OTEL_TRACES_SAMPLER
  *   traces_sampler_arg   OTEL_TRACES_SAMPLER_ARG
  *   service_name         OTEL_SERVICE_NAME
@@ -34,6 +36,8 @@ typedef struct {
     const char *timeout;
     const char *compression;
     const char *certificate;
+    const char *client_certificate;
+    const char *client_key;
     const char *sampler;
     const char *sampler_arg;
     const char *service_name;
@@ -49,7 +53,8 @@ typedef struct {
     char **headers; /* lines, ends with NULL */
     unsigned timeout_ms;
     bool gzip;
-    char *certificate; /* a file, or NULL */
+    char *certificate;                      /* a file, or NULL */
+    char *client_certificate, *client_key; /* the same */
     weir_sampler_t sampler;
     double ratio;
     char *service_name;

@@ -44,16 +44,45 @@ static bool number(const char *s, const char *end, int max, int *value)
     return true;
 }
 
+/* The text before the @. Returns NULL, or what is wrong. */
+static const char *parse_user(weir_redis_url_t *r, const char *text, const char *at)
+{
+    const char *colon = memchr(text, ':', (size_t)(at - text));
+
+    if (colon == NULL)
+        return "user:password is expected before @";
+    r->user = colon > text ? decode(text, (size_t)(colon - text)) : NULL;
+    r->password = decode(colon + 1, (size_t)(at - colon - 1));
+
+    return r->password != NULL && (colon == text || r->user != NULL)
+               ? NULL
+               : "a % in user or password must be followed by two hexadecimal digits";
+}
+
+/* What follows unix: a path, or //USER:PASSWORD@ and a path. */
+static const char *parse_socket(weir_redis_url_t *r, const char *text)
+{
+    const char *at = strncmp(text, "//", 2) == 0 ? strchr(text, '@') : NULL, *why = NULL;
+
+    if (at != NULL) {
+        why = parse_user(r, text + 2, at);
+        text = at + 1;
+    }
+    r->path = weir_alloc_text(text);
+    if (why != NULL)
+        return why;
+
+    return *text == '/' ? NULL : "the path after unix: must start with /";
+}
+
 const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
 {
-    const char *at, *end, *colon, *slash, *close;
+    const char *at, *end, *colon, *slash, *close, *why;
 
     assert(url != NULL);
     *r = (weir_redis_url_t){.port = 6379};
-    if (strncmp(url, "unix:", 5) == 0) {
-        r->path = weir_alloc_text(url + 5);
-        return url[5] == '/' ? NULL : "the path after unix: must start with /";
-    }
+    if (strncmp(url, "unix:", 5) == 0)
+        return parse_socket(r, url + 5);
     r->tls = strncmp(url, "rediss://", 9) == 0;
     if (!r->tls && strncmp(url, "redis://", 8) != 0)
         return "the URL must start with redis://, rediss:// or unix:/";
@@ -63,13 +92,9 @@ const char *weir_redis_url_parse(weir_redis_url_t *r, const char *url)
     end = slash != NULL ? slash : url + strlen(url);
     at = memrchr(url, '@', (size_t)(end - url));
     if (at != NULL) {
-        colon = memchr(url, ':', (size_t)(at - url));
-        if (colon == NULL)
-            return "user:password is expected before @";
-        r->user = colon > url ? decode(url, (size_t)(colon - url)) : NULL;
-        r->password = decode(colon + 1, (size_t)(at - colon - 1));
-        if (r->password == NULL || (colon > url && r->user == NULL))
-            return "a % in user or password must be followed by two hexadecimal digits";
+        why = parse_user(r, url, at);
+        if (why != NULL)
+            return why;
         url = at + 1;
     }
 

@@ -4,6 +4,7 @@
 #include "http/signature.h"
 #include "outbound/mail.h"
 #include "outbound/transfer.h"
+#include "shop/payments/secrets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,8 @@ const weir_config_key_t weir_shop_keys[] = {
      .allowed = "at most 256 bytes", .privacy = WEIR_CONFIG_SECRET},
     {"webhook_secret_old", &weir_config_text, FIELD(webhook_secret_old), "", 0, 256,
      .allowed = "at most 256 bytes", .privacy = WEIR_CONFIG_SECRET},
+    {"webhook_secrets", &weir_config_text, FIELD(webhook_secrets), "", 0, 1024,
+     .allowed = "the name of a file, at most 1024 bytes, or nothing"},
     {0},
 };
 
@@ -68,6 +71,15 @@ static const char *check_secret(const char *value)
     return *value == '\0' || weir_secret_parse(value, &secret)
                ? NULL
                : "must be whsec_ and the base64 of 24 to 64 bytes, or empty";
+}
+
+static const char *check_secrets(const char *file)
+{
+    weir_secret_t secrets[WEIR_SHOP_SECRETS_MAX];
+
+    return *file == '\0' || weir_shop_secrets_read(file, secrets) > 0
+               ? NULL
+               : "must be a file with 1 to 8 secrets (whsec_…), a line each";
 }
 
 static bool has_files(const weir_tls_settings_t *tls)
@@ -131,6 +143,7 @@ bool weir_shop_check(const void *settings, const weir_config_t *config, char *er
         {"payments_url", weir_transfer_check_url(shop->payments_url)},
         {"webhook_secret", check_secret(shop->webhook_secret)},
         {"webhook_secret_old", check_secret(shop->webhook_secret_old)},
+        {"webhook_secrets", check_secrets(shop->webhook_secrets)},
     };
 
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {

@@ -17,6 +17,7 @@ typedef struct {
     char *payments_ca, *payments_certificate, *payments_key;
     char *webhook_secret;     /* whsec_…, or empty */
     char *webhook_secret_old; /* the same */
+    char *webhook_secrets;    /* a file with more of them, or empty */
 } weir_shop_settings_t;
 
 extern const weir_config_key_t weir_shop_keys[]; /* ends with {0} */

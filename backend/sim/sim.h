@@ -59,6 +59,7 @@ typedef struct {
     sim_switches_t switches;
     json_t *charges; /* an array, in the order of creation */
     FILE *ledger;    /* or NULL */
+    const char *secret_file; /* read for each webhook; NULL: the secret is given */
     sim_webhooks_t *webhooks;
 } sim_t;
 
@@ -89,8 +90,16 @@ void sim_write(sim_t *sim, const json_t *charge);
 
 void sim_on_request(struct evhttp_request *request, void *sim);
 
+/* --- listen.c ------------------------------------------------------------------------------ */
+
+/* folder: of certificates (ctl/keys/certificates.h), or NULL; names: clients' (tls/names.h). */
+bool sim_listen(sim_t *sim, const char *address, const char *folder, const char *names, char *error,
+                size_t error_size);
+
 /* --- webhooks.c ---------------------------------------------------------------------------- */
 
+/* The secret in the first line of the file; false: there is none. */
+bool sim_secret_read(const char *file, weir_secret_t *secret);
 /* url is http://HOST:PORT/PATH. Returns NULL with a message on failure. */
 sim_webhooks_t *sim_webhooks_new(sim_t *sim, const char *url, const weir_secret_t *secret,
                                  char *error, size_t error_size);

@@ -100,6 +100,18 @@ static void on_answer(struct evhttp_request *request, void *arg)
     wake(w, 0); /* on the next turn, because the connection must not be freed in its own callback */
 }
 
+bool sim_secret_read(const char *file, weir_secret_t *secret)
+{
+    char line[256] = "";
+    FILE *in = fopen(file, "re");
+    bool ok = in != NULL && fgets(line, sizeof(line), in) != NULL;
+
+    if (in != NULL)
+        fclose(in);
+    line[strcspn(line, "\r\n")] = '\0';
+    return ok && weir_secret_parse(line, secret);
+}
+
 static void send_hook(sim_webhooks_t *w, webhook_t *hook)
 {
     struct evhttp_request *request = evhttp_request_new(on_answer, w);
@@ -109,6 +121,8 @@ static void send_hook(sim_webhooks_t *w, webhook_t *hook)
     struct evkeyvalq *headers;
 
     w->under_way = hook;
+    if (w->sim->secret_file != NULL && !sim_secret_read(w->sim->secret_file, &w->secret))
+        fprintf(stderr, "weir-payments-sim: the secret's file cannot be read; the old one signs\n");
     w->connection =
         evhttp_connection_base_new(w->sim->base, NULL, host, (uint16_t)(port > 0 ? port : 80));
     weir_alloc_check(request);

@@ -354,6 +354,19 @@ SSL *weir_tls_accept(weir_tls_t *tls, int fd)
     return ssl;
 }
 
+SSL *weir_tls_accept_later(weir_tls_t *tls)
+{
+    SSL *ssl = SSL_new(tls->ctx);
+
+    assert(tls->settings.is_server);
+    if (ssl != NULL)
+        SSL_set_accept_state(ssl);
+    else
+        ERR_clear_error();
+
+    return ssl;
+}
+
 SSL *weir_tls_connect(weir_tls_t *tls, int fd, const char *host)
 {
     SSL *ssl = make_connection(tls, fd);

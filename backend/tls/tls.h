@@ -66,6 +66,8 @@ unsigned weir_tls_generation(const weir_tls_t *tls);
  * name or address that the server's certificate must have. NULL: no memory.
  */
 SSL *weir_tls_accept(weir_tls_t *tls, int fd);
+/* The same for another library, which sets the descriptor and goes on with the handshake. */
+SSL *weir_tls_accept_later(weir_tls_t *tls);
 SSL *weir_tls_connect(weir_tls_t *tls, int fd, const char *host);
 
 typedef enum {

@@ -75,7 +75,7 @@ bench_begin() {
 ctl() { build/weirctl -c "$conf" "$@"; }
 sql() { stack_psql -qAtX -v ON_ERROR_STOP=1 -c "$1"; }
 as_superuser() {
-    "$(pg_bin)/psql" -qAtX -h "$pg_socket" -p 5432 -U postgres -d postgres -c "$1"
+    "$(pg_bin)/psql" -qAtX -h "$pg_socket" -p "$pg_port" -U postgres -d postgres -c "$1"
 }
 
 # bench_run_wrk CONNECTIONS SECONDS URL [NAME=VALUE...]: sets loaded to what wrk's script prints.

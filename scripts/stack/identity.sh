@@ -1,8 +1,8 @@
-# identity.sh: the keys of a stack with WEIR_IDENTITY=1, what edge and backend are told of them, and
-# tokens for its clients. Sourced by services.sh and the commands token and curl.
+# identity.sh: what edge and backend are told of the keys of identities (keys.sh), unless
+# WEIR_IDENTITY=0, and tokens for clients of the stack. Sourced by lib.sh.
 #
 # shellcheck shell=bash
-# lib.sh, which is sourced before, sets these:
+# lib.sh sets these:
 # shellcheck disable=SC2154
 
 identity_issuer=https://issuer.weir.example
@@ -12,64 +12,68 @@ base64url() {
     openssl base64 -A | tr '+/' '-_' | tr -d '='
 }
 
-# make_key FILE: an Ed25519 key that only its owner can read; once for this stack.
-make_key() {
-    [ -s "$1" ] || {
-        (umask 077 && openssl genpkey -quiet -algorithm ed25519 -out "$1.new")
-        mv "$1.new" "$1"
-    }
-}
-
-# The JWK Set of the key that signs the clients' tokens. The last 32 bytes of the DER are the key.
-issuer_jwks() {
-    printf '{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"demo","alg":"EdDSA","x":"%s"}]}\n' \
-        "$(openssl pkey -in "$run/keys/issuer.pem" -pubout -outform DER | tail -c 32 | base64url)"
-}
-
-configure_identity() {
-    [ "$identity" = 1 ] || return 0
-    mkdir -p "$run/keys"
-    make_key "$run/keys/edge.pem"
-    make_key "$run/keys/issuer.pem"
-    issuer_jwks | write_file "$run/keys/issuer.jwks"
-}
-
 # For http {} and server {} of the edge, each in a line; empty without identities.
 identity_http() {
     [ "$identity" = 1 ] || return 0
     echo "weir_jwt_issuer demo { issuer $identity_issuer; audience $identity_audience;" \
-        "jwks $run/keys/issuer.jwks; }"
+        "jwks $keys/issuer/jwks.json refresh=1s; }"
 }
 
 identity_server() {
     [ "$identity" = 1 ] || return 0
     echo "weir_jwt demo optional;" \
-        "weir_identity key=$run/keys/edge.pem audience=$(basename "$domain");" \
+        "weir_identity key=$keys/identity/key.pem next_key=$keys/identity/next.pem" \
+        "old_key=$keys/identity/old.pem audience=$(basename "$domain");" \
         "location = /.well-known/jwks.json { weir_identity_keys; }"
+}
+
+# The edge's server for operators: programs send a token of an operator, browsers a cookie, which
+# they get from an address that "./weir dashboard" prints. Cookies are not told apart by port.
+operators_scope() { echo "$(basename "$domain"):admin"; }
+
+operators_server() {
+    [ "$identity" = 1 ] || return 0
+    echo "weir_jwt demo; weir_jwt_require scope=$(operators_scope);" \
+        "location = /enter { weir_jwt off; weir_jwt_require off; weir_route operators;" \
+        "add_header Cache-Control no-store; add_header Referrer-Policy no-referrer;" \
+        "add_header Set-Cookie" \
+        "\"weir_operator_$operators_port=\$arg_token; Path=/; HttpOnly; SameSite=Strict\";" \
+        "return 303 http://\$http_host/; }"
+}
+
+operators_page() {
+    [ "$identity" = 1 ] || return 0
+    echo "weir_jwt demo cookie=weir_operator_$operators_port;"
 }
 
 # Lines of the backend's configuration.
 identity_backend() {
     [ "$identity" = 1 ] || return 0
-    echo "identity_jwks = http://127.0.0.1:$edge_port/.well-known/jwks.json"
+    echo "identity_jwks = $keys/identity/jwks.json"
     echo "identity_audience = $(basename "$domain")"
 }
 
 # client_token SUBJECT SCOPES SECONDS: a token for a client of this stack.
 client_token() {
     local now text signed
-    [ -s "$run/keys/issuer.pem" ] ||
-        die "this stack has no keys" "to start it with identities: WEIR_IDENTITY=1 ./weir up"
+    [ "$identity" = 1 ] || die "this stack asks for no tokens" "WEIR_IDENTITY=1 ./weir up"
+    [ -s "$keys/issuer/key.pem" ] || die "this stack has no keys yet" "./weir up makes them"
     [[ "$1$2" != *[\"\\]* ]] || die "subject and scopes must have no \" and no \\"
     now=$(date +%s)
-    text=$(printf '{"alg":"EdDSA","kid":"demo","typ":"at+jwt"}' | base64url).$(
+    text=$(printf '{"alg":"EdDSA","kid":"%s","typ":"at+jwt"}' "$(cat "$keys/issuer/kid")" |
+        base64url).$(
         printf '{"iss":"%s","aud":"%s","sub":"%s","scope":"%s","iat":%d,"exp":%d,"jti":"%s"}' \
             "$identity_issuer" "$identity_audience" "$1" "$2" "$now" $((now + $3)) \
             "$(openssl rand -hex 8)" | base64url
     )
     signed=$(mktemp)
     printf %s "$text" >"$signed"
-    printf '%s.%s\n' "$text" "$(openssl pkeyutl -sign -rawin -inkey "$run/keys/issuer.pem" \
+    printf '%s.%s\n' "$text" "$(openssl pkeyutl -sign -rawin -inkey "$keys/issuer/key.pem" \
         -in "$signed" | base64url)"
     rm -f "$signed"
+}
+
+# operator_token SECONDS: a token of an operator.
+operator_token() {
+    client_token operator "$(operators_scope)" "$1"
 }

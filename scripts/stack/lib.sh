@@ -1,16 +1,20 @@
 # lib.sh: shared by the operator's scripts: the stack's folders and ports,
 # messages, waiting, and identifying processes.  Sourced, never run.
 #
-# A stack is one folder (WEIR_RUN, by default .run) and eight ports from WEIR_PORT (8080) on: edge,
-# backend, Redis, SMTP sink, payment gateway, the backend's metrics, the receiver of spans, and the
-# edge's server for operators. With WEIR_PROMETHEUS=1 Prometheus has the next one.
-# Several stacks can run side by side.  PostgreSQL listens on a unix socket, Redis also on one.
+# A stack is one folder (WEIR_RUN, by default .run) and ten ports from WEIR_PORT (8080) on: edge,
+# backend, Redis, SMTP sink, payment gateway, the backend's metrics, the receiver of spans, the
+# edge's server for operators, Prometheus (with WEIR_PROMETHEUS=1), and PostgreSQL (unless
+# WEIR_TLS=0). Several stacks can run side by side. PostgreSQL and Redis also listen on unix sockets.
 #
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are used by the scripts that source this
 
 # shellcheck source=scripts/stack/redis.sh
 . "$(dirname "${BASH_SOURCE[0]}")/redis.sh"
+# shellcheck source=scripts/stack/keys.sh
+. "$(dirname "${BASH_SOURCE[0]}")/keys.sh"
+# shellcheck source=scripts/stack/identity.sh
+. "$(dirname "${BASH_SOURCE[0]}")/identity.sh"
 
 weir_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$weir_root" || exit
@@ -27,14 +31,14 @@ admin_passwords=$run/postgres-passwords
 export PGPASSFILE=$admin_passwords
 
 # choose_domain FOLDER: the backend's domain, the folder of its programs, and the services that it
-# needs: an SMTP sink and a payment gateway only if its backend.conf.in names their ports.
+# needs: an SMTP sink and a payment gateway only if its backend.conf.in names them.
 choose_domain() {
     domain=$1
     domain_build=build
     [ "$domain" = backend/shop ] || domain_build=build/domains/$(basename "$domain")
     services=(postgres redis)
-    ! grep -qs '^[^#]*@SMTP_PORT@' "$domain/backend.conf.in" || services+=(smtp)
-    ! grep -qs '^[^#]*@PAYMENTS_PORT@' "$domain/backend.conf.in" || services+=(payments)
+    ! grep -qs '^[^#]*@SMTP\(_PORT\)\?@' "$domain/backend.conf.in" || services+=(smtp)
+    ! grep -qs '^[^#]*@PAYMENTS\(_PORT\)\?@' "$domain/backend.conf.in" || services+=(payments)
     services+=(traces backend nginx)
     [ "$prometheus" = 0 ] || services+=(prometheus)
 }
@@ -77,22 +81,26 @@ step() {
 
 # --- ports ---------------------------------------------------------------------
 
-# set_ports PORT: the edge's port and the eight after it.
+# set_ports PORT: the edge's port and the nine after it.
 set_ports() {
-    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65527 ]; then
-        die "WEIR_PORT is \"$1\"; it must be from 1 to 65527 (up to eight more follow it)"
+    if [[ ! $1 =~ ^[1-9][0-9]{0,4}$ ]] || [ "$1" -gt 65526 ]; then
+        die "WEIR_PORT is \"$1\"; it must be from 1 to 65526 (nine more follow it)"
     fi
     edge_port=$1 backend_port=$(($1 + 1)) redis_port=$(($1 + 2)) smtp_port=$(($1 + 3))
     payments_port=$(($1 + 4)) metrics_port=$(($1 + 5))
     traces_port=$(($1 + 6)) operators_port=$(($1 + 7)) prometheus_port=$(($1 + 8))
+    postgres_port=$(($1 + 9))
+    # Names the unix socket, too.
+    [ "$tls" = 1 ] && pg_port=$postgres_port || pg_port=5432
 }
 
-# ports_of SERVICE: its TCP ports; nothing for PostgreSQL.
+# ports_of SERVICE: its TCP ports.
 ports_of() {
     case $1 in
     nginx) echo "$edge_port $operators_port" ;;
     backend) echo "$backend_port $metrics_port" ;;
     traces) echo "$traces_port" ;;
+    postgres) [ "$tls" = 0 ] || echo "$postgres_port" ;;
     redis) echo "$redis_port" ;;
     smtp) echo "$smtp_port" ;;
     payments) echo "$payments_port" ;;
@@ -136,11 +144,11 @@ port_holder() {
     echo "a process of another user"
 }
 
-# free_ports: the first of nine consecutive free ports, from 8180 on.
+# free_ports: the first of ten consecutive free ports, from 8180 on.
 free_ports() {
     local base i
     for ((base = 8180; base < 30000; base += 100)); do
-        for i in 0 1 2 3 4 5 6 7 8; do
+        for i in 0 1 2 3 4 5 6 7 8 9; do
             port_free $((base + i)) || continue 2
         done
         echo $base
@@ -177,7 +185,7 @@ choose_places() {
     elif [ ${#run} -gt 80 ]; then
         sockets=/tmp/$name
     fi
-    pg_socket=$sockets/pg
+    pg_socket=$sockets/pg keys=$home/keys
 }
 
 own_run_folder() {
@@ -292,13 +300,19 @@ pg_bin() {
 
 # stack_psql [ARGUMENT…]
 stack_psql() {
-    "$(pg_bin)/psql" -h "$pg_socket" -p 5432 -U weir -d weir "$@"
+    "$(pg_bin)/psql" -h "$pg_socket" -p "$pg_port" -U weir -d weir "$@"
 }
 
+# Redis by its socket, which has no TLS; PostgreSQL with the operator's own certificate.
 stack_ctl() {
-    WEIR_TRACES_FILE=$home/traces/spans.jsonl \
+    local token='' folder=''
+    [ "$tls" = 0 ] || folder=$keys/ctl
+    [ "$identity${1:-}" != 1top ] || token=$(operator_token 600)
+    WEIR_CTL_TLS=$folder WEIR_CTL_TOKEN=$token \
+        WEIR_REDIS=unix://default:$(redis_password)@$sockets/redis-socket/redis.sock \
+        WEIR_TRACES_FILE=$home/traces/spans.jsonl \
         WEIR_STATUS_URL=http://127.0.0.1:$operators_port/status \
-        WEIR_METRICS_URL=http://127.0.0.1:$metrics_port/metrics \
+        WEIR_METRICS_URL=$(tls_scheme)://127.0.0.1:$metrics_port/metrics \
         "$weir_root/$domain_build/weirctl" -c "$home/weir-backend.conf" "$@"
 }
 
@@ -317,11 +331,14 @@ stack_redis_cli() {
 trace=${WEIR_TRACE:-on}
 [[ $trace =~ ^(on|off)$ ]] || die "WEIR_TRACE is \"$trace\"; it must be on or off"
 
-# An existing stack keeps its domain, port, Redis, Prometheus and identities until up gets others.
+# An existing stack keeps its domain, port, Redis, Prometheus, TLS and identities until up gets
+# others.
 prometheus=${WEIR_PROMETHEUS:-$(cat "$run/with-prometheus" 2>/dev/null || echo 0)}
 [[ $prometheus =~ ^[01]$ ]] || die "WEIR_PROMETHEUS is \"$prometheus\"; it must be 1 or 0"
-identity=${WEIR_IDENTITY:-$(cat "$run/with-identity" 2>/dev/null || echo 0)}
+identity=${WEIR_IDENTITY:-$(cat "$run/with-identity" 2>/dev/null || echo 1)}
 [[ $identity =~ ^[01]$ ]] || die "WEIR_IDENTITY is \"$identity\"; it must be 1 or 0"
+tls=${WEIR_TLS:-$(cat "$run/with-tls" 2>/dev/null || echo 1)}
+[[ $tls =~ ^[01]$ ]] || die "WEIR_TLS is \"$tls\"; it must be 1 or 0"
 choose_domain "$(cat "$run/domain" 2>/dev/null || echo backend/shop)"
 set_ports "$(cat "$run/port" 2>/dev/null || echo "${WEIR_PORT:-8080}")"
 choose_redis "$run/redis-server"

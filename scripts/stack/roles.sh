@@ -38,9 +38,25 @@ roles_make_admin() {
 END
 }
 
-# roles_login PART: its connection string.
+# roles_certificate PART: whose certificate that part has.
+roles_certificate() { if [ "$1" = operator ]; then echo ctl; else echo "$1"; fi; }
+
+# roles_login PART: its connection string. With TLS its certificate says who it is, and no password.
 roles_login() {
-    echo "host=$pg_socket port=5432 dbname=weir user=stack_$1 passfile=$(roles_passfile "$1")"
+    if [ "$tls" = 1 ]; then
+        echo "$(database_as "$(roles_certificate "$1")") user=stack_$1"
+    else
+        echo "host=$pg_socket port=$pg_port dbname=weir user=stack_$1" \
+            "passfile=$(roles_passfile "$1")"
+    fi
+}
+
+# roles_map: lines of pg_ident.conf: whose certificate may be whom.
+roles_map() {
+    local part
+    for part in "${roles_parts[@]}"; do
+        echo "certificates $(roles_certificate "$part") stack_$part"
+    done
 }
 
 # Lines of the backend's configuration.
@@ -49,7 +65,7 @@ roles_backend() {
     echo "database_relay = $(roles_login relay)"
     echo "database_worker = $(roles_login worker)"
     echo "database_ctl = $(roles_login operator)"
-    echo "database_migrate = host=$pg_socket port=5432 dbname=weir user=weir" \
+    echo "database_migrate = host=$pg_socket port=$pg_port dbname=weir user=weir" \
         "passfile=$admin_passwords"
 }
 
@@ -61,8 +77,11 @@ roles_are_closed() {
 
 # roles_close: asks for passwords from now on.
 roles_close() {
-    echo "local all all scram-sha-256" | write_file "$home/postgres/pg_hba.conf"
-    : | write_file "$home/postgres/pg_ident.conf"
+    {
+        echo "local all all scram-sha-256"
+        tls_postgres_hba
+    } | write_file "$home/postgres/pg_hba.conf"
+    roles_map | write_file "$home/postgres/pg_ident.conf"
 }
 
 # roles_open: identifies by the kernel, until roles_close.

@@ -5,21 +5,19 @@
 
 # shellcheck source=scripts/stack/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=scripts/stack/identity.sh
-. "$(dirname "${BASH_SOURCE[0]}")/identity.sh"
 # shellcheck source=scripts/stack/roles.sh
 . "$(dirname "${BASH_SOURCE[0]}")/roles.sh"
 
 # address_of SERVICE: its address, for output.
 address_of() {
     case $1 in
-    postgres) echo "$pg_socket/.s.PGSQL.5432" ;;
+    postgres) echo "$pg_socket/.s.PGSQL.$pg_port" ;;
     redis) echo "127.0.0.1:$redis_port, $sockets/redis-socket/redis.sock (with a password)" ;;
     nginx) echo "http://127.0.0.1:$edge_port" ;;
-    backend) echo "http://127.0.0.1:$backend_port" ;;
+    backend) echo "$(tls_scheme)://127.0.0.1:$backend_port" ;;
     smtp) echo "127.0.0.1:$smtp_port, mails in $home/mail" ;;
-    payments) echo "http://127.0.0.1:$payments_port/ledger" ;;
-    traces) echo "http://127.0.0.1:$traces_port/traces, spans in $home/traces" ;;
+    payments) echo "$(tls_scheme)://127.0.0.1:$payments_port/ledger" ;;
+    traces) echo "$(tls_scheme)://127.0.0.1:$traces_port/traces, spans in $home/traces" ;;
     prometheus) echo "http://127.0.0.1:$prometheus_port" ;;
     esac
 }
@@ -59,9 +57,8 @@ configure_postgres() {
     "${as_service_user[@]}" test -w /dev/shm || memory=sysv
     roles_configure
     write_file "$conf/postgresql.conf" <<END
-listen_addresses = ''
+$(tls_postgres)
 unix_socket_directories = '$pg_socket'
-port = 5432
 max_connections = 50
 shared_buffers = 128MB
 dynamic_shared_memory_type = $memory
@@ -85,7 +82,7 @@ configure_redis() {
     write_secret "$home/redis.conf" "$stack_user" <<END
 requirepass $(redis_password)
 bind 127.0.0.1
-port $redis_port
+$(tls_redis)
 unixsocket $sockets/redis-socket/redis.sock
 unixsocketperm 700
 dir $home/redis
@@ -99,14 +96,6 @@ maxmemory-policy volatile-lru
 END
 }
 
-# The gateway's signing secret, created once for this stack.
-webhook_secret() {
-    local file=$home/webhook-secret
-    [ -s "$file" ] ||
-        write_secret "$file" "$stack_user" <<<"whsec_$(head -c 32 /dev/urandom | base64)"
-    cat "$file"
-}
-
 # The key that signs heads of the audit log: made once for this stack.
 audit_key() {
     local file=$home/audit/key.pem
@@ -116,11 +105,16 @@ audit_key() {
 }
 
 configure_backend() {
-    local domain_conf='' endpoint=off
-    [ "$trace" = off ] || endpoint=http://127.0.0.1:$traces_port/v1/traces
+    local domain_conf='' endpoint=off redis=redis smtp=smtp
+    [ "$tls" = 0 ] || redis=rediss smtp=smtps
+    [ "$trace" = off ] || endpoint=$(tls_scheme)://127.0.0.1:$traces_port/v1/traces
     if [ -f "$domain/backend.conf.in" ]; then
-        domain_conf=$(fill SMTP_PORT "$smtp_port" PAYMENTS_PORT "$payments_port" \
-            WEBHOOK_SECRET "$(webhook_secret)" <"$domain/backend.conf.in")
+        domain_conf=$(fill SMTP "$smtp://127.0.0.1:$smtp_port" \
+            PAYMENTS "$(tls_scheme)://127.0.0.1:$payments_port" \
+            SMTP_PORT "$smtp_port" PAYMENTS_PORT "$payments_port" \
+            WEBHOOK_SECRETS "$keys/webhook/secrets" <"$domain/backend.conf.in"
+            [[ " ${services[*]} " != *" smtp "* ]] || tls_domain smtp
+            [[ " ${services[*]} " != *" payments "* ]] || tls_domain payments)
     fi
     write_secret "$home/weir-backend.conf" "$stack_user" <<END
 # Written by ./weir up; conf/weir-backend.conf describes every key.
@@ -131,27 +125,39 @@ cost_database = 0.20
 cost_wal = 0.10
 traces_endpoint = $endpoint
 $(roles_backend)
-redis = redis://default:$(redis_password)@127.0.0.1:$redis_port/0
+redis = $redis://default:$(redis_password)@127.0.0.1:$redis_port/0
 audit_key = $(audit_key)
 audit_heads = $home/audit/heads.jsonl
 audit_address = forwarded
+$(tls_backend)
 $(identity_backend)
 $domain_conf
 END
 }
 
 configure_nginx() {
-    local user='' template=$domain/edge.conf.in
+    local user='' template=$domain/edge.conf.in redis=redis
+    [ "$tls" = 0 ] || redis=rediss
     [ "$domain" != backend/shop ] || template=conf/edge.conf.in
     [ -f "$template" ] ||
         die "the domain $domain has no edge.conf.in" "weirctl new-domain lays one down"
     [ "$(id -u)" != 0 ] || user="user www-data;"
     fill MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
-        REDIS "redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
+        REDIS "$redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
         BACKEND "127.0.0.1:$backend_port" TRACES "127.0.0.1:$traces_port" \
         METRICS "127.0.0.1:$metrics_port" \
+        SCHEME "$(tls_scheme)" REDIS_TLS "$(nginx_files redis)" \
+        TRACES_TLS "$(nginx_files traces)" TLS_HTTP "$(nginx_http)" TLS_SERVER "$(nginx_server)" \
+        OPERATORS_SERVER "$(operators_server)" OPERATORS_PAGE "$(operators_page)" \
         IDENTITY_HTTP "$(identity_http)" IDENTITY_SERVER "$(identity_server)" \
         TRACE "$trace" OPERATORS_PORT "$operators_port" <"$template" | write_secret "$run/edge.conf"
+}
+
+# Read by Prometheus at each scrape; each up makes another one.
+prometheus_token() {
+    local token=none
+    [ "$identity" = 0 ] || token=$(operator_token $((90 * 86400)))
+    write_secret "$home/prometheus/token" "$stack_user" <<<"$token"
 }
 
 # Its user may not be able to enter the clone, so it has a copy of the rules.
@@ -159,7 +165,8 @@ configure_prometheus() {
     own_folder "$home/prometheus"
     mkdir -p "$home/prometheus/rules"
     cp conf/prometheus/*.rules.yml "$home/prometheus/rules"
-    fill HOME "$home" OPERATORS_PORT "$operators_port" METRICS_PORT "$metrics_port" \
+    prometheus_token
+    fill HOME "$home" KEYS "$keys" SCHEME "$(tls_scheme)" OPERATORS_PORT "$operators_port" METRICS_PORT "$metrics_port" \
         <conf/prometheus/prometheus.yml.in | write_file "$home/prometheus/prometheus.yml"
     if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/prometheus"; fi
 }
@@ -171,12 +178,11 @@ fingerprint_of() {
     redis) cat "$home/redis.conf" && echo "$redis_server" ;;
     backend) cat "$home/weir-backend.conf" "$domain_build/weir-backend" && echo "$stack_user" ;;
     payments)
-        webhook_secret && cat build/weir-payments-sim &&
-            echo "$payments_port $edge_port $stack_user"
+        cat build/weir-payments-sim && echo "$payments_port $edge_port $stack_user $tls"
         ;;
     nginx) cat "$run/edge.conf" build/ngx_http_weir_module.so ;;
-    smtp) echo "$smtp_port $stack_user" ;;
-    traces) cat "$domain_build/weirctl" && echo "$traces_port $stack_user" ;;
+    smtp) cat scripts/stack/smtp-sink.py && echo "$smtp_port $stack_user $tls" ;;
+    traces) cat "$domain_build/weirctl" && echo "$traces_port $stack_user $tls" ;;
     prometheus)
         cat "$home/prometheus"/{prometheus.yml,rules/*} && echo "$prometheus_port $stack_user"
         ;;
@@ -222,30 +228,37 @@ start_redis() {
 }
 
 start_smtp() {
+    local certificate=()
     # Debian's own python3 has the package; another one may be first in PATH.
     own_folder "$home/mail"
     mkdir -p "$home/mail/tmp" "$home/mail/new" "$home/mail/cur"
     if [ "$(id -u)" = 0 ]; then chown -R "$stack_user:" "$home/mail"; fi
-    launch smtp "${as_stack_user[@]}" /usr/bin/python3 -m aiosmtpd -n \
-        -c aiosmtpd.handlers.Mailbox "$home/mail" -l "127.0.0.1:$smtp_port"
+    [ "$tls" = 0 ] || certificate=("$keys/smtp")
+    launch smtp "${as_stack_user[@]}" /usr/bin/python3 "$(program scripts/stack/smtp-sink.py)" \
+        "$smtp_port" "$home/mail" "${certificate[@]}"
 }
 
 # It sends its webhooks through the edge, as an external gateway would.
 start_payments() {
-    local ledger=$home/payments-ledger.json
-    webhook_secret >/dev/null
+    local ledger=$home/payments-ledger.json certificate=()
+    [ "$tls" = 0 ] || certificate=(-T "$keys/payments"
+        -n "spiffe://weir.internal/api,spiffe://weir.internal/worker,spiffe://weir.internal/ctl")
     (umask 077 && : >>"$ledger" && chmod 600 "$ledger")
-    if [ "$(id -u)" = 0 ]; then chown "$stack_user:" "$ledger" "$home/webhook-secret"; fi
+    if [ "$(id -u)" = 0 ]; then chown "$stack_user:" "$ledger"; fi
     launch payments "${as_stack_user[@]}" "$(program build/weir-payments-sim)" \
-        -l "127.0.0.1:$payments_port" -S "$home/webhook-secret" -f "$ledger" \
-        -w "http://127.0.0.1:$edge_port/webhooks/payment"
+        -l "127.0.0.1:$payments_port" -S "$keys/webhook/secret" -f "$ledger" \
+        -w "http://127.0.0.1:$edge_port/webhooks/payment" "${certificate[@]}"
 }
 
 # Keeps the newest spans of edge and backend.
 start_traces() {
+    local certificate=() names
+    names=$(printf 'spiffe://weir.internal/%s,' edge api relay worker ctl)
+    [ "$tls" = 0 ] || certificate=(--tls "$keys/traces" --allow "${names%,}")
     own_folder "$home/traces"
     launch traces "${as_stack_user[@]}" "$(program "$domain_build/weirctl")" trace receive \
-        --listen "127.0.0.1:$traces_port" --file "$home/traces/spans.jsonl"
+        --listen "127.0.0.1:$traces_port" --file "$home/traces/spans.jsonl" \
+        "${certificate[@]}"
 }
 
 # Exemplars lead from a bucket to a trace.
@@ -268,17 +281,19 @@ start_nginx() {
 
 # --- checking ----------------------------------------------------------------------
 
-answers_postgres() { "$(pg_bin)/pg_isready" -q -h "$pg_socket" -p 5432 -U postgres -d postgres; }
+answers_postgres() { "$(pg_bin)/pg_isready" -q -h "$pg_socket" -p "$pg_port" -U postgres -d postgres; }
 answers_redis() { [ "$(stack_redis_cli ping 2>/dev/null)" = PONG ]; }
 answers_smtp() {
-    local banner=
-    { read -r -t 2 banner <"/dev/tcp/127.0.0.1/$smtp_port"; } 2>/dev/null &&
-        [ "${banner%% *}" = 220 ]
+    local scheme=smtp
+    [ "$tls" = 0 ] || scheme=smtps
+    curl_as ctl -sf -m 2 -o /dev/null -X NOOP "$scheme://127.0.0.1:$smtp_port"
 }
-answers_payments() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$payments_port/ledger"; }
-answers_traces() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$traces_port/health"; }
+# answers_https NAME URL: with that certificate.
+answers_https() { curl_as "$1" -sf -m 2 -o /dev/null "$(tls_scheme)://127.0.0.1:$2"; }
+answers_payments() { answers_https ctl "$payments_port/ledger"; }
+answers_traces() { answers_https ctl "$traces_port/health"; }
 answers_prometheus() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$prometheus_port/-/ready"; }
-answers_backend() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$backend_port/health"; }
+answers_backend() { answers_https edge "$backend_port/health"; }
 answers_nginx() { curl -sf -m 2 -o /dev/null "http://127.0.0.1:$edge_port/.well-known/weir-edge"; }
 
 # state_of SERVICE: up, silent (runs but does not answer) or down.

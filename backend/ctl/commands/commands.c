@@ -136,6 +136,34 @@ static const weir_ctl_command_t commands[] = {
 };
 
 static const weir_ctl_command_t about_itself[] = {
+    {"keys init", "", 0, 0, "folder days reload json", WEIR_CTL_USES_DATABASE, weir_ctl_keys_init,
+     "make the keys and certificates that are missing, renew what ends soon",
+     "Makes a private authority, certificates of a stack's services (DIR/NAME/tls.crt, tls.key,\n"
+     "ca.crt), the edge's key of weir_identity (DIR/identity), a key for tokens of clients\n"
+     "(DIR/issuer) and the secret of webhooks (DIR/webhook). Certificates with less than half of\n"
+     "their life left are issued again, and old keys dropped whose time has passed: run it once\n"
+     "a day. Each folder is replaced as a whole. The authority's key is in DIR/ca.\n\n"
+     "  weirctl keys init --folder /etc/weir/keys\n"},
+    {"keys rotate", "all|ca|identity|issuer|webhook|certificates|NAME", 1, 1,
+     "folder days wait overlap reload file json", WEIR_CTL_USES_DATABASE, weir_ctl_keys_rotate,
+     "replace keys, with no request refused",
+     "First the next key is published, and --reload is run; after --wait, when all have read it,\n"
+     "it signs, and the old one is accepted for --overlap. With ca, all certificates are issued\n"
+     "again. NAME and certificates: new ones of the same authority. webhook: give the secret in\n"
+     "DIR/webhook/secret to the sender, or the sender's own by --file. What was interrupted goes\n"
+     "on by the same command. The command of --reload gets the names of what was changed in\n"
+     "WEIR_KEYS_CHANGED.\n\n"
+     "  weirctl keys rotate ca --folder /etc/weir/keys --reload 'nginx -s reload'\n"},
+    {"keys list", "", 0, 0, "folder json", WEIR_CTL_NEEDS_NOTHING, weir_ctl_keys_list,
+     "the keys and certificates: their states, and when they end",
+     "STATE: current (signs), next (published), old (accepted until UNTIL); certificate, old\n"
+     "authority (it must be issued again), expired. No private key is printed.\n\n"
+     "  weirctl keys list --folder /etc/weir/keys\n"},
+    {"keys revoke", "ca|identity|issuer|webhook [ID]", 1, 2, "folder days reload json",
+     WEIR_CTL_USES_DATABASE, weir_ctl_keys_revoke, "end a key at once, without an overlap",
+     "Without ID the current key, in whose place another one signs. What it has signed is\n"
+     "refused as soon as all have read the change. With ca, all certificates are issued again.\n\n"
+     "  weirctl keys revoke issuer --folder /etc/weir/keys\n"},
     {"revoke jti", "ISSUER ID", 2, 2, "exp json", WEIR_CTL_NEEDS_CONFIGURATION, weir_ctl_revoke_jti,
      "let the edges refuse the token with that jti",
      "ISSUER is iss of the token, such as https://login.example.com. Edges with\n"
@@ -181,12 +209,13 @@ static const weir_ctl_command_t about_itself[] = {
      "and says so. --json prints OTLP. The file is one of \"weirctl trace receive\", or of the\n"
      "file exporter of an OpenTelemetry Collector.\n\n"
      "  weirctl trace show 4bf92f3577b34da6a3ce929d0e0e4736 --file spans.jsonl\n"},
-    {"trace receive", "", 0, 0, "listen file limit", WEIR_CTL_NEEDS_NOTHING, weir_ctl_trace_receive,
+    {"trace receive", "", 0, 0, "listen file limit tls allow", WEIR_CTL_NEEDS_NOTHING, weir_ctl_trace_receive,
      "receive spans (OTLP/HTTP), and keep the newest in a file",
      "For a machine without a collector: exporters send to http://ADDRESS:PORT/v1/traces. The\n"
      "file has a line of JSON for each span; at half of the limit it becomes FILE.1, in the\n"
      "place of the one before. GET /traces/ID answers with a trace, GET /traces with the\n"
-     "newest ones. Everyone who reaches the address can read all spans. Ends at SIGTERM.\n\n"
+     "newest ones. Everyone who reaches the address can read all spans, unless --tls asks for\n"
+     "certificates of these names (docs/guides/tls.md). Ends at SIGTERM.\n\n"
      "  weirctl trace receive --file spans.jsonl\n"},
     {"schema check", "OLD NEW", 2, 2, "", WEIR_CTL_NEEDS_NOTHING, weir_ctl_schema_check,
      "check that clients of OLD can use NEW (OpenAPI)",

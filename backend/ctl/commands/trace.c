@@ -31,12 +31,25 @@ weir_ctl_exit_t weir_ctl_trace_receive(weir_ctl_t *ctl)
 {
     const char *listen = ctl->args.listen != NULL ? ctl->args.listen : "127.0.0.1:4318";
     size_t mib = ctl->args.limit > 0 ? (size_t)ctl->args.limit : LIMIT_MIB;
+    const char *folder = ctl->args.tls;
+    weir_tls_settings_t tls = {.use = "traces", .is_server = true, .names = ctl->args.allow};
     char error[512];
+    bool ok;
 
-    if (!weir_spans_receive(listen, file_of(&ctl->args), mib * 1024 * 1024, error, sizeof(error)))
-        return weir_ctl_fail(WEIR_CTL_USAGE, "%s", error);
+    if ((folder == NULL) != (tls.names == NULL))
+        return weir_ctl_fail(WEIR_CTL_USAGE, "--tls and --allow must be given together");
+    if (folder != NULL) {
+        tls.certificate = weir_alloc_format("%s/tls.crt", folder);
+        tls.key = weir_alloc_format("%s/tls.key", folder);
+        tls.ca = weir_alloc_format("%s/ca.crt", folder);
+    }
+    ok = weir_spans_receive(listen, file_of(&ctl->args), mib * 1024 * 1024,
+                            folder != NULL ? &tls : NULL, error, sizeof(error));
+    free((char *)tls.certificate);
+    free((char *)tls.key);
+    free((char *)tls.ca);
 
-    return WEIR_CTL_OK;
+    return ok ? WEIR_CTL_OK : weir_ctl_fail(WEIR_CTL_USAGE, "%s", error);
 }
 
 /* The traces of the receiver at the URL, as weir_spans_summary_list() makes them; NULL: error. */

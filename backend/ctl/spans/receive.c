@@ -361,11 +361,12 @@ static void run(receiver_t *r, const char *listen)
     weir_log(WEIR_LOG_INFO, NULL, "stopped", NULL);
 }
 
-bool weir_spans_receive(const char *listen, const char *path, size_t limit, char *error,
-                        size_t size)
+bool weir_spans_receive(const char *listen, const char *path, size_t limit,
+                        const weir_tls_settings_t *settings, char *error, size_t size)
 {
     receiver_t r = {.path = path, .limit = limit};
-    bool ok;
+    weir_tls_t *tls = NULL;
+    bool ok = true;
 
     assert(size > 0);
     if (!is_local(listen)) {
@@ -389,11 +390,17 @@ bool weir_spans_receive(const char *listen, const char *path, size_t limit, char
     weir_http_route(r.http, "GET", "/traces", get_traces, &r);
     weir_http_route(r.http, "GET", "/traces/{id}", get_trace, &r);
     weir_http_route(r.http, "GET", "/health", get_health, &r);
-    ok = weir_spans_summary_read(r.summary, error, size) &&
+    if (settings != NULL) {
+        tls = weir_tls_new(r.base, settings, error, size);
+        ok = tls != NULL;
+        weir_http_use_tls(r.http, tls);
+    }
+    ok = ok && weir_spans_summary_read(r.summary, error, size) &&
          weir_http_listen(r.http, listen, error, size);
     if (ok)
         run(&r, listen);
     weir_http_free(r.http);
+    weir_tls_free(tls);
     event_base_free(r.base);
     weir_spans_summary_free(r.summary);
     weir_spans_file_close(r.file);

@@ -16,14 +16,16 @@
 #ifndef WEIR_SPANS_RECEIVE_H
 #define WEIR_SPANS_RECEIVE_H
 
+#include "tls/tls.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 /*
  * Runs until SIGTERM or SIGINT; requests that have begun are finished. limit is that of the file,
- * in bytes. False with a message if it cannot start.
+ * in bytes. tls (may be NULL): clients prove who they are (tls/tls.h). False with a message if it cannot start.
  */
-bool weir_spans_receive(const char *listen, const char *path, size_t limit, char *error,
-                        size_t size);
+bool weir_spans_receive(const char *listen, const char *path, size_t limit,
+                        const weir_tls_settings_t *tls, char *error, size_t size);
 
 #endif

@@ -5,6 +5,7 @@
 #include "http/signature.h"
 #include "log/alloc.h"
 #include "log/log.h"
+#include "shop/payments/secrets.h"
 #include "shop/settings.h"
 
 #include <inttypes.h>
@@ -25,7 +26,7 @@ enum { TAKE_VERDICT = 1 };
 
 typedef struct {
     weir_relay_t *relay;
-    weir_secret_t secrets[2]; /* the present key, and the old one while the key is changed */
+    weir_shop_secrets_t *secrets;
     weir_db_t *db;
     weir_batch_t *batch;
 } webhooks_t;
@@ -118,8 +119,10 @@ static const char *news_of(const char *type)
 
 static bool is_signed(const webhooks_t *webhooks, weir_http_request_t *request)
 {
+    size_t n;
+    const weir_secret_t *secrets = weir_shop_secrets_all(webhooks->secrets, &n);
     const char *wrong =
-        weir_signature_check(webhooks->secrets, 2, weir_http_header(request, "webhook-id"),
+        weir_signature_check(secrets, n, weir_http_header(request, "webhook-id"),
                              weir_http_header(request, "webhook-timestamp"),
                              weir_http_header(request, "webhook-signature"),
                              weir_http_body(request), (int64_t)time(NULL));
@@ -168,8 +171,9 @@ static void *open_webhooks(const weir_runtime_t *runtime)
 
     webhooks->relay = runtime->relay;
     /* Without a key every message is refused, because no signature matches. */
-    (void)!weir_secret_parse(settings->webhook_secret, &webhooks->secrets[0]);
-    (void)!weir_secret_parse(settings->webhook_secret_old, &webhooks->secrets[1]);
+    webhooks->secrets =
+        weir_shop_secrets_new(runtime->base, settings->webhook_secret,
+                              settings->webhook_secret_old, settings->webhook_secrets);
     webhooks->db = weir_db_new(runtime->base, runtime->database, "webhooks", NULL, NULL);
     webhooks->batch = weir_batch_new(webhooks->db, TAKE, 8, BATCH_MAX, WAITING_MAX, IN_FLIGHT);
     weir_openapi_route(runtime->openapi, &operation, post_webhook, webhooks);
@@ -182,6 +186,7 @@ static void close_webhooks(void *part)
 
     weir_db_free(webhooks->db);
     weir_batch_free(webhooks->batch);
+    weir_shop_secrets_free(webhooks->secrets);
     free(webhooks);
 }
 
