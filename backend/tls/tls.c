@@ -359,10 +359,12 @@ SSL *weir_tls_accept_later(weir_tls_t *tls)
     SSL *ssl = SSL_new(tls->ctx);
 
     assert(tls->settings.is_server);
-    if (ssl != NULL)
+    if (ssl != NULL) {
+        SSL_set_read_ahead(ssl, 0);
         SSL_set_accept_state(ssl);
-    else
+    } else {
         ERR_clear_error();
+    }
 
     return ssl;
 }
@@ -375,6 +377,11 @@ SSL *weir_tls_connect(weir_tls_t *tls, int fd, const char *host)
     assert(!tls->settings.is_server && host != NULL);
     if (ssl == NULL)
         return NULL;
+    /*
+     * libevent's bufferevents ask SSL_pending() whether there is more to read, which does not count
+     * records that were read ahead: they would wait for the next ones.
+     */
+    SSL_set_read_ahead(ssl, 0);
     is_address = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
     ERR_clear_error();
     /* SNI has no addresses (RFC 6066 section 3). */
