@@ -27,9 +27,20 @@ identity_server() {
         "location = /.well-known/jwks.json { weir_identity_keys; }"
 }
 
+# For a location whose responses are the same for all operators, and for them alone.
+identity_operators() {
+    [ "$identity" = 1 ] || return 0
+    echo "weir_jwt_require scope=$(operators_scope); weir_cache_authorized shared;" \
+        "weir_cache_control_headers Weir-Cache-Control;"
+}
+
 # The edge's server for operators: programs send a token of an operator, browsers a cookie, which
 # they get from an address that "./weir dashboard" prints. Cookies are not told apart by port.
-operators_scope() { echo "$(basename "$domain"):admin"; }
+operators_scope() {
+    local scope
+    scope=$(sed -n 's/.*operator_scope = "\(.*\)".*/\1/p' "$domain"/*.c | head -1)
+    echo "${scope:-$(basename "$domain"):admin}"
+}
 
 operators_server() {
     [ "$identity" = 1 ] || return 0

@@ -149,6 +149,7 @@ configure_nginx() {
         SCHEME "$(tls_scheme)" REDIS_TLS "$(nginx_files redis)" \
         TRACES_TLS "$(nginx_files traces)" TLS_HTTP "$(nginx_http)" TLS_SERVER "$(nginx_server)" \
         OPERATORS_SERVER "$(operators_server)" OPERATORS_PAGE "$(operators_page)" \
+        IDENTITY_OPERATORS "$(identity_operators)" \
         IDENTITY_HTTP "$(identity_http)" IDENTITY_SERVER "$(identity_server)" \
         TRACE "$trace" OPERATORS_PORT "$operators_port" <"$template" | write_secret "$run/edge.conf"
 }

@@ -1,8 +1,8 @@
 // Opens the dashboard of a stack and one of its traces, and prints TAP for dashboard.t. Arguments:
-// the folder of the npm packages, the dashboard's address.
+// the folder of the npm packages, the dashboard's address, and that at which it may be entered.
 "use strict";
 
-const [folder, dashboard] = process.argv.slice(2);
+const [folder, dashboard, enter] = process.argv.slice(2);
 const { chromium } = require(`${folder}/node_modules/playwright-core`);
 const faults = [];
 
@@ -27,7 +27,7 @@ function check(truth, name, more) {
     }
   });
 
-  await page.goto(dashboard);
+  await page.goto(enter);
   await page.waitForSelector("#groups-table tbody tr");
   const groups = await page.locator("#groups-table tbody th").allTextContents();
   check(groups.includes("email") && groups.includes("billing"), "groups are there", groups);

@@ -21,7 +21,10 @@ chomp $folder;
 
 my $said = up();
 my $dashboard = 'http://127.0.0.1:' . ($port + 7);
-like $said, qr{\Q$dashboard\E in a browser}, 'up says where the dashboard is';
+like $said, qr{in a browser what .*/weir dashboard prints}, 'up says where the dashboard is';
+my ($code, $enter) = weir('dashboard');
+like $enter, qr{^\Q$dashboard\E/enter\?token=\S+$}, '... which ./weir dashboard prints';
+chomp $enter;
 
 for my $name (1 .. 5) {
     my $new = { email => "page$name\@example.com", displayName => 'Page' };
@@ -29,16 +32,16 @@ for my $name (1 .. 5) {
     get('/products');
 }
 
+my $listed =
+    comes_true(60, sub { curl("$dashboard/traces?limit=10&sort=slow") =~ m{POST /signup} });
 my $http = HTTP::Tiny->new(timeout => 20);
-my $listed = comes_true(60, sub {
-    my $r = $http->get("$dashboard/traces?limit=10&sort=slow");
-    return $r->{success} && $r->{content} =~ m{POST /signup};
-});
+is $http->get("$dashboard$_")->{status}, 401, "nobody sees $_" for qw(/ /traces /status /metrics);
 ok $listed, 'the traces of the signups are kept';
 is `curl -s -o /dev/null -w '%{http_code}' -H 'Host: evil.example' $dashboard/`, 421,
     'another name of the host gets nothing';
 
-open my $browser, '-|', 'timeout', 60, 'node', "$FindBin::Bin/dashboard.js", $folder, $dashboard
+open my $browser, '-|', 'timeout', 60, 'node', "$FindBin::Bin/dashboard.js", $folder, $dashboard,
+    $enter
     or die $!;
 while (my $line = <$browser>) {
     chomp $line;

@@ -1,4 +1,4 @@
-# WEIR_IDENTITY=1 ./weir up: the README's first request works as it is; what is somebody's needs a
+# ./weir up proves who calls: the README's first request works as it is; what is somebody's needs a
 # token, which ./weir token makes and ./weir curl sends; the backend's port answers nobody.
 use strict;
 use warnings;
@@ -10,7 +10,6 @@ use HTTP::Tiny;
 use Test::More;
 use Weir::Operator;
 
-$ENV{WEIR_IDENTITY} = 1;
 up();
 my $user;
 ok comes_true(60, sub {
@@ -18,7 +17,7 @@ ok comes_true(60, sub {
     $user->{status} == 201;
 }), 'anybody signs up';
 my $path = "/users/$user->{json}{id}";
-is get($path)->{status}, 401, 'a user needs a token';
+is get($path, Authorization => undef)->{status}, 401, 'a user needs a token';
 
 my ($code, $token) = weir('token', '--sub', $user->{json}{id}, '--scope', 'shop:users');
 is $code, 0, './weir token';
@@ -33,21 +32,39 @@ like $text, qr/"status":403/, '... or another one';
 ($code, $text) = weir('token', '--ttl', 'long');
 is $code, 2, 'a wrong time is refused';
 
-my $backend = 'http://127.0.0.1:' . ($port + 1);
-my $direct = HTTP::Tiny->new->get("$backend/products");
-is $direct->{status}, 401, 'the backend answers nobody';
-for my $name (qw(edge.pem issuer.pem)) {
-    is sprintf('%03o', (stat "$run/keys/$name")[2] & 07777), '600', "$name is its owner's alone";
-}
+my $backend = '127.0.0.1:' . ($port + 1);
+is curl('-o', '/dev/null', '-w', '%{http_code}', "http://$backend/products"), '000',
+    'the backend answers no HTTP';
+is curl('-o', '/dev/null', '-w', '%{http_code}', "https://$backend/products"), '000',
+    '... and no certificate but that of the edge';
+my $edge_files = join ' ', map { "--$_->[0] $run/keys/edge/$_->[1]" } [cacert => 'ca.crt'],
+    [cert => 'tls.crt'], [key => 'tls.key'];
+is `curl -s -m 20 $edge_files -o /dev/null -w '%{http_code}' https://$backend/products`, 401,
+    '... nor that one without an identity';
+my @private = grep { /\.key$|key\.pem$|secrets?$/ } glob "$run/keys/*/*";
+cmp_ok scalar(@private), '>', 15, 'there are private keys';
+is join(' ', grep { (stat)[2] & 077 } @private), '', '... for their owners alone';
 ($code, $text) = weir('demo');
-like $text, qr/WEIR_IDENTITY=0/, 'the demo has no tokens';
+is $code, 0, 'the demo plays with it' or diag $text;
 
-# Another up keeps it; WEIR_IDENTITY=0 ends it.
-delete $ENV{WEIR_IDENTITY};
+# Another up keeps it; WEIR_IDENTITY=0 ends it, and WEIR_TLS=0 the rest.
+my @anonymous = (Authorization => undef);
 up();
-is get($path)->{status}, 401, 'a second up keeps identities';
-$ENV{WEIR_IDENTITY} = 0;
+is get($path, @anonymous)->{status}, 401, 'a second up keeps identities';
+{
+    local $ENV{WEIR_IDENTITY} = 0;
+    up();
+    is get($path, @anonymous)->{status}, 200, '... until it is told not to';
+}
 up();
-is get($path)->{status}, 200, '... until it is told not to';
+is get($path, @anonymous)->{status}, 200, '... which is kept, too';
+$ENV{WEIR_TLS} = 0;
+up();
+is 'HTTP::Tiny'->new->get("http://$backend/health")->{status}, 200, 'without TLS it speaks HTTP';
+is get('/products')->{status}, 200, '... also with the edge';
+$ENV{WEIR_IDENTITY} = 1;
+up();
+is get($path, @anonymous)->{status}, 401, 'identities work without TLS';
+is get($path)->{status}, 200, '... with a token';
 
 done_testing;

@@ -20,6 +20,10 @@ my $http = HTTP::Tiny->new(timeout => 20);
 
 sub json_of {
     my ($url) = @_;
+    if ($url =~ /^\Q$operators\E/) {
+        my $json = eval { decode_json(curl('-f', $url)) };
+        return $json;
+    }
     my $r = $http->get($url);
     return $r->{success} ? decode_json($r->{content}) : undef;
 }

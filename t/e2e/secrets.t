@@ -42,6 +42,7 @@ my $script = <<'END';
 choose_places
 mkdir -p "$home" "$run/logs"
 PATH=$0/bin:$PATH
+configure_keys
 mkdir -p "$home/postgres"
 pg_bin() { echo "$0/bin"; }
 as_superuser() { "$(pg_bin)/psql" "$@" >"$run/sql"; chmod 600 "$run/sql"; }
@@ -63,7 +64,7 @@ my $said = do {
 };
 
 my ($password) = slurp("$dir/run/redis-password") =~ /^(\w{20,})$/;
-my ($webhook) = slurp("$dir/run/webhook-secret") =~ /^whsec_(\S{20,})$/;
+my ($webhook) = slurp("$dir/run/keys/webhook/secret") =~ /^whsec_(\S{20,})$/;
 my $arguments = slurp("$dir/arguments");
 ok $password && $webhook, 'there are secrets' or diag $said;
 like $arguments, qr/^sed /m, 'programs were called';
@@ -77,13 +78,14 @@ unlike $arguments, qr/\Q$_->[1]\E/, "no argument has $_->[0]"
 like $arguments, qr/^psql .*weir/m, 'psql was called, too';
 
 my $secret = join '|', map { quotemeta } $password, $webhook, values %of;
-my %has = map { $_ => 1 } grep { -f && slurp($_) =~ /$secret/ } glob "$dir/run/* $dir/run/*/*";
+my %has = map { $_ => 1 } grep { -f && slurp($_) =~ /$secret/ } 
+    glob "$dir/run/* $dir/run/*/* $dir/run/*/*/*";
 unlike slurp("$dir/run/weir-backend.conf"), qr/\Q$of{$_}\E/, "the configuration has not that of $_"
     for sort keys %of;
 cmp_ok scalar(keys %has), '>=', 5, 'files have them';
 is join(' ', grep { (stat)[2] & 077 } sort keys %has), '', 'their users alone may read these files';
 like slurp("$dir/run/edge.conf"),
-    qr/^\s*weir_redis main redis:\/\/default:\Q$password\E\@127\.0\.0\.1:\d+;$/m,
+    qr/^\s*weir_redis main rediss:\/\/default:\Q$password\E\@127\.0\.0\.1:\d+ ssl_/m,
     'nginx gets the password';
 unlike slurp("$dir/run/edge.conf"), qr/\@[A-Z]+\@/, 'and all else that it needs';
 

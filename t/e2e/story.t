@@ -8,7 +8,6 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 
 use File::Path 'remove_tree';
-use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
 use List::Util qw(sum0);
@@ -131,11 +130,12 @@ happened_once(100,
 # --- the cache and the versions --------------------------------------------------
 
 my $user = sql(q{SELECT id FROM users WHERE email = 'story-1@example.com'});
-my $first = get("/users/$user");
-is $first->{status}, 200, 'a user is read';
+my $product = '/products/01900000-0000-7000-8000-000000000002';
+my $first = get($product);
+is $first->{status}, 200, 'a product is read';
 like $first->{headers}{'cache-status'}, qr/fwd/, 'from the backend';
 my $second;
-comes_true(10, sub { ($second = get("/users/$user"))->{headers}{'cache-status'} =~ /hit/ });
+comes_true(10, sub { ($second = get($product))->{headers}{'cache-status'} =~ /hit/ });
 like $second->{headers}{'cache-status'}, qr/hit/, 'then from the cache';
 is $second->{content}, $first->{content}, 'with the same body';
 
@@ -214,8 +214,7 @@ my $has_receipt = sub { grep { slurp($_) =~ /^Subject: Your receipt/m } glob "$r
 ok comes_true(30, $has_receipt), 'and the receipt sent';
 
 sub ledger {
-    my $r = HTTP::Tiny->new->get('http://127.0.0.1:' . ($port + 4) . '/ledger');
-    return decode_json($r->{content});
+    return decode_json(curl('https://127.0.0.1:' . ($port + 4) . '/ledger'));
 }
 ok comes_true(30, sub { ledger()->{webhooks}{waiting} == 0 }),
     'the gateway\'s webhook came through the edge';
@@ -223,7 +222,7 @@ is scalar @{ ledger()->{charges} }, 1, 'one charge';
 
 {
     local $ENV{WEIR_RUN} = "$run-other";
-    local $ENV{WEIR_PORT} = free_ports(9);
+    local $ENV{WEIR_PORT} = free_ports(10);
     my $taken = $ENV{WEIR_PORT} + 1;
     my $listener = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1:$taken")
         or die("cannot listen: $!");
@@ -272,7 +271,7 @@ for my $service (qw(postgres redis smtp payments backend)) {
     my $pid = pids()->{$service};
     isnt +(stat "/proc/$pid")[4], 0, "$service does not run as root";
 }
-my @secrets = map { s/\s+\z//r } map { slurp("$run/$_") } qw(webhook-secret redis-password);
+my @secrets = map { s/\s+\z//r } map { slurp("$run/$_") } qw(keys/webhook/secret redis-password);
 is scalar(grep { length >= 24 } @secrets), 2, 'the stack has two secrets';
 my $arguments = join "\n", map { slurp($_) } glob '/proc/[0-9]*/cmdline';
 is scalar(grep { index($arguments, $_) >= 0 } @secrets), 0,
@@ -286,16 +285,20 @@ sub open_to_others {
 }
 my @private = map { glob "$run/$_" } qw(
     logs/* mail/new/* payments-ledger.json redis/* redis.conf weir-backend.conf edge.conf
-    webhook-secret redis-password
+    redis-password keys/*/*.key keys/*/key.pem keys/webhook/secret*
 );
 my @open = grep { -e && open_to_others($_) } @private;
 is "@open", '', 'logs, mails, the ledger, data and secrets are not for other users';
 my $stranger = IO::Socket::INET->new(PeerAddr => '127.0.0.1:' . ($port + 2)) or die "Redis: $!";
 print $stranger "KEYS *\r\n";
-like scalar(readline $stranger), qr/^-NOAUTH/, 'Redis answers no client without a password';
+unlike join('', <$stranger>), qr/NOAUTH|\*/, 'Redis answers no client without a certificate';
+my $tls = "--tls --cacert $run/keys/ctl/ca.crt --cert $run/keys/ctl/tls.crt"
+    . " --key $run/keys/ctl/tls.key";
+like `redis-cli -h 127.0.0.1 -p @{[$port + 2]} $tls KEYS '*' 2>&1`, qr/^NOAUTH/,
+    '... nor one with a certificate without a password';
 
 my $data = pids();
-for my $command (qw(up down demo status logs test fuzz bench build version)) {
+for my $command (qw(up down demo status logs test fuzz bench build version token dashboard)) {
     my ($code, $text) = weir($command, '--help');
     is $code, 0, "$command --help";
     like $text, qr/usage: .*\b$command\b/, '... says how it is used';
@@ -306,7 +309,7 @@ is_deeply pids(), $data, 'none of which has touched the stack';
 
 is +(weir('down'))[0], 0, 'down stops it';
 is_deeply [processes(), grep { alive($_) } @all, @workers], [], 'and leaves no process';
-is_deeply [grep { listens($port + $_) } 0 .. 4], [], 'and no port';
+is_deeply [grep { listens($port + $_) } 0 .. 9], [], 'and no port';
 my ($again, $text) = weir('down');
 is $again, 0, 'a second down is harmless';
 like $text, qr/nothing was running/, 'and says so';
