@@ -2,13 +2,9 @@
 #ifndef WEIR_CACHE_STAMP_H
 #define WEIR_CACHE_STAMP_H
 
-#include <stdint.h>
+#include "redis/follow/position.h"
 
-/* ID of a stream entry. */
-typedef struct {
-    uint64_t ms; /* milliseconds since the epoch, by the server's clock */
-    uint64_t seq;
-} weir_position_t;
+#include <stdint.h>
 
 /* What the edge had applied when an upstream request started. */
 typedef struct {

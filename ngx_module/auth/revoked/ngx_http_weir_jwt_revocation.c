@@ -263,8 +263,9 @@ ngx_http_weir_jwt_revocation_check(ngx_http_weir_jwt_revocation_t *revocation,
         /* ngx_current_msec is of the same clock as synced */
         now = ngx_current_msec;
 
-        if (sh->synced == 0
-            || (now > sh->synced && now - sh->synced > revocation->staleness))
+        if (sh->log.synced == 0
+            || (now > sh->log.synced
+                && now - sh->log.synced > revocation->staleness))
         {
             return NGX_HTTP_WEIR_JWT_REVOCATION_STALE;
         }
@@ -277,6 +278,7 @@ ngx_http_weir_jwt_revocation_check(ngx_http_weir_jwt_revocation_t *revocation,
     }
 
     if (!weir_claims_issued(claims, &issued)
+        || issued > ngx_time() + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY
         || expires - issued > (int64_t) revocation->keep
                               + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY)
     {

@@ -4,8 +4,7 @@
  * One worker of the edge reads the stream weir:revoked of a Redis
  * (revocation_follow) into a table in shared memory, which all workers look into
  * for each request with a token.  The table stays while Redis is away, wiped or
- * replaced.  What is in the stream is only ever added to it, so the stream is
- * read again from its beginning with each connection.
+ * replaced.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_REVOCATION_H_INCLUDED_
@@ -17,39 +16,25 @@
 #include <ngx_http.h>
 
 #include "auth/revoked/revoked.h"
+#include "redis/follow/ngx_http_weir_follow_log.h"
 #include "redis/ngx_http_weir_redis.h"
 
 #include <jansson.h>
 
 
-#define NGX_HTTP_WEIR_JWT_REVOKED_STREAM   "weir:revoked"
-#define NGX_HTTP_WEIR_JWT_REVOKED_TRIMMED  "weir:revoked:trimmed"
+#define NGX_HTTP_WEIR_JWT_REVOKED_STREAM  "weir:revoked"
 
 /* s: the most that leeway may be; entries are kept that much longer */
-#define NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY   600
+#define NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY  600
 
 
-/* An ID of the stream. */
-typedef struct {
-    uint64_t                  ms;
-    uint64_t                  seq;
-} ngx_http_weir_jwt_revoked_id_t;
-
-
-/*
- * Shared by all workers.  Times are ngx_http_weir_ms().  Changed under the
- * mutex; heartbeat, synced, and the counts are written without it.
- */
+/* Shared by all workers; the table is changed under the mutex. */
 typedef struct {
     uint64_t                  layout;
-    ngx_atomic_t              pid;         /* the follower; 0: none */
-    ngx_atomic_t              heartbeat;
-    ngx_atomic_t              synced;      /* stream read up to; 0: never */
+    ngx_http_weir_follow_log_sh_t  log;
     ngx_atomic_t              applied;     /* entries of the stream */
     ngx_atomic_t              malformed;   /* the same, that were not understood */
     ngx_atomic_t              full;        /* times that the table was full */
-    ngx_atomic_t              gaps;        /* times that entries were missed */
-    ngx_http_weir_jwt_revoked_id_t  position;  /* read up to, ever */
     weir_revoked_t           *table;
 } ngx_http_weir_jwt_revocation_sh_t;
 

@@ -1,27 +1,13 @@
 /*
- * The follower of the stream weir:revoked.
+ * The stream weir:revoked, followed by ngx_http_weir_follow_log.h: what is in it
+ * is only ever added to the table.
  *
- * A cycle is three commands in one write: XREAD, which blocks if there is
- * nothing to catch up with, then GET of the number of entries that edges have
- * trimmed, and XINFO STREAM, which shows whether the read was complete:
+ *   - If it was deleted, or has lost its end, the table keeps what it has.
+ *   - If others have removed entries that were not read here, the edge cannot
+ *     know who is revoked: the floor rises to the time of the last one that can
+ *     be missing, and older tokens are refused.
  *
- *   - If the last ID is before the position, the stream was deleted, or the
- *     server lost its end.  The table keeps what it has, and the stream is read
- *     from its beginning.
- *   - If more entries are missing from the stream than edges have trimmed, others
- *     have removed some.  If the edge had not read so far yet, it cannot know who
- *     is revoked: the floor rises to the time of the last one that can be
- *     missing, and older tokens are refused.
- *
- * Edges trim what is older than the longest life of a token ("keep"), and
- * count what they have trimmed in a key beside the stream.  A count that is lost
- * raises the floor, and nothing else.  One that is greater than the number of
- * missing entries is that of a stream that was deleted, and does not count.
- *
- * The role of the follower is that of the cache's: a worker takes it if its
- * holder is dead, has exited, or has sent no heartbeat for a second.  Two workers
- * that both believe to have it do no harm: applying an entry twice changes
- * nothing.
+ * Edges remove what is older than the longest life of a token ("keep").
  */
 
 #include <ngx_config.h>
@@ -30,42 +16,45 @@
 #include <ngx_http.h>
 
 #include "auth/revoked/ngx_http_weir_jwt_revocation.h"
-#include "auth/revoked/ngx_http_weir_jwt_revocation_private.h"
-#include "http/ngx_http_weir_assert.h"
+#include "auth/revoked/revoked_message.h"
 #include "http/ngx_http_weir_clock.h"
+#include "redis/follow/ngx_http_weir_follow_log.h"
 
 
-#define NGX_HTTP_WEIR_JWT_FOLLOW_TICK    100    /* ms between two ticks */
-#define NGX_HTTP_WEIR_JWT_FOLLOW_LAPSE   1000   /* ms without a heartbeat */
-#define NGX_HTTP_WEIR_JWT_FOLLOW_BLOCK   500    /* ms, XREAD BLOCK */
-#define NGX_HTTP_WEIR_JWT_FOLLOW_TRIM    60000  /* ms between two XTRIM */
-
-/* XREAD COUNT as text. */
-#define NGX_HTTP_WEIR_JWT_FOLLOW_COUNT   "1000"
+#define NGX_HTTP_WEIR_JWT_REVOCATION_WARN  60000    /* ms between warnings */
 
 
-static void ngx_http_weir_jwt_follow_tick(ngx_event_t *ev);
-static ngx_uint_t ngx_http_weir_jwt_follow_is_free(
-    ngx_http_weir_jwt_revocation_sh_t *sh, uint64_t now);
-static void ngx_http_weir_jwt_follow_claim(ngx_http_weir_jwt_follower_t *f,
-    uint64_t now);
-static void ngx_http_weir_jwt_follow_cycle(ngx_http_weir_jwt_follower_t *f);
-static void ngx_http_weir_jwt_follow_read(ngx_http_weir_jwt_follower_t *f);
-static void ngx_http_weir_jwt_follow_trim(ngx_http_weir_jwt_follower_t *f);
-static void ngx_http_weir_jwt_follow_send(ngx_http_weir_jwt_follower_t *f,
-    ngx_uint_t which, ngx_uint_t argc, ngx_str_t *argv);
-static void ngx_http_weir_jwt_follow_handler(
-    ngx_http_weir_redis_command_t *cmd, ngx_int_t rc,
-    ngx_http_weir_redis_reply_t *reply);
+struct ngx_http_weir_jwt_follower_s {
+    ngx_http_weir_follow_log_t          log;
+    ngx_http_weir_jwt_revocation_t     *revocation;
+    uint64_t                            warned;  /* ms, of an issuer that is not
+                                                    known; 0: never */
+};
+
+
+static void ngx_http_weir_jwt_revocation_message(
+    ngx_http_weir_follow_log_t *log, weir_position_t id, weir_str_t *texts,
+    size_t n);
+static void ngx_http_weir_jwt_revocation_check_issuer(
+    ngx_http_weir_jwt_follower_t *f, weir_revoked_message_t *message,
+    weir_position_t id);
+static void ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
+    weir_revoked_message_t *message, weir_position_t id);
+static void ngx_http_weir_jwt_revocation_gap(ngx_http_weir_follow_log_t *log,
+    weir_position_t id);
+static void ngx_http_weir_jwt_revocation_missing(
+    ngx_http_weir_follow_log_t *log, uint64_t n);
+static void ngx_http_weir_jwt_revocation_restarted(
+    ngx_http_weir_follow_log_t *log);
+static void ngx_http_weir_jwt_revocation_complain(
+    ngx_http_weir_follow_log_t *log, char *what, ngx_str_t *text);
 
 
 ngx_int_t
 ngx_http_weir_jwt_revocation_follow(ngx_http_weir_jwt_revocation_t *revocation)
 {
-    ngx_uint_t                     i;
+    ngx_http_weir_follow_log_t    *log;
     ngx_http_weir_jwt_follower_t  *f;
-
-    static ngx_str_t  purpose = ngx_string("revoked tokens");
 
     f = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_http_weir_jwt_follower_t));
     if (f == NULL) {
@@ -73,311 +62,196 @@ ngx_http_weir_jwt_revocation_follow(ngx_http_weir_jwt_revocation_t *revocation)
     }
 
     f->revocation = revocation;
-    f->sh = revocation->sh;
-
-    f->redis = ngx_http_weir_redis_dedicate(revocation->redis, &purpose,
-                                            NGX_HTTP_WEIR_JWT_FOLLOW_BLOCK,
-                                            ngx_cycle->pool, ngx_cycle->log);
-    if (f->redis == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < NGX_HTTP_WEIR_JWT_FOLLOW_COMMANDS; i++) {
-        f->commands[i].handler = ngx_http_weir_jwt_follow_handler;
-        f->commands[i].data = f;
-        f->commands[i].log = ngx_cycle->log;
-    }
-
-    f->tick.handler = ngx_http_weir_jwt_follow_tick;
-    f->tick.data = f;
-    f->tick.log = ngx_cycle->log;
-    f->tick.cancelable = 1;
-
     revocation->follower = f;
+    log = &f->log;
 
-    ngx_http_weir_jwt_follow_tick(&f->tick);
+    ngx_str_set(&log->name, NGX_HTTP_WEIR_JWT_REVOKED_STREAM);
+    log->sh = &revocation->sh->log;
+    log->mutex = &revocation->shpool->mutex;
+    log->keep = revocation->keep;
+    log->data = f;
+    log->message = ngx_http_weir_jwt_revocation_message;
+    log->gap = ngx_http_weir_jwt_revocation_gap;
+    log->missing = ngx_http_weir_jwt_revocation_missing;
+    log->restarted = ngx_http_weir_jwt_revocation_restarted;
+    log->complain = ngx_http_weir_jwt_revocation_complain;
 
-    return NGX_OK;
+    return ngx_http_weir_follow_log_add(revocation->redis, log);
 }
 
 
 void
 ngx_http_weir_jwt_revocation_leave(ngx_http_weir_jwt_revocation_t *revocation)
 {
-    ngx_http_weir_jwt_follower_t  *f;
+    if (revocation->follower) {
+        ngx_http_weir_follow_log_remove(&revocation->follower->log);
+        revocation->follower = NULL;
+    }
+}
 
-    f = revocation->follower;
 
-    if (f == NULL) {
+static void
+ngx_http_weir_jwt_revocation_message(ngx_http_weir_follow_log_t *log,
+    weir_position_t id, weir_str_t *texts, size_t n)
+{
+    const char                    *wrong;
+    weir_revoked_message_t         message;
+    ngx_http_weir_jwt_follower_t  *f = log->data;
+
+    wrong = weir_revoked_message_read(texts, n, &message);
+
+    if (wrong == NULL) {
+        ngx_http_weir_jwt_revocation_check_issuer(f, &message, id);
+        ngx_http_weir_jwt_revocation_add(f, &message, id);
         return;
     }
 
-    revocation->follower = NULL;
-    f->following = 0;
+    (void) ngx_atomic_fetch_add(&f->revocation->sh->malformed, 1);
 
-    (void) ngx_atomic_cmp_set(&f->sh->pid, ngx_pid, 0);
-
-    ngx_http_weir_redis_release(f->redis);
-
-    if (f->tick.timer_set) {
-        ngx_del_timer(&f->tick);
-    }
-}
-
-
-static void
-ngx_http_weir_jwt_follow_tick(ngx_event_t *ev)
-{
-    uint64_t                       now;
-    ngx_http_weir_jwt_follower_t  *f = ev->data;
-
-    if (ngx_exiting) {
-        if (f->following) {
-            f->following = 0;
-            (void) ngx_atomic_cmp_set(&f->sh->pid, ngx_pid, 0);
-            ngx_http_weir_redis_drop(f->redis, NULL);
-        }
-
-        return;
-    }
-
-    now = ngx_http_weir_ms();
-
-    if (f->following && f->sh->pid != (ngx_atomic_uint_t) ngx_pid) {
-        f->following = 0;
-        ngx_http_weir_redis_drop(f->redis, NULL);
-    }
-
-    if (!f->following) {
-        ngx_http_weir_jwt_follow_claim(f, now);
-    }
-
-    if (f->following) {
-        f->sh->heartbeat = now;
-
-        if (f->overdue) {
-            f->overdue = 0;
-            ngx_http_weir_redis_drop(f->redis, "does not answer");
-        }
-
-        if (f->waiting == 0) {
-            ngx_http_weir_jwt_follow_cycle(f);
-        }
-    }
-
-    ngx_add_timer(ev, NGX_HTTP_WEIR_JWT_FOLLOW_TICK);
-}
-
-
-static ngx_uint_t
-ngx_http_weir_jwt_follow_is_free(ngx_http_weir_jwt_revocation_sh_t *sh,
-    uint64_t now)
-{
-    ngx_pid_t  pid;
-
-    pid = sh->pid;
-
-    return pid == 0 || pid == ngx_pid
-           || (kill(pid, 0) == -1 && ngx_errno == ESRCH)
-           || (now > sh->heartbeat
-               && now - sh->heartbeat > NGX_HTTP_WEIR_JWT_FOLLOW_LAPSE);
-}
-
-
-static void
-ngx_http_weir_jwt_follow_claim(ngx_http_weir_jwt_follower_t *f, uint64_t now)
-{
-    ngx_atomic_uint_t  pid;
-
-    pid = f->sh->pid;
-
-    if (ngx_http_weir_jwt_follow_is_free(f->sh, now)
-        && ngx_atomic_cmp_set(&f->sh->pid, pid, ngx_pid))
-    {
-        f->sh->heartbeat = now;
-        f->following = 1;
-        f->known = 0;
-    }
-}
-
-
-/* Sends the commands that are due now. */
-
-static void
-ngx_http_weir_jwt_follow_cycle(ngx_http_weir_jwt_follower_t *f)
-{
-    ngx_str_t  argv[3];
-
-    ngx_http_weir_assert(f->pool == NULL && f->waiting == 0);
-
-    f->pool = ngx_create_pool(4096, ngx_cycle->log);
-    if (f->pool == NULL) {
-        return;
-    }
-
-    ngx_memzero(f->replies, sizeof(f->replies));
-    f->failed = 0;
-    f->sent = ngx_http_weir_ms();
-
-    if (!f->known) {
-        f->from.ms = 0;
-        f->from.seq = 0;
-        f->caught_up = 0;
-    }
-
-    ngx_http_weir_jwt_follow_trim(f);
-    ngx_http_weir_jwt_follow_read(f);
-
-    ngx_str_set(&argv[0], "GET");
-    ngx_str_set(&argv[1], NGX_HTTP_WEIR_JWT_REVOKED_TRIMMED);
-    ngx_http_weir_jwt_follow_send(f, NGX_HTTP_WEIR_JWT_FOLLOW_TRIMMED, 2, argv);
-
-    ngx_str_set(&argv[0], "XINFO");
-    ngx_str_set(&argv[1], "STREAM");
-    ngx_str_set(&argv[2], NGX_HTTP_WEIR_JWT_REVOKED_STREAM);
-    ngx_http_weir_jwt_follow_send(f, NGX_HTTP_WEIR_JWT_FOLLOW_STREAM, 3, argv);
-
-    if (f->waiting == 0) {
-        /* Redis is known to be down; the next tick tries again */
-        f->known = 0;
-        ngx_destroy_pool(f->pool);
-        f->pool = NULL;
-    }
-}
-
-
-static void
-ngx_http_weir_jwt_follow_read(ngx_http_weir_jwt_follower_t *f)
-{
-    u_char      block[NGX_INT_T_LEN], from[NGX_INT64_LEN * 2 + 1];
-    ngx_str_t   argv[8];
-    ngx_uint_t  n;
-
-    ngx_str_set(&argv[0], "XREAD");
-    ngx_str_set(&argv[1], "COUNT");
-    ngx_str_set(&argv[2], NGX_HTTP_WEIR_JWT_FOLLOW_COUNT);
-    n = 3;
-
-    if (f->caught_up) {
-        ngx_str_set(&argv[3], "BLOCK");
-        argv[4].data = block;
-        argv[4].len = ngx_sprintf(block, "%i",
-                                  (ngx_int_t) NGX_HTTP_WEIR_JWT_FOLLOW_BLOCK)
-                      - block;
-        n = 5;
-    }
-
-    ngx_str_set(&argv[n], "STREAMS");
-    ngx_str_set(&argv[n + 1], NGX_HTTP_WEIR_JWT_REVOKED_STREAM);
-    argv[n + 2].data = from;
-    argv[n + 2].len = ngx_sprintf(from, "%uL-%uL", f->from.ms, f->from.seq)
-                      - from;
-
-    ngx_http_weir_jwt_follow_send(f, NGX_HTTP_WEIR_JWT_FOLLOW_READ, n + 3,
-                                  argv);
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "weir_jwt_revocation: the entry \"%uL-%uL\" of the stream"
+                  " \"%s\" revokes nothing: %s", id.ms, id.seq,
+                  NGX_HTTP_WEIR_JWT_REVOKED_STREAM, wrong);
 }
 
 
 /*
- * Removes entries that are older than any token that is accepted, and counts
- * them for all edges.  A script does both: what was removed and not counted would
- * look as if others had removed it.
+ * An issuer that is not written as in its tokens, without the "/" at its end
+ * say, revokes nothing.  It may also be one that only other edges know, whose
+ * many entries must not fill the log.
  */
 
 static void
-ngx_http_weir_jwt_follow_trim(ngx_http_weir_jwt_follower_t *f)
+ngx_http_weir_jwt_revocation_check_issuer(ngx_http_weir_jwt_follower_t *f,
+    weir_revoked_message_t *message, weir_position_t id)
 {
-    u_char     text[NGX_INT64_LEN];
-    uint64_t   before;
-    ngx_str_t  argv[6];
+    uint64_t    now;
+    ngx_str_t   issuer;
+    ngx_uint_t  i;
 
-    static ngx_str_t  trim = ngx_string(
-        "local n=redis.call('XTRIM',KEYS[1],'MINID','~',ARGV[1])"
-        " if n>0 then redis.call('INCRBY',KEYS[2],n) end return n");
-
-    if (!f->caught_up
-        || f->sent - f->trimmed < NGX_HTTP_WEIR_JWT_FOLLOW_TRIM)
-    {
-        return;
-    }
-
-    f->trimmed = f->sent;
-    before = (uint64_t) (ngx_time() - f->revocation->keep) * 1000;
-
-    ngx_str_set(&argv[0], "EVAL");
-    argv[1] = trim;
-    ngx_str_set(&argv[2], "2");
-    ngx_str_set(&argv[3], NGX_HTTP_WEIR_JWT_REVOKED_STREAM);
-    ngx_str_set(&argv[4], NGX_HTTP_WEIR_JWT_REVOKED_TRIMMED);
-    argv[5].data = text;
-    argv[5].len = ngx_sprintf(text, "%uL", before) - text;
-
-    ngx_http_weir_jwt_follow_send(f, NGX_HTTP_WEIR_JWT_FOLLOW_TRIM_REPLY, 6,
-                                  argv);
-}
-
-
-static void
-ngx_http_weir_jwt_follow_send(ngx_http_weir_jwt_follower_t *f,
-    ngx_uint_t which, ngx_uint_t argc, ngx_str_t *argv)
-{
-    ngx_http_weir_redis_command_t  *cmd;
-
-    if (f->failed) {
-        return;
-    }
-
-    cmd = &f->commands[which];
-    cmd->pool = f->pool;
-
-    if (ngx_http_weir_redis_command(f->redis, cmd, argc, argv) == NGX_OK) {
-        f->waiting++;
-
-    } else {
-        f->failed = 1;
-    }
-}
-
-
-static void
-ngx_http_weir_jwt_follow_handler(ngx_http_weir_redis_command_t *cmd,
-    ngx_int_t rc, ngx_http_weir_redis_reply_t *reply)
-{
-    ngx_int_t                      result;
-    ngx_http_weir_jwt_follower_t  *f;
-
-    f = cmd->data;
-
-    ngx_http_weir_assert(f->pool != NULL && f->waiting != 0);
-
-    if (rc != NGX_OK) {
-        f->failed = 1;
-
-        if (rc == NGX_ABORT) {
-            f->overdue = 1;
+    for (i = 0; i < f->revocation->nissuers; i++) {
+        if (weir_str_eq(f->revocation->issuers[i], message->issuer)) {
+            return;
         }
     }
 
-    f->replies[cmd - f->commands] = reply;
+    now = ngx_http_weir_ms();
 
-    if (--f->waiting) {
+    if (f->warned && now - f->warned < NGX_HTTP_WEIR_JWT_REVOCATION_WARN) {
         return;
     }
 
-    result = NGX_ERROR;
+    f->warned = now;
 
-    if (f->following && !f->failed) {
-        result = ngx_http_weir_jwt_revocation_was_read(f);
-    }
+    issuer.data = (u_char *) message->issuer.data;
+    issuer.len = ngx_min(message->issuer.len, 256);
 
-    ngx_destroy_pool(f->pool);
-    f->pool = NULL;
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "weir_jwt_revocation: the entry \"%uL-%uL\" of the stream"
+                  " \"%s\" names the issuer \"%V\", which no weir_jwt_issuer"
+                  " has: it revokes nothing here", id.ms, id.seq,
+                  NGX_HTTP_WEIR_JWT_REVOKED_STREAM, &issuer);
+}
 
-    if (result == NGX_OK) {
-        f->known = 1;
-        ngx_http_weir_jwt_follow_cycle(f);
+
+static void
+ngx_http_weir_jwt_revocation_add(ngx_http_weir_jwt_follower_t *f,
+    weir_revoked_message_t *message, weir_position_t id)
+{
+    time_t           now, keep;
+    uint8_t          digest[WEIR_REVOKED_DIGEST];
+    int64_t          before, until, added;
+    ngx_uint_t       room, covered;
+    weir_revoked_t  *table;
+
+    table = f->revocation->sh->table;
+    now = ngx_time();
+    keep = f->revocation->keep;
+    added = id.ms / 1000;
+
+    weir_revoked_message_times(message, added, now, keep,
+                               NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY, &before,
+                               &until);
+
+    if (until < now) {
+        /* no such token is accepted any more */
         return;
     }
 
-    f->known = 0;
+    weir_revoked_digest(table, message->kind, message->issuer, message->name,
+                        digest);
+
+    ngx_shmtx_lock(&f->revocation->shpool->mutex);
+
+    covered = weir_revoked_covers(table, message->kind == WEIR_REVOKED_ID
+                                         ? added : before, now);
+    room = covered
+           || weir_revoked_add(table, digest, before, until, now,
+                               keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
+
+    ngx_shmtx_unlock(&f->revocation->shpool->mutex);
+
+    if (covered) {
+        /* all such tokens are below the floor */
+        return;
+    }
+
+    (void) ngx_atomic_fetch_add(&f->revocation->sh->applied, 1);
+
+    if (!room) {
+        (void) ngx_atomic_fetch_add(&f->revocation->sh->full, 1);
+
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "weir_jwt_revocation: there is no room for another"
+                      " revocation beside %uD; all tokens that were issued"
+                      " up to now are refused; make \"size\" larger",
+                      table->max);
+    }
+}
+
+
+/* All tokens that were issued up to the last missing entry are refused. */
+
+static void
+ngx_http_weir_jwt_revocation_gap(ngx_http_weir_follow_log_t *log,
+    weir_position_t id)
+{
+    ngx_http_weir_jwt_follower_t    *f = log->data;
+    ngx_http_weir_jwt_revocation_t  *revocation;
+
+    revocation = f->revocation;
+
+    weir_revoked_raise(revocation->sh->table, id.ms / 1000,
+                       revocation->keep + NGX_HTTP_WEIR_JWT_REVOKED_LEEWAY);
+}
+
+
+static void
+ngx_http_weir_jwt_revocation_missing(ngx_http_weir_follow_log_t *log,
+    uint64_t n)
+{
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "weir_jwt_revocation: %uL entries were removed from the stream"
+                  " \"%V\" before they were read; tokens that were issued up to"
+                  " then are refused", n, &log->name);
+}
+
+
+static void
+ngx_http_weir_jwt_revocation_restarted(ngx_http_weir_follow_log_t *log)
+{
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "weir_jwt_revocation: the stream \"%V\" was deleted, or"
+                  " Redis has lost its end; what was revoked stays so here,"
+                  " and the stream is read from its beginning", &log->name);
+}
+
+
+static void
+ngx_http_weir_jwt_revocation_complain(ngx_http_weir_follow_log_t *log,
+    char *what, ngx_str_t *text)
+{
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "weir_jwt_revocation cannot read which tokens are revoked:"
+                  " Redis answered %s with \"%V\"", what, text);
 }

@@ -62,3 +62,20 @@ const char *weir_revoked_message_read(const weir_str_t *texts, size_t n,
 
     return NULL;
 }
+
+void weir_revoked_message_times(const weir_revoked_message_t *message, int64_t added, int64_t now,
+                                int64_t keep, int64_t leeway, int64_t *before, int64_t *until)
+{
+    int64_t time = message->time, latest = added + leeway;
+
+    if (message->kind == WEIR_REVOKED_SUBJECT) {
+        *before = time < 0 ? added : time < latest ? time : latest;
+        *until = *before + keep + leeway;
+        return;
+    }
+
+    /* the IDs of a stream may be of any time */
+    latest = (added > now ? added : now) + leeway + keep;
+    *before = INT64_MAX;
+    *until = (time < 0 ? added + keep : time < latest ? time : latest) + leeway;
+}

@@ -26,4 +26,13 @@ typedef struct {
 const char *weir_revoked_message_read(const weir_str_t *texts, size_t n,
                                       weir_revoked_message_t *message);
 
+/*
+ * What the entry of the table says, in seconds: it holds for tokens that were issued up to before,
+ * and is kept until then. added is when the message was; a time that is not given is that one, and
+ * a later one is not believed beyond leeway, by which clocks may differ. keep is the longest life
+ * of a token: one that is issued now cannot be accepted for longer.
+ */
+void weir_revoked_message_times(const weir_revoked_message_t *message, int64_t added, int64_t now,
+                                int64_t keep, int64_t leeway, int64_t *before, int64_t *until);
+
 #endif

@@ -274,16 +274,4 @@ static inline bool weir_invalidations_untouched(const weir_invalidations_t *inv,
            stamp->era == __atomic_load_n(&inv->era, __ATOMIC_ACQUIRE);
 }
 
-/* -1, 0 or 1 if a is before, at or after b. */
-static inline int weir_position_cmp(weir_position_t a, weir_position_t b)
-{
-    if (a.ms != b.ms)
-        return a.ms < b.ms ? -1 : 1;
-
-    return a.seq == b.seq ? 0 : a.seq < b.seq ? -1 : 1;
-}
-
-/* Reads "ms-seq" or "ms"; returns false for any other text. */
-bool weir_position_parse(weir_str_t s, weir_position_t *position);
-
 #endif

@@ -21,25 +21,6 @@ typedef struct {
     bool client;
 } message_t;
 
-static bool read_number(weir_str_t s, uint64_t *n)
-{
-    *n = 0;
-
-    if (s.len == 0)
-        return false;
-
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned digit = (unsigned)(unsigned char)s.data[i] - '0';
-
-        if (digit > 9 || *n > (UINT64_MAX - digit) / 10)
-            return false;
-
-        *n = *n * 10 + digit;
-    }
-
-    return true;
-}
-
 static bool read_hex(weir_str_t s, uint64_t *n)
 {
     *n = 0;
@@ -58,19 +39,6 @@ static bool read_hex(weir_str_t s, uint64_t *n)
     }
 
     return true;
-}
-
-bool weir_position_parse(weir_str_t s, weir_position_t *position)
-{
-    const char *dash = s.len != 0 ? memchr(s.data, '-', s.len) : NULL;
-    size_t len = dash ? (size_t)(dash - s.data) : s.len;
-
-    position->seq = 0;
-
-    if (!read_number((weir_str_t){s.data, len}, &position->ms))
-        return false;
-
-    return !dash || read_number((weir_str_t){dash + 1, s.len - len - 1}, &position->seq);
 }
 
 static bool is_one(weir_str_t value)
@@ -180,7 +148,7 @@ static const char *read_edge(message_t *m, weir_str_t value)
 
     if (value.len < 18 || value.data[16] != '-' ||
         !read_hex((weir_str_t){value.data, 16}, &origin) ||
-        !read_number((weir_str_t){value.data + 17, value.len - 17}, &local))
+        !weir_position_number((weir_str_t){value.data + 17, value.len - 17}, &local))
         return "\"edge\" that is not origin-local";
 
     if (origin == m->inv->origin && local <= m->inv->local) {

@@ -155,7 +155,7 @@ ngx_http_weir_cache_invalidation_info(ngx_http_weir_cache_zone_t *zone,
     info->unsent = inv->unsent;
     info->malformed = inv->malformed;
     info->refusing = inv->refusing;
-    info->follower = inv->pid;
+    info->follower = inv->role.pid;
     synced = inv->synced;
 
     ngx_http_weir_cache_invalidation_unlock(zone);

@@ -19,19 +19,18 @@
 #include "cache/entry.h"
 #include "cache/invalidation/invalidations.h"
 #include "cache/memory/ngx_http_weir_cache_zone.h"
+#include "redis/follow/ngx_http_weir_follow.h"
 
 
 #define NGX_HTTP_WEIR_CACHE_STREAM  "weir:invalidate"
 
 
 /*
- * Times are ngx_http_weir_ms().  Written by the follower, or by the worker that
- * becomes the follower, under the zone's mutex; heartbeat and synced are
- * written without it.
+ * Times are ngx_http_weir_ms().  Written by the follower, under the zone's mutex;
+ * role and synced are written without it.
  */
 struct ngx_http_weir_cache_invalidation_s {
-    ngx_atomic_t            pid;        /* the follower; 0: none */
-    ngx_atomic_t            heartbeat;
+    ngx_http_weir_follow_role_t  role;
     ngx_atomic_t            synced;     /* stream read up to; 0: never */
     ngx_atomic_t            tried;      /* the first attempt has ended */
     ngx_atomic_t            refusing;   /* Redis answers but refuses: */

@@ -1,6 +1,7 @@
 // uses: nginx hiredis
 // needs: ngx_module/redis/ngx_http_weir_redis_read.c ngx_module/redis/ngx_http_weir_redis_reply.c
 // needs: ngx_module/redis/ngx_http_weir_redis_read_string.c
+// needs: ngx_module/redis/follow/ngx_http_weir_follow_read.c ngx_module/redis/follow/position.c
 // needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_log.c
 // needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_era.c
 // needs: ngx_module/cache/invalidation/follow/ngx_http_weir_cache_follow_write.c
@@ -11,7 +12,7 @@
 // needs: common/hash/blake2b.c t/fuzz/nginx.c
 /*
  * What the edge reads from Redis, on any bytes: the reader and its limits as a worker uses them,
- * and the follower of invalidations on the replies (INFO, a write, XREAD, GET weir:era, XINFO
+ * and the follower of invalidations on the replies (INFO, a write, GET weir:era, XREAD, XINFO
  * STREAM). The first byte says how the socket cuts the stream, the second one which commands are
  * still waited for.
  *
@@ -20,6 +21,7 @@
  */
 #include "cache/invalidation/follow/ngx_http_weir_cache_follow_private.h"
 #include "cache/invalidation/ngx_http_weir_cache_invalidation.h"
+#include "redis/follow/ngx_http_weir_follow_private.h"
 #include "redis/ngx_http_weir_redis_commands.h"
 #include "redis/ngx_http_weir_redis_read.h"
 #include "redis/ngx_http_weir_redis_reply.h"
@@ -121,11 +123,54 @@ ngx_int_t ngx_http_weir_redis_command(ngx_http_weir_redis_t *redis,
     return NGX_DECLINED;
 }
 
+void ngx_http_weir_follow_send(ngx_http_weir_follow_stream_t *s, ngx_uint_t which, ngx_uint_t argc,
+                               ngx_str_t *argv)
+{
+    (void)s, (void)which, (void)argc, (void)argv;
+}
+
+void ngx_http_weir_follow_tell(ngx_http_weir_follow_stream_t *s, ngx_uint_t argc, ngx_str_t *argv)
+{
+    (void)s, (void)argc, (void)argv;
+}
+
+static void complain(ngx_http_weir_follow_stream_t *s, char *what, ngx_str_t *text)
+{
+    assert(s->complained && what != NULL && text->len <= 256);
+}
+
+static const ngx_http_weir_follow_owner_t owner = {.message = ngx_http_weir_cache_follow_message,
+                                                   .complain = complain};
+
+/* Messages behind a position, as XREAD gives them; false: no cycle goes on with them. */
+static bool read_cycle(ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *read,
+                       ngx_http_weir_redis_reply_t *xinfo, bool shared)
+{
+    static ngx_http_weir_follower_t follower;
+    ngx_http_weir_follow_stream_t *s = &f->stream;
+
+    memset(&follower, 0, sizeof(follower));
+    ngx_queue_init(&follower.streams);
+    ngx_queue_insert_tail(&follower.streams, &s->queue);
+    follower.reply = read;
+    follower.nshared = 2;
+    s->follower = &follower;
+    s->asked = s->shared = shared;
+    s->read = shared ? NULL : read;
+    s->xinfo = xinfo;
+    s->entries = NULL;
+    s->n = 0;
+    if (shared && ngx_http_weir_follow_read_shared(&follower) != NGX_OK)
+        return false;
+    return ngx_http_weir_follow_read(s) == NGX_OK;
+}
+
 static void follow(ngx_http_weir_redis_reply_t **replies, ngx_pool_t *pool)
 {
     ngx_http_weir_cache_zone_t zone;
     ngx_http_weir_cache_follower_t f;
     ngx_str_t name = ngx_string("z");
+    ngx_http_weir_redis_reply_t nil = {.type = NGX_HTTP_WEIR_REDIS_NIL};
 
     memset(&zone, 0, sizeof(zone));
     memset(&f, 0, sizeof(f));
@@ -134,17 +179,23 @@ static void follow(ngx_http_weir_redis_reply_t **replies, ngx_pool_t *pool)
     zone.name = name;
     zone.invalidation = &invalidation;
     invalidation.table = weir_invalidations_init(memory, sizeof(memory), 7);
-    invalidation.pid = (ngx_atomic_uint_t)ngx_pid;
+    invalidation.role.pid = (ngx_atomic_uint_t)ngx_pid;
     f.zone = &zone;
-    f.pool = pool;
-    memcpy(f.replies, replies, sizeof(f.replies));
+    f.stream.pool = pool;
+    f.stream.data = &f;
+    f.stream.owner = &owner;
+    ngx_str_set(&f.stream.name, NGX_HTTP_WEIR_CACHE_STREAM);
+    memcpy(f.stream.replies, replies, 3 * sizeof(replies[0]));
 
+    if (!read_cycle(&f, &nil, replies[4], true))
+        return;
     ngx_http_weir_cache_follow_write_done(&f);
     if (ngx_http_weir_cache_follow_met(&f) != NGX_OK)
         return;
     assert(f.era != 0 && invalidation.table->era == f.era);
     f.from = invalidation.table->position;
-    (void)ngx_http_weir_cache_follow_was_read(&f);
+    if (read_cycle(&f, replies[3], replies[4], replies[0]->str.len % 2 == 0))
+        (void)ngx_http_weir_cache_follow_was_read(&f);
     assert(invalidation.table->changing == 0);
 }
 
@@ -228,7 +279,7 @@ static void read_stream(const uint8_t *data, size_t size, size_t pieces, unsigne
     piece = pieces;
     reading.closed = ngx_http_weir_redis_read(&redis) != NGX_OK;
     assert(reading.closed || redis.fault == NULL);
-    if (reading.n >= NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS)
+    if (reading.n >= 5)
         follow(replies, commands[0].pool);
 
     redisReaderFree(redis.reader);

@@ -79,7 +79,7 @@ ngx_http_weir_cache_follow_era_compare(ngx_http_weir_cache_follower_t *f,
 
     (void) ngx_http_weir_cache_invalidation_lock(f->zone);
 
-    if (inv->pid == (ngx_atomic_uint_t) ngx_pid) {
+    if (inv->role.pid == (ngx_atomic_uint_t) ngx_pid) {
 
         if (inv->server && inv->server != f->server) {
             inv->salt = ngx_http_weir_random();
@@ -110,7 +110,7 @@ ngx_http_weir_cache_follow_era_read_server(ngx_http_weir_cache_follower_t *f)
 {
     ngx_http_weir_redis_reply_t  *reply;
 
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO];
+    reply = f->stream.replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO];
     f->server = 0;
 
     ngx_http_weir_assert(reply != NULL);

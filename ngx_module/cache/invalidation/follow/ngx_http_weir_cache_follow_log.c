@@ -18,32 +18,10 @@
 #define NGX_HTTP_WEIR_CACHE_FOLLOW_MESSAGE  64
 
 
-/* The fields of XINFO STREAM that are used. */
-typedef struct {
-    uint64_t                        added;
-    uint64_t                        length;
-    weir_position_t                 last;
-    weir_position_t                 first;       /* 0-0 if the stream is empty */
-    weir_position_t                 deleted;     /* greatest ID removed by XDEL */
-} ngx_http_weir_cache_stream_t;
-
-
-static weir_position_t ngx_http_weir_cache_follow_floor(
-    ngx_http_weir_cache_stream_t *stream);
-static ngx_int_t ngx_http_weir_cache_follow_apply(
-    ngx_http_weir_cache_follower_t *f, ngx_uint_t *n);
-static ngx_int_t ngx_http_weir_cache_follow_entry(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_redis_reply_t *entry);
 static ngx_int_t ngx_http_weir_cache_follow_compare(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream,
-    ngx_uint_t n);
+    ngx_http_weir_cache_follower_t *f);
 static weir_invalidations_t *ngx_http_weir_cache_follow_lock(
     ngx_http_weir_cache_follower_t *f);
-static ngx_int_t ngx_http_weir_cache_follow_read_stream(
-    ngx_http_weir_cache_follower_t *f, ngx_http_weir_cache_stream_t *stream);
-static ngx_int_t ngx_http_weir_cache_follow_complain(
-    ngx_http_weir_cache_follower_t *f, char *what,
-    ngx_http_weir_redis_reply_t *reply);
 
 
 /* The server has identified itself. */
@@ -54,25 +32,23 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
     uint64_t                             former;
     weir_invalidations_t                *table;
     ngx_http_weir_redis_reply_t         *value;
-    ngx_http_weir_cache_stream_t         stream;
+    ngx_http_weir_follow_info_t         *info;
     ngx_http_weir_cache_invalidation_t  *inv;
 
     inv = f->zone->invalidation;
-    value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
+    info = &f->stream.info;
+    value = f->stream.replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
 
     ngx_http_weir_assert(!f->known && value != NULL);
 
     if (ngx_http_weir_cache_follow_era_read_server(f) != NGX_OK) {
-        return ngx_http_weir_cache_follow_complain(f, "INFO server replication",
-                                f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO]);
+        return ngx_http_weir_follow_complain(&f->stream,
+                          "INFO server replication",
+                          f->stream.replies[NGX_HTTP_WEIR_CACHE_FOLLOW_INFO]);
     }
 
     if (value->type != NGX_HTTP_WEIR_REDIS_STRING) {
-        return ngx_http_weir_cache_follow_complain(f, "GET weir:era", value);
-    }
-
-    if (ngx_http_weir_cache_follow_read_stream(f, &stream) != NGX_OK) {
-        return NGX_ERROR;
+        return ngx_http_weir_follow_complain(&f->stream, "GET weir:era", value);
     }
 
     if (ngx_http_weir_cache_follow_era_compare(f, value) != NGX_OK) {
@@ -85,18 +61,18 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 
     table = ngx_http_weir_cache_invalidation_lock(f->zone);
 
-    if (inv->pid == (ngx_atomic_uint_t) ngx_pid && table->era != f->era) {
+    if (inv->role.pid == (ngx_atomic_uint_t) ngx_pid && table->era != f->era) {
 
         former = table->era;
         weir_invalidations_begin(table, f->era,
-                                 ngx_http_weir_cache_follow_floor(&stream));
-        inv->read = stream.added - stream.length;
+                                 ngx_http_weir_follow_floor(info));
+        inv->read = info->added - info->length;
         inv->synced = 0;
 
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "weir_cache_zone \"%V\" reads the invalidations of era"
                       " %016xL from the start of the stream, which has %uL"
-                      " messages", &f->zone->name, f->era, stream.length);
+                      " messages", &f->zone->name, f->era, info->length);
     }
 
     ngx_http_weir_cache_invalidation_unlock(f->zone);
@@ -113,26 +89,6 @@ ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f)
 
 
 /*
- * The position up to which entries of the stream were deleted and are unknown.
- */
-
-static weir_position_t
-ngx_http_weir_cache_follow_floor(ngx_http_weir_cache_stream_t *stream)
-{
-    if (stream->added <= stream->length) {
-        return stream->deleted;
-    }
-
-    if (stream->length == 0) {
-        return stream->last;
-    }
-
-    return weir_position_cmp(stream->deleted, stream->first) < 0
-           ? stream->first : stream->deleted;
-}
-
-
-/*
  * A part of the stream was read, together with the replies that show whether
  * the read was complete.
  */
@@ -140,12 +96,10 @@ ngx_http_weir_cache_follow_floor(ngx_http_weir_cache_stream_t *stream)
 ngx_int_t
 ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
 {
-    uint64_t                       era;
-    ngx_uint_t                     n;
-    ngx_http_weir_redis_reply_t   *value;
-    ngx_http_weir_cache_stream_t   stream;
+    uint64_t                      era;
+    ngx_http_weir_redis_reply_t  *value;
 
-    value = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
+    value = f->stream.replies[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA];
 
     ngx_http_weir_assert(f->known && f->era != 0 && value != NULL);
 
@@ -156,7 +110,7 @@ ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
         era = 0;
 
     } else {
-        return ngx_http_weir_cache_follow_complain(f, "GET weir:era", value);
+        return ngx_http_weir_follow_complain(&f->stream, "GET weir:era", value);
     }
 
     if (era != f->era) {
@@ -165,16 +119,13 @@ ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
         return NGX_OK;
     }
 
-    if (ngx_http_weir_cache_follow_read_stream(f, &stream) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    switch (ngx_http_weir_cache_follow_apply(f, &n)) {
+    switch (ngx_http_weir_follow_each(&f->stream)) {
 
     case NGX_OK:
-        return ngx_http_weir_cache_follow_compare(f, &stream, n);
+        return ngx_http_weir_cache_follow_compare(f);
 
     case NGX_DECLINED:
+        /* the table has changed since the command was sent */
         f->known = 0;
         return NGX_OK;
 
@@ -184,89 +135,21 @@ ngx_http_weir_cache_follow_was_read(ngx_http_weir_cache_follower_t *f)
 }
 
 
-/*
- * Applies the n entries of XREAD.  NGX_DECLINED: the table has changed since
- * the command was sent; NGX_ERROR: the reply is malformed.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_apply(ngx_http_weir_cache_follower_t *f,
-    ngx_uint_t *n)
+ngx_int_t
+ngx_http_weir_cache_follow_message(ngx_http_weir_follow_stream_t *s,
+    weir_position_t position, weir_str_t *texts, size_t n)
 {
-    ngx_int_t                     rc;
-    ngx_uint_t                    i;
-    ngx_http_weir_redis_reply_t  *reply, *entries;
+    size_t                           i;
+    uint64_t                         size;
+    const char                      *wrong;
+    weir_invalidations_t            *table;
+    ngx_http_weir_cache_follower_t  *f;
 
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_READ];
-    *n = 0;
-
-    ngx_http_weir_assert(reply != NULL);
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_NIL) {
-        return NGX_OK;
-    }
-
-    if (reply->type != NGX_HTTP_WEIR_REDIS_ARRAY || reply->nelements != 1
-        || reply->elements[0]->type != NGX_HTTP_WEIR_REDIS_ARRAY
-        || reply->elements[0]->nelements != 2
-        || reply->elements[0]->elements[1]->type != NGX_HTTP_WEIR_REDIS_ARRAY)
-    {
-        return ngx_http_weir_cache_follow_complain(f, "XREAD", reply);
-    }
-
-    entries = reply->elements[0]->elements[1];
-
-    for (i = 0; i < entries->nelements; i++) {
-        rc = ngx_http_weir_cache_follow_entry(f, entries->elements[i]);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    *n = entries->nelements;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_redis_reply_t *entry)
-{
-    uint64_t                      size;
-    weir_str_t                    id, *fields;
-    ngx_uint_t                    i, n;
-    const char                   *wrong;
-    weir_position_t               position;
-    weir_invalidations_t         *table;
-    ngx_http_weir_redis_reply_t  *values;
-
-    if (entry->type != NGX_HTTP_WEIR_REDIS_ARRAY || entry->nelements != 2) {
-        return ngx_http_weir_cache_follow_complain(f, "XREAD", entry);
-    }
-
-    id.data = (char *) entry->elements[0]->str.data;
-    id.len = entry->elements[0]->str.len;
-
-    if (!weir_position_parse(id, &position)) {
-        return ngx_http_weir_cache_follow_complain(f, "XREAD",
-                                                   entry->elements[0]);
-    }
-
-    values = entry->elements[1];
-    n = values->nelements;
-
-    fields = ngx_palloc(f->pool, (n + 1) * sizeof(weir_str_t));
-    if (fields == NULL) {
-        return NGX_ERROR;
-    }
-
+    f = s->data;
     size = NGX_HTTP_WEIR_CACHE_FOLLOW_MESSAGE;
 
     for (i = 0; i < n; i++) {
-        fields[i].data = (char *) values->elements[i]->str.data;
-        fields[i].len = values->elements[i]->str.len;
-        size += fields[i].len;
+        size += texts[i].len;
     }
 
     table = ngx_http_weir_cache_follow_lock(f);
@@ -274,7 +157,7 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
         return NGX_DECLINED;
     }
 
-    wrong = weir_invalidations_apply(table, position, fields, n);
+    wrong = weir_invalidations_apply(table, position, texts, n);
     f->zone->invalidation->read++;
 
     ngx_http_weir_assert(weir_position_cmp(table->position, position) >= 0);
@@ -302,20 +185,18 @@ ngx_http_weir_cache_follow_entry(ngx_http_weir_cache_follower_t *f,
 }
 
 
-/*
- * Compares the entries read with XINFO STREAM; n is the number of entries after
- * the position at which the cycle began.
- */
+/* Compares the entries read with XINFO STREAM. */
 
 static ngx_int_t
-ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_stream_t *stream, ngx_uint_t n)
+ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f)
 {
     int                                  cmp;
-    uint64_t                             missed, waited;
+    uint64_t                             missed;
     weir_invalidations_t                *table;
+    ngx_http_weir_follow_info_t         *stream;
     ngx_http_weir_cache_invalidation_t  *inv;
 
+    stream = &f->stream.info;
     inv = f->zone->invalidation;
     missed = 0;
 
@@ -328,7 +209,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
 
     cmp = weir_position_cmp(stream->last, table->position);
 
-    if (cmp > 0 && n == 0 && !f->blocking
+    if (cmp > 0 && f->stream.n == 0 && !f->stream.blocking
         && weir_position_cmp(stream->last, f->last) == 0)
     {
         /* the last ID is unchanged, and its entry was deleted */
@@ -345,10 +226,7 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
     }
 
     if (cmp == 0) {
-        waited = f->sent + f->block;
-        inv->synced = (f->blocking && n == 0
-                       && waited <= ngx_http_weir_ms())
-                      ? waited : f->sent;
+        inv->synced = f->stream.until;
         inv->tried = 1;
     }
 
@@ -375,8 +253,8 @@ ngx_http_weir_cache_follow_compare(ngx_http_weir_cache_follower_t *f,
                       &f->zone->name, missed);
     }
 
-    f->caught_up = (cmp == 0);
-    f->complained = 0;
+    f->stream.caught_up = (cmp == 0);
+    f->stream.complained = 0;
 
     return NGX_OK;
 }
@@ -391,7 +269,7 @@ ngx_http_weir_cache_follow_lock(ngx_http_weir_cache_follower_t *f)
 
     table = ngx_http_weir_cache_invalidation_lock(f->zone);
 
-    if (f->zone->invalidation->pid == (ngx_atomic_uint_t) ngx_pid
+    if (f->zone->invalidation->role.pid == (ngx_atomic_uint_t) ngx_pid
         && table->era == f->era
         && weir_position_cmp(table->position, f->from) == 0)
     {
@@ -401,120 +279,4 @@ ngx_http_weir_cache_follow_lock(ngx_http_weir_cache_follower_t *f)
     ngx_http_weir_cache_invalidation_unlock(f->zone);
 
     return NULL;
-}
-
-
-/* Reads XINFO STREAM; a missing stream counts as an empty one. */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_read_stream(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_stream_t *stream)
-{
-    ngx_uint_t                    i, found;
-    weir_str_t                    s;
-    ngx_str_t                    *name;
-    ngx_http_weir_redis_reply_t  *reply, *value;
-
-    ngx_memzero(stream, sizeof(ngx_http_weir_cache_stream_t));
-
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM];
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR
-        && ngx_strnstr(reply->str.data, "no such key", reply->str.len))
-    {
-        return NGX_OK;
-    }
-
-    if (reply->type != NGX_HTTP_WEIR_REDIS_ARRAY) {
-        return ngx_http_weir_cache_follow_complain(f, "XINFO STREAM", reply);
-    }
-
-    found = 0;
-
-#define is(text)  (name->len == sizeof(text) - 1                              \
-                   && ngx_memcmp(name->data, text, sizeof(text) - 1) == 0)
-
-    for (i = 0; i + 1 < reply->nelements; i += 2) {
-        name = &reply->elements[i]->str;
-        value = reply->elements[i + 1];
-
-        if (is("entries-added")) {
-            stream->added = value->integer;
-            found++;
-            continue;
-        }
-
-        if (is("length")) {
-            stream->length = value->integer;
-            found++;
-            continue;
-        }
-
-        s.data = (char *) value->str.data;
-        s.len = value->str.len;
-
-        if (is("last-generated-id")) {
-            found += weir_position_parse(s, &stream->last);
-
-        } else if (is("max-deleted-entry-id")) {
-            (void) weir_position_parse(s, &stream->deleted);
-
-        } else if (is("first-entry")
-                   && value->type == NGX_HTTP_WEIR_REDIS_ARRAY
-                   && value->nelements == 2)
-        {
-            s.data = (char *) value->elements[0]->str.data;
-            s.len = value->elements[0]->str.len;
-            (void) weir_position_parse(s, &stream->first);
-        }
-    }
-
-#undef is
-
-    if (found != 3 || stream->length > stream->added) {
-        return ngx_http_weir_cache_follow_complain(f, "XINFO STREAM"
-                                                   " (Redis 7 is needed)",
-                                                   reply);
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Logs once, until it can be followed again, that the stream cannot be
- * followed.  Returns NGX_ERROR.
- */
-
-static ngx_int_t
-ngx_http_weir_cache_follow_complain(ngx_http_weir_cache_follower_t *f,
-    char *what, ngx_http_weir_redis_reply_t *reply)
-{
-    ngx_str_t  text;
-
-    if (reply->type == NGX_HTTP_WEIR_REDIS_ERROR) {
-        /* whether Redis accepts messages is unknown */
-        f->zone->invalidation->refusing = NGX_HTTP_WEIR_CACHE_REFUSES_ALL;
-    }
-
-    if (f->complained) {
-        return NGX_ERROR;
-    }
-
-    f->complained = 1;
-
-    ngx_str_set(&text, "an unexpected reply");
-
-    if (reply->str.len) {
-        text.data = reply->str.data;
-        text.len = ngx_min(reply->str.len, 256);
-    }
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "weir_cache_zone \"%V\" cannot read invalidations: Redis"
-                  " answered %s with \"%V\"; responses with tags are not"
-                  " served from the cache",
-                  &f->zone->name, what, &text);
-
-    return NGX_ERROR;
 }

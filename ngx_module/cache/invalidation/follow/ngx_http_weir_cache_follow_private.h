@@ -1,7 +1,7 @@
 /*
  * The follower, shared by its files.  Each calls those below it only:
  *
- *     follow        the role, and the cycle of commands
+ *     follow        what it asks Redis in each cycle
  *     follow_log    evaluation of what was read
  *     follow_era    the era: the history to which a stream belongs
  *     follow_write  what is sent
@@ -18,32 +18,25 @@
 
 #include "cache/invalidation/invalidations.h"
 #include "cache/memory/ngx_http_weir_cache_zone.h"
+#include "redis/follow/ngx_http_weir_follow.h"
 
 
+/* The commands of a cycle that are its own. */
 typedef enum {
     NGX_HTTP_WEIR_CACHE_FOLLOW_INFO = 0,
     NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_READ,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_ERA,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_STREAM,
-    NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS
+    NGX_HTTP_WEIR_CACHE_FOLLOW_ERA
 } ngx_http_weir_cache_follow_e;
 
 
 struct ngx_http_weir_cache_follower_s {
+    ngx_http_weir_follow_stream_t   stream;
     ngx_http_weir_cache_zone_t     *zone;
-    ngx_http_weir_redis_t          *redis;       /* a connection of its own */
-    ngx_event_t                     tick;
-    ngx_msec_t                      block;
 
     /* one cycle */
 
-    ngx_pool_t                     *pool;
-    ngx_uint_t                      waiting;     /* commands without a reply */
-    uint64_t                        sent;        /* ms, start of the cycle */
-    weir_position_t                 from;
-    ngx_http_weir_redis_command_t   commands[NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS];
-    ngx_http_weir_redis_reply_t    *replies[NGX_HTTP_WEIR_CACHE_FOLLOW_COMMANDS];
+    weir_position_t                 from;        /* messages are applied behind
+                                                    it */
 
     /* the connection */
 
@@ -57,18 +50,9 @@ struct ngx_http_weir_cache_follower_s {
     uint64_t                        length;      /* messages, by the last XINFO */
     uint64_t                        message;     /* average bytes of a message */
 
-    unsigned                        following:1;
     unsigned                        known:1;     /* run_id and era were read */
-    unsigned                        blocking:1;  /* the XREAD of this cycle
-                                                    blocks */
-    unsigned                        caught_up:1;
-    unsigned                        failed:1;    /* a command of this cycle
-                                                    failed */
-    unsigned                        overdue:1;   /* a deadline of this cycle
-                                                    passed */
     unsigned                        told:1;      /* the write of this cycle is a
                                                     message */
-    unsigned                        complained:1;
     unsigned                        malformed:1; /* already logged */
 };
 
@@ -82,6 +66,10 @@ struct ngx_http_weir_cache_follower_s {
 ngx_int_t ngx_http_weir_cache_follow_met(ngx_http_weir_cache_follower_t *f);
 ngx_int_t ngx_http_weir_cache_follow_was_read(
     ngx_http_weir_cache_follower_t *f);
+
+/* follow_log: applies a message that was read. */
+ngx_int_t ngx_http_weir_cache_follow_message(ngx_http_weir_follow_stream_t *s,
+    weir_position_t position, weir_str_t *texts, size_t n);
 
 /*
  * follow_era: identifies the server by its process (run_id) and its history of
@@ -102,14 +90,6 @@ ngx_int_t ngx_http_weir_cache_follow_era_compare(
 /* follow_era: the hash of the server, the salt and the era's key; never 0. */
 uint64_t ngx_http_weir_cache_follow_era_of(ngx_http_weir_cache_follower_t *f,
     ngx_http_weir_redis_reply_t *value);
-
-/* follow_write: sends a command of the cycle; its failure is f->failed. */
-void ngx_http_weir_cache_follow_write_send(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv);
-
-/* follow_write: sends a command without waiting for the reply. */
-void ngx_http_weir_cache_follow_write_tell(ngx_http_weir_cache_follower_t *f,
-    ngx_uint_t argc, ngx_str_t *argv);
 
 /*
  * follow_write: sets the era's key, if it is missing, or (missing 0) replaces

@@ -29,45 +29,6 @@ static ngx_str_t ngx_http_weir_cache_follow_write_hashes(uint64_t *hashes,
 
 
 void
-ngx_http_weir_cache_follow_write_send(ngx_http_weir_cache_follower_t *f,
-    ngx_http_weir_cache_follow_e which, ngx_uint_t argc, ngx_str_t *argv)
-{
-    ngx_http_weir_redis_command_t  *cmd;
-
-    if (f->failed) {
-        return;
-    }
-
-    cmd = &f->commands[which];
-
-    ngx_http_weir_assert(f->pool != NULL && cmd->handler != NULL);
-    ngx_http_weir_assert(cmd->slot == NULL);
-
-    cmd->pool = f->pool;
-
-    if (ngx_http_weir_redis_command(f->redis, cmd, argc, argv) == NGX_OK) {
-        f->waiting++;
-
-    } else {
-        f->failed = 1;
-    }
-}
-
-
-void
-ngx_http_weir_cache_follow_write_tell(ngx_http_weir_cache_follower_t *f,
-    ngx_uint_t argc, ngx_str_t *argv)
-{
-    ngx_http_weir_redis_command_t  cmd;
-
-    ngx_memzero(&cmd, sizeof(ngx_http_weir_redis_command_t));
-    cmd.log = ngx_cycle->log;
-
-    (void) ngx_http_weir_redis_command(f->redis, &cmd, argc, argv);
-}
-
-
-void
 ngx_http_weir_cache_follow_write_era(ngx_http_weir_cache_follower_t *f,
     ngx_uint_t missing)
 {
@@ -76,7 +37,7 @@ ngx_http_weir_cache_follow_write_era(ngx_http_weir_cache_follower_t *f,
 
     ngx_http_weir_cache_follow_write_set(argv, text);
 
-    ngx_http_weir_cache_follow_write_tell(f, missing ? 4 : 3, argv);
+    ngx_http_weir_follow_tell(&f->stream, missing ? 4 : 3, argv);
 }
 
 
@@ -101,17 +62,17 @@ ngx_http_weir_cache_follow_write_probe(ngx_http_weir_cache_follower_t *f)
     u_char     text[NGX_HTTP_WEIR_CACHE_FOLLOW_ERA_LEN];
     ngx_str_t  argv[4];
 
-    if (f->sent - f->probed < NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE) {
+    if (f->stream.sent - f->probed < NGX_HTTP_WEIR_CACHE_FOLLOW_PROBE) {
         return;
     }
 
-    f->probed = f->sent;
+    f->probed = f->stream.sent;
     f->told = 0;
 
     ngx_http_weir_cache_follow_write_set(argv, text);
 
-    ngx_http_weir_cache_follow_write_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE,
-                                          4, argv);
+    ngx_http_weir_follow_send(&f->stream, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE, 4,
+                              argv);
 }
 
 
@@ -129,14 +90,14 @@ ngx_http_weir_cache_follow_write_resend(ngx_http_weir_cache_follower_t *f)
     table = ngx_http_weir_cache_invalidation_lock(f->zone);
 
     client = 0;
-    n = weir_invalidations_unsent(table, f->sent,
+    n = weir_invalidations_unsent(table, f->stream.sent,
                                   NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND, hashes,
                                   NGX_HTTP_WEIR_CACHE_FOLLOW_HASHES, &soft,
                                   &all);
 
     if (n == 0 && !all) {
         client = 1;
-        n = weir_invalidations_unsent_clients(table, f->sent,
+        n = weir_invalidations_unsent_clients(table, f->stream.sent,
                                         NGX_HTTP_WEIR_CACHE_FOLLOW_RESEND,
                                         hashes, WEIR_INVALIDATION_FORGOTTEN);
     }
@@ -181,8 +142,8 @@ ngx_http_weir_cache_follow_write_resend(ngx_http_weir_cache_follower_t *f)
     ngx_http_weir_assert(argc <= sizeof(argv) / sizeof(argv[0]));
 
     f->told = 1;
-    ngx_http_weir_cache_follow_write_send(f, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE,
-                                          argc, argv);
+    ngx_http_weir_follow_send(&f->stream, NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE,
+                              argc, argv);
 
     return 1;
 }
@@ -230,7 +191,7 @@ ngx_http_weir_cache_follow_write_done(ngx_http_weir_cache_follower_t *f)
     ngx_http_weir_cache_invalidation_t  *inv;
 
     inv = f->zone->invalidation;
-    reply = f->replies[NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE];
+    reply = f->stream.replies[NGX_HTTP_WEIR_CACHE_FOLLOW_WRITE];
 
     if (reply == NULL) {
         return;

@@ -99,7 +99,7 @@ is_deeply [map { $_->{content} } @r], [map { "answer $_ of /a" } 2 .. 6],
     'Redis killed: requests go to the upstream';
 like cache_status($_), $unavailable, '... and Cache-Status says why' for @r;
 unlike cache_status($r[4]), qr/stored/, '... and nothing about storing';
-is scalar(grep { !/connection for invalidations/ } logged(qr/weir_redis "main" at .* is down/)), 1,
+is scalar(grep { !/connection for streams/ } logged(qr/weir_redis "main" at .* is down/)), 1,
     '... and the log once';
 is get('/a', { 'Cache-Control' => 'only-if-cached' })->{status}, 504,
     'only-if-cached is a 504 then';

@@ -222,6 +222,32 @@ static void messages_that_are_not_clear_revoke_nothing(void **state)
     }
 }
 
+static void times_are_bounded(void **state)
+{
+    weir_revoked_message_t message;
+    int64_t before, until;
+
+    (void)state;
+    assert_null(read_texts("iss I jti J", &message));
+    weir_revoked_message_times(&message, 1000, 1005, 100, 10, &before, &until);
+    assert_true(before == INT64_MAX && until == 1110);
+    assert_null(read_texts("iss I jti J exp 1050", &message));
+    weir_revoked_message_times(&message, 1000, 1005, 100, 10, &before, &until);
+    assert_true(before == INT64_MAX && until == 1060);
+
+    /* a token that is issued now, by a clock that is ahead, expires at 1115 at last */
+    assert_null(read_texts("iss I jti J exp 999999999999", &message));
+    weir_revoked_message_times(&message, 1000, 1005, 100, 10, &before, &until);
+    assert_true(before == INT64_MAX && until == 1125);
+
+    assert_null(read_texts("iss I sub S before 900", &message));
+    weir_revoked_message_times(&message, 1000, 1005, 100, 10, &before, &until);
+    assert_true(before == 900 && until == 1010);
+    assert_null(read_texts("iss I sub S before 999999999999", &message));
+    weir_revoked_message_times(&message, 1000, 1005, 100, 10, &before, &until);
+    assert_true(before == 1010 && until == 1120);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_floor_never_falls, set_up, tear_down),
         cmocka_unit_test(messages_are_read),
         cmocka_unit_test(messages_that_are_not_clear_revoke_nothing),
+        cmocka_unit_test(times_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

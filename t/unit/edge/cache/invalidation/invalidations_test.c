@@ -1,4 +1,4 @@
-// needs: ngx_module/cache/invalidation/invalidations.c
+// needs: ngx_module/cache/invalidation/invalidations.c ngx_module/redis/follow/position.c
 // needs: ngx_module/cache/invalidation/invalidations_apply.c ngx_module/cache/policy/tags.c
 // needs: ngx_module/cache/invalidation/invalidations_make.c
 // needs: ngx_module/cache/invalidation/invalidations_client.c common/hash/blake2b.c
