@@ -51,6 +51,7 @@ struct weir_redis {
     bool up;
     bool freed;      /* weir_redis_free() was called; pending commands still refer to it */
     bool complained; /* the log has the present outage */
+    bool refused;    /* so has it a refusal of the handshake */
     bool unreadable; /* the file of the password is, and the log has it */
     unsigned pending;
     unsigned backoff;
@@ -248,6 +249,12 @@ static void drop(weir_redis_t *r)
     r->bridge = NULL;
 }
 
+static void tell_lost(const weir_redis_t *r, const char *why)
+{
+    weir_log(WEIR_LOG_WARN, NULL, "Redis connection lost, reconnecting", "{s:s,s:s}", "connection",
+             r->name, "error", why);
+}
+
 static void lost(weir_redis_t *r, const char *why)
 {
     bool was_complained = r->complained;
@@ -257,8 +264,7 @@ static void lost(weir_redis_t *r, const char *why)
     assert(!r->freed && why != NULL);
     r->complained = true;
     if (!was_complained)
-        weir_log(WEIR_LOG_WARN, NULL, "Redis connection lost, reconnecting", "{s:s,s:s}",
-                 "connection", r->name, "error", why);
+        tell_lost(r, why);
     drop(r);
     /* Full jitter, so that the processes of a fleet do not reconnect at the same time. */
     evutil_secure_rng_get_bytes(&jitter, sizeof(jitter));
@@ -278,6 +284,10 @@ static void on_greeted(redisReply *reply, void *arg)
         char why[200];
 
         snprintf(why, sizeof(why), "%s", reply->str);
+        /* an operator must see why an outage does not end */
+        if (r->complained && !r->refused)
+            tell_lost(r, why);
+        r->refused = true;
         lost(r, why); /* why is a copy: reply belongs to the context that lost() frees */
     }
 }
@@ -294,6 +304,7 @@ static void on_pong(redisReply *reply, void *arg)
     r->up = true;
     r->backoff = BACKOFF_MIN * 2;
     r->complained = false;
+    r->refused = false;
     arm(r, 1000);
     weir_log(WEIR_LOG_INFO, NULL, "Redis connection is up", "{s:s}", "connection", r->name);
     if (r->state != NULL)

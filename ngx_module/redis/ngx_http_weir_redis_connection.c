@@ -452,7 +452,8 @@ ngx_http_weir_redis_deadline_handler(ngx_event_t *ev)
 
 /*
  * Without a reason, the closing is no failure and is not logged.  With a reason,
- * the first failure in a row is logged, and a reconnection is scheduled.
+ * the first failure in a row is logged, and the first refusal of the handshake,
+ * such as of a password; and a reconnection is scheduled.
  */
 
 static void
@@ -462,7 +463,10 @@ ngx_http_weir_redis_close(ngx_http_weir_redis_t *redis, char *reason)
 
     ngx_http_weir_redis_clear(redis);
 
-    if (reason && redis->failures++ == 0) {
+    if (reason && (redis->failures++ == 0
+                   || (redis->refusal.len && !redis->refused)))
+    {
+        redis->refused = redis->refusal.len != 0;
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, redis->err,
                       "weir_redis \"%V\" at %V is down: %s%s%V%s%V",
                       &redis->name, &redis->addr->name, reason,

@@ -131,6 +131,7 @@ struct ngx_http_weir_redis_s {
                                                    NULL: none, the server has
                                                    closed it while idle */
     ngx_uint_t                       failures;  /* in a row */
+    ngx_uint_t                       refused;   /* a refusal was logged */
     ngx_err_t                        err;       /* of the failure; 0: none */
     ngx_log_t                        quiet;     /* log for repeated failures */
     ngx_msec_t                       last_read;
