@@ -35,11 +35,14 @@ bench_folder() {
     export WEIR_RUN=$bench_run/run
     # Spans of all requests would be measured, too, and their receiver.
     export WEIR_TRACE=${bench_trace:-off}
+    # Their figures are those of the parts, without what proves who calls.
+    export WEIR_TLS=${bench_tls:-0} WEIR_IDENTITY=${bench_identity:-0}
     trap bench_end EXIT
     trap 'exit 130' INT TERM
 }
 
-# Ten free ports in a row: eight of the stack without Prometheus, two for what a benchmark adds.
+# Ten free ports in a row: eight of the stack without Prometheus and TLS, two for what a benchmark
+# adds.
 # Two benchmarks that start at the same time begin to look at different places.
 bench_free_ports() {
     local base i

@@ -21,7 +21,8 @@ stop() {
     rm -rf "$WEIR_RUN"
 }
 trap stop EXIT
-./weir up
+# The page's address stays without a token.
+WEIR_IDENTITY=0 ./weir up
 
 lock="./weir psql -qc 'BEGIN; LOCK TABLE users; SELECT pg_sleep(0.25)' >/dev/null"
 backend=$(cut -d ' ' -f 1 "$WEIR_RUN/pids/backend")

@@ -141,6 +141,9 @@ configure_nginx() {
     [ "$domain" != backend/shop ] || template=conf/edge.conf.in
     [ -f "$template" ] ||
         die "the domain $domain has no edge.conf.in" "weirctl new-domain lays one down"
+    [ "$tls" = 0 ] || grep -q @SCHEME@ "$template" ||
+        die "$template is that of an earlier version, which knows no TLS to the backend" \
+            "weirctl new-domain lays down one that does, or: WEIR_TLS=0 WEIR_IDENTITY=0 ./weir up"
     [ "$(id -u)" != 0 ] || user="user www-data;"
     fill MODULE "$weir_root/build/ngx_http_weir_module.so" RUN "$run" HOME "$home" USER "$user" \
         REDIS "$redis://default:$(redis_password)@127.0.0.1:$redis_port" PORT "$edge_port" \
