@@ -280,13 +280,29 @@ bool weir_claims_are_bound(const json_t *claims)
     return json_object_get(claims, "cnf") != NULL;
 }
 
-bool weir_claims_are_bound_to(const json_t *claims, const uint8_t digest[WEIR_CLAIMS_DIGEST])
+/* True if that member of cnf is the digest, in base64url. */
+static bool is_digest(const json_t *claims, const char *name,
+                      const uint8_t digest[WEIR_CLAIMS_DIGEST])
 {
-    weir_str_t text =
-        weir_token_json_str(json_object_get(json_object_get(claims, "cnf"), "x5t#S256"));
+    weir_str_t text = weir_token_json_str(json_object_get(json_object_get(claims, "cnf"), name));
     uint8_t bytes[WEIR_CLAIMS_DIGEST + 3];
     size_t len;
 
     return text.len <= WEIR_CLAIMS_DIGEST_TEXT && weir_base64url_decode(text, bytes, &len) &&
            len == WEIR_CLAIMS_DIGEST && memcmp(bytes, digest, len) == 0;
+}
+
+bool weir_claims_are_bound_to(const json_t *claims, const uint8_t digest[WEIR_CLAIMS_DIGEST])
+{
+    return is_digest(claims, "x5t#S256", digest);
+}
+
+bool weir_claims_need_proof(const json_t *claims)
+{
+    return json_object_get(json_object_get(claims, "cnf"), "jkt") != NULL;
+}
+
+bool weir_claims_are_bound_to_key(const json_t *claims, const uint8_t digest[WEIR_CLAIMS_DIGEST])
+{
+    return is_digest(claims, "jkt", digest);
 }

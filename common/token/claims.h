@@ -62,4 +62,10 @@ bool weir_claims_are_bound(const json_t *claims);
 /* True if it is bound to the certificate of that digest (RFC 8705 section 3.1). */
 bool weir_claims_are_bound_to(const json_t *claims, const uint8_t digest[WEIR_CLAIMS_DIGEST]);
 
+/* True if it is bound to a key for proofs (jkt, RFC 9449 section 6.1), whichever. */
+bool weir_claims_need_proof(const json_t *claims);
+
+/* True if it is bound to the key of that thumbprint (RFC 7638). */
+bool weir_claims_are_bound_to_key(const json_t *claims, const uint8_t digest[WEIR_CLAIMS_DIGEST]);
+
 #endif

@@ -32,6 +32,20 @@ const char *weir_token_reason_text(weir_token_reason_t reason)
         [WEIR_TOKEN_OUTLIVES] = "the token has no iat, or lives longer than revocations are kept",
         [WEIR_TOKEN_BOUND] = "the token is bound to another key, or to none",
         [WEIR_TOKEN_STALE] = "it is not known which tokens are revoked",
+        [WEIR_TOKEN_PROOF_MISSING] = "the token needs a proof, and there is none",
+        [WEIR_TOKEN_PROOF_MALFORMED] = "the proof is malformed, or there are several",
+        [WEIR_TOKEN_PROOF_TYPE] = "the type of the proof is another than dpop+jwt",
+        [WEIR_TOKEN_PROOF_ALGORITHM] = "the algorithm of the proof is not accepted",
+        [WEIR_TOKEN_PROOF_KEY] = "the key of the proof is missing, secret, or of no use",
+        [WEIR_TOKEN_PROOF_OTHER_KEY] = "the proof was made with another key than the token's",
+        [WEIR_TOKEN_PROOF_METHOD] = "the proof is for another method",
+        [WEIR_TOKEN_PROOF_URL] = "the proof is for another URL",
+        [WEIR_TOKEN_PROOF_TIME] = "the proof was made too long ago, or in the future",
+        [WEIR_TOKEN_PROOF_TOKEN] = "the proof is for another token",
+        [WEIR_TOKEN_PROOF_NONCE] = "the proof has no nonce of this server, or an old one",
+        [WEIR_TOKEN_PROOF_SIGNATURE] = "the signature of the proof is wrong",
+        [WEIR_TOKEN_PROOF_REPLAYED] = "the proof was used before",
+        [WEIR_TOKEN_PROOF_NO_ROOM] = "too many proofs are remembered",
     };
 
     return texts[reason];
@@ -67,6 +81,20 @@ const char *weir_token_reason_name(weir_token_reason_t reason)
         [WEIR_TOKEN_OUTLIVES] = "outlives",
         [WEIR_TOKEN_BOUND] = "bound",
         [WEIR_TOKEN_STALE] = "revocations_unknown",
+        [WEIR_TOKEN_PROOF_MISSING] = "proof_missing",
+        [WEIR_TOKEN_PROOF_MALFORMED] = "proof_malformed",
+        [WEIR_TOKEN_PROOF_TYPE] = "proof_type",
+        [WEIR_TOKEN_PROOF_ALGORITHM] = "proof_algorithm",
+        [WEIR_TOKEN_PROOF_KEY] = "proof_key",
+        [WEIR_TOKEN_PROOF_OTHER_KEY] = "proof_other_key",
+        [WEIR_TOKEN_PROOF_METHOD] = "proof_method",
+        [WEIR_TOKEN_PROOF_URL] = "proof_url",
+        [WEIR_TOKEN_PROOF_TIME] = "proof_time",
+        [WEIR_TOKEN_PROOF_TOKEN] = "proof_token",
+        [WEIR_TOKEN_PROOF_NONCE] = "proof_nonce",
+        [WEIR_TOKEN_PROOF_SIGNATURE] = "proof_signature",
+        [WEIR_TOKEN_PROOF_REPLAYED] = "proof_replayed",
+        [WEIR_TOKEN_PROOF_NO_ROOM] = "proof_no_room",
     };
 
     return names[reason];

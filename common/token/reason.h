@@ -33,6 +33,22 @@ typedef enum {
     WEIR_TOKEN_OUTLIVES, /* iat is missing, or it lives longer than revocations are kept */
     WEIR_TOKEN_STALE,    /* it is not known which tokens are revoked */
     WEIR_TOKEN_BOUND,    /* to a key that the client has not proved to have */
+
+    /* of the proof beside the token, RFC 9449 section 4.3 */
+    WEIR_TOKEN_PROOF_MISSING,   /* there is no header DPoP */
+    WEIR_TOKEN_PROOF_MALFORMED, /* it occurs twice, is no JWS, or lacks a claim */
+    WEIR_TOKEN_PROOF_TYPE,      /* typ is not dpop+jwt */
+    WEIR_TOKEN_PROOF_ALGORITHM, /* alg is unknown, or not one that is accepted */
+    WEIR_TOKEN_PROOF_KEY,       /* jwk is missing, secret, or cannot be used for alg */
+    WEIR_TOKEN_PROOF_OTHER_KEY, /* jwk is not the key of the token */
+    WEIR_TOKEN_PROOF_METHOD,    /* htm is another method */
+    WEIR_TOKEN_PROOF_URL,       /* htu is another URL */
+    WEIR_TOKEN_PROOF_TIME,      /* iat is too long ago, or too far ahead */
+    WEIR_TOKEN_PROOF_TOKEN,     /* ath is of another token */
+    WEIR_TOKEN_PROOF_NONCE,     /* nonce is missing, not ours, or too old */
+    WEIR_TOKEN_PROOF_SIGNATURE,
+    WEIR_TOKEN_PROOF_REPLAYED, /* its jti was used before */
+    WEIR_TOKEN_PROOF_NO_ROOM,  /* its jti cannot be remembered, so nothing is known about it */
     WEIR_TOKEN_REASONS
 } weir_token_reason_t;
 

@@ -50,9 +50,10 @@ static bool decode(weir_str_t part, char **at, weir_str_t *decoded)
 }
 
 /* RFC 7515 section 4.1 */
-static weir_token_reason_t read_header(weir_token_t *token)
+static weir_token_reason_t read_header(weir_token_t *token, bool is_proof)
 {
-    static const char *const keys[] = {"jku", "jwk", "x5u", "x5c"};
+    static const char *const keys[] = {"jku", "x5u", "x5c", "jwk"};
+    size_t n = sizeof(keys) / sizeof(keys[0]) - (is_proof ? 1 : 0);
     weir_str_t alg;
 
     if (!weir_token_json_text(token->header, "alg", &alg) || alg.data == NULL ||
@@ -60,7 +61,7 @@ static weir_token_reason_t read_header(weir_token_t *token)
         !weir_token_json_text(token->header, "typ", &token->type))
         return WEIR_TOKEN_BAD_HEADER;
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    for (size_t i = 0; i < n; i++) {
         if (json_object_get(token->header, keys[i]) != NULL)
             return WEIR_TOKEN_BRINGS_KEY;
     }
@@ -85,7 +86,7 @@ static weir_token_reason_t read_json(weir_str_t text, json_t **object,
     return weir_token_json_no_memory(&why) ? WEIR_TOKEN_NO_MEMORY : otherwise;
 }
 
-static weir_token_reason_t parse(weir_str_t text, weir_token_t *token)
+static weir_token_reason_t parse(weir_str_t text, bool is_proof, weir_token_t *token)
 {
     weir_token_reason_t reason;
     weir_str_t header, payload;
@@ -109,7 +110,7 @@ static weir_token_reason_t parse(weir_str_t text, weir_token_t *token)
 
     reason = read_json(header, &token->header, WEIR_TOKEN_BAD_HEADER);
     if (reason == WEIR_TOKEN_OK)
-        reason = read_header(token);
+        reason = read_header(token, is_proof);
     if (reason == WEIR_TOKEN_OK)
         reason = read_json(payload, &token->claims, WEIR_TOKEN_BAD_CLAIMS);
     token->signed_text = (weir_str_t){text.data, parts.header.len + 1 + parts.payload.len};
@@ -117,17 +118,27 @@ static weir_token_reason_t parse(weir_str_t text, weir_token_t *token)
     return reason;
 }
 
-weir_token_reason_t weir_token_parse(weir_str_t text, weir_token_t *token)
+static weir_token_reason_t parse_or_release(weir_str_t text, bool is_proof, weir_token_t *token)
 {
     weir_token_reason_t reason;
 
     *token = (weir_token_t){0};
 
-    reason = parse(text, token);
+    reason = parse(text, is_proof, token);
     if (reason != WEIR_TOKEN_OK)
         weir_token_release(token);
 
     return reason;
+}
+
+weir_token_reason_t weir_token_parse(weir_str_t text, weir_token_t *token)
+{
+    return parse_or_release(text, false, token);
+}
+
+weir_token_reason_t weir_token_parse_proof(weir_str_t text, weir_token_t *token)
+{
+    return parse_or_release(text, true, token);
 }
 
 void weir_token_release(weir_token_t *token)
@@ -157,6 +168,11 @@ static bool is_type(weir_str_t type, weir_str_t expected)
         type = (weir_str_t){type.data + len, type.len - len};
 
     return weir_str_caseeq(type, expected);
+}
+
+bool weir_token_is_type(const weir_token_t *token, weir_str_t type)
+{
+    return is_type(token->type, type);
 }
 
 static bool has_type(const weir_token_t *token, const weir_token_issuer_t *issuer)

@@ -14,6 +14,7 @@
 #include "common/token/reason.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WEIR_TOKEN_MAX 16384       /* characters of a token */
@@ -48,7 +49,13 @@ typedef struct {
  */
 weir_token_reason_t weir_token_parse(weir_str_t text, weir_token_t *token);
 
+/* The same for a proof, whose header brings its own key (jwk). */
+weir_token_reason_t weir_token_parse_proof(weir_str_t text, weir_token_t *token);
+
 void weir_token_release(weir_token_t *token);
+
+/* True if typ is that type, with or without "application/" (RFC 7515 section 4.1.9). */
+bool weir_token_is_type(const weir_token_t *token, weir_str_t type);
 
 /* The value of iss, which lives as long as the token; data NULL: there is none. */
 weir_str_t weir_token_issuer_of(const weir_token_t *token);

@@ -19,10 +19,36 @@ static char *ngx_http_weir_jwt_conf_read_rule(ngx_conf_t *cf,
     ngx_str_t *value, ngx_http_weir_jwt_rule_t *rule);
 static ngx_int_t ngx_http_weir_jwt_conf_read_values(ngx_conf_t *cf,
     ngx_http_weir_jwt_rule_t *rule, u_char *p, u_char *last);
+static char *ngx_http_weir_jwt_conf_merge_dpop(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *prev, ngx_http_weir_jwt_loc_conf_t *conf);
 static ngx_int_t ngx_http_weir_jwt_conf_challenges(ngx_conf_t *cf,
     ngx_http_weir_jwt_loc_conf_t *jlcf);
 static ngx_int_t ngx_http_weir_jwt_conf_challenge(ngx_conf_t *cf,
-    ngx_http_weir_jwt_loc_conf_t *jlcf, char *more, ngx_str_t *challenge);
+    ngx_http_weir_jwt_loc_conf_t *jlcf, ngx_http_weir_jwt_scheme_e scheme,
+    char *more, ngx_str_t *challenge);
+static char *ngx_http_weir_jwt_conf_scope(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *jlcf);
+
+
+/* Parameters of challenges behind the realm. */
+static struct {
+    size_t   offset;
+    char    *more;
+}  ngx_http_weir_jwt_conf_errors[] = {
+    { offsetof(ngx_http_weir_jwt_challenges_t, realm), "" },
+    { offsetof(ngx_http_weir_jwt_challenges_t, invalid_request),
+      ", error=\"invalid_request\"" },
+    { offsetof(ngx_http_weir_jwt_challenges_t, invalid_token),
+      ", error=\"invalid_token\"" },
+    { offsetof(ngx_http_weir_jwt_challenges_t, expired_token),
+      ", error=\"invalid_token\","
+      " error_description=\"The token has expired\"" },
+    { offsetof(ngx_http_weir_jwt_challenges_t, invalid_proof),
+      ", error=\"invalid_dpop_proof\"" },
+    { offsetof(ngx_http_weir_jwt_challenges_t, use_nonce),
+      ", error=\"use_dpop_nonce\"" },
+    { 0, NULL }
+};
 
 
 char *
@@ -76,6 +102,13 @@ ngx_http_weir_jwt_conf_set(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (rv != NGX_CONF_OK) {
             return rv;
         }
+    }
+
+    if (jlcf->bound >= NGX_HTTP_WEIR_JWT_BOUND_DPOP
+        && jlcf->source != NGX_HTTP_WEIR_JWT_AUTHORIZATION)
+    {
+        return "has \"bound=dpop\" beside \"cookie=\" or \"header=\": tokens"
+               " with proofs are in Authorization";
     }
 
     return jlcf->issuers->nelts ? NGX_CONF_OK : "names no issuer";
@@ -189,12 +222,22 @@ static char *
 ngx_http_weir_jwt_conf_set_bound(ngx_conf_t *cf,
     ngx_http_weir_jwt_loc_conf_t *jlcf, ngx_str_t *value)
 {
-    u_char  *name;
+    u_char                         *name;
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
 
+    jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_jwt_module);
     name = value->data + sizeof("bound=") - 1;
 
     if (ngx_strcmp(name, "certificate") == 0) {
         jlcf->bound = NGX_HTTP_WEIR_JWT_BOUND_CERTIFICATE;
+
+    } else if (ngx_strcmp(name, "dpop") == 0) {
+        jlcf->bound = NGX_HTTP_WEIR_JWT_BOUND_DPOP;
+        jmcf->proved = 1;
+
+    } else if (ngx_strcmp(name, "dpop_or_none") == 0) {
+        jlcf->bound = NGX_HTTP_WEIR_JWT_BOUND_DPOP_OR_NONE;
+        jmcf->proved = 1;
 
     } else if (ngx_strcmp(name, "refuse") == 0) {
         jlcf->bound = NGX_HTTP_WEIR_JWT_BOUND_REFUSE;
@@ -202,8 +245,8 @@ ngx_http_weir_jwt_conf_set_bound(ngx_conf_t *cf,
     } else if (ngx_strcmp(name, "ignore") != 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid value \"%V\" in \"weir_jwt\"; there are"
-                           " bound=certificate, bound=refuse, bound=ignore",
-                           value);
+                           " bound=certificate, bound=dpop, bound=dpop_or_none,"
+                           " bound=refuse, bound=ignore", value);
         return NGX_CONF_ERROR;
     }
 
@@ -370,6 +413,10 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->rules, prev->rules, NULL);
     ngx_http_weir_jwt_share_merge(cf, prev, conf);
 
+    if (ngx_http_weir_jwt_conf_merge_dpop(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     if (conf->issuers) {
         return ngx_http_weir_jwt_conf_challenges(cf, conf) == NGX_OK
                ? NGX_CONF_OK : NGX_CONF_ERROR;
@@ -392,10 +439,113 @@ ngx_http_weir_jwt_conf_merge(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
-/* The values of WWW-Authenticate: RFC 6750 section 3. */
+/* weir_jwt_dpop, which is inherited as a whole. */
+
+static char *
+ngx_http_weir_jwt_conf_merge_dpop(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *prev, ngx_http_weir_jwt_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t       *clcf;
+    ngx_http_core_srv_conf_t       *cscf;
+    ngx_http_weir_jwt_main_conf_t  *jmcf;
+
+    if (conf->dpop == NULL) {
+        conf->dpop = prev->dpop;
+    }
+
+    if (conf->issuers == NULL || conf->bound < NGX_HTTP_WEIR_JWT_BOUND_DPOP) {
+        return NGX_CONF_OK;
+    }
+
+    if (conf->dpop == NULL) {
+        conf->dpop = ngx_http_weir_jwt_dpop_conf_default(cf);
+
+        if (conf->dpop == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    jmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_weir_jwt_module);
+    jmcf->window = ngx_max(jmcf->window, conf->dpop->window);
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    conf->names = ngx_http_weir_jwt_dpop_conf_names(cf, cscf);
+
+    if (conf->names == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->dpop->origins || conf->names->nelts) {
+        return NGX_CONF_OK;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "\"weir_jwt\" with \"bound=dpop\" in location \"%V\" does not"
+                  " know the URLs that proofs are for: the server needs a"
+                  " \"server_name\", or \"weir_jwt_dpop\" an \"origin=\", in"
+                  " %V", &clcf->name, &conf->place);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * The values of WWW-Authenticate: RFC 6750 section 3, RFC 9449 sections 7.1 and
+ * 9.  A request without a token learns each scheme that is accepted.
+ */
 
 static ngx_int_t
 ngx_http_weir_jwt_conf_challenges(ngx_conf_t *cf,
+    ngx_http_weir_jwt_loc_conf_t *jlcf)
+{
+    char        *scope;
+    ngx_str_t   *value;
+    ngx_uint_t   i, j;
+
+    scope = ngx_http_weir_jwt_conf_scope(cf, jlcf);
+    if (scope == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < 3; i++) {
+
+        if (i > 0 && jlcf->bound < NGX_HTTP_WEIR_JWT_BOUND_DPOP) {
+            jlcf->challenges[i] = jlcf->challenges[0];
+            continue;
+        }
+
+        for (j = 0; ngx_http_weir_jwt_conf_errors[j].more; j++) {
+            value = (ngx_str_t *) ((u_char *) &jlcf->challenges[i]
+                                   + ngx_http_weir_jwt_conf_errors[j].offset);
+
+            if (ngx_http_weir_jwt_conf_challenge(cf, jlcf, i,
+                                         ngx_http_weir_jwt_conf_errors[j].more,
+                                         value)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
+
+        if (ngx_http_weir_jwt_conf_challenge(cf, jlcf, i, scope,
+                                     &jlcf->challenges[i].insufficient_scope)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* The parameters of insufficient_scope; NULL: no memory. */
+
+static char *
+ngx_http_weir_jwt_conf_scope(ngx_conf_t *cf,
     ngx_http_weir_jwt_loc_conf_t *jlcf)
 {
     char                      *more;
@@ -415,7 +565,7 @@ ngx_http_weir_jwt_conf_challenges(ngx_conf_t *cf,
 
     more = ngx_pnalloc(cf->temp_pool, len);
     if (more == NULL) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     p = ngx_sprintf((u_char *) more, ", error=\"insufficient_scope\"");
@@ -434,46 +584,57 @@ ngx_http_weir_jwt_conf_challenges(ngx_conf_t *cf,
         *p = '\0';
     }
 
-    if (ngx_http_weir_jwt_conf_challenge(cf, jlcf, more,
-                                         &jlcf->insufficient_scope)
-        != NGX_OK
-        || ngx_http_weir_jwt_conf_challenge(cf, jlcf, "", &jlcf->realm)
-           != NGX_OK
-        || ngx_http_weir_jwt_conf_challenge(cf, jlcf,
-                  ", error=\"invalid_request\"", &jlcf->invalid_request)
-           != NGX_OK
-        || ngx_http_weir_jwt_conf_challenge(cf, jlcf,
-                  ", error=\"invalid_token\"", &jlcf->invalid_token)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_weir_jwt_conf_challenge(cf, jlcf,
-                  ", error=\"invalid_token\","
-                  " error_description=\"The token has expired\"",
-                  &jlcf->expired_token);
+    return more;
 }
 
 
+/*
+ * Where all tokens need a proof, the scheme is DPoP; where none does, Bearer.
+ * Elsewhere it is that of the token, or both without one.
+ */
+
 static ngx_int_t
 ngx_http_weir_jwt_conf_challenge(ngx_conf_t *cf,
-    ngx_http_weir_jwt_loc_conf_t *jlcf, char *more, ngx_str_t *challenge)
+    ngx_http_weir_jwt_loc_conf_t *jlcf, ngx_http_weir_jwt_scheme_e scheme,
+    char *more, ngx_str_t *challenge)
 {
+    u_char                       *p;
+    ngx_str_t                    *name;
+    ngx_uint_t                    bearer, dpop;
     ngx_http_weir_jwt_issuer_t  **issuers;
 
     issuers = jlcf->issuers->elts;
+    name = &issuers[0]->name;
 
-    challenge->data = ngx_pnalloc(cf->pool, sizeof("Bearer realm=\"\"")
-                                            + issuers[0]->name.len
-                                            + ngx_strlen(more));
-    if (challenge->data == NULL) {
+    bearer = (jlcf->bound != NGX_HTTP_WEIR_JWT_BOUND_DPOP);
+    dpop = (jlcf->bound >= NGX_HTTP_WEIR_JWT_BOUND_DPOP);
+
+    if (bearer && dpop && scheme != NGX_HTTP_WEIR_JWT_NO_SCHEME) {
+        bearer = (scheme == NGX_HTTP_WEIR_JWT_BEARER);
+        dpop = !bearer;
+    }
+
+    p = ngx_pnalloc(cf->pool,
+                    sizeof("Bearer realm=\"\", DPoP realm=\"\", algs=\"\"")
+                    + 2 * (name->len + ngx_strlen(more))
+                    + (dpop ? jlcf->dpop->names.len : 0));
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    challenge->len = ngx_sprintf(challenge->data, "Bearer realm=\"%V\"%s",
-                                 &issuers[0]->name, more)
-                     - challenge->data;
+    challenge->data = p;
+
+    if (bearer) {
+        p = ngx_sprintf(p, "Bearer realm=\"%V\"%s%s", name, more,
+                        dpop ? ", " : "");
+    }
+
+    if (dpop) {
+        p = ngx_sprintf(p, "DPoP realm=\"%V\"%s, algs=\"%V\"", name, more,
+                        &jlcf->dpop->names);
+    }
+
+    challenge->len = p - challenge->data;
 
     return NGX_OK;
 }

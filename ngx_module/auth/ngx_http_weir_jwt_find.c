@@ -17,19 +17,22 @@ static ngx_int_t ngx_http_weir_jwt_find_count_cookies(ngx_http_request_t *r,
 static ngx_int_t ngx_http_weir_jwt_find_cookie(ngx_http_request_t *r,
     ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
 static ngx_int_t ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
-static ngx_uint_t ngx_http_weir_jwt_find_lines(ngx_http_request_t *r,
-    ngx_str_t *name, weir_str_t *value);
-static ngx_uint_t ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text);
+    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text,
+    ngx_http_weir_jwt_scheme_e *scheme);
+static ngx_uint_t ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text,
+    ngx_str_t *scheme);
 
 
 ngx_int_t
 ngx_http_weir_jwt_find(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text)
+    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text,
+    ngx_http_weir_jwt_scheme_e *scheme)
 {
+    *scheme = NGX_HTTP_WEIR_JWT_BEARER;
+
     return conf->source == NGX_HTTP_WEIR_JWT_COOKIE
            ? ngx_http_weir_jwt_find_cookie(r, conf, text)
-           : ngx_http_weir_jwt_find_header(r, conf, text);
+           : ngx_http_weir_jwt_find_header(r, conf, text, scheme);
 }
 
 
@@ -123,16 +126,22 @@ ngx_http_weir_jwt_find_cookie(ngx_http_request_t *r,
 }
 
 
-/* RFC 6750 section 2.1; the scheme may be absent in a header of another name. */
+/*
+ * RFC 6750 section 2.1; the scheme may be absent in a header of another name.
+ * RFC 9449 section 7.1, where proofs are asked for.
+ */
 
 static ngx_int_t
 ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text)
+    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text,
+    ngx_http_weir_jwt_scheme_e *scheme)
 {
     ngx_str_t   *name;
     ngx_uint_t   bearer, n;
 
     static ngx_str_t  authorization = ngx_string("authorization");
+    static ngx_str_t  bearer_name = ngx_string("bearer");
+    static ngx_str_t  dpop_name = ngx_string("dpop");
 
     name = conf->source == NGX_HTTP_WEIR_JWT_HEADER ? &conf->name
                                                     : &authorization;
@@ -143,7 +152,14 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
         return n ? NGX_ABORT : NGX_DECLINED;
     }
 
-    bearer = ngx_http_weir_jwt_find_skip_scheme(text);
+    if (conf->bound >= NGX_HTTP_WEIR_JWT_BOUND_DPOP
+        && ngx_http_weir_jwt_find_skip_scheme(text, &dpop_name))
+    {
+        *scheme = NGX_HTTP_WEIR_JWT_DPOP;
+        return NGX_OK;
+    }
+
+    bearer = ngx_http_weir_jwt_find_skip_scheme(text, &bearer_name);
 
     if (conf->source == NGX_HTTP_WEIR_JWT_AUTHORIZATION) {
         return bearer ? NGX_OK : NGX_DECLINED;
@@ -153,12 +169,7 @@ ngx_http_weir_jwt_find_header(ngx_http_request_t *r,
 }
 
 
-/*
- * The number of lines of that name, which is in lower case, and the value of the
- * last one.
- */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
     weir_str_t *value)
 {
@@ -195,27 +206,29 @@ ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
 
 
 /*
- * "Bearer", without regard to case, and the spaces behind it (RFC 9110 section
- * 11.4); false if it is absent, or only begins the name of another scheme.
- * Whatever else follows is a token that is refused: the upstream may read one.
+ * That scheme, without regard to case, and the spaces behind it (RFC 9110
+ * section 11.4); false if it is absent, or only begins the name of another
+ * scheme.  Whatever else follows is a token that is refused: the upstream may
+ * read one.
  */
 
 static ngx_uint_t
-ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text)
+ngx_http_weir_jwt_find_skip_scheme(weir_str_t *text, ngx_str_t *scheme)
 {
-    size_t       len;
+    size_t       i, len;
     const char  *p;
 
     p = text->data;
-    len = sizeof("Bearer") - 1;
+    len = scheme->len;
 
-    if (text->len < len
-        || (p[0] | 0x20) != 'b' || (p[1] | 0x20) != 'e'
-        || (p[2] | 0x20) != 'a' || (p[3] | 0x20) != 'r'
-        || (p[4] | 0x20) != 'e' || (p[5] | 0x20) != 'r'
-        || (text->len > len && weir_is_tchar(p[len])))
-    {
+    if (text->len < len || (text->len > len && weir_is_tchar(p[len]))) {
         return 0;
+    }
+
+    for (i = 0; i < len; i++) {
+        if ((p[i] | 0x20) != scheme->data[i]) {
+            return 0;
+        }
     }
 
     while (len < text->len && p[len] == ' ') {

@@ -23,6 +23,10 @@ static void ngx_http_weir_jwt_count(ngx_http_weir_jwt_ctx_t *ctx,
 static ngx_int_t ngx_http_weir_jwt_granted_handler(ngx_http_request_t *r);
 static char *ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_weir_jwt_set_size(ngx_conf_t *cf, size_t *size,
+    size_t min);
+static char *ngx_http_weir_jwt_set_dpop_zone(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static char *ngx_http_weir_jwt_set_revocation(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static void *ngx_http_weir_jwt_create_main_conf(ngx_conf_t *cf);
@@ -69,6 +73,20 @@ static ngx_command_t  ngx_http_weir_jwt_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_weir_jwt_conf_require,
       NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("weir_jwt_dpop"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_weir_jwt_dpop_conf_set,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_weir_jwt_loc_conf_t, dpop),
+      NULL },
+
+    { ngx_string("weir_jwt_dpop_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_weir_jwt_set_dpop_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
@@ -179,7 +197,8 @@ ngx_http_weir_jwt_access_handler(ngx_http_request_t *r)
     ngx_http_weir_jwt_count(ctx, may);
 
     if (may) {
-        return NGX_OK;
+        return ngx_http_weir_jwt_bound_renew(ctx) == NGX_OK
+               ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->result == NGX_HTTP_WEIR_JWT_ABSENT && jlcf->optional
@@ -254,24 +273,43 @@ ngx_http_weir_jwt_set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
 
-    ssize_t     size;
+    return ngx_http_weir_jwt_set_size(cf, &jmcf->size,
+                                      NGX_HTTP_WEIR_JWT_MEMORY_MIN);
+}
+
+
+static char *
+ngx_http_weir_jwt_set_dpop_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_weir_jwt_main_conf_t  *jmcf = conf;
+
+    return ngx_http_weir_jwt_set_size(cf, &jmcf->proofs,
+                                      NGX_HTTP_WEIR_JWT_DPOP_MIN);
+}
+
+
+static char *
+ngx_http_weir_jwt_set_size(ngx_conf_t *cf, size_t *size, size_t min)
+{
+    ssize_t     parsed;
     ngx_str_t  *value;
 
-    if (jmcf->size) {
+    if (*size) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
-    size = ngx_parse_size(&value[1]);
+    parsed = ngx_parse_size(&value[1]);
 
-    if (size == NGX_ERROR || size < NGX_HTTP_WEIR_JWT_MEMORY_MIN) {
+    if (parsed == NGX_ERROR || (size_t) parsed < min) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid size \"%V\" in \"weir_jwt_zone\"; it is at"
-                           " least 64k", &value[1]);
+                           "invalid size \"%V\" in \"%V\"; it is at least"
+                           " %uzk", &value[1], &value[0], min / 1024);
         return NGX_CONF_ERROR;
     }
 
-    jmcf->size = size;
+    *size = parsed;
 
     return NGX_CONF_OK;
 }
@@ -365,6 +403,17 @@ ngx_http_weir_jwt_init(ngx_conf_t *cf)
                                          : NGX_HTTP_WEIR_JWT_MEMORY_SIZE,
                                      &jmcf->memory, &ngx_http_weir_jwt_module)
         != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (jmcf->proved
+        && ngx_http_weir_jwt_dpop_add_memory(cf, jmcf->proofs
+                                                 ? jmcf->proofs
+                                                 : NGX_HTTP_WEIR_JWT_DPOP_SIZE,
+                                             &jmcf->dpop,
+                                             &ngx_http_weir_jwt_module)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }

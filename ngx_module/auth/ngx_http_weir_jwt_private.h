@@ -1,7 +1,7 @@
 /*
  * Private to auth/: the configuration, and the result for a request.  Calls go
  * down in this order of files: module, share, variables, refuse, rules,
- * request, find, bound, revoked/, turn/, verified/, wait; conf, issuer.
+ * request, find, bound, dpop/, revoked/, turn/, verified/, wait; conf, issuer.
  */
 
 #ifndef _NGX_HTTP_WEIR_JWT_PRIVATE_H_INCLUDED_
@@ -14,6 +14,7 @@
 
 #include "auth/ngx_http_weir_jwt.h"
 #include "auth/ngx_http_weir_jwt_wait.h"
+#include "auth/dpop/ngx_http_weir_jwt_dpop.h"
 #include "auth/keys/ngx_http_weir_jwt_keys.h"
 #include "auth/revoked/ngx_http_weir_jwt_revocation.h"
 #include "auth/turn/ngx_http_weir_jwt_turn.h"
@@ -56,9 +57,13 @@ typedef enum {
 typedef enum {
     NGX_HTTP_WEIR_JWT_BOUND_IGNORE = 0,
     NGX_HTTP_WEIR_JWT_BOUND_REFUSE,      /* it is refused */
-    NGX_HTTP_WEIR_JWT_BOUND_CERTIFICATE  /* it is bound to the certificate of the
+    NGX_HTTP_WEIR_JWT_BOUND_CERTIFICATE, /* it is bound to the certificate of the
                                             client, RFC 8705; others are
                                             refused */
+    NGX_HTTP_WEIR_JWT_BOUND_DPOP,        /* it is bound to the key of a proof, RFC
+                                            9449; others are refused */
+    NGX_HTTP_WEIR_JWT_BOUND_DPOP_OR_NONE /* the same, but one that is bound to
+                                            nothing is good without a proof */
 } ngx_http_weir_jwt_bound_e;
 
 
@@ -73,12 +78,28 @@ typedef enum {
 #define NGX_HTTP_WEIR_JWT_REQUIREMENT  32   /* digits */
 
 
+/* Values of WWW-Authenticate. */
+typedef struct {
+    ngx_str_t             realm;
+    ngx_str_t             invalid_request;
+    ngx_str_t             invalid_token;
+    ngx_str_t             expired_token;
+    ngx_str_t             insufficient_scope;
+    ngx_str_t             invalid_proof;  /* these: of DPoP only */
+    ngx_str_t             use_nonce;
+} ngx_http_weir_jwt_challenges_t;
+
+
 typedef struct {
     ngx_array_t           issuers;    /* of ngx_http_weir_jwt_issuer_t * */
     ngx_uint_t            used;       /* bool: a weir_jwt names one */
     size_t                size;       /* weir_jwt_zone; 0: none */
     ngx_http_weir_jwt_revocation_t  *revocation;    /* NULL: none */
     ngx_http_weir_jwt_memory_t  *memory;    /* if used */
+    size_t                proofs;     /* weir_jwt_dpop_zone; 0: none */
+    ngx_uint_t            proved;     /* bool: a weir_jwt asks for proofs */
+    time_t                window;     /* s: the longest of weir_jwt_dpop */
+    ngx_http_weir_jwt_dpop_memory_t  *dpop; /* if proved */
     ngx_http_weir_jwt_known_table_t  *known;    /* of this worker; NULL: none
                                                    yet */
 } ngx_http_weir_jwt_main_conf_t;
@@ -99,6 +120,8 @@ typedef struct {
                                          variable of the cookie */
 
     ngx_http_weir_jwt_bound_e  bound;
+    ngx_http_weir_jwt_dpop_conf_t  *dpop;   /* with proofs */
+    ngx_array_t          *names;      /* of ngx_str_t: of the server, the same */
 
     ngx_array_t          *rules;      /* of ngx_http_weir_jwt_rule_t, or NULL */
 
@@ -109,19 +132,24 @@ typedef struct {
                                       /* of the location, with issuers: digest
                                          in hexadecimal digits */
 
-    /* values of WWW-Authenticate */
-    ngx_str_t             realm;
-    ngx_str_t             invalid_request;
-    ngx_str_t             invalid_token;
-    ngx_str_t             expired_token;
-    ngx_str_t             insufficient_scope;
+    /* of a request without a token, with Bearer, with DPoP */
+    ngx_http_weir_jwt_challenges_t  challenges[3];
 } ngx_http_weir_jwt_loc_conf_t;
+
+
+/* The scheme of a token; also the index of what it is challenged with. */
+typedef enum {
+    NGX_HTTP_WEIR_JWT_NO_SCHEME = 0,
+    NGX_HTTP_WEIR_JWT_BEARER,
+    NGX_HTTP_WEIR_JWT_DPOP
+} ngx_http_weir_jwt_scheme_e;
 
 
 typedef enum {
     NGX_HTTP_WEIR_JWT_ABSENT = 0,     /* the request has no token */
     NGX_HTTP_WEIR_JWT_SEVERAL,        /* it has more than one */
-    NGX_HTTP_WEIR_JWT_PENDING,        /* its signature waits for its turn */
+    NGX_HTTP_WEIR_JWT_PENDING,        /* its signature waits for its turn, or
+                                         that of its proof, see proof */
     NGX_HTTP_WEIR_JWT_REFUSED,        /* see reason */
     NGX_HTTP_WEIR_JWT_VERIFIED        /* see issuer and claims */
 } ngx_http_weir_jwt_result_e;
@@ -139,6 +167,29 @@ typedef struct {
 } ngx_http_weir_jwt_fresh_t;
 
 
+typedef enum {
+    NGX_HTTP_WEIR_JWT_PROOF_READ = 0, /* the proof was not verified */
+    NGX_HTTP_WEIR_JWT_PROOF_GOOD,
+    NGX_HTTP_WEIR_JWT_PROOF_REFUSED   /* see reason */
+} ngx_http_weir_jwt_proof_e;
+
+
+/*
+ * The proof of a request.  It is used once, so the contexts of a request that
+ * comes to several locations have one.
+ */
+typedef struct {
+    ngx_http_weir_jwt_ctx_t        *ctx;     /* that it is verified for */
+    ngx_http_weir_jwt_ctx_t        *owner;   /* the first one */
+    weir_str_t                      text;    /* of the token */
+    weir_dpop_t                     proof;   /* owned */
+    ngx_http_weir_jwt_proof_e       state;
+    weir_token_reason_t             reason;
+    ngx_http_weir_jwt_turn_t        turn;
+    ngx_http_weir_jwt_wait_t        wait;    /* for its turn */
+} ngx_http_weir_jwt_proof_t;
+
+
 /* The result for a request in a location; data of a cleanup of the pool. */
 struct ngx_http_weir_jwt_ctx_s {
     ngx_http_request_t             *request;
@@ -146,7 +197,12 @@ struct ngx_http_weir_jwt_ctx_s {
     ngx_http_weir_jwt_main_conf_t  *main;
     ngx_http_weir_jwt_result_e      result;
     weir_token_reason_t             reason;
+    ngx_http_weir_jwt_scheme_e      scheme;  /* of the token */
     weir_str_t                      text;    /* of the token; in the request */
+    ngx_http_weir_jwt_proof_t      *proof;   /* NULL: none was needed yet */
+    ngx_http_weir_jwt_proof_t      *earlier; /* that of another location, with
+                                                the same token or another; or
+                                                NULL */
     ngx_http_weir_jwt_issuer_t     *issuer;
     ngx_http_weir_jwt_known_t      *known;   /* a reference, or NULL */
     ngx_http_weir_jwt_fresh_t      *fresh;   /* NULL if it was known */
@@ -173,12 +229,20 @@ ngx_http_weir_jwt_issuer_t *ngx_http_weir_jwt_issuer_find(
     ngx_http_weir_jwt_main_conf_t *jmcf, ngx_str_t *name);
 
 /*
- * find: the text of the request's token, which lives as long as the request.
- * NGX_OK; NGX_DECLINED: there is none; NGX_ABORT: there are several; NGX_ERROR:
+ * find: the text of the request's token, which lives as long as the request, and
+ * its scheme.  NGX_OK; NGX_DECLINED: there is none; NGX_ABORT: there are several; NGX_ERROR:
  * no memory.
  */
 ngx_int_t ngx_http_weir_jwt_find(ngx_http_request_t *r,
-    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text);
+    ngx_http_weir_jwt_loc_conf_t *conf, weir_str_t *text,
+    ngx_http_weir_jwt_scheme_e *scheme);
+
+/*
+ * find: the number of lines of that name, which is in lower case, and the value
+ * of the last one.
+ */
+ngx_uint_t ngx_http_weir_jwt_find_lines(ngx_http_request_t *r, ngx_str_t *name,
+    weir_str_t *value);
 
 /*
  * request: the result for the main request in its current location, whose
@@ -205,11 +269,21 @@ void ngx_http_weir_jwt_request_recheck(ngx_http_weir_jwt_ctx_t *ctx);
 ngx_uint_t ngx_http_weir_jwt_rules_permit(ngx_http_weir_jwt_ctx_t *ctx);
 
 /*
- * bound: true if a token with these claims is that of the client, as far as
- * "bound" asks.
+ * bound: NGX_OK if a token that is good otherwise is that of the client, as far
+ * as "bound" asks; NGX_AGAIN if the signature of ctx->proof must be verified
+ * before, by its turn, which sets the result; NGX_ABORT: it is refused,
+ * ctx->reason says why.
  */
-ngx_uint_t ngx_http_weir_jwt_bound(ngx_http_request_t *r,
-    ngx_http_weir_jwt_bound_e bound, const json_t *claims);
+ngx_int_t ngx_http_weir_jwt_bound(ngx_http_weir_jwt_ctx_t *ctx);
+
+/*
+ * bound: for the response to a request that is granted: a nonce for the next
+ * one, if that of its proof becomes old.  NGX_OK, or NGX_ERROR without memory.
+ */
+ngx_int_t ngx_http_weir_jwt_bound_renew(ngx_http_weir_jwt_ctx_t *ctx);
+
+/* bound: for the cleanup of a context. */
+void ngx_http_weir_jwt_bound_release(ngx_http_weir_jwt_ctx_t *ctx);
 
 /* request: the handler of the cleanup whose data is such a result. */
 void ngx_http_weir_jwt_request_cleanup(void *data);

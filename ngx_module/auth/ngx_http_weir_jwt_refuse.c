@@ -57,7 +57,10 @@ ngx_http_weir_jwt_refuse(ngx_http_request_t *r, ngx_http_weir_jwt_ctx_t *ctx)
         problem.status = NGX_HTTP_UNAUTHORIZED;
     }
 
-    if (ngx_http_weir_jwt_refuse_challenge(r, ctx, challenge) != NGX_OK) {
+    if (ngx_http_weir_jwt_refuse_challenge(r, ctx, challenge) != NGX_OK
+        || (ctx->reason == WEIR_TOKEN_PROOF_NONCE
+            && ngx_http_weir_jwt_dpop_add_nonce(r, ctx->main->dpop) != NGX_OK))
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -77,20 +80,24 @@ static ngx_str_t *
 ngx_http_weir_jwt_refuse_describe(ngx_http_weir_jwt_ctx_t *ctx,
     weir_problem_t *problem)
 {
+    ngx_http_weir_jwt_challenges_t  *challenges;
+
+    challenges = &ctx->conf->challenges[ctx->scheme];
+
     switch (ctx->result) {
 
     case NGX_HTTP_WEIR_JWT_ABSENT:
         problem->status = NGX_HTTP_UNAUTHORIZED;
         problem->title = "Token required";
         problem->detail = WEIR_STR("The request has no token.");
-        return &ctx->conf->realm;
+        return &challenges->realm;
 
     case NGX_HTTP_WEIR_JWT_SEVERAL:
         problem->status = NGX_HTTP_BAD_REQUEST;
         problem->title = "Several tokens";
         problem->detail = WEIR_STR("The request has more than one token; send"
                                    " one.");
-        return &ctx->conf->invalid_request;
+        return &challenges->invalid_request;
 
     case NGX_HTTP_WEIR_JWT_REFUSED:
         return ngx_http_weir_jwt_refuse_token(ctx, problem);
@@ -99,7 +106,7 @@ ngx_http_weir_jwt_refuse_describe(ngx_http_weir_jwt_ctx_t *ctx,
         problem->status = NGX_HTTP_FORBIDDEN;
         problem->title = "Insufficient scope";
         problem->detail = WEIR_STR("The token does not permit this request.");
-        return &ctx->conf->insufficient_scope;
+        return &challenges->insufficient_scope;
     }
 }
 
@@ -110,6 +117,10 @@ static ngx_str_t *
 ngx_http_weir_jwt_refuse_token(ngx_http_weir_jwt_ctx_t *ctx,
     weir_problem_t *problem)
 {
+    ngx_http_weir_jwt_challenges_t  *challenges;
+
+    challenges = &ctx->conf->challenges[ctx->scheme];
+
     problem->status = NGX_HTTP_SERVICE_UNAVAILABLE;
     problem->title = "Token cannot be verified";
 
@@ -119,34 +130,55 @@ ngx_http_weir_jwt_refuse_token(ngx_http_weir_jwt_ctx_t *ctx,
         problem->detail = WEIR_STR("The keys of the token's issuer are not"
                                    " available now; retry after the time in"
                                    " Retry-After.");
-        return &ctx->conf->realm;
+        return &challenges->realm;
 
     case WEIR_TOKEN_NO_TURN:
         problem->detail = WEIR_STR("Too many tokens wait to be verified; retry"
                                    " after the time in Retry-After.");
-        return &ctx->conf->realm;
+        return &challenges->realm;
 
     case WEIR_TOKEN_STALE:
         problem->detail = WEIR_STR("It is not known now which tokens were"
                                    " revoked; retry after the time in"
                                    " Retry-After.");
-        return &ctx->conf->realm;
+        return &challenges->realm;
+
+    case WEIR_TOKEN_PROOF_NO_ROOM:
+        problem->detail = WEIR_STR("Too many proofs are in use; retry with"
+                                   " another one after the time in"
+                                   " Retry-After.");
+        return &challenges->realm;
 
     default:
         break;
     }
 
     problem->status = NGX_HTTP_UNAUTHORIZED;
+
+    if (ctx->reason == WEIR_TOKEN_PROOF_NONCE) {
+        problem->title = "Nonce required";
+        problem->detail = WEIR_STR("The proof needs the nonce that is in"
+                                   " DPoP-Nonce.");
+        return &challenges->use_nonce;
+    }
+
+    if (ctx->reason >= WEIR_TOKEN_PROOF_MISSING) {
+        problem->title = "Invalid proof";
+        problem->detail = WEIR_STR("The request has no proof for its token that"
+                                   " is accepted here.");
+        return &challenges->invalid_proof;
+    }
+
     problem->title = "Invalid token";
 
     if (ctx->reason == WEIR_TOKEN_EXPIRED) {
         problem->detail = WEIR_STR("The token has expired.");
-        return &ctx->conf->expired_token;
+        return &challenges->expired_token;
     }
 
     problem->detail = WEIR_STR("The token is not one that is accepted here.");
 
-    return &ctx->conf->invalid_token;
+    return &challenges->invalid_token;
 }
 
 

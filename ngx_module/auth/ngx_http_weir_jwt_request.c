@@ -23,6 +23,8 @@
 
 static ngx_http_weir_jwt_ctx_t *ngx_http_weir_jwt_request_ctx(
     ngx_http_request_t *r);
+static ngx_http_weir_jwt_proof_t *ngx_http_weir_jwt_request_proof(
+    ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx);
 static ngx_int_t ngx_http_weir_jwt_request_await_keys(ngx_http_request_t *r,
@@ -48,10 +50,14 @@ ngx_http_weir_jwt_request(ngx_http_request_t *r)
 
     ctx = ngx_http_weir_jwt_request_ctx(r);
 
-    if (ctx && ctx->result == NGX_HTTP_WEIR_JWT_PENDING
-        && ngx_http_weir_jwt_request_judge(ctx) != NGX_OK)
+    /* the token, and then its proof */
+
+    while (ctx && ctx->result == NGX_HTTP_WEIR_JWT_PENDING
+           && ngx_http_weir_jwt_request_judge(ctx) != NGX_OK
+           && ngx_http_weir_jwt_turn_now(ctx->proof ? &ctx->proof->turn
+                                                    : &ctx->fresh->turn))
     {
-        (void) ngx_http_weir_jwt_turn_now(&ctx->fresh->turn);
+        /* void */
     }
 
     return ctx && ctx->reason == WEIR_TOKEN_NO_MEMORY ? NULL : ctx;
@@ -91,22 +97,24 @@ static ngx_int_t
 ngx_http_weir_jwt_request_turn(ngx_http_request_t *r,
     ngx_http_weir_jwt_ctx_t *ctx)
 {
-    ngx_int_t                   rc;
-    ngx_http_weir_jwt_fresh_t  *fresh;
+    ngx_int_t                  rc;
+    ngx_http_weir_jwt_turn_t  *turn;
+    ngx_http_weir_jwt_wait_t  *wait;
 
     if (ngx_http_weir_jwt_request_judge(ctx) != NGX_OK) {
 
-        fresh = ctx->fresh;
+        turn = ctx->proof ? &ctx->proof->turn : &ctx->fresh->turn;
+        wait = ctx->proof ? &ctx->proof->wait : &ctx->fresh->wait;
 
-        rc = ngx_http_weir_jwt_turn_is_lost(&fresh->turn, &fresh->wait)
+        rc = ngx_http_weir_jwt_turn_is_lost(turn, wait)
              ? NGX_BUSY
-             : ngx_http_weir_jwt_turn_take(r, &fresh->turn, &fresh->wait);
+             : ngx_http_weir_jwt_turn_take(r, turn, wait);
 
         if (rc != NGX_BUSY) {
             return rc;
         }
 
-        ngx_http_weir_jwt_turn_leave(&fresh->turn);
+        ngx_http_weir_jwt_turn_leave(turn);
         (void) ngx_http_weir_jwt_request_end(ctx, WEIR_TOKEN_NO_TURN);
     }
 
@@ -176,9 +184,13 @@ ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
     ctx->conf = jlcf;
     ctx->main = ngx_http_get_module_main_conf(r, ngx_http_weir_jwt_module);
 
+    if (jlcf->bound >= NGX_HTTP_WEIR_JWT_BOUND_DPOP) {
+        ctx->earlier = ngx_http_weir_jwt_request_proof(r);
+    }
+
     cln->handler = ngx_http_weir_jwt_request_cleanup;
 
-    switch (ngx_http_weir_jwt_find(r, jlcf, &ctx->text)) {
+    switch (ngx_http_weir_jwt_find(r, jlcf, &ctx->text, &ctx->scheme)) {
 
     case NGX_OK:
         ctx->result = NGX_HTTP_WEIR_JWT_PENDING;
@@ -186,6 +198,7 @@ ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
 
     case NGX_DECLINED:
         ctx->result = NGX_HTTP_WEIR_JWT_ABSENT;
+        ctx->scheme = NGX_HTTP_WEIR_JWT_NO_SCHEME;
         break;
 
     case NGX_ABORT:
@@ -202,9 +215,34 @@ ngx_http_weir_jwt_request_ctx(ngx_http_request_t *r)
 }
 
 
+/* The last one that was read for the request; NULL: none. */
+
+static ngx_http_weir_jwt_proof_t *
+ngx_http_weir_jwt_request_proof(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t       *cln;
+    ngx_http_weir_jwt_ctx_t  *ctx;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_weir_jwt_request_cleanup) {
+            continue;
+        }
+
+        ctx = cln->data;
+
+        if (ctx->request == r && ctx->proof) {
+            return ctx->proof;
+        }
+    }
+
+    return NULL;
+}
+
+
 /*
  * NGX_OK: the result is no longer PENDING; NGX_DECLINED: the signature must be
- * verified.
+ * verified, that of ctx->proof if there is one.
  */
 
 static ngx_int_t
@@ -215,10 +253,13 @@ ngx_http_weir_jwt_request_judge(ngx_http_weir_jwt_ctx_t *ctx)
     ngx_http_weir_jwt_fresh_t   *fresh;
     ngx_http_weir_jwt_memory_t  *memory;
 
-    if (ctx->result != NGX_HTTP_WEIR_JWT_PENDING
-        || ngx_http_weir_jwt_request_is_known(ctx))
-    {
+    if (ctx->result != NGX_HTTP_WEIR_JWT_PENDING) {
         return NGX_OK;
+    }
+
+    if (ctx->proof || ngx_http_weir_jwt_request_is_known(ctx)) {
+        return ctx->result == NGX_HTTP_WEIR_JWT_PENDING ? NGX_DECLINED
+                                                        : NGX_OK;
     }
 
     reason = ngx_http_weir_jwt_request_parse(ctx);
@@ -360,6 +401,8 @@ ngx_http_weir_jwt_request_parse(ngx_http_weir_jwt_ctx_t *ctx)
 }
 
 
+/* NGX_OK, or NGX_DECLINED if a good token needs a proof. */
+
 static ngx_int_t
 ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
     weir_token_reason_t reason)
@@ -372,11 +415,11 @@ ngx_http_weir_jwt_request_end(ngx_http_weir_jwt_ctx_t *ctx,
         ctx->reason = reason;
     }
 
-    return NGX_OK;
+    return ctx->result == NGX_HTTP_WEIR_JWT_PENDING ? NGX_DECLINED : NGX_OK;
 }
 
 
-/* The token is good, unless it was revoked. */
+/* The token is good, unless it was revoked, or is bound to another client. */
 
 static void
 ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
@@ -398,10 +441,10 @@ ngx_http_weir_jwt_request_believe(ngx_http_weir_jwt_ctx_t *ctx,
 
     if (ctx->reason == WEIR_TOKEN_OK
         && ctx->conf->bound != NGX_HTTP_WEIR_JWT_BOUND_IGNORE
-        && !ngx_http_weir_jwt_bound(ctx->request, ctx->conf->bound,
-                                    ctx->claims))
+        && ngx_http_weir_jwt_bound(ctx) == NGX_AGAIN)
     {
-        ctx->reason = WEIR_TOKEN_BOUND;
+        ctx->result = NGX_HTTP_WEIR_JWT_PENDING;
+        return;
     }
 
     ctx->result = ctx->reason == WEIR_TOKEN_OK ? NGX_HTTP_WEIR_JWT_VERIFIED
@@ -438,7 +481,7 @@ ngx_http_weir_jwt_request_verify(ngx_http_weir_jwt_turn_t *turn)
                 ((u_char *) turn - offsetof(ngx_http_weir_jwt_fresh_t, turn));
     ctx = fresh->ctx;
 
-    if (ngx_http_weir_jwt_request_judge(ctx) == NGX_OK) {
+    if (ngx_http_weir_jwt_request_judge(ctx) == NGX_OK || ctx->proof) {
         return;
     }
 
@@ -558,6 +601,8 @@ void
 ngx_http_weir_jwt_request_cleanup(void *data)
 {
     ngx_http_weir_jwt_ctx_t  *ctx = data;
+
+    ngx_http_weir_jwt_bound_release(ctx);
 
     if (ctx->known) {
         ngx_http_weir_jwt_known_release(ctx->known);

@@ -46,16 +46,16 @@ static int read_value(const json_t *jwk, const char *name, value_t *value)
            weir_base64url_decode(text, value->data, &value->len) && value->len > 0;
 }
 
-static int is_secret(const json_t *jwk)
+bool weir_jwk_is_secret(const json_t *jwk)
 {
     static const char *const names[] = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (json_object_get(jwk, names[i]) != NULL)
-            return 1;
+            return true;
     }
 
-    return 0;
+    return false;
 }
 
 /*
@@ -298,7 +298,7 @@ weir_jwk_result_t weir_jwk_read(const json_t *jwk, weir_jwk_t *key, const char *
         return wrong(why, "it is no object");
     if (!weir_token_json_text(jwk, "kty", &kty) || kty.data == NULL)
         return wrong(why, "\"kty\" is missing or no text");
-    if (weir_str_eq(kty, WEIR_STR("oct")) || is_secret(jwk))
+    if (weir_str_eq(kty, WEIR_STR("oct")) || weir_jwk_is_secret(jwk))
         return wrong(why, "it has a secret part: only public keys belong here");
 
     result = read_use(jwk, &read, &alg, why);

@@ -46,6 +46,9 @@ weir_jwk_result_t weir_jwk_read(const json_t *jwk, weir_jwk_t *key, const char *
  */
 bool weir_jwk_check(const weir_jwk_t *key, const char **why);
 
+/* True if it has a secret part. */
+bool weir_jwk_is_secret(const json_t *jwk);
+
 void weir_jwk_release(weir_jwk_t *key);
 
 #endif

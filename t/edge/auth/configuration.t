@@ -619,14 +619,14 @@ without TLS
 
 
 
-=== TEST 56: bound= has three values
+=== TEST 56: bound= has five values
 --- http_config eval
 main::issuer()
 --- config
-location /t { weir_jwt x bound=dpop; }
+location /t { weir_jwt x bound=key; }
 --- must_die
 --- error_log
-invalid value "bound=dpop" in "weir_jwt"; there are bound=certificate, bound=refuse, bound=ignore
+invalid value "bound=key" in "weir_jwt"; there are bound=certificate, bound=dpop,
 
 
 
@@ -757,3 +757,113 @@ location / { weir_jwt x; weir_cache_authorized off; weir_cache_authorized shared
 --- must_die
 --- error_log
 "weir_cache_authorized" directive is duplicate
+
+
+
+=== TEST 69: proofs beside a cookie
+--- http_config eval
+main::issuer()
+--- config
+location /t { weir_jwt x bound=dpop cookie=a; }
+--- must_die
+--- error_log
+"weir_jwt" directive has "bound=dpop" beside "cookie=" or "header=": tokens with
+
+
+
+=== TEST 70: proofs for a server without a name
+--- http_config eval
+main::issuer() . 'server { server_name _ ""; location /t { weir_jwt x bound=dpop; } }'
+--- config
+--- must_die
+--- error_log
+in location "/t" does not know the URLs that proofs are for: the server needs a "server_name"
+
+
+
+=== TEST 71: an origin with a path
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_dpop origin=https://a.example/api;
+--- must_die
+--- error_log
+invalid value "origin=https://a.example/api" in "weir_jwt_dpop"; an origin has a scheme, a host
+
+
+
+=== TEST 72: an origin without a scheme
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_dpop origin=a.example;
+--- must_die
+--- error_log
+invalid value "origin=a.example" in "weir_jwt_dpop"; an origin has a scheme, a host and no path
+
+
+
+=== TEST 73: an unknown argument of weir_jwt_dpop
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_dpop jti=1;
+--- must_die
+--- error_log
+invalid value "jti=1" in "weir_jwt_dpop"; it takes window=, nonce=, origin=, algorithms=
+
+
+
+=== TEST 74: an algorithm of proofs that there is not
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_dpop algorithms=ES256,HS256;
+--- must_die
+--- error_log
+invalid value "algorithms=ES256,HS256" in "weir_jwt_dpop"; the algorithms are RS256,
+
+
+
+=== TEST 75: a window that is too long
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_dpop window=11m;
+--- must_die
+--- error_log
+"weir_jwt_dpop" directive has a "window=" that is no time from 1s to 10m
+
+
+
+=== TEST 76: a nonce that lives for no time
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_dpop nonce=0;
+--- must_die
+--- error_log
+"weir_jwt_dpop" directive has a "nonce=" that is no time from 1s to 1h
+
+
+
+=== TEST 77: weir_jwt_dpop twice
+--- http_config eval
+main::issuer()
+--- config
+weir_jwt_dpop window=1m;
+weir_jwt_dpop nonce=1m;
+--- must_die
+--- error_log
+"weir_jwt_dpop" directive is duplicate
+
+
+
+=== TEST 78: a zone for proofs that is too small
+--- http_config eval
+"weir_jwt_dpop_zone 63k;"
+--- config
+
+--- must_die
+--- error_log
+invalid size "63k" in "weir_jwt_dpop_zone"; it is at least 64k
