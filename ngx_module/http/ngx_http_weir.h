@@ -47,6 +47,7 @@ typedef struct {
                                               weir_dashboard */
     unsigned     purges:1;                 /* weir_cache_purge answers PURGE */
     unsigned     breaker:1;                /* the location has weir_breaker */
+    unsigned     limit:1;                  /* the location has weir_limit */
     unsigned     versions:1;               /* the location has weir_version */
 } ngx_http_weir_loc_conf_t;
 

@@ -6,6 +6,7 @@
  *     breakers  the metrics of breakers
  *     exporter  the metrics of weir_exporter
  *     tokens/   the metrics of weir_jwt
+ *     limits/   the metrics of weir_limit
  *     series    the metrics of routes and upstreams
  *     labels    the labels of a series
  *     percentiles  of these, of the last minute, quarter of an hour and hour
@@ -41,6 +42,13 @@ typedef struct ngx_http_weir_metrics_breaker_zone_s
     ngx_http_weir_metrics_breaker_zone_t;
 
 
+/* The slots of all keys that the configuration names. */
+typedef struct ngx_http_weir_metrics_limit_s  ngx_http_weir_metrics_limit_t;
+
+typedef struct ngx_http_weir_metrics_limit_zone_s
+    ngx_http_weir_metrics_limit_zone_t;
+
+
 /* A position in the series. */
 typedef struct ngx_http_weir_metrics_series_s  ngx_http_weir_metrics_series_t;
 
@@ -56,6 +64,10 @@ typedef struct {
     ngx_uint_t                             exports;    /* bool */
     ngx_http_weir_jwt_counts_t            *issuer;
     ngx_uint_t                             issuers;
+    ngx_http_weir_metrics_limit_zone_t    *limit_zone;
+    ngx_uint_t                             limit_zones;
+    ngx_http_weir_metrics_limit_t         *limit;
+    ngx_uint_t                             limits;
 } ngx_http_weir_metrics_t;
 
 
@@ -84,6 +96,12 @@ void ngx_http_weir_metrics_exporter_write(weir_exposition_t *e,
 ngx_int_t ngx_http_weir_metrics_tokens_read(ngx_http_request_t *r,
     ngx_http_weir_metrics_t *metrics);
 void ngx_http_weir_metrics_tokens_write(weir_exposition_t *e,
+    ngx_http_weir_metrics_t *metrics);
+
+/* limits: the same. */
+ngx_int_t ngx_http_weir_metrics_limits_read(ngx_http_request_t *r,
+    ngx_http_weir_metrics_t *metrics);
+void ngx_http_weir_metrics_limits_write(weir_exposition_t *e,
     ngx_http_weir_metrics_t *metrics);
 
 

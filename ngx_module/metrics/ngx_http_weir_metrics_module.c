@@ -163,7 +163,8 @@ ngx_http_weir_metrics_document(ngx_http_request_t *r, ngx_uint_t openmetrics,
 
     if (ngx_http_weir_metrics_caches_read(r, &metrics) != NGX_OK
         || ngx_http_weir_metrics_breakers_read(r, &metrics) != NGX_OK
-        || ngx_http_weir_metrics_tokens_read(r, &metrics) != NGX_OK)
+        || ngx_http_weir_metrics_tokens_read(r, &metrics) != NGX_OK
+        || ngx_http_weir_metrics_limits_read(r, &metrics) != NGX_OK)
     {
         return NULL;
     }
@@ -209,6 +210,7 @@ ngx_http_weir_metrics_write(weir_exposition_t *e,
     ngx_http_weir_metrics_caches_write(e, metrics);
     ngx_http_weir_metrics_breakers_write(e, metrics);
     ngx_http_weir_metrics_tokens_write(e, metrics);
+    ngx_http_weir_metrics_limits_write(e, metrics);
 
     if (complete) {
         weir_exposition_end(e);

@@ -60,5 +60,10 @@ size_t ngx_http_weir_status_tokens_size(ngx_http_request_t *r);
 u_char *ngx_http_weir_status_tokens(ngx_http_request_t *r, u_char *p,
     u_char *last);
 
+/* limits: the same. */
+size_t ngx_http_weir_status_limits_size(ngx_http_request_t *r);
+u_char *ngx_http_weir_status_limits(ngx_http_request_t *r, u_char *p,
+    u_char *last);
+
 
 #endif /* _NGX_HTTP_WEIR_STATUS_H_INCLUDED_ */

@@ -167,7 +167,8 @@ ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers,
                                                   zone[i]->name.len });
     }
 
-    size += NGX_HTTP_WEIR_STATUS_EXPORTER + ngx_http_weir_status_tokens_size(r);
+    size += NGX_HTTP_WEIR_STATUS_EXPORTER + ngx_http_weir_status_tokens_size(r)
+            + ngx_http_weir_status_limits_size(r);
 
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
@@ -180,6 +181,7 @@ ngx_http_weir_status_document(ngx_http_request_t *r, ngx_array_t *breakers,
     p = ngx_slprintf(p, last, "{\"version\":\"" WEIR_VERSION "\"");
     p = ngx_http_weir_status_exporter(r, p, last);
     p = ngx_http_weir_status_tokens(r, p, last);
+    p = ngx_http_weir_status_limits(r, p, last);
     p = ngx_slprintf(p, last, ",\"caches\":{");
 
     for (i = 0; i < zones->nelts; i++) {

@@ -41,6 +41,7 @@ static ngx_str_t  ngx_http_weir_record_phases[NGX_HTTP_WEIR_PHASES] = {
     ngx_string("redis"),
     ngx_string("turn"),
     ngx_string("breaker"),
+    ngx_string("limit"),
     ngx_string("upstream"),
     ngx_string("response"),
     ngx_string("send")

@@ -48,6 +48,7 @@ typedef enum {
     NGX_HTTP_WEIR_PHASE_REDIS,      /* waiting for a reply of Redis */
     NGX_HTTP_WEIR_PHASE_TURN,       /* waiting for another request's fetch */
     NGX_HTTP_WEIR_PHASE_BREAKER,    /* asking the breaker */
+    NGX_HTTP_WEIR_PHASE_LIMIT,      /* waiting for a slot of weir_limit */
     NGX_HTTP_WEIR_PHASE_UPSTREAM,   /* from then to the upstream's header */
     NGX_HTTP_WEIR_PHASE_RESPONSE,   /* until the last byte was generated */
     NGX_HTTP_WEIR_PHASE_SEND,       /* until the client has received it */
@@ -65,7 +66,7 @@ typedef enum {
 
 /* All times are ngx_http_weir_ticks(). */
 typedef struct {
-    ngx_http_weir_phase_e   phase;      /* REDIS or TURN */
+    ngx_http_weir_phase_e   phase;      /* REDIS, TURN or LIMIT */
     uint64_t                start;
     uint64_t                end;
     weir_context_t         *link;       /* TURN: the request that fetched; NULL:
@@ -292,6 +293,17 @@ void ngx_http_weir_record_cease(ngx_http_weir_record_task_t *task);
 ngx_str_t *ngx_http_weir_record_phase(ngx_http_weir_phase_e phase);
 
 
+/* True if a request waits in that phase, and another one begins it. */
+
+static ngx_inline ngx_uint_t
+ngx_http_weir_record_waits(ngx_http_weir_phase_e phase)
+{
+    return phase == NGX_HTTP_WEIR_PHASE_REDIS
+           || phase == NGX_HTTP_WEIR_PHASE_TURN
+           || phase == NGX_HTTP_WEIR_PHASE_LIMIT;
+}
+
+
 static ngx_inline ngx_uint_t
 ngx_http_weir_record_is_cleared(ngx_http_request_t *r)
 {
@@ -320,8 +332,7 @@ ngx_http_weir_record_change_at(ngx_http_weir_record_t *record,
                          && record->phase < NGX_HTTP_WEIR_PHASES
                          && tick >= record->tick);
 
-    if (record->phase == NGX_HTTP_WEIR_PHASE_REDIS
-        || record->phase == NGX_HTTP_WEIR_PHASE_TURN)
+    if (ngx_http_weir_record_waits(record->phase))
     {
         ngx_http_weir_record_keep_wait(record, tick);
     }
@@ -370,9 +381,7 @@ ngx_http_weir_record_enter(ngx_http_request_t *r, ngx_http_weir_phase_e phase)
 
     if (ngx_http_weir_record_fresh.request == r) {
 
-        if (phase != NGX_HTTP_WEIR_PHASE_REDIS
-            && phase != NGX_HTTP_WEIR_PHASE_TURN)
-        {
+        if (!ngx_http_weir_record_waits(phase)) {
             return;
         }
 

@@ -483,7 +483,9 @@ ngx_http_weir_trace_wait(ngx_http_weir_trace_kept_t *kept,
 
     span.kind = WEIR_SPAN_INTERNAL;
     span.name = wait->phase == NGX_HTTP_WEIR_PHASE_REDIS
-                ? WEIR_STR("wait for redis") : WEIR_STR("wait for turn");
+                ? WEIR_STR("wait for redis")
+                : wait->phase == NGX_HTTP_WEIR_PHASE_LIMIT
+                ? WEIR_STR("wait for slot") : WEIR_STR("wait for turn");
     span.start = ngx_http_weir_trace_time(kept, wait->start);
     span.end = ngx_http_weir_trace_time(kept, wait->end);
 

@@ -220,7 +220,7 @@ ngx_http_weir_cache_check_stale(ngx_conf_t *cf,
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     wlcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_weir_module);
 
-    if (wlcf->breaker) {
+    if (wlcf->breaker || wlcf->limit) {
         cmcf->breaker = 1;
         return;
     }

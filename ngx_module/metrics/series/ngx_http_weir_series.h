@@ -64,6 +64,7 @@ typedef enum {
     NGX_HTTP_WEIR_SERIES_REDIS,
     NGX_HTTP_WEIR_SERIES_TURN,
     NGX_HTTP_WEIR_SERIES_BREAKER,
+    NGX_HTTP_WEIR_SERIES_LIMIT,      /* waiting for a slot of weir_limit */
     NGX_HTTP_WEIR_SERIES_RECEIVE,    /* reading the request's body */
     NGX_HTTP_WEIR_SERIES_CONNECT,    /* connecting to the upstream */
     NGX_HTTP_WEIR_SERIES_WAIT,       /* waiting for the upstream's header */

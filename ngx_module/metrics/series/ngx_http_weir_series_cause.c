@@ -27,6 +27,7 @@ static ngx_str_t  ngx_http_weir_series_causes[NGX_HTTP_WEIR_SERIES_CAUSES] = {
     ngx_string("redis"),
     ngx_string("turn"),
     ngx_string("breaker"),
+    ngx_string("limit"),
     ngx_string("receive"),
     ngx_string("connect"),
     ngx_string("upstream"),
@@ -45,6 +46,7 @@ static ngx_str_t
     { ngx_string("waiting for Redis"), ngx_string("Redis ") },
     { ngx_string("waiting for another request"), ngx_null_string },
     { ngx_string("the breaker"), ngx_null_string },
+    { ngx_string("waiting for a slot"), ngx_null_string },
     { ngx_string("receiving the request"), ngx_null_string },
     { ngx_string("connecting to an upstream"), ngx_string("connecting to ") },
     { ngx_string("waiting for an upstream"), ngx_string("waiting for ") },
@@ -116,6 +118,7 @@ ngx_http_weir_series_cause(ngx_http_request_t *r,
     times[NGX_HTTP_WEIR_SERIES_REDIS] = spent[NGX_HTTP_WEIR_PHASE_REDIS];
     times[NGX_HTTP_WEIR_SERIES_TURN] = spent[NGX_HTTP_WEIR_PHASE_TURN];
     times[NGX_HTTP_WEIR_SERIES_BREAKER] = spent[NGX_HTTP_WEIR_PHASE_BREAKER];
+    times[NGX_HTTP_WEIR_SERIES_LIMIT] = spent[NGX_HTTP_WEIR_PHASE_LIMIT];
     times[NGX_HTTP_WEIR_SERIES_RESPONSE] = spent[NGX_HTTP_WEIR_PHASE_RESPONSE];
     times[NGX_HTTP_WEIR_SERIES_SEND] = spent[NGX_HTTP_WEIR_PHASE_SEND];
 
