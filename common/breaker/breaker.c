@@ -210,7 +210,8 @@ int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *setting
     }
 }
 
-void weir_breaker_wait(weir_breaker_t *b, uint64_t now, uint64_t next, uint64_t ms)
+void weir_breaker_wait(weir_breaker_t *b, uint64_t now, uint64_t next, uint64_t ms,
+                       uint32_t reopened)
 {
     now = not_before(now, b->since);
 
@@ -219,6 +220,7 @@ void weir_breaker_wait(weir_breaker_t *b, uint64_t now, uint64_t next, uint64_t 
 
     change(b, WEIR_BREAKER_OPEN, now, next);
     b->open_for = ms > 0 ? ms : 1;
+    b->reopened = reopened > b->reopened ? reopened : b->reopened;
 }
 
 void weir_breaker_recover(weir_breaker_t *b, const weir_breaker_settings_t *settings, uint64_t now,

@@ -130,10 +130,12 @@ int weir_breaker_admit(weir_breaker_t *b, const weir_breaker_settings_t *setting
 int weir_breaker_is_due(const weir_breaker_t *b, uint64_t now);
 
 /*
- * Others probe: the breaker is open for ms from now, at least 1, and its open time does not grow.
- * Nothing happens unless it is due.
+ * Others probe: the breaker is open for ms from now, at least 1.  Its open time does not grow by
+ * that, but it is as long the next time as that of the others, which have opened reopened times
+ * since the last recovery.  Nothing happens unless it is due.
  */
-void weir_breaker_wait(weir_breaker_t *b, uint64_t now, uint64_t next, uint64_t ms);
+void weir_breaker_wait(weir_breaker_t *b, uint64_t now, uint64_t next, uint64_t ms,
+                       uint32_t reopened);
 
 /*
  * The probes of others have succeeded, so many ms ago: a breaker that is due begins to ramp, or

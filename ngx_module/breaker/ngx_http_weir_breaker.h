@@ -10,6 +10,7 @@
  *     tries      the tries of a request at several servers
  *     changed    what follows from a change of state
  *     zone/      the breakers in shared memory
+ *     fleet/     what the edges of a Redis agree on
  */
 
 #ifndef _NGX_HTTP_WEIR_BREAKER_H_INCLUDED_

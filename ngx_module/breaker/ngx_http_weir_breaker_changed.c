@@ -1,10 +1,11 @@
-/* What follows from a change of a breaker's state: the log, and spans. */
+/* What follows from a change of a breaker's state: the log, spans, other edges. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/fleet/ngx_http_weir_breaker_lease.h"
 #include "record/ngx_http_weir_record.h"
 
 
@@ -23,6 +24,7 @@ ngx_http_weir_breaker_changed(ngx_http_request_t *r,
     }
 
     ngx_http_weir_breaker_log(change, breaker->zone, r->connection->log);
+    ngx_http_weir_breaker_lease_tell(breaker, change, r->connection->log);
 
     /* after the log phase its spans have ended */
 

@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "breaker/ngx_http_weir_breaker.h"
+#include "breaker/fleet/ngx_http_weir_breaker_lease.h"
 #include "breaker/zone/ngx_http_weir_breaker_log.h"
 #include "http/ngx_http_weir.h"
 #include "record/ngx_http_weir_record.h"
@@ -18,6 +19,9 @@
 static ngx_int_t ngx_http_weir_breaker_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_key_t *key);
+static void ngx_http_weir_breaker_owe(ngx_http_request_t *r,
+    ngx_pool_cleanup_t *cln, ngx_http_weir_breaker_t *breaker,
+    ngx_http_weir_breaker_ticket_t *ticket);
 static ngx_int_t ngx_http_weir_breaker_refuse(ngx_http_request_t *r,
     ngx_msec_t retry_after);
 static ngx_int_t ngx_http_weir_breaker_state_variable(ngx_http_request_t *r,
@@ -29,7 +33,7 @@ static ngx_int_t ngx_http_weir_breaker_init(ngx_conf_t *cf);
 static ngx_command_t  ngx_http_weir_breaker_commands[] = {
 
     { ngx_string("weir_breaker_zone"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23,
       ngx_http_weir_breaker_zone,
       0,
       0,
@@ -135,9 +139,9 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     ngx_int_t                        rc;
     ngx_msec_t                       retry_after;
     ngx_pool_cleanup_t              *cln;
-    ngx_http_weir_breaker_debt_t    *debt;
     ngx_http_weir_breaker_change_t   change;
     ngx_http_weir_breaker_ticket_t   ticket;
+    ngx_http_weir_breaker_verdict_t  verdict;
 
     /* before asking the breaker: an admitted request must be able to report */
 
@@ -148,10 +152,37 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
 
     retry_after = 0;
 
-    rc = ngx_http_weir_breaker_zone_admit(breaker->zone, key,
-                                          &breaker->settings, &ticket,
-                                          &retry_after, &change,
-                                          r->connection->log);
+    switch (ngx_http_weir_breaker_lease_read(r, &ticket, &verdict)) {
+
+    case NGX_AGAIN:
+        return NGX_AGAIN;
+
+    case NGX_OK:
+        rc = NGX_AGAIN;
+        break;
+
+    default:
+        rc = ngx_http_weir_breaker_zone_admit(breaker->zone, key,
+                                              &breaker->settings, &ticket,
+                                              &retry_after, &change,
+                                              r->connection->log);
+
+        if (rc == NGX_AGAIN) {
+            rc = ngx_http_weir_breaker_lease_ask(r, breaker, key, &ticket);
+
+            if (rc != NGX_DECLINED) {
+                return rc;
+            }
+
+            ngx_memzero(&verdict, sizeof(ngx_http_weir_breaker_verdict_t));
+            rc = NGX_AGAIN;
+        }
+    }
+
+    if (rc == NGX_AGAIN) {
+        rc = ngx_http_weir_breaker_zone_probe(breaker->zone, &verdict, &ticket,
+                                              &retry_after, &change);
+    }
 
     ngx_http_weir_breaker_changed(r, breaker, &change);
 
@@ -160,19 +191,29 @@ ngx_http_weir_breaker_ask(ngx_http_request_t *r,
     }
 
     if (rc == NGX_OK) {
-        debt = cln->data;
-        ngx_memzero(debt, sizeof(ngx_http_weir_breaker_debt_t));
-        debt->request = r;
-        debt->breaker = breaker;
-        debt->ticket = ticket;
-        debt->tries = r->upstream_states ? r->upstream_states->nelts : 0;
-
-        cln->handler = ngx_http_weir_breaker_cleanup;
+        ngx_http_weir_breaker_owe(r, cln, breaker, &ticket);
     }
 
     ngx_http_weir_record_enter(r, NGX_HTTP_WEIR_PHASE_UPSTREAM);
 
     return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_weir_breaker_owe(ngx_http_request_t *r, ngx_pool_cleanup_t *cln,
+    ngx_http_weir_breaker_t *breaker, ngx_http_weir_breaker_ticket_t *ticket)
+{
+    ngx_http_weir_breaker_debt_t  *debt;
+
+    debt = cln->data;
+    ngx_memzero(debt, sizeof(ngx_http_weir_breaker_debt_t));
+    debt->request = r;
+    debt->breaker = breaker;
+    debt->ticket = *ticket;
+    debt->tries = r->upstream_states ? r->upstream_states->nelts : 0;
+
+    cln->handler = ngx_http_weir_breaker_cleanup;
 }
 
 

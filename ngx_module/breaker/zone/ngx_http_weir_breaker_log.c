@@ -33,7 +33,11 @@ ngx_http_weir_breaker_log(ngx_http_weir_breaker_change_t *change,
     p = reason;
     last = reason + sizeof(reason);
 
-    if (change->is == WEIR_BREAKER_OPEN) {
+    if (change->is == WEIR_BREAKER_OPEN && change->heard) {
+        p = ngx_cpymem(p, ": another edge probes",
+                       sizeof(": another edge probes") - 1);
+
+    } else if (change->is == WEIR_BREAKER_OPEN) {
         level = (change->was == WEIR_BREAKER_HALF_OPEN) ? NGX_LOG_WARN
                                                         : NGX_LOG_ERR;
         *p++ = ':';

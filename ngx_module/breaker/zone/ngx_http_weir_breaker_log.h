@@ -23,6 +23,8 @@ typedef struct {
     weir_breaker_counts_t     counts;
     uint64_t                  window;     /* ms, of the counts */
     uint64_t                  open;       /* ms: how long it is open */
+    uint32_t                  reopened;   /* since the last recovery */
+    ngx_uint_t                heard;      /* bool: by word of another edge */
     ngx_uint_t                cause;
     size_t                    len;
     u_char                    key[NGX_HTTP_WEIR_BREAKER_KEY_MAX];

@@ -6,6 +6,7 @@
 
 #include "breaker/zone/ngx_http_weir_breaker_nodes.h"
 #include "http/ngx_http_weir_assert.h"
+#include "http/ngx_http_weir_clock.h"
 #include "object/ngx_http_weir_object.h"
 
 
@@ -33,6 +34,7 @@ ngx_http_weir_breaker_nodes_init(ngx_http_weir_breaker_zone_t *zone,
 
     zone->shpool->data = zone->sh;
     zone->sh->layout = ngx_http_weir_layout();
+    zone->sh->edge = ngx_http_weir_random();
 
     ngx_rbtree_init(&zone->sh->rbtree, &zone->sh->sentinel,
                     ngx_str_rbtree_insert_value);

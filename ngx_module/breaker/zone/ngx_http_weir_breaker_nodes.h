@@ -38,6 +38,8 @@ struct ngx_http_weir_breaker_node_s {
                                               ramping */
     uint64_t                  refused;     /* calls */
     uint64_t                  probes;      /* calls */
+    uint64_t                  asking;      /* ms: until then a request asks who
+                                              probes */
     ngx_uint_t                cause;       /* of the last failure */
     u_char                    key[NGX_HTTP_WEIR_BREAKER_KEY_MAX];
 };
@@ -52,6 +54,7 @@ typedef struct {
     ngx_queue_t               free;
     ngx_uint_t                breakers;
     ngx_uint_t                not_closed;
+    uint64_t                  edge;        /* a random number */
     uint64_t                  generation;  /* the last one given out */
     uint64_t                  configuration;  /* number of times it was read */
     uint64_t                  forgotten;   /* breakers evicted */
@@ -78,6 +81,7 @@ typedef struct {
     ngx_slab_pool_t               *shpool;
     uint64_t                       configuration;  /* of this cycle */
     ngx_http_weir_breaker_seen_t  *seen;   /* of this process */
+    ngx_http_weir_redis_t         *redis;  /* NULL: none */
 } ngx_http_weir_breaker_zone_t;
 
 

@@ -11,8 +11,13 @@
 #include "object/ngx_http_weir_object.h"
 
 
+static ngx_int_t ngx_http_weir_breaker_zone_set_redis(ngx_conf_t *cf,
+    ngx_http_weir_breaker_zone_t *zone, ngx_str_t *value);
 static ngx_int_t ngx_http_weir_breaker_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
+static ngx_int_t ngx_http_weir_breaker_zone_agree(
+    ngx_http_weir_breaker_zone_t *zone, ngx_http_weir_breaker_node_t *node,
+    ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after);
 static ngx_int_t ngx_http_weir_breaker_zone_ask(
     ngx_http_weir_breaker_zone_t *zone, ngx_http_weir_breaker_node_t *node,
     ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after);
@@ -64,10 +69,38 @@ ngx_http_weir_breaker_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (cf->args->nelts == 4
+        && ngx_http_weir_breaker_zone_set_redis(cf, zone, &value[3]) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     shm_zone->init = ngx_http_weir_breaker_zone_init;
     shm_zone->data = zone;
 
     return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_weir_breaker_zone_set_redis(ngx_conf_t *cf,
+    ngx_http_weir_breaker_zone_t *zone, ngx_str_t *value)
+{
+    ngx_str_t  name;
+
+    if (value->len <= 6 || ngx_strncmp(value->data, "redis=", 6) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" in \"weir_breaker_zone\";"
+                           " it takes redis=name", value);
+        return NGX_ERROR;
+    }
+
+    name.data = value->data + 6;
+    name.len = value->len - 6;
+
+    zone->redis = ngx_http_weir_redis_get(cf, &name);
+
+    return zone->redis ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -131,7 +164,12 @@ ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *shm_zone,
 
     if (node) {
         was = node->breaker.state;
-        rc = ngx_http_weir_breaker_zone_ask(zone, node, ticket, retry_after);
+        rc = ngx_http_weir_breaker_zone_agree(zone, node, ticket, retry_after);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_weir_breaker_zone_ask(zone, node, ticket,
+                                                retry_after);
+        }
 
         ngx_http_weir_breaker_nodes_used(zone, node, was);
         ngx_http_weir_breaker_nodes_remember(zone, node);
@@ -149,6 +187,118 @@ ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *shm_zone,
     }
 
     return rc;
+}
+
+
+/*
+ * The mutex is held.  NGX_OK: there is nothing to agree on; otherwise returns as
+ * ngx_http_weir_breaker_zone_admit().
+ */
+
+static ngx_int_t
+ngx_http_weir_breaker_zone_agree(ngx_http_weir_breaker_zone_t *zone,
+    ngx_http_weir_breaker_node_t *node, ngx_http_weir_breaker_ticket_t *ticket,
+    ngx_msec_t *retry_after)
+{
+    ngx_msec_t  timeout;
+
+    if (zone->redis == NULL
+        || !weir_breaker_is_due(&node->breaker, ngx_current_msec)
+        || !ngx_http_weir_redis_is_up(zone->redis))
+    {
+        return NGX_OK;
+    }
+
+    timeout = 2 * ngx_http_weir_redis_timeout(zone->redis);
+
+    /* a time that is too far away is another process's, or of another boot */
+
+    if (node->asking > ngx_current_msec
+        && node->asking <= ngx_current_msec + timeout)
+    {
+        node->refused++;
+        *retry_after = 1;
+        return NGX_BUSY;
+    }
+
+    node->asking = ngx_current_msec + timeout;
+
+    ticket->node = node;
+    ticket->generation = node->breaker.generation;
+
+    return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_http_weir_breaker_zone_probe(ngx_shm_zone_t *shm_zone,
+    ngx_http_weir_breaker_verdict_t *verdict,
+    ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after,
+    ngx_http_weir_breaker_change_t *change)
+{
+    ngx_int_t                      rc;
+    weir_breaker_t                *breaker;
+    weir_breaker_state_t           was;
+    ngx_http_weir_breaker_node_t  *node;
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+    node = ticket->node;
+    breaker = &node->breaker;
+    ngx_memzero(change, sizeof(ngx_http_weir_breaker_change_t));
+
+    rc = NGX_BUSY;
+    *retry_after = 1;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (breaker->generation == ticket->generation) {
+
+        was = breaker->state;
+        node->asking = 0;
+
+        if (verdict->who == NGX_HTTP_WEIR_BREAKER_OTHERS) {
+            weir_breaker_wait(breaker, ngx_current_msec,
+                              ++zone->sh->generation, verdict->ms,
+                              verdict->reopened);
+
+        } else if (verdict->who == NGX_HTTP_WEIR_BREAKER_RECOVERED) {
+            weir_breaker_recover(breaker, &node->settings, ngx_current_msec,
+                                 ++zone->sh->generation, verdict->ms);
+        }
+
+        rc = ngx_http_weir_breaker_zone_ask(zone, node, ticket, retry_after);
+
+        ngx_http_weir_breaker_nodes_used(zone, node, was);
+        ngx_http_weir_breaker_zone_change(change, node, was);
+        change->heard = (verdict->who != NGX_HTTP_WEIR_BREAKER_OURS);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return rc;
+}
+
+
+ngx_http_weir_redis_t *
+ngx_http_weir_breaker_zone_redis(ngx_shm_zone_t *shm_zone)
+{
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+
+    return zone->redis;
+}
+
+
+uint64_t
+ngx_http_weir_breaker_zone_edge(ngx_shm_zone_t *shm_zone)
+{
+    ngx_http_weir_breaker_zone_t  *zone;
+
+    zone = shm_zone->data;
+
+    return zone->sh->edge;
 }
 
 
@@ -277,6 +427,7 @@ ngx_http_weir_breaker_zone_change(ngx_http_weir_breaker_change_t *change,
     change->counts = node->breaker.opened;
     change->window = node->settings.window;
     change->open = node->breaker.open_for;
+    change->reopened = node->breaker.reopened;
     change->cause = node->cause;
     change->len = node->sn.str.len;
     ngx_memcpy(change->key, node->key, change->len);

@@ -28,6 +28,7 @@
 
 #include "common/breaker/breaker.h"
 #include "breaker/zone/ngx_http_weir_breaker_log.h"
+#include "redis/ngx_http_weir_redis.h"
 
 
 /*
@@ -60,6 +61,22 @@ typedef struct {
     ngx_http_weir_breaker_node_t  *node;
     uint64_t                       generation;
 } ngx_http_weir_breaker_ticket_t;
+
+
+/* Who probes, of all edges that share a Redis. */
+typedef enum {
+    NGX_HTTP_WEIR_BREAKER_OURS = 0,
+    NGX_HTTP_WEIR_BREAKER_OTHERS,              /* for ms, opened so often */
+    NGX_HTTP_WEIR_BREAKER_RECOVERED            /* the others' have succeeded, so
+                                                  many ms ago */
+} ngx_http_weir_breaker_who_e;
+
+
+typedef struct {
+    ngx_http_weir_breaker_who_e  who;
+    uint64_t                     ms;
+    uint32_t                     reopened;
+} ngx_http_weir_breaker_verdict_t;
 
 
 /* A breaker for weir_status; key is a copy. */
@@ -96,12 +113,29 @@ char *ngx_http_weir_breaker_zone(ngx_conf_t *cf, ngx_command_t *cmd,
  * Asks for admission of a call.  Returns NGX_OK (a result is owed, with the
  * ticket), NGX_BUSY (refused, *retry_after in ms), or NGX_DECLINED without
  * memory: the call is admitted and not counted.  The change is to be passed to
- * ngx_http_weir_breaker_log().
+ * ngx_http_weir_breaker_changed().
+ *
+ * NGX_AGAIN: the breaker is to be probed, by whom the edges of the zone's Redis
+ * have to agree.  The caller finds out and calls ngx_http_weir_breaker_zone_probe()
+ * with the ticket.  Other calls are refused meanwhile, but not for longer than
+ * two timeouts of Redis.
  */
 ngx_int_t ngx_http_weir_breaker_zone_admit(ngx_shm_zone_t *zone,
     ngx_http_weir_breaker_key_t *key, weir_breaker_settings_t *settings,
     ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after,
     ngx_http_weir_breaker_change_t *change, ngx_log_t *log);
+
+/* Continues after NGX_AGAIN; returns as ngx_http_weir_breaker_zone_admit(). */
+ngx_int_t ngx_http_weir_breaker_zone_probe(ngx_shm_zone_t *zone,
+    ngx_http_weir_breaker_verdict_t *verdict,
+    ngx_http_weir_breaker_ticket_t *ticket, ngx_msec_t *retry_after,
+    ngx_http_weir_breaker_change_t *change);
+
+/* The Redis of the zone's edges; NULL: each edge is alone. */
+ngx_http_weir_redis_t *ngx_http_weir_breaker_zone_redis(ngx_shm_zone_t *zone);
+
+/* A number that no other edge has; all workers of this one have it. */
+uint64_t ngx_http_weir_breaker_zone_edge(ngx_shm_zone_t *zone);
 
 /*
  * Reports a call's result.  For a success, *success becomes its number.  A

@@ -348,10 +348,11 @@ static void step(weir_breaker_t *b, model_t *m, const weir_breaker_settings_t *s
         m->forced_ends = 0;
         break;
     case 4:
-        weir_breaker_wait(b, now, next, ms);
+        weir_breaker_wait(b, now, next, ms, (uint32_t)ms % 3);
         if (is_over(m, now)) {
             enter(m, WEIR_BREAKER_OPEN, later(now, m->began), next);
             m->lasts = later(ms, 1);
+            m->in_a_row = (uint32_t)later(m->in_a_row, ms % 3 + 1);
         }
         break;
     case 5:

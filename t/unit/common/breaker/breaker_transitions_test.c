@@ -171,7 +171,7 @@ static char happen(weir_breaker_t *b, const weir_breaker_settings_t *s, char eve
         weir_breaker_unforce(b, now);
         break;
     case 'w':
-        weir_breaker_wait(b, now, ++generations, 3000);
+        weir_breaker_wait(b, now, ++generations, 3000, 0);
         break;
     case 'r':
         weir_breaker_recover(b, s, now, ++generations, 0);
